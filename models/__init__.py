@@ -1,0 +1,1 @@
+"""BeatGAN teacher, distilled student, training, evaluation, and the shipped weights."""

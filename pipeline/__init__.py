@@ -1,0 +1,1 @@
+"""The stream: samples to beats to scores to alerts, the log, and the wire."""

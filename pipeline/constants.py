@@ -1,0 +1,36 @@
+"""Numbers that several modules, or a module and a trained model, must agree on.
+
+Only shared numbers live here; a number used in one module stays in that module.
+"""
+
+from typing import Final
+
+SAMPLING_RATE_HZ: Final = 360
+"""The rate every stream is resampled to; the rate of the MIT-BIH records."""
+
+WINDOW_BEFORE_R: Final = 140
+"""Samples of a beat's window that lie before its R peak."""
+
+WINDOW_AFTER_R: Final = 180
+"""Samples of a beat's window from the R peak on, the R peak included."""
+
+WINDOW_SAMPLES: Final = WINDOW_BEFORE_R + WINDOW_AFTER_R
+"""Length of a beat's window, [R - 140, R + 180): what the student sees."""
+
+BAND_PASS_HZ: Final = (3.0, 45.0)
+"""Corners of the band-pass: first-order high-pass, second-order low-pass (Butterworth, causal)."""
+
+SCHEMA: Final = 1
+"""Version of everything a subscriber sees; fields may be added, never renamed."""
+
+NOTICE: Final = "research use only, not a medical device"
+"""Stands in every alert, in the README and in ``--help``."""
+
+DEFAULT_PORT: Final = 5570
+"""Where alerts are published; the replay socket is one above."""
+
+MAX_LEADS_PER_RECORD: Final = 64
+"""More signals than this in one header is a mistake or an attack."""
+
+SAMPLING_RATE_LIMITS_HZ: Final = (50.0, 10_000.0)
+"""Rates outside are refused, at the file as on the wire."""

@@ -1,0 +1,53 @@
+"""Every error this project raises on purpose, as one tree.
+
+::
+
+    MonitorError
+        InputError            a record, header, annotation or data folder that cannot be used
+            LeadError         the record has no such lead
+        DeviceError           a device that is unknown, absent or busy
+        ConfigError           a setting, address or combination that is refused
+            EndpointError     an address that cannot be bound or reached
+        ArtifactError         weights that are missing, altered, or made for something else
+        WireError             a message that is not one of ours
+        LogError              the alert log cannot be opened, read or written
+
+The command line prints any of them as one line and exits with 2; everything else is a bug
+and exits with 1. The text of an error says what is wrong, where, and what to do next.
+"""
+
+
+class MonitorError(Exception):
+    """Something a person can put right; its text is one line that says how."""
+
+
+class InputError(MonitorError):
+    """A record, header, annotation or data folder cannot be used."""
+
+
+class LeadError(InputError):
+    """The record has no such lead."""
+
+
+class DeviceError(MonitorError):
+    """A device is unknown, absent or busy."""
+
+
+class ConfigError(MonitorError):
+    """A setting, address or combination of them is refused."""
+
+
+class EndpointError(ConfigError):
+    """An address cannot be bound or reached."""
+
+
+class ArtifactError(MonitorError):
+    """Weights are missing, altered, or were made for something else."""
+
+
+class WireError(MonitorError):
+    """A frame is not a message of this project."""
+
+
+class LogError(MonitorError):
+    """The alert log cannot be opened, read or written."""

@@ -1,0 +1,1 @@
+"""Where samples come from: WFDB records, devices, and the synthetic patient."""

@@ -3,39 +3,105 @@
 Pure: no state, no clock. `pipeline.kernels` runs them.
 """
 
+from fractions import Fraction
+from typing import Final, NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
 from pipeline.constants import BAND_PASS_HZ, SAMPLING_RATE_HZ
+from pipeline.quality import NOISE_BAND_HZ
+
+QRS_BAND_HZ: Final = (8.0, 20.0)
+"""Where the QRS stands out most from P, T and noise (Elgendi 2013)."""
+
+RESAMPLING_DELAY_S: Final = 0.02
+"""Half the length of the resampling filter: the input it must see beyond an output sample."""
+
+_SHORTEST_HALF: Final = 3
+"""Input samples on each side below which interpolation would be poor: rates under 150 Hz wait
+longer than `RESAMPLING_DELAY_S`, at most 60 ms at 50 Hz."""
+
+_MOST_PHASES: Final = 1024
+"""Rates that need more fractional positions get the nearest of these (1/2048 sample off)."""
+
+_KAISER_BETA: Final = 5.0
+"""About 50 dB of stop-band attenuation (Kaiser & Schafer 1980)."""
 
 
-def band_pass_sections() -> NDArray[np.float64]:
-    """Return the window band-pass as float64[2, 5]: rows b0 b1 b2 a1 a2 with a0 = 1.
+class Resampling(NamedTuple):
+    """A rational sampling rate conversion: output k lies at input position k * step / per."""
 
-    First-order high-pass and second-order low-pass, Butterworth, run in one direction: a delay
-    of a few milliseconds, and the same filter in training and live.
+    step: int
+    per: int
+    half: int
+    """Input samples needed after (and before) an output's position; 0 for no conversion."""
+    taps: NDArray[np.float64]
+    """float64[phases + 1, 2 * half]: row r weighs inputs around fractional position r / phases."""
+
+    def first_at(self, source: int) -> int:
+        """Return the first output index at or after input index ``source``."""
+        return -(-source * self.per // self.step)
+
+    def to_source(self, k: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the input indices nearest to output indices int64[n], without overflow."""
+        whole, rest = np.divmod(k, self.per)
+        nearest: NDArray[np.int64] = (2 * rest * self.step + self.per) // (2 * self.per)
+        return whole * self.step + nearest
+
+    def needed(self, k: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the last input index that output indices int64[n] depend on."""
+        whole, rest = np.divmod(k, self.per)
+        last: NDArray[np.int64] = whole * self.step + rest * self.step // self.per + self.half
+        return last
+
+
+def resampling(fs_hz: float) -> Resampling:
+    """Design the conversion from ``fs_hz`` to 360 Hz: a Kaiser-windowed sinc, polyphase.
+
+    The rate is taken as a fraction (to 0.1 mHz, that is to 0.05 s in 24 h of 250 Hz at worst;
+    exact for the rates in use), so that positions are integer arithmetic and never drift. The
+    filter is symmetric: it delays nothing, but an output waits for ``half`` inputs after it.
+    """
+    ratio = Fraction(fs_hz).limit_denominator(10_000) / SAMPLING_RATE_HZ
+    step, per = ratio.numerator, ratio.denominator
+    if ratio == 1:
+        return Resampling(1, 1, 0, np.ones((2, 0)))
+    half = max(_SHORTEST_HALF, int(RESAMPLING_DELAY_S * fs_hz))
+    phases = min(per, _MOST_PHASES)
+    cutoff = 0.9 * min(1.0, SAMPLING_RATE_HZ / fs_hz)  # in units of the input's Nyquist rate
+    distance = np.arange(1 - half, half + 1) - np.arange(phases + 1)[:, None] / phases
+    window = np.i0(_KAISER_BETA * np.sqrt(np.maximum(0.0, 1.0 - (distance / half) ** 2)))
+    taps = np.sinc(cutoff * distance) * window
+    return Resampling(step, per, half, taps / taps.sum(axis=1, keepdims=True))
+
+
+BAND, QRS, NOISE = range(3)
+"""Rows of `filter_bank`."""
+
+
+def filter_bank() -> NDArray[np.float64]:
+    """Return the filters of the 360 Hz stream, float64[3, 2, 5].
+
+    Each is two second-order sections, rows b0 b1 b2 a1 a2 with a0 = 1, Butterworth, run in one
+    direction:
+
+    * BAND, what windows are cut from: first-order high-pass and second-order low-pass; a delay
+      of a few milliseconds, and the same filter in training and live.
+    * QRS, what the detector listens to.
+    * NOISE, what shows muscle and mains noise.
     """
     low_hz, high_hz = BAND_PASS_HZ
-    return sections(
-        signal.butter(1, low_hz, "highpass", fs=SAMPLING_RATE_HZ, output="sos"),
-        signal.butter(2, high_hz, "lowpass", fs=SAMPLING_RATE_HZ, output="sos"),
+    band = np.vstack((_design(1, low_hz, "highpass"), _design(2, high_hz, "lowpass")))
+    qrs = _design(2, QRS_BAND_HZ, "bandpass")
+    nothing = [[1.0, 0.0, 0.0, 1.0, 0.0, 0.0]]
+    noise = np.vstack((_design(2, NOISE_BAND_HZ, "highpass"), nothing))
+    return np.ascontiguousarray(np.stack((band, qrs, noise))[:, :, [0, 1, 2, 4, 5]])
+
+
+def _design(order: int, corner_hz: float | tuple[float, float], kind: str) -> NDArray[np.float64]:
+    sections: NDArray[np.float64] = signal.butter(
+        order, corner_hz, kind, fs=SAMPLING_RATE_HZ, output="sos"
     )
-
-
-def sections(*cascade: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Stack scipy's second-order sections and drop their a0 column (it is always 1)."""
-    return np.ascontiguousarray(np.vstack(cascade)[:, [0, 1, 2, 4, 5]])
-
-
-def settled(coefficients: NDArray[np.float64], level: float) -> NDArray[np.float64]:
-    """Return the memory, float64[s, 2], of a filter that has seen ``level`` for ever.
-
-    Starting from it, a stream with an offset begins without a step response.
-    """
-    memory = np.zeros((len(coefficients), 2))
-    for row, (b0, b1, b2, a1, a2) in enumerate(coefficients):
-        output = level * (b0 + b1 + b2) / (1.0 + a1 + a2)
-        memory[row] = output - b0 * level, b2 * level - a2 * output
-        level = output
-    return memory
+    return sections

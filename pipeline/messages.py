@@ -25,7 +25,7 @@ from pipeline.errors import WireError
 MAX_CHUNK_SAMPLES: Final = 32_768
 """Keeps a chunk, flags included, under the 256 KiB that an inbound data frame may have."""
 
-MAX_BATCH: Final = 256
+MAX_BATCH: Final = 128
 """Windows in one score request."""
 
 ALERTS_PER_PAGE: Final = 500
@@ -277,6 +277,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     redelivered: int = 0
     scorers: int = 0
     epoch: int = 0
+    fault: str = ""
+    """What is wrong with the system itself: no scorer, log not writable."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
@@ -296,9 +298,11 @@ class SignalStrip(msgspec.Struct, frozen=True, kw_only=True):
     stream: str
     epoch: int = 0
     first_sample: int
+    """Position of the first value, counted at ``fs_hz``: divided by it, the ``time_s`` of beats."""
     fs_hz: float
+    """Rate of the values, whatever the source's own."""
     mv: list[float | None]
-    """Band-passed signal at the source's own positions; null where it is masked."""
+    """The band-passed signal; null where it is masked."""
 
 
 class WindowView(msgspec.Struct, frozen=True, kw_only=True):
@@ -380,3 +384,18 @@ def decode_replay_page(frame: bytes) -> ReplayPage:
         return _page_decoder.decode(frame)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"no replay page: {error}") from None
+
+
+def numbered(alert: Alert, log_id: str, seq: int) -> Alert:
+    """Return ``alert`` with its place in the log."""
+    return msgspec.structs.replace(alert, log_id=log_id, seq=seq)
+
+
+def timed(alert: Alert, latency: Latency) -> Alert:
+    """Return ``alert`` with its latency breakdown."""
+    return msgspec.structs.replace(alert, latency_ms=latency)
+
+
+def dated(alert: Alert, utc: str) -> Alert:
+    """Return ``alert`` with the time it was raised."""
+    return msgspec.structs.replace(alert, utc=utc)

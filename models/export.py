@@ -1,0 +1,82 @@
+"""Turn a trained student's checkpoint into the artifact that ships."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from models.artifact import Artifact, save_artifact
+from models.beatgan import Autoencoder
+from models.checkpoint import read_checkpoint, restore_network
+from models.distillation import new_student
+from models.student import SMOOTHING_TICKS
+
+Floats = NDArray[np.float32]
+
+
+def folded_tensors(student: Autoencoder) -> dict[str, Floats]:
+    """Return the weights with each BatchNorm folded into the convolution before it.
+
+    Computed in float64 from the running statistics (evaluation mode), returned as the float32
+    tensors of `models.artifact.tensor_shapes`.
+    """
+    features, layers = student.encoder.features, student.decoder.layers
+    tensors = {
+        "encoder.0.weight": _as_float32(_double(features[0].weight)),
+        "latent.weight": _as_float32(_double(student.encoder.head.weight)),
+        "output.weight": _as_float32(_double(layers[-2].weight)),
+    }
+    for prefix, layout, first_stage in (("encoder", features, 1), ("decoder", layers, 0)):
+        norms = [at for at, layer in enumerate(layout) if isinstance(layer, nn.BatchNorm1d)]
+        for stage, at in enumerate(norms, first_stage):
+            weight, bias = _folded(layout[at - 1], layout[at])
+            tensors |= {f"{prefix}.{stage}.weight": weight, f"{prefix}.{stage}.bias": bias}
+    return tensors
+
+
+def _folded(convolution: nn.Module, norm: nn.Module) -> tuple[Floats, Floats]:
+    gain = _double(norm.weight) / (_double(norm.running_var) + norm.eps).sqrt()
+    shape = (1, -1, 1) if isinstance(convolution, nn.ConvTranspose1d) else (-1, 1, 1)
+    bias = _double(norm.bias) - _double(norm.running_mean) * gain
+    return _as_float32(_double(convolution.weight) * gain.reshape(shape)), _as_float32(bias)
+
+
+def _double(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().cpu().double()
+
+
+def _as_float32(tensor: torch.Tensor) -> Floats:
+    return tensor.float().contiguous().numpy()
+
+
+def export_student(
+    checkpoint: Path, description: Path, *, training: dict[str, Any], metrics: dict[str, Any]
+) -> str:
+    """Write the student in ``checkpoint`` as an artifact; return the SHA-256 of its weights.
+
+    Args:
+        checkpoint: ``best.safetensors`` of `models.train.train_student`.
+        description: the ``.json`` file to write; the weights go beside it.
+        training: what the weights come from, JSON-able; the run's settings are added.
+        metrics: what was measured with them, JSON-able.
+
+    Raises:
+        ArtifactError: the checkpoint is unusable, or the place is not writable.
+    """
+    facts, tensors = read_checkpoint(checkpoint)
+    student = new_student()
+    restore_network(student, "student", tensors)
+    artifact = Artifact(
+        width=student.width,
+        latent=student.latent,
+        smoothing_ticks=SMOOTHING_TICKS,
+        training=training
+        | facts["config"]
+        | {"epoch": facts["best_epoch"], "validation_ap": facts["best_ap"]},
+        metrics=metrics,
+        tensors=folded_tensors(student),
+    )
+    return save_artifact(artifact, description)

@@ -1,0 +1,333 @@
+"""`monitor bench`: measure this installation, and say on which machine and commit.
+
+Everything runs on real parts: the processes that `monitor replay` starts, real sockets, a
+subscriber in another process than the hub. Nothing here decides anything; figures are printed,
+never asserted.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from models.calibration import load_calibration
+from models.student import StudentScorer
+from monitor.processes import System
+from pipeline.client import Subscriber
+from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_SAMPLES
+from pipeline.embedded import EmbeddedRunner
+from pipeline.errors import InputError
+from pipeline.feeder import Feeder
+from pipeline.messages import Alert, BeatNote, Status
+from pipeline.segmenter import Segmenter
+from replay.pacing import Pacer
+from replay.synthetic import PatientConfig, SyntheticPatient
+
+_RECORD_S: Final = 1800
+_LIVE_S: Final = 90
+_CHUNK: Final = 7
+"""Samples a live chunk: 19 ms, as a source sends them."""
+
+
+def bench(data: Path | None, *, as_json: bool, json_file: Path | None) -> None:
+    """Measure, print a table (or JSON), and write JSON to ``json_file`` where one is given."""
+    say = Console(stderr=True).print
+    patient = SyntheticPatient(PatientConfig(fs=float(SAMPLING_RATE_HZ), ectopic=0.2, seed=3))
+    x = np.ascontiguousarray(patient.generate(_RECORD_S * SAMPLING_RATE_HZ).samples)
+    figures: dict[str, Any] = {"machine": _machine()}
+    for name, measure in (
+        ("kernels", lambda: _kernels(x)),
+        ("models", _models),
+        ("embedded", lambda: _embedded(x)),
+        ("replay", lambda: _replay(x)),
+        ("live", lambda: _live(x[: _LIVE_S * SAMPLING_RATE_HZ])),
+        ("scan", lambda: _scan(data)),
+        ("start", _start),
+    ):
+        say(f"measuring {name} ...", highlight=False)
+        figures[name] = measure()
+    if json_file is not None:
+        json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    if as_json:
+        sys.stdout.write(json.dumps(figures) + "\n")
+    else:
+        Console().print(_table(figures))
+
+
+def _machine() -> dict[str, Any]:
+    git = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "commit": git.stdout.strip() or "unknown",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _best_s(run: Callable[[], object], times: int = 5) -> float:
+    """Return the shortest of several runs: the one least disturbed."""
+    run()
+    shortest = float("inf")
+    for _ in range(times):
+        began = time.perf_counter()
+        run()
+        shortest = min(shortest, time.perf_counter() - began)
+    return shortest
+
+
+def _kernels(x: NDArray[np.float32]) -> dict[str, Any]:
+    """Raw sample to window, whole record a call, and chunk by chunk as a live source sends."""
+    figures = {}
+    for fs_hz in (360.0, 250.0, 1000.0):
+        seconds = _best_s(lambda fs_hz=fs_hz: Segmenter(fs_hz).push(x, first_sample=0))
+        figures[f"ns_per_sample_{fs_hz:g}_hz"] = round(1e9 * seconds / x.size, 1)
+    segmenter = Segmenter(360.0)
+    chunks = range(0, 60 * SAMPLING_RATE_HZ, _CHUNK)
+    began = time.perf_counter()
+    for at in chunks:
+        segmenter.push(x[at : at + _CHUNK], first_sample=at)
+    figures["us_per_live_chunk"] = round(1e6 * (time.perf_counter() - began) / len(chunks), 1)
+    return figures
+
+
+def _models() -> dict[str, Any]:
+    """Student and teacher beside each other, one thread each, alternating."""
+    from models.evaluate import teacher_reconstruction
+
+    student = StudentScorer.load(device="cpu")
+    teacher = teacher_reconstruction()
+    figures: dict[str, Any] = {}
+    for batch in (1, 64):
+        windows = np.random.default_rng(0).uniform(-1, 1, (batch, WINDOW_SAMPLES))
+        windows = windows.astype(np.float32)
+        times = max(5, 200 // batch)
+        best = {"student": float("inf"), "teacher": float("inf")}
+        for _ in range(3):
+            best["student"] = min(
+                best["student"], _best_s(lambda w=windows: student.score(w), times)
+            )
+            best["teacher"] = min(best["teacher"], _best_s(lambda w=windows: teacher(w), times))
+        for name, seconds in best.items():
+            figures[f"{name}_us_per_beat_batch_{batch}"] = round(1e6 * seconds / batch, 1)
+        figures[f"teacher_over_student_batch_{batch}"] = round(best["teacher"] / best["student"], 1)
+    return figures
+
+
+def _embedded(x: NDArray[np.float32]) -> dict[str, Any]:
+    """The whole pipeline in one process."""
+    runner = EmbeddedRunner("bench", 360.0, StudentScorer.load(), load_calibration())
+    began = time.perf_counter()
+    blocks = ((at, x[at : at + 3600], None) for at in range(0, x.size, 3600))
+    beats = sum(len(outcome.beats) for outcome in runner.run(blocks))
+    seconds = time.perf_counter() - began
+    return {"times_real_time": round(_RECORD_S / seconds), "beats": beats}
+
+
+def _quiet(text: str) -> None:
+    """Take notes of the system's start and let them go."""
+
+
+def _feed(
+    system: System,
+    x: NDArray[np.float32],
+    chunk: int,
+    pacer: Pacer,
+    sent_at: list[float],
+) -> threading.Thread:
+    """Send ``x`` from a thread; ``sent_at`` gets the time at which each chunk left."""
+
+    def run() -> None:
+        with Feeder(
+            system.endpoints["ingest"], stream="bench", fs_hz=360.0, lead="", stop=lambda: False
+        ) as feeder:
+            for at in range(0, x.size, chunk):
+                piece = x[at : at + chunk]
+                while not pacer.wait_for(at + piece.size):
+                    pass
+                sent_at.append(time.monotonic())
+                feeder.send(piece, first_sample=at)
+            feeder.finish()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def _system(folder: str) -> System:
+    return System(port=0, log=Path(folder) / "log.sqlite", on_note=_quiet)
+
+
+def _subscriber(system: System, topics: list[str]) -> Subscriber:
+    endpoints = system.endpoints
+    return Subscriber(endpoints["alerts"], endpoints["replay"], from_seq=1, topics=topics)
+
+
+def _replay(x: NDArray[np.float32]) -> dict[str, Any]:
+    """Half an hour through source, hub, scorer and subscriber as fast as they go."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _system(folder) as system,
+        _subscriber(system, ["status/"]) as subscriber,
+    ):
+        _wait_for_scorer(system, subscriber)
+        began = time.monotonic()
+        thread = _feed(system, x, 3600, Pacer(360.0, None), [])
+        alerts, ended = 0, False
+        while not (ended and subscriber.complete):
+            for message in subscriber.receive(0.1):
+                alerts += isinstance(message, Alert)
+                ended |= isinstance(message, Status) and message.ended
+        seconds = time.monotonic() - began
+        thread.join()
+    return {"times_real_time": round(_RECORD_S / seconds), "alerts": alerts}
+
+
+def _wait_for_scorer(system: System, subscriber: Subscriber) -> None:
+    """Push one second of silence through, so that all processes stand before the clock starts."""
+    with Feeder(
+        system.endpoints["ingest"], stream="hello", fs_hz=360.0, lead="", stop=lambda: False
+    ) as feeder:
+        feeder.send(np.zeros(360, dtype=np.float32), first_sample=0)
+        feeder.finish()
+    while True:
+        for message in subscriber.receive(0.1):
+            if isinstance(message, Status) and message.scorers:
+                return
+        system.check()
+
+
+def _live(x: NDArray[np.float32]) -> dict[str, Any]:
+    """Real time: from the moment the R sample leaves the source to the alert at a subscriber."""
+    sent_at: list[float] = []
+    waits: list[float] = []
+    own: list[float] = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _system(folder) as system,
+        _subscriber(system, ["status/", "beat/", "signal/"]) as subscriber,
+    ):
+        _wait_for_scorer(system, subscriber)
+        thread = _feed(system, x, _CHUNK, Pacer(360.0, 1.0), sent_at)
+        ended = False
+        while not (ended and subscriber.complete):
+            for message in subscriber.receive(0.1):
+                now = time.monotonic()
+                if isinstance(message, Alert) and message.kind == "anomalous_beat":
+                    waits.append(now - sent_at[message.sample // _CHUNK])
+                    own.append(message.latency_ms.total)
+                ended |= isinstance(message, Status) and message.stream == "bench" and message.ended
+        memory = _memory_mb([os.getpid(), *system.pids])
+        thread.join()
+    if not waits:
+        return {"alerts": 0}
+    return {
+        "alerts": len(waits),
+        "latency_p50_ms": round(1e3 * float(np.quantile(waits, 0.5)), 1),
+        "latency_p99_ms": round(1e3 * float(np.quantile(waits, 0.99)), 1),
+        "alerts_own_p50_ms": round(float(np.quantile(own, 0.5)), 1),
+        "alerts_own_p99_ms": round(float(np.quantile(own, 0.99)), 1),
+        "memory_mb": memory,
+    }
+
+
+def _memory_mb(pids: list[int]) -> float | None:
+    """Return the proportional set size of these processes together; None where unknown."""
+    total_kb = 0
+    for pid in pids:
+        try:
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            return None
+        total_kb += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return round(total_kb / 1024, 1)
+
+
+def _scan(data: Path | None) -> dict[str, Any]:
+    """`monitor scan` over the MIT-BIH records, the whole command."""
+    from monitor.training import data_folder
+
+    try:
+        folder = data_folder(data) / "mitdb"
+    except InputError as error:
+        return {"skipped": str(error)}
+    if not folder.is_dir():
+        return {"skipped": f"no {folder}"}
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "monitor", "scan", str(folder), "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds = time.monotonic() - began
+    summary = json.loads(done.stdout.splitlines()[-1])
+    return {
+        "records": len(summary["streams"]),
+        "signal_h": round(summary["duration_s"] / 3600, 2),
+        "wall_s": round(seconds, 1),
+        "times_real_time": round(summary["duration_s"] / seconds),
+    }
+
+
+def _start() -> dict[str, Any]:
+    """How long a person waits: for --help, and for the first beat of a replay."""
+    command = [sys.executable, "-m", "monitor"]
+    helped = _best_s(lambda: subprocess.run([*command, "--help"], capture_output=True, check=True))
+    began = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _system(folder) as system,
+        _subscriber(system, ["beat/"]) as subscriber,
+    ):
+        system.feed(["demo"])
+        first = None
+        while first is None:
+            for message in subscriber.receive(0.1):
+                if isinstance(message, BeatNote):
+                    first = first or time.monotonic() - began
+            system.check()
+    return {"help_s": round(helped, 3), "first_beat_s": round(first, 2)}
+
+
+def _table(figures: dict[str, Any]) -> Table:
+    machine = figures["machine"]
+    title = "{processor}, {cores} cores, Python {python}, commit {commit}".format(**machine)
+    table = Table(title=title, title_justify="left")
+    table.add_column("what")
+    table.add_column("figure", justify="right")
+    for part, values in figures.items():
+        if part == "machine":
+            continue
+        for name, value in values.items():
+            table.add_row(f"{part}: {name.replace('_', ' ')}", str(value))
+        table.add_section()
+    return table

@@ -1,0 +1,84 @@
+"""Draw a sampled signal with braille characters: two dots wide and four high in each cell.
+
+`envelope` reduces samples to the lowest and highest point of each dot column, `curve` turns
+those into lines of text. Neither loses a peak, however many samples fall into one column.
+Pure; positions in samples, values in whatever unit the samples have; NaN is no signal.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+FIRST_BRAILLE: Final = 0x2800
+"""U+2800, the empty pattern; the lowest eight bits of the code point are the dots."""
+
+_DOT_BITS: Final = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
+"""Bit of each dot of a cell, [row, column] (Unicode chapter 21.1, Braille Patterns)."""
+
+
+def envelope(
+    samples: NDArray[np.floating], start: float, per_column: float, columns: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the lowest and the highest point of the polyline through ``samples`` per column.
+
+    Column i reaches from position ``start + i * per_column`` to that of column i + 1, both
+    ends included, so that neighbours meet. A column without any signal is NaN in both results.
+
+    Args:
+        samples: float[n]; NaN where there is no signal.
+        start: position of the first column's left edge; may lie outside the samples.
+        per_column: samples in one column, greater than 0.
+        columns: how many columns.
+
+    Returns:
+        low, high: float64[columns].
+    """
+    if samples.size == 0 or columns <= 0:
+        empty = np.full(max(columns, 0), np.nan)
+        return empty, empty.copy()
+    x = samples.astype(np.float64)
+    edges = start + per_column * np.arange(columns + 1)
+    at_edge = np.interp(edges, np.arange(x.size), x, left=np.nan, right=np.nan)
+    # Samples [first[i], first[i + 1]) lie inside column i; NaN is appended so that reduceat may
+    # point just behind the last one.
+    first = np.clip(np.ceil(edges), 0, x.size).astype(np.int64)
+    padded = np.append(x, np.nan)
+    inside_low = np.fmin.reduceat(padded, first)[:-1]
+    inside_high = np.fmax.reduceat(padded, first)[:-1]
+    empty = first[:-1] == first[1:]
+    inside_low[empty] = inside_high[empty] = np.nan
+    low = np.fmin(np.fmin(at_edge[:-1], at_edge[1:]), inside_low)
+    high = np.fmax(np.fmax(at_edge[:-1], at_edge[1:]), inside_high)
+    return low, high
+
+
+def curve(
+    low: NDArray[np.float64], high: NDArray[np.float64], rows: int, bottom: float, top: float
+) -> list[str]:
+    """Return ``rows`` lines of braille, top line first, half as many characters as columns.
+
+    The centre of the lowest dot stands for ``bottom``, that of the highest for ``top``; what
+    lies beyond is drawn at the edge. A cell without a dot is a space.
+
+    Args:
+        low: float64[n], the lowest point of each dot column; NaN for none.
+        high: float64[n], the highest.
+        rows: lines of text.
+        bottom: value at the lower edge.
+        top: value at the upper edge, greater than ``bottom``.
+    """
+    dots = 4 * rows
+    cells = (low.size + 1) // 2
+    drawn = np.isfinite(low) & np.isfinite(high)
+    per_dot = (top - bottom) / (dots - 1)
+
+    def row_of(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.clip(np.rint((top - np.where(drawn, values, bottom)) / per_dot), 0, dots - 1)
+
+    row = np.arange(dots)[:, None]
+    on = np.zeros((dots, 2 * cells), dtype=bool)
+    on[:, : low.size] = (row >= row_of(high)) & (row <= row_of(low)) & drawn
+    bits = on.reshape(rows, 4, cells, 2).transpose(0, 2, 1, 3) * _DOT_BITS
+    codes = bits.sum(axis=(2, 3))
+    return ["".join(chr(FIRST_BRAILLE + c) if c else " " for c in line) for line in codes.tolist()]

@@ -1,0 +1,138 @@
+"""The stages as processes of their own: `monitor hub`, `monitor score`, `monitor source`.
+
+Each announces itself with one ``ready`` event that holds what the others need to know, and runs
+until SIGTERM, Ctrl-C, or the death of the process that started it.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from monitor.processes import stop_when_orphaned
+from pipeline.errors import ConfigError
+from replay.headers import find_records, load_header
+from replay.leads import choose_lead
+from replay.pacing import parse_speed
+from replay.source import Source
+
+Announce = Callable[..., None]
+"""Takes an event's name and its facts."""
+
+
+def find_leads(records: Sequence[str], lead: str | None) -> list[tuple[Path, int]]:
+    """Return header and lead of every record that the arguments name, all checked.
+
+    Raises:
+        InputError: a record cannot be used, or has no such lead.
+    """
+    return [
+        (path, choose_lead(load_header(path), lead))
+        for argument in records
+        for path in find_records(argument)
+    ]
+
+
+def run_hub(
+    *,
+    port: int,
+    ingest: str,
+    work: str,
+    log: Path | None,
+    parent: int | None,
+    announce: Announce,
+) -> None:
+    """Run the hub until told to stop.
+
+    Raises:
+        ConfigError: an address is not on loopback, or the port is out of range.
+        EndpointError: a port is in use.
+        LogError: the log cannot be opened.
+        ArtifactError: the calibration of the live score is missing or altered.
+    """
+    from models.calibration import load_calibration
+    from monitor.session import default_log
+    from pipeline.hub import Hub, HubConfig
+    from pipeline.warmup import compile_kernels, compiled_before
+
+    if not 0 <= port <= 65534:
+        raise ConfigError(f"port {port}: choose one from 1 to 65534, or 0 for any")
+    stop = stop_when_orphaned(parent)
+    if not compiled_before():
+        announce("note", text="compiling the signal kernels, once on this machine ...")
+    compile_kernels()
+    config = HubConfig(
+        alerts=f"tcp://127.0.0.1:{port}",
+        replay=f"tcp://127.0.0.1:{port + 1 if port else 0}",
+        ingest=ingest,
+        work=work,
+        log=log or default_log(),
+        live_score=load_calibration(),
+    )
+    with Hub(config, time.monotonic) as hub:
+        announce("ready", endpoints=hub.endpoints, log=str(config.log), last_seq=hub.last_seq)
+        hub.run(stop)
+
+
+def run_scorer(*, work: str, weights: Path | None, parent: int | None, announce: Announce) -> None:
+    """Run a scorer until told to stop.
+
+    Raises:
+        ArtifactError: weights are missing, altered, or made for something else.
+    """
+    from models.student import SHIPPED_STUDENT, StudentScorer
+    from pipeline.worker import run_worker
+
+    stop = stop_when_orphaned(parent)
+    scorer = StudentScorer.load(weights.with_suffix(".json") if weights else SHIPPED_STUDENT)
+    announce("ready", model=scorer.name, device=scorer.device)
+    run_worker(scorer, model=scorer.name, device=scorer.device, work=work, stop=stop)
+
+
+def run_source(
+    records: Sequence[str],
+    *,
+    device: str | None,
+    ingest: str,
+    speed: str,
+    start_s: float,
+    duration_s: float | None,
+    loop: bool,
+    lead: str | None,
+    parent: int | None,
+    announce: Announce,
+) -> None:
+    """Send records or a device to the hub, to their end or until told to stop.
+
+    Raises:
+        InputError: a record cannot be used.
+        DeviceError: the device is unknown, absent or busy.
+    """
+    from replay.player import play, stream_infos
+
+    stop = stop_when_orphaned(parent)
+    sources: list[Source] = []
+    if device is not None:
+        from replay.devices import open_device
+
+        sources.append(open_device(device))
+    else:
+        from replay.records import RecordSource
+
+        for path, index in find_leads(records, lead):
+            sources.append(
+                RecordSource(
+                    path,
+                    lead=str(index),
+                    speed=parse_speed(speed),
+                    start_s=start_s,
+                    duration_s=duration_s,
+                    loop=loop,
+                )
+            )
+    infos = stream_infos(sources)
+    facts: list[dict[str, Any]] = [
+        {"lead": info.lead, "fs_hz": info.fs_hz, "samples": info.total_samples} for info in infos
+    ]
+    announce("ready", streams=[info.stream for info in infos], facts=facts)
+    play(sources, ingest, stop)

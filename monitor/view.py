@@ -1,0 +1,268 @@
+"""What the dashboard has heard so far, one bounded memory per stream.
+
+`DashboardView.hear` takes one decoded public message and the time it arrived; `render` in
+`monitor.dashboard` draws the result. The view holds no truth: it is filled from what any
+subscriber receives, and messages may be missing, repeated or out of order.
+
+Pure in memory: no sockets, no clock (monotonic seconds are passed in), no terminal. Signal and
+beats share the axis of ``time_s``, which starts anew with each epoch. Not thread-safe.
+"""
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.constants import SAMPLING_RATE_LIMITS_HZ, WINDOW_SAMPLES
+from pipeline.messages import Alert, BeatNote, Heartbeat, Public, SignalStrip, Status, WindowView
+
+SIGNAL_SECONDS: Final = 10
+"""How much signal is kept of each stream."""
+
+MAX_BEATS: Final = 300
+"""Beats (scores) kept of each stream."""
+
+MAX_ALERTS: Final = 100
+"""Alerts kept, of all streams together."""
+
+MAX_STREAMS: Final = 64
+"""Streams kept; of further ones only the alerts are shown."""
+
+STALE_AFTER_S: Final = 2.0
+"""Older data is called stale."""
+
+HOLD_S: Final = 10.0
+"""So long the selected stream stays selected after its last alert, lest the picture jump about."""
+
+PIN_S: Final = 60.0
+"""So long an alert above low priority leads the list, unless its ``off`` comes before."""
+
+RANK: Final = {"high": 2, "medium": 1}
+"""Order of the priorities; low, and any unknown one, is 0."""
+
+_MAX_MV: Final = 1e4
+"""A larger value is no ECG and is treated as missing."""
+
+_MAX_TIME_S: Final = 1e9
+"""Thirty years of signal; positions beyond are refused before they are multiplied."""
+
+
+def _finite(values: list[float] | list[float | None]) -> NDArray[np.float32]:
+    """Return ``values`` as float32 with NaN for null and for what no ECG reaches."""
+    x = np.array(values, dtype=np.float64)
+    x[~(np.abs(x) <= _MAX_MV)] = np.nan
+    return x.astype(np.float32)
+
+
+class SignalRing:
+    """The last `SIGNAL_SECONDS` of one stream's signal.
+
+    Pieces are placed by position: a repeated piece changes nothing, a missing one stays NaN, a
+    late one fills its hole. A piece that does not fit behind or into the kept stretch, or has
+    another rate or epoch, starts the ring anew, so that no bad position can freeze the picture.
+    """
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.fs_hz = 0.0
+        """Rate of the values; positions count from time 0 in it."""
+        self.begin = 0
+        """Position of the first sample heard; before it nothing was missed."""
+        self.end = 0
+        """Position one past the newest sample."""
+        self.samples: NDArray[np.float32] = np.empty(0, dtype=np.float32)
+        """float32[n], mV; the last element stands at ``end - 1``; NaN where none is known."""
+
+    def place(self, strip: SignalStrip) -> bool:
+        """Take in ``strip``; return False, and change nothing, if it cannot be signal."""
+        lowest, highest = SAMPLING_RATE_LIMITS_HZ
+        if not lowest <= strip.fs_hz <= highest or not strip.mv:
+            return False
+        if not 0 <= strip.first_sample <= _MAX_TIME_S * strip.fs_hz:
+            return False
+        size = math.ceil(SIGNAL_SECONDS * strip.fs_hz)
+        piece = _finite(strip.mv[-size:])
+        end = strip.first_sample + len(strip.mv)
+        first = end - piece.size
+        same_axis = (strip.epoch, strip.fs_hz) == (self.epoch, self.fs_hz)
+        if not same_axis or not self.end - size <= first <= self.end + size:
+            self.epoch, self.fs_hz, self.begin, self.end = strip.epoch, strip.fs_hz, first, first
+            self.samples = np.full(size, np.nan, dtype=np.float32)
+        if end > self.end:
+            ahead = end - self.end
+            kept = self.samples[min(ahead, size) :]
+            self.samples = np.append(kept, np.full(size - kept.size, np.nan, dtype=np.float32))
+            self.end = end
+        at = first - (self.end - size)
+        self.samples[max(at, 0) : at + piece.size] = piece[max(-at, 0) :]
+        self.begin = min(self.begin, first)
+        return True
+
+
+@dataclass(slots=True)
+class StreamView:
+    """What has been heard of one stream."""
+
+    name: str
+    status: Status | None = None
+    status_at: float = 0.0
+    signal: SignalRing = field(default_factory=SignalRing)
+    signal_at: float | None = None
+    beats: dict[tuple[int, int], BeatNote] = field(default_factory=dict)
+    """The last `MAX_BEATS` by (epoch, sample), in order of arrival."""
+    window: WindowView | None = None
+    """Window of the last anomalous beat, both its lists checked to hold 320 finite numbers."""
+    alarmed_at: float | None = None
+    alarm_rank: int = 0
+
+    def data_age_s(self, now: float) -> float | None:
+        """Return how old the newest data is at ``now``, or None before any was heard of."""
+        ages = [now - self.signal_at] if self.signal_at is not None else []
+        if self.status is not None:
+            ages.append(max(self.status.data_age_s, 0.0) + now - self.status_at)
+        return max(min(ages), 0.0) if ages else None
+
+    def is_stale(self, now: float) -> bool:
+        """Say whether data should have come by ``now``: an ended stream is not stale.
+
+        An old status is stale even while signal flows: the state it shows may be over.
+        """
+        if self.status is not None and self.status.ended:
+            return False
+        age = self.data_age_s(now)
+        silent = self.status is not None and now - self.status_at > STALE_AFTER_S
+        return silent or (age is not None and age > STALE_AFTER_S)
+
+
+@dataclass(frozen=True, slots=True)
+class HeardAlert:
+    """An alert and when it was heard, in seconds of the dashboard's clock."""
+
+    alert: Alert
+    at: float
+
+
+class DashboardView:
+    """Everything the dashboard shows; its memory is bounded whatever arrives."""
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+        """Start of the elapsed time, in the clock that is passed to `hear` and `render`."""
+        self.heard_at: float | None = None
+        """When the last message of any kind came."""
+        self.revision = 0
+        """Grows with every message that may change the picture."""
+        self.streams: dict[str, StreamView] = {}
+        self.more_streams = False
+        """Whether there were more than `MAX_STREAMS`."""
+        self.alerts: deque[HeardAlert] = deque(maxlen=MAX_ALERTS)
+        """The newest last; the client has put them in order and dropped repeats."""
+        self.urgent: deque[HeardAlert] = deque(maxlen=MAX_ALERTS)
+        """Alerts above low priority that no ``off`` has ended."""
+        self.alerts_heard = 0
+        self._selected: str | None = None
+
+    def hear(self, message: Public, now: float) -> None:
+        """Take in one message that arrived at ``now``; unusable contents are left out."""
+        self.heard_at = now
+        if isinstance(message, Heartbeat):
+            return
+        self.revision += 1
+        if isinstance(message, Alert):
+            self._hear_alert(message, now)
+            return
+        stream = self._stream(message.stream)
+        if stream is None:
+            return
+        if isinstance(message, Status):
+            stream.status, stream.status_at = message, now
+        elif isinstance(message, SignalStrip):
+            if stream.signal.place(message):
+                stream.signal_at = now
+        elif isinstance(message, BeatNote):
+            if not 0 <= message.time_s <= _MAX_TIME_S:
+                return
+            stream.beats[message.epoch, message.sample] = message
+            if len(stream.beats) > MAX_BEATS:
+                del stream.beats[next(iter(stream.beats))]
+        elif _is_window(message):
+            stream.window = message
+
+    def selected(self) -> StreamView | None:
+        """Return the stream to show in detail: the last that alarmed, else the first, or None."""
+        if self._selected is not None:
+            return self.streams[self._selected]
+        return next(iter(self.streams.values()), None)
+
+    def has_beat(self) -> bool:
+        """Say whether any stream had a beat yet."""
+        return any(s.beats or (s.status and s.status.beats) for s in self.streams.values())
+
+    def alerts_to_show(self, n: int, now: float) -> list[HeardAlert]:
+        """Return at most ``n`` alerts: urgent ones of the last minute first, then the newest."""
+        pinned = [heard for heard in self.urgent if now - heard.at < PIN_S]
+        pinned.sort(key=lambda heard: (RANK.get(heard.alert.priority, 0), heard.at), reverse=True)
+        # Most of the list stays what it is: a list of what came last.
+        pinned = pinned[: (n + 1) // 2]
+        rest = [heard for heard in reversed(self.alerts) if heard not in pinned]
+        return (pinned + rest)[: max(n, 0)]
+
+    def ticks_of(self, window: WindowView) -> tuple[int, int] | None:
+        """Return first and last tick that an alert marks as wrong in ``window``, or None."""
+        for heard in reversed(self.alerts):
+            alert = heard.alert
+            if (alert.stream, alert.epoch, alert.sample) != (
+                window.stream,
+                window.epoch,
+                window.sample,
+            ):
+                continue
+            if alert.ticks is not None and len(alert.ticks) == 2:
+                first, last = alert.ticks
+                if 0 <= first <= last < WINDOW_SAMPLES:
+                    return first, last
+        return None
+
+    def _stream(self, name: str) -> StreamView | None:
+        if name not in self.streams:
+            if len(self.streams) >= MAX_STREAMS:
+                self.more_streams = True
+                return None
+            self.streams[name] = StreamView(name)
+        return self.streams[name]
+
+    def _hear_alert(self, alert: Alert, now: float) -> None:
+        heard = HeardAlert(alert, now)
+        self.alerts_heard += 1
+        self.alerts.append(heard)
+        if alert.state == "off":
+            ended = (alert.stream, alert.kind)
+            kept = [h for h in self.urgent if (h.alert.stream, h.alert.kind) != ended]
+            self.urgent = deque(kept, maxlen=MAX_ALERTS)
+            return
+        rank = RANK.get(alert.priority, 0)
+        if rank:
+            self.urgent.append(heard)
+        self._select(alert.stream, rank, now)
+
+    def _select(self, name: str, rank: int, now: float) -> None:
+        """Turn to the alarming stream, unless the one shown has alarmed as urgently just now."""
+        stream = self._stream(name)
+        if stream is None:
+            return
+        if stream.alarmed_at is not None and now - stream.alarmed_at <= HOLD_S:
+            rank = max(rank, stream.alarm_rank)
+        stream.alarmed_at, stream.alarm_rank = now, rank
+        shown = self.streams[self._selected] if self._selected is not None else None
+        calm = shown is None or shown.alarmed_at is None or now - shown.alarmed_at > HOLD_S
+        if calm or (shown is not None and rank > shown.alarm_rank):
+            self._selected = name
+
+
+def _is_window(view: WindowView) -> bool:
+    if len(view.window) != WINDOW_SAMPLES or len(view.residual) != WINDOW_SAMPLES:
+        return False
+    return all(map(math.isfinite, view.window)) and all(map(math.isfinite, view.residual))

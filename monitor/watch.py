@@ -1,0 +1,56 @@
+"""`monitor subscribe`: print the alerts of a running monitor, each exactly once."""
+
+import sys
+import time
+from typing import Final
+
+from monitor.session import alert_line
+from pipeline.client import Subscriber
+from pipeline.errors import ConfigError
+from pipeline.messages import Alert, encode_json
+from pipeline.transport import check_loopback
+
+_PATIENCE_S: Final = 2.0
+
+
+def watch(endpoint: str, *, from_seq: int | None, stream: str | None, as_json: bool) -> None:
+    """Print alerts until interrupted.
+
+    Raises:
+        ConfigError: the address is malformed.
+    """
+    subscriber = Subscriber(endpoint, replay_endpoint(endpoint), from_seq=from_seq)
+    began = time.monotonic()
+    told = False
+    missed = 0
+    with subscriber:
+        while True:
+            for message in subscriber.receive(0.25):
+                if isinstance(message, Alert) and stream in (None, message.stream):
+                    line = encode_json(message).decode() if as_json else alert_line(message)
+                    sys.stdout.write(line + "\n")
+                    sys.stdout.flush()
+            if subscriber.follower.missed > missed:
+                missed = subscriber.follower.missed
+                _say(f"{missed} alerts are no longer in the log and cannot be shown")
+            if subscriber.heartbeats == 0 and not told and time.monotonic() - began > _PATIENCE_S:
+                told = True
+                _say(f"nothing heard from {endpoint} yet, still waiting; is a monitor running?")
+
+
+def replay_endpoint(alerts: str) -> str:
+    """Return the replay socket's address: one port above the alerts'.
+
+    Raises:
+        ConfigError: the address is malformed.
+    """
+    check_loopback(alerts)
+    host, _, port = alerts.rpartition(":")
+    if not 1 <= int(port) <= 65534:
+        raise ConfigError(f"{alerts}: the port must be 1 to 65534")
+    return f"{host}:{int(port) + 1}"
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"monitor: {text}\n")
+    sys.stderr.flush()

@@ -1,0 +1,143 @@
+"""The rules that turn beats and signal states into alerts.
+
+`Alarms` keeps what the rules of one stream remember. Rules on the signal itself (asystole, not
+analysable) need no score and are asked as the samples come in; the rule on beats is asked when a
+beat's verdict is known. Time is the position in the stream, in source samples, so the same
+samples give the same alerts at any speed; there is no clock and no I/O here.
+"""
+
+from typing import Final
+
+from pipeline.live_score import Verdict
+from pipeline.messages import Alert
+from pipeline.quality import Reason
+
+ASYSTOLE_S: Final = 4.0
+"""No QRS for this long on an analysable signal (Challenge 2015; bedside monitors: 3 to 10 s)."""
+
+WINDOW_DELAY_S: Final = 0.6
+"""A beat is reported when its window is complete; only then is its absence certain."""
+
+
+class Alarms:
+    """The state of the rules of one stream and epoch."""
+
+    def __init__(self, stream: str, fs_hz: float, *, epoch: int, first_sample: int) -> None:
+        self._stream = stream
+        self._fs_hz = fs_hz
+        self._epoch = epoch
+        self._alive_at = first_sample
+        """The last QRS, or the start of the analysable signal where that is later."""
+        self.asystole = False
+        self.reason = Reason.OK
+        """Why the signal cannot be analysed now; OK where it can."""
+
+    def on_quality(self, sample: int, reason: Reason) -> list[Alert]:
+        """Take note that from ``sample`` on the signal is analysable (OK) or not."""
+        if reason == self.reason:
+            return []
+        alerts = []
+        if self.reason is not Reason.OK:
+            alerts.append(self._technical(sample, self.reason, "off"))
+        if reason is not Reason.OK:
+            alerts.append(self._technical(sample, reason, "on"))
+            if self.asystole:
+                alerts.append(self._end_asystole(sample, "signal no longer analysable"))
+        self.reason = reason
+        self._alive_at = sample
+        return alerts
+
+    def on_qrs(self, sample: int) -> list[Alert]:
+        """Take note of a QRS at ``sample``."""
+        ended = [self._end_asystole(sample, "QRS seen again")] if self.asystole else []
+        self._alive_at = max(self._alive_at, sample)
+        return ended
+
+    def on_position(self, position: int) -> list[Alert]:
+        """Every QRS is known that completed before ``position``: has the heart stopped?"""
+        if self.asystole or self.reason is not Reason.OK:
+            return []
+        deadline = self._alive_at + round((ASYSTOLE_S + WINDOW_DELAY_S) * self._fs_hz)
+        if position <= deadline:
+            return []
+        self.asystole = True
+        return [
+            self._alert(
+                kind="asystole",
+                category="physiological",
+                priority="high",
+                sample=self._alive_at + round(ASYSTOLE_S * self._fs_hz),
+                reason=f"no QRS for {ASYSTOLE_S:g} s",
+            )
+        ]
+
+    def on_verdict(
+        self, sample: int, verdict: Verdict, ticks: list[int] | None, bpm: float | None
+    ) -> list[Alert]:
+        """Take note of what the live score says of the beat at ``sample``."""
+        if not verdict.anomalous:
+            return []
+        return [
+            self._alert(
+                kind="anomalous_beat",
+                category="physiological",
+                priority="low",
+                sample=sample,
+                reason=verdict.reason,
+                score=round(verdict.score, 4),
+                threshold=round(verdict.threshold, 4),
+                ticks=ticks,
+                bpm=bpm,
+            )
+        ]
+
+    def _technical(self, sample: int, reason: Reason, state: str) -> Alert:
+        return self._alert(
+            kind="not_analysable",
+            category="technical",
+            priority="low",
+            sample=sample,
+            state=state,
+            reason=reason.text,
+        )
+
+    def _end_asystole(self, sample: int, why: str) -> Alert:
+        self.asystole = False
+        return self._alert(
+            kind="asystole",
+            category="physiological",
+            priority="high",
+            sample=sample,
+            state="off",
+            reason=why,
+        )
+
+    def _alert(
+        self,
+        *,
+        kind: str,
+        category: str,
+        priority: str,
+        sample: int,
+        reason: str,
+        state: str = "on",
+        score: float | None = None,
+        threshold: float | None = None,
+        ticks: list[int] | None = None,
+        bpm: float | None = None,
+    ) -> Alert:
+        return Alert(
+            stream=self._stream,
+            epoch=self._epoch,
+            kind=kind,
+            category=category,
+            priority=priority,
+            state=state,
+            sample=sample,
+            time_s=round(sample / self._fs_hz, 4),
+            score=score,
+            threshold=threshold,
+            reason=reason,
+            ticks=ticks,
+            bpm=bpm,
+        )

@@ -1,0 +1,108 @@
+"""What the hub keeps of a stream besides the stream itself, and what it reports of it.
+
+Pure: no sockets, no clock.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from pipeline.constants import SAMPLING_RATE_HZ
+from pipeline.messages import SignalStrip, Status
+from pipeline.stream import Stream
+
+_STALE_S: Final = 2.0
+_LONGEST_STRIP: Final = 3_600
+_LATENCIES: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemState:
+    """How the system around the streams stands."""
+
+    scorers: int
+    redelivered: int
+    rejected_frames: int
+    log_behind: bool
+    """Whether alerts wait for the log."""
+    fault: str
+
+
+@dataclass(slots=True)
+class Channel:
+    """What the hub knows of a stream besides the stream itself."""
+
+    stream: Stream
+    lead: str
+    arrived_at: float
+    ending: bool = False
+    end_told: bool = False
+    latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
+    _strip: list[float | None] = field(default_factory=list)
+    _strip_first: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the stream is over and everything of it was told."""
+        return self.ending and self.stream.pending == 0
+
+    def add_strip(self, strip: SignalStrip | None) -> None:
+        """Gather signal for the next picture."""
+        if strip is None:
+            return
+        if not self._strip:
+            self._strip_first = strip.first_sample
+        self._strip += strip.mv
+
+    def take_strip(self) -> SignalStrip | None:
+        """Return the newest part of what gathered (a picture needs no more) and start anew."""
+        if not self._strip:
+            return None
+        skipped = max(0, len(self._strip) - _LONGEST_STRIP)
+        strip = SignalStrip(
+            stream=self.stream.name,
+            epoch=self.stream.epoch,
+            first_sample=self._strip_first + skipped,
+            fs_hz=float(SAMPLING_RATE_HZ),
+            mv=self._strip[skipped:],
+        )
+        self._strip = []
+        return strip
+
+    def status(self, now: float, system: SystemState) -> Status:
+        """Return how the stream stands; a system that cannot judge overrules a calm signal."""
+        stream, counters = self.stream, self.stream.counters
+        state, reason = stream.state()
+        age = now - self.arrived_at
+        if stream.pending and not system.scorers:
+            state, reason = "not_analysable", "no scorer answers"
+        elif age > _STALE_S and not self.ending:
+            state, reason = "not_analysable", "no data from the source"
+        latencies = sorted(self.latencies_ms)
+        return Status(
+            stream=stream.name,
+            state=state,
+            reason=reason,
+            ended=self.ended and not system.log_behind,
+            lead=self.lead,
+            fs_hz=stream.fs_hz,
+            sample=stream.next_sample,
+            time_s=round(stream.next_sample / stream.fs_hz, 3),
+            duration_s=round(counters.samples / stream.fs_hz, 3),
+            bpm=stream.bpm(),
+            beats=counters.beats,
+            beats_not_analysable=counters.beats_not_analysable,
+            anomalous=counters.anomalous,
+            alerts=counters.alerts,
+            pending=stream.pending,
+            data_age_s=round(age, 3),
+            latency_p50_ms=latencies[len(latencies) // 2] if latencies else None,
+            latency_p99_ms=latencies[len(latencies) * 99 // 100] if latencies else None,
+            gap_samples=counters.gap_samples,
+            duplicate_samples=counters.duplicate_samples,
+            rejected_frames=system.rejected_frames,
+            redelivered=system.redelivered,
+            scorers=system.scorers,
+            epoch=stream.epoch,
+            fault=system.fault,
+        )

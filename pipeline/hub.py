@@ -1,0 +1,395 @@
+"""The one stateful process: samples in, scores asked for, alerts logged and published.
+
+A single loop over four sockets: ``ingest`` (from sources), ``work`` (to scorers), ``alerts``
+(live, PUB) and ``replay`` (old alerts, on request). Sources get an `Accepted` for every chunk
+and send no more than their credit, so a hub that falls behind slows a replay down instead of
+dropping samples. Alerts are committed to the log before they are published; one transaction
+holds everything that became known in one turn of the loop.
+
+Anything that arrives is hostile until decoded: what is no message, or contradicts its stream,
+is counted in ``rejected_frames`` and ignored. One thread; `Hub.run` ends when told to.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Self, TypeVar
+
+from pipeline.channel import Channel, SystemState
+from pipeline.dispatch import Dispatcher
+from pipeline.errors import LogError, WireError
+from pipeline.live_score import LiveScoreConfig
+from pipeline.log import AlertLog
+from pipeline.messages import (
+    ALERTS_PER_PAGE,
+    Accepted,
+    Alert,
+    Chunk,
+    End,
+    Heartbeat,
+    Latency,
+    Public,
+    Ready,
+    ReplayPage,
+    ReplayRequest,
+    ScoreReply,
+    dated,
+    decode,
+    decode_replay_request,
+    encode,
+    encode_json,
+    flags_of,
+    residuals_of,
+    samples_of,
+    scores_of,
+    timed,
+)
+from pipeline.stream import Beat, Stream, Taken
+from pipeline.transport import CONTROL_FRAME_BYTES, Publisher, Router, wait
+
+logger = logging.getLogger(__name__)
+
+_E = TypeVar("_E", Router, Publisher)
+
+CHUNKS_UNDER_WAY: Final = 8
+"""Credit of a source: chunks it may have sent without an `Accepted`."""
+
+MAX_PENDING: Final = 4_096
+"""Windows without a score at which the hub stops taking samples in until some are answered."""
+
+MAX_STREAMS: Final = 256
+
+_HEARTBEAT_S: Final = 0.25
+_STATUS_S: Final = 1.0
+_STRIP_S: Final = 0.1
+_LOG_RETRY_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubConfig:
+    """Where the hub listens and writes."""
+
+    alerts: str = "tcp://127.0.0.1:0"
+    replay: str = "tcp://127.0.0.1:0"
+    ingest: str = "tcp://127.0.0.1:0"
+    work: str = "tcp://127.0.0.1:0"
+    log: Path
+    live_score: LiveScoreConfig
+
+
+@dataclass(slots=True)
+class _Draft:
+    """An alert on its way to the log, and what its latency is computed from."""
+
+    alert: Alert
+    beat: Beat | None
+    arrived_at: float
+
+    def latency(self, now: float) -> Latency:
+        """Return the breakdown if the alert is told at ``now``."""
+        if self.beat is not None:
+            return self.beat.latency(now)
+        # A rule on the signal waits for no window and no scorer.
+        milliseconds = round(1e3 * (now - self.arrived_at), 3)
+        return Latency(deliver=milliseconds, total=milliseconds)
+
+
+class Hub:
+    """Sockets, streams, dispatcher and log; a context manager."""
+
+    def __init__(self, config: HubConfig, clock: Callable[[], float]) -> None:
+        """Bind the sockets and open the log.
+
+        Raises:
+            EndpointError: an address is in use.
+            ConfigError: an address is not on loopback.
+            LogError: the log cannot be opened.
+        """
+        self._live_score = config.live_score
+        self._clock = clock
+        self._channels: dict[str, Channel] = {}
+        self._dispatcher = Dispatcher()
+        self._drafts: list[_Draft] = []
+        self._replays: dict[bytes, int] = {}
+        self._rejected = 0
+        self._fault = ""
+        self._log_retry_at = 0.0
+        self._due = {"heartbeat": 0.0, "status": 0.0, "strip": 0.0}
+        self._ends: list[Router | Publisher] = []
+        try:
+            self._alerts = self._open(Publisher(config.alerts))
+            self._replay = self._open(Router(config.replay, max_frame=CONTROL_FRAME_BYTES))
+            self._ingest = self._open(Router(config.ingest))
+            self._work = self._open(Router(config.work))
+            self._log = AlertLog(config.log)
+        except BaseException:
+            self._close_ends()
+            raise
+
+    def _open(self, end: _E) -> _E:
+        self._ends.append(end)
+        return end
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """Return the addresses in use by name, and the log."""
+        return {
+            "alerts": self._alerts.endpoint,
+            "replay": self._replay.endpoint,
+            "ingest": self._ingest.endpoint,
+            "work": self._work.endpoint,
+        }
+
+    @property
+    def last_seq(self) -> int:
+        """Return the number of the newest alert in the log, 0 for none."""
+        return self._log.last_seq
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Serve until ``stop`` says so; it is asked several times a second."""
+        while not stop():
+            self.turn()
+
+    def turn(self) -> None:
+        """Wait for something to do, at most until the next deadline, and do it."""
+        now = self._clock()
+        deadlines = [*self._due.values(), self._dispatcher.next_deadline(now) or now + 1.0]
+        busy = self._dispatcher.pending >= MAX_PENDING
+        ears = [self._replay, self._work] + ([] if busy else [self._ingest])
+        wait(ears, 0.0 if self._replays else min(deadlines) - now)
+        if not busy:
+            self._take_in()
+        self._take_answers()
+        self._hand_out()
+        self._tell()
+        self._serve_replays()
+        self._tick()
+
+    # --- samples --------------------------------------------------------------------------
+
+    def _take_in(self) -> None:
+        for peer, frame in self._ingest.receive(64):
+            arrived_at = self._clock()
+            try:
+                message = decode(frame)
+                if isinstance(message, Chunk):
+                    channel = self._on_chunk(message, arrived_at)
+                elif isinstance(message, End):
+                    channel = self._on_end(message, arrived_at)
+                else:
+                    raise WireError(f"{type(message).__name__} on the ingest socket")
+            except WireError as error:
+                self._rejected += 1
+                logger.debug("frame refused: %s", error)
+                continue
+            stream = channel.stream
+            accepted = Accepted(
+                stream=stream.name,
+                epoch=stream.epoch,
+                next_sample=stream.next_sample,
+                credit=CHUNKS_UNDER_WAY,
+            )
+            self._ingest.send(peer, encode(accepted))
+
+    def _on_chunk(self, chunk: Chunk, arrived_at: float) -> Channel:
+        samples, flags = samples_of(chunk), flags_of(chunk)
+        channel = self._channels.get(chunk.stream)
+        if channel is None or channel.ended:
+            if channel is None and len(self._channels) >= MAX_STREAMS:
+                raise WireError(f"more than {MAX_STREAMS} streams")
+            stream = Stream(
+                chunk.stream,
+                chunk.fs_hz,
+                self._live_score,
+                self._clock,
+                epoch=chunk.epoch,
+                first_sample=chunk.first_sample,
+            )
+            channel = Channel(stream, chunk.lead, arrived_at)
+            self._channels[chunk.stream] = channel
+        stream = channel.stream
+        if chunk.fs_hz != stream.fs_hz:
+            raise WireError(f"{chunk.stream} changed its rate to {chunk.fs_hz} Hz")
+        channel.arrived_at = arrived_at
+        if chunk.epoch < stream.epoch:
+            return channel
+        if chunk.epoch > stream.epoch:
+            self._absorb(channel, stream.begin_epoch(chunk.epoch, chunk.first_sample))
+        self._absorb(
+            channel,
+            stream.take(
+                samples, first_sample=chunk.first_sample, arrived_at=arrived_at, flags=flags
+            ),
+        )
+        return channel
+
+    def _on_end(self, end: End, arrived_at: float) -> Channel:
+        channel = self._channels.get(end.stream)
+        if channel is None:
+            raise WireError(f"end of {end.stream}, which never began")
+        channel.arrived_at = arrived_at
+        if not channel.ending:
+            self._absorb(channel, channel.stream.finish())
+            channel.ending = True
+        return channel
+
+    def _absorb(self, channel: Channel, taken: Taken) -> None:
+        now = self._clock()
+        for beat in taken.windows:
+            self._dispatcher.add(beat.id, beat.window, now)
+        self._drafts += [_Draft(alert, None, channel.arrived_at) for alert in taken.alerts]
+        channel.add_strip(taken.strip)
+
+    # --- scores ---------------------------------------------------------------------------
+
+    def _take_answers(self) -> None:
+        for peer, frame in self._work.receive():
+            now = self._clock()
+            try:
+                message = decode(frame)
+                if isinstance(message, Ready):
+                    self._dispatcher.hear(peer, message, now)
+                elif isinstance(message, ScoreReply):
+                    self._on_reply(peer, message, now)
+                else:
+                    raise WireError(f"{type(message).__name__} on the work socket")
+            except WireError as error:
+                self._rejected += 1
+                logger.debug("frame refused: %s", error)
+
+    def _on_reply(self, peer: bytes, reply: ScoreReply, now: float) -> None:
+        scores, residuals = scores_of(reply), residuals_of(reply)
+        for row in self._dispatcher.answer(peer, reply.ids, now):
+            window_id = reply.ids[row]
+            self._channels[window_id[0]].stream.scored(
+                window_id, float(scores[row]), residuals[row], reply.compute_ms / 1e3
+            )
+
+    def _hand_out(self) -> None:
+        for scorer, request in self._dispatcher.due(self._clock()):
+            self._work.send(scorer, encode(request))
+
+    # --- alerts ---------------------------------------------------------------------------
+
+    def _tell(self) -> None:
+        """Log and publish all that became known in this turn: alerts first."""
+        rest: list[tuple[str, Public]] = []
+        for name, channel in self._channels.items():
+            for told in channel.stream.drain():
+                rest.append((f"beat/{name}", told.note))
+                if told.view is not None:
+                    rest.append((f"window/{name}", told.view))
+                self._drafts += [
+                    _Draft(alert, told.beat, channel.arrived_at) for alert in told.alerts
+                ]
+            if channel.ended and not channel.end_told:
+                channel.end_told = True
+                self._due["status"] = 0.0
+        if self._drafts and self._clock() >= self._log_retry_at:
+            self._publish_alerts()
+        for topic, message in rest:
+            self._alerts.publish(topic, encode_json(message))
+
+    def _publish_alerts(self) -> None:
+        now = self._clock()
+        utc = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        # The copy in the log is sealed before its own commit; the published one knows better.
+        sealed = [dated(timed(draft.alert, draft.latency(now)), utc) for draft in self._drafts]
+        try:
+            logged = self._log.append(sealed)
+        except LogError as error:
+            logger.error("%s", error)
+            self._fault = str(error)
+            self._log_retry_at = now + _LOG_RETRY_S
+            return
+        self._fault = ""
+        for draft, alert in zip(self._drafts, logged, strict=True):
+            latency = draft.latency(self._clock())
+            self._alerts.publish(f"alert/{alert.stream}", encode_json(timed(alert, latency)))
+            if draft.beat is not None:
+                self._channels[alert.stream].latencies_ms.append(latency.total)
+        self._drafts.clear()
+
+    def _serve_replays(self) -> None:
+        for peer, frame in self._replay.receive():
+            try:
+                request = decode_replay_request(frame)
+            except WireError as error:
+                self._rejected += 1
+                logger.debug("frame refused: %s", error)
+                continue
+            self._replays[peer] = self._first_wanted(request)
+        for peer, from_seq in list(self._replays.items()):
+            page = self._page(from_seq)
+            if not self._replay.send(peer, encode_json(page)) or page.end:
+                del self._replays[peer]
+            else:
+                self._replays[peer] = page.alerts[-1].seq + 1
+
+    def _first_wanted(self, request: ReplayRequest) -> int:
+        """Numbers of another log mean nothing here: such a reader gets everything."""
+        if request.log_id not in ("", self._log.log_id):
+            return self._log.low_water_seq
+        return max(request.from_seq, self._log.low_water_seq)
+
+    def _page(self, from_seq: int) -> ReplayPage:
+        alerts = self._log.read(from_seq, ALERTS_PER_PAGE)
+        return ReplayPage(
+            log_id=self._log.log_id,
+            low_water_seq=self._log.low_water_seq,
+            last_seq=self._log.last_seq,
+            alerts=alerts,
+            end=len(alerts) < ALERTS_PER_PAGE,
+        )
+
+    # --- regular messages -----------------------------------------------------------------
+
+    def _tick(self) -> None:
+        now = self._clock()
+        for topic, message in self._regular(now):
+            self._alerts.publish(topic, encode_json(message))
+
+    def _regular(self, now: float) -> Iterator[tuple[str, Public]]:
+        if now >= self._due["strip"]:
+            self._due["strip"] = now + _STRIP_S
+            for name, channel in self._channels.items():
+                strip = channel.take_strip()
+                if strip is not None:
+                    yield f"signal/{name}", strip
+        if now >= self._due["status"]:
+            self._due["status"] = now + _STATUS_S
+            for name, channel in self._channels.items():
+                yield f"status/{name}", channel.status(now, self._system())
+        if now >= self._due["heartbeat"]:
+            self._due["heartbeat"] = now + _HEARTBEAT_S
+            yield (
+                "heartbeat",
+                Heartbeat(
+                    log_id=self._log.log_id,
+                    last_seq=self._log.last_seq,
+                    low_water_seq=self._log.low_water_seq,
+                ),
+            )
+
+    def _system(self) -> SystemState:
+        ends = (self._ingest, self._work, self._replay)
+        return SystemState(
+            scorers=self._dispatcher.scorers,
+            redelivered=self._dispatcher.redelivered,
+            rejected_frames=self._rejected + sum(end.rejected for end in ends),
+            log_behind=bool(self._drafts),
+            fault=self._fault,
+        )
+
+    def _close_ends(self) -> None:
+        for end in self._ends:
+            end.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._close_ends()
+        self._log.close()

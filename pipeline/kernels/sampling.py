@@ -1,0 +1,163 @@
+"""Kernels from raw samples to the filtered 360 Hz stream."""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+FLAG_LEAD_OFF, FLAG_SATURATED, FLAG_FILLED = 1, 2, 128
+LEAD_OFF, SATURATED, NO_SIGNAL, GAP = 1, 2, 4, 6
+NOTHING = 1e-30  # smaller outputs are 0, or a flat input would end in slow denormal numbers
+
+jit = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
+
+# Slots of `sanitise`'s memory.
+OFFSET, LAST, STARTED, HELD = range(4)
+
+
+@jit
+def sanitise(
+    x: NDArray[np.float32],
+    flags: NDArray[np.uint8],
+    plausible_mv: float,
+    rebase_after: float,
+    memory: NDArray[np.float64],
+    out: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+) -> None:
+    """Replace what is no signal by the last good value, and say where and why.
+
+    The level of the first good sample is taken off everything, so that filters at rest are
+    settled, whatever the electrode offset. After a long stretch without signal the level is
+    taken anew, so that the stream goes on where it stopped instead of with a step.
+
+    Args:
+        x: float32[n], anything.
+        flags: uint8[n] of FLAG_*.
+        plausible_mv: larger values are no signal.
+        rebase_after: held samples after which the level is taken anew.
+        memory: float64[4] (OFFSET, LAST, STARTED, HELD), updated.
+        out: float32[n], written, finite.
+        codes: uint8[n], written.
+    """
+    for i in range(x.size):
+        v = np.float64(x[i])
+        flag = flags[i]
+        held = True
+        code = 0
+        if flag & FLAG_LEAD_OFF:
+            code = LEAD_OFF
+        elif not np.isfinite(v):
+            code = NO_SIGNAL
+        elif abs(v) > plausible_mv:
+            code = SATURATED
+        else:
+            held = False
+            if flag & FLAG_FILLED:
+                code = GAP
+            elif flag & FLAG_SATURATED:
+                code = SATURATED
+        if held:
+            memory[HELD] += 1.0
+        else:
+            if memory[STARTED] == 0.0 or memory[HELD] > rebase_after:
+                memory[OFFSET] = v - memory[LAST]
+                memory[STARTED] = 1.0
+            memory[HELD] = 0.0
+            memory[LAST] = v - memory[OFFSET]
+        out[i] = np.float32(memory[LAST])
+        codes[i] = code
+
+
+# Slots of `resample`'s counters.
+TAKEN, POSITION, REST, BAD_AT, BAD_CODE = range(5)
+
+
+@jit
+def resample(
+    x: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+    step: int,
+    per: int,
+    taps: NDArray[np.float64],
+    counters: NDArray[np.int64],
+    out: NDArray[np.float32],
+    out_codes: NDArray[np.uint8],
+) -> int:
+    """Convert the sampling rate; positions are integers, so nothing drifts.
+
+    Args:
+        x: float32[2 * half - 1 + n], finite: the last inputs of the previous call, then n new.
+        codes: uint8[n] of the new inputs.
+        step: output k lies ``step / per`` inputs after output k - 1.
+        per: see ``step``.
+        taps: float64[phases + 1, 2 * half].
+        counters: int64[5], updated: TAKEN inputs so far; POSITION and REST / per of the next
+            output; BAD_AT and BAD_CODE of the latest input with a code.
+        out: float32[m], written; m >= n * per / step + 1.
+        out_codes: uint8[m], written: the code of the latest bad input that an output weighs.
+
+    Returns:
+        How many outputs were written.
+    """
+    half = taps.shape[1] // 2
+    phases = taps.shape[0] - 1
+    first = counters[TAKEN] - (2 * half - 1)
+    end = counters[TAKEN] + codes.size
+    seen = counters[TAKEN]
+    n = 0
+    while counters[POSITION] + half < end:
+        position = counters[POSITION]
+        while seen <= position + half:
+            if codes[seen - counters[TAKEN]]:
+                counters[BAD_AT] = seen
+                counters[BAD_CODE] = codes[seen - counters[TAKEN]]
+            seen += 1
+        row = (counters[REST] * phases + per // 2) // per
+        at = position - half + 1 - first
+        total = 0.0
+        for j in range(2 * half):
+            total += taps[row, j] * x[at + j]
+        out[n] = np.float32(total)
+        out_codes[n] = counters[BAD_CODE] if counters[BAD_AT] > position - half else 0
+        n += 1
+        rest = counters[REST] + step
+        counters[POSITION] += rest // per
+        counters[REST] = rest % per
+    while seen < end:
+        if codes[seen - counters[TAKEN]]:
+            counters[BAD_AT] = seen
+            counters[BAD_CODE] = codes[seen - counters[TAKEN]]
+        seen += 1
+    counters[TAKEN] = end
+    return n
+
+
+@jit
+def filter_bank(
+    x: NDArray[np.float32],
+    sections: NDArray[np.float64],
+    memory: NDArray[np.float64],
+    out: NDArray[np.float32],
+) -> None:
+    """Run ``x`` through several filters side by side, each a cascade of two sections.
+
+    Transposed direct form II. Side by side, because each filter waits for its own last output:
+    three take half of three times the time of one.
+
+    Args:
+        x: float32[n], finite.
+        sections: float64[k, 2, 5], rows b0 b1 b2 a1 a2 with a0 = 1.
+        memory: float64[k, 2, 2], updated.
+        out: float32[k, n], written.
+    """
+    for i in range(x.size):
+        for k in range(sections.shape[0]):
+            v = np.float64(x[i])
+            for s in range(2):
+                y = sections[k, s, 0] * v + memory[k, s, 0]
+                if abs(y) < NOTHING:
+                    y = 0.0
+                memory[k, s, 0] = sections[k, s, 1] * v - sections[k, s, 3] * y + memory[k, s, 1]
+                memory[k, s, 1] = sections[k, s, 2] * v - sections[k, s, 4] * y
+                v = y
+            out[k, i] = np.float32(v)

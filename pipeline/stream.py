@@ -1,0 +1,344 @@
+"""One stream from samples to alerts, apart from the scoring: the pure heart of the hub.
+
+`Stream.take` accepts samples and returns the windows that want a score; `Stream.scored` brings
+a score back; `Stream.drain` returns what can be told, in the order of the beats, so that the
+baseline of the patient grows the same whatever order the scores arrive in. Rules on the signal
+itself do not wait for a scorer: `take` returns their alerts at once.
+
+The hub, `pipeline.embedded` and the tests run this same code. The clock is an argument and
+serves latencies only; it decides nothing. No I/O.
+"""
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.alarms import Alarms
+from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_AFTER_R
+from pipeline.live_score import LiveScore, LiveScoreConfig, wrong_ticks
+from pipeline.messages import Alert, BeatNote, Latency, SignalStrip, WindowId, WindowView
+from pipeline.quality import Reason
+from pipeline.segmenter import Segment, Segmenter
+
+ABNORMAL_FOR_S: Final = 10.0
+"""The stream counts as abnormal for this long after an anomalous beat."""
+
+RATE_BEATS: Final = 8
+"""The heart rate is the mean over this many RR intervals."""
+
+_ARRIVALS_S: Final = 20.0
+
+
+@dataclass(slots=True)
+class Beat:
+    """A detected beat on its way through the system; times are of the injected clock."""
+
+    id: WindowId
+    sample: int
+    rr_s: float
+    window: NDArray[np.float32]
+    reason: Reason
+    r_arrived: float
+    window_arrived: float
+    ready_arrived: float
+    cut_at: float
+    scored_at: float = 0.0
+    compute_s: float = 0.0
+    score: float | None = None
+    residual: NDArray[np.float32] | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether a score is still needed before the beat can be told."""
+        return self.reason is Reason.OK and self.score is None
+
+    def latency(self, told_at: float) -> Latency:
+        """Return the breakdown for a beat told at ``told_at``; the parts add up to the total."""
+        compute = min(self.compute_s, self.scored_at - self.cut_at)
+        parts = [
+            round(1e3 * seconds, 3)
+            for seconds in (
+                self.window_arrived - self.r_arrived,
+                self.ready_arrived - self.window_arrived,
+                self.cut_at - self.ready_arrived,
+                self.scored_at - self.cut_at - compute,
+                compute,
+                told_at - self.scored_at,
+            )
+        ]
+        window, filter_, segment, queue, score, deliver = parts
+        return Latency(
+            window=window,
+            filter=filter_,
+            segment=segment,
+            queue=queue,
+            score=score,
+            deliver=deliver,
+            total=round(sum(parts), 3),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What `Stream.take` made of a chunk."""
+
+    windows: list[Beat]
+    """Beats that want a score."""
+    alerts: list[Alert]
+    """Alerts of rules that need no score."""
+    strip: SignalStrip | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One beat, ready to be told to the world."""
+
+    beat: Beat
+    note: BeatNote
+    alerts: list[Alert]
+    view: WindowView | None
+
+
+@dataclass(slots=True)
+class Counters:
+    """What went through a stream, over all epochs."""
+
+    samples: int = 0
+    beats: int = 0
+    beats_not_analysable: int = 0
+    anomalous: int = 0
+    alerts: int = 0
+    gap_samples: int = 0
+    duplicate_samples: int = 0
+    alerts_by_kind: dict[str, int] = field(default_factory=dict)
+
+
+class Stream:
+    """All memory of one stream."""
+
+    def __init__(
+        self,
+        name: str,
+        fs_hz: float,
+        config: LiveScoreConfig,
+        clock: Callable[[], float],
+        *,
+        epoch: int = 0,
+        first_sample: int = 0,
+    ) -> None:
+        self.name = name
+        self.fs_hz = fs_hz
+        self.epoch = epoch
+        self.counters = Counters()
+        self.next_sample = first_sample
+        """Index of the sample expected next, in the current epoch."""
+        self._clock = clock
+        self._segmenter = Segmenter(fs_hz)
+        self._alarms = Alarms(name, fs_hz, epoch=epoch, first_sample=first_sample)
+        self._live = LiveScore(config)
+        self._beats: deque[Beat] = deque()
+        self._by_id: dict[WindowId, Beat] = {}
+        self._rr_s: deque[float] = deque(maxlen=RATE_BEATS)
+        self._arrivals: deque[tuple[int, float]] = deque()
+        self._anomalous_at: float | None = None
+
+    # --- samples in -----------------------------------------------------------------------
+
+    def take(
+        self,
+        samples: NDArray[np.float32],
+        *,
+        first_sample: int,
+        arrived_at: float,
+        flags: NDArray[np.uint8] | None = None,
+    ) -> Taken:
+        """Accept samples, float32[n] in mV, of the current epoch; repeats are no-ops."""
+        segment = self._segmenter.push(samples, first_sample=first_sample, flags=flags)
+        end = first_sample + len(samples)
+        if end > self.next_sample:
+            self.counters.samples += len(samples) - segment.duplicate_samples
+            self.next_sample = end
+            self._arrivals.append((end, arrived_at))
+            while self._arrivals[0][0] < end - _ARRIVALS_S * self.fs_hz:
+                self._arrivals.popleft()
+        return self._absorb(segment, self.next_sample)
+
+    def finish(self) -> Taken:
+        """Accept that no sample of this epoch follows."""
+        return self._absorb(self._segmenter.finish(), self.next_sample)
+
+    def begin_epoch(self, epoch: int, first_sample: int) -> Taken:
+        """Start the numbering anew: what the old epoch still held comes out as by `finish`."""
+        taken = self.finish()
+        self.epoch = epoch
+        self.next_sample = first_sample
+        self._segmenter = Segmenter(self.fs_hz)
+        self._alarms = Alarms(self.name, self.fs_hz, epoch=epoch, first_sample=first_sample)
+        self._arrivals.clear()
+        self._anomalous_at = None
+        return taken
+
+    def _absorb(self, segment: Segment, position: int) -> Taken:
+        """Queue the segment's beats and run the rules of the signal, all in order of time."""
+        self.counters.gap_samples += segment.gap_samples
+        self.counters.duplicate_samples += segment.duplicate_samples
+        cut_at = self._clock()
+        alerts: list[Alert] = []
+        wanted = []
+        changes = deque(segment.quality)
+        for b in range(len(segment.samples)):
+            known_at = int(segment.ready_samples[b])
+            while changes and changes[0].sample <= known_at:
+                change = changes.popleft()
+                alerts += self._alarms.on_position(change.sample)
+                alerts += self._alarms.on_quality(change.sample, Reason(change.reason))
+            alerts += self._alarms.on_position(known_at)
+            alerts += self._alarms.on_qrs(int(segment.samples[b]))
+            beat = self._beat(segment, b, cut_at)
+            self._beats.append(beat)
+            if beat.waits:
+                self._by_id[beat.id] = beat
+                wanted.append(beat)
+        for change in changes:
+            alerts += self._alarms.on_position(change.sample)
+            alerts += self._alarms.on_quality(change.sample, Reason(change.reason))
+        alerts += self._alarms.on_position(position)
+        self._count(alerts)
+        return Taken(wanted, alerts, self._strip(segment))
+
+    def _beat(self, segment: Segment, b: int, cut_at: float) -> Beat:
+        sample = int(segment.samples[b])
+        last_of_window = sample + round((WINDOW_AFTER_R - 1) * self.fs_hz / SAMPLING_RATE_HZ)
+        ready = max(last_of_window, int(segment.ready_samples[b]))
+        return Beat(
+            id=(self.name, self.epoch, int(segment.r_samples[b])),
+            sample=sample,
+            rr_s=float(segment.rr_s[b]),
+            window=segment.windows[b],
+            reason=Reason(segment.reasons[b]),
+            r_arrived=self._arrival(sample),
+            window_arrived=self._arrival(last_of_window),
+            ready_arrived=self._arrival(ready),
+            cut_at=cut_at,
+        )
+
+    def _arrival(self, sample: int) -> float:
+        """Return when ``sample`` arrived; the nearest known time for one too old or missing."""
+        if not self._arrivals:
+            return self._clock()
+        at = bisect_right(self._arrivals, sample, key=lambda arrival: arrival[0])
+        return self._arrivals[min(at, len(self._arrivals) - 1)][1]
+
+    def _strip(self, segment: Segment) -> SignalStrip | None:
+        if not segment.strip.size:
+            return None
+        values = [None if v != v else v for v in np.round(segment.strip, 3).tolist()]
+        return SignalStrip(
+            stream=self.name,
+            epoch=self.epoch,
+            first_sample=segment.strip_first,
+            fs_hz=float(SAMPLING_RATE_HZ),
+            mv=values,
+        )
+
+    # --- scores in, beats out -------------------------------------------------------------
+
+    def scored(
+        self, window_id: WindowId, score: float, residual: NDArray[np.float32], compute_s: float
+    ) -> None:
+        """Bring back the score and residual, float32[320], of a window; once per window."""
+        beat = self._by_id.pop(window_id)
+        beat.score = score
+        beat.residual = residual
+        beat.compute_s = compute_s
+        beat.scored_at = self._clock()
+
+    def drain(self) -> list[Told]:
+        """Return the beats that can be told now, in order; stops at one that waits."""
+        told = []
+        while self._beats and not self._beats[0].waits:
+            told.append(self._tell(self._beats.popleft()))
+        return told
+
+    def _tell(self, beat: Beat) -> Told:
+        self.counters.beats += 1
+        if np.isfinite(beat.rr_s):
+            self._rr_s.append(beat.rr_s)
+        rr_s = round(beat.rr_s, 4) if np.isfinite(beat.rr_s) else None
+        time_s = round(beat.sample / self.fs_hz, 4)
+        epoch = beat.id[1]
+        if beat.score is None or beat.residual is None:
+            self.counters.beats_not_analysable += 1
+            self._live.skip(beat.rr_s)
+            note = BeatNote(
+                stream=self.name,
+                epoch=epoch,
+                sample=beat.sample,
+                time_s=time_s,
+                analysable=False,
+                rr_s=rr_s,
+            )
+            return Told(beat, note, [], None)
+        verdict = self._live.judge(beat.window, beat.rr_s, beat.score)
+        note = BeatNote(
+            stream=self.name,
+            epoch=epoch,
+            sample=beat.sample,
+            time_s=time_s,
+            score=round(verdict.score, 4),
+            threshold=round(verdict.threshold, 4),
+            anomalous=verdict.anomalous,
+            rr_s=rr_s,
+        )
+        if not verdict.anomalous:
+            return Told(beat, note, [], None)
+        self.counters.anomalous += 1
+        self._anomalous_at = time_s
+        alerts = self._alarms.on_verdict(
+            beat.sample, verdict, wrong_ticks(beat.residual), self.bpm()
+        )
+        self._count(alerts)
+        view = WindowView(
+            stream=self.name,
+            epoch=epoch,
+            sample=beat.sample,
+            window=np.round(beat.window, 3).tolist(),
+            residual=np.round(beat.residual, 3).tolist(),
+        )
+        return Told(beat, note, alerts, view)
+
+    def _count(self, alerts: list[Alert]) -> None:
+        self.counters.alerts += len(alerts)
+        for alert in alerts:
+            if alert.state == "on":
+                kinds = self.counters.alerts_by_kind
+                kinds[alert.kind] = kinds.get(alert.kind, 0) + 1
+
+    # --- how it stands --------------------------------------------------------------------
+
+    @property
+    def pending(self) -> int:
+        """Beats detected but not told yet."""
+        return len(self._beats)
+
+    def bpm(self) -> float | None:
+        """Return the heart rate over the last RR intervals, or None before the first."""
+        return round(60.0 / float(np.mean(self._rr_s)), 1) if self._rr_s else None
+
+    def state(self) -> tuple[str, str]:
+        """Return the state of the stream and the reason for it, from the signal alone."""
+        time_s = self.next_sample / self.fs_hz
+        if self._alarms.reason is not Reason.OK:
+            return "not_analysable", self._alarms.reason.text
+        if self._alarms.asystole:
+            return "abnormal", "asystole"
+        if self._anomalous_at is not None and time_s - self._anomalous_at < ABNORMAL_FOR_S:
+            return "abnormal", "anomalous beat"
+        if self._live.learning:
+            return "learning", ""
+        return "normal", ""

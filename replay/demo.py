@@ -1,0 +1,64 @@
+"""The bundled demo record: two minutes of a synthetic patient, made from a fixed seed.
+
+`write_demo` makes the very bytes that are bundled in ``replay/demo``; a test holds it to that.
+Samples are rounded to ADC units, coarse against the last bits in which platforms differ.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from replay.records import write_beats
+from replay.synthetic import Noise, PatientConfig, SyntheticPatient
+
+SEED: Final = 20031
+SECONDS: Final = 120
+RATE_HZ: Final = 360
+GAIN: Final = 200
+"""ADC units per mV, 11 bits around 1024: the converter of the MIT-BIH records."""
+ADC_ZERO: Final = 1024
+ADC_HIGHEST: Final = 2047
+
+SCRIPT: Final = (
+    (30.0, "V"),
+    (36.0, "A"),
+    (42.0, "V"),
+    (48.0, "VV"),
+    (54.0, "pause"),
+    (92.0, "V"),
+    (97.0, "A"),
+    (102.0, "VV"),
+    (108.0, "V"),
+)
+NOISE_S: Final = (63.0, 72.0)
+NOISE_MV: Final = 0.9
+LEAD_OFF_S: Final = (80.0, 86.0)
+
+
+def write_demo(folder: Path) -> Path:
+    """Write ``demo.hea``, ``demo.dat`` and ``demo.atr`` into ``folder``; return the header."""
+    patient = SyntheticPatient(PatientConfig(noise=0.015, seed=SEED, fs=RATE_HZ), SCRIPT)
+    signal = patient.generate(SECONDS * RATE_HZ)
+    mv = signal.samples.astype(np.float64)
+    noisy = slice(*(round(s * RATE_HZ) for s in NOISE_S))
+    bad = Noise(PatientConfig(noise=NOISE_MV, fs=RATE_HZ), np.random.default_rng(SEED))
+    mv[noisy] += bad.make(0, noisy.stop - noisy.start)
+    off = slice(*(round(s * RATE_HZ) for s in LEAD_OFF_S))
+    adc = np.rint(mv * GAIN).astype(np.int64) + ADC_ZERO
+    adc = np.clip(adc, 0, ADC_HIGHEST)
+    adc[off] = ADC_HIGHEST  # a record has no flags: the input floats to the converter's rail
+    checksum = int(adc.astype("<i2").sum(dtype="<i2"))
+    (folder / "demo.dat").write_bytes(adc.astype("<i2").tobytes())
+    header = folder / "demo.hea"
+    header.write_text(
+        f"demo 1 {RATE_HZ} {adc.size}\n"
+        f"demo.dat 16 {GAIN} 11 {ADC_ZERO} {adc[0]} {checksum} 0 MLII\n"
+        "# synthetic patient after McSharry et al. 2003, made by replay/demo.py\n",
+        newline="\n",
+    )
+    # A beat that cannot be seen is not annotated.
+    seen = (signal.beats < off.start) | (signal.beats >= off.stop)
+    symbols = [s for s, kept in zip(signal.symbols, seen, strict=True) if kept]
+    write_beats(folder, "demo", "atr", signal.beats[seen], symbols, RATE_HZ)
+    return header

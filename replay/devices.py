@@ -1,0 +1,104 @@
+"""Devices by address: what ``monitor live --device`` accepts.
+
+::
+
+    serial:PATH?baud=115200&fs=250&gain=341
+    synthetic:?bpm=72&ectopic=0.05&sve=0&pause=0.01&noise=0.02&leadoff=0&fs=360&seed=1
+
+Every parameter may be left out; those of ``serial`` then fit the sketch in docs/devices.md.
+Addresses are read strictly: what is not understood is refused, with what would be.
+"""
+
+import math
+from typing import Final
+
+from pipeline.constants import SAMPLING_RATE_LIMITS_HZ
+from pipeline.errors import ConfigError, DeviceError
+from replay.headers import GAIN_LIMITS, quoted
+from replay.source import Source
+
+SERIAL_DEFAULTS: Final = {"baud": 115_200.0, "fs": 250.0, "gain": 341.0}
+SERIAL_LIMITS: Final = {
+    "baud": (300.0, 4_000_000.0),
+    "fs": SAMPLING_RATE_LIMITS_HZ,
+    "gain": GAIN_LIMITS,
+}
+SYNTHETIC_DEFAULTS: Final = {
+    "bpm": 72.0,
+    "ectopic": 0.0,
+    "sve": 0.0,
+    "pause": 0.0,
+    "noise": 0.02,
+    "leadoff": 0.0,
+    "fs": 360.0,
+    "seed": 1.0,
+}
+_WHOLE: Final = frozenset({"baud", "seed"})
+MAX_ADDRESS_CHARACTERS: Final = 1000
+KNOWN: Final = "serial:PATH?baud=&fs=&gain= and synthetic:?bpm=&ectopic="
+
+
+def open_device(uri: str) -> Source:
+    """Return the device at ``uri``, opened; its `close` is the caller's.
+
+    Raises `ConfigError` for an address that is not understood or a value out of its limits and
+    `DeviceError` for a device that is unknown, absent or busy.
+    """
+    scheme, colon, rest = uri.partition(":")
+    if len(uri) > MAX_ADDRESS_CHARACTERS or not colon or scheme not in ("serial", "synthetic"):
+        raise DeviceError(f"unknown device {quoted(uri)}: known are {KNOWN}")
+    path, _, query = rest.partition("?")
+    if scheme == "synthetic":
+        from replay.synthetic import PatientConfig, SyntheticSource
+
+        if path:
+            raise ConfigError(f"device {quoted(uri)}: 'synthetic:' has no path, only ?parameters")
+        values = _parameters(uri, query, SYNTHETIC_DEFAULTS)
+        seed = int(values.pop("seed"))
+        return SyntheticSource(PatientConfig(seed=seed, **values))
+    from replay.serial_device import SerialSource
+
+    if not path or "\0" in path:
+        raise ConfigError(f"device {quoted(uri)}: a path belongs here, as in serial:/dev/ttyUSB0")
+    values = _parameters(uri, query, SERIAL_DEFAULTS)
+    for name, (low, high) in SERIAL_LIMITS.items():
+        if not low <= values[name] <= high:
+            raise ConfigError(f"device {quoted(uri)}: {name} has to be {low:g} to {high:g}")
+    return SerialSource(path, baud=int(values["baud"]), rate_hz=values["fs"], gain=values["gain"])
+
+
+def list_devices() -> list[str]:
+    """Return the addresses of the devices attached to this machine."""
+    from replay.serial_device import attached_ports
+
+    return [f"serial:{port}" for port in attached_ports()]
+
+
+def only_device() -> str:
+    """Return the address of the one device attached, or raise `DeviceError` with what there is."""
+    found = list_devices()
+    if len(found) == 1:
+        return found[0]
+    there = f"there are {', '.join(map(quoted, found))}" if found else "no device is attached"
+    raise DeviceError(f"{there}: name one with --device, or try --device synthetic:")
+
+
+def _parameters(uri: str, query: str, defaults: dict[str, float]) -> dict[str, float]:
+    """Return ``defaults`` with what ``query`` (``a=1&b=2``) sets."""
+    values: dict[str, float] = {}
+    where = f"device {quoted(uri)}"
+    for part in query.split("&") if query else []:
+        name, equals, text = part.partition("=")
+        if name not in defaults or not equals:
+            raise ConfigError(f"{where}: unknown {quoted(part)}; known are {', '.join(defaults)}")
+        if name in values:
+            raise ConfigError(f"{where}: {name} is given twice")
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value) or (name in _WHOLE and value != int(value)):
+            kind = "whole number" if name in _WHOLE else "number"
+            raise ConfigError(f"{where}: {name}={quoted(text)} is no {kind}")
+        values[name] = value
+    return defaults | values

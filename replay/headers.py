@@ -1,0 +1,395 @@
+"""Check an untrusted WFDB record before anything is read from it or allocated for it.
+
+`find_records` turns what a person typed into header files, `load_header` parses one header with
+a grammar of its own and refuses whatever could make a reader hang, leave the record's folder or
+allocate more than the files hold. The signals are later read with the numbers found here, never
+with a second reading of the text, so what was checked is what is used.
+
+Grammar and defaults: header(5) of the WFDB Applications Guide (Moody), without difference
+format 8 and without multi-segment records, which are refused by name. Touches the file system,
+reads headers only. Every refusal is an `InputError` of one line; text from a file appears in it
+through `quoted`, so control characters never reach a terminal.
+"""
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple, NoReturn
+
+from pipeline.constants import MAX_LEADS_PER_RECORD, SAMPLING_RATE_LIMITS_HZ
+from pipeline.errors import InputError
+
+DEMO_RECORD: Final = Path(__file__).parent / "demo" / "demo.hea"
+"""The record that is bundled with the program; see `replay.demo`."""
+
+MAX_HEADER_BYTES: Final = 256 * 1024
+MAX_LINE_CHARACTERS: Final = 1000
+MAX_LEAD_SAMPLES: Final = 2**28
+"""Samples of one lead: eight days at 360 Hz, 1 GiB as float32."""
+GAIN_LIMITS: Final = (1e-3, 1e6)
+DEFAULT_GAIN: Final = 200.0
+DEFAULT_RATE_HZ: Final = 250.0
+
+
+class SignalFormat(NamedTuple):
+    """How one WFDB storage format keeps its samples."""
+
+    samples_per_group: int
+    """Samples that share one group of bytes; 0 for FLAC, which has no fixed size."""
+    bytes_per_group: int
+    bits: int
+
+
+FORMATS: Final = {
+    "16": SignalFormat(1, 2, 16),
+    "24": SignalFormat(1, 3, 24),
+    "32": SignalFormat(1, 4, 32),
+    "61": SignalFormat(1, 2, 16),
+    "80": SignalFormat(1, 1, 8),
+    "160": SignalFormat(1, 2, 16),
+    "212": SignalFormat(2, 3, 12),
+    "310": SignalFormat(3, 4, 10),
+    "311": SignalFormat(3, 4, 10),
+    "508": SignalFormat(0, 0, 8),
+    "516": SignalFormat(0, 0, 16),
+    "524": SignalFormat(0, 0, 24),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalHeader:
+    """One signal line of a header, defaults filled in."""
+
+    file: str
+    format: str
+    samples_per_frame: int
+    skew_frames: int
+    byte_offset: int
+    """Bytes before the first sample; samples for FLAC."""
+    gain: float
+    """ADC units per physical unit."""
+    baseline: int
+    """ADC value of physical zero."""
+    units: str
+    adc_bits: int
+    """0 where the header does not say."""
+    adc_zero: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordHeader:
+    """A header that passed every check."""
+
+    path: Path
+    """The header file."""
+    frame_rate_hz: float
+    frames: int
+    signals: tuple[SignalHeader, ...]
+
+    def lead_rate_hz(self, index: int) -> float:
+        """Return the sampling rate of signal ``index``: frames a second times samples a frame."""
+        return self.frame_rate_hz * self.signals[index].samples_per_frame
+
+
+def quoted(text: object) -> str:
+    """Return foreign text in quotes, control characters escaped, the middle of a long one cut."""
+    plain = str(text)
+    return repr(plain if len(plain) <= 96 else plain[:32] + "…" + plain[-63:])
+
+
+def find_records(argument: str) -> list[Path]:
+    """Return the headers that ``argument`` names, in alphabetical order for a folder.
+
+    Accepts ``demo``, a record with or without extension (``100``, ``100.dat``, ``dir/100.hea``)
+    and a folder, which stands for every record in it. Raises `InputError` if there is none.
+    """
+    if argument == "demo":
+        return [DEMO_RECORD]
+    path = Path(argument)
+    try:
+        if path.is_dir() and not path.with_name(path.name + ".hea").is_file():
+            found = sorted(entry for entry in path.iterdir() if entry.suffix == ".hea")
+            if not found:
+                raise InputError(f"folder {quoted(argument)} holds no record: no .hea file in it")
+            return found
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot look for records in {quoted(argument)}: {error}") from None
+    return [header_path(path)]
+
+
+def header_path(record: str | Path) -> Path:
+    """Return the header file of ``record``, given with or without any of its extensions."""
+    path = Path(record)
+    try:
+        candidates = [path] if path.suffix == ".hea" else []
+        if path.name:
+            candidates += [path.with_name(path.name + ".hea"), path.with_suffix(".hea")]
+        for candidate in candidates:
+            if os.path.lexists(candidate):
+                return candidate
+    except (OSError, ValueError):
+        pass
+    raise InputError(
+        f"no record {quoted(record)}: there is no header {quoted(path.stem + '.hea')} "
+        f"in {quoted(path.parent)}; give the path of a WFDB record, or 'demo'"
+    )
+
+
+def check_regular(path: Path, what: str) -> int:
+    """Return the size of the regular file ``path`` in bytes; refuse all else before opening it."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"{what} {quoted(path)} cannot be read: {reason}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{what} {quoted(path)} is no regular file; give it a record on disk")
+    return status.st_size
+
+
+def read_small(path: Path, what: str, limit: int) -> bytes:
+    """Return the bytes of a regular file of at most ``limit`` bytes, never waiting for a writer."""
+    if check_regular(path, what) > limit:
+        raise InputError(f"{what} {quoted(path)} is over {limit:,} bytes; that is none of ours")
+    try:
+        # O_NONBLOCK: should the file have become a FIFO since the check, nobody waits for it.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read(limit + 1)[:limit]
+    except OSError as error:
+        raise InputError(f"{what} {quoted(path)} cannot be read: {error.strerror}") from None
+
+
+def load_header(record: str | Path) -> RecordHeader:
+    """Return the checked header of ``record``, or raise `InputError`; nothing else, ever.
+
+    Afterwards every signal file is known to be a regular file in the record's own folder that
+    holds as many samples as declared, and every number to be within its limits.
+    """
+    path = header_path(record)
+    if "::" in str(path.resolve()):
+        _refuse(path, "lies under a name with '::', which wfdb takes for an address; rename it")
+    lines = _lines(path)
+    name, segments, count, rate_hz, frames = _record_line(path, lines[0])
+    if segments is not None:
+        _refuse_segments(path, name, lines[1:])
+    if not 1 <= count <= MAX_LEADS_PER_RECORD:
+        _refuse(path, f"declares {count} signals; 1 to {MAX_LEADS_PER_RECORD} are read")
+    if len(lines) <= count:
+        _refuse(path, f"declares {count} signals but describes {len(lines) - 1}")
+    signals = tuple(_signal_line(path, i, line) for i, line in enumerate(lines[1 : count + 1]))
+    highest_hz = SAMPLING_RATE_LIMITS_HZ[1]
+    for signal in signals:
+        if rate_hz * signal.samples_per_frame > highest_hz:
+            _refuse(path, f"declares a sampling rate over {highest_hz:,.0f} Hz")
+    held = [_frames_held(path, group, frames) for group in _files(path, signals)]
+    frames = frames or min(held)
+    if frames < 1:
+        _refuse(path, "describes a record without a single sample")
+    if frames * max(signal.samples_per_frame for signal in signals) > MAX_LEAD_SAMPLES:
+        _refuse(path, f"declares more than {MAX_LEAD_SAMPLES:,} samples a lead; split the record")
+    return RecordHeader(path=path, frame_rate_hz=rate_hz, frames=frames, signals=signals)
+
+
+def _refuse(path: Path, why: str) -> NoReturn:
+    raise InputError(f"header {quoted(path)} {why}")
+
+
+# --- text ------------------------------------------------------------------------------------
+
+_RECORD = re.compile(
+    r"(?P<name>[A-Za-z0-9_-]{1,64})(/(?P<segments>\d{1,9}))?"
+    r"\s+(?P<count>\d{1,9})"
+    r"(\s+(?P<rate>[^\s/(]{1,32})(/[^\s(]{0,32})?(\([^\s)]{0,32}\))?"
+    r"(\s+(?P<frames>\d{1,15})(\s+[\d:.]{1,20}(\s+[\d/]{1,12})?)?)?)?"
+)
+_SIGNAL_FORMAT = re.compile(
+    r"(?P<format>\d{1,4})(x(?P<samples>\d{1,9}))?(:(?P<skew>\d{1,9}))?(\+(?P<offset>\d{1,9}))?"
+)
+_GAIN = re.compile(
+    r"(?P<gain>-?(?P<mantissa>\d{1,20}\.?\d{0,20}|\.\d{1,20})([eE][+-]?\d{1,3})?)"
+    r"(\((?P<baseline>-?\d{1,10})\))?(/(?P<units>\S{1,20}))?"
+)
+_SIGNAL_FILE = re.compile(r"[A-Za-z0-9_-]{1,80}(\.[A-Za-z0-9_]{1,16})?")
+_INTEGER = re.compile(r"-?\d{1,10}")
+_DECIMAL = re.compile(r"-?(\d{1,12}\.?\d{0,12}|\.\d{1,12})")
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a header that are no comment; at least one."""
+    data = read_small(path, "header", MAX_HEADER_BYTES)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    lines = [line.strip(" \t") for line in re.split(r"[\r\n]+", text)]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    if not lines:
+        _refuse(path, "is empty; a WFDB header begins with 'name signals rate samples'")
+    for line in lines[: MAX_LEADS_PER_RECORD + 1]:
+        if len(line) > MAX_LINE_CHARACTERS or not line.replace("\t", " ").isprintable():
+            _refuse(path, "is no text; a WFDB header begins with 'name signals rate samples'")
+    return lines
+
+
+def _record_line(path: Path, line: str) -> tuple[str, int | None, int, float, int | None]:
+    """Return name, segments, signals, frames a second, and frames where the line says."""
+    match = _RECORD.fullmatch(line)
+    if match is None:
+        _refuse(
+            path,
+            f"begins with {quoted(line)}, which is no WFDB header; "
+            "one begins with 'name signals rate samples'",
+        )
+    segments = match["segments"]
+    rate = match["rate"]
+    if rate is not None and not _DECIMAL.fullmatch(rate):
+        _refuse(path, f"declares the sampling rate {quoted(rate)}, which is no number")
+    rate_hz = DEFAULT_RATE_HZ if rate is None else float(rate)
+    if rate_hz <= 0:
+        _refuse(path, f"declares a sampling rate of {rate_hz:g} Hz; it has to be above 0")
+    # 0 means unknown, as a missing number does: what the files hold decides.
+    frames = int(match["frames"] or 0) or None
+    return (
+        match["name"],
+        None if segments is None else int(segments),
+        int(match["count"]),
+        rate_hz,
+        frames,
+    )
+
+
+def _refuse_segments(path: Path, name: str, lines: list[str]) -> NoReturn:
+    segments = [line.split()[0] for line in lines]
+    if name in segments or path.stem in segments:
+        _refuse(path, f"names itself ({quoted(path.stem)}) as one of its segments")
+    others = ", ".join(quoted(segment) for segment in segments[:4] if segment != "~")
+    _refuse(
+        path,
+        f"describes a record of several segments, which is not read as one: "
+        f"give the segments themselves ({others or 'it lists none'})",
+    )
+
+
+def _signal_line(path: Path, index: int, line: str) -> SignalHeader:
+    """Return one signal line, defaults filled in and every number within its limits."""
+    fields = line.split()
+    where = f"signal {index}"
+    file = fields[0]
+    if not _SIGNAL_FILE.fullmatch(file):
+        _refuse(
+            path,
+            f"names the signal file {quoted(file)}; "
+            "only a file in the header's own folder is read, so give a plain name",
+        )
+    match = _SIGNAL_FORMAT.fullmatch(fields[1]) if len(fields) > 1 else None
+    if match is None or match["format"] not in FORMATS:
+        given = quoted(fields[1]) if len(fields) > 1 else "none"
+        _refuse(path, f"gives {where} the format {given}; known are {', '.join(FORMATS)}")
+    samples_per_frame = int(match["samples"] or 1)
+    if samples_per_frame < 1:
+        _refuse(path, f"declares {samples_per_frame} samples per frame in {where}")
+    gain, baseline, units = _gain(path, where, fields[2] if len(fields) > 2 else "0")
+    # Positional integers (resolution, zero, first value, checksum, block size), as far as given.
+    numbers: list[int] = []
+    for field in fields[3:8]:
+        if not _INTEGER.fullmatch(field):
+            break
+        numbers.append(int(field))
+    adc_bits, adc_zero = [*numbers, 0, 0][:2] if numbers else (0, 0)
+    return SignalHeader(
+        file=file,
+        format=match["format"],
+        samples_per_frame=samples_per_frame,
+        skew_frames=int(match["skew"] or 0),
+        byte_offset=int(match["offset"] or 0),
+        gain=gain,
+        baseline=adc_zero if baseline is None else baseline,
+        units=units,
+        adc_bits=adc_bits,
+        adc_zero=adc_zero,
+        name=" ".join(fields[3 + len(numbers) :])[:64] or where,
+    )
+
+
+def _gain(path: Path, where: str, field: str) -> tuple[float, int | None, str]:
+    """Return gain, baseline where given, and units of a field like ``200(1024)/mV``."""
+    match = _GAIN.fullmatch(field)
+    if match is None:
+        _refuse(path, f"gives {where} the gain {quoted(field)}; it reads like 200(1024)/mV")
+    low, high = GAIN_LIMITS
+    gain = float(match["gain"])
+    if float(match["mantissa"]) == 0:
+        gain = DEFAULT_GAIN  # header(5): 0 means that the signal was never calibrated
+    # A negative gain is legal: the lead was recorded upside down.
+    if not low <= abs(gain) <= high:
+        _refuse(path, f"gives {where} the gain {quoted(field)}; {low:g} to {high:g} are read")
+    baseline = match["baseline"]
+    return gain, None if baseline is None else int(baseline), match["units"] or "mV"
+
+
+# --- files -----------------------------------------------------------------------------------
+
+
+def _files(path: Path, signals: tuple[SignalHeader, ...]) -> list[list[SignalHeader]]:
+    """Return the signals of each file; signals of one file stand together and agree on its form."""
+    groups: list[list[SignalHeader]] = []
+    for signal in signals:
+        if groups and groups[-1][0].file == signal.file:
+            groups[-1].append(signal)
+        else:
+            groups.append([signal])
+    if len({group[0].file for group in groups}) < len(groups):
+        _refuse(path, "scatters the signals of one file over the header; they must stand together")
+    for group in groups:
+        if len({(signal.format, signal.byte_offset) for signal in group}) > 1:
+            _refuse(path, f"gives the file {quoted(group[0].file)} two formats or offsets")
+    return groups
+
+
+def _frames_held(path: Path, group: list[SignalHeader], declared: int | None) -> int:
+    """Return how many frames the file of ``group`` holds; refuse it if that is under declared."""
+    first = group[0]
+    file = path.parent / first.file
+    size = check_regular(file, "signal file")
+    # A link may lead from a folder of links to the data, but not out of the record's folder.
+    folders = {path.parent.resolve(), path.resolve().parent}
+    if file.resolve().parent not in folders:
+        _refuse(path, f"names the signal file {quoted(first.file)}, a link out of its folder")
+    if size == 0:
+        raise InputError(f"signal file {quoted(file)} is empty; fetch the record again")
+    form = FORMATS[first.format]
+    samples_per_frame = sum(signal.samples_per_frame for signal in group)
+    if form.samples_per_group == 0:
+        held = _flac_frames(path, file, group)
+    else:
+        groups, rest = divmod(max(0, size - first.byte_offset), form.bytes_per_group)
+        # The first sample of a group lies in its first two bytes (all three packed formats).
+        held_samples = groups * form.samples_per_group + (form.samples_per_group > 1 and rest > 1)
+        held = held_samples // samples_per_frame
+    if held < (declared or 1):
+        raise InputError(
+            f"signal file {quoted(file)} holds {held:,} samples a lead but its header declares "
+            f"{declared or 1:,}; the file is truncated, fetch the record again"
+        )
+    return held
+
+
+def _flac_frames(path: Path, file: Path, group: list[SignalHeader]) -> int:
+    """Return the frames that a FLAC file says it holds in its STREAMINFO block (RFC 9639, 8.2)."""
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(26)
+    except OSError as error:
+        raise InputError(f"signal file {quoted(file)}: {error.strerror}") from None
+    if len(head) < 26 or head[:4] != b"fLaC" or head[4] & 0x7F != 0:
+        raise InputError(f"signal file {quoted(file)} is no FLAC file; fetch the record again")
+    packed = int.from_bytes(head[18:26], "big")
+    channels = (packed >> 41 & 0x07) + 1
+    if channels != len(group) or len({signal.samples_per_frame for signal in group}) > 1:
+        _refuse(path, f"does not describe the {channels} channels of {quoted(group[0].file)}")
+    samples = packed & (2**36 - 1)
+    return max(0, samples - group[0].byte_offset) // group[0].samples_per_frame

@@ -1,0 +1,65 @@
+"""Which signal of a record is meant, and what a stream made of it is called.
+
+Pure: works on checked headers, reads nothing.
+"""
+
+import re
+from pathlib import Path
+from typing import Final
+
+from pipeline.errors import LeadError
+from replay.headers import RecordHeader, quoted
+
+_PREFERRED_LEADS: Final = ("MLII", "II")
+MV_PER_UNIT: Final = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
+_NOT_ECG = re.compile(
+    r"PLETH|PPG|\bBP\b|ABP|\bART|CVP|PAP\b|\bICP|RESP|IMPEDANCE|SPO2|SAO2|CO2|EEG|EOG|EMG|FLOW",
+    re.IGNORECASE,
+)
+
+
+def choose_lead(header: RecordHeader, lead: str | int | None = None) -> int:
+    """Return the index of the signal ``lead``, given by name or by index from 0.
+
+    A text is a name first and an index only if no signal is called that; a number is an index.
+    Without one: MLII or II, else the first signal in units of voltage that is not named like a
+    pulse, pressure, respiration or EEG channel. Raises `LeadError`, which lists what there is.
+    """
+    names = [signal.name for signal in header.signals]
+    there = ", ".join(
+        f"{i} {quoted(signal.name)} ({signal.units[:12]!r})"
+        for i, signal in enumerate(header.signals[:16])
+    )
+    where = f"record {quoted(header.path)}"
+    if isinstance(lead, int):
+        if 0 <= lead < len(names):
+            return lead
+        raise LeadError(f"{where} has no lead {lead}; it has {there}")
+    if lead is not None:
+        folded = [_plain_name(name) for name in names]
+        if _plain_name(lead) in folded:
+            return folded.index(_plain_name(lead))
+        if lead.isascii() and lead.isdigit() and len(lead) < 4 and int(lead) < len(names):
+            return int(lead)
+        raise LeadError(f"{where} has no lead {quoted(lead)}; it has {there}")
+    ecg = [
+        i
+        for i, signal in enumerate(header.signals)
+        if signal.units.lower() in MV_PER_UNIT and not _NOT_ECG.search(signal.name)
+    ]
+    for preferred in _PREFERRED_LEADS:
+        for i in ecg:
+            if _plain_name(names[i]) == preferred:
+                return i
+    if not ecg:
+        raise LeadError(f"{where} has no lead that looks like ECG; choose one of {there}")
+    return ecg[0]
+
+
+def _plain_name(name: str) -> str:
+    return re.sub(r"^(ECG|LEAD)[ _-]+(LEAD[ _-]+)?", "", name.upper().strip())
+
+
+def stream_name(record: Path) -> str:
+    """Return the record's base name, cleaned to what may stand on the wire."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", record.stem)[:64] or "record"

@@ -1,0 +1,88 @@
+"""When samples are due: by their number against the clock, never by adding up waits.
+
+The n-th sample of a stream is due n / (rate x speed) seconds after the start, whatever happened
+before, so lateness never accumulates: an hour drifts by less than one block. A reader that was
+held up gets what became due meanwhile, in blocks of bounded size.
+
+The clock and the wait are handed in; tests move them. Units: seconds, samples.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Final
+
+from pipeline.errors import ConfigError
+
+BLOCK_S: Final = 0.02
+"""Time that one block covers on the clock."""
+
+MAX_BLOCK_SAMPLES: Final = 3600
+"""No block is longer, at any speed."""
+
+LONGEST_WAIT_S: Final = 0.25
+"""A source says at least this often that it has nothing yet."""
+
+SPEED_LIMITS: Final = (0.01, 10_000.0)
+
+
+def wait_s(seconds: float) -> None:
+    """Sleep; the one place of the project that does."""
+    time.sleep(seconds)
+
+
+class Pacer:
+    """Says how many samples are due. Starts with the first question; not thread-safe."""
+
+    def __init__(
+        self,
+        rate_hz: float,
+        speed: float | None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], None] = wait_s,
+    ) -> None:
+        low, high = SPEED_LIMITS
+        if speed is not None and not low <= speed <= high:
+            raise ConfigError(f"speed {speed:g}: {low:g} to {high:,.0f} times, or 'max'")
+        self._rate_hz = None if speed is None else rate_hz * speed
+        self._clock = clock
+        self._wait = wait
+        self._started_s: float | None = None
+
+    @property
+    def block_samples(self) -> int:
+        """Return the length of a block: 20 ms of the clock, at most `MAX_BLOCK_SAMPLES`."""
+        if self._rate_hz is None:
+            return MAX_BLOCK_SAMPLES
+        return max(1, min(MAX_BLOCK_SAMPLES, round(self._rate_hz * BLOCK_S)))
+
+    def wait_for(self, sample: int) -> bool:
+        """Return whether sample number ``sample`` is due, after waiting for it up to 250 ms."""
+        if self._rate_hz is None:
+            return True
+        now_s = self._clock()
+        if self._started_s is None:
+            self._started_s = now_s
+        missing_s = self._started_s + sample / self._rate_hz - now_s
+        if missing_s > 0:
+            self._wait(min(missing_s, LONGEST_WAIT_S))
+        return missing_s <= LONGEST_WAIT_S
+
+
+def parse_speed(text: str) -> float | None:
+    """Return the speed that a person wrote: a number of times real time, or None for ``max``.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if text == "max":
+        return None
+    low, high = SPEED_LIMITS
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = math.nan
+    if not low <= speed <= high:
+        raise ConfigError(f"speed {text!r}: write {low:g} to {high:,.0f} times, or max")
+    return speed

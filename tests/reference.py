@@ -1,0 +1,277 @@
+"""The segmenter again: slow, obvious, whole record at once, sharing no code with the pipeline.
+
+Plain loops and lists over a complete record; no chunks, no rings, no running sums, no numba. The
+tests hold the streaming kernels to it. Units: mV; positions are samples.
+"""
+
+import statistics
+from fractions import Fraction
+
+import numpy as np
+from scipy import signal
+
+FS = 360
+
+
+def ecg(seconds: float, fs: float = FS, seed: int = 0, bpm: float = 75.0, noise: float = 0.01):
+    """Return a made-up ECG, float32[n] in mV with a random offset, and its R times in seconds.
+
+    P, QRS and T are bell curves; RR intervals vary; one beat in eight is early, wide and tall.
+    """
+    rng = np.random.default_rng(seed)
+    t = np.arange(round(seconds * fs)) / fs
+    x = rng.normal(0, noise, t.size) + rng.uniform(-5, 5)
+    at, times = rng.uniform(0.3, 0.6), []
+    while at < seconds:
+        early = rng.random() < 0.125
+        times.append(at)
+        shape = (
+            [(0.0, 1.6, 0.035), (0.06, -0.7, 0.03), (0.3, -0.4, 0.07)]
+            if early
+            else [
+                (-0.18, 0.12, 0.025),
+                (-0.025, -0.1, 0.01),
+                (0.0, 1.1, 0.011),
+                (0.028, -0.25, 0.01),
+                (0.28, 0.25, 0.05),
+            ]
+        )
+        for offset, height, width in shape:
+            x += height * np.exp(-0.5 * ((t - at - offset) / width) ** 2)
+        at += 60 / bpm * rng.uniform(0.9, 1.1) * (0.75 if rng.random() < 0.1 else 1.0)
+    return x.astype(np.float32), np.array(times)
+
+
+def damaged(seconds, fs, seed):
+    """Return an ECG with NaN, spikes, flat, noisy, clipped and lead-off stretches; and flags."""
+    rng = np.random.default_rng(seed)
+    x, _ = ecg(seconds, fs, seed)
+    flags = np.zeros(x.size, np.uint8)
+    for kind in rng.permutation(7)[:4]:
+        a = int(rng.integers(0, x.size))
+        b = a + int(rng.choice([1, 5, 0.1 * fs, 2 * fs]))
+        if kind == 0:
+            x[a:b] = rng.choice([np.nan, np.inf, -np.inf, 3e38])
+        elif kind == 1:
+            flags[a:b] = 1
+        elif kind == 2:
+            flags[a:b] = 2
+        elif kind == 3:
+            x[a:b] = x[a]
+        elif kind == 4:
+            x[a : a + int(4 * fs)] += rng.normal(0, 0.2, x[a : a + int(4 * fs)].size)
+        elif kind == 5:
+            x[a:b] += 40
+        else:
+            x[a:] *= rng.choice([0.25, 4.0])
+    return x.astype(np.float32), flags
+
+
+def sanitise(x, flags, longest_fill):
+    """Return clean values and codes: hold the last good value where there is no signal."""
+    clean, codes = np.zeros(len(x), np.float32), np.zeros(len(x), np.uint8)
+    level, last, held = None, 0.0, 0
+    for i, (value, flag) in enumerate(zip(x.astype(float), flags, strict=True)):
+        if flag & 1:
+            codes[i] = 1
+        elif not np.isfinite(value):
+            codes[i] = 4
+        elif abs(value) > 1000:
+            codes[i] = 2
+        else:
+            if level is None or held > longest_fill:
+                level = value - last
+            last, held = value - level, 0
+            codes[i] = 6 if flag & 128 else 2 if flag & 2 else 0
+            clean[i] = last
+            continue
+        held += 1
+        clean[i] = last
+    return clean, codes
+
+
+def resample(clean, codes, fs):
+    """Return values and codes at 360 Hz: one windowed sinc per output, positions as fractions."""
+    ratio = Fraction(fs).limit_denominator(10_000) / FS
+    half = max(3, int(0.02 * fs))
+    cutoff = 0.9 * min(1.0, FS / fs)
+    values, masks = [], []
+    k = 0
+    while int(k * ratio) + half < len(clean):
+        position = k * ratio
+        nearest = range(int(position) - half + 1, int(position) + half + 1)
+        distance = np.array([float(j - position) for j in nearest])
+        bell = np.i0(5.0 * np.sqrt(np.maximum(0.0, 1.0 - (distance / half) ** 2)))
+        weight = np.sinc(cutoff * distance) * bell
+        inputs = np.array([float(clean[j]) if j >= 0 else 0.0 for j in nearest])
+        values.append(np.sum(weight * inputs) / np.sum(weight))
+        bad = [codes[j] for j in nearest if j >= 0 and codes[j]]
+        masks.append(bad[-1] if bad else 0)
+        k += 1
+    return np.array(values, np.float32), np.array(masks, np.uint8)
+
+
+def filtered(clean, kind):
+    """Return the clean stream behind one of the three filters, float32[n]."""
+    sos = {
+        "band": np.vstack(
+            (
+                signal.butter(1, 3.0, "highpass", fs=FS, output="sos"),
+                signal.butter(2, 45.0, "lowpass", fs=FS, output="sos"),
+            )
+        ),
+        "qrs": signal.butter(2, [8.0, 20.0], "bandpass", fs=FS, output="sos"),
+        "noise": signal.butter(2, 25.0, "highpass", fs=FS, output="sos"),
+    }[kind]
+    return signal.sosfilt(sos, clean.astype(float)).astype(np.float32)
+
+
+def windows(band, r):
+    """Return the windows around R peaks, each scaled to [-1, 1]; zeros where flat."""
+    out = np.zeros((len(r), 320), np.float32)
+    for row, at in zip(out, r, strict=True):
+        window = band[at - 140 : at + 180]
+        span = window.max() - window.min()
+        if span >= 0.02:
+            row[:] = (window - window.min()) * (np.float32(2) / span) - np.float32(1)
+    return out
+
+
+def states(clean, codes, high):
+    """Return the stream's state after every sample."""
+    out, state, absent, noisy, start = [], 0, 0, False, None
+    low = top = 0.0
+    block_means = []
+    for i, (value, code) in enumerate(zip(clean.astype(float), codes, strict=True)):
+        recent = [c for c in codes[max(0, i - 359) : i + 1] if c]
+        if code not in (0, 2):
+            start = None
+        else:
+            low, top = min(low, value), max(top, value)
+            if start is None or top - low > 0.02:
+                start, low, top = i, value, value
+        if i % 36 == 0:
+            block_means.append(np.abs(high[max(0, i - 35) : i + 1].astype(float)).sum() / 36)
+            last = [0.0] * 15 + block_means
+            noisy = min(last[-15:]) > (0.025 if noisy else 0.04)
+        reason = 0
+        if code == 1:
+            reason = 1
+        elif len(recent) > 90:
+            reason = recent[-1]
+        elif start is not None and i - start + 1 >= 360:
+            reason = 3
+        elif noisy:
+            reason = 5
+        if reason and (state == 0 or reason <= state):
+            state, absent = reason, 0
+        elif state:
+            absent += 1
+            if absent >= 360:
+                state, absent = reason, 0
+        out.append(state)
+    return np.array(out, np.uint8)
+
+
+class Detector:
+    """The QRS detector over a whole record; `r` and `confirmed` hold its beats."""
+
+    def __init__(self, clean):
+        """Detect in ``clean``, float32[n] at 360 Hz."""
+        self.clean = clean.astype(float)
+        energy = np.minimum(np.abs(filtered(clean, "qrs").astype(float)) * 1e4, 1e8).astype(int)
+        self.heights = [int(energy[max(0, i - 34) : i + 1].sum()) for i in range(len(clean))]
+        self.around = [
+            int(energy[max(0, i - 219) : i + 1].sum()) * 35 / 220 for i in range(len(clean))
+        ]
+        self.r, self.confirmed = [], []
+        self.taken = []  # (position, height) of beats
+        self.beat_levels, self.rejected, self.rr = [0] * 8, [0] * 8, [288] * 8
+        self.waiting = []
+        self.learned = False
+        self._run()
+
+    def _run(self):
+        best, best_at, due = 0, None, 720
+        for now, height in enumerate(self.heights):
+            if height > best:
+                best, best_at = height, now
+            elif best_at is None:
+                best = height
+            elif now - best_at == 72:
+                self._consider(best_at, now)
+                best, best_at = height, None
+                if self.learned:
+                    due = max(due, self._overdue())
+            if now >= due:
+                self._search_back(now)
+                due = max(now + 72, self._overdue())
+
+    def _overdue(self):
+        since = self.taken[-1][0] if self.taken else 0
+        return since + int(1.66 * statistics.median(self.rr[-8:]) + 72)
+
+    def _threshold(self):
+        low = statistics.median(self.rejected[-8:])
+        return low + 0.3 * (statistics.median(self.beat_levels[-8:]) - low)
+
+    def _is_t_wave(self, at, height):
+        return bool(
+            self.taken and at - self.taken[-1][0] < 130 and height < 0.5 * self.taken[-1][1]
+        )
+
+    def _consider(self, at, now):
+        height = self.heights[at]
+        if height < 35 * 150:
+            return
+        if self.learned:
+            if height > self._threshold() and not self._is_t_wave(at, height):
+                self._accept(at, height, now)
+                self.waiting = []
+                return
+            self.rejected.append(height)
+        if height > 1.5 * self.around[now]:
+            self.waiting = [*self.waiting, (at, height)][-16:]
+
+    def _search_back(self, now):
+        fresh = [(at, height) for at, height in self.waiting if now - at <= 1080]
+        since = self.taken[-1][0] if self.taken else 0
+        if not self.learned or now - since > 2160:
+            if not fresh:
+                return
+            self.beat_levels += [int(0.7 * max(height for _, height in fresh))] * 8
+            self.rejected += [0] * 8
+            self.learned = True
+            above = self._threshold()
+        else:
+            above = 0.5 * self._threshold()
+        left = []
+        for at, height in fresh:
+            if height > above and not self._is_t_wave(at, height):
+                self._accept(at, height, now)
+                left = []
+            else:
+                left.append((at, height))
+        self.waiting = left
+
+    def _accept(self, at, height, now):
+        r = max(0, self._locate(at - 34))
+        if not self.r or r - self.r[-1] >= 72:
+            self.r.append(r)
+            self.confirmed.append(now)
+        if self.taken:
+            self.rr.append(min(at - self.taken[-1][0], 720))
+        self.taken.append((at, height))
+        self.beat_levels.append(height)
+
+    def _locate(self, centre):
+        def value(i):
+            return self.clean[i] if i >= 0 else 0.0
+
+        before = statistics.fmean(value(i) for i in range(centre - 40, centre - 25))
+        after = statistics.fmean(value(i) for i in range(centre + 25, centre + 40))
+        level = 0.5 * (before + after)
+        return max(
+            range(centre - 25, centre + 26),
+            key=lambda i: abs(value(i) - level) * (1 - 0.3 * abs(i - centre) / 25),
+        )

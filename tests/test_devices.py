@@ -1,0 +1,93 @@
+"""Device addresses are read strictly, and a refusal says what would be understood."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import ConfigError, DeviceError, MonitorError
+from replay import serial_device
+from replay.devices import list_devices, only_device, open_device
+from replay.serial_device import SerialSource
+from replay.synthetic import SyntheticSource
+
+
+def test_a_synthetic_patient_takes_every_setting() -> None:
+    """All parameters of the documentation are understood."""
+    source = open_device(
+        "synthetic:?bpm=80&ectopic=0.05&sve=0.01&pause=0.01&noise=0.1&leadoff=1&fs=250&seed=7"
+    )
+    assert isinstance(source, SyntheticSource)
+    assert source.info.fs_hz == 250
+    assert open_device("synthetic:").info.fs_hz == 360
+    source.close()
+
+
+def test_a_serial_device_is_opened_with_its_settings() -> None:
+    """Path, rate and gain reach the source."""
+    master, slave = os.openpty()
+    path = os.ttyname(slave)
+    source = open_device(f"serial:{path}?baud=9600&fs=125&gain=100")
+    assert isinstance(source, SerialSource)
+    assert source.info.fs_hz == 125
+    source.close()
+    os.close(master)
+    os.close(slave)
+
+
+@pytest.mark.parametrize(
+    ("uri", "error", "says"),
+    [
+        ("", DeviceError, "known are"),
+        ("ble:xyz", DeviceError, "known are"),
+        ("synthetic", DeviceError, "known are"),
+        ("/dev/ttyUSB0", DeviceError, "serial:PATH"),
+        ("serial:" + "x" * 2000, DeviceError, "known are"),
+        ("serial:", ConfigError, "path"),
+        ("serial:/dev/x?speed=1", ConfigError, "known are baud, fs, gain"),
+        ("serial:/dev/x?fs", ConfigError, "unknown"),
+        ("serial:/dev/x?fs=0", ConfigError, "50 to 10000"),
+        ("serial:/dev/x?fs=-250", ConfigError, "50 to 10000"),
+        ("serial:/dev/x?gain=0", ConfigError, "gain"),
+        ("serial:/dev/x?baud=9600.5", ConfigError, "whole number"),
+        ("serial:/dev/x?fs=nan", ConfigError, "no number"),
+        ("serial:/dev/x?fs=250&fs=360", ConfigError, "twice"),
+        ("serial:/nonexistent/tty?fs=250", DeviceError, "not there"),
+        ("synthetic:x", ConfigError, "no path"),
+        ("synthetic:?bpm=900", ConfigError, "20 to 250"),
+        ("synthetic:?ectopic=\x1b[2J", ConfigError, "no number"),
+        ("synthetic:?&", ConfigError, "unknown"),
+    ],
+)
+def test_an_address_that_is_not_understood_is_refused(
+    uri: str, error: type[MonitorError], says: str
+) -> None:
+    """Unknown schemes and parameters, malformed and impossible values: one printable line."""
+    with pytest.raises(error, match=says) as caught:
+        open_device(uri)
+    assert str(caught.value).isprintable()
+
+
+@given(st.text(max_size=60).map(lambda text: "synthetic:?" + text))
+def test_any_text_is_understood_or_refused(uri: str) -> None:
+    """No address ends in anything but a device or a MonitorError."""
+    try:
+        open_device(uri).close()
+    except MonitorError:
+        return
+
+
+@pytest.mark.parametrize("ports", [[], ["/dev/ttyACM0"], ["/dev/ttyACM0", "/dev/ttyUSB1"]])
+def test_the_only_device_is_used_and_others_are_listed(
+    monkeypatch: pytest.MonkeyPatch, ports: list[str]
+) -> None:
+    """Exactly one device attached is taken; none or several are listed, beside the synthetic."""
+    monkeypatch.setattr(serial_device, "attached_ports", lambda: ports)
+    assert list_devices() == [f"serial:{port}" for port in ports]
+    if len(ports) == 1:
+        assert only_device() == f"serial:{ports[0]}"
+        return
+    with pytest.raises(DeviceError, match="synthetic:") as caught:
+        only_device()
+    assert all(port in str(caught.value) for port in ports)

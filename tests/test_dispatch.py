@@ -1,0 +1,180 @@
+"""The dispatcher: batches by size and deadline, second chances, every window once."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from pipeline.dispatch import DispatchConfig, Dispatcher
+from pipeline.errors import ConfigError
+from pipeline.messages import Ready, ScoreRequest, WindowId
+
+WINDOW = np.zeros(320, dtype=np.float32)
+READY = Ready(model="m", device="cpu", credit=2)
+
+
+def window_id(n: int) -> WindowId:
+    """Return the id of the n-th window."""
+    return ("s", 0, n)
+
+
+def test_lone_window_leaves_after_its_deadline_and_not_before() -> None:
+    """A lone beat waits 5 ms for company, no longer."""
+    dispatcher = Dispatcher()
+    dispatcher.hear(b"a", READY, 0.0)
+    dispatcher.add(window_id(1), WINDOW, 10.0)
+    dispatcher.hear(b"a", READY, 10.0)
+
+    assert dispatcher.due(10.0) == []
+    deadline = dispatcher.next_deadline(10.0)
+    assert deadline == pytest.approx(10.005)
+    assert [request.ids for _, request in dispatcher.due(deadline)] == [[window_id(1)]]
+
+
+def test_full_batch_leaves_at_once() -> None:
+    """A batch that is full does not wait."""
+    dispatcher = Dispatcher(DispatchConfig(max_batch=4))
+    dispatcher.hear(b"a", READY, 0.0)
+    for n in range(5):
+        dispatcher.add(window_id(n), WINDOW, 0.0)
+
+    batches = [request.ids for _, request in dispatcher.due(0.0)]
+
+    assert batches == [[window_id(n) for n in range(4)]]
+
+
+def test_nothing_leaves_without_credit() -> None:
+    """A scorer never has more batches under way than its credit."""
+    dispatcher = Dispatcher(DispatchConfig(max_batch=1))
+    dispatcher.hear(b"a", READY, 0.0)
+    for n in range(5):
+        dispatcher.add(window_id(n), WINDOW, 0.0)
+
+    assert len(dispatcher.due(0.0)) == 2
+    assert dispatcher.due(0.1) == []
+    dispatcher.answer(b"a", [window_id(0)], 0.1)
+    assert len(dispatcher.due(0.1)) == 1
+
+
+def test_unanswered_batch_is_handed_out_again_and_its_late_answer_counts_once() -> None:
+    """A second scorer gets what the first did not answer; of two answers the first counts."""
+    dispatcher = Dispatcher(DispatchConfig(redeliver_after_s=1.0, silent_after_s=10.0))
+    dispatcher.hear(b"a", READY, 0.0)
+    dispatcher.add(window_id(1), WINDOW, 0.0)
+    [(first, _)] = dispatcher.due(0.005)
+    dispatcher.hear(b"b", READY, 0.9)
+
+    [(second, request)] = dispatcher.due(1.01)
+
+    assert (first, second, request.ids) == (b"a", b"b", [window_id(1)])
+    assert dispatcher.answer(b"a", [window_id(1)], 1.02) == [0]
+    assert dispatcher.answer(b"b", [window_id(1)], 1.03) == []
+    assert dispatcher.redelivered == 1
+    assert dispatcher.pending == 0
+
+
+def test_silent_scorer_loses_its_batches() -> None:
+    """What a dead scorer held goes to the next one that is ready."""
+    dispatcher = Dispatcher(DispatchConfig(redeliver_after_s=60.0, silent_after_s=1.5))
+    dispatcher.hear(b"a", READY, 0.0)
+    dispatcher.add(window_id(1), WINDOW, 0.0)
+    dispatcher.due(0.005)
+
+    assert dispatcher.due(1.6) == []
+    assert dispatcher.scorers == 0
+    dispatcher.hear(b"b", READY, 2.0)
+    assert [scorer for scorer, _ in dispatcher.due(2.0)] == [b"b"]
+
+
+def test_impossible_settings_are_refused() -> None:
+    """A batch of no windows or a negative time is a configuration error."""
+    with pytest.raises(ConfigError):
+        DispatchConfig(max_batch=0)
+    with pytest.raises(ConfigError):
+        DispatchConfig(max_wait_s=-1.0)
+
+
+@given(st.lists(st.integers(0, 40), max_size=80))
+def test_adding_a_known_window_again_changes_nothing(numbers: list[int]) -> None:
+    """Windows are known by their ids: repeats are no-ops while one waits."""
+    dispatcher = Dispatcher()
+    dispatcher.hear(b"a", READY, 0.0)
+    for n in numbers:
+        dispatcher.add(window_id(n), WINDOW, 0.0)
+
+    sent = [one for _, request in dispatcher.due(1.0) for one in request.ids]
+
+    assert sent == [window_id(n) for n in dict.fromkeys(numbers)]
+
+
+class Deliveries(RuleBasedStateMachine):
+    """Scorers come, go, answer late, twice or never; no window is lost and none counts twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.dispatcher = Dispatcher(DispatchConfig(max_batch=3))
+        self.under_way: list[tuple[bytes, ScoreRequest]] = []
+        self.added = 0
+        self.counted: Counter[WindowId] = Counter()
+
+    @rule(n=st.integers(1, 5))
+    def add(self, n: int) -> None:
+        """Beats are found."""
+        for _ in range(n):
+            self.dispatcher.add(window_id(self.added), WINDOW, self.now)
+            self.added += 1
+
+    @rule(scorer=st.sampled_from([b"a", b"b", b"c"]))
+    def hear(self, scorer: bytes) -> None:
+        """A scorer says that it lives."""
+        self.dispatcher.hear(scorer, READY, self.now)
+
+    @rule(seconds=st.floats(0.0, 2.0))
+    def wait(self, seconds: float) -> None:
+        """Time passes and what is due is sent."""
+        self.now += seconds
+        self.under_way += self.dispatcher.due(self.now)
+
+    @precondition(lambda self: self.under_way)
+    @rule(data=st.data(), keep=st.booleans())
+    def answer(self, data: st.DataObject, keep: bool) -> None:
+        """A batch is answered, perhaps not for the last time."""
+        at = data.draw(st.integers(0, len(self.under_way) - 1))
+        scorer, request = self.under_way[at]
+        for row in self.dispatcher.answer(scorer, request.ids, self.now):
+            self.counted[request.ids[row]] += 1
+        if not keep:
+            del self.under_way[at]
+
+    @precondition(lambda self: self.under_way)
+    @rule()
+    def lose(self) -> None:
+        """A scorer dies with its batch."""
+        self.under_way.pop()
+
+    @invariant()
+    def every_window_is_pending_or_was_counted_once(self) -> None:
+        """The law: added = counted + pending."""
+        assert all(times == 1 for times in self.counted.values())
+        assert self.added == len(self.counted) + self.dispatcher.pending
+
+    def teardown(self) -> None:
+        """With one good scorer everything is answered in the end."""
+        for _ in range(200):
+            if not self.dispatcher.pending:
+                break
+            self.now += 0.5
+            self.dispatcher.hear(b"good", READY, self.now)
+            for scorer, request in self.dispatcher.due(self.now):
+                if scorer == b"good":
+                    for row in self.dispatcher.answer(scorer, request.ids, self.now):
+                        self.counted[request.ids[row]] += 1
+        assert self.dispatcher.pending == 0
+        assert set(self.counted) == {window_id(n) for n in range(self.added)}
+
+
+TestDeliveries = Deliveries.TestCase

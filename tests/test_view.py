@@ -1,0 +1,235 @@
+"""The dashboard's memory: bounded, and unharmed by what is missing, repeated or wrong."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.view import (
+    MAX_ALERTS,
+    MAX_BEATS,
+    MAX_STREAMS,
+    PIN_S,
+    SIGNAL_SECONDS,
+    DashboardView,
+    SignalRing,
+)
+from pipeline.messages import Alert, BeatNote, Heartbeat, SignalStrip, Status, WindowView
+
+
+def strip(first, values, stream="s", epoch=0, fs_hz=100.0):
+    """Return a piece of signal at 100 Hz."""
+    return SignalStrip(stream=stream, epoch=epoch, first_sample=first, fs_hz=fs_hz, mv=values)
+
+
+def alert(seq, stream="s", priority="low", kind="anomalous_beat", **more):
+    """Return an alert about the beat at sample ``seq``."""
+    fields = {"category": "physiological", "sample": seq, "time_s": 0.0, "reason": "r"}
+    return Alert(stream=stream, seq=seq, kind=kind, priority=priority, **(fields | more))
+
+
+def status(stream="s", **more):
+    """Return a status of a stream that is well."""
+    fields = {"state": "normal", "fs_hz": 100.0, "sample": 0, "time_s": 0.0}
+    return Status(stream=stream, **(fields | more))
+
+
+def known(ring):
+    """The ring's samples by position."""
+    start = ring.end - ring.samples.size
+    return {start + i: float(v) for i, v in enumerate(ring.samples) if not np.isnan(v)}
+
+
+@given(
+    steps=st.lists(st.tuples(st.integers(-600, 600), st.integers(1, 300)), min_size=1, max_size=20)
+)
+def test_signal_in_any_order_with_repeats_and_holes_stands_where_it_belongs(steps):
+    """The ring holds each piece of the last ten seconds at its own position, nothing else."""
+    ring, expected, end = SignalRing(), {}, 0
+    for step, n in steps:
+        first = max(end + step, end - 1000, 0)
+        assert ring.place(strip(first, [float(i % 50) for i in range(first, first + n)]))
+        expected |= {i: float(i % 50) for i in range(first, first + n)}
+        end = max(end, first + n)
+        expected = {i: v for i, v in expected.items() if i >= end - 1000}
+        assert ring.end == end
+        assert ring.samples.size == SIGNAL_SECONDS * 100
+        assert known(ring) == expected
+
+
+def test_masked_samples_are_unknown():
+    """Null in a strip is no value, and so is a number that no ECG reaches."""
+    ring = SignalRing()
+    ring.place(strip(5, [1.0, None, 3.0, 1e300, -math.inf]))
+    assert known(ring) == {5: 1.0, 7: 3.0}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        strip(-1, [1.0]),
+        strip(0, []),
+        strip(0, [1.0], fs_hz=0.0),
+        strip(0, [1.0], fs_hz=math.nan),
+        strip(0, [1.0], fs_hz=1e12),
+        strip(10**400, [1.0]),
+    ],
+)
+def test_a_strip_that_cannot_be_signal_changes_nothing(bad):
+    """Negative or absurd positions and rates are left out."""
+    ring = SignalRing()
+    ring.place(strip(10, [1.0, 2.0]))
+    assert not ring.place(bad)
+    assert known(ring) == {10: 1.0, 11: 2.0}
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        strip(3, [7.0], epoch=1),
+        strip(3, [7.0], fs_hz=200.0),
+        strip(10**9, [7.0]),
+    ],
+)
+def test_another_epoch_rate_or_far_position_starts_anew(new):
+    """A new axis resets the ring; so does coming back after a jump: nothing freezes it."""
+    ring = SignalRing()
+    ring.place(strip(5000, [1.0, 2.0]))
+    assert ring.place(new)
+    assert list(known(ring).values()) == [7.0]
+    assert ring.begin == new.first_sample
+    assert ring.place(strip(5002, [3.0]))
+    assert known(ring) == {5002: 3.0}
+
+
+def test_a_strip_longer_than_the_ring_leaves_its_end():
+    """Only the last ten seconds of a long strip are kept."""
+    ring = SignalRing()
+    ring.place(strip(0, [float(i % 7) for i in range(2500)]))
+    assert ring.end == 2500
+    assert set(known(ring)) == set(range(1500, 2500))
+
+
+def test_memory_is_bounded():
+    """However much is heard, streams, beats and alerts kept are limited."""
+    view = DashboardView(0.0)
+    for i in range(400):
+        view.hear(BeatNote(stream="s", sample=i, time_s=i / 100), 0.0)
+        view.hear(alert(i, priority="high"), 0.0)
+        view.hear(status(stream=f"s{i}"), 0.0)
+        view.hear(alert(i, stream=f"t{i}"), 0.0)
+    assert len(view.streams) == MAX_STREAMS
+    assert view.more_streams
+    assert list(view.streams["s"].beats) == [(0, i) for i in range(400 - MAX_BEATS, 400)]
+    assert len(view.alerts) == MAX_ALERTS
+    assert len(view.urgent) <= MAX_ALERTS
+    assert view.alerts_heard == 800
+
+
+def test_a_repeated_beat_is_one_beat():
+    """A beat heard again replaces itself."""
+    view = DashboardView(0.0)
+    view.hear(BeatNote(stream="s", sample=5, time_s=0.05), 0.0)
+    view.hear(BeatNote(stream="s", sample=5, time_s=0.05, score=2.0), 0.0)
+    assert [beat.score for beat in view.streams["s"].beats.values()] == [2.0]
+
+
+def test_data_age_runs_on_by_itself():
+    """Age is the hub's own figure plus the time since it was heard; new signal makes it young."""
+    view = DashboardView(0.0)
+    view.hear(status(data_age_s=0.5), 10.0)
+    stream = view.streams["s"]
+    assert stream.data_age_s(10.0) == 0.5
+    assert stream.data_age_s(13.0) == 3.5
+    view.hear(strip(0, [1.0]), 12.0)
+    assert stream.data_age_s(13.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("messages", "now", "stale"),
+    [
+        ([(status(), 0.0)], 1.9, False),
+        ([(status(), 0.0)], 2.1, True),
+        ([(status(data_age_s=2.1), 0.0)], 0.0, True),
+        ([(strip(0, [1.0]), 0.0)], 2.1, True),
+        ([(status(), 0.0), (strip(0, [1.0]), 3.0)], 3.0, True),
+        ([(status(ended=True), 0.0)], 99.0, False),
+    ],
+)
+def test_data_is_stale_after_two_seconds_of_silence_of_any_hop(messages, now, stale):
+    """No status, no data, or a hub that says so: stale. A stream that ended is not."""
+    view = DashboardView(0.0)
+    for message, at in messages:
+        view.hear(message, at)
+    assert view.streams["s"].is_stale(now) is stale
+
+
+def test_the_first_stream_is_shown_until_another_alarms():
+    """Selected is the first heard of, then the one that alarmed last."""
+    view = DashboardView(0.0)
+    assert view.selected() is None
+    for name in "abc":
+        view.hear(status(stream=name), 0.0)
+    assert view.selected().name == "a"
+    view.hear(alert(1, stream="b"), 1.0)
+    assert view.selected().name == "b"
+
+
+def test_the_picture_does_not_jump_between_streams_that_alarm_alike():
+    """An equal alarm elsewhere waits ten seconds, a more urgent one does not."""
+    view = DashboardView(0.0)
+    view.hear(alert(1, stream="a"), 0.0)
+    view.hear(alert(2, stream="b"), 5.0)
+    assert view.selected().name == "a"
+    view.hear(alert(3, stream="b"), 10.5)
+    assert view.selected().name == "b"
+    view.hear(alert(4, stream="c", priority="high"), 11.0)
+    assert view.selected().name == "c"
+    view.hear(alert(5, stream="c"), 11.5)
+    view.hear(alert(6, stream="a", priority="medium"), 12.0)
+    assert view.selected().name == "c"
+
+
+def test_an_urgent_alert_leads_the_list_until_it_ends():
+    """A flood of low alerts does not push a high one out of sight; its ``off`` lets it go."""
+    view = DashboardView(0.0)
+    view.hear(alert(1, priority="high", kind="asystole"), 0.0)
+    for i in range(2, 300):
+        view.hear(alert(i), 1.0)
+    assert [h.alert.seq for h in view.alerts_to_show(3, 2.0)] == [1, 299, 298]
+    assert [h.alert.seq for h in view.alerts_to_show(3, PIN_S + 1)] == [299, 298, 297]
+    view.hear(alert(300, priority="high", kind="asystole", state="off"), 3.0)
+    assert [h.alert.seq for h in view.alerts_to_show(3, 3.0)] == [300, 299, 298]
+
+
+def test_the_window_finds_the_ticks_of_its_own_alert():
+    """Ticks come from the alert of the same stream, epoch and beat, if they lie in the window."""
+    view = DashboardView(0.0)
+    window = WindowView(stream="s", sample=7, window=[0.0] * 320, residual=[0.0] * 320)
+    view.hear(window, 0.0)
+    assert view.ticks_of(window) is None
+    view.hear(alert(8, ticks=[1, 2]), 0.0)
+    view.hear(alert(7, stream="t", ticks=[1, 2]), 0.0)
+    view.hear(alert(7, ticks=[148, 320]), 0.0)
+    assert view.ticks_of(window) is None
+    view.hear(alert(7, ticks=[148, 171]), 0.0)
+    assert view.ticks_of(window) == (148, 171)
+
+
+def test_a_window_of_another_length_is_left_out():
+    """Only 320 finite numbers are a window."""
+    view = DashboardView(0.0)
+    for bad in ([0.0] * 319, [math.nan] * 320, []):
+        view.hear(WindowView(stream="s", sample=7, window=bad, residual=[0.0] * 320), 0.0)
+        assert view.streams["s"].window is None
+
+
+def test_a_heartbeat_is_contact_but_no_change():
+    """It shows that the hub lives and needs no new picture."""
+    view = DashboardView(0.0)
+    view.hear(Heartbeat(log_id="x", last_seq=3, low_water_seq=1), 4.0)
+    assert (view.heard_at, view.revision) == (4.0, 0)
+    view.hear(status(), 5.0)
+    assert (view.heard_at, view.revision) == (5.0, 1)

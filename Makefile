@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint bench picture clean
+.PHONY: help demo test lint bench figures picture clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -29,6 +29,9 @@ lint: $(READY) ## Run the gate: style, format, types, import directions
 
 bench: $(READY) ## Measure kernels, student, latency and throughput; a table and bench.json
 	$(BIN)/monitor bench --json-file bench.json
+
+figures: $(READY) ## Write docs/benchmarks.md
+	$(BIN)/monitor bench --report docs/benchmarks.md
 
 picture: $(READY) ## Draw the README's picture of the dashboard
 	$(BIN)/python -m monitor.picture docs/dashboard.svg

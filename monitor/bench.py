@@ -24,8 +24,11 @@ from rich.console import Console
 from rich.table import Table
 
 from models.calibration import load_calibration
+from models.evaluate import evaluate_beatgan
 from models.student import StudentScorer
+from models.timing import teacher_reconstruction
 from monitor.processes import System
+from monitor.training import data_folder
 from pipeline.client import Subscriber
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_SAMPLES
 from pipeline.embedded import EmbeddedRunner
@@ -38,12 +41,23 @@ from replay.synthetic import PatientConfig, SyntheticPatient
 
 _RECORD_S: Final = 1800
 _LIVE_S: Final = 90
+_MEANING: Final = (
+    "* **kernels**: raw sample to window, one core, a whole record a call; a live chunk is 19 ms.",
+    "* **models**: one thread, alternating in one run; the teacher is BeatGAN's generator.",
+    "* **embedded**: the whole pipeline in one process. **replay**: source, hub, scorer and",
+    "  subscriber as processes at full speed, from the first chunk to the last alert.",
+    "* **live**: one stream in real time; latency from the R sample leaving the source to",
+    "  the alert at a subscriber in another process than the hub, 500 ms of it the window itself;",
+    "  memory is the proportional set size of all processes.",
+    "* **scan**: the whole command. **start**: the whole command, kernels compiled before.",
+    "* **student**: `monitor evaluate beatgan`.",
+)
 _CHUNK: Final = 7
 """Samples a live chunk: 19 ms, as a source sends them."""
 
 
-def bench(data: Path | None, *, as_json: bool, json_file: Path | None) -> None:
-    """Measure, print a table (or JSON), and write JSON to ``json_file`` where one is given."""
+def bench(data: Path | None, *, as_json: bool, json_file: Path | None, report: Path | None) -> None:
+    """Measure, print a table (or JSON), and write JSON or a Markdown report where asked to."""
     say = Console(stderr=True).print
     patient = SyntheticPatient(PatientConfig(fs=float(SAMPLING_RATE_HZ), ectopic=0.2, seed=3))
     x = np.ascontiguousarray(patient.generate(_RECORD_S * SAMPLING_RATE_HZ).samples)
@@ -55,12 +69,15 @@ def bench(data: Path | None, *, as_json: bool, json_file: Path | None) -> None:
         ("replay", lambda: _replay(x)),
         ("live", lambda: _live(x[: _LIVE_S * SAMPLING_RATE_HZ])),
         ("scan", lambda: _scan(data)),
+        ("student", lambda: _student(data)),
         ("start", _start),
     ):
         say(f"measuring {name} ...", highlight=False)
         figures[name] = measure()
     if json_file is not None:
         json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    if report is not None:
+        report.write_text(_markdown(figures), encoding="utf-8")
     if as_json:
         sys.stdout.write(json.dumps(figures) + "\n")
     else:
@@ -121,8 +138,6 @@ def _kernels(x: NDArray[np.float32]) -> dict[str, Any]:
 
 def _models() -> dict[str, Any]:
     """Student and teacher beside each other, one thread each, alternating."""
-    from models.evaluate import teacher_reconstruction
-
     student = StudentScorer.load(device="cpu")
     teacher = teacher_reconstruction()
     figures: dict[str, Any] = {}
@@ -271,16 +286,19 @@ def _memory_mb(pids: list[int]) -> float | None:
     return round(total_kb / 1024, 1)
 
 
-def _scan(data: Path | None) -> dict[str, Any]:
-    """`monitor scan` over the MIT-BIH records, the whole command."""
-    from monitor.training import data_folder
-
+def _mitdb(data: Path | None) -> Path | None:
     try:
         folder = data_folder(data) / "mitdb"
-    except InputError as error:
-        return {"skipped": str(error)}
-    if not folder.is_dir():
-        return {"skipped": f"no {folder}"}
+    except InputError:
+        return None
+    return folder if folder.is_dir() else None
+
+
+def _scan(data: Path | None) -> dict[str, Any]:
+    """`monitor scan` over the MIT-BIH records, the whole command."""
+    folder = _mitdb(data)
+    if folder is None:
+        return {"skipped": "no mitdb"}
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "monitor", "scan", str(folder), "--json"],
@@ -296,6 +314,15 @@ def _scan(data: Path | None) -> dict[str, Any]:
         "wall_s": round(seconds, 1),
         "times_real_time": round(summary["duration_s"] / seconds),
     }
+
+
+def _student(data: Path | None) -> dict[str, Any]:
+    """The shipped student by the published protocol: `monitor evaluate beatgan`."""
+    folder = _mitdb(data)
+    if folder is None:
+        return {"skipped": "no mitdb"}
+    figures = evaluate_beatgan(folder)
+    return {"beatgan_auc": round(figures["auc"], 4), "beatgan_ap": round(figures["ap"], 4)}
 
 
 def _start() -> dict[str, Any]:
@@ -318,16 +345,33 @@ def _start() -> dict[str, Any]:
     return {"help_s": round(helped, 3), "first_beat_s": round(first, 2)}
 
 
+def _title(figures: dict[str, Any]) -> str:
+    return "{processor}, {cores} cores, Python {python}, commit {commit}, {date}".format(
+        **figures["machine"]
+    )
+
+
+def _rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [
+        (part, name.replace("_", " "), str(value))
+        for part, values in figures.items()
+        if part != "machine"
+        for name, value in values.items()
+    ]
+
+
 def _table(figures: dict[str, Any]) -> Table:
-    machine = figures["machine"]
-    title = "{processor}, {cores} cores, Python {python}, commit {commit}".format(**machine)
-    table = Table(title=title, title_justify="left")
-    table.add_column("what")
+    table = Table(title=_title(figures), title_justify="left")
+    for name in ("part", "what"):
+        table.add_column(name)
     table.add_column("figure", justify="right")
-    for part, values in figures.items():
-        if part == "machine":
-            continue
-        for name, value in values.items():
-            table.add_row(f"{part}: {name.replace('_', ' ')}", str(value))
-        table.add_section()
+    for row in _rows(figures):
+        table.add_row(*row)
     return table
+
+
+def _markdown(figures: dict[str, Any]) -> str:
+    lines = ["# Figures", "", f"Written by `make figures`. {_title(figures)}.", ""]
+    lines += ["| part | what | figure |", "|---|---|---:|"]
+    lines += [f"| {part} | {what} | {figure} |" for part, what, figure in _rows(figures)]
+    return "\n".join([*lines, "", *_MEANING, ""])

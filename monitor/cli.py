@@ -297,12 +297,13 @@ def evaluate_beatgan(data: Data = None, student: Student = None, as_json: Json =
 def bench(
     data: Data = None,
     as_json: Json = False,
-    json_file: Annotated[Optional[Path], typer.Option(help="Write the figures here.")] = None,  # noqa: UP045
+    json_file: Annotated[Optional[Path], typer.Option(help="Write JSON here.")] = None,  # noqa: UP045
+    report: Annotated[Optional[Path], typer.Option(help="Write Markdown here.")] = None,  # noqa: UP045
 ) -> None:
     """Measure kernels, student, throughput, latency and memory on this machine."""
     from monitor.bench import bench as run_bench
 
-    run_bench(data, as_json=as_json, json_file=json_file)
+    run_bench(data, as_json=as_json, json_file=json_file, report=report)
 
 
 @app.command()

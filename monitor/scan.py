@@ -43,7 +43,7 @@ def scan_records(
     found = find_leads(records, lead)
     if annotations is not None and not annotations.is_dir():
         raise InputError(f"no folder {str(annotations)!r} to write annotations into: create it")
-    sources = [RecordSource(path, lead=str(index), speed=None) for path, index in found]
+    sources = [RecordSource(path, lead=index, speed=None) for path, index in found]
     scorer, config = StudentScorer.load(), load_calibration()
     began, kinds, totals = time.monotonic(), Counter[str](), Counter[str]()
     streams = []

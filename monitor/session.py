@@ -218,6 +218,7 @@ def run(
             ) as subscriber:
                 _first_heartbeat(subscriber, system)
                 streams = system.feed(source_arguments)
+                tally.began = time.monotonic()
                 face = make_face()
                 try:
                     _listen(subscriber, system, streams, face, tally)

@@ -123,7 +123,7 @@ def run_source(
             sources.append(
                 RecordSource(
                     path,
-                    lead=str(index),
+                    lead=index,
                     speed=parse_speed(speed),
                     start_s=start_s,
                     duration_s=duration_s,

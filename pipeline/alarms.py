@@ -19,6 +19,11 @@ WINDOW_DELAY_S: Final = 0.6
 """A beat is reported when its window is complete; only then is its absence certain."""
 
 
+_BLIND: Final = frozenset(Reason) - {Reason.OK, Reason.FLAT}
+"""States in which no QRS could be seen. A flat line is none of them: unless the device says that
+an electrode is off, it may be a heart that stands still."""
+
+
 class Alarms:
     """The state of the rules of one stream and epoch."""
 
@@ -27,7 +32,7 @@ class Alarms:
         self._fs_hz = fs_hz
         self._epoch = epoch
         self._alive_at = first_sample
-        """The last QRS, or the start of the analysable signal where that is later."""
+        """The last QRS, or the return of a signal that could show one where that is later."""
         self.asystole = False
         self.reason = Reason.OK
         """Why the signal cannot be analysed now; OK where it can."""
@@ -41,10 +46,11 @@ class Alarms:
             alerts.append(self._technical(sample, self.reason, "off"))
         if reason is not Reason.OK:
             alerts.append(self._technical(sample, reason, "on"))
-            if self.asystole:
+            if self.asystole and reason in _BLIND:
                 alerts.append(self._end_asystole(sample, "signal no longer analysable"))
+        if self.reason in _BLIND and reason not in _BLIND:
+            self._alive_at = sample
         self.reason = reason
-        self._alive_at = sample
         return alerts
 
     def on_qrs(self, sample: int) -> list[Alert]:
@@ -55,7 +61,7 @@ class Alarms:
 
     def on_position(self, position: int) -> list[Alert]:
         """Every QRS is known that completed before ``position``: has the heart stopped?"""
-        if self.asystole or self.reason is not Reason.OK:
+        if self.asystole or self.reason in _BLIND:
             return []
         deadline = self._alive_at + round((ASYSTOLE_S + WINDOW_DELAY_S) * self._fs_hz)
         if position <= deadline:

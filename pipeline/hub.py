@@ -35,7 +35,6 @@ from pipeline.messages import (
     ReplayPage,
     ReplayRequest,
     ScoreReply,
-    dated,
     decode,
     decode_replay_request,
     encode,
@@ -296,7 +295,7 @@ class Hub:
         now = self._clock()
         utc = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         # The copy in the log is sealed before its own commit; the published one knows better.
-        sealed = [dated(timed(draft.alert, draft.latency(now)), utc) for draft in self._drafts]
+        sealed = [timed(draft.alert, draft.latency(now), utc=utc) for draft in self._drafts]
         try:
             logged = self._log.append(sealed)
         except LogError as error:

@@ -13,7 +13,7 @@ little-endian bytes; `samples_of`, `flags_of`, `windows_of` and their like check
 Pure in memory: no sockets, no clock. Units: mV, Hz, seconds; latencies in ms.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -37,6 +37,7 @@ FLAG_LEAD_OFF: Final = 1
 FLAG_SATURATED: Final = 2
 """Sample flag: the sample stands at a rail of the converter."""
 
+_T = TypeVar("_T")
 StreamName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 _LOWEST_HZ, _HIGHEST_HZ = SAMPLING_RATE_LIMITS_HZ
@@ -337,14 +338,15 @@ class ReplayPage(msgspec.Struct, frozen=True, kw_only=True):
 Public = Alert | BeatNote | Status | Heartbeat | SignalStrip | WindowView
 
 _json_encoder = msgspec.json.Encoder()
-_public_decoders: Final[dict[str, msgspec.json.Decoder[Public]]] = {
-    "alert": msgspec.json.Decoder(Alert),
-    "beat": msgspec.json.Decoder(BeatNote),
-    "status": msgspec.json.Decoder(Status),
-    "heartbeat": msgspec.json.Decoder(Heartbeat),
-    "signal": msgspec.json.Decoder(SignalStrip),
-    "window": msgspec.json.Decoder(WindowView),
+_public_decoders: Final[dict[bytes, msgspec.json.Decoder[Public]]] = {
+    b"alert": msgspec.json.Decoder(Alert),
+    b"beat": msgspec.json.Decoder(BeatNote),
+    b"status": msgspec.json.Decoder(Status),
+    b"heartbeat": msgspec.json.Decoder(Heartbeat),
+    b"signal": msgspec.json.Decoder(SignalStrip),
+    b"window": msgspec.json.Decoder(WindowView),
 }
+_alert_decoder = msgspec.json.Decoder(Alert)
 _request_decoder = msgspec.json.Decoder(ReplayRequest)
 _page_decoder = msgspec.json.Decoder(ReplayPage)
 
@@ -354,36 +356,34 @@ def encode_json(message: Public | ReplayRequest | ReplayPage) -> bytes:
     return _json_encoder.encode(message)
 
 
+def _decode_json(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError(f"{len(body)} bytes are no message: {error}") from None
+
+
 def decode_public(topic: bytes, body: bytes) -> Public:
     """Return the message published under ``topic``; raise `WireError` for anything else."""
-    try:
-        kind = topic.decode("ascii").split("/", 1)[0]
-        return _public_decoders[kind].decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError) as error:
-        raise WireError(f"no message of ours under topic {topic[:80]!r}: {error}") from None
+    decoder = _public_decoders.get(topic.partition(b"/")[0])
+    if decoder is None:
+        raise WireError(f"no topic of ours: {topic[:80]!r}")
+    return _decode_json(decoder, body)
 
 
 def decode_alert(body: bytes) -> Alert:
     """Return the alert in ``body``, or raise `WireError`."""
-    alert = decode_public(b"alert", body)
-    assert isinstance(alert, Alert)
-    return alert
+    return _decode_json(_alert_decoder, body)
 
 
 def decode_replay_request(frame: bytes) -> ReplayRequest:
     """Return the request in ``frame``, or raise `WireError`."""
-    try:
-        return _request_decoder.decode(frame)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError(f"no replay request: {error}") from None
+    return _decode_json(_request_decoder, frame)
 
 
 def decode_replay_page(frame: bytes) -> ReplayPage:
     """Return the page in ``frame``, or raise `WireError`."""
-    try:
-        return _page_decoder.decode(frame)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError(f"no replay page: {error}") from None
+    return _decode_json(_page_decoder, frame)
 
 
 def numbered(alert: Alert, log_id: str, seq: int) -> Alert:
@@ -391,11 +391,6 @@ def numbered(alert: Alert, log_id: str, seq: int) -> Alert:
     return msgspec.structs.replace(alert, log_id=log_id, seq=seq)
 
 
-def timed(alert: Alert, latency: Latency) -> Alert:
-    """Return ``alert`` with its latency breakdown."""
-    return msgspec.structs.replace(alert, latency_ms=latency)
-
-
-def dated(alert: Alert, utc: str) -> Alert:
-    """Return ``alert`` with the time it was raised."""
-    return msgspec.structs.replace(alert, utc=utc)
+def timed(alert: Alert, latency: Latency, *, utc: str | None = None) -> Alert:
+    """Return ``alert`` with its latency breakdown, and the time it was raised where given."""
+    return msgspec.structs.replace(alert, latency_ms=latency, utc=utc or alert.utc)

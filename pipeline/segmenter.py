@@ -99,19 +99,21 @@ class Segmenter:
                 begin_segment(self._state, self._rate, first_sample, after_gap=False)
             expected = first_sample
         duplicates = min(max(expected - first_sample, 0), x.size)
+        first = first_sample + duplicates
         x, marks = x[duplicates:], marks[duplicates:]
-        before, between, gap = None, [], 0
+        gap = first - expected if x.size else 0
+        before: Part | None = None
+        between: list[QualityChange] = []
         if x.size:
-            gap = first_sample + duplicates - expected
-            counters_next = first_sample + duplicates + x.size
+            end = first + x.size
             if gap > self._fill:
                 before = self._flush()
                 if self._state.watch[windows.STATE] != Reason.GAP:
-                    between = [QualityChange(expected, Reason.GAP)]
-                begin_segment(self._state, self._rate, expected + gap, after_gap=True)
+                    between.append(QualityChange(expected, Reason.GAP))
+                begin_segment(self._state, self._rate, first, after_gap=True)
             elif gap:
                 x, marks = _fill(float(self._state.raw[0]), gap, x, marks)
-            counters[EXPECTED] = counters_next
+            counters[EXPECTED] = end
             self._state.raw[0] = x[-1]
         return join(before, between, self._advance(x, marks), gap, duplicates)
 
@@ -242,7 +244,8 @@ def _admit(
     samples: NDArray[np.float32], first_sample: int, flags: NDArray[np.uint8] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Check and copy what comes in, so that the kernels meet one type of array for ever."""
-    x = np.array(samples, dtype=np.float32)
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, and that is no signal
+        x = np.array(samples, dtype=np.float32)
     if x.ndim != 1:
         raise ValueError(f"samples have shape {x.shape}, not (n,)")
     if not 0 <= first_sample < LATEST_SAMPLE:

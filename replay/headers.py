@@ -110,7 +110,7 @@ def find_records(argument: str) -> list[Path]:
         return [DEMO_RECORD]
     path = Path(argument)
     try:
-        if path.is_dir() and not path.with_name(path.name + ".hea").is_file():
+        if path.is_dir() and not os.path.isfile(f"{path}.hea"):
             found = sorted(entry for entry in path.iterdir() if entry.suffix == ".hea")
             if not found:
                 raise InputError(f"folder {quoted(argument)} holds no record: no .hea file in it")

@@ -52,10 +52,11 @@ MORPHOLOGY: Final = {
     "N": (Wave(-_PI / 3, 0.12, 0.25), *_QRS_AND_T),
     # Supraventricular: from elsewhere in the atrium, so another P wave; the QRS is the same.
     "A": (Wave(-_PI / 3, -0.08, 0.20), *_QRS_AND_T),
-    # Ventricular: no P wave, a QRS of more than 120 ms, the T wave against it.
+    # Ventricular: no P wave, a QRS of about 180 ms (two standard deviations each way, at 72
+    # bpm; ectopic ones last 120 to 200 ms), the T wave against it.
     "V": (
-        Wave(0.0, 1.45, 0.33),
-        Wave(0.85, -0.65, 0.35),
+        Wave(0.0, 1.45, 0.20),
+        Wave(0.55, -0.65, 0.20),
         Wave(2.0, -0.45, 0.45),
     ),
 }

@@ -51,7 +51,7 @@ def damaged(seconds, fs, seed):
         a = int(rng.integers(0, x.size))
         b = a + int(rng.choice([1, 5, 0.1 * fs, 2 * fs]))
         if kind == 0:
-            x[a:b] = rng.choice([np.nan, np.inf, -np.inf, 3e38])
+            x[a:b] = rng.choice([np.nan, np.inf, -np.inf, 3e37])
         elif kind == 1:
             flags[a:b] = 1
         elif kind == 2:
@@ -213,7 +213,7 @@ class Detector:
 
     def _threshold(self):
         low = statistics.median(self.rejected[-8:])
-        return low + 0.3 * (statistics.median(self.beat_levels[-8:]) - low)
+        return low + 0.25 * (statistics.median(self.beat_levels[-8:]) - low)
 
     def _is_t_wave(self, at, height):
         return bool(

@@ -168,11 +168,13 @@ def test_every_form_of_a_record_argument_finds_its_header(
         assert found.resolve() == tmp_path / "r.hea"
 
 
-def test_a_folder_means_all_its_records(tmp_path: Path) -> None:
+def test_a_folder_means_all_its_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder stands for its headers in order; one without is refused; 'demo' is bundled."""
     for name in ("b", "a"):
         record(tmp_path, name=name)
-    assert [path.stem for path in find_records(str(tmp_path))] == ["a", "b"]
+    monkeypatch.chdir(tmp_path)
+    for folder in (str(tmp_path), f"{tmp_path}/", "."):
+        assert [path.stem for path in find_records(folder)] == ["a", "b"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no record"):
         find_records(str(tmp_path / "empty"))

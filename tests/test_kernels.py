@@ -5,6 +5,7 @@ import pytest
 import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import config
 from numba.core.registry import CPUDispatcher
 
 from pipeline import messages
@@ -27,6 +28,7 @@ def test_codes_and_flags_are_those_of_quality_and_messages() -> None:
     assert sampling.FLAG_SATURATED == messages.FLAG_SATURATED
 
 
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled without the JIT")
 def test_each_kernel_is_compiled_once() -> None:
     """Chunks of any size, strided, read-only, of other types: one signature a kernel."""
     x, _ = reference.ecg(8)

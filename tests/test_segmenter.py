@@ -10,9 +10,11 @@ from databases import database
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.kernels import beats as kernel
 from pipeline.messages import FLAG_LEAD_OFF
 from pipeline.quality import QualityChange, Reason
 from pipeline.segmenter import Segment, Segmenter, detect_record
+from pipeline.segmenter_state import PENDING
 from replay.records import read_beats, read_lead
 
 ARRAYS = ("r_samples", "samples", "ready_samples", "rr_s", "windows", "spans_mv", "reasons")
@@ -21,9 +23,23 @@ Piece = tuple[int, np.ndarray, np.ndarray]
 
 def run(fs: float, pieces: list[Piece]) -> list[Segment]:
     """Push the pieces (first sample, samples, flags) and finish."""
+    return run_and_look(fs, pieces)[0]
+
+
+def run_and_look(fs: float, pieces: list[Piece]) -> tuple[list[Segment], dict[str, bytes]]:
+    """Push the pieces and finish; return also every bit of memory as it was before the end."""
     segmenter = Segmenter(fs)
     out = [segmenter.push(x, first_sample=at, flags=flags) for at, x, flags in pieces]
-    return [*out, segmenter.finish()]
+    state = segmenter._state
+    waiting = state.beats.waiting[: state.beats.counters[kernel.WAITING]]
+    state.beats.counters[kernel.FOUND] = 0  # how many the last call found
+    memory = {
+        name: np.asarray(a).tobytes() for name, a in state._asdict().items() if name != "beats"
+    }
+    memory |= {name: a.tobytes() for name, a in state.beats._asdict().items()}
+    memory["pending"] = state.pending[: state.counters[PENDING]].tobytes()
+    memory["waiting"] = waiting.tobytes()
+    return [*out, segmenter.finish()], memory
 
 
 def together(segments: list[Segment]) -> dict[str, object]:
@@ -64,7 +80,10 @@ def matched(r: np.ndarray, times: np.ndarray, fs: float) -> float:
 def test_chunking_changes_nothing(
     seed: int, fs: float, gaps: list[tuple[int, int]], cuts: list[int], repeat: int
 ) -> None:
-    """Any cutting of a damaged stream with gaps gives, bit for bit, what one push gives."""
+    """Any cutting of a damaged stream with gaps gives, bit for bit, what one push gives.
+
+    So does the memory it leaves behind.
+    """
     x, flags = reference.damaged(5000 / fs, fs, seed)
     present = np.ones(x.size, bool)
     for at, length in gaps:
@@ -78,17 +97,25 @@ def test_chunking_changes_nothing(
             again = min(repeat, a)
             pieces.append((at + a - again, samples[a - again : b], marks[a - again : b]))
 
-    once, cut = together(run(fs, stretches)), together(run(fs, pieces))
+    (all_at_once, memory), (bit_by_bit, same) = (
+        run_and_look(fs, stretches),
+        run_and_look(fs, pieces),
+    )
 
+    once, cut = together(all_at_once), together(bit_by_bit)
+    assert same == memory
     assert once.pop("duplicate") == 0
     del cut["duplicate"]
     assert cut == once
 
 
 @pytest.mark.parametrize("chunk", [1, 7])
-def test_tiny_chunks_change_nothing(chunk: int) -> None:
+@pytest.mark.parametrize("seed", range(6))
+def test_tiny_chunks_change_nothing(chunk: int, seed: int) -> None:
     """Sample by sample gives what one push gives."""
-    x, flags = reference.damaged(10, 250, 7)
+    x, flags = reference.damaged(8, 250, seed)
+    x[1000:1020] = np.nan
+    x[1020:] += 1.0
     pieces = [(a, x[a : a + chunk], flags[a : a + chunk]) for a in range(0, x.size, chunk)]
 
     assert together(run(250, pieces)) == together(run(250, [(0, x, flags)]))

@@ -60,7 +60,7 @@ def test_every_beat_stands_at_a_maximum() -> None:
 
 
 def test_ventricular_beats_are_early_wide_and_followed_by_a_pause() -> None:
-    """A V comes early, its QRS is over twice as wide, and the next beat keeps sinus time."""
+    """A V comes early, its R wave is half as wide again, and the next beat keeps sinus time."""
     signal = SyntheticPatient(PatientConfig(ectopic=0.08, noise=0.0, seed=3)).generate(360 * 300)
     alone = [
         i
@@ -77,7 +77,7 @@ def test_ventricular_beats_are_early_wide_and_followed_by_a_pause() -> None:
         before, early, late = np.diff(signal.beats[i - 2 : i + 2])
         assert early < 0.75 * before
         assert early + late == pytest.approx(2 * before, rel=0.15)
-        assert width(signal.beats[i]) > 2 * width(signal.beats[i - 1])
+        assert width(signal.beats[i]) > 1.5 * width(signal.beats[i - 1])
 
 
 def test_supraventricular_beats_are_early_and_narrow() -> None:

@@ -33,29 +33,9 @@ FORMAT: Final = 1
 SHIPPED_CALIBRATION: Final = SHIPPED_STUDENT.with_name("live_score.json")
 
 DS1: Final = [
-    "101",
-    "106",
-    "108",
-    "109",
-    "112",
-    "114",
-    "115",
-    "116",
-    "118",
-    "119",
-    "122",
-    "124",
-    "201",
-    "203",
-    "205",
-    "207",
-    "208",
-    "209",
-    "215",
-    "220",
-    "223",
-    "230",
-]
+    "101", "106", "108", "109", "112", "114", "115", "116", "118", "119", "122",
+    "124", "201", "203", "205", "207", "208", "209", "215", "220", "223", "230",
+]  # fmt: skip
 
 NORMAL_SYMBOLS: Final = frozenset("NLRej")
 """Class N of AAMI EC57 as the machine-learning literature counts it."""

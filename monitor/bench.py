@@ -24,9 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from models.calibration import load_calibration
-from models.evaluate import evaluate_beatgan
+from models.evaluate import evaluate_beatgan, teacher_reconstruction
 from models.student import StudentScorer
-from models.timing import teacher_reconstruction
 from monitor.processes import System
 from monitor.training import data_folder
 from pipeline.client import Subscriber

@@ -6,6 +6,7 @@ dashboard, as lines, or as JSON. Holds no truth of its own.
 
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -204,6 +205,7 @@ def run(
         Refused: a process refused its configuration, with the reason on stderr.
         KeyboardInterrupt: after the system ended and the summary was shown.
     """
+    _leave_cleanly_when_told()
     stderr = tempfile.TemporaryFile() if dashboard else None  # noqa: SIM115  (passed on)
     tally = Tally(log)
     new_log = not log.exists()
@@ -234,6 +236,13 @@ def run(
             stderr.seek(0)
             sys.stderr.buffer.write(stderr.read())
             stderr.close()
+
+
+def _leave_cleanly_when_told() -> None:
+    """Let SIGTERM and a lost terminal end the run as Ctrl-C does: the screen is given back."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 def _note(text: str) -> None:

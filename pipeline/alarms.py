@@ -78,9 +78,17 @@ class Alarms:
         ]
 
     def on_verdict(
-        self, sample: int, verdict: Verdict, ticks: list[int] | None, bpm: float | None
+        self,
+        epoch: int,
+        sample: int,
+        verdict: Verdict,
+        ticks: list[int] | None,
+        bpm: float | None,
     ) -> list[Alert]:
-        """Take note of what the live score says of the beat at ``sample``."""
+        """Take note of what the live score says of the beat at ``sample`` of ``epoch``.
+
+        The epoch is the beat's own: its score may come back when the next one has begun.
+        """
         if not verdict.anomalous:
             return []
         return [
@@ -89,6 +97,7 @@ class Alarms:
                 category="physiological",
                 priority="low",
                 sample=sample,
+                epoch=epoch,
                 reason=verdict.reason,
                 score=round(verdict.score, 4),
                 threshold=round(verdict.threshold, 4),
@@ -126,6 +135,7 @@ class Alarms:
         priority: str,
         sample: int,
         reason: str,
+        epoch: int | None = None,
         state: str = "on",
         score: float | None = None,
         threshold: float | None = None,
@@ -134,7 +144,7 @@ class Alarms:
     ) -> Alert:
         return Alert(
             stream=self._stream,
-            epoch=self._epoch,
+            epoch=self._epoch if epoch is None else epoch,
             kind=kind,
             category=category,
             priority=priority,

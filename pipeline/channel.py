@@ -40,6 +40,7 @@ class Channel:
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
     _strip: list[float | None] = field(default_factory=list)
     _strip_first: int = 0
+    _strip_epoch: int = 0
 
     @property
     def ended(self) -> bool:
@@ -47,11 +48,13 @@ class Channel:
         return self.ending and self.stream.pending == 0
 
     def add_strip(self, strip: SignalStrip | None) -> None:
-        """Gather signal for the next picture."""
+        """Gather signal for the next picture; what a gap or a new epoch cuts off is dropped."""
         if strip is None:
             return
-        if not self._strip:
-            self._strip_first = strip.first_sample
+        place = (strip.epoch, strip.first_sample - len(self._strip))
+        if place != (self._strip_epoch, self._strip_first):
+            self._strip = []
+            self._strip_epoch, self._strip_first = strip.epoch, strip.first_sample
         self._strip += strip.mv
 
     def take_strip(self) -> SignalStrip | None:
@@ -61,7 +64,7 @@ class Channel:
         skipped = max(0, len(self._strip) - _LONGEST_STRIP)
         strip = SignalStrip(
             stream=self.stream.name,
-            epoch=self.stream.epoch,
+            epoch=self._strip_epoch,
             first_sample=self._strip_first + skipped,
             fs_hz=float(SAMPLING_RATE_HZ),
             mv=self._strip[skipped:],
@@ -89,7 +92,7 @@ class Channel:
             sample=stream.next_sample,
             time_s=round(stream.next_sample / stream.fs_hz, 3),
             duration_s=round(counters.samples / stream.fs_hz, 3),
-            bpm=stream.bpm(),
+            bpm=None if state == "not_analysable" else stream.bpm(),
             beats=counters.beats,
             beats_not_analysable=counters.beats_not_analysable,
             anomalous=counters.anomalous,

@@ -56,7 +56,7 @@ CHUNKS_UNDER_WAY: Final = 8
 """Credit of a source: chunks it may have sent without an `Accepted`."""
 
 MAX_PENDING: Final = 4_096
-"""Windows without a score at which the hub stops taking samples in until some are answered."""
+"""Windows without a score, or alerts not in the log, at which the hub takes no samples in."""
 
 MAX_STREAMS: Final = 256
 
@@ -155,7 +155,7 @@ class Hub:
         """Wait for something to do, at most until the next deadline, and do it."""
         now = self._clock()
         deadlines = [*self._due.values(), self._dispatcher.next_deadline(now) or now + 1.0]
-        busy = self._dispatcher.pending >= MAX_PENDING
+        busy = max(self._dispatcher.pending, len(self._drafts)) >= MAX_PENDING
         ears = [self._replay, self._work] + ([] if busy else [self._ingest])
         wait(ears, 0.0 if self._replays else min(deadlines) - now)
         if not busy:
@@ -197,7 +197,7 @@ class Hub:
         channel = self._channels.get(chunk.stream)
         if channel is None or channel.ended:
             if channel is None and len(self._channels) >= MAX_STREAMS:
-                raise WireError(f"more than {MAX_STREAMS} streams")
+                self._forget_one()
             stream = Stream(
                 chunk.stream,
                 chunk.fs_hz,
@@ -214,6 +214,10 @@ class Hub:
         channel.arrived_at = arrived_at
         if chunk.epoch < stream.epoch:
             return channel
+        if channel.ending and chunk.epoch == stream.epoch:
+            # Its numbers may come again, and beats of that name may still be under way.
+            raise WireError(f"{chunk.stream} goes on after its end")
+        channel.ending = False
         if chunk.epoch > stream.epoch:
             self._absorb(channel, stream.begin_epoch(chunk.epoch, chunk.first_sample))
         self._absorb(
@@ -224,10 +228,20 @@ class Hub:
         )
         return channel
 
+    def _forget_one(self) -> None:
+        """Make room for a stream by forgetting the first one that is over."""
+        for name, channel in self._channels.items():
+            if channel.end_told:
+                del self._channels[name]
+                return
+        raise WireError(f"more than {MAX_STREAMS} streams")
+
     def _on_end(self, end: End, arrived_at: float) -> Channel:
         channel = self._channels.get(end.stream)
         if channel is None:
             raise WireError(f"end of {end.stream}, which never began")
+        if end.epoch != channel.stream.epoch:
+            raise WireError(f"end of {end.stream} in epoch {end.epoch}, which is not now")
         channel.arrived_at = arrived_at
         if not channel.ending:
             self._absorb(channel, channel.stream.finish())
@@ -321,7 +335,14 @@ class Hub:
                 continue
             self._replays[peer] = self._first_wanted(request)
         for peer, from_seq in list(self._replays.items()):
-            page = self._page(from_seq)
+            try:
+                page = self._page(from_seq)
+            except LogError as error:
+                # The peer asks again; the fault stands in every status meanwhile.
+                logger.error("%s", error)
+                self._fault = str(error)
+                del self._replays[peer]
+                continue
             if not self._replay.send(peer, encode_json(page)) or page.end:
                 del self._replays[peer]
             else:

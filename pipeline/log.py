@@ -68,9 +68,10 @@ class AlertLog:
                 self._db.execute(statement)
             self._db.execute("INSERT INTO meta VALUES (?, ?, 0)", (LOG_VERSION, uuid.uuid4().hex))
         self._db.execute("COMMIT")
-        version, log_id, last_seq = self._db.execute(
-            "SELECT version, log_id, last_seq FROM meta"
-        ).fetchone()
+        meta = self._db.execute("SELECT version, log_id, last_seq FROM meta").fetchone()
+        if meta is None:
+            raise LogError(f"{self.path} is no alert log (empty meta); choose another --log")
+        version, log_id, last_seq = meta
         if version != LOG_VERSION:
             raise LogError(
                 f"{self.path} is a log of version {version}, this program writes {LOG_VERSION}: "
@@ -114,12 +115,16 @@ class AlertLog:
         """Return up to ``most`` alerts from ``from_seq`` on, in order.
 
         Raises:
-            LogError: a row does not match its checksum.
+            LogError: a row does not match its checksum, or the file cannot be read.
         """
-        rows = self._db.execute(
-            "SELECT seq, crc32, CAST(body AS BLOB) FROM alert WHERE seq >= ? ORDER BY seq LIMIT ?",
-            (from_seq, most),
-        ).fetchall()
+        try:
+            rows = self._db.execute(
+                "SELECT seq, crc32, CAST(body AS BLOB) FROM alert"
+                " WHERE seq >= ? ORDER BY seq LIMIT ?",
+                (from_seq, most),
+            ).fetchall()
+        except sqlite3.Error as error:
+            raise LogError(f"cannot read the log {self.path}: {error}") from None
         alerts = []
         for seq, crc32, body in rows:
             try:

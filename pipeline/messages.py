@@ -38,9 +38,12 @@ FLAG_SATURATED: Final = 2
 """Sample flag: the sample stands at a rail of the converter."""
 
 _T = TypeVar("_T")
-StreamName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+# \Z, for $ would let a line feed follow.
+StreamName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 _LOWEST_HZ, _HIGHEST_HZ = SAMPLING_RATE_LIMITS_HZ
+Position = Annotated[int, msgspec.Meta(ge=0, le=2**52)]
+"""Index of a sample, so that its chunk ends before 2**53, where the segmenter refuses."""
 Rate = Annotated[float, msgspec.Meta(ge=_LOWEST_HZ, le=_HIGHEST_HZ)]
 Label = Annotated[str, msgspec.Meta(max_length=64)]
 
@@ -51,7 +54,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True, tag="chunk"):
     stream: StreamName
     epoch: Count = 0
     """Counts restarts of the numbering: a looped record starts its next epoch at sample 0."""
-    first_sample: Count
+    first_sample: Position
     """Index of the first sample, in the source's own rate. A jump ahead is a gap."""
     fs_hz: Rate
     samples: Annotated[bytes, msgspec.Meta(max_length=4 * MAX_CHUNK_SAMPLES)]
@@ -160,8 +163,11 @@ def windows_of(request: ScoreRequest) -> NDArray[np.float32]:
 
 
 def residuals_of(reply: ScoreReply) -> NDArray[np.float32]:
-    """Return float32[n, 320] of a reply; raise `WireError` if the length is another."""
-    return _rows(reply.residuals, len(reply.ids), "score reply")
+    """Return float32[n, 320] of a reply; raise `WireError` if torn or not finite."""
+    residuals = _rows(reply.residuals, len(reply.ids), "score reply")
+    if not np.isfinite(residuals).all():
+        raise WireError("score reply holds a residual that is not finite")
+    return residuals
 
 
 def scores_of(reply: ScoreReply) -> NDArray[np.float32]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from pipeline.alarms import Alarms
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_AFTER_R
+from pipeline.filters import resampling
 from pipeline.live_score import LiveScore, LiveScoreConfig, wrong_ticks
 from pipeline.messages import Alert, BeatNote, Latency, SignalStrip, WindowId, WindowView
 from pipeline.quality import Reason
@@ -139,6 +140,7 @@ class Stream:
         """Index of the sample expected next, in the current epoch."""
         self._clock = clock
         self._segmenter = Segmenter(fs_hz)
+        self._rate = resampling(fs_hz)
         self._alarms = Alarms(name, fs_hz, epoch=epoch, first_sample=first_sample)
         self._live = LiveScore(config)
         self._beats: deque[Beat] = deque()
@@ -160,17 +162,17 @@ class Stream:
         """Accept samples, float32[n] in mV, of the current epoch; repeats are no-ops."""
         segment = self._segmenter.push(samples, first_sample=first_sample, flags=flags)
         end = first_sample + len(samples)
-        if end > self.next_sample:
+        if len(samples) and end > self.next_sample:
             self.counters.samples += len(samples) - segment.duplicate_samples
             self.next_sample = end
             self._arrivals.append((end, arrived_at))
             while self._arrivals[0][0] < end - _ARRIVALS_S * self.fs_hz:
                 self._arrivals.popleft()
-        return self._absorb(segment, self.next_sample)
+        return self._absorb(segment)
 
     def finish(self) -> Taken:
         """Accept that no sample of this epoch follows."""
-        return self._absorb(self._segmenter.finish(), self.next_sample)
+        return self._absorb(self._segmenter.finish())
 
     def begin_epoch(self, epoch: int, first_sample: int) -> Taken:
         """Start the numbering anew: what the old epoch still held comes out as by `finish`."""
@@ -183,8 +185,12 @@ class Stream:
         self._anomalous_at = None
         return taken
 
-    def _absorb(self, segment: Segment, position: int) -> Taken:
-        """Queue the segment's beats and run the rules of the signal, all in order of time."""
+    def _absorb(self, segment: Segment) -> Taken:
+        """Queue the segment's beats and run the rules of the signal, all in order of time.
+
+        The rules go by the last sample seen behind the resampler: what it still waits for may
+        hold a change, and then the chunking would decide which comes first.
+        """
         self.counters.gap_samples += segment.gap_samples
         self.counters.duplicate_samples += segment.duplicate_samples
         cut_at = self._clock()
@@ -192,7 +198,7 @@ class Stream:
         wanted = []
         changes = deque(segment.quality)
         for b in range(len(segment.samples)):
-            known_at = int(segment.ready_samples[b])
+            known_at = int(segment.ready_samples[b]) - self._rate.half
             while changes and changes[0].sample <= known_at:
                 change = changes.popleft()
                 alerts += self._alarms.on_position(change.sample)
@@ -207,7 +213,8 @@ class Stream:
         for change in changes:
             alerts += self._alarms.on_position(change.sample)
             alerts += self._alarms.on_quality(change.sample, Reason(change.reason))
-        alerts += self._alarms.on_position(position)
+        seen = segment.strip_first + segment.strip.size
+        alerts += self._alarms.on_position(seen * self._rate.step // self._rate.per)
         self._count(alerts)
         return Taken(wanted, alerts, self._strip(segment))
 
@@ -298,9 +305,10 @@ class Stream:
         if not verdict.anomalous:
             return Told(beat, note, [], None)
         self.counters.anomalous += 1
-        self._anomalous_at = time_s
+        if epoch == self.epoch:
+            self._anomalous_at = time_s
         alerts = self._alarms.on_verdict(
-            beat.sample, verdict, wrong_ticks(beat.residual), self.bpm()
+            epoch, beat.sample, verdict, wrong_ticks(beat.residual), self.bpm()
         )
         self._count(alerts)
         view = WindowView(

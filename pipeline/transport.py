@@ -31,6 +31,9 @@ CONTROL_FRAME_BYTES: Final = 64 * 1024
 
 _LINGER_MS: Final = 2_000
 _QUEUE: Final = 10_000
+_PEER_QUEUE: Final = 100
+"""Messages that a `Router` holds for and from each peer: with credit there are never so many,
+and a peer that ignores it, or does not read its pages, fills no memory."""
 
 
 def check_loopback(endpoint: str) -> None:
@@ -145,6 +148,8 @@ class Router(_End):
     def _configure(self, socket: "zmq.Socket[bytes]") -> None:
         super()._configure(socket)
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        socket.setsockopt(zmq.SNDHWM, _PEER_QUEUE)
+        socket.setsockopt(zmq.RCVHWM, _PEER_QUEUE)
 
     def receive(self, most: int = 1_000) -> Iterator[tuple[bytes, bytes]]:
         """Yield (peer, frame) for what has arrived, at most ``most``."""

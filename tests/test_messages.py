@@ -1,0 +1,241 @@
+"""Messages survive the wire, and whatever else arrives is a `WireError` and nothing more."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import messages
+from pipeline.errors import WireError
+from pipeline.messages import (
+    Accepted,
+    Alert,
+    BeatNote,
+    Chunk,
+    End,
+    Heartbeat,
+    Latency,
+    Message,
+    Ready,
+    ReplayPage,
+    ReplayRequest,
+    ScoreReply,
+    ScoreRequest,
+    SignalStrip,
+    Status,
+    WindowView,
+)
+
+GOLDEN = Path(__file__).parent / "golden" / "alert_v1.json"
+
+CHUNK = Chunk(
+    stream="100",
+    epoch=3,
+    first_sample=720,
+    fs_hz=250.0,
+    samples=np.array([0.0, np.nan, -1.5], "<f4").tobytes(),
+    flags=b"\x00\x01\x02",
+    lead="MLII",
+)
+REQUEST = ScoreRequest(ids=[("100", 0, 7), ("b", 1, 8)], windows=bytes(4 * 320 * 2))
+REPLY = ScoreReply(
+    ids=[("100", 0, 7)], scores=bytes(4), residuals=bytes(4 * 320), compute_ms=1.25
+)
+INTERNAL: list[Message] = [
+    CHUNK,
+    End(stream="100", epoch=1, next_sample=5),
+    Accepted(stream="100", epoch=1, next_sample=5, credit=8),
+    Ready(model="student", device="cpu", credit=2),
+    REQUEST,
+    REPLY,
+]
+ALERT = Alert(
+    stream="100",
+    kind="anomalous_beat",
+    category="physiological",
+    priority="low",
+    sample=27648,
+    time_s=76.8,
+    score=7.31,
+    threshold=4.0,
+    reason="31 % premature",
+    ticks=[148, 171],
+    latency_ms=Latency(window=500.0, total=500.0),
+)
+PUBLIC = {
+    "alert/100": ALERT,
+    "beat/100": BeatNote(stream="100", sample=1, time_s=0.1, score=None, rr_s=None),
+    "status/100": Status(stream="100", state="learning", fs_hz=360.0, sample=9, time_s=0.1),
+    "heartbeat": Heartbeat(log_id="L", last_seq=4, low_water_seq=1),
+    "signal/100": SignalStrip(stream="100", first_sample=0, fs_hz=360.0, mv=[0.5, None]),
+    "window/100": WindowView(stream="100", sample=1, window=[0.0], residual=[0.25]),
+}
+
+
+@pytest.mark.parametrize("message", INTERNAL, ids=lambda m: type(m).__name__)
+def test_internal_message_comes_back_as_it_was(message: Message) -> None:
+    """Encoding and decoding change nothing."""
+    assert messages.decode(messages.encode(message)) == message
+
+
+@pytest.mark.parametrize("topic", PUBLIC)
+def test_public_message_comes_back_as_it_was(topic: str) -> None:
+    """A public message is one JSON object on one line that decodes to itself."""
+    body = messages.encode_json(PUBLIC[topic])
+
+    assert b"\n" not in body
+    assert isinstance(json.loads(body), dict)
+    assert messages.decode_public(topic.encode(), body) == PUBLIC[topic]
+
+
+def test_arrays_come_back_as_they_were() -> None:
+    """Samples, flags, windows, scores and residuals keep values and shapes."""
+    np.testing.assert_array_equal(messages.samples_of(CHUNK), [0.0, np.nan, -1.5])
+    np.testing.assert_array_equal(messages.flags_of(CHUNK), [0, 1, 2])
+    no_flags = msgspec.structs.replace(CHUNK, flags=b"")
+    np.testing.assert_array_equal(messages.flags_of(no_flags), [0, 0, 0])
+    assert messages.windows_of(REQUEST).shape == (2, 320)
+    assert messages.residuals_of(REPLY).shape == (1, 320)
+    assert messages.scores_of(REPLY).tolist() == [0.0]
+
+
+def test_torn_arrays_are_refused() -> None:
+    """An array whose length contradicts its message is a WireError."""
+    replace = msgspec.structs.replace
+    for call in (
+        lambda: messages.samples_of(replace(CHUNK, samples=b"12345")),
+        lambda: messages.flags_of(replace(CHUNK, flags=b"\x00")),
+        lambda: messages.windows_of(replace(REQUEST, windows=bytes(4 * 320))),
+        lambda: messages.residuals_of(replace(REPLY, residuals=b"")),
+        lambda: messages.scores_of(replace(REPLY, scores=bytes(8))),
+    ):
+        with pytest.raises(WireError):
+            call()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_scores_and_residuals_that_are_not_finite_are_refused(value: float) -> None:
+    """A scorer gone mad does not reach the baseline of a patient or a subscriber's parser."""
+    scores = np.array([value], "<f4").tobytes()
+    residuals = np.full(320, value, "<f4").tobytes()
+    with pytest.raises(WireError):
+        messages.scores_of(msgspec.structs.replace(REPLY, scores=scores))
+    with pytest.raises(WireError):
+        messages.residuals_of(msgspec.structs.replace(REPLY, residuals=residuals))
+
+
+@given(st.binary(max_size=300))
+def test_random_bytes_raise_wire_error_and_nothing_else(data: bytes) -> None:
+    """Whatever the bytes, the decoders answer with a message or with WireError."""
+    for decode in (
+        messages.decode,
+        messages.decode_alert,
+        messages.decode_replay_request,
+        messages.decode_replay_page,
+        *(lambda body, t=topic: messages.decode_public(t.encode(), body) for topic in PUBLIC),
+    ):
+        try:
+            decode(data)
+        except WireError:
+            continue
+
+
+@given(st.data())
+def test_cut_and_altered_frames_raise_wire_error_and_nothing_else(data: st.DataObject) -> None:
+    """A frame that lost its end is refused; one with other bytes in it breaks nothing."""
+    frame = messages.encode(data.draw(st.sampled_from(INTERNAL)))
+    with pytest.raises(WireError):
+        messages.decode(frame[: data.draw(st.integers(0, len(frame) - 1))])
+    altered = bytearray(frame)
+    for _ in range(data.draw(st.integers(1, 4))):
+        altered[data.draw(st.integers(0, len(frame) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        messages.decode(bytes(altered))
+    except WireError:
+        return
+
+
+@pytest.mark.parametrize("depth", [100_000])
+def test_deep_nesting_is_refused(depth: int) -> None:
+    """Nesting deeper than the stack is one more thing that is no message."""
+    with pytest.raises(WireError):
+        messages.decode(b"\x91" * depth)
+    with pytest.raises(WireError):
+        messages.decode_replay_request(b"[" * depth)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stream": ""},
+        {"stream": "a b"},
+        {"stream": "../x"},
+        {"stream": "a\n"},
+        {"stream": "x" * 65},
+        {"epoch": -1},
+        {"first_sample": -1},
+        {"first_sample": 2**53},
+        {"first_sample": 2**70},
+        {"fs_hz": 0.0},
+        {"fs_hz": -360.0},
+        {"fs_hz": float("nan")},
+        {"fs_hz": float("inf")},
+        {"samples": bytes(4 * (messages.MAX_CHUNK_SAMPLES + 1))},
+        {"lead": "x" * 65},
+        {"type": "unknown"},
+    ],
+    ids=str,
+)
+def test_values_out_of_range_are_refused(change: dict[str, object]) -> None:
+    """Names, numbers and lengths are checked while decoding, before anyone acts on them."""
+    fields = msgspec.msgpack.decode(messages.encode(CHUNK)) | change
+    try:
+        frame = msgspec.msgpack.encode(fields)
+    except OverflowError:
+        frame = msgspec.msgpack.encode(fields | {"first_sample": 2**64 - 1})
+    with pytest.raises(WireError):
+        messages.decode(frame)
+
+
+def test_saved_alert_of_schema_1_is_decoded_for_ever() -> None:
+    """What a subscriber saved once stays readable; fields are added, never renamed.
+
+    The file is a line of ``monitor replay demo --json`` of version 0.1.
+    """
+    saved = GOLDEN.read_bytes()
+    alert = messages.decode_alert(saved)
+
+    assert (alert.schema, alert.seq, alert.stream, alert.sample) == (1, 18, "demo", 38780)
+    assert alert.ticks == [152, 164]
+    assert alert.latency_ms.total == 534.29
+    written = json.loads(messages.encode_json(alert))
+    assert {name: written[name] for name in json.loads(saved)} == json.loads(saved)
+
+
+def test_fields_of_a_later_version_are_ignored() -> None:
+    """A newer hub may say more than this subscriber knows."""
+    later = json.loads(GOLDEN.read_bytes()) | {"mood": "calm"}
+    assert messages.decode_alert(json.dumps(later).encode()).seq == 18
+
+
+@pytest.mark.parametrize("topic", [b"", b"alert", b"news/100", b"\xff/100", b"alerts/100"])
+def test_unknown_topics_are_refused(topic: bytes) -> None:
+    """Only the topics of the schema are decoded."""
+    body = messages.encode_json(PUBLIC["heartbeat"])
+    with pytest.raises(WireError):
+        messages.decode_public(topic, body)
+
+
+def test_replay_messages_come_back_as_they_were() -> None:
+    """Requests and pages of the replay socket survive the wire; numbers are checked."""
+    request = ReplayRequest(log_id="L", from_seq=5)
+    page = ReplayPage(log_id="L", low_water_seq=1, last_seq=1, alerts=[ALERT], end=True)
+
+    assert messages.decode_replay_request(messages.encode_json(request)) == request
+    assert messages.decode_replay_page(messages.encode_json(page)) == page
+    with pytest.raises(WireError):
+        messages.decode_replay_request(b'{"log_id": "L", "from_seq": -1}')

@@ -12,11 +12,11 @@ help: ## List the targets
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,train]'
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,train]'
 	touch $(READY)
 
 demo: $(READY) ## See the live monitor on the bundled record (Ctrl-C ends it)
-	$(BIN)/monitor replay demo --speed 2 --port 0
+	$(BIN)/monitor replay demo --speed 2
 
 test: $(READY) ## Run the tests
 	$(BIN)/python -m pytest

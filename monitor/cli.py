@@ -54,7 +54,7 @@ def main() -> None:
 
     logging.basicConfig(level=logging.WARNING, format="monitor: %(message)s")
     try:
-        app()
+        app(args=_fill_bare_device(sys.argv[1:]))
     except Refused as refused:
         sys.exit(refused.code)
     except MonitorError as error:
@@ -68,6 +68,14 @@ def main() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
         raise
+
+
+def _fill_bare_device(arguments: list[str]) -> list[str]:
+    """Give a ``--device`` without a value an empty one: typer has no options of both kinds."""
+    return [
+        "--device=" if argument == "--device" and following[:1] in ("", "-") else argument
+        for argument, following in zip(arguments, [*arguments[1:], ""], strict=True)
+    ]
 
 
 def _speed(text: str) -> str:

@@ -1,0 +1,290 @@
+"""A stream tells the same whatever the chunks, and in whatever order scores come back."""
+
+from collections import deque
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pipeline.live_score import WITNESSES, LiveScoreConfig, Scale
+from pipeline.messages import FLAG_LEAD_OFF, Alert
+from pipeline.stream import Beat, Stream, Taken, Told
+from replay.synthetic import PatientConfig, SyntheticPatient
+
+CONFIG = LiveScoreConfig(
+    scales={name: Scale(median=-2.0, p95=0.5) for name in WITNESSES},
+    threshold=3.0,
+    learning_threshold=2.0,
+    learn_below=2.0,
+)
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+def fake_score(beat: Beat) -> tuple[float, NDArray[np.float32]]:
+    """Score by the window alone, as every scorer must."""
+    residual = beat.window - np.roll(beat.window, 3)
+    return float(np.mean(np.square(residual))) + 1e-3, residual
+
+
+def answer(stream: Stream, beats: Sequence[Beat], compute_s: float = 0.0) -> None:
+    """Bring the scores of ``beats`` back."""
+    for beat in beats:
+        stream.scored(beat.id, *fake_score(beat), compute_s)
+
+
+@cache
+def patient(fs_hz: float) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Return a minute with ectopics, a lost electrode, a stopped heart and missing values."""
+    config = PatientConfig(ectopic=0.15, noise=0.01, fs=fs_hz, seed=5)
+    signal = SyntheticPatient(config).generate(round(60 * fs_hz))
+    x, flags = signal.samples.copy(), signal.flags.copy()
+    second = round(fs_hz)
+    t = np.arange(8 * second) / fs_hz
+    x[20 * second : 28 * second] = 0.2 * np.sin(2 * np.pi * 0.7 * t)  # no QRS, but not flat
+    flags[40 * second : 44 * second] |= FLAG_LEAD_OFF
+    x[50 * second : 50 * second + 7] = np.nan
+    return x + np.float32(0.3), flags
+
+
+def key(alert: Alert) -> tuple[object, ...]:
+    """Return everything of an alert; latencies are zero with a clock that stands."""
+    return tuple(getattr(alert, name) for name in alert.__struct_fields__ if name != "ticks")
+
+
+def play(
+    fs_hz: float, edges: Sequence[int], order: np.random.Generator | None
+) -> tuple[list[object], list[object]]:
+    """Run the patient through a stream cut at ``edges``; scores return late and shuffled."""
+    x, flags = patient(fs_hz)
+    stream = Stream("p", fs_hz, CONFIG, lambda: 0.0)
+    alerts: list[Alert] = []
+    told: list[Told] = []
+    waiting: deque[Beat] = deque()
+
+    def absorb(taken: Taken, least: int) -> None:
+        alerts.extend(taken.alerts)
+        waiting.extend(taken.windows)
+        while len(waiting) > least:
+            if order is not None:
+                waiting.rotate(int(order.integers(0, 5)))
+            answer(stream, [waiting.popleft()])
+        told.extend(stream.drain())
+
+    for a, b in zip(edges, edges[1:], strict=False):
+        chunk = stream.take(x[a:b], first_sample=a, arrived_at=0.0, flags=flags[a:b])
+        absorb(chunk, 0 if order is None else int(order.integers(0, 9)))
+    absorb(stream.finish(), 0)
+    assert stream.pending == 0
+    alerts += [alert for one in told for alert in one.alerts]
+    return sorted(map(key, alerts), key=repr), [one.note for one in told]
+
+
+@cache
+def whole(fs_hz: float) -> tuple[list[object], list[object]]:
+    """Return what one chunk and scores in order give."""
+    return play(fs_hz, [0, len(patient(fs_hz)[0])], None)
+
+
+def test_the_patient_shows_what_the_property_is_about() -> None:
+    """The signal of the property test raises alerts of every kind."""
+    alerts, notes = whole(360.0)
+    kinds = {(alert[4], alert[7]) for alert in alerts}  # type: ignore[index]
+
+    assert {("asystole", "on"), ("asystole", "off"), ("not_analysable", "on")} <= kinds
+    assert ("anomalous_beat", "on") in kinds
+    assert len(notes) > 40
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.sampled_from([360.0, 250.0, 128.0]),
+    st.lists(st.integers(0, 60 * 128), max_size=40),
+    st.integers(0, 2**32 - 1),
+)
+def test_neither_chunks_nor_the_order_of_scores_change_what_is_told(
+    fs_hz: float, cuts: list[int], seed: int
+) -> None:
+    """Any cutting, and scores late and in any order: the same beats and the same alerts."""
+    n = len(patient(fs_hz)[0])
+    edges = [0, *sorted(min(n, round(cut * fs_hz / 128)) for cut in cuts), n]
+    assert play(fs_hz, edges, np.random.default_rng(seed)) == whole(fs_hz)
+
+
+@pytest.mark.parametrize("fs_hz", [250.0, 360.0])
+def test_electrode_lost_at_the_moment_of_the_alarm_is_the_same_for_every_chunking(
+    fs_hz: float,
+) -> None:
+    """A resampler looks ahead: the rules must not, or the chunking decides what comes first."""
+    x, _ = patient(fs_hz)
+    x = x.copy()
+    stop = round(10 * fs_hz)
+    t = np.arange(x.size - stop) / fs_hz
+    x[stop:] = 0.2 * np.sin(2 * np.pi * 0.7 * t)
+    first = Stream("p", fs_hz, CONFIG, lambda: 0.0)
+    taken = first.take(x[: 20 * round(fs_hz)], first_sample=0, arrived_at=0.0)
+    [alarm] = [alert for alert in taken.alerts if alert.kind == "asystole"]
+    deadline = alarm.sample + round(0.6 * fs_hz)
+    # MASKED_SHARE of a second must be off before the state changes.
+    for off in range(deadline - round(0.25 * fs_hz) - 12, deadline - round(0.25 * fs_hz) + 12):
+        flags = np.zeros(x.size, np.uint8)
+        flags[off:] = FLAG_LEAD_OFF
+        end = deadline + 60
+        outcomes = []
+        for step in (end, 1):
+            stream = Stream("p", fs_hz, CONFIG, lambda: 0.0)
+            begin = deadline - round(0.5 * fs_hz)
+            edges = [0, begin, *range(begin + step, end, step), end]
+            kinds = []
+            for a, b in zip(edges, edges[1:], strict=False):
+                part = stream.take(x[a:b], first_sample=a, arrived_at=0.0, flags=flags[a:b])
+                kinds += [(one.kind, one.state, one.sample) for one in part.alerts]
+            outcomes.append(kinds)
+        assert outcomes[0] == outcomes[1]
+
+
+def test_stopped_heart_is_asystole_and_a_lost_or_flat_signal_is_not() -> None:
+    """Asystole needs an analysable signal; else the reason is told instead, never silence."""
+    x, _ = patient(360.0)
+    head = x[: 15 * 360]
+    t = np.arange(10 * 360) / 360.0
+    wander = (0.3 + 0.2 * np.sin(2 * np.pi * 0.5 * t)).astype(np.float32)
+
+    def kinds(tail: NDArray[np.float32], tail_flags: int) -> set[str]:
+        signal = np.concatenate((head, tail))
+        flags = np.zeros(signal.size, np.uint8)
+        flags[head.size :] = tail_flags
+        stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
+        return {
+            alert.kind
+            for alert in stream.take(signal, first_sample=0, arrived_at=0.0, flags=flags).alerts
+        }
+
+    assert kinds(wander, 0) == {"asystole"}
+    assert kinds(wander, FLAG_LEAD_OFF) == {"not_analysable"}
+    assert kinds(np.full(3600, 0.3, np.float32), 0) == {"not_analysable"}
+    assert kinds(np.full(3600, np.nan, np.float32), 0) == {"not_analysable"}
+
+
+def test_latency_parts_add_up_to_what_the_clock_says() -> None:
+    """The total runs from the arrival of the R sample to the telling, and is the parts' sum."""
+    x, _ = patient(360.0)
+    clock = Clock()
+    stream = Stream("p", 360.0, CONFIG, clock)
+    arrived: dict[int, float] = {}
+    beats = 0
+    for a in range(0, 20 * 360, 36):
+        clock.now = (a + 36) / 360
+        arrived |= dict.fromkeys(range(a, a + 36), clock.now)
+        chunk_at = clock.now
+        clock.now += 0.001  # decoding
+        taken = stream.take(x[a : a + 36], first_sample=a, arrived_at=chunk_at)
+        clock.now += 0.004  # on the way
+        answer(stream, taken.windows, compute_s=0.002)
+        told_at = clock.now + 0.003
+        for told in stream.drain():
+            beats += 1
+            parts = told.beat.latency(told_at)
+            names = ("window", "filter", "segment", "queue", "score", "deliver")
+            assert parts.total == pytest.approx(sum(getattr(parts, n) for n in names), abs=1e-6)
+            expected = told_at - arrived[told.beat.sample]
+            assert parts.total == pytest.approx(1e3 * expected, abs=0.01)
+            assert all(getattr(parts, n) >= 0 for n in names)
+            assert parts.score == pytest.approx(2.0)
+            assert parts.queue == pytest.approx(2.0)
+            assert parts.deliver == pytest.approx(3.0)
+            assert parts.segment == pytest.approx(1.0)
+    assert beats > 10
+
+
+def test_repeated_chunk_is_a_no_op() -> None:
+    """What was taken in already changes nothing but the counter of duplicates."""
+    x, _ = patient(360.0)
+    stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
+    stream.take(x[:3600], first_sample=0, arrived_at=0.0)
+    before = stream.pending
+
+    again = stream.take(x[:3600], first_sample=0, arrived_at=1.0)
+
+    assert (again.windows, again.alerts, stream.pending) == ([], [], before)
+    assert stream.next_sample == 3600
+    assert stream.counters.samples == 3600
+    assert stream.counters.duplicate_samples == 3600
+
+
+def test_empty_chunk_moves_nothing() -> None:
+    """A position without samples is no reason to believe that time has passed."""
+    stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
+    stream.take(patient(360.0)[0][:720], first_sample=0, arrived_at=0.0)
+
+    taken = stream.take(np.empty(0, np.float32), first_sample=10**9, arrived_at=0.0)
+
+    assert (taken.windows, taken.alerts) == ([], [])
+    assert stream.next_sample == 720
+
+
+def test_gap_is_counted_and_told() -> None:
+    """Missing samples are an explicit event, and no window reaches over them."""
+    x, _ = patient(360.0)
+    stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
+    stream.take(x[:3600], first_sample=0, arrived_at=0.0)
+
+    taken = stream.take(x[4000:6000], first_sample=4000, arrived_at=0.0)
+
+    assert stream.counters.gap_samples == 400
+    assert ("not_analysable", "on", "samples missing", 3600) in [
+        (one.kind, one.state, one.reason, one.sample) for one in taken.alerts
+    ]
+    assert all(not 3420 < beat.sample < 4140 for beat in taken.windows)
+
+
+def test_beats_of_an_old_epoch_keep_it_and_do_not_colour_the_new_one() -> None:
+    """A score that comes back after the record began anew is told under the old numbering."""
+    x, _ = patient(360.0)
+    stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
+    old = stream.take(x[: 20 * 360], first_sample=0, arrived_at=0.0)
+    late = stream.begin_epoch(1, 0)
+    new = stream.take(x[: 5 * 360], first_sample=0, arrived_at=0.0)
+    answer(stream, [*old.windows, *late.windows])
+
+    told = stream.drain()
+    alerts = [alert for one in told for alert in one.alerts]
+
+    assert alerts
+    assert {alert.epoch for alert in alerts} == {0}
+    assert {one.note.epoch for one in told} == {0}
+    assert stream.state()[0] != "abnormal"
+    assert {beat.id[1] for beat in new.windows} == {1}
+    answer(stream, new.windows)
+    assert {one.note.epoch for one in stream.drain()} <= {1}
+    assert stream.counters.samples == 25 * 360
+
+
+def test_stream_says_how_it_stands() -> None:
+    """Learning, then normal or abnormal by what was found; not analysable with its reason."""
+    x = SyntheticPatient(PatientConfig(noise=0.005, seed=2)).generate(40 * 360).samples
+    calm = LiveScoreConfig(
+        scales=CONFIG.scales, threshold=100.0, learning_threshold=100.0, learn_below=100.0
+    )
+    stream = Stream("p", 360.0, calm, lambda: 0.0)
+    assert stream.state() == ("learning", "")
+    answer(stream, stream.take(x, first_sample=0, arrived_at=0.0).windows)
+    stream.drain()
+    assert stream.state() == ("normal", "")
+    assert stream.bpm() == pytest.approx(72, abs=4)
+    off = np.full(720, FLAG_LEAD_OFF, np.uint8)
+    stream.take(np.zeros(720, np.float32), first_sample=x.size, arrived_at=0.0, flags=off)
+    assert stream.state() == ("not_analysable", "electrode off")

@@ -86,6 +86,7 @@ def _progress() -> Progress:
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
+        disable=not sys.stderr.isatty(),  # else rich leaves an empty line behind
     )
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pipeline.constants import SAMPLING_RATE_HZ
-from pipeline.messages import SignalStrip, Status
-from pipeline.stream import Stream
+from pipeline.messages import Alert, Latency, SignalStrip, Status
+from pipeline.stream import Beat, Stream
 
 _STALE_S: Final = 2.0
 _LONGEST_STRIP: Final = 3_600
@@ -26,6 +26,23 @@ class SystemState:
     log_behind: bool
     """Whether alerts wait for the log."""
     fault: str
+
+
+@dataclass(slots=True)
+class Draft:
+    """An alert on its way to the log, and what its latency is computed from."""
+
+    alert: Alert
+    beat: Beat | None
+    arrived_at: float
+
+    def latency(self, now: float) -> Latency:
+        """Return the breakdown if the alert is told at ``now``."""
+        if self.beat is not None:
+            return self.beat.latency(now)
+        # A rule on the signal waits for no window and no scorer.
+        milliseconds = round(1e3 * (now - self.arrived_at), 3)
+        return Latency(deliver=milliseconds, total=milliseconds)
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
-from pipeline.channel import Channel, SystemState
+from pipeline.channel import Channel, Draft, SystemState
 from pipeline.dispatch import Dispatcher
 from pipeline.errors import LogError, WireError
 from pipeline.live_score import LiveScoreConfig
@@ -25,11 +25,9 @@ from pipeline.log import AlertLog
 from pipeline.messages import (
     ALERTS_PER_PAGE,
     Accepted,
-    Alert,
     Chunk,
     End,
     Heartbeat,
-    Latency,
     Public,
     Ready,
     ReplayPage,
@@ -45,7 +43,7 @@ from pipeline.messages import (
     scores_of,
     timed,
 )
-from pipeline.stream import Beat, Stream, Taken
+from pipeline.stream import Stream, Taken
 from pipeline.transport import CONTROL_FRAME_BYTES, Publisher, Router, wait
 
 logger = logging.getLogger(__name__)
@@ -78,23 +76,6 @@ class HubConfig:
     live_score: LiveScoreConfig
 
 
-@dataclass(slots=True)
-class _Draft:
-    """An alert on its way to the log, and what its latency is computed from."""
-
-    alert: Alert
-    beat: Beat | None
-    arrived_at: float
-
-    def latency(self, now: float) -> Latency:
-        """Return the breakdown if the alert is told at ``now``."""
-        if self.beat is not None:
-            return self.beat.latency(now)
-        # A rule on the signal waits for no window and no scorer.
-        milliseconds = round(1e3 * (now - self.arrived_at), 3)
-        return Latency(deliver=milliseconds, total=milliseconds)
-
-
 class Hub:
     """Sockets, streams, dispatcher and log; a context manager."""
 
@@ -110,7 +91,7 @@ class Hub:
         self._clock = clock
         self._channels: dict[str, Channel] = {}
         self._dispatcher = Dispatcher()
-        self._drafts: list[_Draft] = []
+        self._drafts: list[Draft] = []
         self._replays: dict[bytes, int] = {}
         self._rejected = 0
         self._fault = ""
@@ -252,7 +233,7 @@ class Hub:
         now = self._clock()
         for beat in taken.windows:
             self._dispatcher.add(beat.id, beat.window, now)
-        self._drafts += [_Draft(alert, None, channel.arrived_at) for alert in taken.alerts]
+        self._drafts += [Draft(alert, None, channel.arrived_at) for alert in taken.alerts]
         channel.add_strip(taken.strip)
 
     # --- scores ---------------------------------------------------------------------------
@@ -295,7 +276,7 @@ class Hub:
                 if told.view is not None:
                     rest.append((f"window/{name}", told.view))
                 self._drafts += [
-                    _Draft(alert, told.beat, channel.arrived_at) for alert in told.alerts
+                    Draft(alert, told.beat, channel.arrived_at) for alert in told.alerts
                 ]
             if channel.ended and not channel.end_told:
                 channel.end_told = True

@@ -46,7 +46,8 @@ class AlertLog:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+            # Whoever locks the file holds up the whole hub: it tries again later instead.
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=0.5)
         except (OSError, sqlite3.Error) as error:
             raise LogError(f"cannot open the log {path}: {error}; choose another --log") from None
         try:

@@ -38,12 +38,10 @@ FLAG_SATURATED: Final = 2
 """Sample flag: the sample stands at a rail of the converter."""
 
 _T = TypeVar("_T")
-# \Z, for $ would let a line feed follow.
 StreamName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 _LOWEST_HZ, _HIGHEST_HZ = SAMPLING_RATE_LIMITS_HZ
-Position = Annotated[int, msgspec.Meta(ge=0, le=2**52)]
-"""Index of a sample, so that its chunk ends before 2**53, where the segmenter refuses."""
+Position = Annotated[int, msgspec.Meta(ge=0, le=2**52)]  # the segmenter refuses from 2**53 on
 Rate = Annotated[float, msgspec.Meta(ge=_LOWEST_HZ, le=_HIGHEST_HZ)]
 Label = Annotated[str, msgspec.Meta(max_length=64)]
 

@@ -39,7 +39,7 @@ and a peer that ignores it, or does not read its pages, fills no memory."""
 def check_loopback(endpoint: str) -> None:
     """Raise `ConfigError` unless ``endpoint`` is ``tcp://`` on a loopback address."""
     host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
-    if not endpoint.startswith("tcp://") or not host or not port.isdecimal():
+    if not endpoint.startswith("tcp://") or not host or not port.isdecimal() or int(port) > 65535:
         raise ConfigError(f"{endpoint!r} is no address: write tcp://127.0.0.1:PORT")
     try:
         loopback = ipaddress.ip_address(host.strip("[]")).is_loopback

@@ -46,7 +46,9 @@ def test_heart_that_never_beats_is_noticed() -> None:
     assert brief(rules().on_position(SILENCE + 1)) == [("asystole", "on", 1440)]
 
 
-@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.OK])
+@pytest.mark.parametrize(
+    "reason", [reason for reason in Reason if reason not in (Reason.OK, Reason.FLAT)]
+)
 def test_signal_that_cannot_be_analysed_is_no_asystole(reason: Reason) -> None:
     """A lost electrode is told as such; the time counts anew once the signal is back."""
     alarms = rules()
@@ -58,6 +60,17 @@ def test_signal_that_cannot_be_analysed_is_no_asystole(reason: Reason) -> None:
     assert brief(alarms.on_quality(100_000, Reason.OK)) == [("not_analysable", "off", 100_000)]
     assert alarms.on_position(100_000 + SILENCE) == []
     assert brief(alarms.on_position(100_000 + SILENCE + 1)) == [("asystole", "on", 101_440)]
+
+
+def test_flat_line_is_told_and_still_becomes_asystole() -> None:
+    """A heart that stands still draws a flat line: the time goes on counting from the last QRS."""
+    alarms = rules()
+    alarms.on_qrs(1000)
+
+    assert brief(alarms.on_quality(1500, Reason.FLAT)) == [("not_analysable", "on", 1500)]
+    assert brief(alarms.on_position(1000 + SILENCE + 1)) == [("asystole", "on", 2440)]
+    assert brief(alarms.on_quality(9000, Reason.OK)) == [("not_analysable", "off", 9000)]
+    assert alarms.asystole
 
 
 def test_signal_lost_during_asystole_ends_it() -> None:

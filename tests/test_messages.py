@@ -42,9 +42,7 @@ CHUNK = Chunk(
     lead="MLII",
 )
 REQUEST = ScoreRequest(ids=[("100", 0, 7), ("b", 1, 8)], windows=bytes(4 * 320 * 2))
-REPLY = ScoreReply(
-    ids=[("100", 0, 7)], scores=bytes(4), residuals=bytes(4 * 320), compute_ms=1.25
-)
+REPLY = ScoreReply(ids=[("100", 0, 7)], scores=bytes(4), residuals=bytes(4 * 320), compute_ms=1.25)
 INTERNAL: list[Message] = [
     CHUNK,
     End(stream="100", epoch=1, next_sample=5),

@@ -1,0 +1,308 @@
+"""The command line as people start it: real processes, real sockets, real kills."""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from replay.headers import DEMO_RECORD
+
+DEADLINE_S = 60.0
+"""The first run on a machine compiles the kernels."""
+
+STAGES = {"hub", "score", "source"}
+
+PLACE = {"seq", "log_id", "utc", "latency_ms"}
+"""What tells one run from another; everything else of an alert has to be the same."""
+
+
+def command(*arguments: str) -> list[str]:
+    """Return the command line of ``monitor``."""
+    return [sys.executable, "-m", "monitor", *arguments]
+
+
+def environment(state: Path) -> dict[str, str]:
+    """Return the environment of a run whose logs lie under ``state``."""
+    return {**os.environ, "XDG_STATE_HOME": str(state), "OMP_NUM_THREADS": "1"}
+
+
+def finish(state: Path, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    """Run a command to its end."""
+    return subprocess.run(
+        command(*arguments), capture_output=True, env=environment(state), timeout=DEADLINE_S
+    )
+
+
+@contextlib.contextmanager
+def running(state: Path, *arguments: str) -> "Iterator[subprocess.Popen[bytes]]":
+    """Run a command beside the test, with Ctrl-C as in a terminal; it does not outlive it."""
+    process = subprocess.Popen(
+        command(*arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(state),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.communicate(timeout=DEADLINE_S)
+
+
+def children(pid: int) -> dict[str, int]:
+    """Return the stages that ``pid`` started, by name."""
+    found = {}
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+            if b"monitor" in words:
+                found[words[words.index(b"monitor") + 1].decode()] = int(child)
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Say whether a process runs; one that only waits to be collected does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def first_line(process: "subprocess.Popen[bytes]") -> bytes:
+    """Wait for output and return its first line."""
+    assert process.stdout is not None
+    assert select.select([process.stdout], [], [], DEADLINE_S)[0], "no output"
+    return process.stdout.readline()
+
+
+def until(done: Callable[[], bool], wait_s: float) -> bool:
+    """Ask ``done`` again and again, at most for ``wait_s``; return its last answer."""
+    deadline = time.monotonic() + wait_s
+    while not done() and time.monotonic() < deadline:
+        select.select([], [], [], 0.05)
+    return done()
+
+
+def told(lines: bytes) -> tuple[list[str], dict[str, Any]]:
+    """Return the alerts of a run, without their place in it, and its summary; each line JSON."""
+    *alerts, summary = (json.loads(line) for line in lines.splitlines())
+    assert summary["kind"] == "summary"
+    assert all("ticks" in alert for alert in alerts)
+    kept = [{k: v for k, v in alert.items() if k not in PLACE} for alert in alerts]
+    return sorted(json.dumps(alert, sort_keys=True) for alert in kept), summary
+
+
+@pytest.fixture(scope="module")
+def scanned(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str, Any]]:
+    """What one process without sockets finds in the demo record."""
+    run = finish(tmp_path_factory.mktemp("scan"), "scan", "demo", "--json")
+    assert (run.returncode, run.stderr) == (0, b"")
+    return told(run.stdout)
+
+
+def test_replay_tells_what_the_scan_tells(
+    tmp_path: Path, scanned: tuple[list[str], dict[str, Any]]
+) -> None:
+    """Through three processes at full speed: the same alerts, numbered without a hole, exit 0."""
+    run = finish(tmp_path, "replay", "demo", "--speed", "max", "--json", "--port", "0")
+    alerts, summary = told(run.stdout)
+    numbers = [json.loads(line)["seq"] for line in run.stdout.splitlines()[:-1]]
+
+    assert run.returncode == 0
+    assert alerts == scanned[0]
+    assert numbers == list(range(1, len(alerts) + 1))
+    for name in ("duration_s", "beats", "beats_not_analysable", "alerts"):
+        assert summary[name] == scanned[1][name]
+    assert Path(summary["log"]).is_relative_to(tmp_path)
+
+
+def test_killed_scorer_is_replaced_and_nothing_is_lost_or_told_twice(
+    tmp_path: Path, scanned: tuple[list[str], dict[str, Any]]
+) -> None:
+    """Kill -9 in the middle of a replay: every beat is scored, every alert comes once."""
+    with running(tmp_path, "replay", "demo", "--speed", "20", "--json", "--port", "0") as process:
+        first = first_line(process)
+        killed = children(process.pid)["score"]
+        os.kill(killed, signal.SIGKILL)
+        rest, _ = process.communicate(timeout=DEADLINE_S)
+    alerts, summary = told(first + rest)
+
+    assert process.returncode == 0
+    assert alerts == scanned[0]
+    assert summary["scorer_restarts"] == 1
+    assert summary["beats"] == scanned[1]["beats"]
+    numbers = [json.loads(line)["seq"] for line in (first + rest).splitlines()[:-1]]
+    assert numbers == list(range(1, len(alerts) + 1))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_told_to_stop_it_ends_with_a_summary_and_leaves_nobody_behind(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """Ctrl-C, and SIGTERM likewise: summary on stdout, exit code 130, no process left."""
+    with running(
+        tmp_path, "live", "--device", "synthetic:?ectopic=0.3", "--plain", "--port", "0"
+    ) as process:
+        first_line(process)
+        stages = children(process.pid)
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=DEADLINE_S)
+
+    assert stages.keys() >= STAGES
+    assert process.returncode == 130
+    assert errors == b""
+    assert b"beats    " in output
+    assert b"log      " in output
+    assert b"not a medical device" in output
+    assert not any(alive(pid) for pid in stages.values())
+
+
+def test_children_leave_when_their_parent_is_killed(tmp_path: Path) -> None:
+    """Kill -9 of the parent: nobody goes on alone for more than seconds."""
+    with running(
+        tmp_path, "live", "--device", "synthetic:?ectopic=0.3", "--json", "--port", "0"
+    ) as process:
+        assert until(lambda: children(process.pid).keys() >= STAGES, DEADLINE_S)
+        stages = children(process.pid)
+        process.kill()
+
+    assert stages.keys() >= STAGES
+    assert until(lambda: not any(alive(pid) for pid in stages.values()), wait_s=10.0)
+
+
+def test_second_monitor_on_a_port_is_refused(tmp_path: Path) -> None:
+    """One line that names --port, exit 2, and no log; the first one is not disturbed."""
+    with running(tmp_path / "hub", "hub", "--port", "0") as process:
+        ready = json.loads(first_line(process))
+        port = ready["endpoints"]["alerts"].rpartition(":")[2]
+        run = finish(tmp_path / "second", "replay", "demo", "--json", "--port", port)
+
+        assert run.returncode == 2
+        assert run.stdout == b""
+        [line] = run.stderr.decode().splitlines()
+        assert "--port" in line
+        assert list((tmp_path / "second").rglob("*.sqlite*")) == []
+        assert process.poll() is None
+
+
+def test_reader_who_has_enough_is_no_bug(tmp_path: Path) -> None:
+    """``monitor scan demo --json | head -1`` ends quietly."""
+    with running(tmp_path, "scan", "demo", "demo", "demo", "--beats") as process:
+        first_line(process)
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdout = None
+        _, errors = process.communicate(timeout=DEADLINE_S)
+    assert (process.returncode, errors) == (0, b"")
+
+
+def _bad_records(folder: Path) -> dict[str, list[str]]:
+    """Write what nobody should have to play, and return the arguments that name it."""
+    signal_bytes = DEMO_RECORD.with_suffix(".dat").read_bytes()
+
+    def record(name: str, header: str, data: bytes | None = signal_bytes) -> str:
+        (folder / f"{name}.hea").write_text(header)
+        if data is not None:
+            (folder / f"{name}.dat").write_bytes(data)
+        return str(folder / name)
+
+    def usual(name: str, rate: str = "360", samples: str = "43200") -> str:
+        return f"{name} 1 {rate} {samples}\n{name}.dat 16 200 11 1024 0 0 0 MLII\n"
+
+    os.mkfifo(folder / "pipe.dat")
+    record("pipe", usual("pipe"), None)
+    replay = {
+        "missing record": str(folder / "nothing"),
+        "no signal file": record("alone", usual("alone"), None),
+        "truncated signal": record("cut", usual("cut"), signal_bytes[:5000]),
+        "empty signal": record("empty", usual("empty"), b""),
+        "no header": record("text", "Dear diary,\nnothing happened.\n"),
+        "names itself": record("self", "self/1 1 360 10\nself 10\n"),
+        "pipe": str(folder / "pipe"),
+        "absolute path": record("abs", usual("/etc/passwd")),
+        "parent path": record("up", usual("../up")),
+        "more than there is": record("more", usual("more", samples="999999999999")),
+        "rate 0": record("zero", usual("zero", rate="0")),
+        "negative rate": record("minus", usual("minus", rate="-360")),
+        "escape codes": str(folder / "\x1b[2Jred"),
+    }
+    return {
+        **{name: ["replay", path] for name, path in replay.items()},
+        "no such lead": ["replay", "demo", "--lead", "V9"],
+        "start behind the end": ["replay", "demo", "--start", "1e9"],
+        "speed": ["replay", "demo", "--speed", "fast"],
+        "port": ["replay", "demo", "--port", "70000"],
+        "unknown device": ["live", "--device", "telepathy:"],
+        "absent device": ["live", "--device", f"serial:{folder}/ttyUSB7"],
+        "device value": ["live", "--device", "synthetic:?bpm=soon"],
+    }
+
+
+_CASES = [
+    "missing record",
+    "no signal file",
+    "truncated signal",
+    "empty signal",
+    "no header",
+    "names itself",
+    "pipe",
+    "absolute path",
+    "parent path",
+    "more than there is",
+    "rate 0",
+    "negative rate",
+    "escape codes",
+    "no such lead",
+    "start behind the end",
+    "speed",
+    "port",
+    "unknown device",
+    "absent device",
+    "device value",
+]
+
+
+@pytest.fixture(scope="module")
+def refusals(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> "dict[str, tuple[subprocess.CompletedProcess[bytes], Path]]":
+    """The outcome of every bad input; two at a time, for each starts Python."""
+    folder = tmp_path_factory.mktemp("bad")
+    cases = _bad_records(folder)
+    states = {name: tmp_path_factory.mktemp("state") for name in cases}
+
+    def run(name: str) -> "subprocess.CompletedProcess[bytes]":
+        port = [] if name == "port" else ["--port", "0"]
+        return finish(states[name], *cases[name], "--json", *port)
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = dict(zip(cases, pool.map(run, cases), strict=True))
+    return {name: (outcome, states[name]) for name, outcome in outcomes.items()}
+
+
+@pytest.mark.parametrize("case", _CASES)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    refusals: "dict[str, tuple[subprocess.CompletedProcess[bytes], Path]]", case: str
+) -> None:
+    """Exit 2, one line on stderr without control characters, nothing on stdout, no log."""
+    outcome, state = refusals[case]
+    text = outcome.stderr.decode()
+
+    assert outcome.returncode == 2, text
+    assert outcome.stdout == b""
+    assert len(text.splitlines()) == 1, text
+    assert text.startswith("monitor: ")
+    assert text.rstrip("\n").isprintable()
+    assert list(state.rglob("*.sqlite*")) == []

@@ -1,0 +1,80 @@
+"""A scorer process: ready, answers by the row, survives rubbish, leaves when told."""
+
+import numpy as np
+import pytest
+from running import TrivialScorer, thread, until
+
+from pipeline.errors import ConfigError, WireError
+from pipeline.messages import (
+    Ready,
+    ScoreReply,
+    ScoreRequest,
+    decode,
+    encode,
+    residuals_of,
+    scores_of,
+)
+from pipeline.transport import Router, wait
+from pipeline.worker import answer, run_worker
+
+WINDOWS = np.random.default_rng(0).uniform(-1, 1, (3, 320)).astype("<f4")
+REQUEST = ScoreRequest(ids=[("s", 0, n) for n in range(3)], windows=WINDOWS.tobytes())
+
+
+def test_answer_has_a_row_for_every_id() -> None:
+    """Scores and residuals come back in the order of the ids."""
+    reply = answer(TrivialScorer(), encode(REQUEST))
+    expected = TrivialScorer().score(WINDOWS)
+
+    assert reply.ids == REQUEST.ids
+    np.testing.assert_array_equal(scores_of(reply), expected.scores)
+    np.testing.assert_array_equal(residuals_of(reply), expected.residuals)
+    assert reply.compute_ms >= 0
+
+
+@pytest.mark.parametrize(
+    "frame", [b"", b"rubbish", encode(Ready(model="m", device="d")), encode(REQUEST)[:-4]]
+)
+def test_what_is_no_request_is_refused(frame: bytes) -> None:
+    """A frame that is no score request is a WireError."""
+    with pytest.raises(WireError):
+        answer(TrivialScorer(), frame)
+
+
+def test_worker_says_that_it_is_ready_and_answers_after_rubbish() -> None:
+    """It warms up first, tells that it lives again and again, and outlives a bad frame."""
+    scorer = TrivialScorer()
+    with Router("tcp://127.0.0.1:0") as hub:
+
+        def work(stop: object) -> None:
+            run_worker(scorer, model="m", device="cpu", work=hub.endpoint, stop=stop)  # type: ignore[arg-type]
+
+        with thread(work):
+            readies: list[Ready] = []
+            replies: list[ScoreReply] = []
+
+            def done() -> bool:
+                wait([hub], 0.1)
+                for peer, frame in hub.receive():
+                    message = decode(frame)
+                    if isinstance(message, Ready):
+                        assert scorer.windows >= 1
+                        if not readies:
+                            hub.send(peer, b"rubbish")
+                            hub.send(peer, encode(REQUEST))
+                        readies.append(message)
+                    elif isinstance(message, ScoreReply):
+                        replies.append(message)
+                return len(readies) >= 3 and bool(replies)
+
+            until(done)
+    assert [reply.ids for reply in replies] == [REQUEST.ids]
+    assert (readies[0].model, readies[0].device) == ("m", "cpu")
+
+
+def test_worker_refuses_an_address_off_loopback() -> None:
+    """Windows of patients leave the machine only where keys guard them."""
+    with pytest.raises(ConfigError):
+        run_worker(
+            TrivialScorer(), model="m", device="cpu", work="tcp://10.1.1.1:1", stop=lambda: True
+        )

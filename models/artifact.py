@@ -23,12 +23,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from pipeline.constants import (
-    BAND_PASS_HZ,
-    SAMPLING_RATE_HZ,
-    WINDOW_BEFORE_R,
-    WINDOW_SAMPLES,
-)
+from pipeline.constants import BAND_PASS_HZ, SAMPLING_RATE_HZ, WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.errors import ArtifactError
 
 FORMAT: Final = 1

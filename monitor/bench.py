@@ -33,7 +33,7 @@ from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_SAMPLES
 from pipeline.embedded import EmbeddedRunner
 from pipeline.errors import InputError
 from pipeline.feeder import Feeder
-from pipeline.messages import Alert, BeatNote, Status
+from pipeline.public import Alert, BeatNote, Status
 from pipeline.segmenter import Segmenter
 from replay.pacing import Pacer
 from replay.synthetic import PatientConfig, SyntheticPatient

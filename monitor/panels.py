@@ -18,7 +18,7 @@ from rich.text import Text
 
 from monitor.safe_text import safe_text
 from monitor.view import DashboardView, HeardAlert, StreamView
-from pipeline.messages import Alert, Status
+from pipeline.public import Alert, Status
 
 Block = list[Text]
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from monitor.dashboard import export_svg
 from monitor.session import run
 from monitor.view import DashboardView
-from pipeline.messages import Public, Status
+from pipeline.public import Public, Status
 
 _FROM_S: Final = 24
 _SHOT_AT_S: Final = 49.6

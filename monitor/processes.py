@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Final, Self
 
 from pipeline.errors import MonitorError
@@ -24,6 +23,7 @@ _READY_TIMEOUT_S: Final = 180.0
 """The hub may have to compile its kernels first."""
 
 _STOP_TIMEOUT_S: Final = 5.0
+_LAST_WORDS_S: Final = 5.0
 _FIRST_BACK_OFF_S: Final = 0.1
 _LONGEST_BACK_OFF_S: Final = 5.0
 
@@ -150,6 +150,7 @@ class System:
         """
         self._stderr = stderr
         self._source: Child | None = None
+        self._source_failed_at: float | None = None
         self._scorer: Child | None = None
         self._scorer_back_off_s = _FIRST_BACK_OFF_S
         self._scorer_again_at: float | None = None
@@ -192,16 +193,28 @@ class System:
         """Look after the children; call several times a second.
 
         Raises:
-            Refused: a child refused its configuration, with its reason on stderr.
+            Refused: a child refused its configuration, with its reason on stderr. A source that
+                failed on its way does so only after `_LAST_WORDS_S`: what it sent is still told.
             ChildDiedError: hub or source died of something else.
         """
-        for name, child in (("hub", self._hub), ("source", self._source)):
-            code = None if child is None else child.exit_code()
-            if code == 2:
-                raise Refused(2)
-            if code is not None and not (code == 0 and child is self._source):
-                raise ChildDiedError(f"the {name} process died (exit code {code}); start again")
+        self._check_for_good("hub", self._hub.exit_code())
+        if self._source is not None and (code := self._source.exit_code()) != 0:
+            if code == 2 and self._source_failed_at is None:
+                self._source_failed_at = time.monotonic()
+            if code != 2 or time.monotonic() - (self._source_failed_at or 0.0) > _LAST_WORDS_S:
+                self._check_for_good("source", code)
         self._check_scorer()
+
+    def _check_for_good(self, name: str, code: int | None) -> None:
+        if code == 2:
+            raise Refused(2)
+        if code is not None:
+            raise ChildDiedError(f"the {name} process died (exit code {code}); start again")
+
+    def check_source(self) -> None:
+        """Raise `Refused` if the source ended with a failure."""
+        if self._source is not None and self._source.exit_code() == 2:
+            raise Refused(2)
 
     def _check_scorer(self) -> None:
         assert self._scorer is not None
@@ -229,10 +242,5 @@ class System:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()

@@ -19,7 +19,7 @@ from monitor.stages import find_leads
 from pipeline.constants import NOTICE, SCHEMA
 from pipeline.embedded import EmbeddedRunner, Outcome
 from pipeline.errors import InputError
-from pipeline.messages import BeatNote, encode_json
+from pipeline.public import BeatNote, encode_json
 from replay.player import stream_infos
 from replay.records import RecordSource, write_beats
 

@@ -23,7 +23,7 @@ from monitor.safe_text import safe_text
 from monitor.view import DashboardView
 from pipeline.client import Subscriber
 from pipeline.constants import NOTICE, SCHEMA
-from pipeline.messages import Alert, Public, Status, encode_json
+from pipeline.public import Alert, Public, Status, encode_json
 
 _LISTEN_S: Final = 0.1
 _PICTURE_TOPICS: Final = ("beat/", "signal/", "window/")
@@ -275,3 +275,4 @@ def _listen(
             face.hear(message)
         face.turn()
         system.check()
+    system.check_source()

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.constants import SAMPLING_RATE_LIMITS_HZ, WINDOW_SAMPLES
-from pipeline.messages import Alert, BeatNote, Heartbeat, Public, SignalStrip, Status, WindowView
+from pipeline.public import Alert, BeatNote, Heartbeat, Public, SignalStrip, Status, WindowView
 
 SIGNAL_SECONDS: Final = 10
 """How much signal is kept of each stream."""

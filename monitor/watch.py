@@ -7,7 +7,7 @@ from typing import Final
 from monitor.session import alert_line
 from pipeline.client import Subscriber
 from pipeline.errors import ConfigError
-from pipeline.messages import Alert, encode_json
+from pipeline.public import Alert, encode_json
 from pipeline.transport import check_loopback
 
 _PATIENCE_S: Final = 2.0

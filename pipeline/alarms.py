@@ -9,7 +9,7 @@ samples give the same alerts at any speed; there is no clock and no I/O here.
 from typing import Final
 
 from pipeline.live_score import Verdict
-from pipeline.messages import Alert
+from pipeline.public import Alert
 from pipeline.quality import Reason
 
 ASYSTOLE_S: Final = 4.0

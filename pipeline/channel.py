@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pipeline.constants import SAMPLING_RATE_HZ
-from pipeline.messages import Alert, Latency, SignalStrip, Status
+from pipeline.public import Alert, Latency, SignalStrip, Status
 from pipeline.stream import Beat, Stream
 
 _STALE_S: Final = 2.0

@@ -7,11 +7,10 @@ replay socket fills in by sequence number. `Follower` is the bookkeeping without
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Final, Self
 
 from pipeline.errors import WireError
-from pipeline.messages import (
+from pipeline.public import (
     Alert,
     Heartbeat,
     Public,
@@ -165,11 +164,6 @@ class Subscriber:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._live.close(linger_ms=0)
         self._replay.close(linger_ms=0)

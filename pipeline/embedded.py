@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.live_score import LiveScoreConfig
-from pipeline.messages import Alert, BeatNote
+from pipeline.public import Alert, BeatNote
 from pipeline.scoring import Scorer
 from pipeline.stream import Beat, Counters, Stream, Taken
 

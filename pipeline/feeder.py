@@ -6,14 +6,13 @@ the hub takes it in and nothing is dropped on the way. A hub that is not there y
 
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import WireError
-from pipeline.messages import Accepted, Chunk, End, decode, encode
+from pipeline.errors import EndpointError, WireError
+from pipeline.messages import Accepted, Chunk, End, Refused, decode, encode
 from pipeline.transport import Dealer, wait
 
 _ASK_STOP_S: Final = 0.25
@@ -51,7 +50,11 @@ class Feeder:
         flags: NDArray[np.uint8] | None = None,
         epoch: int = 0,
     ) -> bool:
-        """Send samples, float32[n] in mV; False if told to stop before the hub had room."""
+        """Send samples, float32[n] in mV; False if told to stop before the hub had room.
+
+        Raises:
+            EndpointError: the hub refuses this stream.
+        """
         self._next = (epoch, first_sample + len(samples))
         chunk = Chunk(
             stream=self._stream,
@@ -65,7 +68,11 @@ class Feeder:
         return self._send(encode(chunk))
 
     def finish(self, timeout_s: float = 60.0) -> bool:
-        """Say that the stream is over; True once the hub has taken everything in."""
+        """Say that the stream is over; True once the hub has taken everything in.
+
+        Raises:
+            EndpointError: the hub refuses this stream.
+        """
         epoch, next_sample = self._next
         end = End(stream=self._stream, epoch=epoch, next_sample=next_sample)
         if not self._send(encode(end)):
@@ -96,14 +103,11 @@ class Feeder:
             if isinstance(message, Accepted):
                 self._under_way = max(0, self._under_way - 1)
                 self._credit = message.credit
+            elif isinstance(message, Refused):
+                raise EndpointError(f"the hub refuses {self._stream}: {message.reason}")
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._hub.close()

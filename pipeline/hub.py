@@ -23,24 +23,28 @@ from pipeline.errors import LogError, WireError
 from pipeline.live_score import LiveScoreConfig
 from pipeline.log import AlertLog
 from pipeline.messages import (
-    ALERTS_PER_PAGE,
     Accepted,
     Chunk,
     End,
-    Heartbeat,
-    Public,
+    Message,
     Ready,
-    ReplayPage,
-    ReplayRequest,
+    Refused,
     ScoreReply,
     decode,
-    decode_replay_request,
     encode,
-    encode_json,
     flags_of,
     residuals_of,
     samples_of,
     scores_of,
+)
+from pipeline.public import (
+    ALERTS_PER_PAGE,
+    Heartbeat,
+    Public,
+    ReplayPage,
+    ReplayRequest,
+    decode_replay_request,
+    encode_json,
     timed,
 )
 from pipeline.stream import Stream, Taken
@@ -114,13 +118,9 @@ class Hub:
 
     @property
     def endpoints(self) -> dict[str, str]:
-        """Return the addresses in use by name, and the log."""
-        return {
-            "alerts": self._alerts.endpoint,
-            "replay": self._replay.endpoint,
-            "ingest": self._ingest.endpoint,
-            "work": self._work.endpoint,
-        }
+        """Return the addresses in use by name."""
+        names = ("alerts", "replay", "ingest", "work")
+        return {name: end.endpoint for name, end in zip(names, self._ends, strict=True)}
 
     @property
     def last_seq(self) -> int:
@@ -151,27 +151,30 @@ class Hub:
 
     def _take_in(self) -> None:
         for peer, frame in self._ingest.receive(64):
-            arrived_at = self._clock()
+            message: Message | None = None
             try:
                 message = decode(frame)
-                if isinstance(message, Chunk):
-                    channel = self._on_chunk(message, arrived_at)
-                elif isinstance(message, End):
-                    channel = self._on_end(message, arrived_at)
-                else:
-                    raise WireError(f"{type(message).__name__} on the ingest socket")
+                answer = encode(self._on_source(message, self._clock()))
             except WireError as error:
-                self._rejected += 1
-                logger.debug("frame refused: %s", error)
-                continue
-            stream = channel.stream
-            accepted = Accepted(
-                stream=stream.name,
-                epoch=stream.epoch,
-                next_sample=stream.next_sample,
-                credit=CHUNKS_UNDER_WAY,
-            )
-            self._ingest.send(peer, encode(accepted))
+                self._reject(error)
+                if not isinstance(message, Chunk | End):
+                    continue
+                answer = encode(Refused(stream=message.stream, reason=str(error)[:300]))
+            self._ingest.send(peer, answer)
+
+    def _on_source(self, message: Message, arrived_at: float) -> Accepted:
+        if isinstance(message, Chunk):
+            stream = self._on_chunk(message, arrived_at).stream
+        elif isinstance(message, End):
+            stream = self._on_end(message, arrived_at).stream
+        else:
+            raise WireError(f"{type(message).__name__} on the ingest socket")
+        return Accepted(
+            stream=stream.name,
+            epoch=stream.epoch,
+            next_sample=stream.next_sample,
+            credit=CHUNKS_UNDER_WAY,
+        )
 
     def _on_chunk(self, chunk: Chunk, arrived_at: float) -> Channel:
         samples, flags = samples_of(chunk), flags_of(chunk)
@@ -250,8 +253,7 @@ class Hub:
                 else:
                     raise WireError(f"{type(message).__name__} on the work socket")
             except WireError as error:
-                self._rejected += 1
-                logger.debug("frame refused: %s", error)
+                self._reject(error)
 
     def _on_reply(self, peer: bytes, reply: ScoreReply, now: float) -> None:
         scores, residuals = scores_of(reply), residuals_of(reply)
@@ -260,6 +262,10 @@ class Hub:
             self._channels[window_id[0]].stream.scored(
                 window_id, float(scores[row]), residuals[row], reply.compute_ms / 1e3
             )
+
+    def _reject(self, error: WireError) -> None:
+        self._rejected += 1
+        logger.debug("frame refused: %s", error)
 
     def _hand_out(self) -> None:
         for scorer, request in self._dispatcher.due(self._clock()):
@@ -302,19 +308,16 @@ class Hub:
         for draft, alert in zip(self._drafts, logged, strict=True):
             latency = draft.latency(self._clock())
             self._alerts.publish(f"alert/{alert.stream}", encode_json(timed(alert, latency)))
-            if draft.beat is not None:
-                self._channels[alert.stream].latencies_ms.append(latency.total)
+            if draft.beat is not None and (channel := self._channels.get(alert.stream)):
+                channel.latencies_ms.append(latency.total)
         self._drafts.clear()
 
     def _serve_replays(self) -> None:
         for peer, frame in self._replay.receive():
             try:
-                request = decode_replay_request(frame)
+                self._replays[peer] = self._first_wanted(decode_replay_request(frame))
             except WireError as error:
-                self._rejected += 1
-                logger.debug("frame refused: %s", error)
-                continue
-            self._replays[peer] = self._first_wanted(request)
+                self._reject(error)
         for peer, from_seq in list(self._replays.items()):
             try:
                 page = self._page(from_seq)

@@ -14,11 +14,10 @@ import uuid
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from pipeline.errors import LogError, WireError
-from pipeline.messages import Alert, decode_alert, encode_json, numbered
+from pipeline.public import Alert, decode_alert, encode_json, numbered
 
 LOG_VERSION: Final = 1
 
@@ -143,10 +142,5 @@ class AlertLog:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()

@@ -22,7 +22,8 @@ from pipeline.alarms import Alarms
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_AFTER_R
 from pipeline.filters import resampling
 from pipeline.live_score import LiveScore, LiveScoreConfig, wrong_ticks
-from pipeline.messages import Alert, BeatNote, Latency, SignalStrip, WindowId, WindowView
+from pipeline.messages import WindowId
+from pipeline.public import Alert, BeatNote, Latency, SignalStrip, WindowView
 from pipeline.quality import Reason
 from pipeline.segmenter import Segment, Segmenter
 
@@ -262,7 +263,7 @@ class Stream:
         beat = self._by_id.pop(window_id)
         beat.score = score
         beat.residual = residual
-        beat.compute_s = compute_s
+        beat.compute_s = compute_s if np.isfinite(compute_s) else 0.0
         beat.scored_at = self._clock()
 
     def drain(self) -> list[Told]:

@@ -16,7 +16,6 @@ keys guard them.
 import ipaddress
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from types import TracebackType
 from typing import Any, Final, Self
 
 import zmq
@@ -126,12 +125,7 @@ class _End:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
 

@@ -14,7 +14,7 @@ from pipeline.client import Subscriber
 from pipeline.feeder import Feeder
 from pipeline.hub import Hub, HubConfig
 from pipeline.live_score import WITNESSES, LiveScoreConfig, Scale
-from pipeline.messages import Alert, Public, Status
+from pipeline.public import Alert, Public, Status
 from pipeline.scoring import ScoredBatch
 from pipeline.worker import run_worker
 

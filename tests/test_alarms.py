@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.alarms import ASYSTOLE_S, WINDOW_DELAY_S, Alarms
 from pipeline.live_score import Verdict
-from pipeline.messages import Alert
+from pipeline.public import Alert
 from pipeline.quality import Reason
 
 FS = 360.0

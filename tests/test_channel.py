@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.channel import Channel, SystemState
 from pipeline.live_score import WITNESSES, LiveScoreConfig, Scale
-from pipeline.messages import SignalStrip
+from pipeline.public import SignalStrip
 from pipeline.stream import Stream
 
 CONFIG = LiveScoreConfig(

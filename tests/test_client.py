@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.client import Follower
-from pipeline.messages import Alert, Heartbeat, ReplayPage
+from pipeline.public import Alert, Heartbeat, ReplayPage
 
 
 def alert(seq: int, log_id: str = "L") -> Alert:

@@ -13,8 +13,8 @@ from rich.console import Console
 from monitor.dashboard import Screen, export_svg, render
 from monitor.view import DashboardView
 from pipeline.constants import NOTICE
-from pipeline.messages import Alert, BeatNote, SignalStrip, Status, WindowView, encode_json
-from pipeline.messages import decode_public as decode
+from pipeline.public import Alert, BeatNote, SignalStrip, Status, WindowView, encode_json
+from pipeline.public import decode_public as decode
 
 SIZES = [(60, 20), (80, 24), (120, 40), (200, 60)]
 FS = 360.0

@@ -3,10 +3,22 @@
 import threading
 
 import numpy as np
+import pytest
 from running import thread, until
 
+from pipeline.errors import EndpointError
 from pipeline.feeder import Feeder
-from pipeline.messages import Accepted, Chunk, End, Message, decode, encode, flags_of, samples_of
+from pipeline.messages import (
+    Accepted,
+    Chunk,
+    End,
+    Message,
+    Refused,
+    decode,
+    encode,
+    flags_of,
+    samples_of,
+)
 from pipeline.transport import Router, wait
 
 
@@ -127,3 +139,23 @@ def test_rubbish_from_the_hub_is_ignored() -> None:
         hub.send(peer, b"rubbish")
         hub.send(peer, accepted(decode(frame), 4))
         assert feeder.send(np.zeros(10, np.float32), first_sample=10)
+
+
+def test_refused_stream_is_an_error_with_the_hubs_reason() -> None:
+    """A source whose stream the hub will not take says so instead of waiting for ever."""
+    with Router("tcp://127.0.0.1:0") as hub:
+
+        def answer(stop: object) -> None:
+            def done() -> bool:
+                wait([hub], 0.1)
+                peers = [peer for peer, _ in hub.receive()]
+                for peer in peers:
+                    hub.send(peer, encode(Refused(stream="s", reason="changed its rate")))
+                return bool(peers)
+
+            until(done)
+
+        with thread(answer), connect(hub, threading.Event()) as feeder:
+            feeder.send(np.zeros(10, np.float32), first_sample=0)
+            with pytest.raises(EndpointError, match="s: changed its rate"):
+                feeder.finish()

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.errors import LogError
 from pipeline.log import AlertLog
-from pipeline.messages import Alert
+from pipeline.public import Alert
 
 
 def alert(sample: int) -> Alert:

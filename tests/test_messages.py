@@ -9,22 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import messages
+from pipeline import messages, public
 from pipeline.errors import WireError
-from pipeline.messages import (
-    Accepted,
+from pipeline.messages import Accepted, Chunk, End, Message, Ready, ScoreReply, ScoreRequest
+from pipeline.public import (
     Alert,
     BeatNote,
-    Chunk,
-    End,
     Heartbeat,
     Latency,
-    Message,
-    Ready,
     ReplayPage,
     ReplayRequest,
-    ScoreReply,
-    ScoreRequest,
     SignalStrip,
     Status,
     WindowView,
@@ -83,11 +77,11 @@ def test_internal_message_comes_back_as_it_was(message: Message) -> None:
 @pytest.mark.parametrize("topic", PUBLIC)
 def test_public_message_comes_back_as_it_was(topic: str) -> None:
     """A public message is one JSON object on one line that decodes to itself."""
-    body = messages.encode_json(PUBLIC[topic])
+    body = public.encode_json(PUBLIC[topic])
 
     assert b"\n" not in body
     assert isinstance(json.loads(body), dict)
-    assert messages.decode_public(topic.encode(), body) == PUBLIC[topic]
+    assert public.decode_public(topic.encode(), body) == PUBLIC[topic]
 
 
 def test_arrays_come_back_as_they_were() -> None:
@@ -131,10 +125,10 @@ def test_random_bytes_raise_wire_error_and_nothing_else(data: bytes) -> None:
     """Whatever the bytes, the decoders answer with a message or with WireError."""
     for decode in (
         messages.decode,
-        messages.decode_alert,
-        messages.decode_replay_request,
-        messages.decode_replay_page,
-        *(lambda body, t=topic: messages.decode_public(t.encode(), body) for topic in PUBLIC),
+        public.decode_alert,
+        public.decode_replay_request,
+        public.decode_replay_page,
+        *(lambda body, t=topic: public.decode_public(t.encode(), body) for topic in PUBLIC),
     ):
         try:
             decode(data)
@@ -163,7 +157,7 @@ def test_deep_nesting_is_refused(depth: int) -> None:
     with pytest.raises(WireError):
         messages.decode(b"\x91" * depth)
     with pytest.raises(WireError):
-        messages.decode_replay_request(b"[" * depth)
+        public.decode_replay_request(b"[" * depth)
 
 
 @pytest.mark.parametrize(
@@ -202,30 +196,31 @@ def test_values_out_of_range_are_refused(change: dict[str, object]) -> None:
 def test_saved_alert_of_schema_1_is_decoded_for_ever() -> None:
     """What a subscriber saved once stays readable; fields are added, never renamed.
 
-    The file is a line of ``monitor replay demo --json`` of version 0.1.
+    The file is a line of ``monitor replay demo --json`` of version 0.1, with its ``utc``,
+    latencies and reason edited by hand to round values.
     """
     saved = GOLDEN.read_bytes()
-    alert = messages.decode_alert(saved)
+    alert = public.decode_alert(saved)
 
     assert (alert.schema, alert.seq, alert.stream, alert.sample) == (1, 18, "demo", 38780)
     assert alert.ticks == [152, 164]
     assert alert.latency_ms.total == 534.29
-    written = json.loads(messages.encode_json(alert))
+    written = json.loads(public.encode_json(alert))
     assert {name: written[name] for name in json.loads(saved)} == json.loads(saved)
 
 
 def test_fields_of_a_later_version_are_ignored() -> None:
     """A newer hub may say more than this subscriber knows."""
     later = json.loads(GOLDEN.read_bytes()) | {"mood": "calm"}
-    assert messages.decode_alert(json.dumps(later).encode()).seq == 18
+    assert public.decode_alert(json.dumps(later).encode()).seq == 18
 
 
 @pytest.mark.parametrize("topic", [b"", b"alert", b"news/100", b"\xff/100", b"alerts/100"])
 def test_unknown_topics_are_refused(topic: bytes) -> None:
     """Only the topics of the schema are decoded."""
-    body = messages.encode_json(PUBLIC["heartbeat"])
+    body = public.encode_json(PUBLIC["heartbeat"])
     with pytest.raises(WireError):
-        messages.decode_public(topic, body)
+        public.decode_public(topic, body)
 
 
 def test_replay_messages_come_back_as_they_were() -> None:
@@ -233,7 +228,7 @@ def test_replay_messages_come_back_as_they_were() -> None:
     request = ReplayRequest(log_id="L", from_seq=5)
     page = ReplayPage(log_id="L", low_water_seq=1, last_seq=1, alerts=[ALERT], end=True)
 
-    assert messages.decode_replay_request(messages.encode_json(request)) == request
-    assert messages.decode_replay_page(messages.encode_json(page)) == page
+    assert public.decode_replay_request(public.encode_json(request)) == request
+    assert public.decode_replay_page(public.encode_json(page)) == page
     with pytest.raises(WireError):
-        messages.decode_replay_request(b'{"log_id": "L", "from_seq": -1}')
+        public.decode_replay_request(b'{"log_id": "L", "from_seq": -1}')

@@ -15,14 +15,7 @@ from pipeline.errors import ConfigError, InputError, LeadError
 from pipeline.messages import FLAG_SATURATED
 from replay.headers import DEMO_RECORD, load_header
 from replay.leads import choose_lead
-from replay.records import (
-    LeadReader,
-    RecordSource,
-    read_beats,
-    read_lead,
-    stream_name,
-    write_beats,
-)
+from replay.records import LeadReader, RecordSource, read_beats, read_lead, stream_name, write_beats
 from replay.source import SampleBlock
 
 FORMAT_BITS = {

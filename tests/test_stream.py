@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.live_score import WITNESSES, LiveScoreConfig, Scale
-from pipeline.messages import FLAG_LEAD_OFF, Alert
+from pipeline.messages import FLAG_LEAD_OFF
+from pipeline.public import Alert
 from pipeline.stream import Beat, Stream, Taken, Told
 from replay.synthetic import PatientConfig, SyntheticPatient
 

@@ -16,7 +16,7 @@ from monitor.view import (
     DashboardView,
     SignalRing,
 )
-from pipeline.messages import Alert, BeatNote, Heartbeat, SignalStrip, Status, WindowView
+from pipeline.public import Alert, BeatNote, Heartbeat, SignalStrip, Status, WindowView
 
 
 def strip(first, values, stream="s", epoch=0, fs_hz=100.0):

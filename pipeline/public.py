@@ -1,0 +1,239 @@
+"""What a subscriber sees: the public schema, as JSON in UTF-8.
+
+`encode_json` writes it, `decode_public` and its like read it and raise `WireError` and nothing
+else, whatever the bytes. Fields may be added at the end with a default; none is ever renamed or
+removed, and a saved message of schema 1 is decoded by a test for ever.
+
+Pure in memory: no sockets, no clock. Units: mV, Hz, seconds; latencies in ms.
+"""
+
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+
+from pipeline.constants import NOTICE, SCHEMA
+from pipeline.errors import WireError
+
+ALERTS_PER_PAGE: Final = 500
+"""Alerts in one page of the replay socket's answer."""
+
+_T = TypeVar("_T")
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the time went between the arrival of the R sample and the publication, in ms."""
+
+    window: float = 0.0
+    """Waiting for the samples after the R peak that the window needs."""
+    filter: float = 0.0
+    """Waiting for samples beyond the window that the resampling and the detector needed."""
+    segment: float = 0.0
+    """Filtering, detecting and cutting."""
+    queue: float = 0.0
+    """Waiting for a batch to fill, for a scorer, and for the way there and back."""
+    score: float = 0.0
+    """The student's computation."""
+    deliver: float = 0.0
+    """Baseline, rules, commit to the log, publication."""
+    total: float = 0.0
+    """The sum of the others."""
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """One alert, as logged and published on ``alert/<stream>``."""
+
+    schema: int = SCHEMA
+    log_id: str = ""
+    seq: int = 0
+    """Contiguous from 1 within one ``log_id``."""
+    stream: str
+    kind: str
+    category: str
+    """``physiological`` (about the heart) or ``technical`` (about the signal or the system)."""
+    priority: str
+    """``high``, ``medium`` or ``low``."""
+    state: str = "on"
+    """``on`` or ``off``."""
+    sample: int
+    """Where it happened, counted from 0 in the source's own sampling rate."""
+    time_s: float
+    utc: str = ""
+    """When it was raised."""
+    score: float | None = None
+    threshold: float | None = None
+    reason: str
+    ticks: list[int] | None = None
+    """[first, last] of the 320 samples of the window that look wrong."""
+    beat_class: str | None = None
+    bpm: float | None = None
+    latency_ms: Latency = Latency()
+    notice: str = NOTICE
+    epoch: int = 0
+
+
+class BeatNote(msgspec.Struct, frozen=True, kw_only=True):
+    """One detected beat, published on ``beat/<stream>``."""
+
+    schema: int = SCHEMA
+    stream: str
+    sample: int
+    time_s: float
+    score: float | None = None
+    """Null while the beat cannot be analysed."""
+    threshold: float | None = None
+    anomalous: bool = False
+    analysable: bool = True
+    beat_class: str | None = None
+    rr_s: float | None = None
+    epoch: int = 0
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """How a stream stands, published each second on ``status/<stream>``."""
+
+    schema: int = SCHEMA
+    stream: str
+    state: str
+    """``learning``, ``normal``, ``abnormal`` or ``not_analysable``."""
+    reason: str = ""
+    """Why, where the state is ``not_analysable``."""
+    ended: bool = False
+    lead: str = ""
+    fs_hz: float
+    sample: int
+    """Samples taken in so far, as the index of the next one."""
+    time_s: float
+    duration_s: float = 0.0
+    """Signal taken in, over all epochs."""
+    bpm: float | None = None
+    beats: int = 0
+    beats_not_analysable: int = 0
+    anomalous: int = 0
+    alerts: int = 0
+    pending: int = 0
+    data_age_s: float = 0.0
+    """Time since the last chunk arrived."""
+    latency_p50_ms: float | None = None
+    latency_p99_ms: float | None = None
+    gap_samples: int = 0
+    duplicate_samples: int = 0
+    rejected_frames: int = 0
+    redelivered: int = 0
+    scorers: int = 0
+    epoch: int = 0
+    fault: str = ""
+    """What is wrong with the system itself: no scorer, log not writable."""
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
+    """Published every 250 ms on ``heartbeat``: what a subscriber should have by now."""
+
+    schema: int = SCHEMA
+    log_id: str
+    last_seq: int
+    low_water_seq: int
+    """The oldest sequence number that the log still holds."""
+
+
+class SignalStrip(msgspec.Struct, frozen=True, kw_only=True):
+    """Recent samples of a stream, published on ``signal/<stream>`` for pictures only."""
+
+    schema: int = SCHEMA
+    stream: str
+    epoch: int = 0
+    first_sample: int
+    """Position of the first value, counted at ``fs_hz``: divided by it, the ``time_s`` of beats."""
+    fs_hz: float
+    """Rate of the values, whatever the source's own."""
+    mv: list[float | None]
+    """The band-passed signal; null where it is masked."""
+
+
+class WindowView(msgspec.Struct, frozen=True, kw_only=True):
+    """Window and residual of an anomalous beat, published on ``window/<stream>``."""
+
+    schema: int = SCHEMA
+    stream: str
+    epoch: int = 0
+    sample: int
+    window: list[float]
+    residual: list[float]
+
+
+class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a subscriber sends to the replay socket."""
+
+    log_id: str = ""
+    """The log it has read so far; empty for one that has read none."""
+    from_seq: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 1
+
+
+class ReplayPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of the answer; the last one has ``end`` set."""
+
+    log_id: str
+    low_water_seq: int
+    last_seq: int
+    alerts: list[Alert]
+    end: bool
+
+
+Public = Alert | BeatNote | Status | Heartbeat | SignalStrip | WindowView
+
+_json_encoder = msgspec.json.Encoder()
+_public_decoders: Final[dict[bytes, msgspec.json.Decoder[Public]]] = {
+    b"alert": msgspec.json.Decoder(Alert),
+    b"beat": msgspec.json.Decoder(BeatNote),
+    b"status": msgspec.json.Decoder(Status),
+    b"heartbeat": msgspec.json.Decoder(Heartbeat),
+    b"signal": msgspec.json.Decoder(SignalStrip),
+    b"window": msgspec.json.Decoder(WindowView),
+}
+_alert_decoder = msgspec.json.Decoder(Alert)
+_request_decoder = msgspec.json.Decoder(ReplayRequest)
+_page_decoder = msgspec.json.Decoder(ReplayPage)
+
+
+def encode_json(message: Public | ReplayRequest | ReplayPage) -> bytes:
+    """Return ``message`` as one JSON object in UTF-8, without a newline."""
+    return _json_encoder.encode(message)
+
+
+def _decode_json(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError(f"{len(body)} bytes are no message: {error}") from None
+
+
+def decode_public(topic: bytes, body: bytes) -> Public:
+    """Return the message published under ``topic``; raise `WireError` for anything else."""
+    decoder = _public_decoders.get(topic.partition(b"/")[0])
+    if decoder is None:
+        raise WireError(f"no topic of ours: {topic[:80]!r}")
+    return _decode_json(decoder, body)
+
+
+def decode_alert(body: bytes) -> Alert:
+    """Return the alert in ``body``, or raise `WireError`."""
+    return _decode_json(_alert_decoder, body)
+
+
+def decode_replay_request(frame: bytes) -> ReplayRequest:
+    """Return the request in ``frame``, or raise `WireError`."""
+    return _decode_json(_request_decoder, frame)
+
+
+def decode_replay_page(frame: bytes) -> ReplayPage:
+    """Return the page in ``frame``, or raise `WireError`."""
+    return _decode_json(_page_decoder, frame)
+
+
+def numbered(alert: Alert, log_id: str, seq: int) -> Alert:
+    """Return ``alert`` with its place in the log."""
+    return msgspec.structs.replace(alert, log_id=log_id, seq=seq)
+
+
+def timed(alert: Alert, latency: Latency, *, utc: str | None = None) -> Alert:
+    """Return ``alert`` with its latency breakdown, and the time it was raised where given."""
+    return msgspec.structs.replace(alert, latency_ms=latency, utc=utc or alert.utc)

@@ -25,14 +25,14 @@ DETECTOR: Final = np.array(
         2160,  # RELEARN: 6 s without a beat, then the levels are learned anew
         1080,  # EXPIRE: a candidate older than 3 s stays what it was
         130,  # T_WITHIN: 360 ms, a T wave's time (Pan & Tompkins 1985)
-        0.25,  # THRESHOLD: between rejects (0) and beats (1). Hamilton & Tompkins (1986) take
-        # 0.3125; lower, wide ventricular beats are found at once instead of by the search back
+        0.3,  # THRESHOLD: between rejects (0) and beats (1) (Hamilton & Tompkins 1986: 0.3125)
         0.5,  # T_RATIO: a T wave has less than half of its QRS
         1.66,  # SEARCH_AFTER: RR intervals after which a beat is overdue (Pan & Tompkins 1985)
-        0.5,  # SEARCH_RATIO: half the threshold counts then
+        0.5,  # SEARCH_RATIO: half the threshold counts then, and for what is PROMINENT
         0.7,  # LEARN_RATIO: of the highest candidate of the learning time
         35 * 150.0,  # FLOOR: a mean of 15 uV, that of a QRS of 50 uV
         1.5,  # PEAKED: a late candidate's energy over that around it (noise stays below)
+        2.0,  # PROMINENT: above this, half the threshold will do at once, without search back
     ]
 )
 """Settings of `pipeline.kernels.beats.detect_beats`, in the order of its slots."""

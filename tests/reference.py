@@ -213,7 +213,7 @@ class Detector:
 
     def _threshold(self):
         low = statistics.median(self.rejected[-8:])
-        return low + 0.25 * (statistics.median(self.beat_levels[-8:]) - low)
+        return low + 0.3 * (statistics.median(self.beat_levels[-8:]) - low)
 
     def _is_t_wave(self, at, height):
         return bool(
@@ -225,7 +225,9 @@ class Detector:
         if height < 35 * 150:
             return
         if self.learned:
-            if height > self._threshold() and not self._is_t_wave(at, height):
+            prominent = height > 2.0 * self.around[now]
+            threshold = self._threshold() * (0.5 if prominent else 1.0)
+            if height > threshold and not self._is_t_wave(at, height):
                 self._accept(at, height, now)
                 self.waiting = []
                 return

@@ -36,8 +36,8 @@ BEAT, REJECTED, RR = range(3)
 # Settings of `detect_beats`, in samples of 360 Hz or as ratios; `pipeline.segmenter` fills them.
 (
     APART, DELAY, REACH, RIM, TAPER, LEARN, RELEARN, EXPIRE, T_WITHIN, THRESHOLD, T_RATIO,
-    SEARCH_AFTER, SEARCH_RATIO, LEARN_RATIO, FLOOR, PEAKED,
-) = range(16)  # fmt: skip
+    SEARCH_AFTER, SEARCH_RATIO, LEARN_RATIO, FLOOR, PEAKED, PROMINENT,
+) = range(17)  # fmt: skip
 
 
 @jit
@@ -201,7 +201,10 @@ def _consider(
     if height < settings[FLOOR]:
         return
     if counters[LEARNED] == 1:
-        if height > _threshold(beats, settings) and not _is_t_wave(beats, at, height, settings):
+        threshold = _threshold(beats, settings)
+        if height > settings[PROMINENT] * around:
+            threshold *= settings[SEARCH_RATIO]
+        if height > threshold and not _is_t_wave(beats, at, height, settings):
             _accept(beats, at, height, clean, first, settings, found)
             counters[WAITING] = 0
             return
@@ -234,15 +237,16 @@ def detect_beats(
     """Find QRS complexes: peaks of the QRS band's energy against adaptive levels.
 
     A candidate is the highest 97 ms of energy for 200 ms each way. It is a beat when it stands
-    above a threshold between the usual beats and the usual rejects, and is no T wave; what was
-    passed over is looked at again with a lower threshold when a beat is overdue. Sums are of
+    above a threshold between the usual beats and the usual rejects (half of it where it stands
+    out clearly from what surrounds it, as low, wide ventricular beats do), and is no T wave; what
+    was passed over is looked at again with a lower threshold when a beat is overdue. Sums are of
     integers, so that no rounding accumulates and no chunking shows. Work and memory per sample
     are bounded.
 
     Args:
         y: float32[n], the new samples behind the QRS band-pass.
         clean: float32[m], the sanitised stream, ending with the same n samples.
-        settings: float64[16], the slots above.
+        settings: float64[17], the slots above.
         beats: memory, updated.
         found: int64[f, 2], written: R peak and the sample that confirmed it, both counted from
             the segment's start; f >= n / APART + 32.

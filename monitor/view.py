@@ -197,10 +197,6 @@ class DashboardView:
             return self.streams[self._selected]
         return next(iter(self.streams.values()), None)
 
-    def has_beat(self) -> bool:
-        """Say whether any stream had a beat yet."""
-        return any(s.beats or (s.status and s.status.beats) for s in self.streams.values())
-
     def alerts_to_show(self, n: int, now: float) -> list[HeardAlert]:
         """Return at most ``n`` alerts: urgent ones of the last minute first, then the newest."""
         pinned = [heard for heard in self.urgent if now - heard.at < PIN_S]

@@ -26,6 +26,8 @@ _STOP_TIMEOUT_S: Final = 5.0
 _LAST_WORDS_S: Final = 5.0
 _FIRST_BACK_OFF_S: Final = 0.1
 _LONGEST_BACK_OFF_S: Final = 5.0
+_STEADY_S: Final = 10.0
+"""A scorer that ran for this long starts again without having to wait for earlier deaths."""
 
 
 class Refused(Exception):  # noqa: N818  (a way to leave, not a fault of ours)
@@ -154,6 +156,7 @@ class System:
         self._scorer: Child | None = None
         self._scorer_back_off_s = _FIRST_BACK_OFF_S
         self._scorer_again_at: float | None = None
+        self._scorer_started_at = time.monotonic()
         self.scorer_restarts = 0
         self._hub = Child(["hub", "--port", str(port), "--log", str(log)], stderr)
         try:
@@ -225,12 +228,15 @@ class System:
             raise Refused(2)
         now = time.monotonic()
         if self._scorer_again_at is None:
+            if now - self._scorer_started_at > _STEADY_S:
+                self._scorer_back_off_s = _FIRST_BACK_OFF_S
             self._scorer_again_at = now + self._scorer_back_off_s
             self._scorer_back_off_s = min(2 * self._scorer_back_off_s, _LONGEST_BACK_OFF_S)
         elif now >= self._scorer_again_at:
             self._scorer_again_at = None
             self._scorer.stop()
             self._scorer.start()
+            self._scorer_started_at = now
             self.scorer_restarts += 1
 
     def close(self) -> None:

@@ -49,7 +49,7 @@ def scan_records(
     streams = []
     with _progress() as progress:
         task = progress.add_task("records", total=len(sources))
-        for source, info, (path, _) in zip(sources, stream_infos(sources), found, strict=True):
+        for source, info in zip(sources, stream_infos(sources), strict=True):
             streams.append(info.stream)
             runner = EmbeddedRunner(info.stream, info.fs_hz, scorer, config)
             notes = []
@@ -57,7 +57,7 @@ def scan_records(
                 _print(outcome, as_json=as_json, beats=beats)
                 notes += outcome.beats
             if annotations is not None:
-                _write(annotations, path.stem, notes, info.fs_hz)
+                _write(annotations, info.stream, notes, info.fs_hz)
             kinds.update(runner.counters.alerts_by_kind)
             totals["beats"] += runner.counters.beats
             totals["beats_not_analysable"] += runner.counters.beats_not_analysable

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def data_folder(data: Path | None) -> Path:
-    """Return where the databases lie: ``--data``, $MONITOR_DATA, or ../shared/data.
+    """Return where the databases lie: ``--data``, $MONITOR_DATA, ./data, or ../shared/data.
 
     Raises:
         InputError: none of them is there.

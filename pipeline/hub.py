@@ -195,7 +195,6 @@ class Hub:
         stream = channel.stream
         if chunk.fs_hz != stream.fs_hz:
             raise WireError(f"{chunk.stream} changed its rate to {chunk.fs_hz} Hz")
-        channel.arrived_at = arrived_at
         if chunk.epoch < stream.epoch:
             return channel
         if channel.ending and chunk.epoch == stream.epoch:
@@ -204,12 +203,12 @@ class Hub:
         channel.ending = False
         if chunk.epoch > stream.epoch:
             self._absorb(channel, stream.begin_epoch(chunk.epoch, chunk.first_sample))
-        self._absorb(
-            channel,
-            stream.take(
-                samples, first_sample=chunk.first_sample, arrived_at=arrived_at, flags=flags
-            ),
-        )
+        if chunk.first_sample + samples.size > stream.next_sample:
+            # Repeats are no news: a source that begins again must not look alive.
+            channel.arrived_at = arrived_at
+        first = chunk.first_sample
+        taken = stream.take(samples, first_sample=first, arrived_at=arrived_at, flags=flags)
+        self._absorb(channel, taken)
         return channel
 
     def _forget_one(self) -> None:

@@ -91,7 +91,7 @@ class LiveScoreConfig:
         if set(self.scales) != set(WITNESSES):
             raise ConfigError(
                 f"calibration has witnesses {sorted(self.scales)}, not {sorted(WITNESSES)}: "
-                "calibrate again with monitor train student"
+                "calibrate again with monitor train calibration"
             )
 
 

@@ -79,12 +79,10 @@ class AlertLog:
             )
         self.log_id: str = log_id
         self.last_seq: int = last_seq
-
-    @property
-    def low_water_seq(self) -> int:
-        """The oldest sequence number still held; one past the last where none is."""
         (oldest,) = self._db.execute("SELECT min(seq) FROM alert").fetchone()
-        return self.last_seq + 1 if oldest is None else int(oldest)
+        # Nothing is ever removed yet, so this stays true while the log is open.
+        self.low_water_seq: int = last_seq + 1 if oldest is None else oldest
+        """The oldest sequence number still held; one past the last where none is."""
 
     def append(self, alerts: Sequence[Alert]) -> list[Alert]:
         """Number the alerts and commit them in one transaction; return them as logged.

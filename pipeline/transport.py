@@ -16,7 +16,7 @@ keys guard them.
 import ipaddress
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import zmq
 
@@ -226,8 +226,3 @@ def wait(ends: Sequence[_End], timeout_s: float) -> None:
     for end in ends:
         poller.register(end._socket, zmq.POLLIN)
     poller.poll(math.ceil(max(0.0, timeout_s) * 1_000))
-
-
-def versions() -> dict[str, Any]:
-    """Return the versions of pyzmq and libzmq."""
-    return {"pyzmq": zmq.pyzmq_version(), "libzmq": zmq.zmq_version()}

@@ -56,7 +56,7 @@ def test_documented_subscribers_receive_and_parse_alerts(tmp_path: Path) -> None
             for listener in listeners:
                 listener.kill()
                 listener.communicate()
-        asked = start("import zmq\n" + replay)
+        asked = start(replay)
         output, _ = asked.communicate(timeout=30)
 
     assert output.splitlines()[0].startswith("1 ")

@@ -264,6 +264,23 @@ def test_repeated_chunks_are_no_ops(tmp_path: Path, demo: NDArray[np.float32]) -
     assert len(alerts_of(twice)) == len(alerts_of(once))
 
 
+def test_source_that_only_repeats_itself_does_not_look_alive(tmp_path: Path) -> None:
+    """Samples known already are no news: a source that begins again counts as no data."""
+    with (
+        running_hub(tmp_path / "log") as hub,
+        Dealer(hub.endpoints["ingest"]) as source,
+        subscriber(hub, topics=("status/",)) as listener,
+    ):
+        accepted(source, CHUNK)
+
+        def noticed() -> bool:
+            accepted(source, CHUNK)
+            heard = [m for m in listener.receive(0.1) if isinstance(m, Status)]
+            return any(m.reason == "no data from the source" for m in heard)
+
+        until(noticed)
+
+
 def test_chunk_of_another_rate_is_refused(tmp_path: Path) -> None:
     """A stream keeps its rate; what says otherwise is counted and changes nothing."""
     with (

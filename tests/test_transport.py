@@ -14,7 +14,6 @@ from pipeline.transport import (
     Router,
     Subscription,
     check_loopback,
-    versions,
     wait,
 )
 
@@ -236,8 +235,3 @@ def test_wait_returns_when_its_time_is_over() -> None:
         wait([router], 0.01)
         wait([router], -1.0)
         assert list(router.receive()) == []
-
-
-def test_versions_are_told() -> None:
-    """`monitor doctor` and bug reports need them."""
-    assert set(versions()) == {"pyzmq", "libzmq"}

@@ -169,12 +169,6 @@ class System:
             raise
 
     @property
-    def scorer_pid(self) -> int:
-        """Process id of the scorer."""
-        assert self._scorer is not None
-        return self._scorer.pid
-
-    @property
     def pids(self) -> list[int]:
         """Process ids of the children."""
         children = (self._hub, self._scorer, self._source)

@@ -7,7 +7,6 @@ until SIGTERM, Ctrl-C, or the death of the process that started it.
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from monitor.processes import stop_when_orphaned
 from pipeline.errors import ConfigError
@@ -130,9 +129,5 @@ def run_source(
                     loop=loop,
                 )
             )
-    infos = stream_infos(sources)
-    facts: list[dict[str, Any]] = [
-        {"lead": info.lead, "fs_hz": info.fs_hz, "samples": info.total_samples} for info in infos
-    ]
-    announce("ready", streams=[info.stream for info in infos], facts=facts)
+    announce("ready", streams=[info.stream for info in stream_infos(sources)])
     play(sources, ingest, stop)

@@ -58,7 +58,7 @@ def export_student(
     """Write the student in ``checkpoint`` as an artifact; return the SHA-256 of its weights.
 
     Args:
-        checkpoint: ``best.safetensors`` of `models.train.train_student`.
+        checkpoint: ``best.safetensors`` of `models.train_student.train_student`.
         description: the ``.json`` file to write; the weights go beside it.
         training: what the weights come from, JSON-able; the run's settings are added.
         metrics: what was measured with them, JSON-able.

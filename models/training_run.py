@@ -5,6 +5,8 @@ does follows from the seed, the epoch's number and the state in the checkpoint, 
 cut off and started again ends with the weights of one that was not.
 """
 
+import dataclasses
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +21,7 @@ from torch import Tensor, nn
 
 from models.beatgan import initialise
 from models.checkpoint import read_checkpoint, restore_network, restore_optimiser, save_checkpoint
+from models.dataset import FOLDS, Beats, split_beats
 from models.distillation import smoothed_score
 from models.metrics import average_precision, roc_auc
 from pipeline.errors import ConfigError
@@ -53,6 +56,60 @@ class Validation:
     """float32[n, 320]."""
     anomalous: NDArray[np.bool_]
     """bool[n], with both kinds in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """What every training is told; each kind adds its own and sets its defaults."""
+
+    data: Path
+    """Folder of the records, or the folder that holds ``mitdb/``."""
+    folder: Path
+    """Where ``last.safetensors`` (to continue) and ``best.safetensors`` (the result) are kept."""
+    epochs: int
+    batch: int
+    learning_rate: float
+    fold: int = 0
+    seed: int = 0
+    bf16: bool = True
+    """Convolutions in bfloat16; losses and weights stay in float32."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained."""
+        check_settings(self)
+
+
+def check_settings(config: TrainingConfig) -> None:
+    """Raise `ConfigError` for settings that cannot be trained."""
+    if config.epochs < 1 or config.batch < 2 or not 0 < config.learning_rate < 1:
+        raise ConfigError(
+            f"cannot train {config.epochs} epochs in batches of {config.batch} at learning rate "
+            f"{config.learning_rate}: at least 1 epoch, 2 beats a batch, a rate between 0 and 1"
+        )
+    if not 0 <= config.fold < FOLDS or not 0 <= config.seed < 2**32:
+        raise ConfigError(f"fold {config.fold} or seed {config.seed} is none: folds are 0 to 4")
+
+
+def parts_of(beats: Beats, config: TrainingConfig) -> tuple[NDArray[np.float32], Validation]:
+    """Return the training windows, float32[n, 320], and the validation part of the fold."""
+    split = split_beats(beats, fold=config.fold, seed=config.seed)
+    return beats.windows[split.train], Validation(
+        windows=beats.windows[split.validation], anomalous=~beats.normal[split.validation]
+    )
+
+
+def settings_of(config: TrainingConfig, train: NDArray[np.float32]) -> dict[str, Any]:
+    """Return all that decides the outcome of a run, without where its files happen to lie.
+
+    Raises:
+        ConfigError: there are fewer beats than one batch.
+    """
+    if len(train) < config.batch:
+        raise ConfigError(f"{len(train)} beats are fewer than one batch of {config.batch}")
+    settings = dataclasses.asdict(config)
+    for place in ("data", "folder", "teacher"):
+        settings.pop(place, None)
+    return settings | {"windows_sha256": hashlib.sha256(train.tobytes()).hexdigest()}
 
 
 class Means:

@@ -33,12 +33,12 @@ def data_folder(data: Path | None) -> Path:
 
 def train_teacher(data: Path | None, folder: Path, *, epochs: int, fold: int, seed: int) -> None:
     """Train the BeatGAN teacher, or go on where it stopped; print its file."""
-    from models import train
+    from models import train_teacher
 
-    config = train.TeacherConfig(
+    config = train_teacher.TeacherConfig(
         data=data_folder(data), folder=folder, epochs=epochs, fold=fold, seed=seed
     )
-    best = _with_progress("teacher", lambda report: train.train_teacher(config, report))
+    best = _with_progress("teacher", lambda report: train_teacher.train_teacher(config, report))
     sys.stdout.write(f"{best}\n")
 
 
@@ -46,9 +46,9 @@ def train_student(
     data: Path | None, teacher: Path, folder: Path, *, epochs: int, fold: int, seed: int
 ) -> None:
     """Distil the student from the teacher, or go on where it stopped; print its file."""
-    from models import train
+    from models import train_student
 
-    config = train.StudentConfig(
+    config = train_student.StudentConfig(
         data=data_folder(data),
         teacher=teacher,
         folder=folder,
@@ -56,7 +56,9 @@ def train_student(
         fold=fold,
         seed=seed,
     )
-    description = _with_progress("student", lambda report: train.train_student(config, report))
+    description = _with_progress(
+        "student", lambda report: train_student.train_student(config, report)
+    )
     sys.stdout.write(f"{description}\n")
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-import models.train
+import models.train_student
+import models.train_teacher
 from models.artifact import load_artifact
 from models.beatgan import (
     Autoencoder,
@@ -20,16 +21,8 @@ from models.beatgan import (
 from models.checkpoint import read_checkpoint, save_checkpoint
 from models.dataset import Beats, annotation_digest, split_beats
 from models.distillation import distillation_loss, new_student, smoothed_score
-from models.train import (
-    StudentConfig,
-    TeacherConfig,
-    fit_student,
-    fit_teacher,
-    load_teacher,
-    one_cycle,
-    train_student,
-    train_teacher,
-)
+from models.train_student import StudentConfig, fit_student, one_cycle, train_student
+from models.train_teacher import TeacherConfig, fit_teacher, load_teacher, train_teacher
 from models.training_run import EpochReport, Validation, score_windows, shuffled_batches
 from pipeline.errors import ArtifactError, ConfigError
 
@@ -383,7 +376,8 @@ def test_training_from_records_to_the_artifact_that_ships(
         samples=np.arange(n) * 300,
         detected=np.ones(n, dtype=bool),
     )
-    monkeypatch.setattr(models.train, "load_beats", lambda _: beats)
+    for module in (models.train_teacher, models.train_student):
+        monkeypatch.setattr(module, "load_beats", lambda _: beats)
     reports: list[EpochReport] = []
     teacher = train_teacher(
         _teacher_config(tmp_path / "teacher", epochs=1, fold=3, seed=8), reports.append

@@ -26,11 +26,11 @@ from safetensors.numpy import load, save
 from pipeline.constants import BAND_PASS_HZ, SAMPLING_RATE_HZ, WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.errors import ArtifactError
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 SHIPPED_STUDENT: Final = Path(__file__).parent / "weights" / "student.json"
 
 MODEL: Final = "beatgan-student"
-SCORE_RULE: Final = "mean square of the residual after a moving average"
+SCORE_RULE: Final = "mean square over some ticks of the residual after a moving average"
 
 STAGES: Final = 5
 """Each stage of the network halves the window."""
@@ -64,6 +64,8 @@ class Artifact:
     latent: int
     smoothing_ticks: int
     """Length of the moving average over the residual; odd."""
+    scored_ticks: tuple[int, int]
+    """The score counts the ticks from the first to before the second."""
     training: dict[str, Any]
     """Database, records, split and settings that the weights come from."""
     metrics: dict[str, Any]
@@ -107,7 +109,12 @@ def save_artifact(artifact: Artifact, description: Path) -> str:
             "model": MODEL,
             "input": dict(INPUT),
             "network": {"width": artifact.width, "latent": artifact.latent},
-            "score": {"rule": SCORE_RULE, "smoothing_ticks": artifact.smoothing_ticks},
+            "score": {
+                "rule": SCORE_RULE,
+                "smoothing_ticks": artifact.smoothing_ticks,
+                "first_tick": artifact.scored_ticks[0],
+                "end_tick": artifact.scored_ticks[1],
+            },
             "training": artifact.training,
             "metrics": artifact.metrics,
             "weights_sha256": sha256,
@@ -151,6 +158,8 @@ def load_artifact(description: Path = SHIPPED_STUDENT) -> Artifact:
     smoothing = _whole(score, "smoothing_ticks", 1, MAX_SMOOTHING_TICKS, description)
     if smoothing % 2 == 0:
         raise ArtifactError(f"{description}: smoothing_ticks {smoothing} is even; {_RETRAIN}")
+    first_tick = _whole(score, "first_tick", 0, WINDOW_SAMPLES - 1, description)
+    end_tick = _whole(score, "end_tick", first_tick + 1, WINDOW_SAMPLES, description)
 
     path = weights_path(description)
     weights = _read(path, MAX_WEIGHTS_BYTES)
@@ -169,6 +178,7 @@ def load_artifact(description: Path = SHIPPED_STUDENT) -> Artifact:
         width=width,
         latent=latent,
         smoothing_ticks=smoothing,
+        scored_ticks=(first_tick, end_tick),
         training=facts["training"],
         metrics=facts["metrics"],
         tensors=tensors,

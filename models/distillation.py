@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.beatgan import Autoencoder
-from models.student import SMOOTHING_TICKS, STUDENT_LATENT, STUDENT_WIDTH
+from models.student import SCORED_TICKS, SMOOTHING_TICKS, STUDENT_LATENT, STUDENT_WIDTH
 
 
 def new_student() -> Autoencoder:
@@ -19,14 +19,11 @@ def new_student() -> Autoencoder:
 
 
 def smoothed_score(residual_bt: Tensor) -> Tensor:
-    """Return the score [B] of residuals [B, 320]: mean square after a moving average.
-
-    Outside the window the residual counts as zero.
-    """
+    """Return the score [B] of residuals [B, 320], as `models.student.smoothed_score` has it."""
     smooth = functional.avg_pool1d(
         residual_bt[:, None], SMOOTHING_TICKS, stride=1, padding=SMOOTHING_TICKS // 2
     )
-    return smooth.square().mean(dim=(1, 2))
+    return smooth[:, 0, slice(*SCORED_TICKS)].square().mean(dim=1)
 
 
 def distillation_loss(student_score_b: Tensor, teacher_score_b: Tensor, exponent: float) -> Tensor:

@@ -12,7 +12,7 @@ from models.artifact import Artifact, save_artifact
 from models.beatgan import Autoencoder
 from models.checkpoint import read_checkpoint, restore_network
 from models.distillation import new_student
-from models.student import SMOOTHING_TICKS
+from models.student import SCORED_TICKS, SMOOTHING_TICKS
 
 Floats = NDArray[np.float32]
 
@@ -73,6 +73,7 @@ def export_student(
         width=student.width,
         latent=student.latent,
         smoothing_ticks=SMOOTHING_TICKS,
+        scored_ticks=SCORED_TICKS,
         training=training
         | facts["config"]
         | {"epoch": facts["best_epoch"], "validation_ap": facts["best_ap"]},

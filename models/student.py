@@ -2,7 +2,8 @@
 
 `StudentScorer` satisfies `pipeline.scoring.Scorer`. On the CPU it needs no torch, which saves a
 scorer process two seconds and some 200 MB. The score is the mean square of the residual after
-smoothing over 9 ticks: noise of single ticks averages out, a misshapen wave does not.
+smoothing: noise averages out, a misshapen wave does not. It counts the ticks up to the beginning
+of the T wave, whose shape varies in normal beats too. Both were chosen on the validation part.
 
 **A window's result never depends on its batch.** BLAS may sum a product of other size in another
 order, so each beat passes through products of its own, always of the same shapes (`np.matmul`
@@ -27,7 +28,9 @@ from pipeline.scoring import ScoredBatch
 
 STUDENT_WIDTH: Final = 8
 STUDENT_LATENT: Final = 8
-SMOOTHING_TICKS: Final = 9
+SMOOTHING_TICKS: Final = 31
+SCORED_TICKS: Final = (20, 200)
+"""333 ms before to 167 ms after the R peak."""
 
 LEAK: Final = np.float32(0.2)
 TILE: Final = 16
@@ -42,6 +45,7 @@ class StudentScorer:
     def __init__(self, artifact: Artifact, *, device: str | None = None) -> None:
         """Arrange the weights of ``artifact`` for ``device``: ``cpu``, ``cuda``, None for best."""
         self._smoothing = artifact.smoothing_ticks
+        self._scored = slice(*artifact.scored_ticks)
         self.device: Final = device or ("cuda" if cuda_available() else "cpu")
         self.name: Final = f"student-{artifact.sha256[:12]}"
         self._reconstruct: Callable[[Floats], Floats]
@@ -79,11 +83,12 @@ class StudentScorer:
         for first in range(0, len(windows), TILE):
             tile = windows[first : first + TILE]
             np.subtract(tile, self._reconstruct(tile), out=residuals[first : first + TILE])
-        return ScoredBatch(scores=smoothed_score(residuals, self._smoothing), residuals=residuals)
+        scores = smoothed_score(residuals, self._smoothing, self._scored)
+        return ScoredBatch(scores=scores, residuals=residuals)
 
 
-def smoothed_score(residuals: Floats, ticks: int) -> Floats:
-    """Return the mean square of each row after a moving average of ``ticks``, float32[B].
+def smoothed_score(residuals: Floats, ticks: int, part: slice) -> Floats:
+    """Return the mean square over ``part`` of each row after a moving average, float32[B].
 
     Outside the window the residual counts as zero.
     """
@@ -94,7 +99,8 @@ def smoothed_score(residuals: Floats, ticks: int) -> Floats:
     for shift in range(1, ticks):
         smooth += padded[:, shift : shift + WINDOW_SAMPLES]
     smooth *= np.float32(1 / ticks)
-    return np.square(smooth, out=smooth).mean(axis=1)
+    scored = np.ascontiguousarray(smooth[:, part])
+    return np.square(scored, out=scored).mean(axis=1)
 
 
 class NumpyStudent:

@@ -35,6 +35,7 @@ def artifact() -> Artifact:
         width=2,
         latent=3,
         smoothing_ticks=9,
+        scored_ticks=(20, 200),
         training={"fold": 0},
         metrics={"auc": 0.5},
         tensors={
@@ -72,7 +73,8 @@ def test_what_is_saved_is_loaded(artifact: Artifact, description: Path) -> None:
 
     assert loaded.training == artifact.training
     assert loaded.metrics == artifact.metrics
-    assert (loaded.width, loaded.latent, loaded.smoothing_ticks) == (2, 3, 9)
+    assert (loaded.width, loaded.latent) == (2, 3)
+    assert (loaded.smoothing_ticks, loaded.scored_ticks) == (9, (20, 200))
     assert loaded.sha256 == hashlib.sha256(weights_path(description).read_bytes()).hexdigest()
     for name, tensor in artifact.tensors.items():
         np.testing.assert_array_equal(loaded.tensors[name], tensor)
@@ -145,6 +147,10 @@ def test_every_altered_byte_of_the_weights_is_noticed(description: Path) -> None
         ("score", "smoothing_ticks", 8),
         ("score", "smoothing_ticks", -1),
         ("score", "smoothing_ticks", 9.0),
+        ("score", "first_tick", -1),
+        ("score", "first_tick", 200),
+        ("score", "end_tick", 20),
+        ("score", "end_tick", 321),
         ("network", "width", 0),
         ("network", "width", 10**9),
         ("network", "latent", None),

@@ -15,7 +15,13 @@ from models.artifact import Artifact, load_artifact
 from models.beatgan import Autoencoder, initialise
 from models.distillation import new_student
 from models.export import folded_tensors
-from models.student import NumpyStudent, StudentScorer, smoothed_score
+from models.student import (
+    SCORED_TICKS,
+    SMOOTHING_TICKS,
+    NumpyStudent,
+    StudentScorer,
+    smoothed_score,
+)
 from models.torch_student import FIXED_BATCH, TorchStudent
 
 BATCHES = (1, 2, 3, 7, 8, 16, 64, 256)
@@ -62,6 +68,7 @@ def _artifact_of(student: Autoencoder) -> Artifact:
         width=student.width,
         latent=student.latent,
         smoothing_ticks=9,
+        scored_ticks=(0, 320),
         training={},
         metrics={},
         tensors=folded_tensors(student),
@@ -157,10 +164,11 @@ def test_score_is_the_mean_square_of_the_smoothed_residual() -> None:
     """Smoothing is a plain moving average with zeros outside the window."""
     residuals = np.random.default_rng(1).normal(size=(5, 320)).astype(np.float32)
     expected = [
-        np.mean([sum(row[max(t - 4, 0) : t + 5].astype(float)) ** 2 / 81 for t in range(320)])
+        np.mean([sum(row[max(t - 4, 0) : t + 5].astype(float)) ** 2 / 81 for t in range(3, 310)])
         for row in residuals
     ]
-    np.testing.assert_allclose(smoothed_score(residuals, 9), expected, rtol=1e-5)
+    got = smoothed_score(residuals, 9, slice(3, 310))
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
 def test_residual_is_window_minus_reconstruction(
@@ -171,7 +179,9 @@ def test_residual_is_window_minus_reconstruction(
 
     reconstruction = NumpyStudent(load_artifact())(windows[:20])
     np.testing.assert_array_equal(answer.residuals, windows[:20] - reconstruction)
-    np.testing.assert_array_equal(answer.scores, smoothed_score(answer.residuals, 9))
+    np.testing.assert_array_equal(
+        answer.scores, smoothed_score(answer.residuals, SMOOTHING_TICKS, slice(*SCORED_TICKS))
+    )
     assert answer.scores.dtype == answer.residuals.dtype == np.float32
 
 

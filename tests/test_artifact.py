@@ -148,7 +148,7 @@ def test_every_altered_byte_of_the_weights_is_noticed(description: Path) -> None
         ("score", "smoothing_ticks", -1),
         ("score", "smoothing_ticks", 9.0),
         ("score", "first_tick", -1),
-        ("score", "first_tick", 200),
+        ("score", "first_tick", 320),
         ("score", "end_tick", 20),
         ("score", "end_tick", 321),
         ("network", "width", 0),
@@ -166,7 +166,7 @@ def test_student_for_something_else_is_refused(
         load_artifact(description)
 
 
-@pytest.mark.parametrize(("key", "value"), [("format", 2), ("model", "other"), ("format", None)])
+@pytest.mark.parametrize(("key", "value"), [("format", 3), ("model", "other"), ("format", None)])
 def test_other_version_is_refused(description: Path, key: str, value: object) -> None:
     """A description of another format or model is not read."""
     _rewrite(description, lambda facts: facts.update({key: value}))

@@ -1,10 +1,15 @@
 """The BeatGAN teacher: its three networks and its two losses.
 
-Layers, initial weights and losses as published (Zhou, Liu, Hooi, Cheng and Ye, "BeatGAN:
+Autoencoder, initial weights and losses as published (Zhou, Liu, Hooi, Cheng and Ye, "BeatGAN:
 Anomalous Rhythm Detection using Adversarially Generated Time Series", IJCAI 2019): an
 autoencoder reconstructs a beat, a discriminator tells beats from reconstructions, and the
 autoencoder also has to match the discriminator's features. What the autoencoder cannot
 reconstruct is anomalous.
+
+The discriminator departs from the paper. As published it tells every reconstruction from its
+beat after a few epochs, and then teaches nothing. Here spectral normalisation (Miyato, Kataoka,
+Koyama and Yoshida, ICLR 2018) takes the place of its BatchNorm: no layer can stretch a small
+difference, so a reconstruction that comes near its beat comes near it in the features as well.
 
 The student has the same layout, narrower: see `models.student`. Shapes are in the names: B
 beats, C channels, T samples of the window. Who trains and who evaluates says so with ``train()``
@@ -17,6 +22,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.parametrizations import spectral_norm
 
 from pipeline.constants import WINDOW_SAMPLES
 
@@ -40,15 +46,14 @@ def channels(width: int) -> list[int]:
 class Encoder(nn.Module):
     """[B, 1, 320] -> features [B, 16 width, 10] -> [B, outputs, 1]."""
 
-    def __init__(self, width: int, outputs: int) -> None:
+    def __init__(self, width: int, outputs: int, *, batch_norm: bool = True) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Conv1d(1, width, 4, 2, 1, bias=False), nn.LeakyReLU(LEAK)]
         for before, after in pairwise(channels(width)):
-            layers += [
-                nn.Conv1d(before, after, 4, 2, 1, bias=False),
-                nn.BatchNorm1d(after),
-                nn.LeakyReLU(LEAK),
-            ]
+            layers.append(nn.Conv1d(before, after, 4, 2, 1, bias=False))
+            if batch_norm:
+                layers.append(nn.BatchNorm1d(after))
+            layers.append(nn.LeakyReLU(LEAK))
         self.features = nn.Sequential(*layers)
         self.head = nn.Conv1d(channels(width)[-1], outputs, BOTTLENECK_SAMPLES, bias=False)
 
@@ -100,11 +105,14 @@ class Autoencoder(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """The encoder with one output: a beat, or a reconstruction?"""
+    """The encoder with one output: a beat, or a reconstruction?
+
+    Without BatchNorm; `normalise_spectrally` belongs after `initialise`.
+    """
 
     def __init__(self, width: int = TEACHER_WIDTH) -> None:
         super().__init__()
-        self.encoder = Encoder(width, 1)
+        self.encoder = Encoder(width, 1, batch_norm=False)
 
     def forward(self, x_b1t: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits [B] (their sigmoid is BeatGAN's D) and the features."""
@@ -121,6 +129,20 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
             module.reset_running_stats()
             nn.init.normal_(module.weight, 1.0, INITIAL_SPREAD, generator=generator)
             nn.init.zeros_(module.bias)
+
+
+def normalise_spectrally(network: nn.Module, seed: int) -> None:
+    """Hold the largest singular value of each convolution's weights at 1, from now on.
+
+    By power iteration, one step each time the network runs in training mode. Each weight is the
+    matrix of its outputs against everything else. ``seed`` starts the iterations: they are part
+    of the result. The random numbers of others are left alone.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for module in network.modules():
+            if isinstance(module, nn.Conv1d):
+                spectral_norm(module)
 
 
 def discriminator_loss(real_b: Tensor, reconstructed_b: Tensor) -> Tensor:

@@ -2,13 +2,16 @@
 
 A checkpoint holds networks, optimisers and a small JSON object. It is one file, written beside
 its place and then moved there, so that an interrupted write leaves the previous one whole.
+
+Tensors go into the file as they are. What else an optimiser remembers, the numbers in its groups
+and in its state, goes into the JSON.
 """
 
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,6 +19,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pipeline.errors import ArtifactError, ConfigError
+
+CHECKPOINT_VERSION: Final = 2
+"""Rises when a checkpoint of the code before cannot be continued, or not to the same result."""
 
 
 def save_checkpoint(
@@ -33,14 +39,19 @@ def save_checkpoint(
     tensors: dict[str, Tensor] = {}
     for name, network in networks.items():
         tensors |= {f"{name}/{key}": value for key, value in network.state_dict().items()}
+    numbers: dict[str, Any] = {}
     for name, optimiser in (optimisers or {}).items():
-        for row, memory in optimiser.state_dict()["state"].items():
-            tensors |= {f"{name}/{row}/{key}": value for key, value in memory.items()}
+        memory = optimiser.state_dict()
+        numbers[name] = {"groups": list(map(_numbers, memory["param_groups"])), "state": {}}
+        for row, of_row in memory["state"].items():
+            numbers[name]["state"][row] = _numbers(of_row)
+            tensors |= {f"{name}/{row}/{k}": v for k, v in of_row.items() if torch.is_tensor(v)}
     tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    whole = {**facts, "version": CHECKPOINT_VERSION, "optimisers": numbers}
     unfinished = path.with_suffix(".unfinished")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, unfinished, metadata={"facts": json.dumps(dict(facts))})
+        save_file(tensors, unfinished, metadata={"facts": json.dumps(whole)})
         os.replace(unfinished, path)
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}; choose another folder") from None
@@ -50,7 +61,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return the facts and the tensors of a checkpoint.
 
     Raises:
-        ArtifactError: the file is missing or is no checkpoint of ours.
+        ArtifactError: the file is missing, of another version or no checkpoint of ours.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -62,6 +73,11 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise ArtifactError(f"{path} is no checkpoint: {error}; remove it and start anew") from None
     if not isinstance(facts, dict):
         raise ArtifactError(f"{path} is no checkpoint: remove it and start anew")
+    if (version := facts.get("version")) != CHECKPOINT_VERSION:
+        raise ArtifactError(
+            f"{path} is a checkpoint of version {version!r:.20}, this program's have version "
+            f"{CHECKPOINT_VERSION}: remove it and start anew"
+        )
     return facts, tensors
 
 
@@ -79,23 +95,31 @@ def restore_network(network: nn.Module, name: str, tensors: Mapping[str, Tensor]
 
 
 def restore_optimiser(
-    optimiser: torch.optim.Optimizer, name: str, tensors: Mapping[str, Tensor]
+    optimiser: torch.optim.Optimizer,
+    name: str,
+    facts: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
 ) -> None:
-    """Fill the memory of ``optimiser`` with the tensors saved under ``name``.
+    """Fill the memory of ``optimiser`` with what was saved under ``name``.
 
     Raises:
-        ArtifactError: they are not this optimiser's.
+        ArtifactError: it is not this optimiser's.
     """
-    memory: dict[int, dict[str, Tensor]] = {}
+    groups = optimiser.state_dict()["param_groups"]
     try:
+        numbers = facts["optimisers"][name]
+        state = {int(row): dict(of_row) for row, of_row in numbers["state"].items()}
         for key, value in _under(name, tensors).items():
             row, _, what = key.partition("/")
-            memory.setdefault(int(row), {})[what] = value
-        optimiser.load_state_dict(
-            {"state": memory, "param_groups": optimiser.state_dict()["param_groups"]}
-        )
-    except ValueError as error:
+            state[int(row)][what] = value
+        groups = [g | saved for g, saved in zip(groups, numbers["groups"], strict=True)]
+        optimiser.load_state_dict({"state": state, "param_groups": groups})
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise ArtifactError(f"checkpoint is not for this {name}: {error}; start anew") from None
+
+
+def _numbers(of: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in of.items() if isinstance(value, int | float)}
 
 
 def _under(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,50 +2,79 @@
 
     monitor train teacher --data DIR
 
+Half of the beats of each batch are warped in time (`models.warping`). Generator and discriminator
+learn from the same reconstructions, each at its own rate (Heusel et al., "GANs Trained by a Two
+Time-Scale Update Rule", NeurIPS 2017), both along one cycle. Each epoch says how the two stand,
+and whether one of them has given up.
+
 Runs on CUDA where there is one and on the CPU otherwise, writes a checkpoint after each epoch and
 continues from it (`models.training_run`). The epoch that is kept is the best on the validation
 part (average precision); no test beat is ever looked at.
-
-Who watches passes ``progress``, called with an `EpochReport` after each epoch.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.beatgan import Autoencoder, Discriminator, discriminator_loss, generator_loss
+from models.beatgan import (
+    STAGES,
+    TEACHER_LATENT,
+    TEACHER_WIDTH,
+    Autoencoder,
+    Discriminator,
+    discriminator_loss,
+    generator_loss,
+    normalise_spectrally,
+)
 from models.checkpoint import read_checkpoint, restore_network
 from models.dataset import load_beats
+from models.find_lr import RangeTest, find_rate
+from models.training_config import TrainingConfig, chosen_device, settings_of
 from models.training_run import (
-    Means,
     Progress,
-    TrainingConfig,
     TrainingRun,
     Validation,
-    best_device,
+    autoencoder_judge,
     initialise_on,
+    one_cycle,
     parts_of,
-    settings_of,
-    shuffled_batches,
 )
+from models.warping import warp
 from pipeline.errors import ArtifactError
+
+WARPED_SHARE: Final = 0.5
+"""Of the beats; the others are as recorded, as those are that the teacher has to score."""
+
+WON_BELOW: Final = 0.1
+"""Mean L_D of an epoch in which the discriminator was sure of nearly every beat; at 1.39 it can
+only guess."""
+
+ALIKE_BELOW: Final = 0.05
+"""Share of the beats' variance that the reconstructions have when they are one beat for all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeacherConfig(TrainingConfig):
-    """How the teacher is trained; the defaults are BeatGAN's."""
+    """How the teacher is trained; batch and first momentum are BeatGAN's."""
 
-    epochs: int = 10
+    epochs: int = 7
     batch: int = 64
-    learning_rate: float = 1e-4
+    learning_rate: float = 1e-3
+    """Top of the generator's one-cycle schedule."""
+    discriminator_rate: float = 4e-3
+    """Top of the discriminator's."""
     first_momentum: float = 0.5
-    adversarial_weight: float = 1.0
-    restart_below: float = 5e-6
-    """The discriminator starts anew when its loss falls below."""
+    width: int = TEACHER_WIDTH
+    """Channels after the first stage, of both networks."""
+    latent: int = TEACHER_LATENT
+    adversarial_weight: float = 40.0
+    """Of the discriminator's features, which spectral normalisation keeps small."""
 
 
 def train_teacher(config: TeacherConfig, progress: Progress) -> Path:
@@ -59,6 +88,17 @@ def train_teacher(config: TeacherConfig, progress: Progress) -> Path:
     return fit_teacher(config, train, validation, progress)
 
 
+def find_teacher_rate(config: TeacherConfig, progress: Progress) -> RangeTest:
+    """Run the learning-rate range test instead.
+
+    Raises:
+        InputError: records are missing or unreadable.
+        ConfigError: no rate could be found.
+    """
+    train, _ = parts_of(load_beats(config.data), config)
+    return find_rate(teacher_run(config, train), progress)
+
+
 def fit_teacher(
     config: TeacherConfig,
     train: NDArray[np.float32],
@@ -66,83 +106,103 @@ def fit_teacher(
     progress: Progress,
 ) -> Path:
     """Train BeatGAN on windows float32[n, 320]; return the file of the best epoch."""
-    device = best_device()
-    generator, discriminator = Autoencoder(), Discriminator()
+    return teacher_run(config, train).finish(autoencoder_judge(validation), progress)
+
+
+def teacher_run(config: TeacherConfig, train: NDArray[np.float32]) -> TrainingRun:
+    """Return the training of BeatGAN on windows float32[n, 320], at its beginning."""
+    device = chosen_device(config.device)
+    generator = Autoencoder(config.width, config.latent)
+    discriminator = Discriminator(config.width)
     draws = torch.Generator().manual_seed(config.seed)
     initialise_on(device, generator, draws)
     initialise_on(device, discriminator, draws)
+    normalise_spectrally(discriminator, config.seed)
+    beats_b1t = torch.from_numpy(train)[:, None].to(device)
     betas = (config.first_momentum, 0.999)
-    run = TrainingRun(
-        folder=config.folder,
+
+    def train_batch(run: TrainingRun, rows: Tensor, draws: torch.Generator) -> dict[str, float]:
+        x_b1t = warp(beats_b1t[rows], WARPED_SHARE, draws)
+        return _train_both(run, x_b1t, config.adversarial_weight)
+
+    return TrainingRun(
+        config=config,
         settings=settings_of(config, train),
-        epochs=config.epochs,
-        bf16=config.bf16,
         networks={"generator": generator, "discriminator": discriminator},
         optimisers={
             "generator_optimiser": torch.optim.Adam(
                 generator.parameters(), config.learning_rate, betas
             ),
             "discriminator_optimiser": torch.optim.Adam(
-                discriminator.parameters(), config.learning_rate, betas
+                discriminator.parameters(), config.discriminator_rate, betas
             ),
         },
         judged="generator",
+        beats=len(train),
+        train_batch=train_batch,
+        schedule=one_cycle,
+        remark=collapse,
     )
-    beats = torch.from_numpy(train)[:, None].to(device)
-
-    def train_epoch(epoch: int) -> dict[str, float]:
-        generator.train()
-        discriminator.train()
-        means = Means()
-        for rows in shuffled_batches(len(beats), config.batch, seed=config.seed, epoch=epoch):
-            losses = _teacher_step(run, beats[rows], config.adversarial_weight)
-            means.add(losses)
-            if losses["discriminator"] < config.restart_below:
-                initialise_on(device, discriminator, draws.manual_seed(config.seed + epoch))
-                run.optimisers["discriminator_optimiser"].state.clear()
-        return means.of_epoch()
-
-    return run.finish(train_epoch, validation, progress)
 
 
-def _teacher_step(run: TrainingRun, x: Tensor, adversarial_weight: float) -> dict[str, float]:
-    """One step of the discriminator, then one of the generator, on the same reconstructions."""
-    generator, discriminator = run.networks["generator"], run.networks["discriminator"]
+def _train_both(run: TrainingRun, x_b1t: Tensor, adversarial_weight: float) -> dict[str, float]:
+    """One step of each network, both from where they stood before."""
     with run.autocast():
-        reconstruction = generator(x)
-        real, _ = discriminator(x)
-        fake, _ = discriminator(reconstruction.detach())
+        reconstruction = run.networks["generator"](x_b1t)
+        real, features = run.networks["discriminator"](x_b1t)
+        fake, fake_features = run.networks["discriminator"](reconstruction)
+    loss_g = generator_loss(
+        x_b1t, reconstruction, features.detach(), fake_features, adversarial_weight
+    )
     loss_d = discriminator_loss(real, fake)
+    # In this order: the generator's gradient goes through the discriminator as it was.
+    run.step("generator_optimiser", loss_g, again=True)
     run.step("discriminator_optimiser", loss_d)
-
-    # Its features guide the generator; its weights need no gradient for that.
-    discriminator.requires_grad_(False)
-    with run.autocast():
-        _, fake_features = discriminator(reconstruction)
-        with torch.no_grad():
-            _, features = discriminator(x)
-    loss_g = generator_loss(x, reconstruction, features, fake_features, adversarial_weight)
-    run.step("generator_optimiser", loss_g)
-    discriminator.requires_grad_(True)
-    return {"generator": loss_g.item(), "discriminator": loss_d.item()}
+    with torch.no_grad():
+        told_apart = ((real > 0).float().mean() + (fake < 0).float().mean()) / 2
+        spread = reconstruction.float().var(dim=0).mean() / x_b1t.var(dim=0).mean()
+    return {
+        "generator": loss_g.item(),
+        "discriminator": loss_d.item(),
+        "told_apart": told_apart.item(),
+        "spread": spread.item(),
+    }
 
 
-def load_teacher(path: Path, *, fold: int, seed: int) -> Autoencoder:
-    """Return the trained teacher in ``path``, in evaluation mode.
+def collapse(losses: Mapping[str, float]) -> str:
+    """Say which of the two networks has stopped learning from the other, if one has.
+
+    Args:
+        losses: means over an epoch: ``discriminator`` is L_D; ``told_apart`` the share of beats
+            and reconstructions that the discriminator calls what they are; ``spread`` the variance
+            of the reconstructions across the beats, as a share of the beats' own.
+    """
+    if losses["discriminator"] < WON_BELOW:
+        return (
+            f"collapse: the discriminator has won (L_D {losses['discriminator']:.3f}, "
+            f"{losses['told_apart']:.0%} told apart)"
+        )
+    if losses["spread"] < ALIKE_BELOW:
+        return f"collapse: all reconstructions are alike ({losses['spread']:.1%} of the variance)"
+    return ""
+
+
+def load_teacher(path: Path, *, split: str, seed: int, device: str = "auto") -> Autoencoder:
+    """Return the trained teacher in ``path``, in evaluation mode, on the ``device``.
 
     Raises:
-        ArtifactError: missing, altered, or trained on another split than ``fold`` and ``seed``.
+        ArtifactError: missing, altered, or trained on another split than this one of this seed.
     """
     facts, tensors = read_checkpoint(path)
-    trained_on = facts.get("config")
-    if not isinstance(trained_on, dict):
+    trained_on, head = facts.get("config"), tensors.get("generator/encoder.head.weight")
+    if not isinstance(trained_on, dict) or head is None or head.ndim != 3:
         raise ArtifactError(f"{path} is no checkpoint of a teacher: name its best.safetensors")
-    for name, wanted in (("fold", fold), ("seed", seed)):
+    for name, wanted in (("split", split), ("seed", seed)):
         if trained_on.get(name) != wanted:
             raise ArtifactError(
                 f"{path} was trained with {name} {trained_on.get(name)}, not {wanted}: it has seen "
                 f"beats that this split holds out; train a teacher with {name} {wanted}"
             )
-    teacher = Autoencoder()
+    teacher = Autoencoder(width=head.shape[1] >> (STAGES - 1), latent=head.shape[0])
     restore_network(teacher, "generator", tensors)
-    return teacher.eval().to(best_device())
+    return teacher.eval().to(chosen_device(device))

@@ -1,16 +1,17 @@
 """What every training has in common: epochs, the choice of the best, checkpoints, resumption.
 
-A `TrainingRun` writes a checkpoint after each epoch and continues from it. All that an epoch
-does follows from the seed, the epoch's number and the state in the checkpoint, so a run that was
-cut off and started again ends with the weights of one that was not.
+A trainer builds its networks and optimisers, says in one function what a batch teaches them
+(`TrainingRun.train_batch`), and in another what a network is worth on the validation part (a
+`Judge`). `TrainingRun.finish` does the rest. It writes a checkpoint after each epoch and continues
+from it: all that an epoch does follows from the seed, the epoch's number and the state in the
+checkpoint, so a run that was cut off and started again ends with the weights of one that was not.
 """
 
-import dataclasses
-import hashlib
+import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,12 +22,27 @@ from torch import Tensor, nn
 
 from models.beatgan import initialise
 from models.checkpoint import read_checkpoint, restore_network, restore_optimiser, save_checkpoint
-from models.dataset import FOLDS, Beats, split_beats
+from models.dataset import Beats, split_named
 from models.distillation import smoothed_score
+from models.learning_curves import write_curves
 from models.metrics import average_precision, roc_auc
+from models.training_config import TrainingConfig, chosen_device
 from pipeline.errors import ConfigError
 
 EVALUATION_BATCH: Final = 256
+STEP_REPORTS: Final = 200
+"""So many in an epoch, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """How far an epoch is."""
+
+    epoch: int
+    """Counts from 1."""
+    epochs: int
+    done: float
+    """Share of the epoch, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +54,21 @@ class EpochReport:
     epochs: int
     losses: dict[str, float]
     """Means over the epoch."""
-    validation_auc: float
-    validation_ap: float
+    figures: dict[str, float]
+    """Of the judge, on the validation part; the first decides."""
+    rates: dict[str, float]
+    """Learning rate of each optimiser in the last step."""
     best_epoch: int
-    """The best so far, by average precision on the validation part."""
+    """The best so far."""
     seconds: float
+    remark: str
+    """What is wrong, or why this was the last epoch; mostly empty."""
 
 
-Progress = Callable[[EpochReport], None]
+Progress = Callable[[EpochReport | StepReport], None]
+
+Judge = Callable[[nn.Module], Mapping[str, float]]
+"""Named figures of a network on the validation part. The first decides; more is better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,58 +81,12 @@ class Validation:
     """bool[n], with both kinds in it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingConfig:
-    """What every training is told; each kind adds its own and sets its defaults."""
-
-    data: Path
-    """Folder of the records, or the folder that holds ``mitdb/``."""
-    folder: Path
-    """Where ``last.safetensors`` (to continue) and ``best.safetensors`` (the result) are kept."""
-    epochs: int
-    batch: int
-    learning_rate: float
-    fold: int = 0
-    seed: int = 0
-    bf16: bool = True
-    """Convolutions in bfloat16; losses and weights stay in float32."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be trained."""
-        check_settings(self)
-
-
-def check_settings(config: TrainingConfig) -> None:
-    """Raise `ConfigError` for settings that cannot be trained."""
-    if config.epochs < 1 or config.batch < 2 or not 0 < config.learning_rate < 1:
-        raise ConfigError(
-            f"cannot train {config.epochs} epochs in batches of {config.batch} at learning rate "
-            f"{config.learning_rate}: at least 1 epoch, 2 beats a batch, a rate between 0 and 1"
-        )
-    if not 0 <= config.fold < FOLDS or not 0 <= config.seed < 2**32:
-        raise ConfigError(f"fold {config.fold} or seed {config.seed} is none: folds are 0 to 4")
-
-
 def parts_of(beats: Beats, config: TrainingConfig) -> tuple[NDArray[np.float32], Validation]:
-    """Return the training windows, float32[n, 320], and the validation part of the fold."""
-    split = split_beats(beats, fold=config.fold, seed=config.seed)
+    """Return the training windows, float32[n, 320], and the validation part of the split."""
+    split = split_named(beats, config.split, seed=config.seed)
     return beats.windows[split.train], Validation(
         windows=beats.windows[split.validation], anomalous=~beats.normal[split.validation]
     )
-
-
-def settings_of(config: TrainingConfig, train: NDArray[np.float32]) -> dict[str, Any]:
-    """Return all that decides the outcome of a run, without where its files happen to lie.
-
-    Raises:
-        ConfigError: there are fewer beats than one batch.
-    """
-    if len(train) < config.batch:
-        raise ConfigError(f"{len(train)} beats are fewer than one batch of {config.batch}")
-    settings = dataclasses.asdict(config)
-    for place in ("data", "folder", "teacher"):
-        settings.pop(place, None)
-    return settings | {"windows_sha256": hashlib.sha256(train.tobytes()).hexdigest()}
 
 
 class Means:
@@ -121,8 +98,7 @@ class Means:
 
     def add(self, losses: Mapping[str, float]) -> None:
         """Count one step; raise `FloatingPointError` for a loss that is not finite."""
-        if not all(map(math.isfinite, losses.values())):
-            raise FloatingPointError(", ".join(f"{name} {v}" for name, v in losses.items()))
+        check_finite(losses)
         self._steps += 1
         for name, value in losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
@@ -132,100 +108,186 @@ class Means:
         return {name: total / self._steps for name, total in self._sums.items()}
 
 
+def check_finite(figures: Mapping[str, float]) -> None:
+    """Raise `FloatingPointError`, with all of them, if one is not finite."""
+    if not all(map(math.isfinite, figures.values())):
+        raise FloatingPointError(", ".join(f"{name} {v}" for name, v in figures.items()))
+
+
+def constant(_: float) -> float:
+    """Keep the learning rate as it is."""
+    return 1.0
+
+
+def one_cycle(done: float) -> float:
+    """Return the share of the top learning rate when ``done`` (0 to 1) of all steps are done.
+
+    From a 25th up to 1 over the first three tenths, then down to nearly nothing, along cosines
+    (Smith & Topin 2018, with the proportions of PyTorch's OneCycleLR).
+    """
+    warm, start, end = 0.3, 1 / 25, 1 / 250_000
+    if done < warm:
+        return 1 + (start - 1) * (1 + math.cos(math.pi * done / warm)) / 2
+    return end + (1 - end) * (1 + math.cos(math.pi * (done - warm) / (1 - warm))) / 2
+
+
 @dataclass(slots=True, kw_only=True)
 class TrainingRun:
     """Networks in training, with their optimisers, epochs and checkpoints."""
 
-    folder: Path
-    """Where ``last.safetensors`` (to continue) and ``best.safetensors`` (the result) are kept."""
+    config: TrainingConfig
     settings: dict[str, Any]
-    """All that decides the outcome, JSON-able; a checkpoint with others is refused."""
-    epochs: int
-    bf16: bool
+    """`models.training_config.settings_of`, and what else decides the outcome; a checkpoint with
+    others is refused."""
     networks: dict[str, nn.Module]
+    """Where ``config.device`` says."""
     optimisers: dict[str, torch.optim.Optimizer]
     judged: str
-    """Name of the network that reconstructs, whose best epoch is kept."""
+    """Name of the network whose best epoch is kept."""
+    beats: int
+    """Rows to train on."""
+    train_batch: "Callable[[TrainingRun, Tensor, torch.Generator], dict[str, float]]"
+    """Learns from the rows int64[batch], with `step`, and returns its losses by name, the one to
+    be lowered first. All that it draws at random comes from the generator, which is on the CPU.
+    The networks are in training mode."""
+    schedule: Callable[[float], float] = constant
+    """Share of each optimiser's own learning rate, when so much (0 to 1) of all steps is done."""
+    remark: Callable[[Mapping[str, float]], str] = lambda losses: ""
+    """What is wrong with an epoch of these mean losses; nothing, if empty."""
+    _top_rates: dict[str, list[float]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Note the learning rates that the schedule is a share of."""
+        self._top_rates = {
+            name: [group["lr"] for group in optimiser.param_groups]
+            for name, optimiser in self.optimisers.items()
+        }
 
     def autocast(self) -> torch.autocast:
         """Return the context for the convolutions."""
-        return torch.autocast(best_device().type, torch.bfloat16, enabled=self.bf16)
+        device = chosen_device(self.config.device)
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.settings["bf16"])
 
-    def step(self, optimiser: str, loss: Tensor) -> None:
-        """Follow the gradient of ``loss`` by one step."""
-        self.optimisers[optimiser].zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimisers[optimiser].step()
+    def step(self, optimiser: str, loss: Tensor, *, again: bool = False) -> None:
+        """Follow the gradient of ``loss`` by one step, with the weights of this optimiser alone.
 
-    def finish(
-        self,
-        train_epoch: Callable[[int], dict[str, float]],
-        validation: Validation,
-        progress: Progress,
-    ) -> Path:
+        ``again`` keeps what a further loss on the same reconstructions needs.
+        """
+        one = self.optimisers[optimiser]
+        one.zero_grad(set_to_none=True)
+        weights = [weight for group in one.param_groups for weight in group["params"]]
+        loss.backward(retain_graph=again, inputs=weights)
+        one.step()
+
+    def set_rates(self, share: float) -> None:
+        """Let every optimiser learn at this share of the rate it was made with."""
+        for name, optimiser in self.optimisers.items():
+            for group, rate in zip(optimiser.param_groups, self._top_rates[name], strict=True):
+                group["lr"] = rate * share
+
+    def finish(self, judge: Judge, progress: Progress) -> Path:
         """Train the epochs that are still to do; return the file of the best.
 
         Args:
-            train_epoch: trains the epoch of that number, from 1, and returns its mean losses.
-            validation: beats that decide which epoch is best.
-            progress: called after each epoch, once its checkpoint is written.
+            judge: decides which epoch is best, and with ``config.patience`` which is the last.
+            progress: called within each epoch, and after it, once its checkpoint is written.
 
         Raises:
-            ConfigError: a loss or score is no longer finite (the checkpoints stay at the epoch
+            ConfigError: a loss or figure is no longer finite (the checkpoints stay at the epoch
                 before), or the folder holds another run.
+            ArtifactError: the checkpoint is of another version or damaged.
         """
-        last, best = self.folder / "last.safetensors", self.folder / "best.safetensors"
-        facts = self._resume(last)
+        folder = self.config.folder
+        last, best = folder / "last.safetensors", folder / "best.safetensors"
+        facts, epochs = self._resume(last), self.config.epochs
         network = self.networks[self.judged]
-        for epoch in range(facts["epoch"] + 1, self.epochs + 1):
-            begun = time.perf_counter()
+        if facts["curves"]:
+            # Once more: the run may have been cut off between its checkpoint and its curves.
+            write_curves(folder, facts["curves"])
+        while facts["epoch"] < epochs and not self._out_of_patience(facts):
+            begun, epoch = time.perf_counter(), facts["epoch"] + 1
             try:
-                losses = train_epoch(epoch)
-                scores = score_windows(network, validation.windows)
-                ap = average_precision(scores, validation.anomalous)
-            except (FloatingPointError, ValueError) as error:
+                losses = self._train_epoch(epoch, progress)
+                figures = dict(judge(network))
+                check_finite(figures)
+            except FloatingPointError as error:
+                kept = f"holds epoch {epoch - 1}" if epoch > 1 else "holds nothing yet"
                 raise ConfigError(
-                    f"epoch {epoch} left the finite numbers ({error}): {self.folder} still holds "
-                    f"epoch {epoch - 1}; start anew elsewhere with a lower learning rate"
+                    f"epoch {epoch} left the finite numbers ({error}): {folder} {kept}; "
+                    f"start anew elsewhere with a lower learning rate"
                 ) from None
             facts["epoch"] = epoch
-            if ap > facts["best_ap"]:
-                facts |= {"best_ap": ap, "best_epoch": epoch}
+            if not facts["best_epoch"] or _deciding(figures) > _deciding(facts["validation"]):
+                facts |= {"best_epoch": epoch, "validation": figures}
                 # Before `last`: a run cut off in between repeats this epoch and writes the same.
-                save_checkpoint(best, facts, networks={self.judged: network})
-            save_checkpoint(last, facts, networks=self.networks, optimisers=self.optimisers)
-            progress(
-                EpochReport(
-                    epoch=epoch,
-                    epochs=self.epochs,
-                    losses=losses,
-                    validation_auc=roc_auc(scores, validation.anomalous),
-                    validation_ap=ap,
-                    best_epoch=facts["best_epoch"],
-                    seconds=time.perf_counter() - begun,
-                )
+                of_best = {name: value for name, value in facts.items() if name != "curves"}
+                save_checkpoint(best, of_best, networks={self.judged: network})
+            report = EpochReport(
+                epoch=epoch,
+                epochs=epochs,
+                losses=losses,
+                figures=figures,
+                rates={name: o.param_groups[0]["lr"] for name, o in self.optimisers.items()},
+                best_epoch=facts["best_epoch"],
+                seconds=time.perf_counter() - begun,
+                remark=self._remark_on(losses, facts),
             )
+            facts["curves"] = [*facts["curves"], asdict(report)]
+            save_checkpoint(last, facts, networks=self.networks, optimisers=self.optimisers)
+            write_curves(folder, facts["curves"])
+            progress(report)
         return best
 
+    def _train_epoch(self, epoch: int, progress: Progress) -> dict[str, float]:
+        for network in self.networks.values():
+            network.train()
+        draws = torch.Generator().manual_seed(1000 * self.config.seed + epoch)
+        means, epochs = Means(), self.config.epochs
+        steps = self.beats // self.config.batch
+        for step, rows in enumerate(shuffled_batches(self.beats, self.config.batch, draws)):
+            self.set_rates(self.schedule((epoch - 1 + step / steps) / epochs))
+            means.add(self.train_batch(self, rows, draws))
+            if step % math.ceil(steps / STEP_REPORTS) == 0:
+                progress(StepReport(epoch=epoch, epochs=epochs, done=(step + 1) / steps))
+        return means.of_epoch()
+
+    def _out_of_patience(self, facts: Mapping[str, Any]) -> bool:
+        patience = self.config.patience
+        return patience is not None and facts["epoch"] - facts["best_epoch"] >= patience
+
+    def _remark_on(self, losses: Mapping[str, float], facts: Mapping[str, Any]) -> str:
+        remarks = [self.remark(losses)]
+        if self._out_of_patience(facts) and facts["epoch"] < self.config.epochs:
+            remarks.append(f"stopped early: no better for {self.config.patience} epochs")
+        return "; ".join(filter(None, remarks))
+
     def _resume(self, last: Path) -> dict[str, Any]:
+        settings = json.loads(json.dumps(self.settings))  # as a checkpoint gives them back
         if not last.exists():
-            return {"config": self.settings, "epoch": 0, "best_epoch": 0, "best_ap": -1.0}
+            return {"config": settings, "epoch": 0, "best_epoch": 0, "validation": {}, "curves": []}
         facts, tensors = read_checkpoint(last)
-        if facts.get("config") != self.settings:
+        found = facts.get("config")
+        if found != settings:
+            found = found if isinstance(found, dict) else {}
+            other = sorted(k for k in {*found, *settings} if found.get(k) != settings.get(k))
             raise ConfigError(
-                f"{last} belongs to a run with other settings or data: "
+                f"{last} belongs to a run with other settings or data ({', '.join(other)}): "
                 f"choose another folder or remove it"
             )
         for name, network in self.networks.items():
             restore_network(network, name, tensors)
         for name, optimiser in self.optimisers.items():
-            restore_optimiser(optimiser, name, tensors)
+            restore_optimiser(optimiser, name, facts, tensors)
         return facts
 
 
-def shuffled_batches(n: int, batch: int, *, seed: int, epoch: int) -> Iterator[Tensor]:
-    """Yield the rows of each whole batch; the order depends on the seed and the epoch alone."""
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(1000 * seed + epoch))
+def _deciding(figures: Mapping[str, float]) -> float:
+    return next(iter(figures.values()))
+
+
+def shuffled_batches(n: int, batch: int, draws: torch.Generator) -> Iterator[Tensor]:
+    """Yield the rows of each whole batch, int64[batch], in an order that ``draws`` decides."""
+    order = torch.randperm(n, generator=draws)
     yield from order[: n - n % batch].split(batch)
 
 
@@ -235,18 +297,28 @@ def initialise_on(device: torch.device, network: nn.Module, draws: torch.Generat
     network.to(device)
 
 
-def best_device() -> torch.device:
-    """Return CUDA where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def autoencoder_judge(validation: Validation) -> Judge:
+    """Return the judge of networks that reconstruct: AP (which decides) and AUC of their scores."""
+
+    def judge(network: nn.Module) -> dict[str, float]:
+        scores = score_windows(network, validation.windows)
+        if not np.isfinite(scores).all():
+            raise FloatingPointError("validation scores")
+        return {
+            "ap": average_precision(scores, validation.anomalous),
+            "auc": roc_auc(scores, validation.anomalous),
+        }
+
+    return judge
 
 
 @torch.no_grad()
 def score_windows(network: nn.Module, windows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the smoothed score of windows float32[n, 320] by an autoencoder, float32[n].
 
-    In evaluation mode and float32, whatever the network was in before.
+    Where the network is, in evaluation mode and float32, whatever it was in before.
     """
-    device = best_device()
+    device = next(network.parameters()).device
     network.eval()
     scores = [
         smoothed_score((x := part.to(device)) - network(x[:, None])[:, 0]).cpu().numpy()

@@ -1,6 +1,5 @@
-"""`monitor train` and `monitor evaluate`: find the data, show the progress, say what came out."""
+"""`monitor train`: find the data, show the progress, say what came out."""
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -8,12 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
-    from models.training_run import EpochReport
+    from models import training_run
+    from models.find_lr import RangeTest
+
+    Train = Callable[[Any, training_run.Progress], Path]
+    FindRate = Callable[[Any, training_run.Progress], RangeTest]
 
 
 def data_folder(data: Path | None) -> Path:
@@ -31,114 +34,182 @@ def data_folder(data: Path | None) -> Path:
     raise InputError("no databases found: fetch one with `monitor fetch mitdb`, or name --data")
 
 
-def train_teacher(data: Path | None, folder: Path, *, epochs: int, fold: int, seed: int) -> None:
-    """Train the BeatGAN teacher, or go on where it stopped; print its file."""
-    from models import train_teacher
+def train_teacher(data: Path | None, *, find_lr: bool, **settings: Any) -> None:
+    """Train the BeatGAN teacher, or go on where it stopped; print its file.
 
-    config = train_teacher.TeacherConfig(
-        data=data_folder(data), folder=folder, epochs=epochs, fold=fold, seed=seed
+    Args:
+        data: as in `data_folder`.
+        find_lr: run the learning-rate range test instead.
+        settings: of `models.train_teacher.TeacherConfig`; None stands for its default.
+    """
+    from models import train_teacher as teacher
+
+    config = teacher.TeacherConfig(data=data_folder(data), **_given(settings))
+    run_training(
+        "teacher", config, teacher.train_teacher, teacher.find_teacher_rate, find_lr=find_lr
     )
-    best = _with_progress("teacher", lambda report: train_teacher.train_teacher(config, report))
-    sys.stdout.write(f"{best}\n")
 
 
-def train_student(
-    data: Path | None, teacher: Path, folder: Path, *, epochs: int, fold: int, seed: int
-) -> None:
-    """Distil the student from the teacher, or go on where it stopped; print its file."""
-    from models import train_student
+def train_student(data: Path | None, *, find_lr: bool, **settings: Any) -> None:
+    """Train a student, or go on where it stopped; print its file.
 
-    config = train_student.StudentConfig(
-        data=data_folder(data),
-        teacher=teacher,
-        folder=folder,
-        epochs=epochs,
-        fold=fold,
-        seed=seed,
+    Args:
+        data: as in `data_folder`.
+        find_lr: run the learning-rate range test instead.
+        settings: of `models.train_student.StudentConfig`; None stands for its default.
+    """
+    from models import train_student as student
+
+    config = student.StudentConfig(data=data_folder(data), **_given(settings))
+    run_training(
+        "student", config, student.train_student, student.find_student_rate, find_lr=find_lr
     )
-    description = _with_progress(
-        "student", lambda report: train_student.train_student(config, report)
+
+
+def train_classifier(data: Path | None, *, find_lr: bool, **settings: Any) -> None:
+    """Train the classifier, or go on where it stopped; print its file.
+
+    Args:
+        data: as in `data_folder`.
+        find_lr: run the learning-rate range test instead.
+        settings: of `models.train_classifier.ClassifierConfig`; None stands for its default.
+    """
+    from models import train_classifier as classifier
+
+    config = classifier.ClassifierConfig(data=data_folder(data), **_given(settings))
+    run_training(
+        "classifier",
+        config,
+        classifier.train_classifier,
+        classifier.find_classifier_rate,
+        find_lr=find_lr,
     )
-    sys.stdout.write(f"{description}\n")
 
 
-def calibrate(data: Path | None, student: Path | None) -> None:
-    """Calibrate the live score for a student and write it beside its weights."""
-    from models.calibration import DS1, calibrate, save_calibration
-    from models.student import SHIPPED_STUDENT, StudentScorer
+def ablate(data: Path | None, **settings: Any) -> None:
+    """Train the cells of the ablation that nobody has trained yet; print the table's file.
+
+    Args:
+        data: as in `data_folder`.
+        settings: of `models.ablation.AblationConfig`; None stands for its default.
+    """
+    from models.ablation import AblationConfig, run_ablation
+
+    config = AblationConfig(data=data_folder(data), **_given(settings))
+    with _bar() as progress:
+        task = progress.add_task("ablation")
+
+        def on_cell(finished: int, cells: int, text: str) -> None:
+            progress.update(task, completed=finished, total=cells, description=text)
+
+        table = run_ablation(config, on_cell)
+    sys.stdout.write(f"{table}\n")
+
+
+def calibrate(data: Path | None, student: Path | None, half_a: Path, half_b: Path) -> None:
+    """Calibrate the live score for a student and write it beside its weights.
+
+    Args:
+        data: as in `data_folder`.
+        student: description of the student; by default of the one that ships.
+        half_a: of the student trained with ``--split ds1a``, otherwise alike.
+        half_b: of the one trained with ``--split ds1b``.
+    """
+    from models.artifact import SHIPPED_STUDENT
+    from models.calibration import calibrate, half_scorer, save_calibration
+    from models.dataset import DS1
 
     description = student or SHIPPED_STUDENT
-    scorer = StudentScorer.load(description)
+    scorers = half_scorer(half_a, "ds1a"), half_scorer(half_b, "ds1b")
     with _bar() as progress:
-        task = progress.add_task("calibration", total=len(DS1) + 4)
+        task = progress.add_task("calibration", total=len(DS1))
 
         def on_step(text: str) -> None:
             progress.update(task, advance=1, description=text)
 
-        calibration = calibrate(data_folder(data), scorer, on_step)
+        calibration = calibrate(data_folder(data), *scorers, on_step)
     path = description.with_name("live_score.json")
     save_calibration(calibration, path, description)
     sys.stdout.write(f"{path}\n")
 
 
-def evaluate_beatgan(data: Path | None, student: Path | None, *, as_json: bool) -> None:
-    """Print the published protocol's figures of a student."""
-    from models.evaluate import evaluate_beatgan
-    from models.student import SHIPPED_STUDENT
-
-    figures = evaluate_beatgan(data_folder(data), student or SHIPPED_STUDENT)
-    if as_json:
-        sys.stdout.write(json.dumps(figures) + "\n")
-        return
-    sys.stdout.write("\n".join(_figures(figures)) + "\n")
+def _given(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value is not None}
 
 
-def _figures(figures: dict[str, Any]) -> list[str]:
-    by_symbol = ", ".join(
-        f"{symbol} {auc:.3f} ({figures['beats_by_symbol'][symbol]})"
-        for symbol, auc in figures["auc_by_symbol"].items()
-    )
-    times = ", ".join(
-        f"{us:.0f} us in {batch.replace('_', 'es of ')}"
-        for batch, us in figures["us_per_beat"].items()
-    )
-    return [
-        f"student    {figures['student']} on {figures['device']}",
-        f"protocol   BeatGAN, {figures['database']}, fold {figures['fold']}, "
-        f"{figures['normal_beats']} normal and {figures['abnormal_beats']} abnormal test beats",
-        f"AUC        {figures['auc']:.4f}",
-        f"AP         {figures['ap']:.4f}",
-        f"by class   {by_symbol}",
-        f"a beat     {times}",
-    ]
+def run_training(
+    what: str, config: Any, train: "Train", find_rate: "FindRate", *, find_lr: bool
+) -> None:
+    """Train, or look for a learning rate; the file or the rate goes to stdout, the rest to stderr.
+
+    Args:
+        what: is trained.
+        config: its settings.
+        train: trains it and returns the file.
+        find_rate: runs the range test.
+        find_lr: which of the two.
+    """
+    from models.find_lr import write_range_test
+    from models.learning_curves import NO_PICTURE
+
+    picture = config.folder / ("lr.png" if find_lr else "curves.png")
+    with _bar() as progress:
+        watch = _Watch(what, progress)
+        if find_lr:
+            test = find_rate(config, watch)
+            write_range_test(config.folder, test)
+            result = f"{test.suggested:.2g}"
+            watch.say(f"learning rate {result}: the loss falls fastest; see {config.folder}/lr.csv")
+        else:
+            result = str(train(config, watch))
+        if not picture.exists():
+            watch.say(NO_PICTURE)
+    sys.stdout.write(f"{result}\n")
 
 
 def _bar() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TaskProgressColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )
 
 
-def _with_progress(what: str, train: "Callable[[Callable[[EpochReport], None]], Path]") -> Path:
-    with _bar() as progress:
-        task = progress.add_task(f"{what}: reading the records")
+class _Watch:
+    """A line for each epoch, and a bar over all of them that moves within each."""
 
-        def on_epoch(report: "EpochReport") -> None:
-            losses = ", ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
-            progress.console.print(
-                f"epoch {report.epoch}: {losses}; validation AUC {report.validation_auc:.4f}, "
-                f"AP {report.validation_ap:.4f}; {report.seconds:.0f} s",
-                highlight=False,
-            )
-            progress.update(
-                task,
-                completed=report.epoch,
-                total=report.epochs,
-                description=f"{what}: best epoch {report.best_epoch}",
-            )
+    def __init__(self, what: str, progress: Progress) -> None:
+        self._what = what
+        self._progress = progress
+        self._task = progress.add_task(f"{what}: reading the records", total=None)
 
-        return train(on_epoch)
+    def __call__(self, report: "training_run.EpochReport | training_run.StepReport") -> None:
+        from models.training_run import EpochReport
+
+        done = report.epoch if isinstance(report, EpochReport) else report.epoch - 1 + report.done
+        if isinstance(report, EpochReport):
+            self.say(epoch_line(report))
+        self._progress.update(
+            self._task,
+            completed=done,
+            total=report.epochs,
+            description=f"{self._what}: epoch {report.epoch} of {report.epochs}",
+        )
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def epoch_line(report: "training_run.EpochReport") -> str:
+    """Return one line on an epoch: losses, validation, whether it is the best, what is wrong."""
+    losses = ", ".join(f"{name} {value:.4g}" for name, value in report.losses.items())
+    figures = ", ".join(f"{name} {value:.4f}" for name, value in report.figures.items())
+    best = "the best" if report.best_epoch == report.epoch else f"best {report.best_epoch}"
+    remark = f"; {report.remark}" if report.remark else ""
+    return (
+        f"epoch {report.epoch} of {report.epochs}: {losses}; validation {figures} ({best}); "
+        f"{report.seconds:.0f} s{remark}"
+    )

@@ -1,0 +1,115 @@
+"""How a training went, epoch by epoch: a table and a picture beside its checkpoints.
+
+Both are written anew from all epochs so far, so that a run that was continued has each once.
+"""
+
+import csv
+import io
+import os
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.errors import ConfigError
+
+NO_PICTURE: Final = (
+    "no picture without matplotlib; the figures are in the CSV "
+    "(python -m pip install 'ecg-monitor[train]' brings it)"
+)
+
+
+def write_curves(folder: Path, epochs: Sequence[Mapping[str, Any]]) -> bool:
+    """Write ``curves.csv`` and, where matplotlib is there, ``curves.png``; say if it was.
+
+    Args:
+        folder: must exist.
+        epochs: one or more `models.training_run.EpochReport` as dictionaries, in order.
+
+    Raises:
+        ConfigError: the place cannot be written.
+    """
+    write_table(folder / "curves.csv", list(map(_row, epochs)))
+    number = [one["epoch"] for one in epochs]
+    kinds = {"loss": "losses", "validation": "figures", "learning rate": "rates"}
+    panels = {
+        panel: {name: [one[kind][name] for one in epochs] for name in epochs[0][kind]}
+        for panel, kind in kinds.items()
+    }
+    return draw_panels(folder / "curves.png", "epoch", number, panels, logarithmic=("loss",))
+
+
+def _row(epoch: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "epoch": epoch["epoch"],
+        **{f"loss {name}": value for name, value in epoch["losses"].items()},
+        **{f"validation {name}": value for name, value in epoch["figures"].items()},
+        **{f"rate {name}": value for name, value in epoch["rates"].items()},
+        "seconds": round(epoch["seconds"], 1),
+        "remark": epoch["remark"],
+    }
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of the same keys as CSV, all or nothing; raise `ConfigError` if that fails."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    _replace(path, text.getvalue().encode())
+
+
+def draw_panels(
+    path: Path,
+    abscissa: str,
+    x: Sequence[float],
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    *,
+    logarithmic: Collection[str] = (),
+    marked: float | None = None,
+) -> bool:
+    """Draw panels one below the other as PNG; return False where matplotlib is missing.
+
+    Args:
+        path: the file.
+        abscissa: what ``x`` is.
+        x: common to all.
+        panels: by its ordinate, each panel's lines; by its name, each line's values, as long as x.
+        logarithmic: names of the abscissa and ordinates that rise by factors.
+        marked: a value of ``x`` to draw a line at.
+
+    Raises:
+        ConfigError: the place cannot be written.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    # A fixed layout: asking each label for its size doubles the time, and this runs every epoch.
+    figure = Figure(figsize=(7, 0.5 + 2 * len(panels)))
+    margins = {"left": 0.13, "right": 0.97, "top": 0.97, "bottom": 0.25 / len(panels)}
+    axes = figure.subplots(len(panels), sharex=True, squeeze=False, gridspec_kw=margins)[:, 0]
+    for axis, (ordinate, lines) in zip(axes, panels.items(), strict=True):
+        for name, y in lines.items():
+            axis.plot(x, y, label=name, marker="." if len(x) < 50 else "")
+        if marked is not None:
+            axis.axvline(marked, color="grey", linestyle="--")
+        axis.set_ylabel(ordinate)
+        axis.set_yscale("log" if ordinate in logarithmic else "linear")
+        axis.legend(fontsize="small")
+        axis.grid(alpha=0.3)
+    axes[-1].set_xscale("log" if abscissa in logarithmic else "linear")
+    axes[-1].set_xlabel(abscissa)
+    picture = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(picture)
+    _replace(path, picture.getvalue())
+    return True
+
+
+def _replace(path: Path, content: bytes) -> None:
+    unfinished = path.with_suffix(".unfinished")
+    try:
+        unfinished.write_bytes(content)
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}; choose another folder") from None

@@ -1,0 +1,117 @@
+"""What a training is told, where it computes, and what its outcome depends on."""
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.dataset import check_split
+from pipeline.errors import ConfigError
+
+DEVICES: Final = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """What every training is told; each kind adds its own and sets its defaults."""
+
+    data: Path
+    """Folder of the records, or the folder that holds ``mitdb/``."""
+    folder: Path
+    """Where ``last.safetensors`` (to continue), ``best.safetensors`` (the result) and the
+    learning curves are kept."""
+    epochs: int
+    batch: int
+    learning_rate: float
+    split: str = "0"
+    """One of `models.dataset.SPLITS`."""
+    seed: int = 0
+    patience: int | None = None
+    """Stop after so many epochs without a better one on the validation part; None: never."""
+    device: str = "auto"
+    """``auto`` is CUDA where there is one. A run may go on elsewhere: its checkpoint fits every
+    device, and the results differ in rounding alone. On one device they are equal, bit for bit."""
+    bf16: bool | None = None
+    """Convolutions in bfloat16, losses and weights in float32; None: where that is fast."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained."""
+        check_settings(self)
+
+
+def check_settings(config: TrainingConfig) -> None:
+    """Raise `ConfigError` for settings that cannot be trained, here or anywhere."""
+    if config.epochs < 1 or config.batch < 2 or not 0 < config.learning_rate < 1:
+        raise ConfigError(
+            f"cannot train {config.epochs} epochs in batches of {config.batch} at learning rate "
+            f"{config.learning_rate}: at least 1 epoch, 2 beats a batch, a rate between 0 and 1"
+        )
+    if not 0 <= config.seed < 2**32:
+        raise ConfigError(f"{config.seed} is no seed: choose one from 0 to {2**32 - 1}")
+    if config.patience is not None and config.patience < 1:
+        raise ConfigError(f"a patience of {config.patience} epochs stops at once: at least 1")
+    check_split(config.split)
+    chosen_device(config.device)
+
+
+def chosen_device(name: str) -> torch.device:
+    """Return the device called ``name``, one of `DEVICES`.
+
+    Raises:
+        ConfigError: there is no such device.
+    """
+    if name not in DEVICES:
+        raise ConfigError(f"there is no device {name!r:.40}: choose one of {', '.join(DEVICES)}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            "this machine or this build of torch has no CUDA device: use --device cpu or auto"
+        )
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    # The fastest kernels add in another order each time; a run has to repeat itself.
+    torch.backends.cudnn.deterministic = True
+    return torch.device("cuda")
+
+
+def chosen_bf16(wanted: bool | None, device: torch.device) -> bool:
+    """Return whether to convolve in bfloat16: as ``wanted``, else where the chip has it.
+
+    A CPU that has to emulate it is slower than in float32.
+    """
+    if wanted is not None:
+        return wanted
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # Private, but torch has no public question that every version we support answers.
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def settings_of(config: TrainingConfig, *arrays: NDArray[np.generic]) -> dict[str, Any]:
+    """Return all that decides the outcome of a run, JSON-able.
+
+    That is not where its files happen to lie, nor the device; the precision is.
+
+    Args:
+        config: of the run.
+        arrays: what it trains on, one row a beat.
+
+    Raises:
+        ConfigError: there are fewer beats than one batch.
+    """
+    if len(arrays[0]) < config.batch:
+        raise ConfigError(f"{len(arrays[0])} beats are fewer than one batch of {config.batch}")
+    settings = dataclasses.asdict(config)
+    for place in ("data", "folder", "teacher", "device"):
+        settings.pop(place, None)
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return settings | {
+        "bf16": chosen_bf16(config.bf16, chosen_device(config.device)),
+        "beats_sha256": digest.hexdigest(),
+    }

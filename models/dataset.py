@@ -6,13 +6,22 @@ the annotations N, L and R: that leaves exactly the 10,851 abnormal beats of the
 beat counts only where the detector found an R peak less than 10 samples away. Beats pass the
 filter and the windowing that run live (`pipeline.segmenter`).
 
-The split mixes one patient's beats into training and test: that is how the figures of the
-BeatGAN family are measured, not what a monitor meets on a new patient.
+Two kinds of split, each with a name (`split_named`):
+
+* ``0`` to ``4``, the folds of the published protocol. They mix one patient's beats into training
+  and test: that is how the figures of the BeatGAN family are measured, not what a monitor meets
+  on a new patient.
+* ``ds1``, ``ds1a``, ``ds1b``: by record. A model trained on them has seen no record of DS2; one
+  trained on one half of DS1 has seen no record of the other half.
+
+Source of DS1 and DS2: de Chazal, O'Dwyer & Reilly, IEEE Trans. Biomed. Eng. 51 (2004). All their
+records come from different people but 201 (DS1) and 202 (DS2), which are one man's.
 
 Reads records through `replay.records`; keeps nothing on disk.
 """
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.constants import WINDOW_AFTER_R, WINDOW_BEFORE_R
-from pipeline.errors import InputError
+from pipeline.errors import ConfigError, InputError
 from pipeline.segmenter import cut_windows, detect_record, filter_record
 from replay.records import read_beats, read_lead
 
@@ -36,12 +45,28 @@ RECORDS: Final = tuple(map(str, (
     124, 200, 201, 202, 203, 205, 207, 208, 209, 210, 212, 213, 214, 215, 219, 220, 221, 222, 223,
     228, 230, 231, 232, 233, 234,
 )))
+DS1: Final = tuple(map(str, (
+    101, 106, 108, 109, 112, 114, 115, 116, 118, 119, 122, 124, 201, 203, 205, 207, 208, 209, 215,
+    220, 223, 230,
+)))
+DS2: Final = tuple(map(str, (
+    100, 103, 105, 111, 113, 117, 121, 123, 200, 202, 210, 212, 213, 214, 219, 221, 222, 228, 231,
+    232, 233, 234,
+)))
 # fmt: on
+
+# Every other record in the order of DS1: nothing about them was looked at to deal them out.
+DS1A: Final = DS1[0::2]
+DS1B: Final = DS1[1::2]
 
 NORMAL_SYMBOLS: Final = ("N", "L", "R")
 DETECTED_WITHIN_SAMPLES: Final = 10
 FOLDS: Final = 5
 VALIDATION_PART: Final = 0.1
+
+PATIENT_SPLITS: Final[Mapping[str, tuple[str, ...]]] = {"ds1": DS1, "ds1a": DS1A, "ds1b": DS1B}
+SPLITS: Final = (*map(str, range(FOLDS)), *PATIENT_SPLITS)
+"""Name of every split there is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,17 +88,27 @@ class Beats:
         """Which beats the protocol calls normal, bool[n]."""
         return np.isin(self.symbols, NORMAL_SYMBOLS)
 
+    def take(self, rows: NDArray[np.int64]) -> "Beats":
+        """Return the beats of these rows, in the order of ``rows``."""
+        return Beats(
+            windows=self.windows[rows],
+            symbols=self.symbols[rows],
+            records=self.records[rows],
+            samples=self.samples[rows],
+            detected=self.detected[rows],
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
     """Rows of `Beats`: disjoint, int64, in a fixed order."""
 
     train: NDArray[np.int64]
-    """Normal beats of four folds."""
+    """Normal beats only."""
     validation: NDArray[np.int64]
-    """A tenth of the fifth fold and of the abnormal beats: for every choice there is to make."""
+    """Normal and abnormal beats, for every choice there is to make."""
     test: NDArray[np.int64]
-    """The rest of both: read once, for the figures."""
+    """Read once, for the figures; empty where whole patients are held out for that."""
 
 
 def database_folder(data: Path) -> Path:
@@ -155,8 +190,55 @@ def annotation_digest(beats: Beats) -> str:
     return digest.hexdigest()
 
 
+def split_named(beats: Beats, name: str, *, seed: int) -> Split:
+    """Return the split called ``name``, one of `SPLITS`.
+
+    Raises:
+        ConfigError: there is no split of that name.
+    """
+    check_split(name)
+    if name in PATIENT_SPLITS:
+        return split_patients(beats, PATIENT_SPLITS[name], seed=seed)
+    return split_beats(beats, fold=int(name), seed=seed)
+
+
+def check_split(name: str) -> None:
+    """Raise `ConfigError` if there is no split called ``name``."""
+    if name not in SPLITS:
+        raise ConfigError(f"there is no split {name!r:.40}: choose one of {', '.join(SPLITS)}")
+
+
+def split_patients(beats: Beats, records: Sequence[str], *, seed: int) -> Split:
+    """Split the beats of some patients into training and validation; touch nobody else's.
+
+    Of the normal beats of ``records`` a tenth, drawn at random, is validation, the rest training;
+    of their abnormal beats a tenth is validation too, so that normal and abnormal are as frequent
+    there as in the records, and nine tenths are not used. Normal beats that the detector missed
+    drop out of their part. The test part is empty: the test is on other patients.
+
+    Args:
+        beats: as `load_beats` returns them.
+        records: whose beats to deal.
+        seed: of the order in which the beats are dealt.
+    """
+    random = np.random.RandomState(seed)
+    ours = np.isin(beats.records, records)
+    normal = random.permutation(np.flatnonzero(ours & beats.normal))
+    abnormal = random.permutation(np.flatnonzero(ours & ~beats.normal))
+    held_out, of_abnormal = (round(VALIDATION_PART * rows.size) for rows in (normal, abnormal))
+    usable = beats.detected | ~beats.normal
+    return Split(
+        train=_kept(normal[held_out:], usable),
+        validation=_kept(np.concatenate((normal[:held_out], abnormal[:of_abnormal])), usable),
+        test=np.empty(0, dtype=np.int64),
+    )
+
+
 def split_beats(beats: Beats, *, fold: int, seed: int) -> Split:
     """Split the beats by the published protocol.
+
+    Training is the normal beats of four folds; validation a tenth of the fifth and of the
+    abnormal beats; test the rest of both.
 
     Each beat's part depends on its annotation alone, never on the detector, so that a better
     detector moves no beat from test to training.

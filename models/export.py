@@ -67,7 +67,7 @@ def export_student(
         ArtifactError: the checkpoint is unusable, or the place is not writable.
     """
     facts, tensors = read_checkpoint(checkpoint)
-    student = new_student()
+    student = new_student(facts["config"]["width"], facts["config"]["latent"])
     restore_network(student, "student", tensors)
     artifact = Artifact(
         width=student.width,
@@ -76,7 +76,7 @@ def export_student(
         scored_ticks=SCORED_TICKS,
         training=training
         | facts["config"]
-        | {"epoch": facts["best_epoch"], "validation_ap": facts["best_ap"]},
+        | {"epoch": facts["best_epoch"], "validation_ap": facts["validation"]["ap"]},
         metrics=metrics,
         tensors=folded_tensors(student),
     )

@@ -1,17 +1,22 @@
-"""Train the student that ships, alone or distilled from the teacher.
+"""Train a student: alone, after a teacher, or after a teacher grown on itself.
 
-    monitor train teacher --data DIR      then      monitor train student --data DIR
+    monitor train student --data DIR --split ds1
+
+The loss is L_G + alpha L_KD + beta L_F: its own mean squared residual, its scores against the
+teacher's (`models.distillation.kd_loss`), and where its encoder looks against where the teacher's
+does (`models.distillation.attention_loss`). The method says which of the two count and who
+teaches: the BeatGAN teacher, or `models.self_distillation.SelfTeacher`, which learns beside the
+student and is dropped.
 
 Runs on CUDA where there is one and on the CPU otherwise, writes a checkpoint after each epoch and
 continues from it (`models.training_run`). The epoch that is kept is the best on the validation
-part (average precision); no test beat is ever looked at.
+part (average precision); no test beat is looked at before nothing is left to choose.
 
-Who watches passes ``progress``, called with an `EpochReport` after each epoch.
+Who watches passes ``progress``, called with a `StepReport` or an `EpochReport`.
 """
 
 import dataclasses
 import hashlib
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,146 +24,268 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from models.artifact import load_artifact, save_artifact
+from models.beatgan import Autoencoder
 from models.checkpoint import read_checkpoint
-from models.dataset import DATABASE, RECORDS, Beats, annotation_digest, load_beats, split_beats
-from models.distillation import distillation_loss, new_student, smoothed_score
-from models.evaluate import evaluate_on
+from models.dataset import (
+    DATABASE,
+    PATIENT_SPLITS,
+    RECORDS,
+    Beats,
+    annotation_digest,
+    load_beats,
+    split_named,
+)
+from models.distillation import (
+    TeacherTable,
+    attention,
+    attention_loss,
+    kd_loss,
+    new_student,
+    smoothed_score,
+    stage_maps,
+    teacher_table,
+)
+from models.evaluate_beatgan import evaluate_on
 from models.export import export_student
+from models.find_lr import RangeTest, find_rate
+from models.self_distillation import SelfTeacher
+from models.student import STUDENT_LATENT, STUDENT_WIDTH
 from models.train_teacher import load_teacher
+from models.training_config import TrainingConfig, chosen_device, settings_of
 from models.training_run import (
-    Means,
     Progress,
-    TrainingConfig,
     TrainingRun,
     Validation,
-    best_device,
+    autoencoder_judge,
     initialise_on,
+    one_cycle,
     parts_of,
-    score_windows,
-    settings_of,
-    shuffled_batches,
 )
+from pipeline.errors import ConfigError
 
-SCORE_EXPONENT: Final = 0.5
-"""Of the distilled scores: see `models.distillation.distillation_loss`."""
+METHODS: Final = ("none", "kd", "ft", "kd+ft", "frskd")
+"""No distillation, scores, feature maps, both, self-distillation."""
+
+BY_SCORES: Final = ("kd", "kd+ft", "frskd")
+BY_MAPS: Final = ("ft", "kd+ft", "frskd")
+OF_A_TEACHER: Final = ("kd", "ft", "kd+ft")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudentConfig(TrainingConfig):
-    """How the student is trained."""
+    """How a student is trained."""
 
-    teacher: Path
-    """``best.safetensors`` of the teacher, trained on the same fold and seed."""
-    epochs: int = 20
+    epochs: int = 10
     batch: int = 128
     learning_rate: float = 3e-3
     """Top of the one-cycle schedule."""
-    distillation_weight: float = 0.003
-    """Of `models.distillation.distillation_loss`, beside the mean squared residual. Small, for on
-    the validation part more of it did not help: this teacher knows less than its student finds
-    out alone."""
+    width: int = STUDENT_WIDTH
+    """Channels after the first stage."""
+    latent: int = STUDENT_LATENT
+    method: str = "none"
+    """One of `METHODS`."""
+    teacher: Path | None = None
+    """``best.safetensors`` of the teacher, trained on the same split and seed; where the method
+    has one."""
+    # Weights from short runs (6,000 beats, 6 epochs), by AP on the validation part: ten times the
+    # alpha cost both residual and AP, ten times the beta some AP.
+    alpha: float = 1e-3
+    """Weight of L_KD."""
+    beta: float = 1e-4
+    """Weight of L_F."""
+    temperature: float = 2.0
+    """Of L_KD."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained."""
+        TrainingConfig.__post_init__(self)
+        if self.method not in METHODS:
+            raise ConfigError(
+                f"there is no method {self.method!r:.40}: choose one of {', '.join(METHODS)}"
+            )
+        if self.teacher is None and self.method in OF_A_TEACHER:
+            raise ConfigError(
+                f"method {self.method} needs a teacher: train one with `monitor train teacher` and "
+                f"name its best.safetensors"
+            )
+        if self.teacher is not None and self.method not in OF_A_TEACHER:
+            raise ConfigError(
+                f"method {self.method} has no teacher: leave it out, or choose one of "
+                f"{', '.join(OF_A_TEACHER)}"
+            )
+        if self.width < 1 or self.latent < 1:
+            raise ConfigError(f"no network has width {self.width} and latent {self.latent}")
+        if not (self.alpha >= 0 and self.beta >= 0 and self.temperature > 0):
+            raise ConfigError(
+                f"alpha {self.alpha} and beta {self.beta} must not be negative, "
+                f"and temperature {self.temperature} must be positive"
+            )
 
 
 def train_student(config: StudentConfig, progress: Progress) -> Path:
-    """Distil the student from the teacher; return its finished ``student.json``.
+    """Train a student; return its finished ``student.json``.
 
-    The artifact records how it was trained, how it did on the validation part, and its figures
-    on the test part, read once, when there is nothing left to choose.
+    The artifact records how it was trained, how it did on the validation part, and, if it was
+    trained on a fold, its figures on the test part.
 
     Raises:
         InputError: records are missing or unreadable.
         ArtifactError: the teacher is missing, or was trained on another split.
         ConfigError: the loss is no longer finite, or the folder holds another run.
     """
-    teacher = load_teacher(config.teacher, fold=config.fold, seed=config.seed)
+    teacher = _teacher_of(config)
     beats = load_beats(config.data)
     train, validation = parts_of(beats, config)
-    best = fit_student(config, train, score_windows(teacher, train), validation, progress)
+    table = None if teacher is None else teacher_table(teacher, torch.from_numpy(train))
+    best = fit_student(config, train, validation, progress, table)
     return finish_student(best, config.folder / "student.json", beats, config)
 
 
+def find_student_rate(config: StudentConfig, progress: Progress) -> RangeTest:
+    """Run the learning-rate range test instead.
+
+    Raises:
+        InputError: records are missing or unreadable.
+        ArtifactError: the teacher is missing, or was trained on another split.
+        ConfigError: no rate could be found.
+    """
+    teacher = _teacher_of(config)
+    train, _ = parts_of(load_beats(config.data), config)
+    table = None if teacher is None else teacher_table(teacher, torch.from_numpy(train))
+    return find_rate(student_run(config, train, table), progress)
+
+
+def _teacher_of(config: StudentConfig) -> Autoencoder | None:
+    if config.teacher is None:
+        return None
+    return load_teacher(config.teacher, split=config.split, seed=config.seed, device=config.device)
+
+
 def finish_student(best: Path, description: Path, beats: Beats, config: StudentConfig) -> Path:
-    """Write the artifact of the checkpoint ``best`` with its figures on the test part."""
-    split = split_beats(beats, fold=config.fold, seed=config.seed)
+    """Write the artifact of the checkpoint ``best``; that of a fold with its test figures."""
+    split = split_named(beats, config.split, seed=config.seed)
     training = {
         "database": DATABASE,
-        "records": list(RECORDS),
+        "records": list(PATIENT_SPLITS.get(config.split, RECORDS)),
         "annotations_sha256": annotation_digest(beats),
         "train_beats": int(split.train.size),
         "validation_beats": int(split.validation.size),
-        "teacher_facts": read_checkpoint(config.teacher)[0],
-        "score_exponent": SCORE_EXPONENT,
     }
+    if config.teacher is not None:
+        facts, _ = read_checkpoint(config.teacher)
+        training["teacher"] = {name: facts[name] for name in ("config", "best_epoch", "validation")}
     export_student(best, description, training=training, metrics={})
-    artifact = load_artifact(description)
-    figures = evaluate_on(beats, artifact, device="cpu")
-    for of_this_machine in ("us_per_beat", "device", "student"):
-        del figures[of_this_machine]
-    metrics = {"command": "monitor evaluate beatgan"} | figures
-    save_artifact(dataclasses.replace(artifact, metrics=metrics), description)
+    if split.test.size:
+        artifact = load_artifact(description)
+        metrics = {"command": "monitor evaluate beatgan"} | evaluate_on(
+            beats, artifact, device="cpu"
+        )
+        save_artifact(dataclasses.replace(artifact, metrics=metrics), description)
     return description
 
 
 def fit_student(
     config: StudentConfig,
     train: NDArray[np.float32],
-    teacher_scores: NDArray[np.float32],
     validation: Validation,
     progress: Progress,
+    teacher: TeacherTable | None = None,
 ) -> Path:
-    """Train the student on windows float32[n, 320] with the teacher's scores of them, float32[n].
+    """Train a student on windows float32[n, 320]; return the file of its best epoch.
 
-    Returns the file of the best epoch.
+    ``teacher`` holds what the teacher says of the same windows, where the method has a teacher.
     """
-    device = best_device()
-    student = new_student()
-    initialise_on(device, student, torch.Generator().manual_seed(config.seed))
-    optimiser = torch.optim.AdamW(student.parameters(), config.learning_rate)
-    run = TrainingRun(
-        folder=config.folder,
-        settings=settings_of(config, train)
-        | {"teacher_sha256": hashlib.sha256(config.teacher.read_bytes()).hexdigest()},
-        epochs=config.epochs,
-        bf16=config.bf16,
-        networks={"student": student},
-        optimisers={"student_optimiser": optimiser},
+    run = student_run(config, train, teacher)
+    return run.finish(autoencoder_judge(validation), progress)
+
+
+def student_run(
+    config: StudentConfig, train: NDArray[np.float32], teacher: TeacherTable | None
+) -> TrainingRun:
+    """Return the training that `fit_student` runs, at its beginning."""
+    lesson = Lesson(config, train, teacher)
+    settings = settings_of(config, train)
+    if config.teacher is not None:
+        settings["teacher_sha256"] = hashlib.sha256(config.teacher.read_bytes()).hexdigest()
+    return TrainingRun(
+        config=config,
+        settings=settings,
+        networks=lesson.networks,
+        optimisers={"optimiser": lesson.optimiser},
         judged="student",
+        beats=len(train),
+        train_batch=lesson.learn,
+        schedule=one_cycle,
     )
-    beats = torch.from_numpy(train)[:, None].to(device)
-    targets = torch.from_numpy(teacher_scores).to(device)
-    steps = len(beats) // config.batch
-
-    def train_epoch(epoch: int) -> dict[str, float]:
-        student.train()
-        means = Means()
-        batches = shuffled_batches(len(beats), config.batch, seed=config.seed, epoch=epoch)
-        for step, rows in enumerate(batches):
-            done = ((epoch - 1) * steps + step) / (config.epochs * steps)
-            for group in optimiser.param_groups:
-                group["lr"] = config.learning_rate * one_cycle(done)
-            x = beats[rows]
-            with run.autocast():
-                reconstruction = student(x)
-            residual = x - reconstruction.float()
-            squared = residual.square().mean()
-            scores = smoothed_score(residual[:, 0])
-            distilled = distillation_loss(scores, targets[rows], SCORE_EXPONENT)
-            run.step("student_optimiser", squared + config.distillation_weight * distilled)
-            means.add({"residual": squared.item(), "distillation": distilled.item()})
-        return means.of_epoch()
-
-    return run.finish(train_epoch, validation, progress)
 
 
-def one_cycle(done: float) -> float:
-    """Return the share of the top learning rate when ``done`` (0 to 1) of all steps are done.
+class Lesson:
+    """The student and its loss on a batch, by whatever method it is taught."""
 
-    From a 25th up to 1 over the first three tenths, then down to nearly nothing, along cosines
-    (Smith & Topin 2018, with the proportions of PyTorch's OneCycleLR).
-    """
-    warm, start, end = 0.3, 1 / 25, 1 / 250_000
-    if done < warm:
-        return 1 + (start - 1) * (1 + math.cos(math.pi * done / warm)) / 2
-    return end + (1 - end) * (1 + math.cos(math.pi * (done - warm) / (1 - warm))) / 2
+    def __init__(
+        self, config: StudentConfig, train: NDArray[np.float32], teacher: TeacherTable | None
+    ) -> None:
+        """Draw the weights and put everything in its place.
+
+        Args:
+            config: says the method; a method of a teacher needs the ``teacher``'s table.
+            train: float32[n, 320].
+            teacher: what it says of each row of ``train``.
+        """
+        device = chosen_device(config.device)
+        self._config = config
+        self._beats = torch.from_numpy(train)[:, None].to(device)
+        self._teacher = teacher
+        self._self_teacher: SelfTeacher | None = None
+        self.student = new_student(config.width, config.latent)
+        self.networks: dict[str, nn.Module] = {"student": self.student}
+        if config.method == "frskd":
+            self._self_teacher = SelfTeacher(config.width, config.latent)
+            self.networks["self_teacher"] = self._self_teacher
+        draws = torch.Generator().manual_seed(config.seed)
+        for network in self.networks.values():
+            initialise_on(device, network, draws)
+        self.optimiser = torch.optim.AdamW(
+            [weight for network in self.networks.values() for weight in network.parameters()],
+            config.learning_rate,
+        )
+
+    def learn(self, run: TrainingRun, rows: Tensor, _: torch.Generator) -> dict[str, float]:
+        """Follow the loss on these rows of the training part by one step; return its parts."""
+        total, parts = self.loss(rows, run.autocast())
+        run.step("optimiser", total)
+        return {"total": total.item()} | {name: part.item() for name, part in parts.items()}
+
+    def loss(self, rows: Tensor, autocast: torch.autocast) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss on these rows, and the parts whose weighted sum it is.
+
+        The networks run under ``autocast``, the losses in float32.
+        """
+        config, x_b1t = self._config, self._beats[rows]
+        with autocast:
+            maps = stage_maps(self.student.encoder, x_b1t)
+            reconstruction = self.student.decoder(self.student.encoder.head(maps[-1]))
+            refined, again = self._self_teacher(maps) if self._self_teacher else (maps, x_b1t)
+        residual = x_b1t - reconstruction.float()
+        parts = {"residual": residual.square().mean()}
+        total = parts["residual"]
+        if self._self_teacher is not None:
+            of_self_teacher = x_b1t - again.float()
+            parts["self_teacher"] = of_self_teacher.square().mean()
+            total = total + parts["self_teacher"]
+            teacher_score = smoothed_score(of_self_teacher[:, 0])
+            teacher_attention = attention(refined)
+        elif self._teacher is not None:
+            teacher_score = self._teacher.scores[rows]
+            teacher_attention = self._teacher.attention[rows]
+        if config.method in BY_SCORES:
+            score = smoothed_score(residual[:, 0])
+            parts["kd"] = kd_loss(score, teacher_score, config.temperature)
+            total = total + config.alpha * parts["kd"]
+        if config.method in BY_MAPS:
+            parts["ft"] = attention_loss(attention(maps), teacher_attention)
+            total = total + config.beta * parts["ft"]
+        return total, parts

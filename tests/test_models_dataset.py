@@ -7,7 +7,12 @@ import pytest
 from databases import database
 
 from models.dataset import (
+    DS1,
+    DS1A,
+    DS1B,
+    DS2,
     RECORDS,
+    SPLITS,
     Beats,
     Split,
     annotation_digest,
@@ -15,8 +20,10 @@ from models.dataset import (
     distance_to_nearest,
     load_beats,
     split_beats,
+    split_named,
+    split_patients,
 )
-from pipeline.errors import InputError
+from pipeline.errors import ConfigError, InputError
 
 
 def _beats(detected: np.ndarray | None = None, n: int = 2000) -> Beats:
@@ -85,6 +92,86 @@ def test_fold_that_is_none_is_refused() -> None:
     """There are folds 0 to 4."""
     with pytest.raises(ValueError, match="fold 5"):
         split_beats(_beats(), fold=5, seed=0)
+
+
+def _patients(detected: np.ndarray | None = None) -> Beats:
+    """A hundred beats of every record, a tenth of them ventricular."""
+    beats = _beats(detected, n=100 * len(RECORDS))
+    return Beats(
+        windows=beats.windows,
+        symbols=beats.symbols,
+        records=np.repeat(RECORDS, 100),
+        samples=beats.samples,
+        detected=beats.detected,
+    )
+
+
+def test_patients_are_those_of_de_chazal() -> None:
+    """DS1 and DS2 share no record and leave none out; nor do the halves of DS1."""
+    assert len(DS1) == len(DS2) == 22
+    assert sorted((*DS1, *DS2)) == list(RECORDS)
+    assert len(DS1A) == len(DS1B) == 11
+    assert sorted((*DS1A, *DS1B)) == list(DS1)
+
+
+@pytest.mark.parametrize(("name", "records"), [("ds1", DS1), ("ds1a", DS1A), ("ds1b", DS1B)])
+def test_split_of_patients_touches_nobody_else(name: str, records: tuple[str, ...]) -> None:
+    """Nine tenths of their normal beats train; a tenth of all their beats validates; no test."""
+    beats = _patients()
+    split = split_named(beats, name, seed=0)
+
+    assert set(beats.records[split.train]) <= set(records)
+    assert set(beats.records[split.validation]) <= set(records)
+    assert beats.normal[split.train].all()
+    assert split.train.size == 81 * len(records)
+    assert np.count_nonzero(beats.normal[split.validation]) == 9 * len(records)
+    assert np.count_nonzero(~beats.normal[split.validation]) == len(records)
+    assert not np.isin(split.train, split.validation).any()
+    assert split.test.size == 0
+
+
+def test_better_detector_moves_no_beat_of_a_patient() -> None:
+    """Normal beats the detector misses drop out of their part; the others stay where they are."""
+    detected = np.random.default_rng(0).random(100 * len(RECORDS)) < 0.8
+    kept = detected | ~_patients().normal
+    whole, less = (split_patients(_patients(d), DS1, seed=5) for d in (None, detected))
+
+    for part in ("train", "validation"):
+        rows = getattr(whole, part)
+        np.testing.assert_array_equal(getattr(less, part), rows[kept[rows]])
+
+
+def test_split_of_patients_follows_from_the_seed_alone() -> None:
+    """The same seed deals the same beats, another seed others; the order is frozen for ever."""
+    first, again, other = (split_patients(_patients(), DS1, seed=s) for s in (3, 3, 4))
+
+    assert _rows(first) == _rows(again) != _rows(other)
+    assert first.train[:5].tolist() == [3904, 105, 3779, 3499, 1263]
+
+
+def test_every_split_has_a_name() -> None:
+    """The folds by their number, patients by theirs; any other name is refused with the list."""
+    beats = _patients()
+    for fold in range(5):
+        assert _rows(split_named(beats, str(fold), seed=2)) == _rows(
+            split_beats(beats, fold=fold, seed=2)
+        )
+    assert {len(split_named(beats, name, seed=0).train) for name in SPLITS[:5]} == {3168}
+    with pytest.raises(ConfigError, match="'ds2': choose one of 0, 1, 2, 3, 4, ds1, ds1a, ds1b"):
+        split_named(beats, "ds2", seed=0)
+
+
+def test_taking_rows_keeps_a_beat_together() -> None:
+    """Every field of the taken beats is that of its row."""
+    beats = _patients(np.arange(100 * len(RECORDS)) % 3 == 0)
+    beats.windows[:, 0] = np.arange(len(beats.windows))
+    rows = np.array([4000, 7, 7])
+
+    taken = beats.take(rows)
+
+    assert taken.windows[:, 0].tolist() == [4000, 7, 7]
+    for field in ("symbols", "records", "samples", "detected"):
+        np.testing.assert_array_equal(getattr(taken, field), getattr(beats, field)[rows])
 
 
 def test_digest_follows_the_annotations() -> None:

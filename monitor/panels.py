@@ -309,10 +309,17 @@ def _alert_line(heard: HeardAlert, name_width: int) -> Text:
         return line.append(f"{kind} ended", MUTED)
     line.append(kind, "bold" if alert.category != "technical" else "italic")
     if alert.beat_class is not None:
-        line.append(f" {safe_text(alert.beat_class, 8)}", "bold")
+        line.append(f"  {class_text(alert)}", "bold")
     if alert.score is not None:
         line.append(f"  {number(alert.score, '.2f')}", ANOMALY)
     return line.append(f"  {safe_text(alert.reason, 128)}", MUTED)
+
+
+def class_text(alert: Alert) -> str:
+    """Return the class of the alert's beat with its probability, as in ``V 97 %``."""
+    name = safe_text(alert.beat_class or "", 8)
+    probability = (alert.class_probabilities or {}).get(alert.beat_class or "")
+    return name if probability is None else f"{name} {number(100 * probability, '.0f', ' %')}"
 
 
 def priority_badge(alert: Alert) -> Text:

@@ -136,6 +136,7 @@ class System:
         *,
         port: int,
         log: Path,
+        false_alerts_per_hour: float | None = None,
         on_note: Callable[[str], None],
         stderr: IO[bytes] | None = None,
     ) -> None:
@@ -144,6 +145,7 @@ class System:
         Args:
             port: of the alerts; the replay socket is one above. 0 lets the kernel choose both.
             log: the alert log.
+            false_alerts_per_hour: of the live score; None for that of the calibration.
             on_note: takes what a person should know meanwhile.
             stderr: where the children's stderr goes; None for this process's own.
 
@@ -158,7 +160,10 @@ class System:
         self._scorer_again_at: float | None = None
         self._scorer_started_at = time.monotonic()
         self.scorer_restarts = 0
-        self._hub = Child(["hub", "--port", str(port), "--log", str(log)], stderr)
+        arguments = ["hub", "--port", str(port), "--log", str(log)]
+        if false_alerts_per_hour is not None:
+            arguments += ["--false-alerts-per-hour", str(false_alerts_per_hour)]
+        self._hub = Child(arguments, stderr)
         try:
             ready = self._hub.wait_ready(on_note)
             self.endpoints: dict[str, str] = ready["endpoints"]

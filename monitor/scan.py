@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from models.calibration import load_calibration
 from models.student import StudentScorer
 from monitor.session import alert_line
-from monitor.stages import find_leads
+from monitor.stages import find_leads, shipped_classifier
 from pipeline.constants import NOTICE, SCHEMA
 from pipeline.embedded import EmbeddedRunner, Outcome
 from pipeline.errors import InputError
@@ -31,6 +31,7 @@ def scan_records(
     records: Sequence[str],
     *,
     lead: str | None,
+    false_alerts_per_hour: float | None,
     as_json: bool,
     beats: bool,
     annotations: Path | None,
@@ -39,19 +40,21 @@ def scan_records(
 
     Raises:
         InputError: a record cannot be used, or the folder for annotations is none.
+        ConfigError: the rate of false alerts is none that was calibrated.
     """
     found = find_leads(records, lead)
     if annotations is not None and not annotations.is_dir():
         raise InputError(f"no folder {str(annotations)!r} to write annotations into: create it")
     sources = [RecordSource(path, lead=index, speed=None) for path, index in found]
-    scorer, config = StudentScorer.load(), load_calibration()
+    config = load_calibration(false_alerts_per_hour=false_alerts_per_hour)
+    scorer, classifier = StudentScorer.load(), shipped_classifier()
     began, kinds, totals = time.monotonic(), Counter[str](), Counter[str]()
     streams = []
     with _progress() as progress:
         task = progress.add_task("records", total=len(sources))
         for source, info in zip(sources, stream_infos(sources), strict=True):
             streams.append(info.stream)
-            runner = EmbeddedRunner(info.stream, info.fs_hz, scorer, config)
+            runner = EmbeddedRunner(info.stream, info.fs_hz, scorer, config, classifier=classifier)
             notes = []
             for outcome in _outcomes(runner, source):
                 _print(outcome, as_json=as_json, beats=beats)

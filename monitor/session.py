@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
 from monitor.dashboard import Screen
+from monitor.panels import class_text
 from monitor.processes import Refused, System
 from monitor.safe_text import safe_text
 from monitor.view import DashboardView
@@ -161,10 +162,11 @@ def alert_line(alert: Alert) -> str:
     """Return an alert as one line without control characters."""
     minutes, seconds = divmod(alert.time_s, 60.0)
     score = f"  {alert.score:.1f} > {alert.threshold:.1f}" if alert.score is not None else ""
+    named = f"  {class_text(alert)}" if alert.beat_class is not None else ""
     state = "" if alert.state == "on" else f" ({alert.state})"
     return (
         f"{int(minutes):4d}:{seconds:05.2f}  {safe_text(alert.stream):8s}  {alert.priority:6s}"
-        f"  {safe_text(alert.kind)}{state}{score}  {safe_text(alert.reason, 160)}"
+        f"  {safe_text(alert.kind)}{state}{named}{score}  {safe_text(alert.reason, 160)}"
     )
 
 
@@ -188,6 +190,7 @@ def run(
     *,
     port: int,
     log: Path,
+    false_alerts_per_hour: float | None = None,
     make_face: Callable[[], Face],
     dashboard: bool,
 ) -> None:
@@ -197,6 +200,7 @@ def run(
         source_arguments: arguments of ``monitor source``, without ``--ingest``.
         port: of the alerts, 0 for one that the kernel chooses.
         log: the alert log.
+        false_alerts_per_hour: of the live score; None for that of the calibration.
         make_face: called once the system stands.
         dashboard: listen to everything there is to show, and keep the children's stderr off
             the terminal until the end.
@@ -210,7 +214,13 @@ def run(
     tally = Tally(log)
     new_log = not log.exists()
     try:
-        with System(port=port, log=log, on_note=_note, stderr=stderr) as system:
+        with System(
+            port=port,
+            log=log,
+            false_alerts_per_hour=false_alerts_per_hour,
+            on_note=_note,
+            stderr=stderr,
+        ) as system:
             endpoints = system.endpoints
             with Subscriber(
                 endpoints["alerts"],

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from monitor.processes import stop_when_orphaned
 from pipeline.errors import ConfigError
+from pipeline.scoring import Classifier
 from replay.headers import find_records, load_header
 from replay.leads import choose_lead
 from replay.pacing import parse_speed
@@ -38,18 +39,21 @@ def run_hub(
     ingest: str,
     work: str,
     log: Path | None,
+    false_alerts_per_hour: float | None,
     parent: int | None,
     announce: Announce,
 ) -> None:
     """Run the hub until told to stop.
 
     Raises:
-        ConfigError: an address is not on loopback, or the port is out of range.
+        ConfigError: an address is not on loopback, the port is out of range, or the rate of
+            false alerts is none that was calibrated.
         EndpointError: a port is in use.
         LogError: the log cannot be opened.
         ArtifactError: the calibration of the live score is missing or altered.
     """
     from models.calibration import load_calibration
+    from models.classifier_artifact import SHIPPED_CLASSIFIER
     from monitor.session import default_log
     from pipeline.hub import Hub, HubConfig
     from pipeline.warmup import compile_kernels, compiled_before
@@ -66,11 +70,30 @@ def run_hub(
         ingest=ingest,
         work=work,
         log=log or default_log(),
-        live_score=load_calibration(),
+        live_score=load_calibration(false_alerts_per_hour=false_alerts_per_hour),
+        classify=SHIPPED_CLASSIFIER.exists(),
     )
     with Hub(config, time.monotonic) as hub:
-        announce("ready", endpoints=hub.endpoints, log=str(config.log), last_seq=hub.last_seq)
+        announce(
+            "ready",
+            endpoints=hub.endpoints,
+            log=str(config.log),
+            last_seq=hub.last_seq,
+            classifies=config.classify,
+        )
         hub.run(stop)
+
+
+def shipped_classifier() -> Classifier | None:
+    """Return the classifier that ships; None in an installation without its weights.
+
+    Raises:
+        ArtifactError: the weights are altered, or made for something else.
+    """
+    from models.classifier_artifact import SHIPPED_CLASSIFIER
+    from models.classifier_scorer import ClassifierScorer
+
+    return ClassifierScorer.load() if SHIPPED_CLASSIFIER.exists() else None
 
 
 def run_scorer(*, work: str, weights: Path | None, parent: int | None, announce: Announce) -> None:
@@ -84,8 +107,10 @@ def run_scorer(*, work: str, weights: Path | None, parent: int | None, announce:
 
     stop = stop_when_orphaned(parent)
     scorer = StudentScorer.load(weights.with_suffix(".json") if weights else SHIPPED_STUDENT)
-    announce("ready", model=scorer.name, device=scorer.device)
-    run_worker(scorer, model=scorer.name, device=scorer.device, work=work, stop=stop)
+    classifier = shipped_classifier()
+    classifies = classifier is not None
+    announce("ready", model=scorer.name, device=scorer.device, classifies=classifies)
+    run_worker(scorer, classifier, model=scorer.name, device=scorer.device, work=work, stop=stop)
 
 
 def run_source(

@@ -2,13 +2,14 @@
 
 `Alarms` keeps what the rules of one stream remember. Rules on the signal itself (asystole, not
 analysable) need no score and are asked as the samples come in; the rule on beats is asked when a
-beat's verdict is known. Time is the position in the stream, in source samples, so the same
-samples give the same alerts at any speed; there is no clock and no I/O here.
+beat is told. Time is the position in the stream, in source samples, so the same samples give the
+same alerts at any speed; there is no clock and no I/O here.
 """
 
 from typing import Final
 
-from pipeline.live_score import Verdict
+from pipeline.beat import Beat
+from pipeline.live_score import wrong_ticks
 from pipeline.public import Alert
 from pipeline.quality import Reason
 
@@ -77,32 +78,31 @@ class Alarms:
             )
         ]
 
-    def on_verdict(
-        self,
-        epoch: int,
-        sample: int,
-        verdict: Verdict,
-        ticks: list[int] | None,
-        bpm: float | None,
-    ) -> list[Alert]:
-        """Take note of what the live score says of the beat at ``sample`` of ``epoch``.
+    def on_beat(self, beat: Beat) -> list[Alert]:
+        """Take note of a beat that was judged, and classified where that was wanted.
 
-        The epoch is the beat's own: its score may come back when the next one has begun.
+        Its epoch is its own: its score may come back when the next one has begun.
         """
-        if not verdict.anomalous:
+        verdict = beat.verdict
+        if verdict is None or not verdict.anomalous:
             return []
         return [
-            self._alert(
+            Alert(
+                stream=self._stream,
+                epoch=beat.id[1],
                 kind="anomalous_beat",
                 category="physiological",
                 priority="low",
-                sample=sample,
-                epoch=epoch,
+                sample=beat.sample,
+                time_s=round(beat.sample / self._fs_hz, 4),
                 reason=verdict.reason,
                 score=round(verdict.score, 4),
                 threshold=round(verdict.threshold, 4),
-                ticks=ticks,
-                bpm=bpm,
+                shares={name: round(share, 3) for name, share in verdict.shares.items()},
+                ticks=None if beat.residual is None else wrong_ticks(beat.residual),
+                beat_class=beat.beat_class,
+                class_probabilities=beat.class_probabilities,
+                bpm=beat.bpm,
             )
         ]
 
@@ -135,25 +135,16 @@ class Alarms:
         priority: str,
         sample: int,
         reason: str,
-        epoch: int | None = None,
         state: str = "on",
-        score: float | None = None,
-        threshold: float | None = None,
-        ticks: list[int] | None = None,
-        bpm: float | None = None,
     ) -> Alert:
         return Alert(
             stream=self._stream,
-            epoch=self._epoch if epoch is None else epoch,
+            epoch=self._epoch,
             kind=kind,
             category=category,
             priority=priority,
             state=state,
             sample=sample,
             time_s=round(sample / self._fs_hz, 4),
-            score=score,
-            threshold=threshold,
             reason=reason,
-            ticks=ticks,
-            bpm=bpm,
         )

@@ -7,9 +7,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
+from pipeline.beat import Beat
 from pipeline.constants import SAMPLING_RATE_HZ
 from pipeline.public import Alert, Latency, SignalStrip, Status
-from pipeline.stream import Beat, Stream
+from pipeline.stream import Stream
 
 _STALE_S: Final = 2.0
 _LONGEST_STRIP: Final = 3_600

@@ -1,9 +1,11 @@
 """Which windows go to which scorer, and when: batches, credit, and second chances.
 
-Windows wait in order of arrival. A batch leaves as soon as a scorer has credit and the batch is
-full, or its oldest window has waited `DispatchConfig.max_wait_s`. A batch that is not answered
-within `redeliver_after_s`, or whose scorer fell silent, goes back to the head of the queue and
-to another scorer. Every window is accounted for once: the first answer counts, later ones are
+A window is handed out for a `Task`: its score, and later perhaps its class. Each task has a queue
+of its own, in order of arrival, and a batch is of one task. It leaves as soon as a scorer has
+credit and the batch is full, or its oldest window has waited `DispatchConfig.max_wait_s`. Classes
+go first and wait for no company, for the beats behind wait for them. A batch that is not answered
+within `redeliver_after_s`, or whose scorer fell silent, goes back to the head of its queue and to
+another scorer. Every window is accounted for once a task: the first answer counts, later ones are
 duplicates.
 
 Pure: no sockets, no clock; ``now`` is an argument, in seconds of any steady clock.
@@ -11,12 +13,20 @@ Pure: no sockets, no clock; ``now`` is an argument, in seconds of any steady clo
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
-from pipeline.messages import MAX_BATCH, Ready, ScoreRequest, WindowId
+from pipeline.messages import MAX_BATCH, ClassRequest, Ready, Request, ScoreRequest, WindowId
+
+
+class Task(Enum):
+    """What is wanted of a window."""
+
+    CLASS = "class"
+    SCORE = "score"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +35,7 @@ class DispatchConfig:
 
     max_batch: int = 64
     max_wait_s: float = 0.005
-    """A lone beat waits no longer than this for company."""
+    """A lone beat waits no longer than this for company on its way to be scored."""
     redeliver_after_s: float = 1.0
     """An unanswered batch is handed out again after this time."""
     silent_after_s: float = 1.5
@@ -52,17 +62,57 @@ class _Batch:
     """Windows under way to a scorer."""
 
     scorer: bytes
+    task: Task
     ids: list[WindowId]
     sent_at: float
 
 
+class _Queue:
+    """The windows that want one task done."""
+
+    def __init__(self, max_wait_s: float) -> None:
+        self._max_wait_s = max_wait_s
+        self.rows: dict[WindowId, tuple[NDArray[np.float32], ...]] = {}
+        """What a request says of each window without an answer."""
+        self.waiting: deque[tuple[WindowId, float]] = deque()
+        """Windows to hand out, and since when; some may have been answered meanwhile."""
+
+    def add(self, window_id: WindowId, rows: tuple[NDArray[np.float32], ...], now: float) -> None:
+        """Queue a window; a known id is a no-op."""
+        if window_id not in self.rows:
+            self.rows[window_id] = rows
+            self.waiting.append((window_id, now))
+
+    def due_at(self) -> float | None:
+        """Return when the oldest window has waited long enough, or None if none waits."""
+        return self.waiting[0][1] + self._max_wait_s if self.waiting else None
+
+    def take(self, most: int) -> list[WindowId]:
+        """Take up to ``most`` windows that nobody has answered meanwhile."""
+        ids: list[WindowId] = []
+        while self.waiting and len(ids) < most:
+            window_id, _ = self.waiting.popleft()
+            if window_id in self.rows:
+                ids.append(window_id)
+        return ids
+
+    def put_back(self, ids: list[WindowId], since: float) -> int:
+        """Queue again, at the head, what of ``ids`` has no answer; return how many."""
+        again = [window_id for window_id in ids if window_id in self.rows]
+        self.waiting.extendleft((window_id, since) for window_id in reversed(again))
+        return len(again)
+
+
 class Dispatcher:
-    """Queue of windows, and the scorers that take them."""
+    """Queues of windows, and the scorers that take them."""
 
     def __init__(self, config: DispatchConfig | None = None) -> None:
         self._config = config or DispatchConfig()
-        self._windows: dict[WindowId, NDArray[np.float32]] = {}
-        self._waiting: deque[tuple[WindowId, float]] = deque()
+        # Those that want a class were found together, by the answer to one batch.
+        self._queues = {
+            Task.CLASS: _Queue(max_wait_s=0.0),
+            Task.SCORE: _Queue(self._config.max_wait_s),
+        }
         self._scorers: OrderedDict[bytes, _Scorer] = OrderedDict()
         self._under_way: list[_Batch] = []
         self.redelivered = 0
@@ -70,73 +120,73 @@ class Dispatcher:
 
     @property
     def pending(self) -> int:
-        """Windows without an answer."""
-        return len(self._windows)
+        """Windows without an answer, over both tasks."""
+        return sum(len(queue.rows) for queue in self._queues.values())
 
     @property
     def scorers(self) -> int:
         """Scorers that were heard of lately."""
         return len(self._scorers)
 
-    def add(self, window_id: WindowId, window: NDArray[np.float32], now: float) -> None:
-        """Queue a window, float32[320]; a known id is a no-op."""
-        if window_id not in self._windows:
-            self._windows[window_id] = window
-            self._waiting.append((window_id, now))
+    def want_score(self, window_id: WindowId, window: NDArray[np.float32], now: float) -> None:
+        """Queue a window, float32[320], for its score; one that waits already is a no-op."""
+        self._queues[Task.SCORE].add(window_id, (window,), now)
+
+    def want_class(
+        self,
+        window_id: WindowId,
+        window: NDArray[np.float32],
+        rr_context: NDArray[np.float32],
+        now: float,
+    ) -> None:
+        """Queue a window, float32[320], and its RR context, float32[RR_FEATURES], for its class.
+
+        One that waits already is a no-op.
+        """
+        self._queues[Task.CLASS].add(window_id, (window, rr_context), now)
 
     def hear(self, scorer: bytes, message: Ready, now: float) -> None:
         """Note that a scorer lives and how many batches it takes at a time."""
         self._scorers[scorer] = _Scorer(credit=message.credit, heard_at=now)
 
-    def answer(self, scorer: bytes, ids: list[WindowId], now: float) -> list[int]:
+    def answer(self, scorer: bytes, task: Task, ids: list[WindowId], now: float) -> list[int]:
         """Note an answer; return the positions in ``ids`` that were still waiting for one."""
         if scorer in self._scorers:
             self._scorers[scorer].heard_at = now
+        answered = (scorer, task, ids)
         self._under_way = [
-            batch for batch in self._under_way if batch.scorer != scorer or batch.ids != ids
+            batch for batch in self._under_way if (batch.scorer, batch.task, batch.ids) != answered
         ]
-        fresh = []
-        for position, window_id in enumerate(ids):
-            if self._windows.pop(window_id, None) is not None:
-                fresh.append(position)
-        return fresh
+        rows = self._queues[task].rows
+        return [at for at, window_id in enumerate(ids) if rows.pop(window_id, None) is not None]
 
-    def due(self, now: float) -> list[tuple[bytes, ScoreRequest]]:
+    def due(self, now: float) -> list[tuple[bytes, Request]]:
         """Return the batches to send now, each with its scorer."""
         self._give_up(now)
-        requests = []
-        while self._waiting and (scorer := self._free_scorer()) is not None:
-            if not self._batch_is_due(now):
-                break
-            ids = self._take()
-            if not ids:
-                continue
-            self._under_way.append(_Batch(scorer, ids, now))
-            self._scorers.move_to_end(scorer)
-            rows = np.stack([self._windows[window_id] for window_id in ids])
-            requests.append((scorer, ScoreRequest(ids=ids, windows=rows.tobytes())))
+        requests: list[tuple[bytes, Request]] = []
+        for task, queue in self._queues.items():
+            while self._is_due(queue, now) and (scorer := self._free_scorer()) is not None:
+                ids = queue.take(self._config.max_batch)
+                if not ids:
+                    continue
+                self._under_way.append(_Batch(scorer, task, ids, now))
+                self._scorers.move_to_end(scorer)
+                requests.append((scorer, _request(task, ids, [queue.rows[i] for i in ids])))
         return requests
 
     def next_deadline(self, now: float) -> float | None:
         """Return when `due` should be asked again at the latest, or None if nothing waits."""
-        deadlines = [batch.sent_at + self._config.redeliver_after_s for batch in self._under_way]
-        if self._waiting and self._free_scorer() is not None:
-            deadlines.append(self._waiting[0][1] + self._config.max_wait_s)
+        config = self._config
+        deadlines = [batch.sent_at + config.redeliver_after_s for batch in self._under_way]
+        if self._free_scorer() is not None:
+            waits = (queue.due_at() for queue in self._queues.values())
+            deadlines += [due_at for due_at in waits if due_at is not None]
         return max(now, min(deadlines)) if deadlines else None
 
-    def _batch_is_due(self, now: float) -> bool:
-        full = len(self._waiting) >= self._config.max_batch
-        # The same sum as in `next_deadline`, or a rounding error makes the caller spin.
-        return full or now >= self._waiting[0][1] + self._config.max_wait_s
-
-    def _take(self) -> list[WindowId]:
-        """Take up to a batch of windows that nobody has answered meanwhile."""
-        ids: list[WindowId] = []
-        while self._waiting and len(ids) < self._config.max_batch:
-            window_id, _ = self._waiting.popleft()
-            if window_id in self._windows:
-                ids.append(window_id)
-        return ids
+    def _is_due(self, queue: _Queue, now: float) -> bool:
+        due_at = queue.due_at()
+        full = len(queue.waiting) >= self._config.max_batch
+        return due_at is not None and (full or now >= due_at)
 
     def _free_scorer(self) -> bytes | None:
         """Return the scorer with credit that was served longest ago."""
@@ -166,6 +216,14 @@ class Dispatcher:
         for batch in reversed(lost):
             if batch.scorer in self._scorers:
                 self._scorers.move_to_end(batch.scorer)  # another one is the better choice
-            again = [window_id for window_id in batch.ids if window_id in self._windows]
-            self.redelivered += len(again)
-            self._waiting.extendleft((window_id, batch.sent_at) for window_id in reversed(again))
+            self.redelivered += self._queues[batch.task].put_back(batch.ids, batch.sent_at)
+
+
+def _request(
+    task: Task, ids: list[WindowId], rows: list[tuple[NDArray[np.float32], ...]]
+) -> Request:
+    columns = [np.stack(column).astype("<f4").tobytes() for column in zip(*rows, strict=True)]
+    if task is Task.CLASS:
+        windows, rr_context = columns
+        return ClassRequest(ids=ids, windows=windows, rr_context=rr_context)
+    return ScoreRequest(ids=ids, windows=columns[0])

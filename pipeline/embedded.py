@@ -10,10 +10,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.beat import Beat
 from pipeline.live_score import LiveScoreConfig
 from pipeline.public import Alert, BeatNote
-from pipeline.scoring import Scorer
-from pipeline.stream import Beat, Counters, Stream, Taken
+from pipeline.scoring import Classifier, Scorer
+from pipeline.stream import Counters, Stream, Taken
 
 BATCH: Final = 64
 
@@ -31,7 +32,7 @@ class Outcome:
 
 
 class EmbeddedRunner:
-    """One stream, scored in this process.
+    """One stream, scored and, with a classifier, classified in this process.
 
     Latencies in the alerts are zero: nothing arrives, the samples are there.
     """
@@ -43,11 +44,20 @@ class EmbeddedRunner:
         scorer: Scorer,
         config: LiveScoreConfig,
         *,
+        classifier: Classifier | None = None,
         first_sample: int = 0,
         clock: Callable[[], float] = _no_clock,
     ) -> None:
         self._scorer = scorer
-        self._stream = Stream(name, fs_hz, config, clock, first_sample=first_sample)
+        self._classifier = classifier
+        self._stream = Stream(
+            name,
+            fs_hz,
+            config,
+            clock,
+            first_sample=first_sample,
+            classify=classifier is not None,
+        )
         self._waiting: list[Beat] = []
 
     @property
@@ -71,8 +81,20 @@ class EmbeddedRunner:
         while len(self._waiting) >= least:
             batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
             scored = self._scorer.score(np.stack([beat.window for beat in batch]))
+            anomalous = []
             for row, beat in enumerate(batch):
-                self._stream.scored(beat.id, float(scored.scores[row]), scored.residuals[row], 0.0)
+                score, residual = float(scored.scores[row]), scored.residuals[row]
+                anomalous += self._stream.scored(beat.id, score, residual, 0.0)
+            self._classify(anomalous)
         told = self._stream.drain()
         alerts = taken.alerts + [alert for one in told for alert in one.alerts]
         return Outcome(alerts, [one.note for one in told])
+
+    def _classify(self, beats: list[Beat]) -> None:
+        """Bring the classes of the beats that want one."""
+        if self._classifier is None or not beats:
+            return
+        windows = np.stack([beat.window for beat in beats])
+        rr_context = np.stack([beat.rr_context for beat in beats])
+        for beat, row in zip(beats, self._classifier.classify(windows, rr_context), strict=True):
+            self._stream.classified(beat.id, row, 0.0)

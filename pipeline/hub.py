@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from pipeline.channel import Channel, Draft, SystemState
-from pipeline.dispatch import Dispatcher
+from pipeline.dispatch import Dispatcher, Task
 from pipeline.errors import LogError, WireError
 from pipeline.live_score import LiveScoreConfig
 from pipeline.log import AlertLog
 from pipeline.messages import (
     Accepted,
     Chunk,
+    ClassReply,
     End,
     Message,
     Ready,
@@ -33,20 +34,13 @@ from pipeline.messages import (
     decode,
     encode,
     flags_of,
+    probabilities_of,
     residuals_of,
     samples_of,
     scores_of,
 )
-from pipeline.public import (
-    ALERTS_PER_PAGE,
-    Heartbeat,
-    Public,
-    ReplayPage,
-    ReplayRequest,
-    decode_replay_request,
-    encode_json,
-    timed,
-)
+from pipeline.public import Heartbeat, Public, encode_json, timed
+from pipeline.replays import Replays
 from pipeline.stream import Stream, Taken
 from pipeline.transport import CONTROL_FRAME_BYTES, Publisher, Router, wait
 
@@ -58,7 +52,7 @@ CHUNKS_UNDER_WAY: Final = 8
 """Credit of a source: chunks it may have sent without an `Accepted`."""
 
 MAX_PENDING: Final = 4_096
-"""Windows without a score, or alerts not in the log, at which the hub takes no samples in."""
+"""Beats not told, or alerts not in the log, at which the hub takes no samples in."""
 
 MAX_STREAMS: Final = 256
 
@@ -78,6 +72,8 @@ class HubConfig:
     work: str = "tcp://127.0.0.1:0"
     log: Path
     live_score: LiveScoreConfig
+    classify: bool = False
+    """Whether anomalous beats are told with their class; then every scorer must name classes."""
 
 
 class Hub:
@@ -91,12 +87,11 @@ class Hub:
             ConfigError: an address is not on loopback.
             LogError: the log cannot be opened.
         """
-        self._live_score = config.live_score
+        self._config = config
         self._clock = clock
         self._channels: dict[str, Channel] = {}
         self._dispatcher = Dispatcher()
         self._drafts: list[Draft] = []
-        self._replays: dict[bytes, int] = {}
         self._rejected = 0
         self._fault = ""
         self._log_retry_at = 0.0
@@ -108,6 +103,7 @@ class Hub:
             self._ingest = self._open(Router(config.ingest))
             self._work = self._open(Router(config.work))
             self._log = AlertLog(config.log)
+            self._replays = Replays(self._replay, self._log)
         except BaseException:
             self._close_ends()
             raise
@@ -136,9 +132,10 @@ class Hub:
         """Wait for something to do, at most until the next deadline, and do it."""
         now = self._clock()
         deadlines = [*self._due.values(), self._dispatcher.next_deadline(now) or now + 1.0]
-        busy = max(self._dispatcher.pending, len(self._drafts)) >= MAX_PENDING
+        untold = sum(channel.stream.pending for channel in self._channels.values())
+        busy = max(untold, len(self._drafts)) >= MAX_PENDING
         ears = [self._replay, self._work] + ([] if busy else [self._ingest])
-        wait(ears, 0.0 if self._replays else min(deadlines) - now)
+        wait(ears, 0.0 if self._replays.under_way else min(deadlines) - now)
         if not busy:
             self._take_in()
         self._take_answers()
@@ -185,10 +182,11 @@ class Hub:
             stream = Stream(
                 chunk.stream,
                 chunk.fs_hz,
-                self._live_score,
+                self._config.live_score,
                 self._clock,
                 epoch=chunk.epoch,
                 first_sample=chunk.first_sample,
+                classify=self._config.classify,
             )
             channel = Channel(stream, chunk.lead, arrived_at)
             self._channels[chunk.stream] = channel
@@ -234,11 +232,11 @@ class Hub:
     def _absorb(self, channel: Channel, taken: Taken) -> None:
         now = self._clock()
         for beat in taken.windows:
-            self._dispatcher.add(beat.id, beat.window, now)
+            self._dispatcher.want_score(beat.id, beat.window, now)
         self._drafts += [Draft(alert, None, channel.arrived_at) for alert in taken.alerts]
         channel.add_strip(taken.strip)
 
-    # --- scores ---------------------------------------------------------------------------
+    # --- scores and classes -----------------------------------------------------------------
 
     def _take_answers(self) -> None:
         for peer, frame in self._work.receive():
@@ -246,25 +244,47 @@ class Hub:
             try:
                 message = decode(frame)
                 if isinstance(message, Ready):
-                    self._dispatcher.hear(peer, message, now)
+                    self._on_ready(peer, message, now)
                 elif isinstance(message, ScoreReply):
-                    self._on_reply(peer, message, now)
+                    self._on_scores(peer, message, now)
+                elif isinstance(message, ClassReply):
+                    self._on_classes(peer, message, now)
                 else:
                     raise WireError(f"{type(message).__name__} on the work socket")
             except WireError as error:
                 self._reject(error)
 
-    def _on_reply(self, peer: bytes, reply: ScoreReply, now: float) -> None:
+    def _on_ready(self, peer: bytes, ready: Ready, now: float) -> None:
+        if self._config.classify and not ready.classifies:
+            # It would be asked for classes, too, and the beats behind would wait for ever.
+            raise WireError(f"scorer {ready.model} names no classes, which this hub wants")
+        self._dispatcher.hear(peer, ready, now)
+
+    def _on_scores(self, peer: bytes, reply: ScoreReply, now: float) -> None:
         scores, residuals = scores_of(reply), residuals_of(reply)
-        for row in self._dispatcher.answer(peer, reply.ids, now):
+        for row in self._dispatcher.answer(peer, Task.SCORE, reply.ids, now):
             window_id = reply.ids[row]
-            self._channels[window_id[0]].stream.scored(
+            stream = self._channels[window_id[0]].stream
+            for beat in stream.scored(
                 window_id, float(scores[row]), residuals[row], reply.compute_ms / 1e3
-            )
+            ):
+                self._dispatcher.want_class(beat.id, beat.window, beat.rr_context, now)
+
+    def _on_classes(self, peer: bytes, reply: ClassReply, now: float) -> None:
+        probabilities = probabilities_of(reply)
+        for row in self._dispatcher.answer(peer, Task.CLASS, reply.ids, now):
+            window_id = reply.ids[row]
+            stream = self._channels[window_id[0]].stream
+            stream.classified(window_id, probabilities[row], reply.compute_ms / 1e3)
 
     def _reject(self, error: WireError) -> None:
         self._rejected += 1
         logger.debug("frame refused: %s", error)
+
+    def _log_failed(self, error: LogError) -> None:
+        """Let the fault stand in every status from now on."""
+        logger.error("%s", error)
+        self._fault = str(error)
 
     def _hand_out(self) -> None:
         for scorer, request in self._dispatcher.due(self._clock()):
@@ -299,8 +319,7 @@ class Hub:
         try:
             logged = self._log.append(sealed)
         except LogError as error:
-            logger.error("%s", error)
-            self._fault = str(error)
+            self._log_failed(error)
             self._log_retry_at = now + _LOG_RETRY_S
             return
         self._fault = ""
@@ -312,40 +331,11 @@ class Hub:
         self._drafts.clear()
 
     def _serve_replays(self) -> None:
-        for peer, frame in self._replay.receive():
-            try:
-                self._replays[peer] = self._first_wanted(decode_replay_request(frame))
-            except WireError as error:
-                self._reject(error)
-        for peer, from_seq in list(self._replays.items()):
-            try:
-                page = self._page(from_seq)
-            except LogError as error:
-                # The peer asks again; the fault stands in every status meanwhile.
-                logger.error("%s", error)
-                self._fault = str(error)
-                del self._replays[peer]
-                continue
-            if not self._replay.send(peer, encode_json(page)) or page.end:
-                del self._replays[peer]
+        for error in self._replays.serve():
+            if isinstance(error, LogError):
+                self._log_failed(error)
             else:
-                self._replays[peer] = page.alerts[-1].seq + 1
-
-    def _first_wanted(self, request: ReplayRequest) -> int:
-        """Numbers of another log mean nothing here: such a reader gets everything."""
-        if request.log_id not in ("", self._log.log_id):
-            return self._log.low_water_seq
-        return max(request.from_seq, self._log.low_water_seq)
-
-    def _page(self, from_seq: int) -> ReplayPage:
-        alerts = self._log.read(from_seq, ALERTS_PER_PAGE)
-        return ReplayPage(
-            log_id=self._log.log_id,
-            low_water_seq=self._log.low_water_seq,
-            last_seq=self._log.last_seq,
-            alerts=alerts,
-            end=len(alerts) < ALERTS_PER_PAGE,
-        )
+                self._reject(error)
 
     # --- regular messages -----------------------------------------------------------------
 

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from pipeline.constants import SAMPLING_RATE_LIMITS_HZ, WINDOW_SAMPLES
 from pipeline.errors import WireError
+from pipeline.rr_context import RR_FEATURES
+from pipeline.scoring import CLASSES
 
 MAX_CHUNK_SAMPLES: Final = 32_768
 """Keeps a chunk, flags included, under the 256 KiB that an inbound data frame may have."""
 
 MAX_BATCH: Final = 128
-"""Windows in one score request."""
+"""Windows in one request to a scorer."""
 
 FLAG_LEAD_OFF: Final = 1
 """Sample flag: the device says that an electrode is off."""
@@ -85,7 +87,12 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
     device: Label
     credit: Annotated[int, msgspec.Meta(ge=1, le=32)] = 2
     """Batches that may be under way to this scorer."""
+    classifies: bool = False
+    """Whether it answers class requests as well."""
 
+
+_SUM_TOLERANCE: Final = 1e-3
+"""So far from 1 may the rounding of float32 take a sum of probabilities."""
 
 WindowId = tuple[StreamName, Count, Count]
 """(stream, epoch, R peak in samples of the 360 Hz stream)."""
@@ -110,7 +117,27 @@ class ScoreReply(msgspec.Struct, frozen=True, kw_only=True, tag="scored"):
     compute_ms: Annotated[float, msgspec.Meta(ge=0)]
 
 
-Message = Chunk | End | Accepted | Refused | Ready | ScoreRequest | ScoreReply
+class ClassRequest(msgspec.Struct, frozen=True, kw_only=True, tag="classify"):
+    """A batch of anomalous beats for a scorer to name the class of."""
+
+    ids: Annotated[list[WindowId], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
+    windows: bytes
+    """float32[len(ids), 320], each window scaled to [-1, 1]."""
+    rr_context: bytes
+    """float32[len(ids), RR_FEATURES]."""
+
+
+class ClassReply(msgspec.Struct, frozen=True, kw_only=True, tag="classified"):
+    """A scorer's answer to one `ClassRequest`."""
+
+    ids: Annotated[list[WindowId], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
+    probabilities: bytes
+    """float32[len(ids), 4]: of each of `CLASSES`."""
+    compute_ms: Annotated[float, msgspec.Meta(ge=0)]
+
+
+Request = ScoreRequest | ClassRequest
+Message = Chunk | End | Accepted | Refused | Ready | Request | ScoreReply | ClassReply
 
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 _encoder = msgspec.msgpack.Encoder()
@@ -146,30 +173,38 @@ def flags_of(chunk: Chunk) -> NDArray[np.uint8]:
     return np.frombuffer(chunk.flags, dtype=np.uint8)
 
 
-def _rows(data: bytes, n: int, what: str) -> NDArray[np.float32]:
-    if len(data) != 4 * n * WINDOW_SAMPLES:
-        raise WireError(f"{what} for {n} beats has {len(data)} bytes")
-    return np.frombuffer(data, dtype="<f4").reshape(n, WINDOW_SAMPLES)
+def _rows(data: bytes, n: int, columns: int, what: str) -> NDArray[np.float32]:
+    if len(data) != 4 * n * columns:
+        raise WireError(f"{what} of {n} beats has {len(data)} bytes")
+    rows = np.frombuffer(data, dtype="<f4").reshape(n, columns)
+    if not np.isfinite(rows).all():
+        raise WireError(f"{what} holds a value that is not finite")
+    return rows
 
 
-def windows_of(request: ScoreRequest) -> NDArray[np.float32]:
-    """Return float32[n, 320] of a request; raise `WireError` if the length is another."""
-    return _rows(request.windows, len(request.ids), "score request")
+def windows_of(request: Request) -> NDArray[np.float32]:
+    """Return float32[n, 320] of a request; raise `WireError` if torn or not finite."""
+    return _rows(request.windows, len(request.ids), WINDOW_SAMPLES, "request")
+
+
+def rr_context_of(request: ClassRequest) -> NDArray[np.float32]:
+    """Return float32[n, RR_FEATURES] of a request; raise `WireError` if torn or not finite."""
+    return _rows(request.rr_context, len(request.ids), RR_FEATURES, "RR context")
 
 
 def residuals_of(reply: ScoreReply) -> NDArray[np.float32]:
     """Return float32[n, 320] of a reply; raise `WireError` if torn or not finite."""
-    residuals = _rows(reply.residuals, len(reply.ids), "score reply")
-    if not np.isfinite(residuals).all():
-        raise WireError("score reply holds a residual that is not finite")
-    return residuals
+    return _rows(reply.residuals, len(reply.ids), WINDOW_SAMPLES, "residual")
 
 
 def scores_of(reply: ScoreReply) -> NDArray[np.float32]:
-    """Return float32[n] of a reply; raise `WireError` if n is another or one is not finite."""
-    if len(reply.scores) != 4 * len(reply.ids):
-        raise WireError(f"{len(reply.ids)} ids but {len(reply.scores)} bytes of scores")
-    scores = np.frombuffer(reply.scores, dtype="<f4")
-    if not np.isfinite(scores).all():
-        raise WireError("score reply holds a score that is not finite")
-    return scores
+    """Return float32[n] of a reply; raise `WireError` if torn or not finite."""
+    return _rows(reply.scores, len(reply.ids), 1, "score")[:, 0]
+
+
+def probabilities_of(reply: ClassReply) -> NDArray[np.float32]:
+    """Return float32[n, 4] of a reply; raise `WireError` if torn or no probabilities."""
+    rows = _rows(reply.probabilities, len(reply.ids), len(CLASSES), "class reply")
+    if (rows < 0).any() or not np.allclose(rows.sum(axis=1), 1.0, atol=_SUM_TOLERANCE):
+        raise WireError("class reply holds what are no probabilities")
+    return rows

@@ -30,11 +30,12 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     segment: float = 0.0
     """Filtering, detecting and cutting."""
     queue: float = 0.0
-    """Waiting for a batch to fill, for a scorer, and for the way there and back."""
+    """Waiting for a batch to fill, for a scorer, and for the way there and back; for an anomalous
+    beat a second time, where its class is asked for."""
     score: float = 0.0
-    """The student's computation."""
+    """What the models computed: the student, and the classifier where it was asked."""
     deliver: float = 0.0
-    """Baseline, rules, commit to the log, publication."""
+    """Baseline, rules, waiting for the beats before, commit to the log, publication."""
     total: float = 0.0
     """The sum of the others."""
 
@@ -65,10 +66,15 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     ticks: list[int] | None = None
     """[first, last] of the 320 samples of the window that look wrong."""
     beat_class: str | None = None
+    """``N``, ``S``, ``V`` or ``F`` of AAMI EC57; null where no classifier runs."""
     bpm: float | None = None
     latency_ms: Latency = Latency()
     notice: str = NOTICE
     epoch: int = 0
+    class_probabilities: dict[str, float] | None = None
+    """Probability of each class, of which ``beat_class`` is the most probable."""
+    shares: dict[str, float] | None = None
+    """What each witness of the live score added to ``score``."""
 
 
 class BeatNote(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +90,7 @@ class BeatNote(msgspec.Struct, frozen=True, kw_only=True):
     anomalous: bool = False
     analysable: bool = True
     beat_class: str | None = None
+    """Of an anomalous beat, as in its alert."""
     rr_s: float | None = None
     epoch: int = 0
 

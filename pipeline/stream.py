@@ -1,9 +1,12 @@
-"""One stream from samples to alerts, apart from the scoring: the pure heart of the hub.
+"""One stream from samples to alerts, apart from the models: the pure heart of the hub.
 
-`Stream.take` accepts samples and returns the windows that want a score; `Stream.scored` brings
-a score back; `Stream.drain` returns what can be told, in the order of the beats, so that the
-baseline of the patient grows the same whatever order the scores arrive in. Rules on the signal
-itself do not wait for a scorer: `take` returns their alerts at once.
+`Stream.take` accepts samples and returns the beats that want a score. `Stream.scored` brings a
+score back and judges as far as the scores reach, in the order of the beats, so that the baseline
+of the patient grows the same whatever order they arrive in. It returns the beats found anomalous,
+which want a class where the system has a classifier; `Stream.classified` brings it back. No beat
+is judged by its class, so judging does not wait for it. `Stream.drain` returns what can be told:
+again in order, so that a beat waits for the class of those before it. Rules on the signal itself
+wait for nobody: `take` returns their alerts at once.
 
 The hub, `pipeline.embedded` and the tests run this same code. The clock is an argument and
 serves latencies only; it decides nothing. No I/O.
@@ -19,12 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.alarms import Alarms
+from pipeline.beat import Beat
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_AFTER_R
 from pipeline.filters import resampling
-from pipeline.live_score import LiveScore, LiveScoreConfig, wrong_ticks
+from pipeline.live_score import LiveScore, LiveScoreConfig
 from pipeline.messages import WindowId
-from pipeline.public import Alert, BeatNote, Latency, SignalStrip, WindowView
+from pipeline.public import Alert, BeatNote, SignalStrip, WindowView
 from pipeline.quality import Reason
+from pipeline.rr_context import RRContext
 from pipeline.segmenter import Segment, Segmenter
 
 ABNORMAL_FOR_S: Final = 10.0
@@ -34,55 +39,6 @@ RATE_BEATS: Final = 8
 """The heart rate is the mean over this many RR intervals."""
 
 _ARRIVALS_S: Final = 20.0
-
-
-@dataclass(slots=True)
-class Beat:
-    """A detected beat on its way through the system; times are of the injected clock."""
-
-    id: WindowId
-    sample: int
-    rr_s: float
-    window: NDArray[np.float32]
-    reason: Reason
-    r_arrived: float
-    window_arrived: float
-    ready_arrived: float
-    cut_at: float
-    scored_at: float = 0.0
-    compute_s: float = 0.0
-    score: float | None = None
-    residual: NDArray[np.float32] | None = None
-
-    @property
-    def waits(self) -> bool:
-        """Whether a score is still needed before the beat can be told."""
-        return self.reason is Reason.OK and self.score is None
-
-    def latency(self, told_at: float) -> Latency:
-        """Return the breakdown for a beat told at ``told_at``; the parts add up to the total."""
-        compute = min(self.compute_s, self.scored_at - self.cut_at)
-        parts = [
-            round(1e3 * seconds, 3)
-            for seconds in (
-                self.window_arrived - self.r_arrived,
-                self.ready_arrived - self.window_arrived,
-                self.cut_at - self.ready_arrived,
-                self.scored_at - self.cut_at - compute,
-                compute,
-                told_at - self.scored_at,
-            )
-        ]
-        window, filter_, segment, queue, score, deliver = parts
-        return Latency(
-            window=window,
-            filter=filter_,
-            segment=segment,
-            queue=queue,
-            score=score,
-            deliver=deliver,
-            total=round(sum(parts), 3),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +88,9 @@ class Stream:
         *,
         epoch: int = 0,
         first_sample: int = 0,
+        classify: bool = False,
     ) -> None:
+        """Begin a stream; with ``classify``, anomalous beats are told with their class."""
         self.name = name
         self.fs_hz = fs_hz
         self.epoch = epoch
@@ -144,8 +102,10 @@ class Stream:
         self._rate = resampling(fs_hz)
         self._alarms = Alarms(name, fs_hz, epoch=epoch, first_sample=first_sample)
         self._live = LiveScore(config)
-        self._beats: deque[Beat] = deque()
-        self._by_id: dict[WindowId, Beat] = {}
+        self._rr_context = RRContext() if classify else None
+        self._unjudged: deque[Beat] = deque()
+        self._untold: deque[Beat] = deque()
+        self._awaited: dict[WindowId, Beat] = {}
         self._rr_s: deque[float] = deque(maxlen=RATE_BEATS)
         self._arrivals: deque[tuple[int, float]] = deque()
         self._anomalous_at: float | None = None
@@ -207,9 +167,9 @@ class Stream:
             alerts += self._alarms.on_position(known_at)
             alerts += self._alarms.on_qrs(int(segment.samples[b]))
             beat = self._beat(segment, b, cut_at)
-            self._beats.append(beat)
-            if beat.waits:
-                self._by_id[beat.id] = beat
+            self._unjudged.append(beat)
+            if beat.wants_score:
+                self._awaited[beat.id] = beat
                 wanted.append(beat)
         for change in changes:
             alerts += self._alarms.on_position(change.sample)
@@ -217,6 +177,7 @@ class Stream:
         seen = segment.strip_first + segment.strip.size
         alerts += self._alarms.on_position(seen * self._rate.step // self._rate.per)
         self._count(alerts)
+        self._judge()  # those that want no score; a class is only wanted of scored ones
         return Taken(wanted, alerts, self._strip(segment))
 
     def _beat(self, segment: Segment, b: int, cut_at: float) -> Beat:
@@ -254,35 +215,73 @@ class Stream:
             mv=values,
         )
 
-    # --- scores in, beats out -------------------------------------------------------------
+    # --- scores and classes in, beats out ---------------------------------------------------
 
     def scored(
         self, window_id: WindowId, score: float, residual: NDArray[np.float32], compute_s: float
-    ) -> None:
-        """Bring back the score and residual, float32[320], of a window; once per window."""
-        beat = self._by_id.pop(window_id)
+    ) -> list[Beat]:
+        """Bring back the score and residual, float32[320], of a window; once per window.
+
+        Returns:
+            The beats that want a class now, in order.
+        """
+        beat = self._awaited.pop(window_id)
         beat.score = score
         beat.residual = residual
         beat.compute_s = compute_s if np.isfinite(compute_s) else 0.0
         beat.scored_at = self._clock()
+        return self._judge()
+
+    def classified(
+        self, window_id: WindowId, probabilities: NDArray[np.float32], compute_s: float
+    ) -> None:
+        """Bring back the class probabilities, float32[4], of a beat; once per beat that asked."""
+        beat = self._awaited.pop(window_id)
+        beat.probabilities = probabilities
+        beat.class_compute_s = compute_s if np.isfinite(compute_s) else 0.0
+        beat.classified_at = self._clock()
 
     def drain(self) -> list[Told]:
-        """Return the beats that can be told now, in order; stops at one that waits."""
+        """Return the beats that can be told now, in order; stops at one that wants a class."""
         told = []
-        while self._beats and not self._beats[0].waits:
-            told.append(self._tell(self._beats.popleft()))
+        while self._untold and not self._untold[0].wants_class:
+            told.append(self._tell(self._untold.popleft()))
         return told
+
+    def _judge(self) -> list[Beat]:
+        """Judge beats in order up to one without a score; return those that want a class."""
+        wanted = []
+        while self._unjudged and not self._unjudged[0].wants_score:
+            beat = self._unjudged.popleft()
+            self._untold.append(beat)
+            if np.isfinite(beat.rr_s):
+                self._rr_s.append(beat.rr_s)
+            if beat.score is None:
+                self._live.skip(beat.rr_s)
+            else:
+                beat.verdict = self._live.judge(beat.window, beat.rr_s, beat.score)
+                beat.bpm = self.bpm()
+            anomalous = beat.verdict is not None and beat.verdict.anomalous
+            if anomalous and beat.id[1] == self.epoch:
+                self._anomalous_at = beat.sample / self.fs_hz
+            if self._rr_context is None:
+                continue
+            window = None if beat.score is None else beat.window
+            if anomalous:
+                beat.rr_context = self._rr_context.compare(beat.rr_s, window)
+                beat.class_asked_at = self._clock()
+                self._awaited[beat.id] = beat
+                wanted.append(beat)
+            self._rr_context.remember(beat.rr_s, window)
+        return wanted
 
     def _tell(self, beat: Beat) -> Told:
         self.counters.beats += 1
-        if np.isfinite(beat.rr_s):
-            self._rr_s.append(beat.rr_s)
         rr_s = round(beat.rr_s, 4) if np.isfinite(beat.rr_s) else None
         time_s = round(beat.sample / self.fs_hz, 4)
         epoch = beat.id[1]
-        if beat.score is None or beat.residual is None:
+        if beat.verdict is None or beat.residual is None:
             self.counters.beats_not_analysable += 1
-            self._live.skip(beat.rr_s)
             note = BeatNote(
                 stream=self.name,
                 epoch=epoch,
@@ -292,25 +291,21 @@ class Stream:
                 rr_s=rr_s,
             )
             return Told(beat, note, [], None)
-        verdict = self._live.judge(beat.window, beat.rr_s, beat.score)
         note = BeatNote(
             stream=self.name,
             epoch=epoch,
             sample=beat.sample,
             time_s=time_s,
-            score=round(verdict.score, 4),
-            threshold=round(verdict.threshold, 4),
-            anomalous=verdict.anomalous,
+            score=round(beat.verdict.score, 4),
+            threshold=round(beat.verdict.threshold, 4),
+            anomalous=beat.verdict.anomalous,
+            beat_class=beat.beat_class,
             rr_s=rr_s,
         )
-        if not verdict.anomalous:
+        if not beat.verdict.anomalous:
             return Told(beat, note, [], None)
         self.counters.anomalous += 1
-        if epoch == self.epoch:
-            self._anomalous_at = time_s
-        alerts = self._alarms.on_verdict(
-            epoch, beat.sample, verdict, wrong_ticks(beat.residual), self.bpm()
-        )
+        alerts = self._alarms.on_beat(beat)
         self._count(alerts)
         view = WindowView(
             stream=self.name,
@@ -333,7 +328,7 @@ class Stream:
     @property
     def pending(self) -> int:
         """Beats detected but not told yet."""
-        return len(self._beats)
+        return len(self._unjudged) + len(self._untold)
 
     def bpm(self) -> float | None:
         """Return the heart rate over the last RR intervals, or None before the first."""

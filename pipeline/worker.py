@@ -1,7 +1,7 @@
-"""A scorer process: takes batches of windows from the hub and answers with scores.
+"""A scorer process: takes batches of windows from the hub, answers with scores and classes.
 
 It holds no state: it can be killed at any moment, and the hub hands its batches out again. It
-says that it is ready at start and every 250 ms, after the scorer has warmed up.
+says that it is ready at start and every 250 ms, after its models have warmed up.
 """
 
 import logging
@@ -13,8 +13,19 @@ import numpy as np
 
 from pipeline.constants import WINDOW_SAMPLES
 from pipeline.errors import WireError
-from pipeline.messages import Ready, ScoreReply, ScoreRequest, decode, encode, windows_of
-from pipeline.scoring import Scorer
+from pipeline.messages import (
+    ClassReply,
+    ClassRequest,
+    Ready,
+    ScoreReply,
+    ScoreRequest,
+    decode,
+    encode,
+    rr_context_of,
+    windows_of,
+)
+from pipeline.rr_context import RR_FEATURES
+from pipeline.scoring import Classifier, Scorer
 from pipeline.transport import Dealer, wait
 
 logger = logging.getLogger(__name__)
@@ -23,15 +34,24 @@ _READY_S: Final = 0.25
 
 
 def run_worker(
-    scorer: Scorer, *, model: str, device: str, work: str, stop: Callable[[], bool]
+    scorer: Scorer,
+    classifier: Classifier | None,
+    *,
+    model: str,
+    device: str,
+    work: str,
+    stop: Callable[[], bool],
 ) -> None:
     """Serve the hub's ``work`` socket until ``stop`` says so; it is asked four times a second.
 
     Raises:
         ConfigError: the address is malformed or not on loopback.
     """
-    scorer.score(np.zeros((1, WINDOW_SAMPLES), dtype=np.float32))
-    ready = encode(Ready(model=model, device=device))
+    blank = np.zeros((1, WINDOW_SAMPLES), dtype=np.float32)
+    scorer.score(blank)
+    if classifier is not None:
+        classifier.classify(blank, np.zeros((1, RR_FEATURES), dtype=np.float32))
+    ready = encode(Ready(model=model, device=device, classifies=classifier is not None))
     due = 0.0
     with Dealer(connect=work) as hub:
         while not stop():
@@ -42,25 +62,30 @@ def run_worker(
             wait([hub], due - now)
             for frame in hub.receive():
                 try:
-                    reply = answer(scorer, frame)
+                    reply = answer(scorer, classifier, frame)
                 except WireError as error:
                     logger.warning("request refused: %s", error)
                     continue
                 hub.send(encode(reply))
 
 
-def answer(scorer: Scorer, frame: bytes) -> ScoreReply:
-    """Return the answer to one request frame; raise `WireError` if it is none."""
+def answer(scorer: Scorer, classifier: Classifier | None, frame: bytes) -> ScoreReply | ClassReply:
+    """Return the answer to one request frame; raise `WireError` if it is none for this scorer."""
     request = decode(frame)
-    if not isinstance(request, ScoreRequest):
-        raise WireError(f"{type(request).__name__} instead of a score request")
-    windows = windows_of(request)
     began = time.perf_counter()
-    batch = scorer.score(windows)
-    compute_ms = 1e3 * (time.perf_counter() - began)
-    return ScoreReply(
-        ids=request.ids,
-        scores=batch.scores.astype("<f4").tobytes(),
-        residuals=batch.residuals.astype("<f4").tobytes(),
-        compute_ms=compute_ms,
-    )
+    if isinstance(request, ScoreRequest):
+        batch = scorer.score(windows_of(request))
+        return ScoreReply(
+            ids=request.ids,
+            scores=batch.scores.astype("<f4").tobytes(),
+            residuals=batch.residuals.astype("<f4").tobytes(),
+            compute_ms=1e3 * (time.perf_counter() - began),
+        )
+    if isinstance(request, ClassRequest) and classifier is not None:
+        probabilities = classifier.classify(windows_of(request), rr_context_of(request))
+        return ClassReply(
+            ids=request.ids,
+            probabilities=probabilities.astype("<f4").tobytes(),
+            compute_ms=1e3 * (time.perf_counter() - began),
+        )
+    raise WireError(f"{type(request).__name__} is no request that this scorer answers")

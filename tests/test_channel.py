@@ -11,7 +11,6 @@ CONFIG = LiveScoreConfig(
     scales={name: Scale(median=0.0, p95=1.0) for name in WITNESSES},
     threshold=3.0,
     learning_threshold=3.0,
-    learn_below=2.0,
 )
 WELL = SystemState(scorers=1, redelivered=0, rejected_frames=0, log_behind=False, fault="")
 

@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from monitor.dashboard import Screen, export_svg, render
+from monitor.session import alert_line
 from monitor.view import DashboardView
 from pipeline.constants import NOTICE
 from pipeline.public import Alert, BeatNote, SignalStrip, Status, WindowView, encode_json
@@ -290,6 +291,35 @@ def test_priorities_have_their_colours_and_technical_alerts_their_form():
     assert styled(text, "[LOW ]") == "cyan"
 
 
+NAMED = {"beat_class": "V", "class_probabilities": {"N": 0.02, "S": 0.01, "V": 0.966, "F": 0.004}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        (NAMED, "anomalous beat  V 97 %  7.31  QRS"),
+        ({"beat_class": "V"}, "anomalous beat  V  7.31  QRS"),
+        ({}, "anomalous beat  7.31  QRS"),
+        (NAMED | {"class_probabilities": {"V": 1e308}}, "anomalous beat  V –  7.31  QRS"),
+    ],
+    ids=["class and probability", "class alone", "no classifier", "no probability"],
+)
+def test_the_class_of_a_beat_stands_in_its_alert(fields, shown):
+    """``V 97 %`` where there is a classifier, and nothing where there is none."""
+    view = filled()
+    view.hear(alert(score=7.31, threshold=4.0, **fields), 10.0)
+
+    assert shown in panel(lines_of(view), "alerts")[1]
+
+
+def test_the_class_of_a_beat_stands_in_its_line():
+    """The same on one line, between what happened and how strange it was."""
+    line = alert_line(alert(score=7.31, threshold=4.0, **NAMED))
+
+    assert line.endswith("anomalous_beat  V 97 %  7.3 > 4.0  QRS differs")
+    assert "%" not in alert_line(alert(score=7.31, threshold=4.0))
+
+
 def test_several_streams_are_a_table_with_the_alarming_one_in_detail():
     """Each stream has a row; the one that alarmed most urgently is marked and drawn."""
     view = filled(["a", "b", "c"])
@@ -334,6 +364,7 @@ def test_no_message_steers_the_terminal(name, text, size, again):
     """Hostile text in any field is drawn as text: colours are the only control sequences."""
     view = filled(["208", name] if again else [name])
     fields = {"kind": text, "category": text, "priority": text, "beat_class": text}
+    fields["class_probabilities"] = {text: 0.5}
     view.hear(alert(name, reason=text, **fields), 10.0)
     view.hear(status(name, state=text, reason=text, lead=text, fault=text), 10.0)
     beat = BeatNote(stream=name, sample=0, time_s=9.5, anomalous=True, beat_class=text)

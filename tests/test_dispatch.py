@@ -1,4 +1,4 @@
-"""The dispatcher: batches by size and deadline, second chances, every window once."""
+"""The dispatcher: batches by size and deadline, second chances, every window once a task."""
 
 from collections import Counter
 
@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from pipeline.dispatch import DispatchConfig, Dispatcher
+from pipeline.dispatch import DispatchConfig, Dispatcher, Task
 from pipeline.errors import ConfigError
-from pipeline.messages import Ready, ScoreRequest, WindowId
+from pipeline.messages import ClassRequest, Ready, Request, WindowId, rr_context_of, windows_of
+from pipeline.rr_context import RR_FEATURES
 
 WINDOW = np.zeros(320, dtype=np.float32)
+CONTEXT = np.zeros(RR_FEATURES, dtype=np.float32)
 READY = Ready(model="m", device="cpu", credit=2)
 
 
@@ -25,7 +27,7 @@ def test_lone_window_leaves_after_its_deadline_and_not_before() -> None:
     """A lone beat waits 5 ms for company, no longer."""
     dispatcher = Dispatcher()
     dispatcher.hear(b"a", READY, 0.0)
-    dispatcher.add(window_id(1), WINDOW, 10.0)
+    dispatcher.want_score(window_id(1), WINDOW, 10.0)
     dispatcher.hear(b"a", READY, 10.0)
 
     assert dispatcher.due(10.0) == []
@@ -39,7 +41,7 @@ def test_full_batch_leaves_at_once() -> None:
     dispatcher = Dispatcher(DispatchConfig(max_batch=4))
     dispatcher.hear(b"a", READY, 0.0)
     for n in range(5):
-        dispatcher.add(window_id(n), WINDOW, 0.0)
+        dispatcher.want_score(window_id(n), WINDOW, 0.0)
 
     batches = [request.ids for _, request in dispatcher.due(0.0)]
 
@@ -51,11 +53,11 @@ def test_nothing_leaves_without_credit() -> None:
     dispatcher = Dispatcher(DispatchConfig(max_batch=1))
     dispatcher.hear(b"a", READY, 0.0)
     for n in range(5):
-        dispatcher.add(window_id(n), WINDOW, 0.0)
+        dispatcher.want_score(window_id(n), WINDOW, 0.0)
 
     assert len(dispatcher.due(0.0)) == 2
     assert dispatcher.due(0.1) == []
-    dispatcher.answer(b"a", [window_id(0)], 0.1)
+    dispatcher.answer(b"a", Task.SCORE, [window_id(0)], 0.1)
     assert len(dispatcher.due(0.1)) == 1
 
 
@@ -63,15 +65,15 @@ def test_unanswered_batch_is_handed_out_again_and_its_late_answer_counts_once() 
     """A second scorer gets what the first did not answer; of two answers the first counts."""
     dispatcher = Dispatcher(DispatchConfig(redeliver_after_s=1.0, silent_after_s=10.0))
     dispatcher.hear(b"a", READY, 0.0)
-    dispatcher.add(window_id(1), WINDOW, 0.0)
+    dispatcher.want_score(window_id(1), WINDOW, 0.0)
     [(first, _)] = dispatcher.due(0.005)
     dispatcher.hear(b"b", READY, 0.9)
 
     [(second, request)] = dispatcher.due(1.01)
 
     assert (first, second, request.ids) == (b"a", b"b", [window_id(1)])
-    assert dispatcher.answer(b"a", [window_id(1)], 1.02) == [0]
-    assert dispatcher.answer(b"b", [window_id(1)], 1.03) == []
+    assert dispatcher.answer(b"a", Task.SCORE, [window_id(1)], 1.02) == [0]
+    assert dispatcher.answer(b"b", Task.SCORE, [window_id(1)], 1.03) == []
     assert dispatcher.redelivered == 1
     assert dispatcher.pending == 0
 
@@ -80,7 +82,7 @@ def test_silent_scorer_loses_its_batches() -> None:
     """What a dead scorer held goes to the next one that is ready."""
     dispatcher = Dispatcher(DispatchConfig(redeliver_after_s=60.0, silent_after_s=1.5))
     dispatcher.hear(b"a", READY, 0.0)
-    dispatcher.add(window_id(1), WINDOW, 0.0)
+    dispatcher.want_score(window_id(1), WINDOW, 0.0)
     dispatcher.due(0.005)
 
     assert dispatcher.due(1.6) == []
@@ -103,11 +105,48 @@ def test_adding_a_known_window_again_changes_nothing(numbers: list[int]) -> None
     dispatcher = Dispatcher()
     dispatcher.hear(b"a", READY, 0.0)
     for n in numbers:
-        dispatcher.add(window_id(n), WINDOW, 0.0)
+        dispatcher.want_score(window_id(n), WINDOW, 0.0)
 
     sent = [one for _, request in dispatcher.due(1.0) for one in request.ids]
 
     assert sent == [window_id(n) for n in dict.fromkeys(numbers)]
+
+
+def test_classes_go_first_at_once_and_in_batches_of_their_own() -> None:
+    """A batch holds one task, and beats wait for the classes: those are asked for at once."""
+    dispatcher = Dispatcher()
+    dispatcher.hear(b"a", READY, 0.0)
+    dispatcher.want_score(window_id(1), WINDOW, 0.001)
+    window, context = WINDOW + np.float32(0.5), CONTEXT + np.float32(0.25)
+    dispatcher.want_class(window_id(7), window, context, 0.002)
+
+    assert dispatcher.next_deadline(0.002) == 0.002
+    [(_, request)] = dispatcher.due(0.002)
+    assert isinstance(request, ClassRequest)
+    assert request.ids == [window_id(7)]
+    np.testing.assert_array_equal(windows_of(request), [window])
+    np.testing.assert_array_equal(rr_context_of(request), [context])
+
+    dispatcher = Dispatcher()
+    for n in range(4):
+        dispatcher.want_score(window_id(n), WINDOW, 0.0)
+        dispatcher.want_class(window_id(n), WINDOW, CONTEXT, 0.0)
+    dispatcher.hear(b"a", READY, 1.0)
+    assert [type(request) is ClassRequest for _, request in dispatcher.due(1.0)] == [True, False]
+
+
+def test_answer_to_one_task_is_none_to_the_other() -> None:
+    """A late score of a beat that by now wants a class does not stand for the class."""
+    dispatcher = Dispatcher()
+    dispatcher.hear(b"a", READY, 0.0)
+    dispatcher.want_class(window_id(1), WINDOW, CONTEXT, 0.0)
+    dispatcher.due(0.005)
+
+    assert dispatcher.answer(b"a", Task.SCORE, [window_id(1)], 0.01) == []
+    assert dispatcher.pending == 1
+    assert dispatcher.next_deadline(0.01) == pytest.approx(1.005)  # to be handed out again
+    assert dispatcher.answer(b"a", Task.CLASS, [window_id(1)], 0.01) == [0]
+    assert dispatcher.next_deadline(0.01) is None
 
 
 class Deliveries(RuleBasedStateMachine):
@@ -117,16 +156,17 @@ class Deliveries(RuleBasedStateMachine):
         super().__init__()
         self.now = 0.0
         self.dispatcher = Dispatcher(DispatchConfig(max_batch=3))
-        self.under_way: list[tuple[bytes, ScoreRequest]] = []
-        self.added = 0
-        self.counted: Counter[WindowId] = Counter()
+        self.under_way: list[tuple[bytes, Request]] = []
+        self.added: set[tuple[Task, WindowId]] = set()
+        self.counted: Counter[tuple[Task, WindowId]] = Counter()
 
     @rule(n=st.integers(1, 5))
     def add(self, n: int) -> None:
         """Beats are found."""
         for _ in range(n):
-            self.dispatcher.add(window_id(self.added), WINDOW, self.now)
-            self.added += 1
+            one = window_id(len(self.added))
+            self.dispatcher.want_score(one, WINDOW, self.now)
+            self.added.add((Task.SCORE, one))
 
     @rule(scorer=st.sampled_from([b"a", b"b", b"c"]))
     def hear(self, scorer: bytes) -> None:
@@ -144,11 +184,19 @@ class Deliveries(RuleBasedStateMachine):
     def answer(self, data: st.DataObject, keep: bool) -> None:
         """A batch is answered, perhaps not for the last time."""
         at = data.draw(st.integers(0, len(self.under_way) - 1))
-        scorer, request = self.under_way[at]
-        for row in self.dispatcher.answer(scorer, request.ids, self.now):
-            self.counted[request.ids[row]] += 1
+        self.count(*self.under_way[at])
         if not keep:
             del self.under_way[at]
+
+    def count(self, scorer: bytes, request: Request) -> None:
+        """Answer a request; every third window that got its score wants a class then."""
+        task = Task.CLASS if isinstance(request, ClassRequest) else Task.SCORE
+        for row in self.dispatcher.answer(scorer, task, request.ids, self.now):
+            one = request.ids[row]
+            self.counted[task, one] += 1
+            if task is Task.SCORE and one[2] % 3 == 0:
+                self.dispatcher.want_class(one, WINDOW, CONTEXT, self.now)
+                self.added.add((Task.CLASS, one))
 
     @precondition(lambda self: self.under_way)
     @rule()
@@ -160,7 +208,7 @@ class Deliveries(RuleBasedStateMachine):
     def every_window_is_pending_or_was_counted_once(self) -> None:
         """The law: added = counted + pending."""
         assert all(times == 1 for times in self.counted.values())
-        assert self.added == len(self.counted) + self.dispatcher.pending
+        assert len(self.added) == len(self.counted) + self.dispatcher.pending
 
     def teardown(self) -> None:
         """With one good scorer everything is answered in the end."""
@@ -171,10 +219,9 @@ class Deliveries(RuleBasedStateMachine):
             self.dispatcher.hear(b"good", READY, self.now)
             for scorer, request in self.dispatcher.due(self.now):
                 if scorer == b"good":
-                    for row in self.dispatcher.answer(scorer, request.ids, self.now):
-                        self.counted[request.ids[row]] += 1
+                    self.count(scorer, request)
         assert self.dispatcher.pending == 0
-        assert set(self.counted) == {window_id(n) for n in range(self.added)}
+        assert set(self.counted) == self.added
 
 
 TestDeliveries = Deliveries.TestCase

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from running import CONFIG, TrivialScorer
+from running import CONFIG, TrivialClassifier, TrivialScorer
 
 from pipeline.embedded import BATCH, EmbeddedRunner, Outcome
 from replay.synthetic import PatientConfig, SyntheticPatient
@@ -10,9 +10,11 @@ from replay.synthetic import PatientConfig, SyntheticPatient
 SIGNAL = SyntheticPatient(PatientConfig(ectopic=0.1, seed=3)).generate(120 * 360)
 
 
-def outcomes(step: int) -> tuple[EmbeddedRunner, list[Outcome]]:
+def outcomes(
+    step: int, classifier: TrivialClassifier | None = None
+) -> tuple[EmbeddedRunner, list[Outcome]]:
     """Run the synthetic patient in blocks of ``step`` samples."""
-    runner = EmbeddedRunner("p", 360.0, TrivialScorer(), CONFIG)
+    runner = EmbeddedRunner("p", 360.0, TrivialScorer(), CONFIG, classifier=classifier)
     blocks = (
         (a, SIGNAL.samples[a : a + step], SIGNAL.flags[a : a + step])
         for a in range(0, SIGNAL.samples.size, step)
@@ -34,17 +36,29 @@ def test_every_beat_is_told_once_and_in_order(step: int) -> None:
     assert sum(note.anomalous for note in notes) == runner.counters.anomalous
 
 
-def test_blocks_change_nothing() -> None:
-    """The same alerts, without latencies, for any length of block."""
-    alerts = [
-        sorted((a for outcome in outcomes(step)[1] for a in outcome.alerts), key=repr)
-        for step in (SIGNAL.samples.size, 1000, 97)
-    ]
+@pytest.mark.parametrize("classify", [False, True])
+def test_blocks_change_nothing(classify: bool) -> None:
+    """The same alerts, classes included and without latencies, for any length of block."""
+    alerts = []
+    for step in (SIGNAL.samples.size, 1000, 97):
+        _, told = outcomes(step, TrivialClassifier() if classify else None)
+        alerts.append(sorted((a for outcome in told for a in outcome.alerts), key=repr))
     assert alerts[0]
     assert alerts[0] == alerts[1] == alerts[2]
     assert all(alert.latency_ms.total == 0 for alert in alerts[0])
     kinds = outcomes(1000)[0].counters.alerts_by_kind
     assert sum(kinds.values()) == sum(alert.state == "on" for alert in alerts[0])
+
+
+def test_classifier_sees_the_anomalous_beats_alone() -> None:
+    """The second stage costs what the anomalous beats cost."""
+    classifier = TrivialClassifier()
+    runner, told = outcomes(1000, classifier)
+    classes = [note.beat_class for outcome in told for note in outcome.beats if note.anomalous]
+
+    assert 0 < classifier.windows == runner.counters.anomalous < runner.counters.beats
+    assert None not in classes
+    assert len(classes) == classifier.windows
 
 
 def test_nothing_in_nothing_out() -> None:

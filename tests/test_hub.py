@@ -12,6 +12,7 @@ import zmq
 from numpy.typing import NDArray
 from running import (
     CONFIG,
+    TrivialClassifier,
     TrivialScorer,
     alerts_of,
     feed,
@@ -32,6 +33,7 @@ from pipeline.log import AlertLog
 from pipeline.messages import (
     Accepted,
     Chunk,
+    ClassReply,
     End,
     Message,
     Ready,
@@ -173,6 +175,7 @@ def test_rubbish_on_every_socket_is_counted_and_ignored(
     """Random bytes, wrong messages and lies end neither the hub nor anybody's stream."""
     rng = np.random.default_rng(0)
     ids = [("demo", 0, 140), ("nobody", 5, 2**62)]
+    sure = np.tile(np.array([0, 0, 1, 0], "<f4"), 2).tobytes()
     lies: list[bytes] = [
         encode(message)
         for message in (
@@ -181,13 +184,15 @@ def test_rubbish_on_every_socket_is_counted_and_ignored(
             Accepted(stream="s", epoch=0, next_sample=0, credit=1),
             ScoreReply(ids=ids, scores=bytes(8), residuals=bytes(2560), compute_ms=1e300),
             ScoreReply(ids=ids, scores=bytes(4), residuals=b"", compute_ms=0.0),
+            ClassReply(ids=ids, probabilities=bytes(32), compute_ms=0.0),
+            ClassReply(ids=ids, probabilities=sure, compute_ms=1e300),
             msgspec.structs.replace(CHUNK, samples=b"123"),
             msgspec.structs.replace(CHUNK, flags=b"1"),
         )
     ]
     lies += [rng.bytes(int(n)) for n in rng.integers(0, 400, 200)]
     with (
-        running_hub(tmp_path / "log") as hub,
+        running_hub(tmp_path / "log", classify=True) as hub,
         subscriber(hub, topics=("status/",)) as listener,
         ExitStack() as open_ends,
     ):
@@ -196,7 +201,7 @@ def test_rubbish_on_every_socket_is_counted_and_ignored(
             rude = open_ends.enter_context(Dealer(hub.endpoints[name]))
             for lie in lies:
                 until(lambda r=rude, x=lie: r.send(x) or bool(wait([r], 0.02)))
-        with running_worker(hub):
+        with running_worker(hub, TrivialClassifier()):
             feed(hub, "demo", demo)
             heard = hear_until_ended(listener, "demo")
     last = [m for m in heard if isinstance(m, Status)][-1]

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from pipeline import messages, public
 from pipeline.errors import WireError
-from pipeline.messages import Accepted, Chunk, End, Message, Ready, ScoreReply, ScoreRequest
+from pipeline.messages import (
+    Accepted,
+    Chunk,
+    ClassReply,
+    ClassRequest,
+    End,
+    Message,
+    Ready,
+    ScoreReply,
+    ScoreRequest,
+)
 from pipeline.public import (
     Alert,
     BeatNote,
@@ -23,8 +33,10 @@ from pipeline.public import (
     Status,
     WindowView,
 )
+from pipeline.rr_context import RR_FEATURES
 
 GOLDEN = Path(__file__).parent / "golden" / "alert_v1.json"
+CLASS_GOLDEN = GOLDEN.with_name("alert_v1_class.json")
 
 CHUNK = Chunk(
     stream="100",
@@ -37,13 +49,20 @@ CHUNK = Chunk(
 )
 REQUEST = ScoreRequest(ids=[("100", 0, 7), ("b", 1, 8)], windows=bytes(4 * 320 * 2))
 REPLY = ScoreReply(ids=[("100", 0, 7)], scores=bytes(4), residuals=bytes(4 * 320), compute_ms=1.25)
+CLASS_REQUEST = ClassRequest(
+    ids=REQUEST.ids, windows=REQUEST.windows, rr_context=bytes(4 * RR_FEATURES * 2)
+)
+PROBABILITIES = np.array([[0.1, 0.2, 0.3, 0.4], [0.0, 0.0, 1.0, 0.0]], "<f4")
+CLASS_REPLY = ClassReply(ids=REQUEST.ids, probabilities=PROBABILITIES.tobytes(), compute_ms=0.5)
 INTERNAL: list[Message] = [
     CHUNK,
     End(stream="100", epoch=1, next_sample=5),
     Accepted(stream="100", epoch=1, next_sample=5, credit=8),
-    Ready(model="student", device="cpu", credit=2),
+    Ready(model="student", device="cpu", credit=2, classifies=True),
     REQUEST,
     REPLY,
+    CLASS_REQUEST,
+    CLASS_REPLY,
 ]
 ALERT = Alert(
     stream="100",
@@ -56,6 +75,9 @@ ALERT = Alert(
     threshold=4.0,
     reason="31 % premature",
     ticks=[148, 171],
+    beat_class="V",
+    class_probabilities={"N": 0.02, "S": 0.01, "V": 0.97, "F": 0.0},
+    shares={"model": 4.5, "early": 2.81},
     latency_ms=Latency(window=500.0, total=500.0),
 )
 PUBLIC = {
@@ -93,6 +115,9 @@ def test_arrays_come_back_as_they_were() -> None:
     assert messages.windows_of(REQUEST).shape == (2, 320)
     assert messages.residuals_of(REPLY).shape == (1, 320)
     assert messages.scores_of(REPLY).tolist() == [0.0]
+    assert messages.windows_of(CLASS_REQUEST).shape == (2, 320)
+    assert messages.rr_context_of(CLASS_REQUEST).shape == (2, RR_FEATURES)
+    np.testing.assert_array_equal(messages.probabilities_of(CLASS_REPLY), PROBABILITIES)
 
 
 def test_torn_arrays_are_refused() -> None:
@@ -104,6 +129,9 @@ def test_torn_arrays_are_refused() -> None:
         lambda: messages.windows_of(replace(REQUEST, windows=bytes(4 * 320))),
         lambda: messages.residuals_of(replace(REPLY, residuals=b"")),
         lambda: messages.scores_of(replace(REPLY, scores=bytes(8))),
+        lambda: messages.windows_of(replace(CLASS_REQUEST, windows=bytes(4 * 320))),
+        lambda: messages.rr_context_of(replace(CLASS_REQUEST, rr_context=bytes(4))),
+        lambda: messages.probabilities_of(replace(CLASS_REPLY, probabilities=bytes(16))),
     ):
         with pytest.raises(WireError):
             call()
@@ -118,6 +146,28 @@ def test_scores_and_residuals_that_are_not_finite_are_refused(value: float) -> N
         messages.scores_of(msgspec.structs.replace(REPLY, scores=scores))
     with pytest.raises(WireError):
         messages.residuals_of(msgspec.structs.replace(REPLY, residuals=residuals))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_requests_that_are_not_finite_are_refused(value: float) -> None:
+    """What no front end cuts does not reach a model."""
+    windows = np.full((2, 320), value, "<f4").tobytes()
+    context = np.full((2, RR_FEATURES), value, "<f4").tobytes()
+    for request in (REQUEST, CLASS_REQUEST):
+        with pytest.raises(WireError):
+            messages.windows_of(msgspec.structs.replace(request, windows=windows))
+    with pytest.raises(WireError):
+        messages.rr_context_of(msgspec.structs.replace(CLASS_REQUEST, rr_context=context))
+
+
+@pytest.mark.parametrize(
+    "row", [[np.nan, 0, 0, 1], [0, 0, 0, 0], [0.5, 0.5, 0.5, 0.5], [2, -1, 0, 0], [np.inf, 0, 0, 0]]
+)
+def test_what_are_no_probabilities_is_refused(row: list[float]) -> None:
+    """Four numbers of at least 0 that sum to 1, or the reply counts for nothing."""
+    wrong = np.array([PROBABILITIES[0], row], "<f4").tobytes()
+    with pytest.raises(WireError):
+        messages.probabilities_of(msgspec.structs.replace(CLASS_REPLY, probabilities=wrong))
 
 
 @given(st.binary(max_size=300))
@@ -205,6 +255,24 @@ def test_saved_alert_of_schema_1_is_decoded_for_ever() -> None:
     assert (alert.schema, alert.seq, alert.stream, alert.sample) == (1, 18, "demo", 38780)
     assert alert.ticks == [152, 164]
     assert alert.latency_ms.total == 534.29
+    assert (alert.class_probabilities, alert.shares) == (None, None)
+    written = json.loads(public.encode_json(alert))
+    assert {name: written[name] for name in json.loads(saved)} == json.loads(saved)
+
+
+def test_saved_alert_with_a_class_is_decoded_for_ever() -> None:
+    """The fields that joined schema 1 later stay as they were first written, too.
+
+    The file is a line of ``monitor replay demo --json`` of version 0.2, with its latencies and
+    its class edited by hand.
+    """
+    saved = CLASS_GOLDEN.read_bytes()
+    alert = public.decode_alert(saved)
+
+    assert (alert.schema, alert.beat_class) == (1, "V")
+    assert alert.class_probabilities == {"N": 0.021, "S": 0.008, "V": 0.962, "F": 0.009}
+    assert alert.shares is not None
+    assert sum(alert.shares.values()) == pytest.approx(alert.score, abs=0.01)
     written = json.loads(public.encode_json(alert))
     assert {name: written[name] for name in json.loads(saved)} == json.loads(saved)
 

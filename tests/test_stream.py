@@ -1,27 +1,29 @@
-"""A stream tells the same whatever the chunks, and in whatever order scores come back."""
+"""A stream tells the same whatever the chunks, and in whatever order models answer."""
 
 from collections import deque
 from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from pipeline.beat import Beat
 from pipeline.live_score import WITNESSES, LiveScoreConfig, Scale
 from pipeline.messages import FLAG_LEAD_OFF
-from pipeline.public import Alert
-from pipeline.stream import Beat, Stream, Taken, Told
+from pipeline.public import Alert, BeatNote
+from pipeline.rr_context import RRContext
+from pipeline.stream import Stream, Taken, Told
 from replay.synthetic import PatientConfig, SyntheticPatient
 
 CONFIG = LiveScoreConfig(
     scales={name: Scale(median=-2.0, p95=0.5) for name in WITNESSES},
     threshold=3.0,
     learning_threshold=2.0,
-    learn_below=2.0,
 )
 
 
@@ -42,10 +44,16 @@ def fake_score(beat: Beat) -> tuple[float, NDArray[np.float32]]:
     return float(np.mean(np.square(residual))) + 1e-3, residual
 
 
-def answer(stream: Stream, beats: Sequence[Beat], compute_s: float = 0.0) -> None:
-    """Bring the scores of ``beats`` back."""
-    for beat in beats:
-        stream.scored(beat.id, *fake_score(beat), compute_s)
+def fake_class(beat: Beat) -> NDArray[np.float32]:
+    """Name the class by window and rhythm alone, as every classifier must."""
+    quarters = beat.window.reshape(4, -1).sum(axis=1) + beat.rr_context[:4]
+    weights = np.square(np.sin(quarters)) + 1e-3
+    return (weights / weights.sum()).astype(np.float32)
+
+
+def answer(stream: Stream, beats: Sequence[Beat], compute_s: float = 0.0) -> list[Beat]:
+    """Bring the scores of ``beats`` back; return the beats that want a class then."""
+    return [b for beat in beats for b in stream.scored(beat.id, *fake_score(beat), compute_s)]
 
 
 @cache
@@ -62,28 +70,27 @@ def patient(fs_hz: float) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     return x + np.float32(0.3), flags
 
 
-def key(alert: Alert) -> tuple[object, ...]:
-    """Return everything of an alert; latencies are zero with a clock that stands."""
-    return tuple(getattr(alert, name) for name in alert.__struct_fields__ if name != "ticks")
-
-
 def play(
-    fs_hz: float, edges: Sequence[int], order: np.random.Generator | None
-) -> tuple[list[object], list[object]]:
-    """Run the patient through a stream cut at ``edges``; scores return late and shuffled."""
+    fs_hz: float, edges: Sequence[int], order: np.random.Generator | None, *, classify: bool
+) -> tuple[list[Alert], list[BeatNote]]:
+    """Run the patient through a stream cut at ``edges``; answers return late and shuffled."""
     x, flags = patient(fs_hz)
-    stream = Stream("p", fs_hz, CONFIG, lambda: 0.0)
+    stream = Stream("p", fs_hz, CONFIG, lambda: 0.0, classify=classify)
     alerts: list[Alert] = []
     told: list[Told] = []
-    waiting: deque[Beat] = deque()
+    waiting: deque[tuple[Beat, bool]] = deque()
 
     def absorb(taken: Taken, least: int) -> None:
         alerts.extend(taken.alerts)
-        waiting.extend(taken.windows)
+        waiting.extend((beat, False) for beat in taken.windows)
         while len(waiting) > least:
             if order is not None:
                 waiting.rotate(int(order.integers(0, 5)))
-            answer(stream, [waiting.popleft()])
+            beat, scored = waiting.popleft()
+            if scored:
+                stream.classified(beat.id, fake_class(beat), 0.0)
+            else:
+                waiting.extend((one, True) for one in answer(stream, [beat]))
         told.extend(stream.drain())
 
     for a, b in pairwise(edges):
@@ -92,19 +99,19 @@ def play(
     absorb(stream.finish(), 0)
     assert stream.pending == 0
     alerts += [alert for one in told for alert in one.alerts]
-    return sorted(map(key, alerts), key=repr), [one.note for one in told]
+    return sorted(alerts, key=repr), [one.note for one in told]
 
 
 @cache
-def whole(fs_hz: float) -> tuple[list[object], list[object]]:
-    """Return what one chunk and scores in order give."""
-    return play(fs_hz, [0, len(patient(fs_hz)[0])], None)
+def whole(fs_hz: float, *, classify: bool) -> tuple[list[Alert], list[BeatNote]]:
+    """Return what one chunk and answers in order give."""
+    return play(fs_hz, [0, len(patient(fs_hz)[0])], None, classify=classify)
 
 
 def test_the_patient_shows_what_the_property_is_about() -> None:
     """The signal of the property test raises alerts of every kind."""
-    alerts, notes = whole(360.0)
-    kinds = {(alert[4], alert[7]) for alert in alerts}  # type: ignore[index]
+    alerts, notes = whole(360.0, classify=False)
+    kinds = {(alert.kind, alert.state) for alert in alerts}
 
     assert {("asystole", "on"), ("asystole", "off"), ("not_analysable", "on")} <= kinds
     assert ("anomalous_beat", "on") in kinds
@@ -116,14 +123,82 @@ def test_the_patient_shows_what_the_property_is_about() -> None:
     st.sampled_from([360.0, 250.0, 128.0]),
     st.lists(st.integers(0, 60 * 128), max_size=40),
     st.integers(0, 2**32 - 1),
+    st.booleans(),
 )
-def test_neither_chunks_nor_the_order_of_scores_change_what_is_told(
-    fs_hz: float, cuts: list[int], seed: int
+def test_neither_chunks_nor_the_order_of_answers_change_what_is_told(
+    fs_hz: float, cuts: list[int], seed: int, classify: bool
 ) -> None:
-    """Any cutting, and scores late and in any order: the same beats and the same alerts."""
+    """Any cutting, scores and classes late and in any order: the same beats and alerts."""
     n = len(patient(fs_hz)[0])
     edges = [0, *sorted(min(n, round(cut * fs_hz / 128)) for cut in cuts), n]
-    assert play(fs_hz, edges, np.random.default_rng(seed)) == whole(fs_hz)
+    order = np.random.default_rng(seed)
+    assert play(fs_hz, edges, order, classify=classify) == whole(fs_hz, classify=classify)
+
+
+def test_class_is_told_of_anomalous_beats_alone_and_changes_nothing_else() -> None:
+    """With a classifier, alerts and beats are what they are without one, and name the class."""
+    plain, classified = whole(360.0, classify=False), whole(360.0, classify=True)
+    replace = msgspec.structs.replace
+    bare = [replace(alert, beat_class=None, class_probabilities=None) for alert in classified[0]]
+
+    assert sorted(bare, key=repr) == plain[0]
+    assert [replace(note, beat_class=None) for note in classified[1]] == plain[1]
+    assert all((note.beat_class is not None) == note.anomalous for note in classified[1])
+    classes = {note.sample: note.beat_class for note in classified[1]}
+    assert {"N", "S", "V", "F"} >= set(filter(None, classes.values())) > {"V"}
+    for alert in classified[0]:
+        if alert.kind != "anomalous_beat":
+            assert alert.beat_class is alert.class_probabilities is None
+            continue
+        assert alert.beat_class == classes[alert.sample]
+        assert alert.class_probabilities is not None
+        assert list(alert.class_probabilities) == ["N", "S", "V", "F"]
+        assert sum(alert.class_probabilities.values()) == pytest.approx(1.0, abs=0.003)
+        most = max(alert.class_probabilities.values())
+        assert alert.class_probabilities[alert.beat_class] == most
+
+
+def test_beats_wait_for_the_class_of_one_before_them_and_judging_does_not() -> None:
+    """Order is a promise; the template learns on meanwhile, and a stopped heart is told at once."""
+    x, _ = patient(360.0)
+    stream = Stream("p", 360.0, CONFIG, lambda: 0.0, classify=True)
+    wanted = answer(stream, stream.take(x[: 20 * 360], first_sample=0, arrived_at=0.0).windows)
+    assert len(wanted) >= 2
+    first, *others = wanted
+    before = [one.beat.sample for one in stream.drain()]
+    assert all(sample < first.sample for sample in before)
+    assert all(beat.verdict is not None for beat in others)
+
+    for beat in others:
+        stream.classified(beat.id, fake_class(beat), 0.0)
+    assert stream.drain() == []
+    silence = stream.take(x[20 * 360 : 28 * 360], first_sample=20 * 360, arrived_at=0.0)
+    assert "asystole" in {alert.kind for alert in silence.alerts}
+    stream.classified(first.id, fake_class(first), 0.0)
+    told = [one.beat.sample for one in stream.drain()]
+
+    assert told[0] == first.sample
+    assert told == sorted(told)
+    assert set(told) >= {beat.sample for beat in others}
+
+
+def test_rr_context_is_that_of_all_beats_before() -> None:
+    """Normal and unreadable beats are part of the past in which a class is named."""
+    x, flags = patient(360.0)
+    stream = Stream("p", 360.0, CONFIG, lambda: 0.0, classify=True)
+    taken = stream.take(x, first_sample=0, arrived_at=0.0, flags=flags)
+    for beat in answer(stream, taken.windows):
+        stream.classified(beat.id, fake_class(beat), 0.0)
+    beats = [one.beat for one in stream.drain()]
+    context = RRContext()
+
+    for beat in beats:
+        window = None if beat.verdict is None else beat.window
+        expected = context.note(beat.rr_s, window)
+        if beat.verdict is not None and beat.verdict.anomalous:
+            np.testing.assert_array_equal(beat.rr_context, expected)
+    kinds = {None if beat.verdict is None else beat.verdict.anomalous for beat in beats}
+    assert kinds == {None, False, True}
 
 
 @pytest.mark.parametrize("fs_hz", [250.0, 360.0])
@@ -184,9 +259,9 @@ def test_latency_parts_add_up_to_what_the_clock_says() -> None:
     """The total runs from the arrival of the R sample to the telling, and is the parts' sum."""
     x, _ = patient(360.0)
     clock = Clock()
-    stream = Stream("p", 360.0, CONFIG, clock)
+    stream = Stream("p", 360.0, CONFIG, clock, classify=True)
     arrived: dict[int, float] = {}
-    beats = 0
+    beats = classified = 0
     for a in range(0, 20 * 360, 36):
         clock.now = (a + 36) / 360
         arrived |= dict.fromkeys(range(a, a + 36), clock.now)
@@ -194,7 +269,10 @@ def test_latency_parts_add_up_to_what_the_clock_says() -> None:
         clock.now += 0.001  # decoding
         taken = stream.take(x[a : a + 36], first_sample=a, arrived_at=chunk_at)
         clock.now += 0.004  # on the way
-        answer(stream, taken.windows, compute_s=0.002)
+        wanted = answer(stream, taken.windows, compute_s=0.002)
+        clock.now += 0.005  # to the classifier and back
+        for beat in wanted:
+            stream.classified(beat.id, fake_class(beat), 0.0015)
         told_at = clock.now + 0.003
         for told in stream.drain():
             if told.beat.score is None:
@@ -206,11 +284,14 @@ def test_latency_parts_add_up_to_what_the_clock_says() -> None:
             expected = told_at - arrived[told.beat.sample]
             assert parts.total == pytest.approx(1e3 * expected, abs=0.01)
             assert all(getattr(parts, n) >= 0 for n in names)
-            assert parts.score == pytest.approx(2.0)
-            assert parts.queue == pytest.approx(2.0)
-            assert parts.deliver == pytest.approx(3.0)
+            anomalous = told.note.anomalous
+            assert parts.score == pytest.approx(3.5 if anomalous else 2.0)
+            assert parts.queue == pytest.approx(5.5 if anomalous else 2.0)
+            assert parts.deliver == pytest.approx(3.0 if anomalous else 8.0)
             assert parts.segment == pytest.approx(1.0)
+            classified += anomalous
     assert beats > 10
+    assert 0 < classified < beats
 
 
 def test_repeated_chunk_is_a_no_op() -> None:
@@ -279,9 +360,7 @@ def test_beats_of_an_old_epoch_keep_it_and_do_not_colour_the_new_one() -> None:
 def test_stream_says_how_it_stands() -> None:
     """Learning, then normal or abnormal by what was found; not analysable with its reason."""
     x = SyntheticPatient(PatientConfig(noise=0.005, seed=2)).generate(40 * 360).samples
-    calm = LiveScoreConfig(
-        scales=CONFIG.scales, threshold=100.0, learning_threshold=100.0, learn_below=100.0
-    )
+    calm = LiveScoreConfig(scales=CONFIG.scales, threshold=100.0, learning_threshold=100.0)
     stream = Stream("p", 360.0, calm, lambda: 0.0)
     assert stream.state() == ("learning", "")
     answer(stream, stream.take(x, first_sample=0, arrived_at=0.0).windows)

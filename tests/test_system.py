@@ -22,6 +22,9 @@ DEADLINE_S = 60.0
 
 STAGES = {"hub", "score", "source"}
 
+ECTOPIC_DEVICE = ("--device", "synthetic:?ectopic=0.3", "--false-alerts-per-hour", "60")
+"""Raises its first alert within seconds."""
+
 PLACE = {"seq", "log_id", "utc", "latency_ms"}
 """What tells one run from another; everything else of an alert has to be the same."""
 
@@ -115,17 +118,33 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[s
 def test_replay_tells_what_the_scan_tells(
     tmp_path: Path, scanned: tuple[list[str], dict[str, Any]]
 ) -> None:
-    """Through three processes at full speed: the same alerts, numbered without a hole, exit 0."""
+    """Three processes at full speed: the same alerts, numbered without a hole, classes named."""
     run = finish(tmp_path, "replay", "demo", "--speed", "max", "--json", "--port", "0")
     alerts, summary = told(run.stdout)
     numbers = [json.loads(line)["seq"] for line in run.stdout.splitlines()[:-1]]
 
     assert run.returncode == 0
     assert alerts == scanned[0]
+    for alert in map(json.loads, alerts):
+        assert (alert["beat_class"] is None) == (alert["kind"] != "anomalous_beat")
     assert numbers == list(range(1, len(alerts) + 1))
     for name in ("duration_s", "beats", "beats_not_analysable", "alerts"):
         assert summary[name] == scanned[1][name]
     assert Path(summary["log"]).is_relative_to(tmp_path)
+
+
+def test_fewer_false_alerts_are_fewer_alerts_and_the_same_in_replay_and_scan(
+    tmp_path: Path, scanned: tuple[list[str], dict[str, Any]]
+) -> None:
+    """The knob reaches the live score of either command, and asking for less gives less."""
+    knob = ["--false-alerts-per-hour", "2", "--json"]
+    scan, summary = told(finish(tmp_path, "scan", "demo", *knob).stdout)
+    replayed, _ = told(
+        finish(tmp_path, "replay", "demo", "--speed", "max", "--port", "0", *knob).stdout
+    )
+
+    assert replayed == scan
+    assert summary["alerts"]["anomalous_beat"] < scanned[1]["alerts"]["anomalous_beat"]
 
 
 def test_killed_scorer_is_replaced_and_nothing_is_lost_or_told_twice(
@@ -152,9 +171,7 @@ def test_told_to_stop_it_ends_with_a_summary_and_leaves_nobody_behind(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     """Ctrl-C, and SIGTERM likewise: summary on stdout, exit code 130, no process left."""
-    with running(
-        tmp_path, "live", "--device", "synthetic:?ectopic=0.3", "--plain", "--port", "0"
-    ) as process:
+    with running(tmp_path, "live", *ECTOPIC_DEVICE, "--plain", "--port", "0") as process:
         first_line(process)
         stages = children(process.pid)
         process.send_signal(number)
@@ -171,9 +188,7 @@ def test_told_to_stop_it_ends_with_a_summary_and_leaves_nobody_behind(
 
 def test_children_leave_when_their_parent_is_killed(tmp_path: Path) -> None:
     """Kill -9 of the parent: nobody goes on alone for more than seconds."""
-    with running(
-        tmp_path, "live", "--device", "synthetic:?ectopic=0.3", "--json", "--port", "0"
-    ) as process:
+    with running(tmp_path, "live", *ECTOPIC_DEVICE, "--json", "--port", "0") as process:
         assert until(lambda: children(process.pid).keys() >= STAGES, DEADLINE_S)
         stages = children(process.pid)
         process.kill()
@@ -243,6 +258,7 @@ def _bad_records(folder: Path) -> dict[str, list[str]]:
         "no such lead": ["replay", "demo", "--lead", "V9"],
         "start behind the end": ["replay", "demo", "--start", "1e9"],
         "speed": ["replay", "demo", "--speed", "fast"],
+        "rate of false alerts": ["replay", "demo", "--false-alerts-per-hour", "-1"],
         "port": ["replay", "demo", "--port", "70000"],
         "unknown device": ["live", "--device", "telepathy:"],
         "absent device": ["live", "--device", f"serial:{folder}/ttyUSB7"],
@@ -267,6 +283,7 @@ _CASES = [
     "no such lead",
     "start behind the end",
     "speed",
+    "rate of false alerts",
     "port",
     "unknown device",
     "absent device",

@@ -2,28 +2,37 @@
 
 import numpy as np
 import pytest
-from running import TrivialScorer, thread, until
+from running import TrivialClassifier, TrivialScorer, thread, until
 
 from pipeline.errors import ConfigError, WireError
 from pipeline.messages import (
+    ClassReply,
+    ClassRequest,
     Ready,
     ScoreReply,
     ScoreRequest,
     decode,
     encode,
+    probabilities_of,
     residuals_of,
     scores_of,
 )
+from pipeline.rr_context import RR_FEATURES
 from pipeline.transport import Router, wait
 from pipeline.worker import answer, run_worker
 
 WINDOWS = np.random.default_rng(0).uniform(-1, 1, (3, 320)).astype("<f4")
+CONTEXTS = np.random.default_rng(1).uniform(-1, 1, (3, RR_FEATURES)).astype("<f4")
 REQUEST = ScoreRequest(ids=[("s", 0, n) for n in range(3)], windows=WINDOWS.tobytes())
+CLASS_REQUEST = ClassRequest(
+    ids=REQUEST.ids, windows=WINDOWS.tobytes(), rr_context=CONTEXTS.tobytes()
+)
 
 
 def test_answer_has_a_row_for_every_id() -> None:
     """Scores and residuals come back in the order of the ids."""
-    reply = answer(TrivialScorer(), encode(REQUEST))
+    reply = answer(TrivialScorer(), None, encode(REQUEST))
+    assert isinstance(reply, ScoreReply)
     expected = TrivialScorer().score(WINDOWS)
 
     assert reply.ids == REQUEST.ids
@@ -32,22 +41,39 @@ def test_answer_has_a_row_for_every_id() -> None:
     assert reply.compute_ms >= 0
 
 
+def test_class_request_is_answered_by_the_classifier() -> None:
+    """Probabilities come back in the order of the ids, made of window and RR context."""
+    reply = answer(TrivialScorer(), TrivialClassifier(), encode(CLASS_REQUEST))
+    assert isinstance(reply, ClassReply)
+
+    assert reply.ids == REQUEST.ids
+    expected = TrivialClassifier().classify(WINDOWS, CONTEXTS)
+    np.testing.assert_array_equal(probabilities_of(reply), expected)
+
+
+def test_scorer_without_a_classifier_refuses_class_requests() -> None:
+    """It does not invent a class."""
+    with pytest.raises(WireError, match="ClassRequest"):
+        answer(TrivialScorer(), None, encode(CLASS_REQUEST))
+
+
 @pytest.mark.parametrize(
     "frame", [b"", b"rubbish", encode(Ready(model="m", device="d")), encode(REQUEST)[:-4]]
 )
 def test_what_is_no_request_is_refused(frame: bytes) -> None:
     """A frame that is no score request is a WireError."""
     with pytest.raises(WireError):
-        answer(TrivialScorer(), frame)
+        answer(TrivialScorer(), None, frame)
 
 
 def test_worker_says_that_it_is_ready_and_answers_after_rubbish() -> None:
     """It warms up first, tells that it lives again and again, and outlives a bad frame."""
-    scorer = TrivialScorer()
+    scorer, classifier = TrivialScorer(), TrivialClassifier()
     with Router("tcp://127.0.0.1:0") as hub:
 
         def work(stop: object) -> None:
-            run_worker(scorer, model="m", device="cpu", work=hub.endpoint, stop=stop)  # type: ignore[arg-type]
+            end = hub.endpoint
+            run_worker(scorer, classifier, model="m", device="cpu", work=end, stop=stop)  # type: ignore[arg-type]
 
         with thread(work):
             readies: list[Ready] = []
@@ -59,6 +85,7 @@ def test_worker_says_that_it_is_ready_and_answers_after_rubbish() -> None:
                     message = decode(frame)
                     if isinstance(message, Ready):
                         assert scorer.windows >= 1
+                        assert classifier.windows >= 1
                         if not readies:
                             hub.send(peer, b"rubbish")
                             hub.send(peer, encode(REQUEST))
@@ -69,12 +96,17 @@ def test_worker_says_that_it_is_ready_and_answers_after_rubbish() -> None:
 
             until(done)
     assert [reply.ids for reply in replies] == [REQUEST.ids]
-    assert (readies[0].model, readies[0].device) == ("m", "cpu")
+    assert (readies[0].model, readies[0].device, readies[0].classifies) == ("m", "cpu", True)
 
 
 def test_worker_refuses_an_address_off_loopback() -> None:
     """Windows of patients leave the machine only where keys guard them."""
     with pytest.raises(ConfigError):
         run_worker(
-            TrivialScorer(), model="m", device="cpu", work="tcp://10.1.1.1:1", stop=lambda: True
+            TrivialScorer(),
+            None,
+            model="m",
+            device="cpu",
+            work="tcp://10.1.1.1:1",
+            stop=lambda: True,
         )

@@ -1,18 +1,21 @@
 """Scales and thresholds of the live score, found on the patients of DS1.
 
 `calibrate` runs the streaming front end, detector in the loop, over de Chazal's training
-patients and asks each witness of `pipeline.live_score` about every beat. Normal beats give the
-scales; the threshold is the score that a stated number of normal beats an hour exceeds. The
-result lies beside the student's weights, with their checksum, for it is true for them alone.
+patients and asks each witness of `pipeline.live_score` about every beat. The live score meets
+patients that its student has never seen, so it is calibrated on such: of DS1's two halves, each
+is scored by a student that was trained on the other. Normal beats give the scales. The threshold
+for a rate of false alerts is the score that so many normal beats and false detections an hour
+exceed; it is stored for several rates, and `load_calibration` finds those between.
 
-The witnesses depend on which beats the patient's template learned from, which depends on the
-threshold; a few rounds settle it.
+The result lies beside the weights of the student that runs live, with their checksum: it is true
+for a student of that network and training alone.
 
 Source of the split: de Chazal, O'Dwyer & Reilly, IEEE Trans. Biomed. Eng. 51 (2004).
 """
 
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,84 +24,110 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.artifact import SHIPPED_STUDENT, load_artifact
-from models.dataset import database_folder
+from models.dataset import DS1, DS1A, DS1B, database_folder
+from models.ec57 import classes_of, match_beats, match_samples
+from models.student import StudentScorer
 from pipeline.errors import ArtifactError, ConfigError
-from pipeline.live_score import WITNESSES, LiveScore, LiveScoreConfig, Scale
+from pipeline.live_score import (
+    UNIVERSAL,
+    WITNESSES,
+    LiveScore,
+    LiveScoreConfig,
+    Scale,
+    Typical,
+    shares_of,
+)
 from pipeline.quality import Reason
 from pipeline.scoring import Scorer
 from pipeline.segmenter import Segmenter
-from replay.records import read_beats, read_lead
+from replay.records import read_beats, read_flutter, read_lead
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 SHIPPED_CALIBRATION: Final = SHIPPED_STUDENT.with_name("live_score.json")
 
-DS1: Final = [
-    "101", "106", "108", "109", "112", "114", "115", "116", "118", "119", "122",
-    "124", "201", "203", "205", "207", "208", "209", "215", "220", "223", "230",
-]  # fmt: skip
+FALSE_ALERTS_PER_HOUR: Final = 12.0
+"""Where nobody asks for another rate: one in five minutes."""
 
-NORMAL_SYMBOLS: Final = frozenset("NLRej")
-"""Class N of AAMI EC57 as the machine-learning literature counts it."""
+RATES_PER_HOUR: Final = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 50.0, 80.0, 120.0)
 
-FALSE_ALERTS_PER_HOUR: Final = 80.0
-"""Normal beats an hour of DS1 that exceed the threshold."""
-
-LEARNING_FALSE_ALERTS_PER_HOUR: Final = 60.0
-
-USUAL_SHARE: Final = 0.95
-"""Share of the normal beats that may teach the patient's template."""
-
-MATCH_S: Final = 0.15
-_ROUNDS: Final = 4
 _MAX_BYTES: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
-class _Record:
-    """The analysable beats of one record, in order."""
+class _Heard:
+    """What the witnesses said of the analysable beats of some records."""
 
-    windows: NDArray[np.float32]
-    rr_s: NDArray[np.float64]
-    scores: NDArray[np.float32]
-    normal: NDArray[np.bool_]
-    analysable: NDArray[np.bool_]
+    raw: dict[str, NDArray[np.float64]]
+    """float64[n] for each witness, NaN where it could not speak."""
+    classes: NDArray[np.str_]
+    """Class of `models.ec57`, or "-" for a false detection."""
+    learning: NDArray[np.bool_]
+    """Whether the patient was still unknown."""
     hours: float
 
+    @property
+    def not_anomalous(self) -> NDArray[np.bool_]:
+        """Which of them make a false alert when they are called anomalous."""
+        return np.isin(self.classes, ("N", "-"))
 
-def calibrate(data: Path, scorer: Scorer, on_step: Callable[[str], None]) -> dict[str, Any]:
-    """Return the calibration of ``scorer`` as it is stored, apart from the checksum.
+
+def calibrate(
+    data: Path, scorer_a: Scorer, scorer_b: Scorer, on_step: Callable[[str], None]
+) -> dict[str, Any]:
+    """Return the calibration as it is stored, apart from the student's checksum.
+
+    Args:
+        data: folder of the records, or the folder that holds ``mitdb/``.
+        scorer_a: trained on the records DS1A; scores those of DS1B.
+        scorer_b: the other way round.
+        on_step: told of each of the 22 records.
 
     Raises:
         InputError: records of DS1 are missing.
     """
     folder = database_folder(data)
-    records = []
+    parts = []
     for name in DS1:
         on_step(f"record {name}")
-        records.append(_read(folder / name, scorer))
-    scales = {name: Scale(median=0.0, p95=1.0) for name in WITNESSES}
-    config = LiveScoreConfig(
-        scales=scales, threshold=np.inf, learning_threshold=np.inf, learn_below=np.inf
+        parts.append(_hear(folder / name, scorer_b if name in DS1A else scorer_a))
+    heard = _Heard(
+        raw={witness: np.concatenate([p.raw[witness] for p in parts]) for witness in WITNESSES},
+        classes=np.concatenate([part.classes for part in parts]),
+        learning=np.concatenate([part.learning for part in parts]),
+        hours=sum(part.hours for part in parts),
     )
-    for turn in range(_ROUNDS):
-        on_step(f"round {turn + 1} of {_ROUNDS}")
-        config = _refine(records, config)
+    scales = _scales(heard)
+    known = np.concatenate([_scores(part, scales) for part in parts])
+    unknown = _universal_scores(heard, scales)
     return {
         "format": FORMAT,
-        "records": DS1,
-        "normal_symbols": "".join(sorted(NORMAL_SYMBOLS)),
-        "false_alerts_per_hour": FALSE_ALERTS_PER_HOUR,
-        "learning_false_alerts_per_hour": LEARNING_FALSE_ALERTS_PER_HOUR,
-        "normal_beats": int(sum((r.normal & r.analysable).sum() for r in records)),
-        "hours": round(sum(r.hours for r in records), 3),
+        "records": list(DS1),
+        "halves": [list(DS1A), list(DS1B)],
+        "beats": {c: int((heard.classes == c).sum()) for c in sorted(set(heard.classes.tolist()))},
+        "hours": round(heard.hours, 3),
         "scales": {
-            name: {"median": scale.median, "p95": scale.p95}
-            for name, scale in config.scales.items()
+            name: {"median": scale.median, "p95": scale.p95} for name, scale in scales.items()
         },
-        "threshold": config.threshold,
-        "learning_threshold": config.learning_threshold,
-        "learn_below": config.learn_below,
+        "thresholds": [_at_rate(heard, known, unknown, rate) for rate in RATES_PER_HOUR],
+        "false_alerts_per_hour": FALSE_ALERTS_PER_HOUR,
     }
+
+
+def half_scorer(description: Path, split: str) -> StudentScorer:
+    """Return the student that was trained on one half of DS1, ``ds1a`` or ``ds1b``.
+
+    Raises:
+        ArtifactError: it is unusable, or was trained on something else and may know the patients
+            that it is to score.
+    """
+    artifact = load_artifact(description)
+    trained_on = artifact.training.get("split")
+    if trained_on != split:
+        raise ArtifactError(
+            f"{description} was trained on split {trained_on!r:.40}, not {split}: train one with "
+            f"`monitor train student --split {split}`"
+        )
+    return StudentScorer(artifact)
 
 
 def save_calibration(
@@ -114,12 +143,18 @@ def save_calibration(
 
 
 def load_calibration(
-    path: Path = SHIPPED_CALIBRATION, student: Path = SHIPPED_STUDENT
+    path: Path = SHIPPED_CALIBRATION,
+    student: Path = SHIPPED_STUDENT,
+    *,
+    false_alerts_per_hour: float | None = None,
 ) -> LiveScoreConfig:
-    """Return the calibration stored beside ``student``.
+    """Return the calibration stored beside ``student``, for a rate of false alerts.
+
+    Between two stored rates the threshold is interpolated over the logarithm of the rate.
 
     Raises:
         ArtifactError: it is missing, malformed, or was made for other weights.
+        ConfigError: the rate lies outside of what was calibrated.
     """
     again = "calibrate again with `monitor train calibration`"
     try:
@@ -128,95 +163,142 @@ def load_calibration(
         if content["format"] != FORMAT:
             raise ArtifactError(f"{path} has format {content['format']}, not {FORMAT}: {again}")
         made_for = content["weights_sha256"]
-        config = LiveScoreConfig(
-            scales={
-                str(name): Scale(median=float(scale["median"]), p95=float(scale["p95"]))
-                for name, scale in content["scales"].items()
-            },
-            threshold=float(content["threshold"]),
-            learning_threshold=float(content["learning_threshold"]),
-            learn_below=float(content["learn_below"]),
-        )
+        scales = {
+            str(name): Scale(median=float(scale["median"]), p95=float(scale["p95"]))
+            for name, scale in content["scales"].items()
+        }
+        if set(scales) != set(WITNESSES):
+            raise ValueError(f"witnesses {sorted(scales)}")
+        stored = np.array(
+            [
+                (row["false_alerts_per_hour"], row["threshold"], row["learning_threshold"])
+                for row in content["thresholds"]
+            ],
+            dtype=np.float64,
+        ).reshape(-1, 3)
+        default = float(content["false_alerts_per_hour"])
+        usable = bool(len(stored)) and bool(np.isfinite(stored).all()) and stored[0, 0] > 0
+        if not usable or (np.diff(stored[:, 0]) <= 0).any():
+            raise ValueError("thresholds are not finite or not in order")
     except OSError as error:
         raise ArtifactError(f"calibration {path}: {error.strerror}; {again}") from None
     except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise ArtifactError(f"{path} is no calibration ({error!r}): {again}") from None
     if made_for != load_artifact(student).sha256:
         raise ArtifactError(f"{path} was made for other weights than {student}: {again}")
-    return config
+    rate = default if false_alerts_per_hour is None else false_alerts_per_hour
+    if not stored[0, 0] <= rate <= stored[-1, 0]:
+        raise ConfigError(
+            f"no threshold for {rate:g} false alerts an hour: choose {stored[0, 0]:g} to "
+            f"{stored[-1, 0]:g}"
+        )
+    threshold, learning = (
+        float(np.interp(math.log(rate), np.log(stored[:, 0]), stored[:, column]))
+        for column in (1, 2)
+    )
+    return LiveScoreConfig(scales=scales, threshold=threshold, learning_threshold=learning)
 
 
-def _read(path: Path, scorer: Scorer) -> _Record:
-    """Run the front end over a record and join what it found with the annotation."""
+def _hear(path: Path, scorer: Scorer) -> _Heard:
+    """Run the front end over a record and ask every witness about each beat."""
     info, x = read_lead(path)
     annotated, symbols = read_beats(path)
     segmenter = Segmenter(info.fs_hz)
     parts = [segmenter.push(x, first_sample=0), segmenter.finish()]
     found = np.concatenate([part.samples for part in parts])
     windows = np.concatenate([part.windows for part in parts])
-    usable = np.concatenate([part.reasons for part in parts]) == Reason.OK
+    rr_s = np.concatenate([part.rr_s for part in parts])
+    analysable = np.concatenate([part.reasons for part in parts]) == Reason.OK
     scores = np.zeros(len(found), dtype=np.float32)
-    scores[usable] = scorer.score(windows[usable]).scores
-    nearest = _nearest(found, annotated)
-    close = np.abs(annotated[nearest] - found) <= MATCH_S * info.fs_hz
-    is_normal = np.array([symbol in NORMAL_SYMBOLS for symbol in symbols])
-    return _Record(
-        windows=windows,
-        rr_s=np.concatenate([part.rr_s for part in parts]),
-        scores=scores,
-        normal=close & is_normal[nearest],
-        analysable=usable,
-        hours=len(x) / info.fs_hz / 3600,
+    scores[analysable] = scorer.score(windows[analysable]).scores
+
+    live = LiveScore(_NO_CALIBRATION)
+    raw = np.full((len(WITNESSES), len(found)), np.nan)
+    learning = np.zeros(len(found), dtype=bool)
+    for beat in range(len(found)):
+        if not analysable[beat]:
+            live.skip(float(rr_s[beat]))
+            continue
+        learning[beat] = live.learning
+        said = live.observe(windows[beat], float(rr_s[beat]), float(scores[beat]))
+        raw[:, beat] = [said.get(witness, np.nan) for witness in WITNESSES]
+
+    classes = np.full(len(found), "-")
+    pairs = match_beats(annotated, found, match_samples(info.fs_hz))
+    classes[pairs[pairs >= 0]] = classes_of(symbols)[pairs >= 0]
+    counted, seconds = analysable.copy(), len(x) / info.fs_hz
+    for first, last in read_flutter(path):
+        # What is found in a fluttering heart is no false detection.
+        counted &= ~((found >= first) & (found <= last))
+        seconds -= (min(last, len(x)) - first) / info.fs_hz
+    return _Heard(
+        raw={witness: raw[row, counted] for row, witness in enumerate(WITNESSES)},
+        classes=classes[counted],
+        learning=learning[counted],
+        hours=seconds / 3600,
     )
 
 
-def _nearest(found: NDArray[np.int64], annotated: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return for each found position the index of the annotation nearest to it."""
-    after = np.clip(np.searchsorted(annotated, found), 1, len(annotated) - 1)
-    nearer_before = found - annotated[after - 1] <= annotated[after] - found
-    return np.where(nearer_before, after - 1, after)
+_NO_CALIBRATION: Final = LiveScoreConfig(
+    scales={witness: Scale(median=0.0, p95=1.0) for witness in WITNESSES},
+    threshold=math.inf,
+    learning_threshold=math.inf,
+)
 
 
-def _refine(records: list[_Record], config: LiveScoreConfig) -> LiveScoreConfig:
-    """Return scales and thresholds as the normal beats have them under ``config``."""
-    raw: dict[str, list[float]] = {name: [] for name in WITNESSES}
-    learned: list[dict[str, float]] = []
-    learning: list[dict[str, float]] = []
-    hours_learning = 0.0
-    for record in records:
-        live = LiveScore(config)
-        for i in range(len(record.scores)):
-            rr_s = float(record.rr_s[i])
-            if not record.analysable[i]:
-                live.skip(rr_s)
-                continue
-            witnesses = live.witnesses(record.windows[i], rr_s, float(record.scores[i]))
-            if live.learning and np.isfinite(rr_s):
-                hours_learning += rr_s / 3600
-            if record.normal[i]:
-                (learning if live.learning else learned).append(witnesses)
-                for name, value in witnesses.items():
-                    raw[name].append(value)
-            live.judge(record.windows[i], rr_s, float(record.scores[i]))
-    scales = {
-        name: Scale(median=float(np.median(values)), p95=float(np.quantile(values, 0.95)))
-        for name, values in raw.items()
+def _scales(heard: _Heard) -> dict[str, Scale]:
+    normal = heard.classes == "N"
+    return {
+        witness: Scale(
+            median=float(np.nanmedian(values[normal])),
+            p95=float(np.nanquantile(values[normal], 0.95)),
+        )
+        for witness, values in heard.raw.items()
     }
-    hours = sum(record.hours for record in records) - hours_learning
-    unusual = (1.0 - USUAL_SHARE) * len(learned)
-    return LiveScoreConfig(
-        scales=scales,
-        threshold=_threshold(learned, scales, FALSE_ALERTS_PER_HOUR * hours),
-        learning_threshold=_threshold(
-            learning, scales, LEARNING_FALSE_ALERTS_PER_HOUR * hours_learning
-        ),
-        learn_below=_threshold(learned, scales, unusual),
-    )
 
 
-def _threshold(
-    beats: list[dict[str, float]], scales: Mapping[str, Scale], false_alerts: float
-) -> float:
-    """Return the score that ``false_alerts`` of these normal beats exceed."""
-    scores = np.sort([sum(scales[n].apply(v) for n, v in beat.items()) for beat in beats])
-    return round(float(scores[-1 - min(int(false_alerts), len(scores) - 1)]), 4)
+def _scores(heard: _Heard, scales: Mapping[str, Scale]) -> NDArray[np.float64]:
+    """Return the score of each beat of one patient as the live score has it, float64[n]."""
+    typical = Typical()
+    scores = np.zeros(len(heard.classes))
+    for beat, said in enumerate(_said(heard, WITNESSES)):
+        total = sum(shares_of(said, scales).values())
+        scores[beat] = total + (0.0 if heard.learning[beat] else typical.share(total))
+    return scores
+
+
+def _universal_scores(heard: _Heard, scales: Mapping[str, Scale]) -> NDArray[np.float64]:
+    """Return what each beat would score if its patient were unknown, float64[n]."""
+    return np.array([sum(shares_of(said, scales).values()) for said in _said(heard, UNIVERSAL)])
+
+
+def _said(heard: _Heard, witnesses: tuple[str, ...]) -> Iterator[dict[str, float]]:
+    """Yield what those witnesses that could speak said of each beat."""
+    columns = [heard.raw[witness].tolist() for witness in witnesses]
+    for row in zip(*columns, strict=True):
+        yield {w: value for w, value in zip(witnesses, row, strict=True) if not math.isnan(value)}
+
+
+def _at_rate(
+    heard: _Heard, known: NDArray[np.float64], unknown: NDArray[np.float64], rate: float
+) -> dict[str, Any]:
+    """Return the thresholds for a rate, and what of each class they find on these patients."""
+    judged = ~heard.learning
+    allowed = int(rate * heard.hours)
+    threshold = _exceeded_by(known[judged & heard.not_anomalous], allowed)
+    return {
+        "false_alerts_per_hour": rate,
+        "threshold": threshold,
+        "learning_threshold": _exceeded_by(unknown[heard.not_anomalous], allowed),
+        "sensitivity": {
+            c: round(float((known[judged & (heard.classes == c)] > threshold).mean()), 4)
+            for c in "SVF"
+            if c in heard.classes[judged]
+        },
+    }
+
+
+def _exceeded_by(scores: NDArray[np.float64], count: int) -> float:
+    """Return the score that ``count`` of these exceed."""
+    ordered = np.sort(scores)
+    return round(float(ordered[-1 - min(count, len(ordered) - 1)]), 4)

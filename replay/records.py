@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -36,11 +36,13 @@ from replay.source import SampleBlock, SourceInfo
 BEAT_SYMBOLS: Final = frozenset("NLRBAaJSVrFejnE/fQ?")
 """Annotation symbols that mark a beat (WFDB ``isqrs``)."""
 
+FLUTTER_SYMBOLS: Final = frozenset("[]")
+
 MAX_ANNOTATION_BYTES: Final = 4 * 1024 * 1024
 """Two million beats: three weeks."""
 
 _PIECE_SAMPLES: Final = 2**19
-"""Samples of all leads together that are read at a time: 4 MiB of int64."""
+"""Samples of all leads together that are read at a time."""
 
 _lent = threading.Lock()
 
@@ -224,9 +226,32 @@ def read_beats(
 ) -> tuple[NDArray[np.int64], list[str]]:
     """Return the annotated beats of a record: positions as int64[n], ascending, and symbols.
 
-    Positions count samples of the lead that `read_lead` would return. Annotations that mark no
-    beat (rhythm, noise, comments) are left out. Raises `InputError`.
+    Positions count samples of the lead that `read_lead` would return. Raises `InputError`.
     """
+    return _annotations(path, extension, lead, BEAT_SYMBOLS)
+
+
+def read_flutter(
+    path: str | Path, extension: str = "atr", lead: str | int | None = None
+) -> list[tuple[int, int]]:
+    """Return first and last sample of each episode of ventricular flutter: marks ``[`` and ``]``.
+
+    One without an end lasts to the end of the record. As `read_beats`. Raises `InputError`.
+    """
+    samples, symbols = _annotations(path, extension, lead, FLUTTER_SYMBOLS)
+    episodes: list[tuple[int, int]] = []
+    for sample, symbol in zip(samples.tolist(), symbols, strict=True):
+        if symbol == "[":
+            episodes.append((sample, np.iinfo(np.int64).max))
+        elif episodes:
+            episodes[-1] = (episodes[-1][0], min(episodes[-1][1], sample))
+    return episodes
+
+
+def _annotations(
+    path: str | Path, extension: str, lead: str | int | None, wanted: Container[str]
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Return position and symbol of the wanted annotations, in order."""
     header = load_header(path)
     rate_hz = header.lead_rate_hz(choose_lead(header, lead))
     if not re.fullmatch(r"[A-Za-z0-9_]{1,16}", extension):
@@ -247,14 +272,14 @@ def read_beats(
             f"annotation file {quoted(file)} cannot be decoded ({quoted(error)}); "
             "fetch the record again"
         ) from None
-    beats = [i for i, symbol in enumerate(symbols) if symbol in BEAT_SYMBOLS]
-    samples = at_frame[beats] if scale == 1 else np.rint(at_frame[beats] * scale).astype(np.int64)
+    chosen = [i for i, symbol in enumerate(symbols) if symbol in wanted]
+    samples = at_frame[chosen] if scale == 1 else np.rint(at_frame[chosen] * scale).astype(np.int64)
     frames = header.frames * rate_hz / header.frame_rate_hz
     if samples.size and (samples[0] < 0 or samples.max() >= frames or (np.diff(samples) < 0).any()):
         raise InputError(
-            f"annotation file {quoted(file)} marks beats out of order or outside the record"
+            f"annotation file {quoted(file)} marks things out of order or outside the record"
         )
-    return samples, [symbols[i] for i in beats]
+    return samples, [symbols[i] for i in chosen]
 
 
 def write_beats(

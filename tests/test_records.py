@@ -15,7 +15,15 @@ from pipeline.errors import ConfigError, InputError, LeadError
 from pipeline.messages import FLAG_SATURATED
 from replay.headers import DEMO_RECORD, load_header
 from replay.leads import choose_lead
-from replay.records import LeadReader, RecordSource, read_beats, read_lead, stream_name, write_beats
+from replay.records import (
+    LeadReader,
+    RecordSource,
+    read_beats,
+    read_flutter,
+    read_lead,
+    stream_name,
+    write_beats,
+)
 from replay.source import SampleBlock
 
 FORMAT_BITS = {
@@ -410,3 +418,14 @@ def test_stream_names_are_fit_for_the_wire() -> None:
     assert stream_name(Path("a/118e_6.hea")) == "118e_6"
     assert stream_name(Path("år 1/\x1b].hea")) == "__"
     assert len(stream_name(Path("x" * 200 + ".hea"))) == 64
+
+
+@uses_wfdb
+def test_flutter_is_no_place_for_beats(tmp_path: Path, wfdb: object) -> None:
+    """Episodes are read from their marks; one without an end lasts for ever."""
+    (tmp_path / "r.dat").write_bytes(bytes(20000))
+    (tmp_path / "r.hea").write_text("r 1 360 10000\nr.dat 16 200/mV 16 0 0 0 0 MLII\n")
+    samples, symbols = np.array([10, 100, 250, 300, 700]), ["N", "[", "!", "]", "["]
+    wfdb.wrann("r", "atr", samples, symbols, write_dir=str(tmp_path))  # type: ignore[attr-defined]
+
+    assert read_flutter(tmp_path / "r") == [(100, 300), (700, np.iinfo(np.int64).max)]

@@ -1,11 +1,26 @@
 """How well scores rank anomalous beats above normal ones, exact, ties handled.
 
-Pure: arrays in, a number out.
+Pure: arrays in, numbers out. A curve has one point for each distinct score as threshold, from the
+highest down, for beats of equal score are called together.
 """
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
+
+
+class Curve(NamedTuple):
+    """What calling every beat anomalous whose score is at least the threshold would give."""
+
+    sensitivity: NDArray[np.float64]
+    """Share of the anomalous beats that are called, ascending to 1."""
+    false_positive_rate: NDArray[np.float64]
+    """Share of the normal beats that are called, ascending to 1."""
+    precision: NDArray[np.float64]
+    """Share of anomalous beats among those called."""
 
 
 def roc_auc(scores: NDArray[np.float32], anomalous: NDArray[np.bool_]) -> float:
@@ -35,13 +50,42 @@ def average_precision(scores: NDArray[np.float32], anomalous: NDArray[np.bool_])
     Raises:
         ValueError: a score is not finite, or a kind is missing.
     """
-    positives, _ = _counts(scores, anomalous)
+    curve = ranking_curve(scores, anomalous)
+    return float(np.sum(np.diff(curve.sensitivity, prepend=0.0) * curve.precision))
+
+
+def ranking_curve(scores: NDArray[np.float32], anomalous: NDArray[np.bool_]) -> Curve:
+    """Return sensitivity, false positive rate and precision at every threshold.
+
+    Args:
+        scores: float[n], finite.
+        anomalous: bool[n], with both kinds in it.
+
+    Raises:
+        ValueError: a score is not finite, or a kind is missing.
+    """
+    positives, negatives = _counts(scores, anomalous)
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
     last_of_tie = np.append(np.flatnonzero(np.diff(ordered)), ordered.size - 1)
     found = np.cumsum(anomalous[order])[last_of_tie]
-    precision = found / (last_of_tie + 1)
-    return float(np.sum(np.diff(found, prepend=0) * precision) / positives)
+    called = last_of_tie + 1
+    return Curve(found / positives, (called - found) / negatives, found / called)
+
+
+def summary(values: Sequence[float]) -> dict[str, float | None]:
+    """Return mean, sample standard deviation, least and greatest of at least one value.
+
+    The standard deviation of a single value is None.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    deviation = float(array.std(ddof=1)) if array.size > 1 else None
+    return {
+        "mean": float(array.mean()),
+        "sd": deviation,
+        "min": float(array.min()),
+        "max": float(array.max()),
+    }
 
 
 def _counts(scores: NDArray[np.float32], anomalous: NDArray[np.bool_]) -> tuple[int, int]:

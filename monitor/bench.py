@@ -7,14 +7,12 @@ never asserted.
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from models.calibration import load_calibration
-from models.evaluate import evaluate_beatgan, teacher_reconstruction
+from models.evaluate_beatgan import evaluate_beatgan
+from models.machine import described, machine
 from models.student import StudentScorer
 from monitor.processes import System
 from monitor.training import data_folder
@@ -62,7 +61,7 @@ def bench(data: Path | None, *, as_json: bool, json_file: Path | None, report: P
     say = Console(stderr=True).print
     patient = SyntheticPatient(PatientConfig(fs=float(SAMPLING_RATE_HZ), ectopic=0.2, seed=3))
     x = np.ascontiguousarray(patient.generate(_RECORD_S * SAMPLING_RATE_HZ).samples)
-    figures: dict[str, Any] = {"machine": _machine()}
+    figures: dict[str, Any] = {"machine": machine()}
     for name, measure in (
         ("kernels", lambda: _kernels(x)),
         ("models", _models),
@@ -83,32 +82,6 @@ def bench(data: Path | None, *, as_json: bool, json_file: Path | None, report: P
         sys.stdout.write(json.dumps(figures) + "\n")
     else:
         Console().print(_table(figures))
-
-
-def _machine() -> dict[str, Any]:
-    git = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "commit": git.stdout.strip() or "unknown",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _best_s(run: Callable[[], object], times: int = 5) -> float:
@@ -139,6 +112,8 @@ def _kernels(x: NDArray[np.float32]) -> dict[str, Any]:
 
 def _models() -> dict[str, Any]:
     """Student and teacher beside each other, one thread each, alternating."""
+    from models.evaluate_teacher import teacher_reconstruction  # and with it torch
+
     student = StudentScorer.load(device="cpu")
     teacher = teacher_reconstruction()
     figures: dict[str, Any] = {}
@@ -328,12 +303,12 @@ def _scan(data: Path | None) -> dict[str, Any]:
 
 
 def _student(data: Path | None) -> dict[str, Any]:
-    """The shipped student by the published protocol: `monitor evaluate beatgan`."""
+    """The five fold students by the published protocol: `monitor evaluate beatgan`."""
     folder = _mitdb(data)
     if folder is None:
         return {"skipped": "no mitdb"}
     figures = evaluate_beatgan(folder)
-    return {"beatgan_auc": round(figures["auc"], 4), "beatgan_ap": round(figures["ap"], 4)}
+    return {f"beatgan_{name}": round(figures[name]["mean"], 4) for name in ("auc", "ap")}
 
 
 def _start() -> dict[str, Any]:
@@ -356,12 +331,6 @@ def _start() -> dict[str, Any]:
     return {"help_s": round(helped, 3), "first_beat_s": round(first, 2)}
 
 
-def _title(figures: dict[str, Any]) -> str:
-    return "{processor}, {cores} cores, Python {python}, commit {commit}, {date}".format(
-        **figures["machine"]
-    )
-
-
 def _rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [
         (part, name.replace("_", " "), str(value))
@@ -372,7 +341,7 @@ def _rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _table(figures: dict[str, Any]) -> Table:
-    table = Table(title=_title(figures), title_justify="left")
+    table = Table(title=described(figures["machine"]), title_justify="left")
     for name in ("part", "what"):
         table.add_column(name)
     table.add_column("figure", justify="right")
@@ -382,7 +351,7 @@ def _table(figures: dict[str, Any]) -> Table:
 
 
 def _markdown(figures: dict[str, Any]) -> str:
-    lines = ["# Figures", "", f"Written by `make figures`. {_title(figures)}.", ""]
+    lines = ["# Figures", "", f"Written by `make figures`. {described(figures['machine'])}.", ""]
     lines += ["| part | what | figure |", "|---|---|---:|"]
     lines += [f"| {part} | {what} | {figure} |" for part, what, figure in _rows(figures)]
     return "\n".join([*lines, "", *_MEANING, ""])

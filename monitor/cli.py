@@ -14,6 +14,9 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from monitor.evaluate_commands import evaluate_app
+from monitor.options import Data, FalseAlerts
+from monitor.train_commands import train_app
 from pipeline.constants import DEFAULT_PORT, NOTICE
 from pipeline.errors import ConfigError, MonitorError
 
@@ -42,10 +45,6 @@ Log = Annotated[Optional[Path], typer.Option(help="Alert log; a new one by defau
 Plain = Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
 Parent = Annotated[Optional[int], typer.Option(hidden=True)]  # noqa: UP045
-Data = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(help="Folder with mitdb/; $MONITOR_DATA, ./data or ../shared/data, by default."),
-]
 
 
 def main() -> None:
@@ -104,6 +103,7 @@ def replay(
     duration: Duration = None,
     loop: Loop = False,
     lead: Lead = None,
+    false_alerts_per_hour: FalseAlerts = None,
     plain: Plain = False,
     as_json: Json = False,
     log: Log = None,
@@ -119,7 +119,14 @@ def replay(
     arguments += [] if lead is None else ["--lead", lead]
     arguments += ["--loop"] if loop else []
     make_face, dashboard = _face(plain, as_json)
-    run(arguments, port=port, log=log or default_log(), make_face=make_face, dashboard=dashboard)
+    run(
+        arguments,
+        port=port,
+        log=log or default_log(),
+        false_alerts_per_hour=false_alerts_per_hour,
+        make_face=make_face,
+        dashboard=dashboard,
+    )
 
 
 @app.command()
@@ -128,6 +135,7 @@ def live(
         Optional[str],  # noqa: UP045
         typer.Option(help="serial:/dev/ttyUSB0?fs=250&gain=200 or synthetic:?bpm=72&ectopic=0.05."),
     ] = None,
+    false_alerts_per_hour: FalseAlerts = None,
     plain: Plain = False,
     as_json: Json = False,
     log: Log = None,
@@ -142,6 +150,7 @@ def live(
         ["--device", device or only_device()],
         port=port,
         log=log or default_log(),
+        false_alerts_per_hour=false_alerts_per_hour,
         make_face=make_face,
         dashboard=dashboard,
     )
@@ -169,6 +178,7 @@ def subscribe(
 def scan(
     records: Records,
     lead: Lead = None,
+    false_alerts_per_hour: FalseAlerts = None,
     as_json: Json = False,
     beats: Annotated[bool, typer.Option("--beats", help="Every beat as a JSON line.")] = False,
     annotations: Annotated[
@@ -179,7 +189,14 @@ def scan(
     """Scan whole records offline, as fast as the machine goes, in this process."""
     from monitor.scan import scan_records
 
-    scan_records(records, lead=lead, as_json=as_json, beats=beats, annotations=annotations)
+    scan_records(
+        records,
+        lead=lead,
+        false_alerts_per_hour=false_alerts_per_hour,
+        as_json=as_json,
+        beats=beats,
+        annotations=annotations,
+    )
 
 
 @app.command()
@@ -188,12 +205,21 @@ def hub(
     ingest: Annotated[str, typer.Option(help="Address for sources.")] = "tcp://127.0.0.1:0",
     work: Annotated[str, typer.Option(help="Address for scorers.")] = "tcp://127.0.0.1:0",
     log: Log = None,
+    false_alerts_per_hour: FalseAlerts = None,
     parent: Parent = None,
 ) -> None:
     """Run the hub alone; prints its addresses as one JSON line when it is ready."""
     from monitor.stages import run_hub
 
-    run_hub(port=port, ingest=ingest, work=work, log=log, parent=parent, announce=_print_event)
+    run_hub(
+        port=port,
+        ingest=ingest,
+        work=work,
+        log=log,
+        false_alerts_per_hour=false_alerts_per_hour,
+        parent=parent,
+        announce=_print_event,
+    )
 
 
 @app.command()
@@ -205,7 +231,7 @@ def score(
     ] = None,
     parent: Parent = None,
 ) -> None:
-    """Run a scorer alone: batches of beats through the student."""
+    """Run a scorer alone: batches of beats through the student, anomalous ones classified."""
     from monitor.stages import run_scorer
 
     run_scorer(work=work, weights=weights, parent=parent, announce=_print_event)
@@ -242,65 +268,8 @@ def source(
     )
 
 
-train_app = typer.Typer(help="Train what ships; every training can be stopped and goes on.")
-evaluate_app = typer.Typer(help="Run the published protocols.")
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
-
-Fold = Annotated[int, typer.Option(help="Fold of the beatgan protocol, 0 to 4.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
-Epochs = Annotated[int, typer.Option(help="Epochs to train.")]
-Student = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(help="A student.json; the one that ships by default."),
-]
-
-
-@train_app.command("teacher")
-def train_teacher(
-    data: Data = None,
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs/teacher"),
-    epochs: Epochs = 10,
-    fold: Fold = 0,
-    seed: Seed = 0,
-) -> None:
-    """Train the BeatGAN teacher on normal beats."""
-    from monitor import training
-
-    training.train_teacher(data, out, epochs=epochs, fold=fold, seed=seed)
-
-
-@train_app.command("student")
-def train_student(
-    data: Data = None,
-    teacher: Annotated[Path, typer.Option(help="The teacher's best checkpoint.")] = Path(
-        "runs/teacher/best.safetensors"
-    ),
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs/student"),
-    epochs: Epochs = 20,
-    fold: Fold = 0,
-    seed: Seed = 0,
-) -> None:
-    """Distil the small student from the teacher."""
-    from monitor import training
-
-    training.train_student(data, teacher, out, epochs=epochs, fold=fold, seed=seed)
-
-
-@train_app.command("calibration")
-def train_calibration(data: Data = None, student: Student = None) -> None:
-    """Find scales and thresholds of the live score on the patients of DS1."""
-    from monitor import training
-
-    training.calibrate(data, student)
-
-
-@evaluate_app.command("beatgan")
-def evaluate_beatgan(data: Data = None, student: Student = None, as_json: Json = False) -> None:
-    """Score the student on the test beats of the BeatGAN protocol: AUC and AP."""
-    from monitor import training
-
-    training.evaluate_beatgan(data, student, as_json=as_json)
 
 
 @app.command()

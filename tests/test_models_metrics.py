@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.metrics import average_precision, roc_auc
+from models.metrics import average_precision, ranking_curve, roc_auc, summary
 
 # Few distinct scores, so that ties are common.
 cases = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40).filter(
@@ -58,3 +58,31 @@ def test_ranking_without_both_kinds_or_with_nan_is_refused(figure: object) -> No
             figure(scores, np.array(anomalous))
     with pytest.raises(ValueError, match="finite"):
         figure(np.array([1.0, np.nan], dtype=np.float32), np.array([True, False]))
+
+
+def test_curve_of_a_known_case() -> None:
+    """Scores 4, 3, 3, 1, one of the two 3 normal: three thresholds, for ties enter together."""
+    curve = ranking_curve(
+        np.array([3, 4, 1, 3], dtype=np.float32), np.array([False, True, True, True])
+    )
+
+    np.testing.assert_allclose(curve.sensitivity, [1 / 3, 2 / 3, 1])
+    np.testing.assert_allclose(curve.false_positive_rate, [0, 1, 1])
+    np.testing.assert_allclose(curve.precision, [1, 2 / 3, 3 / 4])
+
+
+@settings(deadline=None)
+@given(rows=cases)
+def test_area_under_the_curve_is_the_auc(rows: list[tuple[int, bool]]) -> None:
+    """Trapezoids under the points of the curve add up to the share of pairs in order."""
+    scores, anomalous = _arrays(rows)
+    curve = ranking_curve(scores, anomalous)
+    area = np.trapezoid(np.append(0, curve.sensitivity), np.append(0, curve.false_positive_rate))
+
+    assert roc_auc(scores, anomalous) == pytest.approx(area)
+
+
+def test_summary_of_folds() -> None:
+    """The standard deviation is that of a sample; a single value has none."""
+    assert summary([1.0, 2.0, 3.0]) == {"mean": 2.0, "sd": 1.0, "min": 1.0, "max": 3.0}
+    assert summary([0.5]) == {"mean": 0.5, "sd": None, "min": 0.5, "max": 0.5}

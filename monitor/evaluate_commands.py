@@ -1,0 +1,71 @@
+"""The commands of ``monitor evaluate``: parse, call one function of `monitor.evaluation`."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from monitor.options import Data, Student
+
+evaluate_app = typer.Typer(help="Measure what ships by stated protocols, and write its cards.")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+Pictures = Annotated[
+    Optional[Path],  # noqa: UP045  (typer reads annotations at run time)
+    typer.Option(help="Draw ROC, precision-recall, histograms and worst beats into this folder."),
+]
+Teacher = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="best.safetensors of a teacher, to measure it as well."),
+]
+
+
+@evaluate_app.command("beatgan")
+def evaluate_beatgan(
+    data: Data = None,
+    student: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="A student.json of one fold; the five that ship by default."),
+    ] = None,
+    pictures: Pictures = None,
+    as_json: Json = False,
+) -> None:
+    """Score the fold students by the BeatGAN protocol."""
+    from monitor import evaluation
+
+    evaluation.evaluate_beatgan(data, student, pictures=pictures, as_json=as_json)
+
+
+@evaluate_app.command("interpatient")
+def evaluate_interpatient(
+    data: Data = None,
+    student: Student = None,
+    false_alerts_per_hour: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="The knob of the live score; by default that of the calibration."),
+    ] = None,
+    pictures: Pictures = None,
+    as_json: Json = False,
+) -> None:
+    """Run the stream over the unseen patients of DS2."""
+    from monitor import evaluation
+
+    evaluation.evaluate_interpatient(
+        data,
+        student,
+        false_alerts_per_hour=false_alerts_per_hour,
+        pictures=pictures,
+        as_json=as_json,
+    )
+
+
+@evaluate_app.command("cards")
+def write_cards(
+    data: Data = None,
+    teacher: Teacher = None,
+    out: Annotated[Path, typer.Option(help="Folder for the cards.")] = Path("docs/models"),
+) -> None:
+    """Run both protocols and write the model cards."""
+    from monitor import evaluation
+
+    evaluation.write_cards(data, teacher, out)

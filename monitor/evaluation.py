@@ -1,0 +1,228 @@
+"""`monitor evaluate`: run a protocol, show the progress on stderr, say what came out on stdout."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from monitor.training import data_folder
+
+WIDTH: Final = 100
+"""The tables fit a terminal this wide."""
+
+
+def evaluate_beatgan(
+    data: Path | None, student: Path | None, *, pictures: Path | None, as_json: bool
+) -> None:
+    """Print the published protocol's figures of the five fold students, or of one student.
+
+    Raises:
+        InputError: records are missing or unreadable.
+        ArtifactError: a student is unusable for this protocol.
+        ConfigError: pictures cannot be drawn here.
+    """
+    from models.evaluate_beatgan import FOLD_STUDENTS, evaluate_beatgan
+
+    students = FOLD_STUDENTS if student is None else (student,)
+    with _steps(1 + len(students) + (pictures is not None)) as on_step:
+        figures = evaluate_beatgan(data_folder(data), students, pictures=pictures, on_step=on_step)
+    tell(figures, beatgan_tables, as_json=as_json)
+
+
+def evaluate_interpatient(
+    data: Path | None,
+    student: Path | None,
+    *,
+    false_alerts_per_hour: float | None,
+    pictures: Path | None,
+    as_json: bool,
+) -> None:
+    """Print what the whole stream says of patients it has never seen.
+
+    Raises:
+        InputError: records are missing or unreadable.
+        ArtifactError: the student or its calibration is unusable for this protocol.
+        ConfigError: the rate of false alerts was not calibrated, or pictures cannot be drawn here.
+    """
+    from models.artifact import SHIPPED_STUDENT
+    from models.classifier_artifact import SHIPPED_CLASSIFIER
+    from models.dataset import DS2
+    from models.evaluate_interpatient import evaluate_interpatient
+
+    passes = 1 + SHIPPED_CLASSIFIER.is_file()
+    with _steps(passes * len(DS2) + (pictures is not None)) as on_step:
+        figures = evaluate_interpatient(
+            data_folder(data),
+            student or SHIPPED_STUDENT,
+            false_alerts_per_hour=false_alerts_per_hour,
+            pictures=pictures,
+            on_step=on_step,
+        )
+    tell(figures, interpatient_tables, as_json=as_json)
+
+
+def write_cards(data: Path | None, teacher: Path | None, folder: Path) -> None:
+    """Run both protocols, write the model cards into ``folder``, and print their files.
+
+    Raises:
+        InputError: records are missing or unreadable.
+        ArtifactError: something that ships is unusable, or the teacher is.
+        ConfigError: pictures cannot be drawn here, or the folder cannot be written.
+    """
+    from models.cards import write_cards, write_reports
+    from models.classifier_artifact import SHIPPED_CLASSIFIER
+    from models.dataset import DS2, FOLDS
+
+    passes = 1 + SHIPPED_CLASSIFIER.is_file()
+    steps = (teacher is not None) + (1 + FOLDS + 1) + (passes * len(DS2) + 1)
+    with _steps(steps) as on_step:
+        write_reports(data_folder(data), folder, teacher=teacher, on_step=on_step)
+    for file in write_cards(folder):
+        sys.stdout.write(f"{file}\n")
+
+
+def tell(
+    figures: dict[str, Any], tables: Callable[[dict[str, Any]], Iterator[Table]], *, as_json: bool
+) -> None:
+    """Print figures as one JSON object, or as their tables."""
+    if as_json:
+        sys.stdout.write(json.dumps(figures, allow_nan=False) + "\n")
+        return
+    console = Console(width=WIDTH)
+    for table in tables(figures):
+        console.print(table)
+
+
+@contextmanager
+def _steps(total: int) -> Iterator[Callable[[str], None]]:
+    """Yield a function that is told each step when it begins; shows itself on a terminal only."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    ) as progress:
+        task = progress.add_task("", total=total)
+        begun = 0
+
+        def on_step(text: str) -> None:
+            nonlocal begun
+            progress.update(task, completed=begun, description=text)
+            begun += 1
+
+        yield on_step
+
+
+def _table(title: str, *columns: str) -> Table:
+    """Return an empty table whose first column is text and whose others are numbers."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for i, name in enumerate(columns):
+        table.add_column(name, justify="right" if i else "left")
+    return table
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def beatgan_tables(figures: dict[str, Any]) -> Iterator[Table]:
+    """Return one table: a row a figure, a column a fold, then mean and standard deviation."""
+    folds = figures["folds"]
+    table = _table(
+        f"BeatGAN protocol, {figures['database']}: test beats, abnormal against normal",
+        *("", *(f"fold {fold['fold']}" for fold in folds), "mean", "sd", "beats"),
+    )
+
+    def add(name: str, values: Sequence[float | None], over: Mapping[str, float], n: int) -> None:
+        table.add_row(name, *map(_number, [*values, over["mean"], over["sd"]]), f"{n:,}")
+
+    for name in ("auc", "ap"):
+        n = folds[0]["abnormal_beats"]
+        add(name.upper(), [fold[name] for fold in folds], figures[name], n)
+    for what in ("class", "symbol"):
+        table.add_section()
+        for kind, over in figures[f"auc_by_{what}"].items():
+            values = [fold[f"auc_by_{what}"].get(kind) for fold in folds]
+            n = folds[0][f"beats_by_{what}"].get(kind, 0)
+            add(f"AUC of {what} {kind}", values, over, n)
+    yield table
+
+
+def interpatient_tables(figures: dict[str, Any]) -> Iterator[Table]:
+    """Return three tables: gross figures, those of each class, those of each record."""
+    (apart, without), *_ = figures["without"].items()
+    scored = figures["scored"]
+    ranking = _table(
+        f"Unseen patients, {len(figures['records'])} records, {figures['hours']:.2f} h: "
+        f"{figures['false_alerts_per_hour']:.1f} false alerts an hour",
+        *("", "all records", f"without {apart}", "scored beats", f"scored, without {apart}"),
+    )
+    columns = (figures, without, scored, scored["without"][apart])
+    for name in ("auc", "ap"):
+        ranking.add_row(name.upper(), *(_number(column[name]) for column in columns))
+    for kind in figures["auc_by_class"]:
+        cells = (_number(column["auc_by_class"][kind]) for column in columns)
+        ranking.add_row(f"AUC of {kind} against N", *cells)
+    yield ranking
+
+    names = ("class", "beats", "alerts", "not detected", "not analysable")
+    classes = _table("Alerts at the threshold", *names)
+    alerts = figures["sensitivity"]
+    for kind, beats in figures["beats"].items():
+        missed, blind = figures["missed"][kind], figures["not_analysable"][kind]
+        cells = (f"{beats:,}", _percent(alerts.get(kind)), f"{missed:,}", f"{blind:,}")
+        classes.add_row(kind, *cells)
+    classes.add_row(
+        "false detections",
+        f"{figures['false_detections']:,}",
+        *("-", "-", f"{figures['not_analysable']['-']:,}"),
+    )
+    yield classes
+
+    names = ("record", "beats", "AUC", "AP", "Se S", "Se V", "Se F", "missed", "blind", "extra")
+    records = _table("Records: sensitivity in %, beats, false alerts an hour", *names, "false/h")
+    records.caption = "missed: not detected; blind: not analysable; extra: false detections"
+    for one in figures["per_record"]:
+        shares = (one["sensitivity"][kind] for kind in ("S", "V", "F"))
+        records.add_row(
+            one["record"],
+            f"{sum(one['beats'].values()):,}",
+            *(_number(one["auc"]), _number(one["ap"])),
+            *(_number(share and 100 * share, 1) for share in shares),
+            str(sum(one["missed"].values())),
+            str(sum(one["not_analysable"][kind] for kind in one["beats"])),
+            str(one["false_detections"]),
+            f"{one['false_alerts_per_hour']:.1f}",
+        )
+    yield records
+    if figures.get("classifier"):
+        yield _classes_table(figures["classifier"])
+
+
+def _classes_table(classifier: Mapping[str, Any]) -> Table:
+    """Return a row for each true class: which name its beats got, and how S and V come out."""
+    gross = classifier["gross"]
+    names = list(gross["confusion"]["N"])
+    columns = ("class", *(f"named {name}" for name in names), "Se %", "+P %")
+    table = _table("The classifier on all detections, by EC57 counting", *columns)
+    for kind, row in gross["confusion"].items():
+        table.add_row(
+            kind,
+            *(f"{row[name]:,}" for name in names),
+            _number(gross["sensitivity"].get(kind), 1),
+            _number(gross["positive_predictivity"].get(kind), 1),
+        )
+    return table

@@ -1,0 +1,76 @@
+"""The teacher is measured on beats that it has not seen, by its own score and the student's."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from evaluations import humps
+
+from models.beatgan import Autoencoder
+from models.checkpoint import save_checkpoint
+from models.dataset import split_beats
+from models.evaluate_teacher import evaluate_teacher, teacher_reconstruction
+from models.metrics import roc_auc
+from pipeline.errors import ArtifactError
+
+
+def checkpoint(path: Path, **changes: Any) -> Path:
+    """Write an untrained teacher as if trained on fold 1 of the humps, but for the changes."""
+    beats = humps()
+    train = beats.windows[split_beats(beats, fold=1, seed=3).train]
+    config = {
+        "split": "1",
+        "seed": 3,
+        "windows_sha256": hashlib.sha256(train.tobytes()).hexdigest(),
+        **changes,
+    }
+    torch.manual_seed(0)
+    save_checkpoint(path, {"config": config, "epoch": 1}, networks={"generator": Autoencoder()})
+    return path
+
+
+def test_figures_are_those_of_the_test_part(tmp_path: Path) -> None:
+    """By BeatGAN's own score, the mean square of the residual, against the network itself."""
+    torch.set_num_threads(1)
+    beats = humps()
+    figures = evaluate_teacher(beats, checkpoint(tmp_path / "best.safetensors"))
+    rows = split_beats(beats, fold=1, seed=3).test
+    torch.manual_seed(0)
+    network = Autoencoder().eval()
+    with torch.no_grad():
+        x = torch.from_numpy(beats.windows[rows])[:, None]
+        plain = (x - network(x)).square().mean(dim=(1, 2)).numpy()
+
+    assert (figures["fold"], figures["seed"]) == ("1", 3)
+    assert figures["normal_beats"] + figures["abnormal_beats"] == rows.size
+    assert figures["plain"]["auc"] == pytest.approx(roc_auc(plain, ~beats.normal[rows]), abs=1e-3)
+    assert figures["parameters"] == sum(p.numel() for p in network.parameters())
+    assert figures["us_per_beat"]["cpu"]["batch_64"] > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"split": "ds1"}, "which fold"),
+        ({"seed": None}, "which fold"),
+        ({"windows_sha256": "0" * 64}, "other beats"),
+    ],
+)
+def test_a_teacher_of_unknown_beats_is_refused(
+    tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    """Not of a fold, or trained on other windows than the fold's: no beat is known to be unseen."""
+    path = checkpoint(tmp_path / "best.safetensors", **changes)
+    with pytest.raises(ArtifactError, match=said):
+        evaluate_teacher(humps(), path)
+
+
+def test_teacher_to_measure_against_takes_the_students_windows() -> None:
+    """Full size, same input, same shape of output."""
+    reconstruction = teacher_reconstruction()(humps(3).windows)
+
+    assert reconstruction.shape == (3, 320)
+    assert reconstruction.dtype == np.float32

@@ -1,0 +1,98 @@
+"""How well a way to train the classifier holds on patients it has not seen, within DS1.
+
+Every choice about the classifier rests on this, so that DS2 decides nothing. Each of four parts of
+DS1 is classified by a network that was trained on the other three; the counts are added up.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from models.classifier_beats import DetectedRecord, detect_all
+from models.dataset import DS1, database_folder
+from models.evaluate_classifier import COUNTING, figures_of, tables_of
+from models.train_classifier import (
+    FOLDS,
+    ClassifierConfig,
+    fit_classifier,
+    load_network,
+    probabilities_of,
+)
+from models.training_run import Progress
+from pipeline.errors import ConfigError
+
+
+class NetworkClassifier:
+    """A trained network as a `pipeline.scoring.Classifier`."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+
+    def classify(
+        self, windows: NDArray[np.float32], rr_context: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return the probabilities, float32[B, 4]."""
+        return probabilities_of(self._network, windows, rr_context)
+
+
+def cross_validate(
+    config: ClassifierConfig, records: Sequence[DetectedRecord], progress: Progress
+) -> dict[str, Any]:
+    """Train once without each of `FOLDS` and classify that part.
+
+    Args:
+        config: of each training; its folder gets one folder a fold.
+        records: all of DS1.
+        progress: as in a training.
+
+    Returns:
+        `models.evaluate_classifier.figures_of` DS1, and the settings, JSON-able.
+
+    Raises:
+        ConfigError: as `models.train_classifier.train_classifier`.
+    """
+    named = {record.name: record for record in records}
+    tables: dict[str, NDArray[np.int64]] = {}
+    for fold, names in enumerate(FOLDS):
+        one = dataclasses.replace(config, held_out=fold, folder=config.folder / f"fold-{fold}")
+        best = fit_classifier(one, [named[name] for name in one.records], progress)
+        classifier = NetworkClassifier(load_network(best))
+        tables |= tables_of([named[name] for name in names], classifier)
+    settings = ("optimiser", "learning_rate", "epochs", "batch", "seed")
+    return {
+        **{name: getattr(config, name) for name in settings},
+        **figures_of({name: tables[name] for name in DS1}),
+    }
+
+
+def compare_optimisers(
+    configs: Sequence[ClassifierConfig], result: Path, progress: Progress
+) -> Path:
+    """Cross-validate each configuration and write the figures to ``result``, which is returned.
+
+    Raises:
+        InputError: records are missing or unreadable.
+        ConfigError: as `cross_validate`, or the place cannot be written.
+    """
+    records = detect_all(database_folder(configs[0].data), DS1)
+    figures = {
+        "protocol": "EC57 beat classes, cross-validation by patient within DS1",
+        "folds": [list(names) for names in FOLDS],
+        "counting": list(COUNTING),
+        "runs": [cross_validate(config, records, progress) for config in configs],
+    }
+    unfinished = result.with_name(result.name + ".unfinished")
+    try:
+        result.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        os.replace(unfinished, result)
+    except OSError as error:
+        raise ConfigError(f"cannot write {result}: {error.strerror}") from None
+    return result

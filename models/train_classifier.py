@@ -1,0 +1,308 @@
+"""Train the classifier on the patients of DS1.
+
+    monitor train classifier --data DIR
+
+The beats are those that the stream finds (`models.classifier_beats`). An epoch takes at most so
+many of each record and class, drawn anew for each batch, so that neither the many normal beats nor
+the patients with many ectopics rule. The loss is focal; the optimiser AdaBound (Luo et al., ICLR
+2019), or AdamW with a one-cycle schedule.
+
+Which settings are good was found by `models.classifier_folds`: patients of DS1 that had no part
+in a training judge it. Within a training nobody is held out to choose an epoch: few patients have
+supraventricular beats, and they are needed. The epoch that is kept fits the training patients
+best, which with a falling learning rate is one of the last.
+
+Runs on CUDA where there is one and on the CPU otherwise, writes a checkpoint after each epoch and
+continues from it (`models.training_run`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.checkpoint import read_checkpoint, restore_network
+from models.classifier import ResNeXt, focal_loss, folded_classifier
+from models.classifier_artifact import ClassifierArtifact, save_classifier
+from models.classifier_beats import (
+    DetectedRecord,
+    TrainingBeats,
+    detect_all,
+    training_beats,
+)
+from models.dataset import DATABASE, DS1, database_folder
+from models.find_lr import RangeTest, find_rate
+from models.metrics import average_precision
+from models.training_config import TrainingConfig, chosen_device, settings_of
+from models.training_run import EVALUATION_BATCH, Judge, Progress, TrainingRun, constant, one_cycle
+from pipeline.errors import ConfigError, InputError
+from pipeline.scoring import CLASSES
+
+OPTIMISERS: Final = ("adabound", "adamw")
+
+FINAL_RATE: Final = 0.1
+"""Of AdaBound: the rate of plain gradient descent that its bounds close in on."""
+
+CLASS_WEIGHTS: Final = {"N": 1.0, "S": 2.0, "V": 1.0, "F": 1.0}
+"""Of the focal loss."""
+
+FOCUS: Final = 2.0
+"""Gamma of the focal loss."""
+
+MOST_NORMAL: Final = 200
+MOST_OTHERS: Final = 150
+"""Beats of a record and class in an epoch."""
+
+SHIFT_TICKS: Final = 3
+"""Windows are shifted by up to this much: the detector's R is not the annotator's."""
+
+WINDOW_NOISE: Final = 0.05
+"""Highest standard deviation of noise that windows get."""
+
+FOLDS: Final = (
+    ("209", "106", "203", "101", "122"),
+    ("201", "119", "118", "115", "215", "230"),
+    ("207", "223", "116", "112", "108"),
+    ("220", "208", "124", "109", "114", "205"),
+)
+"""DS1 in four parts, dealt by hand so that each has patients with S and with V."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassifierConfig(TrainingConfig):
+    """How the classifier is trained."""
+
+    split: str = "ds1"
+    epochs: int = 12
+    batch: int = 128
+    learning_rate: float = 1e-3
+    """AdaBound's own; of AdamW the top of the one-cycle schedule."""
+    optimiser: str = "adabound"
+    """One of `OPTIMISERS`."""
+    held_out: int | None = None
+    """Which of `FOLDS` has no part in the training; None: all of DS1 trains."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained."""
+        TrainingConfig.__post_init__(self)
+        if self.optimiser not in OPTIMISERS:
+            raise ConfigError(
+                f"there is no optimiser {self.optimiser!r:.40}: choose one of "
+                f"{', '.join(OPTIMISERS)}"
+            )
+        if self.split != "ds1":
+            raise ConfigError(f"the classifier trains on ds1, not on {self.split!r:.40}")
+        if self.held_out is not None and not 0 <= self.held_out < len(FOLDS):
+            raise ConfigError(f"there is no fold {self.held_out}: choose one of 0 to 3")
+
+    @property
+    def records(self) -> tuple[str, ...]:
+        """The records that train."""
+        held_out = () if self.held_out is None else FOLDS[self.held_out]
+        return tuple(name for name in DS1 if name not in held_out)
+
+
+def train_classifier(config: ClassifierConfig, progress: Progress) -> Path:
+    """Train the classifier; return its finished ``classifier.json``.
+
+    Raises:
+        InputError: records are missing or unreadable.
+        ConfigError: the loss is no longer finite, or the folder holds another run.
+    """
+    records = detect_all(database_folder(config.data), config.records)
+    best = fit_classifier(config, records, progress)
+    return finish_classifier(best, config, records)
+
+
+def find_classifier_rate(config: ClassifierConfig, progress: Progress) -> RangeTest:
+    """Run the learning-rate range test instead.
+
+    Raises:
+        InputError: records are missing or unreadable.
+        ConfigError: no rate could be found.
+    """
+    records = detect_all(database_folder(config.data), config.records)
+    return find_rate(classifier_run(config, training_beats(records)), progress)
+
+
+def finish_classifier(
+    best: Path, config: ClassifierConfig, records: Sequence[DetectedRecord]
+) -> Path:
+    """Write the artifact of the checkpoint ``best`` into the run's folder; return its JSON."""
+    facts, _ = read_checkpoint(best)
+    counts = {
+        name: int(sum((r.analysable & (r.classes == name)).sum() for r in records))
+        for name in CLASSES
+    }
+    training = {
+        **facts["config"],
+        "database": DATABASE,
+        "records": [record.name for record in records],
+        "beats": counts,
+        "class_weights": CLASS_WEIGHTS,
+        "focus": FOCUS,
+        "most_of_a_record": {"N": MOST_NORMAL, "others": MOST_OTHERS},
+        "epoch": facts["best_epoch"],
+    }
+    artifact = ClassifierArtifact(
+        training=training, metrics={}, tensors=folded_classifier(load_network(best))
+    )
+    description = config.folder / "classifier.json"
+    save_classifier(artifact, description)
+    return description
+
+
+def load_network(checkpoint: Path) -> ResNeXt:
+    """Return the network of a ``best.safetensors``, in evaluation mode, on the CPU.
+
+    Raises:
+        ArtifactError: the checkpoint is missing or not a classifier's.
+    """
+    _, tensors = read_checkpoint(checkpoint)
+    network = ResNeXt()
+    restore_network(network, "classifier", tensors)
+    return network.eval()
+
+
+def fit_classifier(
+    config: ClassifierConfig, records: Sequence[DetectedRecord], progress: Progress
+) -> Path:
+    """Train on these records; return the file of the best epoch."""
+    beats = training_beats(records)
+    return classifier_run(config, beats).finish(_judge(beats, config), progress)
+
+
+def classifier_run(config: ClassifierConfig, beats: TrainingBeats) -> TrainingRun:
+    """Return the training that `fit_classifier` runs, at its beginning."""
+    lesson = Lesson(config, beats)
+    return TrainingRun(
+        config=config,
+        settings=settings_of(config, beats.windows, beats.context, beats.classes),
+        networks={"classifier": lesson.network},
+        optimisers={"optimiser": lesson.optimiser},
+        judged="classifier",
+        beats=lesson.slots,
+        train_batch=lesson.learn,
+        schedule=one_cycle if config.optimiser == "adamw" else constant,
+    )
+
+
+class Lesson:
+    """The classifier and its loss on a batch."""
+
+    def __init__(self, config: ClassifierConfig, beats: TrainingBeats) -> None:
+        """Draw the weights and put everything in its place."""
+        self._device = chosen_device(config.device)
+        with torch.random.fork_rng(devices=[]):
+            # On the CPU, whose random numbers are the same everywhere.
+            torch.manual_seed(config.seed)
+            self.network = ResNeXt()
+        self.network.to(self._device)
+        self.optimiser = _optimiser(config, self.network)
+        self._windows = torch.from_numpy(beats.windows)
+        self._context = torch.from_numpy(beats.context)
+        self._classes = torch.from_numpy(beats.classes)
+        self._weights = torch.tensor([CLASS_WEIGHTS[name] for name in CLASSES]).to(self._device)
+        self._groups = torch.from_numpy(beats.groups)
+        self._group_of_slot = torch.from_numpy(_slots(beats))
+        self.slots = len(self._group_of_slot)
+        """Rows of an epoch. A slot belongs to a group; which of its beats it stands for is drawn
+        each time."""
+
+    def learn(self, run: TrainingRun, slots: Tensor, draws: torch.Generator) -> dict[str, float]:
+        """Follow the loss on these slots by one step; return it."""
+        rows = self._rows(slots, draws)
+        windows = augmented(self._windows[rows], draws).to(self._device)
+        context, classes = self._context[rows].to(self._device), self._classes[rows]
+        with run.autocast():
+            logits = self.network(windows[:, None], context, draws)
+        loss = focal_loss(logits.float(), classes.to(self._device), self._weights, FOCUS)
+        run.step("optimiser", loss)
+        return {"focal": loss.item()}
+
+    def _rows(self, slots: Tensor, draws: torch.Generator) -> Tensor:
+        first, size = self._groups[self._group_of_slot[slots]].unbind(dim=1)
+        return first + (torch.rand(len(slots), generator=draws) * size).long().clamp(max=size - 1)
+
+
+def _slots(beats: TrainingBeats) -> NDArray[np.int64]:
+    """Return the group of each slot: as many slots as beats, but no more than is allowed."""
+    normal = beats.classes[beats.groups[:, 0]] == CLASSES.index("N")
+    most = np.where(normal, MOST_NORMAL, MOST_OTHERS)
+    return np.repeat(np.arange(len(beats.groups)), np.minimum(beats.groups[:, 1], most))
+
+
+def _optimiser(config: ClassifierConfig, network: nn.Module) -> torch.optim.Optimizer:
+    if config.optimiser == "adamw":
+        return torch.optim.AdamW(network.parameters(), config.learning_rate)
+    try:
+        from pytorch_optimizer import AdaBound
+    except ImportError:
+        raise ConfigError(
+            "AdaBound is not installed: pip install 'ecg-monitor[train]', or train with adamw"
+        ) from None
+    # The library scales the final rate with the current one; the ratio of 100 is Luo et al.'s.
+    return AdaBound(
+        network.parameters(), config.learning_rate, final_lr=FINAL_RATE, weight_decay=1e-2
+    )
+
+
+def augmented(windows: Tensor, draws: torch.Generator) -> Tensor:
+    """Return windows [B, 320] shifted by a few ticks, their ends repeated, and with noise."""
+    beats, ticks = windows.shape
+    shift = torch.randint(-SHIFT_TICKS, SHIFT_TICKS + 1, (beats, 1), generator=draws)
+    shifted = windows.gather(1, (torch.arange(ticks) + shift).clamp(0, ticks - 1))
+    strength = WINDOW_NOISE * torch.rand(beats, 1, generator=draws)
+    return shifted + strength * torch.randn(beats, ticks, generator=draws)
+
+
+@torch.no_grad()
+def probabilities_of(
+    network: nn.Module, windows: NDArray[np.float32], context: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the class probabilities float32[n, 4] by a network in evaluation mode, where it is."""
+    device = next(network.parameters()).device
+    network.eval()
+    parts = [
+        torch.softmax(network(w.to(device)[:, None], c.to(device)), dim=1).cpu().numpy()
+        for w, c in zip(
+            torch.from_numpy(windows).split(EVALUATION_BATCH),
+            torch.from_numpy(context).split(EVALUATION_BATCH),
+            strict=True,
+        )
+    ]
+    return np.concatenate(parts)
+
+
+def _judge(beats: TrainingBeats, config: ClassifierConfig) -> Judge:
+    """Return the judge of how well the training patients are told apart, on as many as an epoch."""
+    random = np.random.RandomState(config.seed)
+    most = np.bincount(_slots(beats), minlength=len(beats.groups))
+    rows = np.concatenate(
+        [
+            first + random.permutation(size)[:n]
+            for (first, size), n in zip(beats.groups.tolist(), most.tolist(), strict=True)
+        ]
+    )
+    classes = beats.classes[rows]
+    for name in ("S", "V"):
+        if not (classes == CLASSES.index(name)).any():
+            raise InputError(f"the records to train on hold no beat of class {name}: add one")
+
+    def judge(network: nn.Module) -> Mapping[str, float]:
+        found = probabilities_of(network, beats.windows[rows], beats.context[rows])
+        if not np.isfinite(found).all():
+            raise FloatingPointError("probabilities")
+        of = {
+            name: average_precision(found[:, number], classes == number)
+            for number, name in enumerate(CLASSES)
+            if name in ("S", "V")
+        }
+        return {"ap": (of["S"] + of["V"]) / 2, "ap_s": of["S"], "ap_v": of["V"]}
+
+    return judge

@@ -90,13 +90,13 @@ def test_nothing_but_the_two_files_is_left(description: Path) -> None:
 
 
 def test_shipped_student_is_complete_and_small() -> None:
-    """What ships loads, is under 1 MB, and says where it comes from and how it does."""
+    """What ships loads, is under 0.5 MB, and has learned from the patients of DS1 alone."""
     shipped = load_artifact()
 
-    assert weights_path(SHIPPED_STUDENT).stat().st_size < 1_000_000
+    assert weights_path(SHIPPED_STUDENT).stat().st_size < 500_000
     assert shipped.training["database"] == "mitdb"
+    assert shipped.training["split"] == "ds1"
     assert tuple(shipped.training["records"]) == DS1
-    assert shipped.metrics["auc"] >= 0.93
 
 
 def test_expected_tensors_are_those_of_a_folded_student() -> None:

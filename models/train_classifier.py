@@ -10,7 +10,8 @@ the patients with many ectopics rule. The loss is focal; the optimiser AdaBound 
 Which settings are good was found by `models.classifier_folds`: patients of DS1 that had no part
 in a training judge it. Within a training nobody is held out to choose an epoch: few patients have
 supraventricular beats, and they are needed. The epoch that is kept fits the training patients
-best, which with a falling learning rate is one of the last.
+best, which is one of the last. Between the optimisers cross-validation is a tie: they differ by
+no more than seeds do.
 
 Runs on CUDA where there is one and on the CPU otherwise, writes a checkpoint after each epoch and
 continues from it (`models.training_run`).

@@ -81,7 +81,7 @@ def test_beat_that_cannot_be_analysed_is_not_found() -> None:
 
 def test_learning_period_is_not_counted() -> None:
     """Beats, missed ones too, before the end of the fifth minute have no part."""
-    early = record("VVVN", "NNNV", begin=0, missed="VV")
+    early = replace(record("VVVN", "NNNV", begin=0, missed="VV"), name="103")
 
     got = gross(early, record("V", "V"))
 

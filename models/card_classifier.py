@@ -59,9 +59,9 @@ def classifier_page(reports: Mapping[str, Any]) -> str:
         ),
         "## Unseen patients",
         "The records of DS2 through the streaming front end, detector in the loop. Every detection "
-        "that can be analysed is classified, whatever the live score says of it. Nothing was trained "
-        "on them, but two of the classifier's features were thought of after they had been measured "
-        "once: this is not a blind figure. How beats count:",
+        "that can be analysed is classified, whatever the live score says of it. Nothing was "
+        "trained on them, but two of the classifier's features were thought of after they had "
+        "been measured once: this is not a blind figure. How beats count:",
         bullets(*classifier["counting"]),
         targets(classifier_targets(unseen)),
         "De Chazal, O'Dwyer and Reilly (2004) report, with the beats marked by hand: V sensitivity "

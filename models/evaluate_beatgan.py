@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.artifact import SHIPPED_STUDENT, Artifact, load_artifact, weights_path
+from models.artifact import SHIPPED_STUDENT, Artifact, load_artifact
 from models.beatgan_pictures import draw_beatgan
 from models.dataset import DATABASE, Beats, load_beats
 from models.ec57 import classes_of
@@ -26,6 +26,7 @@ from models.metrics import average_precision, roc_auc, summary
 from models.pictures import prepare
 from models.speed import us_per_beat
 from models.student import StudentScorer, cuda_available
+from models.weights_file import weights_path
 from pipeline.errors import ArtifactError
 
 FOLD_STUDENTS: Final = tuple(

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.artifact import SHIPPED_STUDENT, Artifact, load_artifact, weights_path
+from models.artifact import SHIPPED_STUDENT, Artifact, load_artifact
 from models.calibration import load_calibration
 from models.classifier_artifact import SHIPPED_CLASSIFIER, load_classifier
 from models.classifier_scorer import ClassifierScorer
@@ -31,6 +31,7 @@ from models.metrics import average_precision, roc_auc
 from models.pictures import prepare
 from models.speed import us_per_beat
 from models.student import StudentScorer
+from models.weights_file import weights_path
 from pipeline.errors import ArtifactError
 from pipeline.live_score import LiveScoreConfig
 from pipeline.rr_context import RR_FEATURES

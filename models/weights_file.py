@@ -8,7 +8,7 @@ pair that it refuses because the checksum does not fit; never half a file.
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +36,7 @@ class WeightsKind:
     input: Mapping[str, Any]
     """What the program does before the model sees anything."""
     network: Mapping[str, Any]
+    """What must be so; a kind of several sizes leaves it empty and describes each by itself."""
     remedy: str
     """What a person does about files that are refused."""
 
@@ -56,7 +57,7 @@ def write_weights(
 
     Args:
         kind: its values go into the description.
-        facts: ``training`` and ``metrics``, JSON-able.
+        facts: ``training``, ``metrics`` and what else the kind describes, JSON-able.
         tensors: finite float32, exactly those of ``shapes``.
         shapes: name and shape of every tensor.
         description: the ``.json`` file; the weights go beside it.
@@ -86,14 +87,20 @@ def write_weights(
 
 
 def read_weights(
-    kind: WeightsKind, shapes: Shapes, description: Path
+    kind: WeightsKind, shapes: Callable[[dict[str, Any]], Shapes], description: Path
 ) -> tuple[dict[str, Any], Tensors, str]:
     """Return the description, the tensors and the SHA-256 of the weights, all checked.
+
+    Args:
+        kind: what the description has to say.
+        shapes: returns name and shape of every tensor from the description, or refuses it.
+        description: the ``.json`` file; the weights lie beside it.
 
     Raises:
         ArtifactError: anything is missing, altered, or made for something else.
     """
     facts = _description(kind, _read(kind, description, MAX_DESCRIPTION_BYTES), description)
+    wanted = shapes(facts)
     path = weights_path(description)
     weights = _read(kind, path, MAX_WEIGHTS_BYTES)
     sha256 = hashlib.sha256(weights).hexdigest()
@@ -106,7 +113,7 @@ def read_weights(
         tensors = load(weights)
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{path} is no safetensors file: {error}; {kind.remedy}") from None
-    check_tensors(kind, tensors, shapes, path)
+    check_tensors(kind, tensors, wanted, path)
     return facts, tensors, sha256
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from monitor.options import Data, Student
+from monitor.options import Data, FalseAlerts, Student
 
 evaluate_app = typer.Typer(help="Measure what ships by stated protocols, and write its cards.")
 
@@ -40,10 +40,7 @@ def evaluate_beatgan(
 def evaluate_interpatient(
     data: Data = None,
     student: Student = None,
-    false_alerts_per_hour: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(help="The knob of the live score; by default that of the calibration."),
-    ] = None,
+    false_alerts_per_hour: FalseAlerts = None,
     pictures: Pictures = None,
     as_json: Json = False,
 ) -> None:

@@ -13,18 +13,16 @@ import pytest
 from safetensors.numpy import load, save
 
 from models.artifact import (
-    MAX_DESCRIPTION_BYTES,
-    MAX_WEIGHTS_BYTES,
     SHIPPED_STUDENT,
     Artifact,
     load_artifact,
     save_artifact,
     tensor_shapes,
-    weights_path,
 )
 from models.dataset import DS1
 from models.distillation import new_student
 from models.export import folded_tensors
+from models.weights_file import MAX_DESCRIPTION_BYTES, MAX_WEIGHTS_BYTES, weights_path
 from pipeline.errors import ArtifactError
 
 

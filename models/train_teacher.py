@@ -63,11 +63,11 @@ ALIKE_BELOW: Final = 0.05
 class TeacherConfig(TrainingConfig):
     """How the teacher is trained; batch and first momentum are BeatGAN's."""
 
-    epochs: int = 7
+    epochs: int = 5
     batch: int = 64
     learning_rate: float = 1e-3
     """Top of the generator's one-cycle schedule."""
-    discriminator_rate: float = 4e-3
+    discriminator_rate: float = 1e-3
     """Top of the discriminator's."""
     first_momentum: float = 0.5
     width: int = TEACHER_WIDTH

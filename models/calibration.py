@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from models.artifact import SHIPPED_STUDENT, load_artifact
 from models.dataset import DS1, DS1A, DS1B, database_folder
-from models.ec57 import classes_of, match_beats, match_samples
+from models.evaluation.ec57 import classes_of, match_beats, match_samples
 from models.student import StudentScorer
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.live_score import (
@@ -60,7 +60,7 @@ class _Heard:
     raw: dict[str, NDArray[np.float64]]
     """float64[n] for each witness, NaN where it could not speak."""
     classes: NDArray[np.str_]
-    """Class of `models.ec57`, or "-" for a false detection."""
+    """Class of `models.evaluation.ec57`, or "-" for a false detection."""
     learning: NDArray[np.bool_]
     """Whether the patient was still unknown."""
     hours: float

@@ -11,8 +11,8 @@ A window alone tells the patient as much as the beat, and what is abnormal in on
 rule in another. So in training the head often has to do without what the window said, and the
 context is blurred; on unseen patients of DS1 that is worth more than any change of the layers.
 
-Network, loss and export only: `models.train_classifier` trains, `models.classifier_scorer` is the
-same network without torch.
+Network, loss and export only: `models.training.classifier` trains, `models.classifier_scorer` is
+the same network without torch.
 """
 
 from typing import Final

@@ -1,7 +1,8 @@
 """Beats as the classifier meets them: detected, cut and put into context by the streaming code.
 
 A record runs through `pipeline.segmenter`, the detector in the loop; its beats are paired with the
-annotation by the rules of `models.ec57` only afterwards. Training and evaluation both start here.
+annotation by the rules of `models.evaluation.ec57` only afterwards. Training and evaluation both
+start here.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.ec57 import classes_of, match_beats, match_samples
+from models.evaluation.ec57 import classes_of, match_beats, match_samples
 from pipeline.quality import Reason
 from pipeline.rr_context import RRContext
 from pipeline.scoring import CLASSES
@@ -39,7 +40,7 @@ class DetectedRecord:
     """float32[n, RR_FEATURES]."""
     analysable: NDArray[np.bool_]
     classes: NDArray[np.str_]
-    """Class of the annotation, one of `models.ec57.CLASSES`, or `FALSE_DETECTION`."""
+    """Class of the annotation, one of `models.evaluation.ec57.CLASSES`, or `FALSE_DETECTION`."""
     missed: NDArray[np.str_]
     """Class of each annotated beat that was not detected."""
     missed_samples: NDArray[np.int64]

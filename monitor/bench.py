@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from models.calibration import load_calibration
-from models.evaluate_beatgan import evaluate_beatgan
+from models.evaluation.beatgan import evaluate_beatgan
 from models.machine import described, machine
 from models.student import StudentScorer
 from monitor.processes import System
@@ -112,7 +112,7 @@ def _kernels(x: NDArray[np.float32]) -> dict[str, Any]:
 
 def _models() -> dict[str, Any]:
     """Student and teacher beside each other, one thread each, alternating."""
-    from models.evaluate_teacher import teacher_reconstruction  # and with it torch
+    from models.evaluation.teacher import teacher_reconstruction  # and with it torch
 
     student = StudentScorer.load(device="cpu")
     teacher = teacher_reconstruction()

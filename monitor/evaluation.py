@@ -27,7 +27,7 @@ def evaluate_beatgan(
         ArtifactError: a student is unusable for this protocol.
         ConfigError: pictures cannot be drawn here.
     """
-    from models.evaluate_beatgan import FOLD_STUDENTS, evaluate_beatgan
+    from models.evaluation.beatgan import FOLD_STUDENTS, evaluate_beatgan
 
     students = FOLD_STUDENTS if student is None else (student,)
     with _steps(1 + len(students) + (pictures is not None)) as on_step:
@@ -53,7 +53,7 @@ def evaluate_interpatient(
     from models.artifact import SHIPPED_STUDENT
     from models.classifier_artifact import SHIPPED_CLASSIFIER
     from models.dataset import DS2
-    from models.evaluate_interpatient import evaluate_interpatient
+    from models.evaluation.interpatient import evaluate_interpatient
 
     passes = 1 + SHIPPED_CLASSIFIER.is_file()
     with _steps(passes * len(DS2) + (pictures is not None)) as on_step:
@@ -75,9 +75,9 @@ def write_cards(data: Path | None, teacher: Path | None, folder: Path) -> None:
         ArtifactError: something that ships is unusable, or the teacher is.
         ConfigError: pictures cannot be drawn here, or the folder cannot be written.
     """
-    from models.cards import write_cards, write_reports
     from models.classifier_artifact import SHIPPED_CLASSIFIER
     from models.dataset import DS2, FOLDS
+    from models.evaluation.cards import write_cards, write_reports
 
     passes = 1 + SHIPPED_CLASSIFIER.is_file()
     steps = (teacher is not None) + (1 + FOLDS + 1) + (passes * len(DS2) + 1)

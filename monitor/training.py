@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
-    from models import training_run
-    from models.find_lr import RangeTest
+    from models.training import run as training_run
+    from models.training.find_lr import RangeTest
 
     Train = Callable[[Any, training_run.Progress], Path]
     FindRate = Callable[[Any, training_run.Progress], RangeTest]
@@ -40,9 +40,9 @@ def train_teacher(data: Path | None, *, find_lr: bool, **settings: Any) -> None:
     Args:
         data: as in `data_folder`.
         find_lr: run the learning-rate range test instead.
-        settings: of `models.train_teacher.TeacherConfig`; None stands for its default.
+        settings: of `models.training.teacher.TeacherConfig`; None stands for its default.
     """
-    from models import train_teacher as teacher
+    from models.training import teacher
 
     config = teacher.TeacherConfig(data=data_folder(data), **_given(settings))
     run_training(
@@ -56,9 +56,9 @@ def train_student(data: Path | None, *, find_lr: bool, **settings: Any) -> None:
     Args:
         data: as in `data_folder`.
         find_lr: run the learning-rate range test instead.
-        settings: of `models.train_student.StudentConfig`; None stands for its default.
+        settings: of `models.training.student.StudentConfig`; None stands for its default.
     """
-    from models import train_student as student
+    from models.training import student
 
     config = student.StudentConfig(data=data_folder(data), **_given(settings))
     run_training(
@@ -72,9 +72,9 @@ def train_classifier(data: Path | None, *, find_lr: bool, **settings: Any) -> No
     Args:
         data: as in `data_folder`.
         find_lr: run the learning-rate range test instead.
-        settings: of `models.train_classifier.ClassifierConfig`; None stands for its default.
+        settings: of `models.training.classifier.ClassifierConfig`; None stands for its default.
     """
-    from models import train_classifier as classifier
+    from models.training import classifier
 
     config = classifier.ClassifierConfig(data=data_folder(data), **_given(settings))
     run_training(
@@ -91,9 +91,9 @@ def ablate(data: Path | None, **settings: Any) -> None:
 
     Args:
         data: as in `data_folder`.
-        settings: of `models.ablation.AblationConfig`; None stands for its default.
+        settings: of `models.training.ablation.AblationConfig`; None stands for its default.
     """
-    from models.ablation import AblationConfig, run_ablation
+    from models.training.ablation import AblationConfig, run_ablation
 
     config = AblationConfig(data=data_folder(data), **_given(settings))
     with _bar() as progress:
@@ -149,8 +149,8 @@ def run_training(
         find_rate: runs the range test.
         find_lr: which of the two.
     """
-    from models.find_lr import write_range_test
-    from models.learning_curves import NO_PICTURE
+    from models.training.find_lr import write_range_test
+    from models.training.learning_curves import NO_PICTURE
 
     picture = config.folder / ("lr.png" if find_lr else "curves.png")
     with _bar() as progress:
@@ -186,7 +186,7 @@ class _Watch:
         self._task = progress.add_task(f"{what}: reading the records", total=None)
 
     def __call__(self, report: "training_run.EpochReport | training_run.StepReport") -> None:
-        from models.training_run import EpochReport
+        from models.training.run import EpochReport
 
         done = report.epoch if isinstance(report, EpochReport) else report.epoch - 1 + report.done
         if isinstance(report, EpochReport):

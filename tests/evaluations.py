@@ -7,7 +7,7 @@ import numpy as np
 
 from models.artifact import Artifact, load_artifact
 from models.dataset import Beats, annotation_digest
-from models.judged import Judged, JudgedRecord
+from models.evaluation.judged import Judged, JudgedRecord
 
 NAN = float("nan")
 KNOWN = [

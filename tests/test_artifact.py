@@ -20,8 +20,8 @@ from models.artifact import (
     tensor_shapes,
 )
 from models.dataset import DS1
-from models.distillation import new_student
-from models.export import folded_tensors
+from models.training.distillation import new_student
+from models.training.export import folded_tensors
 from models.weights_file import MAX_DESCRIPTION_BYTES, MAX_WEIGHTS_BYTES, weights_path
 from pipeline.errors import ArtifactError
 

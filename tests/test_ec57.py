@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.ec57 import ANOMALOUS, CLASS_OF, CLASSES, classes_of, match_beats, match_samples
+from models.evaluation.ec57 import (
+    ANOMALOUS,
+    CLASS_OF,
+    CLASSES,
+    classes_of,
+    match_beats,
+    match_samples,
+)
 from replay.records import BEAT_SYMBOLS
 
 positions = st.lists(st.integers(0, 2000), max_size=30, unique=True).map(

@@ -12,10 +12,10 @@ from evaluations import KNOWN, humps, judged, trained_on
 from rich.table import Table
 
 from models.artifact import save_artifact
-from models.evaluate_beatgan import fold_figures
-from models.evaluate_interpatient import figures_of
-from models.fold_scores import score_fold
-from models.pictures import prepare, worst_of_records
+from models.evaluation.beatgan import fold_figures
+from models.evaluation.fold_scores import score_fold
+from models.evaluation.interpatient import figures_of
+from models.evaluation.pictures import prepare, worst_of_records
 from monitor import cli
 from monitor.evaluation import WIDTH, beatgan_tables, interpatient_tables, tell
 from pipeline.errors import ConfigError

@@ -10,9 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from models.find_lr import HIGHEST_RATE, LOWEST_RATE, find_rate, range_test, write_range_test
-from models.train_teacher import TeacherConfig, teacher_run
-from models.training_run import StepReport
+from models.training.find_lr import (
+    HIGHEST_RATE,
+    LOWEST_RATE,
+    find_rate,
+    range_test,
+    write_range_test,
+)
+from models.training.run import StepReport
+from models.training.teacher import TeacherConfig, teacher_run
 from pipeline.errors import ConfigError
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.learning_curves import write_curves
+from models.training.learning_curves import write_curves
 from pipeline.errors import ConfigError
 
 

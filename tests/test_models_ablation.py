@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-import models.ablation
-from models.ablation import CELLS, AblationConfig, Cell, run_ablation
-from models.ablation_table import ablation_markdown
+import models.training.ablation
 from models.beatgan import Autoencoder, initialise
-from models.checkpoint import save_checkpoint
 from models.dataset import RECORDS, Beats
-from models.train_student import METHODS
+from models.training.ablation import CELLS, AblationConfig, Cell, run_ablation
+from models.training.ablation_table import ablation_markdown
+from models.training.checkpoint import save_checkpoint
+from models.training.student import METHODS
 from pipeline.errors import ConfigError
 
 TWO = (
@@ -43,8 +43,8 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AblationConfig:
         samples=np.arange(records.size) * 300,
         detected=np.ones(records.size, dtype=bool),
     )
-    monkeypatch.setattr(models.ablation, "load_beats", lambda _: beats)
-    monkeypatch.setattr(models.ablation, "CELLS", TWO)
+    monkeypatch.setattr(models.training.ablation, "load_beats", lambda _: beats)
+    monkeypatch.setattr(models.training.ablation, "CELLS", TWO)
     teacher = Autoencoder()
     initialise(teacher, torch.Generator().manual_seed(5))
     facts = {"config": {"split": "0", "seed": 0}, "validation": {"ap": 0.5, "auc": 0.6}}
@@ -96,7 +96,7 @@ def test_interrupted_cell_ends_as_an_uninterrupted_one(
     config: AblationConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cut off after an epoch and started again: the same figures."""
-    monkeypatch.setattr(models.ablation, "CELLS", TWO[1:])
+    monkeypatch.setattr(models.training.ablation, "CELLS", TWO[1:])
     config = replace(config, epochs=2)
 
     def stop(finished: int, planned: int, what: str) -> None:

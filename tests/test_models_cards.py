@@ -9,11 +9,11 @@ import pytest
 from evaluations import KNOWN, humps, judged, trained_on
 
 from models.artifact import save_artifact
-from models.card_parts import Target, number, percent, table
-from models.cards import save_report, write_cards
-from models.evaluate_beatgan import described_student, fold_figures
-from models.evaluate_interpatient import COUNTING, figures_of
-from models.fold_scores import score_fold
+from models.evaluation.beatgan import described_student, fold_figures
+from models.evaluation.card_parts import Target, number, percent, table
+from models.evaluation.cards import save_report, write_cards
+from models.evaluation.fold_scores import score_fold
+from models.evaluation.interpatient import COUNTING, figures_of
 from models.machine import machine
 from pipeline.errors import ArtifactError, ConfigError
 

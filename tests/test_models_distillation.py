@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.beatgan import Autoencoder, initialise
-from models.distillation import (
+from models.training.distillation import (
     ATTENTION_SAMPLES,
     attention,
     attention_loss,

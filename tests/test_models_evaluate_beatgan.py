@@ -10,10 +10,10 @@ from databases import database
 from evaluations import humps, trained_on
 
 from models.artifact import Artifact, load_artifact, save_artifact
-from models.beatgan_pictures import draw_beatgan
 from models.dataset import Beats, split_beats
-from models.evaluate_beatgan import FOLD_STUDENTS, evaluate_beatgan, evaluate_on, fold_figures
-from models.fold_scores import score_fold
+from models.evaluation.beatgan import FOLD_STUDENTS, evaluate_beatgan, evaluate_on, fold_figures
+from models.evaluation.beatgan_pictures import draw_beatgan
+from models.evaluation.fold_scores import score_fold
 from models.metrics import roc_auc
 from models.student import StudentScorer
 from pipeline.errors import ArtifactError, InputError

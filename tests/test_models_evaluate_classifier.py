@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import models.evaluate_classifier
+import models.evaluation.classifier
 from models.classifier_artifact import ClassifierArtifact, save_classifier, tensor_shapes
 from models.classifier_beats import DetectedRecord
-from models.evaluate_classifier import evaluate_classifier, figures_of, tables_of
+from models.evaluation.classifier import evaluate_classifier, figures_of, tables_of
 from pipeline.errors import ArtifactError
 from pipeline.rr_context import RR_FEATURES
 from pipeline.scoring import CLASSES
@@ -128,9 +128,9 @@ def test_figures_name_the_classifier_and_the_rules(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The result says whose figures it is and how beats were counted."""
-    monkeypatch.setattr(models.evaluate_classifier, "database_folder", lambda data: data)
+    monkeypatch.setattr(models.evaluation.classifier, "database_folder", lambda data: data)
     monkeypatch.setattr(
-        models.evaluate_classifier, "detect_all", lambda folder, names, on: [record("NV", "NN")]
+        models.evaluation.classifier, "detect_all", lambda folder, names, on: [record("NV", "NN")]
     )
 
     got = evaluate_classifier(tmp_path, classifier(tmp_path, ["101"]))

@@ -10,10 +10,10 @@ import torch
 from evaluations import humps
 
 from models.beatgan import Autoencoder
-from models.checkpoint import save_checkpoint
 from models.dataset import split_beats
-from models.evaluate_teacher import evaluate_teacher, teacher_reconstruction
+from models.evaluation.teacher import evaluate_teacher, teacher_reconstruction
 from models.metrics import roc_auc
+from models.training.checkpoint import save_checkpoint
 from pipeline.errors import ArtifactError
 
 

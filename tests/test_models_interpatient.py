@@ -12,16 +12,16 @@ from evaluations import KNOWN, judged
 from running import CONFIG, TrivialScorer
 
 from models.artifact import load_artifact, save_artifact
-from models.ec57 import LEARNING_S, match_beats
-from models.evaluate_interpatient import (
+from models.evaluation.ec57 import LEARNING_S, match_beats
+from models.evaluation.interpatient import (
     COUNTING,
     check_unseen,
     evaluate_interpatient,
     figures_of,
     judge_records,
 )
-from models.interpatient_pictures import draw_interpatient
-from models.judged import judge_record, ranked, together
+from models.evaluation.interpatient_pictures import draw_interpatient
+from models.evaluation.judged import judge_record, ranked, together
 from pipeline.embedded import EmbeddedRunner
 from pipeline.errors import ArtifactError, InputError
 from replay.records import write_beats

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from models.beatgan import initialise
-from models.distillation import attention, attention_loss, new_student, stage_maps
-from models.self_distillation import SelfTeacher
+from models.training.distillation import attention, attention_loss, new_student, stage_maps
+from models.training.self_distillation import SelfTeacher
 
 
 @pytest.fixture(autouse=True)

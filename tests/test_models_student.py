@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 
 from models.artifact import Artifact, load_artifact
 from models.beatgan import Autoencoder, initialise
-from models.distillation import new_student
-from models.export import folded_tensors
 from models.student import (
     SCORED_TICKS,
     SMOOTHING_TICKS,
@@ -23,6 +21,8 @@ from models.student import (
     smoothed_score,
 )
 from models.torch_student import FIXED_BATCH, TorchStudent
+from models.training.distillation import new_student
+from models.training.export import folded_tensors
 
 BATCHES = (1, 2, 3, 7, 8, 16, 64, 256)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-import models.train_teacher
+import models.training.teacher
 from models.beatgan import (
     Autoencoder,
     Discriminator,
@@ -18,10 +18,11 @@ from models.beatgan import (
     initialise,
     normalise_spectrally,
 )
-from models.checkpoint import read_checkpoint, save_checkpoint
 from models.dataset import Beats
-from models.distillation import new_student
-from models.train_teacher import (
+from models.training.checkpoint import read_checkpoint, save_checkpoint
+from models.training.distillation import new_student
+from models.training.run import EpochReport, StepReport, Validation, score_windows
+from models.training.teacher import (
     ALIKE_BELOW,
     WON_BELOW,
     TeacherConfig,
@@ -32,7 +33,6 @@ from models.train_teacher import (
     teacher_run,
     train_teacher,
 )
-from models.training_run import EpochReport, StepReport, Validation, score_windows
 from pipeline.errors import ArtifactError, ConfigError
 
 BEATS = 40
@@ -188,7 +188,7 @@ def test_both_networks_follow_their_own_loss(
     run, before = teacher_run(config, windows), teacher_run(config, windows)
     for network in [*run.networks.values(), *before.networks.values()]:
         network.train()
-    monkeypatch.setattr(models.train_teacher, "WARPED_SHARE", 0.0)
+    monkeypatch.setattr(models.training.teacher, "WARPED_SHARE", 0.0)
     losses = run.train_batch(run, torch.arange(16), torch.Generator())
 
     generator, discriminator = before.networks["generator"], before.networks["discriminator"]
@@ -354,7 +354,7 @@ def test_teacher_is_trained_on_the_split_it_names(
         samples=np.arange(n) * 300,
         detected=np.ones(n, dtype=bool),
     )
-    monkeypatch.setattr(models.train_teacher, "load_beats", lambda _: beats)
+    monkeypatch.setattr(models.training.teacher, "load_beats", lambda _: beats)
     config = _config(tmp_path / "teacher", epochs=1, batch=32, split="ds1", seed=8)
 
     best = train_teacher(config, lambda _: None)

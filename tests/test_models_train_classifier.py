@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-import models.train_classifier
-from models.checkpoint import read_checkpoint
+import models.training.classifier
 from models.classifier_artifact import load_classifier
 from models.classifier_beats import DetectedRecord, detect_beats, training_beats
-from models.classifier_folds import compare_optimisers
 from models.classifier_scorer import ClassifierScorer
 from models.dataset import DS1
-from models.train_classifier import (
+from models.training.checkpoint import read_checkpoint
+from models.training.classifier import (
     FOLDS,
     MOST_NORMAL,
     MOST_OTHERS,
@@ -30,7 +29,8 @@ from models.train_classifier import (
     probabilities_of,
     train_classifier,
 )
-from models.training_run import EpochReport
+from models.training.classifier_folds import compare_optimisers
+from models.training.run import EpochReport
 from pipeline.errors import ConfigError, InputError
 from pipeline.rr_context import RR_FEATURES
 from pipeline.scoring import CLASSES
@@ -179,8 +179,8 @@ def test_artifact_says_what_it_comes_from(
     records: list[DetectedRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The finished classifier is the best checkpoint and names its records and settings."""
-    monkeypatch.setattr(models.train_classifier, "database_folder", lambda data: data)
-    monkeypatch.setattr(models.train_classifier, "detect_all", lambda folder, names: records)
+    monkeypatch.setattr(models.training.classifier, "database_folder", lambda data: data)
+    monkeypatch.setattr(models.training.classifier, "detect_all", lambda folder, names: records)
 
     description = train_classifier(config(tmp_path), ignore)
 
@@ -201,8 +201,8 @@ def test_learning_rate_can_be_searched(
     records: list[DetectedRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The range test runs on the classifier's own batches and keeps nothing."""
-    monkeypatch.setattr(models.train_classifier, "database_folder", lambda data: data)
-    monkeypatch.setattr(models.train_classifier, "detect_all", lambda folder, names: records)
+    monkeypatch.setattr(models.training.classifier, "database_folder", lambda data: data)
+    monkeypatch.setattr(models.training.classifier, "detect_all", lambda folder, names: records)
 
     test = find_classifier_rate(config(tmp_path, optimiser="adamw"), ignore)
 
@@ -249,8 +249,10 @@ def test_comparison_counts_every_patient_unseen(
 ) -> None:
     """The stored comparison has a run for each configuration, with all beats of DS1 in it."""
     all_of_ds1 = [record(name, seed, 2 * "NNNSSVVF") for seed, name in enumerate(DS1)]
-    monkeypatch.setattr(models.classifier_folds, "database_folder", lambda data: data)
-    monkeypatch.setattr(models.classifier_folds, "detect_all", lambda folder, names: all_of_ds1)
+    monkeypatch.setattr(models.training.classifier_folds, "database_folder", lambda data: data)
+    monkeypatch.setattr(
+        models.training.classifier_folds, "detect_all", lambda folder, names: all_of_ds1
+    )
     configs = [
         config(tmp_path / optimiser, optimiser=optimiser, epochs=1, batch=128)
         for optimiser in OPTIMISERS

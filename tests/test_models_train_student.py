@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-import models.train_student
+import models.training.student
 from models.artifact import load_artifact
 from models.beatgan import Autoencoder, initialise
-from models.checkpoint import read_checkpoint, save_checkpoint
 from models.dataset import DS1, DS2, Beats, annotation_digest, split_named
-from models.distillation import TeacherTable, teacher_table
-from models.train_student import (
+from models.training.checkpoint import read_checkpoint, save_checkpoint
+from models.training.distillation import TeacherTable, teacher_table
+from models.training.run import EpochReport, Validation
+from models.training.student import (
     METHODS,
     OF_A_TEACHER,
     Lesson,
@@ -21,7 +22,6 @@ from models.train_student import (
     fit_student,
     train_student,
 )
-from models.training_run import EpochReport, Validation
 from pipeline.errors import ArtifactError, ConfigError
 
 N = 40
@@ -247,7 +247,7 @@ def test_student_of_a_fold_carries_its_test_figures(
 ) -> None:
     """From the records to the artifact: split, method, teacher, and figures of unseen beats."""
     beats = _beats()
-    monkeypatch.setattr(models.train_student, "load_beats", lambda _: beats)
+    monkeypatch.setattr(models.training.student, "load_beats", lambda _: beats)
     config = _config(tmp_path, "kd+ft", teacher, epochs=1)
 
     artifact = load_artifact(train_student(config, lambda _: None))
@@ -268,7 +268,7 @@ def test_student_of_patients_has_no_test_figures(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, teacher: Path
 ) -> None:
     """Its test is on other patients, elsewhere; its artifact names the records it knows."""
-    monkeypatch.setattr(models.train_student, "load_beats", lambda _: _beats())
+    monkeypatch.setattr(models.training.student, "load_beats", lambda _: _beats())
     config = _config(tmp_path, "none", teacher, epochs=1, split="ds1")
 
     artifact = load_artifact(train_student(config, lambda _: None))

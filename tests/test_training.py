@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from models.find_lr import RangeTest, find_rate
-from models.learning_curves import NO_PICTURE
-from models.training_config import TrainingConfig, settings_of
-from models.training_run import EpochReport, Progress, TrainingRun
+from models.training.config import TrainingConfig, settings_of
+from models.training.find_lr import RangeTest, find_rate
+from models.training.learning_curves import NO_PICTURE
+from models.training.run import EpochReport, Progress, TrainingRun
 from monitor import cli
 from monitor.training import epoch_line, run_training
 

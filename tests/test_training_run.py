@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.checkpoint import CHECKPOINT_VERSION, read_checkpoint, save_checkpoint
-from models.training_config import DEVICES, TrainingConfig, chosen_bf16, chosen_device, settings_of
-from models.training_run import (
+from models.training.checkpoint import CHECKPOINT_VERSION, read_checkpoint, save_checkpoint
+from models.training.config import DEVICES, TrainingConfig, chosen_bf16, chosen_device, settings_of
+from models.training.run import (
     EpochReport,
     Judge,
     StepReport,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.warping import WARPED_TICKS, warp, warped_ticks
+from models.training.warping import WARPED_TICKS, warp, warped_ticks
 from pipeline.constants import WINDOW_BEFORE_R, WINDOW_SAMPLES
 
 

@@ -23,7 +23,7 @@ def write_curves(folder: Path, epochs: Sequence[Mapping[str, Any]]) -> bool:
 
     Args:
         folder: must exist.
-        epochs: one or more `models.training_run.EpochReport` as dictionaries, in order.
+        epochs: one or more `models.training.run.EpochReport` as dictionaries, in order.
 
     Raises:
         ConfigError: the place cannot be written.

@@ -5,9 +5,9 @@ from typing import Final
 
 import numpy as np
 
-from models.ec57 import ANOMALOUS, CLASSES, FALSE_DETECTION
-from models.judged import Judged, ranked
-from models.pictures import (
+from models.evaluation.ec57 import ANOMALOUS, CLASSES, FALSE_DETECTION
+from models.evaluation.judged import Judged, ranked
+from models.evaluation.pictures import (
     OperatingPoint,
     Ranking,
     Strip,

@@ -2,13 +2,13 @@
 
     monitor train teacher --data DIR
 
-Half of the beats of each batch are warped in time (`models.warping`). Generator and discriminator
-learn from the same reconstructions, each at its own rate (Heusel et al., "GANs Trained by a Two
-Time-Scale Update Rule", NeurIPS 2017), both along one cycle. Each epoch says how the two stand,
-and whether one of them has given up.
+Half of the beats of each batch are warped in time (`models.training.warping`). Generator and
+discriminator learn from the same reconstructions, each at its own rate (Heusel et al., "GANs
+Trained by a Two Time-Scale Update Rule", NeurIPS 2017), both along one cycle. Each epoch says how
+the two stand, and whether one of them has given up.
 
 Runs on CUDA where there is one and on the CPU otherwise, writes a checkpoint after each epoch and
-continues from it (`models.training_run`). The epoch that is kept is the best on the validation
+continues from it (`models.training.run`). The epoch that is kept is the best on the validation
 part (average precision); no test beat is ever looked at.
 """
 
@@ -32,11 +32,11 @@ from models.beatgan import (
     generator_loss,
     normalise_spectrally,
 )
-from models.checkpoint import read_checkpoint, restore_network
 from models.dataset import load_beats
-from models.find_lr import RangeTest, find_rate
-from models.training_config import TrainingConfig, chosen_device, settings_of
-from models.training_run import (
+from models.training.checkpoint import read_checkpoint, restore_network
+from models.training.config import TrainingConfig, chosen_device, settings_of
+from models.training.find_lr import RangeTest, find_rate
+from models.training.run import (
     Progress,
     TrainingRun,
     Validation,
@@ -45,7 +45,7 @@ from models.training_run import (
     one_cycle,
     parts_of,
 )
-from models.warping import warp
+from models.training.warping import warp
 from pipeline.errors import ArtifactError
 
 WARPED_SHARE: Final = 0.5

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from models.machine import described
 from models.metrics import summary
-from models.train_student import METHODS
+from models.training.student import METHODS
 
 TITLES: Final[Mapping[str, str]] = {
     "none": "no distillation",
@@ -24,7 +24,8 @@ def ablation_markdown(content: Mapping[str, Any], planned: Cells) -> str:
     """Return the page.
 
     Args:
-        content: what `models.ablation` stores: ``setup`` and the finished ``cells`` by name.
+        content: what `models.training.ablation` stores: ``setup`` and the finished ``cells`` by
+            name.
         planned: method, latent, width and seed of every cell that belongs to the table.
     """
     setup, cells = content["setup"], list(content["cells"].values())

@@ -21,12 +21,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.beatgan import initialise
-from models.checkpoint import read_checkpoint, restore_network, restore_optimiser, save_checkpoint
 from models.dataset import Beats, split_named
-from models.distillation import smoothed_score
-from models.learning_curves import write_curves
 from models.metrics import average_precision, roc_auc
-from models.training_config import TrainingConfig, chosen_device
+from models.training.checkpoint import (
+    read_checkpoint,
+    restore_network,
+    restore_optimiser,
+    save_checkpoint,
+)
+from models.training.config import TrainingConfig, chosen_device
+from models.training.distillation import smoothed_score
+from models.training.learning_curves import write_curves
 from pipeline.errors import ConfigError
 
 EVALUATION_BATCH: Final = 256
@@ -137,7 +142,7 @@ class TrainingRun:
 
     config: TrainingConfig
     settings: dict[str, Any]
-    """`models.training_config.settings_of`, and what else decides the outcome; a checkpoint with
+    """`models.training.config.settings_of`, and what else decides the outcome; a checkpoint with
     others is refused."""
     networks: dict[str, nn.Module]
     """Where ``config.device`` says."""

@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from models.ec57 import CLASSES, classes_of
-from models.fold_scores import FoldScores
-from models.pictures import (
+from models.evaluation.ec57 import CLASSES, classes_of
+from models.evaluation.fold_scores import FoldScores
+from models.evaluation.pictures import (
     Ranking,
     Strip,
     draw_histograms,

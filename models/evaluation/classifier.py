@@ -15,7 +15,7 @@ from models.classifier_artifact import SHIPPED_CLASSIFIER, load_classifier
 from models.classifier_beats import FALSE_DETECTION, DetectedRecord, detect_all
 from models.classifier_scorer import ClassifierScorer
 from models.dataset import DATABASE, DS1, DS2, database_folder
-from models.ec57 import CLASSES, LEARNING_S, MATCH_S
+from models.evaluation.ec57 import CLASSES, LEARNING_S, MATCH_S
 from pipeline.errors import ArtifactError
 from pipeline.scoring import CLASSES as NAMED
 from pipeline.scoring import Classifier

@@ -1,7 +1,7 @@
 """What the stream says of an annotated record, beat by beat: detector, live score, threshold.
 
-A record runs through `pipeline.embedded`, the same code as the live monitor, from its first
-sample; what it tells is paired with the annotation by the rules of `models.ec57`. Nothing here
+A record runs through `pipeline.embedded`, the same code as the live monitor, from its first sample;
+what it tells is paired with the annotation by the rules of `models.evaluation.ec57`. Nothing here
 looks at an annotation before the stream has spoken.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.ec57 import (
+from models.evaluation.ec57 import (
     ANOMALOUS,
     FALSE_DETECTION,
     LEARNING_S,
@@ -37,7 +37,7 @@ class Judged:
     times_s: NDArray[np.float64]
     """From the beginning of the record: of the annotation, or of the false detection."""
     classes: NDArray[np.str_]
-    """One of `models.ec57.CLASSES`, or `FALSE_DETECTION`."""
+    """One of `models.evaluation.ec57.CLASSES`, or `FALSE_DETECTION`."""
     found: NDArray[np.bool_]
     """Whether the detector found the beat."""
     scores: NDArray[np.float32]

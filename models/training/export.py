@@ -10,9 +10,9 @@ from torch import nn
 
 from models.artifact import Artifact, save_artifact
 from models.beatgan import Autoencoder
-from models.checkpoint import read_checkpoint, restore_network
-from models.distillation import new_student
 from models.student import SCORED_TICKS, SMOOTHING_TICKS
+from models.training.checkpoint import read_checkpoint, restore_network
+from models.training.distillation import new_student
 
 Floats = NDArray[np.float32]
 
@@ -58,7 +58,7 @@ def export_student(
     """Write the student in ``checkpoint`` as an artifact; return the SHA-256 of its weights.
 
     Args:
-        checkpoint: ``best.safetensors`` of `models.train_student.train_student`.
+        checkpoint: ``best.safetensors`` of `models.training.student.train_student`.
         description: the ``.json`` file to write; the weights go beside it.
         training: what the weights come from, JSON-able; the run's settings are added.
         metrics: what was measured with them, JSON-able.

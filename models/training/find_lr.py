@@ -16,8 +16,8 @@ from typing import Final
 import numpy as np
 import torch
 
-from models.learning_curves import draw_panels, write_table
-from models.training_run import Progress, StepReport, TrainingRun, shuffled_batches
+from models.training.learning_curves import draw_panels, write_table
+from models.training.run import Progress, StepReport, TrainingRun, shuffled_batches
 from pipeline.errors import ConfigError
 
 LOWEST_RATE: Final = 1e-6

@@ -21,14 +21,14 @@ from models.calibration import load_calibration
 from models.classifier_artifact import SHIPPED_CLASSIFIER, load_classifier
 from models.classifier_scorer import ClassifierScorer
 from models.dataset import DATABASE, DS2, PATIENT_SPLITS, database_folder
-from models.ec57 import ANOMALOUS, CLASSES, FALSE_DETECTION, LEARNING_S, MATCH_S
-from models.evaluate_beatgan import described_student, plain_facts
-from models.evaluate_classifier import evaluate_classifier
-from models.interpatient_pictures import draw_interpatient
-from models.judged import Judged, JudgedRecord, judge_record, ranked, together
+from models.evaluation.beatgan import described_student, plain_facts
+from models.evaluation.classifier import evaluate_classifier
+from models.evaluation.ec57 import ANOMALOUS, CLASSES, FALSE_DETECTION, LEARNING_S, MATCH_S
+from models.evaluation.interpatient_pictures import draw_interpatient
+from models.evaluation.judged import Judged, JudgedRecord, judge_record, ranked, together
+from models.evaluation.pictures import prepare
 from models.machine import machine
 from models.metrics import average_precision, roc_auc
-from models.pictures import prepare
 from models.speed import us_per_beat
 from models.student import StudentScorer
 from models.weights_file import weights_path
@@ -118,7 +118,7 @@ def evaluate_interpatient(
 def classifier_figures(data: Path, on_step: Callable[[str], None]) -> dict[str, Any] | None:
     """Return the figures of the classifier that ships, or None where none does.
 
-    What `models.evaluate_classifier` says, and its size, training and speed.
+    What `models.evaluation.classifier` says, and its size, training and speed.
 
     Raises:
         InputError: records are missing or unreadable.
@@ -163,7 +163,7 @@ def judge_records(
     keep_strips: bool = False,
     on_step: Callable[[str], None] = lambda text: None,
 ) -> list[JudgedRecord]:
-    """Run the records through the stream, one after the other; see `models.judged.judge_record`."""
+    """Run the records through the stream, one after the other; see `judge_record`."""
     records = []
     for path in paths:
         on_step(f"record {path.name}")

@@ -3,13 +3,13 @@
     monitor train student --data DIR --split ds1
 
 The loss is L_G + alpha L_KD + beta L_F: its own mean squared residual, its scores against the
-teacher's (`models.distillation.kd_loss`), and where its encoder looks against where the teacher's
-does (`models.distillation.attention_loss`). The method says which of the two count and who
-teaches: the BeatGAN teacher, or `models.self_distillation.SelfTeacher`, which learns beside the
-student and is dropped.
+teacher's (`models.training.distillation.kd_loss`), and where its encoder looks against where the
+teacher's does (`models.training.distillation.attention_loss`). The method says which of the two
+count and who teaches: the BeatGAN teacher, or `models.training.self_distillation.SelfTeacher`,
+which learns beside the student and is dropped.
 
 Runs on CUDA where there is one and on the CPU otherwise, writes a checkpoint after each epoch and
-continues from it (`models.training_run`). The epoch that is kept is the best on the validation
+continues from it (`models.training.run`). The epoch that is kept is the best on the validation
 part (average precision); no test beat is looked at before nothing is left to choose.
 
 Who watches passes ``progress``, called with a `StepReport` or an `EpochReport`.
@@ -28,7 +28,6 @@ from torch import Tensor, nn
 
 from models.artifact import load_artifact, save_artifact
 from models.beatgan import Autoencoder
-from models.checkpoint import read_checkpoint
 from models.dataset import (
     DATABASE,
     PATIENT_SPLITS,
@@ -38,7 +37,11 @@ from models.dataset import (
     load_beats,
     split_named,
 )
-from models.distillation import (
+from models.evaluation.beatgan import evaluate_on
+from models.student import STUDENT_LATENT, STUDENT_WIDTH
+from models.training.checkpoint import read_checkpoint
+from models.training.config import TrainingConfig, chosen_device, settings_of
+from models.training.distillation import (
     TeacherTable,
     attention,
     attention_loss,
@@ -48,14 +51,9 @@ from models.distillation import (
     stage_maps,
     teacher_table,
 )
-from models.evaluate_beatgan import evaluate_on
-from models.export import export_student
-from models.find_lr import RangeTest, find_rate
-from models.self_distillation import SelfTeacher
-from models.student import STUDENT_LATENT, STUDENT_WIDTH
-from models.train_teacher import load_teacher
-from models.training_config import TrainingConfig, chosen_device, settings_of
-from models.training_run import (
+from models.training.export import export_student
+from models.training.find_lr import RangeTest, find_rate
+from models.training.run import (
     Progress,
     TrainingRun,
     Validation,
@@ -64,6 +62,8 @@ from models.training_run import (
     one_cycle,
     parts_of,
 )
+from models.training.self_distillation import SelfTeacher
+from models.training.teacher import load_teacher
 from pipeline.errors import ConfigError
 
 METHODS: Final = ("none", "kd", "ft", "kd+ft", "frskd")

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.artifact import SHIPPED_STUDENT, Artifact, load_artifact
-from models.beatgan_pictures import draw_beatgan
 from models.dataset import DATABASE, Beats, load_beats
-from models.ec57 import classes_of
-from models.fold_scores import FOLD_NAMES, FoldScores, fold_of, score_fold
+from models.evaluation.beatgan_pictures import draw_beatgan
+from models.evaluation.ec57 import classes_of
+from models.evaluation.fold_scores import FOLD_NAMES, FoldScores, fold_of, score_fold
+from models.evaluation.pictures import prepare
 from models.machine import machine
 from models.metrics import average_precision, roc_auc, summary
-from models.pictures import prepare
 from models.speed import us_per_beat
 from models.student import StudentScorer, cuda_available
 from models.weights_file import weights_path

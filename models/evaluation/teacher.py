@@ -13,15 +13,15 @@ import torch
 from numpy.typing import NDArray
 
 from models.beatgan import Autoencoder
-from models.checkpoint import read_checkpoint
 from models.dataset import Beats, split_named
-from models.evaluate_beatgan import ranking_figures
-from models.fold_scores import FOLD_NAMES, rows_of
+from models.evaluation.beatgan import ranking_figures
+from models.evaluation.fold_scores import FOLD_NAMES, rows_of
 from models.machine import machine
 from models.metrics import average_precision, roc_auc
 from models.speed import us_per_beat
 from models.student import SCORED_TICKS, SMOOTHING_TICKS, smoothed_score
-from models.train_teacher import load_teacher
+from models.training.checkpoint import read_checkpoint
+from models.training.teacher import load_teacher
 from pipeline.errors import ArtifactError
 
 _BATCH: Final = 256

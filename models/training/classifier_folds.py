@@ -17,15 +17,15 @@ from torch import nn
 
 from models.classifier_beats import DetectedRecord, detect_all
 from models.dataset import DS1, database_folder
-from models.evaluate_classifier import COUNTING, figures_of, tables_of
-from models.train_classifier import (
+from models.evaluation.classifier import COUNTING, figures_of, tables_of
+from models.training.classifier import (
     FOLDS,
     ClassifierConfig,
     fit_classifier,
     load_network,
     probabilities_of,
 )
-from models.training_run import Progress
+from models.training.run import Progress
 from pipeline.errors import ConfigError
 
 
@@ -53,10 +53,10 @@ def cross_validate(
         progress: as in a training.
 
     Returns:
-        `models.evaluate_classifier.figures_of` DS1, and the settings, JSON-able.
+        `models.evaluation.classifier.figures_of` DS1, and the settings, JSON-able.
 
     Raises:
-        ConfigError: as `models.train_classifier.train_classifier`.
+        ConfigError: as `models.training.classifier.train_classifier`.
     """
     named = {record.name: record for record in records}
     tables: dict[str, NDArray[np.int64]] = {}

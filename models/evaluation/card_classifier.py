@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from models.card_parts import (
+from models.evaluation.card_parts import (
     HEAD,
     MITDB,
     ONE_DATABASE,

@@ -2,7 +2,7 @@
 
     monitor train ablation --data DIR --teacher FILE
 
-One cell is one student: a method of `models.train_student.METHODS`, a latent size, a width and a
+One cell is one student: a method of `models.training.student.METHODS`, a latent size, a width and a
 seed, all with the same beats and epochs. Its epoch is chosen on the validation part and its
 figures are read once on the test part of fold 0, by the score rule that ships. The split is the
 same for every cell, that of seed 0, on which the teacher was trained; a cell's own seed decides
@@ -30,18 +30,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.ablation_table import ablation_markdown
 from models.beatgan import Autoencoder
-from models.checkpoint import read_checkpoint, restore_network
 from models.dataset import DATABASE, Beats, annotation_digest, load_beats, split_named
-from models.distillation import TeacherTable, new_student, teacher_table
 from models.machine import machine
 from models.metrics import average_precision, roc_auc
 from models.student import SCORED_TICKS, SMOOTHING_TICKS
-from models.train_student import METHODS, OF_A_TEACHER, StudentConfig, fit_student
-from models.train_teacher import load_teacher
-from models.training_config import chosen_bf16, chosen_device
-from models.training_run import EpochReport, Progress, StepReport, Validation, score_windows
+from models.training.ablation_table import ablation_markdown
+from models.training.checkpoint import read_checkpoint, restore_network
+from models.training.config import chosen_bf16, chosen_device
+from models.training.distillation import TeacherTable, new_student, teacher_table
+from models.training.run import EpochReport, Progress, StepReport, Validation, score_windows
+from models.training.student import METHODS, OF_A_TEACHER, StudentConfig, fit_student
+from models.training.teacher import load_teacher
 from pipeline.errors import ConfigError
 
 SPLIT: Final = "0"

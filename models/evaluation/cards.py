@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from models.card_classifier import classifier_page, classifier_targets
-from models.card_live_score import live_score_page, live_score_targets
-from models.card_parts import HEAD, PICTURES, measured_on, page, targets
-from models.card_student import student_page, student_targets
 from models.dataset import load_beats
-from models.evaluate_beatgan import evaluate_beatgan
-from models.evaluate_interpatient import evaluate_interpatient
+from models.evaluation.beatgan import evaluate_beatgan
+from models.evaluation.card_classifier import classifier_page, classifier_targets
+from models.evaluation.card_live_score import live_score_page, live_score_targets
+from models.evaluation.card_parts import HEAD, PICTURES, measured_on, page, targets
+from models.evaluation.card_student import student_page, student_targets
+from models.evaluation.interpatient import evaluate_interpatient
 from pipeline.errors import ArtifactError, ConfigError
 
 REPORTS: Final = ("beatgan", "interpatient")
@@ -49,7 +49,7 @@ def write_reports(
     """
     pictures = folder / PICTURES
     if teacher is not None:
-        from models.evaluate_teacher import evaluate_teacher
+        from models.evaluation.teacher import evaluate_teacher
 
         on_step("teacher")
         save_report(folder, "teacher", evaluate_teacher(load_beats(data), teacher))

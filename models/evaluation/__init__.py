@@ -1,0 +1,1 @@
+"""What the models are worth: the protocols, EC57 counting, pictures, the model cards."""

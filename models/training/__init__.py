@@ -1,0 +1,1 @@
+"""Learning: the networks' losses and steps, runs that resume, the ablation."""

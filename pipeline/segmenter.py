@@ -53,6 +53,9 @@ LATEST_SAMPLE: Final = 2**53
 _FLUSH: Final = 140
 """Samples after the end that confirm a beat just before it: R to energy, and APART."""
 
+_EDGE: Final = 5
+"""An R peak nearer to the end than so many samples is none: nobody saw the signal turn."""
+
 _KNOWN_FLAGS: Final = np.uint8(sampling.FLAG_LEAD_OFF | sampling.FLAG_SATURATED)
 
 
@@ -210,7 +213,7 @@ class Segmenter:
         state = self._state
         counters = state.counters
         waiting = np.concatenate((state.pending[: counters[PENDING]], found))
-        reach = 0 if closed else WINDOW_AFTER_R - 1
+        reach = _EDGE if closed else WINDOW_AFTER_R - 1
         b = int(np.count_nonzero(waiting[:, 0] + reach <= stretch.last))
         left = 0 if closed else len(waiting) - b
         state.pending[:left] = waiting[b : b + left]

@@ -26,7 +26,7 @@ DETECTOR: Final = np.array(
         1080,  # EXPIRE: a candidate older than 3 s stays what it was
         130,  # T_WITHIN: 360 ms, a T wave's time (Pan & Tompkins 1985)
         0.3,  # THRESHOLD: between rejects (0) and beats (1) (Hamilton & Tompkins 1986: 0.3125)
-        0.5,  # T_RATIO: a T wave has less than half of its QRS
+        0.4,  # T_RATIO: a T wave of 1.2 mV after a QRS of 1 mV stays below; early wide beats above
         1.66,  # SEARCH_AFTER: RR intervals after which a beat is overdue (Pan & Tompkins 1985)
         0.5,  # SEARCH_RATIO: half the threshold counts then, and for what is PROMINENT
         0.7,  # LEARN_RATIO: of the highest candidate of the learning time

@@ -217,7 +217,7 @@ class Detector:
 
     def _is_t_wave(self, at, height):
         return bool(
-            self.taken and at - self.taken[-1][0] < 130 and height < 0.5 * self.taken[-1][1]
+            self.taken and at - self.taken[-1][0] < 130 and height < 0.4 * self.taken[-1][1]
         )
 
     def _consider(self, at, now):

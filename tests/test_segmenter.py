@@ -244,6 +244,38 @@ def test_a_beat_at_the_end_is_not_lost() -> None:
     assert len(segmenter.finish().r_samples) + len(again.r_samples) == len(times)
 
 
+@pytest.mark.parametrize("after", [0, 2, 4])
+def test_a_rise_at_the_end_is_no_beat(after: int) -> None:
+    """Where the stream ends on the way up or right after, nobody has seen a peak."""
+    x, _ = reference.ecg(20, seed=4)
+    end = int(detect_record(x, 360)[-2]) + 1 + after
+
+    found = detect_record(x[:end], 360)
+
+    assert found[-1] < end - 5
+
+
+def test_a_tall_t_wave_is_no_beat_but_an_early_low_one_is() -> None:
+    """A T wave of 1.2 mV after a QRS of 1 mV is none; a low wide beat 340 ms after one is.
+
+    QRS 100 ms, T 180 ms, QT 350 ms, as IEC 60601-2-27 has them.
+    """
+    fs, n = 360, 40
+    r = 180 + fs * np.arange(n)
+    x = np.zeros(fs * (n + 1), dtype=np.float32)
+    for at in r:
+        x[at - 18 : at + 18] += np.sin(np.pi * np.arange(36) / 36)
+    plain = x.copy()
+    for at in r:
+        x[at + 43 : at + 108] += 1.2 * np.sin(np.pi * np.arange(65) / 65)
+    assert len(detect_record(x, fs)) == n
+
+    early = r[20] + 122
+    plain[early - 24 : early + 24] -= 0.75 * np.sin(np.pi * np.arange(48) / 48)
+
+    assert matched(detect_record(plain, fs), np.sort([*r, early]) / fs, fs) == 1.0
+
+
 @pytest.mark.parametrize("gain", [0.25, 4.0])
 def test_change_of_gain_is_followed(gain: float) -> None:
     """Five seconds after the signal's size has changed every beat is found again."""

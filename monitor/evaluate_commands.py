@@ -1,5 +1,6 @@
 """The commands of ``monitor evaluate``: parse, call one function of `monitor.evaluation`."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -18,6 +19,12 @@ Teacher = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(help="best.safetensors of a teacher, to measure it as well."),
 ]
+
+
+class Against(StrEnum):
+    """What can be compared with the reference besides an annotation file."""
+
+    detector = "detector"
 
 
 @evaluate_app.command("beatgan")
@@ -66,3 +73,41 @@ def write_cards(
     from monitor import evaluation
 
     evaluation.write_cards(data, teacher, out)
+
+
+@evaluate_app.command("ec57")
+def evaluate_ec57(
+    data: Annotated[Path, typer.Option(help="Folder of WFDB records.")],
+    reference: Annotated[str, typer.Option(help="Annotator that is right.")] = "atr",
+    test: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Annotator to compare with it."),
+    ] = None,
+    against: Annotated[
+        Optional[Against],  # noqa: UP045
+        typer.Option(help="Compare our own detector, on the first lead."),
+    ] = None,
+    records: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Records, parted by commas; by default all that have the annotators."),
+    ] = None,
+    annotations: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Write what the detector found into this folder, as RECORD.det."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line: records, gross, average.")
+    ] = False,
+) -> None:
+    """Compare annotators beat by beat and run by run, as bxb and rxr do."""
+    from monitor import evaluation
+
+    evaluation.evaluate_ec57(
+        data,
+        reference,
+        test,
+        detector=against is not None,
+        records=records,
+        annotations=annotations,
+        as_json=as_json,
+    )

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from monitor.training import data_folder
+from pipeline.errors import ConfigError, InputError
 
 WIDTH: Final = 100
 """The tables fit a terminal this wide."""
@@ -65,6 +66,46 @@ def evaluate_interpatient(
             on_step=on_step,
         )
     tell(figures, interpatient_tables, as_json=as_json)
+
+
+def evaluate_ec57(
+    data: Path,
+    reference: str,
+    test: str | None,
+    *,
+    detector: bool,
+    records: str | None,
+    annotations: Path | None,
+    as_json: bool,
+) -> None:
+    """Print how an annotator, or the detector, compares with the reference.
+
+    Raises:
+        InputError: records or annotations are missing or unreadable, or the folder for
+            annotations is none.
+        ConfigError: not exactly one of an annotator and the detector is to be compared.
+    """
+    from models.evaluation.annotated_records import choose_records, compare_records
+
+    if (test is not None) == detector:
+        raise ConfigError("compare an annotator or the detector: --test EXT or --against detector")
+    if annotations is not None and not detector:
+        raise ConfigError("--annotations holds what the detector found: add --against detector")
+    if annotations is not None and not annotations.is_dir():
+        raise InputError(f"no folder {str(annotations)!r} to write annotations into: create it")
+    names = None if records is None else [name for name in records.split(",") if name]
+    chosen = choose_records(data, reference, test, names)
+    lines = []
+    with _steps(len(chosen)) as on_step:
+        for line in compare_records(
+            chosen, reference, test, annotations=annotations, on_step=on_step
+        ):
+            if as_json:
+                sys.stdout.write(json.dumps(line, allow_nan=False) + "\n")
+                sys.stdout.flush()
+            lines.append(line)
+    if not as_json:
+        tell({"lines": lines, "names_classes": not detector}, ec57_tables, as_json=False)
 
 
 def write_cards(data: Path | None, teacher: Path | None, folder: Path) -> None:
@@ -226,3 +267,50 @@ def _classes_table(classifier: Mapping[str, Any]) -> Table:
             _number(gross["positive_predictivity"].get(kind), 1),
         )
     return table
+
+
+def ec57_tables(figures: dict[str, Any]) -> Iterator[Table]:
+    """Return a table of beats, a row a record, and one of ventricular runs if there are classes."""
+    *records, gross, average = figures["lines"]
+    kinds = {"qrs": "Q", "veb": "V", "sveb": "S"} if figures["names_classes"] else {"qrs": "Q"}
+    names = ("record", "beats", "missed", "extra")
+    shares = (f"{kind} {what}" for kind in kinds.values() for what in ("Se", "+P"))
+    beats = _table(
+        f"{records[0]['test']} against {records[0]['reference']}: Se and +P in %, errors in ms",
+        *(*names, *shares, "RR err", "R err"),
+    )
+    beats.caption = "RR err: RMS of RR intervals; R err: RMS of positions, mean offset removed"
+    for line in (*records, gross):
+        if line is gross:
+            beats.add_section()
+        qrs = line["qrs"]
+        beats.add_row(
+            line.get("record", "gross"),
+            *(f"{n:,}" for n in (qrs["tps"] + qrs["fn"], qrs["fn"], qrs["fp"])),
+            *_shares(line, kinds),
+            _number(line.get("rms_rr_error_ms"), 2),
+            _number(line["rms_position_error_ms"], 2),
+        )
+    errors = (_number(average["rms_rr_error_ms"], 2), "-")
+    beats.add_row("average", "-", "-", "-", *_shares(average, kinds), *errors)
+    yield beats
+    if figures["names_classes"]:
+        yield _runs_table(gross)
+
+
+def _runs_table(gross: Mapping[str, Any]) -> Table:
+    """Return a row for each length of ventricular runs."""
+    table = _table("Ventricular runs, run by run", "", "in reference", "in test", "Se %", "+P %")
+    lengths = {"couplets": "couplets", "short_runs": "3 to 5 beats", "long_runs": "6 and more"}
+    for name, title in lengths.items():
+        score = gross[name]
+        counts = (score["tps"] + score["fn"], score["tpp"] + score["fp"])
+        table.add_row(title, *(f"{n:,}" for n in counts), *_shares(gross, (name,)))
+    return table
+
+
+def _shares(line: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
+    """Yield sensitivity and positive predictivity of each kind, %."""
+    for name in names:
+        for share in ("sensitivity", "positive_predictivity"):
+            yield _number(line[name][share], 2)

@@ -172,8 +172,8 @@ def load_header(record: str | Path) -> RecordHeader:
     path = header_path(record)
     if "::" in str(path.resolve()):
         _refuse(path, "lies under a name with '::', which wfdb takes for an address; rename it")
-    lines = _lines(path)
-    name, segments, count, rate_hz, frames = _record_line(path, lines[0])
+    lines = header_lines(path)
+    name, segments, count, rate_hz, frames = record_line(path, lines[0])
     if segments is not None:
         _refuse_segments(path, name, lines[1:])
     if not 1 <= count <= MAX_LEADS_PER_RECORD:
@@ -218,7 +218,7 @@ _INTEGER = re.compile(r"-?\d{1,10}")
 _DECIMAL = re.compile(r"-?(\d{1,12}\.?\d{0,12}|\.\d{1,12})")
 
 
-def _lines(path: Path) -> list[str]:
+def header_lines(path: Path) -> list[str]:
     """Return the lines of a header that are no comment; at least one."""
     data = read_small(path, "header", MAX_HEADER_BYTES)
     try:
@@ -235,7 +235,7 @@ def _lines(path: Path) -> list[str]:
     return lines
 
 
-def _record_line(path: Path, line: str) -> tuple[str, int | None, int, float, int | None]:
+def record_line(path: Path, line: str) -> tuple[str, int | None, int, float, int | None]:
     """Return name, segments, signals, frames a second, and frames where the line says."""
     match = _RECORD.fullmatch(line)
     if match is None:

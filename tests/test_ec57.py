@@ -13,6 +13,7 @@ from models.evaluation.ec57 import (
     match_beats,
     match_samples,
 )
+from pipeline.scoring import CLASSES as CLASSIFIED
 from replay.records import BEAT_SYMBOLS
 
 positions = st.lists(st.integers(0, 2000), max_size=30, unique=True).map(
@@ -79,13 +80,14 @@ def test_the_nearer_of_two_annotations_has_the_detection() -> None:
 
 
 def test_the_window_is_54_samples_at_360_hz() -> None:
-    """150 ms, rounded down: a detection 54 samples away is the beat, 55 are too far."""
+    """150 ms to the nearest sample: a detection 54 samples away is the beat, 55 are too far."""
     within = match_samples(360.0)
 
     assert within == 54
     assert pairs([1000], [1054], within) == [0]
     assert pairs([1000], [1055], within) == [-1]
-    assert match_samples(250.0) == 37
+    assert match_samples(250.0) == 38
+    assert match_samples(128.0) == 19
 
 
 def test_a_nearer_partner_gives_way_to_one_nearer_still() -> None:
@@ -105,6 +107,7 @@ def test_every_beat_symbol_has_a_class() -> None:
     assert set(CLASS_OF) == BEAT_SYMBOLS
     assert set(CLASS_OF.values()) == set(CLASSES)
     assert set(ANOMALOUS) == set(CLASSES) - {"N"}
+    assert (*CLASSIFIED, "Q") == CLASSES
 
 
 def test_classes_are_those_of_the_literature() -> None:

@@ -1,8 +1,9 @@
 """Count beats as ANSI/AAMI EC57 does: classes, the match of detections, the learning period.
 
-The classes are those of the machine-learning literature (de Chazal, O'Dwyer & Reilly 2004), which
-counts the escape beats e, j and n as N; WFDB's own ``bxb`` counts them as S. Q are paced beats,
-their fusions, and what the annotators could not name.
+There are two maps from symbols to classes. `CLASS_OF` is that of the machine-learning literature
+(de Chazal, O'Dwyer & Reilly 2004), which counts the escape beats e, j and n as N; `LABEL_OF` is
+that of WFDB's ``bxb`` and ``rxr``, which count them as S. In both, Q are paced beats, their
+fusions, and what the annotators could not name.
 
 Pure: arrays in, arrays out.
 """
@@ -14,9 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.scoring import CLASSES as CLASSIFIED
-
-CLASSES: Final = (*CLASSIFIED, "Q")
+CLASSES: Final = ("N", "S", "V", "F", "Q")
 ANOMALOUS: Final = CLASSES[1:]
 
 FALSE_DETECTION: Final = "-"
@@ -30,6 +29,9 @@ CLASS_OF: Final[Mapping[str, str]] = {
     **dict.fromkeys("/fQ?", "Q"),
 }
 """Class of every annotation that marks a beat. Flutter waves (!) and blocked P waves (x) do not."""
+
+LABEL_OF: Final[Mapping[str, str]] = {**CLASS_OF, **dict.fromkeys("ejn", "S")}
+"""Class of every annotation that marks a beat, as ``bxb`` and ``rxr`` map it."""
 
 MATCH_S: Final = 0.15
 """A detection this near to an annotation may be the same beat."""
@@ -47,9 +49,14 @@ def classes_of(symbols: Iterable[str]) -> NDArray[np.str_]:
     return np.array([CLASS_OF[symbol] for symbol in symbols], dtype="<U1")
 
 
+def samples_of(seconds: float, fs_hz: float) -> int:
+    """Return a time in whole samples, to the nearest, halves up, as WFDB's ``strtim`` does."""
+    return int(seconds * fs_hz + 0.5)
+
+
 def match_samples(fs_hz: float) -> int:
-    """Return `MATCH_S` in whole samples, rounded down as ``bxb`` does."""
-    return int(MATCH_S * fs_hz)
+    """Return `MATCH_S` in whole samples as ``bxb`` does: 54 at 360 Hz, 38 at 250 Hz."""
+    return samples_of(MATCH_S, fs_hz)
 
 
 def match_beats(

@@ -1,0 +1,157 @@
+"""Read any WFDB annotator of a record as arrays, by the rules of WFDB's own library.
+
+What `replay.records.read_beats` refuses is read here, as ``getann`` of the C library reads it,
+because an annotator that is to be compared may be as bad as it comes: annotations out of order
+stay in the order of the file, positions beyond the record stay where they are, a code without a
+name becomes ``[42]``, and of a file that ends without its end mark all but the last annotation
+count. wfdb-python is not asked: on such files it stops with an error of its own or reads
+something else, and it lets a file rename its codes.
+
+Format: annot(5) of the WFDB Applications Guide (Moody), MIT format. Reads one file, and the
+first line of the header; the signals need not be there. Positions count samples from 0.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import InputError
+from replay.headers import header_lines, header_path, quoted, read_small, record_line
+from replay.records import MAX_ANNOTATION_BYTES
+
+LATEST_SAMPLE: Final = 2**62
+"""No position is as far from 0; sums and differences of two stay within int64."""
+
+_SKIP, _NUM, _SUBTYPE, _CHANNEL, _AUX = 59, 60, 61, 62, 63
+_NOTE: Final = 22
+
+SYMBOLS: Final[tuple[str, ...]] = (
+    *(" ", "N", "L", "R", "a", "V", "F", "J", "A", "S"),
+    *("E", "j", "/", "Q", "~", "[15]", "|", "[17]", "s", "T"),
+    *("*", "D", '"', "=", "p", "B", "^", "t", "+", "u"),
+    *("?", "!", "[", "]", "e", "n", "@", "x", "f", "("),
+    *(")", "r"),
+    *(f"[{code}]" for code in range(42, 64)),
+)
+"""Symbol of every annotation code (``ecgstr``), whatever a file wants them to be called."""
+
+_RESOLUTION = re.compile(r"## time resolution: +(\d{1,9}(?:\.\d{0,12})?)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotations:
+    """What one annotator says of a record, in the order of its file.
+
+    Named as in ``wfdb.Annotation``, which can stand in for it.
+    """
+
+    sample: NDArray[np.int64]
+    """Positions, int64[n]: samples at ``fs`` from the beginning of the record."""
+    symbol: list[str]
+    """n of `SYMBOLS`."""
+    subtype: NDArray[np.int64]
+    """int64[n], -128 to 127; 0 where the file says nothing."""
+    aux_note: list[str]
+    """n texts, empty where the file says nothing; one byte is one character."""
+    fs: float
+    """Samples a second, Hz."""
+
+
+def record_extent(record: str | Path) -> tuple[float, int | None]:
+    """Return frames a second, and frames where the header says, without asking for signals.
+
+    Raises `InputError` for a record without a header or with none that can be understood.
+    """
+    path = header_path(record)
+    _, _, _, rate_hz, frames = record_line(path, header_lines(path)[0])
+    return rate_hz, frames
+
+
+def annotation_file(record: str | Path, annotator: str) -> Path:
+    """Return the file of ``annotator`` beside the header of ``record``; it need not exist.
+
+    Raises `InputError` for a record without a header and for a name that no annotator has.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_]{1,16}", annotator):
+        raise InputError(f"annotator {quoted(annotator)} is none: letters, digits and '_' only")
+    return header_path(record).with_suffix(f".{annotator}")
+
+
+def read_annotations(
+    record: str | Path, annotator: str, *, fs_hz: float | None = None
+) -> Annotations:
+    """Return all annotations of ``annotator``, positions in samples at ``fs_hz``.
+
+    Without ``fs_hz`` they count the record's frames. A file that states its own time resolution
+    is converted and rounded to the nearest sample, halves up; one that does not counts frames.
+    Raises `InputError` where there is no such file or its positions are none.
+    """
+    frame_rate_hz, _ = record_extent(record)
+    fs_hz = frame_rate_hz if fs_hz is None else fs_hz
+    file = annotation_file(record, annotator)
+    found = list(_decode(read_small(file, "annotation file", MAX_ANNOTATION_BYTES)))
+    scale = fs_hz / (_resolution_hz(found) or frame_rate_hz)
+    ticks = np.array([tick for tick, *_ in found], dtype=np.float64)
+    exact = ticks * scale
+    if exact.size and not np.abs(exact).max() < LATEST_SAMPLE:
+        raise InputError(f"annotation file {quoted(file)} marks samples that no record has")
+    below = np.floor(exact)
+    return Annotations(
+        sample=(below + (exact - below >= 0.5)).astype(np.int64),
+        symbol=[SYMBOLS[code] for _, code, _, _ in found],
+        subtype=np.array([subtype for _, _, subtype, _ in found], dtype=np.int64),
+        aux_note=[aux for *_, aux in found],
+        fs=fs_hz,
+    )
+
+
+def _resolution_hz(found: list[tuple[int, int, int, str]]) -> float | None:
+    """Return the ticks a second that a file states in its notes at time 0, None for no word."""
+    stated = None
+    for tick, code, subtype, aux in found:
+        if tick != 0 or code != _NOTE or subtype != 0:
+            break
+        if match := _RESOLUTION.match(aux):
+            stated = float(match[1]) or None
+    return stated
+
+
+def _decode(data: bytes) -> Iterator[tuple[int, int, int, str]]:
+    """Yield time in ticks, code, subtype and text of each annotation.
+
+    An annotation is complete when the word after it has been read, be it the end mark: that is
+    why one at the end of a file without a mark is lost here as in the C library.
+    """
+    words = np.frombuffer(data, dtype="<u2", count=len(data) // 2).tolist()
+    tick = at = 0
+    while at + 2 < len(words) and words[at] >> 10 == _SKIP:
+        tick, at = tick + _interval(words[at + 1], words[at + 2]), at + 3
+    while at < len(words) and words[at] != 0:
+        tick += words[at] & 0x3FF
+        of, code, subtype, aux = tick, words[at] >> 10, 0, ""
+        at += 1
+        while at < len(words) and words[at] >> 10 >= _SKIP:
+            field, value = words[at] >> 10, words[at] & 0xFF
+            at += 1
+            if field == _SKIP:
+                if at + 1 < len(words):
+                    tick += _interval(words[at], words[at + 1])
+                at += 2
+            elif field == _SUBTYPE:
+                subtype = value - 256 if value > 127 else value
+            elif field == _AUX:
+                aux = data[2 * at : 2 * at + value].decode("latin-1")
+                at += (value + 1) // 2
+        if at < len(words):
+            yield of, code, subtype, aux
+
+
+def _interval(high: int, low: int) -> int:
+    """Return the signed 32-bit interval of a SKIP, whose high half comes first."""
+    value = high << 16 | low
+    return value - 2**32 if value >= 2**31 else value

@@ -4,8 +4,9 @@
 patients and asks each witness of `pipeline.live_score` about every beat. The live score meets
 patients that its student has never seen, so it is calibrated on such: of DS1's two halves, each
 is scored by a student that was trained on the other. Normal beats give the scales. The threshold
-for a rate of false alerts is the score that so many normal beats and false detections an hour
-exceed; it is stored for several rates, and `load_calibration` finds those between.
+for a rate of false alerts is the score above which a normal beat or a false detection begins so
+many episodes an hour (`pipeline.episode`); it is stored for several rates, and `load_calibration`
+finds those between.
 
 The result lies beside the weights of the student that runs live, with their checksum: it is true
 for a student of that network and training alone.
@@ -13,6 +14,7 @@ for a student of that network and training alone.
 Source of the split: de Chazal, O'Dwyer & Reilly, IEEE Trans. Biomed. Eng. 51 (2004).
 """
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +29,7 @@ from models.artifact import SHIPPED_STUDENT, load_artifact
 from models.dataset import DS1, DS1A, DS1B, database_folder
 from models.evaluation.ec57 import classes_of, match_beats, match_samples
 from models.student import StudentScorer
+from pipeline.episode import EPISODE_S
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.live_score import (
     UNIVERSAL,
@@ -42,13 +45,17 @@ from pipeline.scoring import Scorer
 from pipeline.segmenter import Segmenter
 from replay.records import read_beats, read_flutter, read_lead
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 SHIPPED_CALIBRATION: Final = SHIPPED_STUDENT.with_name("live_score.json")
 
-FALSE_ALERTS_PER_HOUR: Final = 12.0
-"""Where nobody asks for another rate: one in five minutes."""
+FALSE_ALERTS_PER_HOUR: Final = 6.0
+"""Where nobody asks for another rate: one in ten minutes."""
 
-RATES_PER_HOUR: Final = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 50.0, 80.0, 120.0)
+RATES_PER_HOUR: Final = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 30.0)
+"""Not more: lower thresholds would make one long episode of several."""
+
+_BETWEEN_RECORDS_S: Final = 86_400.0
+"""Keeps the records apart on one time line, lest an episode span two."""
 
 _MAX_BYTES: Final = 65_536
 
@@ -59,6 +66,7 @@ class _Heard:
 
     raw: dict[str, NDArray[np.float64]]
     """float64[n] for each witness, NaN where it could not speak."""
+    times_s: NDArray[np.float64]
     classes: NDArray[np.str_]
     """Class of `models.evaluation.ec57`, or "-" for a false detection."""
     learning: NDArray[np.bool_]
@@ -92,6 +100,7 @@ def calibrate(
         parts.append(_hear(folder / name, scorer_b if name in DS1A else scorer_a))
     heard = _Heard(
         raw={witness: np.concatenate([p.raw[witness] for p in parts]) for witness in WITNESSES},
+        times_s=np.concatenate([i * _BETWEEN_RECORDS_S + p.times_s for i, p in enumerate(parts)]),
         classes=np.concatenate([part.classes for part in parts]),
         learning=np.concatenate([part.learning for part in parts]),
         hours=sum(part.hours for part in parts),
@@ -108,7 +117,7 @@ def calibrate(
         "scales": {
             name: {"median": scale.median, "p95": scale.p95} for name, scale in scales.items()
         },
-        "thresholds": [_at_rate(heard, known, unknown, rate) for rate in RATES_PER_HOUR],
+        "thresholds": _thresholds(heard, known, unknown),
         "false_alerts_per_hour": FALSE_ALERTS_PER_HOUR,
     }
 
@@ -233,6 +242,7 @@ def _hear(path: Path, scorer: Scorer) -> _Heard:
         seconds -= (min(last, len(x)) - first) / info.fs_hz
     return _Heard(
         raw={witness: raw[row, counted] for row, witness in enumerate(WITNESSES)},
+        times_s=found[counted] / info.fs_hz,
         classes=classes[counted],
         learning=learning[counted],
         hours=seconds / 3600,
@@ -279,26 +289,60 @@ def _said(heard: _Heard, witnesses: tuple[str, ...]) -> Iterator[dict[str, float
         yield {w: value for w, value in zip(witnesses, row, strict=True) if not math.isnan(value)}
 
 
-def _at_rate(
-    heard: _Heard, known: NDArray[np.float64], unknown: NDArray[np.float64], rate: float
-) -> dict[str, Any]:
-    """Return the thresholds for a rate, and what of each class they find on these patients."""
+def _thresholds(
+    heard: _Heard, known: NDArray[np.float64], unknown: NDArray[np.float64]
+) -> list[dict[str, Any]]:
+    """Return the thresholds for each rate, and what of each class they find on these patients."""
     judged = ~heard.learning
-    allowed = int(rate * heard.hours)
-    threshold = _exceeded_by(known[judged & heard.not_anomalous], allowed)
-    return {
-        "false_alerts_per_hour": rate,
-        "threshold": threshold,
-        "learning_threshold": _exceeded_by(unknown[heard.not_anomalous], allowed),
-        "sensitivity": {
-            c: round(float((known[judged & (heard.classes == c)] > threshold).mean()), 4)
-            for c in "SVF"
-            if c in heard.classes[judged]
-        },
-    }
+    of_known = _at_rates(heard, known, judged)
+    of_unknown = _at_rates(heard, unknown, np.ones_like(judged))
+    return [
+        {
+            "false_alerts_per_hour": rate,
+            "threshold": threshold,
+            "learning_threshold": learning_threshold,
+            "false_beats_per_hour": round(
+                np.count_nonzero(known[judged & heard.not_anomalous] > threshold) / heard.hours, 1
+            ),
+            "sensitivity": {
+                c: round(float((known[judged & (heard.classes == c)] > threshold).mean()), 4)
+                for c in "SVF"
+                if c in heard.classes[judged]
+            },
+        }
+        for rate, threshold, learning_threshold in zip(
+            RATES_PER_HOUR, of_known, of_unknown, strict=True
+        )
+    ]
 
 
-def _exceeded_by(scores: NDArray[np.float64], count: int) -> float:
-    """Return the score that ``count`` of these exceed."""
-    ordered = np.sort(scores)
-    return round(float(ordered[-1 - min(count, len(ordered) - 1)]), 4)
+def _at_rates(heard: _Heard, scores: NDArray[np.float64], part: NDArray[np.bool_]) -> list[float]:
+    """Return for each of `RATES_PER_HOUR` the lowest threshold that keeps to it.
+
+    Coming from above: far below, where nearly all is anomalous, episodes grow together and
+    become fewer again.
+    """
+    scores, times_s, false = scores[part], heard.times_s[part], heard.not_anomalous[part]
+    candidates = iter(np.unique(scores[false])[::-1].tolist())
+    threshold = next(candidates)
+    thresholds = []
+    for rate in RATES_PER_HOUR:
+        for lower in candidates:
+            if false_alerts(scores > lower, times_s, false) > rate * heard.hours:
+                candidates = itertools.chain([lower], candidates)
+                break
+            threshold = lower
+        thresholds.append(round(threshold, 4))
+    return thresholds
+
+
+def false_alerts(
+    anomalous: NDArray[np.bool_], times_s: NDArray[np.float64], false: NDArray[np.bool_]
+) -> int:
+    """Return how many episodes begin with a beat that is ``false``ly called anomalous.
+
+    All bool[n] or float64[n], a row a beat, in order of time.
+    """
+    called = np.flatnonzero(anomalous)
+    begins = np.diff(times_s[called], prepend=-np.inf) > EPISODE_S
+    return int(np.count_nonzero(false[called[begins]]))

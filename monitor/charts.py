@@ -26,6 +26,7 @@ from monitor.panels import (
 from monitor.safe_text import safe_text
 from monitor.view import SIGNAL_SECONDS, DashboardView, SignalRing, StreamView
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_BEFORE_R, WINDOW_SAMPLES
+from pipeline.public import WindowView
 
 WAITING: Final = "waiting for the first beat"
 
@@ -233,7 +234,7 @@ def _row(value: float | None, top: float, rows: int) -> int | None:
     return min(rows - 1, int((1 - value / top) * rows))
 
 
-def window_panel(view: DashboardView, stream: StreamView, width: int, height: int) -> Block:
+def window_panel(stream: StreamView, width: int, height: int) -> Block:
     """Return the last anomalous beat, what was expected of it, and a heat strip of the rest."""
     seen = stream.window
     inner, room = width - 4, height - 2
@@ -249,7 +250,7 @@ def window_panel(view: DashboardView, stream: StreamView, width: int, height: in
         low, high = envelope(x, 0.0, per_column, 2 * inner)
         return curve(low, high, rows, -1.05, 1.05)
 
-    ticks = view.ticks_of(seen)
+    ticks = _wrong_ticks(seen)
     marked = [False] * inner
     if ticks is not None:
         first, last = (int(tick * inner / WINDOW_SAMPLES) for tick in ticks)
@@ -267,6 +268,14 @@ def window_panel(view: DashboardView, stream: StreamView, width: int, height: in
     beat = stream.beats.get((seen.epoch, seen.sample))
     right = Text(clock(beat.time_s, 1), MUTED) if beat is not None else Text()
     return box(title, right, block, width, height)
+
+
+def _wrong_ticks(window: WindowView) -> tuple[int, int] | None:
+    """Return first and last tick that are marked as wrong, if they lie in the window."""
+    if window.ticks is None or len(window.ticks) != 2:
+        return None
+    first, last = window.ticks
+    return (first, last) if 0 <= first <= last < WINDOW_SAMPLES else None
 
 
 def _heat(residual: NDArray[np.float64], cells: int) -> Text:

@@ -149,7 +149,7 @@ def _body(view: DashboardView, now: float, width: int, height: int) -> Block:
         lines += strip_panel(stream, now, width, plan.strip)
     if plan.middle:
         half = min(width // 2, 84)
-        window = window_panel(view, stream, half, plan.middle)
+        window = window_panel(stream, half, plan.middle)
         lines += beside(window, score_panel(stream, width - half, plan.middle))
     if plan.alerts and wide:
         side = 38 if width >= 100 else 30

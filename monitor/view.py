@@ -206,22 +206,6 @@ class DashboardView:
         rest = [heard for heard in reversed(self.alerts) if heard not in pinned]
         return (pinned + rest)[: max(n, 0)]
 
-    def ticks_of(self, window: WindowView) -> tuple[int, int] | None:
-        """Return first and last tick that an alert marks as wrong in ``window``, or None."""
-        for heard in reversed(self.alerts):
-            alert = heard.alert
-            if (alert.stream, alert.epoch, alert.sample) != (
-                window.stream,
-                window.epoch,
-                window.sample,
-            ):
-                continue
-            if alert.ticks is not None and len(alert.ticks) == 2:
-                first, last = alert.ticks
-                if 0 <= first <= last < WINDOW_SAMPLES:
-                    return first, last
-        return None
-
     def _stream(self, name: str) -> StreamView | None:
         if name not in self.streams:
             if len(self.streams) >= MAX_STREAMS:

@@ -1,15 +1,12 @@
-"""The rules that turn beats and signal states into alerts.
+"""The rules that turn detections and signal states into alerts, without waiting for a score.
 
-`Alarms` keeps what the rules of one stream remember. Rules on the signal itself (asystole, not
-analysable) need no score and are asked as the samples come in; the rule on beats is asked when a
-beat is told. Time is the position in the stream, in source samples, so the same samples give the
-same alerts at any speed; there is no clock and no I/O here.
+`Alarms` keeps what the rules of one stream remember; they are asked as the samples come in. Time
+is the position in the stream, in source samples, so the same samples give the same alerts at any
+speed; there is no clock and no I/O here. Anomalous beats: `pipeline.episode`.
 """
 
 from typing import Final
 
-from pipeline.beat import Beat
-from pipeline.live_score import wrong_ticks
 from pipeline.public import Alert
 from pipeline.quality import Reason
 
@@ -75,34 +72,6 @@ class Alarms:
                 priority="high",
                 sample=self._alive_at + round(ASYSTOLE_S * self._fs_hz),
                 reason=f"no QRS for {ASYSTOLE_S:g} s",
-            )
-        ]
-
-    def on_beat(self, beat: Beat) -> list[Alert]:
-        """Take note of a beat that was judged, and classified where that was wanted.
-
-        Its epoch is its own: its score may come back when the next one has begun.
-        """
-        verdict = beat.verdict
-        if verdict is None or not verdict.anomalous:
-            return []
-        return [
-            Alert(
-                stream=self._stream,
-                epoch=beat.id[1],
-                kind="anomalous_beat",
-                category="physiological",
-                priority="low",
-                sample=beat.sample,
-                time_s=round(beat.sample / self._fs_hz, 4),
-                reason=verdict.reason,
-                score=round(verdict.score, 4),
-                threshold=round(verdict.threshold, 4),
-                shares={name: round(share, 3) for name, share in verdict.shares.items()},
-                ticks=None if beat.residual is None else wrong_ticks(beat.residual),
-                beat_class=beat.beat_class,
-                class_probabilities=beat.class_probabilities,
-                bpm=beat.bpm,
             )
         ]
 

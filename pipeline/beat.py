@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.live_score import Verdict
+from pipeline.live_score import Verdict, wrong_ticks
 from pipeline.messages import WindowId
 from pipeline.public import Latency
 from pipeline.quality import Reason
@@ -67,6 +67,18 @@ class Beat:
             return None
         rounded = (round(p, 3) for p in self.probabilities.tolist())
         return dict(zip(CLASSES, rounded, strict=True))
+
+    @property
+    def ticks(self) -> list[int] | None:
+        """First and last of the window's 320 samples that were reconstructed worst."""
+        return None if self.residual is None else wrong_ticks(self.residual)
+
+    @property
+    def shares(self) -> dict[str, float] | None:
+        """What each witness added to the live score, rounded, or None before the verdict."""
+        if self.verdict is None:
+            return None
+        return {name: round(share, 3) for name, share in self.verdict.shares.items()}
 
     def latency(self, told_at: float) -> Latency:
         """Return the breakdown for a beat told at ``told_at``; the parts add up to the total."""

@@ -75,6 +75,7 @@ class EmbeddedRunner:
             )
             yield self._absorb(taken, least=BATCH)
         yield self._absorb(self._stream.finish(), least=1)
+        yield Outcome(self._stream.close(), [])
 
     def _absorb(self, taken: Taken, *, least: int) -> Outcome:
         self._waiting += taken.windows

@@ -301,10 +301,13 @@ class Hub:
                 if told.view is not None:
                     rest.append((f"window/{name}", told.view))
                 self._drafts += [
-                    Draft(alert, told.beat, channel.arrived_at) for alert in told.alerts
+                    Draft(alert, told.beat if alert.state == "on" else None, channel.arrived_at)
+                    for alert in told.alerts
                 ]
             if channel.ended and not channel.end_told:
                 channel.end_told = True
+                closing = channel.stream.close()
+                self._drafts += [Draft(alert, None, channel.arrived_at) for alert in closing]
                 self._due["status"] = 0.0
         if self._drafts and self._clock() >= self._log_retry_at:
             self._publish_alerts()

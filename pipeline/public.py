@@ -75,6 +75,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """Probability of each class, of which ``beat_class`` is the most probable."""
     shares: dict[str, float] | None = None
     """What each witness of the live score added to ``score``."""
+    count: int | None = None
+    """Of an ``off``: how many anomalous beats the episode had."""
 
 
 class BeatNote(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,9 +92,14 @@ class BeatNote(msgspec.Struct, frozen=True, kw_only=True):
     anomalous: bool = False
     analysable: bool = True
     beat_class: str | None = None
-    """Of an anomalous beat, as in its alert."""
+    """Of an anomalous beat; and what follows too."""
     rr_s: float | None = None
     epoch: int = 0
+    reason: str = ""
+    class_probabilities: dict[str, float] | None = None
+    shares: dict[str, float] | None = None
+    ticks: list[int] | None = None
+    """All as in an alert: not every anomalous beat raises one."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,6 +172,8 @@ class WindowView(msgspec.Struct, frozen=True, kw_only=True):
     sample: int
     window: list[float]
     residual: list[float]
+    ticks: list[int] | None = None
+    """[first, last] of the samples that look wrong."""
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):

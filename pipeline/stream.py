@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pipeline.alarms import Alarms
 from pipeline.beat import Beat
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_AFTER_R
+from pipeline.episode import EPISODE_S, Episode
 from pipeline.filters import resampling
 from pipeline.live_score import LiveScore, LiveScoreConfig
 from pipeline.messages import WindowId
@@ -31,9 +32,6 @@ from pipeline.public import Alert, BeatNote, SignalStrip, WindowView
 from pipeline.quality import Reason
 from pipeline.rr_context import RRContext
 from pipeline.segmenter import Segment, Segmenter
-
-ABNORMAL_FOR_S: Final = 10.0
-"""The stream counts as abnormal for this long after an anomalous beat."""
 
 RATE_BEATS: Final = 8
 """The heart rate is the mean over this many RR intervals."""
@@ -101,6 +99,7 @@ class Stream:
         self._segmenter = Segmenter(fs_hz)
         self._rate = resampling(fs_hz)
         self._alarms = Alarms(name, fs_hz, epoch=epoch, first_sample=first_sample)
+        self._episode = Episode(name, fs_hz)
         self._live = LiveScore(config)
         self._rr_context = RRContext() if classify else None
         self._unjudged: deque[Beat] = deque()
@@ -248,6 +247,12 @@ class Stream:
             told.append(self._tell(self._untold.popleft()))
         return told
 
+    def close(self) -> list[Alert]:
+        """Return the alerts that end what was on, once the last beat after `finish` is told."""
+        alerts = self._episode.end("end of the stream")
+        self._count(alerts)
+        return alerts
+
     def _judge(self) -> list[Beat]:
         """Judge beats in order up to one without a score; return those that want a class."""
         wanted = []
@@ -280,6 +285,8 @@ class Stream:
         rr_s = round(beat.rr_s, 4) if np.isfinite(beat.rr_s) else None
         time_s = round(beat.sample / self.fs_hz, 4)
         epoch = beat.id[1]
+        alerts = self._episode.on_beat(beat)
+        self._count(alerts)
         if beat.verdict is None or beat.residual is None:
             self.counters.beats_not_analysable += 1
             note = BeatNote(
@@ -290,7 +297,9 @@ class Stream:
                 analysable=False,
                 rr_s=rr_s,
             )
-            return Told(beat, note, [], None)
+            return Told(beat, note, alerts, None)
+        anomalous = beat.verdict.anomalous
+        ticks = beat.ticks if anomalous else None
         note = BeatNote(
             stream=self.name,
             epoch=epoch,
@@ -298,21 +307,24 @@ class Stream:
             time_s=time_s,
             score=round(beat.verdict.score, 4),
             threshold=round(beat.verdict.threshold, 4),
-            anomalous=beat.verdict.anomalous,
+            anomalous=anomalous,
             beat_class=beat.beat_class,
             rr_s=rr_s,
+            reason=beat.verdict.reason if anomalous else "",
+            class_probabilities=beat.class_probabilities,
+            shares=beat.shares if anomalous else None,
+            ticks=ticks,
         )
-        if not beat.verdict.anomalous:
-            return Told(beat, note, [], None)
+        if not anomalous:
+            return Told(beat, note, alerts, None)
         self.counters.anomalous += 1
-        alerts = self._alarms.on_beat(beat)
-        self._count(alerts)
         view = WindowView(
             stream=self.name,
             epoch=epoch,
             sample=beat.sample,
             window=np.round(beat.window, 3).tolist(),
             residual=np.round(beat.residual, 3).tolist(),
+            ticks=ticks,
         )
         return Told(beat, note, alerts, view)
 
@@ -341,7 +353,7 @@ class Stream:
             return "not_analysable", self._alarms.reason.text
         if self._alarms.asystole:
             return "abnormal", "asystole"
-        if self._anomalous_at is not None and time_s - self._anomalous_at < ABNORMAL_FOR_S:
+        if self._anomalous_at is not None and time_s - self._anomalous_at < EPISODE_S:
             return "abnormal", "anomalous beat"
         if self._live.learning:
             return "learning", ""

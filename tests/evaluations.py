@@ -49,7 +49,7 @@ def trained_on(beats: Beats, split: object) -> Artifact:
 def judged(
     name: str, rows: Sequence[tuple[str, bool, float, bool]], hours: float = 0.5
 ) -> JudgedRecord:
-    """Return a record of beats: class, found, score, alerted."""
+    """Return a record of beats: class, found, score, alerted; each alerted one raises an alert."""
     classes, found, scores, alerted = zip(*rows, strict=True)
     beats = Judged(
         records=np.full(len(rows), name),
@@ -58,5 +58,6 @@ def judged(
         found=np.array(found),
         scores=np.array(scores, dtype=np.float32),
         alerted=np.array(alerted),
+        raised=np.array(alerted),
     )
     return JudgedRecord(name=name, hours=hours, beats=beats, alerts={"anomalous_beat": 3})

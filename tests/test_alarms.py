@@ -1,51 +1,18 @@
 """The alert rules: asystole on good signal only, and every stretch that cannot be analysed."""
 
-import numpy as np
 import pytest
 
 from pipeline.alarms import ASYSTOLE_S, WINDOW_DELAY_S, Alarms
-from pipeline.beat import Beat
-from pipeline.live_score import Verdict
 from pipeline.public import Alert
 from pipeline.quality import Reason
 
 FS = 360.0
 SILENCE = round((ASYSTOLE_S + WINDOW_DELAY_S) * FS)
-ANOMALOUS = Verdict(
-    score=7.3,
-    threshold=4.0,
-    anomalous=True,
-    learning=False,
-    reason="why",
-    shares={"model": 5.0, "early": 2.33333},
-)
-NORMAL = Verdict(score=1.0, threshold=4.0, anomalous=False, learning=False, reason="")
 
 
 def rules() -> Alarms:
     """Return the rules at the beginning of a stream."""
     return Alarms("100", FS, epoch=2, first_sample=0)
-
-
-def beat(verdict: Verdict | None, probabilities: list[float] | None) -> Beat:
-    """Return a beat of epoch 1, misshapen around tick 150."""
-    residual = np.zeros(320, dtype=np.float32)
-    residual[140:160] = 1.0
-    return Beat(
-        id=("100", 1, 5000),
-        sample=5000,
-        rr_s=0.8,
-        window=np.zeros(320, dtype=np.float32),
-        reason=Reason.OK,
-        r_arrived=0.0,
-        window_arrived=0.0,
-        ready_arrived=0.0,
-        cut_at=0.0,
-        residual=residual,
-        verdict=verdict,
-        bpm=72.5,
-        probabilities=None if probabilities is None else np.array(probabilities, np.float32),
-    )
 
 
 def brief(alerts: list[Alert]) -> list[tuple[str, str, int]]:
@@ -135,37 +102,3 @@ def test_late_qrs_does_not_turn_the_time_back() -> None:
     alarms.on_qrs(1900)
 
     assert alarms.on_position(4000 + SILENCE) == []
-
-
-def test_anomalous_beat_carries_what_was_found() -> None:
-    """Score, witnesses, reason, ticks, class, heart rate and the beat's own epoch are told."""
-    [alert] = rules().on_beat(beat(ANOMALOUS, [0.01, 0.02, 0.97, 0.0]))
-
-    assert (alert.kind, alert.priority, alert.epoch, alert.sample) == (
-        "anomalous_beat",
-        "low",
-        1,
-        5000,
-    )
-    assert alert.time_s == pytest.approx(5000 / FS, abs=1e-4)
-    assert (alert.score, alert.threshold, alert.reason) == (7.3, 4.0, "why")
-    assert alert.shares == {"model": 5.0, "early": 2.333}
-    assert alert.ticks is not None
-    assert alert.ticks[0] <= 150 <= alert.ticks[1]
-    assert alert.beat_class == "V"
-    assert alert.class_probabilities == {"N": 0.01, "S": 0.02, "V": 0.97, "F": 0.0}
-    assert alert.bpm == 72.5
-    assert "not a medical device" in alert.notice
-
-
-def test_without_a_classifier_the_class_is_null() -> None:
-    """Nobody was asked, so nothing is claimed."""
-    [alert] = rules().on_beat(beat(ANOMALOUS, None))
-
-    assert (alert.beat_class, alert.class_probabilities) == (None, None)
-
-
-@pytest.mark.parametrize("verdict", [NORMAL, None], ids=["normal", "not judged"])
-def test_beat_that_is_not_anomalous_raises_nothing(verdict: Verdict | None) -> None:
-    """No alert without a verdict that says so."""
-    assert rules().on_beat(beat(verdict, None)) == []

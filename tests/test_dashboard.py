@@ -85,10 +85,26 @@ def filled(names=("208",), now=10.0):
                 now,
             )
         residual = [0.0] * 148 + [0.9] * 24 + [0.0] * 148
-        view.hear(WindowView(stream=name, sample=2880, window=[0.0] * 320, residual=residual), now)
+        view.hear(window(name, residual), now)
         view.hear(alert(name), now)
         view.hear(status(name), now)
     return view
+
+
+def window(name, residual, ticks=(148, 171)):
+    """Return the window of an anomalous beat."""
+    beat = {"stream": name, "sample": 2880, "window": [0.0] * 320}
+    return WindowView(residual=residual, ticks=list(ticks), **beat)
+
+
+@pytest.mark.parametrize("ticks", [[1], [5, 4], [148, 320], [-1, 3]])
+def test_ticks_outside_the_window_highlight_nothing(ticks):
+    """What a stranger sends is checked."""
+    view = DashboardView(0.0)
+    view.hear(window("208", [0.0] * 320, ticks), 1.0)
+    text = render(view, (120, 40), 1.0)
+    parts = [text.plain[s.start : s.end] for s in text.spans if "magenta" in str(s.style)]
+    assert not any(re.fullmatch("[\u2801-\u28ff]+", part) for part in parts)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -178,11 +194,9 @@ def test_the_window_shows_where_the_student_failed():
 
 
 def test_only_the_wrong_ticks_of_the_window_are_highlighted():
-    """The curve is coloured from the alert's first tick to its last, and nowhere else."""
+    """The curve is coloured from the first wrong tick to the last, and nowhere else."""
     view = DashboardView(0.0)
-    window = WindowView(stream="208", sample=2880, window=[0.0] * 320, residual=[0.0] * 320)
-    view.hear(window, 1.0)
-    view.hear(alert(), 1.0)
+    view.hear(window("208", [0.0] * 320), 1.0)
     text = render(view, (120, 40), 1.0)
     parts = [text.plain[s.start : s.end] for s in text.spans if "magenta" in str(s.style)]
     curves = [part for part in parts if re.fullmatch("[\u2801-\u28ff]+", part)]

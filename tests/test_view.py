@@ -204,20 +204,6 @@ def test_an_urgent_alert_leads_the_list_until_it_ends():
     assert [h.alert.seq for h in view.alerts_to_show(3, 3.0)] == [300, 299, 298]
 
 
-def test_the_window_finds_the_ticks_of_its_own_alert():
-    """Ticks come from the alert of the same stream, epoch and beat, if they lie in the window."""
-    view = DashboardView(0.0)
-    window = WindowView(stream="s", sample=7, window=[0.0] * 320, residual=[0.0] * 320)
-    view.hear(window, 0.0)
-    assert view.ticks_of(window) is None
-    view.hear(alert(8, ticks=[1, 2]), 0.0)
-    view.hear(alert(7, stream="t", ticks=[1, 2]), 0.0)
-    view.hear(alert(7, ticks=[148, 320]), 0.0)
-    assert view.ticks_of(window) is None
-    view.hear(alert(7, ticks=[148, 171]), 0.0)
-    assert view.ticks_of(window) == (148, 171)
-
-
 def test_a_window_of_another_length_is_left_out():
     """Only 320 finite numbers are a window."""
     view = DashboardView(0.0)

@@ -71,7 +71,8 @@ def live_score_page(reports: Mapping[str, Any]) -> str:
         _ranking(unseen),
         "Alerts at the threshold:",
         _alerts(unseen),
-        f"{unseen['false_alerts']:,} false alerts, {unseen['false_alerts_per_hour']:.1f} an hour. "
+        f"{unseen['false_alerts']:,} false alerts, {unseen['false_alerts_per_hour']:.1f} an hour; "
+        f"{unseen['false_beats_per_hour']:.1f} normal beats an hour called anomalous. "
         f"{percent(unseen['detection']['sensitivity'])} of the beats were detected, "
         f"{percent(unseen['detection']['positive_predictivity'])} of the detections are beats, "
         f"{percent(unseen['not_analysable']['share_of_detections'])} of the detections could not "

@@ -32,6 +32,7 @@ from models.metrics import average_precision, roc_auc
 from models.speed import us_per_beat
 from models.student import StudentScorer
 from models.weights_file import weights_path
+from pipeline.episode import EPISODE_S
 from pipeline.errors import ArtifactError
 from pipeline.live_score import LiveScoreConfig
 from pipeline.rr_context import RR_FEATURES
@@ -51,8 +52,10 @@ COUNTING: Final = (
     "stand apart.",
     "A normal beat that was not detected, or could not be analysed, has no score and cannot raise "
     "a false alert; it is left out of AUC and AP, where it would flatter, and its number is given.",
-    "A false detection with a score counts as a normal beat: in AUC and AP, and as a false alert "
-    "where an alert was raised.",
+    "A false detection with a score counts as a normal beat.",
+    f"An alert is raised by the first of an episode of anomalous beats, which ends {EPISODE_S:g} s "
+    "after its last. It is false where that first beat is normal. Sensitivity counts every beat "
+    "that is called anomalous; how many normal ones are, by the hour, stands beside it.",
 )
 
 
@@ -175,9 +178,10 @@ def figures_of(records: Sequence[JudgedRecord]) -> dict[str, Any]:
     """Return what the records come to, gross and one by one, JSON-able; None is "cannot be said".
 
     ``auc``, ``ap`` and ``auc_by_class`` (against N); the same ``without`` record `APART` and of
-    the beats that were ``scored``; ``sensitivity`` at the threshold, ``false_alerts_per_hour``, how
-    many beats there are, were missed or could not be analysed by class, ``false_detections``,
-    ``detection`` of any beat, ``alerts`` by kind, ``hours``, and ``per_record``.
+    the beats that were ``scored``; ``sensitivity`` at the threshold, ``false_alerts_per_hour`` and
+    ``false_beats_per_hour``, how many beats there are, were missed or could not be analysed by
+    class, ``false_detections``, ``detection`` of any beat, ``alerts`` by kind, ``hours``, and
+    ``per_record``.
     """
     beats, hours = together(list(records)), sum(record.hours for record in records)
     kept, scored = beats.records != APART, np.isfinite(beats.scores)
@@ -205,7 +209,9 @@ def figures_of(records: Sequence[JudgedRecord]) -> dict[str, Any]:
 
 def _gross(beats: Judged, hours: float) -> dict[str, Any]:
     of = {kind: beats.classes == kind for kind in (*CLASSES, FALSE_DETECTION)}
-    false_alerts = int(np.count_nonzero(beats.alerted & (of["N"] | of[FALSE_DETECTION])))
+    false = of["N"] | of[FALSE_DETECTION]
+    false_alerts = int(np.count_nonzero(beats.raised & false))
+    false_beats = int(np.count_nonzero(beats.alerted & false))
     unscored = beats.found & ~np.isfinite(beats.scores)
 
     def counts(mask: NDArray[np.bool_]) -> dict[str, int]:
@@ -216,6 +222,7 @@ def _gross(beats: Judged, hours: float) -> dict[str, Any]:
         "sensitivity": {kind: _share(beats.alerted[of[kind]]) for kind in ANOMALOUS},
         "false_alerts": false_alerts,
         "false_alerts_per_hour": false_alerts / hours,
+        "false_beats_per_hour": false_beats / hours,
         "hours": hours,
         "beats": counts(np.ones(beats.found.size, dtype=bool)),
         "missed": counts(~beats.found),

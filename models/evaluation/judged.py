@@ -43,7 +43,9 @@ class Judged:
     scores: NDArray[np.float32]
     """The live score; NaN of a beat that was not found or could not be analysed."""
     alerted: NDArray[np.bool_]
-    """Whether the beat was called anomalous, for which an alert is raised."""
+    """Whether the beat was called anomalous."""
+    raised: NDArray[np.bool_]
+    """Whether it raised an alert: the first of an episode of anomalous beats does."""
     strips: NDArray[np.float16] | None = None
     """[n, 2, 320]: window and residual, NaN where there is no score; None unless asked for."""
 
@@ -90,14 +92,13 @@ def judge_record(
     runner = EmbeddedRunner(info.stream, info.fs_hz, remembering or scorer, config)
     notes: list[BeatNote] = []
     alerts: Counter[str] = Counter()
+    raised: set[int] = set()
     blocks = ((b.first_sample, b.samples, b.flags) for b in source.blocks() if b is not None)
     for outcome in runner.run(blocks):
         notes += outcome.beats
-        alerts.update(
-            alert.kind
-            for alert in outcome.alerts
-            if alert.state == "on" and alert.sample >= counted_from
-        )
+        begun = [alert for alert in outcome.alerts if alert.state == "on"]
+        alerts.update(alert.kind for alert in begun if alert.sample >= counted_from)
+        raised.update(alert.sample for alert in begun if alert.kind == "anomalous_beat")
 
     found = np.array([note.sample for note in notes], dtype=np.int64)
     pairs = match_beats(annotated, found, match_samples(info.fs_hz))
@@ -111,7 +112,7 @@ def judge_record(
             max(0.0, min(last / info.fs_hz, seconds) - max(first / info.fs_hz, LEARNING_S)) / 3600
         )
     of = np.concatenate((pairs[counted], np.flatnonzero(alone)))
-    beats = _told(notes, of, None if remembering is None else remembering.strips())
+    beats = _told(notes, raised, of, None if remembering is None else remembering.strips())
     return JudgedRecord(
         name=path.name,
         hours=hours,
@@ -152,7 +153,10 @@ def ranked(beats: Judged) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArr
 
 
 def _told(
-    notes: list[BeatNote], of: NDArray[np.int64], strips: NDArray[np.float16] | None
+    notes: list[BeatNote],
+    raised: set[int],
+    of: NDArray[np.int64],
+    strips: NDArray[np.float16] | None,
 ) -> dict[str, NDArray[np.generic] | None]:
     """Return the columns of `Judged` that the notes of index ``of`` fill; -1 is no note."""
     # One row more than notes, so that the index -1 of a missed beat finds an empty one.
@@ -165,6 +169,7 @@ def _told(
         "found": of >= 0,
         "scores": scores[of],
         "alerted": alerted[of],
+        "raised": np.array([*(note.sample in raised for note in notes), False])[of],
         "strips": None,
     }
     if strips is not None:

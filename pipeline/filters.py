@@ -78,26 +78,24 @@ def resampling(fs_hz: float) -> Resampling:
 
 
 BAND, QRS, NOISE = range(3)
-"""Rows of `filter_bank`."""
+"""Rows of what the filters write."""
 
 
 def filter_bank() -> NDArray[np.float64]:
-    """Return the filters of the 360 Hz stream, float64[3, 2, 5].
+    """Return the filters of the 360 Hz stream, float64[5, 5].
 
-    Each is two second-order sections, rows b0 b1 b2 a1 a2 with a0 = 1, Butterworth, run in one
-    direction:
+    Second-order sections, rows b0 b1 b2 a1 a2 with a0 = 1, Butterworth, run in one direction:
 
-    * BAND, what windows are cut from: first-order high-pass and second-order low-pass; a delay
-      of a few milliseconds, and the same filter in training and live.
-    * QRS, what the detector listens to.
-    * NOISE, what shows muscle and mains noise.
+    * BAND, what windows are cut from, in two: first-order high-pass and second-order low-pass; a
+      delay of a few milliseconds, and the same filter in training and live.
+    * QRS, what the detector listens to, in two.
+    * NOISE, what shows muscle and mains noise, in one.
     """
     low_hz, high_hz = BAND_PASS_HZ
     band = np.vstack((_design(1, low_hz, "highpass"), _design(2, high_hz, "lowpass")))
     qrs = _design(2, QRS_BAND_HZ, "bandpass")
-    nothing = [[1.0, 0.0, 0.0, 1.0, 0.0, 0.0]]
-    noise = np.vstack((_design(2, NOISE_BAND_HZ, "highpass"), nothing))
-    return np.ascontiguousarray(np.stack((band, qrs, noise))[:, :, [0, 1, 2, 4, 5]])
+    noise = _design(2, NOISE_BAND_HZ, "highpass")
+    return np.ascontiguousarray(np.vstack((band, qrs, noise))[:, [0, 1, 2, 4, 5]])
 
 
 def _design(order: int, corner_hz: float | tuple[float, float], kind: str) -> NDArray[np.float64]:

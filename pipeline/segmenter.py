@@ -25,7 +25,17 @@ from pipeline.constants import (
 from pipeline.filters import BAND, NOISE, QRS, filter_bank, resampling
 from pipeline.kernels import beats, sampling, windows
 from pipeline.quality import QualityChange, Reason
-from pipeline.segment import FLAT_WINDOW_MV, NO_BEATS, BeatArrays, Part, Segment, Stretch, cut, join
+from pipeline.segment import (
+    FLAT_WINDOW_MV,
+    NO_BEATS,
+    BeatArrays,
+    Part,
+    Segment,
+    Stretch,
+    cut,
+    join,
+    one_after_another,
+)
 from pipeline.segmenter_state import (
     DETECTOR,
     DONE,
@@ -52,6 +62,9 @@ LATEST_SAMPLE: Final = 2**53
 
 _FLUSH: Final = 140
 """Samples after the end that confirm a beat just before it: R to energy, and APART."""
+
+_PIECE: Final = 32_768
+"""Samples that go through all kernels before the next do: what lies between stays in the cache."""
 
 _EDGE: Final = 5
 """An R peak nearer to the end than so many samples is none: nobody saw the signal turn."""
@@ -118,7 +131,9 @@ class Segmenter:
                 x, marks = _fill(float(self._state.raw[0]), gap, x, marks)
             counters[EXPECTED] = end
             self._state.raw[0] = x[-1]
-        return join(before, between, self._advance(x, marks), gap, duplicates)
+        pieces = range(0, max(x.size, 1), _PIECE)
+        after = [self._advance(x[i : i + _PIECE], marks[i : i + _PIECE]) for i in pieces]
+        return join(before, between, one_after_another(after), gap, duplicates)
 
     def finish(self) -> Segment:
         """End the epoch: beats whose window can no longer be completed come out as they are."""
@@ -292,11 +307,11 @@ def filter_record(x: NDArray[np.float32]) -> NDArray[np.float32]:
     raw, codes = _admit(x, 0, None)
     state = new_state(0)
     clean = np.empty(raw.size, dtype=np.float32)
-    out = np.empty((1, raw.size), dtype=np.float32)
+    out = np.empty((3, raw.size), dtype=np.float32)
     held = float(int(FILL_SECONDS * SAMPLING_RATE_HZ))
     sampling.sanitise(raw, codes.copy(), quality.PLAUSIBLE_MV, held, state.sanitise, clean, codes)
-    sampling.filter_bank(clean, filter_bank()[[BAND]], state.filters[[BAND]], out)
-    filtered: NDArray[np.float32] = out[0]
+    sampling.filter_bank(clean, filter_bank(), state.filters, out)
+    filtered: NDArray[np.float32] = out[BAND]
     return filtered
 
 

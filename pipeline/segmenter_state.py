@@ -110,7 +110,7 @@ def new_state(half: int) -> SegmenterState:
         sanitise=np.zeros(4),
         resample=np.zeros(5, dtype=np.int64),
         history=np.zeros(max(2 * half - 1, 0), dtype=np.float32),
-        filters=np.zeros((3, 2, 2)),
+        filters=np.zeros((5, 2)),
         beats=beats.Beats(
             counters=np.zeros(12, dtype=np.int64),
             short=np.zeros(_SHORT, dtype=np.int64),

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 FLAG_LEAD_OFF, FLAG_SATURATED, FLAG_FILLED = 1, 2, 128
 LEAD_OFF, SATURATED, NO_SIGNAL, GAP = 1, 2, 4, 6
-NOTHING = 1e-30  # smaller outputs are 0, or a flat input would end in slow denormal numbers
+NOTHING = 1e-20  # mV added to the input, or a flat one would end in slow denormal numbers
 
 jit = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
 
@@ -133,31 +133,49 @@ def resample(
 
 
 @jit
+def _section(
+    v: float, row: NDArray[np.float64], z0: float, z1: float
+) -> tuple[float, float, float]:
+    """Return the output of a second-order section for ``v``, and its memory afterwards.
+
+    Transposed direct form II, added up so that as little as possible waits for the output.
+    """
+    y = row[0] * v + z0
+    return y, (row[1] * v + z1) - row[3] * y, row[2] * v - row[4] * y
+
+
+@jit
 def filter_bank(
     x: NDArray[np.float32],
     sections: NDArray[np.float64],
     memory: NDArray[np.float64],
     out: NDArray[np.float32],
 ) -> None:
-    """Run ``x`` through several filters side by side, each a cascade of two sections.
+    """Run ``x`` through the three filters of the stream: two sections, two, and one.
 
-    Transposed direct form II. Side by side, because each filter waits for its own last output:
-    three take half of three times the time of one.
+    Side by side and in variables of their own, because each section waits for its own last
+    output: the processor works on the others meanwhile.
 
     Args:
         x: float32[n], finite.
-        sections: float64[k, 2, 5], rows b0 b1 b2 a1 a2 with a0 = 1.
-        memory: float64[k, 2, 2], updated.
-        out: float32[k, n], written.
+        sections: float64[5, 5], rows b0 b1 b2 a1 a2 with a0 = 1.
+        memory: float64[5, 2], updated.
+        out: float32[3, n], written.
     """
+    a0, a1, b0, b1, c0, c1, d0, d1, e0, e1 = (
+        memory[0, 0], memory[0, 1], memory[1, 0], memory[1, 1], memory[2, 0],
+        memory[2, 1], memory[3, 0], memory[3, 1], memory[4, 0], memory[4, 1],
+    )  # fmt: skip
     for i in range(x.size):
-        for k in range(sections.shape[0]):
-            v = np.float64(x[i])
-            for s in range(2):
-                y = sections[k, s, 0] * v + memory[k, s, 0]
-                if abs(y) < NOTHING:
-                    y = 0.0
-                memory[k, s, 0] = sections[k, s, 1] * v - sections[k, s, 3] * y + memory[k, s, 1]
-                memory[k, s, 1] = sections[k, s, 2] * v - sections[k, s, 4] * y
-                v = y
-            out[k, i] = np.float32(v)
+        v = np.float64(x[i]) + NOTHING
+        y, a0, a1 = _section(v, sections[0], a0, a1)
+        y, b0, b1 = _section(y, sections[1], b0, b1)
+        out[0, i] = np.float32(y)
+        y, c0, c1 = _section(v, sections[2], c0, c1)
+        y, d0, d1 = _section(y, sections[3], d0, d1)
+        out[1, i] = np.float32(y)
+        y, e0, e1 = _section(v, sections[4], e0, e1)
+        out[2, i] = np.float32(y)
+    for section, (z0, z1) in enumerate(((a0, a1), (b0, b1), (c0, c1), (d0, d1), (e0, e1))):
+        memory[section, 0] = z0
+        memory[section, 1] = z1

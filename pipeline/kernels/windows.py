@@ -45,58 +45,77 @@ def watch(
         states: uint8[n], written: the stream's state from each sample on.
         spells: uint8[n], written: numbers the stretches, modulo 256; even ones are analysable.
     """
+    # In variables of their own: what lies in an array is read and written every time.
+    flat_span, flat_run, masked_most = (
+        settings[FLAT_SPAN],
+        settings[FLAT_RUN],
+        settings[MASKED_MOST],
+    )
+    run, masked, state, absent = counters[RUN], counters[MASKED], counters[STATE], counters[ABSENT]
+    mask_code, spell, is_noisy = counters[MASK_CODE], counters[SPELL], counters[IS_NOISY]
+    low, top, noise = extremes[0], extremes[1], blocks[0]
     at = counters[TICK] % recent.size
     for i in range(clean.size):
         code = np.int64(codes[i])
-        masked = np.uint8(code != 0)
-        counters[MASKED] += np.int64(masked) - np.int64(recent[at])
-        recent[at] = masked
-        if masked:
-            counters[MASK_CODE] = code
+        masked += np.int64(code != 0) - np.int64(recent[at])
+        recent[at] = code != 0
         v = np.float64(clean[i])
-        if masked and code != SATURATED:
-            counters[RUN] = 0  # a held value is no flat line
+        if code != 0:
+            mask_code = code
+        if code != 0 and code != SATURATED:
+            run = 0  # a held value is no flat line
         else:
-            extremes[0] = min(extremes[0], v)
-            extremes[1] = max(extremes[1], v)
-            if counters[RUN] == 0 or extremes[1] - extremes[0] > settings[FLAT_SPAN]:
-                counters[RUN] = 0
-                extremes[:] = v
-            counters[RUN] += 1
-        blocks[0] += abs(np.float64(high[i]))
+            low, top = min(low, v), max(top, v)
+            if run == 0 or top - low > flat_span:
+                run = 0
+                low = top = v
+            run += 1
+        noise += abs(np.float64(high[i]))
         if at % NOISE_BLOCK == 0:
-            blocks[1 + counters[BLOCK]] = blocks[0] / NOISE_BLOCK
-            blocks[0] = 0.0
-            counters[BLOCK] = (counters[BLOCK] + 1) % (blocks.size - 1)
-            quietest = blocks[1]
-            for b in range(2, blocks.size):
-                quietest = min(quietest, blocks[b])
-            bound = settings[QUIET] if counters[IS_NOISY] else settings[NOISY]
-            counters[IS_NOISY] = np.int64(quietest > bound)
+            is_noisy = _judge_noise(blocks, noise, is_noisy, settings, counters)
+            noise = 0.0
         reason = 0
         if code == LEAD_OFF:
             reason = LEAD_OFF
-        elif counters[MASKED] > settings[MASKED_MOST]:
-            reason = counters[MASK_CODE]
-        elif counters[RUN] >= settings[FLAT_RUN]:
+        elif masked > masked_most:
+            reason = mask_code
+        elif run >= flat_run:
             reason = FLAT
-        elif counters[IS_NOISY]:
+        elif is_noisy:
             reason = NOISE
-        state = counters[STATE]
+        before = state
         if reason != 0 and (state == 0 or reason <= state):
-            counters[STATE] = reason
-            counters[ABSENT] = 0
+            state, absent = reason, 0
         elif state != 0:
-            counters[ABSENT] += 1
-            if counters[ABSENT] >= settings[RELEASE]:
-                counters[STATE] = reason
-                counters[ABSENT] = 0
-        if (state == 0) != (counters[STATE] == 0):
-            counters[SPELL] += 1
-        states[i] = counters[STATE]
-        spells[i] = counters[SPELL] & 255
+            absent += 1
+            if absent >= settings[RELEASE]:
+                state, absent = reason, 0
+        if (before == 0) != (state == 0):
+            spell += 1
+        states[i] = state
+        spells[i] = spell & 255
         at = at + 1 if at + 1 < recent.size else 0
     counters[TICK] += clean.size
+    counters[RUN], counters[MASKED], counters[STATE], counters[ABSENT] = run, masked, state, absent
+    counters[MASK_CODE], counters[SPELL], counters[IS_NOISY] = mask_code, spell, is_noisy
+    extremes[0], extremes[1], blocks[0] = low, top, noise
+
+
+@jit
+def _judge_noise(
+    blocks: NDArray[np.float64],
+    noise: float,
+    is_noisy: int,
+    settings: NDArray[np.float64],
+    counters: NDArray[np.int64],
+) -> int:
+    """End a tenth of a second with this sum of |high|; return 1 where the stream is noisy now."""
+    blocks[1 + counters[BLOCK]] = noise / NOISE_BLOCK
+    counters[BLOCK] = (counters[BLOCK] + 1) % (blocks.size - 1)
+    quietest = blocks[1]
+    for b in range(2, blocks.size):
+        quietest = min(quietest, blocks[b])
+    return np.int64(quietest > (settings[QUIET] if is_noisy else settings[NOISY]))
 
 
 @jit

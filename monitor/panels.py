@@ -306,7 +306,7 @@ def _alert_line(heard: HeardAlert, name_width: int) -> Text:
         line.append_text(fit(Text(safe_text(alert.stream, 12)), name_width)).append("  ")
     kind = safe_text(alert.kind, 32).replace("_", " ")
     if alert.state == "off":
-        return line.append(f"{kind} ended", MUTED)
+        return line.append(f"{kind} ended  {safe_text(alert.reason, 128)}", MUTED)
     line.append(kind, "bold" if alert.category != "technical" else "italic")
     if alert.beat_class is not None:
         line.append(f"  {class_text(alert)}", "bold")

@@ -97,6 +97,14 @@ def window(name, residual, ticks=(148, 171)):
     return WindowView(residual=residual, ticks=list(ticks), **beat)
 
 
+def test_the_end_of_an_episode_says_what_it_was():
+    """An ``off`` is dimmed, and says how many beats there were."""
+    view = DashboardView(0.0)
+    view.hear(alert(state="off", reason="3 anomalous beats, no anomalous beat for 10 s"), 1.0)
+    lines = panel(lines_of(view, now=1.0), "alerts")
+    assert "anomalous beat ended  3 anomalous beats" in lines[1]
+
+
 @pytest.mark.parametrize("ticks", [[1], [5, 4], [148, 320], [-1, 3]])
 def test_ticks_outside_the_window_highlight_nothing(ticks):
     """What a stranger sends is checked."""

@@ -109,7 +109,9 @@ def cut(
     spans = np.empty(inside.size, dtype=np.float32)
     reasons = np.empty(inside.size, dtype=np.uint8)
     windows.cut_windows(stretch.filtered, inside, FLAT_WINDOW_MV, whole, spans)
-    windows.worst_codes(stretch.masks, inside, WINDOW_SAMPLES, reasons)
+    reasons[:] = Reason.OK
+    if stretch.masks.any():
+        windows.worst_codes(stretch.masks, inside, WINDOW_SAMPLES, reasons)
     reasons[(spans < FLAT_WINDOW_MV) & (reasons == Reason.OK)] = Reason.FLAT
     if inside.size == r.size:
         return whole, spans, reasons
@@ -120,23 +122,16 @@ def cut(
     return every, every_span, every_reason
 
 
-def one_after_another(parts: list[Part]) -> Part:
-    """Put the parts of an uninterrupted stretch together, at least one."""
-    if len(parts) == 1:
-        return parts[0]
-    return Part(
-        _all_beats([part.beats for part in parts]),
-        [change for part in parts for change in part.quality],
-        np.concatenate([part.strip for part in parts]),
-        parts[0].strip_first,
+def _appended(before: BeatArrays, after: BeatArrays) -> BeatArrays:
+    return BeatArrays(
+        np.concatenate((before.r_samples, after.r_samples)),
+        np.concatenate((before.samples, after.samples)),
+        np.concatenate((before.ready_samples, after.ready_samples)),
+        np.concatenate((before.rr_s, after.rr_s)),
+        np.concatenate((before.windows, after.windows)),
+        np.concatenate((before.spans_mv, after.spans_mv)),
+        np.concatenate((before.reasons, after.reasons)),
     )
-
-
-def _all_beats(parts: list[BeatArrays]) -> BeatArrays:
-    some = [beats for beats in parts if beats is not NO_BEATS]
-    if len(some) <= 1:
-        return some[0] if some else NO_BEATS
-    return BeatArrays(*(np.concatenate(arrays) for arrays in zip(*some, strict=True)))
 
 
 def join(
@@ -146,7 +141,8 @@ def join(
     beats, changes = after.beats, after.quality
     if before is not None:
         changes = [*before.quality, *between, *changes]
-        beats = _all_beats([before.beats, beats])
+        if before.beats is not NO_BEATS:
+            beats = _appended(before.beats, beats)
     return Segment(
         *beats,
         quality=changes,

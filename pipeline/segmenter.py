@@ -34,7 +34,6 @@ from pipeline.segment import (
     Stretch,
     cut,
     join,
-    one_after_another,
 )
 from pipeline.segmenter_state import (
     DETECTOR,
@@ -62,9 +61,6 @@ LATEST_SAMPLE: Final = 2**53
 
 _FLUSH: Final = 140
 """Samples after the end that confirm a beat just before it: R to energy, and APART."""
-
-_PIECE: Final = 32_768
-"""Samples that go through all kernels before the next do: what lies between stays in the cache."""
 
 _EDGE: Final = 5
 """An R peak nearer to the end than so many samples is none: nobody saw the signal turn."""
@@ -131,9 +127,7 @@ class Segmenter:
                 x, marks = _fill(float(self._state.raw[0]), gap, x, marks)
             counters[EXPECTED] = end
             self._state.raw[0] = x[-1]
-        pieces = range(0, max(x.size, 1), _PIECE)
-        after = [self._advance(x[i : i + _PIECE], marks[i : i + _PIECE]) for i in pieces]
-        return join(before, between, one_after_another(after), gap, duplicates)
+        return join(before, between, self._advance(x, marks), gap, duplicates)
 
     def finish(self) -> Segment:
         """End the epoch: beats whose window can no longer be completed come out as they are."""
@@ -170,26 +164,30 @@ class Segmenter:
         sampling.filter_bank(clean, self._bank, state.filters, y)
         filtered = np.concatenate((state.tail, y[BAND]))
         found = np.empty((n // int(DETECTOR[beats.APART]) + 32, 2), dtype=np.int64)
-        found = found[: beats.detect_beats(y[QRS], raw, DETECTOR, state.beats, found)]
+        energies = np.empty(beats.LONG_SAMPLES + n, dtype=np.int32)
+        energies[: beats.LONG_SAMPLES] = state.energies
+        found = found[: beats.detect_beats(y[QRS], raw, DETECTOR, state.beats, energies, found)]
         before = state.watch[windows.STATE]
         states = np.empty(n, dtype=np.uint8)
         spells = np.empty(TAIL_SAMPLES + n, dtype=np.uint8)
         spells[:TAIL_SAMPLES] = state.tail_spells
-        windows.watch(
+        wrong = windows.watch(
             clean, codes, y[NOISE], WATCH, state.watch, state.extremes, state.recent, state.blocks,
             states, spells[TAIL_SAMPLES:],
         )  # fmt: skip
-        mask = np.where(codes != 0, codes, states)
+        mask = np.where(codes != 0, codes, states) if wrong else states
         masks = np.concatenate((state.tail_codes, mask))
         stretch = Stretch(done - TAIL_SAMPLES, done + new - 1, filtered, masks, spells)
         emitted = self._emit(found, stretch, closed=end is not None)
-        strip = np.where(mask == 0, y[BAND], np.float32(np.nan))[:new]
+        strip = np.where(mask == 0, y[BAND], np.float32(np.nan)) if wrong else y[BAND]
+        changes = self._changes(before, states[:new], first) if wrong else []
         state.counters[DONE] = done + n
+        state.energies[:] = energies[n:]
         state.tail_clean[:] = raw[n:]
         state.tail[:] = filtered[n:]
         state.tail_codes[:] = masks[n:]
         state.tail_spells[:] = spells[n:]
-        return Part(emitted, self._changes(before, states[:new], first), strip, first)
+        return Part(emitted, changes, strip[:new], first)
 
     def _sampled(
         self, x: NDArray[np.float32], marks: NDArray[np.uint8]

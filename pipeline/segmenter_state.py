@@ -40,7 +40,7 @@ DETECTOR: Final = np.array(
 WATCH: Final = np.array(
     [
         quality.FLAT_MV,
-        quality.FLAT_SECONDS * SAMPLING_RATE_HZ,
+        quality.FLAT_SECONDS * SAMPLING_RATE_HZ / windows.BLOCK_SAMPLES,
         quality.MASKED_SHARE * SAMPLING_RATE_HZ,
         quality.RELEASE_SECONDS * SAMPLING_RATE_HZ,
         quality.NOISY_MV,
@@ -56,8 +56,6 @@ PENDING_BEATS: Final = 32
 """Beats that may wait for their window: those of half a second, 200 ms apart, and at most the
 detector's 16 waiting candidates."""
 
-_SHORT: Final = 35  # 97 ms, a QRS (Elgendi 2013)
-_LONG: Final = 220  # 611 ms, a beat (Elgendi 2013)
 _USUAL_RR: Final = 288  # 75 bpm until it is known
 
 NONE: Final = -1
@@ -82,6 +80,8 @@ class SegmenterState(NamedTuple):
     """float32[2 * half - 1]: the resampler's latest inputs."""
     filters: NDArray[np.float64]
     beats: beats.Beats
+    energies: NDArray[np.int32]
+    """int32[220]: the detector's latest energies."""
     watch: NDArray[np.int64]
     extremes: NDArray[np.float64]
     recent: NDArray[np.uint8]
@@ -113,13 +113,12 @@ def new_state(half: int) -> SegmenterState:
         filters=np.zeros((5, 2)),
         beats=beats.Beats(
             counters=np.zeros(12, dtype=np.int64),
-            short=np.zeros(_SHORT, dtype=np.int64),
-            long=np.zeros(_LONG, dtype=np.int64),
             waiting=np.zeros((16, 2), dtype=np.int64),
             levels=levels,
         ),
-        watch=np.zeros(9, dtype=np.int64),
-        extremes=np.zeros(2),
+        energies=np.zeros(beats.LONG_SAMPLES, dtype=np.int32),
+        watch=np.zeros(10, dtype=np.int64),
+        extremes=np.zeros(4),
         recent=np.zeros(SAMPLING_RATE_HZ, dtype=np.uint8),
         blocks=np.zeros(1 + round(10 * quality.NOISE_SECONDS)),
         tail_clean=np.zeros(TAIL_SAMPLES, dtype=np.float32),
@@ -143,7 +142,7 @@ def begin_segment(
     learned = state.beats.counters[beats.LEARNED]
     spell = int(state.watch[windows.SPELL])
     kept = (id(state.counters), id(state.pending), id(state.raw), id(state.beats))
-    for array in (*state, state.beats.short, state.beats.long, state.beats.counters):
+    for array in (*state, state.beats.counters):
         if isinstance(array, np.ndarray) and id(array) not in kept:
             array[...] = 0
     state.counters[[ORIGIN, DONE, PENDING]] = origin, 0, 0

@@ -139,19 +139,17 @@ def windows(band, r):
 
 def states(clean, codes, high):
     """Return the stream's state after every sample."""
-    out, state, absent, noisy, start = [], 0, 0, False, None
-    low = top = 0.0
-    block_means = []
-    for i, (value, code) in enumerate(zip(clean.astype(float), codes, strict=True)):
+    out, state, absent, noisy = [], 0, 0, False
+    flat, block_means = [], []
+    for i, code in enumerate(codes):
         recent = [c for c in codes[max(0, i - 359) : i + 1] if c]
-        if code not in (0, 2):
-            start = None
-        else:
-            low, top = min(low, value), max(top, value)
-            if start is None or top - low > 0.02:
-                start, low, top = i, value, value
-        if i % 36 == 0:
-            block_means.append(np.abs(high[max(0, i - 35) : i + 1].astype(float)).sum() / 36)
+        if i and i % 36 == 0:
+            block = clean[i - 36 : i].astype(float)
+            if set(codes[i - 36 : i]) - {0, 2} or np.ptp(block) > 0.02:
+                flat = []
+            else:
+                flat = [*flat, *block] if np.ptp([*flat, *block]) <= 0.02 else [*block]
+            block_means.append(np.abs(high[i - 36 : i].astype(float)).sum() / 36)
             last = [0.0] * 15 + block_means
             noisy = min(last[-15:]) > (0.025 if noisy else 0.04)
         reason = 0
@@ -159,7 +157,7 @@ def states(clean, codes, high):
             reason = 1
         elif len(recent) > 90:
             reason = recent[-1]
-        elif start is not None and i - start + 1 >= 360:
+        elif len(flat) >= 360:
             reason = 3
         elif noisy:
             reason = 5

@@ -110,7 +110,7 @@ def test_quality_states_equal_reference(seed: int) -> None:
     states, spells = np.empty_like(codes), np.empty_like(codes)
 
     windows.watch(
-        clean, codes, high, WATCH, np.zeros(9, np.int64), np.zeros(2), np.zeros(360, np.uint8),
+        clean, codes, high, WATCH, np.zeros(10, np.int64), np.zeros(4), np.zeros(360, np.uint8),
         np.zeros(1 + round(10 * NOISE_SECONDS)), states, spells,
     )  # fmt: skip
 

@@ -12,15 +12,15 @@ MOST_ENERGY = 1e8  # 10 V: keeps every sum far inside int64
 jit = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
 
 
+SHORT_SAMPLES = 35  # 97 ms, a QRS (Elgendi 2013)
+LONG_SAMPLES = 220  # 611 ms, a beat (Elgendi 2013)
+
+
 class Beats(NamedTuple):
     """All memory of `detect_beats` between chunks; positions count from the segment's start."""
 
     counters: NDArray[np.int64]
     """int64[12], the slots below."""
-    short: NDArray[np.int64]
-    """Energies of the last 97 ms, a ring."""
-    long: NDArray[np.int64]
-    """Energies of the last 611 ms, a ring."""
     waiting: NDArray[np.int64]
     """int64[16, 2]: position and height of what may still be a beat, in order of time."""
     levels: NDArray[np.int64]
@@ -42,14 +42,15 @@ BEAT, REJECTED, RR = range(3)
 
 @jit
 def _median(ring: NDArray[np.int64]) -> float:
-    """Return the median of eight values, without allocating."""
-    total = 0
+    """Return the median of eight values: no memory, no branch that could be guessed wrong."""
+    total = np.int64(0)
     for i in range(8):
-        rank = 0
+        rank = np.int64(0)
         for j in range(8):
-            rank += ring[j] < ring[i] or (ring[j] == ring[i] and j < i)
-        if rank == 3 or rank == 4:
-            total += ring[i]
+            rank += np.int64(ring[j] < ring[i])
+        for j in range(i):
+            rank += np.int64(ring[j] == ring[i])
+        total += ring[i] * np.int64((rank == 3) | (rank == 4))
     return 0.5 * total
 
 
@@ -101,9 +102,10 @@ def _locate(clean: NDArray[np.float32], centre: int, settings: NDArray[np.float6
     before = _mean(clean, centre - reach - rim, centre - reach, clean[max(centre, 0)])
     after = _mean(clean, centre + reach, centre + reach + rim, before)
     level = 0.5 * (before + after)
+    slope = settings[TAPER] / reach
     best, largest = max(centre, 0), -1.0
     for i in range(max(centre - reach, 0), min(centre + reach + 1, clean.size)):
-        deflection = abs(clean[i] - level) * (1.0 - settings[TAPER] * abs(i - centre) / reach)
+        deflection = abs(clean[i] - level) * (1.0 - slope * abs(i - centre))
         if deflection > largest:
             best, largest = i, deflection
     return best
@@ -197,7 +199,7 @@ def _consider(
 ) -> None:
     """Decide about the candidate that has just proved to be the highest for 200 ms each way."""
     counters = beats.counters
-    around = sum_long * beats.short.size / beats.long.size
+    around = sum_long * SHORT_SAMPLES / LONG_SAMPLES
     if height < settings[FLOOR]:
         return
     if counters[LEARNED] == 1:
@@ -232,6 +234,7 @@ def detect_beats(
     clean: NDArray[np.float32],
     settings: NDArray[np.float64],
     beats: Beats,
+    energies: NDArray[np.int32],
     found: NDArray[np.int64],
 ) -> int:
     """Find QRS complexes: peaks of the QRS band's energy against adaptive levels.
@@ -248,6 +251,7 @@ def detect_beats(
         clean: float32[m], the sanitised stream, ending with the same n samples.
         settings: float64[17], the slots above.
         beats: memory, updated.
+        energies: int32[220 + n], those of the last 611 ms; the new ones are written behind them.
         found: int64[f, 2], written: R peak and the sample that confirmed it, both counted from
             the segment's start; f >= n / APART + 32.
 
@@ -255,35 +259,34 @@ def detect_beats(
         How many beats were written.
     """
     counters = beats.counters
-    short, long = beats.short, beats.long
-    now, sum_short, sum_long = counters[NOW], counters[SHORT], counters[LONG]
+    for i in range(y.size):
+        loud = abs(np.float64(y[i])) * UNITS_PER_MV
+        energies[LONG_SAMPLES + i] = np.int32(loud if loud < MOST_ENERGY else MOST_ENERGY)
+    now, height, around = counters[NOW], counters[SHORT], counters[LONG]
     best, best_at, due = counters[BEST], counters[BEST_AT], counters[DUE]
     apart = int(settings[APART])
     first = now + y.size - clean.size
-    at_short, at_long = now % short.size, now % long.size
     counters[FOUND] = 0
     for i in range(y.size):
-        energy = np.int64(min(abs(np.float64(y[i])) * UNITS_PER_MV, MOST_ENERGY))
-        sum_short += energy - short[at_short]
-        sum_long += energy - long[at_long]
-        short[at_short] = energy
-        long[at_long] = energy
-        at_short = at_short + 1 if at_short + 1 < short.size else 0
-        at_long = at_long + 1 if at_long + 1 < long.size else 0
-        counters[NOW] = now
-        if sum_short > best:
-            best, best_at = sum_short, now
+        newest = LONG_SAMPLES + i
+        energy = np.int64(energies[newest])
+        height += energy - energies[newest - SHORT_SAMPLES]
+        around += energy - energies[newest - LONG_SAMPLES]
+        if height > best:
+            best, best_at = height, now
         elif best_at < 0:
-            best = sum_short
+            best = height
         elif now - best_at == apart:
-            _consider(beats, best_at, best, sum_long, clean, first, settings, found)
-            best, best_at = sum_short, np.int64(-1)
+            counters[NOW] = now
+            _consider(beats, best_at, best, around, clean, first, settings, found)
+            best, best_at = height, np.int64(-1)
             if counters[LEARNED] == 1:
                 due = max(due, _next_search(beats, settings))
         if now >= due:
+            counters[NOW] = now
             _search_back(beats, clean, first, settings, found)
             due = max(now + apart, _next_search(beats, settings))
         now += 1
-    counters[NOW], counters[SHORT], counters[LONG] = now, sum_short, sum_long
+    counters[NOW], counters[SHORT], counters[LONG] = now, height, around
     counters[BEST], counters[BEST_AT], counters[DUE] = best, best_at, due
     return int(counters[FOUND])

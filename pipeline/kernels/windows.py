@@ -8,13 +8,25 @@ LEAD_OFF, SATURATED, FLAT, NOISE = 1, 2, 3, 5
 
 jit = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
 
-NOISE_BLOCK = 36  # a tenth of a second: shorter than what lies between two QRS
+BLOCK_SAMPLES = 36  # a tenth of a second: shorter than what lies between two QRS
 
-# Slots of `watch`'s counters.
-TICK, RUN, MASKED, STATE, ABSENT, MASK_CODE, SPELL, IS_NOISY, BLOCK = range(9)
+# Slots of `watch`'s counters; FLAT_FOR counts blocks.
+TICK, FLAT_FOR, MASKED, STATE, ABSENT, MASK_CODE, SPELL, IS_NOISY, BLOCK, HELD = range(10)
 
 # Settings of `watch`; `pipeline.segmenter` fills them.
-FLAT_SPAN, FLAT_RUN, MASKED_MOST, RELEASE, NOISY, QUIET = range(6)
+FLAT_SPAN, FLAT_BLOCKS, MASKED_MOST, RELEASE, NOISY, QUIET = range(6)
+
+# Slots of `watch`'s extremes: of the flat blocks so far, and of the current block.
+FLAT_LOW, FLAT_TOP, LOW, TOP = range(4)
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"}, error_model="numpy")
+def _range(x: NDArray[np.float32], begin: int, end: int) -> tuple[float, float]:
+    """Return the extremes of x[begin:end], finite: without NaN a vector's worth a step."""
+    low = top = x[begin]
+    for i in range(begin + 1, end):
+        low, top = min(low, x[i]), max(top, x[i])
+    return low, top
 
 
 @jit
@@ -29,93 +41,127 @@ def watch(
     blocks: NDArray[np.float64],
     states: NDArray[np.uint8],
     spells: NDArray[np.uint8],
-) -> None:
+) -> bool:
     """Follow the stream's quality, sample by sample, with hysteresis.
+
+    Flat lines and noise are judged after each tenth of a second, a block. Where nothing is wrong,
+    which is nearly always, a block is one step.
 
     Args:
         clean: float32[n], sanitised signal at 360 Hz.
         codes: uint8[n], why a sample is masked, 0 where it is not.
         high: float32[n], the same above the QRS, where muscle and mains are.
         settings: float64[6], the slots above.
-        counters: int64[9], updated.
-        extremes: float64[2], lowest and highest value of the current flat run, updated.
+        counters: int64[10], updated.
+        extremes: float64[4], the slots above, updated.
         recent: uint8[360], ring of masked samples, updated.
-        blocks: float64[1 + b], sum of |high| in the current tenth of a second, and its mean in
-            the latest ``b`` of them, a ring; updated.
+        blocks: float64[1 + b], sum of |high| in the current block, and its mean in the latest
+            ``b`` of them, a ring; updated.
         states: uint8[n], written: the stream's state from each sample on.
         spells: uint8[n], written: numbers the stretches, modulo 256; even ones are analysable.
+
+    Returns:
+        Whether anything was wrong: if not, all codes and states are 0.
     """
-    # In variables of their own: what lies in an array is read and written every time.
-    flat_span, flat_run, masked_most = (
-        settings[FLAT_SPAN],
-        settings[FLAT_RUN],
-        settings[MASKED_MOST],
-    )
-    run, masked, state, absent = counters[RUN], counters[MASKED], counters[STATE], counters[ABSENT]
-    mask_code, spell, is_noisy = counters[MASK_CODE], counters[SPELL], counters[IS_NOISY]
-    low, top, noise = extremes[0], extremes[1], blocks[0]
-    at = counters[TICK] % recent.size
-    for i in range(clean.size):
-        code = np.int64(codes[i])
-        masked += np.int64(code != 0) - np.int64(recent[at])
-        recent[at] = code != 0
-        v = np.float64(clean[i])
-        if code != 0:
-            mask_code = code
-        if code != 0 and code != SATURATED:
-            run = 0  # a held value is no flat line
+    wrong = False
+    begin = 0
+    while begin < clean.size:
+        into = counters[TICK] % BLOCK_SAMPLES
+        end = min(clean.size, begin + BLOCK_SAMPLES - into)
+        if into == 0:
+            extremes[LOW] = extremes[TOP] = clean[begin]
+            counters[HELD] = 0
+        low, top = _range(clean, begin, end)
+        extremes[LOW], extremes[TOP] = min(extremes[LOW], low), max(extremes[TOP], top)
+        noise, code = blocks[0], 0
+        for i in range(begin, end):
+            noise += abs(np.float64(high[i]))
+            code |= codes[i]
+        blocks[0] = noise
+        is_flat = counters[FLAT_FOR] >= settings[FLAT_BLOCKS]
+        at_rest = counters[STATE] == 0 and counters[MASKED] == 0
+        if code == 0 and at_rest and not is_flat and counters[IS_NOISY] == 0:
+            states[begin:end] = 0
+            spells[begin:end] = counters[SPELL] & 255
         else:
-            low, top = min(low, v), max(top, v)
-            if run == 0 or top - low > flat_span:
-                run = 0
-                low = top = v
-            run += 1
-        noise += abs(np.float64(high[i]))
-        if at % NOISE_BLOCK == 0:
-            is_noisy = _judge_noise(blocks, noise, is_noisy, settings, counters)
-            noise = 0.0
-        reason = 0
-        if code == LEAD_OFF:
-            reason = LEAD_OFF
-        elif masked > masked_most:
-            reason = mask_code
-        elif run >= flat_run:
-            reason = FLAT
-        elif is_noisy:
-            reason = NOISE
-        before = state
-        if reason != 0 and (state == 0 or reason <= state):
-            state, absent = reason, 0
-        elif state != 0:
-            absent += 1
-            if absent >= settings[RELEASE]:
-                state, absent = reason, 0
-        if (before == 0) != (state == 0):
-            spell += 1
-        states[i] = state
-        spells[i] = spell & 255
-        at = at + 1 if at + 1 < recent.size else 0
-    counters[TICK] += clean.size
-    counters[RUN], counters[MASKED], counters[STATE], counters[ABSENT] = run, masked, state, absent
-    counters[MASK_CODE], counters[SPELL], counters[IS_NOISY] = mask_code, spell, is_noisy
-    extremes[0], extremes[1], blocks[0] = low, top, noise
+            wrong = True
+            for i in range(begin, end):
+                at = (counters[TICK] + i - begin) % recent.size
+                _step(np.int64(codes[i]), at, is_flat, settings, counters, recent)
+                states[i] = counters[STATE]
+                spells[i] = counters[SPELL] & 255
+        counters[TICK] += end - begin
+        begin = end
+        if counters[TICK] % BLOCK_SAMPLES == 0:
+            _judge_block(settings, counters, extremes, blocks)
+    return wrong
 
 
 @jit
-def _judge_noise(
-    blocks: NDArray[np.float64],
-    noise: float,
-    is_noisy: int,
+def _step(
+    code: int,
+    at: int,
+    is_flat: bool,
     settings: NDArray[np.float64],
     counters: NDArray[np.int64],
-) -> int:
-    """End a tenth of a second with this sum of |high|; return 1 where the stream is noisy now."""
-    blocks[1 + counters[BLOCK]] = noise / NOISE_BLOCK
+    recent: NDArray[np.uint8],
+) -> None:
+    """Follow the state over one sample, whose place in the ring is ``at``."""
+    masked = code != 0
+    counters[MASKED] += np.int64(masked) - np.int64(recent[at])
+    recent[at] = masked
+    if masked:
+        counters[MASK_CODE] = code
+        if code != SATURATED:
+            counters[HELD] = 1
+    reason = 0
+    if code == LEAD_OFF:
+        reason = LEAD_OFF
+    elif counters[MASKED] > settings[MASKED_MOST]:
+        reason = counters[MASK_CODE]
+    elif is_flat:
+        reason = FLAT
+    elif counters[IS_NOISY]:
+        reason = NOISE
+    state = counters[STATE]
+    if reason != 0 and (state == 0 or reason <= state):
+        counters[STATE] = reason
+        counters[ABSENT] = 0
+    elif state != 0:
+        counters[ABSENT] += 1
+        if counters[ABSENT] >= settings[RELEASE]:
+            counters[STATE] = reason
+            counters[ABSENT] = 0
+    if (state == 0) != (counters[STATE] == 0):
+        counters[SPELL] += 1
+
+
+@jit
+def _judge_block(
+    settings: NDArray[np.float64],
+    counters: NDArray[np.int64],
+    extremes: NDArray[np.float64],
+    blocks: NDArray[np.float64],
+) -> None:
+    """Take in a block that is complete: is the line flat, is the stream noisy?"""
+    low, top = extremes[LOW], extremes[TOP]
+    if counters[HELD] or top - low > settings[FLAT_SPAN]:
+        counters[FLAT_FOR] = 0  # a held value is no flat line
+    else:
+        if counters[FLAT_FOR]:
+            low, top = min(low, extremes[FLAT_LOW]), max(top, extremes[FLAT_TOP])
+        if top - low > settings[FLAT_SPAN]:
+            low, top, counters[FLAT_FOR] = extremes[LOW], extremes[TOP], 0
+        extremes[FLAT_LOW], extremes[FLAT_TOP] = low, top
+        counters[FLAT_FOR] += 1
+    blocks[1 + counters[BLOCK]] = blocks[0] / BLOCK_SAMPLES
+    blocks[0] = 0.0
     counters[BLOCK] = (counters[BLOCK] + 1) % (blocks.size - 1)
     quietest = blocks[1]
     for b in range(2, blocks.size):
         quietest = min(quietest, blocks[b])
-    return np.int64(quietest > (settings[QUIET] if is_noisy else settings[NOISY]))
+    bound = settings[QUIET] if counters[IS_NOISY] else settings[NOISY]
+    counters[IS_NOISY] = np.int64(quietest > bound)
 
 
 @jit
@@ -159,12 +205,7 @@ def cut_windows(
     width = windows.shape[1]
     for b in range(starts.size):
         at = starts[b]
-        low = filtered[at]
-        high = filtered[at]
-        for i in range(1, width):
-            v = filtered[at + i]
-            low = min(low, v)
-            high = max(high, v)
+        low, high = _range(filtered, at, at + width)
         span = high - low
         spans[b] = span
         if span < flat_mv:

@@ -25,6 +25,7 @@ from models.calibration import load_calibration
 from models.evaluation.beatgan import evaluate_beatgan
 from models.machine import described, machine
 from models.student import StudentScorer
+from monitor.bench_kernels import CHUNK, measure_kernels
 from monitor.processes import System
 from monitor.training import data_folder
 from pipeline.client import Subscriber
@@ -33,7 +34,6 @@ from pipeline.embedded import EmbeddedRunner
 from pipeline.errors import InputError
 from pipeline.feeder import Feeder
 from pipeline.public import Alert, BeatNote, Status
-from pipeline.segmenter import Segmenter
 from replay.pacing import Pacer
 from replay.records import read_lead
 from replay.synthetic import PatientConfig, SyntheticPatient
@@ -42,6 +42,8 @@ _RECORD_S: Final = 1800
 _LIVE_S: Final = 240
 _MEANING: Final = (
     "* **kernels**: raw sample to window, one core, a whole record a call; a live chunk is 19 ms.",
+    "  sleepecg's detector on the same record, in turns. Worst: of noise, spikes, missing values",
+    "  and 300 bpm the one that takes longest, over the ordinary record.",
     "* **models**: one thread, alternating in one run; the teacher is BeatGAN's generator.",
     "* **embedded**: the whole pipeline in one process. **replay**: source, hub, scorer and",
     "  subscriber as processes at full speed, from the first chunk to the last alert.",
@@ -52,8 +54,6 @@ _MEANING: Final = (
     "* **scan**: the whole command. **start**: the whole command, kernels compiled before.",
     "* **student**: `monitor evaluate beatgan`.",
 )
-_CHUNK: Final = 7
-"""Samples a live chunk: 19 ms, as a source sends them."""
 
 
 def bench(data: Path | None, *, as_json: bool, json_file: Path | None, report: Path | None) -> None:
@@ -63,7 +63,7 @@ def bench(data: Path | None, *, as_json: bool, json_file: Path | None, report: P
     x = np.ascontiguousarray(patient.generate(_RECORD_S * SAMPLING_RATE_HZ).samples)
     figures: dict[str, Any] = {"machine": machine()}
     for name, measure in (
-        ("kernels", lambda: _kernels(x)),
+        ("kernels", lambda: measure_kernels(x)),
         ("models", _models),
         ("embedded", lambda: _embedded(x)),
         ("replay", lambda: _replay(x)),
@@ -93,21 +93,6 @@ def _best_s(run: Callable[[], object], times: int = 5) -> float:
         run()
         shortest = min(shortest, time.perf_counter() - began)
     return shortest
-
-
-def _kernels(x: NDArray[np.float32]) -> dict[str, Any]:
-    """Raw sample to window, whole record a call, and chunk by chunk as a live source sends."""
-    figures = {}
-    for fs_hz in (360.0, 250.0, 1000.0):
-        seconds = _best_s(lambda fs_hz=fs_hz: Segmenter(fs_hz).push(x, first_sample=0))
-        figures[f"ns_per_sample_{fs_hz:g}_hz"] = round(1e9 * seconds / x.size, 1)
-    segmenter = Segmenter(360.0)
-    chunks = range(0, 60 * SAMPLING_RATE_HZ, _CHUNK)
-    began = time.perf_counter()
-    for at in chunks:
-        segmenter.push(x[at : at + _CHUNK], first_sample=at)
-    figures["us_per_live_chunk"] = round(1e6 * (time.perf_counter() - began) / len(chunks), 1)
-    return figures
 
 
 def _models() -> dict[str, Any]:
@@ -237,15 +222,15 @@ def _live(name: str, x: NDArray[np.float32]) -> dict[str, Any]:
         _subscriber(system, ["status/", "beat/", "signal/"]) as subscriber,
     ):
         _wait_for_scorer(system, subscriber)
-        thread = _feed(system, x, _CHUNK, Pacer(360.0, 1.0), sent_at)
+        thread = _feed(system, x, CHUNK, Pacer(360.0, 1.0), sent_at)
         ended = False
         while not (ended and subscriber.complete):
             for message in subscriber.receive(0.1):
                 now = time.monotonic()
                 if isinstance(message, BeatNote):
-                    beats_s.append(now - sent_at[message.sample // _CHUNK])
+                    beats_s.append(now - sent_at[message.sample // CHUNK])
                 elif isinstance(message, Alert) and message.kind == "anomalous_beat":
-                    alerts_s.append(now - sent_at[message.sample // _CHUNK])
+                    alerts_s.append(now - sent_at[message.sample // CHUNK])
                     own_s.append(message.latency_ms.total / 1e3)
                 ended |= isinstance(message, Status) and message.stream == "bench" and message.ended
         memory = _memory_mb([os.getpid(), *system.pids])

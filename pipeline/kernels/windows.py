@@ -87,7 +87,7 @@ def watch(
             wrong = True
             for i in range(begin, end):
                 at = (counters[TICK] + i - begin) % recent.size
-                _step(np.int64(codes[i]), at, is_flat, settings, counters, recent)
+                _step(int(codes[i]), at, is_flat, settings, counters, recent)
                 states[i] = counters[STATE]
                 spells[i] = counters[SPELL] & 255
         counters[TICK] += end - begin

@@ -29,6 +29,7 @@ from models.artifact import SHIPPED_STUDENT, load_artifact
 from models.dataset import DS1, DS1A, DS1B, database_folder
 from models.evaluation.ec57 import classes_of, match_beats, match_samples
 from models.student import StudentScorer
+from models.whole_file import write_whole
 from pipeline.episode import EPISODE_S
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.live_score import (
@@ -146,9 +147,7 @@ def save_calibration(
 ) -> None:
     """Write a calibration beside the student that it is true for."""
     content = {**calibration, "weights_sha256": load_artifact(student).sha256}
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    write_whole(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def load_calibration(

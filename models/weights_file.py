@@ -7,7 +7,6 @@ pair that it refuses because the checksum does not fit; never half a file.
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from models.whole_file import write_whole
 from pipeline.errors import ArtifactError
 
 MAX_DESCRIPTION_BYTES: Final = 65_536
@@ -63,7 +63,8 @@ def write_weights(
         description: the ``.json`` file; the weights go beside it.
 
     Raises:
-        ArtifactError: the tensors are not those of ``shapes``, or the place is not writable.
+        ArtifactError: the tensors are not those of ``shapes``.
+        ConfigError: the place is not writable.
     """
     check_tensors(kind, tensors, shapes, description)
     weights = save({name: np.ascontiguousarray(t) for name, t in sorted(tensors.items())})
@@ -77,12 +78,8 @@ def write_weights(
         "weights_sha256": sha256,
     }
     text = json.dumps(whole, indent=2, allow_nan=False) + "\n"
-    try:
-        description.parent.mkdir(parents=True, exist_ok=True)
-        _replace(weights_path(description), weights)
-        _replace(description, text.encode())
-    except OSError as error:
-        raise ArtifactError(f"cannot write {description}: {error.strerror}") from None
+    write_whole(weights_path(description), weights)
+    write_whole(description, text)
     return sha256
 
 
@@ -134,12 +131,6 @@ def check_tensors(
             )
         if not np.isfinite(tensor).all():
             raise ArtifactError(f"{path}: {name} holds values that are not finite; {kind.remedy}")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, path)
 
 
 def _read(kind: WeightsKind, path: Path, limit: int) -> bytes:

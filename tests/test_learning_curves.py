@@ -51,4 +51,4 @@ def test_curves_are_replaced_whole(tmp_path: Path) -> None:
     assert len((tmp_path / "curves.csv").read_text(encoding="utf-8").splitlines()) == 3
     assert {path.name for path in tmp_path.iterdir()} == {"curves.csv", "curves.png"}
     with pytest.raises(ConfigError, match=r"cannot write .*curves\.csv"):
-        write_curves(tmp_path / "none", [_epoch(1)])
+        write_curves(tmp_path / "curves.csv", [_epoch(1)])

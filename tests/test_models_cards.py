@@ -206,7 +206,7 @@ def test_a_missing_or_broken_report_is_refused_by_name(folder: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     """A file in its way is one clear line."""
     (tmp_path / "models").write_text("")
-    with pytest.raises(ConfigError, match="choose another folder"):
+    with pytest.raises(ConfigError, match="name another place"):
         save_report(tmp_path / "models", "beatgan", {})
 
 

@@ -296,7 +296,7 @@ def test_checkpoint_for_other_networks_or_optimisers_is_refused(tmp_path: Path) 
 def test_place_that_cannot_be_written_is_an_error_of_ours(tmp_path: Path) -> None:
     """One line that names the place."""
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"cannot write .*choose another folder"):
+    with pytest.raises(ConfigError, match=r"cannot write .*name another place"):
         save_checkpoint(tmp_path / "file" / "last.safetensors", {}, networks={})
 
 

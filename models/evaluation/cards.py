@@ -6,7 +6,6 @@ others have published, stands in this module with its source.
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +17,8 @@ from models.evaluation.card_live_score import live_score_page, live_score_target
 from models.evaluation.card_parts import HEAD, PICTURES, measured_on, page, targets
 from models.evaluation.card_student import student_page, student_targets
 from models.evaluation.interpatient import evaluate_interpatient
-from pipeline.errors import ArtifactError, ConfigError
+from models.whole_file import write_whole
+from pipeline.errors import ArtifactError
 
 REPORTS: Final = ("beatgan", "interpatient")
 """What a card cannot do without."""
@@ -78,7 +78,7 @@ def write_cards(folder: Path) -> list[Path]:
         "classifier.md": classifier_page(reports),
     }
     for name, text in pages.items():
-        _replace(folder / name, text)
+        write_whole(folder / name, text)
     return [folder / name for name in pages]
 
 
@@ -105,7 +105,7 @@ def index_page(reports: Mapping[str, Any]) -> str:
 
 def save_report(folder: Path, name: str, report: Mapping[str, Any]) -> None:
     """Write a report as ``name.json`` into ``folder``, which is made; `ConfigError` if it fails."""
-    _replace(folder / f"{name}.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
+    write_whole(folder / f"{name}.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
 
 
 def _report(path: Path) -> dict[str, Any]:
@@ -119,13 +119,3 @@ def _report(path: Path) -> dict[str, Any]:
     if not isinstance(report, dict):
         raise ArtifactError(f"{path} is no report; {again}")
     return report
-
-
-def _replace(path: Path, text: str) -> None:
-    unfinished = path.with_name(path.name + ".unfinished")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(text, encoding="utf-8")
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}; choose another folder") from None

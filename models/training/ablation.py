@@ -16,7 +16,6 @@ its checkpoint. Several processes may work on one file: each takes the next cell
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,6 +41,7 @@ from models.training.distillation import TeacherTable, new_student, teacher_tabl
 from models.training.run import EpochReport, Progress, StepReport, Validation, score_windows
 from models.training.student import METHODS, OF_A_TEACHER, StudentConfig, fit_student
 from models.training.teacher import load_teacher
+from models.whole_file import write_whole
 from pipeline.errors import ConfigError
 
 SPLIT: Final = "0"
@@ -247,8 +247,8 @@ def _add(
     with _locked(config.folder / "result.lock"):
         cells = _finished(config.result, setup) | {cell.name: figures}
         content = {"setup": setup, "cells": cells}
-        _replace(config.result, json.dumps(content, indent=2, allow_nan=False) + "\n")
-        _replace(
+        write_whole(config.result, json.dumps(content, indent=2, allow_nan=False) + "\n")
+        write_whole(
             config.result.with_suffix(".md"),
             ablation_markdown(content, [asdict(one) for one in CELLS]),
         )
@@ -269,13 +269,3 @@ def _locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
             yield False
         else:
             yield True
-
-
-def _replace(path: Path, text: str) -> None:
-    unfinished = path.with_name(path.name + ".unfinished")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(text, encoding="utf-8")
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}; choose another file") from None

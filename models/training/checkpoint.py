@@ -8,17 +8,17 @@ and in its state, goes into the JSON.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from pipeline.errors import ArtifactError, ConfigError
+from models.whole_file import write_whole
+from pipeline.errors import ArtifactError
 
 CHECKPOINT_VERSION: Final = 2
 """Rises when a checkpoint of the code before cannot be continued, or not to the same result."""
@@ -48,13 +48,7 @@ def save_checkpoint(
             tensors |= {f"{name}/{row}/{k}": v for k, v in of_row.items() if torch.is_tensor(v)}
     tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     whole = {**facts, "version": CHECKPOINT_VERSION, "optimisers": numbers}
-    unfinished = path.with_suffix(".unfinished")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, unfinished, metadata={"facts": json.dumps(whole)})
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}; choose another folder") from None
+    write_whole(path, save(tensors, metadata={"facts": json.dumps(whole)}))
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

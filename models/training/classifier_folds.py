@@ -6,7 +6,6 @@ DS1 is classified by a network that was trained on the other three; the counts a
 
 import dataclasses
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from models.training.classifier import (
     probabilities_of,
 )
 from models.training.run import Progress
-from pipeline.errors import ConfigError
+from models.whole_file import write_whole
 
 
 class NetworkClassifier:
@@ -88,11 +87,5 @@ def compare_optimisers(
         "counting": list(COUNTING),
         "runs": [cross_validate(config, records, progress) for config in configs],
     }
-    unfinished = result.with_name(result.name + ".unfinished")
-    try:
-        result.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-        os.replace(unfinished, result)
-    except OSError as error:
-        raise ConfigError(f"cannot write {result}: {error.strerror}") from None
+    write_whole(result, json.dumps(figures, indent=2) + "\n")
     return result

@@ -5,12 +5,11 @@ Both are written anew from all epochs so far, so that a run that was continued h
 
 import csv
 import io
-import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.errors import ConfigError
+from models.whole_file import write_whole
 
 NO_PICTURE: Final = (
     "no picture without matplotlib; the figures are in the CSV "
@@ -55,7 +54,7 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
-    _replace(path, text.getvalue().encode())
+    write_whole(path, text.getvalue().encode())
 
 
 def draw_panels(
@@ -102,14 +101,5 @@ def draw_panels(
     axes[-1].set_xlabel(abscissa)
     picture = io.BytesIO()
     FigureCanvasAgg(figure).print_png(picture)
-    _replace(path, picture.getvalue())
+    write_whole(path, picture.getvalue())
     return True
-
-
-def _replace(path: Path, content: bytes) -> None:
-    unfinished = path.with_suffix(".unfinished")
-    try:
-        unfinished.write_bytes(content)
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}; choose another folder") from None

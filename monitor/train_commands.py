@@ -133,6 +133,20 @@ def train_classifier(
     )
 
 
+@train_app.command("optimisers")
+def train_optimisers(
+    data: Data = None,
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs/optimisers"),
+    result: Annotated[Path, typer.Option(help="JSON of the figures.")] = Path(
+        "docs/models/classifier_optimisers.json"
+    ),
+) -> None:
+    """Compare AdaBound with AdamW for the classifier, on patients of DS1 held out."""
+    from monitor import training
+
+    training.compare_optimisers(data, out, result)
+
+
 @train_app.command("ablation")
 def train_ablation(
     teacher: Annotated[Path, typer.Option(help="best.safetensors of a teacher of split 0.")],

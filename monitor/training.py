@@ -86,6 +86,26 @@ def train_classifier(data: Path | None, *, find_lr: bool, **settings: Any) -> No
     )
 
 
+def compare_optimisers(data: Path | None, folder: Path, result: Path) -> None:
+    """Judge the classifier's optimisers on patients of DS1 that they have not seen.
+
+    Args:
+        data: as in `data_folder`.
+        folder: for checkpoints; a comparison that was cut off goes on.
+        result: JSON of the figures; its path is printed.
+    """
+    from models.training.classifier import ClassifierConfig
+    from models.training.classifier_folds import COMPARED, compare_optimisers
+
+    configs = [
+        ClassifierConfig(data=data_folder(data), folder=folder / str(one["optimiser"]), **one)
+        for one in COMPARED
+    ]
+    with _bar() as progress:
+        written = compare_optimisers(configs, result, _Watch("classifier", progress))
+    sys.stdout.write(f"{written}\n")
+
+
 def ablate(data: Path | None, **settings: Any) -> None:
     """Train the cells of the ablation that nobody has trained yet; print the table's file.
 

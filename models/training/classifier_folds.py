@@ -2,13 +2,15 @@
 
 Every choice about the classifier rests on this, so that DS2 decides nothing. Each of four parts of
 DS1 is classified by a network that was trained on the other three; the counts are added up.
+
+    monitor train optimisers --data DIR
 """
 
 import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,12 @@ from models.training.classifier import (
 )
 from models.training.run import Progress
 from models.whole_file import write_whole
+
+COMPARED: Final = (
+    {"optimiser": "adabound", "learning_rate": 1e-3},
+    {"optimiser": "adamw", "learning_rate": 3e-3},
+)
+"""Each at its best rate of those tried on DS1."""
 
 
 class NetworkClassifier:

@@ -1,4 +1,7 @@
-"""The commands of ``monitor evaluate``: parse, call one function of `monitor.evaluation`."""
+"""The commands of ``monitor evaluate``: parse, call one function.
+
+It stands in `monitor.evaluation`, or in `monitor.stress` for noise and faults.
+"""
 
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +22,17 @@ Teacher = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(help="best.safetensors of a teacher, to measure it as well."),
 ]
+
+
+Report = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="Write the table into this document, in its place between two comments."),
+]
+Databases = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="Folder with mitdb/ and nstdb/; found as that of the other protocols."),
+]
+JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 
 class Against(StrEnum):
@@ -111,3 +125,31 @@ def evaluate_ec57(
         annotations=annotations,
         as_json=as_json,
     )
+
+
+@evaluate_app.command("noise")
+def evaluate_noise(
+    data: Databases = None,
+    pictures: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Draw the figures over the signal-to-noise ratio into this folder."),
+    ] = None,
+    report: Report = None,
+    as_json: JsonLines = False,
+) -> None:
+    """Mix noise into clean records, 24 to -6 dB, as nst does."""
+    from monitor import stress
+
+    stress.evaluate_noise(data, pictures=pictures, report=report, as_json=as_json)
+
+
+@evaluate_app.command("faults")
+def evaluate_faults(
+    data: Data = None,
+    report: Report = None,
+    as_json: JsonLines = False,
+) -> None:
+    """Put faults into clean records: what is kept."""
+    from monitor import stress
+
+    stress.evaluate_faults(data, report=report, as_json=as_json)

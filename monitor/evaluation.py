@@ -31,7 +31,7 @@ def evaluate_beatgan(
     from models.evaluation.beatgan import FOLD_STUDENTS, evaluate_beatgan
 
     students = FOLD_STUDENTS if student is None else (student,)
-    with _steps(1 + len(students) + (pictures is not None)) as on_step:
+    with progress_of(1 + len(students) + (pictures is not None)) as on_step:
         figures = evaluate_beatgan(data_folder(data), students, pictures=pictures, on_step=on_step)
     tell(figures, beatgan_tables, as_json=as_json)
 
@@ -57,7 +57,7 @@ def evaluate_interpatient(
     from models.evaluation.interpatient import evaluate_interpatient
 
     passes = 1 + SHIPPED_CLASSIFIER.is_file()
-    with _steps(passes * len(DS2) + (pictures is not None)) as on_step:
+    with progress_of(passes * len(DS2) + (pictures is not None)) as on_step:
         figures = evaluate_interpatient(
             data_folder(data),
             student or SHIPPED_STUDENT,
@@ -96,7 +96,7 @@ def evaluate_ec57(
     names = None if records is None else [name for name in records.split(",") if name]
     chosen = choose_records(data, reference, test, names)
     lines = []
-    with _steps(len(chosen)) as on_step:
+    with progress_of(len(chosen)) as on_step:
         for line in compare_records(
             chosen, reference, test, annotations=annotations, on_step=on_step
         ):
@@ -122,7 +122,7 @@ def write_cards(data: Path | None, teacher: Path | None, folder: Path) -> None:
 
     passes = 1 + SHIPPED_CLASSIFIER.is_file()
     steps = (teacher is not None) + (1 + FOLDS + 1) + (passes * len(DS2) + 1)
-    with _steps(steps) as on_step:
+    with progress_of(steps) as on_step:
         write_reports(data_folder(data), folder, teacher=teacher, on_step=on_step)
     for file in write_cards(folder):
         sys.stdout.write(f"{file}\n")
@@ -141,7 +141,7 @@ def tell(
 
 
 @contextmanager
-def _steps(total: int) -> Iterator[Callable[[str], None]]:
+def progress_of(total: int) -> Iterator[Callable[[str], None]]:
     """Yield a function that is told each step when it begins; shows itself on a terminal only."""
     with Progress(
         TextColumn("{task.description}"),
@@ -163,7 +163,7 @@ def _steps(total: int) -> Iterator[Callable[[str], None]]:
         yield on_step
 
 
-def _table(title: str, *columns: str) -> Table:
+def new_table(title: str, *columns: str) -> Table:
     """Return an empty table whose first column is text and whose others are numbers."""
     table = Table(title=title, title_justify="left", title_style="bold")
     for i, name in enumerate(columns):
@@ -171,7 +171,8 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _number(value: float | None, digits: int = 4) -> str:
+def as_text(value: float | None, digits: int = 4) -> str:
+    """Return a number with so many digits, or a dash for none."""
     return "-" if value is None else f"{value:.{digits}f}"
 
 
@@ -182,13 +183,13 @@ def _percent(share: float | None) -> str:
 def beatgan_tables(figures: dict[str, Any]) -> Iterator[Table]:
     """Return one table: a row a figure, a column a fold, then mean and standard deviation."""
     folds = figures["folds"]
-    table = _table(
+    table = new_table(
         f"BeatGAN protocol, {figures['database']}: test beats, abnormal against normal",
         *("", *(f"fold {fold['fold']}" for fold in folds), "mean", "sd", "beats"),
     )
 
     def add(name: str, values: Sequence[float | None], over: Mapping[str, float], n: int) -> None:
-        table.add_row(name, *map(_number, [*values, over["mean"], over["sd"]]), f"{n:,}")
+        table.add_row(name, *map(as_text, [*values, over["mean"], over["sd"]]), f"{n:,}")
 
     for name in ("auc", "ap"):
         n = folds[0]["abnormal_beats"]
@@ -206,21 +207,21 @@ def interpatient_tables(figures: dict[str, Any]) -> Iterator[Table]:
     """Return three tables: gross figures, those of each class, those of each record."""
     (apart, without), *_ = figures["without"].items()
     scored = figures["scored"]
-    ranking = _table(
+    ranking = new_table(
         f"Unseen patients, {len(figures['records'])} records, {figures['hours']:.2f} h: "
         f"{figures['false_alerts_per_hour']:.1f} false alerts an hour",
         *("", "all records", f"without {apart}", "scored beats", f"scored, without {apart}"),
     )
     columns = (figures, without, scored, scored["without"][apart])
     for name in ("auc", "ap"):
-        ranking.add_row(name.upper(), *(_number(column[name]) for column in columns))
+        ranking.add_row(name.upper(), *(as_text(column[name]) for column in columns))
     for kind in figures["auc_by_class"]:
-        cells = (_number(column["auc_by_class"][kind]) for column in columns)
+        cells = (as_text(column["auc_by_class"][kind]) for column in columns)
         ranking.add_row(f"AUC of {kind} against N", *cells)
     yield ranking
 
     names = ("class", "beats", "alerts", "not detected", "not analysable")
-    classes = _table("Alerts at the threshold", *names)
+    classes = new_table("Alerts at the threshold", *names)
     alerts = figures["sensitivity"]
     for kind, beats in figures["beats"].items():
         missed, blind = figures["missed"][kind], figures["not_analysable"][kind]
@@ -234,15 +235,15 @@ def interpatient_tables(figures: dict[str, Any]) -> Iterator[Table]:
     yield classes
 
     names = ("record", "beats", "AUC", "AP", "Se S", "Se V", "Se F", "missed", "blind", "extra")
-    records = _table("Records: sensitivity in %, beats, false alerts an hour", *names, "false/h")
+    records = new_table("Records: sensitivity in %, beats, false alerts an hour", *names, "false/h")
     records.caption = "missed: not detected; blind: not analysable; extra: false detections"
     for one in figures["per_record"]:
         shares = (one["sensitivity"][kind] for kind in ("S", "V", "F"))
         records.add_row(
             one["record"],
             f"{sum(one['beats'].values()):,}",
-            *(_number(one["auc"]), _number(one["ap"])),
-            *(_number(share and 100 * share, 1) for share in shares),
+            *(as_text(one["auc"]), as_text(one["ap"])),
+            *(as_text(share and 100 * share, 1) for share in shares),
             str(sum(one["missed"].values())),
             str(sum(one["not_analysable"][kind] for kind in one["beats"])),
             str(one["false_detections"]),
@@ -258,13 +259,13 @@ def _classes_table(classifier: Mapping[str, Any]) -> Table:
     gross = classifier["gross"]
     names = list(gross["confusion"]["N"])
     columns = ("class", *(f"named {name}" for name in names), "Se %", "+P %")
-    table = _table("The classifier on all detections, by EC57 counting", *columns)
+    table = new_table("The classifier on all detections, by EC57 counting", *columns)
     for kind, row in gross["confusion"].items():
         table.add_row(
             kind,
             *(f"{row[name]:,}" for name in names),
-            _number(gross["sensitivity"].get(kind), 1),
-            _number(gross["positive_predictivity"].get(kind), 1),
+            as_text(gross["sensitivity"].get(kind), 1),
+            as_text(gross["positive_predictivity"].get(kind), 1),
         )
     return table
 
@@ -275,7 +276,7 @@ def ec57_tables(figures: dict[str, Any]) -> Iterator[Table]:
     kinds = {"qrs": "Q", "veb": "V", "sveb": "S"} if figures["names_classes"] else {"qrs": "Q"}
     names = ("record", "beats", "missed", "extra")
     shares = (f"{kind} {what}" for kind in kinds.values() for what in ("Se", "+P"))
-    beats = _table(
+    beats = new_table(
         f"{records[0]['test']} against {records[0]['reference']}: Se and +P in %, errors in ms",
         *(*names, *shares, "RR err", "R err"),
     )
@@ -288,10 +289,10 @@ def ec57_tables(figures: dict[str, Any]) -> Iterator[Table]:
             line.get("record", "gross"),
             *(f"{n:,}" for n in (qrs["tps"] + qrs["fn"], qrs["fn"], qrs["fp"])),
             *_shares(line, kinds),
-            _number(line.get("rms_rr_error_ms"), 2),
-            _number(line["rms_position_error_ms"], 2),
+            as_text(line.get("rms_rr_error_ms"), 2),
+            as_text(line["rms_position_error_ms"], 2),
         )
-    errors = (_number(average["rms_rr_error_ms"], 2), "-")
+    errors = (as_text(average["rms_rr_error_ms"], 2), "-")
     beats.add_row("average", "-", "-", "-", *_shares(average, kinds), *errors)
     yield beats
     if figures["names_classes"]:
@@ -300,7 +301,7 @@ def ec57_tables(figures: dict[str, Any]) -> Iterator[Table]:
 
 def _runs_table(gross: Mapping[str, Any]) -> Table:
     """Return a row for each length of ventricular runs."""
-    table = _table("Ventricular runs, run by run", "", "in reference", "in test", "Se %", "+P %")
+    table = new_table("Ventricular runs, run by run", "", "in reference", "in test", "Se %", "+P %")
     lengths = {"couplets": "couplets", "short_runs": "3 to 5 beats", "long_runs": "6 and more"}
     for name, title in lengths.items():
         score = gross[name]
@@ -313,4 +314,4 @@ def _shares(line: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
     """Yield sensitivity and positive predictivity of each kind, %."""
     for name in names:
         for share in ("sensitivity", "positive_predictivity"):
-            yield _number(line[name][share], 2)
+            yield as_text(line[name][share], 2)

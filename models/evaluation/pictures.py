@@ -235,6 +235,40 @@ def draw_strips(path: Path, title: str, rows: Mapping[str, Sequence[Strip]]) -> 
     _save(figure, path)
 
 
+class Panel(NamedTuple):
+    """One of several figures over the same axis."""
+
+    label: str
+    lines: Mapping[str, Sequence[float | None]]
+    """Values of each line, one a position on the axis."""
+    without: float | None
+    """What it is beyond the axis; drawn as a dotted level."""
+
+
+def draw_panels(
+    path: Path, title: str, axis: str, at: Sequence[float], panels: Sequence[Panel]
+) -> None:
+    """Draw panels side by side over positions ``at`` of the same axis, in the order given.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    figure = _figure(4.4 * len(panels), 4.2)
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for i, (name, values) in enumerate(panel.lines.items()):
+            heights = [np.nan if value is None else value for value in values]
+            axes.plot(at, heights, label=name, marker="o", markersize=4, **_line(i))
+        if panel.without is not None:
+            axes.axhline(panel.without, color="0.6", linestyle=":", linewidth=1)
+        axes.set(xlabel=axis, ylabel=panel.label, xticks=at)
+        if at[0] > at[-1]:
+            axes.invert_xaxis()
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small")
+    figure.suptitle(title)
+    _save(figure, path)
+
+
 def worst_of_records(
     order: NDArray[np.int64], records: NDArray[np.str_], count: int
 ) -> NDArray[np.int64]:

@@ -23,25 +23,28 @@ def choose_lead(header: RecordHeader, lead: str | int | None = None) -> int:
 
     A text is a name first and an index only if no signal is called that; a number is an index.
     Without one: MLII or II, else the first signal in units of voltage that is not named like a
-    pulse, pressure, respiration or EEG channel. Raises `LeadError`, which lists what there is.
+    pulse, pressure, respiration or EEG channel.
+
+    Raises:
+        LeadError: there is none, with what there is; or it is not in units of voltage, so that
+            nobody knows how large its QRS are.
     """
-    names = [signal.name for signal in header.signals]
     there = ", ".join(
         f"{i} {quoted(signal.name)} ({signal.units[:12]!r})"
         for i, signal in enumerate(header.signals[:16])
     )
     where = f"record {quoted(header.path)}"
-    if isinstance(lead, int):
-        if 0 <= lead < len(names):
-            return lead
-        raise LeadError(f"{where} has no lead {lead}; it has {there}")
     if lead is not None:
-        folded = [_plain_name(name) for name in names]
-        if _plain_name(lead) in folded:
-            return folded.index(_plain_name(lead))
-        if lead.isascii() and lead.isdigit() and len(lead) < 4 and int(lead) < len(names):
-            return int(lead)
-        raise LeadError(f"{where} has no lead {quoted(lead)}; it has {there}")
+        chosen = _find(header, lead)
+        if chosen is None:
+            raise LeadError(f"{where} has no lead {quoted(str(lead))}; it has {there}")
+        units = header.signals[chosen].units
+        if units.lower() not in MV_PER_UNIT:
+            raise LeadError(
+                f"{where}: lead {chosen} is in {units[:12]!r}, which is no voltage; put its gain "
+                f"and mV into the header, or choose another of {there}"
+            )
+        return chosen
     ecg = [
         i
         for i, signal in enumerate(header.signals)
@@ -49,11 +52,22 @@ def choose_lead(header: RecordHeader, lead: str | int | None = None) -> int:
     ]
     for preferred in _PREFERRED_LEADS:
         for i in ecg:
-            if _plain_name(names[i]) == preferred:
+            if _plain_name(header.signals[i].name) == preferred:
                 return i
     if not ecg:
         raise LeadError(f"{where} has no lead that looks like ECG; choose one of {there}")
     return ecg[0]
+
+
+def _find(header: RecordHeader, lead: str | int) -> int | None:
+    """Return the index of the lead of that name or number, or None."""
+    folded = [_plain_name(signal.name) for signal in header.signals]
+    if isinstance(lead, str):
+        if _plain_name(lead) in folded:
+            return folded.index(_plain_name(lead))
+        if not (lead.isascii() and lead.isdigit() and len(lead) < 4):
+            return None
+    return int(lead) if 0 <= int(lead) < len(folded) else None
 
 
 def _plain_name(name: str) -> str:

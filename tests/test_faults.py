@@ -105,7 +105,6 @@ def test_lines_that_are_not_kept(trial: str, what: str) -> None:
     assert finding.kept
 
 
-@pytest.mark.xfail(reason="a lead that a person names is taken as mV, whatever its unit")
 def test_a_lead_without_a_unit_of_voltage_is_refused(tmp_path: Path) -> None:
     """Nobody knows how large its QRS are: it must not be scored."""
     (tmp_path / "a.hea").write_text("a 1 360 3600\na.dat 16 200/raw 16 0 0 0 0 II\n")

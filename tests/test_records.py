@@ -140,7 +140,7 @@ def leads(folder: Path, *names: str) -> Path:
         (("mV V5", "mV V1"), "1", 1),
         (("mV 1", "mV 0"), "1", 0),
         (("mV 1", "mV 0"), 1, 1),
-        (("NU PLETH", "mV V"), "PLETH", 0),
+        (("mV PLETH", "mV V"), "PLETH", 0),
     ],
 )
 def test_the_lead_is_chosen_by_name_index_or_kind(
@@ -163,6 +163,13 @@ def test_a_record_without_ecg_asks_which_lead(tmp_path: Path) -> None:
     """A pulse wave is never taken for an ECG unless asked for."""
     with pytest.raises(LeadError, match="PLETH"):
         read_lead(leads(tmp_path, "NU PLETH", "mmHg ABP"))
+
+
+@pytest.mark.parametrize("lead", ["PLETH", 0, "0"])
+def test_a_lead_that_is_no_voltage_is_refused_by_any_name(tmp_path: Path, lead: str | int) -> None:
+    """Asked for or not: nobody knows how large its QRS are."""
+    with pytest.raises(LeadError, match="'NU', which is no voltage"):
+        read_lead(leads(tmp_path, "NU PLETH", "mV V"), lead)
 
 
 def test_a_lead_sampled_too_slowly_is_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import signal
 
 from pipeline.filters import resampling
 from pipeline.kernels import sampling
@@ -94,6 +95,32 @@ def test_same_rate_is_passed_through() -> None:
     assert resampling(360).half == resampling(360.000001).half == 0
     assert segment.strip.size == x.size
     assert segment.strip_first == 7
+
+
+@pytest.mark.parametrize("fs", [100, 128, 130, 250, 257, 500, 512, 1000])
+def test_an_ecg_is_that_of_the_offline_conversion(fs: float) -> None:
+    """Within 1 % of the QRS of what Fourier interpolation of the whole record gives."""
+    x, _ = reference.ecg(60, fs, seed=3, noise=0.0)
+    x -= x[0]  # as the stream does
+    seconds = 57
+    offline = signal.resample(np.concatenate((x, x[::-1])), 2 * 60 * 360)[: seconds * 360]
+
+    values, _ = streamed(x, np.zeros(x.size, np.uint8), fs, [])
+
+    inner = slice(360, seconds * 360)
+    assert np.abs(values[inner] - offline[inner]).max() < 0.01 * np.ptp(offline)
+
+
+@pytest.mark.parametrize("fs", [100, 128, 130, 250, 257, 500, 512, 1000])
+def test_a_window_is_ready_within_60_ms_of_its_last_sample(fs: float) -> None:
+    """Beyond the 180 samples from R on, resampling, filters and detector wait for little more."""
+    x, _ = reference.ecg(60, fs, seed=5)
+    segmenter = Segmenter(fs)
+    segment = segmenter.push(x, first_sample=0)
+
+    waited_s = (segment.ready_samples - segment.samples) / fs - 180 / 360
+    usual = np.quantile(waited_s[3:], 0.9)  # the first are learned from; a search back comes late
+    assert usual < 0.06
 
 
 @pytest.mark.parametrize("fs", RATES)

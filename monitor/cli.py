@@ -5,6 +5,7 @@ Heavy imports stand inside the commands, so that ``--help`` answers at once.
 """
 
 import json
+import errno
 import logging
 import os
 import sys
@@ -51,6 +52,8 @@ def main() -> None:
     """Run the command line; the entry point of the ``monitor`` script."""
     from monitor.processes import Refused
 
+    if sys.stdout is None:  # closed by whoever started us: the run goes on, and says nothing
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     logging.basicConfig(level=logging.WARNING, format="monitor: %(message)s")
     try:
         app(args=_fill_bare_device(sys.argv[1:]))
@@ -59,14 +62,25 @@ def main() -> None:
     except MonitorError as error:
         sys.stderr.write(f"monitor: {error}\n")
         sys.exit(2)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _drop_output()
+        sys.stderr.write("monitor: no space left to write to: free some, or write elsewhere\n")
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
     except SystemExit as leaving:
         if isinstance(leaving.__context__, BrokenPipeError):
             # Whoever read our output has enough: no bug, which typer's exit code 1 would say.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()
             sys.exit(0)
         raise
+
+
+def _drop_output() -> None:
+    """Send what is still buffered nowhere, lest it fail once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fill_bare_device(arguments: list[str]) -> list[str]:

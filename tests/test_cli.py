@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import typer.main
@@ -130,3 +131,26 @@ def test_subscriber_refuses_an_address_that_is_none(
     for address in ("nowhere", "tcp://10.0.0.1:5570", "tcp://127.0.0.1:65535", "tcp://127.0.0.1:0"):
         assert exit_code(monkeypatch, "subscribe", "--endpoint", address) == 2
     assert capsys.readouterr().err.count("\n") == 4
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_is_one_line() -> None:
+    """No traceback, exit 2: nothing is wrong with the program."""
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(
+            [sys.executable, "-m", "monitor", "scan", "demo", "--json"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+
+    assert run.returncode == 2
+    assert run.stderr.splitlines() == [
+        "monitor: no space left to write to: free some, or write elsewhere"
+    ]
+
+
+def test_a_closed_output_is_no_error() -> None:
+    """Who closed it does not want to hear; the work is done all the same."""
+    command = f"{sys.executable} -m monitor scan demo --json >&-"
+    run = subprocess.run(["bash", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
+
+    assert (run.returncode, run.stderr) == (0, "")

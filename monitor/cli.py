@@ -4,8 +4,8 @@
 Heavy imports stand inside the commands, so that ``--help`` answers at once.
 """
 
-import json
 import errno
+import json
 import logging
 import os
 import sys

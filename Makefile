@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint bench figures weights cards picture clean
+.PHONY: help demo test lint bench figures weights cards stress picture clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -57,7 +57,11 @@ runs/teacher/best.safetensors: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/monitor train teacher --out $(@D)
 
 cards: $(READY) ## Measure what ships by both protocols; write docs/models
-	$(BIN)/monitor evaluate cards
+	$(BIN)/monitor evaluate cards $(addprefix --teacher ,$(wildcard runs/teacher/best.safetensors))
+
+stress: $(READY) ## Measure noise and faults of streams; write docs/detector.md
+	$(BIN)/monitor evaluate noise --pictures docs --report docs/detector.md
+	$(BIN)/monitor evaluate faults --report docs/detector.md
 
 picture: $(READY) ## Draw the README's picture of the dashboard
 	$(BIN)/python -m monitor.picture docs/dashboard.svg

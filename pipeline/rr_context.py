@@ -34,8 +34,6 @@ RHYTHM_FEATURE_NAMES: Final = (
     "rr_in_spreads_below_median",
     "rr_in_spreads_below_upper_quartile",
     "rr_in_usual_steps",
-    "rr_to_ninth_decile",
-    "rr_below_ninth_decile_in_usual_steps",
 )
 
 RR_FEATURE_NAMES: Final = (*RHYTHM_FEATURE_NAMES, *SHAPE_FEATURE_NAMES)
@@ -87,9 +85,8 @@ class RRContext:
         and pp the intervals before this one, the rhythm's features are, in order: 1 if the
         interval is known and others are, else 0; log rr/q75; log p/q75; log pp/q75;
         log(rr/q50) / (0.1 + log q75/q25); log(rr/q75) / (0.1 + log q90/q50);
-        log(rr/q50) / (0.05 + s); log rr/q90; log(rr/q90) / (0.05 + s). Logarithms are natural and
-        limited to +-1.5, what is divided to +-6. What is not known counts as 0. Those of
-        `OwnShape.compare` follow.
+        log(rr/q50) / (0.05 + s). Logarithms are natural and limited to +-1.5, what is divided to
+        +-6. What is not known counts as 0. Those of `OwnShape.compare` follow.
 
         Args:
             rr_s: interval to the previous beat in seconds, NaN (or anything that is no positive
@@ -124,7 +121,6 @@ class RRContext:
         q25, q50, q75, q90 = (_quantile(self._ordered, q) for q in (0.25, 0.5, 0.75, 0.9))
         step = _quantile(sorted(self._steps), 0.5) if self._steps else 0.0
         below_median, below_upper = _log_ratio(rr, q50), _log_ratio(rr, q75)
-        below_decile = _log_ratio(rr, q90)
         return (
             float(rr == rr),
             below_upper,
@@ -133,8 +129,6 @@ class RRContext:
             _limited(below_median / (SPREAD_FLOOR + _log_ratio(q75, q25)), SPREAD_LIMIT),
             _limited(below_upper / (SPREAD_FLOOR + _log_ratio(q90, q50)), SPREAD_LIMIT),
             _limited(below_median / (STEP_FLOOR + step), SPREAD_LIMIT),
-            below_decile,
-            _limited(below_decile / (STEP_FLOOR + step), SPREAD_LIMIT),
         )
 
     def _remember_interval(self, rr: float) -> None:

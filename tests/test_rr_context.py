@@ -59,8 +59,6 @@ def slow_rhythm(rr_s: list[float], at: int) -> list[float]:
         limited(log_ratio(rr, q50) / (0.1 + log_ratio(q75, q25)), SPREAD_LIMIT),
         limited(log_ratio(rr, q75) / (0.1 + log_ratio(q90, q50)), SPREAD_LIMIT),
         limited(log_ratio(rr, q50) / (0.05 + step), SPREAD_LIMIT),
-        log_ratio(rr, q90),
-        limited(log_ratio(rr, q90) / (0.05 + step), SPREAD_LIMIT),
     ]
 
 

@@ -1,6 +1,5 @@
 """The teacher is measured on beats that it has not seen, by its own score and the student's."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +8,20 @@ import pytest
 import torch
 from evaluations import humps
 
+import models.training.teacher
 from models.beatgan import Autoencoder
-from models.dataset import split_beats
+from models.dataset import annotation_digest, split_beats
 from models.evaluation.teacher import evaluate_teacher, teacher_reconstruction
 from models.metrics import roc_auc
 from models.training.checkpoint import save_checkpoint
+from models.training.teacher import TeacherConfig, train_teacher
 from pipeline.errors import ArtifactError
 
 
 def checkpoint(path: Path, **changes: Any) -> Path:
     """Write an untrained teacher as if trained on fold 1 of the humps, but for the changes."""
-    beats = humps()
-    train = beats.windows[split_beats(beats, fold=1, seed=3).train]
-    config = {
-        "split": "1",
-        "seed": 3,
-        "windows_sha256": hashlib.sha256(train.tobytes()).hexdigest(),
-        **changes,
-    }
+    digest = annotation_digest(humps())
+    config = {"split": "1", "seed": 3, "annotations_sha256": digest, **changes}
     torch.manual_seed(0)
     save_checkpoint(path, {"config": config, "epoch": 1}, networks={"generator": Autoencoder()})
     return path
@@ -51,12 +46,29 @@ def test_figures_are_those_of_the_test_part(tmp_path: Path) -> None:
     assert figures["us_per_beat"]["cpu"]["batch_64"] > 0
 
 
+def test_a_teacher_as_it_is_trained_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a training writes is what the evaluation asks for."""
+    torch.set_num_threads(1)
+    beats = humps()
+    monkeypatch.setattr(models.training.teacher, "load_beats", lambda data: beats)
+    config = TeacherConfig(
+        data=tmp_path, folder=tmp_path, split="1", seed=3, epochs=1, batch=8, width=2, latent=4,
+        device="cpu",
+    )  # fmt: skip
+
+    best = train_teacher(config, lambda report: None)
+
+    assert evaluate_teacher(beats, best)["parameters"] > 0
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"split": "ds1"}, "which fold"),
         ({"seed": None}, "which fold"),
-        ({"windows_sha256": "0" * 64}, "other beats"),
+        ({"annotations_sha256": "0" * 64}, "other beats"),
     ],
 )
 def test_a_teacher_of_unknown_beats_is_refused(

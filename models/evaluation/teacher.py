@@ -3,7 +3,6 @@
 The teacher does not ship; whoever has trained one can measure it. Needs torch.
 """
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.beatgan import Autoencoder
-from models.dataset import Beats, split_named
+from models.dataset import Beats, annotation_digest, split_named
 from models.evaluation.beatgan import ranking_figures
 from models.evaluation.fold_scores import FOLD_NAMES, rows_of
 from models.machine import machine
@@ -47,8 +46,7 @@ def evaluate_teacher(beats: Beats, path: Path) -> dict[str, Any]:
             "of `monitor train teacher`"
         )
     split = split_named(beats, fold, seed=seed)
-    trained_on = hashlib.sha256(beats.windows[split.train].tobytes()).hexdigest()
-    if settings.get("windows_sha256") != trained_on:
+    if settings.get("annotations_sha256") != annotation_digest(beats):
         raise ArtifactError(
             f"{path} was trained on other beats than fold {fold} has here, so no beat is known to "
             "be unseen: train it anew"

@@ -32,7 +32,7 @@ from models.beatgan import (
     generator_loss,
     normalise_spectrally,
 )
-from models.dataset import load_beats
+from models.dataset import annotation_digest, load_beats
 from models.training.checkpoint import read_checkpoint, restore_network
 from models.training.config import TrainingConfig, chosen_device, settings_of
 from models.training.find_lr import RangeTest, find_rate
@@ -84,8 +84,9 @@ def train_teacher(config: TeacherConfig, progress: Progress) -> Path:
         InputError: records are missing or unreadable.
         ConfigError: the loss is no longer finite, or the folder holds another run.
     """
-    train, validation = parts_of(load_beats(config.data), config)
-    return fit_teacher(config, train, validation, progress)
+    beats = load_beats(config.data)
+    train, validation = parts_of(beats, config)
+    return fit_teacher(config, train, validation, progress, annotation_digest(beats))
 
 
 def find_teacher_rate(config: TeacherConfig, progress: Progress) -> RangeTest:
@@ -104,12 +105,20 @@ def fit_teacher(
     train: NDArray[np.float32],
     validation: Validation,
     progress: Progress,
+    annotations_sha256: str = "",
 ) -> Path:
-    """Train BeatGAN on windows float32[n, 320]; return the file of the best epoch."""
-    return teacher_run(config, train).finish(autoencoder_judge(validation), progress)
+    """Train BeatGAN on windows float32[n, 320]; return the file of the best epoch.
+
+    ``annotations_sha256`` says of which beats the split was made (`annotation_digest`): without
+    it nobody can tell which of them the teacher has not seen.
+    """
+    run = teacher_run(config, train, annotations_sha256)
+    return run.finish(autoencoder_judge(validation), progress)
 
 
-def teacher_run(config: TeacherConfig, train: NDArray[np.float32]) -> TrainingRun:
+def teacher_run(
+    config: TeacherConfig, train: NDArray[np.float32], annotations_sha256: str = ""
+) -> TrainingRun:
     """Return the training of BeatGAN on windows float32[n, 320], at its beginning."""
     device = chosen_device(config.device)
     generator = Autoencoder(config.width, config.latent)
@@ -127,7 +136,7 @@ def teacher_run(config: TeacherConfig, train: NDArray[np.float32]) -> TrainingRu
 
     return TrainingRun(
         config=config,
-        settings=settings_of(config, train),
+        settings=settings_of(config, train) | {"annotations_sha256": annotations_sha256},
         networks={"generator": generator, "discriminator": discriminator},
         optimisers={
             "generator_optimiser": torch.optim.Adam(

@@ -11,22 +11,26 @@ from typing import Any
 def machine() -> dict[str, Any]:
     """Return processor, cores, Python, commit and date (UTC), JSON-able.
 
-    ``commit`` ends in ``-dirty`` where the code differs from it, and is ``unknown`` outside of a
-    repository.
+    ``commit`` ends in ``-dirty`` where the code differs from it (documents may: the figures are
+    on their way there), and is ``unknown`` outside of a repository.
     """
-    git = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
+    commit = _git("rev-parse", "--short", "HEAD")
+    changed = _git(
+        "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)docs"
     )
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "commit": git.stdout.strip() or "unknown",
+        "commit": commit + "-dirty" * bool(changed) if commit else "unknown",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _git(*arguments: str) -> str:
+    """Return what git says of the repository that this file lies in; nothing if there is none."""
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def described(facts: dict[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """`monitor fetch`: download a PhysioNet database, file by file, checked and resumable."""
 
 import hashlib
-import os
 import re
 import urllib.error
 import urllib.request
@@ -11,6 +10,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from models.whole_file import write_whole
 from pipeline.errors import InputError
 
 DATABASES: Final = {
@@ -32,6 +32,7 @@ def fetch(name: str, data: Path, *, site: str = _SITE) -> Path:
 
     Raises:
         InputError: an unknown database, no connection, or a file that is not what it should be.
+        ConfigError: the folder cannot be written.
     """
     if name not in DATABASES:
         raise InputError(f"unknown database {name!r:.40}: known are {', '.join(DATABASES)}")
@@ -50,9 +51,7 @@ def fetch(name: str, data: Path, *, site: str = _SITE) -> Path:
                 content = _get(f"{base}/{file}")
                 if _sha256(content) != sha256:
                     raise InputError(f"{base}/{file} arrived damaged: run the command again")
-                unfinished = path.with_name(path.name + ".unfinished")
-                unfinished.write_bytes(content)
-                os.replace(unfinished, path)
+                write_whole(path, content)
             progress.advance(task)
     console.print(f"{folder}: {len(wanted)} files. Please cite: {citation}; Goldberger et al. 2000")
     return folder

@@ -4,9 +4,9 @@
 it. What stands outside is a person's and is never touched.
 """
 
-import os
 from pathlib import Path
 
+from models.whole_file import write_whole
 from pipeline.errors import ConfigError
 
 
@@ -39,9 +39,4 @@ def replace_block(file: Path, name: str, text: str) -> None:
         ConfigError: as `split_at_block`, or the file cannot be written.
     """
     before, behind = split_at_block(file, name)
-    unfinished = file.with_name(file.name + ".unfinished")
-    try:
-        unfinished.write_text(f"{before}\n{text.strip()}\n\n{behind}", encoding="utf-8")
-        os.replace(unfinished, file)
-    except OSError as error:
-        raise ConfigError(f"cannot write {file}: {error.strerror}; name another") from None
+    write_whole(file, f"{before}\n{text.strip()}\n\n{behind}")

@@ -5,7 +5,7 @@ as well. matplotlib comes with the extra ``train``; it is imported inside the fu
 its global state (pyplot).
 """
 
-import os
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.metrics import average_precision, ranking_curve, roc_auc
+from models.whole_file import write_whole
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.errors import ConfigError
 
@@ -308,11 +309,6 @@ def _figure(width: float, height: float) -> "Figure":
 
 def _save(figure: "Figure", path: Path) -> None:
     """Write the picture whole or not at all."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    try:
-        figure.savefig(unfinished, format="png")
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot write the picture {path}: {error.strerror}; name another folder"
-        ) from None
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    write_whole(path, picture.getvalue())

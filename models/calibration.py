@@ -5,8 +5,8 @@ patients and asks each witness of `pipeline.live_score` about every beat. The li
 patients that its student has never seen, so it is calibrated on such: of DS1's two halves, each
 is scored by a student that was trained on the other. Normal beats give the scales. The threshold
 for a rate of false alerts is the score above which a normal beat or a false detection begins so
-many episodes an hour (`pipeline.episode`); it is stored for several rates, and `load_calibration`
-finds those between.
+many episodes an hour (`pipeline.alarms.beat_rules`); it is stored for several rates, and
+`load_calibration` finds those between.
 
 The result lies beside the weights of the student that runs live, with their checksum: it is true
 for a student of that network and training alone.
@@ -30,7 +30,7 @@ from models.dataset import DS1, DS1A, DS1B, database_folder
 from models.evaluation.ec57 import classes_of, match_beats, match_samples
 from models.student import StudentScorer
 from models.whole_file import write_whole
-from pipeline.episode import EPISODE_S
+from pipeline.alarms.kinds import EPISODE_S
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.live_score import (
     UNIVERSAL,

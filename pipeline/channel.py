@@ -7,12 +7,13 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
+from pipeline.alarms.system_alarms import STALE_S, SourceAlarm
 from pipeline.beat import Beat
 from pipeline.constants import SAMPLING_RATE_HZ
+from pipeline.evidence import Evidence
 from pipeline.public import Alert, Latency, SignalStrip, Status
 from pipeline.stream import Stream
 
-_STALE_S: Final = 2.0
 _LONGEST_STRIP: Final = 3_600
 _LATENCIES: Final = 1_000
 
@@ -27,6 +28,8 @@ class SystemState:
     log_behind: bool
     """Whether alerts wait for the log."""
     fault: str
+    silenced_s: float = 0.0
+    """For so long there will be no sound."""
 
 
 @dataclass(slots=True)
@@ -53,6 +56,8 @@ class Channel:
     stream: Stream
     lead: str
     arrived_at: float
+    evidence: Evidence = field(default_factory=Evidence)
+    source_alarm: SourceAlarm = field(init=False)
     ending: bool = False
     end_told: bool = False
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
@@ -60,15 +65,18 @@ class Channel:
     _strip_first: int = 0
     _strip_epoch: int = 0
 
+    def __post_init__(self) -> None:
+        stream = self.stream
+        self.source_alarm = SourceAlarm(stream.name, stream.fs_hz, stream.settings)
+
     @property
     def ended(self) -> bool:
         """Whether the stream is over and everything of it was told."""
         return self.ending and self.stream.pending == 0
 
-    def add_strip(self, strip: SignalStrip | None) -> None:
+    def add_strip(self, strip: SignalStrip) -> None:
         """Gather signal for the next picture; what a gap or a new epoch cuts off is dropped."""
-        if strip is None:
-            return
+        self.evidence.add(strip)
         place = (strip.epoch, strip.first_sample - len(self._strip))
         if place != (self._strip_epoch, self._strip_first):
             self._strip = []
@@ -90,6 +98,22 @@ class Channel:
         self._strip = []
         return strip
 
+    def watch_source(self, now: float) -> list[Alert]:
+        """Return the alerts that say that the source fell silent, or that it is back."""
+        stream = self.stream
+        age_s = now - self.arrived_at
+        return self.source_alarm.on_age(age_s, stream.next_sample, stream.epoch, over=self.ending)
+
+    def acknowledge(self, episode: str) -> list[Alert]:
+        """Acknowledge the alarm ``episode`` of this stream, or all that stand."""
+        told = self.stream.acknowledge(episode)
+        return told + self.source_alarm.life.acknowledge(self.stream.next_sample, episode)
+
+    @property
+    def alarms(self) -> list[Alert]:
+        """The latest alert of every alarm that stands."""
+        return self.stream.alarms + self.source_alarm.life.standing
+
     def status(self, now: float, system: SystemState) -> Status:
         """Return how the stream stands; a system that cannot judge overrules a calm signal."""
         stream, counters = self.stream, self.stream.counters
@@ -97,7 +121,7 @@ class Channel:
         age = now - self.arrived_at
         if stream.pending and not system.scorers:
             state, reason = "not_analysable", "no scorer answers"
-        elif age > _STALE_S and not self.ending:
+        elif age > STALE_S and not self.ending:
             state, reason = "not_analysable", "no data from the source"
         latencies = sorted(self.latencies_ms)
         return Status(
@@ -126,4 +150,7 @@ class Channel:
             scorers=system.scorers,
             epoch=stream.epoch,
             fault=system.fault,
+            alarms=self.alarms,
+            silenced_s=system.silenced_s,
+            late_samples=counters.late_samples,
         )

@@ -49,8 +49,11 @@ class Feeder:
         first_sample: int,
         flags: NDArray[np.uint8] | None = None,
         epoch: int = 0,
+        stamp_s: float | None = None,
     ) -> bool:
         """Send samples, float32[n] in mV; False if told to stop before the hub had room.
+
+        ``stamp_s`` is when the source's clock said that the last of them was taken.
 
         Raises:
             EndpointError: the hub refuses this stream.
@@ -64,6 +67,7 @@ class Feeder:
             samples=np.ascontiguousarray(samples, dtype="<f4").tobytes(),
             flags=b"" if flags is None else flags.astype(np.uint8).tobytes(),
             lead=self._lead,
+            stamp_s=stamp_s,
         )
         return self._send(encode(chunk))
 

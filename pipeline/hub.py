@@ -1,10 +1,10 @@
 """The one stateful process: samples in, scores asked for, alerts logged and published.
 
-A single loop over four sockets: ``ingest`` (from sources), ``work`` (to scorers), ``alerts``
-(live, PUB) and ``replay`` (old alerts, on request). Sources get an `Accepted` for every chunk
-and send no more than their credit, so a hub that falls behind slows a replay down instead of
-dropping samples. Alerts are committed to the log before they are published; one transaction
-holds everything that became known in one turn of the loop.
+A single loop over five sockets: ``ingest`` (from sources), ``work`` (to scorers), ``alerts``
+(live, PUB), ``replay`` (old alerts, on request) and ``control`` (from people). Sources get an
+`Accepted` for every chunk and send no more than their credit, so a hub that falls behind slows a
+replay down instead of dropping samples. Alerts are committed to the log before they are
+published; one transaction holds everything that became known in one turn of the loop.
 
 Anything that arrives is hostile until decoded: what is no message, or contradicts its stream,
 is counted in ``rejected_frames`` and ignored. One thread; `Hub.run` ends when told to.
@@ -13,11 +13,15 @@ is counted in ``rejected_frames`` and ignored. One thread; `Hub.run` ends when t
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
-from pipeline.channel import Channel, Draft, SystemState
+from pipeline.alarms.left import LeftAlarms
+from pipeline.alarms.settings import DEFAULTS, AlarmSettings
+from pipeline.alarms.system_alarms import SystemAlarms
+from pipeline.channel import Channel, SystemState
+from pipeline.control import Control
+from pipeline.delivery import Delivery
 from pipeline.dispatch import Dispatcher, Task
 from pipeline.errors import LogError, WireError
 from pipeline.live_score import LiveScoreConfig
@@ -39,7 +43,7 @@ from pipeline.messages import (
     samples_of,
     scores_of,
 )
-from pipeline.public import Heartbeat, Public, encode_json, timed
+from pipeline.public import Alert, Heartbeat, Public
 from pipeline.replays import Replays
 from pipeline.stream import Stream, Taken
 from pipeline.transport import CONTROL_FRAME_BYTES, Publisher, Router, wait
@@ -59,7 +63,6 @@ MAX_STREAMS: Final = 256
 _HEARTBEAT_S: Final = 0.25
 _STATUS_S: Final = 1.0
 _STRIP_S: Final = 0.1
-_LOG_RETRY_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +71,14 @@ class HubConfig:
 
     alerts: str = "tcp://127.0.0.1:0"
     replay: str = "tcp://127.0.0.1:0"
+    control: str = "tcp://127.0.0.1:0"
     ingest: str = "tcp://127.0.0.1:0"
     work: str = "tcp://127.0.0.1:0"
     log: Path
     live_score: LiveScoreConfig
     classify: bool = False
     """Whether anomalous beats are told with their class; then every scorer must name classes."""
+    alarms: AlarmSettings = DEFAULTS
 
 
 class Hub:
@@ -91,19 +96,22 @@ class Hub:
         self._clock = clock
         self._channels: dict[str, Channel] = {}
         self._dispatcher = Dispatcher()
-        self._drafts: list[Draft] = []
         self._rejected = 0
-        self._fault = ""
-        self._log_retry_at = 0.0
         self._due = {"heartbeat": 0.0, "status": 0.0, "strip": 0.0}
         self._ends: list[Router | Publisher] = []
+        self._left = LeftAlarms()
+        self._system_alarms = SystemAlarms(config.alarms, clock())
         try:
             self._alerts = self._open(Publisher(config.alerts))
             self._replay = self._open(Router(config.replay, max_frame=CONTROL_FRAME_BYTES))
+            self._asked = self._open(Router(config.control, max_frame=CONTROL_FRAME_BYTES))
             self._ingest = self._open(Router(config.ingest))
             self._work = self._open(Router(config.work))
             self._log = AlertLog(config.log)
             self._replays = Replays(self._replay, self._log)
+            self._delivery = Delivery(self._alerts, self._log, self._channels, clock)
+            self._control = Control(self._asked, self._log, self._acknowledge)
+            self._delivery.draft(self._left.after_restart(self._log.standing(), config.alarms))
         except BaseException:
             self._close_ends()
             raise
@@ -115,7 +123,7 @@ class Hub:
     @property
     def endpoints(self) -> dict[str, str]:
         """Return the addresses in use by name."""
-        names = ("alerts", "replay", "ingest", "work")
+        names = ("alerts", "replay", "control", "ingest", "work")
         return {name: end.endpoint for name, end in zip(names, self._ends, strict=True)}
 
     @property
@@ -133,15 +141,16 @@ class Hub:
         now = self._clock()
         deadlines = [*self._due.values(), self._dispatcher.next_deadline(now) or now + 1.0]
         untold = sum(channel.stream.pending for channel in self._channels.values())
-        busy = max(untold, len(self._drafts)) >= MAX_PENDING
-        ears = [self._replay, self._work] + ([] if busy else [self._ingest])
+        busy = max(untold, self._delivery.waiting) >= MAX_PENDING
+        ears = [self._replay, self._asked, self._work] + ([] if busy else [self._ingest])
         wait(ears, 0.0 if self._replays.under_way else min(deadlines) - now)
         if not busy:
             self._take_in()
         self._take_answers()
         self._hand_out()
+        self._serve_people()
+        self._watch()
         self._tell()
-        self._serve_replays()
         self._tick()
 
     # --- samples --------------------------------------------------------------------------
@@ -177,19 +186,7 @@ class Hub:
         samples, flags = samples_of(chunk), flags_of(chunk)
         channel = self._channels.get(chunk.stream)
         if channel is None or channel.ended:
-            if channel is None and len(self._channels) >= MAX_STREAMS:
-                self._forget_one()
-            stream = Stream(
-                chunk.stream,
-                chunk.fs_hz,
-                self._config.live_score,
-                self._clock,
-                epoch=chunk.epoch,
-                first_sample=chunk.first_sample,
-                classify=self._config.classify,
-            )
-            channel = Channel(stream, chunk.lead, arrived_at)
-            self._channels[chunk.stream] = channel
+            channel = self._open_channel(chunk, arrived_at)
         stream = channel.stream
         if chunk.fs_hz != stream.fs_hz:
             raise WireError(f"{chunk.stream} changed its rate to {chunk.fs_hz} Hz")
@@ -205,14 +202,43 @@ class Hub:
             # Repeats are no news: a source that begins again must not look alive.
             channel.arrived_at = arrived_at
         first = chunk.first_sample
-        taken = stream.take(samples, first_sample=first, arrived_at=arrived_at, flags=flags)
+        taken = stream.take(
+            samples,
+            first_sample=first,
+            arrived_at=arrived_at,
+            flags=flags,
+            stamp_s=chunk.stamp_s,
+        )
         self._absorb(channel, taken)
+        return channel
+
+    def _open_channel(self, chunk: Chunk, arrived_at: float) -> Channel:
+        """Begin the stream of a chunk, in the place of an ended one of its name."""
+        over = self._channels.get(chunk.stream)
+        if over is not None:
+            self._left.leave(over.stream.name, over.alarms)
+        elif len(self._channels) >= MAX_STREAMS:
+            self._forget_one()
+        stream = Stream(
+            chunk.stream,
+            chunk.fs_hz,
+            self._config.live_score,
+            self._clock,
+            epoch=chunk.epoch,
+            first_sample=chunk.first_sample,
+            classify=self._config.classify,
+            settings=self._config.alarms,
+        )
+        stream.adopt(self._left.take_over(chunk.stream))
+        channel = Channel(stream, chunk.lead, arrived_at)
+        self._channels[chunk.stream] = channel
         return channel
 
     def _forget_one(self) -> None:
         """Make room for a stream by forgetting the first one that is over."""
         for name, channel in self._channels.items():
             if channel.end_told:
+                self._left.leave(name, channel.alarms)
                 del self._channels[name]
                 return
         raise WireError(f"more than {MAX_STREAMS} streams")
@@ -233,8 +259,9 @@ class Hub:
         now = self._clock()
         for beat in taken.windows:
             self._dispatcher.want_score(beat.id, beat.window, now)
-        self._drafts += [Draft(alert, None, channel.arrived_at) for alert in taken.alerts]
-        channel.add_strip(taken.strip)
+        self._delivery.draft(taken.alerts, arrived_at=channel.arrived_at)
+        for strip in taken.strips:
+            channel.add_strip(strip)
 
     # --- scores and classes -----------------------------------------------------------------
 
@@ -281,11 +308,6 @@ class Hub:
         self._rejected += 1
         logger.debug("frame refused: %s", error)
 
-    def _log_failed(self, error: LogError) -> None:
-        """Let the fault stand in every status from now on."""
-        logger.error("%s", error)
-        self._fault = str(error)
-
     def _hand_out(self) -> None:
         for scorer, request in self._dispatcher.due(self._clock()):
             self._work.send(scorer, encode(request))
@@ -300,43 +322,43 @@ class Hub:
                 rest.append((f"beat/{name}", told.note))
                 if told.view is not None:
                     rest.append((f"window/{name}", told.view))
-                self._drafts += [
-                    Draft(alert, told.beat if alert.state == "on" else None, channel.arrived_at)
-                    for alert in told.alerts
-                ]
+                self._delivery.draft(told.alerts, arrived_at=channel.arrived_at, beat=told.beat)
             if channel.ended and not channel.end_told:
                 channel.end_told = True
-                closing = channel.stream.close()
-                self._drafts += [Draft(alert, None, channel.arrived_at) for alert in closing]
+                self._delivery.draft(channel.stream.close(), arrived_at=channel.arrived_at)
                 self._due["status"] = 0.0
-        if self._drafts and self._clock() >= self._log_retry_at:
-            self._publish_alerts()
+        for alert in self._delivery.publish_alerts():
+            self._control.on_alert(alert)
+        self._delivery.log_strips()
         for topic, message in rest:
-            self._alerts.publish(topic, encode_json(message))
+            self._delivery.publish(topic, message)
 
-    def _publish_alerts(self) -> None:
+    def _acknowledge(self, stream: str, episode: str) -> list[Alert]:
+        """Acknowledge the alarm ``episode`` of ``stream``, or all where these are empty."""
+        told = self._left.acknowledge(stream, episode)
+        for name, channel in self._channels.items():
+            if stream in ("", name):
+                told += channel.acknowledge(episode)
+        if not stream:
+            life = self._system_alarms.life
+            told += life.acknowledge(self._system_alarms.ticks(self._clock()), episode)
+        self._delivery.draft(told)
+        return told
+
+    def _watch(self) -> None:
+        """Raise what does not come with samples: silent sources, no scorer, a log that fails."""
         now = self._clock()
-        utc = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        # The copy in the log is sealed before its own commit; the published one knows better.
-        sealed = [timed(draft.alert, draft.latency(now), utc=utc) for draft in self._drafts]
-        try:
-            logged = self._log.append(sealed)
-        except LogError as error:
-            self._log_failed(error)
-            self._log_retry_at = now + _LOG_RETRY_S
-            return
-        self._fault = ""
-        for draft, alert in zip(self._drafts, logged, strict=True):
-            latency = draft.latency(self._clock())
-            self._alerts.publish(f"alert/{alert.stream}", encode_json(timed(alert, latency)))
-            if draft.beat is not None and (channel := self._channels.get(alert.stream)):
-                channel.latencies_ms.append(latency.total)
-        self._drafts.clear()
+        waiting = any(channel.stream.pending for channel in self._channels.values())
+        scorers = self._dispatcher.scorers
+        self._delivery.draft(self._system_alarms.on_scorers(scorers, now, waiting=waiting))
+        self._delivery.draft(self._system_alarms.on_log(self._delivery.unwritable, now))
+        for channel in self._channels.values():
+            self._delivery.draft(channel.watch_source(now))
 
-    def _serve_replays(self) -> None:
-        for error in self._replays.serve():
+    def _serve_people(self) -> None:
+        for error in [*self._replays.serve(), *self._control.serve(self._clock())]:
             if isinstance(error, LogError):
-                self._log_failed(error)
+                self._delivery.found_damage(error)
             else:
                 self._reject(error)
 
@@ -345,7 +367,7 @@ class Hub:
     def _tick(self) -> None:
         now = self._clock()
         for topic, message in self._regular(now):
-            self._alerts.publish(topic, encode_json(message))
+            self._delivery.publish(topic, message)
 
     def _regular(self, now: float) -> Iterator[tuple[str, Public]]:
         if now >= self._due["strip"]:
@@ -370,13 +392,14 @@ class Hub:
             )
 
     def _system(self) -> SystemState:
-        ends = (self._ingest, self._work, self._replay)
+        ends = (self._ingest, self._work, self._replay, self._asked)
         return SystemState(
             scorers=self._dispatcher.scorers,
             redelivered=self._dispatcher.redelivered,
             rejected_frames=self._rejected + sum(end.rejected for end in ends),
-            log_behind=bool(self._drafts),
-            fault=self._fault,
+            log_behind=self._delivery.waiting > 0,
+            fault=self._delivery.fault,
+            silenced_s=self._control.silenced_s(self._clock()),
         )
 
     def _close_ends(self) -> None:

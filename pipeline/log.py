@@ -6,22 +6,36 @@ same transaction as the alerts, because numbers from AUTOINCREMENT can be burnt 
 that never fill. Every row carries a CRC-32 of its body: bit rot inside a row passes SQLite's
 own integrity check.
 
+Beside the alerts the log keeps the strips of signal that show what an alert is about, and which
+alarms stand, so that a monitor that begins again knows what nobody has acknowledged yet.
+
 Not thread-safe: one writer, the hub. Readers elsewhere may open the file at any time.
 """
 
 import sqlite3
 import uuid
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
 
 from pipeline.errors import LogError, WireError
-from pipeline.public import Alert, decode_alert, encode_json, numbered
+from pipeline.public import (
+    Alert,
+    SignalStrip,
+    decode_alert,
+    decode_strip,
+    encode_json,
+    numbered,
+)
 
-LOG_VERSION: Final = 1
+LOG_VERSION: Final = 2
 
-_SCHEMA: Final = """
+_MAX_STRIP_BYTES: Final = 1 << 20
+"""Of one strip, unpacked: many times what ten seconds need."""
+
+_SCHEMA_1: Final = """
 CREATE TABLE meta (version INTEGER NOT NULL, log_id TEXT NOT NULL, last_seq INTEGER NOT NULL);
 CREATE TABLE alert (
     seq INTEGER PRIMARY KEY,
@@ -30,6 +44,15 @@ CREATE TABLE alert (
     body BLOB NOT NULL
 );
 """
+
+_ADDED_IN_2: Final = """
+CREATE TABLE strip (seq INTEGER PRIMARY KEY, crc32 INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE standing (
+    stream TEXT NOT NULL, episode TEXT NOT NULL, seq INTEGER NOT NULL,
+    PRIMARY KEY (stream, episode)
+);
+"""
+"""A strip belongs to the alert of its number; an alarm stands from its first alert to its off."""
 
 
 class AlertLog:
@@ -64,11 +87,14 @@ class AlertLog:
         self._db.execute("BEGIN IMMEDIATE")
         known = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master")}
         if not known:
-            for statement in _SCHEMA.split(";")[:-1]:
-                self._db.execute(statement)
-            self._db.execute("INSERT INTO meta VALUES (?, ?, 0)", (LOG_VERSION, uuid.uuid4().hex))
-        self._db.execute("COMMIT")
+            self._run(_SCHEMA_1)
+            self._db.execute("INSERT INTO meta VALUES (1, ?, 0)", (uuid.uuid4().hex,))
         meta = self._db.execute("SELECT version, log_id, last_seq FROM meta").fetchone()
+        if meta is not None and meta[0] == 1:
+            self._run(_ADDED_IN_2)
+            self._db.execute("UPDATE meta SET version = 2")
+            meta = (LOG_VERSION, *meta[1:])
+        self._db.execute("COMMIT")
         if meta is None:
             raise LogError(f"{self.path} is no alert log (empty meta); choose another --log")
         version, log_id, last_seq = meta
@@ -84,6 +110,10 @@ class AlertLog:
         self.low_water_seq: int = last_seq + 1 if oldest is None else oldest
         """The oldest sequence number still held; one past the last where none is."""
 
+    def _run(self, statements: str) -> None:
+        for statement in statements.split(";")[:-1]:
+            self._db.execute(statement)
+
     def append(self, alerts: Sequence[Alert]) -> list[Alert]:
         """Number the alerts and commit them in one transaction; return them as logged.
 
@@ -97,17 +127,83 @@ class AlertLog:
         for alert in logged:
             body = encode_json(alert)
             rows.append((alert.seq, alert.stream, zlib.crc32(body), body))
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
+        with self._transaction():
             self._db.executemany("INSERT INTO alert VALUES (?, ?, ?, ?)", rows)
             self._db.execute("UPDATE meta SET last_seq = ?", (self.last_seq + len(rows),))
+            for alert in logged:
+                self._note_standing(alert)
+        self.last_seq += len(rows)
+        return logged
+
+    def _note_standing(self, alert: Alert) -> None:
+        if not alert.episode:
+            return
+        alarm = (alert.stream, alert.episode)
+        if alert.state == "off":
+            self._db.execute("DELETE FROM standing WHERE stream = ? AND episode = ?", alarm)
+        else:
+            self._db.execute(
+                "INSERT OR REPLACE INTO standing VALUES (?, ?, ?)", (*alarm, alert.seq)
+            )
+
+    def standing(self) -> list[Alert]:
+        """Return the latest alert of every alarm that stands, oldest first.
+
+        Raises:
+            LogError: a row does not match its checksum, or the file cannot be read.
+        """
+        return self._read(
+            "SELECT alert.seq, crc32, CAST(body AS BLOB) FROM alert JOIN standing USING (seq)"
+            " ORDER BY seq",
+            (),
+        )
+
+    def append_strips(self, strips: Sequence[tuple[int, SignalStrip]]) -> None:
+        """Commit strips of signal, each under the number of the alert that it shows.
+
+        Raises:
+            LogError: nothing was written; the log stays usable.
+        """
+        rows = []
+        for seq, strip in strips:
+            body = zlib.compress(encode_json(strip))
+            rows.append((seq, zlib.crc32(body), body))
+        with self._transaction():
+            self._db.executemany("INSERT OR REPLACE INTO strip VALUES (?, ?, ?)", rows)
+
+    def strip(self, seq: int) -> SignalStrip | None:
+        """Return the strip of the alert ``seq``, or None where there is none.
+
+        Raises:
+            LogError: it does not match its checksum, or the file cannot be read.
+        """
+        try:
+            row = self._db.execute(
+                "SELECT crc32, CAST(body AS BLOB) FROM strip WHERE seq = ?", (seq,)
+            ).fetchone()
+        except sqlite3.Error as error:
+            raise LogError(f"cannot read the log {self.path}: {error}") from None
+        if row is None:
+            return None
+        crc32, body = row
+        try:
+            if zlib.crc32(body) != crc32:
+                raise WireError("checksum differs")
+            return decode_strip(zlib.decompressobj().decompress(body, _MAX_STRIP_BYTES))
+        except (WireError, zlib.error) as error:
+            raise LogError(f"{self.path}: strip {seq} is damaged: {error}") from None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Commit what is done inside, or nothing of it and raise `LogError`."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise LogError(f"cannot write the log {self.path}: {error}; free space?") from None
-        self.last_seq += len(rows)
-        return logged
 
     def read(self, from_seq: int, most: int) -> list[Alert]:
         """Return up to ``most`` alerts from ``from_seq`` on, in order.
@@ -115,12 +211,14 @@ class AlertLog:
         Raises:
             LogError: a row does not match its checksum, or the file cannot be read.
         """
+        return self._read(
+            "SELECT seq, crc32, CAST(body AS BLOB) FROM alert WHERE seq >= ? ORDER BY seq LIMIT ?",
+            (from_seq, most),
+        )
+
+    def _read(self, query: str, arguments: tuple[int, ...]) -> list[Alert]:
         try:
-            rows = self._db.execute(
-                "SELECT seq, crc32, CAST(body AS BLOB) FROM alert"
-                " WHERE seq >= ? ORDER BY seq LIMIT ?",
-                (from_seq, most),
-            ).fetchall()
+            rows = self._db.execute(query, arguments).fetchall()
         except sqlite3.Error as error:
             raise LogError(f"cannot read the log {self.path}: {error}") from None
         alerts = []

@@ -30,11 +30,15 @@ FLAG_LEAD_OFF: Final = 1
 FLAG_SATURATED: Final = 2
 """Sample flag: the sample stands at a rail of the converter."""
 
+LATEST_UTC_S: Final = 4e9
+"""Seconds since 1970, in the year 2096: no later time is believed."""
+
 StreamName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 _LOWEST_HZ, _HIGHEST_HZ = SAMPLING_RATE_LIMITS_HZ
 Position = Annotated[int, msgspec.Meta(ge=0, le=2**52)]  # the segmenter refuses from 2**53 on
 Rate = Annotated[float, msgspec.Meta(ge=_LOWEST_HZ, le=_HIGHEST_HZ)]
+Stamp = Annotated[float, msgspec.Meta(ge=0.0, le=LATEST_UTC_S)]
 Label = Annotated[str, msgspec.Meta(max_length=64)]
 
 
@@ -52,6 +56,8 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True, tag="chunk"):
     flags: Annotated[bytes, msgspec.Meta(max_length=MAX_CHUNK_SAMPLES)] = b""
     """One byte a sample (`FLAG_LEAD_OFF`, `FLAG_SATURATED`), or empty for none."""
     lead: Label = ""
+    stamp_s: Stamp | None = None
+    """When the source's clock said that the last sample was taken, seconds since 1970."""
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):

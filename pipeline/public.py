@@ -7,12 +7,16 @@ removed, and a saved message of schema 1 is decoded by a test for ever.
 Pure in memory: no sockets, no clock. Units: mV, Hz, seconds; latencies in ms.
 """
 
-from typing import Annotated, Final, TypeVar
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
 from pipeline.constants import NOTICE, SCHEMA
 from pipeline.errors import WireError
+
+MAX_SILENCE_S: Final = 180.0
+"""The longest audio pause that can be asked for (bedside monitors: 30 s to 3 min)."""
 
 ALERTS_PER_PAGE: Final = 500
 """Alerts in one page of the replay socket's answer."""
@@ -54,7 +58,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     priority: str
     """``high``, ``medium`` or ``low``."""
     state: str = "on"
-    """``on`` or ``off``."""
+    """``on`` (the condition is there), ``ack`` (there, and somebody knows), ``latched`` (over, but
+    nobody has acknowledged it yet) or ``off``: FHIR's DeviceAlert presence."""
     sample: int
     """Where it happened, counted from 0 in the source's own sampling rate."""
     time_s: float
@@ -76,7 +81,17 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     shares: dict[str, float] | None = None
     """What each witness of the live score added to ``score``."""
     count: int | None = None
-    """Of an ``off``: how many anomalous beats the episode had."""
+    """How many anomalous beats, or beginnings of the condition, the episode had so far."""
+    episode: str = ""
+    """The same for all alerts of one alarm, from its ``on`` to its ``off``."""
+    begin_s: float | None = None
+    """Where the condition began, in seconds of the stream like ``time_s``."""
+    end_s: float | None = None
+    """Where it ended; null while it is there."""
+    values: dict[str, float] | None = None
+    """What was measured, and under ``limit...`` the limits in force that it crossed."""
+    event_utc: str = ""
+    """When it happened by the source's clock; empty where the source tells no time."""
 
 
 class BeatNote(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +115,8 @@ class BeatNote(msgspec.Struct, frozen=True, kw_only=True):
     shares: dict[str, float] | None = None
     ticks: list[int] | None = None
     """All as in an alert: not every anomalous beat raises one."""
+    event_utc: str = ""
+    """When it happened by the source's clock; empty where the source tells no time."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,6 +154,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int = 0
     fault: str = ""
     """What is wrong with the system itself: no scorer, log not writable."""
+    alarms: list[Alert] = []
+    """The latest alert of every alarm of the stream that stands, the most urgent first."""
+    silenced_s: float = 0.0
+    """For so long there will be no sound."""
+    late_samples: int = 0
+    """Samples that came when the hole they belong in had been given up."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,6 +217,42 @@ class ReplayPage(msgspec.Struct, frozen=True, kw_only=True):
     end: bool
 
 
+class Acknowledge(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="ack"):
+    """To the control socket: acknowledge the alarms that stand; those that come later call."""
+
+    stream: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    """Only of this stream; empty for all."""
+    episode: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    """Only this alarm; empty for all."""
+
+
+class Silence(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="silence"):
+    """To the control socket: no sound for so long, or until a new alarm of high priority."""
+
+    seconds: Annotated[float, msgspec.Meta(ge=0, le=MAX_SILENCE_S)]
+    """0 ends a pause."""
+
+
+class Show(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="show"):
+    """To the control socket: the alert of a number and the signal around it."""
+
+    seq: Annotated[int, msgspec.Meta(ge=1, le=2**62)]
+
+
+class ControlReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of the control socket."""
+
+    alerts: list[Alert] = []
+    """What was acknowledged, as it stood before; of a `Show` the one that was asked for."""
+    silenced_s: float = 0.0
+    """For so long there will be no sound."""
+    strip: SignalStrip | None = None
+    error: str = ""
+    """Why nothing was done."""
+
+
+ControlRequest = Acknowledge | Silence | Show
+
 Public = Alert | BeatNote | Status | Heartbeat | SignalStrip | WindowView
 
 _json_encoder = msgspec.json.Encoder()
@@ -206,11 +265,16 @@ _public_decoders: Final[dict[bytes, msgspec.json.Decoder[Public]]] = {
     b"window": msgspec.json.Decoder(WindowView),
 }
 _alert_decoder = msgspec.json.Decoder(Alert)
+_strip_decoder = msgspec.json.Decoder(SignalStrip)
+_control_decoder: Final[msgspec.json.Decoder[ControlRequest]] = msgspec.json.Decoder(ControlRequest)
+_reply_decoder = msgspec.json.Decoder(ControlReply)
 _request_decoder = msgspec.json.Decoder(ReplayRequest)
 _page_decoder = msgspec.json.Decoder(ReplayPage)
 
 
-def encode_json(message: Public | ReplayRequest | ReplayPage) -> bytes:
+def encode_json(
+    message: Public | ReplayRequest | ReplayPage | ControlRequest | ControlReply,
+) -> bytes:
     """Return ``message`` as one JSON object in UTF-8, without a newline."""
     return _json_encoder.encode(message)
 
@@ -235,6 +299,21 @@ def decode_alert(body: bytes) -> Alert:
     return _decode_json(_alert_decoder, body)
 
 
+def decode_strip(body: bytes) -> SignalStrip:
+    """Return the strip in ``body``, or raise `WireError`."""
+    return _decode_json(_strip_decoder, body)
+
+
+def decode_control_request(frame: bytes) -> ControlRequest:
+    """Return the request in ``frame``, or raise `WireError`."""
+    return _decode_json(_control_decoder, frame)
+
+
+def decode_control_reply(frame: bytes) -> ControlReply:
+    """Return the answer in ``frame``, or raise `WireError`."""
+    return _decode_json(_reply_decoder, frame)
+
+
 def decode_replay_request(frame: bytes) -> ReplayRequest:
     """Return the request in ``frame``, or raise `WireError`."""
     return _decode_json(_request_decoder, frame)
@@ -248,6 +327,38 @@ def decode_replay_page(frame: bytes) -> ReplayPage:
 def numbered(alert: Alert, log_id: str, seq: int) -> Alert:
     """Return ``alert`` with its place in the log."""
     return msgspec.structs.replace(alert, log_id=log_id, seq=seq)
+
+
+def followed_by(alert: Alert, **changes: Any) -> Alert:
+    """Return the next alert in the life of ``alert``, with its own place in the log.
+
+    What was found in the beat of which the first one told is left out.
+    """
+    fresh = {
+        "log_id": "",
+        "seq": 0,
+        "utc": "",
+        "latency_ms": Latency(),
+        "score": None,
+        "threshold": None,
+        "ticks": None,
+        "shares": None,
+        "beat_class": None,
+        "class_probabilities": None,
+        **changes,
+    }
+    return msgspec.structs.replace(alert, **fresh)
+
+
+def happened_at(alert: Alert, event_utc: str) -> Alert:
+    """Return ``alert`` with the time at which it happened by the source's clock."""
+    return msgspec.structs.replace(alert, event_utc=event_utc) if event_utc else alert
+
+
+def utc_text(utc_s: float) -> str:
+    """Return seconds since 1970 as they stand in messages: ISO 8601 to the millisecond, UTC."""
+    text = datetime.fromtimestamp(utc_s, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
 
 
 def timed(alert: Alert, latency: Latency, *, utc: str | None = None) -> Alert:

@@ -14,24 +14,27 @@ serves latencies only; it decides nothing. No I/O.
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.alarms import Alarms
+from pipeline.alarms.kinds import EPISODE_S
+from pipeline.alarms.settings import DEFAULTS, AlarmSettings
+from pipeline.alarms.stream_alarms import StreamAlarms
 from pipeline.beat import Beat
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_AFTER_R
-from pipeline.episode import EPISODE_S, Episode
 from pipeline.filters import resampling
 from pipeline.live_score import LiveScore, LiveScoreConfig
-from pipeline.messages import WindowId
-from pipeline.public import Alert, BeatNote, SignalStrip, WindowView
-from pipeline.quality import Reason
+from pipeline.messages import LATEST_UTC_S, WindowId
+from pipeline.public import Alert, BeatNote, SignalStrip, WindowView, happened_at, utc_text
+from pipeline.quality import QualityChange, Reason
+from pipeline.reorder import Piece, Reorder
 from pipeline.rr_context import RRContext
 from pipeline.segmenter import Segment, Segmenter
+from pipeline.source_clock import SourceClock
 
 RATE_BEATS: Final = 8
 """The heart rate is the mean over this many RR intervals."""
@@ -47,7 +50,8 @@ class Taken:
     """Beats that want a score."""
     alerts: list[Alert]
     """Alerts of rules that need no score."""
-    strip: SignalStrip | None
+    strips: list[SignalStrip]
+    """The new signal, for pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,8 @@ class Counters:
     alerts: int = 0
     gap_samples: int = 0
     duplicate_samples: int = 0
+    late_samples: int = 0
+    """Samples that came when what was missing had been given up."""
     alerts_by_kind: dict[str, int] = field(default_factory=dict)
 
 
@@ -87,19 +93,20 @@ class Stream:
         epoch: int = 0,
         first_sample: int = 0,
         classify: bool = False,
+        settings: AlarmSettings = DEFAULTS,
     ) -> None:
         """Begin a stream; with ``classify``, anomalous beats are told with their class."""
         self.name = name
         self.fs_hz = fs_hz
+        self.settings = settings
         self.epoch = epoch
         self.counters = Counters()
-        self.next_sample = first_sample
-        """Index of the sample expected next, in the current epoch."""
         self._clock = clock
+        self._reorder = Reorder(fs_hz, first_sample)
+        self._source_clock = SourceClock(fs_hz)
         self._segmenter = Segmenter(fs_hz)
         self._rate = resampling(fs_hz)
-        self._alarms = Alarms(name, fs_hz, epoch=epoch, first_sample=first_sample)
-        self._episode = Episode(name, fs_hz)
+        self._alarms = StreamAlarms(name, fs_hz, settings, epoch=epoch, first_sample=first_sample)
         self._live = LiveScore(config)
         self._rr_context = RRContext() if classify else None
         self._unjudged: deque[Beat] = deque()
@@ -111,6 +118,11 @@ class Stream:
 
     # --- samples in -----------------------------------------------------------------------
 
+    @property
+    def next_sample(self) -> int:
+        """Index of the sample expected next, in the current epoch."""
+        return self._reorder.expected
+
     def take(
         self,
         samples: NDArray[np.float32],
@@ -118,34 +130,61 @@ class Stream:
         first_sample: int,
         arrived_at: float,
         flags: NDArray[np.uint8] | None = None,
+        stamp_s: float | None = None,
     ) -> Taken:
-        """Accept samples, float32[n] in mV, of the current epoch; repeats are no-ops."""
-        segment = self._segmenter.push(samples, first_sample=first_sample, flags=flags)
-        end = first_sample + len(samples)
-        if len(samples) and end > self.next_sample:
-            self.counters.samples += len(samples) - segment.duplicate_samples
-            self.next_sample = end
-            self._arrivals.append((end, arrived_at))
-            while self._arrivals[0][0] < end - _ARRIVALS_S * self.fs_hz:
-                self._arrivals.popleft()
-        return self._absorb(segment)
+        """Accept samples, float32[n] in mV, of the current epoch; repeats are no-ops.
+
+        ``stamp_s`` is when the source's clock said that the last of them was taken.
+        """
+        piece = Piece(first_sample, samples, flags, arrived_at)
+        self.counters.late_samples += self._reorder.late(piece)
+        taken = self._push(self._reorder.push(piece))
+        if stamp_s is not None and len(samples):
+            step_s = self._source_clock.observe(piece.end - 1, stamp_s)
+            if step_s is not None:
+                reason = f"the clock of the source stepped by {step_s:+.3f} s"
+                taken.alerts.extend(
+                    self._dated(self._alarms.signal.on_clock_step(piece.end - 1, reason))
+                )
+        return taken
 
     def finish(self) -> Taken:
         """Accept that no sample of this epoch follows."""
-        return self._absorb(self._segmenter.finish())
+        return self._push(self._reorder.flush(), last=self._segmenter.finish)
 
     def begin_epoch(self, epoch: int, first_sample: int) -> Taken:
         """Start the numbering anew: what the old epoch still held comes out as by `finish`."""
         taken = self.finish()
+        ended = self._alarms.signal.begin_epoch(epoch, first_sample, self.next_sample)
+        taken.alerts.extend(self._dated(ended))
         self.epoch = epoch
-        self.next_sample = first_sample
+        self._reorder = Reorder(self.fs_hz, first_sample)
+        self._source_clock = SourceClock(self.fs_hz)
         self._segmenter = Segmenter(self.fs_hz)
-        self._alarms = Alarms(self.name, self.fs_hz, epoch=epoch, first_sample=first_sample)
         self._arrivals.clear()
         self._anomalous_at = None
         return taken
 
-    def _absorb(self, segment: Segment) -> Taken:
+    def _push(self, pieces: list[Piece], *, last: Callable[[], Segment] | None = None) -> Taken:
+        """Take pieces that are in order, and what ``last`` gives behind them."""
+        taken = Taken([], [], [])
+        for piece in pieces:
+            segment = self._segmenter.push(
+                piece.samples, first_sample=piece.first, flags=piece.flags
+            )
+            new = len(piece.samples) - segment.duplicate_samples
+            if new:
+                self.counters.samples += new
+                self._arrivals.append((piece.end, piece.arrived_at))
+                while self._arrivals[0][0] < piece.end - _ARRIVALS_S * self.fs_hz:
+                    self._arrivals.popleft()
+            self._absorb(segment, taken)
+        if last is not None:
+            self._absorb(last(), taken)
+        self._judge()  # those that want no score; a class is only wanted of scored ones
+        return taken
+
+    def _absorb(self, segment: Segment, taken: Taken) -> None:
         """Queue the segment's beats and run the rules of the signal, all in order of time.
 
         The rules go by the last sample seen behind the resampler: what it still waits for may
@@ -155,29 +194,29 @@ class Stream:
         self.counters.duplicate_samples += segment.duplicate_samples
         cut_at = self._clock()
         alerts: list[Alert] = []
-        wanted = []
         changes = deque(segment.quality)
         for b in range(len(segment.samples)):
             known_at = int(segment.ready_samples[b]) - self._rate.half
             while changes and changes[0].sample <= known_at:
-                change = changes.popleft()
-                alerts += self._alarms.on_position(change.sample)
-                alerts += self._alarms.on_quality(change.sample, Reason(change.reason))
-            alerts += self._alarms.on_position(known_at)
-            alerts += self._alarms.on_qrs(int(segment.samples[b]))
+                alerts += self._on_change(changes.popleft())
+            alerts += self._alarms.signal.on_position(known_at)
+            alerts += self._alarms.signal.on_qrs(int(segment.samples[b]), float(segment.rr_s[b]))
             beat = self._beat(segment, b, cut_at)
             self._unjudged.append(beat)
             if beat.wants_score:
                 self._awaited[beat.id] = beat
-                wanted.append(beat)
+                taken.windows.append(beat)
         for change in changes:
-            alerts += self._alarms.on_position(change.sample)
-            alerts += self._alarms.on_quality(change.sample, Reason(change.reason))
+            alerts += self._on_change(change)
         seen = segment.strip_first + segment.strip.size
-        alerts += self._alarms.on_position(seen * self._rate.step // self._rate.per)
-        self._count(alerts)
-        self._judge()  # those that want no score; a class is only wanted of scored ones
-        return Taken(wanted, alerts, self._strip(segment))
+        alerts += self._alarms.signal.on_position(seen * self._rate.step // self._rate.per)
+        taken.alerts.extend(self._dated(alerts))
+        if segment.strip.size:
+            taken.strips.append(self._strip(segment))
+
+    def _on_change(self, change: QualityChange) -> list[Alert]:
+        told = self._alarms.signal.on_position(change.sample)
+        return told + self._alarms.signal.on_quality(change.sample, Reason(change.reason))
 
     def _beat(self, segment: Segment, b: int, cut_at: float) -> Beat:
         sample = int(segment.samples[b])
@@ -202,9 +241,7 @@ class Stream:
         at = bisect_right(self._arrivals, sample, key=lambda arrival: arrival[0])
         return self._arrivals[min(at, len(self._arrivals) - 1)][1]
 
-    def _strip(self, segment: Segment) -> SignalStrip | None:
-        if not segment.strip.size:
-            return None
+    def _strip(self, segment: Segment) -> SignalStrip:
         values = [None if v != v else v for v in np.round(segment.strip, 3).tolist()]
         return SignalStrip(
             stream=self.name,
@@ -249,9 +286,7 @@ class Stream:
 
     def close(self) -> list[Alert]:
         """Return the alerts that end what was on, once the last beat after `finish` is told."""
-        alerts = self._episode.end("end of the stream")
-        self._count(alerts)
-        return alerts
+        return self._dated(self._alarms.close(self.next_sample))
 
     def _judge(self) -> list[Beat]:
         """Judge beats in order up to one without a score; return those that want a class."""
@@ -285,8 +320,7 @@ class Stream:
         rr_s = round(beat.rr_s, 4) if np.isfinite(beat.rr_s) else None
         time_s = round(beat.sample / self.fs_hz, 4)
         epoch = beat.id[1]
-        alerts = self._episode.on_beat(beat)
-        self._count(alerts)
+        alerts = self._dated(self._alarms.beats.on_beat(beat))
         if beat.verdict is None or beat.residual is None:
             self.counters.beats_not_analysable += 1
             note = BeatNote(
@@ -296,6 +330,7 @@ class Stream:
                 time_s=time_s,
                 analysable=False,
                 rr_s=rr_s,
+                event_utc=self._utc(beat.sample, epoch),
             )
             return Told(beat, note, alerts, None)
         anomalous = beat.verdict.anomalous
@@ -314,6 +349,7 @@ class Stream:
             class_probabilities=beat.class_probabilities,
             shares=beat.shares if anomalous else None,
             ticks=ticks,
+            event_utc=self._utc(beat.sample, epoch),
         )
         if not anomalous:
             return Told(beat, note, alerts, None)
@@ -328,14 +364,37 @@ class Stream:
         )
         return Told(beat, note, alerts, view)
 
-    def _count(self, alerts: list[Alert]) -> None:
+    def _dated(self, alerts: list[Alert]) -> list[Alert]:
+        """Count the alerts, and put the time of the source's clock on them."""
         self.counters.alerts += len(alerts)
         for alert in alerts:
             if alert.state == "on":
                 kinds = self.counters.alerts_by_kind
                 kinds[alert.kind] = kinds.get(alert.kind, 0) + 1
+        return [happened_at(alert, self._utc(alert.sample, alert.epoch)) for alert in alerts]
+
+    def _utc(self, sample: int, epoch: int) -> str:
+        """Return when a sample was taken by the source's clock; empty where it tells no time."""
+        utc_s = self._source_clock.utc_s(sample) if epoch == self.epoch else None
+        # Far from all stamps the line may leave the calendar: a hostile source can do that.
+        return utc_text(utc_s) if utc_s is not None and 0 <= utc_s < LATEST_UTC_S else ""
+
+    # --- what people say to it --------------------------------------------------------------
+
+    def acknowledge(self, episode: str = "") -> list[Alert]:
+        """Acknowledge the alarm ``episode``, or all that stand; return the alerts that say so."""
+        return self._dated(self._alarms.acknowledge(self.next_sample, episode))
+
+    def adopt(self, alerts: Iterable[Alert]) -> None:
+        """Take over alarms that latched in a stream of this name before it began."""
+        self._alarms.adopt(alerts)
 
     # --- how it stands --------------------------------------------------------------------
+
+    @property
+    def alarms(self) -> list[Alert]:
+        """The latest alert of every alarm that stands, the most urgent first."""
+        return self._alarms.standing
 
     @property
     def pending(self) -> int:
@@ -349,10 +408,11 @@ class Stream:
     def state(self) -> tuple[str, str]:
         """Return the state of the stream and the reason for it, from the signal alone."""
         time_s = self.next_sample / self.fs_hz
-        if self._alarms.reason is not Reason.OK:
-            return "not_analysable", self._alarms.reason.text
-        if self._alarms.asystole:
-            return "abnormal", "asystole"
+        if self._alarms.gravest:
+            return "abnormal", self._alarms.gravest
+        reason = self._alarms.signal.reason
+        if reason is not Reason.OK:
+            return "not_analysable", reason.text
         if self._anomalous_at is not None and time_s - self._anomalous_at < EPISODE_S:
             return "abnormal", "anomalous beat"
         if self._live.learning:

@@ -70,6 +70,7 @@ def send(source: Source, info: SourceInfo, ingest: str, stop: Callable[[], bool]
                         first_sample=block.first_sample,
                         flags=block.flags,
                         epoch=block.epoch,
+                        stamp_s=block.stamp_s,
                     ):
                         return
             except MonitorError as error:

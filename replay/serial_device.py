@@ -236,11 +236,13 @@ class SerialSource:
         mv = np.array([r.value for _, r in pending], dtype=np.float64) / self._gain
         flags = np.array([FLAG_LEAD_OFF * r.lead_off for _, r in pending], dtype=np.uint8)
         starts = [0, *(np.flatnonzero(np.diff(positions) != 1) + 1).tolist()]
+        read_at = time.time()
         return [
             SampleBlock(
                 first_sample=int(positions[start]),
                 samples=mv[start:end].astype(np.float32),
                 flags=flags[start:end] if flags[start:end].any() else None,
+                stamp_s=read_at if end == len(pending) else None,
             )
             for start, end in zip(starts, [*starts[1:], len(pending)], strict=True)
         ]

@@ -38,6 +38,9 @@ class SampleBlock:
     flags: NDArray[np.uint8] | None = None
     """uint8[n] of `pipeline.messages.FLAG_LEAD_OFF` and `FLAG_SATURATED`; None for none."""
     epoch: int = 0
+    stamp_s: float | None = None
+    """When the source's clock said that the last sample was taken, seconds since 1970; None for
+    a record, whose samples were taken long ago."""
 
 
 class Source(Protocol):

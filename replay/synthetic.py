@@ -349,7 +349,9 @@ class SyntheticSource:
                 continue
             part = self._patient.generate(n)
             flags = part.flags if part.flags.any() else None
-            yield SampleBlock(first_sample=at, samples=part.samples, flags=flags)
+            yield SampleBlock(
+                first_sample=at, samples=part.samples, flags=flags, stamp_s=time.time()
+            )
             at += n
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Beats as `pipeline.episode` meets them."""
+"""Beats as `pipeline.alarms.beat_rules` meets them."""
 
 import numpy as np
 

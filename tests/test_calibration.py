@@ -23,8 +23,9 @@ from models.calibration import (
     save_calibration,
 )
 from models.dataset import DS1, DS1A, RECORDS
+from pipeline.alarms.beat_rules import BeatAlarms
+from pipeline.alarms.settings import AlarmSettings
 from pipeline.constants import WINDOW_SAMPLES
-from pipeline.episode import Episode
 from pipeline.errors import ArtifactError, ConfigError, InputError
 from pipeline.scoring import ScoredBatch
 from replay.records import write_beats
@@ -122,14 +123,14 @@ def test_a_rate_is_what_the_normal_beats_make_of_it(calibration: dict[str, Any])
 def test_false_alerts_are_those_that_the_stream_raises(
     rows: list[tuple[float, bool, bool]],
 ) -> None:
-    """Counted at once or by `pipeline.episode`, beat by beat: the same."""
+    """Counted at once or by `pipeline.alarms.beat_rules`, beat by beat: the same."""
     times_s = np.round(np.cumsum([apart for apart, _, _ in rows]), 3)
     anomalous = np.array([one for _, one, _ in rows], dtype=bool)
     false = np.array([one for _, _, one in rows], dtype=bool)
-    episode = Episode("s", 1000.0)
+    alarms = BeatAlarms("s", 1000.0, AlarmSettings(), epoch=1)
     expected = 0
     for time_s, one_anomalous, one_false in zip(times_s, anomalous, false, strict=True):
-        raised = episode.on_beat(told(round(time_s * 1000), anomalous=bool(one_anomalous)))
+        raised = alarms.on_beat(told(round(time_s * 1000), anomalous=bool(one_anomalous)))
         expected += bool(one_false) * sum(alert.state == "on" for alert in raised)
 
     assert false_alerts(anomalous, times_s, false) == expected

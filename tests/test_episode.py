@@ -4,11 +4,18 @@ from episodes import told
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.episode import EPISODE_S, Episode
+from pipeline.alarms.beat_rules import BeatAlarms
+from pipeline.alarms.kinds import EPISODE_S
+from pipeline.alarms.settings import AlarmSettings
 from pipeline.public import Alert
 
 FS = 1000.0
 PAUSE = round(EPISODE_S * FS)
+
+
+def alarms() -> BeatAlarms:
+    """Return the alarms of beats at the beginning of a stream."""
+    return BeatAlarms("100", FS, AlarmSettings(), epoch=1)
 
 
 def brief(alerts: list[Alert]) -> list[tuple[str, int, int | None]]:
@@ -19,7 +26,7 @@ def brief(alerts: list[Alert]) -> list[tuple[str, int, int | None]]:
 
 def test_an_anomalous_beat_carries_what_was_found() -> None:
     """Score, witnesses, reason, ticks, class, heart rate and the beat's own epoch are told."""
-    [alert] = Episode("100", FS).on_beat(told(5000, probabilities=[0.01, 0.02, 0.97, 0.0]))
+    [alert] = alarms().on_beat(told(5000, probabilities=[0.01, 0.02, 0.97, 0.0]))
 
     assert (alert.kind, alert.priority, alert.state) == ("anomalous_beat", "low", "on")
     assert (alert.epoch, alert.sample, alert.time_s) == (1, 5000, 5.0)
@@ -30,30 +37,30 @@ def test_an_anomalous_beat_carries_what_was_found() -> None:
     assert alert.beat_class == "V"
     assert alert.class_probabilities == {"N": 0.01, "S": 0.02, "V": 0.97, "F": 0.0}
     assert alert.bpm == 72.5
-    assert alert.count is None
+    assert alert.count == 1
     assert "not a medical device" in alert.notice
 
 
 def test_without_a_classifier_the_class_is_null() -> None:
     """Nobody was asked, so nothing is claimed."""
-    [alert] = Episode("100", FS).on_beat(told(5000))
+    [alert] = alarms().on_beat(told(5000))
 
     assert (alert.beat_class, alert.class_probabilities) == (None, None)
 
 
 def test_beats_that_are_normal_or_not_judged_raise_nothing() -> None:
     """No alert without a verdict that says so."""
-    episode = Episode("100", FS)
+    episode = alarms()
 
     assert episode.on_beat(told(5000, anomalous=False)) == []
     assert episode.on_beat(told(6000, anomalous=None)) == []
-    assert episode.end("end of the stream") == []
+    assert episode.finish("end of the stream") == []
 
 
 def test_an_episode_is_told_once_and_its_end_counts() -> None:
     """Anomalous beats within ten seconds of each other are one alert; the end has their number."""
-    episode = Episode("100", FS)
-    assert brief(episode.on_beat(told(1000))) == [("on", 1000, None)]
+    episode = alarms()
+    assert brief(episode.on_beat(told(1000))) == [("on", 1000, 1)]
     assert episode.on_beat(told(2000, anomalous=False)) == []
     assert episode.on_beat(told(1000 + PAUSE)) == []
     assert episode.on_beat(told(1000 + 2 * PAUSE, anomalous=False)) == []
@@ -61,22 +68,22 @@ def test_an_episode_is_told_once_and_its_end_counts() -> None:
     [end] = episode.on_beat(told(1001 + 2 * PAUSE, anomalous=False))
 
     assert brief([end]) == [("off", 1000 + PAUSE, 2)]
-    assert end.reason == "2 anomalous beats, no anomalous beat for 10 s"
+    assert end.reason == "2 times, none for 10 s"
 
 
 def test_the_next_episode_begins_after_the_end_of_the_last() -> None:
     """A beat may end one and begin another, in this order."""
-    episode = Episode("100", FS)
+    episode = alarms()
     episode.on_beat(told(1000))
 
     alerts = episode.on_beat(told(1001 + PAUSE))
 
-    assert brief(alerts) == [("off", 1000, 1), ("on", 1001 + PAUSE, None)]
+    assert brief(alerts) == [("off", 1000, 1), ("on", 1001 + PAUSE, 1)]
 
 
 def test_no_episode_spans_two_epochs() -> None:
     """Numbering begins anew: the old episode ends in its own epoch."""
-    episode = Episode("100", FS)
+    episode = alarms()
     episode.on_beat(told(50_000, epoch=1))
 
     off, on = episode.on_beat(told(400, epoch=2))
@@ -90,14 +97,14 @@ def test_alerts_come_in_pairs_and_count_every_anomalous_beat(
     beats: list[tuple[int, bool]],
 ) -> None:
     """On and off take turns, and the counts add up to the anomalous beats."""
-    episode = Episode("100", FS)
+    episode = alarms()
     alerts: list[Alert] = []
     at = 0
     for apart, anomalous in beats:
         at += apart
         alerts += episode.on_beat(told(at, anomalous=anomalous))
-    alerts += episode.end("end of the stream")
+    alerts += episode.finish("end of the stream")
 
     assert [alert.state for alert in alerts] == ["on", "off"] * (len(alerts) // 2)
-    counts = [alert.count for alert in alerts if alert.count is not None]
+    counts = [alert.count or 0 for alert in alerts if alert.state == "off"]
     assert sum(counts) == sum(anomalous for _, anomalous in beats)

@@ -35,22 +35,11 @@ from monitor import cli
 from monitor.evaluation import WIDTH, tell
 from monitor.stress import fault_tables
 from pipeline.errors import InputError
+from pipeline.stream import Counters
 from replay.records import read_beats, read_lead, write_beats
 
 FS_HZ = 360
 SOURCES = ("synthetic", "100")
-
-NOT_KEPT = {
-    "beats that differ out of order": "nothing sorts chunks that come out of order",
-    "time_s off after an hour": "time_s is the sample's index over the nominal rate",
-}
-"""Lines of the requirements that the stream does not keep, by `named`."""
-
-
-def named(finding: Finding) -> str:
-    """Return what a finding is of, for `NOT_KEPT`."""
-    out_of_order = " out of order" * ("after the next" in finding.fault)
-    return finding.what + out_of_order
 
 
 @cache
@@ -88,21 +77,7 @@ def test_the_stream_keeps_its_lines(source: str, trial: str) -> None:
     found = findings(source, trial)
 
     assert any(one.at_most is not None for one in found)
-    assert [one for one in found if one.kept is False and named(one) not in NOT_KEPT] == []
-
-
-@pytest.mark.parametrize(
-    ("trial", "what"),
-    [
-        pytest.param(trial, what, marks=pytest.mark.xfail(reason=NOT_KEPT[what]))
-        for trial, what in zip(("disorder", "drift"), NOT_KEPT, strict=True)
-    ],
-)
-def test_lines_that_are_not_kept(trial: str, what: str) -> None:
-    """What the requirements ask and the stream does not do; each with its reason."""
-    (finding, *_) = (one for one in findings("synthetic", trial) if named(one) == what)
-
-    assert finding.kept
+    assert [one for one in found if one.kept is False] == []
 
 
 def test_a_lead_without_a_unit_of_voltage_is_refused(tmp_path: Path) -> None:
@@ -136,7 +111,7 @@ def test_one_bit_is_a_difference() -> None:
     other.windows[3, 17] = np.nextafter(other.windows[3, 17], np.float32(2))
 
     assert differing(whole, other) == 2
-    assert told_differently(Heard([], []), Heard([], [])) == 0
+    assert told_differently(Heard([], [], Counters()), Heard([], [], Counters())) == 0
 
 
 def test_windows_overlap_a_stretch_by_what_they_share() -> None:

@@ -370,7 +370,10 @@ def test_long_log_comes_in_pages(tmp_path: Path) -> None:
     )
     with AlertLog(tmp_path / "log") as log:
         log.append([alert] * 1201)
-    with running_hub(tmp_path / "log") as hub, Dealer(hub.endpoints["replay"]) as reader:
+    with (
+        running_hub(tmp_path / "log") as hub,
+        Dealer(hub.endpoints["replay"], max_frame=2**23) as reader,
+    ):
         frames = ask(reader, encode_json(ReplayRequest()))
 
         def whole() -> bool:

@@ -22,8 +22,8 @@ from models.evaluation.interpatient import (
 )
 from models.evaluation.interpatient_pictures import draw_interpatient
 from models.evaluation.judged import judge_record, ranked, together
+from pipeline.alarms.kinds import EPISODE_S
 from pipeline.embedded import EmbeddedRunner
-from pipeline.episode import EPISODE_S
 from pipeline.errors import ArtifactError, InputError
 from replay.records import write_beats
 from replay.synthetic import PatientConfig, SyntheticPatient

@@ -5,6 +5,7 @@ segmenter and through the whole stream, and the rest compares what came out. Pos
 of the source.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from pipeline.public import Alert, BeatNote
 from pipeline.quality import Reason
 from pipeline.scoring import Scorer
 from pipeline.segmenter import Segment, Segmenter
-from pipeline.stream import Stream
+from pipeline.stream import Counters, Stream, Taken
 
 SETTLED_S: Final = 10.0
 """Beats before are not counted: the detector learns. Beats nearer to the end than a second are
@@ -94,46 +95,76 @@ def pushed(
     )
 
 
+_EVENT_UTC: Final = re.compile("event_utc='[^']*'")
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
     """All that a stream told."""
 
     alerts: list[Alert]
     notes: list[BeatNote]
+    counters: Counters
 
     def alerted(self, kind: str) -> int:
         """Return how many alerts of a kind were raised."""
         return sum(alert.kind == kind and alert.state == "on" for alert in self.alerts)
+
+    @property
+    def not_scored(self) -> float:
+        """Share of the beats that were not scored, %."""
+        return 100.0 * float(np.mean([not note.analysable for note in self.notes]))
 
 
 def heard(
     clean: CleanStream,
     samples: Signal | None = None,
     flags: Flags | None = None,
+    *,
+    spans: Spans | None = None,
     clock: Callable[[float], float] = lambda due_s: due_s,
+    stamp: Callable[[float], float] | None = None,
 ) -> Heard:
     """Return all that the stream tells of a signal, chunk by chunk.
 
-    ``clock`` turns the time at which a chunk is due into what the clock shows when it arrives.
+    Args:
+        clean: the stream.
+        samples: float32[n], mV, in place of its own.
+        flags: uint8[n], of the samples.
+        spans: (first, end) of the chunks, as they arrive; quarters of a second by default.
+        clock: turns the time at which a chunk is due into what the clock shows as it arrives.
+        stamp: turns it into what the source's clock said; no stamps by default.
     """
     x = clean.samples if samples is None else samples
     now = 0.0
     stream = Stream("fault", clean.fs_hz, clean.config, lambda: now)
     alerts: list[Alert] = []
     notes: list[BeatNote] = []
-    for a, b in in_chunks(x.size, clean.fs_hz, 0.25):
-        now = clock(b / clean.fs_hz)
-        part = None if flags is None else flags[a:b]
-        taken = stream.take(x[a:b], first_sample=a, arrived_at=now, flags=part)
-        alerts += taken.alerts
+
+    def absorb(taken: Taken) -> None:
+        alerts.extend(taken.alerts)
         if taken.windows:
             scored = clean.scorer.score(np.stack([beat.window for beat in taken.windows]))
             for row, beat in enumerate(taken.windows):
                 stream.scored(beat.id, float(scored.scores[row]), scored.residuals[row], 0.0)
         for told in stream.drain():
             notes.append(told.note)
-            alerts += told.alerts
-    return Heard(alerts, notes)
+            alerts.extend(told.alerts)
+
+    for a, b in in_chunks(x.size, clean.fs_hz, 0.25) if spans is None else spans:
+        due_s = b / clean.fs_hz
+        now = clock(due_s)
+        absorb(
+            stream.take(
+                x[a:b],
+                first_sample=a,
+                arrived_at=now,
+                flags=None if flags is None else flags[a:b],
+                stamp_s=None if stamp is None else stamp(due_s),
+            )
+        )
+    absorb(stream.finish())
+    return Heard(alerts, notes, stream.counters)
 
 
 def _counted(clean: CleanStream, since: int = 0) -> NDArray[np.bool_]:
@@ -195,8 +226,14 @@ def differing(one: Segment, other: Segment) -> float:
 
 
 def told_differently(one: Heard, other: Heard) -> float:
-    """Return how many beats and alerts of either were not told in the other."""
-    first, second = (Counter(map(repr, [*told.alerts, *told.notes])) for told in (one, other))
+    """Return how many beats and alerts of either were not told in the other.
+
+    The time of the source's clock is left out: it comes from the stamps, whatever the samples.
+    """
+    first, second = (
+        Counter(_EVENT_UTC.sub("", repr(message)) for message in (*told.alerts, *told.notes))
+        for told in (one, other)
+    )
     return float(((first - second) + (second - first)).total())
 
 

@@ -7,6 +7,7 @@ because it matters, and nothing is asked.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +34,9 @@ from models.evaluation.fault_findings import (
 from models.student import StudentScorer
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_SAMPLES
 from pipeline.quality import Reason
+from pipeline.reorder import REORDER_S
 from pipeline.segment import Segment
+from pipeline.source_clock import LINE_S, SourceClock
 from replay.records import read_beats, read_lead
 
 RECORDS: Final = ("100", "103", "115", "122")
@@ -47,6 +50,9 @@ SEED: Final = 4
 
 LASTING_S: Final = 10.0
 """A stretch without signal lasts so long."""
+
+STAMPED_FROM_S: Final = 1_780_000_000.0
+"""Where the source's clock begins, in seconds since 1970."""
 
 Trial = Callable[[CleanStream], Iterator[Finding]]
 
@@ -89,16 +95,22 @@ def repeats(clean: CleanStream) -> Iterator[Finding]:
 
 
 def disorder(clean: CleanStream) -> Iterator[Finding]:
-    """Let one chunk in a hundred come after the next one."""
+    """Let one chunk in a hundred come after the next one, or after half a second and more."""
     spans = faults.in_chunks(clean.samples.size, clean.fs_hz)
-    swapped = faults.swapped(spans, 0.01, np.random.default_rng(SEED))
-    segment = pushed(clean, spans=swapped)
-    uncounted = abs(segment.gap_samples - segment.duplicate_samples)
+    rng = np.random.default_rng(SEED)
+    usual = heard(clean, spans=spans)
+    told = heard(clean, spans=faults.swapped(spans, 0.01, rng))
     fault = "1 % of chunks after the next"
-    yield Finding(fault, "beats that differ", differing(pushed(clean), segment))
+    yield Finding(fault, "beats and alerts that differ", told_differently(usual, told))
+    yield Finding(fault, "samples that came too late", float(told.counters.late_samples))
+
+    late = faults.delayed(spans, 0.01, round(REORDER_S * clean.fs_hz), rng)
+    told = heard(clean, spans=late)
+    counters = told.counters
+    uncounted = abs(counters.gap_samples - counters.late_samples)
+    fault = "1 % of chunks over 0.5 s late"
     yield Finding(fault, "samples dropped but not counted", float(uncounted))
-    yield Finding(fault, "sensitivity lost", lost_sensitivity(clean, segment), None, "points")
-    yield Finding(fault, "windows not scored", not_scored(segment), None, "%")
+    yield Finding(fault, "windows not scored", told.not_scored, None, "%")
 
 
 def clocks(clean: CleanStream) -> Iterator[Finding]:
@@ -113,6 +125,16 @@ def clocks(clean: CleanStream) -> Iterator[Finding]:
     ):
         told = heard(clean, clock=clock)
         yield Finding(fault, "beats and alerts that differ", told_differently(usual, told))
+    for fault, clock in (
+        ("source's clock steps by +1 h", lambda due_s: due_s + 3600.0 * (due_s > half_s)),
+        ("source's clock steps by -1 h", lambda due_s: due_s - 3600.0 * (due_s > half_s)),
+    ):
+        told = heard(clean, stamp=lambda due_s, clock=clock: STAMPED_FROM_S + clock(due_s))
+        moved = [a for a in told.alerts if a.kind != "clock_stepped"]
+        alike = told_differently(usual, replace(told, alerts=moved))
+        yield Finding(fault, "beats and alerts that differ", alike)
+        untold = abs(1.0 - told.alerted("clock_stepped"))
+        yield Finding(fault, "clock stepped told more or less than once", untold)
 
 
 def drift(clean: CleanStream) -> Iterator[Finding]:
@@ -130,7 +152,26 @@ def drift(clean: CleanStream) -> Iterator[Finding]:
         off = np.abs(found[pairs] - straight[usual])[both][-1] / clean.beats[both][-1]
         fault = f"device clock {parts_per_million:+g} ppm"
         yield Finding(fault, "beats moved within the stream", moved_ms, 5.0, "ms")
-        yield Finding(fault, "time_s off after an hour", 3.6e6 * float(off), 5.0, "ms")
+        yield Finding(fault, "time_s off after an hour", 3.6e6 * float(off), None, "ms")
+        fitted_ms = 1e3 * _event_time_off_s(clean.fs_hz, parts_per_million)
+        yield Finding(
+            f"{fault}, stamps ±50 ms", "event_utc off, minutes 5 to 60", fitted_ms, 5.0, "ms"
+        )
+
+
+def _event_time_off_s(fs_hz: float, parts_per_million: float) -> float:
+    """Return by how much the fitted time is off at worst, from the fifth minute of an hour on."""
+    rng = np.random.default_rng(SEED)
+    clock = SourceClock(fs_hz)
+    ends = np.round(np.arange(0.25, 3600.0, 0.25) * fs_hz)
+    true_s = STAMPED_FROM_S + ends / (fs_hz * (1.0 + parts_per_million * 1e-6))
+    worst = 0.0
+    for sample, at_s in zip(ends.astype(int).tolist(), true_s.tolist(), strict=True):
+        clock.observe(sample, at_s + rng.uniform(-0.05, 0.05))
+        told_s = clock.utc_s(sample)
+        if sample >= 5 * LINE_S * fs_hz and told_s is not None:
+            worst = max(worst, abs(told_s - at_s))
+    return worst
 
 
 def lead_off(clean: CleanStream) -> Iterator[Finding]:

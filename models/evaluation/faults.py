@@ -56,6 +56,13 @@ def swapped(spans: Spans, share: float, rng: np.random.Generator) -> Spans:
     return order
 
 
+def delayed(spans: Spans, share: float, samples: int, rng: np.random.Generator) -> Spans:
+    """Return chunks of which some come after everything that begins ``samples`` after their end."""
+    late = rng.random(len(spans)) < share
+    keys = [(end + samples + 1 if late[i] else a, i) for i, (a, end) in enumerate(spans)]
+    return [spans[i] for _, i in sorted(keys)]
+
+
 def clock_off(samples: Signal, parts_per_million: float) -> Signal:
     """Return the signal as a device samples it whose clock is faster by so much."""
     n = int((samples.size - 1) * (1.0 + parts_per_million * 1e-6)) + 1

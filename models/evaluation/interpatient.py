@@ -32,7 +32,7 @@ from models.metrics import average_precision, roc_auc
 from models.speed import us_per_beat
 from models.student import StudentScorer
 from models.weights_file import weights_path
-from pipeline.episode import EPISODE_S
+from pipeline.alarms.kinds import EPISODE_S
 from pipeline.errors import ArtifactError
 from pipeline.live_score import LiveScoreConfig
 from pipeline.rr_context import RR_FEATURES

@@ -30,7 +30,7 @@ from models.evaluation.noise import (
     signal_amplitude,
 )
 from models.student import StudentScorer
-from pipeline.alarms import ASYSTOLE_S
+from pipeline.alarms.settings import AlarmSettings
 from pipeline.embedded import EmbeddedRunner
 from pipeline.errors import InputError
 from pipeline.live_score import LiveScoreConfig
@@ -44,6 +44,9 @@ RECORDS: Final = ("118", "119")
 NOISES: Final = ("bw", "em", "ma")
 SNRS_DB: Final = (24, 18, 12, 6, 0, -6)
 
+_JUDGED: Final = ("anomalous_beat", "asystole")
+"""Alarms that the reference beats alone can tell true or false."""
+
 _BLOCK_S: Final = 10.0
 
 
@@ -56,7 +59,7 @@ class Heard:
     blind: list[tuple[int, int]]
     """First sample and end of the stretches called not analysable."""
     alerts: list[Alert]
-    """Those on the heart that were raised."""
+    """Those of anomalous beats and of asystole that were raised."""
 
 
 def hear(
@@ -71,14 +74,14 @@ def hear(
     for outcome in runner.run(blocks):
         found += [note.sample for note in outcome.beats]
         alerts += outcome.alerts
-    technical = [alert for alert in alerts if alert.kind == "not_analysable"]
+    technical = [alert for alert in alerts if alert.kind in ("not_analysable", "lead_off")]
     edges = {"on": [a.sample for a in technical if a.state == "on"]}
     edges["off"] = [a.sample for a in technical if a.state == "off"]
     edges["off"] += [samples.size] * (len(edges["on"]) - len(edges["off"]))
     return Heard(
         found=np.array(found, dtype=np.int64),
         blind=list(zip(edges["on"], edges["off"], strict=True)),
-        alerts=[a for a in alerts if a.category == "physiological" and a.state == "on"],
+        alerts=[a for a in alerts if a.kind in _JUDGED and a.state == "on"],
     )
 
 
@@ -135,7 +138,7 @@ def false_alerts(
         if alert.kind == "anomalous_beat":
             wrong += of_found.get(alert.sample) not in ANOMALOUS
         else:
-            since = alert.sample - ASYSTOLE_S * fs_hz
+            since = alert.sample - AlarmSettings().asystole_s * fs_hz
             wrong += bool(((annotated > since) & (annotated <= alert.sample)).any())
     return wrong
 

@@ -1,0 +1,115 @@
+"""The numbers that the alarms go by, what they may be set to, and how a file of them is read.
+
+Pure: no files are opened here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Final
+
+from pipeline.alarms.kinds import KINDS, LETHAL, NEVER_OFF
+from pipeline.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmSettings:
+    """One set of alarm settings; the defaults are those of adult bedside monitors."""
+
+    asystole_s: float = 4.0
+    """No QRS for so long (Challenge 2015; bedside monitors: 3 to 10 s)."""
+    pause_s: float = 2.5
+    """No QRS for so long is a pause (bedside monitors: 1.5 to 3 s)."""
+    extreme_bradycardia_bpm: float = 40.0
+    """Below this over five beats (Challenge 2015)."""
+    extreme_tachycardia_bpm: float = 140.0
+    """Above this over seventeen beats (Challenge 2015)."""
+    heart_rate_low_bpm: float = 50.0
+    heart_rate_high_bpm: float = 120.0
+    heart_rate_delay_s: float = 10.0
+    """The rate must have been beyond its limit for so long; a short excursion is no alarm."""
+    heart_rate_hysteresis_bpm: float = 5.0
+    """So far back within its limit must any rate come before its alarm ends."""
+    tachycardia_beats: int = 5
+    """So many ventricular beats in a row are a ventricular tachycardia ..."""
+    tachycardia_bpm: float = 100.0
+    """... if they come at this rate or faster (Challenge 2015; bedside monitors: 3 to 99 beats)."""
+    realarm_s: float = 120.0
+    """So long after it was acknowledged an alarm whose condition is still there calls again."""
+    off: frozenset[str] = frozenset()
+    """Kinds that are not raised."""
+    latching: frozenset[str] = LETHAL
+    """Kinds that stand until somebody acknowledges them."""
+
+
+DEFAULTS: Final = AlarmSettings()
+
+_RANGES: Final = {
+    "asystole_s": (3.0, 10.0),
+    "pause_s": (1.5, 3.0),
+    "extreme_bradycardia_bpm": (20.0, 60.0),
+    "extreme_tachycardia_bpm": (100.0, 250.0),
+    "heart_rate_low_bpm": (20.0, 120.0),
+    "heart_rate_high_bpm": (60.0, 250.0),
+    "heart_rate_delay_s": (0.0, 60.0),
+    "heart_rate_hysteresis_bpm": (0.0, 20.0),
+    "tachycardia_beats": (3, 99),
+    "tachycardia_bpm": (60.0, 200.0),
+    "realarm_s": (30.0, 600.0),
+}
+
+
+def settings_of(table: Mapping[str, object]) -> AlarmSettings:
+    """Return the settings in ``table``, as read from a file; what it does not name is default.
+
+    Raises:
+        ConfigError: a name, a value or a combination that is refused, and what would be taken.
+    """
+    known = {field.name for field in fields(AlarmSettings)}
+    chosen: dict[str, object] = {}
+    for name, value in table.items():
+        if name not in known:
+            raise ConfigError(f"no alarm setting is called {name}: there are {_list(known)}")
+        if name in _RANGES:
+            chosen[name] = _number(name, value)
+        else:
+            chosen[name] = _kinds(name, value)
+    settings = AlarmSettings(**chosen)  # type: ignore[arg-type]
+    _check(settings)
+    return settings
+
+
+def _number(name: str, value: object) -> float:
+    lowest, highest = _RANGES[name]
+    whole = isinstance(lowest, int)
+    number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not number or not lowest <= value <= highest:  # type: ignore[operator]
+        kind = "whole number" if whole else "number"
+        raise ConfigError(f"{name} = {value!r} is refused: a {kind} of {lowest:g} to {highest:g}")
+    return value  # type: ignore[return-value]
+
+
+def _kinds(name: str, value: object) -> frozenset[str]:
+    if not isinstance(value, list) or not all(isinstance(kind, str) for kind in value):
+        raise ConfigError(f"{name} = {value!r} is refused: a list of names of alarms")
+    unknown = set(value) - set(KINDS)
+    if unknown:
+        raise ConfigError(f"{name}: no alarm is called {_list(unknown)}: there are {_list(KINDS)}")
+    return frozenset(value)
+
+
+def _check(settings: AlarmSettings) -> None:
+    forbidden = settings.off & NEVER_OFF
+    if forbidden:
+        raise ConfigError(f"off: {_list(forbidden)} cannot be switched off")
+    if not settings.pause_s < settings.asystole_s:
+        raise ConfigError("pause_s must be shorter than asystole_s")
+    if not settings.heart_rate_low_bpm < settings.heart_rate_high_bpm:
+        raise ConfigError("heart_rate_low_bpm must be lower than heart_rate_high_bpm")
+    if not settings.extreme_bradycardia_bpm <= settings.heart_rate_low_bpm:
+        raise ConfigError("extreme_bradycardia_bpm must not be above heart_rate_low_bpm")
+    if not settings.heart_rate_high_bpm <= settings.extreme_tachycardia_bpm:
+        raise ConfigError("heart_rate_high_bpm must not be above extreme_tachycardia_bpm")
+
+
+def _list(names: object) -> str:
+    return ", ".join(sorted(names))  # type: ignore[call-overload]

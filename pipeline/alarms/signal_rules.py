@@ -1,0 +1,164 @@
+"""The alarms that wait for no score: from the signal's states, the detections and the waveform.
+
+`SignalAlarms` is asked as the samples come in, in order of time. Time is the position in the
+stream, in source samples, so the same samples give the same alerts at any speed; there is no
+clock and no I/O here. The alarms that want scores: `pipeline.alarms.beat_rules`.
+"""
+
+from typing import Final
+
+from pipeline.alarms.life import AlarmLife
+from pipeline.alarms.rate_rules import Rate, RateRules
+from pipeline.alarms.settings import AlarmSettings
+from pipeline.public import Alert
+from pipeline.quality import Reason
+
+WINDOW_DELAY_S: Final = 0.6
+"""A beat is reported when its window is complete; only then is its absence certain."""
+
+UNMONITORED_S: Final = 10.0
+"""A heart that nobody could have watched for so long is an alarm of its own."""
+
+_BLIND: Final = frozenset(Reason) - {Reason.OK, Reason.FLAT}
+"""States in which no QRS could be seen. A flat line is none of them: unless the device says that
+an electrode is off, it may be a heart that stands still."""
+
+_STILL: Final = ("pause", "asystole")
+"""What a missing QRS is, the shorter first."""
+
+_RATES: Final = (
+    "extreme_bradycardia",
+    "extreme_tachycardia",
+    "heart_rate_low",
+    "heart_rate_high",
+)
+
+
+class SignalAlarms:
+    """The rules of one stream that go by the signal alone, and the alarms they raised."""
+
+    def __init__(
+        self, stream: str, fs_hz: float, settings: AlarmSettings, *, epoch: int, first_sample: int
+    ) -> None:
+        self.life = AlarmLife(stream, fs_hz, settings, epoch)
+        self.reason = Reason.OK
+        """Why the signal cannot be analysed now; OK where it can."""
+        self._fs_hz = fs_hz
+        self._settings = settings
+        self._rates = RateRules(settings, fs_hz)
+        self._alive_at = first_sample
+        """The last QRS, or the return of a signal that could show one where that is later."""
+        self._blind_since = first_sample
+
+    def begin_epoch(self, epoch: int, first_sample: int, ended_at: int) -> list[Alert]:
+        """Begin anew at ``first_sample`` of an epoch; the old one ended at ``ended_at``."""
+        told = self.life.end_all("new epoch", ended_at)
+        self.life.epoch = epoch
+        self.reason = Reason.OK
+        self._rates.forget()
+        self._alive_at = self._blind_since = first_sample
+        return told
+
+    def on_quality(self, sample: int, reason: Reason) -> list[Alert]:
+        """Take note that from ``sample`` on the signal is analysable (OK) or not."""
+        if reason == self.reason:
+            return []
+        before, self.reason = self.reason, reason
+        told = []
+        if before is not Reason.OK:
+            told += self.life.end(_technical(before), sample, before.text)
+        if reason is Reason.OK:
+            told += self.life.end("unmonitored", sample, "analysable again")
+        else:
+            if before is Reason.OK:
+                self._blind_since = sample
+            told += self.life.begin(_technical(reason), sample, reason.text)
+        if reason in _BLIND and before not in _BLIND:
+            for kind in (*_STILL, *_RATES, "ventricular_fibrillation"):
+                told += self.life.end(kind, sample, "signal no longer analysable", at_once=True)
+            self._rates.forget()
+        if before in _BLIND and reason not in _BLIND:
+            self._alive_at = sample
+        return told
+
+    def on_qrs(self, sample: int, rr_s: float) -> list[Alert]:
+        """Take note of a QRS at ``sample`` and of the interval before it; NaN if not known."""
+        told = []
+        for kind in _STILL:
+            told += self.life.end(kind, sample, "QRS seen again")
+        self._alive_at = max(self._alive_at, sample)
+        for rate in self._rates.on_qrs(sample, rr_s):
+            told += self._on_rate(sample, rate)
+        return told
+
+    def on_fibrillation(
+        self, sample: int, begun_at: int, hz: float, mv: float, *, there: bool
+    ) -> list[Alert]:
+        """Take note of what the waveform is: fibrillation or flutter since ``begun_at``, or not.
+
+        Args:
+            sample: where the verdict was sure.
+            begun_at: where the condition began.
+            hz: dominant frequency, in Hz.
+            mv: peak-to-peak amplitude, in mV.
+            there: whether it is fibrillation or flutter.
+        """
+        if self.reason in _BLIND:
+            return []
+        kind = "ventricular_fibrillation"
+        if not there:
+            return self.life.end(kind, sample, "waveform no longer fibrillating")
+        return self.life.begin(
+            kind,
+            sample,
+            f"fibrillating waveform, {60 * hz:.0f} a minute, {mv:.1f} mV",
+            begun_at=begun_at,
+            values={"frequency_hz": round(hz, 2), "amplitude_mv": round(mv, 3)},
+        )
+
+    def on_clock_step(self, sample: int, reason: str) -> list[Alert]:
+        """Take note that the clock of the source has stepped: over as soon as it is told."""
+        kind = "clock_stepped"
+        return self.life.begin(kind, sample, reason) + self.life.end(kind, sample, "once")
+
+    def on_position(self, position: int) -> list[Alert]:
+        """Every QRS is known that completed before ``position``: is one overdue?"""
+        told = self.life.advance(position)
+        if self.reason is not Reason.OK:
+            at = self._blind_since + round(UNMONITORED_S * self._fs_hz)
+            if position > at:
+                reason = f"not analysable for {UNMONITORED_S:g} s: {self.reason.text}"
+                told += self.life.begin("unmonitored", at, reason, begun_at=self._blind_since)
+        if self.reason in _BLIND:
+            return told
+        for kind, seconds in (
+            ("pause", self._settings.pause_s),
+            ("asystole", self._settings.asystole_s),
+        ):
+            at = self._alive_at + round(seconds * self._fs_hz)
+            if position > at + round(WINDOW_DELAY_S * self._fs_hz):
+                told += self.life.begin(
+                    kind,
+                    at,
+                    f"no QRS for {seconds:g} s",
+                    begun_at=self._alive_at,
+                    values={"limit_s": seconds},
+                )
+        return told
+
+    def _on_rate(self, sample: int, rate: Rate) -> list[Alert]:
+        if not rate.there:
+            return self.life.end(rate.kind, sample, f"{rate.bpm:.0f} bpm")
+        side = "below" if rate.bpm < rate.limit_bpm else "above"
+        return self.life.begin(
+            rate.kind,
+            sample,
+            f"{rate.bpm:.0f} bpm, {side} {rate.limit_bpm:g}",
+            begun_at=rate.begun_at,
+            bpm=round(rate.bpm, 1),
+            values={"bpm": round(rate.bpm, 1), "limit_bpm": rate.limit_bpm},
+        )
+
+
+def _technical(reason: Reason) -> str:
+    return "lead_off" if reason is Reason.LEAD_OFF else "not_analysable"

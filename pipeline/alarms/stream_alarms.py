@@ -1,0 +1,54 @@
+"""The alarms of one stream, those of the signal and those of its beats, as one.
+
+The two go by different clocks of the stream: the signal's come with the samples, the beats' with
+their scores, later. So neither waits for the other, and what one says never depends on how far
+the other is. Pure: no clock, no I/O.
+"""
+
+from collections.abc import Iterable
+
+from pipeline.alarms.beat_rules import BeatAlarms
+from pipeline.alarms.kinds import BEAT_KINDS, HIGH, KINDS
+from pipeline.alarms.settings import AlarmSettings
+from pipeline.alarms.signal_rules import SignalAlarms
+from pipeline.public import Alert
+
+
+class StreamAlarms:
+    """The rules of one stream and the alarms that they raised."""
+
+    def __init__(
+        self, stream: str, fs_hz: float, settings: AlarmSettings, *, epoch: int, first_sample: int
+    ) -> None:
+        self.signal = SignalAlarms(stream, fs_hz, settings, epoch=epoch, first_sample=first_sample)
+        self.beats = BeatAlarms(stream, fs_hz, settings, epoch=epoch)
+
+    def acknowledge(self, position: int, episode: str = "") -> list[Alert]:
+        """Acknowledge the alarm ``episode``, or all that stand; return the alerts that say so."""
+        told = self.signal.life.acknowledge(position, episode)
+        return told + self.beats.life.acknowledge(position, episode)
+
+    def adopt(self, alerts: Iterable[Alert]) -> None:
+        """Take over alarms that latched in a stream of this name before it began."""
+        for alert in alerts:
+            life = self.beats.life if alert.kind in BEAT_KINDS else self.signal.life
+            life.adopt(alert)
+
+    def close(self, sample: int) -> list[Alert]:
+        """End everything that is there: the stream is over at ``sample``, its last beat told."""
+        why = "end of the stream"
+        return self.signal.life.end_all(why, sample) + self.beats.finish(why)
+
+    @property
+    def standing(self) -> list[Alert]:
+        """The latest alert of every alarm that stands, the most urgent first."""
+        alerts = {a.kind: a for a in self.signal.life.standing + self.beats.life.standing}
+        return [alerts[name] for name in KINDS if name in alerts]
+
+    @property
+    def gravest(self) -> str:
+        """What the gravest condition is that is there now; empty without one of high priority."""
+        for alert in self.standing:
+            if alert.priority == HIGH and alert.state in ("on", "ack"):
+                return KINDS[alert.kind].text
+        return ""

@@ -1,0 +1,68 @@
+"""The alarms about the system itself and about sources that fall silent.
+
+They are the only ones that go by a clock, passed in as seconds: what does not happen has no
+position in a stream. No I/O.
+"""
+
+from typing import Final
+
+from pipeline.alarms.life import AlarmLife
+from pipeline.alarms.settings import AlarmSettings
+from pipeline.public import Alert
+
+STALE_S: Final = 2.0
+"""A source that is not over and has sent nothing for so long is an alarm."""
+
+NO_SCORER_S: Final = 5.0
+"""Beats have waited for so long without anybody who could score them; a scorer that begins needs
+some of it."""
+
+_TICKS_HZ: Final = 1_000.0
+
+
+class SystemAlarms:
+    """What is wrong with the system as a whole; its alarms belong to the stream ``""``.
+
+    Their ``sample`` counts milliseconds since the hub began.
+    """
+
+    def __init__(self, settings: AlarmSettings, began: float) -> None:
+        self.life = AlarmLife("", _TICKS_HZ, settings, 0)
+        self._began = began
+        self._scored_at = began
+        """When a scorer was there, or nothing waited for one, last."""
+
+    def ticks(self, now: float) -> int:
+        """Return the position that stands for ``now``."""
+        return round((now - self._began) * _TICKS_HZ)
+
+    def on_log(self, fault: str, now: float) -> list[Alert]:
+        """Take note of what is wrong with the log; empty for nothing."""
+        if not fault:
+            return self.life.end("log_not_writable", self.ticks(now), "recorded again")
+        return self.life.begin("log_not_writable", self.ticks(now), fault)
+
+    def on_scorers(self, scorers: int, now: float, *, waiting: bool) -> list[Alert]:
+        """Take note of how many scorers there are, and whether beats are waiting for one."""
+        if scorers or not waiting:
+            self._scored_at = now
+            return self.life.end("no_scorer", self.ticks(now), "a scorer answers")
+        if now - self._scored_at <= NO_SCORER_S:
+            return []
+        reason = f"no scorer for {NO_SCORER_S:g} s: beats wait, rules on the signal go on"
+        return self.life.begin("no_scorer", self.ticks(now), reason)
+
+
+class SourceAlarm:
+    """Whether the source of one stream has fallen silent."""
+
+    def __init__(self, stream: str, fs_hz: float, settings: AlarmSettings) -> None:
+        self.life = AlarmLife(stream, fs_hz, settings, 0)
+
+    def on_age(self, age_s: float, sample: int, epoch: int, *, over: bool) -> list[Alert]:
+        """Take note that the last samples came ``age_s`` ago, up to ``sample`` of ``epoch``."""
+        self.life.epoch = epoch
+        if over or age_s <= STALE_S:
+            why = "the stream is over" if over else "data again"
+            return self.life.end("no_data", sample, why)
+        return self.life.begin("no_data", sample, f"nothing from the source for {STALE_S:g} s")

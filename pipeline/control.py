@@ -1,0 +1,79 @@
+"""What people tell a running monitor: acknowledge, silence, show.
+
+`Control` answers on the control socket, one frame a request, one frame back. Acknowledging is an
+alert like any other, logged and published, so that every watcher sees it. An audio pause takes
+the sound and never the picture; a new alarm of high priority ends it. Anything that arrives is
+hostile until decoded. Not thread-safe: runs in the hub's loop.
+"""
+
+from collections.abc import Callable
+
+from pipeline.errors import LogError, WireError
+from pipeline.log import AlertLog
+from pipeline.public import (
+    Acknowledge,
+    Alert,
+    ControlReply,
+    ControlRequest,
+    Show,
+    Silence,
+    decode_control_request,
+    encode_json,
+)
+from pipeline.transport import Router
+
+
+class Control:
+    """The control socket ``end`` of a hub that writes ``log``."""
+
+    def __init__(
+        self,
+        end: Router,
+        log: AlertLog,
+        acknowledge: Callable[[str, str], list[Alert]],
+    ) -> None:
+        """Begin; ``acknowledge(stream, episode)`` does it and returns the alerts that say so."""
+        self._end = end
+        self._log = log
+        self._acknowledge = acknowledge
+        self._silent_until = 0.0
+
+    def silenced_s(self, now: float) -> float:
+        """Return for how long there will be no sound."""
+        return round(max(0.0, self._silent_until - now), 1)
+
+    def on_alert(self, alert: Alert) -> None:
+        """Take note of a new alert: one that calls at high priority ends an audio pause."""
+        if alert.state == "on" and alert.priority == "high":
+            self._silent_until = 0.0
+
+    def serve(self, now: float) -> list[WireError | LogError]:
+        """Answer what has been asked; return what was no request, or could not be read."""
+        errors: list[WireError | LogError] = []
+        for peer, frame in self._end.receive():
+            try:
+                reply = self._answer(decode_control_request(frame), now)
+            except (WireError, LogError) as error:
+                errors.append(error)
+                reply = ControlReply(error=str(error)[:300])
+            self._end.send(peer, encode_json(reply))
+        return errors
+
+    def _answer(self, request: ControlRequest, now: float) -> ControlReply:
+        match request:
+            case Acknowledge():
+                alerts = self._acknowledge(request.stream, request.episode)
+                return ControlReply(alerts=alerts, silenced_s=self.silenced_s(now))
+            case Silence():
+                self._silent_until = now + request.seconds
+                return ControlReply(silenced_s=self.silenced_s(now))
+            case Show():
+                return self._show(request.seq)
+
+    def _show(self, seq: int) -> ControlReply:
+        alerts = self._log.read(seq, 1)
+        if not alerts or alerts[0].seq != seq:
+            first, last = self._log.low_water_seq, self._log.last_seq
+            error = f"the log holds no alert {seq}: it has {first} to {last}"
+            return ControlReply(error=error if last >= first else "the log holds no alert yet")
+        return ControlReply(alerts=alerts, strip=self._log.strip(seq))

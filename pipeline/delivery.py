@@ -1,0 +1,115 @@
+"""What leaves the hub: alerts to the log first and to the world then, all else to the world.
+
+Alerts that the log does not take wait here, in order, and are tried again; nothing is published
+that is not recorded. Not thread-safe: runs in the hub's loop.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from pipeline.alarms.kinds import PHYSIOLOGICAL
+from pipeline.beat import Beat
+from pipeline.channel import Channel, Draft
+from pipeline.errors import LogError
+from pipeline.log import AlertLog
+from pipeline.public import Alert, Public, encode_json, timed, utc_text
+from pipeline.transport import Publisher
+
+logger = logging.getLogger(__name__)
+
+_LOG_RETRY_S: Final = 1.0
+
+
+class Delivery:
+    """The way out: ``log`` and ``publisher`` of a hub with ``channels``."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        log: AlertLog,
+        channels: Mapping[str, Channel],
+        clock: Callable[[], float],
+    ) -> None:
+        self.unwritable = ""
+        """Why the log takes nothing now; empty while it does."""
+        self._damage = ""
+        self._publisher = publisher
+        self._log = log
+        self._channels = channels
+        self._clock = clock
+        self._drafts: list[Draft] = []
+        self._retry_at = 0.0
+
+    @property
+    def waiting(self) -> int:
+        """Alerts that are not in the log yet."""
+        return len(self._drafts)
+
+    def draft(
+        self, alerts: Iterable[Alert], *, arrived_at: float | None = None, beat: Beat | None = None
+    ) -> None:
+        """Take alerts that are to be told, with what their latency is computed from."""
+        at = self._clock() if arrived_at is None else arrived_at
+        self._drafts += [Draft(a, beat if a.state == "on" else None, at) for a in alerts]
+
+    def publish(self, topic: str, message: Public) -> None:
+        """Send a message that is not recorded."""
+        self._publisher.publish(topic, encode_json(message))
+
+    def publish_alerts(self) -> list[Alert]:
+        """Commit the alerts that wait, then publish them; return them, or nothing on a fault."""
+        now = self._clock()
+        if not self._drafts or now < self._retry_at:
+            return []
+        utc = utc_text(time.time())
+        # The copy in the log is sealed before its own commit; the published one knows better.
+        sealed = [timed(draft.alert, draft.latency(now), utc=utc) for draft in self._drafts]
+        try:
+            logged = self._log.append(sealed)
+        except LogError as error:
+            self._failed(error)
+            self._retry_at = now + _LOG_RETRY_S
+            return []
+        self.unwritable = ""
+        for draft, alert in zip(self._drafts, logged, strict=True):
+            latency = draft.latency(self._clock())
+            self.publish(f"alert/{alert.stream}", timed(alert, latency))
+            channel = self._channels.get(alert.stream)
+            if channel is None:
+                continue
+            if draft.beat is not None:
+                channel.latencies_ms.append(latency.total)
+            if alert.state == "on" and alert.category == PHYSIOLOGICAL:
+                channel.evidence.want(alert.seq, alert.epoch, alert.time_s)
+        self._drafts.clear()
+        return logged
+
+    def log_strips(self) -> None:
+        """Keep the signal around the alarms, as soon as it is whole."""
+        strips = [
+            strip
+            for channel in self._channels.values()
+            for strip in channel.evidence.take(all_of_them=channel.ended)
+        ]
+        if not strips:
+            return
+        try:
+            self._log.append_strips(strips)
+        except LogError as error:  # a picture less: the alerts are recorded, or still wait
+            self._failed(error)
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with the log; empty for nothing."""
+        return self.unwritable or self._damage
+
+    def found_damage(self, error: LogError) -> None:
+        """Take note that the log could not be read; that stands from now on."""
+        logger.error("%s", error)
+        self._damage = str(error)
+
+    def _failed(self, error: LogError) -> None:
+        logger.error("%s", error)
+        self.unwritable = str(error)

@@ -28,6 +28,8 @@ class Beat:
     window_arrived: float
     ready_arrived: float
     cut_at: float
+    fibrillating: bool = False
+    """Whether the waveform fibrillated when the beat was found: it is none of a run then."""
     scored_at: float = 0.0
     compute_s: float = 0.0
     score: float | None = None

@@ -17,6 +17,18 @@ FLAT_WINDOW_MV: Final = 0.02
 """A window that spans less is no beat: it is scaled to zeros instead of amplified noise."""
 
 
+class FibrillationChange(NamedTuple):
+    """Ventricular fibrillation or flutter begins or ends; see `pipeline.fibrillation`."""
+
+    sample: int
+    """Where that was sure, in the source's own rate."""
+    there: bool
+    begun_at: int
+    """Where the condition began, or ended."""
+    hz: float
+    mv: float
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """What one push completed; the arrays of beats are parallel, in order of time."""
@@ -39,6 +51,8 @@ class Segment:
     """uint8[b] of `pipeline.quality.Reason`; 0 is analysable."""
     quality: list[QualityChange]
     """Changes of the stream's state, in order. A stream begins with `Reason.OK`."""
+    fibrillation: list[FibrillationChange]
+    """Beginnings and ends of ventricular fibrillation or flutter, in order."""
     gap_samples: int
     """Source samples found missing in this push."""
     duplicate_samples: int
@@ -78,6 +92,7 @@ class Part(NamedTuple):
 
     beats: BeatArrays
     quality: list[QualityChange]
+    fibrillation: list[FibrillationChange]
     strip: NDArray[np.float32]
     strip_first: int
 
@@ -138,14 +153,16 @@ def join(
     before: Part | None, between: list[QualityChange], after: Part, gap: int, duplicates: int
 ) -> Segment:
     """Put what came before a gap, if there was one, and after it into one segment."""
-    beats, changes = after.beats, after.quality
+    beats, changes, fibrillation = after.beats, after.quality, after.fibrillation
     if before is not None:
         changes = [*before.quality, *between, *changes]
+        fibrillation = [*before.fibrillation, *fibrillation]
         if before.beats is not NO_BEATS:
             beats = _appended(before.beats, beats)
     return Segment(
         *beats,
         quality=changes,
+        fibrillation=fibrillation,
         gap_samples=gap,
         duplicate_samples=duplicates,
         strip=after.strip,

@@ -22,6 +22,7 @@ from pipeline.constants import (
     WINDOW_BEFORE_R,
     WINDOW_SAMPLES,
 )
+from pipeline.fibrillation import FibrillationWatch
 from pipeline.filters import BAND, NOISE, QRS, filter_bank, resampling
 from pipeline.kernels import beats, sampling, windows
 from pipeline.quality import QualityChange, Reason
@@ -29,6 +30,7 @@ from pipeline.segment import (
     FLAT_WINDOW_MV,
     NO_BEATS,
     BeatArrays,
+    FibrillationChange,
     Part,
     Segment,
     Stretch,
@@ -85,6 +87,7 @@ class Segmenter:
         self._fill = int(FILL_SECONDS * fs_hz)
         self._bank = filter_bank()
         self._state = new_state(self._rate.half)
+        self._fibrillation = FibrillationWatch()
 
     def push(
         self,
@@ -108,7 +111,7 @@ class Segmenter:
         expected = int(counters[EXPECTED])
         if expected == NONE:
             if x.size:
-                begin_segment(self._state, self._rate, first_sample, after_gap=False)
+                self._begin(first_sample, after_gap=False)
             expected = first_sample
         duplicates = min(max(expected - first_sample, 0), x.size)
         first = first_sample + duplicates
@@ -122,7 +125,7 @@ class Segmenter:
                 before = self._flush()
                 if self._state.watch[windows.STATE] != Reason.GAP:
                     between.append(QualityChange(expected, Reason.GAP))
-                begin_segment(self._state, self._rate, first, after_gap=True)
+                self._begin(first, after_gap=True)
             elif gap:
                 x, marks = _fill(float(self._state.raw[0]), gap, x, marks)
             counters[EXPECTED] = end
@@ -134,6 +137,10 @@ class Segmenter:
         last = self._flush()
         self._state.counters[[EXPECTED, LAST_R, DONE, PENDING]] = NONE, NONE, 0, 0
         return join(None, [], last, 0, 0)
+
+    def _begin(self, first_sample: int, *, after_gap: bool) -> None:
+        begin_segment(self._state, self._rate, first_sample, after_gap=after_gap)
+        self._fibrillation = FibrillationWatch()
 
     def _flush(self) -> Part:
         """Bring out what the segment still holds, as if its last value went on for a while."""
@@ -157,7 +164,7 @@ class Segmenter:
         done = int(state.counters[DONE])
         first = int(state.counters[ORIGIN]) + done
         if not n:
-            return Part(NO_BEATS, [], clean, first)
+            return Part(NO_BEATS, [], [], clean, first)
         new = n if end is None else end - done
         raw = np.concatenate((state.tail_clean, clean))
         y = np.empty((3, n), dtype=np.float32)
@@ -181,13 +188,14 @@ class Segmenter:
         emitted = self._emit(found, stretch, closed=end is not None)
         strip = np.where(mask == 0, y[BAND], np.float32(np.nan)) if wrong else y[BAND]
         changes = self._changes(before, states[:new], first) if wrong else []
+        fibrillation = self._fibrillating(clean[:new], mask[:new])
         state.counters[DONE] = done + n
         state.energies[:] = energies[n:]
         state.tail_clean[:] = raw[n:]
         state.tail[:] = filtered[n:]
         state.tail_codes[:] = masks[n:]
         state.tail_spells[:] = spells[n:]
-        return Part(emitted, changes, strip[:new], first)
+        return Part(emitted, changes, fibrillation, strip[:new], first)
 
     def _sampled(
         self, x: NDArray[np.float32], marks: NDArray[np.uint8]
@@ -220,6 +228,18 @@ class Segmenter:
             QualityChange(int(sample), Reason(int(state)))
             for sample, state in zip(samples, states[at], strict=True)
         ]
+
+    def _fibrillating(
+        self, clean: NDArray[np.float32], mask: NDArray[np.uint8]
+    ) -> list[FibrillationChange]:
+        """List where fibrillation begins and ends."""
+        origin = int(self._state.counters[ORIGIN])
+        found = []
+        for change in self._fibrillation.push(clean, mask):
+            at = np.array([change.position, change.begun_at]) + origin
+            sample, begun_at = self._rate.to_source(at).tolist()
+            found.append(FibrillationChange(sample, change.there, begun_at, change.hz, change.mv))
+        return found
 
     def _emit(self, found: NDArray[np.int64], stretch: Stretch, *, closed: bool) -> BeatArrays:
         """Return the beats whose window the stretch completes; all of them when ``closed``."""

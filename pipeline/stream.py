@@ -33,7 +33,8 @@ from pipeline.public import Alert, BeatNote, SignalStrip, WindowView, happened_a
 from pipeline.quality import QualityChange, Reason
 from pipeline.reorder import Piece, Reorder
 from pipeline.rr_context import RRContext
-from pipeline.segmenter import Segment, Segmenter
+from pipeline.segment import FibrillationChange, Segment
+from pipeline.segmenter import Segmenter
 from pipeline.source_clock import SourceClock
 
 RATE_BEATS: Final = 8
@@ -106,7 +107,9 @@ class Stream:
         self._source_clock = SourceClock(fs_hz)
         self._segmenter = Segmenter(fs_hz)
         self._rate = resampling(fs_hz)
-        self._alarms = StreamAlarms(name, fs_hz, settings, epoch=epoch, first_sample=first_sample)
+        self._alarms = StreamAlarms(
+            name, fs_hz, settings, epoch=epoch, first_sample=first_sample, classify=classify
+        )
         self._live = LiveScore(config)
         self._rr_context = RRContext() if classify else None
         self._unjudged: deque[Beat] = deque()
@@ -194,7 +197,8 @@ class Stream:
         self.counters.duplicate_samples += segment.duplicate_samples
         cut_at = self._clock()
         alerts: list[Alert] = []
-        changes = deque(segment.quality)
+        events: list[QualityChange | FibrillationChange] = [*segment.quality, *segment.fibrillation]
+        changes = deque(sorted(events, key=lambda change: change.sample))
         for b in range(len(segment.samples)):
             known_at = int(segment.ready_samples[b]) - self._rate.half
             while changes and changes[0].sample <= known_at:
@@ -214,8 +218,10 @@ class Stream:
         if segment.strip.size:
             taken.strips.append(self._strip(segment))
 
-    def _on_change(self, change: QualityChange) -> list[Alert]:
+    def _on_change(self, change: QualityChange | FibrillationChange) -> list[Alert]:
         told = self._alarms.signal.on_position(change.sample)
+        if isinstance(change, FibrillationChange):
+            return told + self._alarms.signal.on_fibrillation(change)
         return told + self._alarms.signal.on_quality(change.sample, Reason(change.reason))
 
     def _beat(self, segment: Segment, b: int, cut_at: float) -> Beat:
@@ -232,6 +238,7 @@ class Stream:
             window_arrived=self._arrival(last_of_window),
             ready_arrived=self._arrival(ready),
             cut_at=cut_at,
+            fibrillating=self._alarms.signal.life.present("ventricular_fibrillation"),
         )
 
     def _arrival(self, sample: int) -> float:

@@ -88,6 +88,7 @@ def pushed(
     return Segment(
         **{name: np.concatenate([getattr(part, name) for part in parts]) for name in BEAT_ARRAYS},
         quality=[change for part in parts for change in part.quality],
+        fibrillation=[change for part in parts for change in part.fibrillation],
         gap_samples=sum(part.gap_samples for part in parts),
         duplicate_samples=sum(part.duplicate_samples for part in parts),
         strip=np.concatenate([part.strip for part in parts]),

@@ -12,6 +12,7 @@ the scores.
 
 from pipeline.alarms.life import AlarmLife
 from pipeline.alarms.settings import AlarmSettings
+from pipeline.alarms.ventricular import Found, VentricularRhythm, VentricularShape
 from pipeline.beat import Beat
 from pipeline.public import Alert
 
@@ -19,8 +20,21 @@ from pipeline.public import Alert
 class BeatAlarms:
     """The rules of one stream that go by scored beats, and the alarms they raised."""
 
-    def __init__(self, stream: str, fs_hz: float, settings: AlarmSettings, *, epoch: int) -> None:
+    def __init__(
+        self,
+        stream: str,
+        fs_hz: float,
+        settings: AlarmSettings,
+        *,
+        epoch: int,
+        classify: bool = False,
+    ) -> None:
+        """Begin; ``classify`` says that anomalous beats are told with their class."""
         self.life = AlarmLife(stream, fs_hz, settings, epoch)
+        self._settings = settings
+        self._classify = classify
+        self._shape = VentricularShape()
+        self._rhythm = VentricularRhythm(settings, fs_hz)
         self._latest = 0
         """Sample of the latest beat."""
 
@@ -31,13 +45,45 @@ class BeatAlarms:
         if epoch != self.life.epoch:
             told += self.finish("new epoch")
             self.life.epoch = epoch
+            self._rhythm.forget()
         self._latest = beat.sample
         told += self.life.advance(beat.sample)
+        for found in self._rhythm.on_beat(beat.sample, beat.rr_s, self._ventricular(beat)):
+            told += self._on_rhythm(found)
         return told + self._on_anomaly(beat)
 
     def finish(self, why: str) -> list[Alert]:
         """End what is there: nothing more will be known of it."""
         return self.life.end_all(why, self._latest)
+
+    def _ventricular(self, beat: Beat) -> bool | None:
+        """Say whether a beat is ventricular; None where its window tells nothing of a beat."""
+        if beat.verdict is None or beat.fibrillating:
+            return None
+        if self._classify:
+            return beat.beat_class == "V"
+        return self._shape.is_ventricular(beat.window, anomalous=beat.verdict.anomalous)
+
+    def _on_rhythm(self, found: Found) -> list[Alert]:
+        rate = f" at {found.bpm:.0f} bpm" if found.bpm > 0 else ""
+        if found.kind == "bigeminy":
+            reason = "every second beat ventricular"
+        else:
+            reason = f"{found.beats} ventricular beats in a row{rate}"
+        if not found.there:
+            return self.life.end(found.kind, found.begun_at, reason)
+        values: dict[str, float] = {"beats": float(found.beats)}
+        if found.bpm > 0:
+            values["bpm"] = round(found.bpm, 1)
+        if found.kind == "ventricular_tachycardia":
+            values["limit_bpm"] = self._settings.tachycardia_bpm
+            values["limit_beats"] = float(self._settings.tachycardia_beats)
+        told = self.life.begin(
+            found.kind, found.sample, reason, begun_at=found.begun_at, values=values
+        )
+        if found.kind == "couplet":  # over when it is told
+            told += self.life.end("couplet", found.sample, reason)
+        return told
 
     def _on_anomaly(self, beat: Beat) -> list[Alert]:
         verdict = beat.verdict

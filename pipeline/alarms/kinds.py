@@ -84,6 +84,7 @@ KINDS: Final = {
             PHYSIOLOGICAL,
             MEDIUM,
             "ventricular run",
+            yields_to=("ventricular_tachycardia",),
             hold_s=EPISODE_S,
         ),
         Kind(

@@ -12,6 +12,7 @@ from pipeline.alarms.rate_rules import Rate, RateRules
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.public import Alert
 from pipeline.quality import Reason
+from pipeline.segment import FibrillationChange
 
 WINDOW_DELAY_S: Final = 0.6
 """A beat is reported when its window is complete; only then is its absence certain."""
@@ -49,6 +50,8 @@ class SignalAlarms:
         self._alive_at = first_sample
         """The last QRS, or the return of a signal that could show one where that is later."""
         self._blind_since = first_sample
+        self._fibrillation: FibrillationChange | None = None
+        """What the waveform does, where it fibrillates."""
 
     def begin_epoch(self, epoch: int, first_sample: int, ended_at: int) -> list[Alert]:
         """Begin anew at ``first_sample`` of an epoch; the old one ended at ``ended_at``."""
@@ -56,6 +59,7 @@ class SignalAlarms:
         self.life.epoch = epoch
         self.reason = Reason.OK
         self._rates.forget()
+        self._fibrillation = None
         self._alive_at = self._blind_since = first_sample
         return told
 
@@ -79,6 +83,7 @@ class SignalAlarms:
             self._rates.forget()
         if before in _BLIND and reason not in _BLIND:
             self._alive_at = sample
+            told += self._fibrillates(sample)
         return told
 
     def on_qrs(self, sample: int, rr_s: float) -> list[Alert]:
@@ -91,29 +96,24 @@ class SignalAlarms:
             told += self._on_rate(sample, rate)
         return told
 
-    def on_fibrillation(
-        self, sample: int, begun_at: int, hz: float, mv: float, *, there: bool
-    ) -> list[Alert]:
-        """Take note of what the waveform is: fibrillation or flutter since ``begun_at``, or not.
+    def on_fibrillation(self, change: FibrillationChange) -> list[Alert]:
+        """Take note that the waveform fibrillates from here on, or no longer."""
+        self._fibrillation = change if change.there else None
+        if change.there:
+            return self._fibrillates(change.sample)
+        why = "waveform no longer fibrillating"
+        return self.life.end("ventricular_fibrillation", change.sample, why)
 
-        Args:
-            sample: where the verdict was sure.
-            begun_at: where the condition began.
-            hz: dominant frequency, in Hz.
-            mv: peak-to-peak amplitude, in mV.
-            there: whether it is fibrillation or flutter.
-        """
-        if self.reason in _BLIND:
+    def _fibrillates(self, sample: int) -> list[Alert]:
+        change = self._fibrillation
+        if change is None or self.reason in _BLIND:
             return []
-        kind = "ventricular_fibrillation"
-        if not there:
-            return self.life.end(kind, sample, "waveform no longer fibrillating")
         return self.life.begin(
-            kind,
+            "ventricular_fibrillation",
             sample,
-            f"fibrillating waveform, {60 * hz:.0f} a minute, {mv:.1f} mV",
-            begun_at=begun_at,
-            values={"frequency_hz": round(hz, 2), "amplitude_mv": round(mv, 3)},
+            f"fibrillating waveform, {60 * change.hz:.0f} a minute, {change.mv:.1f} mV",
+            begun_at=change.begun_at,
+            values={"frequency_hz": round(change.hz, 2), "amplitude_mv": round(change.mv, 3)},
         )
 
     def on_clock_step(self, sample: int, reason: str) -> list[Alert]:

@@ -18,10 +18,18 @@ class StreamAlarms:
     """The rules of one stream and the alarms that they raised."""
 
     def __init__(
-        self, stream: str, fs_hz: float, settings: AlarmSettings, *, epoch: int, first_sample: int
+        self,
+        stream: str,
+        fs_hz: float,
+        settings: AlarmSettings,
+        *,
+        epoch: int,
+        first_sample: int,
+        classify: bool,
     ) -> None:
+        """Begin; ``classify`` says that anomalous beats are told with their class."""
         self.signal = SignalAlarms(stream, fs_hz, settings, epoch=epoch, first_sample=first_sample)
-        self.beats = BeatAlarms(stream, fs_hz, settings, epoch=epoch)
+        self.beats = BeatAlarms(stream, fs_hz, settings, epoch=epoch, classify=classify)
 
     def acknowledge(self, position: int, episode: str = "") -> list[Alert]:
         """Acknowledge the alarm ``episode``, or all that stand; return the alerts that say so."""

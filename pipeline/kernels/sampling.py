@@ -133,9 +133,7 @@ def resample(
 
 
 @jit
-def _section(
-    v: float, row: NDArray[np.float64], z0: float, z1: float
-) -> tuple[float, float, float]:
+def section(v: float, row: NDArray[np.float64], z0: float, z1: float) -> tuple[float, float, float]:
     """Return the output of a second-order section for ``v``, and its memory afterwards.
 
     Transposed direct form II, added up so that as little as possible waits for the output.
@@ -168,14 +166,14 @@ def filter_bank(
     )  # fmt: skip
     for i in range(x.size):
         v = np.float64(x[i]) + NOTHING
-        y, a0, a1 = _section(v, sections[0], a0, a1)
-        y, b0, b1 = _section(y, sections[1], b0, b1)
+        y, a0, a1 = section(v, sections[0], a0, a1)
+        y, b0, b1 = section(y, sections[1], b0, b1)
         out[0, i] = np.float32(y)
-        y, c0, c1 = _section(v, sections[2], c0, c1)
-        y, d0, d1 = _section(y, sections[3], d0, d1)
+        y, c0, c1 = section(v, sections[2], c0, c1)
+        y, d0, d1 = section(y, sections[3], d0, d1)
         out[1, i] = np.float32(y)
-        y, e0, e1 = _section(v, sections[4], e0, e1)
+        y, e0, e1 = section(v, sections[4], e0, e1)
         out[2, i] = np.float32(y)
-    for section, (z0, z1) in enumerate(((a0, a1), (b0, b1), (c0, c1), (d0, d1), (e0, e1))):
-        memory[section, 0] = z0
-        memory[section, 1] = z1
+    for s, (z0, z1) in enumerate(((a0, a1), (b0, b1), (c0, c1), (d0, d1), (e0, e1))):
+        memory[s, 0] = z0
+        memory[s, 1] = z1

@@ -1,0 +1,166 @@
+"""Ventricular beats, and what several of them in a row are.
+
+Where a classifier names classes, a ventricular beat is one of class V. Where none does,
+`VentricularShape` calls an anomalous beat ventricular whose QRS is wide beside this patient's own.
+`VentricularRhythm` counts them: couplets, runs, tachycardia, bigeminy. Pure: no clock, no I/O.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.alarms.settings import AlarmSettings
+from pipeline.constants import SAMPLING_RATE_HZ
+
+WIDER: Final = 1.2
+"""Times the patient's usual width. Chosen on DS1 of the MIT-BIH records, where it finds 87 % of the
+ventricular beats with a positive predictivity of 90 %; the classifier does better."""
+
+_QRS: Final = slice(80, 230)
+"""Ticks of the window in which the QRS lies, from 60 before R to 90 after it."""
+
+_STEEP: Final = 0.15
+"""The QRS is where the signal is steeper than this part of its steepest."""
+
+_SMOOTHED: Final = 5
+
+_USUAL_BEATS: Final = 101
+_FEWEST: Final = 8
+"""Usual beats without which nothing can be compared."""
+
+RUN_BEATS: Final = 3
+ODD_BEATS: Final = 2
+"""So many beats in a row that do not look ventricular do not end a tachycardia."""
+
+_CYCLES: Final = "VNVNVN"
+"""Bigeminy: three cycles."""
+
+
+def qrs_ticks(window: NDArray[np.float32]) -> int:
+    """Return how many samples of a window, float32[320], are part of its QRS."""
+    slopes = np.convolve(np.abs(np.diff(window[_QRS])), np.ones(_SMOOTHED), "same")
+    return int(np.count_nonzero(slopes > _STEEP * slopes.max()))
+
+
+class VentricularShape:
+    """How wide the QRS of one patient usually is."""
+
+    def __init__(self) -> None:
+        self._usual: deque[int] = deque(maxlen=_USUAL_BEATS)
+
+    def is_ventricular(self, window: NDArray[np.float32], *, anomalous: bool) -> bool:
+        """Take note of a scored beat; say whether it looks ventricular.
+
+        A stream that begins within a tachycardia has no usual beats: its beats are not called.
+        The waveform (`pipeline.fibrillation`) and the rate still are.
+        """
+        ticks = qrs_ticks(window)
+        if not anomalous:
+            self._usual.append(ticks)
+            return False
+        return len(self._usual) >= _FEWEST and ticks > WIDER * float(np.median(self._usual))
+
+    @staticmethod
+    def width_ms(window: NDArray[np.float32]) -> float:
+        """Return the width of a window's QRS in ms."""
+        return 1e3 * qrs_ticks(window) / SAMPLING_RATE_HZ
+
+
+class Found(NamedTuple):
+    """Something of ventricular beats that is there with this beat, or is over."""
+
+    kind: str
+    there: bool
+    sample: int
+    """Where that is sure."""
+    begun_at: int
+    """Its first beat; its last one, once it is over."""
+    beats: int
+    bpm: float
+
+
+class VentricularRhythm:
+    """What the latest beats of one stream were."""
+
+    def __init__(self, settings: AlarmSettings, fs_hz: float) -> None:
+        self._settings = settings
+        self._fs_hz = fs_hz
+        self._run: list[int] = []
+        """Samples of the ventricular beats of the run so far."""
+        self._odd = 0
+        """Beats since, within a tachycardia."""
+        self._tachycardia = False
+        self._bigeminy = False
+        self._pattern: deque[str] = deque(maxlen=len(_CYCLES))
+
+    def forget(self) -> None:
+        """Begin anew: what comes next does not follow what was."""
+        self._run.clear()
+        self._pattern.clear()
+        self._odd = 0
+        self._tachycardia = self._bigeminy = False
+
+    def on_beat(self, sample: int, rr_s: float, ventricular: bool | None) -> Iterator[Found]:
+        """Take note of a beat, of the interval before it (NaN if not known) and of what it is.
+
+        ``ventricular`` is None where that is not known: such a beat is part of no run.
+        """
+        if not np.isfinite(rr_s):
+            yield from self._end_run(sample)
+            self._pattern.clear()
+        if ventricular:
+            self._odd = 0
+            self._run.append(sample)
+            yield from self._grown(sample)
+        elif self._tachycardia and self._odd < ODD_BEATS:
+            self._odd += 1
+        else:
+            yield from self._end_run(sample)
+        yield from self._alternating(sample, ventricular)
+
+    def _grown(self, sample: int) -> Iterator[Found]:
+        beats = self._settings.tachycardia_beats
+        fast = self._bpm(beats) >= self._settings.tachycardia_bpm
+        if self._tachycardia and not fast:
+            yield self._found("ventricular_tachycardia", False, sample, beats)
+            self._tachycardia = False
+        elif not self._tachycardia and fast and len(self._run) >= beats:
+            self._tachycardia = True
+            yield self._found("ventricular_tachycardia", True, sample, beats)
+        if len(self._run) == RUN_BEATS and not self._tachycardia:
+            yield self._found("ventricular_run", True, sample, RUN_BEATS)
+
+    def _end_run(self, sample: int) -> Iterator[Found]:
+        if self._tachycardia:
+            yield self._found("ventricular_tachycardia", False, sample, len(self._run))
+        if len(self._run) >= RUN_BEATS:
+            yield self._found("ventricular_run", False, sample, len(self._run))
+        elif len(self._run) == 2:
+            yield self._found("couplet", True, sample, 2)
+        self._run.clear()
+        self._odd = 0
+        self._tachycardia = False
+
+    def _alternating(self, sample: int, ventricular: bool | None) -> Iterator[Found]:
+        self._pattern.append("?" if ventricular is None else "V" if ventricular else "N")
+        latest = "".join(self._pattern)
+        there = latest in (_CYCLES, _CYCLES[::-1])
+        if there and not self._bigeminy:
+            self._bigeminy = True
+            yield Found("bigeminy", True, sample, sample, len(_CYCLES) // 2, np.nan)
+        elif self._bigeminy and not there:
+            self._bigeminy = False
+            yield Found("bigeminy", False, sample, sample, 0, np.nan)
+
+    def _found(self, kind: str, there: bool, sample: int, beats: int) -> Found:
+        begun_at = self._run[-beats] if there else self._run[-1]
+        return Found(kind, there, sample, begun_at, len(self._run), self._bpm(beats))
+
+    def _bpm(self, beats: int) -> float:
+        """Return the rate over the latest ``beats`` of the run, 0 if it has not so many."""
+        if len(self._run) < max(beats, 2):
+            return 0.0
+        return 60.0 * (beats - 1) * self._fs_hz / (self._run[-1] - self._run[-beats])

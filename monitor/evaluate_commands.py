@@ -1,6 +1,7 @@
 """The commands of ``monitor evaluate``: parse, call one function.
 
-It stands in `monitor.evaluation`, or in `monitor.stress` for noise and faults.
+It stands in `monitor.evaluation`, in `monitor.stress` for noise and faults, or in
+`monitor.alarm_evaluation`.
 """
 
 from enum import StrEnum
@@ -153,3 +154,22 @@ def evaluate_faults(
     from monitor import stress
 
     stress.evaluate_faults(data, report=report, as_json=as_json)
+
+
+@evaluate_app.command("alarms")
+def evaluate_alarms(
+    data: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Folder with any of challenge2015/, vfdb/, mitdb/ and nstdb/."),
+    ] = None,
+    pictures: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Draw reference and alarms over time into this folder."),
+    ] = None,
+    report: Report = None,
+    as_json: Json = False,
+) -> None:
+    """Compare the alarms with true and false ones, and with lethal rhythms."""
+    from monitor import alarm_evaluation
+
+    alarm_evaluation.evaluate_alarms(data, pictures=pictures, report=report, as_json=as_json)

@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
-from pipeline.alarms.left import LeftAlarms
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
-from pipeline.alarms.system_alarms import SystemAlarms
 from pipeline.channel import Channel, SystemState
 from pipeline.control import Control
 from pipeline.delivery import Delivery
@@ -43,6 +41,7 @@ from pipeline.messages import (
     samples_of,
     scores_of,
 )
+from pipeline.oversight import Oversight
 from pipeline.public import Alert, Heartbeat, Public
 from pipeline.replays import Replays
 from pipeline.stream import Stream, Taken
@@ -99,8 +98,7 @@ class Hub:
         self._rejected = 0
         self._due = {"heartbeat": 0.0, "status": 0.0, "strip": 0.0}
         self._ends: list[Router | Publisher] = []
-        self._left = LeftAlarms()
-        self._system_alarms = SystemAlarms(config.alarms, clock())
+        self._oversight = Oversight(self._channels, config.alarms, clock)
         try:
             self._alerts = self._open(Publisher(config.alerts))
             self._replay = self._open(Router(config.replay, max_frame=CONTROL_FRAME_BYTES))
@@ -111,7 +109,7 @@ class Hub:
             self._replays = Replays(self._replay, self._log)
             self._delivery = Delivery(self._alerts, self._log, self._channels, clock)
             self._control = Control(self._asked, self._log, self._acknowledge)
-            self._delivery.draft(self._left.after_restart(self._log.standing(), config.alarms))
+            self._delivery.draft(self._oversight.after_restart(self._log.standing()))
         except BaseException:
             self._close_ends()
             raise
@@ -149,7 +147,9 @@ class Hub:
         self._take_answers()
         self._hand_out()
         self._serve_people()
-        self._watch()
+        self._delivery.draft(
+            self._oversight.watch(self._dispatcher.scorers, self._delivery.unwritable)
+        )
         self._tell()
         self._tick()
 
@@ -216,7 +216,7 @@ class Hub:
         """Begin the stream of a chunk, in the place of an ended one of its name."""
         over = self._channels.get(chunk.stream)
         if over is not None:
-            self._left.leave(over.stream.name, over.alarms)
+            self._oversight.leave(over)
         elif len(self._channels) >= MAX_STREAMS:
             self._forget_one()
         stream = Stream(
@@ -229,7 +229,7 @@ class Hub:
             classify=self._config.classify,
             settings=self._config.alarms,
         )
-        stream.adopt(self._left.take_over(chunk.stream))
+        self._oversight.take_over(stream)
         channel = Channel(stream, chunk.lead, arrived_at)
         self._channels[chunk.stream] = channel
         return channel
@@ -238,7 +238,7 @@ class Hub:
         """Make room for a stream by forgetting the first one that is over."""
         for name, channel in self._channels.items():
             if channel.end_told:
-                self._left.leave(name, channel.alarms)
+                self._oversight.leave(channel)
                 del self._channels[name]
                 return
         raise WireError(f"more than {MAX_STREAMS} streams")
@@ -334,26 +334,9 @@ class Hub:
             self._delivery.publish(topic, message)
 
     def _acknowledge(self, stream: str, episode: str) -> list[Alert]:
-        """Acknowledge the alarm ``episode`` of ``stream``, or all where these are empty."""
-        told = self._left.acknowledge(stream, episode)
-        for name, channel in self._channels.items():
-            if stream in ("", name):
-                told += channel.acknowledge(episode)
-        if not stream:
-            life = self._system_alarms.life
-            told += life.acknowledge(self._system_alarms.ticks(self._clock()), episode)
+        told = self._oversight.acknowledge(stream, episode)
         self._delivery.draft(told)
         return told
-
-    def _watch(self) -> None:
-        """Raise what does not come with samples: silent sources, no scorer, a log that fails."""
-        now = self._clock()
-        waiting = any(channel.stream.pending for channel in self._channels.values())
-        scorers = self._dispatcher.scorers
-        self._delivery.draft(self._system_alarms.on_scorers(scorers, now, waiting=waiting))
-        self._delivery.draft(self._system_alarms.on_log(self._delivery.unwritable, now))
-        for channel in self._channels.values():
-            self._delivery.draft(channel.watch_source(now))
 
     def _serve_people(self) -> None:
         for error in [*self._replays.serve(), *self._control.serve(self._clock())]:

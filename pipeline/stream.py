@@ -29,13 +29,14 @@ from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_AFTER_R
 from pipeline.filters import resampling
 from pipeline.live_score import LiveScore, LiveScoreConfig
 from pipeline.messages import LATEST_UTC_S, WindowId
-from pipeline.public import Alert, BeatNote, SignalStrip, WindowView, happened_at, utc_text
+from pipeline.public import Alert, SignalStrip, happened_at, utc_text
 from pipeline.quality import QualityChange, Reason
 from pipeline.reorder import Piece, Reorder
 from pipeline.rr_context import RRContext
 from pipeline.segment import FibrillationChange, Segment
 from pipeline.segmenter import Segmenter
 from pipeline.source_clock import SourceClock
+from pipeline.told import Told, tell
 
 RATE_BEATS: Final = 8
 """The heart rate is the mean over this many RR intervals."""
@@ -53,16 +54,6 @@ class Taken:
     """Alerts of rules that need no score."""
     strips: list[SignalStrip]
     """The new signal, for pictures."""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """One beat, ready to be told to the world."""
-
-    beat: Beat
-    note: BeatNote
-    alerts: list[Alert]
-    view: WindowView | None
 
 
 @dataclass(slots=True)
@@ -324,52 +315,12 @@ class Stream:
 
     def _tell(self, beat: Beat) -> Told:
         self.counters.beats += 1
-        rr_s = round(beat.rr_s, 4) if np.isfinite(beat.rr_s) else None
-        time_s = round(beat.sample / self.fs_hz, 4)
-        epoch = beat.id[1]
-        alerts = self._dated(self._alarms.beats.on_beat(beat))
-        if beat.verdict is None or beat.residual is None:
+        if beat.verdict is None:
             self.counters.beats_not_analysable += 1
-            note = BeatNote(
-                stream=self.name,
-                epoch=epoch,
-                sample=beat.sample,
-                time_s=time_s,
-                analysable=False,
-                rr_s=rr_s,
-                event_utc=self._utc(beat.sample, epoch),
-            )
-            return Told(beat, note, alerts, None)
-        anomalous = beat.verdict.anomalous
-        ticks = beat.ticks if anomalous else None
-        note = BeatNote(
-            stream=self.name,
-            epoch=epoch,
-            sample=beat.sample,
-            time_s=time_s,
-            score=round(beat.verdict.score, 4),
-            threshold=round(beat.verdict.threshold, 4),
-            anomalous=anomalous,
-            beat_class=beat.beat_class,
-            rr_s=rr_s,
-            reason=beat.verdict.reason if anomalous else "",
-            class_probabilities=beat.class_probabilities,
-            shares=beat.shares if anomalous else None,
-            ticks=ticks,
-            event_utc=self._utc(beat.sample, epoch),
-        )
-        if not anomalous:
-            return Told(beat, note, alerts, None)
-        self.counters.anomalous += 1
-        view = WindowView(
-            stream=self.name,
-            epoch=epoch,
-            sample=beat.sample,
-            window=np.round(beat.window, 3).tolist(),
-            residual=np.round(beat.residual, 3).tolist(),
-            ticks=ticks,
-        )
-        return Told(beat, note, alerts, view)
+        elif beat.verdict.anomalous:
+            self.counters.anomalous += 1
+        alerts = self._dated(self._alarms.beats.on_beat(beat))
+        return tell(beat, self.fs_hz, alerts, self._utc(beat.sample, beat.id[1]))
 
     def _dated(self, alerts: list[Alert]) -> list[Alert]:
         """Count the alerts, and put the time of the source's clock on them."""

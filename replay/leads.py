@@ -45,11 +45,7 @@ def choose_lead(header: RecordHeader, lead: str | int | None = None) -> int:
                 f"and mV into the header, or choose another of {there}"
             )
         return chosen
-    ecg = [
-        i
-        for i, signal in enumerate(header.signals)
-        if signal.units.lower() in MV_PER_UNIT and not _NOT_ECG.search(signal.name)
-    ]
+    ecg = ecg_leads(header)
     for preferred in _PREFERRED_LEADS:
         for i in ecg:
             if _plain_name(header.signals[i].name) == preferred:
@@ -57,6 +53,15 @@ def choose_lead(header: RecordHeader, lead: str | int | None = None) -> int:
     if not ecg:
         raise LeadError(f"{where} has no lead that looks like ECG; choose one of {there}")
     return ecg[0]
+
+
+def ecg_leads(header: RecordHeader) -> list[int]:
+    """Return the indices of all signals that look like ECG: in voltage, and not named otherwise."""
+    return [
+        i
+        for i, signal in enumerate(header.signals)
+        if signal.units.lower() in MV_PER_UNIT and not _NOT_ECG.search(signal.name)
+    ]
 
 
 def _find(header: RecordHeader, lead: str | int) -> int | None:

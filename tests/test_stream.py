@@ -17,7 +17,8 @@ from pipeline.live_score import WITNESSES, LiveScoreConfig, Scale
 from pipeline.messages import FLAG_LEAD_OFF
 from pipeline.public import Alert, BeatNote
 from pipeline.rr_context import RRContext
-from pipeline.stream import Stream, Taken, Told
+from pipeline.stream import Stream, Taken
+from pipeline.told import Told
 from replay.synthetic import PatientConfig, SyntheticPatient
 
 CONFIG = LiveScoreConfig(

@@ -270,6 +270,42 @@ def draw_panels(
     _save(figure, path)
 
 
+class TimeLine(NamedTuple):
+    """What happened in a record, by two witnesses: (name, first second, last second)."""
+
+    record: str
+    above: Sequence[tuple[str, float, float]]
+    below: Sequence[tuple[str, float, float]]
+
+
+def draw_time_lines(
+    path: Path, title: str, lines: Sequence[TimeLine], colours: Mapping[str, str]
+) -> None:
+    """Draw what two witnesses say of each record as bars over time, one above the other.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    figure = _figure(11.0, 0.6 * len(lines) + 1.4)
+    axes = figure.subplots()
+    for i, line in enumerate(lines):
+        for bars, height in ((line.above, 0.05), (line.below, -0.35)):
+            for name, begin_s, end_s in bars:
+                axes.broken_barh(
+                    [(begin_s / 60.0, max(end_s - begin_s, 1.0) / 60.0)],
+                    (-i + height, 0.3),
+                    color=colours[name],
+                )
+    drawn = {name for line in lines for name, *_ in (*line.above, *line.below)}
+    for name in sorted(drawn):
+        axes.plot([], [], color=colours[name], linewidth=6, label=name.replace("_", " "))
+    axes.set(xlabel="minutes", title=title)
+    axes.set_yticks([-i for i in range(len(lines))], [line.record for line in lines])
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(fontsize="small", ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.12))
+    _save(figure, path)
+
+
 def worst_of_records(
     order: NDArray[np.int64], records: NDArray[np.str_], count: int
 ) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from monitor.evaluate_commands import evaluate_app
-from monitor.options import Data, FalseAlerts
+from monitor.options import Alarms, Data, FalseAlerts
 from monitor.train_commands import train_app
 from pipeline.constants import DEFAULT_PORT, NOTICE
 from pipeline.errors import ConfigError, MonitorError
@@ -41,9 +41,14 @@ Lead = Annotated[
     Optional[str],  # noqa: UP045  (typer reads annotations at run time)
     typer.Option(help="Lead by name or index; MLII or II, else the first ECG lead, by default."),
 ]
-Port = Annotated[int, typer.Option(help="Port of the alerts; the replay socket is one above.")]
+Port = Annotated[
+    int, typer.Option(help="Port of the alerts; replay and control are one and two above.")
+]
+Endpoint = Annotated[str, typer.Option(help="Address of the alerts of a running monitor.")]
+_ENDPOINT = f"tcp://127.0.0.1:{DEFAULT_PORT}"
 Log = Annotated[Optional[Path], typer.Option(help="Alert log; a new one by default.")]  # noqa: UP045
 Plain = Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")]
+Sound = Annotated[bool, typer.Option("--sound", help="Ring the terminal's bell for alarms.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
 Parent = Annotated[Optional[int], typer.Option(hidden=True)]  # noqa: UP045
 
@@ -98,7 +103,7 @@ def _speed(text: str) -> str:
     return text
 
 
-def _face(plain: bool, as_json: bool) -> tuple[Callable[[], Any], bool]:
+def _face(plain: bool, as_json: bool, sound: bool) -> tuple[Callable[[], Any], bool]:
     """Return what makes the face of a run, and whether it is the dashboard."""
     from monitor.session import DashboardFace, JsonFace, PlainFace
 
@@ -106,7 +111,7 @@ def _face(plain: bool, as_json: bool) -> tuple[Callable[[], Any], bool]:
         return lambda: JsonFace(sys.stdout.buffer), False
     if plain or not sys.stdout.isatty():
         return lambda: PlainFace(sys.stdout), False
-    return lambda: DashboardFace(sys.stdout), True
+    return lambda: DashboardFace(sys.stdout, sound=sound), True
 
 
 @app.command()
@@ -118,7 +123,9 @@ def replay(
     loop: Loop = False,
     lead: Lead = None,
     false_alerts_per_hour: FalseAlerts = None,
+    alarms: Alarms = None,
     plain: Plain = False,
+    sound: Sound = False,
     as_json: Json = False,
     log: Log = None,
     port: Port = DEFAULT_PORT,
@@ -132,12 +139,13 @@ def replay(
     arguments += [] if duration is None else ["--duration", str(duration)]
     arguments += [] if lead is None else ["--lead", lead]
     arguments += ["--loop"] if loop else []
-    make_face, dashboard = _face(plain, as_json)
+    make_face, dashboard = _face(plain, as_json, sound)
     run(
         arguments,
         port=port,
         log=log or default_log(),
         false_alerts_per_hour=false_alerts_per_hour,
+        alarms=alarms,
         make_face=make_face,
         dashboard=dashboard,
     )
@@ -150,7 +158,9 @@ def live(
         typer.Option(help="serial:/dev/ttyUSB0?fs=250&gain=200 or synthetic:?bpm=72&ectopic=0.05."),
     ] = None,
     false_alerts_per_hour: FalseAlerts = None,
+    alarms: Alarms = None,
     plain: Plain = False,
+    sound: Sound = False,
     as_json: Json = False,
     log: Log = None,
     port: Port = DEFAULT_PORT,
@@ -159,12 +169,13 @@ def live(
     from monitor.session import default_log, run
     from replay.devices import only_device
 
-    make_face, dashboard = _face(plain, as_json)
+    make_face, dashboard = _face(plain, as_json, sound)
     run(
         ["--device", device or only_device()],
         port=port,
         log=log or default_log(),
         false_alerts_per_hour=false_alerts_per_hour,
+        alarms=alarms,
         make_face=make_face,
         dashboard=dashboard,
     )
@@ -172,9 +183,7 @@ def live(
 
 @app.command()
 def subscribe(
-    endpoint: Annotated[
-        str, typer.Option(help="Address of the alerts; the replay socket is one port above.")
-    ] = f"tcp://127.0.0.1:{DEFAULT_PORT}",
+    endpoint: Endpoint = _ENDPOINT,
     from_seq: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(min=1, help="First alert wanted; by default, what comes from now on."),
@@ -189,10 +198,57 @@ def subscribe(
 
 
 @app.command()
+def ack(
+    episode: Annotated[
+        str, typer.Argument(help="Episode of one alarm, as alerts name it; all by default.")
+    ] = "",
+    stream: Annotated[str, typer.Option(help="Only alarms of this stream.")] = "",
+    endpoint: Endpoint = _ENDPOINT,
+    as_json: Json = False,
+) -> None:
+    """Acknowledge the alarms that stand; those that come later still call."""
+    from monitor.ask import acknowledge
+
+    acknowledge(endpoint, stream=stream, episode=episode, as_json=as_json)
+
+
+@app.command()
+def silence(
+    seconds: Annotated[
+        float, typer.Option(min=0.0, max=180.0, help="For so long; 0 ends a pause.")
+    ] = 120.0,
+    endpoint: Endpoint = _ENDPOINT,
+    as_json: Json = False,
+) -> None:
+    """Pause the sound of a running monitor, never the picture."""
+    from monitor.ask import silence as pause_sound
+
+    pause_sound(endpoint, seconds, as_json=as_json)
+
+
+@app.command()
+def show(
+    seq: Annotated[int, typer.Argument(min=1, help="Number of the alert.")],
+    endpoint: Endpoint = _ENDPOINT,
+    log: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Read this log instead of asking a running monitor."),
+    ] = None,
+    png: Annotated[Optional[Path], typer.Option(help="Draw the signal into this file.")] = None,  # noqa: UP045
+    as_json: Json = False,
+) -> None:
+    """Show an alert with the ten seconds of signal around it."""
+    from monitor.ask import show as show_alert
+
+    show_alert(seq, endpoint=endpoint, log=log, png=png, as_json=as_json)
+
+
+@app.command()
 def scan(
     records: Records,
     lead: Lead = None,
     false_alerts_per_hour: FalseAlerts = None,
+    alarms: Alarms = None,
     as_json: Json = False,
     beats: Annotated[bool, typer.Option("--beats", help="Every beat as a JSON line.")] = False,
     annotations: Annotated[
@@ -207,6 +263,7 @@ def scan(
         records,
         lead=lead,
         false_alerts_per_hour=false_alerts_per_hour,
+        alarms=alarms,
         as_json=as_json,
         beats=beats,
         annotations=annotations,
@@ -220,6 +277,7 @@ def hub(
     work: Annotated[str, typer.Option(help="Address for scorers.")] = "tcp://127.0.0.1:0",
     log: Log = None,
     false_alerts_per_hour: FalseAlerts = None,
+    alarms: Alarms = None,
     parent: Parent = None,
 ) -> None:
     """Run the hub alone; prints its addresses as one JSON line when it is ready."""
@@ -231,6 +289,7 @@ def hub(
         work=work,
         log=log,
         false_alerts_per_hour=false_alerts_per_hour,
+        alarms=alarms,
         parent=parent,
         announce=_print_event,
     )

@@ -17,6 +17,7 @@ from typing import Final, Self
 from rich.console import Console, ScreenContext
 from rich.text import Text
 
+from monitor.alarm_panel import banner, fastest_flash
 from monitor.charts import score_panel, strip_panel, waiting_panel, window_panel
 from monitor.panels import (
     MUTED,
@@ -96,6 +97,9 @@ def render(view: DashboardView, size: tuple[int, int], now: float) -> Text:
     footer = _footer(width, height)
     room = height - len(footer) - 1
     lines = [_header(view, now, width)] if room >= 0 else []
+    if room > 0:
+        lines += banner(view, now, width)
+        room = height - len(footer) - len(lines)
     if room > 0:
         body = _body(view, now, width, room) if width >= _NARROWEST else []
         lines += fit_block(body, width, room)
@@ -197,7 +201,8 @@ class Screen:
     def show(self, view: DashboardView, now: float) -> bool:
         """Draw ``view`` if that is due, and say whether it was.
 
-        Due is what changed, at most `FRAMES_PER_S` times a second, and the ages once a second.
+        Due is what changed or flashes, at most `FRAMES_PER_S` times a second, and the ages once
+        a second.
         """
         if self._context is None:
             return False
@@ -213,7 +218,9 @@ class Screen:
         return True
 
     def _wait(self, view: DashboardView) -> float:
-        return 1 / FRAMES_PER_S if view.revision != self._revision else _AGES_EVERY_S
+        if view.revision != self._revision or fastest_flash(view):
+            return 1 / FRAMES_PER_S
+        return _AGES_EVERY_S
 
     def _write(self, lines: list[str]) -> None:
         """Write the lines that differ from what stands there; every line when none does."""

@@ -17,6 +17,10 @@ FalseAlerts = Annotated[
         "the calibration: fewer also means that fewer ectopic beats are told. Its own by default.",
     ),
 ]
+Alarms = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="TOML file of alarm settings (docs/alarms.md); the defaults without it."),
+]
 Student = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(help="A student.json; the one that ships by default."),

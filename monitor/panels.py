@@ -39,6 +39,8 @@ _TECHNICAL_STYLES: Final = {"high": "bold red", "medium": "bold yellow"}
 _LOW: Final = "black on cyan"
 _LOW_TECHNICAL: Final = "cyan"
 
+_STATE_WORDS: Final = {"latched": "over, not acknowledged", "ack": "acknowledged"}
+
 _DIGITS: Final = {  # 3 x 5 pixels each, two pixel rows to a line
     "0": ("█▀█", "█ █", "▀▀▀"),
     "1": ("▄█ ", " █ ", "▀▀▀"),
@@ -288,13 +290,15 @@ def health_panel(
 def alerts_panel(view: DashboardView, now: float, width: int, height: int) -> Block:
     """Return the alert list: urgent ones first, then the newest."""
     room = height - 2
-    shown = view.alerts_to_show(room, now)
+    shown = view.alerts_to_show(room)
     names = [cell_len(safe_text(heard.alert.stream, 12)) for heard in shown]
     name_width = max(names, default=0) if len(view.streams) > 1 else 0
     lines = [_alert_line(heard, name_width) for heard in shown]
     if not lines:
         lines = [Text("no alerts", MUTED)]
-    total = Text(f"{view.alerts_heard:,d} heard" if view.alerts_heard else "", MUTED)
+    per_hour = view.alarms_per_hour()
+    rate = f", {number(per_hour, '.0f')} alarms an hour" if per_hour is not None else ""
+    total = Text(f"{view.alerts_heard:,d} heard{rate}" if view.alerts_heard else "", MUTED)
     return box(Text("alerts", MUTED), total, lines, width, height)
 
 
@@ -307,6 +311,8 @@ def _alert_line(heard: HeardAlert, name_width: int) -> Text:
     kind = safe_text(alert.kind, 32).replace("_", " ")
     if alert.state == "off":
         return line.append(f"{kind} ended  {safe_text(alert.reason, 128)}", MUTED)
+    if alert.state in _STATE_WORDS:
+        kind = f"{kind} {_STATE_WORDS[alert.state]}"
     line.append(kind, "bold" if alert.category != "technical" else "italic")
     if alert.beat_class is not None:
         line.append(f"  {class_text(alert)}", "bold")

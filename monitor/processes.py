@@ -137,15 +137,17 @@ class System:
         port: int,
         log: Path,
         false_alerts_per_hour: float | None = None,
+        alarms: Path | None = None,
         on_note: Callable[[str], None],
         stderr: IO[bytes] | None = None,
     ) -> None:
         """Start hub and scorer; returns when the hub is ready.
 
         Args:
-            port: of the alerts; the replay socket is one above. 0 lets the kernel choose both.
+            port: of the alerts; replay and control are one and two above. 0 lets the kernel choose.
             log: the alert log.
             false_alerts_per_hour: of the live score; None for that of the calibration.
+            alarms: file of alarm settings; None for the defaults.
             on_note: takes what a person should know meanwhile.
             stderr: where the children's stderr goes; None for this process's own.
 
@@ -163,6 +165,8 @@ class System:
         arguments = ["hub", "--port", str(port), "--log", str(log)]
         if false_alerts_per_hour is not None:
             arguments += ["--false-alerts-per-hour", str(false_alerts_per_hour)]
+        if alarms is not None:
+            arguments += ["--alarms", str(alarms)]
         self._hub = Child(arguments, stderr)
         try:
             ready = self._hub.wait_ready(on_note)

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from models.calibration import load_calibration
 from models.student import StudentScorer
+from monitor.alarm_settings import load_alarm_settings
 from monitor.session import alert_line
 from monitor.stages import find_leads, shipped_classifier
 from pipeline.constants import NOTICE, SCHEMA
@@ -32,6 +33,7 @@ def scan_records(
     *,
     lead: str | None,
     false_alerts_per_hour: float | None,
+    alarms: Path | None,
     as_json: bool,
     beats: bool,
     annotations: Path | None,
@@ -40,9 +42,11 @@ def scan_records(
 
     Raises:
         InputError: a record cannot be used, or the folder for annotations is none.
-        ConfigError: the rate of false alerts is none that was calibrated.
+        ConfigError: the rate of false alerts is none that was calibrated, or the alarm settings
+            are refused.
     """
     found = find_leads(records, lead)
+    settings = load_alarm_settings(alarms)
     if annotations is not None and not annotations.is_dir():
         raise InputError(f"no folder {str(annotations)!r} to write annotations into: create it")
     sources = [RecordSource(path, lead=index, speed=None) for path, index in found]
@@ -54,7 +58,14 @@ def scan_records(
         task = progress.add_task("records", total=len(sources))
         for source, info in zip(sources, stream_infos(sources), strict=True):
             streams.append(info.stream)
-            runner = EmbeddedRunner(info.stream, info.fs_hz, scorer, config, classifier=classifier)
+            runner = EmbeddedRunner(
+                info.stream,
+                info.fs_hz,
+                scorer,
+                config,
+                classifier=classifier,
+                settings=settings,
+            )
             notes = []
             for outcome in _outcomes(runner, source):
                 _print(outcome, as_json=as_json, beats=beats)

@@ -21,6 +21,7 @@ from monitor.dashboard import Screen
 from monitor.panels import class_text
 from monitor.processes import Refused, System
 from monitor.safe_text import safe_text
+from monitor.sound import Bells
 from monitor.view import DashboardView
 from pipeline.client import Subscriber
 from pipeline.constants import NOTICE, SCHEMA
@@ -45,12 +46,18 @@ class Tally:
     began: float = field(default_factory=time.monotonic)
     statuses: dict[str, Status] = field(default_factory=dict)
     kinds: Counter[str] = field(default_factory=Counter)
+    standing: dict[tuple[str, str], Alert] = field(default_factory=dict)
+    """The latest alert of every alarm that stands, by stream and episode."""
 
     def hear(self, message: Public) -> None:
         """Count one message."""
         if isinstance(message, Alert):
-            if message.state == "on":
+            alarm = (message.stream, message.episode)
+            if message.state == "on" and alarm not in self.standing:
                 self.kinds[message.kind] += 1
+            self.standing[alarm] = message
+            if message.state == "off":
+                del self.standing[alarm]
         elif isinstance(message, Status):
             self.statuses[message.stream] = message
 
@@ -68,6 +75,10 @@ class Tally:
             "beats": sum(s.beats for s in self.statuses.values()),
             "beats_not_analysable": sum(s.beats_not_analysable for s in self.statuses.values()),
             "alerts": dict(self.kinds),
+            "standing": [
+                {"stream": a.stream, "kind": a.kind, "state": a.state, "episode": a.episode}
+                for a in self.standing.values()
+            ],
             "streams": sorted(self.statuses),
             "gap_samples": sum(s.gap_samples for s in self.statuses.values()),
             "redelivered": max((s.redelivered for s in self.statuses.values()), default=0),
@@ -138,8 +149,9 @@ class PlainFace:
 class DashboardFace:
     """The dashboard, and the summary as lines once it is gone."""
 
-    def __init__(self, out: IO[str]) -> None:
+    def __init__(self, out: IO[str], *, sound: bool = False) -> None:
         self._out = out
+        self._bells = Bells() if sound else None
         self._view = DashboardView(time.monotonic())
         self._screen = Screen()
         self._screen.__enter__()
@@ -149,8 +161,15 @@ class DashboardFace:
         self._view.hear(message, time.monotonic())
 
     def turn(self) -> None:
-        """Draw the picture if it is due."""
-        self._screen.show(self._view, time.monotonic())
+        """Draw the picture if it is due, and ring the bell."""
+        now = time.monotonic()
+        self._screen.show(self._view, now)
+        if self._bells is None:
+            return
+        standing = [heard.alert for heard in self._view.standing_alarms()]
+        if self._bells.due(standing, self._view.silenced_s(now), now):
+            self._out.write("\a")
+            self._out.flush()
 
     def close(self, summary: dict[str, Any]) -> None:
         """Give the terminal back and print the summary."""
@@ -180,9 +199,16 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
         f"signal   {int(minutes)} min {seconds:.0f} s of {streams}, in {summary['wall_s']:.1f} s",
         f"beats    {summary['beats']}" + (f", {unread} of them not analysable" if unread else ""),
         f"alerts   {kinds or 'none'}",
+        *_standing_lines(summary.get("standing", [])),
         *([f"log      {summary['log']}"] if "log" in summary else []),
         f"notice   {NOTICE}",
     ]
+
+
+def _standing_lines(standing: Sequence[dict[str, str]]) -> list[str]:
+    """Return a line of what nobody has acknowledged, where there is anything."""
+    names = [f"{safe_text(a['kind']).replace('_', ' ')} ({a['state']})" for a in standing]
+    return [f"standing {', '.join(names)}"] if names else []
 
 
 def run(
@@ -191,6 +217,7 @@ def run(
     port: int,
     log: Path,
     false_alerts_per_hour: float | None = None,
+    alarms: Path | None = None,
     make_face: Callable[[], Face],
     dashboard: bool,
 ) -> None:
@@ -201,6 +228,7 @@ def run(
         port: of the alerts, 0 for one that the kernel chooses.
         log: the alert log.
         false_alerts_per_hour: of the live score; None for that of the calibration.
+        alarms: file of alarm settings; None for the defaults.
         make_face: called once the system stands.
         dashboard: listen to everything there is to show, and keep the children's stderr off
             the terminal until the end.
@@ -218,6 +246,7 @@ def run(
             port=port,
             log=log,
             false_alerts_per_hour=false_alerts_per_hour,
+            alarms=alarms,
             on_note=_note,
             stderr=stderr,
         ) as system:

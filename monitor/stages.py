@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from monitor.alarm_settings import load_alarm_settings
 from monitor.processes import stop_when_orphaned
 from pipeline.errors import ConfigError
 from pipeline.scoring import Classifier
@@ -40,14 +41,15 @@ def run_hub(
     work: str,
     log: Path | None,
     false_alerts_per_hour: float | None,
+    alarms: Path | None,
     parent: int | None,
     announce: Announce,
 ) -> None:
     """Run the hub until told to stop.
 
     Raises:
-        ConfigError: an address is not on loopback, the port is out of range, or the rate of
-            false alerts is none that was calibrated.
+        ConfigError: an address is not on loopback, the port is out of range, the rate of false
+            alerts is none that was calibrated, or the alarm settings are refused.
         EndpointError: a port is in use.
         LogError: the log cannot be opened.
         ArtifactError: the calibration of the live score is missing or altered.
@@ -58,8 +60,9 @@ def run_hub(
     from pipeline.hub import Hub, HubConfig
     from pipeline.warmup import compile_kernels, compiled_before
 
-    if not 0 <= port <= 65534:
-        raise ConfigError(f"port {port}: choose one from 1 to 65534, or 0 for any")
+    if not 0 <= port <= 65533:
+        raise ConfigError(f"port {port}: choose one from 1 to 65533, or 0 for any")
+    settings = load_alarm_settings(alarms)
     stop = stop_when_orphaned(parent)
     if not compiled_before():
         announce("note", text="compiling the signal kernels, once on this machine ...")
@@ -67,11 +70,13 @@ def run_hub(
     config = HubConfig(
         alerts=f"tcp://127.0.0.1:{port}",
         replay=f"tcp://127.0.0.1:{port + 1 if port else 0}",
+        control=f"tcp://127.0.0.1:{port + 2 if port else 0}",
         ingest=ingest,
         work=work,
         log=log or default_log(),
         live_score=load_calibration(false_alerts_per_hour=false_alerts_per_hour),
         classify=SHIPPED_CLASSIFIER.exists(),
+        alarms=settings,
     )
     with Hub(config, time.monotonic) as hub:
         announce(

@@ -37,8 +37,8 @@ STALE_AFTER_S: Final = 2.0
 HOLD_S: Final = 10.0
 """So long the selected stream stays selected after its last alert, lest the picture jump about."""
 
-PIN_S: Final = 60.0
-"""So long an alert above low priority leads the list, unless its ``off`` comes before."""
+MAX_STANDING: Final = 256
+"""Standing alarms kept, of all streams together."""
 
 RANK: Final = {"high": 2, "medium": 1}
 """Order of the priorities; low, and any unknown one, is 0."""
@@ -160,9 +160,14 @@ class DashboardView:
         """Whether there were more than `MAX_STREAMS`."""
         self.alerts: deque[HeardAlert] = deque(maxlen=MAX_ALERTS)
         """The newest last; the client has put them in order and dropped repeats."""
-        self.urgent: deque[HeardAlert] = deque(maxlen=MAX_ALERTS)
-        """Alerts above low priority that no ``off`` has ended."""
+        self.standing: dict[tuple[str, str], HeardAlert] = {}
+        """The latest alert of every alarm that stands, by stream and episode; it is kept with
+        the time at which the alarm began to be in the state that it is in."""
         self.alerts_heard = 0
+        self.alarms_raised = 0
+        """Alarms that began in this run."""
+        self._silenced = (0.0, 0.0)
+        """(seconds of silence left, when that was heard)."""
         self._selected: str | None = None
 
     def hear(self, message: Public, now: float) -> None:
@@ -179,6 +184,8 @@ class DashboardView:
             return
         if isinstance(message, Status):
             stream.status, stream.status_at = message, now
+            self._silenced = (message.silenced_s, now)
+            self._take_standing(message, now)
         elif isinstance(message, SignalStrip):
             if stream.signal.place(message):
                 stream.signal_at = now
@@ -197,13 +204,36 @@ class DashboardView:
             return self.streams[self._selected]
         return next(iter(self.streams.values()), None)
 
-    def alerts_to_show(self, n: int, now: float) -> list[HeardAlert]:
-        """Return at most ``n`` alerts: urgent ones of the last minute first, then the newest."""
-        pinned = [heard for heard in self.urgent if now - heard.at < PIN_S]
-        pinned.sort(key=lambda heard: (RANK.get(heard.alert.priority, 0), heard.at), reverse=True)
+    def standing_alarms(self) -> list[HeardAlert]:
+        """Return the alarms that stand: the most urgent first, about the heart first, newest."""
+        return sorted(
+            self.standing.values(),
+            key=lambda heard: (
+                RANK.get(heard.alert.priority, 0),
+                heard.alert.state in ("on", "ack"),
+                heard.alert.category != "technical",
+                heard.at,
+            ),
+            reverse=True,
+        )
+
+    def silenced_s(self, now: float) -> float:
+        """Return for how long there will be no sound."""
+        left_s, at = self._silenced
+        return max(0.0, left_s - (now - at)) if math.isfinite(left_s) else 0.0
+
+    def alarms_per_hour(self) -> float | None:
+        """Return how many alarms began in an hour of signal; None before a minute of it."""
+        seconds = sum(stream.status.duration_s for stream in self.streams.values() if stream.status)
+        return 3600.0 * self.alarms_raised / seconds if 60.0 <= seconds <= _MAX_TIME_S else None
+
+    def alerts_to_show(self, n: int) -> list[HeardAlert]:
+        """Return at most ``n`` alerts: standing ones above low priority first, then the newest."""
+        pinned = [h for h in self.standing_alarms() if RANK.get(h.alert.priority, 0)]
         # Most of the list stays what it is: a list of what came last.
         pinned = pinned[: (n + 1) // 2]
-        rest = [heard for heard in reversed(self.alerts) if heard not in pinned]
+        led = {(h.alert.stream, h.alert.seq) for h in pinned}
+        rest = [h for h in reversed(self.alerts) if (h.alert.stream, h.alert.seq) not in led]
         return (pinned + rest)[: max(n, 0)]
 
     def _stream(self, name: str) -> StreamView | None:
@@ -218,15 +248,36 @@ class DashboardView:
         heard = HeardAlert(alert, now)
         self.alerts_heard += 1
         self.alerts.append(heard)
+        new = self._key(alert) not in self.standing
+        self._stand(alert, now)
         if alert.state == "off":
-            ended = (alert.stream, alert.kind)
-            kept = [h for h in self.urgent if (h.alert.stream, h.alert.kind) != ended]
-            self.urgent = deque(kept, maxlen=MAX_ALERTS)
             return
-        rank = RANK.get(alert.priority, 0)
-        if rank:
-            self.urgent.append(heard)
-        self._select(alert.stream, rank, now)
+        self.alarms_raised += new and alert.state == "on"
+        if alert.state == "on" and alert.stream:
+            self._select(alert.stream, RANK.get(alert.priority, 0), now)
+
+    @staticmethod
+    def _key(alert: Alert) -> tuple[str, str]:
+        return alert.stream, alert.episode or alert.kind
+
+    def _stand(self, alert: Alert, now: float) -> None:
+        key = self._key(alert)
+        if alert.state == "off":
+            self.standing.pop(key, None)
+        elif key in self.standing or len(self.standing) < MAX_STANDING:
+            before = self.standing.get(key)
+            same = before is not None and before.alert.state == alert.state
+            self.standing[key] = HeardAlert(alert, before.at if before and same else now)
+
+    def _take_standing(self, status: Status, now: float) -> None:
+        """Believe a status: it knows all alarms of its stream that stand."""
+        known = {self._key(alert) for alert in status.alarms}
+        for key in [key for key in self.standing if key[0] == status.stream]:
+            if key not in known:
+                del self.standing[key]
+        for alert in status.alarms:
+            if alert.stream == status.stream:
+                self._stand(alert, now)
 
     def _select(self, name: str, rank: int, now: float) -> None:
         """Turn to the alarming stream, unless the one shown has alarmed as urgently just now."""

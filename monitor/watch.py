@@ -19,7 +19,7 @@ def watch(endpoint: str, *, from_seq: int | None, stream: str | None, as_json: b
     Raises:
         ConfigError: the address is malformed.
     """
-    subscriber = Subscriber(endpoint, replay_endpoint(endpoint), from_seq=from_seq)
+    subscriber = Subscriber(endpoint, endpoint_above(endpoint, 1), from_seq=from_seq)
     began = time.monotonic()
     told = False
     missed = 0
@@ -38,17 +38,17 @@ def watch(endpoint: str, *, from_seq: int | None, stream: str | None, as_json: b
                 _say(f"nothing heard from {endpoint} yet, still waiting; is a monitor running?")
 
 
-def replay_endpoint(alerts: str) -> str:
-    """Return the replay socket's address: one port above the alerts'.
+def endpoint_above(alerts: str, ports: int) -> str:
+    """Return the address so many ports above that of the alerts: 1 replay, 2 control.
 
     Raises:
         ConfigError: the address is malformed.
     """
     check_loopback(alerts)
     host, _, port = alerts.rpartition(":")
-    if not 1 <= int(port) <= 65534:
-        raise ConfigError(f"{alerts}: the port must be 1 to 65534")
-    return f"{host}:{int(port) + 1}"
+    if not 1 <= int(port) <= 65535 - ports:
+        raise ConfigError(f"{alerts}: the port must be 1 to {65535 - ports}")
+    return f"{host}:{int(port) + ports}"
 
 
 def _say(text: str) -> None:

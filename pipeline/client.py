@@ -5,17 +5,21 @@ replay socket fills in by sequence number. `Follower` is the bookkeeping without
 `Subscriber` joins it with both sockets.
 """
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from pipeline.errors import WireError
+from pipeline.errors import EndpointError, WireError
 from pipeline.public import (
     Alert,
+    ControlReply,
+    ControlRequest,
     Heartbeat,
     Public,
     ReplayPage,
     ReplayRequest,
+    decode_control_reply,
     decode_public,
     decode_replay_page,
     encode_json,
@@ -97,6 +101,28 @@ class Follower:
             self._held.clear()
             self.asking = False
         self.log_id = log_id
+
+
+def ask(control: str, request: ControlRequest, timeout_s: float = 3.0) -> ControlReply:
+    """Ask a running monitor for something on its control socket; return the answer.
+
+    Raises:
+        EndpointError: nobody answers.
+        ConfigError: the address is malformed or not on loopback.
+    """
+    deadline = time.monotonic() + timeout_s
+    sent = False
+    with Dealer(connect=control, max_frame=_PAGE_BYTES) as monitor:
+        while (left_s := deadline - time.monotonic()) > 0:
+            sent = sent or monitor.send(encode_json(request))
+            # Without a connection nothing comes; wait as well for that to change.
+            wait([monitor], left_s if sent else min(left_s, 0.02))
+            for frame in monitor.receive():
+                try:
+                    return decode_control_reply(frame)
+                except WireError:
+                    continue
+    raise EndpointError(f"nothing answers at {control}: is a monitor running, on this port?")
 
 
 class Subscriber:

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.beat import Beat
 from pipeline.live_score import LiveScoreConfig
 from pipeline.public import Alert, BeatNote
@@ -46,6 +47,7 @@ class EmbeddedRunner:
         *,
         classifier: Classifier | None = None,
         first_sample: int = 0,
+        settings: AlarmSettings = DEFAULTS,
         clock: Callable[[], float] = _no_clock,
     ) -> None:
         self._scorer = scorer
@@ -57,6 +59,7 @@ class EmbeddedRunner:
             clock,
             first_sample=first_sample,
             classify=classifier is not None,
+            settings=settings,
         )
         self._waiting: list[Beat] = []
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from monitor.view import (
     MAX_ALERTS,
     MAX_BEATS,
+    MAX_STANDING,
     MAX_STREAMS,
-    PIN_S,
     SIGNAL_SECONDS,
     DashboardView,
     SignalRing,
@@ -117,14 +117,14 @@ def test_memory_is_bounded():
     view = DashboardView(0.0)
     for i in range(400):
         view.hear(BeatNote(stream="s", sample=i, time_s=i / 100), 0.0)
-        view.hear(alert(i, priority="high"), 0.0)
+        view.hear(alert(i, priority="high", episode=f"e{i}"), 0.0)
         view.hear(status(stream=f"s{i}"), 0.0)
         view.hear(alert(i, stream=f"t{i}"), 0.0)
     assert len(view.streams) == MAX_STREAMS
     assert view.more_streams
     assert list(view.streams["s"].beats) == [(0, i) for i in range(400 - MAX_BEATS, 400)]
     assert len(view.alerts) == MAX_ALERTS
-    assert len(view.urgent) <= MAX_ALERTS
+    assert len(view.standing) == MAX_STANDING
     assert view.alerts_heard == 800
 
 
@@ -198,10 +198,9 @@ def test_an_urgent_alert_leads_the_list_until_it_ends():
     view.hear(alert(1, priority="high", kind="asystole"), 0.0)
     for i in range(2, 300):
         view.hear(alert(i), 1.0)
-    assert [h.alert.seq for h in view.alerts_to_show(3, 2.0)] == [1, 299, 298]
-    assert [h.alert.seq for h in view.alerts_to_show(3, PIN_S + 1)] == [299, 298, 297]
+    assert [h.alert.seq for h in view.alerts_to_show(3)] == [1, 299, 298]
     view.hear(alert(300, priority="high", kind="asystole", state="off"), 3.0)
-    assert [h.alert.seq for h in view.alerts_to_show(3, 3.0)] == [300, 299, 298]
+    assert [h.alert.seq for h in view.alerts_to_show(3)] == [300, 299, 298]
 
 
 def test_a_window_of_another_length_is_left_out():
@@ -219,3 +218,51 @@ def test_a_heartbeat_is_contact_but_no_change():
     assert (view.heard_at, view.revision) == (4.0, 0)
     view.hear(status(), 5.0)
     assert (view.heard_at, view.revision) == (5.0, 1)
+
+
+def standing(view):
+    """Kind and state of what stands, in the order in which it is shown."""
+    return [(h.alert.kind, h.alert.state) for h in view.standing_alarms()]
+
+
+def test_standing_alarms_follow_their_states():
+    """On, acknowledged, latched: it stands; off: it does not; the gravest first."""
+    view = DashboardView(0.0)
+    view.hear(alert(1, kind="pause", priority="medium", episode="p"), 0.0)
+    view.hear(alert(2, kind="asystole", priority="high", episode="a"), 1.0)
+    view.hear(alert(3, kind="lead_off", category="technical", episode="l"), 2.0)
+    view.hear(alert(4, kind="asystole", priority="high", episode="a", state="ack"), 3.0)
+    assert standing(view) == [("asystole", "ack"), ("pause", "on"), ("lead_off", "on")]
+    view.hear(alert(5, kind="asystole", priority="high", episode="a", state="off"), 4.0)
+    assert standing(view) == [("pause", "on"), ("lead_off", "on")]
+    assert view.alarms_raised == 3
+
+
+def test_status_is_the_truth_about_what_stands_in_its_stream():
+    """Who joins late learns of it; what the hub does not know any more is gone."""
+    view = DashboardView(0.0)
+    latched = alert(9, kind="asystole", priority="high", episode="a", state="latched")
+    view.hear(alert(1, kind="pause", priority="medium", episode="p"), 0.0)
+    view.hear(alert(2, "t", kind="pause", priority="medium", episode="p"), 0.0)
+    view.hear(status(alarms=[latched]), 1.0)
+    assert standing(view) == [("asystole", "latched"), ("pause", "on")]
+    assert view.alarms_raised == 2
+
+
+def test_alarms_of_this_run_are_told_by_the_hour_of_signal():
+    """Three in half an hour are six an hour; before a minute there is no rate."""
+    view = DashboardView(0.0)
+    for n in range(3):
+        view.hear(alert(n, episode=f"e{n}"), 0.0)
+    view.hear(status(duration_s=50.0), 0.0)
+    assert view.alarms_per_hour() is None
+    view.hear(status(duration_s=1800.0), 1.0)
+    assert view.alarms_per_hour() == 6.0
+
+
+def test_silence_runs_out_by_itself():
+    """A status says how long; between two of them the clock does."""
+    view = DashboardView(0.0)
+    view.hear(status(silenced_s=30.0), 10.0)
+    assert view.silenced_s(20.0) == 20.0
+    assert view.silenced_s(45.0) == 0.0

@@ -92,7 +92,7 @@ def draw_roc(
     Raises:
         ConfigError: the file cannot be written.
     """
-    figure = _figure(10, 5)
+    figure = new_figure(10, 5)
     linear, logarithmic = figure.subplots(1, 2, sharey=True)
     for i, ranking in enumerate(rankings):
         curve = ranking_curve(ranking.scores, ranking.anomalous)
@@ -115,7 +115,7 @@ def draw_roc(
         axes.grid(alpha=0.3)
     linear.legend(loc="lower right", fontsize="small")
     figure.suptitle(title)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_precision_recall(
@@ -126,7 +126,7 @@ def draw_precision_recall(
     Raises:
         ConfigError: the file cannot be written.
     """
-    figure = _figure(6.4, 5.4)
+    figure = new_figure(6.4, 5.4)
     axes = figure.subplots()
     for i, ranking in enumerate(rankings):
         curve = ranking_curve(ranking.scores, ranking.anomalous)
@@ -142,7 +142,7 @@ def draw_precision_recall(
     axes.grid(alpha=0.3)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 0.12), fontsize="small")
     figure.suptitle(title)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_histograms(
@@ -164,7 +164,7 @@ def draw_histograms(
     Raises:
         ConfigError: the file cannot be written.
     """
-    figure = _figure(9, 1.1 + 1.25 * len(scores))
+    figure = new_figure(9, 1.1 + 1.25 * len(scores))
     panels = figure.subplots(len(scores), sharex=True, squeeze=False)[:, 0]
     everything = np.concatenate(list(scores.values()))
     edges = np.linspace(everything.min(), everything.max(), _BINS + 1)
@@ -180,7 +180,7 @@ def draw_histograms(
     figure.supylabel("share of the class's beats in %", fontsize="medium")
     panels[-1].set_xlabel(score_name)
     figure.suptitle(title)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_strips(path: Path, title: str, rows: Mapping[str, Sequence[Strip]]) -> None:
@@ -197,7 +197,7 @@ def draw_strips(path: Path, title: str, rows: Mapping[str, Sequence[Strip]]) -> 
     from matplotlib.colors import PowerNorm
 
     columns = max(len(strips) for strips in rows.values())
-    figure = _figure(3.6 * columns + 1, 2.05 * len(rows) + 1)
+    figure = new_figure(3.6 * columns + 1, 2.05 * len(rows) + 1)
     grid = figure.subplots(
         2 * len(rows), columns, sharex=True, squeeze=False, height_ratios=[3, 1] * len(rows)
     )
@@ -233,7 +233,7 @@ def draw_strips(path: Path, title: str, rows: Mapping[str, Sequence[Strip]]) -> 
     if image is not None:
         figure.colorbar(image, ax=grid, label="size of the residual", extend="max", aspect=50)
     figure.suptitle(title)
-    _save(figure, path)
+    save(figure, path)
 
 
 class Panel(NamedTuple):
@@ -254,7 +254,7 @@ def draw_panels(
     Raises:
         ConfigError: the file cannot be written.
     """
-    figure = _figure(4.4 * len(panels), 4.2)
+    figure = new_figure(4.4 * len(panels), 4.2)
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for i, (name, values) in enumerate(panel.lines.items()):
             heights = [np.nan if value is None else value for value in values]
@@ -267,7 +267,7 @@ def draw_panels(
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
     figure.suptitle(title)
-    _save(figure, path)
+    save(figure, path)
 
 
 class TimeLine(NamedTuple):
@@ -286,7 +286,7 @@ def draw_time_lines(
     Raises:
         ConfigError: the file cannot be written.
     """
-    figure = _figure(11.0, 0.6 * len(lines) + 1.4)
+    figure = new_figure(11.0, 0.6 * len(lines) + 1.4)
     axes = figure.subplots()
     for i, line in enumerate(lines):
         for bars, height in ((line.above, 0.05), (line.below, -0.35)):
@@ -303,7 +303,7 @@ def draw_time_lines(
     axes.set_yticks([-i for i in range(len(lines))], [line.record for line in lines])
     axes.grid(axis="x", alpha=0.3)
     axes.legend(fontsize="small", ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.12))
-    _save(figure, path)
+    save(figure, path)
 
 
 def worst_of_records(
@@ -337,13 +337,14 @@ def _clock(time_s: float) -> str:
     return f"{int(time_s // 60)}:{time_s % 60:04.1f}"
 
 
-def _figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure of this size in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained", dpi=_DPI)
 
 
-def _save(figure: "Figure", path: Path) -> None:
+def save(figure: "Figure", path: Path) -> None:
     """Write the picture whole or not at all."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png")

@@ -54,7 +54,8 @@ class RateRules:
         """Take note of a QRS and of the interval before it, NaN where it is not known.
 
         Yields:
-            Every condition that is there, with each beat anew, and once each that is over.
+            Every rate that is beyond its limit, with each beat anew, and once each that is back
+            within it.
         """
         if not math.isfinite(rr_s):
             self._beats.clear()
@@ -99,7 +100,7 @@ class RateRules:
         if side * (bpm - limit_bpm) < -self._settings.heart_rate_hysteresis_bpm:
             del self._there[kind]
             yield Rate(kind, False, self._beats[-1][0], bpm, limit_bpm)
-        else:
+        elif side * (bpm - limit_bpm) > 0:
             yield Rate(kind, True, self._there[kind], bpm, limit_bpm)
 
     def _bpm(self, intervals: int, *, longest_too: bool = True) -> float | None:

@@ -99,6 +99,7 @@ class SignalAlarms:
     def on_fibrillation(self, change: FibrillationChange) -> list[Alert]:
         """Take note that the waveform fibrillates from here on, or no longer."""
         self._fibrillation = change if change.there else None
+        self._rates.forget()  # what was found in fibrillation are no beats
         if change.there:
             return self._fibrillates(change.sample)
         why = "waveform no longer fibrillating"

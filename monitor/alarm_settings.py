@@ -1,0 +1,31 @@
+"""Alarm settings from a file: TOML, a name and a value a line."""
+
+import tomllib
+from pathlib import Path
+from typing import Final
+
+from pipeline.alarms.settings import DEFAULTS, AlarmSettings, settings_of
+from pipeline.errors import ConfigError
+
+_MAX_BYTES: Final = 1 << 16
+
+
+def load_alarm_settings(path: Path | None) -> AlarmSettings:
+    """Return the alarm settings in the file ``path``; the defaults without one.
+
+    Raises:
+        ConfigError: the file cannot be read, is no TOML, or sets something that is refused.
+    """
+    if path is None:
+        return DEFAULTS
+    try:
+        with path.open("rb") as file:
+            table = tomllib.loads(file.read(_MAX_BYTES).decode("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the alarm settings {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no TOML: {error}; write lines like asystole_s = 4") from None
+    try:
+        return settings_of(table)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None

@@ -267,6 +267,8 @@ class DashboardView:
         elif key in self.standing or len(self.standing) < MAX_STANDING:
             before = self.standing.get(key)
             same = before is not None and before.alert.state == alert.state
+            if before is not None and same and before.alert.sample == alert.sample:
+                return  # a status repeats what was heard, without its number
             self.standing[key] = HeardAlert(alert, before.at if before and same else now)
 
     def _take_standing(self, status: Status, now: float) -> None:

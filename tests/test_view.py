@@ -266,3 +266,12 @@ def test_silence_runs_out_by_itself():
     view.hear(status(silenced_s=30.0), 10.0)
     assert view.silenced_s(20.0) == 20.0
     assert view.silenced_s(45.0) == 0.0
+
+
+def test_status_repeats_no_alert_in_the_list():
+    """The alarm leads the list once, as it was heard."""
+    view = DashboardView(0.0)
+    heard = alert(7, kind="asystole", priority="high", episode="a")
+    view.hear(heard, 0.0)
+    view.hear(status(alarms=[alert(7, kind="asystole", priority="high", episode="a")]), 1.0)
+    assert [h.alert for h in view.alerts_to_show(5)] == [heard]

@@ -1,18 +1,27 @@
 """The alert rules: asystole on good signal only, and every stretch that cannot be analysed."""
 
+import numpy as np
 import pytest
 
-from pipeline.alarms import ASYSTOLE_S, WINDOW_DELAY_S, Alarms
+from pipeline.alarms.settings import DEFAULTS, AlarmSettings
+from pipeline.alarms.signal_rules import UNMONITORED_S, WINDOW_DELAY_S, SignalAlarms
 from pipeline.public import Alert
 from pipeline.quality import Reason
 
 FS = 360.0
+ASYSTOLE_S = DEFAULTS.asystole_s
 SILENCE = round((ASYSTOLE_S + WINDOW_DELAY_S) * FS)
 
 
-def rules() -> Alarms:
-    """Return the rules at the beginning of a stream."""
-    return Alarms("100", FS, epoch=2, first_sample=0)
+def rules() -> SignalAlarms:
+    """Return the rules at the beginning of a stream; pauses are not asked for."""
+    settings = AlarmSettings(off=frozenset({"pause"}))
+    return SignalAlarms("100", FS, settings, epoch=2, first_sample=0)
+
+
+def beat(alarms: SignalAlarms, sample: int) -> list[Alert]:
+    """Let a QRS be found, of which the interval before it is not known."""
+    return alarms.on_qrs(sample, np.nan)
 
 
 def brief(alerts: list[Alert]) -> list[tuple[str, str, int]]:
@@ -23,7 +32,7 @@ def brief(alerts: list[Alert]) -> list[tuple[str, str, int]]:
 def test_asystole_is_raised_once_4_s_after_the_last_qrs() -> None:
     """High priority, placed 4 s after the last QRS, said once, ended by the next QRS."""
     alarms = rules()
-    alarms.on_qrs(1000)
+    beat(alarms, 1000)
 
     assert alarms.on_position(1000 + SILENCE) == []
     [alert] = alarms.on_position(1000 + SILENCE + 1)
@@ -31,10 +40,10 @@ def test_asystole_is_raised_once_4_s_after_the_last_qrs() -> None:
     assert alert.sample == 1000 + round(ASYSTOLE_S * FS)
     assert (alert.epoch, alert.time_s) == (2, pytest.approx(alert.sample / FS, abs=1e-4))
     assert alarms.on_position(9000) == []
-    assert alarms.asystole
+    assert alarms.life.present("asystole")
 
-    assert brief(alarms.on_qrs(9000)) == [("asystole", "off", 9000)]
-    assert not alarms.asystole
+    assert brief(beat(alarms, 9000)) == [("asystole", "latched", 9000)]
+    assert not alarms.life.present("asystole")
     assert brief(alarms.on_position(9000 + SILENCE + 1)) == [("asystole", "on", 9000 + 1440)]
 
 
@@ -49,12 +58,17 @@ def test_heart_that_never_beats_is_noticed() -> None:
 def test_signal_that_cannot_be_analysed_is_no_asystole(reason: Reason) -> None:
     """A lost electrode is told as such; the time counts anew once the signal is back."""
     alarms = rules()
-    alarms.on_qrs(1000)
+    beat(alarms, 1000)
     [lost] = alarms.on_quality(1500, reason)
-    assert (lost.kind, lost.category, lost.reason) == ("not_analysable", "technical", reason.text)
-    assert alarms.on_position(100_000) == []
+    kind = "lead_off" if reason is Reason.LEAD_OFF else "not_analysable"
+    assert (lost.kind, lost.category, lost.reason) == (kind, "technical", reason.text)
+    told = alarms.on_position(100_000)
+    assert brief(told) == [("unmonitored", "on", 1500 + round(UNMONITORED_S * FS))]
 
-    assert brief(alarms.on_quality(100_000, Reason.OK)) == [("not_analysable", "off", 100_000)]
+    assert brief(alarms.on_quality(100_000, Reason.OK)) == [
+        (kind, "off", 100_000),
+        ("unmonitored", "off", 100_000),
+    ]
     assert alarms.on_position(100_000 + SILENCE) == []
     assert brief(alarms.on_position(100_000 + SILENCE + 1)) == [("asystole", "on", 101_440)]
 
@@ -62,12 +76,12 @@ def test_signal_that_cannot_be_analysed_is_no_asystole(reason: Reason) -> None:
 def test_flat_line_is_told_and_still_becomes_asystole() -> None:
     """A heart that stands still draws a flat line: the time goes on counting from the last QRS."""
     alarms = rules()
-    alarms.on_qrs(1000)
+    beat(alarms, 1000)
 
     assert brief(alarms.on_quality(1500, Reason.FLAT)) == [("not_analysable", "on", 1500)]
     assert brief(alarms.on_position(1000 + SILENCE + 1)) == [("asystole", "on", 2440)]
     assert brief(alarms.on_quality(9000, Reason.OK)) == [("not_analysable", "off", 9000)]
-    assert alarms.asystole
+    assert alarms.life.present("asystole")
 
 
 def test_signal_lost_during_asystole_ends_it() -> None:
@@ -76,8 +90,8 @@ def test_signal_lost_during_asystole_ends_it() -> None:
     alarms.on_position(SILENCE + 1)
 
     assert brief(alarms.on_quality(3000, Reason.LEAD_OFF)) == [
-        ("not_analysable", "on", 3000),
-        ("asystole", "off", 3000),
+        ("lead_off", "on", 3000),
+        ("asystole", "latched", 3000),
     ]
 
 
@@ -99,6 +113,6 @@ def test_late_qrs_does_not_turn_the_time_back() -> None:
     alarms = rules()
     alarms.on_quality(2000, Reason.NOISE)
     alarms.on_quality(4000, Reason.OK)
-    alarms.on_qrs(1900)
+    beat(alarms, 1900)
 
     assert alarms.on_position(4000 + SILENCE) == []

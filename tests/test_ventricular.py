@@ -1,0 +1,132 @@
+"""Ventricular beats in a row: couplets, runs, tachycardia, bigeminy; and what looks ventricular."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pipeline.alarms.settings import DEFAULTS
+from pipeline.alarms.ventricular import Found, VentricularRhythm, VentricularShape
+
+FS = 100.0
+KNOWN = {"V": True, "N": False, "?": None}
+
+
+def told(beats: str, rr_s: float = 0.5) -> list[tuple[int, Found]]:
+    """Return (beat, found) for beats written as V, N and ?, evenly spaced."""
+    rhythm = VentricularRhythm(DEFAULTS, FS)
+    found = []
+    for n, kind in enumerate(beats):
+        sample = round((n + 1) * rr_s * FS)
+        before = np.nan if n == 0 else rr_s
+        found += [(n, one) for one in rhythm.on_beat(sample, before, KNOWN[kind])]
+    return found
+
+
+def brief(beats: str, rr_s: float = 0.5) -> list[tuple[int, str, bool]]:
+    """Return the beat, the kind, and whether it begins."""
+    return [(n, one.kind, one.there) for n, one in told(beats, rr_s)]
+
+
+def test_two_are_a_couplet_once_the_third_is_none() -> None:
+    """Told with the beat after it; one alone is nothing."""
+    assert brief("NVVN") == [(3, "couplet", True)]
+    assert brief("NVNN") == []
+
+
+def test_three_are_a_run_and_five_fast_ones_a_tachycardia() -> None:
+    """At 120 bpm; the run is told at its third beat, and is over with the tachycardia."""
+    assert brief("NVVVVN") == [(3, "ventricular_run", True), (5, "ventricular_run", False)]
+    found = told("NVVVVVVN" + "NN")
+    assert [(n, one.kind, one.there) for n, one in found] == [
+        (3, "ventricular_run", True),
+        (5, "ventricular_tachycardia", True),
+        (9, "ventricular_tachycardia", False),
+        (9, "ventricular_run", False),
+    ]
+    begin = found[1][1]
+    assert (begin.beats, begin.bpm, begin.begun_at) == (5, pytest.approx(120.0), 100)
+
+
+def test_slow_ones_are_no_tachycardia() -> None:
+    """At 90 bpm five ventricular beats are a run."""
+    kinds = {one.kind for _, one in told("N" + "V" * 12 + "N", 60 / 90)}
+    assert kinds == {"ventricular_run"}
+
+
+def test_odd_beats_do_not_break_a_tachycardia_in_two() -> None:
+    """Two that are called otherwise do not, three do."""
+    kinds = [kind for _, kind, _ in brief("VVVVVVNNVVVVNVVVNNN")]
+    assert kinds.count("ventricular_tachycardia") == 2  # one beginning, one end
+
+
+def test_unknown_beat_is_part_of_no_run() -> None:
+    """Nobody knows what it was."""
+    assert [kind for _, kind, _ in brief("VV?VVN")] == ["couplet", "couplet"]
+
+
+def test_every_second_beat_is_bigeminy_from_the_third_cycle_on() -> None:
+    """Until two alike follow each other."""
+    assert brief("NVNVNVNVNN") == [(5, "bigeminy", True), (9, "bigeminy", False)]
+    assert brief("NVNVN") == []
+
+
+def test_gap_ends_a_run() -> None:
+    """Beats on both sides of a stretch without signal are not in a row."""
+    rhythm = VentricularRhythm(DEFAULTS, FS)
+    found = []
+    for n in range(8):
+        rr_s = np.nan if n in (0, 4) else 0.5
+        found += list(rhythm.on_beat(50 * (n + 1), rr_s, True))
+    assert "ventricular_tachycardia" not in {one.kind for one in found}
+
+
+@given(st.text("VN?", max_size=60), st.sampled_from([0.4, 0.55, 0.62, 0.8]))
+def test_tachycardia_is_where_a_slow_look_finds_it(beats: str, rr_s: float) -> None:
+    """First told at the fifth ventricular beat of a row that is fast enough, or not at all."""
+    fast = 60 / rr_s >= DEFAULTS.tachycardia_bpm
+    at = beats.find("V" * DEFAULTS.tachycardia_beats) if fast else -1
+    begins = [n for n, kind, there in brief(beats, rr_s) if there and "tachy" in kind]
+    if at < 0:
+        assert begins == []
+    else:
+        assert begins[0] == at + DEFAULTS.tachycardia_beats - 1
+
+
+@given(st.text("VN?", max_size=60))
+def test_what_begins_ends_before_it_begins_again(beats: str) -> None:
+    """Tachycardia, run and bigeminy take turns of beginning and end; couplets only begin."""
+    there: set[str] = set()
+    for _, kind, begins in brief(beats):
+        if kind == "couplet":
+            continue
+        assert (kind in there) != begins
+        there ^= {kind}
+
+
+def window(width: int) -> NDArray[np.float32]:
+    """Return a window whose QRS is a triangle of ``width`` samples."""
+    shape = np.zeros(320, dtype=np.float32)
+    half = width // 2
+    shape[140 - half : 140 + half] = 1.0 - np.abs(np.arange(-half, half)) / half
+    return shape
+
+
+def test_wide_anomalous_beat_looks_ventricular_beside_usual_ones() -> None:
+    """Wide alone is not enough, nor is anomalous; before eight usual beats nothing is called."""
+    shape = VentricularShape()
+    assert not shape.is_ventricular(window(60), anomalous=True)
+    for _ in range(8):
+        assert not shape.is_ventricular(window(30), anomalous=False)
+    assert shape.is_ventricular(window(60), anomalous=True)
+    assert not shape.is_ventricular(window(32), anomalous=True)
+    assert not shape.is_ventricular(window(60), anomalous=False)
+
+
+def test_patient_whose_every_beat_is_wide_has_no_ventricular_ones() -> None:
+    """A bundle branch block is this patient's usual."""
+    shape = VentricularShape()
+    for _ in range(20):
+        shape.is_ventricular(window(60), anomalous=False)
+    assert not shape.is_ventricular(window(62), anomalous=True)

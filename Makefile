@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint bench figures weights cards stress picture clean
+.PHONY: help demo test lint bench figures weights cards stress alarms picture clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -62,6 +62,9 @@ cards: $(READY) ## Measure what ships by both protocols; write docs/models
 stress: $(READY) ## Measure noise and faults of streams; write docs/detector.md
 	$(BIN)/monitor evaluate noise --pictures docs --report docs/detector.md
 	$(BIN)/monitor evaluate faults --report docs/detector.md
+
+alarms: $(READY) ## Measure the alarms on every database that is there; write docs/alarms.md
+	$(BIN)/monitor evaluate alarms --pictures docs --report docs/alarms.md
 
 picture: $(READY) ## Draw the README's picture of the dashboard
 	$(BIN)/python -m monitor.picture docs/dashboard.svg

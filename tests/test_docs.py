@@ -4,24 +4,28 @@ import re
 import socket
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from monitor.processes import System
+from pipeline.alarms.kinds import KINDS
+from pipeline.alarms.settings import DEFAULTS, RANGES, settings_of
 from pipeline.constants import DEFAULT_PORT
 
 ROOT = Path(__file__).parents[1]
 
 
-def free_port_pair() -> int:
-    """Return a port that is free, and the one above it too."""
+def free_ports() -> int:
+    """Return a port that is free, and the two above it too."""
     while True:
-        with socket.socket() as first, socket.socket() as second:
+        with socket.socket() as first, socket.socket() as second, socket.socket() as third:
             first.bind(("127.0.0.1", 0))
             port: int = first.getsockname()[1]
             try:
                 second.bind(("127.0.0.1", port + 1))
+                third.bind(("127.0.0.1", port + 2))
             except (OSError, OverflowError):
                 continue
             return port
@@ -37,7 +41,7 @@ def test_documented_subscribers_receive_and_parse_alerts(tmp_path: Path) -> None
     """The subscribers in README and docs/subscribing.md, as printed, print alerts."""
     live, replay = python_blocks("docs/subscribing.md")
     (readme,) = python_blocks("README.md")
-    port = free_port_pair()
+    port = free_ports()
 
     def start(code: str) -> "subprocess.Popen[str]":
         code = code.replace(str(DEFAULT_PORT), str(port)).replace("5571", str(port + 1))
@@ -84,3 +88,28 @@ def test_links_lead_somewhere(document: str) -> None:
     missing = [link for link in links if not (folder / link).exists()]
 
     assert missing == []
+
+
+def test_alarm_table_names_every_kind_with_its_priority() -> None:
+    """Neither more nor fewer, and the latching and held ones so."""
+    text = (ROOT / "docs/alarms.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| ((?:high|medium|low)[^|]*) \|", text, flags=re.MULTILINE)
+    described = {
+        kind.name: ", ".join(
+            [kind.priority]
+            + ["latches"] * kind.lethal
+            + ["held"] * (kind.hold_s > 0)
+            + ["technical"] * (kind.category == "technical")
+        )
+        for kind in KINDS.values()
+    }
+    assert dict(rows) == described
+
+
+def test_alarm_settings_in_the_documents_are_the_defaults_with_their_ranges() -> None:
+    """The printed file is taken as it stands and changes nothing."""
+    text = (ROOT / "docs/alarms.md").read_text(encoding="utf-8")
+    (printed,) = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    assert settings_of(tomllib.loads(printed)) == DEFAULTS
+    ranges = re.findall(r"^(\w+) = .*# ([\d.]+) to ([\d.]+)$", printed, flags=re.MULTILINE)
+    assert {name: (float(a), float(b)) for name, a, b in ranges} == RANGES

@@ -43,7 +43,7 @@ class AlarmSettings:
 
 DEFAULTS: Final = AlarmSettings()
 
-_RANGES: Final = {
+RANGES: Final = {
     "asystole_s": (3.0, 10.0),
     "pause_s": (1.5, 3.0),
     "extreme_bradycardia_bpm": (20.0, 60.0),
@@ -56,6 +56,7 @@ _RANGES: Final = {
     "tachycardia_bpm": (60.0, 200.0),
     "realarm_s": (30.0, 600.0),
 }
+"""The least and the most that each number may be set to."""
 
 
 def settings_of(table: Mapping[str, object]) -> AlarmSettings:
@@ -69,7 +70,7 @@ def settings_of(table: Mapping[str, object]) -> AlarmSettings:
     for name, value in table.items():
         if name not in known:
             raise ConfigError(f"no alarm setting is called {name}: there are {_list(known)}")
-        if name in _RANGES:
+        if name in RANGES:
             chosen[name] = _number(name, value)
         else:
             chosen[name] = _kinds(name, value)
@@ -79,7 +80,7 @@ def settings_of(table: Mapping[str, object]) -> AlarmSettings:
 
 
 def _number(name: str, value: object) -> float:
-    lowest, highest = _RANGES[name]
+    lowest, highest = RANGES[name]
     whole = isinstance(lowest, int)
     number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
     if not number or not lowest <= value <= highest:  # type: ignore[operator]

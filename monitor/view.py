@@ -232,8 +232,8 @@ class DashboardView:
         pinned = [h for h in self.standing_alarms() if RANK.get(h.alert.priority, 0)]
         # Most of the list stays what it is: a list of what came last.
         pinned = pinned[: (n + 1) // 2]
-        led = {(h.alert.stream, h.alert.seq) for h in pinned}
-        rest = [h for h in reversed(self.alerts) if (h.alert.stream, h.alert.seq) not in led]
+        led = {id(h.alert) for h in pinned}
+        rest = [h for h in reversed(self.alerts) if id(h.alert) not in led]
         return (pinned + rest)[: max(n, 0)]
 
     def _stream(self, name: str) -> StreamView | None:

@@ -49,14 +49,15 @@ GIVEN_UP_AFTER: Final = 12
 """Measures in a row that hold masked samples: 2 s of them, and the 4 s that each measure sees."""
 
 
-def _sections(order: int, corners_hz: tuple[float, float], fs_hz: float) -> NDArray[np.float64]:
-    """Return a Butterworth band-pass as rows b0 b1 b2 a1 a2."""
-    sections = signal.butter(order, corners_hz, "bandpass", fs=fs_hz, output="sos")
+def _sections(corners_hz: tuple[float, float]) -> NDArray[np.float64]:
+    """Return a Butterworth band-pass for thinned samples as rows b0 b1 b2 a1 a2."""
+    rate_hz = SAMPLING_RATE_HZ / kernel.THIN
+    sections = signal.butter(2, corners_hz, "bandpass", fs=rate_hz, output="sos")
     return np.ascontiguousarray(sections[:, [0, 1, 2, 4, 5]])
 
 
-_BAND: Final = _sections(2, (1.0, 30.0), SAMPLING_RATE_HZ)
-_LOW: Final = _sections(2, (2.0, 7.0), SAMPLING_RATE_HZ / kernel.THIN)
+_BAND: Final = _sections((1.0, 30.0))
+_LOW: Final = _sections((2.0, 7.0))
 
 
 class Change(NamedTuple):
@@ -77,6 +78,7 @@ class FibrillationWatch:
     """What is remembered of one uninterrupted stretch of signal."""
 
     def __init__(self) -> None:
+        self._memory = np.zeros(1)
         self._band_memory = np.zeros((2, 2))
         self._low_memory = np.zeros((2, 2))
         self._rings = np.zeros((2, kernel.KEPT), dtype=np.float32)
@@ -99,7 +101,7 @@ class FibrillationWatch:
         positions = np.empty(most, dtype=np.int64)
         rows = np.empty((most, kernel.COLUMNS))
         n = kernel.measure(
-            clean, masked, _BAND, self._band_memory, _LOW, self._low_memory,
+            clean, masked, self._memory, _BAND, self._band_memory, _LOW, self._low_memory,
             self._rings, self._counters, positions, rows,
         )  # fmt: skip
         changes = (self._judge(int(positions[i]), rows[i]) for i in range(n))

@@ -225,7 +225,8 @@ def test_discriminator_that_learns_alone_does_not_win(windows: np.ndarray, tmp_p
         loss = discriminator_loss(network(real)[0], network(near)[0])
         loss.backward()
         optimiser.step()
-    assert WON_BELOW < loss.item() < 2 * math.log(2)
+    chance = 2 * math.log(2)  # of one that tells nothing apart, to the rounding of the chip
+    assert WON_BELOW < loss.item() < 1.001 * chance
 
 
 def test_collapse_is_said() -> None:

@@ -217,7 +217,7 @@ def test_run_with_other_settings_or_beats_is_not_continued(tmp_path: Path) -> No
     for changes, named in (
         ({"seed": 1, "epochs": 5}, "epochs, seed"),
         ({"split": "ds1"}, "split"),
-        ({"bf16": True}, "bf16"),
+        ({"bf16": not chosen_bf16(None, torch.device("cpu"))}, "bf16"),
         ({"patience": 3}, "patience"),
     ):
         with pytest.raises(ConfigError, match=rf"other settings or data \({named}\)"):

@@ -9,10 +9,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.kernels.sampling import NOTHING, jit, section
+from pipeline.kernels.sections import NOTHING, jit, section
 
 THIN: Final = 3
-"""Of the 360 Hz stream every third sample is looked at: what is looked for lies below 30 Hz."""
+"""Means of so many samples of the 360 Hz stream are looked at: what is looked for lies below 30 Hz,
+and such a mean lets nothing of 120 Hz fall onto it."""
 
 KEPT: Final = 480
 """Thinned samples looked back on: 4 s."""
@@ -27,17 +28,15 @@ samples seen (at most `KEPT`), raw samples since the last masked one."""
 FLAT, LOW, SPAN, CROSSINGS, MASKED, COLUMNS = range(6)
 """Columns of a row."""
 
-_STEEPEST: Final = 3
-"""The third steepest slope stands for the steepest ones: one spike decides nothing."""
-
 _FLAT_SHARE: Final = 0.1
-"""A slope below this part of the steepest is flat."""
+"""A slope below this part of the third steepest is flat: one spike decides nothing."""
 
 
 @jit
 def measure(
     x: NDArray[np.float32],
     masked: NDArray[np.uint8],
+    memory: NDArray[np.float64],
     wide: NDArray[np.float64],
     wide_memory: NDArray[np.float64],
     low: NDArray[np.float64],
@@ -52,9 +51,10 @@ def measure(
     Args:
         x: float32[n], samples at 360 Hz, mV, finite.
         masked: uint8[n], not 0 where a sample is no signal.
+        memory: float64[1]: the sum of what is not a whole mean yet; updated.
         wide: float64[2, 5], sections that take off the baseline and what lies above 30 Hz.
         wide_memory: float64[2, 2]; updated.
-        low: float64[2, 5], sections of the band of fibrillation at 120 Hz.
+        low: float64[2, 5], sections of the band of fibrillation.
         low_memory: float64[2, 2]; updated.
         rings: float32[2, KEPT]: the signal and its part in that band; updated.
         counters: int64[SIZE]; updated.
@@ -69,16 +69,20 @@ def measure(
     n = 0
     a0, a1, b0, b1 = wide_memory[0, 0], wide_memory[0, 1], wide_memory[1, 0], wide_memory[1, 1]
     c0, c1, d0, d1 = low_memory[0, 0], low_memory[0, 1], low_memory[1, 0], low_memory[1, 1]
+    total, count, unknown = memory[0], counters[COUNT], counters[UNKNOWN]
+    until = THIN - count % THIN
     for i in range(x.size):
-        raw = np.float64(x[i]) + NOTHING
-        v, a0, a1 = section(raw, wide[0], a0, a1)
-        v, b0, b1 = section(v, wide[1], b0, b1)
-        counters[UNKNOWN] = 0 if masked[i] else counters[UNKNOWN] + 1
-        counters[COUNT] += 1
-        if counters[COUNT] % THIN:
+        total += x[i]
+        unknown = 0 if masked[i] else unknown + 1
+        until -= 1
+        if until:
             continue
+        until = THIN
+        v, a0, a1 = section(total / THIN + NOTHING, wide[0], a0, a1)
+        v, b0, b1 = section(v, wide[1], b0, b1)
         y, c0, c1 = section(v, low[0], c0, c1)
         y, d0, d1 = section(y, low[1], d0, d1)
+        total = 0.0
         at = counters[AT]
         rings[0, at] = np.float32(v)
         rings[1, at] = np.float32(y)
@@ -87,9 +91,11 @@ def measure(
         counters[SINCE] += 1
         if counters[SINCE] == EVERY:
             counters[SINCE] = 0
-            positions[n] = counters[COUNT]
+            positions[n] = count + i + 1
+            counters[UNKNOWN] = unknown
             _row(rings, counters, rows[n])
             n += 1
+    memory[0], counters[COUNT], counters[UNKNOWN] = total, count + x.size, unknown
     wide_memory[0, 0], wide_memory[0, 1], wide_memory[1, 0], wide_memory[1, 1] = a0, a1, b0, b1
     low_memory[0, 0], low_memory[0, 1], low_memory[1, 0], low_memory[1, 1] = c0, c1, d0, d1
     return n
@@ -103,34 +109,35 @@ def _row(rings: NDArray[np.float32], counters: NDArray[np.int64], row: NDArray[n
         return
     oldest = counters[AT]
     lowest, highest, mean = rings[0, 0], rings[0, 0], 0.0
-    steep = np.zeros(_STEEPEST)
-    before = rings[0, oldest]
     for i in range(KEPT):
         v = rings[0, i]
         lowest, highest, mean = min(lowest, v), max(highest, v), mean + v
     mean /= KEPT
     whole = inside = 0.0
     crossings = 0
-    for k in range(1, KEPT):
-        i = oldest + k if oldest + k < KEPT else oldest + k - KEPT
+    steepest = steeper = steep = np.float32(0.0)
+    before = rings[0, KEPT - 1]
+    for i in range(KEPT):
         v = rings[0, i]
-        slope = abs(v - before)
-        if slope > steep[0]:
-            steep[0] = slope
-            for s in range(1, _STEEPEST):
-                if steep[s - 1] > steep[s]:
-                    steep[s - 1], steep[s] = steep[s], steep[s - 1]
-        if before < mean <= v:
-            crossings += 1
         whole += (v - mean) * (v - mean)
         inside += rings[1, i] * rings[1, i]
+        if i != oldest:  # there the ring's end meets its beginning
+            crossings += before < mean <= v
+            slope = abs(v - before)
+            if slope > steep:
+                if slope > steepest:
+                    steepest, steeper, steep = slope, steepest, steeper
+                elif slope > steeper:
+                    steeper, steep = slope, steeper
+                else:
+                    steep = slope
         before = v
     flat = 0
-    before = rings[0, oldest]
-    for k in range(1, KEPT):
-        i = oldest + k if oldest + k < KEPT else oldest + k - KEPT
+    level = np.float32(_FLAT_SHARE) * steep
+    before = rings[0, KEPT - 1]
+    for i in range(KEPT):
         v = rings[0, i]
-        flat += abs(v - before) < _FLAT_SHARE * steep[0]
+        flat += (abs(v - before) < level) & (i != oldest)
         before = v
     row[FLAT] = flat / (KEPT - 1)
     row[LOW] = min(inside / whole, 1.0) if whole > 0.0 else 0.0

@@ -1,15 +1,12 @@
 """Kernels from raw samples to the filtered 360 Hz stream."""
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.kernels.sections import NOTHING, jit, section
+
 FLAG_LEAD_OFF, FLAG_SATURATED, FLAG_FILLED = 1, 2, 128
 LEAD_OFF, SATURATED, NO_SIGNAL, GAP = 1, 2, 4, 6
-NOTHING = 1e-20  # mV added to the input, or a flat one would end in slow denormal numbers
-
-jit = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
-
 # Slots of `sanitise`'s memory.
 OFFSET, LAST, STARTED, HELD = range(4)
 
@@ -130,16 +127,6 @@ def resample(
         seen += 1
     counters[TAKEN] = end
     return n
-
-
-@jit
-def section(v: float, row: NDArray[np.float64], z0: float, z1: float) -> tuple[float, float, float]:
-    """Return the output of a second-order section for ``v``, and its memory afterwards.
-
-    Transposed direct form II, added up so that as little as possible waits for the output.
-    """
-    y = row[0] * v + z0
-    return y, (row[1] * v + z1) - row[3] * y, row[2] * v - row[4] * y
 
 
 @jit

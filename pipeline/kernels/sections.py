@@ -1,0 +1,19 @@
+"""What all kernels share: how they are compiled, and the step of a recursive filter."""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+NOTHING = 1e-20  # mV added to the input, or a flat one would end in slow denormal numbers
+
+jit = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
+
+
+@jit
+def section(v: float, row: NDArray[np.float64], z0: float, z1: float) -> tuple[float, float, float]:
+    """Return the output of a second-order section for ``v``, and its memory afterwards.
+
+    Transposed direct form II, added up so that as little as possible waits for the output.
+    """
+    y = row[0] * v + z0
+    return y, (row[1] * v + z1) - row[3] * y, row[2] * v - row[4] * y

@@ -187,3 +187,16 @@ def train_calibration(
     from monitor import training
 
     training.calibrate(data, student, half_a, half_b)
+
+
+@train_app.command("fibrillation")
+def train_fibrillation(
+    data: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Folder with vfdb/, challenge2015/ and mitdb/."),
+    ] = None,
+) -> None:
+    """Fit the weights of the rule for fibrillation and print them, with what they are worth."""
+    from monitor import training
+
+    training.fit_fibrillation(data)

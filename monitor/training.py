@@ -1,5 +1,6 @@
 """`monitor train`: find the data, show the progress, say what came out."""
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -151,6 +152,22 @@ def calibrate(data: Path | None, student: Path | None, half_a: Path, half_b: Pat
     path = description.with_name("live_score.json")
     save_calibration(calibration, path, description)
     sys.stdout.write(f"{path}\n")
+
+
+def fit_fibrillation(data: Path | None) -> None:
+    """Fit the weights of the rule for fibrillation; print them as one JSON object.
+
+    Raises:
+        InputError: a database or a record is missing or unusable.
+    """
+    from models.training.fibrillation import fit_fibrillation
+
+    with _bar() as bar:
+        task = bar.add_task("fibrillation", total=None)
+        figures = fit_fibrillation(
+            data_folder(data), lambda text: bar.update(task, description=text)
+        )
+    sys.stdout.write(json.dumps(figures) + "\n")
 
 
 def _given(settings: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ The rules run inside `pipeline.kernels.watch`; here stand their bounds, with the
 each. Pure: no state, no clock.
 """
 
+import math
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -80,3 +81,17 @@ QUIET_MV: Final = 0.025
 
 NOISE_BAND_HZ: Final = 25.0
 """Above most of the energy of QRS and fibrillation, below muscle and mains."""
+
+LEAP_MV: Final = 1.0
+LEAP_MV_PER_S: Final = 350.0
+"""From one sample to the next a heart's potential at the skin changes by less than the larger of
+these: the steepest QRS rise by about 0.3 mV in a millisecond. No sample of the first leads of the
+MIT-BIH records comes near. Pacing spikes have 2 to 700 mV."""
+
+SPIKE_S: Final = 0.002
+"""The longest pacing spike (IEC 60601-2-27, as manuals quote it: 0.1 to 2 ms)."""
+
+
+def pacing_spikes(fs_hz: float) -> tuple[float, float]:
+    """Return from what leap on a sample may be a pacing spike, in mV, and for how many samples."""
+    return max(LEAP_MV, LEAP_MV_PER_S / fs_hz), float(math.ceil(SPIKE_S * fs_hz))

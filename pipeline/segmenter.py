@@ -85,6 +85,7 @@ class Segmenter:
             raise ValueError(f"sampling rate of {fs_hz} Hz is outside {lowest} to {highest} Hz")
         self._rate = resampling(fs_hz)
         self._fill = int(FILL_SECONDS * fs_hz)
+        self._spikes = quality.pacing_spikes(fs_hz)
         self._bank = filter_bank()
         self._state = new_state(self._rate.half)
         self._fibrillation = FibrillationWatch()
@@ -205,8 +206,9 @@ class Segmenter:
         clean = np.empty(x.size, dtype=np.float32)
         codes = np.empty(x.size, dtype=np.uint8)
         sampling.sanitise(
-            x, marks, quality.PLAUSIBLE_MV, float(self._fill), state.sanitise, clean, codes
-        )
+            x, marks, quality.PLAUSIBLE_MV, float(self._fill), *self._spikes, state.sanitise,
+            clean, codes,
+        )  # fmt: skip
         if not rate.half:
             return clean, codes
         inputs = np.concatenate((state.history, clean))
@@ -327,7 +329,10 @@ def filter_record(x: NDArray[np.float32]) -> NDArray[np.float32]:
     clean = np.empty(raw.size, dtype=np.float32)
     out = np.empty((3, raw.size), dtype=np.float32)
     held = float(int(FILL_SECONDS * SAMPLING_RATE_HZ))
-    sampling.sanitise(raw, codes.copy(), quality.PLAUSIBLE_MV, held, state.sanitise, clean, codes)
+    sampling.sanitise(
+        raw, codes.copy(), quality.PLAUSIBLE_MV, held, *quality.pacing_spikes(SAMPLING_RATE_HZ),
+        state.sanitise, clean, codes,
+    )  # fmt: skip
     sampling.filter_bank(clean, filter_bank(), state.filters, out)
     filtered: NDArray[np.float32] = out[BAND]
     return filtered

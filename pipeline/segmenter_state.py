@@ -107,7 +107,7 @@ def new_state(half: int) -> SegmenterState:
     return SegmenterState(
         counters=counters,
         raw=np.zeros(1),
-        sanitise=np.zeros(4),
+        sanitise=np.zeros(5),
         resample=np.zeros(5, dtype=np.int64),
         history=np.zeros(max(2 * half - 1, 0), dtype=np.float32),
         filters=np.zeros((5, 2)),

@@ -67,10 +67,13 @@ def damaged(seconds, fs, seed):
     return x.astype(np.float32), flags
 
 
-def sanitise(x, flags, longest_fill):
-    """Return clean values and codes: hold the last good value where there is no signal."""
+def sanitise(x, flags, longest_fill, leap_mv=1.0, longest_spike=1):
+    """Return clean values and codes: hold the last good value where there is no signal.
+
+    So it is for as many samples as a pacing spike lasts where the signal leaps.
+    """
     clean, codes = np.zeros(len(x), np.float32), np.zeros(len(x), np.uint8)
-    level, last, held = None, 0.0, 0
+    level, last, held, leaping = None, 0.0, 0, 0
     for i, (value, flag) in enumerate(zip(x.astype(float), flags, strict=True)):
         if flag & 1:
             codes[i] = 1
@@ -81,7 +84,11 @@ def sanitise(x, flags, longest_fill):
         else:
             if level is None or held > longest_fill:
                 level = value - last
-            last, held = value - level, 0
+            held = 0
+            if abs(value - level - last) > leap_mv and leaping < longest_spike:
+                leaping += 1
+            else:
+                last, leaping = value - level, 0
             codes[i] = 6 if flag & 128 else 2 if flag & 2 else 0
             clean[i] = last
             continue

@@ -1,6 +1,7 @@
 """What alarms do to each other: the table of docs/alarms.md, with time moved by the test."""
 
 import numpy as np
+from running import CONFIG
 
 from pipeline.alarms.left import LeftAlarms
 from pipeline.alarms.settings import DEFAULTS
@@ -9,6 +10,8 @@ from pipeline.alarms.system_alarms import NO_SCORER_S, STALE_S, SourceAlarm, Sys
 from pipeline.public import Alert
 from pipeline.quality import Reason
 from pipeline.segment import FibrillationChange
+from pipeline.stream import Stream
+from replay.synthetic import PatientConfig, SyntheticPatient
 
 FS = 100.0
 DELAY = round(WINDOW_DELAY_S * FS)
@@ -99,6 +102,20 @@ def test_beats_of_fibrillation_are_no_rate() -> None:
     alarms.on_fibrillation(fibrillation(1_200, there=False))
     told = [a for n in range(12) for a in alarms.on_qrs(1_250 + 35 * n, 0.35)]
     assert "extreme_tachycardia" not in {alert.kind for alert in told}
+
+
+def test_heart_that_no_longer_answers_its_pacemaker_is_an_asystole() -> None:
+    """Spikes of 5 mV go on; nothing follows them."""
+    fs_hz = 360.0
+    beating = SyntheticPatient(PatientConfig(noise=0.01, fs=fs_hz, seed=3)).generate(7200)
+    t = np.arange(3600) / fs_hz
+    still = beating.samples[-1] + 0.05 * np.sin(2 * np.pi * 0.3 * t)
+    still[::310] += 5.0
+    x = np.concatenate((beating.samples, still.astype(np.float32)))
+    stream = Stream("p", fs_hz, CONFIG, lambda: 0.0)
+    told = stream.take(x, first_sample=0, arrived_at=0.0).alerts
+    [on] = [alert for alert in told if (alert.kind, alert.state) == ("asystole", "on")]
+    assert 22.0 < on.time_s < 25.0
 
 
 def test_replay_that_ends_in_an_alarm_leaves_it_latched() -> None:

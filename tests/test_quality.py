@@ -6,7 +6,7 @@ import reference
 
 from pipeline.filters import resampling
 from pipeline.messages import FLAG_LEAD_OFF, FLAG_SATURATED
-from pipeline.quality import QualityChange, Reason
+from pipeline.quality import QualityChange, Reason, pacing_spikes
 from pipeline.segmenter import Segment, Segmenter
 
 A, B = 3600, 5400  # ten seconds to fifteen
@@ -202,3 +202,27 @@ def test_resampled_streams_report_source_positions() -> None:
 
     assert abs(begin - 10_000) <= 21
     assert 15_000 < end <= 17_000
+
+
+@pytest.mark.parametrize("fs_hz", [128.0, 250.0, 360.0, 1000.0])
+@pytest.mark.parametrize("mv", [-300.0, -3.0, 3.0, 10.0, 700.0])
+def test_pacing_spike_leaves_nothing(fs_hz: float, mv: float) -> None:
+    """Two milliseconds of it, every 0.86 s, on a still heart: as if there were none."""
+    t = np.arange(round(20 * fs_hz)) / fs_hz
+    still = (0.05 * np.sin(2 * np.pi * 0.3 * t)).astype(np.float32)
+    paced = still.copy()
+    for first in range(round(fs_hz), still.size, round(0.86 * fs_hz)):
+        paced[first : first + max(1, round(0.002 * fs_hz))] += mv
+    pushed = [Segmenter(fs_hz).push(x, first_sample=0) for x in (still, paced)]
+    assert len(pushed[1].samples) == 0
+    np.testing.assert_allclose(pushed[1].strip, pushed[0].strip, atol=0.02)
+
+
+def test_step_is_no_spike_and_a_tall_qrs_is_whole() -> None:
+    """What stays is taken as it is, one sample late; 5 mV within 20 ms is a QRS."""
+    x = (0.05 * np.sin(2 * np.pi * 0.5 * np.arange(3600) / 360.0)).astype(np.float32)
+    x[1800:] += 2.0
+    step = Segmenter(360.0).push(x, first_sample=0)
+    assert np.nanmax(np.abs(step.strip[1790:1900])) > 1.0
+    leap_mv, _ = pacing_spikes(250.0)
+    assert leap_mv > 5.0 / (0.020 * 250.0)

@@ -8,7 +8,7 @@ from pipeline.kernels.sections import NOTHING, jit, section
 FLAG_LEAD_OFF, FLAG_SATURATED, FLAG_FILLED = 1, 2, 128
 LEAD_OFF, SATURATED, NO_SIGNAL, GAP = 1, 2, 4, 6
 # Slots of `sanitise`'s memory.
-OFFSET, LAST, STARTED, HELD = range(4)
+OFFSET, LAST, STARTED, HELD, LEAPING = range(5)
 
 
 @jit
@@ -17,6 +17,8 @@ def sanitise(
     flags: NDArray[np.uint8],
     plausible_mv: float,
     rebase_after: float,
+    leap_mv: float,
+    longest_spike: float,
     memory: NDArray[np.float64],
     out: NDArray[np.float32],
     codes: NDArray[np.uint8],
@@ -25,14 +27,18 @@ def sanitise(
 
     The level of the first good sample is taken off everything, so that filters at rest are
     settled, whatever the electrode offset. After a long stretch without signal the level is
-    taken anew, so that the stream goes on where it stopped instead of with a step.
+    taken anew, so that the stream goes on where it stopped instead of with a step. A leap that no
+    heart makes is held back for as long as a pacing spike lasts: a spike is gone by then, and
+    leaves nothing; a step is taken as it is.
 
     Args:
         x: float32[n], anything.
         flags: uint8[n] of FLAG_*.
         plausible_mv: larger values are no signal.
         rebase_after: held samples after which the level is taken anew.
-        memory: float64[4] (OFFSET, LAST, STARTED, HELD), updated.
+        leap_mv: a larger change from one sample to the next is a leap.
+        longest_spike: samples that a leap is held back.
+        memory: float64[5] (OFFSET, LAST, STARTED, HELD, LEAPING), updated.
         out: float32[n], written, finite.
         codes: uint8[n], written.
     """
@@ -60,7 +66,12 @@ def sanitise(
                 memory[OFFSET] = v - memory[LAST]
                 memory[STARTED] = 1.0
             memory[HELD] = 0.0
-            memory[LAST] = v - memory[OFFSET]
+            level = v - memory[OFFSET]
+            if abs(level - memory[LAST]) > leap_mv and memory[LEAPING] < longest_spike:
+                memory[LEAPING] += 1.0
+            else:
+                memory[LEAPING] = 0.0
+                memory[LAST] = level
         out[i] = np.float32(memory[LAST])
         codes[i] = code
 

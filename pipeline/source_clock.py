@@ -25,6 +25,12 @@ STEP_S: Final = 1.0
 STEP_STAMPS: Final = 3
 """So many wrong ones in a row, agreeing with each other, are a step."""
 
+RATE_S: Final = 8.0
+"""From so long on the rate is known well enough to call it wrong."""
+
+_ENDS: Final = 5
+"""Stamps at each end of the stretch over which the rate is measured; their median counts."""
+
 _APART_S: Final = 0.2
 """Stamps nearer to the last one, in signal, are not needed."""
 
@@ -64,6 +70,22 @@ class SourceClock:
             return None
         at, utc_s, slope = self._line
         return utc_s + (sample - at) * slope
+
+    def rate_off(self) -> float | None:
+        """Return by which share the source sends more samples a second than it says.
+
+        None before `RATE_S` have passed. With jitter of 50 ms good to half a percent.
+        """
+        if len(self._points) <= 2 * _ENDS:
+            return None
+        points = list(self._points)
+        (first, begin_s), (last, end_s) = (
+            np.median(np.array(ends), axis=0) for ends in (points[:_ENDS], points[-_ENDS:])
+        )
+        seconds = float(end_s - begin_s)
+        if seconds < RATE_S:
+            return None
+        return float(last - first) / self._fs_hz / seconds - 1.0
 
     def _on_wrong(self, sample: int, stamp_s: float) -> float | None:
         if self._wrong and sample - self._wrong[-1][0] < _APART_S * self._fs_hz:

@@ -135,11 +135,10 @@ class Stream:
         taken = self._push(self._reorder.push(piece))
         if stamp_s is not None and len(samples):
             step_s = self._source_clock.observe(piece.end - 1, stamp_s)
-            if step_s is not None:
-                reason = f"the clock of the source stepped by {step_s:+.3f} s"
-                taken.alerts.extend(
-                    self._dated(self._alarms.signal.on_clock_step(piece.end - 1, reason))
-                )
+            told = self._alarms.signal.on_stamp(
+                piece.end - 1, step_s, self._source_clock.rate_off()
+            )
+            taken.alerts.extend(self._dated(told))
         return taken
 
     def finish(self) -> Taken:

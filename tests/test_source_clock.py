@@ -77,3 +77,20 @@ def test_repeated_stamps_change_nothing() -> None:
     for sample, _, stamp_s in stamps(100.0):
         clock.observe(sample, stamp_s + 0.02)
     assert clock.utc_s(10_000) == before
+
+
+@pytest.mark.parametrize("share", [-0.03, -0.012, 0.0, 0.012, 0.03])
+def test_rate_is_known_to_half_a_percent_within_ten_seconds(share: float) -> None:
+    """Of a device that says 250 samples a second and sends some percent more or fewer."""
+    clock = SourceClock(FS_HZ)
+    for sample, _, stamp_s in stamps(10.0, ppm=1e6 * share):
+        clock.observe(sample, stamp_s)
+    assert clock.rate_off() == pytest.approx(share, abs=0.005)
+
+
+def test_rate_is_not_guessed_from_a_few_stamps() -> None:
+    """Five seconds of jitter say nothing."""
+    clock = SourceClock(FS_HZ)
+    for sample, _, stamp_s in stamps(5.0):
+        clock.observe(sample, stamp_s)
+    assert clock.rate_off() is None

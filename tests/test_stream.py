@@ -376,3 +376,19 @@ def test_stream_says_how_it_stands() -> None:
     off = np.full(720, FLAG_LEAD_OFF, np.uint8)
     stream.take(np.zeros(720, np.float32), first_sample=x.size, arrived_at=0.0, flags=off)
     assert stream.state() == ("not_analysable", "electrode off")
+
+
+@pytest.mark.parametrize(("sent_hz", "kinds"), [(360.0, set()), (300.0, {"wrong_rate"})])
+def test_device_that_sends_at_another_rate_is_told(sent_hz: float, kinds: set[str]) -> None:
+    """It says 360 samples a second; its stamps say what it does, within ten seconds."""
+    x, _ = patient(360.0)
+    stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
+    told = [
+        alert
+        for a in range(0, round(10 * sent_hz), 72)
+        for alert in stream.take(
+            x[a : a + 72], first_sample=a, arrived_at=0.0, stamp_s=1e9 + (a + 72) / sent_hz
+        ).alerts
+    ]
+    assert {a.kind for a in told if a.category == "technical"} == kinds
+    assert all(alert.event_utc for alert in told)

@@ -21,7 +21,7 @@ def databases(data: Path) -> dict[str, list[str]]:
     """
     found: dict[str, list[str]] = {}
     for name in DATABASES:
-        folder = data / name
+        folder = _folder(data, name)
         if not folder.is_dir():
             continue
         if name == "challenge2015":
@@ -38,13 +38,18 @@ def databases(data: Path) -> dict[str, list[str]]:
     return found
 
 
+def _folder(data: Path, name: str) -> Path:
+    """Return where a database lies: in ``data``, or it is ``data`` itself."""
+    return data if data.name == name else data / name
+
+
 def evaluate_alarms(
     data: Path, *, on_step: Callable[[str], None] = lambda text: None
 ) -> dict[str, Any]:
     """Return the figures of every database that is there, by its name.
 
     Args:
-        data: folder that holds the databases.
+        data: folder that holds the databases, or one of them.
         on_step: called before each record, as often as there are records in `databases`.
 
     Raises:
@@ -53,7 +58,7 @@ def evaluate_alarms(
     """
     figures: dict[str, Any] = {}
     for name, records in databases(data).items():
-        folder = data / name
+        folder = _folder(data, name)
         if name == "challenge2015":
             figures[name] = evaluate_challenge(folder, on_step)
         elif name == "vfdb":

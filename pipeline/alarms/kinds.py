@@ -121,6 +121,7 @@ KINDS: Final = {
         Kind("no_scorer", TECHNICAL, MEDIUM, "no scorer answers"),
         Kind("log_not_writable", TECHNICAL, MEDIUM, "not recorded"),
         Kind("no_data", TECHNICAL, MEDIUM, "no data from the source"),
+        Kind("wrong_rate", TECHNICAL, MEDIUM, "wrong sampling rate"),
         Kind("unmonitored", TECHNICAL, MEDIUM, "not analysable for long"),
         Kind("lead_off", TECHNICAL, LOW, "electrode off"),
         Kind("not_analysable", TECHNICAL, LOW, "not analysable"),

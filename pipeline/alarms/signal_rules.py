@@ -20,6 +20,9 @@ WINDOW_DELAY_S: Final = 0.6
 UNMONITORED_S: Final = 10.0
 """A heart that nobody could have watched for so long is an alarm of its own."""
 
+RATE_TOLERANCE: Final = 0.01
+"""A live source whose samples come faster or slower by more than this share is called wrong."""
+
 _BLIND: Final = frozenset(Reason) - {Reason.OK, Reason.FLAT}
 """States in which no QRS could be seen. A flat line is none of them: unless the device says that
 an electrode is off, it may be a heart that stands still."""
@@ -117,10 +120,29 @@ class SignalAlarms:
             values={"frequency_hz": round(change.hz, 2), "amplitude_mv": round(change.mv, 3)},
         )
 
-    def on_clock_step(self, sample: int, reason: str) -> list[Alert]:
-        """Take note that the clock of the source has stepped: over as soon as it is told."""
-        kind = "clock_stepped"
-        return self.life.begin(kind, sample, reason) + self.life.end(kind, sample, "once")
+    def on_stamp(self, sample: int, step_s: float | None, rate_off: float | None) -> list[Alert]:
+        """Take note of what the source's clock showed at ``sample``.
+
+        Args:
+            sample: the one that was stamped.
+            step_s: by how much the clock stepped there; None where it did not.
+            rate_off: by which share more samples a second come than said; None if not known.
+        """
+        told = []
+        if step_s is not None:
+            reason = f"the clock of the source stepped by {step_s:+.3f} s"
+            told += self.life.begin("clock_stepped", sample, reason)
+            told += self.life.end("clock_stepped", sample, "once")
+        if rate_off is None:
+            return told
+        if abs(rate_off) > RATE_TOLERANCE:
+            measured_hz = self._fs_hz * (1.0 + rate_off)
+            reason = (
+                f"{measured_hz:.1f} samples a second come, not {self._fs_hz:g}: rates are wrong"
+            )
+            values = {"measured_hz": round(measured_hz, 2), "limit_share": RATE_TOLERANCE}
+            return told + self.life.begin("wrong_rate", sample, reason, values=values)
+        return told + self.life.end("wrong_rate", sample, "the rate is as it should be")
 
     def on_position(self, position: int) -> list[Alert]:
         """Every QRS is known that completed before ``position``: is one overdue?"""

@@ -229,7 +229,11 @@ def _live(name: str, x: NDArray[np.float32]) -> dict[str, Any]:
                 now = time.monotonic()
                 if isinstance(message, BeatNote):
                     beats_s.append(now - sent_at[message.sample // CHUNK])
-                elif isinstance(message, Alert) and message.kind == "anomalous_beat":
+                elif (
+                    isinstance(message, Alert)
+                    and message.kind == "anomalous_beat"
+                    and message.state == "on"
+                ):
                     alerts_s.append(now - sent_at[message.sample // CHUNK])
                     own_s.append(message.latency_ms.total / 1e3)
                 ended |= isinstance(message, Status) and message.stream == "bench" and message.ended

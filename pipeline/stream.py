@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
+from pipeline.alarms.signal_rules import WINDOW_DELAY_S
 from pipeline.alarms.stream_alarms import StreamAlarms
 from pipeline.beat import Beat
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_AFTER_R
@@ -109,6 +110,8 @@ class Stream:
         self._rr_s: deque[float] = deque(maxlen=RATE_BEATS)
         self._arrivals: deque[tuple[int, float]] = deque()
         self._anomalous_at: float | None = None
+        self._told_to = first_sample
+        """No beat before this position is still to be found."""
 
     # --- samples in -----------------------------------------------------------------------
 
@@ -148,7 +151,7 @@ class Stream:
     def begin_epoch(self, epoch: int, first_sample: int) -> Taken:
         """Start the numbering anew: what the old epoch still held comes out as by `finish`."""
         taken = self.finish()
-        ended = self._alarms.signal.begin_epoch(epoch, first_sample, self.next_sample)
+        ended = self._alarms.begin_epoch(epoch, first_sample, self.next_sample)
         taken.alerts.extend(self._dated(ended))
         self.epoch = epoch
         self._reorder = Reorder(self.fs_hz, first_sample)
@@ -156,6 +159,7 @@ class Stream:
         self._segmenter = Segmenter(self.fs_hz)
         self._arrivals.clear()
         self._anomalous_at = None
+        self._told_to = first_sample
         return taken
 
     def _push(self, pieces: list[Piece], *, last: Callable[[], Segment] | None = None) -> Taken:
@@ -175,6 +179,9 @@ class Stream:
         if last is not None:
             self._absorb(last(), taken)
         self._judge()  # those that want no score; a class is only wanted of scored ones
+        if not self.pending:
+            # Whatever the scores' pace, the same is told: else the next beat, or the end, would.
+            taken.alerts.extend(self._dated(self._alarms.beats.advance(self._told_to)))
         return taken
 
     def _absorb(self, segment: Segment, taken: Taken) -> None:
@@ -203,7 +210,9 @@ class Stream:
         for change in changes:
             alerts += self._on_change(change)
         seen = segment.strip_first + segment.strip.size
-        alerts += self._alarms.signal.on_position(seen * self._rate.step // self._rate.per)
+        position = seen * self._rate.step // self._rate.per
+        alerts += self._alarms.signal.on_position(position)
+        self._told_to = position - round(WINDOW_DELAY_S * self.fs_hz)
         taken.alerts.extend(self._dated(alerts))
         if segment.strip.size:
             taken.strips.append(self._strip(segment))

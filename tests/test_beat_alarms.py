@@ -54,7 +54,7 @@ def test_beats_that_are_normal_or_not_judged_raise_nothing() -> None:
 
     assert episode.on_beat(told(5000, anomalous=False)) == []
     assert episode.on_beat(told(6000, anomalous=None)) == []
-    assert episode.finish("end of the stream") == []
+    assert episode.close(0) == []
 
 
 def test_an_episode_is_told_once_and_its_end_counts() -> None:
@@ -85,6 +85,7 @@ def test_no_episode_spans_two_epochs() -> None:
     """Numbering begins anew: the old episode ends in its own epoch."""
     episode = alarms()
     episode.on_beat(told(50_000, epoch=1))
+    episode.begin_epoch(2, 51_000)
 
     off, on = episode.on_beat(told(400, epoch=2))
 
@@ -103,8 +104,40 @@ def test_alerts_come_in_pairs_and_count_every_anomalous_beat(
     for apart, anomalous in beats:
         at += apart
         alerts += episode.on_beat(told(at, anomalous=anomalous))
-    alerts += episode.finish("end of the stream")
+    alerts += episode.close(0)
 
     assert [alert.state for alert in alerts] == ["on", "off"] * (len(alerts) // 2)
     counts = [alert.count or 0 for alert in alerts if alert.state == "off"]
     assert sum(counts) == sum(anomalous for _, anomalous in beats)
+
+
+def test_alarm_ends_though_no_beat_comes_any_more() -> None:
+    """The heart stands still, or the lead is off: time passes all the same."""
+    episode = alarms()
+    episode.on_beat(told(5_000))
+    assert episode.advance(5_000 + PAUSE) == []
+    assert brief(episode.advance(5_001 + PAUSE)) == [("off", 5_000, 1)]
+    assert episode.advance(9_000 + PAUSE) == []
+
+
+def test_tachycardia_is_over_when_nothing_beats_for_three_seconds() -> None:
+    """It latches, at its last beat."""
+    beats = BeatAlarms("100", FS, AlarmSettings(), epoch=1, classify=True)
+    ventricular = [0.0, 0.0, 1.0, 0.0]
+    for n in range(6):
+        beats.on_beat(told(1_000 + 400 * n, probabilities=ventricular))
+    assert beats.life.present("ventricular_tachycardia")
+    assert beats.advance(6_000) == []
+    [latched] = [a for a in beats.advance(6_001) if a.kind == "ventricular_tachycardia"]
+    assert (latched.state, latched.end_s) == ("latched", 3.0)
+
+
+def test_epoch_that_ends_within_an_alarm_tells_the_same_however_late() -> None:
+    """Ten seconds had passed before the new round: so it says, whenever the scores come."""
+    in_time, late = alarms(), alarms()
+    for one in (in_time, late):
+        one.on_beat(told(5_000))
+    early = in_time.advance(16_000)
+    for one in (in_time, late):
+        one.begin_epoch(2, 16_000)
+    assert early + in_time.on_beat(told(400, epoch=2)) == late.on_beat(told(400, epoch=2))

@@ -10,6 +10,8 @@ By the positions of the beats: no clock, no I/O, the same whatever the chunks an
 the scores.
 """
 
+from collections import deque
+
 from pipeline.alarms.life import AlarmLife
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.ventricular import Found, VentricularRhythm, VentricularShape
@@ -37,23 +39,50 @@ class BeatAlarms:
         self._rhythm = VentricularRhythm(settings, fs_hz)
         self._latest = 0
         """Sample of the latest beat."""
+        self._ends: deque[tuple[int, int]] = deque()
+        """Epochs that began, and where the one before each ended."""
 
     def on_beat(self, beat: Beat) -> list[Alert]:
         """Take note of a beat that is told now."""
         told = []
-        epoch = beat.id[1]
-        if epoch != self.life.epoch:
-            told += self.finish("new epoch")
-            self.life.epoch = epoch
-            self._rhythm.forget()
+        while beat.id[1] != self.life.epoch and self._ends:
+            told += self._next_epoch()
+        told += self.advance(beat.sample)
         self._latest = beat.sample
-        told += self.life.advance(beat.sample)
         for found in self._rhythm.on_beat(beat.sample, beat.rr_s, self._ventricular(beat)):
             told += self._on_rhythm(found)
         return told + self._on_anomaly(beat)
 
-    def finish(self, why: str) -> list[Alert]:
-        """End what is there: nothing more will be known of it."""
+    def begin_epoch(self, epoch: int, ended_at: int) -> None:
+        """Take note that an epoch follows; the one before ended at ``ended_at``.
+
+        Its last beats may still wait for their scores: it is over with the first beat of the next.
+        """
+        self._ends.append((epoch, ended_at))
+
+    def advance(self, position: int) -> list[Alert]:
+        """Take note that every beat before ``position`` was told."""
+        told = []
+        for found in self._rhythm.advance(position):
+            told += self._on_rhythm(found)
+        return told + self.life.advance(position)
+
+    def close(self, position: int) -> list[Alert]:
+        """End what is there: the last beat was told, and the stream is over at ``position``."""
+        told = []
+        while self._ends:
+            told += self._next_epoch()
+        return told + self.advance(position) + self._finish("end of the stream")
+
+    def _next_epoch(self) -> list[Alert]:
+        epoch, ended_at = self._ends.popleft()
+        told = self.advance(ended_at) + self._finish("new epoch")
+        self.life.epoch = epoch
+        self._rhythm.forget()
+        self._latest = 0
+        return told
+
+    def _finish(self, why: str) -> list[Alert]:
         return self.life.end_all(why, self._latest)
 
     def _ventricular(self, beat: Beat) -> bool | None:

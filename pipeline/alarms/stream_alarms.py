@@ -44,8 +44,13 @@ class StreamAlarms:
 
     def close(self, sample: int) -> list[Alert]:
         """End everything that is there: the stream is over at ``sample``, its last beat told."""
-        why = "end of the stream"
-        return self.signal.life.end_all(why, sample) + self.beats.finish(why)
+        told = self.signal.life.end_all("end of the stream", sample)
+        return told + self.beats.close(sample)
+
+    def begin_epoch(self, epoch: int, first_sample: int, ended_at: int) -> list[Alert]:
+        """Begin anew at ``first_sample`` of an epoch; the old one ended at ``ended_at``."""
+        self.beats.begin_epoch(epoch, ended_at)
+        return self.signal.begin_epoch(epoch, first_sample, ended_at)
 
     @property
     def standing(self) -> list[Alert]:

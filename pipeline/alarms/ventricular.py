@@ -35,6 +35,9 @@ RUN_BEATS: Final = 3
 ODD_BEATS: Final = 2
 """So many beats in a row that do not look ventricular do not end a tachycardia."""
 
+SILENT_S: Final = 3.0
+"""Without any beat for so long a run is over: whatever comes, it is another one."""
+
 _CYCLES: Final = "VNVNVN"
 """Bigeminy: three cycles."""
 
@@ -95,22 +98,35 @@ class VentricularRhythm:
         self._tachycardia = False
         self._bigeminy = False
         self._pattern: deque[str] = deque(maxlen=len(_CYCLES))
+        self._latest = 0
+        """Sample of the latest beat."""
 
     def forget(self) -> None:
         """Begin anew: what comes next does not follow what was."""
         self._run.clear()
         self._pattern.clear()
-        self._odd = 0
+        self._odd = self._latest = 0
         self._tachycardia = self._bigeminy = False
+
+    def advance(self, position: int) -> Iterator[Found]:
+        """Take note that no other beat comes before ``position``."""
+        if position - self._latest > SILENT_S * self._fs_hz:
+            yield from self._end_run(position)
+            self._pattern.clear()
+            if self._bigeminy:
+                self._bigeminy = False
+                yield Found("bigeminy", False, position, self._latest, 0, np.nan)
 
     def on_beat(self, sample: int, rr_s: float, ventricular: bool | None) -> Iterator[Found]:
         """Take note of a beat, of the interval before it (NaN if not known) and of what it is.
 
         ``ventricular`` is None where that is not known: such a beat is part of no run.
         """
+        yield from self.advance(sample)
         if not np.isfinite(rr_s):
             yield from self._end_run(sample)
             self._pattern.clear()
+        self._latest = sample
         if ventricular:
             self._odd = 0
             self._run.append(sample)

@@ -5,6 +5,8 @@ from typing import Annotated, Optional
 
 import typer
 
+from pipeline.constants import DEFAULT_PORT
+
 Data = Annotated[
     Optional[Path],  # noqa: UP045  (typer reads annotations at run time)
     typer.Option(help="Folder with mitdb/; $MONITOR_DATA, ./data or ../shared/data, by default."),
@@ -25,3 +27,32 @@ Student = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(help="A student.json; the one that ships by default."),
 ]
+Records = Annotated[
+    list[str], typer.Argument(help="WFDB records (100, 100.dat, path/100.hea), a folder, or demo.")
+]
+Speed = Annotated[str, typer.Option(help="1, N times real time, or max.")]
+Start = Annotated[float, typer.Option(help="Second of the record to start at.")]
+Duration = Annotated[Optional[float], typer.Option(help="Seconds to play; all by default.")]  # noqa: UP045
+Loop = Annotated[bool, typer.Option("--loop", help="Start again at the end, for ever.")]
+Lead = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Lead by name or index; MLII or II, else the first ECG lead, by default."),
+]
+Port = Annotated[
+    int, typer.Option(help="Port of the alerts; replay and control are one and two above.")
+]
+Endpoint = Annotated[str, typer.Option(help="Address of the alerts of a running monitor.")]
+ENDPOINT = f"tcp://127.0.0.1:{DEFAULT_PORT}"
+Log = Annotated[Optional[Path], typer.Option(help="Alert log; a new one by default.")]  # noqa: UP045
+Plain = Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")]
+Sound = Annotated[bool, typer.Option("--sound", help="Ring the terminal's bell for alarms.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
+Parent = Annotated[Optional[int], typer.Option(hidden=True)]  # noqa: UP045
+
+
+def checked_speed(text: str) -> str:
+    """Return ``text`` if it is a speed; raise `ConfigError` otherwise."""
+    from replay.pacing import parse_speed
+
+    parse_speed(text)
+    return text

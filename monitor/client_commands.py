@@ -1,0 +1,72 @@
+"""What is asked of a running monitor: ``monitor subscribe``, ``ack``, ``silence`` and ``show``."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from monitor.options import ENDPOINT, Endpoint, Json
+
+client_app = typer.Typer()
+
+
+@client_app.command()
+def subscribe(
+    endpoint: Endpoint = ENDPOINT,
+    from_seq: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="First alert wanted; by default, what comes from now on."),
+    ] = None,
+    stream: Annotated[Optional[str], typer.Option(help="Only this stream.")] = None,  # noqa: UP045
+    as_json: Json = False,
+) -> None:
+    """Print the alerts of a running monitor, every one exactly once, until Ctrl-C."""
+    from monitor.watch import watch
+
+    watch(endpoint, from_seq=from_seq, stream=stream, as_json=as_json)
+
+
+@client_app.command()
+def ack(
+    episode: Annotated[
+        str, typer.Argument(help="Episode of one alarm, as alerts name it; all by default.")
+    ] = "",
+    stream: Annotated[str, typer.Option(help="Only alarms of this stream.")] = "",
+    endpoint: Endpoint = ENDPOINT,
+    as_json: Json = False,
+) -> None:
+    """Acknowledge the alarms that stand; those that come later still call."""
+    from monitor.ask import acknowledge
+
+    acknowledge(endpoint, stream=stream, episode=episode, as_json=as_json)
+
+
+@client_app.command()
+def silence(
+    seconds: Annotated[
+        float, typer.Option(min=0.0, max=180.0, help="For so long; 0 ends a pause.")
+    ] = 120.0,
+    endpoint: Endpoint = ENDPOINT,
+    as_json: Json = False,
+) -> None:
+    """Pause the sound of a running monitor, never the picture."""
+    from monitor.ask import silence as pause_sound
+
+    pause_sound(endpoint, seconds, as_json=as_json)
+
+
+@client_app.command()
+def show(
+    seq: Annotated[int, typer.Argument(min=1, help="Number of the alert.")],
+    endpoint: Endpoint = ENDPOINT,
+    log: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Read this log instead of asking a running monitor."),
+    ] = None,
+    png: Annotated[Optional[Path], typer.Option(help="Draw the signal into this file.")] = None,  # noqa: UP045
+    as_json: Json = False,
+) -> None:
+    """Show an alert with the ten seconds of signal around it."""
+    from monitor.ask import show as show_alert
+
+    show_alert(seq, endpoint=endpoint, log=log, png=png, as_json=as_json)

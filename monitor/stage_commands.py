@@ -1,0 +1,101 @@
+"""``monitor hub``, ``score`` and ``source``: the stages one by one."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from monitor.options import (
+    Alarms,
+    Duration,
+    FalseAlerts,
+    Lead,
+    Log,
+    Loop,
+    Parent,
+    Port,
+    Speed,
+    Start,
+    checked_speed,
+)
+from pipeline.constants import DEFAULT_PORT
+from pipeline.errors import ConfigError
+
+stage_app = typer.Typer()
+
+
+@stage_app.command()
+def hub(
+    port: Port = DEFAULT_PORT,
+    ingest: Annotated[str, typer.Option(help="Address for sources.")] = "tcp://127.0.0.1:0",
+    work: Annotated[str, typer.Option(help="Address for scorers.")] = "tcp://127.0.0.1:0",
+    log: Log = None,
+    false_alerts_per_hour: FalseAlerts = None,
+    alarms: Alarms = None,
+    parent: Parent = None,
+) -> None:
+    """Run the hub alone; prints its addresses as one JSON line when it is ready."""
+    from monitor.stages import run_hub
+
+    run_hub(
+        port=port,
+        ingest=ingest,
+        work=work,
+        log=log,
+        false_alerts_per_hour=false_alerts_per_hour,
+        alarms=alarms,
+        parent=parent,
+        announce=print_event,
+    )
+
+
+@stage_app.command()
+def score(
+    work: Annotated[str, typer.Option(help="The hub's address for scorers.")],
+    weights: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Student (.safetensors, with its .json beside it); ours by default."),
+    ] = None,
+    parent: Parent = None,
+) -> None:
+    """Run a scorer alone: batches of beats through the student, anomalous ones classified."""
+    from monitor.stages import run_scorer
+
+    run_scorer(work=work, weights=weights, parent=parent, announce=print_event)
+
+
+@stage_app.command()
+def source(
+    ingest: Annotated[str, typer.Option(help="The hub's address for sources.")],
+    records: Annotated[Optional[list[str]], typer.Argument(help="WFDB records.")] = None,  # noqa: UP045
+    device: Annotated[Optional[str], typer.Option(help="Instead of records.")] = None,  # noqa: UP045
+    speed: Speed = "1",
+    start: Start = 0.0,
+    duration: Duration = None,
+    loop: Loop = False,
+    lead: Lead = None,
+    parent: Parent = None,
+) -> None:
+    """Run sources alone: records or a device, sent to a hub."""
+    from monitor.stages import run_source
+
+    if (device is None) == (not records):
+        raise ConfigError("give records or --device, one of them")
+    run_source(
+        records or [],
+        device=device,
+        ingest=ingest,
+        speed=checked_speed(speed),
+        start_s=start,
+        duration_s=duration,
+        loop=loop,
+        lead=lead,
+        parent=parent,
+        announce=print_event,
+    )
+
+
+def print_event(event: str, **facts: Any) -> None:
+    """Print one JSON line for whoever started this stage."""
+    print(json.dumps({"event": event, **facts}), flush=True)

@@ -7,7 +7,8 @@ that never fill. Every row carries a CRC-32 of its body: bit rot inside a row pa
 own integrity check.
 
 Beside the alerts the log keeps the strips of signal that show what an alert is about, and which
-alarms stand, so that a monitor that begins again knows what nobody has acknowledged yet.
+alarms stand, so that a monitor that begins again knows what nobody has acknowledged yet; and the
+journal and snapshots from which the hub goes on where it was killed (`pipeline.journal`).
 
 Not thread-safe: one writer, the hub. Readers elsewhere may open the file at any time.
 """
@@ -15,10 +16,11 @@ Not thread-safe: one writer, the hub. Readers elsewhere may open the file at any
 import sqlite3
 import uuid
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from pipeline.errors import LogError, WireError
 from pipeline.public import (
@@ -30,7 +32,7 @@ from pipeline.public import (
     numbered,
 )
 
-LOG_VERSION: Final = 2
+LOG_VERSION: Final = 3
 
 _MAX_STRIP_BYTES: Final = 1 << 20
 """Of one strip, unpacked: many times what ten seconds need."""
@@ -53,6 +55,29 @@ CREATE TABLE standing (
 );
 """
 """A strip belongs to the alert of its number; an alarm stands from its first alert to its off."""
+
+_ADDED_IN_3: Final = """
+CREATE TABLE journal (n INTEGER PRIMARY KEY, crc32 INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE snapshot (
+    stream TEXT PRIMARY KEY, n INTEGER NOT NULL, crc32 INTEGER NOT NULL, body BLOB NOT NULL
+);
+"""
+"""What the hub goes on from: a stream's snapshot is its state after entry ``n`` of the journal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """What becomes durable together."""
+
+    alerts: Sequence[Alert] = ()
+    entries: Sequence[bytes] = ()
+    """For the journal, numbered on from `AlertLog.last_entry`."""
+    snapshots: Mapping[str, bytes] = field(default_factory=dict)
+    """State of streams, with every entry of this commit in it."""
+    gone: Sequence[str] = ()
+    """Streams whose snapshot is dropped."""
+    entries_needed_from: int | None = None
+    """Entries before this number are in the snapshots of all that they concern: dropped."""
 
 
 class AlertLog:
@@ -90,9 +115,9 @@ class AlertLog:
             self._run(_SCHEMA_1)
             self._db.execute("INSERT INTO meta VALUES (1, ?, 0)", (uuid.uuid4().hex,))
         meta = self._db.execute("SELECT version, log_id, last_seq FROM meta").fetchone()
-        if meta is not None and meta[0] == 1:
-            self._run(_ADDED_IN_2)
-            self._db.execute("UPDATE meta SET version = 2")
+        if meta is not None and meta[0] in (1, 2):
+            self._run(_ADDED_IN_3 if meta[0] == 2 else _ADDED_IN_2 + _ADDED_IN_3)
+            self._db.execute("UPDATE meta SET version = ?", (LOG_VERSION,))
             meta = (LOG_VERSION, *meta[1:])
         self._db.execute("COMMIT")
         if meta is None:
@@ -109,31 +134,98 @@ class AlertLog:
         # Nothing is ever removed yet, so this stays true while the log is open.
         self.low_water_seq: int = last_seq + 1 if oldest is None else oldest
         """The oldest sequence number still held; one past the last where none is."""
+        (last_entry,) = self._db.execute(
+            "SELECT max(n) FROM (SELECT n FROM journal UNION ALL SELECT n FROM snapshot)"
+        ).fetchone()
+        self.last_entry: int = last_entry or 0
+        """Number of the newest entry that was ever in the journal."""
 
     def _run(self, statements: str) -> None:
         for statement in statements.split(";")[:-1]:
             self._db.execute(statement)
 
     def append(self, alerts: Sequence[Alert]) -> list[Alert]:
-        """Number the alerts and commit them in one transaction; return them as logged.
+        """Number the alerts and commit them; return them as logged. Raises as `commit` does."""
+        return self.commit(Commit(alerts=alerts))
+
+    def commit(self, commit: Commit) -> list[Alert]:
+        """Write all of a commit in one transaction; return its alerts, numbered, as logged.
 
         Raises:
             LogError: nothing was written; the log stays usable.
         """
         logged = [
-            numbered(alert, self.log_id, self.last_seq + n) for n, alert in enumerate(alerts, 1)
+            numbered(alert, self.log_id, self.last_seq + n)
+            for n, alert in enumerate(commit.alerts, 1)
         ]
         rows = []
         for alert in logged:
             body = encode_json(alert)
             rows.append((alert.seq, alert.stream, zlib.crc32(body), body))
+        last_entry = self.last_entry + len(commit.entries)
         with self._transaction():
-            self._db.executemany("INSERT INTO alert VALUES (?, ?, ?, ?)", rows)
-            self._db.execute("UPDATE meta SET last_seq = ?", (self.last_seq + len(rows),))
+            if rows:
+                self._db.executemany("INSERT INTO alert VALUES (?, ?, ?, ?)", rows)
+                self._db.execute("UPDATE meta SET last_seq = ?", (self.last_seq + len(rows),))
             for alert in logged:
                 self._note_standing(alert)
+            self._db.executemany(
+                "INSERT INTO journal VALUES (?, ?, ?)",
+                ((self.last_entry + n, zlib.crc32(e), e) for n, e in enumerate(commit.entries, 1)),
+            )
+            self._keep_snapshots(commit, last_entry)
         self.last_seq += len(rows)
+        self.last_entry = last_entry
         return logged
+
+    def _keep_snapshots(self, commit: Commit, last_entry: int) -> None:
+        for stream, body in commit.snapshots.items():
+            self._db.execute(
+                "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)",
+                (stream, last_entry, zlib.crc32(body), body),
+            )
+        self._db.executemany(
+            "DELETE FROM snapshot WHERE stream = ?", ((stream,) for stream in commit.gone)
+        )
+        if commit.entries_needed_from is not None:
+            self._db.execute("DELETE FROM journal WHERE n < ?", (commit.entries_needed_from,))
+
+    def entries(self) -> list[tuple[int, bytes]]:
+        """Return what the journal holds, as (number, entry) in order.
+
+        Raises:
+            LogError: an entry does not match its checksum, or the file cannot be read.
+        """
+        rows = self._rows("SELECT n, crc32, CAST(body AS BLOB) FROM journal ORDER BY n")
+        return [(n, _intact(self.path, f"entry {n}", crc32, body)) for n, crc32, body in rows]
+
+    def snapshots(self) -> dict[str, tuple[int, bytes]]:
+        """Return the snapshots by stream, each with the number of the last entry in it.
+
+        Raises:
+            LogError: one does not match its checksum, or the file cannot be read.
+        """
+        rows = self._rows("SELECT stream, n, crc32, CAST(body AS BLOB) FROM snapshot")
+        return {
+            stream: (n, _intact(self.path, f"snapshot of {stream}", crc32, body))
+            for stream, n, crc32, body in rows
+        }
+
+    def forget_streams(self) -> None:
+        """Drop the journal and all snapshots: nothing goes on from here.
+
+        Raises:
+            LogError: nothing was written; the log stays usable.
+        """
+        with self._transaction():
+            self._db.execute("DELETE FROM journal")
+            self._db.execute("DELETE FROM snapshot")
+
+    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+        try:
+            return self._db.execute(query).fetchall()
+        except sqlite3.Error as error:
+            raise LogError(f"cannot read the log {self.path}: {error}") from None
 
     def _note_standing(self, alert: Alert) -> None:
         if not alert.episode:
@@ -240,3 +332,9 @@ class AlertLog:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _intact(path: Path, what: str, crc32: int, body: bytes) -> bytes:
+    if zlib.crc32(body) != crc32:
+        raise LogError(f"{path}: {what} is damaged: checksum differs")
+    return body

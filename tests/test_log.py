@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import LogError
-from pipeline.log import AlertLog
+from pipeline.log import AlertLog, Commit
 from pipeline.public import Alert
 
 
@@ -115,3 +115,39 @@ def test_log_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(LogError, match="version 99"):
         AlertLog(path)
+
+
+def test_what_is_committed_together_is_there_together(tmp_path: Path) -> None:
+    """Alerts, entries and snapshots of one commit come back after reopening, or none of them."""
+    path = tmp_path / "log.sqlite"
+    with AlertLog(path) as log:
+        log.commit(Commit(alerts=[alert(1)], entries=[b"a", b"b"]))
+        log.commit(Commit(entries=[b"c"], snapshots={"100": b"state"}))
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        log._db.execute("PRAGMA busy_timeout = 10")
+        with pytest.raises(LogError):
+            log.commit(Commit(alerts=[alert(2)], entries=[b"d"], snapshots={"100": b"later"}))
+        other.execute("ROLLBACK")
+        other.close()
+    with AlertLog(path) as log:
+        assert log.entries() == [(1, b"a"), (2, b"b"), (3, b"c")]
+        assert log.snapshots() == {"100": (3, b"state")}
+        assert (log.last_seq, log.last_entry) == (1, 3)
+
+
+def test_entries_that_nobody_needs_are_dropped_and_their_numbers_never_come_again(
+    tmp_path: Path,
+) -> None:
+    """The journal goes on counting, even where a snapshot is all that is left of it."""
+    path = tmp_path / "log.sqlite"
+    with AlertLog(path) as log:
+        log.commit(Commit(entries=[b"a", b"b"]))
+        log.commit(Commit(entries=[b"c"], snapshots={"100": b"x"}, entries_needed_from=4))
+    with AlertLog(path) as log:
+        assert log.entries() == []
+        log.commit(Commit(entries=[b"d"], gone=["100"]))
+        assert log.entries() == [(4, b"d")]
+        assert log.snapshots() == {}
+        log.forget_streams()
+        assert log.entries() == []

@@ -11,6 +11,7 @@
         ArtifactError         weights that are missing, altered, or made for something else
         WireError             a message that is not one of ours
         LogError              the alert log cannot be opened, read or written
+        SnapshotError         the saved state of a stream that another version wrote, or damaged
 
 The command line prints any of them as one line and exits with 2; everything else is a bug
 and exits with 1. The text of an error says what is wrong, where, and what to do next.
@@ -51,3 +52,7 @@ class WireError(MonitorError):
 
 class LogError(MonitorError):
     """The alert log cannot be opened, read or written."""
+
+
+class SnapshotError(MonitorError):
+    """The saved state of a stream was written by another version, or is damaged."""

@@ -12,7 +12,7 @@ LAYERS = ("pipeline", "replay", "models", "monitor")
 
 OWNERS = {
     "zmq": {"pipeline/transport.py"},
-    "msgspec": {"pipeline/messages.py", "pipeline/public.py"},
+    "msgspec": {"pipeline/messages.py", "pipeline/public.py", "pipeline/snapshot.py"},
     "sqlite3": {"pipeline/log.py"},
     "numba": {"pipeline/kernels/"},
     "wfdb": {"replay/records.py"},

@@ -18,7 +18,7 @@ from pipeline.public import Alert, followed_by
 
 
 @dataclass(slots=True)
-class _Alarm:
+class Alarm:
     """An alarm that stands."""
 
     kind: Kind
@@ -46,7 +46,7 @@ class AlarmLife:
         self._stream = stream
         self._fs_hz = fs_hz
         self._settings = settings
-        self._alarms: dict[str, _Alarm] = {}
+        self._alarms: dict[str, Alarm] = {}
 
     def begin(
         self, name: str, sample: int, reason: str, *, begun_at: int | None = None, **facts: Any
@@ -74,7 +74,7 @@ class AlarmLife:
         ]
         if alarm is None:
             alert = self._first(kind, sample, reason, begun_at, facts)
-            self._alarms[name] = _Alarm(kind, alert, True, 1, sample)
+            self._alarms[name] = Alarm(kind, alert, True, 1, sample)
             return [*told, alert]
         alarm.present = True
         alarm.count += 1
@@ -142,7 +142,7 @@ class AlarmLife:
         """Take over an alarm that latched before this life began; ``alert`` is its latest."""
         kind = KINDS.get(alert.kind)
         if kind is not None and alert.state == "latched" and kind.name not in self._alarms:
-            self._alarms[kind.name] = _Alarm(kind, alert, False, alert.count or 1, alert.sample)
+            self._alarms[kind.name] = Alarm(kind, alert, False, alert.count or 1, alert.sample)
 
     def present(self, name: str) -> bool:
         """Say whether the condition is there now."""
@@ -173,7 +173,7 @@ class AlarmLife:
             **facts,
         )
 
-    def _finish(self, alarm: _Alarm, why: str) -> Alert:
+    def _finish(self, alarm: Alarm, why: str) -> Alert:
         """Tell the end of the condition: the alarm latches, or is over."""
         reason = why if alarm.count == 1 else f"{alarm.count} times, {why}"
         end_s = self._seconds(alarm.ended_at)
@@ -182,11 +182,11 @@ class AlarmLife:
             return self._tell(alarm, "latched", alarm.ended_at, **facts)
         return self._drop(alarm, "off", alarm.ended_at, **facts)
 
-    def _drop(self, alarm: _Alarm, state: str, sample: int, **facts: Any) -> Alert:
+    def _drop(self, alarm: Alarm, state: str, sample: int, **facts: Any) -> Alert:
         del self._alarms[alarm.kind.name]
         return self._tell(alarm, state, sample, **facts)
 
-    def _tell(self, alarm: _Alarm, state: str, sample: int, **facts: Any) -> Alert:
+    def _tell(self, alarm: Alarm, state: str, sample: int, **facts: Any) -> Alert:
         alarm.told = followed_by(
             alarm.told,
             state=state,

@@ -162,7 +162,7 @@ class System:
         self._scorer_again_at: float | None = None
         self._scorer_started_at = time.monotonic()
         self.scorer_restarts = 0
-        arguments = ["hub", "--port", str(port), "--log", str(log)]
+        arguments = ["hub", "--port", str(port), "--log", str(log), "--no-resume"]
         if false_alerts_per_hour is not None:
             arguments += ["--false-alerts-per-hour", str(false_alerts_per_hour)]
         if alarms is not None:

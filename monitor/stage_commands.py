@@ -33,6 +33,9 @@ def hub(
     log: Log = None,
     false_alerts_per_hour: FalseAlerts = None,
     alarms: Alarms = None,
+    resume: Annotated[
+        bool, typer.Option(help="Go on with the streams where the log ends, or begin them anew.")
+    ] = True,
     parent: Parent = None,
 ) -> None:
     """Run the hub alone; prints its addresses as one JSON line when it is ready."""
@@ -45,6 +48,7 @@ def hub(
         log=log,
         false_alerts_per_hour=false_alerts_per_hour,
         alarms=alarms,
+        resume=resume,
         parent=parent,
         announce=print_event,
     )
@@ -75,6 +79,9 @@ def source(
     duration: Duration = None,
     loop: Loop = False,
     lead: Lead = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a source of this name stopped.")
+    ] = False,
     parent: Parent = None,
 ) -> None:
     """Run sources alone: records or a device, sent to a hub."""
@@ -91,6 +98,7 @@ def source(
         duration_s=duration,
         loop=loop,
         lead=lead,
+        resume=resume,
         parent=parent,
         announce=print_event,
     )

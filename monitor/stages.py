@@ -42,6 +42,7 @@ def run_hub(
     log: Path | None,
     false_alerts_per_hour: float | None,
     alarms: Path | None,
+    resume: bool,
     parent: int | None,
     announce: Announce,
 ) -> None:
@@ -77,6 +78,7 @@ def run_hub(
         live_score=load_calibration(false_alerts_per_hour=false_alerts_per_hour),
         classify=SHIPPED_CLASSIFIER.exists(),
         alarms=settings,
+        resume=resume,
     )
     with Hub(config, time.monotonic) as hub:
         announce(
@@ -128,6 +130,7 @@ def run_source(
     duration_s: float | None,
     loop: bool,
     lead: str | None,
+    resume: bool,
     parent: int | None,
     announce: Announce,
 ) -> None:
@@ -160,4 +163,4 @@ def run_source(
                 )
             )
     announce("ready", streams=[info.stream for info in stream_infos(sources)])
-    play(sources, ingest, stop)
+    play(sources, ingest, stop, resume=resume)

@@ -5,7 +5,7 @@ Pure: no sockets, no clock.
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from pipeline.alarms.system_alarms import STALE_S, SourceAlarm
 from pipeline.beat import Beat
@@ -49,6 +49,15 @@ class Draft:
         return Latency(deliver=milliseconds, total=milliseconds)
 
 
+class Place(NamedTuple):
+    """How far a stream has come."""
+
+    epoch: int
+    next_sample: int
+    over: bool
+    """Whether its end was taken in."""
+
+
 @dataclass(slots=True)
 class Channel:
     """What the hub knows of a stream besides the stream itself."""
@@ -60,6 +69,12 @@ class Channel:
     source_alarm: SourceAlarm = field(init=False)
     ending: bool = False
     end_told: bool = False
+    session: str = ""
+    """The life of the source that sent last,"""
+    session_epoch: int = 0
+    """and the epoch in which it began."""
+    shed_samples: int = 0
+    """Samples that sources had to drop."""
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
     _strip: list[float | None] = field(default_factory=list)
     _strip_first: int = 0
@@ -68,6 +83,11 @@ class Channel:
     def __post_init__(self) -> None:
         stream = self.stream
         self.source_alarm = SourceAlarm(stream.name, stream.fs_hz, stream.settings)
+
+    @property
+    def place(self) -> Place:
+        """How far the stream has come."""
+        return Place(self.stream.epoch, self.stream.next_sample, self.ending)
 
     @property
     def ended(self) -> bool:
@@ -103,11 +123,6 @@ class Channel:
         stream = self.stream
         age_s = now - self.arrived_at
         return self.source_alarm.on_age(age_s, stream.next_sample, stream.epoch, over=self.ending)
-
-    def acknowledge(self, episode: str) -> list[Alert]:
-        """Acknowledge the alarm ``episode`` of this stream, or all that stand."""
-        told = self.stream.acknowledge(episode)
-        return told + self.source_alarm.life.acknowledge(self.stream.next_sample, episode)
 
     @property
     def alarms(self) -> list[Alert]:
@@ -153,4 +168,5 @@ class Channel:
             alarms=self.alarms,
             silenced_s=system.silenced_s,
             late_samples=counters.late_samples,
+            shed_samples=self.shed_samples,
         )

@@ -37,6 +37,7 @@ class Control:
         self._log = log
         self._acknowledge = acknowledge
         self._silent_until = 0.0
+        self._replies: list[tuple[bytes, ControlReply]] = []
 
     def silenced_s(self, now: float) -> float:
         """Return for how long there will be no sound."""
@@ -48,7 +49,7 @@ class Control:
             self._silent_until = 0.0
 
     def serve(self, now: float) -> list[WireError | LogError]:
-        """Answer what has been asked; return what was no request, or could not be read."""
+        """Do what has been asked; return what was no request, or could not be read."""
         errors: list[WireError | LogError] = []
         for peer, frame in self._end.receive():
             try:
@@ -56,8 +57,16 @@ class Control:
             except (WireError, LogError) as error:
                 errors.append(error)
                 reply = ControlReply(error=str(error)[:300])
-            self._end.send(peer, encode_json(reply))
+            self._replies.append((peer, reply))
         return errors
+
+    def reply(self, unwritable: str) -> None:
+        """Answer: to be called after the commit, with why there was none."""
+        for peer, reply in self._replies:
+            if unwritable and reply.alerts and not reply.strip:
+                reply = ControlReply(error=f"done, but not recorded yet: {unwritable}"[:300])
+            self._end.send(peer, encode_json(reply))
+        self._replies.clear()
 
     def _answer(self, request: ControlRequest, now: float) -> ControlReply:
         match request:

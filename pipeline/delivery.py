@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from pipeline.alarms.kinds import PHYSIOLOGICAL
-from pipeline.beat import Beat
 from pipeline.channel import Channel, Draft
 from pipeline.errors import LogError
+from pipeline.evidence import evident
+from pipeline.journal import Journal
 from pipeline.log import AlertLog
 from pipeline.public import Alert, Public, encode_json, timed, utc_text
 from pipeline.transport import Publisher
@@ -47,27 +47,33 @@ class Delivery:
         """Alerts that are not in the log yet."""
         return len(self._drafts)
 
-    def draft(
-        self, alerts: Iterable[Alert], *, arrived_at: float | None = None, beat: Beat | None = None
-    ) -> None:
-        """Take alerts that are to be told, with what their latency is computed from."""
-        at = self._clock() if arrived_at is None else arrived_at
-        self._drafts += [Draft(a, beat if a.state == "on" else None, at) for a in alerts]
+    def latest(self, since: int) -> list[Alert]:
+        """Return the alerts that came since ``since`` of them waited."""
+        return [draft.alert for draft in self._drafts[since:]]
+
+    def draft(self, alerts: Iterable[Alert]) -> None:
+        """Take alerts that are to be told and belong to no sample."""
+        now = self._clock()
+        self._drafts += [Draft(alert, None, now) for alert in alerts]
+
+    def take(self, drafts: Iterable[Draft]) -> None:
+        """Take alerts that are to be told."""
+        self._drafts += drafts
 
     def publish(self, topic: str, message: Public) -> None:
         """Send a message that is not recorded."""
         self._publisher.publish(topic, encode_json(message))
 
-    def publish_alerts(self) -> list[Alert]:
-        """Commit the alerts that wait, then publish them; return them, or nothing on a fault."""
+    def commit(self, journal: Journal) -> list[Alert]:
+        """Commit what waits, here and in the journal, then publish the alerts; return them.
+
+        On a fault, or within a second after one, it returns nothing and all goes on waiting.
+        """
         now = self._clock()
-        if not self._drafts or now < self._retry_at:
+        if now < self._retry_at or not (self._drafts or journal.waits(now)):
             return []
-        utc = utc_text(time.time())
-        # The copy in the log is sealed before its own commit; the published one knows better.
-        sealed = [timed(draft.alert, draft.latency(now), utc=utc) for draft in self._drafts]
         try:
-            logged = self._log.append(sealed)
+            logged = journal.commit(self._sealed(now), now)
         except LogError as error:
             self._failed(error)
             self._retry_at = now + _LOG_RETRY_S
@@ -81,10 +87,27 @@ class Delivery:
                 continue
             if draft.beat is not None:
                 channel.latencies_ms.append(latency.total)
-            if alert.state == "on" and alert.category == PHYSIOLOGICAL:
+            if evident(alert):
                 channel.evidence.want(alert.seq, alert.epoch, alert.time_s)
         self._drafts.clear()
         return logged
+
+    def close(self, journal: Journal) -> None:
+        """Commit all there is, so that a new hub goes on at once; what fails is there later."""
+        now = self._clock()
+        try:
+            logged = journal.close(self._sealed(now), now)
+        except LogError as error:
+            self._failed(error)
+            return
+        for alert in logged:
+            self.publish(f"alert/{alert.stream}", alert)
+        self._drafts.clear()
+
+    def _sealed(self, now: float) -> list[Alert]:
+        """Return the alerts as they are logged, with latencies before their own commit."""
+        utc = utc_text(time.time())
+        return [timed(draft.alert, draft.latency(now), utc=utc) for draft in self._drafts]
 
     def log_strips(self) -> None:
         """Keep the signal around the alarms, as soon as it is whole."""

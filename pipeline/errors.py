@@ -10,6 +10,7 @@
             EndpointError     an address that cannot be bound or reached
         ArtifactError         weights that are missing, altered, or made for something else
         WireError             a message that is not one of ours
+            BusyError         a stream that another source sends now
         LogError              the alert log cannot be opened, read or written
         SnapshotError         the saved state of a stream that another version wrote, or damaged
 
@@ -48,6 +49,10 @@ class ArtifactError(MonitorError):
 
 class WireError(MonitorError):
     """A frame is not a message of this project."""
+
+
+class BusyError(WireError):
+    """Another source sends this stream now."""
 
 
 class LogError(MonitorError):

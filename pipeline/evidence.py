@@ -9,8 +9,9 @@ from collections import deque
 from itertools import islice
 from typing import Final
 
+from pipeline.alarms.kinds import PHYSIOLOGICAL
 from pipeline.constants import SAMPLING_RATE_HZ
-from pipeline.public import SignalStrip
+from pipeline.public import Alert, SignalStrip
 
 STRIP_S: Final = 10.0
 """Length of a strip, half before the place of the alert and half behind it."""
@@ -78,3 +79,8 @@ class Evidence:
                 )
                 self._cut.append((seq, strip))
         self._wanted = left
+
+
+def evident(alert: Alert) -> bool:
+    """Say whether an alert gets a strip: one that says that something of the heart began."""
+    return alert.state == "on" and alert.category == PHYSIOLOGICAL

@@ -1,28 +1,73 @@
-"""A source's way to the hub: chunks out, credit back.
+"""A source's way to the hub: chunks out, credit back, and what is not safe yet kept.
 
 `Feeder.send` blocks while the hub has given no credit, so a replay at full speed goes as fast as
-the hub takes it in and nothing is dropped on the way. A hub that is not there yet is waited for.
+the hub takes it in and nothing is dropped on the way. A live source cannot wait: its chunks queue
+for `QUEUE_S` of signal, then the oldest are dropped and counted (`shed`).
+
+Every chunk is kept until the hub says that it is in its log. After a silence the feeder asks where
+the hub stands and sends again what is missing there: a hub that was killed, or a connection that
+broke, costs nothing. Repeats are no-ops for the hub.
 """
 
 import time
+import uuid
+from collections import deque
 from collections.abc import Callable
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import EndpointError, WireError
-from pipeline.messages import Accepted, Chunk, End, Refused, decode, encode
+from pipeline.messages import Accepted, Chunk, End, Hello, Refused, decode, encode, renumbered
 from pipeline.transport import Dealer, wait
 
+QUEUE_S: Final = 10.0
+"""So much signal of a live source waits for a hub that takes nothing."""
+
+SILENCE_S: Final = 0.5
+"""An answer that is so late is asked for."""
+
+KEPT_BYTES: Final = 8 * 1024 * 1024
+"""Chunks kept while the hub cannot write its log; older ones would be lost with the hub."""
+
+_BUSY_S: Final = 4.0
+"""So long another source of the name may take to be given up by the hub."""
+
 _ASK_STOP_S: Final = 0.25
+
+
+class Start(NamedTuple):
+    """Where a source begins, in its own numbering."""
+
+    epoch: int = 0
+    sample: int = 0
+    over: bool = False
+    """Whether the hub has it all."""
+
+
+class _Sent(NamedTuple):
+    """A chunk or an end, with its place in the stream."""
+
+    message: Chunk | End
+    end: tuple[int, int]
+    """Epoch, and index one past its last sample."""
+    frame: bytes = b""
 
 
 class Feeder:
     """One stream's connection to the hub's ingest socket; a context manager, one thread."""
 
     def __init__(
-        self, ingest: str, *, stream: str, fs_hz: float, lead: str, stop: Callable[[], bool]
+        self,
+        ingest: str,
+        *,
+        stream: str,
+        fs_hz: float,
+        lead: str,
+        stop: Callable[[], bool],
+        live: bool = False,
+        resume: bool = False,
     ) -> None:
         """Connect to the hub.
 
@@ -32,15 +77,84 @@ class Feeder:
             fs_hz: the source's own rate.
             lead: name of the lead, for display.
             stop: asked while waiting; when it says so, sending gives up.
+            live: whether the samples come whether the hub takes them or not.
+            resume: whether this source goes on for one that died.
         """
         self._hub = Dealer(connect=ingest)
         self._stream = stream
         self._fs_hz = fs_hz
         self._lead = lead
         self._stop = stop
-        self._under_way = 0
+        self._live = live
+        self._resume = resume
+        self._session = uuid.uuid4().hex
+        self._first_epoch: int | None = None
+        """What the hub calls this source's epoch 0; None before it was asked."""
+        self._number = 0
         self._credit = 1
+        self._queue: deque[_Sent] = deque()
+        """To be sent, in order."""
+        self._kept: deque[_Sent] = deque()
+        """Sent, and not in the hub's log as far as is known."""
+        self._kept_bytes = 0
+        self._unanswered: set[int] = set()
+        self._asked: int | None = None
+        """Number of the `Hello` whose answer is awaited."""
+        self._heard_at = time.monotonic()
         self._next = (0, 0)
+        self._shed = 0
+        self.shed_samples = 0
+        """Samples dropped because the hub took nothing."""
+
+    def meet(self) -> Start | None:
+        """Ask the hub where this source begins; None if told to stop before it answered.
+
+        A stream that it knows begins its next epoch, unless this source resumes it.
+
+        Raises:
+            EndpointError: the hub refuses this stream, or another source goes on sending it.
+        """
+        began = time.monotonic()
+        while not self._stop():
+            self._say_hello()
+            answer = self._answer_to_hello()
+            if isinstance(answer, Accepted):
+                return self._met(answer)
+            if answer is not None and (not answer.busy or time.monotonic() - began > _BUSY_S):
+                raise EndpointError(f"the hub refuses {self._stream}: {answer.reason}")
+        return None
+
+    def _met(self, answer: Accepted) -> Start:
+        self._credit, self._heard_at = answer.credit, time.monotonic()
+        known = answer.known or answer.over
+        if not known or not self._resume:
+            self._first_epoch = answer.epoch + 1 if answer.known else 0
+            return Start()
+        self._session = answer.session
+        if self._live:
+            self._first_epoch = answer.epoch + 1
+            return Start()
+        self._first_epoch = answer.session_epoch
+        return Start(answer.epoch - answer.session_epoch, answer.next_sample, answer.over)
+
+    def _answer_to_hello(self) -> Accepted | Refused | None:
+        """Return the answer to the `Hello` under way, or None where none comes in time."""
+        deadline = time.monotonic() + SILENCE_S
+        while (left_s := deadline - time.monotonic()) > 0 and not self._stop():
+            if self._asked is None:
+                self._say_hello()
+            # Without a connection nothing comes; wait as well for that to change.
+            wait([self._hub], min(left_s, _ASK_STOP_S if self._asked is not None else 0.01))
+            for frame in self._hub.receive():
+                message = _answer(frame)
+                if isinstance(message, Refused):
+                    wait([self._hub], min(SILENCE_S, max(0.0, deadline - time.monotonic())))
+                if message is not None:
+                    self._asked = None
+                    self._unanswered.clear()
+                    return message
+        self._asked = None
+        return None
 
     def send(
         self,
@@ -58,60 +172,146 @@ class Feeder:
         Raises:
             EndpointError: the hub refuses this stream.
         """
-        self._next = (epoch, first_sample + len(samples))
+        if self._first_epoch is None and self.meet() is None:
+            return False
+        assert self._first_epoch is not None
+        self._next = (self._first_epoch + epoch, first_sample + len(samples))
         chunk = Chunk(
             stream=self._stream,
-            epoch=epoch,
+            epoch=self._next[0],
             first_sample=first_sample,
             fs_hz=self._fs_hz,
             samples=np.ascontiguousarray(samples, dtype="<f4").tobytes(),
             flags=b"" if flags is None else flags.astype(np.uint8).tobytes(),
             lead=self._lead,
             stamp_s=stamp_s,
+            session=self._session,
         )
-        return self._send(encode(chunk))
+        self._queue.append(_Sent(chunk, self._next))
+        self._pump(0.0)
+        if self._live:
+            self._shed_oldest()
+            return not self._stop()
+        return self._pump_until(lambda: not self._queue)
 
     def finish(self, timeout_s: float = 60.0) -> bool:
-        """Say that the stream is over; True once the hub has taken everything in.
+        """Say that the stream is over; True once the hub has everything in its log.
 
         Raises:
             EndpointError: the hub refuses this stream.
         """
-        epoch, next_sample = self._next
-        end = End(stream=self._stream, epoch=epoch, next_sample=next_sample)
-        if not self._send(encode(end)):
+        if self._first_epoch is None and self.meet() is None:
             return False
+        epoch, next_sample = self._next
+        if self._next == (0, 0) and self._first_epoch:
+            epoch = self._first_epoch
+        end = End(stream=self._stream, epoch=epoch, next_sample=next_sample, session=self._session)
+        self._queue.append(_Sent(end, (epoch, next_sample)))
         deadline = time.monotonic() + timeout_s
-        while self._under_way and not self._stop() and time.monotonic() < deadline:
-            self._hear(_ASK_STOP_S)
-        return self._under_way == 0
+        self._pump_until(lambda: not (self._queue or self._kept) or time.monotonic() >= deadline)
+        return not (self._queue or self._kept)
 
-    def _send(self, frame: bytes) -> bool:
-        self._hear(0.0)
-        while self._under_way >= self._credit or not self._hub.send(frame):
+    def _pump_until(self, done: Callable[[], bool]) -> bool:
+        while not done():
             if self._stop():
                 return False
+            waiting = self._unanswered or self._asked is not None
             # Without a connection there is nothing to hear; wait as well for that to change.
-            self._hear(_ASK_STOP_S if self._under_way else 0.01)
-        self._under_way += 1
+            self._pump(_ASK_STOP_S if waiting else 0.01)
         return True
+
+    def _pump(self, timeout_s: float) -> None:
+        """Hear what there is, after waiting so long for something, and send what may be sent."""
+        self._hear(timeout_s)
+        waiting = bool(self._unanswered or self._kept or self._asked is not None)
+        if waiting and time.monotonic() - self._heard_at > SILENCE_S:
+            self._say_hello()
+        while self._queue and self._asked is None and len(self._unanswered) < self._credit:
+            if not self._send_first():
+                return
+
+    def _send_first(self) -> bool:
+        message, end, _ = self._queue[0]
+        self._number += 1
+        numbered = renumbered(message, self._number, self._shed)
+        frame = encode(numbered)
+        if not self._hub.send(frame):
+            return False
+        if not self._unanswered:
+            self._heard_at = time.monotonic()  # from now on an answer is due
+        self._shed = 0
+        self._queue.popleft()
+        self._unanswered.add(self._number)
+        self._kept.append(_Sent(numbered, end, frame))
+        self._kept_bytes += len(frame)
+        while self._kept_bytes > KEPT_BYTES:
+            self._kept_bytes -= len(self._kept.popleft().frame)
+        return True
+
+    def _say_hello(self) -> None:
+        self._number += 1
+        hello = Hello(
+            stream=self._stream, session=self._session, number=self._number, resume=self._resume
+        )
+        self._heard_at = time.monotonic()
+        if self._hub.send(encode(hello)):
+            self._asked = self._number
 
     def _hear(self, timeout_s: float) -> None:
         if timeout_s:
             wait([self._hub], timeout_s)
         for frame in self._hub.receive():
-            try:
-                message = decode(frame)
-            except WireError:
-                continue
-            if isinstance(message, Accepted):
-                self._under_way = max(0, self._under_way - 1)
-                self._credit = message.credit
-            elif isinstance(message, Refused):
-                raise EndpointError(f"the hub refuses {self._stream}: {message.reason}")
+            answer = _answer(frame)
+            if isinstance(answer, Refused):
+                raise EndpointError(f"the hub refuses {self._stream}: {answer.reason}")
+            if answer is not None:
+                self._on_accepted(answer)
+
+    def _on_accepted(self, answer: Accepted) -> None:
+        self._heard_at = time.monotonic()
+        self._credit = answer.credit
+        self._unanswered.discard(answer.number)
+        if answer.known or answer.over:
+            here = (answer.epoch, answer.next_sample)
+            self._kept = deque(one for one in self._kept if not _safe(one, here, answer.over))
+            self._kept_bytes = sum(len(one.frame) for one in self._kept)
+        if answer.number == self._asked:
+            # What it does not have by now was lost on the way.
+            self._asked = None
+            self._unanswered.clear()
+            self._queue.extendleft(reversed(self._kept))
+            self._kept.clear()
+            self._kept_bytes = 0
+
+    def _shed_oldest(self) -> None:
+        """Drop what waits for longer than `QUEUE_S`, so that what comes next is not old."""
+        while self._queue and self._queue[0].end[0] == self._next[0]:
+            oldest = self._queue[0]
+            assert isinstance(oldest.message, Chunk)
+            n = len(oldest.message.samples) // 4
+            if self._next[1] - oldest.end[1] <= QUEUE_S * self._fs_hz:
+                return
+            self._queue.popleft()
+            self._shed += n
+            self.shed_samples += n
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._hub.close()
+
+
+def _answer(frame: bytes) -> Accepted | Refused | None:
+    try:
+        message = decode(frame)
+    except WireError:
+        return None
+    return message if isinstance(message, Accepted | Refused) else None
+
+
+def _safe(sent: _Sent, here: tuple[int, int], over: bool) -> bool:
+    """Say whether what was sent is in the log of a hub that stands ``here``."""
+    if sent.end[0] < here[0]:
+        return True
+    return over if isinstance(sent.message, End) else sent.end <= here

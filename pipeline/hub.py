@@ -3,8 +3,10 @@
 A single loop over five sockets: ``ingest`` (from sources), ``work`` (to scorers), ``alerts``
 (live, PUB), ``replay`` (old alerts, on request) and ``control`` (from people). Sources get an
 `Accepted` for every chunk and send no more than their credit, so a hub that falls behind slows a
-replay down instead of dropping samples. Alerts are committed to the log before they are
-published; one transaction holds everything that became known in one turn of the loop.
+replay down instead of dropping samples. One transaction holds everything that happened in one turn
+of the loop: the events (`pipeline.journal`) and the alerts that follow. Only then are the sources
+told that it arrived, and the alerts published. So a hub that is killed at any moment goes on where
+its log ends: what is not in it was acknowledged to nobody, and comes again.
 
 Anything that arrives is hostile until decoded: what is no message, or contradicts its stream,
 is counted in ``rejected_frames`` and ignored. One thread; `Hub.run` ends when told to.
@@ -17,34 +19,37 @@ from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
-from pipeline.channel import Channel, SystemState
+from pipeline.channel import SystemState
 from pipeline.control import Control
 from pipeline.delivery import Delivery
 from pipeline.dispatch import Dispatcher, Task
-from pipeline.errors import LogError, WireError
+from pipeline.errors import BusyError, LogError, WireError
+from pipeline.journal import Journal
 from pipeline.live_score import LiveScoreConfig
 from pipeline.log import AlertLog
 from pipeline.messages import (
     Accepted,
+    Acknowledged,
     Chunk,
     ClassReply,
     End,
-    Message,
+    Event,
+    Forgotten,
+    Hello,
     Ready,
     Refused,
     ScoreReply,
     decode,
     encode,
-    flags_of,
     probabilities_of,
     residuals_of,
-    samples_of,
+    rows_of,
     scores_of,
 )
 from pipeline.oversight import Oversight
 from pipeline.public import Alert, Heartbeat, Public
 from pipeline.replays import Replays
-from pipeline.stream import Stream, Taken
+from pipeline.streams import Streams
 from pipeline.transport import CONTROL_FRAME_BYTES, Publisher, Router, wait
 
 logger = logging.getLogger(__name__)
@@ -56,8 +61,6 @@ CHUNKS_UNDER_WAY: Final = 8
 
 MAX_PENDING: Final = 4_096
 """Beats not told, or alerts not in the log, at which the hub takes no samples in."""
-
-MAX_STREAMS: Final = 256
 
 _HEARTBEAT_S: Final = 0.25
 _STATUS_S: Final = 1.0
@@ -77,6 +80,8 @@ class HubConfig:
     live_score: LiveScoreConfig
     classify: bool = False
     """Whether anomalous beats are told with their class; then every scorer must name classes."""
+    resume: bool = True
+    """Whether the streams go on where the log ends; otherwise they begin anew."""
     alarms: AlarmSettings = DEFAULTS
 
 
@@ -93,12 +98,16 @@ class Hub:
         """
         self._config = config
         self._clock = clock
-        self._channels: dict[str, Channel] = {}
+        self._streams = Streams(config.live_score, config.alarms, clock, classify=config.classify)
         self._dispatcher = Dispatcher()
         self._rejected = 0
         self._due = {"heartbeat": 0.0, "status": 0.0, "strip": 0.0}
+        self._unanswered: list[tuple[bytes, str, int]] = []
+        """Sources that wait for their `Accepted`: peer, stream, number of the message."""
+        self._notes: list[tuple[str, Public]] = []
         self._ends: list[Router | Publisher] = []
-        self._oversight = Oversight(self._channels, config.alarms, clock)
+        channels = self._streams.channels
+        self._oversight = Oversight(channels, config.alarms, clock)
         try:
             self._alerts = self._open(Publisher(config.alerts))
             self._replay = self._open(Router(config.replay, max_frame=CONTROL_FRAME_BYTES))
@@ -107,12 +116,29 @@ class Hub:
             self._work = self._open(Router(config.work))
             self._log = AlertLog(config.log)
             self._replays = Replays(self._replay, self._log)
-            self._delivery = Delivery(self._alerts, self._log, self._channels, clock)
+            self._journal = Journal(self._log, self._streams)
+            self._delivery = Delivery(self._alerts, self._log, channels, clock)
             self._control = Control(self._asked, self._log, self._acknowledge)
-            self._delivery.draft(self._oversight.after_restart(self._log.standing()))
+            self._begin()
         except BaseException:
             self._close_ends()
             raise
+
+    def _begin(self) -> None:
+        """Go on where the log ends, or begin anew; say what became of the alarms that stood."""
+        if self._config.resume:
+            for lost in self._journal.restore(self._clock()):
+                self._delivery.found_damage(LogError(lost))
+        else:
+            self._log.forget_streams()
+        for channel in self._streams.channels.values():
+            for beat in channel.stream.waiting:
+                if beat.wants_score:
+                    self._dispatcher.want_score(beat.id, beat.window, self._clock())
+                else:
+                    context = beat.rr_context
+                    self._dispatcher.want_class(beat.id, beat.window, context, self._clock())
+        self._delivery.draft(self._oversight.after_restart(self._log.standing()))
 
     def _open(self, end: _E) -> _E:
         self._ends.append(end)
@@ -138,8 +164,7 @@ class Hub:
         """Wait for something to do, at most until the next deadline, and do it."""
         now = self._clock()
         deadlines = [*self._due.values(), self._dispatcher.next_deadline(now) or now + 1.0]
-        untold = sum(channel.stream.pending for channel in self._channels.values())
-        busy = max(untold, self._delivery.waiting) >= MAX_PENDING
+        busy = max(self._streams.pending, self._delivery.waiting) >= MAX_PENDING
         ears = [self._replay, self._asked, self._work] + ([] if busy else [self._ingest])
         wait(ears, 0.0 if self._replays.under_way else min(deadlines) - now)
         if not busy:
@@ -157,111 +182,66 @@ class Hub:
 
     def _take_in(self) -> None:
         for peer, frame in self._ingest.receive(64):
-            message: Message | None = None
             try:
                 message = decode(frame)
-                answer = encode(self._on_source(message, self._clock()))
             except WireError as error:
                 self._reject(error)
-                if not isinstance(message, Chunk | End):
-                    continue
-                answer = encode(Refused(stream=message.stream, reason=str(error)[:300]))
-            self._ingest.send(peer, answer)
+                continue
+            if not isinstance(message, Hello | Chunk | End):
+                self._reject(WireError(f"{type(message).__name__} on the ingest socket"))
+                continue
+            try:
+                self._on_source(message)
+            except WireError as error:
+                self._reject(error)
+                busy = isinstance(error, BusyError)
+                refused = Refused(stream=message.stream, reason=str(error)[:300], busy=busy)
+                self._ingest.send(peer, encode(refused))
+            else:
+                self._unanswered.append((peer, message.stream, message.number))
 
-    def _on_source(self, message: Message, arrived_at: float) -> Accepted:
-        if isinstance(message, Chunk):
-            stream = self._on_chunk(message, arrived_at).stream
-        elif isinstance(message, End):
-            stream = self._on_end(message, arrived_at).stream
-        else:
-            raise WireError(f"{type(message).__name__} on the ingest socket")
-        return Accepted(
-            stream=stream.name,
-            epoch=stream.epoch,
-            next_sample=stream.next_sample,
-            credit=CHUNKS_UNDER_WAY,
-        )
-
-    def _on_chunk(self, chunk: Chunk, arrived_at: float) -> Channel:
-        samples, flags = samples_of(chunk), flags_of(chunk)
-        channel = self._channels.get(chunk.stream)
-        if channel is None or channel.ended:
-            channel = self._open_channel(chunk, arrived_at)
-        stream = channel.stream
-        if chunk.fs_hz != stream.fs_hz:
-            raise WireError(f"{chunk.stream} changed its rate to {chunk.fs_hz} Hz")
-        if chunk.epoch < stream.epoch:
-            return channel
-        if channel.ending and chunk.epoch == stream.epoch:
-            # Its numbers may come again, and beats of that name may still be under way.
-            raise WireError(f"{chunk.stream} goes on after its end")
-        channel.ending = False
-        if chunk.epoch > stream.epoch:
-            self._absorb(channel, stream.begin_epoch(chunk.epoch, chunk.first_sample))
-        if chunk.first_sample + samples.size > stream.next_sample:
-            # Repeats are no news: a source that begins again must not look alive.
-            channel.arrived_at = arrived_at
-        first = chunk.first_sample
-        taken = stream.take(
-            samples,
-            first_sample=first,
-            arrived_at=arrived_at,
-            flags=flags,
-            stamp_s=chunk.stamp_s,
-        )
-        self._absorb(channel, taken)
-        return channel
-
-    def _open_channel(self, chunk: Chunk, arrived_at: float) -> Channel:
-        """Begin the stream of a chunk, in the place of an ended one of its name."""
-        over = self._channels.get(chunk.stream)
-        if over is not None:
-            self._oversight.leave(over)
-        elif len(self._channels) >= MAX_STREAMS:
-            self._forget_one()
-        stream = Stream(
-            chunk.stream,
-            chunk.fs_hz,
-            self._config.live_score,
-            self._clock,
-            epoch=chunk.epoch,
-            first_sample=chunk.first_sample,
-            classify=self._config.classify,
-            settings=self._config.alarms,
-        )
-        self._oversight.take_over(stream)
-        channel = Channel(stream, chunk.lead, arrived_at)
-        self._channels[chunk.stream] = channel
-        return channel
-
-    def _forget_one(self) -> None:
-        """Make room for a stream by forgetting the first one that is over."""
-        for name, channel in self._channels.items():
-            if channel.end_told:
-                self._oversight.leave(channel)
-                del self._channels[name]
-                return
-        raise WireError(f"more than {MAX_STREAMS} streams")
-
-    def _on_end(self, end: End, arrived_at: float) -> Channel:
-        channel = self._channels.get(end.stream)
-        if channel is None:
-            raise WireError(f"end of {end.stream}, which never began")
-        if end.epoch != channel.stream.epoch:
-            raise WireError(f"end of {end.stream} in epoch {end.epoch}, which is not now")
-        channel.arrived_at = arrived_at
-        if not channel.ending:
-            self._absorb(channel, channel.stream.finish())
-            channel.ending = True
-        return channel
-
-    def _absorb(self, channel: Channel, taken: Taken) -> None:
+    def _on_source(self, message: Hello | Chunk | End) -> None:
         now = self._clock()
-        for beat in taken.windows:
+        if not isinstance(message, Hello):
+            for event in self._streams.admit(message, now, self._oversight.hand_over):
+                self._let(event, now)
+        elif not message.resume and self._streams.busy(message.stream, message.session, now):
+            raise BusyError(f"another source sends {message.stream}: give this one another name")
+
+    def _let(self, event: Event, arrived_at: float) -> None:
+        """Let an event happen, and see to all that follows from it."""
+        self._journal.note(event, arrived_at)
+        if isinstance(event, Forgotten):
+            self._oversight.leave(event.stream)
+        outcome = self._streams.apply(event, arrived_at)
+        now = self._clock()
+        for beat in outcome.windows:
             self._dispatcher.want_score(beat.id, beat.window, now)
-        self._delivery.draft(taken.alerts, arrived_at=channel.arrived_at)
-        for strip in taken.strips:
-            channel.add_strip(strip)
+        for beat in outcome.anomalous:
+            self._dispatcher.want_class(beat.id, beat.window, beat.rr_context, now)
+        self._delivery.take(outcome.drafts)
+        self._notes += outcome.notes
+        if outcome.ended:
+            self._due["status"] = 0.0
+
+    def _answer_sources(self) -> None:
+        """Tell the sources what is safe by now."""
+        for peer, name, number in self._unanswered:
+            place = self._journal.place(name)
+            channel = self._streams.channels.get(name)
+            answer = Accepted(
+                stream=name,
+                epoch=place.epoch if place else 0,
+                next_sample=place.next_sample if place else 0,
+                credit=CHUNKS_UNDER_WAY,
+                number=number,
+                known=place is not None and channel is not None and not channel.ended,
+                over=place is not None and place.over,
+                session=channel.session if channel else "",
+                session_epoch=channel.session_epoch if channel else 0,
+            )
+            self._ingest.send(peer, encode(answer))
+        self._unanswered.clear()
 
     # --- scores and classes -----------------------------------------------------------------
 
@@ -273,9 +253,11 @@ class Hub:
                 if isinstance(message, Ready):
                     self._on_ready(peer, message, now)
                 elif isinstance(message, ScoreReply):
-                    self._on_scores(peer, message, now)
+                    scores_of(message), residuals_of(message)
+                    self._on_reply(peer, Task.SCORE, message, now)
                 elif isinstance(message, ClassReply):
-                    self._on_classes(peer, message, now)
+                    probabilities_of(message)
+                    self._on_reply(peer, Task.CLASS, message, now)
                 else:
                     raise WireError(f"{type(message).__name__} on the work socket")
             except WireError as error:
@@ -287,22 +269,12 @@ class Hub:
             raise WireError(f"scorer {ready.model} names no classes, which this hub wants")
         self._dispatcher.hear(peer, ready, now)
 
-    def _on_scores(self, peer: bytes, reply: ScoreReply, now: float) -> None:
-        scores, residuals = scores_of(reply), residuals_of(reply)
-        for row in self._dispatcher.answer(peer, Task.SCORE, reply.ids, now):
-            window_id = reply.ids[row]
-            stream = self._channels[window_id[0]].stream
-            for beat in stream.scored(
-                window_id, float(scores[row]), residuals[row], reply.compute_ms / 1e3
-            ):
-                self._dispatcher.want_class(beat.id, beat.window, beat.rr_context, now)
-
-    def _on_classes(self, peer: bytes, reply: ClassReply, now: float) -> None:
-        probabilities = probabilities_of(reply)
-        for row in self._dispatcher.answer(peer, Task.CLASS, reply.ids, now):
-            window_id = reply.ids[row]
-            stream = self._channels[window_id[0]].stream
-            stream.classified(window_id, probabilities[row], reply.compute_ms / 1e3)
+    def _on_reply(
+        self, peer: bytes, task: Task, reply: ScoreReply | ClassReply, now: float
+    ) -> None:
+        rows = self._dispatcher.answer(peer, task, reply.ids, now)
+        if rows:
+            self._let(rows_of(reply, rows), now)
 
     def _reject(self, error: WireError) -> None:
         self._rejected += 1
@@ -312,31 +284,25 @@ class Hub:
         for scorer, request in self._dispatcher.due(self._clock()):
             self._work.send(scorer, encode(request))
 
-    # --- alerts ---------------------------------------------------------------------------
+    # --- out ------------------------------------------------------------------------------
 
     def _tell(self) -> None:
-        """Log and publish all that became known in this turn: alerts first."""
-        rest: list[tuple[str, Public]] = []
-        for name, channel in self._channels.items():
-            for told in channel.stream.drain():
-                rest.append((f"beat/{name}", told.note))
-                if told.view is not None:
-                    rest.append((f"window/{name}", told.view))
-                self._delivery.draft(told.alerts, arrived_at=channel.arrived_at, beat=told.beat)
-            if channel.ended and not channel.end_told:
-                channel.end_told = True
-                self._delivery.draft(channel.stream.close(), arrived_at=channel.arrived_at)
-                self._due["status"] = 0.0
-        for alert in self._delivery.publish_alerts():
+        """Commit all that became known in this turn, and only then tell anybody."""
+        for alert in self._delivery.commit(self._journal):
             self._control.on_alert(alert)
+        self._answer_sources()
+        self._control.reply(self._delivery.unwritable)
         self._delivery.log_strips()
-        for topic, message in rest:
+        for topic, message in self._notes:
             self._delivery.publish(topic, message)
+        self._notes.clear()
 
     def _acknowledge(self, stream: str, episode: str) -> list[Alert]:
         told = self._oversight.acknowledge(stream, episode)
         self._delivery.draft(told)
-        return told
+        before = self._delivery.waiting
+        self._let(Acknowledged(stream=stream, episode=episode), self._clock())
+        return told + self._delivery.latest(before)
 
     def _serve_people(self) -> None:
         for error in [*self._replays.serve(), *self._control.serve(self._clock())]:
@@ -355,13 +321,13 @@ class Hub:
     def _regular(self, now: float) -> Iterator[tuple[str, Public]]:
         if now >= self._due["strip"]:
             self._due["strip"] = now + _STRIP_S
-            for name, channel in self._channels.items():
+            for name, channel in self._streams.channels.items():
                 strip = channel.take_strip()
                 if strip is not None:
                     yield f"signal/{name}", strip
         if now >= self._due["status"]:
             self._due["status"] = now + _STATUS_S
-            for name, channel in self._channels.items():
+            for name, channel in self._streams.channels.items():
                 yield f"status/{name}", channel.status(now, self._system())
         if now >= self._due["heartbeat"]:
             self._due["heartbeat"] = now + _HEARTBEAT_S
@@ -393,5 +359,6 @@ class Hub:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._delivery.close(self._journal)
         self._close_ends()
         self._log.close()

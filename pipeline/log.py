@@ -250,6 +250,18 @@ class AlertLog:
             (),
         )
 
+    def without_strip(self, most: int) -> list[Alert]:
+        """Return up to ``most`` of the newest alerts that have no strip, oldest first.
+
+        Raises:
+            LogError: a row does not match its checksum, or the file cannot be read.
+        """
+        return self._read(
+            "SELECT seq, crc32, CAST(body AS BLOB) FROM (SELECT * FROM alert ORDER BY seq DESC"
+            " LIMIT ?) WHERE seq NOT IN (SELECT seq FROM strip) ORDER BY seq",
+            (most,),
+        )
+
     def append_strips(self, strips: Sequence[tuple[int, SignalStrip]]) -> None:
         """Commit strips of signal, each under the number of the alert that it shows.
 

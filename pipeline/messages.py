@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.constants import SAMPLING_RATE_LIMITS_HZ, WINDOW_SAMPLES
 from pipeline.errors import WireError
+from pipeline.public import Alert
 from pipeline.rr_context import RR_FEATURES
 from pipeline.scoring import CLASSES
 
@@ -40,6 +41,18 @@ Position = Annotated[int, msgspec.Meta(ge=0, le=2**52)]  # the segmenter refuses
 Rate = Annotated[float, msgspec.Meta(ge=_LOWEST_HZ, le=_HIGHEST_HZ)]
 Stamp = Annotated[float, msgspec.Meta(ge=0.0, le=LATEST_UTC_S)]
 Label = Annotated[str, msgspec.Meta(max_length=64)]
+Session = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{0,32}\Z")]
+"""Random, one for each life of a source: two sources of one name are told apart by it."""
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
+    """From a source to the hub, at start and after a silence: where do we stand?"""
+
+    stream: StreamName
+    session: Session = ""
+    number: Count = 0
+    resume: bool = False
+    """Whether it goes on for the source that sent last, which is dead."""
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True, tag="chunk"):
@@ -58,6 +71,11 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True, tag="chunk"):
     lead: Label = ""
     stamp_s: Stamp | None = None
     """When the source's clock said that the last sample was taken, seconds since 1970."""
+    session: Session = ""
+    number: Count = 0
+    """Counts the chunks of a session; the answer says it again."""
+    shed: Count = 0
+    """Samples just before this chunk that the source had to drop, for the hub had no room."""
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
@@ -66,17 +84,29 @@ class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
     stream: StreamName
     epoch: Count = 0
     next_sample: Count
+    session: Session = ""
+    number: Count = 0
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag="accepted"):
-    """From the hub to a source: what arrived, and how many more chunks may be under way."""
+    """From the hub to a source: a message arrived; what is safe, and how much more it takes."""
 
     stream: StreamName
     epoch: Count
     next_sample: Count
-    """Every sample before this one is taken care of."""
+    """Every sample before this one, of this epoch, is in the log; sent after the commit."""
     credit: Count
     """Chunks that the source may send before the next `Accepted`."""
+    number: Count = 0
+    """Of the message that this answers."""
+    known: bool = True
+    """Whether the stream has begun and is not over; otherwise the positions mean nothing."""
+    over: bool = False
+    """Whether the end of the stream is in the log."""
+    session: Session = ""
+    """The session that sent last,"""
+    session_epoch: Count = 0
+    """and the epoch in which it began."""
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
@@ -84,6 +114,8 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
 
     stream: StreamName
     reason: Annotated[str, msgspec.Meta(max_length=300)]
+    busy: bool = False
+    """Another source sends this stream now: it may be over soon."""
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
@@ -143,9 +175,47 @@ class ClassReply(msgspec.Struct, frozen=True, kw_only=True, tag="classified"):
 
 
 Request = ScoreRequest | ClassRequest
-Message = Chunk | End | Accepted | Refused | Ready | Request | ScoreReply | ClassReply
+Message = Hello | Chunk | End | Accepted | Refused | Ready | Request | ScoreReply | ClassReply
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):
+    """In the journal: a stream begins."""
+
+    stream: StreamName
+    fs_hz: Rate
+    lead: Label
+    epoch: Count
+    first_sample: Position
+    adopted: list[Alert] = []
+    """Alarms that latched in an earlier stream of the name."""
+
+
+class Forgotten(msgspec.Struct, frozen=True, kw_only=True, tag="forgotten"):
+    """In the journal: a stream that was over made room for another."""
+
+    stream: StreamName
+
+
+class Acknowledged(msgspec.Struct, frozen=True, kw_only=True, tag="acknowledged"):
+    """In the journal: somebody acknowledged the alarm ``episode``; empty fields mean all."""
+
+    stream: str
+    episode: str
+
+
+Event = Opened | Forgotten | Acknowledged | Chunk | End | ScoreReply | ClassReply
+"""All that changes a stream."""
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """One line of the journal."""
+
+    arrived_at: float
+    event: Event
+
 
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+_entry_decoder: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry)
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -160,6 +230,26 @@ def decode(frame: bytes) -> Message:
         return _decoder.decode(frame)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"frame of {len(frame)} bytes is no message: {error}") from None
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """Return an entry of the journal as bytes."""
+    return _encoder.encode(entry)
+
+
+def decode_entry(data: bytes) -> Entry:
+    """Return the entry in ``data``, or raise `WireError`."""
+    try:
+        return _entry_decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError(f"{len(data)} bytes are no entry of the journal: {error}") from None
+
+
+def renumbered(message: Chunk | End, number: int, shed: int) -> Chunk | End:
+    """Return a message with its number, and the samples shed before it, those it had included."""
+    if isinstance(message, End):
+        return msgspec.structs.replace(message, number=number)
+    return msgspec.structs.replace(message, number=number, shed=message.shed + shed)
 
 
 def samples_of(chunk: Chunk) -> NDArray[np.float32]:
@@ -206,6 +296,16 @@ def residuals_of(reply: ScoreReply) -> NDArray[np.float32]:
 def scores_of(reply: ScoreReply) -> NDArray[np.float32]:
     """Return float32[n] of a reply; raise `WireError` if torn or not finite."""
     return _rows(reply.scores, len(reply.ids), 1, "score")[:, 0]
+
+
+def rows_of(reply: ScoreReply | ClassReply, rows: list[int]) -> ScoreReply | ClassReply:
+    """Return what a reply says of the windows in ``rows``."""
+    ids = [reply.ids[row] for row in rows]
+    if isinstance(reply, ClassReply):
+        probabilities = probabilities_of(reply)[rows].tobytes()
+        return msgspec.structs.replace(reply, ids=ids, probabilities=probabilities)
+    scores, residuals = scores_of(reply)[rows].tobytes(), residuals_of(reply)[rows].tobytes()
+    return msgspec.structs.replace(reply, ids=ids, scores=scores, residuals=residuals)
 
 
 def probabilities_of(reply: ClassReply) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """The alarms that belong to no sample: what stood before, silent sources, no scorer, a full disk.
 
 `Oversight` goes over all channels of a hub, so it is also where an acknowledgement reaches
-everything that stands. The clock is an argument; no I/O.
+what stands there. The clock is an argument; no I/O.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,7 +11,6 @@ from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.system_alarms import SystemAlarms
 from pipeline.channel import Channel
 from pipeline.public import Alert
-from pipeline.stream import Stream
 
 
 class Oversight:
@@ -30,23 +29,38 @@ class Oversight:
         self._system = SystemAlarms(settings, clock())
 
     def after_restart(self, standing: Iterable[Alert]) -> list[Alert]:
-        """Take over what stood in the log; return the alerts that say what became of it."""
-        return self._left.after_restart(standing, self._settings)
+        """Take over what stood in the log; return the alerts that say what became of it.
 
-    def leave(self, channel: Channel) -> None:
-        """Keep what has latched in a channel that goes."""
-        self._left.leave(channel.stream.name, channel.alarms)
+        What a stream that goes on raised is its own, and goes on.
+        """
+        own = {
+            (name, alarm.episode)
+            for name, channel in self._channels.items()
+            for alarm in channel.stream.alarms
+        }
+        others = [alert for alert in standing if (alert.stream, alert.episode) not in own]
+        return self._left.after_restart(others, self._settings)
 
-    def take_over(self, stream: Stream) -> None:
-        """Give a stream that begins what was left of one of its name."""
-        stream.adopt(self._left.take_over(stream.name))
+    def leave(self, name: str) -> None:
+        """Keep what has latched in the channel ``name``, which goes."""
+        self._left.leave(name, self._channels[name].alarms)
+
+    def hand_over(self, name: str) -> list[Alert]:
+        """Return, once, what latched in earlier streams called ``name``: for one that begins."""
+        if name in self._channels:
+            self.leave(name)
+        return self._left.take_over(name)
 
     def acknowledge(self, stream: str, episode: str) -> list[Alert]:
-        """Acknowledge the alarm ``episode`` of ``stream``, or all where these are empty."""
+        """Acknowledge the alarm ``episode`` of ``stream``, or all where these are empty.
+
+        The alarms that a stream raised itself are for the stream to acknowledge.
+        """
         told = self._left.acknowledge(stream, episode)
         for name, channel in self._channels.items():
             if stream in ("", name):
-                told += channel.acknowledge(episode)
+                at = channel.stream.next_sample
+                told += channel.source_alarm.life.acknowledge(at, episode)
         if not stream:
             told += self._system.life.acknowledge(self._system.ticks(self._clock()), episode)
         return told

@@ -160,6 +160,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """For so long there will be no sound."""
     late_samples: int = 0
     """Samples that came when the hole they belong in had been given up."""
+    shed_samples: int = 0
+    """Samples that the source had to drop because the monitor had no room for them."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):

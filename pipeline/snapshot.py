@@ -25,8 +25,10 @@ from pipeline.alarms.rate_rules import RateRules
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.signal_rules import SignalAlarms
 from pipeline.alarms.stream_alarms import StreamAlarms
+from pipeline.alarms.system_alarms import SourceAlarm
 from pipeline.alarms.ventricular import VentricularRhythm, VentricularShape
 from pipeline.beat import Beat
+from pipeline.channel import Channel
 from pipeline.errors import SnapshotError
 from pipeline.evidence import Evidence
 from pipeline.families import Families
@@ -50,15 +52,15 @@ STATE_VERSION: Final = 1
 _KNOWN: Final[dict[str, Any]] = {
     kind.__name__: kind
     for kind in (
-        Alarm, AlarmLife, Alert, Beat, BeatAlarms, Beats, Counters, Evidence, Families,
+        Alarm, AlarmLife, Alert, Beat, BeatAlarms, Beats, Channel, Counters, Evidence, Families,
         FibrillationChange, FibrillationWatch, Kind, Latency, LiveScore, OwnShape, Piece, RRContext,
         Ranked, RateRules, Reason, Reorder, Segmenter, SegmenterState, SignalAlarms, SignalStrip,
         SourceClock, Stream, StreamAlarms, Typical, VentricularRhythm, VentricularShape, Verdict,
     )
 }  # fmt: skip
 
-_GIVEN: Final = (LiveScoreConfig, AlarmSettings, Resampling)
-"""What a stream is begun with."""
+_LEFT_OUT: Final = (LiveScoreConfig, AlarmSettings, Resampling, SourceAlarm)
+"""What a stream is begun with, and what goes by a clock."""
 
 _PLAIN: Final = (type(None), bool, int, float, str, bytes)
 
@@ -209,4 +211,4 @@ def _held(value: Any) -> dict[str, Any]:
     """Return the attributes of an object that are its memory."""
     names = _names(type(value)) or list(vars(value))
     held = ((name, getattr(value, name)) for name in names)
-    return {n: v for n, v in held if not isinstance(v, _GIVEN) and not callable(v)}
+    return {n: v for n, v in held if not isinstance(v, _LEFT_OUT) and not callable(v)}

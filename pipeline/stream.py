@@ -345,6 +345,11 @@ class Stream:
         # Far from all stamps the line may leave the calendar: a hostile source can do that.
         return utc_text(utc_s) if utc_s is not None and 0 <= utc_s < LATEST_UTC_S else ""
 
+    @property
+    def waiting(self) -> list[Beat]:
+        """The beats that want a score or a class, in the order in which they asked for it."""
+        return list(self._awaited.values())
+
     # --- what people say to it --------------------------------------------------------------
 
     def acknowledge(self, episode: str = "") -> list[Alert]:

@@ -27,8 +27,12 @@ def stream_infos(sources: Sequence[Source]) -> list[SourceInfo]:
     return infos
 
 
-def play(sources: Sequence[Source], ingest: str, stop: Callable[[], bool]) -> None:
+def play(
+    sources: Sequence[Source], ingest: str, stop: Callable[[], bool], *, resume: bool = False
+) -> None:
     """Send every source to its end, or until ``stop`` says so, and close them all.
+
+    With ``resume`` they go on where sources of their names stopped.
 
     Raises:
         MonitorError: the first failure of a source, after the others have ended.
@@ -37,7 +41,7 @@ def play(sources: Sequence[Source], ingest: str, stop: Callable[[], bool]) -> No
 
     def run(source: Source, info: SourceInfo) -> None:
         try:
-            send(source, info, ingest, stop)
+            send(source, info, ingest, stop, resume=resume)
         except BaseException as error:
             failures.append(error)
 
@@ -54,12 +58,30 @@ def play(sources: Sequence[Source], ingest: str, stop: Callable[[], bool]) -> No
         raise failures[0]
 
 
-def send(source: Source, info: SourceInfo, ingest: str, stop: Callable[[], bool]) -> None:
-    """Send one source under the name in ``info``."""
+def send(
+    source: Source,
+    info: SourceInfo,
+    ingest: str,
+    stop: Callable[[], bool],
+    *,
+    resume: bool = False,
+) -> None:
+    """Send one source under the name in ``info``; with ``resume``, from where the hub has it."""
+    live = info.total_samples is None
     try:
         with Feeder(
-            ingest, stream=info.stream, fs_hz=info.fs_hz, lead=info.lead, stop=stop
+            ingest,
+            stream=info.stream,
+            fs_hz=info.fs_hz,
+            lead=info.lead,
+            stop=stop,
+            live=live,
+            resume=resume,
         ) as feeder:
+            start = feeder.meet()
+            if start is None or start.over:
+                return
+            source.seek(start.epoch, start.sample)
             failure: MonitorError | None = None
             try:
                 for block in source.blocks():

@@ -340,23 +340,22 @@ class RecordSource:
         whole = _info(header, index)
         assert whole.total_samples is not None
         if not start_s >= 0 or (duration_s is not None and not duration_s > 0):
-            raise ConfigError(
-                f"start {start_s:g} s, duration {duration_s} s: start from 0, duration above 0"
-            )
+            wanted = f"start {start_s:g} s, duration {duration_s} s"
+            raise ConfigError(f"{wanted}: start from 0, duration above 0")
         self._first = round(min(start_s * whole.fs_hz, MAX_LEAD_SAMPLES))
         self._last = whole.total_samples
         if duration_s is not None:
-            wanted = round(min(duration_s * whole.fs_hz, MAX_LEAD_SAMPLES))
-            self._last = min(self._last, self._first + max(1, wanted))
+            length = round(min(duration_s * whole.fs_hz, MAX_LEAD_SAMPLES))
+            self._last = min(self._last, self._first + max(1, length))
         if self._first >= self._last:
-            raise ConfigError(
-                f"record {quoted(header.path)} ends at {whole.total_samples / whole.fs_hz:g} s, "
-                f"before the start at {start_s:g} s"
-            )
+            end_s = whole.total_samples / whole.fs_hz
+            where = f"record {quoted(header.path)} ends at {end_s:g} s"
+            raise ConfigError(f"{where}, before the start at {start_s:g} s")
         self._info = replace(whole, total_samples=self._last - self._first)
         self._reader = LeadReader(header, index)
         self._piece_length = _piece_length(header, index)
         self._loop = loop
+        self._start = (0, self._first)
         self._pacer = Pacer(whole.fs_hz, speed, clock=clock, wait=wait)
         self._closed = False
 
@@ -368,7 +367,7 @@ class RecordSource:
     def blocks(self) -> Iterator[SampleBlock | None]:
         """Yield the samples from start to end as they become due, over and over if looped."""
         paced = 0
-        for epoch in itertools.count():
+        for epoch in itertools.count(self._start[0]):
             for block in self._pass(epoch):
                 while not self._pacer.wait_for(paced + block.samples.size):
                     if self._closed:
@@ -383,7 +382,8 @@ class RecordSource:
 
     def _pass(self, epoch: int) -> Iterator[SampleBlock]:
         length = self._pacer.block_samples
-        for piece_first in range(self._first, self._last, self._piece_length):
+        first = self._start[1] if epoch == self._start[0] else self._first
+        for piece_first in range(first, self._last, self._piece_length):
             piece_last = min(piece_first + self._piece_length, self._last)
             samples, flags = self._reader.read(piece_first, piece_last)
             for at in range(0, samples.size, length):
@@ -394,6 +394,10 @@ class RecordSource:
                     flags=None if flags is None else flags[cut],
                     epoch=epoch,
                 )
+
+    def seek(self, epoch: int, sample: int) -> None:
+        """Let `blocks` begin at a sample of an epoch."""
+        self._start = (epoch, max(sample, self._first))
 
     def close(self) -> None:
         """End `blocks` at its next step; the files are only open while a piece is read."""

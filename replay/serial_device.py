@@ -224,6 +224,9 @@ class SerialSource:
                     yield None
                 yielded_s = now_s
 
+    def seek(self, epoch: int, sample: int) -> None:
+        """Nothing: what was is gone."""
+
     def close(self) -> None:
         """Release the port; safe to call twice."""
         self._closed = True

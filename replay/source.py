@@ -58,6 +58,10 @@ class Source(Protocol):
         """
         ...
 
+    def seek(self, epoch: int, sample: int) -> None:
+        """Let `blocks` begin there, at the earliest; a device, whose past is gone, does nothing."""
+        ...
+
     def close(self) -> None:
         """Release the file or device; safe to call twice."""
         ...

@@ -354,6 +354,9 @@ class SyntheticSource:
             )
             at += n
 
+    def seek(self, epoch: int, sample: int) -> None:
+        """Nothing: what was is gone."""
+
     def close(self) -> None:
         """End `blocks` at its next step."""
         self._closed = True

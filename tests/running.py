@@ -89,9 +89,9 @@ def thread(work: Callable[[Callable[[], bool]], None]) -> Iterator[None]:
 
 
 @contextmanager
-def running_hub(log: Path, *, classify: bool = False) -> Iterator[Hub]:
+def running_hub(log: Path, *, classify: bool = False, resume: bool = True) -> Iterator[Hub]:
     """Run a hub in a thread; its sockets and its log belong to that thread alone."""
-    config = HubConfig(log=log, live_score=CONFIG, classify=classify)
+    config = HubConfig(log=log, live_score=CONFIG, classify=classify, resume=resume)
     begun: queue.Queue[Hub] = queue.Queue()
 
     def serve(stop: Callable[[], bool]) -> None:

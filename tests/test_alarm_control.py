@@ -141,7 +141,7 @@ def test_what_latched_stands_after_a_restart_of_the_hub(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with asystole(log) as (_, one, _):
         on = one.hears("asystole", "on")
-    with running_hub(log) as hub, subscriber(hub, from_seq=on.seq + 1) as listener:
+    with running_hub(log, resume=False) as hub, subscriber(hub, from_seq=on.seq + 1) as listener:
         watcher = Watcher(listener)
         latched = watcher.hears("asystole", "latched")
         assert (latched.episode, latched.reason) == (on.episode, "the monitor began again")
@@ -151,6 +151,21 @@ def test_what_latched_stands_after_a_restart_of_the_hub(tmp_path: Path) -> None:
         assert watcher.hears("asystole", "off").episode == on.episode
     with running_hub(log) as hub:
         assert ask(hub.endpoints["control"], Acknowledge()).alerts == []
+
+
+def test_hub_that_goes_on_keeps_the_alarms_of_its_streams(tmp_path: Path) -> None:
+    """What is there when the hub stops is there when it goes on: no alert says otherwise."""
+    log = tmp_path / "log"
+    with asystole(log) as (_, one, _):
+        on = one.hears("asystole", "on")
+    with running_hub(log) as hub, subscriber(hub, from_seq=on.seq + 1, topics=("status/",)) as two:
+        watcher = Watcher(two)
+        status = watcher.status(lambda s: s.stream == on.stream)
+        assert [a.episode for a in status.alarms if a.kind == "asystole"] == [on.episode]
+        told = ask(hub.endpoints["control"], Acknowledge(stream=on.stream)).alerts
+        assert on.episode in [alert.episode for alert in told]
+        assert watcher.hears("asystole", "ack").episode == on.episode
+        assert "asystole" not in {a.kind for a in alerts_of(watcher.heard) if a.state == "latched"}
 
 
 def test_rubbish_on_the_control_socket_is_answered_and_harms_nothing(tmp_path: Path) -> None:

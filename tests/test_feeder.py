@@ -7,11 +7,12 @@ import pytest
 from running import thread, until
 
 from pipeline.errors import EndpointError
-from pipeline.feeder import Feeder
+from pipeline.feeder import Feeder, Start
 from pipeline.messages import (
     Accepted,
     Chunk,
     End,
+    Hello,
     Message,
     Refused,
     decode,
@@ -23,16 +24,66 @@ from pipeline.transport import Router, wait
 
 
 def accepted(message: Message, credit: int) -> bytes:
-    """Return the hub's answer to a chunk or an end."""
-    assert isinstance(message, Chunk | End)
+    """Return the answer of a hub that has written everything up to a message."""
+    assert isinstance(message, Hello | Chunk | End)
+    place = {"epoch": 0, "next_sample": 0}
+    if isinstance(message, Chunk):
+        end = message.first_sample + len(message.samples) // 4
+        place = {"epoch": message.epoch, "next_sample": end}
+    elif isinstance(message, End):
+        place = {"epoch": message.epoch, "next_sample": message.next_sample}
     return encode(
-        Accepted(stream=message.stream, epoch=message.epoch, next_sample=0, credit=credit)
+        Accepted(
+            stream=message.stream,
+            credit=credit,
+            number=message.number,
+            known=not isinstance(message, Hello),
+            over=isinstance(message, End),
+            **place,
+        )
     )
 
 
-def connect(router: Router, stop: threading.Event) -> Feeder:
+def connect(router: Router, stop: threading.Event, **how: bool) -> Feeder:
     """Return a feeder for ``router``."""
-    return Feeder(router.endpoint, stream="s", fs_hz=250.0, lead="II", stop=stop.is_set)
+    return Feeder(router.endpoint, stream="s", fs_hz=250.0, lead="II", stop=stop.is_set, **how)
+
+
+class FakeHub:
+    """A hub that says what a test wants it to say."""
+
+    def __init__(self, router: Router, *, credit: int = 1) -> None:
+        self.heard: list[Message] = []
+        self._router = router
+        self._credit = credit
+        self._peer = b""
+
+    def greet(self, **answer: object) -> None:
+        """Wait for a `Hello` and answer it: by default, as a hub that knows nothing of it."""
+        hello = self.hears(Hello)
+        self.say(hello, **{"known": False, **answer})
+
+    def hears(self, kind: type) -> Message:
+        """Wait for a message of a kind and return it."""
+        found: list[Message] = []
+
+        def done() -> bool:
+            wait([self._router], 0.1)
+            for peer, frame in self._router.receive():
+                self._peer = peer
+                self.heard.append(decode(frame))
+            found.extend(m for m in self.heard if isinstance(m, kind))
+            return bool(found)
+
+        until(done)
+        self.heard.remove(found[0])
+        return found[0]
+
+    def say(self, message: Message, **answer: object) -> None:
+        """Answer a message."""
+        facts = {"epoch": 0, "next_sample": 0, "credit": self._credit, **answer}
+        reply = Accepted(stream="s", number=message.number, **facts)
+        self._router.send(self._peer, encode(reply))
 
 
 def test_ramp_arrives_complete_and_never_more_than_the_credit_is_under_way() -> None:
@@ -58,7 +109,7 @@ def test_ramp_arrives_complete_and_never_more_than_the_credit_is_under_way() -> 
                 wait([hub], 0.002)
                 arrived = [(peer, decode(frame)) for peer, frame in hub.receive()]
                 held.extend(arrived)
-                got.extend(message for _, message in arrived)
+                got.extend(message for _, message in arrived if not isinstance(message, Hello))
                 assert len(held) <= credit
                 if held and not arrived:
                     peer, message = held.pop(0)
@@ -70,33 +121,30 @@ def test_ramp_arrives_complete_and_never_more_than_the_credit_is_under_way() -> 
     np.testing.assert_array_equal(np.concatenate([samples_of(c) for c in chunks]), ramp)
     np.testing.assert_array_equal(np.concatenate([flags_of(c) for c in chunks]), flags)
     assert {(c.epoch, c.fs_hz, c.lead) for c in chunks} == {(2, 250.0, "II")}
-    assert got[-1] == End(stream="s", epoch=2, next_sample=50_000)
+    end = got[-1]
+    assert isinstance(end, End)
+    assert (end.stream, end.epoch, end.next_sample) == ("s", 2, 50_000)
 
 
 def test_source_waits_without_credit_and_gives_up_when_told() -> None:
-    """Before the first answer one chunk may be under way; the second waits until told to stop."""
+    """With a credit of one the second chunk waits until the source is told to stop."""
     stop = threading.Event()
-    with Router("tcp://127.0.0.1:0") as hub:
+    with Router("tcp://127.0.0.1:0") as router:
+        hub = FakeHub(router)
         results: list[bool] = []
 
         def send(_: object) -> None:
-            with connect(hub, stop) as feeder:
+            with connect(router, stop) as feeder:
                 for n in range(2):
                     results.append(feeder.send(np.zeros(10, np.float32), first_sample=10 * n))
 
         with thread(send):
-            frames: list[bytes] = []
-
-            def first() -> bool:
-                wait([hub], 0.1)
-                frames.extend(frame for _, frame in hub.receive())
-                return bool(frames)
-
-            until(first)
-            wait([hub], 0.3)
-            assert list(hub.receive()) == []
+            hub.greet()
+            hub.hears(Chunk)
+            wait([router], 0.3)
+            assert list(router.receive()) == []
             stop.set()
-            until(lambda: len(results) == 2 or bool(wait([hub], 0.05)))
+            until(lambda: len(results) == 2 or bool(wait([router], 0.05)))
     assert results == [True, False]
 
 
@@ -116,46 +164,146 @@ def test_hub_that_is_not_there_is_waited_for_until_told_to_stop() -> None:
 
 
 def test_hub_that_does_not_answer_the_end_is_not_waited_for_for_ever() -> None:
-    """`finish` says False when its time is over and chunks are still under way."""
-    with Router("tcp://127.0.0.1:0") as hub, connect(hub, threading.Event()) as feeder:
-        until(lambda: feeder.finish(timeout_s=0.0) or True)
-        assert feeder._under_way > 0
+    """`finish` says False when its time is over and the end is not known to be in the log."""
+    ended: list[bool] = []
+    with Router("tcp://127.0.0.1:0") as router:
+
+        def send(_: object) -> None:
+            with connect(router, threading.Event()) as feeder:
+                ended.append(feeder.finish(timeout_s=0.0))
+
+        with thread(send):
+            FakeHub(router).greet()
+    assert ended == [False]
 
 
 def test_rubbish_from_the_hub_is_ignored() -> None:
     """Only an answer that is one gives credit."""
-    stop = threading.Event()
-    with Router("tcp://127.0.0.1:0") as hub, connect(hub, stop) as feeder:
-        assert feeder.send(np.zeros(10, np.float32), first_sample=0)
-        names: list[tuple[bytes, bytes]] = []
+    sent: list[bool] = []
+    with Router("tcp://127.0.0.1:0") as router:
+        hub = FakeHub(router)
 
-        def first() -> bool:
-            wait([hub], 0.1)
-            names.extend(hub.receive())
-            return bool(names)
+        def send(_: object) -> None:
+            with connect(router, threading.Event()) as feeder:
+                for n in range(2):
+                    sent.append(feeder.send(np.zeros(10, np.float32), first_sample=10 * n))
 
-        until(first)
-        peer, frame = names[0]
-        hub.send(peer, b"rubbish")
-        hub.send(peer, accepted(decode(frame), 4))
-        assert feeder.send(np.zeros(10, np.float32), first_sample=10)
+        with thread(send):
+            hub.greet()
+            first = hub.hears(Chunk)
+            router.send(hub._peer, b"rubbish")
+            hub.say(first, next_sample=10)
+            hub.hears(Chunk)
+    assert sent == [True, True]
 
 
 def test_refused_stream_is_an_error_with_the_hubs_reason() -> None:
     """A source whose stream the hub will not take says so instead of waiting for ever."""
-    with Router("tcp://127.0.0.1:0") as hub:
+    with Router("tcp://127.0.0.1:0") as router:
+        hub = FakeHub(router)
 
-        def answer(stop: object) -> None:
-            def done() -> bool:
-                wait([hub], 0.1)
-                peers = [peer for peer, _ in hub.receive()]
-                for peer in peers:
-                    hub.send(peer, encode(Refused(stream="s", reason="changed its rate")))
-                return bool(peers)
+        def send(_: object) -> None:
+            with connect(router, threading.Event()) as feeder:
+                feeder.send(np.zeros(10, np.float32), first_sample=0)
+                with pytest.raises(EndpointError, match="s: changed its rate"):
+                    feeder.finish()
 
-            until(done)
+        with thread(send):
+            hub.greet()
+            hub.hears(Chunk)
+            router.send(hub._peer, encode(Refused(stream="s", reason="changed its rate")))
 
-        with thread(answer), connect(hub, threading.Event()) as feeder:
-            feeder.send(np.zeros(10, np.float32), first_sample=0)
-            with pytest.raises(EndpointError, match="s: changed its rate"):
-                feeder.finish()
+
+def test_what_the_hub_has_not_in_its_log_is_sent_again_after_a_silence() -> None:
+    """An answer that does not come is asked for; what the log lacks comes again, in order."""
+    with Router("tcp://127.0.0.1:0") as router:
+        hub = FakeHub(router, credit=8)
+
+        def send(_: object) -> None:
+            with connect(router, threading.Event()) as feeder:
+                for n in range(5):
+                    assert feeder.send(np.zeros(10, np.float32), first_sample=10 * n)
+                assert feeder.finish()
+
+        with thread(send):
+            hub.greet()
+            for n in range(2):
+                hub.say(hub.hears(Chunk), next_sample=10 * n)  # they arrived; one is safe
+            for _ in range(3):
+                hub.hears(Chunk)
+            hub.hears(End)
+            hub.greet(known=True, next_sample=20)
+            again = [hub.hears(Chunk) for _ in range(3)]
+            assert [chunk.first_sample for chunk in again] == [20, 30, 40]
+            hub.say(hub.hears(End), next_sample=50, over=True)
+
+
+def test_source_that_resumes_goes_on_where_the_hub_stands() -> None:
+    """It takes over the session, its epochs, and the place of the one that died."""
+    with Router("tcp://127.0.0.1:0") as router:
+        hub = FakeHub(router)
+        starts: list[object] = []
+
+        def send(_: object) -> None:
+            with connect(router, threading.Event(), resume=True) as feeder:
+                starts.append(feeder.meet())
+                assert feeder.send(np.zeros(10, np.float32), first_sample=700, epoch=2)
+
+        with thread(send):
+            hub.greet(known=True, epoch=5, next_sample=700, session="ab", session_epoch=3)
+            chunk = hub.hears(Chunk)
+    assert starts == [Start(epoch=2, sample=700)]
+    assert isinstance(chunk, Chunk)
+    assert (chunk.epoch, chunk.first_sample, chunk.session) == (5, 700, "ab")
+
+
+def test_source_of_a_known_stream_begins_its_next_epoch() -> None:
+    """A source that begins anew, or a device that comes back, never repeats positions."""
+    for how in ({}, {"resume": True, "live": True}):
+        with Router("tcp://127.0.0.1:0") as router:
+            hub = FakeHub(router)
+
+            def send(_: object, router: Router = router, how: dict[str, bool] = how) -> None:
+                with connect(router, threading.Event(), **how) as feeder:
+                    feeder.send(np.zeros(10, np.float32), first_sample=0)
+
+            with thread(send):
+                hub.greet(known=True, epoch=5, next_sample=700, session="ab", session_epoch=3)
+                chunk = hub.hears(Chunk)
+        assert isinstance(chunk, Chunk)
+        assert (chunk.epoch, chunk.first_sample) == (6, 0)
+
+
+def test_live_source_drops_the_oldest_and_says_how_many() -> None:
+    """Samples that no hub takes are counted to the sample: those missing and those said."""
+    sent: list[int] = []
+    with Router("tcp://127.0.0.1:0") as router:
+        hub = FakeHub(router)
+        waiting, go_on = threading.Event(), threading.Event()
+
+        def send(_: object) -> None:
+            with connect(router, threading.Event(), live=True) as feeder:
+                for n in range(20):  # a second each, ten of which may wait
+                    assert feeder.send(np.zeros(250, np.float32), first_sample=250 * n)
+                waiting.set()
+                assert go_on.wait(10)
+                sent.append(feeder.shed_samples)
+                assert feeder.finish()
+
+        with thread(send):
+            hub.greet()
+            first = hub.hears(Chunk)
+            assert waiting.wait(10)
+            go_on.set()
+            hub.say(first, next_sample=250)
+            chunks = []
+            while not chunks or chunks[-1].first_sample < 250 * 19:
+                chunk = hub.hears(Chunk)
+                assert isinstance(chunk, Chunk)
+                chunks.append(chunk)
+                hub.say(chunk, next_sample=chunk.first_sample + 250)
+            hub.say(hub.hears(End), over=True)
+    missing = chunks[0].first_sample - 250
+    assert sent == [missing] == [chunks[0].shed]
+    assert [c.shed for c in chunks[1:]] == [0] * (len(chunks) - 1)
+    assert 250 * 19 - chunks[0].first_sample <= 2500

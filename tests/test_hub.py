@@ -21,11 +21,12 @@ from running import (
     running_hub,
     running_worker,
     subscriber,
+    thread,
     told,
     until,
 )
 
-from pipeline import hub as hub_module
+from pipeline import streams as streams_module
 from pipeline.embedded import EmbeddedRunner
 from pipeline.errors import EndpointError
 from pipeline.hub import Hub, HubConfig
@@ -441,7 +442,7 @@ def test_room_for_streams_is_made_by_forgetting_those_that_are_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hub that has run for months still takes new streams, and never more than its limit."""
-    monkeypatch.setattr(hub_module, "MAX_STREAMS", 2)
+    monkeypatch.setattr(streams_module, "MAX_STREAMS", 2)
     with (
         running_hub(tmp_path / "log") as hub,
         Dealer(hub.endpoints["ingest"]) as source,
@@ -468,7 +469,6 @@ def test_log_that_cannot_be_written_is_a_fault_and_nothing_is_lost(
     ):
         blocker = sqlite3.connect(path, isolation_level=None)
         blocker.execute("BEGIN IMMEDIATE")
-        feed(hub, "demo", demo)
         faults: list[str] = []
 
         def fault() -> bool:
@@ -479,9 +479,10 @@ def test_log_that_cannot_be_written_is_a_fault_and_nothing_is_lost(
                     faults.append(message.fault)
             return bool(faults)
 
-        until(fault)
-        blocker.execute("ROLLBACK")
-        blocker.close()
+        with thread(lambda stop: feed(hub, "demo", demo)):  # it ends once it is recorded
+            until(fault)
+            blocker.execute("ROLLBACK")
+            blocker.close()
         alerts = alerts_of(hear_until_ended(listener, "demo"))
     assert [alert.seq for alert in alerts] == list(range(1, len(alerts) + 1))
     assert len(alerts) > 10

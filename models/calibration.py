@@ -44,7 +44,8 @@ from pipeline.live_score import (
 from pipeline.quality import Reason
 from pipeline.scoring import Scorer
 from pipeline.segmenter import Segmenter
-from replay.records import read_beats, read_flutter, read_lead
+from replay.annotations import read_beats, read_flutter
+from replay.records import read_lead
 
 FORMAT: Final = 3
 SHIPPED_CALIBRATION: Final = SHIPPED_STUDENT.with_name("live_score.json")

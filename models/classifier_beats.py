@@ -18,7 +18,8 @@ from pipeline.quality import Reason
 from pipeline.rr_context import RRContext
 from pipeline.scoring import CLASSES
 from pipeline.segmenter import Segmenter
-from replay.records import read_beats, read_flutter, read_lead
+from replay.annotations import read_beats, read_flutter
+from replay.records import read_lead
 
 FALSE_DETECTION: Final = "-"
 """Stands for the class where no annotated beat is."""

@@ -32,7 +32,8 @@ from numpy.typing import NDArray
 from pipeline.constants import WINDOW_AFTER_R, WINDOW_BEFORE_R
 from pipeline.errors import ConfigError, InputError
 from pipeline.segmenter import cut_windows, detect_record, filter_record
-from replay.records import read_beats, read_lead
+from replay.annotations import read_beats
+from replay.records import read_lead
 
 DATABASE: Final = "mitdb"
 

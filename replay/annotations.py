@@ -1,18 +1,19 @@
 """Read any WFDB annotator of a record as arrays, by the rules of WFDB's own library.
 
-What `replay.records.read_beats` refuses is read here, as ``getann`` of the C library reads it,
-because an annotator that is to be compared may be as bad as it comes: annotations out of order
-stay in the order of the file, positions beyond the record stay where they are, a code without a
-name becomes ``[42]``, and of a file that ends without its end mark all but the last annotation
-count. wfdb-python is not asked: on such files it stops with an error of its own or reads
-something else, and it lets a file rename its codes.
+`read_annotations` reads as ``getann`` of the C library does, because an annotator that is to be
+compared may be as bad as it comes: annotations out of order stay in the order of the file,
+positions beyond the record stay where they are, a code without a name becomes ``[42]``, and of a
+file that ends without its end mark all but the last annotation count. `read_beats` and
+`read_flutter` are for references: they refuse what is out of order, outside the record, or cut.
+wfdb-python is not asked: on bad files it stops with an error of its own or reads something else,
+it lets a file rename its codes, and it opens the header a second time by rules of its own.
 
-Format: annot(5) of the WFDB Applications Guide (Moody), MIT format. Reads one file, and the
-first line of the header; the signals need not be there. Positions count samples from 0.
+Format: annot(5) of the WFDB Applications Guide (Moody), MIT format. Positions count samples
+from 0. A file of `MAX_ANNOTATION_BYTES` takes some 2 s and 400 MiB, whatever it holds.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,14 +22,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from replay.headers import header_lines, header_path, quoted, read_small, record_line
-from replay.records import MAX_ANNOTATION_BYTES
+from replay.headers import (
+    header_lines,
+    header_path,
+    load_header,
+    quoted,
+    read_small,
+    record_line,
+)
+from replay.leads import choose_lead
+
+BEAT_SYMBOLS: Final = frozenset("NLRBAaJSVrFejnE/fQ?")
+"""Annotation symbols that mark a beat (WFDB ``isqrs``)."""
+
+FLUTTER_SYMBOLS: Final = frozenset("[]")
+
+MAX_ANNOTATION_BYTES: Final = 4 * 1024 * 1024
+"""Two million beats: three weeks."""
 
 LATEST_SAMPLE: Final = 2**62
 """No position is as far from 0; sums and differences of two stay within int64."""
 
 _SKIP, _NUM, _SUBTYPE, _CHANNEL, _AUX = 59, 60, 61, 62, 63
 _NOTE: Final = 22
+_END: Final = bytes(2)
 
 SYMBOLS: Final[tuple[str, ...]] = (
     *(" ", "N", "L", "R", "a", "V", "F", "J", "A", "S"),
@@ -89,12 +106,67 @@ def read_annotations(
 
     Without ``fs_hz`` they count the record's frames. A file that states its own time resolution
     is converted and rounded to the nearest sample, halves up; one that does not counts frames.
-    Raises `InputError` where there is no such file or its positions are none.
+    The signals of the record need not be there. Raises `InputError` where there is no such file
+    or its positions are none.
     """
     frame_rate_hz, _ = record_extent(record)
-    fs_hz = frame_rate_hz if fs_hz is None else fs_hz
     file = annotation_file(record, annotator)
-    found = list(_decode(read_small(file, "annotation file", MAX_ANNOTATION_BYTES)))
+    data = read_small(file, "annotation file", MAX_ANNOTATION_BYTES)
+    return _annotations(file, data, frame_rate_hz, frame_rate_hz if fs_hz is None else fs_hz)
+
+
+def read_beats(
+    record: str | Path, annotator: str = "atr", lead: str | int | None = None
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Return the annotated beats of a record: positions as int64[n], ascending, and symbols.
+
+    Positions count samples of the lead that `replay.records.read_lead` would return. Raises
+    `InputError` for a file that is cut, out of order, or marks samples outside the record.
+    """
+    return _marks(record, annotator, lead, BEAT_SYMBOLS)
+
+
+def read_flutter(
+    record: str | Path, annotator: str = "atr", lead: str | int | None = None
+) -> list[tuple[int, int]]:
+    """Return first and last sample of each episode of ventricular flutter: marks ``[`` and ``]``.
+
+    One without an end lasts to the end of the record. As `read_beats`. Raises `InputError`.
+    """
+    samples, symbols = _marks(record, annotator, lead, FLUTTER_SYMBOLS)
+    episodes: list[tuple[int, int]] = []
+    for sample, symbol in zip(samples.tolist(), symbols, strict=True):
+        if symbol == "[":
+            episodes.append((sample, np.iinfo(np.int64).max))
+        elif episodes:
+            episodes[-1] = (episodes[-1][0], min(episodes[-1][1], sample))
+    return episodes
+
+
+def _marks(
+    record: str | Path, annotator: str, lead: str | int | None, wanted: Container[str]
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Return position and symbol of the wanted annotations of a file without a fault."""
+    header = load_header(record)
+    fs_hz = header.lead_rate_hz(choose_lead(header, lead))
+    file = annotation_file(record, annotator)
+    data = read_small(file, "annotation file", MAX_ANNOTATION_BYTES)
+    if len(data) % 2 or data[-2:] != _END:
+        raise InputError(f"annotation file {quoted(file)} is cut; fetch the record again")
+    found = _annotations(file, data, header.frame_rate_hz, fs_hz)
+    chosen = [i for i, symbol in enumerate(found.symbol) if symbol in wanted]
+    samples = found.sample[chosen]
+    end = header.frames * fs_hz / header.frame_rate_hz
+    if samples.size and (samples[0] < 0 or samples.max() >= end or (np.diff(samples) < 0).any()):
+        raise InputError(
+            f"annotation file {quoted(file)} marks things out of order or outside the record"
+        )
+    return samples, [found.symbol[i] for i in chosen]
+
+
+def _annotations(file: Path, data: bytes, frame_rate_hz: float, fs_hz: float) -> Annotations:
+    """Return what the bytes of ``file`` say, positions in samples at ``fs_hz``."""
+    found = list(_decode(data))
     scale = fs_hz / (_resolution_hz(found) or frame_rate_hz)
     ticks = np.array([tick for tick, *_ in found], dtype=np.float64)
     exact = ticks * scale

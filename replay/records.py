@@ -1,4 +1,4 @@
-"""Read and write WFDB records and annotations; replay a record as a source of samples.
+"""Read WFDB records, write annotations; replay a record as a source of samples.
 
 Every record passes `replay.headers` first, and its signals are read piece by piece with the
 numbers that were checked there, so a day of signal needs no more memory than some minutes of
@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,18 +28,10 @@ from numpy.typing import NDArray
 from pipeline.constants import SAMPLING_RATE_LIMITS_HZ
 from pipeline.errors import ConfigError, InputError, LeadError
 from pipeline.messages import FLAG_SATURATED
-from replay.headers import FORMATS, MAX_LEAD_SAMPLES, RecordHeader, load_header, quoted, read_small
+from replay.headers import FORMATS, MAX_LEAD_SAMPLES, RecordHeader, load_header, quoted
 from replay.leads import MV_PER_UNIT, choose_lead, stream_name
 from replay.pacing import Pacer, wait_s
 from replay.source import SampleBlock, SourceInfo
-
-BEAT_SYMBOLS: Final = frozenset("NLRBAaJSVrFejnE/fQ?")
-"""Annotation symbols that mark a beat (WFDB ``isqrs``)."""
-
-FLUTTER_SYMBOLS: Final = frozenset("[]")
-
-MAX_ANNOTATION_BYTES: Final = 4 * 1024 * 1024
-"""Two million beats: three weeks."""
 
 _PIECE_SAMPLES: Final = 2**19
 """Samples of all leads together that are read at a time."""
@@ -219,67 +211,6 @@ def read_lead(
         last = min(first + step, samples.size)
         samples[first:last] = reader.read(first, last)[0]
     return info, samples
-
-
-def read_beats(
-    path: str | Path, extension: str = "atr", lead: str | int | None = None
-) -> tuple[NDArray[np.int64], list[str]]:
-    """Return the annotated beats of a record: positions as int64[n], ascending, and symbols.
-
-    Positions count samples of the lead that `read_lead` would return. Raises `InputError`.
-    """
-    return _annotations(path, extension, lead, BEAT_SYMBOLS)
-
-
-def read_flutter(
-    path: str | Path, extension: str = "atr", lead: str | int | None = None
-) -> list[tuple[int, int]]:
-    """Return first and last sample of each episode of ventricular flutter: marks ``[`` and ``]``.
-
-    One without an end lasts to the end of the record. As `read_beats`. Raises `InputError`.
-    """
-    samples, symbols = _annotations(path, extension, lead, FLUTTER_SYMBOLS)
-    episodes: list[tuple[int, int]] = []
-    for sample, symbol in zip(samples.tolist(), symbols, strict=True):
-        if symbol == "[":
-            episodes.append((sample, np.iinfo(np.int64).max))
-        elif episodes:
-            episodes[-1] = (episodes[-1][0], min(episodes[-1][1], sample))
-    return episodes
-
-
-def _annotations(
-    path: str | Path, extension: str, lead: str | int | None, wanted: Container[str]
-) -> tuple[NDArray[np.int64], list[str]]:
-    """Return position and symbol of the wanted annotations, in order."""
-    header = load_header(path)
-    rate_hz = header.lead_rate_hz(choose_lead(header, lead))
-    if not re.fullmatch(r"[A-Za-z0-9_]{1,16}", extension):
-        raise InputError(f"annotator {quoted(extension)} is none: letters, digits and '_' only")
-    file = header.path.with_suffix(f".{extension}")
-    read_small(file, "annotation file", MAX_ANNOTATION_BYTES)
-    try:
-        with _wfdb() as wfdb:
-            found = wfdb.rdann(str(file.with_suffix("").resolve()), extension)
-        at_frame = np.asarray(found.sample, dtype=np.int64)
-        symbols = [str(symbol) for symbol in found.symbol]
-        file_rate_hz = float(found.fs or header.frame_rate_hz)
-        scale = rate_hz / file_rate_hz
-    except MemoryError:
-        raise
-    except Exception as error:  # a decoder of untrusted bytes: any failure of it is bad input
-        raise InputError(
-            f"annotation file {quoted(file)} cannot be decoded ({quoted(error)}); "
-            "fetch the record again"
-        ) from None
-    chosen = [i for i, symbol in enumerate(symbols) if symbol in wanted]
-    samples = at_frame[chosen] if scale == 1 else np.rint(at_frame[chosen] * scale).astype(np.int64)
-    frames = header.frames * rate_hz / header.frame_rate_hz
-    if samples.size and (samples[0] < 0 or samples.max() >= frames or (np.diff(samples) < 0).any()):
-        raise InputError(
-            f"annotation file {quoted(file)} marks things out of order or outside the record"
-        )
-    return samples, [symbols[i] for i in chosen]
 
 
 def write_beats(

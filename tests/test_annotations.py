@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
-from replay.annotations import SYMBOLS, Annotations, read_annotations, record_extent
-from replay.records import BEAT_SYMBOLS, write_beats
+from replay.annotations import BEAT_SYMBOLS, SYMBOLS, Annotations, read_annotations, record_extent
+from replay.records import write_beats
 
 NORMAL, NOISE, NOTE, SKIP, SUBTYPE, AUX = 1, 14, 22, 59, 61, 63
 

@@ -14,7 +14,7 @@ from models.evaluation.ec57 import (
     match_samples,
 )
 from pipeline.scoring import CLASSES as CLASSIFIED
-from replay.records import BEAT_SYMBOLS
+from replay.annotations import BEAT_SYMBOLS
 
 positions = st.lists(st.integers(0, 2000), max_size=30, unique=True).map(
     lambda values: np.array(sorted(values), dtype=np.int64)

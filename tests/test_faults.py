@@ -36,7 +36,8 @@ from monitor.evaluation import WIDTH, tell
 from monitor.stress import fault_tables
 from pipeline.errors import InputError
 from pipeline.stream import Counters
-from replay.records import read_beats, read_lead, write_beats
+from replay.annotations import read_beats
+from replay.records import read_lead, write_beats
 
 FS_HZ = 360
 SOURCES = ("synthetic", "100")

@@ -36,7 +36,8 @@ from monitor.evaluation import WIDTH, tell
 from monitor.stress import noise_tables
 from pipeline.errors import ConfigError
 from pipeline.public import Alert
-from replay.records import read_beats, read_lead, write_beats
+from replay.annotations import read_beats
+from replay.records import read_lead, write_beats
 
 FS_HZ = 50
 MINUTE = 60 * FS_HZ

@@ -13,17 +13,10 @@ from test_pacing import Clock
 
 from pipeline.errors import ConfigError, InputError, LeadError
 from pipeline.messages import FLAG_SATURATED
+from replay.annotations import read_beats, read_flutter
 from replay.headers import DEMO_RECORD, load_header
 from replay.leads import choose_lead
-from replay.records import (
-    LeadReader,
-    RecordSource,
-    read_beats,
-    read_flutter,
-    read_lead,
-    stream_name,
-    write_beats,
-)
+from replay.records import LeadReader, RecordSource, read_lead, stream_name, write_beats
 from replay.source import SampleBlock
 
 FORMAT_BITS = {

@@ -15,7 +15,8 @@ from pipeline.messages import FLAG_LEAD_OFF
 from pipeline.quality import QualityChange, Reason
 from pipeline.segmenter import Segment, Segmenter, detect_record
 from pipeline.segmenter_state import PENDING
-from replay.records import read_beats, read_lead
+from replay.annotations import read_beats
+from replay.records import read_lead
 
 ARRAYS = ("r_samples", "samples", "ready_samples", "rr_s", "windows", "spans_mv", "reasons")
 Piece = tuple[int, np.ndarray, np.ndarray]

@@ -11,9 +11,10 @@ from test_pacing import Clock
 
 from pipeline.errors import ConfigError
 from pipeline.messages import FLAG_LEAD_OFF
+from replay.annotations import read_beats
 from replay.demo import LEAD_OFF_S, NOISE_S, write_demo
 from replay.headers import DEMO_RECORD
-from replay.records import RecordSource, read_beats, read_lead
+from replay.records import RecordSource, read_lead
 from replay.synthetic import LEAD_OFF_LEVEL_MV, PatientConfig, SyntheticPatient, SyntheticSource
 
 

@@ -23,8 +23,7 @@ from models.evaluation.alarm_spans import (
 )
 from pipeline.alarms.rate_rules import FAST_BEATS, SLOW_BEATS
 from pipeline.alarms.settings import DEFAULTS
-from replay.annotations import read_annotations
-from replay.records import read_beats, read_flutter
+from replay.annotations import read_annotations, read_beats, read_flutter
 
 FIBRILLATION, TACHYCARDIA = "ventricular_fibrillation", "ventricular_tachycardia"
 LETHAL_RHYTHMS: Final = ("asystole", FIBRILLATION, TACHYCARDIA)

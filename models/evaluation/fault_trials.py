@@ -37,7 +37,8 @@ from pipeline.quality import Reason
 from pipeline.reorder import REORDER_S
 from pipeline.segment import Segment
 from pipeline.source_clock import LINE_S, SourceClock
-from replay.records import read_beats, read_lead
+from replay.annotations import read_beats
+from replay.records import read_lead
 
 RECORDS: Final = ("100", "103", "115", "122")
 """Sinus rhythm with next to no noise, first lead."""

@@ -26,7 +26,8 @@ from pipeline.errors import InputError
 from pipeline.live_score import LiveScoreConfig
 from pipeline.public import BeatNote
 from pipeline.scoring import ScoredBatch, Scorer
-from replay.records import RecordSource, read_beats, read_flutter
+from replay.annotations import read_beats, read_flutter
+from replay.records import RecordSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,9 +36,9 @@ from pipeline.errors import InputError
 from pipeline.live_score import LiveScoreConfig
 from pipeline.public import Alert
 from pipeline.scoring import Scorer
-from replay.annotations import Annotations, read_annotations
+from replay.annotations import Annotations, read_annotations, read_beats
 from replay.headers import quoted
-from replay.records import read_beats, read_lead
+from replay.records import read_lead
 
 RECORDS: Final = ("118", "119")
 NOISES: Final = ("bw", "em", "ma")

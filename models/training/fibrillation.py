@@ -23,9 +23,10 @@ from models.metrics import roc_auc
 from pipeline.constants import SAMPLING_RATE_HZ
 from pipeline.fibrillation import FIBRILLATION_S, FibrillationWatch
 from pipeline.kernels import fibrillation as kernel
+from replay.annotations import read_flutter
 from replay.headers import find_records, header_path, load_header
 from replay.leads import ecg_leads
-from replay.records import read_flutter, read_lead
+from replay.records import read_lead
 
 _LEFT_OUT: Final = ("VT", "ASYS", "NOISE", "HGEA", "VER")
 _RIDGE: Final = 1e-3

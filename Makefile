@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint bench figures weights cards stress alarms picture clean
+.PHONY: help demo test test-slow lint bench figures weights cards stress alarms picture clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -20,6 +20,9 @@ demo: $(READY) ## See the live monitor on the bundled record (Ctrl-C ends it)
 
 test: $(READY) ## Run the tests
 	$(BIN)/python -m pytest
+
+test-slow: $(READY) ## Run the tests that take minutes
+	$(BIN)/python -m pytest -m slow
 
 lint: $(READY) ## Run the gate: style, format, types, import directions
 	$(BIN)/ruff check .

@@ -16,10 +16,12 @@ import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, NoReturn
 
 from pipeline.constants import MAX_LEADS_PER_RECORD, SAMPLING_RATE_LIMITS_HZ
 from pipeline.errors import InputError
+from replay.flac import MAX_METADATA_BYTES, stream_info
+from replay.signal_formats import FORMATS
 
 DEMO_RECORD: Final = Path(__file__).parent / "demo" / "demo.hea"
 """The record that is bundled with the program; see `replay.demo`."""
@@ -28,34 +30,11 @@ MAX_HEADER_BYTES: Final = 256 * 1024
 MAX_LINE_CHARACTERS: Final = 1000
 MAX_LEAD_SAMPLES: Final = 2**28
 """Samples of one lead: eight days at 360 Hz, 1 GiB as float32."""
+MAX_FRAME_SAMPLES: Final = 2**20
+"""Samples of all leads in one frame, which is the least that can be read at a time."""
 GAIN_LIMITS: Final = (1e-3, 1e6)
 DEFAULT_GAIN: Final = 200.0
 DEFAULT_RATE_HZ: Final = 250.0
-
-
-class SignalFormat(NamedTuple):
-    """How one WFDB storage format keeps its samples."""
-
-    samples_per_group: int
-    """Samples that share one group of bytes; 0 for FLAC, which has no fixed size."""
-    bytes_per_group: int
-    bits: int
-
-
-FORMATS: Final = {
-    "16": SignalFormat(1, 2, 16),
-    "24": SignalFormat(1, 3, 24),
-    "32": SignalFormat(1, 4, 32),
-    "61": SignalFormat(1, 2, 16),
-    "80": SignalFormat(1, 1, 8),
-    "160": SignalFormat(1, 2, 16),
-    "212": SignalFormat(2, 3, 12),
-    "310": SignalFormat(3, 4, 10),
-    "311": SignalFormat(3, 4, 10),
-    "508": SignalFormat(0, 0, 8),
-    "516": SignalFormat(0, 0, 16),
-    "524": SignalFormat(0, 0, 24),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,11 +133,16 @@ def read_small(path: Path, what: str, limit: int) -> bytes:
     """Return the bytes of a regular file of at most ``limit`` bytes, never waiting for a writer."""
     if check_regular(path, what) > limit:
         raise InputError(f"{what} {quoted(path)} is over {limit:,} bytes; that is none of ours")
+    return read_head(path, what, limit)
+
+
+def read_head(path: Path, what: str, limit: int) -> bytes:
+    """Return the first ``limit`` bytes of a file that `check_regular` has seen."""
     try:
         # O_NONBLOCK: should the file have become a FIFO since the check, nobody waits for it.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(descriptor, "rb") as file:
-            return file.read(limit + 1)[:limit]
+            return file.read(limit)
     except OSError as error:
         raise InputError(f"{what} {quoted(path)} cannot be read: {error.strerror}") from None
 
@@ -170,9 +154,9 @@ def load_header(record: str | Path) -> RecordHeader:
     holds as many samples as declared, and every number to be within its limits.
     """
     path = header_path(record)
-    if "::" in str(path.resolve()):
-        _refuse(path, "lies under a name with '::', which wfdb takes for an address; rename it")
     lines = header_lines(path)
+    if any("::" in str(folder) for folder in _folders(path)):
+        _refuse(path, "lies under a name with '::', which wfdb takes for an address; rename it")
     name, segments, count, rate_hz, frames = record_line(path, lines[0])
     if segments is not None:
         _refuse_segments(path, name, lines[1:])
@@ -185,10 +169,12 @@ def load_header(record: str | Path) -> RecordHeader:
     for signal in signals:
         if rate_hz * signal.samples_per_frame > highest_hz:
             _refuse(path, f"declares a sampling rate over {highest_hz:,.0f} Hz")
+    if sum(signal.samples_per_frame for signal in signals) > MAX_FRAME_SAMPLES:
+        _refuse(path, f"declares more than {MAX_FRAME_SAMPLES:,} samples in one frame")
     held = [_frames_held(path, group, frames) for group in _files(path, signals)]
     frames = frames or min(held)
-    if frames < 1:
-        _refuse(path, "describes a record without a single sample")
+    if any(signal.skew_frames >= frames for signal in signals):
+        _refuse(path, "moves a signal by more than its length (skew); nothing would be left of it")
     if frames * max(signal.samples_per_frame for signal in signals) > MAX_LEAD_SAMPLES:
         _refuse(path, f"declares more than {MAX_LEAD_SAMPLES:,} samples a lead; split the record")
     return RecordHeader(path=path, frame_rate_hz=rate_hz, frames=frames, signals=signals)
@@ -204,18 +190,21 @@ _RECORD = re.compile(
     r"(?P<name>[A-Za-z0-9_-]{1,64})(/(?P<segments>\d{1,9}))?"
     r"\s+(?P<count>\d{1,9})"
     r"(\s+(?P<rate>[^\s/(]{1,32})(/[^\s(]{0,32})?(\([^\s)]{0,32}\))?"
-    r"(\s+(?P<frames>\d{1,15})(\s+[\d:.]{1,20}(\s+[\d/]{1,12})?)?)?)?"
+    r"(\s+(?P<frames>\d{1,15})(\s+[\d:.]{1,20}(\s+[\d/]{1,12})?)?)?)?",
+    re.ASCII,
 )
 _SIGNAL_FORMAT = re.compile(
-    r"(?P<format>\d{1,4})(x(?P<samples>\d{1,9}))?(:(?P<skew>\d{1,9}))?(\+(?P<offset>\d{1,9}))?"
+    r"(?P<format>\d{1,4})(x(?P<samples>\d{1,9}))?(:(?P<skew>\d{1,9}))?(\+(?P<offset>\d{1,9}))?",
+    re.ASCII,
 )
 _GAIN = re.compile(
     r"(?P<gain>-?(?P<mantissa>\d{1,20}\.?\d{0,20}|\.\d{1,20})([eE][+-]?\d{1,3})?)"
-    r"(\((?P<baseline>-?\d{1,10})\))?(/(?P<units>\S{1,20}))?"
+    r"(\((?P<baseline>-?\d{1,10})\))?(/(?P<units>\S{1,20}))?",
+    re.ASCII,
 )
 _SIGNAL_FILE = re.compile(r"[A-Za-z0-9_-]{1,80}(\.[A-Za-z0-9_]{1,16})?")
-_INTEGER = re.compile(r"-?\d{1,10}")
-_DECIMAL = re.compile(r"-?(\d{1,12}\.?\d{0,12}|\.\d{1,12})")
+_INTEGER = re.compile(r"-?\d{1,10}", re.ASCII)
+_DECIMAL = re.compile(r"-?(\d{1,12}\.?\d{0,12}|\.\d{1,12})", re.ASCII)
 
 
 def header_lines(path: Path) -> list[str]:
@@ -263,7 +252,7 @@ def record_line(path: Path, line: str) -> tuple[str, int | None, int, float, int
 
 
 def _refuse_segments(path: Path, name: str, lines: list[str]) -> NoReturn:
-    segments = [line.split()[0] for line in lines]
+    segments = [line.split()[0] for line in lines[:MAX_LEADS_PER_RECORD]]
     if name in segments or path.stem in segments:
         _refuse(path, f"names itself ({quoted(path.stem)}) as one of its segments")
     others = ", ".join(quoted(segment) for segment in segments[:4] if segment != "~")
@@ -350,14 +339,18 @@ def _files(path: Path, signals: tuple[SignalHeader, ...]) -> list[list[SignalHea
     return groups
 
 
+def _folders(path: Path) -> set[Path]:
+    """Return where the signals of a header may lie: beside it, or beside what it is a link to."""
+    return {path.parent.resolve(), path.resolve().parent}
+
+
 def _frames_held(path: Path, group: list[SignalHeader], declared: int | None) -> int:
     """Return how many frames the file of ``group`` holds; refuse it if that is under declared."""
     first = group[0]
     file = path.parent / first.file
     size = check_regular(file, "signal file")
     # A link may lead from a folder of links to the data, but not out of the record's folder.
-    folders = {path.parent.resolve(), path.resolve().parent}
-    if file.resolve().parent not in folders:
+    if file.resolve().parent not in _folders(path):
         _refuse(path, f"names the signal file {quoted(first.file)}, a link out of its folder")
     if size == 0:
         raise InputError(f"signal file {quoted(file)} is empty; fetch the record again")
@@ -379,17 +372,17 @@ def _frames_held(path: Path, group: list[SignalHeader], declared: int | None) ->
 
 
 def _flac_frames(path: Path, file: Path, group: list[SignalHeader]) -> int:
-    """Return the frames that a FLAC file says it holds in its STREAMINFO block (RFC 9639, 8.2)."""
-    try:
-        with file.open("rb") as opened:
-            head = opened.read(26)
-    except OSError as error:
-        raise InputError(f"signal file {quoted(file)}: {error.strerror}") from None
-    if len(head) < 26 or head[:4] != b"fLaC" or head[4] & 0x7F != 0:
+    """Return the frames that a FLAC file says it holds, and can hold."""
+    head = read_head(file, "signal file", MAX_METADATA_BYTES + 2)
+    info = stream_info(head, file.stat().st_size)
+    if info is None:
         raise InputError(f"signal file {quoted(file)} is no FLAC file; fetch the record again")
-    packed = int.from_bytes(head[18:26], "big")
-    channels = (packed >> 41 & 0x07) + 1
-    if channels != len(group) or len({signal.samples_per_frame for signal in group}) > 1:
-        _refuse(path, f"does not describe the {channels} channels of {quoted(group[0].file)}")
-    samples = packed & (2**36 - 1)
-    return max(0, samples - group[0].byte_offset) // group[0].samples_per_frame
+    first = group[0]
+    if info.channels != len(group) or len({signal.samples_per_frame for signal in group}) > 1:
+        _refuse(path, f"does not describe the {info.channels} channels of {quoted(first.file)}")
+    if info.bits > FORMATS[first.format].bits:
+        _refuse(
+            path, f"gives {quoted(first.file)} format {first.format}, but it is {info.bits}-bit"
+        )
+    held = min(info.samples, info.most_samples)
+    return max(0, held - first.byte_offset) // first.samples_per_frame

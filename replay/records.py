@@ -28,9 +28,10 @@ from numpy.typing import NDArray
 from pipeline.constants import SAMPLING_RATE_LIMITS_HZ
 from pipeline.errors import ConfigError, InputError, LeadError
 from pipeline.messages import FLAG_SATURATED
-from replay.headers import FORMATS, MAX_LEAD_SAMPLES, RecordHeader, load_header, quoted
+from replay.headers import MAX_LEAD_SAMPLES, RecordHeader, load_header, quoted
 from replay.leads import MV_PER_UNIT, choose_lead, stream_name
 from replay.pacing import Pacer, wait_s
+from replay.signal_formats import FORMATS
 from replay.source import SampleBlock, SourceInfo
 
 _PIECE_SAMPLES: Final = 2**19

@@ -47,6 +47,7 @@ weights: $(STUDENTS) runs/classifier/classifier.json ## Train all that ships, so
 		cp runs/student-$$fold/student.$$kind $(WEIGHTS)/folds/student-$$fold.$$kind || exit 1; done; done
 	cp runs/student-ds1/student.json runs/student-ds1/student.safetensors $(WEIGHTS)/
 	cp runs/classifier/classifier.json runs/classifier/classifier.safetensors $(WEIGHTS)/
+	$(BIN)/python -m models.model_file
 	$(BIN)/monitor train calibration --half-a runs/student-ds1a/student.json --half-b runs/student-ds1b/student.json
 
 runs/student-%/student.json: $(READY)

@@ -18,12 +18,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.model_file import SHIPPED
 from models.weights_file import WeightsKind, read_weights, write_weights
 from pipeline.constants import BAND_PASS_HZ, SAMPLING_RATE_HZ, WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.errors import ArtifactError
 
 FORMAT: Final = 2
-SHIPPED_STUDENT: Final = Path(__file__).parent / "weights" / "student.json"
+SHIPPED_STUDENT: Final = SHIPPED / "student.json"
 
 MODEL: Final = "beatgan-student"
 SCORE_RULE: Final = "mean square over some ticks of the residual after a moving average"

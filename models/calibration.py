@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from models.artifact import SHIPPED_STUDENT, load_artifact
 from models.dataset import DS1, DS1A, DS1B, database_folder
 from models.evaluation.ec57 import classes_of, match_beats, match_samples
+from models.model_file import read_model_file
 from models.student import StudentScorer
 from models.whole_file import write_whole
 from pipeline.alarms.kinds import EPISODE_S
@@ -167,8 +168,7 @@ def load_calibration(
     """
     again = "calibrate again with `monitor train calibration`"
     try:
-        with path.open("rb") as file:
-            content = json.loads(file.read(_MAX_BYTES))
+        content = json.loads(read_model_file(path, _MAX_BYTES, again))
         if content["format"] != FORMAT:
             raise ArtifactError(f"{path} has format {content['format']}, not {FORMAT}: {again}")
         made_for = content["weights_sha256"]
@@ -189,9 +189,10 @@ def load_calibration(
         usable = bool(len(stored)) and bool(np.isfinite(stored).all()) and stored[0, 0] > 0
         if not usable or (np.diff(stored[:, 0]) <= 0).any():
             raise ValueError("thresholds are not finite or not in order")
-    except OSError as error:
-        raise ArtifactError(f"calibration {path}: {error.strerror}; {again}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+    except (
+        *(ValueError, KeyError, TypeError, AttributeError, ConfigError),
+        *(RecursionError, OverflowError),
+    ) as error:
         raise ArtifactError(f"{path} is no calibration ({error!r}): {again}") from None
     if made_for != load_artifact(student).sha256:
         raise ArtifactError(f"{path} was made for other weights than {student}: {again}")

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from models.model_file import read_model_file
 from models.whole_file import write_whole
 from pipeline.errors import ArtifactError
+from replay.headers import quoted
 
 MAX_DESCRIPTION_BYTES: Final = 65_536
 MAX_WEIGHTS_BYTES: Final = 1_000_000
@@ -96,10 +98,12 @@ def read_weights(
     Raises:
         ArtifactError: anything is missing, altered, or made for something else.
     """
-    facts = _description(kind, _read(kind, description, MAX_DESCRIPTION_BYTES), description)
+    facts = _description(
+        kind, read_model_file(description, MAX_DESCRIPTION_BYTES, kind.remedy), description
+    )
     wanted = shapes(facts)
     path = weights_path(description)
-    weights = _read(kind, path, MAX_WEIGHTS_BYTES)
+    weights = read_model_file(path, MAX_WEIGHTS_BYTES, kind.remedy)
     sha256 = hashlib.sha256(weights).hexdigest()
     if sha256 != facts["weights_sha256"]:
         raise ArtifactError(
@@ -109,7 +113,9 @@ def read_weights(
     try:
         tensors = load(weights)
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise ArtifactError(f"{path} is no safetensors file: {error}; {kind.remedy}") from None
+        raise ArtifactError(
+            f"{path} is no safetensors file: {quoted(error)}; {kind.remedy}"
+        ) from None
     check_tensors(kind, tensors, wanted, path)
     return facts, tensors, sha256
 
@@ -120,7 +126,7 @@ def check_tensors(
     """Raise `ArtifactError` unless the tensors are finite float32 of exactly these shapes."""
     if differing := sorted(set(shapes) ^ set(tensors)):
         raise ArtifactError(
-            f"{path}: missing or unknown tensors {', '.join(differing)[:200]}; {kind.remedy}"
+            f"{path}: missing or unknown tensors {quoted(', '.join(differing))}; {kind.remedy}"
         )
     for name, shape in shapes.items():
         tensor = tensors[name]
@@ -131,22 +137,6 @@ def check_tensors(
             )
         if not np.isfinite(tensor).all():
             raise ArtifactError(f"{path}: {name} holds values that are not finite; {kind.remedy}")
-
-
-def _read(kind: WeightsKind, path: Path, limit: int) -> bytes:
-    """Return a regular file's bytes; raise `ArtifactError` if it is missing or over ``limit``."""
-    try:
-        if not path.is_file():
-            raise ArtifactError(f"{path} is missing; {kind.remedy}")
-        with path.open("rb") as file:
-            content = file.read(limit + 1)
-    except OSError as error:
-        raise ArtifactError(f"cannot read {path}: {error.strerror}; {kind.remedy}") from None
-    if len(content) > limit:
-        raise ArtifactError(
-            f"{path} is larger than {limit} bytes: no {kind.model} of ours; {kind.remedy}"
-        )
-    return content
 
 
 def _description(kind: WeightsKind, text: bytes, path: Path) -> dict[str, Any]:

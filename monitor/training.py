@@ -139,6 +139,7 @@ def calibrate(data: Path | None, student: Path | None, half_a: Path, half_b: Pat
     from models.artifact import SHIPPED_STUDENT
     from models.calibration import calibrate, half_scorer, save_calibration
     from models.dataset import DS1
+    from models.model_file import pin
 
     description = student or SHIPPED_STUDENT
     scorers = half_scorer(half_a, "ds1a"), half_scorer(half_b, "ds1b")
@@ -151,6 +152,8 @@ def calibrate(data: Path | None, student: Path | None, half_a: Path, half_b: Pat
         calibration = calibrate(data_folder(data), *scorers, on_step)
     path = description.with_name("live_score.json")
     save_calibration(calibration, path, description)
+    if student is None:
+        pin()
     sys.stdout.write(f"{path}\n")
 
 

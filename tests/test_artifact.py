@@ -221,26 +221,6 @@ def test_tensors_must_be_exactly_the_expected_ones(description: Path) -> None:
             load_artifact(description)
 
 
-def test_mutated_weights_never_crash_and_never_change_shape(description: Path) -> None:
-    """Weights with a hostile header, checksum adjusted, load correctly or are refused."""
-    random = np.random.default_rng(11)
-    weights = weights_path(description).read_bytes()
-    header = 8 + int.from_bytes(weights[:8], "little")
-    refused = 0
-    for _ in range(300):
-        altered = bytearray(weights)
-        for position in random.integers(0, header, random.integers(1, 4)):
-            altered[position] = random.integers(0, 256)
-        _reweigh(description, bytes(altered))
-        try:
-            loaded = load_artifact(description)
-        except ArtifactError:
-            refused += 1
-        else:
-            assert {k: v.shape for k, v in loaded.tensors.items()} == tensor_shapes(2, 3)
-    assert refused > 200
-
-
 def test_student_that_could_not_be_loaded_is_not_saved(artifact: Artifact, tmp_path: Path) -> None:
     """Saving checks the tensors too, and leaves nothing half-written."""
     tensors = dict(artifact.tensors)

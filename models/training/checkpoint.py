@@ -17,11 +17,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from models.model_file import refuse_pickle
 from models.whole_file import write_whole
 from pipeline.errors import ArtifactError
+from replay.headers import quoted
 
 CHECKPOINT_VERSION: Final = 2
 """Rises when a checkpoint of the code before cannot be continued, or not to the same result."""
+
+MAX_CHECKPOINT_BYTES: Final = 512 << 20
 
 
 def save_checkpoint(
@@ -57,20 +61,25 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     Raises:
         ArtifactError: the file is missing, of another version or no checkpoint of ours.
     """
+    again = "remove it and start anew"
     try:
+        if not path.is_file():
+            raise ArtifactError(f"{path} does not exist: train it first")
+        if path.stat().st_size > MAX_CHECKPOINT_BYTES:
+            raise ArtifactError(f"{path} is larger than {MAX_CHECKPOINT_BYTES} bytes; {again}")
+        with path.open("rb") as opened:
+            refuse_pickle(path, opened.read(8), again)
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})["facts"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise ArtifactError(f"{path} does not exist: train it first") from None
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise ArtifactError(f"{path} is no checkpoint: {error}; remove it and start anew") from None
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path} is no checkpoint: {quoted(error)}; {again}") from None
     if not isinstance(facts, dict):
-        raise ArtifactError(f"{path} is no checkpoint: remove it and start anew")
+        raise ArtifactError(f"{path} is no checkpoint; {again}")
     if (version := facts.get("version")) != CHECKPOINT_VERSION:
         raise ArtifactError(
             f"{path} is a checkpoint of version {version!r:.20}, this program's have version "
-            f"{CHECKPOINT_VERSION}: remove it and start anew"
+            f"{CHECKPOINT_VERSION}: {again}"
         )
     return facts, tensors
 

@@ -48,7 +48,8 @@ def acknowledge(endpoint: str, *, stream: str, episode: str, as_json: bool) -> N
         over = "over" if alert.state == "off" else "still there"
         name = safe_text(alert.kind.replace("_", " "))
         where = safe_text(alert.stream) or "the system"
-        _print(f"acknowledged: {where}: {name} ({alert.priority}), {over}  {alert.episode}")
+        priority, episode = safe_text(alert.priority), safe_text(alert.episode, 128)
+        _print(f"acknowledged: {where}: {name} ({priority}), {over}  {episode}")
     if not reply.alerts:
         _print("nothing to acknowledge")
 
@@ -124,7 +125,8 @@ def _from_log(path: Path, seq: int) -> ControlReply:
 def facts(alert: Alert) -> Iterator[str]:
     """Yield what an alert says, a line for each fact that it has."""
     kind = safe_text(alert.kind.replace("_", " "))
-    yield f"{kind}, {alert.category}, {alert.priority} priority, {alert.state}"
+    category, priority, state = map(safe_text, (alert.category, alert.priority, alert.state))
+    yield f"{kind}, {category}, {priority} priority, {state}"
     yield f"stream   {safe_text(alert.stream) or 'the system itself'}, alert {alert.seq}"
     when = f"{_clock(alert.time_s)} of the signal, sample {alert.sample}"
     yield f"at       {when}" + (f", raised {safe_text(alert.utc)}" if alert.utc else "")

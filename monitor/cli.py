@@ -33,6 +33,7 @@ from monitor.options import (
     Start,
     checked_speed,
 )
+from monitor.safe_text import LONGEST_LINE, SafeLines, safe_text
 from monitor.stage_commands import stage_app
 from monitor.train_commands import train_app
 from pipeline.constants import DEFAULT_PORT, NOTICE
@@ -54,13 +55,15 @@ def main() -> None:
 
     if sys.stdout is None:  # closed by whoever started us: the run goes on, and says nothing
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    logging.basicConfig(level=logging.WARNING, format="monitor: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(SafeLines("monitor: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
         app(args=_fill_bare_device(sys.argv[1:]))
     except Refused as refused:
         sys.exit(refused.code)
     except MonitorError as error:
-        sys.stderr.write(f"monitor: {error}\n")
+        sys.stderr.write(f"monitor: {safe_text(str(error), LONGEST_LINE)}\n")
         sys.exit(2)
     except OSError as error:
         if error.errno != errno.ENOSPC:

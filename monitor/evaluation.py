@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from monitor.safe_text import safe_text
 from monitor.training import data_folder
 from pipeline.errors import ConfigError, InputError
 
@@ -135,7 +136,7 @@ def tell(
     if as_json:
         sys.stdout.write(json.dumps(figures, allow_nan=False) + "\n")
         return
-    console = Console(width=WIDTH)
+    console = Console(width=WIDTH, markup=False)  # names of files are in it
     for table in tables(figures):
         console.print(table)
 
@@ -144,7 +145,7 @@ def tell(
 def progress_of(total: int) -> Iterator[Callable[[str], None]]:
     """Yield a function that is told each step when it begins; shows itself on a terminal only."""
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -157,7 +158,7 @@ def progress_of(total: int) -> Iterator[Callable[[str], None]]:
 
         def on_step(text: str) -> None:
             nonlocal begun
-            progress.update(task, completed=begun, description=text)
+            progress.update(task, completed=begun, description=safe_text(text))
             begun += 1
 
         yield on_step
@@ -286,7 +287,7 @@ def ec57_tables(figures: dict[str, Any]) -> Iterator[Table]:
             beats.add_section()
         qrs = line["qrs"]
         beats.add_row(
-            line.get("record", "gross"),
+            safe_text(line.get("record", "gross")),
             *(f"{n:,}" for n in (qrs["tps"] + qrs["fn"], qrs["fn"], qrs["fp"])),
             *_shares(line, kinds),
             as_text(line.get("rms_rr_error_ms"), 2),

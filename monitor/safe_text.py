@@ -1,10 +1,11 @@
 """Make text that came from a file, a device or a socket fit to be shown in a terminal.
 
 A record's name or an alert's reason may carry escape sequences (set the clipboard, clear the
-screen), bidirectional overrides or invisible characters. Everything the dashboard shows passes
-through `safe_text`. Pure; no terminal, no state.
+screen), bidirectional overrides or invisible characters. Everything that is shown passes through
+`safe_text`, and what is said on stderr through it or `SafeLines`. No terminal, no state.
 """
 
+import logging
 import unicodedata
 from typing import Final
 
@@ -12,6 +13,9 @@ from rich.cells import cell_len, set_cell_size
 
 REPLACEMENT: Final = "\ufffd"
 """Stands for each character that was taken out, so that nothing vanishes unseen."""
+
+LONGEST_LINE: Final = 2000
+"""Cells of an error or of a line of the log: more than any of ours has, no flood."""
 
 _UNSAFE_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Controls, formats (bidi, zero width), lone surrogates, unassigned, line separators."""
@@ -45,3 +49,11 @@ def safe_text(text: str, limit: int = 64) -> str:
     elif len(text) > 4 * limit + 4:
         shown += "…" if cell_len(shown) < limit else ""
     return shown
+
+
+class SafeLines(logging.Formatter):
+    """One line for each message of the log, whatever was put into it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (of logging)
+        """Return the line; a traceback that follows is ours."""
+        return safe_text(super().formatMessage(record), LONGEST_LINE)

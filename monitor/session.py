@@ -182,9 +182,10 @@ def alert_line(alert: Alert) -> str:
     minutes, seconds = divmod(alert.time_s, 60.0)
     score = f"  {alert.score:.1f} > {alert.threshold:.1f}" if alert.score is not None else ""
     named = f"  {class_text(alert)}" if alert.beat_class is not None else ""
-    state = "" if alert.state == "on" else f" ({alert.state})"
+    state = "" if alert.state == "on" else f" ({safe_text(alert.state, 16)})"
+    where, priority = safe_text(alert.stream), safe_text(alert.priority, 16)
     return (
-        f"{int(minutes):4d}:{seconds:05.2f}  {safe_text(alert.stream):8s}  {alert.priority:6s}"
+        f"{int(minutes):4d}:{seconds:05.2f}  {where:8s}  {priority:6s}"
         f"  {safe_text(alert.kind)}{state}{named}{score}  {safe_text(alert.reason, 160)}"
     )
 
@@ -192,7 +193,8 @@ def alert_line(alert: Alert) -> str:
 def summary_lines(summary: dict[str, Any]) -> list[str]:
     """Return the summary for people."""
     minutes, seconds = divmod(summary["duration_s"], 60.0)
-    kinds = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in summary["alerts"].items())
+    alerts = summary["alerts"].items()
+    kinds = ", ".join(f"{n} {safe_text(kind).replace('_', ' ')}" for kind, n in alerts)
     unread = summary["beats_not_analysable"]
     streams = ", ".join(safe_text(name) for name in summary["streams"]) or "nothing"
     return [
@@ -207,7 +209,7 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
 
 def _standing_lines(standing: Sequence[dict[str, str]]) -> list[str]:
     """Return a line of what nobody has acknowledged, where there is anything."""
-    names = [f"{safe_text(a['kind']).replace('_', ' ')} ({a['state']})" for a in standing]
+    names = [safe_text(f"{a['kind']} ({a['state']})").replace("_", " ") for a in standing]
     return [f"standing {', '.join(names)}"] if names else []
 
 

@@ -26,6 +26,10 @@ SCHEMA: Final = 1
 NOTICE: Final = "research use only, not a medical device"
 """Stands in every alert, in the README and in ``--help``."""
 
+STEERING: Final = r"\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+"""Characters that can steer a terminal or turn a text around, as a class of a regular expression:
+C0, DEL, C1, bidirectional and zero-width marks, line separators."""
+
 DEFAULT_PORT: Final = 5570
 """Where alerts are published; the replay socket is one above."""
 

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.constants import SAMPLING_RATE_LIMITS_HZ, WINDOW_SAMPLES
+from pipeline.constants import SAMPLING_RATE_LIMITS_HZ, STEERING, WINDOW_SAMPLES
 from pipeline.errors import WireError
 from pipeline.public import Alert
 from pipeline.rr_context import RR_FEATURES
@@ -40,7 +40,7 @@ _LOWEST_HZ, _HIGHEST_HZ = SAMPLING_RATE_LIMITS_HZ
 Position = Annotated[int, msgspec.Meta(ge=0, le=2**52)]  # the segmenter refuses from 2**53 on
 Rate = Annotated[float, msgspec.Meta(ge=_LOWEST_HZ, le=_HIGHEST_HZ)]
 Stamp = Annotated[float, msgspec.Meta(ge=0.0, le=LATEST_UTC_S)]
-Label = Annotated[str, msgspec.Meta(max_length=64)]
+Label = Annotated[str, msgspec.Meta(pattern=rf"^[^{STEERING}]{{0,64}}\Z")]
 Session = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{0,32}\Z")]
 """Random, one for each life of a source: two sources of one name are told apart by it."""
 

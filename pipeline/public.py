@@ -7,12 +7,13 @@ removed, and a saved message of schema 1 is decoded by a test for ever.
 Pure in memory: no sockets, no clock. Units: mV, Hz, seconds; latencies in ms.
 """
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
-from pipeline.constants import NOTICE, SCHEMA
+from pipeline.constants import NOTICE, SCHEMA, STEERING
 from pipeline.errors import WireError
 
 MAX_SILENCE_S: Final = 180.0
@@ -257,6 +258,8 @@ ControlRequest = Acknowledge | Silence | Show
 
 Public = Alert | BeatNote | Status | Heartbeat | SignalStrip | WindowView
 
+_STEERING: Final = re.compile(f"[{STEERING}]")
+
 _json_encoder = msgspec.json.Encoder()
 _public_decoders: Final[dict[bytes, msgspec.json.Decoder[Public]]] = {
     b"alert": msgspec.json.Decoder(Alert),
@@ -277,8 +280,14 @@ _page_decoder = msgspec.json.Decoder(ReplayPage)
 def encode_json(
     message: Public | ReplayRequest | ReplayPage | ControlRequest | ControlReply,
 ) -> bytes:
-    """Return ``message`` as one JSON object in UTF-8, without a newline."""
-    return _json_encoder.encode(message)
+    """Return ``message`` as one JSON object in UTF-8, without a newline.
+
+    What could steer the terminal of whoever looks at the line is escaped, as JSON allows.
+    """
+    body = _json_encoder.encode(message)
+    if body.isascii() and b"\x7f" not in body:  # msgspec escapes C0 itself
+        return body
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", body.decode()).encode()
 
 
 def _decode_json(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:

@@ -7,6 +7,7 @@ It is called true here if our own alarm of that kind is on within the ten second
 the figure is that of the lead that a replay chooses. What the other ECG lead says stands beside it.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -55,7 +56,8 @@ def read_cases(folder: Path) -> list[Case]:
         if not line.strip():
             continue
         fields = [field.strip() for field in line.split(",")]
-        if len(fields) != 3 or fields[1] not in KINDS or fields[2] not in ("0", "1"):
+        known = len(fields) == 3 and fields[1] in KINDS and fields[2] in ("0", "1")
+        if not known or not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", fields[0]):
             raise InputError(f"{quoted(file)}: {quoted(line)} is no alarm: record,kind,0 or 1")
         cases.append(Case(fields[0], fields[1], fields[2] == "1"))
     return cases

@@ -67,7 +67,9 @@ def test_challenge_score_weighs_a_missed_alarm_five_times(
     assert first["score"] == pytest.approx(100 * 3 / 8)
 
 
-@pytest.mark.parametrize("line", ["a1,Asystole", "a1,Fever,1", "a1,Asystole,2"])
+@pytest.mark.parametrize(
+    "line", ["a1,Asystole", "a1,Fever,1", "a1,Asystole,2", "../a1,Asystole,1", "/a,Asystole,1"]
+)
 def test_list_of_alarms_that_is_none_is_refused(tmp_path: Path, line: str) -> None:
     """With the line and what belongs there."""
     (tmp_path / "ALARMS").write_text(line)

@@ -8,3 +8,7 @@ Signal in mV. The codes are those of `pipeline.quality.Reason` and the flags tho
 `pipeline.messages`, repeated in the modules because the compilation cache does not see changes
 of other files; a test compares them.
 """
+
+from pipeline.kernels.cache import use_private_cache
+
+use_private_cache()  # before the first kernel is declared, whoever imports it

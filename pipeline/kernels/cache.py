@@ -1,0 +1,61 @@
+"""Where compiled kernels lie between runs: in a folder that nobody else can write to.
+
+numba keeps them as pickles, and whoever can put one there has it run by the next start. So the
+folder is one's own and closed to all others, or it is refused; what numba makes in it is then out
+of their reach as well. ``NUMBA_CACHE_DIR`` names another folder, for which the same holds.
+"""
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from numba.core import config as numba_config
+
+from pipeline.errors import ConfigError
+
+config: Any = numba_config
+"""Its names are made when it is imported."""
+
+
+def use_private_cache() -> None:
+    """Let numba keep what it compiles from now on in the folder of `cache_folder`.
+
+    Raises:
+        ConfigError: the folder cannot be made, belongs to somebody else, or is open to others.
+    """
+    if not config.DISABLE_JIT:
+        config.CACHE_DIR = str(private_folder(cache_folder()))
+
+
+def cache_folder() -> Path:
+    """Return where compiled kernels lie."""
+    if named := os.environ.get("NUMBA_CACHE_DIR"):
+        return Path(named)
+    caches = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(caches) / "ecg-monitor" / "numba"
+
+
+def private_folder(folder: Path) -> Path:
+    """Return ``folder``, made if need be, and one's own with mode 0700.
+
+    Raises:
+        ConfigError: it cannot be made, belongs to somebody else, or is open to others.
+    """
+    what = f"folder {str(folder)!r} of compiled kernels"
+    another = "name another in NUMBA_CACHE_DIR"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.stat()
+    except OSError as error:
+        raise ConfigError(f"{what} cannot be made: {error.strerror}; {another}") from None
+    if not hasattr(os, "geteuid"):  # no owners and modes of this kind, as on Windows
+        return folder
+    if status.st_uid != os.geteuid():
+        raise ConfigError(f"{what} belongs to another user, who could put code there; {another}")
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        raise ConfigError(
+            f"{what} is open to other users, who could put code there: chmod 700 it, or {another}"
+        )
+    return folder

@@ -3,16 +3,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all:
 
-.PHONY: help demo test test-slow lint bench figures weights cards stress alarms picture clean
+.PHONY: help demo test test-slow lint bench figures weights cards stress alarms picture lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
-$(READY): pyproject.toml constraints.txt
+# Wheels alone, each of a pinned SHA-256; then torch, by its version (see pyproject.toml), and this.
+$(READY): pyproject.toml constraints.txt requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,train]'
+	$(INSTALL) --require-hashes --no-deps -r requirements.lock
+	PIP_CONSTRAINT=constraints.txt $(INSTALL) --no-build-isolation -e '.[dev,train]'
 	touch $(READY)
 
 demo: $(READY) ## See the live monitor on the bundled record (Ctrl-C ends it)
@@ -72,6 +75,11 @@ alarms: $(READY) ## Measure the alarms on every database that is there; write do
 
 picture: $(READY) ## Draw the README's picture of the dashboard
 	$(BIN)/python -m monitor.picture docs/dashboard.svg
+
+lock: ## Write requirements.lock anew, after a change of dependencies or constraints.txt; needs uv
+	uv pip compile pyproject.toml --extra dev --extra train --constraint constraints.txt \
+		--universal --python-version 3.11 --only-binary :all: --generate-hashes \
+		--no-emit-package torch --no-header --no-annotate --quiet --output-file requirements.lock
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info

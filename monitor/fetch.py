@@ -1,17 +1,24 @@
-"""`monitor fetch`: download a PhysioNet database, file by file, checked and resumable."""
+"""`monitor fetch`: download a PhysioNet database, file by file, checked and resumable.
+
+What the site says is believed of nothing but its list of SHA-256, which comes over TLS: a file is
+written if its content has the sum in the list, under a plain name in the database's own folder.
+This is the only module that fetches anything from anywhere.
+"""
 
 import hashlib
+import http.client
 import re
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from models.whole_file import write_whole
-from pipeline.errors import InputError
+from monitor.safe_text import safe_text
+from pipeline.errors import ConfigError, InputError
 
 DATABASES: Final = {
     "mitdb": ("1.0.0", "Moody & Mark 2001, MIT-BIH Arrhythmia Database"),
@@ -20,7 +27,8 @@ DATABASES: Final = {
 }
 _SITE: Final = "https://physionet.org/files"
 _TIMEOUT_S: Final = 60.0
-_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _LARGEST_FILE: Final = 64 * 1024 * 1024
 
 
@@ -38,9 +46,14 @@ def fetch(name: str, data: Path, *, site: str = _SITE) -> Path:
         raise InputError(f"unknown database {name!r:.40}: known are {', '.join(DATABASES)}")
     version, citation = DATABASES[name]
     folder = data / name
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make {str(folder)!r}: {error.strerror}; use --data") from None
     base = f"{site}/{name}/{version}"
     wanted = _wanted(_get(f"{base}/SHA256SUMS.txt").decode("utf-8", "replace"))
+    if not wanted:
+        raise InputError(f"{base}/SHA256SUMS.txt lists no record: check the connection")
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
@@ -53,7 +66,11 @@ def fetch(name: str, data: Path, *, site: str = _SITE) -> Path:
                     raise InputError(f"{base}/{file} arrived damaged: run the command again")
                 write_whole(path, content)
             progress.advance(task)
-    console.print(f"{folder}: {len(wanted)} files. Please cite: {citation}; Goldberger et al. 2000")
+    console.print(
+        f"{safe_text(str(folder), 400)}: {len(wanted)} files. "
+        f"Please cite: {citation}; Goldberger et al. 2000",
+        markup=False,
+    )
     return folder
 
 
@@ -65,17 +82,39 @@ def _wanted(sums: str) -> list[tuple[str, str]]:
     return [
         (file, sha256)
         for file, sha256 in files
-        if _NAME.fullmatch(file) and file.split(".")[0] in records
+        if _NAME.fullmatch(file) and _SHA256.fullmatch(sha256) and file.split(".")[0] in records
     ]
 
 
+class _SameScheme(urllib.request.HTTPRedirectHandler):
+    """Follows the site elsewhere, but never from TLS to none."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        if not newurl.startswith(f"{req.type}://"):
+            raise urllib.error.URLError(f"it leads to {newurl!r:.80}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 def _get(url: str) -> bytes:
+    opener = urllib.request.build_opener(_SameScheme)
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:  # noqa: S310  (our own https address)
-            content: bytes = answer.read(_LARGEST_FILE)
-            return content
-    except (urllib.error.URLError, OSError) as error:
+        with opener.open(url, timeout=_TIMEOUT_S) as answer:
+            content: bytes = answer.read(_LARGEST_FILE + 1)
+            if answer.length and len(content) <= _LARGEST_FILE:  # so much was still to come
+                raise http.client.IncompleteRead(content, answer.length)
+    except (OSError, http.client.HTTPException) as error:
         raise InputError(f"cannot fetch {url}: {error}; check the connection") from None
+    if len(content) > _LARGEST_FILE:
+        raise InputError(f"{url} is larger than {_LARGEST_FILE:,} bytes: no file of a record")
+    return content
 
 
 def _sha256(content: bytes) -> str:

@@ -56,6 +56,13 @@ class Place(NamedTuple):
     next_sample: int
     over: bool
     """Whether its end was taken in."""
+    session: str
+    number: int
+    """Of the newest chunk of that session."""
+
+
+NOWHERE: Final = Place(0, 0, False, "", 0)
+"""Of a stream that has not begun."""
 
 
 @dataclass(slots=True)
@@ -72,7 +79,9 @@ class Channel:
     session: str = ""
     """The life of the source that sent last,"""
     session_epoch: int = 0
-    """and the epoch in which it began."""
+    """the epoch in which it began,"""
+    number: int = 0
+    """and the newest number that came of it."""
     shed_samples: int = 0
     """Samples that sources had to drop."""
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
@@ -87,7 +96,8 @@ class Channel:
     @property
     def place(self) -> Place:
         """How far the stream has come."""
-        return Place(self.stream.epoch, self.stream.next_sample, self.ending)
+        stream = self.stream
+        return Place(stream.epoch, stream.next_sample, self.ending, self.session, self.number)
 
     @property
     def ended(self) -> bool:

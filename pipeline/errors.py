@@ -11,6 +11,7 @@
         ArtifactError         weights that are missing, altered, or made for something else
         WireError             a message that is not one of ours
             BusyError         a stream that another source sends now
+            MissingError      a chunk before which another one is missing
         LogError              the alert log cannot be opened, read or written
         SnapshotError         the saved state of a stream that another version wrote, or damaged
 
@@ -53,6 +54,10 @@ class WireError(MonitorError):
 
 class BusyError(WireError):
     """Another source sends this stream now."""
+
+
+class MissingError(WireError):
+    """A chunk came, and one before it did not."""
 
 
 class LogError(MonitorError):

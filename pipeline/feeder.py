@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import EndpointError, WireError
-from pipeline.messages import Accepted, Chunk, End, Hello, Refused, decode, encode, renumbered
+from pipeline.messages import Accepted, Chunk, End, Hello, Refused, decode, encode, numbered, unkept
 from pipeline.transport import Dealer, wait
 
 QUEUE_S: Final = 10.0
@@ -46,12 +46,12 @@ class Start(NamedTuple):
     """Whether the hub has it all."""
 
 
-class _Sent(NamedTuple):
-    """A chunk or an end, with its place in the stream."""
+class _Message(NamedTuple):
+    """A chunk or an end on its way."""
 
-    message: Chunk | End
-    end: tuple[int, int]
-    """Epoch, and index one past its last sample."""
+    content: Chunk | End
+    number: int = 0
+    """0 until it is sent."""
     frame: bytes = b""
 
 
@@ -80,6 +80,7 @@ class Feeder:
             live: whether the samples come whether the hub takes them or not.
             resume: whether this source goes on for one that died.
         """
+        self._ingest = ingest
         self._hub = Dealer(connect=ingest)
         self._stream = stream
         self._fs_hz = fs_hz
@@ -91,15 +92,18 @@ class Feeder:
         self._first_epoch: int | None = None
         """What the hub calls this source's epoch 0; None before it was asked."""
         self._number = 0
+        """Of the newest message that was sent."""
+        self._written = False
+        """Whether anything of this session is known to be in the log."""
         self._credit = 1
-        self._queue: deque[_Sent] = deque()
+        self._queue: deque[_Message] = deque()
         """To be sent, in order."""
-        self._kept: deque[_Sent] = deque()
+        self._kept: deque[_Message] = deque()
         """Sent, and not in the hub's log as far as is known."""
         self._kept_bytes = 0
         self._unanswered: set[int] = set()
-        self._asked: int | None = None
-        """Number of the `Hello` whose answer is awaited."""
+        self._asked = False
+        """Whether a `Hello` has no answer yet."""
         self._heard_at = time.monotonic()
         self._next = (0, 0)
         self._shed = 0
@@ -130,7 +134,7 @@ class Feeder:
         if not known or not self._resume:
             self._first_epoch = answer.epoch + 1 if answer.known else 0
             return Start()
-        self._session = answer.session
+        self._session, self._number = answer.session, answer.written
         if self._live:
             self._first_epoch = answer.epoch + 1
             return Start()
@@ -141,19 +145,18 @@ class Feeder:
         """Return the answer to the `Hello` under way, or None where none comes in time."""
         deadline = time.monotonic() + SILENCE_S
         while (left_s := deadline - time.monotonic()) > 0 and not self._stop():
-            if self._asked is None:
+            if not self._asked:
                 self._say_hello()
             # Without a connection nothing comes; wait as well for that to change.
-            wait([self._hub], min(left_s, _ASK_STOP_S if self._asked is not None else 0.01))
+            wait([self._hub], min(left_s, _ASK_STOP_S if self._asked else 0.01))
             for frame in self._hub.receive():
                 message = _answer(frame)
                 if isinstance(message, Refused):
                     wait([self._hub], min(SILENCE_S, max(0.0, deadline - time.monotonic())))
                 if message is not None:
-                    self._asked = None
+                    self._asked = False
                     self._unanswered.clear()
                     return message
-        self._asked = None
         return None
 
     def send(
@@ -185,9 +188,8 @@ class Feeder:
             flags=b"" if flags is None else flags.astype(np.uint8).tobytes(),
             lead=self._lead,
             stamp_s=stamp_s,
-            session=self._session,
         )
-        self._queue.append(_Sent(chunk, self._next))
+        self._queue.append(_Message(chunk))
         self._pump(0.0)
         if self._live:
             self._shed_oldest()
@@ -205,8 +207,8 @@ class Feeder:
         epoch, next_sample = self._next
         if self._next == (0, 0) and self._first_epoch:
             epoch = self._first_epoch
-        end = End(stream=self._stream, epoch=epoch, next_sample=next_sample, session=self._session)
-        self._queue.append(_Sent(end, (epoch, next_sample)))
+        end = End(stream=self._stream, epoch=epoch, next_sample=next_sample)
+        self._queue.append(_Message(end))
         deadline = time.monotonic() + timeout_s
         self._pump_until(lambda: not (self._queue or self._kept) or time.monotonic() >= deadline)
         return not (self._queue or self._kept)
@@ -215,7 +217,7 @@ class Feeder:
         while not done():
             if self._stop():
                 return False
-            waiting = self._unanswered or self._asked is not None
+            waiting = self._unanswered or self._asked
             # Without a connection there is nothing to hear; wait as well for that to change.
             self._pump(_ASK_STOP_S if waiting else 0.01)
         return True
@@ -223,39 +225,45 @@ class Feeder:
     def _pump(self, timeout_s: float) -> None:
         """Hear what there is, after waiting so long for something, and send what may be sent."""
         self._hear(timeout_s)
-        waiting = bool(self._unanswered or self._kept or self._asked is not None)
+        waiting = bool(self._unanswered or self._kept or self._asked)
         if waiting and time.monotonic() - self._heard_at > SILENCE_S:
             self._say_hello()
-        while self._queue and self._asked is None and len(self._unanswered) < self._credit:
+        while self._queue and not self._asked and len(self._unanswered) < self._credit:
             if not self._send_first():
                 return
 
     def _send_first(self) -> bool:
-        message, end, _ = self._queue[0]
-        self._number += 1
-        numbered = renumbered(message, self._number, self._shed)
-        frame = encode(numbered)
-        if not self._hub.send(frame):
+        message = self._queue[0]
+        if not message.number:
+            content = numbered(message.content, self._session, self._number + 1, self._shed)
+            message = _Message(content, self._number + 1, encode(content))
+        if not self._hub.send(message.frame):
             return False
+        if message.number > self._number:
+            self._number, self._shed = message.number, 0
         if not self._unanswered:
             self._heard_at = time.monotonic()  # from now on an answer is due
-        self._shed = 0
         self._queue.popleft()
-        self._unanswered.add(self._number)
-        self._kept.append(_Sent(numbered, end, frame))
-        self._kept_bytes += len(frame)
-        while self._kept_bytes > KEPT_BYTES:
+        self._unanswered.add(message.number)
+        self._kept.append(message)
+        self._kept_bytes += len(message.frame)
+        if self._kept_bytes > KEPT_BYTES:
             self._kept_bytes -= len(self._kept.popleft().frame)
+            content = unkept(self._kept[0].content)
+            self._kept[0] = _Message(content, self._kept[0].number, encode(content))
         return True
 
     def _say_hello(self) -> None:
-        self._number += 1
-        hello = Hello(
-            stream=self._stream, session=self._session, number=self._number, resume=self._resume
-        )
+        if self._asked:
+            # No answer to the last one. A socket whose hub died tries it ever more rarely; a new
+            # one tries at once.
+            self._hub.close(linger_ms=0)
+            self._hub = Dealer(connect=self._ingest)
+            self._asked = False
+        hello = Hello(stream=self._stream, session=self._session, resume=self._resume)
         self._heard_at = time.monotonic()
         if self._hub.send(encode(hello)):
-            self._asked = self._number
+            self._asked = True
 
     def _hear(self, timeout_s: float) -> None:
         if timeout_s:
@@ -271,13 +279,17 @@ class Feeder:
         self._heard_at = time.monotonic()
         self._credit = answer.credit
         self._unanswered.discard(answer.number)
-        if answer.known or answer.over:
-            here = (answer.epoch, answer.next_sample)
-            self._kept = deque(one for one in self._kept if not _safe(one, here, answer.over))
-            self._kept_bytes = sum(len(one.frame) for one in self._kept)
-        if answer.number == self._asked:
+        if answer.session == self._session:
+            self._written = True
+            while self._kept and self._kept[0].number <= answer.written:
+                self._kept_bytes -= len(self._kept.popleft().frame)
+        elif self._written and answer.known:
+            raise EndpointError(f"another source has taken {self._stream} over")
+        if answer.missing and not self._asked:
+            self._say_hello()
+        elif self._asked and not answer.number:
             # What it does not have by now was lost on the way.
-            self._asked = None
+            self._asked = False
             self._unanswered.clear()
             self._queue.extendleft(reversed(self._kept))
             self._kept.clear()
@@ -285,11 +297,11 @@ class Feeder:
 
     def _shed_oldest(self) -> None:
         """Drop what waits for longer than `QUEUE_S`, so that what comes next is not old."""
-        while self._queue and self._queue[0].end[0] == self._next[0]:
-            oldest = self._queue[0]
-            assert isinstance(oldest.message, Chunk)
-            n = len(oldest.message.samples) // 4
-            if self._next[1] - oldest.end[1] <= QUEUE_S * self._fs_hz:
+        while self._queue and not self._queue[0].number:
+            oldest = self._queue[0].content
+            assert isinstance(oldest, Chunk)
+            n = len(oldest.samples) // 4
+            if self._next[1] - oldest.first_sample - n <= QUEUE_S * self._fs_hz:
                 return
             self._queue.popleft()
             self._shed += n
@@ -308,10 +320,3 @@ def _answer(frame: bytes) -> Accepted | Refused | None:
     except WireError:
         return None
     return message if isinstance(message, Accepted | Refused) else None
-
-
-def _safe(sent: _Sent, here: tuple[int, int], over: bool) -> bool:
-    """Say whether what was sent is in the log of a hub that stands ``here``."""
-    if sent.end[0] < here[0]:
-        return True
-    return over if isinstance(sent.message, End) else sent.end <= here

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
-from pipeline.channel import SystemState
+from pipeline.channel import NOWHERE, SystemState
 from pipeline.control import Control
 from pipeline.delivery import Delivery
 from pipeline.dispatch import Dispatcher, Task
-from pipeline.errors import BusyError, LogError, WireError
+from pipeline.errors import BusyError, LogError, MissingError, WireError
 from pipeline.journal import Journal
 from pipeline.live_score import LiveScoreConfig
 from pipeline.log import AlertLog
@@ -102,8 +102,8 @@ class Hub:
         self._dispatcher = Dispatcher()
         self._rejected = 0
         self._due = {"heartbeat": 0.0, "status": 0.0, "strip": 0.0}
-        self._unanswered: list[tuple[bytes, str, int]] = []
-        """Sources that wait for their `Accepted`: peer, stream, number of the message."""
+        self._unanswered: list[tuple[bytes, str, int, bool]] = []
+        """Sources that wait for their `Accepted`: peer, stream, number, whether one is missing."""
         self._notes: list[tuple[str, Public]] = []
         self._ends: list[Router | Publisher] = []
         channels = self._streams.channels
@@ -190,15 +190,19 @@ class Hub:
             if not isinstance(message, Hello | Chunk | End):
                 self._reject(WireError(f"{type(message).__name__} on the ingest socket"))
                 continue
+            missing = False
             try:
                 self._on_source(message)
+            except MissingError:
+                missing = True
             except WireError as error:
                 self._reject(error)
                 busy = isinstance(error, BusyError)
                 refused = Refused(stream=message.stream, reason=str(error)[:300], busy=busy)
                 self._ingest.send(peer, encode(refused))
-            else:
-                self._unanswered.append((peer, message.stream, message.number))
+                continue
+            number = 0 if isinstance(message, Hello) else message.number
+            self._unanswered.append((peer, message.stream, number, missing))
 
     def _on_source(self, message: Hello | Chunk | End) -> None:
         now = self._clock()
@@ -226,18 +230,20 @@ class Hub:
 
     def _answer_sources(self) -> None:
         """Tell the sources what is safe by now."""
-        for peer, name, number in self._unanswered:
-            place = self._journal.place(name)
+        for peer, name, number, missing in self._unanswered:
+            place = self._journal.place(name) or NOWHERE
             channel = self._streams.channels.get(name)
             answer = Accepted(
                 stream=name,
-                epoch=place.epoch if place else 0,
-                next_sample=place.next_sample if place else 0,
+                epoch=place.epoch,
+                next_sample=place.next_sample,
                 credit=CHUNKS_UNDER_WAY,
                 number=number,
-                known=place is not None and channel is not None and not channel.ended,
-                over=place is not None and place.over,
-                session=channel.session if channel else "",
+                session=place.session,
+                written=place.number,
+                missing=missing,
+                known=place is not NOWHERE and channel is not None and not channel.ended,
+                over=place.over,
                 session_epoch=channel.session_epoch if channel else 0,
             )
             self._ingest.send(peer, encode(answer))

@@ -50,7 +50,6 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
 
     stream: StreamName
     session: Session = ""
-    number: Count = 0
     resume: bool = False
     """Whether it goes on for the source that sent last, which is dead."""
 
@@ -73,7 +72,10 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True, tag="chunk"):
     """When the source's clock said that the last sample was taken, seconds since 1970."""
     session: Session = ""
     number: Count = 0
-    """Counts the chunks of a session; the answer says it again."""
+    """Counts the chunks of a session from 1, the end included; a chunk that is sent again keeps
+    its number, and the hub takes none before the one before it. 0 where nobody counts."""
+    unkept: bool = False
+    """Whether the source no longer has what came before, should it be missing."""
     shed: Count = 0
     """Samples just before this chunk that the source had to drop, for the hub had no room."""
 
@@ -86,6 +88,7 @@ class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
     next_sample: Count
     session: Session = ""
     number: Count = 0
+    unkept: bool = False
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag="accepted"):
@@ -98,15 +101,19 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag="accepted"):
     credit: Count
     """Chunks that the source may send before the next `Accepted`."""
     number: Count = 0
-    """Of the message that this answers."""
+    """Of the chunk or end that this answers; 0 for a `Hello`."""
+    session: Session = ""
+    """The session that sent last,"""
+    written: Count = 0
+    """and its newest number in the log: it and all before it need not be kept any more."""
+    missing: bool = False
+    """Whether the message was not taken, for one before it has not arrived."""
     known: bool = True
     """Whether the stream has begun and is not over; otherwise the positions mean nothing."""
     over: bool = False
     """Whether the end of the stream is in the log."""
-    session: Session = ""
-    """The session that sent last,"""
     session_epoch: Count = 0
-    """and the epoch in which it began."""
+    """The epoch in which the session began."""
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
@@ -245,11 +252,16 @@ def decode_entry(data: bytes) -> Entry:
         raise WireError(f"{len(data)} bytes are no entry of the journal: {error}") from None
 
 
-def renumbered(message: Chunk | End, number: int, shed: int) -> Chunk | End:
-    """Return a message with its number, and the samples shed before it, those it had included."""
+def numbered(message: Chunk | End, session: str, number: int, shed: int) -> Chunk | End:
+    """Return a message with its place in a session, and the samples shed before it."""
     if isinstance(message, End):
-        return msgspec.structs.replace(message, number=number)
-    return msgspec.structs.replace(message, number=number, shed=message.shed + shed)
+        return msgspec.structs.replace(message, session=session, number=number)
+    return msgspec.structs.replace(message, session=session, number=number, shed=shed)
+
+
+def unkept(message: Chunk | End) -> Chunk | End:
+    """Return a message that says that what came before is gone at its source."""
+    return msgspec.structs.replace(message, unkept=True)
 
 
 def samples_of(chunk: Chunk) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.system_alarms import STALE_S
 from pipeline.beat import Beat
 from pipeline.channel import Channel, Draft
-from pipeline.errors import BusyError, WireError
+from pipeline.errors import BusyError, MissingError, WireError
 from pipeline.live_score import LiveScoreConfig
 from pipeline.messages import (
     Acknowledged,
@@ -106,7 +106,15 @@ class Streams:
         Raises:
             WireError: it is torn, or contradicts its stream.
             BusyError: another source sends this stream.
+            MissingError: a message of the session before this one did not arrive.
         """
+        channel = self.channels.get(message.stream)
+        if channel is not None and message.number:
+            before = channel.number if message.session == channel.session else 0
+            if message.number <= before and not _is_news(message, channel):
+                return []  # sent again, though it had arrived
+            if message.number > before + 1 and not (channel.ended or message.unkept):
+                raise MissingError(f"{message.stream}: {before + 1} before {message.number}")
         return self._chunk(message, now, left) if isinstance(message, Chunk) else self._end(message)
 
     def _chunk(self, chunk: Chunk, now: float, left: Callable[[str], list[Alert]]) -> list[Event]:
@@ -192,7 +200,7 @@ class Streams:
                 case Chunk():
                     self._on_chunk(self.channels[name], event, arrived_at, outcome)
                 case End():
-                    self._on_end(self.channels[name], arrived_at, outcome)
+                    self._on_end(self.channels[name], event, arrived_at, outcome)
                 case ScoreReply():
                     self._on_scores(name, event, outcome)
                 case ClassReply():
@@ -212,6 +220,8 @@ class Streams:
         channel.ending = False
         if chunk.session != channel.session:
             channel.session, channel.session_epoch = chunk.session, chunk.epoch
+            channel.number = 0
+        channel.number = max(channel.number, chunk.number)
         if chunk.epoch > stream.epoch:
             taken = stream.begin_epoch(chunk.epoch, first)
             self._absorb(channel, taken, outcome)
@@ -228,8 +238,9 @@ class Streams:
         )
         self._absorb(channel, taken, outcome)
 
-    def _on_end(self, channel: Channel, arrived_at: float, outcome: Outcome) -> None:
+    def _on_end(self, channel: Channel, end: End, arrived_at: float, outcome: Outcome) -> None:
         channel.arrived_at = arrived_at
+        channel.number = max(channel.number, end.number)
         self._absorb(channel, channel.stream.finish(), outcome)
         channel.ending = True
 
@@ -269,6 +280,14 @@ class Streams:
             channel.end_told = True
             outcome.drafts += _drafts(channel.stream.close(), channel.arrived_at)
             outcome.ended = True
+
+
+def _is_news(message: Chunk | End, channel: Channel) -> bool:
+    """Say whether a message whose number is known tells more: a source that resumes may do so."""
+    if isinstance(message, End):
+        return not channel.ending
+    end = message.first_sample + len(message.samples) // 4
+    return (message.epoch, end) > (channel.stream.epoch, channel.stream.next_sample)
 
 
 def _drafts(alerts: list[Alert], arrived_at: float, beat: Beat | None = None) -> list[Draft]:

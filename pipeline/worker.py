@@ -53,12 +53,16 @@ def run_worker(
         classifier.classify(blank, np.zeros((1, RR_FEATURES), dtype=np.float32))
     ready = encode(Ready(model=model, device=device, classifies=classifier is not None))
     due = 0.0
-    with Dealer(connect=work) as hub:
+    hub = Dealer(connect=work)
+    try:
         while not stop():
             now = time.monotonic()
             if now >= due:
-                hub.send(ready)
                 due = now + _READY_S
+                if not hub.send(ready):
+                    # The hub is not there. A socket tries that ever more rarely; a new one at once.
+                    hub.close(linger_ms=0)
+                    hub = Dealer(connect=work)
             wait([hub], due - now)
             for frame in hub.receive():
                 try:
@@ -67,6 +71,8 @@ def run_worker(
                     logger.warning("request refused: %s", error)
                     continue
                 hub.send(encode(reply))
+    finally:
+        hub.close()
 
 
 def answer(scorer: Scorer, classifier: Classifier | None, frame: bytes) -> ScoreReply | ClassReply:

@@ -26,20 +26,17 @@ from pipeline.transport import Router, wait
 def accepted(message: Message, credit: int) -> bytes:
     """Return the answer of a hub that has written everything up to a message."""
     assert isinstance(message, Hello | Chunk | End)
-    place = {"epoch": 0, "next_sample": 0}
-    if isinstance(message, Chunk):
-        end = message.first_sample + len(message.samples) // 4
-        place = {"epoch": message.epoch, "next_sample": end}
-    elif isinstance(message, End):
-        place = {"epoch": message.epoch, "next_sample": message.next_sample}
+    facts = {} if isinstance(message, Hello) else {"number": message.number}
     return encode(
         Accepted(
             stream=message.stream,
+            epoch=0,
+            next_sample=0,
             credit=credit,
-            number=message.number,
+            session=message.session,
+            written=facts.get("number", 0),
             known=not isinstance(message, Hello),
-            over=isinstance(message, End),
-            **place,
+            **facts,
         )
     )
 
@@ -81,8 +78,11 @@ class FakeHub:
 
     def say(self, message: Message, **answer: object) -> None:
         """Answer a message."""
-        facts = {"epoch": 0, "next_sample": 0, "credit": self._credit, **answer}
-        reply = Accepted(stream="s", number=message.number, **facts)
+        facts = {"epoch": 0, "next_sample": 0, "credit": self._credit, "number": 0, **answer}
+        if isinstance(message, Chunk | End):
+            facts = {"written": message.number, **facts, "number": message.number}
+        facts.setdefault("session", message.session)
+        reply = Accepted(stream="s", **facts)
         self._router.send(self._peer, encode(reply))
 
 
@@ -192,7 +192,7 @@ def test_rubbish_from_the_hub_is_ignored() -> None:
             hub.greet()
             first = hub.hears(Chunk)
             router.send(hub._peer, b"rubbish")
-            hub.say(first, next_sample=10)
+            hub.say(first)
             hub.hears(Chunk)
     assert sent == [True, True]
 
@@ -228,14 +228,19 @@ def test_what_the_hub_has_not_in_its_log_is_sent_again_after_a_silence() -> None
         with thread(send):
             hub.greet()
             for n in range(2):
-                hub.say(hub.hears(Chunk), next_sample=10 * n)  # they arrived; one is safe
+                hub.say(hub.hears(Chunk), written=n)  # they arrived; one is in the log
             for _ in range(3):
                 hub.hears(Chunk)
             hub.hears(End)
-            hub.greet(known=True, next_sample=20)
-            again = [hub.hears(Chunk) for _ in range(3)]
-            assert [chunk.first_sample for chunk in again] == [20, 30, 40]
-            hub.say(hub.hears(End), next_sample=50, over=True)
+            hub.greet(known=True, written=1)
+            again = [hub.hears(Chunk) for _ in range(4)]
+            assert [(c.first_sample, c.number) for c in again] == [
+                (10, 2),
+                (20, 3),
+                (30, 4),
+                (40, 5),
+            ]
+            hub.say(hub.hears(End))
 
 
 def test_source_that_resumes_goes_on_where_the_hub_stands() -> None:
@@ -250,11 +255,14 @@ def test_source_that_resumes_goes_on_where_the_hub_stands() -> None:
                 assert feeder.send(np.zeros(10, np.float32), first_sample=700, epoch=2)
 
         with thread(send):
-            hub.greet(known=True, epoch=5, next_sample=700, session="ab", session_epoch=3)
+            hub.greet(
+                known=True, epoch=5, next_sample=700, session="ab", session_epoch=3, written=9
+            )
             chunk = hub.hears(Chunk)
     assert starts == [Start(epoch=2, sample=700)]
     assert isinstance(chunk, Chunk)
-    assert (chunk.epoch, chunk.first_sample, chunk.session) == (5, 700, "ab")
+    assert (chunk.epoch, chunk.first_sample) == (5, 700)
+    assert (chunk.session, chunk.number) == ("ab", 10)
 
 
 def test_source_of_a_known_stream_begins_its_next_epoch() -> None:
@@ -295,14 +303,14 @@ def test_live_source_drops_the_oldest_and_says_how_many() -> None:
             first = hub.hears(Chunk)
             assert waiting.wait(10)
             go_on.set()
-            hub.say(first, next_sample=250)
+            hub.say(first)
             chunks = []
             while not chunks or chunks[-1].first_sample < 250 * 19:
                 chunk = hub.hears(Chunk)
                 assert isinstance(chunk, Chunk)
                 chunks.append(chunk)
-                hub.say(chunk, next_sample=chunk.first_sample + 250)
-            hub.say(hub.hears(End), over=True)
+                hub.say(chunk)
+            hub.say(hub.hears(End))
     missing = chunks[0].first_sample - 250
     assert sent == [missing] == [chunks[0].shed]
     assert [c.shed for c in chunks[1:]] == [0] * (len(chunks) - 1)

@@ -1,0 +1,145 @@
+"""T1 and T7: everything dies again and again, and the history is that of an undisturbed run.
+
+R1 and R2 with their figures: `make test-slow` prints them. A shorter run is in the normal suite.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chaos import TESTS, History, HubProcess, feed_stream, oracle
+from running import thread
+
+from replay.synthetic import PatientConfig, SyntheticPatient
+
+SPEED = 16
+"""Times real time."""
+STREAMS = 20
+"""At 75 bpm and this speed 400 windows a second."""
+BLOCK = 576
+"""Samples in a tenth of a second of the clock."""
+
+
+class Scorers:
+    """Two scorer processes, each started again when it was killed."""
+
+    def __init__(self, hub: HubProcess) -> None:
+        self._work = hub.endpoints["work"]
+        self._processes = [self._started(), self._started()]
+        self.kills = 0
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        path = os.pathsep.join([str(TESTS.parent), str(TESTS)])
+        command = [sys.executable, str(TESTS / "scorer_process.py"), self._work]
+        return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path})
+
+    def kill_one(self) -> None:
+        """End one with SIGKILL and start another."""
+        victim = self._processes.pop(0)
+        victim.kill()
+        victim.wait()
+        self.kills += 1
+        self._processes.append(self._started())
+
+    def close(self) -> None:
+        """End them."""
+        for process in self._processes:
+            process.kill()
+            process.wait()
+
+
+def stopped_for_a_while(pid: int, seconds: float) -> None:
+    """Stop a process for some time, as a machine that is too busy does."""
+    os.kill(pid, signal.SIGSTOP)
+    threading.Event().wait(seconds)
+    os.kill(pid, signal.SIGCONT)
+
+
+def percentiles(values: list[float]) -> str:
+    """Return median, 99th percentile and largest value in words."""
+    p50, p99 = np.percentile(values, (50, 99))
+    return f"p50 {p50:.3f} s, p99 {p99:.3f} s, longest {max(values):.3f} s of {len(values)}"
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [pytest.param(12.0, id="short"), pytest.param(60.0, id="whole", marks=pytest.mark.slow)],
+)
+@pytest.mark.timeout(400)
+def test_killed_again_and_again_nothing_is_lost_and_nothing_told_twice(
+    tmp_path: Path, seconds: float
+) -> None:
+    """R1: 400 windows a second under kills and stops: beats and alerts of an undisturbed run."""
+    rng = random.Random(1)
+    patient = SyntheticPatient(PatientConfig(bpm=75, ectopic=0.02, pause=0.002, seed=11))
+    x = patient.generate(round(seconds * SPEED * 360)).samples
+    alerts, beats = oracle("s", x)
+    names = [f"s{n}" for n in range(STREAMS)]
+    hub = HubProcess(tmp_path / "log", snapshot_events=64)
+    hub.start()
+    scorers = Scorers(hub)
+    history = History(hub)
+    began = time.monotonic()
+    wall = time.time() - began
+    with ExitStack() as stack:
+        stack.callback(hub.kill)
+        stack.callback(scorers.close)
+        stack.enter_context(history.subscriber)
+        clock = threading.Event()
+
+        def due(sample: int) -> None:
+            clock.wait(max(0.0, began + sample / (360 * SPEED) - time.monotonic()))
+
+        for name in names:
+            stack.enter_context(
+                thread(
+                    lambda stop, name=name: feed_stream(
+                        hub, name, x, step=BLOCK, stop=stop, due=due
+                    )
+                )
+            )
+        next_kill, next_worker, next_stop = 3.0, 5.0, 6.0
+        while (at := time.monotonic() - began) < seconds:
+            history.listen(0.05)
+            if at > next_kill:
+                hub.kill()
+                hub.restart()
+                next_kill = at + rng.uniform(5.0, 9.0)
+            elif at > next_worker:
+                scorers.kill_one()
+                next_worker = at + 5.0
+            elif at > next_stop:
+                stopped_for_a_while(hub.pid, 0.4)
+                next_stop = at + 6.0
+        history.until_ended(names, patience_s=120.0)
+        code = hub.stop()
+        hub.start()
+    for name in names:
+        history.check({name: (renamed(alerts, name), beats)})
+    delays = [
+        heard - wall - began - alert.sample / (360 * SPEED)
+        for alert, heard in zip(history.alerts, history.arrived, strict=True)
+        if alert.state == "on" and alert.kind == "anomalous_beat"
+    ]
+    serving = hub.serving_s[1:-1]
+    sys.stderr.write(
+        f"\n{STREAMS * beats} beats, {len(history.alerts)} alerts, {hub.restarts} kills of the hub,"
+        f" {scorers.kills} of a scorer\nalert after its R peak: {percentiles(delays)}\n"
+        f"hub killed to serving: {percentiles(serving)}\n"
+    )
+    assert code == 0
+    assert hub.restarts >= 2
+    assert scorers.kills >= 1
+
+
+def renamed(alerts: list[tuple[object, ...]], name: str) -> list[tuple[object, ...]]:
+    """Return the oracle's alerts as those of another stream."""
+    return sorted((tuple(repr(name) if f == "'s'" else f for f in a) for a in alerts), key=repr)

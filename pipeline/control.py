@@ -1,4 +1,4 @@
-"""What people tell a running monitor: acknowledge, silence, show.
+"""What people tell and ask a running monitor: acknowledge, silence, show, state.
 
 `Control` answers on the control socket, one frame a request, one frame back. Acknowledging is an
 alert like any other, logged and published, so that every watcher sees it. An audio pause takes
@@ -17,9 +17,12 @@ from pipeline.public import (
     ControlRequest,
     Show,
     Silence,
+    State,
+    Status,
     decode_control_request,
     encode_json,
 )
+from pipeline.system_report import SystemReport
 from pipeline.transport import Router
 
 
@@ -31,11 +34,20 @@ class Control:
         end: Router,
         log: AlertLog,
         acknowledge: Callable[[str, str], list[Alert]],
+        state: Callable[[], tuple[SystemReport, list[Status]]],
     ) -> None:
-        """Begin; ``acknowledge(stream, episode)`` does it and returns the alerts that say so."""
+        """Begin.
+
+        Args:
+            end: the socket.
+            log: the alert log.
+            acknowledge: given stream and episode, does it and returns the alerts that say so.
+            state: returns how the system and every stream stand now.
+        """
         self._end = end
         self._log = log
         self._acknowledge = acknowledge
+        self._state = state
         self._silent_until = 0.0
         self._replies: list[tuple[bytes, ControlReply]] = []
 
@@ -78,6 +90,11 @@ class Control:
                 return ControlReply(silenced_s=self.silenced_s(now))
             case Show():
                 return self._show(request.seq)
+            case State():
+                system, statuses = self._state()
+                return ControlReply(
+                    silenced_s=self.silenced_s(now), system=system, statuses=statuses
+                )
 
     def _show(self, seq: int) -> ControlReply:
         alerts = self._log.read(seq, 1)

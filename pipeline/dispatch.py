@@ -123,6 +123,10 @@ class Dispatcher:
         """Windows without an answer, over both tasks."""
         return sum(len(queue.rows) for queue in self._queues.values())
 
+    def unanswered(self, task: Task) -> int:
+        """Return how many windows want ``task`` done."""
+        return len(self._queues[task].rows)
+
     @property
     def scorers(self) -> int:
         """Scorers that were heard of lately."""

@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
-from pipeline.channel import NOWHERE, SystemState
+from pipeline.beat import Beat
+from pipeline.channel import NOWHERE
 from pipeline.control import Control
+from pipeline.counts import Counts
 from pipeline.delivery import Delivery
 from pipeline.dispatch import Dispatcher, Task
 from pipeline.errors import BusyError, LogError, MissingError, WireError
@@ -36,6 +38,7 @@ from pipeline.messages import (
     Event,
     Forgotten,
     Hello,
+    Opened,
     Ready,
     Refused,
     ScoreReply,
@@ -47,9 +50,11 @@ from pipeline.messages import (
     scores_of,
 )
 from pipeline.oversight import Oversight
-from pipeline.public import Alert, Heartbeat, Public
+from pipeline.overview import Overview
+from pipeline.public import Alert, Heartbeat, Public, Status
 from pipeline.replays import Replays
 from pipeline.streams import Streams
+from pipeline.system_report import SystemReport
 from pipeline.transport import CONTROL_FRAME_BYTES, Publisher, Router, wait
 
 logger = logging.getLogger(__name__)
@@ -83,13 +88,21 @@ class HubConfig:
     resume: bool = True
     """Whether the streams go on where the log ends; otherwise they begin anew."""
     alarms: AlarmSettings = DEFAULTS
+    version: str = ""
+    commit: str = ""
+    """Of the program, for its reports."""
 
 
 class Hub:
     """Sockets, streams, dispatcher and log; a context manager."""
 
-    def __init__(self, config: HubConfig, clock: Callable[[], float]) -> None:
-        """Bind the sockets and open the log.
+    def __init__(
+        self,
+        config: HubConfig,
+        clock: Callable[[], float],
+        on_report: Callable[[SystemReport], None] = lambda report: None,
+    ) -> None:
+        """Bind the sockets and open the log; each second ``on_report`` is given the report.
 
         Raises:
             EndpointError: an address is in use.
@@ -98,9 +111,11 @@ class Hub:
         """
         self._config = config
         self._clock = clock
+        self._on_report = on_report
         self._streams = Streams(config.live_score, config.alarms, clock, classify=config.classify)
         self._dispatcher = Dispatcher()
-        self._rejected = 0
+        self._counts = Counts(clock(), version=config.version, commit=config.commit)
+        self._told: list[Beat] = []
         self._due = {"heartbeat": 0.0, "status": 0.0, "strip": 0.0}
         self._unanswered: list[tuple[bytes, str, int, bool]] = []
         """Sources that wait for their `Accepted`: peer, stream, number, whether one is missing."""
@@ -118,7 +133,11 @@ class Hub:
             self._replays = Replays(self._replay, self._log)
             self._journal = Journal(self._log, self._streams)
             self._delivery = Delivery(self._alerts, self._log, channels, clock)
-            self._control = Control(self._asked, self._log, self._acknowledge)
+            self._overview = Overview(
+                self._counts, channels, self._dispatcher, self._delivery, self._log,
+                (self._ingest, self._work, self._replay, self._asked), clock,
+            )  # fmt: skip
+            self._control = Control(self._asked, self._log, self._acknowledge, self._state)
             self._begin()
         except BaseException:
             self._close_ends()
@@ -215,8 +234,12 @@ class Hub:
     def _let(self, event: Event, arrived_at: float) -> None:
         """Let an event happen, and see to all that follows from it."""
         self._journal.note(event, arrived_at)
+        if isinstance(event, Forgotten | Opened) and event.stream in self._streams.channels:
+            self._counts.leave(self._streams.channels[event.stream])
         if isinstance(event, Forgotten):
             self._oversight.leave(event.stream)
+        elif isinstance(event, Opened):
+            logger.info("a source begins, %g Hz", event.fs_hz, extra={"stream": event.stream})
         outcome = self._streams.apply(event, arrived_at)
         now = self._clock()
         for beat in outcome.windows:
@@ -225,6 +248,7 @@ class Hub:
             self._dispatcher.want_class(beat.id, beat.window, beat.rr_context, now)
         self._delivery.take(outcome.drafts)
         self._notes += outcome.notes
+        self._told += outcome.told
         if outcome.ended:
             self._due["status"] = 0.0
 
@@ -283,7 +307,7 @@ class Hub:
             self._let(rows_of(reply, rows), now)
 
     def _reject(self, error: WireError) -> None:
-        self._rejected += 1
+        self._counts.rejected_frames += 1
         logger.debug("frame refused: %s", error)
 
     def _hand_out(self) -> None:
@@ -296,12 +320,20 @@ class Hub:
         """Commit all that became known in this turn, and only then tell anybody."""
         for alert in self._delivery.commit(self._journal):
             self._control.on_alert(alert)
+            self._counts.on_alert(alert)
         self._answer_sources()
         self._control.reply(self._delivery.unwritable)
         self._delivery.log_strips()
         for topic, message in self._notes:
             self._delivery.publish(topic, message)
         self._notes.clear()
+        for beat in self._told:
+            self._counts.on_beat(beat.latency(self._clock()))
+        self._told.clear()
+
+    def _state(self) -> tuple[SystemReport, list[Status]]:
+        statuses = self._overview.statuses(self._control.silenced_s(self._clock()))
+        return self._overview.report(statuses), statuses
 
     def _acknowledge(self, stream: str, episode: str) -> list[Alert]:
         told = self._oversight.acknowledge(stream, episode)
@@ -333,8 +365,11 @@ class Hub:
                     yield f"signal/{name}", strip
         if now >= self._due["status"]:
             self._due["status"] = now + _STATUS_S
-            for name, channel in self._streams.channels.items():
-                yield f"status/{name}", channel.status(now, self._system())
+            report, statuses = self._state()
+            for status in statuses:
+                yield f"status/{status.stream}", status
+            yield "system", report
+            self._on_report(report)
         if now >= self._due["heartbeat"]:
             self._due["heartbeat"] = now + _HEARTBEAT_S
             yield (
@@ -345,17 +380,6 @@ class Hub:
                     low_water_seq=self._log.low_water_seq,
                 ),
             )
-
-    def _system(self) -> SystemState:
-        ends = (self._ingest, self._work, self._replay, self._asked)
-        return SystemState(
-            scorers=self._dispatcher.scorers,
-            redelivered=self._dispatcher.redelivered,
-            rejected_frames=self._rejected + sum(end.rejected for end in ends),
-            log_behind=self._delivery.waiting > 0,
-            fault=self._delivery.fault,
-            silenced_s=self._control.silenced_s(self._clock()),
-        )
 
     def _close_ends(self) -> None:
         for end in self._ends:

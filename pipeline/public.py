@@ -15,6 +15,7 @@ import msgspec
 
 from pipeline.constants import NOTICE, SCHEMA, STEERING
 from pipeline.errors import WireError
+from pipeline.system_report import SystemReport
 
 MAX_SILENCE_S: Final = 180.0
 """The longest audio pause that can be asked for (bedside monitors: 30 s to 3 min)."""
@@ -242,6 +243,10 @@ class Show(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="show"
     seq: Annotated[int, msgspec.Meta(ge=1, le=2**62)]
 
 
+class State(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="state"):
+    """To the control socket: how everything stands."""
+
+
 class ControlReply(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of the control socket."""
 
@@ -252,11 +257,15 @@ class ControlReply(msgspec.Struct, frozen=True, kw_only=True):
     strip: SignalStrip | None = None
     error: str = ""
     """Why nothing was done."""
+    system: SystemReport | None = None
+    """Of a `State`: the system as a whole, now."""
+    statuses: list[Status] = []
+    """Of a `State`: every stream there is."""
 
 
-ControlRequest = Acknowledge | Silence | Show
+ControlRequest = Acknowledge | Silence | Show | State
 
-Public = Alert | BeatNote | Status | Heartbeat | SignalStrip | WindowView
+Public = Alert | BeatNote | Status | Heartbeat | SignalStrip | WindowView | SystemReport
 
 _STEERING: Final = re.compile(f"[{STEERING}]")
 
@@ -268,6 +277,7 @@ _public_decoders: Final[dict[bytes, msgspec.json.Decoder[Public]]] = {
     b"heartbeat": msgspec.json.Decoder(Heartbeat),
     b"signal": msgspec.json.Decoder(SignalStrip),
     b"window": msgspec.json.Decoder(WindowView),
+    b"system": msgspec.json.Decoder(SystemReport),
 }
 _alert_decoder = msgspec.json.Decoder(Alert)
 _strip_decoder = msgspec.json.Decoder(SignalStrip)

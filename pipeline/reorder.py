@@ -60,6 +60,14 @@ class Reorder:
         """Give up every hole; return all that is held, in order."""
         return self._release(all_of_them=True)
 
+    def overtaken(self, piece: Piece) -> int:
+        """Return how many samples of ``piece`` come after later ones and are still wanted."""
+        if not self._held:
+            return 0
+        first, end = max(piece.first, self.expected), min(piece.end, self._held[-1].first)
+        known = (min(end, held.end) - max(first, held.first) for held in self._held)
+        return max(0, end - first - sum(max(0, overlap) for overlap in known))
+
     def late(self, piece: Piece) -> int:
         """Return how many samples of ``piece`` belong into holes that were given up."""
         overlaps = (min(piece.end, end) - max(piece.first, begin) for begin, end in self._holes)

@@ -70,6 +70,11 @@ class Counters:
     duplicate_samples: int = 0
     late_samples: int = 0
     """Samples that came when what was missing had been given up."""
+    out_of_order_samples: int = 0
+    """Samples that came after later ones, and were put in their place."""
+    windows: int = 0
+    """Beats that wanted a score."""
+    scored_windows: int = 0
     alerts_by_kind: dict[str, int] = field(default_factory=dict)
 
 
@@ -135,6 +140,7 @@ class Stream:
         """
         piece = Piece(first_sample, samples, flags, arrived_at)
         self.counters.late_samples += self._reorder.late(piece)
+        self.counters.out_of_order_samples += self._reorder.overtaken(piece)
         taken = self._push(self._reorder.push(piece))
         if stamp_s is not None and len(samples):
             step_s = self._source_clock.observe(piece.end - 1, stamp_s)
@@ -207,6 +213,7 @@ class Stream:
             if beat.wants_score:
                 self._awaited[beat.id] = beat
                 taken.windows.append(beat)
+                self.counters.windows += 1
         for change in changes:
             alerts += self._on_change(change)
         seen = segment.strip_first + segment.strip.size
@@ -269,6 +276,7 @@ class Stream:
         """
         beat = self._awaited.pop(window_id)
         beat.score = score
+        self.counters.scored_windows += 1
         beat.residual = residual
         beat.compute_s = compute_s if np.isfinite(compute_s) else 0.0
         beat.scored_at = self._clock()

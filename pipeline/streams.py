@@ -6,6 +6,7 @@ order alone: so the journal of events (`pipeline.journal`) brings a hub that was
 where it was. No sockets, no log; the clock serves latencies only.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -34,6 +35,8 @@ from pipeline.messages import (
 from pipeline.public import Alert, Public
 from pipeline.stream import Stream, Taken
 
+logger = logging.getLogger(__name__)
+
 MAX_STREAMS: Final = 256
 
 
@@ -49,6 +52,8 @@ class Outcome:
     """Alerts, on their way to the log."""
     notes: list[tuple[str, Public]] = field(default_factory=list)
     """What is told of beats besides, by topic."""
+    told: list[Beat] = field(default_factory=list)
+    """Beats with a score that were told now."""
     ended: bool = False
     """Whether the last of a stream was told."""
 
@@ -273,11 +278,14 @@ class Streams:
         channel = self.channels[name]
         for told in channel.stream.drain():
             outcome.notes.append((f"beat/{name}", told.note))
+            if told.note.analysable:
+                outcome.told.append(told.beat)
             if told.view is not None:
                 outcome.notes.append((f"window/{name}", told.view))
             outcome.drafts += _drafts(told.alerts, channel.arrived_at, told.beat)
         if channel.ended and not channel.end_told:
             channel.end_told = True
+            logger.info("the stream is over", extra={"stream": name})
             outcome.drafts += _drafts(channel.stream.close(), channel.arrived_at)
             outcome.ended = True
 

@@ -17,6 +17,7 @@ from pipeline.hub import Hub, HubConfig
 from pipeline.live_score import WITNESSES, LiveScoreConfig, Scale
 from pipeline.public import Alert, Public, Status
 from pipeline.scoring import Classifier, ScoredBatch
+from pipeline.system_report import SystemReport
 from pipeline.worker import run_worker
 
 DEADLINE_S = 20.0
@@ -89,13 +90,19 @@ def thread(work: Callable[[Callable[[], bool]], None]) -> Iterator[None]:
 
 
 @contextmanager
-def running_hub(log: Path, *, classify: bool = False, resume: bool = True) -> Iterator[Hub]:
+def running_hub(
+    log: Path,
+    *,
+    classify: bool = False,
+    resume: bool = True,
+    on_report: Callable[[SystemReport], None] = lambda report: None,
+) -> Iterator[Hub]:
     """Run a hub in a thread; its sockets and its log belong to that thread alone."""
     config = HubConfig(log=log, live_score=CONFIG, classify=classify, resume=resume)
     begun: queue.Queue[Hub] = queue.Queue()
 
     def serve(stop: Callable[[], bool]) -> None:
-        with Hub(config, time.monotonic) as hub:
+        with Hub(config, time.monotonic, on_report) as hub:
             begun.put(hub)
             hub.run(stop)
 

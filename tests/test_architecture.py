@@ -12,8 +12,14 @@ LAYERS = ("pipeline", "replay", "models", "monitor")
 
 OWNERS = {
     "zmq": {"pipeline/transport.py"},
-    "msgspec": {"pipeline/messages.py", "pipeline/public.py", "pipeline/snapshot.py"},
+    "msgspec": {
+        "pipeline/messages.py",
+        "pipeline/public.py",
+        "pipeline/system_report.py",
+        "pipeline/snapshot.py",
+    },
     "sqlite3": {"pipeline/log.py"},
+    "prometheus_client": {"monitor/metrics.py"},
     "numba": {"pipeline/kernels/"},
     "wfdb": {"replay/records.py"},
     "serial": {"replay/serial_device.py", "replay/devices.py"},

@@ -9,28 +9,39 @@ from typing import Any
 
 
 def machine() -> dict[str, Any]:
-    """Return processor, cores, Python, commit and date (UTC), JSON-able.
-
-    ``commit`` ends in ``-dirty`` where the code differs from it (documents may: the figures are
-    on their way there), and is ``unknown`` outside of a repository.
-    """
-    commit = _git("rev-parse", "--short", "HEAD")
-    changed = _git(
-        "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)docs"
-    )
+    """Return processor, cores, Python, `commit` or ``unknown``, and date (UTC), JSON-able."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "commit": commit + "-dirty" * bool(changed) if commit else "unknown",
+        "commit": commit() or "unknown",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
+def commit() -> str:
+    """Return the commit of this program, or nothing outside of a repository.
+
+    It ends in ``-dirty`` where the code differs from it; documents may: the figures are on their
+    way there.
+    """
+    known = _git("rev-parse", "--short", "HEAD")
+    changed = _git(
+        "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)docs"
+    )
+    return known + "-dirty" * bool(changed) if known else ""
+
+
 def _git(*arguments: str) -> str:
     """Return what git says of the repository that this file lies in; nothing if there is none."""
-    command = ["git", "-C", str(Path(__file__).parent), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():  # installed, perhaps below somebody else's repository
+        return ""
+    command = ["git", "-C", str(root), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return ""
 
 
 def described(facts: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ import typer
 
 from monitor.client_commands import client_app
 from monitor.evaluate_commands import evaluate_app
+from monitor.log_lines import LogFormat, tell
 from monitor.options import (
     Alarms,
     Data,
@@ -24,7 +25,9 @@ from monitor.options import (
     Json,
     Lead,
     Log,
+    LogLines,
     Loop,
+    Metrics,
     Plain,
     Port,
     Records,
@@ -63,13 +66,13 @@ def main() -> None:
     except Refused as refused:
         sys.exit(refused.code)
     except MonitorError as error:
-        sys.stderr.write(f"monitor: {safe_text(str(error), LONGEST_LINE)}\n")
+        tell(f"monitor: {safe_text(str(error), LONGEST_LINE)}")
         sys.exit(2)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         _drop_output()
-        sys.stderr.write("monitor: no space left to write to: free some, or write elsewhere\n")
+        tell("monitor: no space left to write to: free some, or write elsewhere")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -120,6 +123,8 @@ def replay(
     as_json: Json = False,
     log: Log = None,
     port: Port = DEFAULT_PORT,
+    metrics: Metrics = None,
+    log_format: LogLines = LogFormat.TEXT,
 ) -> None:
     """Replay WFDB records through the whole system, with the dashboard."""
     from monitor.session import default_log, run
@@ -137,6 +142,7 @@ def replay(
         log=log or default_log(),
         false_alerts_per_hour=false_alerts_per_hour,
         alarms=alarms,
+        metrics=metrics,
         make_face=make_face,
         dashboard=dashboard,
     )
@@ -155,6 +161,8 @@ def live(
     as_json: Json = False,
     log: Log = None,
     port: Port = DEFAULT_PORT,
+    metrics: Metrics = None,
+    log_format: LogLines = LogFormat.TEXT,
 ) -> None:
     """Monitor a device until Ctrl-C; without --device, the only one attached."""
     from monitor.session import default_log, run
@@ -167,6 +175,7 @@ def live(
         log=log or default_log(),
         false_alerts_per_hour=false_alerts_per_hour,
         alarms=alarms,
+        metrics=metrics,
         make_face=make_face,
         dashboard=dashboard,
     )
@@ -218,6 +227,18 @@ def bench(
     from monitor.bench import bench as run_bench
 
     run_bench(data, as_json=as_json, json_file=json_file, report=report)
+
+
+@app.command()
+def doctor(
+    port: Annotated[int, typer.Option(min=1, max=65533, help="First of the ports.")] = DEFAULT_PORT,
+    as_json: Json = False,
+) -> None:
+    """Check the installation and the machine, and say what to do about what is wrong."""
+    from monitor.doctor import doctor as examine
+
+    if not examine(port, as_json=as_json):
+        raise typer.Exit(2)
 
 
 @app.command()

@@ -1,10 +1,12 @@
 """Options that commands of several files have in common."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
+from monitor.log_lines import VARIABLE, LogFormat, begin
 from pipeline.constants import DEFAULT_PORT
 
 Data = Annotated[
@@ -48,6 +50,30 @@ Plain = Annotated[bool, typer.Option("--plain", help="Lines instead of the dashb
 Sound = Annotated[bool, typer.Option("--sound", help="Ring the terminal's bell for alarms.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
 Parent = Annotated[Optional[int], typer.Option(hidden=True)]  # noqa: UP045
+
+
+def _begin_log(context: typer.Context, log_format: LogFormat) -> LogFormat:
+    """Choose the format at once, so that whatever the command says is in it."""
+    words = [word for word in sys.argv[1:] if not word.startswith("-") and "://" not in word]
+    begin(log_format, context.info_name or "monitor", words)
+    return log_format
+
+
+LogLines = Annotated[
+    LogFormat,
+    typer.Option(
+        "--log-format",
+        envvar=VARIABLE,
+        callback=_begin_log,
+        help="stderr as text (warnings only) or as json, one object a line.",
+    ),
+]
+Metrics = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(
+        min=0, max=65535, help="Serve metrics for Prometheus on this port; 0 for any free one."
+    ),
+]
 
 
 def checked_speed(text: str) -> str:

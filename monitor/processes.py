@@ -138,6 +138,7 @@ class System:
         log: Path,
         false_alerts_per_hour: float | None = None,
         alarms: Path | None = None,
+        metrics: int | None = None,
         on_note: Callable[[str], None],
         stderr: IO[bytes] | None = None,
     ) -> None:
@@ -148,6 +149,7 @@ class System:
             log: the alert log.
             false_alerts_per_hour: of the live score; None for that of the calibration.
             alarms: file of alarm settings; None for the defaults.
+            metrics: port of the hub's metrics; None for none.
             on_note: takes what a person should know meanwhile.
             stderr: where the children's stderr goes; None for this process's own.
 
@@ -167,11 +169,15 @@ class System:
             arguments += ["--false-alerts-per-hour", str(false_alerts_per_hour)]
         if alarms is not None:
             arguments += ["--alarms", str(alarms)]
+        if metrics is not None:
+            arguments += ["--metrics", str(metrics)]
         self._hub = Child(arguments, stderr)
         try:
             ready = self._hub.wait_ready(on_note)
             self.endpoints: dict[str, str] = ready["endpoints"]
             self.last_seq: int = ready["last_seq"]
+            if metrics is not None:
+                on_note(f"metrics at {ready['metrics']}")
             self._scorer = Child(["score", "--work", self.endpoints["work"]], stderr)
         except BaseException:
             self.close()

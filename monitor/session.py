@@ -5,6 +5,7 @@ dashboard, as lines, or as JSON. Holds no truth of its own.
 """
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
 from monitor.dashboard import Screen
+from monitor.log_lines import tell
 from monitor.panels import class_text
 from monitor.processes import Refused, System
 from monitor.safe_text import safe_text
@@ -220,6 +222,7 @@ def run(
     log: Path,
     false_alerts_per_hour: float | None = None,
     alarms: Path | None = None,
+    metrics: int | None = None,
     make_face: Callable[[], Face],
     dashboard: bool,
 ) -> None:
@@ -231,6 +234,7 @@ def run(
         log: the alert log.
         false_alerts_per_hour: of the live score; None for that of the calibration.
         alarms: file of alarm settings; None for the defaults.
+        metrics: port of the hub's metrics; None for none.
         make_face: called once the system stands.
         dashboard: listen to everything there is to show, and keep the children's stderr off
             the terminal until the end.
@@ -249,6 +253,7 @@ def run(
             log=log,
             false_alerts_per_hour=false_alerts_per_hour,
             alarms=alarms,
+            metrics=metrics,
             on_note=_note,
             stderr=stderr,
         ) as system:
@@ -287,8 +292,7 @@ def _leave_cleanly_when_told() -> None:
 
 
 def _note(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    tell(text, logging.INFO)
 
 
 def _first_heartbeat(subscriber: Subscriber, system: System) -> None:

@@ -6,13 +6,16 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from monitor.log_lines import LogFormat
 from monitor.options import (
     Alarms,
     Duration,
     FalseAlerts,
     Lead,
     Log,
+    LogLines,
     Loop,
+    Metrics,
     Parent,
     Port,
     Speed,
@@ -36,6 +39,8 @@ def hub(
     resume: Annotated[
         bool, typer.Option(help="Go on with the streams where the log ends, or begin them anew.")
     ] = True,
+    metrics: Metrics = None,
+    log_format: LogLines = LogFormat.TEXT,
     parent: Parent = None,
 ) -> None:
     """Run the hub alone; prints its addresses as one JSON line when it is ready."""
@@ -49,6 +54,7 @@ def hub(
         false_alerts_per_hour=false_alerts_per_hour,
         alarms=alarms,
         resume=resume,
+        metrics=metrics,
         parent=parent,
         announce=print_event,
     )
@@ -61,6 +67,7 @@ def score(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Student (.safetensors, with its .json beside it); ours by default."),
     ] = None,
+    log_format: LogLines = LogFormat.TEXT,
     parent: Parent = None,
 ) -> None:
     """Run a scorer alone: batches of beats through the student, anomalous ones classified."""
@@ -82,6 +89,7 @@ def source(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a source of this name stopped.")
     ] = False,
+    log_format: LogLines = LogFormat.TEXT,
     parent: Parent = None,
 ) -> None:
     """Run sources alone: records or a device, sent to a hub."""

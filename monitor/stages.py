@@ -4,8 +4,11 @@ Each announces itself with one ``ready`` event that holds what the others need t
 until SIGTERM, Ctrl-C, or the death of the process that started it.
 """
 
+import contextlib
+import logging
 import time
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from monitor.alarm_settings import load_alarm_settings
@@ -16,6 +19,8 @@ from replay.headers import find_records, load_header
 from replay.leads import choose_lead
 from replay.pacing import parse_speed
 from replay.source import Source
+
+logger = logging.getLogger(__name__)
 
 Announce = Callable[..., None]
 """Takes an event's name and its facts."""
@@ -43,6 +48,7 @@ def run_hub(
     false_alerts_per_hour: float | None,
     alarms: Path | None,
     resume: bool,
+    metrics: int | None,
     parent: int | None,
     announce: Announce,
 ) -> None:
@@ -57,6 +63,7 @@ def run_hub(
     """
     from models.calibration import load_calibration
     from models.classifier_artifact import SHIPPED_CLASSIFIER
+    from models.machine import commit
     from monitor.session import default_log
     from pipeline.hub import Hub, HubConfig
     from pipeline.warmup import compile_kernels, compiled_before
@@ -79,16 +86,34 @@ def run_hub(
         classify=SHIPPED_CLASSIFIER.exists(),
         alarms=settings,
         resume=resume,
+        version=version("ecg-monitor"),
+        commit=commit(),
     )
-    with Hub(config, time.monotonic) as hub:
+    with contextlib.ExitStack() as stack:
+        server = None
+        if metrics is not None:
+            from monitor.metrics import MetricsServer
+
+            server = stack.enter_context(MetricsServer(metrics))
+        hub = stack.enter_context(
+            Hub(config, time.monotonic, on_report=server.update if server else _no_report)
+        )
         announce(
             "ready",
             endpoints=hub.endpoints,
             log=str(config.log),
             last_seq=hub.last_seq,
             classifies=config.classify,
+            **({"metrics": server.url} if server else {}),
         )
+        alerts = hub.endpoints["alerts"]
+        logger.info("the hub serves %s, log %s up to alert %d", alerts, config.log, hub.last_seq)
         hub.run(stop)
+    logger.info("the hub has ended")
+
+
+def _no_report(report: object) -> None:
+    """Nobody asked for metrics."""
 
 
 def shipped_classifier() -> Classifier | None:
@@ -117,6 +142,7 @@ def run_scorer(*, work: str, weights: Path | None, parent: int | None, announce:
     classifier = shipped_classifier()
     classifies = classifier is not None
     announce("ready", model=scorer.name, device=scorer.device, classifies=classifies)
+    logger.info("scores for %s with %s on %s", work, scorer.name, scorer.device)
     run_worker(scorer, classifier, model=scorer.name, device=scorer.device, work=work, stop=stop)
 
 
@@ -162,5 +188,8 @@ def run_source(
                     loop=loop,
                 )
             )
-    announce("ready", streams=[info.stream for info in stream_infos(sources)])
+    streams = [info.stream for info in stream_infos(sources)]
+    announce("ready", streams=streams)
+    for stream in streams:
+        logger.info("the source sends to %s", ingest, extra={"stream": stream})
     play(sources, ingest, stop, resume=resume)

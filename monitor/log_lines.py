@@ -1,0 +1,115 @@
+"""``--log-format``: what the processes say on stderr, as text for people or as JSON for programs.
+
+As text only what somebody has to know: warnings, errors. As JSON one object a line, from the level
+``info`` on, with ``time`` (UTC), ``level``, ``logger``, ``stage``, ``pid``, ``message``, and where
+they apply ``stream`` and ``exception``. No folder is ever in it, for the folders of records may be
+named after patients: of every path the last part is left. Processes started by this one follow.
+"""
+
+import json
+import logging
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+VARIABLE: Final = "MONITOR_LOG_FORMAT"
+"""Environment variable by which children of a run learn the format."""
+
+_FOLDERS: Final = re.compile(r"(?<![\w.\-/])/(?:[^\s/]+/)*(?=[^\s/])")
+"""Those of an absolute path without spaces."""
+
+logger = logging.getLogger(__name__)
+
+
+class LogFormat(StrEnum):
+    """How stderr is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line."""
+
+    def __init__(self, stage: str, paths: Iterable[str] = ()) -> None:
+        """Write lines of ``stage``; folders of ``paths`` are known whatever is in their names."""
+        super().__init__()
+        self._stage = stage
+        folders = {folder for path in paths for folder in _folders_of(path)}
+        self._folders = sorted(folders, key=len, reverse=True)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, without a newline in it."""
+        time = datetime.fromtimestamp(record.created, UTC)
+        line = {
+            "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "stage": self._stage,
+            "pid": record.process,
+            "message": self._without_folders(record.getMessage()),
+        }
+        stream = getattr(record, "stream", None)
+        if stream is not None:
+            line["stream"] = str(stream)
+        if record.exc_info:
+            line["exception"] = self._without_folders(self.formatException(record.exc_info))
+        return json.dumps(line)
+
+    def _without_folders(self, text: str) -> str:
+        for folder in self._folders:
+            text = text.replace(folder, "")
+        return _FOLDERS.sub("", text)
+
+
+def _folders_of(path: str) -> Iterator[str]:
+    """Yield the folder of a path, as it was given and in full, each with its last slash."""
+    for form in (Path(path), Path(path).absolute(), Path(path).resolve()):
+        folder = form if form.is_dir() else form.parent
+        if folder.name:
+            yield f"{folder}/"
+
+
+def begin(log_format: LogFormat, stage: str, paths: Iterable[str] = ()) -> None:
+    """Write stderr in this format from now on, in this process and those it starts.
+
+    Args:
+        log_format: text changes nothing.
+        stage: name of this process in the lines.
+        paths: of records that the command line names.
+    """
+    if log_format is not LogFormat.JSON:
+        return
+    os.environ[VARIABLE] = log_format.value
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines(stage, paths))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    sys.excepthook = _on_bug
+    threading.excepthook = lambda bug: _on_bug(
+        bug.exc_type, bug.exc_value or bug.exc_type(), bug.exc_traceback
+    )
+
+
+def _on_bug(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+    logger.critical("a bug: %s", kind.__name__, exc_info=(kind, error, where))
+
+
+def tell(text: str, level: int = logging.ERROR) -> None:
+    """Say one line to whoever started this process, in the format that was chosen."""
+    if _is_json():
+        logger.log(level, "%s", text.removeprefix("monitor: "))
+    else:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
+def _is_json() -> bool:
+    return any(isinstance(h.formatter, JsonLines) for h in logging.getLogger().handlers)

@@ -199,10 +199,29 @@ def _convolve_transposed(x: Floats, own: Floats, overlap: Floats) -> Floats:
 
 def cuda_available() -> bool:
     """Return whether torch can compute on CUDA; imports torch only where a driver is installed."""
-    try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
+    if not _has_cuda_driver():
         return False
     import torch
 
     return torch.cuda.is_available()
+
+
+def cuda_state() -> str:
+    """Return on what torch computes with CUDA, or why it cannot."""
+    if not _has_cuda_driver():
+        return "not available: no CUDA driver on this machine"
+    import torch
+
+    if torch.version.cuda is None:
+        return f"not available: there is a driver, but torch {torch.__version__} is built for CPUs"
+    if not torch.cuda.is_available():
+        return f"not available: the driver has no device for CUDA {torch.version.cuda}"
+    return f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
+
+
+def _has_cuda_driver() -> bool:
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True

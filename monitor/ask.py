@@ -40,7 +40,7 @@ def acknowledge(endpoint: str, *, stream: str, episode: str, as_json: bool) -> N
         EndpointError: no monitor answers.
         ConfigError: the address is malformed, or the monitor refuses.
     """
-    reply = _asked(endpoint, Acknowledge(stream=stream, episode=episode))
+    reply = asked(endpoint, Acknowledge(stream=stream, episode=episode))
     if as_json:
         _print_json(reply)
         return
@@ -61,7 +61,7 @@ def silence(endpoint: str, seconds: float, *, as_json: bool) -> None:
         EndpointError: no monitor answers.
         ConfigError: the address is malformed, or the monitor refuses.
     """
-    reply = _asked(endpoint, Silence(seconds=seconds))
+    reply = asked(endpoint, Silence(seconds=seconds))
     if as_json:
         _print_json(reply)
     elif reply.silenced_s:
@@ -90,7 +90,7 @@ def show(seq: int, *, endpoint: str, log: Path | None, png: Path | None, as_json
         from models.evaluation.pictures import prepare
 
         prepare(png.parent)
-    reply = _asked(endpoint, Show(seq=seq)) if log is None else _from_log(log, seq)
+    reply = asked(endpoint, Show(seq=seq)) if log is None else _from_log(log, seq)
     (alert,) = reply.alerts
     if as_json:
         _print_json(reply)
@@ -105,7 +105,13 @@ def show(seq: int, *, endpoint: str, log: Path | None, png: Path | None, as_json
         draw_strip(png, alert, reply.strip)
 
 
-def _asked(endpoint: str, request: ControlRequest) -> ControlReply:
+def asked(endpoint: str, request: ControlRequest) -> ControlReply:
+    """Return the answer of the monitor whose alerts are at ``endpoint``.
+
+    Raises:
+        EndpointError: no monitor answers.
+        ConfigError: the address is malformed, or the monitor refuses.
+    """
     reply = ask(endpoint_above(endpoint, CONTROL_ABOVE), request)
     if reply.error:
         raise ConfigError(f"the monitor at {endpoint} says: {safe_text(reply.error, 300)}")

@@ -1,4 +1,4 @@
-"""What is asked of a running monitor: ``monitor subscribe``, ``ack``, ``silence`` and ``show``."""
+"""What is asked of a running monitor: ``subscribe``, ``status``, ``ack``, ``silence``, ``show``."""
 
 from pathlib import Path
 from typing import Annotated, Optional
@@ -24,6 +24,14 @@ def subscribe(
     from monitor.watch import watch
 
     watch(endpoint, from_seq=from_seq, stream=stream, as_json=as_json)
+
+
+@client_app.command()
+def status(endpoint: Endpoint = ENDPOINT, as_json: Json = False) -> None:
+    """Say how a running monitor stands: streams, alarms, scorers, log, counters."""
+    from monitor.status import status as show_status
+
+    show_status(endpoint, as_json=as_json)
 
 
 @client_app.command()

@@ -15,7 +15,7 @@ from pipeline.errors import InputError
 
 COMMANDS = {
     "replay", "live", "subscribe", "scan", "hub", "score", "source", "train", "evaluate",
-    "bench", "fetch",
+    "bench", "fetch", "status", "doctor",
 }  # fmt: skip
 
 

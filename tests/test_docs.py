@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from monitor.metrics import COUNTERS, LOG_GAUGES
 from monitor.processes import System
 from pipeline.alarms.kinds import KINDS
 from pipeline.alarms.settings import DEFAULTS, RANGES, settings_of
 from pipeline.constants import DEFAULT_PORT
+from pipeline.system_report import SystemReport
 
 ROOT = Path(__file__).parents[1]
 
@@ -78,7 +80,9 @@ def test_readme_shows_every_command() -> None:
     assert [name for name in commands if not re.search(rf"\b{name}\b", readme)] == []
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/architecture.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/architecture.md", "docs/operations.md", "CONTRIBUTING.md"]
+)
 def test_links_lead_somewhere(document: str) -> None:
     """Every relative link of a document points to a file of the repository."""
     text = (ROOT / document).read_text(encoding="utf-8")
@@ -113,3 +117,12 @@ def test_alarm_settings_in_the_documents_are_the_defaults_with_their_ranges() ->
     assert settings_of(tomllib.loads(printed)) == DEFAULTS
     ranges = re.findall(r"^(\w+) = .*# ([\d.]+) to ([\d.]+)$", printed, flags=re.MULTILINE)
     assert {name: (float(a), float(b)) for name, a, b in ranges} == RANGES
+
+
+def test_every_field_of_the_system_report_is_documented() -> None:
+    """With the name of its metric, where it has one."""
+    text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    fields = set(SystemReport.__struct_fields__) - {"schema"}
+    assert {name for name in fields if f"`{name}`" not in text} == set()
+    metrics = [f"{name}_total" for name in COUNTERS] + [f"log_{name}" for name in LOG_GAUGES]
+    assert [name for name in metrics if f"`{name}`" not in text] == []

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipeline.channel import Channel
 from pipeline.client import ask
 from pipeline.counts import BUCKETS_MS, Counts, Histogram, Work, resident_bytes
-from pipeline.messages import Chunk, encode
+from pipeline.messages import Chunk, Ready, ScoreRequest, decode, encode
 from pipeline.public import Acknowledge, Alert, Latency, State, Status, decode_public, encode_json
 from pipeline.stream import Counters, Stream
 from pipeline.system_report import STAGES, SystemReport
@@ -247,6 +247,54 @@ def test_each_kind_of_trouble_has_a_counter_of_its_own(
         "rejected_frames": 2,
     }
     assert report.unaccounted_windows == 0
+
+
+def test_windows_under_way_are_pending(tmp_path: Path, demo: NDArray[np.float32]) -> None:
+    """A scorer that takes a batch and never answers holds windows, and hides none."""
+    with (
+        running_hub(tmp_path / "log") as hub,
+        Dealer(hub.endpoints["work"]) as mute,
+        subscriber(hub, topics=("system",)) as listener,
+    ):
+        feed(hub, "demo", demo[:7200])
+        taken: list[ScoreRequest] = []
+        ready = encode(Ready(model="mute", device="none", credit=1))
+        until(lambda: mute.send(ready) or bool(wait([mute], 0.02)))
+
+        def took() -> bool:
+            wait([mute], 0.1)
+            taken.extend(m for f in mute.receive() if isinstance(m := decode(f), ScoreRequest))
+            return bool(taken)
+
+        until(took)
+        held = ask(hub.endpoints["control"], State()).system
+        reports: list[SystemReport] = []
+
+        def given_up() -> bool:
+            reports.extend(m for m in listener.receive(0.1) if isinstance(m, SystemReport))
+            return bool(reports) and reports[-1].redelivered_windows > 0
+
+        until(given_up)
+
+    assert held is not None
+    assert held.pending_windows == held.produced_windows >= len(taken[0].ids) > 5
+    assert (held.unaccounted_windows, held.redelivered_windows) == (0, 0)
+    assert reports[-1].unaccounted_windows == 0
+    assert reports[-1].redelivered_windows % len(taken[0].ids) == 0  # all of them each time
+
+
+def test_a_name_that_begins_again_takes_nothing_from_the_sums(tmp_path: Path) -> None:
+    """What its first stream brought is still counted when the second one has its place."""
+    x = np.zeros(3600, np.float32)
+    with running_hub(tmp_path / "log") as hub, subscriber(hub, topics=("status/",)) as listener:
+        for _ in range(2):
+            feed(hub, "s", x)
+            hear_until_ended(listener, "s")
+        report = ask(hub.endpoints["control"], State()).system
+
+    assert report is not None
+    assert report.streams == {"ended": 1}
+    assert report.received_samples == 2 * x.size
 
 
 def test_a_hub_that_goes_on_accounts_for_what_the_last_one_left(

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.metrics import _MOST_CLIENTS, COUNTERS, GAUGES, LOG_GAUGES, MetricsServer
+from monitor.metrics import _MOST_CLIENTS, _PATIENCE_S, COUNTERS, GAUGES, LOG_GAUGES, MetricsServer
 from pipeline.counts import BUCKETS_MS, Counts
 from pipeline.errors import EndpointError
 from pipeline.public import Latency
@@ -150,6 +150,22 @@ def test_clients_that_never_read_keep_nobody_out(report: SystemReport) -> None:
             for _ in range(3):
                 scrape(server.url)
             assert time.monotonic() - began < 5.0
+
+
+def test_silent_clients_are_hung_up_on(report: SystemReport) -> None:
+    """One too many costs the oldest its place at once; one alone has two seconds."""
+    with MetricsServer(0) as server, contextlib.ExitStack() as stack:
+        address = ("127.0.0.1", int(server.url.split(":")[2].split("/")[0]))
+
+        def silent() -> socket.socket:
+            return stack.enter_context(socket.create_connection(address, 10))
+
+        began = time.monotonic()
+        clients = [silent() for _ in range(_MOST_CLIENTS + 1)]
+        assert clients[0].recv(1) == b""
+        assert time.monotonic() - began < _PATIENCE_S
+        assert clients[-1].recv(1) == b""
+        assert _PATIENCE_S * 0.9 < time.monotonic() - began < _PATIENCE_S + 5
 
 
 def test_hostile_clients_never_hold_up_the_hub(tmp_path: Path) -> None:

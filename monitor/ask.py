@@ -9,8 +9,7 @@ import numpy as np
 
 from monitor.braille import curve, envelope
 from monitor.safe_text import safe_text
-from monitor.watch import endpoint_above
-from pipeline.client import ask
+from pipeline.client import CONTROL_ABOVE, ask, endpoint_above
 from pipeline.errors import ConfigError, InputError
 from pipeline.log import AlertLog
 from pipeline.public import (
@@ -23,9 +22,6 @@ from pipeline.public import (
     Silence,
     encode_json,
 )
-
-CONTROL_ABOVE: Final = 2
-"""The control socket is so many ports above the alerts."""
 
 _WIDTH: Final = 100
 _ROWS: Final = 10

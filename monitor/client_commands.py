@@ -17,13 +17,19 @@ def subscribe(
         Optional[int],  # noqa: UP045
         typer.Option(min=1, help="First alert wanted; by default, what comes from now on."),
     ] = None,
+    position: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            help="File that keeps how far was printed: go on there, at first with the oldest alert."
+        ),
+    ] = None,
     stream: Annotated[Optional[str], typer.Option(help="Only this stream.")] = None,  # noqa: UP045
     as_json: Json = False,
 ) -> None:
     """Print the alerts of a running monitor, every one exactly once, until Ctrl-C."""
     from monitor.watch import watch
 
-    watch(endpoint, from_seq=from_seq, stream=stream, as_json=as_json)
+    watch(endpoint, from_seq=from_seq, stream=stream, position=position, as_json=as_json)
 
 
 @client_app.command()

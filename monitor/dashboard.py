@@ -36,17 +36,20 @@ from monitor.panels import (
     vitals_panel,
 )
 from monitor.safe_text import safe_text
-from monitor.view import STALE_AFTER_S, DashboardView
+from monitor.view import DashboardView
 from pipeline.constants import NOTICE
 
 FRAMES_PER_S: Final = 10
 """The terminal is written to at most so often."""
 
-_AGES_EVERY_S: Final = 1.0
-"""So often it is drawn anew when nothing came, for the ages."""
+_AGES_EVERY_S: Final = 0.25
+"""So often it is drawn anew when nothing came: the ages move, or else the dashboard hangs."""
 
 _WIDE: Final = 72
 """From this width on there is room for panels side by side; below, the vitals are two lines."""
+
+_WITH_AGE: Final = 60
+"""From this width on the header says when the last message came."""
 
 _NARROWEST: Final = 24
 """Below this width there is only the notice and the header."""
@@ -102,6 +105,9 @@ def render(view: DashboardView, size: tuple[int, int], now: float) -> Text:
         room = height - len(footer) - len(lines)
     if room > 0:
         body = _body(view, now, width, room) if width >= _NARROWEST else []
+        if view.is_silent(now):
+            for line in body:
+                line.stylize(MUTED)  # nothing here is live
         lines += fit_block(body, width, room)
     lines += footer
     return Text("\n", no_wrap=True, overflow="crop", end="").join(lines)
@@ -110,16 +116,22 @@ def render(view: DashboardView, size: tuple[int, int], now: float) -> Text:
 def _header(view: DashboardView, now: float, width: int) -> Text:
     left = Text.assemble((" ECG MONITOR", "bold"))
     stream = view.selected()
-    silent = now - (view.heard_at if view.heard_at is not None else view.started)
-    streams = view.streams.values()
-    ended = view.streams and all(s.status and s.status.ended for s in streams)
-    if view.heard_at is not None and silent > STALE_AFTER_S and not ended:
-        left.append("  ").append(f" NO CONTACT WITH THE HUB {number(silent)} s ", STALE)
-    elif fault := next((s.status.fault for s in streams if s.status and s.status.fault), ""):
-        left.append("  ").append(f" SYSTEM FAULT: {safe_text(fault, 128)} ", STALE)
+    statuses = [s.status for s in view.streams.values() if s.status is not None]
+    faulty = next((status for status in statuses if status.fault or not status.recorded), None)
+    silent = number(view.silent_s(now), ".1f", " s")
+    elapsed = Text(f"elapsed {clock(now - view.started)} ", MUTED)
+    if view.is_silent(now):
+        left.append(f"  NO CONTACT WITH THE HUB FOR {silent}: nothing below is live")
+        line = spread(left, elapsed if width >= _WIDE else Text(), width)
+        line.stylize(STALE)
+        return line
+    right = Text(f"heard {silent} ago  " if width >= _WITH_AGE else "", MUTED).append_text(elapsed)
+    if faulty is not None:
+        name = "SYSTEM FAULT" if faulty.recorded else "NOT RECORDED"
+        left.append("  ").append(f" {name}: {safe_text(faulty.fault, 128)} ", STALE)
     elif stream is not None and stream.status is not None:
         left.append(f"  signal {clock(stream.status.time_s)}", MUTED)
-    return spread(left, Text(f"elapsed {clock(now - view.started)} ", MUTED), width)
+    return spread(left, right, width)
 
 
 def _footer(width: int, room: int) -> Block:
@@ -201,8 +213,8 @@ class Screen:
     def show(self, view: DashboardView, now: float) -> bool:
         """Draw ``view`` if that is due, and say whether it was.
 
-        Due is what changed or flashes, at most `FRAMES_PER_S` times a second, and the ages once
-        a second.
+        Due is what changed or flashes, at most `FRAMES_PER_S` times a second, and the ages four
+        times a second.
         """
         if self._context is None:
             return False

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.constants import SAMPLING_RATE_LIMITS_HZ, WINDOW_SAMPLES
-from pipeline.public import Alert, BeatNote, Heartbeat, Public, SignalStrip, Status, WindowView
+from pipeline.position import Gap, LogReplaced
+from pipeline.public import Alert, BeatNote, Heard, Heartbeat, SignalStrip, Status, WindowView
 
 SIGNAL_SECONDS: Final = 10
 """How much signal is kept of each stream."""
@@ -31,8 +32,12 @@ MAX_ALERTS: Final = 100
 MAX_STREAMS: Final = 64
 """Streams kept; of further ones only the alerts are shown."""
 
-STALE_AFTER_S: Final = 2.0
-"""Older data is called stale."""
+STALE_AFTER_S: Final = 1.5
+"""Older data is called stale, and a hub that was silent for so long lost: so that the picture says
+so within two seconds, its own period and a tenth of a second on the way included."""
+
+BREAK_S: Final = 60.0
+"""So long an alarm stands that the numbers of the alerts broke off: nobody ends it."""
 
 HOLD_S: Final = 10.0
 """So long the selected stream stays selected after its last alert, lest the picture jump about."""
@@ -166,16 +171,22 @@ class DashboardView:
         self.alerts_heard = 0
         self.alarms_raised = 0
         """Alarms that began in this run."""
+        self._breaks: dict[tuple[str, str], float] = {}
+        """Alarms of `standing` that end by themselves, and when they were heard."""
         self._silenced = (0.0, 0.0)
         """(seconds of silence left, when that was heard)."""
         self._selected: str | None = None
 
-    def hear(self, message: Public, now: float) -> None:
+    def hear(self, message: Heard, now: float) -> None:
         """Take in one message that arrived at ``now``; unusable contents are left out."""
         self.heard_at = now
+        self._end_breaks(now)
         if isinstance(message, Heartbeat):
             return
         self.revision += 1
+        if isinstance(message, Gap | LogReplaced):
+            self._hear_break(message, now)
+            return
         if isinstance(message, Alert):
             self._hear_alert(message, now)
             return
@@ -197,6 +208,14 @@ class DashboardView:
                 del stream.beats[next(iter(stream.beats))]
         elif _is_window(message):
             stream.window = message
+
+    def silent_s(self, now: float) -> float:
+        """Return for how long nothing at all has come."""
+        return max(0.0, now - (self.started if self.heard_at is None else self.heard_at))
+
+    def is_silent(self, now: float) -> bool:
+        """Say whether the hub is lost: it speaks four times a second, whatever its streams do."""
+        return self.silent_s(now) > STALE_AFTER_S
 
     def selected(self) -> StreamView | None:
         """Return the stream to show in detail: the last that alarmed, else the first, or None."""
@@ -255,6 +274,32 @@ class DashboardView:
         self.alarms_raised += new and alert.state == "on"
         if alert.state == "on" and alert.stream:
             self._select(alert.stream, RANK.get(alert.priority, 0), now)
+
+    def _hear_break(self, record: Gap | LogReplaced, now: float) -> None:
+        """Raise a technical alarm: alerts were lost, or the log is another one."""
+        if isinstance(record, LogReplaced):
+            # Nobody ends what stood in the old log; the statuses know what stands now.
+            self.standing.clear()
+            self._breaks.clear()
+        alarm = Alert(
+            log_id=record.log_id,
+            stream=record.stream,
+            kind=record.kind,
+            category=record.category,
+            priority=record.priority,
+            sample=0,
+            time_s=0.0,
+            reason=record.reason,
+            episode=f"{record.kind}-{record.seq}",
+        )
+        self._hear_alert(alarm, now)
+        self._breaks[self._key(alarm)] = now
+
+    def _end_breaks(self, now: float) -> None:
+        for key in [key for key, at in self._breaks.items() if now - at > BREAK_S]:
+            del self._breaks[key]
+            self.standing.pop(key, None)
+            self.revision += 1
 
     @staticmethod
     def _key(alert: Alert) -> tuple[str, str]:

@@ -1,54 +1,66 @@
 """`monitor subscribe`: print the alerts of a running monitor, each exactly once."""
 
 import sys
-import time
+from pathlib import Path
 from typing import Final
 
+from monitor.safe_text import safe_text
 from monitor.session import alert_line
 from pipeline.client import Subscriber
-from pipeline.errors import ConfigError
+from pipeline.position import Gap, LogReplaced
 from pipeline.public import Alert, encode_json
-from pipeline.transport import check_loopback
 
+_TURN_S: Final = 0.25
 _PATIENCE_S: Final = 2.0
 
 
-def watch(endpoint: str, *, from_seq: int | None, stream: str | None, as_json: bool) -> None:
+def watch(
+    endpoint: str,
+    *,
+    from_seq: int | None,
+    stream: str | None,
+    position: Path | None,
+    as_json: bool,
+) -> None:
     """Print alerts until interrupted.
 
+    Args:
+        endpoint: address of the alerts.
+        from_seq: first alert wanted where there is no position yet.
+        stream: only of this stream; None for all.
+        position: file that keeps how far everything was printed; None for none.
+        as_json: one JSON object a line.
+
     Raises:
-        ConfigError: the address is malformed.
+        ConfigError: the address is malformed, or the position cannot be read or written.
     """
-    subscriber = Subscriber(endpoint, endpoint_above(endpoint, 1), from_seq=from_seq)
-    began = time.monotonic()
-    told = False
-    missed = 0
-    with subscriber:
+    with Subscriber(endpoint, from_seq=from_seq, position=position) as subscriber:
+        silent = False
         while True:
-            for message in subscriber.receive(0.25):
-                if isinstance(message, Alert) and stream in (None, message.stream):
-                    line = encode_json(message).decode() if as_json else alert_line(message)
-                    sys.stdout.write(line + "\n")
+            for message in subscriber.receive(_TURN_S):
+                wanted = isinstance(message, Alert) and stream in (None, message.stream)
+                if wanted or isinstance(message, Gap | LogReplaced):
+                    sys.stdout.write(_line(message, as_json) + "\n")
                     sys.stdout.flush()
-            if subscriber.follower.missed > missed:
-                missed = subscriber.follower.missed
-                _say(f"{missed} alerts are no longer in the log and cannot be shown")
-            if subscriber.heartbeats == 0 and not told and time.monotonic() - began > _PATIENCE_S:
-                told = True
-                _say(f"nothing heard from {endpoint} yet, still waiting; is a monitor running?")
+            # Written and flushed: what is killed between the two prints these lines again.
+            subscriber.store()
+            if silent != (subscriber.silent_s > _PATIENCE_S):
+                silent = not silent
+                _say(_words(endpoint, subscriber) if silent else f"{endpoint} is heard")
 
 
-def endpoint_above(alerts: str, ports: int) -> str:
-    """Return the address so many ports above that of the alerts: 1 replay, 2 control.
+def _line(record: Alert | Gap | LogReplaced, as_json: bool) -> str:
+    if as_json:
+        return encode_json(record).decode()
+    if isinstance(record, Alert):
+        return alert_line(record)
+    return f"{record.kind.replace('_', ' ').upper()}: {safe_text(record.reason, 160)}"
 
-    Raises:
-        ConfigError: the address is malformed.
-    """
-    check_loopback(alerts)
-    host, _, port = alerts.rpartition(":")
-    if not 1 <= int(port) <= 65535 - ports:
-        raise ConfigError(f"{alerts}: the port must be 1 to {65535 - ports}")
-    return f"{host}:{int(port) + ports}"
+
+def _words(endpoint: str, subscriber: Subscriber) -> str:
+    if subscriber.heartbeats:
+        return f"nothing heard from {endpoint} for {_PATIENCE_S:g} s, still waiting"
+    return f"nothing heard from {endpoint} yet, still waiting; is a monitor running?"
 
 
 def _say(text: str) -> None:

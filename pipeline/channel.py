@@ -30,6 +30,8 @@ class SystemState:
     fault: str
     silenced_s: float = 0.0
     """For so long there will be no sound."""
+    recorded: bool = True
+    """Whether the log takes what it is given."""
 
 
 @dataclass(slots=True)
@@ -179,4 +181,5 @@ class Channel:
             silenced_s=system.silenced_s,
             late_samples=counters.late_samples,
             shed_samples=self.shed_samples,
+            recorded=system.recorded,
         )

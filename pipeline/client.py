@@ -1,106 +1,61 @@
 """A subscriber's side: every alert exactly once and in order, whatever was missed.
 
 Live messages come from the hub's PUB socket, which drops for slow and late listeners; the
-replay socket fills in by sequence number. `Follower` is the bookkeeping without sockets;
-`Subscriber` joins it with both sockets.
+replay socket fills in by sequence number. `Subscriber` joins both sockets with a `Follower`,
+which keeps the books, and with a stored position, from which it goes on after its own death.
+
+What was handed over and what is stored are two things: see `Subscriber`.
 """
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Self
 
-from pipeline.errors import EndpointError, WireError
+from pipeline.errors import ConfigError, EndpointError, WireError
+from pipeline.follower import Follower, Record
+from pipeline.position import Gap, LogReplaced, Position
+from pipeline.position_file import load_position, store_position
 from pipeline.public import (
     Alert,
     ControlReply,
     ControlRequest,
+    Heard,
     Heartbeat,
-    Public,
-    ReplayPage,
-    ReplayRequest,
     decode_control_reply,
     decode_public,
     decode_replay_page,
     encode_json,
 )
-from pipeline.transport import Dealer, Subscription, wait
+from pipeline.transport import Dealer, Subscription, check_loopback, wait
+
+REPLAY_ABOVE: Final = 1
+"""The replay socket is so many ports above the alerts."""
+
+CONTROL_ABOVE: Final = 2
+"""And the control socket."""
 
 _PAGE_BYTES: Final = 8 * 1024 * 1024
-_MOST_HELD: Final = 10_000
-_PATIENCE: Final = 8
-"""Heartbeats, 250 ms apart, after which an unanswered question is asked again."""
+_PAGES_AT_ONCE: Final = 4
+"""Pages taken before what they hold is handed on; the hub keeps the others back meanwhile."""
+
+_TURN_S: Final = 0.25
+_STORE_S: Final = 1.0
+"""Alerts that come thick and fast are not stored one by one, but at least so often."""
 
 
-@dataclass(slots=True)
-class Follower:
-    """Which alerts were delivered, and which must be asked for.
+def endpoint_above(alerts: str, ports: int) -> str:
+    """Return the address so many ports above that of the alerts.
 
-    ``have`` is the last sequence number delivered; None until it is known where to begin.
+    Raises:
+        ConfigError: the address is malformed.
     """
-
-    have: int | None
-    log_id: str = ""
-    missed: int = 0
-    """Alerts that the log no longer held when they were asked for."""
-    replaced: int = 0
-    """How often the log was found to be another one."""
-    asking: bool = False
-    _unanswered: int = 0
-    _held: dict[int, Alert] = field(default_factory=dict)
-
-    def on_alert(self, alert: Alert) -> list[Alert]:
-        """Take an alert from either socket; return what can be delivered, in order."""
-        self._check_log(alert.log_id)
-        if self.have is None:
-            self.have = alert.seq - 1
-        if alert.seq > self.have and len(self._held) < _MOST_HELD:
-            self._held[alert.seq] = alert
-        delivered = []
-        while (following := self._held.pop(self.have + 1, None)) is not None:
-            self.have = following.seq
-            delivered.append(following)
-        return delivered
-
-    def on_heartbeat(self, beat: Heartbeat) -> None:
-        """Take note of what there is by now."""
-        self._check_log(beat.log_id)
-        if self.have is None:
-            self.have = beat.last_seq
-        self._unanswered = self._unanswered + 1 if self.asking else 0
-        if self._unanswered >= _PATIENCE:
-            # The question or its answer went down with a connection.
-            self.asking = False
-
-    def on_page(self, page: ReplayPage) -> list[Alert]:
-        """Take a page of old alerts; return what can be delivered, in order."""
-        self._check_log(page.log_id)
-        self._unanswered = 0
-        delivered = []
-        if self.have is not None and page.low_water_seq > self.have + 1:
-            self.missed += page.low_water_seq - 1 - self.have
-            self.have = page.low_water_seq - 1
-        for alert in page.alerts:
-            delivered += self.on_alert(alert)
-        if page.end:
-            self.asking = False
-        return delivered
-
-    def wanted(self, last_seq: int) -> ReplayRequest | None:
-        """Return what to ask for, given the last number there is, or None."""
-        if self.have is None or self.asking or (self.have >= last_seq and not self._held):
-            return None
-        self.asking = True
-        return ReplayRequest(log_id=self.log_id, from_seq=self.have + 1)
-
-    def _check_log(self, log_id: str) -> None:
-        if self.log_id and log_id != self.log_id:
-            # Numbers of another log mean nothing: read the new one from its beginning.
-            self.replaced += 1
-            self.have = 0
-            self._held.clear()
-            self.asking = False
-        self.log_id = log_id
+    check_loopback(alerts)
+    host, _, port = alerts.rpartition(":")
+    if not 1 <= int(port) <= 65535 - ports:
+        raise ConfigError(f"{alerts}: the port must be 1 to {65535 - ports}")
+    return f"{host}:{int(port) + ports}"
 
 
 def ask(control: str, request: ControlRequest, timeout_s: float = 3.0) -> ControlReply:
@@ -126,70 +81,186 @@ def ask(control: str, request: ControlRequest, timeout_s: float = 3.0) -> Contro
 
 
 class Subscriber:
-    """Listen to a running monitor; a context manager, one thread."""
+    """Listen to a running monitor; a context manager, one thread.
+
+    ::
+
+        with Subscriber("tcp://127.0.0.1:5570", position=Path("position.json")) as subscriber:
+            for alert in subscriber:
+                print(alert.seq, alert.reason)
+
+    Iterating gives every alert exactly once and in order, for ever, whether it came live or out of
+    the log, and whether the monitor was there all the time. Where the log cannot give one it gives
+    a `Gap` in its place, and where the log is not the one it was a `LogReplaced`; both say why in
+    ``reason`` and have the ``kind``, ``stream``, ``log_id`` and ``seq`` of an alert.
+
+    Over its own death there are two ways to keep the position:
+
+    * a file: written once the loop has asked for the next record, at the latest when there is none
+      or a second has passed, and on leaving. Nothing is missed; what was dealt with since the last
+      write, a second's worth at most, comes again. On a ``with`` block left by an exception, the
+      record that was under way counts as not dealt with.
+    * by yourself: write ``subscriber.position`` in the transaction in which you apply the record,
+      and begin with it the next time. Then every alert is applied exactly once.
+    """
 
     def __init__(
         self,
         alerts: str,
-        replay: str,
+        replay: str | None = None,
         *,
         from_seq: int | None = None,
+        position: Path | Position | None = None,
         topics: Iterable[str] = (),
     ) -> None:
         """Connect.
 
         Args:
             alerts: address of the live alerts.
-            replay: address of the replay socket.
-            from_seq: first alert wanted; None for what comes from now on.
-            topics: beginnings of further topics (``beat/``, ``status/``) to be yielded as well.
+            replay: address of the replay socket; None for one port above the alerts.
+            from_seq: first alert wanted where there is no position yet. None for the oldest one,
+                or, where no position is kept, for what comes from now on.
+            position: where to go on; a file to read that from and to keep it in, or the position.
+            topics: beginnings of further topics (``beat/``, ``status/``), for `receive` only.
+
+        Raises:
+            ConfigError: an address is malformed, or the file holds no position or cannot be
+                written.
         """
-        self.follower = Follower(have=None if from_seq is None else max(0, from_seq - 1))
+        replay = replay or endpoint_above(alerts, REPLAY_ABOVE)
+        self._file = position if isinstance(position, Path) else None
+        if self._file is not None:
+            position = load_position(self._file)
+            store_position(self._file, position)
+        known = isinstance(position, Position) and position.log_id != ""
+        if isinstance(position, Position) and known:
+            self._follower = Follower(have=position.seq, log_id=position.log_id)
+        elif from_seq is None and position is None:
+            self._follower = Follower(have=None)
+        else:
+            self._follower = Follower(have=max(0, (from_seq or 1) - 1))
+        self._given: Position | None = position if isinstance(position, Position) else None
+        self._dealt_with = self._stored = self._given
+        self._stored_at = time.monotonic()
+        self._ready: deque[Heard] = deque()
         self.last_seq: int | None = None
         """The newest alert there is, as far as is known; None before the first heartbeat."""
         self.heartbeats = 0
         """Heartbeats heard."""
+        self._heard_at = time.monotonic()
         self._live = Subscription(alerts, ["alert/", "heartbeat", *topics])
-        self._replay = Dealer(connect=replay, max_frame=_PAGE_BYTES)
+        try:
+            self._replay = Dealer(replay, max_frame=_PAGE_BYTES, queue=_PAGES_AT_ONCE)
+        except BaseException:
+            self._live.close(linger_ms=0)
+            raise
 
     @property
     def complete(self) -> bool:
-        """Whether every alert there is was delivered, as far as is known."""
-        return self.last_seq is not None and (self.follower.have or 0) >= self.last_seq
+        """Whether every alert there is was handed over, as far as is known."""
+        have = self._follower.have or 0
+        return self.last_seq is not None and have >= self.last_seq and not self._ready
 
-    def receive(self, timeout_s: float) -> Iterator[Public]:
-        """Yield what has arrived, after waiting at most ``timeout_s`` for something."""
-        wait([self._live, self._replay], timeout_s)
+    @property
+    def position(self) -> Position:
+        """Where whoever has dealt with all that was handed over stands."""
+        if self._given is not None:
+            return self._given
+        return Position(log_id=self._follower.log_id, seq=self._follower.have or 0)
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since anything was heard: after two there is no connection."""
+        return time.monotonic() - self._heard_at
+
+    def __iter__(self) -> Iterator[Record]:
+        """Yield alerts, gaps and replaced logs, for ever."""
+        while True:
+            for message in self.receive(_TURN_S):
+                if isinstance(message, Alert | Gap | LogReplaced):
+                    yield message
+                    self._dealt_with = self.position
+                    if time.monotonic() - self._stored_at >= _STORE_S:
+                        self._store()
+            self._store()
+
+    def receive(self, timeout_s: float) -> Iterator[Heard]:
+        """Yield what has arrived, after waiting at most ``timeout_s`` for something.
+
+        What is not taken from the iterator is yielded by the next call. The position file is left
+        alone: call `store`.
+        """
+        if not self._ready:
+            wait([self._live, self._replay], timeout_s)
+            self._take_in()
+        while self._ready:
+            message = self._ready.popleft()
+            if isinstance(message, Alert | Gap | LogReplaced):
+                self._given = Position(log_id=message.log_id, seq=message.seq)
+            yield message
+
+    def store(self) -> None:
+        """Write to the position file that all that was handed over has been dealt with.
+
+        Raises:
+            ConfigError: the file cannot be written.
+        """
+        self._dealt_with = self._given
+        self._store()
+
+    def _store(self) -> None:
+        self._stored_at = time.monotonic()
+        if self._file is not None and self._dealt_with not in (None, self._stored):
+            assert self._dealt_with is not None
+            store_position(self._file, self._dealt_with)
+            self._stored = self._dealt_with
+
+    def _take_in(self) -> None:
+        now = time.monotonic()
+        # Pages first: a heartbeat behind a long queue must not give up an answer that is there.
+        for frame in self._replay.receive(_PAGES_AT_ONCE):
+            try:
+                page = decode_replay_page(frame)
+            except WireError:
+                continue
+            self._heard_at = now
+            self._ready += self._follower.on_page(page, now)
         for topic, body in self._live.receive():
             try:
                 message = decode_public(topic, body)
             except WireError:
                 continue
+            self._heard_at = now
             if isinstance(message, Alert):
                 self.last_seq = max(self.last_seq or 0, message.seq)
-                yield from self.follower.on_alert(message)
+                self._ready += self._follower.on_alert(message)
             elif isinstance(message, Heartbeat):
                 self.last_seq = message.last_seq
                 self.heartbeats += 1
-                self.follower.on_heartbeat(message)
-                self._ask()
+                self._follower.on_heartbeat(message)
+                self._ask(now)
+                self._ready.append(message)
             else:
-                yield message
-        for frame in self._replay.receive():
-            try:
-                page = decode_replay_page(frame)
-            except WireError:
-                continue
-            yield from self.follower.on_page(page)
+                self._ready.append(message)
 
-    def _ask(self) -> None:
-        request = self.follower.wanted(self.last_seq or 0)
+    def _ask(self, now: float) -> None:
+        request = self._follower.wanted(self.last_seq or 0, now)
         if request is not None and not self._replay.send(encode_json(request)):
-            self.follower.asking = False
+            self._follower.not_asked()
+
+    def close(self) -> None:
+        """Leave; the position file keeps what was last written to it."""
+        self._live.close(linger_ms=0)
+        self._replay.close(linger_ms=0)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self._live.close(linger_ms=0)
-        self._replay.close(linger_ms=0)
+    def __exit__(self, kind: object, *exception: object) -> None:
+        try:
+            if kind is None:
+                self.store()
+            else:
+                self._store()
+        finally:
+            self.close()

@@ -52,7 +52,7 @@ from pipeline.messages import (
 from pipeline.oversight import Oversight
 from pipeline.overview import Overview
 from pipeline.public import Alert, Heartbeat, Public, Status
-from pipeline.replays import Replays
+from pipeline.replays import Replays, open_replay
 from pipeline.streams import Streams
 from pipeline.system_report import SystemReport
 from pipeline.transport import CONTROL_FRAME_BYTES, Publisher, Router, wait
@@ -125,7 +125,7 @@ class Hub:
         self._oversight = Oversight(channels, config.alarms, clock)
         try:
             self._alerts = self._open(Publisher(config.alerts))
-            self._replay = self._open(Router(config.replay, max_frame=CONTROL_FRAME_BYTES))
+            self._replay = self._open(open_replay(config.replay))
             self._asked = self._open(Router(config.control, max_frame=CONTROL_FRAME_BYTES))
             self._ingest = self._open(Router(config.ingest))
             self._work = self._open(Router(config.work))

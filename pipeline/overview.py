@@ -46,6 +46,7 @@ class Overview:
             log_behind=self._delivery.waiting > 0,
             fault=self._delivery.fault,
             silenced_s=silenced_s,
+            recorded=not self._delivery.unwritable,
         )
         now = self._clock()
         return [channel.status(now, system) for channel in self._channels.values()]

@@ -15,6 +15,7 @@ import msgspec
 
 from pipeline.constants import NOTICE, SCHEMA, STEERING
 from pipeline.errors import WireError
+from pipeline.position import Gap, LogReplaced, Position
 from pipeline.system_report import SystemReport
 
 MAX_SILENCE_S: Final = 180.0
@@ -164,6 +165,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Samples that came when the hole they belong in had been given up."""
     shed_samples: int = 0
     """Samples that the source had to drop because the monitor had no room for them."""
+    recorded: bool = True
+    """False while the log takes nothing, as ``fault`` says: what is seen stands nowhere else."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,6 +212,8 @@ class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
     log_id: str = ""
     """The log it has read so far; empty for one that has read none."""
     from_seq: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 1
+    question: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
+    """Any number: every page of the answer repeats it."""
 
 
 class ReplayPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -219,6 +224,11 @@ class ReplayPage(msgspec.Struct, frozen=True, kw_only=True):
     last_seq: int
     alerts: list[Alert]
     end: bool
+    question: int = 0
+    """That of the request."""
+    from_seq: int = 0
+    to_seq: int = 0
+    """The page has every alert from one to the other that can be read."""
 
 
 class Acknowledge(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="ack"):
@@ -267,6 +277,9 @@ ControlRequest = Acknowledge | Silence | Show | State
 
 Public = Alert | BeatNote | Status | Heartbeat | SignalStrip | WindowView | SystemReport
 
+Heard = Public | Gap | LogReplaced
+"""What a subscriber is given: messages, and where the numbers of the alerts break off."""
+
 _STEERING: Final = re.compile(f"[{STEERING}]")
 
 _json_encoder = msgspec.json.Encoder()
@@ -285,10 +298,11 @@ _control_decoder: Final[msgspec.json.Decoder[ControlRequest]] = msgspec.json.Dec
 _reply_decoder = msgspec.json.Decoder(ControlReply)
 _request_decoder = msgspec.json.Decoder(ReplayRequest)
 _page_decoder = msgspec.json.Decoder(ReplayPage)
+_position_decoder = msgspec.json.Decoder(Position)
 
 
 def encode_json(
-    message: Public | ReplayRequest | ReplayPage | ControlRequest | ControlReply,
+    message: Heard | ReplayRequest | ReplayPage | ControlRequest | ControlReply | Position,
 ) -> bytes:
     """Return ``message`` as one JSON object in UTF-8, without a newline.
 
@@ -343,6 +357,11 @@ def decode_replay_request(frame: bytes) -> ReplayRequest:
 def decode_replay_page(frame: bytes) -> ReplayPage:
     """Return the page in ``frame``, or raise `WireError`."""
     return _decode_json(_page_decoder, frame)
+
+
+def decode_position(body: bytes) -> Position:
+    """Return the position in ``body``, or raise `WireError`."""
+    return _decode_json(_position_decoder, body)
 
 
 def numbered(alert: Alert, log_id: str, seq: int) -> Alert:

@@ -1,19 +1,46 @@
 """Old alerts on request: who asked on the replay socket, and how far each has been served.
 
-One page a turn to each asker, so that a long log holds up nobody else. Anything that arrives is
-hostile until decoded. Not thread-safe: runs in the hub's loop.
+One page a turn, to each asker in its turn, so that a long log holds up nobody. Whoever does not
+read what it asked for waits where it is: the pages under way to it are few, and the hub goes on.
+Anything that arrives is hostile until decoded. Not thread-safe: runs in the hub's loop.
 """
+
+import contextlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
 
 from pipeline.errors import LogError, WireError
 from pipeline.log import AlertLog
 from pipeline.public import (
     ALERTS_PER_PAGE,
+    Alert,
     ReplayPage,
     ReplayRequest,
     decode_replay_request,
     encode_json,
 )
-from pipeline.transport import Router
+from pipeline.transport import CONTROL_FRAME_BYTES, Router
+
+_PAGES_UNDER_WAY: Final = 4
+"""To one asker: a page takes half a megabyte."""
+
+
+def open_replay(bind: str) -> Router:
+    """Return the socket on which `Replays` answers; raises as `Router` does."""
+    return Router(bind, max_frame=CONTROL_FRAME_BYTES, queue=_PAGES_UNDER_WAY)
+
+
+@dataclass(slots=True)
+class _Asker:
+    """What one peer wants next."""
+
+    from_seq: int
+    question: int
+    page: bytes = b""
+    """The page that did not get into its queue."""
+    after_page: int | None = None
+    """Where to go on once that is sent; None after the last one."""
 
 
 class Replays:
@@ -22,36 +49,38 @@ class Replays:
     def __init__(self, end: Router, log: AlertLog) -> None:
         self._end = end
         self._log = log
-        self._next: dict[bytes, int] = {}
+        self._askers: OrderedDict[bytes, _Asker] = OrderedDict()
 
     @property
     def under_way(self) -> bool:
-        """Whether somebody has not got the last page yet."""
-        return bool(self._next)
+        """Whether somebody could be sent a page now."""
+        return any(not asker.page for asker in self._askers.values())
 
     def serve(self) -> list[WireError | LogError]:
-        """Take new requests and send everybody the next page.
+        """Take new requests and send the next page.
 
         Returns:
-            What was no request, and what the log could not answer: that peer asks again.
+            What was no request, and what the log could not give. Around one damaged row the rest
+            is sent; where nothing can be read, that peer asks again.
         """
         errors: list[WireError | LogError] = []
         for peer, frame in self._end.receive():
             try:
-                self._next[peer] = self._first_wanted(decode_replay_request(frame))
+                request = decode_replay_request(frame)
             except WireError as error:
                 errors.append(error)
-        for peer, from_seq in list(self._next.items()):
-            try:
-                page = self._page(from_seq)
-            except LogError as error:
-                errors.append(error)
-                del self._next[peer]
                 continue
-            if not self._end.send(peer, encode_json(page)) or page.end:
-                del self._next[peer]
+            self._askers[peer] = _Asker(self._first_wanted(request), request.question)
+        for peer in [peer for peer, asker in self._askers.items() if asker.page]:
+            self._send(peer)
+        peer = next((peer for peer, asker in self._askers.items() if not asker.page), b"")
+        if peer:
+            self._askers.move_to_end(peer)
+            errors += self._prepare(self._askers[peer])
+            if self._askers[peer].page:
+                self._send(peer)
             else:
-                self._next[peer] = page.alerts[-1].seq + 1
+                del self._askers[peer]
         return errors
 
     def _first_wanted(self, request: ReplayRequest) -> int:
@@ -60,12 +89,48 @@ class Replays:
             return self._log.low_water_seq
         return max(request.from_seq, self._log.low_water_seq)
 
-    def _page(self, from_seq: int) -> ReplayPage:
-        alerts = self._log.read(from_seq, ALERTS_PER_PAGE)
-        return ReplayPage(
-            log_id=self._log.log_id,
-            low_water_seq=self._log.low_water_seq,
-            last_seq=self._log.last_seq,
-            alerts=alerts,
-            end=len(alerts) < ALERTS_PER_PAGE,
+    def _send(self, peer: bytes) -> None:
+        asker = self._askers[peer]
+        sent = self._end.offer(peer, asker.page)
+        if sent is None or (sent and asker.after_page is None):
+            del self._askers[peer]
+        elif sent and asker.after_page is not None:
+            asker.from_seq, asker.page = asker.after_page, b""
+
+    def _prepare(self, asker: _Asker) -> list[LogError]:
+        """Make the next page for ``asker``, if anything of it can be read; return what cannot."""
+        last_seq = self._log.last_seq
+        to_seq = min(asker.from_seq + ALERTS_PER_PAGE - 1, last_seq)
+        alerts, errors = self._read(asker.from_seq, to_seq)
+        if errors and not alerts:
+            return errors
+        end = to_seq >= last_seq
+        asker.page = encode_json(
+            ReplayPage(
+                log_id=self._log.log_id,
+                low_water_seq=self._log.low_water_seq,
+                last_seq=last_seq,
+                alerts=alerts,
+                end=end,
+                question=asker.question,
+                from_seq=asker.from_seq,
+                to_seq=to_seq,
+            )
         )
+        asker.after_page = None if end else to_seq + 1
+        return errors
+
+    def _read(self, from_seq: int, to_seq: int) -> tuple[list[Alert], list[LogError]]:
+        """Return what can be read from one number to the other, and what stood in the way."""
+        if to_seq < from_seq:
+            return [], []
+        try:
+            return self._log.read(from_seq, to_seq - from_seq + 1), []
+        except LogError as error:
+            first = error
+        # One damaged row must not keep the others from whoever needs them.
+        alerts: list[Alert] = []
+        for seq in range(from_seq, to_seq + 1):
+            with contextlib.suppress(LogError):
+                alerts += [alert for alert in self._log.read(seq, 1) if alert.seq == seq]
+        return alerts, [first]

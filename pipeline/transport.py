@@ -56,6 +56,7 @@ class _End:
 
     _kind: int
     _max_frame = DATA_FRAME_BYTES
+    _queue = _QUEUE
 
     def __init__(self, *, bind: str | None = None, connect: str | None = None) -> None:
         """Bind or connect.
@@ -90,8 +91,8 @@ class _End:
     def _configure(self, socket: "zmq.Socket[bytes]") -> None:
         for option, value in (
             (zmq.LINGER, _LINGER_MS),
-            (zmq.SNDHWM, _QUEUE),
-            (zmq.RCVHWM, _QUEUE),
+            (zmq.SNDHWM, self._queue),
+            (zmq.RCVHWM, self._queue),
             (zmq.MAXMSGSIZE, self._max_frame),
             (zmq.HANDSHAKE_IVL, 2_000),
             (zmq.RECONNECT_IVL, 100),
@@ -134,16 +135,17 @@ class Router(_End):
 
     _kind = zmq.ROUTER
 
-    def __init__(self, bind: str, *, max_frame: int = DATA_FRAME_BYTES) -> None:
-        """Bind to an address; port 0 lets the kernel choose."""
+    def __init__(
+        self, bind: str, *, max_frame: int = DATA_FRAME_BYTES, queue: int = _PEER_QUEUE
+    ) -> None:
+        """Bind to an address; port 0 lets the kernel choose. Each peer has ``queue`` messages."""
         self._max_frame = max_frame
+        self._queue = queue
         super().__init__(bind=bind)
 
     def _configure(self, socket: "zmq.Socket[bytes]") -> None:
         super()._configure(socket)
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        socket.setsockopt(zmq.SNDHWM, _PEER_QUEUE)
-        socket.setsockopt(zmq.RCVHWM, _PEER_QUEUE)
 
     def receive(self, most: int = 1_000) -> Iterator[tuple[bytes, bytes]]:
         """Yield (peer, frame) for what has arrived, at most ``most``."""
@@ -157,15 +159,28 @@ class Router(_End):
         """Send to one peer; False if it is gone or its queue is full."""
         return self._send([peer, frame])
 
+    def offer(self, peer: bytes, frame: bytes) -> bool | None:
+        """Send to one peer; False if its queue is full, None if it is gone."""
+        try:
+            self._socket.send_multipart([peer, frame], zmq.DONTWAIT)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError:
+            return None
+        return True
+
 
 class Dealer(_End):
     """One peer's side towards a `Router`."""
 
     _kind = zmq.DEALER
 
-    def __init__(self, connect: str, *, max_frame: int = DATA_FRAME_BYTES) -> None:
-        """Connect; the other end need not be there yet."""
+    def __init__(
+        self, connect: str, *, max_frame: int = DATA_FRAME_BYTES, queue: int = _QUEUE
+    ) -> None:
+        """Connect; the other end need not be there yet. ``queue`` messages wait at most."""
         self._max_frame = max_frame
+        self._queue = queue
         super().__init__(connect=connect)
 
     def _configure(self, socket: "zmq.Socket[bytes]") -> None:

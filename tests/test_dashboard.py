@@ -11,14 +11,17 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from monitor.dashboard import Screen, export_svg, render
+from monitor.panels import MUTED, STALE
 from monitor.session import alert_line
 from monitor.view import DashboardView
 from pipeline.constants import NOTICE
-from pipeline.public import Alert, BeatNote, SignalStrip, Status, WindowView, encode_json
+from pipeline.position import LogReplaced
+from pipeline.public import Alert, BeatNote, Heartbeat, SignalStrip, Status, WindowView, encode_json
 from pipeline.public import decode_public as decode
 
 SIZES = [(60, 20), (80, 24), (120, 40), (200, 60)]
 FS = 360.0
+HEARTBEAT = Heartbeat(log_id="L", last_seq=0, low_water_seq=1)
 
 
 def lines_of(view, size=(120, 40), now=10.1):
@@ -267,8 +270,8 @@ def test_the_state_and_its_reason_are_shown(size, state, reason, shown):
 def test_silence_is_called_stale_and_its_age_grows(size):
     """Without a message the picture of a later time says DATA STALE and for how long."""
     view = filled()
-    assert "DATA STALE" not in "\n".join(lines_of(view, size, 11.9))
-    for now, age in [(12.1, "2.1 s"), (17.3, "7.3 s")]:
+    assert "DATA STALE" not in "\n".join(lines_of(view, size, 11.4))
+    for now, age in [(11.6, "1.6 s"), (17.3, "7.3 s")]:
         text = "\n".join(lines_of(view, size, now))
         assert "DATA STALE" in text
         assert age in text
@@ -280,10 +283,54 @@ def test_the_end_of_a_stream_is_not_stale():
     """After the last sample nothing is missing."""
     view = filled()
     view.hear(status(ended=True), 10.0)
+    view.hear(HEARTBEAT, 60.0)
     text = "\n".join(lines_of(view, now=60.0))
     assert "ENDED" in text
     assert "STALE" not in text
     assert "NO CONTACT" not in text
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("view", [filled(), DashboardView(10.0)], ids=["streams", "nothing yet"])
+def test_a_silent_hub_makes_the_whole_screen_say_so(view, size):
+    """No line of the body keeps its colours, and the first line is the warning, over its width."""
+    now = 11.6
+    first, *body = render(view, size, now).split("\n")
+    assert "NO CONTACT WITH THE HUB FOR 1.6 s" in first.plain
+    whole = [span for span in first.spans if (span.start, span.end) == (0, size[0])]
+    assert [str(span.style) for span in whole] == [STALE]
+    panels = [line for line in body if set(line.plain) & set("│╭╰")]
+    assert panels
+    for line in panels:
+        assert any(str(s.style) == MUTED and s.end - s.start == size[0] for s in line.spans)
+
+
+@pytest.mark.parametrize("stopped", ["ended", "heartbeats only", "statuses only"])
+def test_ages_run_by_the_dashboards_own_clock(stopped):
+    """Whatever has stopped, each frame tells another age: a picture that stands still is none."""
+    view = filled()
+    view.hear(
+        {"ended": status(ended=True), "heartbeats only": HEARTBEAT}.get(stopped, status()), 10
+    )
+    frames = [lines_of(view, (120, 40), 10.0 + 0.25 * n)[0] for n in range(1, 20)]
+    assert len(set(frames)) == len(frames)
+
+
+def test_not_recorded_stands_in_the_header_while_the_log_takes_nothing():
+    """Live data goes on, and everybody sees that it stands nowhere else."""
+    view = filled()
+    view.hear(status(fault="cannot write the log", recorded=False), 10.0)
+    assert "NOT RECORDED: cannot write the log" in lines_of(view)[0]
+    view.hear(status(), 10.1)
+    assert "NOT RECORDED" not in lines_of(view)[0]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_replaced_log_is_seen(size):
+    """The alarm that stands is in the banner: numbers begin anew."""
+    view = filled()
+    view.hear(LogReplaced(log_id="M", old_log_id="L", old_seq=9, reason="another log"), 10.0)
+    assert any("LOG REPLACED" in line for line in lines_of(view, size))
 
 
 def test_a_fault_of_the_system_stands_in_the_header():
@@ -455,15 +502,15 @@ def terminal(width=80, height=24):
 
 
 def test_the_screen_draws_changes_at_most_ten_times_a_second():
-    """A change waits for its frame; without one the ages are drawn each second."""
+    """A change waits for its frame; without one the ages are drawn four times a second."""
     view = filled()
     with Screen(terminal()) as screen:
         assert screen.show(view, 10.0)
         view.hear(status(), 10.05)
         assert not screen.show(view, 10.05)
         assert screen.show(view, 10.11)
-        assert not screen.show(view, 10.5)
-        assert screen.show(view, 11.2)
+        assert not screen.show(view, 10.35)
+        assert screen.show(view, 10.37)
 
 
 def test_the_screen_writes_only_lines_that_changed():

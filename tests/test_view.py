@@ -16,6 +16,7 @@ from monitor.view import (
     DashboardView,
     SignalRing,
 )
+from pipeline.position import Gap, LogReplaced
 from pipeline.public import Alert, BeatNote, Heartbeat, SignalStrip, Status, WindowView
 
 
@@ -150,15 +151,15 @@ def test_data_age_runs_on_by_itself():
 @pytest.mark.parametrize(
     ("messages", "now", "stale"),
     [
-        ([(status(), 0.0)], 1.9, False),
-        ([(status(), 0.0)], 2.1, True),
-        ([(status(data_age_s=2.1), 0.0)], 0.0, True),
-        ([(strip(0, [1.0]), 0.0)], 2.1, True),
+        ([(status(), 0.0)], 1.4, False),
+        ([(status(), 0.0)], 1.6, True),
+        ([(status(data_age_s=1.6), 0.0)], 0.0, True),
+        ([(strip(0, [1.0]), 0.0)], 1.6, True),
         ([(status(), 0.0), (strip(0, [1.0]), 3.0)], 3.0, True),
         ([(status(ended=True), 0.0)], 99.0, False),
     ],
 )
-def test_data_is_stale_after_two_seconds_of_silence_of_any_hop(messages, now, stale):
+def test_data_is_stale_after_so_long_a_silence_of_any_hop(messages, now, stale):
     """No status, no data, or a hub that says so: stale. A stream that ended is not."""
     view = DashboardView(0.0)
     for message, at in messages:
@@ -275,3 +276,37 @@ def test_status_repeats_no_alert_in_the_list():
     view.hear(heard, 0.0)
     view.hear(status(alarms=[alert(7, kind="asystole", priority="high", episode="a")]), 1.0)
     assert [h.alert for h in view.alerts_to_show(5)] == [heard]
+
+
+def test_a_heartbeat_is_contact_and_no_news():
+    """A hub without streams is not lost, and its heartbeats alone change nothing in the picture."""
+    view = DashboardView(0.0)
+    assert view.is_silent(1.6)
+    view.hear(Heartbeat(log_id="L", last_seq=0, low_water_seq=1), 2.0)
+    assert not view.is_silent(3.4)
+    assert view.is_silent(3.6)
+    assert view.revision == 0
+
+
+def test_a_replaced_log_is_a_technical_alarm_for_a_minute():
+    """Nobody ends it, so it ends by itself; what stood in the old log stands no more."""
+    view = DashboardView(0.0)
+    view.hear(alert(9, kind="asystole", priority="high", episode="a"), 0.0)
+    view.hear(LogReplaced(log_id="M", old_log_id="L", old_seq=9, reason="another"), 1.0)
+
+    [standing] = view.standing_alarms()
+    assert (standing.alert.kind, standing.alert.category) == ("log_replaced", "technical")
+    assert view.alerts_to_show(5)[0].alert.reason == "another"
+    view.hear(Heartbeat(log_id="M", last_seq=0, low_water_seq=1), 60.9)
+    assert view.standing_alarms() == [standing]
+    view.hear(Heartbeat(log_id="M", last_seq=0, low_water_seq=1), 61.1)
+    assert view.standing_alarms() == []
+
+
+def test_a_gap_is_a_technical_alarm_beside_those_that_stand():
+    """Lost alerts are told; they end no alarm."""
+    view = DashboardView(0.0)
+    view.hear(alert(9, kind="asystole", priority="high", episode="a"), 0.0)
+    view.hear(Gap(log_id="L", seq=12, from_seq=10, to_seq=12, reason="alerts 10 to 12"), 1.0)
+
+    assert [h.alert.kind for h in view.standing_alarms()] == ["asystole", "gap"]

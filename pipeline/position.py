@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pipeline.constants import NOTICE, SCHEMA
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Position:
     """How far a subscriber has read: every alert up to ``seq`` of the log ``log_id``."""
 

@@ -41,18 +41,19 @@ def python_blocks(document: str) -> list[str]:
 
 def test_documented_subscribers_receive_and_parse_alerts(tmp_path: Path) -> None:
     """The subscribers in README and docs/subscribing.md, as printed, print alerts."""
-    live, replay = python_blocks("docs/subscribing.md")
+    stored, transaction, live, replay = python_blocks("docs/subscribing.md")
     (readme,) = python_blocks("README.md")
     port = free_ports()
 
     def start(code: str) -> "subprocess.Popen[str]":
         code = code.replace(str(DEFAULT_PORT), str(port)).replace("5571", str(port + 1))
         return subprocess.Popen(
-            [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, text=True, cwd=tmp_path
         )
 
     with System(port=port, log=tmp_path / "log.sqlite", on_note=lambda text: None) as system:
-        listeners = [start(live), start(readme)]
+        printing = transaction + "        print(alert.stream)\n"
+        listeners = [start(live), start(readme), start(stored), start(printing)]
         try:
             system.feed(["demo", "--speed", "50", "--loop"])
             for listener in listeners:

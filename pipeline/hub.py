@@ -311,8 +311,11 @@ class Hub:
         logger.debug("frame refused: %s", error)
 
     def _hand_out(self) -> None:
+        known = self._dispatcher.scorers
         for scorer, request in self._dispatcher.due(self._clock()):
             self._work.send(scorer, encode(request))
+        if self._dispatcher.scorers < known:
+            self._due["status"] = 0.0  # at once: perhaps nothing is judged any more
 
     # --- out ------------------------------------------------------------------------------
 

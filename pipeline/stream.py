@@ -255,7 +255,9 @@ class Stream:
         return self._arrivals[min(at, len(self._arrivals) - 1)][1]
 
     def _strip(self, segment: Segment) -> SignalStrip:
-        values = [None if v != v else v for v in np.round(segment.strip, 3).tolist()]
+        # As float32 each number would be printed with all the digits of its neighbour in float64.
+        strip = np.round(segment.strip.astype(np.float64), 3)
+        values = [None if v != v else v for v in strip.tolist()]
         return SignalStrip(
             stream=self.name,
             epoch=self.epoch,

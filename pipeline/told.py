@@ -59,8 +59,8 @@ def tell(beat: Beat, fs_hz: float, alerts: list[Alert], event_utc: str) -> Told:
         stream=stream,
         epoch=epoch,
         sample=beat.sample,
-        window=np.round(beat.window, 3).tolist(),
-        residual=np.round(beat.residual, 3).tolist(),
+        window=np.round(beat.window.astype(np.float64), 3).tolist(),
+        residual=np.round(beat.residual.astype(np.float64), 3).tolist(),
         ticks=ticks,
     )
     return Told(beat, note, alerts, view)

@@ -138,7 +138,7 @@ class Router(_End):
     def __init__(
         self, bind: str, *, max_frame: int = DATA_FRAME_BYTES, queue: int = _PEER_QUEUE
     ) -> None:
-        """Bind to an address; port 0 lets the kernel choose. Each peer has ``queue`` messages."""
+        """Bind to an address; port 0 lets the kernel choose. ``queue`` messages wait for a peer."""
         self._max_frame = max_frame
         self._queue = queue
         super().__init__(bind=bind)
@@ -146,6 +146,7 @@ class Router(_End):
     def _configure(self, socket: "zmq.Socket[bytes]") -> None:
         super()._configure(socket)
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        socket.setsockopt(zmq.RCVHWM, _PEER_QUEUE)
 
     def receive(self, most: int = 1_000) -> Iterator[tuple[bytes, bytes]]:
         """Yield (peer, frame) for what has arrived, at most ``most``."""

@@ -392,3 +392,17 @@ def test_device_that_sends_at_another_rate_is_told(sent_hz: float, kinds: set[st
     ]
     assert {a.kind for a in told if a.category == "technical"} == kinds
     assert all(alert.event_utc for alert in told)
+
+
+def test_pictures_are_short() -> None:
+    """Three decimals, printed as three: what a stopped listener leaves in the queue is bounded."""
+    x, flags = patient(360.0)
+    stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
+    taken = stream.take(x, first_sample=0, arrived_at=0.0, flags=flags)
+    answer(stream, taken.windows)
+    values = [v for strip in taken.strips for v in strip.mv if v is not None]
+    views = [told.view for told in stream.drain() if told.view is not None]
+    values += [v for view in views for v in (*view.window, *view.residual)]
+
+    assert views
+    assert max(len(repr(value)) for value in values) <= len("-12.345")

@@ -3,12 +3,13 @@
 One writer. A position that was stored survives a power cut.
 """
 
+import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.errors import ConfigError, WireError
+from pipeline.errors import ConfigError
 from pipeline.position import Position
-from pipeline.public import decode_position, encode_json
 
 _MOST_BYTES = 4_096
 
@@ -27,11 +28,19 @@ def load_position(path: Path) -> Position:
     except OSError as error:
         raise ConfigError(f"cannot read the position {path}: {error.strerror}") from None
     try:
-        return decode_position(body)
-    except WireError:
+        return _position(json.loads(body))
+    except (ValueError, RecursionError):
         raise ConfigError(
             f"{path} holds no position: name another file, or remove it to read the log anew"
         ) from None
+
+
+def _position(value: object) -> Position:
+    """Return the position that ``value`` is; raise `ValueError` if it is none."""
+    match value:
+        case {"log_id": str(log_id), "seq": int(seq)} if not isinstance(seq, bool):
+            return Position(log_id, seq)
+    raise ValueError
 
 
 def store_position(path: Path, position: Position) -> None:
@@ -43,7 +52,7 @@ def store_position(path: Path, position: Position) -> None:
     beside = path.with_name(f".{path.name}.new")
     try:
         with beside.open("wb") as file:
-            file.write(encode_json(position) + b"\n")
+            file.write(json.dumps(asdict(position)).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)

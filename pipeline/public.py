@@ -15,7 +15,7 @@ import msgspec
 
 from pipeline.constants import NOTICE, SCHEMA, STEERING
 from pipeline.errors import WireError
-from pipeline.position import Gap, LogReplaced, Position
+from pipeline.position import Gap, LogReplaced
 from pipeline.system_report import SystemReport
 
 MAX_SILENCE_S: Final = 180.0
@@ -298,11 +298,10 @@ _control_decoder: Final[msgspec.json.Decoder[ControlRequest]] = msgspec.json.Dec
 _reply_decoder = msgspec.json.Decoder(ControlReply)
 _request_decoder = msgspec.json.Decoder(ReplayRequest)
 _page_decoder = msgspec.json.Decoder(ReplayPage)
-_position_decoder = msgspec.json.Decoder(Position)
 
 
 def encode_json(
-    message: Heard | ReplayRequest | ReplayPage | ControlRequest | ControlReply | Position,
+    message: Heard | ReplayRequest | ReplayPage | ControlRequest | ControlReply,
 ) -> bytes:
     """Return ``message`` as one JSON object in UTF-8, without a newline.
 
@@ -357,11 +356,6 @@ def decode_replay_request(frame: bytes) -> ReplayRequest:
 def decode_replay_page(frame: bytes) -> ReplayPage:
     """Return the page in ``frame``, or raise `WireError`."""
     return _decode_json(_page_decoder, frame)
-
-
-def decode_position(body: bytes) -> Position:
-    """Return the position in ``body``, or raise `WireError`."""
-    return _decode_json(_position_decoder, body)
 
 
 def numbered(alert: Alert, log_id: str, seq: int) -> Alert:

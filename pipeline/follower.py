@@ -19,7 +19,7 @@ from pipeline.public import Alert, Heartbeat, ReplayPage, ReplayRequest
 Record = Alert | Gap | LogReplaced
 """What a subscriber is given, in order."""
 
-MOST_HELD: Final = 10_000
+MOST_HELD: Final = 1_000
 """Live alerts kept while older ones are being fetched; of more, the log has a copy."""
 
 PATIENCE_S: Final = 2.0

@@ -320,6 +320,7 @@ def overloaded(
                     ended(python(STOPS_ITSELF, hub.alerts, hub.replay)) as stops,
                 ):
                     assert first_line(never) == first_line(stops) == "ready\n"
+                    reader.p99_ms(phase_s)  # two starts of Python on this machine are over
                     beside += [reader.p99_ms(phase_s) for _ in range(2 * calm)]
                     assert Path(f"/proc/{stops.pid}/stat").read_text().split()[2] == "T"
                 without += [reader.p99_ms(phase_s) for _ in range(calm)]
@@ -331,8 +332,8 @@ def test_subscribers_that_take_nothing_cost_little_and_delay_nobody(
 ) -> None:
     """One never reads, one is stopped amid its pages: memory bounded, others as before (R5).
 
-    The queue of 10,000 is full in the second half. The p99 of seconds on a busy machine scatters
-    by more than the tenth that is promised: `test_ten_minutes_beside_...` measures that.
+    The queue of 10,000 is full at last. The p99 of seconds on a busy machine scatters by more than
+    the tenth that is promised: `test_ten_minutes_beside_...` measures that.
     """
     grown, without, beside = overloaded(tmp_path, rate=2_000, phase_s=4.0, calm=1, rounds=1)
 
@@ -356,38 +357,51 @@ def test_ten_minutes_beside_subscribers_that_take_nothing(
     assert median(beside) < 1.1 * median(without)
 
 
-def slow_reader(tmp_path: Path, record_property: Measured, seconds: float, rate: float) -> None:
-    """Run a subscriber that takes 50 alerts a second of many more, and end it."""
+def slow_reader(
+    tmp_path: Path, record_property: Measured, seconds: float, rate: float
+) -> tuple[float, float]:
+    """Run a subscriber that takes 50 alerts a second of many more, and end it.
+
+    Returns:
+        Growth of its memory in MiB: in all, and in the second half.
+    """
+    memory = []
     with (
         AlertHub(tmp_path / "log", rate=rate) as hub,
         ended(python(READS_SLOWLY, hub.alerts, hub.replay)) as slow,
     ):
         first_line(slow)
-        before = most = memory_mib(slow.pid)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             assert slow.poll() is None
-            most = max(most, memory_mib(slow.pid))
+            memory.append(memory_mib(slow.pid))
             select.select([], [], [], 0.25)
         slow.send_signal(signal.SIGTERM)
         output, _ = slow.communicate(timeout=DEADLINE_S)
 
-    record_property("grown_mib", round(most - before, 1))
+    first, half = memory[0], max(memory[: len(memory) // 2])
+    grown, late = max(memory) - first, max(memory) - half
+    record_property("grown_mib", (round(grown, 1), round(late, 1)))
     record_property("taken", int(output))
     assert slow.returncode == 0
     assert int(output) > 10 * seconds
-    assert most - before < 48
+    return grown, late
 
 
 def test_a_slow_subscriber_lives_and_misses_nothing(
     tmp_path: Path, record_property: Measured
 ) -> None:
     """Forty times as many alerts as it takes: bounded queues, exit code 0 (S8)."""
-    slow_reader(tmp_path, record_property, 12.0, rate=2_000)
+    grown, _ = slow_reader(tmp_path, record_property, 12.0, rate=2_000)
+
+    assert grown < 64
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_slow_subscriber_lives_for_ten_minutes(tmp_path: Path, record_property: Measured) -> None:
     """Socket heartbeats would end the process at its high-water mark: there are none (S8)."""
-    slow_reader(tmp_path, record_property, 600.0, rate=400)
+    grown, late = slow_reader(tmp_path, record_property, 600.0, rate=400)
+
+    assert grown < 64
+    assert late < 8

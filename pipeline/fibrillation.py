@@ -16,9 +16,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
 
-from pipeline.constants import SAMPLING_RATE_HZ
 from pipeline.kernels import fibrillation as kernel
 
 FIBRILLATION_S: Final = 4.0
@@ -49,15 +47,38 @@ GIVEN_UP_AFTER: Final = 12
 """Measures in a row that hold masked samples: 2 s of them, and the 4 s that each measure sees."""
 
 
-def _sections(corners_hz: tuple[float, float]) -> NDArray[np.float64]:
-    """Return a Butterworth band-pass for thinned samples as rows b0 b1 b2 a1 a2."""
-    rate_hz = SAMPLING_RATE_HZ / kernel.THIN
-    sections = signal.butter(2, corners_hz, "bandpass", fs=rate_hz, output="sos")
-    return np.ascontiguousarray(sections[:, [0, 1, 2, 4, 5]])
+BAND_HZ: Final = (1.0, 30.0)
+"""Where the steepness of slopes is looked at."""
 
+LOW_HZ: Final = (2.0, 7.0)
+"""Where most of the power of fibrillation lies."""
 
-_BAND: Final = _sections((1.0, 30.0))
-_LOW: Final = _sections((2.0, 7.0))
+# Second-order Butterworth band-passes for thinned samples, rows b0 b1 b2 a1 a2; as numbers for the
+# reason that `pipeline.filters` gives.
+BAND: Final = np.array(
+    (
+        (
+            0.2777220252841924,
+            0.5554440505683848,
+            0.2777220252841924,
+            -0.030099096074011504,
+            0.18543572991940044,
+        ),
+        (1.0, -2.0, 1.0, -1.9260492157682811, 0.9288302439499991),
+    )
+)
+LOW: Final = np.array(
+    (
+        (
+            0.014401440346511226,
+            0.02880288069302245,
+            0.014401440346511226,
+            -1.6718896856991425,
+            0.7633859559155748,
+        ),
+        (1.0, -2.0, 1.0, -1.891206366565096, 0.9046523817866413),
+    )
+)
 
 
 class Change(NamedTuple):
@@ -114,7 +135,7 @@ class FibrillationWatch:
         positions = np.empty(most, dtype=np.int64)
         rows = np.empty((most, kernel.COLUMNS))
         n = kernel.measure(
-            clean, masked, self._memory, _BAND, self._band_memory, _LOW, self._low_memory,
+            clean, masked, self._memory, BAND, self._band_memory, LOW, self._low_memory,
             self._rings, self._counters, positions, rows,
         )  # fmt: skip
         return positions[:n], rows[:n]

@@ -1,4 +1,8 @@
-"""The filters' coefficients, designed once per stream from the constants.
+"""The filters' coefficients.
+
+The Butterworth filters stand here as numbers: their corners never change while the monitor runs,
+and scipy's design functions take longer to import than a hub may take to start. A test designs
+them anew from their corners. The resampling depends on the source and is designed per stream.
 
 Pure: no state, no clock. `pipeline.kernels` runs them.
 """
@@ -8,10 +12,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
 
-from pipeline.constants import BAND_PASS_HZ, SAMPLING_RATE_HZ
-from pipeline.quality import NOISE_BAND_HZ
+from pipeline.constants import SAMPLING_RATE_HZ
 
 QRS_BAND_HZ: Final = (8.0, 20.0)
 """Where the QRS stands out most from P, T and noise (Elgendi 2013)."""
@@ -81,6 +83,36 @@ BAND, QRS, NOISE = range(3)
 """Rows of what the filters write."""
 
 
+_BANK: Final = (
+    # `BAND_PASS_HZ`: first-order high-pass, second-order low-pass.
+    (0.9744822833574399, -0.9744822833574399, 0.0, -0.9489645667148797, 0.0),
+    (
+        0.09763107293781749,
+        0.19526214587563498,
+        0.09763107293781749,
+        -0.9428090415820632,
+        0.3333333333333332,
+    ),
+    # `QRS_BAND_HZ`: second-order band-pass.
+    (
+        0.009525762376195457,
+        0.019051524752390914,
+        0.009525762376195457,
+        -1.7329941577110215,
+        0.8212895306617332,
+    ),
+    (1.0, -2.0, 1.0, -1.8822921693766894, 0.9054726345405674),
+    # `NOISE_BAND_HZ`: second-order high-pass.
+    (
+        0.7338522479556232,
+        -1.4677044959112464,
+        0.7338522479556232,
+        -1.3955689870845498,
+        0.5398400047379431,
+    ),
+)
+
+
 def filter_bank() -> NDArray[np.float64]:
     """Return the filters of the 360 Hz stream, float64[5, 5].
 
@@ -91,15 +123,4 @@ def filter_bank() -> NDArray[np.float64]:
     * QRS, what the detector listens to, in two.
     * NOISE, what shows muscle and mains noise, in one.
     """
-    low_hz, high_hz = BAND_PASS_HZ
-    band = np.vstack((_design(1, low_hz, "highpass"), _design(2, high_hz, "lowpass")))
-    qrs = _design(2, QRS_BAND_HZ, "bandpass")
-    noise = _design(2, NOISE_BAND_HZ, "highpass")
-    return np.ascontiguousarray(np.vstack((band, qrs, noise))[:, [0, 1, 2, 4, 5]])
-
-
-def _design(order: int, corner_hz: float | tuple[float, float], kind: str) -> NDArray[np.float64]:
-    sections: NDArray[np.float64] = signal.butter(
-        order, corner_hz, kind, fs=SAMPLING_RATE_HZ, output="sos"
-    )
-    return sections
+    return np.array(_BANK)

@@ -1,4 +1,4 @@
-"""What people tell and ask a running monitor: acknowledge, silence, show, state.
+"""What a running monitor is told and asked: acknowledge, silence, show, state; deaths of processes.
 
 `Control` answers on the control socket, one frame a request, one frame back. Acknowledging is an
 alert like any other, logged and published, so that every watcher sees it. An audio pause takes
@@ -15,6 +15,7 @@ from pipeline.public import (
     Alert,
     ControlReply,
     ControlRequest,
+    Died,
     Show,
     Silence,
     State,
@@ -35,6 +36,7 @@ class Control:
         log: AlertLog,
         acknowledge: Callable[[str, str], list[Alert]],
         state: Callable[[], tuple[SystemReport, list[Status]]],
+        on_death: Callable[[Died], None],
     ) -> None:
         """Begin.
 
@@ -43,11 +45,13 @@ class Control:
             log: the alert log.
             acknowledge: given stream and episode, does it and returns the alerts that say so.
             state: returns how the system and every stream stand now.
+            on_death: takes the news of a process that died.
         """
         self._end = end
         self._log = log
         self._acknowledge = acknowledge
         self._state = state
+        self._on_death = on_death
         self._silent_until = 0.0
         self._replies: list[tuple[bytes, ControlReply]] = []
 
@@ -95,6 +99,9 @@ class Control:
                 return ControlReply(
                     silenced_s=self.silenced_s(now), system=system, statuses=statuses
                 )
+            case Died():
+                self._on_death(request)
+                return ControlReply(silenced_s=self.silenced_s(now))
 
     def _show(self, seq: int) -> ControlReply:
         alerts = self._log.read(seq, 1)

@@ -51,7 +51,7 @@ from pipeline.messages import (
 )
 from pipeline.oversight import Oversight
 from pipeline.overview import Overview
-from pipeline.public import Alert, Heartbeat, Public, Status
+from pipeline.public import Alert, Died, Heartbeat, Public, Status
 from pipeline.replays import Replays, open_replay
 from pipeline.streams import Streams
 from pipeline.system_report import SystemReport
@@ -137,7 +137,9 @@ class Hub:
                 self._counts, channels, self._dispatcher, self._delivery, self._log,
                 (self._ingest, self._work, self._replay, self._asked), clock,
             )  # fmt: skip
-            self._control = Control(self._asked, self._log, self._acknowledge, self._state)
+            self._control = Control(
+                self._asked, self._log, self._acknowledge, self._state, self._on_death
+            )
             self._begin()
         except BaseException:
             self._close_ends()
@@ -344,6 +346,9 @@ class Hub:
         before = self._delivery.waiting
         self._let(Acknowledged(stream=stream, episode=episode), self._clock())
         return told + self._delivery.latest(before)
+
+    def _on_death(self, died: Died) -> None:
+        self._delivery.draft(self._oversight.on_death(died))
 
     def _serve_people(self) -> None:
         for error in [*self._replays.serve(), *self._control.serve(self._clock())]:

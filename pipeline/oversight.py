@@ -10,7 +10,7 @@ from pipeline.alarms.left import LeftAlarms
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.system_alarms import SystemAlarms
 from pipeline.channel import Channel
-from pipeline.public import Alert
+from pipeline.public import Alert, Died
 
 
 class Oversight:
@@ -65,6 +65,10 @@ class Oversight:
             told += self._system.life.acknowledge(self._system.ticks(self._clock()), episode)
         return told
 
+    def on_death(self, died: Died) -> list[Alert]:
+        """Return the alerts that say that a process of the system died."""
+        return self._system.on_death(died.process, died.code, died.times, self._clock())
+
     def watch(self, scorers: int, unwritable: str) -> list[Alert]:
         """Return the alerts of what does not come with samples.
 
@@ -76,6 +80,7 @@ class Oversight:
         waiting = any(channel.stream.pending for channel in self._channels.values())
         told = self._system.on_scorers(scorers, now, waiting=waiting)
         told += self._system.on_log(unwritable, now)
+        told += self._system.advance(now)
         for channel in self._channels.values():
             told += channel.watch_source(now)
         return told

@@ -9,7 +9,7 @@ Pure in memory: no sockets, no clock. Units: mV, Hz, seconds; latencies in ms.
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 
@@ -257,6 +257,16 @@ class State(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="stat
     """To the control socket: how everything stands."""
 
 
+class Died(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="died"):
+    """To the control socket, from the supervisor: a process died and is started again."""
+
+    process: Literal["hub", "scorer", "source", "dashboard"]
+    code: Annotated[int, msgspec.Meta(ge=-255, le=255)]
+    """Its exit code, or minus the signal that killed it."""
+    times: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+    """How often it died without a steady run between."""
+
+
 class ControlReply(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of the control socket."""
 
@@ -273,7 +283,7 @@ class ControlReply(msgspec.Struct, frozen=True, kw_only=True):
     """Of a `State`: every stream there is."""
 
 
-ControlRequest = Acknowledge | Silence | Show | State
+ControlRequest = Acknowledge | Silence | Show | State | Died
 
 Public = Alert | BeatNote | Status | Heartbeat | SignalStrip | WindowView | SystemReport
 

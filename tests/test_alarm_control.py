@@ -24,7 +24,7 @@ from pipeline.client import Subscriber, ask
 from pipeline.errors import ConfigError, EndpointError, InputError
 from pipeline.hub import Hub
 from pipeline.log import AlertLog
-from pipeline.public import Acknowledge, Alert, Public, Show, Silence, Status
+from pipeline.public import Acknowledge, Alert, Died, Public, Show, Silence, Status
 from replay.synthetic import PatientConfig, SyntheticPatient
 
 FS = 360
@@ -166,6 +166,18 @@ def test_hub_that_goes_on_keeps_the_alarms_of_its_streams(tmp_path: Path) -> Non
         assert on.episode in [alert.episode for alert in told]
         assert watcher.hears("asystole", "ack").episode == on.episode
         assert "asystole" not in {a.kind for a in alerts_of(watcher.heard) if a.state == "latched"}
+
+
+def test_reported_death_is_an_alarm_for_every_watcher(tmp_path: Path) -> None:
+    """The control socket takes it, with bounds on what it says."""
+    with running_hub(tmp_path / "log") as hub, subscriber(hub) as listener:
+        died = Died(process="scorer", code=-9, times=1)
+        assert ask(hub.endpoints["control"], died).error == ""
+        on = Watcher(listener).hears("process_died", "on")
+        assert (on.stream, on.category, on.count) == ("", "technical", 1)
+        assert on.reason == "scorer was killed by signal 9; started again"
+        stranger = Died(process="x", code=0, times=1)  # type: ignore[arg-type]
+        assert "no message" in ask(hub.endpoints["control"], stranger).error
 
 
 def test_rubbish_on_the_control_socket_is_answered_and_harms_nothing(tmp_path: Path) -> None:

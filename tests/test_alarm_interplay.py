@@ -3,8 +3,9 @@
 import numpy as np
 from running import CONFIG
 
+from pipeline.alarms.kinds import STEADY_S
 from pipeline.alarms.left import LeftAlarms
-from pipeline.alarms.settings import DEFAULTS
+from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.alarms.signal_rules import WINDOW_DELAY_S, SignalAlarms
 from pipeline.alarms.system_alarms import NO_SCORER_S, STALE_S, SourceAlarm, SystemAlarms
 from pipeline.public import Alert
@@ -164,6 +165,37 @@ def test_log_that_takes_nothing_is_an_alarm_until_it_does() -> None:
     assert brief(system.on_log("disk full", 3.0)) == [("log_not_writable", "on")]
     assert system.on_log("disk full", 4.0) == []
     assert brief(system.on_log("", 5.0)) == [("log_not_writable", "off")]
+
+
+def test_each_death_is_told_and_many_are_one_alarm() -> None:
+    """It ends when none has come for ten seconds, and says how many there were."""
+    system = SystemAlarms(DEFAULTS, began=0.0)
+    [first] = system.on_death("scorer", -9, 1, 1.0)
+    [second] = system.on_death("scorer", 1, 2, 2.0)
+    assert (first.kind, first.state, first.priority) == ("process_died", "on", "low")
+    assert first.reason == "scorer was killed by signal 9; started again"
+    assert second.reason == "scorer ended with exit code 1, 2 times in a row; started again"
+    assert (second.state, second.count, second.episode) == ("on", 2, first.episode)
+
+    assert system.advance(2.0 + STEADY_S) == []
+    [off] = system.advance(2.1 + STEADY_S)
+    assert (off.state, off.count, off.reason) == ("off", 2, "2 times, none for 10 s")
+
+
+def test_death_told_to_somebody_who_knows_of_one_stays_acknowledged() -> None:
+    """The alarm is the same one; its reason is the latest."""
+    system = SystemAlarms(DEFAULTS, began=0.0)
+    system.on_death("hub", -6, 1, 1.0)
+    system.life.acknowledge(system.ticks(2.0))
+    [again] = system.on_death("source", -9, 1, 3.0)
+    assert (again.state, again.reason) == ("ack", "source was killed by signal 9; started again")
+
+
+def test_death_that_is_switched_off_is_not_told() -> None:
+    """`off = ["process_died"]` of the settings."""
+    system = SystemAlarms(AlarmSettings(off=frozenset({"process_died"})), began=0.0)
+    assert system.on_death("scorer", -9, 1, 1.0) == []
+    assert system.on_death("scorer", -9, 2, 1.5) == []
 
 
 def test_after_a_restart_only_what_nobody_acknowledged_stands() -> None:

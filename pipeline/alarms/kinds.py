@@ -36,6 +36,9 @@ EPISODE_S: Final = 10.0
 """Without another anomalous beat for so long an episode of them has ended: the 10 s that a strip
 shows, and within which monitors have to announce what happened (ANSI/AAMI EC13)."""
 
+STEADY_S: Final = 10.0
+"""A process that ran for so long runs; one that dies earlier dies again."""
+
 _STOPPED: Final = ("asystole", "ventricular_fibrillation")
 
 KINDS: Final = {
@@ -126,6 +129,7 @@ KINDS: Final = {
         Kind("lead_off", TECHNICAL, LOW, "electrode off"),
         Kind("not_analysable", TECHNICAL, LOW, "not analysable"),
         Kind("clock_stepped", TECHNICAL, LOW, "clock of the source stepped"),
+        Kind("process_died", TECHNICAL, LOW, "a process died", hold_s=STEADY_S),
     )
 }
 

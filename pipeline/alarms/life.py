@@ -83,6 +83,13 @@ class AlarmLife:
         changes = {**facts, "reason": reason, "count": alarm.count, "end_s": None}
         return [*told, self._tell(alarm, "on", sample, **changes)]
 
+    def tell_again(self, name: str, sample: int, reason: str) -> list[Alert]:
+        """Say something new of an alarm that stands, whatever its state; nothing if none does."""
+        alarm = self._alarms.get(name)
+        if alarm is None:
+            return []
+        return [self._tell(alarm, alarm.told.state, sample, reason=reason, count=alarm.count)]
+
     def end(self, name: str, sample: int, why: str, *, at_once: bool = False) -> list[Alert]:
         """Take note that a condition is over at ``sample``; nothing if it was not there."""
         alarm = self._alarms.get(name)

@@ -52,6 +52,28 @@ class SystemAlarms:
         reason = f"no scorer for {NO_SCORER_S:g} s: beats wait, rules on the signal go on"
         return self.life.begin("no_scorer", self.ticks(now), reason)
 
+    def on_death(self, process: str, code: int, times: int, now: float) -> list[Alert]:
+        """Take note that a process died, for the ``times``-th time without a steady run between.
+
+        Each is told; all that come within `STEADY_S` of the one before are one alarm.
+        """
+        at = self.ticks(now)
+        often = f", {times} times in a row" if times > 1 else ""
+        reason = f"{process} {cause_of_death(code)}{often}; started again"
+        told = self.life.begin("process_died", at, reason)
+        told = told or self.life.tell_again("process_died", at, reason)
+        # It is over at once, and held.
+        return told + self.life.end("process_died", at, "")
+
+    def advance(self, now: float) -> list[Alert]:
+        """Let time go on to ``now``: what is held ends, what nobody mended calls again."""
+        return self.life.advance(self.ticks(now))
+
+
+def cause_of_death(code: int) -> str:
+    """Say how a process ended: ``code`` is its exit code, or minus the signal that killed it."""
+    return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
 
 class SourceAlarm:
     """Whether the source of one stream has fallen silent."""

@@ -26,7 +26,7 @@ from models.evaluation.beatgan import evaluate_beatgan
 from models.machine import described, machine
 from models.student import StudentScorer
 from monitor.bench_kernels import CHUNK, measure_kernels
-from monitor.processes import System
+from monitor.supervisor import System
 from monitor.training import data_folder
 from pipeline.client import Subscriber
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_SAMPLES

@@ -8,7 +8,6 @@ import errno
 import logging
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -97,15 +96,15 @@ def _fill_bare_device(arguments: list[str]) -> list[str]:
     ]
 
 
-def _face(plain: bool, as_json: bool, sound: bool) -> tuple[Callable[[], Any], bool]:
-    """Return what makes the face of a run, and whether it is the dashboard."""
-    from monitor.session import DashboardFace, JsonFace, PlainFace
+def _face(plain: bool, as_json: bool, sound: bool) -> tuple[Any, list[str] | None]:
+    """Return the face of a run, and the arguments of its dashboard if it has one."""
+    from monitor.faces import JsonFace, PlainFace, SummaryFace
 
     if as_json:
-        return lambda: JsonFace(sys.stdout.buffer), False
+        return JsonFace(sys.stdout.buffer), None
     if plain or not sys.stdout.isatty():
-        return lambda: PlainFace(sys.stdout), False
-    return lambda: DashboardFace(sys.stdout, sound=sound), True
+        return PlainFace(sys.stdout), None
+    return SummaryFace(sys.stdout), ["--sound"] if sound else []
 
 
 @app.command()
@@ -127,15 +126,15 @@ def replay(
     log_format: LogLines = LogFormat.TEXT,
 ) -> None:
     """Replay WFDB records through the whole system, with the dashboard."""
-    from monitor.session import default_log, run
-    from monitor.stages import find_leads
+    from monitor.session import run
+    from monitor.stages import default_log, find_leads
 
     find_leads(records, lead)
     arguments = [*records, "--speed", checked_speed(speed), "--start", str(start)]
     arguments += [] if duration is None else ["--duration", str(duration)]
     arguments += [] if lead is None else ["--lead", lead]
     arguments += ["--loop"] if loop else []
-    make_face, dashboard = _face(plain, as_json, sound)
+    face, dashboard = _face(plain, as_json, sound)
     run(
         arguments,
         port=port,
@@ -143,7 +142,7 @@ def replay(
         false_alerts_per_hour=false_alerts_per_hour,
         alarms=alarms,
         metrics=metrics,
-        make_face=make_face,
+        face=face,
         dashboard=dashboard,
     )
 
@@ -165,10 +164,11 @@ def live(
     log_format: LogLines = LogFormat.TEXT,
 ) -> None:
     """Monitor a device until Ctrl-C; without --device, the only one attached."""
-    from monitor.session import default_log, run
+    from monitor.session import run
+    from monitor.stages import default_log
     from replay.devices import only_device
 
-    make_face, dashboard = _face(plain, as_json, sound)
+    face, dashboard = _face(plain, as_json, sound)
     run(
         ["--device", device or only_device()],
         port=port,
@@ -176,7 +176,7 @@ def live(
         false_alerts_per_hour=false_alerts_per_hour,
         alarms=alarms,
         metrics=metrics,
-        make_face=make_face,
+        face=face,
         dashboard=dashboard,
     )
 

@@ -1,11 +1,11 @@
-"""What is asked of a running monitor: ``subscribe``, ``status``, ``ack``, ``silence``, ``show``."""
+"""What is asked of a running monitor: its alerts, a dashboard, its state, ``ack`` and the like."""
 
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from monitor.options import ENDPOINT, Endpoint, Json
+from monitor.options import ENDPOINT, Endpoint, FromSeq, Json, Parent, Sound
 
 client_app = typer.Typer()
 
@@ -13,10 +13,7 @@ client_app = typer.Typer()
 @client_app.command()
 def subscribe(
     endpoint: Endpoint = ENDPOINT,
-    from_seq: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="First alert wanted; by default, what comes from now on."),
-    ] = None,
+    from_seq: FromSeq = None,
     position: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
@@ -27,9 +24,22 @@ def subscribe(
     as_json: Json = False,
 ) -> None:
     """Print the alerts of a running monitor, every one exactly once, until Ctrl-C."""
-    from monitor.watch import watch
+    from monitor.watch import watch as print_alerts
 
-    watch(endpoint, from_seq=from_seq, stream=stream, position=position, as_json=as_json)
+    print_alerts(endpoint, from_seq=from_seq, stream=stream, position=position, as_json=as_json)
+
+
+@client_app.command()
+def watch(
+    endpoint: Endpoint = ENDPOINT,
+    from_seq: FromSeq = None,
+    sound: Sound = False,
+    parent: Parent = None,
+) -> None:
+    """Show a running monitor on a dashboard of your own, until Ctrl-C."""
+    from monitor.attached import attach
+
+    attach(endpoint, from_seq=from_seq, sound=sound, parent=parent)
 
 
 @client_app.command()

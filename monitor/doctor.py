@@ -40,7 +40,7 @@ _STYLES: Final = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.FAULT: "b
 
 def all_checks(port: int) -> Checks:
     """Return every check by its name, in the order in which they are made."""
-    from monitor.session import default_log
+    from monitor.stages import default_log
 
     return {
         "python": check_python,

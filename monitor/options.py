@@ -44,6 +44,10 @@ Port = Annotated[
     int, typer.Option(help="Port of the alerts; replay and control are one and two above.")
 ]
 Endpoint = Annotated[str, typer.Option(help="Address of the alerts of a running monitor.")]
+FromSeq = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(min=1, help="First alert wanted; by default, what comes from now on."),
+]
 ENDPOINT = f"tcp://127.0.0.1:{DEFAULT_PORT}"
 Log = Annotated[Optional[Path], typer.Option(help="Alert log; a new one by default.")]  # noqa: UP045
 Plain = Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")]

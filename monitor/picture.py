@@ -21,6 +21,8 @@ _SIZE: Final = (120, 36)
 class PictureFace:
     """Watches a run and draws it once, at a chosen second of the signal."""
 
+    topics = ("beat/", "signal/", "window/")
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._view = DashboardView(time.monotonic())
@@ -50,8 +52,7 @@ def main(path: Path) -> None:
             ["demo", "--start", str(_FROM_S), "--duration", str(round(_SHOT_AT_S - _FROM_S + 3))],
             port=0,
             log=Path(folder) / "log.sqlite",
-            make_face=lambda: PictureFace(path),
-            dashboard=True,
+            face=PictureFace(path),
         )
 
 

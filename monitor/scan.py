@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from models.calibration import load_calibration
 from models.student import StudentScorer
 from monitor.alarm_settings import load_alarm_settings
-from monitor.session import alert_line
+from monitor.faces import alert_line
 from monitor.stages import find_leads, shipped_classifier
 from pipeline.constants import NOTICE, SCHEMA
 from pipeline.embedded import EmbeddedRunner, Outcome
@@ -124,7 +124,7 @@ def _print(outcome: Outcome, *, as_json: bool, beats: bool) -> None:
 
 
 def _print_summary(summary: dict[str, Any], *, as_json: bool) -> None:
-    from monitor.session import summary_lines
+    from monitor.faces import summary_lines
 
     text = json.dumps(summary) if as_json else "\n".join(summary_lines(summary))
     sys.stdout.write(text + "\n")

@@ -1,43 +1,36 @@
 """A run of the whole system from start to summary: `monitor replay` and `monitor live`.
 
-Starts the processes, listens like any other subscriber, and shows what it hears: on the
-dashboard, as lines, or as JSON. Holds no truth of its own.
+Starts the processes, listens like any other subscriber, and shows what it hears as lines or as
+JSON; the dashboard is a process of its own. Holds no truth of its own.
+
+The first Ctrl-C or SIGTERM, or the loss of the terminal, lets the run drain: the source stops, what
+is pending is scored and told, the summary is printed, all within five seconds. The next one ends
+the run at once.
 """
 
-import json
 import logging
-import os
-import signal
-import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Final, Protocol
+from typing import Any, Final
 
-from monitor.dashboard import Screen
+from monitor.faces import Face
+from monitor.leaving import Leaving
 from monitor.log_lines import tell
-from monitor.panels import class_text
-from monitor.processes import Refused, System
-from monitor.safe_text import safe_text
-from monitor.sound import Bells
-from monitor.view import DashboardView
+from monitor.processes import Refused
+from monitor.supervisor import System
+from monitor.terminal import StderrAside, Terminal
 from pipeline.client import Subscriber
 from pipeline.constants import NOTICE, SCHEMA
-from pipeline.public import Alert, Public, Status, encode_json
+from pipeline.public import Alert, Public, Status
 
 _LISTEN_S: Final = 0.1
-_PICTURE_TOPICS: Final = ("beat/", "signal/", "window/")
-
-
-def default_log() -> Path:
-    """Return where the log of a run lies unless ``--log`` says otherwise: a file of its own."""
-    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    return Path(state) / "ecg-monitor" / f"{stamp}-{os.getpid()}.sqlite"
+_QUIET_HEARTBEATS: Final = 2
+"""After so many, 250 ms apart, the hub has taken in what the source had sent."""
+_CLOSE_S: Final = 1.0
+"""For the children of a run that was told to end: they hold nothing any more."""
 
 
 @dataclass(slots=True)
@@ -67,7 +60,7 @@ class Tally:
         """Say whether every one of ``streams`` is over."""
         return all(name in self.statuses and self.statuses[name].ended for name in streams)
 
-    def summary(self, scorer_restarts: int) -> dict[str, Any]:
+    def summary(self, restarts: Mapping[str, int]) -> dict[str, Any]:
         """Return the summary as it is printed with ``--json``."""
         return {
             "schema": SCHEMA,
@@ -84,135 +77,11 @@ class Tally:
             "streams": sorted(self.statuses),
             "gap_samples": sum(s.gap_samples for s in self.statuses.values()),
             "redelivered": max((s.redelivered for s in self.statuses.values()), default=0),
-            "scorer_restarts": scorer_restarts,
+            "scorer_restarts": restarts.get("scorer", 0),
+            "restarts": dict(restarts),
             "log": str(self.log),
             "notice": NOTICE,
         }
-
-
-class Face(Protocol):
-    """How a run shows itself."""
-
-    def hear(self, message: Public) -> None:
-        """Take one message."""
-        ...
-
-    def turn(self) -> None:
-        """Do what is due; called about ten times a second."""
-        ...
-
-    def close(self, summary: dict[str, Any]) -> None:
-        """Show the summary."""
-        ...
-
-
-class JsonFace:
-    """One JSON object a line: alerts, then the summary."""
-
-    def __init__(self, out: IO[bytes]) -> None:
-        self._out = out
-
-    def hear(self, message: Public) -> None:
-        """Print an alert."""
-        if isinstance(message, Alert):
-            self._out.write(encode_json(message) + b"\n")
-            self._out.flush()
-
-    def turn(self) -> None:
-        """Nothing is due between alerts."""
-
-    def close(self, summary: dict[str, Any]) -> None:
-        """Print the summary."""
-        self._out.write(json.dumps(summary).encode() + b"\n")
-        self._out.flush()
-
-
-class PlainFace:
-    """Readable lines: alerts, then the summary."""
-
-    def __init__(self, out: IO[str]) -> None:
-        self._out = out
-
-    def hear(self, message: Public) -> None:
-        """Print an alert."""
-        if isinstance(message, Alert):
-            self._out.write(alert_line(message) + "\n")
-            self._out.flush()
-
-    def turn(self) -> None:
-        """Nothing is due between alerts."""
-
-    def close(self, summary: dict[str, Any]) -> None:
-        """Print the summary."""
-        self._out.write("\n".join(summary_lines(summary)) + "\n")
-        self._out.flush()
-
-
-class DashboardFace:
-    """The dashboard, and the summary as lines once it is gone."""
-
-    def __init__(self, out: IO[str], *, sound: bool = False) -> None:
-        self._out = out
-        self._bells = Bells() if sound else None
-        self._view = DashboardView(time.monotonic())
-        self._screen = Screen()
-        self._screen.__enter__()
-
-    def hear(self, message: Public) -> None:
-        """Take the message into the picture."""
-        self._view.hear(message, time.monotonic())
-
-    def turn(self) -> None:
-        """Draw the picture if it is due, and ring the bell."""
-        now = time.monotonic()
-        self._screen.show(self._view, now)
-        if self._bells is None:
-            return
-        standing = [heard.alert for heard in self._view.standing_alarms()]
-        if self._bells.due(standing, self._view.silenced_s(now), now):
-            self._out.write("\a")
-            self._out.flush()
-
-    def close(self, summary: dict[str, Any]) -> None:
-        """Give the terminal back and print the summary."""
-        self._screen.__exit__(None, None, None)
-        self._out.write("\n".join(summary_lines(summary)) + "\n")
-
-
-def alert_line(alert: Alert) -> str:
-    """Return an alert as one line without control characters."""
-    minutes, seconds = divmod(alert.time_s, 60.0)
-    score = f"  {alert.score:.1f} > {alert.threshold:.1f}" if alert.score is not None else ""
-    named = f"  {class_text(alert)}" if alert.beat_class is not None else ""
-    state = "" if alert.state == "on" else f" ({safe_text(alert.state, 16)})"
-    where, priority = safe_text(alert.stream), safe_text(alert.priority, 16)
-    return (
-        f"{int(minutes):4d}:{seconds:05.2f}  {where:8s}  {priority:6s}"
-        f"  {safe_text(alert.kind)}{state}{named}{score}  {safe_text(alert.reason, 160)}"
-    )
-
-
-def summary_lines(summary: dict[str, Any]) -> list[str]:
-    """Return the summary for people."""
-    minutes, seconds = divmod(summary["duration_s"], 60.0)
-    alerts = summary["alerts"].items()
-    kinds = ", ".join(f"{n} {safe_text(kind).replace('_', ' ')}" for kind, n in alerts)
-    unread = summary["beats_not_analysable"]
-    streams = ", ".join(safe_text(name) for name in summary["streams"]) or "nothing"
-    return [
-        f"signal   {int(minutes)} min {seconds:.0f} s of {streams}, in {summary['wall_s']:.1f} s",
-        f"beats    {summary['beats']}" + (f", {unread} of them not analysable" if unread else ""),
-        f"alerts   {kinds or 'none'}",
-        *_standing_lines(summary.get("standing", [])),
-        *([f"log      {summary['log']}"] if "log" in summary else []),
-        f"notice   {NOTICE}",
-    ]
-
-
-def _standing_lines(standing: Sequence[dict[str, str]]) -> list[str]:
-    """Return a line of what nobody has acknowledged, where there is anything."""
-    names = [safe_text(f"{a['kind']} ({a['state']})").replace("_", " ") for a in standing]
-    return [f"standing {', '.join(names)}"] if names else []
 
 
 def run(
@@ -223,8 +92,8 @@ def run(
     false_alerts_per_hour: float | None = None,
     alarms: Path | None = None,
     metrics: int | None = None,
-    make_face: Callable[[], Face],
-    dashboard: bool,
+    face: Face,
+    dashboard: Sequence[str] | None = None,
 ) -> None:
     """Run the system until its streams end.
 
@@ -235,60 +104,51 @@ def run(
         false_alerts_per_hour: of the live score; None for that of the calibration.
         alarms: file of alarm settings; None for the defaults.
         metrics: port of the hub's metrics; None for none.
-        make_face: called once the system stands.
-        dashboard: listen to everything there is to show, and keep the children's stderr off
-            the terminal until the end.
+        face: how the run shows itself.
+        dashboard: arguments of ``monitor watch`` for a dashboard on this terminal; None for none.
 
     Raises:
         Refused: a process refused its configuration, with the reason on stderr.
+        EndpointError: a port is in use.
         KeyboardInterrupt: after the system ended and the summary was shown.
     """
-    _leave_cleanly_when_told()
-    stderr = tempfile.TemporaryFile() if dashboard else None  # noqa: SIM115  (passed on)
-    tally = Tally(log)
+    leaving = Leaving()
     new_log = not log.exists()
+    tally = Tally(log)
+    aside = StderrAside(wanted=dashboard is not None)
     try:
-        with System(
+        system = System(
             port=port,
             log=log,
             false_alerts_per_hour=false_alerts_per_hour,
             alarms=alarms,
             metrics=metrics,
             on_note=_note,
-            stderr=stderr,
-        ) as system:
-            endpoints = system.endpoints
+            stderr=aside.file,
+        )
+        try:
             with Subscriber(
-                endpoints["alerts"],
-                endpoints["replay"],
+                system.endpoints["alerts"],
+                system.endpoints["replay"],
                 from_seq=system.last_seq + 1,
-                topics=["status/", *(_PICTURE_TOPICS if dashboard else ())],
+                topics=["status/", *face.topics],
             ) as subscriber:
                 _first_heartbeat(subscriber, system)
                 streams = system.feed(source_arguments)
-                tally.began = time.monotonic()
-                face = make_face()
-                try:
-                    _listen(subscriber, system, streams, face, tally)
-                finally:
-                    face.close(tally.summary(system.scorer_restarts))
+                if dashboard is not None:
+                    aside.take_own()
+                    begin = ["--from-seq", str(system.last_seq + 1)]
+                    system.show([*dashboard, *begin], Terminal().restore)
+                _listen(subscriber, system, leaving, streams, face, tally)
+        finally:
+            system.close(leaving.patience_s)
     except Refused:
         if new_log and not tally.statuses:
             for suffix in ("", "-wal", "-shm"):
                 log.with_name(log.name + suffix).unlink(missing_ok=True)
         raise
     finally:
-        if stderr is not None:
-            stderr.seek(0)
-            sys.stderr.buffer.write(stderr.read())
-            stderr.close()
-
-
-def _leave_cleanly_when_told() -> None:
-    """Let SIGTERM and a lost terminal end the run as Ctrl-C does: the screen is given back."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
+        aside.close()
 
 
 def _note(text: str) -> None:
@@ -303,21 +163,62 @@ def _first_heartbeat(subscriber: Subscriber, system: System) -> None:
             pass
 
 
+class _Drain:
+    """How far a run that was told to end is: the source gone, and nothing pending any more."""
+
+    def __init__(self) -> None:
+        self._begun = False
+        self._quiet_at: int | None = None
+        self._settled: set[str] | None = None
+
+    def hear(self, message: Public) -> None:
+        """Take note of a stream of which nothing is pending, once the hub has taken all in."""
+        if self._settled is not None and isinstance(message, Status) and not message.pending:
+            self._settled.add(message.stream)
+
+    def over(self, system: System, heartbeats: int, streams: Iterable[str]) -> bool:
+        """Go on; say whether all that was sent of ``streams`` was told."""
+        if not self._begun:
+            self._begun = True
+            system.stop_source()
+        if self._quiet_at is None and system.source_gone:
+            self._quiet_at = heartbeats + _QUIET_HEARTBEATS
+        if self._settled is None and self._quiet_at is not None and heartbeats >= self._quiet_at:
+            self._settled = set()
+        return self._settled is not None and self._settled.issuperset(streams)
+
+
 def _listen(
     subscriber: Subscriber,
     system: System,
+    leaving: Leaving,
     streams: Sequence[str],
     face: Face,
     tally: Tally,
 ) -> None:
+    """Show what comes until the streams end or the run is told to, then print the summary."""
+    drain = _Drain()
     enough: int | None = None
-    while enough is None or subscriber.heartbeats < enough or not subscriber.complete:
-        if enough is None and tally.ended(streams):
-            # The next heartbeat says how many alerts there are in all.
-            enough = subscriber.heartbeats + 1
-        for message in subscriber.receive(_LISTEN_S):
-            tally.hear(message)
-            face.hear(message)
-        face.turn()
-        system.check()
-    system.check_source()
+    tally.began = time.monotonic()
+    leaving.drains = True
+    try:
+        while enough is None or subscriber.heartbeats < enough or not subscriber.complete:
+            over = tally.ended(streams) or (
+                leaving.asked and drain.over(system, subscriber.heartbeats, tally.statuses)
+            )
+            if enough is None and over:
+                # The next heartbeat says how many alerts there are in all.
+                enough = subscriber.heartbeats + 1
+            for message in subscriber.receive(_LISTEN_S):
+                tally.hear(message)
+                face.hear(message)
+                drain.hear(message)
+            face.turn()
+            system.check()
+        system.check_source()
+    finally:
+        leaving.drained()
+        system.hide(leaving.patience_s)
+        face.close(tally.summary(system.restarts))
+    if leaving.asked:
+        raise KeyboardInterrupt

@@ -6,14 +6,16 @@ until SIGTERM, Ctrl-C, or the death of the process that started it.
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from monitor.alarm_settings import load_alarm_settings
+from monitor.ports import check_port
 from monitor.processes import stop_when_orphaned
-from pipeline.errors import ConfigError
 from pipeline.scoring import Classifier
 from replay.headers import find_records, load_header
 from replay.leads import choose_lead
@@ -24,6 +26,13 @@ logger = logging.getLogger(__name__)
 
 Announce = Callable[..., None]
 """Takes an event's name and its facts."""
+
+
+def default_log() -> Path:
+    """Return where the log of a run lies unless ``--log`` says otherwise: a file of its own."""
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return Path(state) / "ecg-monitor" / f"{stamp}-{os.getpid()}.sqlite"
 
 
 def find_leads(records: Sequence[str], lead: str | None) -> list[tuple[Path, int]]:
@@ -64,12 +73,10 @@ def run_hub(
     from models.calibration import load_calibration
     from models.classifier_artifact import SHIPPED_CLASSIFIER
     from models.machine import commit
-    from monitor.session import default_log
     from pipeline.hub import Hub, HubConfig
     from pipeline.warmup import compile_kernels, compiled_before
 
-    if not 0 <= port <= 65533:
-        raise ConfigError(f"port {port}: choose one from 1 to 65533, or 0 for any")
+    check_port(port)
     settings = load_alarm_settings(alarms)
     stop = stop_when_orphaned(parent)
     if not compiled_before():

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from monitor.faces import alert_line
 from monitor.safe_text import safe_text
-from monitor.session import alert_line
 from pipeline.client import Subscriber
 from pipeline.position import Gap, LogReplaced
 from pipeline.public import Alert, encode_json

@@ -11,8 +11,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from monitor.dashboard import Screen, export_svg, render
+from monitor.faces import alert_line
 from monitor.panels import MUTED, STALE
-from monitor.session import alert_line
 from monitor.view import DashboardView
 from pipeline.constants import NOTICE
 from pipeline.position import LogReplaced

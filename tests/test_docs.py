@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from monitor.metrics import COUNTERS, LOG_GAUGES
-from monitor.processes import System
+from monitor.supervisor import System
 from pipeline.alarms.kinds import KINDS
 from pipeline.alarms.settings import DEFAULTS, RANGES, settings_of
 from pipeline.constants import DEFAULT_PORT

@@ -20,8 +20,8 @@ from rich.text import Text
 
 from monitor import cli
 from monitor.ask import facts
+from monitor.faces import alert_line, summary_lines
 from monitor.safe_text import REPLACEMENT, SafeLines, safe_text
-from monitor.session import alert_line, summary_lines
 from pipeline.errors import InputError, WireError
 from pipeline.messages import Chunk, decode, encode
 from pipeline.public import Alert, decode_alert, encode_json

@@ -12,16 +12,8 @@ from monitor.safe_text import safe_text
 from pipeline.client import CONTROL_ABOVE, ask, endpoint_above
 from pipeline.errors import ConfigError, InputError
 from pipeline.log import AlertLog
-from pipeline.public import (
-    Acknowledge,
-    Alert,
-    ControlReply,
-    ControlRequest,
-    Show,
-    SignalStrip,
-    Silence,
-    encode_json,
-)
+from pipeline.public import Alert, SignalStrip, encode_json
+from pipeline.requests import Acknowledge, ControlReply, ControlRequest, Show, Silence
 
 _WIDTH: Final = 100
 _ROWS: Final = 10

@@ -71,7 +71,7 @@ def is_free(port: int) -> bool:
 def _running_monitor(first: int) -> str:
     """Return what answers as a monitor there, or nothing."""
     from pipeline.client import ask
-    from pipeline.public import State
+    from pipeline.requests import State
 
     try:
         reply = ask(f"tcp://127.0.0.1:{first + PORTS['control']}", State(), timeout_s=1.0)

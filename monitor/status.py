@@ -17,7 +17,8 @@ from monitor.ask import asked
 from monitor.safe_text import safe_text
 from pipeline.constants import SCHEMA
 from pipeline.errors import EndpointError
-from pipeline.public import Alert, ControlReply, State, Status, encode_json
+from pipeline.public import Alert, Status, encode_json
+from pipeline.requests import ControlReply, State
 from pipeline.system_report import SystemReport
 
 _WIDTH: Final = 100

@@ -25,7 +25,8 @@ from monitor.processes import Child, Refused, end_all
 from pipeline.alarms.kinds import STEADY_S
 from pipeline.alarms.system_alarms import cause_of_death
 from pipeline.errors import WireError
-from pipeline.public import Died, decode_control_reply, encode_json
+from pipeline.public import encode_json
+from pipeline.requests import Died, decode_control_reply
 from pipeline.transport import Dealer
 
 logger = logging.getLogger(__name__)

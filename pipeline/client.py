@@ -17,17 +17,8 @@ from pipeline.errors import ConfigError, EndpointError, WireError
 from pipeline.follower import Follower, Record
 from pipeline.position import Gap, LogReplaced, Position
 from pipeline.position_file import load_position, store_position
-from pipeline.public import (
-    Alert,
-    ControlReply,
-    ControlRequest,
-    Heard,
-    Heartbeat,
-    decode_control_reply,
-    decode_public,
-    decode_replay_page,
-    encode_json,
-)
+from pipeline.public import Alert, Heard, Heartbeat, decode_public, encode_json
+from pipeline.requests import ControlReply, ControlRequest, decode_control_reply, decode_replay_page
 from pipeline.transport import Dealer, Subscription, check_loopback, wait
 
 REPLAY_ABOVE: Final = 1

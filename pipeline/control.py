@@ -10,18 +10,16 @@ from collections.abc import Callable
 
 from pipeline.errors import LogError, WireError
 from pipeline.log import AlertLog
-from pipeline.public import (
+from pipeline.public import Alert, Status, encode_json
+from pipeline.requests import (
     Acknowledge,
-    Alert,
     ControlReply,
     ControlRequest,
     Died,
     Show,
     Silence,
     State,
-    Status,
     decode_control_request,
-    encode_json,
 )
 from pipeline.system_report import SystemReport
 from pipeline.transport import Router

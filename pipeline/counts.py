@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from pipeline.channel import Channel
+from pipeline.counters import Counters
 from pipeline.public import Alert, Latency, Status, utc_text
-from pipeline.stream import Counters
 from pipeline.system_report import STAGES, LogReport, StageHistogram, SystemReport
 
 logger = logging.getLogger(__name__)

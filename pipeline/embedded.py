@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.beat import Beat
+from pipeline.counters import Counters
 from pipeline.live_score import LiveScoreConfig
 from pipeline.public import Alert, BeatNote
 from pipeline.scoring import Classifier, Scorer
-from pipeline.stream import Counters, Stream, Taken
+from pipeline.stream import Stream, Taken
 
 BATCH: Final = 64
 

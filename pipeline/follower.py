@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pipeline.position import Gap, LogReplaced
-from pipeline.public import Alert, Heartbeat, ReplayPage, ReplayRequest
+from pipeline.public import Alert, Heartbeat
+from pipeline.requests import ReplayPage, ReplayRequest
 
 Record = Alert | Gap | LogReplaced
 """What a subscriber is given, in order."""

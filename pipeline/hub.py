@@ -51,8 +51,9 @@ from pipeline.messages import (
 )
 from pipeline.oversight import Oversight
 from pipeline.overview import Overview
-from pipeline.public import Alert, Died, Heartbeat, Public, Status
+from pipeline.public import Alert, Heartbeat, Public, Status
 from pipeline.replays import Replays, open_replay
+from pipeline.requests import Died
 from pipeline.streams import Streams
 from pipeline.system_report import SystemReport
 from pipeline.transport import CONTROL_FRAME_BYTES, Publisher, Router, wait

@@ -10,7 +10,8 @@ from pipeline.alarms.left import LeftAlarms
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.system_alarms import SystemAlarms
 from pipeline.channel import Channel
-from pipeline.public import Alert, Died
+from pipeline.public import Alert
+from pipeline.requests import Died
 
 
 class Oversight:

@@ -12,14 +12,8 @@ from typing import Final
 
 from pipeline.errors import LogError, WireError
 from pipeline.log import AlertLog
-from pipeline.public import (
-    ALERTS_PER_PAGE,
-    Alert,
-    ReplayPage,
-    ReplayRequest,
-    decode_replay_request,
-    encode_json,
-)
+from pipeline.public import Alert, encode_json
+from pipeline.requests import ALERTS_PER_PAGE, ReplayPage, ReplayRequest, decode_replay_request
 from pipeline.transport import CONTROL_FRAME_BYTES, Router
 
 _PAGES_UNDER_WAY: Final = 4

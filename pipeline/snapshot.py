@@ -29,6 +29,7 @@ from pipeline.alarms.system_alarms import SourceAlarm
 from pipeline.alarms.ventricular import VentricularRhythm, VentricularShape
 from pipeline.beat import Beat
 from pipeline.channel import Channel
+from pipeline.counters import Counters
 from pipeline.errors import SnapshotError
 from pipeline.evidence import Evidence
 from pipeline.families import Families
@@ -45,7 +46,7 @@ from pipeline.segment import FibrillationChange
 from pipeline.segmenter import Segmenter
 from pipeline.segmenter_state import SegmenterState
 from pipeline.source_clock import SourceClock
-from pipeline.stream import Counters, Stream
+from pipeline.stream import Stream
 
 STATE_VERSION: Final = 1
 

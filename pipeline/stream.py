@@ -15,7 +15,7 @@ serves latencies only; it decides nothing. No I/O.
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -27,6 +27,7 @@ from pipeline.alarms.signal_rules import WINDOW_DELAY_S
 from pipeline.alarms.stream_alarms import StreamAlarms
 from pipeline.beat import Beat
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_AFTER_R
+from pipeline.counters import Counters
 from pipeline.filters import resampling
 from pipeline.live_score import LiveScore, LiveScoreConfig
 from pipeline.messages import LATEST_UTC_S, WindowId
@@ -55,27 +56,6 @@ class Taken:
     """Alerts of rules that need no score."""
     strips: list[SignalStrip]
     """The new signal, for pictures."""
-
-
-@dataclass(slots=True)
-class Counters:
-    """What went through a stream, over all epochs."""
-
-    samples: int = 0
-    beats: int = 0
-    beats_not_analysable: int = 0
-    anomalous: int = 0
-    alerts: int = 0
-    gap_samples: int = 0
-    duplicate_samples: int = 0
-    late_samples: int = 0
-    """Samples that came when what was missing had been given up."""
-    out_of_order_samples: int = 0
-    """Samples that came after later ones, and were put in their place."""
-    windows: int = 0
-    """Beats that wanted a score."""
-    scored_windows: int = 0
-    alerts_by_kind: dict[str, int] = field(default_factory=dict)
 
 
 class Stream:

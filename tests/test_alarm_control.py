@@ -24,7 +24,8 @@ from pipeline.client import Subscriber, ask
 from pipeline.errors import ConfigError, EndpointError, InputError
 from pipeline.hub import Hub
 from pipeline.log import AlertLog
-from pipeline.public import Acknowledge, Alert, Died, Public, Show, Silence, Status
+from pipeline.public import Alert, Public, Status
+from pipeline.requests import Acknowledge, Died, Show, Silence
 from replay.synthetic import PatientConfig, SyntheticPatient
 
 FS = 360

@@ -17,6 +17,7 @@ OWNERS = {
         "pipeline/public.py",
         "pipeline/system_report.py",
         "pipeline/snapshot.py",
+        "pipeline/requests.py",
     },
     "sqlite3": {"pipeline/log.py"},
     "prometheus_client": {"monitor/metrics.py"},

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from pipeline.channel import Channel
 from pipeline.client import ask
+from pipeline.counters import Counters
 from pipeline.counts import BUCKETS_MS, Counts, Histogram, Work, resident_bytes
 from pipeline.messages import Chunk, Ready, ScoreRequest, decode, encode
-from pipeline.public import Acknowledge, Alert, Latency, State, Status, decode_public, encode_json
-from pipeline.stream import Counters, Stream
+from pipeline.public import Alert, Latency, Status, decode_public, encode_json
+from pipeline.requests import Acknowledge, State
+from pipeline.stream import Stream
 from pipeline.system_report import STAGES, SystemReport
 from pipeline.transport import Dealer, wait
 from replay.headers import DEMO_RECORD

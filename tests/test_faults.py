@@ -34,8 +34,8 @@ from models.student import StudentScorer
 from monitor import cli
 from monitor.evaluation import WIDTH, tell
 from monitor.stress import fault_tables
+from pipeline.counters import Counters
 from pipeline.errors import InputError
-from pipeline.stream import Counters
 from replay.annotations import read_beats
 from replay.records import read_lead, write_beats
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from pipeline.follower import MOST_HELD, PATIENCE_S, Follower, Record
 from pipeline.position import Gap, LogReplaced
-from pipeline.public import Alert, Heartbeat, ReplayPage, ReplayRequest
+from pipeline.public import Alert, Heartbeat
+from pipeline.requests import ReplayPage, ReplayRequest
 
 
 def alert(seq: int, log_id: str = "L") -> Alert:

@@ -43,7 +43,8 @@ from pipeline.messages import (
     decode,
     encode,
 )
-from pipeline.public import Alert, BeatNote, ReplayRequest, Status, decode_replay_page, encode_json
+from pipeline.public import Alert, BeatNote, Status, encode_json
+from pipeline.requests import ReplayRequest, decode_replay_page
 from pipeline.transport import Dealer, wait
 from replay.headers import DEMO_RECORD
 from replay.records import RecordSource

@@ -25,7 +25,8 @@ from test_system import (
 from monitor.ports import Ports
 from pipeline.client import Subscriber, ask
 from pipeline.errors import EndpointError
-from pipeline.public import Acknowledge, Alert, BeatNote, Public, Status
+from pipeline.public import Alert, BeatNote, Public, Status
+from pipeline.requests import Acknowledge
 
 HUB_SERVES_S = 1.5
 """From the kill until the new hub answers: the pass line."""

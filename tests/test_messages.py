@@ -22,17 +22,8 @@ from pipeline.messages import (
     ScoreReply,
     ScoreRequest,
 )
-from pipeline.public import (
-    Alert,
-    BeatNote,
-    Heartbeat,
-    Latency,
-    ReplayPage,
-    ReplayRequest,
-    SignalStrip,
-    Status,
-    WindowView,
-)
+from pipeline.public import Alert, BeatNote, Heartbeat, Latency, SignalStrip, Status, WindowView
+from pipeline.requests import ReplayPage, ReplayRequest
 from pipeline.rr_context import RR_FEATURES
 
 GOLDEN = Path(__file__).parent / "golden" / "alert_v1.json"

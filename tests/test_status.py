@@ -11,7 +11,8 @@ from rich.console import Console
 
 from monitor.status import lines, span, troubles
 from pipeline.counts import Counts
-from pipeline.public import Alert, ControlReply, Status
+from pipeline.public import Alert, Status
+from pipeline.requests import ControlReply
 from pipeline.system_report import SystemReport
 from tests.test_counts import R7, report_of
 from tests.test_docs import free_ports

@@ -10,7 +10,8 @@ from running import running_hub, subscriber, until
 from monitor.processes import Refused
 from monitor.supervisor import FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S, Reporter, Supervised
 from pipeline.alarms.kinds import STEADY_S
-from pipeline.public import Alert, Died
+from pipeline.public import Alert
+from pipeline.requests import Died
 
 
 class Pretender:

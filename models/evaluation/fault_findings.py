@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from models.evaluation.ec57 import match_beats, match_samples
 from models.evaluation.faults import Flags, Signal, Spans, in_chunks
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_AFTER_R, WINDOW_BEFORE_R
+from pipeline.counters import Counters
 from pipeline.live_score import LiveScoreConfig
 from pipeline.public import Alert, BeatNote
 from pipeline.quality import Reason
 from pipeline.scoring import Scorer
 from pipeline.segmenter import Segment, Segmenter
-from pipeline.stream import Counters, Stream, Taken
+from pipeline.stream import Stream, Taken
 
 SETTLED_S: Final = 10.0
 """Beats before are not counted: the detector learns. Beats nearer to the end than a second are

@@ -1,0 +1,24 @@
+"""What is counted of one stream. Pure: no state besides."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Counters:
+    """What went through a stream, over all epochs."""
+
+    samples: int = 0
+    beats: int = 0
+    beats_not_analysable: int = 0
+    anomalous: int = 0
+    alerts: int = 0
+    gap_samples: int = 0
+    duplicate_samples: int = 0
+    late_samples: int = 0
+    """Samples that came when what was missing had been given up."""
+    out_of_order_samples: int = 0
+    """Samples that came after later ones, and were put in their place."""
+    windows: int = 0
+    """Beats that wanted a score."""
+    scored_windows: int = 0
+    alerts_by_kind: dict[str, int] = field(default_factory=dict)

@@ -12,7 +12,6 @@ from monitor.dashboard import Screen
 from monitor.processes import stop_when_orphaned
 from monitor.sound import Bells
 from monitor.view import DashboardView
-from monitor.watch import endpoint_above
 from pipeline.client import Subscriber
 from pipeline.errors import ConfigError
 
@@ -41,9 +40,8 @@ def attach(endpoint: str, *, from_seq: int | None, sound: bool, parent: int | No
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     view = DashboardView(time.monotonic())
     bells = Bells() if sound else None
-    replay = endpoint_above(endpoint, 1)
     with (
-        Subscriber(endpoint, replay, from_seq=from_seq, topics=_TOPICS) as subscriber,
+        Subscriber(endpoint, from_seq=from_seq, topics=_TOPICS) as subscriber,
         Screen() as screen,
     ):
         while not stop():

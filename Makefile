@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all:
 
-.PHONY: help demo test test-slow lint bench figures weights cards stress alarms picture lock clean
+.PHONY: help demo test test-slow lint soak nightly bench figures weights cards stress alarms picture lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -26,6 +26,11 @@ test: $(READY) ## Run the tests
 
 test-slow: $(READY) ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+soak: $(READY) ## Run fifty streams for MINUTES (10; 480 for a night), write docs/reliability.md
+	$(BIN)/monitor evaluate soak --minutes $(or $(MINUTES),10) --report docs/reliability.md
+
+nightly: test test-slow soak ## All tests and the soak of ten minutes
 
 lint: $(READY) ## Run the gate: style, format, types, import directions
 	$(BIN)/ruff check .

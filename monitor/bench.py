@@ -237,7 +237,7 @@ def _live(name: str, x: NDArray[np.float32]) -> dict[str, Any]:
                     alerts_s.append(now - sent_at[message.sample // CHUNK])
                     own_s.append(message.latency_ms.total / 1e3)
                 ended |= isinstance(message, Status) and message.stream == "bench" and message.ended
-        memory = _memory_mb([os.getpid(), *system.pids])
+        memory = _memory_mb([os.getpid(), *system.pids.values()])
         thread.join()
     figures: dict[str, Any] = {"signal": name, "beats": len(beats_s), "alerts": len(alerts_s)}
     for what, seconds in (("beat", beats_s), ("alert", alerts_s), ("alert_says", own_s)):

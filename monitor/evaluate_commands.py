@@ -173,3 +173,17 @@ def evaluate_alarms(
     from monitor import alarm_evaluation
 
     alarm_evaluation.evaluate_alarms(data, pictures=pictures, report=report, as_json=as_json)
+
+
+@evaluate_app.command("soak")
+def evaluate_soak(
+    minutes: Annotated[float, typer.Option(min=0.2, help="For so long.")] = 10.0,
+    streams: Annotated[int, typer.Option(min=1, max=256, help="So many at a time.")] = 50,
+    speed: Annotated[float, typer.Option(min=0.1, help="Times real time.")] = 20.0,
+    report: Report = None,
+    as_json: Json = False,
+) -> None:
+    """Run the whole system for hours: what grows, and whether anything is lost."""
+    from monitor.soak import soak
+
+    soak(minutes=minutes, streams=streams, speed=speed, report=report, as_json=as_json)

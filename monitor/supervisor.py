@@ -232,9 +232,9 @@ class System:
         return next((process for process in self._all if process.name == name), None)
 
     @property
-    def pids(self) -> list[int]:
-        """Process ids of the children."""
-        return [process.child.pid for process in self._all]
+    def pids(self) -> dict[str, int]:
+        """Process ids of the children by name."""
+        return {process.name: process.child.pid for process in self._all}
 
     @property
     def restarts(self) -> dict[str, int]:

@@ -63,7 +63,7 @@ _KNOWN: Final[dict[str, Any]] = {
 _LEFT_OUT: Final = (LiveScoreConfig, AlarmSettings, Resampling, SourceAlarm)
 """What a stream is begun with, and what goes by a clock."""
 
-_PLAIN: Final = (type(None), bool, int, float, str, bytes)
+_PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes})
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder()
@@ -114,7 +114,7 @@ class _Packer:
             scalar = isinstance(value, np.generic)
             return ["array", array.dtype.str, list(array.shape), array.tobytes(), scalar]
         if kind in (list, deque):
-            plain = all(type(item) in _PLAIN for item in value)
+            plain = _PLAIN.issuperset(map(type, value))
             items = list(value) if plain else [self.tree(item) for item in value]
             return ["list", items] if kind is list else ["deque", value.maxlen, items]
         if kind in (dict, frozenset):

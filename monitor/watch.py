@@ -8,7 +8,7 @@ from monitor.session import alert_line
 from pipeline.client import Subscriber
 from pipeline.errors import ConfigError
 from pipeline.public import Alert, encode_json
-from pipeline.transport import check_loopback
+from pipeline.transport import check_address
 
 _PATIENCE_S: Final = 2.0
 
@@ -44,7 +44,7 @@ def endpoint_above(alerts: str, ports: int) -> str:
     Raises:
         ConfigError: the address is malformed.
     """
-    check_loopback(alerts)
+    check_address(alerts)
     host, _, port = alerts.rpartition(":")
     if not 1 <= int(port) <= 65535 - ports:
         raise ConfigError(f"{alerts}: the port must be 1 to {65535 - ports}")

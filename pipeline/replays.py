@@ -13,7 +13,7 @@ from pipeline.public import (
     decode_replay_request,
     encode_json,
 )
-from pipeline.transport import Router
+from pipeline.transport import Peer, Router
 
 
 class Replays:
@@ -22,7 +22,7 @@ class Replays:
     def __init__(self, end: Router, log: AlertLog) -> None:
         self._end = end
         self._log = log
-        self._next: dict[bytes, int] = {}
+        self._next: dict[Peer, int] = {}
 
     @property
     def under_way(self) -> bool:

@@ -196,16 +196,18 @@ def _read(
         handle = os.open(path if folder is None else path.name, flags, dir_fd=folder)
     except OSError as error:
         raise KeysError(f"cannot read {path}: {error.strerror}") from None
-    with open(handle, "rb") as source:
+    try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
             raise KeysError(f"{path} is no file of keys")
         right = "600" if forbidden & 0o004 else "644"
         _check(path, found, forbidden=forbidden, right=right, owners=owners or {os.geteuid()})
-        try:
+        with open(handle, "rb", closefd=False) as source:
             return source.read(_MOST_BYTES).decode("ascii")
-        except UnicodeDecodeError:
-            raise KeysError(f"{path} is damaged, or no file of keys") from None
+    except UnicodeDecodeError:
+        raise KeysError(f"{path} is damaged, or no file of keys") from None
+    finally:
+        os.close(handle)
 
 
 def _check(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Self
 
+from pipeline.curve import ClientKeys
 from pipeline.errors import EndpointError, WireError
 from pipeline.public import (
     Alert,
@@ -103,16 +104,22 @@ class Follower:
         self.log_id = log_id
 
 
-def ask(control: str, request: ControlRequest, timeout_s: float = 3.0) -> ControlReply:
+def ask(
+    control: str,
+    request: ControlRequest,
+    timeout_s: float = 3.0,
+    *,
+    keys: ClientKeys | None = None,
+) -> ControlReply:
     """Ask a running monitor for something on its control socket; return the answer.
 
     Raises:
-        EndpointError: nobody answers.
-        ConfigError: the address is malformed or not on loopback.
+        EndpointError: nobody answers, or not to these keys.
+        ConfigError: the address is malformed, or off loopback without keys.
     """
     deadline = time.monotonic() + timeout_s
     sent = False
-    with Dealer(connect=control, max_frame=_PAGE_BYTES) as monitor:
+    with Dealer(connect=control, max_frame=_PAGE_BYTES, keys=keys) as monitor:
         while (left_s := deadline - time.monotonic()) > 0:
             sent = sent or monitor.send(encode_json(request))
             # Without a connection nothing comes; wait as well for that to change.
@@ -135,6 +142,7 @@ class Subscriber:
         *,
         from_seq: int | None = None,
         topics: Iterable[str] = (),
+        keys: ClientKeys | None = None,
     ) -> None:
         """Connect.
 
@@ -143,14 +151,15 @@ class Subscriber:
             replay: address of the replay socket.
             from_seq: first alert wanted; None for what comes from now on.
             topics: beginnings of further topics (``beat/``, ``status/``) to be yielded as well.
+            keys: what to show a hub that asks for keys.
         """
         self.follower = Follower(have=None if from_seq is None else max(0, from_seq - 1))
         self.last_seq: int | None = None
         """The newest alert there is, as far as is known; None before the first heartbeat."""
         self.heartbeats = 0
         """Heartbeats heard."""
-        self._live = Subscription(alerts, ["alert/", "heartbeat", *topics])
-        self._replay = Dealer(connect=replay, max_frame=_PAGE_BYTES)
+        self._live = Subscription(alerts, ["alert/", "heartbeat", *topics], keys=keys)
+        self._replay = Dealer(connect=replay, max_frame=_PAGE_BYTES, keys=keys)
 
     @property
     def complete(self) -> bool:
@@ -158,7 +167,11 @@ class Subscriber:
         return self.last_seq is not None and (self.follower.have or 0) >= self.last_seq
 
     def receive(self, timeout_s: float) -> Iterator[Public]:
-        """Yield what has arrived, after waiting at most ``timeout_s`` for something."""
+        """Yield what has arrived, after waiting at most ``timeout_s`` for something.
+
+        Raises:
+            EndpointError: the monitor refuses these keys.
+        """
         wait([self._live, self._replay], timeout_s)
         for topic, body in self._live.receive():
             try:

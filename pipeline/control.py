@@ -65,7 +65,11 @@ class Control:
         errors: list[WireError | LogError] = []
         for peer, frame in self._end.receive():
             try:
-                reply = self._answer(decode_control_request(frame), now)
+                request = decode_control_request(frame)
+                rights = peer.rights
+                if not (rights.subscribe if isinstance(request, Show) else rights.control):
+                    raise WireError("this key may not do that; see monitor keys list")
+                reply = self._answer(request, now)
             except (WireError, LogError) as error:
                 errors.append(error)
                 reply = ControlReply(error=str(error)[:300])

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
+from pipeline.allowed import ALERTS, CONTROL, INGEST, REPLAY, WORK
 from pipeline.beat import Beat
 from pipeline.channel import NOWHERE
 from pipeline.control import Control
@@ -26,6 +27,7 @@ from pipeline.counts import Counts
 from pipeline.delivery import Delivery
 from pipeline.dispatch import Dispatcher, Task
 from pipeline.errors import BusyError, LogError, MissingError, WireError
+from pipeline.guard import Guard
 from pipeline.journal import Journal
 from pipeline.live_score import LiveScoreConfig
 from pipeline.log import AlertLog
@@ -55,7 +57,7 @@ from pipeline.public import Alert, Heartbeat, Public, Status
 from pipeline.replays import Replays
 from pipeline.streams import Streams
 from pipeline.system_report import SystemReport
-from pipeline.transport import CONTROL_FRAME_BYTES, Publisher, Router, wait
+from pipeline.transport import CONTROL_FRAME_BYTES, DATA_FRAME_BYTES, Peer, Publisher, Router, wait
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +93,8 @@ class HubConfig:
     version: str = ""
     commit: str = ""
     """Of the program, for its reports."""
+    guard: Guard | None = None
+    """Asks everybody for a key; without one, everybody on this machine is let in."""
 
 
 class Hub:
@@ -106,7 +110,8 @@ class Hub:
 
         Raises:
             EndpointError: an address is in use.
-            ConfigError: an address is not on loopback.
+            ConfigError: an address is off loopback without a guard.
+            GuardError: the guard does not hold.
             LogError: the log cannot be opened.
         """
         self._config = config
@@ -124,11 +129,13 @@ class Hub:
         channels = self._streams.channels
         self._oversight = Oversight(channels, config.alarms, clock)
         try:
-            self._alerts = self._open(Publisher(config.alerts))
-            self._replay = self._open(Router(config.replay, max_frame=CONTROL_FRAME_BYTES))
-            self._asked = self._open(Router(config.control, max_frame=CONTROL_FRAME_BYTES))
-            self._ingest = self._open(Router(config.ingest))
-            self._work = self._open(Router(config.work))
+            self._alerts = self._open(Publisher(config.alerts, guard=config.guard, door=ALERTS))
+            self._replay = self._router(config.replay, REPLAY, CONTROL_FRAME_BYTES)
+            self._asked = self._router(config.control, CONTROL, CONTROL_FRAME_BYTES)
+            self._ingest = self._router(config.ingest, INGEST)
+            self._work = self._router(config.work, WORK)
+            if config.guard is not None:
+                config.guard.watch(self.endpoints)
             self._log = AlertLog(config.log)
             self._replays = Replays(self._replay, self._log)
             self._journal = Journal(self._log, self._streams)
@@ -163,6 +170,10 @@ class Hub:
         self._ends.append(end)
         return end
 
+    def _router(self, address: str, door: str, max_frame: int = DATA_FRAME_BYTES) -> Router:
+        guard = self._config.guard
+        return self._open(Router(address, max_frame=max_frame, guard=guard, door=door))
+
     @property
     def endpoints(self) -> dict[str, str]:
         """Return the addresses in use by name."""
@@ -180,7 +191,13 @@ class Hub:
             self.turn()
 
     def turn(self) -> None:
-        """Wait for something to do, at most until the next deadline, and do it."""
+        """Wait for something to do, at most until the next deadline, and do it.
+
+        Raises:
+            GuardError: the guard does not hold any more.
+        """
+        if self._config.guard is not None:
+            self._config.guard.check()
         now = self._clock()
         deadlines = [*self._due.values(), self._dispatcher.next_deadline(now) or now + 1.0]
         busy = max(self._streams.pending, self._delivery.waiting) >= MAX_PENDING
@@ -211,7 +228,7 @@ class Hub:
                 continue
             missing = False
             try:
-                self._on_source(message)
+                self._on_source(peer, message)
             except MissingError:
                 missing = True
             except WireError as error:
@@ -223,7 +240,9 @@ class Hub:
             number = 0 if isinstance(message, Hello) else message.number
             self._unanswered.append((peer, message.stream, number, missing))
 
-    def _on_source(self, message: Hello | Chunk | End) -> None:
+    def _on_source(self, peer: Peer, message: Hello | Chunk | End) -> None:
+        if not peer.rights.may_send(message.stream):
+            raise WireError("this key may not send that stream; see monitor keys list")
         now = self._clock()
         if not isinstance(message, Hello):
             for event in self._streams.admit(message, now, self._oversight.hand_over):

@@ -5,6 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from monitor.key_options import Key, Keys, ServerKey, client_keys
 from monitor.options import ENDPOINT, Endpoint, Json
 
 client_app = typer.Typer()
@@ -13,6 +14,9 @@ client_app = typer.Typer()
 @client_app.command()
 def subscribe(
     endpoint: Endpoint = ENDPOINT,
+    key: Key = None,
+    server_key: ServerKey = None,
+    keys: Keys = None,
     from_seq: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(min=1, help="First alert wanted; by default, what comes from now on."),
@@ -23,7 +27,8 @@ def subscribe(
     """Print the alerts of a running monitor, every one exactly once, until Ctrl-C."""
     from monitor.watch import watch
 
-    watch(endpoint, from_seq=from_seq, stream=stream, as_json=as_json)
+    shown = client_keys(key, server_key, keys)
+    watch(endpoint, from_seq=from_seq, stream=stream, as_json=as_json, keys=shown)
 
 
 @client_app.command()
@@ -41,12 +46,16 @@ def ack(
     ] = "",
     stream: Annotated[str, typer.Option(help="Only alarms of this stream.")] = "",
     endpoint: Endpoint = ENDPOINT,
+    key: Key = None,
+    server_key: ServerKey = None,
+    keys: Keys = None,
     as_json: Json = False,
 ) -> None:
     """Acknowledge the alarms that stand; those that come later still call."""
     from monitor.ask import acknowledge
 
-    acknowledge(endpoint, stream=stream, episode=episode, as_json=as_json)
+    shown = client_keys(key, server_key, keys)
+    acknowledge(endpoint, stream=stream, episode=episode, as_json=as_json, keys=shown)
 
 
 @client_app.command()
@@ -55,18 +64,24 @@ def silence(
         float, typer.Option(min=0.0, max=180.0, help="For so long; 0 ends a pause.")
     ] = 120.0,
     endpoint: Endpoint = ENDPOINT,
+    key: Key = None,
+    server_key: ServerKey = None,
+    keys: Keys = None,
     as_json: Json = False,
 ) -> None:
     """Pause the sound of a running monitor, never the picture."""
     from monitor.ask import silence as pause_sound
 
-    pause_sound(endpoint, seconds, as_json=as_json)
+    pause_sound(endpoint, seconds, as_json=as_json, keys=client_keys(key, server_key, keys))
 
 
 @client_app.command()
 def show(
     seq: Annotated[int, typer.Argument(min=1, help="Number of the alert.")],
     endpoint: Endpoint = ENDPOINT,
+    key: Key = None,
+    server_key: ServerKey = None,
+    keys: Keys = None,
     log: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="Read this log instead of asking a running monitor."),
@@ -77,4 +92,5 @@ def show(
     """Show an alert with the ten seconds of signal around it."""
     from monitor.ask import show as show_alert
 
-    show_alert(seq, endpoint=endpoint, log=log, png=png, as_json=as_json)
+    shown = client_keys(key, server_key, keys)
+    show_alert(seq, endpoint=endpoint, log=log, png=png, as_json=as_json, keys=shown)

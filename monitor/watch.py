@@ -6,6 +6,7 @@ from typing import Final
 
 from monitor.session import alert_line
 from pipeline.client import Subscriber
+from pipeline.curve import ClientKeys
 from pipeline.errors import ConfigError
 from pipeline.public import Alert, encode_json
 from pipeline.transport import check_address
@@ -13,13 +14,22 @@ from pipeline.transport import check_address
 _PATIENCE_S: Final = 2.0
 
 
-def watch(endpoint: str, *, from_seq: int | None, stream: str | None, as_json: bool) -> None:
+def watch(
+    endpoint: str,
+    *,
+    from_seq: int | None,
+    stream: str | None,
+    as_json: bool,
+    keys: ClientKeys | None = None,
+) -> None:
     """Print alerts until interrupted.
 
     Raises:
         ConfigError: the address is malformed.
+        EndpointError: the monitor refuses these keys.
     """
-    subscriber = Subscriber(endpoint, endpoint_above(endpoint, 1), from_seq=from_seq)
+    replay = endpoint_above(endpoint, 1, keys=keys is not None)
+    subscriber = Subscriber(endpoint, replay, from_seq=from_seq, keys=keys)
     began = time.monotonic()
     told = False
     missed = 0
@@ -38,13 +48,13 @@ def watch(endpoint: str, *, from_seq: int | None, stream: str | None, as_json: b
                 _say(f"nothing heard from {endpoint} yet, still waiting; is a monitor running?")
 
 
-def endpoint_above(alerts: str, ports: int) -> str:
+def endpoint_above(alerts: str, ports: int, *, keys: bool = False) -> str:
     """Return the address so many ports above that of the alerts: 1 replay, 2 control.
 
     Raises:
         ConfigError: the address is malformed.
     """
-    check_address(alerts)
+    check_address(alerts, keys=keys)
     host, _, port = alerts.rpartition(":")
     if not 1 <= int(port) <= 65535 - ports:
         raise ConfigError(f"{alerts}: the port must be 1 to {65535 - ports}")

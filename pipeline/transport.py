@@ -118,6 +118,7 @@ class _End:
         self._keys = keys
         self._news: zmq.Socket[bytes] | None = None
         self._failed = 0
+        self._refused = ""
         self._socket = self._open(address, binds=bind is not None)
         self.endpoint: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         """The address in use, with the port that the kernel chose where 0 was asked for."""
@@ -174,20 +175,21 @@ class _End:
         """Raise `EndpointError` if the other end will have nothing to do with us, for good."""
         while news.poll(0):
             if recv_monitor_message(news)["event"] & HANDSHAKE_REFUSED:
-                if self._keys is None:
-                    raise EndpointError(
-                        f"{self.endpoint} asks for keys: give --key and --server-key"
-                    )
-                raise EndpointError(
-                    f"{self.endpoint} refuses the key {self._keys.own.public} here: where the hub "
-                    "runs, see monitor keys list"
+                self._refused = (
+                    f"{self.endpoint} asks for keys: give --key and --server-key"
+                    if self._keys is None
+                    else f"{self.endpoint} refuses the key {self._keys.own.public} here: "
+                    "where the hub runs, see monitor keys list"
                 )
-            self._failed += 1
+            else:
+                self._failed += 1
             if self._failed == _FAILED_TO_SAY and self._keys is not None:
                 logger.warning(
                     "no understanding with %s, still trying: is --server-key its key?",
                     self.endpoint,
                 )
+        if self._refused:
+            raise EndpointError(self._refused)
 
     def _send(self, frames: Sequence[bytes]) -> bool:
         try:

@@ -28,8 +28,7 @@ def watch(
         ConfigError: the address is malformed.
         EndpointError: the monitor refuses these keys.
     """
-    replay = endpoint_above(endpoint, 1, keys=keys is not None)
-    subscriber = Subscriber(endpoint, replay, from_seq=from_seq, keys=keys)
+    subscriber = Subscriber(endpoint, endpoint_above(endpoint, 1), from_seq=from_seq, keys=keys)
     began = time.monotonic()
     told = False
     missed = 0
@@ -48,13 +47,13 @@ def watch(
                 _say(f"nothing heard from {endpoint} yet, still waiting; is a monitor running?")
 
 
-def endpoint_above(alerts: str, ports: int, *, keys: bool = False) -> str:
+def endpoint_above(alerts: str, ports: int) -> str:
     """Return the address so many ports above that of the alerts: 1 replay, 2 control.
 
     Raises:
         ConfigError: the address is malformed.
     """
-    check_address(alerts, keys=keys)
+    check_address(alerts, keys=True)  # whether there are any is for the sockets to ask
     host, _, port = alerts.rpartition(":")
     if not 1 <= int(port) <= 65535 - ports:
         raise ConfigError(f"{alerts}: the port must be 1 to {65535 - ports}")

@@ -47,7 +47,7 @@ with Guard(store.pair("hub"), store) as guard, Router(
 class Victim:
     """A hub's guarded socket in a process, and the key of somebody who may use it."""
 
-    def __init__(self, endpoint: str, pid: int, keys: ClientKeys) -> None:
+    def __init__(self, endpoint: str, pid: int, keys: ClientKeys | None) -> None:
         self.endpoint = endpoint
         self.pid = pid
         self.keys = keys
@@ -204,3 +204,58 @@ def test_an_oversize_frame_of_an_allowed_key_costs_it_the_connection(victim: Vic
             answers += len(list(rude.receive()))
         assert answers >= 2
     assert victim.peak() - before < GROWTH_BYTES
+
+
+LIMITED = """
+import sys
+from monitor.process_limits import set_hub_limits
+from pipeline.transport import Router, wait
+set_hub_limits(int(sys.argv[1]))
+with Router("tcp://127.0.0.1:0") as router:
+    print(router.endpoint, flush=True)
+    while True:
+        wait([router], 0.5)
+        for peer, frame in router.receive():
+            router.send(peer, b"accepted")
+"""
+LIMIT_BYTES = 256 * MIB
+
+
+def test_endless_parts_from_somebody_who_was_let_in_end_at_the_limit() -> None:
+    """Their connection is cut when the hub has its memory full, and the others are served."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", LIMITED, str(LIMIT_BYTES)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        victim = Victim(process.stdout.readline().strip(), process.pid, None)
+        with connected(victim) as peer:
+            peer.sendall(GREETING + ready(b"Socket-Type", b"DEALER", b"Identity", b""))
+            greeted = b""
+            while b"READY" not in greeted:
+                greeted += peer.recv(4096)
+            taken = pour(peer, frame(bytes(60_000), more=True), 10_000)
+        assert LIMIT_BYTES // 2 < taken < 2 * LIMIT_BYTES
+        assert victim.peak() < LIMIT_BYTES + GROWTH_BYTES
+        assert victim.serves() < SERVED_S
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_hub_may_have_as_many_connections_as_the_machine_allows() -> None:
+    """Its limit of open files is raised to what it may be; a memory limit that is lower stays."""
+    script = (
+        "import resource as r\n"
+        "from monitor.process_limits import set_hub_limits\n"
+        "r.setrlimit(r.RLIMIT_NOFILE, (64, r.getrlimit(r.RLIMIT_NOFILE)[1]))\n"
+        "r.setrlimit(r.RLIMIT_DATA, (1 << 28, 1 << 28))\n"
+        "set_hub_limits()\n"
+        "print(*r.getrlimit(r.RLIMIT_NOFILE), *r.getrlimit(r.RLIMIT_DATA))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    files, most_files, *data = (int(word) for word in run.stdout.split())
+    assert files == min(most_files if most_files >= 0 else 65_536, 65_536)
+    assert data == [1 << 28, 1 << 28]

@@ -32,11 +32,17 @@ def subscribe(
 
 
 @client_app.command()
-def status(endpoint: Endpoint = ENDPOINT, as_json: Json = False) -> None:
+def status(
+    endpoint: Endpoint = ENDPOINT,
+    key: Key = None,
+    server_key: ServerKey = None,
+    keys: Keys = None,
+    as_json: Json = False,
+) -> None:
     """Say how a running monitor stands: streams, alarms, scorers, log, counters."""
     from monitor.status import status as show_status
 
-    show_status(endpoint, as_json=as_json)
+    show_status(endpoint, as_json=as_json, keys=client_keys(key, server_key, keys))
 
 
 @client_app.command()

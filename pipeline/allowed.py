@@ -34,6 +34,8 @@ WORK: Final = "work"
 ALERTS: Final = "alerts"
 REPLAY: Final = "replay"
 CONTROL: Final = "control"
+DOORS: Final = (ALERTS, REPLAY, CONTROL, INGEST, WORK)
+"""The hub's sockets by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,8 +66,8 @@ class Control:
         for peer, frame in self._end.receive():
             try:
                 request = decode_control_request(frame)
-                rights = peer.rights
-                if not (rights.subscribe if isinstance(request, Show) else rights.control):
+                changes = isinstance(request, Acknowledge | Silence)
+                if not (peer.rights.control if changes else peer.rights.subscribe):
                     raise WireError("this key may not do that; see monitor keys list")
                 reply = self._answer(request, now)
             except (WireError, LogError) as error:

@@ -18,7 +18,7 @@ from pipeline.errors import EndpointError, GuardError
 from pipeline.feeder import Feeder
 from pipeline.hub import Hub, HubConfig
 from pipeline.messages import Accepted, Chunk, Hello, Message, Refused, decode, encode
-from pipeline.public import Acknowledge, Show, Silence
+from pipeline.public import Acknowledge, Show, Silence, State
 from pipeline.transport import Dealer, wait
 from pipeline.worker import run_worker
 from replay.headers import DEMO_RECORD
@@ -227,6 +227,7 @@ def test_control_is_for_those_who_may(ward: Ward, tmp_path: Path) -> None:
             assert not ask(control, request, keys=nurse).error
         for keys in (reader, nurse):
             assert "no alert" in ask(control, Show(seq=1), keys=keys).error
+            assert ask(control, State(), keys=keys).system is not None
 
 
 def test_a_hub_whose_guard_fails_stops_serving(ward: Ward, tmp_path: Path) -> None:

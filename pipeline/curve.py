@@ -6,23 +6,21 @@ owners hide them from `repr`.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import zmq
 from zmq.utils import z85
 from zmq.utils.monitor import recv_monitor_message
 
 KEY_CHARACTERS: Final = 40
-HANDSHAKE_REFUSED: Final = int(
-    zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+HANDSHAKE_EVENTS: Final = int(
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 )
-"""What a connecting socket hears when the other end wants no more of it. libzmq does not try
-again after either."""
-
-HANDSHAKE_FAILED: Final = int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
-"""What it hears when the connection broke meanwhile; libzmq tries again."""
+"""What a connecting socket hears when the other end does not let it in."""
 
 _ASK_STOP_MS: Final = 100
 
@@ -96,6 +94,18 @@ def show(socket: "zmq.Socket[bytes]", keys: ClientKeys) -> None:
     socket.setsockopt(zmq.CURVE_SERVERKEY, keys.server.encode("ascii"))
 
 
+def is_final(event: Mapping[str, Any]) -> bool:
+    """Say whether an event of `HANDSHAKE_EVENTS` means that trying again is of no use.
+
+    A key was refused, or one end knows of keys and the other does not. All else may be somebody
+    else's connection to the port of a hub that is being started again.
+    """
+    return bool(
+        event["event"] == zmq.EVENT_HANDSHAKE_FAILED_AUTH
+        or event["value"] == zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH
+    )
+
+
 def let_in(
     endpoint: str, kind: int, keys: ClientKeys, timeout_s: float, stop: Callable[[], bool]
 ) -> bool | None:
@@ -116,7 +126,11 @@ def let_in(
     socket.setsockopt(zmq.RECONNECT_IVL, 100)
     socket.setsockopt(zmq.HANDSHAKE_IVL, 2_000)
     show(socket, keys)
-    events = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | HANDSHAKE_REFUSED)
+    events = socket.get_monitor_socket(
+        zmq.EVENT_HANDSHAKE_SUCCEEDED
+        | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+        | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    )
     try:
         socket.connect(endpoint)
         deadline = time.monotonic() + timeout_s

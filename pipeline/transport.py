@@ -13,8 +13,9 @@ One `Context` a process, one thread a socket. Addresses other than loopback are 
 keys guard them: a hub's `Guard`, and the `ClientKeys` of whoever connects to it. With a guard,
 every message is asked anew whether its sender may still be here.
 
-Roles are given by the other end: a `Router` makes the ids of its peers up, none chooses its own
-and takes another's place (no HANDOVER, which would let it).
+A `Router` makes up the ids of its peers; one that names itself keeps that name against all who
+come later. HANDOVER, which would give it to the latest, is for peers that come back under the name
+they had, and none of ours does.
 """
 
 import ipaddress
@@ -30,7 +31,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from pipeline import curve
 from pipeline.allowed import EVERYTHING, Rights
-from pipeline.curve import HANDSHAKE_FAILED, HANDSHAKE_REFUSED, ClientKeys
+from pipeline.curve import HANDSHAKE_EVENTS, ClientKeys
 from pipeline.errors import ConfigError, EndpointError
 from pipeline.guard import Guard
 
@@ -134,7 +135,7 @@ class _End:
             if binds:
                 socket.bind(address)
             else:
-                self._news = socket.get_monitor_socket(HANDSHAKE_REFUSED | HANDSHAKE_FAILED)
+                self._news = socket.get_monitor_socket(HANDSHAKE_EVENTS)
                 socket.connect(address)
         except zmq.ZMQError as error:
             self._shut(socket, 0)
@@ -174,7 +175,7 @@ class _End:
     def _hear_news(self, news: "zmq.Socket[bytes]") -> None:
         """Raise `EndpointError` if the other end will have nothing to do with us, for good."""
         while news.poll(0):
-            if recv_monitor_message(news)["event"] & HANDSHAKE_REFUSED:
+            if curve.is_final(recv_monitor_message(news)):
                 self._refused = (
                     f"{self.endpoint} asks for keys: give --key and --server-key"
                     if self._keys is None

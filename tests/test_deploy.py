@@ -46,6 +46,13 @@ def blocks(first_port: int) -> list[str]:
     return found
 
 
+def program(first_port: int) -> str:
+    """Return the command that runs the document's Python program."""
+    (code,) = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+    code = code.replace(str(PORTS[0]), str(first_port))
+    return f"exec {shlex.quote(sys.executable)} -c {shlex.quote(code)}"
+
+
 class Terminal:
     """A shell that runs one block."""
 
@@ -146,8 +153,9 @@ def test_the_document_works_from_its_first_line_to_its_last(
     home = Path(newcomer["HOME"])
     serving: dict[str, Terminal] = {}
     ended: list[Terminal] = []
+    first_port = five_free_ports()
     with ExitStack() as stack:
-        for block in blocks(five_free_ports()):
+        for block in blocks(first_port):
             (name,) = {*re.findall(r"monitor (hub|score|subscribe) ", block)} or {""}
             terminal = Terminal(block, newcomer)
             stack.callback(terminal.close)
@@ -157,6 +165,10 @@ def test_the_document_works_from_its_first_line_to_its_last(
                 continue
             ended.append(terminal)
             assert terminal.ends() == 0, terminal.output
+            if "monitor ack" in block:
+                own = Terminal(program(first_port), newcomer)
+                stack.callback(own.close)
+                assert own.shows('"last_seq"'), own.output
             if "monitor source" in block:
                 assert serving["subscribe"].shows("demo"), serving["subscribe"].output
                 sight = list(visible([*serving.values()]))

@@ -10,6 +10,7 @@ import numpy as np
 from monitor.braille import curve, envelope
 from monitor.safe_text import safe_text
 from pipeline.client import CONTROL_ABOVE, ask, endpoint_above
+from pipeline.curve import ClientKeys
 from pipeline.errors import ConfigError, InputError
 from pipeline.log import AlertLog
 from pipeline.public import Alert, SignalStrip, encode_json
@@ -21,14 +22,21 @@ _LEAST_MV: Final = 0.2
 """Of the picture's height: a flat line shall look flat."""
 
 
-def acknowledge(endpoint: str, *, stream: str, episode: str, as_json: bool) -> None:
+def acknowledge(
+    endpoint: str,
+    *,
+    stream: str,
+    episode: str,
+    as_json: bool,
+    keys: ClientKeys | None = None,
+) -> None:
     """Acknowledge what stands, all of it or one alarm, and print what that was.
 
     Raises:
         EndpointError: no monitor answers.
         ConfigError: the address is malformed, or the monitor refuses.
     """
-    reply = asked(endpoint, Acknowledge(stream=stream, episode=episode))
+    reply = asked(endpoint, Acknowledge(stream=stream, episode=episode), keys)
     if as_json:
         _print_json(reply)
         return
@@ -42,14 +50,16 @@ def acknowledge(endpoint: str, *, stream: str, episode: str, as_json: bool) -> N
         _print("nothing to acknowledge")
 
 
-def silence(endpoint: str, seconds: float, *, as_json: bool) -> None:
+def silence(
+    endpoint: str, seconds: float, *, as_json: bool, keys: ClientKeys | None = None
+) -> None:
     """Pause the sound; what is seen stays, and a new alarm of high priority ends the pause.
 
     Raises:
         EndpointError: no monitor answers.
         ConfigError: the address is malformed, or the monitor refuses.
     """
-    reply = asked(endpoint, Silence(seconds=seconds))
+    reply = asked(endpoint, Silence(seconds=seconds), keys)
     if as_json:
         _print_json(reply)
     elif reply.silenced_s:
@@ -58,7 +68,15 @@ def silence(endpoint: str, seconds: float, *, as_json: bool) -> None:
         _print("sound is on")
 
 
-def show(seq: int, *, endpoint: str, log: Path | None, png: Path | None, as_json: bool) -> None:
+def show(
+    seq: int,
+    *,
+    endpoint: str,
+    log: Path | None,
+    png: Path | None,
+    as_json: bool,
+    keys: ClientKeys | None = None,
+) -> None:
     """Print an alert and the signal around it; draw the signal into a file, if asked to.
 
     Args:
@@ -67,6 +85,7 @@ def show(seq: int, *, endpoint: str, log: Path | None, png: Path | None, as_json
         log: a log to read instead.
         png: the picture to write.
         as_json: print one JSON object.
+        keys: what to show a monitor that asks for keys.
 
     Raises:
         EndpointError: no monitor answers.
@@ -78,7 +97,7 @@ def show(seq: int, *, endpoint: str, log: Path | None, png: Path | None, as_json
         from models.evaluation.pictures import prepare
 
         prepare(png.parent)
-    reply = asked(endpoint, Show(seq=seq)) if log is None else _from_log(log, seq)
+    reply = asked(endpoint, Show(seq=seq), keys) if log is None else _from_log(log, seq)
     (alert,) = reply.alerts
     if as_json:
         _print_json(reply)
@@ -93,14 +112,14 @@ def show(seq: int, *, endpoint: str, log: Path | None, png: Path | None, as_json
         draw_strip(png, alert, reply.strip)
 
 
-def asked(endpoint: str, request: ControlRequest) -> ControlReply:
+def asked(endpoint: str, request: ControlRequest, keys: ClientKeys | None = None) -> ControlReply:
     """Return the answer of the monitor whose alerts are at ``endpoint``.
 
     Raises:
         EndpointError: no monitor answers.
         ConfigError: the address is malformed, or the monitor refuses.
     """
-    reply = ask(endpoint_above(endpoint, CONTROL_ABOVE), request)
+    reply = ask(endpoint_above(endpoint, CONTROL_ABOVE), request, keys=keys)
     if reply.error:
         raise ConfigError(f"the monitor at {endpoint} says: {safe_text(reply.error, 300)}")
     return reply

@@ -13,13 +13,21 @@ from monitor.processes import stop_when_orphaned
 from monitor.sound import Bells
 from monitor.view import DashboardView
 from pipeline.client import Subscriber
+from pipeline.curve import ClientKeys
 from pipeline.errors import ConfigError
 
 _LISTEN_S: Final = 0.1
 _TOPICS: Final = ("status/", "beat/", "signal/", "window/")
 
 
-def attach(endpoint: str, *, from_seq: int | None, sound: bool, parent: int | None) -> None:
+def attach(
+    endpoint: str,
+    *,
+    from_seq: int | None,
+    sound: bool,
+    parent: int | None,
+    keys: ClientKeys | None = None,
+) -> None:
     """Show a running monitor until told to stop.
 
     Args:
@@ -28,6 +36,7 @@ def attach(endpoint: str, *, from_seq: int | None, sound: bool, parent: int | No
             shown in any case.
         sound: whether the terminal's bell rings.
         parent: the run whose dashboard this is: it ends it, and Ctrl-C is for that one to act on.
+        keys: what to show a monitor that asks for keys.
 
     Raises:
         ConfigError: the address is malformed, or there is no terminal.
@@ -41,7 +50,7 @@ def attach(endpoint: str, *, from_seq: int | None, sound: bool, parent: int | No
     view = DashboardView(time.monotonic())
     bells = Bells() if sound else None
     with (
-        Subscriber(endpoint, from_seq=from_seq, topics=_TOPICS) as subscriber,
+        Subscriber(endpoint, from_seq=from_seq, topics=_TOPICS, keys=keys) as subscriber,
         Screen() as screen,
     ):
         while not stop():

@@ -15,6 +15,7 @@ import typer
 
 from monitor.client_commands import client_app
 from monitor.evaluate_commands import evaluate_app
+from monitor.keys_commands import keys_app
 from monitor.log_lines import LogFormat, tell
 from monitor.options import (
     Alarms,
@@ -214,6 +215,7 @@ def scan(
 app.add_typer(stage_app)
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(keys_app, name="keys")
 
 
 @app.command()

@@ -5,6 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from monitor.key_options import Key, Keys, ServerKey, client_keys
 from monitor.options import ENDPOINT, Endpoint, FromSeq, Json, Parent, Sound
 
 client_app = typer.Typer()
@@ -13,6 +14,9 @@ client_app = typer.Typer()
 @client_app.command()
 def subscribe(
     endpoint: Endpoint = ENDPOINT,
+    key: Key = None,
+    server_key: ServerKey = None,
+    keys: Keys = None,
     from_seq: FromSeq = None,
     position: Annotated[
         Optional[Path],  # noqa: UP045
@@ -26,12 +30,23 @@ def subscribe(
     """Print the alerts of a running monitor, every one exactly once, until Ctrl-C."""
     from monitor.watch import watch as print_alerts
 
-    print_alerts(endpoint, from_seq=from_seq, stream=stream, position=position, as_json=as_json)
+    shown = client_keys(key, server_key, keys)
+    print_alerts(
+        endpoint,
+        from_seq=from_seq,
+        stream=stream,
+        position=position,
+        as_json=as_json,
+        keys=shown,
+    )
 
 
 @client_app.command()
 def watch(
     endpoint: Endpoint = ENDPOINT,
+    key: Key = None,
+    server_key: ServerKey = None,
+    keys: Keys = None,
     from_seq: FromSeq = None,
     sound: Sound = False,
     parent: Parent = None,
@@ -39,15 +54,22 @@ def watch(
     """Show a running monitor on a dashboard of your own, until Ctrl-C."""
     from monitor.attached import attach
 
-    attach(endpoint, from_seq=from_seq, sound=sound, parent=parent)
+    shown = client_keys(key, server_key, keys)
+    attach(endpoint, from_seq=from_seq, sound=sound, parent=parent, keys=shown)
 
 
 @client_app.command()
-def status(endpoint: Endpoint = ENDPOINT, as_json: Json = False) -> None:
+def status(
+    endpoint: Endpoint = ENDPOINT,
+    key: Key = None,
+    server_key: ServerKey = None,
+    keys: Keys = None,
+    as_json: Json = False,
+) -> None:
     """Say how a running monitor stands: streams, alarms, scorers, log, counters."""
     from monitor.status import status as show_status
 
-    show_status(endpoint, as_json=as_json)
+    show_status(endpoint, as_json=as_json, keys=client_keys(key, server_key, keys))
 
 
 @client_app.command()
@@ -57,12 +79,16 @@ def ack(
     ] = "",
     stream: Annotated[str, typer.Option(help="Only alarms of this stream.")] = "",
     endpoint: Endpoint = ENDPOINT,
+    key: Key = None,
+    server_key: ServerKey = None,
+    keys: Keys = None,
     as_json: Json = False,
 ) -> None:
     """Acknowledge the alarms that stand; those that come later still call."""
     from monitor.ask import acknowledge
 
-    acknowledge(endpoint, stream=stream, episode=episode, as_json=as_json)
+    shown = client_keys(key, server_key, keys)
+    acknowledge(endpoint, stream=stream, episode=episode, as_json=as_json, keys=shown)
 
 
 @client_app.command()
@@ -71,18 +97,24 @@ def silence(
         float, typer.Option(min=0.0, max=180.0, help="For so long; 0 ends a pause.")
     ] = 120.0,
     endpoint: Endpoint = ENDPOINT,
+    key: Key = None,
+    server_key: ServerKey = None,
+    keys: Keys = None,
     as_json: Json = False,
 ) -> None:
     """Pause the sound of a running monitor, never the picture."""
     from monitor.ask import silence as pause_sound
 
-    pause_sound(endpoint, seconds, as_json=as_json)
+    pause_sound(endpoint, seconds, as_json=as_json, keys=client_keys(key, server_key, keys))
 
 
 @client_app.command()
 def show(
     seq: Annotated[int, typer.Argument(min=1, help="Number of the alert.")],
     endpoint: Endpoint = ENDPOINT,
+    key: Key = None,
+    server_key: ServerKey = None,
+    keys: Keys = None,
     log: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="Read this log instead of asking a running monitor."),
@@ -93,4 +125,5 @@ def show(
     """Show an alert with the ten seconds of signal around it."""
     from monitor.ask import show as show_alert
 
-    show_alert(seq, endpoint=endpoint, log=log, png=png, as_json=as_json)
+    shown = client_keys(key, server_key, keys)
+    show_alert(seq, endpoint=endpoint, log=log, png=png, as_json=as_json, keys=shown)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from monitor.key_options import Key, Keys, ServerKey, client_keys
 from monitor.log_lines import LogFormat
 from monitor.options import (
     Alarms,
@@ -31,8 +32,22 @@ stage_app = typer.Typer()
 @stage_app.command()
 def hub(
     port: Port = DEFAULT_PORT,
-    ingest: Annotated[str, typer.Option(help="Address for sources.")] = "tcp://127.0.0.1:0",
-    work: Annotated[str, typer.Option(help="Address for scorers.")] = "tcp://127.0.0.1:0",
+    bind: Annotated[
+        str, typer.Option(help="Address of this machine to serve on; others only with --key.")
+    ] = "127.0.0.1",
+    key: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Ask everybody for a key, and be this one (monitor keys new)."),
+    ] = None,
+    keys: Keys = None,
+    ingest: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Address for sources; any port, or three above --port with --key."),
+    ] = None,
+    work: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Address for scorers; any port, or four above --port with --key."),
+    ] = None,
     log: Log = None,
     false_alerts_per_hour: FalseAlerts = None,
     alarms: Alarms = None,
@@ -48,6 +63,9 @@ def hub(
 
     run_hub(
         port=port,
+        bind=bind,
+        key=key,
+        keys=keys,
         ingest=ingest,
         work=work,
         log=log,
@@ -67,13 +85,22 @@ def score(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Student (.safetensors, with its .json beside it); ours by default."),
     ] = None,
+    key: Key = None,
+    server_key: ServerKey = None,
+    keys: Keys = None,
     log_format: LogLines = LogFormat.TEXT,
     parent: Parent = None,
 ) -> None:
     """Run a scorer alone: batches of beats through the student, anomalous ones classified."""
     from monitor.stages import run_scorer
 
-    run_scorer(work=work, weights=weights, parent=parent, announce=print_event)
+    run_scorer(
+        work=work,
+        weights=weights,
+        keys=client_keys(key, server_key, keys),
+        parent=parent,
+        announce=print_event,
+    )
 
 
 @stage_app.command()
@@ -89,6 +116,9 @@ def source(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a source of this name stopped.")
     ] = False,
+    key: Key = None,
+    server_key: ServerKey = None,
+    keys: Keys = None,
     log_format: LogLines = LogFormat.TEXT,
     parent: Parent = None,
 ) -> None:
@@ -107,6 +137,7 @@ def source(
         loop=loop,
         lead=lead,
         resume=resume,
+        keys=client_keys(key, server_key, keys),
         parent=parent,
         announce=print_event,
     )

@@ -14,9 +14,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 from monitor.alarm_settings import load_alarm_settings
-from monitor.ports import check_port
+from monitor.process_limits import set_hub_limits
 from monitor.processes import stop_when_orphaned
+from pipeline.curve import ClientKeys
+from pipeline.errors import ConfigError
+from pipeline.guard import Guard
+from pipeline.keys import KeyStore, default_folder
 from pipeline.scoring import Classifier
+from pipeline.transport import check_address
 from replay.headers import find_records, load_header
 from replay.leads import choose_lead
 from replay.pacing import parse_speed
@@ -51,8 +56,11 @@ def find_leads(records: Sequence[str], lead: str | None) -> list[tuple[Path, int
 def run_hub(
     *,
     port: int,
-    ingest: str,
-    work: str,
+    bind: str,
+    key: str | None,
+    keys: Path | None,
+    ingest: str | None,
+    work: str | None,
     log: Path | None,
     false_alerts_per_hour: float | None,
     alarms: Path | None,
@@ -64,11 +72,12 @@ def run_hub(
     """Run the hub until told to stop.
 
     Raises:
-        ConfigError: an address is not on loopback, the port is out of range, the rate of false
-            alerts is none that was calibrated, or the alarm settings are refused.
+        ConfigError: an address is off loopback without a key, the port is out of range, the rate
+            of false alerts is none that was calibrated, or the alarm settings are refused.
         EndpointError: a port is in use.
         LogError: the log cannot be opened.
         ArtifactError: the calibration of the live score is missing or altered.
+        GuardError: the keys do not guard the sockets, or no more.
     """
     from models.calibration import load_calibration
     from models.classifier_artifact import SHIPPED_CLASSIFIER
@@ -76,18 +85,16 @@ def run_hub(
     from pipeline.hub import Hub, HubConfig
     from pipeline.warmup import compile_kernels, compiled_before
 
-    check_port(port)
+    addresses = hub_addresses(bind, port, ingest, work, guarded=key is not None)
     settings = load_alarm_settings(alarms)
     stop = stop_when_orphaned(parent)
     if not compiled_before():
         announce("note", text="compiling the signal kernels, once on this machine ...")
     compile_kernels()
+    set_hub_limits()
+    guard = hub_guard(key, keys)
     config = HubConfig(
-        alerts=f"tcp://127.0.0.1:{port}",
-        replay=f"tcp://127.0.0.1:{port + 1 if port else 0}",
-        control=f"tcp://127.0.0.1:{port + 2 if port else 0}",
-        ingest=ingest,
-        work=work,
+        **addresses,
         log=log or default_log(),
         live_score=load_calibration(false_alerts_per_hour=false_alerts_per_hour),
         classify=SHIPPED_CLASSIFIER.exists(),
@@ -95,8 +102,9 @@ def run_hub(
         resume=resume,
         version=version("ecg-monitor"),
         commit=commit(),
+        guard=guard,
     )
-    with contextlib.ExitStack() as stack:
+    with guard or contextlib.nullcontext(), contextlib.ExitStack() as stack:
         server = None
         if metrics is not None:
             from monitor.metrics import MetricsServer
@@ -123,6 +131,44 @@ def _no_report(report: object) -> None:
     """Nobody asked for metrics."""
 
 
+def hub_addresses(
+    bind: str, port: int, ingest: str | None, work: str | None, *, guarded: bool
+) -> dict[str, str]:
+    """Return where a hub's sockets listen, by name.
+
+    The kernel chooses the ports for sources and scorers, whom a hub without keys starts together
+    with itself or is told by hand; whoever comes from another machine has to know them.
+
+    Raises:
+        ConfigError: the port is out of range, or an address off loopback without a guard.
+    """
+    fixed = port and guarded
+    highest = 65531 if fixed else 65533
+    if not 0 <= port <= highest:
+        raise ConfigError(f"port {port}: choose one from 1 to {highest}, or 0 for any")
+    addresses = {
+        name: f"tcp://{bind}:{port + above if port else 0}"
+        for above, name in enumerate(("alerts", "replay", "control"))
+    }
+    addresses["ingest"] = ingest or f"tcp://{bind}:{port + 3 if fixed else 0}"
+    addresses["work"] = work or f"tcp://{bind}:{port + 4 if fixed else 0}"
+    for address in addresses.values():
+        check_address(address, keys=guarded)
+    return addresses
+
+
+def hub_guard(key: str | None, keys: Path | None) -> Guard | None:
+    """Return who asks for keys at a hub that has the key of that name; None without one.
+
+    Raises:
+        KeysError: the key or the list of those allowed cannot be used.
+    """
+    if key is None:
+        return None
+    store = KeyStore(keys or default_folder())
+    return Guard(store.pair(key), store)
+
+
 def shipped_classifier() -> Classifier | None:
     """Return the classifier that ships; None in an installation without its weights.
 
@@ -135,10 +181,18 @@ def shipped_classifier() -> Classifier | None:
     return ClassifierScorer.load() if SHIPPED_CLASSIFIER.exists() else None
 
 
-def run_scorer(*, work: str, weights: Path | None, parent: int | None, announce: Announce) -> None:
-    """Run a scorer until told to stop.
+def run_scorer(
+    *,
+    work: str,
+    weights: Path | None,
+    keys: ClientKeys | None = None,
+    parent: int | None,
+    announce: Announce,
+) -> None:
+    """Run a scorer until told to stop; ``keys`` are shown to a hub that asks for them.
 
     Raises:
+        EndpointError: the hub refuses these keys.
         ArtifactError: weights are missing, altered, or made for something else.
     """
     from models.student import SHIPPED_STUDENT, StudentScorer
@@ -150,7 +204,15 @@ def run_scorer(*, work: str, weights: Path | None, parent: int | None, announce:
     classifies = classifier is not None
     announce("ready", model=scorer.name, device=scorer.device, classifies=classifies)
     logger.info("scores for %s with %s on %s", work, scorer.name, scorer.device)
-    run_worker(scorer, classifier, model=scorer.name, device=scorer.device, work=work, stop=stop)
+    run_worker(
+        scorer,
+        classifier,
+        model=scorer.name,
+        device=scorer.device,
+        work=work,
+        stop=stop,
+        keys=keys,
+    )
 
 
 def run_source(
@@ -164,12 +226,16 @@ def run_source(
     loop: bool,
     lead: str | None,
     resume: bool,
+    keys: ClientKeys | None = None,
     parent: int | None,
     announce: Announce,
 ) -> None:
     """Send records or a device to the hub, to their end or until told to stop.
 
+    ``keys`` are shown to a hub that asks for them.
+
     Raises:
+        EndpointError: the hub refuses these keys, or a stream.
         InputError: a record cannot be used.
         DeviceError: the device is unknown, absent or busy.
     """
@@ -199,4 +265,4 @@ def run_source(
     announce("ready", streams=streams)
     for stream in streams:
         logger.info("the source sends to %s", ingest, extra={"stream": stream})
-    play(sources, ingest, stop, resume=resume)
+    play(sources, ingest, stop, resume=resume, keys=keys)

@@ -16,6 +16,7 @@ from rich.text import Text
 from monitor.ask import asked
 from monitor.safe_text import safe_text
 from pipeline.constants import SCHEMA
+from pipeline.curve import ClientKeys
 from pipeline.errors import EndpointError
 from pipeline.public import Alert, Status, encode_json
 from pipeline.requests import ControlReply, State
@@ -26,14 +27,14 @@ _COLOURS: Final = {"normal": "green", "abnormal": "red", "not_analysable": "yell
 _MIB: Final = 1 << 20
 
 
-def status(endpoint: str, *, as_json: bool) -> None:
+def status(endpoint: str, *, as_json: bool, keys: ClientKeys | None = None) -> None:
     """Print how the monitor whose alerts are at ``endpoint`` stands.
 
     Raises:
         EndpointError: no monitor answers, or one that knows no such question.
         ConfigError: the address is malformed.
     """
-    reply = asked(endpoint, State())
+    reply = asked(endpoint, State(), keys)
     if reply.system is None:
         raise EndpointError(f"the monitor at {endpoint} answers without its state: is it older?")
     if as_json:

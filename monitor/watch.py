@@ -7,6 +7,7 @@ from typing import Final
 from monitor.faces import alert_line
 from monitor.safe_text import safe_text
 from pipeline.client import Subscriber
+from pipeline.curve import ClientKeys
 from pipeline.position import Gap, LogReplaced
 from pipeline.public import Alert, encode_json
 
@@ -21,6 +22,7 @@ def watch(
     stream: str | None,
     position: Path | None,
     as_json: bool,
+    keys: ClientKeys | None = None,
 ) -> None:
     """Print alerts until interrupted.
 
@@ -30,11 +32,13 @@ def watch(
         stream: only of this stream; None for all.
         position: file that keeps how far everything was printed; None for none.
         as_json: one JSON object a line.
+        keys: what to show a monitor that asks for keys.
 
     Raises:
         ConfigError: the address is malformed, or the position cannot be read or written.
+        EndpointError: the monitor refuses these keys.
     """
-    with Subscriber(endpoint, from_seq=from_seq, position=position) as subscriber:
+    with Subscriber(endpoint, from_seq=from_seq, position=position, keys=keys) as subscriber:
         silent = False
         while True:
             for message in subscriber.receive(_TURN_S):

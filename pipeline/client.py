@@ -13,13 +13,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, Self
 
+from pipeline.curve import ClientKeys
 from pipeline.errors import ConfigError, EndpointError, WireError
 from pipeline.follower import Follower, Record
 from pipeline.position import Gap, LogReplaced, Position
 from pipeline.position_file import load_position, store_position
 from pipeline.public import Alert, Heard, Heartbeat, decode_public, encode_json
 from pipeline.requests import ControlReply, ControlRequest, decode_control_reply, decode_replay_page
-from pipeline.transport import Dealer, Subscription, check_loopback, wait
+from pipeline.transport import Dealer, Subscription, check_address, wait
 
 REPLAY_ABOVE: Final = 1
 """The replay socket is so many ports above the alerts."""
@@ -42,23 +43,29 @@ def endpoint_above(alerts: str, ports: int) -> str:
     Raises:
         ConfigError: the address is malformed.
     """
-    check_loopback(alerts)
+    check_address(alerts, keys=True)  # whether there are any is for the sockets to ask
     host, _, port = alerts.rpartition(":")
     if not 1 <= int(port) <= 65535 - ports:
         raise ConfigError(f"{alerts}: the port must be 1 to {65535 - ports}")
     return f"{host}:{int(port) + ports}"
 
 
-def ask(control: str, request: ControlRequest, timeout_s: float = 3.0) -> ControlReply:
+def ask(
+    control: str,
+    request: ControlRequest,
+    timeout_s: float = 3.0,
+    *,
+    keys: ClientKeys | None = None,
+) -> ControlReply:
     """Ask a running monitor for something on its control socket; return the answer.
 
     Raises:
-        EndpointError: nobody answers.
-        ConfigError: the address is malformed or not on loopback.
+        EndpointError: nobody answers, or not to these keys.
+        ConfigError: the address is malformed, or off loopback without keys.
     """
     deadline = time.monotonic() + timeout_s
     sent = False
-    with Dealer(connect=control, max_frame=_PAGE_BYTES) as monitor:
+    with Dealer(connect=control, max_frame=_PAGE_BYTES, keys=keys) as monitor:
         while (left_s := deadline - time.monotonic()) > 0:
             sent = sent or monitor.send(encode_json(request))
             # Without a connection nothing comes; wait as well for that to change.
@@ -103,6 +110,7 @@ class Subscriber:
         from_seq: int | None = None,
         position: Path | Position | None = None,
         topics: Iterable[str] = (),
+        keys: ClientKeys | None = None,
     ) -> None:
         """Connect.
 
@@ -113,6 +121,7 @@ class Subscriber:
                 or, where no position is kept, for what comes from now on.
             position: where to go on; a file to read that from and to keep it in, or the position.
             topics: beginnings of further topics (``beat/``, ``status/``), for `receive` only.
+            keys: what to show a hub that asks for keys.
 
         Raises:
             ConfigError: an address is malformed, or the file holds no position or cannot be
@@ -139,9 +148,9 @@ class Subscriber:
         self.heartbeats = 0
         """Heartbeats heard."""
         self._heard_at = time.monotonic()
-        self._live = Subscription(alerts, ["alert/", "heartbeat", *topics])
+        self._live = Subscription(alerts, ["alert/", "heartbeat", *topics], keys=keys)
         try:
-            self._replay = Dealer(replay, max_frame=_PAGE_BYTES, queue=_PAGES_AT_ONCE)
+            self._replay = Dealer(replay, max_frame=_PAGE_BYTES, queue=_PAGES_AT_ONCE, keys=keys)
         except BaseException:
             self._live.close(linger_ms=0)
             raise
@@ -180,6 +189,9 @@ class Subscriber:
 
         What is not taken from the iterator is yielded by the next call. The position file is left
         alone: call `store`.
+
+        Raises:
+            EndpointError: the monitor refuses these keys.
         """
         if not self._ready:
             wait([self._live, self._replay], timeout_s)

@@ -67,7 +67,11 @@ class Control:
         errors: list[WireError | LogError] = []
         for peer, frame in self._end.receive():
             try:
-                reply = self._answer(decode_control_request(frame), now)
+                request = decode_control_request(frame)
+                changes = isinstance(request, Acknowledge | Silence | Died)
+                if not (peer.rights.control if changes else peer.rights.subscribe):
+                    raise WireError("this key may not do that; see monitor keys list")
+                reply = self._answer(request, now)
             except (WireError, LogError) as error:
                 errors.append(error)
                 reply = ControlReply(error=str(error)[:300])

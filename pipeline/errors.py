@@ -7,7 +7,9 @@
             LeadError         the record has no such lead
         DeviceError           a device that is unknown, absent or busy
         ConfigError           a setting, address or combination that is refused
-            EndpointError     an address that cannot be bound or reached
+            EndpointError     an address that cannot be bound or reached, or refuses our key
+            KeysError         keys that are missing, damaged or open to others
+        GuardError            a socket that its keys no longer guard
         ArtifactError         weights that are missing, altered, or made for something else
         WireError             a message that is not one of ours
             BusyError         a stream that another source sends now
@@ -41,7 +43,15 @@ class ConfigError(MonitorError):
 
 
 class EndpointError(ConfigError):
-    """An address cannot be bound or reached."""
+    """An address cannot be bound or reached, or refuses our key."""
+
+
+class KeysError(ConfigError):
+    """Keys, or the list of those allowed, are missing, damaged or open to others."""
+
+
+class GuardError(MonitorError):
+    """A socket is no longer guarded by keys, or lets nobody in."""
 
 
 class ArtifactError(MonitorError):

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.curve import ClientKeys
 from pipeline.errors import EndpointError, WireError
 from pipeline.messages import Accepted, Chunk, End, Hello, Refused, decode, encode, numbered, unkept
 from pipeline.transport import Dealer, wait
@@ -68,6 +69,7 @@ class Feeder:
         stop: Callable[[], bool],
         live: bool = False,
         resume: bool = False,
+        keys: ClientKeys | None = None,
     ) -> None:
         """Connect to the hub.
 
@@ -79,9 +81,11 @@ class Feeder:
             stop: asked while waiting; when it says so, sending gives up.
             live: whether the samples come whether the hub takes them or not.
             resume: whether this source goes on for one that died.
+            keys: what to show a hub that asks for keys.
         """
         self._ingest = ingest
-        self._hub = Dealer(connect=ingest)
+        self._keys = keys
+        self._hub = Dealer(connect=ingest, keys=keys)
         self._stream = stream
         self._fs_hz = fs_hz
         self._lead = lead
@@ -258,7 +262,7 @@ class Feeder:
             # No answer to the last one. A socket whose hub died tries it ever more rarely; a new
             # one tries at once.
             self._hub.close(linger_ms=0)
-            self._hub = Dealer(connect=self._ingest)
+            self._hub = Dealer(connect=self._ingest, keys=self._keys)
             self._asked = False
         hello = Hello(stream=self._stream, session=self._session, resume=self._resume)
         self._heard_at = time.monotonic()

@@ -12,20 +12,24 @@ Anything that arrives is hostile until decoded: what is no message, or contradic
 is counted in ``rejected_frames`` and ignored. One thread; `Hub.run` ends when told to.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
+from pipeline.allowed import DOORS
 from pipeline.beat import Beat
 from pipeline.channel import NOWHERE
 from pipeline.control import Control
 from pipeline.counts import Counts
 from pipeline.delivery import Delivery
 from pipeline.dispatch import Dispatcher, Task
+from pipeline.doors import Doors
 from pipeline.errors import BusyError, LogError, MissingError, WireError
+from pipeline.guard import Guard
 from pipeline.journal import Journal
 from pipeline.live_score import LiveScoreConfig
 from pipeline.log import AlertLog
@@ -52,15 +56,13 @@ from pipeline.messages import (
 from pipeline.oversight import Oversight
 from pipeline.overview import Overview
 from pipeline.public import Alert, Heartbeat, Public, Status
-from pipeline.replays import Replays, open_replay
+from pipeline.replays import Replays
 from pipeline.requests import Died
 from pipeline.streams import Streams
 from pipeline.system_report import SystemReport
-from pipeline.transport import CONTROL_FRAME_BYTES, Publisher, Router, wait
+from pipeline.transport import Peer, wait
 
 logger = logging.getLogger(__name__)
-
-_E = TypeVar("_E", Router, Publisher)
 
 CHUNKS_UNDER_WAY: Final = 8
 """Credit of a source: chunks it may have sent without an `Accepted`."""
@@ -92,6 +94,8 @@ class HubConfig:
     version: str = ""
     commit: str = ""
     """Of the program, for its reports."""
+    guard: Guard | None = None
+    """Asks everybody for a key; without one, everybody on this machine is let in."""
 
 
 class Hub:
@@ -107,7 +111,8 @@ class Hub:
 
         Raises:
             EndpointError: an address is in use.
-            ConfigError: an address is not on loopback.
+            ConfigError: an address is off loopback without a guard.
+            GuardError: the guard does not hold.
             LogError: the log cannot be opened.
         """
         self._config = config
@@ -121,30 +126,24 @@ class Hub:
         self._unanswered: list[tuple[bytes, str, int, bool]] = []
         """Sources that wait for their `Accepted`: peer, stream, number, whether one is missing."""
         self._notes: list[tuple[str, Public]] = []
-        self._ends: list[Router | Publisher] = []
         channels = self._streams.channels
         self._oversight = Oversight(channels, config.alarms, clock)
-        try:
-            self._alerts = self._open(Publisher(config.alerts))
-            self._replay = self._open(open_replay(config.replay))
-            self._asked = self._open(Router(config.control, max_frame=CONTROL_FRAME_BYTES))
-            self._ingest = self._open(Router(config.ingest))
-            self._work = self._open(Router(config.work))
+        self._doors = Doors({door: getattr(config, door) for door in DOORS}, config.guard)
+        with contextlib.ExitStack() as on_failure:
+            on_failure.enter_context(self._doors)
             self._log = AlertLog(config.log)
-            self._replays = Replays(self._replay, self._log)
+            self._replays = Replays(self._doors.replay, self._log)
             self._journal = Journal(self._log, self._streams)
-            self._delivery = Delivery(self._alerts, self._log, channels, clock)
+            self._delivery = Delivery(self._doors.alerts, self._log, channels, clock)
             self._overview = Overview(
                 self._counts, channels, self._dispatcher, self._delivery, self._log,
-                (self._ingest, self._work, self._replay, self._asked), clock,
+                tuple(self._doors.routers.values()), clock,
             )  # fmt: skip
             self._control = Control(
-                self._asked, self._log, self._acknowledge, self._state, self._on_death
+                self._doors.control, self._log, self._acknowledge, self._state, self._on_death
             )
             self._begin()
-        except BaseException:
-            self._close_ends()
-            raise
+            on_failure.pop_all()
 
     def _begin(self) -> None:
         """Go on where the log ends, or begin anew; say what became of the alarms that stood."""
@@ -162,15 +161,10 @@ class Hub:
                     self._dispatcher.want_class(beat.id, beat.window, context, self._clock())
         self._delivery.draft(self._oversight.after_restart(self._log.standing()))
 
-    def _open(self, end: _E) -> _E:
-        self._ends.append(end)
-        return end
-
     @property
     def endpoints(self) -> dict[str, str]:
         """Return the addresses in use by name."""
-        names = ("alerts", "replay", "control", "ingest", "work")
-        return {name: end.endpoint for name, end in zip(names, self._ends, strict=True)}
+        return self._doors.endpoints
 
     @property
     def last_seq(self) -> int:
@@ -183,11 +177,17 @@ class Hub:
             self.turn()
 
     def turn(self) -> None:
-        """Wait for something to do, at most until the next deadline, and do it."""
+        """Wait for something to do, at most until the next deadline, and do it.
+
+        Raises:
+            GuardError: the guard does not hold any more.
+        """
+        self._doors.check()
         now = self._clock()
         deadlines = [*self._due.values(), self._dispatcher.next_deadline(now) or now + 1.0]
         busy = max(self._streams.pending, self._delivery.waiting) >= MAX_PENDING
-        ears = [self._replay, self._asked, self._work] + ([] if busy else [self._ingest])
+        doors = self._doors.routers.values()
+        ears = [door for door in doors if not (busy and door is self._doors.ingest)]
         wait(ears, 0.0 if self._replays.under_way else min(deadlines) - now)
         if not busy:
             self._take_in()
@@ -203,7 +203,7 @@ class Hub:
     # --- samples --------------------------------------------------------------------------
 
     def _take_in(self) -> None:
-        for peer, frame in self._ingest.receive(64):
+        for peer, frame in self._doors.ingest.receive(64):
             try:
                 message = decode(frame)
             except WireError as error:
@@ -214,19 +214,21 @@ class Hub:
                 continue
             missing = False
             try:
-                self._on_source(message)
+                self._on_source(peer, message)
             except MissingError:
                 missing = True
             except WireError as error:
                 self._reject(error)
                 busy = isinstance(error, BusyError)
                 refused = Refused(stream=message.stream, reason=str(error)[:300], busy=busy)
-                self._ingest.send(peer, encode(refused))
+                self._doors.ingest.send(peer, encode(refused))
                 continue
             number = 0 if isinstance(message, Hello) else message.number
             self._unanswered.append((peer, message.stream, number, missing))
 
-    def _on_source(self, message: Hello | Chunk | End) -> None:
+    def _on_source(self, peer: Peer, message: Hello | Chunk | End) -> None:
+        if not peer.rights.may_send(message.stream):
+            raise WireError("this key may not send that stream; see monitor keys list")
         now = self._clock()
         if not isinstance(message, Hello):
             for event in self._streams.admit(message, now, self._oversight.hand_over):
@@ -273,13 +275,13 @@ class Hub:
                 over=place.over,
                 session_epoch=channel.session_epoch if channel else 0,
             )
-            self._ingest.send(peer, encode(answer))
+            self._doors.ingest.send(peer, encode(answer))
         self._unanswered.clear()
 
     # --- scores and classes -----------------------------------------------------------------
 
     def _take_answers(self) -> None:
-        for peer, frame in self._work.receive():
+        for peer, frame in self._doors.work.receive():
             now = self._clock()
             try:
                 message = decode(frame)
@@ -316,7 +318,7 @@ class Hub:
     def _hand_out(self) -> None:
         known = self._dispatcher.scorers
         for scorer, request in self._dispatcher.due(self._clock()):
-            self._work.send(scorer, encode(request))
+            self._doors.work.send(scorer, encode(request))
         if self._dispatcher.scorers < known:
             self._due["status"] = 0.0  # at once: perhaps nothing is judged any more
 
@@ -390,14 +392,10 @@ class Hub:
                 ),
             )
 
-    def _close_ends(self) -> None:
-        for end in self._ends:
-            end.close()
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._delivery.close(self._journal)
-        self._close_ends()
+        self._doors.close()
         self._log.close()

@@ -14,15 +14,10 @@ from pipeline.errors import LogError, WireError
 from pipeline.log import AlertLog
 from pipeline.public import Alert, encode_json
 from pipeline.requests import ALERTS_PER_PAGE, ReplayPage, ReplayRequest, decode_replay_request
-from pipeline.transport import CONTROL_FRAME_BYTES, Router
+from pipeline.transport import Peer, Router
 
-_PAGES_UNDER_WAY: Final = 4
+PAGES_UNDER_WAY: Final = 4
 """To one asker: a page takes half a megabyte."""
-
-
-def open_replay(bind: str) -> Router:
-    """Return the socket on which `Replays` answers; raises as `Router` does."""
-    return Router(bind, max_frame=CONTROL_FRAME_BYTES, queue=_PAGES_UNDER_WAY)
 
 
 @dataclass(slots=True)
@@ -43,7 +38,7 @@ class Replays:
     def __init__(self, end: Router, log: AlertLog) -> None:
         self._end = end
         self._log = log
-        self._askers: OrderedDict[bytes, _Asker] = OrderedDict()
+        self._askers: OrderedDict[Peer, _Asker] = OrderedDict()
 
     @property
     def under_way(self) -> bool:
@@ -65,16 +60,16 @@ class Replays:
                 errors.append(error)
                 continue
             self._askers[peer] = _Asker(self._first_wanted(request), request.question)
-        for peer in [peer for peer, asker in self._askers.items() if asker.page]:
-            self._send(peer)
-        peer = next((peer for peer, asker in self._askers.items() if not asker.page), b"")
-        if peer:
-            self._askers.move_to_end(peer)
-            errors += self._prepare(self._askers[peer])
-            if self._askers[peer].page:
-                self._send(peer)
+        for waiting in [peer for peer, asker in self._askers.items() if asker.page]:
+            self._send(waiting)
+        due = next((peer for peer, asker in self._askers.items() if not asker.page), None)
+        if due is not None:
+            self._askers.move_to_end(due)
+            errors += self._prepare(self._askers[due])
+            if self._askers[due].page:
+                self._send(due)
             else:
-                del self._askers[peer]
+                del self._askers[due]
         return errors
 
     def _first_wanted(self, request: ReplayRequest) -> int:
@@ -83,7 +78,7 @@ class Replays:
             return self._log.low_water_seq
         return max(request.from_seq, self._log.low_water_seq)
 
-    def _send(self, peer: bytes) -> None:
+    def _send(self, peer: Peer) -> None:
         asker = self._askers[peer]
         sent = self._end.offer(peer, asker.page)
         if sent is None or (sent and asker.after_page is None):

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from pipeline.constants import WINDOW_SAMPLES
+from pipeline.curve import ClientKeys
 from pipeline.errors import WireError
 from pipeline.messages import (
     ClassReply,
@@ -41,11 +42,13 @@ def run_worker(
     device: str,
     work: str,
     stop: Callable[[], bool],
+    keys: ClientKeys | None = None,
 ) -> None:
     """Serve the hub's ``work`` socket until ``stop`` says so; it is asked four times a second.
 
     Raises:
-        ConfigError: the address is malformed or not on loopback.
+        ConfigError: the address is malformed, or off loopback without keys.
+        EndpointError: the hub refuses these keys.
     """
     blank = np.zeros((1, WINDOW_SAMPLES), dtype=np.float32)
     scorer.score(blank)
@@ -53,7 +56,7 @@ def run_worker(
         classifier.classify(blank, np.zeros((1, RR_FEATURES), dtype=np.float32))
     ready = encode(Ready(model=model, device=device, classifies=classifier is not None))
     due = 0.0
-    hub = Dealer(connect=work)
+    hub = Dealer(connect=work, keys=keys)
     try:
         while not stop():
             now = time.monotonic()
@@ -62,7 +65,7 @@ def run_worker(
                 if not hub.send(ready):
                     # The hub is not there. A socket tries that ever more rarely; a new one at once.
                     hub.close(linger_ms=0)
-                    hub = Dealer(connect=work)
+                    hub = Dealer(connect=work, keys=keys)
             wait([hub], due - now)
             for frame in hub.receive():
                 try:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from pipeline.curve import ClientKeys
 from pipeline.errors import EndpointError, MonitorError
 from pipeline.feeder import Feeder
 from replay.source import Source, SourceInfo
@@ -28,11 +29,17 @@ def stream_infos(sources: Sequence[Source]) -> list[SourceInfo]:
 
 
 def play(
-    sources: Sequence[Source], ingest: str, stop: Callable[[], bool], *, resume: bool = False
+    sources: Sequence[Source],
+    ingest: str,
+    stop: Callable[[], bool],
+    *,
+    resume: bool = False,
+    keys: ClientKeys | None = None,
 ) -> None:
     """Send every source to its end, or until ``stop`` says so, and close them all.
 
-    With ``resume`` they go on where sources of their names stopped.
+    With ``resume`` they go on where sources of their names stopped. ``keys`` are shown to a hub
+    that asks for them.
 
     Raises:
         MonitorError: the first failure of a source, after the others have ended.
@@ -41,7 +48,7 @@ def play(
 
     def run(source: Source, info: SourceInfo) -> None:
         try:
-            send(source, info, ingest, stop, resume=resume)
+            send(source, info, ingest, stop, resume=resume, keys=keys)
         except BaseException as error:
             failures.append(error)
 
@@ -65,6 +72,7 @@ def send(
     stop: Callable[[], bool],
     *,
     resume: bool = False,
+    keys: ClientKeys | None = None,
 ) -> None:
     """Send one source under the name in ``info``; with ``resume``, from where the hub has it."""
     live = info.total_samples is None
@@ -77,6 +85,7 @@ def send(
             stop=stop,
             live=live,
             resume=resume,
+            keys=keys,
         ) as feeder:
             start = feeder.meet()
             if start is None or start.over:

@@ -11,7 +11,7 @@ LAYERS = ("pipeline", "replay", "models", "monitor")
 """From the lowest to the highest; a package imports itself and lower ones only."""
 
 OWNERS = {
-    "zmq": {"pipeline/transport.py"},
+    "zmq": {"pipeline/transport.py", "pipeline/guard.py", "pipeline/curve.py"},
     "msgspec": {
         "pipeline/messages.py",
         "pipeline/public.py",

@@ -82,7 +82,14 @@ def test_readme_shows_every_command() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/architecture.md", "docs/operations.md", "CONTRIBUTING.md"]
+    "document",
+    [
+        "README.md",
+        "docs/architecture.md",
+        "docs/deploy.md",
+        "docs/operations.md",
+        "CONTRIBUTING.md",
+    ],
 )
 def test_links_lead_somewhere(document: str) -> None:
     """Every relative link of a document points to a file of the repository."""

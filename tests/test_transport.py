@@ -13,7 +13,7 @@ from pipeline.transport import (
     Publisher,
     Router,
     Subscription,
-    check_loopback,
+    check_address,
     wait,
 )
 
@@ -113,7 +113,7 @@ def test_live_messages_reach_subscribers_of_their_topic() -> None:
 def test_addresses_off_loopback_or_malformed_are_refused(address: str) -> None:
     """Nothing that could be reached from outside is bound or connected to."""
     with pytest.raises(ConfigError):
-        check_loopback(address)
+        check_address(address)
 
 
 def test_sockets_check_their_address() -> None:

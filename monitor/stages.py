@@ -16,12 +16,12 @@ from pathlib import Path
 from monitor.alarm_settings import load_alarm_settings
 from monitor.process_limits import set_hub_limits
 from monitor.processes import stop_when_orphaned
+from pipeline.addresses import check_address
 from pipeline.curve import ClientKeys
 from pipeline.errors import ConfigError
 from pipeline.guard import Guard
 from pipeline.keys import KeyStore, default_folder
 from pipeline.scoring import Classifier
-from pipeline.transport import check_address
 from replay.headers import find_records, load_header
 from replay.leads import choose_lead
 from replay.pacing import parse_speed
@@ -82,7 +82,8 @@ def run_hub(
     from models.calibration import load_calibration
     from models.classifier_artifact import SHIPPED_CLASSIFIER
     from models.machine import commit
-    from pipeline.hub import Hub, HubConfig
+    from pipeline.hub import Hub
+    from pipeline.hub_config import HubConfig
     from pipeline.warmup import compile_kernels, compiled_before
 
     addresses = hub_addresses(bind, port, ingest, work, guarded=key is not None)

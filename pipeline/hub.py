@@ -15,11 +15,8 @@ is counted in ``rejected_frames`` and ignored. One thread; `Hub.run` ends when t
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Self
 
-from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.allowed import DOORS
 from pipeline.beat import Beat
 from pipeline.channel import NOWHERE
@@ -29,9 +26,8 @@ from pipeline.delivery import Delivery
 from pipeline.dispatch import Dispatcher, Task
 from pipeline.doors import Doors
 from pipeline.errors import BusyError, LogError, MissingError, WireError
-from pipeline.guard import Guard
+from pipeline.hub_config import HubConfig
 from pipeline.journal import Journal
-from pipeline.live_score import LiveScoreConfig
 from pipeline.log import AlertLog
 from pipeline.messages import (
     Accepted,
@@ -73,29 +69,6 @@ MAX_PENDING: Final = 4_096
 _HEARTBEAT_S: Final = 0.25
 _STATUS_S: Final = 1.0
 _STRIP_S: Final = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HubConfig:
-    """Where the hub listens and writes."""
-
-    alerts: str = "tcp://127.0.0.1:0"
-    replay: str = "tcp://127.0.0.1:0"
-    control: str = "tcp://127.0.0.1:0"
-    ingest: str = "tcp://127.0.0.1:0"
-    work: str = "tcp://127.0.0.1:0"
-    log: Path
-    live_score: LiveScoreConfig
-    classify: bool = False
-    """Whether anomalous beats are told with their class; then every scorer must name classes."""
-    resume: bool = True
-    """Whether the streams go on where the log ends; otherwise they begin anew."""
-    alarms: AlarmSettings = DEFAULTS
-    version: str = ""
-    commit: str = ""
-    """Of the program, for its reports."""
-    guard: Guard | None = None
-    """Asks everybody for a key; without one, everybody on this machine is let in."""
 
 
 class Hub:

@@ -18,10 +18,8 @@ come later. HANDOVER, which would give it to the latest, is for peers that come 
 they had, and none of ours does.
 """
 
-import ipaddress
 import logging
 import math
-import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Self
@@ -30,9 +28,10 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from pipeline import curve
+from pipeline.addresses import check_address
 from pipeline.allowed import EVERYTHING, Rights
 from pipeline.curve import HANDSHAKE_EVENTS, ClientKeys
-from pipeline.errors import ConfigError, EndpointError
+from pipeline.errors import EndpointError
 from pipeline.guard import Guard
 
 logger = logging.getLogger(__name__)
@@ -48,28 +47,9 @@ _QUEUE: Final = 10_000
 _REBIND_S: Final = 1.0
 _FAILED_TO_SAY: Final = 3
 """Handshakes in a row that failed without a reason, as under the wrong key of the hub."""
-_HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,253}[A-Za-z0-9])?", re.ASCII)
 PEER_QUEUE: Final = 100
 """Messages that a `Router` holds for and from each peer: with credit there are never so many,
 and a peer that ignores it, or does not read its pages, fills no memory."""
-
-
-def check_address(endpoint: str, *, keys: bool = False) -> None:
-    """Raise `ConfigError` unless ``endpoint`` is ``tcp://`` on loopback, or ``keys`` guard it."""
-    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
-    if not endpoint.startswith("tcp://") or not host or not port.isdecimal() or int(port) > 65535:
-        raise ConfigError(f"{endpoint[:200]!r} is no address: write tcp://127.0.0.1:PORT")
-    try:
-        loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        loopback = host == "localhost"
-        if _HOST.fullmatch(host) is None:
-            raise ConfigError(f"{endpoint[:200]!r} names no host") from None
-    if not loopback and not keys:
-        raise ConfigError(
-            f"{endpoint} is reachable from outside this machine and nothing guards it: "
-            "use 127.0.0.1, or keys (docs/deploy.md)"
-        )
 
 
 class Peer(bytes):

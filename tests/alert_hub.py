@@ -16,7 +16,8 @@ from pathlib import Path
 
 from running import CONFIG
 
-from pipeline.hub import Hub, HubConfig
+from pipeline.hub import Hub
+from pipeline.hub_config import HubConfig
 from pipeline.public import Alert
 from pipeline.transport import Dealer
 

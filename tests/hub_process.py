@@ -17,7 +17,8 @@ from running import CONFIG
 from pipeline import hub as hub_module
 from pipeline import journal as journal_module
 from pipeline import transport
-from pipeline.hub import Hub, HubConfig
+from pipeline.hub import Hub
+from pipeline.hub_config import HubConfig
 from pipeline.log import AlertLog
 
 POINTS = {

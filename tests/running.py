@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pipeline.client import Subscriber
 from pipeline.constants import WINDOW_SAMPLES
 from pipeline.feeder import Feeder
-from pipeline.hub import Hub, HubConfig
+from pipeline.hub import Hub
+from pipeline.hub_config import HubConfig
 from pipeline.live_score import WITNESSES, LiveScoreConfig, Scale
 from pipeline.public import Alert, Public, Status
 from pipeline.scoring import Classifier, ScoredBatch

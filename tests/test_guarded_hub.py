@@ -17,9 +17,10 @@ from pipeline.client import Subscriber, ask
 from pipeline.curve import ClientKeys
 from pipeline.errors import EndpointError, GuardError
 from pipeline.feeder import Feeder
-from pipeline.hub import Hub, HubConfig
+from pipeline.hub import Hub
+from pipeline.hub_config import HubConfig
 from pipeline.messages import Accepted, Chunk, Hello, Message, Refused, decode, encode
-from pipeline.public import Acknowledge, Show, Silence, State
+from pipeline.requests import Acknowledge, Show, Silence, State
 from pipeline.transport import Dealer, wait
 from pipeline.worker import run_worker
 from replay.headers import DEMO_RECORD

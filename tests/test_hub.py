@@ -29,7 +29,8 @@ from running import (
 from pipeline import streams as streams_module
 from pipeline.embedded import EmbeddedRunner
 from pipeline.errors import EndpointError
-from pipeline.hub import Hub, HubConfig
+from pipeline.hub import Hub
+from pipeline.hub_config import HubConfig
 from pipeline.log import AlertLog
 from pipeline.messages import (
     Accepted,

@@ -7,15 +7,9 @@ import numpy as np
 import pytest
 import zmq
 
+from pipeline.addresses import check_address
 from pipeline.errors import ConfigError, EndpointError
-from pipeline.transport import (
-    Dealer,
-    Publisher,
-    Router,
-    Subscription,
-    check_address,
-    wait,
-)
+from pipeline.transport import Dealer, Publisher, Router, Subscription, wait
 
 ANY = "tcp://127.0.0.1:0"
 DEADLINE_S = 10.0

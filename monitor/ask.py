@@ -12,7 +12,7 @@ from monitor.safe_text import safe_text
 from pipeline.client import CONTROL_ABOVE, ask, endpoint_above
 from pipeline.curve import ClientKeys
 from pipeline.errors import ConfigError, InputError
-from pipeline.log import AlertLog
+from pipeline.log_rows import LogReader
 from pipeline.public import Alert, SignalStrip, encode_json
 from pipeline.requests import Acknowledge, ControlReply, ControlRequest, Show, Silence
 
@@ -126,13 +126,13 @@ def asked(endpoint: str, request: ControlRequest, keys: ClientKeys | None = None
 
 
 def _from_log(path: Path, seq: int) -> ControlReply:
-    if not path.is_file():
-        raise InputError(f"no log {path}: name the file that --log or the summary named")
-    with AlertLog(path) as log:
-        alerts = log.read(seq, 1)
-        if not alerts or alerts[0].seq != seq:
-            raise InputError(f"{path} holds no alert {seq}: it has 1 to {log.last_seq}")
-        return ControlReply(alerts=alerts, strip=log.strip(seq))
+    with LogReader(path) as log:
+        alert = log.alert(seq)
+        if alert is None:
+            meta = log.meta()
+            first, last = meta.low_water_seq, meta.last_seq
+            raise InputError(f"{path} holds no alert {seq}: it has {first} to {last}")
+        return ControlReply(alerts=[alert], strip=log.strip(seq))
 
 
 def facts(alert: Alert) -> Iterator[str]:

@@ -16,6 +16,7 @@ import typer
 from monitor.client_commands import client_app
 from monitor.evaluate_commands import evaluate_app
 from monitor.keys_commands import keys_app
+from monitor.log_commands import log_app
 from monitor.log_lines import LogFormat, tell
 from monitor.options import (
     Alarms,
@@ -213,6 +214,7 @@ def scan(
 
 
 app.add_typer(stage_app)
+app.add_typer(log_app, name="log")
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(keys_app, name="keys")

@@ -54,6 +54,16 @@ def hub(
     resume: Annotated[
         bool, typer.Option(help="Go on with the streams where the log ends, or begin them anew.")
     ] = True,
+    keep_days: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(
+            help="Remove alerts from the log that were raised longer ago; none by default."
+        ),
+    ] = None,
+    keep_mb: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Keep so many MB of alerts and strips, the newest; all by default."),
+    ] = None,
     metrics: Metrics = None,
     log_format: LogLines = LogFormat.TEXT,
     parent: Parent = None,
@@ -72,6 +82,8 @@ def hub(
         false_alerts_per_hour=false_alerts_per_hour,
         alarms=alarms,
         resume=resume,
+        keep_days=keep_days,
+        keep_mb=keep_mb,
         metrics=metrics,
         parent=parent,
         announce=print_event,

@@ -65,6 +65,8 @@ def run_hub(
     false_alerts_per_hour: float | None,
     alarms: Path | None,
     resume: bool,
+    keep_days: float | None,
+    keep_mb: float | None,
     metrics: int | None,
     parent: int | None,
     announce: Announce,
@@ -73,7 +75,8 @@ def run_hub(
 
     Raises:
         ConfigError: an address is off loopback without a key, the port is out of range, the rate
-            of false alerts is none that was calibrated, or the alarm settings are refused.
+            of false alerts is none that was calibrated, or the alarm settings or the limits of the
+            log are refused.
         EndpointError: a port is in use.
         LogError: the log cannot be opened.
         ArtifactError: the calibration of the live score is missing or altered.
@@ -84,10 +87,11 @@ def run_hub(
     from models.machine import commit
     from pipeline.hub import Hub
     from pipeline.hub_config import HubConfig
+    from pipeline.log_care import Keep
     from pipeline.warmup import compile_kernels, compiled_before
 
     addresses = hub_addresses(bind, port, ingest, work, guarded=key is not None)
-    settings = load_alarm_settings(alarms)
+    settings, keep = load_alarm_settings(alarms), Keep(days=keep_days, mb=keep_mb)
     stop = stop_when_orphaned(parent)
     if not compiled_before():
         announce("note", text="compiling the signal kernels, once on this machine ...")
@@ -101,6 +105,7 @@ def run_hub(
         classify=SHIPPED_CLASSIFIER.exists(),
         alarms=settings,
         resume=resume,
+        keep=keep,
         version=version("ecg-monitor"),
         commit=commit(),
         guard=guard,

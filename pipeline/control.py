@@ -106,9 +106,9 @@ class Control:
                 return ControlReply(silenced_s=self.silenced_s(now))
 
     def _show(self, seq: int) -> ControlReply:
-        alerts = self._log.read(seq, 1)
-        if not alerts or alerts[0].seq != seq:
+        alert = self._log.alert(seq)
+        if alert is None:
             first, last = self._log.low_water_seq, self._log.last_seq
             error = f"the log holds no alert {seq}: it has {first} to {last}"
             return ControlReply(error=error if last >= first else "the log holds no alert yet")
-        return ControlReply(alerts=alerts, strip=self._log.strip(seq))
+        return ControlReply(alerts=[alert], strip=self._log.strip(seq))

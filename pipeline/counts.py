@@ -61,9 +61,18 @@ class LogFile(Protocol):
     """What is asked of the alert log."""
 
     path: Path
-    log_id: str
-    last_seq: int
-    low_water_seq: int
+
+    @property
+    def log_id(self) -> str:
+        """What it is called."""
+
+    @property
+    def last_seq(self) -> int:
+        """Number of the newest alert."""
+
+    @property
+    def low_water_seq(self) -> int:
+        """Number of the oldest alert that is held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

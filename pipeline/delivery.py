@@ -14,6 +14,7 @@ from pipeline.errors import LogError
 from pipeline.evidence import evident
 from pipeline.journal import Journal
 from pipeline.log import AlertLog
+from pipeline.log_care import Keep, LogCare
 from pipeline.public import Alert, Public, encode_json, timed, utc_text
 from pipeline.transport import Publisher
 
@@ -31,12 +32,14 @@ class Delivery:
         log: AlertLog,
         channels: Mapping[str, Channel],
         clock: Callable[[], float],
+        keep: Keep,
     ) -> None:
         self.unwritable = ""
         """Why the log takes nothing now; empty while it does."""
         self._damage = ""
         self._publisher = publisher
         self._log = log
+        self._care = LogCare(log, keep)
         self._channels = channels
         self._clock = clock
         self._drafts: list[Draft] = []
@@ -123,10 +126,14 @@ class Delivery:
         except LogError as error:  # a picture less: the alerts are recorded, or still wait
             self._failed(error)
 
+    def tend(self, now: float) -> None:
+        """Look after the log: what is kept of it, and how long its files get."""
+        self._care.tend(now)
+
     @property
     def fault(self) -> str:
         """What is wrong with the log; empty for nothing."""
-        return self.unwritable or self._damage
+        return self.unwritable or self._damage or self._care.fault
 
     def found_damage(self, error: LogError) -> None:
         """Take note that the log could not be read; that stands from now on."""

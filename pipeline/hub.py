@@ -107,7 +107,7 @@ class Hub:
             self._log = AlertLog(config.log)
             self._replays = Replays(self._doors.replay, self._log)
             self._journal = Journal(self._log, self._streams)
-            self._delivery = Delivery(self._doors.alerts, self._log, channels, clock)
+            self._delivery = Delivery(self._doors.alerts, self._log, channels, clock, config.keep)
             self._overview = Overview(
                 self._counts, channels, self._dispatcher, self._delivery, self._log,
                 tuple(self._doors.routers.values()), clock,
@@ -337,6 +337,7 @@ class Hub:
 
     def _tick(self) -> None:
         now = self._clock()
+        self._delivery.tend(now)
         for topic, message in self._regular(now):
             self._delivery.publish(topic, message)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.guard import Guard
 from pipeline.live_score import LiveScoreConfig
+from pipeline.log_care import EVERYTHING, Keep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,8 @@ class HubConfig:
     resume: bool = True
     """Whether the streams go on where the log ends; otherwise they begin anew."""
     alarms: AlarmSettings = DEFAULTS
+    keep: Keep = EVERYTHING
+    """How much of the log is kept."""
     version: str = ""
     commit: str = ""
     """Of the program, for its reports."""

@@ -3,66 +3,42 @@
 ``synchronous=FULL`` with the write-ahead log: a commit that returned survives a power cut.
 Sequence numbers are contiguous from 1 for one ``log_id``; they come from a counter row in the
 same transaction as the alerts, because numbers from AUTOINCREMENT can be burnt and leave gaps
-that never fill. Every row carries a CRC-32 of its body: bit rot inside a row passes SQLite's
-own integrity check.
+that never fill. Every row carries a checksum of its body, since bit rot inside a row passes
+SQLite's own integrity check, and every alert a link of a chain (`pipeline.log_schema`).
 
 Beside the alerts the log keeps the strips of signal that show what an alert is about, and which
 alarms stand, so that a monitor that begins again knows what nobody has acknowledged yet; and the
 journal and snapshots from which the hub goes on where it was killed (`pipeline.journal`).
 
-Not thread-safe: one writer, the hub. Readers elsewhere may open the file at any time.
+Not thread-safe: one writer, the hub. Readers elsewhere (`pipeline.log_rows`) may open the file at
+any time. What is removed, and when, is decided in `pipeline.log_care`.
 """
 
 import sqlite3
-import uuid
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from pipeline.errors import LogError, WireError
-from pipeline.public import (
-    Alert,
-    SignalStrip,
-    decode_alert,
-    decode_strip,
-    encode_json,
-    numbered,
-)
+from pipeline.log_rows import LogRows
+from pipeline.log_schema import ROW_BYTES, checksum, next_link, prepare, write_meta
+from pipeline.public import Alert, SignalStrip, decode_alert, encode_json, numbered
 
-LOG_VERSION: Final = 3
+_PAGES_A_STEP: Final = 256
+"""Given back to the file system at a time: 1 MiB, some milliseconds."""
 
-_MAX_STRIP_BYTES: Final = 1 << 20
-"""Of one strip, unpacked: many times what ten seconds need."""
+_LEAST_FREE_PAGES: Final = 1024
+"""Stay in the file however few rows it has: the journal will use them again."""
 
-_SCHEMA_1: Final = """
-CREATE TABLE meta (version INTEGER NOT NULL, log_id TEXT NOT NULL, last_seq INTEGER NOT NULL);
-CREATE TABLE alert (
-    seq INTEGER PRIMARY KEY,
-    stream TEXT NOT NULL,
-    crc32 INTEGER NOT NULL,
-    body BLOB NOT NULL
-);
-"""
+Connect = Callable[[Path], sqlite3.Connection]
 
-_ADDED_IN_2: Final = """
-CREATE TABLE strip (seq INTEGER PRIMARY KEY, crc32 INTEGER NOT NULL, body BLOB NOT NULL);
-CREATE TABLE standing (
-    stream TEXT NOT NULL, episode TEXT NOT NULL, seq INTEGER NOT NULL,
-    PRIMARY KEY (stream, episode)
-);
-"""
-"""A strip belongs to the alert of its number; an alarm stands from its first alert to its off."""
 
-_ADDED_IN_3: Final = """
-CREATE TABLE journal (n INTEGER PRIMARY KEY, crc32 INTEGER NOT NULL, body BLOB NOT NULL);
-CREATE TABLE snapshot (
-    stream TEXT PRIMARY KEY, n INTEGER NOT NULL, crc32 INTEGER NOT NULL, body BLOB NOT NULL
-);
-"""
-"""What the hub goes on from: a stream's snapshot is its state after entry ``n`` of the journal."""
+def _connect(path: Path) -> sqlite3.Connection:
+    # Whoever locks the file holds up the whole hub: it tries again later instead.
+    return sqlite3.connect(path, isolation_level=None, timeout=0.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,69 +56,66 @@ class Commit:
     """Entries before this number are in the snapshots of all that they concern: dropped."""
 
 
-class AlertLog:
+class AlertLog(LogRows):
     """An open log; a context manager."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the log at ``path``, or begin a new one.
+    def __init__(self, path: Path, connect: Connect = _connect) -> None:
+        """Open the log at ``path``, or begin a new one; ``connect`` opens the file.
 
         Raises:
-            LogError: the folder cannot be written, the file is no alert log, or it was written
-                by a newer version.
+            LogError: the folder cannot be written, the file is no alert log or is damaged, or it
+                was written by a newer version.
         """
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # Whoever locks the file holds up the whole hub: it tries again later instead.
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=0.5)
+            self._db = connect(path)
         except (OSError, sqlite3.Error) as error:
             raise LogError(f"cannot open the log {path}: {error}; choose another --log") from None
         try:
-            self._prepare()
+            self._meta = prepare(self._db, path)
+            (last_entry,) = self._db.execute(
+                "SELECT max(n) FROM (SELECT n FROM journal UNION ALL SELECT n FROM snapshot)"
+            ).fetchone()
+            if not isinstance(last_entry, int | None):
+                raise LogError(f"{path}: the journal is damaged; choose another --log")
         except sqlite3.Error as error:
             self._db.close()
             raise LogError(f"{path} is no alert log ({error}); choose another --log") from None
         except LogError:
             self._db.close()
             raise
-
-    def _prepare(self) -> None:
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("BEGIN IMMEDIATE")
-        known = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master")}
-        if not known:
-            self._run(_SCHEMA_1)
-            self._db.execute("INSERT INTO meta VALUES (1, ?, 0)", (uuid.uuid4().hex,))
-        meta = self._db.execute("SELECT version, log_id, last_seq FROM meta").fetchone()
-        if meta is not None and meta[0] in (1, 2):
-            self._run(_ADDED_IN_3 if meta[0] == 2 else _ADDED_IN_2 + _ADDED_IN_3)
-            self._db.execute("UPDATE meta SET version = ?", (LOG_VERSION,))
-            meta = (LOG_VERSION, *meta[1:])
-        self._db.execute("COMMIT")
-        if meta is None:
-            raise LogError(f"{self.path} is no alert log (empty meta); choose another --log")
-        version, log_id, last_seq = meta
-        if version != LOG_VERSION:
-            raise LogError(
-                f"{self.path} is a log of version {version}, this program writes {LOG_VERSION}: "
-                "choose another --log"
-            )
-        self.log_id: str = log_id
-        self.last_seq: int = last_seq
-        (oldest,) = self._db.execute("SELECT min(seq) FROM alert").fetchone()
-        # Nothing is ever removed yet, so this stays true while the log is open.
-        self.low_water_seq: int = last_seq + 1 if oldest is None else oldest
-        """The oldest sequence number still held; one past the last where none is."""
-        (last_entry,) = self._db.execute(
-            "SELECT max(n) FROM (SELECT n FROM journal UNION ALL SELECT n FROM snapshot)"
-        ).fetchone()
+        self.version = self._meta.version
         self.last_entry: int = last_entry or 0
         """Number of the newest entry that was ever in the journal."""
 
-    def _run(self, statements: str) -> None:
-        for statement in statements.split(";")[:-1]:
-            self._db.execute(statement)
+    @property
+    def log_id(self) -> str:
+        """Return what this log is called; another one has other numbers."""
+        return self._meta.log_id
+
+    @property
+    def last_seq(self) -> int:
+        """Return the number of the newest alert, 0 for none."""
+        return self._meta.last_seq
+
+    @property
+    def low_water_seq(self) -> int:
+        """Return the oldest number still held; one past the last where none is."""
+        return self._meta.low_water_seq
+
+    @property
+    def bytes_held(self) -> int:
+        """Return how much the alerts and their strips take."""
+        return self._meta.bytes_held
+
+    @property
+    def wal_bytes(self) -> int:
+        """Return the length of the write-ahead log."""
+        try:
+            return self.path.with_name(self.path.name + "-wal").stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def append(self, alerts: Sequence[Alert]) -> list[Alert]:
         """Number the alerts and commit them; return them as logged. Raises as `commit` does."""
@@ -158,23 +131,26 @@ class AlertLog:
             numbered(alert, self.log_id, self.last_seq + n)
             for n, alert in enumerate(commit.alerts, 1)
         ]
-        rows = []
+        rows, link, held = [], self._meta.chain, self._meta.bytes_held
         for alert in logged:
             body = encode_json(alert)
-            rows.append((alert.seq, alert.stream, zlib.crc32(body), body))
+            link = next_link(link, alert.seq, body)
+            held += len(body) + ROW_BYTES
+            rows.append((alert.seq, alert.stream, zlib.crc32(body), body, link))
+        meta = self._meta.changed(last_seq=self.last_seq + len(rows), chain=link, bytes_held=held)
         last_entry = self.last_entry + len(commit.entries)
         with self._transaction():
             if rows:
-                self._db.executemany("INSERT INTO alert VALUES (?, ?, ?, ?)", rows)
-                self._db.execute("UPDATE meta SET last_seq = ?", (self.last_seq + len(rows),))
-            for alert in logged:
-                self._note_standing(alert)
+                self._db.executemany("INSERT INTO alert VALUES (?, ?, ?, ?, ?)", rows)
+                write_meta(self._db, meta)
+            for alert, (_, _, crc32, body, _) in zip(logged, rows, strict=True):
+                self._note_standing(alert, crc32, body)
             self._db.executemany(
                 "INSERT INTO journal VALUES (?, ?, ?)",
-                ((self.last_entry + n, zlib.crc32(e), e) for n, e in enumerate(commit.entries, 1)),
+                ((n, checksum(n, e), e) for n, e in enumerate(commit.entries, self.last_entry + 1)),
             )
             self._keep_snapshots(commit, last_entry)
-        self.last_seq += len(rows)
+        self._meta = meta
         self.last_entry = last_entry
         return logged
 
@@ -182,7 +158,7 @@ class AlertLog:
         for stream, body in commit.snapshots.items():
             self._db.execute(
                 "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)",
-                (stream, last_entry, zlib.crc32(body), body),
+                (stream, last_entry, checksum(f"{last_entry} {stream}", body), body),
             )
         self._db.executemany(
             "DELETE FROM snapshot WHERE stream = ?", ((stream,) for stream in commit.gone)
@@ -196,8 +172,8 @@ class AlertLog:
         Raises:
             LogError: an entry does not match its checksum, or the file cannot be read.
         """
-        rows = self._rows("SELECT n, crc32, CAST(body AS BLOB) FROM journal ORDER BY n")
-        return [(n, _intact(self.path, f"entry {n}", crc32, body)) for n, crc32, body in rows]
+        rows = self.rows("SELECT n, crc32, CAST(body AS BLOB) FROM journal ORDER BY n")
+        return [(n, self.keyed(f"entry {n}", n, crc32, body)) for n, crc32, body in rows]
 
     def snapshots(self) -> dict[str, tuple[int, bytes]]:
         """Return the snapshots by stream, each with the number of the last entry in it.
@@ -205,9 +181,9 @@ class AlertLog:
         Raises:
             LogError: one does not match its checksum, or the file cannot be read.
         """
-        rows = self._rows("SELECT stream, n, crc32, CAST(body AS BLOB) FROM snapshot")
+        rows = self.rows("SELECT stream, n, crc32, CAST(body AS BLOB) FROM snapshot")
         return {
-            stream: (n, _intact(self.path, f"snapshot of {stream}", crc32, body))
+            stream: (n, self.keyed(f"snapshot of {stream}", f"{n} {stream}", crc32, body))
             for stream, n, crc32, body in rows
         }
 
@@ -221,13 +197,7 @@ class AlertLog:
             self._db.execute("DELETE FROM journal")
             self._db.execute("DELETE FROM snapshot")
 
-    def _rows(self, query: str) -> list[tuple[Any, ...]]:
-        try:
-            return self._db.execute(query).fetchall()
-        except sqlite3.Error as error:
-            raise LogError(f"cannot read the log {self.path}: {error}") from None
-
-    def _note_standing(self, alert: Alert) -> None:
+    def _note_standing(self, alert: Alert, crc32: int, body: bytes) -> None:
         if not alert.episode:
             return
         alarm = (alert.stream, alert.episode)
@@ -235,20 +205,9 @@ class AlertLog:
             self._db.execute("DELETE FROM standing WHERE stream = ? AND episode = ?", alarm)
         else:
             self._db.execute(
-                "INSERT OR REPLACE INTO standing VALUES (?, ?, ?)", (*alarm, alert.seq)
+                "INSERT OR REPLACE INTO standing VALUES (?, ?, ?, ?, ?)",
+                (*alarm, alert.seq, crc32, body),
             )
-
-    def standing(self) -> list[Alert]:
-        """Return the latest alert of every alarm that stands, oldest first.
-
-        Raises:
-            LogError: a row does not match its checksum, or the file cannot be read.
-        """
-        return self._read(
-            "SELECT alert.seq, crc32, CAST(body AS BLOB) FROM alert JOIN standing USING (seq)"
-            " ORDER BY seq",
-            (),
-        )
 
     def without_strip(self, most: int) -> list[Alert]:
         """Return up to ``most`` of the newest alerts that have no strip, oldest first.
@@ -256,11 +215,12 @@ class AlertLog:
         Raises:
             LogError: a row does not match its checksum, or the file cannot be read.
         """
-        return self._read(
+        rows = self.rows(
             "SELECT seq, crc32, CAST(body AS BLOB) FROM (SELECT * FROM alert ORDER BY seq DESC"
             " LIMIT ?) WHERE seq NOT IN (SELECT seq FROM strip) ORDER BY seq",
             (most,),
         )
+        return [self.alert_of(*row) for row in rows]
 
     def append_strips(self, strips: Sequence[tuple[int, SignalStrip]]) -> None:
         """Commit strips of signal, each under the number of the alert that it shows.
@@ -268,34 +228,18 @@ class AlertLog:
         Raises:
             LogError: nothing was written; the log stays usable.
         """
-        rows = []
-        for seq, strip in strips:
+        rows, held = [], self._meta.bytes_held
+        for seq, strip in dict(strips).items():
             body = zlib.compress(encode_json(strip))
-            rows.append((seq, zlib.crc32(body), body))
+            for (length,) in self.rows("SELECT length(body) FROM strip WHERE seq = ?", (seq,)):
+                held -= length + ROW_BYTES
+            held += len(body) + ROW_BYTES
+            rows.append((seq, checksum(seq, body), body))
+        meta = self._meta.changed(bytes_held=held)
         with self._transaction():
             self._db.executemany("INSERT OR REPLACE INTO strip VALUES (?, ?, ?)", rows)
-
-    def strip(self, seq: int) -> SignalStrip | None:
-        """Return the strip of the alert ``seq``, or None where there is none.
-
-        Raises:
-            LogError: it does not match its checksum, or the file cannot be read.
-        """
-        try:
-            row = self._db.execute(
-                "SELECT crc32, CAST(body AS BLOB) FROM strip WHERE seq = ?", (seq,)
-            ).fetchone()
-        except sqlite3.Error as error:
-            raise LogError(f"cannot read the log {self.path}: {error}") from None
-        if row is None:
-            return None
-        crc32, body = row
-        try:
-            if zlib.crc32(body) != crc32:
-                raise WireError("checksum differs")
-            return decode_strip(zlib.decompressobj().decompress(body, _MAX_STRIP_BYTES))
-        except (WireError, zlib.error) as error:
-            raise LogError(f"{self.path}: strip {seq} is damaged: {error}") from None
+            write_meta(self._db, meta)
+        self._meta = meta
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -309,31 +253,87 @@ class AlertLog:
                 self._db.execute("ROLLBACK")
             raise LogError(f"cannot write the log {self.path}: {error}; free space?") from None
 
-    def read(self, from_seq: int, most: int) -> list[Alert]:
-        """Return up to ``most`` alerts from ``from_seq`` on, in order.
+    def raised(self, most: int) -> list[str]:
+        """Return when the oldest alerts were raised, up to ``most`` of them; empty: unknown.
 
         Raises:
-            LogError: a row does not match its checksum, or the file cannot be read.
+            LogError: the file cannot be read.
         """
-        return self._read(
-            "SELECT seq, crc32, CAST(body AS BLOB) FROM alert WHERE seq >= ? ORDER BY seq LIMIT ?",
-            (from_seq, most),
-        )
-
-    def _read(self, query: str, arguments: tuple[int, ...]) -> list[Alert]:
-        try:
-            rows = self._db.execute(query, arguments).fetchall()
-        except sqlite3.Error as error:
-            raise LogError(f"cannot read the log {self.path}: {error}") from None
-        alerts = []
-        for seq, crc32, body in rows:
+        times = []
+        for (body,) in self.rows(
+            "SELECT CAST(body AS BLOB) FROM alert ORDER BY seq LIMIT ?", (most,)
+        ):
             try:
-                if zlib.crc32(body) != crc32:
-                    raise WireError("checksum differs")
-                alerts.append(decode_alert(body))
-            except WireError as error:
-                raise LogError(f"{self.path}: alert {seq} is damaged: {error}") from None
-        return alerts
+                times.append(decode_alert(body).utc)
+            except WireError:  # a damaged one is removed when its time has come
+                times.append("")
+        return times
+
+    def sizes(self, most: int) -> list[int]:
+        """Return what the oldest alerts take with their strips, up to ``most`` of them.
+
+        Raises:
+            LogError: the file cannot be read.
+        """
+        rows = self.rows(
+            "SELECT length(alert.body) + ?1, length(strip.body) + ?1"
+            " FROM alert LEFT JOIN strip USING (seq) ORDER BY seq LIMIT ?2",
+            (ROW_BYTES, most),
+        )
+        return [alert + (strip or 0) for alert, strip in rows]
+
+    def remove_before(self, seq: int) -> None:
+        """Remove the alerts before ``seq``, and their strips.
+
+        Of an alarm that still stands `standing` has the latest alert; its strip stays, too.
+
+        Raises:
+            LogError: nothing was removed; the log stays usable.
+        """
+        seq = min(seq, self.last_seq + 1)
+        if seq <= self.low_water_seq:
+            return
+        ((link, alerts),) = self.rows(
+            "SELECT (SELECT chain FROM alert WHERE seq = ?1 - 1),"
+            " (SELECT sum(length(body) + ?2) FROM alert WHERE seq < ?1)",
+            (seq, ROW_BYTES),
+        )
+        gone = "FROM strip WHERE seq < ?1 AND seq NOT IN (SELECT seq FROM standing)"
+        ((strips,),) = self.rows(f"SELECT sum(length(body) + ?2) {gone}", (seq, ROW_BYTES))
+        held = self.bytes_held - (alerts or 0) - (strips or 0)
+        meta = self._meta.changed(low_water_seq=seq, low_water_chain=link, bytes_held=held)
+        with self._transaction():
+            self._db.execute("DELETE FROM alert WHERE seq < ?", (seq,))
+            self._db.execute(f"DELETE {gone}", (seq,))
+            write_meta(self._db, meta)
+        self._meta = meta
+
+    def shrink(self) -> None:
+        """Give some pages that hold nothing back, where there are many.
+
+        Raises:
+            LogError: nothing was done; the log stays usable.
+        """
+        ((free,),) = self.rows("PRAGMA freelist_count")
+        ((pages,),) = self.rows("PRAGMA page_count")
+        if free > max(_LEAST_FREE_PAGES, pages // 4):
+            with self._transaction():
+                for _ in range(
+                    _PAGES_A_STEP
+                ):  # sqlite3 ends after the first page, whatever is asked
+                    self._db.execute("PRAGMA incremental_vacuum(1)")
+
+    def checkpoint(self) -> None:
+        """Fold the write-ahead log into the file, as far as readers in a transaction allow.
+
+        Raises:
+            LogError: it could not be written; nothing is lost.
+        """
+        self.rows("PRAGMA busy_timeout = 0")  # nobody waits for a reader
+        try:
+            self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            self.rows("PRAGMA busy_timeout = 500")
 
     def close(self) -> None:
         """Close the file; the write-ahead log is folded into it."""
@@ -344,9 +344,3 @@ class AlertLog:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def _intact(path: Path, what: str, crc32: int, body: bytes) -> bytes:
-    if zlib.crc32(body) != crc32:
-        raise LogError(f"{path}: {what} is damaged: checksum differs")
-    return body

@@ -13,7 +13,7 @@ from 0. A file of `MAX_ANNOTATION_BYTES` takes some 2 s and 400 MiB, whatever it
 """
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -227,3 +227,23 @@ def _interval(high: int, low: int) -> int:
     """Return the signed 32-bit interval of a SKIP, whose high half comes first."""
     value = high << 16 | low
     return value - 2**32 if value >= 2**31 else value
+
+
+def note_bytes(notes: Iterable[tuple[int, str]]) -> bytes:
+    """Return an annotation file of notes: sample and text each, in the order of the samples.
+
+    Samples count from 0 at the record's own rate. A text is cut at 255 bytes of Latin-1.
+    """
+    data, before = bytearray(), 0
+    for sample, text in sorted(notes):
+        interval, before = sample - before, sample
+        while interval > 0x3FF:
+            step = min(interval, 2**31 - 1)
+            for word in (_SKIP << 10, step >> 16, step & 0xFFFF):
+                data += word.to_bytes(2, "little")
+            interval -= step
+        aux = text.encode("latin-1", "replace")[:255]
+        data += (_NOTE << 10 | interval).to_bytes(2, "little")
+        data += (_AUX << 10 | len(aux)).to_bytes(2, "little")
+        data += aux + bytes(len(aux) % 2)
+    return bytes(data + bytes(2))

@@ -26,8 +26,10 @@ TESTS = Path(__file__).parent
 class HubProcess:
     """A hub as a process, at addresses that stay."""
 
-    def __init__(self, log: Path, *, snapshot_events: int = 16) -> None:
+    def __init__(self, log: Path, *, snapshot_events: int = 16, under: Sequence[str] = ()) -> None:
+        """Of ``log``; ``under`` is a command that runs it, as ``strace`` with its options."""
         self.log = log
+        self._under = under
         self.restarts = 0
         self.serving_s: list[float] = []
         """How long each start took, from fork to ready."""
@@ -45,14 +47,18 @@ class HubProcess:
     def pid(self) -> int:
         """Of the process that runs."""
         assert self._process is not None
-        return self._process.pid
+        pid = self._process.pid
+        if not self._under:
+            return pid
+        # What runs it keeps signals for itself.
+        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
 
     def start(self, crash: str = "") -> None:
         """Start it, to die at the point ``crash`` (see `hub_process`)."""
         began = time.monotonic()
         arguments = [str(self.log), self._addresses, crash, str(self._snapshot_events)]
         self._process = subprocess.Popen(
-            [sys.executable, str(TESTS / "hub_process.py"), *arguments],
+            [*self._under, sys.executable, str(TESTS / "hub_process.py"), *arguments],
             stdout=subprocess.PIPE,
             text=True,
             env=os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])},
@@ -70,13 +76,16 @@ class HubProcess:
     def kill(self) -> None:
         """End it with SIGKILL."""
         assert self._process is not None
-        self._process.kill()
+        if self._under and not self.dead():
+            os.kill(self.pid, signal.SIGKILL)
+        else:
+            self._process.kill()
         self._reap()
 
     def stop(self) -> int:
         """End it with SIGTERM; return its exit code."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
+        os.kill(self.pid, signal.SIGTERM)
         return self._reap()
 
     def restart(self, crash: str = "") -> None:

@@ -1,9 +1,11 @@
 """A hub as a process of its own that may die at a named point: run by `chaos.HubProcess`.
 
 Arguments: log, the five addresses with commas between them or nothing, a crash point as
-``NAME:N`` (at its N-th passing; see `POINTS`) or nothing, events between snapshots.
+``NAME:N`` (at its N-th passing; see `POINTS`) or nothing, events between snapshots (0: none is
+taken).
 """
 
+import math
 import os
 import signal
 import sys
@@ -53,7 +55,8 @@ def dying(call: Callable[..., Any], when: str, passings: int) -> Callable[..., A
 def main() -> None:
     """Run the hub until SIGTERM, or to its crash point."""
     log, addresses, point, events = sys.argv[1:]
-    journal_module.SNAPSHOT_EVENTS = int(events)
+    journal_module.SNAPSHOT_EVENTS = int(events) or math.inf
+    journal_module.SNAPSHOT_S = journal_module.SNAPSHOT_S if int(events) else math.inf
     if point:
         name, when, passings = point.split(":")
         owner, attribute = POINTS[name]

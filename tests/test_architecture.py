@@ -19,7 +19,7 @@ OWNERS = {
         "pipeline/snapshot.py",
         "pipeline/requests.py",
     },
-    "sqlite3": {"pipeline/log.py"},
+    "sqlite3": {"pipeline/log.py", "pipeline/log_rows.py", "pipeline/log_schema.py"},
     "prometheus_client": {"monitor/metrics.py"},
     "numba": {"pipeline/kernels/"},
     "wfdb": {"replay/records.py"},

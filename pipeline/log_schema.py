@@ -1,0 +1,262 @@
+"""What stands in the file of a log: its tables, their upgrade, checksums and the chain.
+
+Version 1 held alerts, version 2 strips of signal and what stands beside them, version 3 a journal
+and snapshots, and in every alert's row a link of a chain: SHA-256 over the link before, the number
+and the body. A row that was changed, removed, put in or moved breaks the chain, which a CRC-32
+alone does not show. Removing the oldest rows keeps the link before the first one that is left.
+
+The CRC-32 is that of zlib, which finds what CRC-32C would: one flipped bit always, anything else
+but one time in 2**32. Both ends of a log are in ``meta``, which has a checksum of its own.
+"""
+
+import sqlite3
+import uuid
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, Self
+
+from pipeline.errors import LogError
+
+LOG_VERSION: Final = 3
+
+APPLICATION_ID: Final = 0x4543_4741
+"""In the header of the file, for `file` and other programs: ``ECGA``."""
+
+ROW_BYTES: Final = 64
+"""What a row takes beside its body, about: link, checksum, numbers."""
+
+_SCHEMA_1: Final = """
+CREATE TABLE meta (version INTEGER NOT NULL, log_id TEXT NOT NULL, last_seq INTEGER NOT NULL);
+CREATE TABLE alert (
+    seq INTEGER PRIMARY KEY,
+    stream TEXT NOT NULL,
+    crc32 INTEGER NOT NULL,
+    body BLOB NOT NULL
+);
+"""
+
+_ADDED_IN_2: Final = """
+CREATE TABLE strip (seq INTEGER PRIMARY KEY, crc32 INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE standing (
+    stream TEXT NOT NULL, episode TEXT NOT NULL, seq INTEGER NOT NULL,
+    PRIMARY KEY (stream, episode)
+);
+"""
+"""A strip belongs to the alert of its number; an alarm stands from its first alert to its off."""
+
+_ADDED_IN_3: Final = """
+CREATE TABLE journal (n INTEGER PRIMARY KEY, crc32 INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE snapshot (
+    stream TEXT PRIMARY KEY, n INTEGER NOT NULL, crc32 INTEGER NOT NULL, body BLOB NOT NULL
+);
+ALTER TABLE meta ADD COLUMN chain BLOB NOT NULL DEFAULT x'';
+ALTER TABLE meta ADD COLUMN low_water_seq INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE meta ADD COLUMN low_water_chain BLOB NOT NULL DEFAULT x'';
+ALTER TABLE meta ADD COLUMN bytes_held INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE meta ADD COLUMN crc32 INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE alert ADD COLUMN chain BLOB NOT NULL DEFAULT x'';
+ALTER TABLE standing ADD COLUMN crc32 INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE standing ADD COLUMN body BLOB NOT NULL DEFAULT x'';
+DELETE FROM standing WHERE seq NOT IN (SELECT seq FROM alert);
+UPDATE standing SET (crc32, body) =
+    (SELECT crc32, CAST(body AS BLOB) FROM alert WHERE alert.seq = standing.seq);
+"""
+"""A stream's snapshot is its state after entry ``n`` of the journal. ``standing`` has the latest
+alert of an alarm whole: it is there as long as the alarm stands, however few alerts are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meta:
+    """The one row of ``meta``: what is held, and both ends of the chain."""
+
+    version: int
+    log_id: str
+    last_seq: int
+    """Number of the newest alert there ever was; 0 for none."""
+    chain: bytes
+    """Its link. Before version 3 there is none."""
+    low_water_seq: int
+    """Number of the oldest alert that is held; one past the last where none is."""
+    low_water_chain: bytes
+    """The link before that one."""
+    bytes_held: int
+    """Of alerts and strips."""
+
+    @property
+    def checksum(self) -> int:
+        """What stands in ``crc32`` beside all this."""
+        numbers = (self.version, self.last_seq, self.low_water_seq, self.bytes_held)
+        return zlib.crc32(repr((self.log_id, numbers, self.chain, self.low_water_chain)).encode())
+
+    def changed(self, **changes: int | bytes) -> Self:
+        """Return the row after a change."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+def first_link(log_id: str) -> bytes:
+    """Return the link before alert 1: no row of another log goes on from it."""
+    return sha256(f"alert log {log_id}".encode()).digest()
+
+
+def next_link(link: bytes, seq: int, body: bytes) -> bytes:
+    """Return the link of the alert ``seq``, which follows on ``link``."""
+    return sha256(link + seq.to_bytes(8, "big") + body).digest()
+
+
+def checksum(key: int | str, body: bytes) -> int:
+    """Return the checksum of what stands under ``key``: under another one it is wrong."""
+    return zlib.crc32(body, zlib.crc32(str(key).encode()))
+
+
+def prepare(db: sqlite3.Connection, path: Path) -> Meta:
+    """Set a connection up for writing; begin the log in an empty file, or upgrade an older one.
+
+    Raises:
+        LogError: a newer version wrote it, or ``meta`` is damaged.
+        sqlite3.Error: it is no log.
+    """
+    # Only counts before the first table: an older log keeps its length when rows are removed.
+    db.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=FULL")
+    # macOS: its fsync leaves the bytes in the drive's own memory.
+    db.execute("PRAGMA fullfsync=ON")
+    db.execute("BEGIN IMMEDIATE")
+    if db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+        _run(db, _SCHEMA_1)
+        db.execute("INSERT INTO meta VALUES (1, ?, 0)", (uuid.uuid4().hex,))
+    version = _version(db, path)
+    if version < LOG_VERSION:
+        _upgrade(db, version)
+    db.execute("COMMIT")
+    return read_meta(db, path)
+
+
+def read_meta(db: sqlite3.Connection, path: Path) -> Meta:
+    """Return ``meta`` of a log of this version or an older one.
+
+    Raises:
+        LogError: a newer version wrote it, or it is damaged.
+        sqlite3.Error: it is no log.
+    """
+    version = _version(db, path)
+    if version < LOG_VERSION:
+        log_id, last_seq = db.execute("SELECT log_id, last_seq FROM meta").fetchone()
+        if not isinstance(last_seq, int):
+            raise LogError(f"{path}: meta is damaged: last_seq {last_seq!r}; choose another --log")
+        (oldest,) = db.execute("SELECT min(seq) FROM alert").fetchone()
+        low_water_seq = last_seq + 1 if oldest is None else oldest
+        return Meta(
+            version=version,
+            log_id=log_id,
+            last_seq=last_seq,
+            chain=b"",
+            low_water_seq=low_water_seq,
+            low_water_chain=b"",
+            bytes_held=0,
+        )
+    log_id, last_seq, chain, low_water_seq, low_water_chain, bytes_held, crc32 = db.execute(
+        "SELECT log_id, last_seq, chain, low_water_seq, low_water_chain, bytes_held, crc32"
+        " FROM meta"
+    ).fetchone()
+    meta = Meta(
+        version=version,
+        log_id=log_id,
+        last_seq=last_seq,
+        chain=chain,
+        low_water_seq=low_water_seq,
+        low_water_chain=low_water_chain,
+        bytes_held=bytes_held,
+    )
+    if meta.checksum != crc32:
+        raise LogError(f"{path}: meta is damaged: checksum differs; choose another --log")
+    return meta
+
+
+def write_meta(db: sqlite3.Connection, meta: Meta) -> None:
+    """Write the one row of ``meta``, within a transaction."""
+    db.execute(
+        "UPDATE meta SET last_seq = ?, chain = ?, low_water_seq = ?, low_water_chain = ?,"
+        " bytes_held = ?, crc32 = ?",
+        (
+            meta.last_seq,
+            meta.chain,
+            meta.low_water_seq,
+            meta.low_water_chain,
+            meta.bytes_held,
+            meta.checksum,
+        ),
+    )
+
+
+def schema(version: int) -> set[tuple[str, str, str]]:
+    """Return kind, name and text of all that is declared in a log of ``version``."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        for statements in (_SCHEMA_1, _ADDED_IN_2, _ADDED_IN_3)[:version]:
+            _run(db, statements)
+        return set(db.execute("SELECT type, name, coalesce(sql, '') FROM sqlite_master"))
+    finally:
+        db.close()
+
+
+def _version(db: sqlite3.Connection, path: Path) -> int:
+    row = db.execute("SELECT version FROM meta").fetchone()
+    if row is None:
+        raise LogError(f"{path} is no alert log (empty meta); choose another --log")
+    version = row[0]
+    if not isinstance(version, int) or not 1 <= version <= LOG_VERSION:
+        raise LogError(
+            f"{path} is a log of version {version}, this program reads up to {LOG_VERSION}: "
+            "use a newer one, or choose another --log"
+        )
+    return version
+
+
+def _upgrade(db: sqlite3.Connection, version: int) -> None:
+    """Bring a log up to this version, within a transaction."""
+    for statements in (_ADDED_IN_2, _ADDED_IN_3)[version - 1 :]:
+        _run(db, statements)
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    log_id, last_seq = db.execute("SELECT log_id, last_seq FROM meta").fetchone()
+    link, held = first_link(log_id), 0
+    for seq, _, body in _all_rows(db, "alert"):
+        link = next_link(link, seq, body)
+        held += len(body) + ROW_BYTES
+        db.execute("UPDATE alert SET chain = ? WHERE seq = ?", (link, seq))
+    for seq, crc32, body in _all_rows(db, "strip"):
+        held += len(body) + ROW_BYTES
+        if zlib.crc32(body) == crc32:  # else it stays wrong, as it is
+            db.execute("UPDATE strip SET crc32 = ? WHERE seq = ?", (checksum(seq, body), seq))
+    db.execute("UPDATE meta SET version = ?", (LOG_VERSION,))
+    write_meta(
+        db,
+        Meta(
+            version=LOG_VERSION,
+            log_id=log_id,
+            last_seq=last_seq,
+            chain=link,
+            low_water_seq=1,
+            low_water_chain=first_link(log_id),
+            bytes_held=held,
+        ),
+    )
+
+
+def _all_rows(db: sqlite3.Connection, table: str) -> Iterator[tuple[int, int, bytes]]:
+    seq = 0
+    while rows := db.execute(
+        f"SELECT seq, crc32, CAST(body AS BLOB) FROM {table} WHERE seq > ?"  # noqa: S608
+        " ORDER BY seq LIMIT 500",
+        (seq,),
+    ).fetchall():
+        yield from rows
+        seq = rows[-1][0]
+
+
+def _run(db: sqlite3.Connection, statements: str) -> None:
+    for statement in statements.split(";")[:-1]:
+        db.execute(statement)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pipeline.constants import SAMPLING_RATE_LIMITS_HZ, WINDOW_SAMPLES
 from pipeline.position import Gap, LogReplaced
 from pipeline.public import Alert, BeatNote, Heard, Heartbeat, SignalStrip, Status, WindowView
+from pipeline.system_report import SystemReport
 
 SIGNAL_SECONDS: Final = 10
 """How much signal is kept of each stream."""
@@ -181,7 +182,7 @@ class DashboardView:
         """Take in one message that arrived at ``now``; unusable contents are left out."""
         self.heard_at = now
         self._end_breaks(now)
-        if isinstance(message, Heartbeat):
+        if isinstance(message, Heartbeat | SystemReport):
             return
         self.revision += 1
         if isinstance(message, Gap | LogReplaced):

@@ -105,10 +105,7 @@ def run(minutes: float, streams: int, speed: float) -> Notes:
         with (
             System(port=0, log=log, on_note=lambda text: None) as system,
             Subscriber(
-                system.endpoints["alerts"],
-                replay=system.endpoints["replay"],
-                from_seq=1,
-                topics=["status/", "system"],
+                system.endpoints["alerts"], from_seq=1, topics=["status/", "system"]
             ) as subscriber,
         ):
             system.feed([*["demo"] * streams, "--speed", str(speed), "--loop"])

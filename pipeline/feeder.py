@@ -86,6 +86,7 @@ class Feeder:
         self._ingest = ingest
         self._keys = keys
         self._hub = Dealer(connect=ingest, keys=keys)
+        self._opened_at = time.monotonic()
         self._stream = stream
         self._fs_hz = fs_hz
         self._lead = lead
@@ -258,16 +259,20 @@ class Feeder:
         return True
 
     def _say_hello(self) -> None:
-        if self._asked:
-            # No answer to the last one. A socket whose hub died tries it ever more rarely; a new
-            # one tries at once.
+        """Ask where the hub stands; where that is not possible, connect anew.
+
+        A socket whose hub is gone tries ever more rarely, every five seconds in the end. A new one
+        tries at once, and is given `SILENCE_S` for it.
+        """
+        hello = Hello(stream=self._stream, session=self._session, resume=self._resume)
+        if not self._asked and self._hub.send(encode(hello)):
+            self._asked = True
+            self._heard_at = time.monotonic()
+        elif time.monotonic() - self._opened_at > SILENCE_S:
             self._hub.close(linger_ms=0)
             self._hub = Dealer(connect=self._ingest, keys=self._keys)
+            self._opened_at = time.monotonic()
             self._asked = False
-        hello = Hello(stream=self._stream, session=self._session, resume=self._resume)
-        self._heard_at = time.monotonic()
-        if self._hub.send(encode(hello)):
-            self._asked = True
 
     def _hear(self, timeout_s: float) -> None:
         if timeout_s:
@@ -300,14 +305,18 @@ class Feeder:
             self._kept_bytes = 0
 
     def _shed_oldest(self) -> None:
-        """Drop what waits for longer than `QUEUE_S`, so that what comes next is not old."""
-        while self._queue and not self._queue[0].number:
-            oldest = self._queue[0].content
+        """Drop what waits for longer than `QUEUE_S`, so that what comes next is not old.
+
+        Not what was sent before and is to be sent again: that stands in front, and is bounded.
+        """
+        first = sum(message.number > 0 for message in self._queue)
+        while len(self._queue) > first:
+            oldest = self._queue[first].content
             assert isinstance(oldest, Chunk)
             n = len(oldest.samples) // 4
             if self._next[1] - oldest.first_sample - n <= QUEUE_S * self._fs_hz:
                 return
-            self._queue.popleft()
+            del self._queue[first]
             self._shed += n
             self.shed_samples += n
 

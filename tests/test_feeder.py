@@ -1,6 +1,7 @@
 """A source's connection: waits for credit, loses nothing, gives up when told."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -315,3 +316,61 @@ def test_live_source_drops_the_oldest_and_says_how_many() -> None:
     assert sent == [missing] == [chunks[0].shed]
     assert [c.shed for c in chunks[1:]] == [0] * (len(chunks) - 1)
     assert 250 * 19 - chunks[0].first_sample <= 2500
+
+
+def test_live_source_stays_bounded_behind_what_is_sent_again() -> None:
+    """What a hub has not written waits in front; behind it no more than ten seconds do."""
+    with Router("tcp://127.0.0.1:0") as router:
+        hub = FakeHub(router, credit=4)
+        missing, answered, sent = threading.Event(), threading.Event(), threading.Event()
+        waiting: list[int] = []
+
+        def send(_: object) -> None:
+            with connect(router, threading.Event(), live=True) as feeder:
+                for n in range(5):
+                    assert feeder.send(np.zeros(250, np.float32), first_sample=250 * n)
+                assert missing.wait(10)
+                assert feeder.send(np.zeros(250, np.float32), first_sample=250 * 5)
+                assert answered.wait(10)
+                for n in range(6, 60):  # a second each
+                    assert feeder.send(np.zeros(250, np.float32), first_sample=250 * n)
+                waiting.append(len(feeder._queue))
+                waiting.append(feeder.shed_samples // 250)
+                sent.set()
+
+        with thread(send):
+            hub.greet()
+            chunks = [hub.hears(Chunk) for _ in range(4)]
+            hub.say(chunks[0], written=0, missing=True, credit=1)
+            missing.set()
+            hub.greet(known=True, written=0, credit=1)
+            answered.set()
+            assert sent.wait(10)
+    assert waiting[0] <= 5 + 11
+    assert waiting[1] >= 40
+
+
+def test_hub_that_comes_back_late_is_found_soon() -> None:
+    """However long it was away, and however often it was tried: a source is back in a second."""
+    stop = threading.Event()
+    with Router("tcp://127.0.0.1:0") as gone:
+        endpoint = gone.endpoint
+        hub = FakeHub(gone, credit=1)
+        feeder = connect(gone, stop)
+
+        def send(_: object) -> None:
+            with feeder:
+                for n in range(2):
+                    feeder.send(np.zeros(10, np.float32), first_sample=10 * n)
+
+        with thread(send):
+            hub.greet()
+            hub.hears(Chunk)
+            gone.close(linger_ms=0)
+            assert not stop.wait(4.0)  # time enough for a socket to try but every few seconds
+            back_at = time.monotonic()
+            with Router(endpoint) as back:
+                FakeHub(back).hears(Hello)
+                found_s = time.monotonic() - back_at
+                stop.set()
+    assert found_s < 1.2

@@ -22,6 +22,10 @@ _LINE: Final = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)
 _PICKLES: Final = (b"PK\x03\x04", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)))
 """How files of torch.save begin, new and old, and every pickle of a protocol since 2."""
 
+_SAFETENSORS: Final = b"\0\0\0\0\0\0{"
+"""What follows the first two bytes of a safetensors file, the low ones of its header's length. They
+may be those of a pickle; no pickle goes on like this, for 0 is no opcode."""
+
 
 def read_model_file(path: Path, limit: int, remedy: str) -> bytes:
     """Return a file of at most ``limit`` bytes.
@@ -54,7 +58,7 @@ def read_model_file(path: Path, limit: int, remedy: str) -> bytes:
 
 def refuse_pickle(path: Path, head: bytes, remedy: str) -> None:
     """Raise `ArtifactError` for a file that begins like a pickle, or like an archive of some."""
-    if head.startswith(_PICKLES):
+    if head.startswith(_PICKLES) and not head.startswith(_SAFETENSORS, 2):
         raise ArtifactError(
             f"{path} is a pickle, which can run whatever it holds, and is never read; {remedy}"
         )

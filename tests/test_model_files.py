@@ -115,6 +115,17 @@ def _new_torch() -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.parametrize("length", [640, 896, 1152, 1408])
+def test_safetensors_whose_length_looks_like_a_pickle_is_none(tmp_path: Path, length: int) -> None:
+    """Such a header's length begins with the bytes of a pickle; what follows does not."""
+    empty = len(save({}, metadata={"pad": ""})) - 8
+    content = save({}, metadata={"pad": "x" * (length - empty)})
+    assert content[0] == 0x80
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(content)
+    assert read_model_file(path, 10_000, "") == content
+
+
 @pytest.mark.parametrize("content", [_old_torch(), _new_torch(), b"\x80\x05N."])
 def test_a_pickle_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     """As weights whose check sum is right, as a description, and as a checkpoint."""

@@ -147,11 +147,6 @@ CHANGES = st.lists(
 )
 
 
-def peak_bytes() -> int:
-    """Return the most memory that this process ever had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def read_or_refused(record: Path) -> bool:
     """Say whether a record was read whole; if not, it was refused in one printable line."""
     refusal = ""
@@ -202,7 +197,7 @@ def test_a_mutated_flac_file_is_refused_or_read(flac: Path) -> None:
     """Its decoder is C, fed by whoever wrote the file: it neither crashes, hangs nor grows."""
     good = (flac / "r.dat").read_bytes()
     random = np.random.default_rng(5)
-    read, began, peak = 0, time.monotonic(), peak_bytes()
+    read, began, peak = 0, time.monotonic(), hostile_records.peak_bytes()
     for _ in range(1500):
         altered = bytearray(good)
         # The first hundred bytes describe the rest: most changes go there.
@@ -216,7 +211,7 @@ def test_a_mutated_flac_file_is_refused_or_read(flac: Path) -> None:
     (flac / "r.dat").write_bytes(good)
     assert 0 < read < 1500
     assert time.monotonic() - began < 60.0
-    assert peak_bytes() - peak < MOST_BYTES // 4
+    assert hostile_records.peak_bytes() - peak < MOST_BYTES // 4
 
 
 @given(head=st.binary(max_size=60), size=st.integers(0, 2**40))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import messages, public
+from pipeline import messages, public, requests
 from pipeline.errors import WireError
 from pipeline.messages import (
     Accepted,
@@ -167,8 +167,8 @@ def test_random_bytes_raise_wire_error_and_nothing_else(data: bytes) -> None:
     for decode in (
         messages.decode,
         public.decode_alert,
-        public.decode_replay_request,
-        public.decode_replay_page,
+        requests.decode_replay_request,
+        requests.decode_replay_page,
         *(lambda body, t=topic: public.decode_public(t.encode(), body) for topic in PUBLIC),
     ):
         try:
@@ -198,7 +198,7 @@ def test_deep_nesting_is_refused(depth: int) -> None:
     with pytest.raises(WireError):
         messages.decode(b"\x91" * depth)
     with pytest.raises(WireError):
-        public.decode_replay_request(b"[" * depth)
+        requests.decode_replay_request(b"[" * depth)
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_replay_messages_come_back_as_they_were() -> None:
     request = ReplayRequest(log_id="L", from_seq=5)
     page = ReplayPage(log_id="L", low_water_seq=1, last_seq=1, alerts=[ALERT], end=True)
 
-    assert public.decode_replay_request(public.encode_json(request)) == request
-    assert public.decode_replay_page(public.encode_json(page)) == page
+    assert requests.decode_replay_request(public.encode_json(request)) == request
+    assert requests.decode_replay_page(public.encode_json(page)) == page
     with pytest.raises(WireError):
-        public.decode_replay_request(b'{"log_id": "L", "from_seq": -1}')
+        requests.decode_replay_request(b'{"log_id": "L", "from_seq": -1}')

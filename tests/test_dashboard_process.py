@@ -85,7 +85,9 @@ def on_terminal(
     def take_terminal() -> None:
         os.setsid()
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+        # Whoever runs the tests may ignore these, and what is ignored stays so.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
     process = subprocess.Popen(
         [*shell, *command(*arguments)],

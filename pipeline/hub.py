@@ -123,6 +123,8 @@ class Hub:
         if self._config.resume:
             for lost in self._journal.restore(self._clock()):
                 self._delivery.found_damage(LogError(lost))
+            if self._log.interrupted:
+                self._oversight.on_interruption()
         else:
             self._log.forget_streams()
         for channel in self._streams.channels.values():
@@ -369,7 +371,7 @@ class Hub:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, fault: type[BaseException] | None, *exception: object) -> None:
         self._delivery.close(self._journal)
         self._doors.close()
-        self._log.close()
+        self._log.close(in_order=fault is None)

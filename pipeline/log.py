@@ -24,7 +24,15 @@ from typing import Final, Self
 
 from pipeline.errors import LogError, WireError
 from pipeline.log_rows import LogRows
-from pipeline.log_schema import ROW_BYTES, checksum, next_link, prepare, write_meta
+from pipeline.log_schema import (
+    ROW_BYTES,
+    begin_use,
+    checksum,
+    end_use,
+    next_link,
+    prepare,
+    write_meta,
+)
 from pipeline.public import Alert, SignalStrip, decode_alert, encode_json, numbered
 
 _PAGES_A_STEP: Final = 256
@@ -74,6 +82,8 @@ class AlertLog(LogRows):
             raise LogError(f"cannot open the log {path}: {error}; choose another --log") from None
         try:
             self._meta = prepare(self._db, path)
+            self.interrupted = begin_use(self._db)
+            """Whether whoever wrote it before did not close it in order."""
             (last_entry,) = self._db.execute(
                 "SELECT max(n) FROM (SELECT n FROM journal UNION ALL SELECT n FROM snapshot)"
             ).fetchone()
@@ -335,8 +345,14 @@ class AlertLog(LogRows):
         finally:
             self.rows("PRAGMA busy_timeout = 500")
 
-    def close(self) -> None:
-        """Close the file; the write-ahead log is folded into it."""
+    def close(self, *, in_order: bool = True) -> None:
+        """Close the file; the write-ahead log is folded into it.
+
+        Args:
+            in_order: whether who opens it next need not hear of an interruption.
+        """
+        if in_order:
+            end_use(self._db)
         self._db.close()
 
     def __enter__(self) -> Self:

@@ -13,6 +13,7 @@ import sqlite3
 import uuid
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -133,6 +134,27 @@ def prepare(db: sqlite3.Connection, path: Path) -> Meta:
         _upgrade(db, version)
     db.execute("COMMIT")
     return read_meta(db, path)
+
+
+def begin_use(db: sqlite3.Connection) -> bool:
+    """Mark a log as in use, durably; return whether it was marked already.
+
+    The mark is ``user_version`` in the header of the file: 1 in use, 0 closed in order.
+    """
+    ((in_use,),) = db.execute("PRAGMA user_version").fetchall()
+    if not in_use:
+        _mark(db, in_use=True)
+    return bool(in_use)
+
+
+def end_use(db: sqlite3.Connection) -> None:
+    """Take the mark of `begin_use` away."""
+    _mark(db, in_use=False)
+
+
+def _mark(db: sqlite3.Connection, *, in_use: bool) -> None:
+    with suppress(sqlite3.Error):  # a full disk says so when there is something to be recorded
+        db.execute(f"PRAGMA user_version = {in_use:d}")
 
 
 def read_meta(db: sqlite3.Connection, path: Path) -> Meta:

@@ -70,6 +70,10 @@ class Oversight:
         """Return the alerts that say that a process of the system died."""
         return self._system.on_death(died.process, died.code, died.times, self._clock())
 
+    def on_interruption(self) -> None:
+        """Take note that the hub before this one did not end in order."""
+        self._system.on_interruption(self._clock())
+
     def watch(self, scorers: int, unwritable: str) -> list[Alert]:
         """Return the alerts of what does not come with samples.
 

@@ -7,7 +7,13 @@ from pipeline.alarms.kinds import STEADY_S
 from pipeline.alarms.left import LeftAlarms
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.alarms.signal_rules import WINDOW_DELAY_S, SignalAlarms
-from pipeline.alarms.system_alarms import NO_SCORER_S, STALE_S, SourceAlarm, SystemAlarms
+from pipeline.alarms.system_alarms import (
+    EXPLAINED_S,
+    NO_SCORER_S,
+    STALE_S,
+    SourceAlarm,
+    SystemAlarms,
+)
 from pipeline.public import Alert
 from pipeline.quality import Reason
 from pipeline.segment import FibrillationChange
@@ -189,6 +195,30 @@ def test_death_told_to_somebody_who_knows_of_one_stays_acknowledged() -> None:
     system.life.acknowledge(system.ticks(2.0))
     [again] = system.on_death("source", -9, 1, 3.0)
     assert (again.state, again.reason) == ("ack", "source was killed by signal 9; started again")
+
+
+def test_interruption_is_told_where_nobody_says_what_it_was() -> None:
+    """A hub without a supervisor says itself that the one before it died; once."""
+    system = SystemAlarms(DEFAULTS, began=0.0)
+    system.on_interruption(1.0)
+    assert system.advance(1.0 + EXPLAINED_S) == []
+    [on] = system.advance(1.1 + EXPLAINED_S)
+    assert (on.kind, on.state) == ("process_died", "on")
+    assert on.reason == "hub did not end in order; it goes on where its log ends"
+    assert system.advance(1.2 + EXPLAINED_S) == []
+
+
+def test_interruption_that_the_supervisor_explains_is_told_once() -> None:
+    """The news of another process is no explanation."""
+    system = SystemAlarms(DEFAULTS, began=0.0)
+    system.on_interruption(1.0)
+    assert brief(system.on_death("hub", -9, 1, 1.1)) == [("process_died", "on")]
+    assert system.advance(2.0 + EXPLAINED_S) == []
+
+    system = SystemAlarms(DEFAULTS, began=0.0)
+    system.on_interruption(1.0)
+    system.on_death("scorer", -9, 1, 1.1)
+    assert [alert.count for alert in system.advance(2.0 + EXPLAINED_S)] == [2]
 
 
 def test_death_that_is_switched_off_is_not_told() -> None:

@@ -8,8 +8,9 @@ import pytest
 from chaos import History, HubProcess, eventually_dead, feed_stream, oracle, scorer_of
 from hub_process import POINTS
 from numpy.typing import NDArray
-from running import thread
+from running import thread, until
 
+from pipeline.log import AlertLog
 from replay.synthetic import PatientConfig, SyntheticPatient
 
 EXPECTED_DEATHS = 3
@@ -59,3 +60,20 @@ def test_death_at_any_point_changes_nothing(
             hub.restart("" if last else f"{point}:{when}:{passings + death}")
         history.until_ended(["a", "b"])
     history.check(expected)
+
+
+def test_hub_that_died_says_so_itself_and_one_that_ended_has_nothing_to_say(
+    hub: HubProcess,
+) -> None:
+    """Without a supervisor nobody else would: an alarm, once it is back."""
+    history = History(hub)
+    with history.subscriber:
+        hub.kill()
+        hub.restart()
+        until(lambda: history.listen() or bool(history.alerts))
+        [alert] = history.alerts
+        assert (alert.stream, alert.kind, alert.state) == ("", "process_died", "on")
+        assert alert.reason == "hub did not end in order; it goes on where its log ends"
+    hub.stop()
+    with AlertLog(hub.log) as log:
+        assert not log.interrupted

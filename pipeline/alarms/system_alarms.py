@@ -17,6 +17,9 @@ NO_SCORER_S: Final = 5.0
 """Beats have waited for so long without anybody who could score them; a scorer that begins needs
 some of it."""
 
+EXPLAINED_S: Final = 3.0
+"""A supervisor tells a new hub within this time what the one before it died of."""
+
 _TICKS_HZ: Final = 1_000.0
 
 
@@ -31,6 +34,8 @@ class SystemAlarms:
         self._began = began
         self._scored_at = began
         """When a scorer was there, or nothing waited for one, last."""
+        self._unexplained_since: float | None = None
+        """Since when nobody has said what the hub before this one died of."""
 
     def ticks(self, now: float) -> int:
         """Return the position that stands for ``now``."""
@@ -57,9 +62,20 @@ class SystemAlarms:
 
         Each is told; all that come within `STEADY_S` of the one before are one alarm.
         """
-        at = self.ticks(now)
+        if process == "hub":
+            self._unexplained_since = None
         often = f", {times} times in a row" if times > 1 else ""
-        reason = f"{process} {cause_of_death(code)}{often}; started again"
+        return self._died(f"{process} {cause_of_death(code)}{often}; started again", now)
+
+    def on_interruption(self, now: float) -> None:
+        """Take note that the hub before this one did not end in order.
+
+        It is told, unless a supervisor tells of it, with the cause, within `EXPLAINED_S`.
+        """
+        self._unexplained_since = now
+
+    def _died(self, reason: str, now: float) -> list[Alert]:
+        at = self.ticks(now)
         told = self.life.begin("process_died", at, reason)
         told = told or self.life.tell_again("process_died", at, reason)
         # It is over at once, and held.
@@ -67,7 +83,12 @@ class SystemAlarms:
 
     def advance(self, now: float) -> list[Alert]:
         """Let time go on to ``now``: what is held ends, what nobody mended calls again."""
-        return self.life.advance(self.ticks(now))
+        told = []
+        since = self._unexplained_since
+        if since is not None and now - since > EXPLAINED_S:
+            self._unexplained_since = None
+            told = self._died("hub did not end in order; it goes on where its log ends", now)
+        return told + self.life.advance(self.ticks(now))
 
 
 def cause_of_death(code: int) -> str:

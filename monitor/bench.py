@@ -29,7 +29,7 @@ from monitor.bench_kernels import CHUNK, measure_kernels
 from monitor.supervisor import System
 from monitor.training import data_folder
 from pipeline.client import Subscriber
-from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_SAMPLES
+from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_AFTER_R, WINDOW_SAMPLES
 from pipeline.embedded import EmbeddedRunner
 from pipeline.errors import InputError
 from pipeline.feeder import Feeder
@@ -48,8 +48,8 @@ _MEANING: Final = (
     "* **embedded**: the whole pipeline in one process. **replay**: source, hub, scorer and",
     "  subscriber as processes at full speed, from the first chunk to the last alert.",
     "* **live**: one stream in real time; latency from the R sample leaving the source to the news",
-    "  at a subscriber in another process than the hub, 500 ms of it the window itself, and what",
-    "  the alerts say of themselves;",
+    "  at a subscriber in another process than the hub, 500 ms of it the window itself; window:",
+    "  from its last sample leaving the source; and what the alerts say of themselves;",
     "  memory is the proportional set size of all processes.",
     "* **scan**: the whole command. **start**: the whole command, kernels compiled before.",
     "* **student**: `monitor evaluate beatgan`.",
@@ -214,6 +214,7 @@ def _live(name: str, x: NDArray[np.float32]) -> dict[str, Any]:
     """Real time: from the moment the R sample leaves the source to the news at a subscriber."""
     sent_at: list[float] = []
     beats_s: list[float] = []
+    told_s: list[float] = []
     alerts_s: list[float] = []
     own_s: list[float] = []
     with (
@@ -229,6 +230,9 @@ def _live(name: str, x: NDArray[np.float32]) -> dict[str, Any]:
                 now = time.monotonic()
                 if isinstance(message, BeatNote):
                     beats_s.append(now - sent_at[message.sample // CHUNK])
+                    last = (message.sample + WINDOW_AFTER_R - 1) // CHUNK
+                    if message.score is not None and last < len(sent_at):
+                        told_s.append(now - sent_at[last])
                 elif (
                     isinstance(message, Alert)
                     and message.kind == "anomalous_beat"
@@ -240,7 +244,12 @@ def _live(name: str, x: NDArray[np.float32]) -> dict[str, Any]:
         memory = _memory_mb([os.getpid(), *system.pids.values()])
         thread.join()
     figures: dict[str, Any] = {"signal": name, "beats": len(beats_s), "alerts": len(alerts_s)}
-    for what, seconds in (("beat", beats_s), ("alert", alerts_s), ("alert_says", own_s)):
+    for what, seconds in (
+        ("beat", beats_s),
+        ("window", told_s),
+        ("alert", alerts_s),
+        ("alert_says", own_s),
+    ):
         for quantile in (0.5, 0.99):
             if seconds:
                 value = round(1e3 * float(np.quantile(seconds, quantile)), 1)

@@ -51,6 +51,10 @@ PEER_QUEUE: Final = 100
 """Messages that a `Router` holds for and from each peer: with credit there are never so many,
 and a peer that ignores it, or does not read its pages, fills no memory."""
 
+LISTENER_QUEUE: Final = 1_000
+"""Messages that a `Subscription` holds: some seconds of a busy hub. What is more is lost here, and
+asked for by number; ten times as many took 67 MiB of a listener that was slow for ten minutes."""
+
 
 class Peer(bytes):
     """A peer's id on a `Router`, and the key that it showed; both only ever come from there."""
@@ -353,6 +357,7 @@ class Subscription(_End):
     """Live messages from a `Publisher`, by the beginnings of their topics."""
 
     _kind = zmq.SUB
+    _queue = LISTENER_QUEUE
 
     def __init__(
         self, connect: str, topics: Iterable[str], *, keys: ClientKeys | None = None

@@ -62,6 +62,7 @@ def test_every_socket_has_the_settings() -> None:
         for end in (router, dealer, publisher, subscription):
             assert settings(end._socket, EVERYWHERE) == EVERYWHERE
         assert publisher._socket.getsockopt(zmq.SNDHWM) == 10_000
+        assert subscription._socket.getsockopt(zmq.RCVHWM) == 1_000
         assert dealer._socket.getsockopt(zmq.IMMEDIATE) == 1
         assert router._socket.getsockopt(zmq.SNDHWM) == router._socket.getsockopt(zmq.RCVHWM) == 100
     with Router(ANY, max_frame=CONTROL_FRAME_BYTES) as control:

@@ -26,9 +26,8 @@ from pipeline.errors import LogError, WireError
 from pipeline.log_rows import LogRows
 from pipeline.log_schema import (
     ROW_BYTES,
-    begin_use,
     checksum,
-    end_use,
+    mark_use,
     next_link,
     prepare,
     write_meta,
@@ -82,7 +81,7 @@ class AlertLog(LogRows):
             raise LogError(f"cannot open the log {path}: {error}; choose another --log") from None
         try:
             self._meta = prepare(self._db, path)
-            self.interrupted = begin_use(self._db)
+            self.interrupted = mark_use(self._db, in_use=True)
             """Whether whoever wrote it before did not close it in order."""
             (last_entry,) = self._db.execute(
                 "SELECT max(n) FROM (SELECT n FROM journal UNION ALL SELECT n FROM snapshot)"
@@ -352,7 +351,7 @@ class AlertLog(LogRows):
             in_order: whether who opens it next need not hear of an interruption.
         """
         if in_order:
-            end_use(self._db)
+            mark_use(self._db, in_use=False)
         self._db.close()
 
     def __enter__(self) -> Self:

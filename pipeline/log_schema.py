@@ -136,25 +136,17 @@ def prepare(db: sqlite3.Connection, path: Path) -> Meta:
     return read_meta(db, path)
 
 
-def begin_use(db: sqlite3.Connection) -> bool:
-    """Mark a log as in use, durably; return whether it was marked already.
+def mark_use(db: sqlite3.Connection, *, in_use: bool) -> bool:
+    """Mark a log as in use or as closed in order, durably; return whether it was in use before.
 
-    The mark is ``user_version`` in the header of the file: 1 in use, 0 closed in order.
+    The mark is ``user_version`` in the header of the file, 1 or 0.
     """
-    ((in_use,),) = db.execute("PRAGMA user_version").fetchall()
-    if not in_use:
-        _mark(db, in_use=True)
-    return bool(in_use)
-
-
-def end_use(db: sqlite3.Connection) -> None:
-    """Take the mark of `begin_use` away."""
-    _mark(db, in_use=False)
-
-
-def _mark(db: sqlite3.Connection, *, in_use: bool) -> None:
+    before = False
     with suppress(sqlite3.Error):  # a full disk says so when there is something to be recorded
-        db.execute(f"PRAGMA user_version = {in_use:d}")
+        before = db.execute("PRAGMA user_version").fetchone() == (1,)
+        if before != in_use:
+            db.execute(f"PRAGMA user_version = {in_use:d}")
+    return before
 
 
 def read_meta(db: sqlite3.Connection, path: Path) -> Meta:

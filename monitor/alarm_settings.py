@@ -14,16 +14,21 @@ def load_alarm_settings(path: Path | None) -> AlarmSettings:
     """Return the alarm settings in the file ``path``; the defaults without one.
 
     Raises:
-        ConfigError: the file cannot be read, is no TOML, or sets something that is refused.
+        ConfigError: the file cannot be read, is too long, is no TOML, or sets something that is
+            refused.
     """
     if path is None:
         return DEFAULTS
     try:
         with path.open("rb") as file:
-            table = tomllib.loads(file.read(_MAX_BYTES).decode("utf-8"))
+            content = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"cannot read the alarm settings {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    if len(content) > _MAX_BYTES:  # half of it in force would be worse than none
+        raise ConfigError(f"{path} is longer than 64 KiB: write lines like asystole_s = 4")
+    try:
+        table = tomllib.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:  # tomllib lets int() and the stack speak
         raise ConfigError(f"{path} is no TOML: {error}; write lines like asystole_s = 4") from None
     try:
         return settings_of(table)

@@ -1,9 +1,14 @@
 """Alarm settings: what they may be, and what a person is told who asks for something else."""
 
-import pytest
+from pathlib import Path
 
-from pipeline.alarms.kinds import LETHAL, NEVER_OFF
-from pipeline.alarms.settings import AlarmSettings, settings_of
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.alarm_settings import load_alarm_settings
+from pipeline.alarms.kinds import KINDS, LETHAL, NEVER_OFF
+from pipeline.alarms.settings import RANGES, AlarmSettings, settings_of
 from pipeline.errors import ConfigError
 
 
@@ -45,3 +50,64 @@ def test_stopped_heart_cannot_be_switched_off(kind: str) -> None:
     assert kind in LETHAL
     with pytest.raises(ConfigError, match=f"{kind} cannot be switched off"):
         settings_of({"off": ["couplet", kind]})
+
+
+def test_file_of_settings_is_read(tmp_path: Path) -> None:
+    """A name and a value a line."""
+    path = tmp_path / "alarms.toml"
+    path.write_text('asystole_s = 5\noff = ["couplet"]\n')
+    assert load_alarm_settings(path) == AlarmSettings(asystole_s=5, off=frozenset({"couplet"}))
+    assert load_alarm_settings(None) == AlarmSettings()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"asystole_s = 4 5",
+        b"\xff\xfe",
+        b"x = " + b"[" * 60_000,
+        b"x = " + b"{a=" * 20_000,
+        b"a." * 20_000 + b"b = 1",
+        b"asystole_s = " + b"9" * 5_000,
+        b"asystole_s = 2026-11-25",
+        b"#" * 70_000 + b"\nasystole_s = 99",
+    ],
+    ids=["syntax", "bytes", "arrays", "tables", "dots", "digits", "date", "long"],
+)
+def test_hostile_file_is_refused_by_name_and_never_half_read(
+    content: bytes, tmp_path: Path
+) -> None:
+    """Whatever it holds: one error that names it; settings past the end of a limit count, too."""
+    path = tmp_path / "alarms.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"alarms\.toml"):
+        load_alarm_settings(path)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+LIKELY = st.sampled_from(sorted(KINDS)) | st.text(max_size=5)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*RANGES, "off", "latching"]) | st.text(max_size=5),
+        VALUES | st.floats(0, 300) | st.integers(0, 300) | st.lists(LIKELY, max_size=3),
+        max_size=4,
+    )
+)
+def test_any_table_is_settings_within_their_ranges_or_refused(table: dict[str, object]) -> None:
+    """No other error, and nothing in force that the ranges forbid."""
+    try:
+        settings = settings_of(table)
+    except ConfigError:
+        return
+    for name, (lowest, highest) in RANGES.items():
+        assert lowest <= getattr(settings, name) <= highest
+    assert not settings.off & NEVER_OFF
+    assert settings.off | settings.latching <= set(KINDS)

@@ -169,6 +169,8 @@ def test_random_bytes_raise_wire_error_and_nothing_else(data: bytes) -> None:
         public.decode_alert,
         requests.decode_replay_request,
         requests.decode_replay_page,
+        requests.decode_control_request,
+        requests.decode_control_reply,
         *(lambda body, t=topic: public.decode_public(t.encode(), body) for topic in PUBLIC),
     ):
         try:

@@ -394,6 +394,32 @@ def test_device_that_sends_at_another_rate_is_told(sent_hz: float, kinds: set[st
     assert all(alert.event_utc for alert in told)
 
 
+@pytest.mark.parametrize("step_s", [3600.0, -3600.0])
+def test_clock_that_steps_is_an_alarm_and_moves_no_beat(step_s: float) -> None:
+    """As by daylight saving: one event that ends at once; windows and rates as without stamps."""
+    x, _ = patient(360.0)
+
+    def played(stamped: bool) -> tuple[list[int], list[Alert]]:
+        stream, windows, alerts = Stream("p", 360.0, CONFIG, lambda: 0.0), [], []
+        for a in range(0, 40 * 360, 72):
+            stamp_s = 1e9 + (a + 72) / 360.0 + step_s * (a >= 20 * 360) if stamped else None
+            taken = stream.take(x[a : a + 72], first_sample=a, arrived_at=0.0, stamp_s=stamp_s)
+            windows += [beat.sample for beat in taken.windows]
+            alerts += taken.alerts
+        return windows, alerts
+
+    windows, alerts = played(stamped=True)
+    bare_windows, bare_alerts = played(stamped=False)
+    stepped = [alert for alert in alerts if alert.kind == "clock_stepped"]
+
+    assert windows == bare_windows
+    assert [alert.state for alert in stepped] == ["on", "off"]
+    assert f"{step_s:+.0f}" in stepped[0].reason
+    assert [(a.kind, a.state, a.sample) for a in alerts if a.kind != "clock_stepped"] == [
+        (a.kind, a.state, a.sample) for a in bare_alerts
+    ]
+
+
 def test_pictures_are_short() -> None:
     """Three decimals, printed as three: what a stopped listener leaves in the queue is bounded."""
     x, flags = patient(360.0)

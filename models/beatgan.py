@@ -85,7 +85,8 @@ class Decoder(nn.Module):
 
     def forward(self, latent_bl1: Tensor) -> Tensor:
         """Return the beats that the latent vectors stand for."""
-        return self.layers(latent_bl1)
+        beats: Tensor = self.layers(latent_bl1)
+        return beats
 
 
 class Autoencoder(nn.Module):
@@ -101,7 +102,8 @@ class Autoencoder(nn.Module):
     def forward(self, x_b1t: Tensor) -> Tensor:
         """Return the reconstruction [B, 1, 320] of the beats."""
         latent, _ = self.encoder(x_b1t)
-        return self.decoder(latent)
+        beats: Tensor = self.decoder(latent)
+        return beats
 
 
 class Discriminator(nn.Module):

@@ -159,19 +159,27 @@ def folded_classifier(network: ResNeXt) -> dict[str, NDArray[np.float32]]:
     for name, module in network.named_modules():
         if isinstance(module, nn.Sequential):
             convolution, norm = module
-            gain = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+            assert isinstance(convolution, nn.Conv1d)
+            assert isinstance(norm, nn.BatchNorm1d)
+            mean, deviation = _running(norm)
+            gain = norm.weight.double() / deviation
             tensors[f"{name}.weight"] = convolution.weight.double() * gain[:, None, None]
-            tensors[f"{name}.bias"] = norm.bias.double() - norm.running_mean.double() * gain
+            tensors[f"{name}.bias"] = norm.bias.double() - mean * gain
     for name in ("flat", "context", "join", "head"):
         layer = getattr(network, name)
         tensors[f"{name}.weight"], tensors[f"{name}.bias"] = (
             layer.weight.double(),
             layer.bias.double(),
         )
-    norm = network.context_norm
-    gain = 1.0 / (norm.running_var.double() + norm.eps).sqrt()
-    tensors["context.bias"] = tensors["context.bias"] - tensors["context.weight"] @ (
-        norm.running_mean.double() * gain
-    )
+    mean, deviation = _running(network.context_norm)
+    gain = 1.0 / deviation
+    tensors["context.bias"] = tensors["context.bias"] - tensors["context.weight"] @ (mean * gain)
     tensors["context.weight"] = tensors["context.weight"] * gain
     return {name: t.detach().cpu().float().contiguous().numpy() for name, t in tensors.items()}
+
+
+def _running(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation, float64, as the norm has seen them in training."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    return norm.running_mean.double(), (norm.running_var.double() + norm.eps).sqrt()

@@ -180,7 +180,10 @@ def distance_to_nearest(samples: NDArray[np.int64], peaks: NDArray[np.int64]) ->
         return np.full(samples.size, np.iinfo(np.int64).max)
     after = np.searchsorted(peaks, samples).clip(max=peaks.size - 1)
     before = (after - 1).clip(min=0)
-    return np.minimum(np.abs(peaks[after] - samples), np.abs(peaks[before] - samples))
+    nearest: NDArray[np.int64] = np.minimum(
+        np.abs(peaks[after] - samples), np.abs(peaks[before] - samples)
+    )
+    return nearest
 
 
 def annotation_digest(beats: Beats) -> str:

@@ -100,7 +100,8 @@ def smoothed_score(residuals: Floats, ticks: int, part: slice) -> Floats:
         smooth += padded[:, shift : shift + WINDOW_SAMPLES]
     smooth *= np.float32(1 / ticks)
     scored = np.ascontiguousarray(smooth[:, part])
-    return np.square(scored, out=scored).mean(axis=1)
+    scores: Floats = np.square(scored, out=scored).mean(axis=1)
+    return scores
 
 
 class NumpyStudent:
@@ -172,7 +173,7 @@ def _convolve(x: Floats, earlier: Floats, later: Floats) -> Floats:
     padded = np.zeros((beats, ticks + 2, channels), dtype=np.float32)
     padded[:, 1:-1] = x
     pairs = padded.reshape(beats, ticks // 2 + 1, 2 * channels)
-    out = np.matmul(pairs[:, :-1], earlier)
+    out: Floats = np.matmul(pairs[:, :-1], earlier)
     out += np.matmul(pairs[:, 1:], later)
     return out
 
@@ -190,7 +191,7 @@ def _own_and_overlap(weight: Floats) -> tuple[Floats, Floats]:
 def _convolve_transposed(x: Floats, own: Floats, overlap: Floats) -> Floats:
     """[B, T, in] -> [B, 2 T, out]."""
     beats, ticks, _ = x.shape
-    out = np.matmul(x, own).reshape(beats, 2 * ticks, -1)
+    out: Floats = np.matmul(x, own).reshape(beats, 2 * ticks, -1)
     across = np.matmul(x, overlap).reshape(beats, 2 * ticks, -1)
     out[:, 2::2] += across[:, :-2:2]
     out[:, 1:-1:2] += across[:, 3::2]

@@ -142,7 +142,7 @@ def check_tensors(
 def _description(kind: WeightsKind, text: bytes, path: Path) -> dict[str, Any]:
     """Return the description as an object whose every part is there and fits this program."""
     try:
-        facts: Any = json.loads(text)
+        facts = json.loads(text)
     except (ValueError, RecursionError):
         raise ArtifactError(f"{path} is not JSON; {kind.remedy}") from None
     found = (facts.get("model"), facts.get("format")) if isinstance(facts, dict) else "no object"
@@ -163,4 +163,4 @@ def _description(kind: WeightsKind, text: bytes, path: Path) -> dict[str, Any]:
                     f"{path} was made for {key} {facts[part].get(key)!r:.80}, this program uses "
                     f"{value!r:.300}; {kind.remedy}"
                 )
-    return facts
+    return dict(facts)

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,16 +63,17 @@ def bench(data: Path | None, *, as_json: bool, json_file: Path | None, report: P
     patient = SyntheticPatient(PatientConfig(fs=float(SAMPLING_RATE_HZ), ectopic=0.2, seed=3))
     x = np.ascontiguousarray(patient.generate(_RECORD_S * SAMPLING_RATE_HZ).samples)
     figures: dict[str, Any] = {"machine": machine()}
-    for name, measure in (
-        ("kernels", lambda: measure_kernels(x)),
-        ("models", _models),
-        ("embedded", lambda: _embedded(x)),
-        ("replay", lambda: _replay(x)),
-        ("live", lambda: _live(*_live_signal(data, x))),
-        ("scan", lambda: _scan(data)),
-        ("student", lambda: _student(data)),
-        ("start", _start),
-    ):
+    measures: dict[str, Callable[[], object]] = {
+        "kernels": lambda: measure_kernels(x),
+        "models": _models,
+        "embedded": lambda: _embedded(x),
+        "replay": lambda: _replay(x),
+        "live": lambda: _live(*_live_signal(data, x)),
+        "scan": lambda: _scan(data),
+        "student": lambda: _student(data),
+        "start": _start,
+    }
+    for name, measure in measures.items():
         say(f"measuring {name} ...", highlight=False)
         figures[name] = measure()
     if json_file is not None:
@@ -103,15 +105,13 @@ def _models() -> dict[str, Any]:
     teacher = teacher_reconstruction()
     figures: dict[str, Any] = {}
     for batch in (1, 64):
-        windows = np.random.default_rng(0).uniform(-1, 1, (batch, WINDOW_SAMPLES))
-        windows = windows.astype(np.float32)
+        uniform = np.random.default_rng(0).uniform(-1, 1, (batch, WINDOW_SAMPLES))
+        windows = uniform.astype(np.float32)
         times = max(5, 200 // batch)
         best = {"student": float("inf"), "teacher": float("inf")}
         for _ in range(3):
-            best["student"] = min(
-                best["student"], _best_s(lambda w=windows: student.score(w), times)
-            )
-            best["teacher"] = min(best["teacher"], _best_s(lambda w=windows: teacher(w), times))
+            best["student"] = min(best["student"], _best_s(partial(student.score, windows), times))
+            best["teacher"] = min(best["teacher"], _best_s(partial(teacher, windows), times))
         for name, seconds in best.items():
             figures[f"{name}_us_per_beat_batch_{batch}"] = round(1e6 * seconds / batch, 1)
         figures[f"teacher_over_student_batch_{batch}"] = round(best["teacher"] / best["student"], 1)

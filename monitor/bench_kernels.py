@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -29,14 +30,13 @@ def measure_kernels(x: NDArray[np.float32]) -> dict[str, Any]:
         ordinary one; microseconds a live chunk.
     """
     runs: dict[str, Callable[[], object]] = {
-        f"ns_per_sample_{fs_hz:g}_hz": lambda fs_hz=fs_hz: _push(x, fs_hz)  # type: ignore[misc]
-        for fs_hz in (360.0, 250.0, 1000.0)
+        f"ns_per_sample_{fs_hz:g}_hz": partial(_push, x, fs_hz) for fs_hz in (360.0, 250.0, 1000.0)
     }
     peer = _peer(x)
     if peer is not None:
         runs["ns_per_sample_sleepecg"] = peer
-    hard = {
-        f"ns_per_sample_{name}": lambda signal=signal: _push(signal, 360.0)  # type: ignore[misc]
+    hard: dict[str, Callable[[], object]] = {
+        f"ns_per_sample_{name}": partial(_push, signal, 360.0)
         for name, signal in _hard_signals(x.size).items()
     }
     best = in_turns(runs | hard)

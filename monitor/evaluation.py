@@ -217,12 +217,12 @@ def interpatient_tables(figures: dict[str, Any]) -> Iterator[Table]:
     for name in ("auc", "ap"):
         ranking.add_row(name.upper(), *(as_text(column[name]) for column in columns))
     for kind in figures["auc_by_class"]:
-        cells = (as_text(column["auc_by_class"][kind]) for column in columns)
-        ranking.add_row(f"AUC of {kind} against N", *cells)
+        by_class = (as_text(column["auc_by_class"][kind]) for column in columns)
+        ranking.add_row(f"AUC of {kind} against N", *by_class)
     yield ranking
 
-    names = ("class", "beats", "alerts", "not detected", "not analysable")
-    classes = new_table("Alerts at the threshold", *names)
+    head = ("class", "beats", "alerts", "not detected", "not analysable")
+    classes = new_table("Alerts at the threshold", *head)
     alerts = figures["sensitivity"]
     for kind, beats in figures["beats"].items():
         missed, blind = figures["missed"][kind], figures["not_analysable"][kind]

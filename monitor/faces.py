@@ -7,7 +7,8 @@ from typing import IO, Any, Protocol
 from monitor.panels import class_text
 from monitor.safe_text import safe_text
 from pipeline.constants import NOTICE
-from pipeline.public import Alert, Public, encode_json
+from pipeline.position import Gap, LogReplaced
+from pipeline.public import Alert, Heard, encode_json
 
 
 class Face(Protocol):
@@ -16,7 +17,7 @@ class Face(Protocol):
     topics: Sequence[str]
     """Beginnings of topics that it wants beside alerts and statuses."""
 
-    def hear(self, message: Public) -> None:
+    def hear(self, message: Heard) -> None:
         """Take one message."""
         ...
 
@@ -30,16 +31,16 @@ class Face(Protocol):
 
 
 class JsonFace:
-    """One JSON object a line: alerts, then the summary."""
+    """One JSON object a line: alerts and what breaks them off, then the summary."""
 
     topics: Sequence[str] = ()
 
     def __init__(self, out: IO[bytes]) -> None:
         self._out = out
 
-    def hear(self, message: Public) -> None:
-        """Print an alert."""
-        if isinstance(message, Alert):
+    def hear(self, message: Heard) -> None:
+        """Print a record."""
+        if isinstance(message, Alert | Gap | LogReplaced):
             self._out.write(encode_json(message) + b"\n")
             self._out.flush()
 
@@ -53,17 +54,17 @@ class JsonFace:
 
 
 class PlainFace:
-    """Readable lines: alerts, then the summary."""
+    """Readable lines: alerts and what breaks them off, then the summary."""
 
     topics: Sequence[str] = ()
 
     def __init__(self, out: IO[str]) -> None:
         self._out = out
 
-    def hear(self, message: Public) -> None:
-        """Print an alert."""
-        if isinstance(message, Alert):
-            self._out.write(alert_line(message) + "\n")
+    def hear(self, message: Heard) -> None:
+        """Print a record."""
+        if isinstance(message, Alert | Gap | LogReplaced):
+            self._out.write(record_line(message) + "\n")
             self._out.flush()
 
     def turn(self) -> None:
@@ -83,7 +84,7 @@ class SummaryFace:
     def __init__(self, out: IO[str]) -> None:
         self._out = out
 
-    def hear(self, message: Public) -> None:
+    def hear(self, message: Heard) -> None:
         """The dashboard hears it as well."""
 
     def turn(self) -> None:
@@ -95,8 +96,14 @@ class SummaryFace:
         self._out.flush()
 
 
-def alert_line(alert: Alert) -> str:
-    """Return an alert as one line without control characters."""
+def record_line(record: Alert | Gap | LogReplaced) -> str:
+    """Return an alert, or what breaks the alerts off, as one line without control characters."""
+    if isinstance(record, Alert):
+        return _alert_line(record)
+    return f"{record.kind.replace('_', ' ').upper()}: {safe_text(record.reason, 160)}"
+
+
+def _alert_line(alert: Alert) -> str:
     minutes, seconds = divmod(alert.time_s, 60.0)
     score = f"  {alert.score:.1f} > {alert.threshold:.1f}" if alert.score is not None else ""
     named = f"  {class_text(alert)}" if alert.beat_class is not None else ""
@@ -113,12 +120,13 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
     minutes, seconds = divmod(summary["duration_s"], 60.0)
     alerts = summary["alerts"].items()
     kinds = ", ".join(f"{n} {safe_text(kind).replace('_', ' ')}" for kind, n in alerts)
-    unread = summary["beats_not_analysable"]
+    unread, missing = summary["beats_not_analysable"], summary.get("alerts_missing", 0)
     streams = ", ".join(safe_text(name) for name in summary["streams"]) or "nothing"
     return [
         f"signal   {int(minutes)} min {seconds:.0f} s of {streams}, in {summary['wall_s']:.1f} s",
         f"beats    {summary['beats']}" + (f", {unread} of them not analysable" if unread else ""),
         f"alerts   {kinds or 'none'}",
+        *([f"missing  {missing} alerts that the log cannot give"] if missing else []),
         *_standing_lines(summary.get("standing", [])),
         *([f"log      {summary['log']}"] if "log" in summary else []),
         f"notice   {NOTICE}",

@@ -3,13 +3,14 @@
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from monitor.dashboard import export_svg
 from monitor.session import run
 from monitor.view import DashboardView
-from pipeline.public import Public, Status
+from pipeline.public import Heard, Status
 
 _FROM_S: Final = 24
 _SHOT_AT_S: Final = 49.6
@@ -21,7 +22,7 @@ _SIZE: Final = (120, 36)
 class PictureFace:
     """Watches a run and draws it once, at a chosen second of the signal."""
 
-    topics = ("beat/", "signal/", "window/")
+    topics: Sequence[str] = ("beat/", "signal/", "window/")
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -29,7 +30,7 @@ class PictureFace:
         self._time_s = 0.0
         self._drawn = False
 
-    def hear(self, message: Public) -> None:
+    def hear(self, message: Heard) -> None:
         """Take the message into the picture."""
         self._view.hear(message, time.monotonic())
         if isinstance(message, Status):

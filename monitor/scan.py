@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from models.calibration import load_calibration
 from models.student import StudentScorer
 from monitor.alarm_settings import load_alarm_settings
-from monitor.faces import alert_line
+from monitor.faces import record_line
 from monitor.stages import find_leads, shipped_classifier
 from pipeline.constants import NOTICE, SCHEMA
 from pipeline.embedded import EmbeddedRunner, Outcome
@@ -118,7 +118,7 @@ def _print(outcome: Outcome, *, as_json: bool, beats: bool) -> None:
     elif as_json:
         lines = [encode_json(alert).decode() for alert in outcome.alerts]
     else:
-        lines = [alert_line(alert) for alert in outcome.alerts]
+        lines = [record_line(alert) for alert in outcome.alerts]
     if lines:
         sys.stdout.write("\n".join(lines) + "\n")
 

@@ -24,7 +24,8 @@ from monitor.supervisor import System
 from monitor.terminal import StderrAside, Terminal
 from pipeline.client import Subscriber
 from pipeline.constants import NOTICE, SCHEMA
-from pipeline.public import Alert, Public, Status
+from pipeline.position import Gap
+from pipeline.public import Alert, Heard, Status
 
 _LISTEN_S: Final = 0.1
 _QUIET_HEARTBEATS: Final = 2
@@ -43,8 +44,10 @@ class Tally:
     kinds: Counter[str] = field(default_factory=Counter)
     standing: dict[tuple[str, str], Alert] = field(default_factory=dict)
     """The latest alert of every alarm that stands, by stream and episode."""
+    missing: int = 0
+    """Alerts that will never come."""
 
-    def hear(self, message: Public) -> None:
+    def hear(self, message: Heard) -> None:
         """Count one message."""
         if isinstance(message, Alert):
             alarm = (message.stream, message.episode)
@@ -55,6 +58,8 @@ class Tally:
                 del self.standing[alarm]
         elif isinstance(message, Status):
             self.statuses[message.stream] = message
+        elif isinstance(message, Gap):
+            self.missing += message.to_seq - message.from_seq + 1
 
     def ended(self, streams: Sequence[str]) -> bool:
         """Say whether every one of ``streams`` is over."""
@@ -70,6 +75,7 @@ class Tally:
             "beats": sum(s.beats for s in self.statuses.values()),
             "beats_not_analysable": sum(s.beats_not_analysable for s in self.statuses.values()),
             "alerts": dict(self.kinds),
+            "alerts_missing": self.missing,
             "standing": [
                 {"stream": a.stream, "kind": a.kind, "state": a.state, "episode": a.episode}
                 for a in self.standing.values()
@@ -171,7 +177,7 @@ class _Drain:
         self._quiet_at: int | None = None
         self._settled: set[str] | None = None
 
-    def hear(self, message: Public) -> None:
+    def hear(self, message: Heard) -> None:
         """Take note of a stream of which nothing is pending, once the hub has taken all in."""
         if self._settled is not None and isinstance(message, Status) and not message.pending:
             self._settled.add(message.stream)

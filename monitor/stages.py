@@ -201,7 +201,8 @@ def run_scorer(
         EndpointError: the hub refuses these keys.
         ArtifactError: weights are missing, altered, or made for something else.
     """
-    from models.student import SHIPPED_STUDENT, StudentScorer
+    from models.artifact import SHIPPED_STUDENT
+    from models.student import StudentScorer
     from pipeline.worker import run_worker
 
     stop = stop_when_orphaned(parent)

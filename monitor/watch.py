@@ -4,8 +4,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from monitor.faces import alert_line
-from monitor.safe_text import safe_text
+from monitor.faces import record_line
 from pipeline.client import Subscriber
 from pipeline.curve import ClientKeys
 from pipeline.position import Gap, LogReplaced
@@ -42,23 +41,17 @@ def watch(
         silent = False
         while True:
             for message in subscriber.receive(_TURN_S):
-                wanted = isinstance(message, Alert) and stream in (None, message.stream)
-                if wanted or isinstance(message, Gap | LogReplaced):
-                    sys.stdout.write(_line(message, as_json) + "\n")
+                if isinstance(message, Gap | LogReplaced) or (
+                    isinstance(message, Alert) and stream in (None, message.stream)
+                ):
+                    line = encode_json(message).decode() if as_json else record_line(message)
+                    sys.stdout.write(line + "\n")
                     sys.stdout.flush()
             # Written and flushed: what is killed between the two prints these lines again.
             subscriber.store()
             if silent != (subscriber.silent_s > _PATIENCE_S):
                 silent = not silent
                 _say(_words(endpoint, subscriber) if silent else f"{endpoint} is heard")
-
-
-def _line(record: Alert | Gap | LogReplaced, as_json: bool) -> str:
-    if as_json:
-        return encode_json(record).decode()
-    if isinstance(record, Alert):
-        return alert_line(record)
-    return f"{record.kind.replace('_', ' ').upper()}: {safe_text(record.reason, 160)}"
 
 
 def _words(endpoint: str, subscriber: Subscriber) -> str:

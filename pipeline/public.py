@@ -221,7 +221,7 @@ _alert_decoder = msgspec.json.Decoder(Alert)
 _strip_decoder = msgspec.json.Decoder(SignalStrip)
 
 
-def encode_json(message: msgspec.Struct) -> bytes:
+def encode_json(message: msgspec.Struct | Gap | LogReplaced) -> bytes:
     """Return ``message`` as one JSON object in UTF-8, without a newline.
 
     What could steer the terminal of whoever looks at the line is escaped, as JSON allows.

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from monitor.dashboard import Screen, export_svg, render
-from monitor.faces import alert_line
+from monitor.faces import record_line
 from monitor.panels import MUTED, STALE
 from monitor.view import DashboardView
 from pipeline.constants import NOTICE
@@ -383,10 +383,10 @@ def test_the_class_of_a_beat_stands_in_its_alert(fields, shown):
 
 def test_the_class_of_a_beat_stands_in_its_line():
     """The same on one line, between what happened and how strange it was."""
-    line = alert_line(alert(score=7.31, threshold=4.0, **NAMED))
+    line = record_line(alert(score=7.31, threshold=4.0, **NAMED))
 
     assert line.endswith("anomalous_beat  V 97 %  7.3 > 4.0  QRS differs")
-    assert "%" not in alert_line(alert(score=7.31, threshold=4.0))
+    assert "%" not in record_line(alert(score=7.31, threshold=4.0))
 
 
 def test_several_streams_are_a_table_with_the_alarming_one_in_detail():

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from monitor import cli
 from monitor.ask import facts
-from monitor.faces import alert_line, summary_lines
+from monitor.faces import record_line, summary_lines
 from monitor.safe_text import REPLACEMENT, SafeLines, safe_text
 from pipeline.errors import InputError, WireError
 from pipeline.messages import Chunk, decode, encode
@@ -96,7 +96,7 @@ def test_ten_thousand_texts_through_everything_that_prints() -> None:
         standing = [{"stream": a, "kind": b, "state": e, "episode": g}]
         summary = {"duration_s": 1.0, "wall_s": 1.0, "beats": 0, "beats_not_analysable": 0}
         summary |= {"alerts": {b: 1}, "streams": [a], "standing": standing}
-        lines = [alert_line(alert), *facts(alert), *summary_lines(summary)]
+        lines = [record_line(alert), *facts(alert), *summary_lines(summary)]
         assert not STEERING & {ord(char) for line in lines for char in line}
         console.print(Text.assemble(*(Text(safe_text(text)) for text in fields)))
         shown += 1

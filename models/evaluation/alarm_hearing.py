@@ -8,9 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.artifact import SHIPPED_STUDENT
 from models.calibration import load_calibration
 from models.classifier_scorer import ClassifierScorer
-from models.student import SHIPPED_STUDENT, StudentScorer
+from models.student import StudentScorer
 from pipeline.embedded import EmbeddedRunner
 from pipeline.live_score import LiveScoreConfig
 from pipeline.public import Alert

@@ -234,7 +234,7 @@ def evaluate_noise(
     Raises:
         InputError: a record is missing or unusable.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in records:
         on_step(f"nstdb {name}")
         told = hear_record(folder / name, 0)

@@ -8,6 +8,7 @@ because it matters, and nothing is asked.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -126,16 +127,19 @@ def clocks(clean: CleanStream) -> Iterator[Finding]:
     ):
         told = heard(clean, clock=clock)
         yield Finding(fault, "beats and alerts that differ", told_differently(usual, told))
-    for fault, clock in (
-        ("source's clock steps by +1 h", lambda due_s: due_s + 3600.0 * (due_s > half_s)),
-        ("source's clock steps by -1 h", lambda due_s: due_s - 3600.0 * (due_s > half_s)),
-    ):
-        told = heard(clean, stamp=lambda due_s, clock=clock: STAMPED_FROM_S + clock(due_s))
+    for step_s in (3600.0, -3600.0):
+        fault = f"source's clock steps by {step_s / 3600.0:+.0f} h"
+        told = heard(clean, stamp=partial(_stepping, step_s=step_s, at_s=half_s))
         moved = [a for a in told.alerts if a.kind != "clock_stepped"]
         alike = told_differently(usual, replace(told, alerts=moved))
         yield Finding(fault, "beats and alerts that differ", alike)
         untold = abs(1.0 - told.alerted("clock_stepped"))
         yield Finding(fault, "clock stepped told more or less than once", untold)
+
+
+def _stepping(due_s: float, *, step_s: float, at_s: float) -> float:
+    """Return the stamp of a clock that stepped at ``at_s`` into the stream."""
+    return STAMPED_FROM_S + due_s + step_s * (due_s > at_s)
 
 
 def drift(clean: CleanStream) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ looks at an annotation before the stream has spoken.
 from collections import Counter
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,8 +53,11 @@ class Judged:
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Judged":
         """Return these rows."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Judged(**{k: None if v is None else v[rows] for k, v in values.items()})
+        taken: dict[str, Any] = {}
+        for field in fields(self):
+            column = getattr(self, field.name)
+            taken[field.name] = None if column is None else column[rows]
+        return Judged(**taken)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +135,7 @@ def judge_record(
 
 def together(records: list[JudgedRecord]) -> Judged:
     """Return the beats of all records, in their order; at least one record."""
-    joined = {}
+    joined: dict[str, Any] = {}
     for field in fields(Judged):
         values = [getattr(record.beats, field.name) for record in records]
         joined[field.name] = None if values[0] is None else np.concatenate(values)
@@ -158,7 +162,7 @@ def _told(
     raised: set[int],
     of: NDArray[np.int64],
     strips: NDArray[np.float16] | None,
-) -> dict[str, NDArray[np.generic] | None]:
+) -> dict[str, Any]:
     """Return the columns of `Judged` that the notes of index ``of`` fill; -1 is no note."""
     # One row more than notes, so that the index -1 of a missed beat finds an empty one.
     scores = np.full(len(notes) + 1, np.nan, dtype=np.float32)
@@ -166,7 +170,7 @@ def _told(
     analysed = [i for i, note in enumerate(notes) if note.score is not None]
     scores[analysed] = [notes[i].score for i in analysed]
     alerted[:-1] = [note.anomalous for note in notes]
-    columns: dict[str, NDArray[np.generic] | None] = {
+    columns: dict[str, Any] = {
         "found": of >= 0,
         "scores": scores[of],
         "alerted": alerted[of],

@@ -29,7 +29,7 @@ from models.training.classifier import (
 from models.training.run import Progress
 from models.whole_file import write_whole
 
-COMPARED: Final = (
+COMPARED: Final[tuple[dict[str, Any], ...]] = (
     {"optimiser": "adabound", "learning_rate": 1e-3},
     {"optimiser": "adamw", "learning_rate": 3e-3},
 )

@@ -86,9 +86,9 @@ def chosen_bf16(wanted: bool | None, device: torch.device) -> bool:
     if wanted is not None:
         return wanted
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # Private, but torch has no public question that every version we support answers.
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def settings_of(config: TrainingConfig, *arrays: NDArray[np.generic]) -> dict[str, Any]:

@@ -25,9 +25,9 @@ def folded_tensors(student: Autoencoder) -> dict[str, Floats]:
     """
     features, layers = student.encoder.features, student.decoder.layers
     tensors = {
-        "encoder.0.weight": _as_float32(_double(features[0].weight)),
-        "latent.weight": _as_float32(_double(student.encoder.head.weight)),
-        "output.weight": _as_float32(_double(layers[-2].weight)),
+        "encoder.0.weight": _as_float32(_weight(features[0])),
+        "latent.weight": _as_float32(_weight(student.encoder.head)),
+        "output.weight": _as_float32(_weight(layers[-2])),
     }
     for prefix, layout, first_stage in (("encoder", features, 1), ("decoder", layers, 0)):
         norms = [at for at, layer in enumerate(layout) if isinstance(layer, nn.BatchNorm1d)]
@@ -38,10 +38,18 @@ def folded_tensors(student: Autoencoder) -> dict[str, Floats]:
 
 
 def _folded(convolution: nn.Module, norm: nn.Module) -> tuple[Floats, Floats]:
-    gain = _double(norm.weight) / (_double(norm.running_var) + norm.eps).sqrt()
+    assert isinstance(norm, nn.BatchNorm1d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    gain = _weight(norm) / (_double(norm.running_var) + norm.eps).sqrt()
     shape = (1, -1, 1) if isinstance(convolution, nn.ConvTranspose1d) else (-1, 1, 1)
     bias = _double(norm.bias) - _double(norm.running_mean) * gain
-    return _as_float32(_double(convolution.weight) * gain.reshape(shape)), _as_float32(bias)
+    return _as_float32(_weight(convolution) * gain.reshape(shape)), _as_float32(bias)
+
+
+def _weight(layer: nn.Module) -> torch.Tensor:
+    assert isinstance(layer.weight, torch.Tensor)
+    return _double(layer.weight)
 
 
 def _double(tensor: torch.Tensor) -> torch.Tensor:

@@ -4,15 +4,17 @@ The bundled record is played over and over as so many streams through a whole sy
 processes. Every few seconds memory and open files of each process and the size of the log are
 noted; of every report of the hub the law produced = scored + pending + refused is checked, and a
 subscriber counts the alerts, which must be contiguous. Requirement: memory grows by less than
-`MOST_MIB_AN_HOUR` after the warm-up, open files stay as many, the write-ahead log stays small.
+`MOST_MIB_AN_HOUR` after the warm-up, open files stay as many, the write-ahead log stays below
+64 MiB.
 """
 
+import contextlib
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from rich.table import Table
@@ -28,12 +30,23 @@ BLOCK: Final = "soak"
 
 EVERY_S: Final = 2.0
 MOST_MIB_AN_HOUR: Final = 1.0
-MOST_WAL_MIB: Final = 64.0
 WARM_UP: Final = 1 / 3
 """Share of the run after which growth counts."""
 
+_TENTHS: Final = 10
 _LISTEN_S: Final = 0.2
 _MIB: Final = 2**20
+
+
+class Size(NamedTuple):
+    """How big a process was."""
+
+    at_s: float
+    """Since the beginning of the run."""
+    mib: float
+    """Resident memory."""
+    files: int
+    """Open ones."""
 
 
 @dataclass(slots=True)
@@ -41,11 +54,13 @@ class Notes:
     """What was noted on the way."""
 
     began: float = field(default_factory=time.monotonic)
-    at_s: list[float] = field(default_factory=list)
-    mib: dict[str, list[float]] = field(default_factory=dict)
-    """Resident memory of each process over time."""
-    files: dict[str, list[int]] = field(default_factory=dict)
-    wal_mib: list[float] = field(default_factory=list)
+    at_s: float = -EVERY_S
+    """When it was noted how big everything is, the last time."""
+    sizes: dict[str, list[Size]] = field(default_factory=dict)
+    """Of each process; none of the moments in which one was dead."""
+    restarts: int = 0
+    wal_mib: float = 0.0
+    """The longest that the write-ahead log was."""
     alerts: int = 0
     holes: int = 0
     """Alerts that did not follow the one before."""
@@ -57,12 +72,15 @@ class Notes:
 
     def note(self, pids: Mapping[str, int], log: Path) -> None:
         """Note how big everything is."""
-        self.at_s.append(time.monotonic() - self.began)
+        self.at_s = time.monotonic() - self.began
         for name, pid in pids.items():
-            self.mib.setdefault(name, []).append(resident_mib(pid))
-            self.files.setdefault(name, []).append(len(list(Path(f"/proc/{pid}/fd").iterdir())))
-        wal = log.with_name(log.name + "-wal")
-        self.wal_mib.append(wal.stat().st_size / _MIB if wal.exists() else 0.0)
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just died
+                files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+                size = Size(self.at_s, resident_mib(pid), files)
+                self.sizes.setdefault(name, []).append(size)
+        with contextlib.suppress(FileNotFoundError):
+            wal = log.with_name(log.name + "-wal")
+            self.wal_mib = max(self.wal_mib, wal.stat().st_size / _MIB)
 
     def hear(self, message: object, last_seq: int) -> int:
         """Take a message; return the number of the newest alert."""
@@ -114,43 +132,46 @@ def run(minutes: float, streams: int, speed: float) -> Notes:
                 for message in subscriber.receive(_LISTEN_S):
                     last_seq = notes.hear(message, last_seq)
                 system.check()
-                if not notes.at_s or at - notes.at_s[-1] >= EVERY_S:
+                if at - notes.at_s >= EVERY_S:
                     notes.note(system.pids, log)
                 if int(at // 60) != told:
                     told = int(at // 60)
                     on_step(f"minute {told + 1}")
+            notes.restarts = sum(system.restarts.values())
         return notes
 
 
 def figures(notes: Notes, streams: int, speed: float) -> dict[str, Any]:
     """Return what is said of a run, JSON-able."""
-    at = np.array(notes.at_s)
-    later = at >= WARM_UP * at[-1]
     signal_s = sum(status.duration_s for status in notes.statuses.values())
-    memory = {name: np.array(mib) for name, mib in notes.mib.items()}
     latest = notes.latest
     return {
-        "minutes": round(at[-1] / 60, 1),
+        "minutes": round(notes.at_s / 60, 1),
         "streams": streams,
         "speed_asked": speed,
-        "speed_reached": round(signal_s / at[-1] / streams, 2),
+        "speed_reached": round(signal_s / notes.at_s / streams, 2),
         "beats": sum(status.beats for status in notes.statuses.values()),
         "alerts": notes.alerts,
         "holes_in_the_alerts": notes.holes,
         "reports": notes.reports,
         "reports_with_a_window_unaccounted_for": notes.unaccounted,
+        "restarts": notes.restarts,
         "redelivered": latest.redelivered_windows if latest else None,
         "shed_samples": latest.shed_samples if latest else None,
-        "wal_mib_most": round(max(notes.wal_mib), 2),
-        "processes": {
-            name: {
-                "mib_after_warm_up": round(float(mib[later][0]), 1),
-                "mib_most": round(float(mib.max()), 1),
-                "mib_an_hour": round(3600 * slope(at[later], mib[later]), 3),
-                "files": sorted(set(notes.files[name][later.argmax() :])),
-            }
-            for name, mib in memory.items()
-        },
+        "wal_mib_most": round(notes.wal_mib, 2),
+        "processes": {name: _growth(sizes) for name, sizes in notes.sizes.items()},
+    }
+
+
+def _growth(sizes: Sequence[Size]) -> dict[str, Any]:
+    at, mib, files = np.array(sizes).T
+    later = at >= WARM_UP * at[-1]
+    parts = np.array_split(mib, min(_TENTHS, mib.size))
+    return {
+        "mib_most": round(float(mib.max()), 1),
+        "mib_an_hour": round(3600 * slope(at[later], mib[later]), 3),
+        "files": sorted({int(n) for n in files[later]}),
+        "mib_each_tenth": [round(float(np.median(part)), 1) for part in parts],
     }
 
 
@@ -179,17 +200,34 @@ def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield name.replace("_", " "), "" if value is None else f"{value:,}"
 
 
+_COLUMNS: Final = (
+    "most MiB",
+    f"MiB an hour (below {MOST_MIB_AN_HOUR:g})",
+    "open files",
+    "MiB in each tenth of the run",
+)
+
+
+def _process_rows(found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    for name, one in found["processes"].items():
+        yield (
+            name,
+            f"{one['mib_most']:.1f}",
+            f"{one['mib_an_hour']:+.2f}",
+            ", ".join(map(str, one["files"])),
+            " ".join(f"{mib:.1f}" for mib in one["mib_each_tenth"]),
+        )
+
+
 def soak_tables(found: Mapping[str, Any]) -> Iterator[Table]:
     """Yield what is shown of a run."""
     whole = new_table("soak", "", "")
     for row in _rows(found):
         whole.add_row(*row)
     yield whole
-    each = new_table("processes", "process", "MiB", "most", "MiB/h", "open files")
-    for name, one in found["processes"].items():
-        files = ", ".join(map(str, one["files"]))
-        numbers = (f"{one[key]:.1f}" for key in ("mib_after_warm_up", "mib_most"))
-        each.add_row(name, *numbers, f"{one['mib_an_hour']:+.2f}", files)
+    each = new_table("processes", "process", *_COLUMNS)
+    for name, *cells in _process_rows(found):
+        each.add_row(name, *cells)
     yield each
 
 
@@ -198,19 +236,8 @@ def soak_page(found: Mapping[str, Any]) -> str:
     from models.evaluation.card_parts import page, table
     from models.machine import described
 
-    head = ("process", "MiB after the warm-up", "most", "MiB an hour", "open files")
-    processes = (
-        (
-            name,
-            f"{one['mib_after_warm_up']:.1f}",
-            f"{one['mib_most']:.1f}",
-            f"{one['mib_an_hour']:+.2f}",
-            ", ".join(map(str, one["files"])),
-        )
-        for name, one in found["processes"].items()
-    )
     return page(
         table(("", ""), _rows(found)),
-        table(head, processes),
+        table(("process", *_COLUMNS), _process_rows(found)),
         f"{described(dict(found['machine']))}.",
     )

@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 
 from pipeline.alarms.system_alarms import STALE_S, SourceAlarm
 from pipeline.beat import Beat
-from pipeline.constants import SAMPLING_RATE_HZ
 from pipeline.evidence import Evidence
 from pipeline.public import Alert, Latency, SignalStrip, Status
 from pipeline.stream import Stream
+from pipeline.strip import Strip, public_strip
 
 _LONGEST_STRIP: Final = 3_600
 _LATENCIES: Final = 1_000
@@ -74,7 +74,7 @@ class Channel:
     stream: Stream
     lead: str
     arrived_at: float
-    evidence: Evidence = field(default_factory=Evidence)
+    evidence: Evidence = field(init=False)
     source_alarm: SourceAlarm = field(init=False)
     ending: bool = False
     end_told: bool = False
@@ -87,12 +87,12 @@ class Channel:
     shed_samples: int = 0
     """Samples that sources had to drop."""
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
-    _strip: list[float | None] = field(default_factory=list)
-    _strip_first: int = 0
-    _strip_epoch: int = 0
+    _unseen_from: int = 0
+    """Position of the first value that no picture has shown, at 360 Hz."""
 
     def __post_init__(self) -> None:
         stream = self.stream
+        self.evidence = Evidence(stream.name)
         self.source_alarm = SourceAlarm(stream.name, stream.fs_hz, stream.settings)
 
     @property
@@ -106,29 +106,20 @@ class Channel:
         """Whether the stream is over and everything of it was told."""
         return self.ending and self.stream.pending == 0
 
-    def add_strip(self, strip: SignalStrip) -> None:
+    def add_strip(self, strip: Strip) -> None:
         """Gather signal for the next picture; what a gap or a new epoch cuts off is dropped."""
+        if (strip.epoch, strip.first_sample) != (self.evidence.epoch, self.evidence.end):
+            self._unseen_from = strip.first_sample
         self.evidence.add(strip)
-        place = (strip.epoch, strip.first_sample - len(self._strip))
-        if place != (self._strip_epoch, self._strip_first):
-            self._strip = []
-            self._strip_epoch, self._strip_first = strip.epoch, strip.first_sample
-        self._strip += strip.mv
 
     def take_strip(self) -> SignalStrip | None:
         """Return the newest part of what gathered (a picture needs no more) and start anew."""
-        if not self._strip:
+        end = self.evidence.end
+        begin = max(self._unseen_from, end - _LONGEST_STRIP)
+        self._unseen_from = end
+        if begin >= end:
             return None
-        skipped = max(0, len(self._strip) - _LONGEST_STRIP)
-        strip = SignalStrip(
-            stream=self.stream.name,
-            epoch=self._strip_epoch,
-            first_sample=self._strip_first + skipped,
-            fs_hz=float(SAMPLING_RATE_HZ),
-            mv=self._strip[skipped:],
-        )
-        self._strip = []
-        return strip
+        return public_strip(self.stream.name, self.evidence.signal(begin, end))
 
     def watch_source(self, now: float) -> list[Alert]:
         """Return the alerts that say that the source fell silent, or that it is back."""

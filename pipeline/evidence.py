@@ -6,12 +6,15 @@ it gives out the strip. Pure: no sockets, no clock.
 """
 
 from collections import deque
-from itertools import islice
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.alarms.kinds import PHYSIOLOGICAL
 from pipeline.constants import SAMPLING_RATE_HZ
 from pipeline.public import Alert, SignalStrip
+from pipeline.strip import Strip, public_strip
 
 STRIP_S: Final = 10.0
 """Length of a strip, half before the place of the alert and half behind it."""
@@ -25,33 +28,44 @@ _MOST_WANTED: Final = 256
 class Evidence:
     """What is kept of one stream's signal, and the strips that are still to be cut."""
 
-    def __init__(self) -> None:
-        self._mv: deque[float | None] = deque(maxlen=_KEPT)
-        self._stream = ""
-        self._epoch = 0
-        self._end = 0
-        """Position one past the newest value, at 360 Hz."""
+    def __init__(self, stream: str) -> None:
+        self._stream = stream
+        self._mv = np.full(_KEPT, np.nan, dtype=np.float32)
+        """A ring: the value at position p lies at p % `_KEPT`."""
+        self.epoch = 0
+        self._begin = 0
+        """Position of the oldest value that there was since the signal broke off, at 360 Hz."""
+        self.end = 0
+        """Position one past the newest value."""
         self._wanted: deque[tuple[int, int]] = deque(maxlen=_MOST_WANTED)
         """(number of the alert, its position at 360 Hz), as they came."""
         self._cut: list[tuple[int, SignalStrip]] = []
 
-    def add(self, strip: SignalStrip) -> None:
-        """Remember the newest signal of the stream, at 360 Hz."""
-        self._stream = strip.stream
-        gap = strip.first_sample - self._end
-        if strip.epoch != self._epoch or gap:
+    def add(self, strip: Strip) -> None:
+        """Remember the newest signal of the stream."""
+        gap = strip.first_sample - self.end
+        if strip.epoch != self.epoch or gap:
             self._cut_wanted(all_of_them=True)
-            if strip.epoch == self._epoch and 0 < gap <= _KEPT:
-                self._mv.extend([None] * gap)
+            if strip.epoch == self.epoch and 0 < gap <= _KEPT:
+                self._put(self.end, np.full(gap, np.nan, dtype=np.float32))
             else:
-                self._mv.clear()
-            self._epoch = strip.epoch
-        self._mv.extend(strip.mv)
-        self._end = strip.first_sample + len(strip.mv)
+                self._begin = strip.first_sample
+            self.epoch = strip.epoch
+        self._put(strip.first_sample, strip.mv)
+
+    def signal(self, begin: int, end: int) -> Strip:
+        """Return what is kept from one position to the other, a copy."""
+        begin, end = max(begin, self._oldest), min(end, self.end)
+        n, at = max(0, end - begin), begin % _KEPT
+        return Strip(
+            self.epoch,
+            begin,
+            np.concatenate((self._mv[at : at + n], self._mv[: max(0, at + n - _KEPT)])),
+        )
 
     def want(self, seq: int, epoch: int, time_s: float) -> None:
         """Take note that the alert ``seq`` at ``time_s`` wants its strip."""
-        if epoch == self._epoch:
+        if epoch == self.epoch:
             self._wanted.append((seq, round(time_s * SAMPLING_RATE_HZ)))
 
     def take(self, *, all_of_them: bool = False) -> list[tuple[int, SignalStrip]]:
@@ -60,24 +74,27 @@ class Evidence:
         cut, self._cut = self._cut, []
         return cut
 
+    @property
+    def _oldest(self) -> int:
+        return max(self._begin, self.end - _KEPT)
+
+    def _put(self, first: int, mv: NDArray[np.float32]) -> None:
+        self.end = first + mv.size
+        newest = mv[-_KEPT:]
+        at = (self.end - newest.size) % _KEPT
+        before_the_seam = newest[: _KEPT - at]
+        self._mv[at : at + before_the_seam.size] = before_the_seam
+        self._mv[: newest.size - before_the_seam.size] = newest[_KEPT - at :]
+
     def _cut_wanted(self, *, all_of_them: bool) -> None:
         half = round(STRIP_S * SAMPLING_RATE_HZ / 2)
-        oldest = self._end - len(self._mv)
         left: deque[tuple[int, int]] = deque(maxlen=_MOST_WANTED)
         for seq, at in self._wanted:
-            begin, end = max(at - half, oldest), min(at + half, self._end)
+            begin, end = max(at - half, self._oldest), min(at + half, self.end)
             if end < at + half and not all_of_them:
                 left.append((seq, at))
             elif begin < end:
-                values = list(islice(self._mv, begin - oldest, end - oldest))
-                strip = SignalStrip(
-                    stream=self._stream,
-                    epoch=self._epoch,
-                    first_sample=begin,
-                    fs_hz=float(SAMPLING_RATE_HZ),
-                    mv=values,
-                )
-                self._cut.append((seq, strip))
+                self._cut.append((seq, public_strip(self._stream, self.signal(begin, end))))
         self._wanted = left
 
 

@@ -48,7 +48,7 @@ from pipeline.segmenter_state import SegmenterState
 from pipeline.source_clock import SourceClock
 from pipeline.stream import Stream
 
-STATE_VERSION: Final = 1
+STATE_VERSION: Final = 2
 
 _KNOWN: Final[dict[str, Any]] = {
     kind.__name__: kind

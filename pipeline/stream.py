@@ -31,13 +31,14 @@ from pipeline.counters import Counters
 from pipeline.filters import resampling
 from pipeline.live_score import LiveScore, LiveScoreConfig
 from pipeline.messages import LATEST_UTC_S, WindowId
-from pipeline.public import Alert, SignalStrip, happened_at, utc_text
+from pipeline.public import Alert, happened_at, utc_text
 from pipeline.quality import QualityChange, Reason
 from pipeline.reorder import Piece, Reorder
 from pipeline.rr_context import RRContext
 from pipeline.segment import FibrillationChange, Segment
 from pipeline.segmenter import Segmenter
 from pipeline.source_clock import SourceClock
+from pipeline.strip import Strip
 from pipeline.told import Told, tell
 
 RATE_BEATS: Final = 8
@@ -54,7 +55,7 @@ class Taken:
     """Beats that want a score."""
     alerts: list[Alert]
     """Alerts of rules that need no score."""
-    strips: list[SignalStrip]
+    strips: list[Strip]
     """The new signal, for pictures."""
 
 
@@ -202,7 +203,8 @@ class Stream:
         self._told_to = position - round(WINDOW_DELAY_S * self.fs_hz)
         taken.alerts.extend(self._dated(alerts))
         if segment.strip.size:
-            taken.strips.append(self._strip(segment))
+            strip = Strip(self.epoch, segment.strip_first, segment.strip)
+            taken.strips.append(strip)
 
     def _on_change(self, change: QualityChange | FibrillationChange) -> list[Alert]:
         told = self._alarms.signal.on_position(change.sample)
@@ -233,18 +235,6 @@ class Stream:
             return self._clock()
         at = bisect_right(self._arrivals, sample, key=lambda arrival: arrival[0])
         return self._arrivals[min(at, len(self._arrivals) - 1)][1]
-
-    def _strip(self, segment: Segment) -> SignalStrip:
-        # As float32 each number would be printed with all the digits of its neighbour in float64.
-        strip = np.round(segment.strip.astype(np.float64), 3)
-        values = [None if v != v else v for v in strip.tolist()]
-        return SignalStrip(
-            stream=self.name,
-            epoch=self.epoch,
-            first_sample=segment.strip_first,
-            fs_hz=float(SAMPLING_RATE_HZ),
-            mv=values,
-        )
 
     # --- scores and classes in, beats out ---------------------------------------------------
 

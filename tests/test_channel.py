@@ -1,11 +1,13 @@
 """What the hub reports of a stream: the picture's strip, and the state that people see."""
 
+import numpy as np
 import pytest
 
 from pipeline.channel import Channel, SystemState
 from pipeline.live_score import WITNESSES, LiveScoreConfig, Scale
 from pipeline.public import SignalStrip
 from pipeline.stream import Stream
+from pipeline.strip import Strip
 
 CONFIG = LiveScoreConfig(
     scales={name: Scale(median=0.0, p95=1.0) for name in WITNESSES},
@@ -20,8 +22,13 @@ def channel() -> Channel:
     return Channel(Stream("s", 360.0, CONFIG, lambda: 0.0), "II", arrived_at=10.0)
 
 
-def strip(first: int, n: int, epoch: int = 0) -> SignalStrip:
+def strip(first: int, n: int, epoch: int = 0) -> Strip:
     """Return ``n`` values that are their own positions."""
+    return Strip(epoch, first, np.arange(first, first + n, dtype=np.float32))
+
+
+def shown(first: int, n: int, epoch: int = 0) -> SignalStrip:
+    """Return what is published of them."""
     values = [float(first + i) for i in range(n)]
     return SignalStrip(stream="s", epoch=epoch, first_sample=first, fs_hz=360.0, mv=list(values))
 
@@ -33,7 +40,7 @@ def test_strips_that_follow_each_other_become_one() -> None:
     one.add_strip(strip(105, 5))
 
     taken = one.take_strip()
-    assert taken == strip(100, 10)
+    assert taken == shown(100, 10)
     assert one.take_strip() is None
 
 
@@ -46,7 +53,7 @@ def test_strip_after_a_gap_or_in_a_new_epoch_stands_at_its_own_place(
     one.add_strip(strip(100, 5))
     one.add_strip(strip(first, 5, epoch))
 
-    assert one.take_strip() == strip(first, 5, epoch)
+    assert one.take_strip() == shown(first, 5, epoch)
 
 
 def test_picture_needs_only_the_newest_ten_seconds() -> None:
@@ -54,7 +61,7 @@ def test_picture_needs_only_the_newest_ten_seconds() -> None:
     one = channel()
     one.add_strip(strip(0, 10_000))
 
-    assert one.take_strip() == strip(6_400, 3_600)
+    assert one.take_strip() == shown(6_400, 3_600)
 
 
 def test_silent_source_is_not_analysable_until_its_end_was_said() -> None:

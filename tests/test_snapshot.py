@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from running import CONFIG, TrivialClassifier, TrivialScorer
 
 from pipeline.errors import SnapshotError
-from pipeline.snapshot import pack, restore
+from pipeline.snapshot import STATE_VERSION, pack, restore
 from pipeline.stream import Stream
 from replay.synthetic import PatientConfig, SyntheticPatient
 
@@ -151,13 +151,14 @@ def test_damaged_state_is_one_named_error_or_a_state(place: float, value: int, c
 def test_state_of_another_version_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither an older nor a newer program's state is taken for ours."""
     data = pack(begun())
-    monkeypatch.setattr("pipeline.snapshot.STATE_VERSION", 2)
-    with pytest.raises(SnapshotError, match="version 1, this program reads 2"):
+    monkeypatch.setattr("pipeline.snapshot.STATE_VERSION", STATE_VERSION + 1)
+    ours, other = STATE_VERSION, STATE_VERSION + 1
+    with pytest.raises(SnapshotError, match=f"version {ours}, this program reads {other}"):
         restore(data, begun())
-    other = pack(begun())
+    newer = pack(begun())
     monkeypatch.undo()
-    with pytest.raises(SnapshotError, match="version 2, this program reads 1"):
-        restore(other, begun())
+    with pytest.raises(SnapshotError, match=f"version {other}, this program reads {ours}"):
+        restore(newer, begun())
 
 
 def test_state_with_other_parts_is_refused_by_name() -> None:

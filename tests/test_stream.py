@@ -18,6 +18,7 @@ from pipeline.messages import FLAG_LEAD_OFF
 from pipeline.public import Alert, BeatNote
 from pipeline.rr_context import RRContext
 from pipeline.stream import Stream, Taken
+from pipeline.strip import public_strip
 from pipeline.told import Told
 from replay.synthetic import PatientConfig, SyntheticPatient
 
@@ -426,7 +427,7 @@ def test_pictures_are_short() -> None:
     stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
     taken = stream.take(x, first_sample=0, arrived_at=0.0, flags=flags)
     answer(stream, taken.windows)
-    values = [v for strip in taken.strips for v in strip.mv if v is not None]
+    values = [v for strip in taken.strips for v in public_strip("p", strip).mv if v is not None]
     views = [told.view for told in stream.drain() if told.view is not None]
     values += [v for view in views for v in (*view.window, *view.residual)]
 

@@ -1,4 +1,4 @@
-"""What a hub may take from the machine: many connections, not all the memory.
+"""What a process may take from the machine: many connections, not all the memory, and it back.
 
 libzmq keeps the parts of a message until its last one has come, however many, so that somebody
 who is let in and then sends no end of parts takes all the memory there is. Under a limit the
@@ -6,12 +6,34 @@ hub's process dies of it, alone, and is started again; nothing that it acknowled
 """
 
 import contextlib
+import ctypes
 import resource
 from typing import Final
 
 FILES: Final = 65_536
 DATA_BYTES: Final = 2 * 1024**3
 """Several times what a hub with 50 streams needs."""
+
+
+ARENAS: Final = 2
+MMAP_BYTES: Final = 128 * 1024
+_M_MMAP_THRESHOLD: Final = -3
+_M_ARENA_MAX: Final = -8
+
+
+def return_memory() -> None:
+    """Let glibc give back what this process has freed, lest it grow over weeks; before any thread.
+
+    By itself glibc has an arena for every thread (fifty sources are fifty threads), and raises the
+    size from which on a block is mapped by itself, up to 32 MiB: then large and short-lived blocks
+    lie between small and long-lived ones, and what is free between them stays. Measured with fifty
+    streams over ten minutes: a source had 32 MiB free and unused, with this 5; the hub 13 and 4.
+    Other C libraries are left as they are.
+    """
+    with contextlib.suppress(AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_ARENA_MAX, ARENAS)
+        mallopt(_M_MMAP_THRESHOLD, MMAP_BYTES)
 
 
 def set_hub_limits(data_bytes: int = DATA_BYTES) -> None:

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from monitor.alarm_settings import load_alarm_settings
-from monitor.process_limits import set_hub_limits
+from monitor.process_limits import return_memory, set_hub_limits
 from monitor.processes import stop_when_orphaned
 from pipeline.addresses import check_address
 from pipeline.curve import ClientKeys
@@ -90,6 +90,7 @@ def run_hub(
     from pipeline.log_care import Keep
     from pipeline.warmup import compile_kernels, compiled_before
 
+    return_memory()
     addresses = hub_addresses(bind, port, ingest, work, guarded=key is not None)
     settings, keep = load_alarm_settings(alarms), Keep(days=keep_days, mb=keep_mb)
     stop = stop_when_orphaned(parent)
@@ -248,6 +249,7 @@ def run_source(
     """
     from replay.player import play, stream_infos
 
+    return_memory()
     stop = stop_when_orphaned(parent)
     sources: list[Source] = []
     if device is not None:

@@ -134,3 +134,12 @@ def test_every_field_of_the_system_report_is_documented() -> None:
     assert {name for name in fields if f"`{name}`" not in text} == set()
     metrics = [f"{name}_total" for name in COUNTERS] + [f"log_{name}" for name in LOG_GAUGES]
     assert [name for name in metrics if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize("package", ["pipeline", "replay", "models", "monitor"])
+def test_the_map_names_every_module_and_no_other(package: str) -> None:
+    """Whoever looks for the place of a change finds it in docs/architecture.md."""
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    part = text.split(f"### {package}/")[1].split("\n#")[0]
+    modules = {file.stem for file in (ROOT / package).rglob("*.py")} - {"__init__", "__main__"}
+    assert set(re.findall(r"`([a-z0-9_]+)`", part)) == modules

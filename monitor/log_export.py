@@ -7,9 +7,10 @@ held when the export began. Each file appears whole or not at all.
 import csv
 import json
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -114,12 +115,14 @@ def _cell(value: Any) -> Any:
 
 
 def _write_notes(folder: Path, notes: dict[tuple[str, int], list[tuple[int, str]]]) -> None:
-    taken = Counter[str]()
+    taken: set[str] = set()
     for (stream, epoch), of_stream in sorted(notes.items()):
         record = re.sub(r"[^A-Za-z0-9_-]", "_", stream) + (f"_epoch{epoch}" if epoch else "")
-        taken[record] += 1
-        if taken[record] > 1:  # another stream, whose name differs in characters WFDB has not
-            record += f"_{taken[record]}"
+        # Another stream's name may differ in characters alone that WFDB has not.
+        numbered = (f"{record}_{n}" for n in count(2))
+        while record in taken:
+            record = next(numbered)
+        taken.add(record)
         write_whole(folder / f"{record}.{ANNOTATOR}", note_bytes(of_stream))
 
 

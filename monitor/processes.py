@@ -4,6 +4,7 @@ Each stage is the `monitor` command itself, started as a child that prints one J
 when it is ready. Children leave when their parent is gone, however it went.
 """
 
+import contextlib
 import json
 import os
 import selectors
@@ -11,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, Any, Final
 
 from pipeline.alarms.system_alarms import cause_of_death
@@ -43,6 +44,32 @@ def stop_when_orphaned(parent: int | None) -> Callable[[], bool]:
 
     signal.signal(signal.SIGTERM, on_signal)
     return lambda: stopped or (parent is not None and os.getppid() != parent)
+
+
+@contextlib.contextmanager
+def interrupted_between_turns(stop: Callable[[], bool]) -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C end a loop only where it asks ``stop``, its state being whole; a second, at once.
+
+    Yields what the loop has to ask. At the end `KeyboardInterrupt` is raised if it was Ctrl-C.
+    """
+    asked = False
+
+    def on_signal(number: int, frame: object) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(number, before)
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        yield stop
+        return
+    signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield lambda: asked or stop()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
 
 
 class Child:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from monitor.alarm_settings import load_alarm_settings
 from monitor.process_limits import return_memory, set_hub_limits
-from monitor.processes import stop_when_orphaned
+from monitor.processes import interrupted_between_turns, stop_when_orphaned
 from pipeline.addresses import check_address
 from pipeline.curve import ClientKeys
 from pipeline.errors import ConfigError
@@ -111,7 +111,11 @@ def run_hub(
         commit=commit(),
         guard=guard,
     )
-    with guard or contextlib.nullcontext(), contextlib.ExitStack() as stack:
+    with (
+        interrupted_between_turns(stop) as stop,
+        guard or contextlib.nullcontext(),
+        contextlib.ExitStack() as stack,
+    ):
         server = None
         if metrics is not None:
             from monitor.metrics import MetricsServer

@@ -67,8 +67,8 @@ def troubles(system: SystemReport, statuses: Sequence[Status]) -> list[str]:
     running = [one for one in statuses if not one.ended]
     if not system.log.writable:
         found.append("the log takes nothing: alerts wait, NOT RECORDED")
-    elif fault := next((one.fault for one in statuses if one.fault), ""):
-        found.append(fault)
+    elif system.fault:
+        found.append(system.fault)
     if not system.scorers and (running or system.pending_windows):
         found.append("no scorer: beats wait, rules on the signal go on")
     if system.unaccounted_windows:

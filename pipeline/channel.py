@@ -127,6 +127,11 @@ class Channel:
         age_s = now - self.arrived_at
         return self.source_alarm.on_age(age_s, stream.next_sample, stream.epoch, over=self.ending)
 
+    def end_source_alarm(self) -> list[Alert]:
+        """Return the alerts that end what `watch_source` began: nobody watches it any more."""
+        stream = self.stream
+        return self.source_alarm.on_age(0.0, stream.next_sample, stream.epoch, over=True)
+
     @property
     def alarms(self) -> list[Alert]:
         """The latest alert of every alarm that stands."""

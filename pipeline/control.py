@@ -7,6 +7,7 @@ hostile until decoded. Not thread-safe: runs in the hub's loop.
 """
 
 from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from pipeline.errors import LogError, WireError
 from pipeline.log import AlertLog
@@ -14,7 +15,6 @@ from pipeline.public import Alert, Status, encode_json
 from pipeline.requests import (
     Acknowledge,
     ControlReply,
-    ControlRequest,
     Died,
     Show,
     Silence,
@@ -23,6 +23,19 @@ from pipeline.requests import (
 )
 from pipeline.system_report import SystemReport
 from pipeline.transport import Router
+
+REQUESTS_A_TURN: Final = 16
+"""Answered in one turn of the hub's loop; the others wait, and the beats do not."""
+
+
+class _Reply(NamedTuple):
+    """An answer that waits for the commit."""
+
+    peer: bytes
+    content: ControlReply | bytes
+    """As bytes, the same for all who asked."""
+    wants_record: bool
+    """Whether it says that something is in the log."""
 
 
 class Control:
@@ -51,7 +64,7 @@ class Control:
         self._state = state
         self._on_death = on_death
         self._silent_until = 0.0
-        self._replies: list[tuple[bytes, ControlReply]] = []
+        self._replies: list[_Reply] = []
 
     def silenced_s(self, now: float) -> float:
         """Return for how long there will be no sound."""
@@ -65,28 +78,44 @@ class Control:
     def serve(self, now: float) -> list[WireError | LogError]:
         """Do what has been asked; return what was no request, or could not be read."""
         errors: list[WireError | LogError] = []
-        for peer, frame in self._end.receive():
+        state = b""
+        for peer, frame in self._end.receive(REQUESTS_A_TURN):
+            content: ControlReply | bytes
+            recorded = False
             try:
                 request = decode_control_request(frame)
                 changes = isinstance(request, Acknowledge | Silence | Died)
                 if not (peer.rights.control if changes else peer.rights.subscribe):
                     raise WireError("this key may not do that; see monitor keys list")
-                reply = self._answer(request, now)
+                recorded = isinstance(request, Acknowledge)
+                if isinstance(request, State):
+                    content = state = state or self._state_now(now)
+                else:
+                    content = self._answer(request, now)
             except (WireError, LogError) as error:
                 errors.append(error)
-                reply = ControlReply(error=str(error)[:300])
-            self._replies.append((peer, reply))
+                content = ControlReply(error=str(error)[:300])
+            self._replies.append(_Reply(peer, content, recorded))
         return errors
 
     def reply(self, unwritable: str) -> None:
         """Answer: to be called after the commit, with why there was none."""
-        for peer, reply in self._replies:
-            if unwritable and reply.alerts and not reply.strip:
-                reply = ControlReply(error=f"done, but not recorded yet: {unwritable}"[:300])
-            self._end.send(peer, encode_json(reply))
+        for peer, content, wants_record in self._replies:
+            if isinstance(content, ControlReply):
+                if unwritable and wants_record and content.alerts:
+                    content = ControlReply(error=f"done, but not recorded yet: {unwritable}"[:300])
+                content = encode_json(content)
+            self._end.send(peer, content)
         self._replies.clear()
 
-    def _answer(self, request: ControlRequest, now: float) -> ControlReply:
+    def _state_now(self, now: float) -> bytes:
+        """Return how all stands: a page for each stream, so it is made once for all who ask."""
+        system, statuses = self._state()
+        return encode_json(
+            ControlReply(silenced_s=self.silenced_s(now), system=system, statuses=statuses)
+        )
+
+    def _answer(self, request: Acknowledge | Silence | Show | Died, now: float) -> ControlReply:
         match request:
             case Acknowledge():
                 alerts = self._acknowledge(request.stream, request.episode)
@@ -96,11 +125,6 @@ class Control:
                 return ControlReply(silenced_s=self.silenced_s(now))
             case Show():
                 return self._show(request.seq)
-            case State():
-                system, statuses = self._state()
-                return ControlReply(
-                    silenced_s=self.silenced_s(now), system=system, statuses=statuses
-                )
             case Died():
                 self._on_death(request)
                 return ControlReply(silenced_s=self.silenced_s(now))

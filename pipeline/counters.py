@@ -1,6 +1,16 @@
 """What is counted of one stream. Pure: no state besides."""
 
 from dataclasses import dataclass, field
+from typing import Final
+
+MOST: Final = 2**62
+"""What sources say themselves, or make up by jumps, is counted up to here: states and reports can
+be written and read whatever they say."""
+
+
+def counted(number: int, more: int) -> int:
+    """Return ``number`` and ``more`` together, at most `MOST`."""
+    return min(MOST, number + more)
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from pipeline.channel import Channel
-from pipeline.counters import Counters
+from pipeline.counters import Counters, counted
 from pipeline.public import Alert, Latency, Status, utc_text
 from pipeline.system_report import STAGES, LogReport, StageHistogram, SystemReport
 
@@ -32,9 +32,6 @@ BUCKETS_MS: Final = (
 )  # fmt: skip
 """Fine around 10 and 50 ms, which the way through the system is held to, and around the 500 ms
 that a beat's window waits for its end."""
-
-MAX_SHED: Final = 2**62
-"""Sources say themselves what they shed: whatever they say, a report stays readable."""
 
 _STATM: Final = Path("/proc/self/statm")
 
@@ -117,7 +114,7 @@ class Counts:
     def leave(self, channel: Channel) -> None:
         """Keep the counters of a stream that is forgotten."""
         self._left = _sum([self._left, channel.stream.counters])
-        self._left_shed += channel.shed_samples
+        self._left_shed = counted(self._left_shed, channel.shed_samples)
 
     def report(
         self,
@@ -129,6 +126,7 @@ class Counts:
         rejected_frames: int,
         log: LogFile,
         writable: bool,
+        fault: str = "",
     ) -> SystemReport:
         """Return how everything stands, and say if there are more or fewer scorers than before.
 
@@ -140,6 +138,7 @@ class Counts:
             rejected_frames: what arrived and was no message.
             log: the alert log.
             writable: whether it takes what is to be written.
+            fault: what is wrong with it; empty for nothing.
         """
         if work.scorers != self._scorers:
             level = logging.INFO if work.scorers else logging.WARNING
@@ -159,7 +158,7 @@ class Counts:
             out_of_order_samples=total.out_of_order_samples,
             gap_samples=total.gap_samples,
             late_samples=total.late_samples,
-            shed_samples=min(MAX_SHED, self._left_shed + sum(c.shed_samples for c in channels)),
+            shed_samples=counted(self._left_shed, sum(c.shed_samples for c in channels)),
             produced_windows=total.windows,
             scored_windows=total.scored_windows,
             pending_windows=work.pending,
@@ -178,6 +177,7 @@ class Counts:
                 wal_bytes=_size(log.path.with_name(log.path.name + "-wal")),
                 writable=writable,
             ),
+            fault=fault,
         )
 
 
@@ -188,7 +188,7 @@ def _sum(counters: Iterable[Counters]) -> Counters:
         total.samples += one.samples
         total.duplicate_samples += one.duplicate_samples
         total.out_of_order_samples += one.out_of_order_samples
-        total.gap_samples += one.gap_samples
+        total.gap_samples = counted(total.gap_samples, one.gap_samples)
         total.late_samples += one.late_samples
         total.windows += one.windows
         total.scored_windows += one.scored_windows

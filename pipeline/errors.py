@@ -74,5 +74,9 @@ class LogError(MonitorError):
     """The alert log cannot be opened, read or written."""
 
 
+class DamageError(LogError):
+    """A row of the log is not what was written; others can be read."""
+
+
 class SnapshotError(MonitorError):
     """The saved state of a stream was written by another version, or is damaged."""

@@ -254,8 +254,7 @@ class Feeder:
         self._kept_bytes += len(message.frame)
         if self._kept_bytes > KEPT_BYTES:
             self._kept_bytes -= len(self._kept.popleft().frame)
-            content = unkept(self._kept[0].content)
-            self._kept[0] = _Message(content, self._kept[0].number, encode(content))
+            self._kept[0] = _unkept(self._kept[0])
         return True
 
     def _say_hello(self) -> None:
@@ -303,6 +302,9 @@ class Feeder:
             self._queue.extendleft(reversed(self._kept))
             self._kept.clear()
             self._kept_bytes = 0
+            if answer.session != self._session and self._queue and self._queue[0].number > 1:
+                # The hub knows nothing of this session any more: what it had is gone here, too.
+                self._queue[0] = _unkept(self._queue[0])
 
     def _shed_oldest(self) -> None:
         """Drop what waits for longer than `QUEUE_S`, so that what comes next is not old.
@@ -325,6 +327,11 @@ class Feeder:
 
     def __exit__(self, *exception: object) -> None:
         self._hub.close()
+
+
+def _unkept(message: _Message) -> _Message:
+    content = unkept(message.content)
+    return _Message(content, message.number, encode(content))
 
 
 def _answer(frame: bytes) -> Accepted | Refused | None:

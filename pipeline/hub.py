@@ -134,7 +134,8 @@ class Hub:
                 else:
                     context = beat.rr_context
                     self._dispatcher.want_class(beat.id, beat.window, context, self._clock())
-        self._delivery.draft(self._oversight.after_restart(self._log.standing()))
+        standing = self._log.standing(self._delivery.found_damage)
+        self._delivery.draft(self._oversight.after_restart(standing))
 
     @property
     def endpoints(self) -> dict[str, str]:
@@ -372,6 +373,8 @@ class Hub:
         return self
 
     def __exit__(self, fault: type[BaseException] | None, *exception: object) -> None:
-        self._delivery.close(self._journal)
+        if fault is None:
+            self._delivery.close(self._journal)
+        # Else what came half-way stays as it is in the log, and happens again from there.
         self._doors.close()
         self._log.close(in_order=fault is None)

@@ -75,19 +75,20 @@ class Journal:
         return self._places.get(name)
 
     def note(self, event: Event, arrived_at: float) -> None:
-        """Take an event that is about to happen."""
+        """Take an event that is about to happen; one that changes no stream leaves no trace."""
+        concerned = self._streams.concerned(event)
+        if not concerned:
+            return
         entry = encode_entry(Entry(arrived_at, event))
         self._entries.append(entry)
         self._waiting_bytes += len(entry)
         number = self._log.last_entry + len(self._entries)
-        for name in self._streams.concerned(event):
+        for name in concerned:
             debt = self._debts.setdefault(name, _Debt(number, 0, arrived_at))
             debt.events += 1
         if isinstance(event, Forgotten):
             self._gone.add(event.stream)
             self._debts.pop(event.stream, None)
-        elif isinstance(event, Opened):
-            self._gone.discard(event.stream)
 
     def commit(self, alerts: Sequence[Alert], now: float) -> list[Alert]:
         """Write what waits together with ``alerts``; return those as logged.
@@ -161,8 +162,10 @@ class Journal:
         Raises:
             LogError: the log can be neither read nor written.
         """
+        gone: set[str] = set()
         try:
-            lost = self._restored(now)
+            reasons = self._restored(now)
+            lost, gone = list(reasons.values()), set(reasons)
         except LogError as error:  # damaged: what it says of one stream is nothing to go on from
             self._streams.channels.clear()
             self._log.forget_streams()
@@ -170,13 +173,15 @@ class Journal:
         for channel in self._streams.channels.values():
             channel.arrived_at = now  # its source has as long as any to be heard of
         self._forget_written()
+        # Else the next hub would find them again, and take the streams begun anew for lost.
+        self._gone |= gone
         try:
             self._want_strips()
         except LogError as error:  # pictures less
             lost.append(str(error))
         return lost
 
-    def _restored(self, now: float) -> list[str]:
+    def _restored(self, now: float) -> dict[str, str]:
         lost = {}
         known = self._log.snapshots()
         for name, (_, data) in known.items():
@@ -188,7 +193,7 @@ class Journal:
         for number, data in entries:
             self._again(number, data, known, set(lost), now)
         self._debts = {name: _Debt(entries[0][0], 0, now) for name in self._concerned(entries)}
-        return list(lost.values())
+        return lost
 
     def _restore_one(self, name: str, data: bytes) -> None:
         (fs_hz,) = _FS_HZ.unpack_from(data)

@@ -10,14 +10,17 @@ Beside the alerts the log keeps the strips of signal that show what an alert is 
 alarms stand, so that a monitor that begins again knows what nobody has acknowledged yet; and the
 journal and snapshots from which the hub goes on where it was killed (`pipeline.journal`).
 
-Not thread-safe: one writer, the hub. Readers elsewhere (`pipeline.log_rows`) may open the file at
-any time. What is removed, and when, is decided in `pipeline.log_care`.
+Not thread-safe: one writer, the hub, which holds a lock on a file beside the log. Readers elsewhere
+(`pipeline.log_rows`) may open the log at any time. What is removed, and when, is decided in
+`pipeline.log_care`.
 """
 
+import fcntl
+import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -40,12 +43,41 @@ _PAGES_A_STEP: Final = 256
 _LEAST_FREE_PAGES: Final = 1024
 """Stay in the file however few rows it has: the journal will use them again."""
 
+LOCK_SUFFIX: Final = "-lock"
+
 Connect = Callable[[Path], sqlite3.Connection]
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     # Whoever locks the file holds up the whole hub: it tries again later instead.
     return sqlite3.connect(path, isolation_level=None, timeout=0.5)
+
+
+def _lock(path: Path) -> int | None:
+    """Return the handle that keeps other writers out; None where the file system has no locks.
+
+    A file of its own, for whoever closes any handle of a database loses SQLite's locks on it. It
+    is removed by who holds it, so one that was locked may be another one by now.
+
+    Raises:
+        LogError: another hub writes the log.
+        OSError: the lock's file cannot be opened.
+    """
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
+        except BlockingIOError:
+            os.close(handle)
+            raise LogError(
+                f"another hub writes this log ({path} is held): end it, or choose another --log"
+            ) from None
+        except OSError:  # no lock is no reason not to monitor
+            os.close(handle)
+            return None
+        os.close(handle)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +90,7 @@ class Commit:
     snapshots: Mapping[str, bytes] = field(default_factory=dict)
     """State of streams, with every entry of this commit in it."""
     gone: Sequence[str] = ()
-    """Streams whose snapshot is dropped."""
+    """Streams whose older snapshot is dropped."""
     entries_needed_from: int | None = None
     """Entries before this number are in the snapshots of all that they concern: dropped."""
 
@@ -74,10 +106,16 @@ class AlertLog(LogRows):
                 was written by a newer version.
         """
         self.path = path
+        self._lock_path = path.with_name(path.name + LOCK_SUFFIX)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(self._lock_path)
+        except OSError as error:
+            raise LogError(f"cannot open the log {path}: {error}; choose another --log") from None
+        try:
             self._db = connect(path)
-        except (OSError, sqlite3.Error) as error:
+        except sqlite3.Error as error:
+            self._unlock()
             raise LogError(f"cannot open the log {path}: {error}; choose another --log") from None
         try:
             self._meta = prepare(self._db, path)
@@ -89,10 +127,10 @@ class AlertLog(LogRows):
             if not isinstance(last_entry, int | None):
                 raise LogError(f"{path}: the journal is damaged; choose another --log")
         except sqlite3.Error as error:
-            self._db.close()
+            self._shut()
             raise LogError(f"{path} is no alert log ({error}); choose another --log") from None
         except LogError:
-            self._db.close()
+            self._shut()
             raise
         self.version = self._meta.version
         self.last_entry: int = last_entry or 0
@@ -164,14 +202,14 @@ class AlertLog(LogRows):
         return logged
 
     def _keep_snapshots(self, commit: Commit, last_entry: int) -> None:
+        self._db.executemany(
+            "DELETE FROM snapshot WHERE stream = ?", ((stream,) for stream in commit.gone)
+        )
         for stream, body in commit.snapshots.items():
             self._db.execute(
                 "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)",
                 (stream, last_entry, checksum(f"{last_entry} {stream}", body), body),
             )
-        self._db.executemany(
-            "DELETE FROM snapshot WHERE stream = ?", ((stream,) for stream in commit.gone)
-        )
         if commit.entries_needed_from is not None:
             self._db.execute("DELETE FROM journal WHERE n < ?", (commit.entries_needed_from,))
 
@@ -352,7 +390,18 @@ class AlertLog(LogRows):
         """
         if in_order:
             mark_use(self._db, in_use=False)
+        self._shut()
+
+    def _shut(self) -> None:
         self._db.close()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            with suppress(OSError):
+                self._lock_path.unlink()
+            os.close(self._lock)
+            self._lock = None
 
     def __enter__(self) -> Self:
         return self

@@ -51,16 +51,17 @@ class Keep:
 EVERYTHING: Final = Keep()
 
 
-def too_old(raised: Sequence[str], before_utc: str) -> int:
+def too_old(raised: Sequence[str], before_utc: str, now_utc: str) -> int:
     """Return how many of the oldest alerts, raised then, were all raised before ``before_utc``.
 
-    One that does not say when goes with the next one that does.
+    One that does not say when, or that says a time after ``now_utc`` because a clock was ahead,
+    goes with the next one that can be believed.
     """
     count = 0
     for n, utc in enumerate(raised, 1):
-        if utc >= before_utc:
+        if before_utc <= utc <= now_utc:
             break
-        if utc:
+        if utc and utc <= now_utc:
             count = n
     return count
 
@@ -113,7 +114,7 @@ class LogCare:
         log, keep, count = self._log, self._keep, 0
         if keep.days is not None:
             before_utc = utc_text(utc_s - keep.days * _DAY_S)
-            count = too_old(log.raised(_ALERTS_A_STEP), before_utc)
+            count = too_old(log.raised(_ALERTS_A_STEP), before_utc, utc_text(utc_s))
         if keep.mb is not None and log.bytes_held > keep.mb * _MB:
             excess = log.bytes_held - round(keep.mb * _MB)
             count = max(count, too_many(log.sizes(_ALERTS_A_STEP), excess))

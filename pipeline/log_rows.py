@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
-from pipeline.errors import InputError, LogError, WireError
+from pipeline.errors import DamageError, InputError, LogError, WireError
 from pipeline.log_schema import LOG_VERSION, Meta, checksum, read_meta
 from pipeline.public import Alert, SignalStrip, decode_alert, decode_strip
 
@@ -42,8 +42,10 @@ class LogRows:
         )
         return [self.alert_of(*row) for row in rows]
 
-    def standing(self) -> list[Alert]:
+    def standing(self, on_damage: Callable[[LogError], None] | None = None) -> list[Alert]:
         """Return the latest alert of every alarm that stands, oldest first.
+
+        ``on_damage`` is given the fault of each damaged row, which is left out then.
 
         Raises:
             LogError: a row does not match its checksum, or the file cannot be read.
@@ -52,7 +54,15 @@ class LogRows:
             return []
         table = "standing" if self.version >= LOG_VERSION else "alert JOIN standing USING (seq)"
         rows = self.rows(f"SELECT seq, crc32, CAST(body AS BLOB) FROM {table} ORDER BY seq")  # noqa: S608
-        return [self.alert_of(*row) for row in rows]
+        alerts = []
+        for row in rows:
+            try:
+                alerts.append(self.alert_of(*row))
+            except DamageError as error:
+                if on_damage is None:
+                    raise
+                on_damage(error)
+        return alerts
 
     def alert(self, seq: int) -> Alert | None:
         """Return one alert: one that is held, or the latest one of an alarm that stands.
@@ -86,7 +96,7 @@ class LogRows:
             if alert.seq != seq:
                 raise WireError(f"it says that it is {alert.seq}")
         except WireError as error:
-            raise LogError(f"{self.path}: alert {seq} is damaged: {error}") from None
+            raise DamageError(f"{self.path}: alert {seq} is damaged: {error}") from None
         return alert
 
     def strip_of(self, seq: int, crc32: int, body: bytes | None) -> SignalStrip:

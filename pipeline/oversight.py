@@ -28,6 +28,8 @@ class Oversight:
         self._clock = clock
         self._left = LeftAlarms()
         self._system = SystemAlarms(settings, clock())
+        self._ended: list[Alert] = []
+        """Said of streams that went, still to be told."""
 
     def after_restart(self, standing: Iterable[Alert]) -> list[Alert]:
         """Take over what stood in the log; return the alerts that say what became of it.
@@ -44,7 +46,9 @@ class Oversight:
 
     def leave(self, name: str) -> None:
         """Keep what has latched in the channel ``name``, which goes."""
-        self._left.leave(name, self._channels[name].alarms)
+        channel = self._channels[name]
+        self._left.leave(name, channel.alarms)
+        self._ended += channel.end_source_alarm()
 
     def hand_over(self, name: str) -> list[Alert]:
         """Return, once, what latched in earlier streams called ``name``: for one that begins."""
@@ -84,7 +88,8 @@ class Oversight:
         now = self._clock()
         waiting = any(channel.stream.pending for channel in self._channels.values())
         told = self._system.on_scorers(scorers, now, waiting=waiting)
-        told += self._system.on_log(unwritable, now)
+        told += self._system.on_log(unwritable, now) + self._ended
+        self._ended = []
         told += self._system.advance(now)
         for channel in self._channels.values():
             told += channel.watch_source(now)

@@ -65,6 +65,7 @@ class Overview:
             rejected_frames=self._rejected(),
             log=self._log,
             writable=not self._delivery.unwritable,
+            fault=self._delivery.fault,
         )
 
     def _rejected(self) -> int:

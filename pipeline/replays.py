@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.errors import LogError, WireError
+from pipeline.errors import DamageError, LogError, WireError
 from pipeline.log import AlertLog
 from pipeline.public import Alert, encode_json
 from pipeline.requests import ALERTS_PER_PAGE, ReplayPage, ReplayRequest, decode_replay_request
@@ -87,12 +87,13 @@ class Replays:
             asker.from_seq, asker.page = asker.after_page, b""
 
     def _prepare(self, asker: _Asker) -> list[LogError]:
-        """Make the next page for ``asker``, if anything of it can be read; return what cannot."""
+        """Make the next page for ``asker``, if the log can be read; return what of it cannot."""
         last_seq = self._log.last_seq
         to_seq = min(asker.from_seq + ALERTS_PER_PAGE - 1, last_seq)
-        alerts, errors = self._read(asker.from_seq, to_seq)
-        if errors and not alerts:
-            return errors
+        try:
+            alerts, errors = self._read(asker.from_seq, to_seq)
+        except LogError as error:
+            return [error]
         end = to_seq >= last_seq
         asker.page = encode_json(
             ReplayPage(
@@ -110,16 +111,20 @@ class Replays:
         return errors
 
     def _read(self, from_seq: int, to_seq: int) -> tuple[list[Alert], list[LogError]]:
-        """Return what can be read from one number to the other, and what stood in the way."""
+        """Return what can be read from one number to the other, and what stood in the way.
+
+        Raises:
+            LogError: nothing can be read, now.
+        """
         if to_seq < from_seq:
             return [], []
         try:
             return self._log.read(from_seq, to_seq - from_seq + 1), []
-        except LogError as error:
+        except DamageError as error:
             first = error
         # One damaged row must not keep the others from whoever needs them.
         alerts: list[Alert] = []
         for seq in range(from_seq, to_seq + 1):
-            with contextlib.suppress(LogError):
+            with contextlib.suppress(DamageError):
                 alerts += [alert for alert in self._log.read(seq, 1) if alert.seq == seq]
         return alerts, [first]

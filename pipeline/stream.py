@@ -27,7 +27,7 @@ from pipeline.alarms.signal_rules import WINDOW_DELAY_S
 from pipeline.alarms.stream_alarms import StreamAlarms
 from pipeline.beat import Beat
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_AFTER_R
-from pipeline.counters import Counters
+from pipeline.counters import Counters, counted
 from pipeline.filters import resampling
 from pipeline.live_score import LiveScore, LiveScoreConfig
 from pipeline.messages import LATEST_UTC_S, WindowId
@@ -177,7 +177,7 @@ class Stream:
         The rules go by the last sample seen behind the resampler: what it still waits for may
         hold a change, and then the chunking would decide which comes first.
         """
-        self.counters.gap_samples += segment.gap_samples
+        self.counters.gap_samples = counted(self.counters.gap_samples, segment.gap_samples)
         self.counters.duplicate_samples += segment.duplicate_samples
         cut_at = self._clock()
         alerts: list[Alert] = []
@@ -241,12 +241,14 @@ class Stream:
     def scored(
         self, window_id: WindowId, score: float, residual: NDArray[np.float32], compute_s: float
     ) -> list[Beat]:
-        """Bring back the score and residual, float32[320], of a window; once per window.
+        """Bring back the score and residual, float32[320], of a window; a no-op if none waits.
 
         Returns:
             The beats that want a class now, in order.
         """
-        beat = self._awaited.pop(window_id)
+        beat = self._awaited.pop(window_id, None)
+        if beat is None:
+            return []
         beat.score = score
         self.counters.scored_windows += 1
         beat.residual = residual
@@ -257,8 +259,13 @@ class Stream:
     def classified(
         self, window_id: WindowId, probabilities: NDArray[np.float32], compute_s: float
     ) -> None:
-        """Bring back the class probabilities, float32[4], of a beat; once per beat that asked."""
-        beat = self._awaited.pop(window_id)
+        """Bring back the class probabilities, float32[4], of a beat; a no-op if none waits.
+
+        None waits where a journal goes on under other thresholds: then other beats ask.
+        """
+        beat = self._awaited.pop(window_id, None)
+        if beat is None:
+            return
         beat.probabilities = probabilities
         beat.class_compute_s = compute_s if np.isfinite(compute_s) else 0.0
         beat.classified_at = self._clock()

@@ -15,6 +15,7 @@ from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.system_alarms import STALE_S
 from pipeline.beat import Beat
 from pipeline.channel import Channel, Draft
+from pipeline.counters import counted
 from pipeline.errors import BusyError, MissingError, WireError
 from pipeline.live_score import LiveScoreConfig
 from pipeline.messages import (
@@ -38,6 +39,9 @@ from pipeline.stream import Stream, Taken
 logger = logging.getLogger(__name__)
 
 MAX_STREAMS: Final = 256
+
+FORGOTTEN_S: Final = 600.0
+"""A stream whose source has been silent for so long, without an end, may make room for another."""
 
 
 @dataclass(slots=True)
@@ -114,11 +118,12 @@ class Streams:
             MissingError: a message of the session before this one did not arrive.
         """
         channel = self.channels.get(message.stream)
-        if channel is not None and message.number:
-            before = channel.number if message.session == channel.session else 0
-            if message.number <= before and not _is_news(message, channel):
+        if message.number:
+            known = channel is not None and message.session == channel.session
+            before = channel.number if channel is not None and known else 0
+            if channel is not None and message.number <= before and not _is_news(message, channel):
                 return []  # sent again, though it had arrived
-            if message.number > before + 1 and not (channel.ended or message.unkept):
+            if message.number > before + 1 and not message.unkept:
                 raise MissingError(f"{message.stream}: {before + 1} before {message.number}")
         return self._chunk(message, now, left) if isinstance(message, Chunk) else self._end(message)
 
@@ -126,7 +131,7 @@ class Streams:
         samples_of(chunk), flags_of(chunk)
         channel = self.channels.get(chunk.stream)
         if channel is None or channel.ended:
-            room = [] if channel is not None else self._room()
+            room = [] if channel is not None else self._room(now)
             opened = Opened(
                 stream=chunk.stream,
                 fs_hz=chunk.fs_hz,
@@ -155,14 +160,20 @@ class Streams:
             return False
         return now - channel.arrived_at < STALE_S
 
-    def _room(self) -> list[Event]:
-        """Make room for a stream, where there is none, by forgetting the first that is over."""
+    def _room(self, now: float) -> list[Event]:
+        """Make room for a stream, where there is none, by forgetting the first that is over.
+
+        Where none is over, the one whose source has been silent for longest.
+        """
         if len(self.channels) < MAX_STREAMS:
             return []
         for name, channel in self.channels.items():
             if channel.end_told:
                 return [Forgotten(stream=name)]
-        raise WireError(f"more than {MAX_STREAMS} streams")
+        name, silent = min(self.channels.items(), key=lambda item: item[1].arrived_at)
+        if now - silent.arrived_at < FORGOTTEN_S or silent.stream.pending:
+            raise WireError(f"more than {MAX_STREAMS} streams")
+        return [Forgotten(stream=name)]
 
     def _end(self, end: End) -> list[Event]:
         channel = self.channels.get(end.stream)
@@ -181,6 +192,8 @@ class Streams:
                 return {window_id[0] for window_id in event.ids}
             case Acknowledged() if not event.stream:
                 return set(self.channels)
+            case Acknowledged():
+                return {event.stream} & set(self.channels)
         return {event.stream}
 
     def apply(
@@ -210,7 +223,7 @@ class Streams:
                     self._on_scores(name, event, outcome)
                 case ClassReply():
                     self._on_classes(name, event)
-                case Acknowledged() if name in self.channels:
+                case Acknowledged():
                     told = self.channels[name].stream.acknowledge(event.episode)
                     outcome.drafts += _drafts(told, arrived_at)
             if name in self.channels:
@@ -233,7 +246,7 @@ class Streams:
         if first + samples.size > stream.next_sample:
             # Repeats are no news: a source that begins again must not look alive.
             channel.arrived_at = arrived_at
-            channel.shed_samples += chunk.shed
+            channel.shed_samples = counted(channel.shed_samples, chunk.shed)
         taken = stream.take(
             samples,
             first_sample=first,

@@ -80,6 +80,8 @@ class SystemReport(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: dict[str, StageHistogram]
     """By stage: those of ``latency_ms`` of alerts."""
     log: LogReport
+    fault: str = ""
+    """What is wrong with the log, or with what the hub goes on from; empty for nothing."""
 
     @property
     def unaccounted_windows(self) -> int:

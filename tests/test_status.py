@@ -107,7 +107,7 @@ def test_a_hub_without_a_scorer_answers_and_is_not_well(tmp_path: Path) -> None:
         ({"scorers": 0, "pending_windows": 1, "produced_windows": 1}, {"ended": True}, "no scorer"),
         ({"scorers": 0}, {}, "no scorer"),
         ({"produced_windows": 2}, {}, "2 windows are unaccounted"),
-        ({}, {"fault": "alert 3 is damaged"}, "alert 3 is damaged"),
+        ({"fault": "alert 3 is damaged"}, {}, "alert 3 is damaged"),
         ({}, {"state": "not_analysable", "reason": "no data from the source"}, "a: no data"),
     ],
 )

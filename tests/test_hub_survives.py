@@ -1,0 +1,320 @@
+"""What must not end a hub, wear it out, or make it forget: hostile, unlucky, and after a death."""
+
+import dataclasses
+import signal
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hub_by_hand import HubByHand, chunk, hub_by_hand
+from numpy.typing import NDArray
+from running import CONFIG, TrivialClassifier, TrivialScorer
+
+from monitor.status import troubles
+from pipeline import snapshot
+from pipeline.errors import LogError
+from pipeline.log import AlertLog
+from pipeline.log_rows import LogReader
+from pipeline.messages import Accepted, ClassReply, End, Hello, Ready, Refused, decode_entry, encode
+from pipeline.public import Alert, encode_json
+from pipeline.requests import Acknowledge, Died, Show, State, decode_control_reply
+from pipeline.stream import Stream
+from pipeline.streams import FORGOTTEN_S, MAX_STREAMS
+from pipeline.transport import Dealer
+from pipeline.worker import answer
+from replay.headers import DEMO_RECORD
+from replay.records import RecordSource
+
+DIED = encode_json(Died(process="source", code=-9, times=1))
+
+
+def scored(one: HubByHand, worker: Dealer, times: int) -> None:
+    """Score and classify what the hub hands out."""
+    scorer, classifier = TrivialScorer(), TrivialClassifier()
+    for _ in range(times):
+        worker.send(encode(Ready(model="m", device="cpu", classifies=True)))
+        one.turns(1)
+        for frame in worker.receive():
+            worker.send(encode(answer(scorer, classifier, frame)))
+        one.turns(1)
+
+
+@pytest.fixture(scope="module")
+def minute() -> NDArray[np.float32]:
+    """A minute of the bundled record."""
+    blocks = RecordSource(DEMO_RECORD, speed=None).blocks()
+    return np.concatenate([b.samples for b in blocks if b is not None])[: 60 * 360]
+
+
+def test_what_a_source_says_that_it_shed_is_counted_up_to_a_limit(tmp_path: Path) -> None:
+    """No number makes a state that cannot be written, now or in the next life."""
+    with hub_by_hand(tmp_path / "log") as one:
+        source = one.end("ingest")
+        for n in range(1, 6):
+            one.accepted(source, chunk(n, shed=2**62))
+        one.later_s = 11.0
+        one.turns(20)
+    with hub_by_hand(tmp_path / "log") as one:
+        one.later_s = 11.0
+        one.turns(20)
+        reply = decode_control_reply(one.ask(one.end("control"), encode_json(State())))
+        assert reply.system is not None
+        assert reply.system.shed_samples == 2**62
+
+
+def test_gaps_are_counted_up_to_a_limit() -> None:
+    """Five thousand epochs with a jump of 2**52 in each."""
+    stream = Stream("s", 360.0, CONFIG, lambda: 0.0)
+    second = np.zeros(360, np.float32)
+    for epoch in range(5_000):
+        if epoch:
+            stream.begin_epoch(epoch, 0)
+        for first in (0, 2**52 - 720):
+            stream.take(second, first_sample=first, arrived_at=0.0)
+    assert stream.counters.gap_samples == 2**62
+    assert snapshot.pack(stream)
+
+
+def test_stream_begins_with_its_first_chunk_or_not_at_all(tmp_path: Path) -> None:
+    """The first two were lost with their connection: the third is not taken before they came."""
+    with hub_by_hand(tmp_path / "log") as one:
+        source = one.end("ingest")
+        early = one.accepted(source, chunk(3))
+        assert (early.missing, early.written, early.known) == (True, 0, False)
+        for n in (1, 2, 3):
+            last = one.accepted(source, chunk(n))
+        assert (last.written, last.next_sample) == (3, 1080)
+
+        one.accepted(source, End(stream="s", next_sample=1080, session="a", number=4))
+        assert one.accepted(source, chunk(2, session="b", epoch=1)).missing
+        assert one.accepted(source, chunk(7, session="b", epoch=1, unkept=True)).written == 7
+
+
+@pytest.mark.parametrize("stream", ["yesterday", ""])
+def test_acknowledging_what_is_not_there_leaves_no_trace(tmp_path: Path, stream: str) -> None:
+    """The journal is trimmed as ever, and nothing is written in a turn without news."""
+    with hub_by_hand(tmp_path / "log") as one:
+        control = one.end("control")
+        one.ask(control, encode_json(Acknowledge(stream=stream)))
+        source = one.end("ingest")
+        one.accepted(source, chunk(1))
+        one.ask(control, encode_json(Acknowledge(stream=stream)))
+        for n in range(2, 60):
+            one.later_s += 1.0
+            one.accepted(source, chunk(n))
+        one.later_s += 11.0
+        one.turns(3)
+        assert len(one.hub._log.entries()) < 20
+        written = one.hub._log._db.total_changes
+        one.turns(20)
+        assert one.hub._log._db.total_changes == written
+
+
+def test_what_follows_a_state_that_was_lost_outlives_the_next_death(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an upgrade a stream begins anew; what is acknowledged from then on is kept."""
+    with hub_by_hand(tmp_path / "log") as one:
+        one.accepted(one.end("ingest"), chunk(1))
+        one.closed()
+    monkeypatch.setattr(snapshot, "STATE_VERSION", snapshot.STATE_VERSION + 1)
+    with hub_by_hand(tmp_path / "log") as one:
+        assert "begins anew" in one.hub._delivery.fault
+        source = one.end("ingest")
+        for n in range(1, 6):
+            last = one.accepted(source, chunk(n, session="b"))
+    with hub_by_hand(tmp_path / "log") as one:
+        again = one.accepted(one.end("ingest"), Hello(stream="s", session="b"))
+        assert not one.hub._delivery.fault
+    assert (again.written, again.next_sample) == (last.written, last.next_sample) == (5, 1800)
+
+
+def test_a_lost_state_is_a_trouble_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while there is no stream that could say so."""
+    with hub_by_hand(tmp_path / "log") as one:
+        one.accepted(one.end("ingest"), chunk(1))
+        one.closed()
+    monkeypatch.setattr(snapshot, "STATE_VERSION", snapshot.STATE_VERSION + 1)
+    with hub_by_hand(tmp_path / "log") as one:
+        reply = decode_control_reply(one.ask(one.end("control"), encode_json(State())))
+    assert reply.system is not None
+    (trouble,) = troubles(reply.system, reply.statuses)
+    assert "s begins anew" in trouble
+
+
+def test_what_is_raised_while_publishing_makes_no_second_alert(tmp_path: Path) -> None:
+    """The alert is in the log: on leaving it is not written again under another number."""
+    one = HubByHand(tmp_path / "log")
+    control = one.end("control")
+    one.ask(control, encode_json(State()))
+
+    def publish(topic: str, body: bytes) -> None:
+        if topic.startswith("alert/"):
+            raise KeyboardInterrupt
+
+    one.hub._doors.alerts.publish = publish
+    control.send(DIED)
+    with pytest.raises(KeyboardInterrupt), one.hub:
+        one.turns(100)
+    control.close(linger_ms=0)
+    with LogReader(tmp_path / "log") as log:
+        told = [(alert.kind, alert.state) for alert in log.read(1, 10)]
+    assert told == list(dict.fromkeys(told))
+
+
+def test_a_chunk_that_was_taken_half_is_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is raised in the middle of it leaves the log where it was before."""
+    one = HubByHand(tmp_path / "log")
+    source = one.end("ingest")
+    one.accepted(source, chunk(1))
+    with monkeypatch.context() as patched:
+        patched.setattr(Stream, "take", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+        source.send(encode(chunk(2)))
+        with pytest.raises(KeyboardInterrupt), one.hub:
+            one.turns(100)
+    source.close(linger_ms=0)
+    with hub_by_hand(tmp_path / "log") as one:
+        source = one.end("ingest")
+        there = one.accepted(source, Hello(stream="s", session="a"))
+        assert (there.written, there.next_sample) == (1, 360)
+        assert one.accepted(source, chunk(2)).next_sample == 720
+
+
+@pytest.mark.parametrize("threshold", [1e9, -1e9])
+def test_a_hub_goes_on_under_another_threshold(
+    tmp_path: Path, minute: NDArray[np.float32], threshold: float
+) -> None:
+    """The journal names classes of beats that no longer ask for one, or lacks those that do now."""
+    with hub_by_hand(tmp_path / "log", classify=True) as one:
+        source, worker = one.end("ingest"), one.end("work")
+        for n in range(60):
+            one.accepted(source, chunk(n + 1, minute[360 * n : 360 * (n + 1)]))
+            one.later_s += 0.006
+            scored(one, worker, 2)
+        scored(one, worker, 20)
+        events = [decode_entry(data).event for _, data in one.hub._log.entries()]
+        assert any(isinstance(event, ClassReply) for event in events)
+        beats = one.hub._streams.channels["s"].stream.counters.beats
+    other = dataclasses.replace(CONFIG, threshold=threshold, learning_threshold=threshold)
+    with hub_by_hand(tmp_path / "log", classify=True, live_score=other) as one:
+        one.later_s = 1.0
+        scored(one, one.end("work"), 20)
+        counters = one.hub._streams.channels["s"].stream.counters
+        assert counters.beats >= beats
+        assert counters.windows == counters.scored_windows
+
+
+def test_a_log_has_one_hub(tmp_path: Path) -> None:
+    """A second one is refused and changes nothing; with the first one's death its place is free."""
+    with hub_by_hand(tmp_path / "log") as one:
+        one.accepted(one.end("ingest"), chunk(1))
+        entries = one.hub._log.entries()
+        with pytest.raises(LogError, match="another hub writes this log"):
+            HubByHand(tmp_path / "log", resume=False)
+        assert one.hub._log.entries() == entries
+    with hub_by_hand(tmp_path / "log") as one:
+        one.closed()
+    assert [file.name for file in tmp_path.iterdir()] == ["log"]
+
+
+def test_a_flood_of_questions_is_answered_a_few_a_turn_from_one_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it costs the loop what one question costs, and all are answered in the end."""
+    with hub_by_hand(tmp_path / "log") as one:
+        ends = [one.end("control") for _ in range(4)]
+        for end in ends:
+            one.ask(end, encode_json(State()))
+        looks = []
+        state = one.hub._control._state
+        monkeypatch.setattr(one.hub._control, "_state", lambda: looks.append(1) or state())
+        for end in ends:
+            for _ in range(50):
+                assert end.send(encode_json(State()))
+        answers = [0] * len(ends)
+        turns = 0
+        while sum(answers) < 200:
+            one.turns(1)
+            turns += 1
+            answers = [n + len(list(end.receive())) for n, end in zip(answers, ends, strict=True)]
+            assert turns < 10_000
+        assert answers == [50] * 4
+        assert len(looks) <= turns
+        assert len(looks) >= 200 / 16
+
+
+def test_a_damaged_row_of_what_stands_is_a_fault_and_not_the_end(tmp_path: Path) -> None:
+    """The others are taken over."""
+    with AlertLog(tmp_path / "log") as log:
+        log.append([_alarm(1), _alarm(2)])
+    with closing(sqlite3.connect(tmp_path / "log")) as db, db:
+        db.execute("UPDATE standing SET crc32 = crc32 + 1 WHERE seq = 1")
+    with hub_by_hand(tmp_path / "log") as one:
+        assert "alert 1 is damaged" in one.hub._delivery.fault
+        one.turns(3)
+        with LogReader(tmp_path / "log") as log:
+            assert [(a.episode, a.state) for a in log.read(3, 9)] == [("asystole-0-2", "latched")]
+
+
+def _alarm(n: int) -> Alert:
+    return Alert(
+        stream="s", kind="asystole", category="physiological", priority="high", sample=n,
+        time_s=1.0, reason="r", episode=f"asystole-0-{n}",
+    )  # fmt: skip
+
+
+def test_streams_that_never_end_make_room_in_the_end(tmp_path: Path) -> None:
+    """A full house is nobody's for ever: who is silent for longest goes, if for long enough."""
+    with hub_by_hand(tmp_path / "log") as one:
+        source = one.end("ingest")
+        for n in range(MAX_STREAMS):
+            one.accepted(source, chunk(1, stream=f"bed1-{n}"))
+        refused = one.say(one.end("ingest"), chunk(1, stream="icu"))
+        assert isinstance(refused, Refused)
+        one.later_s = FORGOTTEN_S + 1.0
+        one.accepted(source, chunk(2, stream="bed1-0"))
+        assert isinstance(one.say(one.end("ingest"), chunk(1, stream="icu")), Accepted)
+        assert {"icu", "bed1-0"} <= set(one.hub._streams.channels)
+        assert "bed1-1" not in one.hub._streams.channels
+
+
+def test_silence_of_a_source_ends_with_its_stream_also_if_another_begins_at_once(
+    tmp_path: Path,
+) -> None:
+    """No alarm stands of which nobody will ever say that it is over."""
+    with hub_by_hand(tmp_path / "log") as one:
+        source = one.end("ingest")
+        one.accepted(source, chunk(1))
+        one.later_s = 3.0
+        one.turns(3)
+        assert [alert.kind for alert in one.hub._log.standing()] == ["no_data"]
+        source.send(encode(End(stream="s", next_sample=360, number=2, session="a")))
+        one.accepted(source, chunk(1, session="b", epoch=1))
+        one.turns(3)
+        assert one.hub._log.standing() == []
+
+
+def test_showing_an_alert_needs_no_log_that_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there is shown; what was just done says that it is not recorded."""
+    with hub_by_hand(tmp_path / "log") as one:
+        control = one.end("control")
+        one.ask(control, DIED)
+        one.turns(3)
+
+        def full(commit: Any) -> Any:
+            raise LogError("disk full")
+
+        monkeypatch.setattr(one.hub._log, "commit", full)
+        one.ask(control, DIED)
+        shown = decode_control_reply(one.ask(control, encode_json(Show(seq=1))))
+        assert shown.error == ""
+        assert [alert.seq for alert in shown.alerts] == [1]

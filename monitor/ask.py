@@ -47,7 +47,11 @@ def acknowledge(
         priority, episode = safe_text(alert.priority), safe_text(alert.episode, 128)
         _print(f"acknowledged: {where}: {name} ({priority}), {over}  {episode}")
     if not reply.alerts:
-        _print("nothing to acknowledge")
+        where = f" in {safe_text(stream)}" if stream else ""
+        _print(
+            f"nothing to acknowledge{where}"
+            + (f": no alarm {safe_text(episode, 128)} stands" if episode else "")
+        )
 
 
 def silence(

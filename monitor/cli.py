@@ -94,7 +94,7 @@ def _fill_bare_device(arguments: list[str]) -> list[str]:
     """Give a ``--device`` without a value an empty one: typer has no options of both kinds."""
     return [
         "--device=" if argument == "--device" and following[:1] in ("", "-") else argument
-        for argument, following in zip(arguments, [*arguments[1:], ""], strict=True)
+        for argument, following in zip(arguments, [*arguments, ""][1:], strict=True)
     ]
 
 

@@ -318,6 +318,8 @@ def _alert_line(heard: HeardAlert, name_width: int) -> Text:
         line.append(f"  {class_text(alert)}", "bold")
     if alert.score is not None:
         line.append(f"  {number(alert.score, '.2f')}", ANOMALY)
+    if alert.state == "ack":
+        return line  # its reason is that it was acknowledged
     return line.append(f"  {safe_text(alert.reason, 128)}", MUTED)
 
 

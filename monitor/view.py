@@ -114,6 +114,8 @@ class StreamView:
 
     name: str
     status: Status | None = None
+    first_status: Status | None = None
+    """Where this stream was when it was first heard of."""
     status_at: float = 0.0
     signal: SignalRing = field(default_factory=SignalRing)
     signal_at: float | None = None
@@ -171,6 +173,8 @@ class DashboardView:
         the time at which the alarm began to be in the state that it is in."""
         self.alerts_heard = 0
         self.alarms_raised = 0
+        self._raised_since = 0
+        """Those that began after their stream was first heard of."""
         """Alarms that began in this run."""
         self._breaks: dict[tuple[str, str], float] = {}
         """Alarms of `standing` that end by themselves, and when they were heard."""
@@ -196,6 +200,7 @@ class DashboardView:
             return
         if isinstance(message, Status):
             stream.status, stream.status_at = message, now
+            stream.first_status = stream.first_status or message
             self._silenced = (message.silenced_s, now)
             self._take_standing(message, now)
         elif isinstance(message, SignalStrip):
@@ -243,9 +248,13 @@ class DashboardView:
         return max(0.0, left_s - (now - at)) if math.isfinite(left_s) else 0.0
 
     def alarms_per_hour(self) -> float | None:
-        """Return how many alarms began in an hour of signal; None before a minute of it."""
-        seconds = sum(stream.status.duration_s for stream in self.streams.values() if stream.status)
-        return 3600.0 * self.alarms_raised / seconds if 60.0 <= seconds <= _MAX_TIME_S else None
+        """Return how many alarms began in an hour of signal heard; None before a minute of it."""
+        seconds = sum(
+            stream.status.duration_s - stream.first_status.duration_s
+            for stream in self.streams.values()
+            if stream.status and stream.first_status
+        )
+        return 3600.0 * self._raised_since / seconds if 60.0 <= seconds <= _MAX_TIME_S else None
 
     def alerts_to_show(self, n: int) -> list[HeardAlert]:
         """Return at most ``n`` alerts: standing ones above low priority first, then the newest."""
@@ -272,7 +281,12 @@ class DashboardView:
         self._stand(alert, now)
         if alert.state == "off":
             return
-        self.alarms_raised += new and alert.state == "on"
+        raised = new and alert.state == "on"
+        self.alarms_raised += raised
+        known = self.streams.get(alert.stream)
+        first = known.first_status if known else None
+        old = first is not None and (alert.epoch, alert.time_s) < (first.epoch, first.time_s)
+        self._raised_since += raised and not old
         if alert.state == "on" and alert.stream:
             self._select(alert.stream, RANK.get(alert.priority, 0), now)
 

@@ -9,6 +9,7 @@ the hub stands and sends again what is missing there: a hub that was killed, or 
 broke, costs nothing. Repeats are no-ops for the hub.
 """
 
+import logging
 import time
 import uuid
 from collections import deque
@@ -23,6 +24,8 @@ from pipeline.errors import EndpointError, WireError
 from pipeline.messages import Accepted, Chunk, End, Hello, Refused, decode, encode, numbered, unkept
 from pipeline.transport import Dealer, wait
 
+logger = logging.getLogger(__name__)
+
 QUEUE_S: Final = 10.0
 """So much signal of a live source waits for a hub that takes nothing."""
 
@@ -31,6 +34,9 @@ SILENCE_S: Final = 0.5
 
 KEPT_BYTES: Final = 8 * 1024 * 1024
 """Chunks kept while the hub cannot write its log; older ones would be lost with the hub."""
+
+PATIENCE_S: Final = 5.0
+"""A hub that has not answered for so long at the beginning is worth a word."""
 
 _BUSY_S: Final = 4.0
 """So long another source of the name may take to be given up by the hub."""
@@ -123,12 +129,18 @@ class Feeder:
         Raises:
             EndpointError: the hub refuses this stream, or another source goes on sending it.
         """
-        began = time.monotonic()
+        began, warned = time.monotonic(), False
         while not self._stop():
             self._say_hello()
             answer = self._answer_to_hello()
             if isinstance(answer, Accepted):
                 return self._met(answer)
+            if answer is None and not warned and time.monotonic() - began > PATIENCE_S:
+                warned = True
+                logger.warning(
+                    "%s: nothing answers at %s yet, still waiting; does a hub take sources there?",
+                    self._stream, self._ingest,
+                )  # fmt: skip
             if answer is not None and (not answer.busy or time.monotonic() - began > _BUSY_S):
                 raise EndpointError(f"the hub refuses {self._stream}: {answer.reason}")
         return None

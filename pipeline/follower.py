@@ -35,6 +35,8 @@ class Follower:
     """The last number delivered; None until it is known where to begin."""
     log_id: str = ""
     """The log that it counts in; empty until one was met."""
+    _ahead: bool = False
+    """Whether it wants numbers that the first log it met has yet to give."""
     _asking: bool = False
     _doubt: bool = False
     """Whether a live message speaks of another log, or of fewer alerts than were delivered."""
@@ -46,7 +48,7 @@ class Follower:
 
     def on_alert(self, alert: Alert) -> list[Record]:
         """Take a live alert; return what can be delivered, in order."""
-        self.log_id = self.log_id or alert.log_id
+        self._meet(alert.log_id, alert.seq)
         if alert.log_id != self.log_id:
             self._doubt = True
             return []
@@ -58,11 +60,18 @@ class Follower:
 
     def on_heartbeat(self, beat: Heartbeat) -> None:
         """Take note of what there is by now."""
-        self.log_id = self.log_id or beat.log_id
+        self._meet(beat.log_id, beat.last_seq)
         if self.have is None:
             self.have = beat.last_seq
-        if beat.log_id != self.log_id or beat.last_seq < self.have:
+        self._ahead = self._ahead and beat.last_seq < self.have
+        if beat.log_id != self.log_id or (beat.last_seq < self.have and not self._ahead):
             self._doubt = True
+
+    def _meet(self, log_id: str, last_seq: int) -> None:
+        """Take the first log for the one to read: nothing of another one has been read."""
+        if not self.log_id:
+            self.log_id = log_id
+            self._ahead = self.have is not None and last_seq < self.have
 
     def on_page(self, page: ReplayPage, now: float) -> list[Record]:
         """Take a page of old alerts; return what can be delivered, in order."""

@@ -199,7 +199,10 @@ class Journal:
         (fs_hz,) = _FS_HZ.unpack_from(data)
         opened = Opened(stream=name, fs_hz=fs_hz, lead="", epoch=0, first_sample=0)
         channel = self._streams.begun(opened)
+        asked = channel.stream.classifies
         restore(data[_FS_HZ.size :], channel)
+        if channel.stream.classifies != asked:
+            raise SnapshotError(f"state of a hub {'without' if asked else 'with'} a classifier")
         self._streams.channels[name] = channel
 
     def _again(

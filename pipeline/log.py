@@ -296,8 +296,9 @@ class AlertLog(LogRows):
             yield
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+            with suppress(sqlite3.Error):
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
             raise LogError(f"cannot write the log {self.path}: {error}; free space?") from None
 
     def raised(self, most: int) -> list[str]:

@@ -102,6 +102,11 @@ class Stream:
     # --- samples in -----------------------------------------------------------------------
 
     @property
+    def classifies(self) -> bool:
+        """Whether anomalous beats ask for a class."""
+        return self._rr_context is not None
+
+    @property
     def next_sample(self) -> int:
         """Index of the sample expected next, in the current epoch."""
         return self._reorder.expected

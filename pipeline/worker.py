@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 _READY_S: Final = 0.25
 
+PATIENCE_S: Final = 5.0
+"""A hub that was not there for so long at the beginning is worth a word."""
+
 
 def run_worker(
     scorer: Scorer,
@@ -56,16 +59,25 @@ def run_worker(
         classifier.classify(blank, np.zeros((1, RR_FEATURES), dtype=np.float32))
     ready = encode(Ready(model=model, device=device, classifies=classifier is not None))
     due = 0.0
+    patient_until: float | None = time.monotonic() + PATIENCE_S
     hub = Dealer(connect=work, keys=keys)
     try:
         while not stop():
             now = time.monotonic()
             if now >= due:
                 due = now + _READY_S
-                if not hub.send(ready):
+                if hub.send(ready):
+                    patient_until = None
+                else:
                     # The hub is not there. A socket tries that ever more rarely; a new one at once.
                     hub.close(linger_ms=0)
                     hub = Dealer(connect=work, keys=keys)
+            if patient_until is not None and now > patient_until:
+                patient_until = None
+                logger.warning(
+                    "nothing answers at %s yet, still waiting; does a hub hand out work there?",
+                    work,
+                )
             wait([hub], due - now)
             for frame in hub.receive():
                 try:

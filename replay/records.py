@@ -272,7 +272,8 @@ class RecordSource:
         whole = _info(header, index)
         assert whole.total_samples is not None
         if not start_s >= 0 or (duration_s is not None and not duration_s > 0):
-            wanted = f"start {start_s:g} s, duration {duration_s} s"
+            lasting = "" if duration_s is None else f", duration {duration_s:g} s"
+            wanted = f"start {start_s:g} s{lasting}"
             raise ConfigError(f"{wanted}: start from 0, duration above 0")
         self._first = round(min(start_s * whole.fs_hz, MAX_LEAD_SAMPLES))
         self._last = whole.total_samples

@@ -199,7 +199,7 @@ def test_commands_print_what_happened(
         asking.acknowledge("tcp://x", stream="", episode=on.episode, as_json=False)
         assert "acknowledged: p: asystole (high), still there" in capsys.readouterr().out
         asking.acknowledge("tcp://x", stream="z", episode="", as_json=False)
-        assert capsys.readouterr().out == "nothing to acknowledge\n"
+        assert capsys.readouterr().out == "nothing to acknowledge in z\n"
         asking.silence("tcp://x", 60.0, as_json=True)
         assert json.loads(capsys.readouterr().out)["silenced_s"] == 60.0
         asking.show(on.seq, endpoint="tcp://x", log=None, png=None, as_json=False)

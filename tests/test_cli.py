@@ -106,6 +106,16 @@ def test_a_bug_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
         cli.main()
 
 
+def test_without_a_command_it_shows_what_there_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The help, and the exit code of a command that is missing."""
+    assert exit_code(monkeypatch) == 2
+    out = "".join(capsys.readouterr())
+    assert "replay" in out
+    assert "Traceback" not in out
+
+
 def test_unknown_option_is_bad_usage(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -143,6 +143,19 @@ def test_damaged_rows_are_gaps_and_the_rest_is_given(tmp_path: Path) -> None:
     assert gaps == [(3, 4), (900, 900)]
 
 
+def test_newest_alert_is_a_gap_where_it_is_damaged(tmp_path: Path) -> None:
+    """Also for who has all before it, and though nothing follows."""
+    with AlertLog(tmp_path / "log") as log:
+        log.append([made(n, 0.0) for n in range(1, 4)])
+    with sqlite3.connect(tmp_path / "log") as db:
+        db.execute("UPDATE alert SET crc32 = crc32 + 1 WHERE seq = 3")
+    db.close()
+    with running_hub(tmp_path / "log") as hub, listen(hub, None, from_seq=3) as subscriber:
+        (record,) = take(subscriber, 1)
+    assert isinstance(record, Gap)
+    assert (record.from_seq, record.to_seq) == (3, 3)
+
+
 def log_id(folder: Path) -> str:
     """Return the identity of the log in a folder."""
     db = sqlite3.connect(folder / "log")

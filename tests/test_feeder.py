@@ -244,6 +244,51 @@ def test_what_the_hub_has_not_in_its_log_is_sent_again_after_a_silence() -> None
             hub.say(hub.hears(End))
 
 
+def test_hub_that_knows_nothing_of_the_session_is_told_that_its_beginning_is_gone() -> None:
+    """It began anew, or its log was replaced: what it had is kept nowhere, the rest is sent."""
+    with Router("tcp://127.0.0.1:0") as router:
+        hub = FakeHub(router, credit=8)
+
+        def send(_: object) -> None:
+            with connect(router, threading.Event()) as feeder:
+                for n in range(5):
+                    assert feeder.send(np.zeros(10, np.float32), first_sample=10 * n)
+                assert feeder.finish()
+
+        with thread(send):
+            hub.greet()
+            for n in range(2):
+                hub.say(hub.hears(Chunk), written=n + 1)
+            for _ in range(3):
+                hub.hears(Chunk)
+            hub.hears(End)
+            hub.greet(session="", written=0)
+            again = [hub.hears(Chunk) for _ in range(3)]
+            assert [(c.number, c.unkept) for c in again] == [(3, True), (4, False), (5, False)]
+            hub.say(hub.hears(End))
+
+
+def test_hub_that_does_not_answer_is_worth_a_word(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, with its address: the source goes on waiting."""
+    monkeypatch.setattr("pipeline.feeder.PATIENCE_S", 0.0)
+    with Router("tcp://127.0.0.1:0") as router:
+        stop = threading.Event()
+        hub = FakeHub(router)
+
+        def send(_: object) -> None:
+            with connect(router, stop) as feeder:
+                feeder.meet()
+
+        with thread(send):
+            for _ in range(3):
+                hub.hears(Hello)
+            stop.set()
+        (record,) = caplog.records
+        assert router.endpoint in record.getMessage()
+
+
 def test_source_that_resumes_goes_on_where_the_hub_stands() -> None:
     """It takes over the session, its epochs, and the place of the one that died."""
     with Router("tcp://127.0.0.1:0") as router:

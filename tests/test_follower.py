@@ -241,6 +241,20 @@ def test_another_log_is_read_from_its_beginning() -> None:
     assert told(follower, pages) == [("log_replaced", "L", "M"), 1, 2]
 
 
+def test_a_number_that_is_still_to_come_is_waited_for() -> None:
+    """Who has read nothing and wants alerts from 100 on has not met an older copy of anything."""
+    follower = Follower(have=99)
+    follower.on_heartbeat(heartbeat(34))
+    assert follower.on_alert(alert(35)) == []
+    follower.on_heartbeat(heartbeat(35))
+    assert follower.wanted(35, 0.0) is None
+
+    follower.on_heartbeat(heartbeat(99))
+    assert [brief(one) for one in follower.on_alert(alert(100))] == [100]
+    follower.on_heartbeat(heartbeat(50))  # from now on it is one
+    assert told(follower, answer(asked(follower, 50), 50)) == [("log_replaced", "L", "L")]
+
+
 def test_a_stored_position_meets_another_log() -> None:
     """The log was replaced while nobody listened; what the new one no longer has is a gap."""
     follower = Follower(have=40, log_id="L")

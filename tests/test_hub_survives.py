@@ -3,6 +3,8 @@
 import dataclasses
 import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 from hub_by_hand import HubByHand, chunk, hub_by_hand
 from numpy.typing import NDArray
-from running import CONFIG, TrivialClassifier, TrivialScorer
+from running import CONFIG, DEADLINE_S, TrivialClassifier, TrivialScorer
 
 from monitor.status import troubles
 from pipeline import snapshot
@@ -318,3 +320,37 @@ def test_showing_an_alert_needs_no_log_that_can_be_written(
         shown = decode_control_reply(one.ask(control, encode_json(Show(seq=1))))
         assert shown.error == ""
         assert [alert.seq for alert in shown.alerts] == [1]
+
+
+def test_state_of_a_hub_with_a_classifier_is_none_for_one_without(tmp_path: Path) -> None:
+    """Its beats would ask for classes that nobody names, and all behind them would wait."""
+    with hub_by_hand(tmp_path / "log", classify=True) as one:
+        one.accepted(one.end("ingest"), chunk(1))
+        one.closed()
+    with hub_by_hand(tmp_path / "log", classify=False) as one:
+        assert "with a classifier" in one.hub._delivery.fault
+        one.accepted(one.end("ingest"), chunk(1, session="b"))
+        assert not one.hub._streams.channels["s"].stream.classifies
+
+
+def test_ctrl_c_ends_a_hub_in_order(tmp_path: Path) -> None:
+    """Between two turns, with exit code 130; the next one goes on and has nothing to tell."""
+    log = tmp_path / "log"
+    arguments = ["hub", "--port", "0", "--log", str(log)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "monitor", *arguments],
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        assert process.stdout is not None
+        while b"ready" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE_S) == 130
+    finally:
+        process.kill()
+        process.communicate()
+    with AlertLog(log) as after:
+        assert not after.interrupted
+    assert [file.name for file in tmp_path.iterdir()] == ["log"]

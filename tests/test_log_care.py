@@ -47,6 +47,15 @@ def test_only_what_is_too_old_goes(days: list[int | None], limit: int) -> None:
     assert not dated or dated[0] <= limit
 
 
+def test_a_clock_that_was_ahead_keeps_nothing_for_ever() -> None:
+    """An alert of the year 2077 goes with the old ones behind it, and not without them."""
+    old, ahead, young = (utc_text(NOW_S - n * DAY_S) for n in (40, -18_000, 2))
+    before, now = utc_text(NOW_S - 30 * DAY_S), utc_text(NOW_S)
+    assert too_old([old, ahead, old, young], before, now) == 3
+    assert too_old([old, ahead, young, old], before, now) == 1
+    assert too_old([ahead, ahead], before, now) == 0
+
+
 @given(sizes=st.lists(st.integers(1, 100), max_size=20), excess=st.integers(-50, 500))
 def test_as_few_go_as_make_room(sizes: list[int], excess: int) -> None:
     """What goes is enough, and without the last of it would not be."""

@@ -98,6 +98,20 @@ def test_annotations_lie_where_the_alerts_are(tmp_path: Path) -> None:
     }
 
 
+def test_streams_of_names_that_wfdb_cannot_tell_apart_have_each_their_file(tmp_path: Path) -> None:
+    """None overwrites another's, whatever numbers the names have."""
+    log = tmp_path / "log.sqlite"
+    names = ["a.b", "a_b", "a_b_2", "a_b_3", "a-b"]
+    with AlertLog(log) as writer:
+        writer.append([alert(n, stream=name) for n, name in enumerate(names)])
+
+    said = export(log, tmp_path)
+
+    files = list(tmp_path.glob("*.alarm"))
+    assert f"{len(names)} annotation files" in said[-1]
+    assert len(files) == len(names)
+
+
 @given(
     notes=st.lists(
         st.tuples(st.integers(0, 2**40), st.text(st.characters(max_codepoint=255), max_size=255)),

@@ -253,12 +253,25 @@ def test_status_is_the_truth_about_what_stands_in_its_stream():
 def test_alarms_of_this_run_are_told_by_the_hour_of_signal():
     """Three in half an hour are six an hour; before a minute there is no rate."""
     view = DashboardView(0.0)
+    view.hear(status(duration_s=0.0, time_s=0.0), 0.0)
     for n in range(3):
         view.hear(alert(n, episode=f"e{n}"), 0.0)
     view.hear(status(duration_s=50.0), 0.0)
     assert view.alarms_per_hour() is None
     view.hear(status(duration_s=1800.0), 1.0)
     assert view.alarms_per_hour() == 6.0
+
+
+def test_who_joins_late_counts_what_it_hears_by_the_signal_it_hears():
+    """Ten hours passed before, and old alerts come, too: neither is in the rate."""
+    view = DashboardView(0.0)
+    view.hear(status(duration_s=36_000.0, time_s=36_000.0), 0.0)
+    view.hear(alert(1, episode="old", time_s=30_000.0), 0.0)
+    for n in range(3):
+        view.hear(alert(n + 2, episode=f"e{n}", time_s=36_100.0 + n), 0.0)
+    view.hear(status(duration_s=37_800.0, time_s=37_800.0), 1.0)
+    assert view.alarms_per_hour() == 6.0
+    assert view.alarms_raised == 4
 
 
 def test_silence_runs_out_by_itself():

@@ -51,6 +51,21 @@ def test_class_request_is_answered_by_the_classifier() -> None:
     np.testing.assert_array_equal(probabilities_of(reply), expected)
 
 
+def test_hub_that_is_not_there_is_worth_a_word(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, with its address: the scorer goes on waiting."""
+    monkeypatch.setattr("pipeline.worker.PATIENCE_S", 0.0)
+    with Router("tcp://127.0.0.1:0") as gone:
+        work = gone.endpoint
+    asked = iter(range(4))
+    run_worker(
+        TrivialScorer(), None, model="m", device="cpu", work=work, stop=lambda: next(asked) == 3
+    )
+    (record,) = caplog.records
+    assert work in record.getMessage()
+
+
 def test_scorer_without_a_classifier_refuses_class_requests() -> None:
     """It does not invent a class."""
     with pytest.raises(WireError, match="ClassRequest"):

@@ -39,8 +39,6 @@ _TECHNICAL_STYLES: Final = {"high": "bold red", "medium": "bold yellow"}
 _LOW: Final = "black on cyan"
 _LOW_TECHNICAL: Final = "cyan"
 
-_STATE_WORDS: Final = {"latched": "over, not acknowledged", "ack": "acknowledged"}
-
 _DIGITS: Final = {  # 3 x 5 pixels each, two pixel rows to a line
     "0": ("█▀█", "█ █", "▀▀▀"),
     "1": ("▄█ ", " █ ", "▀▀▀"),
@@ -311,15 +309,13 @@ def _alert_line(heard: HeardAlert, name_width: int) -> Text:
     kind = safe_text(alert.kind, 32).replace("_", " ")
     if alert.state == "off":
         return line.append(f"{kind} ended  {safe_text(alert.reason, 128)}", MUTED)
-    if alert.state in _STATE_WORDS:
-        kind = f"{kind} {_STATE_WORDS[alert.state]}"
+    if alert.state == "latched":
+        kind += " over, not acknowledged"
     line.append(kind, "bold" if alert.category != "technical" else "italic")
     if alert.beat_class is not None:
         line.append(f"  {class_text(alert)}", "bold")
     if alert.score is not None:
         line.append(f"  {number(alert.score, '.2f')}", ANOMALY)
-    if alert.state == "ack":
-        return line  # its reason is that it was acknowledged
     return line.append(f"  {safe_text(alert.reason, 128)}", MUTED)
 
 

@@ -24,7 +24,7 @@ from monitor.supervisor import System
 from monitor.terminal import StderrAside, Terminal
 from pipeline.client import Subscriber
 from pipeline.constants import NOTICE, SCHEMA
-from pipeline.log import LOCK_SUFFIX
+from pipeline.log_lock import SUFFIX
 from pipeline.position import Gap
 from pipeline.public import Alert, Heard, Status
 
@@ -151,7 +151,7 @@ def run(
             system.close(leaving.patience_s)
     except Refused:
         if new_log and not tally.statuses:
-            for suffix in ("", "-wal", "-shm", LOCK_SUFFIX):
+            for suffix in ("", "-wal", "-shm", SUFFIX):
                 log.with_name(log.name + suffix).unlink(missing_ok=True)
         raise
     finally:

@@ -6,7 +6,7 @@ the sound and never the picture; a new alarm of high priority ends it. Anything 
 hostile until decoded. Not thread-safe: runs in the hub's loop.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from pipeline.errors import LogError, WireError
@@ -98,12 +98,16 @@ class Control:
             self._replies.append(_Reply(peer, content, recorded))
         return errors
 
-    def reply(self, unwritable: str) -> None:
-        """Answer: to be called after the commit, with why there was none."""
+    def reply(self, logged: Sequence[Alert], unwritable: str) -> None:
+        """Answer: to be called after the commit, with what it wrote or why it wrote nothing."""
+        recorded = {_alarm(alert): alert for alert in logged}
         for peer, content, wants_record in self._replies:
             if isinstance(content, ControlReply):
                 if unwritable and wants_record and content.alerts:
                     content = ControlReply(error=f"done, but not recorded yet: {unwritable}"[:300])
+                elif wants_record:
+                    alerts = [recorded.get(_alarm(alert), alert) for alert in content.alerts]
+                    content = ControlReply(alerts=alerts, silenced_s=content.silenced_s)
                 content = encode_json(content)
             self._end.send(peer, content)
         self._replies.clear()
@@ -136,3 +140,7 @@ class Control:
             error = f"the log holds no alert {seq}: it has {first} to {last}"
             return ControlReply(error=error if last >= first else "the log holds no alert yet")
         return ControlReply(alerts=[alert], strip=self._log.strip(seq))
+
+
+def _alarm(alert: Alert) -> tuple[str, str, str]:
+    return alert.stream, alert.episode, alert.state

@@ -15,6 +15,7 @@
             BusyError         a stream that another source sends now
             MissingError      a chunk before which another one is missing
         LogError              the alert log cannot be opened, read or written
+            DamageError       a row of it is not what was written
         SnapshotError         the saved state of a stream that another version wrote, or damaged
 
 The command line prints any of them as one line and exits with 2; everything else is a bug

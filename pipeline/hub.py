@@ -302,11 +302,12 @@ class Hub:
 
     def _tell(self) -> None:
         """Commit all that became known in this turn, and only then tell anybody."""
-        for alert in self._delivery.commit(self._journal):
+        logged = self._delivery.commit(self._journal)
+        for alert in logged:
             self._control.on_alert(alert)
             self._counts.on_alert(alert)
         self._answer_sources()
-        self._control.reply(self._delivery.unwritable)
+        self._control.reply(logged, self._delivery.unwritable)
         self._delivery.log_strips()
         for topic, message in self._notes:
             self._delivery.publish(topic, message)

@@ -15,8 +15,6 @@ Not thread-safe: one writer, the hub, which holds a lock on a file beside the lo
 `pipeline.log_care`.
 """
 
-import fcntl
-import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +24,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from pipeline.errors import LogError, WireError
+from pipeline.log_lock import LogLock
 from pipeline.log_rows import LogRows
 from pipeline.log_schema import (
     ROW_BYTES,
@@ -43,41 +42,12 @@ _PAGES_A_STEP: Final = 256
 _LEAST_FREE_PAGES: Final = 1024
 """Stay in the file however few rows it has: the journal will use them again."""
 
-LOCK_SUFFIX: Final = "-lock"
-
 Connect = Callable[[Path], sqlite3.Connection]
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     # Whoever locks the file holds up the whole hub: it tries again later instead.
     return sqlite3.connect(path, isolation_level=None, timeout=0.5)
-
-
-def _lock(path: Path) -> int | None:
-    """Return the handle that keeps other writers out; None where the file system has no locks.
-
-    A file of its own, for whoever closes any handle of a database loses SQLite's locks on it. It
-    is removed by who holds it, so one that was locked may be another one by now.
-
-    Raises:
-        LogError: another hub writes the log.
-        OSError: the lock's file cannot be opened.
-    """
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
-                return handle
-        except BlockingIOError:
-            os.close(handle)
-            raise LogError(
-                f"another hub writes this log ({path} is held): end it, or choose another --log"
-            ) from None
-        except OSError:  # no lock is no reason not to monitor
-            os.close(handle)
-            return None
-        os.close(handle)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,16 +76,15 @@ class AlertLog(LogRows):
                 was written by a newer version.
         """
         self.path = path
-        self._lock_path = path.with_name(path.name + LOCK_SUFFIX)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(self._lock_path)
+            self._lock = LogLock(path)
         except OSError as error:
             raise LogError(f"cannot open the log {path}: {error}; choose another --log") from None
         try:
             self._db = connect(path)
         except sqlite3.Error as error:
-            self._unlock()
+            self._lock.release()
             raise LogError(f"cannot open the log {path}: {error}; choose another --log") from None
         try:
             self._meta = prepare(self._db, path)
@@ -395,14 +364,7 @@ class AlertLog(LogRows):
 
     def _shut(self) -> None:
         self._db.close()
-        self._unlock()
-
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            with suppress(OSError):
-                self._lock_path.unlink()
-            os.close(self._lock)
-            self._lock = None
+        self._lock.release()
 
     def __enter__(self) -> Self:
         return self

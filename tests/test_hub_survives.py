@@ -354,3 +354,16 @@ def test_ctrl_c_ends_a_hub_in_order(tmp_path: Path) -> None:
     with AlertLog(log) as after:
         assert not after.interrupted
     assert [file.name for file in tmp_path.iterdir()] == ["log"]
+
+
+def test_what_was_acknowledged_is_said_as_it_stands_in_the_log(tmp_path: Path) -> None:
+    """With its number: whoever asked finds it there."""
+    with AlertLog(tmp_path / "log") as log:
+        log.append([_alarm(1)])
+    with hub_by_hand(tmp_path / "log") as one:
+        one.turns(3)
+        request = encode_json(Acknowledge(stream="s"))
+        reply = decode_control_reply(one.ask(one.end("control"), request))
+        (said,) = reply.alerts
+        assert said.state == "off"
+        assert said == one.hub._log.alert(said.seq)

@@ -76,7 +76,9 @@ def ask(
                     return decode_control_reply(frame)
                 except WireError:
                     continue
-    raise EndpointError(f"nothing answers at {control}: is a monitor running, on this port?")
+    raise EndpointError(
+        f"nothing answers at {control}, two ports above the alerts: is a monitor running there?"
+    )
 
 
 class Subscriber:

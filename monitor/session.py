@@ -120,8 +120,8 @@ def run(
         KeyboardInterrupt: after the system ended and the summary was shown.
     """
     leaving = Leaving()
-    new_log = not log.exists()
     tally = Tally(log)
+    new_log, ours = not log.exists(), False
     aside = StderrAside(wanted=dashboard is not None)
     try:
         system = System(
@@ -133,6 +133,8 @@ def run(
             on_note=_note,
             stderr=aside.file,
         )
+        # Of a hub that was refused, perhaps because another one has it, it is not.
+        ours = new_log and not system.last_seq
         try:
             with Subscriber(
                 system.endpoints["alerts"],
@@ -150,7 +152,7 @@ def run(
         finally:
             system.close(leaving.patience_s)
     except Refused:
-        if new_log and not tally.statuses:
+        if ours and not tally.statuses:
             for suffix in ("", "-wal", "-shm", SUFFIX):
                 log.with_name(log.name + suffix).unlink(missing_ok=True)
         raise

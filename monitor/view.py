@@ -200,7 +200,9 @@ class DashboardView:
             return
         if isinstance(message, Status):
             stream.status, stream.status_at = message, now
-            stream.first_status = stream.first_status or message
+            first = stream.first_status
+            if first is None or message.duration_s < first.duration_s:  # it has begun anew
+                stream.first_status = message
             self._silenced = (message.silenced_s, now)
             self._take_standing(message, now)
         elif isinstance(message, SignalStrip):
@@ -324,12 +326,22 @@ class DashboardView:
         key = self._key(alert)
         if alert.state == "off":
             self.standing.pop(key, None)
-        elif key in self.standing or len(self.standing) < MAX_STANDING:
+        elif key in self.standing or self._room_for(alert):
             before = self.standing.get(key)
             same = before is not None and before.alert.state == alert.state
             if before is not None and same and before.alert.sample == alert.sample:
                 return  # a status repeats what was heard, without its number
             self.standing[key] = HeardAlert(alert, before.at if before and same else now)
+
+    def _room_for(self, alert: Alert) -> bool:
+        """Make room for an alarm where there is none, by one that is less urgent."""
+        if len(self.standing) < MAX_STANDING:
+            return True
+        least = min(self.standing, key=lambda key: RANK.get(self.standing[key].alert.priority, 0))
+        if RANK.get(alert.priority, 0) <= RANK.get(self.standing[least].alert.priority, 0):
+            return False
+        del self.standing[least]
+        return True
 
     def _take_standing(self, status: Status, now: float) -> None:
         """Believe a status: it knows all alarms of its stream that stand."""

@@ -75,7 +75,7 @@ class AlertLog(LogRows):
             LogError: the folder cannot be written, the file is no alert log or is damaged, or it
                 was written by a newer version.
         """
-        self.path = path
+        self.path = path = path.resolve()  # the files beside it are named after the file itself
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = LogLock(path)

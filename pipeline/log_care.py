@@ -11,7 +11,7 @@ Not thread-safe: runs in the hub's loop.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -78,13 +78,14 @@ def too_many(sizes: Sequence[int], excess: int) -> int:
 class LogCare:
     """Looks after ``log``, of which ``keep`` is kept."""
 
-    def __init__(self, log: AlertLog, keep: Keep, *, utc_s: float | None = None) -> None:
-        """Begin; ``utc_s`` is the time now, in seconds since 1970."""
+    def __init__(self, log: AlertLog, keep: Keep, *, utc: Callable[[], float] = time.time) -> None:
+        """Begin; ``utc`` is the clock of the machine, in seconds since 1970."""
         self.fault = ""
         """What is wrong, in one line; empty for nothing."""
         self._log = log
         self._keep = keep
-        self._utc_s = time.time() if utc_s is None else utc_s
+        self._utc = utc
+        self._utc_s = utc()
         self._began_at: float | None = None
         self._step_at = 0.0
         self._checkpoint_at = 0.0
@@ -93,7 +94,8 @@ class LogCare:
         """Do what is due at ``now``, of a clock that never steps, as the hub's.
 
         The age of alerts is counted by that clock from the beginning on: when the clock of the
-        machine jumps to next year, no alert is a year old.
+        machine jumps to next year, no alert is a year old. Where that of the machine was ahead at
+        the beginning and was put right since, it counts.
         """
         if self._began_at is None:
             self._began_at, self._checkpoint_at = now, now + CHECKPOINT_S
@@ -101,7 +103,7 @@ class LogCare:
             return
         self._step_at = now + _STEP_S
         try:
-            self._remove(self._utc_s + now - self._began_at)
+            self._remove(min(self._utc_s + now - self._began_at, self._utc()))
             self._log.shrink()
             if now >= self._checkpoint_at:
                 self._checkpoint_at = now + CHECKPOINT_S

@@ -33,9 +33,10 @@ class LogLock:
             handle = os.open(self._path, flags, 0o600)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # Who held it removed the file: what was locked may be nobody's by now.
-                if self._path.exists() and os.path.samestat(os.fstat(handle), self._path.stat()):
+                if os.path.samestat(os.fstat(handle), self._path.stat()):
                     return handle
+            except FileNotFoundError:
+                pass  # who held it removed the file: what was locked is nobody's by now
             except BlockingIOError:
                 os.close(handle)
                 raise LogError(

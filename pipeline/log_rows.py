@@ -141,6 +141,7 @@ class LogReader(LogRows):
         """
         if not path.is_file():
             raise InputError(f"no log {path}: name the file that --log or the summary named")
+        path = path.resolve()
         self.path = path
         self._wal = path.with_name(path.name + "-wal")
         self._open()

@@ -47,8 +47,8 @@ class Oversight:
     def leave(self, name: str) -> None:
         """Keep what has latched in the channel ``name``, which goes."""
         channel = self._channels[name]
+        self._ended += channel.stream.close() + channel.end_source_alarm()
         self._left.leave(name, channel.alarms)
-        self._ended += channel.end_source_alarm()
 
     def hand_over(self, name: str) -> list[Alert]:
         """Return, once, what latched in earlier streams called ``name``: for one that begins."""

@@ -90,7 +90,7 @@ class SourceClock:
     def _on_wrong(self, sample: int, stamp_s: float) -> float | None:
         if self._wrong and sample - self._wrong[-1][0] < _APART_S * self._fs_hz:
             return None
-        self._wrong.append((sample, stamp_s))
+        self._wrong = [*self._wrong[1 - STEP_STAMPS :], (sample, stamp_s)]
         off = [stamp - (self.utc_s(at) or 0.0) for at, stamp in self._wrong[-STEP_STAMPS:]]
         if len(off) < STEP_STAMPS or max(off) - min(off) > STEP_S:
             return None

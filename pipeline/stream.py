@@ -364,6 +364,12 @@ class Stream:
         """Beats detected but not told yet."""
         return len(self._unjudged) + len(self._untold)
 
+    @property
+    def without_rhythm(self) -> bool:
+        """Whether the heart stands still or fibrillates: its last intervals are no rate of now."""
+        present = self._alarms.signal.life.present
+        return present("asystole") or present("ventricular_fibrillation")
+
     def bpm(self) -> float | None:
         """Return the heart rate over the last RR intervals, or None before the first."""
         return round(60.0 / float(np.mean(self._rr_s)), 1) if self._rr_s else None

@@ -147,6 +147,9 @@ class Streams:
         if self.busy(chunk.stream, chunk.session, now):
             raise BusyError(f"another source sends {chunk.stream} now: give this one another name")
         if chunk.epoch < stream.epoch:
+            if chunk.session != channel.session:
+                # Not taken it would be missing for ever, and all that follows it.
+                raise WireError(f"{chunk.stream} is in epoch {stream.epoch} by now: begin again")
             return []
         if channel.ending and chunk.epoch == stream.epoch:
             # Its numbers may come again, and beats of that name may still be under way.

@@ -14,6 +14,7 @@ own count and never closed up:
 The only user of pyserial. Units: mV out, samples, seconds. Not thread-safe.
 """
 
+import contextlib
 import errno
 import logging
 import os
@@ -36,6 +37,12 @@ from replay.pacing import BLOCK_S, LONGEST_WAIT_S, wait_s
 from replay.source import SampleBlock, SourceInfo
 
 logger = logging.getLogger(__name__)
+
+_PORT_ERRORS: tuple[type[Exception], ...] = (OSError, ValueError)
+with contextlib.suppress(ImportError):  # Windows has none
+    import termios
+
+    _PORT_ERRORS += (termios.error,)  # no OSError; a device may go while it is opened
 
 SEQUENCE_MODULUS: Final = 65_536
 MAX_LINE_BYTES: Final = 32
@@ -145,7 +152,8 @@ class Placer:
         if step == 0:
             return None
         if step <= 1 + elapsed + SILENCE_S * self._rate_hz:
-            return step
+            # Numbers come round while nothing is heard: the clock says how often.
+            return step + SEQUENCE_MODULUS * max(0, round((elapsed - step) / SEQUENCE_MODULUS))
         # A torn number, or a device that started again: the next number tells which.
         expected = self._unconfirmed
         self._unconfirmed = (sequence + 1) % SEQUENCE_MODULUS
@@ -291,7 +299,7 @@ class SerialSource:
             return serial.Serial(
                 self._path, self._baud, timeout=READ_TIMEOUT_S, write_timeout=0, exclusive=True
             )
-        except (OSError, ValueError) as error:
+        except _PORT_ERRORS as error:
             number = getattr(error, "errno", None)
             if number in (errno.EAGAIN, errno.EBUSY):
                 raise DeviceError(f"{where} is busy: another program has it open") from None

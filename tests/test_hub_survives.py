@@ -1,6 +1,7 @@
 """What must not end a hub, wear it out, or make it forget: hostile, unlucky, and after a death."""
 
 import dataclasses
+import fcntl
 import signal
 import sqlite3
 import subprocess
@@ -19,6 +20,7 @@ from monitor.status import troubles
 from pipeline import snapshot
 from pipeline.errors import LogError
 from pipeline.log import AlertLog
+from pipeline.log_lock import LogLock
 from pipeline.log_rows import LogReader
 from pipeline.messages import Accepted, ClassReply, End, Hello, Ready, Refused, decode_entry, encode
 from pipeline.public import Alert, encode_json
@@ -367,3 +369,111 @@ def test_what_was_acknowledged_is_said_as_it_stands_in_the_log(tmp_path: Path) -
         (said,) = reply.alerts
         assert said.state == "off"
         assert said == one.hub._log.alert(said.seq)
+
+
+def test_alarms_of_a_stream_that_is_forgotten_are_over_or_stay_to_be_acknowledged(
+    tmp_path: Path,
+) -> None:
+    """None is left of which nobody could say that it is over, or acknowledge it."""
+    with hub_by_hand(tmp_path / "log") as one:
+        source, control = one.end("ingest"), one.end("control")
+        for n in range(1, 8):
+            one.accepted(source, chunk(n, stream="bed"))
+        one.later_s = 3.0
+        one.turns(3)
+        assert {"asystole", "no_data"} <= {alert.kind for alert in one.hub._log.standing()}
+        for n in range(MAX_STREAMS - 1):
+            one.accepted(source, chunk(1, stream=f"bed-{n}"))
+        one.later_s = FORGOTTEN_S + 10.0
+        one.accepted(one.end("ingest"), chunk(1, stream="icu"))
+        one.turns(3)
+        standing = [(a.kind, a.state) for a in one.hub._log.standing() if a.stream == "bed"]
+        assert standing == [("asystole", "latched")]
+        one.ask(control, encode_json(Acknowledge(stream="bed")))
+        assert not [a for a in one.hub._log.standing() if a.stream == "bed"]
+
+
+def test_chunks_of_an_epoch_that_is_over_are_refused_and_not_missed_for_ever(
+    tmp_path: Path,
+) -> None:
+    """Another source of the name came and went between a source's question and its first chunk."""
+    with hub_by_hand(tmp_path / "log") as one:
+        other = one.end("ingest")
+        one.accepted(other, chunk(1, session="b", epoch=1))
+        one.accepted(other, End(stream="s", epoch=1, next_sample=360, number=2, session="b"))
+        one.accepted(other, chunk(1, session="c", epoch=2))
+        one.later_s = 3.0
+        answer = one.say(one.end("ingest"), chunk(1, session="a", epoch=1))
+    assert isinstance(answer, Refused)
+    assert "begin again" in answer.reason
+
+
+def test_no_heart_rate_is_shown_while_the_heart_stands_still(
+    tmp_path: Path, minute: NDArray[np.float32]
+) -> None:
+    """The last intervals are no rate of now."""
+    with hub_by_hand(tmp_path / "log") as one:
+        source, worker = one.end("ingest"), one.end("work")
+        for n in range(30):
+            one.accepted(source, chunk(n + 1, minute[360 * n : 360 * (n + 1)]))
+            one.later_s += 0.006
+            scored(one, worker, 2)
+        channel = one.hub._streams.channels["s"]
+        assert channel.stream.bpm() is not None
+        for n in range(30, 38):
+            one.accepted(source, chunk(n + 1))
+            scored(one, worker, 2)
+        (status,) = one.hub._state()[1]
+        assert "asystole" in {alert.kind for alert in status.alarms}
+        assert status.bpm is None
+
+
+def test_a_log_by_another_name_is_the_same_log(tmp_path: Path) -> None:
+    """A link leads to the same lock, and to the same files beside it."""
+    (tmp_path / "link").symlink_to(tmp_path / "log")
+    with hub_by_hand(tmp_path / "log") as one:
+        one.ask(one.end("control"), DIED)
+        one.turns(3)
+        with pytest.raises(LogError, match="another hub writes this log"):
+            HubByHand(tmp_path / "link")
+        with LogReader(tmp_path / "link") as log:
+            assert log.alert(1) is not None
+
+
+def test_a_lock_whose_file_goes_meanwhile_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its holder ends between the two looks: that is no file system without locks."""
+    taken = []
+
+    def flock(handle: int, how: int) -> None:
+        if not taken:
+            (tmp_path / "log-lock").unlink()
+        taken.append(handle)
+        real(handle, how)
+
+    real = fcntl.flock
+    monkeypatch.setattr("pipeline.log_lock.fcntl.flock", flock)
+    lock = LogLock(tmp_path / "log")
+    assert len(taken) == 2
+    with pytest.raises(LogError):
+        LogLock(tmp_path / "log")
+    lock.release()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_another_hub_keeps_out_leaves_that_hubs_files_alone(tmp_path: Path) -> None:
+    """Though there was no log yet when it began: it is the other one's, and it is named."""
+    lock = LogLock(tmp_path / "log")
+    run = subprocess.run(
+        [sys.executable, "-m", "monitor", "replay", "demo", "--plain", "--port", "0"]
+        + ["--log", str(tmp_path / "log")],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert (tmp_path / "log-lock").exists()
+    lock.release()
+    assert run.returncode == 2
+    assert "another hub writes this log" in run.stderr

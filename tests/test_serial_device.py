@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -266,3 +267,25 @@ def test_positions_only_grow(steps: list[tuple[int, float]]) -> None:
         if position is not None:
             assert position > last
             last = position
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 3])
+def test_numbers_that_came_round_in_a_silence_are_counted(rounds: int) -> None:
+    """The clock says how often: an hour's silence is no gap of seconds."""
+    placer = Placer(250)
+    assert placer.place(Reading(10, 0, False), 0.0) == 0
+    missing = rounds * SEQUENCE_MODULUS + 500
+    assert placer.place(Reading(510, 0, False), (missing + 3) / 250) == missing
+
+
+def test_a_device_that_goes_while_it_is_opened_is_a_device_that_is_not_there(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`termios.error` is no OSError, and no end of a source."""
+
+    def gone(*_: object, **__: object) -> None:
+        raise termios.error(5, "Input/output error")
+
+    monkeypatch.setattr("replay.serial_device.serial.Serial", gone)
+    with pytest.raises(DeviceError, match="cannot be used"):
+        opened(device, Clock())

@@ -7,6 +7,7 @@ from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.alarms.signal_rules import UNMONITORED_S, WINDOW_DELAY_S, SignalAlarms
 from pipeline.public import Alert
 from pipeline.quality import Reason
+from pipeline.segment import FibrillationChange
 
 FS = 360.0
 ASYSTOLE_S = DEFAULTS.asystole_s
@@ -116,3 +117,26 @@ def test_late_qrs_does_not_turn_the_time_back() -> None:
     beat(alarms, 1900)
 
     assert alarms.on_position(4000 + SILENCE) == []
+
+
+def test_fibrillation_before_a_gap_is_none_behind_it() -> None:
+    """Who watches the waveform begins anew there: it would never say that it is over."""
+    alarms = rules()
+    change = FibrillationChange(1000, there=True, begun_at=900, hz=5.0, mv=0.5)
+    assert brief(alarms.on_fibrillation(change)) == [("ventricular_fibrillation", "on", 1000)]
+    alarms.on_quality(1100, Reason.GAP)
+    assert not [a for a in alarms.on_quality(1140, Reason.OK) if a.priority == "high"]
+    assert not alarms.life.present("ventricular_fibrillation")
+
+    told = alarms.on_position(1140 + SILENCE + 1)
+    assert [alert.kind for alert in told if alert.state == "on"] == ["asystole"]
+
+
+@pytest.mark.parametrize("reason", [Reason.LEAD_OFF, Reason.NOISE])
+def test_fibrillation_that_was_only_hidden_calls_again(reason: Reason) -> None:
+    """The watch went on behind the noise, and has not said that it is over."""
+    alarms = rules()
+    alarms.on_fibrillation(FibrillationChange(1000, there=True, begun_at=900, hz=5.0, mv=0.5))
+    alarms.on_quality(1100, reason)
+    told = alarms.on_quality(1400, Reason.OK)
+    assert "ventricular_fibrillation" in [alert.kind for alert in told if alert.state == "on"]

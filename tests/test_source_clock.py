@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.source_clock import LINE_S, SourceClock
+from pipeline.source_clock import LINE_S, STEP_STAMPS, SourceClock
 
 FS_HZ = 250.0
 BEGAN = 1_780_000_000.0
@@ -94,3 +94,11 @@ def test_rate_is_not_guessed_from_a_few_stamps() -> None:
     for sample, _, stamp_s in stamps(5.0):
         clock.observe(sample, stamp_s)
     assert clock.rate_off() is None
+
+
+def test_erratic_stamps_take_no_memory() -> None:
+    """A clock that jumps to and fro for a day: only the last wrong ones are of use."""
+    clock = SourceClock(FS_HZ)
+    for n, (sample, _, stamp_s) in enumerate(stamps(3600.0)):
+        clock.observe(sample, stamp_s + (0.0 if n < 20 else 50.0 * (n % 7) ** 2))
+    assert len(clock._wrong) <= STEP_STAMPS

@@ -130,3 +130,16 @@ def test_patient_whose_every_beat_is_wide_has_no_ventricular_ones() -> None:
     for _ in range(20):
         shape.is_ventricular(window(60), anomalous=False)
     assert not shape.is_ventricular(window(62), anomalous=True)
+
+
+def test_a_run_of_a_day_takes_no_memory_and_is_counted_whole() -> None:
+    """A hundred thousand ventricular beats: as many are told at its end."""
+    rhythm = VentricularRhythm(DEFAULTS, FS)
+    found = [one for n in range(100_000) for one in rhythm.on_beat(50 * n, 0.5, True)]
+    assert len(rhythm._run) <= 99
+    for n in range(4):
+        found += rhythm.on_beat(50 * (100_000 + n), 0.5, False)
+    assert [(one.kind, one.there, one.beats) for one in found][-2:] == [
+        ("ventricular_tachycardia", False, 100_000),
+        ("ventricular_run", False, 100_000),
+    ]

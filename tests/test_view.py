@@ -323,3 +323,23 @@ def test_a_gap_is_a_technical_alarm_beside_those_that_stand():
     view.hear(Gap(log_id="L", seq=12, from_seq=10, to_seq=12, reason="alerts 10 to 12"), 1.0)
 
     assert [h.alert.kind for h in view.standing_alarms()] == ["asystole", "gap"]
+
+
+def test_an_urgent_alarm_finds_room_among_many_that_are_not():
+    """256 that are low stand: an asystole takes the place of one, another low one does not."""
+    view = DashboardView(0.0)
+    for n in range(MAX_STANDING + 10):
+        view.hear(alert(n, kind="bigeminy", priority="low", episode=f"e{n}"), 0.0)
+    view.hear(alert(9, kind="asystole", priority="high", episode="a"), 0.0)
+    assert len(view.standing) == MAX_STANDING
+    assert ("asystole", "on") in standing(view)
+
+
+def test_rate_of_a_stream_that_began_anew_counts_from_there():
+    """Its duration fell: what was heard before is of another life."""
+    view = DashboardView(0.0)
+    view.hear(status(duration_s=36_000.0, time_s=36_000.0), 0.0)
+    view.hear(status(duration_s=0.0, time_s=0.0), 1.0)
+    view.hear(alert(1, episode="e", time_s=10.0), 1.0)
+    view.hear(status(duration_s=1800.0), 2.0)
+    assert view.alarms_per_hour() == 2.0

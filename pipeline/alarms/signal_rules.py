@@ -72,6 +72,8 @@ class SignalAlarms:
             return []
         before, self.reason = self.reason, reason
         told = []
+        if reason is Reason.GAP:
+            self._fibrillation = None  # who watches the waveform begins anew, too
         if before is not Reason.OK:
             told += self.life.end(_technical(before), sample, before.text)
         if reason is Reason.OK:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.alarms.settings import AlarmSettings
+from pipeline.alarms.settings import RANGES, AlarmSettings
 from pipeline.constants import SAMPLING_RATE_HZ
 
 WIDER: Final = 1.2
@@ -72,6 +72,10 @@ class VentricularShape:
         return 1e3 * qrs_ticks(window) / SAMPLING_RATE_HZ
 
 
+_MOST_BEATS: Final = int(RANGES["tachycardia_beats"][1])
+"""Of a run, remembered one by one: a tachycardia is told by no more."""
+
+
 class Found(NamedTuple):
     """Something of ventricular beats that is there with this beat, or is over."""
 
@@ -91,8 +95,10 @@ class VentricularRhythm:
     def __init__(self, settings: AlarmSettings, fs_hz: float) -> None:
         self._settings = settings
         self._fs_hz = fs_hz
-        self._run: list[int] = []
-        """Samples of the ventricular beats of the run so far."""
+        self._run: deque[int] = deque(maxlen=_MOST_BEATS)
+        """Samples of the latest ventricular beats of the run so far."""
+        self._length = 0
+        """How many beats the run has."""
         self._odd = 0
         """Beats since, within a tachycardia."""
         self._tachycardia = False
@@ -105,7 +111,7 @@ class VentricularRhythm:
         """Begin anew: what comes next does not follow what was."""
         self._run.clear()
         self._pattern.clear()
-        self._odd = self._latest = 0
+        self._length = self._odd = self._latest = 0
         self._tachycardia = self._bigeminy = False
 
     def advance(self, position: int) -> Iterator[Found]:
@@ -130,6 +136,7 @@ class VentricularRhythm:
         if ventricular:
             self._odd = 0
             self._run.append(sample)
+            self._length += 1
             yield from self._grown(sample)
         elif self._tachycardia and self._odd < ODD_BEATS:
             self._odd += 1
@@ -143,21 +150,21 @@ class VentricularRhythm:
         if self._tachycardia and not fast:
             yield self._found("ventricular_tachycardia", False, sample, beats)
             self._tachycardia = False
-        elif not self._tachycardia and fast and len(self._run) >= beats:
+        elif not self._tachycardia and fast and self._length >= beats:
             self._tachycardia = True
             yield self._found("ventricular_tachycardia", True, sample, beats)
-        if len(self._run) == RUN_BEATS and not self._tachycardia:
+        if self._length == RUN_BEATS and not self._tachycardia:
             yield self._found("ventricular_run", True, sample, RUN_BEATS)
 
     def _end_run(self, sample: int) -> Iterator[Found]:
         if self._tachycardia:
-            yield self._found("ventricular_tachycardia", False, sample, len(self._run))
-        if len(self._run) >= RUN_BEATS:
-            yield self._found("ventricular_run", False, sample, len(self._run))
-        elif len(self._run) == 2:
+            yield self._found("ventricular_tachycardia", False, sample, self._length)
+        if self._length >= RUN_BEATS:
+            yield self._found("ventricular_run", False, sample, self._length)
+        elif self._length == 2:
             yield self._found("couplet", True, sample, 2)
         self._run.clear()
-        self._odd = 0
+        self._length = self._odd = 0
         self._tachycardia = False
 
     def _alternating(self, sample: int, ventricular: bool | None) -> Iterator[Found]:
@@ -173,7 +180,7 @@ class VentricularRhythm:
 
     def _found(self, kind: str, there: bool, sample: int, beats: int) -> Found:
         begun_at = self._run[-beats] if there else self._run[-1]
-        return Found(kind, there, sample, begun_at, len(self._run), self._bpm(beats))
+        return Found(kind, there, sample, begun_at, self._length, self._bpm(beats))
 
     def _bpm(self, beats: int) -> float:
         """Return the rate over the latest ``beats`` of the run, 0 if it has not so many."""

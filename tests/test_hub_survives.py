@@ -465,9 +465,9 @@ def test_a_lock_whose_file_goes_meanwhile_is_taken_anew(
 def test_a_run_that_another_hub_keeps_out_leaves_that_hubs_files_alone(tmp_path: Path) -> None:
     """Though there was no log yet when it began: it is the other one's, and it is named."""
     lock = LogLock(tmp_path / "log")
+    arguments = ["replay", "demo", "--plain", "--port", "0", "--log", str(tmp_path / "log")]
     run = subprocess.run(
-        [sys.executable, "-m", "monitor", "replay", "demo", "--plain", "--port", "0"]
-        + ["--log", str(tmp_path / "log")],
+        [sys.executable, "-m", "monitor", *arguments],
         capture_output=True,
         text=True,
         timeout=DEADLINE_S,

@@ -133,6 +133,14 @@ class Channel:
         return self.source_alarm.on_age(0.0, stream.next_sample, stream.epoch, over=True)
 
     @property
+    def _without_rhythm(self) -> bool:
+        """Whether the heart stands still or fibrillates: its last intervals are no rate of now."""
+        return any(
+            alarm.kind in ("asystole", "ventricular_fibrillation") and alarm.state in ("on", "ack")
+            for alarm in self.stream.alarms
+        )
+
+    @property
     def alarms(self) -> list[Alert]:
         """The latest alert of every alarm that stands."""
         return self.stream.alarms + self.source_alarm.life.standing
@@ -157,7 +165,7 @@ class Channel:
             sample=stream.next_sample,
             time_s=round(stream.next_sample / stream.fs_hz, 3),
             duration_s=round(counters.samples / stream.fs_hz, 3),
-            bpm=None if state == "not_analysable" or stream.without_rhythm else stream.bpm(),
+            bpm=None if state == "not_analysable" or self._without_rhythm else stream.bpm(),
             beats=counters.beats,
             beats_not_analysable=counters.beats_not_analysable,
             anomalous=counters.anomalous,

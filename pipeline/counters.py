@@ -31,4 +31,6 @@ class Counters:
     windows: int = 0
     """Beats that wanted a score."""
     scored_windows: int = 0
+    refused_windows: int = 0
+    """Given up without a score."""
     alerts_by_kind: dict[str, int] = field(default_factory=dict)

@@ -87,7 +87,6 @@ class Counts:
 
     def __init__(self, began: float, *, version: str = "", commit: str = "") -> None:
         self.rejected_frames = 0
-        self.refused_windows = 0
         self._began = began
         self._version = version
         self._commit = commit
@@ -162,7 +161,7 @@ class Counts:
             produced_windows=total.windows,
             scored_windows=total.scored_windows,
             pending_windows=work.pending,
-            refused_windows=self.refused_windows,
+            refused_windows=total.refused_windows,
             redelivered_windows=work.redelivered,
             rejected_frames=rejected_frames,
             alerts=dict(self._alerts),
@@ -192,6 +191,7 @@ def _sum(counters: Iterable[Counters]) -> Counters:
         total.late_samples += one.late_samples
         total.windows += one.windows
         total.scored_windows += one.scored_windows
+        total.refused_windows += one.refused_windows
     return total
 
 

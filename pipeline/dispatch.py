@@ -14,12 +14,17 @@ Pure: no sockets, no clock; ``now`` is an argument, in seconds of any steady clo
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
 from pipeline.messages import MAX_BATCH, ClassRequest, Ready, Request, ScoreRequest, WindowId
+
+STALLED_S: Final = 5.0
+"""Windows have waited for so long without an answer of use: whoever is there, nobody scores."""
 
 
 class Task(Enum):
@@ -117,6 +122,8 @@ class Dispatcher:
         self._under_way: list[_Batch] = []
         self.redelivered = 0
         """Windows that had to be handed out again."""
+        self._progress_at = 0.0
+        """When an answer came that was of use, or the first window began to wait."""
 
     @property
     def pending(self) -> int:
@@ -132,8 +139,26 @@ class Dispatcher:
         """Scorers that were heard of lately."""
         return len(self._scorers)
 
+    def stalled_s(self, now: float) -> float:
+        """Return for how long windows have waited and no answer of use has come."""
+        return now - self._progress_at if self.pending else 0.0
+
+    def working(self, now: float) -> int:
+        """Return how many scorers there are; none where no answer of use comes from them."""
+        return 0 if self.stalled_s(now) > STALLED_S else self.scorers
+
+    def give_up(self, most: int) -> list[WindowId]:
+        """Forget up to ``most`` windows, those first that have waited for longest; return them."""
+        ids: list[WindowId] = []
+        for queue in self._queues.values():
+            for window_id in list(islice(queue.rows, most - len(ids))):
+                del queue.rows[window_id]
+                ids.append(window_id)
+        return ids
+
     def want_score(self, window_id: WindowId, window: NDArray[np.float32], now: float) -> None:
         """Queue a window, float32[320], for its score; one that waits already is a no-op."""
+        self._begin_to_wait(now)
         self._queues[Task.SCORE].add(window_id, (window,), now)
 
     def want_class(
@@ -147,7 +172,12 @@ class Dispatcher:
 
         One that waits already is a no-op.
         """
+        self._begin_to_wait(now)
         self._queues[Task.CLASS].add(window_id, (window, rr_context), now)
+
+    def _begin_to_wait(self, now: float) -> None:
+        if not self.pending:
+            self._progress_at = now
 
     def hear(self, scorer: bytes, message: Ready, now: float) -> None:
         """Note that a scorer lives and how many batches it takes at a time."""
@@ -162,7 +192,10 @@ class Dispatcher:
             batch for batch in self._under_way if (batch.scorer, batch.task, batch.ids) != answered
         ]
         rows = self._queues[task].rows
-        return [at for at, window_id in enumerate(ids) if rows.pop(window_id, None) is not None]
+        found = [at for at, window_id in enumerate(ids) if rows.pop(window_id, None) is not None]
+        if found:
+            self._progress_at = now
+        return found
 
     def due(self, now: float) -> list[tuple[bytes, Request]]:
         """Return the batches to send now, each with its scorer."""

@@ -242,7 +242,7 @@ class Feeder:
     def _pump(self, timeout_s: float) -> None:
         """Hear what there is, after waiting so long for something, and send what may be sent."""
         self._hear(timeout_s)
-        waiting = bool(self._unanswered or self._kept or self._asked)
+        waiting = bool(self._unanswered or self._kept or self._asked or not self._credit)
         if waiting and time.monotonic() - self._heard_at > SILENCE_S:
             self._say_hello()
         while self._queue and not self._asked and len(self._unanswered) < self._credit:

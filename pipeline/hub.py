@@ -54,17 +54,13 @@ from pipeline.overview import Overview
 from pipeline.public import Alert, Heartbeat, Public, Status
 from pipeline.replays import Replays
 from pipeline.requests import Died
+from pipeline.room import NoRoomError, Room
 from pipeline.streams import Streams
 from pipeline.system_report import SystemReport
 from pipeline.transport import Peer, wait
 
 logger = logging.getLogger(__name__)
 
-CHUNKS_UNDER_WAY: Final = 8
-"""Credit of a source: chunks it may have sent without an `Accepted`."""
-
-MAX_PENDING: Final = 4_096
-"""Beats not told, or alerts not in the log, at which the hub takes no samples in."""
 
 _HEARTBEAT_S: Final = 0.25
 _STATUS_S: Final = 1.0
@@ -95,6 +91,7 @@ class Hub:
         self._dispatcher = Dispatcher()
         self._counts = Counts(clock(), version=config.version, commit=config.commit)
         self._told: list[Beat] = []
+        self._room = Room(self._streams.channels, self._dispatcher)
         self._due = {"heartbeat": 0.0, "status": 0.0, "strip": 0.0}
         self._unanswered: list[tuple[bytes, str, int, bool]] = []
         """Sources that wait for their `Accepted`: peer, stream, number, whether one is missing."""
@@ -161,17 +158,18 @@ class Hub:
         self._doors.check()
         now = self._clock()
         deadlines = [*self._due.values(), self._dispatcher.next_deadline(now) or now + 1.0]
-        busy = max(self._streams.pending, self._delivery.waiting) >= MAX_PENDING
+        if given_up := self._room.look(max(self._streams.pending, self._delivery.waiting), now):
+            self._let(given_up, now)
         doors = self._doors.routers.values()
-        ears = [door for door in doors if not (busy and door is self._doors.ingest)]
+        ears = [door for door in doors if self._room.listens or door is not self._doors.ingest]
         wait(ears, 0.0 if self._replays.under_way else min(deadlines) - now)
-        if not busy:
+        if self._room.listens:
             self._take_in()
         self._take_answers()
         self._hand_out()
         self._serve_people()
         self._delivery.draft(
-            self._oversight.watch(self._dispatcher.scorers, self._delivery.unwritable)
+            self._oversight.watch(self._dispatcher.working(now), self._delivery.unwritable)
         )
         self._tell()
         self._tick()
@@ -191,6 +189,8 @@ class Hub:
             missing = False
             try:
                 self._on_source(peer, message)
+            except NoRoomError:
+                continue  # it comes again, once a question is answered with credit
             except MissingError:
                 missing = True
             except WireError as error:
@@ -207,6 +207,7 @@ class Hub:
             raise WireError("this key may not send that stream; see monitor keys list")
         now = self._clock()
         if not isinstance(message, Hello):
+            self._room.claim()
             for event in self._streams.admit(message, now, self._oversight.hand_over):
                 self._let(event, now)
         elif not message.resume and self._streams.busy(message.stream, message.session, now):
@@ -242,7 +243,7 @@ class Hub:
                 stream=name,
                 epoch=place.epoch,
                 next_sample=place.next_sample,
-                credit=CHUNKS_UNDER_WAY,
+                credit=self._room.credit,
                 number=number,
                 session=place.session,
                 written=place.number,

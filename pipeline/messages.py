@@ -210,7 +210,13 @@ class Acknowledged(msgspec.Struct, frozen=True, kw_only=True, tag="acknowledged"
     episode: str
 
 
-Event = Opened | Forgotten | Acknowledged | Chunk | End | ScoreReply | ClassReply
+class GivenUp(msgspec.Struct, frozen=True, kw_only=True, tag="given_up"):
+    """In the journal: windows that nobody scores; their beats are told as not analysable."""
+
+    ids: list[WindowId]
+
+
+Event = Opened | Forgotten | Acknowledged | GivenUp | Chunk | End | ScoreReply | ClassReply
 """All that changes a stream."""
 
 

@@ -40,7 +40,7 @@ class Overview:
     def statuses(self, silenced_s: float) -> list[Status]:
         """Return how each stream stands, when there will be no sound for ``silenced_s``."""
         system = SystemState(
-            scorers=self._dispatcher.scorers,
+            scorers=self._dispatcher.working(self._clock()),
             redelivered=self._dispatcher.redelivered,
             rejected_frames=self._rejected(),
             log_behind=self._delivery.waiting > 0,
@@ -60,7 +60,7 @@ class Overview:
             work=Work(
                 pending=self._dispatcher.unanswered(Task.SCORE),
                 redelivered=self._dispatcher.redelivered,
-                scorers=self._dispatcher.scorers,
+                scorers=self._dispatcher.working(self._clock()),
             ),
             rejected_frames=self._rejected(),
             log=self._log,

@@ -20,6 +20,8 @@ class Reason(IntEnum):
     NOISE = 5
     GAP = 6
     INCOMPLETE = 7
+    UNSCORED = 8
+    """Of a beat alone: nobody scored its window in time."""
 
     @property
     def text(self) -> str:
@@ -36,6 +38,7 @@ _TEXT: Final = {
     Reason.NOISE: "too noisy",
     Reason.GAP: "samples missing",
     Reason.INCOMPLETE: "window incomplete",
+    Reason.UNSCORED: "no score in time",
 }
 
 

@@ -89,6 +89,8 @@ class Stream:
             name, fs_hz, settings, epoch=epoch, first_sample=first_sample, classify=classify
         )
         self._live = LiveScore(config)
+        self.classifies = classify
+        """Whether anomalous beats ask for a class."""
         self._rr_context = RRContext() if classify else None
         self._unjudged: deque[Beat] = deque()
         self._untold: deque[Beat] = deque()
@@ -99,12 +101,12 @@ class Stream:
         self._told_to = first_sample
         """No beat before this position is still to be found."""
 
-    # --- samples in -----------------------------------------------------------------------
-
     @property
-    def classifies(self) -> bool:
-        """Whether anomalous beats ask for a class."""
-        return self._rr_context is not None
+    def live(self) -> bool:
+        """Whether its source says when samples were taken: a device, that cannot wait."""
+        return self._source_clock.utc_s(0) is not None
+
+    # --- samples in -----------------------------------------------------------------------
 
     @property
     def next_sample(self) -> int:
@@ -275,6 +277,21 @@ class Stream:
         beat.class_compute_s = compute_s if np.isfinite(compute_s) else 0.0
         beat.classified_at = self._clock()
 
+    def give_up(self, window_id: WindowId) -> list[Beat]:
+        """Take note that nobody will score a window, or name its class; a no-op if none waits.
+
+        Returns:
+            The beats that want a class now, in order.
+        """
+        beat = self._awaited.pop(window_id, None)
+        if beat is None:
+            return []
+        if beat.wants_score:
+            beat.reason = Reason.UNSCORED
+            self.counters.refused_windows += 1
+        beat.class_asked_at = None
+        return self._judge()
+
     def drain(self) -> list[Told]:
         """Return the beats that can be told now, in order; stops at one that wants a class."""
         told = []
@@ -363,12 +380,6 @@ class Stream:
     def pending(self) -> int:
         """Beats detected but not told yet."""
         return len(self._unjudged) + len(self._untold)
-
-    @property
-    def without_rhythm(self) -> bool:
-        """Whether the heart stands still or fibrillates: its last intervals are no rate of now."""
-        present = self._alarms.signal.life.present
-        return present("asystole") or present("ventricular_fibrillation")
 
     def bpm(self) -> float | None:
         """Return the heart rate over the last RR intervals, or None before the first."""

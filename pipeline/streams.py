@@ -25,6 +25,7 @@ from pipeline.messages import (
     End,
     Event,
     Forgotten,
+    GivenUp,
     Opened,
     ScoreReply,
     flags_of,
@@ -191,7 +192,7 @@ class Streams:
     def concerned(self, event: Event) -> set[str]:
         """Return the names of the streams that an event changes."""
         match event:
-            case ScoreReply() | ClassReply():
+            case ScoreReply() | ClassReply() | GivenUp():
                 return {window_id[0] for window_id in event.ids}
             case Acknowledged() if not event.stream:
                 return set(self.channels)
@@ -226,6 +227,11 @@ class Streams:
                     self._on_scores(name, event, outcome)
                 case ClassReply():
                     self._on_classes(name, event)
+                case GivenUp():
+                    stream = self.channels[name].stream
+                    for window_id in event.ids:
+                        if window_id[0] == name:
+                            outcome.anomalous += stream.give_up(window_id)
                 case Acknowledged():
                     told = self.channels[name].stream.acknowledge(event.episode)
                     outcome.drafts += _drafts(told, arrived_at)

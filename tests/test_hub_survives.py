@@ -22,7 +22,19 @@ from pipeline.errors import LogError
 from pipeline.log import AlertLog
 from pipeline.log_lock import LogLock
 from pipeline.log_rows import LogReader
-from pipeline.messages import Accepted, ClassReply, End, Hello, Ready, Refused, decode_entry, encode
+from pipeline.messages import (
+    Accepted,
+    ClassReply,
+    End,
+    Hello,
+    Ready,
+    Refused,
+    ScoreReply,
+    ScoreRequest,
+    decode,
+    decode_entry,
+    encode,
+)
 from pipeline.public import Alert, encode_json
 from pipeline.requests import Acknowledge, Died, Show, State, decode_control_reply
 from pipeline.stream import Stream
@@ -477,3 +489,88 @@ def test_a_run_that_another_hub_keeps_out_leaves_that_hubs_files_alone(tmp_path:
     lock.release()
     assert run.returncode == 2
     assert "another hub writes this log" in run.stderr
+
+
+def test_rules_on_a_devices_signal_go_on_without_a_scorer(
+    tmp_path: Path, minute: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beats that nobody scores are given up where there is no room, counted, and said."""
+    monkeypatch.setattr("pipeline.room.MAX_PENDING", 20)
+    with hub_by_hand(tmp_path / "log") as one:
+        source = one.end("ingest")
+        number = 0
+        for seconds in (minute, np.zeros(20 * 360, np.float32)):
+            for at in range(0, seconds.size, 360):
+                number += 1
+                one.later_s += 1.0
+                message = chunk(number, seconds[at : at + 360], stamp_s=1e9 + number)
+                if not one.hub._room.credit:
+                    one.turns(10)
+                one.accepted(source, message)
+        one.turns(3)
+        stream = one.hub._streams.channels["s"].stream
+        report = one.hub._state()[0]
+        with LogReader(tmp_path / "log") as log:
+            kinds = {alert.kind for alert in log.read(1, 100) if alert.stream == "s"}
+        assert stream.counters.samples == 80 * 360
+        assert stream.pending < 40
+        assert "asystole" in kinds
+        assert report.refused_windows > 20
+        assert report.unaccounted_windows == 0
+        assert stream.counters.beats_not_analysable >= report.refused_windows
+    with hub_by_hand(tmp_path / "log") as one:
+        again = one.hub._state()[0]
+        assert again.refused_windows == report.refused_windows
+        assert again.unaccounted_windows == 0
+
+
+def test_a_record_waits_for_a_scorer_and_loses_nothing(
+    tmp_path: Path, minute: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has no clock is not urgent: its source is told to wait, and asks again."""
+    monkeypatch.setattr("pipeline.room.MAX_PENDING", 5)
+    with hub_by_hand(tmp_path / "log") as one:
+        source, number = one.end("ingest"), 0
+        while one.hub._streams.pending < 5:
+            number += 1
+            one.accepted(source, chunk(number, minute[360 * (number - 1) : 360 * number]))
+        for _ in range(40):
+            one.later_s += 1.0
+            one.turns(1)
+        waits = one.accepted(source, Hello(stream="s", session="a"))
+        assert (waits.credit, waits.written) == (0, number)
+        source.send(encode(chunk(number + 1, minute[360 * number : 360 * (number + 1)])))
+        one.turns(20)
+        assert not list(source.receive())
+        scored(one, one.end("work"), 20)
+        goes_on = one.accepted(source, Hello(stream="s", session="a"))
+        assert (goes_on.credit > 0, goes_on.written) == (True, number)
+        assert one.hub._state()[0].refused_windows == 0
+
+
+def test_a_scorer_whose_answers_are_of_no_use_is_none(
+    tmp_path: Path, minute: NDArray[np.float32]
+) -> None:
+    """It lives and says so four times a second, but what it sends are no scores."""
+    with hub_by_hand(tmp_path / "log") as one:
+        source, worker = one.end("ingest"), one.end("work")
+        for n in range(20):
+            one.accepted(source, chunk(n + 1, minute[360 * n : 360 * (n + 1)]))
+        for _ in range(60):
+            one.later_s += 0.25
+            worker.send(encode(Ready(model="m", device="cpu", classifies=True)))
+            one.turns(1)
+            for frame in worker.receive():
+                request = decode(frame)
+                assert isinstance(request, ScoreRequest)
+                nothing = np.full(len(request.ids), np.nan, "<f4").tobytes()
+                residuals = np.zeros((len(request.ids), 320), "<f4").tobytes()
+                reply = ScoreReply(
+                    ids=request.ids, scores=nothing, residuals=residuals, compute_ms=1.0
+                )
+                worker.send(encode(reply))
+            one.turns(1)
+        report, (status,) = one.hub._state()
+        assert report.scorers == 0
+        assert (status.state, status.reason) == ("not_analysable", "no scorer answers")
+        assert "no_scorer" in {alert.kind for alert in one.hub._log.standing()}

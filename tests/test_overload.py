@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from running import hear_until_ended, running_hub, running_worker, subscriber, thread, until
 
-from pipeline import hub as hub_module
 from pipeline.feeder import Feeder
 from pipeline.public import BeatNote, Public, Status
 from replay.synthetic import PatientConfig, SyntheticPatient
@@ -18,7 +17,7 @@ def test_what_a_live_source_had_to_drop_is_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hub that takes nothing in: dropped, said to be dropped, and missing are the same number."""
-    monkeypatch.setattr(hub_module, "MAX_PENDING", 20)
+    monkeypatch.setattr("pipeline.room.MAX_PENDING", 20)
     x = SyntheticPatient(PatientConfig(seed=4)).generate(300 * FS).samples
     shed: list[int] = []
     with (
@@ -59,7 +58,7 @@ def test_a_record_is_slowed_down_and_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A source that can wait has to: everything arrives, however few beats may wait for a score."""
-    monkeypatch.setattr(hub_module, "MAX_PENDING", 5)
+    monkeypatch.setattr("pipeline.room.MAX_PENDING", 5)
     x = SyntheticPatient(PatientConfig(seed=4)).generate(120 * FS).samples
     waiting: list[bool] = []
     with (

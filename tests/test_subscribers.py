@@ -19,6 +19,7 @@ from test_docs import free_ports, python_blocks
 
 from pipeline.client import Subscriber
 from pipeline.log import AlertLog
+from pipeline.log_rows import LogReader
 from pipeline.position import LogReplaced
 from pipeline.public import Alert
 
@@ -177,8 +178,8 @@ def test_killed_ten_times_it_has_applied_every_alert_exactly_once(tmp_path: Path
             with ended(python(code, cwd=tmp_path)) as consumer:
                 until(lambda before=before: applied() > before)
                 consumer.send_signal(signal.SIGKILL)
-    with AlertHub(tmp_path / "log", rate=0, port=port), AlertLog(tmp_path / "log") as log:
-        total = log.last_seq
+    with AlertHub(tmp_path / "log", rate=0, port=port), LogReader(tmp_path / "log") as log:
+        total = log.meta().last_seq
         with ended(python(code, cwd=tmp_path)):
             until(lambda: applied() >= total)
 
@@ -217,8 +218,8 @@ def test_lines_of_a_killed_subscribe_are_repeated_at_most_and_never_missing(
             before = len(printed())
             run_until(lambda before=before: len(printed()) > before)
             starts.append(stored())
-    with AlertHub(tmp_path / "log", rate=0, port=port), AlertLog(tmp_path / "log") as log:
-        total = log.last_seq
+    with AlertHub(tmp_path / "log", rate=0, port=port), LogReader(tmp_path / "log") as log:
+        total = log.meta().last_seq
         run_until(lambda: stored() >= total)
 
     numbers = printed()

@@ -26,9 +26,8 @@ def return_memory() -> None:
 
     By itself glibc has an arena for every thread (fifty sources are fifty threads), and raises the
     size from which on a block is mapped by itself, up to 32 MiB: then large and short-lived blocks
-    lie between small and long-lived ones, and what is free between them stays. Measured with fifty
-    streams over ten minutes: a source had 32 MiB free and unused, with this 5; the hub 13 and 4.
-    Other C libraries are left as they are.
+    lie between small and long-lived ones, and what is free between them stays. Other C libraries
+    are left as they are.
     """
     with contextlib.suppress(AttributeError):
         mallopt = ctypes.CDLL(None).mallopt

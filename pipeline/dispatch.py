@@ -101,6 +101,15 @@ class _Queue:
                 ids.append(window_id)
         return ids
 
+    def forget(self, most: int) -> list[WindowId]:
+        """Drop up to ``most`` windows, oldest first, and return them."""
+        ids = list(islice(self.rows, most))
+        for window_id in ids:
+            del self.rows[window_id]
+        # Where nobody takes any, nothing else would clear this queue.
+        self.waiting = deque(one for one in self.waiting if one[0] in self.rows)
+        return ids
+
     def put_back(self, ids: list[WindowId], since: float) -> int:
         """Queue again, at the head, what of ``ids`` has no answer; return how many."""
         again = [window_id for window_id in ids if window_id in self.rows]
@@ -151,9 +160,7 @@ class Dispatcher:
         """Forget up to ``most`` windows, those first that have waited for longest; return them."""
         ids: list[WindowId] = []
         for queue in self._queues.values():
-            for window_id in list(islice(queue.rows, most - len(ids))):
-                del queue.rows[window_id]
-                ids.append(window_id)
+            ids += queue.forget(most - len(ids))
         return ids
 
     def want_score(self, window_id: WindowId, window: NDArray[np.float32], now: float) -> None:

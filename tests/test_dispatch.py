@@ -225,3 +225,13 @@ class Deliveries(RuleBasedStateMachine):
 
 
 TestDeliveries = Deliveries.TestCase
+
+
+def test_windows_that_are_given_up_leave_nothing_behind() -> None:
+    """However long nobody scores: the oldest go, whole, and the younger ones are handed out."""
+    dispatcher = Dispatcher()
+    for n in range(1_000):
+        dispatcher.want_score(("s", 0, n), np.zeros(320, np.float32), 0.0)
+    assert dispatcher.give_up(990) == [("s", 0, n) for n in range(990)]
+    assert dispatcher.pending == 10
+    assert len(dispatcher._queues[Task.SCORE].waiting) == 10

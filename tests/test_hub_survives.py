@@ -129,14 +129,19 @@ def test_acknowledging_what_is_not_there_leaves_no_trace(tmp_path: Path, stream:
         assert one.hub._log._db.total_changes == written
 
 
+def leave_older_state(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave a log behind as the program before an upgrade does."""
+    with hub_by_hand(log) as one:
+        one.accepted(one.end("ingest"), chunk(1))
+        one.closed()
+    monkeypatch.setattr(snapshot, "STATE_VERSION", snapshot.STATE_VERSION + 1)
+
+
 def test_what_follows_a_state_that_was_lost_outlives_the_next_death(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After an upgrade a stream begins anew; what is acknowledged from then on is kept."""
-    with hub_by_hand(tmp_path / "log") as one:
-        one.accepted(one.end("ingest"), chunk(1))
-        one.closed()
-    monkeypatch.setattr(snapshot, "STATE_VERSION", snapshot.STATE_VERSION + 1)
+    leave_older_state(tmp_path / "log", monkeypatch)
     with hub_by_hand(tmp_path / "log") as one:
         assert "begins anew" in one.hub._delivery.fault
         source = one.end("ingest")
@@ -152,10 +157,7 @@ def test_a_lost_state_is_a_trouble_of_the_system(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also while there is no stream that could say so."""
-    with hub_by_hand(tmp_path / "log") as one:
-        one.accepted(one.end("ingest"), chunk(1))
-        one.closed()
-    monkeypatch.setattr(snapshot, "STATE_VERSION", snapshot.STATE_VERSION + 1)
+    leave_older_state(tmp_path / "log", monkeypatch)
     with hub_by_hand(tmp_path / "log") as one:
         reply = decode_control_reply(one.ask(one.end("control"), encode_json(State())))
     assert reply.system is not None

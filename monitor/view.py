@@ -37,6 +37,9 @@ STALE_AFTER_S: Final = 1.5
 """Older data is called stale, and a hub that was silent for so long lost: so that the picture says
 so within two seconds, its own period and a tenth of a second on the way included."""
 
+GONE_AFTER_S: Final = 30.0
+"""A stream without a status for so long, where there is one each second, is not there any more."""
+
 BREAK_S: Final = 60.0
 """So long an alarm stands that the numbers of the alerts broke off: nobody ends it."""
 
@@ -117,6 +120,7 @@ class StreamView:
     first_status: Status | None = None
     """Where this stream was when it was first heard of."""
     status_at: float = 0.0
+    """When its status, or anything of it at all, was heard of."""
     signal: SignalRing = field(default_factory=SignalRing)
     signal_at: float | None = None
     beats: dict[tuple[int, int], BeatNote] = field(default_factory=dict)
@@ -195,7 +199,7 @@ class DashboardView:
         if isinstance(message, Alert):
             self._hear_alert(message, now)
             return
-        stream = self._stream(message.stream)
+        stream = self._stream(message.stream, now)
         if stream is None:
             return
         if isinstance(message, Status):
@@ -267,13 +271,24 @@ class DashboardView:
         rest = [h for h in reversed(self.alerts) if id(h.alert) not in led]
         return (pinned + rest)[: max(n, 0)]
 
-    def _stream(self, name: str) -> StreamView | None:
+    def _stream(self, name: str, now: float) -> StreamView | None:
         if name not in self.streams:
-            if len(self.streams) >= MAX_STREAMS:
+            if len(self.streams) >= MAX_STREAMS and not self._forget_one(now):
                 self.more_streams = True
                 return None
-            self.streams[name] = StreamView(name)
+            self.streams[name] = StreamView(name, status_at=now)
         return self.streams[name]
+
+    def _forget_one(self, now: float) -> bool:
+        """Make room for a stream by one that is over, or of which the hub speaks no more."""
+        for name, stream in self.streams.items():
+            over = stream.status is not None and stream.status.ended
+            if over or now - stream.status_at > GONE_AFTER_S:
+                del self.streams[name]
+                if self._selected == name:
+                    self._selected = None
+                return True
+        return False
 
     def _hear_alert(self, alert: Alert, now: float) -> None:
         heard = HeardAlert(alert, now)
@@ -355,7 +370,7 @@ class DashboardView:
 
     def _select(self, name: str, rank: int, now: float) -> None:
         """Turn to the alarming stream, unless the one shown has alarmed as urgently just now."""
-        stream = self._stream(name)
+        stream = self._stream(name, now)
         if stream is None:
             return
         if stream.alarmed_at is not None and now - stream.alarmed_at <= HOLD_S:

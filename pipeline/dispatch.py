@@ -5,13 +5,13 @@ of its own, in order of arrival, and a batch is of one task. It leaves as soon a
 credit and the batch is full, or its oldest window has waited `DispatchConfig.max_wait_s`. Classes
 go first and wait for no company, for the beats behind wait for them. A batch that is not answered
 within `redeliver_after_s`, or whose scorer fell silent, goes back to the head of its queue and to
-another scorer. Every window is accounted for once a task: the first answer counts, later ones are
-duplicates.
+another scorer; the late one gets nothing more until it has answered, lest it fall further behind.
+Every window is accounted for once a task: the first answer counts, later ones are duplicates.
 
 Pure: no sockets, no clock; ``now`` is an argument, in seconds of any steady clock.
 """
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
@@ -22,6 +22,9 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
 from pipeline.messages import MAX_BATCH, ClassRequest, Ready, Request, ScoreRequest, WindowId
+
+OWED_S: Final = 30.0
+"""What a scorer has not answered by then it never will."""
 
 STALLED_S: Final = 5.0
 """Windows have waited for so long without an answer of use: whoever is there, nobody scores."""
@@ -70,6 +73,8 @@ class _Batch:
     task: Task
     ids: list[WindowId]
     sent_at: float
+    late: bool = False
+    """Whether its windows were put back: the scorer still owes the answer."""
 
 
 class _Queue:
@@ -79,14 +84,17 @@ class _Queue:
         self._max_wait_s = max_wait_s
         self.rows: dict[WindowId, tuple[NDArray[np.float32], ...]] = {}
         """What a request says of each window without an answer."""
-        self.waiting: deque[tuple[WindowId, float]] = deque()
-        """Windows to hand out, and since when; some may have been answered meanwhile."""
+        self.waiting: deque[tuple[WindowId, float, bool]] = deque()
+        """Windows to hand out, since when, and whether not for the first time; some may have been
+        answered meanwhile."""
+        self.redelivered = 0
+        """Windows that were handed out again."""
 
     def add(self, window_id: WindowId, rows: tuple[NDArray[np.float32], ...], now: float) -> None:
         """Queue a window; a known id is a no-op."""
         if window_id not in self.rows:
             self.rows[window_id] = rows
-            self.waiting.append((window_id, now))
+            self.waiting.append((window_id, now, False))
 
     def due_at(self) -> float | None:
         """Return when the oldest window has waited long enough, or None if none waits."""
@@ -96,9 +104,10 @@ class _Queue:
         """Take up to ``most`` windows that nobody has answered meanwhile."""
         ids: list[WindowId] = []
         while self.waiting and len(ids) < most:
-            window_id, _ = self.waiting.popleft()
+            window_id, _, again = self.waiting.popleft()
             if window_id in self.rows:
                 ids.append(window_id)
+                self.redelivered += again
         return ids
 
     def forget(self, most: int) -> list[WindowId]:
@@ -110,11 +119,10 @@ class _Queue:
         self.waiting = deque(one for one in self.waiting if one[0] in self.rows)
         return ids
 
-    def put_back(self, ids: list[WindowId], since: float) -> int:
-        """Queue again, at the head, what of ``ids`` has no answer; return how many."""
+    def put_back(self, ids: list[WindowId], since: float) -> None:
+        """Queue again, at the head, what of ``ids`` has no answer."""
         again = [window_id for window_id in ids if window_id in self.rows]
-        self.waiting.extendleft((window_id, since) for window_id in reversed(again))
-        return len(again)
+        self.waiting.extendleft((window_id, since, True) for window_id in reversed(again))
 
 
 class Dispatcher:
@@ -129,8 +137,6 @@ class Dispatcher:
         }
         self._scorers: OrderedDict[bytes, _Scorer] = OrderedDict()
         self._under_way: list[_Batch] = []
-        self.redelivered = 0
-        """Windows that had to be handed out again."""
         self._progress_at = 0.0
         """When an answer came that was of use, or the first window began to wait."""
 
@@ -138,6 +144,11 @@ class Dispatcher:
     def pending(self) -> int:
         """Windows without an answer, over both tasks."""
         return sum(len(queue.rows) for queue in self._queues.values())
+
+    @property
+    def redelivered(self) -> int:
+        """Windows that were handed out again, over both tasks."""
+        return sum(queue.redelivered for queue in self._queues.values())
 
     def unanswered(self, task: Task) -> int:
         """Return how many windows want ``task`` done."""
@@ -221,7 +232,10 @@ class Dispatcher:
     def next_deadline(self, now: float) -> float | None:
         """Return when `due` should be asked again at the latest, or None if nothing waits."""
         config = self._config
-        deadlines = [batch.sent_at + config.redeliver_after_s for batch in self._under_way]
+        deadlines = [
+            batch.sent_at + (OWED_S if batch.late else config.redeliver_after_s)
+            for batch in self._under_way
+        ]
         if self._free_scorer() is not None:
             waits = (queue.due_at() for queue in self._queues.values())
             deadlines += [due_at for due_at in waits if due_at is not None]
@@ -233,12 +247,11 @@ class Dispatcher:
         return due_at is not None and (full or now >= due_at)
 
     def _free_scorer(self) -> bytes | None:
-        """Return the scorer with credit that was served longest ago."""
-        busy: dict[bytes, int] = {}
-        for batch in self._under_way:
-            busy[batch.scorer] = busy.get(batch.scorer, 0) + 1
+        """Return the scorer with credit, and no answer overdue, that was served longest ago."""
+        busy = Counter(batch.scorer for batch in self._under_way)
+        late = {batch.scorer for batch in self._under_way if batch.late}
         for name, scorer in self._scorers.items():
-            if busy.get(name, 0) < scorer.credit:
+            if busy[name] < scorer.credit and name not in late:
                 return name
         return None
 
@@ -249,18 +262,13 @@ class Dispatcher:
             n for n, s in self._scorers.items() if now - s.heard_at >= config.silent_after_s
         ]:
             del self._scorers[name]
-        lost = [
-            batch
-            for batch in self._under_way
-            if batch.scorer not in self._scorers or now >= batch.sent_at + config.redeliver_after_s
-        ]
-        if not lost:
-            return
-        self._under_way = [batch for batch in self._under_way if batch not in lost]
-        for batch in reversed(lost):
-            if batch.scorer in self._scorers:
-                self._scorers.move_to_end(batch.scorer)  # another one is the better choice
-            self.redelivered += self._queues[batch.task].put_back(batch.ids, batch.sent_at)
+        for batch in reversed(self._under_way):
+            overdue = now >= batch.sent_at + config.redeliver_after_s
+            if not batch.late and (overdue or batch.scorer not in self._scorers):
+                batch.late = True
+                self._queues[batch.task].put_back(batch.ids, batch.sent_at)
+        if self._under_way and now >= self._under_way[0].sent_at + OWED_S:
+            self._under_way = [b for b in self._under_way if now < b.sent_at + OWED_S]
 
 
 def _request(

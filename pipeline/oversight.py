@@ -48,7 +48,7 @@ class Oversight:
         """Keep what has latched in the channel ``name``, which goes."""
         channel = self._channels[name]
         self._ended += channel.stream.close() + channel.end_source_alarm()
-        self._left.leave(name, channel.alarms)
+        self._ended += self._left.leave(name, channel.alarms)
 
     def hand_over(self, name: str) -> list[Alert]:
         """Return, once, what latched in earlier streams called ``name``: for one that begins."""

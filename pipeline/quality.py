@@ -56,8 +56,9 @@ PLAUSIBLE_MV: Final = 1000.0
 FLAT_MV: Final = 0.02
 """A signal that stays within +-10 uV ..."""
 
-FLAT_SECONDS: Final = 1.0
-"""... for this long is `Reason.FLAT`."""
+FLAT_SECONDS: Final = 2.5
+"""... for this long is `Reason.FLAT`. Without noise there is a second of it between two beats at
+40 bpm, so a second would hide a slow heart; what is longer than this is a pause by its own rule."""
 
 MASKED_SHARE: Final = 0.25
 """The stream stops being analysable when more of the last second is masked. An isolated

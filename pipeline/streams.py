@@ -167,17 +167,21 @@ class Streams:
     def _room(self, now: float) -> list[Event]:
         """Make room for a stream, where there is none, by forgetting the first that is over.
 
-        Where none is over, the one whose source has been silent for longest.
+        Where none is over, of those that wait for nothing the one that is silent for longest.
         """
         if len(self.channels) < MAX_STREAMS:
             return []
         for name, channel in self.channels.items():
             if channel.end_told:
                 return [Forgotten(stream=name)]
-        name, silent = min(self.channels.items(), key=lambda item: item[1].arrived_at)
-        if now - silent.arrived_at < FORGOTTEN_S or silent.stream.pending:
+        silent = [
+            (channel.arrived_at, name)
+            for name, channel in self.channels.items()
+            if now - channel.arrived_at >= FORGOTTEN_S and not channel.stream.pending
+        ]
+        if not silent:
             raise WireError(f"more than {MAX_STREAMS} streams")
-        return [Forgotten(stream=name)]
+        return [Forgotten(stream=min(silent)[1])]
 
     def _end(self, end: End) -> list[Event]:
         channel = self.channels.get(end.stream)

@@ -164,7 +164,7 @@ def states(clean, codes, high):
             reason = 1
         elif len(recent) > 90:
             reason = recent[-1]
-        elif len(flat) >= 360:
+        elif len(flat) >= 900:
             reason = 3
         elif noisy:
             reason = 5

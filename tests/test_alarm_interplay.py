@@ -4,7 +4,7 @@ import numpy as np
 from running import CONFIG
 
 from pipeline.alarms.kinds import STEADY_S
-from pipeline.alarms.left import LeftAlarms
+from pipeline.alarms.left import MOST_LEFT, LeftAlarms
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.alarms.signal_rules import WINDOW_DELAY_S, SignalAlarms
 from pipeline.alarms.system_alarms import (
@@ -50,10 +50,7 @@ def test_heart_that_stops_while_nobody_can_see_is_told_once_it_could_be_seen() -
     alarms.on_qrs(1_000, np.nan)
     assert brief(alarms.on_quality(1_100, Reason.LEAD_OFF)) == [("lead_off", "on")]
     assert brief(alarms.on_position(5_000)) == [("unmonitored", "on")]
-    assert set(brief(alarms.on_quality(5_000, Reason.OK))) == {
-        ("lead_off", "off"),
-        ("unmonitored", "off"),
-    }
+    assert brief(alarms.on_quality(5_000, Reason.OK)) == [("lead_off", "off")]
     assert alarms.on_position(5_000 + 250 + DELAY) == []
     told = alarms.on_position(5_000 + 400 + DELAY + 1)
     assert brief(told)[-1] == ("asystole", "on")
@@ -153,6 +150,24 @@ def test_stream_that_is_over_is_not_silent() -> None:
     assert source.on_age(60.0, 500, 0, over=True) == []
     source.on_age(60.0, 500, 0, over=False)
     assert brief(source.on_age(61.0, 500, 0, over=True)) == [("no_data", "off")]
+
+
+def test_silent_source_calls_again_though_its_stream_stands_still() -> None:
+    """Two minutes after each acknowledgement, for as long as nothing comes."""
+    source = SourceAlarm("s", FS, AlarmSettings(realarm_s=120.0))
+    source.on_age(3.0, 500, 0, over=False)
+    for age_s in (10.0, 200.0):
+        assert source.on_age(age_s, 500, 0, over=False) == []
+        assert brief(source.life.acknowledge(500)) == [("no_data", "ack")]
+        assert source.on_age(age_s + 120.0, 500, 0, over=False) == []
+        [alert] = source.on_age(age_s + 120.1, 500, 0, over=False)
+        assert (alert.state, alert.sample) == ("on", 500)
+
+
+def test_silent_source_that_nobody_asked_for_says_nothing() -> None:
+    """A kind that is switched off has nothing to call again with."""
+    source = SourceAlarm("s", FS, AlarmSettings(off=frozenset({"no_data"})))
+    assert source.on_age(1_000.0, 500, 0, over=False) == []
 
 
 def test_scorer_is_missed_only_while_beats_wait_for_it() -> None:
@@ -259,3 +274,17 @@ def test_left_alarms_are_acknowledged_or_taken_over_once() -> None:
     left.leave("s", alarms.life.standing)
     assert brief(left.take_over("s")) == [("asystole", "latched")]
     assert left.take_over("s") == []
+
+
+def test_left_alarms_are_bounded_and_the_first_to_go_are_told() -> None:
+    """Ever new names of streams fill no memory, and no alarm goes without a word."""
+    alarms = rules()
+    alarms.on_position(400 + DELAY + 1)
+    alarms.life.end_all("end of the stream", 600)
+    left = LeftAlarms()
+    for n in range(MOST_LEFT):
+        assert left.leave(f"s{n}", alarms.life.standing) == []
+    told = left.leave("another", alarms.life.standing)
+    assert brief(told) == [("asystole", "off")]
+    assert left.take_over("s0") == []
+    assert brief(left.take_over("another")) == [("asystole", "latched")]

@@ -192,8 +192,12 @@ def test_a_chunk_that_was_taken_half_is_taken_again(
     one = HubByHand(tmp_path / "log")
     source = one.end("ingest")
     one.accepted(source, chunk(1))
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
     with monkeypatch.context() as patched:
-        patched.setattr(Stream, "take", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+        patched.setattr(Stream, "take", interrupted)
         source.send(encode(chunk(2)))
         with pytest.raises(KeyboardInterrupt), one.hub:
             one.turns(100)
@@ -301,6 +305,25 @@ def test_streams_that_never_end_make_room_in_the_end(tmp_path: Path) -> None:
         assert isinstance(one.say(one.end("ingest"), chunk(1, stream="icu")), Accepted)
         assert {"icu", "bed1-0"} <= set(one.hub._streams.channels)
         assert "bed1-1" not in one.hub._streams.channels
+
+
+def test_a_stream_that_waits_for_a_scorer_keeps_no_other_in(
+    tmp_path: Path, minute: NDArray[np.float32]
+) -> None:
+    """Of those that are silent one goes that waits for nothing."""
+    with hub_by_hand(tmp_path / "log") as one:
+        source = one.end("ingest")
+        for n in range(1, 8):
+            waits = minute[(n - 1) * 360 : n * 360]
+            first = (n - 1) * 360
+            one.accepted(source, chunk(n, stream="waits", samples=waits, first_sample=first))
+        one.later_s = 1.0
+        for n in range(MAX_STREAMS - 1):
+            one.accepted(source, chunk(1, stream=f"bed1-{n}"))
+        assert one.hub._streams.channels["waits"].stream.pending
+        one.later_s = FORGOTTEN_S + 2.0
+        assert isinstance(one.say(one.end("ingest"), chunk(1, stream="icu")), Accepted)
+        assert {"waits", "icu"} <= set(one.hub._streams.channels)
 
 
 def test_silence_of_a_source_ends_with_its_stream_also_if_another_begins_at_once(

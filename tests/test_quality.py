@@ -128,17 +128,17 @@ def test_implausible_values_are_held_as_saturation() -> None:
 
 
 @pytest.mark.parametrize("fs", [360, 250, 1000])
-def test_flat_line_is_named_after_a_second(fs: float) -> None:
-    """A signal within +-10 uV for a second is flat, whatever its offset; back within 2 s."""
+def test_flat_line_is_named_within_three_seconds(fs: float) -> None:
+    """A signal within +-10 uV for 2.5 s is flat, whatever its offset; back within 2 s."""
     x, _ = reference.ecg(30, fs, seed=6)
     rng = np.random.default_rng(0)
     a, b = round(10 * fs), round(15 * fs)
-    x[a:b] = x[a] + rng.uniform(-0.008, 0.008, b - a)
+    x[a:b] = x[a] + rng.uniform(-0.006, 0.006, b - a)  # the resampler adds some
 
     begin, end = only_change(stream(x, fs=fs), Reason.FLAT)
 
     slack = resampling(fs).half + 0.01 * fs
-    assert a + fs - slack <= begin <= a + 1.1 * fs
+    assert a + 2.5 * fs - slack <= begin <= a + 2.6 * fs
     assert b - slack < end <= b + 2 * fs
 
 

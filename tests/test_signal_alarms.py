@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
-from pipeline.alarms.signal_rules import UNMONITORED_S, WINDOW_DELAY_S, SignalAlarms
+from pipeline.alarms.signal_rules import (
+    UNMONITORED_S,
+    WATCHED_S,
+    WINDOW_DELAY_S,
+    SignalAlarms,
+)
 from pipeline.public import Alert
 from pipeline.quality import Reason
 from pipeline.segment import FibrillationChange
@@ -66,12 +71,12 @@ def test_signal_that_cannot_be_analysed_is_no_asystole(reason: Reason) -> None:
     told = alarms.on_position(100_000)
     assert brief(told) == [("unmonitored", "on", 1500 + round(UNMONITORED_S * FS))]
 
-    assert brief(alarms.on_quality(100_000, Reason.OK)) == [
-        (kind, "off", 100_000),
-        ("unmonitored", "off", 100_000),
-    ]
+    assert brief(alarms.on_quality(100_000, Reason.OK)) == [(kind, "off", 100_000)]
     assert alarms.on_position(100_000 + SILENCE) == []
     assert brief(alarms.on_position(100_000 + SILENCE + 1)) == [("asystole", "on", 101_440)]
+    watched = 100_000 + round(WATCHED_S * FS)
+    assert alarms.on_position(watched) == []
+    assert brief(alarms.on_position(watched + 1)) == [("unmonitored", "off", watched)]
 
 
 def test_flat_line_is_told_and_still_becomes_asystole() -> None:
@@ -107,6 +112,50 @@ def test_change_of_reason_is_told_and_repetition_is_not() -> None:
         ("off", Reason.FLAT.text),
         ("on", Reason.NOISE.text),
     ]
+
+
+def test_time_without_a_qrs_goes_on_behind_a_short_hole() -> None:
+    """All but the first second of each stretch counts; nothing is told before one has passed."""
+    alarms = rules()
+    beat(alarms, 1000)
+    alarms.on_quality(1000 + 2 * 360, Reason.GAP)
+    alarms.on_quality(5000, Reason.OK)
+
+    asystole_at = 5000 + 3 * 360
+    assert alarms.on_position(asystole_at + 216) == []
+    [alert] = alarms.on_position(asystole_at + 217)
+    assert (alert.kind, alert.sample, alert.begin_s) == ("asystole", asystole_at, 2.7778)
+    assert alert.reason == "no QRS for 4 s of signal that could show one"
+
+    alarms.on_quality(9000, Reason.GAP)
+    alarms.on_quality(9400, Reason.OK)
+    assert alarms.on_position(9400 + 360 + 216) == []
+    assert brief(alarms.on_position(9400 + 360 + 217)) == [("asystole", "on", 9400 + 360)]
+
+
+def test_qrs_within_a_hole_counts() -> None:
+    """The detector sees what lies close behind it, before the signal counts as returned."""
+    alarms = rules()
+    beat(alarms, 1000)
+    alarms.on_quality(2000, Reason.GAP)
+    beat(alarms, 2100)
+    alarms.on_quality(2400, Reason.OK)
+
+    assert alarms.on_position(2400 + SILENCE) == []
+    assert brief(alarms.on_position(2400 + SILENCE + 1)) == [("asystole", "on", 2400 + 1440)]
+
+
+def test_long_hole_makes_the_count_begin_anew() -> None:
+    """Somebody was told that nobody watched."""
+    alarms = rules()
+    beat(alarms, 1000)
+    alarms.on_quality(1000 + 1000, Reason.NOISE)
+    alarms.on_quality(10_000, Reason.OK)
+
+    alarms.on_position(10_000 + SILENCE)
+    assert not alarms.life.present("asystole")
+    alarms.on_position(10_000 + SILENCE + 1)
+    assert alarms.life.present("asystole")
 
 
 def test_late_qrs_does_not_turn_the_time_back() -> None:

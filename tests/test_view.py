@@ -113,6 +113,25 @@ def test_a_strip_longer_than_the_ring_leaves_its_end():
     assert set(known(ring)) == set(range(1500, 2500))
 
 
+def test_stream_that_is_over_or_gone_makes_room():
+    """A run of weeks shows the streams of today, not the first ones that there ever were."""
+    view = DashboardView(0.0)
+    for i in range(MAX_STREAMS):
+        view.hear(status(stream=f"s{i}", ended=i == 5), 100.0)
+    view.hear(alert(1, stream="s5", priority="high"), 100.0)
+    view.hear(status(stream="new"), 100.1)
+    assert "new" in view.streams
+    assert "s5" not in view.streams
+    assert view.selected() is not None
+    view.hear(status(stream="newer"), 100.2)
+    assert "newer" not in view.streams
+    for i in range(1, MAX_STREAMS):
+        view.hear(status(stream=f"s{i}"), 140.0) if i != 5 else None
+    view.hear(status(stream="newer"), 140.0)
+    assert "newer" in view.streams
+    assert "s0" not in view.streams
+
+
 def test_memory_is_bounded():
     """However much is heard, streams, beats and alerts kept are limited."""
     view = DashboardView(0.0)

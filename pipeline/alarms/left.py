@@ -4,9 +4,13 @@ Pure: no clock, no I/O.
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.public import Alert, followed_by
+
+MOST_LEFT: Final = 1_000
+"""Alarms kept, of all streams that are gone: who sends ever new names must not fill the memory."""
 
 
 class LeftAlarms:
@@ -31,14 +35,23 @@ class LeftAlarms:
                 alert = followed_by(alert, state=state, reason=reason, end_s=end_s)
                 told.append(alert)
             if latches:
-                self.leave(alert.stream, [alert])
+                told += self.leave(alert.stream, [alert])
         return told
 
-    def leave(self, stream: str, alarms: Iterable[Alert]) -> None:
-        """Keep what has latched of a stream that goes."""
+    def leave(self, stream: str, alarms: Iterable[Alert]) -> list[Alert]:
+        """Keep what has latched of a stream that goes; return the ends of what is kept no longer.
+
+        Where there are too many, those of the streams that went first are over.
+        """
         latched = [alert for alert in alarms if alert.state == "latched"]
         if latched:
             self._alarms.setdefault(stream, []).extend(latched)
+        told = []
+        while sum(map(len, self._alarms.values())) > MOST_LEFT:
+            gone = self._alarms.pop(next(iter(self._alarms)))
+            reason = f"over {MOST_LEFT} alarms of streams that are gone stand"
+            told += [followed_by(alert, state="off", reason=reason) for alert in gone]
+        return told
 
     def take_over(self, stream: str) -> list[Alert]:
         """Give what was left of a stream back to it."""

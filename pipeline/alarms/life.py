@@ -90,6 +90,11 @@ class AlarmLife:
             return []
         return [self._tell(alarm, alarm.told.state, sample, reason=reason, count=alarm.count)]
 
+    def call_again(self, name: str, sample: int) -> list[Alert]:
+        """Let an alarm that was acknowledged long ago, and still stands, call again."""
+        reason = f"still there {self._settings.realarm_s:g} s after acknowledgement"
+        return [self._tell(self._alarms[name], "on", sample, reason=reason)]
+
     def end(self, name: str, sample: int, why: str, *, at_once: bool = False) -> list[Alert]:
         """Take note that a condition is over at ``sample``; nothing if it was not there."""
         alarm = self._alarms.get(name)
@@ -111,10 +116,9 @@ class AlarmLife:
                 if late and alarm.told.state in ("on", "ack"):
                     told.append(self._finish(alarm, f"none for {hold:g} s"))
             elif alarm.acknowledged:
-                since = (position - alarm.acknowledged_at) / self._fs_hz
-                if since > self._settings.realarm_s:
-                    reason = f"still there {since:.0f} s after it was acknowledged"
-                    told.append(self._tell(alarm, "on", position, reason=reason))
+                at = alarm.acknowledged_at + round(self._settings.realarm_s * self._fs_hz)
+                if position > at:
+                    told += self.call_again(alarm.kind.name, at)
         return told
 
     def end_all(self, why: str, sample: int) -> list[Alert]:

@@ -5,6 +5,9 @@ stream, in source samples, so the same samples give the same alerts at any speed
 clock and no I/O here. The alarms that want scores: `pipeline.alarms.beat_rules`.
 """
 
+from collections.abc import Callable, Iterator
+from functools import partial
+from operator import itemgetter
 from typing import Final
 
 from pipeline.alarms.life import AlarmLife
@@ -19,6 +22,17 @@ WINDOW_DELAY_S: Final = 0.6
 
 UNMONITORED_S: Final = 10.0
 """A heart that nobody could have watched for so long is an alarm of its own."""
+
+WATCHED_S: Final = 6.0
+"""Only in so much signal on end can fibrillation be seen (see `pipeline.fibrillation`) ..."""
+
+SCATTERED_S: Final = 30.0
+"""... and where there was none for so long, nobody watched, whatever the moments between."""
+
+SETTLED_S: Final = 1.0
+"""What signal shows so soon after its return says little: the detector begins, and a QRS may lie
+in the hole. With the second before the signal counts as returned these are the 2 s in which the
+detector is armed again."""
 
 RATE_TOLERANCE: Final = 0.01
 """A live source whose samples come faster or slower by more than this share is called wrong."""
@@ -50,11 +64,25 @@ class SignalAlarms:
         self._fs_hz = fs_hz
         self._settings = settings
         self._rates = RateRules(settings, fs_hz)
-        self._alive_at = first_sample
-        """The last QRS, or the return of a signal that could show one where that is later."""
-        self._blind_since = first_sample
+        self._count_from(first_sample)
         self._fibrillation: FibrillationChange | None = None
         """What the waveform does, where it fibrillates."""
+
+    def _count_from(self, first_sample: int) -> None:
+        """Begin to count the time without a QRS, and without anybody who watched."""
+        self._qrs_at = first_sample
+        """The last QRS."""
+        self._still_from = first_sample
+        """Where the time without a QRS counts from: the last one, or later by as much as could
+        not have shown one."""
+        self._seen_from = first_sample
+        """Where a signal that could show a QRS returned last, and"""
+        self._blind_from = first_sample
+        """where it was lost last."""
+        self._changed_at = first_sample
+        """Where the signal became analysable, or ceased to be."""
+        self._watched_to = first_sample
+        """Up to where somebody watched."""
 
     def begin_epoch(self, epoch: int, first_sample: int, ended_at: int) -> list[Alert]:
         """Begin anew at ``first_sample`` of an epoch; the old one ended at ``ended_at``."""
@@ -63,7 +91,7 @@ class SignalAlarms:
         self.reason = Reason.OK
         self._rates.forget()
         self._fibrillation = None
-        self._alive_at = self._blind_since = first_sample
+        self._count_from(first_sample)
         return told
 
     def on_quality(self, sample: int, reason: Reason) -> list[Alert]:
@@ -76,27 +104,41 @@ class SignalAlarms:
             self._fibrillation = None  # who watches the waveform begins anew, too
         if before is not Reason.OK:
             told += self.life.end(_technical(before), sample, before.text)
-        if reason is Reason.OK:
-            told += self.life.end("unmonitored", sample, "analysable again")
-        else:
-            if before is Reason.OK:
-                self._blind_since = sample
+        if Reason.OK in (before, reason):
+            self._changed_at = sample
+        if reason is not Reason.OK:
             told += self.life.begin(_technical(reason), sample, reason.text)
         if reason in _BLIND and before not in _BLIND:
+            self._blind_from = sample
             for kind in (*_STILL, *_RATES, "ventricular_fibrillation"):
                 told += self.life.end(kind, sample, "signal no longer analysable", at_once=True)
             self._rates.forget()
         if before in _BLIND and reason not in _BLIND:
-            self._alive_at = sample
+            self._go_on_counting(sample)
             told += self._fibrillates(sample)
         return told
+
+    def _go_on_counting(self, sample: int) -> None:
+        """Count the time without a QRS on from ``sample``, where the signal returned.
+
+        What was counted before a short hole still counts: else a link that loses a packet every
+        few seconds would hide a heart that stands still. Of each stretch all but `SETTLED_S`.
+        """
+        carried = 0
+        if sample - self._blind_from <= UNMONITORED_S * self._fs_hz:
+            counted = self._blind_from - self._still_from
+            carried = max(counted - round(SETTLED_S * self._fs_hz), 0)
+        self._seen_from = sample
+        self._still_from = sample - carried
 
     def on_qrs(self, sample: int, rr_s: float) -> list[Alert]:
         """Take note of a QRS at ``sample`` and of the interval before it; NaN if not known."""
         told = []
         for kind in _STILL:
             told += self.life.end(kind, sample, "QRS seen again")
-        self._alive_at = max(self._alive_at, sample)
+        if sample > self._qrs_at:
+            self._qrs_at = sample
+            self._still_from = max(sample, self._seen_from)
         for rate in self._rates.on_qrs(sample, rr_s):
             told += self._on_rate(sample, rate)
         return told
@@ -148,28 +190,57 @@ class SignalAlarms:
 
     def on_position(self, position: int) -> list[Alert]:
         """Every QRS is known that completed before ``position``: is one overdue?"""
-        told = self.life.advance(position)
-        if self.reason is not Reason.OK:
-            at = self._blind_since + round(UNMONITORED_S * self._fs_hz)
-            if position > at:
-                reason = f"not analysable for {UNMONITORED_S:g} s: {self.reason.text}"
-                told += self.life.begin("unmonitored", at, reason, begun_at=self._blind_since)
+        told = []
+        for known_at, tell in sorted(self._due(), key=itemgetter(0)):
+            if known_at < position:  # in order of time, however far apart the positions are
+                told += self.life.advance(known_at)
+                told += tell()
+        if self.reason is Reason.OK and position - self._changed_at > self._samples(WATCHED_S):
+            self._watched_to = position
+        return told + self.life.advance(position)
+
+    def _due(self) -> Iterator[tuple[int, Callable[[], list[Alert]]]]:
+        """Yield what time alone brings about in the present state: where it is sure, and it."""
+        scattered = self._watched_to + self._samples(SCATTERED_S)
+        never = f"within {SCATTERED_S:g} s never analysable for {WATCHED_S:g} s on end"
+        if self.reason is Reason.OK:
+            watched = self._changed_at + self._samples(WATCHED_S)
+            yield watched, partial(self.life.end, "unmonitored", watched, "analysable again")
+        else:
+            watched = scattered + 1
+            late = self._changed_at + self._samples(UNMONITORED_S)
+            reason = f"not analysable for {UNMONITORED_S:g} s: {self.reason.text}"
+            yield late, partial(self._unmonitored, late, self._changed_at, reason)
+        if scattered < watched:
+            yield scattered, partial(self._unmonitored, scattered, self._watched_to, never)
         if self.reason in _BLIND:
-            return told
+            return
         for kind, seconds in (
-            ("pause", self._settings.pause_s),
             ("asystole", self._settings.asystole_s),
+            ("pause", self._settings.pause_s),
         ):
-            at = self._alive_at + round(seconds * self._fs_hz)
-            if position > at + round(WINDOW_DELAY_S * self._fs_hz):
-                told += self.life.begin(
-                    kind,
-                    at,
-                    f"no QRS for {seconds:g} s",
-                    begun_at=self._alive_at,
-                    values={"limit_s": seconds},
-                )
-        return told
+            at = max(
+                self._still_from + self._samples(seconds),
+                self._seen_from + self._samples(SETTLED_S),
+            )
+            yield at + self._samples(WINDOW_DELAY_S), partial(self._still, kind, at, seconds)
+
+    def _unmonitored(self, at: int, since: int, reason: str) -> list[Alert]:
+        return self.life.begin("unmonitored", at, reason, begun_at=since)
+
+    def _still(self, kind: str, at: int, seconds: float) -> list[Alert]:
+        """Tell that there was no QRS for ``seconds`` up to ``at``."""
+        carried = self._still_from < self._seen_from
+        return self.life.begin(
+            kind,
+            at,
+            f"no QRS for {seconds:g} s" + (" of signal that could show one" if carried else ""),
+            begun_at=self._qrs_at if carried else self._still_from,
+            values={"limit_s": seconds},
+        )
+
+    def _samples(self, seconds: float) -> int:
+        return round(seconds * self._fs_hz)
 
     def _on_rate(self, sample: int, rate: Rate) -> list[Alert]:
         if not rate.there:

@@ -101,6 +101,9 @@ class SourceAlarm:
 
     def __init__(self, stream: str, fs_hz: float, settings: AlarmSettings) -> None:
         self.life = AlarmLife(stream, fs_hz, settings, 0)
+        self._realarm_s = settings.realarm_s
+        self._unheeded_s = 0.0
+        """The age when the alarm was not yet acknowledged."""
 
     def on_age(self, age_s: float, sample: int, epoch: int, *, over: bool) -> list[Alert]:
         """Take note that the last samples came ``age_s`` ago, up to ``sample`` of ``epoch``."""
@@ -108,4 +111,9 @@ class SourceAlarm:
         if over or age_s <= STALE_S:
             why = "the stream is over" if over else "data again"
             return self.life.end("no_data", sample, why)
-        return self.life.begin("no_data", sample, f"nothing from the source for {STALE_S:g} s")
+        told = self.life.begin("no_data", sample, f"nothing from the source for {STALE_S:g} s")
+        if all(alert.state != "ack" for alert in self.life.standing):
+            self._unheeded_s = age_s
+        elif age_s - self._unheeded_s > self._realarm_s:  # no position of the stream moves on
+            told += self.life.call_again("no_data", sample)
+        return told

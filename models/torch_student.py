@@ -35,7 +35,7 @@ class TorchStudent:
         for first in range(0, len(windows), FIXED_BATCH):
             part = windows[first : first + FIXED_BATCH]
             padded = torch.zeros(FIXED_BATCH, 1, WINDOW_SAMPLES)
-            padded[: len(part), 0] = torch.from_numpy(part)
+            padded[: len(part), 0] = torch.tensor(part)  # a copy: ``part`` may be a frame's bytes
             # TF32 would keep ten bits of the mantissa.
             with (
                 torch.inference_mode(),

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from monitor.alarm_settings import load_alarm_settings
@@ -31,6 +31,14 @@ logger = logging.getLogger(__name__)
 
 Announce = Callable[..., None]
 """Takes an event's name and its facts."""
+
+
+def installed_version() -> str:
+    """Return this program's version; a checkout runs without being installed, and has none."""
+    try:
+        return version("ecg-monitor")
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def default_log() -> Path:
@@ -107,7 +115,7 @@ def run_hub(
         alarms=settings,
         resume=resume,
         keep=keep,
-        version=version("ecg-monitor"),
+        version=installed_version(),
         commit=commit(),
         guard=guard,
     )

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -44,6 +45,30 @@ def test_this_installation_is_well(tmp_path: Path) -> None:
     assert list(dict.fromkeys(line["check"] for line in lines)) == NAMES
     assert {line["verdict"] for line in lines} <= {"ok", "note"}
     assert list(tmp_path.iterdir()) == []  # where a run would put its log
+
+
+@pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="needs a virtual environment")
+def test_a_checkout_needs_not_to_be_installed_to_name_its_version(tmp_path: Path) -> None:
+    """Another Python with the libraries and our folders, and no record of us."""
+    ours = [
+        Path(__file__).parents[1] / name for name in ("monitor", "pipeline", "models", "replay")
+    ]
+    for one in [*Path(np.__file__).parents[1].iterdir(), *ours]:
+        if "ecg_monitor" not in one.name:
+            (tmp_path / one.name).symlink_to(one)
+    said = subprocess.run(
+        [
+            Path(sys.base_prefix) / "bin" / Path(sys.executable).resolve().name,
+            "-c",
+            "from monitor.stages import installed_version; print(installed_version())",
+        ],
+        env={**environment(tmp_path), "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
+    assert (said.stdout, said.stderr) == ("not installed\n", "")
 
 
 def test_people_get_a_line_a_finding(tmp_path: Path) -> None:

@@ -148,6 +148,14 @@ def test_torch_student_agrees_with_numpy(windows: np.ndarray) -> None:
     np.testing.assert_array_equal(on_torch(more[:3]), on_torch(more)[:3])
 
 
+def test_torch_student_takes_windows_that_cannot_be_written(windows: np.ndarray) -> None:
+    """As they come in a frame: without a warning in every scorer's terminal."""
+    frame = np.frombuffer(windows.tobytes(), dtype=np.float32).reshape(windows.shape)
+    student = TorchStudent(load_artifact(), "cpu")
+
+    np.testing.assert_array_equal(student(frame), student(windows))
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_cuda_agrees_with_the_cpu(scorer: StudentScorer, windows: np.ndarray) -> None:
     """On CUDA too a window's score is its own, and close to the CPU's."""

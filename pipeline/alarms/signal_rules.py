@@ -203,15 +203,14 @@ class SignalAlarms:
         """Yield what time alone brings about in the present state: where it is sure, and it."""
         scattered = self._watched_to + self._samples(SCATTERED_S)
         never = f"within {SCATTERED_S:g} s never analysable for {WATCHED_S:g} s on end"
+        watched = self._changed_at + self._samples(WATCHED_S)
         if self.reason is Reason.OK:
-            watched = self._changed_at + self._samples(WATCHED_S)
             yield watched, partial(self.life.end, "unmonitored", watched, "analysable again")
         else:
-            watched = scattered + 1
             late = self._changed_at + self._samples(UNMONITORED_S)
             reason = f"not analysable for {UNMONITORED_S:g} s: {self.reason.text}"
             yield late, partial(self._unmonitored, late, self._changed_at, reason)
-        if scattered < watched:
+        if self.reason is not Reason.OK or scattered < watched:
             yield scattered, partial(self._unmonitored, scattered, self._watched_to, never)
         if self.reason in _BLIND:
             return

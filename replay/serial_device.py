@@ -5,7 +5,8 @@ It sends text, a line a sample, either ``value`` or ``seq,value[,leadoff]`` (doc
 electrode is off. What goes wrong shows in the positions of the blocks, which are the device's
 own count and never closed up:
 
-* Missing numbers leave a gap of that many samples; a repeated number is dropped.
+* Missing numbers leave a gap of that many samples, once the line behind them does not prove the
+  number to be damaged; a repeated number is dropped.
 * A device that went silent or away, or began to count anew, comes back as far on as the clock
   says. Without numbers a silence of over a second is all the loss that can be seen.
 * Lines that are neither form, or too long, or whose number is not plausible, are skipped and
@@ -118,25 +119,66 @@ class Placer:
         self._position = -1
         self._sequence: int | None = None
         self._unconfirmed: int | None = None
+        self._ahead: tuple[Reading, int, float] | None = None
+        """A reading whose number left some out, how far on it would be, and when it came: the next
+        one tells whether the number was damaged."""
         self._last_s: float | None = None
         self._by_clock = False
 
     def reconnected(self) -> None:
         """Place the next reading by the clock: its number says nothing about the last one."""
         self._by_clock = True
-        self._unconfirmed = None
+        self._unconfirmed = self._ahead = None
 
-    def place(self, reading: Reading, now_s: float) -> int | None:
-        """Return the reading's position, above all before it; None if it is to be skipped."""
+    def place(self, reading: Reading, now_s: float) -> list[tuple[int, Reading]]:
+        """Return what can be placed now, in order: positions above all before them.
+
+        That is the reading, nothing if it is to be skipped or waits for the next one, and before
+        it the one that waited for this one.
+        """
+        placed = []
+        if self._ahead is not None:
+            if self._lies_before(self._ahead[0], reading):
+                placed = self.settle()
+            else:
+                self.implausible += 1
+                self._ahead = None
         step = self._step(reading.sequence, now_s)
         if step is None:
-            return None
+            return placed
+        if step > 1 and not self._by_clock and self._leads_to(reading.sequence, step):
+            self._ahead = reading, step, now_s
+            return placed
+        return [*placed, self._put(reading, step, now_s)]
+
+    def settle(self) -> list[tuple[int, Reading]]:
+        """Place the reading that waits for the next one, if one does: nothing contradicts it."""
+        if self._ahead is None:
+            return []
+        ahead, self._ahead = self._ahead, None
+        return [self._put(*ahead)]
+
+    def _put(self, reading: Reading, step: int, now_s: float) -> tuple[int, Reading]:
         self._position += step
         self._sequence = reading.sequence
         self._last_s = now_s
         self._by_clock = False
         self._unconfirmed = None
-        return self._position
+        return self._position, reading
+
+    def _lies_before(self, ahead: Reading, reading: Reading) -> bool:
+        """Say whether ``ahead`` lies between the last reading placed and this one."""
+        if reading.sequence is None or ahead.sequence is None or self._sequence is None:
+            return True
+        from_last = (reading.sequence - self._sequence) % SEQUENCE_MODULUS
+        from_ahead = (reading.sequence - ahead.sequence) % SEQUENCE_MODULUS
+        return from_ahead <= from_last
+
+    def _leads_to(self, sequence: int | None, step: int) -> bool:
+        """Say whether it is by its number that a reading is ``step`` after the last one."""
+        if sequence is None or self._sequence is None:
+            return False
+        return (sequence - self._sequence - step) % SEQUENCE_MODULUS == 0
 
     def _step(self, sequence: int | None, now_s: float) -> int | None:
         """Return how many samples further on than the last reading this one is."""
@@ -222,9 +264,9 @@ class SerialSource:
             data = self._receive()
             now_s = self._clock()
             for reading in self._lines.push(data):
-                position = self._placer.place(reading, now_s)
-                if position is not None:
-                    self._pending.append((position, reading))
+                self._pending += self._placer.place(reading, now_s)
+            if not data:
+                self._pending += self._placer.settle()
             if len(self._pending) >= self._block or not data or now_s - yielded_s > 0.2:
                 if self._pending:
                     yield from self._taken()

@@ -1,17 +1,37 @@
 """Files that are there whole or not at all."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.errors import ConfigError
+
+
+def place(path: Path, *, read: Iterable[Path] = ()) -> Path:
+    """Return the file to put in the place of ``path``: where its links lead.
+
+    Raises:
+        ConfigError: there is a device, a pipe or a folder, or one of the files that are ``read``.
+    """
+    real = path.resolve()
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path} is no file that could be replaced: name another place")
+    if any(real == one.resolve() or _same(real, one) for one in read):
+        raise ConfigError(f"{path} is itself being read or written: name another place")
+    return real
+
+
+def _same(a: Path, b: Path) -> bool:
+    return a.exists() and b.exists() and a.samefile(b)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write ``path`` beside itself, then put it in its place; its folder is made where needed.
 
     Raises:
-        ConfigError: it cannot be written; what was there before still is.
+        ConfigError: it cannot be written, or is no file; what was there before still is.
     """
+    path = place(path)
     unfinished = path.with_name(path.name + ".unfinished")
     raw = content.encode() if isinstance(content, str) else content
     try:

@@ -13,7 +13,7 @@ from pipeline.client import CONTROL_ABOVE, ask, endpoint_above
 from pipeline.curve import ClientKeys
 from pipeline.errors import ConfigError, InputError
 from pipeline.log_rows import LogReader
-from pipeline.public import Alert, SignalStrip, encode_json
+from pipeline.public import Alert, SignalStrip, encode_json, is_signal
 from pipeline.requests import Acknowledge, ControlReply, ControlRequest, Show, Silence
 
 _WIDTH: Final = 100
@@ -67,7 +67,7 @@ def silence(
     if as_json:
         _print_json(reply)
     elif reply.silenced_s:
-        _print(f"no sound for {reply.silenced_s:.0f} s, unless a new alarm of high priority comes")
+        _print(f"no sound for {reply.silenced_s:g} s, unless a new alarm of high priority comes")
     else:
         _print("sound is on")
 
@@ -93,13 +93,15 @@ def show(
 
     Raises:
         EndpointError: no monitor answers.
-        ConfigError: the address is malformed, or the picture cannot be drawn here.
+        ConfigError: the address is malformed, or the picture cannot be drawn or put there.
         InputError: there is no such log, or it has no such alert.
         LogError: the log cannot be read.
     """
     if png is not None:
         from models.evaluation.pictures import prepare
+        from models.whole_file import place
 
+        place(png, read=[] if log is None else [log])
         prepare(png.parent)
     reply = asked(endpoint, Show(seq=seq), keys) if log is None else _from_log(log, seq)
     (alert,) = reply.alerts
@@ -111,7 +113,7 @@ def show(
     if png is not None:
         from models.evaluation.strip_picture import draw_strip
 
-        if reply.strip is None:
+        if reply.strip is None or not is_signal(reply.strip):
             raise InputError(f"alert {seq} has no strip of signal: there is nothing to draw")
         draw_strip(png, alert, reply.strip)
 
@@ -168,7 +170,7 @@ def facts(alert: Alert) -> Iterator[str]:
 
 def picture(alert: Alert, strip: SignalStrip | None) -> Iterator[str]:
     """Yield the strip as lines of braille with its axes, the alert's place marked."""
-    if strip is None or not strip.mv:
+    if strip is None or not is_signal(strip):
         yield "signal   none was kept of it"
         return
     mv = np.array([np.nan if value is None else value for value in strip.mv])
@@ -182,10 +184,10 @@ def picture(alert: Alert, strip: SignalStrip | None) -> Iterator[str]:
     for i, row in enumerate(rows):
         label = f"{top:5.1f} mV" if i == 0 else f"{bottom:5.1f} mV" if i == _ROWS - 1 else ""
         yield f"{label:8s} {row}".rstrip()
-    at = round((alert.time_s - begin_s) / seconds * (_WIDTH - 1))
+    share = (alert.time_s - begin_s) / seconds
     marks = [" "] * _WIDTH
-    if 0 <= at < _WIDTH:
-        marks[at] = "▲"
+    if 0.0 <= share <= 1.0:
+        marks[round(share * (_WIDTH - 1))] = "▲"
     yield " " * 9 + "".join(marks).rstrip()
     left, right = _clock(begin_s), _clock(begin_s + seconds)
     yield " " * 9 + left + " " * max(1, _WIDTH - len(left) - len(right)) + right

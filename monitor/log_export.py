@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Any, Final
 
-from models.whole_file import write_whole
+from models.whole_file import place, write_whole
 from pipeline.errors import ConfigError, LogError
 from pipeline.log_rows import LogReader
 from pipeline.public import Alert, encode_json
@@ -23,6 +23,10 @@ from replay.annotations import note_bytes
 
 ANNOTATOR: Final = "alarm"
 """Not ``mon``, which `monitor scan` writes: both may lie beside a record."""
+
+
+_LATEST_SAMPLE: Final = 2**40
+"""Decades of signal. Annotations reach any sample, in steps of 2**31: no file is made of these."""
 
 
 def export_log(
@@ -50,6 +54,12 @@ def export_log(
     """
     notes: dict[tuple[str, int], list[tuple[int, str]]] = defaultdict(list)
     alerts = 0
+    read = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-lock"))]
+    if csv_file is not None:
+        csv_file = place(csv_file, read=read)
+        read.append(csv_file)
+    if json_lines is not None:
+        json_lines = place(json_lines, read=read)
     with ExitStack() as files, LogReader(path) as log:
         table = _Table(files.enter_context(_whole_file(csv_file))) if csv_file else None
         lines = files.enter_context(_whole_file(json_lines)) if json_lines else None
@@ -59,11 +69,11 @@ def export_log(
                 table.add(alert)
             if lines is not None:
                 lines.write(encode_json(alert).decode() + "\n")
-            if wfdb is not None and alert.stream and alert.sample >= 0:
+            if wfdb is not None and alert.stream and 0 <= alert.sample <= _LATEST_SAMPLE:
                 text = f"{alert.kind} {alert.state} {alert.priority}"
                 notes[alert.stream, alert.epoch].append((alert.sample, text))
     if wfdb is not None:
-        _write_notes(wfdb, notes)
+        _write_notes(wfdb, notes, read)
     said = [f"{alerts} alerts in {file}" for file in (csv_file, json_lines) if file]
     if wfdb is not None:
         placed = sum(map(len, notes.values()))
@@ -114,7 +124,9 @@ def _cell(value: Any) -> Any:
     return value
 
 
-def _write_notes(folder: Path, notes: dict[tuple[str, int], list[tuple[int, str]]]) -> None:
+def _write_notes(
+    folder: Path, notes: dict[tuple[str, int], list[tuple[int, str]]], read: list[Path]
+) -> None:
     taken: set[str] = set()
     for (stream, epoch), of_stream in sorted(notes.items()):
         record = re.sub(r"[^A-Za-z0-9_-]", "_", stream) + (f"_epoch{epoch}" if epoch else "")
@@ -123,7 +135,8 @@ def _write_notes(folder: Path, notes: dict[tuple[str, int], list[tuple[int, str]
         while record in taken:
             record = next(numbered)
         taken.add(record)
-        write_whole(folder / f"{record}.{ANNOTATOR}", note_bytes(of_stream))
+        file = place(folder / f"{record}.{ANNOTATOR}", read=read)
+        write_whole(file, note_bytes(of_stream))
 
 
 @contextmanager

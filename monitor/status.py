@@ -88,7 +88,7 @@ def lines(reply: ControlReply, system: SystemReport) -> Iterator[Text | Table]:
     if not found:
         yield Text("system   well", "green")
     yield streams_table(reply.statuses) if reply.statuses else Text("streams  none")
-    alarms = [alarm for one in reply.statuses for alarm in one.alarms]
+    alarms = [*system.alarms, *(alarm for one in reply.statuses for alarm in one.alarms)]
     for n, alarm in enumerate(alarms):
         yield Text(("alarms   " if n == 0 else " " * 9) + alarm_text(alarm))
     yield Text(

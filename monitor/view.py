@@ -16,9 +16,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.constants import SAMPLING_RATE_LIMITS_HZ, WINDOW_SAMPLES
+from pipeline.constants import WINDOW_SAMPLES
 from pipeline.position import Gap, LogReplaced
-from pipeline.public import Alert, BeatNote, Heard, Heartbeat, SignalStrip, Status, WindowView
+from pipeline.public import (
+    Alert,
+    BeatNote,
+    Heard,
+    Heartbeat,
+    SignalStrip,
+    Status,
+    WindowView,
+    is_signal,
+)
 from pipeline.system_report import SystemReport
 
 SIGNAL_SECONDS: Final = 10
@@ -87,10 +96,7 @@ class SignalRing:
 
     def place(self, strip: SignalStrip) -> bool:
         """Take in ``strip``; return False, and change nothing, if it cannot be signal."""
-        lowest, highest = SAMPLING_RATE_LIMITS_HZ
-        if not lowest <= strip.fs_hz <= highest or not strip.mv:
-            return False
-        if not 0 <= strip.first_sample <= _MAX_TIME_S * strip.fs_hz:
+        if not is_signal(strip):
             return False
         size = math.ceil(SIGNAL_SECONDS * strip.fs_hz)
         piece = _finite(strip.mv[-size:])
@@ -190,7 +196,12 @@ class DashboardView:
         """Take in one message that arrived at ``now``; unusable contents are left out."""
         self.heard_at = now
         self._end_breaks(now)
-        if isinstance(message, Heartbeat | SystemReport):
+        if isinstance(message, Heartbeat):
+            return
+        if isinstance(message, SystemReport):
+            if message.alarms or any(not stream for stream, _ in self.standing):
+                self.revision += 1
+                self._take_standing("", message.alarms, now)
             return
         self.revision += 1
         if isinstance(message, Gap | LogReplaced):
@@ -208,7 +219,7 @@ class DashboardView:
             if first is None or message.duration_s < first.duration_s:  # it has begun anew
                 stream.first_status = message
             self._silenced = (message.silenced_s, now)
-            self._take_standing(message, now)
+            self._take_standing(message.stream, message.alarms, now)
         elif isinstance(message, SignalStrip):
             if stream.signal.place(message):
                 stream.signal_at = now
@@ -358,14 +369,14 @@ class DashboardView:
         del self.standing[least]
         return True
 
-    def _take_standing(self, status: Status, now: float) -> None:
-        """Believe a status: it knows all alarms of its stream that stand."""
-        known = {self._key(alert) for alert in status.alarms}
-        for key in [key for key in self.standing if key[0] == status.stream]:
+    def _take_standing(self, stream: str, alarms: list[Alert], now: float) -> None:
+        """Believe a status or report: it knows all alarms of its stream that stand."""
+        known = {self._key(alert) for alert in alarms} | set(self._breaks)
+        for key in [key for key in self.standing if key[0] == stream]:
             if key not in known:
                 del self.standing[key]
-        for alert in status.alarms:
-            if alert.stream == status.stream:
+        for alert in alarms:
+            if alert.stream == stream:
                 self._stand(alert, now)
 
     def _select(self, name: str, rank: int, now: float) -> None:

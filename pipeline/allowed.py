@@ -181,7 +181,7 @@ class LiveList:
                 self._look_at = self._clock() + _LOOK_AGAIN_S
                 # Marked before it is read: a change in between is seen the next time.
                 mark = self._mark()
-                if mark != self._seen:
+                if mark != self._seen or self.fault:
                     self._seen = mark
                     self._reload()
             return self._rights

@@ -13,7 +13,7 @@ import os
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -104,7 +104,7 @@ class Counts:
 
     def on_alert(self, alert: Alert) -> None:
         """Count an alert that is in the log, if it begins an alarm."""
-        if alert.state == "on":
+        if alert.begins:
             self._alerts[alert.kind] += 1
         if not alert.stream or alert.kind == "no_data":
             where = {"stream": alert.stream} if alert.stream else {}
@@ -126,6 +126,7 @@ class Counts:
         log: LogFile,
         writable: bool,
         fault: str = "",
+        alarms: Sequence[Alert] = (),
     ) -> SystemReport:
         """Return how everything stands, and say if there are more or fewer scorers than before.
 
@@ -138,6 +139,7 @@ class Counts:
             log: the alert log.
             writable: whether it takes what is to be written.
             fault: what is wrong with it; empty for nothing.
+            alarms: about the system, that stand.
         """
         if work.scorers != self._scorers:
             level = logging.INFO if work.scorers else logging.WARNING
@@ -177,6 +179,7 @@ class Counts:
                 writable=writable,
             ),
             fault=fault,
+            alarms=list(alarms),
         )
 
 

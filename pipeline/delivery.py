@@ -88,8 +88,6 @@ class Delivery:
             channel = self._channels.get(alert.stream)
             if channel is None:
                 continue
-            if draft.beat is not None:
-                channel.latencies_ms.append(latency.total)
             if evident(alert):
                 channel.evidence.want(alert.seq, alert.epoch, alert.time_s)
         self._drafts.clear()

@@ -5,7 +5,8 @@ of its own, in order of arrival, and a batch is of one task. It leaves as soon a
 credit and the batch is full, or its oldest window has waited `DispatchConfig.max_wait_s`. Classes
 go first and wait for no company, for the beats behind wait for them. A batch that is not answered
 within `redeliver_after_s`, or whose scorer fell silent, goes back to the head of its queue and to
-another scorer; the late one gets nothing more until it has answered, lest it fall further behind.
+another scorer. A scorer computes or says that it is ready, never both at a time: one that owes an
+answer gets nothing more until it has given it or is ready without, lest it fall further behind.
 Every window is accounted for once a task: the first answer counts, later ones are duplicates.
 
 Pure: no sockets, no clock; ``now`` is an argument, in seconds of any steady clock.
@@ -22,9 +23,6 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
 from pipeline.messages import MAX_BATCH, ClassRequest, Ready, Request, ScoreRequest, WindowId
-
-OWED_S: Final = 30.0
-"""What a scorer has not answered by then it never will."""
 
 STALLED_S: Final = 5.0
 """Windows have waited for so long without an answer of use: whoever is there, nobody scores."""
@@ -198,7 +196,9 @@ class Dispatcher:
             self._progress_at = now
 
     def hear(self, scorer: bytes, message: Ready, now: float) -> None:
-        """Note that a scorer lives and how many batches it takes at a time."""
+        """Note that a scorer is ready and how many batches it takes at a time."""
+        # What it had long before and has not answered by now it never will.
+        self._under_way = [b for b in self._under_way if not (b.late and b.scorer == scorer)]
         self._scorers[scorer] = _Scorer(credit=message.credit, heard_at=now)
 
     def answer(self, scorer: bytes, task: Task, ids: list[WindowId], now: float) -> list[int]:
@@ -233,8 +233,7 @@ class Dispatcher:
         """Return when `due` should be asked again at the latest, or None if nothing waits."""
         config = self._config
         deadlines = [
-            batch.sent_at + (OWED_S if batch.late else config.redeliver_after_s)
-            for batch in self._under_way
+            batch.sent_at + config.redeliver_after_s for batch in self._under_way if not batch.late
         ]
         if self._free_scorer() is not None:
             waits = (queue.due_at() for queue in self._queues.values())
@@ -267,8 +266,7 @@ class Dispatcher:
             if not batch.late and (overdue or batch.scorer not in self._scorers):
                 batch.late = True
                 self._queues[batch.task].put_back(batch.ids, batch.sent_at)
-        if self._under_way and now >= self._under_way[0].sent_at + OWED_S:
-            self._under_way = [b for b in self._under_way if now < b.sent_at + OWED_S]
+        self._under_way = [b for b in self._under_way if b.scorer in self._scorers]
 
 
 def _request(

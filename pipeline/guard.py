@@ -96,6 +96,8 @@ class Guard:
         """
         if self._failure:
             raise GuardError(self._failure)
+        if self._trials is not None and not self._trials.is_alive():
+            raise GuardError("nobody tries the doors any more: start again")
         if not self._porter.is_alive():
             logger.error("the thread that asks for keys died, another takes its place")
             self._porter = self._post()
@@ -175,6 +177,8 @@ class Guard:
             except GuardError as error:
                 self._failure = str(error)
                 return
+            except zmq.ZMQError as error:  # no descriptors, say: the next one will tell
+                logger.warning("the doors could not be tried: %s", error)
 
     def _try_all(self, doors: Mapping[str, str]) -> None:
         stopped = self._stop.is_set

@@ -107,7 +107,7 @@ class Hub:
             self._delivery = Delivery(self._doors.alerts, self._log, channels, clock, config.keep)
             self._overview = Overview(
                 self._counts, channels, self._dispatcher, self._delivery, self._log,
-                tuple(self._doors.routers.values()), clock,
+                tuple(self._doors.routers.values()), self._oversight, clock,
             )  # fmt: skip
             self._control = Control(
                 self._doors.control, self._log, self._acknowledge, self._state, self._on_death
@@ -314,7 +314,10 @@ class Hub:
             self._delivery.publish(topic, message)
         self._notes.clear()
         for beat in self._told:
-            self._counts.on_beat(beat.latency(self._clock()))
+            latency = beat.latency(self._clock())
+            self._counts.on_beat(latency)
+            if (channel := self._streams.channels.get(beat.id[0])) is not None:
+                channel.latencies_ms.append(latency.total)
         self._told.clear()
 
     def _state(self) -> tuple[SystemReport, list[Status]]:

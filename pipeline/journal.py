@@ -166,7 +166,7 @@ class Journal:
         try:
             reasons = self._restored(now)
             lost, gone = list(reasons.values()), set(reasons)
-        except LogError as error:  # damaged: what it says of one stream is nothing to go on from
+        except Exception as error:  # whatever it says, a hub begins
             self._streams.channels.clear()
             self._log.forget_streams()
             lost = [f"all streams begin anew: {error}"]
@@ -196,9 +196,12 @@ class Journal:
         return lost
 
     def _restore_one(self, name: str, data: bytes) -> None:
-        (fs_hz,) = _FS_HZ.unpack_from(data)
-        opened = Opened(stream=name, fs_hz=fs_hz, lead="", epoch=0, first_sample=0)
-        channel = self._streams.begun(opened)
+        try:
+            (fs_hz,) = _FS_HZ.unpack_from(data)
+            opened = Opened(stream=name, fs_hz=fs_hz, lead="", epoch=0, first_sample=0)
+            channel = self._streams.begun(opened)
+        except (struct.error, ValueError, OverflowError) as error:
+            raise SnapshotError(f"{len(data)} bytes are no state: {error}") from None
         asked = channel.stream.classifies
         restore(data[_FS_HZ.size :], channel)
         if channel.stream.classifies != asked:

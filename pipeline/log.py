@@ -15,6 +15,7 @@ Not thread-safe: one writer, the hub, which holds a lock on a file beside the lo
 `pipeline.log_care`.
 """
 
+import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +28,9 @@ from pipeline.errors import LogError, WireError
 from pipeline.log_lock import LogLock
 from pipeline.log_rows import LogRows
 from pipeline.log_schema import (
+    LONGEST_VALUE,
     ROW_BYTES,
+    UNREADABLE,
     checksum,
     mark_use,
     next_link,
@@ -45,9 +48,17 @@ _LEAST_FREE_PAGES: Final = 1024
 Connect = Callable[[Path], sqlite3.Connection]
 
 
+def _create_closed(path: Path) -> None:
+    """Create the file of a new log, and with it those beside it, for nobody else to read."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     # Whoever locks the file holds up the whole hub: it tries again later instead.
-    return sqlite3.connect(path, isolation_level=None, timeout=0.5)
+    db = sqlite3.connect(path, isolation_level=None, timeout=0.5)
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
+    return db
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +90,7 @@ class AlertLog(LogRows):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = LogLock(path)
+            _create_closed(path)
         except OSError as error:
             raise LogError(f"cannot open the log {path}: {error}; choose another --log") from None
         try:
@@ -93,9 +105,9 @@ class AlertLog(LogRows):
             (last_entry,) = self._db.execute(
                 "SELECT max(n) FROM (SELECT n FROM journal UNION ALL SELECT n FROM snapshot)"
             ).fetchone()
-            if not isinstance(last_entry, int | None):
+            if not (last_entry is None or (isinstance(last_entry, int) and last_entry < 2**53)):
                 raise LogError(f"{path}: the journal is damaged; choose another --log")
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             self._shut()
             raise LogError(f"{path} is no alert log ({error}); choose another --log") from None
         except LogError:
@@ -198,6 +210,8 @@ class AlertLog(LogRows):
             LogError: one does not match its checksum, or the file cannot be read.
         """
         rows = self.rows("SELECT stream, n, crc32, CAST(body AS BLOB) FROM snapshot")
+        if not all(isinstance(row[0], str) and isinstance(row[1], int) for row in rows):
+            raise LogError(f"{self.path}: the snapshots are damaged")
         return {
             stream: (n, self.keyed(f"snapshot of {stream}", f"{n} {stream}", crc32, body))
             for stream, n, crc32, body in rows
@@ -247,7 +261,9 @@ class AlertLog(LogRows):
         rows, held = [], self._meta.bytes_held
         for seq, strip in dict(strips).items():
             body = zlib.compress(encode_json(strip))
-            for (length,) in self.rows("SELECT length(body) FROM strip WHERE seq = ?", (seq,)):
+            for (length,) in self.rows(
+                "SELECT coalesce(length(body), 0) FROM strip WHERE seq = ?", (seq,)
+            ):
                 held -= length + ROW_BYTES
             held += len(body) + ROW_BYTES
             rows.append((seq, checksum(seq, body), body))
@@ -264,7 +280,7 @@ class AlertLog(LogRows):
             self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             with suppress(sqlite3.Error):
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
@@ -281,7 +297,7 @@ class AlertLog(LogRows):
             "SELECT CAST(body AS BLOB) FROM alert ORDER BY seq LIMIT ?", (most,)
         ):
             try:
-                times.append(decode_alert(body).utc)
+                times.append(decode_alert(body or b"").utc)
             except WireError:  # a damaged one is removed when its time has come
                 times.append("")
         return times
@@ -293,7 +309,7 @@ class AlertLog(LogRows):
             LogError: the file cannot be read.
         """
         rows = self.rows(
-            "SELECT length(alert.body) + ?1, length(strip.body) + ?1"
+            "SELECT coalesce(length(alert.body), 0) + ?1, length(strip.body) + ?1"
             " FROM alert LEFT JOIN strip USING (seq) ORDER BY seq LIMIT ?2",
             (ROW_BYTES, most),
         )

@@ -130,7 +130,7 @@ class _Check:
 
     def _check_declared(self) -> None:
         version = self._reader.version
-        for kind, name, _ in sorted(self._reader.declared() ^ schema(version)):
+        for kind, name, _ in sorted(self._reader.declared() ^ schema(version), key=repr):
             self._found(f"structure: the {kind} {name} is not declared as it was")
         if self._keyed and self._reader.rows("PRAGMA application_id") != [(APPLICATION_ID,)]:
             self._found("structure: the header does not say that this is an alert log")
@@ -189,6 +189,7 @@ class _Check:
         link, expected = meta.low_water_chain, meta.low_water_seq
         total = meta.last_seq - meta.low_water_seq + 1
         while expected <= meta.last_seq:
+            first = expected
             now, rows = self._reader.at_one_moment(partial(self._page, expected, meta.last_seq))
             if now.low_water_seq > expected:
                 link, expected = now.low_water_chain, now.low_water_seq
@@ -203,6 +204,8 @@ class _Check:
                 if self._keyed and kept != next_link(link, seq, body or b""):
                     self._found(f"alert {seq}: the chain breaks here")
                 link, expected = kept, seq + 1
+            if rows and rows[-1][0] < first:
+                raise LogError("alerts: the rows are in no order")
             self._result.alerts += len(rows)
             self._told(self._result.alerts, total)
             if len(rows) < _ROWS_A_PAGE and expected <= meta.last_seq:
@@ -247,8 +250,10 @@ class _Check:
                     self._reader.strip_of(*row)
                 except LogError as error:
                     self._found(self._short(error))
-            after = rows[-1][0]
             self._result.strips += len(rows)
+            if rows[-1][0] <= after:
+                raise LogError("strips: the rows are in no order")
+            after = rows[-1][0]
         if after > self._reader.meta().last_seq:
             self._found(f"strip {after}: there is no such alert")
 

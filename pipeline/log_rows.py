@@ -14,7 +14,15 @@ from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 from pipeline.errors import DamageError, InputError, LogError, WireError
-from pipeline.log_schema import LOG_VERSION, Meta, checksum, read_meta
+from pipeline.log_schema import (
+    LOG_VERSION,
+    LONGEST_VALUE,
+    UNREADABLE,
+    Meta,
+    checksum,
+    distrust,
+    read_meta,
+)
 from pipeline.public import Alert, SignalStrip, decode_alert, decode_strip
 
 _T = TypeVar("_T")
@@ -125,7 +133,7 @@ class LogRows:
         """Return the rows that answer a query. Raises `LogError` where it cannot be read."""
         try:
             return self._db.execute(query, arguments).fetchall()
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise LogError(f"cannot read the log {self.path}: {error}") from None
 
 
@@ -165,8 +173,17 @@ class LogReader(LogRows):
                 isolation_level=None,
                 timeout=5.0,
             )
+            self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
         except sqlite3.Error as error:
             raise LogError(f"cannot open the log {self.path}: {error}") from None
+        try:
+            distrust(self._db, self.path)
+        except UNREADABLE as error:
+            self._db.close()
+            raise LogError(f"{self.path} is no alert log ({error})") from None
+        except LogError:
+            self._db.close()
+            raise
 
     def _state(self) -> tuple[int, int]:
         try:
@@ -221,7 +238,7 @@ class LogReader(LogRows):
         """Return the same, within `at_one_moment`."""
         try:
             return read_meta(self._db, self.path)
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise LogError(f"{self.path} is no alert log ({error})") from None
 
     def declared(self) -> set[tuple[str, str, str]]:

@@ -23,6 +23,16 @@ from pipeline.errors import LogError
 
 LOG_VERSION: Final = 3
 
+UNREADABLE: Final = (sqlite3.Error, UnicodeDecodeError, OverflowError)
+"""What asking a damaged file raises: SQLite's message may quote what is no text, and a number may
+lie beyond what SQLite takes."""
+
+_LATEST: Final = 2**53
+"""No log has so many rows, and arithmetic on their numbers stays exact."""
+
+LONGEST_VALUE: Final = 16 * 1024 * 1024
+"""Bytes of one value, many times what we write: a small file can ask for more."""
+
 APPLICATION_ID: Final = 0x4543_4741
 """In the header of the file, for `file` and other programs: ``ECGA``."""
 
@@ -112,6 +122,22 @@ def checksum(key: int | str, body: bytes) -> int:
     return zlib.crc32(body, zlib.crc32(str(key).encode()))
 
 
+def distrust(db: sqlite3.Connection, path: Path) -> None:
+    """Let a file do nothing but hold tables; called before anything is asked of it.
+
+    A view in a table's place computes for ever, a trigger drops what is written.
+
+    Raises:
+        LogError: something else is declared in it.
+        sqlite3.Error: it is no log.
+    """
+    db.execute("PRAGMA trusted_schema=OFF")
+    for kind, sql in db.execute("SELECT type, sql FROM sqlite_master LIMIT 1000"):
+        virtual = isinstance(sql, str) and sql.upper().startswith("CREATE VIRTUAL")
+        if kind not in ("table", "index") or virtual:
+            raise LogError(f"{path} holds more than tables: it is no alert log; choose another")
+
+
 def prepare(db: sqlite3.Connection, path: Path) -> Meta:
     """Set a connection up for writing; begin the log in an empty file, or upgrade an older one.
 
@@ -119,6 +145,7 @@ def prepare(db: sqlite3.Connection, path: Path) -> Meta:
         LogError: a newer version wrote it, or ``meta`` is damaged.
         sqlite3.Error: it is no log.
     """
+    distrust(db, path)
     # Only counts before the first table: an older log keeps its length when rows are removed.
     db.execute("PRAGMA auto_vacuum=INCREMENTAL")
     db.execute("PRAGMA journal_mode=WAL")
@@ -129,9 +156,8 @@ def prepare(db: sqlite3.Connection, path: Path) -> Meta:
     if db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
         _run(db, _SCHEMA_1)
         db.execute("INSERT INTO meta VALUES (1, ?, 0)", (uuid.uuid4().hex,))
-    version = _version(db, path)
-    if version < LOG_VERSION:
-        _upgrade(db, version)
+    if _version(db, path) < LOG_VERSION:
+        _upgrade(db, read_meta(db, path))
     db.execute("COMMIT")
     return read_meta(db, path)
 
@@ -159,19 +185,18 @@ def read_meta(db: sqlite3.Connection, path: Path) -> Meta:
     version = _version(db, path)
     if version < LOG_VERSION:
         log_id, last_seq = db.execute("SELECT log_id, last_seq FROM meta").fetchone()
-        if not isinstance(last_seq, int):
-            raise LogError(f"{path}: meta is damaged: last_seq {last_seq!r}; choose another --log")
         (oldest,) = db.execute("SELECT min(seq) FROM alert").fetchone()
-        low_water_seq = last_seq + 1 if oldest is None else oldest
-        return Meta(
+        after_last = last_seq + 1 if isinstance(last_seq, int) else 1
+        meta = Meta(
             version=version,
             log_id=log_id,
             last_seq=last_seq,
             chain=b"",
-            low_water_seq=low_water_seq,
+            low_water_seq=after_last if oldest is None else oldest,
             low_water_chain=b"",
             bytes_held=0,
         )
+        return _plausible(meta, path)
     log_id, last_seq, chain, low_water_seq, low_water_chain, bytes_held, crc32 = db.execute(
         "SELECT log_id, last_seq, chain, low_water_seq, low_water_chain, bytes_held, crc32"
         " FROM meta"
@@ -187,6 +212,17 @@ def read_meta(db: sqlite3.Connection, path: Path) -> Meta:
     )
     if meta.checksum != crc32:
         raise LogError(f"{path}: meta is damaged: checksum differs; choose another --log")
+    return _plausible(meta, path)
+
+
+def _plausible(meta: Meta, path: Path) -> Meta:
+    """Return ``meta`` if it is of the right types and within bounds, else raise `LogError`."""
+    name = isinstance(meta.log_id, str) and meta.log_id.isascii() and len(meta.log_id) <= 100
+    links = isinstance(meta.chain, bytes) and isinstance(meta.low_water_chain, bytes)
+    numbers = (meta.last_seq, meta.low_water_seq, meta.bytes_held)
+    counts = all(isinstance(n, int) and 0 <= n <= _LATEST for n in numbers)
+    if not (name and links and counts):
+        raise LogError(f"{path}: meta is damaged: {str(numbers)[:100]}; choose another --log")
     return meta
 
 
@@ -230,12 +266,12 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def _upgrade(db: sqlite3.Connection, version: int) -> None:
+def _upgrade(db: sqlite3.Connection, meta: Meta) -> None:
     """Bring a log up to this version, within a transaction."""
-    for statements in (_ADDED_IN_2, _ADDED_IN_3)[version - 1 :]:
+    for statements in (_ADDED_IN_2, _ADDED_IN_3)[meta.version - 1 :]:
         _run(db, statements)
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    log_id, last_seq = db.execute("SELECT log_id, last_seq FROM meta").fetchone()
+    log_id, last_seq = meta.log_id, meta.last_seq
     link, held = first_link(log_id), 0
     for seq, _, body in _all_rows(db, "alert"):
         link = next_link(link, seq, body)
@@ -268,6 +304,8 @@ def _all_rows(db: sqlite3.Connection, table: str) -> Iterator[tuple[int, int, by
         (seq,),
     ).fetchall():
         yield from rows
+        if rows[-1][0] <= seq:
+            raise sqlite3.DatabaseError(f"the rows of {table} are in no order")
         seq = rows[-1][0]
 
 

@@ -31,6 +31,11 @@ class Oversight:
         self._ended: list[Alert] = []
         """Said of streams that went, still to be told."""
 
+    @property
+    def alarms(self) -> list[Alert]:
+        """The latest alert of every alarm about the system itself that stands."""
+        return self._system.life.standing
+
     def after_restart(self, standing: Iterable[Alert]) -> list[Alert]:
         """Take over what stood in the log; return the alerts that say what became of it.
 

@@ -11,6 +11,7 @@ from pipeline.counts import Counts, Work
 from pipeline.delivery import Delivery
 from pipeline.dispatch import Dispatcher, Task
 from pipeline.log import AlertLog
+from pipeline.oversight import Oversight
 from pipeline.public import Status
 from pipeline.system_report import SystemReport
 from pipeline.transport import Router
@@ -27,6 +28,7 @@ class Overview:
         delivery: Delivery,
         log: AlertLog,
         ends: Sequence[Router],
+        oversight: Oversight,
         clock: Callable[[], float],
     ) -> None:
         self._counts = counts
@@ -35,6 +37,7 @@ class Overview:
         self._delivery = delivery
         self._log = log
         self._ends = ends
+        self._oversight = oversight
         self._clock = clock
 
     def statuses(self, silenced_s: float) -> list[Status]:
@@ -66,6 +69,7 @@ class Overview:
             log=self._log,
             writable=not self._delivery.unwritable,
             fault=self._delivery.fault,
+            alarms=self._oversight.alarms,
         )
 
     def _rejected(self) -> int:

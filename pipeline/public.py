@@ -13,82 +13,14 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from pipeline.constants import NOTICE, SCHEMA, STEERING
+from pipeline.alert import Alert as Alert
+from pipeline.alert import Latency as Latency
+from pipeline.constants import SAMPLING_RATE_LIMITS_HZ, SCHEMA, STEERING
 from pipeline.errors import WireError
 from pipeline.position import Gap, LogReplaced
 from pipeline.system_report import SystemReport
 
 _T = TypeVar("_T")
-
-
-class Latency(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the time went between the arrival of the R sample and the publication, in ms."""
-
-    window: float = 0.0
-    """Waiting for the samples after the R peak that the window needs."""
-    filter: float = 0.0
-    """Waiting for samples beyond the window that the resampling and the detector needed."""
-    segment: float = 0.0
-    """Filtering, detecting and cutting."""
-    queue: float = 0.0
-    """Waiting for a batch to fill, for a scorer, and for the way there and back; for an anomalous
-    beat a second time, where its class is asked for."""
-    score: float = 0.0
-    """What the models computed: the student, and the classifier where it was asked."""
-    deliver: float = 0.0
-    """Baseline, rules, waiting for the beats before, commit to the log, publication."""
-    total: float = 0.0
-    """The sum of the others."""
-
-
-class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """One alert, as logged and published on ``alert/<stream>``."""
-
-    schema: int = SCHEMA
-    log_id: str = ""
-    seq: int = 0
-    """Contiguous from 1 within one ``log_id``."""
-    stream: str
-    kind: str
-    category: str
-    """``physiological`` (about the heart) or ``technical`` (about the signal or the system)."""
-    priority: str
-    """``high``, ``medium`` or ``low``."""
-    state: str = "on"
-    """``on`` (the condition is there), ``ack`` (there, and somebody knows), ``latched`` (over, but
-    nobody has acknowledged it yet) or ``off``: FHIR's DeviceAlert presence."""
-    sample: int
-    """Where it happened, counted from 0 in the source's own sampling rate."""
-    time_s: float
-    utc: str = ""
-    """When it was raised."""
-    score: float | None = None
-    threshold: float | None = None
-    reason: str
-    ticks: list[int] | None = None
-    """[first, last] of the 320 samples of the window that look wrong."""
-    beat_class: str | None = None
-    """``N``, ``S``, ``V`` or ``F`` of AAMI EC57; null where no classifier runs."""
-    bpm: float | None = None
-    latency_ms: Latency = Latency()
-    notice: str = NOTICE
-    epoch: int = 0
-    class_probabilities: dict[str, float] | None = None
-    """Probability of each class, of which ``beat_class`` is the most probable."""
-    shares: dict[str, float] | None = None
-    """What each witness of the live score added to ``score``."""
-    count: int | None = None
-    """How many anomalous beats, or beginnings of the condition, the episode had so far."""
-    episode: str = ""
-    """The same for all alerts of one alarm, from its ``on`` to its ``off``."""
-    begin_s: float | None = None
-    """Where the condition began, in seconds of the stream like ``time_s``."""
-    end_s: float | None = None
-    """Where it ended; null while it is there."""
-    values: dict[str, float] | None = None
-    """What was measured, and under ``limit...`` the limits in force that it crossed."""
-    event_utc: str = ""
-    """When it happened by the source's clock; empty where the source tells no time."""
 
 
 class BeatNote(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,6 +117,18 @@ class SignalStrip(msgspec.Struct, frozen=True, kw_only=True):
     """Rate of the values, whatever the source's own."""
     mv: list[float | None]
     """The band-passed signal; null where it is masked."""
+
+
+_LATEST_S: Final = 1e9
+"""Thirty years of signal; positions beyond are refused before they are multiplied."""
+
+
+def is_signal(strip: SignalStrip) -> bool:
+    """Say whether a strip holds anything, at a rate and a place that a signal can have."""
+    lowest, highest = SAMPLING_RATE_LIMITS_HZ
+    if not (strip.mv and lowest <= strip.fs_hz <= highest):
+        return False
+    return 0 <= strip.first_sample <= _LATEST_S * strip.fs_hz
 
 
 class WindowView(msgspec.Struct, frozen=True, kw_only=True):

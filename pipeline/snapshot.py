@@ -27,6 +27,7 @@ from pipeline.alarms.signal_rules import SignalAlarms
 from pipeline.alarms.stream_alarms import StreamAlarms
 from pipeline.alarms.system_alarms import SourceAlarm
 from pipeline.alarms.ventricular import VentricularRhythm, VentricularShape
+from pipeline.arrivals import Arrivals
 from pipeline.beat import Beat
 from pipeline.channel import Channel
 from pipeline.counters import Counters
@@ -53,10 +54,10 @@ STATE_VERSION: Final = 2
 _KNOWN: Final[dict[str, Any]] = {
     kind.__name__: kind
     for kind in (
-        Alarm, AlarmLife, Alert, Beat, BeatAlarms, Beats, Channel, Counters, Evidence, Families,
-        FibrillationChange, FibrillationWatch, Kind, Latency, LiveScore, OwnShape, Piece, RRContext,
-        Ranked, RateRules, Reason, Reorder, Segmenter, SegmenterState, SignalAlarms, SignalStrip,
-        SourceClock, Stream, StreamAlarms, Typical, VentricularRhythm, VentricularShape, Verdict,
+        Alarm, AlarmLife, Alert, Arrivals, Beat, BeatAlarms, Beats, Channel, Counters, Evidence,
+        Families, FibrillationChange, FibrillationWatch, Kind, Latency, LiveScore, OwnShape, Piece,
+        RRContext, Ranked, RateRules, Reason, Reorder, Segmenter, SegmenterState, SignalAlarms,
+        SignalStrip, SourceClock, Stream, StreamAlarms, Typical, VentricularRhythm, VentricularShape, Verdict,
     )
 }  # fmt: skip
 

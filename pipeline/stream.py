@@ -12,7 +12,6 @@ The hub, `pipeline.embedded` and the tests run this same code. The clock is an a
 serves latencies only; it decides nothing. No I/O.
 """
 
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from pipeline.alarms.kinds import EPISODE_S
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.alarms.signal_rules import WINDOW_DELAY_S
 from pipeline.alarms.stream_alarms import StreamAlarms
+from pipeline.arrivals import Arrivals
 from pipeline.beat import Beat
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_AFTER_R
 from pipeline.counters import Counters, counted
@@ -43,8 +43,6 @@ from pipeline.told import Told, tell
 
 RATE_BEATS: Final = 8
 """The heart rate is the mean over this many RR intervals."""
-
-_ARRIVALS_S: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +94,7 @@ class Stream:
         self._untold: deque[Beat] = deque()
         self._awaited: dict[WindowId, Beat] = {}
         self._rr_s: deque[float] = deque(maxlen=RATE_BEATS)
-        self._arrivals: deque[tuple[int, float]] = deque()
+        self._arrivals = Arrivals(fs_hz)
         self._anomalous_at: float | None = None
         self._told_to = first_sample
         """No beat before this position is still to be found."""
@@ -151,7 +149,7 @@ class Stream:
         self._reorder = Reorder(self.fs_hz, first_sample)
         self._source_clock = SourceClock(self.fs_hz)
         self._segmenter = Segmenter(self.fs_hz)
-        self._arrivals.clear()
+        self._arrivals = Arrivals(self.fs_hz)
         self._anomalous_at = None
         self._told_to = first_sample
         return taken
@@ -166,9 +164,7 @@ class Stream:
             new = len(piece.samples) - segment.duplicate_samples
             if new:
                 self.counters.samples += new
-                self._arrivals.append((piece.end, piece.arrived_at))
-                while self._arrivals[0][0] < piece.end - _ARRIVALS_S * self.fs_hz:
-                    self._arrivals.popleft()
+                self._arrivals.note(piece.end, piece.arrived_at)
             self._absorb(segment, taken)
         if last is not None:
             self._absorb(last(), taken)
@@ -237,11 +233,8 @@ class Stream:
         )
 
     def _arrival(self, sample: int) -> float:
-        """Return when ``sample`` arrived; the nearest known time for one too old or missing."""
-        if not self._arrivals:
-            return self._clock()
-        at = bisect_right(self._arrivals, sample, key=lambda arrival: arrival[0])
-        return self._arrivals[min(at, len(self._arrivals) - 1)][1]
+        at = self._arrivals.of(sample)
+        return self._clock() if at is None else at
 
     # --- scores and classes in, beats out ---------------------------------------------------
 
@@ -343,7 +336,7 @@ class Stream:
         """Count the alerts, and put the time of the source's clock on them."""
         self.counters.alerts += len(alerts)
         for alert in alerts:
-            if alert.state == "on":
+            if alert.begins:
                 kinds = self.counters.alerts_by_kind
                 kinds[alert.kind] = kinds.get(alert.kind, 0) + 1
         return [happened_at(alert, self._utc(alert.sample, alert.epoch)) for alert in alerts]

@@ -39,6 +39,9 @@ from pipeline.stream import Stream, Taken
 
 logger = logging.getLogger(__name__)
 
+MOST_EPOCHS: Final = 2**32
+"""By so many a source may be ahead: none begins anew so often."""
+
 MAX_STREAMS: Final = 256
 
 FORGOTTEN_S: Final = 600.0
@@ -131,6 +134,10 @@ class Streams:
     def _chunk(self, chunk: Chunk, now: float, left: Callable[[str], list[Alert]]) -> list[Event]:
         samples_of(chunk), flags_of(chunk)
         channel = self.channels.get(chunk.stream)
+        before = channel.stream.epoch if channel is not None else 0
+        if chunk.epoch - before > MOST_EPOCHS:
+            # The next source would have to begin behind it, and behind the last there is none.
+            raise WireError(f"{chunk.stream} is in epoch {before}, not {chunk.epoch}")
         if channel is None or channel.ended:
             room = [] if channel is not None else self._room(now)
             opened = Opened(

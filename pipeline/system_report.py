@@ -6,6 +6,7 @@ ever renamed or removed. Totals over all streams, without a stream's name in the
 
 import msgspec
 
+from pipeline.alert import Alert
 from pipeline.constants import SCHEMA
 
 STAGES = ("window", "filter", "segment", "queue", "score", "deliver", "total")
@@ -82,6 +83,8 @@ class SystemReport(msgspec.Struct, frozen=True, kw_only=True):
     log: LogReport
     fault: str = ""
     """What is wrong with the log, or with what the hub goes on from; empty for nothing."""
+    alarms: list[Alert] = []
+    """The latest alert of every alarm about the system that stands, not about a stream."""
 
     @property
     def unaccounted_windows(self) -> int:

@@ -110,7 +110,10 @@ class _End:
         """The address in use, with the port that the kernel chose where 0 was asked for."""
 
     def _open(self, address: str, *, binds: bool) -> "zmq.Socket[bytes]":
-        socket: zmq.Socket[bytes] = zmq.Context.instance().socket(self._kind)
+        try:
+            socket: zmq.Socket[bytes] = zmq.Context.instance().socket(self._kind)
+        except zmq.ZMQError as error:  # no descriptors are left
+            raise EndpointError(f"cannot use {address}: {error}") from None
         self._configure(socket)
         if self._guard is not None:
             self._guard.lock(socket, self._door)

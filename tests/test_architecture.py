@@ -13,6 +13,7 @@ LAYERS = ("pipeline", "replay", "models", "monitor")
 OWNERS = {
     "zmq": {"pipeline/transport.py", "pipeline/guard.py", "pipeline/curve.py"},
     "msgspec": {
+        "pipeline/alert.py",
         "pipeline/messages.py",
         "pipeline/public.py",
         "pipeline/system_report.py",

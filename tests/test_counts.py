@@ -273,6 +273,7 @@ def test_windows_under_way_are_pending(tmp_path: Path, demo: NDArray[np.float32]
         reports: list[SystemReport] = []
 
         def given_up() -> bool:
+            mute.send(ready)
             reports.extend(m for m in listener.receive(0.1) if isinstance(m, SystemReport))
             return bool(reports) and reports[-1].redelivered_windows > 0
 

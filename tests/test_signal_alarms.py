@@ -109,7 +109,7 @@ def test_change_of_reason_is_told_and_repetition_is_not() -> None:
     assert alarms.on_quality(20, Reason.FLAT) == []
     changed = alarms.on_quality(30, Reason.NOISE)
     assert [(one.state, one.reason) for one in changed] == [
-        ("off", Reason.FLAT.text),
+        ("off", "now too noisy"),
         ("on", Reason.NOISE.text),
     ]
 

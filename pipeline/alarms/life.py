@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.alarms.kinds import KINDS, Kind
 from pipeline.alarms.settings import AlarmSettings
+from pipeline.alert import episode_of
 from pipeline.public import Alert, followed_by
 
 
@@ -179,7 +180,7 @@ class AlarmLife:
             time_s=self._seconds(sample),
             reason=reason,
             count=1,
-            episode=f"{kind.name}-{self.epoch}-{sample}",
+            episode=episode_of(kind.name, self.epoch, sample),
             begin_s=self._seconds(begun_at),
             **facts,
         )

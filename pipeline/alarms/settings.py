@@ -85,13 +85,15 @@ def _number(name: str, value: object) -> float:
     number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
     if not number or not lowest <= value <= highest:  # type: ignore[operator]
         kind = "whole number" if whole else "number"
-        raise ConfigError(f"{name} = {value!r} is refused: a {kind} of {lowest:g} to {highest:g}")
+        endless = isinstance(value, int) and value.bit_length() > 300  # repr may refuse it
+        said = "so long a number" if endless else repr(value)[:100]
+        raise ConfigError(f"{name} = {said} is refused: a {kind} of {lowest:g} to {highest:g}")
     return value  # type: ignore[return-value]
 
 
 def _kinds(name: str, value: object) -> frozenset[str]:
     if not isinstance(value, list) or not all(isinstance(kind, str) for kind in value):
-        raise ConfigError(f"{name} = {value!r} is refused: a list of names of alarms")
+        raise ConfigError(f"{name} is refused: a list of names of alarms belongs there")
     unknown = set(value) - set(KINDS)
     if unknown:
         raise ConfigError(f"{name}: no alarm is called {_list(unknown)}: there are {_list(KINDS)}")

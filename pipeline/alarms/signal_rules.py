@@ -103,7 +103,8 @@ class SignalAlarms:
         if reason is Reason.GAP:
             self._fibrillation = None  # who watches the waveform begins anew, too
         if before is not Reason.OK:
-            told += self.life.end(_technical(before), sample, before.text)
+            now = "analysable again" if reason is Reason.OK else f"now {reason.text}"
+            told += self.life.end(_technical(before), sample, now)
         if Reason.OK in (before, reason):
             self._changed_at = sample
         if reason is not Reason.OK:

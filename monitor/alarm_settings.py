@@ -1,5 +1,6 @@
 """Alarm settings from a file: TOML, a name and a value a line."""
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Final
@@ -20,8 +21,9 @@ def load_alarm_settings(path: Path | None) -> AlarmSettings:
     if path is None:
         return DEFAULTS
     try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
+        # O_NONBLOCK: nobody waits for whoever might write into a pipe.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            content = file.read(_MAX_BYTES + 1) or b""
     except OSError as error:
         raise ConfigError(f"cannot read the alarm settings {path}: {error.strerror}") from None
     if len(content) > _MAX_BYTES:  # half of it in force would be worse than none

@@ -327,14 +327,16 @@ class AlertLog(LogRows):
         if seq <= self.low_water_seq:
             return
         ((link, alerts),) = self.rows(
-            "SELECT (SELECT chain FROM alert WHERE seq = ?1 - 1),"
+            "SELECT (SELECT CAST(chain AS BLOB) FROM alert WHERE seq = ?1 - 1),"
             " (SELECT sum(length(body) + ?2) FROM alert WHERE seq < ?1)",
             (seq, ROW_BYTES),
         )
         gone = "FROM strip WHERE seq < ?1 AND seq NOT IN (SELECT seq FROM standing)"
         ((strips,),) = self.rows(f"SELECT sum(length(body) + ?2) {gone}", (seq, ROW_BYTES))
         held = self.bytes_held - (alerts or 0) - (strips or 0)
-        meta = self._meta.changed(low_water_seq=seq, low_water_chain=link, bytes_held=held)
+        meta = self._meta.changed(
+            low_water_seq=seq, low_water_chain=link or b"", bytes_held=max(held, 0)
+        )
         with self._transaction():
             self._db.execute("DELETE FROM alert WHERE seq < ?", (seq,))
             self._db.execute(f"DELETE {gone}", (seq,))

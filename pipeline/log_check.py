@@ -203,7 +203,7 @@ class _Check:
                     _bring_about(alert, stands)
                 if self._keyed and kept != next_link(link, seq, body or b""):
                     self._found(f"alert {seq}: the chain breaks here")
-                link, expected = kept, seq + 1
+                link, expected = kept or b"", seq + 1
             if rows and rows[-1][0] < first:
                 raise LogError("alerts: the rows are in no order")
             self._result.alerts += len(rows)
@@ -215,7 +215,7 @@ class _Check:
 
     def _page(self, from_seq: int, last_seq: int) -> tuple[Meta, list[tuple[Any, ...]]]:
         """Return ``meta`` and up to 500 rows, both of one commit."""
-        link = "chain" if self._keyed else "x''"
+        link = "CAST(chain AS BLOB)" if self._keyed else "x''"
         return self._reader.meta_now(), self._reader.rows(
             f"SELECT seq, stream, crc32, CAST(body AS BLOB), {link} FROM alert"  # noqa: S608
             f" WHERE seq >= ? AND seq <= ? ORDER BY seq LIMIT {_ROWS_A_PAGE}",

@@ -21,8 +21,9 @@ def load_position(path: Path) -> Position:
         ConfigError: the file cannot be read, or holds something else.
     """
     try:
-        with path.open("rb") as file:
-            body = file.read(_MOST_BYTES)
+        # O_NONBLOCK: nobody waits for whoever might write into a pipe.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            body = file.read(_MOST_BYTES) or b""
     except FileNotFoundError:
         return Position()
     except OSError as error:
@@ -38,7 +39,9 @@ def load_position(path: Path) -> Position:
 def _position(value: object) -> Position:
     """Return the position that ``value`` is; raise `ValueError` if it is none."""
     match value:
-        case {"log_id": str(log_id), "seq": int(seq)} if not isinstance(seq, bool):
+        case {"log_id": str(log_id), "seq": int(seq)} if (
+            not isinstance(seq, bool) and log_id.isascii()
+        ):
             return Position(log_id, seq)
     raise ValueError
 

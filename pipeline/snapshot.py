@@ -57,7 +57,8 @@ _KNOWN: Final[dict[str, Any]] = {
         Alarm, AlarmLife, Alert, Arrivals, Beat, BeatAlarms, Beats, Channel, Counters, Evidence,
         Families, FibrillationChange, FibrillationWatch, Kind, Latency, LiveScore, OwnShape, Piece,
         RRContext, Ranked, RateRules, Reason, Reorder, Segmenter, SegmenterState, SignalAlarms,
-        SignalStrip, SourceClock, Stream, StreamAlarms, Typical, VentricularRhythm, VentricularShape, Verdict,
+        SignalStrip, SourceClock, Stream, StreamAlarms, Typical, VentricularRhythm,
+        VentricularShape, Verdict,
     )
 }  # fmt: skip
 

@@ -69,10 +69,12 @@ def test_file_of_settings_is_read(tmp_path: Path) -> None:
         b"x = " + b"{a=" * 20_000,
         b"a." * 20_000 + b"b = 1",
         b"asystole_s = " + b"9" * 5_000,
+        b"pause_s = 0x" + b"f" * 60_000,
+        b"off = [" + b"1" * 4_000 + b"]",
         b"asystole_s = 2026-11-25",
         b"#" * 70_000 + b"\nasystole_s = 99",
     ],
-    ids=["syntax", "bytes", "arrays", "tables", "dots", "digits", "date", "long"],
+    ids=["syntax", "bytes", "arrays", "tables", "dots", "digits", "hex", "list", "date", "long"],
 )
 def test_hostile_file_is_refused_by_name_and_never_half_read(
     content: bytes, tmp_path: Path

@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from pipeline.alarms.life import AlarmLife
+from pipeline.alarms.settings import AlarmSettings
 from pipeline.channel import Channel
 from pipeline.client import ask
 from pipeline.counters import Counters
@@ -345,3 +347,18 @@ def test_observing_a_beat_costs_microseconds() -> None:
     for _ in range(10_000):
         counts.on_beat(latency)
     assert time.process_time() - began < 1.0
+
+
+def test_an_alarm_is_counted_when_it_begins_and_not_when_it_calls_again() -> None:
+    """Who counts alarms an hour wants to know how many there were."""
+    counts = Counts(0.0)
+    life = AlarmLife("s", 100.0, AlarmSettings(realarm_s=30.0), 0)
+    alerts = life.begin("asystole", 100, "r")
+    alerts += life.end("asystole", 200, "over")
+    alerts += life.begin("asystole", 300, "r")
+    alerts += life.acknowledge(400)
+    alerts += life.advance(400 + 3_001)
+    assert [alert.state for alert in alerts] == ["on", "latched", "on", "ack", "on"]
+    for alert in alerts:
+        counts.on_alert(alert)
+    assert report_of(counts).alerts == {"asystole": 1}

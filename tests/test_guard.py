@@ -1,5 +1,6 @@
 """Who gets in: only keys on the list, only through their door, only while they are on it."""
 
+import errno
 import logging
 import threading
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import zmq
 
+from pipeline import curve
 from pipeline.allowed import ALERTS, CONTROL, INGEST, REPLAY, WORK
 from pipeline.curve import ClientKeys, KeyPair, let_in, new_pair
 from pipeline.errors import ConfigError, EndpointError, GuardError
@@ -462,3 +464,32 @@ def test_addresses_off_loopback_are_free_with_keys_alone(ward: Ward) -> None:
             Dealer(refused)
     with pytest.raises(ConfigError):
         Dealer("tcp://eth0;127.0.0.1:5573", keys=keys)
+
+
+def test_a_trial_that_could_not_be_made_is_no_end_of_the_trials(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No descriptors for a moment, say. If nobody tries the doors any more, that is said."""
+    with ward.guard(trial_every_s=0.02) as guard, Router(ANY, guard=guard, door=INGEST) as router:
+        guard.watch({INGEST: router.endpoint})
+        made: list[int] = []
+
+        def failing(*_: object) -> bool:
+            made.append(1)
+            raise zmq.ZMQError(errno.EMFILE)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(curve, "let_in", failing)
+            until(lambda: len(made) > 2 or bool(threading.Event().wait(0.01)))
+            guard.check()
+
+        def dying(*_: object) -> bool:
+            raise MemoryError
+
+        with monkeypatch.context() as patched:
+            patched.setattr(curve, "let_in", dying)
+            patched.setattr(threading, "excepthook", lambda _: None)
+            assert guard._trials is not None
+            guard._trials.join(20.0)
+            with pytest.raises(GuardError, match="nobody tries the doors"):
+                guard.check()

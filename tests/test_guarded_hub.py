@@ -20,7 +20,7 @@ from pipeline.feeder import Feeder
 from pipeline.hub import Hub
 from pipeline.hub_config import HubConfig
 from pipeline.messages import Accepted, Chunk, Hello, Message, Refused, decode, encode
-from pipeline.requests import Acknowledge, Show, Silence, State
+from pipeline.requests import Acknowledge, Died, Show, Silence, State
 from pipeline.transport import Dealer, wait
 from pipeline.worker import run_worker
 from replay.headers import DEMO_RECORD
@@ -229,6 +229,10 @@ def test_control_is_for_those_who_may(ward: Ward, tmp_path: Path) -> None:
         for request in (Acknowledge(), Silence(seconds=10.0)):
             assert "may not" in ask(control, request, keys=reader).error
             assert not ask(control, request, keys=nurse).error
+            # It is for a supervisor, which shows no key: its hub is on this machine alone.
+            assert (
+                "may not" in ask(control, Died(process="hub", code=-9, times=1), keys=nurse).error
+            )
         for keys in (reader, nurse):
             assert "no alert" in ask(control, Show(seq=1), keys=keys).error
             assert ask(control, State(), keys=keys).system is not None

@@ -599,3 +599,17 @@ def test_a_scorer_whose_answers_are_of_no_use_is_none(
         assert report.scorers == 0
         assert (status.state, status.reason) == ("not_analysable", "no scorer answers")
         assert "no_scorer" in {alert.kind for alert in one.hub._log.standing()}
+
+
+def test_an_epoch_that_no_source_could_follow_is_refused(tmp_path: Path) -> None:
+    """The next one begins behind it: behind the last that can be there is none, for ever."""
+    with hub_by_hand(tmp_path / "log") as one:
+        source = one.end("ingest")
+        one.accepted(source, chunk(1))
+        for epoch in (2**62, 2**33):
+            refused = one.say(one.end("ingest"), chunk(1, stream="new", epoch=epoch))
+            assert isinstance(refused, Refused)
+            refused = one.say(source, chunk(2, epoch=epoch))
+            assert isinstance(refused, Refused)
+        one.accepted(source, chunk(2))
+        one.accepted(source, chunk(3, epoch=2**32, first_sample=0))

@@ -5,11 +5,13 @@ import os
 import stat
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import allowed as allowed_module
 from pipeline.allowed import Allowed, LiveList, Rights, changing, load_allowed
 from pipeline.curve import ClientKeys, is_key, new_pair
 from pipeline.errors import ConfigError, KeysError
@@ -334,5 +336,22 @@ def test_the_live_list_follows_the_file_by_the_clock(store: KeyStore) -> None:
     assert "chmod 700" in live.fault
     store.folder.chmod(0o700)
     now = 0.9
+    assert live.rights(key).score
+    assert not live.fault
+
+
+def test_the_live_list_is_read_again_after_a_fault(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No descriptors for a moment, say: the file is the same, and everybody is let in again."""
+    now = 0.0
+    live = LiveList(store, lambda: now)
+    key = good_list(store)["keys"][0]["public"]  # type: ignore[index]
+    with monkeypatch.context() as patched:
+        fault = KeysError("too many open files")
+        patched.setattr(allowed_module, "load_allowed", Mock(side_effect=fault))
+        now = 0.3
+        assert live.rights(key) == Rights()
+    now = 0.6
     assert live.rights(key).score
     assert not live.fault

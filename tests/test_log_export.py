@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from logs import alert, changed, filled_log, old_log
 
 from monitor import cli
 from monitor.log_export import export_log
-from pipeline.errors import LogError
+from pipeline.errors import ConfigError, LogError
 from pipeline.log import AlertLog
 from pipeline.public import Alert, decode_alert
 from replay.annotations import note_bytes, read_annotations
@@ -209,3 +210,74 @@ def test_command_writes_what_it_was_asked_for(
     assert code() == 2
     assert code("--json", str(log / "below" / "a.json")) == 2
     assert "cannot write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("target", ["log", "log-wal", "log-lock", "link", "a/../log", "same"])
+@pytest.mark.parametrize("form", ["csv_file", "json_lines"])
+def test_an_export_never_replaces_what_it_reads(tmp_path: Path, target: str, form: str) -> None:
+    """By whatever name, also while a hub writes it; nor the other file that it writes."""
+    log = tmp_path / "log"
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to(log)
+    filled_log(log)
+    with AlertLog(log) as writer:
+        writer.append([alert(1)])
+        before = {path: path.stat().st_ino for path in tmp_path.iterdir()}
+        files = {"csv_file": None, "json_lines": None, form: tmp_path / target}
+        if target == "same":
+            files = dict.fromkeys(files, tmp_path / "same")
+        with pytest.raises(ConfigError, match="read or written"):
+            export_log(log, **files, wfdb=None, told=lambda done, total: None)
+        assert {path: path.stat().st_ino for path in tmp_path.iterdir()} == before
+
+
+def test_a_log_named_like_an_annotation_file_is_not_replaced_by_one(tmp_path: Path) -> None:
+    """Annotations are named after streams, and streams by whoever sends them."""
+    log = tmp_path / "100.alarm"
+    filled_log(log)
+    with pytest.raises(ConfigError, match="read or written"):
+        export_log(
+            log, csv_file=None, json_lines=None, wfdb=tmp_path, told=lambda done, total: None
+        )
+    assert export(log, tmp_path / "elsewhere")
+
+
+def test_a_pipe_is_not_replaced_by_a_file_and_a_link_leads_to_it(tmp_path: Path) -> None:
+    """Whoever reads a pipe would wait for ever; a link stays one, and its file is the new one."""
+    log = tmp_path / "log"
+    filled_log(log)
+    os.mkfifo(tmp_path / "pipe")
+    for form in ("csv_file", "json_lines"):
+        files = {"csv_file": None, "json_lines": None, form: tmp_path / "pipe"}
+        with pytest.raises(ConfigError, match="no file that could be replaced"):
+            export_log(log, **files, wfdb=None, told=lambda done, total: None)
+    assert (tmp_path / "pipe").is_fifo()
+
+    (tmp_path / "a.csv").symlink_to("real.csv")
+    (tmp_path / "real.csv").write_text("old")
+    export(log, tmp_path)
+    assert (tmp_path / "a.csv").is_symlink()
+    assert (tmp_path / "real.csv").read_text().startswith("schema,")
+
+
+def test_a_sample_beyond_all_signal_is_about_none(tmp_path: Path) -> None:
+    """Annotations reach it in steps of 2**31: a file would be made of them."""
+    log = tmp_path / "log"
+    with AlertLog(log) as writer:
+        writer.append([alert(2**62), alert(7)])
+    assert export(log, tmp_path)[-1].endswith("1 are about no signal")
+
+
+def test_a_picture_never_replaces_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`monitor show --png` is refused before it draws."""
+    log = tmp_path / "log"
+    filled_log(log)
+    arguments = ["monitor", "show", "4", "--log", str(log), "--png", str(log)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit, match="2"):
+        cli.main()
+    assert "name another place" in capsys.readouterr().err
+    with AlertLog(log) as whole:
+        assert whole.last_seq == 40

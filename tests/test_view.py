@@ -2,10 +2,12 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_counts import report_of
 
 from monitor.view import (
     MAX_ALERTS,
@@ -16,6 +18,7 @@ from monitor.view import (
     DashboardView,
     SignalRing,
 )
+from pipeline.counts import Counts
 from pipeline.position import Gap, LogReplaced
 from pipeline.public import Alert, BeatNote, Heartbeat, SignalStrip, Status, WindowView
 
@@ -362,3 +365,21 @@ def test_rate_of_a_stream_that_began_anew_counts_from_there():
     view.hear(alert(1, episode="e", time_s=10.0), 1.0)
     view.hear(status(duration_s=1800.0), 2.0)
     assert view.alarms_per_hour() == 2.0
+
+
+def test_alarms_of_the_system_are_seen_by_who_joins_late():
+    """They belong to no stream, so no status has them: the report of the system has."""
+    view = DashboardView(0.0)
+    view.hear(status(), 0.0)
+    gap = Gap(log_id="l", seq=2, from_seq=1, to_seq=2, reason="gone")
+    view.hear(gap, 0.0)
+    no_scorer = alert(3, stream="", kind="no_scorer", priority="medium", episode="no_scorer-0-3")
+    report = report_of(Counts(0.0))
+    revision = view.revision
+    view.hear(msgspec.structs.replace(report, alarms=[no_scorer]), 1.0)
+    assert view.revision > revision
+    assert "no_scorer" in [heard.alert.kind for heard in view.standing_alarms()]
+    view.hear(report, 2.0)
+    kinds = [heard.alert.kind for heard in view.standing_alarms()]
+    assert "no_scorer" not in kinds
+    assert kinds == [gap.kind]

@@ -92,10 +92,13 @@ def _drop_output() -> None:
 
 def _fill_bare_device(arguments: list[str]) -> list[str]:
     """Give a ``--device`` without a value an empty one: typer has no options of both kinds."""
-    return [
-        "--device=" if argument == "--device" and following[:1] in ("", "-") else argument
-        for argument, following in zip(arguments, [*arguments, ""][1:], strict=True)
-    ]
+    filled: list[str] = []
+    for argument, following in zip(arguments, [*arguments, "-"][1:], strict=True):
+        if argument == "--device" and following[:1] in ("", "-"):
+            filled.append("--device=")
+        elif argument or filled[-1:] != ["--device="]:  # an empty value, as of an unset variable
+            filled.append(argument)
+    return filled
 
 
 def _face(plain: bool, as_json: bool, sound: bool) -> tuple[Any, list[str] | None]:

@@ -6,6 +6,7 @@ they apply ``stream`` and ``exception``. No folder is ever in it, for the folder
 named after patients: of every path the last part is left. Processes started by this one follow.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -107,8 +108,9 @@ def tell(text: str, level: int = logging.ERROR) -> None:
     if _is_json():
         logger.log(level, "%s", text.removeprefix("monitor: "))
     else:
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, full, or none
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
 
 
 def _is_json() -> bool:

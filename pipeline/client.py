@@ -127,9 +127,11 @@ class Subscriber:
             keys: what to show a hub that asks for keys.
 
         Raises:
-            ConfigError: an address is malformed, or the file holds no position or cannot be
-                written.
+            ConfigError: an address is malformed, ``from_seq`` is below 1, or the file holds no
+                position or cannot be written.
         """
+        if from_seq is not None and from_seq < 1:
+            raise ConfigError(f"no alert has the number {from_seq}: they count from 1")
         replay = replay or endpoint_above(alerts, REPLAY_ABOVE)
         self._file = position if isinstance(position, Path) else None
         if self._file is not None:
@@ -141,7 +143,7 @@ class Subscriber:
         elif from_seq is None and position is None:
             self._follower = Follower(have=None)
         else:
-            self._follower = Follower(have=max(0, (from_seq or 1) - 1))
+            self._follower = Follower(have=(from_seq or 1) - 1)
         self._given: Position | None = position if isinstance(position, Position) else None
         self._dealt_with = self._stored = self._given
         self._stored_at = time.monotonic()

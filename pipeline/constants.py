@@ -38,3 +38,6 @@ MAX_LEADS_PER_RECORD: Final = 64
 
 SAMPLING_RATE_LIMITS_HZ: Final = (50.0, 10_000.0)
 """Rates outside are refused, at the file as on the wire."""
+
+STREAM_NAME: Final = r"[A-Za-z0-9._-]{1,64}"
+"""What a stream may be called."""

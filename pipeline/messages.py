@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.constants import SAMPLING_RATE_LIMITS_HZ, STEERING, WINDOW_SAMPLES
+from pipeline.constants import SAMPLING_RATE_LIMITS_HZ, STEERING, STREAM_NAME, WINDOW_SAMPLES
 from pipeline.errors import WireError
 from pipeline.public import Alert
 from pipeline.rr_context import RR_FEATURES
@@ -34,7 +34,7 @@ FLAG_SATURATED: Final = 2
 LATEST_UTC_S: Final = 4e9
 """Seconds since 1970, in the year 2096: no later time is believed."""
 
-StreamName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
+StreamName = Annotated[str, msgspec.Meta(pattern=rf"^{STREAM_NAME}\Z")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 _LOWEST_HZ, _HIGHEST_HZ = SAMPLING_RATE_LIMITS_HZ
 Position = Annotated[int, msgspec.Meta(ge=0, le=2**52)]  # the segmenter refuses from 2**53 on

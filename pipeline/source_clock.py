@@ -4,10 +4,13 @@ Time in a stream is the index of a sample over the nominal rate; nothing is deci
 the clock of a device runs some parts per million fast or slow, and stamps arrive with jitter. A
 line through the stamps of the last minutes gives every sample its time to a few milliseconds
 (Lab Streaming Layer and pyxdf do the same). Stamps far from the line are left out; several in a
-row that agree are a step of the clock, and the line begins anew. Pure: the stamps are arguments.
+row that agree are a step of the clock, and the line begins anew. Where a source was held up, what
+it had not read yet comes in a burst: those stamps say when it was read. Pure: the stamps are
+arguments.
 """
 
 from collections import deque
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -28,6 +31,12 @@ STEP_STAMPS: Final = 3
 RATE_S: Final = 8.0
 """From so long on the rate is known well enough to call it wrong."""
 
+BURST_SHARE: Final = 0.25
+"""Stamps that advance by less than this share of their signal are of a burst ..."""
+
+BURST_S: Final = 8.0
+"""... unless they do so for so long: then the source is faster than it says."""
+
 _ENDS: Final = 5
 """Stamps at each end of the stretch over which the rate is measured; their median counts."""
 
@@ -45,6 +54,10 @@ class SourceClock:
         self._fs_hz = fs_hz
         self._points: deque[tuple[int, float]] = deque()
         self._wrong: list[tuple[int, float]] = []
+        self._seen: tuple[int, float] | None = None
+        """The latest stamp, of use or not, and"""
+        self._burst_since: float | None = None
+        """the first one of a burst that goes on."""
         self._line: tuple[int, float, float] | None = None
         """(index, its time, seconds a sample)."""
 
@@ -54,8 +67,10 @@ class SourceClock:
         Returns:
             By how many seconds the clock stepped, where this stamp shows that it did.
         """
-        last = self._points[-1][0] if self._points else None
-        if last is not None and sample - last < _APART_S * self._fs_hz:
+        if self._seen is not None and sample - self._seen[0] < _APART_S * self._fs_hz:
+            return None
+        before, self._seen = self._seen, (sample, stamp_s)
+        if before is not None and self._in_burst(sample - before[0], stamp_s, before[1]):
             return None
         predicted = self.utc_s(sample)
         if predicted is not None and abs(stamp_s - predicted) > STEP_S:
@@ -63,6 +78,15 @@ class SourceClock:
         self._wrong.clear()
         self._add(sample, stamp_s)
         return None
+
+    def _in_burst(self, samples: int, stamp_s: float, before_s: float) -> bool:
+        """Say whether ``samples`` came all but at once, as what had been held up does."""
+        if not 0.0 <= stamp_s - before_s < BURST_SHARE * samples / self._fs_hz:
+            self._burst_since = None
+            return False
+        if self._burst_since is None:
+            self._burst_since = before_s
+        return stamp_s - self._burst_since < BURST_S
 
     def utc_s(self, sample: int) -> float | None:
         """Return when ``sample`` was taken, seconds since 1970; None before the first stamp."""
@@ -78,18 +102,19 @@ class SourceClock:
         """
         if len(self._points) <= 2 * _ENDS:
             return None
-        points = list(self._points)
-        (first, begin_s), (last, end_s) = (
-            np.median(np.array(ends), axis=0) for ends in (points[:_ENDS], points[-_ENDS:])
-        )
-        seconds = float(end_s - begin_s)
+        points = self._points
+        origin, origin_s = points[0]
+        ends = np.array([*islice(points, _ENDS), *islice(reversed(points), _ENDS)])
+        signal_at = (ends[:, 0] - origin) / self._fs_hz
+        # How late the stamps are: one that is late alone changes no median.
+        late_s = ends[:, 1] - origin_s - signal_at
+        signal_s = float(np.median(signal_at[_ENDS:]) - np.median(signal_at[:_ENDS]))
+        seconds = signal_s + float(np.median(late_s[_ENDS:]) - np.median(late_s[:_ENDS]))
         if seconds < RATE_S:
             return None
-        return float(last - first) / self._fs_hz / seconds - 1.0
+        return signal_s / seconds - 1.0
 
     def _on_wrong(self, sample: int, stamp_s: float) -> float | None:
-        if self._wrong and sample - self._wrong[-1][0] < _APART_S * self._fs_hz:
-            return None
         self._wrong = [*self._wrong[1 - STEP_STAMPS :], (sample, stamp_s)]
         off = [stamp - (self.utc_s(at) or 0.0) for at, stamp in self._wrong[-STEP_STAMPS:]]
         if len(off) < STEP_STAMPS or max(off) - min(off) > STEP_S:

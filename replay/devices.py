@@ -5,16 +5,20 @@
     serial:PATH?baud=115200&fs=250&gain=341
     synthetic:?bpm=72&ectopic=0.05&sve=0&pause=0.01&noise=0.02&leadoff=0&fs=360&seed=1
 
-Every parameter may be left out; those of ``serial`` then fit the sketch in docs/devices.md.
+Every parameter may be left out; those of ``serial`` then fit the sketch in docs/devices.md. Each
+takes ``name=`` as well: what its stream is called, instead of the port's name or ``synthetic``.
 Addresses are read strictly: what is not understood is refused, with what would be.
 """
 
 import math
+import re
+from pathlib import Path
 from typing import Final
 
-from pipeline.constants import SAMPLING_RATE_LIMITS_HZ
+from pipeline.constants import SAMPLING_RATE_LIMITS_HZ, STREAM_NAME
 from pipeline.errors import ConfigError, DeviceError
 from replay.headers import GAIN_LIMITS, quoted
+from replay.leads import stream_name
 from replay.source import Source
 
 SERIAL_DEFAULTS: Final = {"baud": 115_200.0, "fs": 250.0, "gain": 341.0}
@@ -35,7 +39,7 @@ SYNTHETIC_DEFAULTS: Final = {
 }
 _WHOLE: Final = frozenset({"baud", "seed"})
 MAX_ADDRESS_CHARACTERS: Final = 1000
-KNOWN: Final = "serial:PATH?baud=&fs=&gain= and synthetic:?bpm=&ectopic="
+KNOWN: Final = "serial:PATH?baud=&fs=&gain=&name= and synthetic:?bpm=&ectopic=&name="
 
 
 def open_device(uri: str) -> Source:
@@ -48,6 +52,7 @@ def open_device(uri: str) -> Source:
     if len(uri) > MAX_ADDRESS_CHARACTERS or not colon or scheme not in ("serial", "synthetic"):
         raise DeviceError(f"unknown device {quoted(uri)}: known are {KNOWN}")
     path, _, query = rest.partition("?")
+    stream, query = _name(uri, query)
     if scheme == "synthetic":
         from replay.synthetic import PatientConfig, SyntheticSource
 
@@ -55,7 +60,7 @@ def open_device(uri: str) -> Source:
             raise ConfigError(f"device {quoted(uri)}: 'synthetic:' has no path, only ?parameters")
         values = _parameters(uri, query, SYNTHETIC_DEFAULTS)
         seed = int(values.pop("seed"))
-        return SyntheticSource(PatientConfig(seed=seed, **values))
+        return SyntheticSource(PatientConfig(seed=seed, **values), stream=stream or "synthetic")
     from replay.serial_device import SerialSource
 
     if not path or "\0" in path:
@@ -64,7 +69,13 @@ def open_device(uri: str) -> Source:
     for name, (low, high) in SERIAL_LIMITS.items():
         if not low <= values[name] <= high:
             raise ConfigError(f"device {quoted(uri)}: {name} has to be {low:g} to {high:g}")
-    return SerialSource(path, baud=int(values["baud"]), rate_hz=values["fs"], gain=values["gain"])
+    return SerialSource(
+        path,
+        baud=int(values["baud"]),
+        rate_hz=values["fs"],
+        gain=values["gain"],
+        stream=stream or stream_name(Path(path)),
+    )
 
 
 def list_devices() -> list[str]:
@@ -83,6 +94,18 @@ def only_device() -> str:
     raise DeviceError(f"{there}: name one with --device, or try --device synthetic:")
 
 
+def _name(uri: str, query: str) -> tuple[str, str]:
+    """Return the stream's name that ``query`` gives, empty for none, and the rest of it."""
+    parts = query.split("&") if query else []
+    names = [part.removeprefix("name=") for part in parts if part.startswith("name=")]
+    if len(names) > 1 or not all(re.fullmatch(STREAM_NAME, name) for name in names):
+        raise ConfigError(
+            f"device {quoted(uri)}: name= takes one name, up to 64 of letters, digits, . _ and -"
+        )
+    rest = "&".join(part for part in parts if not part.startswith("name="))
+    return "".join(names), rest
+
+
 def _parameters(uri: str, query: str, defaults: dict[str, float]) -> dict[str, float]:
     """Return ``defaults`` with what ``query`` (``a=1&b=2``) sets."""
     values: dict[str, float] = {}
@@ -90,7 +113,9 @@ def _parameters(uri: str, query: str, defaults: dict[str, float]) -> dict[str, f
     for part in query.split("&") if query else []:
         name, equals, text = part.partition("=")
         if name not in defaults or not equals:
-            raise ConfigError(f"{where}: unknown {quoted(part)}; known are {', '.join(defaults)}")
+            raise ConfigError(
+                f"{where}: unknown {quoted(part)}; known are {', '.join((*defaults, 'name'))}"
+            )
         if name in values:
             raise ConfigError(f"{where}: {name} is given twice")
         try:

@@ -23,7 +23,6 @@ import re
 import stat
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -33,7 +32,6 @@ from serial.tools import list_ports
 from pipeline.errors import DeviceError
 from pipeline.messages import FLAG_LEAD_OFF
 from replay.headers import quoted
-from replay.leads import stream_name
 from replay.pacing import BLOCK_S, LONGEST_WAIT_S, wait_s
 from replay.source import SampleBlock, SourceInfo
 
@@ -214,7 +212,7 @@ def attached_ports() -> list[str]:
 
 
 class SerialSource:
-    """A serial device as a `replay.source.Source`.
+    """A serial device as a `replay.source.Source`, called ``stream``.
 
     ``gain`` is in ADC units per mV. The constructor opens the port and locks it; it raises
     `DeviceError` if it is absent, busy or no serial port. Later losses are waited out.
@@ -227,6 +225,7 @@ class SerialSource:
         baud: int,
         rate_hz: float,
         gain: float,
+        stream: str,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], None] = wait_s,
     ) -> None:
@@ -235,7 +234,7 @@ class SerialSource:
         self._gain = gain
         self._clock = clock
         self._wait = wait
-        self._info = SourceInfo(stream=stream_name(Path(path)), fs_hz=rate_hz, lead="serial")
+        self._info = SourceInfo(stream=stream, fs_hz=rate_hz, lead="serial")
         self._block = max(1, round(rate_hz * BLOCK_S))
         self._lines = LineReader()
         self._placer = Placer(rate_hz)
@@ -249,7 +248,7 @@ class SerialSource:
 
     @property
     def info(self) -> SourceInfo:
-        """Return the stream, named after the port, at the rate that was given."""
+        """Return the stream at the rate that was given."""
         return self._info
 
     @property

@@ -328,17 +328,19 @@ class SyntheticSource:
         self,
         config: PatientConfig,
         *,
+        stream: str = "synthetic",
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], None] = wait_s,
     ) -> None:
+        self._stream = stream
         self._patient = SyntheticPatient(config)
         self._pacer = Pacer(config.fs, 1.0, clock=clock, wait=wait)
         self._closed = False
 
     @property
     def info(self) -> SourceInfo:
-        """Return the stream ``synthetic`` at the patient's rate."""
-        return SourceInfo(stream="synthetic", fs_hz=self._patient.config.fs, lead="II")
+        """Return the stream's name, at the patient's rate."""
+        return SourceInfo(stream=self._stream, fs_hz=self._patient.config.fs, lead="II")
 
     def blocks(self) -> Iterator[SampleBlock | None]:
         """Yield 20 ms at a time, as they become due, until closed."""

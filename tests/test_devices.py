@@ -1,5 +1,6 @@
 """Device addresses are read strictly, and a refusal says what would be understood."""
 
+import contextlib
 import os
 
 import pytest
@@ -91,3 +92,17 @@ def test_the_only_device_is_used_and_others_are_listed(
     with pytest.raises(DeviceError, match="synthetic:") as caught:
         only_device()
     assert all(port in str(caught.value) for port in ports)
+
+
+@pytest.mark.parametrize("address", ["synthetic:?name=ward3-bed1", "synthetic:?bpm=50&name=a.b_c"])
+def test_a_device_is_called_what_its_address_says(address: str) -> None:
+    """Two of one kind can send to one hub, and a key can be bound to them."""
+    with contextlib.closing(open_device(address)) as source:
+        assert source.info.stream == address.rpartition("name=")[2]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x/y", "\x1b[2J", "n" * 65, "a&name=b", "é"])
+def test_a_name_that_no_stream_can_have_is_refused(name: str) -> None:
+    """Before anything is sent that the hub would refuse."""
+    with pytest.raises(ConfigError, match="name= takes one name"):
+        open_device(f"synthetic:?name={name}")

@@ -61,8 +61,9 @@ def device(tmp_path: Path) -> Iterator[Device]:
 def opened(device: Device, clock: Clock) -> SerialSource:
     """Open the device as a source of 250 Hz and 200 units per mV."""
     return SerialSource(
-        str(device.path), baud=115_200, rate_hz=250, gain=200, clock=clock, wait=clock.wait
-    )
+        str(device.path), baud=115_200, rate_hz=250, gain=200, stream="ttyTest",
+        clock=clock, wait=clock.wait,
+    )  # fmt: skip
 
 
 def collect(blocks: Iterator[SampleBlock | None], samples: int) -> list[SampleBlock]:
@@ -192,7 +193,7 @@ def test_absent_busy_and_wrong_devices_are_one_clear_line(device: Device, tmp_pa
         (Path("/dev/null"), "cannot be used"),
     ]:
         with pytest.raises(DeviceError, match=says) as caught:
-            SerialSource(str(path), baud=115_200, rate_hz=250, gain=200)
+            SerialSource(str(path), baud=115_200, rate_hz=250, gain=200, stream="s")
         assert str(caught.value).isprintable()
     source.close()
 

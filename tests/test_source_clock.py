@@ -102,3 +102,30 @@ def test_erratic_stamps_take_no_memory() -> None:
     for n, (sample, _, stamp_s) in enumerate(stamps(3600.0)):
         clock.observe(sample, stamp_s + (0.0 if n < 20 else 50.0 * (n % 7) ** 2))
     assert len(clock._wrong) <= STEP_STAMPS
+
+
+@pytest.mark.parametrize("stall_s", [0.5, 1.5, 4.0, 15.0])
+@pytest.mark.parametrize("at_s", [5.0, 30.0, 200.0])
+def test_a_source_that_was_held_up_has_a_clock_that_did_not_step(
+    at_s: float, stall_s: float
+) -> None:
+    """What it had not read comes in a burst, stamped when it was read: no step, no other rate."""
+    clock = SourceClock(FS_HZ)
+    for sample, true_s, stamp_s in stamps(at_s + stall_s + 60.0):
+        held_up = BEGAN + at_s < true_s < BEGAN + at_s + stall_s
+        read_s = BEGAN + at_s + stall_s + 1e-5 * sample if held_up else stamp_s
+        assert clock.observe(sample, read_s) is None
+        off = clock.rate_off()
+        assert off is None or abs(off) < 0.01
+        if true_s > BEGAN + 2.0:
+            assert clock.utc_s(sample) == pytest.approx(true_s, abs=0.15)
+
+
+def test_a_source_that_is_always_faster_than_it_says_is_noticed() -> None:
+    """What goes on for long is no burst: the stamps count again."""
+    clock = SourceClock(FS_HZ)
+    steps = [
+        clock.observe(sample, BEGAN + (true_s - BEGAN) / 10)
+        for sample, true_s, _ in stamps(600.0, jitter_s=0.0)
+    ]
+    assert any(step is not None for step in steps)

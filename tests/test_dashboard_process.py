@@ -127,7 +127,7 @@ def test_killed_dashboard_gives_the_terminal_back_and_comes_again(tmp_path: Path
         stages = children(process.pid)
         mark = len(terminal.seen)
         terminal.type(b"\x03")
-        assert terminal.sees(OUT, b"log      ", after=mark)
+        assert terminal.sees(OUT, b"log      ", b"not a medical device", after=mark)
         assert process.wait(DEADLINE_S) == 130
 
     picture, _, lines = terminal.seen[mark:].partition(OUT)

@@ -3,7 +3,7 @@
 `verify` only reads, and holds no transaction for long, so that it can be asked about a log that a
 hub is writing: it looks at what was there when it began. It finds every change of what a reader
 would see. It cannot find that the newest alerts are missing where the file as a whole is an older
-one: whoever has read more of it can (`docs/log.md`).
+one: whoever has read more of it can (`docs/operations.md`).
 """
 
 from collections.abc import Callable

@@ -102,6 +102,17 @@ def test_links_lead_somewhere(document: str) -> None:
     assert missing == []
 
 
+def test_code_names_documents_that_are_there() -> None:
+    """A reader of a docstring finds what it points to."""
+    named = {
+        document
+        for folder in ("monitor", "pipeline", "models", "replay", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+        for document in re.findall(r"docs/[a-z_/]+\.md", path.read_text(encoding="utf-8"))
+    }
+    assert {document for document in named if not (ROOT / document).is_file()} == set()
+
+
 def test_alarm_table_names_every_kind_with_its_priority() -> None:
     """Neither more nor fewer, and the latching and held ones so."""
     text = (ROOT / "docs/alarms.md").read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from pipeline.curve import ClientKeys
 from pipeline.errors import ConfigError
 
 _LISTEN_S: Final = 0.1
-_TOPICS: Final = ("status/", "beat/", "signal/", "window/")
+_TOPICS: Final = ("status/", "system", "beat/", "signal/", "window/")
 
 
 def attach(

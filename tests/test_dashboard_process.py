@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import running as running_tools
 from test_system import (
     DEADLINE_S,
     ECTOPIC_DEVICE,
@@ -27,6 +28,8 @@ from test_system import (
 )
 
 from monitor.ports import Ports
+from pipeline.public import Alert
+from replay.synthetic import PatientConfig, SyntheticPatient
 
 IN, OUT = b"\x1b[?1049h", b"\x1b[?1049l"
 """To the alternate screen, and back."""
@@ -160,6 +163,26 @@ def test_second_dashboard_attaches_and_leaves_alone(tmp_path: Path) -> None:
             assert process.wait(DEADLINE_S) == 130
             assert terminal.sees(OUT, SHOW_CURSOR)
         assert hub.poll() is None
+
+
+def test_a_dashboard_that_joins_late_shows_what_is_wrong_with_the_system(tmp_path: Path) -> None:
+    """The alarm belongs to no stream, and was told before there was anybody to hear it."""
+    config = PatientConfig(fs=360.0, seed=1)
+    with (
+        running_tools.running_hub(tmp_path / "log") as hub,
+        running_tools.subscriber(hub) as listener,
+    ):
+        running_tools.feed(hub, "demo", SyntheticPatient(config).generate(7_200).samples)
+
+        def told() -> bool:
+            return any(
+                isinstance(m, Alert) and m.kind == "no_scorer" for m in listener.receive(0.1)
+            )
+
+        running_tools.until(told)
+        endpoint = hub.endpoints["alerts"]
+        with on_terminal(tmp_path, "watch", "--endpoint", endpoint) as (_, terminal):
+            assert terminal.sees(IN, b"[NO SCORER")
 
 
 def test_dashboard_without_a_terminal_is_refused(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ lint: $(READY) ## Run the gate: style, format, types, import directions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest tests/test_architecture.py
+	$(BIN)/python -m pytest tests/project/test_architecture.py
 
 bench: $(READY) ## Measure kernels, student, latency and throughput; a table and bench.json
 	$(BIN)/monitor bench --json-file bench.json
@@ -55,7 +55,7 @@ weights: $(STUDENTS) runs/classifier/classifier.json ## Train all that ships, so
 		cp runs/student-$$fold/student.$$kind $(WEIGHTS)/folds/student-$$fold.$$kind || exit 1; done; done
 	cp runs/student-ds1/student.json runs/student-ds1/student.safetensors $(WEIGHTS)/
 	cp runs/classifier/classifier.json runs/classifier/classifier.safetensors $(WEIGHTS)/
-	$(BIN)/python -m models.model_file
+	$(BIN)/python -m models.files.model_file
 	$(BIN)/monitor train calibration --half-a runs/student-ds1a/student.json --half-b runs/student-ds1b/student.json
 
 runs/student-%/student.json: $(READY)
@@ -79,7 +79,7 @@ alarms: $(READY) ## Measure the alarms on every database that is there; write do
 	$(BIN)/monitor evaluate alarms --pictures docs --report docs/alarms.md
 
 picture: $(READY) ## Draw the README's picture of the dashboard
-	$(BIN)/python -m monitor.picture docs/dashboard.svg
+	$(BIN)/python -m monitor.dashboard.picture docs/dashboard.svg
 
 lock: ## Write requirements.lock anew, after a change of dependencies or constraints.txt; needs uv
 	uv pip compile pyproject.toml --extra dev --extra train --constraint constraints.txt \

@@ -13,15 +13,20 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, Self
 
-from pipeline.addresses import check_address
-from pipeline.curve import ClientKeys
+from pipeline.clients.cursor import load_position, store_position
+from pipeline.clients.sequencer import Follower, Record
 from pipeline.errors import ConfigError, EndpointError, WireError
-from pipeline.follower import Follower, Record
-from pipeline.position import Gap, LogReplaced, Position
-from pipeline.position_file import load_position, store_position
-from pipeline.public import Alert, Heard, Heartbeat, decode_public, encode_json
-from pipeline.requests import ControlReply, ControlRequest, decode_control_reply, decode_replay_page
-from pipeline.transport import Dealer, Subscription, wait
+from pipeline.schema.position import Gap, LogReplaced, Position
+from pipeline.schema.public import Alert, Heard, Heartbeat, decode_public, encode_json
+from pipeline.schema.requests import (
+    ControlReply,
+    ControlRequest,
+    decode_control_reply,
+    decode_replay_page,
+)
+from pipeline.transport.addresses import check_address
+from pipeline.transport.curve import ClientKeys
+from pipeline.transport.sockets import Dealer, Subscription, wait
 
 REPLAY_ABOVE: Final = 1
 """The replay socket is so many ports above the alerts."""

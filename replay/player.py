@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from pipeline.curve import ClientKeys
+from pipeline.clients.ingest import Feeder
 from pipeline.errors import EndpointError, MonitorError
-from pipeline.feeder import Feeder
+from pipeline.transport.curve import ClientKeys
 from replay.source import Source, SourceInfo
 
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from pipeline.constants import SAMPLING_RATE_LIMITS_HZ
 from pipeline.errors import ConfigError, InputError, LeadError
-from pipeline.messages import FLAG_SATURATED
+from pipeline.schema.messages import FLAG_SATURATED
 from replay.headers import MAX_LEAD_SAMPLES, RecordHeader, load_header, quoted
 from replay.leads import MV_PER_UNIT, choose_lead, stream_name
 from replay.pacing import Pacer, wait_s

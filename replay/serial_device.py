@@ -30,7 +30,7 @@ import serial
 from serial.tools import list_ports
 
 from pipeline.errors import DeviceError
-from pipeline.messages import FLAG_LEAD_OFF
+from pipeline.schema.messages import FLAG_LEAD_OFF
 from replay.headers import quoted
 from replay.pacing import BLOCK_S, LONGEST_WAIT_S, wait_s
 from replay.source import SampleBlock, SourceInfo

@@ -36,7 +36,7 @@ class SampleBlock:
     samples: NDArray[np.float32]
     """float32[n], mV; NaN where there is no value."""
     flags: NDArray[np.uint8] | None = None
-    """uint8[n] of `pipeline.messages.FLAG_LEAD_OFF` and `FLAG_SATURATED`; None for none."""
+    """uint8[n] of `pipeline.schema.messages.FLAG_LEAD_OFF` and `FLAG_SATURATED`; None for none."""
     epoch: int = 0
     stamp_s: float | None = None
     """When the source's clock said that the last sample was taken, seconds since 1970; None for

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from pipeline.constants import SAMPLING_RATE_LIMITS_HZ
 from pipeline.errors import ConfigError
-from pipeline.messages import FLAG_LEAD_OFF
+from pipeline.schema.messages import FLAG_LEAD_OFF
 from replay.pacing import Pacer, wait_s
 from replay.source import SampleBlock, SourceInfo
 

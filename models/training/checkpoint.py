@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from models.model_file import refuse_pickle
-from models.whole_file import write_whole
+from models.files.atomic_write import write_whole
+from models.files.model_file import refuse_pickle
 from pipeline.errors import ArtifactError
 from replay.headers import quoted
 

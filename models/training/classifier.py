@@ -2,16 +2,16 @@
 
     monitor train classifier --data DIR
 
-The beats are those that the stream finds (`models.classifier_beats`). An epoch takes at most so
-many of each record and class, drawn anew for each batch, so that neither the many normal beats nor
-the patients with many ectopics rule. The loss is focal; the optimiser AdaBound (Luo et al., ICLR
-2019), or AdamW with a one-cycle schedule.
+The beats are those that the stream finds (`models.data.classifier_beats`). An epoch takes at most
+so many of each record and class, drawn anew for each batch, so that neither the many normal beats
+nor the patients with many ectopics rule. The loss is focal; the optimiser AdaBound (Luo et al.,
+ICLR 2019), or AdamW with a one-cycle schedule.
 
-Which settings are good was found by `models.training.classifier_folds`: patients of DS1 that had no
-part in a training judge it. Within a training nobody is held out to choose an epoch: few patients
-have supraventricular beats, and they are needed. The epoch that is kept fits the training patients
-best, which is one of the last. Between the optimisers cross-validation is a tie: they differ by no
-more than seeds do.
+Which settings are good was found by `models.experiments.classifier_folds`: patients of DS1 that had
+no part in a training judge it. Within a training nobody is held out to choose an epoch: few
+patients have supraventricular beats, and they are needed. The epoch that is kept fits the training
+patients best, which is one of the last. Between the optimisers cross-validation is a tie: they
+differ by no more than seeds do.
 
 Runs on CUDA where there is one and on the CPU otherwise, writes a checkpoint after each epoch and
 continues from it (`models.training.run`).
@@ -27,22 +27,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.classifier import ResNeXt, focal_loss, folded_classifier
-from models.classifier_artifact import ClassifierArtifact, save_classifier
-from models.classifier_beats import (
+from models.data.classifier_beats import (
     DetectedRecord,
     TrainingBeats,
     detect_all,
     training_beats,
 )
-from models.dataset import DATABASE, DS1, database_folder
-from models.metrics import average_precision
+from models.data.protocol_beats import DATABASE, DS1, database_folder
+from models.files.classifier_artifact import ClassifierArtifact, save_classifier
+from models.measure.metrics import average_precision
+from models.nets.classifier import ResNeXt, focal_loss, folded_classifier
 from models.training.checkpoint import read_checkpoint, restore_network
 from models.training.config import TrainingConfig, chosen_device, settings_of
 from models.training.find_lr import RangeTest, find_rate
 from models.training.run import EVALUATION_BATCH, Judge, Progress, TrainingRun, constant, one_cycle
 from pipeline.errors import ConfigError, InputError
-from pipeline.scoring import CLASSES
+from pipeline.scoring.protocols import CLASSES
 
 OPTIMISERS: Final = ("adabound", "adamw")
 

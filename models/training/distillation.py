@@ -1,8 +1,8 @@
 """What a student learns from a teacher: batch scores, attention maps; and the score in torch.
 
 The student has BeatGAN's layout a quarter as wide. Its narrow bottleneck (8 numbers a beat, not
-BeatGAN's 50) is what keeps it from reconstructing anomalies. `models.student` runs the trained
-one, without torch; this module is for training.
+BeatGAN's 50) is what keeps it from reconstructing anomalies. `models.inference.student` runs the
+trained one, without torch; this module is for training.
 
 Two losses, both zero where the student already does as the teacher:
 
@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.beatgan import STAGES, Autoencoder, Encoder
-from models.student import SCORED_TICKS, SMOOTHING_TICKS, STUDENT_LATENT, STUDENT_WIDTH
+from models.inference.student import SCORED_TICKS, SMOOTHING_TICKS, STUDENT_LATENT, STUDENT_WIDTH
+from models.nets.beatgan import STAGES, Autoencoder, Encoder
 from pipeline.constants import WINDOW_SAMPLES
 
 ATTENTION_SAMPLES: Final = sum(WINDOW_SAMPLES >> stage for stage in range(1, STAGES + 1))
@@ -37,7 +37,7 @@ def new_student(width: int = STUDENT_WIDTH, latent: int = STUDENT_LATENT) -> Aut
 
 
 def smoothed_score(residual_bt: Tensor) -> Tensor:
-    """Return the score [B] of residuals [B, 320], as `models.student.smoothed_score` has it."""
+    """Return the score [B] of residuals [B, 320], as `models.inference.student` has it."""
     smooth = functional.avg_pool1d(
         residual_bt[:, None], SMOOTHING_TICKS, stride=1, padding=SMOOTHING_TICKS // 2
     )

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.artifact import Artifact, save_artifact
-from models.beatgan import Autoencoder
-from models.student import SCORED_TICKS, SMOOTHING_TICKS
+from models.files.student_artifact import Artifact, save_artifact
+from models.inference.student import SCORED_TICKS, SMOOTHING_TICKS
+from models.nets.beatgan import Autoencoder
 from models.training.checkpoint import read_checkpoint, restore_network
 from models.training.distillation import new_student
 
@@ -21,7 +21,7 @@ def folded_tensors(student: Autoencoder) -> dict[str, Floats]:
     """Return the weights with each BatchNorm folded into the convolution before it.
 
     Computed in float64 from the running statistics (evaluation mode), returned as the float32
-    tensors of `models.artifact.tensor_shapes`.
+    tensors of `models.files.student_artifact.tensor_shapes`.
     """
     features, layers = student.encoder.features, student.decoder.layers
     tensors = {

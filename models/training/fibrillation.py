@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, signal
 
-from models.dataset import DS1
-from models.evaluation.alarm_challenge import ALARM_AT_S, read_cases
-from models.evaluation.alarm_rhythms import FAMILIES, rhythms
-from models.metrics import roc_auc
+from models.data.protocol_beats import DS1
+from models.evaluation.alarms.challenge2015 import ALARM_AT_S, read_cases
+from models.evaluation.alarms.rhythms import FAMILIES, rhythms
+from models.measure.metrics import roc_auc
 from pipeline.constants import SAMPLING_RATE_HZ
-from pipeline.fibrillation import FIBRILLATION_S, FibrillationWatch
-from pipeline.kernels import fibrillation as kernel
+from pipeline.signal.fibrillation import FIBRILLATION_S, FibrillationWatch
+from pipeline.signal.kernels import fibrillation as kernel
 from replay.annotations import read_flutter
 from replay.headers import find_records, header_path, load_header
 from replay.leads import ecg_leads

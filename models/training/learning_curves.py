@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from models.whole_file import write_whole
+from models.files.atomic_write import write_whole
 
 NO_PICTURE: Final = (
     "no picture without matplotlib; the figures are in the CSV "

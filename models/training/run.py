@@ -20,9 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.beatgan import initialise
-from models.dataset import Beats, split_named
-from models.metrics import average_precision, roc_auc
+from models.data.protocol_beats import Beats, split_named
+from models.measure.metrics import average_precision, roc_auc
+from models.nets.beatgan import initialise
 from models.training.checkpoint import (
     read_checkpoint,
     restore_network,

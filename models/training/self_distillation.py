@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.beatgan import BOTTLENECK_SAMPLES, LEAK, STAGES, Decoder, channels
+from models.nets.beatgan import BOTTLENECK_SAMPLES, LEAK, STAGES, Decoder, channels
 
 _NEAR_ZERO: Final = 1e-4
 

@@ -26,9 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.artifact import load_artifact, save_artifact
-from models.beatgan import Autoencoder
-from models.dataset import (
+from models.data.protocol_beats import (
     DATABASE,
     PATIENT_SPLITS,
     RECORDS,
@@ -37,8 +35,10 @@ from models.dataset import (
     load_beats,
     split_named,
 )
-from models.evaluation.beatgan import evaluate_on
-from models.student import STUDENT_LATENT, STUDENT_WIDTH
+from models.evaluation.protocols.beatgan import evaluate_on
+from models.files.student_artifact import load_artifact, save_artifact
+from models.inference.student import STUDENT_LATENT, STUDENT_WIDTH
+from models.nets.beatgan import Autoencoder
 from models.training.checkpoint import read_checkpoint
 from models.training.config import TrainingConfig, chosen_device, settings_of
 from models.training.distillation import (

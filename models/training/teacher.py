@@ -22,7 +22,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.beatgan import (
+from models.data.protocol_beats import annotation_digest, load_beats
+from models.nets.beatgan import (
     STAGES,
     TEACHER_LATENT,
     TEACHER_WIDTH,
@@ -32,7 +33,6 @@ from models.beatgan import (
     generator_loss,
     normalise_spectrally,
 )
-from models.dataset import annotation_digest, load_beats
 from models.training.checkpoint import read_checkpoint, restore_network
 from models.training.config import TrainingConfig, chosen_device, settings_of
 from models.training.find_lr import RangeTest, find_rate

@@ -12,11 +12,11 @@ the scores.
 
 from collections import deque
 
-from pipeline.alarms.life import AlarmLife
 from pipeline.alarms.settings import AlarmSettings
+from pipeline.alarms.state_machine import AlarmLife
 from pipeline.alarms.ventricular import Found, VentricularRhythm, VentricularShape
-from pipeline.beat import Beat
-from pipeline.public import Alert
+from pipeline.schema.public import Alert
+from pipeline.scoring.beat import Beat
 
 
 class BeatAlarms:

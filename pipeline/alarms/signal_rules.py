@@ -10,12 +10,12 @@ from functools import partial
 from operator import itemgetter
 from typing import Final
 
-from pipeline.alarms.life import AlarmLife
 from pipeline.alarms.rate_rules import Rate, RateRules
 from pipeline.alarms.settings import AlarmSettings
-from pipeline.public import Alert
-from pipeline.quality import Reason
-from pipeline.segment import FibrillationChange
+from pipeline.alarms.state_machine import AlarmLife
+from pipeline.schema.public import Alert
+from pipeline.signal.quality import Reason
+from pipeline.signal.segment import FibrillationChange
 
 WINDOW_DELAY_S: Final = 0.6
 """A beat is reported when its window is complete; only then is its absence certain."""
@@ -24,7 +24,7 @@ UNMONITORED_S: Final = 10.0
 """A heart that nobody could have watched for so long is an alarm of its own."""
 
 WATCHED_S: Final = 6.0
-"""Only in so much signal on end can fibrillation be seen (see `pipeline.fibrillation`) ..."""
+"""Only in so much signal on end can fibrillation be seen (`pipeline.signal.fibrillation`) ..."""
 
 SCATTERED_S: Final = 30.0
 """... and where there was none for so long, nobody watched, whatever the moments between."""

@@ -11,7 +11,7 @@ from pipeline.alarms.beat_rules import BeatAlarms
 from pipeline.alarms.kinds import BEAT_KINDS, HIGH, KINDS
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.signal_rules import SignalAlarms
-from pipeline.public import Alert
+from pipeline.schema.public import Alert
 
 
 class StreamAlarms:

@@ -58,7 +58,7 @@ class VentricularShape:
         """Take note of a scored beat; say whether it looks ventricular.
 
         A stream that begins within a tachycardia has no usual beats: its beats are not called.
-        The waveform (`pipeline.fibrillation`) and the rate still are.
+        The waveform (`pipeline.signal.fibrillation`) and the rate still are.
         """
         ticks = qrs_ticks(window)
         if not anomalous:

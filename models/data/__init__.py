@@ -1,0 +1,1 @@
+"""Beats of annotated records, for training and evaluation."""

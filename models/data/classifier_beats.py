@@ -1,0 +1,136 @@
+"""Beats as the classifier meets them: detected, cut and put into context by the streaming code.
+
+A record runs through `pipeline.signal.segmenter`, the detector in the loop; its beats are paired
+with the annotation by the rules of `models.ec57.matching` only afterwards. Training and evaluation
+both start here.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.ec57.matching import classes_of, match_beats, match_samples
+from pipeline.scoring.protocols import CLASSES
+from pipeline.scoring.rr_context import RRContext
+from pipeline.signal.quality import Reason
+from pipeline.signal.segmenter import Segmenter
+from replay.annotations import read_beats, read_flutter
+from replay.records import read_lead
+
+FALSE_DETECTION: Final = "-"
+"""Stands for the class where no annotated beat is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectedRecord:
+    """A record's detections, one row each, in order; and the annotated beats they are paired with.
+
+    Detections and annotations within ventricular flutter are left out, as EC57 wants it.
+    """
+
+    name: str
+    fs_hz: float
+    samples: NDArray[np.int64]
+    windows: NDArray[np.float32]
+    """float32[n, 320]."""
+    context: NDArray[np.float32]
+    """float32[n, RR_FEATURES]."""
+    analysable: NDArray[np.bool_]
+    classes: NDArray[np.str_]
+    """Class of the annotation, one of `models.ec57.matching.CLASSES`, or `FALSE_DETECTION`."""
+    missed: NDArray[np.str_]
+    """Class of each annotated beat that was not detected."""
+    missed_samples: NDArray[np.int64]
+
+
+def detect_beats(path: Path) -> DetectedRecord:
+    """Run a record through the streaming front end and pair what it finds with the annotation.
+
+    Raises:
+        InputError: the record or its annotation cannot be used.
+    """
+    info, x = read_lead(path)
+    annotated, symbols = read_beats(path)
+    segmenter = Segmenter(info.fs_hz)
+    parts = [segmenter.push(x, first_sample=0), segmenter.finish()]
+    found = np.concatenate([part.samples for part in parts])
+    windows = np.concatenate([part.windows for part in parts])
+    rr_s = np.concatenate([part.rr_s for part in parts])
+    analysable = np.concatenate([part.reasons for part in parts]) == Reason.OK
+    memory = RRContext()
+    context = np.stack(
+        [
+            memory.note(rr, window if usable else None)
+            for rr, window, usable in zip(rr_s.tolist(), windows, analysable, strict=True)
+        ]
+    )
+    pairs = match_beats(annotated, found, match_samples(info.fs_hz))
+    of_annotation = classes_of(symbols)
+    classes = np.full(found.size, FALSE_DETECTION)
+    classes[pairs[pairs >= 0]] = of_annotation[pairs >= 0]
+    counted, missed = _outside_flutter(path, found), (pairs < 0) & _outside_flutter(path, annotated)
+    return DetectedRecord(
+        name=path.name,
+        fs_hz=info.fs_hz,
+        samples=found[counted],
+        windows=windows[counted],
+        context=context[counted],
+        analysable=analysable[counted],
+        classes=classes[counted],
+        missed=of_annotation[missed],
+        missed_samples=annotated[missed],
+    )
+
+
+def detect_all(
+    folder: Path, names: Sequence[str], on_record: Callable[[str], None] = lambda name: None
+) -> list[DetectedRecord]:
+    """Return `detect_beats` of each record; ``on_record`` is told the name of each before."""
+    records = []
+    for name in names:
+        on_record(name)
+        records.append(detect_beats(folder / name))
+    return records
+
+
+def _outside_flutter(path: Path, samples: NDArray[np.int64]) -> NDArray[np.bool_]:
+    outside = np.ones(samples.size, dtype=bool)
+    for first, last in read_flutter(path):
+        outside &= (samples < first) | (samples > last)
+    return outside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingBeats:
+    """Analysable detections of a class that there is to learn, one row each, groups together."""
+
+    windows: NDArray[np.float32]
+    context: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    """Index of `pipeline.scoring.protocols.CLASSES`."""
+    groups: NDArray[np.int64]
+    """int64[groups, 2]: first row and number of rows of each record's beats of each class."""
+
+
+def training_beats(records: Sequence[DetectedRecord]) -> TrainingBeats:
+    """Put the beats of these records together, record by record and class by class."""
+    windows, context, classes, sizes = [], [], [], []
+    for record in records:
+        for number, name in enumerate(CLASSES):
+            rows = record.analysable & (record.classes == name)
+            if rows.any():
+                windows.append(record.windows[rows])
+                context.append(record.context[rows])
+                sizes.append(int(rows.sum()))
+                classes.append(np.full(sizes[-1], number, dtype=np.int64))
+    firsts = np.cumsum([0, *sizes[:-1]])
+    return TrainingBeats(
+        windows=np.concatenate(windows),
+        context=np.concatenate(context),
+        classes=np.concatenate(classes),
+        groups=np.stack((firsts, sizes), axis=1).astype(np.int64),
+    )

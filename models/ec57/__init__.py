@@ -1,0 +1,1 @@
+"""Annotations against annotations, as ANSI/AAMI EC57 and the WFDB programs compare them."""

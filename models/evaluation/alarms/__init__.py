@@ -1,0 +1,1 @@
+"""The alarms on records whose rhythms and alarms are known."""

@@ -1,0 +1,134 @@
+"""False alarms in intensive care: the PhysioNet/CinC Challenge 2015, on ECG alone.
+
+In every record a bedside monitor alarmed at 5:00; ``ALARMS`` says of what, and whether it was true.
+It is called true here if our own alarm of that kind is on within the ten seconds before 5:00, with
+`OWN_DELAY_S` for a beat that is known only once its window is complete. Score:
+100 (TP + TN) / (TP + TN + FP + 5 FN) (Clifford et al., CinC 2015). The system watches one lead:
+the figure is that of the lead that a replay chooses. What the other ECG lead says stands beside it.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from models.evaluation.alarms.detection import hear_record
+from models.evaluation.alarms.spans import WITHIN_S, AlarmSpan, spans_of
+from pipeline.errors import InputError
+from replay.headers import header_path, load_header, quoted, read_small
+from replay.leads import choose_lead, ecg_leads
+
+ALARM_AT_S: Final = 300.0
+OWN_DELAY_S: Final = 1.0
+"""Half a second behind R is part of a window, and the front end has some delay of its own."""
+
+KINDS: Final = {
+    "Asystole": ("asystole",),
+    "Bradycardia": ("extreme_bradycardia",),
+    "Tachycardia": ("extreme_tachycardia",),
+    "Ventricular_Flutter_Fib": ("ventricular_fibrillation",),
+    # A tachycardia whose complexes run into each other is told as fibrillation or flutter.
+    "Ventricular_Tachycardia": ("ventricular_tachycardia", "ventricular_fibrillation"),
+}
+"""Which of our alarms answer to each kind of the challenge."""
+
+_MAX_LIST_BYTES: Final = 1 << 20
+
+
+class Case(NamedTuple):
+    """A line of ``ALARMS``."""
+
+    record: str
+    kind: str
+    true: bool
+
+
+def read_cases(folder: Path) -> list[Case]:
+    """Return the alarms of a folder of the challenge.
+
+    Raises:
+        InputError: there is no ``ALARMS``, or it is none.
+    """
+    file = folder / "ALARMS"
+    cases = []
+    for line in read_small(file, "list of alarms", _MAX_LIST_BYTES).decode("latin-1").split("\n"):
+        if not line.strip():
+            continue
+        fields = [field.strip() for field in line.split(",")]
+        known = len(fields) == 3 and fields[1] in KINDS and fields[2] in ("0", "1")
+        if not known or not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", fields[0]):
+            raise InputError(f"{quoted(file)}: {quoted(line)} is no alarm: record,kind,0 or 1")
+        cases.append(Case(fields[0], fields[1], fields[2] == "1"))
+    return cases
+
+
+def evaluate_challenge(folder: Path, on_step: Callable[[str], None]) -> dict[str, Any]:
+    """Return the figures of the challenge and a row for every record.
+
+    Raises:
+        InputError: a record is missing or unusable.
+    """
+    rows = []
+    for case in read_cases(folder):
+        on_step(f"challenge2015 {case.record}")
+        header = load_header(header_path(folder / case.record))
+        first = choose_lead(header)
+        leads = [first, *(lead for lead in ecg_leads(header) if lead != first)]
+        fired = [_fires(folder / case.record, lead, case.kind) for lead in leads[:2]]
+        rows.append(
+            {
+                "record": case.record,
+                "kind": case.kind,
+                "true": case.true,
+                "lead": header.signals[first].name,
+                "fired": fired[0] is not None,
+                "alarm": None if fired[0] is None else _told(fired[0]),
+                "fired_in_second_lead": fired[1] is not None if len(fired) > 1 else None,
+            }
+        )
+    return {
+        "records": len(rows),
+        "first_lead": _figures(rows, lambda row: bool(row["fired"])),
+        "second_lead": _figures(rows, lambda row: bool(row["fired_in_second_lead"])),
+        "either_lead": _figures(
+            rows, lambda row: bool(row["fired"] or row["fired_in_second_lead"])
+        ),
+        "own_delay_s": OWN_DELAY_S,
+        "rows": rows,
+    }
+
+
+def _fires(record: Path, lead: int, kind: str) -> AlarmSpan | None:
+    """Return the alarm of the kind that is on before 5:00, or None."""
+    heard = hear_record(record, lead, ALARM_AT_S + OWN_DELAY_S)
+    for span in spans_of(heard.alerts, KINDS[kind], heard.seconds):
+        if span.end_s >= ALARM_AT_S - WITHIN_S:
+            return span
+    return None
+
+
+def _told(span: AlarmSpan) -> str:
+    return f"{span.kind.replace('_', ' ')} at {span.sure_s:.1f} s: {span.reason}"
+
+
+def _figures(rows: list[dict[str, Any]], fired: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    count = Counter((fired(row), row["true"]) for row in rows)
+    of_kind = {
+        kind: _score(Counter((fired(row), row["true"]) for row in rows if row["kind"] == kind))
+        for kind in KINDS
+    }
+    return {
+        "score": _score(count),
+        "tp": count[True, True],
+        "tn": count[False, False],
+        "fp": count[True, False],
+        "fn": count[False, True],
+        "score_of_kind": of_kind,
+    }
+
+
+def _score(count: Counter[tuple[bool, bool]]) -> float | None:
+    right = count[True, True] + count[False, False]
+    weighed = right + count[True, False] + 5 * count[False, True]
+    return round(100.0 * right / weighed, 1) if weighed else None

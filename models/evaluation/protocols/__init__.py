@@ -1,0 +1,1 @@
+"""What the models are worth: the published protocol, and patients never seen."""

@@ -1,0 +1,140 @@
+"""The classifier on patients it has never seen, counted as ANSI/AAMI EC57 counts beats.
+
+Every analysable detection is classified, whatever the live score thinks of it: these are the
+figures of the classifier alone. `COUNTING` states how beats count and is part of the result.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.data.classifier_beats import FALSE_DETECTION, DetectedRecord, detect_all
+from models.data.protocol_beats import DATABASE, DS1, DS2, database_folder
+from models.ec57.matching import CLASSES, LEARNING_S, MATCH_S
+from models.files.classifier_artifact import SHIPPED_CLASSIFIER, load_classifier
+from models.inference.classifier import ClassifierScorer
+from pipeline.errors import ArtifactError
+from pipeline.scoring.protocols import CLASSES as NAMED
+from pipeline.scoring.protocols import Classifier
+
+NOT_NAMED: Final = "none"
+"""Stands for the class of a beat that was missed or could not be analysed."""
+
+FORGIVEN: Final = {"V": ("F", "Q"), "S": ("Q",)}
+"""Beats of these classes may be called V, or S, without counting against its predictivity."""
+
+COUNTING: Final = (
+    f"Each record streams from its beginning; its first {LEARNING_S:g} s are not counted, nor is "
+    "ventricular flutter.",
+    f"A detection within {1000 * MATCH_S:g} ms of an annotation is that beat, one to one.",
+    "A beat has the class of the highest probability. One that was not detected, or could not be "
+    "analysed, has none and counts as not found.",
+    "A false detection that is called V counts against the positive predictivity of V; S likewise.",
+    "An F or Q that is called V, and a Q that is called S, count neither for nor against.",
+)
+
+
+def evaluate_classifier(
+    data: Path,
+    description: Path = SHIPPED_CLASSIFIER,
+    *,
+    on_step: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Return the figures of a classifier on the records of DS2, JSON-able.
+
+    Args:
+        data: folder of the records, or the folder that holds ``mitdb/``.
+        description: of a classifier trained on patients of DS1 alone.
+        on_step: called before each record.
+
+    Returns:
+        What `figures_of` returns, ``counting``, and which classifier it is.
+
+    Raises:
+        InputError: records are missing or unreadable.
+        ArtifactError: the classifier is unusable, or may have seen DS2.
+    """
+    artifact = load_classifier(description)
+    if not set(artifact.training.get("records", ["?"])) <= set(DS1):
+        raise ArtifactError(
+            f"{description} was not trained on records of DS1 alone, so those of DS2 are not "
+            "unseen: train one with `monitor train classifier`"
+        )
+    classifier = ClassifierScorer(artifact)
+    folder = database_folder(data)
+    records = detect_all(folder, DS2, lambda name: on_step(f"record {name}: classes"))
+    return {
+        "protocol": "EC57 beat classes",
+        "database": DATABASE,
+        "classifier": classifier.name,
+        "counting": list(COUNTING),
+        **figures_of(tables_of(records, classifier)),
+    }
+
+
+def tables_of(
+    records: Sequence[DetectedRecord], classifier: Classifier
+) -> dict[str, NDArray[np.int64]]:
+    """Return for each record how many beats of each true class got which name, int64[6, 5].
+
+    Rows are N, S, V, F, Q and false detections, columns N, S, V, F and no name. The learning
+    period is not counted.
+    """
+    return {record.name: _table(record, classifier) for record in records}
+
+
+def figures_of(tables: Mapping[str, NDArray[np.int64]]) -> dict[str, Any]:
+    """Return what the tables of `tables_of` come to: ``gross`` and ``per_record``, JSON-able.
+
+    Each has ``sensitivity`` and ``positive_predictivity`` of S and V, in percent (None where there
+    is nothing to count), and ``confusion``: for each true class how many beats got which name.
+    """
+    return {
+        "gross": _figures(np.sum(list(tables.values()), axis=0)),
+        "per_record": [{"record": name, **_figures(table)} for name, table in tables.items()],
+    }
+
+
+_ROWS: Final = (*CLASSES, FALSE_DETECTION)
+_COLUMNS: Final = (*NAMED, NOT_NAMED)
+
+
+def _table(record: DetectedRecord, classifier: Classifier) -> NDArray[np.int64]:
+    begin = LEARNING_S * record.fs_hz
+    named = np.full(record.samples.size, len(NAMED))
+    usable = record.analysable
+    probabilities = classifier.classify(record.windows[usable], record.context[usable])
+    named[usable] = probabilities.argmax(axis=1)
+    table = np.zeros((len(_ROWS), len(_COLUMNS)), dtype=np.int64)
+    row_of = {name: row for row, name in enumerate(_ROWS)}
+    counted = record.samples >= begin
+    rows = np.array([row_of[name] for name in record.classes[counted]], dtype=np.int64)
+    np.add.at(table, (rows, named[counted]), 1)
+    for name in record.missed[record.missed_samples >= begin]:
+        table[row_of[name], -1] += 1
+    return table
+
+
+def _figures(table: NDArray[np.int64]) -> dict[str, Any]:
+    sensitivity, predictivity = {}, {}
+    for name, forgiven in FORGIVEN.items():
+        row, column = _ROWS.index(name), _COLUMNS.index(name)
+        right = int(table[row, column])
+        counting = [i for i, other in enumerate(_ROWS) if other not in forgiven]
+        sensitivity[name] = _percent(right, int(table[row].sum()))
+        predictivity[name] = _percent(right, int(table[counting, column].sum()))
+    return {
+        "sensitivity": sensitivity,
+        "positive_predictivity": predictivity,
+        "confusion": {
+            name: dict(zip(_COLUMNS, map(int, table[row]), strict=True))
+            for row, name in enumerate(_ROWS)
+        },
+    }
+
+
+def _percent(part: int, whole: int) -> float | None:
+    return round(100.0 * part / whole, 2) if whole else None

@@ -1,0 +1,102 @@
+"""The teacher, beside its student: its figures by the BeatGAN protocol, its size and speed.
+
+The teacher does not ship; whoever has trained one can measure it. Needs torch.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.data.protocol_beats import Beats, annotation_digest, split_named
+from models.evaluation.protocols.beatgan import ranking_figures
+from models.evaluation.protocols.fold_scores import FOLD_NAMES, rows_of
+from models.inference.student import SCORED_TICKS, SMOOTHING_TICKS, smoothed_score
+from models.measure.metrics import average_precision, roc_auc
+from models.measure.provenance import machine
+from models.measure.speed import us_per_beat
+from models.nets.beatgan import Autoencoder
+from models.training.checkpoint import read_checkpoint
+from models.training.teacher import load_teacher
+from pipeline.errors import ArtifactError
+
+_BATCH: Final = 256
+
+
+def evaluate_teacher(beats: Beats, path: Path) -> dict[str, Any]:
+    """Return the figures of the teacher in ``path`` on the test part of its fold of ``beats``.
+
+    JSON-able: ``fold``, ``seed``, what `ranking_figures` returns by the student's score rule, the
+    same ``auc`` and ``ap`` by BeatGAN's own (``plain``: mean square of the residual), size and
+    speed, machine and commit.
+
+    Raises:
+        ArtifactError: missing, altered, not of a fold, or trained on other beats than the
+            training part of that fold.
+    """
+    settings = read_checkpoint(path)[0].get("config")
+    settings = settings if isinstance(settings, dict) else {}
+    fold, seed = settings.get("split"), settings.get("seed")
+    if fold not in FOLD_NAMES or type(seed) is not int:
+        raise ArtifactError(
+            f"{path} does not say on which fold its teacher was trained: name the best.safetensors "
+            "of `monitor train teacher`"
+        )
+    split = split_named(beats, fold, seed=seed)
+    if settings.get("annotations_sha256") != annotation_digest(beats):
+        raise ArtifactError(
+            f"{path} was trained on other beats than fold {fold} has here, so no beat is known to "
+            "be unseen: train it anew"
+        )
+    teacher = load_teacher(path, split=fold, seed=seed, device="cpu")
+    test = rows_of(beats, split.test)
+    smoothed, plain = _scores(_reconstruction(teacher), test.windows)
+    abnormal = ~test.normal
+    return {
+        "protocol": "beatgan",
+        "fold": fold,
+        "seed": seed,
+        **ranking_figures(test, smoothed),
+        "plain": {"auc": roc_auc(plain, abnormal), "ap": average_precision(plain, abnormal)},
+        "parameters": sum(parameter.numel() for parameter in teacher.parameters()),
+        "us_per_beat": {"cpu": us_per_beat(_reconstruction(teacher)), "cuda": None},
+        "machine": machine(),
+    }
+
+
+def teacher_reconstruction() -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Return BeatGAN's generator as a function of windows float32[B, 320], to measure against.
+
+    Full size, evaluation mode, float32, on one thread of the CPU (for the whole process); its
+    weights are untrained, which costs the same time.
+    """
+    torch.set_num_threads(1)
+    return _reconstruction(Autoencoder().eval())
+
+
+def _reconstruction(
+    teacher: Autoencoder,
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    def reconstruct(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            result: NDArray[np.float32] = teacher(torch.from_numpy(windows)[:, None])[:, 0].numpy()
+        return result
+
+    return reconstruct
+
+
+def _scores(
+    reconstruct: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    windows: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the scores by the student's rule and by BeatGAN's, float32[n] each."""
+    smoothed, plain = [], []
+    for first in range(0, len(windows), _BATCH):
+        part = windows[first : first + _BATCH]
+        residuals = part - reconstruct(part)
+        smoothed.append(smoothed_score(residuals, SMOOTHING_TICKS, slice(*SCORED_TICKS)))
+        plain.append(np.square(residuals).mean(axis=1))
+    return np.concatenate(smoothed), np.concatenate(plain)

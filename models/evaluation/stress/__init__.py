@@ -1,0 +1,1 @@
+"""The stream under noise, and with faults put in."""

@@ -1,0 +1,137 @@
+"""The ablation as Markdown, made of its JSON alone: nothing in it is typed by hand."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any, Final
+
+from models.measure.metrics import summary
+from models.measure.provenance import described
+from models.training.student import METHODS
+
+TITLES: Final[Mapping[str, str]] = {
+    "none": "no distillation",
+    "kd": "KD",
+    "ft": "FT",
+    "kd+ft": "KD + FT",
+    "frskd": "FRSKD",
+}
+MEASURES: Final = ("auc", "ap")
+
+Cells = Sequence[Mapping[str, Any]]
+
+
+def ablation_markdown(content: Mapping[str, Any], planned: Cells) -> str:
+    """Return the page.
+
+    Args:
+        content: what `models.experiments.ablation` stores: ``setup`` and the finished ``cells`` by
+            name.
+        planned: method, latent, width and seed of every cell that belongs to the table.
+    """
+    setup, cells = content["setup"], list(content["cells"].values())
+    sizes = sorted({(cell["width"], cell["latent"]) for cell in planned})
+    seeds = sorted({cell["seed"] for cell in planned})
+    lines = [
+        "# Does distillation help?",
+        "",
+        "Written by `monitor train ablation` from `ablation.json`. Published BeatGAN protocol, "
+        f"{setup['database']}, split {setup['split']} of seed {setup['split_seed']}, one student "
+        "a cell. Each was trained the same way; its epoch was chosen on the validation part, and "
+        "its test part was read once.",
+        "",
+        f"{len(cells)} of {len(planned)} cells are finished. A cell shows mean ± standard "
+        f"deviation over the seeds ({', '.join(map(str, seeds))}), and in brackets how many of "
+        "them are finished.",
+    ]
+    for measure in MEASURES:
+        lines += ["", f"## {measure.upper()} on the test part", "", *_sizes(cells, sizes, measure)]
+    lines += ["", "## Against no distillation", "", *_differences(cells)]
+    lines += ["", "## Configuration", "", *_configuration(setup, cells)]
+    return "\n".join(lines) + "\n"
+
+
+def _sizes(cells: Cells, sizes: Sequence[tuple[int, int]], measure: str) -> list[str]:
+    rows = [
+        "| width | latent | parameters | " + " | ".join(TITLES[m] for m in METHODS) + " |",
+        "|---:|---:|---:|" + "---:|" * len(METHODS),
+    ]
+    for width, latent in sizes:
+        of_size = [cell for cell in cells if (cell["width"], cell["latent"]) == (width, latent)]
+        parameters = f"{of_size[0]['parameters']:,}" if of_size else ""
+        columns = [
+            _mean([cell[measure] for cell in of_size if cell["method"] == method])
+            for method in METHODS
+        ]
+        rows.append(f"| {width} | {latent} | {parameters} | " + " | ".join(columns) + " |")
+    return rows
+
+
+def _mean(values: Sequence[float]) -> str:
+    if not values:
+        return "not yet"
+    over = summary(values)
+    spread = "" if over["sd"] is None else f" ± {over['sd']:.4f}"
+    return f"{over['mean']:.4f}{spread} ({len(values)})"
+
+
+def _differences(cells: Cells) -> list[str]:
+    """Compare each method with none, pair by pair of equal width, latent and seed."""
+
+    def key(cell: Mapping[str, Any]) -> tuple[int, int, int]:
+        return cell["width"], cell["latent"], cell["seed"]
+
+    alone = {key(cell): cell for cell in cells if cell["method"] == "none"}
+    rows = [
+        "Difference between two students of equal size and seed, one distilled, one not: mean ± "
+        "standard deviation over the pairs, and in how many the distilled one is better.",
+        "",
+        "| method | pairs | AUC | better | AP | better |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for method in METHODS[1:]:
+        pairs = [(c, alone[key(c)]) for c in cells if c["method"] == method and key(c) in alone]
+        columns = [TITLES[method], str(len(pairs))]
+        for measure in MEASURES:
+            gains = [distilled[measure] - other[measure] for distilled, other in pairs]
+            columns += [_gain(gains), str(sum(gain > 0 for gain in gains)) if gains else ""]
+        rows.append("| " + " | ".join(columns) + " |")
+    return rows
+
+
+def _gain(gains: Sequence[float]) -> str:
+    if not gains:
+        return "not yet"
+    over = summary(gains)
+    return f"{over['mean']:+.4f}" + ("" if over["sd"] is None else f" ± {over['sd']:.4f}")
+
+
+def _configuration(setup: Mapping[str, Any], cells: Cells) -> list[str]:
+    of_teacher = ", ".join(f"{k.upper()} {v:.4f}" for k, v in setup["teacher_validation"].items())
+    first, end = setup["scored_ticks"]
+    minutes = {
+        method: summary([cell["seconds"] / 60 for cell in of_method])["mean"]
+        for method, of_method in groupby(
+            sorted(cells, key=lambda cell: METHODS.index(cell["method"])),
+            key=lambda cell: cell["method"],
+        )
+    }
+    # One line for each machine and commit, with the date of its last cell.
+    machines = {
+        tuple(v for k, v in cell["machine"].items() if k != "date"): cell["machine"]
+        for cell in cells
+    }
+    return [
+        f"* {setup['train_beats']:,} beats to train on, {setup['validation_beats']:,} for the "
+        f"choice of the epoch, {setup['test_beats']:,} for the figures; {setup['epochs']} epochs, "
+        f"batches of {setup['batch']}, AdamW at {setup['learning_rate']:g} with a one-cycle "
+        f"schedule, convolutions in {'bfloat16' if setup['bf16'] else 'float32'}.",
+        f"* Loss: L_G + {setup['alpha']:g} L_KD + {setup['beta']:g} L_F, temperature "
+        f"{setup['temperature']:g}. Teacher of KD and FT: BeatGAN of the same split "
+        f"(validation {of_teacher}; SHA-256 {setup['teacher_sha256'][:12]}); FRSKD has none.",
+        f"* Score: mean square over ticks {first} to {end} of the residual, smoothed over "
+        f"{setup['smoothing_ticks']} ticks.",
+        "* Minutes a student: "
+        + ", ".join(f"{TITLES[method]} {mean:.1f}" for method, mean in minutes.items())
+        + ".",
+        *(f"* {described(facts)}." for facts in machines.values()),
+    ]

@@ -1,0 +1,99 @@
+"""How well a way to train the classifier holds on patients it has not seen, within DS1.
+
+Every choice about the classifier rests on this, so that DS2 decides nothing. Each of four parts of
+DS1 is classified by a network that was trained on the other three; the counts are added up.
+
+    monitor train optimisers --data DIR
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from models.data.classifier_beats import DetectedRecord, detect_all
+from models.data.protocol_beats import DS1, database_folder
+from models.evaluation.protocols.classifier import COUNTING, figures_of, tables_of
+from models.files.atomic_write import write_whole
+from models.training.classifier import (
+    FOLDS,
+    ClassifierConfig,
+    fit_classifier,
+    load_network,
+    probabilities_of,
+)
+from models.training.run import Progress
+
+COMPARED: Final[tuple[dict[str, Any], ...]] = (
+    {"optimiser": "adabound", "learning_rate": 1e-3},
+    {"optimiser": "adamw", "learning_rate": 3e-3},
+)
+"""Each at its best rate of those tried on DS1."""
+
+
+class NetworkClassifier:
+    """A trained network as a `pipeline.scoring.protocols.Classifier`."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+
+    def classify(
+        self, windows: NDArray[np.float32], rr_context: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return the probabilities, float32[B, 4]."""
+        return probabilities_of(self._network, windows, rr_context)
+
+
+def cross_validate(
+    config: ClassifierConfig, records: Sequence[DetectedRecord], progress: Progress
+) -> dict[str, Any]:
+    """Train once without each of `FOLDS` and classify that part.
+
+    Args:
+        config: of each training; its folder gets one folder a fold.
+        records: all of DS1.
+        progress: as in a training.
+
+    Returns:
+        `models.evaluation.protocols.classifier.figures_of` DS1, and the settings, JSON-able.
+
+    Raises:
+        ConfigError: as `models.training.classifier.train_classifier`.
+    """
+    named = {record.name: record for record in records}
+    tables: dict[str, NDArray[np.int64]] = {}
+    for fold, names in enumerate(FOLDS):
+        one = dataclasses.replace(config, held_out=fold, folder=config.folder / f"fold-{fold}")
+        best = fit_classifier(one, [named[name] for name in one.records], progress)
+        classifier = NetworkClassifier(load_network(best))
+        tables |= tables_of([named[name] for name in names], classifier)
+    settings = ("optimiser", "learning_rate", "epochs", "batch", "seed")
+    return {
+        **{name: getattr(config, name) for name in settings},
+        **figures_of({name: tables[name] for name in DS1}),
+    }
+
+
+def compare_optimisers(
+    configs: Sequence[ClassifierConfig], result: Path, progress: Progress
+) -> Path:
+    """Cross-validate each configuration and write the figures to ``result``, which is returned.
+
+    Raises:
+        InputError: records are missing or unreadable.
+        ConfigError: as `cross_validate`, or the place cannot be written.
+    """
+    records = detect_all(database_folder(configs[0].data), DS1)
+    figures = {
+        "protocol": "EC57 beat classes, cross-validation by patient within DS1",
+        "folds": [list(names) for names in FOLDS],
+        "counting": list(COUNTING),
+        "runs": [cross_validate(config, records, progress) for config in configs],
+    }
+    write_whole(result, json.dumps(figures, indent=2) + "\n")
+    return result

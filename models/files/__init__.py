@@ -1,0 +1,1 @@
+"""The files of trained models, checked before they are believed."""

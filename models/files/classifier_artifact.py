@@ -1,0 +1,140 @@
+"""The trained classifier as two files: ``classifier.safetensors`` and ``classifier.json``.
+
+As `models.files.student_artifact` for the student: the JSON describes, with the SHA-256 of the
+weights; loading checks everything that can be checked before a beat is classified, and refuses with
+an `ArtifactError` that says what differs and what to do. No pickle, no code in the files.
+
+The weights are those of `models.nets.classifier.ResNeXt` with each BatchNorm folded into its
+convolution, in PyTorch's layout, float32.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.files.student_artifact import INPUT as WINDOW_INPUT
+from models.files.student_artifact import SHIPPED_STUDENT
+from models.files.weights import WeightsKind, read_weights, write_weights
+from pipeline.constants import WINDOW_SAMPLES
+from pipeline.scoring.protocols import CLASSES
+from pipeline.scoring.rr_context import RR_FEATURE_NAMES, RR_FEATURES
+
+SHIPPED_CLASSIFIER: Final = SHIPPED_STUDENT.with_name("classifier.json")
+
+GROUPS: Final = 32
+"""Of each stage's middle convolution: the cardinality of ResNeXt."""
+
+STEM_KERNEL: Final = 12
+STEM_STRIDE: Final = 4
+STEM_WIDTH: Final = 16
+GIVEN_WIDTH: Final = 4
+"""Channels that the untouched window adds to each stage."""
+
+INNER_WIDTHS: Final = (32, 32, 32)
+"""Of each stage, inside its block; multiples of `GROUPS`."""
+
+WIDTHS: Final = (24, 32, 32)
+"""Of each stage, at the end of its block."""
+
+STEM_SAMPLES: Final = WINDOW_SAMPLES // STEM_STRIDE
+LAST_SAMPLES: Final = STEM_SAMPLES >> len(WIDTHS)
+FLAT_WIDTH: Final = 8
+CONTEXT_WIDTH: Final = 32
+HEAD_WIDTH: Final = 32
+LEAK: Final = 0.1
+
+# What the program does to a beat before the classifier sees it: other inputs would be classified
+# without failing, and wrongly.
+INPUT: Final[Mapping[str, Any]] = {
+    **WINDOW_INPUT,
+    "context": list(RR_FEATURE_NAMES),
+    "classes": list(CLASSES),
+}
+
+NETWORK: Final[Mapping[str, Any]] = {
+    "groups": GROUPS,
+    "stem_width": STEM_WIDTH,
+    "given_width": GIVEN_WIDTH,
+    "inner_widths": list(INNER_WIDTHS),
+    "widths": list(WIDTHS),
+    "flat_width": FLAT_WIDTH,
+    "context_width": CONTEXT_WIDTH,
+    "head_width": HEAD_WIDTH,
+}
+
+KIND: Final = WeightsKind(
+    model="resnext-classifier",
+    format=1,
+    input=INPUT,
+    network=NETWORK,
+    remedy="install this version's weights again, or train them with `monitor train classifier`",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassifierArtifact:
+    """A classifier that passed every check."""
+
+    training: dict[str, Any]
+    """Database, records and settings that the weights come from."""
+    metrics: dict[str, Any]
+    tensors: dict[str, NDArray[np.float32]]
+    """Exactly those of `tensor_shapes`."""
+    sha256: str = ""
+    """Of the weights file; filled in by `load_classifier`."""
+
+
+def stage_inputs() -> tuple[int, ...]:
+    """Return how many channels enter each stage, and the flattening after the last."""
+    return (STEM_WIDTH, *(width + GIVEN_WIDTH for width in WIDTHS))
+
+
+def tensor_shapes() -> dict[str, tuple[int, ...]]:
+    """Return name and shape of every tensor of the classifier."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "window.weight": (STEM_WIDTH + len(WIDTHS) * GIVEN_WIDTH, 1, STEM_KERNEL)
+    }
+    inputs = stage_inputs()
+    for stage, (inner, width) in enumerate(zip(INNER_WIDTHS, WIDTHS, strict=True)):
+        prefix = f"stages.{stage}"
+        shapes[f"{prefix}.reduce.weight"] = (inner, inputs[stage], 1)
+        shapes[f"{prefix}.grouped.weight"] = (inner, inner // GROUPS, 3)
+        shapes[f"{prefix}.expand.weight"] = (width, inner, 1)
+        shapes[f"{prefix}.shortcut.weight"] = (width, inputs[stage], 1)
+    shapes["flat.weight"] = (FLAT_WIDTH, inputs[-1] * LAST_SAMPLES)
+    shapes["context.weight"] = (CONTEXT_WIDTH, RR_FEATURES)
+    shapes["join.weight"] = (HEAD_WIDTH, FLAT_WIDTH + CONTEXT_WIDTH)
+    shapes["head.weight"] = (len(CLASSES), HEAD_WIDTH)
+    biases = {name.replace("weight", "bias"): (shape[0],) for name, shape in shapes.items()}
+    return shapes | biases
+
+
+def save_classifier(artifact: ClassifierArtifact, description: Path) -> str:
+    """Write the weights and then ``description`` (a ``.json`` path); return the SHA-256.
+
+    Each file replaces its predecessor in one step; between the two a reader refuses the pair.
+
+    Raises:
+        ArtifactError: the tensors are not those of `tensor_shapes`, or the place is not writable.
+    """
+    facts = {"training": artifact.training, "metrics": artifact.metrics}
+    return write_weights(KIND, facts, artifact.tensors, tensor_shapes(), description)
+
+
+def load_classifier(description: Path = SHIPPED_CLASSIFIER) -> ClassifierArtifact:
+    """Read a classifier and check all of it.
+
+    Args:
+        description: the ``.json`` file; the weights lie beside it.
+
+    Raises:
+        ArtifactError: anything is missing, altered, or made for something else.
+    """
+    facts, tensors, sha256 = read_weights(KIND, lambda _: tensor_shapes(), description)
+    return ClassifierArtifact(
+        training=facts["training"], metrics=facts["metrics"], tensors=tensors, sha256=sha256
+    )

@@ -1,0 +1,164 @@
+"""The trained student as two files: ``student.safetensors`` and, beside it, ``student.json``.
+
+The JSON describes: format version, input, network, score rule, training data, metrics, and the
+SHA-256 of the weights. Loading checks everything that can be checked before a single window is
+scored, and refuses with an `ArtifactError` that says what differs and what to do: a missing or
+altered file, another window, rate, band or version, tensors that are not exactly the expected
+ones. No pickle, no code in the files.
+
+The weights are those of the autoencoder with each BatchNorm folded into its convolution, in
+PyTorch's layout, float32.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.files.model_file import SHIPPED
+from models.files.weights import WeightsKind, read_weights, write_weights
+from pipeline.constants import BAND_PASS_HZ, SAMPLING_RATE_HZ, WINDOW_BEFORE_R, WINDOW_SAMPLES
+from pipeline.errors import ArtifactError
+
+FORMAT: Final = 2
+SHIPPED_STUDENT: Final = SHIPPED / "student.json"
+
+MODEL: Final = "beatgan-student"
+SCORE_RULE: Final = "mean square over some ticks of the residual after a moving average"
+
+STAGES: Final = 5
+"""Each stage of the network halves the window."""
+
+BOTTLENECK_SAMPLES: Final = WINDOW_SAMPLES >> STAGES
+
+MAX_WIDTH: Final = 64
+MAX_SMOOTHING_TICKS: Final = 63
+
+# What the program itself does to a signal before the student sees it; an artifact made for
+# anything else would score nonsense without failing.
+INPUT: Final[Mapping[str, Any]] = {
+    "window_samples": WINDOW_SAMPLES,
+    "samples_before_r": WINDOW_BEFORE_R,
+    "sampling_rate_hz": SAMPLING_RATE_HZ,
+    "band_pass_hz": list(BAND_PASS_HZ),
+    "scaling": "each window to [-1, 1] by its own extremes",
+}
+
+_RETRAIN: Final = "install this version's weights again, or train them with `monitor train student`"
+
+_KIND: Final = WeightsKind(model=MODEL, format=FORMAT, input=INPUT, network={}, remedy=_RETRAIN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A student that passed every check."""
+
+    width: int
+    """Channels after the first stage; each later stage doubles them."""
+    latent: int
+    smoothing_ticks: int
+    """Length of the moving average over the residual; odd."""
+    scored_ticks: tuple[int, int]
+    """The score counts the ticks from the first to before the second."""
+    training: dict[str, Any]
+    """Database, records, split and settings that the weights come from."""
+    metrics: dict[str, Any]
+    tensors: dict[str, NDArray[np.float32]]
+    """Exactly those of `tensor_shapes`."""
+    sha256: str = ""
+    """Of the weights file; filled in by `save_artifact` and `load_artifact`."""
+
+
+def tensor_shapes(width: int, latent: int) -> dict[str, tuple[int, ...]]:
+    """Return name and shape of every tensor of a student of this size."""
+    widths = [width << stage for stage in range(STAGES)]
+    shapes: dict[str, tuple[int, ...]] = {"encoder.0.weight": (width, 1, 4)}
+    for stage in range(1, STAGES):
+        shapes[f"encoder.{stage}.weight"] = (widths[stage], widths[stage - 1], 4)
+        shapes[f"encoder.{stage}.bias"] = (widths[stage],)
+    shapes["latent.weight"] = (latent, widths[-1], BOTTLENECK_SAMPLES)
+    shapes["decoder.0.weight"] = (latent, widths[-1], BOTTLENECK_SAMPLES)
+    shapes["decoder.0.bias"] = (widths[-1],)
+    for stage in range(1, STAGES):
+        shapes[f"decoder.{stage}.weight"] = (widths[-stage], widths[-stage - 1], 4)
+        shapes[f"decoder.{stage}.bias"] = (widths[-stage - 1],)
+    shapes["output.weight"] = (width, 1, 4)
+    return shapes
+
+
+def save_artifact(artifact: Artifact, description: Path) -> str:
+    """Write the weights and then ``description`` (a ``.json`` path); return the SHA-256.
+
+    Each file replaces its predecessor in one step; between the two a reader refuses the pair.
+
+    Raises:
+        ArtifactError: the tensors are not those of `tensor_shapes`, or the place is not writable.
+    """
+    facts = {
+        "network": {"width": artifact.width, "latent": artifact.latent},
+        "score": {
+            "rule": SCORE_RULE,
+            "smoothing_ticks": artifact.smoothing_ticks,
+            "first_tick": artifact.scored_ticks[0],
+            "end_tick": artifact.scored_ticks[1],
+        },
+        "training": artifact.training,
+        "metrics": artifact.metrics,
+    }
+    shapes = tensor_shapes(artifact.width, artifact.latent)
+    return write_weights(_KIND, facts, artifact.tensors, shapes, description)
+
+
+def load_artifact(description: Path = SHIPPED_STUDENT) -> Artifact:
+    """Read a student and check all of it.
+
+    Args:
+        description: the ``.json`` file; the weights lie beside it.
+
+    Raises:
+        ArtifactError: anything is missing, altered, or made for something else.
+    """
+
+    def shapes(facts: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+        network = facts["network"]
+        width = _whole(network, "width", 1, MAX_WIDTH, description)
+        return tensor_shapes(width, _whole(network, "latent", 1, MAX_WIDTH, description))
+
+    facts, tensors, sha256 = read_weights(_KIND, shapes, description)
+    smoothing, scored_ticks = _score_rule(facts.get("score"), description)
+    return Artifact(
+        width=facts["network"]["width"],
+        latent=facts["network"]["latent"],
+        smoothing_ticks=smoothing,
+        scored_ticks=scored_ticks,
+        training=facts["training"],
+        metrics=facts["metrics"],
+        tensors=tensors,
+        sha256=sha256,
+    )
+
+
+def _score_rule(score: Any, path: Path) -> tuple[int, tuple[int, int]]:
+    """Return the length of the moving average, and the first and the end of the scored ticks."""
+    if not isinstance(score, dict):
+        raise ArtifactError(f"{path} has no 'score'; {_RETRAIN}")
+    if score.get("rule") != SCORE_RULE:
+        raise ArtifactError(
+            f"{path} scores by {score.get('rule')!r:.80}, this program by {SCORE_RULE!r}; "
+            f"{_RETRAIN}"
+        )
+    smoothing = _whole(score, "smoothing_ticks", 1, MAX_SMOOTHING_TICKS, path)
+    if smoothing % 2 == 0:
+        raise ArtifactError(f"{path}: smoothing_ticks {smoothing} is even; {_RETRAIN}")
+    first = _whole(score, "first_tick", 0, WINDOW_SAMPLES - 1, path)
+    return smoothing, (first, _whole(score, "end_tick", first + 1, WINDOW_SAMPLES, path))
+
+
+def _whole(facts: dict[str, Any], key: str, low: int, high: int, path: Path) -> int:
+    value = facts.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ArtifactError(f"{path}: {key} {value!r:.80} is not {low} to {high}; {_RETRAIN}")
+    return value

@@ -1,0 +1,1 @@
+"""Running the trained models: numpy on the CPU, torch on CUDA."""

@@ -1,0 +1,139 @@
+"""What `monitor doctor` looks at in the installation: Python, packages, CUDA, kernels, weights.
+
+Each check yields findings and changes nothing. Heavy imports stand inside the checks, so that an
+installation whose libraries are missing or broken is still examined.
+"""
+
+import platform
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Final
+
+from monitor.checks.findings import Finding, fault, note, ok
+
+PACKAGE: Final = "ecg-monitor"
+CONSTRAINTS: Final = Path(__file__).parents[2] / "constraints.txt"
+"""Versions that the project is tested with; only in a checkout, not in an installed package."""
+
+_REQUIREMENT: Final = re.compile(r"([A-Za-z0-9._-]+)\s*>=\s*([0-9.]+)")
+_LEAST_PYTHON: Final = (3, 11)
+
+
+def check_python() -> Iterator[Finding]:
+    """Look at Python, and whether this program is installed."""
+    found = f"{platform.python_implementation()} {platform.python_version()} on {sys.platform}"
+    if sys.version_info < _LEAST_PYTHON:
+        yield fault(found, "Python 3.11 or newer is needed")
+    else:
+        yield ok(found)
+
+
+def check_packages() -> Iterator[Finding]:
+    """Compare the packages that are installed with what is required and what was tested."""
+    try:
+        wanted = requires(PACKAGE) or []
+    except PackageNotFoundError:
+        yield fault(f"{PACKAGE} is not installed", "pip install -e . in its folder")
+        return
+    runtime = [_REQUIREMENT.match(line) for line in wanted if "extra ==" not in line]
+    least = {match[1]: match[2] for match in runtime if match}
+    installed = installed_versions(least)
+    wrong = [
+        f"{name} {installed[name] or 'missing'} (needs {least_version})"
+        for name, least_version in least.items()
+        if not installed[name] or numbers(installed[name]) < numbers(least_version)
+    ]
+    if wrong:
+        yield fault(", ".join(wrong), f"pip install --upgrade {PACKAGE}")
+    elif not CONSTRAINTS.is_file():
+        yield ok(f"{PACKAGE} {version(PACKAGE)} and the {len(least)} packages that it needs")
+    else:
+        yield from _against_constraints(len(least))
+
+
+def _against_constraints(needed: int) -> Iterator[Finding]:
+    lines = CONSTRAINTS.read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.split("==", 1) for line in lines if "==" in line)
+    installed = installed_versions(pinned)
+    differing = [
+        f"{name} {there} (tested {pinned[name]})"
+        for name, there in installed.items()
+        if there and there.partition("+")[0] != pinned[name]
+    ]
+    if differing:
+        yield note(", ".join(differing), "PIP_CONSTRAINT=constraints.txt pip install -e .")
+    else:
+        yield ok(f"{PACKAGE} {version(PACKAGE)}, {needed} packages, all in the versions tested")
+
+
+def installed_versions(names: Iterable[str]) -> dict[str, str]:
+    """Return the version of each package, empty for one that is missing."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = ""
+    return found
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Return the numbers that a version begins with, trailing zeros left out."""
+    parts = [int(part) for part in re.findall(r"\d+", re.match(r"[\d.]*", text)[0])]  # type: ignore[index]
+    while parts and parts[-1] == 0:
+        parts.pop()
+    return tuple(parts)
+
+
+def check_cuda() -> Iterator[Finding]:
+    """Look for a GPU that scores could be computed on."""
+    from models.inference.student import cuda_state
+
+    state = cuda_state()
+    if "built for CPUs" in state:
+        yield note(state, "install a torch that is built for CUDA, if the GPU is to be used")
+    else:
+        yield ok(state + ("; a CPU is enough" if state.startswith("not") else ""))
+
+
+def check_kernels() -> Iterator[Finding]:
+    """Look whether the kernels are compiled, and run them."""
+    from pipeline.signal.kernels.cache import cache_folder  # refused where others could write to it
+    from pipeline.signal.warmup import compile_kernels, compiled_before
+
+    if not compiled_before():
+        yield note("not compiled yet", "the first start of a hub does it, within a minute or so")
+        return
+    began = time.monotonic()
+    compile_kernels()
+    took_s = time.monotonic() - began
+    yield ok(f"compiled, loaded and run in {took_s:.1f} s; in {cache_folder()}, closed to others")
+
+
+def check_weights() -> Iterator[Finding]:
+    """Verify the weights that ship by their hashes, and score a beat with them."""
+    import numpy as np
+
+    from models.files.classifier_artifact import SHIPPED_CLASSIFIER
+    from models.inference.classifier import ClassifierScorer
+    from models.inference.student import StudentScorer
+    from models.training.calibration import load_calibration
+    from pipeline.constants import WINDOW_BEFORE_R, WINDOW_SAMPLES
+    from pipeline.scoring.rr_context import RR_FEATURES
+
+    beat = np.zeros((1, WINDOW_SAMPLES), dtype=np.float32)
+    beat[0, WINDOW_BEFORE_R - 10 : WINDOW_BEFORE_R + 10] = np.hanning(20)
+    scorer = StudentScorer.load(device="cpu")
+    score = float(scorer.score(beat).scores[0])
+    threshold = load_calibration().threshold
+    yield ok(f"{scorer.name}, hash verified; a beat scored {score:.4f}; alarms at {threshold}")
+    if not SHIPPED_CLASSIFIER.exists():
+        yield note("no classifier: beats are told without their class")
+        return
+    classifier = ClassifierScorer.load()
+    classifier.classify(beat, np.zeros((1, RR_FEATURES), dtype=np.float32))
+    yield ok(f"{classifier.name}, hash verified; a beat classified")

@@ -1,0 +1,209 @@
+"""What `monitor doctor` looks at in the machine: ports, clock, disk, limits, terminal.
+
+Each check yields findings and leaves nothing behind.
+"""
+
+import contextlib
+import ctypes
+import os
+import shutil
+import socket
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from monitor.checks.findings import Finding, fault, note, ok
+from pipeline.errors import MonitorError
+
+PORTS: Final = {"alerts": 0, "replay": 1, "control": 2}
+"""So many above the first."""
+
+_MIB: Final = 1 << 20
+_LEAST_FREE: Final = 100 * _MIB
+_WANTED_FREE: Final = 1024 * _MIB
+_FSYNCS: Final = 7
+_SLOW_FSYNC_S: Final = 0.1
+_WATCHED_S: Final = 0.2
+_STEP_S: Final = 0.02
+_LEAST_FILES: Final = 1024
+_WANTED_FILES: Final = 65536
+_TIME_ERROR: Final = 5
+"""What adjtimex returns while the clock is not synchronised."""
+_BUILT: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_LEAST_WIDTH: Final = 80
+_LEAST_HEIGHT: Final = 24
+
+
+def check_ports(first: int) -> Iterator[Finding]:
+    """Look whether the ports of a monitor are free, and whose they are if not."""
+    taken = {name: first + above for name, above in PORTS.items() if not is_free(first + above)}
+    if not taken:
+        yield ok(f"{first} to {first + len(PORTS) - 1} are free on loopback")
+        return
+    running = _running_monitor(first)
+    if running:
+        yield ok(f"{running} serves on {first} to {first + len(PORTS) - 1}")
+        return
+    for name, port in taken.items():
+        yield note(
+            f"{port} ({name}) is taken by {owner_of(port) or 'another program'}",
+            "choose others with --port",
+        )
+
+
+def is_free(port: int) -> bool:
+    """Return whether a port of loopback could be listened on."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            return False
+    return True
+
+
+def _running_monitor(first: int) -> str:
+    """Return what answers as a monitor there, or nothing."""
+    from pipeline.client import ask
+    from pipeline.schema.requests import State
+
+    try:
+        reply = ask(f"tcp://127.0.0.1:{first + PORTS['control']}", State(), timeout_s=1.0)
+    except MonitorError:
+        return ""
+    return f"a monitor {reply.system.version if reply.system else 'of another version'}"
+
+
+def owner_of(port: int) -> str:
+    """Return name and id of the process that listens on a port, where it can be known."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(table).read_text().splitlines()[1:]:
+                words = line.split()
+                if words[3] == "0A" and int(words[1].rpartition(":")[2], 16) == port:
+                    inodes.add(f"socket:[{words[9]}]")
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # of other users, or gone
+            if any(os.readlink(file) in inodes for file in (process / "fd").iterdir()):
+                return f"{(process / 'comm').read_text().strip()} (process {process.name})"
+    return ""
+
+
+def check_clock() -> Iterator[Finding]:
+    """Look whether the clock is plausible, steady, and set by somebody."""
+    now = datetime.now(UTC)
+    if now < _BUILT:
+        yield fault(f"it is said to be {now:%Y-%m-%d}", "set the clock: alerts carry its time")
+        return
+    apart_s = time.time() - time.monotonic()
+    threading.Event().wait(_WATCHED_S)
+    step_s = abs(time.time() - time.monotonic() - apart_s)
+    if step_s > _STEP_S:
+        yield note(f"it jumped by {1e3 * step_s:.0f} ms while it was watched", "look who sets it")
+    time_text = f"{now:%Y-%m-%d %H:%M:%S} UTC"
+    synchronised = is_synchronised()
+    if synchronised is None:
+        yield note(f"{time_text}; this system does not say whether it is synchronised")
+    elif synchronised:
+        yield ok(f"{time_text}, synchronised")
+    else:
+        yield note(
+            f"{time_text}, not synchronised",
+            "run chrony or systemd-timesyncd: alerts carry the time of this clock",
+        )
+
+
+def is_synchronised() -> bool | None:
+    """Return whether the kernel takes its clock for synchronised, or None if it does not say."""
+    if sys.platform != "linux":
+        return None
+    try:
+        # All zero: change nothing. The structure is 208 bytes long at most.
+        state: int = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))
+    except (OSError, AttributeError):
+        return None
+    return None if state < 0 else state != _TIME_ERROR
+
+
+def check_disk(folder: Path) -> Iterator[Finding]:
+    """Look at the space where logs go, and how long a commit there takes."""
+    place = next(p for p in (folder, *folder.parents) if p.exists())
+    free = shutil.disk_usage(place).free
+    found = f"{free / _MIB:,.0f} MiB free for logs in {folder}"
+    advice = "free some, or write the log elsewhere with --log"
+    if free < _LEAST_FREE:
+        yield fault(found, advice)
+    elif free < _WANTED_FREE:
+        yield note(found, advice)
+    else:
+        yield ok(found)
+    try:
+        took_s = fsync_s(place)
+    except OSError as error:
+        yield fault(f"cannot write in {place}: {error.strerror}", "choose another --log")
+        return
+    found = f"a commit takes {1e3 * took_s:.1f} ms"
+    if took_s > _SLOW_FSYNC_S:
+        yield note(found, "each alert waits for one: put the log on a local disk")
+    else:
+        yield ok(found)
+
+
+def fsync_s(folder: Path) -> float:
+    """Return how long the disk of ``folder`` takes to keep 4 KiB, the median of several times."""
+    times = []
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for _ in range(_FSYNCS):
+            began = time.perf_counter()
+            file.write(bytes(4096))
+            file.flush()
+            os.fsync(file.fileno())
+            times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def check_limits() -> Iterator[Finding]:
+    """Look how many files and connections a process may have open."""
+    try:
+        import resource
+    except ImportError:
+        yield note("this system has no limit on open files that could be read")
+        return
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY or files >= _WANTED_FILES:
+        yield ok(f"{files if files >= 0 else 'any number of'} open files")
+    elif files >= _LEAST_FILES:
+        yield ok(f"{files} open files; {_WANTED_FILES} would outlast a flood of connections")
+    else:
+        yield note(
+            f"{files} open files (at most {most}): a few hundred connections fill them",
+            f"ulimit -n {_LEAST_FILES}, or LimitNOFILE={_WANTED_FILES} in the systemd unit",
+        )
+
+
+def check_terminal() -> Iterator[Finding]:
+    """Look whether the dashboard can be shown here."""
+    from rich.console import Console
+
+    if not sys.stdout.isatty():
+        yield ok("stdout is none: lines in place of the dashboard")
+        return
+    console = Console()
+    found = f"{console.width} x {console.height}, {console.color_system or 'no'} colours"
+    if console.encoding.lower().replace("-", "") != "utf8":
+        yield note(
+            f"{found}, {console.encoding}", "choose a UTF-8 locale: curves are drawn in braille"
+        )
+    elif console.is_dumb_terminal:
+        yield note(f"{found}, TERM={os.environ.get('TERM', '')}", "use --plain here")
+    elif console.width < _LEAST_WIDTH or console.height < _LEAST_HEIGHT:
+        yield note(found, f"{_LEAST_WIDTH} x {_LEAST_HEIGHT} shows more of the dashboard")
+    else:
+        yield ok(found)

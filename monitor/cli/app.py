@@ -1,0 +1,259 @@
+"""The ``monitor`` command: parse, call one function of the packages, map errors to exit codes.
+
+0 done, 2 bad input or refused configuration (one line on stderr), 130 interrupted, 1 a bug.
+Heavy imports stand inside the commands, so that ``--help`` answers at once.
+"""
+
+import errno
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from monitor.cli.clients import client_app
+from monitor.cli.evaluate import evaluate_app
+from monitor.cli.keys import keys_app
+from monitor.cli.log import log_app
+from monitor.cli.options import (
+    Alarms,
+    Data,
+    Duration,
+    FalseAlerts,
+    Json,
+    Lead,
+    Log,
+    LogLines,
+    Loop,
+    Metrics,
+    Plain,
+    Port,
+    Records,
+    Sound,
+    Speed,
+    Start,
+    checked_speed,
+)
+from monitor.cli.stages import stage_app
+from monitor.cli.train import train_app
+from monitor.log_format import LogFormat, tell
+from monitor.text import LONGEST_LINE, SafeLines, safe_text
+from pipeline.constants import DEFAULT_PORT, NOTICE
+from pipeline.errors import MonitorError
+
+app = typer.Typer(
+    name="monitor",
+    help=f"Streaming ECG monitor: beat-level anomalies live, explained. For {NOTICE}.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def main() -> None:
+    """Run the command line; the entry point of the ``monitor`` script."""
+    from monitor.run.processes import Refused
+
+    if sys.stdout is None:  # closed by whoever started us: the run goes on, and says nothing
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    handler = logging.StreamHandler()
+    handler.setFormatter(SafeLines("monitor: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    try:
+        app(args=_fill_bare_device(sys.argv[1:]))
+    except Refused as refused:
+        sys.exit(refused.code)
+    except MonitorError as error:
+        tell(f"monitor: {safe_text(str(error), LONGEST_LINE)}")
+        sys.exit(2)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _drop_output()
+        tell("monitor: no space left to write to: free some, or write elsewhere")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except SystemExit as leaving:
+        if isinstance(leaving.__context__, BrokenPipeError):
+            # Whoever read our output has enough: no bug, which typer's exit code 1 would say.
+            _drop_output()
+            sys.exit(0)
+        raise
+
+
+def _drop_output() -> None:
+    """Send what is still buffered nowhere, lest it fail once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fill_bare_device(arguments: list[str]) -> list[str]:
+    """Give a ``--device`` without a value an empty one: typer has no options of both kinds."""
+    filled: list[str] = []
+    for argument, following in zip(arguments, [*arguments, "-"][1:], strict=True):
+        if argument == "--device" and following[:1] in ("", "-"):
+            filled.append("--device=")
+        elif argument or filled[-1:] != ["--device="]:  # an empty value, as of an unset variable
+            filled.append(argument)
+    return filled
+
+
+def _face(plain: bool, as_json: bool, sound: bool) -> tuple[Any, list[str] | None]:
+    """Return the face of a run, and the arguments of its dashboard if it has one."""
+    from monitor.run.reporters import JsonFace, PlainFace, SummaryFace
+
+    if as_json:
+        return JsonFace(sys.stdout.buffer), None
+    if plain or not sys.stdout.isatty():
+        return PlainFace(sys.stdout), None
+    return SummaryFace(sys.stdout), ["--sound"] if sound else []
+
+
+@app.command()
+def replay(
+    records: Records,
+    speed: Speed = "1",
+    start: Start = 0.0,
+    duration: Duration = None,
+    loop: Loop = False,
+    lead: Lead = None,
+    false_alerts_per_hour: FalseAlerts = None,
+    alarms: Alarms = None,
+    plain: Plain = False,
+    sound: Sound = False,
+    as_json: Json = False,
+    log: Log = None,
+    port: Port = DEFAULT_PORT,
+    metrics: Metrics = None,
+    log_format: LogLines = LogFormat.TEXT,
+) -> None:
+    """Replay WFDB records through the whole system, with the dashboard."""
+    from monitor.run.session import run
+    from monitor.run.stages import default_log, find_leads
+
+    find_leads(records, lead)
+    arguments = [*records, "--speed", checked_speed(speed), "--start", str(start)]
+    arguments += [] if duration is None else ["--duration", str(duration)]
+    arguments += [] if lead is None else ["--lead", lead]
+    arguments += ["--loop"] if loop else []
+    face, dashboard = _face(plain, as_json, sound)
+    run(
+        arguments,
+        port=port,
+        log=log or default_log(),
+        false_alerts_per_hour=false_alerts_per_hour,
+        alarms=alarms,
+        metrics=metrics,
+        face=face,
+        dashboard=dashboard,
+    )
+
+
+@app.command()
+def live(
+    device: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="serial:/dev/ttyUSB0?fs=250&gain=200 or synthetic:?bpm=72&ectopic=0.05."),
+    ] = None,
+    false_alerts_per_hour: FalseAlerts = None,
+    alarms: Alarms = None,
+    plain: Plain = False,
+    sound: Sound = False,
+    as_json: Json = False,
+    log: Log = None,
+    port: Port = DEFAULT_PORT,
+    metrics: Metrics = None,
+    log_format: LogLines = LogFormat.TEXT,
+) -> None:
+    """Monitor a device until Ctrl-C; without --device, the only one attached."""
+    from monitor.run.session import run
+    from monitor.run.stages import default_log
+    from replay.devices import only_device
+
+    face, dashboard = _face(plain, as_json, sound)
+    run(
+        ["--device", device or only_device()],
+        port=port,
+        log=log or default_log(),
+        false_alerts_per_hour=false_alerts_per_hour,
+        alarms=alarms,
+        metrics=metrics,
+        face=face,
+        dashboard=dashboard,
+    )
+
+
+app.add_typer(client_app)
+
+
+@app.command()
+def scan(
+    records: Records,
+    lead: Lead = None,
+    false_alerts_per_hour: FalseAlerts = None,
+    alarms: Alarms = None,
+    as_json: Json = False,
+    beats: Annotated[bool, typer.Option("--beats", help="Every beat as a JSON line.")] = False,
+    annotations: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Write WFDB annotations (.mon) into this folder."),
+    ] = None,
+) -> None:
+    """Scan whole records offline, as fast as the machine goes, in this process."""
+    from monitor.commands.scan import scan_records
+
+    scan_records(
+        records,
+        lead=lead,
+        false_alerts_per_hour=false_alerts_per_hour,
+        alarms=alarms,
+        as_json=as_json,
+        beats=beats,
+        annotations=annotations,
+    )
+
+
+app.add_typer(stage_app)
+app.add_typer(log_app, name="log")
+app.add_typer(train_app, name="train")
+app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(keys_app, name="keys")
+
+
+@app.command()
+def bench(
+    data: Data = None,
+    as_json: Json = False,
+    json_file: Annotated[Optional[Path], typer.Option(help="Write JSON here.")] = None,  # noqa: UP045
+    report: Annotated[Optional[Path], typer.Option(help="Write Markdown here.")] = None,  # noqa: UP045
+) -> None:
+    """Measure kernels, student, throughput, latency and memory on this machine."""
+    from monitor.measure.bench import bench as run_bench
+
+    run_bench(data, as_json=as_json, json_file=json_file, report=report)
+
+
+@app.command()
+def doctor(
+    port: Annotated[int, typer.Option(min=1, max=65533, help="First of the ports.")] = DEFAULT_PORT,
+    as_json: Json = False,
+) -> None:
+    """Check the installation and the machine, and say what to do about what is wrong."""
+    from monitor.commands.doctor import doctor as examine
+
+    if not examine(port, as_json=as_json):
+        raise typer.Exit(2)
+
+
+@app.command()
+def fetch(
+    database: Annotated[str, typer.Argument(help="mitdb, nstdb or vfdb.")],
+    data: Annotated[Path, typer.Option(help="Folder to put it in.")] = Path("data"),
+) -> None:
+    """Download a PhysioNet database."""
+    from monitor.commands.fetch import fetch as fetch_database
+
+    fetch_database(database, data)

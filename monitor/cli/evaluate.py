@@ -1,0 +1,189 @@
+"""The commands of ``monitor evaluate``: parse, call one function.
+
+It stands in `monitor.measure.evaluate`, in `monitor.measure.evaluate_stress` for noise and faults,
+or in `monitor.measure.evaluate_alarms`.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from monitor.cli.options import Data, FalseAlerts, Student
+
+evaluate_app = typer.Typer(help="Measure what ships by stated protocols, and write its cards.")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+Pictures = Annotated[
+    Optional[Path],  # noqa: UP045  (typer reads annotations at run time)
+    typer.Option(help="Draw ROC, precision-recall, histograms and worst beats into this folder."),
+]
+Teacher = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="best.safetensors of a teacher, to measure it as well."),
+]
+
+
+Report = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="Write the table into this document, in its place between two comments."),
+]
+Databases = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="Folder with mitdb/ and nstdb/; found as that of the other protocols."),
+]
+JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+
+
+class Against(StrEnum):
+    """What can be compared with the reference besides an annotation file."""
+
+    detector = "detector"
+
+
+@evaluate_app.command("beatgan")
+def evaluate_beatgan(
+    data: Data = None,
+    student: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="A student.json of one fold; the five that ship by default."),
+    ] = None,
+    pictures: Pictures = None,
+    as_json: Json = False,
+) -> None:
+    """Score the fold students by the BeatGAN protocol."""
+    from monitor.measure import evaluate as evaluation
+
+    evaluation.evaluate_beatgan(data, student, pictures=pictures, as_json=as_json)
+
+
+@evaluate_app.command("interpatient")
+def evaluate_interpatient(
+    data: Data = None,
+    student: Student = None,
+    false_alerts_per_hour: FalseAlerts = None,
+    pictures: Pictures = None,
+    as_json: Json = False,
+) -> None:
+    """Run the stream over the unseen patients of DS2."""
+    from monitor.measure import evaluate as evaluation
+
+    evaluation.evaluate_interpatient(
+        data,
+        student,
+        false_alerts_per_hour=false_alerts_per_hour,
+        pictures=pictures,
+        as_json=as_json,
+    )
+
+
+@evaluate_app.command("cards")
+def write_cards(
+    data: Data = None,
+    teacher: Teacher = None,
+    out: Annotated[Path, typer.Option(help="Folder for the cards.")] = Path("docs/models"),
+) -> None:
+    """Run both protocols and write the model cards."""
+    from monitor.measure import evaluate as evaluation
+
+    evaluation.write_cards(data, teacher, out)
+
+
+@evaluate_app.command("ec57")
+def evaluate_ec57(
+    data: Annotated[Path, typer.Option(help="Folder of WFDB records.")],
+    reference: Annotated[str, typer.Option(help="Annotator that is right.")] = "atr",
+    test: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Annotator to compare with it."),
+    ] = None,
+    against: Annotated[
+        Optional[Against],  # noqa: UP045
+        typer.Option(help="Compare our own detector, on the first lead."),
+    ] = None,
+    records: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Records, parted by commas; by default all that have the annotators."),
+    ] = None,
+    annotations: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Write what the detector found into this folder, as RECORD.det."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line: records, gross, average.")
+    ] = False,
+) -> None:
+    """Compare annotators beat by beat and run by run, as bxb and rxr do."""
+    from monitor.measure import evaluate as evaluation
+
+    evaluation.evaluate_ec57(
+        data,
+        reference,
+        test,
+        detector=against is not None,
+        records=records,
+        annotations=annotations,
+        as_json=as_json,
+    )
+
+
+@evaluate_app.command("noise")
+def evaluate_noise(
+    data: Databases = None,
+    pictures: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Draw the figures over the signal-to-noise ratio into this folder."),
+    ] = None,
+    report: Report = None,
+    as_json: JsonLines = False,
+) -> None:
+    """Mix noise into clean records, 24 to -6 dB, as nst does."""
+    from monitor.measure import evaluate_stress as stress
+
+    stress.evaluate_noise(data, pictures=pictures, report=report, as_json=as_json)
+
+
+@evaluate_app.command("faults")
+def evaluate_faults(
+    data: Data = None,
+    report: Report = None,
+    as_json: JsonLines = False,
+) -> None:
+    """Put faults into clean records: what is kept."""
+    from monitor.measure import evaluate_stress as stress
+
+    stress.evaluate_faults(data, report=report, as_json=as_json)
+
+
+@evaluate_app.command("alarms")
+def evaluate_alarms(
+    data: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Folder with any of challenge2015/, vfdb/, mitdb/ and nstdb/."),
+    ] = None,
+    pictures: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Draw reference and alarms over time into this folder."),
+    ] = None,
+    report: Report = None,
+    as_json: Json = False,
+) -> None:
+    """Compare the alarms with true and false ones, and with lethal rhythms."""
+    from monitor.measure import evaluate_alarms as alarm_evaluation
+
+    alarm_evaluation.evaluate_alarms(data, pictures=pictures, report=report, as_json=as_json)
+
+
+@evaluate_app.command("soak")
+def evaluate_soak(
+    minutes: Annotated[float, typer.Option(min=0.2, help="For so long.")] = 10.0,
+    streams: Annotated[int, typer.Option(min=1, max=256, help="So many at a time.")] = 50,
+    speed: Annotated[float, typer.Option(min=0.1, help="Times real time.")] = 20.0,
+    report: Report = None,
+    as_json: Json = False,
+) -> None:
+    """Run the whole system for hours: what grows, and whether anything is lost."""
+    from monitor.measure.soak import soak
+
+    soak(minutes=minutes, streams=streams, speed=speed, report=report, as_json=as_json)

@@ -1,0 +1,202 @@
+"""The commands of ``monitor train``: parse, call one function of `monitor.commands.train`."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from monitor.cli.options import Data, Student
+
+train_app = typer.Typer(help="Train what ships; every training can be stopped and goes on.")
+
+Epochs = Annotated[
+    Optional[int],  # noqa: UP045  (typer reads annotations at run time)
+    typer.Option(help="Epochs to train; the number that suits the model, by default."),
+]
+Split = Annotated[
+    str,
+    typer.Option(help="Who trains: a fold of the beatgan protocol (0 to 4), ds1, ds1a or ds1b."),
+]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Patience = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(help="Stop after so many epochs without a better one on validation."),
+]
+Rate = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option(help="Learning rate, of a schedule the top; the model's own, by default."),
+]
+Device = Annotated[str, typer.Option(help="auto (CUDA where there is one), cpu or cuda.")]
+Bf16 = Annotated[
+    Optional[bool],  # noqa: UP045
+    typer.Option("--bf16/--no-bf16", help="Convolve in bfloat16; by default, where it is fast."),
+]
+FindRate = Annotated[
+    bool, typer.Option("--find-lr", help="Find a learning rate instead; nothing else is kept.")
+]
+
+
+@train_app.command("teacher")
+def train_teacher(
+    data: Data = None,
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs/teacher"),
+    epochs: Epochs = None,
+    split: Split = "0",
+    seed: Seed = 0,
+    patience: Patience = None,
+    learning_rate: Rate = None,
+    device: Device = "auto",
+    bf16: Bf16 = None,
+    find_lr: FindRate = False,
+) -> None:
+    """Train the BeatGAN teacher on normal beats."""
+    from monitor.commands import train as training
+
+    training.train_teacher(
+        data,
+        find_lr=find_lr,
+        folder=out,
+        epochs=epochs,
+        split=split,
+        seed=seed,
+        patience=patience,
+        learning_rate=learning_rate,
+        device=device,
+        bf16=bf16,
+    )
+
+
+@train_app.command("student")
+def train_student(
+    data: Data = None,
+    method: Annotated[
+        str, typer.Option(help="Distillation: none, kd, ft, kd+ft (of a teacher) or frskd.")
+    ] = "none",
+    teacher: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="The teacher's best.safetensors, where the method has one."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs/student"),
+    epochs: Epochs = None,
+    split: Split = "0",
+    seed: Seed = 0,
+    patience: Patience = None,
+    learning_rate: Rate = None,
+    device: Device = "auto",
+    bf16: Bf16 = None,
+    find_lr: FindRate = False,
+) -> None:
+    """Train the small student, alone or after a teacher."""
+    from monitor.commands import train as training
+
+    training.train_student(
+        data,
+        find_lr=find_lr,
+        method=method,
+        teacher=teacher,
+        folder=out,
+        epochs=epochs,
+        split=split,
+        seed=seed,
+        patience=patience,
+        learning_rate=learning_rate,
+        device=device,
+        bf16=bf16,
+    )
+
+
+@train_app.command("classifier")
+def train_classifier(
+    data: Data = None,
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs/classifier"),
+    epochs: Epochs = None,
+    seed: Seed = 0,
+    patience: Patience = None,
+    learning_rate: Rate = None,
+    device: Device = "auto",
+    bf16: Bf16 = None,
+    find_lr: FindRate = False,
+) -> None:
+    """Train the classifier that names anomalous beats, on the patients of DS1."""
+    from monitor.commands import train as training
+
+    training.train_classifier(
+        data,
+        find_lr=find_lr,
+        folder=out,
+        epochs=epochs,
+        seed=seed,
+        patience=patience,
+        learning_rate=learning_rate,
+        device=device,
+        bf16=bf16,
+    )
+
+
+@train_app.command("optimisers")
+def train_optimisers(
+    data: Data = None,
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs/optimisers"),
+    result: Annotated[Path, typer.Option(help="JSON of the figures.")] = Path(
+        "docs/models/classifier_optimisers.json"
+    ),
+) -> None:
+    """Compare AdaBound with AdamW for the classifier, on patients of DS1 held out."""
+    from monitor.commands import train as training
+
+    training.compare_optimisers(data, out, result)
+
+
+@train_app.command("ablation")
+def train_ablation(
+    teacher: Annotated[Path, typer.Option(help="best.safetensors of a teacher of split 0.")],
+    data: Data = None,
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs/ablation"),
+    result: Annotated[
+        Path, typer.Option(help="JSON of the finished cells; the table lies beside it.")
+    ] = Path("docs/models/ablation.json"),
+    epochs: Epochs = None,
+    train_beats: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Train on so many beats, the same for all; all of them, by default."),
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Train every method, size and seed of the ablation table; several may work on it."""
+    from monitor.commands import train as training
+
+    training.ablate(
+        data,
+        teacher=teacher,
+        folder=out,
+        result=result,
+        epochs=epochs,
+        train_beats=train_beats,
+        device=device,
+    )
+
+
+@train_app.command("calibration")
+def train_calibration(
+    half_a: Annotated[Path, typer.Option(help="student.json of a training with --split ds1a.")],
+    half_b: Annotated[Path, typer.Option(help="The same with --split ds1b.")],
+    data: Data = None,
+    student: Student = None,
+) -> None:
+    """Find scales and thresholds of the live score on the patients of DS1."""
+    from monitor.commands import train as training
+
+    training.calibrate(data, student, half_a, half_b)
+
+
+@train_app.command("fibrillation")
+def train_fibrillation(
+    data: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Folder with vfdb/, challenge2015/ and mitdb/."),
+    ] = None,
+) -> None:
+    """Fit the weights of the rule for fibrillation and print them, with what they are worth."""
+    from monitor.commands import train as training
+
+    training.fit_fibrillation(data)

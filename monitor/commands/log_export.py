@@ -1,0 +1,155 @@
+"""`monitor log export`: the alerts of a log as CSV, as JSON lines, as WFDB annotations.
+
+The log is only read, a page at a time, so a hub may be writing it; what is exported is what it
+held when the export began. Each file appears whole or not at all.
+"""
+
+import csv
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from typing import IO, Any, Final
+
+from models.files.atomic_write import place, write_whole
+from pipeline.errors import ConfigError, LogError
+from pipeline.log.reader import LogReader
+from pipeline.schema.public import Alert, encode_json
+from pipeline.schema.requests import ALERTS_PER_PAGE
+from replay.annotations import note_bytes
+
+ANNOTATOR: Final = "alarm"
+"""Not ``mon``, which `monitor scan` writes: both may lie beside a record."""
+
+
+_LATEST_SAMPLE: Final = 2**40
+"""Decades of signal. Annotations reach any sample, in steps of 2**31: no file is made of these."""
+
+
+def export_log(
+    path: Path,
+    *,
+    csv_file: Path | None,
+    json_lines: Path | None,
+    wfdb: Path | None,
+    told: Callable[[int, int], None],
+) -> list[str]:
+    """Write what is asked for; return a line about each file or folder.
+
+    Args:
+        path: the log.
+        csv_file: the table to write: a column a field, of nested ones their JSON.
+        json_lines: the file to write with the objects that subscribers get.
+        wfdb: the folder for annotations: a note where each alert is, one file a stream, and one
+            more for each restart of its numbering.
+        told: hears how many alerts are done, of how many.
+
+    Raises:
+        InputError: there is no such log.
+        ConfigError: a file cannot be written; what was there before still is.
+        LogError: the log is damaged, or alerts were removed from it meanwhile; nothing is written.
+    """
+    notes: dict[tuple[str, int], list[tuple[int, str]]] = defaultdict(list)
+    alerts = 0
+    read = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-lock"))]
+    if csv_file is not None:
+        csv_file = place(csv_file, read=read)
+        read.append(csv_file)
+    if json_lines is not None:
+        json_lines = place(json_lines, read=read)
+    with ExitStack() as files, LogReader(path) as log:
+        table = _Table(files.enter_context(_whole_file(csv_file))) if csv_file else None
+        lines = files.enter_context(_whole_file(json_lines)) if json_lines else None
+        for alert in _alerts(log, told):
+            alerts += 1
+            if table is not None:
+                table.add(alert)
+            if lines is not None:
+                lines.write(encode_json(alert).decode() + "\n")
+            if wfdb is not None and alert.stream and 0 <= alert.sample <= _LATEST_SAMPLE:
+                text = f"{alert.kind} {alert.state} {alert.priority}"
+                notes[alert.stream, alert.epoch].append((alert.sample, text))
+    if wfdb is not None:
+        _write_notes(wfdb, notes, read)
+    said = [f"{alerts} alerts in {file}" for file in (csv_file, json_lines) if file]
+    if wfdb is not None:
+        placed = sum(map(len, notes.values()))
+        said.append(f"{placed} alerts in {len(notes)} annotation files in {wfdb}")
+        if placed < alerts:
+            said[-1] += f"; {alerts - placed} are about no signal"
+    return said
+
+
+def _alerts(log: LogReader, told: Callable[[int, int], None]) -> Iterator[Alert]:
+    meta = log.meta()
+    seq, total = meta.low_water_seq, meta.last_seq - meta.low_water_seq + 1
+    while seq <= meta.last_seq:
+        page = log.read(seq, min(ALERTS_PER_PAGE, meta.last_seq - seq + 1))
+        for alert in page:
+            if alert.seq != seq:
+                break
+            yield alert
+            seq += 1
+        else:
+            told(seq - meta.low_water_seq, total)
+            if page:
+                continue
+        if log.meta().low_water_seq > seq:
+            raise LogError(f"{log.path}: old alerts were removed during the export: start again")
+        raise LogError(f"{log.path} lacks alert {seq}: see what `monitor log verify` says")
+
+
+class _Table:
+    """A CSV file with a column for each field of an alert."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._writer = csv.DictWriter(file, Alert.__struct_fields__, lineterminator="\n")
+        self._writer.writeheader()
+
+    def add(self, alert: Alert) -> None:
+        """Write one row."""
+        fields = json.loads(encode_json(alert))
+        self._writer.writerow({name: _cell(value) for name, value in fields.items()})
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, dict | list):
+        return json.dumps(value)
+    # A spreadsheet would compute what begins like this, and the text came from outside.
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return "'" + value
+    return value
+
+
+def _write_notes(
+    folder: Path, notes: dict[tuple[str, int], list[tuple[int, str]]], read: list[Path]
+) -> None:
+    taken: set[str] = set()
+    for (stream, epoch), of_stream in sorted(notes.items()):
+        record = re.sub(r"[^A-Za-z0-9_-]", "_", stream) + (f"_epoch{epoch}" if epoch else "")
+        # Another stream's name may differ in characters alone that WFDB has not.
+        numbered = (f"{record}_{n}" for n in count(2))
+        while record in taken:
+            record = next(numbered)
+        taken.add(record)
+        file = place(folder / f"{record}.{ANNOTATOR}", read=read)
+        write_whole(file, note_bytes(of_stream))
+
+
+@contextmanager
+def _whole_file(target: Path) -> Iterator[IO[str]]:
+    """Yield a file that takes the name ``target`` if all went well, and is gone otherwise."""
+    unfinished = target.with_name(target.name + ".unfinished")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        unfinished.replace(target)
+    except OSError as error:
+        raise ConfigError(f"cannot write {target}: {error.strerror}; name another place") from None
+    finally:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""The terminal dashboard: what it knows, and how it is drawn."""

@@ -1,0 +1,1 @@
+"""Benchmarks, evaluations and the soak, as a person starts them."""

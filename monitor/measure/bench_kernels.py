@@ -1,0 +1,99 @@
+"""Measure the way of a sample to its window, beside a peer, and on the worst input there is."""
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.constants import SAMPLING_RATE_HZ
+from pipeline.signal.segmenter import Segmenter
+from replay.synthetic import PatientConfig, SyntheticPatient
+
+CHUNK: Final = 7
+"""Samples a live chunk: 19 ms, as a source sends them."""
+
+_ROUNDS: Final = 7
+
+
+def measure_kernels(x: NDArray[np.float32]) -> dict[str, Any]:
+    """Raw sample to window: whole record a call, and chunk by chunk as a live source sends.
+
+    Args:
+        x: float32[n], mV at 360 Hz.
+
+    Returns:
+        Nanoseconds a sample at three rates; those of sleepecg's detector (Brunner & Hofer 2023),
+        if it is installed, in turns with ours, and the ratio; of hard signals the ratio to the
+        ordinary one; microseconds a live chunk.
+    """
+    runs: dict[str, Callable[[], object]] = {
+        f"ns_per_sample_{fs_hz:g}_hz": partial(_push, x, fs_hz) for fs_hz in (360.0, 250.0, 1000.0)
+    }
+    peer = _peer(x)
+    if peer is not None:
+        runs["ns_per_sample_sleepecg"] = peer
+    hard: dict[str, Callable[[], object]] = {
+        f"ns_per_sample_{name}": partial(_push, signal, 360.0)
+        for name, signal in _hard_signals(x.size).items()
+    }
+    best = in_turns(runs | hard)
+    figures: dict[str, Any] = {name: round(1e9 * s / x.size, 1) for name, s in best.items()}
+    ordinary = best["ns_per_sample_360_hz"]
+    if peer is not None:
+        figures["over_sleepecg"] = round(ordinary / best["ns_per_sample_sleepecg"], 2)
+    figures["worst_over_ordinary"] = round(max(best[name] for name in hard) / ordinary, 2)
+    figures["us_per_live_chunk"] = round(_live_chunk_us(x), 1)
+    return figures
+
+
+def in_turns(runs: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Return the shortest time of each in seconds, taken in turns: all meet the same weather."""
+    best = dict.fromkeys(runs, float("inf"))
+    for _ in range(_ROUNDS):
+        for name, run in runs.items():
+            began = time.perf_counter()
+            run()
+            best[name] = min(best[name], time.perf_counter() - began)
+    return best
+
+
+def _push(x: NDArray[np.float32], fs_hz: float) -> None:
+    Segmenter(fs_hz).push(x, first_sample=0)
+
+
+def _peer(x: NDArray[np.float32]) -> Callable[[], object] | None:
+    """Return sleepecg's compiled detector on the same record: it filters and detects, no more."""
+    try:
+        from sleepecg import detect_heartbeats
+    except ImportError:
+        return None
+    whole = x.astype(np.float64)
+    return lambda: detect_heartbeats(whole, float(SAMPLING_RATE_HZ))
+
+
+def _hard_signals(n: int) -> dict[str, NDArray[np.float32]]:
+    """Return signals of n samples, each as awkward in its way as a stream can be."""
+    rng = np.random.default_rng(0)
+    # A patient of 150 bpm, played at twice the rate it was drawn for.
+    fast = SyntheticPatient(PatientConfig(fs=SAMPLING_RATE_HZ / 2, bpm=150.0, seed=1))
+    missing = rng.normal(0, 0.3, n)
+    missing[rng.random(n) < 0.05] = np.nan
+    hard = {
+        "noise": rng.normal(0, 0.3, n),
+        "spikes": np.where(rng.random(n) < 0.01, 5.0, 0.0),
+        "missing_values": missing,
+        "300_bpm": fast.generate(n).samples,
+    }
+    return {name: np.ascontiguousarray(x, dtype=np.float32) for name, x in hard.items()}
+
+
+def _live_chunk_us(x: NDArray[np.float32]) -> float:
+    segmenter = Segmenter(360.0)
+    chunks = range(0, 60 * SAMPLING_RATE_HZ, CHUNK)
+    began = time.perf_counter()
+    for at in chunks:
+        segmenter.push(x[at : at + CHUNK], first_sample=at)
+    return 1e6 * (time.perf_counter() - began) / len(chunks)

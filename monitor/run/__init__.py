@@ -1,0 +1,1 @@
+"""A run of the whole system: its processes from start to summary."""

@@ -1,0 +1,119 @@
+"""The alarms about the system itself and about sources that fall silent.
+
+They are the only ones that go by a clock, passed in as seconds: what does not happen has no
+position in a stream. No I/O.
+"""
+
+from typing import Final
+
+from pipeline.alarms.settings import AlarmSettings
+from pipeline.alarms.state_machine import AlarmLife
+from pipeline.schema.public import Alert
+
+STALE_S: Final = 2.0
+"""A source that is not over and has sent nothing for so long is an alarm."""
+
+NO_SCORER_S: Final = 5.0
+"""Beats have waited for so long without anybody who could score them; a scorer that begins needs
+some of it."""
+
+EXPLAINED_S: Final = 3.0
+"""A supervisor tells a new hub within this time what the one before it died of."""
+
+_TICKS_HZ: Final = 1_000.0
+
+
+class SystemAlarms:
+    """What is wrong with the system as a whole; its alarms belong to the stream ``""``.
+
+    Their ``sample`` counts milliseconds since the hub began.
+    """
+
+    def __init__(self, settings: AlarmSettings, began: float) -> None:
+        self.life = AlarmLife("", _TICKS_HZ, settings, 0)
+        self._began = began
+        self._scored_at = began
+        """When a scorer was there, or nothing waited for one, last."""
+        self._unexplained_since: float | None = None
+        """Since when nobody has said what the hub before this one died of."""
+
+    def ticks(self, now: float) -> int:
+        """Return the position that stands for ``now``."""
+        return round((now - self._began) * _TICKS_HZ)
+
+    def on_log(self, fault: str, now: float) -> list[Alert]:
+        """Take note of what is wrong with the log; empty for nothing."""
+        if not fault:
+            return self.life.end("log_not_writable", self.ticks(now), "recorded again")
+        return self.life.begin("log_not_writable", self.ticks(now), fault)
+
+    def on_scorers(self, scorers: int, now: float, *, waiting: bool) -> list[Alert]:
+        """Take note of how many scorers there are, and whether beats are waiting for one."""
+        if scorers or not waiting:
+            self._scored_at = now
+            return self.life.end("no_scorer", self.ticks(now), "a scorer answers")
+        if now - self._scored_at <= NO_SCORER_S:
+            return []
+        reason = f"no scorer for {NO_SCORER_S:g} s: beats wait, rules on the signal go on"
+        return self.life.begin("no_scorer", self.ticks(now), reason)
+
+    def on_death(self, process: str, code: int, times: int, now: float) -> list[Alert]:
+        """Take note that a process died, for the ``times``-th time without a steady run between.
+
+        Each is told; all that come within `STEADY_S` of the one before are one alarm.
+        """
+        if process == "hub":
+            self._unexplained_since = None
+        often = f", {times} times in a row" if times > 1 else ""
+        return self._died(f"{process} {cause_of_death(code)}{often}; started again", now)
+
+    def on_interruption(self, now: float) -> None:
+        """Take note that the hub before this one did not end in order.
+
+        It is told, unless a supervisor tells of it, with the cause, within `EXPLAINED_S`.
+        """
+        self._unexplained_since = now
+
+    def _died(self, reason: str, now: float) -> list[Alert]:
+        at = self.ticks(now)
+        told = self.life.begin("process_died", at, reason)
+        told = told or self.life.tell_again("process_died", at, reason)
+        # It is over at once, and held.
+        return told + self.life.end("process_died", at, "")
+
+    def advance(self, now: float) -> list[Alert]:
+        """Let time go on to ``now``: what is held ends, what nobody mended calls again."""
+        told = []
+        since = self._unexplained_since
+        if since is not None and now - since > EXPLAINED_S:
+            self._unexplained_since = None
+            told = self._died("hub did not end in order; it goes on where its log ends", now)
+        return told + self.life.advance(self.ticks(now))
+
+
+def cause_of_death(code: int) -> str:
+    """Say how a process ended: ``code`` is its exit code, or minus the signal that killed it."""
+    return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+
+class SourceAlarm:
+    """Whether the source of one stream has fallen silent."""
+
+    def __init__(self, stream: str, fs_hz: float, settings: AlarmSettings) -> None:
+        self.life = AlarmLife(stream, fs_hz, settings, 0)
+        self._realarm_s = settings.realarm_s
+        self._unheeded_s = 0.0
+        """The age when the alarm was not yet acknowledged."""
+
+    def on_age(self, age_s: float, sample: int, epoch: int, *, over: bool) -> list[Alert]:
+        """Take note that the last samples came ``age_s`` ago, up to ``sample`` of ``epoch``."""
+        self.life.epoch = epoch
+        if over or age_s <= STALE_S:
+            why = "the stream is over" if over else "data again"
+            return self.life.end("no_data", sample, why)
+        told = self.life.begin("no_data", sample, f"nothing from the source for {STALE_S:g} s")
+        if all(alert.state != "ack" for alert in self.life.standing):
+            self._unheeded_s = age_s
+        elif age_s - self._unheeded_s > self._realarm_s:  # no position of the stream moves on
+            told += self.life.call_again("no_data", sample)
+        return told

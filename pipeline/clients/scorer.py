@@ -1,0 +1,112 @@
+"""A scorer process: takes batches of windows from the hub, answers with scores and classes.
+
+It holds no state: it can be killed at any moment, and the hub hands its batches out again. It
+says that it is ready at start and every 250 ms, after its models have warmed up.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from pipeline.constants import WINDOW_SAMPLES
+from pipeline.errors import WireError
+from pipeline.schema.messages import (
+    ClassReply,
+    ClassRequest,
+    Ready,
+    ScoreReply,
+    ScoreRequest,
+    decode,
+    encode,
+    rr_context_of,
+    windows_of,
+)
+from pipeline.scoring.protocols import Classifier, Scorer
+from pipeline.scoring.rr_context import RR_FEATURES
+from pipeline.transport.curve import ClientKeys
+from pipeline.transport.sockets import Dealer, wait
+
+logger = logging.getLogger(__name__)
+
+_READY_S: Final = 0.25
+
+PATIENCE_S: Final = 5.0
+"""A hub that was not there for so long at the beginning is worth a word."""
+
+
+def run_worker(
+    scorer: Scorer,
+    classifier: Classifier | None,
+    *,
+    model: str,
+    device: str,
+    work: str,
+    stop: Callable[[], bool],
+    keys: ClientKeys | None = None,
+) -> None:
+    """Serve the hub's ``work`` socket until ``stop`` says so; it is asked four times a second.
+
+    Raises:
+        ConfigError: the address is malformed, or off loopback without keys.
+        EndpointError: the hub refuses these keys.
+    """
+    blank = np.zeros((1, WINDOW_SAMPLES), dtype=np.float32)
+    scorer.score(blank)
+    if classifier is not None:
+        classifier.classify(blank, np.zeros((1, RR_FEATURES), dtype=np.float32))
+    ready = encode(Ready(model=model, device=device, classifies=classifier is not None))
+    due = 0.0
+    patient_until: float | None = time.monotonic() + PATIENCE_S
+    hub = Dealer(connect=work, keys=keys)
+    try:
+        while not stop():
+            now = time.monotonic()
+            if now >= due:
+                due = now + _READY_S
+                if hub.send(ready):
+                    patient_until = None
+                else:
+                    # The hub is not there. A socket tries that ever more rarely; a new one at once.
+                    hub.close(linger_ms=0)
+                    hub = Dealer(connect=work, keys=keys)
+            if patient_until is not None and now > patient_until:
+                patient_until = None
+                logger.warning(
+                    "nothing answers at %s yet, still waiting; does a hub hand out work there?",
+                    work,
+                )
+            wait([hub], due - now)
+            for frame in hub.receive():
+                try:
+                    reply = answer(scorer, classifier, frame)
+                except WireError as error:
+                    logger.warning("request refused: %s", error)
+                    continue
+                hub.send(encode(reply))
+    finally:
+        hub.close()
+
+
+def answer(scorer: Scorer, classifier: Classifier | None, frame: bytes) -> ScoreReply | ClassReply:
+    """Return the answer to one request frame; raise `WireError` if it is none for this scorer."""
+    request = decode(frame)
+    began = time.perf_counter()
+    if isinstance(request, ScoreRequest):
+        batch = scorer.score(windows_of(request))
+        return ScoreReply(
+            ids=request.ids,
+            scores=batch.scores.astype("<f4").tobytes(),
+            residuals=batch.residuals.astype("<f4").tobytes(),
+            compute_ms=1e3 * (time.perf_counter() - began),
+        )
+    if isinstance(request, ClassRequest) and classifier is not None:
+        probabilities = classifier.classify(windows_of(request), rr_context_of(request))
+        return ClassReply(
+            ids=request.ids,
+            probabilities=probabilities.astype("<f4").tobytes(),
+            compute_ms=1e3 * (time.perf_counter() - began),
+        )
+    raise WireError(f"{type(request).__name__} is no request that this scorer answers")

@@ -1,0 +1,157 @@
+"""The bookkeeping of a subscriber: which alerts were delivered, and which must be asked for.
+
+Alerts come live, where any may be missing, and in pages from the log, on request. `Follower` takes
+both and gives every alert exactly once and in order; where the log cannot give one it says so with
+a `Gap`, and where the log is not the one it was, with a `LogReplaced`. Only the answer to its own
+latest question can make it say either: live messages may have waited in a queue for long, and then
+tell of a log that is no more, or of a number that was passed long ago. They only make it ask.
+
+Pure: no sockets, no clock; ``now`` is an argument, in seconds of any steady clock.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from pipeline.schema.position import Gap, LogReplaced
+from pipeline.schema.public import Alert, Heartbeat
+from pipeline.schema.requests import ReplayPage, ReplayRequest
+
+Record = Alert | Gap | LogReplaced
+"""What a subscriber is given, in order."""
+
+MOST_HELD: Final = 1_000
+"""Live alerts kept while older ones are being fetched; of more, the log has a copy."""
+
+PATIENCE_S: Final = 2.0
+"""A question without any answer for so long went down with a connection: it is asked again."""
+
+
+@dataclass(slots=True)
+class Follower:
+    """What one subscriber has and wants."""
+
+    have: int | None
+    """The last number delivered; None until it is known where to begin."""
+    log_id: str = ""
+    """The log that it counts in; empty until one was met."""
+    _ahead: bool = False
+    """Whether it wants numbers that the first log it met has yet to give."""
+    _asking: bool = False
+    _doubt: bool = False
+    """Whether a live message speaks of another log, or of fewer alerts than were delivered."""
+    _question: int = 0
+    _asked_from: int = 0
+    _active_at: float = 0.0
+    """When the question was asked or the last page of its answer came."""
+    _held: dict[int, Alert] = field(default_factory=dict)
+
+    def on_alert(self, alert: Alert) -> list[Record]:
+        """Take a live alert; return what can be delivered, in order."""
+        self._meet(alert.log_id, alert.seq)
+        if alert.log_id != self.log_id:
+            self._doubt = True
+            return []
+        if self.have is None:
+            self.have = alert.seq - 1
+        if alert.seq > self.have + 1 and len(self._held) >= MOST_HELD:
+            return []
+        return self._deliver([alert])
+
+    def on_heartbeat(self, beat: Heartbeat) -> None:
+        """Take note of what there is by now."""
+        self._meet(beat.log_id, beat.last_seq)
+        if self.have is None:
+            self.have = beat.last_seq
+        self._ahead = self._ahead and beat.last_seq < self.have
+        if beat.log_id != self.log_id or (beat.last_seq < self.have and not self._ahead):
+            self._doubt = True
+
+    def _meet(self, log_id: str, last_seq: int) -> None:
+        """Take the first log for the one to read: nothing of another one has been read."""
+        if not self.log_id:
+            self.log_id = log_id
+            self._ahead = self.have is not None and last_seq < self.have
+
+    def on_page(self, page: ReplayPage, now: float) -> list[Record]:
+        """Take a page of old alerts; return what can be delivered, in order."""
+        if not self._asking or page.question != self._question or self.have is None:
+            return []
+        self._active_at = now
+        self._asking = not page.end
+        self.log_id = self.log_id or page.log_id
+        records: list[Record] = []
+        if page.log_id != self.log_id or page.last_seq < self._asked_from - 1:
+            records.append(self._begin_anew(page))
+        records += self._skip_to(page.low_water_seq - 1, "no longer in the log")
+        records += self._deliver(page.alerts)
+        if page.from_seq <= self.have + 1:
+            records += self._skip_to(page.to_seq, "damaged in the log")
+        return records
+
+    def wanted(self, last_seq: int, now: float) -> ReplayRequest | None:
+        """Return what to ask for now, given the last number there is, or None."""
+        if self._asking and now - self._active_at < PATIENCE_S:
+            return None
+        self._asking = False
+        if self.have is None or not (self._doubt or self._held or self.have < last_seq):
+            return None
+        self._asking, self._doubt, self._active_at = True, False, now
+        self._question += 1
+        self._asked_from = self.have + 1
+        return ReplayRequest(log_id=self.log_id, from_seq=self._asked_from, question=self._question)
+
+    def not_asked(self) -> None:
+        """Take note that the question could not be sent."""
+        self._asking, self._doubt = False, True
+
+    def _deliver(self, alerts: Iterable[Alert]) -> list[Record]:
+        """Return those of ``alerts``, and of those held, whose turn it is; hold the others."""
+        assert self.have is not None
+        ready: list[Record] = []
+        for alert in alerts:
+            if alert.seq > self.have:
+                self._held[alert.seq] = alert
+            while (following := self._held.pop(self.have + 1, None)) is not None:
+                self.have = following.seq
+                ready.append(following)
+        return ready
+
+    def _skip_to(self, to_seq: int, why: str) -> list[Record]:
+        """Give up what is missing up to ``to_seq``; what is held of it is delivered."""
+        assert self.have is not None
+        records: list[Record] = []
+        while self.have < to_seq:
+            first = self.have + 1
+            self.have = min((seq for seq in self._held if seq <= to_seq), default=to_seq + 1) - 1
+            which = (
+                f"alert {first} is" if first == self.have else f"alerts {first} to {self.have} are"
+            )
+            records.append(
+                Gap(
+                    log_id=self.log_id,
+                    seq=self.have,
+                    from_seq=first,
+                    to_seq=self.have,
+                    reason=f"{which} {why}",
+                )
+            )
+            if (following := self._held.pop(self.have + 1, None)) is not None:
+                records += self._deliver([following])
+        return records
+
+    def _begin_anew(self, page: ReplayPage) -> LogReplaced:
+        """Numbers of another log mean nothing: read the new one from its beginning."""
+        assert self.have is not None
+        same = page.log_id == self.log_id
+        reason = (
+            f"the log ends at alert {page.last_seq}, alert {self.have} was read: an older copy"
+            if same
+            else "the log was replaced by another one: read from its beginning"
+        )
+        told = LogReplaced(
+            log_id=page.log_id, old_log_id=self.log_id, old_seq=self.have, reason=reason
+        )
+        self.log_id, self.have, self._asked_from = page.log_id, 0, 1
+        self._held.clear()
+        return told

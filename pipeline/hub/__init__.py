@@ -1,0 +1,1 @@
+"""The one stateful process, and its parts."""

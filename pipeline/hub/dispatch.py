@@ -1,0 +1,279 @@
+"""Which windows go to which scorer, and when: batches, credit, and second chances.
+
+A window is handed out for a `Task`: its score, and later perhaps its class. Each task has a queue
+of its own, in order of arrival, and a batch is of one task. It leaves as soon as a scorer has
+credit and the batch is full, or its oldest window has waited `DispatchConfig.max_wait_s`. Classes
+go first and wait for no company, for the beats behind wait for them. A batch that is not answered
+within `redeliver_after_s`, or whose scorer fell silent, goes back to the head of its queue and to
+another scorer. A scorer computes or says that it is ready, never both at a time: one that owes an
+answer gets nothing more until it has given it or is ready without, lest it fall further behind.
+Every window is accounted for once a task: the first answer counts, later ones are duplicates.
+
+Pure: no sockets, no clock; ``now`` is an argument, in seconds of any steady clock.
+"""
+
+from collections import Counter, OrderedDict, deque
+from dataclasses import dataclass
+from enum import Enum
+from itertools import islice
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ConfigError
+from pipeline.schema.messages import MAX_BATCH, ClassRequest, Ready, Request, ScoreRequest, WindowId
+
+STALLED_S: Final = 5.0
+"""Windows have waited for so long without an answer of use: whoever is there, nobody scores."""
+
+
+class Task(Enum):
+    """What is wanted of a window."""
+
+    CLASS = "class"
+    SCORE = "score"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatchConfig:
+    """When batches leave, and when they are given up."""
+
+    max_batch: int = 64
+    max_wait_s: float = 0.005
+    """A lone beat waits no longer than this for company on its way to be scored."""
+    redeliver_after_s: float = 1.0
+    """An unanswered batch is handed out again after this time."""
+    silent_after_s: float = 1.5
+    """A scorer that has sent nothing for this long gets no more batches."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot work."""
+        if not 1 <= self.max_batch <= MAX_BATCH:
+            raise ConfigError(f"a batch holds 1 to {MAX_BATCH} windows, not {self.max_batch}")
+        if self.max_wait_s < 0 or self.redeliver_after_s <= 0 or self.silent_after_s <= 0:
+            raise ConfigError(f"times must be positive: {self}")
+
+
+@dataclass(slots=True)
+class _Scorer:
+    """What is known of one connected scorer."""
+
+    credit: int
+    heard_at: float
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Windows under way to a scorer."""
+
+    scorer: bytes
+    task: Task
+    ids: list[WindowId]
+    sent_at: float
+    late: bool = False
+    """Whether its windows were put back: the scorer still owes the answer."""
+
+
+class _Queue:
+    """The windows that want one task done."""
+
+    def __init__(self, max_wait_s: float) -> None:
+        self._max_wait_s = max_wait_s
+        self.rows: dict[WindowId, tuple[NDArray[np.float32], ...]] = {}
+        """What a request says of each window without an answer."""
+        self.waiting: deque[tuple[WindowId, float, bool]] = deque()
+        """Windows to hand out, since when, and whether not for the first time; some may have been
+        answered meanwhile."""
+        self.redelivered = 0
+        """Windows that were handed out again."""
+
+    def add(self, window_id: WindowId, rows: tuple[NDArray[np.float32], ...], now: float) -> None:
+        """Queue a window; a known id is a no-op."""
+        if window_id not in self.rows:
+            self.rows[window_id] = rows
+            self.waiting.append((window_id, now, False))
+
+    def due_at(self) -> float | None:
+        """Return when the oldest window has waited long enough, or None if none waits."""
+        return self.waiting[0][1] + self._max_wait_s if self.waiting else None
+
+    def take(self, most: int) -> list[WindowId]:
+        """Take up to ``most`` windows that nobody has answered meanwhile."""
+        ids: list[WindowId] = []
+        while self.waiting and len(ids) < most:
+            window_id, _, again = self.waiting.popleft()
+            if window_id in self.rows:
+                ids.append(window_id)
+                self.redelivered += again
+        return ids
+
+    def forget(self, most: int) -> list[WindowId]:
+        """Drop up to ``most`` windows, oldest first, and return them."""
+        ids = list(islice(self.rows, most))
+        for window_id in ids:
+            del self.rows[window_id]
+        # Where nobody takes any, nothing else would clear this queue.
+        self.waiting = deque(one for one in self.waiting if one[0] in self.rows)
+        return ids
+
+    def put_back(self, ids: list[WindowId], since: float) -> None:
+        """Queue again, at the head, what of ``ids`` has no answer."""
+        again = [window_id for window_id in ids if window_id in self.rows]
+        self.waiting.extendleft((window_id, since, True) for window_id in reversed(again))
+
+
+class Dispatcher:
+    """Queues of windows, and the scorers that take them."""
+
+    def __init__(self, config: DispatchConfig | None = None) -> None:
+        self._config = config or DispatchConfig()
+        # Those that want a class were found together, by the answer to one batch.
+        self._queues = {
+            Task.CLASS: _Queue(max_wait_s=0.0),
+            Task.SCORE: _Queue(self._config.max_wait_s),
+        }
+        self._scorers: OrderedDict[bytes, _Scorer] = OrderedDict()
+        self._under_way: list[_Batch] = []
+        self._progress_at = 0.0
+        """When an answer came that was of use, or the first window began to wait."""
+
+    @property
+    def pending(self) -> int:
+        """Windows without an answer, over both tasks."""
+        return sum(len(queue.rows) for queue in self._queues.values())
+
+    @property
+    def redelivered(self) -> int:
+        """Windows that were handed out again, over both tasks."""
+        return sum(queue.redelivered for queue in self._queues.values())
+
+    def unanswered(self, task: Task) -> int:
+        """Return how many windows want ``task`` done."""
+        return len(self._queues[task].rows)
+
+    @property
+    def scorers(self) -> int:
+        """Scorers that were heard of lately."""
+        return len(self._scorers)
+
+    def stalled_s(self, now: float) -> float:
+        """Return for how long windows have waited and no answer of use has come."""
+        return now - self._progress_at if self.pending else 0.0
+
+    def working(self, now: float) -> int:
+        """Return how many scorers there are; none where no answer of use comes from them."""
+        return 0 if self.stalled_s(now) > STALLED_S else self.scorers
+
+    def give_up(self, most: int) -> list[WindowId]:
+        """Forget up to ``most`` windows, those first that have waited for longest; return them."""
+        ids: list[WindowId] = []
+        for queue in self._queues.values():
+            ids += queue.forget(most - len(ids))
+        return ids
+
+    def want_score(self, window_id: WindowId, window: NDArray[np.float32], now: float) -> None:
+        """Queue a window, float32[320], for its score; one that waits already is a no-op."""
+        self._begin_to_wait(now)
+        self._queues[Task.SCORE].add(window_id, (window,), now)
+
+    def want_class(
+        self,
+        window_id: WindowId,
+        window: NDArray[np.float32],
+        rr_context: NDArray[np.float32],
+        now: float,
+    ) -> None:
+        """Queue a window, float32[320], and its RR context, float32[RR_FEATURES], for its class.
+
+        One that waits already is a no-op.
+        """
+        self._begin_to_wait(now)
+        self._queues[Task.CLASS].add(window_id, (window, rr_context), now)
+
+    def _begin_to_wait(self, now: float) -> None:
+        if not self.pending:
+            self._progress_at = now
+
+    def hear(self, scorer: bytes, message: Ready, now: float) -> None:
+        """Note that a scorer is ready and how many batches it takes at a time."""
+        # What it had long before and has not answered by now it never will.
+        self._under_way = [b for b in self._under_way if not (b.late and b.scorer == scorer)]
+        self._scorers[scorer] = _Scorer(credit=message.credit, heard_at=now)
+
+    def answer(self, scorer: bytes, task: Task, ids: list[WindowId], now: float) -> list[int]:
+        """Note an answer; return the positions in ``ids`` that were still waiting for one."""
+        if scorer in self._scorers:
+            self._scorers[scorer].heard_at = now
+        answered = (scorer, task, ids)
+        self._under_way = [
+            batch for batch in self._under_way if (batch.scorer, batch.task, batch.ids) != answered
+        ]
+        rows = self._queues[task].rows
+        found = [at for at, window_id in enumerate(ids) if rows.pop(window_id, None) is not None]
+        if found:
+            self._progress_at = now
+        return found
+
+    def due(self, now: float) -> list[tuple[bytes, Request]]:
+        """Return the batches to send now, each with its scorer."""
+        self._give_up(now)
+        requests: list[tuple[bytes, Request]] = []
+        for task, queue in self._queues.items():
+            while self._is_due(queue, now) and (scorer := self._free_scorer()) is not None:
+                ids = queue.take(self._config.max_batch)
+                if not ids:
+                    continue
+                self._under_way.append(_Batch(scorer, task, ids, now))
+                self._scorers.move_to_end(scorer)
+                requests.append((scorer, _request(task, ids, [queue.rows[i] for i in ids])))
+        return requests
+
+    def next_deadline(self, now: float) -> float | None:
+        """Return when `due` should be asked again at the latest, or None if nothing waits."""
+        config = self._config
+        deadlines = [
+            batch.sent_at + config.redeliver_after_s for batch in self._under_way if not batch.late
+        ]
+        if self._free_scorer() is not None:
+            waits = (queue.due_at() for queue in self._queues.values())
+            deadlines += [due_at for due_at in waits if due_at is not None]
+        return max(now, min(deadlines)) if deadlines else None
+
+    def _is_due(self, queue: _Queue, now: float) -> bool:
+        due_at = queue.due_at()
+        full = len(queue.waiting) >= self._config.max_batch
+        return due_at is not None and (full or now >= due_at)
+
+    def _free_scorer(self) -> bytes | None:
+        """Return the scorer with credit, and no answer overdue, that was served longest ago."""
+        busy = Counter(batch.scorer for batch in self._under_way)
+        late = {batch.scorer for batch in self._under_way if batch.late}
+        for name, scorer in self._scorers.items():
+            if busy[name] < scorer.credit and name not in late:
+                return name
+        return None
+
+    def _give_up(self, now: float) -> None:
+        """Put back what silent scorers hold and what was not answered in time."""
+        config = self._config
+        for name in [
+            n for n, s in self._scorers.items() if now - s.heard_at >= config.silent_after_s
+        ]:
+            del self._scorers[name]
+        for batch in reversed(self._under_way):
+            overdue = now >= batch.sent_at + config.redeliver_after_s
+            if not batch.late and (overdue or batch.scorer not in self._scorers):
+                batch.late = True
+                self._queues[batch.task].put_back(batch.ids, batch.sent_at)
+        self._under_way = [b for b in self._under_way if b.scorer in self._scorers]
+
+
+def _request(
+    task: Task, ids: list[WindowId], rows: list[tuple[NDArray[np.float32], ...]]
+) -> Request:
+    columns = [np.stack(column).astype("<f4").tobytes() for column in zip(*rows, strict=True)]
+    if task is Task.CLASS:
+        windows, rr_context = columns
+        return ClassRequest(ids=ids, windows=windows, rr_context=rr_context)
+    return ScoreRequest(ids=ids, windows=columns[0])

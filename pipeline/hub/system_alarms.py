@@ -1,0 +1,101 @@
+"""The alarms that belong to no sample: what stood before, silent sources, no scorer, a full disk.
+
+`Oversight` goes over all channels of a hub, so it is also where an acknowledgement reaches
+what stands there. The clock is an argument; no I/O.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from pipeline.alarms.retained import LeftAlarms
+from pipeline.alarms.settings import AlarmSettings
+from pipeline.alarms.system import SystemAlarms
+from pipeline.schema.public import Alert
+from pipeline.schema.requests import Died
+from pipeline.stream.session import Channel
+
+
+class Oversight:
+    """What stands over the streams of a hub."""
+
+    def __init__(
+        self,
+        channels: Mapping[str, Channel],
+        settings: AlarmSettings,
+        clock: Callable[[], float],
+    ) -> None:
+        self._channels = channels
+        self._settings = settings
+        self._clock = clock
+        self._left = LeftAlarms()
+        self._system = SystemAlarms(settings, clock())
+        self._ended: list[Alert] = []
+        """Said of streams that went, still to be told."""
+
+    @property
+    def alarms(self) -> list[Alert]:
+        """The latest alert of every alarm about the system itself that stands."""
+        return self._system.life.standing
+
+    def after_restart(self, standing: Iterable[Alert]) -> list[Alert]:
+        """Take over what stood in the log; return the alerts that say what became of it.
+
+        What a stream that goes on raised is its own, and goes on.
+        """
+        own = {
+            (name, alarm.episode)
+            for name, channel in self._channels.items()
+            for alarm in channel.stream.alarms
+        }
+        others = [alert for alert in standing if (alert.stream, alert.episode) not in own]
+        return self._left.after_restart(others, self._settings)
+
+    def leave(self, name: str) -> None:
+        """Keep what has latched in the channel ``name``, which goes."""
+        channel = self._channels[name]
+        self._ended += channel.stream.close() + channel.end_source_alarm()
+        self._ended += self._left.leave(name, channel.alarms)
+
+    def hand_over(self, name: str) -> list[Alert]:
+        """Return, once, what latched in earlier streams called ``name``: for one that begins."""
+        if name in self._channels:
+            self.leave(name)
+        return self._left.take_over(name)
+
+    def acknowledge(self, stream: str, episode: str) -> list[Alert]:
+        """Acknowledge the alarm ``episode`` of ``stream``, or all where these are empty.
+
+        The alarms that a stream raised itself are for the stream to acknowledge.
+        """
+        told = self._left.acknowledge(stream, episode)
+        for name, channel in self._channels.items():
+            if stream in ("", name):
+                at = channel.stream.next_sample
+                told += channel.source_alarm.life.acknowledge(at, episode)
+        if not stream:
+            told += self._system.life.acknowledge(self._system.ticks(self._clock()), episode)
+        return told
+
+    def on_death(self, died: Died) -> list[Alert]:
+        """Return the alerts that say that a process of the system died."""
+        return self._system.on_death(died.process, died.code, died.times, self._clock())
+
+    def on_interruption(self) -> None:
+        """Take note that the hub before this one did not end in order."""
+        self._system.on_interruption(self._clock())
+
+    def watch(self, scorers: int, unwritable: str) -> list[Alert]:
+        """Return the alerts of what does not come with samples.
+
+        Args:
+            scorers: how many there are.
+            unwritable: why the log takes nothing; empty while it does.
+        """
+        now = self._clock()
+        waiting = any(channel.stream.pending for channel in self._channels.values())
+        told = self._system.on_scorers(scorers, now, waiting=waiting)
+        told += self._system.on_log(unwritable, now) + self._ended
+        self._ended = []
+        told += self._system.advance(now)
+        for channel in self._channels.values():
+            told += channel.watch_source(now)
+        return told

@@ -1,0 +1,1 @@
+"""The durable log of alerts: written, read, kept small, verified."""

@@ -1,0 +1,287 @@
+"""Reading a log: rows checked and decoded, for its writer and for everybody else.
+
+`LogReader` opens a log that a hub may be writing. It never alters the file, holds no transaction
+longer than one question takes, so that the writer can fold its write-ahead log into the file at
+any time, and leaves nothing behind beside it. Not thread-safe.
+"""
+
+import sqlite3
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+from pipeline.errors import DamageError, InputError, LogError, WireError
+from pipeline.log.schema import (
+    LOG_VERSION,
+    LONGEST_VALUE,
+    UNREADABLE,
+    Meta,
+    checksum,
+    distrust,
+    read_meta,
+)
+from pipeline.schema.public import Alert, SignalStrip, decode_alert, decode_strip
+
+_T = TypeVar("_T")
+
+_MAX_STRIP_BYTES = 1 << 20
+"""Of one strip, unpacked: many times what ten seconds need."""
+
+
+class LogRows:
+    """What an open log holds; ``version`` says how it is written down."""
+
+    path: Path
+    version: int
+    _db: sqlite3.Connection
+
+    def read(self, from_seq: int, most: int) -> list[Alert]:
+        """Return up to ``most`` alerts from ``from_seq`` on, in order.
+
+        Raises:
+            LogError: a row does not match its checksum, or the file cannot be read.
+        """
+        rows = self.rows(
+            "SELECT seq, crc32, CAST(body AS BLOB) FROM alert WHERE seq >= ? ORDER BY seq LIMIT ?",
+            (from_seq, most),
+        )
+        return [self.alert_of(*row) for row in rows]
+
+    def standing(self, on_damage: Callable[[LogError], None] | None = None) -> list[Alert]:
+        """Return the latest alert of every alarm that stands, oldest first.
+
+        ``on_damage`` is given the fault of each damaged row, which is left out then.
+
+        Raises:
+            LogError: a row does not match its checksum, or the file cannot be read.
+        """
+        if self.version == 1:
+            return []
+        table = "standing" if self.version >= LOG_VERSION else "alert JOIN standing USING (seq)"
+        rows = self.rows(f"SELECT seq, crc32, CAST(body AS BLOB) FROM {table} ORDER BY seq")  # noqa: S608
+        alerts = []
+        for row in rows:
+            try:
+                alerts.append(self.alert_of(*row))
+            except DamageError as error:
+                if on_damage is None:
+                    raise
+                on_damage(error)
+        return alerts
+
+    def alert(self, seq: int) -> Alert | None:
+        """Return one alert: one that is held, or the latest one of an alarm that stands.
+
+        Raises:
+            LogError: it does not match its checksum, or the file cannot be read.
+        """
+        held = self.read(seq, 1)
+        if held and held[0].seq == seq:
+            return held[0]
+        return next((alert for alert in self.standing() if alert.seq == seq), None)
+
+    def strip(self, seq: int) -> SignalStrip | None:
+        """Return the strip of the alert ``seq``, or None where there is none.
+
+        Raises:
+            LogError: it does not match its checksum, or the file cannot be read.
+        """
+        if self.version == 1:
+            return None
+        rows = self.rows("SELECT crc32, CAST(body AS BLOB) FROM strip WHERE seq = ?", (seq,))
+        return self.strip_of(seq, *rows[0]) if rows else None
+
+    def alert_of(self, seq: int, crc32: int, body: bytes | None) -> Alert:
+        """Return the alert in a row. Raises `LogError` where it is damaged."""
+        body = body or b""  # damage may make it null, which the table does not allow
+        try:
+            if zlib.crc32(body) != crc32:
+                raise WireError("checksum differs")
+            alert = decode_alert(body)
+            if alert.seq != seq:
+                raise WireError(f"it says that it is {alert.seq}")
+        except WireError as error:
+            raise DamageError(f"{self.path}: alert {seq} is damaged: {error}") from None
+        return alert
+
+    def strip_of(self, seq: int, crc32: int, body: bytes | None) -> SignalStrip:
+        """Return the strip in a row. Raises `LogError` where it is damaged."""
+        body = body or b""
+        sum_of_old = zlib.crc32(body) if self.version < LOG_VERSION else None
+        try:
+            if crc32 not in (checksum(seq, body), sum_of_old):
+                raise WireError("checksum differs")
+            return decode_strip(zlib.decompressobj().decompress(body, _MAX_STRIP_BYTES))
+        except (WireError, zlib.error) as error:
+            raise LogError(f"{self.path}: strip {seq} is damaged: {error}") from None
+
+    def keyed(self, what: str, key: int | str, crc32: int, body: bytes | None) -> bytes:
+        """Return the body of a row of the journal or of the snapshots.
+
+        Raises:
+            LogError: it is damaged.
+        """
+        body = body or b""
+        if checksum(key, body) != crc32:
+            raise LogError(f"{self.path}: {what} is damaged: checksum differs")
+        return body
+
+    def rows(self, query: str, arguments: tuple[int, ...] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows that answer a query. Raises `LogError` where it cannot be read."""
+        try:
+            return self._db.execute(query, arguments).fetchall()
+        except UNREADABLE as error:
+            raise LogError(f"cannot read the log {self.path}: {error}") from None
+
+
+class LogReader(LogRows):
+    """A log open for reading, of this version or an older one; a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the log at ``path``.
+
+        Raises:
+            InputError: there is no such file.
+            LogError: it is no alert log, or a newer version wrote it.
+        """
+        if not path.is_file():
+            raise InputError(f"no log {path}: name the file that --log or the summary named")
+        path = path.resolve()
+        self.path = path
+        self._wal = path.with_name(path.name + "-wal")
+        self._open()
+        try:
+            self.version = self.meta().version
+        except LogError:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        """Connect. A log that nobody has open is read as a file that does not change.
+
+        SQLite would otherwise leave two files beside it, and fail in a folder that is read-only.
+        """
+        self._unchanging = None if self._wal.exists() else self._state()
+        how = "mode=ro" if self._unchanging is None else "immutable=1"
+        try:
+            self._db = sqlite3.connect(
+                f"file:{quote(str(self.path.absolute()))}?{how}",
+                uri=True,
+                isolation_level=None,
+                timeout=5.0,
+            )
+            self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
+        except sqlite3.Error as error:
+            raise LogError(f"cannot open the log {self.path}: {error}") from None
+        try:
+            distrust(self._db, self.path)
+        except UNREADABLE as error:
+            self._db.close()
+            raise LogError(f"{self.path} is no alert log ({error})") from None
+        except LogError:
+            self._db.close()
+            raise
+
+    def _state(self) -> tuple[int, int]:
+        try:
+            state = self.path.stat()
+        except OSError as error:
+            raise LogError(f"cannot read the log {self.path}: {error.strerror}") from None
+        return state.st_mtime_ns, state.st_size
+
+    @property
+    def _overtaken(self) -> bool:
+        """Whether somebody began to write a file that was held for unchanging."""
+        return self._unchanging is not None and (
+            self._wal.exists() or self._state() != self._unchanging
+        )
+
+    def rows(self, query: str, arguments: tuple[int, ...] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows that answer a query. Raises `LogError` where it cannot be read."""
+        if self._db.in_transaction:
+            return super().rows(query, arguments)
+        return self.at_one_moment(lambda: self.rows(query, arguments))
+
+    def at_one_moment(self, read: Callable[[], _T]) -> _T:
+        """Return what ``read`` reads, all of it as one commit left it.
+
+        Raises:
+            LogError: it cannot be read.
+        """
+        try:
+            result = self._in_transaction(read)
+        except LogError:
+            if not self._overtaken:
+                raise
+        else:
+            if not self._overtaken:
+                return result
+        self._db.close()
+        self._open()
+        return self._in_transaction(read)
+
+    def _in_transaction(self, read: Callable[[], _T]) -> _T:
+        super().rows("BEGIN")
+        try:
+            return read()
+        finally:
+            self._db.rollback()
+
+    def meta(self) -> Meta:
+        """Return what is held now. Raises `LogError` where it is damaged, or this is no log."""
+        return self.at_one_moment(self.meta_now)
+
+    def meta_now(self) -> Meta:
+        """Return the same, within `at_one_moment`."""
+        try:
+            return read_meta(self._db, self.path)
+        except UNREADABLE as error:
+            raise LogError(f"{self.path} is no alert log ({error})") from None
+
+    def declared(self) -> set[tuple[str, str, str]]:
+        """Return kind, name and text of all that is declared in the file."""
+        return set(self.rows("SELECT type, name, coalesce(sql, '') FROM sqlite_master"))
+
+    def structure(self, most_s: float) -> list[str] | None:
+        """Return what SQLite finds wrong with the structure of the file.
+
+        None if that took more than ``most_s`` while somebody wrote: the write-ahead log grows as
+        long as somebody reads. Raises `LogError` where nothing can be read.
+        """
+        before, until, given_up = self._written(), time.monotonic() + most_s, False
+
+        def give_up() -> bool:
+            nonlocal given_up
+            given_up = time.monotonic() > until and self._written() != before
+            return given_up
+
+        self._db.set_progress_handler(give_up, 100_000)
+        try:
+            lines = [str(line) for (line,) in self.rows("PRAGMA integrity_check")]
+        except LogError:
+            if given_up:
+                return None
+            raise
+        finally:
+            self._db.set_progress_handler(None, 0)
+        return [line for line in lines if line != "ok"]
+
+    def _written(self) -> tuple[int, int]:
+        try:
+            state = self._wal.stat()
+        except OSError:
+            return 0, 0
+        return state.st_mtime_ns, state.st_size
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

@@ -1,0 +1,391 @@
+"""The durable log of alerts: one SQLite file, committed before anything is published.
+
+``synchronous=FULL`` with the write-ahead log: a commit that returned survives a power cut.
+Sequence numbers are contiguous from 1 for one ``log_id``; they come from a counter row in the
+same transaction as the alerts, because numbers from AUTOINCREMENT can be burnt and leave gaps
+that never fill. Every row carries a checksum of its body, since bit rot inside a row passes
+SQLite's own integrity check, and every alert a link of a chain (`pipeline.log.schema`).
+
+Beside the alerts the log keeps the strips of signal that show what an alert is about, and which
+alarms stand, so that a monitor that begins again knows what nobody has acknowledged yet; and the
+journal and snapshots from which the hub goes on where it was killed (`pipeline.hub.journal`).
+
+Not thread-safe: one writer, the hub, which holds a lock on a file beside the log. Readers elsewhere
+(`pipeline.log.reader`) may open the log at any time. What is removed, and when, is decided in
+`pipeline.log.maintenance`.
+"""
+
+import os
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+from pipeline.errors import LogError, WireError
+from pipeline.log.lock import LogLock
+from pipeline.log.reader import LogRows
+from pipeline.log.schema import (
+    LONGEST_VALUE,
+    ROW_BYTES,
+    UNREADABLE,
+    checksum,
+    mark_use,
+    next_link,
+    prepare,
+    write_meta,
+)
+from pipeline.schema.public import Alert, SignalStrip, decode_alert, encode_json, numbered
+
+_PAGES_A_STEP: Final = 256
+"""Given back to the file system at a time: 1 MiB, some milliseconds."""
+
+_LEAST_FREE_PAGES: Final = 1024
+"""Stay in the file however few rows it has: the journal will use them again."""
+
+Connect = Callable[[Path], sqlite3.Connection]
+
+
+def _create_closed(path: Path) -> None:
+    """Create the file of a new log, and with it those beside it, for nobody else to read."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # Whoever locks the file holds up the whole hub: it tries again later instead.
+    db = sqlite3.connect(path, isolation_level=None, timeout=0.5)
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
+    return db
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """What becomes durable together."""
+
+    alerts: Sequence[Alert] = ()
+    entries: Sequence[bytes] = ()
+    """For the journal, numbered on from `AlertLog.last_entry`."""
+    snapshots: Mapping[str, bytes] = field(default_factory=dict)
+    """State of streams, with every entry of this commit in it."""
+    gone: Sequence[str] = ()
+    """Streams whose older snapshot is dropped."""
+    entries_needed_from: int | None = None
+    """Entries before this number are in the snapshots of all that they concern: dropped."""
+
+
+class AlertLog(LogRows):
+    """An open log; a context manager."""
+
+    def __init__(self, path: Path, connect: Connect = _connect) -> None:
+        """Open the log at ``path``, or begin a new one; ``connect`` opens the file.
+
+        Raises:
+            LogError: the folder cannot be written, the file is no alert log or is damaged, or it
+                was written by a newer version.
+        """
+        self.path = path = path.resolve()  # the files beside it are named after the file itself
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = LogLock(path)
+            _create_closed(path)
+        except OSError as error:
+            raise LogError(f"cannot open the log {path}: {error}; choose another --log") from None
+        try:
+            self._db = connect(path)
+        except sqlite3.Error as error:
+            self._lock.release()
+            raise LogError(f"cannot open the log {path}: {error}; choose another --log") from None
+        try:
+            self._meta = prepare(self._db, path)
+            self.interrupted = mark_use(self._db, in_use=True)
+            """Whether whoever wrote it before did not close it in order."""
+            (last_entry,) = self._db.execute(
+                "SELECT max(n) FROM (SELECT n FROM journal UNION ALL SELECT n FROM snapshot)"
+            ).fetchone()
+            if not (last_entry is None or (isinstance(last_entry, int) and last_entry < 2**53)):
+                raise LogError(f"{path}: the journal is damaged; choose another --log")
+        except UNREADABLE as error:
+            self._shut()
+            raise LogError(f"{path} is no alert log ({error}); choose another --log") from None
+        except LogError:
+            self._shut()
+            raise
+        self.version = self._meta.version
+        self.last_entry: int = last_entry or 0
+        """Number of the newest entry that was ever in the journal."""
+
+    @property
+    def log_id(self) -> str:
+        """Return what this log is called; another one has other numbers."""
+        return self._meta.log_id
+
+    @property
+    def last_seq(self) -> int:
+        """Return the number of the newest alert, 0 for none."""
+        return self._meta.last_seq
+
+    @property
+    def low_water_seq(self) -> int:
+        """Return the oldest number still held; one past the last where none is."""
+        return self._meta.low_water_seq
+
+    @property
+    def bytes_held(self) -> int:
+        """Return how much the alerts and their strips take."""
+        return self._meta.bytes_held
+
+    @property
+    def wal_bytes(self) -> int:
+        """Return the length of the write-ahead log."""
+        try:
+            return self.path.with_name(self.path.name + "-wal").stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def append(self, alerts: Sequence[Alert]) -> list[Alert]:
+        """Number the alerts and commit them; return them as logged. Raises as `commit` does."""
+        return self.commit(Commit(alerts=alerts))
+
+    def commit(self, commit: Commit) -> list[Alert]:
+        """Write all of a commit in one transaction; return its alerts, numbered, as logged.
+
+        Raises:
+            LogError: nothing was written; the log stays usable.
+        """
+        logged = [
+            numbered(alert, self.log_id, self.last_seq + n)
+            for n, alert in enumerate(commit.alerts, 1)
+        ]
+        rows, link, held = [], self._meta.chain, self._meta.bytes_held
+        for alert in logged:
+            body = encode_json(alert)
+            link = next_link(link, alert.seq, body)
+            held += len(body) + ROW_BYTES
+            rows.append((alert.seq, alert.stream, zlib.crc32(body), body, link))
+        meta = self._meta.changed(last_seq=self.last_seq + len(rows), chain=link, bytes_held=held)
+        last_entry = self.last_entry + len(commit.entries)
+        with self._transaction():
+            if rows:
+                self._db.executemany("INSERT INTO alert VALUES (?, ?, ?, ?, ?)", rows)
+                write_meta(self._db, meta)
+            for alert, (_, _, crc32, body, _) in zip(logged, rows, strict=True):
+                self._note_standing(alert, crc32, body)
+            self._db.executemany(
+                "INSERT INTO journal VALUES (?, ?, ?)",
+                ((n, checksum(n, e), e) for n, e in enumerate(commit.entries, self.last_entry + 1)),
+            )
+            self._keep_snapshots(commit, last_entry)
+        self._meta = meta
+        self.last_entry = last_entry
+        return logged
+
+    def _keep_snapshots(self, commit: Commit, last_entry: int) -> None:
+        self._db.executemany(
+            "DELETE FROM snapshot WHERE stream = ?", ((stream,) for stream in commit.gone)
+        )
+        for stream, body in commit.snapshots.items():
+            self._db.execute(
+                "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)",
+                (stream, last_entry, checksum(f"{last_entry} {stream}", body), body),
+            )
+        if commit.entries_needed_from is not None:
+            self._db.execute("DELETE FROM journal WHERE n < ?", (commit.entries_needed_from,))
+
+    def entries(self) -> list[tuple[int, bytes]]:
+        """Return what the journal holds, as (number, entry) in order.
+
+        Raises:
+            LogError: an entry does not match its checksum, or the file cannot be read.
+        """
+        rows = self.rows("SELECT n, crc32, CAST(body AS BLOB) FROM journal ORDER BY n")
+        return [(n, self.keyed(f"entry {n}", n, crc32, body)) for n, crc32, body in rows]
+
+    def snapshots(self) -> dict[str, tuple[int, bytes]]:
+        """Return the snapshots by stream, each with the number of the last entry in it.
+
+        Raises:
+            LogError: one does not match its checksum, or the file cannot be read.
+        """
+        rows = self.rows("SELECT stream, n, crc32, CAST(body AS BLOB) FROM snapshot")
+        if not all(isinstance(row[0], str) and isinstance(row[1], int) for row in rows):
+            raise LogError(f"{self.path}: the snapshots are damaged")
+        return {
+            stream: (n, self.keyed(f"snapshot of {stream}", f"{n} {stream}", crc32, body))
+            for stream, n, crc32, body in rows
+        }
+
+    def forget_streams(self) -> None:
+        """Drop the journal and all snapshots: nothing goes on from here.
+
+        Raises:
+            LogError: nothing was written; the log stays usable.
+        """
+        with self._transaction():
+            self._db.execute("DELETE FROM journal")
+            self._db.execute("DELETE FROM snapshot")
+
+    def _note_standing(self, alert: Alert, crc32: int, body: bytes) -> None:
+        if not alert.episode:
+            return
+        alarm = (alert.stream, alert.episode)
+        if alert.state == "off":
+            self._db.execute("DELETE FROM standing WHERE stream = ? AND episode = ?", alarm)
+        else:
+            self._db.execute(
+                "INSERT OR REPLACE INTO standing VALUES (?, ?, ?, ?, ?)",
+                (*alarm, alert.seq, crc32, body),
+            )
+
+    def without_strip(self, most: int) -> list[Alert]:
+        """Return up to ``most`` of the newest alerts that have no strip, oldest first.
+
+        Raises:
+            LogError: a row does not match its checksum, or the file cannot be read.
+        """
+        rows = self.rows(
+            "SELECT seq, crc32, CAST(body AS BLOB) FROM (SELECT * FROM alert ORDER BY seq DESC"
+            " LIMIT ?) WHERE seq NOT IN (SELECT seq FROM strip) ORDER BY seq",
+            (most,),
+        )
+        return [self.alert_of(*row) for row in rows]
+
+    def append_strips(self, strips: Sequence[tuple[int, SignalStrip]]) -> None:
+        """Commit strips of signal, each under the number of the alert that it shows.
+
+        Raises:
+            LogError: nothing was written; the log stays usable.
+        """
+        rows, held = [], self._meta.bytes_held
+        for seq, strip in dict(strips).items():
+            body = zlib.compress(encode_json(strip))
+            for (length,) in self.rows(
+                "SELECT coalesce(length(body), 0) FROM strip WHERE seq = ?", (seq,)
+            ):
+                held -= length + ROW_BYTES
+            held += len(body) + ROW_BYTES
+            rows.append((seq, checksum(seq, body), body))
+        meta = self._meta.changed(bytes_held=held)
+        with self._transaction():
+            self._db.executemany("INSERT OR REPLACE INTO strip VALUES (?, ?, ?)", rows)
+            write_meta(self._db, meta)
+        self._meta = meta
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Commit what is done inside, or nothing of it and raise `LogError`."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
+            self._db.execute("COMMIT")
+        except UNREADABLE as error:
+            with suppress(sqlite3.Error):
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+            raise LogError(f"cannot write the log {self.path}: {error}; free space?") from None
+
+    def raised(self, most: int) -> list[str]:
+        """Return when the oldest alerts were raised, up to ``most`` of them; empty: unknown.
+
+        Raises:
+            LogError: the file cannot be read.
+        """
+        times = []
+        for (body,) in self.rows(
+            "SELECT CAST(body AS BLOB) FROM alert ORDER BY seq LIMIT ?", (most,)
+        ):
+            try:
+                times.append(decode_alert(body or b"").utc)
+            except WireError:  # a damaged one is removed when its time has come
+                times.append("")
+        return times
+
+    def sizes(self, most: int) -> list[int]:
+        """Return what the oldest alerts take with their strips, up to ``most`` of them.
+
+        Raises:
+            LogError: the file cannot be read.
+        """
+        rows = self.rows(
+            "SELECT coalesce(length(alert.body), 0) + ?1, length(strip.body) + ?1"
+            " FROM alert LEFT JOIN strip USING (seq) ORDER BY seq LIMIT ?2",
+            (ROW_BYTES, most),
+        )
+        return [alert + (strip or 0) for alert, strip in rows]
+
+    def remove_before(self, seq: int) -> None:
+        """Remove the alerts before ``seq``, and their strips.
+
+        Of an alarm that still stands `standing` has the latest alert; its strip stays, too.
+
+        Raises:
+            LogError: nothing was removed; the log stays usable.
+        """
+        seq = min(seq, self.last_seq + 1)
+        if seq <= self.low_water_seq:
+            return
+        ((link, alerts),) = self.rows(
+            "SELECT (SELECT CAST(chain AS BLOB) FROM alert WHERE seq = ?1 - 1),"
+            " (SELECT sum(length(body) + ?2) FROM alert WHERE seq < ?1)",
+            (seq, ROW_BYTES),
+        )
+        gone = "FROM strip WHERE seq < ?1 AND seq NOT IN (SELECT seq FROM standing)"
+        ((strips,),) = self.rows(f"SELECT sum(length(body) + ?2) {gone}", (seq, ROW_BYTES))
+        held = self.bytes_held - (alerts or 0) - (strips or 0)
+        meta = self._meta.changed(
+            low_water_seq=seq, low_water_chain=link or b"", bytes_held=max(held, 0)
+        )
+        with self._transaction():
+            self._db.execute("DELETE FROM alert WHERE seq < ?", (seq,))
+            self._db.execute(f"DELETE {gone}", (seq,))
+            write_meta(self._db, meta)
+        self._meta = meta
+
+    def shrink(self) -> None:
+        """Give some pages that hold nothing back, where there are many.
+
+        Raises:
+            LogError: nothing was done; the log stays usable.
+        """
+        ((free,),) = self.rows("PRAGMA freelist_count")
+        ((pages,),) = self.rows("PRAGMA page_count")
+        if free > max(_LEAST_FREE_PAGES, pages // 4):
+            with self._transaction():
+                for _ in range(
+                    _PAGES_A_STEP
+                ):  # sqlite3 ends after the first page, whatever is asked
+                    self._db.execute("PRAGMA incremental_vacuum(1)")
+
+    def checkpoint(self) -> None:
+        """Fold the write-ahead log into the file, as far as readers in a transaction allow.
+
+        Raises:
+            LogError: it could not be written; nothing is lost.
+        """
+        self.rows("PRAGMA busy_timeout = 0")  # nobody waits for a reader
+        try:
+            self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            self.rows("PRAGMA busy_timeout = 500")
+
+    def close(self, *, in_order: bool = True) -> None:
+        """Close the file; the write-ahead log is folded into it.
+
+        Args:
+            in_order: whether who opens it next need not hear of an interruption.
+        """
+        if in_order:
+            mark_use(self._db, in_use=False)
+        self._shut()
+
+    def _shut(self) -> None:
+        self._db.close()
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

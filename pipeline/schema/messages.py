@@ -1,0 +1,334 @@
+"""Every message between our own processes, its bytes, and the one way to read it back.
+
+MessagePack, one frame a message: `encode` and `decode`. Decoding raises `WireError` and nothing
+else, whatever the bytes. Arrays travel as little-endian bytes; `samples_of`, `flags_of`,
+`windows_of` and their like check the lengths. What subscribers see is in `pipeline.schema.public`.
+
+Pure in memory: no sockets, no clock. Units: mV, Hz, seconds.
+"""
+
+from typing import Annotated, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.constants import SAMPLING_RATE_LIMITS_HZ, STEERING, STREAM_NAME, WINDOW_SAMPLES
+from pipeline.errors import WireError
+from pipeline.schema.public import Alert
+from pipeline.scoring.protocols import CLASSES
+from pipeline.scoring.rr_context import RR_FEATURES
+
+MAX_CHUNK_SAMPLES: Final = 32_768
+"""Keeps a chunk, flags included, under the 256 KiB that an inbound data frame may have."""
+
+MAX_BATCH: Final = 128
+"""Windows in one request to a scorer."""
+
+FLAG_LEAD_OFF: Final = 1
+"""Sample flag: the device says that an electrode is off."""
+
+FLAG_SATURATED: Final = 2
+"""Sample flag: the sample stands at a rail of the converter."""
+
+LATEST_UTC_S: Final = 4e9
+"""Seconds since 1970, in the year 2096: no later time is believed."""
+
+StreamName = Annotated[str, msgspec.Meta(pattern=rf"^{STREAM_NAME}\Z")]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+_LOWEST_HZ, _HIGHEST_HZ = SAMPLING_RATE_LIMITS_HZ
+Position = Annotated[int, msgspec.Meta(ge=0, le=2**52)]  # the segmenter refuses from 2**53 on
+Rate = Annotated[float, msgspec.Meta(ge=_LOWEST_HZ, le=_HIGHEST_HZ)]
+Stamp = Annotated[float, msgspec.Meta(ge=0.0, le=LATEST_UTC_S)]
+Label = Annotated[str, msgspec.Meta(pattern=rf"^[^{STEERING}]{{0,64}}\Z")]
+Session = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{0,32}\Z")]
+"""Random, one for each life of a source: two sources of one name are told apart by it."""
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
+    """From a source to the hub, at start and after a silence: where do we stand?"""
+
+    stream: StreamName
+    session: Session = ""
+    resume: bool = False
+    """Whether it goes on for the source that sent last, which is dead."""
+
+
+class Chunk(msgspec.Struct, frozen=True, kw_only=True, tag="chunk"):
+    """Consecutive samples of one lead, from a source to the hub."""
+
+    stream: StreamName
+    epoch: Count = 0
+    """Counts restarts of the numbering: a looped record starts its next epoch at sample 0."""
+    first_sample: Position
+    """Index of the first sample, in the source's own rate. A jump ahead is a gap."""
+    fs_hz: Rate
+    samples: Annotated[bytes, msgspec.Meta(max_length=4 * MAX_CHUNK_SAMPLES)]
+    """Little-endian float32, mV; NaN where the source knows no value."""
+    flags: Annotated[bytes, msgspec.Meta(max_length=MAX_CHUNK_SAMPLES)] = b""
+    """One byte a sample (`FLAG_LEAD_OFF`, `FLAG_SATURATED`), or empty for none."""
+    lead: Label = ""
+    stamp_s: Stamp | None = None
+    """When the source's clock said that the last sample was taken, seconds since 1970."""
+    session: Session = ""
+    number: Count = 0
+    """Counts the chunks of a session from 1, the end included; a chunk that is sent again keeps
+    its number, and the hub takes none before the one before it. 0 where nobody counts."""
+    unkept: bool = False
+    """Whether the source no longer has what came before, should it be missing."""
+    shed: Count = 0
+    """Samples just before this chunk that the source had to drop, for the hub had no room."""
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
+    """The stream is over: no sample follows."""
+
+    stream: StreamName
+    epoch: Count = 0
+    next_sample: Count
+    session: Session = ""
+    number: Count = 0
+    unkept: bool = False
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag="accepted"):
+    """From the hub to a source: a message arrived; what is safe, and how much more it takes."""
+
+    stream: StreamName
+    epoch: Count
+    next_sample: Count
+    """Every sample before this one, of this epoch, is in the log; sent after the commit."""
+    credit: Count
+    """Chunks that the source may send before the next `Accepted`."""
+    number: Count = 0
+    """Of the chunk or end that this answers; 0 for a `Hello`."""
+    session: Session = ""
+    """The session that sent last,"""
+    written: Count = 0
+    """and its newest number in the log: it and all before it need not be kept any more."""
+    missing: bool = False
+    """Whether the message was not taken, for one before it has not arrived."""
+    known: bool = True
+    """Whether the stream has begun and is not over; otherwise the positions mean nothing."""
+    over: bool = False
+    """Whether the end of the stream is in the log."""
+    session_epoch: Count = 0
+    """The epoch in which the session began."""
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
+    """From the hub to a source: a chunk or an end that it will not take, and why."""
+
+    stream: StreamName
+    reason: Annotated[str, msgspec.Meta(max_length=300)]
+    busy: bool = False
+    """Another source sends this stream now: it may be over soon."""
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
+    """From a scorer to the hub, at start and every 250 ms: alive, and able to take batches."""
+
+    model: Label
+    device: Label
+    credit: Annotated[int, msgspec.Meta(ge=1, le=32)] = 2
+    """Batches that may be under way to this scorer."""
+    classifies: bool = False
+    """Whether it answers class requests as well."""
+
+
+_SUM_TOLERANCE: Final = 1e-3
+"""So far from 1 may the rounding of float32 take a sum of probabilities."""
+
+WindowId = tuple[StreamName, Count, Count]
+"""(stream, epoch, R peak in samples of the 360 Hz stream)."""
+
+
+class ScoreRequest(msgspec.Struct, frozen=True, kw_only=True, tag="score"):
+    """A batch of windows for a scorer."""
+
+    ids: Annotated[list[WindowId], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
+    windows: bytes
+    """float32[len(ids), 320], each window scaled to [-1, 1]."""
+
+
+class ScoreReply(msgspec.Struct, frozen=True, kw_only=True, tag="scored"):
+    """A scorer's answer to one `ScoreRequest`."""
+
+    ids: Annotated[list[WindowId], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
+    scores: bytes
+    """float32[len(ids)]."""
+    residuals: bytes
+    """float32[len(ids), 320]: window minus reconstruction."""
+    compute_ms: Annotated[float, msgspec.Meta(ge=0)]
+
+
+class ClassRequest(msgspec.Struct, frozen=True, kw_only=True, tag="classify"):
+    """A batch of anomalous beats for a scorer to name the class of."""
+
+    ids: Annotated[list[WindowId], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
+    windows: bytes
+    """float32[len(ids), 320], each window scaled to [-1, 1]."""
+    rr_context: bytes
+    """float32[len(ids), RR_FEATURES]."""
+
+
+class ClassReply(msgspec.Struct, frozen=True, kw_only=True, tag="classified"):
+    """A scorer's answer to one `ClassRequest`."""
+
+    ids: Annotated[list[WindowId], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
+    probabilities: bytes
+    """float32[len(ids), 4]: of each of `CLASSES`."""
+    compute_ms: Annotated[float, msgspec.Meta(ge=0)]
+
+
+Request = ScoreRequest | ClassRequest
+Message = Hello | Chunk | End | Accepted | Refused | Ready | Request | ScoreReply | ClassReply
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):
+    """In the journal: a stream begins."""
+
+    stream: StreamName
+    fs_hz: Rate
+    lead: Label
+    epoch: Count
+    first_sample: Position
+    adopted: list[Alert] = []
+    """Alarms that latched in an earlier stream of the name."""
+
+
+class Forgotten(msgspec.Struct, frozen=True, kw_only=True, tag="forgotten"):
+    """In the journal: a stream that was over made room for another."""
+
+    stream: StreamName
+
+
+class Acknowledged(msgspec.Struct, frozen=True, kw_only=True, tag="acknowledged"):
+    """In the journal: somebody acknowledged the alarm ``episode``; empty fields mean all."""
+
+    stream: str
+    episode: str
+
+
+class GivenUp(msgspec.Struct, frozen=True, kw_only=True, tag="given_up"):
+    """In the journal: windows that nobody scores; their beats are told as not analysable."""
+
+    ids: list[WindowId]
+
+
+Event = Opened | Forgotten | Acknowledged | GivenUp | Chunk | End | ScoreReply | ClassReply
+"""All that changes a stream."""
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """One line of the journal."""
+
+    arrived_at: float
+    event: Event
+
+
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+_entry_decoder: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: Message) -> bytes:
+    """Return the one frame that carries ``message``."""
+    return _encoder.encode(message)
+
+
+def decode(frame: bytes) -> Message:
+    """Return the message in ``frame``, or raise `WireError`; never anything else."""
+    try:
+        return _decoder.decode(frame)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError(f"frame of {len(frame)} bytes is no message: {error}") from None
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """Return an entry of the journal as bytes."""
+    return _encoder.encode(entry)
+
+
+def decode_entry(data: bytes) -> Entry:
+    """Return the entry in ``data``, or raise `WireError`."""
+    try:
+        return _entry_decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError(f"{len(data)} bytes are no entry of the journal: {error}") from None
+
+
+def numbered(message: Chunk | End, session: str, number: int, shed: int) -> Chunk | End:
+    """Return a message with its place in a session, and the samples shed before it."""
+    if isinstance(message, End):
+        return msgspec.structs.replace(message, session=session, number=number)
+    return msgspec.structs.replace(message, session=session, number=number, shed=shed)
+
+
+def unkept(message: Chunk | End) -> Chunk | End:
+    """Return a message that says that what came before is gone at its source."""
+    return msgspec.structs.replace(message, unkept=True)
+
+
+def samples_of(chunk: Chunk) -> NDArray[np.float32]:
+    """Return the chunk's samples as float32[n], mV; raise `WireError` for a torn array."""
+    if len(chunk.samples) % 4:
+        raise WireError(f"chunk of {chunk.stream}: {len(chunk.samples)} bytes of float32")
+    return np.frombuffer(chunk.samples, dtype="<f4")
+
+
+def flags_of(chunk: Chunk) -> NDArray[np.uint8]:
+    """Return the chunk's sample flags as uint8[n]; raise `WireError` if n is another."""
+    n = len(chunk.samples) // 4
+    if not chunk.flags:
+        return np.zeros(n, dtype=np.uint8)
+    if len(chunk.flags) != n:
+        raise WireError(f"chunk of {chunk.stream}: {n} samples but {len(chunk.flags)} flags")
+    return np.frombuffer(chunk.flags, dtype=np.uint8)
+
+
+def _rows(data: bytes, n: int, columns: int, what: str) -> NDArray[np.float32]:
+    if len(data) != 4 * n * columns:
+        raise WireError(f"{what} of {n} beats has {len(data)} bytes")
+    rows = np.frombuffer(data, dtype="<f4").reshape(n, columns)
+    if not np.isfinite(rows).all():
+        raise WireError(f"{what} holds a value that is not finite")
+    return rows
+
+
+def windows_of(request: Request) -> NDArray[np.float32]:
+    """Return float32[n, 320] of a request; raise `WireError` if torn or not finite."""
+    return _rows(request.windows, len(request.ids), WINDOW_SAMPLES, "request")
+
+
+def rr_context_of(request: ClassRequest) -> NDArray[np.float32]:
+    """Return float32[n, RR_FEATURES] of a request; raise `WireError` if torn or not finite."""
+    return _rows(request.rr_context, len(request.ids), RR_FEATURES, "RR context")
+
+
+def residuals_of(reply: ScoreReply) -> NDArray[np.float32]:
+    """Return float32[n, 320] of a reply; raise `WireError` if torn or not finite."""
+    return _rows(reply.residuals, len(reply.ids), WINDOW_SAMPLES, "residual")
+
+
+def scores_of(reply: ScoreReply) -> NDArray[np.float32]:
+    """Return float32[n] of a reply; raise `WireError` if torn or not finite."""
+    return _rows(reply.scores, len(reply.ids), 1, "score")[:, 0]
+
+
+def rows_of(reply: ScoreReply | ClassReply, rows: list[int]) -> ScoreReply | ClassReply:
+    """Return what a reply says of the windows in ``rows``."""
+    ids = [reply.ids[row] for row in rows]
+    if isinstance(reply, ClassReply):
+        probabilities = probabilities_of(reply)[rows].tobytes()
+        return msgspec.structs.replace(reply, ids=ids, probabilities=probabilities)
+    scores, residuals = scores_of(reply)[rows].tobytes(), residuals_of(reply)[rows].tobytes()
+    return msgspec.structs.replace(reply, ids=ids, scores=scores, residuals=residuals)
+
+
+def probabilities_of(reply: ClassReply) -> NDArray[np.float32]:
+    """Return float32[n, 4] of a reply; raise `WireError` if torn or no probabilities."""
+    rows = _rows(reply.probabilities, len(reply.ids), len(CLASSES), "class reply")
+    if (rows < 0).any() or not np.allclose(rows.sum(axis=1), 1.0, atol=_SUM_TOLERANCE):
+        raise WireError("class reply holds what are no probabilities")
+    return rows

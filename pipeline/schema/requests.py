@@ -1,0 +1,124 @@
+"""What is asked of a running monitor, and its answers: the replay and the control socket, as JSON.
+
+Decoding raises `WireError` and nothing else, whatever the bytes. The rules of
+`pipeline.schema.public` hold: fields are added at the end with a default, none is renamed or
+removed.
+"""
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from pipeline.schema.public import Alert, SignalStrip, Status, decode_json
+from pipeline.schema.system_report import SystemReport
+
+MAX_SILENCE_S: Final = 180.0
+"""The longest audio pause that can be asked for (bedside monitors: 30 s to 3 min)."""
+
+ALERTS_PER_PAGE: Final = 500
+"""Alerts in one page of the replay socket's answer."""
+
+
+class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a subscriber sends to the replay socket."""
+
+    log_id: str = ""
+    """The log it has read so far; empty for one that has read none."""
+    from_seq: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 1
+    question: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
+    """Any number: every page of the answer repeats it."""
+
+
+class ReplayPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of the answer; the last one has ``end`` set."""
+
+    log_id: str
+    low_water_seq: int
+    last_seq: int
+    alerts: list[Alert]
+    end: bool
+    question: int = 0
+    """That of the request."""
+    from_seq: int = 0
+    to_seq: int = 0
+    """The page has every alert from one to the other that can be read."""
+
+
+class Acknowledge(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="ack"):
+    """To the control socket: acknowledge the alarms that stand; those that come later call."""
+
+    stream: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    """Only of this stream; empty for all."""
+    episode: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    """Only this alarm; empty for all."""
+
+
+class Silence(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="silence"):
+    """To the control socket: no sound for so long, or until a new alarm of high priority."""
+
+    seconds: Annotated[float, msgspec.Meta(ge=0, le=MAX_SILENCE_S)]
+    """0 ends a pause."""
+
+
+class Show(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="show"):
+    """To the control socket: the alert of a number and the signal around it."""
+
+    seq: Annotated[int, msgspec.Meta(ge=1, le=2**62)]
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="state"):
+    """To the control socket: how everything stands."""
+
+
+class Died(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="died"):
+    """To the control socket, from the supervisor: a process died and is started again."""
+
+    process: Literal["hub", "scorer", "source", "dashboard"]
+    code: Annotated[int, msgspec.Meta(ge=-255, le=255)]
+    """Its exit code, or minus the signal that killed it."""
+    times: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+    """How often it died without a steady run between."""
+
+
+class ControlReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of the control socket."""
+
+    alerts: list[Alert] = []
+    """What was acknowledged, as it stood before; of a `Show` the one that was asked for."""
+    silenced_s: float = 0.0
+    """For so long there will be no sound."""
+    strip: SignalStrip | None = None
+    error: str = ""
+    """Why nothing was done."""
+    system: SystemReport | None = None
+    """Of a `State`: the system as a whole, now."""
+    statuses: list[Status] = []
+    """Of a `State`: every stream there is."""
+
+
+ControlRequest = Acknowledge | Silence | Show | State | Died
+
+_control_decoder: Final[msgspec.json.Decoder[ControlRequest]] = msgspec.json.Decoder(ControlRequest)
+_reply_decoder = msgspec.json.Decoder(ControlReply)
+_request_decoder = msgspec.json.Decoder(ReplayRequest)
+_page_decoder = msgspec.json.Decoder(ReplayPage)
+
+
+def decode_control_request(frame: bytes) -> ControlRequest:
+    """Return the request in ``frame``, or raise `WireError`."""
+    return decode_json(_control_decoder, frame)
+
+
+def decode_control_reply(frame: bytes) -> ControlReply:
+    """Return the answer in ``frame``, or raise `WireError`."""
+    return decode_json(_reply_decoder, frame)
+
+
+def decode_replay_request(frame: bytes) -> ReplayRequest:
+    """Return the request in ``frame``, or raise `WireError`."""
+    return decode_json(_request_decoder, frame)
+
+
+def decode_replay_page(frame: bytes) -> ReplayPage:
+    """Return the page in ``frame``, or raise `WireError`."""
+    return decode_json(_page_decoder, frame)

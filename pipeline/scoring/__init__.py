@@ -1,0 +1,1 @@
+"""What is found in a beat: models asked, this patient's usual beats, the live score."""

@@ -1,0 +1,112 @@
+"""A detected beat on its way through the system, and where its time went.
+
+Pure in memory. Times are of the clock that the stream was given, in seconds.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.schema.messages import WindowId
+from pipeline.schema.public import Latency
+from pipeline.scoring.live_score import Verdict, wrong_ticks
+from pipeline.scoring.protocols import CLASSES
+from pipeline.signal.quality import Reason
+
+
+@dataclass(slots=True)
+class Beat:
+    """What is known of a beat so far; each stage adds its part."""
+
+    id: WindowId
+    sample: int
+    rr_s: float
+    window: NDArray[np.float32]
+    reason: Reason
+    r_arrived: float
+    window_arrived: float
+    ready_arrived: float
+    cut_at: float
+    fibrillating: bool = False
+    """Whether the waveform fibrillated when the beat was found: it is none of a run then."""
+    scored_at: float = 0.0
+    compute_s: float = 0.0
+    score: float | None = None
+    residual: NDArray[np.float32] | None = None
+    verdict: Verdict | None = None
+    bpm: float | None = None
+    """Heart rate at this beat, once it was judged."""
+    rr_context: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    """float32[RR_FEATURES]; empty where no class is asked for."""
+    class_asked_at: float | None = None
+    classified_at: float = 0.0
+    class_compute_s: float = 0.0
+    probabilities: NDArray[np.float32] | None = None
+    """float32[4], of each of `pipeline.scoring.protocols.CLASSES`."""
+
+    @property
+    def wants_score(self) -> bool:
+        """Whether a score is still needed before the beat can be judged."""
+        return self.reason is Reason.OK and self.score is None
+
+    @property
+    def wants_class(self) -> bool:
+        """Whether a class is still needed before the beat can be told."""
+        return self.class_asked_at is not None and self.probabilities is None
+
+    @property
+    def beat_class(self) -> str | None:
+        """The most probable class, or None where none was asked for."""
+        if self.probabilities is None:
+            return None
+        return CLASSES[int(self.probabilities.argmax())]
+
+    @property
+    def class_probabilities(self) -> dict[str, float] | None:
+        """The probability of each class, rounded, or None where none was asked for."""
+        if self.probabilities is None:
+            return None
+        rounded = (round(p, 3) for p in self.probabilities.tolist())
+        return dict(zip(CLASSES, rounded, strict=True))
+
+    @property
+    def ticks(self) -> list[int] | None:
+        """First and last of the window's 320 samples that were reconstructed worst."""
+        return None if self.residual is None else wrong_ticks(self.residual)
+
+    @property
+    def shares(self) -> dict[str, float] | None:
+        """What each witness added to the live score, rounded, or None before the verdict."""
+        if self.verdict is None:
+            return None
+        return {name: round(share, 3) for name, share in self.verdict.shares.items()}
+
+    def latency(self, told_at: float) -> Latency:
+        """Return the breakdown for a beat told at ``told_at``; the parts add up to the total."""
+        models = min(self.compute_s, self.scored_at - self.cut_at)
+        class_wait = 0.0
+        if self.class_asked_at is not None:
+            class_wait = self.classified_at - self.class_asked_at
+        models += min(self.class_compute_s, class_wait)
+        parts = [
+            round(1e3 * seconds, 3)
+            for seconds in (
+                self.window_arrived - self.r_arrived,
+                self.ready_arrived - self.window_arrived,
+                self.cut_at - self.ready_arrived,
+                self.scored_at - self.cut_at + class_wait - models,
+                models,
+                told_at - self.scored_at - class_wait,
+            )
+        ]
+        window, filter_, segment, queue, score, deliver = parts
+        return Latency(
+            window=window,
+            filter=filter_,
+            segment=segment,
+            queue=queue,
+            score=score,
+            deliver=deliver,
+            total=round(sum(parts), 3),
+        )

@@ -1,0 +1,163 @@
+"""A beat against its patient's own past: what a classifier is told beside the window.
+
+A supraventricular ectopic looks much like a normal beat and comes early. How early is told against
+quantiles of the last `LONG_MEMORY` RR intervals (a quarter of an hour); quantiles above the median
+matter where premature beats are so many that the median is theirs. The same step means less in a
+rhythm that is irregular anyway, as in atrial fibrillation, so it is also given in units of the
+patient's own spread and of the patient's usual step. Beside the rhythm stands what
+`pipeline.scoring.patient_template` says of the wave forms. Nothing absolute is passed on: a heart
+rate or a QRS width would identify patients, not beats.
+
+Causal: an alert leaves half a second after the R peak, when the next R peak is not known.
+Pure: depends on this stream's beats in order alone; no clock, no I/O. One instance per stream; not
+thread-safe.
+
+Source of the idea: the RR ratios of de Chazal, O'Dwyer & Reilly, IEEE Trans. Biomed. Eng. 51
+(2004), without the interval after the beat.
+"""
+
+import math
+from bisect import bisect_left, insort
+from collections import deque
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.scoring.patient_template import SHAPE_FEATURE_NAMES, SHAPE_FEATURES, OwnShape
+
+RHYTHM_FEATURE_NAMES: Final = (
+    "rr_known",
+    "rr_to_upper_quartile",
+    "previous_rr_to_upper_quartile",
+    "rr_before_to_upper_quartile",
+    "rr_in_spreads_below_median",
+    "rr_in_spreads_below_upper_quartile",
+    "rr_in_usual_steps",
+)
+
+RR_FEATURE_NAMES: Final = (*RHYTHM_FEATURE_NAMES, *SHAPE_FEATURE_NAMES)
+"""What each number of the context is; `RRContext.compare` and `OwnShape.compare` say it in full."""
+
+RR_FEATURES: Final = len(RR_FEATURE_NAMES)
+"""Length of a beat's context."""
+
+LONG_MEMORY: Final = 1000
+STEP_MEMORY: Final = 64
+
+LOG_LIMIT: Final = 1.5
+"""Logarithms of ratios are limited to this on either side: a factor of 4.5."""
+
+SPREAD_LIMIT: Final = 6.0
+"""So many spreads or steps, on either side, are enough."""
+
+SPREAD_FLOOR: Final = 0.1
+"""Added to the spread: in a rhythm like a clock's not every small step is an ectopic."""
+
+STEP_FLOOR: Final = 0.05
+
+DUE: Final = (-0.12, 0.25)
+"""A beat whose log(rr / upper quartile) lies between came when it was due."""
+
+
+class RRContext:
+    """The memory of one patient's RR intervals and usual windows."""
+
+    def __init__(self) -> None:
+        self._long: deque[float] = deque()
+        self._ordered: list[float] = []
+        self._steps: deque[float] = deque(maxlen=STEP_MEMORY)
+        self._previous = math.nan
+        self._before_previous = math.nan
+        self._shape = OwnShape()
+
+    def note(self, rr_s: float, window: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """Return the context of the next beat as `compare` does, and `remember` the beat."""
+        context = self.compare(rr_s, window)
+        self.remember(rr_s, window)
+        return context
+
+    def compare(self, rr_s: float, window: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """Return the context of the next beat; nothing is learned from it.
+
+        With q25, q50, q75, q90 the quantiles (linear) of the last 1000 known intervals before
+        this one, s the median |log ratio| of neighbours over the last 64 pairs of known ones, p
+        and pp the intervals before this one, the rhythm's features are, in order: 1 if the
+        interval is known and others are, else 0; log rr/q75; log p/q75; log pp/q75;
+        log(rr/q50) / (0.1 + log q75/q25); log(rr/q75) / (0.1 + log q90/q50);
+        log(rr/q50) / (0.05 + s). Logarithms are natural and limited to +-1.5, what is divided to
+        +-6. What is not known counts as 0. Those of `OwnShape.compare` follow.
+
+        Args:
+            rr_s: interval to the previous beat in seconds, NaN (or anything that is no positive
+                finite number) where it is unknown.
+            window: float32[320] in [-1, 1]; None of a beat that cannot be analysed.
+
+        Returns:
+            float32[RR_FEATURES], finite.
+        """
+        context = np.zeros(RR_FEATURES, dtype=np.float32)
+        if self._ordered:
+            context[:-SHAPE_FEATURES] = self._rhythm(_known(rr_s))
+        if window is not None:
+            context[-SHAPE_FEATURES:] = self._shape.compare(window)
+        return context
+
+    def remember(self, rr_s: float, window: NDArray[np.float32] | None) -> None:
+        """Learn from the next beat: once per detected beat. Arguments as for `compare`."""
+        rr = _known(rr_s)
+        if window is not None and self._is_due(rr):
+            self._shape.remember(window)
+        if rr == rr:
+            self._remember_interval(rr)
+        self._before_previous, self._previous = self._previous, rr
+
+    def _is_due(self, rr: float) -> bool:
+        if rr != rr or not self._ordered:
+            return False
+        return DUE[0] < _log_ratio(rr, _quantile(self._ordered, 0.75)) < DUE[1]
+
+    def _rhythm(self, rr: float) -> tuple[float, ...]:
+        q25, q50, q75, q90 = (_quantile(self._ordered, q) for q in (0.25, 0.5, 0.75, 0.9))
+        step = _quantile(sorted(self._steps), 0.5) if self._steps else 0.0
+        below_median, below_upper = _log_ratio(rr, q50), _log_ratio(rr, q75)
+        return (
+            float(rr == rr),
+            below_upper,
+            _log_ratio(self._previous, q75),
+            _log_ratio(self._before_previous, q75),
+            _limited(below_median / (SPREAD_FLOOR + _log_ratio(q75, q25)), SPREAD_LIMIT),
+            _limited(below_upper / (SPREAD_FLOOR + _log_ratio(q90, q50)), SPREAD_LIMIT),
+            _limited(below_median / (STEP_FLOOR + step), SPREAD_LIMIT),
+        )
+
+    def _remember_interval(self, rr: float) -> None:
+        if self._previous == self._previous:
+            self._steps.append(abs(_log_ratio(rr, self._previous)))
+        self._long.append(rr)
+        insort(self._ordered, rr)
+        if len(self._long) > LONG_MEMORY:
+            del self._ordered[bisect_left(self._ordered, self._long.popleft())]
+
+
+def _known(rr_s: float) -> float:
+    """Return the interval, NaN for anything that is none."""
+    return rr_s if math.isfinite(rr_s) and rr_s > 0.0 else math.nan
+
+
+def _quantile(ordered: list[float], q: float) -> float:
+    """Return the quantile of an ascending list, interpolated linearly as by `numpy.quantile`."""
+    at = q * (len(ordered) - 1)
+    low = int(at)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (at - low) * (ordered[high] - ordered[low])
+
+
+def _log_ratio(a: float, b: float) -> float:
+    """Return log(a / b), limited; 0 if either is unknown."""
+    # The difference of logarithms, for a quotient may leave the range of floats.
+    return _limited(math.log(a) - math.log(b), LOG_LIMIT) if a == a and b == b else 0.0
+
+
+def _limited(value: float, limit: float) -> float:
+    return min(limit, max(-limit, value))

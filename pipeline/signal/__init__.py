@@ -1,0 +1,1 @@
+"""From samples to windows: order, filters, quality, detection, fibrillation."""

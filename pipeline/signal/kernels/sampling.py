@@ -1,0 +1,177 @@
+"""Kernels from raw samples to the filtered 360 Hz stream."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.signal.kernels.sections import NOTHING, jit, section
+
+FLAG_LEAD_OFF, FLAG_SATURATED, FLAG_FILLED = 1, 2, 128
+LEAD_OFF, SATURATED, NO_SIGNAL, GAP = 1, 2, 4, 6
+# Slots of `sanitise`'s memory.
+OFFSET, LAST, STARTED, HELD, LEAPING = range(5)
+
+
+@jit
+def sanitise(
+    x: NDArray[np.float32],
+    flags: NDArray[np.uint8],
+    plausible_mv: float,
+    rebase_after: float,
+    leap_mv: float,
+    longest_spike: float,
+    memory: NDArray[np.float64],
+    out: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+) -> None:
+    """Replace what is no signal by the last good value, and say where and why.
+
+    The level of the first good sample is taken off everything, so that filters at rest are
+    settled, whatever the electrode offset. After a long stretch without signal the level is
+    taken anew, so that the stream goes on where it stopped instead of with a step. A leap that no
+    heart makes is held back for as long as a pacing spike lasts: a spike is gone by then, and
+    leaves nothing; a step is taken as it is.
+
+    Args:
+        x: float32[n], anything.
+        flags: uint8[n] of FLAG_*.
+        plausible_mv: larger values are no signal.
+        rebase_after: held samples after which the level is taken anew.
+        leap_mv: a larger change from one sample to the next is a leap.
+        longest_spike: samples that a leap is held back.
+        memory: float64[5] (OFFSET, LAST, STARTED, HELD, LEAPING), updated.
+        out: float32[n], written, finite.
+        codes: uint8[n], written.
+    """
+    for i in range(x.size):
+        v = np.float64(x[i])
+        flag = flags[i]
+        held = True
+        code = 0
+        if flag & FLAG_LEAD_OFF:
+            code = LEAD_OFF
+        elif not np.isfinite(v):
+            code = NO_SIGNAL
+        elif abs(v) > plausible_mv:
+            code = SATURATED
+        else:
+            held = False
+            if flag & FLAG_FILLED:
+                code = GAP
+            elif flag & FLAG_SATURATED:
+                code = SATURATED
+        if held:
+            memory[HELD] += 1.0
+        else:
+            if memory[STARTED] == 0.0 or memory[HELD] > rebase_after:
+                memory[OFFSET] = v - memory[LAST]
+                memory[STARTED] = 1.0
+            memory[HELD] = 0.0
+            level = v - memory[OFFSET]
+            if abs(level - memory[LAST]) > leap_mv and memory[LEAPING] < longest_spike:
+                memory[LEAPING] += 1.0
+            else:
+                memory[LEAPING] = 0.0
+                memory[LAST] = level
+        out[i] = np.float32(memory[LAST])
+        codes[i] = code
+
+
+# Slots of `resample`'s counters.
+TAKEN, POSITION, REST, BAD_AT, BAD_CODE = range(5)
+
+
+@jit
+def resample(
+    x: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+    step: int,
+    per: int,
+    taps: NDArray[np.float64],
+    counters: NDArray[np.int64],
+    out: NDArray[np.float32],
+    out_codes: NDArray[np.uint8],
+) -> int:
+    """Convert the sampling rate; positions are integers, so nothing drifts.
+
+    Args:
+        x: float32[2 * half - 1 + n], finite: the last inputs of the previous call, then n new.
+        codes: uint8[n] of the new inputs.
+        step: output k lies ``step / per`` inputs after output k - 1.
+        per: see ``step``.
+        taps: float64[phases + 1, 2 * half].
+        counters: int64[5], updated: TAKEN inputs so far; POSITION and REST / per of the next
+            output; BAD_AT and BAD_CODE of the latest input with a code.
+        out: float32[m], written; m >= n * per / step + 1.
+        out_codes: uint8[m], written: the code of the latest bad input that an output weighs.
+
+    Returns:
+        How many outputs were written.
+    """
+    half = taps.shape[1] // 2
+    phases = taps.shape[0] - 1
+    first = counters[TAKEN] - (2 * half - 1)
+    end = counters[TAKEN] + codes.size
+    seen = counters[TAKEN]
+    n = 0
+    while counters[POSITION] + half < end:
+        position = counters[POSITION]
+        while seen <= position + half:
+            if codes[seen - counters[TAKEN]]:
+                counters[BAD_AT] = seen
+                counters[BAD_CODE] = codes[seen - counters[TAKEN]]
+            seen += 1
+        row = (counters[REST] * phases + per // 2) // per
+        at = position - half + 1 - first
+        total = 0.0
+        for j in range(2 * half):
+            total += taps[row, j] * x[at + j]
+        out[n] = np.float32(total)
+        out_codes[n] = counters[BAD_CODE] if counters[BAD_AT] > position - half else 0
+        n += 1
+        rest = counters[REST] + step
+        counters[POSITION] += rest // per
+        counters[REST] = rest % per
+    while seen < end:
+        if codes[seen - counters[TAKEN]]:
+            counters[BAD_AT] = seen
+            counters[BAD_CODE] = codes[seen - counters[TAKEN]]
+        seen += 1
+    counters[TAKEN] = end
+    return n
+
+
+@jit
+def filter_bank(
+    x: NDArray[np.float32],
+    sections: NDArray[np.float64],
+    memory: NDArray[np.float64],
+    out: NDArray[np.float32],
+) -> None:
+    """Run ``x`` through the three filters of the stream: two sections, two, and one.
+
+    Side by side and in variables of their own, because each section waits for its own last
+    output: the processor works on the others meanwhile.
+
+    Args:
+        x: float32[n], finite.
+        sections: float64[5, 5], rows b0 b1 b2 a1 a2 with a0 = 1.
+        memory: float64[5, 2], updated.
+        out: float32[3, n], written.
+    """
+    a0, a1, b0, b1, c0, c1, d0, d1, e0, e1 = (
+        memory[0, 0], memory[0, 1], memory[1, 0], memory[1, 1], memory[2, 0],
+        memory[2, 1], memory[3, 0], memory[3, 1], memory[4, 0], memory[4, 1],
+    )  # fmt: skip
+    for i in range(x.size):
+        v = np.float64(x[i]) + NOTHING
+        y, a0, a1 = section(v, sections[0], a0, a1)
+        y, b0, b1 = section(y, sections[1], b0, b1)
+        out[0, i] = np.float32(y)
+        y, c0, c1 = section(v, sections[2], c0, c1)
+        y, d0, d1 = section(y, sections[3], d0, d1)
+        out[1, i] = np.float32(y)
+        y, e0, e1 = section(v, sections[4], e0, e1)
+        out[2, i] = np.float32(y)
+    for s, (z0, z1) in enumerate(((a0, a1), (b0, b1), (c0, c1), (d0, d1), (e0, e1))):
+        memory[s, 0] = z0
+        memory[s, 1] = z1

@@ -1,0 +1,101 @@
+"""Why a stretch of signal cannot be analysed: the reasons, their text, and the rules' numbers.
+
+The rules run inside `pipeline.signal.kernels.watch`; here stand their bounds, with the reason for
+each. Pure: no state, no clock.
+"""
+
+import math
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+
+class Reason(IntEnum):
+    """State of a sample, a window or a stream; a smaller number wins where several hold."""
+
+    OK = 0
+    LEAD_OFF = 1
+    SATURATED = 2
+    FLAT = 3
+    NO_SIGNAL = 4
+    NOISE = 5
+    GAP = 6
+    INCOMPLETE = 7
+    UNSCORED = 8
+    """Of a beat alone: nobody scored its window in time."""
+
+    @property
+    def text(self) -> str:
+        """Return what a person reads."""
+        return _TEXT[self]
+
+
+_TEXT: Final = {
+    Reason.OK: "analysable",
+    Reason.LEAD_OFF: "electrode off",
+    Reason.SATURATED: "input saturated",
+    Reason.FLAT: "flat line",
+    Reason.NO_SIGNAL: "no signal values",
+    Reason.NOISE: "too noisy",
+    Reason.GAP: "samples missing",
+    Reason.INCOMPLETE: "window incomplete",
+    Reason.UNSCORED: "no score in time",
+}
+
+
+class QualityChange(NamedTuple):
+    """The stream's state from ``sample`` on (the source's own rate)."""
+
+    sample: int
+    reason: Reason
+
+
+PLAUSIBLE_MV: Final = 1000.0
+"""Values beyond are held back as `Reason.SATURATED`: electrode offsets stay within 300 mV
+(IEC 60601-2-27), so anything above is a fault of the source or of its unit."""
+
+FLAT_MV: Final = 0.02
+"""A signal that stays within +-10 uV ..."""
+
+FLAT_SECONDS: Final = 2.5
+"""... for this long is `Reason.FLAT`. Without noise there is a second of it between two beats at
+40 bpm, so a second would hide a slow heart; what is longer than this is a pause by its own rule."""
+
+MASKED_SHARE: Final = 0.25
+"""The stream stops being analysable when more of the last second is masked. An isolated
+clipped or missing sample costs only the windows that hold it."""
+
+RELEASE_SECONDS: Final = 1.0
+"""A reason must have been absent for this long before the stream's state leaves it. Together
+with the second over which `MASKED_SHARE` looks back, good signal counts again within 2 s."""
+
+NOISY_MV: Final = 0.04
+"""`Reason.NOISE`: the mean deflection above `NOISE_BAND_HZ` stays over this ..."""
+
+NOISE_SECONDS: Final = 1.5
+"""... in every tenth of a second of the last ones, the quietest included. Between two QRS a
+usable ECG has next to nothing there, muscle and electrode noise have much. The measure is
+absolute on purpose: ventricular fibrillation and asystole have no QRS to compare with, and
+neither must be taken for noise.
+
+Measured: 0.35 % of the time of the MIT-BIH records (first lead); 87 % and all of the noisy parts
+of 118e00 and 118e_6 (noise stress test); none of the fibrillation and asystole in vfdb."""
+
+QUIET_MV: Final = 0.025
+"""Under this the noise has ended (hysteresis)."""
+
+NOISE_BAND_HZ: Final = 25.0
+"""Above most of the energy of QRS and fibrillation, below muscle and mains."""
+
+LEAP_MV: Final = 1.0
+LEAP_MV_PER_S: Final = 350.0
+"""From one sample to the next a heart's potential at the skin changes by less than the larger of
+these: the steepest QRS rise by about 0.3 mV in a millisecond. No sample of the first leads of the
+MIT-BIH records comes near. Pacing spikes have 2 to 700 mV."""
+
+SPIKE_S: Final = 0.002
+"""The longest pacing spike (IEC 60601-2-27, as manuals quote it: 0.1 to 2 ms)."""
+
+
+def pacing_spikes(fs_hz: float) -> tuple[float, float]:
+    """Return from what leap on a sample may be a pacing spike, in mV, and for how many samples."""
+    return max(LEAP_MV, LEAP_MV_PER_S / fs_hz), float(math.ceil(SPIKE_S * fs_hz))

@@ -1,0 +1,364 @@
+"""Cut a stream of ECG samples into beats, one chunk at a time.
+
+Feed chunks of any length to `Segmenter.push`; it returns the beats that became complete. The
+result depends only on the samples, never on how they were cut into chunks:
+`test_chunking_changes_nothing` holds us to that. Records, training and the live hub all go
+through the same code.
+
+Pure in memory: no sockets, no clock, no logging. Units: mV in, sample indices out. Not
+thread-safe: one instance a stream.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.constants import (
+    SAMPLING_RATE_HZ,
+    SAMPLING_RATE_LIMITS_HZ,
+    WINDOW_AFTER_R,
+    WINDOW_BEFORE_R,
+    WINDOW_SAMPLES,
+)
+from pipeline.signal import quality
+from pipeline.signal.fibrillation import FibrillationWatch
+from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank, resampling
+from pipeline.signal.kernels import beats, sampling, windows
+from pipeline.signal.quality import QualityChange, Reason
+from pipeline.signal.segment import (
+    FLAT_WINDOW_MV,
+    NO_BEATS,
+    BeatArrays,
+    FibrillationChange,
+    Part,
+    Segment,
+    Stretch,
+    cut,
+    join,
+)
+from pipeline.signal.segmenter_state import (
+    DETECTOR,
+    DONE,
+    EXPECTED,
+    LAST_R,
+    LAST_SPELL,
+    NONE,
+    ORIGIN,
+    PENDING,
+    TAIL_SAMPLES,
+    WATCH,
+    begin_segment,
+    new_state,
+)
+
+__all__ = ["Segment", "Segmenter", "cut_windows", "detect_record", "filter_record"]
+
+FILL_SECONDS: Final = 0.04
+"""Missing samples are filled by a line up to this long, and masked; longer ones split the
+stream."""
+
+LATEST_SAMPLE: Final = 2**53
+"""Positions beyond are refused: no stream lasts that long, and index arithmetic stays exact."""
+
+_FLUSH: Final = 140
+"""Samples after the end that confirm a beat just before it: R to energy, and APART."""
+
+_EDGE: Final = 5
+"""An R peak nearer to the end than so many samples is none: nobody saw the signal turn."""
+
+_KNOWN_FLAGS: Final = np.uint8(sampling.FLAG_LEAD_OFF | sampling.FLAG_SATURATED)
+
+
+class Segmenter:
+    """The way of one stream from samples to windows.
+
+    Push the samples of one epoch in order; repeats are dropped and holes are seen by the
+    numbering. After `finish` the next push begins a new epoch; what the detector has learned
+    about the size of this patient's QRS stays.
+    """
+
+    def __init__(self, fs_hz: float) -> None:
+        """Prepare for a stream of ``fs_hz``; raise ValueError outside 50 to 10,000 Hz."""
+        lowest, highest = SAMPLING_RATE_LIMITS_HZ
+        if not lowest <= fs_hz <= highest:
+            raise ValueError(f"sampling rate of {fs_hz} Hz is outside {lowest} to {highest} Hz")
+        self._rate = resampling(fs_hz)
+        self._fill = int(FILL_SECONDS * fs_hz)
+        self._spikes = quality.pacing_spikes(fs_hz)
+        self._bank = filter_bank()
+        self._state = new_state(self._rate.half)
+        self._fibrillation = FibrillationWatch()
+
+    def push(
+        self,
+        samples: NDArray[np.float32],
+        *,
+        first_sample: int,
+        flags: NDArray[np.uint8] | None = None,
+    ) -> Segment:
+        """Take in samples and return what they completed.
+
+        Args:
+            samples: float32[n], mV, any values; what is not finite counts as no signal.
+            first_sample: index of ``samples[0]`` in the source, 0 <= first_sample < 2**53.
+            flags: uint8[n] of `FLAG_LEAD_OFF` and `FLAG_SATURATED` (`pipeline.schema.messages`), or
+                None.
+
+        Raises:
+            ValueError: a shape or a first sample other than promised; nothing has changed.
+        """
+        x, marks = _admit(samples, first_sample, flags)
+        counters = self._state.counters
+        expected = int(counters[EXPECTED])
+        if expected == NONE:
+            if x.size:
+                self._begin(first_sample, after_gap=False)
+            expected = first_sample
+        duplicates = min(max(expected - first_sample, 0), x.size)
+        first = first_sample + duplicates
+        x, marks = x[duplicates:], marks[duplicates:]
+        gap = first - expected if x.size else 0
+        before: Part | None = None
+        between: list[QualityChange] = []
+        if x.size:
+            end = first + x.size
+            if gap > self._fill:
+                before = self._flush()
+                if self._state.watch[windows.STATE] != Reason.GAP:
+                    between.append(QualityChange(expected, Reason.GAP))
+                self._begin(first, after_gap=True)
+            elif gap:
+                x, marks = _fill(float(self._state.raw[0]), gap, x, marks)
+            counters[EXPECTED] = end
+            self._state.raw[0] = x[-1]
+        return join(before, between, self._advance(x, marks), gap, duplicates)
+
+    def finish(self) -> Segment:
+        """End the epoch: beats whose window can no longer be completed come out as they are."""
+        last = self._flush()
+        self._state.counters[[EXPECTED, LAST_R, DONE, PENDING]] = NONE, NONE, 0, 0
+        return join(None, [], last, 0, 0)
+
+    def _begin(self, first_sample: int, *, after_gap: bool) -> None:
+        begin_segment(self._state, self._rate, first_sample, after_gap=after_gap)
+        self._fibrillation = FibrillationWatch()
+
+    def _flush(self) -> Part:
+        """Bring out what the segment still holds, as if its last value went on for a while."""
+        state, rate = self._state, self._rate
+        expected = int(state.counters[EXPECTED])
+        if expected == NONE:
+            return self._advance(np.empty(0, np.float32), np.empty(0, np.uint8))
+        last = state.sanitise[sampling.LAST] + state.sanitise[sampling.OFFSET]
+        more = rate.half + _FLUSH * rate.step // rate.per + 1
+        end = (expected - 1) * rate.per // rate.step + 1 - int(state.counters[ORIGIN])
+        pad = np.full(more, last, dtype=np.float32)
+        return self._advance(pad, np.zeros(more, dtype=np.uint8), end=max(end, 0))
+
+    def _advance(
+        self, x: NDArray[np.float32], marks: NDArray[np.uint8], end: int | None = None
+    ) -> Part:
+        """Run the kernels over new samples; ``end`` closes the segment there (see `_flush`)."""
+        state = self._state
+        clean, codes = self._sampled(x, marks)
+        n = clean.size
+        done = int(state.counters[DONE])
+        first = int(state.counters[ORIGIN]) + done
+        if not n:
+            return Part(NO_BEATS, [], [], clean, first)
+        new = n if end is None else end - done
+        raw = np.concatenate((state.tail_clean, clean))
+        y = np.empty((3, n), dtype=np.float32)
+        sampling.filter_bank(clean, self._bank, state.filters, y)
+        filtered = np.concatenate((state.tail, y[BAND]))
+        found = np.empty((n // int(DETECTOR[beats.APART]) + 32, 2), dtype=np.int64)
+        energies = np.empty(beats.LONG_SAMPLES + n, dtype=np.int32)
+        energies[: beats.LONG_SAMPLES] = state.energies
+        found = found[: beats.detect_beats(y[QRS], raw, DETECTOR, state.beats, energies, found)]
+        before = state.watch[windows.STATE]
+        states = np.empty(n, dtype=np.uint8)
+        spells = np.empty(TAIL_SAMPLES + n, dtype=np.uint8)
+        spells[:TAIL_SAMPLES] = state.tail_spells
+        wrong = windows.watch(
+            clean, codes, y[NOISE], WATCH, state.watch, state.extremes, state.recent, state.blocks,
+            states, spells[TAIL_SAMPLES:],
+        )  # fmt: skip
+        mask = np.where(codes != 0, codes, states) if wrong else states
+        masks = np.concatenate((state.tail_codes, mask))
+        stretch = Stretch(done - TAIL_SAMPLES, done + new - 1, filtered, masks, spells)
+        emitted = self._emit(found, stretch, closed=end is not None)
+        strip = np.where(mask == 0, y[BAND], np.float32(np.nan)) if wrong else y[BAND]
+        changes = self._changes(before, states[:new], first) if wrong else []
+        fibrillation = self._fibrillating(clean[:new], mask[:new])
+        state.counters[DONE] = done + n
+        state.energies[:] = energies[n:]
+        state.tail_clean[:] = raw[n:]
+        state.tail[:] = filtered[n:]
+        state.tail_codes[:] = masks[n:]
+        state.tail_spells[:] = spells[n:]
+        return Part(emitted, changes, fibrillation, strip[:new], first)
+
+    def _sampled(
+        self, x: NDArray[np.float32], marks: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Sanitise raw samples and convert their rate: values and codes at 360 Hz."""
+        state, rate = self._state, self._rate
+        clean = np.empty(x.size, dtype=np.float32)
+        codes = np.empty(x.size, dtype=np.uint8)
+        sampling.sanitise(
+            x, marks, quality.PLAUSIBLE_MV, float(self._fill), *self._spikes, state.sanitise,
+            clean, codes,
+        )  # fmt: skip
+        if not rate.half:
+            return clean, codes
+        inputs = np.concatenate((state.history, clean))
+        out = np.empty(x.size * rate.per // rate.step + 2, dtype=np.float32)
+        out_codes = np.empty(out.size, dtype=np.uint8)
+        n = sampling.resample(
+            inputs, codes, rate.step, rate.per, rate.taps, state.resample, out, out_codes
+        )
+        state.history[:] = inputs[x.size :]
+        return out[:n], out_codes[:n]
+
+    def _changes(
+        self, before: np.int64, states: NDArray[np.uint8], first: int
+    ) -> list[QualityChange]:
+        """List where the stream's state changed; ``first`` is the position of states[0]."""
+        at = np.flatnonzero(np.diff(states, prepend=np.uint8(before)))
+        samples = self._rate.to_source(at + first)
+        return [
+            QualityChange(int(sample), Reason(int(state)))
+            for sample, state in zip(samples, states[at], strict=True)
+        ]
+
+    def _fibrillating(
+        self, clean: NDArray[np.float32], mask: NDArray[np.uint8]
+    ) -> list[FibrillationChange]:
+        """List where fibrillation begins and ends."""
+        origin = int(self._state.counters[ORIGIN])
+        found = []
+        for change in self._fibrillation.push(clean, mask):
+            at = np.array([change.position, change.begun_at]) + origin
+            sample, begun_at = self._rate.to_source(at).tolist()
+            found.append(FibrillationChange(sample, change.there, begun_at, change.hz, change.mv))
+        return found
+
+    def _emit(self, found: NDArray[np.int64], stretch: Stretch, *, closed: bool) -> BeatArrays:
+        """Return the beats whose window the stretch completes; all of them when ``closed``."""
+        state = self._state
+        counters = state.counters
+        waiting = np.concatenate((state.pending[: counters[PENDING]], found))
+        reach = _EDGE if closed else WINDOW_AFTER_R - 1
+        b = int(np.count_nonzero(waiting[:, 0] + reach <= stretch.last))
+        left = 0 if closed else len(waiting) - b
+        state.pending[:left] = waiting[b : b + left]
+        counters[PENDING] = left
+        if not b:
+            return NO_BEATS
+        r = waiting[:b, 0]
+        r_samples = r + counters[ORIGIN]
+        needed = np.maximum(r + (WINDOW_AFTER_R - 1), waiting[:b, 1]) + counters[ORIGIN]
+        return BeatArrays(
+            r_samples,
+            self._rate.to_source(r_samples),
+            np.minimum(self._rate.needed(needed), counters[EXPECTED] - 1),
+            self._intervals(r_samples, stretch.spells[r - stretch.first]),
+            *cut(r, stretch),
+        )
+
+    def _intervals(
+        self, r_samples: NDArray[np.int64], spells: NDArray[np.uint8]
+    ) -> NDArray[np.float64]:
+        """Return the RR intervals in seconds, NaN unless one analysable stretch holds both."""
+        counters = self._state.counters
+        previous = np.concatenate((counters[LAST_R : LAST_R + 1], r_samples[:-1]))
+        before = np.concatenate((counters[LAST_SPELL : LAST_SPELL + 1], spells[:-1]))
+        known = (previous != NONE) & (before == spells) & (spells % 2 == 0)
+        counters[LAST_R], counters[LAST_SPELL] = r_samples[-1], spells[-1]
+        return np.where(known, (r_samples - previous) / SAMPLING_RATE_HZ, np.nan)
+
+
+def _admit(
+    samples: NDArray[np.float32], first_sample: int, flags: NDArray[np.uint8] | None
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Check and copy what comes in, so that the kernels meet one type of array for ever."""
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, and that is no signal
+        x = np.array(samples, dtype=np.float32)
+    if x.ndim != 1:
+        raise ValueError(f"samples have shape {x.shape}, not (n,)")
+    if not 0 <= first_sample < LATEST_SAMPLE:
+        raise ValueError(f"first sample {first_sample} is outside 0 to 2**53")
+    if flags is None:
+        return x, np.zeros(x.size, dtype=np.uint8)
+    marks = np.array(flags, dtype=np.uint8)
+    if marks.shape != x.shape:
+        raise ValueError(f"flags have shape {marks.shape}, samples {x.shape}")
+    return x, marks & _KNOWN_FLAGS
+
+
+def _fill(
+    last: float, gap: int, x: NDArray[np.float32], marks: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Put a line from the last value to the next one before ``x``, marked as filled."""
+    line = np.full(gap, np.nan, dtype=np.float32)
+    following = float(x[0])
+    if np.isfinite(last) and np.isfinite(following):
+        line[:] = np.linspace(last, following, gap + 2)[1:-1]
+    filled = np.full(gap, sampling.FLAG_FILLED, dtype=np.uint8)
+    return np.concatenate((line, x)), np.concatenate((filled, marks))
+
+
+def detect_record(x: NDArray[np.float32], fs_hz: float) -> NDArray[np.int64]:
+    """Return the R peaks, int64[b] in source samples, of a whole record float32[n] in mV.
+
+    The record goes through a `Segmenter`, so these are the beats that a live stream would have.
+    Raises ValueError for a shape other than (n,) or a rate outside 50 to 10,000 Hz.
+    """
+    segmenter = Segmenter(fs_hz)
+    streamed = segmenter.push(x, first_sample=0)
+    return np.concatenate((streamed.samples, segmenter.finish().samples))
+
+
+def filter_record(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a whole 360 Hz record, float32[n] in mV, behind the window band-pass.
+
+    Values that are no signal are held as in a stream; raises ValueError for another shape.
+    """
+    raw, codes = _admit(x, 0, None)
+    state = new_state(0)
+    clean = np.empty(raw.size, dtype=np.float32)
+    out = np.empty((3, raw.size), dtype=np.float32)
+    held = float(int(FILL_SECONDS * SAMPLING_RATE_HZ))
+    sampling.sanitise(
+        raw, codes.copy(), quality.PLAUSIBLE_MV, held, *quality.pacing_spikes(SAMPLING_RATE_HZ),
+        state.sanitise, clean, codes,
+    )  # fmt: skip
+    sampling.filter_bank(clean, filter_bank(), state.filters, out)
+    filtered: NDArray[np.float32] = out[BAND]
+    return filtered
+
+
+def cut_windows(
+    filtered: NDArray[np.float32], r_samples: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Cut [R - 140, R + 180) around every R peak of a filtered 360 Hz stretch.
+
+    Args:
+        filtered: float32[n], mV, as `filter_record` returns it.
+        r_samples: int64[b]; every window must lie inside the stretch.
+
+    Returns:
+        windows float32[b, 320] scaled to [-1, 1] (zeros where flat), and spans float32[b], the
+        peak-to-peak amplitude of each in mV.
+
+    Raises:
+        ValueError: a window reaches over an end of the stretch.
+    """
+    starts = np.array(r_samples, dtype=np.int64) - WINDOW_BEFORE_R
+    if starts.size and (starts.min() < 0 or starts.max() + WINDOW_SAMPLES > filtered.size):
+        raise ValueError("a window reaches over an end of the stretch")
+    whole = np.empty((starts.size, WINDOW_SAMPLES), dtype=np.float32)
+    spans = np.empty(starts.size, dtype=np.float32)
+    windows.cut_windows(np.array(filtered, dtype=np.float32), starts, FLAT_WINDOW_MV, whole, spans)
+    return whole, spans

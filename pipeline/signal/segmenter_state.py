@@ -1,0 +1,160 @@
+"""What a `pipeline.signal.segmenter.Segmenter` remembers between chunks, and its kernels' settings.
+
+All of it lies in fixed arrays, which the kernels update in place. Pure in memory.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.constants import SAMPLING_RATE_HZ
+from pipeline.signal import quality
+from pipeline.signal.filters import Resampling
+from pipeline.signal.kernels import beats, windows
+from pipeline.signal.quality import Reason
+
+DETECTOR: Final = np.array(
+    [
+        72,  # APART: 200 ms, the refractory period (Pan & Tompkins 1985)
+        34,  # DELAY: of the QRS band-pass and the 97 ms sum, measured on an impulse
+        25,  # REACH: the R peak lies within 70 ms of the energy's centre
+        15,  # RIM: the level around a complex is that of 40 ms before and after its reach
+        0.3,  # TAPER: how much less a deflection counts at the edge of the reach
+        720,  # LEARN: 2 s until the first levels; also the longest RR interval that is averaged
+        2160,  # RELEARN: 6 s without a beat, then the levels are learned anew
+        1080,  # EXPIRE: a candidate older than 3 s stays what it was
+        130,  # T_WITHIN: 360 ms, a T wave's time (Pan & Tompkins 1985)
+        0.3,  # THRESHOLD: between rejects (0) and beats (1) (Hamilton & Tompkins 1986: 0.3125)
+        0.4,  # T_RATIO: a T wave of 1.2 mV after a QRS of 1 mV stays below; early wide beats above
+        1.66,  # SEARCH_AFTER: RR intervals after which a beat is overdue (Pan & Tompkins 1985)
+        0.5,  # SEARCH_RATIO: half the threshold counts then, and for what is PROMINENT
+        0.7,  # LEARN_RATIO: of the highest candidate of the learning time
+        35 * 150.0,  # FLOOR: a mean of 15 uV, that of a QRS of 50 uV
+        1.5,  # PEAKED: a late candidate's energy over that around it (noise stays below)
+        2.0,  # PROMINENT: above this, half the threshold will do at once, without search back
+    ]
+)
+"""Settings of `pipeline.signal.kernels.beats.detect_beats`, in the order of its slots."""
+
+WATCH: Final = np.array(
+    [
+        quality.FLAT_MV,
+        quality.FLAT_SECONDS * SAMPLING_RATE_HZ / windows.BLOCK_SAMPLES,
+        quality.MASKED_SHARE * SAMPLING_RATE_HZ,
+        quality.RELEASE_SECONDS * SAMPLING_RATE_HZ,
+        quality.NOISY_MV,
+        quality.QUIET_MV,
+    ]
+)
+"""Settings of `pipeline.signal.kernels.windows.watch`, in the order of its slots."""
+
+TAIL_SAMPLES: Final = 2048
+"""Samples kept at 360 Hz: more than a beat found late by the search back reaches back for."""
+
+PENDING_BEATS: Final = 32
+"""Beats that may wait for their window: those of half a second, 200 ms apart, and at most the
+detector's 16 waiting candidates."""
+
+_USUAL_RR: Final = 288  # 75 bpm until it is known
+
+NONE: Final = -1
+"""Stands in `EXPECTED` and `LAST_R` for: there is none yet."""
+
+# Slots of `SegmenterState.counters`. Positions at 360 Hz count from the segment's start, ORIGIN;
+# EXPECTED is the source's next sample, DONE and PENDING count samples and beats, LAST_R and
+# LAST_SPELL belong to the latest beat that was handed out.
+EXPECTED, ORIGIN, DONE, PENDING, LAST_R, LAST_SPELL = range(6)
+
+
+class SegmenterState(NamedTuple):
+    """All memory of a `Segmenter`."""
+
+    counters: NDArray[np.int64]
+    """int64[6], the slots above."""
+    raw: NDArray[np.float64]
+    """float64[1]: the last raw value, where a short gap's line begins."""
+    sanitise: NDArray[np.float64]
+    resample: NDArray[np.int64]
+    history: NDArray[np.float32]
+    """float32[2 * half - 1]: the resampler's latest inputs."""
+    filters: NDArray[np.float64]
+    beats: beats.Beats
+    energies: NDArray[np.int32]
+    """int32[220]: the detector's latest energies."""
+    watch: NDArray[np.int64]
+    extremes: NDArray[np.float64]
+    recent: NDArray[np.uint8]
+    blocks: NDArray[np.float64]
+    tail_clean: NDArray[np.float32]
+    """float32[2048]: the latest samples before the filter,"""
+    tail: NDArray[np.float32]
+    """float32[2048]: behind it,"""
+    tail_codes: NDArray[np.uint8]
+    """uint8[2048]: why they are masked,"""
+    tail_spells: NDArray[np.uint8]
+    """uint8[2048]: and the number of the analysable stretch that they belong to."""
+    pending: NDArray[np.int64]
+    """int64[32, 2]: R and confirmation of beats whose window is not complete."""
+
+
+def new_state(half: int) -> SegmenterState:
+    """Return the state of a stream before its first sample; ``half`` as in `Resampling`."""
+    counters = np.zeros(6, dtype=np.int64)
+    counters[[EXPECTED, LAST_R]] = NONE
+    levels = np.zeros((3, 8), dtype=np.int64)
+    levels[beats.RR] = _USUAL_RR
+    return SegmenterState(
+        counters=counters,
+        raw=np.zeros(1),
+        sanitise=np.zeros(5),
+        resample=np.zeros(5, dtype=np.int64),
+        history=np.zeros(max(2 * half - 1, 0), dtype=np.float32),
+        filters=np.zeros((5, 2)),
+        beats=beats.Beats(
+            counters=np.zeros(12, dtype=np.int64),
+            waiting=np.zeros((16, 2), dtype=np.int64),
+            levels=levels,
+        ),
+        energies=np.zeros(beats.LONG_SAMPLES, dtype=np.int32),
+        watch=np.zeros(10, dtype=np.int64),
+        extremes=np.zeros(4),
+        recent=np.zeros(SAMPLING_RATE_HZ, dtype=np.uint8),
+        blocks=np.zeros(1 + round(10 * quality.NOISE_SECONDS)),
+        tail_clean=np.zeros(TAIL_SAMPLES, dtype=np.float32),
+        tail=np.zeros(TAIL_SAMPLES, dtype=np.float32),
+        tail_codes=np.zeros(TAIL_SAMPLES, dtype=np.uint8),
+        tail_spells=np.zeros(TAIL_SAMPLES, dtype=np.uint8),
+        pending=np.zeros((PENDING_BEATS, 2), dtype=np.int64),
+    )
+
+
+def begin_segment(
+    state: SegmenterState, rate: Resampling, first_sample: int, *, after_gap: bool
+) -> None:
+    """Put everything at rest but the sizes and intervals that the detector has learned.
+
+    The next input is the source's ``first_sample``. After a gap the stream begins in the state
+    `Reason.GAP`.
+    """
+    origin = rate.first_at(first_sample)
+    last_r = int(state.counters[LAST_R])
+    learned = state.beats.counters[beats.LEARNED]
+    spell = int(state.watch[windows.SPELL])
+    kept = (id(state.counters), id(state.pending), id(state.raw), id(state.beats))
+    for array in (*state, state.beats.counters):
+        if isinstance(array, np.ndarray) and id(array) not in kept:
+            array[...] = 0
+    state.counters[[ORIGIN, DONE, PENDING]] = origin, 0, 0
+    whole, rest = divmod(origin * rate.step, rate.per)
+    state.resample[:] = 0, whole - first_sample, rest, NONE - 2 * rate.half, 0
+    detector = state.beats.counters
+    detector[[beats.BEST_AT, beats.LAST_AT]] = NONE
+    detector[beats.LAST_R] = last_r - origin if last_r != NONE else -int(DETECTOR[beats.APART])
+    detector[beats.LEARNED] = learned
+    rr = float(np.median(state.beats.levels[beats.RR]))
+    overdue = DETECTOR[beats.SEARCH_AFTER] * rr + DETECTOR[beats.APART]
+    detector[beats.DUE] = overdue if learned else DETECTOR[beats.LEARN]
+    if after_gap:
+        state.watch[windows.STATE] = Reason.GAP
+        state.watch[windows.SPELL] = spell + 1 + spell % 2

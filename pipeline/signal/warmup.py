@@ -1,0 +1,47 @@
+"""Compile the kernels before the first sample, and know beforehand whether that takes long."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.constants import SAMPLING_RATE_HZ
+from pipeline.signal.kernels import sampling
+from pipeline.signal.segmenter import Segmenter
+
+
+def compiled_before() -> bool:
+    """Return whether compiled kernels lie in numba's cache, so that they load in a moment."""
+    cache = sampling.filter_bank.stats.cache_path
+    return cache is not None and any(Path(cache).glob("sampling.*.nbc"))
+
+
+def compile_kernels() -> None:
+    """Compile or load every kernel by running a few seconds of a pulse through a segmenter."""
+    x = np.zeros(8 * SAMPLING_RATE_HZ, dtype=np.float32)
+    x[::SAMPLING_RATE_HZ] = 1.0
+    with _without_blas():
+        for fs_hz in (float(SAMPLING_RATE_HZ), 250.0):
+            segmenter = Segmenter(fs_hz)
+            segmenter.push(x, first_sample=0)
+            segmenter.finish()
+
+
+@contextmanager
+def _without_blas() -> Iterator[None]:
+    """Keep numba from importing scipy.linalg, which it asks for BLAS when it loads a kernel.
+
+    No kernel multiplies matrices, scipy is optional to numba, and the import would be a quarter of
+    the time in which a hub that was killed is back.
+    """
+    name = "scipy.linalg"
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # what makes an import fail
+    try:
+        yield
+    finally:
+        del sys.modules[name]

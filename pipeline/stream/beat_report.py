@@ -1,0 +1,66 @@
+"""What the world is told of a beat. Pure: no clock, no I/O."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.schema.public import Alert, BeatNote, WindowView
+from pipeline.scoring.beat import Beat
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One beat, ready to be told to the world."""
+
+    beat: Beat
+    note: BeatNote
+    alerts: list[Alert]
+    view: WindowView | None
+    """Window and residual, where the beat is anomalous."""
+
+
+def tell(beat: Beat, fs_hz: float, alerts: list[Alert], event_utc: str) -> Told:
+    """Return what is told of a beat that was judged, or that could not be analysed."""
+    stream, epoch, _ = beat.id
+    rr_s = round(beat.rr_s, 4) if np.isfinite(beat.rr_s) else None
+    time_s = round(beat.sample / fs_hz, 4)
+    if beat.verdict is None or beat.residual is None:
+        note = BeatNote(
+            stream=stream,
+            epoch=epoch,
+            sample=beat.sample,
+            time_s=time_s,
+            analysable=False,
+            rr_s=rr_s,
+            event_utc=event_utc,
+        )
+        return Told(beat, note, alerts, None)
+    anomalous = beat.verdict.anomalous
+    ticks = beat.ticks if anomalous else None
+    note = BeatNote(
+        stream=stream,
+        epoch=epoch,
+        sample=beat.sample,
+        time_s=time_s,
+        score=round(beat.verdict.score, 4),
+        threshold=round(beat.verdict.threshold, 4),
+        anomalous=anomalous,
+        beat_class=beat.beat_class,
+        rr_s=rr_s,
+        reason=beat.verdict.reason if anomalous else "",
+        class_probabilities=beat.class_probabilities,
+        shares=beat.shares if anomalous else None,
+        ticks=ticks,
+        event_utc=event_utc,
+    )
+    if not anomalous:
+        return Told(beat, note, alerts, None)
+    view = WindowView(
+        stream=stream,
+        epoch=epoch,
+        sample=beat.sample,
+        window=np.round(beat.window.astype(np.float64), 3).tolist(),
+        residual=np.round(beat.residual.astype(np.float64), 3).tolist(),
+        ticks=ticks,
+    )
+    return Told(beat, note, alerts, view)

@@ -1,0 +1,105 @@
+"""The whole pipeline in one process, without sockets: scans, evaluation, and the oracle of tests.
+
+Runs the same `Stream` as the hub, so it gives the same alerts for the same samples.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.alarms.settings import DEFAULTS, AlarmSettings
+from pipeline.schema.public import Alert, BeatNote
+from pipeline.scoring.beat import Beat
+from pipeline.scoring.live_score import LiveScoreConfig
+from pipeline.scoring.protocols import Classifier, Scorer
+from pipeline.stream.counters import Counters
+from pipeline.stream.stream import Stream, Taken
+
+BATCH: Final = 64
+
+
+def _no_clock() -> float:
+    return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became known at one point of the stream; alerts carry no place in a log."""
+
+    alerts: list[Alert]
+    beats: list[BeatNote]
+
+
+class EmbeddedRunner:
+    """One stream, scored and, with a classifier, classified in this process.
+
+    Latencies in the alerts are zero: nothing arrives, the samples are there.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        fs_hz: float,
+        scorer: Scorer,
+        config: LiveScoreConfig,
+        *,
+        classifier: Classifier | None = None,
+        first_sample: int = 0,
+        settings: AlarmSettings = DEFAULTS,
+        clock: Callable[[], float] = _no_clock,
+    ) -> None:
+        self._scorer = scorer
+        self._classifier = classifier
+        self._stream = Stream(
+            name,
+            fs_hz,
+            config,
+            clock,
+            first_sample=first_sample,
+            classify=classifier is not None,
+            settings=settings,
+        )
+        self._waiting: list[Beat] = []
+
+    @property
+    def counters(self) -> Counters:
+        """Return what went through so far."""
+        return self._stream.counters
+
+    def run(
+        self, blocks: Iterable[tuple[int, NDArray[np.float32], NDArray[np.uint8] | None]]
+    ) -> Iterator[Outcome]:
+        """Take blocks of (first sample, float32[n] mV, flags) to the end; yield what they tell."""
+        for first_sample, samples, flags in blocks:
+            taken = self._stream.take(
+                samples, first_sample=first_sample, arrived_at=0.0, flags=flags
+            )
+            yield self._absorb(taken, least=BATCH)
+        yield self._absorb(self._stream.finish(), least=1)
+        yield Outcome(self._stream.close(), [])
+
+    def _absorb(self, taken: Taken, *, least: int) -> Outcome:
+        self._waiting += taken.windows
+        while len(self._waiting) >= least:
+            batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+            scored = self._scorer.score(np.stack([beat.window for beat in batch]))
+            anomalous = []
+            for row, beat in enumerate(batch):
+                score, residual = float(scored.scores[row]), scored.residuals[row]
+                anomalous += self._stream.scored(beat.id, score, residual, 0.0)
+            self._classify(anomalous)
+        told = self._stream.drain()
+        alerts = taken.alerts + [alert for one in told for alert in one.alerts]
+        return Outcome(alerts, [one.note for one in told])
+
+    def _classify(self, beats: list[Beat]) -> None:
+        """Bring the classes of the beats that want one."""
+        if self._classifier is None or not beats:
+            return
+        windows = np.stack([beat.window for beat in beats])
+        rr_context = np.stack([beat.rr_context for beat in beats])
+        for beat, row in zip(beats, self._classifier.classify(windows, rr_context), strict=True):
+            self._stream.classified(beat.id, row, 0.0)

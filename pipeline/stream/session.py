@@ -1,0 +1,189 @@
+"""What the hub keeps of a stream besides the stream itself, and what it reports of it.
+
+Pure: no sockets, no clock.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from pipeline.alarms.system import STALE_S, SourceAlarm
+from pipeline.schema.public import Alert, Latency, SignalStrip, Status
+from pipeline.scoring.beat import Beat
+from pipeline.stream.stream import Stream
+from pipeline.stream.strip import Strip, public_strip
+from pipeline.stream.strip_recorder import Evidence
+
+_LONGEST_STRIP: Final = 3_600
+_LATENCIES: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemState:
+    """How the system around the streams stands."""
+
+    scorers: int
+    redelivered: int
+    rejected_frames: int
+    log_behind: bool
+    """Whether alerts wait for the log."""
+    fault: str
+    silenced_s: float = 0.0
+    """For so long there will be no sound."""
+    recorded: bool = True
+    """Whether the log takes what it is given."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """An alert on its way to the log, and what its latency is computed from."""
+
+    alert: Alert
+    beat: Beat | None
+    arrived_at: float
+
+    def latency(self, now: float) -> Latency:
+        """Return the breakdown if the alert is told at ``now``."""
+        if self.beat is not None:
+            return self.beat.latency(now)
+        # A rule on the signal waits for no window and no scorer.
+        milliseconds = round(1e3 * (now - self.arrived_at), 3)
+        return Latency(deliver=milliseconds, total=milliseconds)
+
+
+class Place(NamedTuple):
+    """How far a stream has come."""
+
+    epoch: int
+    next_sample: int
+    over: bool
+    """Whether its end was taken in."""
+    session: str
+    number: int
+    """Of the newest chunk of that session."""
+
+
+NOWHERE: Final = Place(0, 0, False, "", 0)
+"""Of a stream that has not begun."""
+
+
+@dataclass(slots=True)
+class Channel:
+    """What the hub knows of a stream besides the stream itself."""
+
+    stream: Stream
+    lead: str
+    arrived_at: float
+    evidence: Evidence = field(init=False)
+    source_alarm: SourceAlarm = field(init=False)
+    ending: bool = False
+    end_told: bool = False
+    session: str = ""
+    """The life of the source that sent last,"""
+    session_epoch: int = 0
+    """the epoch in which it began,"""
+    number: int = 0
+    """and the newest number that came of it."""
+    shed_samples: int = 0
+    """Samples that sources had to drop."""
+    latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
+    _unseen_from: int = 0
+    """Position of the first value that no picture has shown, at 360 Hz."""
+
+    def __post_init__(self) -> None:
+        stream = self.stream
+        self.evidence = Evidence(stream.name)
+        self.source_alarm = SourceAlarm(stream.name, stream.fs_hz, stream.settings)
+
+    @property
+    def place(self) -> Place:
+        """How far the stream has come."""
+        stream = self.stream
+        return Place(stream.epoch, stream.next_sample, self.ending, self.session, self.number)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the stream is over and everything of it was told."""
+        return self.ending and self.stream.pending == 0
+
+    def add_strip(self, strip: Strip) -> None:
+        """Gather signal for the next picture; what a gap or a new epoch cuts off is dropped."""
+        if (strip.epoch, strip.first_sample) != (self.evidence.epoch, self.evidence.end):
+            self._unseen_from = strip.first_sample
+        self.evidence.add(strip)
+
+    def take_strip(self) -> SignalStrip | None:
+        """Return the newest part of what gathered (a picture needs no more) and start anew."""
+        end = self.evidence.end
+        begin = max(self._unseen_from, end - _LONGEST_STRIP)
+        self._unseen_from = end
+        if begin >= end:
+            return None
+        return public_strip(self.stream.name, self.evidence.signal(begin, end))
+
+    def watch_source(self, now: float) -> list[Alert]:
+        """Return the alerts that say that the source fell silent, or that it is back."""
+        stream = self.stream
+        age_s = now - self.arrived_at
+        return self.source_alarm.on_age(age_s, stream.next_sample, stream.epoch, over=self.ending)
+
+    def end_source_alarm(self) -> list[Alert]:
+        """Return the alerts that end what `watch_source` began: nobody watches it any more."""
+        stream = self.stream
+        return self.source_alarm.on_age(0.0, stream.next_sample, stream.epoch, over=True)
+
+    @property
+    def _without_rhythm(self) -> bool:
+        """Whether the heart stands still or fibrillates: its last intervals are no rate of now."""
+        return any(
+            alarm.kind in ("asystole", "ventricular_fibrillation") and alarm.state in ("on", "ack")
+            for alarm in self.stream.alarms
+        )
+
+    @property
+    def alarms(self) -> list[Alert]:
+        """The latest alert of every alarm that stands."""
+        return self.stream.alarms + self.source_alarm.life.standing
+
+    def status(self, now: float, system: SystemState) -> Status:
+        """Return how the stream stands; a system that cannot judge overrules a calm signal."""
+        stream, counters = self.stream, self.stream.counters
+        state, reason = stream.state()
+        age = now - self.arrived_at
+        if stream.pending and not system.scorers:
+            state, reason = "not_analysable", "no scorer answers"
+        elif age > STALE_S and not self.ending:
+            state, reason = "not_analysable", "no data from the source"
+        latencies = sorted(self.latencies_ms)
+        return Status(
+            stream=stream.name,
+            state=state,
+            reason=reason,
+            ended=self.ended and not system.log_behind,
+            lead=self.lead,
+            fs_hz=stream.fs_hz,
+            sample=stream.next_sample,
+            time_s=round(stream.next_sample / stream.fs_hz, 3),
+            duration_s=round(counters.samples / stream.fs_hz, 3),
+            bpm=None if state == "not_analysable" or self._without_rhythm else stream.bpm(),
+            beats=counters.beats,
+            beats_not_analysable=counters.beats_not_analysable,
+            anomalous=counters.anomalous,
+            alerts=counters.alerts,
+            pending=stream.pending,
+            data_age_s=round(age, 3),
+            latency_p50_ms=latencies[len(latencies) // 2] if latencies else None,
+            latency_p99_ms=latencies[len(latencies) * 99 // 100] if latencies else None,
+            gap_samples=counters.gap_samples,
+            duplicate_samples=counters.duplicate_samples,
+            rejected_frames=system.rejected_frames,
+            redelivered=system.redelivered,
+            scorers=system.scorers,
+            epoch=stream.epoch,
+            fault=system.fault,
+            alarms=self.alarms,
+            silenced_s=system.silenced_s,
+            late_samples=counters.late_samples,
+            shed_samples=self.shed_samples,
+            recorded=system.recorded,
+        )

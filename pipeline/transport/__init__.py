@@ -1,0 +1,1 @@
+"""The sockets, who may use them, and the keys."""

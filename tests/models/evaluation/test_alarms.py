@@ -1,0 +1,101 @@
+"""`monitor evaluate alarms`: its reference, its score, its table; the databases where they are."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.evaluation.alarms.challenge2015 import evaluate_challenge, read_cases
+from models.evaluation.alarms.evaluate import databases, evaluate_alarms
+from models.evaluation.alarms.rhythms import evaluate_vfdb, rhythms, ventricular_runs
+from models.evaluation.report.alarms import alarm_page
+from models.measure.provenance import machine
+from pipeline.errors import InputError
+from tests.support.databases import database
+
+
+def silent(text: str) -> None:
+    """Take no note of a step."""
+
+
+def test_runs_of_the_reference_are_long_and_fast_enough() -> None:
+    """Five ventricular beats at 100 bpm: four are too few, at 90 bpm they are too slow."""
+    at_s = np.arange(20) * 0.5
+    assert ventricular_runs(at_s, "NNVVVVVNNNNNNNNNNNNN")[0][1:] == (1.0, 3.0)
+    assert ventricular_runs(at_s, "NNVVVVNNNNNNNNNNNNNN") == []
+    assert ventricular_runs(at_s * 1.34, "NNVVVVVNNNNNNNNNNNNN") == []
+    assert len(ventricular_runs(at_s, "VVVVVNNNNNNNNNNEEEEE")) == 2
+
+
+def test_rhythms_of_a_record_follow_each_other() -> None:
+    """Each lasts to the next note; record 424 holds fibrillation and asystole."""
+    named = rhythms(database("vfdb") / "424", 2100.0)
+    assert {"VFIB", "ASYS"} <= {stretch.name for stretch in named}
+    for one, following in pairwise(named):
+        assert one.end_s == following.begin_s
+    assert named[-1].end_s == 2100.0
+
+
+def test_fibrillation_of_a_record_is_alarmed_within_ten_seconds() -> None:
+    """Record 424 of vfdb: every episode of fibrillation or flutter."""
+    figures = evaluate_vfdb(database("vfdb"), ["424"], silent)
+    assert figures["vf"]["own_alarm"]["episodes"] == 2
+    assert figures["vf"]["own_alarm"]["found_within_10_s"] == 2
+
+
+def test_challenge_score_weighs_a_missed_alarm_five_times(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of four alarms one is missed: 3 right of 3 + 5."""
+    folder = database("challenge2015")
+    cases = [case for case in read_cases(folder) if case.kind == "Bradycardia"][:3]
+    for case in cases:
+        for suffix in (".hea", ".mat"):
+            (tmp_path / f"{case.record}{suffix}").symlink_to(folder / f"{case.record}{suffix}")
+    lines = [f"{case.record},Bradycardia,{int(case.true)}" for case in cases]
+    wrong = next(case for case in read_cases(folder) if case.kind == "Asystole" and not case.true)
+    for suffix in (".hea", ".mat"):
+        (tmp_path / f"{wrong.record}{suffix}").symlink_to(folder / f"{wrong.record}{suffix}")
+    lines.append(f"{wrong.record},Ventricular_Flutter_Fib,1")
+    (tmp_path / "ALARMS").write_text("\n".join(lines) + "\n")
+
+    first = evaluate_challenge(tmp_path, silent)["first_lead"]
+
+    assert (first["tp"] + first["tn"], first["fp"], first["fn"]) == (3, 0, 1)
+    assert first["score"] == pytest.approx(100 * 3 / 8)
+
+
+@pytest.mark.parametrize(
+    "line", ["a1,Asystole", "a1,Fever,1", "a1,Asystole,2", "../a1,Asystole,1", "/a,Asystole,1"]
+)
+def test_list_of_alarms_that_is_none_is_refused(tmp_path: Path, line: str) -> None:
+    """With the line and what belongs there."""
+    (tmp_path / "ALARMS").write_text(line)
+    with pytest.raises(InputError, match="is no alarm"):
+        read_cases(tmp_path)
+
+
+def test_folder_without_any_database_says_what_to_fetch(tmp_path: Path) -> None:
+    """Nothing to measure is an error, not a table of nothing."""
+    with pytest.raises(InputError, match="monitor fetch"):
+        databases(tmp_path)
+
+
+def test_what_is_there_is_measured_and_written(tmp_path: Path) -> None:
+    """A folder with one record of vfdb: its figures as JSON and as Markdown, the rest missing."""
+    source = database("vfdb")
+    (tmp_path / "vfdb").mkdir()
+    for suffix in (".hea", ".dat", ".atr"):
+        (tmp_path / "vfdb" / f"424{suffix}").symlink_to(source / f"424{suffix}")
+    steps: list[str] = []
+
+    figures = evaluate_alarms(tmp_path, on_step=steps.append)
+
+    assert steps == ["vfdb 424"]
+    assert figures["missing"] == ["challenge2015", "mitdb", "nstdb"]
+    json.dumps(figures, allow_nan=False)
+    page = alarm_page(figures, machine())
+    assert "Malignant Ventricular Ectopy" in page
+    assert "Not there, and not measured: challenge2015, mitdb, nstdb." in page

@@ -1,0 +1,216 @@
+"""Model cards say what the reports say, and nothing else."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.evaluation.protocols.beatgan import described_student, fold_figures
+from models.evaluation.protocols.fold_scores import score_fold
+from models.evaluation.protocols.interpatient import COUNTING, figures_of
+from models.evaluation.report.cards import save_report, write_cards
+from models.evaluation.report.markdown import Target, number, percent, table
+from models.files.student_artifact import save_artifact
+from models.measure.provenance import machine
+from pipeline.errors import ArtifactError, ConfigError
+from tests.support.evaluations import KNOWN, humps, judged, trained_on
+
+SPEED = {"cpu": {"batch_1": 321.4, "batch_64": 98.6}, "cuda": None}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the two reports that the cards need."""
+    beats = humps()
+    student = tmp_path / "student.json"
+    save_artifact(trained_on(beats, "0"), student)
+    described = described_student(student)
+    tested = [score_fold(beats, trained_on(beats, fold), device="cpu") for fold in "012"]
+    folder = tmp_path / "models"
+    save_report(
+        folder,
+        "beatgan",
+        {
+            **fold_figures(tested),
+            "student": {**described, "us_per_beat": SPEED},
+            "machine": machine(),
+        },
+    )
+    easy = [("N", True, 0.0, False), ("S", True, 5.0, True)]
+    save_report(
+        folder,
+        "interpatient",
+        {
+            "student": {"name": "student-0", **described},
+            "calibration": {"false_alerts_per_hour": 12.0},
+            "knob": 12.0,
+            "threshold": 5.5,
+            "counting": list(COUNTING),
+            **figures_of([judged("100", KNOWN), judged("232", easy)]),
+            "machine": machine(),
+        },
+    )
+    return folder
+
+
+def report(folder: Path, name: str) -> dict[str, Any]:
+    """Return a report as stored."""
+    found: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
+    return found
+
+
+def test_cards_hold_the_figures_of_the_reports(folder: Path) -> None:
+    """Both protocols, size, speed; what was not measured says so."""
+    pages = {file.name: file.read_text() for file in write_cards(folder)}
+    beatgan, unseen = report(folder, "beatgan"), report(folder, "interpatient")
+
+    assert set(pages) == {"README.md", "student.md", "live_score.md", "classifier.md"}
+    student = pages["student.md"]
+    for fold in beatgan["folds"]:
+        assert f"| fold {fold['fold']} | {fold['auc']:.4f} | {fold['ap']:.4f} |" in student
+    assert f"{beatgan['student']['parameters']:,}" in student
+    assert "321 alone, 99 in batches of 64" in student
+    assert "| µs a beat on a GPU | not measured |" in student
+    live = pages["live_score.md"]
+    assert f"| AUC | {unseen['auc']:.4f} |" in live
+    assert f"{unseen['false_alerts_per_hour']:.1f} an hour" in live
+    assert all(rule in live for rule in COUNTING)
+    assert machine()["processor"] in pages["README.md"]
+
+
+def test_a_changed_report_changes_the_card(folder: Path) -> None:
+    """No figure is remembered from elsewhere."""
+    before = [file.read_text() for file in write_cards(folder)]
+    changed = report(folder, "interpatient")
+    changed["auc"] = 0.91234
+    save_report(folder, "interpatient", changed)
+    after = [file.read_text() for file in write_cards(folder)]
+
+    assert not any("0.9123" in text for text in before)
+    assert "| unseen patients: AUC | ≥ 0.9000 | 0.9123 | yes |" in after[0]
+    assert before[1] == after[1]
+
+
+def test_a_target_is_kept_or_not() -> None:
+    """The bound itself is kept; what was not measured is neither."""
+    assert Target("x", 0.9, 0.9).row() == ("x", "≥ 0.900", "0.900", "yes")
+    assert Target("x", 0.89999, 0.9, digits=4).row()[2:] == ("0.9000", "**no**")
+    assert Target("x", 12.0, 12.0, at_most=True, digits=1).row() == ("x", "≤ 12.0", "12.0", "yes")
+    assert Target("x", 12.1, 12.0, at_most=True, digits=1).row()[3] == "**no**"
+    assert Target("x", None, 0.9).row()[2:] == ("not measured", "–")
+
+
+def test_tables_are_whole(folder: Path) -> None:
+    """Every row of a table has as many cells as its header."""
+    save_report(
+        folder, "interpatient", report(folder, "interpatient") | {"classifier": classifier()}
+    )
+    for file in write_cards(folder):
+        for block in file.read_text().split("\n\n"):
+            rows = [line for line in block.splitlines() if line.startswith("|")]
+            assert len({line.count("|") for line in rows}) <= 1, rows
+    assert table(("", "a"), [("b", "1")]) == "|  | a |\n| --- | ---: |\n| b | 1 |"
+
+
+def test_links_of_the_cards_lead_to_their_pages(folder: Path) -> None:
+    """Pages link one another; the ablation is named only where there is one."""
+    (folder / "pictures").mkdir()
+    for with_ablation in (False, True):
+        if with_ablation:
+            (folder / "ablation.md").write_text("# Ablation\n")
+        texts = [file.read_text() for file in write_cards(folder)]
+        links = {link for text in texts for link in re.findall(r"\]\(([^)]+)\)", text)}
+        pages = {link for link in links if link.endswith(".md")}
+        assert all((folder / link).is_file() for link in pages)
+        assert ("ablation.md" in pages) == with_ablation
+
+
+def test_a_teacher_stands_beside_the_student_of_its_fold(folder: Path) -> None:
+    """Where it was measured; the student's figures are those of the same fold."""
+    save_report(
+        folder,
+        "teacher",
+        {
+            "fold": "1",
+            "auc": 0.5678,
+            "ap": 0.4567,
+            "plain": {"auc": 0.3456, "ap": 0.2345},
+            "parameters": 1_900_000,
+            "us_per_beat": {"cpu": {"batch_1": 1100.0, "batch_64": 190.0}, "cuda": None},
+            "machine": machine(),
+        },
+    )
+    text = write_cards(folder)[1].read_text()
+    student = report(folder, "beatgan")["folds"][1]
+
+    assert f"| AUC, fold 1 | 0.5678 | {student['auc']:.4f} |" in text
+    assert "1,900,000" in text
+
+
+def classifier() -> dict[str, Any]:
+    """Return figures of a classifier, as `monitor evaluate interpatient` has them."""
+    names = ("N", "S", "V", "F", "none")
+    gross = {
+        "sensitivity": {"V": 93.21, "S": 71.12},
+        "positive_predictivity": {"V": 91.5, "S": None},
+        "confusion": {
+            kind: dict(zip(names, range(10 * row, 10 * row + 5), strict=True))
+            for row, kind in enumerate("NSVFQ-")
+        },
+    }
+    return {
+        "counting": ["Each beat once."],
+        "gross": gross,
+        "per_record": [{"record": "200", **gross}],
+        "parameters": 123_456,
+        "file_bytes": 500_000,
+        "training": {"optimiser": "adabound"},
+        "us_per_beat": SPEED,
+    }
+
+
+def test_the_classifier_has_its_card_where_one_ships(folder: Path) -> None:
+    """Else the page says that none does; the comparison of optimisers stands where it was made."""
+    index, _, _, page = (file.read_text() for file in write_cards(folder))
+    assert "No classifier ships yet" in page
+    assert "classifier: sensitivity" not in index
+
+    save_report(
+        folder, "interpatient", report(folder, "interpatient") | {"classifier": classifier()}
+    )
+    index, _, _, page = (file.read_text() for file in write_cards(folder))
+    assert "| classifier: sensitivity to V, % | ≥ 92.00 | 93.21 | yes |" in index
+    assert "| classifier: sensitivity to S, % | ≥ 75.00 | 71.12 | **no** |" in page
+    assert "| classifier: positive predictivity of S, % | ≥ 55.00 | not measured | – |" in page
+    assert "| V | 20 | 21 | 22 | 23 | 24 |" in page
+    assert "Optimisers" not in page
+
+    run = {"optimiser": "adamw", "learning_rate": 1e-3, "epochs": 12, "batch": 128, "seed": 0}
+    save_report(folder, "classifier_optimisers", {"runs": [run | {"gross": classifier()["gross"]}]})
+    page = write_cards(folder)[3].read_text()
+    assert "| adamw | 0.001 | 12 | 128 | 0 | 93.2 | 91.5 | 71.1 | – |" in page
+
+
+def test_a_missing_or_broken_report_is_refused_by_name(folder: Path) -> None:
+    """One line that says which and how to write it."""
+    (folder / "beatgan.json").write_text("{")
+    with pytest.raises(ArtifactError, match=r"beatgan\.json is no JSON.*evaluate cards"):
+        write_cards(folder)
+    (folder / "beatgan.json").unlink()
+    with pytest.raises(ArtifactError, match=r"beatgan\.json"):
+        write_cards(folder)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    """A file in its way is one clear line."""
+    (tmp_path / "models").write_text("")
+    with pytest.raises(ConfigError, match="name another place"):
+        save_report(tmp_path / "models", "beatgan", {})
+
+
+def test_nothing_is_a_dash() -> None:
+    """A figure that cannot be said is no zero."""
+    assert (number(None), percent(None)) == ("–", "–")
+    assert (number(0.0), percent(0.0)) == ("0.0000", "0.0 %")

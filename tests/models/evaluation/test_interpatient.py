@@ -1,0 +1,274 @@
+"""Unseen patients: what counts as found, missed, false, and what that makes of the figures."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.ec57.matching import LEARNING_S, match_beats
+from models.evaluation.protocols.interpatient import (
+    COUNTING,
+    check_unseen,
+    evaluate_interpatient,
+    figures_of,
+    judge_records,
+)
+from models.evaluation.protocols.scored_beats import judge_record, ranked, together
+from models.evaluation.report.interpatient_pictures import draw_interpatient
+from models.files.student_artifact import load_artifact, save_artifact
+from pipeline.alarms.kinds import EPISODE_S
+from pipeline.errors import ArtifactError, InputError
+from pipeline.stream.embedded import EmbeddedRunner
+from replay.records import write_beats
+from replay.synthetic import PatientConfig, SyntheticPatient
+from tests.support.databases import database
+from tests.support.evaluations import KNOWN, judged
+from tests.support.running import CONFIG, TrivialScorer
+
+FS = 360
+MINUTES = 6
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six minutes of a synthetic patient with ectopics, as WFDB."""
+    patient = SyntheticPatient(PatientConfig(ectopic=0.06, seed=5)).generate(MINUTES * 60 * FS)
+    folder = tmp_path_factory.mktemp("records")
+    write_signal(folder, "900", patient.samples)
+    write_beats(folder, "900", "atr", patient.beats, patient.symbols, FS)
+    return folder / "900"
+
+
+def write_signal(folder: Path, name: str, samples: np.ndarray) -> None:
+    """Write a lead MLII, 200 units a mV."""
+    np.round(200 * samples).astype("<i2").tofile(folder / f"{name}.dat")
+    header = f"{name} 1 {FS} {samples.size}\n{name}.dat 16 200/mV 16 0 0 0 0 MLII\n"
+    (folder / f"{name}.hea").write_text(header)
+
+
+def annotate(record: Path, folder: Path, samples: Sequence[int], symbols: Sequence[str]) -> Path:
+    """Return a copy of a record with another annotation."""
+    for extension in ("hea", "dat"):
+        (folder / f"900.{extension}").write_bytes(record.with_suffix(f".{extension}").read_bytes())
+    write_beats(folder, "900", "atr", np.array(samples), list(symbols), FS)
+    return folder / "900"
+
+
+def detections(record: Path) -> list[tuple[int, float, bool]]:
+    """Return place, score and verdict of each detected beat of a record, by the stream alone."""
+    samples = np.fromfile(record.with_suffix(".dat"), "<i2").astype(np.float32) / 200
+    runner = EmbeddedRunner("900", FS, TrivialScorer(), CONFIG)
+    notes = [note for told in runner.run([(0, samples, None)]) for note in told.beats]
+    return [(n.sample, np.nan if n.score is None else n.score, n.anomalous) for n in notes]
+
+
+def test_every_beat_after_the_learning_period_counts_once(record: Path) -> None:
+    """Annotated beats and false detections, with the score and the verdict of the stream."""
+    one = judge_record(record, TrivialScorer(), CONFIG)
+    found = detections(record)
+    patient = SyntheticPatient(PatientConfig(ectopic=0.06, seed=5)).generate(MINUTES * 60 * FS)
+    counted = patient.beats >= LEARNING_S * FS
+    pairs = match_beats(patient.beats, np.array([sample for sample, _, _ in found]), 54)[counted]
+    beats = one.beats
+
+    annotated = beats.classes != "-"
+    assert np.count_nonzero(annotated) == np.count_nonzero(counted) > 50
+    np.testing.assert_allclose(beats.times_s[annotated], patient.beats[counted] / FS)
+    assert "".join(beats.classes[annotated]) == "".join(np.array(patient.symbols)[counted])
+    assert set(beats.classes) >= {"N", "V"}
+    assert one.hours == pytest.approx((MINUTES * 60 - LEARNING_S) / 3600)
+    for row, pair in zip(np.flatnonzero(annotated), pairs, strict=True):
+        score, alerted = found[pair][1:] if pair >= 0 else (np.nan, False)
+        np.testing.assert_equal(beats.scores[row], np.float32(score))
+        assert (beats.found[row], beats.alerted[row]) == (pair >= 0, alerted)
+    assert one.alerts["anomalous_beat"] == np.count_nonzero(beats.raised) > 2
+    order = np.argsort(beats.times_s)
+    times_s, alerted = beats.times_s[order], beats.alerted[order]
+    begins = np.diff(times_s[alerted], prepend=-np.inf) > EPISODE_S
+    np.testing.assert_array_equal(
+        np.flatnonzero(beats.raised[order]), np.flatnonzero(alerted)[begins]
+    )
+
+
+def test_a_detection_without_annotation_is_false_and_an_annotation_without_is_missed(
+    record: Path, tmp_path: Path
+) -> None:
+    """One annotation too few and one where no beat is, both in the counted time."""
+    found = [sample for sample, _, _ in detections(record)]
+    first = next(i for i, sample in enumerate(found) if sample >= LEARNING_S * FS)
+    unannotated, between = found[first + 5], (found[first + 10] + found[first + 11]) // 2
+    samples = sorted({*found, between} - {unannotated})
+    symbols = ["V" if sample == between else "N" for sample in samples]
+
+    beats = judge_record(
+        annotate(record, tmp_path, samples, symbols), TrivialScorer(), CONFIG
+    ).beats
+
+    false, missed = beats.classes == "-", ~beats.found
+    assert (beats.times_s[false] * FS).tolist() == pytest.approx([unannotated])
+    assert beats.found[false].all()
+    assert np.isfinite(beats.scores[false]).all()
+    assert (beats.times_s[missed] * FS).tolist() == pytest.approx([between])
+    assert beats.classes[missed].tolist() == ["V"]
+    assert np.isnan(beats.scores[missed]).all()
+    assert not beats.alerted[missed].any()
+
+
+def test_the_learning_period_does_not_count(record: Path, tmp_path: Path) -> None:
+    """Neither a missed beat nor a false detection in it enters, but the stream has seen it."""
+    samples = [sample for sample, _, _ in detections(record)]
+    spoiled = [s + 100 if s < (LEARNING_S - 2) * FS else s for s in samples]
+    normal = ["N"] * len(samples)
+
+    usual = judge_record(annotate(record, tmp_path, samples, normal), TrivialScorer(), CONFIG)
+    other = judge_record(annotate(record, tmp_path, spoiled, normal), TrivialScorer(), CONFIG)
+
+    assert usual.beats.found.all()
+    for name in ("times_s", "classes", "found", "scores", "alerted"):
+        np.testing.assert_array_equal(getattr(usual.beats, name), getattr(other.beats, name))
+
+
+def test_ventricular_flutter_is_no_counted_time(record: Path, tmp_path: Path) -> None:
+    """Between [ and ] nothing is a beat, nothing a false detection, and no time passes."""
+    found = [sample for sample, _, _ in detections(record)]
+    first, last = round((LEARNING_S - 10) * FS), round((LEARNING_S + 20) * FS)
+    outside = [sample for sample in found if not first < sample < last]
+    marks = {first: "[", last: "]"} | dict.fromkeys(outside, "N")
+
+    one = judge_record(
+        annotate(record, tmp_path, sorted(marks), [marks[at] for at in sorted(marks)]),
+        TrivialScorer(),
+        CONFIG,
+    )
+
+    assert set(one.beats.classes) == {"N"}
+    assert one.beats.found.all()
+    assert (one.beats.times_s >= LEARNING_S + 20).all()
+    assert one.hours == pytest.approx((MINUTES * 60 - LEARNING_S - 20) / 3600)
+
+
+def test_windows_and_residuals_belong_to_their_beats(record: Path) -> None:
+    """What was scored is kept beside the score, where it is asked for."""
+    beats = judge_record(record, TrivialScorer(), CONFIG, keep_strips=True).beats
+    assert beats.strips is not None
+    scored = np.isfinite(beats.scores)
+    windows, residuals = beats.strips[scored].astype(np.float32).transpose(1, 0, 2)
+
+    expected = TrivialScorer().score(windows).residuals
+    np.testing.assert_allclose(residuals, expected, atol=5e-3)
+    assert np.isnan(beats.strips[~scored]).all()
+    assert judge_record(record, TrivialScorer(), CONFIG).beats.strips is None
+
+
+def test_a_record_within_the_learning_period_is_refused(tmp_path: Path) -> None:
+    """There is nothing to count in it."""
+    write_signal(tmp_path, "901", np.zeros(FS * 60, dtype=np.float32))
+    write_beats(tmp_path, "901", "atr", np.array([500]), ["N"], FS)
+    with pytest.raises(InputError, match="901 ends within the learning period"):
+        judge_record(tmp_path / "901", TrivialScorer(), CONFIG)
+
+
+def test_known_beats_have_known_figures() -> None:
+    """Missed beats lower the sensitivity, false detections raise the false alerts, by hand."""
+    figures = figures_of([judged("100", KNOWN)])
+
+    assert figures["sensitivity"] == {"S": 0.0, "V": pytest.approx(1 / 3), "F": None, "Q": None}
+    assert (figures["false_alerts"], figures["false_alerts_per_hour"]) == (2, 4.0)
+    assert figures["beats"] == {"N": 4, "S": 1, "V": 3, "F": 0, "Q": 0}
+    assert figures["missed"] == {"N": 1, "S": 0, "V": 1, "F": 0, "Q": 0}
+    assert figures["false_detections"] == 3
+    assert figures["not_analysable"]["-"] == figures["not_analysable"]["S"] == 1
+    assert figures["not_analysable"]["share_of_detections"] == pytest.approx(3 / 9)
+    assert figures["detection"]["sensitivity"] == pytest.approx(6 / 8)
+    assert figures["detection"]["positive_predictivity"] == pytest.approx(6 / 9)
+    # Of the pairs with the normal 1, 6, 7 and 3: V 9 wins all, V 2 one, the two unscored none.
+    assert figures["auc"] == pytest.approx(5 / 16)
+    assert figures["auc_by_class"] == {"S": 0.0, "V": pytest.approx(5 / 12), "F": None, "Q": None}
+    assert figures["scored"]["auc"] == pytest.approx(5 / 8)
+    json.dumps(figures, allow_nan=False)
+
+
+def test_missed_beats_never_help() -> None:
+    """An anomalous beat without a score ranks last; a normal one is not ranked at all."""
+    scores, anomalous, classes = ranked(judged("100", KNOWN).beats)
+
+    assert np.isfinite(scores).all()
+    assert scores.size == 8
+    assert scores[anomalous].tolist()[2:] == [scores.min()] * 2
+    assert (scores[anomalous][2:] < scores[~anomalous].min()).all()
+    assert sorted(classes) == ["N"] * 4 + ["S"] + ["V"] * 3
+
+
+def test_gross_figures_are_of_all_records_together_and_of_each() -> None:
+    """Beats are pooled; the record set apart changes only the figures that leave it out."""
+    easy = judged("100", [("N", True, 0.0, False), ("V", True, 5.0, True)])
+    hard = judged("232", [("N", True, 4.0, True), ("S", True, 1.0, False)], hours=1.5)
+
+    figures = figures_of([easy, hard])
+
+    assert figures["auc"] == pytest.approx(3 / 4)
+    assert figures["without"]["232"]["auc"] == 1.0
+    assert [one["record"] for one in figures["per_record"]] == ["100", "232"]
+    assert [one["auc"] for one in figures["per_record"]] == [1.0, 0.0]
+    assert figures["false_alerts_per_hour"] == figures["false_beats_per_hour"] == 0.5
+    assert figures["alerts"] == {"anomalous_beat": 6}
+
+
+def test_a_record_without_anomalous_beats_has_no_auc() -> None:
+    """None, not a made-up figure."""
+    figures = figures_of([judged("212", [("N", True, 1.0, False)])])
+
+    assert figures["auc"] is figures["ap"] is figures["sensitivity"]["V"] is None
+
+
+def test_the_result_says_how_it_counts() -> None:
+    """Missed, not analysable and false detections each have their sentence."""
+    text = " ".join(COUNTING)
+    for what in ("not detected", "could not be analysed", "false detection", "300 s", "150 ms"):
+        assert what in text
+
+
+@pytest.mark.parametrize("split", ["0", "4", None, 0])
+def test_a_student_that_may_have_seen_the_patients_is_refused(split: object) -> None:
+    """Only one of DS1's patients is let near DS2."""
+    artifact = load_artifact()
+    with pytest.raises(ArtifactError, match="--split ds1"):
+        check_unseen(replace(artifact, training={"split": split}))
+    check_unseen(replace(artifact, training={"split": "ds1"}))
+
+
+def test_a_student_of_a_fold_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    """The records need not even be there."""
+    student = replace(load_artifact(), training={"split": "0", "seed": 0})
+    save_artifact(student, tmp_path / "student.json")
+    with pytest.raises(ArtifactError, match="not on the patients of DS1"):
+        evaluate_interpatient(tmp_path / "nowhere", tmp_path / "student.json")
+
+
+def test_pictures_are_drawn_of_judged_beats(record: Path, tmp_path: Path) -> None:
+    """Four PNG files, whole, and nothing else; each record was announced."""
+    steps: list[str] = []
+    records = judge_records(
+        [record], TrivialScorer(), CONFIG, keep_strips=True, on_step=steps.append
+    )
+    files = draw_interpatient(together(records), CONFIG.threshold, "232", tmp_path)
+
+    assert steps == ["record 900"]
+    assert sorted(tmp_path.iterdir()) == sorted(files)
+    assert len(files) == 4
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
+
+
+@pytest.mark.data
+def test_shipped_student_holds_on_unseen_patients() -> None:
+    """Detector in the loop, all records of DS2: what was asked of the live score and is reached."""
+    figures = evaluate_interpatient(database("mitdb"))
+
+    assert len(figures["records"]) == 22
+    assert figures["auc"] >= 0.90
+    assert figures["scored"]["auc_by_class"]["V"] >= 0.995
+    assert figures["scored"]["without"]["232"]["ap"] >= 0.85
+    assert figures["detection"]["sensitivity"] >= 0.998

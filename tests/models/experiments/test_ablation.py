@@ -1,0 +1,195 @@
+"""The ablation: alike for all cells, never twice, and a table that says what is missing."""
+
+import fcntl
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import models.experiments.ablation
+from models.data.protocol_beats import RECORDS, Beats
+from models.experiments.ablation import CELLS, AblationConfig, Cell, run_ablation
+from models.experiments.ablation_table import ablation_markdown
+from models.nets.beatgan import Autoencoder, initialise
+from models.training.checkpoint import save_checkpoint
+from models.training.student import METHODS
+from pipeline.errors import ConfigError
+
+TWO = (
+    Cell(method="none", latent=3, width=2, seed=1),
+    Cell(method="kd+ft", latent=3, width=2, seed=1),
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AblationConfig:
+    """Two small cells on a few beats, with a teacher that was never trained."""
+    records = np.repeat(RECORDS, 10)
+    inverted = np.arange(records.size) % 5 == 0
+    centres = np.random.default_rng(0).uniform(120, 160, (records.size, 1))
+    humps = 2 * np.exp(-(((np.arange(320) - centres) / 12) ** 2)) - 1
+    beats = Beats(
+        windows=np.where(inverted[:, None], -humps, humps).astype(np.float32),
+        symbols=np.where(inverted, "V", "N"),
+        records=records,
+        samples=np.arange(records.size) * 300,
+        detected=np.ones(records.size, dtype=bool),
+    )
+    monkeypatch.setattr(models.experiments.ablation, "load_beats", lambda _: beats)
+    monkeypatch.setattr(models.experiments.ablation, "CELLS", TWO)
+    teacher = Autoencoder()
+    initialise(teacher, torch.Generator().manual_seed(5))
+    facts = {"config": {"split": "0", "seed": 0}, "validation": {"ap": 0.5, "auc": 0.6}}
+    save_checkpoint(tmp_path / "teacher.safetensors", facts, networks={"generator": teacher})
+    return AblationConfig(
+        data=tmp_path,
+        teacher=tmp_path / "teacher.safetensors",
+        folder=tmp_path / "runs",
+        result=tmp_path / "ablation.json",
+        epochs=1,
+        train_beats=200,
+        device="cpu",
+    )
+
+
+def _ignore(finished: int, planned: int, what: str) -> None:
+    """Watch nothing."""
+
+
+def _cells(config: AblationConfig) -> dict:
+    return json.loads(config.result.read_text())["cells"]
+
+
+def test_every_method_size_and_seed_has_its_cell_and_a_seed_ends_before_the_next() -> None:
+    """All 90 once; a table cut short is a whole one of fewer seeds."""
+    assert len(set(CELLS)) == len(CELLS) == len(METHODS) * 3 * 2 * 3
+    assert [cell.seed for cell in CELLS] == sorted(cell.seed for cell in CELLS)
+
+
+def test_cells_are_trained_once_and_keep_no_checkpoints(config: AblationConfig) -> None:
+    """Each has its figures; a second run finds nothing to do and changes nothing."""
+    table = run_ablation(config, _ignore)
+    first, said = config.result.read_bytes(), []
+    run_ablation(config, lambda *step: said.append(step))
+
+    cells = _cells(config)
+    assert set(cells) == {cell.name for cell in TWO}
+    for cell in cells.values():
+        assert 0 <= cell["auc"] <= 1
+        assert 0 <= cell["ap"] <= 1
+        assert cell["best_epoch"] == 1
+    assert config.result.read_bytes() == first
+    assert said == [(0, 2, "reading the records"), (2, 2, "nothing left to take")]
+    assert not [path for path in config.folder.iterdir() if path.is_dir()]
+    assert "2 of 2 cells" in table.read_text()
+
+
+def test_interrupted_cell_ends_as_an_uninterrupted_one(
+    config: AblationConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut off after an epoch and started again: the same figures."""
+    monkeypatch.setattr(models.experiments.ablation, "CELLS", TWO[1:])
+    config = replace(config, epochs=2)
+
+    def stop(finished: int, planned: int, what: str) -> None:
+        if "epoch 1" in what:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_ablation(config, stop)
+    run_ablation(config, _ignore)
+    pieces = _cells(config)
+    config.result.unlink()
+    run_ablation(config, _ignore)
+
+    for name, cell in _cells(config).items():
+        for figure in ("auc", "ap", "validation", "best_epoch"):
+            assert pieces[name][figure] == cell[figure], name
+
+
+def test_cell_of_another_process_is_left_to_it(config: AblationConfig) -> None:
+    """A locked cell is passed over; the next one is taken; the table says what is not there yet."""
+    config.folder.mkdir()
+    with (config.folder / f"{TWO[0].name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        table = run_ablation(config, _ignore)
+
+    assert set(_cells(config)) == {TWO[1].name}
+    assert "1 of 2 cells" in table.read_text()
+    run_ablation(config, _ignore)
+    assert set(_cells(config)) == {cell.name for cell in TWO}
+
+
+def test_cells_of_another_budget_do_not_mix(config: AblationConfig) -> None:
+    """A file begun with one budget is not continued with another; the error says which differs."""
+    run_ablation(config, _ignore)
+    before = config.result.read_bytes()
+
+    with pytest.raises(ConfigError, match=r"begun with other settings or data \(epochs\)"):
+        run_ablation(replace(config, epochs=2), _ignore)
+    with pytest.raises(ConfigError, match=r"begun with other settings or data \(train_beats\)"):
+        run_ablation(replace(config, train_beats=100), _ignore)
+    assert config.result.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"setup": 1, "cells": {}}', "{}"])
+def test_file_that_is_no_ablation_is_refused(config: AblationConfig, content: str) -> None:
+    """And left as it is."""
+    config.result.write_text(content)
+    with pytest.raises(ConfigError, match="no ablation"):
+        run_ablation(config, _ignore)
+    assert config.result.read_text() == content
+
+
+def _content(aucs: dict[tuple[str, int], float]) -> dict:
+    """A result with one size: AUC by method and seed; the AP is 0.1 less."""
+    facts = {"processor": "chip", "cores": 2, "python": "3.11", "commit": "abc", "date": "today"}
+    return {
+        "setup": {
+            "database": "mitdb", "split": "0", "split_seed": 0, "train_beats": 12000,
+            "validation_beats": 2800, "test_beats": 26000, "epochs": 8, "batch": 128,
+            "learning_rate": 3e-3, "alpha": 1e-3, "beta": 1e-3, "temperature": 2.0, "bf16": False,
+            "teacher_sha256": "f" * 64, "teacher_validation": {"ap": 0.9, "auc": 0.94},
+            "smoothing_ticks": 31, "scored_ticks": [20, 200],
+        },
+        "cells": {
+            f"{method}-{seed}": {
+                "method": method, "latent": 8, "width": 8, "seed": seed, "parameters": 108560,
+                "auc": auc, "ap": auc - 0.1, "seconds": 60.0, "machine": facts,
+            }
+            for (method, seed), auc in aucs.items()
+        },
+    }  # fmt: skip
+
+
+def test_table_shows_mean_and_deviation_and_what_is_missing() -> None:
+    """Over the seeds that are finished, with their number; sample deviation, none of one seed."""
+    planned = [{"width": 8, "latent": 8, "seed": s, "method": m} for s in (0, 1) for m in METHODS]
+    content = _content({("none", 0): 0.96, ("none", 1): 0.98, ("kd", 0): 0.97})
+
+    page = ablation_markdown(content, planned)
+
+    assert "3 of 10 cells are finished" in page
+    row = "| 8 | 8 | 108,560 | 0.9700 ± 0.0141 (2) | 0.9700 (1) | not yet | not yet | not yet |"
+    assert row in page
+    assert row.replace("0.9700 ±", "0.8700 ±").replace("0.9700 (", "0.8700 (") in page
+    assert "chip, 2 cores, Python 3.11, commit abc, today" in page
+
+
+def test_methods_are_compared_pair_by_pair() -> None:
+    """Equal sizes and seeds only: what seeds differ in does not count."""
+    content = _content(
+        {("none", 0): 0.90, ("none", 1): 0.98, ("ft", 0): 0.91, ("ft", 1): 0.97, ("kd", 2): 0.99}
+    )
+    page = ablation_markdown(content, list(content["cells"].values()))
+
+    assert "| FT | 2 | +0.0000 ± 0.0141 | 1 | +0.0000 ± 0.0141 | 1 |" in page
+    assert "| KD | 0 | not yet |  | not yet |  |" in page

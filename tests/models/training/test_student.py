@@ -1,0 +1,279 @@
+"""Training a student by each method: what moves it, exact resumption, what the artifact says."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import models.training.student
+from models.data.protocol_beats import DS1, DS2, Beats, annotation_digest, split_named
+from models.files.student_artifact import load_artifact
+from models.nets.beatgan import Autoencoder, initialise
+from models.training.checkpoint import read_checkpoint, save_checkpoint
+from models.training.distillation import TeacherTable, teacher_table
+from models.training.run import EpochReport, Validation
+from models.training.student import (
+    METHODS,
+    OF_A_TEACHER,
+    Lesson,
+    StudentConfig,
+    fit_student,
+    train_student,
+)
+from pipeline.errors import ArtifactError, ConfigError
+
+N = 40
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _humps(n: int) -> np.ndarray:
+    """Humps in slightly different places, scaled to [-1, 1]."""
+    centres = np.random.default_rng(0).uniform(130, 150, (n, 1))
+    return (2 * np.exp(-(((np.arange(320) - centres) / 12) ** 2)) - 1).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A teacher of split 0 that was drawn and never trained."""
+    network = Autoencoder()
+    initialise(network, torch.Generator().manual_seed(5))
+    path = tmp_path_factory.mktemp("teacher") / "best.safetensors"
+    facts = {
+        "config": {"split": "0", "seed": 0},
+        "epoch": 1,
+        "best_epoch": 1,
+        "validation": {"ap": 0.5, "auc": 0.5},
+    }
+    save_checkpoint(path, facts, networks={"generator": network})
+    return path
+
+
+@pytest.fixture(scope="module")
+def table() -> TeacherTable:
+    """What a teacher says of the humps."""
+    network = Autoencoder()
+    initialise(network, torch.Generator().manual_seed(5))
+    return teacher_table(network, torch.from_numpy(_humps(N)))
+
+
+@pytest.fixture(scope="module")
+def validation() -> Validation:
+    """Half of the beats upside down."""
+    humps = _humps(10)
+    return Validation(windows=np.concatenate((humps, -humps)), anomalous=np.arange(20) >= 10)
+
+
+def _config(folder: Path, method: str, teacher: Path, **changes: object) -> StudentConfig:
+    settings: dict = {
+        "data": folder, "folder": folder, "epochs": 2, "batch": 16, "width": 4, "latent": 3,
+        "method": method, "teacher": teacher if method in OF_A_TEACHER else None, "device": "cpu",
+    } | changes  # fmt: skip
+    return StudentConfig(**settings)
+
+
+def _gradients(config: StudentConfig, table: TeacherTable) -> dict[str, torch.Tensor | None]:
+    """Gradient of every weight after the loss on the first batch."""
+    lesson = Lesson(config, _humps(N), table)
+    for network in lesson.networks.values():
+        network.train()
+    total, _ = lesson.loss(torch.arange(16), torch.autocast("cpu", enabled=False))
+    total.backward()
+    return {
+        f"{name}/{key}": weight.grad
+        for name, network in lesson.networks.items()
+        for key, weight in network.named_parameters()
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "parts"),
+    [
+        ("none", {"residual"}),
+        ("kd", {"residual", "kd"}),
+        ("ft", {"residual", "ft"}),
+        ("kd+ft", {"residual", "kd", "ft"}),
+        ("frskd", {"residual", "self_teacher", "kd", "ft"}),
+    ],
+)
+def test_loss_is_the_weighted_sum_of_the_parts_of_the_method(
+    method: str, parts: set[str], teacher: Path, table: TeacherTable, tmp_path: Path
+) -> None:
+    """L_G + alpha L_KD + beta L_F, the self-teacher's own beside them, all of them positive."""
+    config = _config(tmp_path, method, teacher, alpha=0.3, beta=0.7)
+    lesson = Lesson(config, _humps(N), table)
+    total, got = lesson.loss(torch.arange(16), torch.autocast("cpu", enabled=False))
+
+    assert set(got) == parts
+    weights = {"residual": 1.0, "self_teacher": 1.0, "kd": 0.3, "ft": 0.7}
+    expected = sum(weights[name] * part.item() for name, part in got.items())
+    assert total.item() == pytest.approx(expected, rel=1e-5)
+    assert all(part.item() > 0 for part in got.values())
+
+
+@pytest.mark.parametrize("method", METHODS[1:])
+def test_method_moves_the_student_and_without_weight_it_does_not(
+    method: str, teacher: Path, table: TeacherTable, tmp_path: Path
+) -> None:
+    """Every tensor of the encoder has another gradient than without distillation.
+
+    With weights of zero it has the same, bit for bit, but for a self-teacher's own loss.
+    """
+    alone = _gradients(_config(tmp_path, "none", teacher), table)
+    taught = _gradients(_config(tmp_path, method, teacher, alpha=0.1, beta=0.1), table)
+    idle = _gradients(_config(tmp_path, method, teacher, alpha=0.0, beta=0.0), table)
+
+    for name, gradient in alone.items():
+        assert gradient is not None, name
+        assert gradient.abs().max() > 0, name
+        if "encoder.features" in name:
+            assert not torch.equal(taught[name], gradient), name
+        if method != "frskd":
+            assert torch.equal(idle[name], gradient), name
+
+
+def test_student_cannot_drag_its_self_teacher_along(
+    teacher: Path, table: TeacherTable, tmp_path: Path
+) -> None:
+    """Whatever the weights of KD and FT, the self-teacher's gradient is that of its own loss."""
+    loose = _gradients(_config(tmp_path, "frskd", teacher, alpha=0.0, beta=0.0), table)
+    tight = _gradients(_config(tmp_path, "frskd", teacher, alpha=0.5, beta=0.5), table)
+
+    own = [name for name in loose if name.startswith("self_teacher/")]
+    assert own
+    for name in own:
+        assert torch.equal(loose[name], tight[name]), name
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_interrupted_student_ends_as_an_uninterrupted_one(
+    method: str, teacher: Path, table: TeacherTable, validation: Validation, tmp_path: Path
+) -> None:
+    """Stopped after an epoch and started again: the same bits. The result is the student alone."""
+
+    def stop_after_first(report: object) -> None:
+        if isinstance(report, EpochReport) and report.epoch == 1:
+            raise KeyboardInterrupt
+
+    humps = _humps(N)
+    whole = _config(tmp_path / "whole", method, teacher)
+    best = fit_student(whole, humps, validation, lambda _: None, table)
+    pieces = _config(tmp_path / "pieces", method, teacher)
+    with pytest.raises(KeyboardInterrupt):
+        fit_student(pieces, humps, validation, stop_after_first, table)
+    fit_student(pieces, humps, validation, lambda _: None, table)
+
+    for name in ("best.safetensors", "last.safetensors"):
+        _, one = read_checkpoint(whole.folder / name)
+        _, other = read_checkpoint(pieces.folder / name)
+        assert one.keys() == other.keys()
+        for key, tensor in one.items():
+            assert torch.equal(tensor, other[key]), key
+    assert {key.split("/")[0] for key in read_checkpoint(best)[1]} == {"student"}
+
+
+def test_methods_make_different_students(
+    teacher: Path, table: TeacherTable, validation: Validation, tmp_path: Path
+) -> None:
+    """One epoch by each method, all else equal: no two weights alike."""
+    heads = []
+    for method in METHODS:
+        config = _config(tmp_path / method, method, teacher, epochs=1, alpha=0.1, beta=0.1)
+        fit_student(config, _humps(N), validation, lambda _: None, table)
+        tensors = read_checkpoint(config.folder / "last.safetensors")[1]
+        heads.append(tensors["student/encoder.head.weight"])
+    for i, head in enumerate(heads):
+        assert not any(torch.equal(head, other) for other in heads[:i])
+
+
+def test_run_that_diverges_stops_at_its_last_good_checkpoint(
+    teacher: Path, table: TeacherTable, validation: Validation, tmp_path: Path
+) -> None:
+    """A teacher's score that is not a number ends the run with an error and writes nothing."""
+    broken = TeacherTable(torch.full_like(table.scores, math.nan), table.attention)
+    config = _config(tmp_path, "kd", teacher)
+
+    with pytest.raises(ConfigError, match=r"epoch 1 .*finite"):
+        fit_student(config, _humps(N), validation, lambda _: None, broken)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "magic"}, "choose one of none, kd"),
+        ({"method": "kd", "teacher": None}, "kd needs a teacher"),
+        ({"method": "frskd", "teacher": Path("t")}, "frskd has no teacher"),
+        ({"split": "ds2"}, "choose one of 0, 1"),
+        ({"width": 0}, "width 0"),
+        ({"alpha": -1.0}, "alpha -1"),
+        ({"temperature": 0.0}, "temperature 0"),
+        ({"beta": math.nan}, "beta nan"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(tmp_path: Path, changes: dict, message: str) -> None:
+    """Before anything is read."""
+    with pytest.raises(ConfigError, match=message):
+        StudentConfig(data=tmp_path, folder=tmp_path, **changes)
+
+
+def test_teacher_of_another_split_is_refused(tmp_path: Path, teacher: Path) -> None:
+    """It has seen beats that this student's split holds out."""
+    with pytest.raises(ArtifactError, match="split"):
+        train_student(_config(tmp_path, "kd", teacher, split="1"), lambda _: None)
+
+
+def _beats() -> Beats:
+    """A few beats of every record, one in five upside down."""
+    records = np.repeat(sorted((*DS1, *DS2)), 12)
+    inverted = np.arange(records.size) % 5 == 0
+    return Beats(
+        windows=np.where(inverted[:, None], -1, 1).astype(np.float32) * _humps(records.size),
+        symbols=np.where(inverted, "V", "N"),
+        records=records,
+        samples=np.arange(records.size) * 300,
+        detected=np.ones(records.size, dtype=bool),
+    )
+
+
+def test_student_of_a_fold_carries_its_test_figures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, teacher: Path
+) -> None:
+    """From the records to the artifact: split, method, teacher, and figures of unseen beats."""
+    beats = _beats()
+    monkeypatch.setattr(models.training.student, "load_beats", lambda _: beats)
+    config = _config(tmp_path, "kd+ft", teacher, epochs=1)
+
+    artifact = load_artifact(train_student(config, lambda _: None))
+
+    split = split_named(beats, "0", seed=0)
+    assert (artifact.width, artifact.latent) == (4, 3)
+    said = artifact.training
+    assert (said["split"], said["seed"], said["method"], said["alpha"]) == ("0", 0, "kd+ft", 1e-3)
+    assert said["annotations_sha256"] == annotation_digest(beats)
+    assert said["train_beats"] == split.train.size
+    assert said["teacher"]["config"] == {"split": "0", "seed": 0}
+    figures = artifact.metrics
+    assert figures["normal_beats"] + figures["abnormal_beats"] == split.test.size
+    assert 0 <= figures["auc"] <= 1
+
+
+def test_student_of_patients_has_no_test_figures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, teacher: Path
+) -> None:
+    """Its test is on other patients, elsewhere; its artifact names the records it knows."""
+    monkeypatch.setattr(models.training.student, "load_beats", lambda _: _beats())
+    config = _config(tmp_path, "none", teacher, epochs=1, split="ds1")
+
+    artifact = load_artifact(train_student(config, lambda _: None))
+
+    assert artifact.training["records"] == list(DS1)
+    assert artifact.training["split"] == "ds1"
+    assert "teacher" not in artifact.training
+    assert artifact.metrics == {}

@@ -1,0 +1,282 @@
+"""What `monitor doctor` finds, on machines that are well and on those that are not."""
+
+import json
+import os
+import resource
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from models.inference.student import SHIPPED_STUDENT
+from monitor.checks import installation as installation_checks
+from monitor.checks import machine as machine_checks
+from monitor.checks.findings import Finding, Verdict, fault, note, ok
+from monitor.commands.doctor import all_checks, examine, row
+from tests.monitor.run.test_system import DEADLINE_S, command, environment, finish
+from tests.project.test_docs import free_ports
+from tests.support.paths import ROOT
+
+NAMES = [
+    "python", "packages", "CUDA", "kernels", "weights", "ports", "clock", "disk", "limits",
+    "terminal",
+]  # fmt: skip
+
+
+def verdicts(findings: Iterator[Finding]) -> list[str]:
+    """Return how each finding was judged."""
+    return [finding.verdict.value for finding in findings]
+
+
+def test_this_installation_is_well(tmp_path: Path) -> None:
+    """Every check says something, none a fault, in ten seconds; advice with every note."""
+    began = time.monotonic()
+    run = finish(tmp_path, "doctor", "--json", "--port", str(free_ports()))
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+
+    assert run.returncode == 0, run.stdout
+    assert run.stderr == b""
+    assert time.monotonic() - began < 10.0
+    assert list(dict.fromkeys(line["check"] for line in lines)) == NAMES
+    assert {line["verdict"] for line in lines} <= {"ok", "note"}
+    assert list(tmp_path.iterdir()) == []  # where a run would put its log
+
+
+@pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="needs a virtual environment")
+def test_a_checkout_needs_not_to_be_installed_to_name_its_version(tmp_path: Path) -> None:
+    """Another Python with the libraries and our folders, and no record of us."""
+    ours = [ROOT / name for name in ("monitor", "pipeline", "models", "replay")]
+    for one in [*Path(np.__file__).parents[1].iterdir(), *ours]:
+        if "ecg_monitor" not in one.name:
+            (tmp_path / one.name).symlink_to(one)
+    said = subprocess.run(
+        [
+            Path(sys.base_prefix) / "bin" / Path(sys.executable).resolve().name,
+            "-c",
+            "from monitor.run.stages import installed_version; print(installed_version())",
+        ],
+        env={**environment(tmp_path), "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
+    assert (said.stdout, said.stderr) == ("not installed\n", "")
+
+
+def test_people_get_a_line_a_finding(tmp_path: Path) -> None:
+    """Verdict, name, what was found; at the end how many faults and notes."""
+    run = finish(tmp_path, "doctor", "--port", str(free_ports()))
+    lines = run.stdout.decode().splitlines()
+    assert [line.split()[1] for line in lines if line.startswith(("ok", "note"))][:2] == NAMES[:2]
+    assert lines[-1].startswith("faults: 0, notes: ")
+
+
+def test_a_missing_library_is_a_fault_and_everything_else_is_still_examined(
+    tmp_path: Path,
+) -> None:
+    """Without numba: exit 2, the kernels are named, all other checks are made."""
+    code = "import sys; sys.modules['numba'] = None; from monitor.cli.app import main; main()"
+    run = subprocess.run(
+        [sys.executable, "-c", code, "doctor", "--json", "--port", str(free_ports())],
+        capture_output=True, env=environment(tmp_path), timeout=DEADLINE_S,
+    )  # fmt: skip
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    faults = [line["check"] for line in lines if line["verdict"] == "fault"]
+
+    assert run.returncode == 2
+    assert "kernels" in faults
+    assert list(dict.fromkeys(line["check"] for line in lines)) == NAMES
+    assert all(line["advice"] for line in lines if line["check"] == "kernels")
+
+
+def test_a_check_that_fails_is_a_fault_of_its_own() -> None:
+    """What it had found before counts, and the next check is made."""
+
+    def failing() -> Iterator[Finding]:
+        yield ok("first")
+        raise OSError("gone")
+
+    found = list(examine({"a": failing, "b": lambda: iter([note("n")])}))
+
+    assert [(name, f.verdict) for name, f in found] == [
+        ("a", Verdict.OK), ("a", Verdict.FAULT), ("b", Verdict.NOTE),
+    ]  # fmt: skip
+    assert "OSError: gone" in found[1][1].found
+
+
+def test_what_is_shown_steers_no_terminal() -> None:
+    """Escape codes in a name or a message are not printed."""
+    out = StringIO()
+    console = Console(file=out, width=60, color_system=None, _environ={})
+    console.print(row("x", fault("\x1b]52;c;evil\x07 [red]text[/red]", "\x9b2J")))
+    text = out.getvalue()
+    assert text.replace("\n", "").isprintable()
+    assert "[red]text[/red]" in text
+
+
+@pytest.mark.parametrize(
+    ("there", "verdict"),
+    [({"numpy": "2.0"}, "note"), ({"numpy": "1.26"}, "fault"), ({"numpy": ""}, "fault")],
+)
+def test_packages_too_old_or_missing_are_faults_untested_ones_notes(
+    monkeypatch: pytest.MonkeyPatch, there: dict[str, str], verdict: str
+) -> None:
+    """Compared with what is required, then with what was tested."""
+    true = installation_checks.installed_versions
+    monkeypatch.setattr(
+        installation_checks,
+        "installed_versions",
+        lambda names: {n: there.get(n, v) for n, v in true(names).items()},
+    )
+    [finding] = installation_checks.check_packages()
+    assert finding.verdict.value == verdict
+    assert "numpy" in finding.found
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"), [("2.9", "2.10"), ("2", "2.0.1"), ("2.0rc1", "2.1"), ("27.3.0", "28")]
+)
+def test_versions_are_compared_as_numbers(older: str, newer: str) -> None:
+    """2.10 is later than 2.9, and 2.0 no earlier than 2."""
+    assert installation_checks.numbers(older) < installation_checks.numbers(newer)
+    assert installation_checks.numbers("2.0.0") == installation_checks.numbers("2")
+
+
+def test_altered_weights_are_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One bit is enough: the hash differs, and the text says which file."""
+    for suffix in (".json", ".safetensors"):
+        content = bytearray(SHIPPED_STUDENT.with_suffix(suffix).read_bytes())
+        content[-1] ^= suffix == ".safetensors"
+        (tmp_path / f"student{suffix}").write_bytes(content)
+    from models.inference.student import StudentScorer
+
+    load = StudentScorer.load
+    monkeypatch.setattr(
+        StudentScorer, "load", lambda **options: load(tmp_path / "student.json", **options)
+    )
+    [(_, finding)] = examine({"weights": installation_checks.check_weights})
+    assert finding.verdict is Verdict.FAULT
+    assert "student.safetensors" in finding.found
+
+
+def test_kernels_that_others_could_replace_are_a_fault_and_new_ones_a_note(tmp_path: Path) -> None:
+    """The files in the cache are code; without any, the first start compiles."""
+    verdict = {}
+    for mode in (0o777, 0o700):
+        cache = tmp_path / f"{mode:o}"
+        cache.mkdir()
+        cache.chmod(mode)
+        run = subprocess.run(
+            command("doctor", "--json", "--port", str(free_ports())),
+            capture_output=True, timeout=DEADLINE_S,
+            env={**environment(tmp_path), "NUMBA_CACHE_DIR": str(cache)},
+        )  # fmt: skip
+        lines = [json.loads(line) for line in run.stdout.splitlines()]
+        [kernels] = [line for line in lines if line["check"] == "kernels"]
+        verdict[mode] = (kernels["verdict"], run.returncode)
+    assert verdict == {0o777: ("fault", 2), 0o700: ("note", 0)}
+
+
+def test_port_of_another_program_is_named(tmp_path: Path) -> None:
+    """Which port, for what, and the process that has it."""
+    port = free_ports()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port + 1))
+        other.listen()
+        [finding] = machine_checks.check_ports(port)
+    assert finding.verdict is Verdict.NOTE
+    assert f"{port + 1} (replay)" in finding.found
+    assert f"process {os.getpid()}" in finding.found
+    assert verdicts(machine_checks.check_ports(port)) == ["ok"]
+
+
+def test_port_of_a_running_monitor_is_well(tmp_path: Path) -> None:
+    """It answers on its control socket, so it is no stranger."""
+    port = free_ports()
+    process = subprocess.Popen(
+        command("hub", "--port", str(port), "--log", str(tmp_path / "log")),
+        stdout=subprocess.PIPE, env=environment(tmp_path),
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        while b"ready" not in process.stdout.readline():
+            pass  # it says that it compiles the kernels
+        [finding] = machine_checks.check_ports(port)
+    finally:
+        process.terminate()
+        process.communicate(timeout=DEADLINE_S)
+    assert finding.verdict is Verdict.OK
+    assert "a monitor 0." in finding.found
+
+
+@pytest.mark.parametrize(("state", "verdict"), [(True, "ok"), (False, "note"), (None, "note")])
+def test_clock_that_nobody_sets_is_a_note(
+    monkeypatch: pytest.MonkeyPatch, state: bool | None, verdict: str
+) -> None:
+    """What the kernel says of its clock decides, where it says something."""
+    monkeypatch.setattr(machine_checks, "is_synchronised", lambda: state)
+    assert verdicts(machine_checks.check_clock()) == [verdict]
+
+
+def test_clock_that_jumps_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wall clock against the steady one, over a fifth of a second."""
+    monkeypatch.setattr(machine_checks, "is_synchronised", lambda: True)
+    steady, calls = time.monotonic, iter((0.0, 0.05))
+    monkeypatch.setattr(time, "time", lambda: 1.8e9 + steady() + next(calls))
+    first, _ = machine_checks.check_clock()
+    assert first.verdict is Verdict.NOTE
+    assert "jumped by 50 ms" in first.found
+
+
+def test_the_kernel_says_of_its_clock_what_it_wants_and_nothing_is_changed() -> None:
+    """True, false or nothing; asking is allowed to everybody."""
+    assert machine_checks.is_synchronised() in (True, False, None)
+
+
+@pytest.mark.parametrize(
+    ("free", "verdict"), [(50 << 20, "fault"), (500 << 20, "note"), (5 << 30, "ok")]
+)
+def test_little_space_for_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, verdict: str
+) -> None:
+    """Under 100 MiB is a fault, under 1 GiB a note; folders that are to come are not made."""
+    usage = machine_checks.shutil.disk_usage(tmp_path)._replace(free=free)
+    monkeypatch.setattr(machine_checks.shutil, "disk_usage", lambda path: usage)
+    assert verdicts(machine_checks.check_disk(tmp_path / "not" / "yet"))[0] == verdict
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_slow_disk_is_a_note_and_one_that_cannot_be_written_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every alert waits for one commit."""
+    monkeypatch.setattr(machine_checks, "fsync_s", lambda folder: 0.25)
+    _, slow = machine_checks.check_disk(tmp_path)
+    monkeypatch.undo()
+    _, closed = machine_checks.check_disk(Path("/proc/self"))
+    assert (slow.verdict, closed.verdict) == (Verdict.NOTE, Verdict.FAULT)
+    assert "250.0 ms" in slow.found
+
+
+@pytest.mark.parametrize(("files", "verdict"), [(256, "note"), (1024, "ok"), (65536, "ok")])
+def test_few_open_files_are_a_note(
+    monkeypatch: pytest.MonkeyPatch, files: int, verdict: str
+) -> None:
+    """Below 1,024 a few hundred connections fill them."""
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (files, files))
+    assert verdicts(machine_checks.check_limits()) == [verdict]
+
+
+def test_checks_are_those_that_are_documented() -> None:
+    """docs/operations.md has a row for each."""
+    text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    assert list(all_checks(5570)) == NAMES
+    assert [name for name in NAMES if f"| {name} |" not in text] == []

@@ -1,0 +1,166 @@
+"""The command line: every command listed, every option explained, exit codes as promised."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from monitor.cli import app as cli
+from monitor.run.processes import Refused
+from pipeline.constants import NOTICE
+from pipeline.errors import InputError
+
+COMMANDS = {
+    "replay", "live", "subscribe", "scan", "hub", "score", "source", "train", "evaluate",
+    "bench", "fetch", "status", "doctor",
+}  # fmt: skip
+
+
+def commands() -> Iterator[tuple[str, object]]:
+    """Yield every command with its name, those of groups included."""
+    top = typer.main.get_command(cli.app)
+    for name, command in top.commands.items():  # type: ignore[attr-defined]
+        yield name, command
+        for below, inner in getattr(command, "commands", {}).items():
+            yield f"{name} {below}", inner
+
+
+def exit_code(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the command line in this process and return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["monitor", *arguments])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    return int(left.value.code or 0)
+
+
+def test_every_command_and_option_says_what_it_is_for() -> None:
+    """No command without a help text, no visible option without one."""
+    silent = []
+    for name, command in commands():
+        if not command.help:  # type: ignore[attr-defined]
+            silent.append(name)
+        for parameter in command.params:  # type: ignore[attr-defined]
+            if not getattr(parameter, "hidden", False) and not getattr(parameter, "help", None):
+                silent.append(f"{name} {parameter.name}")
+    assert silent == []
+
+
+def test_help_lists_the_commands_and_what_this_is_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``monitor --help`` names every command and says that this is no medical device."""
+    assert exit_code(monkeypatch, "--help") == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in COMMANDS)
+    assert NOTICE in " ".join(text.split())
+    assert {name for name, _ in commands()} >= COMMANDS
+
+
+def test_help_needs_no_heavy_import() -> None:
+    """Torch, numba, wfdb and ZeroMQ are loaded by the commands that need them."""
+    heavy = "{'torch', 'numba', 'wfdb', 'zmq', 'scipy', 'numpy', 'rich.progress'}"
+    code = f"import sys, monitor.cli.app; sys.exit(str(sorted({heavy} & set(sys.modules)) or ''))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert run.stderr.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (InputError("no such record"), 2, "monitor: no such record\n"),
+        (Refused(2), 2, ""),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_errors_become_exit_codes(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    code: int,
+    said: str,
+) -> None:
+    """Bad input is 2 with one line, what a child has said is not said again, Ctrl-C is 130."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("monitor.commands.scan.scan_records", fail)
+    assert exit_code(monkeypatch, "scan", "demo") == code
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", said)
+
+
+def test_a_bug_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no MonitorError keeps its traceback, and Python's exit code 1."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("monitor.commands.scan.scan_records", fail)
+    monkeypatch.setattr(sys, "argv", ["monitor", "scan", "demo"])
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
+
+
+def test_without_a_command_it_shows_what_there_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The help, and the exit code of a command that is missing."""
+    assert exit_code(monkeypatch) == 2
+    out = "".join(capsys.readouterr())
+    assert "replay" in out
+    assert "Traceback" not in out
+
+
+def test_unknown_option_is_bad_usage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 2, and stdout stays clean for whoever reads JSON from it."""
+    assert exit_code(monkeypatch, "replay", "demo", "--sped", "2") == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_source_wants_records_or_a_device(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both or neither is refused before anything is opened."""
+    ingest = ["--ingest", "tcp://127.0.0.1:1"]
+    assert exit_code(monkeypatch, "source", *ingest) == 2
+    assert exit_code(monkeypatch, "source", "demo", "--device", "synthetic:", *ingest) == 2
+    assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_subscriber_refuses_an_address_that_is_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A malformed or foreign address is one line and exit 2."""
+    for address in ("nowhere", "tcp://10.0.0.1:5570", "tcp://127.0.0.1:65535", "tcp://127.0.0.1:0"):
+        assert exit_code(monkeypatch, "subscribe", "--endpoint", address) == 2
+    assert capsys.readouterr().err.count("\n") == 4
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_is_one_line() -> None:
+    """No traceback, exit 2: nothing is wrong with the program."""
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(
+            [sys.executable, "-m", "monitor", "scan", "demo", "--json"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+
+    assert run.returncode == 2
+    assert run.stderr.splitlines() == [
+        "monitor: no space left to write to: free some, or write elsewhere"
+    ]
+
+
+def test_a_closed_output_is_no_error() -> None:
+    """Who closed it does not want to hear; the work is done all the same."""
+    command = f"{sys.executable} -m monitor scan demo --json >&-"
+    run = subprocess.run(["bash", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
+
+    assert (run.returncode, run.stderr) == (0, "")

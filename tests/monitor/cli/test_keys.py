@@ -1,0 +1,132 @@
+"""``monitor keys``: what is printed, what is written, and what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from monitor.cli.key_options import client_keys
+from monitor.cli.keys import allow, list_keys, new, revoke
+from monitor.run.stages import hub_addresses, hub_guard
+from pipeline.errors import ConfigError, KeysError
+from pipeline.transport.access_list import Rights, load_allowed
+from pipeline.transport.curve import new_pair
+from pipeline.transport.keystore import KeyStore
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """Return a folder of keys that does not exist yet."""
+    return tmp_path / "keys"
+
+
+def test_new_prints_the_public_half_and_the_files(
+    keys: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The secret is written and never shown."""
+    new("hub", keys=keys)
+    shown = capsys.readouterr().out
+    pair = KeyStore(keys).pair("hub")
+    assert pair.public in shown
+    assert pair.secret not in shown
+    assert str(keys / "hub.public") in shown
+    new("bed", keys=keys, as_json=True)
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["public"] == KeyStore(keys).pair("bed").public
+    assert KeyStore(keys).pair("bed").secret not in str(facts)
+
+
+@pytest.mark.parametrize(
+    ("options", "rights"),
+    [
+        ({}, Rights(subscribe=True)),
+        ({"subscribe": True}, Rights(subscribe=True)),
+        ({"control": True}, Rights(subscribe=True, control=True)),
+        ({"score": True}, Rights(score=True)),
+        ({"streams": ["a-*", "b"]}, Rights(streams=("a-*", "b"))),
+        ({"streams": ["a"], "subscribe": True}, Rights(streams=("a",), subscribe=True)),
+    ],
+    ids=str,
+)
+def test_a_key_gets_what_was_said_and_nothing_else(
+    keys: Path, options: dict[str, object], rights: Rights
+) -> None:
+    """Nothing said is reading; sending and scoring do not include it."""
+    new("k", keys=keys)
+    allow("k", keys=keys, **options)  # type: ignore[arg-type]
+    assert load_allowed(KeyStore(keys))["k"].rights == rights
+
+
+def test_allowing_again_replaces_and_revoking_ends(
+    keys: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The list says what holds now; what it does not know cannot be revoked."""
+    new("k", keys=keys)
+    allow("k", streams=["a"], keys=keys)
+    allow("k", score=True, keys=keys)
+    capsys.readouterr()
+    list_keys(keys=keys, as_json=True)
+    own, allowed = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert own["own"] == allowed["allowed"] == "k"
+    assert (allowed["streams"], allowed["score"]) == ([], True)
+    revoke("k", keys=keys)
+    assert load_allowed(KeyStore(keys)) == {}
+    with pytest.raises(KeysError, match="keys list"):
+        revoke("k", keys=keys)
+
+
+def test_a_key_is_allowed_by_itself_or_by_its_file(keys: Path) -> None:
+    """A key from elsewhere comes as text or as NAME.public; neither is an error that says so."""
+    new("hub", keys=keys)
+    public = new_pair().public
+    allow("ward", public=public, keys=keys)
+    assert load_allowed(KeyStore(keys))["ward"].public == public
+    with pytest.raises(KeysError, match="as ward"):
+        allow("again", public=public, keys=keys)
+    with pytest.raises(KeysError, match=r"copy it there"):
+        allow("nobody", keys=keys)
+
+
+def test_an_empty_folder_lists_nothing_and_says_how_to_begin(
+    keys: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Looking creates nothing."""
+    list_keys(keys=keys)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "monitor keys new" in shown.err
+    assert not keys.exists()
+
+
+def test_the_two_keys_of_a_client_go_together(keys: Path) -> None:
+    """One of the two alone protects nothing."""
+    new("hub", keys=keys)
+    new("bed", keys=keys)
+    assert client_keys(None, None, keys) is None
+    shown = client_keys("bed", "hub", keys)
+    assert shown is not None
+    assert shown.server == KeyStore(keys).pair("hub").public
+    for key, server in (("bed", None), (None, "hub")):
+        with pytest.raises(ConfigError, match="go together"):
+            client_keys(key, server, keys)
+
+
+def test_a_hub_with_a_key_has_five_ports_in_a_row(keys: Path) -> None:
+    """Who connects from elsewhere has to know them; without a key two of them are any."""
+    plain = hub_addresses("127.0.0.1", 5570, None, None, guarded=False)
+    assert [plain[name].rpartition(":")[2] for name in ("ingest", "work")] == ["0", "0"]
+    fixed = hub_addresses("0.0.0.0", 5570, None, None, guarded=True)
+    assert [address.rpartition(":")[2] for address in fixed.values()] == [
+        "5570", "5571", "5572", "5573", "5574",
+    ]  # fmt: skip
+    assert hub_addresses("127.0.0.1", 5570, "tcp://127.0.0.1:9", None, guarded=True)[
+        "ingest"
+    ].endswith(":9")
+    for port, guarded in ((65532, True), (65534, False), (-1, False)):
+        with pytest.raises(ConfigError, match="port"):
+            hub_addresses("127.0.0.1", port, None, None, guarded=guarded)
+    with pytest.raises(ConfigError, match="keys"):
+        hub_addresses("0.0.0.0", 0, None, None, guarded=False)
+    assert hub_guard(None, keys) is None
+    with pytest.raises(KeysError):
+        hub_guard("hub", keys)

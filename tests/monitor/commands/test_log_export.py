@@ -1,0 +1,283 @@
+"""`monitor log export`: alerts as CSV, JSON lines and WFDB annotations, whole or not at all."""
+
+import csv
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.cli import app as cli
+from monitor.commands.log_export import export_log
+from pipeline.errors import ConfigError, LogError
+from pipeline.log.store import AlertLog
+from pipeline.schema.public import Alert, decode_alert
+from replay.annotations import note_bytes, read_annotations
+from tests.support.logs import alert, changed, filled_log, old_log
+
+HEADER = "{name} 1 360 650000\n{name}.dat 212 200 12 0 0 0 0 MLII\n"
+
+
+def export(log: Path, folder: Path, told=lambda done, total: None) -> list[str]:
+    """Export a log in every form."""
+    return export_log(
+        log, csv_file=folder / "a.csv", json_lines=folder / "a.jsonl", wfdb=folder, told=told
+    )
+
+
+def test_table_and_lines_hold_every_field_of_every_alert(tmp_path: Path) -> None:
+    """JSON lines are what subscribers get; the table has a column a field."""
+    log = tmp_path / "log.sqlite"
+    filled_log(log, alerts=1201)
+    with AlertLog(log) as writer:
+        kept = writer.read(1, 2000)
+
+    assert export(log, tmp_path)[:2] == [
+        f"1201 alerts in {tmp_path / n}" for n in ("a.csv", "a.jsonl")
+    ]
+
+    lines = (tmp_path / "a.jsonl").read_bytes().splitlines()
+    assert [decode_alert(line) for line in lines] == kept
+    with (tmp_path / "a.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == list(Alert.__struct_fields__)
+    assert [int(row["seq"]) for row in rows] == list(range(1, 1202))
+    assert json.loads(rows[6]["latency_ms"])["total"] == 0.0
+
+
+def test_cells_cannot_be_formulas(tmp_path: Path) -> None:
+    """A text from outside that a spreadsheet would compute is only text; numbers stay numbers."""
+    log = tmp_path / "log.sqlite"
+    with AlertLog(log) as writer:
+        writer.append([alert(1, reason='=HYPERLINK("x","a,b")\n', bpm=-1.5, stream="-x")])
+
+    export(log, tmp_path)
+
+    with (tmp_path / "a.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["reason"] == '\'=HYPERLINK("x","a,b")\n'
+    assert (row["stream"], row["bpm"]) == ("'-x", "-1.5")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of pandas, within wfdb
+def test_annotations_lie_where_the_alerts_are(tmp_path: Path) -> None:
+    """A file a stream and epoch, read back by WFDB's own package and by ours."""
+    import wfdb
+
+    log = tmp_path / "log.sqlite"
+    with AlertLog(log) as writer:
+        writer.append(
+            [
+                alert(500_000, kind="asystole", priority="high"),
+                alert(10, stream="a.b"),
+                alert(400, stream="a_b"),
+                alert(499_000, kind="asystole", priority="high", state="off"),
+                alert(7, epoch=2),
+                alert(0, stream="", kind="no_scorer"),
+            ]
+        )
+    (tmp_path / "100.hea").write_text(HEADER.format(name="100"))
+
+    said = export(log, tmp_path)
+
+    assert said[2] == f"5 alerts in 4 annotation files in {tmp_path}; 1 are about no signal"
+    for found in (
+        wfdb.rdann(str(tmp_path / "100"), "alarm"),
+        read_annotations(tmp_path / "100.hea", "alarm"),
+    ):
+        assert list(found.sample) == [499_000, 500_000]
+        assert list(found.symbol) == ['"', '"']
+        assert list(found.aux_note) == ["asystole off high", "asystole on high"]
+    assert {file.name for file in tmp_path.glob("*.alarm")} == {
+        "100.alarm",
+        "100_epoch2.alarm",
+        "a_b.alarm",
+        "a_b_2.alarm",
+    }
+
+
+def test_streams_of_names_that_wfdb_cannot_tell_apart_have_each_their_file(tmp_path: Path) -> None:
+    """None overwrites another's, whatever numbers the names have."""
+    log = tmp_path / "log.sqlite"
+    names = ["a.b", "a_b", "a_b_2", "a_b_3", "a-b"]
+    with AlertLog(log) as writer:
+        writer.append([alert(n, stream=name) for n, name in enumerate(names)])
+
+    said = export(log, tmp_path)
+
+    files = list(tmp_path.glob("*.alarm"))
+    assert f"{len(names)} annotation files" in said[-1]
+    assert len(files) == len(names)
+
+
+@given(
+    notes=st.lists(
+        st.tuples(st.integers(0, 2**40), st.text(st.characters(max_codepoint=255), max_size=255)),
+        max_size=20,
+    )
+)
+def test_notes_are_read_back_as_written(
+    notes: list[tuple[int, str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Any samples in any order, far apart or at one place, with any text."""
+    folder = tmp_path_factory.getbasetemp()
+    (folder / "r.hea").write_text(HEADER.format(name="r"))
+    (folder / "r.alarm").write_bytes(note_bytes(notes))
+
+    found = read_annotations(folder / "r.hea", "alarm")
+
+    assert list(zip(found.sample.tolist(), found.aux_note, strict=True)) == sorted(notes)
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_logs_of_every_version_are_exported_and_left_alone(version: int, tmp_path: Path) -> None:
+    """An old log is not upgraded by who only reads it."""
+    log = tmp_path / "log.sqlite"
+    old_log(log, version)
+    before = log.read_bytes()
+
+    export(log, tmp_path / "out")
+
+    assert len((tmp_path / "out/a.jsonl").read_bytes().splitlines()) == 3
+    assert log.read_bytes() == before
+
+
+def test_export_of_a_log_that_is_being_written_has_what_was_there_at_its_beginning(
+    tmp_path: Path,
+) -> None:
+    """A hub goes on writing, and nothing of the export keeps it from folding its log away."""
+    log = tmp_path / "log.sqlite"
+    with AlertLog(log) as writer:
+        writer.append([alert(n) for n in range(1200)])
+
+        def told(done: int, total: int) -> None:
+            writer.append([alert(done)])
+            writer.checkpoint()
+            assert writer.wal_bytes == 0
+
+        export(log, tmp_path, told)
+        assert writer.last_seq == 1203
+
+    assert len((tmp_path / "a.jsonl").read_bytes().splitlines()) == 1200
+
+
+@pytest.mark.parametrize("fault", ["removed", "damaged", "missing"])
+def test_nothing_is_left_half_written(fault: str, tmp_path: Path) -> None:
+    """Where the export cannot be whole there is none, and what was there before still is."""
+    log = tmp_path / "log.sqlite"
+    (tmp_path / "a.csv").write_text("before")
+    with AlertLog(log) as writer:
+        writer.append([alert(n) for n in range(1200)])
+    if fault == "damaged":
+        changed(log, "UPDATE alert SET body = x'00' WHERE seq = 700")
+    elif fault == "missing":
+        changed(log, "DELETE FROM alert WHERE seq = 700")
+
+    def told(done: int, total: int) -> None:
+        if fault == "removed":
+            with AlertLog(log) as writer:
+                writer.remove_before(1100)
+
+    with pytest.raises(LogError, match=r"alert 700|start again"):
+        export(log, tmp_path, told)
+
+    left = {file.name for file in tmp_path.iterdir()} - {"log.sqlite"}
+    assert left <= {"a.csv", "log.sqlite-wal", "log.sqlite-shm"}
+    assert (tmp_path / "a.csv").read_text() == "before"
+
+
+def test_command_writes_what_it_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Files, not stdout; nothing asked for, or a place that cannot be, is bad usage."""
+    log, out = tmp_path / "log.sqlite", tmp_path / "out"
+    filled_log(log)
+
+    def code(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["monitor", "log", "export", str(log), *arguments])
+        try:
+            cli.main()
+        except SystemExit as left:
+            return int(left.code or 0)
+        return 0
+
+    assert code("--csv", str(out / "a.csv"), "--wfdb", str(out)) == 0
+    assert {file.name for file in out.iterdir()} == {"a.csv", "100.alarm"}
+    assert capsys.readouterr().out == ""
+    assert code() == 2
+    assert code("--json", str(log / "below" / "a.json")) == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("target", ["log", "log-wal", "log-lock", "link", "a/../log", "same"])
+@pytest.mark.parametrize("form", ["csv_file", "json_lines"])
+def test_an_export_never_replaces_what_it_reads(tmp_path: Path, target: str, form: str) -> None:
+    """By whatever name, also while a hub writes it; nor the other file that it writes."""
+    log = tmp_path / "log"
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to(log)
+    filled_log(log)
+    with AlertLog(log) as writer:
+        writer.append([alert(1)])
+        before = {path: path.stat().st_ino for path in tmp_path.iterdir()}
+        files = {"csv_file": None, "json_lines": None, form: tmp_path / target}
+        if target == "same":
+            files = dict.fromkeys(files, tmp_path / "same")
+        with pytest.raises(ConfigError, match="read or written"):
+            export_log(log, **files, wfdb=None, told=lambda done, total: None)
+        assert {path: path.stat().st_ino for path in tmp_path.iterdir()} == before
+
+
+def test_a_log_named_like_an_annotation_file_is_not_replaced_by_one(tmp_path: Path) -> None:
+    """Annotations are named after streams, and streams by whoever sends them."""
+    log = tmp_path / "100.alarm"
+    filled_log(log)
+    with pytest.raises(ConfigError, match="read or written"):
+        export_log(
+            log, csv_file=None, json_lines=None, wfdb=tmp_path, told=lambda done, total: None
+        )
+    assert export(log, tmp_path / "elsewhere")
+
+
+def test_a_pipe_is_not_replaced_by_a_file_and_a_link_leads_to_it(tmp_path: Path) -> None:
+    """Whoever reads a pipe would wait for ever; a link stays one, and its file is the new one."""
+    log = tmp_path / "log"
+    filled_log(log)
+    os.mkfifo(tmp_path / "pipe")
+    for form in ("csv_file", "json_lines"):
+        files = {"csv_file": None, "json_lines": None, form: tmp_path / "pipe"}
+        with pytest.raises(ConfigError, match="no file that could be replaced"):
+            export_log(log, **files, wfdb=None, told=lambda done, total: None)
+    assert (tmp_path / "pipe").is_fifo()
+
+    (tmp_path / "a.csv").symlink_to("real.csv")
+    (tmp_path / "real.csv").write_text("old")
+    export(log, tmp_path)
+    assert (tmp_path / "a.csv").is_symlink()
+    assert (tmp_path / "real.csv").read_text().startswith("schema,")
+
+
+def test_a_sample_beyond_all_signal_is_about_none(tmp_path: Path) -> None:
+    """Annotations reach it in steps of 2**31: a file would be made of them."""
+    log = tmp_path / "log"
+    with AlertLog(log) as writer:
+        writer.append([alert(2**62), alert(7)])
+    assert export(log, tmp_path)[-1].endswith("1 are about no signal")
+
+
+def test_a_picture_never_replaces_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`monitor show --png` is refused before it draws."""
+    log = tmp_path / "log"
+    filled_log(log)
+    arguments = ["monitor", "show", "4", "--log", str(log), "--png", str(log)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit, match="2"):
+        cli.main()
+    assert "name another place" in capsys.readouterr().err
+    with AlertLog(log) as whole:
+        assert whole.last_seq == 40

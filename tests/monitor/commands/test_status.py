@@ -1,0 +1,172 @@
+"""`monitor status` of running systems, of sick ones, and of none."""
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from monitor.commands.status import lines, span, troubles
+from pipeline.hub.counters import Counts
+from pipeline.schema.public import Alert, Status
+from pipeline.schema.requests import ControlReply
+from pipeline.schema.system_report import SystemReport
+from tests.monitor.run.test_system import (
+    DEADLINE_S,
+    ECTOPIC_DEVICE,
+    finish,
+    first_line,
+    running,
+    until,
+)
+from tests.monitor.test_metrics import scrape, value
+from tests.pipeline.hub.test_counters import R7, report_of
+from tests.project.test_docs import free_ports
+
+STATUS = Status(stream="a", state="normal", fs_hz=360.0, sample=720, time_s=2.0, bpm=72.4, beats=3)
+
+
+def report(**changes: Any) -> SystemReport:
+    """Return a report of a system that is well, but for ``changes``."""
+    well = report_of(Counts(0.0, version="1.2"))
+    return msgspec.structs.replace(well, **{"scorers": 1, **changes})
+
+
+def shown(reply: ControlReply, system: SystemReport) -> str:
+    """Return what a terminal of 100 cells shows."""
+    out = StringIO()
+    console = Console(file=out, width=100, color_system=None, _environ={}, markup=False)
+    for part in lines(reply, system):
+        console.print(part)
+    return out.getvalue()
+
+
+def test_a_running_system_says_how_it_stands(tmp_path: Path) -> None:
+    """Streams, alarms, scorers, log and counters; the scrape of its metrics says the same."""
+    port = free_ports()
+    with running(
+        tmp_path, "live", *ECTOPIC_DEVICE, "--json", "--port", str(port), "--metrics", "0",
+        "--log-format", "json",
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        said = ""
+        while not said.startswith("metrics at "):
+            said = json.loads(process.stderr.readline())["message"]
+        first_line(process)  # an alert
+        url = said.removeprefix("metrics at ")
+        assert until(lambda: value(scrape(url), "scored_windows_total") > 0, DEADLINE_S)
+        before = scrape(url)
+        asked = finish(tmp_path, "status", "--endpoint", f"tcp://127.0.0.1:{port}", "--json")
+        [state] = map(json.loads, asked.stdout.splitlines())
+        read = finish(tmp_path, "status", "--endpoint", f"tcp://127.0.0.1:{port}").stdout.decode()
+
+    assert (asked.returncode, asked.stderr) == (0, b"")
+    assert (state["kind"], state["well"], state["troubles"]) == ("state", True, [])
+    [stream] = state["streams"]
+    system = state["system"]
+    assert stream["alarms"]
+    assert stream["bpm"] > 0
+    assert system["scorers"] == 1
+    assert system["log"]["writable"]
+    assert system["log"]["last_seq"] > 0
+    parts = ("scored_windows", "pending_windows", "refused_windows")
+    assert system["produced_windows"] == sum(system[name] for name in parts) > 0
+    assert set(R7) <= set(system)
+    for name in ("produced_windows", "scored_windows", "received_samples"):
+        assert 0 < value(before, f"{name}_total") <= system[name]
+    assert "system   well" in read
+    assert stream["stream"] in read
+
+
+def test_nobody_there_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    """It says where nothing answers; stdout stays clean for whoever reads JSON."""
+    run = finish(tmp_path, "status", "--endpoint", f"tcp://127.0.0.1:{free_ports()}", "--json")
+    assert (run.returncode, run.stdout) == (2, b"")
+    [line] = run.stderr.decode().splitlines()
+    assert "nothing answers" in line
+
+
+def test_a_hub_without_a_scorer_answers_and_is_not_well(tmp_path: Path) -> None:
+    """Exit 0, for it answers; the trouble is in the output."""
+    port = free_ports()
+    with running(tmp_path, "hub", "--port", str(port)) as process:
+        ready = json.loads(first_line(process))
+        while "endpoints" not in ready:
+            ready = json.loads(first_line(process))  # after a word on the kernels, perhaps
+        ingest = ready["endpoints"]["ingest"]
+        fed = finish(tmp_path, "source", "demo", "--duration", "20", "--speed", "max",
+                     "--ingest", ingest)  # fmt: skip
+        run = finish(tmp_path, "status", "--endpoint", f"tcp://127.0.0.1:{port}", "--json")
+    state = json.loads(run.stdout)
+
+    assert (fed.returncode, run.returncode) == (0, 0)
+    assert state["well"] is False
+    assert any("no scorer" in trouble for trouble in state["troubles"])
+    assert state["system"]["pending_windows"] == state["system"]["produced_windows"] > 10
+
+
+@pytest.mark.parametrize(
+    ("system", "status", "trouble"),
+    [
+        ({"scorers": 0, "pending_windows": 1, "produced_windows": 1}, {"ended": True}, "no scorer"),
+        ({"scorers": 0}, {}, "no scorer"),
+        ({"produced_windows": 2}, {}, "2 windows are unaccounted"),
+        ({"fault": "alert 3 is damaged"}, {}, "alert 3 is damaged"),
+        ({}, {"state": "not_analysable", "reason": "no data from the source"}, "a: no data"),
+    ],
+)
+def test_each_trouble_of_the_system_is_named(
+    system: dict[str, Any], status: dict[str, Any], trouble: str
+) -> None:
+    """One line each, in words."""
+    [found] = troubles(report(**system), [msgspec.structs.replace(STATUS, **status)])
+    assert trouble in found
+
+
+def test_a_log_that_takes_nothing_is_trouble_without_any_stream() -> None:
+    """Alerts of the system wait too."""
+    sick = report(log=msgspec.structs.replace(report().log, writable=False))
+    assert "NOT RECORDED" in troubles(sick, [])[0]
+
+
+def test_an_alarm_of_a_patient_is_no_trouble_of_the_system() -> None:
+    """It is what the system is for; it stands in the output all the same."""
+    alarm = Alert(
+        stream="a", kind="ventricular_fibrillation", category="physiological", priority="high",
+        sample=0, time_s=0.0, reason="for 4 s",
+    )  # fmt: skip
+    status = msgspec.structs.replace(STATUS, state="abnormal", alarms=[alarm])
+    text = shown(ControlReply(statuses=[status]), report())
+
+    assert troubles(report(), [status]) == []
+    assert "system   well" in text
+    assert "alarms   a: ventricular fibrillation (high, on): for 4 s" in text
+    assert "72" in text
+
+
+def test_a_stream_that_is_over_is_no_trouble() -> None:
+    """However its signal was at the end."""
+    over = msgspec.structs.replace(STATUS, state="not_analysable", reason="flat", ended=True)
+    assert troubles(report(scorers=0), [over]) == []
+    assert "ended" in shown(ControlReply(statuses=[over]), report())
+
+
+def test_what_a_stream_says_steers_no_terminal() -> None:
+    """Names and reasons come over a socket."""
+    evil = "\x1b]0;t\x07[bold]\u202e"
+    status = msgspec.structs.replace(STATUS, stream=evil, state="not_analysable", reason=evil)
+    text = shown(ControlReply(statuses=[status]), report(commit=evil, alerts={evil: 1}))
+    assert text.replace("\n", "").isprintable()
+    assert "[bold]" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (61, "1 min 1 s"), (7262, "2 h 1 min"), (180_000, "2 d 2 h")],
+)
+def test_times_are_told_in_two_units(seconds: float, text: str) -> None:
+    """Nobody needs the seconds of a day."""
+    assert span(seconds) == text

@@ -1,0 +1,67 @@
+"""The bell: bursts of the right length, at once for what is new, silent for what is known."""
+
+import itertools
+
+import pytest
+
+from monitor.dashboard.bell import Bells
+from pipeline.schema.public import Alert
+
+
+def alert(priority="high", state="on", episode="e1"):
+    """Return an alarm."""
+    return Alert(
+        stream="s", kind="k", category="physiological", priority=priority, state=state,
+        sample=0, time_s=0.0, reason="", episode=episode,
+    )  # fmt: skip
+
+
+def rung(standing, seconds, bells=None, silenced_s=0.0, begin=0.0):
+    """Return the times of all pulses when asked a hundred times a second."""
+    bells = Bells() if bells is None else bells
+    times = []
+    for step in range(round(100 * seconds)):
+        now = begin + step / 100
+        times += [now] * bells.due(standing, silenced_s, now)
+    return times
+
+
+@pytest.mark.parametrize(
+    ("priority", "pulses", "least_s", "most_s"),
+    [("high", 10, 2.5, 15.0), ("medium", 3, 2.5, 30.0)],
+)
+def test_bursts_have_the_pulses_and_the_pace_of_their_priority(priority, pulses, least_s, most_s):
+    """High: ten pulses, medium: three; the next burst begins within the range of the standard."""
+    times = rung([alert(priority)], 60.0)
+    bursts = [times[0]] + [b for a, b in itertools.pairwise(times) if b - a > 2.0]
+    assert times[0] == 0.0
+    assert len([t for t in times if t < bursts[1]]) == pulses
+    gaps = [b - a for a, b in itertools.pairwise(bursts)]
+    assert all(least_s <= gap <= most_s for gap in gaps)
+
+
+def test_low_alarm_rings_once():
+    """And the next low one once more."""
+    bells = Bells()
+    assert len(rung([alert("low")], 60.0, bells)) == 1
+    assert len(rung([alert("low"), alert("low", episode="e2")], 60.0, bells, begin=60.0)) == 1
+
+
+def test_higher_alarm_does_not_wait_for_the_lower_burst():
+    """It begins its own at once."""
+    bells = Bells()
+    rung([alert("medium")], 5.0, bells)
+    assert rung([alert("medium"), alert("high", episode="e2")], 1.0, bells, begin=5.0)[0] == 5.0
+
+
+def test_what_is_acknowledged_is_silent_and_what_latched_still_calls():
+    """Somebody knows, or nobody does yet."""
+    assert rung([alert(state="ack")], 30.0) == []
+    assert len(rung([alert(state="latched")], 9.0)) == 10
+
+
+def test_audio_pause_is_silence_and_after_it_the_burst_begins_anew():
+    """Nothing rings; when it is over and the alarm still stands, ten pulses do."""
+    bells = Bells()
+    assert rung([alert()], 30.0, bells, silenced_s=10.0) == []
+    assert len(rung([alert()], 9.0, bells, begin=30.0)) == 10

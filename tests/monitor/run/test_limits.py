@@ -1,0 +1,60 @@
+"""Memory that a long-lived process has freed goes back to the system."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import ctypes, sys, threading
+from monitor.run.limits import return_memory
+
+class Info(ctypes.Structure):  # struct mallinfo2
+    _fields_ = [(name, ctypes.c_size_t) for name in (
+        "arena", "ordblks", "smblks", "mapped_blocks", "hblkhd",
+        "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+    )]
+
+libc = ctypes.CDLL(None)
+libc.mallinfo2.restype = Info
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+if sys.argv[1] == "yes":
+    return_memory()
+libc.free(libc.malloc(4 << 20))  # from now on glibc would map no block of less than 4 MiB
+before = libc.mallinfo2().mapped_blocks
+block = libc.malloc(200 << 10)
+print(libc.mallinfo2().mapped_blocks - before)
+
+together = threading.Barrier(16)
+def work():
+    together.wait()
+    block = libc.malloc(1000)
+    together.wait()
+    libc.free(block)
+threads = [threading.Thread(target=work) for _ in range(16)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+sys.stdout.flush()
+libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
+libc.fflush(None)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
+@pytest.mark.parametrize(("asked", "mapped"), [("yes", 1), ("no", 0)])
+def test_large_blocks_are_mapped_alone_and_threads_share_arenas(asked: str, mapped: int) -> None:
+    """As long as a hub or a source lives; without the setting glibc does neither."""
+    run = subprocess.run(
+        [sys.executable, "-c", SCRIPT, asked],
+        env={name: value for name, value in os.environ.items() if not name.startswith("MALLOC")},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    alone, _, arenas = run.stdout.partition("\n")
+    assert int(alone) == mapped
+    assert (arenas.count("<heap nr=") <= 2) == (asked == "yes")

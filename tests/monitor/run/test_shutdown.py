@@ -1,0 +1,135 @@
+"""How a run ends when it is told to: drained within five seconds, at once when told again."""
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import termios
+import time
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from monitor.run.addresses import Ports
+from pipeline.log.store import AlertLog
+from tests.monitor.run.test_system import (
+    DEADLINE_S,
+    ECTOPIC_DEVICE,
+    STAGES,
+    alive,
+    children,
+    first_line,
+    running,
+    until,
+)
+
+DRAINED_S = 5.0
+PIPE_BYTES, LINE_BYTES = 4096, 1200
+"""The smallest pipe there is, and more than an alert takes: what is left is too little for one."""
+
+AT_ONCE_S = 1.0
+"""Python itself needs some of it to end."""
+
+
+def stop(process: "subprocess.Popen[bytes]", number: int = signal.SIGTERM) -> tuple[bytes, float]:
+    """Send a signal, read to the end, and return what came and how long that took."""
+    began = time.monotonic()
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=DEADLINE_S)
+    return output, time.monotonic() - began
+
+
+def test_drained_run_has_told_all_that_it_logged(tmp_path: Path) -> None:
+    """SIGTERM amidst beats: within five seconds, every alert of the log is on stdout, once."""
+    with running(tmp_path, "replay", "demo", "--speed", "20", "--json", "--port", "0") as process:
+        first = first_line(process)
+        stages = children(process.pid)
+        rest, took_s = stop(process)
+    *alerts, summary = (json.loads(line) for line in (first + rest).splitlines())
+
+    assert process.returncode == 130
+    assert took_s < DRAINED_S
+    assert summary["kind"] == "summary"
+    with AlertLog(Path(summary["log"])) as log:
+        assert [alert["seq"] for alert in alerts] == list(range(1, log.last_seq + 1))
+    assert not any(alive(pid) for pid in stages.values())
+
+
+def test_drained_run_leaves_its_log_and_nothing_else(tmp_path: Path) -> None:
+    """No socket file, no lock, no process that waits to be collected; its ports are free."""
+    ports = Ports(0)
+    ports.close()
+    arguments = ("live", *ECTOPIC_DEVICE, "--json", "--port", str(ports.port))
+    with running(tmp_path, *arguments) as process:
+        first_line(process)
+        pids = [process.pid, *children(process.pid).values()]
+        stop(process)
+
+    assert [path.suffix for path in tmp_path.rglob("*") if not path.is_dir()] == [".sqlite"]
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    for endpoint in ports.endpoints.values():
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", int(endpoint.rpartition(":")[2])))
+            listener.listen()
+
+
+def test_run_with_a_frozen_scorer_ends_in_five_seconds_all_the_same(tmp_path: Path) -> None:
+    """What nobody scores is not waited for without end, and nobody is left behind."""
+    with running(tmp_path, "replay", "demo", "--speed", "20", "--json", "--port", "0") as process:
+        first_line(process)
+        stages = children(process.pid)
+        os.kill(stages["score"], signal.SIGSTOP)
+        output, took_s = stop(process)
+
+    assert process.returncode == 130
+    assert took_s < DRAINED_S
+    assert json.loads(output.splitlines()[-1])["kind"] == "summary"
+    assert not any(alive(pid) for pid in stages.values())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_second_signal_ends_at_once(tmp_path: Path, number: signal.Signals) -> None:
+    """Even a run that is still draining because its scorer is frozen."""
+    with running(tmp_path, "replay", "demo", "--speed", "20", "--json", "--port", "0") as process:
+        first_line(process)
+        stages = children(process.pid)
+        os.kill(stages["score"], signal.SIGSTOP)
+        process.send_signal(number)
+        assert until(lambda: not alive(stages["source"]), DEADLINE_S)
+        assert process.poll() is None
+        output, took_s = stop(process, number)
+
+    assert process.returncode == 130
+    assert took_s < AT_ONCE_S
+    assert json.loads(output.splitlines()[-1])["kind"] == "summary"
+    assert not any(alive(pid) for pid in stages.values())
+
+
+def test_reader_who_does_not_read_cannot_hold_up_the_end(tmp_path: Path) -> None:
+    """A full pipe behind stdout, for ever: SIGTERM still ends the run in five seconds."""
+    with running(tmp_path, "replay", "demo", "--speed", "20", "--json", "--port", "0") as process:
+        assert process.stdout is not None
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        assert until(lambda: children(process.pid).keys() >= STAGES, DEADLINE_S)
+        stages = children(process.pid)
+        out = process.stdout
+        assert until(lambda: unread(out) > PIPE_BYTES - LINE_BYTES, DEADLINE_S)
+        began = time.monotonic()
+        process.terminate()
+        process.wait(DEADLINE_S)
+        took_s = time.monotonic() - began
+
+    assert process.returncode == 130
+    assert took_s < DRAINED_S
+    assert not any(alive(pid) for pid in stages.values())
+
+
+def unread(out: IO[bytes]) -> int:
+    """Return how many bytes lie in a pipe."""
+    (count,) = struct.unpack("i", fcntl.ioctl(out, termios.FIONREAD, b"    "))
+    return int(count)

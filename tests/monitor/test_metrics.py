@@ -1,0 +1,205 @@
+"""The metrics for Prometheus, scraped over HTTP as it does."""
+
+import contextlib
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from monitor.metrics import _MOST_CLIENTS, _PATIENCE_S, COUNTERS, GAUGES, LOG_GAUGES, MetricsServer
+from pipeline.errors import EndpointError
+from pipeline.hub.counters import BUCKETS_MS, Counts
+from pipeline.schema.public import Latency
+from pipeline.schema.system_report import STAGES, SystemReport
+from tests.pipeline.hub.test_counters import R7, report_of
+from tests.support.running import (
+    feed,
+    hear_until_ended,
+    running_hub,
+    running_worker,
+    subscriber,
+    until,
+)
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def scrape(url: str) -> Samples:
+    """Return every sample that Prometheus would see, by name and labels."""
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        text = answer.read().decode()
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def value(samples: Samples, name: str, **labels: str) -> float:
+    """Return one sample of ours."""
+    return samples[f"ecg_monitor_{name}", tuple(sorted(labels.items()))]
+
+
+@pytest.fixture
+def report() -> SystemReport:
+    """A report in which every number is another one."""
+    counts = Counts(0.0, version="1.2.3", commit="abc")
+    for ms in (0.5, 7.0, 20_000.0):
+        counts.on_beat(Latency(**{stage: ms * (n + 1) for n, stage in enumerate(STAGES)}))
+    numbers = {name: 1000 + n for n, name in enumerate([*COUNTERS, *GAUGES])}
+    log = {name: 2000 + n for n, name in enumerate(LOG_GAUGES)}
+    plain = msgspec.to_builtins(report_of(counts))
+    plain |= numbers
+    plain |= {"alerts": {"asystole": 3}, "streams": {"normal": 2, "ended": 1}}
+    plain["log"] |= log | {"writable": True}
+    return msgspec.convert(plain, SystemReport)
+
+
+def test_scrape_has_every_counter_and_every_stage(report: SystemReport) -> None:
+    """Names, values and cumulative buckets are those of the report, as Prometheus parses them."""
+    with MetricsServer(0) as server:
+        server.update(report)
+        samples = scrape(server.url)
+
+    for name in R7:
+        suffix = "" if name == "pending_windows" else "_total"
+        assert value(samples, name + suffix) == getattr(report, name)
+    assert value(samples, "scorers") == report.scorers
+    assert value(samples, "uptime_seconds") == report.uptime_s
+    assert value(samples, "resident_bytes") == report.resident_bytes
+    assert value(samples, "alerts_total", kind="asystole") == 3
+    assert value(samples, "streams", state="normal") == 2
+    assert value(samples, "log_last_seq") == report.log.last_seq
+    assert value(samples, "log_low_water_seq") == report.log.low_water_seq
+    assert value(samples, "log_bytes") == report.log.bytes
+    assert value(samples, "log_wal_bytes") == report.log.wal_bytes
+    assert value(samples, "log_writable") == 1
+    assert value(samples, "build_info", version="1.2.3", commit="abc") == 1
+    assert abs(value(samples, "report_timestamp_seconds") - time.time()) < 60
+    for stage in STAGES:
+        histogram = report.latency_ms[stage]
+        buckets = [
+            value(samples, "latency_seconds_bucket", stage=stage, le=f"{ms / 1e3:g}")
+            for ms in BUCKETS_MS
+        ]
+        assert buckets == histogram.cumulative
+        assert value(samples, "latency_seconds_bucket", stage=stage, le="+Inf") == 3
+        assert value(samples, "latency_seconds_count", stage=stage) == 3
+        assert value(samples, "latency_seconds_sum", stage=stage) == histogram.sum_ms / 1e3
+
+
+def test_a_scrape_shows_the_report_that_came_last(report: SystemReport) -> None:
+    """Each new report replaces the text that was made of the one before."""
+    with MetricsServer(0) as server:
+        for n in (1, 2):
+            server.update(msgspec.structs.replace(report, produced_windows=n))
+            assert value(scrape(server.url), "produced_windows_total") == n
+
+
+def test_unknown_memory_is_left_out(report: SystemReport) -> None:
+    """What the system does not tell is not told as 0."""
+    with MetricsServer(0) as server:
+        server.update(msgspec.structs.replace(report, resident_bytes=None))
+        assert ("ecg_monitor_resident_bytes", ()) not in scrape(server.url)
+
+
+def test_nothing_else_is_served(report: SystemReport) -> None:
+    """Another path is 404, another method 501."""
+    with MetricsServer(0) as server:
+        server.update(report)
+        base = server.url.removesuffix("/metrics")
+        for path, method, code in (("/log", "GET", 404), ("/metrics", "POST", 501)):
+            request = urllib.request.Request(base + path, method=method)
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(request, timeout=10)
+            assert refused.value.code == code
+            refused.value.close()
+
+
+def test_port_in_use_is_refused_in_one_line() -> None:
+    """It names the option that helps, and the first server goes on."""
+    with MetricsServer(0) as server:
+        port = int(server.url.split(":")[2].split("/")[0])
+        with pytest.raises(EndpointError, match=rf"port {port} .* in use; .*--metrics"):
+            MetricsServer(port)
+        scrape(server.url)
+
+
+@contextlib.contextmanager
+def hostile_clients(url: str, n: int) -> Iterator[None]:
+    """Hold ``n`` connections: some silent, some half a request, some that never read."""
+    port = int(url.split(":")[2].split("/")[0])
+    beginnings = (b"", b"GET /met", b"GET /metrics HTTP/1.1\r\n\r\n", b"\xff" * 70_000, b"\n")
+    with contextlib.ExitStack() as stack:
+        for k in range(n):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
+            client.setblocking(False)
+            with contextlib.suppress(BlockingIOError, ConnectionError):
+                client.send(beginnings[k % len(beginnings)])
+        yield
+
+
+def test_clients_that_never_read_keep_nobody_out(report: SystemReport) -> None:
+    """Whoever comes next is served at once; the oldest of them makes room."""
+    with MetricsServer(0) as server:
+        server.update(report)
+        with hostile_clients(server.url, 3 * _MOST_CLIENTS):
+            began = time.monotonic()
+            for _ in range(3):
+                scrape(server.url)
+            assert time.monotonic() - began < 5.0
+
+
+def test_silent_clients_are_hung_up_on(report: SystemReport) -> None:
+    """One too many costs the oldest its place at once; one alone has two seconds."""
+    with MetricsServer(0) as server, contextlib.ExitStack() as stack:
+        address = ("127.0.0.1", int(server.url.split(":")[2].split("/")[0]))
+
+        def silent() -> socket.socket:
+            return stack.enter_context(socket.create_connection(address, 10))
+
+        began = time.monotonic()
+        clients = [silent() for _ in range(_MOST_CLIENTS + 1)]
+        assert clients[0].recv(1) == b""
+        assert time.monotonic() - began < _PATIENCE_S
+        assert clients[-1].recv(1) == b""
+        assert _PATIENCE_S * 0.9 < time.monotonic() - began < _PATIENCE_S + 5
+
+
+def test_hostile_clients_never_hold_up_the_hub(tmp_path: Path) -> None:
+    """Heartbeats go on, a stream is told to its end, and the counters of the scrape are right."""
+    with (
+        MetricsServer(0) as server,
+        running_hub(tmp_path / "log", on_report=server.update) as hub,
+        running_worker(hub) as scorer,
+        subscriber(hub, topics=("status/",)) as listener,
+        ThreadPoolExecutor(2) as floods,
+        hostile_clients(server.url, 40),
+    ):
+        until(lambda: any(listener.receive(0.1)) or listener.heartbeats > 0)
+        done = floods.submit(lambda: [scrape(server.url) for _ in range(100)])
+        beats: list[float] = []
+
+        def heard() -> bool:
+            before = listener.heartbeats
+            for _ in listener.receive(0.1):
+                pass
+            beats.extend([time.monotonic()] * (listener.heartbeats - before))
+            return done.done() and len(beats) > 4
+
+        until(heard)
+        assert max(np.diff(beats)) < 1.0
+        feed(hub, "s", np.zeros(3600, np.float32))
+        hear_until_ended(listener, "s")
+        until(lambda: value(scrape(server.url), "received_samples_total") == 3600)
+        done.result()
+    assert scorer.windows >= 1

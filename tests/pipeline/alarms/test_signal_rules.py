@@ -1,0 +1,191 @@
+"""The alert rules: asystole on good signal only, and every stretch that cannot be analysed."""
+
+import numpy as np
+import pytest
+
+from pipeline.alarms.settings import DEFAULTS, AlarmSettings
+from pipeline.alarms.signal_rules import (
+    UNMONITORED_S,
+    WATCHED_S,
+    WINDOW_DELAY_S,
+    SignalAlarms,
+)
+from pipeline.schema.public import Alert
+from pipeline.signal.quality import Reason
+from pipeline.signal.segment import FibrillationChange
+
+FS = 360.0
+ASYSTOLE_S = DEFAULTS.asystole_s
+SILENCE = round((ASYSTOLE_S + WINDOW_DELAY_S) * FS)
+
+
+def rules() -> SignalAlarms:
+    """Return the rules at the beginning of a stream; pauses are not asked for."""
+    settings = AlarmSettings(off=frozenset({"pause"}))
+    return SignalAlarms("100", FS, settings, epoch=2, first_sample=0)
+
+
+def beat(alarms: SignalAlarms, sample: int) -> list[Alert]:
+    """Let a QRS be found, of which the interval before it is not known."""
+    return alarms.on_qrs(sample, np.nan)
+
+
+def brief(alerts: list[Alert]) -> list[tuple[str, str, int]]:
+    """Return what counts of alerts."""
+    return [(alert.kind, alert.state, alert.sample) for alert in alerts]
+
+
+def test_asystole_is_raised_once_4_s_after_the_last_qrs() -> None:
+    """High priority, placed 4 s after the last QRS, said once, ended by the next QRS."""
+    alarms = rules()
+    beat(alarms, 1000)
+
+    assert alarms.on_position(1000 + SILENCE) == []
+    [alert] = alarms.on_position(1000 + SILENCE + 1)
+    assert (alert.kind, alert.category, alert.priority) == ("asystole", "physiological", "high")
+    assert alert.sample == 1000 + round(ASYSTOLE_S * FS)
+    assert (alert.epoch, alert.time_s) == (2, pytest.approx(alert.sample / FS, abs=1e-4))
+    assert alarms.on_position(9000) == []
+    assert alarms.life.present("asystole")
+
+    assert brief(beat(alarms, 9000)) == [("asystole", "latched", 9000)]
+    assert not alarms.life.present("asystole")
+    assert brief(alarms.on_position(9000 + SILENCE + 1)) == [("asystole", "on", 9000 + 1440)]
+
+
+def test_heart_that_never_beats_is_noticed() -> None:
+    """The time counts from the first sample of the stream, too."""
+    assert brief(rules().on_position(SILENCE + 1)) == [("asystole", "on", 1440)]
+
+
+@pytest.mark.parametrize(
+    "reason", [reason for reason in Reason if reason not in (Reason.OK, Reason.FLAT)]
+)
+def test_signal_that_cannot_be_analysed_is_no_asystole(reason: Reason) -> None:
+    """A lost electrode is told as such; the time counts anew once the signal is back."""
+    alarms = rules()
+    beat(alarms, 1000)
+    [lost] = alarms.on_quality(1500, reason)
+    kind = "lead_off" if reason is Reason.LEAD_OFF else "not_analysable"
+    assert (lost.kind, lost.category, lost.reason) == (kind, "technical", reason.text)
+    told = alarms.on_position(100_000)
+    assert brief(told) == [("unmonitored", "on", 1500 + round(UNMONITORED_S * FS))]
+
+    assert brief(alarms.on_quality(100_000, Reason.OK)) == [(kind, "off", 100_000)]
+    assert alarms.on_position(100_000 + SILENCE) == []
+    assert brief(alarms.on_position(100_000 + SILENCE + 1)) == [("asystole", "on", 101_440)]
+    watched = 100_000 + round(WATCHED_S * FS)
+    assert alarms.on_position(watched) == []
+    assert brief(alarms.on_position(watched + 1)) == [("unmonitored", "off", watched)]
+
+
+def test_flat_line_is_told_and_still_becomes_asystole() -> None:
+    """A heart that stands still draws a flat line: the time goes on counting from the last QRS."""
+    alarms = rules()
+    beat(alarms, 1000)
+
+    assert brief(alarms.on_quality(1500, Reason.FLAT)) == [("not_analysable", "on", 1500)]
+    assert brief(alarms.on_position(1000 + SILENCE + 1)) == [("asystole", "on", 2440)]
+    assert brief(alarms.on_quality(9000, Reason.OK)) == [("not_analysable", "off", 9000)]
+    assert alarms.life.present("asystole")
+
+
+def test_signal_lost_during_asystole_ends_it() -> None:
+    """The monitor does not go on claiming what it can no longer see."""
+    alarms = rules()
+    alarms.on_position(SILENCE + 1)
+
+    assert brief(alarms.on_quality(3000, Reason.LEAD_OFF)) == [
+        ("lead_off", "on", 3000),
+        ("asystole", "latched", 3000),
+    ]
+
+
+def test_change_of_reason_is_told_and_repetition_is_not() -> None:
+    """One reason ends where another begins; the same one again says nothing."""
+    alarms = rules()
+    alarms.on_quality(10, Reason.FLAT)
+
+    assert alarms.on_quality(20, Reason.FLAT) == []
+    changed = alarms.on_quality(30, Reason.NOISE)
+    assert [(one.state, one.reason) for one in changed] == [
+        ("off", "now too noisy"),
+        ("on", Reason.NOISE.text),
+    ]
+
+
+def test_time_without_a_qrs_goes_on_behind_a_short_hole() -> None:
+    """All but the first second of each stretch counts; nothing is told before one has passed."""
+    alarms = rules()
+    beat(alarms, 1000)
+    alarms.on_quality(1000 + 2 * 360, Reason.GAP)
+    alarms.on_quality(5000, Reason.OK)
+
+    asystole_at = 5000 + 3 * 360
+    assert alarms.on_position(asystole_at + 216) == []
+    [alert] = alarms.on_position(asystole_at + 217)
+    assert (alert.kind, alert.sample, alert.begin_s) == ("asystole", asystole_at, 2.7778)
+    assert alert.reason == "no QRS for 4 s of signal that could show one"
+
+    alarms.on_quality(9000, Reason.GAP)
+    alarms.on_quality(9400, Reason.OK)
+    assert alarms.on_position(9400 + 360 + 216) == []
+    assert brief(alarms.on_position(9400 + 360 + 217)) == [("asystole", "on", 9400 + 360)]
+
+
+def test_qrs_within_a_hole_counts() -> None:
+    """The detector sees what lies close behind it, before the signal counts as returned."""
+    alarms = rules()
+    beat(alarms, 1000)
+    alarms.on_quality(2000, Reason.GAP)
+    beat(alarms, 2100)
+    alarms.on_quality(2400, Reason.OK)
+
+    assert alarms.on_position(2400 + SILENCE) == []
+    assert brief(alarms.on_position(2400 + SILENCE + 1)) == [("asystole", "on", 2400 + 1440)]
+
+
+def test_long_hole_makes_the_count_begin_anew() -> None:
+    """Somebody was told that nobody watched."""
+    alarms = rules()
+    beat(alarms, 1000)
+    alarms.on_quality(1000 + 1000, Reason.NOISE)
+    alarms.on_quality(10_000, Reason.OK)
+
+    alarms.on_position(10_000 + SILENCE)
+    assert not alarms.life.present("asystole")
+    alarms.on_position(10_000 + SILENCE + 1)
+    assert alarms.life.present("asystole")
+
+
+def test_late_qrs_does_not_turn_the_time_back() -> None:
+    """A QRS found late, before the signal was lost, counts for nothing afterwards."""
+    alarms = rules()
+    alarms.on_quality(2000, Reason.NOISE)
+    alarms.on_quality(4000, Reason.OK)
+    beat(alarms, 1900)
+
+    assert alarms.on_position(4000 + SILENCE) == []
+
+
+def test_fibrillation_before_a_gap_is_none_behind_it() -> None:
+    """Who watches the waveform begins anew there: it would never say that it is over."""
+    alarms = rules()
+    change = FibrillationChange(1000, there=True, begun_at=900, hz=5.0, mv=0.5)
+    assert brief(alarms.on_fibrillation(change)) == [("ventricular_fibrillation", "on", 1000)]
+    alarms.on_quality(1100, Reason.GAP)
+    assert not [a for a in alarms.on_quality(1140, Reason.OK) if a.priority == "high"]
+    assert not alarms.life.present("ventricular_fibrillation")
+
+    told = alarms.on_position(1140 + SILENCE + 1)
+    assert [alert.kind for alert in told if alert.state == "on"] == ["asystole"]
+
+
+@pytest.mark.parametrize("reason", [Reason.LEAD_OFF, Reason.NOISE])
+def test_fibrillation_that_was_only_hidden_calls_again(reason: Reason) -> None:
+    """The watch went on behind the noise, and has not said that it is over."""
+    alarms = rules()
+    alarms.on_fibrillation(FibrillationChange(1000, there=True, begun_at=900, hz=5.0, mv=0.5))
+    alarms.on_quality(1100, reason)
+    told = alarms.on_quality(1400, Reason.OK)
+    assert "ventricular_fibrillation" in [alert.kind for alert in told if alert.state == "on"]

@@ -1,0 +1,421 @@
+"""A source's connection: waits for credit, loses nothing, gives up when told."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from pipeline.clients.ingest import Feeder, Start
+from pipeline.errors import EndpointError
+from pipeline.schema.messages import (
+    Accepted,
+    Chunk,
+    End,
+    Hello,
+    Message,
+    Refused,
+    decode,
+    encode,
+    flags_of,
+    samples_of,
+)
+from pipeline.transport.sockets import Router, wait
+from tests.support.running import thread, until
+
+
+def accepted(message: Message, credit: int) -> bytes:
+    """Return the answer of a hub that has written everything up to a message."""
+    assert isinstance(message, Hello | Chunk | End)
+    facts = {} if isinstance(message, Hello) else {"number": message.number}
+    return encode(
+        Accepted(
+            stream=message.stream,
+            epoch=0,
+            next_sample=0,
+            credit=credit,
+            session=message.session,
+            written=facts.get("number", 0),
+            known=not isinstance(message, Hello),
+            **facts,
+        )
+    )
+
+
+def connect(router: Router, stop: threading.Event, **how: bool) -> Feeder:
+    """Return a feeder for ``router``."""
+    return Feeder(router.endpoint, stream="s", fs_hz=250.0, lead="II", stop=stop.is_set, **how)
+
+
+class FakeHub:
+    """A hub that says what a test wants it to say."""
+
+    def __init__(self, router: Router, *, credit: int = 1) -> None:
+        self.heard: list[Message] = []
+        self._router = router
+        self._credit = credit
+        self._peer = b""
+
+    def greet(self, **answer: object) -> None:
+        """Wait for a `Hello` and answer it: by default, as a hub that knows nothing of it."""
+        hello = self.hears(Hello)
+        self.say(hello, **{"known": False, **answer})
+
+    def hears(self, kind: type) -> Message:
+        """Wait for a message of a kind and return it."""
+        found: list[Message] = []
+
+        def done() -> bool:
+            wait([self._router], 0.1)
+            for peer, frame in self._router.receive():
+                self._peer = peer
+                self.heard.append(decode(frame))
+            found.extend(m for m in self.heard if isinstance(m, kind))
+            return bool(found)
+
+        until(done)
+        self.heard.remove(found[0])
+        return found[0]
+
+    def say(self, message: Message, **answer: object) -> None:
+        """Answer a message."""
+        facts = {"epoch": 0, "next_sample": 0, "credit": self._credit, "number": 0, **answer}
+        if isinstance(message, Chunk | End):
+            facts = {"written": message.number, **facts, "number": message.number}
+        facts.setdefault("session", message.session)
+        reply = Accepted(stream="s", **facts)
+        self._router.send(self._peer, encode(reply))
+
+
+def test_ramp_arrives_complete_and_never_more_than_the_credit_is_under_way() -> None:
+    """However slowly the hub answers, every sample arrives once, in order, within the credit."""
+    ramp = np.arange(50_000, dtype=np.float32)
+    flags = (ramp % 3).astype(np.uint8)
+    credit = 3
+    got: list[Message] = []
+    with Router("tcp://127.0.0.1:0") as hub:
+
+        def send(stop: object) -> None:
+            with connect(hub, threading.Event()) as feeder:
+                for a in range(0, ramp.size, 500):
+                    block = slice(a, a + 500)
+                    assert feeder.send(ramp[block], first_sample=a, flags=flags[block], epoch=2)
+                assert feeder.finish()
+
+        with thread(send):
+            held: list[tuple[bytes, Message]] = []
+
+            def done() -> bool:
+                # An answer goes out only when nothing more arrives: the source is waiting.
+                wait([hub], 0.002)
+                arrived = [(peer, decode(frame)) for peer, frame in hub.receive()]
+                held.extend(arrived)
+                got.extend(message for _, message in arrived if not isinstance(message, Hello))
+                assert len(held) <= credit
+                if held and not arrived:
+                    peer, message = held.pop(0)
+                    hub.send(peer, accepted(message, credit))
+                return bool(got) and isinstance(got[-1], End) and not held
+
+            until(done)
+    chunks = [message for message in got if isinstance(message, Chunk)]
+    np.testing.assert_array_equal(np.concatenate([samples_of(c) for c in chunks]), ramp)
+    np.testing.assert_array_equal(np.concatenate([flags_of(c) for c in chunks]), flags)
+    assert {(c.epoch, c.fs_hz, c.lead) for c in chunks} == {(2, 250.0, "II")}
+    end = got[-1]
+    assert isinstance(end, End)
+    assert (end.stream, end.epoch, end.next_sample) == ("s", 2, 50_000)
+
+
+def test_source_waits_without_credit_and_gives_up_when_told() -> None:
+    """With a credit of one the second chunk waits until the source is told to stop."""
+    stop = threading.Event()
+    with Router("tcp://127.0.0.1:0") as router:
+        hub = FakeHub(router)
+        results: list[bool] = []
+
+        def send(_: object) -> None:
+            with connect(router, stop) as feeder:
+                for n in range(2):
+                    results.append(feeder.send(np.zeros(10, np.float32), first_sample=10 * n))
+
+        with thread(send):
+            hub.greet()
+            hub.hears(Chunk)
+            wait([router], 0.3)
+            assert list(router.receive()) == []
+            stop.set()
+            until(lambda: len(results) == 2 or bool(wait([router], 0.05)))
+    assert results == [True, False]
+
+
+def test_hub_that_is_not_there_is_waited_for_until_told_to_stop() -> None:
+    """A source may be started first; told to stop, it leaves with nothing sent."""
+    with Router("tcp://127.0.0.1:0") as gone:
+        endpoint = gone.endpoint
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 5
+
+    with Feeder(endpoint, stream="s", fs_hz=250.0, lead="II", stop=stop) as feeder:
+        assert not feeder.send(np.zeros(10, np.float32), first_sample=0)
+
+
+def test_hub_that_does_not_answer_the_end_is_not_waited_for_for_ever() -> None:
+    """`finish` says False when its time is over and the end is not known to be in the log."""
+    ended: list[bool] = []
+    with Router("tcp://127.0.0.1:0") as router:
+
+        def send(_: object) -> None:
+            with connect(router, threading.Event()) as feeder:
+                ended.append(feeder.finish(timeout_s=0.0))
+
+        with thread(send):
+            FakeHub(router).greet()
+    assert ended == [False]
+
+
+def test_rubbish_from_the_hub_is_ignored() -> None:
+    """Only an answer that is one gives credit."""
+    sent: list[bool] = []
+    with Router("tcp://127.0.0.1:0") as router:
+        hub = FakeHub(router)
+
+        def send(_: object) -> None:
+            with connect(router, threading.Event()) as feeder:
+                for n in range(2):
+                    sent.append(feeder.send(np.zeros(10, np.float32), first_sample=10 * n))
+
+        with thread(send):
+            hub.greet()
+            first = hub.hears(Chunk)
+            router.send(hub._peer, b"rubbish")
+            hub.say(first)
+            hub.hears(Chunk)
+    assert sent == [True, True]
+
+
+def test_refused_stream_is_an_error_with_the_hubs_reason() -> None:
+    """A source whose stream the hub will not take says so instead of waiting for ever."""
+    with Router("tcp://127.0.0.1:0") as router:
+        hub = FakeHub(router)
+
+        def send(_: object) -> None:
+            with connect(router, threading.Event()) as feeder:
+                feeder.send(np.zeros(10, np.float32), first_sample=0)
+                with pytest.raises(EndpointError, match="s: changed its rate"):
+                    feeder.finish()
+
+        with thread(send):
+            hub.greet()
+            hub.hears(Chunk)
+            router.send(hub._peer, encode(Refused(stream="s", reason="changed its rate")))
+
+
+def test_what_the_hub_has_not_in_its_log_is_sent_again_after_a_silence() -> None:
+    """An answer that does not come is asked for; what the log lacks comes again, in order."""
+    with Router("tcp://127.0.0.1:0") as router:
+        hub = FakeHub(router, credit=8)
+
+        def send(_: object) -> None:
+            with connect(router, threading.Event()) as feeder:
+                for n in range(5):
+                    assert feeder.send(np.zeros(10, np.float32), first_sample=10 * n)
+                assert feeder.finish()
+
+        with thread(send):
+            hub.greet()
+            for n in range(2):
+                hub.say(hub.hears(Chunk), written=n)  # they arrived; one is in the log
+            for _ in range(3):
+                hub.hears(Chunk)
+            hub.hears(End)
+            hub.greet(known=True, written=1)
+            again = [hub.hears(Chunk) for _ in range(4)]
+            assert [(c.first_sample, c.number) for c in again] == [
+                (10, 2),
+                (20, 3),
+                (30, 4),
+                (40, 5),
+            ]
+            hub.say(hub.hears(End))
+
+
+def test_hub_that_knows_nothing_of_the_session_is_told_that_its_beginning_is_gone() -> None:
+    """It began anew, or its log was replaced: what it had is kept nowhere, the rest is sent."""
+    with Router("tcp://127.0.0.1:0") as router:
+        hub = FakeHub(router, credit=8)
+
+        def send(_: object) -> None:
+            with connect(router, threading.Event()) as feeder:
+                for n in range(5):
+                    assert feeder.send(np.zeros(10, np.float32), first_sample=10 * n)
+                assert feeder.finish()
+
+        with thread(send):
+            hub.greet()
+            for n in range(2):
+                hub.say(hub.hears(Chunk), written=n + 1)
+            for _ in range(3):
+                hub.hears(Chunk)
+            hub.hears(End)
+            hub.greet(session="", written=0)
+            again = [hub.hears(Chunk) for _ in range(3)]
+            assert [(c.number, c.unkept) for c in again] == [(3, True), (4, False), (5, False)]
+            hub.say(hub.hears(End))
+
+
+def test_hub_that_does_not_answer_is_worth_a_word(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, with its address: the source goes on waiting."""
+    monkeypatch.setattr("pipeline.clients.ingest.PATIENCE_S", 0.0)
+    with Router("tcp://127.0.0.1:0") as router:
+        stop = threading.Event()
+        hub = FakeHub(router)
+
+        def send(_: object) -> None:
+            with connect(router, stop) as feeder:
+                feeder.meet()
+
+        with thread(send):
+            for _ in range(3):
+                hub.hears(Hello)
+            stop.set()
+        (record,) = caplog.records
+        assert router.endpoint in record.getMessage()
+
+
+def test_source_that_resumes_goes_on_where_the_hub_stands() -> None:
+    """It takes over the session, its epochs, and the place of the one that died."""
+    with Router("tcp://127.0.0.1:0") as router:
+        hub = FakeHub(router)
+        starts: list[object] = []
+
+        def send(_: object) -> None:
+            with connect(router, threading.Event(), resume=True) as feeder:
+                starts.append(feeder.meet())
+                assert feeder.send(np.zeros(10, np.float32), first_sample=700, epoch=2)
+
+        with thread(send):
+            hub.greet(
+                known=True, epoch=5, next_sample=700, session="ab", session_epoch=3, written=9
+            )
+            chunk = hub.hears(Chunk)
+    assert starts == [Start(epoch=2, sample=700)]
+    assert isinstance(chunk, Chunk)
+    assert (chunk.epoch, chunk.first_sample) == (5, 700)
+    assert (chunk.session, chunk.number) == ("ab", 10)
+
+
+def test_source_of_a_known_stream_begins_its_next_epoch() -> None:
+    """A source that begins anew, or a device that comes back, never repeats positions."""
+    for how in ({}, {"resume": True, "live": True}):
+        with Router("tcp://127.0.0.1:0") as router:
+            hub = FakeHub(router)
+
+            def send(_: object, router: Router = router, how: dict[str, bool] = how) -> None:
+                with connect(router, threading.Event(), **how) as feeder:
+                    feeder.send(np.zeros(10, np.float32), first_sample=0)
+
+            with thread(send):
+                hub.greet(known=True, epoch=5, next_sample=700, session="ab", session_epoch=3)
+                chunk = hub.hears(Chunk)
+        assert isinstance(chunk, Chunk)
+        assert (chunk.epoch, chunk.first_sample) == (6, 0)
+
+
+def test_live_source_drops_the_oldest_and_says_how_many() -> None:
+    """Samples that no hub takes are counted to the sample: those missing and those said."""
+    sent: list[int] = []
+    with Router("tcp://127.0.0.1:0") as router:
+        hub = FakeHub(router)
+        waiting, go_on = threading.Event(), threading.Event()
+
+        def send(_: object) -> None:
+            with connect(router, threading.Event(), live=True) as feeder:
+                for n in range(20):  # a second each, ten of which may wait
+                    assert feeder.send(np.zeros(250, np.float32), first_sample=250 * n)
+                waiting.set()
+                assert go_on.wait(10)
+                sent.append(feeder.shed_samples)
+                assert feeder.finish()
+
+        with thread(send):
+            hub.greet()
+            first = hub.hears(Chunk)
+            assert waiting.wait(10)
+            go_on.set()
+            hub.say(first)
+            chunks = []
+            while not chunks or chunks[-1].first_sample < 250 * 19:
+                chunk = hub.hears(Chunk)
+                assert isinstance(chunk, Chunk)
+                chunks.append(chunk)
+                hub.say(chunk)
+            hub.say(hub.hears(End))
+    missing = chunks[0].first_sample - 250
+    assert sent == [missing] == [chunks[0].shed]
+    assert [c.shed for c in chunks[1:]] == [0] * (len(chunks) - 1)
+    assert 250 * 19 - chunks[0].first_sample <= 2500
+
+
+def test_live_source_stays_bounded_behind_what_is_sent_again() -> None:
+    """What a hub has not written waits in front; behind it no more than ten seconds do."""
+    with Router("tcp://127.0.0.1:0") as router:
+        hub = FakeHub(router, credit=4)
+        missing, answered, sent = threading.Event(), threading.Event(), threading.Event()
+        waiting: list[int] = []
+
+        def send(_: object) -> None:
+            with connect(router, threading.Event(), live=True) as feeder:
+                for n in range(5):
+                    assert feeder.send(np.zeros(250, np.float32), first_sample=250 * n)
+                assert missing.wait(10)
+                assert feeder.send(np.zeros(250, np.float32), first_sample=250 * 5)
+                assert answered.wait(10)
+                for n in range(6, 60):  # a second each
+                    assert feeder.send(np.zeros(250, np.float32), first_sample=250 * n)
+                waiting.append(len(feeder._queue))
+                waiting.append(feeder.shed_samples // 250)
+                sent.set()
+
+        with thread(send):
+            hub.greet()
+            chunks = [hub.hears(Chunk) for _ in range(4)]
+            hub.say(chunks[0], written=0, missing=True, credit=1)
+            missing.set()
+            hub.greet(known=True, written=0, credit=1)
+            answered.set()
+            assert sent.wait(10)
+    assert waiting[0] <= 5 + 11
+    assert waiting[1] >= 40
+
+
+def test_hub_that_comes_back_late_is_found_soon() -> None:
+    """However long it was away, and however often it was tried: a source is back in a second."""
+    stop = threading.Event()
+    with Router("tcp://127.0.0.1:0") as gone:
+        endpoint = gone.endpoint
+        hub = FakeHub(gone, credit=1)
+        feeder = connect(gone, stop)
+
+        def send(_: object) -> None:
+            with feeder:
+                for n in range(2):
+                    feeder.send(np.zeros(10, np.float32), first_sample=10 * n)
+
+        with thread(send):
+            hub.greet()
+            hub.hears(Chunk)
+            gone.close(linger_ms=0)
+            assert not stop.wait(4.0)  # time enough for a socket to try but every few seconds
+            back_at = time.monotonic()
+            with Router(endpoint) as back:
+                FakeHub(back).hears(Hello)
+                found_s = time.monotonic() - back_at
+                stop.set()
+    assert found_s < 1.2

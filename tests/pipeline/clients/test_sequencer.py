@@ -1,0 +1,336 @@
+"""The books of a subscriber: every alert once and in order, and never a break without a word."""
+
+from collections import deque
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.clients.sequencer import MOST_HELD, PATIENCE_S, Follower, Record
+from pipeline.schema.position import Gap, LogReplaced
+from pipeline.schema.public import Alert, Heartbeat
+from pipeline.schema.requests import ReplayPage, ReplayRequest
+
+
+def alert(seq: int, log_id: str = "L") -> Alert:
+    """Return the alert with this number."""
+    return Alert(
+        log_id=log_id,
+        seq=seq,
+        stream="100",
+        kind="anomalous_beat",
+        category="physiological",
+        priority="low",
+        sample=seq,
+        time_s=0.0,
+        reason="",
+    )
+
+
+def heartbeat(last: int, low: int = 1, log_id: str = "L") -> Heartbeat:
+    """Return the heartbeat of a log that ends at ``last``."""
+    return Heartbeat(log_id=log_id, last_seq=last, low_water_seq=low)
+
+
+def answer(
+    request: ReplayRequest,
+    last: int,
+    *,
+    low: int = 1,
+    log_id: str = "L",
+    damaged: tuple[int, ...] = (),
+    size: int = 500,
+) -> list[ReplayPage]:
+    """Return the pages with which a hub answers."""
+    at = max(low, request.from_seq if request.log_id in ("", log_id) else low)
+    pages: list[ReplayPage] = []
+    while not pages or not pages[-1].end:
+        to = min(at + size - 1, last)
+        pages.append(
+            ReplayPage(
+                log_id=log_id,
+                low_water_seq=low,
+                last_seq=last,
+                alerts=[alert(n, log_id) for n in range(at, to + 1) if n not in damaged],
+                end=to >= last,
+                question=request.question,
+                from_seq=at,
+                to_seq=to,
+            )
+        )
+        at = to + 1
+    return pages
+
+
+def told(follower: Follower, pages: list[ReplayPage], now: float = 0.0) -> list[object]:
+    """Let a follower take pages; return numbers, and (kind, first, last) of what breaks them."""
+    return [brief(record) for page in pages for record in follower.on_page(page, now)]
+
+
+def brief(record: Record) -> object:
+    """Return what has to be the same of a record."""
+    if isinstance(record, Alert):
+        return record.seq
+    if isinstance(record, Gap):
+        return ("gap", record.from_seq, record.to_seq)
+    return ("log_replaced", record.old_log_id, record.log_id)
+
+
+def asked(follower: Follower, last: int, now: float = 0.0) -> ReplayRequest:
+    """Return the question that a follower has."""
+    request = follower.wanted(last, now)
+    assert request is not None
+    return request
+
+
+class World:
+    """A hub whose log grows, is shortened or replaced, behind queues that lag and lose."""
+
+    def __init__(self) -> None:
+        self.log_id, self.last, self.low = "L1", 0, 1
+        self.logs = 1
+        self.lows = {"L1": 1}
+        """How far each log was shortened at last."""
+        self.live: deque[Alert | Heartbeat] = deque()
+        self.pages: deque[ReplayPage] = deque()
+        self.now = 0.0
+        self.follower = Follower(have=0)
+        self.heard = 0
+        self.records: list[Record] = []
+
+    def act(self, action: str) -> None:
+        """Let one thing happen."""
+        if action in ("alert", "lost"):
+            self.last += 1
+            if action == "alert":
+                self.live.append(alert(self.last, self.log_id))
+        elif action == "beat":
+            self.live.append(heartbeat(self.last, self.low, self.log_id))
+        elif action == "trim":
+            self.low = min(self.low + 2, self.last + 1)
+            self.lows[self.log_id] = self.low
+        elif action == "replace":
+            self.logs += 1
+            self.log_id, self.last, self.low = f"L{self.logs}", 0, 1
+            self.lows[self.log_id] = 1
+        elif action == "cut" and self.pages:
+            self.pages.clear()
+        elif action == "late":
+            self.now += PATIENCE_S
+        elif action == "page" and self.pages:
+            self.records += self.follower.on_page(self.pages.popleft(), self.now)
+        elif action == "hear" and self.live:
+            self.hear(self.live.popleft())
+
+    def hear(self, message: Alert | Heartbeat) -> None:
+        """Take one live message, as `Subscriber` does."""
+        if isinstance(message, Alert):
+            self.records += self.follower.on_alert(message)
+            return
+        self.heard = message.last_seq
+        self.follower.on_heartbeat(message)
+        request = self.follower.wanted(self.heard, self.now)
+        if request is not None:
+            self.pages.extend(answer(request, self.last, low=self.low, log_id=self.log_id, size=3))
+
+    def settle(self) -> None:
+        """Let everything arrive, and the hub be heard a few times more."""
+        for _ in range(6):
+            self.now += PATIENCE_S
+            self.act("beat")
+            while self.live or self.pages:
+                self.act("hear")
+                while self.pages:
+                    self.act("page")
+
+
+ACTIONS = "alert alert lost beat hear hear page trim cut late replace"
+
+
+@settings(max_examples=300)
+@given(st.lists(st.sampled_from(ACTIONS.split()), max_size=80))
+def test_every_alert_comes_once_and_every_break_has_its_record(actions: list[str]) -> None:
+    """Whatever is lost, late, asked twice, shortened or replaced: numbers go on without a hole."""
+    world = World()
+    for action in actions:
+        world.act(action)
+    world.settle()
+
+    have, log_id, replaced = 0, "", 0
+    for record in world.records:
+        if isinstance(record, LogReplaced):
+            assert record.old_seq == have
+            assert log_id in ("", record.old_log_id)
+            have, log_id, replaced = 0, record.log_id, replaced + 1
+            continue
+        assert log_id in ("", record.log_id)
+        log_id = record.log_id
+        if isinstance(record, Gap):
+            assert have + 1 == record.from_seq <= record.to_seq < world.lows[log_id]
+        else:
+            assert record.seq == have + 1
+        have = record.seq
+    assert (world.follower.log_id, have) == (world.log_id, world.last)
+    assert replaced <= world.logs - 1
+    assert world.follower.wanted(world.last, world.now) is None
+
+
+def test_late_joiner_without_a_position_starts_with_what_comes() -> None:
+    """Without a number to begin at, only new alerts are delivered."""
+    follower = Follower(have=None)
+    follower.on_heartbeat(heartbeat(41))
+
+    assert follower.wanted(41, 0.0) is None
+    assert [brief(one) for one in follower.on_alert(alert(42))] == [42]
+
+
+def test_alerts_that_the_log_no_longer_holds_are_a_gap() -> None:
+    """A log that was shortened does not stop its followers, and they know what they miss."""
+    follower = Follower(have=2, log_id="L")
+    follower.on_heartbeat(heartbeat(9, low=7))
+
+    assert told(follower, answer(asked(follower, 9), 9, low=7)) == [("gap", 3, 6), 7, 8, 9]
+
+
+def test_what_was_heard_live_of_a_gap_is_delivered() -> None:
+    """The log holds neither, but this one came before it went."""
+    follower = Follower(have=2, log_id="L")
+    assert follower.on_alert(alert(5)) == []
+    follower.on_heartbeat(heartbeat(8, low=8))
+
+    expected = [("gap", 3, 4), 5, ("gap", 6, 7), 8]
+    assert told(follower, answer(asked(follower, 8), 8, low=8)) == expected
+
+
+def test_a_log_that_holds_nothing_any_more_is_a_gap_up_to_its_last_number() -> None:
+    """All alerts went for their age: the numbers go on."""
+    follower = Follower(have=2, log_id="L")
+    follower.on_heartbeat(heartbeat(9, low=10))
+
+    assert told(follower, answer(asked(follower, 9), 9, low=10)) == [("gap", 3, 9)]
+    assert follower.wanted(9, 0.0) is None
+
+
+def test_a_damaged_alert_is_a_gap_of_one() -> None:
+    """A row that cannot be read keeps nobody from those behind it."""
+    follower = Follower(have=0, log_id="L")
+    follower.on_heartbeat(heartbeat(6))
+
+    pages = answer(asked(follower, 6), 6, damaged=(2, 6), size=3)
+    assert told(follower, pages) == [1, ("gap", 2, 2), 3, 4, 5, ("gap", 6, 6)]
+
+
+def test_a_page_that_went_missing_is_no_gap() -> None:
+    """Only what a page says it answers for can be missing in it; the rest is asked for again."""
+    follower = Follower(have=0, log_id="L")
+    follower.on_heartbeat(heartbeat(9))
+    pages = answer(asked(follower, 9), 9, size=3)
+    del pages[1]
+
+    assert told(follower, pages) == [1, 2, 3]
+    assert told(follower, answer(asked(follower, 9), 9)) == [4, 5, 6, 7, 8, 9]
+
+
+def test_another_log_is_read_from_its_beginning() -> None:
+    """Numbers of one log mean nothing in another, and nobody takes them for the same."""
+    follower = Follower(have=0)
+    for n in (1, 2, 3):
+        follower.on_alert(alert(n))
+    follower.on_heartbeat(heartbeat(2, log_id="M"))
+
+    pages = answer(asked(follower, 2), 2, log_id="M")
+    assert told(follower, pages) == [("log_replaced", "L", "M"), 1, 2]
+
+
+def test_a_number_that_is_still_to_come_is_waited_for() -> None:
+    """Who has read nothing and wants alerts from 100 on has not met an older copy of anything."""
+    follower = Follower(have=99)
+    follower.on_heartbeat(heartbeat(34))
+    assert follower.on_alert(alert(35)) == []
+    follower.on_heartbeat(heartbeat(35))
+    assert follower.wanted(35, 0.0) is None
+
+    follower.on_heartbeat(heartbeat(99))
+    assert [brief(one) for one in follower.on_alert(alert(100))] == [100]
+    follower.on_heartbeat(heartbeat(50))  # from now on it is one
+    assert told(follower, answer(asked(follower, 50), 50)) == [("log_replaced", "L", "L")]
+
+
+def test_a_stored_position_meets_another_log() -> None:
+    """The log was replaced while nobody listened; what the new one no longer has is a gap."""
+    follower = Follower(have=40, log_id="L")
+    follower.on_heartbeat(heartbeat(90, low=88, log_id="M"))
+
+    pages = answer(asked(follower, 90), 90, low=88, log_id="M")
+    expected = [("log_replaced", "L", "M"), ("gap", 1, 87), 88, 89, 90]
+    assert told(follower, pages) == expected
+
+
+def test_an_older_copy_of_the_log_is_a_replaced_log() -> None:
+    """Fewer alerts than were delivered: what comes under their numbers may be something else."""
+    follower = Follower(have=40, log_id="L")
+    follower.on_heartbeat(heartbeat(30))
+
+    assert told(follower, answer(asked(follower, 30), 30)) == [("log_replaced", "L", "L")]
+    assert told(follower, answer(asked(follower, 30), 30)) == list(range(1, 31))
+
+
+def test_an_old_heartbeat_is_no_replaced_log() -> None:
+    """What lay in a queue for long speaks of the past: it makes the follower ask, no more."""
+    follower = Follower(have=40, log_id="M")
+    for beat in (heartbeat(30, log_id="M"), heartbeat(500, log_id="L")):
+        follower.on_heartbeat(beat)
+        assert told(follower, answer(asked(follower, beat.last_seq), 41, log_id="M")) in ([41], [])
+
+
+def test_a_page_that_live_alerts_overtook_is_no_replaced_log() -> None:
+    """It tells how the log stood when it was made: by now there is more."""
+    follower = Follower(have=40, log_id="M")
+    follower.on_heartbeat(heartbeat(39, log_id="M"))
+    pages = answer(asked(follower, 39), 40, log_id="M")
+
+    assert [brief(one) for one in follower.on_alert(alert(41, "M"))] == [41]
+    assert told(follower, pages) == []
+
+
+def test_an_answer_to_another_question_is_none() -> None:
+    """Pages that were under way when the question was asked again say nothing about now."""
+    follower = Follower(have=0, log_id="L")
+    stale = answer(asked(follower, 3), 3)
+    fresh = answer(asked(follower, 4, PATIENCE_S), 4)
+
+    assert told(follower, stale) == []
+    assert told(follower, fresh) == [1, 2, 3, 4]
+
+
+def test_unanswered_question_is_asked_again() -> None:
+    """A question that went down with a connection does not block the follower for ever."""
+    follower = Follower(have=0)
+    follower.on_heartbeat(heartbeat(3))
+    assert follower.wanted(3, 0.0) is not None
+    assert follower.wanted(3, PATIENCE_S - 0.1) is None
+    assert follower.wanted(3, PATIENCE_S) is not None
+
+
+def test_a_long_answer_is_not_asked_for_twice() -> None:
+    """Each page renews the patience: a slow reader of a long log gets it once."""
+    follower = Follower(have=0)
+    follower.on_heartbeat(heartbeat(9))
+    for n, page in enumerate(answer(asked(follower, 9), 9, size=3)[:2]):
+        follower.on_page(page, 1.5 * n)
+
+    assert follower.wanted(9, 3.0) is None
+
+
+def test_more_live_alerts_than_can_be_held_do_not_stop_the_old_ones() -> None:
+    """Memory is bounded, and what is next is taken however full it is."""
+    follower = Follower(have=0, log_id="L")
+    last = MOST_HELD + 100
+    for n in range(50, last + 1):
+        follower.on_alert(alert(n))
+    pages = answer(asked(follower, 48), 48)
+    assert told(follower, pages) == list(range(1, 49))
+    assert [brief(one) for one in follower.on_alert(alert(49))] == list(range(49, MOST_HELD + 50))
+
+    assert told(follower, answer(asked(follower, last), last)) == list(
+        range(MOST_HELD + 50, last + 1)
+    )

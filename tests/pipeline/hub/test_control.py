@@ -1,0 +1,235 @@
+"""People and a running hub: acknowledge, silence, show, and what a restart leaves standing."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from monitor.commands import ask as asking
+from pipeline.client import Subscriber, ask
+from pipeline.errors import ConfigError, EndpointError, InputError
+from pipeline.hub.hub import Hub
+from pipeline.log.store import AlertLog
+from pipeline.schema.public import Alert, Public, Status
+from pipeline.schema.requests import Acknowledge, Died, Show, Silence
+from replay.synthetic import PatientConfig, SyntheticPatient
+from tests.support.running import (
+    alerts_of,
+    feed,
+    feeder,
+    hear_until_ended,
+    running_hub,
+    running_worker,
+    subscriber,
+    until,
+)
+
+FS = 360
+
+
+def stopping_heart(seconds: float = 8.0) -> NDArray[np.float32]:
+    """Return ten seconds of an ECG whose heart stands still then; the baseline wanders."""
+    beating = SyntheticPatient(PatientConfig(noise=0.01, fs=float(FS), seed=3)).generate(10 * FS)
+    t = np.arange(round(seconds * FS)) / FS
+    still = beating.samples[-1] + 0.1 * np.sin(2 * np.pi * 0.4 * t)
+    return np.concatenate((beating.samples, still.astype(np.float32)))
+
+
+class Watcher:
+    """A subscriber that remembers all that it heard."""
+
+    def __init__(self, listener: Subscriber) -> None:
+        self.listener = listener
+        self.heard: list[Public] = []
+
+    def hears(self, kind: str, state: str) -> Alert:
+        """Wait for an alert and return it."""
+
+        def found() -> list[Alert]:
+            return [a for a in alerts_of(self.heard) if (a.kind, a.state) == (kind, state)]
+
+        def done() -> bool:
+            self.heard += self.listener.receive(0.1)
+            return bool(found())
+
+        until(done)
+        return found()[-1]
+
+    def status(self, wanted: Callable[[Status], bool]) -> Status:
+        """Wait for such a status and return it."""
+        found: list[Status] = []
+
+        def done() -> bool:
+            new = list(self.listener.receive(0.1))
+            self.heard += new
+            found.extend(m for m in new if isinstance(m, Status) and wanted(m))
+            return bool(found)
+
+        until(done)
+        return found[0]
+
+
+@contextmanager
+def asystole(log: Path) -> Iterator[tuple[Hub, Watcher, Watcher]]:
+    """Run a hub with a stream whose heart stands still, still going on, and two watchers."""
+    x = stopping_heart()
+    with (
+        running_hub(log) as hub,
+        running_worker(hub),
+        subscriber(hub, topics=("status/",)) as one,
+        subscriber(hub, topics=("status/",)) as other,
+        feeder(hub, "p") as source,
+    ):
+        for a in range(0, x.size, 360):
+            assert source.send(x[a : a + 360], first_sample=a)
+        watchers = Watcher(one), Watcher(other)
+        watchers[0].hears("asystole", "on")
+        yield hub, *watchers
+
+
+def test_acknowledgement_is_seen_by_every_watcher(tmp_path: Path) -> None:
+    """It is an alert like any other: same episode, logged, in the status of the stream."""
+    with asystole(tmp_path / "log") as (hub, one, other):
+        on = one.hears("asystole", "on")
+        reply = ask(hub.endpoints["control"], Acknowledge(episode=on.episode))
+        assert [(a.kind, a.state) for a in reply.alerts] == [("asystole", "ack")]
+        for watcher in (one, other):
+            seen = watcher.hears("asystole", "ack")
+            assert (seen.episode, seen.reason) == (on.episode, "acknowledged")
+            assert seen.seq > on.seq
+        status = other.status(lambda s: bool(s.alarms))
+        assert ("asystole", "ack") in [(a.kind, a.state) for a in status.alarms]
+        assert ask(hub.endpoints["control"], Acknowledge(stream="another")).alerts == []
+
+
+def test_strip_around_an_alarm_is_kept_and_shown(tmp_path: Path) -> None:
+    """Ten seconds at 360 Hz around the place of the alarm, once the signal went on for five."""
+    log = tmp_path / "log"
+    x = stopping_heart(12.0)
+    with running_hub(log) as hub, running_worker(hub), subscriber(hub, topics=("status/",)) as s:
+        feed(hub, "p", x)
+        heard = hear_until_ended(s, "p")
+        (on,) = (a for a in alerts_of(heard) if (a.kind, a.state) == ("asystole", "on"))
+        reply = ask(hub.endpoints["control"], Show(seq=on.seq))
+        assert reply.alerts[0].episode == on.episode
+        assert reply.strip is not None
+        middle_s = (reply.strip.first_sample + len(reply.strip.mv) / 2) / reply.strip.fs_hz
+        assert len(reply.strip.mv) == 3600
+        assert middle_s == pytest.approx(on.time_s, abs=0.01)
+        missing = ask(hub.endpoints["control"], Show(seq=999))
+        assert missing.error.startswith("the log holds no alert 999")
+    with AlertLog(log) as again:
+        assert again.strip(on.seq) == reply.strip
+
+
+def test_silence_is_told_and_a_new_high_alarm_ends_it(tmp_path: Path) -> None:
+    """The status says how long; another stream's asystole breaks through."""
+    with asystole(tmp_path / "log") as (hub, one, _):
+        assert ask(hub.endpoints["control"], Silence(seconds=120.0)).silenced_s == 120.0
+        assert 100 < one.status(lambda s: s.silenced_s > 0).silenced_s <= 120
+        feed(hub, "q", stopping_heart())
+        one.status(lambda s: s.silenced_s == 0)
+        refused = ask(hub.endpoints["control"], Silence(seconds=0.0))
+        assert refused.silenced_s == 0.0
+
+
+def test_what_latched_stands_after_a_restart_of_the_hub(tmp_path: Path) -> None:
+    """The new hub says that it latched, the stream takes it over, an acknowledgement ends it."""
+    log = tmp_path / "log"
+    with asystole(log) as (_, one, _):
+        on = one.hears("asystole", "on")
+    with running_hub(log, resume=False) as hub, subscriber(hub, from_seq=on.seq + 1) as listener:
+        watcher = Watcher(listener)
+        latched = watcher.hears("asystole", "latched")
+        assert (latched.episode, latched.reason) == (on.episode, "the monitor began again")
+        with running_worker(hub):
+            feed(hub, "p", stopping_heart(2.0))
+            until(lambda: ask(hub.endpoints["control"], Acknowledge(stream="p")).alerts != [])
+        assert watcher.hears("asystole", "off").episode == on.episode
+    with running_hub(log) as hub:
+        assert ask(hub.endpoints["control"], Acknowledge()).alerts == []
+
+
+def test_hub_that_goes_on_keeps_the_alarms_of_its_streams(tmp_path: Path) -> None:
+    """What is there when the hub stops is there when it goes on: no alert says otherwise."""
+    log = tmp_path / "log"
+    with asystole(log) as (_, one, _):
+        on = one.hears("asystole", "on")
+    with running_hub(log) as hub, subscriber(hub, from_seq=on.seq + 1, topics=("status/",)) as two:
+        watcher = Watcher(two)
+        status = watcher.status(lambda s: s.stream == on.stream)
+        assert [a.episode for a in status.alarms if a.kind == "asystole"] == [on.episode]
+        told = ask(hub.endpoints["control"], Acknowledge(stream=on.stream)).alerts
+        assert on.episode in [alert.episode for alert in told]
+        assert watcher.hears("asystole", "ack").episode == on.episode
+        assert "asystole" not in {a.kind for a in alerts_of(watcher.heard) if a.state == "latched"}
+
+
+def test_reported_death_is_an_alarm_for_every_watcher(tmp_path: Path) -> None:
+    """The control socket takes it, with bounds on what it says."""
+    with running_hub(tmp_path / "log") as hub, subscriber(hub) as listener:
+        died = Died(process="scorer", code=-9, times=1)
+        assert ask(hub.endpoints["control"], died).error == ""
+        on = Watcher(listener).hears("process_died", "on")
+        assert (on.stream, on.category, on.count) == ("", "technical", 1)
+        assert on.reason == "scorer was killed by signal 9; started again"
+        stranger = Died(process="x", code=0, times=1)  # type: ignore[arg-type]
+        assert "no message" in ask(hub.endpoints["control"], stranger).error
+
+
+def test_rubbish_on_the_control_socket_is_answered_and_harms_nothing(tmp_path: Path) -> None:
+    """One line says why; the next question is answered."""
+    with running_hub(tmp_path / "log") as hub:
+        control = hub.endpoints["control"]
+        assert "no message" in ask(control, Silence(seconds=1e9)).error
+        assert ask(control, Acknowledge()).error == ""
+
+
+def test_commands_print_what_happened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Readable lines, or one JSON object."""
+    with asystole(tmp_path / "log") as (hub, one, _):
+        monkeypatch.setattr(asking, "endpoint_above", lambda *_: hub.endpoints["control"])
+        on = one.hears("asystole", "on")
+        asking.acknowledge("tcp://x", stream="", episode=on.episode, as_json=False)
+        assert "acknowledged: p: asystole (high), still there" in capsys.readouterr().out
+        asking.acknowledge("tcp://x", stream="z", episode="", as_json=False)
+        assert capsys.readouterr().out == "nothing to acknowledge in z\n"
+        asking.silence("tcp://x", 60.0, as_json=True)
+        assert json.loads(capsys.readouterr().out)["silenced_s"] == 60.0
+        asking.show(on.seq, endpoint="tcp://x", log=None, png=None, as_json=False)
+        shown = capsys.readouterr().out
+        assert "asystole, physiological, high priority, on" in shown
+        assert "no QRS for 4 s" in shown
+        with pytest.raises(ConfigError, match="holds no alert 999"):
+            asking.show(999, endpoint="tcp://x", log=None, png=None, as_json=False)
+
+
+def test_show_draws_from_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The curve with its axes, the alert's place below it, and a picture in a file."""
+    log = tmp_path / "log"
+    with running_hub(log) as hub, running_worker(hub), subscriber(hub, topics=("status/",)) as s:
+        feed(hub, "p", stopping_heart(12.0))
+        heard = hear_until_ended(s, "p")
+    (on,) = (a for a in alerts_of(heard) if (a.kind, a.state) == ("asystole", "on"))
+    png = tmp_path / "strip.png"
+    asking.show(on.seq, endpoint="", log=log, png=png, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert any("▲" in line for line in lines)
+    assert any(line.strip("\u2800 ") and " mV " in line for line in lines)
+    assert png.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(InputError, match="holds no alert 77"):
+        asking.show(77, endpoint="", log=log, png=None, as_json=False)
+    with pytest.raises(InputError, match="no log"):
+        asking.show(1, endpoint="", log=tmp_path / "none", png=None, as_json=False)
+
+
+def test_nobody_there_is_said_so() -> None:
+    """After a moment, with what to check."""
+    with pytest.raises(EndpointError, match="is a monitor running"):
+        ask("tcp://127.0.0.1:9", Acknowledge(), timeout_s=0.2)

@@ -1,0 +1,364 @@
+"""What the hub counts, and what it says of itself each second."""
+
+import logging
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pipeline.alarms.settings import AlarmSettings
+from pipeline.alarms.state_machine import AlarmLife
+from pipeline.client import ask
+from pipeline.hub.counters import BUCKETS_MS, Counts, Histogram, Work, resident_bytes
+from pipeline.schema.messages import Chunk, Ready, ScoreRequest, decode, encode
+from pipeline.schema.public import Alert, Latency, Status, decode_public, encode_json
+from pipeline.schema.requests import Acknowledge, State
+from pipeline.schema.system_report import STAGES, SystemReport
+from pipeline.stream.counters import Counters
+from pipeline.stream.session import Channel
+from pipeline.stream.stream import Stream
+from pipeline.transport.sockets import Dealer, wait
+from replay.headers import DEMO_RECORD
+from replay.records import RecordSource
+from tests.support.running import (
+    CONFIG,
+    feed,
+    hear_until_ended,
+    running_hub,
+    running_worker,
+    subscriber,
+    until,
+)
+
+R7 = (
+    "received_samples", "duplicate_samples", "out_of_order_samples", "gap_samples", "late_samples",
+    "shed_samples", "produced_windows", "scored_windows", "pending_windows", "refused_windows",
+    "redelivered_windows", "rejected_frames",
+)  # fmt: skip
+
+
+@given(st.lists(st.floats(0.0, 1e5, width=32), max_size=60))
+def test_histogram_counts_what_is_no_longer_than_each_bucket(values: list[float]) -> None:
+    """Cumulative counts as Prometheus wants them, against counting one by one."""
+    histogram = Histogram()
+    for value in values:
+        histogram.observe(value)
+    report = histogram.report()
+
+    assert report.cumulative == [sum(v <= bucket for v in values) for bucket in BUCKETS_MS]
+    assert report.count == len(values)
+    assert report.sum_ms == pytest.approx(sum(values), abs=1e-3)
+
+
+def report_of(counts: Counts, **changes: Any) -> SystemReport:
+    """Return a report of ``counts`` with nothing going on, but for ``changes``."""
+    log = SimpleNamespace(path=Path("/ward/3/a.sqlite"), log_id="l", last_seq=0, low_water_seq=1)
+    facts = {
+        "channels": [],
+        "statuses": [],
+        "work": Work(pending=0, redelivered=0, scorers=0),
+        "rejected_frames": 0,
+        "log": log,
+        "writable": True,
+    }
+    return counts.report(10.0, **{**facts, **changes})
+
+
+def channel_of(counters: Counters, shed: int) -> Channel:
+    """Return the channel of a stream with these counters."""
+    stream = Stream("s", 360.0, CONFIG, lambda: 0.0)
+    stream.counters = counters
+    return Channel(stream, "II", 0.0, shed_samples=shed)
+
+
+def test_counters_of_a_forgotten_stream_stay_in_the_sums() -> None:
+    """No total ever falls because a stream is over."""
+    counts = Counts(0.0)
+    here = channel_of(Counters(samples=10, duplicate_samples=2, windows=3, scored_windows=3), 4)
+    before = report_of(counts, channels=[here])
+    counts.leave(here)
+    after = report_of(counts, channels=[channel_of(Counters(samples=1, gap_samples=5), 2**63)])
+
+    assert (before.received_samples, before.produced_windows) == (12, 3)
+    assert (after.received_samples, after.produced_windows, after.gap_samples) == (13, 3, 5)
+    assert (before.shed_samples, after.shed_samples) == (4, 2**62)
+
+
+def test_an_alarm_is_counted_once_when_it_begins() -> None:
+    """What becomes of it afterwards is no alarm more."""
+    counts = Counts(0.0)
+    alert = Alert(
+        stream="s", kind="k", category="c", priority="low", sample=0, time_s=0.0, reason=""
+    )
+    for state in ("on", "ack", "latched", "off"):
+        counts.on_alert(msgspec.structs.replace(alert, state=state))
+
+    assert report_of(counts).alerts == {"k": 1}
+
+
+def test_report_names_the_log_without_its_folder() -> None:
+    """Where a hospital keeps its files is nobody's business."""
+    report = report_of(Counts(0.0))
+    assert report.log.name == "a.sqlite"
+    assert b"/ward" not in encode_json(report)
+
+
+def test_what_concerns_the_system_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Scorers that come and go, alarms of no stream, silent sources: no beats, no rhythms."""
+    counts = Counts(0.0)
+    alert = Alert(
+        stream="", kind="no_scorer", category="technical", priority="high", sample=0, time_s=0.0,
+        reason="none",
+    )  # fmt: skip
+    with caplog.at_level(logging.INFO, logger="pipeline.hub.counters"):
+        for scorers in (1, 1, 0, 0, 2, 2):
+            report_of(counts, work=Work(pending=0, redelivered=0, scorers=scorers))
+        counts.on_alert(alert)
+        counts.on_alert(msgspec.structs.replace(alert, stream="s", kind="no_data"))
+        counts.on_alert(msgspec.structs.replace(alert, stream="s", kind="asystole"))
+
+    assert [(r.levelname, r.getMessage(), getattr(r, "stream", "")) for r in caplog.records] == [
+        ("INFO", "scorers: 1, were 0", ""),
+        ("WARNING", "scorers: 0, were 1", ""),
+        ("INFO", "scorers: 2, were 0", ""),
+        ("INFO", "no_scorer is on: none", ""),
+        ("INFO", "no_data is on: none", "s"),
+    ]
+
+
+def test_saved_report_of_schema_1_is_read_for_ever() -> None:
+    """Topic ``system``; what later versions add has defaults."""
+    saved = (
+        b'{"schema":1,"utc":"2026-11-25T03:00:00.000Z","version":"0.1.0","commit":"",'
+        b'"uptime_s":1.5,"resident_bytes":null,"streams":{"normal":1},"scorers":1,'
+        b'"received_samples":12,"duplicate_samples":2,"out_of_order_samples":3,"gap_samples":4,'
+        b'"late_samples":1,"shed_samples":0,"produced_windows":9,"scored_windows":5,'
+        b'"pending_windows":3,"refused_windows":1,"redelivered_windows":0,"rejected_frames":0,'
+        b'"alerts":{"asystole":1},"buckets_ms":[1.0],'
+        b'"latency_ms":{"total":{"cumulative":[0],"count":5,"sum_ms":9.0}},'
+        b'"log":{"log_id":"a","name":"a.sqlite","last_seq":3,"low_water_seq":1,"bytes":4096,'
+        b'"wal_bytes":0,"writable":true}}'
+    )
+    report = decode_public(b"system", saved)
+
+    assert isinstance(report, SystemReport)
+    assert report.unaccounted_windows == 0
+    assert report.latency_ms["total"].count == 5
+    assert encode_json(report).startswith(saved[:-1])
+
+
+def test_resident_memory_is_this_process() -> None:
+    """It grows by what is touched."""
+    before = resident_bytes()
+    if before is None:
+        pytest.skip("no /proc here")
+    held = np.ones(8_000_000)
+    grown = (resident_bytes() or 0) - before
+    assert held.nbytes * 0.9 < grown < held.nbytes * 1.5
+
+
+@pytest.fixture(scope="module")
+def demo() -> NDArray[np.float32]:
+    """The bundled record."""
+    blocks = RecordSource(DEMO_RECORD, speed=None).blocks()
+    return np.concatenate([block.samples for block in blocks if block is not None])
+
+
+def test_every_report_accounts_for_every_window(tmp_path: Path, demo: NDArray[np.float32]) -> None:
+    """Produced = scored + pending + refused, each second: without a scorer, with one, after it."""
+    reports: list[SystemReport] = []
+    with (
+        running_hub(tmp_path / "log.sqlite") as hub,
+        subscriber(hub, topics=("status/", "system")) as listener,
+    ):
+        feed(hub, "demo", demo)
+
+        def backlog() -> bool:
+            reports.extend(m for m in listener.receive(0.1) if isinstance(m, SystemReport))
+            return bool(reports) and reports[-1].pending_windows > 100
+
+        until(backlog)
+        with running_worker(hub) as scorer:
+            heard = hear_until_ended(listener, "demo")
+        reports += [m for m in heard if isinstance(m, SystemReport)]
+        reply = ask(hub.endpoints["control"], State())
+
+    assert reply.system is not None
+    reports.append(reply.system)
+    last = reports[-1]
+    [status] = reply.statuses
+    assert [r.unaccounted_windows for r in reports] == [0] * len(reports)
+    assert {r.pending_windows for r in reports} >= {0, reports[0].produced_windows}
+    assert last.scored_windows == last.produced_windows == scorer.windows - 1  # one to warm up
+    assert last.scored_windows == status.beats - status.beats_not_analysable
+    assert last.received_samples == demo.size
+    assert last.streams == {"ended": 1}
+    for stage in STAGES:
+        assert last.latency_ms[stage].count == last.scored_windows
+    assert sum(last.alerts.values()) > 0
+    assert sum(last.alerts.values()) <= last.log.last_seq
+    assert (last.log.name, last.log.writable) == ("log.sqlite", True)
+    assert last.log.bytes + last.log.wal_bytes > 4096
+    assert 0 < last.uptime_s < 60
+
+
+def test_each_kind_of_trouble_has_a_counter_of_its_own(
+    tmp_path: Path, demo: NDArray[np.float32]
+) -> None:
+    """Repeats, disorder, gaps, late and shed samples, junk: each exactly as sent."""
+    with running_hub(tmp_path / "log") as hub, Dealer(hub.endpoints["ingest"]) as source:
+        answers: list[bytes] = []
+
+        def send(first: int, end: int, **changes: Any) -> None:
+            chunk = Chunk(
+                stream="s", first_sample=first, fs_hz=360.0,
+                samples=demo[first:end].astype("<f4").tobytes(),
+            )  # fmt: skip
+            frame = encode(msgspec.structs.replace(chunk, **changes))
+            until(lambda: source.send(frame) or bool(wait([source], 0.02)))
+            wait([source], 10.0)
+            answers.extend(source.receive())
+
+        send(0, 1000)
+        send(0, 1000)  # a repeat
+        send(1100, 1150)
+        send(1000, 1100)  # overtaken: put in its place
+        send(1200, 1500)  # behind a hole that is given up
+        send(1150, 1200)  # late
+        send(1500, 1600, shed=7)
+        send(1500, 1700, fs_hz=250.0)  # refused
+        source.send(b"junk")
+        send(0, 100, stream="t")
+        report = ask(hub.endpoints["control"], State()).system
+
+    assert len(answers) == 9
+    assert report is not None
+    counted = {name: getattr(report, name) for name in R7 if not name.endswith("_windows")}
+    assert counted == {
+        "received_samples": 2 * 1000 + 50 + 100 + 300 + 50 + 100 + 100,
+        "duplicate_samples": 1000 + 50,  # what is late is one too
+        "out_of_order_samples": 100,
+        "gap_samples": 50,
+        "late_samples": 50,
+        "shed_samples": 7,
+        "rejected_frames": 2,
+    }
+    assert report.unaccounted_windows == 0
+
+
+def test_windows_under_way_are_pending(tmp_path: Path, demo: NDArray[np.float32]) -> None:
+    """A scorer that takes a batch and never answers holds windows, and hides none."""
+    with (
+        running_hub(tmp_path / "log") as hub,
+        Dealer(hub.endpoints["work"]) as mute,
+        subscriber(hub, topics=("system",)) as listener,
+    ):
+        feed(hub, "demo", demo[:7200])
+        taken: list[ScoreRequest] = []
+        ready = encode(Ready(model="mute", device="none", credit=1))
+        until(lambda: mute.send(ready) or bool(wait([mute], 0.02)))
+
+        def took() -> bool:
+            wait([mute], 0.1)
+            taken.extend(m for f in mute.receive() if isinstance(m := decode(f), ScoreRequest))
+            return bool(taken)
+
+        until(took)
+        held = ask(hub.endpoints["control"], State()).system
+        reports: list[SystemReport] = []
+
+        def given_up() -> bool:
+            mute.send(ready)
+            reports.extend(m for m in listener.receive(0.1) if isinstance(m, SystemReport))
+            return bool(reports) and reports[-1].redelivered_windows > 0
+
+        until(given_up)
+
+    assert held is not None
+    assert held.pending_windows == held.produced_windows >= len(taken[0].ids) > 5
+    assert (held.unaccounted_windows, held.redelivered_windows) == (0, 0)
+    assert reports[-1].unaccounted_windows == 0
+    assert reports[-1].redelivered_windows % len(taken[0].ids) == 0  # all of them each time
+
+
+def test_a_name_that_begins_again_takes_nothing_from_the_sums(tmp_path: Path) -> None:
+    """What its first stream brought is still counted when the second one has its place."""
+    x = np.zeros(3600, np.float32)
+    with running_hub(tmp_path / "log") as hub, subscriber(hub, topics=("status/",)) as listener:
+        for _ in range(2):
+            feed(hub, "s", x)
+            hear_until_ended(listener, "s")
+        report = ask(hub.endpoints["control"], State()).system
+
+    assert report is not None
+    assert report.streams == {"ended": 1}
+    assert report.received_samples == 2 * x.size
+
+
+def test_a_hub_that_goes_on_accounts_for_what_the_last_one_left(
+    tmp_path: Path, demo: NDArray[np.float32]
+) -> None:
+    """Windows that waited in one hub are pending in the next, and no sample is counted twice."""
+    log = tmp_path / "log"
+    with running_hub(log) as hub:
+        feed(hub, "demo", demo)
+        first = ask(hub.endpoints["control"], State()).system
+    with running_hub(log) as hub, subscriber(hub, topics=("status/",)) as listener:
+        second = ask(hub.endpoints["control"], State()).system
+        with running_worker(hub):
+            hear_until_ended(listener, "demo")
+        third = ask(hub.endpoints["control"], State()).system
+
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert second.pending_windows == first.pending_windows == first.produced_windows > 100
+    assert [r.received_samples for r in (first, second, third)] == [demo.size] * 3
+    assert [r.unaccounted_windows for r in (first, second, third)] == [0, 0, 0]
+    assert third.scored_windows == first.produced_windows
+
+
+def test_asking_for_the_state_says_what_is_published(tmp_path: Path) -> None:
+    """The same statuses, and every counter of a report."""
+    with running_hub(tmp_path / "log") as hub:
+        feed(hub, "a", np.zeros(720, np.float32))
+        reply = ask(hub.endpoints["control"], State())
+        acknowledged = ask(hub.endpoints["control"], Acknowledge())
+
+    assert [type(s) for s in reply.statuses] == [Status]
+    assert reply.statuses[0].stream == "a"
+    assert reply.system is not None
+    assert all(isinstance(getattr(reply.system, name), int) for name in R7)
+    assert acknowledged.system is None
+
+
+def test_observing_a_beat_costs_microseconds() -> None:
+    """Counting is no load: 10,000 beats in well under a second."""
+    counts = Counts(0.0)
+    latency = Latency(window=500.0, total=510.0)
+    began = time.process_time()
+    for _ in range(10_000):
+        counts.on_beat(latency)
+    assert time.process_time() - began < 1.0
+
+
+def test_an_alarm_is_counted_when_it_begins_and_not_when_it_calls_again() -> None:
+    """Who counts alarms an hour wants to know how many there were."""
+    counts = Counts(0.0)
+    life = AlarmLife("s", 100.0, AlarmSettings(realarm_s=30.0), 0)
+    alerts = life.begin("asystole", 100, "r")
+    alerts += life.end("asystole", 200, "over")
+    alerts += life.begin("asystole", 300, "r")
+    alerts += life.acknowledge(400)
+    alerts += life.advance(400 + 3_001)
+    assert [alert.state for alert in alerts] == ["on", "latched", "on", "ack", "on"]
+    for alert in alerts:
+        counts.on_alert(alert)
+    assert report_of(counts).alerts == {"asystole": 1}

@@ -1,0 +1,176 @@
+"""T6: any sequence of deliveries, repeats, losses, crashes and restarts ends in the same alerts.
+
+The model is a source that sends again what is not known to be in the log, a scorer that answers in
+any order, and a hub without its sockets; the oracle is one process that saw the signal as it is.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from pipeline.alarms.settings import DEFAULTS
+from pipeline.errors import MissingError
+from pipeline.hub.journal import Journal
+from pipeline.log.store import AlertLog
+from pipeline.schema.messages import Chunk, End, ScoreReply
+from pipeline.schema.public import Alert
+from pipeline.stream.embedded import EmbeddedRunner
+from pipeline.stream.streams import Streams
+from replay.synthetic import PatientConfig, SyntheticPatient
+from tests.support.running import CONFIG, TrivialScorer, told
+
+SIGNAL = (
+    SyntheticPatient(PatientConfig(ectopic=0.15, pause=0.03, seed=2)).generate(60 * 360).samples
+)
+CHUNK = 300
+
+
+def oracle() -> list[tuple[object, ...]]:
+    """Return the alerts of a run without any fault."""
+    runner = EmbeddedRunner("s", 360.0, TrivialScorer(), CONFIG)
+    return sorted((told(a) for o in runner.run([(0, SIGNAL, None)]) for a in o.alerts), key=repr)
+
+
+EXPECTED = oracle()
+
+
+class Delivery(RuleBasedStateMachine):
+    """A source, a hub and a scorer between which anything may be lost, repeated or late."""
+
+    @initialize()
+    def begin(self) -> None:
+        """Begin with an empty log."""
+        self.folder = tempfile.TemporaryDirectory()
+        cuts = range(0, SIGNAL.size, CHUNK)
+        self.messages = [
+            Chunk(
+                stream="s",
+                first_sample=a,
+                fs_hz=360.0,
+                samples=SIGNAL[a : a + CHUNK].tobytes(),
+                session="ab",
+                number=n,
+            )
+            for n, a in enumerate(cuts, 1)
+        ]
+        self.messages.append(
+            End(stream="s", next_sample=SIGNAL.size, session="ab", number=len(self.messages) + 1)
+        )
+        self.written = 0
+        self.logged: list[Alert] = []
+        self.open()
+
+    def open(self) -> None:
+        """Start the hub on what the log holds."""
+        self.log = AlertLog(Path(self.folder.name) / "log")
+        self.streams = Streams(CONFIG, DEFAULTS, lambda: 0.0, classify=False)
+        self.journal = Journal(self.log, self.streams)
+        assert self.journal.restore(0.0) == []
+        self.drafts: list[Alert] = []
+        channel = self.streams.channels.get("s")
+        waiting = [] if channel is None else channel.stream.waiting
+        self.unscored = [(beat.id, beat.window) for beat in waiting]
+
+    def let(self, event: object) -> None:
+        """Let an event happen as the hub does."""
+        self.journal.note(event, 0.0)
+        outcome = self.streams.apply(event, 0.0)
+        self.drafts += [draft.alert for draft in outcome.drafts]
+        self.unscored += [(beat.id, beat.window) for beat in outcome.windows]
+
+    def deliver(self, number: int) -> None:
+        """Let a message of the source arrive."""
+        message = self.messages[number - 1]
+        try:
+            for event in self.streams.admit(message, 0.0, lambda name: []):
+                self.let(event)
+        except MissingError:
+            assert number > self.written + 1
+
+    def arrived(self) -> int:
+        """Return the newest number that the hub took."""
+        channel = self.streams.channels.get("s")
+        return 0 if channel is None else channel.number
+
+    @precondition(lambda self: self.arrived() < len(self.messages))
+    @rule(n=st.integers(1, 20))
+    def deliver_next(self, n: int) -> None:
+        """What comes next arrives."""
+        for number in range(self.arrived() + 1, min(self.arrived() + n, len(self.messages)) + 1):
+            self.deliver(number)
+
+    @rule(back=st.integers(0, 30), ahead=st.integers(0, 5))
+    def deliver_again_or_ahead(self, back: int, ahead: int) -> None:
+        """Something arrives again, or before what precedes it; the same message, any place."""
+        if self.arrived():
+            self.deliver(max(1, self.arrived() - back))
+            self.deliver(min(self.arrived() + 1 + ahead, len(self.messages)))
+
+    @precondition(lambda self: self.unscored)
+    @rule(data=st.data(), n=st.integers(1, 12))
+    def score(self, data: st.DataObject, n: int) -> None:
+        """Some windows are scored, in any order."""
+        picked = data.draw(st.permutations(range(len(self.unscored))))[:n]
+        batch = TrivialScorer().score(np.stack([self.unscored[i][1] for i in picked]))
+        self.let(
+            ScoreReply(
+                ids=[self.unscored[i][0] for i in picked],
+                scores=batch.scores.astype("<f4").tobytes(),
+                residuals=batch.residuals.astype("<f4").tobytes(),
+                compute_ms=0.0,
+            )
+        )
+        self.unscored = [one for i, one in enumerate(self.unscored) if i not in set(picked)]
+
+    @rule(seconds=st.sampled_from([0.0, 100.0]))
+    def commit(self, seconds: float) -> None:
+        """The log takes all there is; after a long time, the state of the streams, too."""
+        self.logged += self.journal.commit(self.drafts, seconds)
+        self.drafts = []
+        self.written = self.arrived()
+
+    @rule(clean=st.booleans())
+    def restart(self, clean: bool) -> None:
+        """The hub dies, or ends in order; what it had not committed is gone, or committed."""
+        if clean:
+            self.logged += self.journal.close(self.drafts, 0.0)
+        self.log.close()
+        self.open()
+        assert self.arrived() == self.written or clean
+        self.written = self.arrived()
+
+    @invariant()
+    def numbers_have_no_hole(self) -> None:
+        """What is in the log is numbered from 1 without a hole."""
+        assert [a.seq for a in self.logged] == list(range(1, len(self.logged) + 1))
+
+    def teardown(self) -> None:
+        """Deliver and score the rest: the alerts are the oracle's."""
+        if not hasattr(self, "log"):
+            return
+        while self.arrived() < len(self.messages):
+            self.deliver(self.arrived() + 1)
+        while self.unscored:
+            window_id, window = self.unscored.pop(0)
+            batch = TrivialScorer().score(window[None])
+            self.let(
+                ScoreReply(
+                    ids=[window_id],
+                    scores=batch.scores.astype("<f4").tobytes(),
+                    residuals=batch.residuals.astype("<f4").tobytes(),
+                    compute_ms=0.0,
+                )
+            )
+        self.commit(0.0)
+        assert sorted(map(told, self.logged), key=repr) == EXPECTED
+        assert self.log.read(1, 10_000) == self.logged
+        self.log.close()
+        self.folder.cleanup()
+
+
+TestDelivery = Delivery.TestCase
+TestDelivery.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)

@@ -1,0 +1,153 @@
+"""The alert log: contiguous numbers, committed whole, damage noticed."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import LogError
+from pipeline.log.store import AlertLog, Commit
+from pipeline.schema.public import Alert
+
+
+def alert(sample: int) -> Alert:
+    """Return an alert without a place in a log."""
+    return Alert(
+        stream="100",
+        kind="anomalous_beat",
+        category="physiological",
+        priority="low",
+        sample=sample,
+        time_s=sample / 360,
+        reason="31 % premature",
+    )
+
+
+def test_numbers_are_contiguous_across_batches_and_reopening(tmp_path: Path) -> None:
+    """The log goes on counting where it stopped, under the same id."""
+    path = tmp_path / "log.sqlite"
+    with AlertLog(path) as log:
+        first = log.append([alert(1), alert(2)])
+        log_id = log.log_id
+    with AlertLog(path) as log:
+        second = log.append([alert(3)])
+        read = log.read(1, 10)
+
+        assert [one.seq for one in first + second] == [1, 2, 3]
+        assert [one.sample for one in read] == [1, 2, 3]
+        assert {one.log_id for one in read} == {log_id}
+        assert (log.last_seq, log.low_water_seq) == (3, 1)
+
+
+def test_alert_read_back_is_the_alert_that_was_logged(tmp_path: Path) -> None:
+    """Nothing of an alert changes in the log."""
+    with AlertLog(tmp_path / "log.sqlite") as log:
+        logged = log.append([alert(7)])
+
+        assert log.read(1, 10) == logged
+
+
+def test_read_returns_pages_in_order(tmp_path: Path) -> None:
+    """A page begins where it was asked to and is no longer than asked."""
+    with AlertLog(tmp_path / "log.sqlite") as log:
+        log.append([alert(n) for n in range(1, 11)])
+
+        assert [one.seq for one in log.read(4, 3)] == [4, 5, 6]
+
+
+def test_commits_survive_power_cuts_by_setting(tmp_path: Path) -> None:
+    """The log runs with a write-ahead log and syncs every commit."""
+    with AlertLog(tmp_path / "log.sqlite") as log:
+        (journal,) = log._db.execute("PRAGMA journal_mode").fetchone()
+        (synchronous,) = log._db.execute("PRAGMA synchronous").fetchone()
+
+        assert (journal, synchronous) == ("wal", 2)
+
+
+def test_failed_commit_writes_nothing_and_leaves_the_log_usable(tmp_path: Path) -> None:
+    """After a failure the numbers go on without a hole."""
+    path = tmp_path / "log.sqlite"
+    with AlertLog(path) as log:
+        log.append([alert(1)])
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        log._db.execute("PRAGMA busy_timeout = 10")
+        with pytest.raises(LogError):
+            log.append([alert(2), alert(3)])
+        other.execute("ROLLBACK")
+        other.close()
+
+        assert [one.seq for one in log.append([alert(2)])] == [2]
+
+
+def test_flipped_bit_in_a_row_is_noticed(tmp_path: Path) -> None:
+    """A row whose body changed is refused by name, not passed on."""
+    path = tmp_path / "log.sqlite"
+    with AlertLog(path) as log:
+        log.append([alert(1)])
+    other = sqlite3.connect(path)
+    other.execute("UPDATE alert SET body = replace(body, 'premature', 'premature!')")
+    other.commit()
+    other.close()
+
+    with AlertLog(path) as log, pytest.raises(LogError, match="alert 1 is damaged"):
+        log.read(1, 10)
+
+
+def test_foreign_file_is_refused_and_left_alone(tmp_path: Path) -> None:
+    """A file that is no log is not overwritten."""
+    path = tmp_path / "letter.txt"
+    path.write_text("Dear Willem,\n" * 200)
+
+    with pytest.raises(LogError, match="no alert log"):
+        AlertLog(path)
+    assert path.read_text().startswith("Dear Willem")
+
+
+def test_log_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    """A log written by a later version is not touched."""
+    path = tmp_path / "log.sqlite"
+    AlertLog(path).close()
+    other = sqlite3.connect(path)
+    other.execute("UPDATE meta SET version = 99")
+    other.commit()
+    other.close()
+
+    with pytest.raises(LogError, match="version 99"):
+        AlertLog(path)
+
+
+def test_what_is_committed_together_is_there_together(tmp_path: Path) -> None:
+    """Alerts, entries and snapshots of one commit come back after reopening, or none of them."""
+    path = tmp_path / "log.sqlite"
+    with AlertLog(path) as log:
+        log.commit(Commit(alerts=[alert(1)], entries=[b"a", b"b"]))
+        log.commit(Commit(entries=[b"c"], snapshots={"100": b"state"}))
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        log._db.execute("PRAGMA busy_timeout = 10")
+        with pytest.raises(LogError):
+            log.commit(Commit(alerts=[alert(2)], entries=[b"d"], snapshots={"100": b"later"}))
+        other.execute("ROLLBACK")
+        other.close()
+    with AlertLog(path) as log:
+        assert log.entries() == [(1, b"a"), (2, b"b"), (3, b"c")]
+        assert log.snapshots() == {"100": (3, b"state")}
+        assert (log.last_seq, log.last_entry) == (1, 3)
+
+
+def test_entries_that_nobody_needs_are_dropped_and_their_numbers_never_come_again(
+    tmp_path: Path,
+) -> None:
+    """The journal goes on counting, even where a snapshot is all that is left of it."""
+    path = tmp_path / "log.sqlite"
+    with AlertLog(path) as log:
+        log.commit(Commit(entries=[b"a", b"b"]))
+        log.commit(Commit(entries=[b"c"], snapshots={"100": b"x"}, entries_needed_from=4))
+    with AlertLog(path) as log:
+        assert log.entries() == []
+        log.commit(Commit(entries=[b"d"], gone=["100"]))
+        assert log.entries() == [(4, b"d")]
+        assert log.snapshots() == {}
+        log.forget_streams()
+        assert log.entries() == []

@@ -1,0 +1,303 @@
+"""Messages survive the wire, and whatever else arrives is a `WireError` and nothing more."""
+
+import json
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import WireError
+from pipeline.schema import messages, public, requests
+from pipeline.schema.messages import (
+    Accepted,
+    Chunk,
+    ClassReply,
+    ClassRequest,
+    End,
+    Message,
+    Ready,
+    ScoreReply,
+    ScoreRequest,
+)
+from pipeline.schema.public import (
+    Alert,
+    BeatNote,
+    Heartbeat,
+    Latency,
+    SignalStrip,
+    Status,
+    WindowView,
+)
+from pipeline.schema.requests import ReplayPage, ReplayRequest
+from pipeline.scoring.rr_context import RR_FEATURES
+from tests.support.paths import GOLDEN
+
+ALERT = GOLDEN / "alert_v1.json"
+CLASS_GOLDEN = GOLDEN / "alert_v1_class.json"
+
+CHUNK = Chunk(
+    stream="100",
+    epoch=3,
+    first_sample=720,
+    fs_hz=250.0,
+    samples=np.array([0.0, np.nan, -1.5], "<f4").tobytes(),
+    flags=b"\x00\x01\x02",
+    lead="MLII",
+)
+REQUEST = ScoreRequest(ids=[("100", 0, 7), ("b", 1, 8)], windows=bytes(4 * 320 * 2))
+REPLY = ScoreReply(ids=[("100", 0, 7)], scores=bytes(4), residuals=bytes(4 * 320), compute_ms=1.25)
+CLASS_REQUEST = ClassRequest(
+    ids=REQUEST.ids, windows=REQUEST.windows, rr_context=bytes(4 * RR_FEATURES * 2)
+)
+PROBABILITIES = np.array([[0.1, 0.2, 0.3, 0.4], [0.0, 0.0, 1.0, 0.0]], "<f4")
+CLASS_REPLY = ClassReply(ids=REQUEST.ids, probabilities=PROBABILITIES.tobytes(), compute_ms=0.5)
+INTERNAL: list[Message] = [
+    CHUNK,
+    End(stream="100", epoch=1, next_sample=5),
+    Accepted(stream="100", epoch=1, next_sample=5, credit=8),
+    Ready(model="student", device="cpu", credit=2, classifies=True),
+    REQUEST,
+    REPLY,
+    CLASS_REQUEST,
+    CLASS_REPLY,
+]
+ALERT = Alert(
+    stream="100",
+    kind="anomalous_beat",
+    category="physiological",
+    priority="low",
+    sample=27648,
+    time_s=76.8,
+    score=7.31,
+    threshold=4.0,
+    reason="31 % premature",
+    ticks=[148, 171],
+    beat_class="V",
+    class_probabilities={"N": 0.02, "S": 0.01, "V": 0.97, "F": 0.0},
+    shares={"model": 4.5, "early": 2.81},
+    latency_ms=Latency(window=500.0, total=500.0),
+)
+PUBLIC = {
+    "alert/100": ALERT,
+    "beat/100": BeatNote(stream="100", sample=1, time_s=0.1, score=None, rr_s=None),
+    "status/100": Status(stream="100", state="learning", fs_hz=360.0, sample=9, time_s=0.1),
+    "heartbeat": Heartbeat(log_id="L", last_seq=4, low_water_seq=1),
+    "signal/100": SignalStrip(stream="100", first_sample=0, fs_hz=360.0, mv=[0.5, None]),
+    "window/100": WindowView(stream="100", sample=1, window=[0.0], residual=[0.25]),
+}
+
+
+@pytest.mark.parametrize("message", INTERNAL, ids=lambda m: type(m).__name__)
+def test_internal_message_comes_back_as_it_was(message: Message) -> None:
+    """Encoding and decoding change nothing."""
+    assert messages.decode(messages.encode(message)) == message
+
+
+@pytest.mark.parametrize("topic", PUBLIC)
+def test_public_message_comes_back_as_it_was(topic: str) -> None:
+    """A public message is one JSON object on one line that decodes to itself."""
+    body = public.encode_json(PUBLIC[topic])
+
+    assert b"\n" not in body
+    assert isinstance(json.loads(body), dict)
+    assert public.decode_public(topic.encode(), body) == PUBLIC[topic]
+
+
+def test_arrays_come_back_as_they_were() -> None:
+    """Samples, flags, windows, scores and residuals keep values and shapes."""
+    np.testing.assert_array_equal(messages.samples_of(CHUNK), [0.0, np.nan, -1.5])
+    np.testing.assert_array_equal(messages.flags_of(CHUNK), [0, 1, 2])
+    no_flags = msgspec.structs.replace(CHUNK, flags=b"")
+    np.testing.assert_array_equal(messages.flags_of(no_flags), [0, 0, 0])
+    assert messages.windows_of(REQUEST).shape == (2, 320)
+    assert messages.residuals_of(REPLY).shape == (1, 320)
+    assert messages.scores_of(REPLY).tolist() == [0.0]
+    assert messages.windows_of(CLASS_REQUEST).shape == (2, 320)
+    assert messages.rr_context_of(CLASS_REQUEST).shape == (2, RR_FEATURES)
+    np.testing.assert_array_equal(messages.probabilities_of(CLASS_REPLY), PROBABILITIES)
+
+
+def test_torn_arrays_are_refused() -> None:
+    """An array whose length contradicts its message is a WireError."""
+    replace = msgspec.structs.replace
+    for call in (
+        lambda: messages.samples_of(replace(CHUNK, samples=b"12345")),
+        lambda: messages.flags_of(replace(CHUNK, flags=b"\x00")),
+        lambda: messages.windows_of(replace(REQUEST, windows=bytes(4 * 320))),
+        lambda: messages.residuals_of(replace(REPLY, residuals=b"")),
+        lambda: messages.scores_of(replace(REPLY, scores=bytes(8))),
+        lambda: messages.windows_of(replace(CLASS_REQUEST, windows=bytes(4 * 320))),
+        lambda: messages.rr_context_of(replace(CLASS_REQUEST, rr_context=bytes(4))),
+        lambda: messages.probabilities_of(replace(CLASS_REPLY, probabilities=bytes(16))),
+    ):
+        with pytest.raises(WireError):
+            call()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_scores_and_residuals_that_are_not_finite_are_refused(value: float) -> None:
+    """A scorer gone mad does not reach the baseline of a patient or a subscriber's parser."""
+    scores = np.array([value], "<f4").tobytes()
+    residuals = np.full(320, value, "<f4").tobytes()
+    with pytest.raises(WireError):
+        messages.scores_of(msgspec.structs.replace(REPLY, scores=scores))
+    with pytest.raises(WireError):
+        messages.residuals_of(msgspec.structs.replace(REPLY, residuals=residuals))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_requests_that_are_not_finite_are_refused(value: float) -> None:
+    """What no front end cuts does not reach a model."""
+    windows = np.full((2, 320), value, "<f4").tobytes()
+    context = np.full((2, RR_FEATURES), value, "<f4").tobytes()
+    for request in (REQUEST, CLASS_REQUEST):
+        with pytest.raises(WireError):
+            messages.windows_of(msgspec.structs.replace(request, windows=windows))
+    with pytest.raises(WireError):
+        messages.rr_context_of(msgspec.structs.replace(CLASS_REQUEST, rr_context=context))
+
+
+@pytest.mark.parametrize(
+    "row", [[np.nan, 0, 0, 1], [0, 0, 0, 0], [0.5, 0.5, 0.5, 0.5], [2, -1, 0, 0], [np.inf, 0, 0, 0]]
+)
+def test_what_are_no_probabilities_is_refused(row: list[float]) -> None:
+    """Four numbers of at least 0 that sum to 1, or the reply counts for nothing."""
+    wrong = np.array([PROBABILITIES[0], row], "<f4").tobytes()
+    with pytest.raises(WireError):
+        messages.probabilities_of(msgspec.structs.replace(CLASS_REPLY, probabilities=wrong))
+
+
+@given(st.binary(max_size=300))
+def test_random_bytes_raise_wire_error_and_nothing_else(data: bytes) -> None:
+    """Whatever the bytes, the decoders answer with a message or with WireError."""
+    for decode in (
+        messages.decode,
+        public.decode_alert,
+        requests.decode_replay_request,
+        requests.decode_replay_page,
+        requests.decode_control_request,
+        requests.decode_control_reply,
+        *(lambda body, t=topic: public.decode_public(t.encode(), body) for topic in PUBLIC),
+    ):
+        try:
+            decode(data)
+        except WireError:
+            continue
+
+
+@given(st.data())
+def test_cut_and_altered_frames_raise_wire_error_and_nothing_else(data: st.DataObject) -> None:
+    """A frame that lost its end is refused; one with other bytes in it breaks nothing."""
+    frame = messages.encode(data.draw(st.sampled_from(INTERNAL)))
+    with pytest.raises(WireError):
+        messages.decode(frame[: data.draw(st.integers(0, len(frame) - 1))])
+    altered = bytearray(frame)
+    for _ in range(data.draw(st.integers(1, 4))):
+        altered[data.draw(st.integers(0, len(frame) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        messages.decode(bytes(altered))
+    except WireError:
+        return
+
+
+@pytest.mark.parametrize("depth", [100_000])
+def test_deep_nesting_is_refused(depth: int) -> None:
+    """Nesting deeper than the stack is one more thing that is no message."""
+    with pytest.raises(WireError):
+        messages.decode(b"\x91" * depth)
+    with pytest.raises(WireError):
+        requests.decode_replay_request(b"[" * depth)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stream": ""},
+        {"stream": "a b"},
+        {"stream": "../x"},
+        {"stream": "a\n"},
+        {"stream": "x" * 65},
+        {"epoch": -1},
+        {"first_sample": -1},
+        {"first_sample": 2**53},
+        {"first_sample": 2**70},
+        {"fs_hz": 0.0},
+        {"fs_hz": -360.0},
+        {"fs_hz": float("nan")},
+        {"fs_hz": float("inf")},
+        {"samples": bytes(4 * (messages.MAX_CHUNK_SAMPLES + 1))},
+        {"lead": "x" * 65},
+        {"type": "unknown"},
+    ],
+    ids=str,
+)
+def test_values_out_of_range_are_refused(change: dict[str, object]) -> None:
+    """Names, numbers and lengths are checked while decoding, before anyone acts on them."""
+    fields = msgspec.msgpack.decode(messages.encode(CHUNK)) | change
+    try:
+        frame = msgspec.msgpack.encode(fields)
+    except OverflowError:
+        frame = msgspec.msgpack.encode(fields | {"first_sample": 2**64 - 1})
+    with pytest.raises(WireError):
+        messages.decode(frame)
+
+
+def test_saved_alert_of_schema_1_is_decoded_for_ever() -> None:
+    """What a subscriber saved once stays readable; fields are added, never renamed.
+
+    The file is a line of ``monitor replay demo --json`` of version 0.1, with its ``utc``,
+    latencies and reason edited by hand to round values.
+    """
+    saved = ALERT.read_bytes()
+    alert = public.decode_alert(saved)
+
+    assert (alert.schema, alert.seq, alert.stream, alert.sample) == (1, 18, "demo", 38780)
+    assert alert.ticks == [152, 164]
+    assert alert.latency_ms.total == 534.29
+    assert (alert.class_probabilities, alert.shares) == (None, None)
+    written = json.loads(public.encode_json(alert))
+    assert {name: written[name] for name in json.loads(saved)} == json.loads(saved)
+
+
+def test_saved_alert_with_a_class_is_decoded_for_ever() -> None:
+    """The fields that joined schema 1 later stay as they were first written, too.
+
+    The file is a line of ``monitor replay demo --json`` of version 0.2, with its latencies and
+    its class edited by hand.
+    """
+    saved = CLASS_GOLDEN.read_bytes()
+    alert = public.decode_alert(saved)
+
+    assert (alert.schema, alert.beat_class) == (1, "V")
+    assert alert.class_probabilities == {"N": 0.021, "S": 0.008, "V": 0.962, "F": 0.009}
+    assert alert.shares is not None
+    assert sum(alert.shares.values()) == pytest.approx(alert.score, abs=0.01)
+    written = json.loads(public.encode_json(alert))
+    assert {name: written[name] for name in json.loads(saved)} == json.loads(saved)
+
+
+def test_fields_of_a_later_version_are_ignored() -> None:
+    """A newer hub may say more than this subscriber knows."""
+    later = json.loads(ALERT.read_bytes()) | {"mood": "calm"}
+    assert public.decode_alert(json.dumps(later).encode()).seq == 18
+
+
+@pytest.mark.parametrize("topic", [b"", b"alert", b"news/100", b"\xff/100", b"alerts/100"])
+def test_unknown_topics_are_refused(topic: bytes) -> None:
+    """Only the topics of the schema are decoded."""
+    body = public.encode_json(PUBLIC["heartbeat"])
+    with pytest.raises(WireError):
+        public.decode_public(topic, body)
+
+
+def test_replay_messages_come_back_as_they_were() -> None:
+    """Requests and pages of the replay socket survive the wire; numbers are checked."""
+    request = ReplayRequest(log_id="L", from_seq=5)
+    page = ReplayPage(log_id="L", low_water_seq=1, last_seq=1, alerts=[ALERT], end=True)
+
+    assert requests.decode_replay_request(public.encode_json(request)) == request
+    assert requests.decode_replay_page(public.encode_json(page)) == page
+    with pytest.raises(WireError):
+        requests.decode_replay_request(b'{"log_id": "L", "from_seq": -1}')

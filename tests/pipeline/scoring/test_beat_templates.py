@@ -1,0 +1,131 @@
+"""Families of beats: sorted by shape, usual by how often and how early they come."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pipeline.scoring.beat_templates import (
+    COMPARED,
+    FAMILIES,
+    FORGETTING,
+    SAME_SHAPE,
+    TEMPLATE_STEP,
+    Families,
+)
+
+SHAPES = np.random.default_rng(0).uniform(-1, 1, (12, 320)).astype(np.float32)
+"""Far apart: any two differ by more than SAME_SHAPE."""
+
+
+def add(families: Families, window: NDArray[np.float32], early: float, *, usual: bool) -> None:
+    """Add a beat as the live score does."""
+    families.add(window, families.distances(window), early, -5.0, is_usual=usual)
+
+
+def add_all(shapes: list[tuple[int, float]]) -> Families:
+    """Return families that have seen beats of (shape, prematurity)."""
+    families = Families()
+    for shape, early in shapes:
+        add(families, SHAPES[shape], early, usual=True)
+    return families
+
+
+def shape_of(families: Families, family: int) -> int:
+    """Return which of SHAPES a family has."""
+    return int(np.square(SHAPES - families.template(family)).mean(axis=1).argmin())
+
+
+def usual_shapes(families: Families) -> set[int]:
+    """Return which of SHAPES are usual."""
+    return {shape_of(families, int(family)) for family in families.usual()}
+
+
+def test_two_normal_shapes_are_both_usual() -> None:
+    """A patient may have more than one normal beat."""
+    assert usual_shapes(add_all([(n % 2, 0.0) for n in range(40)])) == {0, 1}
+
+
+def test_bigeminy_does_not_become_usual() -> None:
+    """However often a shape comes, it is not usual where its beats are early on the whole."""
+    assert usual_shapes(add_all([(0, 0.0), (1, 0.4)] * 200)) == {0}
+
+
+def test_a_minority_among_the_first_is_not_usual() -> None:
+    """One odd beat of sixteen is no second normal shape."""
+    assert usual_shapes(add_all([(0, 0.0)] * 15 + [(1, 0.0)])) == {0}
+
+
+def test_a_shape_that_the_student_cannot_follow_is_not_usual() -> None:
+    """Late ectopic beats are kept out by their reconstruction error."""
+    families = Families()
+    for n in range(60):
+        window, error = (SHAPES[1], -1.0) if n % 3 == 0 else (SHAPES[0], -6.0)
+        families.add(window, families.distances(window), 0.0, error, is_usual=True)
+
+    assert usual_shapes(families) == {0}
+
+
+def test_unusual_beats_do_not_move_a_usual_template() -> None:
+    """A template learns only from beats that may teach it; other families learn always."""
+    families = add_all([(0, 0.0)] * 30)
+    before = families.template(0).copy()
+    add(families, SHAPES[0] + np.float32(0.1), 0.4, usual=False)
+
+    np.testing.assert_array_equal(families.template(0), before)
+    add(families, SHAPES[0] + np.float32(0.1), 0.0, usual=True)
+    assert not np.array_equal(families.template(0), before)
+
+
+def slow_families(beats: list[tuple[int, float]]) -> dict[int, tuple[float, float, float]]:
+    """Return weight, prematurity and offset of each shape's family, beat by beat."""
+    kept: dict[int, list[float]] = {}
+    for shape, offset in beats:
+        for values in kept.values():
+            values[0] *= FORGETTING
+        if shape not in kept:
+            if len(kept) == FAMILIES:
+                del kept[min(kept, key=lambda s: kept[s][0])]
+            kept[shape] = [1.0, offset, offset, 1]
+            continue
+        values = kept[shape]
+        values[0] += 1
+        values[3] += 1
+        step = max(1 / values[3], TEMPLATE_STEP)
+        values[1] += step * (offset - values[1])
+        values[2] += step * (offset - values[2])
+    return {shape: (v[0], v[1], v[2]) for shape, v in kept.items()}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), st.floats(-0.1, 0.1)), min_size=1, max_size=60))
+def test_families_are_what_a_slow_reference_keeps(beats: list[tuple[int, float]]) -> None:
+    """Prematurity and templates follow from the beats in order; the least family is forgotten."""
+    families = Families()
+    for shape, offset in beats:
+        add(families, SHAPES[shape] + np.float32(offset), offset, usual=True)
+    expected = slow_families(beats)
+
+    size = len(families.distances(SHAPES[0]))
+    found = {shape_of(families, family): family for family in range(size)}
+    assert set(found) == set(expected)
+    for shape, (_, early, offset) in expected.items():
+        family = found[shape]
+        assert abs(families.prematurity(family) - early) < 1e-9
+        np.testing.assert_allclose(
+            families.template(family), SHAPES[shape] + np.float32(offset), atol=1e-5
+        )
+
+
+@settings(deadline=None)
+@given(st.integers(0, 11))
+def test_distance_is_over_the_compared_ticks(shape: int) -> None:
+    """What differs outside of P wave and QRS does not make a new family."""
+    families = add_all([(shape, 0.0)])
+    window = SHAPES[shape].copy()
+    window[COMPARED.stop :] = 0.0
+    window[: COMPARED.start] = 0.0
+
+    assert families.distances(window) == [0.0]
+    apart = np.sqrt(np.square(SHAPES[(shape + 1) % 12] - SHAPES[shape])[COMPARED].mean())
+    assert apart > SAME_SHAPE

@@ -1,0 +1,273 @@
+"""The live score: learned from one patient, robust to ectopics, causal, explained."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pipeline.errors import ConfigError
+from pipeline.scoring.live_score import (
+    LEARNING_BEATS,
+    LIMITS,
+    ORDINARY,
+    TYPICAL_WEIGHT,
+    UNIVERSAL,
+    WEIGHTS,
+    WITNESSES,
+    LiveScore,
+    LiveScoreConfig,
+    Scale,
+    wrong_ticks,
+)
+
+CONFIG = LiveScoreConfig(
+    scales={
+        "model": Scale(median=-4.0, p95=-2.0),
+        "own": Scale(median=0.0, p95=0.5),
+        "shape": Scale(median=0.0, p95=0.5),
+        "qrs": Scale(median=0.0, p95=0.5),
+        "early": Scale(median=0.0, p95=0.15),
+        "family": Scale(median=0.0, p95=0.15),
+        "late": Scale(median=0.0, p95=0.15),
+    },
+    threshold=4.0,
+    learning_threshold=1.4,
+)
+T = np.arange(320)
+
+
+def normal(rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return a window of this patient's usual beat."""
+    beat = np.exp(-(((T - 140) / 6.0) ** 2)) + 0.3 * np.exp(-(((T - 230) / 20.0) ** 2))
+    return (2 * beat - 1 + rng.normal(0, 0.02, T.size)).astype(np.float32)
+
+
+def ectopic(rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return a window of a wide beat."""
+    beat = np.exp(-(((T - 150) / 25.0) ** 2)) - 0.7 * np.exp(-(((T - 215) / 30.0) ** 2))
+    return (1.2 * beat - 0.2 + rng.normal(0, 0.02, T.size)).astype(np.float32)
+
+
+def learned(rng: np.random.Generator, ectopics: int = 0) -> LiveScore:
+    """Return a score that has learned from 16 beats, so many of them ectopic, anywhere.
+
+    Ectopic beats come early and are harder to reconstruct, as ventricular ones are.
+    """
+    live = LiveScore(CONFIG)
+    wide = set(rng.permutation(LEARNING_BEATS)[:ectopics].tolist())
+    for n in range(LEARNING_BEATS):
+        assert live.learning
+        if n in wide:
+            live.judge(ectopic(rng), 0.5, 0.2)
+        else:
+            live.judge(normal(rng), 0.8, 0.03)
+    assert not live.learning
+    return live
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 5))
+def test_a_minority_of_ectopics_while_learning_does_no_harm(seed: int, ectopics: int) -> None:
+    """With up to 5 of 16 first beats ectopic, ectopic is anomalous later and normal is not."""
+    rng = np.random.default_rng(seed)
+    live = learned(rng, ectopics)
+
+    assert not live.judge(normal(rng), 0.8, 0.03).anomalous
+    assert live.judge(ectopic(rng), 0.8, 0.03).anomalous
+
+
+def test_anomalous_beats_never_move_the_baseline() -> None:
+    """However many ectopic beats come early, they stay anomalous and the normal beat usual."""
+    rng = np.random.default_rng(1)
+    live = learned(rng)
+    for _ in range(300):
+        assert live.judge(ectopic(rng), 0.5, 0.03).anomalous
+        assert not live.judge(normal(rng), 1.1, 0.03).anomalous
+
+
+def test_what_is_learned_does_not_depend_on_the_threshold() -> None:
+    """Asking for fewer alerts changes which beats alert, and no score."""
+    scores = []
+    for threshold in (1.0, 9.0):
+        rng = np.random.default_rng(7)
+        config = LiveScoreConfig(
+            scales=CONFIG.scales, threshold=threshold, learning_threshold=threshold
+        )
+        live = LiveScore(config)
+        beats = [ectopic(rng) if rng.random() < 0.3 else normal(rng) for _ in range(80)]
+        scores.append(
+            [live.judge(beat, float(rng.uniform(0.5, 1.0)), 0.03).score for beat in beats]
+        )
+
+    assert scores[0] == scores[1]
+
+
+def test_a_change_for_good_becomes_usual() -> None:
+    """A new shape in the old rhythm, as of a moved electrode, alerts for minutes, not hours."""
+    rng = np.random.default_rng(8)
+    live = learned(rng)
+    for _ in range(400):
+        live.judge(normal(rng), 0.8, 0.03)
+    verdicts = [live.judge(ectopic(rng), 0.8, 0.03).anomalous for _ in range(300)]
+
+    assert all(verdicts[:10])
+    assert not any(verdicts[150:])
+
+
+def test_it_takes_more_in_a_patient_whose_every_beat_is_strange() -> None:
+    """The same deviation scores less where ordinary beats score high already."""
+    strange = []
+    for usual_error in (0.02, 0.12):
+        rng = np.random.default_rng(10)
+        live = LiveScore(CONFIG)
+        for _ in range(60):
+            live.judge(normal(rng), 0.8, usual_error)
+        strange.append(live.judge(ectopic(rng), 0.5, 0.9).shares["typical"])
+
+    assert strange[1] < strange[0] <= 0.0
+
+
+def test_the_first_beats_are_judged_without_the_patient() -> None:
+    """While learning only the universal witnesses speak, against a threshold of its own."""
+    live = LiveScore(CONFIG)
+    rng = np.random.default_rng(9)
+    live.judge(normal(rng), 0.8, 0.03)
+    verdict = live.judge(ectopic(rng), 0.4, 0.9)
+
+    assert verdict.learning
+    assert verdict.threshold == CONFIG.learning_threshold
+    assert set(verdict.shares) == set(UNIVERSAL)
+    assert verdict.anomalous
+
+
+def test_usual_beats_move_the_template_slowly() -> None:
+    """A shape that drifts with the patient stays usual."""
+    rng = np.random.default_rng(2)
+    live = learned(rng)
+    verdicts = []
+    for n in range(400):
+        drift = np.float32(0.2 * n / 400) * np.sin(T / 50).astype(np.float32)
+        verdicts.append(live.judge(normal(rng) + drift, 0.8, 0.03))
+
+    assert sum(verdict.anomalous for verdict in verdicts) <= 4
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 39))
+def test_no_score_depends_on_later_beats(seed: int, split: int) -> None:
+    """Whatever follows, what was said of the first beats stays said."""
+    outcomes = []
+    for future in (0, 1):
+        rng, other = np.random.default_rng(seed), np.random.default_rng(seed + 1)
+        live = LiveScore(CONFIG)
+        said = []
+        for n in range(40):
+            source = rng if n < split or not future else other
+            beat = ectopic(source) if source.random() < 0.3 else normal(source)
+            said.append(live.judge(beat, float(source.uniform(0.4, 1.2)), 0.03).score)
+        outcomes.append(said[:split])
+    assert outcomes[0] == outcomes[1]
+
+
+def test_prematurity_counts_against_the_median_of_this_patient() -> None:
+    """0.5 s is early after 0.8 s; a beat that could not be analysed still sets the rhythm."""
+    live = LiveScore(CONFIG)
+    assert "early" not in live.observe(normal(np.random.default_rng(0)), float("nan"), 0.03)
+    for _ in range(100):
+        live.skip(0.8)
+    live.skip(float("nan"))
+    raw = live.observe(normal(np.random.default_rng(0)), 0.5, 0.03)
+
+    assert live.median_rr_s() == pytest.approx(0.8)
+    assert raw["early"] == pytest.approx(1 - 0.5 / 0.8)
+    assert raw["late"] == 0.0
+    unknown = live.observe(normal(np.random.default_rng(0)), float("nan"), 0.03)
+    assert "early" not in unknown
+
+
+def test_early_is_seen_where_early_beats_are_the_rule() -> None:
+    """With three of four beats premature the median is no yardstick; the long intervals are."""
+    live = LiveScore(CONFIG)
+    beat = normal(np.random.default_rng(0))
+    raw = {}
+    for n in range(200):
+        rr_s = 1.1 if n % 4 == 0 else 0.6
+        raw[rr_s] = live.observe(beat, rr_s, 0.03).get("early", 0.0)
+
+    assert raw[0.6] > 0.2
+    assert raw[1.1] == 0.0
+
+
+def test_reason_names_the_witnesses_that_spoke() -> None:
+    """The text says what was seen, strongest first, and is empty for a usual beat."""
+    rng = np.random.default_rng(3)
+    live = learned(rng)
+
+    assert live.judge(normal(rng), 0.8, 0.03).reason == ""
+    early = live.judge(ectopic(rng), 0.4, 0.9).reason
+    assert "differs from this patient's normal" in early
+    assert "50 % premature" in early
+    assert "unlike normal beats of any patient" in early
+    late = live.judge(ectopic(rng), 1.6, 0.03).reason
+    assert "late, RR 100 % longer" in late
+    assert "premature" not in late
+
+
+@settings(deadline=None)
+@given(st.floats(-1e30, 1e30), st.floats(0.01, 100.0), st.floats(0, 1e30, allow_nan=False))
+def test_any_value_gives_a_finite_score(level: float, rr_s: float, model: float) -> None:
+    """No witness says more than the limit, so that none outvotes the others."""
+    live = learned(np.random.default_rng(4))
+    window = np.full(320, np.clip(level, -1, 1), np.float32)
+    verdict = live.judge(window, rr_s, model)
+
+    assert np.isfinite(verdict.score)
+    for name in WITNESSES:
+        assert 0.0 <= verdict.shares[name] <= WEIGHTS[name] * LIMITS[name]
+    assert -TYPICAL_WEIGHT * ORDINARY <= verdict.shares["typical"] <= 0.0
+    assert verdict.score == pytest.approx(sum(verdict.shares.values()))
+
+
+def test_calibration_for_other_witnesses_is_refused() -> None:
+    """A calibration that does not fit is an error when it is loaded, not a wrong score later."""
+    scales = {name: CONFIG.scales[name] for name in WITNESSES[:-1]}
+    with pytest.raises(ConfigError):
+        LiveScoreConfig(scales=scales, threshold=1, learning_threshold=1)
+    with pytest.raises(ConfigError):
+        Scale(median=1.0, p95=1.0)
+    with pytest.raises(ConfigError):
+        Scale(median=0.0, p95=float("nan"))
+
+
+def slow_wrong_ticks(residual: NDArray[np.float32]) -> list[int]:
+    """Return the same by loops: smooth over 9, walk from the peak while above a quarter of it."""
+    energy = []
+    for i in range(320):
+        around = [float(residual[j]) ** 2 for j in range(i - 4, i + 5) if 0 <= j < 320]
+        energy.append(sum(around) / 9)
+    peak = max(range(320), key=lambda i: (energy[i], -i))
+    first = last = peak
+    while first > 0 and energy[first - 1] >= energy[peak] / 4:
+        first -= 1
+    while last < 319 and energy[last + 1] >= energy[peak] / 4:
+        last += 1
+    return [first, last]
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 319), st.floats(0.5, 60.0))
+def test_wrong_ticks_are_the_stretch_around_the_worst(seed: int, at: int, width: float) -> None:
+    """The same as a slow reference finds, the peak inside, within the window."""
+    rng = np.random.default_rng(seed)
+    bump = np.exp(-(((T - at) / width) ** 2))
+    residual = (bump + rng.normal(0, 0.1, T.size)).astype(np.float32)
+    found = wrong_ticks(residual)
+
+    assert found == slow_wrong_ticks(residual)
+    assert 0 <= found[0] <= found[1] <= 319
+
+
+def test_wrong_ticks_of_nothing_wrong_is_the_whole_window() -> None:
+    """A residual of zeros has no worst part."""
+    assert wrong_ticks(np.zeros(320, np.float32)) == [0, 319]

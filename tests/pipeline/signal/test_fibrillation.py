@@ -1,0 +1,93 @@
+"""Fibrillation from the waveform: found in what fibrillates, not in what beats or is no signal."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pipeline.signal.fibrillation import Change, FibrillationWatch
+from pipeline.signal.segmenter import Segmenter
+from replay.records import read_lead
+from replay.synthetic import PatientConfig, SyntheticPatient
+from tests.support.databases import database
+
+FS = 360
+
+
+def flutter(seconds: float, hz: float = 4.5, mv: float = 0.6) -> NDArray[np.float32]:
+    """Return a slowly wandering sine, as fibrillation nearly is."""
+    t = np.arange(round(seconds * FS)) / FS
+    phase = 2 * np.pi * (hz * t + 0.6 * np.sin(2 * np.pi * 0.3 * t))
+    swell = 1 + 0.35 * np.sin(2 * np.pi * 0.21 * t)
+    return (mv / 2 * swell * np.sin(phase)).astype(np.float32)
+
+
+def sinus(seconds: float, bpm: float = 75.0) -> NDArray[np.float32]:
+    """Return a made-up ECG with little noise."""
+    patient = SyntheticPatient(PatientConfig(bpm=bpm, noise=0.01, fs=float(FS), seed=2))
+    return patient.generate(round(seconds * FS)).samples
+
+
+def watch(x: NDArray[np.float32], masked: NDArray[np.uint8] | None = None) -> list[Change]:
+    """Return all changes of a whole signal."""
+    unmasked = np.zeros(x.size, np.uint8)
+    return FibrillationWatch().push(x, unmasked if masked is None else masked)
+
+
+@pytest.mark.parametrize("hz", [3.0, 4.5, 6.0])
+def test_four_seconds_of_it_are_found_and_its_end_too(hz: float) -> None:
+    """Sure within seven seconds of its beginning, over within six of its end."""
+    x = np.concatenate((sinus(20), flutter(15, hz), sinus(20)))
+    begin, end = watch(x)
+    assert begin.there
+    assert 4.0 <= begin.position / FS - 20 <= 7.0
+    assert abs(begin.begun_at / FS - 20) < 2.0
+    assert begin.hz == pytest.approx(hz, abs=0.8)
+    assert not end.there
+    assert 35 <= end.position / FS <= 41
+
+
+@pytest.mark.parametrize("bpm", [40.0, 75.0, 120.0, 180.0])
+def test_beats_are_no_fibrillation(bpm: float) -> None:
+    """Slow or fast, a heart that beats rests in between."""
+    assert watch(sinus(60, bpm)) == []
+
+
+def test_what_is_too_small_or_too_short_is_none() -> None:
+    """Noise of a tenth of a millivolt, and three seconds of a sine."""
+    assert watch(flutter(30, mv=0.1)) == []
+    assert watch(np.concatenate((sinus(20), flutter(2.5), sinus(20)))) == []
+
+
+def test_masked_samples_say_nothing() -> None:
+    """While the four seconds hold one there is no change, neither way."""
+    x = np.concatenate((sinus(10), flutter(30)))
+    masked = np.zeros(x.size, np.uint8)
+    masked[10 * FS :: 3 * FS] = 1
+    assert watch(x, masked) == []
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.integers(1, 15 * FS), max_size=30))
+def test_chunking_changes_nothing(cuts: list[int]) -> None:
+    """Sample by sample or at once: the same changes, bit for bit."""
+    x = np.concatenate((sinus(6), flutter(9)))
+    masked = np.zeros(x.size, np.uint8)
+    masked[100:140] = 1
+    whole = watch(x, masked)
+    assert whole
+    edges = sorted({0, x.size, *(cut for cut in cuts if cut < x.size)})
+    part = FibrillationWatch()
+    pieces = [change for a, b in pairwise(edges) for change in part.push(x[a:b], masked[a:b])]
+    assert pieces == whole
+
+
+def test_fibrillation_of_a_patient_is_found_in_the_stream() -> None:
+    """Record 422 of vfdb fibrillates from 1100 s on or later; the segmenter tells it."""
+    info, x = read_lead(database("vfdb") / "422", 0)
+    segmenter = Segmenter(info.fs_hz)
+    segment = segmenter.push(x, first_sample=0)
+    assert [change.there for change in segment.fibrillation][:2] == [True, False]

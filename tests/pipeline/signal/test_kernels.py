@@ -1,0 +1,137 @@
+"""The kernels: one compilation each, and equality with the slow reference."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numba import config
+from numba.core.registry import CPUDispatcher
+
+from pipeline.schema import messages
+from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank
+from pipeline.signal.kernels import beats, fibrillation, sampling, windows
+from pipeline.signal.quality import NOISE_SECONDS, Reason
+from pipeline.signal.segmenter import Segmenter, cut_windows, filter_record
+from pipeline.signal.segmenter_state import WATCH
+from tests.support import reference
+
+seeds = st.integers(0, 2**32 - 1)
+few = settings(max_examples=8, deadline=None)
+
+
+def test_codes_and_flags_are_those_of_quality_and_messages() -> None:
+    """The numbers repeated inside the kernels agree with the modules that define them."""
+    for module in (sampling, windows):
+        for reason in Reason:
+            assert getattr(module, reason.name, reason) == reason
+    assert sampling.FLAG_LEAD_OFF == messages.FLAG_LEAD_OFF
+    assert sampling.FLAG_SATURATED == messages.FLAG_SATURATED
+
+
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled without the JIT")
+def test_each_kernel_is_compiled_once() -> None:
+    """Chunks of any size, strided, read-only, of other types: one signature a kernel."""
+    x, _ = reference.ecg(8)
+    for fs in (360, 250):
+        segmenter = Segmenter(fs)
+        at = 0
+        for chunk in (x[:1], x[1:8], x[8:2000:2], x[2000:2010].astype(float), x[2010:]):
+            chunk.flags.writeable = False
+            segmenter.push(chunk, first_sample=at, flags=np.zeros(chunk.size, np.uint8))
+            at += chunk.size
+        segmenter.push(x, first_sample=at + 1000)
+        segmenter.finish()
+    cut_windows(filter_record(x)[::1], np.array([400]))
+
+    kernels = {
+        name: kernel
+        for module in (beats, fibrillation, sampling, windows)
+        for name, kernel in vars(module).items()
+        if isinstance(kernel, CPUDispatcher) and kernel.py_func.__module__ == module.__name__
+    }
+
+    assert len(kernels) >= 6
+    called = {n: k for n, k in kernels.items() if not n.startswith("_")}
+    assert {name: len(kernel.signatures) for name, kernel in called.items()} == dict.fromkeys(
+        called, 1
+    )
+
+
+@few
+@given(seed=seeds)
+def test_sanitise_equals_reference(seed: int) -> None:
+    """Holding, masking and taking the level anew are those of the plain loop."""
+    x, flags = reference.damaged(6, 360, seed)
+    clean, codes = np.empty_like(x), np.empty_like(flags)
+
+    sampling.sanitise(x, flags, 1000.0, 14.0, 1.0, 1.0, np.zeros(5), clean, codes)
+    expected, expected_codes = reference.sanitise(x, flags, 14)
+
+    np.testing.assert_array_equal(codes, expected_codes)
+    np.testing.assert_array_equal(clean, expected)
+    assert np.isfinite(clean).all()
+
+
+@few
+@given(seed=seeds)
+def test_filters_equal_scipy(seed: int) -> None:
+    """The filter bank gives what scipy's sosfilt gives on the whole record."""
+    x, _ = reference.ecg(6, seed=seed)
+    clean, _ = reference.sanitise(x, np.zeros(x.size, np.uint8), 14)
+    out = np.empty((3, x.size), np.float32)
+
+    sampling.filter_bank(clean, filter_bank(), np.zeros((5, 2)), out)
+
+    for row, kind in ((BAND, "band"), (QRS, "qrs"), (NOISE, "noise")):
+        np.testing.assert_allclose(out[row], reference.filtered(clean, kind), rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(filter_record(x), out[BAND])
+
+
+def test_filters_at_rest_end_in_next_to_nothing() -> None:
+    """A flat input leaves no denormal numbers in the filters, which would be slow for ever."""
+    x = np.zeros(20_000, np.float32)
+    x[0] = 1.0
+    memory, out = np.zeros((5, 2)), np.empty((3, x.size), np.float32)
+
+    sampling.filter_bank(x, filter_bank(), memory, out)
+
+    for numbers, kind in ((memory, np.float64), (out[:, -1], np.float32)):
+        assert (np.abs(numbers[numbers != 0]) > np.finfo(kind).tiny).all()
+        assert np.abs(numbers).max() < 1e-15
+
+
+@few
+@given(seed=seeds)
+def test_quality_states_equal_reference(seed: int) -> None:
+    """The stream's states are those of the plain rules over the whole record."""
+    x, flags = reference.damaged(10, 360, seed)
+    clean, codes = reference.sanitise(x, flags, 14)
+    high = reference.filtered(clean, "noise")
+    states, spells = np.empty_like(codes), np.empty_like(codes)
+
+    windows.watch(
+        clean, codes, high, WATCH, np.zeros(10, np.int64), np.zeros(4), np.zeros(360, np.uint8),
+        np.zeros(1 + round(10 * NOISE_SECONDS)), states, spells,
+    )  # fmt: skip
+
+    np.testing.assert_array_equal(states, reference.states(clean, codes, high))
+    np.testing.assert_array_equal(spells % 2 == 0, states == 0)
+
+
+@pytest.mark.parametrize("span", [0.0, 0.019])
+def test_flat_windows_become_zeros(span: float) -> None:
+    """A window that spans under 20 uV is zeros, not amplified noise."""
+    stretch = np.zeros(400, np.float32)
+    stretch[200] = span
+
+    cut, spans = cut_windows(stretch, np.array([200]))
+
+    assert not cut.any()
+    assert spans[0] == np.float32(span)
+
+
+def test_windows_over_an_end_are_refused() -> None:
+    """Cutting outside of the stretch is an error, not a read out of bounds."""
+    for r in (139, 221):
+        with pytest.raises(ValueError, match="over an end"):
+            cut_windows(np.zeros(400, np.float32), np.array([r]))

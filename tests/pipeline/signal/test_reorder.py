@@ -1,0 +1,100 @@
+"""Chunks out of order: within half a second of signal nobody can tell; later ones are counted."""
+
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.signal.reorder import REORDER_S, Piece, Reorder
+
+FS_HZ = 100.0
+REACH = round(REORDER_S * FS_HZ)
+
+
+def piece(first: int, end: int) -> Piece:
+    """Return samples that are their own positions."""
+    return Piece(first, np.arange(first, end, dtype=np.float32), None, 0.0)
+
+
+def values(pieces: list[Piece]) -> list[int]:
+    """Return what the segmenter would keep of pieces, which are in order."""
+    kept: list[int] = []
+    for one in pieces:
+        kept += [int(x) for x in one.samples if not kept or x > kept[-1]]
+    return kept
+
+
+@st.composite
+def disordered(draw: st.DrawFn) -> tuple[int, list[Piece]]:
+    """Return the end of a stream and its pieces, none moved behind more than half a second."""
+    n = draw(st.integers(1, 400))
+    cuts = draw(st.lists(st.integers(1, n), max_size=20))
+    edges = sorted({0, n, *cuts})
+    pieces = [piece(a, b) for a, b in pairwise(edges)]
+    moved: list[tuple[float, int, Piece]] = []
+    for i, one in enumerate(pieces):
+        # A piece may be overtaken by all that ends within the reach behind its beginning.
+        room = REACH - (one.end - one.first)
+        later = draw(st.integers(0, max(0, room)))
+        moved.append((one.end + later, i, one))
+        if draw(st.booleans()):
+            moved.append((one.end + later + 0.5, i, one))
+    # Whatever overtakes a piece ends no later than its beginning plus the reach.
+    return n, [one for _, _, one in sorted(moved, key=lambda entry: entry[:2])]
+
+
+@given(disordered())
+def test_what_comes_within_the_reach_is_as_it_was_sent(case: tuple[int, list[Piece]]) -> None:
+    """Cut, shuffled and repeated: the samples come out once, in order, none given up."""
+    n, pieces = case
+    reorder = Reorder(FS_HZ, 0)
+    out = [one for p in pieces for one in reorder.push(p)] + reorder.flush()
+    assert values(out) == list(range(n))
+    assert all(reorder.late(p) == 0 for p in pieces)
+    assert reorder.expected == n
+
+
+def test_without_a_hole_nothing_waits() -> None:
+    """The piece goes on at once, the very object that came."""
+    reorder = Reorder(FS_HZ, 10)
+    one = piece(10, 30)
+    assert reorder.push(one) == [one]
+    assert reorder.expected == 30
+
+
+def test_hole_is_given_up_when_the_reach_is_full() -> None:
+    """What is held goes on then, and a piece that comes later still is late."""
+    reorder = Reorder(FS_HZ, 0)
+    reorder.push(piece(0, 10))
+    assert reorder.push(piece(20, 10 + REACH)) == []
+    assert reorder.expected == 10
+    held = reorder.push(piece(10 + REACH, 11 + REACH))
+    assert [one.first for one in held] == [20, 10 + REACH]
+    assert reorder.expected == 11 + REACH
+    assert reorder.late(piece(5, 25)) == 10
+    assert reorder.late(piece(20, 40)) == 0
+
+
+def test_lost_stretch_longer_than_the_reach_delays_nothing() -> None:
+    """Who waits for what must be lost shows an old picture."""
+    reorder = Reorder(FS_HZ, 0)
+    reorder.push(piece(0, 10))
+    assert [one.first for one in reorder.push(piece(500, 510))] == [500]
+
+
+def test_memory_is_bounded_whatever_comes() -> None:
+    """A source that repeats one piece behind a hole for ever fills nothing."""
+    reorder = Reorder(FS_HZ, 0)
+    reorder.push(piece(0, 1))
+    out = [one for _ in range(1_000) for one in reorder.push(piece(5, 6))]
+    assert len(out) > 900
+
+
+def test_flush_gives_out_what_is_held() -> None:
+    """At the end nobody will fill the hole."""
+    reorder = Reorder(FS_HZ, 0)
+    reorder.push(piece(3, 5))
+    reorder.push(piece(8, 9))
+    assert [one.first for one in reorder.flush()] == [3, 8]
+    assert reorder.flush() == []

@@ -1,0 +1,30 @@
+"""What a hub loads before it serves: every import is time in which nothing is monitored."""
+
+import subprocess
+import sys
+
+
+def run(code: str) -> None:
+    """Run Python code in a process that has imported nothing."""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_hub_imports_nothing_slow_that_it_does_not_use() -> None:
+    """Neither torch nor scipy's filter design nor its linear algebra nor WFDB."""
+    run(
+        "import sys, monitor.cli.app, monitor.run.stages, models.training.calibration\n"
+        "import models.files.classifier_artifact, pipeline.hub.hub, pipeline.signal.warmup\n"
+        "pipeline.signal.warmup.compile_kernels()\n"
+        "slow = {'torch', 'scipy.signal', 'scipy.stats', 'scipy.linalg', 'wfdb', 'rich.console'}\n"
+        "assert not slow & set(sys.modules), slow & set(sys.modules)"
+    )
+
+
+def test_linear_algebra_can_be_imported_after_the_kernels() -> None:
+    """Only while they load it is kept away."""
+    run(
+        "from pipeline.signal.warmup import compile_kernels\n"
+        "compile_kernels()\n"
+        "from scipy import linalg\n"
+        "assert linalg.det([[2.0]]) == 2.0"
+    )

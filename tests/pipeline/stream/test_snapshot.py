@@ -1,0 +1,177 @@
+"""R21: a stream that was saved and restored goes on as if nothing had happened."""
+
+import contextlib
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import SnapshotError
+from pipeline.stream.snapshot import STATE_VERSION, pack, restore
+from pipeline.stream.stream import Stream
+from replay.synthetic import PatientConfig, SyntheticPatient
+from tests.support.running import CONFIG, TrivialClassifier, TrivialScorer
+
+FS_HZ = 250.0
+PATIENT = PatientConfig(ectopic=0.1, sve=0.05, pause=0.02, leadoff=0.02, fs=FS_HZ, seed=5)
+SIGNAL = SyntheticPatient(PATIENT).generate(round(600 * FS_HZ))
+
+
+def begun(*, classify: bool = True) -> Stream:
+    """Return a stream as every one of these tests begins it."""
+    return Stream("p", FS_HZ, CONFIG, lambda: 0.0, classify=classify)
+
+
+def saved(stream: Stream, *, classify: bool = True) -> Stream:
+    """Return another stream that was restored from the bytes of ``stream``."""
+    other = begun(classify=classify)
+    restore(pack(stream), other)
+    return other
+
+
+class Run:
+    """A stream, its scorer, and all that it told; told apart by kind, as the hub does."""
+
+    def __init__(self, *, classify: bool) -> None:
+        self.stream = begun(classify=classify)
+        self.told: list[str] = []
+        self._classify = classify
+        self._unscored: list[tuple[object, np.ndarray]] = []
+
+    def save(self) -> None:
+        """Go on with a stream that was restored from bytes."""
+        self.stream = saved(self.stream, classify=self._classify)
+
+    def take(self, a: int, b: int) -> None:
+        """Push samples; a step of the source's clock and its stamps included."""
+        stamp_s = 1e9 + b / FS_HZ * 1.0001 + (3600.0 if b > 60_000 else 0.0)
+        flags = SIGNAL.flags[a:b]
+        taken = self.stream.take(
+            SIGNAL.samples[a:b], first_sample=a, arrived_at=0.0, flags=flags, stamp_s=stamp_s
+        )
+        self._absorb(taken)
+
+    def score(self, most: int) -> None:
+        """Bring back up to ``most`` scores, and the classes of what they show."""
+        for window_id, window in self._unscored[:most]:
+            batch = TrivialScorer().score(window[None])
+            wanted = self.stream.scored(window_id, float(batch.scores[0]), batch.residuals[0], 0.0)
+            for beat in wanted:
+                row = TrivialClassifier().classify(beat.window[None], beat.rr_context[None])[0]
+                self.stream.classified(beat.id, row, 0.0)
+        del self._unscored[:most]
+        for one in self.stream.drain():
+            self.told += [repr(one.note), *map(repr, one.alerts)]
+
+    def finish(self) -> list[str]:
+        """End the stream; return everything that was told, and how it stands."""
+        self._absorb(self.stream.finish())
+        self.score(len(self._unscored))
+        self.told += map(repr, self.stream.close())
+        return [*self.told, repr(self.stream.counters), repr(self.stream.alarms)]
+
+    def _absorb(self, taken: object) -> None:
+        self._unscored += [(beat.id, beat.window) for beat in taken.windows]
+        self.told += map(repr, taken.alerts)
+
+
+@pytest.mark.parametrize("classify", [False, True])
+def test_restored_at_every_boundary_of_chunks_the_output_is_identical(classify: bool) -> None:
+    """Ten minutes, saved and restored after every chunk: the same beats, alerts and counters."""
+    kept, interrupted = Run(classify=classify), Run(classify=classify)
+    for a in range(0, SIGNAL.samples.size, 500):
+        for run in (kept, interrupted):
+            run.take(a, a + 500)
+            run.score(3)
+        interrupted.save()
+    expected = kept.finish()
+
+    assert interrupted.finish() == expected
+    assert len(expected) > 700
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.integers(1, 3000),
+            st.sampled_from(["next", "skip", "repeat", "late", "epoch"]),
+            st.integers(0, 5),
+            st.booleans(),
+        ),
+        max_size=40,
+    )
+)
+def test_restored_anywhere_the_output_is_identical(
+    steps: list[tuple[int, str, int, bool]],
+) -> None:
+    """With gaps, repeats, holes that are filled late and new epochs, saved at any of them."""
+    kept, interrupted = Run(classify=True), Run(classify=True)
+    at = epoch = 0
+    for length, how, scores, save in steps:
+        at += 400 if how == "skip" else 0
+        first = max(0, at - 700) if how in ("repeat", "late") else at
+        for run in (kept, interrupted):
+            if how == "epoch":
+                run._absorb(run.stream.begin_epoch(epoch + 1, at))
+            if how == "late":
+                run.take(at + 100, at + 200)
+            run.take(first, at + length)
+            run.score(scores)
+        epoch += how == "epoch"
+        at += length
+        if save:
+            interrupted.save()
+    assert interrupted.finish() == kept.finish()
+
+
+def test_acknowledged_and_latched_alarms_are_in_the_state() -> None:
+    """What stands, and who knows of it, outlives the process."""
+    stream = begun()
+    stream.take(np.zeros(3000, np.float32), first_sample=0, arrived_at=0.0)
+    stream.acknowledge()
+    assert {alarm.state for alarm in stream.alarms} == {"ack"}
+
+    assert saved(stream).alarms == stream.alarms
+
+
+@settings(max_examples=200, deadline=None)
+@given(place=st.floats(0, 1), value=st.integers(0, 255), cut=st.booleans())
+def test_damaged_state_is_one_named_error_or_a_state(place: float, value: int, cut: bool) -> None:
+    """Bytes that are no state raise `SnapshotError`, and nothing else, whatever they are."""
+    data = bytearray(pack(begun()))
+    at = round(place * (len(data) - 1))
+    data[at] = value
+    with contextlib.suppress(SnapshotError):
+        restore(bytes(data[:at] if cut else data), begun())
+
+
+def test_state_of_another_version_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither an older nor a newer program's state is taken for ours."""
+    data = pack(begun())
+    monkeypatch.setattr("pipeline.stream.snapshot.STATE_VERSION", STATE_VERSION + 1)
+    ours, other = STATE_VERSION, STATE_VERSION + 1
+    with pytest.raises(SnapshotError, match=f"version {ours}, this program reads {other}"):
+        restore(data, begun())
+    newer = pack(begun())
+    monkeypatch.undo()
+    with pytest.raises(SnapshotError, match=f"version {other}, this program reads {ours}"):
+        restore(newer, begun())
+
+
+def test_state_with_other_parts_is_refused_by_name() -> None:
+    """A state that lacks a part, or has one too many, was written by another program."""
+    stream = begun()
+    stream.novelty = 1  # type: ignore[attr-defined]
+    with pytest.raises(SnapshotError, match="novelty"):
+        restore(pack(stream), begun())
+
+
+def test_what_is_no_part_of_a_stream_is_not_packed() -> None:
+    """An object that could not be read back is found when it is written."""
+    stream = begun()
+    stream.novelty = time.struct_time(range(9))  # type: ignore[attr-defined]
+    with pytest.raises(TypeError, match="struct_time"):
+        pack(stream)

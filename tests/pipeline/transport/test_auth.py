@@ -1,0 +1,495 @@
+"""Who gets in: only keys on the list, only through their door, only while they are on it."""
+
+import errno
+import logging
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import zmq
+
+from pipeline.errors import ConfigError, EndpointError, GuardError
+from pipeline.transport import curve
+from pipeline.transport.access_list import ALERTS, CONTROL, INGEST, REPLAY, WORK
+from pipeline.transport.auth import Guard
+from pipeline.transport.curve import ClientKeys, KeyPair, let_in, new_pair
+from pipeline.transport.sockets import Dealer, Publisher, Router, Subscription, wait
+from tests.support.keys import ANY, Ward, deliver, heard, until
+
+SOON_S = 1.0
+"""Within which a revocation has to work, and a key has to be served again."""
+
+RIGHTS = {
+    "source": {"streams": ("ward3-*",)},
+    "scorer": {"score": True},
+    "watcher": {"subscribe": True},
+    "nurse": {"control": True},
+}
+ENTERS = {
+    "source": {INGEST},
+    "scorer": {WORK},
+    "watcher": {ALERTS, REPLAY, CONTROL},
+    "nurse": {CONTROL},
+}
+
+
+@pytest.fixture
+def ward(tmp_path: Path) -> Ward:
+    """Return the keys of a hub."""
+    return Ward(tmp_path)
+
+
+def admitted(endpoint: str, keys: ClientKeys, kind: int = zmq.DEALER) -> bool:
+    """Say whether a key gets through the handshake."""
+    return bool(let_in(endpoint, kind, keys, 5.0, lambda: False))
+
+
+@pytest.mark.parametrize("name", RIGHTS)
+def test_a_key_opens_the_doors_of_its_rights_and_no_other(ward: Ward, name: str) -> None:
+    """Each right opens its own sockets; the handshake itself fails at the others."""
+    keys = ward.allowed_key(name, **RIGHTS[name])
+    doors = (INGEST, WORK, REPLAY, CONTROL)
+    with ward.guard() as guard:
+        opened = set()
+        for door in doors:
+            with Router(ANY, guard=guard, door=door) as router:
+                opened |= {door} if admitted(router.endpoint, keys) else set()
+        with Publisher(ANY, guard=guard, door=ALERTS) as publisher:
+            opened |= {ALERTS} if admitted(publisher.endpoint, keys, zmq.SUB) else set()
+    assert opened == ENTERS[name]
+
+
+def test_messages_of_allowed_keys_arrive_with_their_key_and_are_answered(ward: Ward) -> None:
+    """The hub learns whose message it is from the connection, and what that key may."""
+    keys = ward.allowed_key("source", **RIGHTS["source"])
+    with (
+        ward.guard() as guard,
+        Router(ANY, guard=guard, door=INGEST) as router,
+        Dealer(router.endpoint, keys=keys) as source,
+    ):
+        deliver(source, b"chunk")
+        wait([router], 5.0)
+        ((peer, frame),) = router.receive()
+        assert frame == b"chunk"
+        assert peer.user == keys.own.public
+        assert peer.rights.may_send("ward3-7")
+        assert not peer.rights.may_send("ward4-7")
+        assert router.send(peer, b"accepted")
+        wait([source], 5.0)
+        assert list(source.receive()) == [b"accepted"]
+
+
+@pytest.mark.parametrize("kind", ["random key", "no key"])
+def test_strangers_are_told_that_they_are_refused(ward: Ward, kind: str) -> None:
+    """A key that is not on the list, and none at all, is an error in one line, not a silence."""
+    keys = ClientKeys(new_pair(), ward.hub.public) if kind == "random key" else None
+    with (
+        ward.guard() as guard,
+        Router(ANY, guard=guard, door=INGEST) as router,
+        Dealer(router.endpoint, keys=keys) as stranger,
+    ):
+        with pytest.raises(EndpointError) as raised:
+            deliver(stranger, b"forged")
+        assert "keys list" in str(raised.value) or "--server-key" in str(raised.value)
+        assert "\n" not in str(raised.value)
+        assert not heard(router, b"forged", 0.1)
+
+
+def test_the_wrong_key_of_the_hub_is_said(ward: Ward, caplog: pytest.LogCaptureFixture) -> None:
+    """Somebody else in the hub's place learns nothing; the client says why it waits."""
+    own = ward.allowed_key("source", **RIGHTS["source"]).own
+    with (
+        caplog.at_level(logging.WARNING),
+        ward.guard() as guard,
+        Router(ANY, guard=guard, door=INGEST) as router,
+        Dealer(router.endpoint, keys=ClientKeys(own, new_pair().public)) as source,
+    ):
+
+        def said() -> bool:
+            wait([source], 0.1)
+            return not list(source.receive()) and "--server-key" in caplog.text
+
+        until(said)
+        assert not source.send(b"chunk")
+
+
+def test_a_revoked_key_is_heard_no_more_on_its_open_connection(ward: Ward) -> None:
+    """Within a second of the revocation nothing is taken from it, and nothing sent to it."""
+    keys = ward.allowed_key("source", **RIGHTS["source"])
+    ward.allowed_key("other", **RIGHTS["source"])
+    with (
+        ward.guard() as guard,
+        Router(ANY, guard=guard, door=INGEST) as router,
+        Dealer(router.endpoint, keys=keys) as source,
+        Dealer(router.endpoint, keys=ward.store.client("other", "hub")) as other,
+    ):
+        deliver(source, b"before")
+        wait([router], 5.0)
+        ((peer, _),) = router.receive()
+        ward.revoke("source")
+        revoked_at = time.monotonic()
+        last_taken_at = revoked_at
+        while time.monotonic() < revoked_at + 1.5 * SOON_S:
+            assert source.send(b"more")
+            wait([router], 0.05)
+            if list(router.receive()):
+                last_taken_at = time.monotonic()
+        assert last_taken_at - revoked_at < SOON_S
+        assert not router.send(peer, b"accepted")
+        assert router.rejected > 0
+        deliver(other, b"still here")
+        assert heard(router, b"still here")
+
+
+def test_a_key_whose_patterns_change_has_its_new_rights_within_a_second(ward: Ward) -> None:
+    """The list is asked for every message, not once a connection."""
+    keys = ward.allowed_key("source", streams=("a",))
+    with (
+        ward.guard() as guard,
+        Router(ANY, guard=guard, door=INGEST) as router,
+        Dealer(router.endpoint, keys=keys) as source,
+    ):
+        ward.allow("source", streams=("b",))
+        changed_at = time.monotonic()
+
+        def changed() -> bool:
+            deliver(source, b"chunk")
+            wait([router], 0.05)
+            rights = [peer.rights for peer, _ in router.receive()]
+            return bool(rights) and rights[-1].may_send("b") and not rights[-1].may_send("a")
+
+        until(changed)
+        assert time.monotonic() - changed_at < SOON_S
+
+
+def test_a_revoked_subscriber_hears_nothing_more_and_the_others_come_back(ward: Ward) -> None:
+    """Its connection is ended within a second; it is told why, the others reconnect."""
+    gone_keys = ward.allowed_key("gone", subscribe=True)
+    stays_keys = ward.allowed_key("stays", subscribe=True)
+    with (
+        ward.guard() as guard,
+        Publisher(ANY, guard=guard, door=ALERTS) as publisher,
+        Subscription(publisher.endpoint, [""], keys=gone_keys) as gone,
+        Subscription(publisher.endpoint, [""], keys=stays_keys) as stays,
+    ):
+        endpoint = publisher.endpoint
+        got: dict[Subscription, list[bytes]] = {gone: [], stays: []}
+
+        def told(body: bytes, *listeners: Subscription) -> bool:
+            publisher.publish("alert/1", body)
+            wait(listeners, 0.05)
+            for listener in listeners:
+                got[listener] += [text for _, text in listener.receive()]
+            return all(body in got[listener] for listener in listeners)
+
+        until(lambda: told(b"before", gone, stays))
+        ward.revoke("gone")
+        revoked_at = time.monotonic()
+        until(lambda: time.monotonic() > revoked_at + SOON_S or not told(b"", stays))
+        got[stays].clear()
+        until(lambda: told(b"after", stays))
+        assert publisher.endpoint == endpoint
+        with pytest.raises(EndpointError, match="refuses the key"):
+            until(lambda: told(b"after", gone))
+        assert b"after" not in got[gone]
+
+
+def test_a_list_that_cannot_be_read_lets_nobody_in_until_it_can(
+    ward: Ward, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A guard that does not know whom to let in lets nobody in, says so, and recovers."""
+    keys = ward.allowed_key("source", **RIGHTS["source"])
+    with (
+        ward.guard() as guard,
+        Router(ANY, guard=guard, door=INGEST) as router,
+        Dealer(router.endpoint, keys=keys) as source,
+    ):
+        deliver(source, b"before")
+        assert heard(router, b"before")
+        path = ward.store.folder / "allowed"
+        good = path.read_text()
+        path.write_text(good[:-20])
+        until(lambda: not guard.rights(keys.own.public).streams)
+        deliver(source, b"meanwhile")
+        assert not heard(router, b"meanwhile", 0.2)
+        assert "damaged" in caplog.text
+        path.write_text(good)
+        until(lambda: bool(guard.rights(keys.own.public).streams))
+        deliver(source, b"after")
+        assert heard(router, b"after")
+
+
+def test_a_fault_of_the_porter_costs_a_handshake_and_not_the_porter(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a hundred faults a good key is served within a second, and the end takes two."""
+    keys = ward.allowed_key("source", **RIGHTS["source"])
+    faults = 0
+    with ward.guard() as guard, Router(ANY, guard=guard, door=INGEST) as router:
+        judge = guard._judge
+
+        def fail(request: list[bytes]) -> tuple[bytes, bytes, bytes]:
+            nonlocal faults
+            faults += 1
+            if faults > 100:
+                return judge(request)
+            raise RuntimeError("planted")
+
+        monkeypatch.setattr(guard, "_judge", fail)
+        victims = [Dealer(router.endpoint, keys=keys) for _ in range(100)]
+        try:
+            until(lambda: faults >= 100 or bool(threading.Event().wait(0.01)))
+            began = time.monotonic()
+            with Dealer(router.endpoint, keys=keys) as good:
+                deliver(good, b"served")
+                assert heard(router, b"served")
+            assert time.monotonic() - began < SOON_S
+            assert guard.porters == 1
+            guard.check()
+            # Those who met the fault are let in when they try again.
+            deliver(victims[0], b"in the end")
+            assert heard(router, b"in the end")
+        finally:
+            for victim in victims:
+                victim.close(linger_ms=0)
+        began = time.monotonic()
+        guard.close()
+        assert time.monotonic() - began < 2.0
+    assert "planted" in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_dead_porter_lets_nobody_in_and_is_replaced(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a porter even good keys wait; the next look at the guard posts another."""
+    keys = ward.allowed_key("source", **RIGHTS["source"])
+    stranger = ClientKeys(new_pair(), ward.hub.public)
+    with ward.guard() as guard, Router(ANY, guard=guard, door=INGEST) as router:
+
+        def die(desk: object) -> None:
+            raise SystemExit
+
+        with monkeypatch.context() as planted:
+            planted.setattr(guard, "_answer", die)
+            assert not let_in(router.endpoint, zmq.DEALER, keys, 0.3, lambda: False)
+            guard._porter.join(5.0)
+        assert not guard._porter.is_alive()
+        assert not let_in(router.endpoint, zmq.DEALER, stranger, 0.3, lambda: False)
+        guard.check()
+        assert guard.porters == 2
+        assert admitted(router.endpoint, keys)
+        assert not admitted(router.endpoint, stranger)
+
+
+def test_the_trial_passes_a_good_guard(ward: Ward) -> None:
+    """All five doors are tried at the start, on every address at once."""
+    with (
+        ward.guard() as guard,
+        Publisher("tcp://0.0.0.0:0", guard=guard, door=ALERTS) as alerts,
+        Router(ANY, guard=guard, door=INGEST) as ingest,
+        Router(ANY, guard=guard, door=WORK) as work,
+    ):
+        guard.watch({ALERTS: alerts.endpoint, INGEST: ingest.endpoint, WORK: work.endpoint})
+        guard.check()
+
+
+def open_router(kind: str, own: KeyPair, endpoint: str = ANY) -> "zmq.Socket[bytes]":
+    """Return a bound socket with one of the mistakes of the table."""
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.ROUTER)
+    socket.setsockopt(zmq.LINGER, 0)
+    if kind != "no curve":
+        socket.setsockopt(zmq.CURVE_SERVER, 1)
+        socket.setsockopt(zmq.CURVE_SECRETKEY, own.secret.encode())
+    if kind == "enforced":
+        socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+    if kind in ("domain", "both"):
+        socket.setsockopt_string(zmq.ZAP_DOMAIN, "ecg.ingest")
+    if kind == "both":
+        socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+    try:
+        socket.bind(endpoint)
+    except zmq.ZMQError:
+        socket.close()
+        raise
+    return socket
+
+
+@pytest.mark.parametrize(
+    ("kind", "porter", "open_to_strangers"),
+    [
+        ("curve", False, True),
+        ("domain", False, True),
+        ("both", False, False),
+        ("enforced", True, True),
+        ("both", True, False),
+        ("domain", True, False),
+    ],
+)
+def test_libzmq_lets_strangers_in_unless_all_three_are_set(
+    ward: Ward, kind: str, porter: bool, open_to_strangers: bool
+) -> None:
+    """Why `curve.lock` sets them together: without one, a fault opens the door."""
+    stranger = ClientKeys(new_pair(), ward.hub.public)
+    guard = Guard(ward.hub, ward.store) if porter else None
+    socket = open_router(kind, ward.hub)
+    try:
+        endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        assert bool(let_in(endpoint, zmq.DEALER, stranger, 0.5, lambda: False)) == open_to_strangers
+    finally:
+        socket.close()
+        if guard is not None:
+            guard.close()
+
+
+def test_libzmq_lets_a_plain_peer_in_where_curve_was_forgotten(ward: Ward) -> None:
+    """A porter alone guards nothing; our own sockets with a guard cannot be without the lock."""
+    with ward.guard() as guard, Router(ANY, guard=guard, door=INGEST) as ours:
+        forgotten = open_router("no curve", ward.hub)
+        plain = [zmq.Context.instance().socket(zmq.DEALER) for _ in range(2)]
+        try:
+            for socket, endpoint in zip(
+                plain,
+                (forgotten.getsockopt_string(zmq.LAST_ENDPOINT), ours.endpoint),
+                strict=True,
+            ):
+                socket.setsockopt(zmq.LINGER, 0)
+                socket.connect(endpoint)
+                socket.send(b"forged", zmq.DONTWAIT)
+            assert forgotten.poll(5_000)
+            assert not heard(ours, b"forged", 0.2)
+        finally:
+            for socket in (forgotten, *plain):
+                socket.close()
+
+
+def test_a_porter_that_stops_leaves_the_door_shut(ward: Ward) -> None:
+    """Strangers and good keys alike stay out of a socket that outlives its guard."""
+    keys = ward.allowed_key("source", **RIGHTS["source"])
+    with ward.guard() as guard:
+        router = Router(ANY, guard=guard, door=INGEST)
+        assert admitted(router.endpoint, keys)
+    try:
+        for shown in (keys, ClientKeys(new_pair(), ward.hub.public)):
+            assert not let_in(router.endpoint, zmq.DEALER, shown, 0.3, lambda: False)
+    finally:
+        router.close()
+
+
+def test_a_key_file_that_is_deleted_changes_nothing_and_the_list_decides(ward: Ward) -> None:
+    """Access hangs on the list alone, so that there is one place to look and one to change."""
+    keys = ward.allowed_key("source", **RIGHTS["source"])
+    with ward.guard() as guard, Router(ANY, guard=guard, door=INGEST) as router:
+        (ward.store.folder / "source.public").unlink()
+        assert admitted(router.endpoint, keys)
+        ward.revoke("source")
+        until(lambda: not admitted(router.endpoint, keys), SOON_S)
+
+
+def test_the_trial_finds_an_open_door(ward: Ward) -> None:
+    """A socket that lets a random key in ends the start, with one line that names it."""
+    with ward.guard() as guard:
+        socket = open_router("enforced", ward.hub)
+        try:
+            endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT)
+            with pytest.raises(GuardError, match=endpoint):
+                guard.watch({INGEST: endpoint})
+        finally:
+            socket.close()
+
+
+def test_a_door_that_opens_later_is_found_by_the_next_trial(ward: Ward) -> None:
+    """The trial goes on while the hub runs, and `check` says what it found."""
+    with ward.guard(trial_every_s=0.05) as guard:
+        router = Router(ANY, guard=guard, door=INGEST)
+        endpoint = router.endpoint
+        guard.watch({INGEST: endpoint})
+        guard.check()
+        router.close(linger_ms=0)
+        opened: list[zmq.Socket[bytes]] = []
+
+        def open_another() -> bool:
+            try:
+                opened.append(open_router("enforced", ward.hub, endpoint))
+            except zmq.ZMQError:  # the other one still has it, for some milliseconds
+                return False
+            return True
+
+        until(open_another)
+
+        def found() -> bool:
+            try:
+                guard.check()
+            except GuardError:
+                return True
+            return bool(threading.Event().wait(0.02))
+
+        try:
+            until(found)
+        finally:
+            opened[0].close(linger=0)
+        with pytest.raises(GuardError, match="nobody knows"):
+            guard.check()
+
+
+def test_a_door_that_lets_nobody_in_is_found_too(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guard that refuses the keys it must know is as good as a dead hub, and is said."""
+    with ward.guard() as guard, Router(ANY, guard=guard, door=INGEST) as router:
+        monkeypatch.setattr(guard, "_judge", lambda request: (b"400", b"no", b""))
+        with pytest.raises(GuardError, match="lets no key in"):
+            guard.watch({INGEST: router.endpoint})
+
+
+def test_two_guards_in_one_process_are_refused(ward: Ward) -> None:
+    """Of two, libzmq would ask one only; after the first has gone there can be another."""
+    with ward.guard(), pytest.raises(GuardError), ward.guard():
+        pass
+    with ward.guard():
+        pass
+
+
+def test_addresses_off_loopback_are_free_with_keys_alone(ward: Ward) -> None:
+    """Keys open every address to a hub, and no keys none."""
+    keys = ClientKeys(new_pair(), ward.hub.public)
+    with ward.guard() as guard:
+        with Router("tcp://0.0.0.0:0", guard=guard, door=INGEST) as router:
+            assert router.endpoint.startswith("tcp://0.0.0.0:")
+        with Dealer("tcp://hub.example:5573", keys=keys) as dealer:
+            assert not dealer.send(b"x")
+    for refused in ("tcp://0.0.0.0:0", "tcp://hub.example:5573"):
+        with pytest.raises(ConfigError, match="keys"):
+            Dealer(refused)
+    with pytest.raises(ConfigError):
+        Dealer("tcp://eth0;127.0.0.1:5573", keys=keys)
+
+
+def test_a_trial_that_could_not_be_made_is_no_end_of_the_trials(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No descriptors for a moment, say. If nobody tries the doors any more, that is said."""
+    with ward.guard(trial_every_s=0.02) as guard, Router(ANY, guard=guard, door=INGEST) as router:
+        guard.watch({INGEST: router.endpoint})
+        made: list[int] = []
+
+        def failing(*_: object) -> bool:
+            made.append(1)
+            raise zmq.ZMQError(errno.EMFILE)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(curve, "let_in", failing)
+            until(lambda: len(made) > 2 or bool(threading.Event().wait(0.01)))
+            guard.check()
+
+        def dying(*_: object) -> bool:
+            raise MemoryError
+
+        with monkeypatch.context() as patched:
+            patched.setattr(curve, "let_in", dying)
+            patched.setattr(threading, "excepthook", lambda _: None)
+            assert guard._trials is not None
+            guard._trials.join(20.0)
+            with pytest.raises(GuardError, match="nobody tries the doors"):
+                guard.check()

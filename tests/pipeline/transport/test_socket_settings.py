@@ -1,0 +1,156 @@
+"""The settings that reliability rests on, read back from real sockets, and what no code may set."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import zmq
+
+from pipeline.transport.access_list import ALERTS, INGEST
+from pipeline.transport.sockets import (
+    CONTROL_FRAME_BYTES,
+    DATA_FRAME_BYTES,
+    Dealer,
+    Publisher,
+    Router,
+    Subscription,
+)
+from tests.project.test_architecture import SOURCES
+from tests.support.keys import ANY, Ward, until
+
+EVERYWHERE = {
+    zmq.LINGER: 2_000,
+    zmq.HANDSHAKE_IVL: 2_000,
+    zmq.RECONNECT_IVL: 100,
+    zmq.RECONNECT_IVL_MAX: 5_000,
+    zmq.TCP_KEEPALIVE: 1,
+    zmq.TCP_KEEPALIVE_IDLE: 30,
+    zmq.TCP_KEEPALIVE_INTVL: 5,
+    zmq.TCP_KEEPALIVE_CNT: 3,
+    zmq.MAXMSGSIZE: DATA_FRAME_BYTES,
+    zmq.HEARTBEAT_IVL: 0,
+}
+
+FORBIDDEN = {
+    "CONFLATE",
+    "XPUB_NODROP",
+    "HEARTBEAT_IVL",
+    "HEARTBEAT_TIMEOUT",
+    "HEARTBEAT_TTL",
+    "ROUTER_HANDOVER",
+    "ROUTER_RAW",
+    "STREAM",
+    "PUSH",
+    "PULL",
+}
+"""Each loses messages, aborts the process, or lets one peer take another's place."""
+
+
+def settings(socket: "zmq.Socket[bytes]", names: dict[int, int]) -> dict[int, int]:
+    """Read settings back."""
+    return {name: socket.getsockopt(name) for name in names}
+
+
+def test_every_socket_has_the_settings() -> None:
+    """Queues, limits and patience are set on both sides of both patterns."""
+    with (
+        Router(ANY) as router,
+        Dealer(router.endpoint) as dealer,
+        Publisher(ANY) as publisher,
+        Subscription(publisher.endpoint, [""]) as subscription,
+    ):
+        for end in (router, dealer, publisher, subscription):
+            assert settings(end._socket, EVERYWHERE) == EVERYWHERE
+        assert publisher._socket.getsockopt(zmq.SNDHWM) == 10_000
+        assert subscription._socket.getsockopt(zmq.RCVHWM) == 1_000
+        assert dealer._socket.getsockopt(zmq.IMMEDIATE) == 1
+        assert router._socket.getsockopt(zmq.SNDHWM) == router._socket.getsockopt(zmq.RCVHWM) == 100
+    with Router(ANY, max_frame=CONTROL_FRAME_BYTES) as control:
+        assert control._socket.getsockopt(zmq.MAXMSGSIZE) == CONTROL_FRAME_BYTES == 64 * 1024
+
+
+def test_a_guarded_socket_has_its_three_settings_together(tmp_path: Path) -> None:
+    """Before it is bound: server, domain, enforcement; and again after it sent all away."""
+    ward = Ward(tmp_path)
+    keys = ward.allowed_key("reader", subscribe=True)
+    with (
+        ward.guard() as guard,
+        Router(ANY, guard=guard, door=INGEST) as router,
+        Publisher(ANY, guard=guard, door=ALERTS) as publisher,
+    ):
+        endpoint = publisher.endpoint
+        first = publisher._socket
+        ward.revoke("reader")
+
+        def sent_away() -> bool:
+            publisher.publish("heartbeat", b"")
+            return publisher._socket is not first
+
+        until(sent_away)
+        for end, door in ((router, INGEST), (publisher, ALERTS)):
+            assert end._socket.getsockopt(zmq.MECHANISM) == zmq.CURVE
+            assert end._socket.getsockopt(zmq.CURVE_SERVER) == 1
+            assert end._socket.getsockopt_string(zmq.ZAP_DOMAIN) == f"ecg.{door}"
+            assert end._socket.getsockopt(zmq.ZAP_ENFORCE_DOMAIN) == 1
+            assert settings(end._socket, EVERYWHERE) == EVERYWHERE
+        assert publisher.endpoint == endpoint
+        with Dealer(router.endpoint, keys=keys) as dealer:
+            assert dealer._socket.getsockopt(zmq.MECHANISM) == zmq.CURVE
+            assert dealer._socket.getsockopt(zmq.CURVE_SERVER) == 0
+
+
+def test_a_guard_knows_every_way_to_bind() -> None:
+    """Only `_End._open` binds or connects, so that no socket passes the checks by."""
+    calls = [
+        (path.name, function.name)
+        for path in SOURCES
+        if "zmq" in path.read_text(encoding="utf-8")
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(function, ast.FunctionDef)
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in ("bind", "connect")
+    ]
+    assert sorted(set(calls)) == [
+        ("curve.py", "let_in"),
+        ("guard.py", "_post"),
+        ("transport.py", "_open"),
+    ]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_no_code_names_a_forbidden_setting(path: Path) -> None:
+    """Nowhere in the packages, whoever asks for it."""
+    named = {
+        node.attr
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "zmq"
+    }
+    assert named & FORBIDDEN == set()
+
+
+def test_a_peer_cannot_take_the_place_of_another() -> None:
+    """Of two peers that give themselves the same id the first keeps it, and its answers."""
+    with Router(ANY) as router:
+        peers = [zmq.Context.instance().socket(zmq.DEALER) for _ in range(2)]
+        try:
+            names = []
+            for number, peer in enumerate(peers):
+                peer.setsockopt(zmq.LINGER, 0)
+                peer.setsockopt(zmq.ROUTING_ID, b"same")
+                peer.connect(router.endpoint)
+                peer.send(b"%d" % number)
+                if number == 0:
+                    until(lambda: bool(router._socket.poll(100)))
+                    names += [name for name, _ in router.receive()]
+            assert names == [b"same"]
+            assert not router._socket.poll(200)
+            assert router.send(names[0], b"for the first")
+            assert peers[0].poll(5_000)
+            assert not peers[1].poll(0)
+        finally:
+            for peer in peers:
+                peer.close()

@@ -1,0 +1,146 @@
+"""What the documents tell a reader to do works."""
+
+import re
+import socket
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from monitor.metrics import COUNTERS, LOG_GAUGES
+from monitor.run.supervisor import System
+from pipeline.alarms.kinds import KINDS
+from pipeline.alarms.settings import DEFAULTS, RANGES, settings_of
+from pipeline.constants import DEFAULT_PORT
+from pipeline.schema.system_report import SystemReport
+from tests.support.paths import ROOT
+
+
+def free_ports() -> int:
+    """Return a port that is free, and the two above it too."""
+    while True:
+        with socket.socket() as first, socket.socket() as second, socket.socket() as third:
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+                third.bind(("127.0.0.1", port + 2))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
+def python_blocks(document: str) -> list[str]:
+    """Return the Python code blocks of a document, in order."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
+def test_documented_subscribers_receive_and_parse_alerts(tmp_path: Path) -> None:
+    """The subscribers in README and docs/subscribing.md, as printed, print alerts."""
+    stored, transaction, live, replay = python_blocks("docs/subscribing.md")
+    (readme,) = python_blocks("README.md")
+    port = free_ports()
+
+    def start(code: str) -> "subprocess.Popen[str]":
+        code = code.replace(str(DEFAULT_PORT), str(port)).replace("5571", str(port + 1))
+        return subprocess.Popen(
+            [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+        )
+
+    with System(port=port, log=tmp_path / "log.sqlite", on_note=lambda text: None) as system:
+        printing = transaction + "        print(alert.stream)\n"
+        listeners = [start(live), start(readme), start(stored), start(printing)]
+        try:
+            system.feed(["demo", "--speed", "50", "--loop"])
+            for listener in listeners:
+                assert listener.stdout is not None
+                assert "demo" in listener.stdout.readline()
+        finally:
+            for listener in listeners:
+                listener.kill()
+                listener.communicate()
+        asked = start(replay)
+        output, _ = asked.communicate(timeout=30)
+
+    assert output.splitlines()[0].startswith("1 ")
+
+
+def test_readme_shows_every_command() -> None:
+    """The README's table names the commands that --help lists."""
+    shown = subprocess.run(
+        [sys.executable, "-m", "monitor", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    commands = re.findall(r"^  ([a-z]+)  ", shown.split("Commands:")[1], flags=re.MULTILINE)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    assert len(commands) >= 10
+    assert [name for name in commands if not re.search(rf"\b{name}\b", readme)] == []
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "README.md",
+        "docs/architecture.md",
+        "docs/deploy.md",
+        "docs/operations.md",
+        "CONTRIBUTING.md",
+    ],
+)
+def test_links_lead_somewhere(document: str) -> None:
+    """Every relative link of a document points to a file of the repository."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    folder = (ROOT / document).parent
+
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    missing = [link for link in links if not (folder / link).exists()]
+
+    assert missing == []
+
+
+def test_code_names_documents_that_are_there() -> None:
+    """A reader of a docstring finds what it points to."""
+    named = {
+        document
+        for folder in ("monitor", "pipeline", "models", "replay", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+        for document in re.findall(r"docs/[a-z_/]+\.md", path.read_text(encoding="utf-8"))
+    }
+    assert {document for document in named if not (ROOT / document).is_file()} == set()
+
+
+def test_alarm_table_names_every_kind_with_its_priority() -> None:
+    """Neither more nor fewer, and the latching and held ones so."""
+    text = (ROOT / "docs/alarms.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| ((?:high|medium|low)[^|]*) \|", text, flags=re.MULTILINE)
+    described = {
+        kind.name: ", ".join(
+            [kind.priority]
+            + ["latches"] * kind.lethal
+            + ["held"] * (kind.hold_s > 0)
+            + ["technical"] * (kind.category == "technical")
+        )
+        for kind in KINDS.values()
+    }
+    assert dict(rows) == described
+
+
+def test_alarm_settings_in_the_documents_are_the_defaults_with_their_ranges() -> None:
+    """The printed file is taken as it stands and changes nothing."""
+    text = (ROOT / "docs/alarms.md").read_text(encoding="utf-8")
+    (printed,) = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    assert settings_of(tomllib.loads(printed)) == DEFAULTS
+    ranges = re.findall(r"^(\w+) = .*# ([\d.]+) to ([\d.]+)$", printed, flags=re.MULTILINE)
+    assert {name: (float(a), float(b)) for name, a, b in ranges} == RANGES
+
+
+def test_every_field_of_the_system_report_is_documented() -> None:
+    """With the name of its metric, where it has one."""
+    text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    fields = set(SystemReport.__struct_fields__) - {"schema"}
+    assert {name for name in fields if f"`{name}`" not in text} == set()
+    metrics = [f"{name}_total" for name in COUNTERS] + [f"log_{name}" for name in LOG_GAUGES]
+    assert [name for name in metrics if f"`{name}`" not in text] == []

@@ -1,0 +1,316 @@
+"""A serial device, played by a pseudo-terminal: nothing it sends is lost or misplaced silently."""
+
+import itertools
+import os
+import termios
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import DeviceError
+from pipeline.schema.messages import FLAG_LEAD_OFF
+from replay.serial_device import (
+    MAX_LINE_BYTES,
+    SEQUENCE_MODULUS,
+    LineReader,
+    Placer,
+    Reading,
+    SerialSource,
+)
+from replay.source import SampleBlock
+from tests.replay.test_pacing import Clock
+
+
+class Device:
+    """The far end of a serial line, reachable under a path that stays when it is replugged."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.plug()
+
+    def plug(self) -> None:
+        """Appear under the path."""
+        self.master, self.slave = os.openpty()
+        self.path.unlink(missing_ok=True)
+        self.path.symlink_to(os.ttyname(self.slave))
+
+    def unplug(self) -> None:
+        """Vanish."""
+        os.close(self.master)
+        os.close(self.slave)
+        self.path.unlink()
+
+    def send(self, *lines: str) -> None:
+        """Send lines, each with its end."""
+        os.write(self.master, "".join(f"{line}\r\n" for line in lines).encode())
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Iterator[Device]:
+    """A device, plugged in."""
+    device = Device(tmp_path / "ttyTest")
+    yield device
+    if device.path.exists():
+        device.unplug()
+
+
+def opened(device: Device, clock: Clock) -> SerialSource:
+    """Open the device as a source of 250 Hz and 200 units per mV."""
+    return SerialSource(
+        str(device.path), baud=115_200, rate_hz=250, gain=200, stream="ttyTest",
+        clock=clock, wait=clock.wait,
+    )  # fmt: skip
+
+
+def collect(blocks: Iterator[SampleBlock | None], samples: int) -> list[SampleBlock]:
+    """Return blocks until they hold so many samples; fail after some seconds of nothing."""
+    got: list[SampleBlock] = []
+    idle = 0
+    while sum(block.samples.size for block in got) < samples:
+        block = next(blocks)
+        idle += block is None
+        assert idle < 100, "nothing arrives"
+        if block is not None:
+            got.append(block)
+    return got
+
+
+def positions(blocks: list[SampleBlock]) -> list[int]:
+    """Return the position of every sample."""
+    return [block.first_sample + i for block in blocks for i in range(block.samples.size)]
+
+
+def test_plain_values_arrive_in_mv(device: Device) -> None:
+    """Every value after the torn first line becomes one sample, divided by the gain."""
+    source = opened(device, Clock())
+    assert (source.info.stream, source.info.fs_hz) == ("ttyTest", 250.0)
+    device.send("orn", *map(str, range(-50, 50)))
+    got = collect(source.blocks(), 100)
+    assert positions(got) == list(range(100))
+    np.testing.assert_allclose(np.concatenate([b.samples for b in got]), np.arange(-50, 50) / 200)
+    assert source.rejected_lines == 0
+    source.close()
+
+
+def test_missing_numbers_are_a_gap_and_repeated_ones_nothing(device: Device) -> None:
+    """Positions jump by what is missing, also where the number wraps; a repeat is dropped."""
+    source = opened(device, Clock())
+    numbers = [65533, 65534, 65534, 1, 2, 5]
+    device.send("torn", *(f"{number},100" for number in numbers))
+    got = collect(source.blocks(), 5)
+    assert positions(got) == [0, 1, 4, 5, 8]
+    assert [block.samples.size for block in got] == [2, 2, 1]
+    source.close()
+
+
+def test_lead_off_is_flagged_sample_by_sample(device: Device) -> None:
+    """The third field becomes the flag; a block without it carries none."""
+    source = opened(device, Clock())
+    device.send("torn", "0,1,0", "1,1,1", "2,1,1", "3,1,0", "4,1")
+    blocks = source.blocks()
+    got = collect(blocks, 5)
+    flags = [
+        value
+        for block in got
+        for value in ([0] * block.samples.size if block.flags is None else block.flags.tolist())
+    ]
+    assert flags == [0, FLAG_LEAD_OFF, FLAG_LEAD_OFF, 0, 0]
+    device.send("5,1,0", "6,1", "7,1", "8,1", "9,1")
+    assert all(block.flags is None for block in collect(blocks, 5))
+    source.close()
+
+
+def test_garbage_is_skipped_and_counted(device: Device) -> None:
+    """Lines that are no reading cost their own sample only."""
+    source = opened(device, Clock())
+    garbage = ["", "hello", "1;2", "1,2,3", "1,2,0,0", "0x10", "1e3", "9" * 20, "7,,0", "\x1b[2J"]
+    device.send("torn", "0,10", *garbage, "1,11")
+    assert positions(collect(source.blocks(), 2)) == [0, 1]
+    assert source.rejected_lines == len(garbage)
+    source.close()
+
+
+def test_silence_is_none_and_never_long(device: Device) -> None:
+    """While nothing arrives the source says so; what arrived alone does not wait for company."""
+    source = opened(device, Clock())
+    blocks = source.blocks()
+    assert [next(blocks) for _ in range(3)] == [None, None, None]
+    device.send("torn", "1,2")
+    assert positions(collect(blocks, 1)) == [0]
+    source.close()
+    assert list(blocks) == []
+    source.close()
+
+
+def test_a_device_that_comes_back_leaves_a_gap_of_the_time_away(device: Device) -> None:
+    """Unplugged and plugged in again, its samples go on where the clock says."""
+    clock = Clock()
+    source = opened(device, clock)
+    blocks = source.blocks()
+    device.send("torn", *(f"{i},5" for i in range(10)))
+    assert positions(collect(blocks, 10)) == list(range(10))
+    lost_s = clock.now_s
+    device.unplug()
+    assert all(next(blocks) is None for _ in range(10))
+    assert clock.now_s > lost_s
+    device.plug()
+    for _ in itertools.takewhile(lambda _: source.reconnects == 0, blocks):
+        pass
+    device.send("torn", "0,6", "1,6")
+    expected = 9 + round((clock.now_s - lost_s) * 250)
+    assert positions(collect(blocks, 2)) == [expected, expected + 1]
+    assert source.reconnects == 1
+    source.close()
+
+
+def test_retries_back_off_to_five_seconds(device: Device) -> None:
+    """A device that stays away is tried less and less often, and the reader stays awake."""
+    clock = Clock()
+    source = opened(device, clock)
+    blocks = source.blocks()
+    device.unplug()
+    for _ in range(200):
+        before_s = clock.now_s
+        assert next(blocks) is None
+        assert clock.now_s - before_s <= 0.25
+    assert clock.now_s - 1000 > 30
+    source.close()
+
+
+def test_absent_busy_and_wrong_devices_are_one_clear_line(device: Device, tmp_path: Path) -> None:
+    """At the start each of them is a DeviceError that says which it is."""
+    source = opened(device, Clock())
+    (tmp_path / "file").write_text("x")
+    for path, says in [
+        (device.path, "busy"),
+        (tmp_path / "nope\x1b[2J", "not there"),
+        (tmp_path / "file", "no serial port"),
+        (tmp_path, "no serial port"),
+        (Path("/dev/null"), "cannot be used"),
+    ]:
+        with pytest.raises(DeviceError, match=says) as caught:
+            SerialSource(str(path), baud=115_200, rate_hz=250, gain=200, stream="s")
+        assert str(caught.value).isprintable()
+    source.close()
+
+
+# --- lines and positions, without a port -----------------------------------------------------
+
+
+@given(
+    lines=st.lists(
+        st.one_of(
+            st.integers(-(10**7), 10**7).map(str),
+            st.tuples(st.integers(0, 10**9), st.integers(-999, 999)).map(
+                lambda t: f"{t[0]},{t[1]}"
+            ),
+            st.text("0123456789,-x ", max_size=60),
+        ),
+        max_size=20,
+    ),
+    cuts=st.lists(st.integers(0, 400), max_size=10),
+)
+@settings(deadline=None)
+def test_how_bytes_arrive_does_not_matter(lines: list[str], cuts: list[int]) -> None:
+    """Any way of cutting the bytes yields the same readings, and long lines are never held."""
+    data = "\n".join(["torn", *lines, ""]).encode()
+    whole = LineReader()
+    expected = whole.push(data)
+    pieces = LineReader()
+    edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    got = [reading for a, b in itertools.pairwise(edges) for reading in pieces.push(data[a:b])]
+    assert got == expected
+    assert pieces.rejected == whole.rejected == len(lines) - len(expected)
+
+
+@given(st.lists(st.binary(max_size=80), max_size=40))
+def test_any_bytes_are_survived_in_bounded_memory(parts: list[bytes]) -> None:
+    """Random bytes are readings or counted; a line without end is not collected."""
+    reader = LineReader()
+    for part in parts:
+        for reading in reader.push(part):
+            assert abs(reading.value) < 10**8
+        assert len(reader._tail) <= MAX_LINE_BYTES
+
+
+def placed(placer: Placer, number: int | None, now_s: float) -> list[int]:
+    """Return the positions that a reading brings."""
+    return [position for position, _ in placer.place(Reading(number, 0, False), now_s)]
+
+
+def test_a_device_that_starts_again_is_placed_by_the_clock() -> None:
+    """A number that cannot be is not believed until the next one agrees; then time decides."""
+    placer = Placer(250)
+    assert [placed(placer, i, i / 250) for i in range(1000, 1010)] == [[i] for i in range(10)]
+    assert placed(placer, 40_000, 1010 / 250) == []
+    assert placed(placer, 1011, 1011 / 250) == []
+    assert placed(placer, 1012, 1012 / 250) == [11, 12]
+    assert placed(placer, 0, 1500 / 250) == []
+    assert placed(placer, 1, 1501 / 250) == [12 + (1501 - 1012)]
+    assert placed(placer, 2, 1502 / 250) == [12 + (1502 - 1012)]
+    assert placer.implausible == 2
+
+
+@pytest.mark.parametrize("damaged", [102, 150, 340, 9])
+def test_a_damaged_number_moves_nothing(damaged: int) -> None:
+    """One that is near enough to be believed would shift all that follows: the next one tells."""
+    placer = Placer(250)
+    numbers = [*range(90, 100), damaged, *range(101, 110)]
+    got = [one for i, number in enumerate(numbers) for one in placed(placer, number, i / 250)]
+    assert got == [i for i in range(20) if i != 10]
+    assert placer.implausible == 1
+
+
+def test_every_second_line_lost_loses_no_other() -> None:
+    """A jump that the next jump confirms is one."""
+    placer = Placer(250)
+    got = [one for i in range(0, 40, 2) for one in placed(placer, i, i / 250)]
+    assert got == list(range(0, 38, 2))
+    assert placer.settle() == [(38, Reading(38, 0, False))]
+    assert placer.implausible == 0
+
+
+def test_without_numbers_only_a_long_silence_is_a_gap() -> None:
+    """Under a second the samples follow one another, above it the clock says how many lack."""
+    placer = Placer(100)
+    assert placed(placer, None, 0.0) == [0]
+    assert placed(placer, None, 0.9) == [1]
+    assert placed(placer, None, 2.9) == [201]
+
+
+@given(st.lists(st.tuples(st.integers(0, SEQUENCE_MODULUS - 1), st.floats(0, 10)), max_size=50))
+def test_positions_only_grow(steps: list[tuple[int, float]]) -> None:
+    """Whatever numbers a device sends, no position comes twice or goes back."""
+    placer, now_s, last = Placer(250), 0.0, -1
+    for number, wait_s in steps:
+        now_s += wait_s
+        for position in placed(placer, number, now_s):
+            assert position > last
+            last = position
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 3])
+def test_numbers_that_came_round_in_a_silence_are_counted(rounds: int) -> None:
+    """The clock says how often: an hour's silence is no gap of seconds."""
+    placer = Placer(250)
+    assert placed(placer, 10, 0.0) == [0]
+    missing = rounds * SEQUENCE_MODULUS + 500
+    back_s = (missing + 3) / 250
+    assert placed(placer, 510, back_s) + placed(placer, 511, back_s) == [missing, missing + 1]
+
+
+def test_a_device_that_goes_while_it_is_opened_is_a_device_that_is_not_there(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`termios.error` is no OSError, and no end of a source."""
+
+    def gone(*_: object, **__: object) -> None:
+        raise termios.error(5, "Input/output error")
+
+    monkeypatch.setattr("replay.serial_device.serial.Serial", gone)
+    with pytest.raises(DeviceError, match="cannot be used"):
+        opened(device, Clock())

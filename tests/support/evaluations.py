@@ -1,0 +1,63 @@
+"""Small beats, students and verdicts for the tests of evaluations and of what is made of them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from models.data.protocol_beats import Beats, annotation_digest
+from models.evaluation.protocols.scored_beats import Judged, JudgedRecord
+from models.files.student_artifact import Artifact, load_artifact
+
+NAN = float("nan")
+KNOWN = [
+    ("N", True, 1.0, False),
+    ("N", True, 6.0, True),
+    ("N", False, NAN, False),
+    ("N", True, NAN, False),
+    ("V", True, 9.0, True),
+    ("V", True, 2.0, False),
+    ("V", False, NAN, False),
+    ("S", True, NAN, False),
+    ("-", True, 7.0, True),
+    ("-", True, 3.0, False),
+    ("-", True, NAN, False),
+]
+"""One of each kind: normal, false alert, missed, not analysable, found, low, false detections."""
+
+
+def humps(n: int = 400) -> Beats:
+    """Return humps, a fifth of them upside down and called ventricular, fusion or escape beats."""
+    kind = np.arange(n) % 5 == 0
+    centres = np.random.default_rng(0).uniform(120, 160, (n, 1))
+    shapes = 2 * np.exp(-(((np.arange(320) - centres) / 12) ** 2)) - 1
+    return Beats(
+        windows=np.where(kind[:, None], -shapes, shapes).astype(np.float32),
+        symbols=np.where(kind, np.array(["V", "F", "e"])[np.arange(n) % 3], "N"),
+        records=np.array(["100", "101"])[np.arange(n) % 2],
+        samples=np.arange(n) * 300,
+        detected=np.ones(n, dtype=bool),
+    )
+
+
+def trained_on(beats: Beats, split: object) -> Artifact:
+    """Return the shipped weights, as if trained on a split of these beats."""
+    training = {"split": split, "seed": 9, "annotations_sha256": annotation_digest(beats)}
+    return replace(load_artifact(), training=training)
+
+
+def judged(
+    name: str, rows: Sequence[tuple[str, bool, float, bool]], hours: float = 0.5
+) -> JudgedRecord:
+    """Return a record of beats: class, found, score, alerted; each alerted one raises an alert."""
+    classes, found, scores, alerted = zip(*rows, strict=True)
+    beats = Judged(
+        records=np.full(len(rows), name),
+        times_s=300.0 + np.arange(len(rows)),
+        classes=np.array(classes),
+        found=np.array(found),
+        scores=np.array(scores, dtype=np.float32),
+        alerted=np.array(alerted),
+        raised=np.array(alerted),
+    )
+    return JudgedRecord(name=name, hours=hours, beats=beats, alerts={"anomalous_beat": 3})

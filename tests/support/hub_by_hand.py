@@ -1,0 +1,93 @@
+"""A hub that a test turns by hand, with a clock that the test moves; what dies here is `killed`."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pipeline.hub.config import HubConfig
+from pipeline.hub.hub import Hub
+from pipeline.schema.messages import Accepted, Chunk, Message, decode, encode
+from pipeline.transport.sockets import Dealer, wait
+from tests.support.running import CONFIG, DEADLINE_S
+
+
+class HubByHand:
+    """A hub, whoever talks to it, and the clock."""
+
+    def __init__(self, log: Path, **config: Any) -> None:
+        self.later_s = 0.0
+        """How much further the clock is than that of the machine."""
+        self.log = log
+        self.ends: list[Dealer] = []
+        settings: dict[str, Any] = {"live_score": CONFIG, **config}
+        self.hub = Hub(HubConfig(log=log, **settings), lambda: time.monotonic() + self.later_s)
+
+    def end(self, door: str) -> Dealer:
+        """Return a new connection to one of the hub's doors."""
+        self.ends.append(Dealer(connect=self.hub.endpoints[door], max_frame=1 << 23))
+        return self.ends[-1]
+
+    def turns(self, n: int = 3) -> None:
+        """Let the hub do what there is to do."""
+        for _ in range(n):
+            self.hub.turn()
+
+    def ask(self, end: Dealer, frame: bytes) -> bytes:
+        """Send a frame, and return the last of what comes back."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not end.send(frame):
+            wait([end], 0.01)
+            assert time.monotonic() < deadline
+        while time.monotonic() < deadline:
+            self.hub.turn()
+            if answers := list(end.receive()):
+                return answers[-1]
+        raise AssertionError("no answer")
+
+    def say(self, end: Dealer, message: Message) -> Any:
+        """Send a message of ours, and return the answer."""
+        return decode(self.ask(end, encode(message)))
+
+    def accepted(self, end: Dealer, message: Message) -> Accepted:
+        """Send a message that the hub has to take."""
+        answer = self.say(end, message)
+        assert isinstance(answer, Accepted), answer
+        return answer
+
+    def killed(self) -> None:
+        """End as by kill -9: nothing more is written."""
+        for end in self.ends:
+            end.close(linger_ms=0)
+        self.hub._doors.close()
+        self.hub._log._shut()
+
+    def closed(self) -> None:
+        """End in order."""
+        for end in self.ends:
+            end.close(linger_ms=0)
+        with self.hub:
+            pass
+
+
+@contextmanager
+def hub_by_hand(log: Path, **config: Any) -> Iterator[HubByHand]:
+    """Yield a hub that is killed in the end."""
+    one = HubByHand(log, **config)
+    try:
+        yield one
+    finally:
+        one.killed()
+
+
+def chunk(number: int, samples: ArrayLike | None = None, **fields: Any) -> Chunk:
+    """Return the ``number``-th second of zeros, or of ``samples``, of a source's session."""
+    x = np.zeros(360, "<f4") if samples is None else np.asarray(samples, "<f4")
+    facts: dict[str, Any] = {
+        "stream": "s", "first_sample": 360 * (number - 1), "fs_hz": 360.0, "session": "a"
+    }  # fmt: skip
+    return Chunk(samples=x.tobytes(), number=number, **{**facts, **fields})

@@ -1,0 +1,179 @@
+"""A hub, a scorer and subscribers in threads of the test, over real sockets on loopback."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.client import Subscriber
+from pipeline.clients.ingest import Feeder
+from pipeline.clients.scorer import run_worker
+from pipeline.constants import WINDOW_SAMPLES
+from pipeline.hub.config import HubConfig
+from pipeline.hub.hub import Hub
+from pipeline.schema.public import Alert, Public, Status
+from pipeline.schema.system_report import SystemReport
+from pipeline.scoring.live_score import WITNESSES, LiveScoreConfig, Scale
+from pipeline.scoring.protocols import Classifier, ScoredBatch
+
+DEADLINE_S = 20.0
+CONFIG = LiveScoreConfig(
+    scales={name: Scale(median=-2.0, p95=0.5) for name in WITNESSES},
+    threshold=3.0,
+    learning_threshold=2.0,
+)
+
+
+class TrivialScorer:
+    """Scores by the window alone, and remembers how many it saw."""
+
+    def __init__(self) -> None:
+        self.windows = 0
+
+    def score(self, windows: NDArray[np.float32]) -> ScoredBatch:
+        """Return how much each window changes in 3 ticks."""
+        self.windows += len(windows)
+        residuals = windows - np.roll(windows, 3, axis=1)
+        scores = np.mean(np.square(residuals, dtype=np.float64), axis=1) + 1e-3
+        return ScoredBatch(scores=scores.astype(np.float32), residuals=residuals)
+
+
+class TrivialClassifier:
+    """Names classes by the window and the rhythm alone, and remembers how many it saw."""
+
+    def __init__(self) -> None:
+        self.windows = 0
+
+    def classify(
+        self, windows: NDArray[np.float32], rr_context: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return probabilities that follow from four sums, one row a beat."""
+        self.windows += len(windows)
+        quarters = windows.reshape(-1, 4, WINDOW_SAMPLES // 4).sum(axis=2) + rr_context[:, :4]
+        weights = np.square(np.sin(quarters, dtype=np.float64)) + 1e-3
+        return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def until(done: Callable[[], bool]) -> None:
+    """Call ``done``, which waits for events itself, until it says so; fail after 20 s."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not done():
+        assert time.monotonic() < deadline, "nothing happened"
+
+
+@contextmanager
+def thread(work: Callable[[Callable[[], bool]], None]) -> Iterator[None]:
+    """Run ``work(stop)`` beside the test; what it raises is raised at the end."""
+    stopped = threading.Event()
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work(stopped.is_set)
+        except BaseException as error:
+            failures.append(error)
+
+    runner = threading.Thread(target=run)
+    runner.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        runner.join(DEADLINE_S)
+        assert not runner.is_alive()
+        if failures:
+            raise failures[0]
+
+
+@contextmanager
+def running_hub(
+    log: Path,
+    *,
+    classify: bool = False,
+    resume: bool = True,
+    on_report: Callable[[SystemReport], None] = lambda report: None,
+) -> Iterator[Hub]:
+    """Run a hub in a thread; its sockets and its log belong to that thread alone."""
+    config = HubConfig(log=log, live_score=CONFIG, classify=classify, resume=resume)
+    begun: queue.Queue[Hub] = queue.Queue()
+
+    def serve(stop: Callable[[], bool]) -> None:
+        with Hub(config, time.monotonic, on_report) as hub:
+            begun.put(hub)
+            hub.run(stop)
+
+    with thread(serve):
+        yield begun.get(timeout=DEADLINE_S)
+
+
+@contextmanager
+def running_worker(hub: Hub, classifier: Classifier | None = None) -> Iterator[TrivialScorer]:
+    """Run a scorer for ``hub`` in a thread."""
+    scorer = TrivialScorer()
+    work = hub.endpoints["work"]
+    with thread(
+        lambda stop: run_worker(scorer, classifier, model="m", device="cpu", work=work, stop=stop)
+    ):
+        yield scorer
+
+
+def subscriber(hub: Hub, *, from_seq: int | None = 1, topics: tuple[str, ...] = ()) -> Subscriber:
+    """Return a subscriber to ``hub``."""
+    ends = hub.endpoints
+    return Subscriber(ends["alerts"], ends["replay"], from_seq=from_seq, topics=topics)
+
+
+def feeder(hub: Hub, stream: str, fs_hz: float = 360.0) -> Feeder:
+    """Return a source's connection that gives up after the test's patience."""
+    until_s = time.monotonic() + DEADLINE_S
+    return Feeder(
+        hub.endpoints["ingest"],
+        stream=stream,
+        fs_hz=fs_hz,
+        lead="II",
+        stop=lambda: time.monotonic() > until_s,
+    )
+
+
+def feed(
+    hub: Hub, stream: str, x: NDArray[np.float32], *, epoch: int = 0, step: int = 3600
+) -> None:
+    """Send a whole stream, its end included."""
+    with feeder(hub, stream) as source:
+        for a in range(0, len(x), step):
+            assert source.send(x[a : a + step], first_sample=a, epoch=epoch)
+        assert source.finish()
+
+
+def hear_until_ended(listener: Subscriber, *streams: str) -> list[Public]:
+    """Return everything up to the end of ``streams``, every alert included."""
+    heard: list[Public] = []
+    enough: list[int] = []
+
+    def done() -> bool:
+        heard.extend(listener.receive(0.1))
+        ended = {m.stream for m in heard if isinstance(m, Status) and m.ended}
+        if not enough and ended >= set(streams):
+            enough.append(listener.heartbeats + 1)
+        return bool(enough) and listener.heartbeats >= enough[0] and listener.complete
+
+    until(done)
+    return heard
+
+
+def alerts_of(heard: list[Public]) -> list[Alert]:
+    """Return the alerts among the messages."""
+    return [message for message in heard if isinstance(message, Alert)]
+
+
+def told(alert: Alert) -> tuple[object, ...]:
+    """Return what has to be the same however an alert came about."""
+    apart = {"seq", "log_id", "utc", "latency_ms"}
+    return tuple(
+        repr(getattr(alert, name)) for name in alert.__struct_fields__ if name not in apart
+    )

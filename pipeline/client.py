@@ -1,7 +1,7 @@
 """A subscriber's side: every alert exactly once and in order, whatever was missed.
 
 Live messages come from the hub's PUB socket, which drops for slow and late listeners; the
-replay socket fills in by sequence number. `Subscriber` joins both sockets with a `Follower`,
+replay socket fills in by sequence number. `Subscriber` joins both sockets with a `Sequencer`,
 which keeps the books, and with a stored position, from which it goes on after its own death.
 
 What was handed over and what is stored are two things: see `Subscriber`.
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Final, Self
 
 from pipeline.clients.cursor import load_position, store_position
-from pipeline.clients.sequencer import Follower, Record
+from pipeline.clients.sequencer import Record, Sequencer
 from pipeline.errors import ConfigError, EndpointError, WireError
 from pipeline.schema.position import Gap, LogReplaced, Position
-from pipeline.schema.public import Alert, Heard, Heartbeat, decode_public, encode_json
+from pipeline.schema.public import Alert, Heartbeat, Received, decode_public, encode_json
 from pipeline.schema.requests import (
     ControlReply,
     ControlRequest,
@@ -144,15 +144,15 @@ class Subscriber:
             store_position(self._file, position)
         known = isinstance(position, Position) and position.log_id != ""
         if isinstance(position, Position) and known:
-            self._follower = Follower(have=position.seq, log_id=position.log_id)
+            self._follower = Sequencer(have=position.seq, log_id=position.log_id)
         elif from_seq is None and position is None:
-            self._follower = Follower(have=None)
+            self._follower = Sequencer(have=None)
         else:
-            self._follower = Follower(have=(from_seq or 1) - 1)
+            self._follower = Sequencer(have=(from_seq or 1) - 1)
         self._given: Position | None = position if isinstance(position, Position) else None
         self._dealt_with = self._stored = self._given
         self._stored_at = time.monotonic()
-        self._ready: deque[Heard] = deque()
+        self._ready: deque[Received] = deque()
         self.last_seq: int | None = None
         """The newest alert there is, as far as is known; None before the first heartbeat."""
         self.heartbeats = 0
@@ -194,7 +194,7 @@ class Subscriber:
                         self._store()
             self._store()
 
-    def receive(self, timeout_s: float) -> Iterator[Heard]:
+    def receive(self, timeout_s: float) -> Iterator[Received]:
         """Yield what has arrived, after waiting at most ``timeout_s`` for something.
 
         What is not taken from the iterator is yielded by the next call. The position file is left

@@ -41,3 +41,9 @@ SAMPLING_RATE_LIMITS_HZ: Final = (50.0, 10_000.0)
 
 STREAM_NAME: Final = r"[A-Za-z0-9._-]{1,64}"
 """What a stream may be called."""
+
+CLASSES: Final = ("N", "S", "V", "F")
+"""Classes of ANSI/AAMI EC57: normal, supraventricular, ventricular, fusion of normal and V."""
+
+RR_FEATURES: Final = 22
+"""Length of a beat's RR context: the names are in `pipeline.scoring.rr_context`."""

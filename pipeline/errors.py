@@ -9,11 +9,11 @@
         ConfigError           a setting, address or combination that is refused
             EndpointError     an address that cannot be bound or reached, or refuses our key
             KeysError         keys that are missing, damaged or open to others
-        GuardError            a socket that its keys no longer guard
+        AuthenticationError   a socket that its keys no longer guard
         ArtifactError         weights that are missing, altered, or made for something else
         WireError             a message that is not one of ours
             BusyError         a stream that another source sends now
-            MissingError      a chunk before which another one is missing
+            MissingChunkError a chunk before which another one is missing
         LogError              the alert log cannot be opened, read or written
             DamageError       a row of it is not what was written
         SnapshotError         the saved state of a stream that another version wrote, or damaged
@@ -51,7 +51,7 @@ class KeysError(ConfigError):
     """Keys, or the list of those allowed, are missing, damaged or open to others."""
 
 
-class GuardError(MonitorError):
+class AuthenticationError(MonitorError):
     """A socket is no longer guarded by keys, or lets nobody in."""
 
 
@@ -67,7 +67,7 @@ class BusyError(WireError):
     """Another source sends this stream now."""
 
 
-class MissingError(WireError):
+class MissingChunkError(WireError):
     """A chunk came, and one before it did not."""
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from pipeline.clients.ingest import Feeder
+from pipeline.clients.ingest import IngestClient
 from pipeline.errors import EndpointError, MonitorError
 from pipeline.transport.curve import ClientKeys
 from replay.source import Source, SourceInfo
@@ -77,7 +77,7 @@ def send(
     """Send one source under the name in ``info``; with ``resume``, from where the hub has it."""
     live = info.total_samples is None
     try:
-        with Feeder(
+        with IngestClient(
             ingest,
             stream=info.stream,
             fs_hz=info.fs_hz,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.ec57.matching import classes_of, match_beats, match_samples
-from pipeline.scoring.protocols import CLASSES
+from pipeline.constants import CLASSES
 from pipeline.scoring.rr_context import RRContext
 from pipeline.signal.quality import Reason
 from pipeline.signal.segmenter import Segmenter

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from models.data.protocol_beats import DATABASE, Beats, annotation_digest, load_beats, split_named
 from models.experiments.ablation_table import ablation_markdown
-from models.files.atomic_write import write_whole
+from models.files.atomic_write import write_atomically
 from models.inference.student import SCORED_TICKS, SMOOTHING_TICKS
 from models.measure.metrics import average_precision, roc_auc
 from models.measure.provenance import machine
@@ -247,8 +247,8 @@ def _add(
     with _locked(config.folder / "result.lock"):
         cells = _finished(config.result, setup) | {cell.name: figures}
         content = {"setup": setup, "cells": cells}
-        write_whole(config.result, json.dumps(content, indent=2, allow_nan=False) + "\n")
-        write_whole(
+        write_atomically(config.result, json.dumps(content, indent=2, allow_nan=False) + "\n")
+        write_atomically(
             config.result.with_suffix(".md"),
             ablation_markdown(content, [asdict(one) for one in CELLS]),
         )

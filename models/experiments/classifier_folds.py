@@ -19,7 +19,7 @@ from torch import nn
 from models.data.classifier_beats import DetectedRecord, detect_all
 from models.data.protocol_beats import DS1, database_folder
 from models.evaluation.protocols.classifier import COUNTING, figures_of, tables_of
-from models.files.atomic_write import write_whole
+from models.files.atomic_write import write_atomically
 from models.training.classifier import (
     FOLDS,
     ClassifierConfig,
@@ -95,5 +95,5 @@ def compare_optimisers(
         "counting": list(COUNTING),
         "runs": [cross_validate(config, records, progress) for config in configs],
     }
-    write_whole(result, json.dumps(figures, indent=2) + "\n")
+    write_atomically(result, json.dumps(figures, indent=2) + "\n")
     return result

@@ -25,7 +25,7 @@ def _same(a: Path, b: Path) -> bool:
     return a.exists() and b.exists() and a.samefile(b)
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Write ``path`` beside itself, then put it in its place; its folder is made where needed.
 
     Raises:

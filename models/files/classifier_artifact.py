@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from models.files.student_artifact import INPUT as WINDOW_INPUT
 from models.files.student_artifact import SHIPPED_STUDENT
 from models.files.weights import WeightsKind, read_weights, write_weights
-from pipeline.constants import WINDOW_SAMPLES
-from pipeline.scoring.protocols import CLASSES
-from pipeline.scoring.rr_context import RR_FEATURE_NAMES, RR_FEATURES
+from pipeline.constants import CLASSES, RR_FEATURES, WINDOW_SAMPLES
+from pipeline.scoring.rr_context import RR_FEATURE_NAMES
 
 SHIPPED_CLASSIFIER: Final = SHIPPED_STUDENT.with_name("classifier.json")
 

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from models.files.atomic_write import write_whole
+from models.files.atomic_write import write_atomically
 from pipeline.errors import ArtifactError
 
 SHIPPED: Final = Path(__file__).parents[1] / "weights"
@@ -75,7 +75,7 @@ def pin() -> None:
         f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(SHIPPED).as_posix()}\n"
         for file in files
     ]
-    write_whole(PINNED, "".join(lines))
+    write_atomically(PINNED, "".join(lines))
 
 
 def _pinned() -> dict[str, str]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from models.files.atomic_write import write_whole
+from models.files.atomic_write import write_atomically
 from models.files.model_file import read_model_file
 from pipeline.errors import ArtifactError
 from replay.headers import quoted
@@ -80,8 +80,8 @@ def write_weights(
         "weights_sha256": sha256,
     }
     text = json.dumps(whole, indent=2, allow_nan=False) + "\n"
-    write_whole(weights_path(description), weights)
-    write_whole(description, text)
+    write_atomically(weights_path(description), weights)
+    write_atomically(description, text)
     return sha256
 
 

@@ -30,9 +30,7 @@ from models.files.classifier_artifact import (
     ClassifierArtifact,
     load_classifier,
 )
-from pipeline.constants import WINDOW_SAMPLES
-from pipeline.scoring.protocols import CLASSES
-from pipeline.scoring.rr_context import RR_FEATURES
+from pipeline.constants import CLASSES, RR_FEATURES, WINDOW_SAMPLES
 
 TILE: Final = 16
 """Beats worked on together: their activations stay in the processor's cache."""

@@ -38,8 +38,7 @@ from models.files.classifier_artifact import (
     WIDTHS,
     stage_inputs,
 )
-from pipeline.scoring.protocols import CLASSES
-from pipeline.scoring.rr_context import RR_FEATURES
+from pipeline.constants import CLASSES, RR_FEATURES
 
 MAP_DROPOUT: Final = 0.5
 """Share of the last map's values that are not seen in training."""

@@ -27,15 +27,15 @@ from numpy.typing import NDArray
 
 from models.data.protocol_beats import DS1, DS1A, DS1B, database_folder
 from models.ec57.matching import classes_of, match_beats, match_samples
-from models.files.atomic_write import write_whole
+from models.files.atomic_write import write_atomically
 from models.files.model_file import read_model_file
 from models.files.student_artifact import SHIPPED_STUDENT, load_artifact
 from models.inference.student import StudentScorer
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.scoring.live_score import (
+    COMPONENTS,
     UNIVERSAL,
-    WITNESSES,
     LiveScore,
     LiveScoreConfig,
     Scale,
@@ -64,7 +64,7 @@ _MAX_BYTES: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
+class _ScoredRecord:
     """What the witnesses said of the analysable beats of some records."""
 
     raw: dict[str, NDArray[np.float64]]
@@ -101,8 +101,8 @@ def calibrate(
     for name in DS1:
         on_step(f"record {name}")
         parts.append(_hear(folder / name, scorer_b if name in DS1A else scorer_a))
-    heard = _Heard(
-        raw={witness: np.concatenate([p.raw[witness] for p in parts]) for witness in WITNESSES},
+    heard = _ScoredRecord(
+        raw={witness: np.concatenate([p.raw[witness] for p in parts]) for witness in COMPONENTS},
         times_s=np.concatenate([i * _BETWEEN_RECORDS_S + p.times_s for i, p in enumerate(parts)]),
         classes=np.concatenate([part.classes for part in parts]),
         learning=np.concatenate([part.learning for part in parts]),
@@ -149,7 +149,7 @@ def save_calibration(
 ) -> None:
     """Write a calibration beside the student that it is true for."""
     content = {**calibration, "weights_sha256": load_artifact(student).sha256}
-    write_whole(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+    write_atomically(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def load_calibration(
@@ -176,7 +176,7 @@ def load_calibration(
             str(name): Scale(median=float(scale["median"]), p95=float(scale["p95"]))
             for name, scale in content["scales"].items()
         }
-        if set(scales) != set(WITNESSES):
+        if set(scales) != set(COMPONENTS):
             raise ValueError(f"witnesses {sorted(scales)}")
         stored = np.array(
             [
@@ -209,7 +209,7 @@ def load_calibration(
     return LiveScoreConfig(scales=scales, threshold=threshold, learning_threshold=learning)
 
 
-def _hear(path: Path, scorer: Scorer) -> _Heard:
+def _hear(path: Path, scorer: Scorer) -> _ScoredRecord:
     """Run the front end over a record and ask every witness about each beat."""
     info, x = read_lead(path)
     annotated, symbols = read_beats(path)
@@ -223,7 +223,7 @@ def _hear(path: Path, scorer: Scorer) -> _Heard:
     scores[analysable] = scorer.score(windows[analysable]).scores
 
     live = LiveScore(_NO_CALIBRATION)
-    raw = np.full((len(WITNESSES), len(found)), np.nan)
+    raw = np.full((len(COMPONENTS), len(found)), np.nan)
     learning = np.zeros(len(found), dtype=bool)
     for beat in range(len(found)):
         if not analysable[beat]:
@@ -231,7 +231,7 @@ def _hear(path: Path, scorer: Scorer) -> _Heard:
             continue
         learning[beat] = live.learning
         said = live.observe(windows[beat], float(rr_s[beat]), float(scores[beat]))
-        raw[:, beat] = [said.get(witness, np.nan) for witness in WITNESSES]
+        raw[:, beat] = [said.get(witness, np.nan) for witness in COMPONENTS]
 
     classes = np.full(len(found), "-")
     pairs = match_beats(annotated, found, match_samples(info.fs_hz))
@@ -241,8 +241,8 @@ def _hear(path: Path, scorer: Scorer) -> _Heard:
         # What is found in a fluttering heart is no false detection.
         counted &= ~((found >= first) & (found <= last))
         seconds -= (min(last, len(x)) - first) / info.fs_hz
-    return _Heard(
-        raw={witness: raw[row, counted] for row, witness in enumerate(WITNESSES)},
+    return _ScoredRecord(
+        raw={witness: raw[row, counted] for row, witness in enumerate(COMPONENTS)},
         times_s=found[counted] / info.fs_hz,
         classes=classes[counted],
         learning=learning[counted],
@@ -251,13 +251,13 @@ def _hear(path: Path, scorer: Scorer) -> _Heard:
 
 
 _NO_CALIBRATION: Final = LiveScoreConfig(
-    scales={witness: Scale(median=0.0, p95=1.0) for witness in WITNESSES},
+    scales={witness: Scale(median=0.0, p95=1.0) for witness in COMPONENTS},
     threshold=math.inf,
     learning_threshold=math.inf,
 )
 
 
-def _scales(heard: _Heard) -> dict[str, Scale]:
+def _scales(heard: _ScoredRecord) -> dict[str, Scale]:
     normal = heard.classes == "N"
     return {
         witness: Scale(
@@ -268,22 +268,22 @@ def _scales(heard: _Heard) -> dict[str, Scale]:
     }
 
 
-def _scores(heard: _Heard, scales: Mapping[str, Scale]) -> NDArray[np.float64]:
+def _scores(heard: _ScoredRecord, scales: Mapping[str, Scale]) -> NDArray[np.float64]:
     """Return the score of each beat of one patient as the live score has it, float64[n]."""
     typical = Typical()
     scores = np.zeros(len(heard.classes))
-    for beat, said in enumerate(_said(heard, WITNESSES)):
+    for beat, said in enumerate(_said(heard, COMPONENTS)):
         total = sum(shares_of(said, scales).values())
         scores[beat] = total + (0.0 if heard.learning[beat] else typical.share(total))
     return scores
 
 
-def _universal_scores(heard: _Heard, scales: Mapping[str, Scale]) -> NDArray[np.float64]:
+def _universal_scores(heard: _ScoredRecord, scales: Mapping[str, Scale]) -> NDArray[np.float64]:
     """Return what each beat would score if its patient were unknown, float64[n]."""
     return np.array([sum(shares_of(said, scales).values()) for said in _said(heard, UNIVERSAL)])
 
 
-def _said(heard: _Heard, witnesses: tuple[str, ...]) -> Iterator[dict[str, float]]:
+def _said(heard: _ScoredRecord, witnesses: tuple[str, ...]) -> Iterator[dict[str, float]]:
     """Yield what those witnesses that could speak said of each beat."""
     columns = [heard.raw[witness].tolist() for witness in witnesses]
     for row in zip(*columns, strict=True):
@@ -291,7 +291,7 @@ def _said(heard: _Heard, witnesses: tuple[str, ...]) -> Iterator[dict[str, float
 
 
 def _thresholds(
-    heard: _Heard, known: NDArray[np.float64], unknown: NDArray[np.float64]
+    heard: _ScoredRecord, known: NDArray[np.float64], unknown: NDArray[np.float64]
 ) -> list[dict[str, Any]]:
     """Return the thresholds for each rate, and what of each class they find on these patients."""
     judged = ~heard.learning
@@ -317,7 +317,9 @@ def _thresholds(
     ]
 
 
-def _at_rates(heard: _Heard, scores: NDArray[np.float64], part: NDArray[np.bool_]) -> list[float]:
+def _at_rates(
+    heard: _ScoredRecord, scores: NDArray[np.float64], part: NDArray[np.bool_]
+) -> list[float]:
     """Return for each of `RATES_PER_HOUR` the lowest threshold that keeps to it.
 
     Coming from above: far below, where nearly all is anomalous, episodes grow together and

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from models.files.atomic_write import write_whole
+from models.files.atomic_write import write_atomically
 from models.files.model_file import refuse_pickle
 from pipeline.errors import ArtifactError
 from replay.headers import quoted
@@ -52,7 +52,7 @@ def save_checkpoint(
             tensors |= {f"{name}/{row}/{k}": v for k, v in of_row.items() if torch.is_tensor(v)}
     tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     whole = {**facts, "version": CHECKPOINT_VERSION, "optimisers": numbers}
-    write_whole(path, save(tensors, metadata={"facts": json.dumps(whole)}))
+    write_atomically(path, save(tensors, metadata={"facts": json.dumps(whole)}))
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -41,8 +41,8 @@ from models.training.checkpoint import read_checkpoint, restore_network
 from models.training.config import TrainingConfig, chosen_device, settings_of
 from models.training.find_lr import RangeTest, find_rate
 from models.training.run import EVALUATION_BATCH, Judge, Progress, TrainingRun, constant, one_cycle
+from pipeline.constants import CLASSES
 from pipeline.errors import ConfigError, InputError
-from pipeline.scoring.protocols import CLASSES
 
 OPTIMISERS: Final = ("adabound", "adamw")
 

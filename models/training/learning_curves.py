@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from models.files.atomic_write import write_whole
+from models.files.atomic_write import write_atomically
 
 NO_PICTURE: Final = (
     "no picture without matplotlib; the figures are in the CSV "
@@ -54,7 +54,7 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
-    write_whole(path, text.getvalue().encode())
+    write_atomically(path, text.getvalue().encode())
 
 
 def draw_panels(
@@ -101,5 +101,5 @@ def draw_panels(
     axes[-1].set_xlabel(abscissa)
     picture = io.BytesIO()
     FigureCanvasAgg(figure).print_png(picture)
-    write_whole(path, picture.getvalue())
+    write_atomically(path, picture.getvalue())
     return True

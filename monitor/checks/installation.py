@@ -122,8 +122,7 @@ def check_weights() -> Iterator[Finding]:
     from models.inference.classifier import ClassifierScorer
     from models.inference.student import StudentScorer
     from models.training.calibration import load_calibration
-    from pipeline.constants import WINDOW_BEFORE_R, WINDOW_SAMPLES
-    from pipeline.scoring.rr_context import RR_FEATURES
+    from pipeline.constants import RR_FEATURES, WINDOW_BEFORE_R, WINDOW_SAMPLES
 
     beat = np.zeros((1, WINDOW_SAMPLES), dtype=np.float32)
     beat[0, WINDOW_BEFORE_R - 10 : WINDOW_BEFORE_R + 10] = np.hanning(20)

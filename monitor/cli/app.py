@@ -103,13 +103,13 @@ def _fill_bare_device(arguments: list[str]) -> list[str]:
 
 def _face(plain: bool, as_json: bool, sound: bool) -> tuple[Any, list[str] | None]:
     """Return the face of a run, and the arguments of its dashboard if it has one."""
-    from monitor.run.reporters import JsonFace, PlainFace, SummaryFace
+    from monitor.run.reporters import JsonReporter, PlainReporter, SummaryReporter
 
     if as_json:
-        return JsonFace(sys.stdout.buffer), None
+        return JsonReporter(sys.stdout.buffer), None
     if plain or not sys.stdout.isatty():
-        return PlainFace(sys.stdout), None
-    return SummaryFace(sys.stdout), ["--sound"] if sound else []
+        return PlainReporter(sys.stdout), None
+    return SummaryReporter(sys.stdout), ["--sound"] if sound else []
 
 
 @app.command()

@@ -63,13 +63,13 @@ def allow(
     as_json: Json = False,
 ) -> None:
     """Let a key in at the hub that runs with these keys, for exactly this and nothing else."""
-    from pipeline.transport.access_list import Allowed, Rights, changing
+    from pipeline.transport.access_list import AccessEntry, Rights, editing
 
     store = _store(keys)
     reads = subscribe or control or not (streams or score)
     rights = Rights(streams=tuple(streams or ()), score=score, subscribe=reads, control=control)
-    entry = Allowed(name, store.public(public or name), rights)
-    with changing(store) as allowed:
+    entry = AccessEntry(name, store.public(public or name), rights)
+    with editing(store) as allowed:
         twin = next((e.name for e in allowed.values() if e.public == entry.public), name)
         if twin != name:
             raise KeysError(f"this key is on the list as {twin}: monitor keys revoke {twin} first")
@@ -80,9 +80,9 @@ def allow(
 @keys_app.command()
 def revoke(name: Name, keys: Keys = None, as_json: Json = False) -> None:
     """Let a key in no more; a running hub drops it within a second."""
-    from pipeline.transport.access_list import changing
+    from pipeline.transport.access_list import editing
 
-    with changing(_store(keys)) as allowed:
+    with editing(_store(keys)) as allowed:
         if name not in allowed:
             raise KeysError(f"{name[:80]!r} is not on the list: see monitor keys list")
         entry = allowed.pop(name)
@@ -92,11 +92,11 @@ def revoke(name: Name, keys: Keys = None, as_json: Json = False) -> None:
 @keys_app.command(name="list")
 def list_keys(keys: Keys = None, as_json: Json = False) -> None:
     """List our own keys, and what each key on the list may do."""
-    from pipeline.transport.access_list import load_allowed
+    from pipeline.transport.access_list import load_access_list
 
     store = _store(keys)
     own = {name: store.public(name) for name in store.names()}
-    allowed = load_allowed(store).values() if store.folder.exists() else ()
+    allowed = load_access_list(store).values() if store.folder.exists() else ()
     for name, public in own.items():
         _tell(as_json, {"own": name, "public": public}, f"own      {name}  {public}")
     for entry in allowed:

@@ -16,7 +16,7 @@ from typing import IO, Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from models.files.atomic_write import write_whole
+from models.files.atomic_write import write_atomically
 from monitor.text import safe_text
 from pipeline.errors import ConfigError, InputError
 
@@ -64,7 +64,7 @@ def fetch(name: str, data: Path, *, site: str = _SITE) -> Path:
                 content = _get(f"{base}/{file}")
                 if _sha256(content) != sha256:
                     raise InputError(f"{base}/{file} arrived damaged: run the command again")
-                write_whole(path, content)
+                write_atomically(path, content)
             progress.advance(task)
     console.print(
         f"{safe_text(str(folder), 400)}: {len(wanted)} files. "

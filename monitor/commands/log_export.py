@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Any, Final
 
-from models.files.atomic_write import place, write_whole
+from models.files.atomic_write import place, write_atomically
 from pipeline.errors import ConfigError, LogError
 from pipeline.log.reader import LogReader
 from pipeline.schema.public import Alert, encode_json
@@ -136,7 +136,7 @@ def _write_notes(
             record = next(numbered)
         taken.add(record)
         file = place(folder / f"{record}.{ANNOTATOR}", read=read)
-        write_whole(file, note_bytes(of_stream))
+        write_atomically(file, note_bytes(of_stream))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Final
 
 from monitor.dashboard.bell import Bells
 from monitor.dashboard.screen import Screen
-from monitor.dashboard.state import DashboardView
+from monitor.dashboard.state import DashboardState
 from monitor.run.processes import stop_when_orphaned
 from pipeline.client import Subscriber
 from pipeline.errors import ConfigError
@@ -47,7 +47,7 @@ def attach(
     stop = stop_when_orphaned(parent)
     if parent is not None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    view = DashboardView(time.monotonic())
+    view = DashboardState(time.monotonic())
     bells = Bells() if sound else None
     with (
         Subscriber(endpoint, from_seq=from_seq, topics=_TOPICS, keys=keys) as subscriber,
@@ -62,7 +62,7 @@ def attach(
                 _ring(bells, view, now)
 
 
-def _ring(bells: Bells, view: DashboardView, now: float) -> None:
+def _ring(bells: Bells, view: DashboardState, now: float) -> None:
     standing = [heard.alert for heard in view.standing_alarms()]
     if bells.due(standing, view.silenced_s(now), now):
         sys.stdout.write("\a")

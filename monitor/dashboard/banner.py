@@ -14,7 +14,7 @@ from typing import Final
 from rich.text import Text
 
 from monitor.dashboard.panels import MUTED, clock, fit
-from monitor.dashboard.state import DashboardView, HeardAlert
+from monitor.dashboard.state import DashboardState, ReceivedAlert
 from monitor.text import safe_text
 from pipeline.schema.public import Alert
 
@@ -32,12 +32,12 @@ def flashes(alert: Alert) -> float:
     return FLASH_HZ.get(alert.priority, 0.0) if alert.state == "on" else 0.0
 
 
-def fastest_flash(view: DashboardView) -> float:
+def fastest_flash(view: DashboardState) -> float:
     """Return the highest rate at which anything in the picture flashes, in Hz; 0 for none."""
     return max((flashes(heard.alert) for heard in view.standing_alarms()), default=0.0)
 
 
-def banner(view: DashboardView, now: float, width: int) -> list[Text]:
+def banner(view: DashboardState, now: float, width: int) -> list[Text]:
     """Return the lines of the gravest alarm that stands above low priority; none without one."""
     standing = [heard for heard in view.standing_alarms() if heard.alert.priority != "low"]
     silenced = view.silenced_s(now)
@@ -48,7 +48,7 @@ def banner(view: DashboardView, now: float, width: int) -> list[Text]:
     return [_line(standing[0], more + sound, now, width)]
 
 
-def _line(heard: HeardAlert, rest: str, now: float, width: int) -> Text:
+def _line(heard: ReceivedAlert, rest: str, now: float, width: int) -> Text:
     alert = heard.alert
     hz = flashes(alert)
     lit = not hz or int((now - heard.at) * 2 * hz) % 2 == 0

@@ -23,7 +23,7 @@ from monitor.dashboard.panels import (
     number,
     stale_for,
 )
-from monitor.dashboard.state import SIGNAL_SECONDS, DashboardView, SignalRing, StreamView
+from monitor.dashboard.state import SIGNAL_SECONDS, DashboardState, SignalRing, StreamState
 from monitor.text import safe_text
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.schema.public import WindowView
@@ -58,7 +58,7 @@ def centred(text: Text, width: int, height: int) -> Block:
     return [*(Text() for _ in range((height - 1) // 2)), text]
 
 
-def waiting_panel(view: DashboardView, now: float, width: int, height: int) -> Block:
+def waiting_panel(view: DashboardState, now: float, width: int, height: int) -> Block:
     """Return the strip's panel before there is any stream."""
     line = Text(WAITING, "bold")
     since = now - (view.heard_at if view.heard_at is not None else view.started)
@@ -106,7 +106,7 @@ class _Axis:
         return int(time_s * self.per_second) - self.first
 
 
-def strip_panel(stream: StreamView, now: float, width: int, height: int) -> Block:
+def strip_panel(stream: StreamState, now: float, width: int, height: int) -> Block:
     """Return the scrolling ECG with its beats, gaps and time axis."""
     ring = stream.signal
     inner, rows = width - 4, max(height - 4, 1)
@@ -146,7 +146,7 @@ def strip_panel(stream: StreamView, now: float, width: int, height: int) -> Bloc
     return box(title, right, block, width, height)
 
 
-def _beat_marks(stream: StreamView, axis: _Axis, width: int, base: str) -> tuple[Text, list[str]]:
+def _beat_marks(stream: StreamState, axis: _Axis, width: int, base: str) -> tuple[Text, list[str]]:
     """Return the line of marks above the trace and the style of each cell of the trace."""
     marks, mark_styles = [" "] * width, [MUTED] * width
     styles = [base] * width
@@ -197,7 +197,7 @@ def _time_axis(axis: _Axis, width: int) -> Text:
     return Text("".join(cells), MUTED)
 
 
-def score_panel(stream: StreamView, width: int, height: int) -> Block:
+def score_panel(stream: StreamState, width: int, height: int) -> Block:
     """Return one bar a beat, the newest at the right, against the threshold line."""
     gutter = 6
     inner, rows = width - 4 - gutter, height - 2
@@ -234,7 +234,7 @@ def _row(value: float | None, top: float, rows: int) -> int | None:
     return min(rows - 1, int((1 - value / top) * rows))
 
 
-def window_panel(stream: StreamView, width: int, height: int) -> Block:
+def window_panel(stream: StreamState, width: int, height: int) -> Block:
     """Return the last anomalous beat, what was expected of it, and a heat strip of the rest."""
     seen = stream.window
     inner, room = width - 4, height - 2

@@ -1,4 +1,4 @@
-"""The panels of the dashboard: each draws one part of a `DashboardView` into a block of lines.
+"""The panels of the dashboard: each draws one part of a `DashboardState` into a block of lines.
 
 A block is a list of `rich.text.Text`, every one exactly as wide as asked, as many as asked; so
 blocks are put side by side and on top of each other without a layout engine. Styles are spans
@@ -16,7 +16,7 @@ from typing import Final
 from rich.cells import cell_len
 from rich.text import Text
 
-from monitor.dashboard.state import DashboardView, HeardAlert, StreamView
+from monitor.dashboard.state import DashboardState, ReceivedAlert, StreamState
 from monitor.text import safe_text
 from pipeline.schema.public import Alert, Status
 
@@ -122,7 +122,7 @@ def clock(time_s: float | None, decimals: int = 0) -> str:
     return f"{text}.{fraction:0{decimals}}" if decimals else text
 
 
-def state_of(stream: StreamView, now: float) -> tuple[str, str, str]:
+def state_of(stream: StreamState, now: float) -> tuple[str, str, str]:
     """Return what to call the stream's state, the reason if there is one, and the style.
 
     Stale data comes before everything: the state last heard may no longer hold.
@@ -139,7 +139,7 @@ def state_of(stream: StreamView, now: float) -> tuple[str, str, str]:
     return name, safe_text(status.reason, 128), style
 
 
-def stale_for(stream: StreamView, now: float) -> str:
+def stale_for(stream: StreamState, now: float) -> str:
     """Return the age of what is stale: of the data or of the status, whichever is older."""
     ages = [stream.data_age_s(now) or 0.0]
     if stream.status is not None:
@@ -147,13 +147,13 @@ def stale_for(stream: StreamView, now: float) -> str:
     return number(max(ages), ".1f", " s")
 
 
-def badge(stream: StreamView, now: float) -> Text:
+def badge(stream: StreamState, now: float) -> Text:
     """Return the stream's state as a coloured badge."""
     name, _, style = state_of(stream, now)
     return Text.assemble((f" {name} ", style))
 
 
-def last_score(stream: StreamView) -> str:
+def last_score(stream: StreamState) -> str:
     """Return ``score / threshold`` of the newest beat."""
     beat = next(reversed(stream.beats.values()), None)
     if beat is None:
@@ -178,7 +178,7 @@ def wrapped(text: str, width: int, lines: int) -> list[str]:
     return out[:lines]
 
 
-def vitals_panel(stream: StreamView, now: float, width: int, height: int) -> Block:
+def vitals_panel(stream: StreamState, now: float, width: int, height: int) -> Block:
     """Return heart rate in large digits, the state and why, the last score, the beat counts."""
     status = stream.status
     inner, room = width - 4, height - 2
@@ -209,7 +209,7 @@ def vitals_panel(stream: StreamView, now: float, width: int, height: int) -> Blo
     return box(Text("heart rate", MUTED), Text(), lines, width, height)
 
 
-def _vitals_facts(stream: StreamView, status: Status | None) -> list[tuple[str, str]]:
+def _vitals_facts(stream: StreamState, status: Status | None) -> list[tuple[str, str]]:
     facts = [("score", last_score(stream))]
     if status is not None:
         facts += [
@@ -220,7 +220,7 @@ def _vitals_facts(stream: StreamView, status: Status | None) -> list[tuple[str, 
     return facts
 
 
-def vitals_lines(stream: StreamView, now: float, width: int) -> Block:
+def vitals_lines(stream: StreamState, now: float, width: int) -> Block:
     """Return the vitals and the health in two lines, for a narrow terminal."""
     _, reason, _ = state_of(stream, now)
     bpm = stream.status.bpm if stream.status is not None else None
@@ -236,7 +236,7 @@ def vitals_lines(stream: StreamView, now: float, width: int) -> Block:
     return [fit(first, width), fit(second, width)]
 
 
-def health_facts(stream: StreamView, now: float) -> list[tuple[str, str]]:
+def health_facts(stream: StreamState, now: float) -> list[tuple[str, str]]:
     """Return data age, latency, losses and workers as (label, value), most important first."""
     facts = [("data age", number(stream.data_age_s(now), ".1f", " s"))]
     status = stream.status
@@ -255,7 +255,7 @@ def health_facts(stream: StreamView, now: float) -> list[tuple[str, str]]:
     ]
 
 
-def _latency_facts(view: DashboardView, stream: StreamView) -> list[tuple[str, str]]:
+def _latency_facts(view: DashboardState, stream: StreamState) -> list[tuple[str, str]]:
     """Return where the time of the stream's last alert went."""
     alerts = (heard.alert for heard in reversed(view.alerts))
     last = next((a for a in alerts if a.stream == stream.name and a.latency_ms.total > 0), None)
@@ -272,7 +272,7 @@ def _latency_facts(view: DashboardView, stream: StreamView) -> list[tuple[str, s
 
 
 def health_panel(
-    view: DashboardView, stream: StreamView, now: float, width: int, height: int
+    view: DashboardState, stream: StreamState, now: float, width: int, height: int
 ) -> Block:
     """Return the health of the stream, and of its last alert if there is room."""
     inner = width - 4
@@ -285,7 +285,7 @@ def health_panel(
     return box(Text("health", MUTED), Text(), lines, width, height)
 
 
-def alerts_panel(view: DashboardView, now: float, width: int, height: int) -> Block:
+def alerts_panel(view: DashboardState, now: float, width: int, height: int) -> Block:
     """Return the alert list: urgent ones first, then the newest."""
     room = height - 2
     shown = view.alerts_to_show(room)
@@ -300,7 +300,7 @@ def alerts_panel(view: DashboardView, now: float, width: int, height: int) -> Bl
     return box(Text("alerts", MUTED), total, lines, width, height)
 
 
-def _alert_line(heard: HeardAlert, name_width: int) -> Text:
+def _alert_line(heard: ReceivedAlert, name_width: int) -> Text:
     alert = heard.alert
     line = priority_badge(alert)
     line.append(f" {clock(alert.time_s, 1):>8}  ", MUTED)
@@ -336,10 +336,10 @@ def priority_badge(alert: Alert) -> Text:
     return Text.assemble((f" {name:<4} ", MUTED if alert.state == "off" else style))
 
 
-_Column = tuple[str, int, Callable[[StreamView, float], str]]
+_Column = tuple[str, int, Callable[[StreamState, float], str]]
 
 
-def _from_status(value: Callable[[Status], str]) -> Callable[[StreamView, float], str]:
+def _from_status(value: Callable[[Status], str]) -> Callable[[StreamState, float], str]:
     """Return a column's function: ``value`` of the stream's status, empty where none came."""
     return lambda stream, _: value(stream.status) if stream.status is not None else ""
 
@@ -357,7 +357,7 @@ _COLUMNS: Final[list[_Column]] = [
 ]
 
 
-def streams_panel(view: DashboardView, now: float, width: int, height: int) -> Block:
+def streams_panel(view: DashboardState, now: float, width: int, height: int) -> Block:
     """Return a table of all streams, the selected one marked and always among those shown."""
     selected = view.selected()
     columns = _columns_that_fit(width - 4 - _NAME_AND_STATE)
@@ -388,7 +388,7 @@ def _columns_that_fit(width: int) -> list[_Column]:
     return fitting
 
 
-def _stream_line(stream: StreamView, selected: bool, columns: list[_Column], now: float) -> Text:
+def _stream_line(stream: StreamState, selected: bool, columns: list[_Column], now: float) -> Text:
     name = safe_text(stream.name, 14)
     line = Text("▸ " if selected else "  ")
     line.append(name + " " * (15 - cell_len(name)), "bold" if selected else "")

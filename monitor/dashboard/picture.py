@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from monitor.dashboard.screen import export_svg
-from monitor.dashboard.state import DashboardView
+from monitor.dashboard.state import DashboardState
 from monitor.run.session import run
-from pipeline.schema.public import Heard, Status
+from pipeline.schema.public import Received, Status
 
 _FROM_S: Final = 24
 _SHOT_AT_S: Final = 49.6
@@ -26,11 +26,11 @@ class PictureFace:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._view = DashboardView(time.monotonic())
+        self._view = DashboardState(time.monotonic())
         self._time_s = 0.0
         self._drawn = False
 
-    def hear(self, message: Heard) -> None:
+    def hear(self, message: Received) -> None:
         """Take the message into the picture."""
         self._view.hear(message, time.monotonic())
         if isinstance(message, Status):

@@ -1,7 +1,7 @@
 """The terminal dashboard: a pure `render`, and `Screen`, which shows what it returns.
 
 The dashboard is a subscriber like any other and holds no truth: everything it shows is in a
-`DashboardView`. Ages are computed from the time that is passed to `render`, so the picture tells
+`DashboardState`. Ages are computed from the time that is passed to `render`, so the picture tells
 when nothing has come for a while. Sizes are (columns, rows) in cells.
 
 `render` is pure; `Screen` and `export_svg` write. Not thread-safe.
@@ -35,7 +35,7 @@ from monitor.dashboard.panels import (
     vitals_lines,
     vitals_panel,
 )
-from monitor.dashboard.state import DashboardView
+from monitor.dashboard.state import DashboardState
 from monitor.text import safe_text
 from pipeline.constants import NOTICE
 
@@ -88,13 +88,13 @@ def _plan(width: int, height: int, streams: int) -> _Plan:
     return _Plan(table, strip, middle, alerts)
 
 
-def render(view: DashboardView, size: tuple[int, int], now: float) -> Text:
+def render(view: DashboardState, size: tuple[int, int], now: float) -> Text:
     """Return the whole picture at time ``now``: exactly ``rows`` lines of ``columns`` cells.
 
     Args:
         view: what has been heard; not changed.
         size: (columns, rows) of the terminal; any size gives something, the notice first.
-        now: in the clock that was passed to `DashboardView.hear`.
+        now: in the clock that was passed to `DashboardState.hear`.
     """
     width, height = min(max(size[0], 1), _MAX_SIZE[0]), min(max(size[1], 1), _MAX_SIZE[1])
     footer = _footer(width, height)
@@ -113,7 +113,7 @@ def render(view: DashboardView, size: tuple[int, int], now: float) -> Text:
     return Text("\n", no_wrap=True, overflow="crop", end="").join(lines)
 
 
-def _header(view: DashboardView, now: float, width: int) -> Text:
+def _header(view: DashboardState, now: float, width: int) -> Text:
     left = Text.assemble((" ECG MONITOR", "bold"))
     stream = view.selected()
     statuses = [s.status for s in view.streams.values() if s.status is not None]
@@ -144,7 +144,7 @@ def _footer(width: int, room: int) -> Block:
     return [fit(line, width) for line in list(words)[:room]]
 
 
-def _body(view: DashboardView, now: float, width: int, height: int) -> Block:
+def _body(view: DashboardState, now: float, width: int, height: int) -> Block:
     stream = view.selected()
     if stream is None:
         alerts = 0 if height < 12 or not view.alerts else height // 3
@@ -210,7 +210,7 @@ class Screen:
             self._context.__exit__(exc_type, exc, traceback)
             self._context = None
 
-    def show(self, view: DashboardView, now: float) -> bool:
+    def show(self, view: DashboardState, now: float) -> bool:
         """Draw ``view`` if that is due, and say whether it was.
 
         Due is what changed or flashes, at most `FRAMES_PER_S` times a second, and the ages four
@@ -229,7 +229,7 @@ class Screen:
         self._write(capture.get().split("\n"))
         return True
 
-    def _wait(self, view: DashboardView) -> float:
+    def _wait(self, view: DashboardState) -> float:
         if view.revision != self._revision or fastest_flash(view):
             return 1 / FRAMES_PER_S
         return _AGES_EVERY_S
@@ -246,7 +246,7 @@ class Screen:
         self._console.file.flush()
 
 
-def export_svg(view: DashboardView, size: tuple[int, int], path: Path, now: float) -> None:
+def export_svg(view: DashboardState, size: tuple[int, int], path: Path, now: float) -> None:
     """Write the picture of ``view`` at ``now`` to ``path`` as an SVG without outside fonts."""
     console = Console(
         file=StringIO(),

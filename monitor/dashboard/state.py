@@ -1,6 +1,6 @@
 """What the dashboard has heard so far, one bounded memory per stream.
 
-`DashboardView.hear` takes one decoded public message and the time it arrived; `render` in
+`DashboardState.hear` takes one decoded public message and the time it arrived; `render` in
 `monitor.dashboard.screen` draws the result. The view holds no truth: it is filled from what any
 subscriber receives, and messages may be missing, repeated or out of order.
 
@@ -21,8 +21,8 @@ from pipeline.schema.position import Gap, LogReplaced
 from pipeline.schema.public import (
     Alert,
     BeatNote,
-    Heard,
     Heartbeat,
+    Received,
     SignalStrip,
     Status,
     WindowView,
@@ -118,7 +118,7 @@ class SignalRing:
 
 
 @dataclass(slots=True)
-class StreamView:
+class StreamState:
     """What has been heard of one stream."""
 
     name: str
@@ -156,14 +156,14 @@ class StreamView:
 
 
 @dataclass(frozen=True, slots=True)
-class HeardAlert:
+class ReceivedAlert:
     """An alert and when it was heard, in seconds of the dashboard's clock."""
 
     alert: Alert
     at: float
 
 
-class DashboardView:
+class DashboardState:
     """Everything the dashboard shows; its memory is bounded whatever arrives."""
 
     def __init__(self, started: float) -> None:
@@ -173,12 +173,12 @@ class DashboardView:
         """When the last message of any kind came."""
         self.revision = 0
         """Grows with every message that may change the picture."""
-        self.streams: dict[str, StreamView] = {}
+        self.streams: dict[str, StreamState] = {}
         self.more_streams = False
         """Whether there were more than `MAX_STREAMS`."""
-        self.alerts: deque[HeardAlert] = deque(maxlen=MAX_ALERTS)
+        self.alerts: deque[ReceivedAlert] = deque(maxlen=MAX_ALERTS)
         """The newest last; the client has put them in order and dropped repeats."""
-        self.standing: dict[tuple[str, str], HeardAlert] = {}
+        self.standing: dict[tuple[str, str], ReceivedAlert] = {}
         """The latest alert of every alarm that stands, by stream and episode; it is kept with
         the time at which the alarm began to be in the state that it is in."""
         self.alerts_heard = 0
@@ -192,7 +192,7 @@ class DashboardView:
         """(seconds of silence left, when that was heard)."""
         self._selected: str | None = None
 
-    def hear(self, message: Heard, now: float) -> None:
+    def hear(self, message: Received, now: float) -> None:
         """Take in one message that arrived at ``now``; unusable contents are left out."""
         self.heard_at = now
         self._end_breaks(now)
@@ -240,13 +240,13 @@ class DashboardView:
         """Say whether the hub is lost: it speaks four times a second, whatever its streams do."""
         return self.silent_s(now) > STALE_AFTER_S
 
-    def selected(self) -> StreamView | None:
+    def selected(self) -> StreamState | None:
         """Return the stream to show in detail: the last that alarmed, else the first, or None."""
         if self._selected is not None:
             return self.streams[self._selected]
         return next(iter(self.streams.values()), None)
 
-    def standing_alarms(self) -> list[HeardAlert]:
+    def standing_alarms(self) -> list[ReceivedAlert]:
         """Return the alarms that stand: the most urgent first, about the heart first, newest."""
         return sorted(
             self.standing.values(),
@@ -273,7 +273,7 @@ class DashboardView:
         )
         return 3600.0 * self._raised_since / seconds if 60.0 <= seconds <= _MAX_TIME_S else None
 
-    def alerts_to_show(self, n: int) -> list[HeardAlert]:
+    def alerts_to_show(self, n: int) -> list[ReceivedAlert]:
         """Return at most ``n`` alerts: standing ones above low priority first, then the newest."""
         pinned = [h for h in self.standing_alarms() if RANK.get(h.alert.priority, 0)]
         # Most of the list stays what it is: a list of what came last.
@@ -282,12 +282,12 @@ class DashboardView:
         rest = [h for h in reversed(self.alerts) if id(h.alert) not in led]
         return (pinned + rest)[: max(n, 0)]
 
-    def _stream(self, name: str, now: float) -> StreamView | None:
+    def _stream(self, name: str, now: float) -> StreamState | None:
         if name not in self.streams:
             if len(self.streams) >= MAX_STREAMS and not self._forget_one(now):
                 self.more_streams = True
                 return None
-            self.streams[name] = StreamView(name, status_at=now)
+            self.streams[name] = StreamState(name, status_at=now)
         return self.streams[name]
 
     def _forget_one(self, now: float) -> bool:
@@ -302,7 +302,7 @@ class DashboardView:
         return False
 
     def _hear_alert(self, alert: Alert, now: float) -> None:
-        heard = HeardAlert(alert, now)
+        heard = ReceivedAlert(alert, now)
         self.alerts_heard += 1
         self.alerts.append(heard)
         new = self._key(alert) not in self.standing
@@ -357,7 +357,7 @@ class DashboardView:
             same = before is not None and before.alert.state == alert.state
             if before is not None and same and before.alert.sample == alert.sample:
                 return  # a status repeats what was heard, without its number
-            self.standing[key] = HeardAlert(alert, before.at if before and same else now)
+            self.standing[key] = ReceivedAlert(alert, before.at if before and same else now)
 
     def _room_for(self, alert: Alert) -> bool:
         """Make room for an alarm where there is none, by one that is less urgent."""

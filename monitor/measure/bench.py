@@ -30,7 +30,7 @@ from monitor.commands.train import data_folder
 from monitor.measure.bench_kernels import CHUNK, measure_kernels
 from monitor.run.supervisor import System
 from pipeline.client import Subscriber
-from pipeline.clients.ingest import Feeder
+from pipeline.clients.ingest import IngestClient
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_AFTER_R, WINDOW_SAMPLES
 from pipeline.errors import InputError
 from pipeline.schema.public import Alert, BeatNote, Status
@@ -142,7 +142,7 @@ def _feed(
     """Send ``x`` from a thread; ``sent_at`` gets the time at which each chunk left."""
 
     def run() -> None:
-        with Feeder(
+        with IngestClient(
             system.endpoints["ingest"], stream="bench", fs_hz=360.0, lead="", stop=lambda: False
         ) as feeder:
             for at in range(0, x.size, chunk):
@@ -189,7 +189,7 @@ def _replay(x: NDArray[np.float32]) -> dict[str, Any]:
 
 def _wait_for_scorer(system: System, subscriber: Subscriber) -> None:
     """Push one second of silence through, so that all processes stand before the clock starts."""
-    with Feeder(
+    with IngestClient(
         system.endpoints["ingest"], stream="hello", fs_hz=360.0, lead="", stop=lambda: False
     ) as feeder:
         feeder.send(np.zeros(360, dtype=np.float32), first_sample=0)

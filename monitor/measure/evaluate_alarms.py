@@ -23,11 +23,11 @@ def evaluate_alarms(
     from models.evaluation.alarms.evaluate import databases, evaluate_alarms
     from models.evaluation.report.alarms import BLOCK, alarm_page, draw_alarms
     from models.evaluation.report.pictures import prepare
-    from models.evaluation.report.sections import replace_block, split_at_block
+    from models.evaluation.report.sections import replace_section, split_at_section
     from models.measure.provenance import machine
 
     if report is not None:
-        split_at_block(report, BLOCK)
+        split_at_section(report, BLOCK)
     if pictures is not None:
         prepare(pictures)
     folder = data_folder(data)
@@ -38,7 +38,7 @@ def evaluate_alarms(
     if pictures is not None:
         draw_alarms(figures, pictures)
     if report is not None:
-        replace_block(report, BLOCK, alarm_page(figures, machine()))
+        replace_section(report, BLOCK, alarm_page(figures, machine()))
 
 
 def alarm_tables(figures: dict[str, Any]) -> Iterator[Table]:

@@ -23,13 +23,13 @@ def evaluate_noise(
         ConfigError: pictures cannot be drawn here, or the document has no place for the table.
     """
     from models.evaluation.report.pictures import prepare
-    from models.evaluation.report.sections import replace_block, split_at_block
+    from models.evaluation.report.sections import replace_section, split_at_section
     from models.evaluation.report.stress import NOISE_BLOCK, draw_noise, noise_page
     from models.evaluation.stress.noise_stress import STEPS, evaluate_noise
     from models.measure.provenance import machine
 
     if report is not None:
-        split_at_block(report, NOISE_BLOCK)
+        split_at_section(report, NOISE_BLOCK)
     if pictures is not None:
         prepare(pictures)
     with progress_of(STEPS) as on_step:
@@ -39,7 +39,7 @@ def evaluate_noise(
     if pictures is not None:
         draw_noise(lines, pictures)
     if report is not None:
-        replace_block(report, NOISE_BLOCK, noise_page(lines, machine()))
+        replace_section(report, NOISE_BLOCK, noise_page(lines, machine()))
 
 
 def evaluate_faults(data: Path | None, *, report: Path | None, as_json: bool) -> None:
@@ -50,19 +50,19 @@ def evaluate_faults(data: Path | None, *, report: Path | None, as_json: bool) ->
         ArtifactError: the student or its calibration is unusable.
         ConfigError: the document has no place for the table.
     """
-    from models.evaluation.report.sections import replace_block, split_at_block
+    from models.evaluation.report.sections import replace_section, split_at_section
     from models.evaluation.report.stress import FAULT_BLOCK, fault_page
     from models.evaluation.stress.fault_trials import STEPS, evaluate_faults
     from models.measure.provenance import machine
 
     if report is not None:
-        split_at_block(report, FAULT_BLOCK)
+        split_at_section(report, FAULT_BLOCK)
     with progress_of(STEPS) as on_step:
         findings = _all(evaluate_faults(data_folder(data), on_step=on_step), as_json=as_json)
     if not as_json:
         tell({"findings": findings}, fault_tables, as_json=False)
     if report is not None:
-        replace_block(report, FAULT_BLOCK, fault_page(findings, machine()))
+        replace_section(report, FAULT_BLOCK, fault_page(findings, machine()))
 
 
 def _all(lines: Iterable[dict[str, Any]], *, as_json: bool) -> list[dict[str, Any]]:

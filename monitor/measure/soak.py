@@ -104,16 +104,16 @@ def soak(*, minutes: float, streams: int, speed: float, report: Path | None, as_
         ConfigError: the document has no place for the figures.
         Refused: a process refused to work, and said why on stderr.
     """
-    from models.evaluation.report.sections import replace_block, split_at_block
+    from models.evaluation.report.sections import replace_section, split_at_section
     from models.measure.provenance import machine
 
     if report is not None:
-        split_at_block(report, BLOCK)
+        split_at_section(report, BLOCK)
     notes = run(minutes, streams, speed)
     found = {**figures(notes, streams, speed), "machine": machine()}
     tell(found, soak_tables, as_json=as_json)
     if report is not None:
-        replace_block(report, BLOCK, soak_page(found))
+        replace_section(report, BLOCK, soak_page(found))
 
 
 def run(minutes: float, streams: int, speed: float) -> Notes:

@@ -8,16 +8,16 @@ from monitor.dashboard.panels import class_text
 from monitor.text import safe_text
 from pipeline.constants import NOTICE
 from pipeline.schema.position import Gap, LogReplaced
-from pipeline.schema.public import Alert, Heard, encode_json
+from pipeline.schema.public import Alert, Received, encode_json
 
 
-class Face(Protocol):
+class Reporter(Protocol):
     """How a run shows itself."""
 
     topics: Sequence[str]
     """Beginnings of topics that it wants beside alerts and statuses."""
 
-    def hear(self, message: Heard) -> None:
+    def hear(self, message: Received) -> None:
         """Take one message."""
         ...
 
@@ -30,7 +30,7 @@ class Face(Protocol):
         ...
 
 
-class JsonFace:
+class JsonReporter:
     """One JSON object a line: alerts and what breaks them off, then the summary."""
 
     topics: Sequence[str] = ()
@@ -38,7 +38,7 @@ class JsonFace:
     def __init__(self, out: IO[bytes]) -> None:
         self._out = out
 
-    def hear(self, message: Heard) -> None:
+    def hear(self, message: Received) -> None:
         """Print a record."""
         if isinstance(message, Alert | Gap | LogReplaced):
             self._out.write(encode_json(message) + b"\n")
@@ -53,7 +53,7 @@ class JsonFace:
         self._out.flush()
 
 
-class PlainFace:
+class PlainReporter:
     """Readable lines: alerts and what breaks them off, then the summary."""
 
     topics: Sequence[str] = ()
@@ -61,7 +61,7 @@ class PlainFace:
     def __init__(self, out: IO[str]) -> None:
         self._out = out
 
-    def hear(self, message: Heard) -> None:
+    def hear(self, message: Received) -> None:
         """Print a record."""
         if isinstance(message, Alert | Gap | LogReplaced):
             self._out.write(record_line(message) + "\n")
@@ -76,7 +76,7 @@ class PlainFace:
         self._out.flush()
 
 
-class SummaryFace:
+class SummaryReporter:
     """Only the summary, as lines: the dashboard, a process of its own, shows the rest."""
 
     topics: Sequence[str] = ()
@@ -84,7 +84,7 @@ class SummaryFace:
     def __init__(self, out: IO[str]) -> None:
         self._out = out
 
-    def hear(self, message: Heard) -> None:
+    def hear(self, message: Received) -> None:
         """The dashboard hears it as well."""
 
     def turn(self) -> None:

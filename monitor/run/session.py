@@ -18,15 +18,15 @@ from typing import Any, Final
 
 from monitor.log_format import tell
 from monitor.run.processes import Refused
-from monitor.run.reporters import Face
-from monitor.run.shutdown import Leaving
+from monitor.run.reporters import Reporter
+from monitor.run.shutdown import Shutdown
 from monitor.run.supervisor import System
 from monitor.run.terminal import StderrAside, Terminal
 from pipeline.client import Subscriber
 from pipeline.constants import NOTICE, SCHEMA
 from pipeline.log.lock import SUFFIX
 from pipeline.schema.position import Gap
-from pipeline.schema.public import Alert, Heard, Status
+from pipeline.schema.public import Alert, Received, Status
 
 _LISTEN_S: Final = 0.1
 _QUIET_HEARTBEATS: Final = 2
@@ -48,7 +48,7 @@ class Tally:
     missing: int = 0
     """Alerts that will never come."""
 
-    def hear(self, message: Heard) -> None:
+    def hear(self, message: Received) -> None:
         """Count one message."""
         if isinstance(message, Alert):
             alarm = (message.stream, message.episode)
@@ -99,7 +99,7 @@ def run(
     false_alerts_per_hour: float | None = None,
     alarms: Path | None = None,
     metrics: int | None = None,
-    face: Face,
+    face: Reporter,
     dashboard: Sequence[str] | None = None,
 ) -> None:
     """Run the system until its streams end.
@@ -119,7 +119,7 @@ def run(
         EndpointError: a port is in use.
         KeyboardInterrupt: after the system ended and the summary was shown.
     """
-    leaving = Leaving()
+    leaving = Shutdown()
     tally = Tally(log)
     new_log, ours = not log.exists(), False
     aside = StderrAside(wanted=dashboard is not None)
@@ -180,7 +180,7 @@ class _Drain:
         self._quiet_at: int | None = None
         self._settled: set[str] | None = None
 
-    def hear(self, message: Heard) -> None:
+    def hear(self, message: Received) -> None:
         """Take note of a stream of which nothing is pending, once the hub has taken all in."""
         if self._settled is not None and isinstance(message, Status) and not message.pending:
             self._settled.add(message.stream)
@@ -200,9 +200,9 @@ class _Drain:
 def _listen(
     subscriber: Subscriber,
     system: System,
-    leaving: Leaving,
+    leaving: Shutdown,
     streams: Sequence[str],
-    face: Face,
+    face: Reporter,
     tally: Tally,
 ) -> None:
     """Show what comes until the streams end or the run is told to, then print the summary."""

@@ -20,7 +20,7 @@ _CLOSE_S: Final = 0.75
 _UNHURRIED_S: Final = 5.0
 
 
-class Leaving:
+class Shutdown:
     """What signals have asked for so far. One for a program: it takes the signals over."""
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ from monitor.run.processes import interrupted_between_turns, stop_when_orphaned
 from pipeline.errors import ConfigError
 from pipeline.scoring.protocols import Classifier
 from pipeline.transport.addresses import check_address
-from pipeline.transport.auth import Guard
+from pipeline.transport.auth import Authenticator
 from pipeline.transport.curve import ClientKeys
 from pipeline.transport.keystore import KeyStore, default_folder
 from replay.headers import find_records, load_header
@@ -95,12 +95,12 @@ def run_hub(
     from models.training.calibration import load_calibration
     from pipeline.hub.config import HubConfig
     from pipeline.hub.hub import Hub
-    from pipeline.log.maintenance import Keep
+    from pipeline.log.maintenance import Retention
     from pipeline.signal.warmup import compile_kernels, compiled_before
 
     return_memory()
     addresses = hub_addresses(bind, port, ingest, work, guarded=key is not None)
-    settings, keep = load_alarm_settings(alarms), Keep(days=keep_days, mb=keep_mb)
+    settings, keep = load_alarm_settings(alarms), Retention(days=keep_days, mb=keep_mb)
     stop = stop_when_orphaned(parent)
     if not compiled_before():
         announce("note", text="compiling the signal kernels, once on this machine ...")
@@ -176,7 +176,7 @@ def hub_addresses(
     return addresses
 
 
-def hub_guard(key: str | None, keys: Path | None) -> Guard | None:
+def hub_guard(key: str | None, keys: Path | None) -> Authenticator | None:
     """Return who asks for keys at a hub that has the key of that name; None without one.
 
     Raises:
@@ -185,7 +185,7 @@ def hub_guard(key: str | None, keys: Path | None) -> Guard | None:
     if key is None:
         return None
     store = KeyStore(keys or default_folder())
-    return Guard(store.pair(key), store)
+    return Authenticator(store.pair(key), store)
 
 
 def shipped_classifier() -> Classifier | None:

@@ -13,8 +13,8 @@ the scores.
 from collections import deque
 
 from pipeline.alarms.settings import AlarmSettings
-from pipeline.alarms.state_machine import AlarmLife
-from pipeline.alarms.ventricular import Found, VentricularRhythm, VentricularShape
+from pipeline.alarms.state_machine import AlarmStateMachine
+from pipeline.alarms.ventricular import RhythmChange, VentricularRhythm, VentricularShape
 from pipeline.schema.public import Alert
 from pipeline.scoring.beat import Beat
 
@@ -32,7 +32,7 @@ class BeatAlarms:
         classify: bool = False,
     ) -> None:
         """Begin; ``classify`` says that anomalous beats are told with their class."""
-        self.life = AlarmLife(stream, fs_hz, settings, epoch)
+        self.life = AlarmStateMachine(stream, fs_hz, settings, epoch)
         self._settings = settings
         self._classify = classify
         self._shape = VentricularShape()
@@ -93,7 +93,7 @@ class BeatAlarms:
             return beat.beat_class == "V"
         return self._shape.is_ventricular(beat.window, anomalous=beat.verdict.anomalous)
 
-    def _on_rhythm(self, found: Found) -> list[Alert]:
+    def _on_rhythm(self, found: RhythmChange) -> list[Alert]:
         rate = f" at {found.bpm:.0f} bpm" if found.bpm > 0 else ""
         if found.kind == "bigeminy":
             reason = "every second beat ventricular"

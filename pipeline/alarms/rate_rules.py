@@ -20,7 +20,7 @@ RATE_BEATS: Final = 8
 """The heart rate is the mean over this many RR intervals."""
 
 
-class Rate(NamedTuple):
+class RateChange(NamedTuple):
     """A condition of the rate: there with this beat, or over."""
 
     kind: str
@@ -50,7 +50,7 @@ class RateRules:
         self._beyond_since.clear()
         self._there.clear()
 
-    def on_qrs(self, sample: int, rr_s: float) -> Iterator[Rate]:
+    def on_qrs(self, sample: int, rr_s: float) -> Iterator[RateChange]:
         """Take note of a QRS and of the interval before it, NaN where it is not known.
 
         Yields:
@@ -71,7 +71,7 @@ class RateRules:
         yield from self._limit("heart_rate_low", -1, settings.heart_rate_low_bpm)
         yield from self._limit("heart_rate_high", 1, settings.heart_rate_high_bpm)
 
-    def _extreme(self, kind: str, beats: int, side: int, limit_bpm: float) -> Iterator[Rate]:
+    def _extreme(self, kind: str, beats: int, side: int, limit_bpm: float) -> Iterator[RateChange]:
         # One long interval among slow ones is a pause, and no slow rate.
         bpm = self._bpm(beats - 1, longest_too=side > 0)
         if bpm is None:
@@ -80,7 +80,7 @@ class RateRules:
             self._there[kind] = self._beats[-beats][0]
         yield from self._tell(kind, side, bpm, limit_bpm)
 
-    def _limit(self, kind: str, side: int, limit_bpm: float) -> Iterator[Rate]:
+    def _limit(self, kind: str, side: int, limit_bpm: float) -> Iterator[RateChange]:
         bpm = self._bpm(RATE_BEATS)
         if bpm is None:
             return
@@ -93,15 +93,15 @@ class RateRules:
                 self._there[kind] = since
         yield from self._tell(kind, side, bpm, limit_bpm)
 
-    def _tell(self, kind: str, side: int, bpm: float, limit_bpm: float) -> Iterator[Rate]:
+    def _tell(self, kind: str, side: int, bpm: float, limit_bpm: float) -> Iterator[RateChange]:
         """Tell what is there; it ends once the rate is within its limit by the hysteresis."""
         if kind not in self._there:
             return
         if side * (bpm - limit_bpm) < -self._settings.heart_rate_hysteresis_bpm:
             del self._there[kind]
-            yield Rate(kind, False, self._beats[-1][0], bpm, limit_bpm)
+            yield RateChange(kind, False, self._beats[-1][0], bpm, limit_bpm)
         elif side * (bpm - limit_bpm) > 0:
-            yield Rate(kind, True, self._there[kind], bpm, limit_bpm)
+            yield RateChange(kind, True, self._there[kind], bpm, limit_bpm)
 
     def _bpm(self, intervals: int, *, longest_too: bool = True) -> float | None:
         """Return the mean rate over the latest intervals, or None if so many are not known."""

@@ -9,11 +9,11 @@ from typing import Final
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.schema.public import Alert, followed_by
 
-MOST_LEFT: Final = 1_000
+MAX_RETAINED: Final = 1_000
 """Alarms kept, of all streams that are gone: who sends ever new names must not fill the memory."""
 
 
-class LeftAlarms:
+class RetainedAlarms:
     """What stood when a stream went, by stream; a stream that comes back takes its own over."""
 
     def __init__(self) -> None:
@@ -47,9 +47,9 @@ class LeftAlarms:
         if latched:
             self._alarms.setdefault(stream, []).extend(latched)
         told = []
-        while sum(map(len, self._alarms.values())) > MOST_LEFT:
+        while sum(map(len, self._alarms.values())) > MAX_RETAINED:
             gone = self._alarms.pop(next(iter(self._alarms)))
-            reason = f"over {MOST_LEFT} alarms of streams that are gone stand"
+            reason = f"over {MAX_RETAINED} alarms of streams that are gone stand"
             told += [followed_by(alert, state="off", reason=reason) for alert in gone]
         return told
 

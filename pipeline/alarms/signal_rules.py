@@ -10,9 +10,9 @@ from functools import partial
 from operator import itemgetter
 from typing import Final
 
-from pipeline.alarms.rate_rules import Rate, RateRules
+from pipeline.alarms.rate_rules import RateChange, RateRules
 from pipeline.alarms.settings import AlarmSettings
-from pipeline.alarms.state_machine import AlarmLife
+from pipeline.alarms.state_machine import AlarmStateMachine
 from pipeline.schema.public import Alert
 from pipeline.signal.quality import Reason
 from pipeline.signal.segment import FibrillationChange
@@ -58,7 +58,7 @@ class SignalAlarms:
     def __init__(
         self, stream: str, fs_hz: float, settings: AlarmSettings, *, epoch: int, first_sample: int
     ) -> None:
-        self.life = AlarmLife(stream, fs_hz, settings, epoch)
+        self.life = AlarmStateMachine(stream, fs_hz, settings, epoch)
         self.reason = Reason.OK
         """Why the signal cannot be analysed now; OK where it can."""
         self._fs_hz = fs_hz
@@ -242,7 +242,7 @@ class SignalAlarms:
     def _samples(self, seconds: float) -> int:
         return round(seconds * self._fs_hz)
 
-    def _on_rate(self, sample: int, rate: Rate) -> list[Alert]:
+    def _on_rate(self, sample: int, rate: RateChange) -> list[Alert]:
         if not rate.there:
             return self.life.end(rate.kind, sample, f"{rate.bpm:.0f} bpm")
         side = "below" if rate.bpm < rate.limit_bpm else "above"

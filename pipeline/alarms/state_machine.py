@@ -1,8 +1,8 @@
 """The life of an alarm: it begins, may be acknowledged, may latch, and ends.
 
-`AlarmLife` is told when conditions begin and end, and returns the alerts that say so. At most one
-alarm of a kind stands at a time; what returns while it stands is counted in it. States are those
-of FHIR's DeviceAlert presence: ``on`` (the condition is there), ``ack`` (there, and somebody
+`AlarmStateMachine` is told when conditions begin and end, and returns the alerts that say so. At
+most one alarm of a kind stands at a time; what returns while it stands is counted in it. States are
+those of FHIR's DeviceAlert presence: ``on`` (the condition is there), ``ack`` (there, and somebody
 knows), ``latched`` (over, but nobody has acknowledged it) and ``off``.
 
 Time is the position in the stream, in source samples: the same samples give the same alerts at
@@ -38,7 +38,7 @@ class Alarm:
         return self.told.state == "ack"
 
 
-class AlarmLife:
+class AlarmStateMachine:
     """The alarms that stand in one stream."""
 
     def __init__(self, stream: str, fs_hz: float, settings: AlarmSettings, epoch: int) -> None:

@@ -7,7 +7,7 @@ position in a stream. No I/O.
 from typing import Final
 
 from pipeline.alarms.settings import AlarmSettings
-from pipeline.alarms.state_machine import AlarmLife
+from pipeline.alarms.state_machine import AlarmStateMachine
 from pipeline.schema.public import Alert
 
 STALE_S: Final = 2.0
@@ -30,7 +30,7 @@ class SystemAlarms:
     """
 
     def __init__(self, settings: AlarmSettings, began: float) -> None:
-        self.life = AlarmLife("", _TICKS_HZ, settings, 0)
+        self.life = AlarmStateMachine("", _TICKS_HZ, settings, 0)
         self._began = began
         self._scored_at = began
         """When a scorer was there, or nothing waited for one, last."""
@@ -100,7 +100,7 @@ class SourceAlarm:
     """Whether the source of one stream has fallen silent."""
 
     def __init__(self, stream: str, fs_hz: float, settings: AlarmSettings) -> None:
-        self.life = AlarmLife(stream, fs_hz, settings, 0)
+        self.life = AlarmStateMachine(stream, fs_hz, settings, 0)
         self._realarm_s = settings.realarm_s
         self._unheeded_s = 0.0
         """The age when the alarm was not yet acknowledged."""

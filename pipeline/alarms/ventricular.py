@@ -76,7 +76,7 @@ _MOST_BEATS: Final = int(RANGES["tachycardia_beats"][1])
 """Of a run, remembered one by one: a tachycardia is told by no more."""
 
 
-class Found(NamedTuple):
+class RhythmChange(NamedTuple):
     """Something of ventricular beats that is there with this beat, or is over."""
 
     kind: str
@@ -114,16 +114,16 @@ class VentricularRhythm:
         self._length = self._odd = self._latest = 0
         self._tachycardia = self._bigeminy = False
 
-    def advance(self, position: int) -> Iterator[Found]:
+    def advance(self, position: int) -> Iterator[RhythmChange]:
         """Take note that no other beat comes before ``position``."""
         if position - self._latest > SILENT_S * self._fs_hz:
             yield from self._end_run(position)
             self._pattern.clear()
             if self._bigeminy:
                 self._bigeminy = False
-                yield Found("bigeminy", False, position, self._latest, 0, np.nan)
+                yield RhythmChange("bigeminy", False, position, self._latest, 0, np.nan)
 
-    def on_beat(self, sample: int, rr_s: float, ventricular: bool | None) -> Iterator[Found]:
+    def on_beat(self, sample: int, rr_s: float, ventricular: bool | None) -> Iterator[RhythmChange]:
         """Take note of a beat, of the interval before it (NaN if not known) and of what it is.
 
         ``ventricular`` is None where that is not known: such a beat is part of no run.
@@ -144,7 +144,7 @@ class VentricularRhythm:
             yield from self._end_run(sample)
         yield from self._alternating(sample, ventricular)
 
-    def _grown(self, sample: int) -> Iterator[Found]:
+    def _grown(self, sample: int) -> Iterator[RhythmChange]:
         beats = self._settings.tachycardia_beats
         fast = self._bpm(beats) >= self._settings.tachycardia_bpm
         if self._tachycardia and not fast:
@@ -156,7 +156,7 @@ class VentricularRhythm:
         if self._length == RUN_BEATS and not self._tachycardia:
             yield self._found("ventricular_run", True, sample, RUN_BEATS)
 
-    def _end_run(self, sample: int) -> Iterator[Found]:
+    def _end_run(self, sample: int) -> Iterator[RhythmChange]:
         if self._tachycardia:
             yield self._found("ventricular_tachycardia", False, sample, self._length)
         if self._length >= RUN_BEATS:
@@ -167,20 +167,20 @@ class VentricularRhythm:
         self._length = self._odd = 0
         self._tachycardia = False
 
-    def _alternating(self, sample: int, ventricular: bool | None) -> Iterator[Found]:
+    def _alternating(self, sample: int, ventricular: bool | None) -> Iterator[RhythmChange]:
         self._pattern.append("?" if ventricular is None else "V" if ventricular else "N")
         latest = "".join(self._pattern)
         there = latest in (_CYCLES, _CYCLES[::-1])
         if there and not self._bigeminy:
             self._bigeminy = True
-            yield Found("bigeminy", True, sample, sample, len(_CYCLES) // 2, np.nan)
+            yield RhythmChange("bigeminy", True, sample, sample, len(_CYCLES) // 2, np.nan)
         elif self._bigeminy and not there:
             self._bigeminy = False
-            yield Found("bigeminy", False, sample, sample, 0, np.nan)
+            yield RhythmChange("bigeminy", False, sample, sample, 0, np.nan)
 
-    def _found(self, kind: str, there: bool, sample: int, beats: int) -> Found:
+    def _found(self, kind: str, there: bool, sample: int, beats: int) -> RhythmChange:
         begun_at = self._run[-beats] if there else self._run[-1]
-        return Found(kind, there, sample, begun_at, self._length, self._bpm(beats))
+        return RhythmChange(kind, there, sample, begun_at, self._length, self._bpm(beats))
 
     def _bpm(self, beats: int) -> float:
         """Return the rate over the latest ``beats`` of the run, 0 if it has not so many."""

@@ -1,8 +1,8 @@
 """A source's way to the hub: chunks out, credit back, and what is not safe yet kept.
 
-`Feeder.send` blocks while the hub has given no credit, so a replay at full speed goes as fast as
-the hub takes it in and nothing is dropped on the way. A live source cannot wait: its chunks queue
-for `QUEUE_S` of signal, then the oldest are dropped and counted (`shed`).
+`IngestClient.send` blocks while the hub has given no credit, so a replay at full speed goes as fast
+as the hub takes it in and nothing is dropped on the way. A live source cannot wait: its chunks
+queue for `QUEUE_S` of signal, then the oldest are dropped and counted (`shed`).
 
 Every chunk is kept until the hub says that it is in its log. After a silence the feeder asks where
 the hub stands and sends again what is missing there: a hub that was killed, or a connection that
@@ -72,7 +72,7 @@ class _Message(NamedTuple):
     frame: bytes = b""
 
 
-class Feeder:
+class IngestClient:
     """One stream's connection to the hub's ingest socket; a context manager, one thread."""
 
     def __init__(

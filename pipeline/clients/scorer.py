@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.constants import WINDOW_SAMPLES
+from pipeline.constants import RR_FEATURES, WINDOW_SAMPLES
 from pipeline.errors import WireError
 from pipeline.schema.messages import (
     ClassReply,
@@ -25,7 +25,6 @@ from pipeline.schema.messages import (
     windows_of,
 )
 from pipeline.scoring.protocols import Classifier, Scorer
-from pipeline.scoring.rr_context import RR_FEATURES
 from pipeline.transport.curve import ClientKeys
 from pipeline.transport.sockets import Dealer, wait
 

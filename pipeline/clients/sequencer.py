@@ -1,6 +1,6 @@
 """The bookkeeping of a subscriber: which alerts were delivered, and which must be asked for.
 
-Alerts come live, where any may be missing, and in pages from the log, on request. `Follower` takes
+Alerts come live, where any may be missing, and in pages from the log, on request. `Sequencer` takes
 both and gives every alert exactly once and in order; where the log cannot give one it says so with
 a `Gap`, and where the log is not the one it was, with a `LogReplaced`. Only the answer to its own
 latest question can make it say either: live messages may have waited in a queue for long, and then
@@ -28,7 +28,7 @@ PATIENCE_S: Final = 2.0
 
 
 @dataclass(slots=True)
-class Follower:
+class Sequencer:
     """What one subscriber has and wants."""
 
     have: int | None

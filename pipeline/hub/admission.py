@@ -14,7 +14,7 @@ from typing import Final
 
 from pipeline.hub.dispatch import Dispatcher
 from pipeline.schema.messages import GivenUp
-from pipeline.stream.session import Channel
+from pipeline.stream.session import StreamSession
 
 CHUNKS_UNDER_WAY: Final = 8
 """Credit of a source: chunks it may have sent without an `Accepted`."""
@@ -31,17 +31,17 @@ _PATIENT_S: Final = 0.4
 """Shorter than the silence after which a source asks."""
 
 
-class NoRoomError(Exception):
+class NoCreditError(Exception):
     """A chunk came though its source had no credit, or before it knew."""
 
 
-class Room:
-    """The room that the beats of ``channels`` leave, which wait in ``dispatcher``."""
+class Admission:
+    """The room that the beats of ``sessions`` leave, which wait in ``dispatcher``."""
 
-    def __init__(self, channels: Mapping[str, Channel], dispatcher: Dispatcher) -> None:
+    def __init__(self, sessions: Mapping[str, StreamSession], dispatcher: Dispatcher) -> None:
         self.listens = True
         """Whether samples are read."""
-        self._channels = channels
+        self._sessions = sessions
         self._dispatcher = dispatcher
         self._none_since: float | None = None
         self._full = False
@@ -54,7 +54,7 @@ class Room:
         if self._none_since is None:
             self._none_since = now
         self._full = self.listens = now - self._none_since >= _PATIENT_S
-        devices = any(channel.stream.live for channel in self._channels.values())
+        devices = any(session.stream.live for session in self._sessions.values())
         if not devices or self._dispatcher.stalled_s(now) < GIVE_UP_S:
             return None
         ids = self._dispatcher.give_up(_GIVEN_UP_A_TURN)
@@ -66,6 +66,6 @@ class Room:
         return 0 if self._full else CHUNKS_UNDER_WAY
 
     def claim(self) -> None:
-        """Raise `NoRoomError` where a chunk is not taken in."""
+        """Raise `NoCreditError` where a chunk is not taken in."""
         if self._full:
-            raise NoRoomError
+            raise NoCreditError

@@ -26,7 +26,7 @@ PAGES_UNDER_WAY: Final = 4
 
 
 @dataclass(slots=True)
-class _Asker:
+class _Reader:
     """What one peer wants next."""
 
     from_seq: int
@@ -37,13 +37,13 @@ class _Asker:
     """Where to go on once that is sent; None after the last one."""
 
 
-class Replays:
+class CatchUp:
     """Serves pages of ``log`` on ``end``."""
 
     def __init__(self, end: Router, log: AlertLog) -> None:
         self._end = end
         self._log = log
-        self._askers: OrderedDict[Peer, _Asker] = OrderedDict()
+        self._askers: OrderedDict[Peer, _Reader] = OrderedDict()
 
     @property
     def under_way(self) -> bool:
@@ -64,7 +64,7 @@ class Replays:
             except WireError as error:
                 errors.append(error)
                 continue
-            self._askers[peer] = _Asker(self._first_wanted(request), request.question)
+            self._askers[peer] = _Reader(self._first_wanted(request), request.question)
         for waiting in [peer for peer, asker in self._askers.items() if asker.page]:
             self._send(waiting)
         due = next((peer for peer, asker in self._askers.items() if not asker.page), None)
@@ -91,7 +91,7 @@ class Replays:
         elif sent and asker.after_page is not None:
             asker.from_seq, asker.page = asker.after_page, b""
 
-    def _prepare(self, asker: _Asker) -> list[LogError]:
+    def _prepare(self, asker: _Reader) -> list[LogError]:
         """Make the next page for ``asker``, if the log can be read; return what of it cannot."""
         last_seq = self._log.last_seq
         to_seq = min(asker.from_seq + ALERTS_PER_PAGE - 1, last_seq)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
-from pipeline.log.maintenance import EVERYTHING, Keep
+from pipeline.log.maintenance import EVERYTHING, Retention
 from pipeline.scoring.live_score import LiveScoreConfig
-from pipeline.transport.auth import Guard
+from pipeline.transport.auth import Authenticator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +25,10 @@ class HubConfig:
     resume: bool = True
     """Whether the streams go on where the log ends; otherwise they begin anew."""
     alarms: AlarmSettings = DEFAULTS
-    keep: Keep = EVERYTHING
+    keep: Retention = EVERYTHING
     """How much of the log is kept."""
     version: str = ""
     commit: str = ""
     """Of the program, for its reports."""
-    guard: Guard | None = None
+    guard: Authenticator | None = None
     """Asks everybody for a key; without one, everybody on this machine is let in."""

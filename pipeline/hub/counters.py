@@ -1,8 +1,8 @@
 """What the hub counts, and the report it makes of that each second.
 
 Counters of a stream live in the stream, so that they go on where a hub goes on after its end;
-`Counts` keeps those of streams that were forgotten, what belongs to no stream, and how long each
-stage took. What concerns the system and no patient, it says to the program's log as well.
+`HubCounters` keeps those of streams that were forgotten, what belongs to no stream, and how long
+each stage took. What concerns the system and no patient, it says to the program's log as well.
 
 No sockets; the time is passed in. Reads the sizes of the log's files and of this process.
 Not thread-safe: runs in the hub's loop; a report, once made, never changes.
@@ -22,7 +22,7 @@ from typing import Final, Protocol
 from pipeline.schema.public import Alert, Latency, Status, utc_text
 from pipeline.schema.system_report import STAGES, LogReport, StageHistogram, SystemReport
 from pipeline.stream.counters import Counters, counted
-from pipeline.stream.session import Channel
+from pipeline.stream.session import StreamSession
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Work:
     scorers: int
 
 
-class Counts:
+class HubCounters:
     """All that one hub has counted since it began at ``began``."""
 
     def __init__(self, began: float, *, version: str = "", commit: str = "") -> None:
@@ -110,16 +110,16 @@ class Counts:
             where = {"stream": alert.stream} if alert.stream else {}
             logger.info("%s is %s: %s", alert.kind, alert.state, alert.reason, extra=where)
 
-    def leave(self, channel: Channel) -> None:
+    def leave(self, session: StreamSession) -> None:
         """Keep the counters of a stream that is forgotten."""
-        self._left = _sum([self._left, channel.stream.counters])
-        self._left_shed = counted(self._left_shed, channel.shed_samples)
+        self._left = _sum([self._left, session.stream.counters])
+        self._left_shed = counted(self._left_shed, session.shed_samples)
 
     def report(
         self,
         now: float,
         *,
-        channels: Collection[Channel],
+        sessions: Collection[StreamSession],
         statuses: Iterable[Status],
         work: Work,
         rejected_frames: int,
@@ -132,7 +132,7 @@ class Counts:
 
         Args:
             now: the hub's clock.
-            channels: every stream there is.
+            sessions: every stream there is.
             statuses: of the same streams.
             work: the windows and the scorers.
             rejected_frames: what arrived and was no message.
@@ -145,7 +145,7 @@ class Counts:
             level = logging.INFO if work.scorers else logging.WARNING
             logger.log(level, "scorers: %d, were %d", work.scorers, self._scorers)
             self._scorers = work.scorers
-        total = _sum([self._left, *(channel.stream.counters for channel in channels)])
+        total = _sum([self._left, *(session.stream.counters for session in sessions)])
         return SystemReport(
             utc=utc_text(time.time()),
             version=self._version,
@@ -159,7 +159,7 @@ class Counts:
             out_of_order_samples=total.out_of_order_samples,
             gap_samples=total.gap_samples,
             late_samples=total.late_samples,
-            shed_samples=counted(self._left_shed, sum(c.shed_samples for c in channels)),
+            shed_samples=counted(self._left_shed, sum(c.shed_samples for c in sessions)),
             produced_windows=total.windows,
             scored_windows=total.scored_windows,
             pending_windows=work.pending,

@@ -17,18 +17,18 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Final, Self
 
-from pipeline.errors import BusyError, LogError, MissingError, WireError
-from pipeline.hub.admission import NoRoomError, Room
-from pipeline.hub.catchup import Replays
+from pipeline.errors import BusyError, LogError, MissingChunkError, WireError
+from pipeline.hub.admission import Admission, NoCreditError
+from pipeline.hub.catchup import CatchUp
 from pipeline.hub.config import HubConfig
 from pipeline.hub.control import Control
-from pipeline.hub.counters import Counts
+from pipeline.hub.counters import HubCounters
 from pipeline.hub.dispatch import Dispatcher, Task
 from pipeline.hub.journal import Journal
-from pipeline.hub.outbox import Delivery
-from pipeline.hub.sockets import Doors
-from pipeline.hub.status import Overview
-from pipeline.hub.system_alarms import Oversight
+from pipeline.hub.outbox import Outbox
+from pipeline.hub.sockets import HubSockets
+from pipeline.hub.status import HubStatus
+from pipeline.hub.system_alarms import SystemAlarmBook
 from pipeline.log.store import AlertLog
 from pipeline.schema.messages import (
     Accepted,
@@ -54,9 +54,9 @@ from pipeline.schema.public import Alert, Heartbeat, Public, Status
 from pipeline.schema.requests import Died
 from pipeline.schema.system_report import SystemReport
 from pipeline.scoring.beat import Beat
-from pipeline.stream.session import NOWHERE
+from pipeline.stream.session import NOT_BEGUN
 from pipeline.stream.streams import Streams
-from pipeline.transport.access_list import DOORS
+from pipeline.transport.access_list import SOCKETS
 from pipeline.transport.sockets import Peer, wait
 
 logger = logging.getLogger(__name__)
@@ -89,24 +89,24 @@ class Hub:
         self._on_report = on_report
         self._streams = Streams(config.live_score, config.alarms, clock, classify=config.classify)
         self._dispatcher = Dispatcher()
-        self._counts = Counts(clock(), version=config.version, commit=config.commit)
+        self._counts = HubCounters(clock(), version=config.version, commit=config.commit)
         self._told: list[Beat] = []
-        self._room = Room(self._streams.channels, self._dispatcher)
+        self._room = Admission(self._streams.sessions, self._dispatcher)
         self._due = {"heartbeat": 0.0, "status": 0.0, "strip": 0.0}
         self._unanswered: list[tuple[bytes, str, int, bool]] = []
         """Sources that wait for their `Accepted`: peer, stream, number, whether one is missing."""
         self._notes: list[tuple[str, Public]] = []
-        channels = self._streams.channels
-        self._oversight = Oversight(channels, config.alarms, clock)
-        self._doors = Doors({door: getattr(config, door) for door in DOORS}, config.guard)
+        sessions = self._streams.sessions
+        self._oversight = SystemAlarmBook(sessions, config.alarms, clock)
+        self._doors = HubSockets({door: getattr(config, door) for door in SOCKETS}, config.guard)
         with contextlib.ExitStack() as on_failure:
             on_failure.enter_context(self._doors)
             self._log = AlertLog(config.log)
-            self._replays = Replays(self._doors.replay, self._log)
+            self._replays = CatchUp(self._doors.replay, self._log)
             self._journal = Journal(self._log, self._streams)
-            self._delivery = Delivery(self._doors.alerts, self._log, channels, clock, config.keep)
-            self._overview = Overview(
-                self._counts, channels, self._dispatcher, self._delivery, self._log,
+            self._delivery = Outbox(self._doors.alerts, self._log, sessions, clock, config.keep)
+            self._overview = HubStatus(
+                self._counts, sessions, self._dispatcher, self._delivery, self._log,
                 tuple(self._doors.routers.values()), self._oversight, clock,
             )  # fmt: skip
             self._control = Control(
@@ -124,8 +124,8 @@ class Hub:
                 self._oversight.on_interruption()
         else:
             self._log.forget_streams()
-        for channel in self._streams.channels.values():
-            for beat in channel.stream.waiting:
+        for session in self._streams.sessions.values():
+            for beat in session.stream.waiting:
                 if beat.wants_score:
                     self._dispatcher.want_score(beat.id, beat.window, self._clock())
                 else:
@@ -189,9 +189,9 @@ class Hub:
             missing = False
             try:
                 self._on_source(peer, message)
-            except NoRoomError:
+            except NoCreditError:
                 continue  # it comes again, once a question is answered with credit
-            except MissingError:
+            except MissingChunkError:
                 missing = True
             except WireError as error:
                 self._reject(error)
@@ -216,8 +216,8 @@ class Hub:
     def _let(self, event: Event, arrived_at: float) -> None:
         """Let an event happen, and see to all that follows from it."""
         self._journal.note(event, arrived_at)
-        if isinstance(event, Forgotten | Opened) and event.stream in self._streams.channels:
-            self._counts.leave(self._streams.channels[event.stream])
+        if isinstance(event, Forgotten | Opened) and event.stream in self._streams.sessions:
+            self._counts.leave(self._streams.sessions[event.stream])
         if isinstance(event, Forgotten):
             self._oversight.leave(event.stream)
         elif isinstance(event, Opened):
@@ -237,20 +237,20 @@ class Hub:
     def _answer_sources(self) -> None:
         """Tell the sources what is safe by now."""
         for peer, name, number, missing in self._unanswered:
-            place = self._journal.place(name) or NOWHERE
-            channel = self._streams.channels.get(name)
+            progress = self._journal.progress(name) or NOT_BEGUN
+            session = self._streams.sessions.get(name)
             answer = Accepted(
                 stream=name,
-                epoch=place.epoch,
-                next_sample=place.next_sample,
+                epoch=progress.epoch,
+                next_sample=progress.next_sample,
                 credit=self._room.credit,
                 number=number,
-                session=place.session,
-                written=place.number,
+                session=progress.source_session,
+                written=progress.number,
                 missing=missing,
-                known=place is not NOWHERE and channel is not None and not channel.ended,
-                over=place.over,
-                session_epoch=channel.session_epoch if channel else 0,
+                known=progress is not NOT_BEGUN and session is not None and not session.ended,
+                over=progress.over,
+                session_epoch=session.source_epoch if session else 0,
             )
             self._doors.ingest.send(peer, encode(answer))
         self._unanswered.clear()
@@ -316,8 +316,8 @@ class Hub:
         for beat in self._told:
             latency = beat.latency(self._clock())
             self._counts.on_beat(latency)
-            if (channel := self._streams.channels.get(beat.id[0])) is not None:
-                channel.latencies_ms.append(latency.total)
+            if (session := self._streams.sessions.get(beat.id[0])) is not None:
+                session.latencies_ms.append(latency.total)
         self._told.clear()
 
     def _state(self) -> tuple[SystemReport, list[Status]]:
@@ -352,8 +352,8 @@ class Hub:
     def _regular(self, now: float) -> Iterator[tuple[str, Public]]:
         if now >= self._due["strip"]:
             self._due["strip"] = now + _STRIP_S
-            for name, channel in self._streams.channels.items():
-                strip = channel.take_strip()
+            for name, session in self._streams.sessions.items():
+                strip = session.take_strip()
                 if strip is not None:
                     yield f"signal/{name}", strip
         if now >= self._due["status"]:

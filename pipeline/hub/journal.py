@@ -18,10 +18,10 @@ from pipeline.errors import LogError, SnapshotError, WireError
 from pipeline.log.store import AlertLog, Commit
 from pipeline.schema.messages import Entry, Event, Forgotten, Opened, decode_entry, encode_entry
 from pipeline.schema.public import Alert
-from pipeline.stream.session import Channel, Place
+from pipeline.stream.session import Progress, StreamSession
 from pipeline.stream.snapshot import pack, restore
 from pipeline.stream.streams import Streams
-from pipeline.stream.strip_recorder import evident
+from pipeline.stream.strip_recorder import wants_strip
 
 SNAPSHOT_EVENTS: Final = 256
 """So many events of a stream happen again after a restart at most: a tenth of a second."""
@@ -64,15 +64,15 @@ class Journal:
         self._owed: set[str] = set()
         """Streams with events that were dropped before the log took them."""
         self._gone: set[str] = set()
-        self._places: dict[str, Place] = {}
+        self._written: dict[str, Progress] = {}
 
     def waits(self, now: float) -> bool:
         """Say whether there is something to be written."""
         return bool(self._entries or self._owed or self._gone or self._due(now))
 
-    def place(self, name: str) -> Place | None:
+    def progress(self, name: str) -> Progress | None:
         """Return how far a stream has come in the log; None if it has not begun there."""
-        return self._places.get(name)
+        return self._written.get(name)
 
     def note(self, event: Event, arrived_at: float) -> None:
         """Take an event that is about to happen; one that changes no stream leaves no trace."""
@@ -97,8 +97,8 @@ class Journal:
             LogError: nothing was written; the same will be tried with the next commit.
         """
         due = self._due(now)
-        channels = self._streams.channels
-        paid = {name: _packed(channels[name]) for name in due if name in channels}
+        sessions = self._streams.sessions
+        paid = {name: _packed(sessions[name]) for name in due if name in sessions}
         left = [debt.first for name, debt in self._debts.items() if name not in paid]
         number = self._log.last_entry + len(self._entries)
         try:
@@ -149,7 +149,7 @@ class Journal:
         self._entries, self._waiting_bytes = [], 0
         self._owed.clear()
         self._gone.clear()
-        self._places = {name: one.place for name, one in self._streams.channels.items()}
+        self._written = {name: one.progress for name, one in self._streams.sessions.items()}
 
     # --- after a restart -------------------------------------------------------------------
 
@@ -167,11 +167,11 @@ class Journal:
             reasons = self._restored(now)
             lost, gone = list(reasons.values()), set(reasons)
         except Exception as error:  # whatever it says, a hub begins
-            self._streams.channels.clear()
+            self._streams.sessions.clear()
             self._log.forget_streams()
             lost = [f"all streams begin anew: {error}"]
-        for channel in self._streams.channels.values():
-            channel.arrived_at = now  # its source has as long as any to be heard of
+        for session in self._streams.sessions.values():
+            session.arrived_at = now  # its source has as long as any to be heard of
         self._forget_written()
         # Else the next hub would find them again, and take the streams begun anew for lost.
         self._gone |= gone
@@ -199,14 +199,14 @@ class Journal:
         try:
             (fs_hz,) = _FS_HZ.unpack_from(data)
             opened = Opened(stream=name, fs_hz=fs_hz, lead="", epoch=0, first_sample=0)
-            channel = self._streams.begun(opened)
+            session = self._streams.begun(opened)
         except (struct.error, ValueError, OverflowError) as error:
             raise SnapshotError(f"{len(data)} bytes are no state: {error}") from None
-        asked = channel.stream.classifies
-        restore(data[_FS_HZ.size :], channel)
-        if channel.stream.classifies != asked:
+        asked = session.stream.classifies
+        restore(data[_FS_HZ.size :], session)
+        if session.stream.classifies != asked:
             raise SnapshotError(f"state of a hub {'without' if asked else 'with'} a classifier")
-        self._streams.channels[name] = channel
+        self._streams.sessions[name] = session
 
     def _again(
         self,
@@ -227,21 +227,21 @@ class Journal:
                 name not in lost
                 and number > known.get(name, (0, b""))[0]
                 # Of a stream that was forgotten later, events may be left without their beginning.
-                and (name in self._streams.channels or isinstance(entry.event, Opened))
+                and (name in self._streams.sessions or isinstance(entry.event, Opened))
             ),
         )
 
     def _concerned(self, entries: list[tuple[int, bytes]]) -> set[str]:
         named = (self._streams.concerned(decode_entry(data).event) for _, data in entries)
-        return set().union(*named) & set(self._streams.channels)
+        return set().union(*named) & set(self._streams.sessions)
 
     def _want_strips(self) -> None:
         """Cut the pictures of alarms that were still to come."""
         for alert in self._log.without_strip(_STRIPS):
-            channel = self._streams.channels.get(alert.stream)
-            if channel is not None and evident(alert):
-                channel.evidence.want(alert.seq, alert.epoch, alert.time_s)
+            session = self._streams.sessions.get(alert.stream)
+            if session is not None and wants_strip(alert):
+                session.evidence.want(alert.seq, alert.epoch, alert.time_s)
 
 
-def _packed(channel: Channel) -> bytes:
-    return _FS_HZ.pack(channel.stream.fs_hz) + pack(channel)
+def _packed(session: StreamSession) -> bytes:
+    return _FS_HZ.pack(session.stream.fs_hz) + pack(session)

@@ -11,11 +11,11 @@ from typing import Final
 
 from pipeline.errors import LogError
 from pipeline.hub.journal import Journal
-from pipeline.log.maintenance import Keep, LogCare
+from pipeline.log.maintenance import LogMaintenance, Retention
 from pipeline.log.store import AlertLog
 from pipeline.schema.public import Alert, Public, encode_json, timed, utc_text
-from pipeline.stream.session import Channel, Draft
-from pipeline.stream.strip_recorder import evident
+from pipeline.stream.session import PendingAlert, StreamSession
+from pipeline.stream.strip_recorder import wants_strip
 from pipeline.transport.sockets import Publisher
 
 logger = logging.getLogger(__name__)
@@ -23,26 +23,26 @@ logger = logging.getLogger(__name__)
 _LOG_RETRY_S: Final = 1.0
 
 
-class Delivery:
-    """The way out: ``log`` and ``publisher`` of a hub with ``channels``."""
+class Outbox:
+    """The way out: ``log`` and ``publisher`` of a hub with ``sessions``."""
 
     def __init__(
         self,
         publisher: Publisher,
         log: AlertLog,
-        channels: Mapping[str, Channel],
+        sessions: Mapping[str, StreamSession],
         clock: Callable[[], float],
-        keep: Keep,
+        keep: Retention,
     ) -> None:
         self.unwritable = ""
         """Why the log takes nothing now; empty while it does."""
         self._damage = ""
         self._publisher = publisher
         self._log = log
-        self._care = LogCare(log, keep)
-        self._channels = channels
+        self._care = LogMaintenance(log, keep)
+        self._sessions = sessions
         self._clock = clock
-        self._drafts: list[Draft] = []
+        self._drafts: list[PendingAlert] = []
         self._retry_at = 0.0
 
     @property
@@ -57,9 +57,9 @@ class Delivery:
     def draft(self, alerts: Iterable[Alert]) -> None:
         """Take alerts that are to be told and belong to no sample."""
         now = self._clock()
-        self._drafts += [Draft(alert, None, now) for alert in alerts]
+        self._drafts += [PendingAlert(alert, None, now) for alert in alerts]
 
-    def take(self, drafts: Iterable[Draft]) -> None:
+    def take(self, drafts: Iterable[PendingAlert]) -> None:
         """Take alerts that are to be told."""
         self._drafts += drafts
 
@@ -85,11 +85,11 @@ class Delivery:
         for draft, alert in zip(self._drafts, logged, strict=True):
             latency = draft.latency(self._clock())
             self.publish(f"alert/{alert.stream}", timed(alert, latency))
-            channel = self._channels.get(alert.stream)
-            if channel is None:
+            session = self._sessions.get(alert.stream)
+            if session is None:
                 continue
-            if evident(alert):
-                channel.evidence.want(alert.seq, alert.epoch, alert.time_s)
+            if wants_strip(alert):
+                session.evidence.want(alert.seq, alert.epoch, alert.time_s)
         self._drafts.clear()
         return logged
 
@@ -114,8 +114,8 @@ class Delivery:
         """Keep the signal around the alarms, as soon as it is whole."""
         strips = [
             strip
-            for channel in self._channels.values()
-            for strip in channel.evidence.take(all_of_them=channel.ended)
+            for session in self._sessions.values()
+            for strip in session.evidence.take(all_of_them=session.ended)
         ]
         if not strips:
             return

@@ -6,7 +6,7 @@ from typing import Self
 
 from pipeline.hub.catchup import PAGES_UNDER_WAY
 from pipeline.transport.access_list import ALERTS, CONTROL, INGEST, REPLAY, WORK
-from pipeline.transport.auth import Guard
+from pipeline.transport.auth import Authenticator
 from pipeline.transport.sockets import (
     CONTROL_FRAME_BYTES,
     DATA_FRAME_BYTES,
@@ -16,10 +16,10 @@ from pipeline.transport.sockets import (
 )
 
 
-class Doors:
+class HubSockets:
     """The sockets by name; a context manager."""
 
-    def __init__(self, addresses: Mapping[str, str], guard: Guard | None) -> None:
+    def __init__(self, addresses: Mapping[str, str], guard: Authenticator | None) -> None:
         """Bind them, and have the guard try them.
 
         Raises:
@@ -58,7 +58,7 @@ class Doors:
         return {name: end.endpoint for name, end in ends.items()}
 
     def check(self) -> None:
-        """See after the guard; raise `GuardError` if it does not hold any more."""
+        """See after the guard; raise `AuthenticationError` if it does not hold any more."""
         if self._guard is not None:
             self._guard.check()
 

@@ -6,33 +6,33 @@ the hub and changes none. Not thread-safe: runs in the hub's loop.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from pipeline.hub.counters import Counts, Work
+from pipeline.hub.counters import HubCounters, Work
 from pipeline.hub.dispatch import Dispatcher, Task
-from pipeline.hub.outbox import Delivery
-from pipeline.hub.system_alarms import Oversight
+from pipeline.hub.outbox import Outbox
+from pipeline.hub.system_alarms import SystemAlarmBook
 from pipeline.log.store import AlertLog
 from pipeline.schema.public import Status
 from pipeline.schema.system_report import SystemReport
-from pipeline.stream.session import Channel, SystemState
+from pipeline.stream.session import StreamSession, SystemState
 from pipeline.transport.sockets import Router
 
 
-class Overview:
+class HubStatus:
     """What can be seen of a hub's parts."""
 
     def __init__(
         self,
-        counts: Counts,
-        channels: Mapping[str, Channel],
+        counts: HubCounters,
+        sessions: Mapping[str, StreamSession],
         dispatcher: Dispatcher,
-        delivery: Delivery,
+        delivery: Outbox,
         log: AlertLog,
         ends: Sequence[Router],
-        oversight: Oversight,
+        oversight: SystemAlarmBook,
         clock: Callable[[], float],
     ) -> None:
         self._counts = counts
-        self._channels = channels
+        self._sessions = sessions
         self._dispatcher = dispatcher
         self._delivery = delivery
         self._log = log
@@ -52,13 +52,13 @@ class Overview:
             recorded=not self._delivery.unwritable,
         )
         now = self._clock()
-        return [channel.status(now, system) for channel in self._channels.values()]
+        return [session.status(now, system) for session in self._sessions.values()]
 
     def report(self, statuses: Sequence[Status]) -> SystemReport:
         """Return how the system stands, given `statuses`."""
         return self._counts.report(
             self._clock(),
-            channels=self._channels.values(),
+            sessions=self._sessions.values(),
             statuses=statuses,
             work=Work(
                 pending=self._dispatcher.unanswered(Task.SCORE),

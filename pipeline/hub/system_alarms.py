@@ -1,32 +1,32 @@
 """The alarms that belong to no sample: what stood before, silent sources, no scorer, a full disk.
 
-`Oversight` goes over all channels of a hub, so it is also where an acknowledgement reaches
+`SystemAlarmBook` goes over all streams of a hub, so it is also where an acknowledgement reaches
 what stands there. The clock is an argument; no I/O.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 
-from pipeline.alarms.retained import LeftAlarms
+from pipeline.alarms.retained import RetainedAlarms
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.system import SystemAlarms
 from pipeline.schema.public import Alert
 from pipeline.schema.requests import Died
-from pipeline.stream.session import Channel
+from pipeline.stream.session import StreamSession
 
 
-class Oversight:
+class SystemAlarmBook:
     """What stands over the streams of a hub."""
 
     def __init__(
         self,
-        channels: Mapping[str, Channel],
+        sessions: Mapping[str, StreamSession],
         settings: AlarmSettings,
         clock: Callable[[], float],
     ) -> None:
-        self._channels = channels
+        self._sessions = sessions
         self._settings = settings
         self._clock = clock
-        self._left = LeftAlarms()
+        self._left = RetainedAlarms()
         self._system = SystemAlarms(settings, clock())
         self._ended: list[Alert] = []
         """Said of streams that went, still to be told."""
@@ -43,21 +43,21 @@ class Oversight:
         """
         own = {
             (name, alarm.episode)
-            for name, channel in self._channels.items()
-            for alarm in channel.stream.alarms
+            for name, session in self._sessions.items()
+            for alarm in session.stream.alarms
         }
         others = [alert for alert in standing if (alert.stream, alert.episode) not in own]
         return self._left.after_restart(others, self._settings)
 
     def leave(self, name: str) -> None:
-        """Keep what has latched in the channel ``name``, which goes."""
-        channel = self._channels[name]
-        self._ended += channel.stream.close() + channel.end_source_alarm()
-        self._ended += self._left.leave(name, channel.alarms)
+        """Keep what has latched in the stream ``name``, which goes."""
+        session = self._sessions[name]
+        self._ended += session.stream.close() + session.end_source_alarm()
+        self._ended += self._left.leave(name, session.alarms)
 
     def hand_over(self, name: str) -> list[Alert]:
         """Return, once, what latched in earlier streams called ``name``: for one that begins."""
-        if name in self._channels:
+        if name in self._sessions:
             self.leave(name)
         return self._left.take_over(name)
 
@@ -67,10 +67,10 @@ class Oversight:
         The alarms that a stream raised itself are for the stream to acknowledge.
         """
         told = self._left.acknowledge(stream, episode)
-        for name, channel in self._channels.items():
+        for name, session in self._sessions.items():
             if stream in ("", name):
-                at = channel.stream.next_sample
-                told += channel.source_alarm.life.acknowledge(at, episode)
+                at = session.stream.next_sample
+                told += session.source_alarm.life.acknowledge(at, episode)
         if not stream:
             told += self._system.life.acknowledge(self._system.ticks(self._clock()), episode)
         return told
@@ -91,11 +91,11 @@ class Oversight:
             unwritable: why the log takes nothing; empty while it does.
         """
         now = self._clock()
-        waiting = any(channel.stream.pending for channel in self._channels.values())
+        waiting = any(session.stream.pending for session in self._sessions.values())
         told = self._system.on_scorers(scorers, now, waiting=waiting)
         told += self._system.on_log(unwritable, now) + self._ended
         self._ended = []
         told += self._system.advance(now)
-        for channel in self._channels.values():
-            told += channel.watch_source(now)
+        for session in self._sessions.values():
+            told += session.watch_source(now)
         return told

@@ -1,7 +1,7 @@
 """What a log needs while a monitor runs for months: old alerts removed, its files kept small.
 
-`LogCare.tend` is called each turn of the hub's loop and does at most one small step a second:
-alerts too old or too many are removed from the old end, and the low-water mark says so to
+`LogMaintenance.tend` is called each turn of the hub's loop and does at most one small step a
+second: alerts too old or too many are removed from the old end, and the low-water mark says so to
 everybody (heartbeats, pages of the replay socket); freed pages go back to the file system; each 30
 seconds the write-ahead log is folded into the file. Nothing is removed that was not asked for, and
 what stands is kept whatever its age (`AlertLog.standing`).
@@ -33,7 +33,7 @@ _MB: Final = 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Keep:
+class Retention:
     """How much of the log is kept: everything, unless limits are set; both count."""
 
     days: float | None = None
@@ -48,7 +48,7 @@ class Keep:
             raise ConfigError(f"keep {self.mb} MB of alerts: at least 1")
 
 
-EVERYTHING: Final = Keep()
+EVERYTHING: Final = Retention()
 
 
 def too_old(raised: Sequence[str], before_utc: str, now_utc: str) -> int:
@@ -75,10 +75,12 @@ def too_many(sizes: Sequence[int], excess: int) -> int:
     return len(sizes)
 
 
-class LogCare:
+class LogMaintenance:
     """Looks after ``log``, of which ``keep`` is kept."""
 
-    def __init__(self, log: AlertLog, keep: Keep, *, utc: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, log: AlertLog, keep: Retention, *, utc: Callable[[], float] = time.time
+    ) -> None:
         """Begin; ``utc`` is the clock of the machine, in seconds since 1970."""
         self.fault = ""
         """What is wrong, in one line; empty for nothing."""

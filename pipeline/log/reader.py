@@ -31,7 +31,7 @@ _MAX_STRIP_BYTES = 1 << 20
 """Of one strip, unpacked: many times what ten seconds need."""
 
 
-class LogRows:
+class LogQueries:
     """What an open log holds; ``version`` says how it is written down."""
 
     path: Path
@@ -137,7 +137,7 @@ class LogRows:
             raise LogError(f"cannot read the log {self.path}: {error}") from None
 
 
-class LogReader(LogRows):
+class LogReader(LogQueries):
     """A log open for reading, of this version or an older one; a context manager."""
 
     def __init__(self, path: Path) -> None:

@@ -26,7 +26,7 @@ from typing import Final, Self
 
 from pipeline.errors import LogError, WireError
 from pipeline.log.lock import LogLock
-from pipeline.log.reader import LogRows
+from pipeline.log.reader import LogQueries
 from pipeline.log.schema import (
     LONGEST_VALUE,
     ROW_BYTES,
@@ -76,7 +76,7 @@ class Commit:
     """Entries before this number are in the snapshots of all that they concern: dropped."""
 
 
-class AlertLog(LogRows):
+class AlertLog(LogQueries):
     """An open log; a context manager."""
 
     def __init__(self, path: Path, connect: Connect = _connect) -> None:

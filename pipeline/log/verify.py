@@ -32,12 +32,12 @@ _ROWS_A_PAGE: Final = 500
 _FINDINGS: Final = 100
 """Written down one by one; the others are counted."""
 
-Told = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 """Takes how many alerts are checked, of how many."""
 
 
 @dataclass(kw_only=True, slots=True)
-class Checked:
+class Verification:
     """What was found in a log."""
 
     log: str
@@ -78,7 +78,7 @@ class Checked:
             self.uncounted += 1
 
 
-def verify(path: Path, told: Told = lambda done, total: None) -> Checked:
+def verify(path: Path, told: OnProgress = lambda done, total: None) -> Verification:
     """Check the log at ``path``.
 
     Raises:
@@ -93,16 +93,16 @@ def verify(path: Path, told: Told = lambda done, total: None) -> Checked:
 class _Check:
     """One pass over the log that ``reader`` has open."""
 
-    def __init__(self, reader: LogReader, told: Told) -> None:
+    def __init__(self, reader: LogReader, told: OnProgress) -> None:
         self._reader = reader
         self._told = told
-        self._result = Checked(log=str(reader.path), version=reader.version)
+        self._result = Verification(log=str(reader.path), version=reader.version)
         self._found = self._result.found
         self._keyed = reader.version >= LOG_VERSION
         self._overtaken = False
         """Whether alerts were removed, as they may be, before they were checked."""
 
-    def run(self) -> Checked:
+    def run(self) -> Verification:
         """Check all there is, as far as it can be read."""
         try:
             faults = self._reader.structure(LONGEST_READ_S)

@@ -13,11 +13,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.constants import SAMPLING_RATE_LIMITS_HZ, STEERING, STREAM_NAME, WINDOW_SAMPLES
+from pipeline.constants import (
+    CLASSES,
+    RR_FEATURES,
+    SAMPLING_RATE_LIMITS_HZ,
+    STEERING,
+    STREAM_NAME,
+    WINDOW_SAMPLES,
+)
 from pipeline.errors import WireError
 from pipeline.schema.public import Alert
-from pipeline.scoring.protocols import CLASSES
-from pipeline.scoring.rr_context import RR_FEATURES
 
 MAX_CHUNK_SAMPLES: Final = 32_768
 """Keeps a chunk, flags included, under the 256 KiB that an inbound data frame may have."""

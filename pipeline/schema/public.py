@@ -146,7 +146,7 @@ class WindowView(msgspec.Struct, frozen=True, kw_only=True):
 
 Public = Alert | BeatNote | Status | Heartbeat | SignalStrip | WindowView | SystemReport
 
-Heard = Public | Gap | LogReplaced
+Received = Public | Gap | LogReplaced
 """What a subscriber is given: messages, and where the numbers of the alerts break off."""
 
 _STEERING: Final = re.compile(f"[{STEERING}]")

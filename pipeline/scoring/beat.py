@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.constants import CLASSES
 from pipeline.schema.messages import WindowId
 from pipeline.schema.public import Latency
 from pipeline.scoring.live_score import Verdict, wrong_ticks
-from pipeline.scoring.protocols import CLASSES
 from pipeline.signal.quality import Reason
 
 

@@ -49,7 +49,7 @@ _COST_OF_PREMATURITY: Final = 10.0
 _COST_OF_ERROR: Final = 1 / 1.5
 
 
-class Families:
+class BeatTemplates:
     """What is remembered of the shapes of one patient's beats."""
 
     def __init__(self) -> None:

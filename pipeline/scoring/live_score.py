@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 
 from pipeline.constants import WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.errors import ConfigError
-from pipeline.scoring.beat_templates import SAME_SHAPE, Families
+from pipeline.scoring.beat_templates import SAME_SHAPE, BeatTemplates
 
 LEARNING_BEATS: Final = 16
 RECENT_RR: Final = 20
@@ -79,7 +79,7 @@ WEIGHTS: Final = {
 """Chosen with the limits on DS1, each half scored by a student that had not seen it: area under
 the curve, average precision, and sensitivity to V at twelve false alerts an hour."""
 
-WITNESSES: Final = tuple(WEIGHTS)
+COMPONENTS: Final = tuple(WEIGHTS)
 UNIVERSAL: Final = ("model", "early", "late")
 """Those that can speak from the first beats on."""
 
@@ -127,9 +127,9 @@ class LiveScoreConfig:
 
     def __post_init__(self) -> None:
         """Refuse a calibration for other witnesses."""
-        if set(self.scales) != set(WITNESSES):
+        if set(self.scales) != set(COMPONENTS):
             raise ConfigError(
-                f"calibration has witnesses {sorted(self.scales)}, not {sorted(WITNESSES)}: "
+                f"calibration has witnesses {sorted(self.scales)}, not {sorted(COMPONENTS)}: "
                 "calibrate again with monitor train calibration"
             )
 
@@ -152,7 +152,7 @@ class Typical:
     """What the ordinary beats of one patient typically score."""
 
     def __init__(self) -> None:
-        self._ordinary = Ranked(USUAL_BEATS)
+        self._ordinary = RollingQuantiles(USUAL_BEATS)
 
     def share(self, total: float) -> float:
         """Return its share in the score of a beat whose witnesses sum up to ``total``; learn it."""
@@ -167,10 +167,10 @@ class LiveScore:
 
     def __init__(self, config: LiveScoreConfig) -> None:
         self._config = config
-        self._recent_rr = Ranked(RECENT_RR)
-        self._long_rr = Ranked(LONG_RR)
-        self._families = Families()
-        self._usual = {name: Ranked(USUAL_BEATS) for name in ("own", "shape", "qrs")}
+        self._recent_rr = RollingQuantiles(RECENT_RR)
+        self._long_rr = RollingQuantiles(LONG_RR)
+        self._families = BeatTemplates()
+        self._usual = {name: RollingQuantiles(USUAL_BEATS) for name in ("own", "shape", "qrs")}
         self._typical = Typical()
         self._learned: list[tuple[NDArray[np.float32], float]] = []
 
@@ -281,7 +281,7 @@ class LiveScore:
             self._usual[name].add(value)
 
 
-class Ranked:
+class RollingQuantiles:
     """The last values of a row, and their quantiles; each costs the logarithm of their number."""
 
     def __init__(self, size: int) -> None:
@@ -315,7 +315,7 @@ def _log_rms(x: NDArray[np.float32]) -> float:
 
 def _reason(shares: Mapping[str, float], raw: Mapping[str, float]) -> str:
     """Name the witnesses that said more than nearly every normal beat makes them say."""
-    said = {name: shares.get(name, 0.0) / WEIGHTS[name] for name in WITNESSES}
+    said = {name: shares.get(name, 0.0) / WEIGHTS[name] for name in COMPONENTS}
     texts = []
     if (most := max(said["shape"], said["qrs"], said["own"])) >= 1.0:
         part = "QRS" if said["qrs"] == most else "beat"

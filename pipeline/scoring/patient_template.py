@@ -44,7 +44,7 @@ SHAPE_FEATURE_NAMES: Final = (
     "qrs_width",
     "qrs_height",
 )
-"""What each number is; `OwnShape.compare` says it in full."""
+"""What each number is; `PatientTemplate.compare` says it in full."""
 
 SHAPE_FEATURES: Final = len(SHAPE_FEATURE_NAMES)
 
@@ -69,7 +69,7 @@ _NEVER: Final = 1e-6
 Floats = NDArray[np.float64]
 
 
-class OwnShape:
+class PatientTemplate:
     """The memory of one patient's usual windows."""
 
     def __init__(self) -> None:

@@ -5,13 +5,10 @@ The pipeline knows no model. Whatever satisfies `Scorer` can score its beats, wh
 """
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-CLASSES: Final = ("N", "S", "V", "F")
-"""Classes of ANSI/AAMI EC57: normal, supraventricular, ventricular, fusion of normal and V."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.scoring.patient_template import SHAPE_FEATURE_NAMES, SHAPE_FEATURES, OwnShape
+from pipeline.constants import RR_FEATURES
+from pipeline.scoring.patient_template import SHAPE_FEATURE_NAMES, SHAPE_FEATURES, PatientTemplate
 
 RHYTHM_FEATURE_NAMES: Final = (
     "rr_known",
@@ -37,10 +38,7 @@ RHYTHM_FEATURE_NAMES: Final = (
 )
 
 RR_FEATURE_NAMES: Final = (*RHYTHM_FEATURE_NAMES, *SHAPE_FEATURE_NAMES)
-"""What each number of the context is; `RRContext.compare` and `OwnShape.compare` say it in full."""
-
-RR_FEATURES: Final = len(RR_FEATURE_NAMES)
-"""Length of a beat's context."""
+"""What each number of the context is: see `RRContext.compare` and `PatientTemplate.compare`."""
 
 LONG_MEMORY: Final = 1000
 STEP_MEMORY: Final = 64
@@ -69,7 +67,7 @@ class RRContext:
         self._steps: deque[float] = deque(maxlen=STEP_MEMORY)
         self._previous = math.nan
         self._before_previous = math.nan
-        self._shape = OwnShape()
+        self._shape = PatientTemplate()
 
     def note(self, rr_s: float, window: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """Return the context of the next beat as `compare` does, and `remember` the beat."""
@@ -86,7 +84,7 @@ class RRContext:
         interval is known and others are, else 0; log rr/q75; log p/q75; log pp/q75;
         log(rr/q50) / (0.1 + log q75/q25); log(rr/q75) / (0.1 + log q90/q50);
         log(rr/q50) / (0.05 + s). Logarithms are natural and limited to +-1.5, what is divided to
-        +-6. What is not known counts as 0. Those of `OwnShape.compare` follow.
+        +-6. What is not known counts as 0. Those of `PatientTemplate.compare` follow.
 
         Args:
             rr_s: interval to the previous beat in seconds, NaN (or anything that is no positive

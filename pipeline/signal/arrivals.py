@@ -11,7 +11,7 @@ TOGETHER_S: Final = 0.005
 """What came within it came together: ten thousand chunks a second need not be told apart."""
 
 
-class Arrivals:
+class ArrivalTimes:
     """The latest arrivals of one stream, in one epoch."""
 
     def __init__(self, fs_hz: float) -> None:

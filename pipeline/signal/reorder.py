@@ -22,7 +22,7 @@ _MOST_HELD: Final = 64
 _HOLES_KNOWN: Final = 64
 
 
-class Piece(NamedTuple):
+class SampleBlock(NamedTuple):
     """Consecutive samples, as a source sent them."""
 
     first: int
@@ -36,17 +36,17 @@ class Piece(NamedTuple):
         return self.first + len(self.samples)
 
 
-class Reorder:
+class ReorderBuffer:
     """What one stream holds back, in one epoch."""
 
     def __init__(self, fs_hz: float, first_sample: int) -> None:
         self.expected = first_sample
         """Every sample before this one was given out, or given up."""
         self._reach = round(REORDER_S * fs_hz)
-        self._held: list[Piece] = []
+        self._held: list[SampleBlock] = []
         self._holes: deque[tuple[int, int]] = deque(maxlen=_HOLES_KNOWN)
 
-    def push(self, piece: Piece) -> list[Piece]:
+    def push(self, piece: SampleBlock) -> list[SampleBlock]:
         """Take a piece; return what can go on now, in order. Repeats go on as they are."""
         if piece.end == piece.first:
             return []
@@ -56,11 +56,11 @@ class Reorder:
         insort(self._held, piece, key=lambda one: one.first)
         return self._release(all_of_them=False)
 
-    def flush(self) -> list[Piece]:
+    def flush(self) -> list[SampleBlock]:
         """Give up every hole; return all that is held, in order."""
         return self._release(all_of_them=True)
 
-    def overtaken(self, piece: Piece) -> int:
+    def overtaken(self, piece: SampleBlock) -> int:
         """Return how many samples of ``piece`` come after later ones and are still wanted."""
         if not self._held:
             return 0
@@ -68,12 +68,12 @@ class Reorder:
         known = (min(end, held.end) - max(first, held.first) for held in self._held)
         return max(0, end - first - sum(max(0, overlap) for overlap in known))
 
-    def late(self, piece: Piece) -> int:
+    def late(self, piece: SampleBlock) -> int:
         """Return how many samples of ``piece`` belong into holes that were given up."""
         overlaps = (min(piece.end, end) - max(piece.first, begin) for begin, end in self._holes)
         return sum(max(0, overlap) for overlap in overlaps)
 
-    def _release(self, *, all_of_them: bool) -> list[Piece]:
+    def _release(self, *, all_of_them: bool) -> list[SampleBlock]:
         released = []
         while self._held:
             hole = self._held[0].first > self.expected

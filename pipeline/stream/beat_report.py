@@ -9,7 +9,7 @@ from pipeline.scoring.beat import Beat
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class BeatReport:
     """One beat, ready to be told to the world."""
 
     beat: Beat
@@ -19,7 +19,7 @@ class Told:
     """Window and residual, where the beat is anomalous."""
 
 
-def tell(beat: Beat, fs_hz: float, alerts: list[Alert], event_utc: str) -> Told:
+def tell(beat: Beat, fs_hz: float, alerts: list[Alert], event_utc: str) -> BeatReport:
     """Return what is told of a beat that was judged, or that could not be analysed."""
     stream, epoch, _ = beat.id
     rr_s = round(beat.rr_s, 4) if np.isfinite(beat.rr_s) else None
@@ -34,7 +34,7 @@ def tell(beat: Beat, fs_hz: float, alerts: list[Alert], event_utc: str) -> Told:
             rr_s=rr_s,
             event_utc=event_utc,
         )
-        return Told(beat, note, alerts, None)
+        return BeatReport(beat, note, alerts, None)
     anomalous = beat.verdict.anomalous
     ticks = beat.ticks if anomalous else None
     note = BeatNote(
@@ -54,7 +54,7 @@ def tell(beat: Beat, fs_hz: float, alerts: list[Alert], event_utc: str) -> Told:
         event_utc=event_utc,
     )
     if not anomalous:
-        return Told(beat, note, alerts, None)
+        return BeatReport(beat, note, alerts, None)
     view = WindowView(
         stream=stream,
         epoch=epoch,
@@ -63,4 +63,4 @@ def tell(beat: Beat, fs_hz: float, alerts: list[Alert], event_utc: str) -> Told:
         residual=np.round(beat.residual.astype(np.float64), 3).tolist(),
         ticks=ticks,
     )
-    return Told(beat, note, alerts, view)
+    return BeatReport(beat, note, alerts, view)

@@ -16,7 +16,7 @@ from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.scoring.protocols import Classifier, Scorer
 from pipeline.stream.counters import Counters
-from pipeline.stream.stream import Stream, Taken
+from pipeline.stream.stream import Stream, StreamUpdate
 
 BATCH: Final = 64
 
@@ -81,7 +81,7 @@ class EmbeddedRunner:
         yield self._absorb(self._stream.finish(), least=1)
         yield Outcome(self._stream.close(), [])
 
-    def _absorb(self, taken: Taken, *, least: int) -> Outcome:
+    def _absorb(self, taken: StreamUpdate, *, least: int) -> Outcome:
         self._waiting += taken.windows
         while len(self._waiting) >= least:
             batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]

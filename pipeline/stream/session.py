@@ -12,7 +12,7 @@ from pipeline.schema.public import Alert, Latency, SignalStrip, Status
 from pipeline.scoring.beat import Beat
 from pipeline.stream.stream import Stream
 from pipeline.stream.strip import Strip, public_strip
-from pipeline.stream.strip_recorder import Evidence
+from pipeline.stream.strip_recorder import StripRecorder
 
 _LONGEST_STRIP: Final = 3_600
 _LATENCIES: Final = 1_000
@@ -35,7 +35,7 @@ class SystemState:
 
 
 @dataclass(slots=True)
-class Draft:
+class PendingAlert:
     """An alert on its way to the log, and what its latency is computed from."""
 
     alert: Alert
@@ -51,36 +51,36 @@ class Draft:
         return Latency(deliver=milliseconds, total=milliseconds)
 
 
-class Place(NamedTuple):
+class Progress(NamedTuple):
     """How far a stream has come."""
 
     epoch: int
     next_sample: int
     over: bool
     """Whether its end was taken in."""
-    session: str
+    source_session: str
     number: int
     """Of the newest chunk of that session."""
 
 
-NOWHERE: Final = Place(0, 0, False, "", 0)
+NOT_BEGUN: Final = Progress(0, 0, False, "", 0)
 """Of a stream that has not begun."""
 
 
 @dataclass(slots=True)
-class Channel:
+class StreamSession:
     """What the hub knows of a stream besides the stream itself."""
 
     stream: Stream
     lead: str
     arrived_at: float
-    evidence: Evidence = field(init=False)
+    evidence: StripRecorder = field(init=False)
     source_alarm: SourceAlarm = field(init=False)
     ending: bool = False
     end_told: bool = False
-    session: str = ""
+    source_session: str = ""
     """The life of the source that sent last,"""
-    session_epoch: int = 0
+    source_epoch: int = 0
     """the epoch in which it began,"""
     number: int = 0
     """and the newest number that came of it."""
@@ -92,14 +92,16 @@ class Channel:
 
     def __post_init__(self) -> None:
         stream = self.stream
-        self.evidence = Evidence(stream.name)
+        self.evidence = StripRecorder(stream.name)
         self.source_alarm = SourceAlarm(stream.name, stream.fs_hz, stream.settings)
 
     @property
-    def place(self) -> Place:
+    def progress(self) -> Progress:
         """How far the stream has come."""
         stream = self.stream
-        return Place(stream.epoch, stream.next_sample, self.ending, self.session, self.number)
+        return Progress(
+            stream.epoch, stream.next_sample, self.ending, self.source_session, self.number
+        )
 
     @property
     def ended(self) -> bool:

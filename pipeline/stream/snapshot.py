@@ -23,42 +23,48 @@ from pipeline.alarms.kinds import Kind
 from pipeline.alarms.rate_rules import RateRules
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.signal_rules import SignalAlarms
-from pipeline.alarms.state_machine import Alarm, AlarmLife
+from pipeline.alarms.state_machine import Alarm, AlarmStateMachine
 from pipeline.alarms.stream_alarms import StreamAlarms
 from pipeline.alarms.system import SourceAlarm
 from pipeline.alarms.ventricular import VentricularRhythm, VentricularShape
 from pipeline.errors import SnapshotError
 from pipeline.schema.public import Alert, Latency, SignalStrip
 from pipeline.scoring.beat import Beat
-from pipeline.scoring.beat_templates import Families
-from pipeline.scoring.live_score import LiveScore, LiveScoreConfig, Ranked, Typical, Verdict
-from pipeline.scoring.patient_template import OwnShape
+from pipeline.scoring.beat_templates import BeatTemplates
+from pipeline.scoring.live_score import (
+    LiveScore,
+    LiveScoreConfig,
+    RollingQuantiles,
+    Typical,
+    Verdict,
+)
+from pipeline.scoring.patient_template import PatientTemplate
 from pipeline.scoring.rr_context import RRContext
-from pipeline.signal.arrivals import Arrivals
+from pipeline.signal.arrivals import ArrivalTimes
 from pipeline.signal.fibrillation import FibrillationWatch
 from pipeline.signal.filters import Resampling
 from pipeline.signal.kernels.beats import Beats
 from pipeline.signal.quality import Reason
-from pipeline.signal.reorder import Piece, Reorder
+from pipeline.signal.reorder import ReorderBuffer, SampleBlock
 from pipeline.signal.segment import FibrillationChange
 from pipeline.signal.segmenter import Segmenter
 from pipeline.signal.segmenter_state import SegmenterState
 from pipeline.signal.source_clock import SourceClock
 from pipeline.stream.counters import Counters
-from pipeline.stream.session import Channel
+from pipeline.stream.session import StreamSession
 from pipeline.stream.stream import Stream
-from pipeline.stream.strip_recorder import Evidence
+from pipeline.stream.strip_recorder import StripRecorder
 
 STATE_VERSION: Final = 2
 
 _KNOWN: Final[dict[str, Any]] = {
     kind.__name__: kind
     for kind in (
-        Alarm, AlarmLife, Alert, Arrivals, Beat, BeatAlarms, Beats, Channel, Counters, Evidence,
-        Families, FibrillationChange, FibrillationWatch, Kind, Latency, LiveScore, OwnShape, Piece,
-        RRContext, Ranked, RateRules, Reason, Reorder, Segmenter, SegmenterState, SignalAlarms,
-        SignalStrip, SourceClock, Stream, StreamAlarms, Typical, VentricularRhythm,
-        VentricularShape, Verdict,
+        Alarm, AlarmStateMachine, Alert, ArrivalTimes, Beat, BeatAlarms, Beats, StreamSession,
+        Counters, StripRecorder, BeatTemplates, FibrillationChange, FibrillationWatch, Kind,
+        Latency, LiveScore, PatientTemplate, SampleBlock, RRContext, RollingQuantiles, RateRules,
+        Reason, ReorderBuffer, Segmenter, SegmenterState, SignalAlarms, SignalStrip, SourceClock,
+        Stream, StreamAlarms, Typical, VentricularRhythm, VentricularShape, Verdict,
     )
 }  # fmt: skip
 

@@ -30,14 +30,14 @@ from pipeline.schema.public import Alert, happened_at, utc_text
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import LiveScore, LiveScoreConfig
 from pipeline.scoring.rr_context import RRContext
-from pipeline.signal.arrivals import Arrivals
+from pipeline.signal.arrivals import ArrivalTimes
 from pipeline.signal.filters import resampling
 from pipeline.signal.quality import QualityChange, Reason
-from pipeline.signal.reorder import Piece, Reorder
+from pipeline.signal.reorder import ReorderBuffer, SampleBlock
 from pipeline.signal.segment import FibrillationChange, Segment
 from pipeline.signal.segmenter import Segmenter
 from pipeline.signal.source_clock import SourceClock
-from pipeline.stream.beat_report import Told, tell
+from pipeline.stream.beat_report import BeatReport, tell
 from pipeline.stream.counters import Counters, counted
 from pipeline.stream.strip import Strip
 
@@ -46,7 +46,7 @@ RATE_BEATS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class StreamUpdate:
     """What `Stream.take` made of a chunk."""
 
     windows: list[Beat]
@@ -79,7 +79,7 @@ class Stream:
         self.epoch = epoch
         self.counters = Counters()
         self._clock = clock
-        self._reorder = Reorder(fs_hz, first_sample)
+        self._reorder = ReorderBuffer(fs_hz, first_sample)
         self._source_clock = SourceClock(fs_hz)
         self._segmenter = Segmenter(fs_hz)
         self._rate = resampling(fs_hz)
@@ -94,7 +94,7 @@ class Stream:
         self._untold: deque[Beat] = deque()
         self._awaited: dict[WindowId, Beat] = {}
         self._rr_s: deque[float] = deque(maxlen=RATE_BEATS)
-        self._arrivals = Arrivals(fs_hz)
+        self._arrivals = ArrivalTimes(fs_hz)
         self._anomalous_at: float | None = None
         self._told_to = first_sample
         """No beat before this position is still to be found."""
@@ -119,12 +119,12 @@ class Stream:
         arrived_at: float,
         flags: NDArray[np.uint8] | None = None,
         stamp_s: float | None = None,
-    ) -> Taken:
+    ) -> StreamUpdate:
         """Accept samples, float32[n] in mV, of the current epoch; repeats are no-ops.
 
         ``stamp_s`` is when the source's clock said that the last of them was taken.
         """
-        piece = Piece(first_sample, samples, flags, arrived_at)
+        piece = SampleBlock(first_sample, samples, flags, arrived_at)
         self.counters.late_samples += self._reorder.late(piece)
         self.counters.out_of_order_samples += self._reorder.overtaken(piece)
         taken = self._push(self._reorder.push(piece))
@@ -136,27 +136,29 @@ class Stream:
             taken.alerts.extend(self._dated(told))
         return taken
 
-    def finish(self) -> Taken:
+    def finish(self) -> StreamUpdate:
         """Accept that no sample of this epoch follows."""
         return self._push(self._reorder.flush(), last=self._segmenter.finish)
 
-    def begin_epoch(self, epoch: int, first_sample: int) -> Taken:
+    def begin_epoch(self, epoch: int, first_sample: int) -> StreamUpdate:
         """Start the numbering anew: what the old epoch still held comes out as by `finish`."""
         taken = self.finish()
         ended = self._alarms.begin_epoch(epoch, first_sample, self.next_sample)
         taken.alerts.extend(self._dated(ended))
         self.epoch = epoch
-        self._reorder = Reorder(self.fs_hz, first_sample)
+        self._reorder = ReorderBuffer(self.fs_hz, first_sample)
         self._source_clock = SourceClock(self.fs_hz)
         self._segmenter = Segmenter(self.fs_hz)
-        self._arrivals = Arrivals(self.fs_hz)
+        self._arrivals = ArrivalTimes(self.fs_hz)
         self._anomalous_at = None
         self._told_to = first_sample
         return taken
 
-    def _push(self, pieces: list[Piece], *, last: Callable[[], Segment] | None = None) -> Taken:
+    def _push(
+        self, pieces: list[SampleBlock], *, last: Callable[[], Segment] | None = None
+    ) -> StreamUpdate:
         """Take pieces that are in order, and what ``last`` gives behind them."""
-        taken = Taken([], [], [])
+        taken = StreamUpdate([], [], [])
         for piece in pieces:
             segment = self._segmenter.push(
                 piece.samples, first_sample=piece.first, flags=piece.flags
@@ -174,7 +176,7 @@ class Stream:
             taken.alerts.extend(self._dated(self._alarms.beats.advance(self._told_to)))
         return taken
 
-    def _absorb(self, segment: Segment, taken: Taken) -> None:
+    def _absorb(self, segment: Segment, taken: StreamUpdate) -> None:
         """Queue the segment's beats and run the rules of the signal, all in order of time.
 
         The rules go by the last sample seen behind the resampler: what it still waits for may
@@ -285,7 +287,7 @@ class Stream:
         beat.class_asked_at = None
         return self._judge()
 
-    def drain(self) -> list[Told]:
+    def drain(self) -> list[BeatReport]:
         """Return the beats that can be told now, in order; stops at one that wants a class."""
         told = []
         while self._untold and not self._untold[0].wants_class:
@@ -323,7 +325,7 @@ class Stream:
             self._rr_context.remember(beat.rr_s, window)
         return wanted
 
-    def _tell(self, beat: Beat) -> Told:
+    def _tell(self, beat: Beat) -> BeatReport:
         self.counters.beats += 1
         if beat.verdict is None:
             self.counters.beats_not_analysable += 1

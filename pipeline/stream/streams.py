@@ -13,7 +13,7 @@ from typing import Final
 
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.system import STALE_S
-from pipeline.errors import BusyError, MissingError, WireError
+from pipeline.errors import BusyError, MissingChunkError, WireError
 from pipeline.schema.messages import (
     Acknowledged,
     Chunk,
@@ -34,8 +34,8 @@ from pipeline.schema.public import Alert, Public
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.stream.counters import counted
-from pipeline.stream.session import Channel, Draft
-from pipeline.stream.stream import Stream, Taken
+from pipeline.stream.session import PendingAlert, StreamSession
+from pipeline.stream.stream import Stream, StreamUpdate
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Outcome:
     """Beats that want a score."""
     anomalous: list[Beat] = field(default_factory=list)
     """Beats that want a class."""
-    drafts: list[Draft] = field(default_factory=list)
+    drafts: list[PendingAlert] = field(default_factory=list)
     """Alerts, on their way to the log."""
     notes: list[tuple[str, Public]] = field(default_factory=list)
     """What is told of beats besides, by topic."""
@@ -67,7 +67,7 @@ class Outcome:
 
 
 class Streams:
-    """The streams of a hub by name, each in its `Channel`."""
+    """The streams of a hub by name, each in its `StreamSession`."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Streams:
         classify: bool,
     ) -> None:
         """Begin without a stream; with ``classify``, anomalous beats are told with their class."""
-        self.channels: dict[str, Channel] = {}
+        self.sessions: dict[str, StreamSession] = {}
         self._live_score = live_score
         self._settings = settings
         self._clock = clock
@@ -87,10 +87,10 @@ class Streams:
     @property
     def pending(self) -> int:
         """Beats detected but not told yet, over all streams."""
-        return sum(channel.stream.pending for channel in self.channels.values())
+        return sum(session.stream.pending for session in self.sessions.values())
 
-    def begun(self, opened: Opened) -> Channel:
-        """Return a channel with a stream that begins as ``opened`` says."""
+    def begun(self, opened: Opened) -> StreamSession:
+        """Return a session with a stream that begins as ``opened`` says."""
         stream = Stream(
             opened.stream,
             opened.fs_hz,
@@ -102,7 +102,7 @@ class Streams:
             settings=self._settings,
         )
         stream.adopt(opened.adopted)
-        return Channel(stream, opened.lead, self._clock())
+        return StreamSession(stream, opened.lead, self._clock())
 
     # --- what sources say ------------------------------------------------------------------
 
@@ -121,25 +121,25 @@ class Streams:
             BusyError: another source sends this stream.
             MissingError: a message of the session before this one did not arrive.
         """
-        channel = self.channels.get(message.stream)
+        session = self.sessions.get(message.stream)
         if message.number:
-            known = channel is not None and message.session == channel.session
-            before = channel.number if channel is not None and known else 0
-            if channel is not None and message.number <= before and not _is_news(message, channel):
+            known = session is not None and message.session == session.source_session
+            before = session.number if session is not None and known else 0
+            if session is not None and message.number <= before and not _is_news(message, session):
                 return []  # sent again, though it had arrived
             if message.number > before + 1 and not message.unkept:
-                raise MissingError(f"{message.stream}: {before + 1} before {message.number}")
+                raise MissingChunkError(f"{message.stream}: {before + 1} before {message.number}")
         return self._chunk(message, now, left) if isinstance(message, Chunk) else self._end(message)
 
     def _chunk(self, chunk: Chunk, now: float, left: Callable[[str], list[Alert]]) -> list[Event]:
         samples_of(chunk), flags_of(chunk)
-        channel = self.channels.get(chunk.stream)
-        before = channel.stream.epoch if channel is not None else 0
+        session = self.sessions.get(chunk.stream)
+        before = session.stream.epoch if session is not None else 0
         if chunk.epoch - before > MOST_EPOCHS:
             # The next source would have to begin behind it, and behind the last there is none.
             raise WireError(f"{chunk.stream} is in epoch {before}, not {chunk.epoch}")
-        if channel is None or channel.ended:
-            room = [] if channel is not None else self._room(now)
+        if session is None or session.ended:
+            room = [] if session is not None else self._room(now)
             opened = Opened(
                 stream=chunk.stream,
                 fs_hz=chunk.fs_hz,
@@ -149,54 +149,54 @@ class Streams:
                 adopted=left(chunk.stream),
             )
             return [*room, opened, chunk]
-        stream = channel.stream
+        stream = session.stream
         if chunk.fs_hz != stream.fs_hz:
             raise WireError(f"{chunk.stream} changed its rate to {chunk.fs_hz} Hz")
         if self.busy(chunk.stream, chunk.session, now):
             raise BusyError(f"another source sends {chunk.stream} now: give this one another name")
         if chunk.epoch < stream.epoch:
-            if chunk.session != channel.session:
+            if chunk.session != session.source_session:
                 # Not taken it would be missing for ever, and all that follows it.
                 raise WireError(f"{chunk.stream} is in epoch {stream.epoch} by now: begin again")
             return []
-        if channel.ending and chunk.epoch == stream.epoch:
+        if session.ending and chunk.epoch == stream.epoch:
             # Its numbers may come again, and beats of that name may still be under way.
             raise WireError(f"{chunk.stream} goes on after its end")
         return [chunk]
 
-    def busy(self, name: str, session: str, now: float) -> bool:
-        """Say whether another source than that of ``session`` sends the stream now."""
-        channel = self.channels.get(name)
-        if channel is None or channel.ending or session == channel.session:
+    def busy(self, name: str, source_session: str, now: float) -> bool:
+        """Say whether another source than that of ``source_session`` sends the stream now."""
+        session = self.sessions.get(name)
+        if session is None or session.ending or source_session == session.source_session:
             return False
-        return now - channel.arrived_at < STALE_S
+        return now - session.arrived_at < STALE_S
 
     def _room(self, now: float) -> list[Event]:
         """Make room for a stream, where there is none, by forgetting the first that is over.
 
         Where none is over, of those that wait for nothing the one that is silent for longest.
         """
-        if len(self.channels) < MAX_STREAMS:
+        if len(self.sessions) < MAX_STREAMS:
             return []
-        for name, channel in self.channels.items():
-            if channel.end_told:
+        for name, session in self.sessions.items():
+            if session.end_told:
                 return [Forgotten(stream=name)]
         silent = [
-            (channel.arrived_at, name)
-            for name, channel in self.channels.items()
-            if now - channel.arrived_at >= FORGOTTEN_S and not channel.stream.pending
+            (session.arrived_at, name)
+            for name, session in self.sessions.items()
+            if now - session.arrived_at >= FORGOTTEN_S and not session.stream.pending
         ]
         if not silent:
             raise WireError(f"more than {MAX_STREAMS} streams")
         return [Forgotten(stream=min(silent)[1])]
 
     def _end(self, end: End) -> list[Event]:
-        channel = self.channels.get(end.stream)
-        if channel is None:
+        session = self.sessions.get(end.stream)
+        if session is None:
             raise WireError(f"end of {end.stream}, which never began")
-        if end.epoch != channel.stream.epoch:
+        if end.epoch != session.stream.epoch:
             raise WireError(f"end of {end.stream} in epoch {end.epoch}, which is not now")
-        return [] if channel.ending else [end]
+        return [] if session.ending else [end]
 
     # --- what happens ----------------------------------------------------------------------
 
@@ -206,9 +206,9 @@ class Streams:
             case ScoreReply() | ClassReply() | GivenUp():
                 return {window_id[0] for window_id in event.ids}
             case Acknowledged() if not event.stream:
-                return set(self.channels)
+                return set(self.sessions)
             case Acknowledged():
-                return {event.stream} & set(self.channels)
+                return {event.stream} & set(self.sessions)
         return {event.stream}
 
     def apply(
@@ -227,46 +227,46 @@ class Streams:
                 continue
             match event:
                 case Opened():
-                    self.channels[name] = self.begun(event)
+                    self.sessions[name] = self.begun(event)
                 case Forgotten():
-                    self.channels.pop(name, None)
+                    self.sessions.pop(name, None)
                 case Chunk():
-                    self._on_chunk(self.channels[name], event, arrived_at, outcome)
+                    self._on_chunk(self.sessions[name], event, arrived_at, outcome)
                 case End():
-                    self._on_end(self.channels[name], event, arrived_at, outcome)
+                    self._on_end(self.sessions[name], event, arrived_at, outcome)
                 case ScoreReply():
                     self._on_scores(name, event, outcome)
                 case ClassReply():
                     self._on_classes(name, event)
                 case GivenUp():
-                    stream = self.channels[name].stream
+                    stream = self.sessions[name].stream
                     for window_id in event.ids:
                         if window_id[0] == name:
                             outcome.anomalous += stream.give_up(window_id)
                 case Acknowledged():
-                    told = self.channels[name].stream.acknowledge(event.episode)
+                    told = self.sessions[name].stream.acknowledge(event.episode)
                     outcome.drafts += _drafts(told, arrived_at)
-            if name in self.channels:
+            if name in self.sessions:
                 self._settle(name, outcome)
         return outcome
 
     def _on_chunk(
-        self, channel: Channel, chunk: Chunk, arrived_at: float, outcome: Outcome
+        self, session: StreamSession, chunk: Chunk, arrived_at: float, outcome: Outcome
     ) -> None:
-        stream = channel.stream
+        stream = session.stream
         samples, first = samples_of(chunk), chunk.first_sample
-        channel.ending = False
-        if chunk.session != channel.session:
-            channel.session, channel.session_epoch = chunk.session, chunk.epoch
-            channel.number = 0
-        channel.number = max(channel.number, chunk.number)
+        session.ending = False
+        if chunk.session != session.source_session:
+            session.source_session, session.source_epoch = chunk.session, chunk.epoch
+            session.number = 0
+        session.number = max(session.number, chunk.number)
         if chunk.epoch > stream.epoch:
             taken = stream.begin_epoch(chunk.epoch, first)
-            self._absorb(channel, taken, outcome)
+            self._absorb(session, taken, outcome)
         if first + samples.size > stream.next_sample:
             # Repeats are no news: a source that begins again must not look alive.
-            channel.arrived_at = arrived_at
-            channel.shed_samples = counted(channel.shed_samples, chunk.shed)
+            session.arrived_at = arrived_at
+            session.shed_samples = counted(session.shed_samples, chunk.shed)
         taken = stream.take(
             samples,
             first_sample=first,
@@ -274,25 +274,27 @@ class Streams:
             flags=flags_of(chunk),
             stamp_s=chunk.stamp_s,
         )
-        self._absorb(channel, taken, outcome)
+        self._absorb(session, taken, outcome)
 
-    def _on_end(self, channel: Channel, end: End, arrived_at: float, outcome: Outcome) -> None:
-        channel.arrived_at = arrived_at
-        channel.number = max(channel.number, end.number)
-        self._absorb(channel, channel.stream.finish(), outcome)
-        channel.ending = True
+    def _on_end(
+        self, session: StreamSession, end: End, arrived_at: float, outcome: Outcome
+    ) -> None:
+        session.arrived_at = arrived_at
+        session.number = max(session.number, end.number)
+        self._absorb(session, session.stream.finish(), outcome)
+        session.ending = True
 
-    def _absorb(self, channel: Channel, taken: Taken, outcome: Outcome) -> None:
+    def _absorb(self, session: StreamSession, taken: StreamUpdate, outcome: Outcome) -> None:
         outcome.windows += taken.windows
-        outcome.drafts += _drafts(taken.alerts, channel.arrived_at)
+        outcome.drafts += _drafts(taken.alerts, session.arrived_at)
         for strip in taken.strips:
-            channel.add_strip(strip)
+            session.add_strip(strip)
 
     def _on_scores(self, name: str, reply: ScoreReply, outcome: Outcome) -> None:
         scores, residuals, stream = (
             scores_of(reply),
             residuals_of(reply),
-            self.channels[name].stream,
+            self.sessions[name].stream,
         )
         for row, window_id in enumerate(reply.ids):
             if window_id[0] == name:
@@ -301,35 +303,37 @@ class Streams:
                 )
 
     def _on_classes(self, name: str, reply: ClassReply) -> None:
-        probabilities, stream = probabilities_of(reply), self.channels[name].stream
+        probabilities, stream = probabilities_of(reply), self.sessions[name].stream
         for row, window_id in enumerate(reply.ids):
             if window_id[0] == name:
                 stream.classified(window_id, probabilities[row], reply.compute_ms / 1e3)
 
     def _settle(self, name: str, outcome: Outcome) -> None:
         """Tell all that can be told now."""
-        channel = self.channels[name]
-        for told in channel.stream.drain():
+        session = self.sessions[name]
+        for told in session.stream.drain():
             outcome.notes.append((f"beat/{name}", told.note))
             if told.note.analysable:
                 outcome.told.append(told.beat)
             if told.view is not None:
                 outcome.notes.append((f"window/{name}", told.view))
-            outcome.drafts += _drafts(told.alerts, channel.arrived_at, told.beat)
-        if channel.ended and not channel.end_told:
-            channel.end_told = True
+            outcome.drafts += _drafts(told.alerts, session.arrived_at, told.beat)
+        if session.ended and not session.end_told:
+            session.end_told = True
             logger.info("the stream is over", extra={"stream": name})
-            outcome.drafts += _drafts(channel.stream.close(), channel.arrived_at)
+            outcome.drafts += _drafts(session.stream.close(), session.arrived_at)
             outcome.ended = True
 
 
-def _is_news(message: Chunk | End, channel: Channel) -> bool:
+def _is_news(message: Chunk | End, session: StreamSession) -> bool:
     """Say whether a message whose number is known tells more: a source that resumes may do so."""
     if isinstance(message, End):
-        return not channel.ending
+        return not session.ending
     end = message.first_sample + len(message.samples) // 4
-    return (message.epoch, end) > (channel.stream.epoch, channel.stream.next_sample)
+    return (message.epoch, end) > (session.stream.epoch, session.stream.next_sample)
 
 
-def _drafts(alerts: list[Alert], arrived_at: float, beat: Beat | None = None) -> list[Draft]:
-    return [Draft(alert, beat if alert.state == "on" else None, arrived_at) for alert in alerts]
+def _drafts(alerts: list[Alert], arrived_at: float, beat: Beat | None = None) -> list[PendingAlert]:
+    return [
+        PendingAlert(alert, beat if alert.state == "on" else None, arrived_at) for alert in alerts
+    ]

@@ -1,8 +1,8 @@
 """The signal around the beginning of an alarm, kept with it in the log.
 
-`Evidence` remembers the last minute of the band-passed signal of one stream. Once the alert of an
-alarm has its number, and the signal goes on for long enough behind its place (or will not go on),
-it gives out the strip. Pure: no sockets, no clock.
+`StripRecorder` remembers the last minute of the band-passed signal of one stream. Once the alert of
+an alarm has its number, and the signal goes on for long enough behind its place (or will not go
+on), it gives out the strip. Pure: no sockets, no clock.
 """
 
 from collections import deque
@@ -25,7 +25,7 @@ _KEPT: Final = 60 * SAMPLING_RATE_HZ
 _MOST_WANTED: Final = 256
 
 
-class Evidence:
+class StripRecorder:
     """What is kept of one stream's signal, and the strips that are still to be cut."""
 
     def __init__(self, stream: str) -> None:
@@ -98,6 +98,6 @@ class Evidence:
         self._wanted = left
 
 
-def evident(alert: Alert) -> bool:
+def wants_strip(alert: Alert) -> bool:
     """Say whether an alert gets a strip: one that says that something of the heart began."""
     return alert.state == "on" and alert.category == PHYSIOLOGICAL

@@ -34,7 +34,7 @@ WORK: Final = "work"
 ALERTS: Final = "alerts"
 REPLAY: Final = "replay"
 CONTROL: Final = "control"
-DOORS: Final = (ALERTS, REPLAY, CONTROL, INGEST, WORK)
+SOCKETS: Final = (ALERTS, REPLAY, CONTROL, INGEST, WORK)
 """The hub's sockets by name."""
 
 
@@ -78,7 +78,7 @@ EVERYTHING: Final = Rights(streams=("*",), score=True, subscribe=True, control=T
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
+class AccessEntry:
     """One line of the list."""
 
     name: str
@@ -86,7 +86,7 @@ class Allowed:
     rights: Rights
 
 
-def load_allowed(store: KeyStore) -> dict[str, Allowed]:
+def load_access_list(store: KeyStore) -> dict[str, AccessEntry]:
     """Return the list by name; empty if there is none yet.
 
     Raises:
@@ -107,15 +107,15 @@ def load_allowed(store: KeyStore) -> dict[str, Allowed]:
     return allowed
 
 
-def _entry(*, name: str, public: str, streams: list[str], **flags: bool) -> Allowed:
+def _entry(*, name: str, public: str, streams: list[str], **flags: bool) -> AccessEntry:
     well_formed = is_key(public) and isinstance(streams, list)
     if not well_formed or any(type(flag) is not bool for flag in flags.values()):
         raise ValueError
-    return Allowed(check_name(name), public, Rights(streams=tuple(streams), **flags))
+    return AccessEntry(check_name(name), public, Rights(streams=tuple(streams), **flags))
 
 
 @contextlib.contextmanager
-def changing(store: KeyStore) -> Iterator[dict[str, Allowed]]:
+def editing(store: KeyStore) -> Iterator[dict[str, AccessEntry]]:
     """Hand out the list to be changed; what is left in it at the end replaces the file.
 
     Raises:
@@ -126,7 +126,7 @@ def changing(store: KeyStore) -> Iterator[dict[str, Allowed]]:
     folder = os.open(store.folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        allowed = load_allowed(store)
+        allowed = load_access_list(store)
         yield allowed
         entries: list[dict[str, Any]] = [
             {"name": entry.name, "public": entry.public, **asdict(entry.rights)}
@@ -149,7 +149,7 @@ def changing(store: KeyStore) -> Iterator[dict[str, Allowed]]:
         os.close(folder)
 
 
-class LiveList:
+class LiveAccessList:
     """The list of a store as it is now, looked at again every 250 ms. Thread-safe."""
 
     def __init__(self, store: KeyStore, clock: Callable[[], float]) -> None:
@@ -196,7 +196,7 @@ class LiveList:
             logger.error("nobody is let in: %s", error)
 
     def _load(self) -> dict[str, Rights]:
-        return {entry.public: entry.rights for entry in load_allowed(self._store).values()}
+        return {entry.public: entry.rights for entry in load_access_list(self._store).values()}
 
     def _mark(self) -> tuple[int, ...]:
         marks: list[int] = []

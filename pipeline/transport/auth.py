@@ -1,13 +1,14 @@
 """Who gets into the hub: keys are asked for at the door, and what they may do at every message.
 
 Three things that each hold when another fails. The *porter* answers libzmq's question about a key
-(ZAP); a fault of ours in there costs one handshake, never the porter, and `Guard.check` puts
-another in its place should it die. The *list* (`pipeline.transport.access_list`) is asked again for
-every message, so a key that is revoked sends nothing more although its connection stands. The
+(ZAP); a fault of ours in there costs one handshake, never the porter, and `Authenticator.check`
+puts another in its place should it die. The *list* (`pipeline.transport.access_list`) is asked
+again for every message, so a key that is revoked sends nothing more although its connection stands.
+The
 *trial* shows every socket a key that nobody knows, at the start and each minute, and one that it
 must know: a guard that lets the first in, or the second not, ends the hub.
 
-libzmq has one porter a process, so there is one `Guard` a process at a time.
+libzmq has one porter a process, so there is one `Authenticator` a process at a time.
 """
 
 import logging
@@ -18,9 +19,9 @@ from typing import Final, Self
 
 import zmq
 
-from pipeline.errors import GuardError
+from pipeline.errors import AuthenticationError
 from pipeline.transport import curve
-from pipeline.transport.access_list import ALERTS, LiveList, Rights
+from pipeline.transport.access_list import ALERTS, LiveAccessList, Rights
 from pipeline.transport.curve import ClientKeys, KeyPair
 from pipeline.transport.keystore import KeyStore
 
@@ -34,7 +35,7 @@ _ATTEMPTS: Final = 3
 """Trials without a verdict, on a machine that has other things to do, before it is a fault."""
 
 
-class Guard:
+class Authenticator:
     """The door of a hub: its key, who is allowed, and the threads that see to it."""
 
     def __init__(
@@ -52,7 +53,7 @@ class Guard:
             GuardError: there is a guard in this process already.
         """
         self._own = own
-        self._allowed = LiveList(store, clock)
+        self._allowed = LiveAccessList(store, clock)
         self._trial_every_s = trial_every_s
         self._known = curve.new_pair()
         """Let in everywhere and allowed nothing: what the trial shows to a good porter."""
@@ -95,9 +96,9 @@ class Guard:
             GuardError: the latest trial failed.
         """
         if self._failure:
-            raise GuardError(self._failure)
+            raise AuthenticationError(self._failure)
         if self._trials is not None and not self._trials.is_alive():
-            raise GuardError("nobody tries the doors any more: start again")
+            raise AuthenticationError("nobody tries the doors any more: start again")
         if not self._porter.is_alive():
             logger.error("the thread that asks for keys died, another takes its place")
             self._porter = self._post()
@@ -124,7 +125,9 @@ class Guard:
             desk.bind(_ADDRESS)
         except zmq.ZMQError:
             desk.close()
-            raise GuardError("two hubs with keys in one process: start another process") from None
+            raise AuthenticationError(
+                "two hubs with keys in one process: start another process"
+            ) from None
         self.porters += 1
         # The thread takes the socket over; a full fence lies between, for it starts afterwards.
         porter = threading.Thread(target=self._serve, args=(desk,), name="guard", daemon=True)
@@ -174,7 +177,7 @@ class Guard:
         while not self._stop.wait(self._trial_every_s):
             try:
                 self._try_all(doors)
-            except GuardError as error:
+            except AuthenticationError as error:
                 self._failure = str(error)
                 return
             except zmq.ZMQError as error:  # no descriptors, say: the next one will tell
@@ -186,7 +189,7 @@ class Guard:
             kind = zmq.SUB if name == ALERTS else zmq.DEALER
             stranger = ClientKeys(curve.new_pair(), self._own.public)
             if curve.let_in(endpoint, kind, stranger, _VERDICT_S, stopped):
-                raise GuardError(
+                raise AuthenticationError(
                     f"{endpoint} ({name}) let a key in that nobody knows: "
                     "stopped; is this another program's socket?"
                 )
@@ -195,7 +198,9 @@ class Guard:
                 if curve.let_in(endpoint, kind, known, _VERDICT_S, stopped) or stopped():
                     break
             else:
-                raise GuardError(f"{endpoint} ({name}) lets no key in any more: start again")
+                raise AuthenticationError(
+                    f"{endpoint} ({name}) lets no key in any more: start again"
+                )
 
 
 def _from_here(endpoint: str) -> str:

@@ -9,8 +9,8 @@ Settings follow measurements that the reliability of the system rests on: bounde
 CONFLATE, no NODROP, no heartbeats on a connecting socket (libzmq aborts the process when such a
 socket reaches its high-water mark), MAXMSGSIZE on everything inbound, linger 2 s for data.
 
-One `Context` a process, one thread a socket. Addresses other than loopback are refused unless
-keys guard them: a hub's `Guard`, and the `ClientKeys` of whoever connects to it. With a guard,
+One `Context` a process, one thread a socket. Addresses other than loopback are refused unless keys
+guard them: a hub's `Authenticator`, and the `ClientKeys` of whoever connects to it. With a guard,
 every message is asked anew whether its sender may still be here.
 
 A `Router` makes up the ids of its peers; one that names itself keeps that name against all who
@@ -31,7 +31,7 @@ from pipeline.errors import EndpointError
 from pipeline.transport import curve
 from pipeline.transport.access_list import EVERYTHING, Rights
 from pipeline.transport.addresses import check_address
-from pipeline.transport.auth import Guard
+from pipeline.transport.auth import Authenticator
 from pipeline.transport.curve import HANDSHAKE_EVENTS, ClientKeys
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class _End:
         *,
         bind: str | None = None,
         connect: str | None = None,
-        guard: Guard | None = None,
+        guard: Authenticator | None = None,
         door: str = "",
         keys: ClientKeys | None = None,
     ) -> None:
@@ -218,7 +218,7 @@ class Router(_End):
         *,
         max_frame: int = DATA_FRAME_BYTES,
         queue: int = PEER_QUEUE,
-        guard: Guard | None = None,
+        guard: Authenticator | None = None,
         door: str = "",
     ) -> None:
         """Bind to an address; port 0 lets the kernel choose. ``queue`` messages wait for a peer.
@@ -245,7 +245,7 @@ class Router(_End):
             else:
                 self.rejected += 1
 
-    def _receive_guarded(self, guard: Guard, most: int) -> Iterator[tuple[Peer, bytes]]:
+    def _receive_guarded(self, guard: Authenticator, most: int) -> Iterator[tuple[Peer, bytes]]:
         for _ in range(most):
             try:
                 frames = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
@@ -325,7 +325,7 @@ class Publisher(_End):
 
     _kind = zmq.PUB
 
-    def __init__(self, bind: str, *, guard: Guard | None = None, door: str = "") -> None:
+    def __init__(self, bind: str, *, guard: Authenticator | None = None, door: str = "") -> None:
         """Bind to an address; port 0 lets the kernel choose. With a guard, it is its ``door``."""
         self._readers = guard.readers() if guard is not None else frozenset()
         super().__init__(bind=bind, guard=guard, door=door)

@@ -27,7 +27,7 @@ OWNERS = {
     },
     "sqlite3": {"pipeline/log/store.py", "pipeline/log/reader.py", "pipeline/log/schema.py"},
     "prometheus_client": {"monitor/metrics.py"},
-    "numba": {"pipeline/kernels/"},
+    "numba": {"pipeline/signal/kernels/"},
     "wfdb": {"replay/records.py"},
     "serial": {"replay/serial_device.py", "replay/devices.py"},
     "torch": {"models/"},

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.client import Subscriber
-from pipeline.clients.ingest import Feeder
+from pipeline.clients.ingest import IngestClient
 from pipeline.clients.scorer import run_worker
 from pipeline.schema.public import Alert, Status
 from pipeline.stream.embedded import EmbeddedRunner
@@ -121,7 +121,9 @@ def feed_stream(
     due: Callable[[int], None] = lambda sample: None,
 ) -> None:
     """Send a whole stream, its end included; ``due`` waits until a sample may be sent."""
-    with Feeder(hub.endpoints["ingest"], stream=stream, fs_hz=360.0, lead="", stop=stop) as source:
+    with IngestClient(
+        hub.endpoints["ingest"], stream=stream, fs_hz=360.0, lead="", stop=stop
+    ) as source:
         for a in range(0, len(x), step):
             due(a)
             if not source.send(x[a : a + step], first_sample=a):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from models.data.protocol_beats import Beats, annotation_digest
-from models.evaluation.protocols.scored_beats import Judged, JudgedRecord
+from models.evaluation.protocols.scored_beats import ScoredBeats, ScoredRecord
 from models.files.student_artifact import Artifact, load_artifact
 
 NAN = float("nan")
@@ -48,10 +48,10 @@ def trained_on(beats: Beats, split: object) -> Artifact:
 
 def judged(
     name: str, rows: Sequence[tuple[str, bool, float, bool]], hours: float = 0.5
-) -> JudgedRecord:
+) -> ScoredRecord:
     """Return a record of beats: class, found, score, alerted; each alerted one raises an alert."""
     classes, found, scores, alerted = zip(*rows, strict=True)
-    beats = Judged(
+    beats = ScoredBeats(
         records=np.full(len(rows), name),
         times_s=300.0 + np.arange(len(rows)),
         classes=np.array(classes),
@@ -60,4 +60,4 @@ def judged(
         alerted=np.array(alerted),
         raised=np.array(alerted),
     )
-    return JudgedRecord(name=name, hours=hours, beats=beats, alerts={"anomalous_beat": 3})
+    return ScoredRecord(name=name, hours=hours, beats=beats, alerts={"anomalous_beat": 3})

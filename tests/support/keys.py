@@ -8,8 +8,8 @@ from typing import Any
 
 import zmq
 
-from pipeline.transport.access_list import Allowed, Rights, changing
-from pipeline.transport.auth import Guard
+from pipeline.transport.access_list import AccessEntry, Rights, editing
+from pipeline.transport.auth import Authenticator
 from pipeline.transport.curve import ClientKeys
 from pipeline.transport.keystore import KeyStore
 from pipeline.transport.sockets import Dealer, Router, wait
@@ -39,12 +39,12 @@ class Ward:
 
     def allow(self, name: str, **rights: Any) -> None:
         """Put a key on the list, or change what it may."""
-        with changing(self.store) as allowed:
-            allowed[name] = Allowed(name, self.store.public(name), Rights(**rights))
+        with editing(self.store) as allowed:
+            allowed[name] = AccessEntry(name, self.store.public(name), Rights(**rights))
 
     def revoke(self, name: str) -> None:
         """Take a key off the list."""
-        with changing(self.store) as allowed:
+        with editing(self.store) as allowed:
             del allowed[name]
 
     def allowed_key(self, name: str, **rights: Any) -> ClientKeys:
@@ -54,9 +54,9 @@ class Ward:
         return keys
 
     @contextmanager
-    def guard(self, **options: Any) -> Iterator[Guard]:
+    def guard(self, **options: Any) -> Iterator[Authenticator]:
         """Post a guard."""
-        with Guard(self.hub, self.store, **options) as guard:
+        with Authenticator(self.hub, self.store, **options) as guard:
             yield guard
 
 

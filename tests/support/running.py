@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.client import Subscriber
-from pipeline.clients.ingest import Feeder
+from pipeline.clients.ingest import IngestClient
 from pipeline.clients.scorer import run_worker
 from pipeline.constants import WINDOW_SAMPLES
 from pipeline.hub.config import HubConfig
 from pipeline.hub.hub import Hub
 from pipeline.schema.public import Alert, Public, Status
 from pipeline.schema.system_report import SystemReport
-from pipeline.scoring.live_score import WITNESSES, LiveScoreConfig, Scale
+from pipeline.scoring.live_score import COMPONENTS, LiveScoreConfig, Scale
 from pipeline.scoring.protocols import Classifier, ScoredBatch
 
 DEADLINE_S = 20.0
 CONFIG = LiveScoreConfig(
-    scales={name: Scale(median=-2.0, p95=0.5) for name in WITNESSES},
+    scales={name: Scale(median=-2.0, p95=0.5) for name in COMPONENTS},
     threshold=3.0,
     learning_threshold=2.0,
 )
@@ -128,10 +128,10 @@ def subscriber(hub: Hub, *, from_seq: int | None = 1, topics: tuple[str, ...] = 
     return Subscriber(ends["alerts"], ends["replay"], from_seq=from_seq, topics=topics)
 
 
-def feeder(hub: Hub, stream: str, fs_hz: float = 360.0) -> Feeder:
+def feeder(hub: Hub, stream: str, fs_hz: float = 360.0) -> IngestClient:
     """Return a source's connection that gives up after the test's patience."""
     until_s = time.monotonic() + DEADLINE_S
-    return Feeder(
+    return IngestClient(
         hub.endpoints["ingest"],
         stream=stream,
         fs_hz=fs_hz,

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from models.evaluation.alarms.detection import hear_record
+from models.evaluation.alarms.detection import detect_alarms
 from models.evaluation.alarms.spans import WITHIN_S, AlarmSpan, spans_of
 from pipeline.errors import InputError
 from replay.headers import header_path, load_header, quoted, read_small
@@ -101,7 +101,7 @@ def evaluate_challenge(folder: Path, on_step: Callable[[str], None]) -> dict[str
 
 def _fires(record: Path, lead: int, kind: str) -> AlarmSpan | None:
     """Return the alarm of the kind that is on before 5:00, or None."""
-    heard = hear_record(record, lead, ALARM_AT_S + OWN_DELAY_S)
+    heard = detect_alarms(record, lead, ALARM_AT_S + OWN_DELAY_S)
     for span in spans_of(heard.alerts, KINDS[kind], heard.seconds):
         if span.end_s >= ALARM_AT_S - WITHIN_S:
             return span

@@ -22,7 +22,7 @@ _BLOCK_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class HeardAlarms:
+class DetectedAlarms:
     """What was told of one lead."""
 
     alerts: list[Alert]
@@ -42,9 +42,9 @@ def shipped() -> tuple[Scorer, Classifier, LiveScoreConfig]:
     return scorer, ClassifierScorer.load(), load_calibration()
 
 
-def hear_record(
+def detect_alarms(
     record: Path, lead: str | int | None = None, until_s: float | None = None
-) -> HeardAlarms:
+) -> DetectedAlarms:
     """Run a lead of a record through the stream, to its end or to ``until_s``.
 
     Raises:
@@ -53,14 +53,14 @@ def hear_record(
     info, samples = read_lead(record, lead)
     if until_s is not None:
         samples = samples[: round(until_s * info.fs_hz)]
-    return hear_signal(samples, info.fs_hz)
+    return detect_alarms_in_signal(samples, info.fs_hz)
 
 
-def hear_signal(samples: NDArray[np.float32], fs_hz: float) -> HeardAlarms:
+def detect_alarms_in_signal(samples: NDArray[np.float32], fs_hz: float) -> DetectedAlarms:
     """Run a signal, float32[n] in mV, through the stream."""
     scorer, classifier, config = shipped()
     runner = EmbeddedRunner("alarms", fs_hz, scorer, config, classifier=classifier)
     step = round(_BLOCK_S * fs_hz)
     blocks = ((a, samples[a : a + step], None) for a in range(0, samples.size, step))
     alerts = [alert for outcome in runner.run(blocks) for alert in outcome.alerts]
-    return HeardAlarms(alerts, fs_hz, samples.size / fs_hz)
+    return DetectedAlarms(alerts, fs_hz, samples.size / fs_hz)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation.alarms.detection import hear_record
+from models.evaluation.alarms.detection import detect_alarms
 from models.evaluation.alarms.spans import (
     NEAR_S,
     AlarmSpan,
@@ -69,7 +69,7 @@ def evaluate_vfdb(
     hours = 0.0
     for name in records:
         on_step(f"vfdb {name}")
-        told = hear_record(folder / name, 0)
+        told = detect_alarms(folder / name, 0)
         hours += told.seconds / 3600.0
         spans = spans_of(told.alerts, LETHAL_RHYTHMS, told.seconds)
         heard.append((spans, rhythms(folder / name, told.seconds)))
@@ -141,7 +141,7 @@ def evaluate_mitdb(
     hours = 0.0
     for name in records:
         on_step(f"mitdb {name}")
-        told = hear_record(folder / name, 0)
+        told = detect_alarms(folder / name, 0)
         hours += told.seconds / 3600.0
         spans = spans_of(told.alerts, (*LETHAL_RHYTHMS, *RATES), told.seconds)
         rows.append(_judged(folder / name, spans, told.fs_hz))
@@ -237,7 +237,7 @@ def evaluate_noise(
     rows: list[dict[str, Any]] = []
     for name in records:
         on_step(f"nstdb {name}")
-        told = hear_record(folder / name, 0)
+        told = detect_alarms(folder / name, 0)
         with_heart = name.startswith("118")
         wrong = (*LETHAL_RHYTHMS, *RATES) if with_heart else (FIBRILLATION, TACHYCARDIA, RATES[1])
         spans = spans_of(told.alerts, wrong, told.seconds)

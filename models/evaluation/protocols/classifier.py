@@ -16,8 +16,8 @@ from models.data.protocol_beats import DATABASE, DS1, DS2, database_folder
 from models.ec57.matching import CLASSES, LEARNING_S, MATCH_S
 from models.files.classifier_artifact import SHIPPED_CLASSIFIER, load_classifier
 from models.inference.classifier import ClassifierScorer
+from pipeline.constants import CLASSES as NAMED
 from pipeline.errors import ArtifactError
-from pipeline.scoring.protocols import CLASSES as NAMED
 from pipeline.scoring.protocols import Classifier
 
 NOT_NAMED: Final = "none"

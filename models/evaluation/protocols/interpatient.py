@@ -21,10 +21,10 @@ from models.ec57.matching import ANOMALOUS, CLASSES, FALSE_DETECTION, LEARNING_S
 from models.evaluation.protocols.beatgan import described_student, plain_facts
 from models.evaluation.protocols.classifier import evaluate_classifier
 from models.evaluation.protocols.scored_beats import (
-    Judged,
-    JudgedRecord,
-    judge_record,
+    ScoredBeats,
+    ScoredRecord,
     ranked,
+    score_record,
     together,
 )
 from models.evaluation.report.interpatient_pictures import draw_interpatient
@@ -39,10 +39,10 @@ from models.measure.provenance import machine
 from models.measure.speed import us_per_beat
 from models.training.calibration import load_calibration
 from pipeline.alarms.kinds import EPISODE_S
+from pipeline.constants import RR_FEATURES
 from pipeline.errors import ArtifactError
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.scoring.protocols import Scorer
-from pipeline.scoring.rr_context import RR_FEATURES
 
 APART: Final = "232"
 """The record without which the gross figures are reported as well: three quarters of its beats
@@ -171,16 +171,16 @@ def judge_records(
     *,
     keep_strips: bool = False,
     on_step: Callable[[str], None] = lambda text: None,
-) -> list[JudgedRecord]:
-    """Run the records through the stream, one after the other; see `judge_record`."""
+) -> list[ScoredRecord]:
+    """Run the records through the stream, one after the other; see `score_record`."""
     records = []
     for path in paths:
         on_step(f"record {path.name}")
-        records.append(judge_record(path, scorer, config, keep_strips=keep_strips))
+        records.append(score_record(path, scorer, config, keep_strips=keep_strips))
     return records
 
 
-def figures_of(records: Sequence[JudgedRecord]) -> dict[str, Any]:
+def figures_of(records: Sequence[ScoredRecord]) -> dict[str, Any]:
     """Return what the records come to, gross and one by one, JSON-able; None is "cannot be said".
 
     ``auc``, ``ap`` and ``auc_by_class`` (against N); the same ``without`` record `APART` and of
@@ -213,7 +213,7 @@ def figures_of(records: Sequence[JudgedRecord]) -> dict[str, Any]:
     }
 
 
-def _gross(beats: Judged, hours: float) -> dict[str, Any]:
+def _gross(beats: ScoredBeats, hours: float) -> dict[str, Any]:
     of = {kind: beats.classes == kind for kind in (*CLASSES, FALSE_DETECTION)}
     false = of["N"] | of[FALSE_DETECTION]
     false_alerts = int(np.count_nonzero(beats.raised & false))
@@ -241,7 +241,7 @@ def _gross(beats: Judged, hours: float) -> dict[str, Any]:
     }
 
 
-def _ranking(beats: Judged) -> dict[str, Any]:
+def _ranking(beats: ScoredBeats) -> dict[str, Any]:
     scores, anomalous, classes = ranked(beats)
     by_class = {}
     for kind in ANOMALOUS:

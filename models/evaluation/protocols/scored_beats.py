@@ -32,7 +32,7 @@ from replay.records import RecordSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class ScoredBeats:
     """Beats and what the stream said of them, one row each, false detections included."""
 
     records: NDArray[np.str_]
@@ -51,30 +51,30 @@ class Judged:
     strips: NDArray[np.float16] | None = None
     """[n, 2, 320]: window and residual, NaN where there is no score; None unless asked for."""
 
-    def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Judged":
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "ScoredBeats":
         """Return these rows."""
         taken: dict[str, Any] = {}
         for field in fields(self):
             column = getattr(self, field.name)
             taken[field.name] = None if column is None else column[rows]
-        return Judged(**taken)
+        return ScoredBeats(**taken)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JudgedRecord:
+class ScoredRecord:
     """One record after its learning period."""
 
     name: str
     hours: float
     """Counted time."""
-    beats: Judged
+    beats: ScoredBeats
     alerts: dict[str, int]
     """Alerts raised in the counted time, by kind; that of an anomalous beat is one of them."""
 
 
-def judge_record(
+def score_record(
     path: Path, scorer: Scorer, config: LiveScoreConfig, *, keep_strips: bool = False
-) -> JudgedRecord:
+) -> ScoredRecord:
     """Run a record through the stream and pair what it says with the annotation.
 
     The stream sees the record from its beginning, so that it can learn the patient; the first
@@ -118,10 +118,10 @@ def judge_record(
         )
     of = np.concatenate((pairs[counted], np.flatnonzero(alone)))
     beats = _told(notes, raised, of, None if remembering is None else remembering.strips())
-    return JudgedRecord(
+    return ScoredRecord(
         name=path.name,
         hours=hours,
-        beats=Judged(
+        beats=ScoredBeats(
             records=np.full(of.size, path.name),
             times_s=np.concatenate((annotated[counted], found[alone])) / info.fs_hz,
             classes=np.concatenate(
@@ -133,16 +133,16 @@ def judge_record(
     )
 
 
-def together(records: list[JudgedRecord]) -> Judged:
+def together(records: list[ScoredRecord]) -> ScoredBeats:
     """Return the beats of all records, in their order; at least one record."""
     joined: dict[str, Any] = {}
-    for field in fields(Judged):
+    for field in fields(ScoredBeats):
         values = [getattr(record.beats, field.name) for record in records]
         joined[field.name] = None if values[0] is None else np.concatenate(values)
-    return Judged(**joined)
+    return ScoredBeats(**joined)
 
 
-def ranked(beats: Judged) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.str_]]:
+def ranked(beats: ScoredBeats) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.str_]]:
     """Return scores, float32[n], finite, of the beats that take part in AUC and AP.
 
     And which of them are anomalous, bool[n], and their classes, a false detection as N, str[n].
@@ -163,7 +163,7 @@ def _told(
     of: NDArray[np.int64],
     strips: NDArray[np.float16] | None,
 ) -> dict[str, Any]:
-    """Return the columns of `Judged` that the notes of index ``of`` fill; -1 is no note."""
+    """Return the columns of `ScoredBeats` that the notes of index ``of`` fill; -1 is no note."""
     # One row more than notes, so that the index -1 of a missed beat finds an empty one.
     scores = np.full(len(notes) + 1, np.nan, dtype=np.float32)
     alerted = np.zeros(len(notes) + 1, dtype=bool)

@@ -17,7 +17,7 @@ from models.evaluation.report.card_classifier import classifier_page, classifier
 from models.evaluation.report.card_live_score import live_score_page, live_score_targets
 from models.evaluation.report.card_student import student_page, student_targets
 from models.evaluation.report.markdown import HEAD, PICTURES, measured_on, page, targets
-from models.files.atomic_write import write_whole
+from models.files.atomic_write import write_atomically
 from pipeline.errors import ArtifactError
 
 REPORTS: Final = ("beatgan", "interpatient")
@@ -78,7 +78,7 @@ def write_cards(folder: Path) -> list[Path]:
         "classifier.md": classifier_page(reports),
     }
     for name, text in pages.items():
-        write_whole(folder / name, text)
+        write_atomically(folder / name, text)
     return [folder / name for name in pages]
 
 
@@ -105,7 +105,7 @@ def index_page(reports: Mapping[str, Any]) -> str:
 
 def save_report(folder: Path, name: str, report: Mapping[str, Any]) -> None:
     """Write a report as ``name.json`` into ``folder``, which is made; `ConfigError` if it fails."""
-    write_whole(folder / f"{name}.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
+    write_atomically(folder / f"{name}.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
 
 
 def _report(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from models.ec57.matching import ANOMALOUS, CLASSES, FALSE_DETECTION
-from models.evaluation.protocols.scored_beats import Judged, ranked
+from models.evaluation.protocols.scored_beats import ScoredBeats, ranked
 from models.evaluation.report.pictures import (
     OperatingPoint,
     Ranking,
@@ -22,7 +22,7 @@ _WORST: Final = 3
 """Beats shown of each class."""
 
 
-def draw_interpatient(beats: Judged, threshold: float, apart: str, folder: Path) -> list[Path]:
+def draw_interpatient(beats: ScoredBeats, threshold: float, apart: str, folder: Path) -> list[Path]:
     """Draw four pictures of judged beats with their strips into ``folder``; return their files.
 
     Args:
@@ -75,7 +75,7 @@ def draw_interpatient(beats: Judged, threshold: float, apart: str, folder: Path)
     return files
 
 
-def _operating_point(beats: Judged) -> OperatingPoint:
+def _operating_point(beats: ScoredBeats) -> OperatingPoint:
     """Return what the alerts came to, among the beats that are ranked."""
     scored = np.isfinite(beats.scores)
     anomalous = np.isin(beats.classes, ANOMALOUS)
@@ -88,7 +88,7 @@ def _operating_point(beats: Judged) -> OperatingPoint:
     )
 
 
-def _worst(beats: Judged) -> dict[str, list[Strip]]:
+def _worst(beats: ScoredBeats) -> dict[str, list[Strip]]:
     """Return the highest scores of normal beats and the lowest of each anomalous class."""
     assert beats.strips is not None
     rows = {}

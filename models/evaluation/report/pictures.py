@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.files.atomic_write import write_whole
+from models.files.atomic_write import write_atomically
 from models.measure.metrics import average_precision, ranking_curve, roc_auc
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.errors import ConfigError
@@ -348,4 +348,4 @@ def save(figure: "Figure", path: Path) -> None:
     """Write the picture whole or not at all."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
-    write_whole(path, picture.getvalue())
+    write_atomically(path, picture.getvalue())

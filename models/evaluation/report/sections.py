@@ -6,11 +6,11 @@ it. What stands outside is a person's and is never touched.
 
 from pathlib import Path
 
-from models.files.atomic_write import write_whole
+from models.files.atomic_write import write_atomically
 from pipeline.errors import ConfigError
 
 
-def split_at_block(file: Path, name: str) -> tuple[str, str]:
+def split_at_section(file: Path, name: str) -> tuple[str, str]:
     """Return what stands before and behind the text of a part, both with its comment.
 
     Raises:
@@ -32,11 +32,11 @@ def split_at_block(file: Path, name: str) -> tuple[str, str]:
     return before + begin, end + behind
 
 
-def replace_block(file: Path, name: str, text: str) -> None:
+def replace_section(file: Path, name: str, text: str) -> None:
     """Put ``text`` in the place of a part; the document changes whole or not at all.
 
     Raises:
-        ConfigError: as `split_at_block`, or the file cannot be written.
+        ConfigError: as `split_at_section`, or the file cannot be written.
     """
-    before, behind = split_at_block(file, name)
-    write_whole(file, f"{before}\n{text.strip()}\n\n{behind}")
+    before, behind = split_at_section(file, name)
+    write_atomically(file, f"{before}\n{text.strip()}\n\n{behind}")

@@ -23,7 +23,7 @@ from pipeline.scoring.protocols import Scorer
 from pipeline.signal.quality import Reason
 from pipeline.signal.segmenter import Segment, Segmenter
 from pipeline.stream.counters import Counters
-from pipeline.stream.stream import Stream, Taken
+from pipeline.stream.stream import Stream, StreamUpdate
 
 SETTLED_S: Final = 10.0
 """Beats before are not counted: the detector learns. Beats nearer to the end than a second are
@@ -101,7 +101,7 @@ _EVENT_UTC: Final = re.compile("event_utc='[^']*'")
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Received:
     """All that a stream told."""
 
     alerts: list[Alert]
@@ -126,7 +126,7 @@ def heard(
     spans: Spans | None = None,
     clock: Callable[[float], float] = lambda due_s: due_s,
     stamp: Callable[[float], float] | None = None,
-) -> Heard:
+) -> Received:
     """Return all that the stream tells of a signal, chunk by chunk.
 
     Args:
@@ -143,7 +143,7 @@ def heard(
     alerts: list[Alert] = []
     notes: list[BeatNote] = []
 
-    def absorb(taken: Taken) -> None:
+    def absorb(taken: StreamUpdate) -> None:
         alerts.extend(taken.alerts)
         if taken.windows:
             scored = clean.scorer.score(np.stack([beat.window for beat in taken.windows]))
@@ -166,7 +166,7 @@ def heard(
             )
         )
     absorb(stream.finish())
-    return Heard(alerts, notes, stream.counters)
+    return Received(alerts, notes, stream.counters)
 
 
 def _counted(clean: CleanStream, since: int = 0) -> NDArray[np.bool_]:
@@ -227,7 +227,7 @@ def differing(one: Segment, other: Segment) -> float:
     return float(((first - second) + (second - first)).total())
 
 
-def told_differently(one: Heard, other: Heard) -> float:
+def told_differently(one: Received, other: Received) -> float:
     """Return how many beats and alerts of either were not told in the other.
 
     The time of the source's clock is left out: it comes from the stamps, whatever the samples.

@@ -51,7 +51,7 @@ _BLOCK_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class Received:
     """What the stream told of one record."""
 
     found: NDArray[np.int64]
@@ -64,7 +64,7 @@ class Heard:
 
 def hear(
     samples: NDArray[np.float32], fs_hz: float, scorer: Scorer, config: LiveScoreConfig
-) -> Heard:
+) -> Received:
     """Return what the live stream tells of a signal, float32[n] in mV."""
     step = round(_BLOCK_S * fs_hz)
     blocks = ((a, samples[a : a + step], None) for a in range(0, samples.size, step))
@@ -78,14 +78,14 @@ def hear(
     edges = {"on": [a.sample for a in technical if a.state == "on"]}
     edges["off"] = [a.sample for a in technical if a.state == "off"]
     edges["off"] += [samples.size] * (len(edges["on"]) - len(edges["off"]))
-    return Heard(
+    return Received(
         found=np.array(found, dtype=np.int64),
         blind=list(zip(edges["on"], edges["off"], strict=True)),
         alerts=[a for a in alerts if a.kind in _JUDGED and a.state == "on"],
     )
 
 
-def withdrawn(heard: Heard, fs_hz: float) -> Annotations:
+def withdrawn(heard: Received, fs_hz: float) -> Annotations:
     """Return what was found, as an annotator that is shut down where it could not analyse.
 
     Its detections there are withdrawn, and EC57 counts the beats of the reference apart (X).
@@ -116,7 +116,7 @@ _SHUT_DOWN: Final = 0x30
 
 
 def false_alerts(
-    heard: Heard, annotated: NDArray[np.int64], classes: NDArray[np.str_], fs_hz: float
+    heard: Received, annotated: NDArray[np.int64], classes: NDArray[np.str_], fs_hz: float
 ) -> int:
     """Return how many alerts on the heart after the learning period are wrong.
 

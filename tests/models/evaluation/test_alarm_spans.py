@@ -4,7 +4,7 @@ import pytest
 
 from models.evaluation.alarms.spans import AlarmSpan, Stretch, agree, delay_s, spans_of
 from pipeline.alarms.settings import DEFAULTS
-from pipeline.alarms.state_machine import AlarmLife
+from pipeline.alarms.state_machine import AlarmStateMachine
 
 FS = 100.0
 
@@ -16,7 +16,7 @@ def span(begin_s: float, sure_s: float, end_s: float) -> AlarmSpan:
 
 def test_spans_follow_the_condition_not_the_acknowledgement() -> None:
     """From its beginning to its end; what returns while latched is a span of its own."""
-    life = AlarmLife("s", FS, DEFAULTS, 0)
+    life = AlarmStateMachine("s", FS, DEFAULTS, 0)
     told = life.begin("asystole", 1000, "no QRS", begun_at=600)
     told += life.acknowledge(1100)
     told += life.end("asystole", 1500, "QRS")

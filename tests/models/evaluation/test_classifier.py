@@ -10,12 +10,11 @@ import models.evaluation.protocols.classifier
 from models.data.classifier_beats import DetectedRecord
 from models.evaluation.protocols.classifier import evaluate_classifier, figures_of, tables_of
 from models.files.classifier_artifact import ClassifierArtifact, save_classifier, tensor_shapes
+from pipeline.constants import CLASSES, RR_FEATURES
 from pipeline.errors import ArtifactError
-from pipeline.scoring.protocols import CLASSES
-from pipeline.scoring.rr_context import RR_FEATURES
 
 
-class Told:
+class BeatReport:
     """Names the class that stands in the first number of the context."""
 
     def classify(self, windows: np.ndarray, rr_context: np.ndarray) -> np.ndarray:
@@ -42,7 +41,7 @@ def record(true: str, named: str, *, begin: int = 300 * 360, missed: str = "") -
 
 def gross(*records: DetectedRecord) -> dict[str, dict[str, float | None]]:
     """Return the gross figures of what the records are told to be."""
-    return figures_of(tables_of(records, Told()))["gross"]
+    return figures_of(tables_of(records, BeatReport()))["gross"]
 
 
 def test_sensitivity_and_predictivity_are_shares_of_beats_and_of_names() -> None:
@@ -101,7 +100,7 @@ def test_records_are_told_one_by_one_and_added_up() -> None:
     """Gross figures are of all beats together, not means over records."""
     first, second = record("VVVV", "VVVV"), replace(record("VN", "NN"), name="103")
 
-    got = figures_of(tables_of([first, second], Told()))
+    got = figures_of(tables_of([first, second], BeatReport()))
 
     assert [one["record"] for one in got["per_record"]] == ["100", "103"]
     assert [one["sensitivity"]["V"] for one in got["per_record"]] == [100.0, 0.0]

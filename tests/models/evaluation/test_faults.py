@@ -16,7 +16,7 @@ from models.evaluation.stress import faults
 from models.evaluation.stress.fault_findings import (
     CleanStream,
     Finding,
-    Heard,
+    Received,
     deaf_s,
     differing,
     lost_sensitivity,
@@ -112,7 +112,7 @@ def test_one_bit_is_a_difference() -> None:
     other.windows[3, 17] = np.nextafter(other.windows[3, 17], np.float32(2))
 
     assert differing(whole, other) == 2
-    assert told_differently(Heard([], [], Counters()), Heard([], [], Counters())) == 0
+    assert told_differently(Received([], [], Counters()), Received([], [], Counters())) == 0
 
 
 def test_windows_overlap_a_stretch_by_what_they_share() -> None:

@@ -16,7 +16,7 @@ from models.evaluation.protocols.interpatient import (
     figures_of,
     judge_records,
 )
-from models.evaluation.protocols.scored_beats import judge_record, ranked, together
+from models.evaluation.protocols.scored_beats import ranked, score_record, together
 from models.evaluation.report.interpatient_pictures import draw_interpatient
 from models.files.student_artifact import load_artifact, save_artifact
 from pipeline.alarms.kinds import EPISODE_S
@@ -67,7 +67,7 @@ def detections(record: Path) -> list[tuple[int, float, bool]]:
 
 def test_every_beat_after_the_learning_period_counts_once(record: Path) -> None:
     """Annotated beats and false detections, with the score and the verdict of the stream."""
-    one = judge_record(record, TrivialScorer(), CONFIG)
+    one = score_record(record, TrivialScorer(), CONFIG)
     found = detections(record)
     patient = SyntheticPatient(PatientConfig(ectopic=0.06, seed=5)).generate(MINUTES * 60 * FS)
     counted = patient.beats >= LEARNING_S * FS
@@ -103,7 +103,7 @@ def test_a_detection_without_annotation_is_false_and_an_annotation_without_is_mi
     samples = sorted({*found, between} - {unannotated})
     symbols = ["V" if sample == between else "N" for sample in samples]
 
-    beats = judge_record(
+    beats = score_record(
         annotate(record, tmp_path, samples, symbols), TrivialScorer(), CONFIG
     ).beats
 
@@ -123,8 +123,8 @@ def test_the_learning_period_does_not_count(record: Path, tmp_path: Path) -> Non
     spoiled = [s + 100 if s < (LEARNING_S - 2) * FS else s for s in samples]
     normal = ["N"] * len(samples)
 
-    usual = judge_record(annotate(record, tmp_path, samples, normal), TrivialScorer(), CONFIG)
-    other = judge_record(annotate(record, tmp_path, spoiled, normal), TrivialScorer(), CONFIG)
+    usual = score_record(annotate(record, tmp_path, samples, normal), TrivialScorer(), CONFIG)
+    other = score_record(annotate(record, tmp_path, spoiled, normal), TrivialScorer(), CONFIG)
 
     assert usual.beats.found.all()
     for name in ("times_s", "classes", "found", "scores", "alerted"):
@@ -138,7 +138,7 @@ def test_ventricular_flutter_is_no_counted_time(record: Path, tmp_path: Path) ->
     outside = [sample for sample in found if not first < sample < last]
     marks = {first: "[", last: "]"} | dict.fromkeys(outside, "N")
 
-    one = judge_record(
+    one = score_record(
         annotate(record, tmp_path, sorted(marks), [marks[at] for at in sorted(marks)]),
         TrivialScorer(),
         CONFIG,
@@ -152,7 +152,7 @@ def test_ventricular_flutter_is_no_counted_time(record: Path, tmp_path: Path) ->
 
 def test_windows_and_residuals_belong_to_their_beats(record: Path) -> None:
     """What was scored is kept beside the score, where it is asked for."""
-    beats = judge_record(record, TrivialScorer(), CONFIG, keep_strips=True).beats
+    beats = score_record(record, TrivialScorer(), CONFIG, keep_strips=True).beats
     assert beats.strips is not None
     scored = np.isfinite(beats.scores)
     windows, residuals = beats.strips[scored].astype(np.float32).transpose(1, 0, 2)
@@ -160,7 +160,7 @@ def test_windows_and_residuals_belong_to_their_beats(record: Path) -> None:
     expected = TrivialScorer().score(windows).residuals
     np.testing.assert_allclose(residuals, expected, atol=5e-3)
     assert np.isnan(beats.strips[~scored]).all()
-    assert judge_record(record, TrivialScorer(), CONFIG).beats.strips is None
+    assert score_record(record, TrivialScorer(), CONFIG).beats.strips is None
 
 
 def test_a_record_within_the_learning_period_is_refused(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_record_within_the_learning_period_is_refused(tmp_path: Path) -> None:
     write_signal(tmp_path, "901", np.zeros(FS * 60, dtype=np.float32))
     write_beats(tmp_path, "901", "atr", np.array([500]), ["N"], FS)
     with pytest.raises(InputError, match="901 ends within the learning period"):
-        judge_record(tmp_path / "901", TrivialScorer(), CONFIG)
+        score_record(tmp_path / "901", TrivialScorer(), CONFIG)
 
 
 def test_known_beats_have_known_figures() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.ec57.annotators import Score
-from models.evaluation.report.sections import replace_block, split_at_block
+from models.evaluation.report.sections import replace_section, split_at_section
 from models.evaluation.report.stress import draw_noise, noise_page
 from models.evaluation.stress.noise import (
     NORMAL_QRS,
@@ -25,7 +25,7 @@ from models.evaluation.stress.noise_stress import (
     RECORDS,
     SNRS_DB,
     Count,
-    Heard,
+    Received,
     false_alerts,
     withdrawn,
 )
@@ -160,14 +160,14 @@ def test_false_alerts_are_those_the_annotation_does_not_bear_out() -> None:
     alerts = [alert("anomalous_beat", int(sample)) for sample in places]
     alerts += [alert("asystole", late + 120), alert("asystole", late + 700)]
 
-    heard = Heard(found=found, blind=[], alerts=alerts)
+    heard = Received(found=found, blind=[], alerts=alerts)
 
     assert false_alerts(heard, annotated, classes, FS_HZ) == 3
 
 
 def test_what_was_found_where_nothing_could_be_seen_is_withdrawn() -> None:
     """Stretches are half open; each begins and ends with a mark, also where one follows another."""
-    heard = Heard(found=np.array([5, 10, 15, 20, 30, 40]), blind=[(10, 20), (20, 30)], alerts=[])
+    heard = Received(found=np.array([5, 10, 15, 20, 30, 40]), blind=[(10, 20), (20, 30)], alerts=[])
 
     told = withdrawn(heard, FS_HZ)
 
@@ -277,9 +277,9 @@ def test_only_its_own_place_in_a_document_is_written(tmp_path: Path) -> None:
     begin, end = "<!-- noise: written by a command -->", "<!-- end of noise -->"
     file.write_text(f"before\n{begin}\nold\n{end}\nbehind\n")
 
-    replace_block(file, "noise", "| new |\n")
+    replace_section(file, "noise", "| new |\n")
     once = file.read_text()
-    replace_block(file, "noise", "| new |\n")
+    replace_section(file, "noise", "| new |\n")
 
     assert once == f"before\n{begin}\n\n| new |\n\n{end}\nbehind\n"
     assert file.read_text() == once
@@ -296,7 +296,7 @@ def test_a_document_without_a_place_is_refused(tmp_path: Path, text: str) -> Non
     file.write_text(text)
     for path in (file, tmp_path / "none.md", tmp_path):
         with pytest.raises(ConfigError) as error:
-            split_at_block(path, "noise")
+            split_at_section(path, "noise")
         assert "\n" not in str(error.value)
 
 
@@ -304,6 +304,6 @@ def test_every_noise_of_the_protocol_is_in_the_document() -> None:
     """docs/detector.md has a place for what the commands write."""
     document = ROOT / "docs" / "detector.md"
     for name in ("noise", "faults"):
-        before, behind = split_at_block(document, name)
+        before, behind = split_at_section(document, name)
         assert before
         assert behind

@@ -10,8 +10,8 @@ from torch import nn
 from models.files.classifier_artifact import GROUPS, WIDTHS, ClassifierArtifact, tensor_shapes
 from models.inference.classifier import ClassifierScorer
 from models.nets.classifier import ResNeXt, focal_loss, folded_classifier
-from pipeline.scoring.protocols import CLASSES, Classifier
-from pipeline.scoring.rr_context import RR_FEATURES
+from pipeline.constants import CLASSES, RR_FEATURES
+from pipeline.scoring.protocols import Classifier
 
 N = 50
 

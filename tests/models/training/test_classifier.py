@@ -31,9 +31,8 @@ from models.training.classifier import (
     train_classifier,
 )
 from models.training.run import EpochReport
+from pipeline.constants import CLASSES, RR_FEATURES
 from pipeline.errors import ConfigError, InputError
-from pipeline.scoring.protocols import CLASSES
-from pipeline.scoring.rr_context import RR_FEATURES
 from tests.support.databases import database
 
 

@@ -9,7 +9,7 @@ from monitor.cli.key_options import client_keys
 from monitor.cli.keys import allow, list_keys, new, revoke
 from monitor.run.stages import hub_addresses, hub_guard
 from pipeline.errors import ConfigError, KeysError
-from pipeline.transport.access_list import Rights, load_allowed
+from pipeline.transport.access_list import Rights, load_access_list
 from pipeline.transport.curve import new_pair
 from pipeline.transport.keystore import KeyStore
 
@@ -54,7 +54,7 @@ def test_a_key_gets_what_was_said_and_nothing_else(
     """Nothing said is reading; sending and scoring do not include it."""
     new("k", keys=keys)
     allow("k", keys=keys, **options)  # type: ignore[arg-type]
-    assert load_allowed(KeyStore(keys))["k"].rights == rights
+    assert load_access_list(KeyStore(keys))["k"].rights == rights
 
 
 def test_allowing_again_replaces_and_revoking_ends(
@@ -70,7 +70,7 @@ def test_allowing_again_replaces_and_revoking_ends(
     assert own["own"] == allowed["allowed"] == "k"
     assert (allowed["streams"], allowed["score"]) == ([], True)
     revoke("k", keys=keys)
-    assert load_allowed(KeyStore(keys)) == {}
+    assert load_access_list(KeyStore(keys)) == {}
     with pytest.raises(KeysError, match="keys list"):
         revoke("k", keys=keys)
 
@@ -80,7 +80,7 @@ def test_a_key_is_allowed_by_itself_or_by_its_file(keys: Path) -> None:
     new("hub", keys=keys)
     public = new_pair().public
     allow("ward", public=public, keys=keys)
-    assert load_allowed(KeyStore(keys))["ward"].public == public
+    assert load_access_list(KeyStore(keys))["ward"].public == public
     with pytest.raises(KeysError, match="as ward"):
         allow("again", public=public, keys=keys)
     with pytest.raises(KeysError, match=r"copy it there"):

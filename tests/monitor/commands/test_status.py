@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from monitor.commands.status import lines, span, troubles
-from pipeline.hub.counters import Counts
+from pipeline.hub.counters import HubCounters
 from pipeline.schema.public import Alert, Status
 from pipeline.schema.requests import ControlReply
 from pipeline.schema.system_report import SystemReport
@@ -31,7 +31,7 @@ STATUS = Status(stream="a", state="normal", fs_hz=360.0, sample=720, time_s=2.0,
 
 def report(**changes: Any) -> SystemReport:
     """Return a report of a system that is well, but for ``changes``."""
-    well = report_of(Counts(0.0, version="1.2"))
+    well = report_of(HubCounters(0.0, version="1.2"))
     return msgspec.structs.replace(well, **{"scorers": 1, **changes})
 
 

@@ -7,7 +7,7 @@ from rich.cells import cell_len
 
 from monitor.dashboard.banner import banner, fastest_flash
 from monitor.dashboard.screen import render
-from monitor.dashboard.state import DashboardView
+from monitor.dashboard.state import DashboardState
 from pipeline.schema.public import Alert, Status
 
 
@@ -20,7 +20,7 @@ def alert(priority="high", state="on", **more):
 
 def view_of(*alerts, silenced_s=0.0):
     """Return what a dashboard knows that heard of these alarms at time 0."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     fields = {"state": "normal", "fs_hz": 360.0, "sample": 0, "time_s": 70.0}
     view.hear(Status(stream="208", silenced_s=silenced_s, alarms=list(alerts), **fields), 0.0)
     return view

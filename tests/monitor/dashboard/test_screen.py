@@ -12,7 +12,7 @@ from rich.console import Console
 
 from monitor.dashboard.panels import MUTED, STALE
 from monitor.dashboard.screen import Screen, export_svg, render
-from monitor.dashboard.state import DashboardView
+from monitor.dashboard.state import DashboardState
 from monitor.run.reporters import record_line
 from pipeline.constants import NOTICE
 from pipeline.schema.position import LogReplaced
@@ -78,7 +78,7 @@ def strip(stream="208"):
 
 def filled(names=("208",), now=10.0):
     """A view that has heard of everything."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     for name in names:
         view.hear(strip(name), now)
         for i in range(12):
@@ -110,7 +110,7 @@ def window(name, residual, ticks=(148, 171)):
 
 def test_the_end_of_an_episode_says_what_it_was():
     """An ``off`` is dimmed, and says how many beats there were."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     view.hear(alert(state="off", reason="3 anomalous beats, no anomalous beat for 10 s"), 1.0)
     lines = panel(lines_of(view, now=1.0), "alerts")
     assert "anomalous beat ended  3 anomalous beats" in lines[1]
@@ -119,7 +119,7 @@ def test_the_end_of_an_episode_says_what_it_was():
 @pytest.mark.parametrize("ticks", [[1], [5, 4], [148, 320], [-1, 3]])
 def test_ticks_outside_the_window_highlight_nothing(ticks):
     """What a stranger sends is checked."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     view.hear(window("208", [0.0] * 320, ticks), 1.0)
     text = render(view, (120, 40), 1.0)
     parts = [text.plain[s.start : s.end] for s in text.spans if "magenta" in str(s.style)]
@@ -152,7 +152,7 @@ def test_every_size_gives_a_picture(width, height, streams):
 @pytest.mark.parametrize("size", SIZES)
 def test_before_anything_is_heard_it_waits(size):
     """The empty picture says what it waits for, and for how long nothing has come."""
-    text = "\n".join(lines_of(DashboardView(0.0), size, 7.0))
+    text = "\n".join(lines_of(DashboardState(0.0), size, 7.0))
     assert "waiting for the first beat" in text
     assert "nothing heard for 7 s" in text
 
@@ -214,7 +214,7 @@ def test_the_window_shows_where_the_student_failed():
 
 def test_only_the_wrong_ticks_of_the_window_are_highlighted():
     """The curve is coloured from the first wrong tick to the last, and nowhere else."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     view.hear(window("208", [0.0] * 320), 1.0)
     text = render(view, (120, 40), 1.0)
     parts = [text.plain[s.start : s.end] for s in text.spans if "magenta" in str(s.style)]
@@ -225,7 +225,7 @@ def test_only_the_wrong_ticks_of_the_window_are_highlighted():
 def test_before_the_first_signal_there_is_no_gap():
     """What was never sent is blank; a hole between two pieces is a gap, in whichever order."""
     for pieces in ([(3000, 300), (3600, 300)], [(3600, 300), (3000, 300)]):
-        view = DashboardView(0.0)
+        view = DashboardState(0.0)
         for first, n in pieces:
             view.hear(SignalStrip(stream="s", first_sample=first, fs_hz=FS, mv=[0.5] * n), 1.0)
         lines = panel(lines_of(view, now=1.0), "s")
@@ -299,7 +299,7 @@ def test_the_end_of_a_stream_is_not_stale():
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("view", [filled(), DashboardView(10.0)], ids=["streams", "nothing yet"])
+@pytest.mark.parametrize("view", [filled(), DashboardState(10.0)], ids=["streams", "nothing yet"])
 def test_a_silent_hub_makes_the_whole_screen_say_so(view, size):
     """No line of the body keeps its colours, and the first line is the warning, over its width."""
     now = 11.6
@@ -355,7 +355,7 @@ def styled(text, part):
 
 def test_priorities_have_their_colours_and_technical_alerts_their_form():
     """High is red, medium yellow, low cyan; filled about the heart, bracketed if technical."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     for priority in ("high", "medium", "low"):
         for category in ("physiological", "technical"):
             view.hear(alert(priority=priority, category=category), 1.0)

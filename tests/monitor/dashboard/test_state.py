@@ -14,10 +14,10 @@ from monitor.dashboard.state import (
     MAX_STANDING,
     MAX_STREAMS,
     SIGNAL_SECONDS,
-    DashboardView,
+    DashboardState,
     SignalRing,
 )
-from pipeline.hub.counters import Counts
+from pipeline.hub.counters import HubCounters
 from pipeline.schema.position import Gap, LogReplaced
 from pipeline.schema.public import Alert, BeatNote, Heartbeat, SignalStrip, Status, WindowView
 from tests.pipeline.hub.test_counters import report_of
@@ -118,7 +118,7 @@ def test_a_strip_longer_than_the_ring_leaves_its_end():
 
 def test_stream_that_is_over_or_gone_makes_room():
     """A run of weeks shows the streams of today, not the first ones that there ever were."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     for i in range(MAX_STREAMS):
         view.hear(status(stream=f"s{i}", ended=i == 5), 100.0)
     view.hear(alert(1, stream="s5", priority="high"), 100.0)
@@ -137,7 +137,7 @@ def test_stream_that_is_over_or_gone_makes_room():
 
 def test_memory_is_bounded():
     """However much is heard, streams, beats and alerts kept are limited."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     for i in range(400):
         view.hear(BeatNote(stream="s", sample=i, time_s=i / 100), 0.0)
         view.hear(alert(i, priority="high", episode=f"e{i}"), 0.0)
@@ -153,7 +153,7 @@ def test_memory_is_bounded():
 
 def test_a_repeated_beat_is_one_beat():
     """A beat heard again replaces itself."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     view.hear(BeatNote(stream="s", sample=5, time_s=0.05), 0.0)
     view.hear(BeatNote(stream="s", sample=5, time_s=0.05, score=2.0), 0.0)
     assert [beat.score for beat in view.streams["s"].beats.values()] == [2.0]
@@ -161,7 +161,7 @@ def test_a_repeated_beat_is_one_beat():
 
 def test_data_age_runs_on_by_itself():
     """Age is the hub's own figure plus the time since it was heard; new signal makes it young."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     view.hear(status(data_age_s=0.5), 10.0)
     stream = view.streams["s"]
     assert stream.data_age_s(10.0) == 0.5
@@ -183,7 +183,7 @@ def test_data_age_runs_on_by_itself():
 )
 def test_data_is_stale_after_so_long_a_silence_of_any_hop(messages, now, stale):
     """No status, no data, or a hub that says so: stale. A stream that ended is not."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     for message, at in messages:
         view.hear(message, at)
     assert view.streams["s"].is_stale(now) is stale
@@ -191,7 +191,7 @@ def test_data_is_stale_after_so_long_a_silence_of_any_hop(messages, now, stale):
 
 def test_the_first_stream_is_shown_until_another_alarms():
     """Selected is the first heard of, then the one that alarmed last."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     assert view.selected() is None
     for name in "abc":
         view.hear(status(stream=name), 0.0)
@@ -202,7 +202,7 @@ def test_the_first_stream_is_shown_until_another_alarms():
 
 def test_the_picture_does_not_jump_between_streams_that_alarm_alike():
     """An equal alarm elsewhere waits ten seconds, a more urgent one does not."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     view.hear(alert(1, stream="a"), 0.0)
     view.hear(alert(2, stream="b"), 5.0)
     assert view.selected().name == "a"
@@ -217,7 +217,7 @@ def test_the_picture_does_not_jump_between_streams_that_alarm_alike():
 
 def test_an_urgent_alert_leads_the_list_until_it_ends():
     """A flood of low alerts does not push a high one out of sight; its ``off`` lets it go."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     view.hear(alert(1, priority="high", kind="asystole"), 0.0)
     for i in range(2, 300):
         view.hear(alert(i), 1.0)
@@ -228,7 +228,7 @@ def test_an_urgent_alert_leads_the_list_until_it_ends():
 
 def test_a_window_of_another_length_is_left_out():
     """Only 320 finite numbers are a window."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     for bad in ([0.0] * 319, [math.nan] * 320, []):
         view.hear(WindowView(stream="s", sample=7, window=bad, residual=[0.0] * 320), 0.0)
         assert view.streams["s"].window is None
@@ -236,7 +236,7 @@ def test_a_window_of_another_length_is_left_out():
 
 def test_a_heartbeat_is_contact_but_no_change():
     """It shows that the hub lives and needs no new picture."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     view.hear(Heartbeat(log_id="x", last_seq=3, low_water_seq=1), 4.0)
     assert (view.heard_at, view.revision) == (4.0, 0)
     view.hear(status(), 5.0)
@@ -250,7 +250,7 @@ def standing(view):
 
 def test_standing_alarms_follow_their_states():
     """On, acknowledged, latched: it stands; off: it does not; the gravest first."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     view.hear(alert(1, kind="pause", priority="medium", episode="p"), 0.0)
     view.hear(alert(2, kind="asystole", priority="high", episode="a"), 1.0)
     view.hear(alert(3, kind="lead_off", category="technical", episode="l"), 2.0)
@@ -263,7 +263,7 @@ def test_standing_alarms_follow_their_states():
 
 def test_status_is_the_truth_about_what_stands_in_its_stream():
     """Who joins late learns of it; what the hub does not know any more is gone."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     latched = alert(9, kind="asystole", priority="high", episode="a", state="latched")
     view.hear(alert(1, kind="pause", priority="medium", episode="p"), 0.0)
     view.hear(alert(2, "t", kind="pause", priority="medium", episode="p"), 0.0)
@@ -274,7 +274,7 @@ def test_status_is_the_truth_about_what_stands_in_its_stream():
 
 def test_alarms_of_this_run_are_told_by_the_hour_of_signal():
     """Three in half an hour are six an hour; before a minute there is no rate."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     view.hear(status(duration_s=0.0, time_s=0.0), 0.0)
     for n in range(3):
         view.hear(alert(n, episode=f"e{n}"), 0.0)
@@ -286,7 +286,7 @@ def test_alarms_of_this_run_are_told_by_the_hour_of_signal():
 
 def test_who_joins_late_counts_what_it_hears_by_the_signal_it_hears():
     """Ten hours passed before, and old alerts come, too: neither is in the rate."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     view.hear(status(duration_s=36_000.0, time_s=36_000.0), 0.0)
     view.hear(alert(1, episode="old", time_s=30_000.0), 0.0)
     for n in range(3):
@@ -298,7 +298,7 @@ def test_who_joins_late_counts_what_it_hears_by_the_signal_it_hears():
 
 def test_silence_runs_out_by_itself():
     """A status says how long; between two of them the clock does."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     view.hear(status(silenced_s=30.0), 10.0)
     assert view.silenced_s(20.0) == 20.0
     assert view.silenced_s(45.0) == 0.0
@@ -306,7 +306,7 @@ def test_silence_runs_out_by_itself():
 
 def test_status_repeats_no_alert_in_the_list():
     """The alarm leads the list once, as it was heard."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     heard = alert(7, kind="asystole", priority="high", episode="a")
     view.hear(heard, 0.0)
     view.hear(status(alarms=[alert(7, kind="asystole", priority="high", episode="a")]), 1.0)
@@ -315,7 +315,7 @@ def test_status_repeats_no_alert_in_the_list():
 
 def test_a_heartbeat_is_contact_and_no_news():
     """A hub without streams is not lost, and its heartbeats alone change nothing in the picture."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     assert view.is_silent(1.6)
     view.hear(Heartbeat(log_id="L", last_seq=0, low_water_seq=1), 2.0)
     assert not view.is_silent(3.4)
@@ -325,7 +325,7 @@ def test_a_heartbeat_is_contact_and_no_news():
 
 def test_a_replaced_log_is_a_technical_alarm_for_a_minute():
     """Nobody ends it, so it ends by itself; what stood in the old log stands no more."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     view.hear(alert(9, kind="asystole", priority="high", episode="a"), 0.0)
     view.hear(LogReplaced(log_id="M", old_log_id="L", old_seq=9, reason="another"), 1.0)
 
@@ -340,7 +340,7 @@ def test_a_replaced_log_is_a_technical_alarm_for_a_minute():
 
 def test_a_gap_is_a_technical_alarm_beside_those_that_stand():
     """Lost alerts are told; they end no alarm."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     view.hear(alert(9, kind="asystole", priority="high", episode="a"), 0.0)
     view.hear(Gap(log_id="L", seq=12, from_seq=10, to_seq=12, reason="alerts 10 to 12"), 1.0)
 
@@ -349,7 +349,7 @@ def test_a_gap_is_a_technical_alarm_beside_those_that_stand():
 
 def test_an_urgent_alarm_finds_room_among_many_that_are_not():
     """256 that are low stand: an asystole takes the place of one, another low one does not."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     for n in range(MAX_STANDING + 10):
         view.hear(alert(n, kind="bigeminy", priority="low", episode=f"e{n}"), 0.0)
     view.hear(alert(9, kind="asystole", priority="high", episode="a"), 0.0)
@@ -359,7 +359,7 @@ def test_an_urgent_alarm_finds_room_among_many_that_are_not():
 
 def test_rate_of_a_stream_that_began_anew_counts_from_there():
     """Its duration fell: what was heard before is of another life."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     view.hear(status(duration_s=36_000.0, time_s=36_000.0), 0.0)
     view.hear(status(duration_s=0.0, time_s=0.0), 1.0)
     view.hear(alert(1, episode="e", time_s=10.0), 1.0)
@@ -369,12 +369,12 @@ def test_rate_of_a_stream_that_began_anew_counts_from_there():
 
 def test_alarms_of_the_system_are_seen_by_who_joins_late():
     """They belong to no stream, so no status has them: the report of the system has."""
-    view = DashboardView(0.0)
+    view = DashboardState(0.0)
     view.hear(status(), 0.0)
     gap = Gap(log_id="l", seq=2, from_seq=1, to_seq=2, reason="gone")
     view.hear(gap, 0.0)
     no_scorer = alert(3, stream="", kind="no_scorer", priority="medium", episode="no_scorer-0-3")
-    report = report_of(Counts(0.0))
+    report = report_of(HubCounters(0.0))
     revision = view.revision
     view.hear(msgspec.structs.replace(report, alarms=[no_scorer]), 1.0)
     assert view.revision > revision

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.run.reporters import JsonFace, PlainFace
+from monitor.run.reporters import JsonReporter, PlainReporter
 from monitor.run.session import Tally
 from pipeline.schema.position import Gap, LogReplaced
 
@@ -20,8 +20,8 @@ BREAKS = [
 def test_a_break_in_the_alerts_is_shown_like_an_alert(record: Gap | LogReplaced) -> None:
     """As JSON with its kind, as a line in capitals that steers no terminal."""
     out, lines = io.BytesIO(), io.StringIO()
-    JsonFace(out).hear(record)
-    PlainFace(lines).hear(record)
+    JsonReporter(out).hear(record)
+    PlainReporter(lines).hear(record)
 
     told = json.loads(out.getvalue())
     assert (told["kind"], told["seq"], told["reason"]) == (record.kind, record.seq, record.reason)
@@ -33,12 +33,12 @@ def test_a_break_in_the_alerts_is_shown_like_an_alert(record: Gap | LogReplaced)
 def test_the_summary_counts_alerts_that_never_came(tmp_path: Path) -> None:
     """And has a line for them, where there are any."""
     tally, lines = Tally(tmp_path / "log"), io.StringIO()
-    PlainFace(lines).close(tally.summary({}))
+    PlainReporter(lines).close(tally.summary({}))
     assert tally.summary({})["alerts_missing"] == 0
     assert "missing" not in lines.getvalue()
 
     for record in BREAKS:
         tally.hear(record)
-    PlainFace(lines).close(tally.summary({}))
+    PlainReporter(lines).close(tally.summary({}))
     assert tally.summary({})["alerts_missing"] == 3
     assert "missing  3 alerts" in lines.getvalue()

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from pipeline.alarms.rate_rules import Rate, RateRules
+from pipeline.alarms.rate_rules import RateChange, RateRules
 from pipeline.alarms.settings import AlarmSettings
 
 FS = 250.0
 
 
-def told(rates_bpm: list[float], **settings: object) -> list[tuple[int, Rate]]:
+def told(rates_bpm: list[float], **settings: object) -> list[tuple[int, RateChange]]:
     """Return (beat, condition) for beats at the given rates, the first of no known interval."""
     rules = RateRules(AlarmSettings(**settings), FS)  # type: ignore[arg-type]
     sample = 1_000
@@ -20,7 +20,7 @@ def told(rates_bpm: list[float], **settings: object) -> list[tuple[int, Rate]]:
     return heard
 
 
-def first(heard: list[tuple[int, Rate]], kind: str) -> int | None:
+def first(heard: list[tuple[int, RateChange]], kind: str) -> int | None:
     """Return the beat with which a condition was there first."""
     return next((beat for beat, rate in heard if rate.kind == kind and rate.there), None)
 

@@ -6,15 +6,15 @@ from hypothesis import strategies as st
 
 from pipeline.alarms.kinds import KINDS, LETHAL
 from pipeline.alarms.settings import AlarmSettings
-from pipeline.alarms.state_machine import AlarmLife
+from pipeline.alarms.state_machine import AlarmStateMachine
 from pipeline.schema.public import Alert
 
 FS = 100.0
 
 
-def life(**settings: object) -> AlarmLife:
+def life(**settings: object) -> AlarmStateMachine:
     """Return the alarms of a stream of 100 Hz."""
-    return AlarmLife("100", FS, AlarmSettings(**settings), epoch=0)  # type: ignore[arg-type]
+    return AlarmStateMachine("100", FS, AlarmSettings(**settings), epoch=0)  # type: ignore[arg-type]
 
 
 def brief(alerts: list[Alert]) -> list[tuple[str, str, int]]:
@@ -22,7 +22,7 @@ def brief(alerts: list[Alert]) -> list[tuple[str, str, int]]:
     return [(alert.kind, alert.state, alert.sample) for alert in alerts]
 
 
-def states(alarms: AlarmLife) -> dict[str, str]:
+def states(alarms: AlarmStateMachine) -> dict[str, str]:
     """Return the state of everything that stands."""
     return {alert.kind: alert.state for alert in alarms.standing}
 

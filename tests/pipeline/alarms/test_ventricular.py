@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.alarms.settings import DEFAULTS
-from pipeline.alarms.ventricular import Found, VentricularRhythm, VentricularShape
+from pipeline.alarms.ventricular import RhythmChange, VentricularRhythm, VentricularShape
 
 FS = 100.0
 KNOWN = {"V": True, "N": False, "?": None}
 
 
-def told(beats: str, rr_s: float = 0.5) -> list[tuple[int, Found]]:
+def told(beats: str, rr_s: float = 0.5) -> list[tuple[int, RhythmChange]]:
     """Return (beat, found) for beats written as V, N and ?, evenly spaced."""
     rhythm = VentricularRhythm(DEFAULTS, FS)
     found = []

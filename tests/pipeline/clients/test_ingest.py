@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from pipeline.clients.ingest import Feeder, Start
+from pipeline.clients.ingest import IngestClient, Start
 from pipeline.errors import EndpointError
 from pipeline.schema.messages import (
     Accepted,
@@ -42,9 +42,11 @@ def accepted(message: Message, credit: int) -> bytes:
     )
 
 
-def connect(router: Router, stop: threading.Event, **how: bool) -> Feeder:
+def connect(router: Router, stop: threading.Event, **how: bool) -> IngestClient:
     """Return a feeder for ``router``."""
-    return Feeder(router.endpoint, stream="s", fs_hz=250.0, lead="II", stop=stop.is_set, **how)
+    return IngestClient(
+        router.endpoint, stream="s", fs_hz=250.0, lead="II", stop=stop.is_set, **how
+    )
 
 
 class FakeHub:
@@ -160,7 +162,7 @@ def test_hub_that_is_not_there_is_waited_for_until_told_to_stop() -> None:
         asked += 1
         return asked > 5
 
-    with Feeder(endpoint, stream="s", fs_hz=250.0, lead="II", stop=stop) as feeder:
+    with IngestClient(endpoint, stream="s", fs_hz=250.0, lead="II", stop=stop) as feeder:
         assert not feeder.send(np.zeros(10, np.float32), first_sample=0)
 
 

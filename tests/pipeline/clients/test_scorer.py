@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.clients.scorer import answer, run_worker
+from pipeline.constants import RR_FEATURES
 from pipeline.errors import ConfigError, WireError
 from pipeline.schema.messages import (
     ClassReply,
@@ -17,7 +18,6 @@ from pipeline.schema.messages import (
     residuals_of,
     scores_of,
 )
-from pipeline.scoring.rr_context import RR_FEATURES
 from pipeline.transport.sockets import Router, wait
 from tests.support.running import TrivialClassifier, TrivialScorer, thread, until
 

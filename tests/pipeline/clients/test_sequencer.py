@@ -5,7 +5,7 @@ from collections import deque
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.clients.sequencer import MOST_HELD, PATIENCE_S, Follower, Record
+from pipeline.clients.sequencer import MOST_HELD, PATIENCE_S, Record, Sequencer
 from pipeline.schema.position import Gap, LogReplaced
 from pipeline.schema.public import Alert, Heartbeat
 from pipeline.schema.requests import ReplayPage, ReplayRequest
@@ -61,7 +61,7 @@ def answer(
     return pages
 
 
-def told(follower: Follower, pages: list[ReplayPage], now: float = 0.0) -> list[object]:
+def told(follower: Sequencer, pages: list[ReplayPage], now: float = 0.0) -> list[object]:
     """Let a follower take pages; return numbers, and (kind, first, last) of what breaks them."""
     return [brief(record) for page in pages for record in follower.on_page(page, now)]
 
@@ -75,7 +75,7 @@ def brief(record: Record) -> object:
     return ("log_replaced", record.old_log_id, record.log_id)
 
 
-def asked(follower: Follower, last: int, now: float = 0.0) -> ReplayRequest:
+def asked(follower: Sequencer, last: int, now: float = 0.0) -> ReplayRequest:
     """Return the question that a follower has."""
     request = follower.wanted(last, now)
     assert request is not None
@@ -93,7 +93,7 @@ class World:
         self.live: deque[Alert | Heartbeat] = deque()
         self.pages: deque[ReplayPage] = deque()
         self.now = 0.0
-        self.follower = Follower(have=0)
+        self.follower = Sequencer(have=0)
         self.heard = 0
         self.records: list[Record] = []
 
@@ -176,7 +176,7 @@ def test_every_alert_comes_once_and_every_break_has_its_record(actions: list[str
 
 def test_late_joiner_without_a_position_starts_with_what_comes() -> None:
     """Without a number to begin at, only new alerts are delivered."""
-    follower = Follower(have=None)
+    follower = Sequencer(have=None)
     follower.on_heartbeat(heartbeat(41))
 
     assert follower.wanted(41, 0.0) is None
@@ -185,7 +185,7 @@ def test_late_joiner_without_a_position_starts_with_what_comes() -> None:
 
 def test_alerts_that_the_log_no_longer_holds_are_a_gap() -> None:
     """A log that was shortened does not stop its followers, and they know what they miss."""
-    follower = Follower(have=2, log_id="L")
+    follower = Sequencer(have=2, log_id="L")
     follower.on_heartbeat(heartbeat(9, low=7))
 
     assert told(follower, answer(asked(follower, 9), 9, low=7)) == [("gap", 3, 6), 7, 8, 9]
@@ -193,7 +193,7 @@ def test_alerts_that_the_log_no_longer_holds_are_a_gap() -> None:
 
 def test_what_was_heard_live_of_a_gap_is_delivered() -> None:
     """The log holds neither, but this one came before it went."""
-    follower = Follower(have=2, log_id="L")
+    follower = Sequencer(have=2, log_id="L")
     assert follower.on_alert(alert(5)) == []
     follower.on_heartbeat(heartbeat(8, low=8))
 
@@ -203,7 +203,7 @@ def test_what_was_heard_live_of_a_gap_is_delivered() -> None:
 
 def test_a_log_that_holds_nothing_any_more_is_a_gap_up_to_its_last_number() -> None:
     """All alerts went for their age: the numbers go on."""
-    follower = Follower(have=2, log_id="L")
+    follower = Sequencer(have=2, log_id="L")
     follower.on_heartbeat(heartbeat(9, low=10))
 
     assert told(follower, answer(asked(follower, 9), 9, low=10)) == [("gap", 3, 9)]
@@ -212,7 +212,7 @@ def test_a_log_that_holds_nothing_any_more_is_a_gap_up_to_its_last_number() -> N
 
 def test_a_damaged_alert_is_a_gap_of_one() -> None:
     """A row that cannot be read keeps nobody from those behind it."""
-    follower = Follower(have=0, log_id="L")
+    follower = Sequencer(have=0, log_id="L")
     follower.on_heartbeat(heartbeat(6))
 
     pages = answer(asked(follower, 6), 6, damaged=(2, 6), size=3)
@@ -221,7 +221,7 @@ def test_a_damaged_alert_is_a_gap_of_one() -> None:
 
 def test_a_page_that_went_missing_is_no_gap() -> None:
     """Only what a page says it answers for can be missing in it; the rest is asked for again."""
-    follower = Follower(have=0, log_id="L")
+    follower = Sequencer(have=0, log_id="L")
     follower.on_heartbeat(heartbeat(9))
     pages = answer(asked(follower, 9), 9, size=3)
     del pages[1]
@@ -232,7 +232,7 @@ def test_a_page_that_went_missing_is_no_gap() -> None:
 
 def test_another_log_is_read_from_its_beginning() -> None:
     """Numbers of one log mean nothing in another, and nobody takes them for the same."""
-    follower = Follower(have=0)
+    follower = Sequencer(have=0)
     for n in (1, 2, 3):
         follower.on_alert(alert(n))
     follower.on_heartbeat(heartbeat(2, log_id="M"))
@@ -243,7 +243,7 @@ def test_another_log_is_read_from_its_beginning() -> None:
 
 def test_a_number_that_is_still_to_come_is_waited_for() -> None:
     """Who has read nothing and wants alerts from 100 on has not met an older copy of anything."""
-    follower = Follower(have=99)
+    follower = Sequencer(have=99)
     follower.on_heartbeat(heartbeat(34))
     assert follower.on_alert(alert(35)) == []
     follower.on_heartbeat(heartbeat(35))
@@ -257,7 +257,7 @@ def test_a_number_that_is_still_to_come_is_waited_for() -> None:
 
 def test_a_stored_position_meets_another_log() -> None:
     """The log was replaced while nobody listened; what the new one no longer has is a gap."""
-    follower = Follower(have=40, log_id="L")
+    follower = Sequencer(have=40, log_id="L")
     follower.on_heartbeat(heartbeat(90, low=88, log_id="M"))
 
     pages = answer(asked(follower, 90), 90, low=88, log_id="M")
@@ -267,7 +267,7 @@ def test_a_stored_position_meets_another_log() -> None:
 
 def test_an_older_copy_of_the_log_is_a_replaced_log() -> None:
     """Fewer alerts than were delivered: what comes under their numbers may be something else."""
-    follower = Follower(have=40, log_id="L")
+    follower = Sequencer(have=40, log_id="L")
     follower.on_heartbeat(heartbeat(30))
 
     assert told(follower, answer(asked(follower, 30), 30)) == [("log_replaced", "L", "L")]
@@ -276,7 +276,7 @@ def test_an_older_copy_of_the_log_is_a_replaced_log() -> None:
 
 def test_an_old_heartbeat_is_no_replaced_log() -> None:
     """What lay in a queue for long speaks of the past: it makes the follower ask, no more."""
-    follower = Follower(have=40, log_id="M")
+    follower = Sequencer(have=40, log_id="M")
     for beat in (heartbeat(30, log_id="M"), heartbeat(500, log_id="L")):
         follower.on_heartbeat(beat)
         assert told(follower, answer(asked(follower, beat.last_seq), 41, log_id="M")) in ([41], [])
@@ -284,7 +284,7 @@ def test_an_old_heartbeat_is_no_replaced_log() -> None:
 
 def test_a_page_that_live_alerts_overtook_is_no_replaced_log() -> None:
     """It tells how the log stood when it was made: by now there is more."""
-    follower = Follower(have=40, log_id="M")
+    follower = Sequencer(have=40, log_id="M")
     follower.on_heartbeat(heartbeat(39, log_id="M"))
     pages = answer(asked(follower, 39), 40, log_id="M")
 
@@ -294,7 +294,7 @@ def test_a_page_that_live_alerts_overtook_is_no_replaced_log() -> None:
 
 def test_an_answer_to_another_question_is_none() -> None:
     """Pages that were under way when the question was asked again say nothing about now."""
-    follower = Follower(have=0, log_id="L")
+    follower = Sequencer(have=0, log_id="L")
     stale = answer(asked(follower, 3), 3)
     fresh = answer(asked(follower, 4, PATIENCE_S), 4)
 
@@ -304,7 +304,7 @@ def test_an_answer_to_another_question_is_none() -> None:
 
 def test_unanswered_question_is_asked_again() -> None:
     """A question that went down with a connection does not block the follower for ever."""
-    follower = Follower(have=0)
+    follower = Sequencer(have=0)
     follower.on_heartbeat(heartbeat(3))
     assert follower.wanted(3, 0.0) is not None
     assert follower.wanted(3, PATIENCE_S - 0.1) is None
@@ -313,7 +313,7 @@ def test_unanswered_question_is_asked_again() -> None:
 
 def test_a_long_answer_is_not_asked_for_twice() -> None:
     """Each page renews the patience: a slow reader of a long log gets it once."""
-    follower = Follower(have=0)
+    follower = Sequencer(have=0)
     follower.on_heartbeat(heartbeat(9))
     for n, page in enumerate(answer(asked(follower, 9), 9, size=3)[:2]):
         follower.on_page(page, 1.5 * n)
@@ -323,7 +323,7 @@ def test_a_long_answer_is_not_asked_for_twice() -> None:
 
 def test_more_live_alerts_than_can_be_held_do_not_stop_the_old_ones() -> None:
     """Memory is bounded, and what is next is taken however full it is."""
-    follower = Follower(have=0, log_id="L")
+    follower = Sequencer(have=0, log_id="L")
     last = MOST_HELD + 100
     for n in range(50, last + 1):
         follower.on_alert(alert(n))

@@ -14,9 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.client import Subscriber, ask
-from pipeline.clients.ingest import Feeder
+from pipeline.clients.ingest import IngestClient
 from pipeline.clients.scorer import run_worker
-from pipeline.errors import EndpointError, GuardError
+from pipeline.errors import AuthenticationError, EndpointError
 from pipeline.hub.config import HubConfig
 from pipeline.hub.hub import Hub
 from pipeline.schema.messages import Accepted, Chunk, Hello, Message, Refused, decode, encode
@@ -83,10 +83,10 @@ def scorer(hub: Hub, keys: ClientKeys) -> Iterator[None]:
         yield
 
 
-def feeder(hub: Hub, keys: ClientKeys | None, stream: str) -> Feeder:
+def feeder(hub: Hub, keys: ClientKeys | None, stream: str) -> IngestClient:
     """Return a source's connection that gives up after the test's patience."""
     until_s = time.monotonic() + DEADLINE_S
-    return Feeder(
+    return IngestClient(
         hub.endpoints["ingest"],
         stream=stream,
         fs_hz=360.0,
@@ -244,5 +244,5 @@ def test_a_hub_whose_guard_fails_stops_serving(ward: Ward, tmp_path: Path) -> No
         config = HubConfig(log=tmp_path / "log", live_score=CONFIG, guard=guard)
         with Hub(config, time.monotonic) as hub:
             guard._failure = "planted"
-            with pytest.raises(GuardError, match="planted"):
+            with pytest.raises(AuthenticationError, match="planted"):
                 hub.run(lambda: False)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.alarms.kinds import STEADY_S
-from pipeline.alarms.retained import MOST_LEFT, LeftAlarms
+from pipeline.alarms.retained import MAX_RETAINED, RetainedAlarms
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.alarms.signal_rules import WINDOW_DELAY_S, SignalAlarms
 from pipeline.alarms.system import (
@@ -248,7 +248,7 @@ def test_after_a_restart_only_what_nobody_acknowledged_stands() -> None:
     alarms = rules()
     alarms.on_position(400 + DELAY + 1)
     alarms.on_quality(500, Reason.FLAT)
-    left = LeftAlarms()
+    left = RetainedAlarms()
     told = left.after_restart(alarms.life.standing, DEFAULTS)
     assert brief(told) == [("asystole", "latched"), ("not_analysable", "off")]
     assert left.after_restart(told[:1], DEFAULTS) == []
@@ -256,7 +256,7 @@ def test_after_a_restart_only_what_nobody_acknowledged_stands() -> None:
     acknowledged = rules()
     acknowledged.on_position(400 + DELAY + 1)
     acknowledged.life.acknowledge(600)
-    told = LeftAlarms().after_restart(acknowledged.life.standing, DEFAULTS)
+    told = RetainedAlarms().after_restart(acknowledged.life.standing, DEFAULTS)
     assert brief(told) == [("asystole", "off")]
 
 
@@ -265,7 +265,7 @@ def test_left_alarms_are_acknowledged_or_taken_over_once() -> None:
     alarms = rules()
     alarms.on_position(400 + DELAY + 1)
     alarms.life.end_all("end of the stream", 600)
-    left = LeftAlarms()
+    left = RetainedAlarms()
     left.leave("s", alarms.life.standing)
     assert left.acknowledge("t", "") == []
     assert left.acknowledge("s", "another") == []
@@ -281,8 +281,8 @@ def test_left_alarms_are_bounded_and_the_first_to_go_are_told() -> None:
     alarms = rules()
     alarms.on_position(400 + DELAY + 1)
     alarms.life.end_all("end of the stream", 600)
-    left = LeftAlarms()
-    for n in range(MOST_LEFT):
+    left = RetainedAlarms()
+    for n in range(MAX_RETAINED):
         assert left.leave(f"s{n}", alarms.life.standing) == []
     told = left.leave("another", alarms.life.standing)
     assert brief(told) == [("asystole", "off")]

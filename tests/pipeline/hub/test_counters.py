@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.alarms.settings import AlarmSettings
-from pipeline.alarms.state_machine import AlarmLife
+from pipeline.alarms.state_machine import AlarmStateMachine
 from pipeline.client import ask
-from pipeline.hub.counters import BUCKETS_MS, Counts, Histogram, Work, resident_bytes
+from pipeline.hub.counters import BUCKETS_MS, Histogram, HubCounters, Work, resident_bytes
 from pipeline.schema.messages import Chunk, Ready, ScoreRequest, decode, encode
 from pipeline.schema.public import Alert, Latency, Status, decode_public, encode_json
 from pipeline.schema.requests import Acknowledge, State
 from pipeline.schema.system_report import STAGES, SystemReport
 from pipeline.stream.counters import Counters
-from pipeline.stream.session import Channel
+from pipeline.stream.session import StreamSession
 from pipeline.stream.stream import Stream
 from pipeline.transport.sockets import Dealer, wait
 from replay.headers import DEMO_RECORD
@@ -57,7 +57,7 @@ def test_histogram_counts_what_is_no_longer_than_each_bucket(values: list[float]
     assert report.sum_ms == pytest.approx(sum(values), abs=1e-3)
 
 
-def report_of(counts: Counts, **changes: Any) -> SystemReport:
+def report_of(counts: HubCounters, **changes: Any) -> SystemReport:
     """Return a report of ``counts`` with nothing going on, but for ``changes``."""
     log = SimpleNamespace(path=Path("/ward/3/a.sqlite"), log_id="l", last_seq=0, low_water_seq=1)
     facts = {
@@ -71,20 +71,20 @@ def report_of(counts: Counts, **changes: Any) -> SystemReport:
     return counts.report(10.0, **{**facts, **changes})
 
 
-def channel_of(counters: Counters, shed: int) -> Channel:
+def channel_of(counters: Counters, shed: int) -> StreamSession:
     """Return the channel of a stream with these counters."""
     stream = Stream("s", 360.0, CONFIG, lambda: 0.0)
     stream.counters = counters
-    return Channel(stream, "II", 0.0, shed_samples=shed)
+    return StreamSession(stream, "II", 0.0, shed_samples=shed)
 
 
 def test_counters_of_a_forgotten_stream_stay_in_the_sums() -> None:
     """No total ever falls because a stream is over."""
-    counts = Counts(0.0)
+    counts = HubCounters(0.0)
     here = channel_of(Counters(samples=10, duplicate_samples=2, windows=3, scored_windows=3), 4)
-    before = report_of(counts, channels=[here])
+    before = report_of(counts, sessions=[here])
     counts.leave(here)
-    after = report_of(counts, channels=[channel_of(Counters(samples=1, gap_samples=5), 2**63)])
+    after = report_of(counts, sessions=[channel_of(Counters(samples=1, gap_samples=5), 2**63)])
 
     assert (before.received_samples, before.produced_windows) == (12, 3)
     assert (after.received_samples, after.produced_windows, after.gap_samples) == (13, 3, 5)
@@ -93,7 +93,7 @@ def test_counters_of_a_forgotten_stream_stay_in_the_sums() -> None:
 
 def test_an_alarm_is_counted_once_when_it_begins() -> None:
     """What becomes of it afterwards is no alarm more."""
-    counts = Counts(0.0)
+    counts = HubCounters(0.0)
     alert = Alert(
         stream="s", kind="k", category="c", priority="low", sample=0, time_s=0.0, reason=""
     )
@@ -105,14 +105,14 @@ def test_an_alarm_is_counted_once_when_it_begins() -> None:
 
 def test_report_names_the_log_without_its_folder() -> None:
     """Where a hospital keeps its files is nobody's business."""
-    report = report_of(Counts(0.0))
+    report = report_of(HubCounters(0.0))
     assert report.log.name == "a.sqlite"
     assert b"/ward" not in encode_json(report)
 
 
 def test_what_concerns_the_system_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """Scorers that come and go, alarms of no stream, silent sources: no beats, no rhythms."""
-    counts = Counts(0.0)
+    counts = HubCounters(0.0)
     alert = Alert(
         stream="", kind="no_scorer", category="technical", priority="high", sample=0, time_s=0.0,
         reason="none",
@@ -341,7 +341,7 @@ def test_asking_for_the_state_says_what_is_published(tmp_path: Path) -> None:
 
 def test_observing_a_beat_costs_microseconds() -> None:
     """Counting is no load: 10,000 beats in well under a second."""
-    counts = Counts(0.0)
+    counts = HubCounters(0.0)
     latency = Latency(window=500.0, total=510.0)
     began = time.process_time()
     for _ in range(10_000):
@@ -351,8 +351,8 @@ def test_observing_a_beat_costs_microseconds() -> None:
 
 def test_an_alarm_is_counted_when_it_begins_and_not_when_it_calls_again() -> None:
     """Who counts alarms an hour wants to know how many there were."""
-    counts = Counts(0.0)
-    life = AlarmLife("s", 100.0, AlarmSettings(realarm_s=30.0), 0)
+    counts = HubCounters(0.0)
+    life = AlarmStateMachine("s", 100.0, AlarmSettings(realarm_s=30.0), 0)
     alerts = life.begin("asystole", 100, "r")
     alerts += life.end("asystole", 200, "over")
     alerts += life.begin("asystole", 300, "r")

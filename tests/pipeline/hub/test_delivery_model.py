@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pipeline.alarms.settings import DEFAULTS
-from pipeline.errors import MissingError
+from pipeline.errors import MissingChunkError
 from pipeline.hub.journal import Journal
 from pipeline.log.store import AlertLog
 from pipeline.schema.messages import Chunk, End, ScoreReply
@@ -38,7 +38,7 @@ def oracle() -> list[tuple[object, ...]]:
 EXPECTED = oracle()
 
 
-class Delivery(RuleBasedStateMachine):
+class Outbox(RuleBasedStateMachine):
     """A source, a hub and a scorer between which anything may be lost, repeated or late."""
 
     @initialize()
@@ -71,8 +71,8 @@ class Delivery(RuleBasedStateMachine):
         self.journal = Journal(self.log, self.streams)
         assert self.journal.restore(0.0) == []
         self.drafts: list[Alert] = []
-        channel = self.streams.channels.get("s")
-        waiting = [] if channel is None else channel.stream.waiting
+        session = self.streams.sessions.get("s")
+        waiting = [] if session is None else session.stream.waiting
         self.unscored = [(beat.id, beat.window) for beat in waiting]
 
     def let(self, event: object) -> None:
@@ -88,13 +88,13 @@ class Delivery(RuleBasedStateMachine):
         try:
             for event in self.streams.admit(message, 0.0, lambda name: []):
                 self.let(event)
-        except MissingError:
+        except MissingChunkError:
             assert number > self.written + 1
 
     def arrived(self) -> int:
         """Return the newest number that the hub took."""
-        channel = self.streams.channels.get("s")
-        return 0 if channel is None else channel.number
+        session = self.streams.sessions.get("s")
+        return 0 if session is None else session.number
 
     @precondition(lambda self: self.arrived() < len(self.messages))
     @rule(n=st.integers(1, 20))
@@ -172,5 +172,5 @@ class Delivery(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-TestDelivery = Delivery.TestCase
+TestDelivery = Outbox.TestCase
 TestDelivery.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from pipeline.constants import RR_FEATURES
 from pipeline.errors import ConfigError
 from pipeline.hub.dispatch import DispatchConfig, Dispatcher, Task
 from pipeline.schema.messages import (
@@ -18,7 +19,6 @@ from pipeline.schema.messages import (
     rr_context_of,
     windows_of,
 )
-from pipeline.scoring.rr_context import RR_FEATURES
 
 WINDOW = np.zeros(320, dtype=np.float32)
 CONTEXT = np.zeros(RR_FEATURES, dtype=np.float32)

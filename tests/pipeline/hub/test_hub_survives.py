@@ -223,12 +223,12 @@ def test_a_hub_goes_on_under_another_threshold(
         scored(one, worker, 20)
         events = [decode_entry(data).event for _, data in one.hub._log.entries()]
         assert any(isinstance(event, ClassReply) for event in events)
-        beats = one.hub._streams.channels["s"].stream.counters.beats
+        beats = one.hub._streams.sessions["s"].stream.counters.beats
     other = dataclasses.replace(CONFIG, threshold=threshold, learning_threshold=threshold)
     with hub_by_hand(tmp_path / "log", classify=True, live_score=other) as one:
         one.later_s = 1.0
         scored(one, one.end("work"), 20)
-        counters = one.hub._streams.channels["s"].stream.counters
+        counters = one.hub._streams.sessions["s"].stream.counters
         assert counters.beats >= beats
         assert counters.windows == counters.scored_windows
 
@@ -303,8 +303,8 @@ def test_streams_that_never_end_make_room_in_the_end(tmp_path: Path) -> None:
         one.later_s = FORGOTTEN_S + 1.0
         one.accepted(source, chunk(2, stream="bed1-0"))
         assert isinstance(one.say(one.end("ingest"), chunk(1, stream="icu")), Accepted)
-        assert {"icu", "bed1-0"} <= set(one.hub._streams.channels)
-        assert "bed1-1" not in one.hub._streams.channels
+        assert {"icu", "bed1-0"} <= set(one.hub._streams.sessions)
+        assert "bed1-1" not in one.hub._streams.sessions
 
 
 def test_a_stream_that_waits_for_a_scorer_keeps_no_other_in(
@@ -320,10 +320,10 @@ def test_a_stream_that_waits_for_a_scorer_keeps_no_other_in(
         one.later_s = 1.0
         for n in range(MAX_STREAMS - 1):
             one.accepted(source, chunk(1, stream=f"bed1-{n}"))
-        assert one.hub._streams.channels["waits"].stream.pending
+        assert one.hub._streams.sessions["waits"].stream.pending
         one.later_s = FORGOTTEN_S + 2.0
         assert isinstance(one.say(one.end("ingest"), chunk(1, stream="icu")), Accepted)
-        assert {"waits", "icu"} <= set(one.hub._streams.channels)
+        assert {"waits", "icu"} <= set(one.hub._streams.sessions)
 
 
 def test_silence_of_a_source_ends_with_its_stream_also_if_another_begins_at_once(
@@ -369,7 +369,7 @@ def test_state_of_a_hub_with_a_classifier_is_none_for_one_without(tmp_path: Path
     with hub_by_hand(tmp_path / "log", classify=False) as one:
         assert "with a classifier" in one.hub._delivery.fault
         one.accepted(one.end("ingest"), chunk(1, session="b"))
-        assert not one.hub._streams.channels["s"].stream.classifies
+        assert not one.hub._streams.sessions["s"].stream.classifies
 
 
 def test_ctrl_c_ends_a_hub_in_order(tmp_path: Path) -> None:
@@ -455,8 +455,8 @@ def test_no_heart_rate_is_shown_while_the_heart_stands_still(
             one.accepted(source, chunk(n + 1, minute[360 * n : 360 * (n + 1)]))
             one.later_s += 0.006
             scored(one, worker, 2)
-        channel = one.hub._streams.channels["s"]
-        assert channel.stream.bpm() is not None
+        session = one.hub._streams.sessions["s"]
+        assert session.stream.bpm() is not None
         for n in range(30, 38):
             one.accepted(source, chunk(n + 1))
             scored(one, worker, 2)
@@ -533,7 +533,7 @@ def test_rules_on_a_devices_signal_go_on_without_a_scorer(
                     one.turns(10)
                 one.accepted(source, message)
         one.turns(3)
-        stream = one.hub._streams.channels["s"].stream
+        stream = one.hub._streams.sessions["s"].stream
         report = one.hub._state()[0]
         with LogReader(tmp_path / "log") as log:
             kinds = {alert.kind for alert in log.read(1, 100) if alert.stream == "s"}

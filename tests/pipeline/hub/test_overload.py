@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.clients.ingest import Feeder
+from pipeline.clients.ingest import IngestClient
 from pipeline.schema.public import BeatNote, Public, Status
 from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.running import (
@@ -33,7 +33,7 @@ def test_what_a_live_source_had_to_drop_is_what_is_missing(
     ):
 
         def device(stop: object) -> None:
-            with Feeder(
+            with IngestClient(
                 hub.endpoints["ingest"],
                 stream="s",
                 fs_hz=float(FS),
@@ -74,7 +74,7 @@ def test_a_record_is_slowed_down_and_loses_nothing(
     ):
 
         def record(stop: object) -> None:
-            with Feeder(
+            with IngestClient(
                 hub.endpoints["ingest"], stream="s", fs_hz=float(FS), lead="", stop=lambda: False
             ) as source:
                 for a in range(0, x.size, FS):

@@ -200,7 +200,7 @@ def test_a_hub_begins_whatever_the_state_of_a_stream(tmp_path: Path, state: byte
 
     with hub_by_hand(log) as one:
         assert "t begins anew" in one.hub._state()[0].fault
-        assert "s" in one.hub._streams.channels
+        assert "s" in one.hub._streams.sessions
 
 
 @pytest.mark.parametrize("fs_hz", [0.0, 5e-324, 1e-300, -1.0, 1e300])

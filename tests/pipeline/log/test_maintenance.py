@@ -12,8 +12,15 @@ from hypothesis import strategies as st
 from pipeline.errors import ConfigError, LogError
 from pipeline.hub.config import HubConfig
 from pipeline.hub.hub import Hub
-from pipeline.hub.outbox import Delivery
-from pipeline.log.maintenance import CHECKPOINT_S, MAX_WAL_BYTES, Keep, LogCare, too_many, too_old
+from pipeline.hub.outbox import Outbox
+from pipeline.log.maintenance import (
+    CHECKPOINT_S,
+    MAX_WAL_BYTES,
+    LogMaintenance,
+    Retention,
+    too_many,
+    too_old,
+)
 from pipeline.log.store import AlertLog, Commit
 from pipeline.log.verify import verify
 from pipeline.schema.public import encode_json, utc_text
@@ -71,7 +78,7 @@ def test_old_alerts_go_and_the_low_water_mark_says_so(tmp_path: Path) -> None:
     with AlertLog(path) as log:
         log.append([raised(n) for n in (9, 8, 7.1, 6.9, 1)])
         log.append_strips([(n, strip(n)) for n in (1, 3, 5)])
-        care = LogCare(log, Keep(days=7), utc=lambda: NOW_S)
+        care = LogMaintenance(log, Retention(days=7), utc=lambda: NOW_S)
 
         care.tend(0.0)
 
@@ -90,7 +97,7 @@ def test_all_alerts_may_go_and_the_numbers_go_on(tmp_path: Path) -> None:
     path = tmp_path / "log.sqlite"
     with AlertLog(path) as log:
         log.append([raised(9), raised(8)])
-        LogCare(log, Keep(days=7), utc=lambda: NOW_S).tend(0.0)
+        LogMaintenance(log, Retention(days=7), utc=lambda: NOW_S).tend(0.0)
         assert (log.low_water_seq, log.last_seq, log.bytes_held) == (3, 2, 0)
     assert verify(path).intact
     with AlertLog(path) as log:
@@ -105,7 +112,7 @@ def test_what_stands_is_kept_whatever_its_age(tmp_path: Path) -> None:
     with AlertLog(path) as log:
         on = log.append([raised(9, episode="e"), raised(8)])[0]
         log.append_strips([(1, strip(1))])
-        LogCare(log, Keep(days=7), utc=lambda: NOW_S).tend(0.0)
+        LogMaintenance(log, Retention(days=7), utc=lambda: NOW_S).tend(0.0)
 
         assert log.read(1, 10) == []
         assert (log.standing(), log.alert(1), log.strip(1)) == ([on], on, strip(1))
@@ -123,7 +130,7 @@ def test_size_is_kept_in_steps_of_one_a_second(tmp_path: Path) -> None:
     path = tmp_path / "log.sqlite"
     with AlertLog(path) as log:
         log.append([alert(n, reason="x" * 1000) for n in range(2000)])
-        care = LogCare(log, Keep(mb=1), utc=lambda: NOW_S)
+        care = LogMaintenance(log, Retention(mb=1), utc=lambda: NOW_S)
 
         care.tend(0.0)
         care.tend(0.5)
@@ -140,14 +147,14 @@ def test_without_limits_everything_is_kept(tmp_path: Path) -> None:
     """Nothing is removed that was not asked for."""
     with AlertLog(tmp_path / "log.sqlite") as log:
         log.append([raised(9e3)])
-        LogCare(log, Keep(), utc=lambda: NOW_S).tend(0.0)
+        LogMaintenance(log, Retention(), utc=lambda: NOW_S).tend(0.0)
         assert log.low_water_seq == 1
 
 
 def test_clock_that_jumps_ages_nothing(tmp_path: Path) -> None:
     """Age is counted by a clock that never steps: an hour later nothing is a year old."""
     with AlertLog(tmp_path / "log.sqlite") as log:
-        care = LogCare(log, Keep(days=7), utc=lambda: NOW_S)
+        care = LogMaintenance(log, Retention(days=7), utc=lambda: NOW_S)
         log.append([raised(0)])
         care.tend(1000.0)
         log.append([alert(2, utc=utc_text(NOW_S + 400 * DAY_S))])
@@ -164,7 +171,7 @@ def test_damaged_alert_does_not_stay_for_ever(tmp_path: Path) -> None:
         db.execute("UPDATE alert SET body = x'00' WHERE seq = 1")
         db.commit()
     with AlertLog(path) as log:
-        LogCare(log, Keep(days=7), utc=lambda: NOW_S).tend(0.0)
+        LogMaintenance(log, Retention(days=7), utc=lambda: NOW_S).tend(0.0)
         assert log.low_water_seq == 3
 
 
@@ -176,7 +183,7 @@ def test_file_gets_shorter_when_alerts_go(tmp_path: Path) -> None:
         log.checkpoint()
         long = path.stat().st_size
         log.remove_before(3900)
-        care = LogCare(log, Keep(), utc=lambda: NOW_S)
+        care = LogMaintenance(log, Retention(), utc=lambda: NOW_S)
         lengths = []
         for second in range(20):
             care.tend(float(second))
@@ -197,7 +204,7 @@ def test_log_of_an_older_version_does_not_grow_again_where_alerts_went(tmp_path:
         log.checkpoint()
         long = path.stat().st_size
         log.remove_before(1900)
-        LogCare(log, Keep(), utc=lambda: NOW_S).tend(0.0)
+        LogMaintenance(log, Retention(), utc=lambda: NOW_S).tend(0.0)
         log.append([alert(n, reason="x" * 3000) for n in range(1500)])
         log.checkpoint()
         assert path.stat().st_size <= long
@@ -207,7 +214,7 @@ def test_log_of_an_older_version_does_not_grow_again_where_alerts_went(tmp_path:
 def test_write_ahead_log_is_folded_into_the_file(tmp_path: Path) -> None:
     """After 30 s the write-ahead log is empty, and never near 64 MiB before that."""
     with AlertLog(tmp_path / "log.sqlite") as log:
-        care, longest = LogCare(log, Keep(), utc=lambda: NOW_S), 0
+        care, longest = LogMaintenance(log, Retention(), utc=lambda: NOW_S), 0
         care.tend(0.0)
         for n in range(100):
             log.commit(Commit(entries=[bytes(1 << 20)], entries_needed_from=n))
@@ -221,7 +228,7 @@ def test_reader_that_stays_in_a_transaction_is_told_of_and_holds_nobody_up(tmp_p
     """The log is written on, the fault says what to do, and is over when the reader has gone."""
     path = tmp_path / "log.sqlite"
     with AlertLog(path) as log, closing(sqlite3.connect(path, isolation_level=None)) as reader:
-        care = LogCare(log, Keep(), utc=lambda: NOW_S)
+        care = LogMaintenance(log, Retention(), utc=lambda: NOW_S)
         log.append([alert(1)])
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM alert").fetchall()
@@ -246,7 +253,7 @@ def test_fault_of_the_care_is_told_and_tried_again(
     path = tmp_path / "log.sqlite"
     with AlertLog(path) as log, closing(sqlite3.connect(path, isolation_level=None)) as other:
         log.append([raised(9), raised(1)])
-        care = LogCare(log, Keep(days=7), utc=lambda: NOW_S)
+        care = LogMaintenance(log, Retention(days=7), utc=lambda: NOW_S)
         other.execute("BEGIN IMMEDIATE")
         log.rows("PRAGMA busy_timeout = 10")
         care.tend(0.0)
@@ -263,7 +270,7 @@ def test_hub_removes_what_is_too_old_and_tells_who_asks(tmp_path: Path) -> None:
     with AlertLog(path) as log:
         log.append([alert(n, utc=f"2020-01-0{n}T00:00:00.000Z") for n in (1, 2)])
         log.append([alert(3, utc="2095-01-01T00:00:00.000Z")])
-    config = HubConfig(log=path, live_score=CONFIG, keep=Keep(days=7))
+    config = HubConfig(log=path, live_score=CONFIG, keep=Retention(days=7))
     with (
         Hub(config, time.monotonic) as hub,
         Dealer(hub.endpoints["replay"], max_frame=2**20) as reader,
@@ -288,7 +295,7 @@ def test_hub_says_what_is_wrong_with_the_files_of_its_log(tmp_path: Path) -> Non
         reader.execute("SELECT * FROM alert").fetchall()
         for n in range(65):
             log.commit(Commit(entries=[bytes(1 << 20)], entries_needed_from=n))
-        delivery = Delivery(Publisher("tcp://127.0.0.1:0"), log, {}, lambda: 0.0, Keep())
+        delivery = Outbox(Publisher("tcp://127.0.0.1:0"), log, {}, lambda: 0.0, Retention())
         delivery.tend(0.0)
         assert "stays in a transaction" in delivery.fault
         delivery._publisher.close()
@@ -298,7 +305,7 @@ def test_hub_says_what_is_wrong_with_the_files_of_its_log(tmp_path: Path) -> Non
 def test_limits_that_keep_nothing_are_refused(limits: dict[str, float]) -> None:
     """No log of no days."""
     with pytest.raises(ConfigError):
-        Keep(**limits)
+        Retention(**limits)
 
 
 def test_removal_that_fails_removes_nothing(tmp_path: Path) -> None:
@@ -321,7 +328,7 @@ def test_a_clock_that_was_ahead_at_the_beginning_and_put_right_removes_nothing_f
     """By the clock of the beginning they were a year old."""
     now = [NOW_S + 365 * DAY_S]
     with AlertLog(tmp_path / "log") as log:
-        care = LogCare(log, Keep(days=7), utc=lambda: now[0])
+        care = LogMaintenance(log, Retention(days=7), utc=lambda: now[0])
         care.tend(0.0)
         now[0] = NOW_S
         log.append([raised(1.0), raised(0.1)])

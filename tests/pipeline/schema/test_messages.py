@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.constants import RR_FEATURES
 from pipeline.errors import WireError
 from pipeline.schema import messages, public, requests
 from pipeline.schema.messages import (
@@ -31,11 +32,10 @@ from pipeline.schema.public import (
     WindowView,
 )
 from pipeline.schema.requests import ReplayPage, ReplayRequest
-from pipeline.scoring.rr_context import RR_FEATURES
 from tests.support.paths import GOLDEN
 
 ALERT = GOLDEN / "alert_v1.json"
-CLASS_GOLDEN = GOLDEN / "alert_v1_class.json"
+CLASS_ALERT = GOLDEN / "alert_v1_class.json"
 
 CHUNK = Chunk(
     stream="100",
@@ -267,7 +267,7 @@ def test_saved_alert_with_a_class_is_decoded_for_ever() -> None:
     The file is a line of ``monitor replay demo --json`` of version 0.2, with its latencies and
     its class edited by hand.
     """
-    saved = CLASS_GOLDEN.read_bytes()
+    saved = CLASS_ALERT.read_bytes()
     alert = public.decode_alert(saved)
 
     assert (alert.schema, alert.beat_class) == (1, "V")

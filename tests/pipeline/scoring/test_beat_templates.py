@@ -11,32 +11,32 @@ from pipeline.scoring.beat_templates import (
     FORGETTING,
     SAME_SHAPE,
     TEMPLATE_STEP,
-    Families,
+    BeatTemplates,
 )
 
 SHAPES = np.random.default_rng(0).uniform(-1, 1, (12, 320)).astype(np.float32)
 """Far apart: any two differ by more than SAME_SHAPE."""
 
 
-def add(families: Families, window: NDArray[np.float32], early: float, *, usual: bool) -> None:
+def add(families: BeatTemplates, window: NDArray[np.float32], early: float, *, usual: bool) -> None:
     """Add a beat as the live score does."""
     families.add(window, families.distances(window), early, -5.0, is_usual=usual)
 
 
-def add_all(shapes: list[tuple[int, float]]) -> Families:
+def add_all(shapes: list[tuple[int, float]]) -> BeatTemplates:
     """Return families that have seen beats of (shape, prematurity)."""
-    families = Families()
+    families = BeatTemplates()
     for shape, early in shapes:
         add(families, SHAPES[shape], early, usual=True)
     return families
 
 
-def shape_of(families: Families, family: int) -> int:
+def shape_of(families: BeatTemplates, family: int) -> int:
     """Return which of SHAPES a family has."""
     return int(np.square(SHAPES - families.template(family)).mean(axis=1).argmin())
 
 
-def usual_shapes(families: Families) -> set[int]:
+def usual_shapes(families: BeatTemplates) -> set[int]:
     """Return which of SHAPES are usual."""
     return {shape_of(families, int(family)) for family in families.usual()}
 
@@ -58,7 +58,7 @@ def test_a_minority_among_the_first_is_not_usual() -> None:
 
 def test_a_shape_that_the_student_cannot_follow_is_not_usual() -> None:
     """Late ectopic beats are kept out by their reconstruction error."""
-    families = Families()
+    families = BeatTemplates()
     for n in range(60):
         window, error = (SHAPES[1], -1.0) if n % 3 == 0 else (SHAPES[0], -6.0)
         families.add(window, families.distances(window), 0.0, error, is_usual=True)
@@ -101,7 +101,7 @@ def slow_families(beats: list[tuple[int, float]]) -> dict[int, tuple[float, floa
 @given(st.lists(st.tuples(st.integers(0, 9), st.floats(-0.1, 0.1)), min_size=1, max_size=60))
 def test_families_are_what_a_slow_reference_keeps(beats: list[tuple[int, float]]) -> None:
     """Prematurity and templates follow from the beats in order; the least family is forgotten."""
-    families = Families()
+    families = BeatTemplates()
     for shape, offset in beats:
         add(families, SHAPES[shape] + np.float32(offset), offset, usual=True)
     expected = slow_families(beats)

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
 from pipeline.scoring.live_score import (
+    COMPONENTS,
     LEARNING_BEATS,
     LIMITS,
     ORDINARY,
     TYPICAL_WEIGHT,
     UNIVERSAL,
     WEIGHTS,
-    WITNESSES,
     LiveScore,
     LiveScoreConfig,
     Scale,
@@ -223,7 +223,7 @@ def test_any_value_gives_a_finite_score(level: float, rr_s: float, model: float)
     verdict = live.judge(window, rr_s, model)
 
     assert np.isfinite(verdict.score)
-    for name in WITNESSES:
+    for name in COMPONENTS:
         assert 0.0 <= verdict.shares[name] <= WEIGHTS[name] * LIMITS[name]
     assert -TYPICAL_WEIGHT * ORDINARY <= verdict.shares["typical"] <= 0.0
     assert verdict.score == pytest.approx(sum(verdict.shares.values()))
@@ -231,7 +231,7 @@ def test_any_value_gives_a_finite_score(level: float, rr_s: float, model: float)
 
 def test_calibration_for_other_witnesses_is_refused() -> None:
     """A calibration that does not fit is an error when it is loaded, not a wrong score later."""
-    scales = {name: CONFIG.scales[name] for name in WITNESSES[:-1]}
+    scales = {name: CONFIG.scales[name] for name in COMPONENTS[:-1]}
     with pytest.raises(ConfigError):
         LiveScoreConfig(scales=scales, threshold=1, learning_threshold=1)
     with pytest.raises(ConfigError):

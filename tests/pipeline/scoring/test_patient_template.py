@@ -12,7 +12,7 @@ from pipeline.scoring.patient_template import (
     PARTS,
     SHAPE_FEATURE_NAMES,
     SHAPE_FEATURES,
-    OwnShape,
+    PatientTemplate,
 )
 
 COLUMN = {name: at for at, name in enumerate(SHAPE_FEATURE_NAMES)}
@@ -25,10 +25,10 @@ def beat(*, width: float = 8.0, p: float = 0.2, sign: float = 1.0) -> np.ndarray
     return (qrs + p * np.exp(-(((ticks - 80) / 12) ** 2)) - 0.1).astype(np.float32)
 
 
-def learned(n: int = 20, seed: int = 0) -> OwnShape:
+def learned(n: int = 20, seed: int = 0) -> PatientTemplate:
     """Return the memory of a patient whose beats differ by a little noise."""
     random = np.random.default_rng(seed)
-    shape = OwnShape()
+    shape = PatientTemplate()
     for _ in range(n):
         noise = 0.02 * random.standard_normal(320).astype(np.float32)
         shape.remember(beat() + noise)
@@ -45,7 +45,7 @@ def log_rms(x: np.ndarray) -> float:
 def test_distances_are_those_of_a_slow_reference(n: int, seed: int) -> None:
     """Kept are the first beats and then every fifth; the rest follows from their medians."""
     windows = np.random.default_rng(seed).uniform(-1, 1, (n + 1, 320)).astype(np.float32)
-    shape = OwnShape()
+    shape = PatientTemplate()
     for window in windows[:-1]:
         shape.remember(window)
     kept: list[np.ndarray] = []
@@ -74,7 +74,7 @@ def test_distances_are_those_of_a_slow_reference(n: int, seed: int) -> None:
 
 def test_nothing_is_said_before_something_is_usual() -> None:
     """Until the fewest beats that make a template are known, all features are zero."""
-    shape = OwnShape()
+    shape = PatientTemplate()
 
     said = []
     for _ in range(FEWEST_BEATS + 1):

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.constants import RR_FEATURES
 from pipeline.scoring.rr_context import (
     LOG_LIMIT,
     LONG_MEMORY,
     RHYTHM_FEATURE_NAMES,
     RR_FEATURE_NAMES,
-    RR_FEATURES,
     SPREAD_LIMIT,
     STEP_MEMORY,
     RRContext,
@@ -167,3 +167,8 @@ def test_interval_that_is_none_counts_as_unknown(rr_s: float) -> None:
 
     assert context[:2].tolist() == [0.0, 0.0]
     assert memory.note(0.8, None)[RR_FEATURE_NAMES.index("previous_rr_to_upper_quartile")] == 0.0
+
+
+def test_every_feature_has_a_name() -> None:
+    """The length that models and messages agree on is the number of the features' names."""
+    assert len(RR_FEATURE_NAMES) == RR_FEATURES

@@ -3,13 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.signal.arrivals import KEPT_S, TOGETHER_S, Arrivals
+from pipeline.signal.arrivals import KEPT_S, TOGETHER_S, ArrivalTimes
 
 
 @given(st.lists(st.tuples(st.integers(1, 400), st.floats(0, 0.02)), min_size=1, max_size=60))
 def test_every_kept_sample_arrived_when_its_chunk_did(steps: list[tuple[int, float]]) -> None:
     """Never later than that, and earlier by what is told together at most."""
-    arrivals, end, now, true = Arrivals(100.0), 0, 0.0, []
+    arrivals, end, now, true = ArrivalTimes(100.0), 0, 0.0, []
     for samples, wait_s in steps:
         now += wait_s
         true += [now] * samples
@@ -23,7 +23,7 @@ def test_every_kept_sample_arrived_when_its_chunk_did(steps: list[tuple[int, flo
 
 def test_a_chunk_a_sample_takes_little_memory() -> None:
     """Ten thousand a second for a minute."""
-    arrivals = Arrivals(10_000.0)
+    arrivals = ArrivalTimes(10_000.0)
     for n in range(600_000):
         arrivals.note(n + 1, n / 10_000.0)
     assert len(arrivals._arrivals) < 2 * KEPT_S / TOGETHER_S
@@ -31,4 +31,4 @@ def test_a_chunk_a_sample_takes_little_memory() -> None:
 
 def test_before_the_first_chunk_nothing_arrived() -> None:
     """The caller knows what to say instead."""
-    assert Arrivals(360.0).of(0) is None
+    assert ArrivalTimes(360.0).of(0) is None

@@ -6,18 +6,18 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.signal.reorder import REORDER_S, Piece, Reorder
+from pipeline.signal.reorder import REORDER_S, ReorderBuffer, SampleBlock
 
 FS_HZ = 100.0
 REACH = round(REORDER_S * FS_HZ)
 
 
-def piece(first: int, end: int) -> Piece:
+def piece(first: int, end: int) -> SampleBlock:
     """Return samples that are their own positions."""
-    return Piece(first, np.arange(first, end, dtype=np.float32), None, 0.0)
+    return SampleBlock(first, np.arange(first, end, dtype=np.float32), None, 0.0)
 
 
-def values(pieces: list[Piece]) -> list[int]:
+def values(pieces: list[SampleBlock]) -> list[int]:
     """Return what the segmenter would keep of pieces, which are in order."""
     kept: list[int] = []
     for one in pieces:
@@ -26,13 +26,13 @@ def values(pieces: list[Piece]) -> list[int]:
 
 
 @st.composite
-def disordered(draw: st.DrawFn) -> tuple[int, list[Piece]]:
+def disordered(draw: st.DrawFn) -> tuple[int, list[SampleBlock]]:
     """Return the end of a stream and its pieces, none moved behind more than half a second."""
     n = draw(st.integers(1, 400))
     cuts = draw(st.lists(st.integers(1, n), max_size=20))
     edges = sorted({0, n, *cuts})
     pieces = [piece(a, b) for a, b in pairwise(edges)]
-    moved: list[tuple[float, int, Piece]] = []
+    moved: list[tuple[float, int, SampleBlock]] = []
     for i, one in enumerate(pieces):
         # A piece may be overtaken by all that ends within the reach behind its beginning.
         room = REACH - (one.end - one.first)
@@ -45,10 +45,10 @@ def disordered(draw: st.DrawFn) -> tuple[int, list[Piece]]:
 
 
 @given(disordered())
-def test_what_comes_within_the_reach_is_as_it_was_sent(case: tuple[int, list[Piece]]) -> None:
+def test_what_comes_within_the_reach_is_as_it_was_sent(case: tuple[int, list[SampleBlock]]) -> None:
     """Cut, shuffled and repeated: the samples come out once, in order, none given up."""
     n, pieces = case
-    reorder = Reorder(FS_HZ, 0)
+    reorder = ReorderBuffer(FS_HZ, 0)
     out = [one for p in pieces for one in reorder.push(p)] + reorder.flush()
     assert values(out) == list(range(n))
     assert all(reorder.late(p) == 0 for p in pieces)
@@ -57,7 +57,7 @@ def test_what_comes_within_the_reach_is_as_it_was_sent(case: tuple[int, list[Pie
 
 def test_without_a_hole_nothing_waits() -> None:
     """The piece goes on at once, the very object that came."""
-    reorder = Reorder(FS_HZ, 10)
+    reorder = ReorderBuffer(FS_HZ, 10)
     one = piece(10, 30)
     assert reorder.push(one) == [one]
     assert reorder.expected == 30
@@ -65,7 +65,7 @@ def test_without_a_hole_nothing_waits() -> None:
 
 def test_hole_is_given_up_when_the_reach_is_full() -> None:
     """What is held goes on then, and a piece that comes later still is late."""
-    reorder = Reorder(FS_HZ, 0)
+    reorder = ReorderBuffer(FS_HZ, 0)
     reorder.push(piece(0, 10))
     assert reorder.push(piece(20, 10 + REACH)) == []
     assert reorder.expected == 10
@@ -78,14 +78,14 @@ def test_hole_is_given_up_when_the_reach_is_full() -> None:
 
 def test_lost_stretch_longer_than_the_reach_delays_nothing() -> None:
     """Who waits for what must be lost shows an old picture."""
-    reorder = Reorder(FS_HZ, 0)
+    reorder = ReorderBuffer(FS_HZ, 0)
     reorder.push(piece(0, 10))
     assert [one.first for one in reorder.push(piece(500, 510))] == [500]
 
 
 def test_memory_is_bounded_whatever_comes() -> None:
     """A source that repeats one piece behind a hole for ever fills nothing."""
-    reorder = Reorder(FS_HZ, 0)
+    reorder = ReorderBuffer(FS_HZ, 0)
     reorder.push(piece(0, 1))
     out = [one for _ in range(1_000) for one in reorder.push(piece(5, 6))]
     assert len(out) > 900
@@ -93,7 +93,7 @@ def test_memory_is_bounded_whatever_comes() -> None:
 
 def test_flush_gives_out_what_is_held() -> None:
     """At the end nobody will fill the hole."""
-    reorder = Reorder(FS_HZ, 0)
+    reorder = ReorderBuffer(FS_HZ, 0)
     reorder.push(piece(3, 5))
     reorder.push(piece(8, 9))
     assert [one.first for one in reorder.flush()] == [3, 8]

@@ -19,15 +19,15 @@ from tests.support import reference
 from tests.support.databases import database
 
 ARRAYS = ("r_samples", "samples", "ready_samples", "rr_s", "windows", "spans_mv", "reasons")
-Piece = tuple[int, np.ndarray, np.ndarray]
+SampleBlock = tuple[int, np.ndarray, np.ndarray]
 
 
-def run(fs: float, pieces: list[Piece]) -> list[Segment]:
+def run(fs: float, pieces: list[SampleBlock]) -> list[Segment]:
     """Push the pieces (first sample, samples, flags) and finish."""
     return run_and_look(fs, pieces)[0]
 
 
-def run_and_look(fs: float, pieces: list[Piece]) -> tuple[list[Segment], dict[str, bytes]]:
+def run_and_look(fs: float, pieces: list[SampleBlock]) -> tuple[list[Segment], dict[str, bytes]]:
     """Push the pieces and finish; return also every bit of memory as it was before the end."""
     segmenter = Segmenter(fs)
     out = [segmenter.push(x, first_sample=at, flags=flags) for at, x, flags in pieces]
@@ -60,7 +60,7 @@ def beats(segments: list[Segment], name: str) -> np.ndarray:
     return np.concatenate([getattr(s, name) for s in segments])
 
 
-def whole(x: np.ndarray) -> Piece:
+def whole(x: np.ndarray) -> SampleBlock:
     """Return a record as one piece without flags."""
     return 0, x, np.zeros(x.size, np.uint8)
 

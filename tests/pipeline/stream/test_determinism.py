@@ -13,8 +13,8 @@ from models.files.classifier_artifact import SHIPPED_CLASSIFIER
 from models.files.student_artifact import SHIPPED_STUDENT, load_artifact
 from models.inference.classifier import ClassifierScorer
 from models.inference.student import StudentScorer
+from pipeline.constants import RR_FEATURES
 from pipeline.scoring.live_score import LiveScore
-from pipeline.scoring.rr_context import RR_FEATURES
 from pipeline.signal.quality import Reason
 from pipeline.signal.segmenter import Segment, Segmenter
 from pipeline.stream.stream import Stream

@@ -4,22 +4,22 @@ import numpy as np
 import pytest
 
 from pipeline.schema.public import SignalStrip
-from pipeline.scoring.live_score import WITNESSES, LiveScoreConfig, Scale
-from pipeline.stream.session import Channel, SystemState
+from pipeline.scoring.live_score import COMPONENTS, LiveScoreConfig, Scale
+from pipeline.stream.session import StreamSession, SystemState
 from pipeline.stream.stream import Stream
 from pipeline.stream.strip import Strip
 
 CONFIG = LiveScoreConfig(
-    scales={name: Scale(median=0.0, p95=1.0) for name in WITNESSES},
+    scales={name: Scale(median=0.0, p95=1.0) for name in COMPONENTS},
     threshold=3.0,
     learning_threshold=3.0,
 )
 WELL = SystemState(scorers=1, redelivered=0, rejected_frames=0, log_behind=False, fault="")
 
 
-def channel() -> Channel:
+def session() -> StreamSession:
     """Return the channel of a stream that has just begun."""
-    return Channel(Stream("s", 360.0, CONFIG, lambda: 0.0), "II", arrived_at=10.0)
+    return StreamSession(Stream("s", 360.0, CONFIG, lambda: 0.0), "II", arrived_at=10.0)
 
 
 def strip(first: int, n: int, epoch: int = 0) -> Strip:
@@ -35,7 +35,7 @@ def shown(first: int, n: int, epoch: int = 0) -> SignalStrip:
 
 def test_strips_that_follow_each_other_become_one() -> None:
     """What came in several chunks goes out once, at its place."""
-    one = channel()
+    one = session()
     one.add_strip(strip(100, 5))
     one.add_strip(strip(105, 5))
 
@@ -49,7 +49,7 @@ def test_strip_after_a_gap_or_in_a_new_epoch_stands_at_its_own_place(
     first: int, epoch: int
 ) -> None:
     """The picture never shows as one what a gap or a new round has separated."""
-    one = channel()
+    one = session()
     one.add_strip(strip(100, 5))
     one.add_strip(strip(first, 5, epoch))
 
@@ -58,7 +58,7 @@ def test_strip_after_a_gap_or_in_a_new_epoch_stands_at_its_own_place(
 
 def test_picture_needs_only_the_newest_ten_seconds() -> None:
     """A replay at full speed does not flood its watchers."""
-    one = channel()
+    one = session()
     one.add_strip(strip(0, 10_000))
 
     assert one.take_strip() == shown(6_400, 3_600)
@@ -66,7 +66,7 @@ def test_picture_needs_only_the_newest_ten_seconds() -> None:
 
 def test_silent_source_is_not_analysable_until_its_end_was_said() -> None:
     """No data for 2 s is told with its age; a stream that has ended is not stale."""
-    one = channel()
+    one = session()
     assert one.status(11.0, WELL).state == "learning"
     stale = one.status(12.5, WELL)
     assert (stale.state, stale.reason) == ("not_analysable", "no data from the source")
@@ -78,7 +78,7 @@ def test_silent_source_is_not_analysable_until_its_end_was_said() -> None:
 
 def test_end_is_told_only_when_the_log_has_everything() -> None:
     """Whoever sees the end can rely on every alert being in the log."""
-    one = channel()
+    one = session()
     one.ending = True
     behind = SystemState(scorers=1, redelivered=0, rejected_frames=0, log_behind=True, fault="full")
     status = one.status(11.0, behind)

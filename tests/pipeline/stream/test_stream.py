@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from pipeline.schema.messages import FLAG_LEAD_OFF
 from pipeline.schema.public import Alert, BeatNote
 from pipeline.scoring.beat import Beat
-from pipeline.scoring.live_score import WITNESSES, LiveScoreConfig, Scale
+from pipeline.scoring.live_score import COMPONENTS, LiveScoreConfig, Scale
 from pipeline.scoring.rr_context import RRContext
-from pipeline.stream.beat_report import Told
-from pipeline.stream.stream import Stream, Taken
+from pipeline.stream.beat_report import BeatReport
+from pipeline.stream.stream import Stream, StreamUpdate
 from pipeline.stream.strip import public_strip
 from replay.synthetic import PatientConfig, SyntheticPatient
 
 CONFIG = LiveScoreConfig(
-    scales={name: Scale(median=-2.0, p95=0.5) for name in WITNESSES},
+    scales={name: Scale(median=-2.0, p95=0.5) for name in COMPONENTS},
     threshold=3.0,
     learning_threshold=2.0,
 )
@@ -79,10 +79,10 @@ def play(
     x, flags = patient(fs_hz)
     stream = Stream("p", fs_hz, CONFIG, lambda: 0.0, classify=classify)
     alerts: list[Alert] = []
-    told: list[Told] = []
+    told: list[BeatReport] = []
     waiting: deque[tuple[Beat, bool]] = deque()
 
-    def absorb(taken: Taken, least: int) -> None:
+    def absorb(taken: StreamUpdate, least: int) -> None:
         alerts.extend(taken.alerts)
         waiting.extend((beat, False) for beat in taken.windows)
         while len(waiting) > least:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.schema.public import Alert
 from pipeline.stream.strip import Strip, public_strip
-from pipeline.stream.strip_recorder import _KEPT, STRIP_S, Evidence, evident
+from pipeline.stream.strip_recorder import _KEPT, STRIP_S, StripRecorder, wants_strip
 
 HALF = round(STRIP_S * 360 / 2)
 
@@ -20,9 +20,9 @@ def strip(first: int, n: int, epoch: int = 0) -> Strip:
     return Strip(epoch, first, np.where(at % 7, at % 1_000, np.nan).astype(np.float32))
 
 
-def added(*strips: Strip) -> Evidence:
+def added(*strips: Strip) -> StripRecorder:
     """Return what has heard ``strips``."""
-    evidence = Evidence("s")
+    evidence = StripRecorder("s")
     for one in strips:
         evidence.add(one)
     return evidence
@@ -97,6 +97,6 @@ def test_only_the_beginning_of_something_of_the_heart_gets_a_strip() -> None:
     """An end, an acknowledgement and what is technical do not."""
     fields = {"stream": "s", "kind": "pause", "priority": "low", "sample": 1, "time_s": 1.0}
     of_the_heart = Alert(**fields, category="physiological", reason="r")
-    assert evident(of_the_heart)
-    assert not evident(Alert(**fields, category="physiological", reason="r", state="off"))
-    assert not evident(Alert(**fields, category="technical", reason="r"))
+    assert wants_strip(of_the_heart)
+    assert not wants_strip(Alert(**fields, category="physiological", reason="r", state="off"))
+    assert not wants_strip(Alert(**fields, category="technical", reason="r"))

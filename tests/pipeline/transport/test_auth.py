@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import zmq
 
-from pipeline.errors import ConfigError, EndpointError, GuardError
+from pipeline.errors import AuthenticationError, ConfigError, EndpointError
 from pipeline.transport import curve
 from pipeline.transport.access_list import ALERTS, CONTROL, INGEST, REPLAY, WORK
-from pipeline.transport.auth import Guard
+from pipeline.transport.auth import Authenticator
 from pipeline.transport.curve import ClientKeys, KeyPair, let_in, new_pair
 from pipeline.transport.sockets import Dealer, Publisher, Router, Subscription, wait
 from tests.support.keys import ANY, Ward, deliver, heard, until
@@ -332,7 +332,7 @@ def test_libzmq_lets_strangers_in_unless_all_three_are_set(
 ) -> None:
     """Why `curve.lock` sets them together: without one, a fault opens the door."""
     stranger = ClientKeys(new_pair(), ward.hub.public)
-    guard = Guard(ward.hub, ward.store) if porter else None
+    guard = Authenticator(ward.hub, ward.store) if porter else None
     socket = open_router(kind, ward.hub)
     try:
         endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT)
@@ -393,7 +393,7 @@ def test_the_trial_finds_an_open_door(ward: Ward) -> None:
         socket = open_router("enforced", ward.hub)
         try:
             endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT)
-            with pytest.raises(GuardError, match=endpoint):
+            with pytest.raises(AuthenticationError, match=endpoint):
                 guard.watch({INGEST: endpoint})
         finally:
             socket.close()
@@ -421,7 +421,7 @@ def test_a_door_that_opens_later_is_found_by_the_next_trial(ward: Ward) -> None:
         def found() -> bool:
             try:
                 guard.check()
-            except GuardError:
+            except AuthenticationError:
                 return True
             return bool(threading.Event().wait(0.02))
 
@@ -429,7 +429,7 @@ def test_a_door_that_opens_later_is_found_by_the_next_trial(ward: Ward) -> None:
             until(found)
         finally:
             opened[0].close(linger=0)
-        with pytest.raises(GuardError, match="nobody knows"):
+        with pytest.raises(AuthenticationError, match="nobody knows"):
             guard.check()
 
 
@@ -439,13 +439,13 @@ def test_a_door_that_lets_nobody_in_is_found_too(
     """A guard that refuses the keys it must know is as good as a dead hub, and is said."""
     with ward.guard() as guard, Router(ANY, guard=guard, door=INGEST) as router:
         monkeypatch.setattr(guard, "_judge", lambda request: (b"400", b"no", b""))
-        with pytest.raises(GuardError, match="lets no key in"):
+        with pytest.raises(AuthenticationError, match="lets no key in"):
             guard.watch({INGEST: router.endpoint})
 
 
 def test_two_guards_in_one_process_are_refused(ward: Ward) -> None:
     """Of two, libzmq would ask one only; after the first has gone there can be another."""
-    with ward.guard(), pytest.raises(GuardError), ward.guard():
+    with ward.guard(), pytest.raises(AuthenticationError), ward.guard():
         pass
     with ward.guard():
         pass
@@ -491,5 +491,5 @@ def test_a_trial_that_could_not_be_made_is_no_end_of_the_trials(
             patched.setattr(threading, "excepthook", lambda _: None)
             assert guard._trials is not None
             guard._trials.join(20.0)
-            with pytest.raises(GuardError, match="nobody tries the doors"):
+            with pytest.raises(AuthenticationError, match="nobody tries the doors"):
                 guard.check()

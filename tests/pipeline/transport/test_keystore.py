@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, KeysError
 from pipeline.transport import access_list as allowed_module
-from pipeline.transport.access_list import Allowed, LiveList, Rights, changing, load_allowed
+from pipeline.transport.access_list import (
+    AccessEntry,
+    LiveAccessList,
+    Rights,
+    editing,
+    load_access_list,
+)
 from pipeline.transport.curve import ClientKeys, is_key, new_pair
 from pipeline.transport.keystore import KeyStore, default_folder
 
@@ -35,8 +41,8 @@ def test_folder_and_secret_are_closed_whatever_the_umask(store: KeyStore, umask:
     before = os.umask(umask)
     try:
         store.create("hub")
-        with changing(store) as allowed:
-            allowed["hub"] = Allowed("hub", store.public("hub"), Rights(subscribe=True))
+        with editing(store) as allowed:
+            allowed["hub"] = AccessEntry("hub", store.public("hub"), Rights(subscribe=True))
     finally:
         os.umask(before)
     assert mode(store.folder) == 0o700
@@ -98,7 +104,7 @@ def test_a_folder_that_others_can_enter_is_refused(store: KeyStore, opened: int)
     assert str(raised.value).endswith(f"chmod 700 {store.folder}")
     with pytest.raises(KeysError):
         store.create("other")
-    with pytest.raises(KeysError), changing(store):
+    with pytest.raises(KeysError), editing(store):
         pass
 
 
@@ -106,11 +112,11 @@ def test_a_folder_that_others_can_enter_is_refused(store: KeyStore, opened: int)
 def test_a_list_that_others_can_write_is_refused(store: KeyStore, opened: int) -> None:
     """They could let themselves in."""
     store.create("hub")
-    with changing(store):
+    with editing(store):
         pass
     (store.folder / "allowed").chmod(opened)
     with pytest.raises(KeysError, match="chmod 644"):
-        load_allowed(store)
+        load_access_list(store)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="giving files away takes root")
@@ -227,8 +233,8 @@ def test_patterns_match_whole_names_with_their_case() -> None:
 def good_list(store: KeyStore) -> dict[str, object]:
     """Write a list with one key and return it as JSON."""
     store.create("a")
-    with changing(store) as allowed:
-        allowed["a"] = Allowed("a", store.public("a"), Rights(streams=("*",), score=True))
+    with editing(store) as allowed:
+        allowed["a"] = AccessEntry("a", store.public("a"), Rights(streams=("*",), score=True))
     found: dict[str, object] = json.loads((store.folder / "allowed").read_text())
     return found
 
@@ -260,7 +266,7 @@ def test_a_damaged_list_is_a_named_error(store: KeyStore, change: dict[str, obje
     (found if set(change) <= set(found) else entry).update(change)
     (store.folder / "allowed").write_text(json.dumps(found))
     with pytest.raises(KeysError) as raised:
-        load_allowed(store)
+        load_access_list(store)
     assert "\n" not in str(raised.value)
 
 
@@ -274,7 +280,7 @@ def test_rubbish_instead_of_a_list_is_a_named_error(
     (store.folder / "allowed").write_bytes(rubbish)
     (store.folder / "allowed").chmod(0o600)
     with pytest.raises(KeysError):
-        load_allowed(store)
+        load_access_list(store)
 
 
 def test_a_key_stands_on_the_list_once(store: KeyStore) -> None:
@@ -284,7 +290,7 @@ def test_a_key_stands_on_the_list_once(store: KeyStore) -> None:
     found["keys"] = [entry, {**entry, "name": "b"}]
     (store.folder / "allowed").write_text(json.dumps(found))
     with pytest.raises(KeysError, match="twice"):
-        load_allowed(store)
+        load_access_list(store)
 
 
 def test_two_changes_at_once_both_last(store: KeyStore) -> None:
@@ -294,15 +300,15 @@ def test_two_changes_at_once_both_last(store: KeyStore) -> None:
         store.create(name)
 
     def allow(name: str) -> None:
-        with changing(store) as allowed:
-            allowed[name] = Allowed(name, store.public(name), Rights(subscribe=True))
+        with editing(store) as allowed:
+            allowed[name] = AccessEntry(name, store.public(name), Rights(subscribe=True))
 
     threads = [threading.Thread(target=allow, args=(name,)) for name in names]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(load_allowed(store)) == names
+    assert sorted(load_access_list(store)) == names
 
 
 def test_a_change_that_fails_changes_nothing(store: KeyStore) -> None:
@@ -310,7 +316,7 @@ def test_a_change_that_fails_changes_nothing(store: KeyStore) -> None:
     before = good_list(store)
 
     def change() -> None:
-        with changing(store) as allowed:
+        with editing(store) as allowed:
             allowed.clear()
             raise ConfigError("no")
 
@@ -322,7 +328,7 @@ def test_a_change_that_fails_changes_nothing(store: KeyStore) -> None:
 def test_the_live_list_follows_the_file_by_the_clock(store: KeyStore) -> None:
     """It is looked at four times a second and not more often."""
     now = 0.0
-    live = LiveList(store, lambda: now)
+    live = LiveAccessList(store, lambda: now)
     key = good_list(store)["keys"][0]["public"]  # type: ignore[index]
     assert live.rights(key) == Rights()
     now = 0.2
@@ -345,7 +351,7 @@ def test_the_live_list_is_read_again_after_a_fault(
 ) -> None:
     """No descriptors for a moment, say: the file is the same, and everybody is let in again."""
     now = 0.0
-    live = LiveList(store, lambda: now)
+    live = LiveAccessList(store, lambda: now)
     key = good_list(store)["keys"][0]["public"]  # type: ignore[index]
     with monkeypatch.context() as patched:
         fault = KeysError("too many open files")

@@ -13,7 +13,7 @@ from models.ec57.matching import (
     match_beats,
     match_samples,
 )
-from pipeline.scoring.protocols import CLASSES as CLASSIFIED
+from pipeline.constants import CLASSES as CLASSIFIED
 from replay.annotations import BEAT_SYMBOLS
 
 positions = st.lists(st.integers(0, 2000), max_size=30, unique=True).map(

@@ -34,8 +34,8 @@ from pipeline.schema.public import (
 from pipeline.schema.requests import ReplayPage, ReplayRequest
 from tests.support.paths import GOLDEN
 
-ALERT = GOLDEN / "alert_v1.json"
-CLASS_ALERT = GOLDEN / "alert_v1_class.json"
+SAVED_ALERT = GOLDEN / "alert_v1.json"
+SAVED_CLASS_ALERT = GOLDEN / "alert_v1_class.json"
 
 CHUNK = Chunk(
     stream="100",
@@ -250,7 +250,7 @@ def test_saved_alert_of_schema_1_is_decoded_for_ever() -> None:
     The file is a line of ``monitor replay demo --json`` of version 0.1, with its ``utc``,
     latencies and reason edited by hand to round values.
     """
-    saved = ALERT.read_bytes()
+    saved = SAVED_ALERT.read_bytes()
     alert = public.decode_alert(saved)
 
     assert (alert.schema, alert.seq, alert.stream, alert.sample) == (1, 18, "demo", 38780)
@@ -267,7 +267,7 @@ def test_saved_alert_with_a_class_is_decoded_for_ever() -> None:
     The file is a line of ``monitor replay demo --json`` of version 0.2, with its latencies and
     its class edited by hand.
     """
-    saved = CLASS_ALERT.read_bytes()
+    saved = SAVED_CLASS_ALERT.read_bytes()
     alert = public.decode_alert(saved)
 
     assert (alert.schema, alert.beat_class) == (1, "V")
@@ -280,7 +280,7 @@ def test_saved_alert_with_a_class_is_decoded_for_ever() -> None:
 
 def test_fields_of_a_later_version_are_ignored() -> None:
     """A newer hub may say more than this subscriber knows."""
-    later = json.loads(ALERT.read_bytes()) | {"mood": "calm"}
+    later = json.loads(SAVED_ALERT.read_bytes()) | {"mood": "calm"}
     assert public.decode_alert(json.dumps(later).encode()).seq == 18
 
 

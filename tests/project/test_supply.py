@@ -1,20 +1,12 @@
 """What is installed is pinned by hash, as wheels; and nothing is fetched while the program runs."""
 
-import ast
 import re
 import tomllib
-from pathlib import Path
-
-import pytest
 
 from tests.support.paths import ROOT
+from tests.support.sources import imports_of, modules, relative
 
 LOCK = (ROOT / "requirements.lock").read_text()
-SOURCES = sorted(
-    path
-    for folder in ("pipeline", "replay", "models", "monitor")
-    for path in (ROOT / folder).rglob("*.py")
-)
 FETCHES = ("urllib.request", "http.client", "ftplib", "requests", "aiohttp", "httpx", "urllib3",
            "smtplib", "huggingface_hub", "fsspec", "torch.hub")  # fmt: skip
 WITHOUT_HASH = {"torch"}
@@ -67,15 +59,10 @@ def test_make_installs_wheels_of_those_hashes_alone() -> None:
         "--disable-pip-version-check --only-binary :all:")  # fmt: skip
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_only_fetch_fetches(path: Path) -> None:
+def test_only_fetch_fetches() -> None:
     """No other module knows how to get something from the network."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module or ""}
-    able = {name for name in names if name.startswith(FETCHES)}
+    able = {
+        relative(path) for path in modules() if any(n.startswith(FETCHES) for n in imports_of(path))
+    }
 
-    assert bool(able) == (path.name == "fetch.py"), able
+    assert able == {"monitor/commands/fetch.py"}

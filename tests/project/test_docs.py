@@ -144,3 +144,20 @@ def test_every_field_of_the_system_report_is_documented() -> None:
     assert {name for name in fields if f"`{name}`" not in text} == set()
     metrics = [f"{name}_total" for name in COUNTERS] + [f"log_{name}" for name in LOG_GAUGES]
     assert [name for name in metrics if f"`{name}`" not in text] == []
+
+
+def test_every_promise_names_tests_that_exist() -> None:
+    """docs/reliability.md names a file below tests/ and, where it names one, a test in it."""
+    text = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
+    missing, file = [], ""
+    named = re.findall(r"`([\w/]*\.py)?(?:::(\w+))?`", text)
+    for path, name in named:
+        file = path or file
+        source = ROOT / "tests" / file
+        if path and not source.is_file():
+            missing.append(path)
+        elif name and f"def {name}(" not in source.read_text(encoding="utf-8"):
+            missing.append(f"{file}::{name}")
+
+    assert len(named) > 80
+    assert missing == []

@@ -61,7 +61,7 @@ def report_of(counts: HubCounters, **changes: Any) -> SystemReport:
     """Return a report of ``counts`` with nothing going on, but for ``changes``."""
     log = SimpleNamespace(path=Path("/ward/3/a.sqlite"), log_id="l", last_seq=0, low_water_seq=1)
     facts = {
-        "channels": [],
+        "sessions": [],
         "statuses": [],
         "work": Work(pending=0, redelivered=0, scorers=0),
         "rejected_frames": 0,

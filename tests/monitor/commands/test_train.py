@@ -143,6 +143,7 @@ def test_what_cannot_be_trained_is_one_line_and_exit_2(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """It says what to do; nothing is written."""
+    monkeypatch.delenv("MONITOR_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
 

@@ -42,20 +42,29 @@ from pipeline.transport.sockets import Dealer
 from replay.headers import DEMO_RECORD
 from replay.records import RecordSource
 from tests.support.hub_by_hand import HubByHand, chunk, hub_by_hand
-from tests.support.running import CONFIG, DEADLINE_S, TrivialClassifier, TrivialScorer
+from tests.support.running import CONFIG, DEADLINE_S, TrivialClassifier, TrivialScorer, until
 
 DIED = encode_json(Died(process="source", code=-9, times=1))
 
 
-def scored(one: HubByHand, worker: Dealer, times: int) -> None:
-    """Score and classify what the hub hands out."""
+def scored(one: HubByHand, worker: Dealer) -> None:
+    """Score and classify what the hub hands out just now."""
     scorer, classifier = TrivialScorer(), TrivialClassifier()
-    for _ in range(times):
-        worker.send(encode(Ready(model="m", device="cpu", classifies=True)))
+    worker.send(encode(Ready(model="m", device="cpu", classifies=True)))
+    one.turns(1)
+    for frame in worker.receive():
+        worker.send(encode(answer(scorer, classifier, frame)))
         one.turns(1)
-        for frame in worker.receive():
-            worker.send(encode(answer(scorer, classifier, frame)))
-        one.turns(1)
+
+
+def all_scored(one: HubByHand, worker: Dealer) -> None:
+    """Score and classify until nothing is pending."""
+
+    def done() -> bool:
+        scored(one, worker)
+        return not one.hub._streams.pending
+
+    until(done)
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +81,10 @@ def test_what_a_source_says_that_it_shed_is_counted_up_to_a_limit(tmp_path: Path
         for n in range(1, 6):
             one.accepted(source, chunk(n, shed=2**62))
         one.later_s = 11.0
-        one.turns(20)
+        one.turns()
     with hub_by_hand(tmp_path / "log") as one:
         one.later_s = 11.0
-        one.turns(20)
+        one.turns()
         reply = decode_control_reply(one.ask(one.end("control"), encode_json(State())))
         assert reply.system is not None
         assert reply.system.shed_samples == 2**62
@@ -125,7 +134,7 @@ def test_acknowledging_what_is_not_there_leaves_no_trace(tmp_path: Path, stream:
         one.turns(3)
         assert len(one.hub._log.entries()) < 20
         written = one.hub._log._db.total_changes
-        one.turns(20)
+        one.turns(5)
         assert one.hub._log._db.total_changes == written
 
 
@@ -219,15 +228,15 @@ def test_a_hub_goes_on_under_another_threshold(
         for n in range(60):
             one.accepted(source, chunk(n + 1, minute[360 * n : 360 * (n + 1)]))
             one.later_s += 0.006
-            scored(one, worker, 2)
-        scored(one, worker, 20)
+            scored(one, worker)
+        all_scored(one, worker)
         events = [decode_entry(data).event for _, data in one.hub._log.entries()]
         assert any(isinstance(event, ClassReply) for event in events)
         beats = one.hub._streams.sessions["s"].stream.counters.beats
     other = dataclasses.replace(CONFIG, threshold=threshold, learning_threshold=threshold)
     with hub_by_hand(tmp_path / "log", classify=True, live_score=other) as one:
         one.later_s = 1.0
-        scored(one, one.end("work"), 20)
+        all_scored(one, one.end("work"))
         counters = one.hub._streams.sessions["s"].stream.counters
         assert counters.beats >= beats
         assert counters.windows == counters.scored_windows
@@ -454,12 +463,14 @@ def test_no_heart_rate_is_shown_while_the_heart_stands_still(
         for n in range(30):
             one.accepted(source, chunk(n + 1, minute[360 * n : 360 * (n + 1)]))
             one.later_s += 0.006
-            scored(one, worker, 2)
+            scored(one, worker)
+        all_scored(one, worker)
         session = one.hub._streams.sessions["s"]
         assert session.stream.bpm() is not None
         for n in range(30, 38):
             one.accepted(source, chunk(n + 1))
-            scored(one, worker, 2)
+            scored(one, worker)
+        all_scored(one, worker)
         (status,) = one.hub._state()[1]
         assert "asystole" in {alert.kind for alert in status.alarms}
         assert status.bpm is None
@@ -565,9 +576,9 @@ def test_a_record_waits_for_a_scorer_and_loses_nothing(
         waits = one.accepted(source, Hello(stream="s", session="a"))
         assert (waits.credit, waits.written) == (0, number)
         source.send(encode(chunk(number + 1, minute[360 * number : 360 * (number + 1)])))
-        one.turns(20)
+        one.turns(5)
         assert not list(source.receive())
-        scored(one, one.end("work"), 20)
+        all_scored(one, one.end("work"))
         goes_on = one.accepted(source, Hello(stream="s", session="a"))
         assert (goes_on.credit > 0, goes_on.written) == (True, number)
         assert one.hub._state()[0].refused_windows == 0
@@ -594,7 +605,7 @@ def test_a_scorer_whose_answers_are_of_no_use_is_none(
                     ids=request.ids, scores=nothing, residuals=residuals, compute_ms=1.0
                 )
                 worker.send(encode(reply))
-            one.turns(1)
+                one.turns(1)
         report, (status,) = one.hub._state()
         assert report.scorers == 0
         assert (status.state, status.reason) == ("not_analysable", "no scorer answers")

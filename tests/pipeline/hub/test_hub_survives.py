@@ -316,8 +316,15 @@ def test_streams_that_never_end_make_room_in_the_end(tmp_path: Path) -> None:
         assert "bed1-1" not in one.hub._streams.sessions
 
 
+@pytest.fixture
+def few_streams(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A hub has room for so many streams."""
+    monkeypatch.setattr("pipeline.stream.streams.MAX_STREAMS", 8)
+    return 8
+
+
 def test_a_stream_that_waits_for_a_scorer_keeps_no_other_in(
-    tmp_path: Path, minute: NDArray[np.float32]
+    tmp_path: Path, minute: NDArray[np.float32], few_streams: int
 ) -> None:
     """Of those that are silent one goes that waits for nothing."""
     with hub_by_hand(tmp_path / "log") as one:
@@ -327,7 +334,7 @@ def test_a_stream_that_waits_for_a_scorer_keeps_no_other_in(
             first = (n - 1) * 360
             one.accepted(source, chunk(n, stream="waits", samples=waits, first_sample=first))
         one.later_s = 1.0
-        for n in range(MAX_STREAMS - 1):
+        for n in range(few_streams - 1):
             one.accepted(source, chunk(1, stream=f"bed1-{n}"))
         assert one.hub._streams.sessions["waits"].stream.pending
         one.later_s = FORGOTTEN_S + 2.0
@@ -418,7 +425,7 @@ def test_what_was_acknowledged_is_said_as_it_stands_in_the_log(tmp_path: Path) -
 
 
 def test_alarms_of_a_stream_that_is_forgotten_are_over_or_stay_to_be_acknowledged(
-    tmp_path: Path,
+    tmp_path: Path, few_streams: int
 ) -> None:
     """None is left of which nobody could say that it is over, or acknowledge it."""
     with hub_by_hand(tmp_path / "log") as one:
@@ -428,7 +435,7 @@ def test_alarms_of_a_stream_that_is_forgotten_are_over_or_stay_to_be_acknowledge
         one.later_s = 3.0
         one.turns(3)
         assert {"asystole", "no_data"} <= {alert.kind for alert in one.hub._log.standing()}
-        for n in range(MAX_STREAMS - 1):
+        for n in range(few_streams - 1):
             one.accepted(source, chunk(1, stream=f"bed-{n}"))
         one.later_s = FORGOTTEN_S + 10.0
         one.accepted(one.end("ingest"), chunk(1, stream="icu"))

@@ -67,7 +67,7 @@ def test_file_of_settings_is_read(tmp_path: Path) -> None:
         b"\xff\xfe",
         b"x = " + b"[" * 60_000,
         b"x = " + b"{a=" * 20_000,
-        b"a." * 20_000 + b"b = 1",
+        b"a." * 5_000 + b"b = 1",
         b"asystole_s = " + b"9" * 5_000,
         b"pause_s = 0x" + b"f" * 60_000,
         b"off = [" + b"1" * 4_000 + b"]",

@@ -32,7 +32,7 @@ STREAMS = 20
 BLOCK = 576
 """Samples in a tenth of a second of the clock."""
 
-CALM_S = 20
+CALM_S = 12
 CALM_FROM = 3 * 360
 """The detector learns from the seconds before, and tells of them later."""
 CALM_BLOCK = 7

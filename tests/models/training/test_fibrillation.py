@@ -7,6 +7,8 @@ from pipeline.signal import fibrillation
 from tests.support.databases import database
 
 
+@pytest.mark.slow
+@pytest.mark.data
 def test_weights_of_the_rule_are_those_that_the_training_gives() -> None:
     """On the databases that it names; and a record that was left out is told nearly as well."""
     folder = database("vfdb").parent

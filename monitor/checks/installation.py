@@ -1,15 +1,17 @@
-"""What `monitor doctor` looks at in the installation: Python, packages, CUDA, kernels, weights.
+"""What `monitor doctor` looks at in the installation: Python, packages, imports, CUDA and more.
 
 Each check yields findings and changes nothing. Heavy imports stand inside the checks, so that an
 installation whose libraries are missing or broken is still examined.
 """
 
+import os
 import platform
 import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +20,8 @@ from monitor.checks.findings import Finding, fault, note, ok
 PACKAGE: Final = "ecg-monitor"
 CONSTRAINTS: Final = Path(__file__).parents[2] / "constraints.txt"
 """Versions that the project is tested with; only in a checkout, not in an installed package."""
+
+PACKAGES: Final = ("monitor", "pipeline", "models", "replay")
 
 _REQUIREMENT: Final = re.compile(r"([A-Za-z0-9._-]+)\s*>=\s*([0-9.]+)")
 _LEAST_PYTHON: Final = (3, 11)
@@ -87,6 +91,34 @@ def numbers(text: str) -> tuple[int, ...]:
     while parts and parts[-1] == 0:
         parts.pop()
     return tuple(parts)
+
+
+def check_imports() -> Iterator[Finding]:
+    """Look whether the program's packages come from one folder, and nothing stands before them."""
+    places = {name: _folder_of(name) for name in PACKAGES}
+    found = ", ".join(f"{name} from {place or 'nowhere'}" for name, place in places.items())
+    path = os.environ.get("PYTHONPATH")
+    if len(set(places.values())) > 1:
+        yield fault(
+            found,
+            "something else has that name: start the monitor in another folder, look at "
+            f"PYTHONPATH, or install {PACKAGE} in an environment of its own",
+        )
+    elif path and not all(map(os.path.isabs, path.split(os.pathsep))):
+        yield note(
+            "PYTHONPATH has an empty or relative entry, and so the current folder",
+            "take it out: what lies there runs in place of a library of the same name",
+        )
+    else:
+        yield ok(f"{', '.join(PACKAGES)} from {places['monitor']}")
+
+
+def _folder_of(package: str) -> str:
+    """Return the folder in which a package, or a module of its name, lies; empty for none."""
+    spec = find_spec(package)
+    if spec is None:
+        return ""
+    return str(Path(next(iter(spec.submodule_search_locations or [spec.origin or ""]))).parent)
 
 
 def check_cuda() -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from rich.text import Text
 from monitor.checks.findings import Finding, Verdict, fault
 from monitor.checks.installation import (
     check_cuda,
+    check_imports,
     check_kernels,
     check_packages,
     check_python,
@@ -45,6 +46,7 @@ def all_checks(port: int) -> Checks:
     return {
         "python": check_python,
         "packages": check_packages,
+        "imports": check_imports,
         "CUDA": check_cuda,
         "kernels": check_kernels,
         "weights": check_weights,

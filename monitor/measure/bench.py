@@ -28,6 +28,7 @@ from models.measure.provenance import described, machine
 from models.training.calibration import load_calibration
 from monitor.commands.train import data_folder
 from monitor.measure.bench_kernels import CHUNK, measure_kernels
+from monitor.run.processes import child_command
 from monitor.run.supervisor import System
 from pipeline.client import Subscriber
 from pipeline.clients.ingest import IngestClient
@@ -284,12 +285,8 @@ def _scan(data: Path | None) -> dict[str, Any]:
     if folder is None:
         return {"skipped": "no mitdb"}
     began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "monitor", "scan", str(folder), "--json"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command, environment = child_command(["scan", str(folder), "--json"])
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     seconds = time.monotonic() - began
     summary = json.loads(done.stdout.splitlines()[-1])
     return {
@@ -311,8 +308,10 @@ def _student(data: Path | None) -> dict[str, Any]:
 
 def _start() -> dict[str, Any]:
     """How long a person waits: for --help, and for the first beat of a replay."""
-    command = [sys.executable, "-m", "monitor"]
-    helped = _best_s(lambda: subprocess.run([*command, "--help"], capture_output=True, check=True))
+    command, environment = child_command(["--help"])
+    helped = _best_s(
+        lambda: subprocess.run(command, env=environment, capture_output=True, check=True)
+    )
     began = time.monotonic()
     with (
         tempfile.TemporaryDirectory() as folder,

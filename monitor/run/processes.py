@@ -9,10 +9,12 @@ import json
 import os
 import selectors
 import signal
+import site
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import IO, Any, Final
 
 from pipeline.alarms.system import cause_of_death
@@ -20,6 +22,9 @@ from pipeline.errors import MonitorError
 
 _READY_TIMEOUT_S: Final = 180.0
 """The hub may have to compile its kernels first."""
+
+_ROOT: Final = Path(__file__).parents[2]
+"""Where the packages lie."""
 
 
 class Refused(Exception):  # noqa: N818  (a way to leave, not a fault of ours)
@@ -72,6 +77,39 @@ def interrupted_between_turns(stop: Callable[[], bool]) -> Iterator[Callable[[],
         raise KeyboardInterrupt
 
 
+def child_command(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Return command line and environment of the ``monitor`` command as a process of its own.
+
+    The process runs the packages that this one runs, and imports nothing else from the current
+    folder: Python starts in safe-path mode (``-P``). Where it would not find these packages then,
+    because they lie in a checkout that is not installed, PYTHONPATH names the checkout's root.
+
+    Args:
+        arguments: of ``monitor``.
+    """
+    environment = dict(os.environ)
+    if not _found_by_children():
+        inherited = [environment["PYTHONPATH"]] if environment.get("PYTHONPATH") else []
+        environment["PYTHONPATH"] = os.pathsep.join([str(_ROOT), *inherited])
+    return [sys.executable, "-P", "-m", "monitor", *arguments], environment
+
+
+def _found_by_children() -> bool:
+    """Return whether Python in safe-path mode finds this very package.
+
+    It looks where PYTHONPATH says, among what is installed, and asks the finders of packages that
+    are installed for editing. Of this process's own ``sys.path`` nothing can be concluded: whatever
+    started it may have put the current folder, or anything else, on it.
+    """
+    named = filter(os.path.isabs, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    path = [*named, *site.getsitepackages(), site.getusersitepackages()]
+    for finder in sys.meta_path:
+        spec = finder.find_spec("monitor", path)
+        if spec is not None:
+            return spec.origin == str(_ROOT / "monitor" / "__init__.py")
+    return False
+
+
 class Child:
     """One stage as a process."""
 
@@ -98,8 +136,10 @@ class Child:
         """Start the process, again if need be, with ``further`` arguments."""
         self._close_pipe()
         words = [*self._arguments, *further, "--parent", str(os.getpid())]
+        command, environment = child_command(words)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "monitor", *words],
+            command,
+            env=environment,
             stdin=None if self._on_terminal else subprocess.DEVNULL,
             stdout=None if self._on_terminal else subprocess.PIPE,
             stderr=self._stderr,

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.run.processes import child_command
 from tests.support.paths import ROOT
 
 TEXT = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
@@ -110,7 +111,7 @@ def newcomer(tmp_path: Path) -> dict[str, str]:
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
     shim = bin_folder / "monitor"
-    shim.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m monitor "$@"\n')
+    shim.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -P -m monitor "$@"\n')
     shim.chmod(0o755)
     home = tmp_path / "home"
     home.mkdir()
@@ -205,12 +206,9 @@ def test_the_unit_is_one_and_names_options_that_there_are(tmp_path: Path) -> Non
     (unit,) = re.findall(r"```ini\n(.*?)```", TEXT, flags=re.DOTALL)
     (command,) = re.findall(r"^ExecStart=(.*)$", unit, flags=re.MULTILINE)
     options = [word for word in shlex.split(command) if word.startswith("--")]
+    start, variables = child_command(["hub", "--help"])
     known = subprocess.run(
-        [sys.executable, "-m", "monitor", "hub", "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "COLUMNS": "200"},
+        start, capture_output=True, text=True, check=True, env=variables | {"COLUMNS": "200"}
     ).stdout
     assert [option for option in options if f"{option} " not in known] == []
     assert {"LoadCredential", "LimitNOFILE", "MemoryMax"} <= {*re.findall(r"^(\w+)=", unit, re.M)}

@@ -15,6 +15,7 @@ from pipeline.alarms.kinds import KINDS
 from pipeline.alarms.settings import DEFAULTS, RANGES, settings_of
 from pipeline.constants import DEFAULT_PORT
 from pipeline.schema.system_report import SystemReport
+from tests.monitor.run.test_system import command, environment
 from tests.support.paths import ROOT
 
 
@@ -68,10 +69,10 @@ def test_documented_subscribers_receive_and_parse_alerts(tmp_path: Path) -> None
     assert output.splitlines()[0].startswith("1 ")
 
 
-def test_readme_shows_every_command() -> None:
+def test_readme_shows_every_command(tmp_path: Path) -> None:
     """The README's table names the commands that --help lists."""
     shown = subprocess.run(
-        [sys.executable, "-m", "monitor", "--help"], capture_output=True, text=True, check=True
+        command("--help"), env=environment(tmp_path), capture_output=True, text=True, check=True
     ).stdout
     commands = re.findall(r"^  ([a-z]+)  ", shown.split("Commands:")[1], flags=re.MULTILINE)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -25,6 +25,7 @@ from replay.annotations import read_annotations, read_beats
 from replay.flac import stream_info
 from replay.headers import DEMO_RECORD, load_header
 from replay.records import read_lead
+from tests.monitor.run.test_system import command, environment
 from tests.support import hostile_records
 
 LONGEST_S = 2.0
@@ -73,7 +74,7 @@ def test_the_command_refuses_a_hostile_record(tmp_path: Path) -> None:
     hostile_records.write(tmp_path / "b", hostile_records.CASES["a frame of a billion samples"])
     for record in (tmp_path / "a", tmp_path / "b" / "r.dat"):
         run = subprocess.run(
-            [sys.executable, "-m", "monitor", "scan", str(record)],
+            command("scan", str(record)), env=environment(tmp_path),
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 

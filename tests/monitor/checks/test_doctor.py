@@ -25,8 +25,8 @@ from tests.project.test_docs import free_ports
 from tests.support.paths import ROOT
 
 NAMES = [
-    "python", "packages", "CUDA", "kernels", "weights", "ports", "clock", "disk", "limits",
-    "terminal",
+    "python", "packages", "imports", "CUDA", "kernels", "weights", "ports", "clock", "disk",
+    "limits", "terminal",
 ]  # fmt: skip
 
 
@@ -139,6 +139,34 @@ def test_packages_too_old_or_missing_are_faults_untested_ones_notes(
     [finding] = installation_checks.check_packages()
     assert finding.verdict.value == verdict
     assert "numpy" in finding.found
+
+
+def test_packages_from_several_folders_are_a_fault(tmp_path: Path) -> None:
+    """A file of the name of one of them in the current folder, which came first: each is named."""
+    (tmp_path / "models.py").touch()
+    run = subprocess.run(
+        [sys.executable, "-m", "monitor", "doctor", "--json", "--port", str(free_ports())],
+        capture_output=True, timeout=DEADLINE_S, cwd=tmp_path,
+        env=environment(tmp_path) | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    [imports] = [line for line in lines if line["check"] == "imports"]
+
+    assert (run.returncode, imports["verdict"]) == (2, "fault")
+    assert f"models from {tmp_path}" in imports["found"]
+    assert f"monitor from {ROOT}" in imports["found"]
+    assert imports["advice"]
+
+
+@pytest.mark.parametrize(
+    ("path", "verdict"), [("", "ok"), ("/x", "ok"), (":/x", "note"), ("/x:.", "note")]
+)
+def test_the_current_folder_in_the_import_path_is_a_note(
+    monkeypatch: pytest.MonkeyPatch, path: str, verdict: str
+) -> None:
+    """By its name or by an empty entry, which ``PYTHONPATH=$PYTHONPATH:/x`` has often."""
+    monkeypatch.setenv("PYTHONPATH", path.replace(":", os.pathsep))
+    assert verdicts(installation_checks.check_imports()) == [verdict]
 
 
 @pytest.mark.parametrize(

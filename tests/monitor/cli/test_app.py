@@ -1,5 +1,6 @@
 """The command line: every command listed, every option explained, exit codes as promised."""
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ import pytest
 import typer.main
 
 from monitor.cli import app as cli
-from monitor.run.processes import Refused
+from monitor.run.processes import Refused, child_command
 from pipeline.constants import NOTICE
 from pipeline.errors import InputError
 
@@ -146,11 +147,11 @@ def test_subscriber_refuses_an_address_that_is_none(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_is_one_line() -> None:
     """No traceback, exit 2: nothing is wrong with the program."""
+    command, environment = child_command(["scan", "demo", "--json"])
     with Path("/dev/full").open("w") as full:
         run = subprocess.run(
-            [sys.executable, "-m", "monitor", "scan", "demo", "--json"],
-            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
-        )  # fmt: skip
+            command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
 
     assert run.returncode == 2
     assert run.stderr.splitlines() == [
@@ -160,7 +161,10 @@ def test_a_full_disk_is_one_line() -> None:
 
 def test_a_closed_output_is_no_error() -> None:
     """Who closed it does not want to hear; the work is done all the same."""
-    command = f"{sys.executable} -m monitor scan demo --json >&-"
-    run = subprocess.run(["bash", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
+    command, environment = child_command(["scan", "demo", "--json"])
+    run = subprocess.run(
+        ["bash", "-c", f"{shlex.join(command)} >&-"],
+        env=environment, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
 
     assert (run.returncode, run.stderr) == (0, "")

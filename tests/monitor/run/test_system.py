@@ -6,7 +6,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from monitor.run.processes import child_command
 from replay.headers import DEMO_RECORD
 
 DEADLINE_S = 60.0
@@ -31,12 +31,12 @@ PLACE = {"seq", "log_id", "utc", "latency_ms"}
 
 def command(*arguments: str) -> list[str]:
     """Return the command line of ``monitor``."""
-    return [sys.executable, "-m", "monitor", *arguments]
+    return child_command(arguments)[0]
 
 
 def environment(state: Path) -> dict[str, str]:
     """Return the environment of a run whose logs lie under ``state``."""
-    return {**os.environ, "XDG_STATE_HOME": str(state), "OMP_NUM_THREADS": "1"}
+    return child_command(())[1] | {"XDG_STATE_HOME": str(state), "OMP_NUM_THREADS": "1"}
 
 
 def finish(state: Path, *arguments: str) -> "subprocess.CompletedProcess[bytes]":

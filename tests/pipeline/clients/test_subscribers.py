@@ -15,6 +15,7 @@ from statistics import median
 
 import pytest
 
+from monitor.run.processes import child_command
 from pipeline.client import Subscriber
 from pipeline.log.reader import LogReader
 from pipeline.log.store import AlertLog
@@ -195,8 +196,10 @@ def test_lines_of_a_killed_subscribe_are_repeated_at_most_and_never_missing(
 ) -> None:
     """``--position``: after a kill it goes on where the file says, not behind what it printed."""
     lines, position, port = tmp_path / "lines", tmp_path / "position.json", free_ports()
-    command = [sys.executable, "-m", "monitor", "subscribe", "--json", "--position", str(position)]
-    command += ["--endpoint", f"tcp://127.0.0.1:{port}"]
+    command, variables = child_command(
+        ["subscribe", "--json", "--position", str(position),
+         "--endpoint", f"tcp://127.0.0.1:{port}"]
+    )  # fmt: skip
 
     def printed() -> list[int]:
         whole = lines.read_bytes().rpartition(b"\n")[0] if lines.exists() else b""
@@ -207,7 +210,7 @@ def test_lines_of_a_killed_subscribe_are_repeated_at_most_and_never_missing(
 
     def run_until(done: Callable[[], bool]) -> None:
         with lines.open("ab") as out:
-            process = subprocess.Popen(command, stdout=out)
+            process = subprocess.Popen(command, env=variables, stdout=out)
         try:
             until(done)
         finally:

@@ -5,7 +5,6 @@ import fcntl
 import signal
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -41,6 +40,7 @@ from pipeline.stream.streams import FORGOTTEN_S, MAX_STREAMS
 from pipeline.transport.sockets import Dealer
 from replay.headers import DEMO_RECORD
 from replay.records import RecordSource
+from tests.monitor.run.test_system import command, environment
 from tests.support.hub_by_hand import HubByHand, chunk, hub_by_hand
 from tests.support.running import CONFIG, DEADLINE_S, TrivialClassifier, TrivialScorer, until
 
@@ -393,8 +393,9 @@ def test_ctrl_c_ends_a_hub_in_order(tmp_path: Path) -> None:
     log = tmp_path / "log"
     arguments = ["hub", "--port", "0", "--log", str(log)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "monitor", *arguments],
+        command(*arguments),
         stdout=subprocess.PIPE,
+        env=environment(tmp_path),
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
@@ -522,9 +523,10 @@ def test_a_run_that_another_hub_keeps_out_leaves_that_hubs_files_alone(tmp_path:
     lock = LogLock(tmp_path / "log")
     arguments = ["replay", "demo", "--plain", "--port", "0", "--log", str(tmp_path / "log")]
     run = subprocess.run(
-        [sys.executable, "-m", "monitor", *arguments],
+        command(*arguments),
         capture_output=True,
         text=True,
+        env=environment(tmp_path),
         timeout=DEADLINE_S,
         check=False,
     )

@@ -1,1 +1,1 @@
-"""BeatGAN teacher, distilled student, training, evaluation, and the shipped weights."""
+"""BeatGAN teacher, student, classifier, training, evaluation, and the shipped weights."""

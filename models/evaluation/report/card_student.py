@@ -53,9 +53,10 @@ def student_page(reports: Mapping[str, Any]) -> str:
         "# The student",
         HEAD,
         "An autoencoder in the layout of BeatGAN's generator, narrower, with a smaller "
-        "bottleneck. It was trained to reconstruct normal beats; the score of a beat is the mean "
-        "square of what it cannot reconstruct, after a moving average. Input: one lead at 360 Hz, "
-        "3 to 45 Hz, a window of 320 samples from 140 before the R peak on, scaled to [-1, 1].",
+        f"bottleneck. It was trained to reconstruct normal beats, {_taught(reports)}; the score of "
+        "a beat is the mean square of what it cannot reconstruct, after a moving average. Input: "
+        "one lead at 360 Hz, 3 to 45 Hz, a window of 320 samples from 140 before the R peak on, "
+        "scaled to [-1, 1].",
         "The student that scores live was trained on the patients of DS1 alone. Those in "
         "`models/weights/folds` were trained on the folds of the BeatGAN protocol; they are there "
         "for its figures and score nothing else.",
@@ -74,7 +75,9 @@ def student_page(reports: Mapping[str, Any]) -> str:
         _kinds(beatgan),
         "## Teacher and student",
         _comparison(beatgan, teacher),
-        "[The ablation](ablation.md) shows what distillation adds." if reports["ablation"] else "",
+        "[The ablation](ablation.md) compares students trained with and without a teacher."
+        if reports["ablation"]
+        else "",
         "## Pictures",
         protocol_pictures("beatgan"),
         "## What it cannot see",
@@ -99,6 +102,13 @@ def student_page(reports: Mapping[str, Any]) -> str:
         "## Measured on",
         measured_on({"students": beatgan} | ({"teacher": teacher} if teacher else {})),
     )
+
+
+def _taught(reports: Mapping[str, Any]) -> str:
+    """Say who taught the students, as their artifacts have it."""
+    trainings = [reports[name]["student"]["training"] for name in ("interpatient", "beatgan")]
+    methods = sorted({training.get("method", "unknown") for training in trainings})
+    return "without a teacher" if methods == ["none"] else f"by the method {', '.join(methods)}"
 
 
 def _students(reports: Mapping[str, Any]) -> str:

@@ -92,7 +92,10 @@ def index_page(reports: Mapping[str, Any]) -> str:
         "Three things judge a beat. The [student](student.md) scores its shape, the "
         "[live score](live_score.md) joins that with what is usual in this patient and with "
         "rhythm, and the [classifier](classifier.md) names the class of what is anomalous."
-        + (" [The ablation](ablation.md) asks what distillation adds." * reports["ablation"]),
+        + (
+            " [The ablation](ablation.md) asks whether a teacher helps the student."
+            * reports["ablation"]
+        ),
         "## Asked and measured",
         "The BeatGAN protocol mixes the beats of all patients, as the published figures of that "
         "family do. A monitor meets patients whom it has never seen: the other figures are of "

@@ -80,6 +80,18 @@ def test_cards_hold_the_figures_of_the_reports(folder: Path) -> None:
     assert machine()["processor"] in pages["README.md"]
 
 
+@pytest.mark.parametrize(
+    ("method", "said"), [("none", "without a teacher"), ("kd+ft", "by the method kd+ft")]
+)
+def test_the_card_of_the_student_says_who_taught_it(folder: Path, method: str, said: str) -> None:
+    """As the artifacts have it, not as the plan was."""
+    for name in ("beatgan", "interpatient"):
+        changed = report(folder, name)
+        changed["student"]["training"]["method"] = method
+        save_report(folder, name, changed)
+    assert f"to reconstruct normal beats, {said};" in write_cards(folder)[1].read_text()
+
+
 def test_a_changed_report_changes_the_card(folder: Path) -> None:
     """No figure is remembered from elsewhere."""
     before = [file.read_text() for file in write_cards(folder)]

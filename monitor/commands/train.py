@@ -163,12 +163,13 @@ def fit_fibrillation(data: Path | None) -> None:
     Raises:
         InputError: a database or a record is missing or unusable.
     """
-    from models.training.fibrillation import fit_fibrillation
+    from models.training.fibrillation import fit_fibrillation, training_records
 
+    records = training_records()
     with _bar() as bar:
         task = bar.add_task("fibrillation", total=None)
         figures = fit_fibrillation(
-            data_folder(data), lambda text: bar.update(task, description=text)
+            data_folder(data), records, lambda text: bar.update(task, description=text)
         )
     sys.stdout.write(json.dumps(figures) + "\n")
 

@@ -50,15 +50,12 @@ def test_challenge_score_weighs_a_missed_alarm_five_times(
 ) -> None:
     """Of four alarms one is missed: 3 right of 3 + 5."""
     folder = database("challenge2015")
-    cases = [case for case in read_cases(folder) if case.kind == "Bradycardia"][:3]
-    for case in cases:
+    cases = {"b124s": "Bradycardia,1", "b126s": "Bradycardia,1", "b231l": "Bradycardia,0"}
+    cases["a105l"] = "Ventricular_Flutter_Fib,1"  # it is not, and no alarm of ours says so
+    for record in cases:
         for suffix in (".hea", ".mat"):
-            (tmp_path / f"{case.record}{suffix}").symlink_to(folder / f"{case.record}{suffix}")
-    lines = [f"{case.record},Bradycardia,{int(case.true)}" for case in cases]
-    wrong = next(case for case in read_cases(folder) if case.kind == "Asystole" and not case.true)
-    for suffix in (".hea", ".mat"):
-        (tmp_path / f"{wrong.record}{suffix}").symlink_to(folder / f"{wrong.record}{suffix}")
-    lines.append(f"{wrong.record},Ventricular_Flutter_Fib,1")
+            (tmp_path / f"{record}{suffix}").symlink_to(folder / f"{record}{suffix}")
+    lines = [f"{record},{alarm}" for record, alarm in cases.items()]
     (tmp_path / "ALARMS").write_text("\n".join(lines) + "\n")
 
     first = evaluate_challenge(tmp_path, silent)["first_lead"]

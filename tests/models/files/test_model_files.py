@@ -163,6 +163,13 @@ def test_every_file_that_ships_is_pinned() -> None:
     }
 
 
+@pytest.mark.parametrize("path", sorted(SHIPPED.rglob("*.json")), ids=lambda path: path.stem)
+def test_everything_that_was_fitted_names_the_records(path: Path) -> None:
+    """What was trained on what stands beside the weights."""
+    facts = json.loads(path.read_text())
+    assert facts.get("training", facts)["records"]
+
+
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of what ships that may be altered, in the place of what ships."""

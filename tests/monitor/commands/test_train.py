@@ -145,6 +145,7 @@ def test_what_cannot_be_trained_is_one_line_and_exit_2(
     """It says what to do; nothing is written."""
     monkeypatch.delenv("MONITOR_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MONITOR_DATA", raising=False)
     (tmp_path / "data").mkdir()
 
     assert _exit_code(monkeypatch, "train", *arguments) == 2

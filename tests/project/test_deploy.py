@@ -5,7 +5,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,26 +17,13 @@ import pytest
 
 from monitor.run.processes import child_command
 from tests.support.paths import ROOT
+from tests.support.ports import free_ports
 
 TEXT = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
 DEADLINE_S = 60.0
 PORTS = range(5570, 5575)
 SERVING = {"hub": '"ready"', "score": '"ready"', "subscribe": ""}
 """Commands that go on, and what they print when they are there."""
-
-
-def five_free_ports() -> int:
-    """Return a port that is free, and the four above it too."""
-    while True:
-        with ExitStack() as held:
-            try:
-                first = held.enter_context(socket.create_server(("127.0.0.1", 0)))
-                port: int = first.getsockname()[1]
-                for above in range(1, len(PORTS)):
-                    held.enter_context(socket.create_server(("127.0.0.1", port + above)))
-            except (OSError, OverflowError):
-                continue
-            return port
 
 
 def blocks(first_port: int) -> list[str]:
@@ -155,7 +141,7 @@ def test_the_document_works_from_its_first_line_to_its_last(
     home = Path(newcomer["HOME"])
     serving: dict[str, Terminal] = {}
     ended: list[Terminal] = []
-    first_port = five_free_ports()
+    first_port = free_ports(len(PORTS))
     with ExitStack() as stack:
         for block in blocks(first_port):
             (name,) = {*re.findall(r"monitor (hub|score|subscribe) ", block)} or {""}

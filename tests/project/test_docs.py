@@ -1,7 +1,6 @@
 """What the documents tell a reader to do works."""
 
 import re
-import socket
 import subprocess
 import sys
 import tomllib
@@ -17,20 +16,7 @@ from pipeline.constants import DEFAULT_PORT
 from pipeline.schema.system_report import SystemReport
 from tests.monitor.run.test_system import command, environment
 from tests.support.paths import ROOT
-
-
-def free_ports() -> int:
-    """Return a port that is free, and the two above it too."""
-    while True:
-        with socket.socket() as first, socket.socket() as second, socket.socket() as third:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-                third.bind(("127.0.0.1", port + 2))
-            except (OSError, OverflowError):
-                continue
-            return port
+from tests.support.ports import free_ports
 
 
 def python_blocks(document: str) -> list[str]:

@@ -21,8 +21,8 @@ from monitor.checks import machine as machine_checks
 from monitor.checks.findings import Finding, Verdict, fault, note, ok
 from monitor.commands.doctor import all_checks, examine, row
 from tests.monitor.run.test_system import DEADLINE_S, command, environment, finish
-from tests.project.test_docs import free_ports
 from tests.support.paths import ROOT
+from tests.support.ports import free_ports
 
 NAMES = [
     "python", "packages", "imports", "CUDA", "kernels", "weights", "ports", "clock", "disk",
@@ -216,9 +216,7 @@ def test_kernels_that_others_could_replace_are_a_fault_and_new_ones_a_note(tmp_p
 def test_port_of_another_program_is_named(tmp_path: Path) -> None:
     """Which port, for what, and the process that has it."""
     port = free_ports()
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", port + 1))
-        other.listen()
+    with socket.create_server(("127.0.0.1", port + 1)):
         [finding] = machine_checks.check_ports(port)
     assert finding.verdict is Verdict.NOTE
     assert f"{port + 1} (replay)" in finding.found

@@ -24,7 +24,7 @@ from tests.monitor.run.test_system import (
 )
 from tests.monitor.test_metrics import scrape, value
 from tests.pipeline.hub.test_counters import R7, report_of
-from tests.project.test_docs import free_ports
+from tests.support.ports import free_ports
 
 STATUS = Status(stream="a", state="normal", fs_hz=360.0, sample=720, time_s=2.0, bpm=72.4, beats=3)
 

@@ -29,6 +29,7 @@ from tests.monitor.run.test_system import (
     until,
 )
 from tests.support import running as running_tools
+from tests.support.ports import free_ports
 
 IN, OUT = b"\x1b[?1049h", b"\x1b[?1049l"
 """To the alternate screen, and back."""
@@ -151,7 +152,7 @@ def test_dashboard_follows_the_size_of_the_terminal(tmp_path: Path) -> None:
 
 def test_second_dashboard_attaches_and_leaves_alone(tmp_path: Path) -> None:
     """`monitor watch` from another terminal: Ctrl-C ends it, and not the monitor."""
-    ports = Ports(0)
+    ports = Ports(free_ports())
     ports.close()
     with running(tmp_path, "hub", "--port", str(ports.port)) as hub:
         first_line(hub)

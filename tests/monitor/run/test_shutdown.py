@@ -26,6 +26,7 @@ from tests.monitor.run.test_system import (
     running,
     until,
 )
+from tests.support.ports import free_ports
 
 DRAINED_S = 5.0
 PIPE_BYTES, LINE_BYTES = 4096, 1200
@@ -61,7 +62,7 @@ def test_drained_run_has_told_all_that_it_logged(tmp_path: Path) -> None:
 
 def test_drained_run_leaves_its_log_and_nothing_else(tmp_path: Path) -> None:
     """No socket file, no lock, no process that waits to be collected; its ports are free."""
-    ports = Ports(0)
+    ports = Ports(free_ports())
     ports.close()
     arguments = ("live", *ECTOPIC_DEVICE, "--json", "--port", str(ports.port))
     with running(tmp_path, *arguments) as process:

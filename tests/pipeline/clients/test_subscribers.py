@@ -21,8 +21,9 @@ from pipeline.log.reader import LogReader
 from pipeline.log.store import AlertLog
 from pipeline.schema.position import LogReplaced
 from pipeline.schema.public import Alert
-from tests.project.test_docs import free_ports, python_blocks
+from tests.project.test_docs import python_blocks
 from tests.support.paths import PROGRAMS
+from tests.support.ports import free_ports
 from tests.support.programs.alert_hub import made
 
 DEADLINE_S = 60.0

@@ -35,8 +35,12 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment(state: Path) -> dict[str, str]:
-    """Return the environment of a run whose logs lie under ``state``."""
-    return child_command(())[1] | {"XDG_STATE_HOME": str(state), "OMP_NUM_THREADS": "1"}
+    """Return the environment of a run whose logs lie under ``state``.
+
+    It says nothing of a terminal's size: that of the tests is none of the run's.
+    """
+    others = {k: v for k, v in child_command(())[1].items() if k not in ("COLUMNS", "LINES")}
+    return {**others, "XDG_STATE_HOME": str(state), "OMP_NUM_THREADS": "1"}
 
 
 def finish(state: Path, *arguments: str) -> "subprocess.CompletedProcess[bytes]":

@@ -20,6 +20,7 @@ from pipeline.hub.counters import BUCKETS_MS, HubCounters
 from pipeline.schema.public import Latency
 from pipeline.schema.system_report import STAGES, SystemReport
 from tests.pipeline.hub.test_counters import R7, report_of
+from tests.support.limits import promised
 from tests.support.running import (
     feed,
     hear_until_ended,
@@ -148,7 +149,8 @@ def hostile_clients(url: str, n: int) -> Iterator[None]:
         yield
 
 
-def test_clients_that_never_read_keep_nobody_out(report: SystemReport) -> None:
+@promised(5.0)
+def test_clients_that_never_read_keep_nobody_out(report: SystemReport, limit_s: float) -> None:
     """Whoever comes next is served at once; the oldest of them makes room."""
     with MetricsServer(0) as server:
         server.update(report)
@@ -156,10 +158,11 @@ def test_clients_that_never_read_keep_nobody_out(report: SystemReport) -> None:
             began = time.monotonic()
             for _ in range(3):
                 scrape(server.url)
-            assert time.monotonic() - began < 5.0
+            assert time.monotonic() - began < limit_s
 
 
-def test_silent_clients_are_hung_up_on(report: SystemReport) -> None:
+@promised(_PATIENCE_S)
+def test_silent_clients_are_hung_up_on(report: SystemReport, limit_s: float) -> None:
     """One too many costs the oldest its place at once; one alone has two seconds."""
     with MetricsServer(0) as server, contextlib.ExitStack() as stack:
         address = ("127.0.0.1", int(server.url.split(":")[2].split("/")[0]))
@@ -170,12 +173,13 @@ def test_silent_clients_are_hung_up_on(report: SystemReport) -> None:
         began = time.monotonic()
         clients = [silent() for _ in range(_MOST_CLIENTS + 1)]
         assert clients[0].recv(1) == b""
-        assert time.monotonic() - began < _PATIENCE_S
+        assert time.monotonic() - began < limit_s
         assert clients[-1].recv(1) == b""
-        assert _PATIENCE_S * 0.9 < time.monotonic() - began < _PATIENCE_S + 5
+        assert _PATIENCE_S * 0.9 < time.monotonic() - began < limit_s + 5
 
 
-def test_hostile_clients_never_hold_up_the_hub(tmp_path: Path) -> None:
+@promised(1.0)
+def test_hostile_clients_never_hold_up_the_hub(tmp_path: Path, limit_s: float) -> None:
     """Heartbeats go on, a stream is told to its end, and the counters of the scrape are right."""
     with (
         MetricsServer(0) as server,
@@ -197,7 +201,7 @@ def test_hostile_clients_never_hold_up_the_hub(tmp_path: Path) -> None:
             return done.done() and len(beats) > 4
 
         until(heard)
-        assert max(np.diff(beats)) < 1.0
+        assert max(np.diff(beats)) < limit_s
         feed(hub, "s", np.zeros(3600, np.float32))
         hear_until_ended(listener, "s")
         until(lambda: value(scrape(server.url), "received_samples_total") == 3600)

@@ -15,7 +15,7 @@ from pipeline.transport.keystore import KeyStore
 from pipeline.transport.sockets import Dealer, Router, wait
 
 ANY = "tcp://127.0.0.1:0"
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 def until(done: Callable[[], bool], wait_s: float = DEADLINE_S) -> None:

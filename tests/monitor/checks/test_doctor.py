@@ -21,6 +21,7 @@ from monitor.checks import machine as machine_checks
 from monitor.checks.findings import Finding, Verdict, fault, note, ok
 from monitor.commands.doctor import all_checks, examine, row
 from tests.monitor.run.test_system import DEADLINE_S, command, environment, finish
+from tests.support.limits import promised
 from tests.support.paths import ROOT
 from tests.support.ports import free_ports
 
@@ -35,7 +36,8 @@ def verdicts(findings: Iterator[Finding]) -> list[str]:
     return [finding.verdict.value for finding in findings]
 
 
-def test_this_installation_is_well(tmp_path: Path) -> None:
+@promised(10.0)
+def test_this_installation_is_well(tmp_path: Path, limit_s: float) -> None:
     """Every check says something, none a fault, in ten seconds; advice with every note."""
     began = time.monotonic()
     run = finish(tmp_path, "doctor", "--json", "--port", str(free_ports()))
@@ -43,7 +45,7 @@ def test_this_installation_is_well(tmp_path: Path) -> None:
 
     assert run.returncode == 0, run.stdout
     assert run.stderr == b""
-    assert time.monotonic() - began < 10.0
+    assert time.monotonic() - began < limit_s
     assert list(dict.fromkeys(line["check"] for line in lines)) == NAMES
     assert {line["verdict"] for line in lines} <= {"ok", "note"}
     assert list(tmp_path.iterdir()) == []  # where a run would put its log
@@ -255,8 +257,9 @@ def test_clock_that_nobody_sets_is_a_note(
 def test_clock_that_jumps_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The wall clock against the steady one, over a fifth of a second."""
     monkeypatch.setattr(machine_checks, "is_synchronised", lambda: True)
-    steady, calls = time.monotonic, iter((0.0, 0.05))
-    monkeypatch.setattr(time, "time", lambda: 1.8e9 + steady() + next(calls))
+    calls = iter((0.0, 0.05))
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    monkeypatch.setattr(time, "time", lambda: 1.8e9 + next(calls))
     first, _ = machine_checks.check_clock()
     assert first.verdict is Verdict.NOTE
     assert "jumped by 50 ms" in first.found

@@ -18,6 +18,7 @@ from pipeline.errors import ConfigError
 from pipeline.hub.hub import Hub
 from pipeline.log.store import AlertLog
 from pipeline.schema.position import Gap, Position
+from tests.support.limits import BUSY_S
 from tests.support.programs.alert_hub import made
 from tests.support.running import running_hub, until
 
@@ -125,7 +126,7 @@ def test_without_a_position_it_begins_with_what_comes(hub: Hub) -> None:
         while not subscriber.heartbeats:
             assert not [m for m in subscriber.receive(0.1) if hasattr(m, "seq")]
         assert subscriber.position.seq == TOTAL
-        assert subscriber.silent_s < 10.0
+        assert subscriber.silent_s < BUSY_S
 
 
 def test_damaged_rows_are_gaps_and_the_rest_is_given(tmp_path: Path) -> None:

@@ -21,11 +21,13 @@ from pipeline.hub.config import HubConfig
 from pipeline.hub.hub import Hub
 from pipeline.schema.messages import Accepted, Chunk, Hello, Message, Refused, decode, encode
 from pipeline.schema.requests import Acknowledge, Died, Show, Silence, State
+from pipeline.schema.system_report import SystemReport
 from pipeline.transport.curve import ClientKeys
 from pipeline.transport.sockets import Dealer, wait
 from replay.headers import DEMO_RECORD
 from replay.records import RecordSource
 from tests.support.keys import Ward, deliver
+from tests.support.limits import promised
 from tests.support.running import (
     CONFIG,
     DEADLINE_S,
@@ -49,14 +51,16 @@ def ward(tmp_path: Path) -> Ward:
 
 
 @contextmanager
-def guarded_hub(ward: Ward, log: Path) -> Iterator[Hub]:
+def guarded_hub(
+    ward: Ward, log: Path, on_report: Callable[[SystemReport], None] = lambda report: None
+) -> Iterator[Hub]:
     """Run a hub that asks for keys in a thread."""
     begun: queue.Queue[Hub] = queue.Queue()
 
     def serve(stop: Callable[[], bool]) -> None:
         with ward.guard() as guard:
             config = HubConfig(log=log, live_score=CONFIG, guard=guard)
-            with Hub(config, time.monotonic) as hub:
+            with Hub(config, time.monotonic, on_report) as hub:
                 begun.put(hub)
                 hub.run(stop)
 
@@ -164,24 +168,35 @@ def test_a_key_sends_its_streams_and_no_other(ward: Ward, tmp_path: Path) -> Non
             feed(hub, keys, "bed2", np.zeros(360, np.float32))
 
 
-def test_no_row_of_a_revoked_key_is_accepted(ward: Ward, tmp_path: Path) -> None:
+@promised(SOON_S)
+def test_no_row_of_a_revoked_key_is_accepted(ward: Ward, tmp_path: Path, limit_s: float) -> None:
     """Within a second, though its connection stands and it goes on sending."""
     keys = ward.allowed_key("source", streams=("bed",))
-    log = tmp_path / "log"
-    with guarded_hub(ward, log) as hub, Dealer(hub.endpoints["ingest"], keys=keys) as source:
+    log, reports = tmp_path / "log", list[SystemReport]()
+    with (
+        guarded_hub(ward, log, reports.append) as hub,
+        Dealer(hub.endpoints["ingest"], keys=keys) as source,
+    ):
         assert isinstance(answer(source, CHUNK), Accepted)
         ward.revoke("source")
         revoked_at = grew_at = time.monotonic()
         last, position = rows(log), 36
-        while time.monotonic() < revoked_at + 1.5 * SOON_S:
+
+        def refused() -> bool:
+            nonlocal position, last, grew_at
             assert source.send(encode(msgspec.structs.replace(CHUNK, first_sample=position)))
             position += 36
             wait([source], 0.02)
             list(source.receive())
             if (now := rows(log)) > last:
                 grew_at, last = time.monotonic(), now
-        assert grew_at - revoked_at < SOON_S
-        assert last < position // 36
+            return reports[-1].rejected_frames > 0 if reports else False
+
+        until(refused)
+        assert grew_at - revoked_at < limit_s
+        settled = last
+        assert all(refused() for _ in range(20))
+        assert last == settled < position // 36
 
 
 def test_the_source_of_a_revoked_key_is_told(ward: Ward, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """T1 and T7: everything dies again and again, and the history is that of an undisturbed run.
 
-R1 and R2 with their figures: `make test-slow` prints them. A shorter run is in the normal suite.
+R1 and R2 with their figures: `make test-slow` prints them. A shorter run of R1 is in the normal
+suite.
 """
 
 import os
@@ -157,6 +158,7 @@ def renamed(alerts: list[tuple[object, ...]], name: str) -> list[tuple[object, .
     return sorted((tuple(repr(name) if f == "'s'" else f for f in a) for a in alerts), key=repr)
 
 
+@pytest.mark.slow
 def test_in_calm_a_beat_is_told_as_soon_as_its_window_is_whole(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

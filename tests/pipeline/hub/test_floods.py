@@ -18,11 +18,11 @@ from pipeline.errors import EndpointError
 from pipeline.transport.curve import ClientKeys, new_pair
 from pipeline.transport.sockets import DATA_FRAME_BYTES, Dealer, wait
 from tests.support.keys import Ward, deliver
+from tests.support.limits import BUSY_S, promised
 from tests.support.zmtp import COMMAND, CURVE_GREETING, GREETING, LONG, frame, ready
 
 MIB = 1024 * 1024
 GROWTH_BYTES = 64 * MIB
-SERVED_S = 3.0
 
 SERVER = """
 import resource, sys
@@ -58,14 +58,14 @@ class Victim:
         words = Path(f"/proc/{self.pid}/status").read_text().split()
         return int(words[words.index("VmHWM:") + 1]) * 1024
 
-    def serves(self) -> float:
-        """Have a new client send a chunk and get its answer; return how long that took."""
+    def serves(self, limit_s: float = BUSY_S) -> None:
+        """Have a new client send a chunk and get its answer in time."""
         began = time.monotonic()
         with Dealer(self.endpoint, keys=self.keys) as client:
             deliver(client, b"chunk")
-            wait([client], SERVED_S)
+            wait([client], limit_s)
             assert list(client.receive()) == [b"accepted"]
-        return time.monotonic() - began
+        assert time.monotonic() - began < limit_s
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_a_gibibyte_from_somebody_without_a_key_takes_no_memory(
             peer.sendall(opening)
             pour(peer, bytes(MIB), 128)
     assert victim.peak() - before < GROWTH_BYTES
-    assert victim.serves() < SERVED_S
+    victim.serves()
 
 
 def test_endless_parts_from_somebody_without_a_key_take_no_memory(victim: Victim) -> None:
@@ -146,18 +146,19 @@ def test_endless_parts_from_somebody_without_a_key_take_no_memory(victim: Victim
             peer.sendall(opening)
             pour(peer, part, 5_000)
     assert victim.peak() - before < GROWTH_BYTES
-    assert victim.serves() < SERVED_S
+    victim.serves()
 
 
+@promised(3.0)
 @pytest.mark.parametrize("victim", [128, 1024], indirect=True)
-def test_500_silent_connections_do_not_keep_a_client_out(victim: Victim) -> None:
+def test_500_silent_connections_do_not_keep_a_client_out(victim: Victim, limit_s: float) -> None:
     """A client is served within three seconds, even where fewer files may be open."""
     before = victim.peak()
     with ExitStack() as open_ones:
         for number in range(500):
             peer = open_ones.enter_context(connected(victim))
             peer.sendall((b"", GREETING[:10], CURVE_GREETING)[number % 3])
-        assert victim.serves() < SERVED_S
+        victim.serves(limit_s)
     assert victim.peak() - before < GROWTH_BYTES
 
 
@@ -168,9 +169,9 @@ def test_200_random_keys_are_refused_while_a_client_is_served(victim: Victim) ->
         Dealer(victim.endpoint, keys=ClientKeys(new_pair(), victim.keys.server)) for _ in range(200)
     ]
     try:
-        assert victim.serves() < SERVED_S
+        victim.serves()
         refused = 0
-        deadline = time.monotonic() + 20.0
+        deadline = time.monotonic() + BUSY_S
         waiting = list(strangers)
         while waiting and time.monotonic() < deadline:
             wait(waiting, 0.1)
@@ -194,10 +195,10 @@ def test_an_oversize_frame_of_an_allowed_key_costs_it_the_connection(victim: Vic
     with Dealer(victim.endpoint, keys=victim.keys) as rude:
         deliver(rude, b"chunk")
         assert rude.send(bytes(DATA_FRAME_BYTES + 1))
-        assert victim.serves() < SERVED_S
+        victim.serves()
 
         answers = 0
-        deadline = time.monotonic() + 10.0
+        deadline = time.monotonic() + BUSY_S
         while answers < 2 and time.monotonic() < deadline:
             rude.send(b"again")
             wait([rude], 0.1)
@@ -237,7 +238,7 @@ def test_endless_parts_from_somebody_who_was_let_in_end_at_the_limit() -> None:
             taken = pour(peer, frame(bytes(60_000), more=True), 10_000)
         assert LIMIT_BYTES // 2 < taken < 2 * LIMIT_BYTES
         assert victim.peak() < LIMIT_BYTES + GROWTH_BYTES
-        assert victim.serves() < SERVED_S
+        victim.serves()
     finally:
         process.kill()
         process.communicate()

@@ -34,6 +34,7 @@ from pipeline.stream.embedded import EmbeddedRunner
 from pipeline.transport.sockets import Dealer, wait
 from replay.headers import DEMO_RECORD
 from replay.records import RecordSource
+from tests.support.limits import promised
 from tests.support.running import (
     CONFIG,
     TrivialClassifier,
@@ -213,8 +214,11 @@ def test_rubbish_on_every_socket_is_counted_and_ignored(
     assert len(alerts_of(heard)) > 10
 
 
+@promised(5.0)
 @pytest.mark.parametrize("fs_hz", [50.0, 250.0, 360.0, 9999.99, 123.456789, 10_000.0])
-def test_extreme_but_valid_chunks_are_survived(tmp_path: Path, fs_hz: float) -> None:
+def test_extreme_but_valid_chunks_are_survived(
+    tmp_path: Path, fs_hz: float, limit_s: float
+) -> None:
     """Enormous gaps, positions, epochs and values cost neither the hub nor its memory."""
     wild = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-40, 0.0] * 300, "<f4").tobytes()
     quiet = np.zeros(2000, "<f4").tobytes()
@@ -238,7 +242,7 @@ def test_extreme_but_valid_chunks_are_survived(tmp_path: Path, fs_hz: float) -> 
         other = msgspec.structs.replace(base, stream="y", first_sample=2**52, samples=quiet)
         assert accepted(source, other).next_sample == 2**52 + 2000
         accepted(source, End(stream="x", epoch=2**32, next_sample=0))
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < limit_s
 
 
 def test_position_beyond_all_streams_is_refused_and_the_hub_lives_on(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pipeline.transport.auth import Authenticator
 from pipeline.transport.curve import ClientKeys, KeyPair, let_in, new_pair
 from pipeline.transport.sockets import Dealer, Publisher, Router, Subscription, wait
 from tests.support.keys import ANY, Ward, deliver, heard, until
+from tests.support.limits import BUSY_S, promised
 
 SOON_S = 1.0
 """Within which a revocation has to work, and a key has to be served again."""
@@ -69,14 +70,14 @@ def test_messages_of_allowed_keys_arrive_with_their_key_and_are_answered(ward: W
         Dealer(router.endpoint, keys=keys) as source,
     ):
         deliver(source, b"chunk")
-        wait([router], 5.0)
+        wait([router], BUSY_S)
         ((peer, frame),) = router.receive()
         assert frame == b"chunk"
         assert peer.user == keys.own.public
         assert peer.rights.may_send("ward3-7")
         assert not peer.rights.may_send("ward4-7")
         assert router.send(peer, b"accepted")
-        wait([source], 5.0)
+        wait([source], BUSY_S)
         assert list(source.receive()) == [b"accepted"]
 
 
@@ -114,7 +115,8 @@ def test_the_wrong_key_of_the_hub_is_said(ward: Ward, caplog: pytest.LogCaptureF
         assert not source.send(b"chunk")
 
 
-def test_a_revoked_key_is_heard_no_more_on_its_open_connection(ward: Ward) -> None:
+@promised(SOON_S)
+def test_a_revoked_key_is_heard_no_more_on_its_open_connection(ward: Ward, limit_s: float) -> None:
     """Within a second of the revocation nothing is taken from it, and nothing sent to it."""
     keys = ward.allowed_key("source", **RIGHTS["source"])
     ward.allowed_key("other", **RIGHTS["source"])
@@ -125,24 +127,33 @@ def test_a_revoked_key_is_heard_no_more_on_its_open_connection(ward: Ward) -> No
         Dealer(router.endpoint, keys=ward.store.client("other", "hub")) as other,
     ):
         deliver(source, b"before")
-        wait([router], 5.0)
+        wait([router], BUSY_S)
         ((peer, _),) = router.receive()
         ward.revoke("source")
-        revoked_at = time.monotonic()
-        last_taken_at = revoked_at
-        while time.monotonic() < revoked_at + 1.5 * SOON_S:
+        revoked_at = last_taken_at = time.monotonic()
+
+        def refused() -> bool:
+            nonlocal last_taken_at
             assert source.send(b"more")
             wait([router], 0.05)
             if list(router.receive()):
                 last_taken_at = time.monotonic()
-        assert last_taken_at - revoked_at < SOON_S
+            return router.rejected > 0
+
+        until(refused)
+        assert last_taken_at - revoked_at < limit_s
+        taken_at = last_taken_at
+        assert all(refused() for _ in range(10))
+        assert last_taken_at == taken_at
         assert not router.send(peer, b"accepted")
-        assert router.rejected > 0
         deliver(other, b"still here")
         assert heard(router, b"still here")
 
 
-def test_a_key_whose_patterns_change_has_its_new_rights_within_a_second(ward: Ward) -> None:
+@promised(SOON_S)
+def test_a_key_whose_patterns_change_has_its_new_rights_within_a_second(
+    ward: Ward, limit_s: float
+) -> None:
     """The list is asked for every message, not once a connection."""
     keys = ward.allowed_key("source", streams=("a",))
     with (
@@ -160,10 +171,13 @@ def test_a_key_whose_patterns_change_has_its_new_rights_within_a_second(ward: Wa
             return bool(rights) and rights[-1].may_send("b") and not rights[-1].may_send("a")
 
         until(changed)
-        assert time.monotonic() - changed_at < SOON_S
+        assert time.monotonic() - changed_at < limit_s
 
 
-def test_a_revoked_subscriber_hears_nothing_more_and_the_others_come_back(ward: Ward) -> None:
+@promised(SOON_S)
+def test_a_revoked_subscriber_hears_nothing_more_and_the_others_come_back(
+    ward: Ward, limit_s: float
+) -> None:
     """Its connection is ended within a second; it is told why, the others reconnect."""
     gone_keys = ward.allowed_key("gone", subscribe=True)
     stays_keys = ward.allowed_key("stays", subscribe=True)
@@ -175,24 +189,25 @@ def test_a_revoked_subscriber_hears_nothing_more_and_the_others_come_back(ward: 
     ):
         endpoint = publisher.endpoint
         got: dict[Subscription, list[bytes]] = {gone: [], stays: []}
+        told_at = dict.fromkeys(got, 0.0)
 
         def told(body: bytes, *listeners: Subscription) -> bool:
             publisher.publish("alert/1", body)
             wait(listeners, 0.05)
             for listener in listeners:
-                got[listener] += [text for _, text in listener.receive()]
+                texts = [text for _, text in listener.receive()]
+                got[listener] += texts
+                told_at[listener] = time.monotonic() if texts else told_at[listener]
             return all(body in got[listener] for listener in listeners)
 
         until(lambda: told(b"before", gone, stays))
         ward.revoke("gone")
         revoked_at = time.monotonic()
-        until(lambda: time.monotonic() > revoked_at + SOON_S or not told(b"", stays))
-        got[stays].clear()
+        with pytest.raises(EndpointError, match="refuses the key"):
+            until(lambda: told(b"meanwhile", gone) and False)
+        assert told_at[gone] - revoked_at < limit_s
         until(lambda: told(b"after", stays))
         assert publisher.endpoint == endpoint
-        with pytest.raises(EndpointError, match="refuses the key"):
-            until(lambda: told(b"after", gone))
-        assert b"after" not in got[gone]
 
 
 def test_a_list_that_cannot_be_read_lets_nobody_in_until_it_can(
@@ -220,8 +235,9 @@ def test_a_list_that_cannot_be_read_lets_nobody_in_until_it_can(
         assert heard(router, b"after")
 
 
+@promised(SOON_S)
 def test_a_fault_of_the_porter_costs_a_handshake_and_not_the_porter(
-    ward: Ward, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ward: Ward, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, limit_s: float
 ) -> None:
     """After a hundred faults a good key is served within a second, and the end takes two."""
     keys = ward.allowed_key("source", **RIGHTS["source"])
@@ -244,7 +260,7 @@ def test_a_fault_of_the_porter_costs_a_handshake_and_not_the_porter(
             with Dealer(router.endpoint, keys=keys) as good:
                 deliver(good, b"served")
                 assert heard(router, b"served")
-            assert time.monotonic() - began < SOON_S
+            assert time.monotonic() - began < limit_s
             assert guard.porters == 1
             guard.check()
             # Those who met the fault are let in when they try again.
@@ -255,7 +271,7 @@ def test_a_fault_of_the_porter_costs_a_handshake_and_not_the_porter(
                 victim.close(linger_ms=0)
         began = time.monotonic()
         guard.close()
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 2 * limit_s
     assert "planted" in caplog.text
 
 
@@ -274,7 +290,7 @@ def test_a_dead_porter_lets_nobody_in_and_is_replaced(
         with monkeypatch.context() as planted:
             planted.setattr(guard, "_answer", die)
             assert not let_in(router.endpoint, zmq.DEALER, keys, 0.3, lambda: False)
-            guard._porter.join(5.0)
+            guard._porter.join(BUSY_S)
         assert not guard._porter.is_alive()
         assert not let_in(router.endpoint, zmq.DEALER, stranger, 0.3, lambda: False)
         guard.check()
@@ -357,7 +373,7 @@ def test_libzmq_lets_a_plain_peer_in_where_curve_was_forgotten(ward: Ward) -> No
                 socket.setsockopt(zmq.LINGER, 0)
                 socket.connect(endpoint)
                 socket.send(b"forged", zmq.DONTWAIT)
-            assert forgotten.poll(5_000)
+            assert forgotten.poll(1e3 * BUSY_S)
             assert not heard(ours, b"forged", 0.2)
         finally:
             for socket in (forgotten, *plain):
@@ -377,14 +393,17 @@ def test_a_porter_that_stops_leaves_the_door_shut(ward: Ward) -> None:
         router.close()
 
 
-def test_a_key_file_that_is_deleted_changes_nothing_and_the_list_decides(ward: Ward) -> None:
+@promised(SOON_S)
+def test_a_key_file_that_is_deleted_changes_nothing_and_the_list_decides(
+    ward: Ward, limit_s: float
+) -> None:
     """Access hangs on the list alone, so that there is one place to look and one to change."""
     keys = ward.allowed_key("source", **RIGHTS["source"])
     with ward.guard() as guard, Router(ANY, guard=guard, door=INGEST) as router:
         (ward.store.folder / "source.public").unlink()
         assert admitted(router.endpoint, keys)
         ward.revoke("source")
-        until(lambda: not admitted(router.endpoint, keys), SOON_S)
+        until(lambda: not admitted(router.endpoint, keys), limit_s)
 
 
 def test_the_trial_finds_an_open_door(ward: Ward) -> None:
@@ -490,6 +509,6 @@ def test_a_trial_that_could_not_be_made_is_no_end_of_the_trials(
             patched.setattr(curve, "let_in", dying)
             patched.setattr(threading, "excepthook", lambda _: None)
             assert guard._trials is not None
-            guard._trials.join(20.0)
+            guard._trials.join(BUSY_S)
             with pytest.raises(AuthenticationError, match="nobody tries the doors"):
                 guard.check()

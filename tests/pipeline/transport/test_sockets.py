@@ -12,7 +12,7 @@ from pipeline.transport.addresses import check_address
 from pipeline.transport.sockets import Dealer, Publisher, Router, Subscription, wait
 
 ANY = "tcp://127.0.0.1:0"
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 def until(done: Callable[[], bool]) -> None:

@@ -17,6 +17,7 @@ from zmq.auth.thread import ThreadAuthenticator
 
 from pipeline.transport.curve import ClientKeys, KeyPair, let_in, lock, new_pair, show
 from tests.support.keys import ANY
+from tests.support.limits import BUSY_S
 from tests.support.zmtp import GREETING, ready
 
 HUB = new_pair()
@@ -124,14 +125,12 @@ def test_its_thread_dies_of_one_fault_of_a_callback() -> None:
 def test_refusal_is_final_and_a_fault_is_not() -> None:
     """After 400 and 500 a client of libzmq never tries again, after 300 it does."""
     keys = ClientKeys(new_pair(), HUB.public)
-    assert {status: _asked_again(status, keys) for status in (b"400", b"500", b"300")} == {
-        b"400": False,
-        b"500": False,
-        b"300": True,
-    }
+    assert not _asked_again(b"400", keys, 1.0)
+    assert not _asked_again(b"500", keys, 1.0)
+    assert _asked_again(b"300", keys, BUSY_S)
 
 
-def _asked_again(status: bytes, keys: ClientKeys) -> bool:
+def _asked_again(status: bytes, keys: ClientKeys, wait_s: float) -> bool:
     context = zmq.Context.instance()
     porter, door, client = (context.socket(kind) for kind in (zmq.ROUTER, zmq.ROUTER, zmq.DEALER))
     try:
@@ -143,10 +142,10 @@ def _asked_again(status: bytes, keys: ClientKeys) -> bool:
         door.bind(ANY)
         show(client, keys)
         client.connect(door.getsockopt_string(zmq.LAST_ENDPOINT))
-        assert porter.poll(5_000)
+        assert porter.poll(1e3 * BUSY_S)
         question = porter.recv_multipart()
         porter.send_multipart([*question[:4], status, b"", b"", b""])
-        return bool(porter.poll(1_000))
+        return bool(porter.poll(1e3 * wait_s))
     finally:
         porter.unbind("inproc://zeromq.zap.01")
         for end in (client, door, porter):
@@ -164,11 +163,11 @@ def test_a_peer_cannot_name_itself() -> None:
         port = int(door.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port)) as peer:
             peer.sendall(GREETING + ready(b"Socket-Type", b"DEALER", b"User-Id", b"forged"))
-            assert porter.poll(5_000)
+            assert porter.poll(1e3 * BUSY_S)
             question = porter.recv_multipart()
             porter.send_multipart([*question[:4], b"200", b"", b"named", b""])
             peer.sendall(b"\x00\x01x")
-            assert door.poll(5_000)
+            assert door.poll(1e3 * BUSY_S)
             assert door.recv_multipart(copy=False)[-1].get("User-Id") == "named"
     finally:
         porter.unbind("inproc://zeromq.zap.01")

@@ -29,7 +29,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.data.protocol_beats import DATABASE, Beats, annotation_digest, load_beats, split_named
+from models.data.annotated_beats import Beats, annotation_digest, load_beats, split_named
+from models.data.mitdb import DATABASE
 from models.experiments.ablation_table import ablation_markdown
 from models.files.atomic_write import write_atomically
 from models.inference.student import SCORED_TICKS, SMOOTHING_TICKS

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from models.data.classifier_beats import DetectedRecord, detect_all
-from models.data.protocol_beats import DS1, database_folder
+from models.data.detected_beats import DetectedRecord, detect_all
+from models.data.mitdb import DS1, database_folder
 from models.evaluation.protocols.classifier import COUNTING, figures_of, tables_of
 from models.files.atomic_write import write_atomically
 from models.training.classifier import (

@@ -1,21 +1,38 @@
-"""Read the files of a model as what they are: something that anybody may have put there.
+"""The files of a trained model: weights as safetensors and, beside them, a JSON description.
 
-A file is read if it is regular, small enough and no pickle, whose reading would run what it
-holds. Files in `SHIPPED` have to be, byte for byte, those that the repository pins: their SHA-256
-stand in ``SHA256SUMS`` beside them, as ``sha256sum --check`` reads it. ``python -m
-models.files.model_file`` writes that list anew, after a training.
+Anybody may have put the files there. A file is read if it is regular, small enough and no pickle,
+whose reading would run what it holds; nothing in it is run. A pair is read whole or refused with an
+`ArtifactError` of one line: what differs, where, and what to do. It is written so that a reader
+sees the old pair, the new one, or a pair that it refuses because the checksum does not fit; never
+half a file.
+
+Files in `SHIPPED` have to be, byte for byte, those that the repository pins: their SHA-256 stand in
+``SHA256SUMS`` beside them, as ``sha256sum --check`` reads it. After a training, ``python -m
+models.files.model_file`` writes that list again.
 """
 
 import hashlib
+import json
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from models.files.atomic_write import write_atomically
 from pipeline.errors import ArtifactError
+from replay.headers import quoted
 
 SHIPPED: Final = Path(__file__).parents[1] / "weights"
 PINNED: Final = SHIPPED / "SHA256SUMS"
+
+MAX_DESCRIPTION_BYTES: Final = 65_536
+MAX_WEIGHTS_BYTES: Final = 1_000_000
 
 _MAX_PINNED_BYTES: Final = 65_536
 _LINE: Final = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)?)")
@@ -25,6 +42,146 @@ _PICKLES: Final = (b"PK\x03\x04", *(b"\x80" + bytes([protocol]) for protocol in 
 _SAFETENSORS: Final = b"\0\0\0\0\0\0{"
 """What follows the first two bytes of a safetensors file, the low ones of its header's length. They
 may be those of a pickle; no pickle goes on like this, for 0 is no opcode."""
+
+Tensors = dict[str, NDArray[np.float32]]
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsKind:
+    """What the files of one kind of model have in common; other values are refused."""
+
+    model: str
+    format: int
+    input: Mapping[str, Any]
+    """What the program does before the model sees anything."""
+    network: Mapping[str, Any]
+    """What must be so; a kind of several sizes leaves it empty and describes each by itself."""
+    remedy: str
+    """What a person does about files that are refused."""
+
+
+def weights_path(description: Path) -> Path:
+    """Return where the weights of ``description`` lie."""
+    return description.with_suffix(".safetensors")
+
+
+def write_weights(
+    kind: WeightsKind,
+    facts: Mapping[str, Any],
+    tensors: Mapping[str, NDArray[np.float32]],
+    shapes: Shapes,
+    description: Path,
+) -> str:
+    """Write the pair; return the SHA-256 of the weights.
+
+    Args:
+        kind: its values go into the description.
+        facts: ``training``, ``metrics`` and what else the kind describes, JSON-able.
+        tensors: finite float32, exactly those of ``shapes``.
+        shapes: name and shape of every tensor.
+        description: the ``.json`` file; the weights go beside it.
+
+    Raises:
+        ArtifactError: the tensors are not those of ``shapes``.
+        ConfigError: the place is not writable.
+    """
+    check_tensors(kind, tensors, shapes, description)
+    weights = save({name: np.ascontiguousarray(t) for name, t in sorted(tensors.items())})
+    sha256 = hashlib.sha256(weights).hexdigest()
+    whole = {
+        "format": kind.format,
+        "model": kind.model,
+        "input": dict(kind.input),
+        "network": dict(kind.network),
+        **facts,
+        "weights_sha256": sha256,
+    }
+    text = json.dumps(whole, indent=2, allow_nan=False) + "\n"
+    write_atomically(weights_path(description), weights)
+    write_atomically(description, text)
+    return sha256
+
+
+def read_weights(
+    kind: WeightsKind, shapes: Callable[[dict[str, Any]], Shapes], description: Path
+) -> tuple[dict[str, Any], Tensors, str]:
+    """Return the description, the tensors and the SHA-256 of the weights, all checked.
+
+    Args:
+        kind: what the description has to say.
+        shapes: returns name and shape of every tensor from the description, or refuses it.
+        description: the ``.json`` file; the weights lie beside it.
+
+    Raises:
+        ArtifactError: anything is missing, altered, or made for something else.
+    """
+    facts = _description(
+        kind, read_model_file(description, MAX_DESCRIPTION_BYTES, kind.remedy), description
+    )
+    wanted = shapes(facts)
+    path = weights_path(description)
+    weights = read_model_file(path, MAX_WEIGHTS_BYTES, kind.remedy)
+    sha256 = hashlib.sha256(weights).hexdigest()
+    if sha256 != facts["weights_sha256"]:
+        raise ArtifactError(
+            f"{path} is not the file that {description.name} describes (SHA-256 {sha256[:12]}...): "
+            f"it was altered or mixed up; {kind.remedy}"
+        )
+    try:
+        tensors = load(weights)
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise ArtifactError(
+            f"{path} is no safetensors file: {quoted(error)}; {kind.remedy}"
+        ) from None
+    check_tensors(kind, tensors, wanted, path)
+    return facts, tensors, sha256
+
+
+def check_tensors(
+    kind: WeightsKind, tensors: Mapping[str, NDArray[np.float32]], shapes: Shapes, path: Path
+) -> None:
+    """Raise `ArtifactError` unless the tensors are finite float32 of exactly these shapes."""
+    if differing := sorted(set(shapes) ^ set(tensors)):
+        raise ArtifactError(
+            f"{path}: missing or unknown tensors {quoted(', '.join(differing))}; {kind.remedy}"
+        )
+    for name, shape in shapes.items():
+        tensor = tensors[name]
+        if tensor.shape != shape or tensor.dtype != np.float32:
+            raise ArtifactError(
+                f"{path}: {name} is {tensor.dtype}{list(tensor.shape)}, not float32{list(shape)}; "
+                f"{kind.remedy}"
+            )
+        if not np.isfinite(tensor).all():
+            raise ArtifactError(f"{path}: {name} holds values that are not finite; {kind.remedy}")
+
+
+def _description(kind: WeightsKind, text: bytes, path: Path) -> dict[str, Any]:
+    """Return the description as an object whose every part is there and fits this program."""
+    try:
+        facts = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ArtifactError(f"{path} is not JSON; {kind.remedy}") from None
+    found = (facts.get("model"), facts.get("format")) if isinstance(facts, dict) else "no object"
+    if found != (kind.model, kind.format) or isinstance(facts["format"], bool):
+        raise ArtifactError(
+            f"{path} describes {found!r:.80}, this program reads {kind.model!r} of format "
+            f"{kind.format}; {kind.remedy}"
+        )
+    parts = {"input": dict, "network": dict, "training": dict, "metrics": dict}
+    for key, type_ in {**parts, "weights_sha256": str}.items():
+        if not isinstance(facts.get(key), type_):
+            raise ArtifactError(f"{path} has no {key!r}; {kind.remedy}")
+    for part, wanted in (("input", kind.input), ("network", kind.network)):
+        for key, value in wanted.items():
+            # As JSON, for there True is not 1 and 1 is not 1.0.
+            if json.dumps(facts[part].get(key)) != json.dumps(value):
+                raise ArtifactError(
+                    f"{path} was made for {key} {facts[part].get(key)!r:.80}, this program uses "
+                    f"{value!r:.300}; {kind.remedy}"
+                )
+    return dict(facts)
 
 
 def read_model_file(path: Path, limit: int, remedy: str) -> bytes:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from models.files.classifier_artifact import (
+from models.files.classifier import (
     GIVEN_WIDTH,
     GROUPS,
     LEAK,

@@ -23,7 +23,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.files.student_artifact import SHIPPED_STUDENT, STAGES, Artifact, load_artifact
+from models.files.student import SHIPPED_STUDENT, STAGES, StudentArtifact, load_student
 from pipeline.constants import WINDOW_SAMPLES
 from pipeline.scoring.protocols import ScoredBatch
 
@@ -43,7 +43,7 @@ Floats = NDArray[np.float32]
 class StudentScorer:
     """The student, ready to score."""
 
-    def __init__(self, artifact: Artifact, *, device: str | None = None) -> None:
+    def __init__(self, artifact: StudentArtifact, *, device: str | None = None) -> None:
         """Arrange the weights of ``artifact`` for ``device``: ``cpu``, ``cuda``, None for best."""
         self._smoothing = artifact.smoothing_ticks
         self._scored = slice(*artifact.scored_ticks)
@@ -66,7 +66,7 @@ class StudentScorer:
         Raises:
             ArtifactError: anything is missing, altered, or made for something else.
         """
-        return cls(load_artifact(description), device=device)
+        return cls(load_student(description), device=device)
 
     def score(self, windows: Floats) -> ScoredBatch:
         """Score float32[B, 320] windows in [-1, 1]; see `pipeline.scoring.protocols.Scorer`.
@@ -114,7 +114,7 @@ class NumpyStudent:
     except into the padding.
     """
 
-    def __init__(self, artifact: Artifact) -> None:
+    def __init__(self, artifact: StudentArtifact) -> None:
         """Arrange the weights: once, so that a batch only multiplies."""
         tensors = artifact.tensors
         self._encoder = [

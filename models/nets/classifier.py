@@ -23,7 +23,7 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.files.classifier_artifact import (
+from models.files.classifier import (
     CONTEXT_WIDTH,
     FLAT_WIDTH,
     GIVEN_WIDTH,
@@ -152,7 +152,7 @@ def folded_classifier(network: ResNeXt) -> dict[str, NDArray[np.float32]]:
     """Return the weights with each BatchNorm folded into what comes before or after it.
 
     Computed in float64 from the running statistics (evaluation mode), returned as the float32
-    tensors of `models.files.classifier_artifact.tensor_shapes`.
+    tensors of `models.files.classifier.tensor_shapes`.
     """
     tensors: dict[str, Tensor] = {}
     for name, module in network.named_modules():

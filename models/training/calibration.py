@@ -25,11 +25,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.protocol_beats import DS1, DS1A, DS1B, database_folder
+from models.data.mitdb import DS1, DS1A, DS1B, database_folder
 from models.ec57.matching import classes_of, match_beats, match_samples
 from models.files.atomic_write import write_atomically
 from models.files.model_file import read_model_file
-from models.files.student_artifact import SHIPPED_STUDENT, load_artifact
+from models.files.student import SHIPPED_STUDENT, load_student
 from models.inference.student import StudentScorer
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.errors import ArtifactError, ConfigError
@@ -132,7 +132,7 @@ def half_scorer(description: Path, split: str) -> StudentScorer:
         ArtifactError: it is unusable, or was trained on something else and may know the patients
             that it is to score.
     """
-    artifact = load_artifact(description)
+    artifact = load_student(description)
     trained_on = artifact.training.get("split")
     if trained_on != split:
         raise ArtifactError(
@@ -148,7 +148,7 @@ def save_calibration(
     student: Path = SHIPPED_STUDENT,
 ) -> None:
     """Write a calibration beside the student that it is true for."""
-    content = {**calibration, "weights_sha256": load_artifact(student).sha256}
+    content = {**calibration, "weights_sha256": load_student(student).sha256}
     write_atomically(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
@@ -194,7 +194,7 @@ def load_calibration(
         *(RecursionError, OverflowError),
     ) as error:
         raise ArtifactError(f"{path} is no calibration ({error!r}): {again}") from None
-    if made_for != load_artifact(student).sha256:
+    if made_for != load_student(student).sha256:
         raise ArtifactError(f"{path} was made for other weights than {student}: {again}")
     rate = default if false_alerts_per_hour is None else false_alerts_per_hour
     if not stored[0, 0] <= rate <= stored[-1, 0]:

@@ -2,7 +2,7 @@
 
     monitor train classifier --data DIR
 
-The beats are those that the stream finds (`models.data.classifier_beats`). An epoch takes at most
+The beats are those that the stream finds (`models.data.detected_beats`). An epoch takes at most
 so many of each record and class, drawn anew for each batch, so that neither the many normal beats
 nor the patients with many ectopics rule. The loss is focal; the optimiser AdaBound (Luo et al.,
 ICLR 2019), or AdamW with a one-cycle schedule.
@@ -27,14 +27,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.data.classifier_beats import (
+from models.data.detected_beats import (
     DetectedRecord,
     TrainingBeats,
     detect_all,
     training_beats,
 )
-from models.data.protocol_beats import DATABASE, DS1, database_folder
-from models.files.classifier_artifact import ClassifierArtifact, save_classifier
+from models.data.mitdb import DATABASE, DS1, database_folder
+from models.files.classifier import ClassifierArtifact, save_classifier
 from models.measure.metrics import average_precision
 from models.nets.classifier import ResNeXt, focal_loss, folded_classifier
 from models.training.checkpoint import read_checkpoint, restore_network

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.data.protocol_beats import check_split
+from models.data.annotated_beats import check_split
 from pipeline.errors import ConfigError
 
 DEVICES: Final = ("auto", "cpu", "cuda")
@@ -29,7 +29,7 @@ class TrainingConfig:
     batch: int
     learning_rate: float
     split: str = "0"
-    """One of `models.data.protocol_beats.SPLITS`."""
+    """One of `models.data.annotated_beats.SPLITS`."""
     seed: int = 0
     patience: int | None = None
     """Stop after so many epochs without a better one on the validation part; None: never."""

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.files.student_artifact import Artifact, save_artifact
+from models.files.student import StudentArtifact, save_student
 from models.inference.student import SCORED_TICKS, SMOOTHING_TICKS
 from models.nets.beatgan import Autoencoder
 from models.training.checkpoint import read_checkpoint, restore_network
@@ -21,7 +21,7 @@ def folded_tensors(student: Autoencoder) -> dict[str, Floats]:
     """Return the weights with each BatchNorm folded into the convolution before it.
 
     Computed in float64 from the running statistics (evaluation mode), returned as the float32
-    tensors of `models.files.student_artifact.tensor_shapes`.
+    tensors of `models.files.student.tensor_shapes`.
     """
     features, layers = student.encoder.features, student.decoder.layers
     tensors = {
@@ -77,7 +77,7 @@ def export_student(
     facts, tensors = read_checkpoint(checkpoint)
     student = new_student(facts["config"]["width"], facts["config"]["latent"])
     restore_network(student, "student", tensors)
-    artifact = Artifact(
+    artifact = StudentArtifact(
         width=student.width,
         latent=student.latent,
         smoothing_ticks=SMOOTHING_TICKS,
@@ -88,4 +88,4 @@ def export_student(
         metrics=metrics,
         tensors=folded_tensors(student),
     )
-    return save_artifact(artifact, description)
+    return save_student(artifact, description)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, signal
 
-from models.data.protocol_beats import DS1
+from models.data.mitdb import DS1
 from models.evaluation.alarms.challenge2015 import ALARM_AT_S, read_cases
 from models.evaluation.alarms.rhythms import FAMILIES, rhythms
 from models.measure.metrics import roc_auc

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.data.protocol_beats import Beats, split_named
+from models.data.annotated_beats import Beats, split_named
 from models.measure.metrics import average_precision, roc_auc
 from models.nets.beatgan import initialise
 from models.training.checkpoint import (

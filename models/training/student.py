@@ -26,17 +26,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.data.protocol_beats import (
-    DATABASE,
+from models.data.annotated_beats import (
     PATIENT_SPLITS,
-    RECORDS,
     Beats,
     annotation_digest,
     load_beats,
     split_named,
 )
+from models.data.mitdb import DATABASE, RECORDS
 from models.evaluation.protocols.beatgan import evaluate_on
-from models.files.student_artifact import load_artifact, save_artifact
+from models.files.student import load_student, save_student
 from models.inference.student import STUDENT_LATENT, STUDENT_WIDTH
 from models.nets.beatgan import Autoencoder
 from models.training.checkpoint import read_checkpoint
@@ -179,11 +178,11 @@ def finish_student(best: Path, description: Path, beats: Beats, config: StudentC
         training["teacher"] = {name: facts[name] for name in ("config", "best_epoch", "validation")}
     export_student(best, description, training=training, metrics={})
     if split.test.size:
-        artifact = load_artifact(description)
+        artifact = load_student(description)
         metrics = {"command": "monitor evaluate beatgan"} | evaluate_on(
             beats, artifact, device="cpu"
         )
-        save_artifact(dataclasses.replace(artifact, metrics=metrics), description)
+        save_student(dataclasses.replace(artifact, metrics=metrics), description)
     return description
 
 

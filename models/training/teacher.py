@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.data.protocol_beats import annotation_digest, load_beats
+from models.data.annotated_beats import annotation_digest, load_beats
 from models.nets.beatgan import (
     STAGES,
     TEACHER_LATENT,

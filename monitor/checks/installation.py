@@ -118,7 +118,7 @@ def check_weights() -> Iterator[Finding]:
     """Verify the weights that ship by their hashes, and score a beat with them."""
     import numpy as np
 
-    from models.files.classifier_artifact import SHIPPED_CLASSIFIER
+    from models.files.classifier import SHIPPED_CLASSIFIER
     from models.inference.classifier import ClassifierScorer
     from models.inference.student import StudentScorer
     from models.training.calibration import load_calibration

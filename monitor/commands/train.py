@@ -136,9 +136,9 @@ def calibrate(data: Path | None, student: Path | None, half_a: Path, half_b: Pat
         half_a: of the student trained with ``--split ds1a``, otherwise alike.
         half_b: of the one trained with ``--split ds1b``.
     """
-    from models.data.protocol_beats import DS1
+    from models.data.mitdb import DS1
     from models.files.model_file import pin
-    from models.files.student_artifact import SHIPPED_STUDENT
+    from models.files.student import SHIPPED_STUDENT
     from models.training.calibration import calibrate, half_scorer, save_calibration
 
     description = student or SHIPPED_STUDENT

@@ -11,10 +11,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.classifier_beats import FALSE_DETECTION, DetectedRecord, detect_all
-from models.data.protocol_beats import DATABASE, DS1, DS2, database_folder
+from models.data.detected_beats import FALSE_DETECTION, DetectedRecord, detect_all
+from models.data.mitdb import DATABASE, DS1, DS2, database_folder
 from models.ec57.matching import CLASSES, LEARNING_S, MATCH_S
-from models.files.classifier_artifact import SHIPPED_CLASSIFIER, load_classifier
+from models.files.classifier import SHIPPED_CLASSIFIER, load_classifier
 from models.inference.classifier import ClassifierScorer
 from pipeline.constants import CLASSES as NAMED
 from pipeline.errors import ArtifactError

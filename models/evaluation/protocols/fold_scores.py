@@ -6,15 +6,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.protocol_beats import (
-    DATABASE,
-    FOLDS,
-    PATIENT_SPLITS,
-    Beats,
-    annotation_digest,
-    split_beats,
-)
-from models.files.student_artifact import Artifact
+from models.data.annotated_beats import FOLDS, PATIENT_SPLITS, Beats, annotation_digest, split_beats
+from models.data.mitdb import DATABASE
+from models.files.student import StudentArtifact
 from models.inference.student import StudentScorer
 from pipeline.errors import ArtifactError
 
@@ -32,7 +26,7 @@ class FoldScores:
     scores: NDArray[np.float32]
 
 
-def score_fold(beats: Beats, artifact: Artifact, *, device: str | None = None) -> FoldScores:
+def score_fold(beats: Beats, artifact: StudentArtifact, *, device: str | None = None) -> FoldScores:
     """Score the test part of a student's fold of ``beats``.
 
     Raises:
@@ -46,7 +40,7 @@ def score_fold(beats: Beats, artifact: Artifact, *, device: str | None = None) -
     return FoldScores(fold=fold, seed=seed, beats=test, scorer=scorer, scores=scores)
 
 
-def fold_of(artifact: Artifact) -> tuple[str, int]:
+def fold_of(artifact: StudentArtifact) -> tuple[str, int]:
     """Return name and seed of the fold that a student was trained on.
 
     Raises:
@@ -67,7 +61,7 @@ def fold_of(artifact: Artifact) -> tuple[str, int]:
     return str(split), seed
 
 
-def check_annotations(artifact: Artifact, beats: Beats) -> None:
+def check_annotations(artifact: StudentArtifact, beats: Beats) -> None:
     """Raise `ArtifactError` if a student was trained with other annotations than these.
 
     They decide which beats are in which fold.

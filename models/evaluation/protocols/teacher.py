@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.data.protocol_beats import Beats, annotation_digest, split_named
+from models.data.annotated_beats import Beats, annotation_digest, split_named
 from models.evaluation.protocols.beatgan import ranking_figures
 from models.evaluation.protocols.fold_scores import FOLD_NAMES, rows_of
 from models.inference.student import SCORED_TICKS, SMOOTHING_TICKS, smoothed_score

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import models.evaluation.protocols.classifier
-from models.data.classifier_beats import DetectedRecord
+from models.data.detected_beats import DetectedRecord
 from models.evaluation.protocols.classifier import evaluate_classifier, figures_of, tables_of
-from models.files.classifier_artifact import ClassifierArtifact, save_classifier, tensor_shapes
+from models.files.classifier import ClassifierArtifact, save_classifier, tensor_shapes
 from pipeline.constants import CLASSES, RR_FEATURES
 from pipeline.errors import ArtifactError
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import models.training.teacher
-from models.data.protocol_beats import annotation_digest, split_beats
+from models.data.annotated_beats import annotation_digest, split_beats
 from models.evaluation.protocols.teacher import evaluate_teacher, teacher_reconstruction
 from models.measure.metrics import roc_auc
 from models.nets.beatgan import Autoencoder

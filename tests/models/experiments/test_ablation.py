@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import models.experiments.ablation
-from models.data.protocol_beats import RECORDS, Beats
+from models.data.annotated_beats import Beats
+from models.data.mitdb import RECORDS
 from models.experiments.ablation import CELLS, AblationConfig, Cell, run_ablation
 from models.experiments.ablation_table import ablation_markdown
 from models.nets.beatgan import Autoencoder, initialise

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.files.classifier_artifact import GROUPS, WIDTHS, ClassifierArtifact, tensor_shapes
+from models.files.classifier import GROUPS, WIDTHS, ClassifierArtifact, tensor_shapes
 from models.inference.classifier import ClassifierScorer
 from models.nets.classifier import ResNeXt, focal_loss, folded_classifier
 from pipeline.constants import CLASSES, RR_FEATURES

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.data.protocol_beats import DS1, DS1A, RECORDS
-from models.files.student_artifact import SHIPPED_STUDENT, load_artifact
+from models.data.mitdb import DS1, DS1A, RECORDS
+from models.files.student import SHIPPED_STUDENT, load_student
 from models.training.calibration import (
     FALSE_ALERTS_PER_HOUR,
     RATES_PER_HOUR,
@@ -193,4 +193,4 @@ def test_what_ships_fits_the_student_that_ships() -> None:
     """The calibration in the package was made for the weights in the package."""
     assert load_calibration().threshold > 0
     stored = json.loads(SHIPPED_CALIBRATION.read_text())
-    assert stored["weights_sha256"] == load_artifact(SHIPPED_STUDENT).sha256
+    assert stored["weights_sha256"] == load_student(SHIPPED_STUDENT).sha256

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import models.training.classifier
-from models.data.classifier_beats import DetectedRecord, detect_beats, training_beats
-from models.data.protocol_beats import DS1
+from models.data.detected_beats import DetectedRecord, detect_beats, training_beats
+from models.data.mitdb import DS1
 from models.experiments.classifier_folds import compare_optimisers
-from models.files.classifier_artifact import load_classifier
+from models.files.classifier import load_classifier
 from models.inference.classifier import ClassifierScorer
 from models.training.checkpoint import read_checkpoint
 from models.training.classifier import (

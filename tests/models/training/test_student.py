@@ -8,8 +8,9 @@ import pytest
 import torch
 
 import models.training.student
-from models.data.protocol_beats import DS1, DS2, Beats, annotation_digest, split_named
-from models.files.student_artifact import load_artifact
+from models.data.annotated_beats import Beats, annotation_digest, split_named
+from models.data.mitdb import DS1, DS2
+from models.files.student import load_student
 from models.nets.beatgan import Autoencoder, initialise
 from models.training.checkpoint import read_checkpoint, save_checkpoint
 from models.training.distillation import TeacherTable, teacher_table
@@ -250,7 +251,7 @@ def test_student_of_a_fold_carries_its_test_figures(
     monkeypatch.setattr(models.training.student, "load_beats", lambda _: beats)
     config = _config(tmp_path, "kd+ft", teacher, epochs=1)
 
-    artifact = load_artifact(train_student(config, lambda _: None))
+    artifact = load_student(train_student(config, lambda _: None))
 
     split = split_named(beats, "0", seed=0)
     assert (artifact.width, artifact.latent) == (4, 3)
@@ -271,7 +272,7 @@ def test_student_of_patients_has_no_test_figures(
     monkeypatch.setattr(models.training.student, "load_beats", lambda _: _beats())
     config = _config(tmp_path, "none", teacher, epochs=1, split="ds1")
 
-    artifact = load_artifact(train_student(config, lambda _: None))
+    artifact = load_student(train_student(config, lambda _: None))
 
     assert artifact.training["records"] == list(DS1)
     assert artifact.training["split"] == "ds1"

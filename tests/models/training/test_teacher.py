@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import models.training.teacher
-from models.data.protocol_beats import Beats
+from models.data.annotated_beats import Beats
 from models.nets.beatgan import (
     Autoencoder,
     Discriminator,

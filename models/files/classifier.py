@@ -1,6 +1,6 @@
 """The trained classifier as two files: ``classifier.safetensors`` and ``classifier.json``.
 
-As `models.files.student_artifact` for the student: the JSON describes, with the SHA-256 of the
+As `models.files.student` for the student: the JSON describes, with the SHA-256 of the
 weights; loading checks everything that can be checked before a beat is classified, and refuses with
 an `ArtifactError` that says what differs and what to do. No pickle, no code in the files.
 
@@ -16,9 +16,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.files.student_artifact import INPUT as WINDOW_INPUT
-from models.files.student_artifact import SHIPPED_STUDENT
-from models.files.weights import WeightsKind, read_weights, write_weights
+from models.files.model_file import WeightsKind, read_weights, write_weights
+from models.files.student import INPUT as WINDOW_INPUT
+from models.files.student import SHIPPED_STUDENT
 from pipeline.constants import CLASSES, RR_FEATURES, WINDOW_SAMPLES
 from pipeline.scoring.rr_context import RR_FEATURE_NAMES
 

@@ -18,8 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.files.model_file import SHIPPED
-from models.files.weights import WeightsKind, read_weights, write_weights
+from models.files.model_file import SHIPPED, WeightsKind, read_weights, write_weights
 from pipeline.constants import BAND_PASS_HZ, SAMPLING_RATE_HZ, WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.errors import ArtifactError
 
@@ -53,7 +52,7 @@ _KIND: Final = WeightsKind(model=MODEL, format=FORMAT, input=INPUT, network={}, 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Artifact:
+class StudentArtifact:
     """A student that passed every check."""
 
     width: int
@@ -69,7 +68,7 @@ class Artifact:
     tensors: dict[str, NDArray[np.float32]]
     """Exactly those of `tensor_shapes`."""
     sha256: str = ""
-    """Of the weights file; filled in by `save_artifact` and `load_artifact`."""
+    """Of the weights file; filled in by `save_student` and `load_student`."""
 
 
 def tensor_shapes(width: int, latent: int) -> dict[str, tuple[int, ...]]:
@@ -89,7 +88,7 @@ def tensor_shapes(width: int, latent: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def save_artifact(artifact: Artifact, description: Path) -> str:
+def save_student(artifact: StudentArtifact, description: Path) -> str:
     """Write the weights and then ``description`` (a ``.json`` path); return the SHA-256.
 
     Each file replaces its predecessor in one step; between the two a reader refuses the pair.
@@ -112,7 +111,7 @@ def save_artifact(artifact: Artifact, description: Path) -> str:
     return write_weights(_KIND, facts, artifact.tensors, shapes, description)
 
 
-def load_artifact(description: Path = SHIPPED_STUDENT) -> Artifact:
+def load_student(description: Path = SHIPPED_STUDENT) -> StudentArtifact:
     """Read a student and check all of it.
 
     Args:
@@ -129,7 +128,7 @@ def load_artifact(description: Path = SHIPPED_STUDENT) -> Artifact:
 
     facts, tensors, sha256 = read_weights(_KIND, shapes, description)
     smoothing, scored_ticks = _score_rule(facts.get("score"), description)
-    return Artifact(
+    return StudentArtifact(
         width=facts["network"]["width"],
         latent=facts["network"]["latent"],
         smoothing_ticks=smoothing,

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from models.files.classifier_artifact import (
+from models.files.classifier import (
     ClassifierArtifact,
     load_classifier,
     save_classifier,
     tensor_shapes,
 )
-from models.files.weights import MAX_DESCRIPTION_BYTES, MAX_WEIGHTS_BYTES, weights_path
+from models.files.model_file import MAX_DESCRIPTION_BYTES, MAX_WEIGHTS_BYTES, weights_path
 from models.inference.classifier import ClassifierScorer
 from pipeline.errors import ArtifactError
 

@@ -1,10 +1,9 @@
-"""The beats of the published BeatGAN protocol, and who trains on which.
+"""Beats cut at their reference annotation, as the BeatGAN protocol has them, and their splits.
 
-The protocol: the MIT-BIH Arrhythmia Database (Moody & Mark 2001; Goldberger et al. 2000) without
-its four paced records, modified lead II, every beat cut at its reference annotation. Normal are
-the annotations N, L and R: that leaves exactly the 10,851 abnormal beats of the paper. A normal
-beat counts only where the detector found an R peak less than 10 samples away. Beats pass the
-filter and the windowing that run live (`pipeline.signal.segmenter`).
+The protocol: the records of `models.data.mitdb`, modified lead II, every beat cut at its reference
+annotation. Normal are the annotations N, L and R: that leaves exactly the 10,851 abnormal beats of
+the paper. A normal beat counts only where the detector found an R peak less than 10 samples away.
+Beats pass the filter and the windowing that run live (`pipeline.signal.segmenter`).
 
 Two kinds of split, each with a name (`split_named`):
 
@@ -13,9 +12,6 @@ Two kinds of split, each with a name (`split_named`):
   on a new patient.
 * ``ds1``, ``ds1a``, ``ds1b``: by record. A model trained on them has seen no record of DS2; one
   trained on one half of DS1 has seen no record of the other half.
-
-Source of DS1 and DS2: de Chazal, O'Dwyer & Reilly, IEEE Trans. Biomed. Eng. 51 (2004). All their
-records come from different people but 201 (DS1) and 202 (DS2), which are one man's.
 
 Reads records through `replay.records`; keeps nothing on disk.
 """
@@ -29,36 +25,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.data.mitdb import DS1, DS1A, DS1B, RECORDS, database_folder
 from pipeline.constants import WINDOW_AFTER_R, WINDOW_BEFORE_R
 from pipeline.errors import ConfigError, InputError
 from pipeline.signal.segmenter import cut_windows, detect_record, filter_record
 from replay.annotations import read_beats
 from replay.records import read_lead
 
-DATABASE: Final = "mitdb"
-
 LEAD: Final = "MLII"
-
-# All 48 but the paced 102, 104, 107 and 217, which ANSI/AAMI EC57 leaves out.
-# fmt: off
-RECORDS: Final = tuple(map(str, (
-    100, 101, 103, 105, 106, 108, 109, 111, 112, 113, 114, 115, 116, 117, 118, 119, 121, 122, 123,
-    124, 200, 201, 202, 203, 205, 207, 208, 209, 210, 212, 213, 214, 215, 219, 220, 221, 222, 223,
-    228, 230, 231, 232, 233, 234,
-)))
-DS1: Final = tuple(map(str, (
-    101, 106, 108, 109, 112, 114, 115, 116, 118, 119, 122, 124, 201, 203, 205, 207, 208, 209, 215,
-    220, 223, 230,
-)))
-DS2: Final = tuple(map(str, (
-    100, 103, 105, 111, 113, 117, 121, 123, 200, 202, 210, 212, 213, 214, 219, 221, 222, 228, 231,
-    232, 233, 234,
-)))
-# fmt: on
-
-# Every other record in the order of DS1: nothing about them was looked at to deal them out.
-DS1A: Final = DS1[0::2]
-DS1B: Final = DS1[1::2]
 
 NORMAL_SYMBOLS: Final = ("N", "L", "R")
 DETECTED_WITHIN_SAMPLES: Final = 10
@@ -110,29 +84,6 @@ class Split:
     """Normal and abnormal beats, for every choice there is to make."""
     test: NDArray[np.int64]
     """Read once, for the figures; empty where whole patients are held out for that."""
-
-
-def database_folder(data: Path) -> Path:
-    """Return the folder that holds the records: ``data`` itself or its ``mitdb/``.
-
-    Raises:
-        InputError: neither holds all 44 records with annotations; names the missing ones.
-    """
-    folder = data / DATABASE if (data / DATABASE).is_dir() else data
-    missing = [
-        name
-        for name in RECORDS
-        if not all(
-            (folder / f"{name}.{extension}").is_file() for extension in ("hea", "dat", "atr")
-        )
-    ]
-    if missing:
-        named = ", ".join(missing[:8]) + (", ..." if len(missing) > 8 else "")
-        raise InputError(
-            f"{folder} lacks {len(missing)} of {len(RECORDS)} records with annotations ({named}): "
-            f"fetch them with `monitor fetch {DATABASE}` or name their folder with --data"
-        )
-    return folder
 
 
 def load_beats(data: Path) -> Beats:

@@ -5,23 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.data.protocol_beats import (
-    DS1,
-    DS1A,
-    DS1B,
-    DS2,
-    RECORDS,
+from models.data.annotated_beats import (
     SPLITS,
     Beats,
     Split,
     annotation_digest,
-    database_folder,
     distance_to_nearest,
     load_beats,
     split_beats,
     split_named,
     split_patients,
 )
+from models.data.mitdb import DS1, DS1A, DS1B, DS2, RECORDS, database_folder
 from pipeline.errors import ConfigError, InputError
 from tests.support.databases import database
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, signal
 
+from models.data.challenge2015 import ALARM_AT_S, read_cases
 from models.data.mitdb import DS1
-from models.evaluation.alarms.challenge2015 import ALARM_AT_S, read_cases
-from models.evaluation.alarms.rhythms import FAMILIES, rhythms
+from models.data.rhythms import FIBRILLATION_NOTES, read_rhythms
 from models.measure.metrics import roc_auc
 from pipeline.constants import SAMPLING_RATE_HZ
 from pipeline.signal.fibrillation import FIBRILLATION_S, FibrillationWatch
@@ -76,10 +76,10 @@ def _gather(data: Path, on_step: Callable[[str], None]) -> Iterator[Windows]:
         for lead in range(len(load_header(path).signals)):
             at_s, measures = _measured(path, lead)
             kinds = np.zeros(at_s.size, dtype=np.int64)
-            for stretch in rhythms(path, at_s[-1]):
+            for stretch in read_rhythms(path, at_s[-1]):
                 inside = (at_s - FIBRILLATION_S >= stretch.begin_s) & (at_s <= stretch.end_s)
                 kinds[inside] = (
-                    1 if stretch.name in FAMILIES["vf"][0]
+                    1 if stretch.name in FIBRILLATION_NOTES
                     else -1 if stretch.name in _LEFT_OUT
                     else 2
                 )  # fmt: skip

@@ -17,6 +17,7 @@ Who watches passes ``progress``, called with a `StepReport` or an `EpochReport`.
 
 import dataclasses
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -34,8 +35,7 @@ from models.data.annotated_beats import (
     split_named,
 )
 from models.data.mitdb import DATABASE, RECORDS
-from models.evaluation.protocols.beatgan import evaluate_on
-from models.files.student import load_student, save_student
+from models.files.student import StudentArtifact, load_student, save_student
 from models.inference.student import STUDENT_LATENT, STUDENT_WIDTH
 from models.nets.beatgan import Autoencoder
 from models.training.checkpoint import read_checkpoint
@@ -71,6 +71,9 @@ METHODS: Final = ("none", "kd", "ft", "kd+ft", "frskd")
 BY_SCORES: Final = ("kd", "kd+ft", "frskd")
 BY_MAPS: Final = ("ft", "kd+ft", "frskd")
 OF_A_TEACHER: Final = ("kd", "ft", "kd+ft")
+
+Evaluate = Callable[[Beats, StudentArtifact], Mapping[str, object]]
+"""Returns the figures of a student on the test part of its fold of the beats, JSON-able."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,11 +127,16 @@ class StudentConfig(TrainingConfig):
             )
 
 
-def train_student(config: StudentConfig, progress: Progress) -> Path:
+def train_student(config: StudentConfig, progress: Progress, evaluate: Evaluate) -> Path:
     """Train a student; return its finished ``student.json``.
 
     The artifact records how it was trained, how it did on the validation part, and, if it was
     trained on a fold, its figures on the test part.
+
+    Args:
+        config: how it is trained.
+        progress: called within each epoch and after it.
+        evaluate: measures the student of a fold, once it is trained.
 
     Raises:
         InputError: records are missing or unreadable.
@@ -140,7 +148,7 @@ def train_student(config: StudentConfig, progress: Progress) -> Path:
     train, validation = parts_of(beats, config)
     table = None if teacher is None else teacher_table(teacher, torch.from_numpy(train))
     best = fit_student(config, train, validation, progress, table)
-    return finish_student(best, config.folder / "student.json", beats, config)
+    return finish_student(best, config.folder / "student.json", beats, config, evaluate)
 
 
 def find_student_rate(config: StudentConfig, progress: Progress) -> RangeTest:
@@ -163,7 +171,9 @@ def _teacher_of(config: StudentConfig) -> Autoencoder | None:
     return load_teacher(config.teacher, split=config.split, seed=config.seed, device=config.device)
 
 
-def finish_student(best: Path, description: Path, beats: Beats, config: StudentConfig) -> Path:
+def finish_student(
+    best: Path, description: Path, beats: Beats, config: StudentConfig, evaluate: Evaluate
+) -> Path:
     """Write the artifact of the checkpoint ``best``; that of a fold with its test figures."""
     split = split_named(beats, config.split, seed=config.seed)
     training = {
@@ -179,9 +189,7 @@ def finish_student(best: Path, description: Path, beats: Beats, config: StudentC
     export_student(best, description, training=training, metrics={})
     if split.test.size:
         artifact = load_student(description)
-        metrics = {"command": "monitor evaluate beatgan"} | evaluate_on(
-            beats, artifact, device="cpu"
-        )
+        metrics = {"command": "monitor evaluate beatgan", **evaluate(beats, artifact)}
         save_student(dataclasses.replace(artifact, metrics=metrics), description)
     return description
 

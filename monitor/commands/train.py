@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,12 +60,12 @@ def train_student(data: Path | None, *, find_lr: bool, **settings: Any) -> None:
         find_lr: run the learning-rate range test instead.
         settings: of `models.training.student.StudentConfig`; None stands for its default.
     """
+    from models.evaluation.protocols.beatgan import evaluate_on
     from models.training import student
 
+    train = partial(student.train_student, evaluate=partial(evaluate_on, device="cpu"))
     config = student.StudentConfig(data=data_folder(data), **_given(settings))
-    run_training(
-        "student", config, student.train_student, student.find_student_rate, find_lr=find_lr
-    )
+    run_training("student", config, train, student.find_student_rate, find_lr=find_lr)
 
 
 def train_classifier(data: Path | None, *, find_lr: bool, **settings: Any) -> None:

@@ -1,6 +1,7 @@
 """Training a student by each method: what moves it, exact resumption, what the artifact says."""
 
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 import models.training.student
 from models.data.annotated_beats import Beats, annotation_digest, split_named
 from models.data.mitdb import DS1, DS2
+from models.evaluation.protocols.beatgan import evaluate_on
 from models.files.student import load_student
 from models.nets.beatgan import Autoencoder, initialise
 from models.training.checkpoint import read_checkpoint, save_checkpoint
@@ -26,6 +28,7 @@ from models.training.student import (
 from pipeline.errors import ArtifactError, ConfigError
 
 N = 40
+EVALUATE = partial(evaluate_on, device="cpu")
 
 
 @pytest.fixture(autouse=True)
@@ -227,7 +230,7 @@ def test_settings_that_cannot_work_are_refused(tmp_path: Path, changes: dict, me
 def test_teacher_of_another_split_is_refused(tmp_path: Path, teacher: Path) -> None:
     """It has seen beats that this student's split holds out."""
     with pytest.raises(ArtifactError, match="split"):
-        train_student(_config(tmp_path, "kd", teacher, split="1"), lambda _: None)
+        train_student(_config(tmp_path, "kd", teacher, split="1"), lambda _: None, EVALUATE)
 
 
 def _beats() -> Beats:
@@ -251,7 +254,7 @@ def test_student_of_a_fold_carries_its_test_figures(
     monkeypatch.setattr(models.training.student, "load_beats", lambda _: beats)
     config = _config(tmp_path, "kd+ft", teacher, epochs=1)
 
-    artifact = load_student(train_student(config, lambda _: None))
+    artifact = load_student(train_student(config, lambda _: None, EVALUATE))
 
     split = split_named(beats, "0", seed=0)
     assert (artifact.width, artifact.latent) == (4, 3)
@@ -272,7 +275,7 @@ def test_student_of_patients_has_no_test_figures(
     monkeypatch.setattr(models.training.student, "load_beats", lambda _: _beats())
     config = _config(tmp_path, "none", teacher, epochs=1, split="ds1")
 
-    artifact = load_student(train_student(config, lambda _: None))
+    artifact = load_student(train_student(config, lambda _: None, EVALUATE))
 
     assert artifact.training["records"] == list(DS1)
     assert artifact.training["split"] == "ds1"

@@ -138,9 +138,10 @@ def calibrate(data: Path | None, student: Path | None, half_a: Path, half_b: Pat
         half_b: of the one trained with ``--split ds1b``.
     """
     from models.data.mitdb import DS1
+    from models.files.calibration import save_calibration
     from models.files.model_file import pin
     from models.files.student import SHIPPED_STUDENT
-    from models.training.calibration import calibrate, half_scorer, save_calibration
+    from models.training.calibration import calibrate, half_scorer
 
     description = student or SHIPPED_STUDENT
     scorers = half_scorer(half_a, "ds1a"), half_scorer(half_b, "ds1b")

@@ -90,9 +90,9 @@ def run_hub(
         ArtifactError: the calibration of the live score is missing or altered.
         GuardError: the keys do not guard the sockets, or no more.
     """
+    from models.files.calibration import load_calibration
     from models.files.classifier import SHIPPED_CLASSIFIER
     from models.measure.provenance import commit
-    from models.training.calibration import load_calibration
     from pipeline.hub.config import HubConfig
     from pipeline.hub.hub import Hub
     from pipeline.log.maintenance import Retention

@@ -24,6 +24,7 @@ OWNERS = {
         "pipeline/schema/system_report.py",
         "pipeline/stream/snapshot.py",
         "pipeline/schema/requests.py",
+        "models/files/json_object.py",
     },
     "sqlite3": {"pipeline/log/store.py", "pipeline/log/reader.py", "pipeline/log/schema.py"},
     "prometheus_client": {"monitor/metrics.py"},

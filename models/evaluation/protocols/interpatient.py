@@ -30,6 +30,7 @@ from models.evaluation.protocols.scored_beats import (
 )
 from models.evaluation.report.interpatient_pictures import draw_interpatient
 from models.evaluation.report.pictures import prepare
+from models.files.calibration import load_calibration
 from models.files.classifier import SHIPPED_CLASSIFIER, load_classifier
 from models.files.model_file import weights_path
 from models.files.student import SHIPPED_STUDENT, StudentArtifact, load_student
@@ -38,7 +39,6 @@ from models.inference.student import StudentScorer
 from models.measure.metrics import average_precision, roc_auc
 from models.measure.provenance import machine
 from models.measure.speed import us_per_beat
-from models.training.calibration import load_calibration
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.constants import RR_FEATURES
 from pipeline.errors import ArtifactError

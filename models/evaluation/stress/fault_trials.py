@@ -30,9 +30,9 @@ from models.evaluation.stress.fault_findings import (
     scored,
     told_differently,
 )
+from models.files.calibration import load_calibration
 from models.files.student import SHIPPED_STUDENT, load_student
 from models.inference.student import StudentScorer
-from models.training.calibration import load_calibration
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_SAMPLES
 from pipeline.signal.quality import Reason
 from pipeline.signal.reorder import REORDER_S

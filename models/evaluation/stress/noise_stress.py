@@ -27,9 +27,9 @@ from models.evaluation.stress.noise import (
     noisy_parts,
     signal_amplitude,
 )
+from models.files.calibration import load_calibration
 from models.files.student import SHIPPED_STUDENT, load_student
 from models.inference.student import StudentScorer
-from models.training.calibration import load_calibration
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.errors import InputError
 from pipeline.schema.public import Alert

@@ -16,6 +16,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from models.files import model_file
+from models.files.calibration import load_calibration
 from models.files.classifier import load_classifier
 from models.files.model_file import PINNED, SHIPPED, pin, read_model_file, weights_path
 from models.files.student import (
@@ -24,7 +25,6 @@ from models.files.student import (
     save_student,
     tensor_shapes,
 )
-from models.training.calibration import load_calibration
 from models.training.checkpoint import MAX_CHECKPOINT_BYTES, read_checkpoint
 from pipeline.errors import ArtifactError
 from tests.support.paths import ROOT

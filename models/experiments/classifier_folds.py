@@ -27,7 +27,7 @@ from models.training.classifier import (
     load_network,
     probabilities_of,
 )
-from models.training.run import Progress
+from models.training.progress import Progress
 
 COMPARED: Final[tuple[dict[str, Any], ...]] = (
     {"optimiser": "adabound", "learning_rate": 1e-3},

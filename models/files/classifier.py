@@ -11,12 +11,17 @@ convolution, in PyTorch's layout, float32.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from models.files.model_file import WeightsKind, read_weights, write_weights
+from models.files.json_object import JsonObject, to_json
+from models.files.model_file import (
+    Tensors,
+    TrainingSettings,
+    WeightsKind,
+    read_training,
+    read_weights,
+    write_weights,
+)
 from models.files.student import INPUT as WINDOW_INPUT
 from models.files.student import SHIPPED_STUDENT
 from pipeline.constants import CLASSES, RR_FEATURES, WINDOW_SAMPLES
@@ -48,13 +53,13 @@ LEAK: Final = 0.1
 
 # What the program does to a beat before the classifier sees it: other inputs would be classified
 # without failing, and wrongly.
-INPUT: Final[Mapping[str, Any]] = {
+INPUT: Final[JsonObject] = {
     **WINDOW_INPUT,
     "context": list(RR_FEATURE_NAMES),
     "classes": list(CLASSES),
 }
 
-NETWORK: Final[Mapping[str, Any]] = {
+NETWORK: Final[JsonObject] = {
     "groups": GROUPS,
     "stem_width": STEM_WIDTH,
     "given_width": GIVEN_WIDTH,
@@ -74,14 +79,39 @@ KIND: Final = WeightsKind(
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClassifierSettings(TrainingSettings):
+    """What decides the outcome of the classifier's training."""
+
+    optimiser: str
+    held_out: int | None
+    beats_sha256: str
+    """Of the windows, contexts and classes that train it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierTraining(ClassifierSettings):
+    """Where the weights of a classifier come from."""
+
+    database: str
+    records: tuple[str, ...]
+    beats: Mapping[str, int]
+    """Number of beats of each class."""
+    class_weights: Mapping[str, float]
+    focus: float
+    """Gamma of the focal loss."""
+    most_of_a_record: Mapping[str, int]
+    """Beats of a record in an epoch, of class N and of each of the ``others``."""
+    epoch: int
+    """The one that was kept."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifierArtifact:
     """A classifier that passed every check."""
 
-    training: dict[str, Any]
-    """Database, records and settings that the weights come from."""
-    metrics: dict[str, Any]
-    tensors: dict[str, NDArray[np.float32]]
+    training: ClassifierTraining
+    tensors: Tensors
     """Exactly those of `tensor_shapes`."""
     sha256: str = ""
     """Of the weights file; filled in by `load_classifier`."""
@@ -115,13 +145,13 @@ def tensor_shapes() -> dict[str, tuple[int, ...]]:
 def save_classifier(artifact: ClassifierArtifact, description: Path) -> str:
     """Write the weights and then ``description`` (a ``.json`` path); return the SHA-256.
 
-    Each file replaces its predecessor in one step; between the two a reader refuses the pair.
+    Each file replaces its predecessor in one step; between the two, a reader refuses the pair.
 
     Raises:
-        ArtifactError: the tensors are not those of `tensor_shapes`, or the place is not writable.
+        ArtifactError: the tensors are not those of `tensor_shapes`, or the files cannot be written.
     """
-    facts = {"training": artifact.training, "metrics": artifact.metrics}
-    return write_weights(KIND, facts, artifact.tensors, tensor_shapes(), description)
+    parts = {"training": to_json(artifact.training), "metrics": {}}
+    return write_weights(KIND, parts, artifact.tensors, tensor_shapes(), description)
 
 
 def load_classifier(description: Path = SHIPPED_CLASSIFIER) -> ClassifierArtifact:
@@ -133,7 +163,9 @@ def load_classifier(description: Path = SHIPPED_CLASSIFIER) -> ClassifierArtifac
     Raises:
         ArtifactError: anything is missing, altered, or made for something else.
     """
-    facts, tensors, sha256 = read_weights(KIND, lambda _: tensor_shapes(), description)
+    files = read_weights(KIND, lambda _: tensor_shapes(), description)
     return ClassifierArtifact(
-        training=facts["training"], metrics=facts["metrics"], tensors=tensors, sha256=sha256
+        training=read_training(ClassifierTraining, KIND, files, description),
+        tensors=files.tensors,
+        sha256=files.sha256,
     )

@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from models.files.atomic_write import write_atomically
+from models.files.json_object import JsonObject, from_json
 from pipeline.errors import ArtifactError
 from replay.headers import quoted
 
@@ -43,8 +44,25 @@ _SAFETENSORS: Final = b"\0\0\0\0\0\0{"
 """What follows the first two bytes of a safetensors file, the low ones of its header's length. They
 may be those of a pickle; no pickle goes on like this, for 0 is no opcode."""
 
-Tensors = dict[str, NDArray[np.float32]]
+Tensors = Mapping[str, NDArray[np.float32]]
 Shapes = Mapping[str, tuple[int, ...]]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """What decides the outcome of every training; each kind of training adds its own."""
+
+    epochs: int
+    batch: int
+    learning_rate: float
+    split: str
+    """One of `models.data.annotated_beats.SPLITS`."""
+    seed: int
+    patience: int | None
+    bf16: bool
+    """Whether convolutions ran in bfloat16."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +71,26 @@ class WeightsKind:
 
     model: str
     format: int
-    input: Mapping[str, Any]
+    input: JsonObject
     """What the program does before the model sees anything."""
-    network: Mapping[str, Any]
+    network: JsonObject
     """What must be so; a kind of several sizes leaves it empty and describes each by itself."""
     remedy: str
     """What a person does about files that are refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFiles:
+    """A pair that was read; what every kind has in common is checked."""
+
+    description: JsonObject
+    """All of it, with what the kind describes by itself."""
+    network: JsonObject
+    training: JsonObject
+    metrics: JsonObject
+    tensors: Tensors
+    sha256: str
+    """Of the weights file."""
 
 
 def weights_path(description: Path) -> Path:
@@ -68,8 +100,8 @@ def weights_path(description: Path) -> Path:
 
 def write_weights(
     kind: WeightsKind,
-    facts: Mapping[str, Any],
-    tensors: Mapping[str, NDArray[np.float32]],
+    parts: JsonObject,
+    tensors: Tensors,
     shapes: Shapes,
     description: Path,
 ) -> str:
@@ -77,14 +109,14 @@ def write_weights(
 
     Args:
         kind: its values go into the description.
-        facts: ``training``, ``metrics`` and what else the kind describes, JSON-able.
+        parts: ``training``, ``metrics`` and what else the kind describes.
         tensors: finite float32, exactly those of ``shapes``.
         shapes: name and shape of every tensor.
         description: the ``.json`` file; the weights go beside it.
 
     Raises:
         ArtifactError: the tensors are not those of ``shapes``.
-        ConfigError: the place is not writable.
+        ConfigError: the files cannot be written.
     """
     check_tensors(kind, tensors, shapes, description)
     weights = save({name: np.ascontiguousarray(t) for name, t in sorted(tensors.items())})
@@ -94,7 +126,7 @@ def write_weights(
         "model": kind.model,
         "input": dict(kind.input),
         "network": dict(kind.network),
-        **facts,
+        **parts,
         "weights_sha256": sha256,
     }
     text = json.dumps(whole, indent=2, allow_nan=False) + "\n"
@@ -104,26 +136,29 @@ def write_weights(
 
 
 def read_weights(
-    kind: WeightsKind, shapes: Callable[[dict[str, Any]], Shapes], description: Path
-) -> tuple[dict[str, Any], Tensors, str]:
-    """Return the description, the tensors and the SHA-256 of the weights, all checked.
+    kind: WeightsKind, shapes: Callable[[JsonObject], Shapes], description: Path
+) -> ModelFiles:
+    """Read and check a pair.
 
     Args:
         kind: what the description has to say.
-        shapes: returns name and shape of every tensor from the description, or refuses it.
+        shapes: returns name and shape of every tensor from the ``network``, or refuses it.
         description: the ``.json`` file; the weights lie beside it.
 
     Raises:
         ArtifactError: anything is missing, altered, or made for something else.
     """
-    facts = _description(
+    content = _description(
         kind, read_model_file(description, MAX_DESCRIPTION_BYTES, kind.remedy), description
     )
-    wanted = shapes(facts)
+    network, training, metrics = (
+        _part(content, name, kind, description) for name in ("network", "training", "metrics")
+    )
+    wanted = shapes(network)
     path = weights_path(description)
     weights = read_model_file(path, MAX_WEIGHTS_BYTES, kind.remedy)
     sha256 = hashlib.sha256(weights).hexdigest()
-    if sha256 != facts["weights_sha256"]:
+    if sha256 != content["weights_sha256"]:
         raise ArtifactError(
             f"{path} is not the file that {description.name} describes (SHA-256 {sha256[:12]}...): "
             f"it was altered or mixed up; {kind.remedy}"
@@ -135,12 +170,31 @@ def read_weights(
             f"{path} is no safetensors file: {quoted(error)}; {kind.remedy}"
         ) from None
     check_tensors(kind, tensors, wanted, path)
-    return facts, tensors, sha256
+    return ModelFiles(
+        description=content,
+        network=network,
+        training=training,
+        metrics=metrics,
+        tensors=tensors,
+        sha256=sha256,
+    )
 
 
-def check_tensors(
-    kind: WeightsKind, tensors: Mapping[str, NDArray[np.float32]], shapes: Shapes, path: Path
-) -> None:
+def read_training(
+    training_type: type[T], kind: WeightsKind, files: ModelFiles, description: Path
+) -> T:
+    """Return what a description says of the training, as the dataclass of its kind.
+
+    Raises:
+        ArtifactError: a key is missing or unknown, or a value has another type.
+    """
+    try:
+        return from_json(training_type, files.training)
+    except ValueError as error:
+        raise ArtifactError(f"{description}: training {quoted(error)}; {kind.remedy}") from None
+
+
+def check_tensors(kind: WeightsKind, tensors: Tensors, shapes: Shapes, path: Path) -> None:
     """Raise `ArtifactError` unless the tensors are finite float32 of exactly these shapes."""
     if differing := sorted(set(shapes) ^ set(tensors)):
         raise ArtifactError(
@@ -157,31 +211,39 @@ def check_tensors(
             raise ArtifactError(f"{path}: {name} holds values that are not finite; {kind.remedy}")
 
 
-def _description(kind: WeightsKind, text: bytes, path: Path) -> dict[str, Any]:
-    """Return the description as an object whose every part is there and fits this program."""
+def _description(kind: WeightsKind, text: bytes, path: Path) -> JsonObject:
+    """Return the description as an object that has every part and fits this program."""
     try:
-        facts = json.loads(text)
+        content = json.loads(text)
     except (ValueError, RecursionError):
         raise ArtifactError(f"{path} is not JSON; {kind.remedy}") from None
-    found = (facts.get("model"), facts.get("format")) if isinstance(facts, dict) else "no object"
-    if found != (kind.model, kind.format) or isinstance(facts["format"], bool):
+    found = (
+        (content.get("model"), content.get("format")) if isinstance(content, dict) else "no object"
+    )
+    if found != (kind.model, kind.format) or isinstance(content["format"], bool):
         raise ArtifactError(
             f"{path} describes {found!r:.80}, this program reads {kind.model!r} of format "
             f"{kind.format}; {kind.remedy}"
         )
-    parts = {"input": dict, "network": dict, "training": dict, "metrics": dict}
-    for key, type_ in {**parts, "weights_sha256": str}.items():
-        if not isinstance(facts.get(key), type_):
-            raise ArtifactError(f"{path} has no {key!r}; {kind.remedy}")
-    for part, wanted in (("input", kind.input), ("network", kind.network)):
-        for key, value in wanted.items():
+    for name, expected in (("input", kind.input), ("network", kind.network)):
+        part = _part(content, name, kind, path)
+        for key, value in expected.items():
             # As JSON, for there True is not 1 and 1 is not 1.0.
-            if json.dumps(facts[part].get(key)) != json.dumps(value):
+            if json.dumps(part.get(key)) != json.dumps(value):
                 raise ArtifactError(
-                    f"{path} was made for {key} {facts[part].get(key)!r:.80}, this program uses "
+                    f"{path} was made for {key} {part.get(key)!r:.80}, this program uses "
                     f"{value!r:.300}; {kind.remedy}"
                 )
-    return dict(facts)
+    if not isinstance(content.get("weights_sha256"), str):
+        raise ArtifactError(f"{path} has no 'weights_sha256'; {kind.remedy}")
+    return dict(content)
+
+
+def _part(content: JsonObject, name: str, kind: WeightsKind, path: Path) -> JsonObject:
+    part = content.get(name)
+    if not isinstance(part, dict):
+        raise ArtifactError(f"{path} has no {name!r}; {kind.remedy}")
+    return part
 
 
 def read_model_file(path: Path, limit: int, remedy: str) -> bytes:

@@ -13,12 +13,18 @@ PyTorch's layout, float32.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from models.files.model_file import SHIPPED, WeightsKind, read_weights, write_weights
+from models.files.json_object import JsonObject, to_json
+from models.files.model_file import (
+    SHIPPED,
+    Tensors,
+    TrainingSettings,
+    WeightsKind,
+    read_training,
+    read_weights,
+    write_weights,
+)
 from pipeline.constants import BAND_PASS_HZ, SAMPLING_RATE_HZ, WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.errors import ArtifactError
 
@@ -38,7 +44,7 @@ MAX_SMOOTHING_TICKS: Final = 63
 
 # What the program itself does to a signal before the student sees it; an artifact made for
 # anything else would score nonsense without failing.
-INPUT: Final[Mapping[str, Any]] = {
+INPUT: Final[JsonObject] = {
     "window_samples": WINDOW_SAMPLES,
     "samples_before_r": WINDOW_BEFORE_R,
     "sampling_rate_hz": SAMPLING_RATE_HZ,
@@ -49,6 +55,54 @@ INPUT: Final[Mapping[str, Any]] = {
 _RETRAIN: Final = "install this version's weights again, or train them with `monitor train student`"
 
 _KIND: Final = WeightsKind(model=MODEL, format=FORMAT, input=INPUT, network={}, remedy=_RETRAIN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentSettings(TrainingSettings):
+    """What decides the outcome of a student's training."""
+
+    width: int
+    latent: int
+    method: str
+    alpha: float
+    beta: float
+    temperature: float
+    beats_sha256: str
+    """Of the windows that train it."""
+    teacher_sha256: str | None = None
+    """Of the teacher's checkpoint, where the method has a teacher."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherSource:
+    """The teacher that a student was distilled from."""
+
+    config: JsonObject
+    """The settings of its training."""
+    best_epoch: int
+    validation: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentData:
+    """What a student was trained on and by."""
+
+    database: str
+    records: tuple[str, ...]
+    annotations_sha256: str
+    """`models.data.annotated_beats.annotation_digest`: which beats were dealt out."""
+    train_beats: int
+    validation_beats: int
+    teacher: TeacherSource | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentTraining(StudentSettings, StudentData):
+    """Where the weights of a student come from."""
+
+    epoch: int
+    """The best on the validation part, which was kept."""
+    validation_ap: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +116,11 @@ class StudentArtifact:
     """Length of the moving average over the residual; odd."""
     scored_ticks: tuple[int, int]
     """The score counts the ticks from the first to before the second."""
-    training: dict[str, Any]
-    """Database, records, split and settings that the weights come from."""
-    metrics: dict[str, Any]
-    tensors: dict[str, NDArray[np.float32]]
+    training: StudentTraining
+    metrics: JsonObject
+    """Figures on the test part, as they were measured after the training; none for a student of
+    whole patients."""
+    tensors: Tensors
     """Exactly those of `tensor_shapes`."""
     sha256: str = ""
     """Of the weights file; filled in by `save_student` and `load_student`."""
@@ -91,12 +146,12 @@ def tensor_shapes(width: int, latent: int) -> dict[str, tuple[int, ...]]:
 def save_student(artifact: StudentArtifact, description: Path) -> str:
     """Write the weights and then ``description`` (a ``.json`` path); return the SHA-256.
 
-    Each file replaces its predecessor in one step; between the two a reader refuses the pair.
+    Each file replaces its predecessor in one step; between the two, a reader refuses the pair.
 
     Raises:
-        ArtifactError: the tensors are not those of `tensor_shapes`, or the place is not writable.
+        ArtifactError: the tensors are not those of `tensor_shapes`, or the files cannot be written.
     """
-    facts = {
+    parts = {
         "network": {"width": artifact.width, "latent": artifact.latent},
         "score": {
             "rule": SCORE_RULE,
@@ -104,11 +159,11 @@ def save_student(artifact: StudentArtifact, description: Path) -> str:
             "first_tick": artifact.scored_ticks[0],
             "end_tick": artifact.scored_ticks[1],
         },
-        "training": artifact.training,
+        "training": to_json(artifact.training),
         "metrics": artifact.metrics,
     }
     shapes = tensor_shapes(artifact.width, artifact.latent)
-    return write_weights(_KIND, facts, artifact.tensors, shapes, description)
+    return write_weights(_KIND, parts, artifact.tensors, shapes, description)
 
 
 def load_student(description: Path = SHIPPED_STUDENT) -> StudentArtifact:
@@ -121,26 +176,26 @@ def load_student(description: Path = SHIPPED_STUDENT) -> StudentArtifact:
         ArtifactError: anything is missing, altered, or made for something else.
     """
 
-    def shapes(facts: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-        network = facts["network"]
+    def size(network: JsonObject) -> tuple[int, int]:
         width = _whole(network, "width", 1, MAX_WIDTH, description)
-        return tensor_shapes(width, _whole(network, "latent", 1, MAX_WIDTH, description))
+        return width, _whole(network, "latent", 1, MAX_WIDTH, description)
 
-    facts, tensors, sha256 = read_weights(_KIND, shapes, description)
-    smoothing, scored_ticks = _score_rule(facts.get("score"), description)
+    files = read_weights(_KIND, lambda network: tensor_shapes(*size(network)), description)
+    width, latent = size(files.network)
+    smoothing, scored_ticks = _score_rule(files.description.get("score"), description)
     return StudentArtifact(
-        width=facts["network"]["width"],
-        latent=facts["network"]["latent"],
+        width=width,
+        latent=latent,
         smoothing_ticks=smoothing,
         scored_ticks=scored_ticks,
-        training=facts["training"],
-        metrics=facts["metrics"],
-        tensors=tensors,
-        sha256=sha256,
+        training=read_training(StudentTraining, _KIND, files, description),
+        metrics=files.metrics,
+        tensors=files.tensors,
+        sha256=files.sha256,
     )
 
 
-def _score_rule(score: Any, path: Path) -> tuple[int, tuple[int, int]]:
+def _score_rule(score: object, path: Path) -> tuple[int, tuple[int, int]]:
     """Return the length of the moving average, and the first and the end of the scored ticks."""
     if not isinstance(score, dict):
         raise ArtifactError(f"{path} has no 'score'; {_RETRAIN}")
@@ -156,8 +211,8 @@ def _score_rule(score: Any, path: Path) -> tuple[int, tuple[int, int]]:
     return smoothing, (first, _whole(score, "end_tick", first + 1, WINDOW_SAMPLES, path))
 
 
-def _whole(facts: dict[str, Any], key: str, low: int, high: int, path: Path) -> int:
-    value = facts.get(key)
+def _whole(part: JsonObject, key: str, low: int, high: int, path: Path) -> int:
+    value = part.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise ArtifactError(f"{path}: {key} {value!r:.80} is not {low} to {high}; {_RETRAIN}")
     return value

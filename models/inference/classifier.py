@@ -11,6 +11,7 @@ by row.
 Thread-safe: constant once made.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -122,7 +123,7 @@ class ClassifierScorer:
         return out
 
 
-def _dense(tensors: dict[str, Floats], name: str, groups: int = 1) -> tuple[Floats, Floats]:
+def _dense(tensors: Mapping[str, Floats], name: str, groups: int = 1) -> tuple[Floats, Floats]:
     """Return a convolution's [out, in / groups, kernel] as [kernel * in, out], and its bias."""
     weight = tensors[f"{name}.weight"]
     outputs, inputs, kernel = weight.shape

@@ -127,7 +127,7 @@ def half_scorer(description: Path, split: str) -> StudentScorer:
             that it is to score.
     """
     artifact = load_student(description)
-    trained_on = artifact.training.get("split")
+    trained_on = artifact.training.split
     if trained_on != split:
         raise ArtifactError(
             f"{description} was trained on split {trained_on!r:.40}, not {split}: train one with "

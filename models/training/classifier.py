@@ -34,13 +34,19 @@ from models.data.detected_beats import (
     training_beats,
 )
 from models.data.mitdb import DATABASE, DS1, database_folder
-from models.files.classifier import ClassifierArtifact, save_classifier
+from models.files.classifier import (
+    ClassifierArtifact,
+    ClassifierSettings,
+    ClassifierTraining,
+    save_classifier,
+)
 from models.measure.metrics import average_precision
 from models.nets.classifier import ResNeXt, focal_loss, folded_classifier
-from models.training.checkpoint import read_checkpoint, restore_network
+from models.training.checkpoint import read_checkpoint, restore_network, settings_in
 from models.training.config import TrainingConfig, chosen_device, settings_of
 from models.training.find_lr import RangeTest, find_rate
-from models.training.run import EVALUATION_BATCH, Judge, Progress, TrainingRun, constant, one_cycle
+from models.training.progress import Progress
+from models.training.run import EVALUATION_BATCH, Judge, TrainingRun, constant, one_cycle
 from pipeline.constants import CLASSES
 from pipeline.errors import ConfigError, InputError
 
@@ -135,24 +141,23 @@ def finish_classifier(
     best: Path, config: ClassifierConfig, records: Sequence[DetectedRecord]
 ) -> Path:
     """Write the artifact of the checkpoint ``best`` into the run's folder; return its JSON."""
-    facts, _ = read_checkpoint(best)
+    checkpoint = read_checkpoint(best)
+    settings = settings_in(ClassifierSettings, checkpoint, best)
     counts = {
         name: int(sum((r.analysable & (r.classes == name)).sum() for r in records))
         for name in CLASSES
     }
-    training = {
-        **facts["config"],
-        "database": DATABASE,
-        "records": [record.name for record in records],
-        "beats": counts,
-        "class_weights": CLASS_WEIGHTS,
-        "focus": FOCUS,
-        "most_of_a_record": {"N": MOST_NORMAL, "others": MOST_OTHERS},
-        "epoch": facts["best_epoch"],
-    }
-    artifact = ClassifierArtifact(
-        training=training, metrics={}, tensors=folded_classifier(load_network(best))
+    training = ClassifierTraining(
+        **vars(settings),
+        database=DATABASE,
+        records=tuple(record.name for record in records),
+        beats=counts,
+        class_weights=CLASS_WEIGHTS,
+        focus=FOCUS,
+        most_of_a_record={"N": MOST_NORMAL, "others": MOST_OTHERS},
+        epoch=checkpoint.state.best_epoch,
     )
+    artifact = ClassifierArtifact(training=training, tensors=folded_classifier(load_network(best)))
     description = config.folder / "classifier.json"
     save_classifier(artifact, description)
     return description
@@ -164,9 +169,8 @@ def load_network(checkpoint: Path) -> ResNeXt:
     Raises:
         ArtifactError: the checkpoint is missing or not a classifier's.
     """
-    _, tensors = read_checkpoint(checkpoint)
     network = ResNeXt()
-    restore_network(network, "classifier", tensors)
+    restore_network(network, "classifier", read_checkpoint(checkpoint).tensors)
     return network.eval()
 
 
@@ -183,7 +187,9 @@ def classifier_run(config: ClassifierConfig, beats: TrainingBeats) -> TrainingRu
     lesson = Lesson(config, beats)
     return TrainingRun(
         config=config,
-        settings=settings_of(config, beats.windows, beats.context, beats.classes),
+        settings=settings_of(
+            ClassifierSettings, config, beats.windows, beats.context, beats.classes
+        ),
         networks={"classifier": lesson.network},
         optimisers={"optimiser": lesson.optimiser},
         judged="classifier",

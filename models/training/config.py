@@ -1,24 +1,27 @@
-"""What a training is told, where it computes, and what its outcome depends on."""
+"""The configuration of a training, where it computes, and what its outcome depends on."""
 
 import dataclasses
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from models.data.annotated_beats import check_split
+from models.files.model_file import TrainingSettings
 from pipeline.errors import ConfigError
+
+Settings = TypeVar("Settings", bound=TrainingSettings)
 
 DEVICES: Final = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
-    """What every training is told; each kind adds its own and sets its defaults."""
+    """The configuration of every training; each kind adds its own and sets the defaults."""
 
     data: Path
     """Folder of the records, or the folder that holds ``mitdb/``."""
@@ -40,7 +43,7 @@ class TrainingConfig:
     """Convolutions in bfloat16, losses and weights in float32; None: where that is fast."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be trained."""
+        """Refuse settings that cannot be trained."""
         check_settings(self)
 
 
@@ -91,27 +94,29 @@ def chosen_bf16(wanted: bool | None, device: torch.device) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def settings_of(config: TrainingConfig, *arrays: NDArray[np.generic]) -> dict[str, Any]:
-    """Return all that decides the outcome of a run, JSON-able.
+def settings_of(
+    kind: type[Settings], config: TrainingConfig, *arrays: NDArray[np.generic], **more: str | None
+) -> Settings:
+    """Return all that decides the outcome of a run.
 
-    That is not where its files happen to lie, nor the device; the precision is.
+    Where its files lie does not, nor does the device; the precision does.
 
     Args:
-        config: of the run.
+        kind: what to return; has a field ``beats_sha256``.
+        config: of the run; has every other field but those in ``more``.
         arrays: what it trains on, one row a beat.
+        more: fields that ``config`` does not have.
 
     Raises:
         ConfigError: there are fewer beats than one batch.
     """
     if len(arrays[0]) < config.batch:
         raise ConfigError(f"{len(arrays[0])} beats are fewer than one batch of {config.batch}")
-    settings = dataclasses.asdict(config)
-    for place in ("data", "folder", "teacher", "device"):
-        settings.pop(place, None)
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
-    return settings | {
-        "bf16": chosen_bf16(config.bf16, chosen_device(config.device)),
-        "beats_sha256": digest.hexdigest(),
-    }
+    names = {field.name for field in dataclasses.fields(kind)} - {"beats_sha256", *more}
+    values = {name: getattr(config, name) for name in names}
+    values["bf16"] = chosen_bf16(config.bf16, chosen_device(config.device))
+    values |= {"beats_sha256": digest.hexdigest(), **more}
+    return kind(**values)

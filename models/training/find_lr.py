@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from models.training.learning_curves import draw_panels, write_table
-from models.training.run import Progress, StepReport, TrainingRun, shuffled_batches
+from models.training.progress import Progress, StepReport
+from models.training.run import TrainingRun, shuffled_batches
 from pipeline.errors import ConfigError
 
 LOWEST_RATE: Final = 1e-6

@@ -7,13 +7,12 @@ from it: all that an epoch does follows from the seed, the epoch's number and th
 checkpoint, so a run that was cut off and started again ends with the weights of one that was not.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -21,9 +20,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.data.annotated_beats import Beats, split_named
+from models.files.json_object import to_json
+from models.files.model_file import TrainingSettings
 from models.measure.metrics import average_precision, roc_auc
 from models.nets.beatgan import initialise
 from models.training.checkpoint import (
+    TrainingState,
     read_checkpoint,
     restore_network,
     restore_optimiser,
@@ -32,45 +34,13 @@ from models.training.checkpoint import (
 from models.training.config import TrainingConfig, chosen_device
 from models.training.distillation import smoothed_score
 from models.training.learning_curves import write_curves
+from models.training.progress import EpochReport, Progress, StepReport
 from pipeline.errors import ConfigError
 
 EVALUATION_BATCH: Final = 256
 STEP_REPORTS: Final = 200
 """So many in an epoch, at most."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepReport:
-    """How far an epoch is."""
-
-    epoch: int
-    """Counts from 1."""
-    epochs: int
-    done: float
-    """Share of the epoch, 0 to 1."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EpochReport:
-    """What one epoch came to."""
-
-    epoch: int
-    """Counts from 1."""
-    epochs: int
-    losses: dict[str, float]
-    """Means over the epoch."""
-    figures: dict[str, float]
-    """Of the judge, on the validation part; the first decides."""
-    rates: dict[str, float]
-    """Learning rate of each optimiser in the last step."""
-    best_epoch: int
-    """The best so far."""
-    seconds: float
-    remark: str
-    """What is wrong, or why this was the last epoch; mostly empty."""
-
-
-Progress = Callable[[EpochReport | StepReport], None]
 
 Judge = Callable[[nn.Module], Mapping[str, float]]
 """Named figures of a network on the validation part. The first decides; more is better."""
@@ -141,9 +111,8 @@ class TrainingRun:
     """Networks in training, with their optimisers, epochs and checkpoints."""
 
     config: TrainingConfig
-    settings: dict[str, Any]
-    """`models.training.config.settings_of`, and what else decides the outcome; a checkpoint with
-    others is refused."""
+    settings: TrainingSettings
+    """`models.training.config.settings_of`; a checkpoint with others is refused."""
     networks: dict[str, nn.Module]
     """Where ``config.device`` says."""
     optimisers: dict[str, torch.optim.Optimizer]
@@ -171,7 +140,7 @@ class TrainingRun:
     def autocast(self) -> torch.autocast:
         """Return the context for the convolutions."""
         device = chosen_device(self.config.device)
-        return torch.autocast(device.type, torch.bfloat16, enabled=self.settings["bf16"])
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.settings.bf16)
 
     def step(self, optimiser: str, loss: Tensor, *, again: bool = False) -> None:
         """Follow the gradient of ``loss`` by one step, with the weights of this optimiser alone.
@@ -204,13 +173,13 @@ class TrainingRun:
         """
         folder = self.config.folder
         last, best = folder / "last.safetensors", folder / "best.safetensors"
-        facts, epochs = self._resume(last), self.config.epochs
+        state, epochs = self._resume(last), self.config.epochs
         network = self.networks[self.judged]
-        if facts["curves"]:
+        if state.curves:
             # Once more: the run may have been cut off between its checkpoint and its curves.
-            write_curves(folder, facts["curves"])
-        while facts["epoch"] < epochs and not self._out_of_patience(facts):
-            begun, epoch = time.perf_counter(), facts["epoch"] + 1
+            write_curves(folder, state.curves)
+        while state.epoch < epochs and not self._out_of_patience(state):
+            begun, epoch = time.perf_counter(), state.epoch + 1
             try:
                 losses = self._train_epoch(epoch, progress)
                 figures = dict(judge(network))
@@ -221,25 +190,24 @@ class TrainingRun:
                     f"epoch {epoch} left the finite numbers ({error}): {folder} {kept}; "
                     f"start anew elsewhere with a lower learning rate"
                 ) from None
-            facts["epoch"] = epoch
-            if not facts["best_epoch"] or _deciding(figures) > _deciding(facts["validation"]):
-                facts |= {"best_epoch": epoch, "validation": figures}
+            state = replace(state, epoch=epoch)
+            if not state.best_epoch or _deciding(figures) > _deciding(state.validation):
+                state = replace(state, best_epoch=epoch, validation=figures)
                 # Before `last`: a run cut off in between repeats this epoch and writes the same.
-                of_best = {name: value for name, value in facts.items() if name != "curves"}
-                save_checkpoint(best, of_best, networks={self.judged: network})
+                save_checkpoint(best, replace(state, curves=()), networks={self.judged: network})
             report = EpochReport(
                 epoch=epoch,
                 epochs=epochs,
                 losses=losses,
                 figures=figures,
                 rates={name: o.param_groups[0]["lr"] for name, o in self.optimisers.items()},
-                best_epoch=facts["best_epoch"],
+                best_epoch=state.best_epoch,
                 seconds=time.perf_counter() - begun,
-                remark=self._remark_on(losses, facts),
+                remark=self._remark_on(losses, state),
             )
-            facts["curves"] = [*facts["curves"], asdict(report)]
-            save_checkpoint(last, facts, networks=self.networks, optimisers=self.optimisers)
-            write_curves(folder, facts["curves"])
+            state = replace(state, curves=(*state.curves, report))
+            save_checkpoint(last, state, networks=self.networks, optimisers=self.optimisers)
+            write_curves(folder, state.curves)
             progress(report)
         return best
 
@@ -256,34 +224,34 @@ class TrainingRun:
                 progress(StepReport(epoch=epoch, epochs=epochs, done=(step + 1) / steps))
         return means.of_epoch()
 
-    def _out_of_patience(self, facts: Mapping[str, Any]) -> bool:
+    def _out_of_patience(self, state: TrainingState) -> bool:
         patience = self.config.patience
-        return patience is not None and facts["epoch"] - facts["best_epoch"] >= patience
+        return patience is not None and state.epoch - state.best_epoch >= patience
 
-    def _remark_on(self, losses: Mapping[str, float], facts: Mapping[str, Any]) -> str:
+    def _remark_on(self, losses: Mapping[str, float], state: TrainingState) -> str:
         remarks = [self.remark(losses)]
-        if self._out_of_patience(facts) and facts["epoch"] < self.config.epochs:
+        if self._out_of_patience(state) and state.epoch < self.config.epochs:
             remarks.append(f"stopped early: no better for {self.config.patience} epochs")
         return "; ".join(filter(None, remarks))
 
-    def _resume(self, last: Path) -> dict[str, Any]:
-        settings = json.loads(json.dumps(self.settings))  # as a checkpoint gives them back
+    def _resume(self, last: Path) -> TrainingState:
+        """Return the state to continue from, and fill networks and optimisers with theirs."""
+        settings = to_json(self.settings)
         if not last.exists():
-            return {"config": settings, "epoch": 0, "best_epoch": 0, "validation": {}, "curves": []}
-        facts, tensors = read_checkpoint(last)
-        found = facts.get("config")
+            return TrainingState(config=settings, epoch=0, best_epoch=0, validation={})
+        checkpoint = read_checkpoint(last)
+        found = checkpoint.state.config
         if found != settings:
-            found = found if isinstance(found, dict) else {}
             other = sorted(k for k in {*found, *settings} if found.get(k) != settings.get(k))
             raise ConfigError(
                 f"{last} belongs to a run with other settings or data ({', '.join(other)}): "
                 f"choose another folder or remove it"
             )
         for name, network in self.networks.items():
-            restore_network(network, name, tensors)
+            restore_network(network, name, checkpoint.tensors)
         for name, optimiser in self.optimisers.items():
-            restore_optimiser(optimiser, name, facts, tensors)
-        return facts
+            restore_optimiser(optimiser, name, checkpoint)
+        return checkpoint.state
 
 
 def _deciding(figures: Mapping[str, float]) -> float:

@@ -17,7 +17,7 @@ Who watches passes ``progress``, called with a `StepReport` or an `EpochReport`.
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -35,7 +35,15 @@ from models.data.annotated_beats import (
     split_named,
 )
 from models.data.mitdb import DATABASE, RECORDS
-from models.files.student import StudentArtifact, load_student, save_student
+from models.files.json_object import JsonObject
+from models.files.student import (
+    StudentArtifact,
+    StudentData,
+    StudentSettings,
+    TeacherSource,
+    load_student,
+    save_student,
+)
 from models.inference.student import STUDENT_LATENT, STUDENT_WIDTH
 from models.nets.beatgan import Autoencoder
 from models.training.checkpoint import read_checkpoint
@@ -52,8 +60,8 @@ from models.training.distillation import (
 )
 from models.training.export import export_student
 from models.training.find_lr import RangeTest, find_rate
+from models.training.progress import Progress
 from models.training.run import (
-    Progress,
     TrainingRun,
     Validation,
     autoencoder_judge,
@@ -72,8 +80,8 @@ BY_SCORES: Final = ("kd", "kd+ft", "frskd")
 BY_MAPS: Final = ("ft", "kd+ft", "frskd")
 OF_A_TEACHER: Final = ("kd", "ft", "kd+ft")
 
-Evaluate = Callable[[Beats, StudentArtifact], Mapping[str, object]]
-"""Returns the figures of a student on the test part of its fold of the beats, JSON-able."""
+Evaluate = Callable[[Beats, StudentArtifact], JsonObject]
+"""Returns the figures of a student on the test part of its fold of the beats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,22 +184,27 @@ def finish_student(
 ) -> Path:
     """Write the artifact of the checkpoint ``best``; that of a fold with its test figures."""
     split = split_named(beats, config.split, seed=config.seed)
-    training = {
-        "database": DATABASE,
-        "records": list(PATIENT_SPLITS.get(config.split, RECORDS)),
-        "annotations_sha256": annotation_digest(beats),
-        "train_beats": int(split.train.size),
-        "validation_beats": int(split.validation.size),
-    }
-    if config.teacher is not None:
-        facts, _ = read_checkpoint(config.teacher)
-        training["teacher"] = {name: facts[name] for name in ("config", "best_epoch", "validation")}
-    export_student(best, description, training=training, metrics={})
+    data = StudentData(
+        database=DATABASE,
+        records=PATIENT_SPLITS.get(config.split, RECORDS),
+        annotations_sha256=annotation_digest(beats),
+        train_beats=int(split.train.size),
+        validation_beats=int(split.validation.size),
+        teacher=None if config.teacher is None else _teacher_source(config.teacher),
+    )
+    export_student(best, description, data=data, metrics={})
     if split.test.size:
         artifact = load_student(description)
         metrics = {"command": "monitor evaluate beatgan", **evaluate(beats, artifact)}
         save_student(dataclasses.replace(artifact, metrics=metrics), description)
     return description
+
+
+def _teacher_source(path: Path) -> TeacherSource:
+    state = read_checkpoint(path).state
+    return TeacherSource(
+        config=state.config, best_epoch=state.best_epoch, validation=state.validation
+    )
 
 
 def fit_student(
@@ -214,12 +227,12 @@ def student_run(
 ) -> TrainingRun:
     """Return the training that `fit_student` runs, at its beginning."""
     lesson = Lesson(config, train, teacher)
-    settings = settings_of(config, train)
+    teacher_sha256 = None
     if config.teacher is not None:
-        settings["teacher_sha256"] = hashlib.sha256(config.teacher.read_bytes()).hexdigest()
+        teacher_sha256 = hashlib.sha256(config.teacher.read_bytes()).hexdigest()
     return TrainingRun(
         config=config,
-        settings=settings,
+        settings=settings_of(StudentSettings, config, train, teacher_sha256=teacher_sha256),
         networks=lesson.networks,
         optimisers={"optimiser": lesson.optimiser},
         judged="student",

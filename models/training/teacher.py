@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.data.annotated_beats import annotation_digest, load_beats
+from models.files.model_file import TrainingSettings
 from models.nets.beatgan import (
     STAGES,
     TEACHER_LATENT,
@@ -36,8 +37,8 @@ from models.nets.beatgan import (
 from models.training.checkpoint import read_checkpoint, restore_network
 from models.training.config import TrainingConfig, chosen_device, settings_of
 from models.training.find_lr import RangeTest, find_rate
+from models.training.progress import Progress
 from models.training.run import (
-    Progress,
     TrainingRun,
     Validation,
     autoencoder_judge,
@@ -57,6 +58,21 @@ only guess."""
 
 ALIKE_BELOW: Final = 0.05
 """Share of the beats' variance that the reconstructions have when they are one beat for all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherSettings(TrainingSettings):
+    """What decides the outcome of a teacher's training."""
+
+    discriminator_rate: float
+    first_momentum: float
+    width: int
+    latent: int
+    adversarial_weight: float
+    beats_sha256: str
+    """Of the windows that train it."""
+    annotations_sha256: str
+    """`models.data.annotated_beats.annotation_digest`: which beats were dealt out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +152,7 @@ def teacher_run(
 
     return TrainingRun(
         config=config,
-        settings=settings_of(config, train) | {"annotations_sha256": annotations_sha256},
+        settings=settings_of(TeacherSettings, config, train, annotations_sha256=annotations_sha256),
         networks={"generator": generator, "discriminator": discriminator},
         optimisers={
             "generator_optimiser": torch.optim.Adam(
@@ -202,16 +218,17 @@ def load_teacher(path: Path, *, split: str, seed: int, device: str = "auto") -> 
     Raises:
         ArtifactError: missing, altered, or trained on another split than this one of this seed.
     """
-    facts, tensors = read_checkpoint(path)
-    trained_on, head = facts.get("config"), tensors.get("generator/encoder.head.weight")
-    if not isinstance(trained_on, dict) or head is None or head.ndim != 3:
+    checkpoint = read_checkpoint(path)
+    head = checkpoint.tensors.get("generator/encoder.head.weight")
+    if head is None or head.ndim != 3:
         raise ArtifactError(f"{path} is no checkpoint of a teacher: name its best.safetensors")
     for name, wanted in (("split", split), ("seed", seed)):
-        if trained_on.get(name) != wanted:
+        found = checkpoint.state.config.get(name)
+        if found != wanted:
             raise ArtifactError(
-                f"{path} was trained with {name} {trained_on.get(name)}, not {wanted}: it has seen "
+                f"{path} was trained with {name} {found}, not {wanted}: it has seen "
                 f"beats that this split holds out; train a teacher with {name} {wanted}"
             )
     teacher = Autoencoder(width=head.shape[1] >> (STAGES - 1), latent=head.shape[0])
-    restore_network(teacher, "generator", tensors)
+    restore_network(teacher, "generator", checkpoint.tensors)
     return teacher.eval().to(chosen_device(device))

@@ -3,10 +3,10 @@
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -14,11 +14,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
-    from models.training import run as training_run
+    from models.training.config import TrainingConfig
     from models.training.find_lr import RangeTest
+    from models.training.progress import EpochReport, StepReport
+    from models.training.progress import Progress as OnProgress
 
-    Train = Callable[[Any, training_run.Progress], Path]
-    FindRate = Callable[[Any, training_run.Progress], RangeTest]
+Config = TypeVar("Config", bound="TrainingConfig")
+Setting = TypeVar("Setting")
 
 
 def data_folder(data: Path | None) -> Path:
@@ -175,12 +177,17 @@ def fit_fibrillation(data: Path | None) -> None:
     sys.stdout.write(json.dumps(figures) + "\n")
 
 
-def _given(settings: dict[str, Any]) -> dict[str, Any]:
+def _given(settings: Mapping[str, Setting | None]) -> dict[str, Setting]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
 def run_training(
-    what: str, config: Any, train: "Train", find_rate: "FindRate", *, find_lr: bool
+    what: str,
+    config: Config,
+    train: "Callable[[Config, OnProgress], Path]",
+    find_rate: "Callable[[Config, OnProgress], RangeTest]",
+    *,
+    find_lr: bool,
 ) -> None:
     """Train, or look for a learning rate; the file or the rate goes to stdout, the rest to stderr.
 
@@ -227,8 +234,8 @@ class _Watch:
         self._progress = progress
         self._task = progress.add_task(f"{what}: reading the records", total=None)
 
-    def __call__(self, report: "training_run.EpochReport | training_run.StepReport") -> None:
-        from models.training.run import EpochReport
+    def __call__(self, report: "EpochReport | StepReport") -> None:
+        from models.training.progress import EpochReport
 
         done = report.epoch if isinstance(report, EpochReport) else report.epoch - 1 + report.done
         if isinstance(report, EpochReport):
@@ -245,7 +252,7 @@ class _Watch:
         self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def epoch_line(report: "training_run.EpochReport") -> str:
+def epoch_line(report: "EpochReport") -> str:
     """Return one line on an epoch: losses, validation, whether it is the best, what is wrong."""
     losses = ", ".join(f"{name} {value:.4g}" for name, value in report.losses.items())
     figures = ", ".join(f"{name} {value:.4f}" for name, value in report.figures.items())

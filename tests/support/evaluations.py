@@ -42,8 +42,11 @@ def humps(n: int = 400) -> Beats:
 
 def trained_on(beats: Beats, split: object) -> StudentArtifact:
     """Return the shipped weights, as if trained on a split of these beats."""
-    training = {"split": split, "seed": 9, "annotations_sha256": annotation_digest(beats)}
-    return replace(load_student(), training=training)
+    artifact = load_student()
+    training = replace(
+        artifact.training, split=split, seed=9, annotations_sha256=annotation_digest(beats)
+    )
+    return replace(artifact, training=training)
 
 
 def judged(

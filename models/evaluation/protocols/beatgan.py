@@ -22,6 +22,7 @@ from models.ec57.matching import classes_of
 from models.evaluation.protocols.fold_scores import FOLD_NAMES, FoldScores, fold_of, score_fold
 from models.evaluation.report.beatgan_pictures import draw_beatgan
 from models.evaluation.report.pictures import prepare
+from models.files.json_object import to_json
 from models.files.model_file import weights_path
 from models.files.student import SHIPPED_STUDENT, StudentArtifact, load_student
 from models.inference.student import StudentScorer, cuda_available
@@ -73,7 +74,7 @@ def evaluate_beatgan(
     beats = load_beats(data)
     tested = []
     for artifact in artifacts:
-        on_step(f"fold {artifact.training['split']}")
+        on_step(f"fold {artifact.training.split}")
         tested.append(score_fold(beats, artifact, device=device))
     if pictures is not None:
         on_step("drawing")
@@ -148,7 +149,7 @@ def described_student(description: Path) -> dict[str, Any]:
         "latent": artifact.latent,
         "smoothing_ticks": artifact.smoothing_ticks,
         "scored_ticks": list(artifact.scored_ticks),
-        "training": plain_facts(artifact.training),
+        "training": plain_facts(to_json(artifact.training)),
     }
 
 

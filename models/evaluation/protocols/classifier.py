@@ -58,7 +58,7 @@ def evaluate_classifier(
         ArtifactError: the classifier is unusable, or may have seen DS2.
     """
     artifact = load_classifier(description)
-    if not set(artifact.training.get("records", ["?"])) <= set(DS1):
+    if not set(artifact.training.records) <= set(DS1):
         raise ArtifactError(
             f"{description} was not trained on records of DS1 alone, so those of DS2 are not "
             "unseen: train one with `monitor train classifier`"

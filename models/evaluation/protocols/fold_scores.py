@@ -46,7 +46,7 @@ def fold_of(artifact: StudentArtifact) -> tuple[str, int]:
     Raises:
         ArtifactError: it does not say so, or was trained on another kind of split.
     """
-    split, seed = artifact.training.get("split"), artifact.training.get("seed")
+    split, seed = artifact.training.split, artifact.training.seed
     if split in PATIENT_SPLITS:
         raise ArtifactError(
             f"the student was trained on whole patients (split {split}), whose normal beats are "
@@ -66,7 +66,7 @@ def check_annotations(artifact: StudentArtifact, beats: Beats) -> None:
 
     They decide which beats are in which fold.
     """
-    if artifact.training.get("annotations_sha256") != annotation_digest(beats):
+    if artifact.training.annotations_sha256 != annotation_digest(beats):
         raise ArtifactError(
             "the student was trained with other annotations than these, so no beat is known to "
             f"be unseen: use the {DATABASE} it was trained on, or train it anew"

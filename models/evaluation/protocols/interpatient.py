@@ -32,6 +32,7 @@ from models.evaluation.report.interpatient_pictures import draw_interpatient
 from models.evaluation.report.pictures import prepare
 from models.files.calibration import load_calibration
 from models.files.classifier import SHIPPED_CLASSIFIER, load_classifier
+from models.files.json_object import to_json
 from models.files.model_file import weights_path
 from models.files.student import SHIPPED_STUDENT, StudentArtifact, load_student
 from models.inference.classifier import ClassifierScorer
@@ -143,7 +144,7 @@ def classifier_figures(data: Path, on_step: Callable[[str], None]) -> dict[str, 
         **figures,
         "parameters": sum(tensor.size for tensor in artifact.tensors.values()),
         "file_bytes": weights_path(SHIPPED_CLASSIFIER).stat().st_size,
-        "training": plain_facts(artifact.training),
+        "training": plain_facts(to_json(artifact.training)),
         "us_per_beat": {
             "cpu": us_per_beat(
                 lambda windows: scorer.classify(
@@ -157,7 +158,7 @@ def classifier_figures(data: Path, on_step: Callable[[str], None]) -> dict[str, 
 
 def check_unseen(artifact: StudentArtifact) -> None:
     """Raise `ArtifactError` unless the student was trained on patients of DS1 alone."""
-    split = artifact.training.get("split")
+    split = artifact.training.split
     if split not in PATIENT_SPLITS:
         raise ArtifactError(
             f"the student was trained on split {split!r:.40}, not on the patients of DS1 alone, so "

@@ -90,7 +90,7 @@ def test_student_of_an_unknown_fold_is_refused(
     beats: Beats, artifact: StudentArtifact, changes: dict
 ) -> None:
     """Without its fold and seed no beat is known to be unseen."""
-    unknown = replace(artifact, training=artifact.training | changes)
+    unknown = replace(artifact, training=replace(artifact.training, **changes))
     with pytest.raises(ArtifactError, match="fold"):
         evaluate_on(beats, unknown, device="cpu")
 
@@ -111,8 +111,8 @@ def test_student_of_other_annotations_is_refused(beats: Beats, artifact: Student
 
 def test_students_of_one_fold_are_no_five_folds(beats: Beats, tmp_path: Path) -> None:
     """Two of the same fold, or of different seeds, are refused before anything is read."""
-    other_seed = trained_on(beats, "3")
-    other_seed.training["seed"] = 1
+    third = trained_on(beats, "3")
+    other_seed = replace(third, training=replace(third.training, seed=1))
     for number, one in enumerate([trained_on(beats, "2"), trained_on(beats, "2"), other_seed]):
         save_student(one, tmp_path / f"{number}.json")
     for pair in ((0, 1), (0, 2)):

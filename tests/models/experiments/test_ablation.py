@@ -12,12 +12,14 @@ import torch
 import models.experiments.ablation
 from models.data.annotated_beats import Beats
 from models.data.mitdb import RECORDS
-from models.experiments.ablation import CELLS, AblationConfig, Cell, run_ablation
-from models.experiments.ablation_table import ablation_markdown
+from models.experiments.ablation import CELLS, AblationConfig, run_ablation
+from models.experiments.ablation_table import Ablation, Cell, FinishedCell, Setup, ablation_markdown
+from models.files.json_object import from_json, to_json
 from models.nets.beatgan import Autoencoder, initialise
-from models.training.checkpoint import save_checkpoint
+from models.training.checkpoint import TrainingState, save_checkpoint
 from models.training.student import METHODS
 from pipeline.errors import ConfigError
+from tests.support.paths import ROOT
 
 TWO = (
     Cell(method="none", latent=3, width=2, seed=1),
@@ -48,8 +50,13 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AblationConfig:
     monkeypatch.setattr(models.experiments.ablation, "CELLS", TWO)
     teacher = Autoencoder()
     initialise(teacher, torch.Generator().manual_seed(5))
-    facts = {"config": {"split": "0", "seed": 0}, "validation": {"ap": 0.5, "auc": 0.6}}
-    save_checkpoint(tmp_path / "teacher.safetensors", facts, networks={"generator": teacher})
+    state = TrainingState(
+        config={"split": "0", "seed": 0},
+        epoch=1,
+        best_epoch=1,
+        validation={"ap": 0.5, "auc": 0.6},
+    )
+    save_checkpoint(tmp_path / "teacher.safetensors", state, networks={"generator": teacher})
     return AblationConfig(
         data=tmp_path,
         teacher=tmp_path / "teacher.safetensors",
@@ -150,33 +157,42 @@ def test_file_that_is_no_ablation_is_refused(config: AblationConfig, content: st
     assert config.result.read_text() == content
 
 
-def _content(aucs: dict[tuple[str, int], float]) -> dict:
+def _ablation(aucs: dict[tuple[str, int], float]) -> Ablation:
     """A result with one size: AUC by method and seed; the AP is 0.1 less."""
-    facts = {"processor": "chip", "cores": 2, "python": "3.11", "commit": "abc", "date": "today"}
-    return {
-        "setup": {
-            "database": "mitdb", "split": "0", "split_seed": 0, "train_beats": 12000,
-            "validation_beats": 2800, "test_beats": 26000, "epochs": 8, "batch": 128,
-            "learning_rate": 3e-3, "alpha": 1e-3, "beta": 1e-3, "temperature": 2.0, "bf16": False,
-            "teacher_sha256": "f" * 64, "teacher_validation": {"ap": 0.9, "auc": 0.94},
-            "smoothing_ticks": 31, "scored_ticks": [20, 200],
-        },
-        "cells": {
-            f"{method}-{seed}": {
-                "method": method, "latent": 8, "width": 8, "seed": seed, "parameters": 108560,
-                "auc": auc, "ap": auc - 0.1, "seconds": 60.0, "machine": facts,
-            }
-            for (method, seed), auc in aucs.items()
-        },
-    }  # fmt: skip
+    machine = {"processor": "chip", "cores": 2, "python": "3.11", "commit": "abc", "date": "today"}
+    setup = Setup(
+        protocol="beatgan", database="mitdb", annotations_sha256="a" * 64, split="0", split_seed=0,
+        train_beats=12000, validation_beats=2800, test_beats=26000, epochs=8, batch=128,
+        learning_rate=3e-3, alpha=1e-3, beta=1e-3, temperature=2.0, bf16=False,
+        teacher_sha256="f" * 64, teacher_validation={"ap": 0.9, "auc": 0.94}, smoothing_ticks=31,
+        scored_ticks=(20, 200),
+    )  # fmt: skip
+    cells = [
+        FinishedCell(
+            method=method, latent=8, width=8, seed=seed, parameters=108560, best_epoch=1,
+            validation={"ap": 0.9}, auc=auc, ap=auc - 0.1, seconds=60.0, machine=machine,
+        )
+        for (method, seed), auc in aucs.items()
+    ]  # fmt: skip
+    return Ablation(setup=setup, cells={cell.name: cell for cell in cells})
+
+
+def test_page_in_the_documents_is_that_of_the_stored_results() -> None:
+    """The figures of the repository are read and written again, byte for byte."""
+    stored = ROOT / "docs" / "models" / "ablation.json"
+    ablation = from_json(Ablation, json.loads(stored.read_text(encoding="utf-8")))
+
+    assert json.dumps(to_json(ablation), indent=2) + "\n" == stored.read_text(encoding="utf-8")
+    page = ablation_markdown(ablation, CELLS)
+    assert page == stored.with_suffix(".md").read_text(encoding="utf-8")
 
 
 def test_table_shows_mean_and_deviation_and_what_is_missing() -> None:
     """Over the seeds that are finished, with their number; sample deviation, none of one seed."""
-    planned = [{"width": 8, "latent": 8, "seed": s, "method": m} for s in (0, 1) for m in METHODS]
-    content = _content({("none", 0): 0.96, ("none", 1): 0.98, ("kd", 0): 0.97})
+    planned = [Cell(width=8, latent=8, seed=s, method=m) for s in (0, 1) for m in METHODS]
+    ablation = _ablation({("none", 0): 0.96, ("none", 1): 0.98, ("kd", 0): 0.97})
 
-    page = ablation_markdown(content, planned)
+    page = ablation_markdown(ablation, planned)
 
     assert "3 of 10 cells are finished" in page
     row = "| 8 | 8 | 108,560 | 0.9700 ± 0.0141 (2) | 0.9700 (1) | not yet | not yet | not yet |"
@@ -187,10 +203,10 @@ def test_table_shows_mean_and_deviation_and_what_is_missing() -> None:
 
 def test_methods_are_compared_pair_by_pair() -> None:
     """Equal sizes and seeds only: what seeds differ in does not count."""
-    content = _content(
+    ablation = _ablation(
         {("none", 0): 0.90, ("none", 1): 0.98, ("ft", 0): 0.91, ("ft", 1): 0.97, ("kd", 2): 0.99}
     )
-    page = ablation_markdown(content, list(content["cells"].values()))
+    page = ablation_markdown(ablation, list(ablation.cells.values()))
 
     assert "| FT | 2 | +0.0000 ± 0.0141 | 1 | +0.0000 ± 0.0141 | 1 |" in page
     assert "| KD | 0 | not yet |  | not yet |  |" in page

@@ -274,7 +274,7 @@ def test_ten_thousand_mutations_never_crash_and_never_change_shape(tmp_path: Pat
         "latent": 3,
         "smoothing_ticks": artifact.smoothing_ticks,
         "scored_ticks": artifact.scored_ticks,
-        "training": {},
+        "training": artifact.training,
         "metrics": {},
         "tensors": {name: np.ones(shape, dtype=np.float32) for name, shape in shapes.items()},
     }
@@ -303,14 +303,15 @@ def test_ten_thousand_mutations_never_crash_and_never_change_shape(tmp_path: Pat
 def test_a_mutated_checkpoint_is_read_or_refused(tmp_path: Path) -> None:
     """A run's own file is no more trusted than another's."""
     random = np.random.default_rng(12)
-    facts = json.dumps({"version": 2, "optimisers": {}})
+    state = {"config": {}, "epoch": 1, "best_epoch": 1, "validation": {}}
+    facts = json.dumps({**state, "version": 2, "optimisers": {}})
     good = save({"net/a": np.ones(3, dtype=np.float32)}, metadata={"facts": facts})
     path = tmp_path / "last.safetensors"
     refusals = []
     for _ in range(1000):
         path.write_bytes(mutated(good, random))
         try:
-            _, tensors = read_checkpoint(path)
+            tensors = read_checkpoint(path).tensors
         except ArtifactError as error:
             refusals.append(str(error))
         else:

@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from models.data.mitdb import DS1
-from models.files.model_file import MAX_DESCRIPTION_BYTES, MAX_WEIGHTS_BYTES, weights_path
+from models.files.model_file import MAX_DESCRIPTION_BYTES, MAX_WEIGHTS_BYTES, SHIPPED, weights_path
 from models.files.student import (
     SHIPPED_STUDENT,
     StudentArtifact,
@@ -35,7 +35,7 @@ def artifact() -> StudentArtifact:
         latent=3,
         smoothing_ticks=9,
         scored_ticks=(20, 200),
-        training={"fold": 0},
+        training=load_student().training,
         metrics={"auc": 0.5},
         tensors={
             name: random.normal(size=shape).astype(np.float32)
@@ -92,9 +92,9 @@ def test_shipped_student_is_complete_and_small() -> None:
     shipped = load_student()
 
     assert weights_path(SHIPPED_STUDENT).stat().st_size < 500_000
-    assert shipped.training["database"] == "mitdb"
-    assert shipped.training["split"] == "ds1"
-    assert tuple(shipped.training["records"]) == DS1
+    assert shipped.training.database == "mitdb"
+    assert shipped.training.split == "ds1"
+    assert shipped.training.records == DS1
 
 
 def test_expected_tensors_are_those_of_a_folded_student() -> None:
@@ -181,6 +181,34 @@ def test_description_must_be_complete(description: Path, key: str) -> None:
     _rewrite(description, lambda facts: facts.pop(key))
     with pytest.raises(ArtifactError, match=key):
         load_student(description)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda training: training.pop("split"), "split"),
+        (lambda training: training.update(split=2), r"\$\.split"),
+        (lambda training: training.update(seed="9"), r"\$\.seed"),
+        (lambda training: training.update(records="101"), r"\$\.records"),
+        (lambda training: training.update(weather="fine"), "keys that no StudentTraining has"),
+    ],
+)
+def test_what_is_said_of_the_training_is_complete_and_known(
+    description: Path, change: Callable[[dict[str, Any]], Any], named: str
+) -> None:
+    """A missing or unknown key, or a value of another type, is refused by name."""
+    _rewrite(description, lambda content: change(content["training"]))
+    with pytest.raises(ArtifactError, match=rf"student\.json: training .*{named}.*train student"):
+        load_student(description)
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.rglob("student*.json")), ids=lambda path: path.name)
+def test_what_ships_is_written_again_byte_for_byte(path: Path, tmp_path: Path) -> None:
+    """Both files of each student: nothing is lost on the way through the program."""
+    save_student(load_student(path), tmp_path / path.name)
+    for suffix in (".json", ".safetensors"):
+        written = (tmp_path / path.name).with_suffix(suffix)
+        assert written.read_bytes() == path.with_suffix(suffix).read_bytes()
 
 
 @pytest.mark.parametrize("text", [b"", b"\xff\xfe", b"[]", b"null", b"{", b"[" * 60_000])

@@ -69,7 +69,7 @@ def _artifact_of(student: Autoencoder) -> StudentArtifact:
         latent=student.latent,
         smoothing_ticks=9,
         scored_ticks=(0, 320),
-        training={},
+        training=load_student().training,
         metrics={},
         tensors=folded_tensors(student),
     )

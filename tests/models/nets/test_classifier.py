@@ -7,7 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from models.files.classifier import GROUPS, WIDTHS, ClassifierArtifact, tensor_shapes
+from models.files.classifier import (
+    GROUPS,
+    WIDTHS,
+    ClassifierArtifact,
+    load_classifier,
+    tensor_shapes,
+)
 from models.inference.classifier import ClassifierScorer
 from models.nets.classifier import ResNeXt, focal_loss, folded_classifier
 from pipeline.constants import CLASSES, RR_FEATURES
@@ -40,7 +46,7 @@ def network() -> ResNeXt:
 def scorer(network: ResNeXt) -> ClassifierScorer:
     """The same network without torch."""
     return ClassifierScorer(
-        ClassifierArtifact(training={}, metrics={}, tensors=folded_classifier(network))
+        ClassifierArtifact(training=load_classifier().training, tensors=folded_classifier(network))
     )
 
 

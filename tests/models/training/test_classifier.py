@@ -30,7 +30,7 @@ from models.training.classifier import (
     probabilities_of,
     train_classifier,
 )
-from models.training.run import EpochReport
+from models.training.progress import EpochReport
 from pipeline.constants import CLASSES, RR_FEATURES
 from pipeline.errors import ConfigError, InputError
 from tests.support.databases import database
@@ -106,8 +106,8 @@ def test_interrupted_training_ends_with_the_same_weights(
     fit_classifier(settings, records, ignore)
 
     for name in ("best", "last"):
-        _, expected = read_checkpoint(whole.with_stem(name))
-        _, got = read_checkpoint(tmp_path / "parts" / f"{name}.safetensors")
+        expected = read_checkpoint(whole.with_stem(name)).tensors
+        got = read_checkpoint(tmp_path / "parts" / f"{name}.safetensors").tensors
         assert expected.keys() == got.keys()
         assert all(torch.equal(expected[key], got[key]) for key in expected)
 
@@ -184,10 +184,10 @@ def test_artifact_says_what_it_comes_from(
     description = train_classifier(config(tmp_path), ignore)
 
     artifact = load_classifier(description)
-    assert artifact.training["records"] == ["101", "106", "108"]
-    assert artifact.training["beats"] == {"N": 144, "S": 48, "V": 48, "F": 24}
-    assert artifact.training["optimiser"] == "adabound"
-    assert set(artifact.training["records"]) <= set(DS1)
+    assert artifact.training.records == ("101", "106", "108")
+    assert artifact.training.beats == {"N": 144, "S": 48, "V": 48, "F": 24}
+    assert artifact.training.optimiser == "adabound"
+    assert set(artifact.training.records) <= set(DS1)
     windows, context = records[0].windows[:40], records[0].context[:40]
     np.testing.assert_allclose(
         ClassifierScorer(artifact).classify(windows.clip(-1, 1), context),

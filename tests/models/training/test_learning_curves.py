@@ -7,18 +7,21 @@ from pathlib import Path
 import pytest
 
 from models.training.learning_curves import write_curves
+from models.training.progress import EpochReport
 from pipeline.errors import ConfigError
 
 
-def _epoch(number: int, **changes: object) -> dict:
-    return {
-        "epoch": number,
-        "losses": {"squared": 1 / number},
-        "figures": {"ap": 0.1 * number, "auc": 0.2},
-        "rates": {"adam": 0.001},
-        "seconds": 1.25,
-        "remark": "",
-    } | changes
+def _epoch(number: int, remark: str = "") -> EpochReport:
+    return EpochReport(
+        epoch=number,
+        epochs=2,
+        losses={"squared": 1 / number},
+        figures={"ap": 0.1 * number, "auc": 0.2},
+        rates={"adam": 0.001},
+        best_epoch=number,
+        seconds=1.25,
+        remark=remark,
+    )
 
 
 @pytest.mark.parametrize("matplotlib", [True, False])

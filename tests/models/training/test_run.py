@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.training.checkpoint import CHECKPOINT_VERSION, read_checkpoint, save_checkpoint
+from models.training.checkpoint import (
+    CHECKPOINT_VERSION,
+    TrainingState,
+    read_checkpoint,
+    save_checkpoint,
+)
 from models.training.config import DEVICES, TrainingConfig, chosen_bf16, chosen_device, settings_of
+from models.training.progress import EpochReport, StepReport
 from models.training.run import (
-    EpochReport,
     Judge,
-    StepReport,
     TrainingRun,
     Validation,
     autoencoder_judge,
@@ -23,8 +28,18 @@ from models.training.run import (
     shuffled_batches,
 )
 from pipeline.errors import ArtifactError, ConfigError
+from tests.support.trainings import LineSettings
 
 BEATS = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightedSettings(LineSettings):
+    """Settings that JSON gives back as another type."""
+
+    weights: tuple[int, int]
+
+
 FILES = ("best.safetensors", "last.safetensors")
 
 
@@ -62,7 +77,7 @@ def _run(config: TrainingConfig, *, nan_from: int | None = None) -> TrainingRun:
 
     return TrainingRun(
         config=config,
-        settings=settings_of(config, BEATS),
+        settings=settings_of(LineSettings, config, BEATS),
         networks={"line": network},
         optimisers={"adam": torch.optim.Adam(network.parameters(), config.learning_rate)},
         judged="line",
@@ -96,18 +111,18 @@ def _interrupt_after(epoch: int) -> Callable[[EpochReport | StepReport], None]:
     return progress
 
 
-def _without_times(facts: dict) -> dict:
-    rows = [{**row, "seconds": 0.0} for row in facts.get("curves", [])]
-    return {**facts, "curves": rows}
+def _without_times(state: TrainingState) -> TrainingState:
+    return replace(state, curves=tuple(replace(row, seconds=0.0) for row in state.curves))
 
 
 def _assert_same(one: Path, other: Path) -> None:
-    """Both checkpoints hold the same facts and, bit for bit, the same tensors."""
-    (facts, tensors), (other_facts, other_tensors) = read_checkpoint(one), read_checkpoint(other)
-    assert _without_times(facts) == _without_times(other_facts)
-    assert tensors.keys() == other_tensors.keys()
-    for name, tensor in tensors.items():
-        assert torch.equal(tensor, other_tensors[name]), name
+    """Both checkpoints hold the same state and, bit for bit, the same tensors."""
+    first, second = read_checkpoint(one), read_checkpoint(other)
+    assert _without_times(first.state) == _without_times(second.state)
+    assert first.optimisers == second.optimisers
+    assert first.tensors.keys() == second.tensors.keys()
+    for name, tensor in first.tensors.items():
+        assert torch.equal(tensor, second.tensors[name]), name
 
 
 def _columns_without_seconds(csv: Path) -> list[list[str]]:
@@ -158,9 +173,10 @@ def test_the_first_figure_decides_which_epoch_is_kept(tmp_path: Path) -> None:
     best = _run(_config(tmp_path)).finish(_judge([0.2, 0.7, 0.7, 0.1]), reports.append)
 
     assert [report.best_epoch for report in _epochs(reports)] == [1, 2, 2, 2]
-    facts, tensors = read_checkpoint(best)
-    assert (facts["best_epoch"], facts["validation"]) == (2, {"ap": 0.7, "other": -0.7})
-    assert set(tensors) == {"line/weight", "line/bias"}
+    checkpoint = read_checkpoint(best)
+    assert checkpoint.state.best_epoch == 2
+    assert checkpoint.state.validation == {"ap": 0.7, "other": -0.7}
+    assert set(checkpoint.tensors) == {"line/weight", "line/bias"}
 
 
 def test_run_stops_early_and_stays_so(tmp_path: Path) -> None:
@@ -172,7 +188,7 @@ def test_run_stops_early_and_stays_so(tmp_path: Path) -> None:
     assert [report.epoch for report in epochs] == [1, 2, 3, 4]
     assert [bool(report.remark) for report in epochs] == [False, False, False, True]
     assert "no better for 2 epochs" in epochs[-1].remark
-    assert read_checkpoint(best)[0]["best_epoch"] == 2
+    assert read_checkpoint(best).state.best_epoch == 2
 
     last = (tmp_path / "last.safetensors").read_bytes()
     again: list = []
@@ -223,18 +239,20 @@ def test_run_with_other_settings_or_beats_is_not_continued(tmp_path: Path) -> No
         with pytest.raises(ConfigError, match=rf"other settings or data \({named}\)"):
             _run(_config(tmp_path, **changes)).finish(_judge(), lambda _: None)
 
-    other_beats = settings_of(_config(tmp_path), BEATS + 1)
-    assert other_beats != settings_of(_config(tmp_path), BEATS)
-    assert settings_of(_config(tmp_path, device="auto", bf16=False), BEATS) == settings_of(
-        _config(tmp_path, device="cpu", bf16=False), BEATS
+    other_beats = settings_of(LineSettings, _config(tmp_path), BEATS + 1)
+    assert other_beats != settings_of(LineSettings, _config(tmp_path), BEATS)
+    auto, cpu = (
+        settings_of(LineSettings, _config(tmp_path, device=device, bf16=False), BEATS)
+        for device in ("auto", "cpu")
     )
+    assert auto == cpu
 
 
 def test_settings_may_hold_tuples(tmp_path: Path) -> None:
     """A run is continued with what JSON makes of its settings."""
     for expected in (4, 0):
         run, reports = _run(_config(tmp_path)), []
-        run.settings["weights"] = (1, 2)
+        run.settings = settings_of(WeightedSettings, run.config, BEATS, weights=(1, 2))
         run.finish(_judge(), reports.append)
         assert len(_epochs(reports)) == expected
 
@@ -296,8 +314,9 @@ def test_checkpoint_for_other_networks_or_optimisers_is_refused(tmp_path: Path) 
 def test_place_that_cannot_be_written_is_an_error_of_ours(tmp_path: Path) -> None:
     """One line that names the place."""
     (tmp_path / "file").write_text("", encoding="utf-8")
+    state = TrainingState(config={}, epoch=1, best_epoch=1, validation={"ap": 0.5})
     with pytest.raises(ConfigError, match=r"cannot write .*name another place"):
-        save_checkpoint(tmp_path / "file" / "last.safetensors", {}, networks={})
+        save_checkpoint(tmp_path / "file" / "last.safetensors", state, networks={})
 
 
 def test_progress_moves_within_the_epoch(tmp_path: Path) -> None:
@@ -409,7 +428,7 @@ def test_settings_that_cannot_work_are_refused(tmp_path: Path, changes: dict, sa
 def test_too_few_beats_are_refused(tmp_path: Path) -> None:
     """Less than one batch is no training."""
     with pytest.raises(ConfigError, match="fewer than one batch"):
-        settings_of(_config(tmp_path, batch=41), BEATS)
+        settings_of(LineSettings, _config(tmp_path, batch=41), BEATS)
 
 
 def test_devices_are_what_the_machine_has(tmp_path: Path) -> None:
@@ -433,6 +452,6 @@ def test_bf16_is_as_wanted_or_as_the_chip_has_it(tmp_path: Path) -> None:
     )
     for bf16, dtype in ((True, torch.bfloat16), (False, torch.float32)):
         run = _run(_config(tmp_path, bf16=bf16))
-        assert run.settings["bf16"] is bf16
+        assert run.settings.bf16 is bf16
         with run.autocast():
             assert run.networks["line"](torch.ones(1, 2)).dtype == dtype

@@ -14,9 +14,10 @@ from models.data.mitdb import DS1, DS2
 from models.evaluation.protocols.beatgan import evaluate_on
 from models.files.student import load_student
 from models.nets.beatgan import Autoencoder, initialise
-from models.training.checkpoint import read_checkpoint, save_checkpoint
+from models.training.checkpoint import TrainingState, read_checkpoint, save_checkpoint
 from models.training.distillation import TeacherTable, teacher_table
-from models.training.run import EpochReport, Validation
+from models.training.progress import EpochReport
+from models.training.run import Validation
 from models.training.student import (
     METHODS,
     OF_A_TEACHER,
@@ -48,13 +49,13 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = Autoencoder()
     initialise(network, torch.Generator().manual_seed(5))
     path = tmp_path_factory.mktemp("teacher") / "best.safetensors"
-    facts = {
-        "config": {"split": "0", "seed": 0},
-        "epoch": 1,
-        "best_epoch": 1,
-        "validation": {"ap": 0.5, "auc": 0.5},
-    }
-    save_checkpoint(path, facts, networks={"generator": network})
+    state = TrainingState(
+        config={"split": "0", "seed": 0},
+        epoch=1,
+        best_epoch=1,
+        validation={"ap": 0.5, "auc": 0.5},
+    )
+    save_checkpoint(path, state, networks={"generator": network})
     return path
 
 
@@ -173,12 +174,12 @@ def test_interrupted_student_ends_as_an_uninterrupted_one(
     fit_student(pieces, humps, validation, lambda _: None, table)
 
     for name in ("best.safetensors", "last.safetensors"):
-        _, one = read_checkpoint(whole.folder / name)
-        _, other = read_checkpoint(pieces.folder / name)
+        one = read_checkpoint(whole.folder / name).tensors
+        other = read_checkpoint(pieces.folder / name).tensors
         assert one.keys() == other.keys()
         for key, tensor in one.items():
             assert torch.equal(tensor, other[key]), key
-    assert {key.split("/")[0] for key in read_checkpoint(best)[1]} == {"student"}
+    assert {key.split("/")[0] for key in read_checkpoint(best).tensors} == {"student"}
 
 
 def test_methods_make_different_students(
@@ -189,7 +190,7 @@ def test_methods_make_different_students(
     for method in METHODS:
         config = _config(tmp_path / method, method, teacher, epochs=1, alpha=0.1, beta=0.1)
         fit_student(config, _humps(N), validation, lambda _: None, table)
-        tensors = read_checkpoint(config.folder / "last.safetensors")[1]
+        tensors = read_checkpoint(config.folder / "last.safetensors").tensors
         heads.append(tensors["student/encoder.head.weight"])
     for i, head in enumerate(heads):
         assert not any(torch.equal(head, other) for other in heads[:i])
@@ -258,11 +259,13 @@ def test_student_of_a_fold_carries_its_test_figures(
 
     split = split_named(beats, "0", seed=0)
     assert (artifact.width, artifact.latent) == (4, 3)
-    said = artifact.training
-    assert (said["split"], said["seed"], said["method"], said["alpha"]) == ("0", 0, "kd+ft", 1e-3)
-    assert said["annotations_sha256"] == annotation_digest(beats)
-    assert said["train_beats"] == split.train.size
-    assert said["teacher"]["config"] == {"split": "0", "seed": 0}
+    training = artifact.training
+    assert (training.split, training.seed) == ("0", 0)
+    assert (training.method, training.alpha) == ("kd+ft", 1e-3)
+    assert training.annotations_sha256 == annotation_digest(beats)
+    assert training.train_beats == split.train.size
+    assert training.teacher is not None
+    assert training.teacher.config == {"split": "0", "seed": 0}
     figures = artifact.metrics
     assert figures["normal_beats"] + figures["abnormal_beats"] == split.test.size
     assert 0 <= figures["auc"] <= 1
@@ -277,7 +280,7 @@ def test_student_of_patients_has_no_test_figures(
 
     artifact = load_student(train_student(config, lambda _: None, EVALUATE))
 
-    assert artifact.training["records"] == list(DS1)
-    assert artifact.training["split"] == "ds1"
-    assert "teacher" not in artifact.training
+    assert artifact.training.records == DS1
+    assert artifact.training.split == "ds1"
+    assert artifact.training.teacher is None
     assert artifact.metrics == {}

@@ -12,9 +12,11 @@ from torch import nn
 from models.training.config import TrainingConfig, settings_of
 from models.training.find_lr import RangeTest, find_rate
 from models.training.learning_curves import NO_PICTURE
-from models.training.run import EpochReport, Progress, TrainingRun
+from models.training.progress import EpochReport, Progress
+from models.training.run import TrainingRun
 from monitor.cli import app as cli
 from monitor.commands.train import epoch_line, run_training
+from tests.support.trainings import LineSettings
 
 BEATS = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
 
@@ -45,7 +47,7 @@ def _run(config: TrainingConfig) -> TrainingRun:
 
     return TrainingRun(
         config=config,
-        settings=settings_of(config, BEATS),
+        settings=settings_of(LineSettings, config, BEATS),
         networks={"line": network},
         optimisers={"sgd": torch.optim.SGD(network.parameters(), config.learning_rate)},
         judged="line",

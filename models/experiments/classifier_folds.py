@@ -8,9 +8,10 @@ DS1 is classified by a network that was trained on the other three; the counts a
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from models.data.detected_beats import DetectedRecord, detect_all
 from models.data.mitdb import DS1, database_folder
 from models.evaluation.protocols.classifier import COUNTING, figures_of, tables_of
 from models.files.atomic_write import write_atomically
+from models.files.json_object import JsonObject
 from models.training.classifier import (
     FOLDS,
     ClassifierConfig,
@@ -29,11 +31,26 @@ from models.training.classifier import (
 )
 from models.training.progress import Progress
 
-COMPARED: Final[tuple[dict[str, Any], ...]] = (
-    {"optimiser": "adabound", "learning_rate": 1e-3},
-    {"optimiser": "adamw", "learning_rate": 3e-3},
-)
-"""Each at its best rate of those tried on DS1."""
+COMPARED: Final[Mapping[str, float]] = {"adabound": 1e-3, "adamw": 3e-3}
+"""Each optimiser with its best learning rate of those tried on DS1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossValidation:
+    """One way to train, and its figures on the patients of DS1, none of whom had part in it."""
+
+    optimiser: str
+    learning_rate: float
+    epochs: int
+    batch: int
+    seed: int
+    figures: JsonObject
+    """`models.evaluation.protocols.classifier.figures_of`."""
+
+    def to_json(self) -> JsonObject:
+        """Return settings and figures as one object."""
+        settings = ("optimiser", "learning_rate", "epochs", "batch", "seed")
+        return {**{name: getattr(self, name) for name in settings}, **self.figures}
 
 
 class NetworkClassifier:
@@ -51,16 +68,13 @@ class NetworkClassifier:
 
 def cross_validate(
     config: ClassifierConfig, records: Sequence[DetectedRecord], progress: Progress
-) -> dict[str, Any]:
+) -> CrossValidation:
     """Train once without each of `FOLDS` and classify that part.
 
     Args:
         config: of each training; its folder gets one folder a fold.
         records: all of DS1.
         progress: as in a training.
-
-    Returns:
-        `models.evaluation.protocols.classifier.figures_of` DS1, and the settings, JSON-able.
 
     Raises:
         ConfigError: as `models.training.classifier.train_classifier`.
@@ -72,11 +86,14 @@ def cross_validate(
         best = fit_classifier(one, [named[name] for name in one.records], progress)
         classifier = NetworkClassifier(load_network(best))
         tables |= tables_of([named[name] for name in names], classifier)
-    settings = ("optimiser", "learning_rate", "epochs", "batch", "seed")
-    return {
-        **{name: getattr(config, name) for name in settings},
-        **figures_of({name: tables[name] for name in DS1}),
-    }
+    return CrossValidation(
+        optimiser=config.optimiser,
+        learning_rate=config.learning_rate,
+        epochs=config.epochs,
+        batch=config.batch,
+        seed=config.seed,
+        figures=figures_of({name: tables[name] for name in DS1}),
+    )
 
 
 def compare_optimisers(
@@ -93,7 +110,7 @@ def compare_optimisers(
         "protocol": "EC57 beat classes, cross-validation by patient within DS1",
         "folds": [list(names) for names in FOLDS],
         "counting": list(COUNTING),
-        "runs": [cross_validate(config, records, progress) for config in configs],
+        "runs": [cross_validate(one, records, progress).to_json() for one in configs],
     }
     write_atomically(result, json.dumps(figures, indent=2) + "\n")
     return result

@@ -9,8 +9,9 @@ the ROC is of each record scored by a regression that did not know it.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,23 @@ _LEFT_OUT: Final = ("VT", "ASYS", "NOISE", "HGEA", "VER")
 _RIDGE: Final = 1e-3
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FibrillationFit:
+    """The fitted rule, and what it is worth."""
+
+    flat_weight: float
+    """Of the share of flat slopes."""
+    low_weight: float
+    """Of the share of the power in the band of fibrillation."""
+    bias: float
+    auc_left_out: float
+    """Area under the ROC, each record scored by a regression that did not know it."""
+    windows: int
+    fibrillating: int
+    """So many of the windows are of fibrillation or flutter."""
+    records: int
+
+
 class Windows(NamedTuple):
     """Windows of one record."""
 
@@ -43,8 +61,8 @@ class Windows(NamedTuple):
 
 def fit_fibrillation(
     data: Path, on_step: Callable[[str], None] = lambda text: None
-) -> dict[str, Any]:
-    """Return the weights, the bias, and the area under the ROC with each record left out.
+) -> FibrillationFit:
+    """Fit the rule on all records, and once without each of them.
 
     Raises:
         InputError: a database or a record is missing or unusable.
@@ -59,15 +77,15 @@ def fit_fibrillation(
         out = of == record
         scores[out] = _score(_fit(x[~out], y[~out], weights[~out]), x[out])
     flat, low, bias = _fit(x, y, weights)
-    return {
-        "flat_weight": round(flat, 2),
-        "low_weight": round(low, 2),
-        "bias": round(bias, 2),
-        "auc_left_out": round(roc_auc(scores, y), 4),
-        "windows": int(y.size),
-        "fibrillating": int(y.sum()),
-        "records": len(np.unique(of)),
-    }
+    return FibrillationFit(
+        flat_weight=round(flat, 2),
+        low_weight=round(low, 2),
+        bias=round(bias, 2),
+        auc_left_out=round(roc_auc(scores, y), 4),
+        windows=int(y.size),
+        fibrillating=int(y.sum()),
+        records=len(np.unique(of)),
+    )
 
 
 def _gather(data: Path, on_step: Callable[[str], None]) -> Iterator[Windows]:

@@ -102,8 +102,13 @@ def compare_optimisers(data: Path | None, folder: Path, result: Path) -> None:
     from models.training.classifier import ClassifierConfig
 
     configs = [
-        ClassifierConfig(data=data_folder(data), folder=folder / str(one["optimiser"]), **one)
-        for one in COMPARED
+        ClassifierConfig(
+            data=data_folder(data),
+            folder=folder / optimiser,
+            optimiser=optimiser,
+            learning_rate=learning_rate,
+        )
+        for optimiser, learning_rate in COMPARED.items()
     ]
     with _bar() as progress:
         written = compare_optimisers(configs, result, _Watch("classifier", progress))
@@ -167,14 +172,13 @@ def fit_fibrillation(data: Path | None) -> None:
     Raises:
         InputError: a database or a record is missing or unusable.
     """
+    from models.files.json_object import to_json
     from models.training.fibrillation import fit_fibrillation
 
     with _bar() as bar:
         task = bar.add_task("fibrillation", total=None)
-        figures = fit_fibrillation(
-            data_folder(data), lambda text: bar.update(task, description=text)
-        )
-    sys.stdout.write(json.dumps(figures) + "\n")
+        fit = fit_fibrillation(data_folder(data), lambda text: bar.update(task, description=text))
+    sys.stdout.write(json.dumps(to_json(fit)) + "\n")
 
 
 def _given(settings: Mapping[str, Setting | None]) -> dict[str, Setting]:

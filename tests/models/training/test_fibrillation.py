@@ -13,9 +13,9 @@ def test_weights_of_the_rule_are_those_that_the_training_gives() -> None:
     database("challenge2015")
     database("mitdb")
 
-    figures = fit_fibrillation(folder)
+    fit = fit_fibrillation(folder)
 
-    assert figures["flat_weight"] == pytest.approx(fibrillation.FLAT_WEIGHT, abs=0.02)
-    assert figures["low_weight"] == pytest.approx(fibrillation.LOW_WEIGHT, abs=0.02)
-    assert figures["bias"] == pytest.approx(fibrillation.BIAS, abs=0.02)
-    assert figures["auc_left_out"] > 0.975
+    assert fit.flat_weight == pytest.approx(fibrillation.FLAT_WEIGHT, abs=0.02)
+    assert fit.low_weight == pytest.approx(fibrillation.LOW_WEIGHT, abs=0.02)
+    assert fit.bias == pytest.approx(fibrillation.BIAS, abs=0.02)
+    assert fit.auc_left_out > 0.975

@@ -8,12 +8,11 @@ Beats pass the filter and the windowing that run live (`pipeline.signal.segmente
 Two kinds of split, each with a name (`split_named`):
 
 * ``0`` to ``4``, the folds of the published protocol. They mix one patient's beats into training
-  and test: that is how the figures of the BeatGAN family are measured, not what a monitor meets
-  on a new patient.
-* ``ds1``, ``ds1a``, ``ds1b``: by record. A model trained on them has seen no record of DS2; one
-  trained on one half of DS1 has seen no record of the other half.
+  and test: published figures of BeatGAN are measured so, but a monitor meets new patients.
+* ``ds1``, ``ds1a``, ``ds1b``: by record. A model trained on one of them has seen no record of DS2;
+  one trained on one half of DS1 has seen no record of the other half.
 
-Reads records through `replay.records`; keeps nothing on disk.
+Reads records through `replay.records`; writes nothing.
 """
 
 import hashlib
@@ -41,7 +40,7 @@ VALIDATION_PART: Final = 0.1
 
 PATIENT_SPLITS: Final[Mapping[str, tuple[str, ...]]] = {"ds1": DS1, "ds1a": DS1A, "ds1b": DS1B}
 SPLITS: Final = (*map(str, range(FOLDS)), *PATIENT_SPLITS)
-"""Name of every split there is."""
+"""The name of every split."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +80,13 @@ class Split:
     train: NDArray[np.int64]
     """Normal beats only."""
     validation: NDArray[np.int64]
-    """Normal and abnormal beats, for every choice there is to make."""
+    """Normal and abnormal beats, for all choices during development."""
     test: NDArray[np.int64]
-    """Read once, for the figures; empty where whole patients are held out for that."""
+    """Used once, for the figures; empty where whole patients are held out instead."""
 
 
 def load_beats(data: Path) -> Beats:
-    """Cut all annotated beats whose window lies inside its record; some seconds.
+    """Cut all annotated beats whose window lies inside its record; takes some seconds.
 
     Raises:
         InputError: records are missing or cannot be read.
@@ -138,7 +137,7 @@ def distance_to_nearest(samples: NDArray[np.int64], peaks: NDArray[np.int64]) ->
 
 
 def annotation_digest(beats: Beats) -> str:
-    """Return the SHA-256 over record, position and code of every beat: what the split rests on."""
+    """Return the SHA-256 over record, position and code of every beat, which decide the split."""
     digest = hashlib.sha256()
     for record, sample, symbol in zip(beats.records, beats.samples, beats.symbols, strict=True):
         digest.update(f"{record} {sample} {symbol}\n".encode())
@@ -164,7 +163,7 @@ def check_split(name: str) -> None:
 
 
 def split_patients(beats: Beats, records: Sequence[str], *, seed: int) -> Split:
-    """Split the beats of some patients into training and validation; touch nobody else's.
+    """Split the beats of some patients into training and validation; leave out all others.
 
     Of the normal beats of ``records`` a tenth, drawn at random, is validation, the rest training;
     of their abnormal beats a tenth is validation too, so that normal and abnormal are as frequent
@@ -173,8 +172,8 @@ def split_patients(beats: Beats, records: Sequence[str], *, seed: int) -> Split:
 
     Args:
         beats: as `load_beats` returns them.
-        records: whose beats to deal.
-        seed: of the order in which the beats are dealt.
+        records: whose beats to split.
+        seed: of the order in which the beats are drawn.
     """
     random = np.random.RandomState(seed)
     ours = np.isin(beats.records, records)
@@ -195,13 +194,13 @@ def split_beats(beats: Beats, *, fold: int, seed: int) -> Split:
     Training is the normal beats of four folds; validation a tenth of the fifth and of the
     abnormal beats; test the rest of both.
 
-    Each beat's part depends on its annotation alone, never on the detector, so that a better
-    detector moves no beat from test to training.
+    A beat's part depends on its annotation alone, never on the detector, so that a better detector
+    moves no beat from test to training.
 
     Args:
         beats: as `load_beats` returns them.
         fold: which of the five folds of normal beats is held out, 0 to 4.
-        seed: of the order in which the beats are dealt.
+        seed: of the order in which the beats are drawn.
     """
     if not 0 <= fold < FOLDS:
         raise ValueError(f"fold {fold} is not one of 0 to {FOLDS - 1}")

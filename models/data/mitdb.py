@@ -1,8 +1,8 @@
-"""The records of the MIT-BIH Arrhythmia Database, and who of its patients trains and who tests.
+"""The records of the MIT-BIH Arrhythmia Database, divided into training and test patients.
 
 The database: Moody & Mark 2001; Goldberger et al. 2000. DS1 trains and DS2 tests, as de Chazal,
 O'Dwyer & Reilly divide it (IEEE Trans. Biomed. Eng. 51, 2004). All their records come from
-different patients but 201 (DS1) and 202 (DS2), which are of one man.
+different patients but 201 (DS1) and 202 (DS2), which come from one man.
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ DS2: Final = tuple(map(str, (
 )))
 # fmt: on
 
-# Every other record in the order of DS1: nothing about them was looked at to deal them out.
+# Every other record in the order of DS1; the division looks at nothing about the records.
 DS1A: Final = DS1[0::2]
 DS1B: Final = DS1[1::2]
 

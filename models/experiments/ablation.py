@@ -1,4 +1,4 @@
-"""Does distillation help? Every method, size and seed, trained alike, in one table.
+"""Does distillation help? Students of every method, size and seed, trained alike, in one table.
 
     monitor train ablation --data DIR --teacher FILE
 
@@ -8,9 +8,9 @@ figures are read once on the test part of fold 0, by the score rule that ships. 
 same for every cell, that of seed 0, on which the teacher was trained; a cell's own seed decides
 its first weights and the order of its beats.
 
-Finished cells stand in one JSON file and are not trained again, an unfinished one goes on from
-its checkpoint. Several processes may work on one file: each takes the next cell that nobody has
-(locks of the operating system, which end with the process that holds them; POSIX only).
+One JSON file holds the finished cells, which are not trained again; an unfinished cell continues
+from its checkpoint. Several processes may work on one file: each takes the next free cell. The
+locks are those of the operating system, which end with the process that holds them (POSIX only).
 """
 
 import fcntl
@@ -43,7 +43,7 @@ from models.training.config import chosen_bf16, chosen_device
 from models.training.distillation import TeacherTable, new_student, teacher_table
 from models.training.progress import EpochReport, Progress, StepReport
 from models.training.run import Validation, score_windows
-from models.training.student import METHODS, OF_A_TEACHER, StudentConfig, fit_student
+from models.training.student import METHODS, TEACHER_METHODS, StudentConfig, fit_student
 from models.training.teacher import load_teacher
 from pipeline.errors import ConfigError
 
@@ -57,7 +57,7 @@ OnCell = Callable[[int, int, str], None]
 """Called with how many cells are finished, of how many, and what is being done."""
 
 
-# A seed is finished before the next begins, so that a table cut short is a whole one of few seeds.
+# A seed is finished before the next begins, so that an interrupted table is complete for few seeds.
 CELLS: Final = tuple(
     Cell(seed=seed, method=method, latent=latent, width=width)
     for seed, width, latent, method in product(SEEDS, WIDTHS, LATENTS, METHODS)
@@ -66,7 +66,7 @@ CELLS: Final = tuple(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AblationConfig:
-    """What to train, and where it goes."""
+    """What to train, and where the results go."""
 
     data: Path
     teacher: Path
@@ -83,8 +83,8 @@ class AblationConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class _Material:
-    """What all cells share, read once."""
+class _SharedData:
+    """The data that all cells share, read once."""
 
     train: NDArray[np.float32]
     validation: Validation
@@ -93,7 +93,7 @@ class _Material:
 
 
 def run_ablation(config: AblationConfig, on_cell: OnCell) -> Path:
-    """Train the cells that are not finished and nobody else is at; return the table's file.
+    """Train the cells that are neither finished nor locked; return the table's file.
 
     Raises:
         InputError: records are missing or unreadable.
@@ -104,51 +104,51 @@ def run_ablation(config: AblationConfig, on_cell: OnCell) -> Path:
     teacher = load_teacher(config.teacher, split=SPLIT, seed=SPLIT_SEED, device=config.device)
     on_cell(0, len(CELLS), "reading the records")
     beats = load_beats(config.data)
-    material = _material(beats, teacher, config.train_beats)
-    setup = _setup(config, beats, material)
+    shared = _shared_data(beats, teacher, config.train_beats)
+    setup = _setup(config, beats, shared)
     for cell in CELLS:
         with _locked(config.folder / f"{cell.name}.lock", wait=False) as mine:
             finished = _finished(config.result, setup)
             if not mine or cell.name in finished:
                 continue
-            say = partial(on_cell, len(finished), len(CELLS))
-            say(cell.name)
-            figures = _train_cell(cell, config, material, partial(_on_report, say, cell.name))
-            _add(config, setup, figures)
+            report = partial(on_cell, len(finished), len(CELLS))
+            report(cell.name)
+            trained = _train_cell(cell, config, shared, partial(_on_epoch, report, cell.name))
+            _add(config, setup, trained)
             shutil.rmtree(config.folder / cell.name)
     on_cell(len(_finished(config.result, setup)), len(CELLS), "nothing left to take")
     return config.result.with_suffix(".md")
 
 
-def _on_report(say: Callable[[str], None], name: str, report: EpochReport | StepReport) -> None:
+def _on_epoch(on_text: Callable[[str], None], name: str, report: EpochReport | StepReport) -> None:
     if isinstance(report, EpochReport):
-        say(f"{name}, epoch {report.epoch} of {report.epochs}")
+        on_text(f"{name}, epoch {report.epoch} of {report.epochs}")
 
 
 def _train_cell(
-    cell: Cell, config: AblationConfig, material: _Material, progress: Progress
+    cell: Cell, config: AblationConfig, shared: _SharedData, progress: Progress
 ) -> FinishedCell:
     """Train one student and return its figures; go on where it was cut off."""
     folder = config.folder / cell.name
     best = fit_student(
         _student_config(cell, config),
-        material.train,
-        material.validation,
+        shared.train,
+        shared.validation,
         progress,
-        material.teacher,
+        shared.teacher,
     )
     checkpoint = read_checkpoint(best)
     student = new_student(cell.width, cell.latent)
     restore_network(student, "student", checkpoint.tensors)
-    scores = score_windows(student.to(chosen_device(config.device)), material.test.windows)
+    scores = score_windows(student.to(chosen_device(config.device)), shared.test.windows)
     curves = read_checkpoint(folder / "last.safetensors").state.curves
     return FinishedCell(
         **vars(cell),
         parameters=sum(weight.numel() for weight in student.parameters()),
         best_epoch=checkpoint.state.best_epoch,
         validation=checkpoint.state.validation,
-        auc=roc_auc(scores, material.test.anomalous),
-        ap=average_precision(scores, material.test.anomalous),
+        auc=roc_auc(scores, shared.test.anomalous),
+        ap=average_precision(scores, shared.test.anomalous),
         seconds=round(sum(epoch.seconds for epoch in curves), 1),
         machine=machine(),
     )
@@ -165,11 +165,11 @@ def _student_config(cell: Cell, config: AblationConfig) -> StudentConfig:
         width=cell.width,
         latent=cell.latent,
         method=cell.method,
-        teacher=config.teacher if cell.method in OF_A_TEACHER else None,
+        teacher=config.teacher if cell.method in TEACHER_METHODS else None,
     )
 
 
-def _material(beats: Beats, teacher: Autoencoder, train_beats: int | None) -> _Material:
+def _shared_data(beats: Beats, teacher: Autoencoder, train_beats: int | None) -> _SharedData:
     split = split_named(beats, SPLIT, seed=SPLIT_SEED)
     # The rows of a split are in random order, so the first ones are a random draw.
     train = beats.windows[split.train[:train_beats]]
@@ -178,10 +178,10 @@ def _material(beats: Beats, teacher: Autoencoder, train_beats: int | None) -> _M
         for rows in (split.validation, split.test)
     )
     table = teacher_table(teacher, torch.from_numpy(train))
-    return _Material(train=train, validation=validation, test=test, teacher=table)
+    return _SharedData(train=train, validation=validation, test=test, teacher=table)
 
 
-def _setup(config: AblationConfig, beats: Beats, material: _Material) -> Setup:
+def _setup(config: AblationConfig, beats: Beats, shared: _SharedData) -> Setup:
     cell = _student_config(CELLS[0], config)
     return Setup(
         protocol="beatgan",
@@ -189,9 +189,9 @@ def _setup(config: AblationConfig, beats: Beats, material: _Material) -> Setup:
         annotations_sha256=annotation_digest(beats),
         split=SPLIT,
         split_seed=SPLIT_SEED,
-        train_beats=len(material.train),
-        validation_beats=len(material.validation.windows),
-        test_beats=len(material.test.windows),
+        train_beats=len(shared.train),
+        validation_beats=len(shared.validation.windows),
+        test_beats=len(shared.test.windows),
         epochs=cell.epochs,
         batch=cell.batch,
         learning_rate=cell.learning_rate,
@@ -240,7 +240,7 @@ def _add(config: AblationConfig, setup: Setup, cell: FinishedCell) -> None:
 
 @contextmanager
 def _locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock ``path``; without ``wait``, yield False where somebody else holds it."""
+    """Hold the lock ``path``; without ``wait``, yield False if another process holds it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("w")

@@ -1,6 +1,6 @@
-"""How well a way to train the classifier holds on patients it has not seen, within DS1.
+"""Cross-validate the training of the classifier by patient, within DS1.
 
-Every choice about the classifier rests on this, so that DS2 decides nothing. Each of four parts of
+Every choice about the classifier is made here, so that DS2 decides nothing. Each of four parts of
 DS1 is classified by a network that was trained on the other three; the counts are added up.
 
     monitor train optimisers --data DIR
@@ -37,7 +37,7 @@ COMPARED: Final[Mapping[str, float]] = {"adabound": 1e-3, "adamw": 3e-3}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrossValidation:
-    """One way to train, and its figures on the patients of DS1, none of whom had part in it."""
+    """Settings of a training, and its figures on patients of DS1 that it had not seen."""
 
     optimiser: str
     learning_rate: float
@@ -103,7 +103,7 @@ def compare_optimisers(
 
     Raises:
         InputError: records are missing or unreadable.
-        ConfigError: as `cross_validate`, or the place cannot be written.
+        ConfigError: as `cross_validate`, or the file cannot be written.
     """
     records = detect_all(database_folder(configs[0].data), DS1)
     figures = {

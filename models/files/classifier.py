@@ -1,8 +1,8 @@
 """The trained classifier as two files: ``classifier.safetensors`` and ``classifier.json``.
 
-As `models.files.student` for the student: the JSON describes, with the SHA-256 of the
-weights; loading checks everything that can be checked before a beat is classified, and refuses with
-an `ArtifactError` that says what differs and what to do. No pickle, no code in the files.
+As for the student (`models.files.student`), the JSON describes the classifier and holds the SHA-256
+of the weights. Loading checks all of it before a beat is classified, and refuses with an
+`ArtifactError` that says what differs and what to do. The files hold no pickle and no code.
 
 The weights are those of `models.nets.classifier.ResNeXt` with each BatchNorm folded into its
 convolution, in PyTorch's layout, float32.
@@ -30,19 +30,19 @@ from pipeline.scoring.rr_context import RR_FEATURE_NAMES
 SHIPPED_CLASSIFIER: Final = SHIPPED_STUDENT.with_name("classifier.json")
 
 GROUPS: Final = 32
-"""Of each stage's middle convolution: the cardinality of ResNeXt."""
+"""Groups of each stage's middle convolution: the cardinality of ResNeXt."""
 
 STEM_KERNEL: Final = 12
 STEM_STRIDE: Final = 4
 STEM_WIDTH: Final = 16
-GIVEN_WIDTH: Final = 4
-"""Channels that the untouched window adds to each stage."""
+SKIP_WIDTH: Final = 4
+"""Channels that the skip connection from the window adds to each stage."""
 
 INNER_WIDTHS: Final = (32, 32, 32)
-"""Of each stage, inside its block; multiples of `GROUPS`."""
+"""Channels inside the block of each stage; multiples of `GROUPS`."""
 
 WIDTHS: Final = (24, 32, 32)
-"""Of each stage, at the end of its block."""
+"""Channels at the end of the block of each stage."""
 
 STEM_SAMPLES: Final = WINDOW_SAMPLES // STEM_STRIDE
 LAST_SAMPLES: Final = STEM_SAMPLES >> len(WIDTHS)
@@ -51,8 +51,8 @@ CONTEXT_WIDTH: Final = 32
 HEAD_WIDTH: Final = 32
 LEAK: Final = 0.1
 
-# What the program does to a beat before the classifier sees it: other inputs would be classified
-# without failing, and wrongly.
+# What the program does to a beat before the classifier sees it. Other inputs would be classified
+# wrongly without failing.
 INPUT: Final[JsonObject] = {
     **WINDOW_INPUT,
     "context": list(RR_FEATURE_NAMES),
@@ -62,7 +62,7 @@ INPUT: Final[JsonObject] = {
 NETWORK: Final[JsonObject] = {
     "groups": GROUPS,
     "stem_width": STEM_WIDTH,
-    "given_width": GIVEN_WIDTH,
+    "given_width": SKIP_WIDTH,
     "inner_widths": list(INNER_WIDTHS),
     "widths": list(WIDTHS),
     "flat_width": FLAT_WIDTH,
@@ -114,18 +114,18 @@ class ClassifierArtifact:
     tensors: Tensors
     """Exactly those of `tensor_shapes`."""
     sha256: str = ""
-    """Of the weights file; filled in by `load_classifier`."""
+    """Of the weights file; `load_classifier` fills it in."""
 
 
 def stage_inputs() -> tuple[int, ...]:
     """Return how many channels enter each stage, and the flattening after the last."""
-    return (STEM_WIDTH, *(width + GIVEN_WIDTH for width in WIDTHS))
+    return (STEM_WIDTH, *(width + SKIP_WIDTH for width in WIDTHS))
 
 
 def tensor_shapes() -> dict[str, tuple[int, ...]]:
     """Return name and shape of every tensor of the classifier."""
     shapes: dict[str, tuple[int, ...]] = {
-        "window.weight": (STEM_WIDTH + len(WIDTHS) * GIVEN_WIDTH, 1, STEM_KERNEL)
+        "window.weight": (STEM_WIDTH + len(WIDTHS) * SKIP_WIDTH, 1, STEM_KERNEL)
     }
     inputs = stage_inputs()
     for stage, (inner, width) in enumerate(zip(INNER_WIDTHS, WIDTHS, strict=True)):

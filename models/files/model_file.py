@@ -1,13 +1,13 @@
 """The files of a trained model: weights as safetensors and, beside them, a JSON description.
 
-Anybody may have put the files there. A file is read if it is regular, small enough and no pickle,
-whose reading would run what it holds; nothing in it is run. A pair is read whole or refused with an
-`ArtifactError` of one line: what differs, where, and what to do. It is written so that a reader
-sees the old pair, the new one, or a pair that it refuses because the checksum does not fit; never
-half a file.
+The files are not trusted. A file is read only if it is regular, small enough and not a pickle,
+because reading a pickle runs what it holds; nothing in a file is run. A pair is read whole or
+refused with an `ArtifactError` of one line: what differs, where, and what to do. It is written so
+that a reader sees the old pair, the new pair, or a pair that it refuses because the checksum does
+not fit; never half a file.
 
-Files in `SHIPPED` have to be, byte for byte, those that the repository pins: their SHA-256 stand in
-``SHA256SUMS`` beside them, as ``sha256sum --check`` reads it. After a training, ``python -m
+Files in `SHIPPED` must be, byte for byte, those that the repository pins: ``SHA256SUMS`` beside
+them lists their SHA-256, as ``sha256sum --check`` reads it. After a training, ``python -m
 models.files.model_file`` writes that list again.
 """
 
@@ -38,11 +38,11 @@ MAX_WEIGHTS_BYTES: Final = 1_000_000
 _MAX_PINNED_BYTES: Final = 65_536
 _LINE: Final = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)?)")
 _PICKLES: Final = (b"PK\x03\x04", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)))
-"""How files of torch.save begin, new and old, and every pickle of a protocol since 2."""
+"""The first bytes of files of torch.save, new and old, and of every pickle since protocol 2."""
 
 _SAFETENSORS: Final = b"\0\0\0\0\0\0{"
-"""What follows the first two bytes of a safetensors file, the low ones of its header's length. They
-may be those of a pickle; no pickle goes on like this, for 0 is no opcode."""
+"""What follows the first two bytes of a safetensors file, which are the low bytes of its header's
+length. Those two may be the ones of a pickle; no pickle continues like this, for 0 is no opcode."""
 
 Tensors = Mapping[str, NDArray[np.float32]]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -67,24 +67,24 @@ class TrainingSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsKind:
-    """What the files of one kind of model have in common; other values are refused."""
+    """What all files of one kind of model have in common; other values are refused."""
 
     model: str
     format: int
     input: JsonObject
-    """What the program does before the model sees anything."""
+    """What the program does to a signal before the model sees it."""
     network: JsonObject
-    """What must be so; a kind of several sizes leaves it empty and describes each by itself."""
+    """The size of the network; empty for a kind of several sizes, which describes each file."""
     remedy: str
-    """What a person does about files that are refused."""
+    """What to do about files that are refused; ends the error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFiles:
-    """A pair that was read; what every kind has in common is checked."""
+    """A pair of files whose common parts passed every check."""
 
     description: JsonObject
-    """All of it, with what the kind describes by itself."""
+    """The whole object, with the parts that only this kind has."""
     network: JsonObject
     training: JsonObject
     metrics: JsonObject
@@ -94,7 +94,7 @@ class ModelFiles:
 
 
 def weights_path(description: Path) -> Path:
-    """Return where the weights of ``description`` lie."""
+    """Return the file of the weights that belong to ``description``."""
     return description.with_suffix(".safetensors")
 
 
@@ -141,7 +141,7 @@ def read_weights(
     """Read and check a pair.
 
     Args:
-        kind: what the description has to say.
+        kind: what the description must say.
         shapes: returns name and shape of every tensor from the ``network``, or refuses it.
         description: the ``.json`` file; the weights lie beside it.
 
@@ -252,11 +252,11 @@ def read_model_file(path: Path, limit: int, remedy: str) -> bytes:
     Args:
         path: a file of weights, or of what describes them.
         limit: larger ones are not read.
-        remedy: what a person does about a file that is refused.
+        remedy: what to do about a file that is refused; ends the error.
 
     Raises:
-        ArtifactError: it is missing, too large, no regular file, a pickle, or was shipped and is
-            no longer what the repository pins.
+        ArtifactError: it is missing, too large, not a regular file, a pickle, or a shipped file
+            that is not what the repository pins.
     """
     try:
         if not path.is_file():
@@ -276,7 +276,7 @@ def read_model_file(path: Path, limit: int, remedy: str) -> bytes:
 
 
 def refuse_pickle(path: Path, head: bytes, remedy: str) -> None:
-    """Raise `ArtifactError` for a file that begins like a pickle, or like an archive of some."""
+    """Raise `ArtifactError` for a file that begins like a pickle, or like an archive of pickles."""
     if head.startswith(_PICKLES) and not head.startswith(_SAFETENSORS, 2):
         raise ArtifactError(
             f"{path} is a pickle, which can run whatever it holds, and is never read; {remedy}"
@@ -284,7 +284,7 @@ def refuse_pickle(path: Path, head: bytes, remedy: str) -> None:
 
 
 def pin() -> None:
-    """Write the SHA-256 of every file that ships.
+    """Write the SHA-256 of every file that ships into `PINNED`.
 
     Raises:
         ConfigError: the list cannot be written.
@@ -298,7 +298,7 @@ def pin() -> None:
 
 
 def _pinned() -> dict[str, str]:
-    """Return the SHA-256 of each shipped file by its name; none where the list cannot be read."""
+    """Return the SHA-256 of each shipped file by name; empty if the list cannot be read."""
     try:
         with PINNED.open("rb") as file:
             text = file.read(_MAX_PINNED_BYTES).decode("ascii", "replace")

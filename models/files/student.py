@@ -1,10 +1,10 @@
 """The trained student as two files: ``student.safetensors`` and, beside it, ``student.json``.
 
-The JSON describes: format version, input, network, score rule, training data, metrics, and the
-SHA-256 of the weights. Loading checks everything that can be checked before a single window is
-scored, and refuses with an `ArtifactError` that says what differs and what to do: a missing or
-altered file, another window, rate, band or version, tensors that are not exactly the expected
-ones. No pickle, no code in the files.
+The JSON holds the format version, input, network, score rule, training, metrics, and the SHA-256 of
+the weights. Loading checks all of it before a single window is scored. It refuses a missing or
+altered file, another window, rate, band or version, and tensors that are not exactly the expected
+ones, with an `ArtifactError` that says what differs and what to do. The files hold no pickle and no
+code.
 
 The weights are those of the autoencoder with each BatchNorm folded into its convolution, in
 PyTorch's layout, float32.
@@ -42,8 +42,8 @@ BOTTLENECK_SAMPLES: Final = WINDOW_SAMPLES >> STAGES
 MAX_WIDTH: Final = 64
 MAX_SMOOTHING_TICKS: Final = 63
 
-# What the program itself does to a signal before the student sees it; an artifact made for
-# anything else would score nonsense without failing.
+# What the program does to a signal before the student sees it. A student made for anything else
+# would score nonsense without failing.
 INPUT: Final[JsonObject] = {
     "window_samples": WINDOW_SAMPLES,
     "samples_before_r": WINDOW_BEFORE_R,
@@ -123,7 +123,7 @@ class StudentArtifact:
     tensors: Tensors
     """Exactly those of `tensor_shapes`."""
     sha256: str = ""
-    """Of the weights file; filled in by `save_student` and `load_student`."""
+    """Of the weights file; `load_student` fills it in."""
 
 
 def tensor_shapes(width: int, latent: int) -> dict[str, tuple[int, ...]]:

@@ -1,7 +1,7 @@
 """The trained student in torch, for CUDA.
 
-Every batch is padded to one fixed size, so that one kernel with one order of summation serves
-them all and a beat's result does not depend on its company.
+Every batch is padded to one fixed size, so that one kernel with one order of summation computes
+them all and a beat's result does not depend on the other beats of its batch.
 """
 
 from typing import Final

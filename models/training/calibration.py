@@ -46,13 +46,13 @@ from replay.annotations import read_beats, read_flutter
 from replay.records import read_lead
 
 FALSE_ALERTS_PER_HOUR: Final = 6.0
-"""Where nobody asks for another rate: one in ten minutes."""
+"""The default rate: one in ten minutes."""
 
 RATES_PER_HOUR: Final = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 30.0)
 """Not more: lower thresholds would make one long episode of several."""
 
 _BETWEEN_RECORDS_S: Final = 86_400.0
-"""Keeps the records apart on one time line, lest an episode span two."""
+"""Separates the records on one time line, so that no episode spans two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +123,8 @@ def half_scorer(description: Path, split: str) -> StudentScorer:
     """Return the student that was trained on one half of DS1, ``ds1a`` or ``ds1b``.
 
     Raises:
-        ArtifactError: it is unusable, or was trained on something else and may know the patients
-            that it is to score.
+        ArtifactError: it is unusable, or was trained on something else and may have seen the
+            patients that it is to score.
     """
     artifact = load_student(description)
     trained_on = artifact.training.split

@@ -26,8 +26,8 @@ class TrainingConfig:
     data: Path
     """Folder of the records, or the folder that holds ``mitdb/``."""
     folder: Path
-    """Where ``last.safetensors`` (to continue), ``best.safetensors`` (the result) and the
-    learning curves are kept."""
+    """Holds ``last.safetensors`` (to continue), ``best.safetensors`` (the result) and the
+    learning curves."""
     epochs: int
     batch: int
     learning_rate: float
@@ -35,12 +35,13 @@ class TrainingConfig:
     """One of `models.data.annotated_beats.SPLITS`."""
     seed: int = 0
     patience: int | None = None
-    """Stop after so many epochs without a better one on the validation part; None: never."""
+    """Stop after so many epochs without improvement on the validation part; None: never."""
     device: str = "auto"
-    """``auto`` is CUDA where there is one. A run may go on elsewhere: its checkpoint fits every
-    device, and the results differ in rounding alone. On one device they are equal, bit for bit."""
+    """``auto`` is CUDA where there is one. A run may continue on another device: its checkpoint
+    fits every device, and the results differ by rounding only. On one device they are equal, bit
+    for bit."""
     bf16: bool | None = None
-    """Convolutions in bfloat16, losses and weights in float32; None: where that is fast."""
+    """Convolve in bfloat16, with losses and weights in float32; None: where that is fast."""
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot be trained."""
@@ -76,21 +77,21 @@ def chosen_device(name: str) -> torch.device:
         )
     if name == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    # The fastest kernels add in another order each time; a run has to repeat itself.
+    # The fastest kernels add in another order each time, but a run has to be reproducible.
     torch.backends.cudnn.deterministic = True
     return torch.device("cuda")
 
 
 def chosen_bf16(wanted: bool | None, device: torch.device) -> bool:
-    """Return whether to convolve in bfloat16: as ``wanted``, else where the chip has it.
+    """Return whether to convolve in bfloat16: as ``wanted``, or if the processor supports it.
 
-    A CPU that has to emulate it is slower than in float32.
+    A CPU that emulates bfloat16 is slower than in float32.
     """
     if wanted is not None:
         return wanted
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # Private, but torch has no public question that every version we support answers.
+    # Private, but no public function exists in every version of torch that we support.
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
@@ -104,7 +105,7 @@ def settings_of(
     Args:
         kind: what to return; has a field ``beats_sha256``.
         config: of the run; has every other field but those in ``more``.
-        arrays: what it trains on, one row a beat.
+        arrays: the training data, one row a beat.
         more: fields that ``config`` does not have.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Turn a trained student's checkpoint into the artifact that ships."""
+"""Export a trained student's checkpoint as the files that ship."""
 
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def _as_float32(tensor: torch.Tensor) -> Floats:
 def export_student(
     checkpoint: Path, description: Path, *, data: StudentData, metrics: JsonObject
 ) -> str:
-    """Write the student in ``checkpoint`` as an artifact; return the SHA-256 of its weights.
+    """Write the files of the student in ``checkpoint``; return the SHA-256 of its weights.
 
     Args:
         checkpoint: ``best.safetensors`` of `models.training.student.train_student`.

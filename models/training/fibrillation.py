@@ -4,8 +4,9 @@ Four-second windows, every half second, of vfdb (both signals: fibrillation and 
 but tachycardia, asystole, ventricular escape rhythms and noise), of the 2015 challenge (ECG leads:
 the seconds before a true alarm of fibrillation against those before all other alarms but
 ventricular tachycardia), and of DS1 of the MIT-BIH records (the flutter of 207 against all else).
-Every record weighs as the square root of its windows, both kinds the same in all. The area under
-the ROC is of each record scored by a regression that did not know it.
+A record has the weight of the square root of its number of windows; fibrillation and the rest have
+the same total weight. For the area under the ROC, each record is scored by a regression that was
+fitted without it.
 """
 
 from collections.abc import Callable, Iterator
@@ -43,7 +44,7 @@ class FibrillationFit:
     """Of the share of the power in the band of fibrillation."""
     bias: float
     auc_left_out: float
-    """Area under the ROC, each record scored by a regression that did not know it."""
+    """Area under the ROC, each record scored by a regression fitted without it."""
     windows: int
     fibrillating: int
     """So many of the windows are of fibrillation or flutter."""
@@ -129,7 +130,7 @@ def _gather(data: Path, on_step: Callable[[str], None]) -> Iterator[Windows]:
 
 
 def _measured(path: Path, lead: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return where each window ends, seconds, and its two measures."""
+    """Return the end of each window, seconds, and its two measures, float64[n] and [n, 2]."""
     info, x = read_lead(path, lead)
     x = np.nan_to_num(x)
     if info.fs_hz != SAMPLING_RATE_HZ:

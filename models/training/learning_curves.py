@@ -1,6 +1,6 @@
-"""How a training went, epoch by epoch: a table and a picture beside its checkpoints.
+"""The learning curves of a training: a table and a picture beside its checkpoints.
 
-Both are written anew from all epochs so far, so that a run that was continued has each once.
+Both are written from all epochs so far, so that a continued run has each epoch once.
 """
 
 import csv
@@ -19,14 +19,17 @@ NO_PICTURE: Final = (
 
 
 def write_curves(folder: Path, epochs: Sequence[EpochReport]) -> bool:
-    """Write ``curves.csv`` and, where matplotlib is there, ``curves.png``; say if it was.
+    """Write ``curves.csv`` and, where matplotlib is installed, ``curves.png``.
+
+    Returns:
+        Whether the picture was drawn.
 
     Args:
         folder: must exist.
         epochs: one or more, in order.
 
     Raises:
-        ConfigError: the place cannot be written.
+        ConfigError: the files cannot be written.
     """
     write_table(folder / "curves.csv", list(map(_row, epochs)))
     number = [one.epoch for one in epochs]
@@ -78,18 +81,18 @@ def draw_panels(
         abscissa: what ``x`` is.
         x: common to all.
         panels: by its ordinate, each panel's lines; by its name, each line's values, as long as x.
-        logarithmic: names of the abscissa and ordinates that rise by factors.
+        logarithmic: names of the abscissa and ordinates with a logarithmic scale.
         marked: a value of ``x`` to draw a line at.
 
     Raises:
-        ConfigError: the place cannot be written.
+        ConfigError: the files cannot be written.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    # A fixed layout: asking each label for its size doubles the time, and this runs every epoch.
+    # A fixed layout: measuring the labels doubles the time, and this runs every epoch.
     figure = Figure(figsize=(7, 0.5 + 2 * len(panels)))
     margins = {"left": 0.13, "right": 0.97, "top": 0.97, "bottom": 0.25 / len(panels)}
     axes = figure.subplots(len(panels), sharex=True, squeeze=False, gridspec_kw=margins)[:, 0]

@@ -1,10 +1,11 @@
 """What every training has in common: epochs, the choice of the best, checkpoints, resumption.
 
-A trainer builds its networks and optimisers, says in one function what a batch teaches them
-(`TrainingRun.train_batch`), and in another what a network is worth on the validation part (a
-`Judge`). `TrainingRun.finish` does the rest. It writes a checkpoint after each epoch and continues
-from it: all that an epoch does follows from the seed, the epoch's number and the state in the
-checkpoint, so a run that was cut off and started again ends with the weights of one that was not.
+A trainer builds its networks and optimisers, trains on a batch in one function
+(`TrainingRun.train_batch`), and measures a network on the validation part in another (a
+`Validator`). `TrainingRun.finish` does the rest. It writes a checkpoint after each epoch and
+continues from it. Everything in an epoch follows from the seed, the epoch's number and the state in
+the checkpoint, so a run that was interrupted and continued ends with the same weights as one that
+was not.
 """
 
 import math
@@ -39,21 +40,21 @@ from pipeline.errors import ConfigError
 
 EVALUATION_BATCH: Final = 256
 STEP_REPORTS: Final = 200
-"""So many in an epoch, at most."""
+"""At most so many in an epoch."""
 
 
-Judge = Callable[[nn.Module], Mapping[str, float]]
-"""Named figures of a network on the validation part. The first decides; more is better."""
+Validator = Callable[[nn.Module], Mapping[str, float]]
+"""Returns named figures of a network on the validation part. The first decides; more is better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """Beats for choosing the epoch."""
+    """The beats that decide which epoch is best."""
 
     windows: NDArray[np.float32]
     """float32[n, 320]."""
     anomalous: NDArray[np.bool_]
-    """bool[n], with both kinds in it."""
+    """bool[n], some of them True and some False."""
 
 
 def parts_of(beats: Beats, config: TrainingConfig) -> tuple[NDArray[np.float32], Validation]:
@@ -84,7 +85,7 @@ class Means:
 
 
 def check_finite(figures: Mapping[str, float]) -> None:
-    """Raise `FloatingPointError`, with all of them, if one is not finite."""
+    """Raise `FloatingPointError`, listing all figures, if one is not finite."""
     if not all(map(math.isfinite, figures.values())):
         raise FloatingPointError(", ".join(f"{name} {v}" for name, v in figures.items()))
 
@@ -114,38 +115,38 @@ class TrainingRun:
     settings: TrainingSettings
     """`models.training.config.settings_of`; a checkpoint with others is refused."""
     networks: dict[str, nn.Module]
-    """Where ``config.device`` says."""
+    """On ``config.device``."""
     optimisers: dict[str, torch.optim.Optimizer]
-    judged: str
+    validated: str
     """Name of the network whose best epoch is kept."""
     beats: int
     """Rows to train on."""
     train_batch: "Callable[[TrainingRun, Tensor, torch.Generator], dict[str, float]]"
-    """Learns from the rows int64[batch], with `step`, and returns its losses by name, the one to
-    be lowered first. All that it draws at random comes from the generator, which is on the CPU.
-    The networks are in training mode."""
+    """Trains on the rows int64[batch] by calling `step`, and returns its losses by name, the one to
+    minimise first. Its random numbers come from the generator, which is on the CPU. The networks
+    are in training mode."""
     schedule: Callable[[float], float] = constant
-    """Share of each optimiser's own learning rate, when so much (0 to 1) of all steps is done."""
+    """Maps the share of all steps that are done, 0 to 1, to a share of each learning rate."""
     remark: Callable[[Mapping[str, float]], str] = lambda losses: ""
-    """What is wrong with an epoch of these mean losses; nothing, if empty."""
+    """Says what is wrong with an epoch of these mean losses; empty if nothing is."""
     _top_rates: dict[str, list[float]] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Note the learning rates that the schedule is a share of."""
+        """Keep the initial learning rates, which the schedule scales."""
         self._top_rates = {
             name: [group["lr"] for group in optimiser.param_groups]
             for name, optimiser in self.optimisers.items()
         }
 
     def autocast(self) -> torch.autocast:
-        """Return the context for the convolutions."""
+        """Return the context that chooses the precision of the convolutions."""
         device = chosen_device(self.config.device)
         return torch.autocast(device.type, torch.bfloat16, enabled=self.settings.bf16)
 
     def step(self, optimiser: str, loss: Tensor, *, again: bool = False) -> None:
-        """Follow the gradient of ``loss`` by one step, with the weights of this optimiser alone.
+        """Take one step down the gradient of ``loss``, on the weights of this optimiser alone.
 
-        ``again`` keeps what a further loss on the same reconstructions needs.
+        ``again`` keeps the graph for another loss on the same reconstructions.
         """
         one = self.optimisers[optimiser]
         one.zero_grad(set_to_none=True)
@@ -154,16 +155,16 @@ class TrainingRun:
         one.step()
 
     def set_rates(self, share: float) -> None:
-        """Let every optimiser learn at this share of the rate it was made with."""
+        """Set the rate of every optimiser to this share of its initial rate."""
         for name, optimiser in self.optimisers.items():
             for group, rate in zip(optimiser.param_groups, self._top_rates[name], strict=True):
                 group["lr"] = rate * share
 
-    def finish(self, judge: Judge, progress: Progress) -> Path:
-        """Train the epochs that are still to do; return the file of the best.
+    def finish(self, validator: Validator, progress: Progress) -> Path:
+        """Train the remaining epochs; return the file of the best.
 
         Args:
-            judge: decides which epoch is best, and with ``config.patience`` which is the last.
+            validator: decides which epoch is best, and with ``config.patience`` which is the last.
             progress: called within each epoch, and after it, once its checkpoint is written.
 
         Raises:
@@ -174,15 +175,15 @@ class TrainingRun:
         folder = self.config.folder
         last, best = folder / "last.safetensors", folder / "best.safetensors"
         state, epochs = self._resume(last), self.config.epochs
-        network = self.networks[self.judged]
+        network = self.networks[self.validated]
         if state.curves:
-            # Once more: the run may have been cut off between its checkpoint and its curves.
+            # The run may have been interrupted between its checkpoint and its curves.
             write_curves(folder, state.curves)
         while state.epoch < epochs and not self._out_of_patience(state):
             begun, epoch = time.perf_counter(), state.epoch + 1
             try:
                 losses = self._train_epoch(epoch, progress)
-                figures = dict(judge(network))
+                figures = dict(validator(network))
                 check_finite(figures)
             except FloatingPointError as error:
                 kept = f"holds epoch {epoch - 1}" if epoch > 1 else "holds nothing yet"
@@ -193,8 +194,8 @@ class TrainingRun:
             state = replace(state, epoch=epoch)
             if not state.best_epoch or _deciding(figures) > _deciding(state.validation):
                 state = replace(state, best_epoch=epoch, validation=figures)
-                # Before `last`: a run cut off in between repeats this epoch and writes the same.
-                save_checkpoint(best, replace(state, curves=()), networks={self.judged: network})
+                # Before `last`: a run interrupted in between repeats this epoch with equal result.
+                save_checkpoint(best, replace(state, curves=()), networks={self.validated: network})
             report = EpochReport(
                 epoch=epoch,
                 epochs=epochs,
@@ -214,12 +215,12 @@ class TrainingRun:
     def _train_epoch(self, epoch: int, progress: Progress) -> dict[str, float]:
         for network in self.networks.values():
             network.train()
-        draws = torch.Generator().manual_seed(1000 * self.config.seed + epoch)
+        rng = torch.Generator().manual_seed(1000 * self.config.seed + epoch)
         means, epochs = Means(), self.config.epochs
         steps = self.beats // self.config.batch
-        for step, rows in enumerate(shuffled_batches(self.beats, self.config.batch, draws)):
+        for step, rows in enumerate(shuffled_batches(self.beats, self.config.batch, rng)):
             self.set_rates(self.schedule((epoch - 1 + step / steps) / epochs))
-            means.add(self.train_batch(self, rows, draws))
+            means.add(self.train_batch(self, rows, rng))
             if step % math.ceil(steps / STEP_REPORTS) == 0:
                 progress(StepReport(epoch=epoch, epochs=epochs, done=(step + 1) / steps))
         return means.of_epoch()
@@ -258,22 +259,22 @@ def _deciding(figures: Mapping[str, float]) -> float:
     return next(iter(figures.values()))
 
 
-def shuffled_batches(n: int, batch: int, draws: torch.Generator) -> Iterator[Tensor]:
-    """Yield the rows of each whole batch, int64[batch], in an order that ``draws`` decides."""
-    order = torch.randperm(n, generator=draws)
+def shuffled_batches(n: int, batch: int, rng: torch.Generator) -> Iterator[Tensor]:
+    """Yield the rows of each whole batch, int64[batch], in a random order drawn from ``rng``."""
+    order = torch.randperm(n, generator=rng)
     yield from order[: n - n % batch].split(batch)
 
 
-def initialise_on(device: torch.device, network: nn.Module, draws: torch.Generator) -> None:
-    """Initialise on the CPU, whose random numbers are the same everywhere, and move."""
-    initialise(network.cpu(), draws)
+def initialise_on(device: torch.device, network: nn.Module, rng: torch.Generator) -> None:
+    """Initialise on the CPU, whose random numbers are the same everywhere, then move."""
+    initialise(network.cpu(), rng)
     network.to(device)
 
 
-def autoencoder_judge(validation: Validation) -> Judge:
-    """Return the judge of networks that reconstruct: AP (which decides) and AUC of their scores."""
+def autoencoder_validator(validation: Validation) -> Validator:
+    """Return the validator of autoencoders: AP (which decides) and AUC of their scores."""
 
-    def judge(network: nn.Module) -> dict[str, float]:
+    def validator(network: nn.Module) -> dict[str, float]:
         scores = score_windows(network, validation.windows)
         if not np.isfinite(scores).all():
             raise FloatingPointError("validation scores")
@@ -282,14 +283,14 @@ def autoencoder_judge(validation: Validation) -> Judge:
             "auc": roc_auc(scores, validation.anomalous),
         }
 
-    return judge
+    return validator
 
 
 @torch.no_grad()
 def score_windows(network: nn.Module, windows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the smoothed score of windows float32[n, 320] by an autoencoder, float32[n].
 
-    Where the network is, in evaluation mode and float32, whatever it was in before.
+    The network runs on its device, in float32 and, from now on, in evaluation mode.
     """
     device = next(network.parameters()).device
     network.eval()

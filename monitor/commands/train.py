@@ -1,4 +1,4 @@
-"""`monitor train`: find the data, show the progress, say what came out."""
+"""`monitor train`: find the data, show the progress, print the result."""
 
 import json
 import os
@@ -24,10 +24,10 @@ Setting = TypeVar("Setting")
 
 
 def data_folder(data: Path | None) -> Path:
-    """Return where the databases lie: ``--data``, $MONITOR_DATA, ./data, or ../shared/data.
+    """Return the folder of the databases: ``--data``, $MONITOR_DATA, ./data, or ../shared/data.
 
     Raises:
-        InputError: none of them is there.
+        InputError: none of them exists.
     """
     if data is not None:
         return data
@@ -39,7 +39,7 @@ def data_folder(data: Path | None) -> Path:
 
 
 def train_teacher(data: Path | None, *, find_lr: bool, **settings: Any) -> None:
-    """Train the BeatGAN teacher, or go on where it stopped; print its file.
+    """Train the BeatGAN teacher, or continue its training; print its file.
 
     Args:
         data: as in `data_folder`.
@@ -48,14 +48,14 @@ def train_teacher(data: Path | None, *, find_lr: bool, **settings: Any) -> None:
     """
     from models.training import teacher
 
-    config = teacher.TeacherConfig(data=data_folder(data), **_given(settings))
+    config = teacher.TeacherConfig(data=data_folder(data), **_without_none(settings))
     run_training(
         "teacher", config, teacher.train_teacher, teacher.find_teacher_rate, find_lr=find_lr
     )
 
 
 def train_student(data: Path | None, *, find_lr: bool, **settings: Any) -> None:
-    """Train a student, or go on where it stopped; print its file.
+    """Train a student, or continue its training; print its file.
 
     Args:
         data: as in `data_folder`.
@@ -66,12 +66,12 @@ def train_student(data: Path | None, *, find_lr: bool, **settings: Any) -> None:
     from models.training import student
 
     train = partial(student.train_student, evaluate=partial(evaluate_on, device="cpu"))
-    config = student.StudentConfig(data=data_folder(data), **_given(settings))
+    config = student.StudentConfig(data=data_folder(data), **_without_none(settings))
     run_training("student", config, train, student.find_student_rate, find_lr=find_lr)
 
 
 def train_classifier(data: Path | None, *, find_lr: bool, **settings: Any) -> None:
-    """Train the classifier, or go on where it stopped; print its file.
+    """Train the classifier, or continue its training; print its file.
 
     Args:
         data: as in `data_folder`.
@@ -80,7 +80,7 @@ def train_classifier(data: Path | None, *, find_lr: bool, **settings: Any) -> No
     """
     from models.training import classifier
 
-    config = classifier.ClassifierConfig(data=data_folder(data), **_given(settings))
+    config = classifier.ClassifierConfig(data=data_folder(data), **_without_none(settings))
     run_training(
         "classifier",
         config,
@@ -91,11 +91,11 @@ def train_classifier(data: Path | None, *, find_lr: bool, **settings: Any) -> No
 
 
 def compare_optimisers(data: Path | None, folder: Path, result: Path) -> None:
-    """Judge the classifier's optimisers on patients of DS1 that they have not seen.
+    """Compare the classifier's optimisers on patients of DS1 that they have not seen.
 
     Args:
         data: as in `data_folder`.
-        folder: for checkpoints; a comparison that was cut off goes on.
+        folder: for checkpoints; an interrupted comparison continues.
         result: JSON of the figures; its path is printed.
     """
     from models.experiments.classifier_folds import COMPARED, compare_optimisers
@@ -111,12 +111,12 @@ def compare_optimisers(data: Path | None, folder: Path, result: Path) -> None:
         for optimiser, learning_rate in COMPARED.items()
     ]
     with _bar() as progress:
-        written = compare_optimisers(configs, result, _Watch("classifier", progress))
+        written = compare_optimisers(configs, result, _ProgressDisplay("classifier", progress))
     sys.stdout.write(f"{written}\n")
 
 
 def ablate(data: Path | None, **settings: Any) -> None:
-    """Train the cells of the ablation that nobody has trained yet; print the table's file.
+    """Train the unfinished cells of the ablation; print the table's file.
 
     Args:
         data: as in `data_folder`.
@@ -124,7 +124,7 @@ def ablate(data: Path | None, **settings: Any) -> None:
     """
     from models.experiments.ablation import AblationConfig, run_ablation
 
-    config = AblationConfig(data=data_folder(data), **_given(settings))
+    config = AblationConfig(data=data_folder(data), **_without_none(settings))
     with _bar() as progress:
         task = progress.add_task("ablation")
 
@@ -141,8 +141,8 @@ def calibrate(data: Path | None, student: Path | None, half_a: Path, half_b: Pat
     Args:
         data: as in `data_folder`.
         student: description of the student; by default of the one that ships.
-        half_a: of the student trained with ``--split ds1a``, otherwise alike.
-        half_b: of the one trained with ``--split ds1b``.
+        half_a: description of a student trained with ``--split ds1a``, otherwise alike.
+        half_b: the same with ``--split ds1b``.
     """
     from models.data.mitdb import DS1
     from models.files.calibration import save_calibration
@@ -181,22 +181,22 @@ def fit_fibrillation(data: Path | None) -> None:
     sys.stdout.write(json.dumps(to_json(fit)) + "\n")
 
 
-def _given(settings: Mapping[str, Setting | None]) -> dict[str, Setting]:
+def _without_none(settings: Mapping[str, Setting | None]) -> dict[str, Setting]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
 def run_training(
-    what: str,
+    name: str,
     config: Config,
     train: "Callable[[Config, OnProgress], Path]",
     find_rate: "Callable[[Config, OnProgress], RangeTest]",
     *,
     find_lr: bool,
 ) -> None:
-    """Train, or look for a learning rate; the file or the rate goes to stdout, the rest to stderr.
+    """Train, or find a learning rate; the file or the rate goes to stdout, the rest to stderr.
 
     Args:
-        what: is trained.
+        name: what is trained.
         config: its settings.
         train: trains it and returns the file.
         find_rate: runs the range test.
@@ -207,16 +207,18 @@ def run_training(
 
     picture = config.folder / ("lr.png" if find_lr else "curves.png")
     with _bar() as progress:
-        watch = _Watch(what, progress)
+        display = _ProgressDisplay(name, progress)
         if find_lr:
-            test = find_rate(config, watch)
+            test = find_rate(config, display)
             write_range_test(config.folder, test)
             result = f"{test.suggested:.2g}"
-            watch.say(f"learning rate {result}: the loss falls fastest; see {config.folder}/lr.csv")
+            display.print_line(
+                f"learning rate {result}: the loss falls fastest; see {config.folder}/lr.csv"
+            )
         else:
-            result = str(train(config, watch))
+            result = str(train(config, display))
         if not picture.exists():
-            watch.say(NO_PICTURE)
+            display.print_line(NO_PICTURE)
     sys.stdout.write(f"{result}\n")
 
 
@@ -230,20 +232,20 @@ def _bar() -> Progress:
     )
 
 
-class _Watch:
-    """A line for each epoch, and a bar over all of them that moves within each."""
+class _ProgressDisplay:
+    """A line for each epoch, and a progress bar over all epochs that moves within each."""
 
-    def __init__(self, what: str, progress: Progress) -> None:
-        self._what = what
+    def __init__(self, name: str, progress: Progress) -> None:
+        self._what = name
         self._progress = progress
-        self._task = progress.add_task(f"{what}: reading the records", total=None)
+        self._task = progress.add_task(f"{name}: reading the records", total=None)
 
     def __call__(self, report: "EpochReport | StepReport") -> None:
         from models.training.progress import EpochReport
 
         done = report.epoch if isinstance(report, EpochReport) else report.epoch - 1 + report.done
         if isinstance(report, EpochReport):
-            self.say(epoch_line(report))
+            self.print_line(epoch_line(report))
         self._progress.update(
             self._task,
             completed=done,
@@ -251,13 +253,13 @@ class _Watch:
             description=f"{self._what}: epoch {report.epoch} of {report.epochs}",
         )
 
-    def say(self, line: str) -> None:
-        """Print a line above the bar."""
+    def print_line(self, line: str) -> None:
+        """Print a line above the progress bar."""
         self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def epoch_line(report: "EpochReport") -> str:
-    """Return one line on an epoch: losses, validation, whether it is the best, what is wrong."""
+    """Return one line on an epoch: losses, validation, the best epoch, seconds, and the remark."""
     losses = ", ".join(f"{name} {value:.4g}" for name, value in report.losses.items())
     figures = ", ".join(f"{name} {value:.4f}" for name, value in report.figures.items())
     best = "the best" if report.best_epoch == report.epoch else f"best {report.best_epoch}"

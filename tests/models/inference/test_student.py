@@ -49,17 +49,17 @@ def windows() -> np.ndarray:
 
 def _trained_looking_student() -> Autoencoder:
     """A student with weights and running statistics as large as training makes them."""
-    draws = torch.Generator().manual_seed(3)
+    rng = torch.Generator().manual_seed(3)
     student = new_student()
-    initialise(student, draws)
+    initialise(student, rng)
     with torch.no_grad():
         for parameter in student.parameters():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=draws)
+            parameter += 0.1 * torch.randn(parameter.shape, generator=rng)
         for name, memory in student.named_buffers():
             if name.endswith("running_mean"):
-                memory += 0.3 * torch.randn(memory.shape, generator=draws)
+                memory += 0.3 * torch.randn(memory.shape, generator=rng)
             elif name.endswith("running_var"):
-                memory *= 0.5 + torch.rand(memory.shape, generator=draws)
+                memory *= 0.5 + torch.rand(memory.shape, generator=rng)
     return student.eval()
 
 

@@ -186,9 +186,9 @@ def test_what_is_dropped_follows_from_the_generator_alone(
     windows, context = (torch.from_numpy(part) for part in beats)
 
     def logits(seed: int | None) -> torch.Tensor:
-        draws = None if seed is None else torch.Generator().manual_seed(seed)
+        rng = None if seed is None else torch.Generator().manual_seed(seed)
         with torch.no_grad():
-            return network(windows[:, None], context, draws)
+            return network(windows[:, None], context, rng)
 
     assert torch.equal(logits(1), logits(1))
     assert not torch.equal(logits(1), logits(2))

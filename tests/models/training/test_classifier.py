@@ -16,13 +16,13 @@ from models.inference.classifier import ClassifierScorer
 from models.training.checkpoint import read_checkpoint
 from models.training.classifier import (
     FOLDS,
-    MOST_NORMAL,
-    MOST_OTHERS,
+    MAX_NORMAL,
+    MAX_OTHERS,
     OPTIMISERS,
     SHIFT_TICKS,
     WINDOW_NOISE,
     ClassifierConfig,
-    Lesson,
+    ClassifierTrainer,
     augmented,
     find_classifier_rate,
     fit_classifier,
@@ -152,14 +152,14 @@ def test_beats_of_no_class_to_learn_have_no_part(records: list[DetectedRecord]) 
 def test_no_patient_and_no_class_rules_an_epoch(tmp_path: Path) -> None:
     """An epoch takes no more of a record and class than is allowed, from that group alone."""
     many = training_beats([record("101", 0, 400 * "N" + 300 * "S" + 9 * "VF"), record("106", 1)])
-    lesson = Lesson(config(tmp_path), many)
+    trainer = ClassifierTrainer(config(tmp_path), many)
 
-    rows = lesson._rows(torch.arange(lesson.slots), torch.Generator().manual_seed(0)).numpy()
+    rows = trainer._rows(torch.arange(trainer.slots), torch.Generator().manual_seed(0)).numpy()
 
     for first, size in many.groups.tolist():
         inside = (rows >= first) & (rows < first + size)
         normal = many.classes[first] == CLASSES.index("N")
-        assert inside.sum() == min(size, MOST_NORMAL if normal else MOST_OTHERS)
+        assert inside.sum() == min(size, MAX_NORMAL if normal else MAX_OTHERS)
 
 
 def test_augmentation_shifts_and_blurs_a_little() -> None:

@@ -79,10 +79,10 @@ def test_training_is_asked_at_the_rates_of_the_test(tmp_path: Path) -> None:
     run, reports, seen, rows_seen = teacher_run(config, windows), [], [], set()
     train_batch = run.train_batch
 
-    def noting(one: object, rows: torch.Tensor, draws: torch.Generator) -> dict[str, float]:
+    def noting(one: object, rows: torch.Tensor, rng: torch.Generator) -> dict[str, float]:
         seen.append([o.param_groups[0]["lr"] for o in run.optimisers.values()])
         rows_seen.update(rows.tolist())
-        return train_batch(one, rows, draws)
+        return train_batch(one, rows, rng)
 
     run.train_batch = noting
     test = find_rate(run, reports.append, steps=30)

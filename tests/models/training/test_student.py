@@ -20,9 +20,9 @@ from models.training.progress import EpochReport
 from models.training.run import Validation
 from models.training.student import (
     METHODS,
-    OF_A_TEACHER,
-    Lesson,
+    TEACHER_METHODS,
     StudentConfig,
+    StudentTrainer,
     fit_student,
     train_student,
 )
@@ -77,21 +77,22 @@ def validation() -> Validation:
 def _config(folder: Path, method: str, teacher: Path, **changes: object) -> StudentConfig:
     settings: dict = {
         "data": folder, "folder": folder, "epochs": 2, "batch": 16, "width": 4, "latent": 3,
-        "method": method, "teacher": teacher if method in OF_A_TEACHER else None, "device": "cpu",
+        "method": method, "teacher": teacher if method in TEACHER_METHODS else None,
+        "device": "cpu",
     } | changes  # fmt: skip
     return StudentConfig(**settings)
 
 
 def _gradients(config: StudentConfig, table: TeacherTable) -> dict[str, torch.Tensor | None]:
     """Gradient of every weight after the loss on the first batch."""
-    lesson = Lesson(config, _humps(N), table)
-    for network in lesson.networks.values():
+    trainer = StudentTrainer(config, _humps(N), table)
+    for network in trainer.networks.values():
         network.train()
-    total, _ = lesson.loss(torch.arange(16), torch.autocast("cpu", enabled=False))
+    total, _ = trainer.loss(torch.arange(16), torch.autocast("cpu", enabled=False))
     total.backward()
     return {
         f"{name}/{key}": weight.grad
-        for name, network in lesson.networks.items()
+        for name, network in trainer.networks.items()
         for key, weight in network.named_parameters()
     }
 
@@ -111,8 +112,8 @@ def test_loss_is_the_weighted_sum_of_the_parts_of_the_method(
 ) -> None:
     """L_G + alpha L_KD + beta L_F, the self-teacher's own beside them, all of them positive."""
     config = _config(tmp_path, method, teacher, alpha=0.3, beta=0.7)
-    lesson = Lesson(config, _humps(N), table)
-    total, got = lesson.loss(torch.arange(16), torch.autocast("cpu", enabled=False))
+    trainer = StudentTrainer(config, _humps(N), table)
+    total, got = trainer.loss(torch.arange(16), torch.autocast("cpu", enabled=False))
 
     assert set(got) == parts
     weights = {"residual": 1.0, "self_teacher": 1.0, "kd": 0.3, "ft": 0.7}

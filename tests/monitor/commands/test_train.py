@@ -50,7 +50,7 @@ def _run(config: TrainingConfig) -> TrainingRun:
         settings=settings_of(LineSettings, config, BEATS),
         networks={"line": network},
         optimisers={"sgd": torch.optim.SGD(network.parameters(), config.learning_rate)},
-        judged="line",
+        validated="line",
         beats=len(BEATS),
         train_batch=train_batch,
         remark=lambda losses: "[slow]",

@@ -53,6 +53,7 @@ def detect_beats(path: Path) -> DetectedRecord:
     Raises:
         InputError: the record or its annotation cannot be used.
     """
+    # 1. Detect and cut the beats as the stream does.
     info, x = read_lead(path)
     annotated, symbols = read_beats(path)
     segmenter = Segmenter(info.fs_hz)
@@ -61,6 +62,7 @@ def detect_beats(path: Path) -> DetectedRecord:
     windows = np.concatenate([part.windows for part in parts])
     rr_s = np.concatenate([part.rr_s for part in parts])
     analysable = np.concatenate([part.reasons for part in parts]) == Reason.OK
+    # 2. Put each beat into the context of those before it.
     memory = RRContext()
     context = np.stack(
         [
@@ -68,10 +70,12 @@ def detect_beats(path: Path) -> DetectedRecord:
             for rr, window, usable in zip(rr_s.tolist(), windows, analysable, strict=True)
         ]
     )
+    # 3. Pair detections with annotations, one to one, and give each its class.
     pairs = match_beats(annotated, found, match_samples(info.fs_hz))
     of_annotation = classes_of(symbols)
     classes = np.full(found.size, FALSE_DETECTION)
     classes[pairs[pairs >= 0]] = of_annotation[pairs >= 0]
+    # 4. Leave out ventricular flutter.
     counted, missed = _outside_flutter(path, found), (pairs < 0) & _outside_flutter(path, annotated)
     return DetectedRecord(
         name=path.name,

@@ -34,9 +34,9 @@ def from_json(kind: type[T], found: object) -> T:
     """Return the dataclass ``kind`` of which ``found`` is the JSON object.
 
     Raises:
-        ValueError: a key is missing or unknown, or a value has another type or is not finite.
+        ValueError: a key is missing or unknown, or a value has another type.
     """
     value = msgspec.convert(found, kind)
     if to_json(value) != found:
-        raise ValueError(f"holds keys that no {kind.__name__} has, or a number that is not finite")
+        raise ValueError(f"holds keys that no {kind.__name__} has")
     return value

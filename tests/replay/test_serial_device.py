@@ -135,7 +135,7 @@ def test_garbage_is_skipped_and_counted(device: Device) -> None:
 
 
 def test_silence_is_none_and_never_long(device: Device) -> None:
-    """While nothing arrives the source says so; what arrived alone does not wait for company."""
+    """Without samples the source yields None; a single sample does not wait for a full block."""
     source = opened(device, Clock())
     blocks = source.blocks()
     assert [next(blocks) for _ in range(3)] == [None, None, None]
@@ -147,7 +147,7 @@ def test_silence_is_none_and_never_long(device: Device) -> None:
 
 
 def test_a_device_that_comes_back_leaves_a_gap_of_the_time_away(device: Device) -> None:
-    """Unplugged and plugged in again, its samples go on where the clock says."""
+    """Unplugged and plugged in again, its samples continue at the position by the clock."""
     clock = Clock()
     source = opened(device, clock)
     blocks = source.blocks()
@@ -182,17 +182,17 @@ def test_retries_back_off_to_five_seconds(device: Device) -> None:
 
 
 def test_absent_busy_and_wrong_devices_are_one_clear_line(device: Device, tmp_path: Path) -> None:
-    """At the start each of them is a DeviceError that says which it is."""
+    """At the start each of them is a DeviceError that names the problem."""
     source = opened(device, Clock())
     (tmp_path / "file").write_text("x")
-    for path, says in [
+    for path, message in [
         (device.path, "busy"),
         (tmp_path / "nope\x1b[2J", "not there"),
         (tmp_path / "file", "no serial port"),
         (tmp_path, "no serial port"),
         (Path("/dev/null"), "cannot be used"),
     ]:
-        with pytest.raises(DeviceError, match=says) as caught:
+        with pytest.raises(DeviceError, match=message) as caught:
             SerialSource(str(path), baud=115_200, rate_hz=250, gain=200, stream="s")
         assert str(caught.value).isprintable()
     source.close()
@@ -243,7 +243,7 @@ def placed(tracker: PositionTracker, number: int | None, now_s: float) -> list[i
 
 
 def test_a_device_that_starts_again_is_placed_by_the_clock() -> None:
-    """A number that cannot be is not believed until the next one agrees; then time decides."""
+    """An impossible number is skipped until the next one confirms it; then the clock decides."""
     tracker = PositionTracker(250)
     assert [placed(tracker, i, i / 250) for i in range(1000, 1010)] == [[i] for i in range(10)]
     assert placed(tracker, 40_000, 1010 / 250) == []
@@ -257,7 +257,7 @@ def test_a_device_that_starts_again_is_placed_by_the_clock() -> None:
 
 @pytest.mark.parametrize("damaged", [102, 150, 340, 9])
 def test_a_damaged_number_moves_nothing(damaged: int) -> None:
-    """One that is near enough to be believed would shift all that follows: the next one tells."""
+    """A plausible wrong number would shift all later samples: the next number exposes it."""
     tracker = PositionTracker(250)
     numbers = [*range(90, 100), damaged, *range(101, 110)]
     got = [one for i, number in enumerate(numbers) for one in placed(tracker, number, i / 250)]
@@ -275,7 +275,7 @@ def test_every_second_line_lost_loses_no_other() -> None:
 
 
 def test_without_numbers_only_a_long_silence_is_a_gap() -> None:
-    """Under a second the samples follow one another, above it the clock says how many lack."""
+    """Silence under a second leaves no gap; after a longer one the clock decides its length."""
     tracker = PositionTracker(100)
     assert placed(tracker, None, 0.0) == [0]
     assert placed(tracker, None, 0.9) == [1]
@@ -295,7 +295,7 @@ def test_positions_only_grow(steps: list[tuple[int, float]]) -> None:
 
 @pytest.mark.parametrize("rounds", [0, 1, 3])
 def test_numbers_that_came_round_in_a_silence_are_counted(rounds: int) -> None:
-    """The clock says how often: an hour's silence is no gap of seconds."""
+    """The clock decides how often: an hour of silence is not a gap of seconds."""
     tracker = PositionTracker(250)
     assert placed(tracker, 10, 0.0) == [0]
     missing = rounds * SEQUENCE_MODULUS + 500
@@ -308,9 +308,9 @@ def test_a_device_that_goes_while_it_is_opened_is_a_device_that_is_not_there(
 ) -> None:
     """`termios.error` is no OSError, and no end of a source."""
 
-    def gone(*_: object, **__: object) -> None:
+    def disappear(*_: object, **__: object) -> None:
         raise termios.error(5, "Input/output error")
 
-    monkeypatch.setattr("replay.serial_device.serial.Serial", gone)
+    monkeypatch.setattr("replay.serial_device.serial.Serial", disappear)
     with pytest.raises(DeviceError, match="cannot be used"):
         opened(device, Clock())

@@ -193,7 +193,7 @@ def test_distance_is_to_the_nearest_peak() -> None:
 
 
 def test_missing_records_are_named(tmp_path: Path) -> None:
-    """The error says what is missing and how to get it."""
+    """The error names what is missing and how to get it."""
     for name in RECORDS[1:]:
         for extension in ("hea", "dat", "atr"):
             (tmp_path / f"{name}.{extension}").touch()

@@ -1,4 +1,4 @@
-"""The ablation: alike for all cells, never twice, and a table that says what is missing."""
+"""The ablation: the same data for all cells, each trained once, and a table with its gaps."""
 
 import fcntl
 import json
@@ -85,8 +85,8 @@ def test_every_method_size_and_seed_has_its_cell_and_a_seed_ends_before_the_next
 def test_cells_are_trained_once_and_keep_no_checkpoints(config: AblationConfig) -> None:
     """Each has its figures; a second run finds nothing to do and changes nothing."""
     table = run_ablation(config, _ignore)
-    first, said = config.result.read_bytes(), []
-    run_ablation(config, lambda *step: said.append(step))
+    first, steps = config.result.read_bytes(), []
+    run_ablation(config, lambda *step: steps.append(step))
 
     cells = _cells(config)
     assert set(cells) == {cell.name for cell in TWO}
@@ -95,7 +95,7 @@ def test_cells_are_trained_once_and_keep_no_checkpoints(config: AblationConfig) 
         assert 0 <= cell["ap"] <= 1
         assert cell["best_epoch"] == 1
     assert config.result.read_bytes() == first
-    assert said == [(0, 2, "reading the records"), (2, 2, "nothing left to take")]
+    assert steps == [(0, 2, "reading the records"), (2, 2, "nothing left to take")]
     assert not [path for path in config.folder.iterdir() if path.is_dir()]
     assert "2 of 2 cells" in table.read_text()
 
@@ -124,7 +124,7 @@ def test_interrupted_cell_ends_as_an_uninterrupted_one(
 
 
 def test_cell_of_another_process_is_left_to_it(config: AblationConfig) -> None:
-    """A locked cell is passed over; the next one is taken; the table says what is not there yet."""
+    """A locked cell is skipped and the next one trained; the table shows what is missing."""
     config.folder.mkdir()
     with (config.folder / f"{TWO[0].name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -137,7 +137,7 @@ def test_cell_of_another_process_is_left_to_it(config: AblationConfig) -> None:
 
 
 def test_cells_of_another_budget_do_not_mix(config: AblationConfig) -> None:
-    """A file begun with one budget is not continued with another; the error says which differs."""
+    """A file begun with one budget is not continued with another; the error names it."""
     run_ablation(config, _ignore)
     before = config.result.read_bytes()
 

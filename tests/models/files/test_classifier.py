@@ -1,4 +1,4 @@
-"""The classifier's files are checked from end to end before a beat is classified."""
+"""The classifier's files are checked completely before a beat is classified."""
 
 import hashlib
 import json

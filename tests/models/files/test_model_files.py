@@ -154,7 +154,7 @@ def test_a_pickle_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
 
 
 def test_every_file_that_ships_is_pinned() -> None:
-    """Not one more or less, and each as it is; ``make weights`` writes the list anew."""
+    """All files and no others, each with its SHA-256; ``make weights`` writes the list again."""
     pinned = dict(reversed(line.split("  ")) for line in PINNED.read_text().splitlines())
 
     there = {path for path in SHIPPED.rglob("*") if path.is_file()} - {PINNED}

@@ -1,4 +1,4 @@
-"""The shipped weights are checked from end to end before anything is scored."""
+"""The files of a student are checked completely before anything is scored."""
 
 import hashlib
 import json
@@ -108,7 +108,7 @@ def test_expected_tensors_are_those_of_a_folded_student() -> None:
 
 @pytest.mark.parametrize("suffix", [".json", ".safetensors"])
 def test_missing_file_is_named(description: Path, suffix: str) -> None:
-    """Without one of the two files the error says which and what to do."""
+    """Without one of the two files the error names it and the remedy."""
     description.with_suffix(suffix).unlink()
     with pytest.raises(ArtifactError, match=rf"student\{suffix} is missing.*train"):
         load_student(description)
@@ -213,7 +213,7 @@ def test_what_ships_is_written_again_byte_for_byte(path: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("text", [b"", b"\xff\xfe", b"[]", b"null", b"{", b"[" * 60_000])
 def test_description_that_is_none_is_refused(description: Path, text: bytes) -> None:
-    """Whatever bytes stand there, the error is ours."""
+    """Any bytes that are not a description raise `ArtifactError`."""
     description.write_bytes(text)
     with pytest.raises(ArtifactError, match=r"student\.json"):
         load_student(description)

@@ -220,5 +220,5 @@ def test_window_of_another_shape_is_refused(scorer: StudentScorer, shape: tuple[
 
 
 def test_flat_window_has_a_finite_score(scorer: StudentScorer) -> None:
-    """The zeros that stand for a flat line can be scored."""
+    """A flat line, which is cut as zeros, can be scored."""
     assert np.isfinite(scorer.score(np.zeros((1, 320), dtype=np.float32)).scores).all()

@@ -1,4 +1,4 @@
-"""The calibration: what is stored, what is refused, and the rate that a threshold stands for."""
+"""The calibration: what is stored, what is refused, and the rate that a threshold gives."""
 
 import json
 from collections.abc import Callable
@@ -159,7 +159,7 @@ def test_what_is_stored_is_loaded_for_the_rate_asked_for(stored: Path) -> None:
 
 @pytest.mark.parametrize("rate", [0.5, 31.0, -1.0, float("inf"), float("nan")])
 def test_a_rate_out_of_the_calibrated_range_is_refused(stored: Path, rate: float) -> None:
-    """The knob says which rates it knows."""
+    """The error names the range of rates."""
     with pytest.raises(ConfigError, match="choose 1 to 30"):
         load_calibration(stored, false_alerts_per_hour=rate)
 
@@ -191,7 +191,7 @@ def test_a_calibration_that_is_none_is_refused(
 
 
 def test_missing_records_are_named(tmp_path: Path) -> None:
-    """Without the database the error says which records and how to fetch them."""
+    """Without the database the error names the records and how to fetch them."""
     with pytest.raises(InputError, match="monitor fetch mitdb"):
         calibrate(tmp_path, RoughScorer(), RoughScorer(), lambda _: None)
 

@@ -1,4 +1,4 @@
-"""Training the classifier: what an epoch takes, exact resumption, what the artifact says."""
+"""Training the classifier: the beats of an epoch, exact resumption, the written files."""
 
 import json
 from pathlib import Path
@@ -227,13 +227,13 @@ def test_settings_that_cannot_be_trained_are_refused(
 
 
 def test_records_without_a_class_are_refused(tmp_path: Path) -> None:
-    """Without S or V there is nothing to be judged by."""
+    """Without S or V beats the epochs cannot be compared."""
     with pytest.raises(InputError, match="class S"):
         fit_classifier(config(tmp_path), [record("101", 0, 20 * "NNNVV")], ignore)
 
 
 def test_folds_deal_out_all_of_ds1_once() -> None:
-    """Every patient of DS1 is unseen in one fold, and nobody else's record is touched."""
+    """Every patient of DS1 is unseen in one fold, and no other record is used."""
     dealt = [name for names in FOLDS for name in names]
 
     assert sorted(dealt) == sorted(DS1)

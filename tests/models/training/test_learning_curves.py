@@ -48,7 +48,7 @@ def test_table_has_a_row_for_each_epoch(
 
 
 def test_curves_are_replaced_whole(tmp_path: Path) -> None:
-    """Written anew from all epochs; nothing half-written stays, and no file is touched on error."""
+    """Written from all epochs each time; no partial file remains, and an error changes none."""
     write_curves(tmp_path, [_epoch(1)])
     write_curves(tmp_path, [_epoch(1), _epoch(2)])
     assert len((tmp_path / "curves.csv").read_text(encoding="utf-8").splitlines()) == 3

@@ -180,7 +180,7 @@ def test_the_first_figure_decides_which_epoch_is_kept(tmp_path: Path) -> None:
 
 
 def test_run_stops_early_and_stays_so(tmp_path: Path) -> None:
-    """After ``patience`` epochs without a better one; resumption does not go on; it says why."""
+    """After ``patience`` epochs without improvement, with a remark; it cannot be continued."""
     config, reports = _config(tmp_path, epochs=9, patience=2), []
     best = _run(config).finish(_validator([0.1, 0.5, 0.4, 0.5, 0.9]), reports.append)
 
@@ -212,7 +212,7 @@ def test_interruption_does_not_restart_patience(tmp_path: Path) -> None:
 def test_run_that_leaves_the_finite_numbers_stops_at_its_last_good_checkpoint(
     tmp_path: Path, kind: str
 ) -> None:
-    """The error says what stands and what to do; the checkpoints are untouched."""
+    """The error names the last good epoch and the remedy; the checkpoints are untouched."""
     config = _config(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         _run(config).finish(_validator([0.5]), _interrupt_after(1))
@@ -299,7 +299,7 @@ def test_numbers_in_an_optimisers_groups_survive(tmp_path: Path) -> None:
 
 
 def test_checkpoint_for_other_networks_or_optimisers_is_refused(tmp_path: Path) -> None:
-    """Whoever renames a network or an optimiser starts anew."""
+    """After a network or an optimiser is renamed, a run starts again."""
     _run(_config(tmp_path)).finish(_validator(), lambda _: None)
     renamed = _run(_config(tmp_path))
     renamed.optimisers = {"adamw": renamed.optimisers["adam"]}
@@ -339,7 +339,7 @@ def test_progress_within_an_epoch_is_sparse(tmp_path: Path) -> None:
 
 
 def test_schedule_is_a_share_of_each_optimisers_own_rate(tmp_path: Path) -> None:
-    """The report says the rate of the last step; a resumed run has the same top."""
+    """The report has the rate of the last step; a resumed run has the same top."""
     config, reports = _config(tmp_path, learning_rate=0.2), []
     with pytest.raises(KeyboardInterrupt):
         _run(config).finish(_validator(), _interrupt_after(2))
@@ -408,7 +408,7 @@ def test_autoencoders_are_judged_by_their_residual() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"epochs": 0}, "at least 1 epoch"),
         ({"batch": 1}, "2 beats a batch"),
@@ -419,9 +419,9 @@ def test_autoencoders_are_judged_by_their_residual() -> None:
         ({"device": "gpu"}, "choose one of auto, cpu, cuda"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(tmp_path: Path, changes: dict, said: str) -> None:
-    """Before anything is read, in a line that says what would work."""
-    with pytest.raises(ConfigError, match=said):
+def test_settings_that_cannot_work_are_refused(tmp_path: Path, changes: dict, message: str) -> None:
+    """Before anything is read, in a line that names the valid settings."""
+    with pytest.raises(ConfigError, match=message):
         _config(tmp_path, **changes)
 
 
@@ -444,7 +444,7 @@ def test_devices_are_what_the_machine_has(tmp_path: Path) -> None:
 
 
 def test_bf16_is_as_wanted_or_as_the_chip_has_it(tmp_path: Path) -> None:
-    """What was chosen stands in the settings and reaches the convolutions."""
+    """The settings record the choice, and it reaches the convolutions."""
     assert chosen_bf16(True, torch.device("cpu"))
     assert not chosen_bf16(False, torch.device("cpu"))
     assert chosen_bf16(None, torch.device("cpu")) == any(

@@ -1,4 +1,4 @@
-"""Training a student by each method: what moves it, exact resumption, what the artifact says."""
+"""Training a student by each method: its gradients, exact resumption, the written files."""
 
 import math
 from functools import partial
@@ -61,7 +61,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def table() -> TeacherTable:
-    """What a teacher says of the humps."""
+    """The outputs of a teacher for the humps."""
     network = Autoencoder()
     initialise(network, torch.Generator().manual_seed(5))
     return teacher_table(network, torch.from_numpy(_humps(N)))
@@ -131,14 +131,14 @@ def test_method_moves_the_student_and_without_weight_it_does_not(
     With weights of zero it has the same, bit for bit, but for a self-teacher's own loss.
     """
     alone = _gradients(_config(tmp_path, "none", teacher), table)
-    taught = _gradients(_config(tmp_path, method, teacher, alpha=0.1, beta=0.1), table)
+    distilled = _gradients(_config(tmp_path, method, teacher, alpha=0.1, beta=0.1), table)
     idle = _gradients(_config(tmp_path, method, teacher, alpha=0.0, beta=0.0), table)
 
     for name, gradient in alone.items():
         assert gradient is not None, name
         assert gradient.abs().max() > 0, name
         if "encoder.features" in name:
-            assert not torch.equal(taught[name], gradient), name
+            assert not torch.equal(distilled[name], gradient), name
         if method != "frskd":
             assert torch.equal(idle[name], gradient), name
 
@@ -275,7 +275,7 @@ def test_student_of_a_fold_carries_its_test_figures(
 def test_student_of_patients_has_no_test_figures(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, teacher: Path
 ) -> None:
-    """Its test is on other patients, elsewhere; its artifact names the records it knows."""
+    """It is tested on other patients; its files name the records that it was trained on."""
     monkeypatch.setattr(models.training.student, "load_beats", lambda _: _beats())
     config = _config(tmp_path, "none", teacher, epochs=1, split="ds1")
 

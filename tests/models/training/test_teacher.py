@@ -1,4 +1,4 @@
-"""The teacher: BeatGAN's autoencoder, a discriminator that cannot win, collapse that is said."""
+"""The teacher: BeatGAN's autoencoder, a discriminator that cannot win, reports of collapse."""
 
 import math
 from pathlib import Path
@@ -215,7 +215,7 @@ def test_both_networks_follow_their_own_loss(
 
 
 def test_discriminator_that_learns_alone_does_not_win(windows: np.ndarray, tmp_path: Path) -> None:
-    """Even against a generator that stands still near its beats, L_D stays away from 0."""
+    """Even against a fixed generator near its beats, L_D stays away from 0."""
     real = torch.from_numpy(windows)[:, None]
     near = real + 0.02 * torch.randn(real.shape, generator=torch.Generator().manual_seed(0))
     network = _drawn_discriminator().train()
@@ -226,12 +226,12 @@ def test_discriminator_that_learns_alone_does_not_win(windows: np.ndarray, tmp_p
         loss = discriminator_loss(network(real)[0], network(near)[0])
         loss.backward()
         optimiser.step()
-    chance = 2 * math.log(2)  # of one that tells nothing apart, to the rounding of the chip
+    chance = 2 * math.log(2)  # up to the rounding of the processor
     assert WON_BELOW < loss.item() < 1.001 * chance
 
 
-def test_collapse_is_said() -> None:
-    """Of either network, with its figures; a balanced epoch is not remarked on."""
+def test_collapse_is_reported() -> None:
+    """Of either network, with its figures; a balanced epoch has no remark."""
     balanced = {"discriminator": 1.2, "told_apart": 0.6, "spread": 0.9}
     assert collapse(balanced) == ""
     won = balanced | {"discriminator": WON_BELOW / 2, "told_apart": 1.0}
@@ -242,7 +242,7 @@ def test_collapse_is_said() -> None:
 def test_collapse_stands_in_the_report_and_in_the_curves(
     windows: np.ndarray, validation: Validation, tmp_path: Path
 ) -> None:
-    """A generator that hardly learns reconstructs one beat for all; a person is told."""
+    """A generator that hardly learns reconstructs one beat for all; the remark says so."""
     reports: list = []
     config = _config(tmp_path, epochs=1, learning_rate=1e-9)
     fit_teacher(config, windows, validation, reports.append)

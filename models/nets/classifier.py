@@ -69,7 +69,7 @@ class Block(nn.Module):
 
 
 class ResNeXt(nn.Module):
-    """Windows and contexts to one logit per class of `pipeline.scoring.protocols.CLASSES`."""
+    """Windows and contexts to one logit per class of `pipeline.constants.CLASSES`."""
 
     def __init__(self) -> None:
         super().__init__()

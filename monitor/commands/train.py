@@ -24,10 +24,10 @@ Setting = TypeVar("Setting")
 
 
 def data_folder(data: Path | None) -> Path:
-    """Return the folder of the databases: ``--data``, $MONITOR_DATA, ./data, or ../shared/data.
+    """Return where the databases lie: ``--data``, $MONITOR_DATA, ./data, or ../shared/data.
 
     Raises:
-        InputError: none of them exists.
+        InputError: none of them is there.
     """
     if data is not None:
         return data

@@ -1,12 +1,12 @@
 """Read any WFDB annotator of a record as arrays, by the rules of WFDB's own library.
 
-`read_annotations` reads as ``getann`` of the C library does, because an annotator that is to be
-compared may be as bad as it comes: annotations out of order stay in the order of the file,
-positions beyond the record stay where they are, a code without a name becomes ``[42]``, and of a
-file that ends without its end mark all but the last annotation count. `read_beats` and
-`read_flutter` are for references: they refuse what is out of order, outside the record, or cut.
-wfdb-python is not asked: on bad files it stops with an error of its own or reads something else,
-it lets a file rename its codes, and it opens the header a second time by rules of its own.
+`read_annotations` reads as ``getann`` of the C library does, because an annotator under test may
+write a bad file. Annotations out of order stay in the order of the file, and positions beyond the
+record stay as they are. A code without a name becomes ``[42]``. Of a file without its end mark, all
+but the last annotation count. `read_beats` and `read_flutter` are for references: they refuse a
+file that is out of order, marks samples outside the record, or is truncated. wfdb-python is not
+used: on bad files it raises its own errors or reads something else, it lets a file rename its
+codes, and it parses the header a second time by other rules.
 
 Format: annot(5) of the WFDB Applications Guide (Moody), MIT format. Positions count samples
 from 0. A file of `MAX_ANNOTATION_BYTES` takes some 2 s and 400 MiB, whatever it holds.
@@ -38,10 +38,10 @@ BEAT_SYMBOLS: Final = frozenset("NLRBAaJSVrFejnE/fQ?")
 FLUTTER_SYMBOLS: Final = frozenset("[]")
 
 MAX_ANNOTATION_BYTES: Final = 4 * 1024 * 1024
-"""Two million beats: three weeks."""
+"""Two million beats, which are three weeks."""
 
 LATEST_SAMPLE: Final = 2**62
-"""No position is as far from 0; sums and differences of two stay within int64."""
+"""Larger positions are refused, so that sums and differences of two fit into int64."""
 
 _SKIP, _NUM, _SUBTYPE, _CHANNEL, _AUX = 59, 60, 61, 62, 63
 _NOTE: Final = 22
@@ -55,16 +55,16 @@ SYMBOLS: Final[tuple[str, ...]] = (
     *(")", "r"),
     *(f"[{code}]" for code in range(42, 64)),
 )
-"""Symbol of every annotation code (``ecgstr``), whatever a file wants them to be called."""
+"""Symbol of every annotation code (``ecgstr``), even if a file renames it."""
 
 _RESOLUTION = re.compile(r"## time resolution: +(\d{1,9}(?:\.\d{0,12})?)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annotations:
-    """What one annotator says of a record, in the order of its file.
+    """The annotations of one annotator of a record, in the order of its file.
 
-    Named as in ``wfdb.Annotation``, which can stand in for it.
+    Fields have the names of ``wfdb.Annotation``, which can replace it.
     """
 
     sample: NDArray[np.int64]
@@ -72,17 +72,17 @@ class Annotations:
     symbol: list[str]
     """n of `SYMBOLS`."""
     subtype: NDArray[np.int64]
-    """int64[n], -128 to 127; 0 where the file says nothing."""
+    """int64[n], -128 to 127; 0 if the file has none."""
     aux_note: list[str]
-    """n texts, empty where the file says nothing; one byte is one character."""
+    """n texts, empty if the file has none; one byte is one character."""
     fs: float
     """Samples a second, Hz."""
 
 
 def record_extent(record: str | Path) -> tuple[float, int | None]:
-    """Return frames a second, and frames where the header says, without asking for signals.
+    """Return frames a second, and the number of frames if the header states it.
 
-    Raises `InputError` for a record without a header or with none that can be understood.
+    The signals need not exist. Raises `InputError` for a missing or malformed header.
     """
     path = header_path(record)
     _, _, _, rate_hz, frames = record_line(path, header_lines(path)[0])
@@ -92,7 +92,7 @@ def record_extent(record: str | Path) -> tuple[float, int | None]:
 def annotation_file(record: str | Path, annotator: str) -> Path:
     """Return the file of ``annotator`` beside the header of ``record``; it need not exist.
 
-    Raises `InputError` for a record without a header and for a name that no annotator has.
+    Raises `InputError` for a record without a header and for an invalid annotator name.
     """
     if not re.fullmatch(r"[A-Za-z0-9_]{1,16}", annotator):
         raise InputError(f"annotator {quoted(annotator)} is none: letters, digits and '_' only")
@@ -106,8 +106,8 @@ def read_annotations(
 
     Without ``fs_hz`` they count the record's frames. A file that states its own time resolution
     is converted and rounded to the nearest sample, halves up; one that does not counts frames.
-    The signals of the record need not be there. Raises `InputError` where there is no such file
-    or its positions are none.
+    The signals of the record need not exist. Raises `InputError` if the file is missing or its
+    positions are out of any range.
     """
     frame_rate_hz, _ = record_extent(record)
     file = annotation_file(record, annotator)
@@ -121,7 +121,7 @@ def read_beats(
     """Return the annotated beats of a record: positions as int64[n], ascending, and symbols.
 
     Positions count samples of the lead that `replay.records.read_lead` would return. Raises
-    `InputError` for a file that is cut, out of order, or marks samples outside the record.
+    `InputError` for a file that is truncated, out of order, or marks samples outside the record.
     """
     return _marks(record, annotator, lead, BEAT_SYMBOLS)
 
@@ -131,7 +131,7 @@ def read_flutter(
 ) -> list[tuple[int, int]]:
     """Return first and last sample of each episode of ventricular flutter: marks ``[`` and ``]``.
 
-    One without an end lasts to the end of the record. As `read_beats`. Raises `InputError`.
+    One without an end lasts to the end of the record. Arguments and errors as for `read_beats`.
     """
     samples, symbols = _marks(record, annotator, lead, FLUTTER_SYMBOLS)
     episodes: list[tuple[int, int]] = []
@@ -146,7 +146,7 @@ def read_flutter(
 def _marks(
     record: str | Path, annotator: str, lead: str | int | None, wanted: Container[str]
 ) -> tuple[NDArray[np.int64], list[str]]:
-    """Return position and symbol of the wanted annotations of a file without a fault."""
+    """Return position and symbol of the wanted annotations of a well-formed file."""
     header = load_header(record)
     fs_hz = header.lead_rate_hz(choose_lead(header, lead))
     file = annotation_file(record, annotator)
@@ -165,7 +165,7 @@ def _marks(
 
 
 def _annotations(file: Path, data: bytes, frame_rate_hz: float, fs_hz: float) -> Annotations:
-    """Return what the bytes of ``file`` say, positions in samples at ``fs_hz``."""
+    """Return the annotations in the bytes of ``file``, positions in samples at ``fs_hz``."""
     found = list(_decode(data))
     scale = fs_hz / (_resolution_hz(found) or frame_rate_hz)
     ticks = np.array([tick for tick, *_ in found], dtype=np.float64)
@@ -183,7 +183,7 @@ def _annotations(file: Path, data: bytes, frame_rate_hz: float, fs_hz: float) ->
 
 
 def _resolution_hz(found: list[tuple[int, int, int, str]]) -> float | None:
-    """Return the ticks a second that a file states in its notes at time 0, None for no word."""
+    """Return the ticks a second that a file states in its notes at time 0, None if it does not."""
     stated = None
     for tick, code, subtype, aux in found:
         if tick != 0 or code != _NOTE or subtype != 0:
@@ -196,8 +196,8 @@ def _resolution_hz(found: list[tuple[int, int, int, str]]) -> float | None:
 def _decode(data: bytes) -> Iterator[tuple[int, int, int, str]]:
     """Yield time in ticks, code, subtype and text of each annotation.
 
-    An annotation is complete when the word after it has been read, be it the end mark: that is
-    why one at the end of a file without a mark is lost here as in the C library.
+    An annotation is complete when the word after it has been read, which may be the end mark.
+    Therefore the last annotation of a file without a mark is lost, as in the C library.
     """
     words = np.frombuffer(data, dtype="<u2", count=len(data) // 2).tolist()
     tick = at = 0

@@ -1,7 +1,7 @@
 """The bundled demo record: two minutes of a synthetic patient, made from a fixed seed.
 
-`write_demo` makes the very bytes that are bundled in ``replay/demo``; a test holds it to that.
-Samples are rounded to ADC units, coarse against the last bits in which platforms differ.
+`write_demo` writes exactly the bytes that are bundled in ``replay/demo``, as a test verifies.
+Samples are rounded to ADC units, which hides the last bits in which platforms differ.
 """
 
 from pathlib import Path
@@ -47,7 +47,7 @@ def write_demo(folder: Path) -> Path:
     off = slice(*(round(s * RATE_HZ) for s in LEAD_OFF_S))
     adc = np.rint(mv * GAIN).astype(np.int64) + ADC_ZERO
     adc = np.clip(adc, 0, ADC_HIGHEST)
-    adc[off] = ADC_HIGHEST  # a record has no flags: the input floats to the converter's rail
+    adc[off] = ADC_HIGHEST  # a record has no flags: the input drifts to the converter's rail
     checksum = int(adc.astype("<i2").sum(dtype="<i2"))
     (folder / "demo.dat").write_bytes(adc.astype("<i2").tobytes())
     header = folder / "demo.hea"
@@ -57,8 +57,8 @@ def write_demo(folder: Path) -> Path:
         "# synthetic patient after McSharry et al. 2003, made by replay/demo.py\n",
         newline="\n",
     )
-    # A beat that cannot be seen is not annotated.
-    seen = (signal.beats < off.start) | (signal.beats >= off.stop)
-    symbols = [s for s, kept in zip(signal.symbols, seen, strict=True) if kept]
-    write_beats(folder, "demo", "atr", signal.beats[seen], symbols, RATE_HZ)
+    # A beat while the lead is off is not annotated.
+    visible = (signal.beats < off.start) | (signal.beats >= off.stop)
+    symbols = [s for s, kept in zip(signal.symbols, visible, strict=True) if kept]
+    write_beats(folder, "demo", "atr", signal.beats[visible], symbols, RATE_HZ)
     return header

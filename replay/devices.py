@@ -5,9 +5,9 @@
     serial:PATH?baud=115200&fs=250&gain=341
     synthetic:?bpm=72&ectopic=0.05&sve=0&pause=0.01&noise=0.02&leadoff=0&fs=360&seed=1
 
-Every parameter may be left out; those of ``serial`` then fit the sketch in docs/devices.md. Each
-takes ``name=`` as well: what its stream is called, instead of the port's name or ``synthetic``.
-Addresses are read strictly: what is not understood is refused, with what would be.
+Every parameter is optional; the defaults of ``serial`` fit the sketch in docs/devices.md. Each
+address also takes ``name=``, the name of the stream, which is otherwise the port's name or
+``synthetic``. An address with an unknown part is refused, and the error lists the known ones.
 """
 
 import math
@@ -43,10 +43,11 @@ KNOWN: Final = "serial:PATH?baud=&fs=&gain=&name= and synthetic:?bpm=&ectopic=&n
 
 
 def open_device(uri: str) -> Source:
-    """Return the device at ``uri``, opened; its `close` is the caller's.
+    """Return the device at ``uri``, opened; the caller closes it.
 
-    Raises `ConfigError` for an address that is not understood or a value out of its limits and
-    `DeviceError` for a device that is unknown, absent or busy.
+    Raises:
+        ConfigError: the address is malformed, or a value is out of its limits.
+        DeviceError: the device is unknown, absent or busy.
     """
     scheme, colon, rest = uri.partition(":")
     if len(uri) > MAX_ADDRESS_CHARACTERS or not colon or scheme not in ("serial", "synthetic"):
@@ -86,16 +87,20 @@ def list_devices() -> list[str]:
 
 
 def only_device() -> str:
-    """Return the address of the one device attached, or raise `DeviceError` with what there is."""
+    """Return the address of the only device attached.
+
+    Raises:
+        DeviceError: there is none, or more than one; the error lists them.
+    """
     found = list_devices()
     if len(found) == 1:
         return found[0]
-    there = f"there are {', '.join(map(quoted, found))}" if found else "no device is attached"
-    raise DeviceError(f"{there}: name one with --device, or try --device synthetic:")
+    available = f"there are {', '.join(map(quoted, found))}" if found else "no device is attached"
+    raise DeviceError(f"{available}: name one with --device, or try --device synthetic:")
 
 
 def _name(uri: str, query: str) -> tuple[str, str]:
-    """Return the stream's name that ``query`` gives, empty for none, and the rest of it."""
+    """Return the stream's name in ``query``, empty for none, and the rest of the query."""
     parts = query.split("&") if query else []
     names = [part.removeprefix("name=") for part in parts if part.startswith("name=")]
     if len(names) > 1 or not all(re.fullmatch(STREAM_NAME, name) for name in names):
@@ -107,7 +112,7 @@ def _name(uri: str, query: str) -> tuple[str, str]:
 
 
 def _parameters(uri: str, query: str, defaults: dict[str, float]) -> dict[str, float]:
-    """Return ``defaults`` with what ``query`` (``a=1&b=2``) sets."""
+    """Return ``defaults`` updated by ``query`` (``a=1&b=2``)."""
     values: dict[str, float] = {}
     where = f"device {quoted(uri)}"
     for part in query.split("&") if query else []:

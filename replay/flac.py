@@ -1,46 +1,46 @@
-"""What a FLAC file says of itself before its first sample, checked before a decoder sees it.
+"""Check the metadata of a FLAC file before a decoder reads it.
 
-The decoder behind wfdb takes what the file says as true. Here the metadata have to be few, all
-there, and followed by a frame; and the samples declared have to be as few as the file can hold.
+The decoder behind wfdb trusts the metadata. Here they must be short, complete, and followed by a
+frame, and they must not declare more samples than the file can hold.
 
-Format: RFC 9639. Pure: bytes in, facts out.
+Format: RFC 9639. Pure: works on bytes.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
 MAX_METADATA_BYTES: Final = 1 << 20
-"""Before the first frame. WFDB's own files hold some kilobytes of it."""
+"""Most metadata before the first frame. WFDB's own files have some kilobytes."""
 
-_LEAST_FRAME_BYTES: Final = 10
-"""Six of header, one of a constant subframe, one sample, two of check sum: section 9."""
+_MIN_FRAME_BYTES: Final = 10
+"""Six bytes of header, one of a constant subframe, one sample, two of checksum: section 9."""
 
 _STREAMINFO_BYTES: Final = 34
-_LARGEST_BLOCK_TYPE: Final = 6
+_MAX_BLOCK_TYPE: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamInfo:
-    """The facts of a STREAMINFO block (section 8.2)."""
+    """The fields of a STREAMINFO block (section 8.2)."""
 
     channels: int
     bits: int
     samples: int
-    """Of each channel; 0 where the file does not say."""
-    most_samples: int
+    """Of each channel; 0 if the file does not state it."""
+    max_samples: int
     """No file of this size and block length can hold more."""
 
 
 def stream_info(head: bytes, size: int) -> StreamInfo | None:
-    """Return the facts of a file of ``size`` bytes that begins with ``head``; None for no FLAC.
+    """Return the fields of a file of ``size`` bytes that begins with ``head``; None if not FLAC.
 
-    ``head`` is the file's first `MAX_METADATA_BYTES` and a frame's first bytes, or all of it.
+    ``head`` is the file's first `MAX_METADATA_BYTES` and a frame's first bytes, or the whole file.
     """
     if head[:4] != b"fLaC" or head[4:8] not in (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22"):
         return None
     at, last = 4, False
     while not last:
-        if at + 4 > len(head) or head[at] & 0x7F > _LARGEST_BLOCK_TYPE:
+        if at + 4 > len(head) or head[at] & 0x7F > _MAX_BLOCK_TYPE:
             return None
         last = bool(head[at] & 0x80)
         at += 4 + int.from_bytes(head[at + 1 : at + 4], "big")
@@ -52,5 +52,5 @@ def stream_info(head: bytes, size: int) -> StreamInfo | None:
         channels=(packed >> 41 & 0x07) + 1,
         bits=(packed >> 36 & 0x1F) + 1,
         samples=packed & (2**36 - 1),
-        most_samples=(size - at) // _LEAST_FRAME_BYTES * block_samples,
+        max_samples=(size - at) // _MIN_FRAME_BYTES * block_samples,
     )

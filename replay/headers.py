@@ -1,9 +1,9 @@
 """Check an untrusted WFDB record before anything is read from it or allocated for it.
 
-`find_records` turns what a person typed into header files, `load_header` parses one header with
-a grammar of its own and refuses whatever could make a reader hang, leave the record's folder or
-allocate more than the files hold. The signals are later read with the numbers found here, never
-with a second reading of the text, so what was checked is what is used.
+`find_records` finds the header files of a command-line argument. `load_header` parses one header
+with a grammar of its own and refuses everything that could make a reader hang, leave the record's
+folder or allocate more than the files hold. The signals are later read with the numbers found here,
+and the text is never parsed again, so the values in use are those that were checked.
 
 Grammar and defaults: header(5) of the WFDB Applications Guide (Moody), without difference
 format 8 and without multi-segment records, which are refused by name. Touches the file system,
@@ -31,7 +31,7 @@ MAX_LINE_CHARACTERS: Final = 1000
 MAX_LEAD_SAMPLES: Final = 2**28
 """Samples of one lead: eight days at 360 Hz, 1 GiB as float32."""
 MAX_FRAME_SAMPLES: Final = 2**20
-"""Samples of all leads in one frame, which is the least that can be read at a time."""
+"""Samples of all leads in one frame, the smallest unit that can be read."""
 GAIN_LIMITS: Final = (1e-3, 1e6)
 DEFAULT_GAIN: Final = 200.0
 DEFAULT_RATE_HZ: Final = 250.0
@@ -53,7 +53,7 @@ class SignalHeader:
     """ADC value of physical zero."""
     units: str
     adc_bits: int
-    """0 where the header does not say."""
+    """0 if the header does not state it."""
     adc_zero: int
     name: str
 
@@ -74,7 +74,7 @@ class RecordHeader:
 
 
 def quoted(text: object) -> str:
-    """Return foreign text in quotes, control characters escaped, the middle of a long one cut."""
+    """Return untrusted text in quotes, control characters escaped, a long text shortened."""
     plain = str(text)
     return repr(plain if len(plain) <= 96 else plain[:32] + "…" + plain[-63:])
 
@@ -118,7 +118,7 @@ def header_path(record: str | Path) -> Path:
 
 
 def check_regular(path: Path, what: str) -> int:
-    """Return the size of the regular file ``path`` in bytes; refuse all else before opening it."""
+    """Return the size in bytes of the regular file ``path``; refuse others without opening them."""
     try:
         status = path.stat()
     except (OSError, ValueError) as error:
@@ -130,16 +130,16 @@ def check_regular(path: Path, what: str) -> int:
 
 
 def read_small(path: Path, what: str, limit: int) -> bytes:
-    """Return the bytes of a regular file of at most ``limit`` bytes, never waiting for a writer."""
+    """Return the bytes of a regular file of at most ``limit`` bytes; never block."""
     if check_regular(path, what) > limit:
         raise InputError(f"{what} {quoted(path)} is over {limit:,} bytes; that is none of ours")
     return read_head(path, what, limit)
 
 
 def read_head(path: Path, what: str, limit: int) -> bytes:
-    """Return the first ``limit`` bytes of a file that `check_regular` has seen."""
+    """Return the first ``limit`` bytes of a file that passed `check_regular`."""
     try:
-        # O_NONBLOCK: should the file have become a FIFO since the check, nobody waits for it.
+        # O_NONBLOCK: if the file has become a FIFO since the check, the read must not block.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(descriptor, "rb") as file:
             return file.read(limit)
@@ -148,10 +148,10 @@ def read_head(path: Path, what: str, limit: int) -> bytes:
 
 
 def load_header(record: str | Path) -> RecordHeader:
-    """Return the checked header of ``record``, or raise `InputError`; nothing else, ever.
+    """Return the checked header of ``record``; raise `InputError` and nothing else.
 
-    Afterwards every signal file is known to be a regular file in the record's own folder that
-    holds as many samples as declared, and every number to be within its limits.
+    Every signal file is then a regular file in the record's own folder that holds as many samples
+    as declared, and every number is within its limits.
     """
     path = header_path(record)
     lines = header_lines(path)
@@ -208,7 +208,7 @@ _DECIMAL = re.compile(r"-?(\d{1,12}\.?\d{0,12}|\.\d{1,12})", re.ASCII)
 
 
 def header_lines(path: Path) -> list[str]:
-    """Return the lines of a header that are no comment; at least one."""
+    """Return the lines of a header that are not comments; at least one."""
     data = read_small(path, "header", MAX_HEADER_BYTES)
     try:
         text = data.decode("utf-8")
@@ -225,7 +225,7 @@ def header_lines(path: Path) -> list[str]:
 
 
 def record_line(path: Path, line: str) -> tuple[str, int | None, int, float, int | None]:
-    """Return name, segments, signals, frames a second, and frames where the line says."""
+    """Return name, segments, signals, frames a second, and frames if the line states them."""
     match = _RECORD.fullmatch(line)
     if match is None:
         _refuse(
@@ -240,7 +240,7 @@ def record_line(path: Path, line: str) -> tuple[str, int | None, int, float, int
     rate_hz = DEFAULT_RATE_HZ if rate is None else float(rate)
     if rate_hz <= 0:
         _refuse(path, f"declares a sampling rate of {rate_hz:g} Hz; it has to be above 0")
-    # 0 means unknown, as a missing number does: what the files hold decides.
+    # 0 means unknown, like a missing number: the size of the files decides.
     frames = int(match["frames"] or 0) or None
     return (
         match["name"],
@@ -282,7 +282,7 @@ def _signal_line(path: Path, index: int, line: str) -> SignalHeader:
     if samples_per_frame < 1:
         _refuse(path, f"declares {samples_per_frame} samples per frame in {where}")
     gain, baseline, units = _gain(path, where, fields[2] if len(fields) > 2 else "0")
-    # Positional integers (resolution, zero, first value, checksum, block size), as far as given.
+    # Positional integers (resolution, zero, first value, checksum, block size), all optional.
     numbers: list[int] = []
     for field in fields[3:8]:
         if not _INTEGER.fullmatch(field):
@@ -305,7 +305,7 @@ def _signal_line(path: Path, index: int, line: str) -> SignalHeader:
 
 
 def _gain(path: Path, where: str, field: str) -> tuple[float, int | None, str]:
-    """Return gain, baseline where given, and units of a field like ``200(1024)/mV``."""
+    """Return gain, baseline if given, and units of a field like ``200(1024)/mV``."""
     match = _GAIN.fullmatch(field)
     if match is None:
         _refuse(path, f"gives {where} the gain {quoted(field)}; it reads like 200(1024)/mV")
@@ -313,7 +313,7 @@ def _gain(path: Path, where: str, field: str) -> tuple[float, int | None, str]:
     gain = float(match["gain"])
     if float(match["mantissa"]) == 0:
         gain = DEFAULT_GAIN  # header(5): 0 means that the signal was never calibrated
-    # A negative gain is legal: the lead was recorded upside down.
+    # A negative gain is legal: the lead was recorded with reversed polarity.
     if not low <= abs(gain) <= high:
         _refuse(path, f"gives {where} the gain {quoted(field)}; {low:g} to {high:g} are read")
     baseline = match["baseline"]
@@ -324,7 +324,7 @@ def _gain(path: Path, where: str, field: str) -> tuple[float, int | None, str]:
 
 
 def _files(path: Path, signals: tuple[SignalHeader, ...]) -> list[list[SignalHeader]]:
-    """Return the signals of each file; signals of one file stand together and agree on its form."""
+    """Return the signals of each file; those of one file are adjacent and have the same format."""
     groups: list[list[SignalHeader]] = []
     for signal in signals:
         if groups and groups[-1][0].file == signal.file:
@@ -340,12 +340,12 @@ def _files(path: Path, signals: tuple[SignalHeader, ...]) -> list[list[SignalHea
 
 
 def _folders(path: Path) -> set[Path]:
-    """Return where the signals of a header may lie: beside it, or beside what it is a link to."""
+    """Return the folders that may hold the signals: the header's, or that of its link's target."""
     return {path.parent.resolve(), path.resolve().parent}
 
 
 def _frames_held(path: Path, group: list[SignalHeader], declared: int | None) -> int:
-    """Return how many frames the file of ``group`` holds; refuse it if that is under declared."""
+    """Return how many frames the file of ``group`` holds; refuse fewer than declared."""
     first = group[0]
     file = path.parent / first.file
     size = check_regular(file, "signal file")
@@ -372,7 +372,7 @@ def _frames_held(path: Path, group: list[SignalHeader], declared: int | None) ->
 
 
 def _flac_frames(path: Path, file: Path, group: list[SignalHeader]) -> int:
-    """Return the frames that a FLAC file says it holds, and can hold."""
+    """Return the number of frames of a FLAC file: as declared, but no more than it can hold."""
     head = read_head(file, "signal file", MAX_METADATA_BYTES + 2)
     info = stream_info(head, file.stat().st_size)
     if info is None:
@@ -384,5 +384,5 @@ def _flac_frames(path: Path, file: Path, group: list[SignalHeader]) -> int:
         _refuse(
             path, f"gives {quoted(first.file)} format {first.format}, but it is {info.bits}-bit"
         )
-    held = min(info.samples, info.most_samples)
+    held = min(info.samples, info.max_samples)
     return max(0, held - first.byte_offset) // first.samples_per_frame

@@ -1,6 +1,6 @@
-"""Which signal of a record is meant, and what a stream made of it is called.
+"""Choose the signal of a record, and name the stream that is made of it.
 
-Pure: works on checked headers, reads nothing.
+Pure: works on checked headers, reads no file.
 """
 
 import re
@@ -21,15 +21,15 @@ _NOT_ECG = re.compile(
 def choose_lead(header: RecordHeader, lead: str | int | None = None) -> int:
     """Return the index of the signal ``lead``, given by name or by index from 0.
 
-    A text is a name first and an index only if no signal is called that; a number is an index.
-    Without one: MLII or II, else the first signal in units of voltage that is not named like a
-    pulse, pressure, respiration or EEG channel.
+    A text is a name, or an index if no signal has that name; a number is an index. The default is
+    MLII or II, else the first signal in units of voltage that is not named like a pulse, pressure,
+    respiration or EEG channel.
 
     Raises:
-        LeadError: there is none, with what there is; or it is not in units of voltage, so that
-            nobody knows how large its QRS are.
+        LeadError: there is no such lead (the error lists the existing ones), or it is not in units
+            of voltage, so that the height of its QRS complexes is unknown.
     """
-    there = ", ".join(
+    available = ", ".join(
         f"{i} {quoted(signal.name)} ({signal.units[:12]!r})"
         for i, signal in enumerate(header.signals[:16])
     )
@@ -37,12 +37,12 @@ def choose_lead(header: RecordHeader, lead: str | int | None = None) -> int:
     if lead is not None:
         chosen = _find(header, lead)
         if chosen is None:
-            raise LeadError(f"{where} has no lead {quoted(str(lead))}; it has {there}")
+            raise LeadError(f"{where} has no lead {quoted(str(lead))}; it has {available}")
         units = header.signals[chosen].units
         if units.lower() not in MV_PER_UNIT:
             raise LeadError(
                 f"{where}: lead {chosen} is in {units[:12]!r}, which is no voltage; put its gain "
-                f"and mV into the header, or choose another of {there}"
+                f"and mV into the header, or choose another of {available}"
             )
         return chosen
     ecg = ecg_leads(header)
@@ -51,12 +51,12 @@ def choose_lead(header: RecordHeader, lead: str | int | None = None) -> int:
             if _plain_name(header.signals[i].name) == preferred:
                 return i
     if not ecg:
-        raise LeadError(f"{where} has no lead that looks like ECG; choose one of {there}")
+        raise LeadError(f"{where} has no lead that looks like ECG; choose one of {available}")
     return ecg[0]
 
 
 def ecg_leads(header: RecordHeader) -> list[int]:
-    """Return the indices of all signals that look like ECG: in voltage, and not named otherwise."""
+    """Return the indices of all ECG signals: in voltage, and not named like another signal."""
     return [
         i
         for i, signal in enumerate(header.signals)
@@ -80,5 +80,5 @@ def _plain_name(name: str) -> str:
 
 
 def stream_name(record: Path) -> str:
-    """Return the record's base name, cleaned to what may stand on the wire."""
+    """Return the record's base name, with characters that the wire does not allow replaced."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", record.stem)[:64] or "record"

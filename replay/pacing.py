@@ -1,10 +1,10 @@
-"""When samples are due: by their number against the clock, never by adding up waits.
+"""When samples are due: by their number and the clock, never by adding up waits.
 
 The n-th sample of a stream is due n / (rate x speed) seconds after the start, whatever happened
-before, so lateness never accumulates: an hour drifts by less than one block. A reader that was
-held up gets what became due meanwhile, in blocks of bounded size.
+before, so delays never accumulate: an hour drifts by less than one block. A reader that was
+delayed gets the samples that became due meanwhile, in blocks of bounded size.
 
-The clock and the wait are handed in; tests move them. Units: seconds, samples.
+The clock and the wait are parameters; tests replace them. Units: seconds, samples.
 """
 
 import math
@@ -21,18 +21,18 @@ MAX_BLOCK_SAMPLES: Final = 3600
 """No block is longer, at any speed."""
 
 LONGEST_WAIT_S: Final = 0.25
-"""A source says at least this often that it has nothing yet."""
+"""A source without samples yields None at least this often."""
 
 SPEED_LIMITS: Final = (0.01, 10_000.0)
 
 
 def wait_s(seconds: float) -> None:
-    """Sleep; the one place of the project that does."""
+    """Sleep; no other code of the project does."""
     time.sleep(seconds)
 
 
 class Pacer:
-    """Says how many samples are due. Starts with the first question; not thread-safe."""
+    """Decides which samples are due. Time starts with the first call; not thread-safe."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Pacer:
 
 
 def parse_speed(text: str) -> float | None:
-    """Return the speed that a person wrote: a number of times real time, or None for ``max``.
+    """Return the speed in ``text``: a multiple of real time, or None for ``max``.
 
     Raises:
         ConfigError: it is neither.

@@ -1,6 +1,6 @@
 """Send sources to the hub: one thread and one connection for each.
 
-A source that fails ends alone: the others play on, and the failure is raised at the end.
+A source that fails ends alone. The others continue, and the failure is raised at the end.
 """
 
 import threading
@@ -15,7 +15,7 @@ from replay.source import Source, SourceInfo
 
 
 def stream_infos(sources: Sequence[Source]) -> list[SourceInfo]:
-    """Return what is known of each source, with names that differ: 100, 100-2, 100-3."""
+    """Return the `SourceInfo` of each source, with unique stream names: 100, 100-2, 100-3."""
     seen: Counter[str] = Counter()
     infos = []
     for source in sources:
@@ -36,10 +36,10 @@ def play(
     resume: bool = False,
     keys: ClientKeys | None = None,
 ) -> None:
-    """Send every source to its end, or until ``stop`` says so, and close them all.
+    """Send every source to its end, or until ``stop`` returns True, and close them all.
 
-    With ``resume`` they go on where sources of their names stopped. ``keys`` are shown to a hub
-    that asks for them.
+    With ``resume`` they continue where sources of the same names stopped. ``keys`` are for a hub
+    that requires them.
 
     Raises:
         MonitorError: the first failure of a source, after the others have ended.
@@ -59,7 +59,7 @@ def play(
     for thread in threads:
         thread.start()
     for thread in threads:
-        # A thread notices ``stop`` by itself, within the 250 ms that a source may be silent.
+        # A thread checks ``stop`` itself, at least every 250 ms.
         thread.join()
     if failures:
         raise failures[0]
@@ -74,7 +74,7 @@ def send(
     resume: bool = False,
     keys: ClientKeys | None = None,
 ) -> None:
-    """Send one source under the name in ``info``; with ``resume``, from where the hub has it."""
+    """Send one source under the name in ``info``; with ``resume``, from the hub's last sample."""
     live = info.total_samples is None
     try:
         with IngestClient(
@@ -86,8 +86,8 @@ def send(
             live=live,
             resume=resume,
             keys=keys,
-        ) as feeder:
-            start = feeder.meet()
+        ) as client:
+            start = client.meet()
             if start is None or start.over:
                 return
             source.seek(start.epoch, start.sample)
@@ -96,7 +96,7 @@ def send(
                 for block in source.blocks():
                     if stop():
                         return
-                    if block is not None and not feeder.send(
+                    if block is not None and not client.send(
                         block.samples,
                         first_sample=block.first_sample,
                         flags=block.flags,
@@ -105,9 +105,9 @@ def send(
                     ):
                         return
             except MonitorError as error:
-                # What was sent stays valid: the stream ends where its source failed.
+                # The samples sent so far are valid: the stream ends where its source failed.
                 failure = error
-            if not feeder.finish() and not stop():
+            if not client.finish() and not stop():
                 raise EndpointError(f"{info.stream}: the hub at {ingest} does not answer")
             if failure is not None:
                 raise failure

@@ -1,13 +1,13 @@
 """Read WFDB records, write annotations; replay a record as a source of samples.
 
-Every record passes `replay.headers` first, and its signals are read piece by piece with the
-numbers that were checked there, so a day of signal needs no more memory than some minutes of
-it (`read_lead` returns the whole lead and needs that much).
+Every record passes `replay.headers` first. Its signals are read piece by piece with the numbers
+that were checked there, so a day of signal needs no more memory than some minutes (but `read_lead`
+returns the whole lead).
 
-Units: mV out, whatever the header's unit of voltage is; a lead without one (``NU``, ``mmHg``)
-comes in its own unit. Positions count samples of the chosen lead from 0. WFDB's "invalid"
-value becomes NaN. wfdb is imported inside the functions: it takes half a second, and a
-live device should not wait for it.
+Units: samples are in mV, whatever the header's unit of voltage is; a lead in another unit (``NU``,
+``mmHg``) keeps it. Positions count samples of the chosen lead from 0. WFDB's "invalid" value
+becomes NaN. wfdb is imported inside the functions, because the import takes half a second that a
+live device does not need.
 """
 
 import itertools
@@ -37,14 +37,14 @@ from replay.source import SampleBlock, SourceInfo
 _PIECE_SAMPLES: Final = 2**19
 """Samples of all leads together that are read at a time."""
 
-_lent = threading.Lock()
+_wfdb_lock = threading.Lock()
 
 SATURATED_RUN: Final = 5
-"""This many consecutive samples at a rail are saturation, fewer may be a peak."""
+"""This many consecutive samples at a rail are saturation; fewer may be a peak."""
 
 
 def _info(header: RecordHeader, index: int) -> SourceInfo:
-    """Return what is known of one lead; raise `LeadError` for a rate that cannot be used."""
+    """Return the `SourceInfo` of one lead; raise `LeadError` for a rate that cannot be used."""
     rate_hz = header.lead_rate_hz(index)
     low, high = SAMPLING_RATE_LIMITS_HZ
     name = header.signals[index].name
@@ -63,8 +63,8 @@ def _info(header: RecordHeader, index: int) -> SourceInfo:
 
 @contextmanager
 def _wfdb() -> Iterator[Any]:
-    """Lend wfdb, imported on first use, to one thread at a time."""
-    with _lent, warnings.catch_warnings():
+    """Yield wfdb, imported on first use, to one thread at a time."""
+    with _wfdb_lock, warnings.catch_warnings():
         # wfdb 4.3 uses what pandas 3.1 deprecates; drop this once wfdb no longer does.
         warnings.filterwarnings("ignore", "The inplace keyword", DeprecationWarning)
         import wfdb
@@ -87,8 +87,8 @@ class LeadReader:
         if 0 < signal.adc_bits < bits or (signal.adc_bits == bits and signal.adc_zero):
             low = signal.adc_zero - 2 ** (signal.adc_bits - 1)
             high = low + 2**signal.adc_bits - 1
-            # A physical zero outside the converter's range shows that the fields are not true
-            # of these samples (nst writes such headers).
+            # A physical zero outside the converter's range shows that the fields do not describe
+            # these samples (nst writes such headers).
             if low < signal.baseline < high:
                 self._rails = (low, high)
 
@@ -96,8 +96,8 @@ class LeadReader:
         """Return samples [first, last) in mV and their flags, None where none is set.
 
         A sample is saturated if it is one of `SATURATED_RUN` or more in a row at the same rail,
-        of the converter or of the format. The result does not depend on how a lead is cut,
-        unless the header's converter range is wrong: it is given up at the first sample beyond.
+        of the converter or of the format. The result does not depend on the division into reads,
+        unless the header's converter range is wrong: the first sample beyond it disables it.
         """
         margin = SATURATED_RUN - 1
         total = self._header.frames * self._header.signals[self._index].samples_per_frame
@@ -120,11 +120,11 @@ class LeadReader:
         return samples, flags if flags.any() else None
 
     def _digital(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Return ADC values of samples [first, last), and where the file has one at all."""
+        """Return ADC values of samples [first, last), and which of them the file holds."""
         header, signal = self._header, self._header.signals[self._index]
         per_frame = signal.samples_per_frame
         first_frame, last_frame = first // per_frame, -(-last // per_frame)
-        # Skew: the sample of frame i stands in frame i + skew of the file; at the end it lacks.
+        # Skew: the file stores the sample of frame i in frame i + skew; the last ones are missing.
         begin = min(first_frame + signal.skew_frames, header.frames)
         end = min(last_frame + signal.skew_frames, header.frames)
         values = np.zeros((last_frame - first_frame) * per_frame, dtype=np.int64)
@@ -138,7 +138,7 @@ class LeadReader:
 
 
 def _in_long_run(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which elements belong to a run of at least `SATURATED_RUN` true ones."""
+    """Return which elements belong to a run of at least `SATURATED_RUN` True elements."""
     if not mask.any():
         return mask
     edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
@@ -151,8 +151,8 @@ def _in_long_run(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _read_frames(header: RecordHeader, index: int, begin: int, end: int) -> NDArray[np.int64]:
     """Return the ADC values of frames [begin, end) of one signal, as wfdb decodes its file."""
-    # wfdb.rdrecord would parse the header again, by other rules than those it was checked by;
-    # this is the function that it calls once it has done so. Held to rdrecord by a test.
+    # wfdb.rdrecord would parse the header again, by other rules than those that checked it. This
+    # is the function that it calls afterwards; a test compares the result with rdrecord's.
     with _wfdb() as wfdb:
         read_segment = wfdb.io._signal._rd_segment
 
@@ -178,7 +178,7 @@ def _read_frames(header: RecordHeader, index: int, begin: int, end: int) -> NDAr
         )
     except MemoryError:
         raise
-    except Exception as error:  # a decoder of untrusted bytes: any failure of it is bad input
+    except Exception as error:  # a decoder of untrusted bytes: any failure means bad input
         raise InputError(
             f"signal file {quoted(header.path.parent / signals[0].file)} cannot be decoded "
             f"({quoted(error)}); fetch the record again"
@@ -197,10 +197,13 @@ def _piece_length(header: RecordHeader, index: int) -> int:
 def read_lead(
     path: str | Path, lead: str | int | None = None
 ) -> tuple[SourceInfo, NDArray[np.float32]]:
-    """Return what is known of a lead, and all its samples as float32[n], mV.
+    """Return the `SourceInfo` of a lead, and all its samples as float32[n], mV.
 
-    ``lead`` is a name or an index; without one `choose_lead` decides. Raises `InputError` for a
-    record that cannot be used and `LeadError` for a lead that it does not have.
+    ``lead`` is a name or an index; by default `choose_lead` decides.
+
+    Raises:
+        InputError: the record cannot be used.
+        LeadError: the record has no such lead.
     """
     header = load_header(path)
     index = choose_lead(header, lead)
@@ -224,8 +227,10 @@ def write_beats(
 ) -> Path:
     """Write beats as the WFDB annotation file ``folder/record_name.extension`` and return it.
 
-    ``samples`` count from 0 at ``fs`` Hz, ascending. The file appears whole or not at all.
-    Raises `InputError` for names that WFDB does not allow and for a folder that cannot be used.
+    ``samples`` count from 0 at ``fs`` Hz, ascending. The file is written atomically.
+
+    Raises:
+        InputError: WFDB does not allow a name, or the folder cannot be used.
     """
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", record_name):
         raise InputError(f"record name {quoted(record_name)}: letters, digits, '_' and '-' only")
@@ -240,7 +245,7 @@ def write_beats(
                 with _wfdb() as wfdb:
                     wfdb.wrann(record_name, extension, at, symbols, fs=fs, write_dir=work)
             else:
-                written.write_bytes(bytes(2))  # wrann refuses to write none: only the end mark
+                written.write_bytes(bytes(2))  # only the end mark: wrann refuses an empty list
             written.replace(target)
     except OSError as error:
         raise InputError(f"cannot write {quoted(target)}: {error.strerror}") from None
@@ -251,8 +256,8 @@ class RecordSource:
     """One lead of a record as a `replay.source.Source`, at any speed.
 
     Positions are the record's own: with ``start_s`` 60 at 360 Hz the first sample is number
-    21,600. A looped record starts its next epoch there again. ``speed`` None is as fast as the
-    reader takes it.
+    21,600. A looped record starts each further epoch there again. ``speed`` None means as fast as
+    the reader takes the blocks.
     """
 
     def __init__(
@@ -294,11 +299,11 @@ class RecordSource:
 
     @property
     def info(self) -> SourceInfo:
-        """Return what is known of the lead; ``total_samples`` is what one pass will yield."""
+        """Return the `SourceInfo` of the lead; ``total_samples`` is the length of one pass."""
         return self._info
 
     def blocks(self) -> Iterator[SampleBlock | None]:
-        """Yield the samples from start to end as they become due, over and over if looped."""
+        """Yield the samples from start to end as they become due, repeatedly if looped."""
         paced = 0
         for epoch in itertools.count(self._start[0]):
             for block in self._pass(epoch):
@@ -329,7 +334,7 @@ class RecordSource:
                 )
 
     def seek(self, epoch: int, sample: int) -> None:
-        """Let `blocks` begin at a sample of an epoch."""
+        """Make `blocks` begin at a sample of an epoch."""
         self._start = (epoch, max(sample, self._first))
 
     def close(self) -> None:

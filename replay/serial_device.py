@@ -1,15 +1,15 @@
 """A device on a serial port as a source of samples.
 
-It sends text, a line a sample, either ``value`` or ``seq,value[,leadoff]`` (docs/devices.md):
-``value`` in ADC units, ``seq`` the number of the sample modulo 65,536, ``leadoff`` 1 while an
-electrode is off. What goes wrong shows in the positions of the blocks, which are the device's
-own count and never closed up:
+The device sends text, a line a sample, either ``value`` or ``seq,value[,leadoff]``
+(docs/devices.md): ``value`` in ADC units, ``seq`` the number of the sample modulo 65,536,
+``leadoff`` 1 while an electrode is off. Losses show in the positions of the blocks, which follow
+the device's own count; a gap is never closed:
 
-* Missing numbers leave a gap of that many samples, once the line behind them does not prove the
-  number to be damaged; a repeated number is dropped.
-* A device that went silent or away, or began to count anew, comes back as far on as the clock
-  says. Without numbers a silence of over a second is all the loss that can be seen.
-* Lines that are neither form, or too long, or whose number is not plausible, are skipped and
+* Missing numbers leave a gap of that many samples, unless the following line shows that the number
+  was damaged. A repeated number is dropped.
+* After a silence, a disconnection or a restart of its count, the clock decides how far the position
+  advances. Without numbers, only a silence of over a second can be recognised as a loss.
+* Lines that have neither form, are too long, or whose number is not plausible are skipped and
   counted in `SerialSource.rejected_lines`.
 
 The only user of pyserial. Units: mV out, samples, seconds. Not thread-safe.
@@ -41,14 +41,14 @@ _PORT_ERRORS: tuple[type[Exception], ...] = (OSError, ValueError)
 with contextlib.suppress(ImportError):  # Windows has none
     import termios
 
-    _PORT_ERRORS += (termios.error,)  # no OSError; a device may go while it is opened
+    _PORT_ERRORS += (termios.error,)  # not an OSError; a device may disappear while it is opened
 
 SEQUENCE_MODULUS: Final = 65_536
 MAX_LINE_BYTES: Final = 32
 READ_TIMEOUT_S: Final = 2 * BLOCK_S
-"""Silence after which a block goes out as it is."""
+"""Silence after which an incomplete block is sent."""
 SILENCE_S: Final = 1.0
-"""Without numbers, a longer silence is a gap; with them, the slack of what is plausible."""
+"""Without numbers, a longer silence is a gap; with them, the tolerance of a plausible number."""
 FIRST_RETRY_S: Final = 0.25
 LONGEST_RETRY_S: Final = 5.0
 
@@ -56,7 +56,7 @@ _LINE = re.compile(rb"(?:(\d{1,10}),)?(-?\d{1,8})(?:,([01]))?")
 
 
 class Reading(NamedTuple):
-    """One line of the device."""
+    """One parsed line of the device."""
 
     sequence: int | None
     value: int
@@ -64,16 +64,16 @@ class Reading(NamedTuple):
 
 
 class LineReader:
-    """Cuts bytes into readings. Pure: no port, no clock."""
+    """Parses bytes into readings. Pure: no port, no clock."""
 
     def __init__(self) -> None:
         self.rejected = 0
-        """Lines that were no reading."""
+        """Number of lines that are not a reading."""
         self._tail = b""
         self._skipping = True
 
     def restart(self) -> None:
-        """Forget the unfinished line; the first line that follows counts as torn."""
+        """Drop the unfinished line; the next line counts as incomplete."""
         self._tail = b""
         self._skipping = True
 
@@ -91,7 +91,7 @@ class LineReader:
             else:
                 readings.append(reading)
         if len(tail) > MAX_LINE_BYTES:
-            # No newline in sight: hold nothing back of it, and skip it up to its end.
+            # The line is too long: drop what there is of it, and skip the rest.
             self.rejected += not self._skipping
             self._skipping = True
             tail = b""
@@ -107,84 +107,84 @@ def _parsed(line: bytes) -> Reading | None:
     return Reading(sequence, int(match[2]), match[3] == b"1")
 
 
-class Placer:
-    """Gives each reading its position in the stream. Pure: time is an argument."""
+class PositionTracker:
+    """Assigns each reading its position in the stream. Pure: time is an argument."""
 
     def __init__(self, rate_hz: float) -> None:
         self.implausible = 0
-        """Readings skipped for their number."""
+        """Number of readings skipped because of their sequence number."""
         self._rate_hz = rate_hz
         self._position = -1
         self._sequence: int | None = None
         self._unconfirmed: int | None = None
-        self._ahead: tuple[Reading, int, float] | None = None
-        """A reading whose number left some out, how far on it would be, and when it came: the next
-        one tells whether the number was damaged."""
+        self._deferred: tuple[Reading, int, float] | None = None
+        """A reading whose number skips some, its distance from the last one, and its time. The next
+        reading shows whether the number was damaged."""
         self._last_s: float | None = None
-        self._by_clock = False
+        self._use_clock = False
 
     def reconnected(self) -> None:
-        """Place the next reading by the clock: its number says nothing about the last one."""
-        self._by_clock = True
-        self._unconfirmed = self._ahead = None
+        """Place the next reading by the clock: its number does not continue the last one."""
+        self._use_clock = True
+        self._unconfirmed = self._deferred = None
 
-    def place(self, reading: Reading, now_s: float) -> list[tuple[int, Reading]]:
-        """Return what can be placed now, in order: positions above all before them.
+    def track(self, reading: Reading, now_s: float) -> list[tuple[int, Reading]]:
+        """Return the readings whose positions are known now; positions ascend.
 
-        That is the reading, nothing if it is to be skipped or waits for the next one, and before
-        it the one that waited for this one.
+        That is a deferred reading, if this one confirms it, and then this reading, unless it is
+        skipped or deferred itself.
         """
         placed = []
-        if self._ahead is not None:
-            if self._lies_before(self._ahead[0], reading):
-                placed = self.settle()
+        if self._deferred is not None:
+            if self._lies_before(self._deferred[0], reading):
+                placed = self.release()
             else:
                 self.implausible += 1
-                self._ahead = None
+                self._deferred = None
         step = self._step(reading.sequence, now_s)
         if step is None:
             return placed
-        if step > 1 and not self._by_clock and self._leads_to(reading.sequence, step):
-            self._ahead = reading, step, now_s
+        if step > 1 and not self._use_clock and self._is_by_number(reading.sequence, step):
+            self._deferred = reading, step, now_s
             return placed
-        return [*placed, self._put(reading, step, now_s)]
+        return [*placed, self._assign(reading, step, now_s)]
 
-    def settle(self) -> list[tuple[int, Reading]]:
-        """Place the reading that waits for the next one, if one does: nothing contradicts it."""
-        if self._ahead is None:
+    def release(self) -> list[tuple[int, Reading]]:
+        """Place the deferred reading, if there is one: no later reading contradicts it."""
+        if self._deferred is None:
             return []
-        ahead, self._ahead = self._ahead, None
-        return [self._put(*ahead)]
+        deferred, self._deferred = self._deferred, None
+        return [self._assign(*deferred)]
 
-    def _put(self, reading: Reading, step: int, now_s: float) -> tuple[int, Reading]:
+    def _assign(self, reading: Reading, step: int, now_s: float) -> tuple[int, Reading]:
         self._position += step
         self._sequence = reading.sequence
         self._last_s = now_s
-        self._by_clock = False
+        self._use_clock = False
         self._unconfirmed = None
         return self._position, reading
 
-    def _lies_before(self, ahead: Reading, reading: Reading) -> bool:
-        """Say whether ``ahead`` lies between the last reading placed and this one."""
-        if reading.sequence is None or ahead.sequence is None or self._sequence is None:
+    def _lies_before(self, deferred: Reading, reading: Reading) -> bool:
+        """Return whether ``deferred`` lies between the last reading placed and this one."""
+        if reading.sequence is None or deferred.sequence is None or self._sequence is None:
             return True
         from_last = (reading.sequence - self._sequence) % SEQUENCE_MODULUS
-        from_ahead = (reading.sequence - ahead.sequence) % SEQUENCE_MODULUS
+        from_ahead = (reading.sequence - deferred.sequence) % SEQUENCE_MODULUS
         return from_ahead <= from_last
 
-    def _leads_to(self, sequence: int | None, step: int) -> bool:
-        """Say whether it is by its number that a reading is ``step`` after the last one."""
+    def _is_by_number(self, sequence: int | None, step: int) -> bool:
+        """Return whether ``step`` follows from the number of a reading, not from the clock."""
         if sequence is None or self._sequence is None:
             return False
         return (sequence - self._sequence - step) % SEQUENCE_MODULUS == 0
 
     def _step(self, sequence: int | None, now_s: float) -> int | None:
-        """Return how many samples further on than the last reading this one is."""
+        """Return how many samples after the last reading this one is; None to skip it."""
         if self._last_s is None:
             return 1
         elapsed = (now_s - self._last_s) * self._rate_hz
         by_clock = max(1, round(elapsed))
-        if self._by_clock:
+        if self._use_clock:
             return by_clock
         if sequence is None or self._sequence is None:
             return by_clock if elapsed > SILENCE_S * self._rate_hz else 1
@@ -192,9 +192,9 @@ class Placer:
         if step == 0:
             return None
         if step <= 1 + elapsed + SILENCE_S * self._rate_hz:
-            # Numbers come round while nothing is heard: the clock says how often.
+            # The numbers may wrap around during a silence: the clock decides how often.
             return step + SEQUENCE_MODULUS * max(0, round((elapsed - step) / SEQUENCE_MODULUS))
-        # A torn number, or a device that started again: the next number tells which.
+        # A damaged number, or a device that restarted: the next number shows which.
         expected = self._unconfirmed
         self._unconfirmed = (sequence + 1) % SEQUENCE_MODULUS
         if sequence == expected:
@@ -206,7 +206,7 @@ class Placer:
 def attached_ports() -> list[str]:
     """Return the paths of the serial devices attached to this machine, sorted.
 
-    Built-in ports, which are there whether or not something is wired to them, are left out.
+    Built-in ports, which exist whether or not something is connected, are left out.
     """
     return sorted(port.device for port in list_ports.comports() if port.hwid != "n/a")
 
@@ -214,8 +214,9 @@ def attached_ports() -> list[str]:
 class SerialSource:
     """A serial device as a `replay.source.Source`, called ``stream``.
 
-    ``gain`` is in ADC units per mV. The constructor opens the port and locks it; it raises
-    `DeviceError` if it is absent, busy or no serial port. Later losses are waited out.
+    ``gain`` is in ADC units per mV. The constructor opens and locks the port; it raises
+    `DeviceError` if the port is absent, busy or not a serial port. A later loss of the device is
+    not an error: the source waits until it is back.
     """
 
     def __init__(
@@ -237,52 +238,52 @@ class SerialSource:
         self._info = SourceInfo(stream=stream, fs_hz=rate_hz, lead="serial")
         self._block = max(1, round(rate_hz * BLOCK_S))
         self._lines = LineReader()
-        self._placer = Placer(rate_hz)
+        self._tracker = PositionTracker(rate_hz)
         self._pending: list[tuple[int, Reading]] = []
         self._retry_s = FIRST_RETRY_S
         self._retry_at_s = 0.0
         self._closed = False
         self.reconnects = 0
-        """Times that the device was lost and came back."""
+        """How often the device was lost and came back."""
         self._port: serial.Serial | None = self._open()
 
     @property
     def info(self) -> SourceInfo:
-        """Return the stream at the rate that was given."""
+        """Return the stream's name and the rate that was given."""
         return self._info
 
     @property
     def rejected_lines(self) -> int:
         """Return how many lines were skipped so far."""
-        return self._lines.rejected + self._placer.implausible
+        return self._lines.rejected + self._tracker.implausible
 
     def blocks(self) -> Iterator[SampleBlock | None]:
-        """Yield about 20 ms at a time as it arrives, None while there is nothing."""
+        """Yield about 20 ms at a time as samples arrive, None while there are none."""
         yielded_s = self._clock()
         while not self._closed:
             data = self._receive()
             now_s = self._clock()
             for reading in self._lines.push(data):
-                self._pending += self._placer.place(reading, now_s)
+                self._pending += self._tracker.track(reading, now_s)
             if not data:
-                self._pending += self._placer.settle()
+                self._pending += self._tracker.release()
             if len(self._pending) >= self._block or not data or now_s - yielded_s > 0.2:
                 if self._pending:
-                    yield from self._taken()
+                    yield from self._pending_blocks()
                 else:
                     yield None
                 yielded_s = now_s
 
     def seek(self, epoch: int, sample: int) -> None:
-        """Nothing: what was is gone."""
+        """Do nothing: past samples of a device are lost."""
 
     def close(self) -> None:
         """Release the port; safe to call twice."""
         self._closed = True
         self._drop_port()
 
-    def _taken(self) -> list[SampleBlock]:
-        """Return what is pending as blocks, cut where positions jump."""
+    def _pending_blocks(self) -> list[SampleBlock]:
+        """Return the pending readings as blocks, divided where positions jump."""
         pending, self._pending = self._pending, []
         positions = np.array([position for position, _ in pending], dtype=np.int64)
         mv = np.array([r.value for _, r in pending], dtype=np.float64) / self._gain
@@ -300,9 +301,9 @@ class SerialSource:
         ]
 
     def _receive(self) -> bytes:
-        """Return bytes that arrived, after waiting 40 ms for some; none while it is away."""
+        """Return the bytes received within 40 ms; none while the device is lost."""
         if self._port is None:
-            self._try_again()
+            self._reconnect()
             return b""
         try:
             data = self._port.read(1)
@@ -316,7 +317,7 @@ class SerialSource:
             self._retry_at_s = self._clock() + self._retry_s
             return b""
 
-    def _try_again(self) -> None:
+    def _reconnect(self) -> None:
         missing_s = self._retry_at_s - self._clock()
         if missing_s > 0:
             self._wait(min(missing_s, LONGEST_WAIT_S))
@@ -330,7 +331,7 @@ class SerialSource:
         logger.warning("device %s is back", quoted(self._path))
         self.reconnects += 1
         self._lines.restart()
-        self._placer.reconnected()
+        self._tracker.reconnected()
 
     def _open(self) -> serial.Serial:
         where = f"device {quoted(self._path)}"

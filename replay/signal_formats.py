@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 
 class SignalFormat(NamedTuple):
-    """How one WFDB storage format keeps its samples."""
+    """How one WFDB storage format stores its samples."""
 
     samples_per_group: int
     """Samples that share one group of bytes; 0 for FLAC, which has no fixed size."""

@@ -1,11 +1,11 @@
-"""What a source of samples is: the one protocol behind records and devices.
+"""The protocol of a source of samples, which records and devices implement.
 
-A source yields blocks of consecutive samples as they become due and `None` while there is
-nothing to send, so that its reader can look after other things. Positions count from 0 in the
-source's own sampling rate; a block that starts later than the previous one ended declares a
-gap, one with a higher epoch starts the numbering anew (a looped record).
+A source yields blocks of consecutive samples as they become due, and `None` while there are none,
+so that its reader never waits long. Positions count from 0 in the source's own sampling rate. A
+block that starts later than the previous one ended declares a gap; one with a higher epoch restarts
+the numbering (a looped record).
 
-Units: mV. Not thread-safe: one reader a source.
+Units: mV. Not thread-safe: one reader for each source.
 """
 
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceInfo:
-    """What is known of a source before its first sample."""
+    """The properties of a source, known before its first sample."""
 
     stream: str
     """Name on the wire, ``[A-Za-z0-9._-]``, at most 64 characters."""
     fs_hz: float
     lead: str
     total_samples: int | None = None
-    """Samples that one pass will yield; None for a device."""
+    """Number of samples in one pass; None for a device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,22 +44,22 @@ class SampleBlock:
 
 
 class Source(Protocol):
-    """Where samples come from."""
+    """A record or a device that yields samples."""
 
     @property
     def info(self) -> SourceInfo:
-        """Return what is known of the source."""
+        """Return the properties of the source."""
         ...
 
     def blocks(self) -> Iterator[SampleBlock | None]:
-        """Yield blocks as they become due, None at least every 250 ms without one; end with it.
+        """Yield blocks as they become due until the source ends; without one, None every 250 ms.
 
-        Raises `pipeline.errors.DeviceError` or `InputError` when the source fails for good.
+        Raises `pipeline.errors.DeviceError` or `InputError` when the source fails permanently.
         """
         ...
 
     def seek(self, epoch: int, sample: int) -> None:
-        """Let `blocks` begin there, at the earliest; a device, whose past is gone, does nothing."""
+        """Make `blocks` begin there, at the earliest; a device has no past samples: no effect."""
         ...
 
     def close(self) -> None:

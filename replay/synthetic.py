@@ -1,18 +1,19 @@
-"""A patient made of equations, with beat annotations, and the live device made of one.
+"""A synthetic patient with beat annotations, and a live device that is made of one.
 
 The signal follows the dynamical model of McSharry, Clifford, Tarassenko and Smith ("A dynamical
 model for generating synthetic electrocardiogram signals", IEEE Trans. Biomed. Eng. 50(3), 2003):
-on a limit cycle of phase p, each of the waves P, Q, R, S and T pushes z by
--a dp exp(-dp^2 / 2b^2), and z relaxes with 1/s. Departures, each for a reason:
+on a limit cycle of phase p, each of the waves P, Q, R, S and T contributes
+-a dp exp(-dp^2 / 2b^2) to dz/dt, and z decays with 1/s. Departures from the paper:
 
-* Beats run one cycle each, placed by its R peak, and their pushes add up (the equation is linear
-  in z), so that a premature beat rides on the wave before it and a pause is a flat line.
-* The cycle lasts sqrt(RR x 1 s), as in the authors' later ECGSYN: QRS keeps its width as the
-  rate changes, and QT follows it by Bazett.
-* Heights are given in mV, a = height / b^2, in place of a scaling of the finished signal.
+* Each beat is one cycle, placed by its R peak, and the contributions of beats add up (the equation
+  is linear in z). So a premature beat is superimposed on the wave before it, and a pause is a flat
+  line.
+* The cycle lasts sqrt(RR x 1 s), as in the authors' later ECGSYN: the QRS keeps its width as the
+  rate changes, and QT follows the rate by Bazett.
+* Heights are given in mV, a = height / b^2, instead of scaling the finished signal.
 
-All randomness comes from the seed, and the result does not depend on how many samples are asked
-for at a time. Units: mV, seconds, Hz.
+All randomness comes from the seed, and the result does not depend on how many samples are generated
+at a time. Units: mV, seconds, Hz.
 """
 
 import time
@@ -50,10 +51,10 @@ _QRS_AND_T: Final = (
 MORPHOLOGY: Final = {
     # Phases and widths of N: Table I of McSharry et al.
     "N": (Wave(-_PI / 3, 0.12, 0.25), *_QRS_AND_T),
-    # Supraventricular: from elsewhere in the atrium, so another P wave; the QRS is the same.
+    # Supraventricular: from an ectopic focus in the atrium, so another P wave; the same QRS.
     "A": (Wave(-_PI / 3, -0.08, 0.20), *_QRS_AND_T),
     # Ventricular: no P wave, a QRS of about 180 ms (two standard deviations each way, at 72
-    # bpm; ectopic ones last 120 to 200 ms), the T wave against it.
+    # bpm; ectopic ones last 120 to 200 ms), a T wave of opposite polarity.
     "V": (
         Wave(0.0, 1.45, 0.20),
         Wave(0.55, -0.65, 0.20),
@@ -65,7 +66,7 @@ PAUSE_S: Final = (2.5, 3.5)
 LEAD_OFF_S: Final = (3.0, 8.0)
 LEAD_OFF_LEVEL_MV: Final = 5.0
 _REACH_S: Final = 2.0
-"""No beat acts further from its R peak: the longest cycle takes sqrt(3) s."""
+"""No beat contributes further from its R peak: the longest cycle takes sqrt(3) s."""
 _LIMITS: Final = {
     "bpm": (20.0, 250.0),
     "ectopic": (0.0, 0.5),
@@ -80,7 +81,7 @@ _LIMITS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatientConfig:
-    """What the patient is like; raises `ConfigError` for a value out of its limits."""
+    """The parameters of the patient; raises `ConfigError` for a value out of its limits."""
 
     bpm: float = 72.0
     ectopic: float = 0.0
@@ -92,7 +93,7 @@ class PatientConfig:
     noise: float = 0.02
     """Muscle noise, mV rms; the baseline wanders by twice as much."""
     leadoff: float = 0.0
-    """Episodes of a lost electrode a minute, on average; each takes 3 to 8 s."""
+    """Lead-off episodes a minute, on average; each lasts 3 to 8 s."""
     fs: float = 360.0
     seed: int = 1
 
@@ -113,7 +114,8 @@ class Signal(NamedTuple):
     flags: NDArray[np.uint8]
     """uint8[n]: `FLAG_LEAD_OFF` while the electrode is off."""
     beats: NDArray[np.int64]
-    """R peaks, counted from the patient's first sample; none while the electrode is off."""
+    """Positions of the R peaks, int64, counted from the patient's first sample; none while the
+    electrode is off."""
     symbols: list[str]
     """WFDB symbols of the beats: N, A or V."""
 
@@ -125,7 +127,7 @@ class _Beat(NamedTuple):
 
 
 class Rhythm:
-    """Draws one beat after the other. ``script``: (seconds, "V" | "VV" | "A" | "pause"), sorted."""
+    """Draws beat after beat. ``script``: (seconds, "V" | "VV" | "A" | "pause"), sorted."""
 
     def __init__(
         self,
@@ -150,7 +152,8 @@ class Rhythm:
             beats = [
                 _Beat(previous_s + (0.6 + 0.55 * i) * rr_s, "V", cycle_s) for i in range(len(event))
             ]
-            # The sinus node keeps its time: the beat it misses makes the compensatory pause.
+            # The sinus node is not reset: the sinus beat that is blocked makes the pause
+            # compensatory.
             self._sinus_s = at_s + rr_s
             return beats
         if event == "A":
@@ -252,7 +255,7 @@ class SyntheticPatient:
         )
 
     def _second(self) -> Signal:
-        """Make about one second; the unit in which everything is drawn, whoever asks for what."""
+        """Generate about one second, the fixed unit in which all random numbers are drawn."""
         n, fs = round(self.config.fs), self.config.fs
         first, last = self._made, self._made + n
         while not self._beats or self._beats[-1].r_s < last / fs + _REACH_S:
@@ -262,25 +265,25 @@ class SyntheticPatient:
         off = flags > 0
         hum = 0.2 * np.sin(2 * np.pi * 50 * np.arange(first, last) / fs)
         z[off] = LEAD_OFF_LEVEL_MV + hum[off]
-        # An R peak may round to the sample before or after the second in which it lies.
-        seen = [(round(b.r_s * fs), b.symbol) for b in self._beats]
-        seen = [(at, s) for at, s in seen if first <= at < last and not off[at - first]]
+        # An R peak may round to a sample outside the second in which it lies.
+        visible = [(round(b.r_s * fs), b.symbol) for b in self._beats]
+        visible = [(at, s) for at, s in visible if first <= at < last and not off[at - first]]
         self._beats = [b for b in self._beats if b.r_s > last / fs - _REACH_S]
         self._made = last
         return Signal(
             z.astype(np.float32),
             flags,
-            np.array([at for at, _ in seen], dtype=np.int64),
-            [symbol for _, symbol in seen],
+            np.array([at for at, _ in visible], dtype=np.int64),
+            [symbol for _, symbol in visible],
         )
 
     def _heart(self, first: int, n: int) -> NDArray[np.float64]:
-        """Return z of the model for ``n`` samples, the pushes of all beats in reach added up."""
+        """Return z of the model for ``n`` samples: the sum over all beats in reach."""
         from scipy import signal
 
         step_s = 1 / self.config.fs
         t = (np.arange(first, first + n) - 0.5) * step_s  # midpoint rule
-        push = np.zeros(n)
+        drive = np.zeros(n)
         for beat in self._beats:
             if beat.r_s - beat.cycle_s > t[-1] or beat.r_s + beat.cycle_s < t[0]:
                 continue
@@ -288,9 +291,9 @@ class SyntheticPatient:
             for wave in MORPHOLOGY[beat.symbol]:
                 away = omega * (t - beat.r_s) - wave.phase
                 bell = np.exp(-(away**2) / (2 * wave.width**2))
-                push -= wave.height_mv / wave.width**2 * away * bell * omega
+                drive -= wave.height_mv / wave.width**2 * away * bell * omega
         decay = np.exp(-step_s)
-        z, _ = signal.lfilter([step_s], [1.0, -decay], push, zi=[decay * self._z_mv])
+        z, _ = signal.lfilter([step_s], [1.0, -decay], drive, zi=[decay * self._z_mv])
         self._z_mv = float(z[-1])
         return np.asarray(z)
 
@@ -308,7 +311,7 @@ class SyntheticPatient:
     def _draw_lead_off(self, after_s: float) -> float:
         if self.config.leadoff == 0:
             return float("inf")
-        # At least a second between episodes: each second holds the start of one at most.
+        # At least a second between episodes, so that at most one begins in each second.
         return after_s + 1.0 + float(self._electrode.exponential(60 / self.config.leadoff))
 
 
@@ -322,7 +325,7 @@ def _joined(parts: list[Signal]) -> Signal:
 
 
 class SyntheticSource:
-    """A synthetic patient as a live device: endless, in real time."""
+    """A synthetic patient as an endless live device, in real time."""
 
     def __init__(
         self,
@@ -357,7 +360,7 @@ class SyntheticSource:
             at += n
 
     def seek(self, epoch: int, sample: int) -> None:
-        """Nothing: what was is gone."""
+        """Do nothing: past samples of a device are lost."""
 
     def close(self) -> None:
         """End `blocks` at its next step."""

@@ -1,1 +1,1 @@
-"""Ways to train, compared."""
+"""Comparisons of trainings."""

@@ -1,4 +1,4 @@
-"""Does distillation help? Every method, size and seed, trained alike, in one table.
+"""Does distillation help? Students of every method, size and seed, trained alike, in one table.
 
     monitor train ablation --data DIR --teacher FILE
 
@@ -8,30 +8,32 @@ figures are read once on the test part of fold 0, by the score rule that ships. 
 same for every cell, that of seed 0, on which the teacher was trained; a cell's own seed decides
 its first weights and the order of its beats.
 
-Finished cells stand in one JSON file and are not trained again, an unfinished one goes on from
-its checkpoint. Several processes may work on one file: each takes the next cell that nobody has
-(locks of the operating system, which end with the process that holds them; POSIX only).
+One JSON file holds the finished cells, which are not trained again; an unfinished cell continues
+from its checkpoint. Several processes may work on one file: each takes the next free cell. The
+locks are those of the operating system, which end with the process that holds them (POSIX only).
 """
 
 import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.data.protocol_beats import DATABASE, Beats, annotation_digest, load_beats, split_named
-from models.experiments.ablation_table import ablation_markdown
+from models.data.annotated_beats import Beats, annotation_digest, load_beats, split_named
+from models.data.mitdb import DATABASE
+from models.experiments.ablation_table import Ablation, Cell, FinishedCell, Setup, ablation_markdown
 from models.files.atomic_write import write_atomically
+from models.files.json_object import from_json, to_json
 from models.inference.student import SCORED_TICKS, SMOOTHING_TICKS
 from models.measure.metrics import average_precision, roc_auc
 from models.measure.provenance import machine
@@ -39,8 +41,9 @@ from models.nets.beatgan import Autoencoder
 from models.training.checkpoint import read_checkpoint, restore_network
 from models.training.config import chosen_bf16, chosen_device
 from models.training.distillation import TeacherTable, new_student, teacher_table
-from models.training.run import EpochReport, Progress, StepReport, Validation, score_windows
-from models.training.student import METHODS, OF_A_TEACHER, StudentConfig, fit_student
+from models.training.progress import EpochReport, Progress, StepReport
+from models.training.run import Validation, score_windows
+from models.training.student import METHODS, TEACHER_METHODS, StudentConfig, fit_student
 from models.training.teacher import load_teacher
 from pipeline.errors import ConfigError
 
@@ -51,25 +54,10 @@ WIDTHS: Final = (8, 16)
 SEEDS: Final = (0, 1, 2)
 
 OnCell = Callable[[int, int, str], None]
-"""Told how many cells are finished, of how many, and what is being done."""
+"""Called with how many cells are finished, of how many, and what is being done."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """One student of the table."""
-
-    method: str
-    latent: int
-    width: int
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """What its files are called."""
-        return f"{self.method}-latent{self.latent}-width{self.width}-seed{self.seed}"
-
-
-# A seed is finished before the next begins, so that a table cut short is a whole one of few seeds.
+# A seed is finished before the next begins, so that an interrupted table is complete for few seeds.
 CELLS: Final = tuple(
     Cell(seed=seed, method=method, latent=latent, width=width)
     for seed, width, latent, method in product(SEEDS, WIDTHS, LATENTS, METHODS)
@@ -78,7 +66,7 @@ CELLS: Final = tuple(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AblationConfig:
-    """What to train, and where it goes."""
+    """What to train, and where the results go."""
 
     data: Path
     teacher: Path
@@ -95,8 +83,8 @@ class AblationConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class _Material:
-    """What all cells share, read once."""
+class _SharedData:
+    """The data that all cells share, read once."""
 
     train: NDArray[np.float32]
     validation: Validation
@@ -105,7 +93,7 @@ class _Material:
 
 
 def run_ablation(config: AblationConfig, on_cell: OnCell) -> Path:
-    """Train the cells that are not finished and nobody else is at; return the table's file.
+    """Train the cells that are neither finished nor locked; return the table's file.
 
     Raises:
         InputError: records are missing or unreadable.
@@ -116,53 +104,54 @@ def run_ablation(config: AblationConfig, on_cell: OnCell) -> Path:
     teacher = load_teacher(config.teacher, split=SPLIT, seed=SPLIT_SEED, device=config.device)
     on_cell(0, len(CELLS), "reading the records")
     beats = load_beats(config.data)
-    material = _material(beats, teacher, config.train_beats)
-    setup = _setup(config, beats, material)
+    shared = _shared_data(beats, teacher, config.train_beats)
+    setup = _setup(config, beats, shared)
     for cell in CELLS:
         with _locked(config.folder / f"{cell.name}.lock", wait=False) as mine:
             finished = _finished(config.result, setup)
             if not mine or cell.name in finished:
                 continue
-            say = partial(on_cell, len(finished), len(CELLS))
-            say(cell.name)
-            figures = _train_cell(cell, config, material, partial(_on_report, say, cell.name))
-            _add(config, setup, cell, figures)
+            report = partial(on_cell, len(finished), len(CELLS))
+            report(cell.name)
+            trained = _train_cell(cell, config, shared, partial(_on_epoch, report, cell.name))
+            _add(config, setup, trained)
             shutil.rmtree(config.folder / cell.name)
     on_cell(len(_finished(config.result, setup)), len(CELLS), "nothing left to take")
     return config.result.with_suffix(".md")
 
 
-def _on_report(say: Callable[[str], None], name: str, report: EpochReport | StepReport) -> None:
+def _on_epoch(on_text: Callable[[str], None], name: str, report: EpochReport | StepReport) -> None:
     if isinstance(report, EpochReport):
-        say(f"{name}, epoch {report.epoch} of {report.epochs}")
+        on_text(f"{name}, epoch {report.epoch} of {report.epochs}")
 
 
 def _train_cell(
-    cell: Cell, config: AblationConfig, material: _Material, progress: Progress
-) -> dict[str, Any]:
-    """Train one student and return its figures, JSON-able; go on where it was cut off."""
+    cell: Cell, config: AblationConfig, shared: _SharedData, progress: Progress
+) -> FinishedCell:
+    """Train one student and return its figures; go on where it was cut off."""
     folder = config.folder / cell.name
     best = fit_student(
         _student_config(cell, config),
-        material.train,
-        material.validation,
+        shared.train,
+        shared.validation,
         progress,
-        material.teacher,
+        shared.teacher,
     )
-    facts, tensors = read_checkpoint(best)
+    checkpoint = read_checkpoint(best)
     student = new_student(cell.width, cell.latent)
-    restore_network(student, "student", tensors)
-    scores = score_windows(student.to(chosen_device(config.device)), material.test.windows)
-    curves = read_checkpoint(folder / "last.safetensors")[0]["curves"]
-    return asdict(cell) | {
-        "parameters": sum(weight.numel() for weight in student.parameters()),
-        "best_epoch": facts["best_epoch"],
-        "validation": facts["validation"],
-        "auc": roc_auc(scores, material.test.anomalous),
-        "ap": average_precision(scores, material.test.anomalous),
-        "seconds": round(sum(epoch["seconds"] for epoch in curves), 1),
-        "machine": machine(),
-    }
+    restore_network(student, "student", checkpoint.tensors)
+    scores = score_windows(student.to(chosen_device(config.device)), shared.test.windows)
+    curves = read_checkpoint(folder / "last.safetensors").state.curves
+    return FinishedCell(
+        **vars(cell),
+        parameters=sum(weight.numel() for weight in student.parameters()),
+        best_epoch=checkpoint.state.best_epoch,
+        validation=checkpoint.state.validation,
+        auc=roc_auc(scores, shared.test.anomalous),
+        ap=average_precision(scores, shared.test.anomalous),
+        seconds=round(sum(epoch.seconds for epoch in curves), 1),
+        machine=machine(),
+    )
 
 
 def _student_config(cell: Cell, config: AblationConfig) -> StudentConfig:
@@ -176,11 +165,11 @@ def _student_config(cell: Cell, config: AblationConfig) -> StudentConfig:
         width=cell.width,
         latent=cell.latent,
         method=cell.method,
-        teacher=config.teacher if cell.method in OF_A_TEACHER else None,
+        teacher=config.teacher if cell.method in TEACHER_METHODS else None,
     )
 
 
-def _material(beats: Beats, teacher: Autoencoder, train_beats: int | None) -> _Material:
+def _shared_data(beats: Beats, teacher: Autoencoder, train_beats: int | None) -> _SharedData:
     split = split_named(beats, SPLIT, seed=SPLIT_SEED)
     # The rows of a split are in random order, so the first ones are a random draw.
     train = beats.windows[split.train[:train_beats]]
@@ -189,74 +178,69 @@ def _material(beats: Beats, teacher: Autoencoder, train_beats: int | None) -> _M
         for rows in (split.validation, split.test)
     )
     table = teacher_table(teacher, torch.from_numpy(train))
-    return _Material(train=train, validation=validation, test=test, teacher=table)
+    return _SharedData(train=train, validation=validation, test=test, teacher=table)
 
 
-def _setup(config: AblationConfig, beats: Beats, material: _Material) -> dict[str, Any]:
-    """Return what all cells have in common, JSON-able: cells of another setup do not mix."""
+def _setup(config: AblationConfig, beats: Beats, shared: _SharedData) -> Setup:
     cell = _student_config(CELLS[0], config)
-    return {
-        "protocol": "beatgan",
-        "database": DATABASE,
-        "annotations_sha256": annotation_digest(beats),
-        "split": SPLIT,
-        "split_seed": SPLIT_SEED,
-        "train_beats": len(material.train),
-        "validation_beats": len(material.validation.windows),
-        "test_beats": len(material.test.windows),
-        "epochs": cell.epochs,
-        "batch": cell.batch,
-        "learning_rate": cell.learning_rate,
-        "alpha": cell.alpha,
-        "beta": cell.beta,
-        "temperature": cell.temperature,
-        "bf16": chosen_bf16(cell.bf16, chosen_device(config.device)),
-        "teacher_sha256": hashlib.sha256(config.teacher.read_bytes()).hexdigest(),
-        "teacher_validation": read_checkpoint(config.teacher)[0]["validation"],
-        "smoothing_ticks": SMOOTHING_TICKS,
-        "scored_ticks": list(SCORED_TICKS),
-    }
+    return Setup(
+        protocol="beatgan",
+        database=DATABASE,
+        annotations_sha256=annotation_digest(beats),
+        split=SPLIT,
+        split_seed=SPLIT_SEED,
+        train_beats=len(shared.train),
+        validation_beats=len(shared.validation.windows),
+        test_beats=len(shared.test.windows),
+        epochs=cell.epochs,
+        batch=cell.batch,
+        learning_rate=cell.learning_rate,
+        alpha=cell.alpha,
+        beta=cell.beta,
+        temperature=cell.temperature,
+        bf16=chosen_bf16(cell.bf16, chosen_device(config.device)),
+        teacher_sha256=hashlib.sha256(config.teacher.read_bytes()).hexdigest(),
+        teacher_validation=read_checkpoint(config.teacher).state.validation,
+        smoothing_ticks=SMOOTHING_TICKS,
+        scored_ticks=SCORED_TICKS,
+    )
 
 
-def _finished(result: Path, setup: dict[str, Any]) -> dict[str, Any]:
+def _finished(result: Path, setup: Setup) -> Mapping[str, FinishedCell]:
     """Return the finished cells by name.
 
     Raises:
-        ConfigError: the file is not ours, or of another setup.
+        ConfigError: the file does not hold an ablation, or one of another setup.
     """
     try:
-        content = json.loads(result.read_text(encoding="utf-8"))
-        found, cells = dict(content["setup"]), dict(content["cells"])
+        found = from_json(Ablation, json.loads(result.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{result} is no ablation ({error!r}): remove it") from None
-    if found != setup:
-        other = sorted(k for k in {*found, *setup} if found.get(k) != setup.get(k))
+    if found.setup != setup:
+        theirs, ours = to_json(found.setup), to_json(setup)
+        other = sorted(name for name in ours if theirs[name] != ours[name])
         raise ConfigError(
             f"{result} was begun with other settings or data ({', '.join(other)}): "
             f"name another file or remove it"
         )
-    return cells
+    return found.cells
 
 
-def _add(
-    config: AblationConfig, setup: dict[str, Any], cell: Cell, figures: dict[str, Any]
-) -> None:
-    """Add a finished cell to the JSON file and write the table anew."""
+def _add(config: AblationConfig, setup: Setup, cell: FinishedCell) -> None:
+    """Add a finished cell to the JSON file and write the table again."""
     with _locked(config.folder / "result.lock"):
-        cells = _finished(config.result, setup) | {cell.name: figures}
-        content = {"setup": setup, "cells": cells}
-        write_atomically(config.result, json.dumps(content, indent=2, allow_nan=False) + "\n")
-        write_atomically(
-            config.result.with_suffix(".md"),
-            ablation_markdown(content, [asdict(one) for one in CELLS]),
-        )
+        finished = _finished(config.result, setup)
+        ablation = Ablation(setup=setup, cells={**finished, cell.name: cell})
+        text = json.dumps(to_json(ablation), indent=2, allow_nan=False) + "\n"
+        write_atomically(config.result, text)
+        write_atomically(config.result.with_suffix(".md"), ablation_markdown(ablation, CELLS))
 
 
 @contextmanager
 def _locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock ``path``; without ``wait``, yield False where somebody else holds it."""
+    """Hold the lock ``path``; without ``wait``, yield False if another process holds it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("w")

@@ -1,9 +1,11 @@
-"""The ablation as Markdown, made of its JSON alone: nothing in it is typed by hand."""
+"""The results of the ablation as they are stored, and the page that is made of them alone."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
+from models.files.json_object import JsonObject
 from models.measure.metrics import summary
 from models.measure.provenance import described
 from models.training.student import METHODS
@@ -17,25 +19,85 @@ TITLES: Final[Mapping[str, str]] = {
 }
 MEASURES: Final = ("auc", "ap")
 
-Cells = Sequence[Mapping[str, Any]]
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One student of the table."""
+
+    method: str
+    latent: int
+    width: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """What its files are called."""
+        return f"{self.method}-latent{self.latent}-width{self.width}-seed{self.seed}"
 
 
-def ablation_markdown(content: Mapping[str, Any], planned: Cells) -> str:
-    """Return the page.
+@dataclass(frozen=True, kw_only=True)
+class FinishedCell(Cell):
+    """A student that was trained, and its figures."""
 
-    Args:
-        content: what `models.experiments.ablation` stores: ``setup`` and the finished ``cells`` by
-            name.
-        planned: method, latent, width and seed of every cell that belongs to the table.
-    """
-    setup, cells = content["setup"], list(content["cells"].values())
-    sizes = sorted({(cell["width"], cell["latent"]) for cell in planned})
-    seeds = sorted({cell["seed"] for cell in planned})
+    parameters: int
+    best_epoch: int
+    validation: Mapping[str, float]
+    """Of the best epoch."""
+    auc: float
+    """On the test part, as is ``ap``."""
+    ap: float
+    seconds: float
+    machine: JsonObject
+    """`models.measure.provenance.machine`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What all cells have in common: cells of another setup do not mix."""
+
+    protocol: str
+    database: str
+    annotations_sha256: str
+    split: str
+    split_seed: int
+    train_beats: int
+    validation_beats: int
+    test_beats: int
+    epochs: int
+    batch: int
+    learning_rate: float
+    alpha: float
+    beta: float
+    temperature: float
+    bf16: bool
+    teacher_sha256: str
+    teacher_validation: Mapping[str, float]
+    smoothing_ticks: int
+    scored_ticks: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ablation:
+    """What is stored."""
+
+    setup: Setup
+    cells: Mapping[str, FinishedCell]
+    """By name."""
+
+
+Cells = Sequence[FinishedCell]
+
+
+def ablation_markdown(ablation: Ablation, planned: Sequence[Cell]) -> str:
+    """Return the page of the finished cells, out of every one that is ``planned``."""
+    setup, cells = ablation.setup, list(ablation.cells.values())
+    sizes = sorted({(cell.width, cell.latent) for cell in planned})
+    seeds = sorted({cell.seed for cell in planned})
     lines = [
         "# Does distillation help?",
         "",
         "Written by `monitor train ablation` from `ablation.json`. Published BeatGAN protocol, "
-        f"{setup['database']}, split {setup['split']} of seed {setup['split_seed']}, one student "
+        f"{setup.database}, split {setup.split} of seed {setup.split_seed}, one student "
         "a cell. Each was trained the same way; its epoch was chosen on the validation part, and "
         "its test part was read once.",
         "",
@@ -56,10 +118,10 @@ def _sizes(cells: Cells, sizes: Sequence[tuple[int, int]], measure: str) -> list
         "|---:|---:|---:|" + "---:|" * len(METHODS),
     ]
     for width, latent in sizes:
-        of_size = [cell for cell in cells if (cell["width"], cell["latent"]) == (width, latent)]
-        parameters = f"{of_size[0]['parameters']:,}" if of_size else ""
+        of_size = [cell for cell in cells if (cell.width, cell.latent) == (width, latent)]
+        parameters = f"{of_size[0].parameters:,}" if of_size else ""
         columns = [
-            _mean([cell[measure] for cell in of_size if cell["method"] == method])
+            _mean([getattr(cell, measure) for cell in of_size if cell.method == method])
             for method in METHODS
         ]
         rows.append(f"| {width} | {latent} | {parameters} | " + " | ".join(columns) + " |")
@@ -77,10 +139,10 @@ def _mean(values: Sequence[float]) -> str:
 def _differences(cells: Cells) -> list[str]:
     """Compare each method with none, pair by pair of equal width, latent and seed."""
 
-    def key(cell: Mapping[str, Any]) -> tuple[int, int, int]:
-        return cell["width"], cell["latent"], cell["seed"]
+    def key(cell: Cell) -> tuple[int, int, int]:
+        return cell.width, cell.latent, cell.seed
 
-    alone = {key(cell): cell for cell in cells if cell["method"] == "none"}
+    alone = {key(cell): cell for cell in cells if cell.method == "none"}
     rows = [
         "Difference between two students of equal size and seed, one distilled, one not: mean ± "
         "standard deviation over the pairs, and in how many the distilled one is better.",
@@ -89,10 +151,10 @@ def _differences(cells: Cells) -> list[str]:
         "|---|---:|---:|---:|---:|---:|",
     ]
     for method in METHODS[1:]:
-        pairs = [(c, alone[key(c)]) for c in cells if c["method"] == method and key(c) in alone]
+        pairs = [(c, alone[key(c)]) for c in cells if c.method == method and key(c) in alone]
         columns = [TITLES[method], str(len(pairs))]
         for measure in MEASURES:
-            gains = [distilled[measure] - other[measure] for distilled, other in pairs]
+            gains = [getattr(one, measure) - getattr(other, measure) for one, other in pairs]
             columns += [_gain(gains), str(sum(gain > 0 for gain in gains)) if gains else ""]
         rows.append("| " + " | ".join(columns) + " |")
     return rows
@@ -105,31 +167,31 @@ def _gain(gains: Sequence[float]) -> str:
     return f"{over['mean']:+.4f}" + ("" if over["sd"] is None else f" ± {over['sd']:.4f}")
 
 
-def _configuration(setup: Mapping[str, Any], cells: Cells) -> list[str]:
-    of_teacher = ", ".join(f"{k.upper()} {v:.4f}" for k, v in setup["teacher_validation"].items())
-    first, end = setup["scored_ticks"]
+def _configuration(setup: Setup, cells: Cells) -> list[str]:
+    of_teacher = ", ".join(f"{k.upper()} {v:.4f}" for k, v in setup.teacher_validation.items())
+    first, end = setup.scored_ticks
     minutes = {
-        method: summary([cell["seconds"] / 60 for cell in of_method])["mean"]
+        method: summary([cell.seconds / 60 for cell in of_method])["mean"]
         for method, of_method in groupby(
-            sorted(cells, key=lambda cell: METHODS.index(cell["method"])),
-            key=lambda cell: cell["method"],
+            sorted(cells, key=lambda cell: METHODS.index(cell.method)),
+            key=lambda cell: cell.method,
         )
     }
     # One line for each machine and commit, with the date of its last cell.
     machines = {
-        tuple(v for k, v in cell["machine"].items() if k != "date"): cell["machine"]
+        tuple(v for k, v in cell.machine.items() if k != "date"): dict(cell.machine)
         for cell in cells
     }
     return [
-        f"* {setup['train_beats']:,} beats to train on, {setup['validation_beats']:,} for the "
-        f"choice of the epoch, {setup['test_beats']:,} for the figures; {setup['epochs']} epochs, "
-        f"batches of {setup['batch']}, AdamW at {setup['learning_rate']:g} with a one-cycle "
-        f"schedule, convolutions in {'bfloat16' if setup['bf16'] else 'float32'}.",
-        f"* Loss: L_G + {setup['alpha']:g} L_KD + {setup['beta']:g} L_F, temperature "
-        f"{setup['temperature']:g}. Teacher of KD and FT: BeatGAN of the same split "
-        f"(validation {of_teacher}; SHA-256 {setup['teacher_sha256'][:12]}); FRSKD has none.",
+        f"* {setup.train_beats:,} beats to train on, {setup.validation_beats:,} for the "
+        f"choice of the epoch, {setup.test_beats:,} for the figures; {setup.epochs} epochs, "
+        f"batches of {setup.batch}, AdamW at {setup.learning_rate:g} with a one-cycle "
+        f"schedule, convolutions in {'bfloat16' if setup.bf16 else 'float32'}.",
+        f"* Loss: L_G + {setup.alpha:g} L_KD + {setup.beta:g} L_F, temperature "
+        f"{setup.temperature:g}. Teacher of KD and FT: BeatGAN of the same split "
+        f"(validation {of_teacher}; SHA-256 {setup.teacher_sha256[:12]}); FRSKD has none.",
         f"* Score: mean square over ticks {first} to {end} of the residual, smoothed over "
-        f"{setup['smoothing_ticks']} ticks.",
+        f"{setup.smoothing_ticks} ticks.",
         "* Minutes a student: "
         + ", ".join(f"{TITLES[method]} {mean:.1f}" for method, mean in minutes.items())
         + ".",

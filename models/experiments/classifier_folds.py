@@ -1,6 +1,6 @@
-"""How well a way to train the classifier holds on patients it has not seen, within DS1.
+"""Cross-validate the training of the classifier by patient, within DS1.
 
-Every choice about the classifier rests on this, so that DS2 decides nothing. Each of four parts of
+Every choice about the classifier is made here, so that DS2 decides nothing. Each of four parts of
 DS1 is classified by a network that was trained on the other three; the counts are added up.
 
     monitor train optimisers --data DIR
@@ -8,18 +8,20 @@ DS1 is classified by a network that was trained on the other three; the counts a
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from models.data.classifier_beats import DetectedRecord, detect_all
-from models.data.protocol_beats import DS1, database_folder
+from models.data.detected_beats import DetectedRecord, detect_all
+from models.data.mitdb import DS1, database_folder
 from models.evaluation.protocols.classifier import COUNTING, figures_of, tables_of
 from models.files.atomic_write import write_atomically
+from models.files.json_object import JsonObject
 from models.training.classifier import (
     FOLDS,
     ClassifierConfig,
@@ -27,13 +29,28 @@ from models.training.classifier import (
     load_network,
     probabilities_of,
 )
-from models.training.run import Progress
+from models.training.progress import Progress
 
-COMPARED: Final[tuple[dict[str, Any], ...]] = (
-    {"optimiser": "adabound", "learning_rate": 1e-3},
-    {"optimiser": "adamw", "learning_rate": 3e-3},
-)
-"""Each at its best rate of those tried on DS1."""
+COMPARED: Final[Mapping[str, float]] = {"adabound": 1e-3, "adamw": 3e-3}
+"""Each optimiser with its best learning rate of those tried on DS1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossValidation:
+    """Settings of a training, and its figures on patients of DS1 that it had not seen."""
+
+    optimiser: str
+    learning_rate: float
+    epochs: int
+    batch: int
+    seed: int
+    figures: JsonObject
+    """`models.evaluation.protocols.classifier.figures_of`."""
+
+    def to_json(self) -> JsonObject:
+        """Return settings and figures as one object."""
+        settings = ("optimiser", "learning_rate", "epochs", "batch", "seed")
+        return {**{name: getattr(self, name) for name in settings}, **self.figures}
 
 
 class NetworkClassifier:
@@ -51,16 +68,13 @@ class NetworkClassifier:
 
 def cross_validate(
     config: ClassifierConfig, records: Sequence[DetectedRecord], progress: Progress
-) -> dict[str, Any]:
+) -> CrossValidation:
     """Train once without each of `FOLDS` and classify that part.
 
     Args:
         config: of each training; its folder gets one folder a fold.
         records: all of DS1.
         progress: as in a training.
-
-    Returns:
-        `models.evaluation.protocols.classifier.figures_of` DS1, and the settings, JSON-able.
 
     Raises:
         ConfigError: as `models.training.classifier.train_classifier`.
@@ -72,11 +86,14 @@ def cross_validate(
         best = fit_classifier(one, [named[name] for name in one.records], progress)
         classifier = NetworkClassifier(load_network(best))
         tables |= tables_of([named[name] for name in names], classifier)
-    settings = ("optimiser", "learning_rate", "epochs", "batch", "seed")
-    return {
-        **{name: getattr(config, name) for name in settings},
-        **figures_of({name: tables[name] for name in DS1}),
-    }
+    return CrossValidation(
+        optimiser=config.optimiser,
+        learning_rate=config.learning_rate,
+        epochs=config.epochs,
+        batch=config.batch,
+        seed=config.seed,
+        figures=figures_of({name: tables[name] for name in DS1}),
+    )
 
 
 def compare_optimisers(
@@ -86,14 +103,14 @@ def compare_optimisers(
 
     Raises:
         InputError: records are missing or unreadable.
-        ConfigError: as `cross_validate`, or the place cannot be written.
+        ConfigError: as `cross_validate`, or the file cannot be written.
     """
     records = detect_all(database_folder(configs[0].data), DS1)
     figures = {
         "protocol": "EC57 beat classes, cross-validation by patient within DS1",
         "folds": [list(names) for names in FOLDS],
         "counting": list(COUNTING),
-        "runs": [cross_validate(config, records, progress) for config in configs],
+        "runs": [cross_validate(one, records, progress).to_json() for one in configs],
     }
     write_atomically(result, json.dumps(figures, indent=2) + "\n")
     return result

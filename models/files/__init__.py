@@ -1,1 +1,1 @@
-"""The files of trained models, checked before they are believed."""
+"""The files of trained models: written atomically, checked before they are used."""

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Write a file so that readers see all of it or its predecessor, never a part."""
 
 import os
 from collections.abc import Iterable
@@ -7,11 +7,12 @@ from pathlib import Path
 from pipeline.errors import ConfigError
 
 
-def place(path: Path, *, read: Iterable[Path] = ()) -> Path:
-    """Return the file to put in the place of ``path``: where its links lead.
+def replaceable_file(path: Path, *, read: Iterable[Path] = ()) -> Path:
+    """Return the file that a write to ``path`` replaces: where its links lead.
 
     Raises:
-        ConfigError: there is a device, a pipe or a folder, or one of the files that are ``read``.
+        ConfigError: ``path`` is a device, a pipe or a folder, or one of the files that are
+            ``read``.
     """
     real = path.resolve()
     if path.exists() and not path.is_file():
@@ -26,12 +27,13 @@ def _same(a: Path, b: Path) -> bool:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write ``path`` beside itself, then put it in its place; its folder is made where needed.
+    """Write a file beside ``path``, then move it there; make its folder where needed.
 
     Raises:
-        ConfigError: it cannot be written, or is no file; what was there before still is.
+        ConfigError: it cannot be written, or ``path`` is not a file; the file that was there
+            before is unchanged.
     """
-    path = place(path)
+    path = replaceable_file(path)
     unfinished = path.with_name(path.name + ".unfinished")
     raw = content.encode() if isinstance(content, str) else content
     try:

@@ -1,16 +1,17 @@
-"""Name the class of beats with the trained classifier, in numpy.
+"""Classify beats with the trained classifier, in numpy.
 
 `ClassifierScorer` satisfies `pipeline.scoring.protocols.Classifier` and needs no torch. Every
 convolution is a product of matrices over the patches of its input, channels last; the grouped ones
 have zeros between their groups, for at these sizes one dense product is faster than 32 small ones.
 
 **A beat's result never depends on its batch**: as in `models.inference.student`, each beat passes
-through products of its own, always of the same shapes, and all else goes element by element or row
-by row.
+through products of its own, always of the same shapes, and everything else is computed element by
+element or row by row.
 
-Thread-safe: constant once made.
+Thread-safe: a classifier does not change after it is made.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -18,11 +19,11 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from models.files.classifier_artifact import (
-    GIVEN_WIDTH,
+from models.files.classifier import (
     GROUPS,
     LEAK,
     SHIPPED_CLASSIFIER,
+    SKIP_WIDTH,
     STEM_KERNEL,
     STEM_STRIDE,
     STEM_WIDTH,
@@ -33,16 +34,16 @@ from models.files.classifier_artifact import (
 from pipeline.constants import CLASSES, RR_FEATURES, WINDOW_SAMPLES
 
 TILE: Final = 16
-"""Beats worked on together: their activations stay in the processor's cache."""
+"""Beats computed together: their activations stay in the processor's cache."""
 
 Floats = NDArray[np.float32]
 
 
 class ClassifierScorer:
-    """The classifier, ready to name classes."""
+    """The classifier, ready to classify."""
 
     def __init__(self, artifact: ClassifierArtifact) -> None:
-        """Arrange the weights: once, so that a batch only multiplies."""
+        """Arrange the weights once, so that a batch only multiplies."""
         self.name: Final = f"classifier-{artifact.sha256[:12]}"
         tensors = artifact.tensors
         self._window = _dense(tensors, "window")
@@ -105,14 +106,14 @@ class ClassifierScorer:
             inner = _leaky(_convolve(inner, parts["grouped"], 3, stride=2, padding=1))
             block = _convolve(inner, parts["expand"], 1)
             block += _convolve(_average(x, 2), parts["shortcut"], 1)
-            channels = slice(stage * GIVEN_WIDTH, (stage + 1) * GIVEN_WIDTH)
+            channels = slice(stage * SKIP_WIDTH, (stage + 1) * SKIP_WIDTH)
             untouched = _average(given[:, :, channels], 2 << stage)
             x = np.concatenate((_leaky(block), untouched), axis=2)
         # PyTorch flattens with the channels first.
         flat = np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(len(x), 1, -1)
-        seen = _leaky(self._layer("flat", flat))
-        known = _leaky(self._layer("context", rr_context[:, None]))
-        joined = _leaky(self._layer("join", np.concatenate((seen, known), axis=2)))
+        from_window = _leaky(self._layer("flat", flat))
+        from_context = _leaky(self._layer("context", rr_context[:, None]))
+        joined = _leaky(self._layer("join", np.concatenate((from_window, from_context), axis=2)))
         return self._layer("head", joined)[:, 0]
 
     def _layer(self, name: str, x: Floats) -> Floats:
@@ -122,7 +123,7 @@ class ClassifierScorer:
         return out
 
 
-def _dense(tensors: dict[str, Floats], name: str, groups: int = 1) -> tuple[Floats, Floats]:
+def _dense(tensors: Mapping[str, Floats], name: str, groups: int = 1) -> tuple[Floats, Floats]:
     """Return a convolution's [out, in / groups, kernel] as [kernel * in, out], and its bias."""
     weight = tensors[f"{name}.weight"]
     outputs, inputs, kernel = weight.shape

@@ -1,17 +1,17 @@
 """Score beats with the trained student: numpy on the CPU, torch on CUDA where there is one.
 
 `StudentScorer` satisfies `pipeline.scoring.protocols.Scorer`. On the CPU it needs no torch, which
-saves a scorer process two seconds and some 200 MB. The score is the mean square of the residual
+saves a scorer process two seconds and about 200 MB. The score is the mean square of the residual
 after smoothing: noise averages out, a misshapen wave does not. It counts the ticks up to the
 beginning of the T wave, whose shape varies in normal beats too. Both were chosen on the validation
 part.
 
 **A window's result never depends on its batch.** BLAS may sum a product of other size in another
 order, so each beat passes through products of its own, always of the same shapes (`np.matmul`
-calls BLAS once per beat of a stack), and all else goes element by element or row by row. On CUDA
-every batch is padded to one size. `test_models_student` holds us to exact equality.
+calls BLAS once per beat of a stack), and everything else is computed element by element or row by
+row. On CUDA every batch is padded to one size. The tests demand exact equality.
 
-Thread-safe: a scorer is constant once made.
+Thread-safe: a scorer does not change after it is made.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.files.student_artifact import SHIPPED_STUDENT, STAGES, Artifact, load_artifact
+from models.files.student import SHIPPED_STUDENT, STAGES, StudentArtifact, load_student
 from pipeline.constants import WINDOW_SAMPLES
 from pipeline.scoring.protocols import ScoredBatch
 
@@ -35,7 +35,7 @@ SCORED_TICKS: Final = (20, 200)
 
 LEAK: Final = np.float32(0.2)
 TILE: Final = 16
-"""Beats worked on together: their activations stay in the processor's cache."""
+"""Beats computed together: their activations stay in the processor's cache."""
 
 Floats = NDArray[np.float32]
 
@@ -43,7 +43,7 @@ Floats = NDArray[np.float32]
 class StudentScorer:
     """The student, ready to score."""
 
-    def __init__(self, artifact: Artifact, *, device: str | None = None) -> None:
+    def __init__(self, artifact: StudentArtifact, *, device: str | None = None) -> None:
         """Arrange the weights of ``artifact`` for ``device``: ``cpu``, ``cuda``, None for best."""
         self._smoothing = artifact.smoothing_ticks
         self._scored = slice(*artifact.scored_ticks)
@@ -66,7 +66,7 @@ class StudentScorer:
         Raises:
             ArtifactError: anything is missing, altered, or made for something else.
         """
-        return cls(load_artifact(description), device=device)
+        return cls(load_student(description), device=device)
 
     def score(self, windows: Floats) -> ScoredBatch:
         """Score float32[B, 320] windows in [-1, 1]; see `pipeline.scoring.protocols.Scorer`.
@@ -109,13 +109,13 @@ class NumpyStudent:
     """The autoencoder as products of matrices, channels last.
 
     A convolution of kernel 4, stride 2 and padding 1 sees its padded input as pairs of samples:
-    output t is pair t times one matrix plus pair t + 1 times another. Its transpose makes two
-    outputs of each input and adds the overlap with the neighbours. Nothing is gathered or copied
+    output t is pair t times one matrix plus pair t + 1 times another. Its transpose computes two
+    outputs from each input and adds the overlap with the neighbours. Nothing is gathered or copied
     except into the padding.
     """
 
-    def __init__(self, artifact: Artifact) -> None:
-        """Arrange the weights: once, so that a batch only multiplies."""
+    def __init__(self, artifact: StudentArtifact) -> None:
+        """Arrange the weights once, so that a batch only multiplies."""
         tensors = artifact.tensors
         self._encoder = [
             (
@@ -209,7 +209,7 @@ def cuda_available() -> bool:
 
 
 def cuda_state() -> str:
-    """Return on what torch computes with CUDA, or why it cannot."""
+    """Return the device on which torch computes with CUDA, or why it cannot."""
     if not _has_cuda_driver():
         return "not available: no CUDA driver on this machine"
     import torch

@@ -1,7 +1,7 @@
 """The trained student in torch, for CUDA.
 
-Every batch is padded to one fixed size, so that one kernel with one order of summation serves
-them all and a beat's result does not depend on its company.
+Every batch is padded to one fixed size, so that one kernel with one order of summation computes
+them all and a beat's result does not depend on the other beats of its batch.
 """
 
 from typing import Final
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from models.files.student_artifact import STAGES, Artifact
+from models.files.student import STAGES, StudentArtifact
 from pipeline.constants import WINDOW_SAMPLES
 
 FIXED_BATCH: Final = 256
@@ -21,7 +21,7 @@ LEAK: Final = 0.2
 class TorchStudent:
     """Reconstructs windows on one torch device."""
 
-    def __init__(self, artifact: Artifact, device: str) -> None:
+    def __init__(self, artifact: StudentArtifact, device: str) -> None:
         """Move the weights of ``artifact`` to ``device``."""
         self._device = torch.device(device)
         self._tensors = {

@@ -2,18 +2,18 @@
 
 Autoencoder, initial weights and losses as published (Zhou, Liu, Hooi, Cheng and Ye, "BeatGAN:
 Anomalous Rhythm Detection using Adversarially Generated Time Series", IJCAI 2019): an
-autoencoder reconstructs a beat, a discriminator tells beats from reconstructions, and the
+autoencoder reconstructs a beat, a discriminator distinguishes beats from reconstructions, and the
 autoencoder also has to match the discriminator's features. What the autoencoder cannot
 reconstruct is anomalous.
 
-The discriminator departs from the paper. As published it tells every reconstruction from its
-beat after a few epochs, and then teaches nothing. Here spectral normalisation (Miyato, Kataoka,
-Koyama and Yoshida, ICLR 2018) takes the place of its BatchNorm: no layer can stretch a small
-difference, so a reconstruction that comes near its beat comes near it in the features as well.
+The discriminator departs from the paper. As published, it recognises every reconstruction after a
+few epochs and then gives no useful gradient. Here spectral normalisation (Miyato, Kataoka, Koyama
+and Yoshida, ICLR 2018) replaces its BatchNorm: no layer can amplify a small difference, so a
+reconstruction that comes near its beat also comes near it in the features.
 
 The student has the same layout, narrower: see `models.inference.student`. Shapes are in the names:
-B beats, C channels, T samples of the window. Who trains and who evaluates says so with ``train()``
-and ``eval()``: BatchNorm behaves differently in each.
+B beats, C channels, T samples of the window. Callers choose the mode with ``train()`` and
+``eval()``: BatchNorm behaves differently in each.
 """
 
 from itertools import pairwise
@@ -84,7 +84,7 @@ class Decoder(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, latent_bl1: Tensor) -> Tensor:
-        """Return the beats that the latent vectors stand for."""
+        """Return the beats, [B, 1, 320], that the latent vectors encode."""
         beats: Tensor = self.layers(latent_bl1)
         return beats
 
@@ -107,7 +107,7 @@ class Autoencoder(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """The encoder with one output: a beat, or a reconstruction?
+    """The encoder with one output: whether it sees a beat or a reconstruction.
 
     Without BatchNorm; `normalise_spectrally` belongs after `initialise`.
     """
@@ -123,7 +123,7 @@ class Discriminator(nn.Module):
 
 
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
-    """Draw all weights anew: N(0, 0.02), BatchNorm N(1, 0.02) with bias 0, running memory reset."""
+    """Draw all weights: N(0, 0.02), BatchNorm N(1, 0.02) with bias 0; reset running statistics."""
     for module in network.modules():
         if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
             nn.init.normal_(module.weight, 0.0, INITIAL_SPREAD, generator=generator)
@@ -137,8 +137,8 @@ def normalise_spectrally(network: nn.Module, seed: int) -> None:
     """Hold the largest singular value of each convolution's weights at 1, from now on.
 
     By power iteration, one step each time the network runs in training mode. Each weight is the
-    matrix of its outputs against everything else. ``seed`` starts the iterations: they are part
-    of the result. The random numbers of others are left alone.
+    matrix of its outputs against everything else. ``seed`` starts the iterations, which are part
+    of the result. The global random state of torch stays as it is.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -2,14 +2,15 @@
 
 Each stage is a residual block of grouped convolutions (1x1, 3 in 32 groups, 1x1; Xie et al.,
 "Aggregated Residual Transformations for Deep Neural Networks", CVPR 2017) that halves the length.
-After each block the untouched window, brought to the stage's shape by a convolution, BatchNorm and
-average pooling, is concatenated, so that no stage depends on what earlier ones kept. The last map
-is flattened rather than averaged: where in the window a wave lies tells a P wave from a T wave.
-The context of the beat joins before the head.
+After each block a skip connection concatenates the window itself, brought to the stage's shape by a
+convolution, BatchNorm and average pooling, so that no stage depends on what earlier ones kept. The
+last map is flattened rather than averaged: its place in the window distinguishes a P wave from a T
+wave. The context of the beat joins before the head.
 
-A window alone tells the patient as much as the beat, and what is abnormal in one patient is the
-rule in another. So in training the head often has to do without what the window said, and the
-context is blurred; on unseen patients of DS1 that is worth more than any change of the layers.
+A window alone identifies the patient as much as the beat, and a shape that is abnormal in one
+patient is normal in another. Therefore training often drops what the head sees of the window, and
+adds noise to the context. On unseen patients of DS1 that improves more than any change of the
+layers.
 
 Network, loss and export only: `models.training.classifier` trains, `models.inference.classifier` is
 the same network without torch.
@@ -23,15 +24,15 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.files.classifier_artifact import (
+from models.files.classifier import (
     CONTEXT_WIDTH,
     FLAT_WIDTH,
-    GIVEN_WIDTH,
     GROUPS,
     HEAD_WIDTH,
     INNER_WIDTHS,
     LAST_SAMPLES,
     LEAK,
+    SKIP_WIDTH,
     STEM_KERNEL,
     STEM_STRIDE,
     STEM_WIDTH,
@@ -41,13 +42,13 @@ from models.files.classifier_artifact import (
 from pipeline.constants import CLASSES, RR_FEATURES
 
 MAP_DROPOUT: Final = 0.5
-"""Share of the last map's values that are not seen in training."""
+"""Share of the last map's values that are dropped in training."""
 
 WINDOW_DROPOUT: Final = 0.6
-"""Share of the beats whose window is not seen at all in training."""
+"""Share of the beats whose window is dropped as a whole in training."""
 
 CONTEXT_NOISE: Final = 0.3
-"""Standard deviations of noise that the context gets in training."""
+"""Standard deviation of the noise that training adds to the normalised context."""
 
 
 class Block(nn.Module):
@@ -68,13 +69,13 @@ class Block(nn.Module):
 
 
 class ResNeXt(nn.Module):
-    """Windows and contexts to one logit per class of `pipeline.scoring.protocols.CLASSES`."""
+    """Windows and contexts to one logit per class of `pipeline.constants.CLASSES`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.window = _convolution(
             1,
-            STEM_WIDTH + len(WIDTHS) * GIVEN_WIDTH,
+            STEM_WIDTH + len(WIDTHS) * SKIP_WIDTH,
             STEM_KERNEL,
             stride=STEM_STRIDE,
             padding=(STEM_KERNEL - STEM_STRIDE) // 2,
@@ -88,39 +89,40 @@ class ResNeXt(nn.Module):
         self.head = nn.Linear(HEAD_WIDTH, len(CLASSES))
 
     def forward(
-        self, windows_b1t: Tensor, context_bf: Tensor, draws: torch.Generator | None = None
+        self, windows_b1t: Tensor, context_bf: Tensor, rng: torch.Generator | None = None
     ) -> Tensor:
         """Return the logits [B, 4] of windows [B, 1, 320] with contexts [B, RR_FEATURES].
 
-        In training ``draws``, on the CPU, decides what is dropped and blurred, so that a run can
-        be repeated; without it nothing is.
+        In training, ``rng`` on the CPU draws what is dropped and the noise of the context, so that
+        a run can be repeated. Without it nothing is dropped or added.
         """
         first = self.window(windows_b1t)
         x = F.leaky_relu(first[:, :STEM_WIDTH], LEAK)
-        given = first[:, STEM_WIDTH:].split(GIVEN_WIDTH, dim=1)
+        given = first[:, STEM_WIDTH:].split(SKIP_WIDTH, dim=1)
         for stage, (block, untouched) in enumerate(zip(self.stages, given, strict=True)):
             x = torch.cat((block(x), F.avg_pool1d(untouched, 2 << stage)), dim=1)
-        seen = F.leaky_relu(self.flat(_dropped(x.flatten(1), MAP_DROPOUT, draws)), LEAK)
+        from_window = F.leaky_relu(self.flat(_dropped(x.flatten(1), MAP_DROPOUT, rng)), LEAK)
         context = self.context_norm(context_bf)
-        if draws is not None:
-            seen = seen * _kept((len(seen), 1), WINDOW_DROPOUT, draws).to(seen.device)
-            noise = torch.randn(context.shape, generator=draws).to(context.device)
+        if rng is not None:
+            kept = _kept((len(from_window), 1), WINDOW_DROPOUT, rng)
+            from_window = from_window * kept.to(from_window.device)
+            noise = torch.randn(context.shape, generator=rng).to(context.device)
             context = context + CONTEXT_NOISE * noise
         context = F.leaky_relu(self.context(context), LEAK)
-        joined = F.leaky_relu(self.join(torch.cat((seen, context), dim=1)), LEAK)
+        joined = F.leaky_relu(self.join(torch.cat((from_window, context), dim=1)), LEAK)
         logits: Tensor = self.head(joined)
         return logits
 
 
-def _dropped(x: Tensor, share: float, draws: torch.Generator | None) -> Tensor:
-    """Return ``x`` with a share of its values zero and the others raised to make up for it."""
-    if draws is None:
+def _dropped(x: Tensor, share: float, rng: torch.Generator | None) -> Tensor:
+    """Return ``x`` with a share of its values set to 0 and the others scaled up to compensate."""
+    if rng is None:
         return x
-    return x * _kept(tuple(x.shape), share, draws).to(x.device) / (1.0 - share)
+    return x * _kept(tuple(x.shape), share, rng).to(x.device) / (1.0 - share)
 
 
-def _kept(shape: tuple[int, ...], share: float, draws: torch.Generator) -> Tensor:
-    return torch.rand(shape, generator=draws) >= share
+def _kept(shape: tuple[int, ...], share: float, rng: torch.Generator) -> Tensor:
+    return torch.rand(shape, generator=rng) >= share
 
 
 def _convolution(
@@ -135,14 +137,14 @@ def _convolution(
 def focal_loss(logits: Tensor, classes: Tensor, weights: Tensor, gamma: float) -> Tensor:
     """Return the mean focal loss: -w (1 - p)^gamma log p, p the probability of the true class.
 
-    Well-known beats count little, so that the many normal ones do not drown the few others (Lin
-    et al., "Focal Loss for Dense Object Detection", ICCV 2017).
+    Beats that are classified with confidence count little, so that the many normal ones do not
+    outweigh the few others (Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017).
 
     Args:
         logits: [B, classes].
         classes: int64[B], the true ones.
         weights: w of each class, [classes].
-        gamma: how little; 0 is weighted cross-entropy.
+        gamma: the larger, the less they count; 0 is weighted cross-entropy.
     """
     log_p = F.log_softmax(logits, dim=1).gather(1, classes[:, None])[:, 0]
     return (-weights[classes] * (1.0 - log_p.exp()) ** gamma * log_p).mean()
@@ -152,7 +154,7 @@ def folded_classifier(network: ResNeXt) -> dict[str, NDArray[np.float32]]:
     """Return the weights with each BatchNorm folded into what comes before or after it.
 
     Computed in float64 from the running statistics (evaluation mode), returned as the float32
-    tensors of `models.files.classifier_artifact.tensor_shapes`.
+    tensors of `models.files.classifier.tensor_shapes`.
     """
     tensors: dict[str, Tensor] = {}
     for name, module in network.named_modules():
@@ -178,7 +180,7 @@ def folded_classifier(network: ResNeXt) -> dict[str, NDArray[np.float32]]:
 
 
 def _running(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation, float64, as the norm has seen them in training."""
+    """Return the running mean and standard deviation of a norm, float64."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     return norm.running_mean.double(), (norm.running_var.double() + norm.eps).sqrt()

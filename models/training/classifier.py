@@ -2,19 +2,19 @@
 
     monitor train classifier --data DIR
 
-The beats are those that the stream finds (`models.data.classifier_beats`). An epoch takes at most
-so many of each record and class, drawn anew for each batch, so that neither the many normal beats
-nor the patients with many ectopics rule. The loss is focal; the optimiser AdaBound (Luo et al.,
-ICLR 2019), or AdamW with a one-cycle schedule.
+The beats are those that the stream finds (`models.data.detected_beats`). An epoch uses a limited
+number of beats of each record and class, drawn again for each batch, so that neither the many
+normal beats nor the patients with many ectopic beats dominate. The loss is the focal loss; the
+optimiser is AdaBound (Luo et al., ICLR 2019), or AdamW with a one-cycle schedule.
 
-Which settings are good was found by `models.experiments.classifier_folds`: patients of DS1 that had
-no part in a training judge it. Within a training nobody is held out to choose an epoch: few
-patients have supraventricular beats, and they are needed. The epoch that is kept fits the training
-patients best, which is one of the last. Between the optimisers cross-validation is a tie: they
-differ by no more than seeds do.
+The settings were chosen by cross-validation on patients of DS1
+(`models.experiments.classifier_folds`). The training itself holds out no patient to choose an
+epoch: few patients have supraventricular beats, and the training needs them. It keeps the epoch
+that fits the training patients best, which is one of the last. Cross-validation finds no
+difference between the optimisers beyond that between seeds.
 
-Runs on CUDA where there is one and on the CPU otherwise, writes a checkpoint after each epoch and
-continues from it (`models.training.run`).
+The training runs on CUDA where there is one and on the CPU otherwise. It writes a checkpoint after
+each epoch and continues from it (`models.training.run`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,27 +27,33 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.data.classifier_beats import (
+from models.data.detected_beats import (
     DetectedRecord,
     TrainingBeats,
     detect_all,
     training_beats,
 )
-from models.data.protocol_beats import DATABASE, DS1, database_folder
-from models.files.classifier_artifact import ClassifierArtifact, save_classifier
+from models.data.mitdb import DATABASE, DS1, database_folder
+from models.files.classifier import (
+    ClassifierArtifact,
+    ClassifierSettings,
+    ClassifierTraining,
+    save_classifier,
+)
 from models.measure.metrics import average_precision
 from models.nets.classifier import ResNeXt, focal_loss, folded_classifier
-from models.training.checkpoint import read_checkpoint, restore_network
+from models.training.checkpoint import read_checkpoint, restore_network, settings_in
 from models.training.config import TrainingConfig, chosen_device, settings_of
 from models.training.find_lr import RangeTest, find_rate
-from models.training.run import EVALUATION_BATCH, Judge, Progress, TrainingRun, constant, one_cycle
+from models.training.progress import Progress
+from models.training.run import EVALUATION_BATCH, TrainingRun, Validator, constant, one_cycle
 from pipeline.constants import CLASSES
 from pipeline.errors import ConfigError, InputError
 
 OPTIMISERS: Final = ("adabound", "adamw")
 
 FINAL_RATE: Final = 0.1
-"""Of AdaBound: the rate of plain gradient descent that its bounds close in on."""
+"""Of AdaBound: the rate of gradient descent that its bounds converge to."""
 
 CLASS_WEIGHTS: Final = {"N": 1.0, "S": 2.0, "V": 1.0, "F": 1.0}
 """Of the focal loss."""
@@ -55,15 +61,15 @@ CLASS_WEIGHTS: Final = {"N": 1.0, "S": 2.0, "V": 1.0, "F": 1.0}
 FOCUS: Final = 2.0
 """Gamma of the focal loss."""
 
-MOST_NORMAL: Final = 200
-MOST_OTHERS: Final = 150
-"""Beats of a record and class in an epoch."""
+MAX_NORMAL: Final = 200
+MAX_OTHERS: Final = 150
+"""Most beats of a record and class in an epoch: of class N, of every other class."""
 
 SHIFT_TICKS: Final = 3
-"""Windows are shifted by up to this much: the detector's R is not the annotator's."""
+"""Windows are shifted by up to this much, as the detector's R peak is not the annotator's."""
 
 WINDOW_NOISE: Final = 0.05
-"""Highest standard deviation of noise that windows get."""
+"""Highest standard deviation of the noise that is added to windows."""
 
 FOLDS: Final = (
     ("209", "106", "203", "101", "122"),
@@ -71,7 +77,7 @@ FOLDS: Final = (
     ("207", "223", "116", "112", "108"),
     ("220", "208", "124", "109", "114", "205"),
 )
-"""DS1 in four parts, dealt by hand so that each has patients with S and with V."""
+"""DS1 in four parts, divided by hand so that each has patients with S and with V beats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +88,11 @@ class ClassifierConfig(TrainingConfig):
     epochs: int = 12
     batch: int = 128
     learning_rate: float = 1e-3
-    """AdaBound's own; of AdamW the top of the one-cycle schedule."""
+    """Of AdaBound; for AdamW the top of the one-cycle schedule."""
     optimiser: str = "adabound"
     """One of `OPTIMISERS`."""
     held_out: int | None = None
-    """Which of `FOLDS` has no part in the training; None: all of DS1 trains."""
+    """Index of the part of `FOLDS` that is left out; None: train on all of DS1."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
@@ -103,7 +109,7 @@ class ClassifierConfig(TrainingConfig):
 
     @property
     def records(self) -> tuple[str, ...]:
-        """The records that train."""
+        """The records to train on."""
         held_out = () if self.held_out is None else FOLDS[self.held_out]
         return tuple(name for name in DS1 if name not in held_out)
 
@@ -134,25 +140,24 @@ def find_classifier_rate(config: ClassifierConfig, progress: Progress) -> RangeT
 def finish_classifier(
     best: Path, config: ClassifierConfig, records: Sequence[DetectedRecord]
 ) -> Path:
-    """Write the artifact of the checkpoint ``best`` into the run's folder; return its JSON."""
-    facts, _ = read_checkpoint(best)
+    """Write the files of the checkpoint ``best`` into the run's folder; return the JSON."""
+    checkpoint = read_checkpoint(best)
+    settings = settings_in(ClassifierSettings, checkpoint, best)
     counts = {
         name: int(sum((r.analysable & (r.classes == name)).sum() for r in records))
         for name in CLASSES
     }
-    training = {
-        **facts["config"],
-        "database": DATABASE,
-        "records": [record.name for record in records],
-        "beats": counts,
-        "class_weights": CLASS_WEIGHTS,
-        "focus": FOCUS,
-        "most_of_a_record": {"N": MOST_NORMAL, "others": MOST_OTHERS},
-        "epoch": facts["best_epoch"],
-    }
-    artifact = ClassifierArtifact(
-        training=training, metrics={}, tensors=folded_classifier(load_network(best))
+    training = ClassifierTraining(
+        **vars(settings),
+        database=DATABASE,
+        records=tuple(record.name for record in records),
+        beats=counts,
+        class_weights=CLASS_WEIGHTS,
+        focus=FOCUS,
+        most_of_a_record={"N": MAX_NORMAL, "others": MAX_OTHERS},
+        epoch=checkpoint.state.best_epoch,
     )
+    artifact = ClassifierArtifact(training=training, tensors=folded_classifier(load_network(best)))
     description = config.folder / "classifier.json"
     save_classifier(artifact, description)
     return description
@@ -164,9 +169,8 @@ def load_network(checkpoint: Path) -> ResNeXt:
     Raises:
         ArtifactError: the checkpoint is missing or not a classifier's.
     """
-    _, tensors = read_checkpoint(checkpoint)
     network = ResNeXt()
-    restore_network(network, "classifier", tensors)
+    restore_network(network, "classifier", read_checkpoint(checkpoint).tensors)
     return network.eval()
 
 
@@ -175,29 +179,31 @@ def fit_classifier(
 ) -> Path:
     """Train on these records; return the file of the best epoch."""
     beats = training_beats(records)
-    return classifier_run(config, beats).finish(_judge(beats, config), progress)
+    return classifier_run(config, beats).finish(_validator(beats, config), progress)
 
 
 def classifier_run(config: ClassifierConfig, beats: TrainingBeats) -> TrainingRun:
-    """Return the training that `fit_classifier` runs, at its beginning."""
-    lesson = Lesson(config, beats)
+    """Return the training that `fit_classifier` runs, before its first step."""
+    trainer = ClassifierTrainer(config, beats)
     return TrainingRun(
         config=config,
-        settings=settings_of(config, beats.windows, beats.context, beats.classes),
-        networks={"classifier": lesson.network},
-        optimisers={"optimiser": lesson.optimiser},
-        judged="classifier",
-        beats=lesson.slots,
-        train_batch=lesson.learn,
+        settings=settings_of(
+            ClassifierSettings, config, beats.windows, beats.context, beats.classes
+        ),
+        networks={"classifier": trainer.network},
+        optimisers={"optimiser": trainer.optimiser},
+        validated="classifier",
+        beats=trainer.slots,
+        train_batch=trainer.train_batch,
         schedule=one_cycle if config.optimiser == "adamw" else constant,
     )
 
 
-class Lesson:
-    """The classifier and its loss on a batch."""
+class ClassifierTrainer:
+    """The classifier, its optimiser, and its step on a batch."""
 
     def __init__(self, config: ClassifierConfig, beats: TrainingBeats) -> None:
-        """Draw the weights and put everything in its place."""
+        """Draw the weights and move everything to the device."""
         self._device = chosen_device(config.device)
         with torch.random.fork_rng(devices=[]):
             # On the CPU, whose random numbers are the same everywhere.
@@ -212,29 +218,31 @@ class Lesson:
         self._groups = torch.from_numpy(beats.groups)
         self._group_of_slot = torch.from_numpy(_slots(beats))
         self.slots = len(self._group_of_slot)
-        """Rows of an epoch. A slot belongs to a group; which of its beats it stands for is drawn
-        each time."""
+        """Number of rows in an epoch. A slot belongs to a group; each time it stands for a beat of
+        the group drawn at random."""
 
-    def learn(self, run: TrainingRun, slots: Tensor, draws: torch.Generator) -> dict[str, float]:
-        """Follow the loss on these slots by one step; return it."""
-        rows = self._rows(slots, draws)
-        windows = augmented(self._windows[rows], draws).to(self._device)
+    def train_batch(
+        self, run: TrainingRun, slots: Tensor, rng: torch.Generator
+    ) -> dict[str, float]:
+        """Take one step on these slots; return the loss."""
+        rows = self._rows(slots, rng)
+        windows = augmented(self._windows[rows], rng).to(self._device)
         context, classes = self._context[rows].to(self._device), self._classes[rows]
         with run.autocast():
-            logits = self.network(windows[:, None], context, draws)
+            logits = self.network(windows[:, None], context, rng)
         loss = focal_loss(logits.float(), classes.to(self._device), self._weights, FOCUS)
         run.step("optimiser", loss)
         return {"focal": loss.item()}
 
-    def _rows(self, slots: Tensor, draws: torch.Generator) -> Tensor:
+    def _rows(self, slots: Tensor, rng: torch.Generator) -> Tensor:
         first, size = self._groups[self._group_of_slot[slots]].unbind(dim=1)
-        return first + (torch.rand(len(slots), generator=draws) * size).long().clamp(max=size - 1)
+        return first + (torch.rand(len(slots), generator=rng) * size).long().clamp(max=size - 1)
 
 
 def _slots(beats: TrainingBeats) -> NDArray[np.int64]:
-    """Return the group of each slot: as many slots as beats, but no more than is allowed."""
+    """Return the group of each slot: one for each beat, up to `MAX_NORMAL` or `MAX_OTHERS`."""
     normal = beats.classes[beats.groups[:, 0]] == CLASSES.index("N")
-    most = np.where(normal, MOST_NORMAL, MOST_OTHERS)
+    most = np.where(normal, MAX_NORMAL, MAX_OTHERS)
     return np.repeat(np.arange(len(beats.groups)), np.minimum(beats.groups[:, 1], most))
 
 
@@ -253,20 +261,23 @@ def _optimiser(config: ClassifierConfig, network: nn.Module) -> torch.optim.Opti
     )
 
 
-def augmented(windows: Tensor, draws: torch.Generator) -> Tensor:
-    """Return windows [B, 320] shifted by a few ticks, their ends repeated, and with noise."""
+def augmented(windows: Tensor, rng: torch.Generator) -> Tensor:
+    """Return windows [B, 320] shifted by a few ticks, with repeated end values, and with noise."""
     beats, ticks = windows.shape
-    shift = torch.randint(-SHIFT_TICKS, SHIFT_TICKS + 1, (beats, 1), generator=draws)
+    shift = torch.randint(-SHIFT_TICKS, SHIFT_TICKS + 1, (beats, 1), generator=rng)
     shifted = windows.gather(1, (torch.arange(ticks) + shift).clamp(0, ticks - 1))
-    strength = WINDOW_NOISE * torch.rand(beats, 1, generator=draws)
-    return shifted + strength * torch.randn(beats, ticks, generator=draws)
+    strength = WINDOW_NOISE * torch.rand(beats, 1, generator=rng)
+    return shifted + strength * torch.randn(beats, ticks, generator=rng)
 
 
 @torch.no_grad()
 def probabilities_of(
     network: nn.Module, windows: NDArray[np.float32], context: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return the class probabilities float32[n, 4] by a network in evaluation mode, where it is."""
+    """Return the class probabilities float32[n, 4] of a network, on its device.
+
+    The network is in evaluation mode from now on.
+    """
     device = next(network.parameters()).device
     network.eval()
     parts = [
@@ -280,8 +291,8 @@ def probabilities_of(
     return np.concatenate(parts)
 
 
-def _judge(beats: TrainingBeats, config: ClassifierConfig) -> Judge:
-    """Return the judge of how well the training patients are told apart, on as many as an epoch."""
+def _validator(beats: TrainingBeats, config: ClassifierConfig) -> Validator:
+    """Return the validator: AP of S and V on as many training beats as an epoch has."""
     random = np.random.RandomState(config.seed)
     most = np.bincount(_slots(beats), minlength=len(beats.groups))
     rows = np.concatenate(
@@ -295,7 +306,7 @@ def _judge(beats: TrainingBeats, config: ClassifierConfig) -> Judge:
         if not (classes == CLASSES.index(name)).any():
             raise InputError(f"the records to train on hold no beat of class {name}: add one")
 
-    def judge(network: nn.Module) -> Mapping[str, float]:
+    def validator(network: nn.Module) -> Mapping[str, float]:
         found = probabilities_of(network, beats.windows[rows], beats.context[rows])
         if not np.isfinite(found).all():
             raise FloatingPointError("probabilities")
@@ -306,4 +317,4 @@ def _judge(beats: TrainingBeats, config: ClassifierConfig) -> Judge:
         }
         return {"ap": (of["S"] + of["V"]) / 2, "ap_s": of["S"], "ap_v": of["V"]}
 
-    return judge
+    return validator

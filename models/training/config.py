@@ -1,46 +1,50 @@
-"""What a training is told, where it computes, and what its outcome depends on."""
+"""The configuration of a training, where it computes, and what its outcome depends on."""
 
 import dataclasses
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.data.protocol_beats import check_split
+from models.data.annotated_beats import check_split
+from models.files.model_file import TrainingSettings
 from pipeline.errors import ConfigError
+
+Settings = TypeVar("Settings", bound=TrainingSettings)
 
 DEVICES: Final = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
-    """What every training is told; each kind adds its own and sets its defaults."""
+    """The configuration of every training; each kind adds its own and sets the defaults."""
 
     data: Path
     """Folder of the records, or the folder that holds ``mitdb/``."""
     folder: Path
-    """Where ``last.safetensors`` (to continue), ``best.safetensors`` (the result) and the
-    learning curves are kept."""
+    """Holds ``last.safetensors`` (to continue), ``best.safetensors`` (the result) and the
+    learning curves."""
     epochs: int
     batch: int
     learning_rate: float
     split: str = "0"
-    """One of `models.data.protocol_beats.SPLITS`."""
+    """One of `models.data.annotated_beats.SPLITS`."""
     seed: int = 0
     patience: int | None = None
-    """Stop after so many epochs without a better one on the validation part; None: never."""
+    """Stop after so many epochs without improvement on the validation part; None: never."""
     device: str = "auto"
-    """``auto`` is CUDA where there is one. A run may go on elsewhere: its checkpoint fits every
-    device, and the results differ in rounding alone. On one device they are equal, bit for bit."""
+    """``auto`` is CUDA where there is one. A run may continue on another device: its checkpoint
+    fits every device, and the results differ by rounding only. On one device they are equal, bit
+    for bit."""
     bf16: bool | None = None
-    """Convolutions in bfloat16, losses and weights in float32; None: where that is fast."""
+    """Convolve in bfloat16, with losses and weights in float32; None: where that is fast."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be trained."""
+        """Refuse settings that cannot be trained."""
         check_settings(self)
 
 
@@ -73,45 +77,47 @@ def chosen_device(name: str) -> torch.device:
         )
     if name == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    # The fastest kernels add in another order each time; a run has to repeat itself.
+    # The fastest kernels add in another order each time, but a run has to be reproducible.
     torch.backends.cudnn.deterministic = True
     return torch.device("cuda")
 
 
 def chosen_bf16(wanted: bool | None, device: torch.device) -> bool:
-    """Return whether to convolve in bfloat16: as ``wanted``, else where the chip has it.
+    """Return whether to convolve in bfloat16: as ``wanted``, or if the processor supports it.
 
-    A CPU that has to emulate it is slower than in float32.
+    A CPU that emulates bfloat16 is slower than in float32.
     """
     if wanted is not None:
         return wanted
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # Private, but torch has no public question that every version we support answers.
+    # Private, but no public function exists in every version of torch that we support.
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def settings_of(config: TrainingConfig, *arrays: NDArray[np.generic]) -> dict[str, Any]:
-    """Return all that decides the outcome of a run, JSON-able.
+def settings_of(
+    kind: type[Settings], config: TrainingConfig, *arrays: NDArray[np.generic], **more: str | None
+) -> Settings:
+    """Return all that decides the outcome of a run.
 
-    That is not where its files happen to lie, nor the device; the precision is.
+    Where its files lie does not, nor does the device; the precision does.
 
     Args:
-        config: of the run.
-        arrays: what it trains on, one row a beat.
+        kind: what to return; has a field ``beats_sha256``.
+        config: of the run; has every other field but those in ``more``.
+        arrays: the training data, one row a beat.
+        more: fields that ``config`` does not have.
 
     Raises:
         ConfigError: there are fewer beats than one batch.
     """
     if len(arrays[0]) < config.batch:
         raise ConfigError(f"{len(arrays[0])} beats are fewer than one batch of {config.batch}")
-    settings = dataclasses.asdict(config)
-    for place in ("data", "folder", "teacher", "device"):
-        settings.pop(place, None)
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
-    return settings | {
-        "bf16": chosen_bf16(config.bf16, chosen_device(config.device)),
-        "beats_sha256": digest.hexdigest(),
-    }
+    names = {field.name for field in dataclasses.fields(kind)} - {"beats_sha256", *more}
+    values = {name: getattr(config, name) for name in names}
+    values["bf16"] = chosen_bf16(config.bf16, chosen_device(config.device))
+    values |= {"beats_sha256": digest.hexdigest(), **more}
+    return kind(**values)

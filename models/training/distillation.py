@@ -1,16 +1,16 @@
-"""What a student learns from a teacher: batch scores, attention maps; and the score in torch.
+"""The losses of distillation, on batch scores and on attention maps; and the score in torch.
 
 The student has BeatGAN's layout a quarter as wide. Its narrow bottleneck (8 numbers a beat, not
-BeatGAN's 50) is what keeps it from reconstructing anomalies. `models.inference.student` runs the
-trained one, without torch; this module is for training.
+BeatGAN's 50) keeps it from reconstructing anomalies. `models.inference.student` runs the trained
+student without torch; this module is for training.
 
-Two losses, both zero where the student already does as the teacher:
+Two losses, both zero where the student agrees with the teacher:
 
-* `kd_loss` (Hinton, Vinyals & Dean 2015): how the scores are shared out over a batch.
-* `attention_loss` (Zagoruyko & Komodakis, ICLR 2017): where each stage of the encoder looks.
+* `kd_loss` (Hinton, Vinyals & Dean 2015): how the scores are distributed over a batch.
+* `attention_loss` (Zagoruyko & Komodakis, ICLR 2017): where each stage of the encoder is active.
 
-A teacher that no longer changes is asked once for all beats (`teacher_table`), so that following
-it costs a step next to nothing. Shapes are in the names: B beats, C channels, T samples.
+A trained teacher runs once over all beats (`teacher_table`), so that distillation adds almost
+nothing to a step. Shapes are in the names: B beats, C channels, T samples.
 """
 
 from collections.abc import Sequence
@@ -73,7 +73,7 @@ def attention_loss(student_ba: Tensor, teacher_ba: Tensor) -> Tensor:
 
     Args:
         student_ba: `attention` of the student's maps, with its graph.
-        teacher_ba: of the teacher's; the gradient does not follow it.
+        teacher_ba: of the teacher's; the gradient does not reach it.
     """
     return (student_ba - teacher_ba.detach().float()).square().sum(dim=1).mean()
 
@@ -81,10 +81,10 @@ def attention_loss(student_ba: Tensor, teacher_ba: Tensor) -> Tensor:
 def kd_loss(student_score_b: Tensor, teacher_score_b: Tensor, temperature: float) -> Tensor:
     """Return T^2 KL(softmax(t / T) || softmax(s / T)) over the beats of one batch, in nats.
 
-    s and t are the logarithms of the scores, so a factor common to all scores, in which student
-    and teacher differ by nature, changes nothing: softmax(log score / T) shares out the batch in
-    proportion to score^(1/T). At a higher temperature far outliers weigh less. All in torch: the
-    gradient reaches the student through its scores, and does not follow the teacher.
+    s and t are the logarithms of the scores. So a factor common to all scores, by which student and
+    teacher differ, changes nothing: softmax(log score / T) weights the beats of the batch in
+    proportion to score^(1/T). At a higher temperature far outliers weigh less. The gradient reaches
+    the student through its scores and does not reach the teacher.
 
     Args:
         student_score_b: [B], positive, with its graph.
@@ -102,7 +102,7 @@ def kd_loss(student_score_b: Tensor, teacher_score_b: Tensor, temperature: float
 
 @dataclass(frozen=True, slots=True)
 class TeacherTable:
-    """What a teacher says of each training beat, row by row."""
+    """Scores and attention of a trained teacher for each training beat, row by row."""
 
     scores: Tensor
     """float32[n]."""
@@ -112,9 +112,9 @@ class TeacherTable:
 
 @torch.no_grad()
 def teacher_table(teacher: Autoencoder, windows_nt: Tensor) -> TeacherTable:
-    """Ask ``teacher``, which is put into evaluation mode, about windows float32[n, 320].
+    """Run ``teacher``, in evaluation mode from now on, over windows float32[n, 320].
 
-    The teacher must be where the windows are to be used; the table lies there too.
+    The teacher must be on the device where the table is to be used.
     """
     teacher.eval()
     device = next(teacher.parameters()).device

@@ -1,17 +1,23 @@
-"""Turn a trained student's checkpoint into the artifact that ships."""
+"""Export a trained student's checkpoint as the files that ship."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.files.student_artifact import Artifact, save_artifact
+from models.files.json_object import JsonObject
+from models.files.student import (
+    StudentArtifact,
+    StudentData,
+    StudentSettings,
+    StudentTraining,
+    save_student,
+)
 from models.inference.student import SCORED_TICKS, SMOOTHING_TICKS
 from models.nets.beatgan import Autoencoder
-from models.training.checkpoint import read_checkpoint, restore_network
+from models.training.checkpoint import read_checkpoint, restore_network, settings_in
 from models.training.distillation import new_student
 
 Floats = NDArray[np.float32]
@@ -21,7 +27,7 @@ def folded_tensors(student: Autoencoder) -> dict[str, Floats]:
     """Return the weights with each BatchNorm folded into the convolution before it.
 
     Computed in float64 from the running statistics (evaluation mode), returned as the float32
-    tensors of `models.files.student_artifact.tensor_shapes`.
+    tensors of `models.files.student.tensor_shapes`.
     """
     features, layers = student.encoder.features, student.decoder.layers
     tensors = {
@@ -61,31 +67,36 @@ def _as_float32(tensor: torch.Tensor) -> Floats:
 
 
 def export_student(
-    checkpoint: Path, description: Path, *, training: dict[str, Any], metrics: dict[str, Any]
+    checkpoint: Path, description: Path, *, data: StudentData, metrics: JsonObject
 ) -> str:
-    """Write the student in ``checkpoint`` as an artifact; return the SHA-256 of its weights.
+    """Write the files of the student in ``checkpoint``; return the SHA-256 of its weights.
 
     Args:
         checkpoint: ``best.safetensors`` of `models.training.student.train_student`.
         description: the ``.json`` file to write; the weights go beside it.
-        training: what the weights come from, JSON-able; the run's settings are added.
-        metrics: what was measured with them, JSON-able.
+        data: what the student was trained on.
+        metrics: what was measured with it.
 
     Raises:
-        ArtifactError: the checkpoint is unusable, or the place is not writable.
+        ArtifactError: the checkpoint is unusable.
+        ConfigError: the files cannot be written.
     """
-    facts, tensors = read_checkpoint(checkpoint)
-    student = new_student(facts["config"]["width"], facts["config"]["latent"])
-    restore_network(student, "student", tensors)
-    artifact = Artifact(
+    read = read_checkpoint(checkpoint)
+    settings = settings_in(StudentSettings, read, checkpoint)
+    student = new_student(settings.width, settings.latent)
+    restore_network(student, "student", read.tensors)
+    artifact = StudentArtifact(
         width=student.width,
         latent=student.latent,
         smoothing_ticks=SMOOTHING_TICKS,
         scored_ticks=SCORED_TICKS,
-        training=training
-        | facts["config"]
-        | {"epoch": facts["best_epoch"], "validation_ap": facts["validation"]["ap"]},
+        training=StudentTraining(
+            **vars(data),
+            **vars(settings),
+            epoch=read.state.best_epoch,
+            validation_ap=read.state.validation["ap"],
+        ),
         metrics=metrics,
         tensors=folded_tensors(student),
     )
-    return save_artifact(artifact, description)
+    return save_student(artifact, description)

@@ -4,8 +4,9 @@ Four-second windows, every half second, of vfdb (both signals: fibrillation and 
 but tachycardia, asystole, ventricular escape rhythms and noise), of the 2015 challenge (ECG leads:
 the seconds before a true alarm of fibrillation against those before all other alarms but
 ventricular tachycardia), and of DS1 of the MIT-BIH records (the flutter of 207 against all else).
-Every record weighs as the square root of its windows, both kinds the same in all. The area under
-the ROC is of each record scored by a regression that did not know it.
+A record has the weight of the square root of its number of windows; fibrillation and the rest have
+the same total weight. For the area under the ROC, each record is scored by a regression that was
+fitted without it.
 
 ``fibrillation.json`` beside the weights names the records, and those that the weights that ship
 were trained on. Of the latter 40 are of the challenge, and nobody wrote down which: this training
@@ -14,15 +15,16 @@ does not give those weights again.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, signal
 
-from models.evaluation.alarms.challenge2015 import ALARM_AT_S, read_cases
-from models.evaluation.alarms.rhythms import FAMILIES, rhythms
+from models.data.challenge2015 import ALARM_AT_S, read_cases
+from models.data.rhythms import FIBRILLATION_NOTES, read_rhythms
 from models.files.model_file import SHIPPED, read_model_file
 from models.measure.metrics import roc_auc
 from pipeline.constants import SAMPLING_RATE_HZ
@@ -54,6 +56,25 @@ _RIDGE: Final = 1e-3
 _SHIPPED_WEIGHTS: Final = np.array((FLAT_WEIGHT, LOW_WEIGHT, BIAS))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FibrillationFit:
+    """The fitted rule, and what it is worth."""
+
+    flat_weight: float
+    """Of the share of flat slopes."""
+    low_weight: float
+    """Of the share of the power in the band of fibrillation."""
+    bias: float
+    auc_left_out: float
+    """Area under the ROC, each record scored by a regression fitted without it."""
+    auc_shipped: float
+    """Area under the ROC, all records scored by the weights that ship."""
+    windows: int
+    fibrillating: int
+    """So many of the windows are of fibrillation or flutter."""
+    records: int
+
+
 class Windows(NamedTuple):
     """Windows of one record."""
 
@@ -76,16 +97,13 @@ def training_records() -> Records:
 
 def fit_fibrillation(
     data: Path, records: Records, on_step: Callable[[str], None] = lambda text: None
-) -> dict[str, Any]:
-    """Return the weights, the bias, and areas under the ROC of the windows.
-
-    ``auc_left_out`` is of each record scored by a regression that did not know it,
-    ``auc_shipped`` of all of them scored by the weights that ship.
+) -> FibrillationFit:
+    """Fit the rule on the records, and once without each of them.
 
     Args:
         data: folder with ``vfdb/``, ``challenge2015/`` and ``mitdb/``.
         records: what to train on, of these three.
-        on_step: told of each record.
+        on_step: called with the name of each record.
 
     Raises:
         InputError: a database or a record is missing or unusable.
@@ -100,16 +118,16 @@ def fit_fibrillation(
         out = of == record
         scores[out] = _score(_fit(x[~out], y[~out], weights[~out]), x[out])
     flat, low, bias = _fit(x, y, weights)
-    return {
-        "flat_weight": round(flat, 2),
-        "low_weight": round(low, 2),
-        "bias": round(bias, 2),
-        "auc_left_out": round(roc_auc(scores, y), 4),
-        "auc_shipped": round(roc_auc(_score(_SHIPPED_WEIGHTS, x).astype(np.float32), y), 4),
-        "windows": int(y.size),
-        "fibrillating": int(y.sum()),
-        "records": len(np.unique(of)),
-    }
+    return FibrillationFit(
+        flat_weight=round(flat, 2),
+        low_weight=round(low, 2),
+        bias=round(bias, 2),
+        auc_left_out=round(roc_auc(scores, y), 4),
+        auc_shipped=round(roc_auc(_score(_SHIPPED_WEIGHTS, x).astype(np.float32), y), 4),
+        windows=int(y.size),
+        fibrillating=int(y.sum()),
+        records=len(np.unique(of)),
+    )
 
 
 def _gather(data: Path, records: Records, on_step: Callable[[str], None]) -> Iterator[Windows]:
@@ -119,10 +137,10 @@ def _gather(data: Path, records: Records, on_step: Callable[[str], None]) -> Ite
         for lead in range(len(load_header(path).signals)):
             at_s, measures = _measured(path, lead)
             kinds = np.zeros(at_s.size, dtype=np.int64)
-            for stretch in rhythms(path, at_s[-1]):
+            for stretch in read_rhythms(path, at_s[-1]):
                 inside = (at_s - FIBRILLATION_S >= stretch.begin_s) & (at_s <= stretch.end_s)
                 kinds[inside] = (
-                    1 if stretch.name in FAMILIES["vf"][0]
+                    1 if stretch.name in FIBRILLATION_NOTES
                     else -1 if stretch.name in _LEFT_OUT
                     else 2
                 )  # fmt: skip
@@ -155,7 +173,7 @@ def _gather(data: Path, records: Records, on_step: Callable[[str], None]) -> Ite
 
 
 def _measured(path: Path, lead: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return where each window ends, seconds, and its two measures."""
+    """Return the end of each window, seconds, and its two measures, float64[n] and [n, 2]."""
     info, x = read_lead(path, lead)
     x = np.nan_to_num(x)
     if info.fs_hz != SAMPLING_RATE_HZ:

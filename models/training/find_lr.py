@@ -1,9 +1,9 @@
-"""Find a learning rate: a few steps at ever higher rates, and where the loss falls fastest.
+"""Find a learning rate: take steps at rising rates, and see where the loss falls fastest.
 
 The range test of Smith ("Cyclical Learning Rates for Training Neural Networks", WACV 2017): from
-its first weights a network takes one step at each of many rates, evenly spaced by factors. Too
-low a rate changes nothing, too high a one raises the loss; the rate of the steepest fall between
-is a good one to train at, or a good top of a schedule. Nothing that is trained here is kept.
+its initial weights a network takes one step at each of many rates, evenly spaced by factors. Too
+low a rate changes nothing, and too high a rate raises the loss. The rate of the steepest fall
+between is a good rate to train at, or a good top of a schedule. The trained weights are dropped.
 """
 
 import itertools
@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from models.training.learning_curves import draw_panels, write_table
-from models.training.run import Progress, StepReport, TrainingRun, shuffled_batches
+from models.training.progress import Progress, StepReport
+from models.training.run import TrainingRun, shuffled_batches
 from pipeline.errors import ConfigError
 
 LOWEST_RATE: Final = 1e-6
@@ -25,21 +26,21 @@ HIGHEST_RATE: Final = 1.0
 STEPS: Final = 150
 
 SMOOTHING: Final = 0.9
-"""Weight of what was before, in the running mean of the losses."""
+"""Weight of the earlier losses in their running mean."""
 
 DIVERGED: Final = 4.0
-"""So many times the lowest smoothed loss is the end of the test."""
+"""The test ends at so many times the lowest smoothed loss."""
 
 FEWEST_STEPS: Final = 10
-"""A slope over fewer says nothing."""
+"""A slope over fewer is not reliable."""
 
 
 @dataclass(frozen=True, slots=True)
 class RangeTest:
-    """The loss at each learning rate, and the rate to take."""
+    """The loss at each learning rate, and the suggested rate."""
 
     rates: list[float]
-    """Ascending; fewer than planned if the loss ran away."""
+    """Ascending; fewer than planned if the loss diverged."""
     losses: list[float]
     """Smoothed."""
     suggested: float
@@ -54,7 +55,7 @@ def range_test(step: Callable[[float], float], *, steps: int = STEPS) -> RangeTe
         steps: at most; the test ends where the loss is not finite or far above its lowest.
 
     Raises:
-        ConfigError: the loss ran away at once, or never fell.
+        ConfigError: the loss diverged at once, or never fell.
     """
     rates: list[float] = []
     losses: list[float] = []
@@ -78,7 +79,7 @@ def range_test(step: Callable[[float], float], *, steps: int = STEPS) -> RangeTe
 
 
 def find_rate(run: TrainingRun, progress: Progress, *, steps: int = STEPS) -> RangeTest:
-    """Run the test on a training that has not begun, which is of no use afterwards.
+    """Run the test on a training that has not begun; it cannot be used afterwards.
 
     The loss is the first that the run's batches return. Several optimisers keep the ratio of
     their rates; the rates of the test are those of ``run.config.learning_rate``.
@@ -86,9 +87,9 @@ def find_rate(run: TrainingRun, progress: Progress, *, steps: int = STEPS) -> Ra
     Raises:
         ConfigError: no rate could be found.
     """
-    draws = torch.Generator().manual_seed(run.config.seed)
+    rng = torch.Generator().manual_seed(run.config.seed)
     batches = itertools.chain.from_iterable(
-        shuffled_batches(run.beats, run.config.batch, draws) for _ in itertools.count()
+        shuffled_batches(run.beats, run.config.batch, rng) for _ in itertools.count()
     )
     done = itertools.count(1)
     for network in run.networks.values():
@@ -96,7 +97,7 @@ def find_rate(run: TrainingRun, progress: Progress, *, steps: int = STEPS) -> Ra
 
     def step(rate: float) -> float:
         run.set_rates(rate / run.config.learning_rate)
-        loss = next(iter(run.train_batch(run, next(batches), draws).values()))
+        loss = next(iter(run.train_batch(run, next(batches), rng).values()))
         progress(StepReport(epoch=1, epochs=1, done=next(done) / steps))
         return loss
 
@@ -107,7 +108,7 @@ def write_range_test(folder: Path, test: RangeTest) -> None:
     """Write ``lr.csv`` and, where matplotlib is there, ``lr.png`` into ``folder``.
 
     Raises:
-        ConfigError: the place cannot be written.
+        ConfigError: the files cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

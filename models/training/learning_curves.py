@@ -1,15 +1,16 @@
-"""How a training went, epoch by epoch: a table and a picture beside its checkpoints.
+"""The learning curves of a training: a table and a picture beside its checkpoints.
 
-Both are written anew from all epochs so far, so that a run that was continued has each once.
+Both are written from all epochs so far, so that a continued run has each epoch once.
 """
 
 import csv
 import io
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from models.files.atomic_write import write_atomically
+from models.training.progress import EpochReport
 
 NO_PICTURE: Final = (
     "no picture without matplotlib; the figures are in the CSV "
@@ -17,38 +18,45 @@ NO_PICTURE: Final = (
 )
 
 
-def write_curves(folder: Path, epochs: Sequence[Mapping[str, Any]]) -> bool:
-    """Write ``curves.csv`` and, where matplotlib is there, ``curves.png``; say if it was.
+def write_curves(folder: Path, epochs: Sequence[EpochReport]) -> bool:
+    """Write ``curves.csv`` and, where matplotlib is installed, ``curves.png``.
+
+    Returns:
+        Whether the picture was drawn.
 
     Args:
         folder: must exist.
-        epochs: one or more `models.training.run.EpochReport` as dictionaries, in order.
+        epochs: one or more, in order.
 
     Raises:
-        ConfigError: the place cannot be written.
+        ConfigError: the files cannot be written.
     """
     write_table(folder / "curves.csv", list(map(_row, epochs)))
-    number = [one["epoch"] for one in epochs]
-    kinds = {"loss": "losses", "validation": "figures", "learning rate": "rates"}
+    number = [one.epoch for one in epochs]
     panels = {
-        panel: {name: [one[kind][name] for one in epochs] for name in epochs[0][kind]}
-        for panel, kind in kinds.items()
+        "loss": _lines([one.losses for one in epochs]),
+        "validation": _lines([one.figures for one in epochs]),
+        "learning rate": _lines([one.rates for one in epochs]),
     }
     return draw_panels(folder / "curves.png", "epoch", number, panels, logarithmic=("loss",))
 
 
-def _row(epoch: Mapping[str, Any]) -> dict[str, Any]:
+def _lines(values: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    return {name: [one[name] for one in values] for name in values[0]}
+
+
+def _row(epoch: EpochReport) -> dict[str, object]:
     return {
-        "epoch": epoch["epoch"],
-        **{f"loss {name}": value for name, value in epoch["losses"].items()},
-        **{f"validation {name}": value for name, value in epoch["figures"].items()},
-        **{f"rate {name}": value for name, value in epoch["rates"].items()},
-        "seconds": round(epoch["seconds"], 1),
-        "remark": epoch["remark"],
+        "epoch": epoch.epoch,
+        **{f"loss {name}": value for name, value in epoch.losses.items()},
+        **{f"validation {name}": value for name, value in epoch.figures.items()},
+        **{f"rate {name}": value for name, value in epoch.rates.items()},
+        "seconds": round(epoch.seconds, 1),
+        "remark": epoch.remark,
     }
 
 
-def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """Write rows of the same keys as CSV, all or nothing; raise `ConfigError` if that fails."""
     text = io.StringIO()
     table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
@@ -73,18 +81,18 @@ def draw_panels(
         abscissa: what ``x`` is.
         x: common to all.
         panels: by its ordinate, each panel's lines; by its name, each line's values, as long as x.
-        logarithmic: names of the abscissa and ordinates that rise by factors.
+        logarithmic: names of the abscissa and ordinates with a logarithmic scale.
         marked: a value of ``x`` to draw a line at.
 
     Raises:
-        ConfigError: the place cannot be written.
+        ConfigError: the files cannot be written.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    # A fixed layout: asking each label for its size doubles the time, and this runs every epoch.
+    # A fixed layout: measuring the labels doubles the time, and this runs every epoch.
     figure = Figure(figsize=(7, 0.5 + 2 * len(panels)))
     margins = {"left": 0.13, "right": 0.97, "top": 0.97, "bottom": 0.25 / len(panels)}
     axes = figure.subplots(len(panels), sharex=True, squeeze=False, gridspec_kw=margins)[:, 0]

@@ -1,29 +1,32 @@
 """What every training has in common: epochs, the choice of the best, checkpoints, resumption.
 
-A trainer builds its networks and optimisers, says in one function what a batch teaches them
-(`TrainingRun.train_batch`), and in another what a network is worth on the validation part (a
-`Judge`). `TrainingRun.finish` does the rest. It writes a checkpoint after each epoch and continues
-from it: all that an epoch does follows from the seed, the epoch's number and the state in the
-checkpoint, so a run that was cut off and started again ends with the weights of one that was not.
+A trainer builds its networks and optimisers, trains on a batch in one function
+(`TrainingRun.train_batch`), and measures a network on the validation part in another (a
+`Validator`). `TrainingRun.finish` does the rest. It writes a checkpoint after each epoch and
+continues from it. Everything in an epoch follows from the seed, the epoch's number and the state in
+the checkpoint, so a run that was interrupted and continued ends with the same weights as one that
+was not.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.data.protocol_beats import Beats, split_named
+from models.data.annotated_beats import Beats, split_named
+from models.files.json_object import to_json
+from models.files.model_file import TrainingSettings
 from models.measure.metrics import average_precision, roc_auc
 from models.nets.beatgan import initialise
 from models.training.checkpoint import (
+    TrainingState,
     read_checkpoint,
     restore_network,
     restore_optimiser,
@@ -32,58 +35,26 @@ from models.training.checkpoint import (
 from models.training.config import TrainingConfig, chosen_device
 from models.training.distillation import smoothed_score
 from models.training.learning_curves import write_curves
+from models.training.progress import EpochReport, Progress, StepReport
 from pipeline.errors import ConfigError
 
 EVALUATION_BATCH: Final = 256
 STEP_REPORTS: Final = 200
-"""So many in an epoch, at most."""
+"""At most so many in an epoch."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepReport:
-    """How far an epoch is."""
-
-    epoch: int
-    """Counts from 1."""
-    epochs: int
-    done: float
-    """Share of the epoch, 0 to 1."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EpochReport:
-    """What one epoch came to."""
-
-    epoch: int
-    """Counts from 1."""
-    epochs: int
-    losses: dict[str, float]
-    """Means over the epoch."""
-    figures: dict[str, float]
-    """Of the judge, on the validation part; the first decides."""
-    rates: dict[str, float]
-    """Learning rate of each optimiser in the last step."""
-    best_epoch: int
-    """The best so far."""
-    seconds: float
-    remark: str
-    """What is wrong, or why this was the last epoch; mostly empty."""
-
-
-Progress = Callable[[EpochReport | StepReport], None]
-
-Judge = Callable[[nn.Module], Mapping[str, float]]
-"""Named figures of a network on the validation part. The first decides; more is better."""
+Validator = Callable[[nn.Module], Mapping[str, float]]
+"""Returns named figures of a network on the validation part. The first decides; more is better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """Beats for choosing the epoch."""
+    """The beats that decide which epoch is best."""
 
     windows: NDArray[np.float32]
     """float32[n, 320]."""
     anomalous: NDArray[np.bool_]
-    """bool[n], with both kinds in it."""
+    """bool[n], some of them True and some False."""
 
 
 def parts_of(beats: Beats, config: TrainingConfig) -> tuple[NDArray[np.float32], Validation]:
@@ -114,7 +85,7 @@ class Means:
 
 
 def check_finite(figures: Mapping[str, float]) -> None:
-    """Raise `FloatingPointError`, with all of them, if one is not finite."""
+    """Raise `FloatingPointError`, listing all figures, if one is not finite."""
     if not all(map(math.isfinite, figures.values())):
         raise FloatingPointError(", ".join(f"{name} {v}" for name, v in figures.items()))
 
@@ -141,42 +112,41 @@ class TrainingRun:
     """Networks in training, with their optimisers, epochs and checkpoints."""
 
     config: TrainingConfig
-    settings: dict[str, Any]
-    """`models.training.config.settings_of`, and what else decides the outcome; a checkpoint with
-    others is refused."""
+    settings: TrainingSettings
+    """`models.training.config.settings_of`; a checkpoint with others is refused."""
     networks: dict[str, nn.Module]
-    """Where ``config.device`` says."""
+    """On ``config.device``."""
     optimisers: dict[str, torch.optim.Optimizer]
-    judged: str
+    validated: str
     """Name of the network whose best epoch is kept."""
     beats: int
     """Rows to train on."""
     train_batch: "Callable[[TrainingRun, Tensor, torch.Generator], dict[str, float]]"
-    """Learns from the rows int64[batch], with `step`, and returns its losses by name, the one to
-    be lowered first. All that it draws at random comes from the generator, which is on the CPU.
-    The networks are in training mode."""
+    """Trains on the rows int64[batch] by calling `step`, and returns its losses by name, the one to
+    minimise first. Its random numbers come from the generator, which is on the CPU. The networks
+    are in training mode."""
     schedule: Callable[[float], float] = constant
-    """Share of each optimiser's own learning rate, when so much (0 to 1) of all steps is done."""
+    """Maps the share of all steps that are done, 0 to 1, to a share of each learning rate."""
     remark: Callable[[Mapping[str, float]], str] = lambda losses: ""
-    """What is wrong with an epoch of these mean losses; nothing, if empty."""
+    """Says what is wrong with an epoch of these mean losses; empty if nothing is."""
     _top_rates: dict[str, list[float]] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Note the learning rates that the schedule is a share of."""
+        """Keep the initial learning rates, which the schedule scales."""
         self._top_rates = {
             name: [group["lr"] for group in optimiser.param_groups]
             for name, optimiser in self.optimisers.items()
         }
 
     def autocast(self) -> torch.autocast:
-        """Return the context for the convolutions."""
+        """Return the context that chooses the precision of the convolutions."""
         device = chosen_device(self.config.device)
-        return torch.autocast(device.type, torch.bfloat16, enabled=self.settings["bf16"])
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.settings.bf16)
 
     def step(self, optimiser: str, loss: Tensor, *, again: bool = False) -> None:
-        """Follow the gradient of ``loss`` by one step, with the weights of this optimiser alone.
+        """Take one step down the gradient of ``loss``, on the weights of this optimiser alone.
 
-        ``again`` keeps what a further loss on the same reconstructions needs.
+        ``again`` keeps the graph for another loss on the same reconstructions.
         """
         one = self.optimisers[optimiser]
         one.zero_grad(set_to_none=True)
@@ -185,16 +155,16 @@ class TrainingRun:
         one.step()
 
     def set_rates(self, share: float) -> None:
-        """Let every optimiser learn at this share of the rate it was made with."""
+        """Set the rate of every optimiser to this share of its initial rate."""
         for name, optimiser in self.optimisers.items():
             for group, rate in zip(optimiser.param_groups, self._top_rates[name], strict=True):
                 group["lr"] = rate * share
 
-    def finish(self, judge: Judge, progress: Progress) -> Path:
-        """Train the epochs that are still to do; return the file of the best.
+    def finish(self, validator: Validator, progress: Progress) -> Path:
+        """Train the remaining epochs; return the file of the best.
 
         Args:
-            judge: decides which epoch is best, and with ``config.patience`` which is the last.
+            validator: decides which epoch is best, and with ``config.patience`` which is the last.
             progress: called within each epoch, and after it, once its checkpoint is written.
 
         Raises:
@@ -204,16 +174,16 @@ class TrainingRun:
         """
         folder = self.config.folder
         last, best = folder / "last.safetensors", folder / "best.safetensors"
-        facts, epochs = self._resume(last), self.config.epochs
-        network = self.networks[self.judged]
-        if facts["curves"]:
-            # Once more: the run may have been cut off between its checkpoint and its curves.
-            write_curves(folder, facts["curves"])
-        while facts["epoch"] < epochs and not self._out_of_patience(facts):
-            begun, epoch = time.perf_counter(), facts["epoch"] + 1
+        state, epochs = self._resume(last), self.config.epochs
+        network = self.networks[self.validated]
+        if state.curves:
+            # The run may have been interrupted between its checkpoint and its curves.
+            write_curves(folder, state.curves)
+        while state.epoch < epochs and not self._out_of_patience(state):
+            begun, epoch = time.perf_counter(), state.epoch + 1
             try:
                 losses = self._train_epoch(epoch, progress)
-                figures = dict(judge(network))
+                figures = dict(validator(network))
                 check_finite(figures)
             except FloatingPointError as error:
                 kept = f"holds epoch {epoch - 1}" if epoch > 1 else "holds nothing yet"
@@ -221,91 +191,90 @@ class TrainingRun:
                     f"epoch {epoch} left the finite numbers ({error}): {folder} {kept}; "
                     f"start anew elsewhere with a lower learning rate"
                 ) from None
-            facts["epoch"] = epoch
-            if not facts["best_epoch"] or _deciding(figures) > _deciding(facts["validation"]):
-                facts |= {"best_epoch": epoch, "validation": figures}
-                # Before `last`: a run cut off in between repeats this epoch and writes the same.
-                of_best = {name: value for name, value in facts.items() if name != "curves"}
-                save_checkpoint(best, of_best, networks={self.judged: network})
+            state = replace(state, epoch=epoch)
+            if not state.best_epoch or _deciding(figures) > _deciding(state.validation):
+                state = replace(state, best_epoch=epoch, validation=figures)
+                # Before `last`: a run interrupted in between repeats this epoch with equal result.
+                save_checkpoint(best, replace(state, curves=()), networks={self.validated: network})
             report = EpochReport(
                 epoch=epoch,
                 epochs=epochs,
                 losses=losses,
                 figures=figures,
                 rates={name: o.param_groups[0]["lr"] for name, o in self.optimisers.items()},
-                best_epoch=facts["best_epoch"],
+                best_epoch=state.best_epoch,
                 seconds=time.perf_counter() - begun,
-                remark=self._remark_on(losses, facts),
+                remark=self._remark_on(losses, state),
             )
-            facts["curves"] = [*facts["curves"], asdict(report)]
-            save_checkpoint(last, facts, networks=self.networks, optimisers=self.optimisers)
-            write_curves(folder, facts["curves"])
+            state = replace(state, curves=(*state.curves, report))
+            save_checkpoint(last, state, networks=self.networks, optimisers=self.optimisers)
+            write_curves(folder, state.curves)
             progress(report)
         return best
 
     def _train_epoch(self, epoch: int, progress: Progress) -> dict[str, float]:
         for network in self.networks.values():
             network.train()
-        draws = torch.Generator().manual_seed(1000 * self.config.seed + epoch)
+        rng = torch.Generator().manual_seed(1000 * self.config.seed + epoch)
         means, epochs = Means(), self.config.epochs
         steps = self.beats // self.config.batch
-        for step, rows in enumerate(shuffled_batches(self.beats, self.config.batch, draws)):
+        for step, rows in enumerate(shuffled_batches(self.beats, self.config.batch, rng)):
             self.set_rates(self.schedule((epoch - 1 + step / steps) / epochs))
-            means.add(self.train_batch(self, rows, draws))
+            means.add(self.train_batch(self, rows, rng))
             if step % math.ceil(steps / STEP_REPORTS) == 0:
                 progress(StepReport(epoch=epoch, epochs=epochs, done=(step + 1) / steps))
         return means.of_epoch()
 
-    def _out_of_patience(self, facts: Mapping[str, Any]) -> bool:
+    def _out_of_patience(self, state: TrainingState) -> bool:
         patience = self.config.patience
-        return patience is not None and facts["epoch"] - facts["best_epoch"] >= patience
+        return patience is not None and state.epoch - state.best_epoch >= patience
 
-    def _remark_on(self, losses: Mapping[str, float], facts: Mapping[str, Any]) -> str:
+    def _remark_on(self, losses: Mapping[str, float], state: TrainingState) -> str:
         remarks = [self.remark(losses)]
-        if self._out_of_patience(facts) and facts["epoch"] < self.config.epochs:
+        if self._out_of_patience(state) and state.epoch < self.config.epochs:
             remarks.append(f"stopped early: no better for {self.config.patience} epochs")
         return "; ".join(filter(None, remarks))
 
-    def _resume(self, last: Path) -> dict[str, Any]:
-        settings = json.loads(json.dumps(self.settings))  # as a checkpoint gives them back
+    def _resume(self, last: Path) -> TrainingState:
+        """Return the state to continue from, and fill networks and optimisers with theirs."""
+        settings = to_json(self.settings)
         if not last.exists():
-            return {"config": settings, "epoch": 0, "best_epoch": 0, "validation": {}, "curves": []}
-        facts, tensors = read_checkpoint(last)
-        found = facts.get("config")
+            return TrainingState(config=settings, epoch=0, best_epoch=0, validation={})
+        checkpoint = read_checkpoint(last)
+        found = checkpoint.state.config
         if found != settings:
-            found = found if isinstance(found, dict) else {}
             other = sorted(k for k in {*found, *settings} if found.get(k) != settings.get(k))
             raise ConfigError(
                 f"{last} belongs to a run with other settings or data ({', '.join(other)}): "
                 f"choose another folder or remove it"
             )
         for name, network in self.networks.items():
-            restore_network(network, name, tensors)
+            restore_network(network, name, checkpoint.tensors)
         for name, optimiser in self.optimisers.items():
-            restore_optimiser(optimiser, name, facts, tensors)
-        return facts
+            restore_optimiser(optimiser, name, checkpoint)
+        return checkpoint.state
 
 
 def _deciding(figures: Mapping[str, float]) -> float:
     return next(iter(figures.values()))
 
 
-def shuffled_batches(n: int, batch: int, draws: torch.Generator) -> Iterator[Tensor]:
-    """Yield the rows of each whole batch, int64[batch], in an order that ``draws`` decides."""
-    order = torch.randperm(n, generator=draws)
+def shuffled_batches(n: int, batch: int, rng: torch.Generator) -> Iterator[Tensor]:
+    """Yield the rows of each whole batch, int64[batch], in a random order drawn from ``rng``."""
+    order = torch.randperm(n, generator=rng)
     yield from order[: n - n % batch].split(batch)
 
 
-def initialise_on(device: torch.device, network: nn.Module, draws: torch.Generator) -> None:
-    """Initialise on the CPU, whose random numbers are the same everywhere, and move."""
-    initialise(network.cpu(), draws)
+def initialise_on(device: torch.device, network: nn.Module, rng: torch.Generator) -> None:
+    """Initialise on the CPU, whose random numbers are the same everywhere, then move."""
+    initialise(network.cpu(), rng)
     network.to(device)
 
 
-def autoencoder_judge(validation: Validation) -> Judge:
-    """Return the judge of networks that reconstruct: AP (which decides) and AUC of their scores."""
+def autoencoder_validator(validation: Validation) -> Validator:
+    """Return the validator of autoencoders: AP (which decides) and AUC of their scores."""
 
-    def judge(network: nn.Module) -> dict[str, float]:
+    def validator(network: nn.Module) -> dict[str, float]:
         scores = score_windows(network, validation.windows)
         if not np.isfinite(scores).all():
             raise FloatingPointError("validation scores")
@@ -314,14 +283,14 @@ def autoencoder_judge(validation: Validation) -> Judge:
             "auc": roc_auc(scores, validation.anomalous),
         }
 
-    return judge
+    return validator
 
 
 @torch.no_grad()
 def score_windows(network: nn.Module, windows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the smoothed score of windows float32[n, 320] by an autoencoder, float32[n].
 
-    Where the network is, in evaluation mode and float32, whatever it was in before.
+    The network runs on its device, in float32 and, from now on, in evaluation mode.
     """
     device = next(network.parameters()).device
     network.eval()

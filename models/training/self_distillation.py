@@ -1,10 +1,10 @@
-"""A teacher grown on the student itself: feature refinement, dropped after training.
+"""A teacher built on the student's own encoder: feature refinement, dropped after training.
 
 FRSKD (Ji, Shin, Hwang, Park and Moon, "Refine Myself by Teaching Myself: Feature Refinement via
 Self-Knowledge Distillation", CVPR 2021) in one dimension, for an autoencoder. A BiFPN takes the
 maps of the student's own encoder, mixes the stages from deep to shallow and back, and returns a
 refined map of each. A head and a decoder of its own turn the deepest into a second reconstruction
-of the beat, by which the self-teacher is trained; the student follows its maps
+of the beat, which trains the self-teacher. The student imitates its maps
 (`models.training.distillation.attention_loss`) and its scores
 (`models.training.distillation.kd_loss`).
 
@@ -49,7 +49,7 @@ def _pointwise(before: int, after: int) -> nn.Sequential:
 
 
 def _separable(width: int) -> nn.Sequential:
-    """Look at three neighbours in each channel, then across the channels."""
+    """Convolve three neighbours in each channel, then across the channels."""
     return nn.Sequential(
         nn.Conv1d(width, width, 3, padding=1, groups=width, bias=False), *_pointwise(width, width)
     )
@@ -80,9 +80,8 @@ class SelfTeacher(nn.Module):
         """Return the refined maps and the reconstruction [B, 1, 320].
 
         Args:
-            maps: `models.training.distillation.stage_maps` of the student, with their graph: what
-            the
-                self-teacher learns to need, the student's encoder learns to give.
+            maps: `models.training.distillation.stage_maps` of the student, with their graph: the
+                gradient of the self-teacher's loss reaches the student's encoder.
         """
         laterals = [lateral(one) for lateral, one in zip(self.laterals, maps, strict=True)]
         down = [laterals[-1]]

@@ -2,21 +2,20 @@
 
     monitor train student --data DIR --split ds1
 
-The loss is L_G + alpha L_KD + beta L_F: its own mean squared residual, its scores against the
-teacher's (`models.training.distillation.kd_loss`), and where its encoder looks against where the
-teacher's does (`models.training.distillation.attention_loss`). The method says which of the two
-count and who teaches: the BeatGAN teacher, or `models.training.self_distillation.SelfTeacher`,
-which learns beside the student and is dropped.
+The loss is L_G + alpha L_KD + beta L_F: the student's own mean squared residual, its scores against
+the teacher's (`models.training.distillation.kd_loss`), and the attention of its encoder against the
+teacher's (`models.training.distillation.attention_loss`). The method decides which of the last two
+count and what the teacher is: the BeatGAN teacher, or
+`models.training.self_distillation.SelfTeacher`, which is trained with the student and dropped.
 
-Runs on CUDA where there is one and on the CPU otherwise, writes a checkpoint after each epoch and
-continues from it (`models.training.run`). The epoch that is kept is the best on the validation
-part (average precision); no test beat is looked at before nothing is left to choose.
-
-Who watches passes ``progress``, called with a `StepReport` or an `EpochReport`.
+The training runs on CUDA where there is one and on the CPU otherwise. It writes a checkpoint after
+each epoch and continues from it (`models.training.run`). The best epoch on the validation part
+(average precision) is kept; test beats are used only after every choice is made.
 """
 
 import dataclasses
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,17 +25,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.data.protocol_beats import (
-    DATABASE,
+from models.data.annotated_beats import (
     PATIENT_SPLITS,
-    RECORDS,
     Beats,
     annotation_digest,
     load_beats,
     split_named,
 )
-from models.evaluation.protocols.beatgan import evaluate_on
-from models.files.student_artifact import load_artifact, save_artifact
+from models.data.mitdb import DATABASE, RECORDS
+from models.files.json_object import JsonObject
+from models.files.student import (
+    StudentArtifact,
+    StudentData,
+    StudentSettings,
+    TeacherSource,
+    load_student,
+    save_student,
+)
 from models.inference.student import STUDENT_LATENT, STUDENT_WIDTH
 from models.nets.beatgan import Autoencoder
 from models.training.checkpoint import read_checkpoint
@@ -53,11 +58,11 @@ from models.training.distillation import (
 )
 from models.training.export import export_student
 from models.training.find_lr import RangeTest, find_rate
+from models.training.progress import Progress
 from models.training.run import (
-    Progress,
     TrainingRun,
     Validation,
-    autoencoder_judge,
+    autoencoder_validator,
     initialise_on,
     one_cycle,
     parts_of,
@@ -67,11 +72,14 @@ from models.training.teacher import load_teacher
 from pipeline.errors import ConfigError
 
 METHODS: Final = ("none", "kd", "ft", "kd+ft", "frskd")
-"""No distillation, scores, feature maps, both, self-distillation."""
+"""No distillation, by scores, by feature maps, by both, self-distillation."""
 
-BY_SCORES: Final = ("kd", "kd+ft", "frskd")
-BY_MAPS: Final = ("ft", "kd+ft", "frskd")
-OF_A_TEACHER: Final = ("kd", "ft", "kd+ft")
+SCORE_METHODS: Final = ("kd", "kd+ft", "frskd")
+MAP_METHODS: Final = ("ft", "kd+ft", "frskd")
+TEACHER_METHODS: Final = ("kd", "ft", "kd+ft")
+
+Evaluate = Callable[[Beats, StudentArtifact], JsonObject]
+"""Returns the figures of a student on the test part of its fold of the beats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +96,8 @@ class StudentConfig(TrainingConfig):
     method: str = "none"
     """One of `METHODS`."""
     teacher: Path | None = None
-    """``best.safetensors`` of the teacher, trained on the same split and seed; where the method
-    has one."""
+    """``best.safetensors`` of a teacher trained on the same split and seed, for a method with a
+    teacher."""
     # Weights from short runs (6,000 beats, 6 epochs), by AP on the validation part: ten times the
     # alpha cost both residual and AP, ten times the beta some AP.
     alpha: float = 1e-3
@@ -97,7 +105,7 @@ class StudentConfig(TrainingConfig):
     beta: float = 1e-4
     """Weight of L_F."""
     temperature: float = 2.0
-    """Of L_KD."""
+    """T of L_KD."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
@@ -106,15 +114,15 @@ class StudentConfig(TrainingConfig):
             raise ConfigError(
                 f"there is no method {self.method!r:.40}: choose one of {', '.join(METHODS)}"
             )
-        if self.teacher is None and self.method in OF_A_TEACHER:
+        if self.teacher is None and self.method in TEACHER_METHODS:
             raise ConfigError(
                 f"method {self.method} needs a teacher: train one with `monitor train teacher` and "
                 f"name its best.safetensors"
             )
-        if self.teacher is not None and self.method not in OF_A_TEACHER:
+        if self.teacher is not None and self.method not in TEACHER_METHODS:
             raise ConfigError(
                 f"method {self.method} has no teacher: leave it out, or choose one of "
-                f"{', '.join(OF_A_TEACHER)}"
+                f"{', '.join(TEACHER_METHODS)}"
             )
         if self.width < 1 or self.latent < 1:
             raise ConfigError(f"no network has width {self.width} and latent {self.latent}")
@@ -125,11 +133,16 @@ class StudentConfig(TrainingConfig):
             )
 
 
-def train_student(config: StudentConfig, progress: Progress) -> Path:
+def train_student(config: StudentConfig, progress: Progress, evaluate: Evaluate) -> Path:
     """Train a student; return its finished ``student.json``.
 
-    The artifact records how it was trained, how it did on the validation part, and, if it was
-    trained on a fold, its figures on the test part.
+    The file records how the student was trained, its figure on the validation part, and, for a
+    student of a fold, its figures on the test part.
+
+    Args:
+        config: how it is trained.
+        progress: called within each epoch and after it.
+        evaluate: measures the student of a fold, once it is trained.
 
     Raises:
         InputError: records are missing or unreadable.
@@ -141,7 +154,7 @@ def train_student(config: StudentConfig, progress: Progress) -> Path:
     train, validation = parts_of(beats, config)
     table = None if teacher is None else teacher_table(teacher, torch.from_numpy(train))
     best = fit_student(config, train, validation, progress, table)
-    return finish_student(best, config.folder / "student.json", beats, config)
+    return finish_student(best, config.folder / "student.json", beats, config, evaluate)
 
 
 def find_student_rate(config: StudentConfig, progress: Progress) -> RangeTest:
@@ -164,27 +177,32 @@ def _teacher_of(config: StudentConfig) -> Autoencoder | None:
     return load_teacher(config.teacher, split=config.split, seed=config.seed, device=config.device)
 
 
-def finish_student(best: Path, description: Path, beats: Beats, config: StudentConfig) -> Path:
-    """Write the artifact of the checkpoint ``best``; that of a fold with its test figures."""
+def finish_student(
+    best: Path, description: Path, beats: Beats, config: StudentConfig, evaluate: Evaluate
+) -> Path:
+    """Write the files of the checkpoint ``best``, with test figures for a student of a fold."""
     split = split_named(beats, config.split, seed=config.seed)
-    training = {
-        "database": DATABASE,
-        "records": list(PATIENT_SPLITS.get(config.split, RECORDS)),
-        "annotations_sha256": annotation_digest(beats),
-        "train_beats": int(split.train.size),
-        "validation_beats": int(split.validation.size),
-    }
-    if config.teacher is not None:
-        facts, _ = read_checkpoint(config.teacher)
-        training["teacher"] = {name: facts[name] for name in ("config", "best_epoch", "validation")}
-    export_student(best, description, training=training, metrics={})
+    data = StudentData(
+        database=DATABASE,
+        records=PATIENT_SPLITS.get(config.split, RECORDS),
+        annotations_sha256=annotation_digest(beats),
+        train_beats=int(split.train.size),
+        validation_beats=int(split.validation.size),
+        teacher=None if config.teacher is None else _teacher_source(config.teacher),
+    )
+    export_student(best, description, data=data, metrics={})
     if split.test.size:
-        artifact = load_artifact(description)
-        metrics = {"command": "monitor evaluate beatgan"} | evaluate_on(
-            beats, artifact, device="cpu"
-        )
-        save_artifact(dataclasses.replace(artifact, metrics=metrics), description)
+        artifact = load_student(description)
+        metrics = {"command": "monitor evaluate beatgan", **evaluate(beats, artifact)}
+        save_student(dataclasses.replace(artifact, metrics=metrics), description)
     return description
+
+
+def _teacher_source(path: Path) -> TeacherSource:
+    state = read_checkpoint(path).state
+    return TeacherSource(
+        config=state.config, best_epoch=state.best_epoch, validation=state.validation
+    )
 
 
 def fit_student(
@@ -196,44 +214,44 @@ def fit_student(
 ) -> Path:
     """Train a student on windows float32[n, 320]; return the file of its best epoch.
 
-    ``teacher`` holds what the teacher says of the same windows, where the method has a teacher.
+    ``teacher`` holds the teacher's outputs for the same windows, for a method with a teacher.
     """
     run = student_run(config, train, teacher)
-    return run.finish(autoencoder_judge(validation), progress)
+    return run.finish(autoencoder_validator(validation), progress)
 
 
 def student_run(
     config: StudentConfig, train: NDArray[np.float32], teacher: TeacherTable | None
 ) -> TrainingRun:
-    """Return the training that `fit_student` runs, at its beginning."""
-    lesson = Lesson(config, train, teacher)
-    settings = settings_of(config, train)
+    """Return the training that `fit_student` runs, before its first step."""
+    trainer = StudentTrainer(config, train, teacher)
+    teacher_sha256 = None
     if config.teacher is not None:
-        settings["teacher_sha256"] = hashlib.sha256(config.teacher.read_bytes()).hexdigest()
+        teacher_sha256 = hashlib.sha256(config.teacher.read_bytes()).hexdigest()
     return TrainingRun(
         config=config,
-        settings=settings,
-        networks=lesson.networks,
-        optimisers={"optimiser": lesson.optimiser},
-        judged="student",
+        settings=settings_of(StudentSettings, config, train, teacher_sha256=teacher_sha256),
+        networks=trainer.networks,
+        optimisers={"optimiser": trainer.optimiser},
+        validated="student",
         beats=len(train),
-        train_batch=lesson.learn,
+        train_batch=trainer.train_batch,
         schedule=one_cycle,
     )
 
 
-class Lesson:
-    """The student and its loss on a batch, by whatever method it is taught."""
+class StudentTrainer:
+    """The student, its optimiser, and its loss on a batch by any of the `METHODS`."""
 
     def __init__(
         self, config: StudentConfig, train: NDArray[np.float32], teacher: TeacherTable | None
     ) -> None:
-        """Draw the weights and put everything in its place.
+        """Draw the weights and move everything to the device.
 
         Args:
-            config: says the method; a method of a teacher needs the ``teacher``'s table.
+            config: of the training; a method with a teacher needs ``teacher``.
             train: float32[n, 320].
-            teacher: what it says of each row of ``train``.
+            teacher: the teacher's outputs for each row of ``train``.
         """
         device = chosen_device(config.device)
         self._config = config
@@ -245,22 +263,22 @@ class Lesson:
         if config.method == "frskd":
             self._self_teacher = SelfTeacher(config.width, config.latent)
             self.networks["self_teacher"] = self._self_teacher
-        draws = torch.Generator().manual_seed(config.seed)
+        rng = torch.Generator().manual_seed(config.seed)
         for network in self.networks.values():
-            initialise_on(device, network, draws)
+            initialise_on(device, network, rng)
         self.optimiser = torch.optim.AdamW(
             [weight for network in self.networks.values() for weight in network.parameters()],
             config.learning_rate,
         )
 
-    def learn(self, run: TrainingRun, rows: Tensor, _: torch.Generator) -> dict[str, float]:
-        """Follow the loss on these rows of the training part by one step; return its parts."""
+    def train_batch(self, run: TrainingRun, rows: Tensor, _: torch.Generator) -> dict[str, float]:
+        """Take one step on these rows of the training part; return the parts of the loss."""
         total, parts = self.loss(rows, run.autocast())
         run.step("optimiser", total)
         return {"total": total.item()} | {name: part.item() for name, part in parts.items()}
 
     def loss(self, rows: Tensor, autocast: torch.autocast) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss on these rows, and the parts whose weighted sum it is.
+        """Return the loss on these rows, and the parts that it is the weighted sum of.
 
         The networks run under ``autocast``, the losses in float32.
         """
@@ -281,11 +299,11 @@ class Lesson:
         elif self._teacher is not None:
             teacher_score = self._teacher.scores[rows]
             teacher_attention = self._teacher.attention[rows]
-        if config.method in BY_SCORES:
+        if config.method in SCORE_METHODS:
             score = smoothed_score(residual[:, 0])
             parts["kd"] = kd_loss(score, teacher_score, config.temperature)
             total = total + config.alpha * parts["kd"]
-        if config.method in BY_MAPS:
+        if config.method in MAP_METHODS:
             parts["ft"] = attention_loss(attention(maps), teacher_attention)
             total = total + config.beta * parts["ft"]
         return total, parts

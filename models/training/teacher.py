@@ -4,12 +4,12 @@
 
 Half of the beats of each batch are warped in time (`models.training.warping`). Generator and
 discriminator learn from the same reconstructions, each at its own rate (Heusel et al., "GANs
-Trained by a Two Time-Scale Update Rule", NeurIPS 2017), both along one cycle. Each epoch says how
-the two stand, and whether one of them has given up.
+Trained by a Two Time-Scale Update Rule", NeurIPS 2017), both with the one-cycle schedule. Each
+epoch reports the balance of the two, and whether one of them has collapsed.
 
-Runs on CUDA where there is one and on the CPU otherwise, writes a checkpoint after each epoch and
-continues from it (`models.training.run`). The epoch that is kept is the best on the validation
-part (average precision); no test beat is ever looked at.
+The training runs on CUDA where there is one and on the CPU otherwise. It writes a checkpoint after
+each epoch and continues from it (`models.training.run`). The best epoch on the validation part
+(average precision) is kept; test beats are never used.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.data.protocol_beats import annotation_digest, load_beats
+from models.data.annotated_beats import annotation_digest, load_beats
+from models.files.model_file import TrainingSettings
 from models.nets.beatgan import (
     STAGES,
     TEACHER_LATENT,
@@ -36,11 +37,11 @@ from models.nets.beatgan import (
 from models.training.checkpoint import read_checkpoint, restore_network
 from models.training.config import TrainingConfig, chosen_device, settings_of
 from models.training.find_lr import RangeTest, find_rate
+from models.training.progress import Progress
 from models.training.run import (
-    Progress,
     TrainingRun,
     Validation,
-    autoencoder_judge,
+    autoencoder_validator,
     initialise_on,
     one_cycle,
     parts_of,
@@ -49,14 +50,28 @@ from models.training.warping import warp
 from pipeline.errors import ArtifactError
 
 WARPED_SHARE: Final = 0.5
-"""Of the beats; the others are as recorded, as those are that the teacher has to score."""
+"""Share of the beats that are warped; the teacher has to score beats as they were recorded."""
 
 WON_BELOW: Final = 0.1
-"""Mean L_D of an epoch in which the discriminator was sure of nearly every beat; at 1.39 it can
-only guess."""
+"""Mean L_D of an epoch in which the discriminator recognised nearly every beat; 1.39 is chance."""
 
 ALIKE_BELOW: Final = 0.05
-"""Share of the beats' variance that the reconstructions have when they are one beat for all."""
+"""Share of the beats' variance below which all reconstructions are practically the same beat."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherSettings(TrainingSettings):
+    """What decides the outcome of a teacher's training."""
+
+    discriminator_rate: float
+    first_momentum: float
+    width: int
+    latent: int
+    adversarial_weight: float
+    beats_sha256: str
+    """Of the windows that train it."""
+    annotations_sha256: str
+    """`models.data.annotated_beats.annotation_digest`: which beats were dealt out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +89,7 @@ class TeacherConfig(TrainingConfig):
     """Channels after the first stage, of both networks."""
     latent: int = TEACHER_LATENT
     adversarial_weight: float = 40.0
-    """Of the discriminator's features, which spectral normalisation keeps small."""
+    """Weight of the discriminator's features, which spectral normalisation keeps small."""
 
 
 def train_teacher(config: TeacherConfig, progress: Progress) -> Path:
@@ -109,11 +124,11 @@ def fit_teacher(
 ) -> Path:
     """Train BeatGAN on windows float32[n, 320]; return the file of the best epoch.
 
-    ``annotations_sha256`` says of which beats the split was made (`annotation_digest`): without
-    it nobody can tell which of them the teacher has not seen.
+    ``annotations_sha256`` identifies the beats that were split (`annotation_digest`). Without it
+    the beats that the teacher has not seen are unknown.
     """
     run = teacher_run(config, train, annotations_sha256)
-    return run.finish(autoencoder_judge(validation), progress)
+    return run.finish(autoencoder_validator(validation), progress)
 
 
 def teacher_run(
@@ -123,20 +138,20 @@ def teacher_run(
     device = chosen_device(config.device)
     generator = Autoencoder(config.width, config.latent)
     discriminator = Discriminator(config.width)
-    draws = torch.Generator().manual_seed(config.seed)
-    initialise_on(device, generator, draws)
-    initialise_on(device, discriminator, draws)
+    rng = torch.Generator().manual_seed(config.seed)
+    initialise_on(device, generator, rng)
+    initialise_on(device, discriminator, rng)
     normalise_spectrally(discriminator, config.seed)
     beats_b1t = torch.from_numpy(train)[:, None].to(device)
     betas = (config.first_momentum, 0.999)
 
-    def train_batch(run: TrainingRun, rows: Tensor, draws: torch.Generator) -> dict[str, float]:
-        x_b1t = warp(beats_b1t[rows], WARPED_SHARE, draws)
+    def train_batch(run: TrainingRun, rows: Tensor, rng: torch.Generator) -> dict[str, float]:
+        x_b1t = warp(beats_b1t[rows], WARPED_SHARE, rng)
         return _train_both(run, x_b1t, config.adversarial_weight)
 
     return TrainingRun(
         config=config,
-        settings=settings_of(config, train) | {"annotations_sha256": annotations_sha256},
+        settings=settings_of(TeacherSettings, config, train, annotations_sha256=annotations_sha256),
         networks={"generator": generator, "discriminator": discriminator},
         optimisers={
             "generator_optimiser": torch.optim.Adam(
@@ -146,7 +161,7 @@ def teacher_run(
                 discriminator.parameters(), config.discriminator_rate, betas
             ),
         },
-        judged="generator",
+        validated="generator",
         beats=len(train),
         train_batch=train_batch,
         schedule=one_cycle,
@@ -155,7 +170,7 @@ def teacher_run(
 
 
 def _train_both(run: TrainingRun, x_b1t: Tensor, adversarial_weight: float) -> dict[str, float]:
-    """One step of each network, both from where they stood before."""
+    """Take one step of each network, both from the weights before."""
     with run.autocast():
         reconstruction = run.networks["generator"](x_b1t)
         real, features = run.networks["discriminator"](x_b1t)
@@ -168,18 +183,18 @@ def _train_both(run: TrainingRun, x_b1t: Tensor, adversarial_weight: float) -> d
     run.step("generator_optimiser", loss_g, again=True)
     run.step("discriminator_optimiser", loss_d)
     with torch.no_grad():
-        told_apart = ((real > 0).float().mean() + (fake < 0).float().mean()) / 2
+        accuracy = ((real > 0).float().mean() + (fake < 0).float().mean()) / 2
         spread = reconstruction.float().var(dim=0).mean() / x_b1t.var(dim=0).mean()
     return {
         "generator": loss_g.item(),
         "discriminator": loss_d.item(),
-        "told_apart": told_apart.item(),
+        "told_apart": accuracy.item(),
         "spread": spread.item(),
     }
 
 
 def collapse(losses: Mapping[str, float]) -> str:
-    """Say which of the two networks has stopped learning from the other, if one has.
+    """Return a remark if one of the two networks has stopped learning from the other.
 
     Args:
         losses: means over an epoch: ``discriminator`` is L_D; ``told_apart`` the share of beats
@@ -202,16 +217,17 @@ def load_teacher(path: Path, *, split: str, seed: int, device: str = "auto") -> 
     Raises:
         ArtifactError: missing, altered, or trained on another split than this one of this seed.
     """
-    facts, tensors = read_checkpoint(path)
-    trained_on, head = facts.get("config"), tensors.get("generator/encoder.head.weight")
-    if not isinstance(trained_on, dict) or head is None or head.ndim != 3:
+    checkpoint = read_checkpoint(path)
+    head = checkpoint.tensors.get("generator/encoder.head.weight")
+    if head is None or head.ndim != 3:
         raise ArtifactError(f"{path} is no checkpoint of a teacher: name its best.safetensors")
     for name, wanted in (("split", split), ("seed", seed)):
-        if trained_on.get(name) != wanted:
+        found = checkpoint.state.config.get(name)
+        if found != wanted:
             raise ArtifactError(
-                f"{path} was trained with {name} {trained_on.get(name)}, not {wanted}: it has seen "
+                f"{path} was trained with {name} {found}, not {wanted}: it has seen "
                 f"beats that this split holds out; train a teacher with {name} {wanted}"
             )
     teacher = Autoencoder(width=head.shape[1] >> (STAGES - 1), latent=head.shape[0])
-    restore_network(teacher, "generator", tensors)
+    restore_network(teacher, "generator", checkpoint.tensors)
     return teacher.eval().to(chosen_device(device))

@@ -150,10 +150,10 @@ def check_weights() -> Iterator[Finding]:
     """Verify the weights that ship by their hashes, and score a beat with them."""
     import numpy as np
 
-    from models.files.classifier_artifact import SHIPPED_CLASSIFIER
+    from models.files.calibration import load_calibration
+    from models.files.classifier import SHIPPED_CLASSIFIER
     from models.inference.classifier import ClassifierScorer
     from models.inference.student import StudentScorer
-    from models.training.calibration import load_calibration
     from pipeline.constants import RR_FEATURES, WINDOW_BEFORE_R, WINDOW_SAMPLES
 
     beat = np.zeros((1, WINDOW_SAMPLES), dtype=np.float32)

@@ -99,9 +99,9 @@ def show(
     """
     if png is not None:
         from models.evaluation.report.pictures import prepare
-        from models.files.atomic_write import place
+        from models.files.atomic_write import replaceable_file
 
-        place(png, read=[] if log is None else [log])
+        replaceable_file(png, read=[] if log is None else [log])
         prepare(png.parent)
     reply = asked(endpoint, Show(seq=seq), keys) if log is None else _from_log(log, seq)
     (alert,) = reply.alerts

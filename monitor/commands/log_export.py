@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Any, Final
 
-from models.files.atomic_write import place, write_atomically
+from models.files.atomic_write import replaceable_file, write_atomically
 from pipeline.errors import ConfigError, LogError
 from pipeline.log.reader import LogReader
 from pipeline.schema.public import Alert, encode_json
@@ -56,10 +56,10 @@ def export_log(
     alerts = 0
     read = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-lock"))]
     if csv_file is not None:
-        csv_file = place(csv_file, read=read)
+        csv_file = replaceable_file(csv_file, read=read)
         read.append(csv_file)
     if json_lines is not None:
-        json_lines = place(json_lines, read=read)
+        json_lines = replaceable_file(json_lines, read=read)
     with ExitStack() as files, LogReader(path) as log:
         table = _Table(files.enter_context(_whole_file(csv_file))) if csv_file else None
         lines = files.enter_context(_whole_file(json_lines)) if json_lines else None
@@ -135,7 +135,7 @@ def _write_notes(
         while record in taken:
             record = next(numbered)
         taken.add(record)
-        file = place(folder / f"{record}.{ANNOTATOR}", read=read)
+        file = replaceable_file(folder / f"{record}.{ANNOTATOR}", read=read)
         write_atomically(file, note_bytes(of_stream))
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from models.files.calibration import load_calibration
 from models.inference.student import StudentScorer
-from models.training.calibration import load_calibration
 from monitor.run.alarm_file import load_alarm_settings
 from monitor.run.reporters import record_line
 from monitor.run.stages import find_leads, shipped_classifier

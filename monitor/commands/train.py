@@ -1,11 +1,12 @@
-"""`monitor train`: find the data, show the progress, say what came out."""
+"""`monitor train`: find the data, show the progress, print the result."""
 
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -13,11 +14,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
-    from models.training import run as training_run
+    from models.training.config import TrainingConfig
     from models.training.find_lr import RangeTest
+    from models.training.progress import EpochReport, StepReport
+    from models.training.progress import Progress as OnProgress
 
-    Train = Callable[[Any, training_run.Progress], Path]
-    FindRate = Callable[[Any, training_run.Progress], RangeTest]
+Config = TypeVar("Config", bound="TrainingConfig")
+Setting = TypeVar("Setting")
 
 
 def data_folder(data: Path | None) -> Path:
@@ -36,7 +39,7 @@ def data_folder(data: Path | None) -> Path:
 
 
 def train_teacher(data: Path | None, *, find_lr: bool, **settings: Any) -> None:
-    """Train the BeatGAN teacher, or go on where it stopped; print its file.
+    """Train the BeatGAN teacher, or continue its training; print its file.
 
     Args:
         data: as in `data_folder`.
@@ -45,30 +48,30 @@ def train_teacher(data: Path | None, *, find_lr: bool, **settings: Any) -> None:
     """
     from models.training import teacher
 
-    config = teacher.TeacherConfig(data=data_folder(data), **_given(settings))
+    config = teacher.TeacherConfig(data=data_folder(data), **_without_none(settings))
     run_training(
         "teacher", config, teacher.train_teacher, teacher.find_teacher_rate, find_lr=find_lr
     )
 
 
 def train_student(data: Path | None, *, find_lr: bool, **settings: Any) -> None:
-    """Train a student, or go on where it stopped; print its file.
+    """Train a student, or continue its training; print its file.
 
     Args:
         data: as in `data_folder`.
         find_lr: run the learning-rate range test instead.
         settings: of `models.training.student.StudentConfig`; None stands for its default.
     """
+    from models.evaluation.protocols.beatgan import evaluate_on
     from models.training import student
 
-    config = student.StudentConfig(data=data_folder(data), **_given(settings))
-    run_training(
-        "student", config, student.train_student, student.find_student_rate, find_lr=find_lr
-    )
+    train = partial(student.train_student, evaluate=partial(evaluate_on, device="cpu"))
+    config = student.StudentConfig(data=data_folder(data), **_without_none(settings))
+    run_training("student", config, train, student.find_student_rate, find_lr=find_lr)
 
 
 def train_classifier(data: Path | None, *, find_lr: bool, **settings: Any) -> None:
-    """Train the classifier, or go on where it stopped; print its file.
+    """Train the classifier, or continue its training; print its file.
 
     Args:
         data: as in `data_folder`.
@@ -77,7 +80,7 @@ def train_classifier(data: Path | None, *, find_lr: bool, **settings: Any) -> No
     """
     from models.training import classifier
 
-    config = classifier.ClassifierConfig(data=data_folder(data), **_given(settings))
+    config = classifier.ClassifierConfig(data=data_folder(data), **_without_none(settings))
     run_training(
         "classifier",
         config,
@@ -88,27 +91,32 @@ def train_classifier(data: Path | None, *, find_lr: bool, **settings: Any) -> No
 
 
 def compare_optimisers(data: Path | None, folder: Path, result: Path) -> None:
-    """Judge the classifier's optimisers on patients of DS1 that they have not seen.
+    """Compare the classifier's optimisers on patients of DS1 that they have not seen.
 
     Args:
         data: as in `data_folder`.
-        folder: for checkpoints; a comparison that was cut off goes on.
+        folder: for checkpoints; an interrupted comparison continues.
         result: JSON of the figures; its path is printed.
     """
     from models.experiments.classifier_folds import COMPARED, compare_optimisers
     from models.training.classifier import ClassifierConfig
 
     configs = [
-        ClassifierConfig(data=data_folder(data), folder=folder / str(one["optimiser"]), **one)
-        for one in COMPARED
+        ClassifierConfig(
+            data=data_folder(data),
+            folder=folder / optimiser,
+            optimiser=optimiser,
+            learning_rate=learning_rate,
+        )
+        for optimiser, learning_rate in COMPARED.items()
     ]
     with _bar() as progress:
-        written = compare_optimisers(configs, result, _Watch("classifier", progress))
+        written = compare_optimisers(configs, result, _ProgressDisplay("classifier", progress))
     sys.stdout.write(f"{written}\n")
 
 
 def ablate(data: Path | None, **settings: Any) -> None:
-    """Train the cells of the ablation that nobody has trained yet; print the table's file.
+    """Train the unfinished cells of the ablation; print the table's file.
 
     Args:
         data: as in `data_folder`.
@@ -116,7 +124,7 @@ def ablate(data: Path | None, **settings: Any) -> None:
     """
     from models.experiments.ablation import AblationConfig, run_ablation
 
-    config = AblationConfig(data=data_folder(data), **_given(settings))
+    config = AblationConfig(data=data_folder(data), **_without_none(settings))
     with _bar() as progress:
         task = progress.add_task("ablation")
 
@@ -133,13 +141,14 @@ def calibrate(data: Path | None, student: Path | None, half_a: Path, half_b: Pat
     Args:
         data: as in `data_folder`.
         student: description of the student; by default of the one that ships.
-        half_a: of the student trained with ``--split ds1a``, otherwise alike.
-        half_b: of the one trained with ``--split ds1b``.
+        half_a: description of a student trained with ``--split ds1a``, otherwise alike.
+        half_b: the same with ``--split ds1b``.
     """
-    from models.data.protocol_beats import DS1
+    from models.data.mitdb import DS1
+    from models.files.calibration import save_calibration
     from models.files.model_file import pin
-    from models.files.student_artifact import SHIPPED_STUDENT
-    from models.training.calibration import calibrate, half_scorer, save_calibration
+    from models.files.student import SHIPPED_STUDENT
+    from models.training.calibration import calibrate, half_scorer
 
     description = student or SHIPPED_STUDENT
     scorers = half_scorer(half_a, "ds1a"), half_scorer(half_b, "ds1b")
@@ -163,28 +172,34 @@ def fit_fibrillation(data: Path | None) -> None:
     Raises:
         InputError: a database or a record is missing or unusable.
     """
+    from models.files.json_object import to_json
     from models.training.fibrillation import fit_fibrillation, training_records
 
     records = training_records()
     with _bar() as bar:
         task = bar.add_task("fibrillation", total=None)
-        figures = fit_fibrillation(
+        fit = fit_fibrillation(
             data_folder(data), records, lambda text: bar.update(task, description=text)
         )
-    sys.stdout.write(json.dumps(figures) + "\n")
+    sys.stdout.write(json.dumps(to_json(fit)) + "\n")
 
 
-def _given(settings: dict[str, Any]) -> dict[str, Any]:
+def _without_none(settings: Mapping[str, Setting | None]) -> dict[str, Setting]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
 def run_training(
-    what: str, config: Any, train: "Train", find_rate: "FindRate", *, find_lr: bool
+    name: str,
+    config: Config,
+    train: "Callable[[Config, OnProgress], Path]",
+    find_rate: "Callable[[Config, OnProgress], RangeTest]",
+    *,
+    find_lr: bool,
 ) -> None:
-    """Train, or look for a learning rate; the file or the rate goes to stdout, the rest to stderr.
+    """Train, or find a learning rate; the file or the rate goes to stdout, the rest to stderr.
 
     Args:
-        what: is trained.
+        name: what is trained.
         config: its settings.
         train: trains it and returns the file.
         find_rate: runs the range test.
@@ -195,16 +210,18 @@ def run_training(
 
     picture = config.folder / ("lr.png" if find_lr else "curves.png")
     with _bar() as progress:
-        watch = _Watch(what, progress)
+        display = _ProgressDisplay(name, progress)
         if find_lr:
-            test = find_rate(config, watch)
+            test = find_rate(config, display)
             write_range_test(config.folder, test)
             result = f"{test.suggested:.2g}"
-            watch.say(f"learning rate {result}: the loss falls fastest; see {config.folder}/lr.csv")
+            display.print_line(
+                f"learning rate {result}: the loss falls fastest; see {config.folder}/lr.csv"
+            )
         else:
-            result = str(train(config, watch))
+            result = str(train(config, display))
         if not picture.exists():
-            watch.say(NO_PICTURE)
+            display.print_line(NO_PICTURE)
     sys.stdout.write(f"{result}\n")
 
 
@@ -218,20 +235,20 @@ def _bar() -> Progress:
     )
 
 
-class _Watch:
-    """A line for each epoch, and a bar over all of them that moves within each."""
+class _ProgressDisplay:
+    """A line for each epoch, and a progress bar over all epochs that moves within each."""
 
-    def __init__(self, what: str, progress: Progress) -> None:
-        self._what = what
+    def __init__(self, name: str, progress: Progress) -> None:
+        self._what = name
         self._progress = progress
-        self._task = progress.add_task(f"{what}: reading the records", total=None)
+        self._task = progress.add_task(f"{name}: reading the records", total=None)
 
-    def __call__(self, report: "training_run.EpochReport | training_run.StepReport") -> None:
-        from models.training.run import EpochReport
+    def __call__(self, report: "EpochReport | StepReport") -> None:
+        from models.training.progress import EpochReport
 
         done = report.epoch if isinstance(report, EpochReport) else report.epoch - 1 + report.done
         if isinstance(report, EpochReport):
-            self.say(epoch_line(report))
+            self.print_line(epoch_line(report))
         self._progress.update(
             self._task,
             completed=done,
@@ -239,13 +256,13 @@ class _Watch:
             description=f"{self._what}: epoch {report.epoch} of {report.epochs}",
         )
 
-    def say(self, line: str) -> None:
-        """Print a line above the bar."""
+    def print_line(self, line: str) -> None:
+        """Print a line above the progress bar."""
         self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def epoch_line(report: "training_run.EpochReport") -> str:
-    """Return one line on an epoch: losses, validation, whether it is the best, what is wrong."""
+def epoch_line(report: "EpochReport") -> str:
+    """Return one line on an epoch: losses, validation, the best epoch, seconds, and the remark."""
     losses = ", ".join(f"{name} {value:.4g}" for name, value in report.losses.items())
     figures = ", ".join(f"{name} {value:.4f}" for name, value in report.figures.items())
     best = "the best" if report.best_epoch == report.epoch else f"best {report.best_epoch}"

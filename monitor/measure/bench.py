@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 from models.evaluation.protocols.beatgan import evaluate_beatgan
+from models.files.calibration import load_calibration
 from models.inference.student import StudentScorer
 from models.measure.provenance import described, machine
-from models.training.calibration import load_calibration
 from monitor.commands.train import data_folder
 from monitor.measure.bench_kernels import CHUNK, measure_kernels
 from monitor.run.processes import child_command

@@ -52,10 +52,10 @@ def evaluate_interpatient(
         ArtifactError: the student or its calibration is unusable for this protocol.
         ConfigError: the rate of false alerts was not calibrated, or pictures cannot be drawn here.
     """
-    from models.data.protocol_beats import DS2
+    from models.data.mitdb import DS2
     from models.evaluation.protocols.interpatient import evaluate_interpatient
-    from models.files.classifier_artifact import SHIPPED_CLASSIFIER
-    from models.files.student_artifact import SHIPPED_STUDENT
+    from models.files.classifier import SHIPPED_CLASSIFIER
+    from models.files.student import SHIPPED_STUDENT
 
     passes = 1 + SHIPPED_CLASSIFIER.is_file()
     with progress_of(passes * len(DS2) + (pictures is not None)) as on_step:
@@ -117,9 +117,10 @@ def write_cards(data: Path | None, teacher: Path | None, folder: Path) -> None:
         ArtifactError: something that ships is unusable, or the teacher is.
         ConfigError: pictures cannot be drawn here, or the folder cannot be written.
     """
-    from models.data.protocol_beats import DS2, FOLDS
+    from models.data.annotated_beats import FOLDS
+    from models.data.mitdb import DS2
     from models.evaluation.report.cards import write_cards, write_reports
-    from models.files.classifier_artifact import SHIPPED_CLASSIFIER
+    from models.files.classifier import SHIPPED_CLASSIFIER
 
     passes = 1 + SHIPPED_CLASSIFIER.is_file()
     steps = (teacher is not None) + (1 + FOLDS + 1) + (passes * len(DS2) + 1)

@@ -90,9 +90,9 @@ def run_hub(
         ArtifactError: the calibration of the live score is missing or altered.
         GuardError: the keys do not guard the sockets, or no more.
     """
-    from models.files.classifier_artifact import SHIPPED_CLASSIFIER
+    from models.files.calibration import load_calibration
+    from models.files.classifier import SHIPPED_CLASSIFIER
     from models.measure.provenance import commit
-    from models.training.calibration import load_calibration
     from pipeline.hub.config import HubConfig
     from pipeline.hub.hub import Hub
     from pipeline.log.maintenance import Retention
@@ -194,7 +194,7 @@ def shipped_classifier() -> Classifier | None:
     Raises:
         ArtifactError: the weights are altered, or made for something else.
     """
-    from models.files.classifier_artifact import SHIPPED_CLASSIFIER
+    from models.files.classifier import SHIPPED_CLASSIFIER
     from models.inference.classifier import ClassifierScorer
 
     return ClassifierScorer.load() if SHIPPED_CLASSIFIER.exists() else None
@@ -214,7 +214,7 @@ def run_scorer(
         EndpointError: the hub refuses these keys.
         ArtifactError: weights are missing, altered, or made for something else.
     """
-    from models.files.student_artifact import SHIPPED_STUDENT
+    from models.files.student import SHIPPED_STUDENT
     from models.inference.student import StudentScorer
     from pipeline.clients.scorer import run_worker
 

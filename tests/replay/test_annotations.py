@@ -73,7 +73,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 
 def test_a_file_without_its_end_mark_loses_the_last_annotation(tmp_path: Path) -> None:
-    """As in the C library, wherever it was cut; the end mark ends a file that goes on."""
+    """As in the C library, wherever the file is truncated; data after the end mark is ignored."""
     three = words((NORMAL, 10), (NORMAL, 20), (NOISE, 5), (SUBTYPE, 255))
 
     assert read(tmp_path, three + END).sample.tolist() == [10, 30, 35]
@@ -129,7 +129,7 @@ def test_positions_that_no_record_has_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_length_comes_from_the_header_alone(tmp_path: Path) -> None:
-    """No signal is asked for; a header may not know."""
+    """No signal has to exist; a header may omit the number of frames."""
     read(tmp_path, END)
     assert record_extent(tmp_path / "r") == (250.0, 1000)
     (tmp_path / "r.hea").write_text("r 1\n")

@@ -1,4 +1,4 @@
-"""Device addresses are read strictly, and a refusal says what would be understood."""
+"""Device addresses are parsed strictly, and a refusal lists what is accepted."""
 
 import contextlib
 import os
@@ -38,7 +38,7 @@ def test_a_serial_device_is_opened_with_its_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("uri", "error", "says"),
+    ("uri", "error", "message"),
     [
         ("", DeviceError, "known are"),
         ("ble:xyz", DeviceError, "known are"),
@@ -62,10 +62,10 @@ def test_a_serial_device_is_opened_with_its_settings() -> None:
     ],
 )
 def test_an_address_that_is_not_understood_is_refused(
-    uri: str, error: type[MonitorError], says: str
+    uri: str, error: type[MonitorError], message: str
 ) -> None:
     """Unknown schemes and parameters, malformed and impossible values: one printable line."""
-    with pytest.raises(error, match=says) as caught:
+    with pytest.raises(error, match=message) as caught:
         open_device(uri)
     assert str(caught.value).isprintable()
 

@@ -55,7 +55,7 @@ def test_comments_and_non_ascii_units_are_understood(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "says"),
+    ("header", "message"),
     [
         (b"", "is empty"),
         (b"# only a comment\n", "is empty"),
@@ -96,9 +96,9 @@ def test_comments_and_non_ascii_units_are_understood(tmp_path: Path) -> None:
         (b"r/0 2 360 10\n", "several segments"),
     ],
 )
-def test_a_hostile_header_is_refused_by_name(tmp_path: Path, header: bytes, says: str) -> None:
-    """Each kind of bad header gets one line that says what is wrong with it."""
-    assert says in refusal(record(tmp_path, header))
+def test_a_hostile_header_is_refused_by_name(tmp_path: Path, header: bytes, message: str) -> None:
+    """Each kind of bad header gets one line that names the fault."""
+    assert message in refusal(record(tmp_path, header))
 
 
 def test_an_oversized_header_is_not_read(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_every_form_of_a_record_argument_finds_its_header(
 
 
 def test_a_folder_means_all_its_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder stands for its headers in order; one without is refused; 'demo' is bundled."""
+    """A folder gives its headers in order; one without is refused; 'demo' is bundled."""
     for name in ("b", "a"):
         record(tmp_path, name=name)
     monkeypatch.chdir(tmp_path)
@@ -183,7 +183,7 @@ def test_a_folder_means_all_its_records(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("name", ["nope", "", "a\0b", "x" * 5000, "no/such/place", "\x1b[2J"])
 def test_a_missing_record_is_one_clear_line(name: str) -> None:
-    """Whatever the argument holds, the refusal is printable and says that there is no record."""
+    """For any argument the refusal is printable and says that there is no record."""
     if name:
         assert "no record" in refusal(name)
     with pytest.raises(InputError):

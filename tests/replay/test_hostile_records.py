@@ -54,7 +54,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, ob
 def test_a_hostile_record_is_refused_soon_and_in_one_line(
     outcomes: dict[str, dict[str, object]], case: str, limit_s: float
 ) -> None:
-    """Each is an `InputError` that says why, within 2 s and 512 MiB."""
+    """Each is an `InputError` with the reason, within 2 s and 512 MiB."""
     outcome = outcomes[case]
 
     assert hostile_records.CASES[case][2] in str(outcome["refused"])
@@ -105,7 +105,7 @@ def test_annotations_are_read_from_the_file_that_was_checked(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("data", [b"", b"\0", b"\x07\x04", b"\x07\x04\0\0\0"])
 def test_a_reference_that_was_cut_is_refused(tmp_path: Path, data: bytes) -> None:
-    """An annotation file ends with its mark; without it nobody knows how many beats are missing."""
+    """Without its end mark, an unknown number of beats is missing from an annotation file."""
     record = tmp_path / "a"
     hostile_records.write(record, hostile_records.HARMLESS["a check sum that is wrong"])
     (record / "r.atr").write_bytes(data)
@@ -196,7 +196,7 @@ def flac(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
 def test_a_mutated_flac_file_is_refused_or_read(flac: Path) -> None:
-    """Its decoder is C, fed by whoever wrote the file: it neither crashes, hangs nor grows."""
+    """Its decoder, written in C, neither crashes, hangs nor grows on untrusted bytes."""
     good = (flac / "r.dat").read_bytes()
     random = np.random.default_rng(5)
     read, began, peak = 0, time.monotonic(), hostile_records.peak_bytes()

@@ -9,7 +9,7 @@ from replay.pacing import LONGEST_WAIT_S, MAX_BLOCK_SAMPLES, Pacer, parse_speed
 
 
 class Clock:
-    """A clock that moves only when somebody waits, and then by a bit too much."""
+    """A clock that moves only during a wait, and then by slightly too much."""
 
     def __init__(self, late_s: float = 0.0) -> None:
         self.now_s = 1000.0
@@ -50,7 +50,7 @@ def test_a_block_covers_20_ms_of_the_clock_up_to_a_limit() -> None:
 
 
 def test_no_wait_is_longer_than_a_source_may_be_silent() -> None:
-    """A sample that is due late is asked for again rather than waited for at once."""
+    """A sample that is due later than 250 ms takes several calls, not one long wait."""
     clock = Clock()
     pacer = Pacer(100, 0.01, clock=clock, wait=clock.wait)
     assert [pacer.wait_for(1) for _ in range(4)] == [False, False, False, True]

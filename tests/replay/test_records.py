@@ -107,7 +107,7 @@ def test_real_records_are_read_as_wfdb_reads_them(wfdb: object, name: str) -> No
 
 @pytest.mark.data
 def test_default_leads_of_real_records() -> None:
-    """MLII is found though it stands second (114); a .mat's II is preferred to its pulse."""
+    """MLII is chosen although it is second (114); a .mat's II is preferred to its pulse."""
     assert read_lead(database("mitdb") / "114")[0].lead == "MLII"
     assert read_lead(database("challenge2015") / "a161l")[0].lead == "II"
     assert read_lead(database("vfdb") / "418", "1")[0].lead == "ECG"
@@ -153,14 +153,14 @@ def test_an_unknown_lead_lists_those_there_are(tmp_path: Path, wanted: str | int
 
 
 def test_a_record_without_ecg_asks_which_lead(tmp_path: Path) -> None:
-    """A pulse wave is never taken for an ECG unless asked for."""
+    """A pulse wave is never chosen as the ECG by default."""
     with pytest.raises(LeadError, match="PLETH"):
         read_lead(leads(tmp_path, "NU PLETH", "mmHg ABP"))
 
 
 @pytest.mark.parametrize("lead", ["PLETH", 0, "0"])
 def test_a_lead_that_is_no_voltage_is_refused_by_any_name(tmp_path: Path, lead: str | int) -> None:
-    """Asked for or not: nobody knows how large its QRS are."""
+    """By name or by default: the height of its QRS complexes is unknown."""
     with pytest.raises(LeadError, match="'NU', which is no voltage"):
         read_lead(leads(tmp_path, "NU PLETH", "mV V"), lead)
 
@@ -296,7 +296,7 @@ def test_annotation_names_stay_in_their_folder(tmp_path: Path, name: str, extens
 
 
 def test_a_folder_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
-    """Annotations are not written into a folder that somebody mistyped."""
+    """A folder that does not exist is not created for annotations."""
     with pytest.raises(InputError, match="cannot write"):
         write_beats(tmp_path / "nope", "x", "tst", np.array([1]), ["N"], 360.0)
 
@@ -319,7 +319,7 @@ def test_any_bytes_as_annotations_are_refused_or_read(tmp_path: Path, data: byte
 
 
 def test_missing_annotations_are_one_clear_line(tmp_path: Path) -> None:
-    """A record without annotations says so; an annotator's name cannot lead elsewhere."""
+    """Missing annotations are an error; an annotator's name cannot lead to another folder."""
     path = write_raw(tmp_path, np.zeros(10), "16")
     with pytest.raises(InputError, match="annotation file"):
         read_beats(path)
@@ -366,7 +366,7 @@ def test_start_and_duration_keep_the_records_own_positions() -> None:
 
 
 def test_a_loop_starts_the_next_epoch_where_it_started() -> None:
-    """A looped record is endless: same positions, next epoch, and it goes on being paced."""
+    """A looped record is endless: the same positions in the next epoch, still paced."""
     clock = Clock()
     source = RecordSource(
         DEMO_RECORD, start_s=30, duration_s=1, loop=True, clock=clock, wait=clock.wait

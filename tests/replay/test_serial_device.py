@@ -17,7 +17,7 @@ from replay.serial_device import (
     MAX_LINE_BYTES,
     SEQUENCE_MODULUS,
     LineReader,
-    Placer,
+    PositionTracker,
     Reading,
     SerialSource,
 )
@@ -135,7 +135,7 @@ def test_garbage_is_skipped_and_counted(device: Device) -> None:
 
 
 def test_silence_is_none_and_never_long(device: Device) -> None:
-    """While nothing arrives the source says so; what arrived alone does not wait for company."""
+    """Without samples the source yields None; a single sample does not wait for a full block."""
     source = opened(device, Clock())
     blocks = source.blocks()
     assert [next(blocks) for _ in range(3)] == [None, None, None]
@@ -147,7 +147,7 @@ def test_silence_is_none_and_never_long(device: Device) -> None:
 
 
 def test_a_device_that_comes_back_leaves_a_gap_of_the_time_away(device: Device) -> None:
-    """Unplugged and plugged in again, its samples go on where the clock says."""
+    """Unplugged and plugged in again, its samples continue at the position by the clock."""
     clock = Clock()
     source = opened(device, clock)
     blocks = source.blocks()
@@ -182,17 +182,17 @@ def test_retries_back_off_to_five_seconds(device: Device) -> None:
 
 
 def test_absent_busy_and_wrong_devices_are_one_clear_line(device: Device, tmp_path: Path) -> None:
-    """At the start each of them is a DeviceError that says which it is."""
+    """At the start each of them is a DeviceError that names the problem."""
     source = opened(device, Clock())
     (tmp_path / "file").write_text("x")
-    for path, says in [
+    for path, message in [
         (device.path, "busy"),
         (tmp_path / "nope\x1b[2J", "not there"),
         (tmp_path / "file", "no serial port"),
         (tmp_path, "no serial port"),
         (Path("/dev/null"), "cannot be used"),
     ]:
-        with pytest.raises(DeviceError, match=says) as caught:
+        with pytest.raises(DeviceError, match=message) as caught:
             SerialSource(str(path), baud=115_200, rate_hz=250, gain=200, stream="s")
         assert str(caught.value).isprintable()
     source.close()
@@ -237,70 +237,70 @@ def test_any_bytes_are_survived_in_bounded_memory(parts: list[bytes]) -> None:
         assert len(reader._tail) <= MAX_LINE_BYTES
 
 
-def placed(placer: Placer, number: int | None, now_s: float) -> list[int]:
+def placed(tracker: PositionTracker, number: int | None, now_s: float) -> list[int]:
     """Return the positions that a reading brings."""
-    return [position for position, _ in placer.place(Reading(number, 0, False), now_s)]
+    return [position for position, _ in tracker.track(Reading(number, 0, False), now_s)]
 
 
 def test_a_device_that_starts_again_is_placed_by_the_clock() -> None:
-    """A number that cannot be is not believed until the next one agrees; then time decides."""
-    placer = Placer(250)
-    assert [placed(placer, i, i / 250) for i in range(1000, 1010)] == [[i] for i in range(10)]
-    assert placed(placer, 40_000, 1010 / 250) == []
-    assert placed(placer, 1011, 1011 / 250) == []
-    assert placed(placer, 1012, 1012 / 250) == [11, 12]
-    assert placed(placer, 0, 1500 / 250) == []
-    assert placed(placer, 1, 1501 / 250) == [12 + (1501 - 1012)]
-    assert placed(placer, 2, 1502 / 250) == [12 + (1502 - 1012)]
-    assert placer.implausible == 2
+    """An impossible number is skipped until the next one confirms it; then the clock decides."""
+    tracker = PositionTracker(250)
+    assert [placed(tracker, i, i / 250) for i in range(1000, 1010)] == [[i] for i in range(10)]
+    assert placed(tracker, 40_000, 1010 / 250) == []
+    assert placed(tracker, 1011, 1011 / 250) == []
+    assert placed(tracker, 1012, 1012 / 250) == [11, 12]
+    assert placed(tracker, 0, 1500 / 250) == []
+    assert placed(tracker, 1, 1501 / 250) == [12 + (1501 - 1012)]
+    assert placed(tracker, 2, 1502 / 250) == [12 + (1502 - 1012)]
+    assert tracker.implausible == 2
 
 
 @pytest.mark.parametrize("damaged", [102, 150, 340, 9])
 def test_a_damaged_number_moves_nothing(damaged: int) -> None:
-    """One that is near enough to be believed would shift all that follows: the next one tells."""
-    placer = Placer(250)
+    """A plausible wrong number would shift all later samples: the next number exposes it."""
+    tracker = PositionTracker(250)
     numbers = [*range(90, 100), damaged, *range(101, 110)]
-    got = [one for i, number in enumerate(numbers) for one in placed(placer, number, i / 250)]
+    got = [one for i, number in enumerate(numbers) for one in placed(tracker, number, i / 250)]
     assert got == [i for i in range(20) if i != 10]
-    assert placer.implausible == 1
+    assert tracker.implausible == 1
 
 
 def test_every_second_line_lost_loses_no_other() -> None:
     """A jump that the next jump confirms is one."""
-    placer = Placer(250)
-    got = [one for i in range(0, 40, 2) for one in placed(placer, i, i / 250)]
+    tracker = PositionTracker(250)
+    got = [one for i in range(0, 40, 2) for one in placed(tracker, i, i / 250)]
     assert got == list(range(0, 38, 2))
-    assert placer.settle() == [(38, Reading(38, 0, False))]
-    assert placer.implausible == 0
+    assert tracker.release() == [(38, Reading(38, 0, False))]
+    assert tracker.implausible == 0
 
 
 def test_without_numbers_only_a_long_silence_is_a_gap() -> None:
-    """Under a second the samples follow one another, above it the clock says how many lack."""
-    placer = Placer(100)
-    assert placed(placer, None, 0.0) == [0]
-    assert placed(placer, None, 0.9) == [1]
-    assert placed(placer, None, 2.9) == [201]
+    """Silence under a second leaves no gap; after a longer one the clock decides its length."""
+    tracker = PositionTracker(100)
+    assert placed(tracker, None, 0.0) == [0]
+    assert placed(tracker, None, 0.9) == [1]
+    assert placed(tracker, None, 2.9) == [201]
 
 
 @given(st.lists(st.tuples(st.integers(0, SEQUENCE_MODULUS - 1), st.floats(0, 10)), max_size=50))
 def test_positions_only_grow(steps: list[tuple[int, float]]) -> None:
     """Whatever numbers a device sends, no position comes twice or goes back."""
-    placer, now_s, last = Placer(250), 0.0, -1
+    tracker, now_s, last = PositionTracker(250), 0.0, -1
     for number, wait_s in steps:
         now_s += wait_s
-        for position in placed(placer, number, now_s):
+        for position in placed(tracker, number, now_s):
             assert position > last
             last = position
 
 
 @pytest.mark.parametrize("rounds", [0, 1, 3])
 def test_numbers_that_came_round_in_a_silence_are_counted(rounds: int) -> None:
-    """The clock says how often: an hour's silence is no gap of seconds."""
-    placer = Placer(250)
-    assert placed(placer, 10, 0.0) == [0]
+    """The clock decides how often: an hour of silence is not a gap of seconds."""
+    tracker = PositionTracker(250)
+    assert placed(tracker, 10, 0.0) == [0]
     missing = rounds * SEQUENCE_MODULUS + 500
     back_s = (missing + 3) / 250
-    assert placed(placer, 510, back_s) + placed(placer, 511, back_s) == [missing, missing + 1]
+    assert placed(tracker, 510, back_s) + placed(tracker, 511, back_s) == [missing, missing + 1]
 
 
 def test_a_device_that_goes_while_it_is_opened_is_a_device_that_is_not_there(
@@ -308,9 +308,9 @@ def test_a_device_that_goes_while_it_is_opened_is_a_device_that_is_not_there(
 ) -> None:
     """`termios.error` is no OSError, and no end of a source."""
 
-    def gone(*_: object, **__: object) -> None:
+    def disappear(*_: object, **__: object) -> None:
         raise termios.error(5, "Input/output error")
 
-    monkeypatch.setattr("replay.serial_device.serial.Serial", gone)
+    monkeypatch.setattr("replay.serial_device.serial.Serial", disappear)
     with pytest.raises(DeviceError, match="cannot be used"):
         opened(device, Clock())

@@ -158,7 +158,7 @@ def test_the_live_patient_is_paced_and_without_gap() -> None:
 
 
 def test_the_bundled_demo_is_what_its_program_makes(tmp_path: Path) -> None:
-    """Made anew, each of its three files has the bundled bytes."""
+    """Written again, each of its three files has the bundled bytes."""
     write_demo(tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["demo.atr", "demo.dat", "demo.hea"]

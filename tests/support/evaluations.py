@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.data.protocol_beats import Beats, annotation_digest
+from models.data.annotated_beats import Beats, annotation_digest
 from models.evaluation.protocols.scored_beats import ScoredBeats, ScoredRecord
-from models.files.student_artifact import Artifact, load_artifact
+from models.files.student import StudentArtifact, load_student
 
 NAN = float("nan")
 KNOWN = [
@@ -40,10 +40,13 @@ def humps(n: int = 400) -> Beats:
     )
 
 
-def trained_on(beats: Beats, split: object) -> Artifact:
+def trained_on(beats: Beats, split: object) -> StudentArtifact:
     """Return the shipped weights, as if trained on a split of these beats."""
-    training = {"split": split, "seed": 9, "annotations_sha256": annotation_digest(beats)}
-    return replace(load_artifact(), training=training)
+    artifact = load_student()
+    training = replace(
+        artifact.training, split=split, seed=9, annotations_sha256=annotation_digest(beats)
+    )
+    return replace(artifact, training=training)
 
 
 def judged(

@@ -7,19 +7,17 @@ It is called true here if our own alarm of that kind is on within the ten second
 the figure is that of the lead that a replay chooses. What the other ECG lead says stands beside it.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from models.data.challenge2015 import ALARM_AT_S, read_cases
 from models.evaluation.alarms.detection import detect_alarms
 from models.evaluation.alarms.spans import WITHIN_S, AlarmSpan, spans_of
-from pipeline.errors import InputError
-from replay.headers import header_path, load_header, quoted, read_small
+from replay.headers import header_path, load_header
 from replay.leads import choose_lead, ecg_leads
 
-ALARM_AT_S: Final = 300.0
 OWN_DELAY_S: Final = 1.0
 """Half a second behind R is part of a window, and the front end has some delay of its own."""
 
@@ -32,35 +30,6 @@ KINDS: Final = {
     "Ventricular_Tachycardia": ("ventricular_tachycardia", "ventricular_fibrillation"),
 }
 """Which of our alarms answer to each kind of the challenge."""
-
-_MAX_LIST_BYTES: Final = 1 << 20
-
-
-class Case(NamedTuple):
-    """A line of ``ALARMS``."""
-
-    record: str
-    kind: str
-    true: bool
-
-
-def read_cases(folder: Path) -> list[Case]:
-    """Return the alarms of a folder of the challenge.
-
-    Raises:
-        InputError: there is no ``ALARMS``, or it is none.
-    """
-    file = folder / "ALARMS"
-    cases = []
-    for line in read_small(file, "list of alarms", _MAX_LIST_BYTES).decode("latin-1").split("\n"):
-        if not line.strip():
-            continue
-        fields = [field.strip() for field in line.split(",")]
-        known = len(fields) == 3 and fields[1] in KINDS and fields[2] in ("0", "1")
-        if not known or not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", fields[0]):
-            raise InputError(f"{quoted(file)}: {quoted(line)} is no alarm: record,kind,0 or 1")
-        cases.append(Case(fields[0], fields[1], fields[2] == "1"))
-    return cases
 
 
 def evaluate_challenge(folder: Path, on_step: Callable[[str], None]) -> dict[str, Any]:

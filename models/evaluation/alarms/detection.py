@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.files.student_artifact import SHIPPED_STUDENT
+from models.files.calibration import load_calibration
+from models.files.student import SHIPPED_STUDENT
 from models.inference.classifier import ClassifierScorer
 from models.inference.student import StudentScorer
-from models.training.calibration import load_calibration
 from pipeline.schema.public import Alert
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.scoring.protocols import Classifier, Scorer

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from models.evaluation.alarms.challenge2015 import evaluate_challenge, read_cases
+from models.data.challenge2015 import read_cases
+from models.evaluation.alarms.challenge2015 import evaluate_challenge
 from models.evaluation.alarms.rhythms import evaluate_mitdb, evaluate_noise, evaluate_vfdb
 from pipeline.errors import InputError
 from replay.headers import find_records, quoted

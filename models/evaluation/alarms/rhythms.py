@@ -11,11 +11,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.data.rhythms import FIBRILLATION_NOTES, Stretch, read_rhythms
 from models.evaluation.alarms.detection import detect_alarms
 from models.evaluation.alarms.spans import (
     NEAR_S,
     AlarmSpan,
-    Stretch,
     agree,
     delay_s,
     overlaps,
@@ -23,14 +23,14 @@ from models.evaluation.alarms.spans import (
 )
 from pipeline.alarms.rate_rules import FAST_BEATS, SLOW_BEATS
 from pipeline.alarms.settings import DEFAULTS
-from replay.annotations import read_annotations, read_beats, read_flutter
+from replay.annotations import read_beats, read_flutter
 
 FIBRILLATION, TACHYCARDIA = "ventricular_fibrillation", "ventricular_tachycardia"
 LETHAL_RHYTHMS: Final = ("asystole", FIBRILLATION, TACHYCARDIA)
 RATES: Final = ("extreme_bradycardia", "extreme_tachycardia")
 
 FAMILIES: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], float]]] = {
-    "vf": (("VF", "VFL", "VFIB"), (FIBRILLATION,), (FIBRILLATION, TACHYCARDIA), 5.0),
+    "vf": (FIBRILLATION_NOTES, (FIBRILLATION,), (FIBRILLATION, TACHYCARDIA), 5.0),
     "vt": (("VT",), (TACHYCARDIA,), (FIBRILLATION, TACHYCARDIA), 3.0),
     "asystole": (("ASYS",), ("asystole",), ("asystole", FIBRILLATION), 5.0),
 }
@@ -39,22 +39,6 @@ seconds that a rule needs: shorter episodes are counted apart."""
 
 RATE_TOLERANCE_BPM: Final = 5.0
 """A rate is told right within this (ANSI/AAMI EC13: 10 % or 5 bpm, whichever is more)."""
-
-
-def rhythms(record: Path, last_s: float) -> list[Stretch]:
-    """Return the rhythms that the notes of a record name, each to the next note.
-
-    Raises:
-        InputError: the annotations cannot be read.
-    """
-    found = read_annotations(record, "atr")
-    notes = [
-        (sample / found.fs, note.strip("\0 ")[1:])
-        for sample, note in zip(found.sample.tolist(), found.aux_note, strict=True)
-        if note.startswith("(")
-    ]
-    ends = [*(at for at, _ in notes[1:]), last_s]
-    return [Stretch(name, at, end) for (at, name), end in zip(notes, ends, strict=True)]
 
 
 def evaluate_vfdb(
@@ -72,7 +56,7 @@ def evaluate_vfdb(
         told = detect_alarms(folder / name, 0)
         hours += told.seconds / 3600.0
         spans = spans_of(told.alerts, LETHAL_RHYTHMS, told.seconds)
-        heard.append((spans, rhythms(folder / name, told.seconds)))
+        heard.append((spans, read_rhythms(folder / name, told.seconds)))
     false = [span for spans, named in heard for span in spans if not _about(span, named)]
     noisy = sum(
         any(overlaps(span, s) for s in named if s.name == "NOISE")

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from models.data.rhythms import Stretch
 from pipeline.schema.public import Alert
 
 WITHIN_S: Final = 10.0
@@ -28,14 +29,6 @@ class AlarmSpan(NamedTuple):
     """When it was raised."""
     end_s: float
     reason: str
-
-
-class Stretch(NamedTuple):
-    """A stretch of the reference."""
-
-    name: str
-    begin_s: float
-    end_s: float
 
 
 def spans_of(alerts: Iterable[Alert], kinds: Collection[str], last_s: float) -> list[AlarmSpan]:

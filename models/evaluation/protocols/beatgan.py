@@ -16,13 +16,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.protocol_beats import DATABASE, Beats, load_beats
+from models.data.annotated_beats import Beats, load_beats
+from models.data.mitdb import DATABASE
 from models.ec57.matching import classes_of
 from models.evaluation.protocols.fold_scores import FOLD_NAMES, FoldScores, fold_of, score_fold
 from models.evaluation.report.beatgan_pictures import draw_beatgan
 from models.evaluation.report.pictures import prepare
-from models.files.student_artifact import SHIPPED_STUDENT, Artifact, load_artifact
-from models.files.weights import weights_path
+from models.files.json_object import to_json
+from models.files.model_file import weights_path
+from models.files.student import SHIPPED_STUDENT, StudentArtifact, load_student
 from models.inference.student import StudentScorer, cuda_available
 from models.measure.metrics import average_precision, roc_auc, summary
 from models.measure.provenance import machine
@@ -64,7 +66,7 @@ def evaluate_beatgan(
             are not known for certain.
         ConfigError: pictures cannot be drawn here.
     """
-    artifacts = [load_artifact(description) for description in students]
+    artifacts = [load_student(description) for description in students]
     _check_apart([fold_of(artifact) for artifact in artifacts])
     if pictures is not None:
         prepare(pictures)
@@ -72,7 +74,7 @@ def evaluate_beatgan(
     beats = load_beats(data)
     tested = []
     for artifact in artifacts:
-        on_step(f"fold {artifact.training['split']}")
+        on_step(f"fold {artifact.training.split}")
         tested.append(score_fold(beats, artifact, device=device))
     if pictures is not None:
         on_step("drawing")
@@ -98,7 +100,9 @@ def fold_figures(tested: Sequence[FoldScores]) -> dict[str, Any]:
     }
 
 
-def evaluate_on(beats: Beats, artifact: Artifact, *, device: str | None = None) -> dict[str, Any]:
+def evaluate_on(
+    beats: Beats, artifact: StudentArtifact, *, device: str | None = None
+) -> dict[str, Any]:
     """Return the figures of a student on the test part of its fold of ``beats``.
 
     JSON-able and, but for rounding, the same on every machine: ``protocol``, ``database``,
@@ -137,7 +141,7 @@ def ranking_figures(beats: Beats, scores: NDArray[np.float32]) -> dict[str, Any]
 
 def described_student(description: Path) -> dict[str, Any]:
     """Return size and training of a student, JSON-able; a BatchNorm is folded in and counts not."""
-    artifact = load_artifact(description)
+    artifact = load_student(description)
     return {
         "parameters": sum(tensor.size for tensor in artifact.tensors.values()),
         "file_bytes": weights_path(description).stat().st_size,
@@ -145,7 +149,7 @@ def described_student(description: Path) -> dict[str, Any]:
         "latent": artifact.latent,
         "smoothing_ticks": artifact.smoothing_ticks,
         "scored_ticks": list(artifact.scored_ticks),
-        "training": plain_facts(artifact.training),
+        "training": plain_facts(to_json(artifact.training)),
     }
 
 
@@ -185,7 +189,7 @@ def _over_folds(figures: Sequence[Mapping[str, float]]) -> dict[str, dict[str, f
     return {kind: summary([f[kind] for f in figures if kind in f]) for kind in kinds}
 
 
-def _speed(artifact: Artifact) -> dict[str, dict[str, float] | None]:
+def _speed(artifact: StudentArtifact) -> dict[str, dict[str, float] | None]:
     """Return microseconds a beat on ``cpu`` and on ``cuda``, None where there is none."""
     return {
         device: us_per_beat(StudentScorer(artifact, device=device).score)

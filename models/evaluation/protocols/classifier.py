@@ -11,10 +11,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.classifier_beats import FALSE_DETECTION, DetectedRecord, detect_all
-from models.data.protocol_beats import DATABASE, DS1, DS2, database_folder
+from models.data.detected_beats import FALSE_DETECTION, DetectedRecord, detect_all
+from models.data.mitdb import DATABASE, DS1, DS2, database_folder
 from models.ec57.matching import CLASSES, LEARNING_S, MATCH_S
-from models.files.classifier_artifact import SHIPPED_CLASSIFIER, load_classifier
+from models.files.classifier import SHIPPED_CLASSIFIER, load_classifier
 from models.inference.classifier import ClassifierScorer
 from pipeline.constants import CLASSES as NAMED
 from pipeline.errors import ArtifactError
@@ -58,7 +58,7 @@ def evaluate_classifier(
         ArtifactError: the classifier is unusable, or may have seen DS2.
     """
     artifact = load_classifier(description)
-    if not set(artifact.training.get("records", ["?"])) <= set(DS1):
+    if not set(artifact.training.records) <= set(DS1):
         raise ArtifactError(
             f"{description} was not trained on records of DS1 alone, so those of DS2 are not "
             "unseen: train one with `monitor train classifier`"

@@ -6,15 +6,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.protocol_beats import (
-    DATABASE,
-    FOLDS,
-    PATIENT_SPLITS,
-    Beats,
-    annotation_digest,
-    split_beats,
-)
-from models.files.student_artifact import Artifact
+from models.data.annotated_beats import FOLDS, PATIENT_SPLITS, Beats, annotation_digest, split_beats
+from models.data.mitdb import DATABASE
+from models.files.student import StudentArtifact
 from models.inference.student import StudentScorer
 from pipeline.errors import ArtifactError
 
@@ -32,7 +26,7 @@ class FoldScores:
     scores: NDArray[np.float32]
 
 
-def score_fold(beats: Beats, artifact: Artifact, *, device: str | None = None) -> FoldScores:
+def score_fold(beats: Beats, artifact: StudentArtifact, *, device: str | None = None) -> FoldScores:
     """Score the test part of a student's fold of ``beats``.
 
     Raises:
@@ -46,13 +40,13 @@ def score_fold(beats: Beats, artifact: Artifact, *, device: str | None = None) -
     return FoldScores(fold=fold, seed=seed, beats=test, scorer=scorer, scores=scores)
 
 
-def fold_of(artifact: Artifact) -> tuple[str, int]:
+def fold_of(artifact: StudentArtifact) -> tuple[str, int]:
     """Return name and seed of the fold that a student was trained on.
 
     Raises:
         ArtifactError: it does not say so, or was trained on another kind of split.
     """
-    split, seed = artifact.training.get("split"), artifact.training.get("seed")
+    split, seed = artifact.training.split, artifact.training.seed
     if split in PATIENT_SPLITS:
         raise ArtifactError(
             f"the student was trained on whole patients (split {split}), whose normal beats are "
@@ -67,12 +61,12 @@ def fold_of(artifact: Artifact) -> tuple[str, int]:
     return str(split), seed
 
 
-def check_annotations(artifact: Artifact, beats: Beats) -> None:
+def check_annotations(artifact: StudentArtifact, beats: Beats) -> None:
     """Raise `ArtifactError` if a student was trained with other annotations than these.
 
     They decide which beats are in which fold.
     """
-    if artifact.training.get("annotations_sha256") != annotation_digest(beats):
+    if artifact.training.annotations_sha256 != annotation_digest(beats):
         raise ArtifactError(
             "the student was trained with other annotations than these, so no beat is known to "
             f"be unseen: use the {DATABASE} it was trained on, or train it anew"

@@ -16,7 +16,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.protocol_beats import DATABASE, DS2, PATIENT_SPLITS, database_folder
+from models.data.annotated_beats import PATIENT_SPLITS
+from models.data.mitdb import DATABASE, DS2, database_folder
 from models.ec57.matching import ANOMALOUS, CLASSES, FALSE_DETECTION, LEARNING_S, MATCH_S
 from models.evaluation.protocols.beatgan import described_student, plain_facts
 from models.evaluation.protocols.classifier import evaluate_classifier
@@ -29,15 +30,16 @@ from models.evaluation.protocols.scored_beats import (
 )
 from models.evaluation.report.interpatient_pictures import draw_interpatient
 from models.evaluation.report.pictures import prepare
-from models.files.classifier_artifact import SHIPPED_CLASSIFIER, load_classifier
-from models.files.student_artifact import SHIPPED_STUDENT, Artifact, load_artifact
-from models.files.weights import weights_path
+from models.files.calibration import load_calibration
+from models.files.classifier import SHIPPED_CLASSIFIER, load_classifier
+from models.files.json_object import to_json
+from models.files.model_file import weights_path
+from models.files.student import SHIPPED_STUDENT, StudentArtifact, load_student
 from models.inference.classifier import ClassifierScorer
 from models.inference.student import StudentScorer
 from models.measure.metrics import average_precision, roc_auc
 from models.measure.provenance import machine
 from models.measure.speed import us_per_beat
-from models.training.calibration import load_calibration
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.constants import RR_FEATURES
 from pipeline.errors import ArtifactError
@@ -93,7 +95,7 @@ def evaluate_interpatient(
         ArtifactError: student or calibration is unusable, or the student may have seen DS2.
         ConfigError: the rate was not calibrated, or pictures cannot be drawn here.
     """
-    artifact = load_artifact(student)
+    artifact = load_student(student)
     check_unseen(artifact)
     if pictures is not None:
         prepare(pictures)
@@ -142,7 +144,7 @@ def classifier_figures(data: Path, on_step: Callable[[str], None]) -> dict[str, 
         **figures,
         "parameters": sum(tensor.size for tensor in artifact.tensors.values()),
         "file_bytes": weights_path(SHIPPED_CLASSIFIER).stat().st_size,
-        "training": plain_facts(artifact.training),
+        "training": plain_facts(to_json(artifact.training)),
         "us_per_beat": {
             "cpu": us_per_beat(
                 lambda windows: scorer.classify(
@@ -154,9 +156,9 @@ def classifier_figures(data: Path, on_step: Callable[[str], None]) -> dict[str, 
     }
 
 
-def check_unseen(artifact: Artifact) -> None:
+def check_unseen(artifact: StudentArtifact) -> None:
     """Raise `ArtifactError` unless the student was trained on patients of DS1 alone."""
-    split = artifact.training.get("split")
+    split = artifact.training.split
     if split not in PATIENT_SPLITS:
         raise ArtifactError(
             f"the student was trained on split {split!r:.40}, not on the patients of DS1 alone, so "

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.data.protocol_beats import Beats, annotation_digest, split_named
+from models.data.annotated_beats import Beats, annotation_digest, split_named
 from models.evaluation.protocols.beatgan import ranking_figures
 from models.evaluation.protocols.fold_scores import FOLD_NAMES, rows_of
 from models.inference.student import SCORED_TICKS, SMOOTHING_TICKS, smoothed_score
@@ -37,8 +37,7 @@ def evaluate_teacher(beats: Beats, path: Path) -> dict[str, Any]:
         ArtifactError: missing, altered, not of a fold, or trained on other beats than the
             training part of that fold.
     """
-    settings = read_checkpoint(path)[0].get("config")
-    settings = settings if isinstance(settings, dict) else {}
+    settings = read_checkpoint(path).state.config
     fold, seed = settings.get("split"), settings.get("seed")
     if fold not in FOLD_NAMES or type(seed) is not int:
         raise ArtifactError(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from models.data.protocol_beats import load_beats
+from models.data.annotated_beats import load_beats
 from models.evaluation.protocols.beatgan import evaluate_beatgan
 from models.evaluation.protocols.interpatient import evaluate_interpatient
 from models.evaluation.report.card_classifier import classifier_page, classifier_targets

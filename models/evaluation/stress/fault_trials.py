@@ -30,9 +30,9 @@ from models.evaluation.stress.fault_findings import (
     scored,
     told_differently,
 )
-from models.files.student_artifact import SHIPPED_STUDENT, load_artifact
+from models.files.calibration import load_calibration
+from models.files.student import SHIPPED_STUDENT, load_student
 from models.inference.student import StudentScorer
-from models.training.calibration import load_calibration
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_SAMPLES
 from pipeline.signal.quality import Reason
 from pipeline.signal.reorder import REORDER_S
@@ -297,7 +297,7 @@ def evaluate_faults(
         ArtifactError: what ships is unusable.
     """
     folder = data / "mitdb" if (data / "mitdb").is_dir() else data
-    scorer, config = StudentScorer(load_artifact(SHIPPED_STUDENT), device="cpu"), load_calibration()
+    scorer, config = StudentScorer(load_student(SHIPPED_STUDENT), device="cpu"), load_calibration()
     streams = {}
     for name in RECORDS:
         info, samples = read_lead(folder / name, 0)

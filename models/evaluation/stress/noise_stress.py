@@ -27,9 +27,9 @@ from models.evaluation.stress.noise import (
     noisy_parts,
     signal_amplitude,
 )
-from models.files.student_artifact import SHIPPED_STUDENT, load_artifact
+from models.files.calibration import load_calibration
+from models.files.student import SHIPPED_STUDENT, load_student
 from models.inference.student import StudentScorer
-from models.training.calibration import load_calibration
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.errors import InputError
 from pipeline.schema.public import Alert
@@ -289,7 +289,7 @@ def evaluate_noise(
         InputError: a record is missing or unusable, or its rate is not that of the noise.
         ArtifactError: what ships is unusable.
     """
-    scorer, config = StudentScorer(load_artifact(SHIPPED_STUDENT), device="cpu"), load_calibration()
+    scorer, config = StudentScorer(load_student(SHIPPED_STUDENT), device="cpu"), load_calibration()
     records = {name: read_clean(data / "mitdb" / name) for name in RECORDS}
     noises = {name: read_lead(data / "nstdb" / name, 0) for name in NOISES}
     for name, (info, _) in noises.items():

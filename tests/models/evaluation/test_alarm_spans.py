@@ -2,7 +2,8 @@
 
 import pytest
 
-from models.evaluation.alarms.spans import AlarmSpan, Stretch, agree, delay_s, spans_of
+from models.data.rhythms import Stretch
+from models.evaluation.alarms.spans import AlarmSpan, agree, delay_s, spans_of
 from pipeline.alarms.settings import DEFAULTS
 from pipeline.alarms.state_machine import AlarmStateMachine
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.evaluation.alarms.challenge2015 import evaluate_challenge, read_cases
+from models.data.challenge2015 import read_cases
+from models.data.rhythms import read_rhythms
+from models.evaluation.alarms.challenge2015 import evaluate_challenge
 from models.evaluation.alarms.evaluate import databases, evaluate_alarms
-from models.evaluation.alarms.rhythms import evaluate_vfdb, rhythms, ventricular_runs
+from models.evaluation.alarms.rhythms import evaluate_vfdb, ventricular_runs
 from models.evaluation.report.alarms import alarm_page
 from models.measure.provenance import machine
 from pipeline.errors import InputError
@@ -31,7 +33,7 @@ def test_runs_of_the_reference_are_long_and_fast_enough() -> None:
 
 def test_rhythms_of_a_record_follow_each_other() -> None:
     """Each lasts to the next note; record 424 holds fibrillation and asystole."""
-    named = rhythms(database("vfdb") / "424", 2100.0)
+    named = read_rhythms(database("vfdb") / "424", 2100.0)
     assert {"VFIB", "ASYS"} <= {stretch.name for stretch in named}
     for one, following in pairwise(named):
         assert one.end_s == following.begin_s

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.data.protocol_beats import Beats, split_beats
+from models.data.annotated_beats import Beats, split_beats
 from models.evaluation.protocols.beatgan import (
     FOLD_STUDENTS,
     evaluate_beatgan,
@@ -16,7 +16,7 @@ from models.evaluation.protocols.beatgan import (
 )
 from models.evaluation.protocols.fold_scores import score_fold
 from models.evaluation.report.beatgan_pictures import draw_beatgan
-from models.files.student_artifact import Artifact, load_artifact, save_artifact
+from models.files.student import StudentArtifact, load_student, save_student
 from models.inference.student import StudentScorer
 from models.measure.metrics import roc_auc
 from pipeline.errors import ArtifactError, InputError
@@ -31,13 +31,13 @@ def beats() -> Beats:
 
 
 @pytest.fixture(scope="module")
-def artifact(beats: Beats) -> Artifact:
+def artifact(beats: Beats) -> StudentArtifact:
     """The shipped weights, as if trained on fold 2 of these beats."""
     return trained_on(beats, "2")
 
 
 def test_figures_are_those_of_the_test_part_of_its_own_fold(
-    beats: Beats, artifact: Artifact
+    beats: Beats, artifact: StudentArtifact
 ) -> None:
     """Neither training nor validation beats enter."""
     rows = split_beats(beats, fold=2, seed=9).test
@@ -55,7 +55,7 @@ def test_figures_are_those_of_the_test_part_of_its_own_fold(
 
 
 def test_each_class_and_symbol_stands_against_all_normal_beats(
-    beats: Beats, artifact: Artifact
+    beats: Beats, artifact: StudentArtifact
 ) -> None:
     """V, F and the escape beats: all abnormal by this protocol, the last in class N of EC57."""
     figures = evaluate_on(beats, artifact, device="cpu")
@@ -87,10 +87,10 @@ def test_folds_are_summed_up_by_mean_and_spread(beats: Beats) -> None:
 
 @pytest.mark.parametrize("changes", [{"split": None}, {"split": "7"}, {"split": 2}, {"seed": "9"}])
 def test_student_of_an_unknown_fold_is_refused(
-    beats: Beats, artifact: Artifact, changes: dict
+    beats: Beats, artifact: StudentArtifact, changes: dict
 ) -> None:
     """Without its fold and seed no beat is known to be unseen."""
-    unknown = replace(artifact, training=artifact.training | changes)
+    unknown = replace(artifact, training=replace(artifact.training, **changes))
     with pytest.raises(ArtifactError, match="fold"):
         evaluate_on(beats, unknown, device="cpu")
 
@@ -102,7 +102,7 @@ def test_student_of_whole_patients_is_refused_by_name(beats: Beats, split: str) 
         evaluate_on(beats, trained_on(beats, split), device="cpu")
 
 
-def test_student_of_other_annotations_is_refused(beats: Beats, artifact: Artifact) -> None:
+def test_student_of_other_annotations_is_refused(beats: Beats, artifact: StudentArtifact) -> None:
     """Other annotations make another split: test beats could have been trained on."""
     moved = replace(beats, samples=beats.samples + 1)
     with pytest.raises(ArtifactError, match="other annotations"):
@@ -111,10 +111,10 @@ def test_student_of_other_annotations_is_refused(beats: Beats, artifact: Artifac
 
 def test_students_of_one_fold_are_no_five_folds(beats: Beats, tmp_path: Path) -> None:
     """Two of the same fold, or of different seeds, are refused before anything is read."""
-    other_seed = trained_on(beats, "3")
-    other_seed.training["seed"] = 1
+    third = trained_on(beats, "3")
+    other_seed = replace(third, training=replace(third.training, seed=1))
     for number, one in enumerate([trained_on(beats, "2"), trained_on(beats, "2"), other_seed]):
-        save_artifact(one, tmp_path / f"{number}.json")
+        save_student(one, tmp_path / f"{number}.json")
     for pair in ((0, 1), (0, 2)):
         with pytest.raises(ArtifactError, match="different folds and one seed"):
             evaluate_beatgan(tmp_path, [tmp_path / f"{number}.json" for number in pair])
@@ -122,12 +122,14 @@ def test_students_of_one_fold_are_no_five_folds(beats: Beats, tmp_path: Path) ->
 
 def test_missing_database_is_bad_input(beats: Beats, tmp_path: Path) -> None:
     """The error names the records and the command that fetches them."""
-    save_artifact(trained_on(beats, "2"), tmp_path / "student.json")
+    save_student(trained_on(beats, "2"), tmp_path / "student.json")
     with pytest.raises(InputError, match="monitor fetch mitdb"):
         evaluate_beatgan(tmp_path, [tmp_path / "student.json"])
 
 
-def test_pictures_are_drawn_of_any_folds(beats: Beats, artifact: Artifact, tmp_path: Path) -> None:
+def test_pictures_are_drawn_of_any_folds(
+    beats: Beats, artifact: StudentArtifact, tmp_path: Path
+) -> None:
     """Four PNG files, whole, and nothing else."""
     files = draw_beatgan([score_fold(beats, artifact, device="cpu")], tmp_path)
 
@@ -149,6 +151,6 @@ def test_shipped_fold_students_keep_their_promise() -> None:
     assert figures["auc"]["min"] > 0.9475
     assert figures["ap"]["min"] > 0.9148
     for description, fold in zip(FOLD_STUDENTS, figures["folds"], strict=True):
-        promised = load_artifact(description).metrics
+        promised = load_student(description).metrics
         assert fold["auc"] == pytest.approx(promised["auc"], abs=2e-3)
         assert fold["ap"] == pytest.approx(promised["ap"], abs=5e-3)

@@ -12,7 +12,7 @@ from models.evaluation.protocols.fold_scores import score_fold
 from models.evaluation.protocols.interpatient import COUNTING, figures_of
 from models.evaluation.report.cards import save_report, write_cards
 from models.evaluation.report.markdown import Target, number, percent, table
-from models.files.student_artifact import save_artifact
+from models.files.student import save_student
 from models.measure.provenance import machine
 from pipeline.errors import ArtifactError, ConfigError
 from tests.support.evaluations import KNOWN, humps, judged, trained_on
@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
     """A folder with the two reports that the cards need."""
     beats = humps()
     student = tmp_path / "student.json"
-    save_artifact(trained_on(beats, "0"), student)
+    save_student(trained_on(beats, "0"), student)
     described = described_student(student)
     tested = [score_fold(beats, trained_on(beats, fold), device="cpu") for fold in "012"]
     folder = tmp_path / "models"

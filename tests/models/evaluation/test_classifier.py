@@ -7,9 +7,14 @@ import numpy as np
 import pytest
 
 import models.evaluation.protocols.classifier
-from models.data.classifier_beats import DetectedRecord
+from models.data.detected_beats import DetectedRecord
 from models.evaluation.protocols.classifier import evaluate_classifier, figures_of, tables_of
-from models.files.classifier_artifact import ClassifierArtifact, save_classifier, tensor_shapes
+from models.files.classifier import (
+    ClassifierArtifact,
+    load_classifier,
+    save_classifier,
+    tensor_shapes,
+)
 from pipeline.constants import CLASSES, RR_FEATURES
 from pipeline.errors import ArtifactError
 
@@ -111,9 +116,8 @@ def classifier(folder: Path, records: list[str]) -> Path:
     """Write a classifier of zeros that says it was trained on these records."""
     tensors = {name: np.zeros(shape, np.float32) for name, shape in tensor_shapes().items()}
     path = folder / "classifier.json"
-    save_classifier(
-        ClassifierArtifact(training={"records": records}, metrics={}, tensors=tensors), path
-    )
+    training = replace(load_classifier().training, records=tuple(records))
+    save_classifier(ClassifierArtifact(training=training, tensors=tensors), path)
     return path
 
 

@@ -26,9 +26,9 @@ from models.evaluation.stress.fault_findings import (
     told_differently,
 )
 from models.evaluation.stress.fault_trials import RECORDS, TRIALS
-from models.files.student_artifact import SHIPPED_STUDENT, load_artifact
+from models.files.calibration import load_calibration
+from models.files.student import SHIPPED_STUDENT, load_student
 from models.inference.student import StudentScorer
-from models.training.calibration import load_calibration
 from monitor.cli import app as cli
 from monitor.measure.evaluate import WIDTH, tell
 from monitor.measure.evaluate_stress import fault_tables
@@ -59,7 +59,7 @@ def clean(source: str) -> CleanStream:
         samples=samples,
         fs_hz=fs_hz,
         beats=beats[beats < samples.size],
-        scorer=StudentScorer(load_artifact(SHIPPED_STUDENT), device="cpu"),
+        scorer=StudentScorer(load_student(SHIPPED_STUDENT), device="cpu"),
         config=load_calibration(),
     )
 

@@ -18,7 +18,7 @@ from models.evaluation.protocols.interpatient import (
 )
 from models.evaluation.protocols.scored_beats import ranked, score_record, together
 from models.evaluation.report.interpatient_pictures import draw_interpatient
-from models.files.student_artifact import load_artifact, save_artifact
+from models.files.student import load_student, save_student
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.errors import ArtifactError, InputError
 from pipeline.stream.embedded import EmbeddedRunner
@@ -234,16 +234,18 @@ def test_the_result_says_how_it_counts() -> None:
 @pytest.mark.parametrize("split", ["0", "4", None, 0])
 def test_a_student_that_may_have_seen_the_patients_is_refused(split: object) -> None:
     """Only one of DS1's patients is let near DS2."""
-    artifact = load_artifact()
+    artifact = load_student()
     with pytest.raises(ArtifactError, match="--split ds1"):
-        check_unseen(replace(artifact, training={"split": split}))
-    check_unseen(replace(artifact, training={"split": "ds1"}))
+        check_unseen(replace(artifact, training=replace(artifact.training, split=split)))
+    assert artifact.training.split == "ds1"
+    check_unseen(artifact)
 
 
 def test_a_student_of_a_fold_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     """The records need not even be there."""
-    student = replace(load_artifact(), training={"split": "0", "seed": 0})
-    save_artifact(student, tmp_path / "student.json")
+    student = load_student()
+    student = replace(student, training=replace(student.training, split="0", seed=0))
+    save_student(student, tmp_path / "student.json")
     with pytest.raises(ArtifactError, match="not on the patients of DS1"):
         evaluate_interpatient(tmp_path / "nowhere", tmp_path / "student.json")
 

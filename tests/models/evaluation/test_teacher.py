@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import models.training.teacher
-from models.data.protocol_beats import annotation_digest, split_beats
+from models.data.annotated_beats import annotation_digest, split_beats
 from models.evaluation.protocols.teacher import evaluate_teacher, teacher_reconstruction
 from models.measure.metrics import roc_auc
 from models.nets.beatgan import Autoencoder
-from models.training.checkpoint import save_checkpoint
+from models.training.checkpoint import TrainingState, save_checkpoint
 from models.training.teacher import TeacherConfig, train_teacher
 from pipeline.errors import ArtifactError
 from tests.support.evaluations import humps
@@ -23,7 +23,8 @@ def checkpoint(path: Path, **changes: Any) -> Path:
     digest = annotation_digest(humps())
     config = {"split": "1", "seed": 3, "annotations_sha256": digest, **changes}
     torch.manual_seed(0)
-    save_checkpoint(path, {"config": config, "epoch": 1}, networks={"generator": Autoencoder()})
+    state = TrainingState(config=config, epoch=1, best_epoch=1, validation={"ap": 0.5})
+    save_checkpoint(path, state, networks={"generator": Autoencoder()})
     return path
 
 

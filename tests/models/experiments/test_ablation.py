@@ -1,4 +1,4 @@
-"""The ablation: alike for all cells, never twice, and a table that says what is missing."""
+"""The ablation: the same data for all cells, each trained once, and a table with its gaps."""
 
 import fcntl
 import json
@@ -10,13 +10,16 @@ import pytest
 import torch
 
 import models.experiments.ablation
-from models.data.protocol_beats import RECORDS, Beats
-from models.experiments.ablation import CELLS, AblationConfig, Cell, run_ablation
-from models.experiments.ablation_table import ablation_markdown
+from models.data.annotated_beats import Beats
+from models.data.mitdb import RECORDS
+from models.experiments.ablation import CELLS, AblationConfig, run_ablation
+from models.experiments.ablation_table import Ablation, Cell, FinishedCell, Setup, ablation_markdown
+from models.files.json_object import from_json, to_json
 from models.nets.beatgan import Autoencoder, initialise
-from models.training.checkpoint import save_checkpoint
+from models.training.checkpoint import TrainingState, save_checkpoint
 from models.training.student import METHODS
 from pipeline.errors import ConfigError
+from tests.support.paths import ROOT
 
 TWO = (
     Cell(method="none", latent=3, width=2, seed=1),
@@ -47,8 +50,13 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AblationConfig:
     monkeypatch.setattr(models.experiments.ablation, "CELLS", TWO)
     teacher = Autoencoder()
     initialise(teacher, torch.Generator().manual_seed(5))
-    facts = {"config": {"split": "0", "seed": 0}, "validation": {"ap": 0.5, "auc": 0.6}}
-    save_checkpoint(tmp_path / "teacher.safetensors", facts, networks={"generator": teacher})
+    state = TrainingState(
+        config={"split": "0", "seed": 0},
+        epoch=1,
+        best_epoch=1,
+        validation={"ap": 0.5, "auc": 0.6},
+    )
+    save_checkpoint(tmp_path / "teacher.safetensors", state, networks={"generator": teacher})
     return AblationConfig(
         data=tmp_path,
         teacher=tmp_path / "teacher.safetensors",
@@ -77,8 +85,8 @@ def test_every_method_size_and_seed_has_its_cell_and_a_seed_ends_before_the_next
 def test_cells_are_trained_once_and_keep_no_checkpoints(config: AblationConfig) -> None:
     """Each has its figures; a second run finds nothing to do and changes nothing."""
     table = run_ablation(config, _ignore)
-    first, said = config.result.read_bytes(), []
-    run_ablation(config, lambda *step: said.append(step))
+    first, steps = config.result.read_bytes(), []
+    run_ablation(config, lambda *step: steps.append(step))
 
     cells = _cells(config)
     assert set(cells) == {cell.name for cell in TWO}
@@ -87,7 +95,7 @@ def test_cells_are_trained_once_and_keep_no_checkpoints(config: AblationConfig) 
         assert 0 <= cell["ap"] <= 1
         assert cell["best_epoch"] == 1
     assert config.result.read_bytes() == first
-    assert said == [(0, 2, "reading the records"), (2, 2, "nothing left to take")]
+    assert steps == [(0, 2, "reading the records"), (2, 2, "nothing left to take")]
     assert not [path for path in config.folder.iterdir() if path.is_dir()]
     assert "2 of 2 cells" in table.read_text()
 
@@ -116,7 +124,7 @@ def test_interrupted_cell_ends_as_an_uninterrupted_one(
 
 
 def test_cell_of_another_process_is_left_to_it(config: AblationConfig) -> None:
-    """A locked cell is passed over; the next one is taken; the table says what is not there yet."""
+    """A locked cell is skipped and the next one trained; the table shows what is missing."""
     config.folder.mkdir()
     with (config.folder / f"{TWO[0].name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -129,7 +137,7 @@ def test_cell_of_another_process_is_left_to_it(config: AblationConfig) -> None:
 
 
 def test_cells_of_another_budget_do_not_mix(config: AblationConfig) -> None:
-    """A file begun with one budget is not continued with another; the error says which differs."""
+    """A file begun with one budget is not continued with another; the error names it."""
     run_ablation(config, _ignore)
     before = config.result.read_bytes()
 
@@ -149,33 +157,42 @@ def test_file_that_is_no_ablation_is_refused(config: AblationConfig, content: st
     assert config.result.read_text() == content
 
 
-def _content(aucs: dict[tuple[str, int], float]) -> dict:
+def _ablation(aucs: dict[tuple[str, int], float]) -> Ablation:
     """A result with one size: AUC by method and seed; the AP is 0.1 less."""
-    facts = {"processor": "chip", "cores": 2, "python": "3.11", "commit": "abc", "date": "today"}
-    return {
-        "setup": {
-            "database": "mitdb", "split": "0", "split_seed": 0, "train_beats": 12000,
-            "validation_beats": 2800, "test_beats": 26000, "epochs": 8, "batch": 128,
-            "learning_rate": 3e-3, "alpha": 1e-3, "beta": 1e-3, "temperature": 2.0, "bf16": False,
-            "teacher_sha256": "f" * 64, "teacher_validation": {"ap": 0.9, "auc": 0.94},
-            "smoothing_ticks": 31, "scored_ticks": [20, 200],
-        },
-        "cells": {
-            f"{method}-{seed}": {
-                "method": method, "latent": 8, "width": 8, "seed": seed, "parameters": 108560,
-                "auc": auc, "ap": auc - 0.1, "seconds": 60.0, "machine": facts,
-            }
-            for (method, seed), auc in aucs.items()
-        },
-    }  # fmt: skip
+    machine = {"processor": "chip", "cores": 2, "python": "3.11", "commit": "abc", "date": "today"}
+    setup = Setup(
+        protocol="beatgan", database="mitdb", annotations_sha256="a" * 64, split="0", split_seed=0,
+        train_beats=12000, validation_beats=2800, test_beats=26000, epochs=8, batch=128,
+        learning_rate=3e-3, alpha=1e-3, beta=1e-3, temperature=2.0, bf16=False,
+        teacher_sha256="f" * 64, teacher_validation={"ap": 0.9, "auc": 0.94}, smoothing_ticks=31,
+        scored_ticks=(20, 200),
+    )  # fmt: skip
+    cells = [
+        FinishedCell(
+            method=method, latent=8, width=8, seed=seed, parameters=108560, best_epoch=1,
+            validation={"ap": 0.9}, auc=auc, ap=auc - 0.1, seconds=60.0, machine=machine,
+        )
+        for (method, seed), auc in aucs.items()
+    ]  # fmt: skip
+    return Ablation(setup=setup, cells={cell.name: cell for cell in cells})
+
+
+def test_page_in_the_documents_is_that_of_the_stored_results() -> None:
+    """The figures of the repository are read and written again, byte for byte."""
+    stored = ROOT / "docs" / "models" / "ablation.json"
+    ablation = from_json(Ablation, json.loads(stored.read_text(encoding="utf-8")))
+
+    assert json.dumps(to_json(ablation), indent=2) + "\n" == stored.read_text(encoding="utf-8")
+    page = ablation_markdown(ablation, CELLS)
+    assert page == stored.with_suffix(".md").read_text(encoding="utf-8")
 
 
 def test_table_shows_mean_and_deviation_and_what_is_missing() -> None:
     """Over the seeds that are finished, with their number; sample deviation, none of one seed."""
-    planned = [{"width": 8, "latent": 8, "seed": s, "method": m} for s in (0, 1) for m in METHODS]
-    content = _content({("none", 0): 0.96, ("none", 1): 0.98, ("kd", 0): 0.97})
+    planned = [Cell(width=8, latent=8, seed=s, method=m) for s in (0, 1) for m in METHODS]
+    ablation = _ablation({("none", 0): 0.96, ("none", 1): 0.98, ("kd", 0): 0.97})
 
-    page = ablation_markdown(content, planned)
+    page = ablation_markdown(ablation, planned)
 
     assert "3 of 10 cells are finished" in page
     row = "| 8 | 8 | 108,560 | 0.9700 ± 0.0141 (2) | 0.9700 (1) | not yet | not yet | not yet |"
@@ -186,10 +203,10 @@ def test_table_shows_mean_and_deviation_and_what_is_missing() -> None:
 
 def test_methods_are_compared_pair_by_pair() -> None:
     """Equal sizes and seeds only: what seeds differ in does not count."""
-    content = _content(
+    ablation = _ablation(
         {("none", 0): 0.90, ("none", 1): 0.98, ("ft", 0): 0.91, ("ft", 1): 0.97, ("kd", 2): 0.99}
     )
-    page = ablation_markdown(content, list(content["cells"].values()))
+    page = ablation_markdown(ablation, list(ablation.cells.values()))
 
     assert "| FT | 2 | +0.0000 ± 0.0141 | 1 | +0.0000 ± 0.0141 | 1 |" in page
     assert "| KD | 0 | not yet |  | not yet |  |" in page

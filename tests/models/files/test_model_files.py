@@ -16,16 +16,15 @@ import pytest
 from safetensors.numpy import load, save
 
 from models.files import model_file
-from models.files.classifier_artifact import load_classifier
-from models.files.model_file import PINNED, SHIPPED, pin, read_model_file
-from models.files.student_artifact import (
+from models.files.calibration import load_calibration
+from models.files.classifier import load_classifier
+from models.files.model_file import PINNED, SHIPPED, pin, read_model_file, weights_path
+from models.files.student import (
     SHIPPED_STUDENT,
-    load_artifact,
-    save_artifact,
+    load_student,
+    save_student,
     tensor_shapes,
 )
-from models.files.weights import weights_path
-from models.training.calibration import load_calibration
 from models.training.checkpoint import MAX_CHECKPOINT_BYTES, read_checkpoint
 from pipeline.errors import ArtifactError
 from tests.support.sources import PACKAGES, modules, relative, tree_of
@@ -141,19 +140,19 @@ def test_a_pickle_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     description.write_text(json.dumps(facts))
     weights_path(description).write_bytes(content)
     with pytest.raises(ArtifactError, match=r"student\.safetensors is a pickle.*never read"):
-        load_artifact(description)
+        load_student(description)
     with pytest.raises(ArtifactError, match="is a pickle"):
         read_checkpoint(weights_path(description))
     description.write_bytes(content)
     with pytest.raises(ArtifactError, match=r"student\.json is a pickle"):
-        load_artifact(description)
+        load_student(description)
 
 
 # --- what ships ------------------------------------------------------------------------------
 
 
 def test_every_file_that_ships_is_pinned() -> None:
-    """Not one more or less, and each as it is; ``make weights`` writes the list anew."""
+    """All files and no others, each with its SHA-256; ``make weights`` writes the list again."""
     pinned = dict(reversed(line.split("  ")) for line in PINNED.read_text().splitlines())
 
     there = {path for path in SHIPPED.rglob("*") if path.is_file()} - {PINNED}
@@ -183,7 +182,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_shipped_description_that_was_altered_is_refused(shipped: Path) -> None:
     """Also where its own check sum cannot know: a threshold, a rule, both files exchanged."""
     student, score = shipped / "student.json", shipped / "live_score.json"
-    load_artifact(student)
+    load_student(student)
     load_calibration(score, student)
     load_classifier(shipped / "classifier.json")
 
@@ -195,7 +194,7 @@ def test_a_shipped_description_that_was_altered_is_refused(shipped: Path) -> Non
             (shipped / "folds" / "student-0").with_suffix(suffix), shipped / f"student{suffix}"
         )
     with pytest.raises(ArtifactError, match="SHA256SUMS pins"):
-        load_artifact(student)
+        load_student(student)
 
 
 @pytest.mark.parametrize("list_", [None, b"", b"\xff" * 100, b"0" * 64 + b"  student.json\n"])
@@ -206,7 +205,7 @@ def test_nothing_is_read_without_the_list(shipped: Path, list_: bytes | None) ->
     else:
         (shipped / "SHA256SUMS").write_bytes(list_)
     with pytest.raises(ArtifactError, match="SHA256SUMS pins"):
-        load_artifact(shipped / "student.json")
+        load_student(shipped / "student.json")
 
 
 def test_a_new_training_is_pinned(shipped: Path) -> None:
@@ -273,19 +272,19 @@ def mutated(good: bytes, random: np.random.Generator) -> bytes:
 def test_ten_thousand_mutations_never_crash_and_never_change_shape(tmp_path: Path) -> None:
     """Weights of a hostile header, checksum adjusted, load as expected or are refused."""
     random = np.random.default_rng(11)
-    artifact = load_artifact()
+    artifact = load_student()
     shapes = tensor_shapes(2, 3)
     small = {
         "width": 2,
         "latent": 3,
         "smoothing_ticks": artifact.smoothing_ticks,
         "scored_ticks": artifact.scored_ticks,
-        "training": {},
+        "training": artifact.training,
         "metrics": {},
         "tensors": {name: np.ones(shape, dtype=np.float32) for name, shape in shapes.items()},
     }
     description = tmp_path / "student.json"
-    save_artifact(type(artifact)(**small), description)
+    save_student(type(artifact)(**small), description)
     facts = description.read_text()
     sha256 = json.loads(facts)["weights_sha256"]
     good = weights_path(description).read_bytes()
@@ -295,7 +294,7 @@ def test_ten_thousand_mutations_never_crash_and_never_change_shape(tmp_path: Pat
         weights_path(description).write_bytes(weights)
         description.write_text(facts.replace(sha256, hashlib.sha256(weights).hexdigest()))
         try:
-            found = load_artifact(description).tensors
+            found = load_student(description).tensors
         except ArtifactError as error:
             refusals.append(str(error))
         else:
@@ -309,14 +308,15 @@ def test_ten_thousand_mutations_never_crash_and_never_change_shape(tmp_path: Pat
 def test_a_mutated_checkpoint_is_read_or_refused(tmp_path: Path) -> None:
     """A run's own file is no more trusted than another's."""
     random = np.random.default_rng(12)
-    facts = json.dumps({"version": 2, "optimisers": {}})
+    state = {"config": {}, "epoch": 1, "best_epoch": 1, "validation": {}}
+    facts = json.dumps({**state, "version": 2, "optimisers": {}})
     good = save({"net/a": np.ones(3, dtype=np.float32)}, metadata={"facts": facts})
     path = tmp_path / "last.safetensors"
     refusals = []
     for _ in range(1000):
         path.write_bytes(mutated(good, random))
         try:
-            _, tensors = read_checkpoint(path)
+            tensors = read_checkpoint(path).tensors
         except ArtifactError as error:
             refusals.append(str(error))
         else:

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.files.student_artifact import Artifact, load_artifact
+from models.files.student import StudentArtifact, load_student
 from models.inference.student import (
     SCORED_TICKS,
     SMOOTHING_TICKS,
@@ -49,27 +49,27 @@ def windows() -> np.ndarray:
 
 def _trained_looking_student() -> Autoencoder:
     """A student with weights and running statistics as large as training makes them."""
-    draws = torch.Generator().manual_seed(3)
+    rng = torch.Generator().manual_seed(3)
     student = new_student()
-    initialise(student, draws)
+    initialise(student, rng)
     with torch.no_grad():
         for parameter in student.parameters():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=draws)
+            parameter += 0.1 * torch.randn(parameter.shape, generator=rng)
         for name, memory in student.named_buffers():
             if name.endswith("running_mean"):
-                memory += 0.3 * torch.randn(memory.shape, generator=draws)
+                memory += 0.3 * torch.randn(memory.shape, generator=rng)
             elif name.endswith("running_var"):
-                memory *= 0.5 + torch.rand(memory.shape, generator=draws)
+                memory *= 0.5 + torch.rand(memory.shape, generator=rng)
     return student.eval()
 
 
-def _artifact_of(student: Autoencoder) -> Artifact:
-    return Artifact(
+def _artifact_of(student: Autoencoder) -> StudentArtifact:
+    return StudentArtifact(
         width=student.width,
         latent=student.latent,
         smoothing_ticks=9,
         scored_ticks=(0, 320),
-        training={},
+        training=load_student().training,
         metrics={},
         tensors=folded_tensors(student),
     )
@@ -139,7 +139,7 @@ def test_numpy_student_is_the_trained_network(windows: np.ndarray) -> None:
 
 def test_torch_student_agrees_with_numpy(windows: np.ndarray) -> None:
     """The CUDA path, here on torch's CPU, reconstructs what numpy does, for any batch size."""
-    artifact = load_artifact()
+    artifact = load_student()
     on_torch, on_numpy = TorchStudent(artifact, "cpu"), NumpyStudent(artifact)
     more = np.concatenate((windows, windows[:10]))
     assert len(more) > FIXED_BATCH
@@ -151,7 +151,7 @@ def test_torch_student_agrees_with_numpy(windows: np.ndarray) -> None:
 def test_torch_student_takes_windows_that_cannot_be_written(windows: np.ndarray) -> None:
     """As they come in a frame: without a warning in every scorer's terminal."""
     frame = np.frombuffer(windows.tobytes(), dtype=np.float32).reshape(windows.shape)
-    student = TorchStudent(load_artifact(), "cpu")
+    student = TorchStudent(load_student(), "cpu")
 
     np.testing.assert_array_equal(student(frame), student(windows))
 
@@ -185,7 +185,7 @@ def test_residual_is_window_minus_reconstruction(
     """Residuals come back tick by tick, float32, and scores belong to them."""
     answer = scorer.score(windows[:20])
 
-    reconstruction = NumpyStudent(load_artifact())(windows[:20])
+    reconstruction = NumpyStudent(load_student())(windows[:20])
     np.testing.assert_array_equal(answer.residuals, windows[:20] - reconstruction)
     np.testing.assert_array_equal(
         answer.scores, smoothed_score(answer.residuals, SMOOTHING_TICKS, slice(*SCORED_TICKS))
@@ -220,5 +220,5 @@ def test_window_of_another_shape_is_refused(scorer: StudentScorer, shape: tuple[
 
 
 def test_flat_window_has_a_finite_score(scorer: StudentScorer) -> None:
-    """The zeros that stand for a flat line can be scored."""
+    """A flat line, which is cut as zeros, can be scored."""
     assert np.isfinite(scorer.score(np.zeros((1, 320), dtype=np.float32)).scores).all()

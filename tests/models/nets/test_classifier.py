@@ -7,7 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from models.files.classifier_artifact import GROUPS, WIDTHS, ClassifierArtifact, tensor_shapes
+from models.files.classifier import (
+    GROUPS,
+    WIDTHS,
+    ClassifierArtifact,
+    load_classifier,
+    tensor_shapes,
+)
 from models.inference.classifier import ClassifierScorer
 from models.nets.classifier import ResNeXt, focal_loss, folded_classifier
 from pipeline.constants import CLASSES, RR_FEATURES
@@ -40,7 +46,7 @@ def network() -> ResNeXt:
 def scorer(network: ResNeXt) -> ClassifierScorer:
     """The same network without torch."""
     return ClassifierScorer(
-        ClassifierArtifact(training={}, metrics={}, tensors=folded_classifier(network))
+        ClassifierArtifact(training=load_classifier().training, tensors=folded_classifier(network))
     )
 
 
@@ -180,9 +186,9 @@ def test_what_is_dropped_follows_from_the_generator_alone(
     windows, context = (torch.from_numpy(part) for part in beats)
 
     def logits(seed: int | None) -> torch.Tensor:
-        draws = None if seed is None else torch.Generator().manual_seed(seed)
+        rng = None if seed is None else torch.Generator().manual_seed(seed)
         with torch.no_grad():
-            return network(windows[:, None], context, draws)
+            return network(windows[:, None], context, rng)
 
     assert torch.equal(logits(1), logits(1))
     assert not torch.equal(logits(1), logits(2))

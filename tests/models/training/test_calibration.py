@@ -1,4 +1,4 @@
-"""The calibration: what is stored, what is refused, and the rate that a threshold stands for."""
+"""The calibration: what is stored, what is refused, and the rate that a threshold gives."""
 
 import json
 from collections.abc import Callable
@@ -11,16 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.data.protocol_beats import DS1, DS1A, RECORDS
-from models.files.student_artifact import SHIPPED_STUDENT, load_artifact
+from models.data.mitdb import DS1, DS1A, RECORDS
+from models.files.calibration import (
+    SHIPPED_CALIBRATION,
+    Calibration,
+    load_calibration,
+    save_calibration,
+)
+from models.files.student import SHIPPED_STUDENT, load_student
 from models.training.calibration import (
     FALSE_ALERTS_PER_HOUR,
     RATES_PER_HOUR,
-    SHIPPED_CALIBRATION,
     calibrate,
     false_alerts,
-    load_calibration,
-    save_calibration,
 )
 from pipeline.alarms.beat_rules import BeatAlarms
 from pipeline.alarms.settings import AlarmSettings
@@ -68,13 +71,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def calibration(data: Path) -> dict[str, Any]:
+def calibration(data: Path) -> Calibration:
     """The calibration of two rough scorers."""
     return calibrate(data, RoughScorer(), RoughScorer(), lambda _: None)
 
 
 @pytest.fixture
-def stored(calibration: dict[str, Any], tmp_path: Path) -> Path:
+def stored(calibration: Calibration, tmp_path: Path) -> Path:
     """A calibration on disk, made for the student that ships."""
     path = tmp_path / "live_score.json"
     save_calibration(calibration, path)
@@ -101,20 +104,22 @@ def test_each_half_is_scored_by_the_student_of_the_other(data: Path) -> None:
     assert expected == {True: 11, False: 11}
     assert a.seen > 0
     assert b.seen > 0
-    assert a.seen + b.seen >= sum(found["beats"].values())
-    assert found["records"] == list(DS1)
+    assert a.seen + b.seen >= sum(found.beats.values())
+    assert found.records == DS1
 
 
-def test_a_rate_is_what_the_normal_beats_make_of_it(calibration: dict[str, Any]) -> None:
+def test_a_rate_is_what_the_normal_beats_make_of_it(calibration: Calibration) -> None:
     """More false alerts an hour: a threshold at most as high, and at least as many found."""
-    rows = calibration["thresholds"]
+    rows = calibration.thresholds
 
-    assert [row["false_alerts_per_hour"] for row in rows] == list(RATES_PER_HOUR)
-    for key in ("threshold", "learning_threshold"):
-        values = [row[key] for row in rows]
+    assert [row.false_alerts_per_hour for row in rows] == list(RATES_PER_HOUR)
+    for values in (
+        [row.threshold for row in rows],
+        [row.learning_threshold for row in rows],
+    ):
         assert values == sorted(values, reverse=True)
     for symbol in "SV":
-        found = [row["sensitivity"][symbol] for row in rows]
+        found = [row.sensitivity[symbol] for row in rows]
         assert found == sorted(found)
 
 
@@ -154,7 +159,7 @@ def test_what_is_stored_is_loaded_for_the_rate_asked_for(stored: Path) -> None:
 
 @pytest.mark.parametrize("rate", [0.5, 31.0, -1.0, float("inf"), float("nan")])
 def test_a_rate_out_of_the_calibrated_range_is_refused(stored: Path, rate: float) -> None:
-    """The knob says which rates it knows."""
+    """The error names the range of rates."""
     with pytest.raises(ConfigError, match="choose 1 to 30"):
         load_calibration(stored, false_alerts_per_hour=rate)
 
@@ -172,6 +177,8 @@ def test_a_rate_out_of_the_calibrated_range_is_refused(stored: Path, rate: float
         lambda c: c["scales"]["own"].update(p95=-1e9),
         lambda c: c.update(weights_sha256="0" * 64),
         lambda c: c.update(scales=3),
+        lambda c: c.update(more=1),
+        lambda c: c["thresholds"][0].update(more=1),
     ],
 )
 def test_a_calibration_that_is_none_is_refused(
@@ -184,7 +191,7 @@ def test_a_calibration_that_is_none_is_refused(
 
 
 def test_missing_records_are_named(tmp_path: Path) -> None:
-    """Without the database the error says which records and how to fetch them."""
+    """Without the database the error names the records and how to fetch them."""
     with pytest.raises(InputError, match="monitor fetch mitdb"):
         calibrate(tmp_path, RoughScorer(), RoughScorer(), lambda _: None)
 
@@ -193,4 +200,4 @@ def test_what_ships_fits_the_student_that_ships() -> None:
     """The calibration in the package was made for the weights in the package."""
     assert load_calibration().threshold > 0
     stored = json.loads(SHIPPED_CALIBRATION.read_text())
-    assert stored["weights_sha256"] == load_artifact(SHIPPED_STUDENT).sha256
+    assert stored["weights_sha256"] == load_student(SHIPPED_STUDENT).sha256

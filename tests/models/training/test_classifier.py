@@ -1,4 +1,4 @@
-"""Training the classifier: what an epoch takes, exact resumption, what the artifact says."""
+"""Training the classifier: the beats of an epoch, exact resumption, the written files."""
 
 import json
 from pathlib import Path
@@ -8,21 +8,21 @@ import pytest
 import torch
 
 import models.training.classifier
-from models.data.classifier_beats import DetectedRecord, detect_beats, training_beats
-from models.data.protocol_beats import DS1
+from models.data.detected_beats import DetectedRecord, detect_beats, training_beats
+from models.data.mitdb import DS1
 from models.experiments.classifier_folds import compare_optimisers
-from models.files.classifier_artifact import load_classifier
+from models.files.classifier import load_classifier
 from models.inference.classifier import ClassifierScorer
 from models.training.checkpoint import read_checkpoint
 from models.training.classifier import (
     FOLDS,
-    MOST_NORMAL,
-    MOST_OTHERS,
+    MAX_NORMAL,
+    MAX_OTHERS,
     OPTIMISERS,
     SHIFT_TICKS,
     WINDOW_NOISE,
     ClassifierConfig,
-    Lesson,
+    ClassifierTrainer,
     augmented,
     find_classifier_rate,
     fit_classifier,
@@ -30,7 +30,7 @@ from models.training.classifier import (
     probabilities_of,
     train_classifier,
 )
-from models.training.run import EpochReport
+from models.training.progress import EpochReport
 from pipeline.constants import CLASSES, RR_FEATURES
 from pipeline.errors import ConfigError, InputError
 from tests.support.databases import database
@@ -106,8 +106,8 @@ def test_interrupted_training_ends_with_the_same_weights(
     fit_classifier(settings, records, ignore)
 
     for name in ("best", "last"):
-        _, expected = read_checkpoint(whole.with_stem(name))
-        _, got = read_checkpoint(tmp_path / "parts" / f"{name}.safetensors")
+        expected = read_checkpoint(whole.with_stem(name)).tensors
+        got = read_checkpoint(tmp_path / "parts" / f"{name}.safetensors").tensors
         assert expected.keys() == got.keys()
         assert all(torch.equal(expected[key], got[key]) for key in expected)
 
@@ -152,14 +152,14 @@ def test_beats_of_no_class_to_learn_have_no_part(records: list[DetectedRecord]) 
 def test_no_patient_and_no_class_rules_an_epoch(tmp_path: Path) -> None:
     """An epoch takes no more of a record and class than is allowed, from that group alone."""
     many = training_beats([record("101", 0, 400 * "N" + 300 * "S" + 9 * "VF"), record("106", 1)])
-    lesson = Lesson(config(tmp_path), many)
+    trainer = ClassifierTrainer(config(tmp_path), many)
 
-    rows = lesson._rows(torch.arange(lesson.slots), torch.Generator().manual_seed(0)).numpy()
+    rows = trainer._rows(torch.arange(trainer.slots), torch.Generator().manual_seed(0)).numpy()
 
     for first, size in many.groups.tolist():
         inside = (rows >= first) & (rows < first + size)
         normal = many.classes[first] == CLASSES.index("N")
-        assert inside.sum() == min(size, MOST_NORMAL if normal else MOST_OTHERS)
+        assert inside.sum() == min(size, MAX_NORMAL if normal else MAX_OTHERS)
 
 
 def test_augmentation_shifts_and_blurs_a_little() -> None:
@@ -184,10 +184,10 @@ def test_artifact_says_what_it_comes_from(
     description = train_classifier(config(tmp_path), ignore)
 
     artifact = load_classifier(description)
-    assert artifact.training["records"] == ["101", "106", "108"]
-    assert artifact.training["beats"] == {"N": 144, "S": 48, "V": 48, "F": 24}
-    assert artifact.training["optimiser"] == "adabound"
-    assert set(artifact.training["records"]) <= set(DS1)
+    assert artifact.training.records == ("101", "106", "108")
+    assert artifact.training.beats == {"N": 144, "S": 48, "V": 48, "F": 24}
+    assert artifact.training.optimiser == "adabound"
+    assert set(artifact.training.records) <= set(DS1)
     windows, context = records[0].windows[:40], records[0].context[:40]
     np.testing.assert_allclose(
         ClassifierScorer(artifact).classify(windows.clip(-1, 1), context),
@@ -227,13 +227,13 @@ def test_settings_that_cannot_be_trained_are_refused(
 
 
 def test_records_without_a_class_are_refused(tmp_path: Path) -> None:
-    """Without S or V there is nothing to be judged by."""
+    """Without S or V beats the epochs cannot be compared."""
     with pytest.raises(InputError, match="class S"):
         fit_classifier(config(tmp_path), [record("101", 0, 20 * "NNNVV")], ignore)
 
 
 def test_folds_deal_out_all_of_ds1_once() -> None:
-    """Every patient of DS1 is unseen in one fold, and nobody else's record is touched."""
+    """Every patient of DS1 is unseen in one fold, and no other record is used."""
     dealt = [name for names in FOLDS for name in names]
 
     assert sorted(dealt) == sorted(DS1)

@@ -158,7 +158,7 @@ def test_following_a_loss_brings_the_student_closer_to_the_teacher(what: str) ->
 
 
 def test_teacher_is_asked_in_evaluation_mode_for_every_beat() -> None:
-    """Each row is what the teacher says of that beat alone; its running memory stays as it was."""
+    """Each row depends on that beat alone; the teacher's running statistics stay unchanged."""
     teacher, windows = _network().train(), _beats(300)
     before = {name: tensor.clone() for name, tensor in teacher.named_buffers()}
 

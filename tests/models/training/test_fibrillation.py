@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from models.data.protocol_beats import DS1
-from models.evaluation.alarms.challenge2015 import read_cases
+from models.data.challenge2015 import read_cases
+from models.data.mitdb import DS1
 from models.training.fibrillation import SHIPPED_RULE, fit_fibrillation, training_records
 from pipeline.errors import InputError
 from pipeline.signal import fibrillation
@@ -28,13 +28,13 @@ def data_folder() -> Path:
 
 def test_the_training_depends_on_the_records_that_it_names_alone() -> None:
     """Whatever else lies in the folder, these records give these weights."""
-    figures = fit_fibrillation(data_folder(), FEW)
+    fit = fit_fibrillation(data_folder(), FEW)
 
-    assert figures["records"] == 12
-    assert figures["flat_weight"] == pytest.approx(-10.67, abs=0.02)
-    assert figures["low_weight"] == pytest.approx(12.34, abs=0.02)
-    assert figures["bias"] == pytest.approx(-4.80, abs=0.02)
-    assert figures["auc_left_out"] > 0.9
+    assert fit.records == 12
+    assert fit.flat_weight == pytest.approx(-10.67, abs=0.02)
+    assert fit.low_weight == pytest.approx(12.34, abs=0.02)
+    assert fit.bias == pytest.approx(-4.80, abs=0.02)
+    assert fit.auc_left_out > 0.9
 
 
 def test_a_record_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -47,10 +47,10 @@ def test_a_record_that_is_not_there_is_named(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_weights_that_ship_are_as_good_as_those_of_the_training() -> None:
     """On the records that are named; some of them they know, so do those of the training."""
-    figures = fit_fibrillation(data_folder(), training_records())
+    fit = fit_fibrillation(data_folder(), training_records())
 
-    assert figures["auc_left_out"] > 0.975
-    assert figures["auc_shipped"] > figures["auc_left_out"]
+    assert fit.auc_left_out > 0.975
+    assert fit.auc_shipped > fit.auc_left_out
 
 
 def test_the_file_beside_the_weights_has_those_of_the_rule() -> None:

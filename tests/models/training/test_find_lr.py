@@ -43,16 +43,16 @@ def test_rate_of_the_steepest_fall_is_suggested(falls_at: float) -> None:
 
 def test_test_ends_where_the_loss_runs_away() -> None:
     """Before the highest rate, with the rates so far in rising order, each with a finite loss."""
-    asked: list[float] = []
+    tried: list[float] = []
 
     def step(rate: float) -> float:
-        asked.append(rate)
+        tried.append(rate)
         return _valley(1e-3, 1e-2)(rate)
 
     test = range_test(step)
 
-    assert test.rates == asked[: len(test.rates)]
-    assert len(asked) - len(test.rates) <= 1
+    assert test.rates == tried[: len(test.rates)]
+    assert len(tried) - len(test.rates) <= 1
     assert test.rates[0] == pytest.approx(LOWEST_RATE)
     assert test.rates[-1] < HIGHEST_RATE / 10
     assert np.diff(np.log(test.rates)) == pytest.approx(np.log(test.rates[1] / test.rates[0]))
@@ -68,7 +68,7 @@ def test_loss_without_a_fall_is_refused() -> None:
         range_test(lambda _: next(coming))
 
 
-def test_training_is_asked_at_the_rates_of_the_test(tmp_path: Path) -> None:
+def test_training_is_tried_at_the_rates_of_the_test(tmp_path: Path) -> None:
     """On batches of its own beats, both optimisers in their ratio; progress rises to the end."""
     torch.set_num_threads(1)
     config = TeacherConfig(
@@ -79,10 +79,10 @@ def test_training_is_asked_at_the_rates_of_the_test(tmp_path: Path) -> None:
     run, reports, seen, rows_seen = teacher_run(config, windows), [], [], set()
     train_batch = run.train_batch
 
-    def noting(one: object, rows: torch.Tensor, draws: torch.Generator) -> dict[str, float]:
+    def noting(one: object, rows: torch.Tensor, rng: torch.Generator) -> dict[str, float]:
         seen.append([o.param_groups[0]["lr"] for o in run.optimisers.values()])
         rows_seen.update(rows.tolist())
-        return train_batch(one, rows, draws)
+        return train_batch(one, rows, rng)
 
     run.train_batch = noting
     test = find_rate(run, reports.append, steps=30)

@@ -7,18 +7,21 @@ from pathlib import Path
 import pytest
 
 from models.training.learning_curves import write_curves
+from models.training.progress import EpochReport
 from pipeline.errors import ConfigError
 
 
-def _epoch(number: int, **changes: object) -> dict:
-    return {
-        "epoch": number,
-        "losses": {"squared": 1 / number},
-        "figures": {"ap": 0.1 * number, "auc": 0.2},
-        "rates": {"adam": 0.001},
-        "seconds": 1.25,
-        "remark": "",
-    } | changes
+def _epoch(number: int, remark: str = "") -> EpochReport:
+    return EpochReport(
+        epoch=number,
+        epochs=2,
+        losses={"squared": 1 / number},
+        figures={"ap": 0.1 * number, "auc": 0.2},
+        rates={"adam": 0.001},
+        best_epoch=number,
+        seconds=1.25,
+        remark=remark,
+    )
 
 
 @pytest.mark.parametrize("matplotlib", [True, False])
@@ -45,7 +48,7 @@ def test_table_has_a_row_for_each_epoch(
 
 
 def test_curves_are_replaced_whole(tmp_path: Path) -> None:
-    """Written anew from all epochs; nothing half-written stays, and no file is touched on error."""
+    """Written from all epochs each time; no partial file remains, and an error changes none."""
     write_curves(tmp_path, [_epoch(1)])
     write_curves(tmp_path, [_epoch(1), _epoch(2)])
     assert len((tmp_path / "curves.csv").read_text(encoding="utf-8").splitlines()) == 3

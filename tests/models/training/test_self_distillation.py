@@ -17,9 +17,9 @@ def _one_thread() -> None:
 def networks() -> tuple[torch.nn.Module, SelfTeacher]:
     """A student and its self-teacher, both untrained."""
     student, teacher = new_student(4, 3), SelfTeacher(4, 3)
-    draws = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     for network in (student, teacher):
-        initialise(network, draws)
+        initialise(network, rng)
         network.train()
     return student, teacher
 

@@ -1,6 +1,7 @@
-"""Training a student by each method: what moves it, exact resumption, what the artifact says."""
+"""Training a student by each method: its gradients, exact resumption, the written files."""
 
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,23 +9,27 @@ import pytest
 import torch
 
 import models.training.student
-from models.data.protocol_beats import DS1, DS2, Beats, annotation_digest, split_named
-from models.files.student_artifact import load_artifact
+from models.data.annotated_beats import Beats, annotation_digest, split_named
+from models.data.mitdb import DS1, DS2
+from models.evaluation.protocols.beatgan import evaluate_on
+from models.files.student import load_student
 from models.nets.beatgan import Autoencoder, initialise
-from models.training.checkpoint import read_checkpoint, save_checkpoint
+from models.training.checkpoint import TrainingState, read_checkpoint, save_checkpoint
 from models.training.distillation import TeacherTable, teacher_table
-from models.training.run import EpochReport, Validation
+from models.training.progress import EpochReport
+from models.training.run import Validation
 from models.training.student import (
     METHODS,
-    OF_A_TEACHER,
-    Lesson,
+    TEACHER_METHODS,
     StudentConfig,
+    StudentTrainer,
     fit_student,
     train_student,
 )
 from pipeline.errors import ArtifactError, ConfigError
 
 N = 40
+EVALUATE = partial(evaluate_on, device="cpu")
 
 
 @pytest.fixture(autouse=True)
@@ -44,19 +49,19 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = Autoencoder()
     initialise(network, torch.Generator().manual_seed(5))
     path = tmp_path_factory.mktemp("teacher") / "best.safetensors"
-    facts = {
-        "config": {"split": "0", "seed": 0},
-        "epoch": 1,
-        "best_epoch": 1,
-        "validation": {"ap": 0.5, "auc": 0.5},
-    }
-    save_checkpoint(path, facts, networks={"generator": network})
+    state = TrainingState(
+        config={"split": "0", "seed": 0},
+        epoch=1,
+        best_epoch=1,
+        validation={"ap": 0.5, "auc": 0.5},
+    )
+    save_checkpoint(path, state, networks={"generator": network})
     return path
 
 
 @pytest.fixture(scope="module")
 def table() -> TeacherTable:
-    """What a teacher says of the humps."""
+    """The outputs of a teacher for the humps."""
     network = Autoencoder()
     initialise(network, torch.Generator().manual_seed(5))
     return teacher_table(network, torch.from_numpy(_humps(N)))
@@ -72,21 +77,22 @@ def validation() -> Validation:
 def _config(folder: Path, method: str, teacher: Path, **changes: object) -> StudentConfig:
     settings: dict = {
         "data": folder, "folder": folder, "epochs": 2, "batch": 16, "width": 4, "latent": 3,
-        "method": method, "teacher": teacher if method in OF_A_TEACHER else None, "device": "cpu",
+        "method": method, "teacher": teacher if method in TEACHER_METHODS else None,
+        "device": "cpu",
     } | changes  # fmt: skip
     return StudentConfig(**settings)
 
 
 def _gradients(config: StudentConfig, table: TeacherTable) -> dict[str, torch.Tensor | None]:
     """Gradient of every weight after the loss on the first batch."""
-    lesson = Lesson(config, _humps(N), table)
-    for network in lesson.networks.values():
+    trainer = StudentTrainer(config, _humps(N), table)
+    for network in trainer.networks.values():
         network.train()
-    total, _ = lesson.loss(torch.arange(16), torch.autocast("cpu", enabled=False))
+    total, _ = trainer.loss(torch.arange(16), torch.autocast("cpu", enabled=False))
     total.backward()
     return {
         f"{name}/{key}": weight.grad
-        for name, network in lesson.networks.items()
+        for name, network in trainer.networks.items()
         for key, weight in network.named_parameters()
     }
 
@@ -106,8 +112,8 @@ def test_loss_is_the_weighted_sum_of_the_parts_of_the_method(
 ) -> None:
     """L_G + alpha L_KD + beta L_F, the self-teacher's own beside them, all of them positive."""
     config = _config(tmp_path, method, teacher, alpha=0.3, beta=0.7)
-    lesson = Lesson(config, _humps(N), table)
-    total, got = lesson.loss(torch.arange(16), torch.autocast("cpu", enabled=False))
+    trainer = StudentTrainer(config, _humps(N), table)
+    total, got = trainer.loss(torch.arange(16), torch.autocast("cpu", enabled=False))
 
     assert set(got) == parts
     weights = {"residual": 1.0, "self_teacher": 1.0, "kd": 0.3, "ft": 0.7}
@@ -125,14 +131,14 @@ def test_method_moves_the_student_and_without_weight_it_does_not(
     With weights of zero it has the same, bit for bit, but for a self-teacher's own loss.
     """
     alone = _gradients(_config(tmp_path, "none", teacher), table)
-    taught = _gradients(_config(tmp_path, method, teacher, alpha=0.1, beta=0.1), table)
+    distilled = _gradients(_config(tmp_path, method, teacher, alpha=0.1, beta=0.1), table)
     idle = _gradients(_config(tmp_path, method, teacher, alpha=0.0, beta=0.0), table)
 
     for name, gradient in alone.items():
         assert gradient is not None, name
         assert gradient.abs().max() > 0, name
         if "encoder.features" in name:
-            assert not torch.equal(taught[name], gradient), name
+            assert not torch.equal(distilled[name], gradient), name
         if method != "frskd":
             assert torch.equal(idle[name], gradient), name
 
@@ -169,12 +175,12 @@ def test_interrupted_student_ends_as_an_uninterrupted_one(
     fit_student(pieces, humps, validation, lambda _: None, table)
 
     for name in ("best.safetensors", "last.safetensors"):
-        _, one = read_checkpoint(whole.folder / name)
-        _, other = read_checkpoint(pieces.folder / name)
+        one = read_checkpoint(whole.folder / name).tensors
+        other = read_checkpoint(pieces.folder / name).tensors
         assert one.keys() == other.keys()
         for key, tensor in one.items():
             assert torch.equal(tensor, other[key]), key
-    assert {key.split("/")[0] for key in read_checkpoint(best)[1]} == {"student"}
+    assert {key.split("/")[0] for key in read_checkpoint(best).tensors} == {"student"}
 
 
 def test_methods_make_different_students(
@@ -185,7 +191,7 @@ def test_methods_make_different_students(
     for method in METHODS:
         config = _config(tmp_path / method, method, teacher, epochs=1, alpha=0.1, beta=0.1)
         fit_student(config, _humps(N), validation, lambda _: None, table)
-        tensors = read_checkpoint(config.folder / "last.safetensors")[1]
+        tensors = read_checkpoint(config.folder / "last.safetensors").tensors
         heads.append(tensors["student/encoder.head.weight"])
     for i, head in enumerate(heads):
         assert not any(torch.equal(head, other) for other in heads[:i])
@@ -226,7 +232,7 @@ def test_settings_that_cannot_work_are_refused(tmp_path: Path, changes: dict, me
 def test_teacher_of_another_split_is_refused(tmp_path: Path, teacher: Path) -> None:
     """It has seen beats that this student's split holds out."""
     with pytest.raises(ArtifactError, match="split"):
-        train_student(_config(tmp_path, "kd", teacher, split="1"), lambda _: None)
+        train_student(_config(tmp_path, "kd", teacher, split="1"), lambda _: None, EVALUATE)
 
 
 def _beats() -> Beats:
@@ -250,15 +256,17 @@ def test_student_of_a_fold_carries_its_test_figures(
     monkeypatch.setattr(models.training.student, "load_beats", lambda _: beats)
     config = _config(tmp_path, "kd+ft", teacher, epochs=1)
 
-    artifact = load_artifact(train_student(config, lambda _: None))
+    artifact = load_student(train_student(config, lambda _: None, EVALUATE))
 
     split = split_named(beats, "0", seed=0)
     assert (artifact.width, artifact.latent) == (4, 3)
-    said = artifact.training
-    assert (said["split"], said["seed"], said["method"], said["alpha"]) == ("0", 0, "kd+ft", 1e-3)
-    assert said["annotations_sha256"] == annotation_digest(beats)
-    assert said["train_beats"] == split.train.size
-    assert said["teacher"]["config"] == {"split": "0", "seed": 0}
+    training = artifact.training
+    assert (training.split, training.seed) == ("0", 0)
+    assert (training.method, training.alpha) == ("kd+ft", 1e-3)
+    assert training.annotations_sha256 == annotation_digest(beats)
+    assert training.train_beats == split.train.size
+    assert training.teacher is not None
+    assert training.teacher.config == {"split": "0", "seed": 0}
     figures = artifact.metrics
     assert figures["normal_beats"] + figures["abnormal_beats"] == split.test.size
     assert 0 <= figures["auc"] <= 1
@@ -267,13 +275,13 @@ def test_student_of_a_fold_carries_its_test_figures(
 def test_student_of_patients_has_no_test_figures(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, teacher: Path
 ) -> None:
-    """Its test is on other patients, elsewhere; its artifact names the records it knows."""
+    """It is tested on other patients; its files name the records that it was trained on."""
     monkeypatch.setattr(models.training.student, "load_beats", lambda _: _beats())
     config = _config(tmp_path, "none", teacher, epochs=1, split="ds1")
 
-    artifact = load_artifact(train_student(config, lambda _: None))
+    artifact = load_student(train_student(config, lambda _: None, EVALUATE))
 
-    assert artifact.training["records"] == list(DS1)
-    assert artifact.training["split"] == "ds1"
-    assert "teacher" not in artifact.training
+    assert artifact.training.records == DS1
+    assert artifact.training.split == "ds1"
+    assert artifact.training.teacher is None
     assert artifact.metrics == {}

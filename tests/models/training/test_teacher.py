@@ -1,4 +1,4 @@
-"""The teacher: BeatGAN's autoencoder, a discriminator that cannot win, collapse that is said."""
+"""The teacher: BeatGAN's autoencoder, a discriminator that cannot win, reports of collapse."""
 
 import math
 from pathlib import Path
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import models.training.teacher
-from models.data.protocol_beats import Beats
+from models.data.annotated_beats import Beats
 from models.nets.beatgan import (
     Autoencoder,
     Discriminator,
@@ -19,9 +19,10 @@ from models.nets.beatgan import (
     initialise,
     normalise_spectrally,
 )
-from models.training.checkpoint import read_checkpoint, save_checkpoint
+from models.training.checkpoint import TrainingState, read_checkpoint, save_checkpoint
 from models.training.distillation import new_student
-from models.training.run import EpochReport, StepReport, Validation, score_windows
+from models.training.progress import EpochReport, StepReport
+from models.training.run import Validation, score_windows
 from models.training.teacher import (
     ALIKE_BELOW,
     WON_BELOW,
@@ -214,7 +215,7 @@ def test_both_networks_follow_their_own_loss(
 
 
 def test_discriminator_that_learns_alone_does_not_win(windows: np.ndarray, tmp_path: Path) -> None:
-    """Even against a generator that stands still near its beats, L_D stays away from 0."""
+    """Even against a fixed generator near its beats, L_D stays away from 0."""
     real = torch.from_numpy(windows)[:, None]
     near = real + 0.02 * torch.randn(real.shape, generator=torch.Generator().manual_seed(0))
     network = _drawn_discriminator().train()
@@ -225,12 +226,12 @@ def test_discriminator_that_learns_alone_does_not_win(windows: np.ndarray, tmp_p
         loss = discriminator_loss(network(real)[0], network(near)[0])
         loss.backward()
         optimiser.step()
-    chance = 2 * math.log(2)  # of one that tells nothing apart, to the rounding of the chip
+    chance = 2 * math.log(2)  # up to the rounding of the processor
     assert WON_BELOW < loss.item() < 1.001 * chance
 
 
-def test_collapse_is_said() -> None:
-    """Of either network, with its figures; a balanced epoch is not remarked on."""
+def test_collapse_is_reported() -> None:
+    """Of either network, with its figures; a balanced epoch has no remark."""
     balanced = {"discriminator": 1.2, "told_apart": 0.6, "spread": 0.9}
     assert collapse(balanced) == ""
     won = balanced | {"discriminator": WON_BELOW / 2, "told_apart": 1.0}
@@ -241,7 +242,7 @@ def test_collapse_is_said() -> None:
 def test_collapse_stands_in_the_report_and_in_the_curves(
     windows: np.ndarray, validation: Validation, tmp_path: Path
 ) -> None:
-    """A generator that hardly learns reconstructs one beat for all; a person is told."""
+    """A generator that hardly learns reconstructs one beat for all; the remark says so."""
     reports: list = []
     config = _config(tmp_path, epochs=1, learning_rate=1e-9)
     fit_teacher(config, windows, validation, reports.append)
@@ -269,7 +270,7 @@ def test_training_uses_training_mode(
 ) -> None:
     """Every epoch moves the running statistics, also after a validation."""
     fit_teacher(_config(tmp_path), windows, validation, lambda _: None)
-    _, tensors = read_checkpoint(tmp_path / "last.safetensors")
+    tensors = read_checkpoint(tmp_path / "last.safetensors").tensors
     counted = {int(v) for k, v in tensors.items() if k.endswith("num_batches_tracked")}
     assert counted == {2 * (BEATS // 16)}
 
@@ -291,16 +292,12 @@ def test_interrupted_teacher_ends_as_an_uninterrupted_one(
     fit_teacher(pieces, windows, validation, lambda _: None)
 
     for name in ("best.safetensors", "last.safetensors"):
-        (facts, tensors), (others, other) = (
-            read_checkpoint(config.folder / name) for config in (whole, pieces)
-        )
-        assert (facts["best_epoch"], facts["validation"]) == (
-            others["best_epoch"],
-            others["validation"],
-        )
-        assert tensors.keys() == other.keys()
-        for key, tensor in tensors.items():
-            assert torch.equal(tensor, other[key]), key
+        one, other = (read_checkpoint(config.folder / name) for config in (whole, pieces))
+        assert one.state.best_epoch == other.state.best_epoch
+        assert one.state.validation == other.state.validation
+        assert one.tensors.keys() == other.tensors.keys()
+        for key, tensor in one.tensors.items():
+            assert torch.equal(tensor, other.tensors[key]), key
 
 
 def test_teacher_of_another_split_is_refused(teacher: Path, tmp_path: Path) -> None:
@@ -325,11 +322,13 @@ def test_checkpoint_that_is_no_teacher_is_refused(teacher: Path, tmp_path: Path)
     torn.write_bytes(b"\x80\x04.")
     with pytest.raises(ArtifactError, match="is a pickle"):
         read_checkpoint(torn)
-    other, facts = tmp_path / "other.safetensors", {"config": {"split": "0", "seed": 0}}
-    save_checkpoint(other, facts, networks={"student": new_student()})
+    other = tmp_path / "other.safetensors"
+    config = {"split": "0", "seed": 0}
+    state = TrainingState(config=config, epoch=1, best_epoch=1, validation={"ap": 0.5})
+    save_checkpoint(other, state, networks={"student": new_student()})
     with pytest.raises(ArtifactError, match="no checkpoint of a teacher"):
         load_teacher(other, split="0", seed=0)
-    save_checkpoint(other, facts, networks={"generator": Discriminator(4)})
+    save_checkpoint(other, state, networks={"generator": Discriminator(4)})
     with pytest.raises(ArtifactError, match="not for this generator"):
         load_teacher(other, split="0", seed=0)
 
@@ -361,7 +360,7 @@ def test_teacher_is_trained_on_the_split_it_names(
     best = train_teacher(config, lambda _: None)
 
     assert load_teacher(best, split="ds1", seed=8).latent == 6
-    steps = read_checkpoint(tmp_path / "teacher" / "last.safetensors")[1]
+    steps = read_checkpoint(tmp_path / "teacher" / "last.safetensors").tensors
     # 120 normal beats of record 101, of DS1, less a tenth for validation; record 100 is of DS2.
     assert int(steps["generator/encoder.features.3.num_batches_tracked"]) == 108 // 32
 

@@ -12,9 +12,11 @@ from torch import nn
 from models.training.config import TrainingConfig, settings_of
 from models.training.find_lr import RangeTest, find_rate
 from models.training.learning_curves import NO_PICTURE
-from models.training.run import EpochReport, Progress, TrainingRun
+from models.training.progress import EpochReport, Progress
+from models.training.run import TrainingRun
 from monitor.cli import app as cli
 from monitor.commands.train import epoch_line, run_training
+from tests.support.trainings import LineSettings
 
 BEATS = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
 
@@ -45,10 +47,10 @@ def _run(config: TrainingConfig) -> TrainingRun:
 
     return TrainingRun(
         config=config,
-        settings=settings_of(config, BEATS),
+        settings=settings_of(LineSettings, config, BEATS),
         networks={"line": network},
         optimisers={"sgd": torch.optim.SGD(network.parameters(), config.learning_rate)},
-        judged="line",
+        validated="line",
         beats=len(BEATS),
         train_batch=train_batch,
         remark=lambda losses: "[slow]",
@@ -93,13 +95,13 @@ def test_found_rate_goes_to_stdout_and_nothing_trained_is_kept(
 
 
 @pytest.mark.parametrize("find_lr", [False, True])
-def test_missing_matplotlib_is_said_once(
+def test_missing_matplotlib_is_reported_once(
     config: TrainingConfig,
     find_lr: bool,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With how to install it; the training goes on without."""
+    """With how to install it; the training continues without."""
     monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
     run_training("line", config, _train, _find_rate, find_lr=find_lr)
 
@@ -122,7 +124,7 @@ def test_line_of_an_epoch_says_all_of_its_report() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("teacher",), "monitor fetch mitdb"),
         (("student",), "monitor fetch mitdb"),
@@ -137,13 +139,12 @@ def test_line_of_an_epoch_says_all_of_its_report() -> None:
 )
 def test_what_cannot_be_trained_is_one_line_and_exit_2(
     arguments: tuple[str, ...],
-    said: str,
+    message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """It says what to do; nothing is written."""
-    monkeypatch.delenv("MONITOR_DATA", raising=False)
+    """It names the remedy; nothing is written."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MONITOR_DATA", raising=False)
     (tmp_path / "data").mkdir()
@@ -154,7 +155,7 @@ def test_what_cannot_be_trained_is_one_line_and_exit_2(
     assert out == ""
     line = err.strip().splitlines()[-1]
     assert line.startswith("monitor: ")
-    assert said in line
+    assert message in line
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 

@@ -14,7 +14,7 @@ from models.evaluation.protocols.beatgan import fold_figures
 from models.evaluation.protocols.fold_scores import score_fold
 from models.evaluation.protocols.interpatient import figures_of
 from models.evaluation.report.pictures import prepare, worst_of_records
-from models.files.student_artifact import save_artifact
+from models.files.student import save_student
 from monitor.cli import app as cli
 from monitor.measure.evaluate import WIDTH, beatgan_tables, interpatient_tables, tell
 from pipeline.errors import ConfigError
@@ -101,7 +101,7 @@ def test_a_student_of_the_wrong_split_is_one_line_and_exit_2(
 ) -> None:
     """Each protocol takes the students that have not seen its test beats."""
     student = tmp_path / "student.json"
-    save_artifact(trained_on(humps(), split), student)
+    save_student(trained_on(humps(), split), student)
     arguments = ["evaluate", protocol, "--data", str(tmp_path), "--student", str(student)]
     monkeypatch.setattr(sys, "argv", ["monitor", *arguments, "--json"])
     with pytest.raises(SystemExit) as left:

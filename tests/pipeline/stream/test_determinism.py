@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.files.classifier_artifact import SHIPPED_CLASSIFIER
-from models.files.student_artifact import SHIPPED_STUDENT, load_artifact
+from models.files.classifier import SHIPPED_CLASSIFIER
+from models.files.student import SHIPPED_STUDENT, load_student
 from models.inference.classifier import ClassifierScorer
 from models.inference.student import StudentScorer
 from pipeline.constants import RR_FEATURES
@@ -164,7 +164,7 @@ def in_batches(rows: int, sizes: list[int]) -> list[slice]:
 def test_batches_do_not_change_what_is_decided(sizes: list[int]) -> None:
     """R22: the student's scores are the same bit for bit, so every verdict is."""
     x = windows()
-    scorer = StudentScorer(load_artifact(SHIPPED_STUDENT), device="cpu")
+    scorer = StudentScorer(load_student(SHIPPED_STUDENT), device="cpu")
     alone, live, again = scorer.score(x), LiveScore(CONFIG), LiveScore(CONFIG)
 
     scores = np.concatenate([scorer.score(x[part]).scores for part in in_batches(len(x), sizes)])

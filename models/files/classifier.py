@@ -1,8 +1,8 @@
 """The trained classifier as two files: ``classifier.safetensors`` and ``classifier.json``.
 
-As `models.files.student_artifact` for the student: the JSON describes, with the SHA-256 of the
-weights; loading checks everything that can be checked before a beat is classified, and refuses with
-an `ArtifactError` that says what differs and what to do. No pickle, no code in the files.
+As for the student (`models.files.student`), the JSON describes the classifier and holds the SHA-256
+of the weights. Loading checks all of it before a beat is classified, and refuses with an
+`ArtifactError` that says what differs and what to do. The files hold no pickle and no code.
 
 The weights are those of `models.nets.classifier.ResNeXt` with each BatchNorm folded into its
 convolution, in PyTorch's layout, float32.
@@ -11,33 +11,38 @@ convolution, in PyTorch's layout, float32.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from models.files.student_artifact import INPUT as WINDOW_INPUT
-from models.files.student_artifact import SHIPPED_STUDENT
-from models.files.weights import WeightsKind, read_weights, write_weights
+from models.files.json_object import JsonObject, to_json
+from models.files.model_file import (
+    Tensors,
+    TrainingSettings,
+    WeightsKind,
+    read_training,
+    read_weights,
+    write_weights,
+)
+from models.files.student import INPUT as WINDOW_INPUT
+from models.files.student import SHIPPED_STUDENT
 from pipeline.constants import CLASSES, RR_FEATURES, WINDOW_SAMPLES
 from pipeline.scoring.rr_context import RR_FEATURE_NAMES
 
 SHIPPED_CLASSIFIER: Final = SHIPPED_STUDENT.with_name("classifier.json")
 
 GROUPS: Final = 32
-"""Of each stage's middle convolution: the cardinality of ResNeXt."""
+"""Groups of each stage's middle convolution: the cardinality of ResNeXt."""
 
 STEM_KERNEL: Final = 12
 STEM_STRIDE: Final = 4
 STEM_WIDTH: Final = 16
-GIVEN_WIDTH: Final = 4
-"""Channels that the untouched window adds to each stage."""
+SKIP_WIDTH: Final = 4
+"""Channels that the skip connection from the window adds to each stage."""
 
 INNER_WIDTHS: Final = (32, 32, 32)
-"""Of each stage, inside its block; multiples of `GROUPS`."""
+"""Channels inside the block of each stage; multiples of `GROUPS`."""
 
 WIDTHS: Final = (24, 32, 32)
-"""Of each stage, at the end of its block."""
+"""Channels at the end of the block of each stage."""
 
 STEM_SAMPLES: Final = WINDOW_SAMPLES // STEM_STRIDE
 LAST_SAMPLES: Final = STEM_SAMPLES >> len(WIDTHS)
@@ -46,18 +51,18 @@ CONTEXT_WIDTH: Final = 32
 HEAD_WIDTH: Final = 32
 LEAK: Final = 0.1
 
-# What the program does to a beat before the classifier sees it: other inputs would be classified
-# without failing, and wrongly.
-INPUT: Final[Mapping[str, Any]] = {
+# What the program does to a beat before the classifier sees it. Other inputs would be classified
+# wrongly without failing.
+INPUT: Final[JsonObject] = {
     **WINDOW_INPUT,
     "context": list(RR_FEATURE_NAMES),
     "classes": list(CLASSES),
 }
 
-NETWORK: Final[Mapping[str, Any]] = {
+NETWORK: Final[JsonObject] = {
     "groups": GROUPS,
     "stem_width": STEM_WIDTH,
-    "given_width": GIVEN_WIDTH,
+    "given_width": SKIP_WIDTH,
     "inner_widths": list(INNER_WIDTHS),
     "widths": list(WIDTHS),
     "flat_width": FLAT_WIDTH,
@@ -74,28 +79,53 @@ KIND: Final = WeightsKind(
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClassifierSettings(TrainingSettings):
+    """What decides the outcome of the classifier's training."""
+
+    optimiser: str
+    held_out: int | None
+    beats_sha256: str
+    """Of the windows, contexts and classes that train it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierTraining(ClassifierSettings):
+    """Where the weights of a classifier come from."""
+
+    database: str
+    records: tuple[str, ...]
+    beats: Mapping[str, int]
+    """Number of beats of each class."""
+    class_weights: Mapping[str, float]
+    focus: float
+    """Gamma of the focal loss."""
+    most_of_a_record: Mapping[str, int]
+    """Beats of a record in an epoch, of class N and of each of the ``others``."""
+    epoch: int
+    """The one that was kept."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifierArtifact:
     """A classifier that passed every check."""
 
-    training: dict[str, Any]
-    """Database, records and settings that the weights come from."""
-    metrics: dict[str, Any]
-    tensors: dict[str, NDArray[np.float32]]
+    training: ClassifierTraining
+    tensors: Tensors
     """Exactly those of `tensor_shapes`."""
     sha256: str = ""
-    """Of the weights file; filled in by `load_classifier`."""
+    """Of the weights file; `load_classifier` fills it in."""
 
 
 def stage_inputs() -> tuple[int, ...]:
     """Return how many channels enter each stage, and the flattening after the last."""
-    return (STEM_WIDTH, *(width + GIVEN_WIDTH for width in WIDTHS))
+    return (STEM_WIDTH, *(width + SKIP_WIDTH for width in WIDTHS))
 
 
 def tensor_shapes() -> dict[str, tuple[int, ...]]:
     """Return name and shape of every tensor of the classifier."""
     shapes: dict[str, tuple[int, ...]] = {
-        "window.weight": (STEM_WIDTH + len(WIDTHS) * GIVEN_WIDTH, 1, STEM_KERNEL)
+        "window.weight": (STEM_WIDTH + len(WIDTHS) * SKIP_WIDTH, 1, STEM_KERNEL)
     }
     inputs = stage_inputs()
     for stage, (inner, width) in enumerate(zip(INNER_WIDTHS, WIDTHS, strict=True)):
@@ -115,13 +145,13 @@ def tensor_shapes() -> dict[str, tuple[int, ...]]:
 def save_classifier(artifact: ClassifierArtifact, description: Path) -> str:
     """Write the weights and then ``description`` (a ``.json`` path); return the SHA-256.
 
-    Each file replaces its predecessor in one step; between the two a reader refuses the pair.
+    Each file replaces its predecessor in one step; between the two, a reader refuses the pair.
 
     Raises:
-        ArtifactError: the tensors are not those of `tensor_shapes`, or the place is not writable.
+        ArtifactError: the tensors are not those of `tensor_shapes`, or the files cannot be written.
     """
-    facts = {"training": artifact.training, "metrics": artifact.metrics}
-    return write_weights(KIND, facts, artifact.tensors, tensor_shapes(), description)
+    parts = {"training": to_json(artifact.training), "metrics": {}}
+    return write_weights(KIND, parts, artifact.tensors, tensor_shapes(), description)
 
 
 def load_classifier(description: Path = SHIPPED_CLASSIFIER) -> ClassifierArtifact:
@@ -133,7 +163,9 @@ def load_classifier(description: Path = SHIPPED_CLASSIFIER) -> ClassifierArtifac
     Raises:
         ArtifactError: anything is missing, altered, or made for something else.
     """
-    facts, tensors, sha256 = read_weights(KIND, lambda _: tensor_shapes(), description)
+    files = read_weights(KIND, lambda _: tensor_shapes(), description)
     return ClassifierArtifact(
-        training=facts["training"], metrics=facts["metrics"], tensors=tensors, sha256=sha256
+        training=read_training(ClassifierTraining, KIND, files, description),
+        tensors=files.tensors,
+        sha256=files.sha256,
     )

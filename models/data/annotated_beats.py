@@ -1,23 +1,18 @@
-"""The beats of the published BeatGAN protocol, and who trains on which.
+"""Beats cut at their reference annotation, as the BeatGAN protocol has them, and their splits.
 
-The protocol: the MIT-BIH Arrhythmia Database (Moody & Mark 2001; Goldberger et al. 2000) without
-its four paced records, modified lead II, every beat cut at its reference annotation. Normal are
-the annotations N, L and R: that leaves exactly the 10,851 abnormal beats of the paper. A normal
-beat counts only where the detector found an R peak less than 10 samples away. Beats pass the
-filter and the windowing that run live (`pipeline.signal.segmenter`).
+The protocol: the records of `models.data.mitdb`, modified lead II, every beat cut at its reference
+annotation. Normal are the annotations N, L and R: that leaves exactly the 10,851 abnormal beats of
+the paper. A normal beat counts only where the detector found an R peak less than 10 samples away.
+Beats pass the filter and the windowing that run live (`pipeline.signal.segmenter`).
 
 Two kinds of split, each with a name (`split_named`):
 
 * ``0`` to ``4``, the folds of the published protocol. They mix one patient's beats into training
-  and test: that is how the figures of the BeatGAN family are measured, not what a monitor meets
-  on a new patient.
-* ``ds1``, ``ds1a``, ``ds1b``: by record. A model trained on them has seen no record of DS2; one
-  trained on one half of DS1 has seen no record of the other half.
+  and test: published figures of BeatGAN are measured so, but a monitor meets new patients.
+* ``ds1``, ``ds1a``, ``ds1b``: by record. A model trained on one of them has seen no record of DS2;
+  one trained on one half of DS1 has seen no record of the other half.
 
-Source of DS1 and DS2: de Chazal, O'Dwyer & Reilly, IEEE Trans. Biomed. Eng. 51 (2004). All their
-records come from different people but 201 (DS1) and 202 (DS2), which are one man's.
-
-Reads records through `replay.records`; keeps nothing on disk.
+Reads records through `replay.records`; writes nothing.
 """
 
 import hashlib
@@ -29,36 +24,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.data.mitdb import DS1, DS1A, DS1B, RECORDS, database_folder
 from pipeline.constants import WINDOW_AFTER_R, WINDOW_BEFORE_R
 from pipeline.errors import ConfigError, InputError
 from pipeline.signal.segmenter import cut_windows, detect_record, filter_record
 from replay.annotations import read_beats
 from replay.records import read_lead
 
-DATABASE: Final = "mitdb"
-
 LEAD: Final = "MLII"
-
-# All 48 but the paced 102, 104, 107 and 217, which ANSI/AAMI EC57 leaves out.
-# fmt: off
-RECORDS: Final = tuple(map(str, (
-    100, 101, 103, 105, 106, 108, 109, 111, 112, 113, 114, 115, 116, 117, 118, 119, 121, 122, 123,
-    124, 200, 201, 202, 203, 205, 207, 208, 209, 210, 212, 213, 214, 215, 219, 220, 221, 222, 223,
-    228, 230, 231, 232, 233, 234,
-)))
-DS1: Final = tuple(map(str, (
-    101, 106, 108, 109, 112, 114, 115, 116, 118, 119, 122, 124, 201, 203, 205, 207, 208, 209, 215,
-    220, 223, 230,
-)))
-DS2: Final = tuple(map(str, (
-    100, 103, 105, 111, 113, 117, 121, 123, 200, 202, 210, 212, 213, 214, 219, 221, 222, 228, 231,
-    232, 233, 234,
-)))
-# fmt: on
-
-# Every other record in the order of DS1: nothing about them was looked at to deal them out.
-DS1A: Final = DS1[0::2]
-DS1B: Final = DS1[1::2]
 
 NORMAL_SYMBOLS: Final = ("N", "L", "R")
 DETECTED_WITHIN_SAMPLES: Final = 10
@@ -67,7 +40,7 @@ VALIDATION_PART: Final = 0.1
 
 PATIENT_SPLITS: Final[Mapping[str, tuple[str, ...]]] = {"ds1": DS1, "ds1a": DS1A, "ds1b": DS1B}
 SPLITS: Final = (*map(str, range(FOLDS)), *PATIENT_SPLITS)
-"""Name of every split there is."""
+"""The name of every split."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,36 +80,13 @@ class Split:
     train: NDArray[np.int64]
     """Normal beats only."""
     validation: NDArray[np.int64]
-    """Normal and abnormal beats, for every choice there is to make."""
+    """Normal and abnormal beats, for all choices during development."""
     test: NDArray[np.int64]
-    """Read once, for the figures; empty where whole patients are held out for that."""
-
-
-def database_folder(data: Path) -> Path:
-    """Return the folder that holds the records: ``data`` itself or its ``mitdb/``.
-
-    Raises:
-        InputError: neither holds all 44 records with annotations; names the missing ones.
-    """
-    folder = data / DATABASE if (data / DATABASE).is_dir() else data
-    missing = [
-        name
-        for name in RECORDS
-        if not all(
-            (folder / f"{name}.{extension}").is_file() for extension in ("hea", "dat", "atr")
-        )
-    ]
-    if missing:
-        named = ", ".join(missing[:8]) + (", ..." if len(missing) > 8 else "")
-        raise InputError(
-            f"{folder} lacks {len(missing)} of {len(RECORDS)} records with annotations ({named}): "
-            f"fetch them with `monitor fetch {DATABASE}` or name their folder with --data"
-        )
-    return folder
+    """Used once, for the figures; empty where whole patients are held out instead."""
 
 
 def load_beats(data: Path) -> Beats:
-    """Cut all annotated beats whose window lies inside its record; some seconds.
+    """Cut all annotated beats whose window lies inside its record; takes some seconds.
 
     Raises:
         InputError: records are missing or cannot be read.
@@ -187,7 +137,7 @@ def distance_to_nearest(samples: NDArray[np.int64], peaks: NDArray[np.int64]) ->
 
 
 def annotation_digest(beats: Beats) -> str:
-    """Return the SHA-256 over record, position and code of every beat: what the split rests on."""
+    """Return the SHA-256 over record, position and code of every beat, which decide the split."""
     digest = hashlib.sha256()
     for record, sample, symbol in zip(beats.records, beats.samples, beats.symbols, strict=True):
         digest.update(f"{record} {sample} {symbol}\n".encode())
@@ -213,7 +163,7 @@ def check_split(name: str) -> None:
 
 
 def split_patients(beats: Beats, records: Sequence[str], *, seed: int) -> Split:
-    """Split the beats of some patients into training and validation; touch nobody else's.
+    """Split the beats of some patients into training and validation; leave out all others.
 
     Of the normal beats of ``records`` a tenth, drawn at random, is validation, the rest training;
     of their abnormal beats a tenth is validation too, so that normal and abnormal are as frequent
@@ -222,8 +172,8 @@ def split_patients(beats: Beats, records: Sequence[str], *, seed: int) -> Split:
 
     Args:
         beats: as `load_beats` returns them.
-        records: whose beats to deal.
-        seed: of the order in which the beats are dealt.
+        records: whose beats to split.
+        seed: of the order in which the beats are drawn.
     """
     random = np.random.RandomState(seed)
     ours = np.isin(beats.records, records)
@@ -244,13 +194,13 @@ def split_beats(beats: Beats, *, fold: int, seed: int) -> Split:
     Training is the normal beats of four folds; validation a tenth of the fifth and of the
     abnormal beats; test the rest of both.
 
-    Each beat's part depends on its annotation alone, never on the detector, so that a better
-    detector moves no beat from test to training.
+    A beat's part depends on its annotation alone, never on the detector, so that a better detector
+    moves no beat from test to training.
 
     Args:
         beats: as `load_beats` returns them.
         fold: which of the five folds of normal beats is held out, 0 to 4.
-        seed: of the order in which the beats are dealt.
+        seed: of the order in which the beats are drawn.
     """
     if not 0 <= fold < FOLDS:
         raise ValueError(f"fold {fold} is not one of 0 to {FOLDS - 1}")

@@ -1,8 +1,8 @@
-"""Beats as the classifier meets them: detected, cut and put into context by the streaming code.
+"""Beats as the stream finds them: detected, cut and put into context by the live code.
 
-A record runs through `pipeline.signal.segmenter`, the detector in the loop; its beats are paired
-with the annotation by the rules of `models.ec57.matching` only afterwards. Training and evaluation
-both start here.
+A record runs through `pipeline.signal.segmenter`, detector in the loop. Afterwards its beats are
+paired with the annotation by the rules of `models.ec57.matching`. The classifier's training and
+evaluation both use these beats.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,14 +22,14 @@ from replay.annotations import read_beats, read_flutter
 from replay.records import read_lead
 
 FALSE_DETECTION: Final = "-"
-"""Stands for the class where no annotated beat is."""
+"""The class of a detection without an annotated beat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectedRecord:
-    """A record's detections, one row each, in order; and the annotated beats they are paired with.
+    """A record's detections, one row each, in order, with the class of their annotated beat.
 
-    Detections and annotations within ventricular flutter are left out, as EC57 wants it.
+    Detections and annotations within ventricular flutter are left out, as EC57 demands.
     """
 
     name: str
@@ -53,6 +53,7 @@ def detect_beats(path: Path) -> DetectedRecord:
     Raises:
         InputError: the record or its annotation cannot be used.
     """
+    # 1. Detect and cut the beats as the stream does.
     info, x = read_lead(path)
     annotated, symbols = read_beats(path)
     segmenter = Segmenter(info.fs_hz)
@@ -61,6 +62,7 @@ def detect_beats(path: Path) -> DetectedRecord:
     windows = np.concatenate([part.windows for part in parts])
     rr_s = np.concatenate([part.rr_s for part in parts])
     analysable = np.concatenate([part.reasons for part in parts]) == Reason.OK
+    # 2. Put each beat into the context of those before it.
     memory = RRContext()
     context = np.stack(
         [
@@ -68,10 +70,12 @@ def detect_beats(path: Path) -> DetectedRecord:
             for rr, window, usable in zip(rr_s.tolist(), windows, analysable, strict=True)
         ]
     )
+    # 3. Pair detections with annotations, one to one, and give each its class.
     pairs = match_beats(annotated, found, match_samples(info.fs_hz))
     of_annotation = classes_of(symbols)
     classes = np.full(found.size, FALSE_DETECTION)
     classes[pairs[pairs >= 0]] = of_annotation[pairs >= 0]
+    # 4. Leave out ventricular flutter.
     counted, missed = _outside_flutter(path, found), (pairs < 0) & _outside_flutter(path, annotated)
     return DetectedRecord(
         name=path.name,
@@ -89,7 +93,7 @@ def detect_beats(path: Path) -> DetectedRecord:
 def detect_all(
     folder: Path, names: Sequence[str], on_record: Callable[[str], None] = lambda name: None
 ) -> list[DetectedRecord]:
-    """Return `detect_beats` of each record; ``on_record`` is told the name of each before."""
+    """Return `detect_beats` of each record; ``on_record`` gets the name of each before."""
     records = []
     for name in names:
         on_record(name)
@@ -106,18 +110,18 @@ def _outside_flutter(path: Path, samples: NDArray[np.int64]) -> NDArray[np.bool_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingBeats:
-    """Analysable detections of a class that there is to learn, one row each, groups together."""
+    """Analysable detections of one of `CLASSES`, one row each, ordered by group."""
 
     windows: NDArray[np.float32]
     context: NDArray[np.float32]
     classes: NDArray[np.int64]
-    """Index of `pipeline.scoring.protocols.CLASSES`."""
+    """Index into `pipeline.constants.CLASSES`."""
     groups: NDArray[np.int64]
     """int64[groups, 2]: first row and number of rows of each record's beats of each class."""
 
 
 def training_beats(records: Sequence[DetectedRecord]) -> TrainingBeats:
-    """Put the beats of these records together, record by record and class by class."""
+    """Collect the beats of these records, record by record and class by class."""
     windows, context, classes, sizes = [], [], [], []
     for record in records:
         for number, name in enumerate(CLASSES):

@@ -5,23 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.data.protocol_beats import (
-    DS1,
-    DS1A,
-    DS1B,
-    DS2,
-    RECORDS,
+from models.data.annotated_beats import (
     SPLITS,
     Beats,
     Split,
     annotation_digest,
-    database_folder,
     distance_to_nearest,
     load_beats,
     split_beats,
     split_named,
     split_patients,
 )
+from models.data.mitdb import DS1, DS1A, DS1B, DS2, RECORDS, database_folder
 from pipeline.errors import ConfigError, InputError
 from tests.support.databases import database
 
@@ -198,7 +193,7 @@ def test_distance_is_to_the_nearest_peak() -> None:
 
 
 def test_missing_records_are_named(tmp_path: Path) -> None:
-    """The error says what is missing and how to get it."""
+    """The error names what is missing and how to get it."""
     for name in RECORDS[1:]:
         for extension in ("hea", "dat", "atr"):
             (tmp_path / f"{name}.{extension}").touch()

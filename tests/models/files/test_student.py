@@ -1,4 +1,4 @@
-"""The shipped weights are checked from end to end before anything is scored."""
+"""The files of a student are checked completely before anything is scored."""
 
 import hashlib
 import json
@@ -12,30 +12,30 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from models.data.protocol_beats import DS1
-from models.files.student_artifact import (
+from models.data.mitdb import DS1
+from models.files.model_file import MAX_DESCRIPTION_BYTES, MAX_WEIGHTS_BYTES, SHIPPED, weights_path
+from models.files.student import (
     SHIPPED_STUDENT,
-    Artifact,
-    load_artifact,
-    save_artifact,
+    StudentArtifact,
+    load_student,
+    save_student,
     tensor_shapes,
 )
-from models.files.weights import MAX_DESCRIPTION_BYTES, MAX_WEIGHTS_BYTES, weights_path
 from models.training.distillation import new_student
 from models.training.export import folded_tensors
 from pipeline.errors import ArtifactError
 
 
 @pytest.fixture
-def artifact() -> Artifact:
+def artifact() -> StudentArtifact:
     """A tiny student with random weights."""
     random = np.random.default_rng(0)
-    return Artifact(
+    return StudentArtifact(
         width=2,
         latent=3,
         smoothing_ticks=9,
         scored_ticks=(20, 200),
-        training={"fold": 0},
+        training=load_student().training,
         metrics={"auc": 0.5},
         tensors={
             name: random.normal(size=shape).astype(np.float32)
@@ -45,10 +45,10 @@ def artifact() -> Artifact:
 
 
 @pytest.fixture
-def description(artifact: Artifact, tmp_path: Path) -> Path:
+def description(artifact: StudentArtifact, tmp_path: Path) -> Path:
     """The tiny student on disk."""
     path = tmp_path / "student.json"
-    save_artifact(artifact, path)
+    save_student(artifact, path)
     return path
 
 
@@ -66,9 +66,9 @@ def _reweigh(description: Path, weights: bytes) -> None:
     )
 
 
-def test_what_is_saved_is_loaded(artifact: Artifact, description: Path) -> None:
+def test_what_is_saved_is_loaded(artifact: StudentArtifact, description: Path) -> None:
     """Every fact and every bit survives."""
-    loaded = load_artifact(description)
+    loaded = load_student(description)
 
     assert loaded.training == artifact.training
     assert loaded.metrics == artifact.metrics
@@ -89,12 +89,12 @@ def test_nothing_but_the_two_files_is_left(description: Path) -> None:
 
 def test_shipped_student_is_complete_and_small() -> None:
     """What ships loads, is under 0.5 MB, and has learned from the patients of DS1 alone."""
-    shipped = load_artifact()
+    shipped = load_student()
 
     assert weights_path(SHIPPED_STUDENT).stat().st_size < 500_000
-    assert shipped.training["database"] == "mitdb"
-    assert shipped.training["split"] == "ds1"
-    assert tuple(shipped.training["records"]) == DS1
+    assert shipped.training.database == "mitdb"
+    assert shipped.training.split == "ds1"
+    assert shipped.training.records == DS1
 
 
 def test_expected_tensors_are_those_of_a_folded_student() -> None:
@@ -108,10 +108,10 @@ def test_expected_tensors_are_those_of_a_folded_student() -> None:
 
 @pytest.mark.parametrize("suffix", [".json", ".safetensors"])
 def test_missing_file_is_named(description: Path, suffix: str) -> None:
-    """Without one of the two files the error says which and what to do."""
+    """Without one of the two files the error names it and the remedy."""
     description.with_suffix(suffix).unlink()
     with pytest.raises(ArtifactError, match=rf"student\{suffix} is missing.*train"):
-        load_artifact(description)
+        load_student(description)
 
 
 def test_folder_or_pipe_in_place_of_a_file_is_refused(description: Path) -> None:
@@ -119,7 +119,7 @@ def test_folder_or_pipe_in_place_of_a_file_is_refused(description: Path) -> None
     weights_path(description).unlink()
     os.mkfifo(weights_path(description))
     with pytest.raises(ArtifactError, match="missing"):
-        load_artifact(description)
+        load_student(description)
 
 
 def test_every_altered_byte_of_the_weights_is_noticed(description: Path) -> None:
@@ -130,7 +130,7 @@ def test_every_altered_byte_of_the_weights_is_noticed(description: Path) -> None
         altered[position] ^= 1
         weights_path(description).write_bytes(altered)
         with pytest.raises(ArtifactError, match="altered"):
-            load_artifact(description)
+            load_student(description)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_student_for_something_else_is_refused(
     """Another window, rate, band, scaling or score rule is named in the error."""
     _rewrite(description, lambda facts: facts[part].update({key: value}))
     with pytest.raises(ArtifactError, match=key if key != "rule" else "scores by"):
-        load_artifact(description)
+        load_student(description)
 
 
 @pytest.mark.parametrize(("key", "value"), [("format", 3), ("model", "other"), ("format", None)])
@@ -170,7 +170,7 @@ def test_other_version_is_refused(description: Path, key: str, value: object) ->
     """A description of another format or model is not read."""
     _rewrite(description, lambda facts: facts.update({key: value}))
     with pytest.raises(ArtifactError, match="this program reads"):
-        load_artifact(description)
+        load_student(description)
 
 
 @pytest.mark.parametrize(
@@ -180,15 +180,43 @@ def test_description_must_be_complete(description: Path, key: str) -> None:
     """Each missing part is named."""
     _rewrite(description, lambda facts: facts.pop(key))
     with pytest.raises(ArtifactError, match=key):
-        load_artifact(description)
+        load_student(description)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda training: training.pop("split"), "split"),
+        (lambda training: training.update(split=2), r"\$\.split"),
+        (lambda training: training.update(seed="9"), r"\$\.seed"),
+        (lambda training: training.update(records="101"), r"\$\.records"),
+        (lambda training: training.update(weather="fine"), "keys that no StudentTraining has"),
+    ],
+)
+def test_what_is_said_of_the_training_is_complete_and_known(
+    description: Path, change: Callable[[dict[str, Any]], Any], named: str
+) -> None:
+    """A missing or unknown key, or a value of another type, is refused by name."""
+    _rewrite(description, lambda content: change(content["training"]))
+    with pytest.raises(ArtifactError, match=rf"student\.json: training .*{named}.*train student"):
+        load_student(description)
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.rglob("student*.json")), ids=lambda path: path.name)
+def test_what_ships_is_written_again_byte_for_byte(path: Path, tmp_path: Path) -> None:
+    """Both files of each student: nothing is lost on the way through the program."""
+    save_student(load_student(path), tmp_path / path.name)
+    for suffix in (".json", ".safetensors"):
+        written = (tmp_path / path.name).with_suffix(suffix)
+        assert written.read_bytes() == path.with_suffix(suffix).read_bytes()
 
 
 @pytest.mark.parametrize("text", [b"", b"\xff\xfe", b"[]", b"null", b"{", b"[" * 60_000])
 def test_description_that_is_none_is_refused(description: Path, text: bytes) -> None:
-    """Whatever bytes stand there, the error is ours."""
+    """Any bytes that are not a description raise `ArtifactError`."""
     description.write_bytes(text)
     with pytest.raises(ArtifactError, match=r"student\.json"):
-        load_artifact(description)
+        load_student(description)
 
 
 def test_oversized_files_are_refused_before_they_are_read(description: Path) -> None:
@@ -196,13 +224,13 @@ def test_oversized_files_are_refused_before_they_are_read(description: Path) -> 
     whole = description.read_bytes()
     description.write_bytes(whole + b" " * MAX_DESCRIPTION_BYTES)
     with pytest.raises(ArtifactError, match="larger"):
-        load_artifact(description)
+        load_student(description)
 
     description.write_bytes(whole)
     with weights_path(description).open("r+b") as file:
         file.truncate(MAX_WEIGHTS_BYTES + 1)
     with pytest.raises(ArtifactError, match="larger"):
-        load_artifact(description)
+        load_student(description)
 
 
 def test_tensors_must_be_exactly_the_expected_ones(description: Path) -> None:
@@ -218,13 +246,15 @@ def test_tensors_must_be_exactly_the_expected_ones(description: Path) -> None:
     ):
         _reweigh(description, save(changed))
         with pytest.raises(ArtifactError, match=message):
-            load_artifact(description)
+            load_student(description)
 
 
-def test_student_that_could_not_be_loaded_is_not_saved(artifact: Artifact, tmp_path: Path) -> None:
+def test_student_that_could_not_be_loaded_is_not_saved(
+    artifact: StudentArtifact, tmp_path: Path
+) -> None:
     """Saving checks the tensors too, and leaves nothing half-written."""
     tensors = dict(artifact.tensors)
     tensors.pop("latent.weight")
     with pytest.raises(ArtifactError, match=r"latent\.weight"):
-        save_artifact(replace(artifact, tensors=tensors), tmp_path / "student.json")
+        save_student(replace(artifact, tensors=tensors), tmp_path / "student.json")
     assert not list(tmp_path.iterdir())

@@ -1,10 +1,10 @@
 """The trained student as two files: ``student.safetensors`` and, beside it, ``student.json``.
 
-The JSON describes: format version, input, network, score rule, training data, metrics, and the
-SHA-256 of the weights. Loading checks everything that can be checked before a single window is
-scored, and refuses with an `ArtifactError` that says what differs and what to do: a missing or
-altered file, another window, rate, band or version, tensors that are not exactly the expected
-ones. No pickle, no code in the files.
+The JSON holds the format version, input, network, score rule, training, metrics, and the SHA-256 of
+the weights. Loading checks all of it before a single window is scored. It refuses a missing or
+altered file, another window, rate, band or version, and tensors that are not exactly the expected
+ones, with an `ArtifactError` that says what differs and what to do. The files hold no pickle and no
+code.
 
 The weights are those of the autoencoder with each BatchNorm folded into its convolution, in
 PyTorch's layout, float32.
@@ -13,13 +13,18 @@ PyTorch's layout, float32.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from models.files.model_file import SHIPPED
-from models.files.weights import WeightsKind, read_weights, write_weights
+from models.files.json_object import JsonObject, to_json
+from models.files.model_file import (
+    SHIPPED,
+    Tensors,
+    TrainingSettings,
+    WeightsKind,
+    read_training,
+    read_weights,
+    write_weights,
+)
 from pipeline.constants import BAND_PASS_HZ, SAMPLING_RATE_HZ, WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.errors import ArtifactError
 
@@ -37,9 +42,9 @@ BOTTLENECK_SAMPLES: Final = WINDOW_SAMPLES >> STAGES
 MAX_WIDTH: Final = 64
 MAX_SMOOTHING_TICKS: Final = 63
 
-# What the program itself does to a signal before the student sees it; an artifact made for
-# anything else would score nonsense without failing.
-INPUT: Final[Mapping[str, Any]] = {
+# What the program does to a signal before the student sees it. A student made for anything else
+# would score nonsense without failing.
+INPUT: Final[JsonObject] = {
     "window_samples": WINDOW_SAMPLES,
     "samples_before_r": WINDOW_BEFORE_R,
     "sampling_rate_hz": SAMPLING_RATE_HZ,
@@ -52,8 +57,56 @@ _RETRAIN: Final = "install this version's weights again, or train them with `mon
 _KIND: Final = WeightsKind(model=MODEL, format=FORMAT, input=INPUT, network={}, remedy=_RETRAIN)
 
 
+@dataclass(frozen=True, kw_only=True)
+class StudentSettings(TrainingSettings):
+    """What decides the outcome of a student's training."""
+
+    width: int
+    latent: int
+    method: str
+    alpha: float
+    beta: float
+    temperature: float
+    beats_sha256: str
+    """Of the windows that train it."""
+    teacher_sha256: str | None = None
+    """Of the teacher's checkpoint, where the method has a teacher."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Artifact:
+class TeacherSource:
+    """The teacher that a student was distilled from."""
+
+    config: JsonObject
+    """The settings of its training."""
+    best_epoch: int
+    validation: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentData:
+    """What a student was trained on and by."""
+
+    database: str
+    records: tuple[str, ...]
+    annotations_sha256: str
+    """`models.data.annotated_beats.annotation_digest`: which beats were dealt out."""
+    train_beats: int
+    validation_beats: int
+    teacher: TeacherSource | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentTraining(StudentSettings, StudentData):
+    """Where the weights of a student come from."""
+
+    epoch: int
+    """The best on the validation part, which was kept."""
+    validation_ap: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudentArtifact:
     """A student that passed every check."""
 
     width: int
@@ -63,13 +116,14 @@ class Artifact:
     """Length of the moving average over the residual; odd."""
     scored_ticks: tuple[int, int]
     """The score counts the ticks from the first to before the second."""
-    training: dict[str, Any]
-    """Database, records, split and settings that the weights come from."""
-    metrics: dict[str, Any]
-    tensors: dict[str, NDArray[np.float32]]
+    training: StudentTraining
+    metrics: JsonObject
+    """Figures on the test part, as they were measured after the training; none for a student of
+    whole patients."""
+    tensors: Tensors
     """Exactly those of `tensor_shapes`."""
     sha256: str = ""
-    """Of the weights file; filled in by `save_artifact` and `load_artifact`."""
+    """Of the weights file; `load_student` fills it in."""
 
 
 def tensor_shapes(width: int, latent: int) -> dict[str, tuple[int, ...]]:
@@ -89,15 +143,15 @@ def tensor_shapes(width: int, latent: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def save_artifact(artifact: Artifact, description: Path) -> str:
+def save_student(artifact: StudentArtifact, description: Path) -> str:
     """Write the weights and then ``description`` (a ``.json`` path); return the SHA-256.
 
-    Each file replaces its predecessor in one step; between the two a reader refuses the pair.
+    Each file replaces its predecessor in one step; between the two, a reader refuses the pair.
 
     Raises:
-        ArtifactError: the tensors are not those of `tensor_shapes`, or the place is not writable.
+        ArtifactError: the tensors are not those of `tensor_shapes`, or the files cannot be written.
     """
-    facts = {
+    parts = {
         "network": {"width": artifact.width, "latent": artifact.latent},
         "score": {
             "rule": SCORE_RULE,
@@ -105,14 +159,14 @@ def save_artifact(artifact: Artifact, description: Path) -> str:
             "first_tick": artifact.scored_ticks[0],
             "end_tick": artifact.scored_ticks[1],
         },
-        "training": artifact.training,
+        "training": to_json(artifact.training),
         "metrics": artifact.metrics,
     }
     shapes = tensor_shapes(artifact.width, artifact.latent)
-    return write_weights(_KIND, facts, artifact.tensors, shapes, description)
+    return write_weights(_KIND, parts, artifact.tensors, shapes, description)
 
 
-def load_artifact(description: Path = SHIPPED_STUDENT) -> Artifact:
+def load_student(description: Path = SHIPPED_STUDENT) -> StudentArtifact:
     """Read a student and check all of it.
 
     Args:
@@ -122,26 +176,26 @@ def load_artifact(description: Path = SHIPPED_STUDENT) -> Artifact:
         ArtifactError: anything is missing, altered, or made for something else.
     """
 
-    def shapes(facts: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-        network = facts["network"]
+    def size(network: JsonObject) -> tuple[int, int]:
         width = _whole(network, "width", 1, MAX_WIDTH, description)
-        return tensor_shapes(width, _whole(network, "latent", 1, MAX_WIDTH, description))
+        return width, _whole(network, "latent", 1, MAX_WIDTH, description)
 
-    facts, tensors, sha256 = read_weights(_KIND, shapes, description)
-    smoothing, scored_ticks = _score_rule(facts.get("score"), description)
-    return Artifact(
-        width=facts["network"]["width"],
-        latent=facts["network"]["latent"],
+    files = read_weights(_KIND, lambda network: tensor_shapes(*size(network)), description)
+    width, latent = size(files.network)
+    smoothing, scored_ticks = _score_rule(files.description.get("score"), description)
+    return StudentArtifact(
+        width=width,
+        latent=latent,
         smoothing_ticks=smoothing,
         scored_ticks=scored_ticks,
-        training=facts["training"],
-        metrics=facts["metrics"],
-        tensors=tensors,
-        sha256=sha256,
+        training=read_training(StudentTraining, _KIND, files, description),
+        metrics=files.metrics,
+        tensors=files.tensors,
+        sha256=files.sha256,
     )
 
 
-def _score_rule(score: Any, path: Path) -> tuple[int, tuple[int, int]]:
+def _score_rule(score: object, path: Path) -> tuple[int, tuple[int, int]]:
     """Return the length of the moving average, and the first and the end of the scored ticks."""
     if not isinstance(score, dict):
         raise ArtifactError(f"{path} has no 'score'; {_RETRAIN}")
@@ -157,8 +211,8 @@ def _score_rule(score: Any, path: Path) -> tuple[int, tuple[int, int]]:
     return smoothing, (first, _whole(score, "end_tick", first + 1, WINDOW_SAMPLES, path))
 
 
-def _whole(facts: dict[str, Any], key: str, low: int, high: int, path: Path) -> int:
-    value = facts.get(key)
+def _whole(part: JsonObject, key: str, low: int, high: int, path: Path) -> int:
+    value = part.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise ArtifactError(f"{path}: {key} {value!r:.80} is not {low} to {high}; {_RETRAIN}")
     return value

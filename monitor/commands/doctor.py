@@ -40,7 +40,7 @@ _STYLES: Final = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.FAULT: "b
 
 def all_checks(port: int) -> Checks:
     """Return every check by its name, in the order in which they are made."""
-    from monitor.run.stages import default_log
+    from monitor.inputs import default_log
 
     return {
         "python": check_python,
@@ -56,8 +56,8 @@ def all_checks(port: int) -> Checks:
     }
 
 
-def doctor(port: int, *, as_json: bool) -> bool:
-    """Examine everything and print each finding as it comes; return whether there is no fault."""
+def print_findings(port: int, *, as_json: bool) -> bool:
+    """Make all checks, print each finding as it comes, and return whether there is no fault."""
     console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = _WIDTH

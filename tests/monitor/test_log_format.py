@@ -66,7 +66,7 @@ def test_folders_stay_out_of_tracebacks() -> None:
     except ValueError:
         line = line_of("a bug", exc_info=sys.exc_info())
     assert "jane" not in str(line["exception"])
-    assert "test_log_lines.py" in str(line["exception"])
+    assert "test_log_format.py" in str(line["exception"])
     assert str(line["exception"]).endswith("ValueError: 100.dat")
 
 
@@ -85,8 +85,8 @@ def test_a_run_tells_all_that_happened_as_json(tmp_path: Path) -> None:
     assert all(began <= line["time"] for line in lines)
     assert all(line["level"] == "info" for line in lines)
     stages = {(stage, logger) for stage, logger, _, _ in said}
-    assert {("hub", "monitor.run.stages"), ("score", "monitor.run.stages")} < stages
-    assert {("source", "monitor.run.stages"), ("hub", "pipeline.hub.hub")} < stages
+    assert {("hub", "monitor.commands.hub"), ("score", "monitor.commands.score")} < stages
+    assert {("source", "monitor.commands.source"), ("hub", "pipeline.hub.hub")} < stages
     assert ("hub", "pipeline.hub.counters", None, "scorers: 1, were 0") in said
     assert ("hub", "pipeline.hub.hub", "demo", "a source begins, 360 Hz") in said
     assert ("demo", "the stream is over") in {(stream, message) for *_, stream, message in said}
@@ -121,9 +121,9 @@ def test_refusal_is_json_too_and_names_no_folder(tmp_path: Path) -> None:
 def test_a_bug_is_json_too(tmp_path: Path) -> None:
     """Exit code 1 as ever, and the traceback inside of one line."""
     code = (
-        "import monitor.commands.scan, monitor.run.stages, monitor.cli.app\n"
+        "import monitor.commands.hub, monitor.cli.app\n"
         "def fail(**_): raise ZeroDivisionError('so')\n"
-        "monitor.run.stages.run_hub = fail\n"
+        "monitor.commands.hub.run_hub = fail\n"
         "monitor.cli.app.main()\n"
     )
     run = subprocess.run(

@@ -18,9 +18,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from monitor.alert_lines import record_line
 from monitor.cli import app as cli
-from monitor.commands.ask import facts
-from monitor.run.reporters import record_line, summary_lines
+from monitor.commands.show import facts
+from monitor.run.summary import ActiveAlarm, RunSummary, summary_lines
 from monitor.text import REPLACEMENT, SafeLines, safe_text
 from pipeline.errors import InputError, WireError
 from pipeline.schema.messages import Chunk, decode, encode
@@ -93,9 +94,11 @@ def test_ten_thousand_texts_through_everything_that_prints() -> None:
             episode=g, utc=h, event_utc=i, beat_class=j, values={j: 1.0}, shares={i: 1.0},
             class_probabilities={j: 0.5}, notice=h,
         )  # fmt: skip
-        standing = [{"stream": a, "kind": b, "state": e, "episode": g}]
-        summary = {"duration_s": 1.0, "wall_s": 1.0, "beats": 0, "beats_not_analysable": 0}
-        summary |= {"alerts": {b: 1}, "streams": [a], "standing": standing}
+        summary = RunSummary(
+            duration_s=1.0, wall_s=1.0, beats=0, beats_not_analysable=0, alerts={b: 1},
+            alerts_missing=0, streams=[a], gap_samples=0, redelivered=0, scorer_restarts=0,
+            standing=[ActiveAlarm(stream=a, kind=b, state=e, episode=g)], restarts={}, log="log",
+        )  # fmt: skip
         lines = [record_line(alert), *facts(alert), *summary_lines(summary)]
         assert not STEERING & {ord(char) for line in lines for char in line}
         console.print(Text.assemble(*(Text(safe_text(text)) for text in fields)))

@@ -60,7 +60,7 @@ def test_a_checkout_needs_not_to_be_installed_to_name_its_version(tmp_path: Path
         [
             Path(sys.base_prefix) / "bin" / Path(sys.executable).resolve().name,
             "-c",
-            "from monitor.run.stages import installed_version; print(installed_version())",
+            "from monitor.commands.hub import installed_version; print(installed_version())",
         ],
         env={**environment(tmp_path), "PYTHONPATH": str(tmp_path)},
         cwd=tmp_path,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.cli import app as cli
-from monitor.commands.log_export import export_log
+from monitor.commands.log_export import write_exports
 from pipeline.errors import ConfigError, LogError
 from pipeline.log.store import AlertLog
 from pipeline.schema.public import Alert, decode_alert
@@ -21,10 +21,14 @@ from tests.support.logs import alert, changed, filled_log, old_log
 HEADER = "{name} 1 360 650000\n{name}.dat 212 200 12 0 0 0 0 MLII\n"
 
 
-def export(log: Path, folder: Path, told=lambda done, total: None) -> list[str]:
+def export(log: Path, folder: Path, on_progress=lambda done, total: None) -> list[str]:
     """Export a log in every form."""
-    return export_log(
-        log, csv_file=folder / "a.csv", json_lines=folder / "a.jsonl", wfdb=folder, told=told
+    return write_exports(
+        log,
+        csv_file=folder / "a.csv",
+        json_lines=folder / "a.jsonl",
+        wfdb=folder,
+        on_progress=on_progress,
     )
 
 
@@ -227,7 +231,7 @@ def test_an_export_never_replaces_what_it_reads(tmp_path: Path, target: str, for
         if target == "same":
             files = dict.fromkeys(files, tmp_path / "same")
         with pytest.raises(ConfigError, match="read or written"):
-            export_log(log, **files, wfdb=None, told=lambda done, total: None)
+            write_exports(log, **files, wfdb=None, on_progress=lambda done, total: None)
         assert {path: path.stat().st_ino for path in tmp_path.iterdir()} == before
 
 
@@ -236,8 +240,8 @@ def test_a_log_named_like_an_annotation_file_is_not_replaced_by_one(tmp_path: Pa
     log = tmp_path / "100.alarm"
     filled_log(log)
     with pytest.raises(ConfigError, match="read or written"):
-        export_log(
-            log, csv_file=None, json_lines=None, wfdb=tmp_path, told=lambda done, total: None
+        write_exports(
+            log, csv_file=None, json_lines=None, wfdb=tmp_path, on_progress=lambda done, total: None
         )
     assert export(log, tmp_path / "elsewhere")
 
@@ -250,7 +254,7 @@ def test_a_pipe_is_not_replaced_by_a_file_and_a_link_leads_to_it(tmp_path: Path)
     for form in ("csv_file", "json_lines"):
         files = {"csv_file": None, "json_lines": None, form: tmp_path / "pipe"}
         with pytest.raises(ConfigError, match="no file that could be replaced"):
-            export_log(log, **files, wfdb=None, told=lambda done, total: None)
+            write_exports(log, **files, wfdb=None, on_progress=lambda done, total: None)
     assert (tmp_path / "pipe").is_fifo()
 
     (tmp_path / "a.csv").symlink_to("real.csv")

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from monitor.commands.status import lines, span, troubles
+from monitor.commands.status import duration_text, lines, troubles
 from pipeline.hub.counters import HubCounters
 from pipeline.schema.public import Alert, Status
 from pipeline.schema.requests import ControlReply
@@ -169,4 +169,4 @@ def test_what_a_stream_says_steers_no_terminal() -> None:
 )
 def test_times_are_told_in_two_units(seconds: float, text: str) -> None:
     """Nobody needs the seconds of a day."""
-    assert span(seconds) == text
+    assert duration_text(seconds) == text

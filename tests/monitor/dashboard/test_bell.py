@@ -16,13 +16,13 @@ def alert(priority="high", state="on", episode="e1"):
     )  # fmt: skip
 
 
-def rung(standing, seconds, bells=None, silenced_s=0.0, begin=0.0):
+def rung(active, seconds, bells=None, silenced_s=0.0, begin=0.0):
     """Return the times of all pulses when asked a hundred times a second."""
     bells = Bells() if bells is None else bells
     times = []
     for step in range(round(100 * seconds)):
         now = begin + step / 100
-        times += [now] * bells.due(standing, silenced_s, now)
+        times += [now] * bells.due(active, silenced_s, now)
     return times
 
 

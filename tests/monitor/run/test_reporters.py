@@ -20,8 +20,8 @@ BREAKS = [
 def test_a_break_in_the_alerts_is_shown_like_an_alert(record: Gap | LogReplaced) -> None:
     """As JSON with its kind, as a line in capitals that steers no terminal."""
     out, lines = io.BytesIO(), io.StringIO()
-    JsonReporter(out).hear(record)
-    PlainReporter(lines).hear(record)
+    JsonReporter(out).receive(record)
+    PlainReporter(lines).receive(record)
 
     told = json.loads(out.getvalue())
     assert (told["kind"], told["seq"], told["reason"]) == (record.kind, record.seq, record.reason)
@@ -34,11 +34,11 @@ def test_the_summary_counts_alerts_that_never_came(tmp_path: Path) -> None:
     """And has a line for them, where there are any."""
     tally, lines = Tally(tmp_path / "log"), io.StringIO()
     PlainReporter(lines).close(tally.summary({}))
-    assert tally.summary({})["alerts_missing"] == 0
+    assert tally.summary({}).alerts_missing == 0
     assert "missing" not in lines.getvalue()
 
     for record in BREAKS:
-        tally.hear(record)
+        tally.receive(record)
     PlainReporter(lines).close(tally.summary({}))
-    assert tally.summary({})["alerts_missing"] == 3
+    assert tally.summary({}).alerts_missing == 3
     assert "missing  3 alerts" in lines.getvalue()

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor.cli.key_options import client_keys
 from monitor.cli.keys import allow, list_keys, new, revoke
-from monitor.run.stages import hub_addresses, hub_guard
+from monitor.cli.options import client_keys
+from monitor.commands.hub import hub_addresses, hub_authenticator
 from pipeline.errors import ConfigError, KeysError
 from pipeline.transport.access_list import Rights, load_access_list
 from pipeline.transport.curve import new_pair
@@ -113,20 +113,20 @@ def test_the_two_keys_of_a_client_go_together(keys: Path) -> None:
 
 def test_a_hub_with_a_key_has_five_ports_in_a_row(keys: Path) -> None:
     """Who connects from elsewhere has to know them; without a key two of them are any."""
-    plain = hub_addresses("127.0.0.1", 5570, None, None, guarded=False)
+    plain = hub_addresses("127.0.0.1", 5570, None, None, with_keys=False)
     assert [plain[name].rpartition(":")[2] for name in ("ingest", "work")] == ["0", "0"]
-    fixed = hub_addresses("0.0.0.0", 5570, None, None, guarded=True)
+    fixed = hub_addresses("0.0.0.0", 5570, None, None, with_keys=True)
     assert [address.rpartition(":")[2] for address in fixed.values()] == [
         "5570", "5571", "5572", "5573", "5574",
     ]  # fmt: skip
-    assert hub_addresses("127.0.0.1", 5570, "tcp://127.0.0.1:9", None, guarded=True)[
+    assert hub_addresses("127.0.0.1", 5570, "tcp://127.0.0.1:9", None, with_keys=True)[
         "ingest"
     ].endswith(":9")
-    for port, guarded in ((65532, True), (65534, False), (-1, False)):
+    for port, with_keys in ((65532, True), (65534, False), (-1, False)):
         with pytest.raises(ConfigError, match="port"):
-            hub_addresses("127.0.0.1", port, None, None, guarded=guarded)
+            hub_addresses("127.0.0.1", port, None, None, with_keys=with_keys)
     with pytest.raises(ConfigError, match="keys"):
-        hub_addresses("0.0.0.0", 0, None, None, guarded=False)
-    assert hub_guard(None, keys) is None
+        hub_addresses("0.0.0.0", 0, None, None, with_keys=False)
+    assert hub_authenticator(None, keys) is None
     with pytest.raises(KeysError):
-        hub_guard("hub", keys)
+        hub_authenticator("hub", keys)

@@ -235,6 +235,7 @@ def _receive(
     finally:
         shutdown.drained()
         system.stop_dashboard(shutdown.timeout_s)
-        reporter.close(tally.summary(system.restarts))
+        with shutdown.bounded_output():
+            reporter.close(tally.summary(system.restarts))
     if shutdown.requested:
         raise KeyboardInterrupt

@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Final
 
 DRAIN_S: Final = 3.25
@@ -16,6 +17,9 @@ DRAIN_S: Final = 3.25
 
 _CLOSE_S: Final = 0.75
 """The longest time, afterwards, for a process to end by itself: five seconds in all."""
+
+_OUTPUT_S: Final = 0.25
+"""Period of checks whether stdout is blocked while a run that a signal has ended writes to it."""
 
 _NORMAL_CLOSE_S: Final = 5.0
 """The same in a run that no signal has ended."""
@@ -35,7 +39,7 @@ class Shutdown:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
-        signal.signal(signal.SIGALRM, self._on_timeout)
+        signal.signal(signal.SIGALRM, self._on_timer)
 
     @property
     def timeout_s(self) -> float:
@@ -46,6 +50,20 @@ class Shutdown:
         """Record that nothing is pending any more, or that nothing needs to be waited for."""
         self.can_drain = False
         signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+    @contextlib.contextmanager
+    def bounded_output(self) -> Iterator[None]:
+        """Write to stdout; where a signal has ended the run, do not wait for a reader.
+
+        Raises:
+            KeyboardInterrupt: a signal has ended the run, and nobody reads what it writes.
+        """
+        if self.requested:
+            signal.setitimer(signal.ITIMER_REAL, _OUTPUT_S, _OUTPUT_S)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
 
     def _on_signal(self, number: int, frame: object) -> None:
         if number == signal.SIGHUP:
@@ -58,14 +76,23 @@ class Shutdown:
             return
         self.at_once = self.requested
         self.requested = True
-        self._on_timeout(number, frame)
-
-    def _on_timeout(self, number: int, frame: object) -> None:
         self.can_drain = False
-        with contextlib.suppress(OSError, ValueError):
-            if not select.select([], [sys.stdout], [], 0)[1]:
-                _redirect_to_null(sys.stdout.fileno())
+        _discard_blocked_output()
         raise KeyboardInterrupt
+
+    def _on_timer(self, number: int, frame: object) -> None:
+        draining, self.can_drain = self.can_drain, False
+        if _discard_blocked_output() or draining:
+            raise KeyboardInterrupt
+
+
+def _discard_blocked_output() -> bool:
+    """Discard further output if stdout takes none now; return whether that is so."""
+    with contextlib.suppress(OSError, ValueError):  # stdout is closed
+        if not select.select([], [sys.stdout], [], 0)[1]:
+            _redirect_to_null(sys.stdout.fileno())
+            return True
+    return False
 
 
 def _redirect_to_null(output: int) -> None:

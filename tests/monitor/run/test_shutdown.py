@@ -7,6 +7,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import termios
 import time
 from pathlib import Path
@@ -127,6 +128,27 @@ def test_reader_who_does_not_read_cannot_hold_up_the_end(tmp_path: Path) -> None
     assert process.returncode == 130
     assert took_s < DRAINED_S
     assert not any(alive(pid) for pid in stages.values())
+
+
+def test_reader_who_does_not_read_cannot_hold_up_the_summary() -> None:
+    """A pipe that is full when the summary is written: the write ends, with `KeyboardInterrupt`."""
+    code = (
+        "import os, sys\n"
+        "from monitor.run.shutdown import Shutdown\n"
+        "os.set_blocking(1, False)\n"
+        "try:\n"
+        "    while True: os.write(1, bytes(4096))\n"
+        "except BlockingIOError: os.set_blocking(1, True)\n"
+        "shutdown = Shutdown()\n"
+        "shutdown.requested = True\n"
+        "with shutdown.bounded_output(): os.write(1, b'summary')\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.read().endswith(b"KeyboardInterrupt\n")
+        process.wait(DEADLINE_S)
 
 
 def unread(out: IO[bytes]) -> int:

@@ -1,7 +1,6 @@
-"""`monitor doctor`: whether an installation and its machine can run the monitor.
+"""`monitor doctor`: check whether an installation and its machine can run the monitor.
 
-Each finding is ``ok``, ``note`` or ``fault``, with what to do about it. Nothing is changed and
-nothing is left behind.
+Each finding is ``ok``, ``note`` or ``fault``, with advice. Nothing is changed or left behind.
 """
 
 import json
@@ -78,7 +77,7 @@ def print_findings(port: int, *, as_json: bool) -> bool:
 
 
 def examine(checks: Checks) -> Iterator[tuple[str, Finding]]:
-    """Make every check; what it is refused is a fault, and so is a check that breaks down."""
+    """Make every check; a check that is refused or fails yields a fault."""
     for name, check in checks.items():
         try:
             for finding in check():
@@ -91,7 +90,7 @@ def examine(checks: Checks) -> Iterator[tuple[str, Finding]]:
 
 
 def row(name: str, finding: Finding) -> Table:
-    """Return a finding for a terminal: verdict, name, what was found, and below what to do."""
+    """Return a finding for a terminal: verdict, name, what was found, and below it the advice."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=5)
     table.add_column(width=8)

@@ -120,9 +120,9 @@ def hub_addresses(
 ) -> dict[str, str]:
     """Return the addresses on which a hub's sockets listen, by name.
 
-    Without keys the kernel chooses the ports for sources and scorers: whoever starts these
-    processes passes the addresses on. With keys they come from other machines and must know the
-    ports beforehand.
+    Without keys the kernel chooses the ports for sources and scorers: the program that starts these
+    processes passes the addresses on. With keys they run on other machines, and must know the ports
+    beforehand.
 
     Raises:
         ConfigError: the port is out of range, or an address is off loopback without keys.

@@ -62,7 +62,7 @@ def new_key(name: str, folder: Path | None, *, as_json: bool) -> None:
     lines = (
         f"{name}  {public}",
         f"secret  {secret_file}: it never leaves this machine",
-        f"public  {public_file}: copy it to whoever has to know {name}",
+        f"public  {public_file}: copy it to the machines that {name} talks to",
     )
     _print(NewKey(name, public, secret_file, public_file), "\n".join(lines), as_json=as_json)
 

@@ -96,7 +96,7 @@ def alerts_panel(dashboard: DashboardState, now: float, width: int, height: int)
     per_hour = dashboard.alarms_per_hour()
     rate = f", {number(per_hour, '.0f')} alarms an hour" if per_hour is not None else ""
     total = Text(
-        f"{dashboard.alerts_received:,d} heard{rate}" if dashboard.alerts_received else "", MUTED
+        f"{dashboard.alerts_received:,d} received{rate}" if dashboard.alerts_received else "", MUTED
     )
     return box(Text("alerts", MUTED), total, lines, width, height)
 

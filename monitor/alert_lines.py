@@ -6,7 +6,7 @@ from pipeline.schema.public import Alert
 
 
 def record_line(record: Alert | Gap | LogReplaced) -> str:
-    """Return an alert, a gap between alerts, or the news of a replaced log as one line."""
+    """Return an alert, a gap between alerts, or a replaced log as one line."""
     if isinstance(record, Alert):
         return _alert_line(record)
     return f"{record.kind.replace('_', ' ').upper()}: {safe_text(record.reason, 160)}"

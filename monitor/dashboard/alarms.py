@@ -62,13 +62,13 @@ def _banner_line(received: ReceivedAlert, rest: str, now: float, width: int) -> 
     hz = flashes(alert)
     lit = not hz or int((now - received.at) * 2 * hz) % 2 == 0
     words = _banner_words(alert)
-    room = max(width - len(rest), 0)
+    space = max(width - len(rest), 0)
     if alert.category == "technical":
         styles = _TECHNICAL if lit else _TECHNICAL_DIM
-        line = fit(Text.assemble((f" [{words}]", styles.get(alert.priority, "cyan"))), room)
+        line = fit(Text.assemble((f" [{words}]", styles.get(alert.priority, "cyan"))), space)
         return fit(line.append(rest, MUTED), width)
     styles = _FILLED if lit else _HOLLOW
-    line = Text.assemble((f" {words}".ljust(room)[:room], styles.get(alert.priority, "")))
+    line = Text.assemble((f" {words}".ljust(space)[:space], styles.get(alert.priority, "")))
     return fit(line.append(rest, "bold"), width)
 
 
@@ -86,8 +86,8 @@ def _banner_words(alert: Alert) -> str:
 
 def alerts_panel(dashboard: DashboardState, now: float, width: int, height: int) -> Block:
     """Return the list of alerts: urgent active alarms first, then the newest alerts."""
-    room = height - 2
-    shown = dashboard.alerts_to_show(room)
+    space = height - 2
+    shown = dashboard.alerts_to_show(space)
     names = [cell_len(safe_text(received.alert.stream, 12)) for received in shown]
     name_width = max(names, default=0) if len(dashboard.streams) > 1 else 0
     lines = [_alert_line(received, name_width) for received in shown]

@@ -222,11 +222,11 @@ def _row(value: float | None, top: float, rows: int) -> int | None:
 def window_panel(stream: StreamState, width: int, height: int) -> Block:
     """Return the last anomalous beat, its reconstruction, and the residual as a heat strip."""
     seen = stream.window
-    inner, room = width - 4, height - 2
+    inner, space = width - 4, height - 2
     title = Text("last anomalous beat", MUTED)
-    if seen is None or inner < 8 or room < 2:
+    if seen is None or inner < 8 or space < 2:
         return box(title, Text(), [Text("none yet", MUTED)], width, height)
-    rows = max(room - 2, 1) if room >= 4 else room - 1
+    rows = max(space - 2, 1) if space >= 4 else space - 1
     window = np.array(seen.window)
     residual = np.array(seen.residual)
     per_column = WINDOW_SAMPLES / (2 * inner)
@@ -248,7 +248,7 @@ def window_panel(stream: StreamState, width: int, height: int) -> Block:
         chars = [s if s != " " else e for s, e in zip(seen_line, expected_line, strict=True)]
         block.append(runs("".join(chars), styles))
     block.append(_heat(residual, inner))
-    if room >= 4:
+    if space >= 4:
         block.append(_ticks_caption(ticks, residual, inner))
     beat = stream.beats.get((seen.epoch, seen.sample))
     right = Text(clock(beat.time_s, 1), MUTED) if beat is not None else Text()

@@ -38,8 +38,8 @@ def box(title: Text, right: Text, lines: Block, width: int, height: int) -> Bloc
     """Return ``lines`` in a frame of ``width`` x ``height`` with a title at either end."""
     inner = width - 4
     title.truncate(inner - 2, overflow="ellipsis")
-    room = inner - title.cell_len - 4
-    if right.cell_len > room or not right.plain:
+    space = inner - title.cell_len - 4
+    if right.cell_len > space or not right.plain:
         right = Text()
     top = Text.assemble(("╭─ ", BORDER), title, " ")
     rule = width - top.cell_len - (right.cell_len + 4 if right.plain else 1)
@@ -60,11 +60,11 @@ def beside(*blocks: Block) -> Block:
 
 
 def spread(left: Text, right: Text, width: int) -> Text:
-    """Return one line with ``left`` and ``right`` at its ends; ``left`` gives way."""
-    room = width - right.cell_len - 1
-    if room < 1:
+    """Return one line with ``left`` and ``right`` at its ends; ``left`` is cut if need be."""
+    space = width - right.cell_len - 1
+    if space < 1:
         return fit(left, width)
-    return fit(left, room).append(" ").append_text(right)
+    return fit(left, space).append(" ").append_text(right)
 
 
 def centred(text: Text, width: int, height: int) -> Block:

@@ -85,29 +85,29 @@ def big_number(text: str) -> list[str]:
 def vitals_panel(stream: StreamState, now: float, width: int, height: int) -> Block:
     """Return heart rate in large digits, state with reason, last score, and beat counts."""
     status = stream.status
-    inner, room = width - 4, height - 2
+    inner, space = width - 4, height - 2
     name, reason, style = state_of(stream, now)
     stale = style == STALE
     rate_style = MUTED if stale else "bold green"
     bpm = status.bpm if status is not None else None
     shown = number(bpm).replace("–", "---")
     lines: Block = []
-    if room >= 7 and len(shown) <= 3 and not shown.startswith("∞"):
+    if space >= 7 and len(shown) <= 3 and not shown.startswith("∞"):
         digits = big_number(shown)
         lines = [Text.assemble((f"{line:>11}", rate_style)) for line in digits]
         lines[0].append("  ♥", rate_style)
         lines[2].append("  bpm", MUTED)
     else:
         lines.append(Text.assemble(("♥ ", rate_style), (shown, rate_style), (" bpm", MUTED)))
-    if room >= 10:
+    if space >= 10:
         lines.append(Text())
     lines.append(Text(f"{name:^{inner}}", style))
     facts = _vitals_facts(stream, status)
-    spare = room - len(lines) - len(facts)
+    spare = space - len(lines) - len(facts)
     if reason:
         why = wrapped(reason, inner, max(1, min(3, spare)))
         lines += [Text(line, MUTED) for line in why]
-    if room - len(lines) > len(facts):
+    if space - len(lines) > len(facts):
         lines.append(Text())
     lines += [spread(Text(label, MUTED), Text(value), inner) for label, value in facts]
     return box(Text("heart rate", MUTED), Text(), lines, width, height)
@@ -218,8 +218,8 @@ def streams_panel(dashboard: DashboardState, now: float, width: int, height: int
     for name, size, _ in columns:
         header.append(f" {name:>{size}}", MUTED)
     streams = list(dashboard.streams.values())
-    room = height - 3
-    shown = streams[:room]
+    space = height - 3
+    shown = streams[:space]
     if selected is not None and selected not in shown and shown:
         shown[-1] = selected
     lines = [header]

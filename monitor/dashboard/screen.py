@@ -31,7 +31,7 @@ _AGES_EVERY_S: Final = 0.25
 """Period of redrawing without messages: ages that do not move show that the dashboard hangs."""
 
 _WIDE: Final = 72
-"""From this width on there is room for panels side by side; below, the vitals are two lines."""
+"""From this width on panels lie side by side; below, the vital signs are two lines."""
 
 _WITH_AGE: Final = 60
 """From this width on the header says when the last message came."""
@@ -79,21 +79,21 @@ def render(dashboard: DashboardState, size: tuple[int, int], now: float) -> Text
     Args:
         dashboard: what has been received; not changed.
         size: (columns, rows) of the terminal; any size gives something, the notice first.
-        now: in the clock that was passed to `DashboardState.hear`.
+        now: in the clock that was passed to `DashboardState.receive`.
     """
     width, height = min(max(size[0], 1), _MAX_SIZE[0]), min(max(size[1], 1), _MAX_SIZE[1])
     footer = _footer(width, height)
-    room = height - len(footer) - 1
-    lines = [_header(dashboard, now, width)] if room >= 0 else []
-    if room > 0:
+    space = height - len(footer) - 1
+    lines = [_header(dashboard, now, width)] if space >= 0 else []
+    if space > 0:
         lines += banner(dashboard, now, width)
-        room = height - len(footer) - len(lines)
-    if room > 0:
-        body = _body(dashboard, now, width, room) if width >= _NARROWEST else []
+        space = height - len(footer) - len(lines)
+    if space > 0:
+        body = _body(dashboard, now, width, space) if width >= _NARROWEST else []
         if dashboard.is_silent(now):
             for line in body:
                 line.stylize(MUTED)  # nothing here is live
-        lines += fit_block(body, width, room)
+        lines += fit_block(body, width, space)
     lines += footer
     return Text("\n", no_wrap=True, overflow="crop", end="").join(lines)
 
@@ -121,14 +121,14 @@ def _header(dashboard: DashboardState, now: float, width: int) -> Text:
     return spread(left, right, width)
 
 
-def _footer(width: int, room: int) -> Block:
+def _footer(width: int, space: int) -> Block:
     """Return the notice and the key that ends the program; the notice is never cut."""
     ends = Text.assemble(" ", ("Ctrl-C", "bold"), (" ends ", MUTED))
     notice = Text(NOTICE + " ", MUTED)
     if width >= ends.cell_len + notice.cell_len + 1:
         return [spread(ends, notice, width)]
     words = Text(NOTICE, MUTED).wrap(Console(file=StringIO(), width=width), width)
-    return [fit(line, width) for line in list(words)[:room]]
+    return [fit(line, width) for line in list(words)[:space]]
 
 
 def _body(dashboard: DashboardState, now: float, width: int, height: int) -> Block:

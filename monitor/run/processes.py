@@ -53,7 +53,7 @@ def stop_when_orphaned(parent: int | None) -> Callable[[], bool]:
 def interrupted_between_turns(stop: Callable[[], bool]) -> Iterator[Callable[[], bool]]:
     """Let Ctrl-C end a loop only between its turns, where its state is consistent.
 
-    Yields the function that the loop asks before each turn. A second Ctrl-C interrupts at once.
+    Yields the function that the loop calls before each turn. A second Ctrl-C interrupts at once.
 
     Raises:
         KeyboardInterrupt: at the end, if Ctrl-C ended the loop.

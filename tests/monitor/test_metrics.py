@@ -1,4 +1,4 @@
-"""The metrics for Prometheus, scraped over HTTP as it does."""
+"""The metrics for Prometheus, scraped over HTTP as Prometheus does."""
 
 import contextlib
 import socket
@@ -51,7 +51,7 @@ def value(samples: Samples, name: str, **labels: str) -> float:
 
 @pytest.fixture
 def report() -> SystemReport:
-    """A report in which every number is another one."""
+    """Return a report in which every number is different."""
     counts = HubCounters(0.0, version="1.2.3", commit="abc")
     for ms in (0.5, 7.0, 20_000.0):
         counts.on_beat(Latency(**{stage: ms * (n + 1) for n, stage in enumerate(STAGES)}))
@@ -97,8 +97,8 @@ def test_scrape_has_every_counter_and_every_stage(report: SystemReport) -> None:
         assert value(samples, "latency_seconds_sum", stage=stage) == histogram.sum_ms / 1e3
 
 
-def test_a_scrape_shows_the_report_that_came_last(report: SystemReport) -> None:
-    """Each new report replaces the text that was made of the one before."""
+def test_a_scrape_shows_the_last_report(report: SystemReport) -> None:
+    """Each new report replaces the text of the one before."""
     with MetricsServer(0) as server:
         for n in (1, 2):
             server.update(msgspec.structs.replace(report, produced_windows=n))
@@ -106,7 +106,7 @@ def test_a_scrape_shows_the_report_that_came_last(report: SystemReport) -> None:
 
 
 def test_unknown_memory_is_left_out(report: SystemReport) -> None:
-    """What the system does not tell is not told as 0."""
+    """An unknown value is not reported as 0."""
     with MetricsServer(0) as server:
         server.update(msgspec.structs.replace(report, resident_bytes=None))
         assert ("ecg_monitor_resident_bytes", ()) not in scrape(server.url)
@@ -126,7 +126,7 @@ def test_nothing_else_is_served(report: SystemReport) -> None:
 
 
 def test_port_in_use_is_refused_in_one_line() -> None:
-    """It names the option that helps, and the first server goes on."""
+    """It names the option that helps, and the first server continues."""
     with MetricsServer(0) as server:
         port = int(server.url.split(":")[2].split("/")[0])
         with pytest.raises(EndpointError, match=rf"port {port} .* in use; .*--metrics"):
@@ -148,8 +148,8 @@ def hostile_clients(url: str, n: int) -> Iterator[None]:
         yield
 
 
-def test_clients_that_never_read_keep_nobody_out(report: SystemReport) -> None:
-    """Whoever comes next is served at once; the oldest of them makes room."""
+def test_clients_that_never_read_do_not_keep_others_out(report: SystemReport) -> None:
+    """The next client is served at once, in place of the oldest."""
     with MetricsServer(0) as server:
         server.update(report)
         with hostile_clients(server.url, 3 * _MAX_CLIENTS):
@@ -159,8 +159,8 @@ def test_clients_that_never_read_keep_nobody_out(report: SystemReport) -> None:
             assert time.monotonic() - began < 5.0
 
 
-def test_silent_clients_are_hung_up_on(report: SystemReport) -> None:
-    """One too many costs the oldest its place at once; one alone has two seconds."""
+def test_silent_clients_are_disconnected(report: SystemReport) -> None:
+    """The oldest at once where there are too many, a single one after two seconds."""
     with MetricsServer(0) as server, contextlib.ExitStack() as stack:
         address = ("127.0.0.1", int(server.url.split(":")[2].split("/")[0]))
 
@@ -176,7 +176,7 @@ def test_silent_clients_are_hung_up_on(report: SystemReport) -> None:
 
 
 def test_hostile_clients_never_hold_up_the_hub(tmp_path: Path) -> None:
-    """Heartbeats go on, a stream is told to its end, and the counters of the scrape are right."""
+    """Heartbeats continue, a stream is processed to its end, and the counters are correct."""
     with (
         MetricsServer(0) as server,
         running_hub(tmp_path / "log", on_report=server.update) as hub,
@@ -189,14 +189,14 @@ def test_hostile_clients_never_hold_up_the_hub(tmp_path: Path) -> None:
         done = floods.submit(lambda: [scrape(server.url) for _ in range(100)])
         beats: list[float] = []
 
-        def heard() -> bool:
+        def complete() -> bool:
             before = listener.heartbeats
             for _ in listener.receive(0.1):
                 pass
             beats.extend([time.monotonic()] * (listener.heartbeats - before))
             return done.done() and len(beats) > 4
 
-        until(heard)
+        until(complete)
         assert max(np.diff(beats)) < 1.0
         feed(hub, "s", np.zeros(3600, np.float32))
         hear_until_ended(listener, "s")

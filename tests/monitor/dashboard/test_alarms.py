@@ -48,8 +48,8 @@ def test_flash_has_the_rate_and_the_duty_of_its_priority(priority, least, most, 
 
 
 @pytest.mark.parametrize("state", ["ack", "latched"])
-def test_what_is_known_or_over_does_not_flash(state):
-    """And it says which of the two it is, and what to do."""
+def test_acknowledged_and_latched_alarms_do_not_flash(state):
+    """The banner says which of the two it is, and what to do."""
     dashboard = dashboard_with(alert(state=state))
     assert len(set(styles_over(dashboard))) == 1
     assert fastest_flash(dashboard) == 0.0
@@ -59,7 +59,7 @@ def test_what_is_known_or_over_does_not_flash(state):
 
 
 def test_technical_alarm_never_looks_like_one_about_the_heart():
-    """Bracketed text against a filled bar, whatever the priority and the moment."""
+    """It is bracketed text and not a filled bar, at any priority and time."""
     looks = {}
     for category in ("physiological", "technical"):
         for priority in ("high", "medium"):
@@ -72,7 +72,7 @@ def test_technical_alarm_never_looks_like_one_about_the_heart():
 
 @pytest.mark.parametrize("size", [(24, 6), (60, 20), (80, 24), (120, 40), (200, 60)])
 def test_active_high_alarm_is_in_every_picture(size):
-    """Lit or not, its name is there, and every line has the width of the terminal."""
+    """Its name is always visible, and every line has the width of the terminal."""
     dashboard = dashboard_with(alert(), alert("medium", kind="pause"))
     for now in (0.0, 0.3):
         lines = render(dashboard, size, now).plain.split("\n")
@@ -82,8 +82,8 @@ def test_active_high_alarm_is_in_every_picture(size):
     assert ("+1 more" in lines[1]) is True
 
 
-def test_audio_pause_takes_nothing_from_the_picture():
-    """The same alarm, and beside it for how long there is no sound."""
+def test_audio_pause_does_not_hide_an_alarm():
+    """The alarm is shown with the remaining time of the pause."""
     loud, silent = dashboard_with(alert()), dashboard_with(alert(), silenced_s=87.0)
     assert banner(loud, 0.0, 100)[0].plain.rstrip() in banner(silent, 0.0, 120)[0].plain
     assert "SOUND OFF 87 s" in banner(silent, 0.0, 100)[0].plain
@@ -91,5 +91,5 @@ def test_audio_pause_takes_nothing_from_the_picture():
 
 
 def test_low_alarms_have_no_banner():
-    """They stand in the list; a bar for each anomalous beat would be the rule, not the alarm."""
+    """They are in the list; a banner for each anomalous beat would hardly ever disappear."""
     assert banner(dashboard_with(alert("low", kind="anomalous_beat")), 0.0, 80) == []

@@ -1,4 +1,4 @@
-"""The picture: everything that matters is there, in every size, whatever was received."""
+"""The picture has everything that matters, in every size, whatever was received."""
 
 import re
 from io import StringIO
@@ -109,7 +109,7 @@ def window(name, residual, ticks=(148, 171)):
 
 
 def test_the_end_of_an_episode_says_what_it_was():
-    """An ``off`` is dimmed, and says how many beats there were."""
+    """An ``off`` is dimmed and has the number of beats."""
     dashboard = DashboardState(0.0)
     dashboard.receive(
         alert(state="off", reason="3 anomalous beats, no anomalous beat for 10 s"), 1.0
@@ -120,7 +120,7 @@ def test_the_end_of_an_episode_says_what_it_was():
 
 @pytest.mark.parametrize("ticks", [[1], [5, 4], [148, 320], [-1, 3]])
 def test_ticks_outside_the_window_highlight_nothing(ticks):
-    """What a stranger sends is checked."""
+    """Values that come over a socket are checked."""
     dashboard = DashboardState(0.0)
     dashboard.receive(window("208", [0.0] * 320, ticks), 1.0)
     text = render(dashboard, (120, 40), 1.0)
@@ -143,7 +143,7 @@ def test_every_line_has_the_terminals_width_and_there_are_as_many_as_rows(size, 
 @settings(max_examples=60)
 @given(width=st.integers(1, 230), height=st.integers(1, 70), streams=st.integers(0, 5))
 def test_every_size_gives_a_picture(width, height, streams):
-    """From one cell to a wall: exact lines, no exception, the notice wherever it fits."""
+    """Lines are exact and there is no exception at any size; the notice is shown where it fits."""
     lines = lines_of(filled([f"s{i}" for i in range(streams)]), (width, height))
     assert len(lines) == height
     assert {cell_len(line) for line in lines} == {width}
@@ -153,7 +153,7 @@ def test_every_size_gives_a_picture(width, height, streams):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_it_waits_before_anything_was_received(size):
-    """The empty picture says what it waits for, and for how long nothing has come."""
+    """The empty picture says what it waits for, and the time since the last message."""
     text = "\n".join(lines_of(DashboardState(0.0), size, 7.0))
     assert "waiting for the first beat" in text
     assert "nothing received for 7 s" in text
@@ -161,7 +161,7 @@ def test_it_waits_before_anything_was_received(size):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_the_most_important_is_there_in_every_size(size):
-    """State, heart rate, data age, signal, score and alerts are seen on any usual terminal."""
+    """State, heart rate, data age, signal, score and alerts are visible on any usual terminal."""
     dashboard = filled()
     dashboard.receive(status(state="abnormal"), 10.0)
     lines = lines_of(dashboard, size)
@@ -177,7 +177,7 @@ def test_the_most_important_is_there_in_every_size(size):
 
 
 def test_beats_are_marked_above_the_strip():
-    """Normal, anomalous and not analysable beats have marks of their own, at their time."""
+    """Normal, anomalous and not analysable beats have different marks, at their times."""
     marks = panel(lines_of(filled()), "208")[1]
     assert marks.count("▼") == 1
     assert marks.count("×") == 1
@@ -187,7 +187,7 @@ def test_beats_are_marked_above_the_strip():
 
 
 def test_masked_signal_is_a_gap_and_time_runs_below():
-    """Where the strip is null there is no curve, and seconds stand at their cells."""
+    """Where the strip is null there is no curve; the labels of seconds are at their cells."""
     lines = panel(lines_of(filled()), "208")
     gap = next(line for line in lines if " gap " in line)
     begin, end = gap.index("┄"), gap.rindex("┄")
@@ -198,8 +198,8 @@ def test_masked_signal_is_a_gap_and_time_runs_below():
     assert axis.index("╵0:08") - axis.index("╵0:07") == 20
 
 
-def test_the_window_shows_where_the_student_failed():
-    """Ticks as milliseconds around R, and heat in their cells only."""
+def test_the_window_shows_where_the_reconstruction_failed():
+    """The ticks are given in milliseconds around R, and only their cells are heated."""
     dashboard = filled()
     lines = panel(lines_of(dashboard), "last anomalous beat")
     assert "0:08.0" in lines[0]
@@ -214,8 +214,8 @@ def test_the_window_shows_where_the_student_failed():
     assert any("magenta" in style for style in styles)
 
 
-def test_only_the_wrong_ticks_of_the_window_are_highlighted():
-    """The curve is coloured from the first wrong tick to the last, and nowhere else."""
+def test_only_the_marked_ticks_of_the_window_are_highlighted():
+    """The curve is coloured from the first marked tick to the last, and nowhere else."""
     dashboard = DashboardState(0.0)
     dashboard.receive(window("208", [0.0] * 320), 1.0)
     text = render(dashboard, (120, 40), 1.0)
@@ -225,7 +225,7 @@ def test_only_the_wrong_ticks_of_the_window_are_highlighted():
 
 
 def test_before_the_first_signal_there_is_no_gap():
-    """What was never sent is blank; a hole between two pieces is a gap, in whichever order."""
+    """Signal before the first piece is blank; between two pieces, in any order, it is a gap."""
     for pieces in ([(3000, 300), (3600, 300)], [(3600, 300), (3000, 300)]):
         dashboard = DashboardState(0.0)
         for first, n in pieces:
@@ -238,8 +238,8 @@ def test_before_the_first_signal_there_is_no_gap():
         assert gap.index("┄") > 40
 
 
-def test_scores_stand_against_their_threshold():
-    """One bar a beat, the threshold labelled, only the anomalous beat above its line."""
+def test_scores_are_shown_with_their_threshold():
+    """Each beat has a bar; the threshold is labelled, and only the anomalous beat exceeds it."""
     lines = panel(lines_of(filled()), "score")
     at = next(i for i, line in enumerate(lines) if line.startswith("  4.0 "))
     assert "12 beats" in lines[0]
@@ -270,7 +270,7 @@ def test_health_counts_what_was_lost():
     ],
 )
 def test_the_state_and_its_reason_are_shown(size, state, reason, shown):
-    """Each of the states has its words; why a signal cannot be analysed stands beside."""
+    """Each state has its name; the reason is shown where a signal cannot be analysed."""
     dashboard = filled()
     dashboard.receive(status(state=state, reason=reason), 10.0)
     text = "\n".join(lines_of(dashboard, size))
@@ -279,8 +279,8 @@ def test_the_state_and_its_reason_are_shown(size, state, reason, shown):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_silence_is_called_stale_and_its_age_grows(size):
-    """Without a message the picture of a later time says DATA STALE and for how long."""
+def test_without_messages_data_is_stale_and_its_age_grows(size):
+    """A later picture without new messages shows DATA STALE with the age."""
     dashboard = filled()
     assert "DATA STALE" not in "\n".join(lines_of(dashboard, size, 11.4))
     for now, age in [(11.6, "1.6 s"), (17.3, "7.3 s")]:
@@ -292,7 +292,7 @@ def test_silence_is_called_stale_and_its_age_grows(size):
 
 
 def test_the_end_of_a_stream_is_not_stale():
-    """After the last sample nothing is missing."""
+    """No data is due after the last sample."""
     dashboard = filled()
     dashboard.receive(status(ended=True), 10.0)
     dashboard.receive(HEARTBEAT, 60.0)
@@ -306,8 +306,8 @@ def test_the_end_of_a_stream_is_not_stale():
 @pytest.mark.parametrize(
     "dashboard", [filled(), DashboardState(10.0)], ids=["streams", "nothing yet"]
 )
-def test_a_silent_hub_makes_the_whole_screen_say_so(dashboard, size):
-    """No line of the body keeps its colours, and the first line is the warning, over its width."""
+def test_lost_contact_with_the_hub_is_shown_on_the_whole_screen(dashboard, size):
+    """No line of the body keeps its colours, and the first line is a warning of full width."""
     now = 11.6
     first, *body = render(dashboard, size, now).split("\n")
     assert "NO CONTACT WITH THE HUB FOR 1.6 s" in first.plain
@@ -321,7 +321,7 @@ def test_a_silent_hub_makes_the_whole_screen_say_so(dashboard, size):
 
 @pytest.mark.parametrize("stopped", ["ended", "heartbeats only", "statuses only"])
 def test_ages_run_by_the_dashboards_own_clock(stopped):
-    """Whatever has stopped, each frame tells another age: a picture that stands still is none."""
+    """Each frame has new ages, so a picture that does not change shows a hang."""
     dashboard = filled()
     dashboard.receive(
         {"ended": status(ended=True), "heartbeats only": HEARTBEAT}.get(stopped, status()), 10
@@ -330,8 +330,8 @@ def test_ages_run_by_the_dashboards_own_clock(stopped):
     assert len(set(frames)) == len(frames)
 
 
-def test_not_recorded_stands_in_the_header_while_the_log_takes_nothing():
-    """Live data goes on, and everybody sees that it stands nowhere else."""
+def test_the_header_says_not_recorded_while_the_log_cannot_be_written():
+    """Live data continues, with a warning that it is not recorded."""
     dashboard = filled()
     dashboard.receive(status(fault="cannot write the log", recorded=False), 10.0)
     assert "NOT RECORDED: cannot write the log" in lines_of(dashboard)[0]
@@ -340,8 +340,8 @@ def test_not_recorded_stands_in_the_header_while_the_log_takes_nothing():
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_replaced_log_is_seen(size):
-    """The alarm that stands is in the banner: numbers begin anew."""
+def test_a_replaced_log_is_shown(size):
+    """The banner shows the active alarm about it."""
     dashboard = filled()
     dashboard.receive(
         LogReplaced(log_id="M", old_log_id="L", old_seq=9, reason="another log"), 10.0
@@ -349,8 +349,8 @@ def test_a_replaced_log_is_seen(size):
     assert any("LOG REPLACED" in line for line in lines_of(dashboard, size))
 
 
-def test_a_fault_of_the_system_stands_in_the_header():
-    """What is wrong with the system itself is seen first."""
+def test_the_header_shows_a_fault_of_the_system():
+    """Faults of the system take precedence."""
     dashboard = filled()
     dashboard.receive(status(fault="no scorer"), 10.0)
     assert "SYSTEM FAULT: no scorer" in lines_of(dashboard)[0]
@@ -362,7 +362,7 @@ def styled(text, part):
 
 
 def test_priorities_have_their_colours_and_technical_alerts_their_form():
-    """High is red, medium yellow, low cyan; filled about the heart, bracketed if technical."""
+    """High is red, medium yellow, low cyan; filled about the heart, technical in brackets."""
     dashboard = DashboardState(0.0)
     for priority in ("high", "medium", "low"):
         for category in ("physiological", "technical"):
@@ -389,24 +389,24 @@ NAMED = {"beat_class": "V", "class_probabilities": {"N": 0.02, "S": 0.01, "V": 0
     ],
     ids=["class and probability", "class alone", "no classifier", "no probability"],
 )
-def test_the_class_of_a_beat_stands_in_its_alert(fields, shown):
-    """``V 97 %`` where there is a classifier, and nothing where there is none."""
+def test_an_alert_has_the_class_of_its_beat(fields, shown):
+    """``V 97 %`` with a classifier, and nothing without one."""
     dashboard = filled()
     dashboard.receive(alert(score=7.31, threshold=4.0, **fields), 10.0)
 
     assert shown in panel(lines_of(dashboard), "alerts")[1]
 
 
-def test_the_class_of_a_beat_stands_in_its_line():
-    """The same on one line, between what happened and how strange it was."""
+def test_the_line_of_an_alert_has_the_class_of_its_beat():
+    """It is between the kind and the score."""
     line = record_line(alert(score=7.31, threshold=4.0, **NAMED))
 
     assert line.endswith("anomalous_beat  V 97 %  7.3 > 4.0  QRS differs")
     assert "%" not in record_line(alert(score=7.31, threshold=4.0))
 
 
-def test_several_streams_are_a_table_with_the_alarming_one_in_detail():
-    """Each stream has a row; the one that alarmed most urgently is marked and drawn."""
+def test_several_streams_are_a_table_and_the_selected_one_is_drawn():
+    """Each stream has a row; the one with the most urgent alarm is marked and drawn."""
     dashboard = filled(["a", "b", "c"])
     dashboard.receive(alert("b", priority="high", kind="asystole"), 10.0)
     lines = lines_of(dashboard)
@@ -417,7 +417,7 @@ def test_several_streams_are_a_table_with_the_alarming_one_in_detail():
 
 
 def test_the_selected_stream_is_in_the_table_even_if_not_all_fit():
-    """The table says how many it leaves out, never the selected one."""
+    """The table gives the number of hidden streams and never hides the selected one."""
     dashboard = filled([f"s{i}" for i in range(40)])
     dashboard.receive(alert("s39", priority="high"), 10.0)
     rows = panel(lines_of(dashboard, (80, 24)), "streams")
@@ -445,8 +445,8 @@ HOSTILE = st.one_of(
 
 @settings(max_examples=60)
 @given(name=HOSTILE, text=HOSTILE, size=st.sampled_from(SIZES), again=st.booleans())
-def test_no_message_steers_the_terminal(name, text, size, again):
-    """Hostile text in any field is drawn as text: colours are the only control sequences."""
+def test_no_message_controls_the_terminal(name, text, size, again):
+    """Hostile text in any field is drawn as text; colours are the only control sequences."""
     dashboard = filled(["208", name] if again else [name])
     fields = {"kind": text, "category": text, "priority": text, "beat_class": text}
     fields["class_probabilities"] = {text: 0.5}
@@ -476,13 +476,13 @@ HUGE = [0, -1, 1, 2**62, 10**400, -(10**400)]
 
 @settings(max_examples=60)
 @given(data=st.data(), size=st.sampled_from(SIZES))
-def test_absurd_numbers_are_drawn_without_harm(data, size):
-    """Any number that JSON can carry leaves a picture."""
+def test_extreme_numbers_are_drawn_without_harm(data, size):
+    """Any number that JSON can carry gives a picture."""
     whole = st.sampled_from(HUGE)
     real = st.sampled_from([0.0, -1.0, 1e-300, 5.0, 1e300, -1e300])
     dashboard = filled(["208"])
 
-    def told(topic, message):
+    def receive(topic, message):
         dashboard.receive(decode(topic, encode_json(message)), 10.0)
 
     counts = ["sample", "beats", "beats_not_analysable", "anomalous", "pending", "scorers"]
@@ -496,19 +496,21 @@ def test_absurd_numbers_are_drawn_without_harm(data, size):
     for _ in range(3):
         score, threshold = data.draw(real), data.draw(real)
         at, sample = data.draw(real), data.draw(st.integers(0, 9999))
-        told(
+        receive(
             b"beat",
             BeatNote(stream="208", sample=sample, time_s=at, score=score, threshold=threshold),
         )
-    told(b"signal", SignalStrip(stream="208", first_sample=0, fs_hz=FS, mv=[data.draw(real)] * 9))
+    receive(
+        b"signal", SignalStrip(stream="208", first_sample=0, fs_hz=FS, mv=[data.draw(real)] * 9)
+    )
     values = [data.draw(real)] * 320
-    told(b"window", WindowView(stream="208", sample=1, window=values, residual=values[::-1]))
+    receive(b"window", WindowView(stream="208", sample=1, window=values, residual=values[::-1]))
     lines = lines_of(dashboard, size)
     assert {cell_len(line) for line in lines} == {size[0]}
 
 
 def terminal(width=80, height=24):
-    """Return a console that believes to be a terminal and keeps what is written."""
+    """Return a console that takes itself for a terminal, and the file it writes to."""
     return Console(
         file=StringIO(),
         width=width,
@@ -520,7 +522,7 @@ def terminal(width=80, height=24):
 
 
 def test_the_screen_draws_changes_at_most_ten_times_a_second():
-    """A change waits for its frame; without one the ages are drawn four times a second."""
+    """A change waits for the next frame; without one the ages are drawn four times a second."""
     dashboard = filled()
     with Screen(terminal()) as screen:
         assert screen.show(dashboard, 10.0)
@@ -532,7 +534,7 @@ def test_the_screen_draws_changes_at_most_ten_times_a_second():
 
 
 def test_the_screen_writes_only_lines_that_changed():
-    """A frame in which only ages moved is a small part of the whole one, and erases nothing."""
+    """A frame with new ages only is a small part of the first one, and erases nothing."""
     dashboard, console = filled(), terminal()
     with Screen(console) as screen:
         screen.show(dashboard, 10.0)
@@ -557,8 +559,8 @@ def test_a_new_size_draws_everything_anew():
     assert "\x1b[30;1H" in frame
 
 
-def test_the_screen_gives_the_terminal_back():
-    """On the way out, also through an exception, the alternate screen is left."""
+def test_the_screen_restores_the_terminal():
+    """The alternate screen is switched off at the end, also after an exception."""
     console = terminal()
 
     def interrupted():
@@ -575,15 +577,15 @@ def test_the_screen_gives_the_terminal_back():
 
 
 def test_nothing_is_written_where_there_is_no_terminal():
-    """A pipe gets no picture; lines for it are the command line's business."""
+    """A pipe gets no picture."""
     console = Console(file=StringIO(), _environ={})
     with Screen(console) as screen:
         assert not screen.show(filled(), 10.0)
     assert console.file.getvalue() == ""
 
 
-def test_the_picture_for_the_readme_is_an_svg_that_needs_nothing_from_outside(tmp_path):
-    """Well-formed, with the curve in it, and no font or image to be fetched."""
+def test_the_picture_for_the_readme_is_a_self_contained_svg(tmp_path):
+    """It is well-formed, contains the curve, and refers to no external font or image."""
     path = tmp_path / "picture.svg"
     export_svg(filled(), (100, 30), path, 10.1)
     text = path.read_text(encoding="utf-8")

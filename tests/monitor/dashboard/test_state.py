@@ -1,4 +1,4 @@
-"""The dashboard's memory: bounded, and unharmed by what is missing, repeated or wrong."""
+"""The dashboard's state is bounded, and robust against missing, repeated and wrong messages."""
 
 import math
 
@@ -41,7 +41,7 @@ def status(stream="s", **more):
 
 
 def known(ring):
-    """The ring's samples by position."""
+    """Return the ring's samples by position."""
     start = ring.end - ring.samples.size
     return {start + i: float(v) for i, v in enumerate(ring.samples) if not np.isnan(v)}
 
@@ -49,7 +49,7 @@ def known(ring):
 @given(
     steps=st.lists(st.tuples(st.integers(-600, 600), st.integers(1, 300)), min_size=1, max_size=20)
 )
-def test_signal_in_any_order_with_repeats_and_holes_stands_where_it_belongs(steps):
+def test_signal_in_any_order_with_repeats_and_gaps_is_at_its_position(steps):
     """The ring holds each piece of the last ten seconds at its own position, nothing else."""
     ring, expected, end = SignalRing(), {}, 0
     for step, n in steps:
@@ -64,7 +64,7 @@ def test_signal_in_any_order_with_repeats_and_holes_stands_where_it_belongs(step
 
 
 def test_masked_samples_are_unknown():
-    """Null in a strip is no value, and so is a number that no ECG reaches."""
+    """Null in a strip, and a number beyond any ECG, are no values."""
     ring = SignalRing()
     ring.place(strip(5, [1.0, None, 3.0, 1e300, -math.inf]))
     assert known(ring) == {5: 1.0, 7: 3.0}
@@ -82,7 +82,7 @@ def test_masked_samples_are_unknown():
     ],
 )
 def test_a_strip_that_cannot_be_signal_changes_nothing(bad):
-    """Negative or absurd positions and rates are left out."""
+    """Negative or absurd positions and rates are ignored."""
     ring = SignalRing()
     ring.place(strip(10, [1.0, 2.0]))
     assert not ring.place(bad)
@@ -116,8 +116,8 @@ def test_a_strip_longer_than_the_ring_leaves_its_end():
     assert set(known(ring)) == set(range(1500, 2500))
 
 
-def test_stream_that_is_over_or_gone_makes_room():
-    """A run of weeks shows the streams of today, not the first ones that there ever were."""
+def test_a_stream_that_ended_or_is_silent_is_replaced_by_a_new_one():
+    """After weeks the dashboard shows the present streams, not the first ones."""
     dashboard = DashboardState(0.0)
     for i in range(MAX_STREAMS):
         dashboard.receive(status(stream=f"s{i}", ended=i == 5), 100.0)
@@ -181,15 +181,15 @@ def test_data_age_runs_on_by_itself():
         ([(status(ended=True), 0.0)], 99.0, False),
     ],
 )
-def test_data_is_stale_after_so_long_a_silence_of_any_hop(messages, now, stale):
-    """No status, no data, or a hub that says so: stale. A stream that ended is not."""
+def test_data_is_stale_after_a_silence_of_any_hop(messages, now, stale):
+    """Data is stale where status or data is old, or the hub reports it so; never after the end."""
     dashboard = DashboardState(0.0)
     for message, at in messages:
         dashboard.receive(message, at)
     assert dashboard.streams["s"].is_stale(now) is stale
 
 
-def test_the_first_stream_is_shown_until_another_alarms():
+def test_the_first_stream_is_selected_until_another_has_an_alarm():
     """Selected is the first stream received, then the one with the last alarm."""
     dashboard = DashboardState(0.0)
     assert dashboard.selected() is None
@@ -200,8 +200,8 @@ def test_the_first_stream_is_shown_until_another_alarms():
     assert dashboard.selected().name == "b"
 
 
-def test_the_picture_does_not_jump_between_streams_that_alarm_alike():
-    """An equal alarm elsewhere waits ten seconds, a more urgent one does not."""
+def test_the_selection_does_not_jump_between_alarms_of_equal_priority():
+    """An alarm of another stream waits ten seconds, unless it is more urgent."""
     dashboard = DashboardState(0.0)
     dashboard.receive(alert(1, stream="a"), 0.0)
     dashboard.receive(alert(2, stream="b"), 5.0)
@@ -216,7 +216,7 @@ def test_the_picture_does_not_jump_between_streams_that_alarm_alike():
 
 
 def test_an_urgent_alert_leads_the_list_until_it_ends():
-    """A flood of low alerts does not push a high one out of sight; its ``off`` lets it go."""
+    """A flood of low alerts does not displace an active high alarm; its ``off`` does."""
     dashboard = DashboardState(0.0)
     dashboard.receive(alert(1, priority="high", kind="asystole"), 0.0)
     for i in range(2, 300):
@@ -226,8 +226,8 @@ def test_an_urgent_alert_leads_the_list_until_it_ends():
     assert [h.alert.seq for h in dashboard.alerts_to_show(3)] == [300, 299, 298]
 
 
-def test_a_window_of_another_length_is_left_out():
-    """Only 320 finite numbers are a window."""
+def test_a_malformed_window_is_ignored():
+    """A window has 320 finite numbers."""
     dashboard = DashboardState(0.0)
     for bad in ([0.0] * 319, [math.nan] * 320, []):
         dashboard.receive(WindowView(stream="s", sample=7, window=bad, residual=[0.0] * 320), 0.0)
@@ -235,7 +235,7 @@ def test_a_window_of_another_length_is_left_out():
 
 
 def test_a_heartbeat_is_contact_but_no_change():
-    """It shows that the hub lives and needs no new picture."""
+    """It shows contact with the hub and needs no new picture."""
     dashboard = DashboardState(0.0)
     dashboard.receive(Heartbeat(log_id="x", last_seq=3, low_water_seq=1), 4.0)
     assert (dashboard.received_at, dashboard.revision) == (4.0, 0)
@@ -244,12 +244,12 @@ def test_a_heartbeat_is_contact_but_no_change():
 
 
 def active(dashboard):
-    """Kind and state of what stands, in the order in which it is shown."""
+    """Return kind and state of the active alarms in the order of display."""
     return [(h.alert.kind, h.alert.state) for h in dashboard.active_alarms()]
 
 
-def test_standing_alarms_follow_their_states():
-    """On, acknowledged, latched: it stands; off: it does not; the gravest first."""
+def test_active_alarms_follow_their_states():
+    """Alarms that are on, acknowledged or latched are active; the most urgent come first."""
     dashboard = DashboardState(0.0)
     dashboard.receive(alert(1, kind="pause", priority="medium", episode="p"), 0.0)
     dashboard.receive(alert(2, kind="asystole", priority="high", episode="a"), 1.0)
@@ -261,8 +261,8 @@ def test_standing_alarms_follow_their_states():
     assert dashboard.alarms_raised == 3
 
 
-def test_status_is_the_truth_about_what_stands_in_its_stream():
-    """Who joins late learns of it; what the hub does not know any more is gone."""
+def test_a_status_replaces_the_active_alarms_of_its_stream():
+    """A late dashboard learns of them; alarms that the status lacks are no longer active."""
     dashboard = DashboardState(0.0)
     latched = alert(9, kind="asystole", priority="high", episode="a", state="latched")
     dashboard.receive(alert(1, kind="pause", priority="medium", episode="p"), 0.0)
@@ -272,7 +272,7 @@ def test_status_is_the_truth_about_what_stands_in_its_stream():
     assert dashboard.alarms_raised == 2
 
 
-def test_alarms_of_this_run_are_told_by_the_hour_of_signal():
+def test_the_alarm_rate_is_per_hour_of_signal():
     """Three in half an hour are six an hour; before a minute there is no rate."""
     dashboard = DashboardState(0.0)
     dashboard.receive(status(duration_s=0.0, time_s=0.0), 0.0)
@@ -284,8 +284,8 @@ def test_alarms_of_this_run_are_told_by_the_hour_of_signal():
     assert dashboard.alarms_per_hour() == 6.0
 
 
-def test_who_joins_late_counts_what_it_hears_by_the_signal_it_hears():
-    """Ten hours passed before, and old alerts come, too: neither is in the rate."""
+def test_the_alarm_rate_of_a_late_dashboard_counts_from_its_start():
+    """Neither the ten hours before it nor old alerts are in the rate."""
     dashboard = DashboardState(0.0)
     dashboard.receive(status(duration_s=36_000.0, time_s=36_000.0), 0.0)
     dashboard.receive(alert(1, episode="old", time_s=30_000.0), 0.0)
@@ -297,7 +297,7 @@ def test_who_joins_late_counts_what_it_hears_by_the_signal_it_hears():
 
 
 def test_silence_runs_out_by_itself():
-    """A status says how long; between two of them the clock does."""
+    """A status has the remaining time; between two of them the clock runs."""
     dashboard = DashboardState(0.0)
     dashboard.receive(status(silenced_s=30.0), 10.0)
     assert dashboard.silenced_s(20.0) == 20.0
@@ -313,8 +313,8 @@ def test_status_repeats_no_alert_in_the_list():
     assert [h.alert for h in dashboard.alerts_to_show(5)] == [received]
 
 
-def test_a_heartbeat_is_contact_and_no_news():
-    """A hub without streams is not lost, and its heartbeats alone change nothing in the picture."""
+def test_heartbeats_keep_contact_without_streams():
+    """Contact with a hub without streams is not lost, and heartbeats do not change the picture."""
     dashboard = DashboardState(0.0)
     assert dashboard.is_silent(1.6)
     dashboard.receive(Heartbeat(log_id="L", last_seq=0, low_water_seq=1), 2.0)
@@ -324,22 +324,22 @@ def test_a_heartbeat_is_contact_and_no_news():
 
 
 def test_a_replaced_log_is_a_technical_alarm_for_a_minute():
-    """Nobody ends it, so it ends by itself; what stood in the old log stands no more."""
+    """No message ends it, so it ends by itself; alarms of the old log are no longer active."""
     dashboard = DashboardState(0.0)
     dashboard.receive(alert(9, kind="asystole", priority="high", episode="a"), 0.0)
     dashboard.receive(LogReplaced(log_id="M", old_log_id="L", old_seq=9, reason="another"), 1.0)
 
-    [active] = dashboard.active_alarms()
-    assert (active.alert.kind, active.alert.category) == ("log_replaced", "technical")
+    [alarm] = dashboard.active_alarms()
+    assert (alarm.alert.kind, alarm.alert.category) == ("log_replaced", "technical")
     assert dashboard.alerts_to_show(5)[0].alert.reason == "another"
     dashboard.receive(Heartbeat(log_id="M", last_seq=0, low_water_seq=1), 60.9)
-    assert dashboard.active_alarms() == [active]
+    assert dashboard.active_alarms() == [alarm]
     dashboard.receive(Heartbeat(log_id="M", last_seq=0, low_water_seq=1), 61.1)
     assert dashboard.active_alarms() == []
 
 
-def test_a_gap_is_a_technical_alarm_beside_those_that_stand():
-    """Lost alerts are told; they end no alarm."""
+def test_a_gap_is_a_technical_alarm_beside_the_active_ones():
+    """Lost alerts raise an alarm and end none."""
     dashboard = DashboardState(0.0)
     dashboard.receive(alert(9, kind="asystole", priority="high", episode="a"), 0.0)
     dashboard.receive(
@@ -349,8 +349,8 @@ def test_a_gap_is_a_technical_alarm_beside_those_that_stand():
     assert [h.alert.kind for h in dashboard.active_alarms()] == ["asystole", "gap"]
 
 
-def test_an_urgent_alarm_finds_room_among_many_that_are_not():
-    """256 that are low stand: an asystole takes the place of one, another low one does not."""
+def test_an_urgent_alarm_displaces_one_of_many_low_ones():
+    """With 256 active low alarms, asystole displaces one; another low alarm does not."""
     dashboard = DashboardState(0.0)
     for n in range(MAX_ACTIVE + 10):
         dashboard.receive(alert(n, kind="bigeminy", priority="low", episode=f"e{n}"), 0.0)
@@ -359,7 +359,7 @@ def test_an_urgent_alarm_finds_room_among_many_that_are_not():
     assert ("asystole", "on") in active(dashboard)
 
 
-def test_rate_of_a_stream_that_began_anew_counts_from_there():
+def test_the_alarm_rate_of_a_restarted_stream_counts_from_the_restart():
     """Its duration fell: what came before belongs to an earlier run."""
     dashboard = DashboardState(0.0)
     dashboard.receive(status(duration_s=36_000.0, time_s=36_000.0), 0.0)
@@ -369,8 +369,8 @@ def test_rate_of_a_stream_that_began_anew_counts_from_there():
     assert dashboard.alarms_per_hour() == 2.0
 
 
-def test_alarms_of_the_system_are_seen_by_who_joins_late():
-    """They belong to no stream, so no status has them: the report of the system has."""
+def test_a_late_dashboard_shows_alarms_of_the_system():
+    """They belong to no stream, so they are in the report of the system."""
     dashboard = DashboardState(0.0)
     dashboard.receive(status(), 0.0)
     gap = Gap(log_id="l", seq=2, from_seq=1, to_seq=2, reason="gone")

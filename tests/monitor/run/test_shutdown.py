@@ -1,4 +1,4 @@
-"""How a run ends when it is told to: drained within five seconds, at once when told again."""
+"""How signals end a run: drained within five seconds, at once after a second signal."""
 
 import fcntl
 import json
@@ -37,15 +37,15 @@ AT_ONCE_S = 1.0
 
 
 def stop(process: "subprocess.Popen[bytes]", number: int = signal.SIGTERM) -> tuple[bytes, float]:
-    """Send a signal, read to the end, and return what came and how long that took."""
+    """Send a signal, read to the end, and return the output and the seconds it took."""
     began = time.monotonic()
     process.send_signal(number)
     output, _ = process.communicate(timeout=DEADLINE_S)
     return output, time.monotonic() - began
 
 
-def test_drained_run_has_told_all_that_it_logged(tmp_path: Path) -> None:
-    """SIGTERM amidst beats: within five seconds, every alert of the log is on stdout, once."""
+def test_drained_run_has_printed_all_alerts_of_its_log(tmp_path: Path) -> None:
+    """Within five seconds after SIGTERM every alert of the log is on stdout, once."""
     with running(tmp_path, "replay", "demo", "--speed", "20", "--json", "--port", "0") as process:
         first = first_line(process)
         stages = children(process.pid)
@@ -61,7 +61,7 @@ def test_drained_run_has_told_all_that_it_logged(tmp_path: Path) -> None:
 
 
 def test_drained_run_leaves_its_log_and_nothing_else(tmp_path: Path) -> None:
-    """No socket file, no lock, no process that waits to be collected; its ports are free."""
+    """No socket file, no lock and no zombie process remain; its ports are free."""
     ports = Ports(0)
     ports.close()
     arguments = ("live", *ECTOPIC_DEVICE, "--json", "--port", str(ports.port))
@@ -80,7 +80,7 @@ def test_drained_run_leaves_its_log_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_run_with_a_frozen_scorer_ends_in_five_seconds_all_the_same(tmp_path: Path) -> None:
-    """What nobody scores is not waited for without end, and nobody is left behind."""
+    """It does not wait for scores without end, and leaves no process behind."""
     with running(tmp_path, "replay", "demo", "--speed", "20", "--json", "--port", "0") as process:
         first_line(process)
         stages = children(process.pid)
@@ -95,7 +95,7 @@ def test_run_with_a_frozen_scorer_ends_in_five_seconds_all_the_same(tmp_path: Pa
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_second_signal_ends_at_once(tmp_path: Path, number: signal.Signals) -> None:
-    """Even a run that is still draining because its scorer is frozen."""
+    """This holds even for a run that is still draining because its scorer is frozen."""
     with running(tmp_path, "replay", "demo", "--speed", "20", "--json", "--port", "0") as process:
         first_line(process)
         stages = children(process.pid)
@@ -112,7 +112,7 @@ def test_second_signal_ends_at_once(tmp_path: Path, number: signal.Signals) -> N
 
 
 def test_reader_who_does_not_read_cannot_hold_up_the_end(tmp_path: Path) -> None:
-    """A full pipe behind stdout, for ever: SIGTERM still ends the run in five seconds."""
+    """With a full pipe behind stdout, SIGTERM still ends the run in five seconds."""
     with running(tmp_path, "replay", "demo", "--speed", "20", "--json", "--port", "0") as process:
         assert process.stdout is not None
         fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
@@ -131,7 +131,7 @@ def test_reader_who_does_not_read_cannot_hold_up_the_end(tmp_path: Path) -> None
 
 
 def test_reader_who_does_not_read_cannot_hold_up_the_summary() -> None:
-    """A pipe that is full when the summary is written: the write ends, with `KeyboardInterrupt`."""
+    """Where the pipe is full, writing the summary ends with `KeyboardInterrupt`."""
     code = (
         "import os, sys\n"
         "from monitor.run.shutdown import Shutdown\n"

@@ -1,4 +1,4 @@
-"""When a process is started again, and what is reported; the processes here only pretend."""
+"""When a process is started again, and what is reported; the processes here are fakes."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,8 +14,8 @@ from pipeline.schema.requests import Died
 from tests.support.running import running_hub, subscriber, until
 
 
-class Pretender:
-    """Ends when the test says so, with the exit code that the test gave."""
+class FakeChild:
+    """Ends when the test sets an exit code."""
 
     def __init__(self) -> None:
         self.code: int | None = None
@@ -23,27 +23,27 @@ class Pretender:
         self.cannot_start = False
 
     def start(self, *further: str) -> None:
-        """Live again."""
+        """Run again."""
         if self.cannot_start:
             raise OSError("no more processes")
         self.starts.append(further)
         self.code = None
 
     def exit_code(self) -> int | None:
-        """Return what the test gave."""
+        """Return the code that the test has set."""
         return self.code
 
 
-def supervised(**rules: Any) -> tuple[Supervised, Pretender]:
+def supervised(**rules: Any) -> tuple[Supervised, FakeChild]:
     """Return a process that has just been started, at time 0."""
-    child = Pretender()
+    child = FakeChild()
     process = Supervised("scorer", child, **rules)  # type: ignore[arg-type]
     process.start(0.0, "--first")
     return process, child
 
 
-def waits(process: Supervised, child: Pretender, lives_s: Iterable[float]) -> list[float]:
-    """Let the process live for so long each time; return how long it was then waited for."""
+def delays(process: Supervised, child: FakeChild, lives_s: Iterable[float]) -> list[float]:
+    """Let the process run for each of these times; return the delay before each restart."""
     waited, now = [], 0.0
     for life_s in lives_s:
         now += life_s
@@ -57,10 +57,10 @@ def waits(process: Supervised, child: Pretender, lives_s: Iterable[float]) -> li
     return waited
 
 
-def test_waiting_doubles_up_to_five_seconds_until_a_steady_run() -> None:
-    """0.1 s at first and after every run of ten seconds."""
+def test_the_delay_doubles_up_to_five_seconds_until_a_steady_run() -> None:
+    """It is 0.1 s at first and after every run of ten seconds."""
     process, child = supervised(restart_arguments=("--again",))
-    waited = waits(process, child, [1.0] * 8 + [STEADY_S + 0.1, 1.0])
+    waited = delays(process, child, [1.0] * 8 + [STEADY_S + 0.1, 1.0])
 
     expected = [min(FIRST_BACK_OFF_S * 2**i, LONGEST_BACK_OFF_S) for i in range(8)] + [0.1, 0.2]
     assert waited == pytest.approx(expected, abs=0.06)
@@ -68,8 +68,8 @@ def test_waiting_doubles_up_to_five_seconds_until_a_steady_run() -> None:
     assert child.starts == [("--first",)] + [("--again",)] * 10
 
 
-def test_a_death_is_told_once_with_its_cause_and_how_often_it_came() -> None:
-    """And whoever has to clean up is called."""
+def test_a_death_is_reported_once_with_its_cause_and_its_number() -> None:
+    """Its callback is called as well."""
     cleaned: list[int] = []
     process, child = supervised(on_death=lambda: cleaned.append(1))
     child.code = -11
@@ -81,8 +81,8 @@ def test_a_death_is_told_once_with_its_cause_and_how_often_it_came() -> None:
     assert len(cleaned) == 2
 
 
-def test_refused_configuration_ends_the_run_but_only_in_the_first_life() -> None:
-    """What was accepted once is tried again: its reason lies outside and may pass."""
+def test_refused_configuration_ends_the_run_only_at_the_first_start() -> None:
+    """A process that has run before is started again: the cause may pass."""
     process, child = supervised()
     child.code = 2
     with pytest.raises(Refused):
@@ -98,7 +98,7 @@ def test_refused_configuration_ends_the_run_but_only_in_the_first_life() -> None
 
 @pytest.mark.parametrize("code", [0, 2])
 def test_source_that_is_done_or_failed_for_good_is_left_alone(code: int) -> None:
-    """0 is the end of the record, 2 a device that is gone."""
+    """0 is the end of the record, 2 a device that was unplugged."""
     process, child = supervised(finishes=True)
     child.code = code
     assert process.check(1.0) is None
@@ -108,7 +108,7 @@ def test_source_that_is_done_or_failed_for_good_is_left_alone(code: int) -> None
 
 
 def test_source_that_was_killed_is_started_again() -> None:
-    """It has not finished."""
+    """It had not finished."""
     process, child = supervised(finishes=True, restart_arguments=("--resume",))
     child.code = -9
     assert process.check(1.0) is not None
@@ -117,7 +117,7 @@ def test_source_that_was_killed_is_started_again() -> None:
 
 
 def test_process_that_cannot_be_started_is_tried_again() -> None:
-    """A machine that is out of processes or memory for a moment."""
+    """A machine may be out of processes or memory for a moment."""
     process, child = supervised()
     child.code, child.cannot_start = -9, True
     process.check(1.0)
@@ -129,23 +129,23 @@ def test_process_that_cannot_be_started_is_tried_again() -> None:
     assert (len(child.starts), process.restarts) == (2, 1)
 
 
-def test_deaths_are_reported_to_a_hub_that_comes_later_each_once(tmp_path: Path) -> None:
-    """While nobody listens they wait; in their order."""
+def test_deaths_are_reported_once_to_a_hub_that_starts_later(tmp_path: Path) -> None:
+    """Until a hub listens they are queued, and then sent in order."""
     with running_hub(tmp_path / "log") as hub, subscriber(hub) as listener:
         reporter = DeathReporter(hub.endpoints["control"], lambda: 0.0)
         try:
             for times in (1, 2, 3):
                 reporter.add(Died(process="hub", code=-9, times=times))
-            told: list[Alert] = []
+            alerts: list[Alert] = []
 
-            def all_told() -> bool:
+            def all_reported() -> bool:
                 reporter.update()
-                told.extend(m for m in listener.receive(0.05) if isinstance(m, Alert))
-                return len(told) >= 3 and not reporter.unreported
+                alerts.extend(m for m in listener.receive(0.05) if isinstance(m, Alert))
+                return len(alerts) >= 3 and not reporter.unreported
 
-            until(all_told)
+            until(all_reported)
         finally:
             reporter.close()
 
-    assert [alert.count for alert in told] == [1, 2, 3]
-    assert {alert.kind for alert in told} == {"process_died"}
+    assert [alert.count for alert in alerts] == [1, 2, 3]
+    assert {alert.kind for alert in alerts} == {"process_died"}

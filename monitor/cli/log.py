@@ -16,7 +16,7 @@ LogFile = Annotated[Path, typer.Argument(help="The alert log, as --log or the su
 @log_app.command()
 def verify(log: LogFile, as_json: Json = False) -> None:
     """Check every row, the chain of the alerts, and the file; exit 2 if anything is damaged."""
-    from monitor.commands.log_verify import verify_log
+    from monitor.commands.log import verify_log
 
     verify_log(log, as_json=as_json)
 
@@ -35,7 +35,7 @@ def export(
     ] = None,
 ) -> None:
     """Write all alerts of a log into files that other programs read."""
-    from monitor.commands.log_export import export_log
+    from monitor.commands.log import export_log
 
     if csv is None and json_lines is None and wfdb is None:
         raise ConfigError("nothing to write: give --csv FILE, --json FILE or --wfdb FOLDER")

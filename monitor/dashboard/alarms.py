@@ -27,21 +27,18 @@ _FILLED: Final = {"high": "bold white on red", "medium": "bold black on yellow"}
 _HOLLOW: Final = {"high": "bold red on white", "medium": "bold yellow on black"}
 _TECHNICAL: Final = {"high": "bold red", "medium": "bold yellow"}
 _TECHNICAL_DIM: Final = {"high": "red", "medium": "yellow"}
-
-_PRIORITY_STYLES: Final = {"high": "bold white on red", "medium": "bold black on yellow"}
-_TECHNICAL_STYLES: Final = {"high": "bold red", "medium": "bold yellow"}
 _LOW: Final = "black on cyan"
 _LOW_TECHNICAL: Final = "cyan"
 
 
-def flashes(alert: Alert) -> float:
+def flash_hz(alert: Alert) -> float:
     """Return the flash rate of an alarm in Hz; 0 for a constant one."""
     return FLASH_HZ.get(alert.priority, 0.0) if alert.state == "on" else 0.0
 
 
 def fastest_flash(dashboard: DashboardState) -> float:
     """Return the highest flash rate in the picture in Hz; 0 where nothing flashes."""
-    return max((flashes(received.alert) for received in dashboard.active_alarms()), default=0.0)
+    return max((flash_hz(received.alert) for received in dashboard.active_alarms()), default=0.0)
 
 
 def banner(dashboard: DashboardState, now: float, width: int) -> list[Text]:
@@ -59,7 +56,7 @@ def banner(dashboard: DashboardState, now: float, width: int) -> list[Text]:
 
 def _banner_line(received: ReceivedAlert, rest: str, now: float, width: int) -> Text:
     alert = received.alert
-    hz = flashes(alert)
+    hz = flash_hz(alert)
     lit = not hz or int((now - received.at) * 2 * hz) % 2 == 0
     words = _banner_words(alert)
     space = max(width - len(rest), 0)
@@ -124,7 +121,7 @@ def priority_badge(alert: Alert) -> Text:
     """Return an alert's priority: a filled badge about the heart, a bracketed one if technical."""
     name = {"medium": "MED"}.get(alert.priority, safe_text(alert.priority, 4).upper())
     if alert.category == "technical":
-        style = _TECHNICAL_STYLES.get(alert.priority, _LOW_TECHNICAL)
+        style = _TECHNICAL.get(alert.priority, _LOW_TECHNICAL)
         return Text.assemble((f"[{name:<4}]", MUTED if alert.state == "off" else style))
-    style = _PRIORITY_STYLES.get(alert.priority, _LOW)
+    style = _FILLED.get(alert.priority, _LOW)
     return Text.assemble((f" {name:<4} ", MUTED if alert.state == "off" else style))

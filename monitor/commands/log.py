@@ -1,7 +1,7 @@
-"""`monitor log export`: the alerts of a log as CSV, as JSON lines, as WFDB annotations.
+"""`monitor log verify` and `monitor log export`: check an alert log, and write its alerts to files.
 
-The log is only read, a page at a time, so a hub may write it meanwhile. The export has the alerts
-that the log held when the export began. Each file appears whole or not at all.
+A log is only read, so a hub may write it meanwhile. An export has the alerts that the log held when
+it began, as CSV, JSON lines or WFDB annotations. Each file appears whole or not at all.
 """
 
 import csv
@@ -11,14 +11,19 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import IO, Any, Final
 
+from rich.console import Console
+from rich.progress import Progress
+
 from models.files.atomic_write import place, write_atomically
-from monitor.commands.progress import progress
+from monitor.text import safe_text
 from pipeline.errors import ConfigError, LogError
 from pipeline.log.reader import LogReader
+from pipeline.log.verify import verify
 from pipeline.schema.public import Alert, encode_json
 from pipeline.schema.requests import ALERTS_PER_PAGE
 from replay.annotations import note_bytes
@@ -30,6 +35,24 @@ _LATEST_SAMPLE: Final = 2**40
 """Decades of signal. Later samples, in steps of 2**31 samples, would fill an annotation file."""
 
 
+def verify_log(path: Path, *, as_json: bool) -> None:
+    """Check every row, the chain of the alerts and the file; print what was found.
+
+    Raises:
+        InputError: there is no such log.
+        LogError: anything is damaged, or the log cannot be read.
+    """
+    with _progress("checking") as on_progress:
+        checked = verify(path, on_progress)
+    if as_json:
+        sys.stdout.write(json.dumps({**asdict(checked), "intact": checked.intact}) + "\n")
+    else:
+        for line in [*checked.damage, *checked.counts()]:
+            sys.stdout.write(safe_text(line, 300) + "\n")
+    if not checked.intact:
+        raise LogError(f"{path} is damaged: {len(checked.damage) + checked.uncounted} findings")
+
+
 def export_log(
     path: Path, *, csv_file: Path | None, json_lines: Path | None, wfdb: Path | None
 ) -> None:
@@ -37,7 +60,7 @@ def export_log(
 
     Arguments and errors are those of `write_exports`.
     """
-    with progress("exporting") as on_progress:
+    with _progress("exporting") as on_progress:
         for line in write_exports(
             path, csv_file=csv_file, json_lines=json_lines, wfdb=wfdb, on_progress=on_progress
         ):
@@ -168,3 +191,17 @@ def _whole_file(target: Path) -> Iterator[IO[str]]:
     finally:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def _progress(activity: str) -> Iterator[Callable[[int, int], None]]:
+    """Show the progress of ``activity``, on a terminal only.
+
+    Yields a function that takes how much is done, and of how much.
+    """
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(activity, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.cli import app as cli
-from monitor.commands.log_export import write_exports
+from monitor.commands.log import write_exports
 from pipeline.errors import ConfigError, LogError
 from pipeline.log.store import AlertLog
 from pipeline.schema.public import Alert, decode_alert

@@ -79,7 +79,7 @@ alarms: $(READY) ## Measure the alarms on every database that is there; write do
 	$(BIN)/monitor evaluate alarms --pictures docs --report docs/alarms.md
 
 picture: $(READY) ## Draw the README's picture of the dashboard
-	$(BIN)/python -m monitor.dashboard.picture docs/dashboard.svg
+	$(BIN)/python -m monitor.measure.picture docs/dashboard.svg
 
 lock: ## Write requirements.lock anew, after a change of dependencies or constraints.txt; needs uv
 	uv pip compile pyproject.toml --extra dev --extra train --constraint constraints.txt \

@@ -1,1 +1,1 @@
-"""What a person touches: the command line, the dashboard, and the processes behind them."""
+"""The command line, the dashboard, and the processes of a run."""

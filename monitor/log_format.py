@@ -1,9 +1,9 @@
-"""``--log-format``: what the processes say on stderr, as text for people or as JSON for programs.
+"""``--log-format``: what the processes write to stderr, as text for people or JSON for programs.
 
-As text only what somebody has to know: warnings, errors. As JSON one object a line, from the level
-``info`` on, with ``time`` (UTC), ``level``, ``logger``, ``stage``, ``pid``, ``message``, and where
-they apply ``stream`` and ``exception``. No folder is ever in it, for the folders of records may be
-named after patients: of every path the last part is left. Processes started by this one follow.
+Text has warnings and errors only. JSON has one object a line, from level ``info`` on, with ``time``
+(UTC), ``level``, ``logger``, ``stage``, ``pid``, ``message``, and where they apply ``stream`` and
+``exception``. Folders are removed from every path, because the folders of records may be named
+after patients. Child processes use the same format.
 """
 
 import contextlib
@@ -21,16 +21,16 @@ from types import TracebackType
 from typing import Final
 
 VARIABLE: Final = "MONITOR_LOG_FORMAT"
-"""Environment variable by which children of a run learn the format."""
+"""Environment variable that passes the format on to child processes."""
 
 _FOLDERS: Final = re.compile(r"(?<![\w.\-/])/(?:[^\s/]+/)*(?=[^\s/])")
-"""Those of an absolute path without spaces."""
+"""The folders of an absolute path without spaces."""
 
 logger = logging.getLogger(__name__)
 
 
 class LogFormat(StrEnum):
-    """How stderr is written."""
+    """The format of stderr."""
 
     TEXT = "text"
     JSON = "json"
@@ -40,7 +40,7 @@ class JsonLines(logging.Formatter):
     """One JSON object a line."""
 
     def __init__(self, stage: str, paths: Iterable[str] = ()) -> None:
-        """Write lines of ``stage``; folders of ``paths`` are known whatever is in their names."""
+        """Format lines of ``stage``; remove folders of ``paths``, whatever their names contain."""
         super().__init__()
         self._stage = stage
         folders = {folder for path in paths for folder in _folders_of(path)}
@@ -78,13 +78,13 @@ def _folders_of(path: str) -> Iterator[str]:
             yield f"{folder}/"
 
 
-def begin(log_format: LogFormat, stage: str, paths: Iterable[str] = ()) -> None:
-    """Write stderr in this format from now on, in this process and those it starts.
+def set_log_format(log_format: LogFormat, stage: str, paths: Iterable[str] = ()) -> None:
+    """Write stderr in this format from now on, in this process and its children.
 
     Args:
         log_format: text changes nothing.
         stage: name of this process in the lines.
-        paths: of records that the command line names.
+        paths: of records that the command line names; their folders are removed from messages.
     """
     if log_format is not LogFormat.JSON:
         return
@@ -103,12 +103,14 @@ def _on_bug(kind: type[BaseException], error: BaseException, where: TracebackTyp
     logger.critical("a bug: %s", kind.__name__, exc_info=(kind, error, where))
 
 
-def tell(text: str, level: int = logging.ERROR) -> None:
-    """Say one line to whoever started this process, in the format that was chosen."""
+def report_line(text: str, level: int = logging.ERROR) -> None:
+    """Write one line for the user to stderr, in the chosen format."""
     if _is_json():
         logger.log(level, "%s", text.removeprefix("monitor: "))
     else:
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, full, or none
+        with contextlib.suppress(
+            OSError, ValueError, AttributeError
+        ):  # stderr is closed, full, or absent
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
 

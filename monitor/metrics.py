@@ -1,10 +1,10 @@
-"""``--metrics PORT``: what the hub counts, for Prometheus, on loopback.
+"""``--metrics PORT``: the counters of the hub for Prometheus, on loopback.
 
-The hub hands over each report once it is made; threads of this server turn the last one into text.
-They never touch the hub, and a report never changes, so a client that connects and does not read,
-or asks a thousand times a second, costs the hub nothing but a little of its processor: at most
-`_MOST_CLIENTS` are served at a time, the newest of them, each for at most `_PATIENCE_S` of
-silence, and no more than one in `_PACE_S` is let in.
+The hub passes on each report once it is made; threads of this server turn the last one into text.
+They never touch the hub, and a report is immutable, so a client that connects and does not read, or
+sends a thousand requests a second, costs the hub only a little processor time. At most
+`_MAX_CLIENTS` are served at a time, the newest ones; a client may be silent for `_TIMEOUT_S`; at
+most one connection is accepted in `_ACCEPT_INTERVAL_S`.
 """
 
 import errno
@@ -37,47 +37,47 @@ logger = logging.getLogger(__name__)
 PREFIX: Final = "ecg_monitor_"
 
 COUNTERS: Final = {
-    "received_samples": "Samples in chunks that were taken, repeats included.",
-    "duplicate_samples": "Samples that had come before.",
-    "out_of_order_samples": "Samples that came after later ones, and were put in their place.",
-    "gap_samples": "Samples that never came.",
-    "late_samples": "Samples that came when the hole they belong in had been given up.",
-    "shed_samples": "Samples that sources had to drop: the monitor had no room.",
-    "produced_windows": "Beats that wanted a score: scored + pending + refused.",
-    "scored_windows": "Beats that have a score.",
+    "received_samples": "Samples in accepted chunks, duplicates included.",
+    "duplicate_samples": "Samples that had been received before.",
+    "out_of_order_samples": "Samples that arrived after later ones and were put in order.",
+    "gap_samples": "Samples that never arrived.",
+    "late_samples": "Samples that arrived too late to fill their gap.",
+    "shed_samples": "Samples that sources dropped because the hub did not accept them in time.",
+    "produced_windows": "Beats that needed a score: scored + pending + refused.",
+    "scored_windows": "Beats that were scored.",
     "refused_windows": "Beats that were given up without a score.",
-    "redelivered_windows": "Beats handed out again because a scorer did not answer.",
-    "rejected_frames": "Messages that were none.",
+    "redelivered_windows": "Beats sent to a scorer again because one did not reply.",
+    "rejected_frames": "Frames that could not be decoded.",
 }
-"""Of a report, those that only ever grow."""
+"""Fields of a report that only grow, with their HELP text."""
 
 GAUGES: Final = {
     "pending_windows": "Beats that wait for a score.",
-    "scorers": "Scorers that were heard of lately.",
-    "uptime_s": "Time since the hub began.",
-    "resident_bytes": "Memory that the hub holds.",
+    "scorers": "Scorers that reported recently.",
+    "uptime_s": "Time since the hub started.",
+    "resident_bytes": "Resident memory of the hub.",
 }
 
 LOG_GAUGES: Final = {
     "last_seq": "Number of the newest alert in the log.",
-    "low_water_seq": "Number of the oldest alert that the log still holds.",
-    "bytes": "Size of the log's file.",
+    "low_water_seq": "Number of the oldest alert in the log.",
+    "bytes": "Size of the log file.",
     "wal_bytes": "Size of the write-ahead log beside it.",
-    "writable": "Whether the log takes what is to be written.",
+    "writable": "Whether the log can be written.",
 }
 
 _CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-_MOST_CLIENTS: Final = 8
-_PATIENCE_S: Final = 2.0
-_PACE_S: Final = 0.01
+_MAX_CLIENTS: Final = 8
+_TIMEOUT_S: Final = 2.0
+_ACCEPT_INTERVAL_S: Final = 0.01
 
 
 def metrics_of(report: SystemReport) -> Iterator[Metric]:
-    """Yield what Prometheus is told of a report; times in seconds, as it wants them."""
+    """Yield the metrics of a report; times in seconds, as is usual for Prometheus."""
     build = {"version": report.version, "commit": report.commit}
-    yield InfoMetricFamily(f"{PREFIX}build", "The program.", build)
+    yield InfoMetricFamily(f"{PREFIX}build", "Version and commit of the program.", build)
     made_at = datetime.fromisoformat(report.utc).timestamp()
-    yield _gauge("report_timestamp_s", "When the hub said all this, since 1970.", made_at)
+    yield _gauge("report_timestamp_s", "Unix time of this report.", made_at)
     for name, text in COUNTERS.items():
         yield CounterMetricFamily(PREFIX + name, text, value=getattr(report, name))
     for name, text in GAUGES.items():
@@ -97,7 +97,7 @@ def metrics_of(report: SystemReport) -> Iterator[Metric]:
     yield alerts
     latency = HistogramMetricFamily(
         f"{PREFIX}latency_seconds",
-        "Where the time of a beat went, from its R peak to its publication.",
+        "Latency of scored beats, from R peak to publication, by stage.",
         labels=["stage"],
     )
     for stage, histogram in report.latency_ms.items():
@@ -113,7 +113,7 @@ def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
 
 
 class _LastReport(Collector):
-    """The report that came last, as the collector of a registry of its own."""
+    """The last report, as the collector of its own registry."""
 
     def __init__(self) -> None:
         self.report: SystemReport | None = None
@@ -127,7 +127,7 @@ class _LastReport(Collector):
             yield from metrics_of(self.report)
 
     def text(self) -> bytes:
-        """Return them as text; made once a report, however often it is asked for."""
+        """Return the metrics as text, which is made once for each report."""
         report = self.report
         if self._text[0] is not report:
             self._text = (report, generate_latest(self._registry))
@@ -135,13 +135,13 @@ class _LastReport(Collector):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One client; it says nothing for ``timeout`` seconds, or takes nothing, and it is gone."""
+    """Serves one client; disconnects one that sends or takes nothing for ``timeout`` seconds."""
 
-    timeout = _PATIENCE_S
+    timeout = _TIMEOUT_S
     server: "_Server"
 
     def do_GET(self) -> None:
-        """Answer ``/metrics``."""
+        """Serve ``/metrics``."""
         known = self.path.partition("?")[0] in ("/", "/metrics")
         body = self.server.last.text() if known else b"ask for /metrics\n"
         self.send_response(HTTPStatus.OK if known else HTTPStatus.NOT_FOUND)
@@ -151,15 +151,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def version_string(self) -> str:
-        """Return what the answers call this server: not which Python it runs on."""
+        """Return the server's name for responses, without the version of Python."""
         return "ecg-monitor"
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Keep requests out of the log: they are no news."""
+        """Keep requests out of the log."""
 
 
 class _Server(ThreadingTCPServer):
-    """A thread a client, and few clients."""
+    """A thread for each client, and a limited number of clients."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -169,46 +169,46 @@ class _Server(ThreadingTCPServer):
         self.last = _LastReport()
         self._clients: list[socket.socket] = []
         self._lock = threading.Lock()
-        self._pace = threading.Event()
+        self._pause = threading.Event()
         super().__init__(("127.0.0.1", port), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a client, in the place of the one that has been there longest if need be."""
+        """Serve a client; disconnect the oldest one where there are too many."""
         with self._lock:
-            while len(self._clients) >= _MOST_CLIENTS:
-                _hang_up(self._clients.pop(0))
+            while len(self._clients) >= _MAX_CLIENTS:
+                _disconnect(self._clients.pop(0))
             self._clients.append(request)
         super().process_request(request, client_address)
-        self._pace.wait(_PACE_S)
+        self._pause.wait(_ACCEPT_INTERVAL_S)
 
     def shutdown_request(self, request: Any) -> None:
-        """Forget a client that was served."""
+        """Remove a client that was served."""
         with self._lock:
             if request in self._clients:
                 self._clients.remove(request)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Take note of a client that went away in the middle."""
+        """Log that a client disconnected during its request."""
         logger.debug("a client of the metrics failed: %r", sys.exception())
 
 
-def _hang_up(client: socket.socket) -> None:
-    """Make the thread of a client notice that it is over."""
+def _disconnect(client: socket.socket) -> None:
+    """Shut a connection down, which ends the thread of its client."""
     try:
         client.shutdown(socket.SHUT_RDWR)
     except OSError:
-        logger.debug("a client of the metrics was gone already")
+        logger.debug("a client of the metrics had disconnected already")
 
 
 class MetricsServer:
-    """Serves the last report it was given; a context manager."""
+    """Serves the metrics of the last report; a context manager."""
 
     def __init__(self, port: int) -> None:
         """Listen on loopback; port 0 lets the kernel choose.
 
         Raises:
-            EndpointError: the port cannot be had.
+            EndpointError: the port cannot be used.
         """
         try:
             self._server = _Server(port)
@@ -224,7 +224,7 @@ class MetricsServer:
         self._thread.start()
 
     def update(self, report: SystemReport) -> None:
-        """Take the report that holds from now on."""
+        """Serve this report from now on."""
         self._server.last.report = report
 
     def __enter__(self) -> Self:

@@ -1,21 +1,22 @@
-"""Make text that came from a file, a device or a socket fit to be shown in a terminal.
+"""Make text that came from a file, a device or a socket safe to show in a terminal.
 
-A record's name or an alert's reason may carry escape sequences (set the clipboard, clear the
+A record's name or an alert's reason may contain escape sequences (set the clipboard, clear the
 screen), bidirectional overrides or invisible characters. Everything that is shown passes through
-`safe_text`, and what is said on stderr through it or `SafeLines`. No terminal, no state.
+`safe_text`, and every line on stderr through it or `SafeLines`. Pure.
 """
 
 import logging
+import math
 import unicodedata
 from typing import Final
 
 from rich.cells import cell_len, set_cell_size
 
 REPLACEMENT: Final = "\ufffd"
-"""Stands for each character that was taken out, so that nothing vanishes unseen."""
+"""Replaces each unsafe character, so that none disappears unnoticed."""
 
 LONGEST_LINE: Final = 2000
-"""Cells of an error or of a line of the log: more than any of ours has, no flood."""
+"""Most cells of an error or a log line: more than our own have, too few to flood a terminal."""
 
 _UNSAFE_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Controls, formats (bidi, zero width), lone surrogates, unassigned, line separators."""
@@ -33,15 +34,14 @@ def _is_safe(char: str) -> bool:
 
 
 def safe_text(text: str, limit: int = 64) -> str:
-    """Return ``text`` in NFC, one line, without a character that steers a terminal.
+    """Return ``text`` in NFC as one line, without characters that control a terminal.
 
     Controls (C0, DEL, C1), bidirectional marks, lone surrogates, line separators and everything
-    without a width of its own (combining marks that NFC leaves over included) each become
-    U+FFFD; so the widths of parts add up, wherever the text is cut or coloured. At most
-    ``limit`` cells are kept; an ellipsis in the last cell says that there was more. The result
-    encodes as UTF-8.
+    without a width of its own (including combining marks that NFC leaves) are each replaced by
+    U+FFFD, so that the widths of parts add up wherever the text is cut or coloured. At most
+    ``limit`` cells are kept; an ellipsis in the last cell shows a cut. The result encodes as UTF-8.
     """
-    # Cut first, so that a long text costs no more than a short one.
+    # Cut first, so that a long text takes no more time than a short one.
     head = unicodedata.normalize("NFC", text[: 4 * limit + 4])
     shown = "".join(char if _is_safe(char) else REPLACEMENT for char in head)
     if cell_len(shown) > limit:
@@ -51,9 +51,19 @@ def safe_text(text: str, limit: int = 64) -> str:
     return shown
 
 
+def number(value: float | None, spec: str = ".0f", unit: str = "") -> str:
+    """Return ``value`` with its unit; a dash where there is none or it is not finite."""
+    try:
+        if value is None or not math.isfinite(value):
+            return "–"
+    except OverflowError:  # an integer too large for a float
+        return "∞" + unit
+    return safe_text(format(value, spec), 12) + unit
+
+
 class SafeLines(logging.Formatter):
-    """One line for each message of the log, whatever was put into it."""
+    """Formats each log message as one safe line."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (of logging)
-        """Return the line; a traceback that follows is ours."""
+        """Return the line; a traceback that follows is our own text."""
         return safe_text(super().formatMessage(record), LONGEST_LINE)

@@ -1,1 +1,1 @@
-"""What `monitor doctor` looks at."""
+"""The checks of `monitor doctor`."""

@@ -1,39 +1,39 @@
-"""What `monitor doctor` finds: one `Finding` a line, and how it is judged. Pure."""
+"""The findings of `monitor doctor`, each with its verdict. Pure."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """How bad a finding is."""
+    """How serious a finding is."""
 
     OK = "ok"
     NOTE = "note"
-    """Works, but somebody should know."""
+    """It works, but the user should know."""
     FAULT = "fault"
-    """The monitor does not work, or not safely, until this is put right."""
+    """The monitor does not work, or not safely, until this is fixed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     verdict: Verdict
     found: str
     advice: str = ""
-    """What to do about it; empty where nothing is to be done, or ``found`` says it already."""
+    """What to do; empty where there is nothing to do, or ``found`` says it."""
 
 
 def ok(found: str) -> Finding:
-    """Return that all is well."""
+    """Return a finding that needs no action."""
     return Finding(Verdict.OK, found)
 
 
 def note(found: str, advice: str = "") -> Finding:
-    """Return what somebody should know."""
+    """Return a finding that the user should know."""
     return Finding(Verdict.NOTE, found, advice)
 
 
 def fault(found: str, advice: str = "") -> Finding:
-    """Return what has to be put right, and how."""
+    """Return a finding that must be fixed, and how."""
     return Finding(Verdict.FAULT, found, advice)

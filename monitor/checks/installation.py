@@ -1,7 +1,7 @@
-"""What `monitor doctor` looks at in the installation: Python, packages, imports, CUDA and more.
+"""The checks of `monitor doctor` on the installation: Python, packages, imports, CUDA and more.
 
-Each check yields findings and changes nothing. Heavy imports stand inside the checks, so that an
-installation whose libraries are missing or broken is still examined.
+Each yields findings and changes nothing. Heavy imports lie inside the checks, so that an
+installation with missing or broken libraries can still be examined.
 """
 
 import os
@@ -28,7 +28,7 @@ _LEAST_PYTHON: Final = (3, 11)
 
 
 def check_python() -> Iterator[Finding]:
-    """Look at Python, and whether this program is installed."""
+    """Check the version of Python."""
     found = f"{platform.python_implementation()} {platform.python_version()} on {sys.platform}"
     if sys.version_info < _LEAST_PYTHON:
         yield fault(found, "Python 3.11 or newer is needed")
@@ -37,7 +37,7 @@ def check_python() -> Iterator[Finding]:
 
 
 def check_packages() -> Iterator[Finding]:
-    """Compare the packages that are installed with what is required and what was tested."""
+    """Compare the installed packages with those required and those tested."""
     try:
         wanted = requires(PACKAGE) or []
     except PackageNotFoundError:
@@ -64,9 +64,9 @@ def _against_constraints(needed: int) -> Iterator[Finding]:
     pinned = dict(line.split("==", 1) for line in lines if "==" in line)
     installed = installed_versions(pinned)
     differing = [
-        f"{name} {there} (tested {pinned[name]})"
-        for name, there in installed.items()
-        if there and there.partition("+")[0] != pinned[name]
+        f"{name} {found} (tested {pinned[name]})"
+        for name, found in installed.items()
+        if found and found.partition("+")[0] != pinned[name]
     ]
     if differing:
         yield note(", ".join(differing), "PIP_CONSTRAINT=constraints.txt pip install -e .")
@@ -122,7 +122,7 @@ def _folder_of(package: str) -> str:
 
 
 def check_cuda() -> Iterator[Finding]:
-    """Look for a GPU that scores could be computed on."""
+    """Check whether a GPU can compute scores."""
     from models.inference.student import cuda_state
 
     state = cuda_state()
@@ -133,7 +133,7 @@ def check_cuda() -> Iterator[Finding]:
 
 
 def check_kernels() -> Iterator[Finding]:
-    """Look whether the kernels are compiled, and run them."""
+    """Check whether the kernels are compiled, and run them."""
     from pipeline.signal.kernels.cache import cache_folder  # refused where others could write to it
     from pipeline.signal.warmup import compile_kernels, compiled_before
 
@@ -163,7 +163,7 @@ def check_weights() -> Iterator[Finding]:
     threshold = load_calibration().threshold
     yield ok(f"{scorer.name}, hash verified; a beat scored {score:.4f}; alarms at {threshold}")
     if not SHIPPED_CLASSIFIER.exists():
-        yield note("no classifier: beats are told without their class")
+        yield note("no classifier: beats are published without a class")
         return
     classifier = ClassifierScorer.load()
     classifier.classify(beat, np.zeros((1, RR_FEATURES), dtype=np.float32))

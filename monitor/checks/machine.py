@@ -1,6 +1,6 @@
-"""What `monitor doctor` looks at in the machine: ports, clock, disk, limits, terminal.
+"""The checks of `monitor doctor` on the machine: ports, clock, disk, limits, terminal.
 
-Each check yields findings and leaves nothing behind.
+Each yields findings and leaves nothing behind.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from monitor.checks.findings import Finding, fault, note, ok
 from pipeline.errors import MonitorError
 
 PORTS: Final = {"alerts": 0, "replay": 1, "control": 2}
-"""So many above the first."""
+"""Each port as an offset from the first."""
 
 _MIB: Final = 1 << 20
 _LEAST_FREE: Final = 100 * _MIB
@@ -41,7 +41,7 @@ _LEAST_HEIGHT: Final = 24
 
 
 def check_ports(first: int) -> Iterator[Finding]:
-    """Look whether the ports of a monitor are free, and whose they are if not."""
+    """Check whether the ports of a monitor are free; name the programs that use them."""
     taken = {name: first + above for name, above in PORTS.items() if not is_free(first + above)}
     if not taken:
         yield ok(f"{first} to {first + len(PORTS) - 1} are free on loopback")
@@ -69,7 +69,7 @@ def is_free(port: int) -> bool:
 
 
 def _running_monitor(first: int) -> str:
-    """Return what answers as a monitor there, or nothing."""
+    """Return the version of the monitor that answers there; empty for none."""
     from pipeline.client import ask
     from pipeline.schema.requests import State
 
@@ -81,7 +81,7 @@ def _running_monitor(first: int) -> str:
 
 
 def owner_of(port: int) -> str:
-    """Return name and id of the process that listens on a port, where it can be known."""
+    """Return name and id of the process that listens on a port; empty where unknown."""
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(OSError):
@@ -90,27 +90,30 @@ def owner_of(port: int) -> str:
                 if words[3] == "0A" and int(words[1].rpartition(":")[2], 16) == port:
                     inodes.add(f"socket:[{words[9]}]")
     for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # of other users, or gone
+        with contextlib.suppress(OSError):  # it belongs to another user, or has ended
             if any(os.readlink(file) in inodes for file in (process / "fd").iterdir()):
                 return f"{(process / 'comm').read_text().strip()} (process {process.name})"
     return ""
 
 
 def check_clock() -> Iterator[Finding]:
-    """Look whether the clock is plausible, steady, and set by somebody."""
+    """Check whether the clock is plausible, steady and synchronised."""
     now = datetime.now(UTC)
     if now < _BUILT:
-        yield fault(f"it is said to be {now:%Y-%m-%d}", "set the clock: alerts carry its time")
+        yield fault(f"the clock shows {now:%Y-%m-%d}", "set the clock: alerts carry its time")
         return
     apart_s = time.time() - time.monotonic()
     threading.Event().wait(_WATCHED_S)
     step_s = abs(time.time() - time.monotonic() - apart_s)
     if step_s > _STEP_S:
-        yield note(f"it jumped by {1e3 * step_s:.0f} ms while it was watched", "look who sets it")
+        yield note(
+            f"it jumped by {1e3 * step_s:.0f} ms during this check",
+            "find out which program sets it",
+        )
     time_text = f"{now:%Y-%m-%d %H:%M:%S} UTC"
     synchronised = is_synchronised()
     if synchronised is None:
-        yield note(f"{time_text}; this system does not say whether it is synchronised")
+        yield note(f"{time_text}; this system does not report whether it is synchronised")
     elif synchronised:
         yield ok(f"{time_text}, synchronised")
     else:
@@ -121,11 +124,11 @@ def check_clock() -> Iterator[Finding]:
 
 
 def is_synchronised() -> bool | None:
-    """Return whether the kernel takes its clock for synchronised, or None if it does not say."""
+    """Return whether the kernel reports its clock as synchronised; None if it reports nothing."""
     if sys.platform != "linux":
         return None
     try:
-        # All zero: change nothing. The structure is 208 bytes long at most.
+        # All zero: change nothing. The structure has at most 208 bytes.
         state: int = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))
     except (OSError, AttributeError):
         return None
@@ -133,9 +136,9 @@ def is_synchronised() -> bool | None:
 
 
 def check_disk(folder: Path) -> Iterator[Finding]:
-    """Look at the space where logs go, and how long a commit there takes."""
-    place = next(p for p in (folder, *folder.parents) if p.exists())
-    free = shutil.disk_usage(place).free
+    """Check the space for logs, and the duration of a commit there."""
+    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    free = shutil.disk_usage(existing).free
     found = f"{free / _MIB:,.0f} MiB free for logs in {folder}"
     advice = "free some, or write the log elsewhere with --log"
     if free < _LEAST_FREE:
@@ -145,9 +148,9 @@ def check_disk(folder: Path) -> Iterator[Finding]:
     else:
         yield ok(found)
     try:
-        took_s = fsync_s(place)
+        took_s = fsync_s(existing)
     except OSError as error:
-        yield fault(f"cannot write in {place}: {error.strerror}", "choose another --log")
+        yield fault(f"cannot write in {existing}: {error.strerror}", "choose another --log")
         return
     found = f"a commit takes {1e3 * took_s:.1f} ms"
     if took_s > _SLOW_FSYNC_S:
@@ -157,7 +160,7 @@ def check_disk(folder: Path) -> Iterator[Finding]:
 
 
 def fsync_s(folder: Path) -> float:
-    """Return how long the disk of ``folder`` takes to keep 4 KiB, the median of several times."""
+    """Return the seconds that the disk of ``folder`` needs to write and sync 4 KiB; a median."""
     times = []
     with tempfile.TemporaryFile(dir=folder) as file:
         for _ in range(_FSYNCS):
@@ -170,17 +173,17 @@ def fsync_s(folder: Path) -> float:
 
 
 def check_limits() -> Iterator[Finding]:
-    """Look how many files and connections a process may have open."""
+    """Check how many files and connections a process may open."""
     try:
         import resource
     except ImportError:
-        yield note("this system has no limit on open files that could be read")
+        yield note("this system reports no limit on open files")
         return
     files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY or files >= _WANTED_FILES:
         yield ok(f"{files if files >= 0 else 'any number of'} open files")
     elif files >= _LEAST_FILES:
-        yield ok(f"{files} open files; {_WANTED_FILES} would outlast a flood of connections")
+        yield ok(f"{files} open files; {_WANTED_FILES} would withstand a flood of connections")
     else:
         yield note(
             f"{files} open files (at most {most}): a few hundred connections fill them",
@@ -189,11 +192,11 @@ def check_limits() -> Iterator[Finding]:
 
 
 def check_terminal() -> Iterator[Finding]:
-    """Look whether the dashboard can be shown here."""
+    """Check whether this terminal can show the dashboard."""
     from rich.console import Console
 
     if not sys.stdout.isatty():
-        yield ok("stdout is none: lines in place of the dashboard")
+        yield ok("stdout is not a terminal: lines in place of the dashboard")
         return
     console = Console()
     found = f"{console.width} x {console.height}, {console.color_system or 'no'} colours"

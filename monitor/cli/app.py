@@ -1,7 +1,7 @@
 """The ``monitor`` command: parse, call one function of the packages, map errors to exit codes.
 
 0 done, 2 bad input or refused configuration (one line on stderr), 130 interrupted, 1 a bug.
-Heavy imports stand inside the commands, so that ``--help`` answers at once.
+Heavy imports lie inside the commands, so that ``--help`` answers at once.
 """
 
 import errno
@@ -9,11 +9,10 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Optional
 
 import typer
 
-from monitor.cli.clients import client_app
 from monitor.cli.evaluate import evaluate_app
 from monitor.cli.keys import keys_app
 from monitor.cli.log import log_app
@@ -36,16 +35,17 @@ from monitor.cli.options import (
     Start,
     checked_speed,
 )
-from monitor.cli.stages import stage_app
+from monitor.cli.running_monitor import running_monitor_app
+from monitor.cli.single_processes import single_process_app
 from monitor.cli.train import train_app
-from monitor.log_format import LogFormat, tell
+from monitor.log_format import LogFormat, report_line
 from monitor.text import LONGEST_LINE, SafeLines, safe_text
 from pipeline.constants import DEFAULT_PORT, NOTICE
 from pipeline.errors import MonitorError
 
 app = typer.Typer(
     name="monitor",
-    help=f"Streaming ECG monitor: beat-level anomalies live, explained. For {NOTICE}.",
+    help=f"Streaming ECG monitor: finds anomalous beats live and explains them. For {NOTICE}.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -57,7 +57,7 @@ def main() -> None:
     """Run the command line; the entry point of the ``monitor`` script."""
     from monitor.run.processes import Refused
 
-    if sys.stdout is None:  # closed by whoever started us: the run goes on, and says nothing
+    if sys.stdout is None:  # closed by the parent: run on without output
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     handler = logging.StreamHandler()
     handler.setFormatter(SafeLines("monitor: %(message)s"))
@@ -67,31 +67,31 @@ def main() -> None:
     except Refused as refused:
         sys.exit(refused.code)
     except MonitorError as error:
-        tell(f"monitor: {safe_text(str(error), LONGEST_LINE)}")
+        report_line(f"monitor: {safe_text(str(error), LONGEST_LINE)}")
         sys.exit(2)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         _drop_output()
-        tell("monitor: no space left to write to: free some, or write elsewhere")
+        report_line("monitor: no space left to write to: free some, or write elsewhere")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    except SystemExit as leaving:
-        if isinstance(leaving.__context__, BrokenPipeError):
-            # Whoever read our output has enough: no bug, which typer's exit code 1 would say.
+    except SystemExit as exit_:
+        if isinstance(exit_.__context__, BrokenPipeError):
+            # The reader of our output closed it. typer's exit code 1 would stand for a bug.
             _drop_output()
             sys.exit(0)
         raise
 
 
 def _drop_output() -> None:
-    """Send what is still buffered nowhere, lest it fail once more at the end."""
+    """Discard what is still buffered, or flushing it at exit would fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fill_bare_device(arguments: list[str]) -> list[str]:
-    """Give a ``--device`` without a value an empty one: typer has no options of both kinds."""
+    """Give a ``--device`` without a value an empty one: typer has no optional values."""
     filled: list[str] = []
     for argument, following in zip(arguments, [*arguments, "-"][1:], strict=True):
         if argument == "--device" and following[:1] in ("", "-"):
@@ -99,17 +99,6 @@ def _fill_bare_device(arguments: list[str]) -> list[str]:
         elif argument or filled[-1:] != ["--device="]:  # an empty value, as of an unset variable
             filled.append(argument)
     return filled
-
-
-def _face(plain: bool, as_json: bool, sound: bool) -> tuple[Any, list[str] | None]:
-    """Return the face of a run, and the arguments of its dashboard if it has one."""
-    from monitor.run.reporters import JsonReporter, PlainReporter, SummaryReporter
-
-    if as_json:
-        return JsonReporter(sys.stdout.buffer), None
-    if plain or not sys.stdout.isatty():
-        return PlainReporter(sys.stdout), None
-    return SummaryReporter(sys.stdout), ["--sound"] if sound else []
 
 
 @app.command()
@@ -131,24 +120,23 @@ def replay(
     log_format: LogLines = LogFormat.TEXT,
 ) -> None:
     """Replay WFDB records through the whole system, with the dashboard."""
-    from monitor.run.session import run
-    from monitor.run.stages import default_log, find_leads
+    from monitor.commands.replay import replay_records
 
-    find_leads(records, lead)
-    arguments = [*records, "--speed", checked_speed(speed), "--start", str(start)]
-    arguments += [] if duration is None else ["--duration", str(duration)]
-    arguments += [] if lead is None else ["--lead", lead]
-    arguments += ["--loop"] if loop else []
-    face, dashboard = _face(plain, as_json, sound)
-    run(
-        arguments,
+    replay_records(
+        records,
+        speed=checked_speed(speed),
+        start_s=start,
+        duration_s=duration,
+        loop=loop,
+        lead=lead,
         port=port,
-        log=log or default_log(),
+        log=log,
         false_alerts_per_hour=false_alerts_per_hour,
         alarms=alarms,
         metrics=metrics,
-        face=face,
-        dashboard=dashboard,
+        plain=plain,
+        sound=sound,
+        as_json=as_json,
     )
 
 
@@ -169,24 +157,22 @@ def live(
     log_format: LogLines = LogFormat.TEXT,
 ) -> None:
     """Monitor a device until Ctrl-C; without --device, the only one attached."""
-    from monitor.run.session import run
-    from monitor.run.stages import default_log
-    from replay.devices import only_device
+    from monitor.commands.live import monitor_device
 
-    face, dashboard = _face(plain, as_json, sound)
-    run(
-        ["--device", device or only_device()],
+    monitor_device(
+        device,
         port=port,
-        log=log or default_log(),
+        log=log,
         false_alerts_per_hour=false_alerts_per_hour,
         alarms=alarms,
         metrics=metrics,
-        face=face,
-        dashboard=dashboard,
+        plain=plain,
+        sound=sound,
+        as_json=as_json,
     )
 
 
-app.add_typer(client_app)
+app.add_typer(running_monitor_app)
 
 
 @app.command()
@@ -196,13 +182,15 @@ def scan(
     false_alerts_per_hour: FalseAlerts = None,
     alarms: Alarms = None,
     as_json: Json = False,
-    beats: Annotated[bool, typer.Option("--beats", help="Every beat as a JSON line.")] = False,
+    beats: Annotated[
+        bool, typer.Option("--beats", help="Print every beat as a JSON line.")
+    ] = False,
     annotations: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="Write WFDB annotations (.mon) into this folder."),
     ] = None,
 ) -> None:
-    """Scan whole records offline, as fast as the machine goes, in this process."""
+    """Scan whole records offline, in this process, as fast as the machine can."""
     from monitor.commands.scan import scan_records
 
     scan_records(
@@ -216,7 +204,7 @@ def scan(
     )
 
 
-app.add_typer(stage_app)
+app.add_typer(single_process_app)
 app.add_typer(log_app, name="log")
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
@@ -238,20 +226,22 @@ def bench(
 
 @app.command()
 def doctor(
-    port: Annotated[int, typer.Option(min=1, max=65533, help="First of the ports.")] = DEFAULT_PORT,
+    port: Annotated[
+        int, typer.Option(min=1, max=65533, help="First of the three ports to check.")
+    ] = DEFAULT_PORT,
     as_json: Json = False,
 ) -> None:
-    """Check the installation and the machine, and say what to do about what is wrong."""
-    from monitor.commands.doctor import doctor as examine
+    """Check the installation and the machine, and advise on what is wrong."""
+    from monitor.commands.doctor import print_findings
 
-    if not examine(port, as_json=as_json):
+    if not print_findings(port, as_json=as_json):
         raise typer.Exit(2)
 
 
 @app.command()
 def fetch(
     database: Annotated[str, typer.Argument(help="mitdb, nstdb or vfdb.")],
-    data: Annotated[Path, typer.Option(help="Folder to put it in.")] = Path("data"),
+    data: Annotated[Path, typer.Option(help="Folder for its folder.")] = Path("data"),
 ) -> None:
     """Download a PhysioNet database."""
     from monitor.commands.fetch import fetch as fetch_database

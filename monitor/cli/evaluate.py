@@ -1,8 +1,4 @@
-"""The commands of ``monitor evaluate``: parse, call one function.
-
-It stands in `monitor.measure.evaluate`, in `monitor.measure.evaluate_stress` for noise and faults,
-or in `monitor.measure.evaluate_alarms`.
-"""
+"""Parse ``monitor evaluate``; the modules of `monitor.measure` do the work."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -27,17 +23,19 @@ Teacher = Annotated[
 
 Report = Annotated[
     Optional[Path],  # noqa: UP045
-    typer.Option(help="Write the table into this document, in its place between two comments."),
+    typer.Option(help="Write the table into this document, between its two comments."),
 ]
 Databases = Annotated[
     Optional[Path],  # noqa: UP045
-    typer.Option(help="Folder with mitdb/ and nstdb/; found as that of the other protocols."),
+    typer.Option(
+        help="Folder with mitdb/ and nstdb/; $MONITOR_DATA, ./data or ../shared/data, by default."
+    ),
 ]
 JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 
 class Against(StrEnum):
-    """What can be compared with the reference besides an annotation file."""
+    """What to compare with the reference, besides an annotation file."""
 
     detector = "detector"
 
@@ -93,10 +91,10 @@ def write_cards(
 @evaluate_app.command("ec57")
 def evaluate_ec57(
     data: Annotated[Path, typer.Option(help="Folder of WFDB records.")],
-    reference: Annotated[str, typer.Option(help="Annotator that is right.")] = "atr",
+    reference: Annotated[str, typer.Option(help="Annotator of the reference.")] = "atr",
     test: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Annotator to compare with it."),
+        typer.Option(help="Annotator to compare with the reference."),
     ] = None,
     against: Annotated[
         Optional[Against],  # noqa: UP045
@@ -104,11 +102,11 @@ def evaluate_ec57(
     ] = None,
     records: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Records, parted by commas; by default all that have the annotators."),
+        typer.Option(help="Records, separated by commas; by default all that have the annotators."),
     ] = None,
     annotations: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Write what the detector found into this folder, as RECORD.det."),
+        typer.Option(help="Write the detector's annotations into this folder, as RECORD.det."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line: records, gross, average.")
@@ -150,7 +148,7 @@ def evaluate_faults(
     report: Report = None,
     as_json: JsonLines = False,
 ) -> None:
-    """Put faults into clean records: what is kept."""
+    """Inject faults into clean records, and measure what is still found."""
     from monitor.measure import evaluate_stress as stress
 
     stress.evaluate_faults(data, report=report, as_json=as_json)
@@ -169,7 +167,7 @@ def evaluate_alarms(
     report: Report = None,
     as_json: Json = False,
 ) -> None:
-    """Compare the alarms with true and false ones, and with lethal rhythms."""
+    """Compare our alarms with annotated alarms and lethal rhythms."""
     from monitor.measure import evaluate_alarms as alarm_evaluation
 
     alarm_evaluation.evaluate_alarms(data, pictures=pictures, report=report, as_json=as_json)
@@ -177,13 +175,13 @@ def evaluate_alarms(
 
 @evaluate_app.command("soak")
 def evaluate_soak(
-    minutes: Annotated[float, typer.Option(min=0.2, help="For so long.")] = 10.0,
-    streams: Annotated[int, typer.Option(min=1, max=256, help="So many at a time.")] = 50,
-    speed: Annotated[float, typer.Option(min=0.1, help="Times real time.")] = 20.0,
+    minutes: Annotated[float, typer.Option(min=0.2, help="Duration.")] = 10.0,
+    streams: Annotated[int, typer.Option(min=1, max=256, help="Streams at the same time.")] = 50,
+    speed: Annotated[float, typer.Option(min=0.1, help="Multiple of real time.")] = 20.0,
     report: Report = None,
     as_json: Json = False,
 ) -> None:
-    """Run the whole system for hours: what grows, and whether anything is lost."""
+    """Run the whole system for hours, and measure growth and losses."""
     from monitor.measure.soak import soak
 
     soak(minutes=minutes, streams=streams, speed=speed, report=report, as_json=as_json)

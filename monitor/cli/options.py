@@ -1,13 +1,17 @@
-"""Options that commands of several files have in common."""
+"""Options that several commands have, and what is made of them."""
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from monitor.log_format import VARIABLE, LogFormat, begin
+from monitor.log_format import VARIABLE, LogFormat, set_log_format
 from pipeline.constants import DEFAULT_PORT
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipeline.transport.curve import ClientKeys
 
 Data = Annotated[
     Optional[Path],  # noqa: UP045  (typer reads annotations at run time)
@@ -17,8 +21,8 @@ FalseAlerts = Annotated[
     Optional[float],  # noqa: UP045
     typer.Option(
         "--false-alerts-per-hour",
-        help="Alerts an hour on normal single beats to accept, expected on patients like those of "
-        "the calibration: fewer also means that fewer ectopic beats are told. Its own by default.",
+        help="Alerts an hour to accept that begin with a normal beat, on patients like those of "
+        "the calibration, whose rate is the default. Fewer also means fewer ectopic beats found.",
     ),
 ]
 Alarms = Annotated[
@@ -35,7 +39,7 @@ Records = Annotated[
 Speed = Annotated[str, typer.Option(help="1, N times real time, or max.")]
 Start = Annotated[float, typer.Option(help="Second of the record to start at.")]
 Duration = Annotated[Optional[float], typer.Option(help="Seconds to play; all by default.")]  # noqa: UP045
-Loop = Annotated[bool, typer.Option("--loop", help="Start again at the end, for ever.")]
+Loop = Annotated[bool, typer.Option("--loop", help="Start again at the end, until stopped.")]
 Lead = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(help="Lead by name or index; MLII or II, else the first ECG lead, by default."),
@@ -46,7 +50,7 @@ Port = Annotated[
 Endpoint = Annotated[str, typer.Option(help="Address of the alerts of a running monitor.")]
 FromSeq = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option(min=1, help="First alert wanted; by default, what comes from now on."),
+    typer.Option(min=1, help="First alert to show; by default only those from now on."),
 ]
 ENDPOINT = f"tcp://127.0.0.1:{DEFAULT_PORT}"
 Log = Annotated[Optional[Path], typer.Option(help="Alert log; a new one by default.")]  # noqa: UP045
@@ -56,10 +60,10 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on st
 Parent = Annotated[Optional[int], typer.Option(hidden=True)]  # noqa: UP045
 
 
-def _begin_log(context: typer.Context, log_format: LogFormat) -> LogFormat:
-    """Choose the format at once, so that whatever the command says is in it."""
+def _set_log_format(context: typer.Context, log_format: LogFormat) -> LogFormat:
+    """Switch to the format while options are parsed, so that all output of the command has it."""
     words = [word for word in sys.argv[1:] if not word.startswith("-") and "://" not in word]
-    begin(log_format, context.info_name or "monitor", words)
+    set_log_format(log_format, context.info_name or "monitor", words)
     return log_format
 
 
@@ -68,8 +72,8 @@ LogLines = Annotated[
     typer.Option(
         "--log-format",
         envvar=VARIABLE,
-        callback=_begin_log,
-        help="stderr as text (warnings only) or as json, one object a line.",
+        callback=_set_log_format,
+        help="Write stderr as text (warnings only) or as json, one object a line.",
     ),
 ]
 Metrics = Annotated[
@@ -78,6 +82,36 @@ Metrics = Annotated[
         min=0, max=65535, help="Serve metrics for Prometheus on this port; 0 for any free one."
     ),
 ]
+Key = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Name of our own key (monitor keys new), for a hub that asks for keys."),
+]
+ServerKey = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="The hub's public key, or its name in the folder of keys."),
+]
+Keys = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="Folder of keys; ~/.config/ecg-monitor/keys by default."),
+]
+
+
+def client_keys(
+    key: str | None, server_key: str | None, folder: Path | None
+) -> "ClientKeys | None":
+    """Return the keys that the options name; None where they name none.
+
+    Raises:
+        ConfigError: only one of the two keys is given.
+        KeysError: a key cannot be used.
+    """
+    if key is None and server_key is None:
+        return None
+    if key is None or server_key is None:
+        raise ConfigError("--key and --server-key go together: our own key, and the hub's")
+    from pipeline.transport.keystore import KeyStore, default_folder
+
+    return KeyStore(folder or default_folder()).client(key, server_key)
 
 
 def checked_speed(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The commands of ``monitor train``: parse, call one function of `monitor.commands.train`."""
+"""Parse ``monitor train``; `monitor.commands.train` does the work."""
 
 from pathlib import Path
 from typing import Annotated, Optional
@@ -7,32 +7,36 @@ import typer
 
 from monitor.cli.options import Data, Student
 
-train_app = typer.Typer(help="Train what ships; every training can be stopped and goes on.")
+train_app = typer.Typer(
+    help="Train the models that ship; every training can be stopped and resumed."
+)
 
 Epochs = Annotated[
     Optional[int],  # noqa: UP045  (typer reads annotations at run time)
-    typer.Option(help="Epochs to train; the number that suits the model, by default."),
+    typer.Option(help="Epochs to train; by default a number that suits the model."),
 ]
 Split = Annotated[
     str,
-    typer.Option(help="Who trains: a fold of the beatgan protocol (0 to 4), ds1, ds1a or ds1b."),
+    typer.Option(
+        help="Training records: a fold of the beatgan protocol (0 to 4), ds1, ds1a or ds1b."
+    ),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 Patience = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option(help="Stop after so many epochs without a better one on validation."),
+    typer.Option(help="Stop after so many epochs without improvement on validation."),
 ]
 Rate = Annotated[
     Optional[float],  # noqa: UP045
-    typer.Option(help="Learning rate, of a schedule the top; the model's own, by default."),
+    typer.Option(help="Learning rate, the highest of a schedule; by default that of the model."),
 ]
-Device = Annotated[str, typer.Option(help="auto (CUDA where there is one), cpu or cuda.")]
+Device = Annotated[str, typer.Option(help="auto (CUDA where available), cpu or cuda.")]
 Bf16 = Annotated[
     Optional[bool],  # noqa: UP045
-    typer.Option("--bf16/--no-bf16", help="Convolve in bfloat16; by default, where it is fast."),
+    typer.Option("--bf16/--no-bf16", help="Convolve in bfloat16; by default where that is fast."),
 ]
 FindRate = Annotated[
-    bool, typer.Option("--find-lr", help="Find a learning rate instead; nothing else is kept.")
+    bool, typer.Option("--find-lr", help="Find a learning rate instead of training.")
 ]
 
 
@@ -74,7 +78,7 @@ def train_student(
     ] = "none",
     teacher: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="The teacher's best.safetensors, where the method has one."),
+        typer.Option(help="best.safetensors of the teacher, for methods that have one."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs/student"),
     epochs: Epochs = None,
@@ -86,7 +90,7 @@ def train_student(
     bf16: Bf16 = None,
     find_lr: FindRate = False,
 ) -> None:
-    """Train the small student, alone or after a teacher."""
+    """Train the student, alone or with a teacher."""
     from monitor.commands import train as training
 
     training.train_student(
@@ -117,7 +121,7 @@ def train_classifier(
     bf16: Bf16 = None,
     find_lr: FindRate = False,
 ) -> None:
-    """Train the classifier that names anomalous beats, on the patients of DS1."""
+    """Train the classifier of anomalous beats on the patients of DS1."""
     from monitor.commands import train as training
 
     training.train_classifier(
@@ -137,11 +141,11 @@ def train_classifier(
 def train_optimisers(
     data: Data = None,
     out: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs/optimisers"),
-    result: Annotated[Path, typer.Option(help="JSON of the figures.")] = Path(
+    result: Annotated[Path, typer.Option(help="JSON file for the figures.")] = Path(
         "docs/models/classifier_optimisers.json"
     ),
 ) -> None:
-    """Compare AdaBound with AdamW for the classifier, on patients of DS1 held out."""
+    """Compare AdaBound with AdamW for the classifier, on held-out patients of DS1."""
     from monitor.commands import train as training
 
     training.compare_optimisers(data, out, result)
@@ -153,16 +157,16 @@ def train_ablation(
     data: Data = None,
     out: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs/ablation"),
     result: Annotated[
-        Path, typer.Option(help="JSON of the finished cells; the table lies beside it.")
+        Path, typer.Option(help="JSON file for the finished cells; the table is written beside it.")
     ] = Path("docs/models/ablation.json"),
     epochs: Epochs = None,
     train_beats: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(help="Train on so many beats, the same for all; all of them, by default."),
+        typer.Option(help="Train each cell on so many beats, the same ones; by default on all."),
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Train every method, size and seed of the ablation table; several may work on it."""
+    """Train every method, size and seed of the ablation table; processes may share the work."""
     from monitor.commands import train as training
 
     training.ablate(
@@ -183,7 +187,7 @@ def train_calibration(
     data: Data = None,
     student: Student = None,
 ) -> None:
-    """Find scales and thresholds of the live score on the patients of DS1."""
+    """Calibrate scales and thresholds of the live score on the patients of DS1."""
     from monitor.commands import train as training
 
     training.calibrate(data, student, half_a, half_b)
@@ -196,7 +200,7 @@ def train_fibrillation(
         typer.Option(help="Folder with vfdb/, challenge2015/ and mitdb/."),
     ] = None,
 ) -> None:
-    """Fit the weights of the rule for fibrillation and print them, with what they are worth."""
+    """Fit the weights of the fibrillation rule; print them with their figures."""
     from monitor.commands import train as training
 
     training.fit_fibrillation(data)

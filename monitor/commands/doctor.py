@@ -1,7 +1,6 @@
-"""`monitor doctor`: whether an installation and its machine can run the monitor.
+"""`monitor doctor`: check whether an installation and its machine can run the monitor.
 
-Each finding is ``ok``, ``note`` or ``fault``, with what to do about it. Nothing is changed and
-nothing is left behind.
+Each finding is ``ok``, ``note`` or ``fault``, with advice. Nothing is changed or left behind.
 """
 
 import json
@@ -41,7 +40,7 @@ _STYLES: Final = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.FAULT: "b
 
 def all_checks(port: int) -> Checks:
     """Return every check by its name, in the order in which they are made."""
-    from monitor.run.stages import default_log
+    from monitor.inputs import default_log
 
     return {
         "python": check_python,
@@ -58,8 +57,8 @@ def all_checks(port: int) -> Checks:
     }
 
 
-def doctor(port: int, *, as_json: bool) -> bool:
-    """Examine everything and print each finding as it comes; return whether there is no fault."""
+def print_findings(port: int, *, as_json: bool) -> bool:
+    """Make all checks, print each finding as it comes, and return whether there is no fault."""
     console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = _WIDTH
@@ -80,7 +79,7 @@ def doctor(port: int, *, as_json: bool) -> bool:
 
 
 def examine(checks: Checks) -> Iterator[tuple[str, Finding]]:
-    """Make every check; what it is refused is a fault, and so is a check that breaks down."""
+    """Make every check; a check that is refused or fails yields a fault."""
     for name, check in checks.items():
         try:
             for finding in check():
@@ -93,7 +92,7 @@ def examine(checks: Checks) -> Iterator[tuple[str, Finding]]:
 
 
 def row(name: str, finding: Finding) -> Table:
-    """Return a finding for a terminal: verdict, name, what was found, and below what to do."""
+    """Return a finding for a terminal: verdict, name, what was found, and below it the advice."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=5)
     table.add_column(width=8)

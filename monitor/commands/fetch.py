@@ -1,8 +1,8 @@
 """`monitor fetch`: download a PhysioNet database, file by file, checked and resumable.
 
-What the site says is believed of nothing but its list of SHA-256, which comes over TLS: a file is
-written if its content has the sum in the list, under a plain name in the database's own folder.
-This is the only module that fetches anything from anywhere.
+Of what the site sends, only its list of SHA-256 is trusted, which comes over TLS. A file is written
+if its content has the sum in the list, under a plain name in the database's own folder. No other
+module fetches anything over the network.
 """
 
 import hashlib
@@ -35,11 +35,11 @@ _LARGEST_FILE: Final = 64 * 1024 * 1024
 def fetch(name: str, data: Path, *, site: str = _SITE) -> Path:
     """Download database ``name`` into ``data/name`` and return that folder.
 
-    Every file is compared with the database's own SHA-256 list; what is there and right is not
-    fetched again.
+    Every file is compared with the database's own SHA-256 list; files that are present and correct
+    are not fetched again.
 
     Raises:
-        InputError: an unknown database, no connection, or a file that is not what it should be.
+        InputError: the database is unknown, there is no connection, or a file has another sum.
         ConfigError: the folder cannot be written.
     """
     if name not in DATABASES:
@@ -87,7 +87,7 @@ def _wanted(sums: str) -> list[tuple[str, str]]:
 
 
 class _SameScheme(urllib.request.HTTPRedirectHandler):
-    """Follows the site elsewhere, but never from TLS to none."""
+    """Follows redirections, but never from TLS to an unencrypted address."""
 
     def redirect_request(
         self,
@@ -108,7 +108,9 @@ def _get(url: str) -> bytes:
     try:
         with opener.open(url, timeout=_TIMEOUT_S) as answer:
             content: bytes = answer.read(_LARGEST_FILE + 1)
-            if answer.length and len(content) <= _LARGEST_FILE:  # so much was still to come
+            if (
+                answer.length and len(content) <= _LARGEST_FILE
+            ):  # the rest of the content is missing
                 raise http.client.IncompleteRead(content, answer.length)
     except (OSError, http.client.HTTPException) as error:
         raise InputError(f"cannot fetch {url}: {error}; check the connection") from None

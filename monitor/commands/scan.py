@@ -1,12 +1,11 @@
-"""`monitor scan`: whole records in this process, as fast as the machine goes."""
+"""`monitor scan`: whole records offline, in this process, as fast as the machine can."""
 
-import json
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from rich.console import Console
@@ -14,10 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from models.files.calibration import load_calibration
 from models.inference.student import StudentScorer
-from monitor.run.alarm_file import load_alarm_settings
-from monitor.run.reporters import record_line
-from monitor.run.stages import find_leads, shipped_classifier
-from pipeline.constants import NOTICE, SCHEMA
+from monitor.alert_lines import record_line
+from monitor.inputs import find_leads, load_alarm_settings, shipped_classifier
+from monitor.run.summary import ScanSummary, summary_json, summary_lines
 from pipeline.errors import InputError
 from pipeline.schema.public import BeatNote, encode_json
 from pipeline.stream.embedded import EmbeddedRunner, Outcome
@@ -25,7 +23,7 @@ from replay.player import stream_infos
 from replay.records import RecordSource, write_beats
 
 ANNOTATOR: Final = "mon"
-"""Extension of the annotations written: N for a normal beat, Q for one unclear or anomalous."""
+"""Extension of the annotations: N for a normal beat, Q for an unclear or anomalous one."""
 
 
 def scan_records(
@@ -41,9 +39,9 @@ def scan_records(
     """Scan every record and print alerts (or beats), then a summary.
 
     Raises:
-        InputError: a record cannot be used, or the folder for annotations is none.
-        ConfigError: the rate of false alerts is none that was calibrated, or the alarm settings
-            are refused.
+        InputError: a record cannot be used, or the folder for annotations does not exist.
+        ConfigError: the live score was not calibrated for this rate of false alerts, or the alarm
+            settings are refused.
     """
     found = find_leads(records, lead)
     settings = load_alarm_settings(alarms)
@@ -68,31 +66,30 @@ def scan_records(
             )
             notes = []
             for outcome in _outcomes(runner, source):
-                _print(outcome, as_json=as_json, beats=beats)
+                _print_outcome(outcome, as_json=as_json, beats=beats)
                 notes += outcome.beats
             if annotations is not None:
-                _write(annotations, info.stream, notes, info.fs_hz)
+                _write_annotations(annotations, info.stream, notes, info.fs_hz)
             kinds.update(runner.counters.alerts_by_kind)
             totals["beats"] += runner.counters.beats
             totals["beats_not_analysable"] += runner.counters.beats_not_analysable
             totals["samples_ms"] += round(1e3 * runner.counters.samples / info.fs_hz)
             progress.advance(task)
-    summary = {
-        "schema": SCHEMA,
-        "kind": "summary",
-        "duration_s": totals["samples_ms"] / 1e3,
-        "wall_s": round(time.monotonic() - began, 3),
-        "beats": totals["beats"],
-        "beats_not_analysable": totals["beats_not_analysable"],
-        "alerts": dict(kinds),
-        "streams": streams,
-        "notice": NOTICE,
-    }
-    _print_summary(summary, as_json=as_json or beats)
+    summary = ScanSummary(
+        duration_s=totals["samples_ms"] / 1e3,
+        wall_s=round(time.monotonic() - began, 3),
+        beats=totals["beats"],
+        beats_not_analysable=totals["beats_not_analysable"],
+        alerts=dict(kinds),
+        streams=streams,
+    )
+    text = summary_json(summary) if as_json or beats else "\n".join(summary_lines(summary))
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def _progress() -> Progress:
-    """Return a progress bar on stderr; it shows itself on a terminal only."""
+    """Return a progress bar on stderr, visible on a terminal only."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -100,7 +97,7 @@ def _progress() -> Progress:
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
-        disable=not sys.stderr.isatty(),  # else rich leaves an empty line behind
+        disable=not sys.stderr.isatty(),  # or rich would print an empty line
     )
 
 
@@ -112,7 +109,7 @@ def _outcomes(runner: EmbeddedRunner, source: RecordSource) -> Iterator[Outcome]
     )
 
 
-def _print(outcome: Outcome, *, as_json: bool, beats: bool) -> None:
+def _print_outcome(outcome: Outcome, *, as_json: bool, beats: bool) -> None:
     if beats:
         lines = [encode_json(note).decode() for note in outcome.beats]
     elif as_json:
@@ -123,15 +120,7 @@ def _print(outcome: Outcome, *, as_json: bool, beats: bool) -> None:
         sys.stdout.write("\n".join(lines) + "\n")
 
 
-def _print_summary(summary: dict[str, Any], *, as_json: bool) -> None:
-    from monitor.run.reporters import summary_lines
-
-    text = json.dumps(summary) if as_json else "\n".join(summary_lines(summary))
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-def _write(folder: Path, record: str, notes: list[BeatNote], fs_hz: float) -> None:
+def _write_annotations(folder: Path, record: str, notes: list[BeatNote], fs_hz: float) -> None:
     samples = np.array([note.sample for note in notes], dtype=np.int64)
     symbols = ["N" if note.analysable and not note.anomalous else "Q" for note in notes]
     write_beats(folder, record, ANNOTATOR, samples, symbols, fs_hz)

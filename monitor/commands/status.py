@@ -1,19 +1,19 @@
-"""`monitor status`: how a running system stands, asked once.
+"""`monitor status`: the state of a running system, requested once.
 
-What is wrong with the system itself (`troubles`) is told apart from the alarms of patients: a
-patient with an alarm is what a monitor that is well is for.
+Troubles are faults of the system itself, as opposed to the alarms of patients: raising those is
+what a system that works is for.
 """
 
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from monitor.commands.ask import asked
+from monitor.commands.control import send_request
 from monitor.text import safe_text
 from pipeline.constants import SCHEMA
 from pipeline.errors import EndpointError
@@ -27,18 +27,18 @@ _COLOURS: Final = {"normal": "green", "abnormal": "red", "not_analysable": "yell
 _MIB: Final = 1 << 20
 
 
-def status(endpoint: str, *, as_json: bool, keys: ClientKeys | None = None) -> None:
-    """Print how the monitor whose alerts are at ``endpoint`` stands.
+def print_status(endpoint: str, *, as_json: bool, keys: ClientKeys | None = None) -> None:
+    """Print the state of the monitor that publishes its alerts at ``endpoint``.
 
     Raises:
-        EndpointError: no monitor answers, or one that knows no such question.
+        EndpointError: no monitor answers, or one without this request.
         ConfigError: the address is malformed.
     """
-    reply = asked(endpoint, State(), keys)
+    reply = send_request(endpoint, State(), keys)
     if reply.system is None:
         raise EndpointError(f"the monitor at {endpoint} answers without its state: is it older?")
     if as_json:
-        sys.stdout.write(json.dumps(state_object(reply, reply.system)) + "\n")
+        sys.stdout.write(state_json(reply, reply.system) + "\n")
         return
     console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
@@ -47,30 +47,32 @@ def status(endpoint: str, *, as_json: bool, keys: ClientKeys | None = None) -> N
         console.print(part)
 
 
-def state_object(reply: ControlReply, system: SystemReport) -> dict[str, Any]:
-    """Return what ``--json`` prints."""
+def state_json(reply: ControlReply, system: SystemReport) -> str:
+    """Return the state as one JSON object."""
     found = troubles(system, reply.statuses)
-    return {
-        "schema": SCHEMA,
-        "kind": "state",
-        "well": not found,
-        "troubles": found,
-        "silenced_s": reply.silenced_s,
-        "system": json.loads(encode_json(system)),
-        "streams": [json.loads(encode_json(one)) for one in reply.statuses],
-    }
+    return json.dumps(
+        {
+            "schema": SCHEMA,
+            "kind": "state",
+            "well": not found,
+            "troubles": found,
+            "silenced_s": reply.silenced_s,
+            "system": json.loads(encode_json(system)),
+            "streams": [json.loads(encode_json(one)) for one in reply.statuses],
+        }
+    )
 
 
 def troubles(system: SystemReport, statuses: Sequence[Status]) -> list[str]:
-    """Return what is wrong with the system, not with its patients; nothing if it is well."""
+    """Return the faults of the system, not the alarms of its patients; nothing if it is well."""
     found = []
     running = [one for one in statuses if not one.ended]
     if not system.log.writable:
-        found.append("the log takes nothing: alerts wait, NOT RECORDED")
+        found.append("the log cannot be written: alerts wait, NOT RECORDED")
     elif system.fault:
         found.append(system.fault)
     if not system.scorers and (running or system.pending_windows):
-        found.append("no scorer: beats wait, rules on the signal go on")
+        found.append("no scorer: beats wait, the rules on the signal go on")
     if system.unaccounted_windows:
         found.append(f"{system.unaccounted_windows} windows are unaccounted for: a bug")
     found += [f"{one.stream}: {one.reason}" for one in running if one.state == "not_analysable"]
@@ -78,10 +80,12 @@ def troubles(system: SystemReport, statuses: Sequence[Status]) -> list[str]:
 
 
 def lines(reply: ControlReply, system: SystemReport) -> Iterator[Text | Table]:
-    """Yield the answer for people."""
+    """Yield the state for people."""
     commit = f" ({safe_text(system.commit)})" if system.commit else ""
     memory = "" if system.resident_bytes is None else f", {system.resident_bytes / _MIB:.0f} MiB"
-    yield Text(f"monitor  {safe_text(system.version)}{commit}, up {span(system.uptime_s)}{memory}")
+    yield Text(
+        f"monitor  {safe_text(system.version)}{commit}, up {duration_text(system.uptime_s)}{memory}"
+    )
     found = troubles(system, reply.statuses)
     for n, trouble in enumerate(found):
         yield Text(("not well " if n == 0 else " " * 9) + safe_text(trouble, 160), "bold yellow")
@@ -115,7 +119,7 @@ def lines(reply: ControlReply, system: SystemReport) -> Iterator[Text | Table]:
 
 
 def streams_table(statuses: Sequence[Status]) -> Table:
-    """Return a row a stream."""
+    """Return a table with a row for each stream."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for name in ("stream", "state"):
         table.add_column(name, overflow="ellipsis", no_wrap=True)
@@ -139,14 +143,14 @@ def streams_table(statuses: Sequence[Status]) -> Table:
 
 
 def alarm_text(alarm: Alert) -> str:
-    """Return an alarm that stands as one line."""
+    """Return an active alarm as one line."""
     name = safe_text(alarm.kind.replace("_", " "))
     where = safe_text(alarm.stream) or "the system"
     return f"{where}: {name} ({alarm.priority}, {alarm.state}): {safe_text(alarm.reason, 80)}"
 
 
-def span(seconds: float) -> str:
-    """Return a time in the two units that matter."""
+def duration_text(seconds: float) -> str:
+    """Return a duration in its two largest units."""
     minutes, s = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

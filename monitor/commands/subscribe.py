@@ -4,17 +4,18 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from monitor.run.reporters import record_line
+from monitor.alert_lines import record_line
 from pipeline.client import Subscriber
 from pipeline.schema.position import Gap, LogReplaced
 from pipeline.schema.public import Alert, encode_json
 from pipeline.transport.curve import ClientKeys
 
-_TURN_S: Final = 0.25
-_PATIENCE_S: Final = 2.0
+_RECEIVE_S: Final = 0.25
+_SILENT_AFTER_S: Final = 2.0
+"""A hub sends a heartbeat every 250 ms; after so long without one it counts as lost."""
 
 
-def watch(
+def print_alerts(
     endpoint: str,
     *,
     from_seq: int | None,
@@ -26,12 +27,12 @@ def watch(
     """Print alerts until interrupted.
 
     Args:
-        endpoint: address of the alerts.
-        from_seq: first alert wanted where there is no position yet.
-        stream: only of this stream; None for all.
-        position: file that keeps how far everything was printed; None for none.
-        as_json: one JSON object a line.
-        keys: what to show a monitor that asks for keys.
+        endpoint: address of the alerts of a running monitor.
+        from_seq: first alert to print where there is no position yet; None for those from now on.
+        stream: only alerts of this stream; None for all.
+        position: file that keeps the number of the last alert printed; None for none.
+        as_json: print one JSON object a line.
+        keys: for a monitor that asks for keys.
 
     Raises:
         ConfigError: the address is malformed, or the position cannot be read or written.
@@ -40,26 +41,27 @@ def watch(
     with Subscriber(endpoint, from_seq=from_seq, position=position, keys=keys) as subscriber:
         silent = False
         while True:
-            for message in subscriber.receive(_TURN_S):
+            for message in subscriber.receive(_RECEIVE_S):
                 if isinstance(message, Gap | LogReplaced) or (
                     isinstance(message, Alert) and stream in (None, message.stream)
                 ):
                     line = encode_json(message).decode() if as_json else record_line(message)
                     sys.stdout.write(line + "\n")
                     sys.stdout.flush()
-            # Written and flushed: what is killed between the two prints these lines again.
+            # After the lines were flushed: killed between the two, it prints them again.
             subscriber.store()
-            if silent != (subscriber.silent_s > _PATIENCE_S):
+            if silent != (subscriber.silent_s > _SILENT_AFTER_S):
                 silent = not silent
-                _say(_words(endpoint, subscriber) if silent else f"{endpoint} is heard")
+                _report_contact(endpoint, subscriber, silent=silent)
 
 
-def _words(endpoint: str, subscriber: Subscriber) -> str:
-    if subscriber.heartbeats:
-        return f"nothing heard from {endpoint} for {_PATIENCE_S:g} s, still waiting"
-    return f"nothing heard from {endpoint} yet, still waiting; is a monitor running?"
-
-
-def _say(text: str) -> None:
+def _report_contact(endpoint: str, subscriber: Subscriber, *, silent: bool) -> None:
+    """Say on stderr that contact with the hub was lost, or is there."""
+    if not silent:
+        text = f"receiving from {endpoint}"
+    elif subscriber.heartbeats:
+        text = f"nothing received from {endpoint} for {_SILENT_AFTER_S:g} s, still waiting"
+    else:
+        text = f"nothing received from {endpoint} yet, still waiting; is a monitor running?"
     sys.stderr.write(f"monitor: {text}\n")
     sys.stderr.flush()

@@ -1,7 +1,6 @@
 """`monitor train`: find the data, show the progress, print the result."""
 
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from pipeline.errors import InputError
+from monitor.inputs import data_folder
 
 if TYPE_CHECKING:
     from models.training.config import TrainingConfig
@@ -21,21 +20,6 @@ if TYPE_CHECKING:
 
 Config = TypeVar("Config", bound="TrainingConfig")
 Setting = TypeVar("Setting")
-
-
-def data_folder(data: Path | None) -> Path:
-    """Return where the databases lie: ``--data``, $MONITOR_DATA, ./data, or ../shared/data.
-
-    Raises:
-        InputError: none of them is there.
-    """
-    if data is not None:
-        return data
-    named = os.environ.get("MONITOR_DATA")
-    for folder in ([Path(named)] if named else []) + [Path("data"), Path("..") / "shared" / "data"]:
-        if folder.is_dir():
-            return folder
-    raise InputError("no databases found: fetch one with `monitor fetch mitdb`, or name --data")
 
 
 def train_teacher(data: Path | None, *, find_lr: bool, **settings: Any) -> None:

@@ -1,6 +1,6 @@
-"""A dashboard that attaches to a running monitor, as any subscriber does: `monitor watch`.
+"""`monitor watch`: a dashboard of a running monitor, which it receives like any subscriber.
 
-A run shows itself with this command as a child. Started by hand, it is one more dashboard.
+A run starts this command as a child for its own dashboard. Started by hand, it is one more.
 """
 
 import signal
@@ -16,11 +16,11 @@ from pipeline.client import Subscriber
 from pipeline.errors import ConfigError
 from pipeline.transport.curve import ClientKeys
 
-_LISTEN_S: Final = 0.1
+_RECEIVE_S: Final = 0.1
 _TOPICS: Final = ("status/", "system", "beat/", "signal/", "window/")
 
 
-def attach(
+def show_dashboard(
     endpoint: str,
     *,
     from_seq: int | None,
@@ -31,39 +31,39 @@ def attach(
     """Show a running monitor until told to stop.
 
     Args:
-        endpoint: of its alerts.
-        from_seq: the first alert to show; None for what comes from now on. Alarms that stand are
-            shown in any case.
-        sound: whether the terminal's bell rings.
-        parent: the run whose dashboard this is: it ends it, and Ctrl-C is for that one to act on.
-        keys: what to show a monitor that asks for keys.
+        endpoint: address of its alerts.
+        from_seq: first alert to show; None for those from now on. Active alarms are always shown.
+        sound: whether to ring the terminal's bell.
+        parent: process of the run whose dashboard this is; it alone acts on Ctrl-C. None for a
+            dashboard of its own.
+        keys: for a monitor that asks for keys.
 
     Raises:
         ConfigError: the address is malformed, or there is no terminal.
-        KeyboardInterrupt: of a dashboard on its own, on Ctrl-C.
+        KeyboardInterrupt: Ctrl-C ended a dashboard of its own.
     """
     if not sys.stdout.isatty():
         raise ConfigError("no terminal to draw on: `monitor subscribe` prints lines")
     stop = stop_when_orphaned(parent)
     if parent is not None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    view = DashboardState(time.monotonic())
+    dashboard = DashboardState(time.monotonic())
     bells = Bells() if sound else None
     with (
         Subscriber(endpoint, from_seq=from_seq, topics=_TOPICS, keys=keys) as subscriber,
         Screen() as screen,
     ):
         while not stop():
-            for message in subscriber.receive(_LISTEN_S):
-                view.hear(message, time.monotonic())
+            for message in subscriber.receive(_RECEIVE_S):
+                dashboard.receive(message, time.monotonic())
             now = time.monotonic()
-            screen.show(view, now)
+            screen.show(dashboard, now)
             if bells is not None:
-                _ring(bells, view, now)
+                _ring(bells, dashboard, now)
 
 
-def _ring(bells: Bells, view: DashboardState, now: float) -> None:
-    standing = [heard.alert for heard in view.standing_alarms()]
-    if bells.due(standing, view.silenced_s(now), now):
+def _ring(bells: Bells, dashboard: DashboardState, now: float) -> None:
+    active = [received.alert for received in dashboard.active_alarms()]
+    if bells.due(active, dashboard.silenced_s(now), now):
         sys.stdout.write("\a")
         sys.stdout.flush()

@@ -1,1 +1,1 @@
-"""The terminal dashboard: what it knows, and how it is drawn."""
+"""The terminal dashboard: its state, and how it is drawn."""

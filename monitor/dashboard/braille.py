@@ -1,8 +1,8 @@
-"""Draw a sampled signal with braille characters: two dots wide and four high in each cell.
+"""Draw a sampled signal with braille characters, each two dots wide and four dots high.
 
-`envelope` reduces samples to the lowest and highest point of each dot column, `curve` turns
-those into lines of text. Neither loses a peak, however many samples fall into one column.
-Pure; positions in samples, values in whatever unit the samples have; NaN is no signal.
+`envelope` reduces samples to the lowest and highest point of each dot column, `curve` turns these
+into lines of text. No peak is lost, however many samples fall into one column. Pure. Positions are
+in samples, values in the unit of the samples; NaN means no signal.
 """
 
 from typing import Final
@@ -22,8 +22,8 @@ def envelope(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the lowest and the highest point of the polyline through ``samples`` per column.
 
-    Column i reaches from position ``start + i * per_column`` to that of column i + 1, both
-    ends included, so that neighbours meet. A column without any signal is NaN in both results.
+    Column i extends from position ``start + i * per_column`` to the start of column i + 1, both
+    included, so that neighbouring columns meet. A column without signal is NaN in both results.
 
     Args:
         samples: float[n]; NaN where there is no signal.
@@ -40,8 +40,8 @@ def envelope(
     x = samples.astype(np.float64)
     edges = start + per_column * np.arange(columns + 1)
     at_edge = np.interp(edges, np.arange(x.size), x, left=np.nan, right=np.nan)
-    # Samples [first[i], first[i + 1]) lie inside column i; NaN is appended so that reduceat may
-    # point just behind the last one.
+    # Samples [first[i], first[i + 1]) lie inside column i. NaN is appended because reduceat may
+    # need an index one past the last sample.
     first = np.clip(np.ceil(edges), 0, x.size).astype(np.int64)
     padded = np.append(x, np.nan)
     inside_low = np.fmin.reduceat(padded, first)[:-1]
@@ -56,10 +56,10 @@ def envelope(
 def curve(
     low: NDArray[np.float64], high: NDArray[np.float64], rows: int, bottom: float, top: float
 ) -> list[str]:
-    """Return ``rows`` lines of braille, top line first, half as many characters as columns.
+    """Return ``rows`` lines of braille, top line first, with half as many characters as columns.
 
-    The centre of the lowest dot stands for ``bottom``, that of the highest for ``top``; what
-    lies beyond is drawn at the edge. A cell without a dot is a space.
+    The centre of the lowest dot is at ``bottom``, that of the highest at ``top``; values beyond are
+    drawn at the edge. A cell without a dot is a space.
 
     Args:
         low: float64[n], the lowest point of each dot column; NaN for none.

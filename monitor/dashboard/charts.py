@@ -1,6 +1,6 @@
 """The panels of the dashboard that draw curves: ECG strip, scores, window of the last anomaly.
 
-Same rules as `monitor.dashboard.panels`: blocks of lines of exact size, pure, time as an argument.
+Each returns a block of lines (`monitor.dashboard.layout`). Pure: the time is an argument.
 """
 
 import math
@@ -11,27 +11,27 @@ from numpy.typing import NDArray
 from rich.text import Text
 
 from monitor.dashboard.braille import curve, envelope
-from monitor.dashboard.panels import (
+from monitor.dashboard.layout import (
     ANOMALY,
     MUTED,
     STALE,
     TRACE,
     Block,
     box,
+    centred,
     clock,
-    last_score,
-    number,
-    stale_for,
+    runs,
 )
+from monitor.dashboard.panels import last_score, stale_for
 from monitor.dashboard.state import SIGNAL_SECONDS, DashboardState, SignalRing, StreamState
-from monitor.text import safe_text
+from monitor.text import number, safe_text
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.schema.public import WindowView
 
 WAITING: Final = "waiting for the first beat"
 
 _SCALE_STEPS_MV: Final = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5)
-"""The strip's upper and lower limit are one of these, so that they rarely change."""
+"""The limits of the strip are chosen from these, so that they rarely change."""
 
 _BEAT_S: Final = (0.1, 0.16)
 """The part of the trace before and after R that is coloured for an anomalous beat."""
@@ -41,30 +41,15 @@ _HEAT: Final = " ░▒▓█"
 _HEAT_STYLES: Final = (MUTED, "grey50", "magenta", "bright_magenta", ANOMALY)
 
 
-def runs(chars: str, styles: list[str]) -> Text:
-    """Return ``chars`` with a style for each, equal neighbours joined."""
-    line = Text()
-    start = 0
-    for i in range(1, len(chars) + 1):
-        if i == len(chars) or styles[i] != styles[start]:
-            line.append(chars[start:i], styles[start])
-            start = i
-    return line
-
-
-def centred(text: Text, width: int, height: int) -> Block:
-    """Return ``text`` in the middle of a block of ``height`` lines."""
-    text.pad_left(max((width - text.cell_len) // 2, 0))
-    return [*(Text() for _ in range((height - 1) // 2)), text]
-
-
-def waiting_panel(view: DashboardState, now: float, width: int, height: int) -> Block:
+def waiting_panel(dashboard: DashboardState, now: float, width: int, height: int) -> Block:
     """Return the strip's panel before there is any stream."""
     line = Text(WAITING, "bold")
-    since = now - (view.heard_at if view.heard_at is not None else view.started)
+    since = now - (
+        dashboard.received_at if dashboard.received_at is not None else dashboard.started
+    )
     block = centred(line, width - 4, height - 2)
     if since > 1:
-        text = Text(f"nothing heard for {number(since)} s", MUTED)
+        text = Text(f"nothing received for {number(since)} s", MUTED)
         block.append(text)
         text.pad_left(max((width - 4 - text.cell_len) // 2, 0))
     return box(Text("ECG", MUTED), Text(), block, width, height)
@@ -73,8 +58,8 @@ def waiting_panel(view: DashboardState, now: float, width: int, height: int) -> 
 def _limits(samples: NDArray[np.float32]) -> tuple[float, float]:
     """Return bottom and top of the strip in mV, rounded outwards to a step of the scale.
 
-    A lone spike is cut off: no limit lies beyond 2.5 times the median of the extremes of the
-    seconds, or the ECG would shrink to a line for as long as an artefact is in sight.
+    A lone spike is cut off, because an artefact would otherwise shrink the ECG to a line: no limit
+    exceeds 2.5 times the median of the extremes of the individual seconds.
     """
 
     def limit(x: NDArray[np.float32]) -> float:
@@ -94,8 +79,8 @@ def _limits(samples: NDArray[np.float32]) -> tuple[float, float]:
 class _Axis:
     """Cells of the strip against time: cell 0 is ``first`` cells after time 0.
 
-    Cells are anchored at time 0, so a scrolling trace moves by whole cells and a shape, once
-    drawn, keeps its dots.
+    Cells are anchored at time 0, so a scrolling trace moves by whole cells and a shape keeps the
+    dots with which it was first drawn.
     """
 
     def __init__(self, ring: SignalRing, width: int) -> None:
@@ -127,9 +112,9 @@ def strip_panel(stream: StreamState, now: float, width: int, height: int) -> Blo
     lines = curve(low, high, rows, bottom, top)
     marks, styles = _beat_marks(stream, axis, inner, MUTED if stale else TRACE)
     block = [marks]
-    heard = np.isfinite(low[::2]) | np.isfinite(low[1::2])
+    received = np.isfinite(low[::2]) | np.isfinite(low[1::2])
     begin = axis.cell(ring.begin / ring.fs_hz)
-    gaps = [i >= begin and not known for i, known in enumerate(heard.tolist())]
+    gaps = [i >= begin and not known for i, known in enumerate(received.tolist())]
     zero_at = int(top / (top - bottom) * rows)
     for i, line in enumerate(lines):
         chars, colours = list(line), styles
@@ -170,7 +155,7 @@ def _beat_marks(stream: StreamState, axis: _Axis, width: int, base: str) -> tupl
 
 
 def _write_gaps(chars: list[str], gaps: list[bool]) -> None:
-    """Write a dashed line into ``chars`` where there is no signal, and say so in long gaps."""
+    """Write a dashed line into ``chars`` where there is no signal, with a label in long gaps."""
     label = " gap "
     start = None
     for i, gap in enumerate([*gaps, False]):
@@ -198,7 +183,7 @@ def _time_axis(axis: _Axis, width: int) -> Text:
 
 
 def score_panel(stream: StreamState, width: int, height: int) -> Block:
-    """Return one bar a beat, the newest at the right, against the threshold line."""
+    """Return a bar for each beat, the newest at the right, and the threshold as a line."""
     gutter = 6
     inner, rows = width - 4 - gutter, height - 2
     beats = list(stream.beats.values())[-inner:] if inner > 0 else []
@@ -235,13 +220,13 @@ def _row(value: float | None, top: float, rows: int) -> int | None:
 
 
 def window_panel(stream: StreamState, width: int, height: int) -> Block:
-    """Return the last anomalous beat, what was expected of it, and a heat strip of the rest."""
+    """Return the last anomalous beat, its reconstruction, and the residual as a heat strip."""
     seen = stream.window
-    inner, room = width - 4, height - 2
+    inner, space = width - 4, height - 2
     title = Text("last anomalous beat", MUTED)
-    if seen is None or inner < 8 or room < 2:
+    if seen is None or inner < 8 or space < 2:
         return box(title, Text(), [Text("none yet", MUTED)], width, height)
-    rows = max(room - 2, 1) if room >= 4 else room - 1
+    rows = max(space - 2, 1) if space >= 4 else space - 1
     window = np.array(seen.window)
     residual = np.array(seen.residual)
     per_column = WINDOW_SAMPLES / (2 * inner)
@@ -250,7 +235,7 @@ def window_panel(stream: StreamState, width: int, height: int) -> Block:
         low, high = envelope(x, 0.0, per_column, 2 * inner)
         return curve(low, high, rows, -1.05, 1.05)
 
-    ticks = _wrong_ticks(seen)
+    ticks = _marked_ticks(seen)
     marked = [False] * inner
     if ticks is not None:
         first, last = (int(tick * inner / WINDOW_SAMPLES) for tick in ticks)
@@ -263,15 +248,15 @@ def window_panel(stream: StreamState, width: int, height: int) -> Block:
         chars = [s if s != " " else e for s, e in zip(seen_line, expected_line, strict=True)]
         block.append(runs("".join(chars), styles))
     block.append(_heat(residual, inner))
-    if room >= 4:
+    if space >= 4:
         block.append(_ticks_caption(ticks, residual, inner))
     beat = stream.beats.get((seen.epoch, seen.sample))
     right = Text(clock(beat.time_s, 1), MUTED) if beat is not None else Text()
     return box(title, right, block, width, height)
 
 
-def _wrong_ticks(window: WindowView) -> tuple[int, int] | None:
-    """Return first and last tick that are marked as wrong, if they lie in the window."""
+def _marked_ticks(window: WindowView) -> tuple[int, int] | None:
+    """Return the first and last tick that the beat marks, if they lie in the window."""
     if window.ticks is None or len(window.ticks) != 2:
         return None
     first, last = window.ticks
@@ -279,9 +264,9 @@ def _wrong_ticks(window: WindowView) -> tuple[int, int] | None:
 
 
 def _heat(residual: NDArray[np.float64], cells: int) -> Text:
-    """Return one cell for each stretch of ticks, the denser the larger its largest residual."""
+    """Return a cell for each stretch of ticks; a larger residual gives a denser cell."""
     _, high = envelope(np.abs(residual), 0.0, WINDOW_SAMPLES / cells, cells)
-    # A quarter of the window's half range at least, so that a small residual looks small.
+    # Scaled to at least a quarter of the half range, so that a small residual looks small.
     level = np.nan_to_num(high) / max(float(np.abs(residual).max()), 0.25)
     step = np.minimum((level * len(_HEAT)).astype(int), len(_HEAT) - 1).tolist()
     return runs("".join(_HEAT[i] for i in step), [_HEAT_STYLES[i] for i in step])
@@ -290,7 +275,7 @@ def _heat(residual: NDArray[np.float64], cells: int) -> Text:
 def _ticks_caption(
     ticks: tuple[int, int] | None, residual: NDArray[np.float64], width: int
 ) -> Text:
-    """Return where the wrong ticks lie, and as much of the legend as fits."""
+    """Return where the marked ticks lie, and as much of the legend as fits."""
     line = Text()
     if ticks is not None:
         first, last = ((tick - WINDOW_BEFORE_R) / SAMPLING_RATE_HZ * 1000 for tick in ticks)

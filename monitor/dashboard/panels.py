@@ -1,32 +1,20 @@
-"""The panels of the dashboard: each draws one part of a `DashboardState` into a block of lines.
+"""The panels of the dashboard that show figures: vital signs, health of the stream, all streams.
 
-A block is a list of `rich.text.Text`, every one exactly as wide as asked, as many as asked; so
-blocks are put side by side and on top of each other without a layout engine. Styles are spans
-(`Text.assemble`), for a base style would colour what is appended too. Text that came in a
-message passes `safe_text` and is appended as text, never as markup.
-
-Pure: the time is an argument. Colours: red, yellow and cyan belong to the alarm priorities (IEC
-60601-1-8); what is unlike the patient is magenta.
+Each draws one part of a `DashboardState` into a block of lines (`monitor.dashboard.layout`). Text
+that came in a message passes `safe_text` and is appended as text, never as markup. Pure: the time
+is an argument.
 """
 
-import math
 from collections.abc import Callable
 from typing import Final
 
 from rich.cells import cell_len
 from rich.text import Text
 
-from monitor.dashboard.state import DashboardState, ReceivedAlert, StreamState
-from monitor.text import safe_text
-from pipeline.schema.public import Alert, Status
-
-Block = list[Text]
-
-MUTED: Final = "grey58"
-BORDER: Final = "grey35"
-TRACE: Final = "green"
-ANOMALY: Final = "bold bright_magenta"
-STALE: Final = "bold white on red"
+from monitor.dashboard.layout import MUTED, STALE, Block, box, fit, spread, wrapped
+from monitor.dashboard.state import DashboardState, StreamState
+from monitor.text import number, safe_text
+from pipeline.schema.public import Status
 
 _STATE_STYLES: Final = {
     "learning": "bold white on blue",
@@ -34,10 +22,6 @@ _STATE_STYLES: Final = {
     "abnormal": "bold black on bright_magenta",
     "not_analysable": "bold black on grey70",
 }
-_PRIORITY_STYLES: Final = {"high": "bold white on red", "medium": "bold black on yellow"}
-_TECHNICAL_STYLES: Final = {"high": "bold red", "medium": "bold yellow"}
-_LOW: Final = "black on cyan"
-_LOW_TECHNICAL: Final = "cyan"
 
 _DIGITS: Final = {  # 3 x 5 pixels each, two pixel rows to a line
     "0": ("█▀█", "█ █", "▀▀▀"),
@@ -54,84 +38,16 @@ _DIGITS: Final = {  # 3 x 5 pixels each, two pixel rows to a line
 }
 
 
-def fit(line: Text, width: int) -> Text:
-    """Return ``line``, cut with an ellipsis or padded to exactly ``width`` cells."""
-    line.truncate(max(width, 0), overflow="ellipsis", pad=True)
-    return line
-
-
-def fit_block(lines: Block, width: int, height: int) -> Block:
-    """Return exactly ``height`` lines of ``width`` cells: the first ones, or with blanks after."""
-    lines = [fit(line, width) for line in lines[:height]]
-    return lines + [Text(" " * width) for _ in range(height - len(lines))]
-
-
-def box(title: Text, right: Text, lines: Block, width: int, height: int) -> Block:
-    """Return ``lines`` in a frame of ``width`` x ``height`` with a title at either end."""
-    inner = width - 4
-    title.truncate(inner - 2, overflow="ellipsis")
-    room = inner - title.cell_len - 4
-    if right.cell_len > room or not right.plain:
-        right = Text()
-    top = Text.assemble(("╭─ ", BORDER), title, " ")
-    rule = width - top.cell_len - (right.cell_len + 4 if right.plain else 1)
-    top.append("─" * rule, BORDER)
-    if right.plain:
-        top.append(" ").append_text(right).append(" ─", BORDER)
-    top.append("╮", BORDER)
-    block = [top]
-    for line in fit_block(lines, inner, height - 2):
-        block.append(Text.assemble(("│ ", BORDER), line, (" │", BORDER)))
-    block.append(Text("╰" + "─" * (width - 2) + "╯", BORDER))
-    return block
-
-
-def beside(*blocks: Block) -> Block:
-    """Return blocks of equal height side by side."""
-    return [Text.assemble(*lines) for lines in zip(*blocks, strict=True)]
-
-
-def spread(left: Text, right: Text, width: int) -> Text:
-    """Return one line with ``left`` and ``right`` at its ends; ``left`` gives way."""
-    room = width - right.cell_len - 1
-    if room < 1:
-        return fit(left, width)
-    return fit(left, room).append(" ").append_text(right)
-
-
-def number(value: float | None, spec: str = ".0f", unit: str = "") -> str:
-    """Return ``value`` with its unit; a dash where there is none or it is not finite."""
-    try:
-        if value is None or not math.isfinite(value):
-            return "–"
-    except OverflowError:
-        return "∞" + unit
-    return safe_text(format(value, spec), 12) + unit
-
-
-def clock(time_s: float | None, decimals: int = 0) -> str:
-    """Return a time of the signal as ``m:ss``, ``m:ss.s`` or with hours before."""
-    if time_s is None or not 0 <= time_s < 1e9:
-        return "–"
-    scale = 10**decimals
-    ticks = int(time_s * scale + 1e-6)
-    seconds, fraction = divmod(ticks, scale)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    text = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-    return f"{text}.{fraction:0{decimals}}" if decimals else text
-
-
 def state_of(stream: StreamState, now: float) -> tuple[str, str, str]:
-    """Return what to call the stream's state, the reason if there is one, and the style.
+    """Return the name of the stream's state, the reason if there is one, and the style.
 
-    Stale data comes before everything: the state last heard may no longer hold.
+    Stale data takes precedence: the state last received may no longer hold.
     """
     status = stream.status
     if stream.is_stale(now):
         return "DATA STALE", f"silent for {stale_for(stream, now)}", STALE
     if status is None:
-        return "WAITING", "no status heard yet", MUTED
+        return "WAITING", "no status received yet", MUTED
     if status.ended:
         return "ENDED", "the stream is over", "bold black on grey70"
     name = safe_text(status.state, 20).replace("_", " ").upper()
@@ -140,7 +56,7 @@ def state_of(stream: StreamState, now: float) -> tuple[str, str, str]:
 
 
 def stale_for(stream: StreamState, now: float) -> str:
-    """Return the age of what is stale: of the data or of the status, whichever is older."""
+    """Return the age of the data or of the status, whichever is older."""
     ages = [stream.data_age_s(now) or 0.0]
     if stream.status is not None:
         ages.append(now - stream.status_at)
@@ -166,44 +82,32 @@ def big_number(text: str) -> list[str]:
     return [" ".join(_DIGITS[char][line] for char in text) for line in range(3)]
 
 
-def wrapped(text: str, width: int, lines: int) -> list[str]:
-    """Return ``text`` broken at spaces into at most ``lines`` lines of ``width`` cells."""
-    out = [""]
-    for word in text.split(" "):
-        longer = f"{out[-1]} {word}".strip()
-        if cell_len(longer) <= width or not out[-1]:
-            out[-1] = longer
-        else:
-            out.append(word)
-    return out[:lines]
-
-
 def vitals_panel(stream: StreamState, now: float, width: int, height: int) -> Block:
-    """Return heart rate in large digits, the state and why, the last score, the beat counts."""
+    """Return heart rate in large digits, state with reason, last score, and beat counts."""
     status = stream.status
-    inner, room = width - 4, height - 2
+    inner, space = width - 4, height - 2
     name, reason, style = state_of(stream, now)
     stale = style == STALE
     rate_style = MUTED if stale else "bold green"
     bpm = status.bpm if status is not None else None
     shown = number(bpm).replace("–", "---")
     lines: Block = []
-    if room >= 7 and len(shown) <= 3 and not shown.startswith("∞"):
+    if space >= 7 and len(shown) <= 3 and not shown.startswith("∞"):
         digits = big_number(shown)
         lines = [Text.assemble((f"{line:>11}", rate_style)) for line in digits]
         lines[0].append("  ♥", rate_style)
         lines[2].append("  bpm", MUTED)
     else:
         lines.append(Text.assemble(("♥ ", rate_style), (shown, rate_style), (" bpm", MUTED)))
-    if room >= 10:
+    if space >= 10:
         lines.append(Text())
     lines.append(Text(f"{name:^{inner}}", style))
     facts = _vitals_facts(stream, status)
-    spare = room - len(lines) - len(facts)
+    spare = space - len(lines) - len(facts)
     if reason:
         why = wrapped(reason, inner, max(1, min(3, spare)))
         lines += [Text(line, MUTED) for line in why]
-    if room - len(lines) > len(facts):
+    if space - len(lines) > len(facts):
         lines.append(Text())
     lines += [spread(Text(label, MUTED), Text(value), inner) for label, value in facts]
     return box(Text("heart rate", MUTED), Text(), lines, width, height)
@@ -237,7 +141,7 @@ def vitals_lines(stream: StreamState, now: float, width: int) -> Block:
 
 
 def health_facts(stream: StreamState, now: float) -> list[tuple[str, str]]:
-    """Return data age, latency, losses and workers as (label, value), most important first."""
+    """Return data age, latency, losses and scorers as (label, value), most important first."""
     facts = [("data age", number(stream.data_age_s(now), ".1f", " s"))]
     status = stream.status
     if status is None:
@@ -255,9 +159,9 @@ def health_facts(stream: StreamState, now: float) -> list[tuple[str, str]]:
     ]
 
 
-def _latency_facts(view: DashboardState, stream: StreamState) -> list[tuple[str, str]]:
-    """Return where the time of the stream's last alert went."""
-    alerts = (heard.alert for heard in reversed(view.alerts))
+def _latency_facts(dashboard: DashboardState, stream: StreamState) -> list[tuple[str, str]]:
+    """Return the latency of the stream's last alert by its parts."""
+    alerts = (received.alert for received in reversed(dashboard.alerts))
     last = next((a for a in alerts if a.stream == stream.name and a.latency_ms.total > 0), None)
     if last is None:
         return []
@@ -272,12 +176,12 @@ def _latency_facts(view: DashboardState, stream: StreamState) -> list[tuple[str,
 
 
 def health_panel(
-    view: DashboardState, stream: StreamState, now: float, width: int, height: int
+    dashboard: DashboardState, stream: StreamState, now: float, width: int, height: int
 ) -> Block:
-    """Return the health of the stream, and of its last alert if there is room."""
+    """Return the health of the stream, and the latency of its last alert if there is room."""
     inner = width - 4
     lines = []
-    for label, value in health_facts(stream, now) + _latency_facts(view, stream):
+    for label, value in health_facts(stream, now) + _latency_facts(dashboard, stream):
         bad = label == "data age" and stream.is_stale(now)
         bad = bad or (label == "scorers" and value.startswith("none"))
         bad = bad or (label in ("lost", "rejected") and not value.startswith(("0 ", "–")))
@@ -285,62 +189,11 @@ def health_panel(
     return box(Text("health", MUTED), Text(), lines, width, height)
 
 
-def alerts_panel(view: DashboardState, now: float, width: int, height: int) -> Block:
-    """Return the alert list: urgent ones first, then the newest."""
-    room = height - 2
-    shown = view.alerts_to_show(room)
-    names = [cell_len(safe_text(heard.alert.stream, 12)) for heard in shown]
-    name_width = max(names, default=0) if len(view.streams) > 1 else 0
-    lines = [_alert_line(heard, name_width) for heard in shown]
-    if not lines:
-        lines = [Text("no alerts", MUTED)]
-    per_hour = view.alarms_per_hour()
-    rate = f", {number(per_hour, '.0f')} alarms an hour" if per_hour is not None else ""
-    total = Text(f"{view.alerts_heard:,d} heard{rate}" if view.alerts_heard else "", MUTED)
-    return box(Text("alerts", MUTED), total, lines, width, height)
-
-
-def _alert_line(heard: ReceivedAlert, name_width: int) -> Text:
-    alert = heard.alert
-    line = priority_badge(alert)
-    line.append(f" {clock(alert.time_s, 1):>8}  ", MUTED)
-    if name_width:
-        line.append_text(fit(Text(safe_text(alert.stream, 12)), name_width)).append("  ")
-    kind = safe_text(alert.kind, 32).replace("_", " ")
-    if alert.state == "off":
-        return line.append(f"{kind} ended  {safe_text(alert.reason, 128)}", MUTED)
-    if alert.state == "latched":
-        kind += " over, not acknowledged"
-    line.append(kind, "bold" if alert.category != "technical" else "italic")
-    if alert.beat_class is not None:
-        line.append(f"  {class_text(alert)}", "bold")
-    if alert.score is not None:
-        line.append(f"  {number(alert.score, '.2f')}", ANOMALY)
-    return line.append(f"  {safe_text(alert.reason, 128)}", MUTED)
-
-
-def class_text(alert: Alert) -> str:
-    """Return the class of the alert's beat with its probability, as in ``V 97 %``."""
-    name = safe_text(alert.beat_class or "", 8)
-    probability = (alert.class_probabilities or {}).get(alert.beat_class or "")
-    return name if probability is None else f"{name} {number(100 * probability, '.0f', ' %')}"
-
-
-def priority_badge(alert: Alert) -> Text:
-    """Return an alert's priority: a filled badge about the heart, a bracketed one if technical."""
-    name = {"medium": "MED"}.get(alert.priority, safe_text(alert.priority, 4).upper())
-    if alert.category == "technical":
-        style = _TECHNICAL_STYLES.get(alert.priority, _LOW_TECHNICAL)
-        return Text.assemble((f"[{name:<4}]", MUTED if alert.state == "off" else style))
-    style = _PRIORITY_STYLES.get(alert.priority, _LOW)
-    return Text.assemble((f" {name:<4} ", MUTED if alert.state == "off" else style))
-
-
 _Column = tuple[str, int, Callable[[StreamState, float], str]]
 
 
 def _from_status(value: Callable[[Status], str]) -> Callable[[StreamState, float], str]:
-    """Return a column's function: ``value`` of the stream's status, empty where none came."""
+    """Return a column's function: ``value`` of the stream's status, empty without a status."""
     return lambda stream, _: value(stream.status) if stream.status is not None else ""
 
 
@@ -357,23 +210,25 @@ _COLUMNS: Final[list[_Column]] = [
 ]
 
 
-def streams_panel(view: DashboardState, now: float, width: int, height: int) -> Block:
-    """Return a table of all streams, the selected one marked and always among those shown."""
-    selected = view.selected()
+def streams_panel(dashboard: DashboardState, now: float, width: int, height: int) -> Block:
+    """Return a table of the streams; the selected one is marked and always shown."""
+    selected = dashboard.selected()
     columns = _columns_that_fit(width - 4 - _NAME_AND_STATE)
     header = Text(f"  {'stream':<14} {'state':<16}", MUTED)
     for name, size, _ in columns:
         header.append(f" {name:>{size}}", MUTED)
-    streams = list(view.streams.values())
-    room = height - 3
-    shown = streams[:room]
+    streams = list(dashboard.streams.values())
+    space = height - 3
+    shown = streams[:space]
     if selected is not None and selected not in shown and shown:
         shown[-1] = selected
     lines = [header]
     for stream in shown:
         lines.append(_stream_line(stream, stream is selected, columns, now))
     hidden = len(streams) - len(shown)
-    more = f"{len(shown)} of {len(streams)}{'+' if view.more_streams else ''}" if hidden else ""
+    more = (
+        f"{len(shown)} of {len(streams)}{'+' if dashboard.more_streams else ''}" if hidden else ""
+    )
     return box(Text("streams", MUTED), Text(more, MUTED), lines, width, height)
 
 

@@ -1,8 +1,7 @@
-"""The terminal dashboard: a pure `render`, and `Screen`, which shows what it returns.
+"""The dashboard as a whole: a pure `render`, and `Screen`, which writes its result to a terminal.
 
-The dashboard is a subscriber like any other and holds no truth: everything it shows is in a
-`DashboardState`. Ages are computed from the time that is passed to `render`, so the picture tells
-when nothing has come for a while. Sizes are (columns, rows) in cells.
+Everything shown is in a `DashboardState`. Ages are computed from the time that is passed to
+`render`, so the picture shows when messages stop. Sizes are (columns, rows) in cells.
 
 `render` is pure; `Screen` and `export_svg` write. Not thread-safe.
 """
@@ -17,36 +16,22 @@ from typing import Final, Self
 from rich.console import Console, ScreenContext
 from rich.text import Text
 
-from monitor.dashboard.banner import banner, fastest_flash
+from monitor.dashboard.alarms import alerts_panel, banner, fastest_flash
 from monitor.dashboard.charts import score_panel, strip_panel, waiting_panel, window_panel
-from monitor.dashboard.panels import (
-    MUTED,
-    STALE,
-    Block,
-    alerts_panel,
-    beside,
-    clock,
-    fit,
-    fit_block,
-    health_panel,
-    number,
-    spread,
-    streams_panel,
-    vitals_lines,
-    vitals_panel,
-)
+from monitor.dashboard.layout import MUTED, STALE, Block, beside, clock, fit, fit_block, spread
+from monitor.dashboard.panels import health_panel, streams_panel, vitals_lines, vitals_panel
 from monitor.dashboard.state import DashboardState
-from monitor.text import safe_text
+from monitor.text import number, safe_text
 from pipeline.constants import NOTICE
 
 FRAMES_PER_S: Final = 10
-"""The terminal is written to at most so often."""
+"""The highest rate of writes to the terminal."""
 
 _AGES_EVERY_S: Final = 0.25
-"""So often it is drawn anew when nothing came: the ages move, or else the dashboard hangs."""
+"""Period of redrawing without messages: ages that do not move show that the dashboard hangs."""
 
 _WIDE: Final = 72
-"""From this width on there is room for panels side by side; below, the vitals are two lines."""
+"""From this width on panels lie side by side; below, the vital signs are two lines."""
 
 _WITH_AGE: Final = 60
 """From this width on the header says when the last message came."""
@@ -55,7 +40,7 @@ _NARROWEST: Final = 24
 """Below this width there is only the notice and the header."""
 
 _MAX_SIZE: Final = (500, 200)
-"""Larger terminals get a picture of this size in their upper left corner."""
+"""Larger terminals show a picture of this size in their upper left corner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,44 +73,46 @@ def _plan(width: int, height: int, streams: int) -> _Plan:
     return _Plan(table, strip, middle, alerts)
 
 
-def render(view: DashboardState, size: tuple[int, int], now: float) -> Text:
+def render(dashboard: DashboardState, size: tuple[int, int], now: float) -> Text:
     """Return the whole picture at time ``now``: exactly ``rows`` lines of ``columns`` cells.
 
     Args:
-        view: what has been heard; not changed.
+        dashboard: what has been received; not changed.
         size: (columns, rows) of the terminal; any size gives something, the notice first.
-        now: in the clock that was passed to `DashboardState.hear`.
+        now: in the clock that was passed to `DashboardState.receive`.
     """
     width, height = min(max(size[0], 1), _MAX_SIZE[0]), min(max(size[1], 1), _MAX_SIZE[1])
     footer = _footer(width, height)
-    room = height - len(footer) - 1
-    lines = [_header(view, now, width)] if room >= 0 else []
-    if room > 0:
-        lines += banner(view, now, width)
-        room = height - len(footer) - len(lines)
-    if room > 0:
-        body = _body(view, now, width, room) if width >= _NARROWEST else []
-        if view.is_silent(now):
+    space = height - len(footer) - 1
+    lines = [_header(dashboard, now, width)] if space >= 0 else []
+    if space > 0:
+        lines += banner(dashboard, now, width)
+        space = height - len(footer) - len(lines)
+    if space > 0:
+        body = _body(dashboard, now, width, space) if width >= _NARROWEST else []
+        if dashboard.is_silent(now):
             for line in body:
                 line.stylize(MUTED)  # nothing here is live
-        lines += fit_block(body, width, room)
+        lines += fit_block(body, width, space)
     lines += footer
     return Text("\n", no_wrap=True, overflow="crop", end="").join(lines)
 
 
-def _header(view: DashboardState, now: float, width: int) -> Text:
+def _header(dashboard: DashboardState, now: float, width: int) -> Text:
     left = Text.assemble((" ECG MONITOR", "bold"))
-    stream = view.selected()
-    statuses = [s.status for s in view.streams.values() if s.status is not None]
+    stream = dashboard.selected()
+    statuses = [s.status for s in dashboard.streams.values() if s.status is not None]
     faulty = next((status for status in statuses if status.fault or not status.recorded), None)
-    silent = number(view.silent_s(now), ".1f", " s")
-    elapsed = Text(f"elapsed {clock(now - view.started)} ", MUTED)
-    if view.is_silent(now):
+    silent = number(dashboard.silent_s(now), ".1f", " s")
+    elapsed = Text(f"elapsed {clock(now - dashboard.started)} ", MUTED)
+    if dashboard.is_silent(now):
         left.append(f"  NO CONTACT WITH THE HUB FOR {silent}: nothing below is live")
         line = spread(left, elapsed if width >= _WIDE else Text(), width)
         line.stylize(STALE)
         return line
-    right = Text(f"heard {silent} ago  " if width >= _WITH_AGE else "", MUTED).append_text(elapsed)
+    right = Text(f"contact {silent} ago  " if width >= _WITH_AGE else "", MUTED).append_text(
+        elapsed
+    )
     if faulty is not None:
         name = "SYSTEM FAULT" if faulty.recorded else "NOT RECORDED"
         left.append("  ").append(f" {name}: {safe_text(faulty.fault, 128)} ", STALE)
@@ -134,29 +121,29 @@ def _header(view: DashboardState, now: float, width: int) -> Text:
     return spread(left, right, width)
 
 
-def _footer(width: int, room: int) -> Block:
-    """Return the lines with the notice and the way out; the notice is never cut."""
+def _footer(width: int, space: int) -> Block:
+    """Return the notice and the key that ends the program; the notice is never cut."""
     ends = Text.assemble(" ", ("Ctrl-C", "bold"), (" ends ", MUTED))
     notice = Text(NOTICE + " ", MUTED)
     if width >= ends.cell_len + notice.cell_len + 1:
         return [spread(ends, notice, width)]
     words = Text(NOTICE, MUTED).wrap(Console(file=StringIO(), width=width), width)
-    return [fit(line, width) for line in list(words)[:room]]
+    return [fit(line, width) for line in list(words)[:space]]
 
 
-def _body(view: DashboardState, now: float, width: int, height: int) -> Block:
-    stream = view.selected()
+def _body(dashboard: DashboardState, now: float, width: int, height: int) -> Block:
+    stream = dashboard.selected()
     if stream is None:
-        alerts = 0 if height < 12 or not view.alerts else height // 3
-        lines = waiting_panel(view, now, width, height - alerts) if height >= 3 else []
+        alerts = 0 if height < 12 or not dashboard.alerts else height // 3
+        lines = waiting_panel(dashboard, now, width, height - alerts) if height >= 3 else []
         if alerts:
-            lines += alerts_panel(view, now, width, alerts)
+            lines += alerts_panel(dashboard, now, width, alerts)
         return fit_block(lines, width, height)
     wide = width >= _WIDE and height >= 10
     lines = [] if wide else vitals_lines(stream, now, width)
-    plan = _plan(width, height - len(lines), len(view.streams))
+    plan = _plan(width, height - len(lines), len(dashboard.streams))
     if plan.streams:
-        lines += streams_panel(view, now, width, plan.streams)
+        lines += streams_panel(dashboard, now, width, plan.streams)
     if plan.strip and wide:
         side = 24 if width >= 100 else 21
         strip = strip_panel(stream, now, width - side, plan.strip)
@@ -169,19 +156,19 @@ def _body(view: DashboardState, now: float, width: int, height: int) -> Block:
         lines += beside(window, score_panel(stream, width - half, plan.middle))
     if plan.alerts and wide:
         side = 38 if width >= 100 else 30
-        left = alerts_panel(view, now, width - side, plan.alerts)
-        lines += beside(left, health_panel(view, stream, now, side, plan.alerts))
+        left = alerts_panel(dashboard, now, width - side, plan.alerts)
+        lines += beside(left, health_panel(dashboard, stream, now, side, plan.alerts))
     elif plan.alerts:
-        lines += alerts_panel(view, now, width, plan.alerts)
+        lines += alerts_panel(dashboard, now, width, plan.alerts)
     return fit_block(lines, width, height)
 
 
 class Screen:
-    """The terminal while the monitor runs: the alternate screen, left again on the way out.
+    """A terminal that shows the dashboard; a context manager that uses the alternate screen.
 
-    Only lines that changed are written, each at its place and all in one write: nothing is
-    ever erased first, so nothing flickers, and a slow line carries little. Where the console
-    is no terminal, `show` does nothing.
+    Only lines that changed are written, each at its row and all in one write. Nothing is erased
+    first, so nothing flickers, and a slow connection carries little. Where the console is not a
+    terminal, `show` does nothing.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -205,37 +192,37 @@ class Screen:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Give the terminal back as it was."""
+        """Restore the terminal."""
         if self._context is not None:
             self._context.__exit__(exc_type, exc, traceback)
             self._context = None
 
-    def show(self, view: DashboardState, now: float) -> bool:
-        """Draw ``view`` if that is due, and say whether it was.
+    def show(self, dashboard: DashboardState, now: float) -> bool:
+        """Draw the dashboard if that is due; return whether it was.
 
-        Due is what changed or flashes, at most `FRAMES_PER_S` times a second, and the ages four
-        times a second.
+        A picture that changed or flashes is due `FRAMES_PER_S` times a second, any other four times
+        a second, for its ages.
         """
         if self._context is None:
             return False
         size = self._console.size
         if size != self._size:
             self._drawn, self._size = [], (size.width, size.height)
-        elif now - self._drawn_at < self._wait(view):
+        elif now - self._drawn_at < self._wait(dashboard):
             return False
-        self._drawn_at, self._revision = now, view.revision
+        self._drawn_at, self._revision = now, dashboard.revision
         with self._console.capture() as capture:
-            self._console.print(render(view, self._size, now), end="")
+            self._console.print(render(dashboard, self._size, now), end="")
         self._write(capture.get().split("\n"))
         return True
 
-    def _wait(self, view: DashboardState) -> float:
-        if view.revision != self._revision or fastest_flash(view):
+    def _wait(self, dashboard: DashboardState) -> float:
+        if dashboard.revision != self._revision or fastest_flash(dashboard):
             return 1 / FRAMES_PER_S
         return _AGES_EVERY_S
 
     def _write(self, lines: list[str]) -> None:
-        """Write the lines that differ from what stands there; every line when none does."""
+        """Write the lines that differ from the last picture; all lines of the first one."""
         old = self._drawn if len(self._drawn) == len(lines) else [None] * len(lines)
         parts = [] if self._drawn else ["\x1b[2J"]
         for row, (line, before) in enumerate(zip(lines, old, strict=True), start=1):
@@ -246,8 +233,8 @@ class Screen:
         self._console.file.flush()
 
 
-def export_svg(view: DashboardState, size: tuple[int, int], path: Path, now: float) -> None:
-    """Write the picture of ``view`` at ``now`` to ``path`` as an SVG without outside fonts."""
+def export_svg(dashboard: DashboardState, size: tuple[int, int], path: Path, now: float) -> None:
+    """Write the picture at ``now`` to ``path`` as an SVG without external fonts."""
     console = Console(
         file=StringIO(),
         record=True,
@@ -258,8 +245,8 @@ def export_svg(view: DashboardState, size: tuple[int, int], path: Path, now: flo
         legacy_windows=False,
         _environ={},
     )
-    console.print(render(view, size, now))
+    console.print(render(dashboard, size, now))
     svg = console.export_svg(title="monitor")
-    # rich points to a font on a public server; a picture in a repository should need none.
+    # rich refers to a font on a public server; a picture in a repository should not need one.
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
     path.write_text(svg.replace("Fira Code", "DejaVu Sans Mono, Menlo, Consolas"), encoding="utf-8")

@@ -26,7 +26,7 @@ from models.evaluation.protocols.beatgan import evaluate_beatgan
 from models.files.calibration import load_calibration
 from models.inference.student import StudentScorer
 from models.measure.provenance import described, machine
-from monitor.commands.train import data_folder
+from monitor.inputs import data_folder
 from monitor.measure.bench_kernels import CHUNK, measure_kernels
 from monitor.run.processes import child_command
 from monitor.run.supervisor import System
@@ -318,7 +318,7 @@ def _start() -> dict[str, Any]:
         _system(folder) as system,
         _subscriber(system, ["beat/"]) as subscriber,
     ):
-        system.feed(["demo"])
+        system.start_source(["demo"])
         first = None
         while first is None:
             for message in subscriber.receive(0.1):

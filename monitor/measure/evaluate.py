@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from monitor.commands.train import data_folder
+from monitor.inputs import data_folder
 from monitor.text import safe_text
 from pipeline.errors import ConfigError, InputError
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from monitor.commands.train import data_folder
+from monitor.inputs import data_folder
 from monitor.measure.evaluate import as_text, new_table, progress_of, tell
 
 

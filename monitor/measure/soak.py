@@ -126,7 +126,7 @@ def run(minutes: float, streams: int, speed: float) -> Notes:
                 system.endpoints["alerts"], from_seq=1, topics=["status/", "system"]
             ) as subscriber,
         ):
-            system.feed([*["demo"] * streams, "--speed", str(speed), "--loop"])
+            system.start_source([*["demo"] * streams, "--speed", str(speed), "--loop"])
             notes, last_seq, told = Notes(), 0, -1
             while (at := time.monotonic() - notes.began) < 60 * minutes:
                 for message in subscriber.receive(_LISTEN_S):

@@ -1,9 +1,9 @@
-"""The addresses of a run's hub, kept for it while it is away.
+"""The addresses of a run's hub, reserved for the whole run.
 
-A hub that is started again has to listen where it did, for nobody tells the others a new address.
-So the run reserves the ports: its own sockets are bound to them, and never listen. The hub binds
-over them (both sides allow it), but the kernel gives them to nobody else while the hub is dead,
-nor makes a client that tries to reconnect meet itself there.
+A hub that is started again must listen at the same addresses, because its clients keep them. So the
+run reserves the ports: it binds sockets of its own to them that never listen. The hub can bind to
+the same ports, since both sides set SO_REUSEADDR. While no hub runs, the kernel gives the ports to
+no other program, and does not connect a client to itself when it tries to reconnect.
 """
 
 import socket
@@ -21,7 +21,7 @@ _ATTEMPTS: Final = 100
 
 
 def check_port(port: int) -> None:
-    """Raise `ConfigError` unless alerts can be published on ``port``, 0 for any."""
+    """Raise `ConfigError` unless ``port`` can be that of the alerts; 0 stands for any."""
     highest = 65536 - len(_PUBLIC)
     if not 0 <= port <= highest:
         raise ConfigError(f"port {port}: choose one from 1 to {highest}, or 0 for any")
@@ -31,14 +31,14 @@ class Ports:
     """The reserved ports of one hub."""
 
     def __init__(self, port: int) -> None:
-        """Reserve ``port`` and those above for alerts, replay and control, and two for our own.
+        """Reserve ``port`` and two above it for alerts, replay and control, and two other ports.
 
         Args:
             port: of the alerts; 0 for one that the kernel chooses.
 
         Raises:
             ConfigError: there is no such port.
-            EndpointError: somebody listens there.
+            EndpointError: a port is in use.
         """
         check_port(port)
         self._held: list[socket.socket] = []
@@ -65,7 +65,7 @@ class Ports:
         """Address by name, as `pipeline.hub.hub.Hub.endpoints`."""
         self.port: int = numbers[0]
         if sys.platform != "linux":
-            # Elsewhere a bound socket keeps everybody off, the hub as well.
+            # Elsewhere a bound socket keeps the hub from binding too.
             self.close()
 
     def _reserve(self, port: int) -> int:
@@ -77,6 +77,6 @@ class Ports:
         return number
 
     def close(self) -> None:
-        """Give the ports up."""
+        """Release the ports."""
         while self._held:
             self._held.pop().close()

@@ -1,8 +1,8 @@
-"""What a process may take from the machine: many connections, not all the memory, and it back.
+"""Limits of a process: open files, the memory it may allocate, and the memory it keeps.
 
-libzmq keeps the parts of a message until its last one has come, however many, so that somebody
-who is let in and then sends no end of parts takes all the memory there is. Under a limit the
-hub's process dies of it, alone, and is started again; nothing that it acknowledged is lost.
+libzmq keeps the parts of a message until the last one has arrived, so an authenticated client that
+sends parts without end would use up all memory. With a limit, only the hub's process dies of it and
+is started again; nothing that it acknowledged is lost.
 """
 
 import contextlib
@@ -14,7 +14,6 @@ FILES: Final = 65_536
 DATA_BYTES: Final = 2 * 1024**3
 """Several times what a hub with 50 streams needs."""
 
-
 ARENAS: Final = 2
 MMAP_BYTES: Final = 128 * 1024
 _M_MMAP_THRESHOLD: Final = -3
@@ -22,12 +21,12 @@ _M_ARENA_MAX: Final = -8
 
 
 def return_memory() -> None:
-    """Let glibc give back what this process has freed, lest it grow over weeks; before any thread.
+    """Make glibc return freed memory to the system, or the process would grow over weeks.
 
-    By itself glibc has an arena for every thread (fifty sources are fifty threads), and raises the
-    size from which on a block is mapped by itself, up to 32 MiB: then large and short-lived blocks
-    lie between small and long-lived ones, and what is free between them stays. Other C libraries
-    are left as they are.
+    Call it before any thread starts. By default glibc uses an arena for every thread (fifty sources
+    are fifty threads), and raises the size from which a block is mapped separately, up to 32 MiB:
+    large short-lived blocks then lie between small long-lived ones, and the free memory between
+    them stays allocated. Other C libraries are not changed.
     """
     with contextlib.suppress(AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
@@ -36,10 +35,10 @@ def return_memory() -> None:
 
 
 def set_hub_limits(data_bytes: int = DATA_BYTES) -> None:
-    """Allow this process as many open files as it may have, and no more than so much memory."""
+    """Raise the limit of open files as far as allowed; limit memory to ``data_bytes``."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = FILES if most == resource.RLIM_INFINITY else min(most, FILES)
-    # A system may refuse what it promised (macOS, files); the hub then runs within what it has.
+    # A system may refuse a limit that it reported as possible (macOS): keep the old one.
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
     _, most = resource.getrlimit(resource.RLIMIT_DATA)

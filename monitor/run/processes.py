@@ -1,7 +1,7 @@
-"""One stage of the monitor as a child process, and how a stage knows when to leave.
+"""Child processes of a run, and how a child knows when to end.
 
-Each stage is the `monitor` command itself, started as a child that prints one JSON line on stdout
-when it is ready. Children leave when their parent is gone, however it went.
+Each child is the `monitor` command itself. It prints one JSON line on stdout when it is ready
+(`monitor.run.events`), and ends when its parent no longer runs, for whatever reason.
 """
 
 import contextlib
@@ -15,10 +15,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final, TypeVar
 
+from monitor.run.events import HubReady, ScorerReady, SourceReady
 from pipeline.alarms.system import cause_of_death
 from pipeline.errors import MonitorError
+
+_Ready = TypeVar("_Ready", HubReady, ScorerReady, SourceReady)
 
 _READY_TIMEOUT_S: Final = 180.0
 """The hub may have to compile its kernels first."""
@@ -27,8 +30,8 @@ _ROOT: Final = Path(__file__).parents[2]
 """Where the packages lie."""
 
 
-class Refused(Exception):  # noqa: N818  (a way to leave, not a fault of ours)
-    """A child refused to work and said why on stderr; carries its exit code."""
+class Refused(Exception):  # noqa: N818  (an outcome, not a bug)
+    """A child refused its configuration; the reason is on its stderr, its exit code here."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -36,11 +39,11 @@ class Refused(Exception):  # noqa: N818  (a way to leave, not a fault of ours)
 
 
 class ChildDiedError(MonitorError):
-    """A process that is needed did not begin."""
+    """A process that the run needs died or hung before it was ready."""
 
 
 def stop_when_orphaned(parent: int | None) -> Callable[[], bool]:
-    """Return what a stage asks to know whether to stop: SIGTERM came, or ``parent`` is gone."""
+    """Return a function that says whether to stop: SIGTERM came, or ``parent`` no longer runs."""
     stopped = False
 
     def on_signal(number: int, frame: object) -> None:
@@ -53,15 +56,18 @@ def stop_when_orphaned(parent: int | None) -> Callable[[], bool]:
 
 @contextlib.contextmanager
 def interrupted_between_turns(stop: Callable[[], bool]) -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C end a loop only where it asks ``stop``, its state being whole; a second, at once.
+    """Let Ctrl-C end a loop only between its turns, where its state is consistent.
 
-    Yields what the loop has to ask. At the end `KeyboardInterrupt` is raised if it was Ctrl-C.
+    Yields the function that the loop calls before each turn. A second Ctrl-C interrupts at once.
+
+    Raises:
+        KeyboardInterrupt: at the end, if Ctrl-C ended the loop.
     """
-    asked = False
+    interrupted = False
 
     def on_signal(number: int, frame: object) -> None:
-        nonlocal asked
-        asked = True
+        nonlocal interrupted
+        interrupted = True
         signal.signal(number, before)
 
     before = signal.getsignal(signal.SIGINT)
@@ -70,10 +76,10 @@ def interrupted_between_turns(stop: Callable[[], bool]) -> Iterator[Callable[[],
         return
     signal.signal(signal.SIGINT, on_signal)
     try:
-        yield lambda: asked or stop()
+        yield lambda: interrupted or stop()
     finally:
         signal.signal(signal.SIGINT, before)
-    if asked:
+    if interrupted:
         raise KeyboardInterrupt
 
 
@@ -111,7 +117,7 @@ def _found_by_children() -> bool:
 
 
 class Child:
-    """One stage as a process."""
+    """A `monitor` command as a child process."""
 
     def __init__(
         self,
@@ -124,8 +130,8 @@ class Child:
 
         Args:
             arguments: of ``monitor``.
-            stderr: where its stderr goes; None for this process's own.
-            on_terminal: it shows itself on this terminal, instead of announcing itself on stdout.
+            stderr: receives its stderr; None for that of this process.
+            on_terminal: whether it draws on this terminal, instead of printing events on stdout.
         """
         self._arguments = arguments
         self._stderr = stderr
@@ -133,7 +139,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *further: str) -> None:
-        """Start the process, again if need be, with ``further`` arguments."""
+        """Start the process, for the first time or again, with ``further`` arguments."""
         self._close_pipe()
         words = [*self._arguments, *further, "--parent", str(os.getpid())]
         command, environment = child_command(words)
@@ -143,8 +149,8 @@ class Child:
             stdin=None if self._on_terminal else subprocess.DEVNULL,
             stdout=None if self._on_terminal else subprocess.PIPE,
             stderr=self._stderr,
-            # Ctrl-C in the terminal is for the parent to act on. What shows itself there stays in
-            # the foreground, or it could not use the terminal, and ignores it.
+            # Only the parent acts on Ctrl-C in the terminal. A dashboard must stay in the
+            # foreground to use the terminal; it ignores the signal.
             start_new_session=not self._on_terminal,
         )
 
@@ -158,11 +164,15 @@ class Child:
         """Return the exit code, minus the signal for one that was killed; None while it runs."""
         return None if self._process is None else self._process.poll()
 
-    def wait_ready(self, on_note: Callable[[str], None]) -> dict[str, Any]:
-        """Return the ready line; notes on the way there go to ``on_note``.
+    def wait_ready(self, kind: type[_Ready], on_note: Callable[[str], None]) -> _Ready:
+        """Return the ready event of the process.
+
+        Args:
+            kind: of the event.
+            on_note: takes the text of each note before it.
 
         Raises:
-            Refused: the process ended instead, with its reason on stderr.
+            Refused: the process ended instead, with the reason on stderr.
             ChildDiedError: it was killed, or took too long.
         """
         assert self._process is not None
@@ -176,17 +186,17 @@ class Child:
                     continue
                 piece = os.read(self._process.stdout.fileno(), 65536)
                 if not piece:
-                    raise self._no_beginning(self._process.wait())
+                    raise self._failed_start(self._process.wait())
                 buffered += piece
                 *lines, buffered = buffered.split(b"\n")
                 for line in lines:
-                    event: dict[str, Any] = json.loads(line)
-                    if event["event"] == "ready":
-                        return event
+                    event = json.loads(line)
+                    if event.pop("event") == "ready":
+                        return kind(**event)
                     on_note(event["text"])
         raise ChildDiedError(f"no answer within {_READY_TIMEOUT_S:g} s from: {self._arguments[0]}")
 
-    def _no_beginning(self, code: int) -> Exception:
+    def _failed_start(self, code: int) -> Exception:
         if code > 0:
             return Refused(code)
         return ChildDiedError(f"{self._arguments[0]} {cause_of_death(code)} before it began")
@@ -196,12 +206,12 @@ class Child:
         if self._process is not None:
             self._process.terminate()
 
-    def end(self, patience_s: float) -> None:
-        """Wait for the process to end, at most so long, then kill it."""
+    def end(self, timeout_s: float) -> None:
+        """Wait for the process to end; kill it after ``timeout_s``."""
         if self._process is None:
             return
         try:
-            self._process.wait(timeout=max(0.0, patience_s))
+            self._process.wait(timeout=max(0.0, timeout_s))
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -212,9 +222,9 @@ class Child:
             self._process.stdout.close()
 
 
-def end_all(children: Iterable[Child], patience_s: float) -> None:
-    """Ask all of ``children`` to end, wait together at most so long, and kill who is left."""
-    deadline = time.monotonic() + patience_s
+def end_all(children: Iterable[Child], timeout_s: float) -> None:
+    """Ask all ``children`` to end; kill those still running after ``timeout_s``."""
+    deadline = time.monotonic() + timeout_s
     children = list(children)
     for child in children:
         child.terminate()

@@ -1,7 +1,7 @@
-"""How a run is told to end: the first signal lets it drain, the next ends it at once.
+"""How signals end a run: the first lets it drain, the next ends it at once.
 
-Signals are Ctrl-C, SIGTERM and SIGHUP, the loss of the terminal. One that was ignored when the
-program began stays so.
+The signals are Ctrl-C, SIGTERM and SIGHUP, the loss of the terminal. A signal that was ignored when
+the program started stays ignored.
 """
 
 import contextlib
@@ -9,24 +9,29 @@ import os
 import select
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Final
 
 DRAIN_S: Final = 3.25
-"""The longest time for what is pending to be told."""
+"""The longest time for pending beats to be scored and published."""
 
 _CLOSE_S: Final = 0.75
 """The longest time, afterwards, for a process to end by itself: five seconds in all."""
 
-_UNHURRIED_S: Final = 5.0
+_OUTPUT_S: Final = 0.25
+"""Period of checks whether stdout is blocked while a run that a signal has ended writes to it."""
+
+_NORMAL_CLOSE_S: Final = 5.0
+"""The same in a run that no signal has ended."""
 
 
 class Shutdown:
-    """What signals have asked for so far. One for a program: it takes the signals over."""
+    """What signals have requested so far. One for a program: it installs the signal handlers."""
 
     def __init__(self) -> None:
-        self.drains = False
+        self.can_drain = False
         """Whether the run can drain; while it cannot, a signal raises `KeyboardInterrupt`."""
-        self.asked = False
+        self.requested = False
         """Whether a first signal came."""
         self.at_once = False
         """Whether a second one did."""
@@ -34,41 +39,64 @@ class Shutdown:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
-        signal.signal(signal.SIGALRM, self._on_time_over)
+        signal.signal(signal.SIGALRM, self._on_timer)
 
     @property
-    def patience_s(self) -> float:
-        """How long a process may take to end, by what has been asked for."""
-        return 0.0 if self.at_once else _CLOSE_S if self.asked else _UNHURRIED_S
+    def timeout_s(self) -> float:
+        """How long a process may take to end, by what has been requested."""
+        return 0.0 if self.at_once else _CLOSE_S if self.requested else _NORMAL_CLOSE_S
 
     def drained(self) -> None:
-        """Take note that nothing is pending any more, or has not to be waited for."""
-        self.drains = False
+        """Record that nothing is pending any more, or that nothing needs to be waited for."""
+        self.can_drain = False
         signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+    @contextlib.contextmanager
+    def bounded_output(self) -> Iterator[None]:
+        """Write to stdout; where a signal has ended the run, do not wait for a reader.
+
+        Raises:
+            KeyboardInterrupt: a signal has ended the run, and nobody reads what it writes.
+        """
+        if self.requested:
+            signal.setitimer(signal.ITIMER_REAL, _OUTPUT_S, _OUTPUT_S)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
 
     def _on_signal(self, number: int, frame: object) -> None:
         if number == signal.SIGHUP:
             for output in self._on_terminal:
-                _let_go(output)
-        if self.drains and not self.asked:
-            self.asked = True
-            # By the clock, not by the loop: that may be writing to somebody who does not read.
+                _redirect_to_null(output)
+        if self.can_drain and not self.requested:
+            self.requested = True
+            # A timer, because the loop may be blocked in a write to a reader that does not read.
             signal.setitimer(signal.ITIMER_REAL, DRAIN_S)
             return
-        self.at_once = self.asked
-        self.asked = True
-        self._on_time_over(number, frame)
-
-    def _on_time_over(self, number: int, frame: object) -> None:
-        self.drains = False
-        with contextlib.suppress(OSError, ValueError):
-            if not select.select([], [sys.stdout], [], 0)[1]:
-                _let_go(sys.stdout.fileno())
+        self.at_once = self.requested
+        self.requested = True
+        self.can_drain = False
+        _discard_blocked_output()
         raise KeyboardInterrupt
 
+    def _on_timer(self, number: int, frame: object) -> None:
+        draining, self.can_drain = self.can_drain, False
+        if _discard_blocked_output() or draining:
+            raise KeyboardInterrupt
 
-def _let_go(output: int) -> None:
-    """Write nowhere from now on: the terminal is gone, or the reader does not read."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, output)
-    os.close(nowhere)
+
+def _discard_blocked_output() -> bool:
+    """Discard further output if stdout takes none now; return whether that is so."""
+    with contextlib.suppress(OSError, ValueError):  # stdout is closed
+        if not select.select([], [sys.stdout], [], 0)[1]:
+            _redirect_to_null(sys.stdout.fileno())
+            return True
+    return False
+
+
+def _redirect_to_null(output: int) -> None:
+    """Discard further writes: the terminal is gone, or the reader does not read."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, output)
+    os.close(null)

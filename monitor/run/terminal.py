@@ -1,4 +1,4 @@
-"""The terminal while a dashboard, a process of its own, has it."""
+"""The terminal while a dashboard, a process of its own, draws on it."""
 
 import contextlib
 import os
@@ -7,15 +7,15 @@ import tempfile
 import termios
 from typing import IO, Any, Final
 
-_LEAVE: Final = b"\x1b[0m\x1b[?25h\x1b[?1049l"
+_RESTORE: Final = b"\x1b[0m\x1b[?25h\x1b[?1049l"
 """Colours off, cursor shown, back from the alternate screen."""
 
 
 class Terminal:
-    """The terminal as it is now, given back if the dashboard dies and cannot do so."""
+    """The settings of the terminal, to restore where a dashboard died and could not."""
 
     def __init__(self) -> None:
-        """Remember its settings."""
+        """Save the settings."""
         self._settings: list[Any] | None = None
         self._input = self._output = -1
         if sys.stdin is not None and sys.stdin.isatty():
@@ -25,36 +25,36 @@ class Terminal:
             self._output = sys.stdout.fileno()
 
     def restore(self) -> None:
-        """Make it what it was; quietly nothing where it is gone."""
+        """Restore the settings; do nothing where the terminal is gone."""
         try:
-            # In the background a change of the settings would stop this process.
+            # Changing the settings from the background would stop this process (SIGTTOU).
             if self._settings and os.tcgetpgrp(self._input) == os.getpgrp():
                 termios.tcsetattr(self._input, termios.TCSANOW, self._settings)
             if self._output >= 0:
-                os.write(self._output, _LEAVE)
+                os.write(self._output, _RESTORE)
         except OSError:
             return
 
 
-class StderrAside:
-    """Keeps stderr off the terminal, where it is one; what came is shown in the end."""
+class CapturedStderr:
+    """Keeps stderr off a terminal; what was written is shown at the end."""
 
     def __init__(self, *, wanted: bool) -> None:
-        """Begin, with the stderr of others: ``file`` is theirs, None if nothing is kept."""
+        """Open ``file`` for the stderr of child processes; None where nothing is captured."""
         self.file: IO[bytes] | None = None
         self._own: int | None = None
         if wanted and sys.stderr.isatty():
-            self.file = tempfile.TemporaryFile()  # noqa: SIM115  (passed on)
+            self.file = tempfile.TemporaryFile()  # noqa: SIM115  (closed in `close`)
 
-    def take_own(self) -> None:
-        """Keep this process's own stderr as well."""
+    def capture_own(self) -> None:
+        """Capture the stderr of this process as well."""
         if self.file is not None:
             sys.stderr.flush()
             self._own = os.dup(2)
             os.dup2(self.file.fileno(), 2)
 
     def close(self) -> None:
-        """Show what was kept."""
+        """Show what was captured."""
         if self.file is None:
             return
         if self._own is not None:

@@ -1,4 +1,4 @@
-"""What the processes say on stderr, as JSON for programs and as text for people."""
+"""What the processes write to stderr, as JSON for programs or as text for people."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ from tests.monitor.run.test_system import DEADLINE_S, environment, finish
 
 
 def line_of(message: str, *paths: str, **extra: object) -> dict[str, object]:
-    """Return what becomes of a message, which has to be one line of ASCII."""
+    """Return the JSON object of a message, which must be one line of ASCII."""
     record = logging.makeLogRecord({"msg": message, "name": "n", "levelname": "INFO", **extra})
     text = JsonLines("hub", paths).format(record)
     assert text.isascii()
@@ -27,14 +27,14 @@ def line_of(message: str, *paths: str, **extra: object) -> dict[str, object]:
 
 @given(st.text(), st.text())
 def test_any_message_is_one_line_of_json(message: str, stream: str) -> None:
-    """Newlines, escape codes and lone surrogates stay inside of it."""
+    """Newlines, escape codes and lone surrogates are escaped."""
     line = line_of(message.replace("/", ""), stream=stream)
     assert line["message"] == message.replace("/", "")
     assert line["stream"] == stream
 
 
-def test_line_says_when_who_and_how_bad() -> None:
-    """Time in UTC, level, logger, stage, process; no stream where there is none."""
+def test_line_has_time_level_and_origin() -> None:
+    """It has time in UTC, level, logger, stage and process; a stream only where there is one."""
     line = line_of("m", created=0.25, process=7)
     assert line == {
         "time": "1970-01-01T00:00:00.250Z", "level": "info", "logger": "n", "stage": "hub",
@@ -53,59 +53,61 @@ def test_line_says_when_who_and_how_bad() -> None:
         ("/", "/"),
     ],
 )
-def test_folders_stay_out(message: str, left: str) -> None:
-    """Of a path only the last part is left; those of the command line may have spaces."""
+def test_folders_are_removed(message: str, left: str) -> None:
+    """Only the last part of a path is kept; paths of the command line may have spaces."""
     line = line_of(message, "/ward 3/Jane Doe/100.hea", "cases/j.doe/100", "demo")
     assert str(line["message"]).startswith(left)
 
 
-def test_folders_stay_out_of_tracebacks() -> None:
-    """A bug says where in the program it is, not where the patients are."""
+def test_folders_are_removed_from_tracebacks() -> None:
+    """A traceback keeps the files of the program, but no folders of patients."""
     try:
         raise ValueError("/patients/jane/100.dat")
     except ValueError:
         line = line_of("a bug", exc_info=sys.exc_info())
     assert "jane" not in str(line["exception"])
-    assert "test_log_lines.py" in str(line["exception"])
+    assert "test_log_format.py" in str(line["exception"])
     assert str(line["exception"]).endswith("ValueError: 100.dat")
 
 
-def test_a_run_tells_all_that_happened_as_json(tmp_path: Path) -> None:
-    """Hub, scorer and source by name, a stream's beginning and end; stdout is as ever."""
+def test_a_run_logs_all_its_events_as_json(tmp_path: Path) -> None:
+    """Hub, scorer and source by name, start and end of a stream; stdout is unchanged."""
     began = datetime.now(UTC).isoformat()
     run = finish(
         tmp_path, "replay", "demo", "--speed", "max", "--port", "0", "--json",
         "--log-format", "json",
     )  # fmt: skip
     lines = [json.loads(line) for line in run.stderr.decode().splitlines()]
-    said = {(line["stage"], line["logger"], line.get("stream"), line["message"]) for line in lines}
+    logged = {
+        (line["stage"], line["logger"], line.get("stream"), line["message"]) for line in lines
+    }
 
     assert run.returncode == 0
     assert all(json.loads(line) for line in run.stdout.splitlines())
     assert all(began <= line["time"] for line in lines)
     assert all(line["level"] == "info" for line in lines)
-    stages = {(stage, logger) for stage, logger, _, _ in said}
-    assert {("hub", "monitor.run.stages"), ("score", "monitor.run.stages")} < stages
-    assert {("source", "monitor.run.stages"), ("hub", "pipeline.hub.hub")} < stages
-    assert ("hub", "pipeline.hub.counters", None, "scorers: 1, were 0") in said
-    assert ("hub", "pipeline.hub.hub", "demo", "a source begins, 360 Hz") in said
-    assert ("demo", "the stream is over") in {(stream, message) for *_, stream, message in said}
-    assert any(message.startswith("scores for tcp://127.0.0.1:") for *_, message in said)
+    stages = {(stage, logger) for stage, logger, _, _ in logged}
+    assert {("hub", "monitor.stages.hub"), ("score", "monitor.stages.score")} < stages
+    assert {("source", "monitor.stages.source"), ("hub", "pipeline.hub.hub")} < stages
+    assert ("hub", "pipeline.hub.counters", None, "scorers: 1, were 0") in logged
+    assert ("hub", "pipeline.hub.hub", "demo", "a source begins, 360 Hz") in logged
+    assert ("demo", "the stream is over") in {(stream, message) for *_, stream, message in logged}
+    assert any(message.startswith("scores for tcp://127.0.0.1:") for *_, message in logged)
     assert str(tmp_path) not in run.stderr.decode()
 
 
-def test_text_is_quiet_and_refuses_nothing_else(tmp_path: Path) -> None:
-    """Without a word on the format nothing is said of a run that goes well; 'xml' is refused."""
+def test_text_has_warnings_only(tmp_path: Path) -> None:
+    """By default a run without problems writes nothing to stderr; 'xml' is refused."""
     options = ["replay", "demo", "--speed", "max", "--port", "0", "--json"]
-    said = finish(tmp_path, *options).stderr.splitlines()
-    assert [line for line in said if not line.startswith(b"compiling the signal kernels")] == []
+    lines = finish(tmp_path, *options).stderr.splitlines()
+    assert [line for line in lines if not line.startswith(b"compiling the signal kernels")] == []
     refused = finish(tmp_path, *options, "--log-format", "xml")
     assert refused.returncode == 2
     assert b"--log-format" in refused.stderr
 
 
 def test_refusal_is_json_too_and_names_no_folder(tmp_path: Path) -> None:
-    """A record that cannot be played: exit 2, one JSON line, its name and not its folder."""
+    """For an unusable record: exit 2, and one JSON line with its name, without its folder."""
     folder = tmp_path / "Jane Doe"
     folder.mkdir()
     (folder / "r7.hea").write_text("nonsense\n")
@@ -119,11 +121,11 @@ def test_refusal_is_json_too_and_names_no_folder(tmp_path: Path) -> None:
 
 
 def test_a_bug_is_json_too(tmp_path: Path) -> None:
-    """Exit code 1 as ever, and the traceback inside of one line."""
+    """Exit code 1, and the traceback within one line."""
     code = (
-        "import monitor.commands.scan, monitor.run.stages, monitor.cli.app\n"
+        "import monitor.stages.hub, monitor.cli.app\n"
         "def fail(**_): raise ZeroDivisionError('so')\n"
-        "monitor.run.stages.run_hub = fail\n"
+        "monitor.stages.hub.run_hub = fail\n"
         "monitor.cli.app.main()\n"
     )
     run = subprocess.run(

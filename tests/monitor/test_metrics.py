@@ -1,4 +1,4 @@
-"""The metrics for Prometheus, scraped over HTTP as it does."""
+"""The metrics for Prometheus, scraped over HTTP as Prometheus does."""
 
 import contextlib
 import socket
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.metrics import _MOST_CLIENTS, _PATIENCE_S, COUNTERS, GAUGES, LOG_GAUGES, MetricsServer
+from monitor.metrics import _MAX_CLIENTS, _TIMEOUT_S, COUNTERS, GAUGES, LOG_GAUGES, MetricsServer
 from pipeline.errors import EndpointError
 from pipeline.hub.counters import BUCKETS_MS, HubCounters
 from pipeline.schema.public import Latency
@@ -52,7 +52,7 @@ def value(samples: Samples, name: str, **labels: str) -> float:
 
 @pytest.fixture
 def report() -> SystemReport:
-    """A report in which every number is another one."""
+    """Return a report in which every number is different."""
     counts = HubCounters(0.0, version="1.2.3", commit="abc")
     for ms in (0.5, 7.0, 20_000.0):
         counts.on_beat(Latency(**{stage: ms * (n + 1) for n, stage in enumerate(STAGES)}))
@@ -98,8 +98,8 @@ def test_scrape_has_every_counter_and_every_stage(report: SystemReport) -> None:
         assert value(samples, "latency_seconds_sum", stage=stage) == histogram.sum_ms / 1e3
 
 
-def test_a_scrape_shows_the_report_that_came_last(report: SystemReport) -> None:
-    """Each new report replaces the text that was made of the one before."""
+def test_a_scrape_shows_the_last_report(report: SystemReport) -> None:
+    """Each new report replaces the text of the one before."""
     with MetricsServer(0) as server:
         for n in (1, 2):
             server.update(msgspec.structs.replace(report, produced_windows=n))
@@ -107,7 +107,7 @@ def test_a_scrape_shows_the_report_that_came_last(report: SystemReport) -> None:
 
 
 def test_unknown_memory_is_left_out(report: SystemReport) -> None:
-    """What the system does not tell is not told as 0."""
+    """An unknown value is not reported as 0."""
     with MetricsServer(0) as server:
         server.update(msgspec.structs.replace(report, resident_bytes=None))
         assert ("ecg_monitor_resident_bytes", ()) not in scrape(server.url)
@@ -127,7 +127,7 @@ def test_nothing_else_is_served(report: SystemReport) -> None:
 
 
 def test_port_in_use_is_refused_in_one_line() -> None:
-    """It names the option that helps, and the first server goes on."""
+    """It names the option that helps, and the first server continues."""
     with MetricsServer(0) as server:
         port = int(server.url.split(":")[2].split("/")[0])
         with pytest.raises(EndpointError, match=rf"port {port} .* in use; .*--metrics"):
@@ -150,20 +150,22 @@ def hostile_clients(url: str, n: int) -> Iterator[None]:
 
 
 @promised(5.0)
-def test_clients_that_never_read_keep_nobody_out(report: SystemReport, limit_s: float) -> None:
-    """Whoever comes next is served at once; the oldest of them makes room."""
+def test_clients_that_never_read_do_not_keep_others_out(
+    report: SystemReport, limit_s: float
+) -> None:
+    """The next client is served at once, in place of the oldest."""
     with MetricsServer(0) as server:
         server.update(report)
-        with hostile_clients(server.url, 3 * _MOST_CLIENTS):
+        with hostile_clients(server.url, 3 * _MAX_CLIENTS):
             began = time.monotonic()
             for _ in range(3):
                 scrape(server.url)
             assert time.monotonic() - began < limit_s
 
 
-@promised(_PATIENCE_S)
-def test_silent_clients_are_hung_up_on(report: SystemReport, limit_s: float) -> None:
-    """One too many costs the oldest its place at once; one alone has two seconds."""
+@promised(_TIMEOUT_S)
+def test_silent_clients_are_disconnected(report: SystemReport, limit_s: float) -> None:
+    """The oldest at once where there are too many, a single one after two seconds."""
     with MetricsServer(0) as server, contextlib.ExitStack() as stack:
         address = ("127.0.0.1", int(server.url.split(":")[2].split("/")[0]))
 
@@ -171,16 +173,16 @@ def test_silent_clients_are_hung_up_on(report: SystemReport, limit_s: float) -> 
             return stack.enter_context(socket.create_connection(address, 10))
 
         began = time.monotonic()
-        clients = [silent() for _ in range(_MOST_CLIENTS + 1)]
+        clients = [silent() for _ in range(_MAX_CLIENTS + 1)]
         assert clients[0].recv(1) == b""
         assert time.monotonic() - began < limit_s
         assert clients[-1].recv(1) == b""
-        assert _PATIENCE_S * 0.9 < time.monotonic() - began < limit_s + 5
+        assert _TIMEOUT_S * 0.9 < time.monotonic() - began < limit_s + 5
 
 
 @promised(1.0)
 def test_hostile_clients_never_hold_up_the_hub(tmp_path: Path, limit_s: float) -> None:
-    """Heartbeats go on, a stream is told to its end, and the counters of the scrape are right."""
+    """Heartbeats continue, a stream is processed to its end, and the counters are correct."""
     with (
         MetricsServer(0) as server,
         running_hub(tmp_path / "log", on_report=server.update) as hub,
@@ -193,14 +195,14 @@ def test_hostile_clients_never_hold_up_the_hub(tmp_path: Path, limit_s: float) -
         done = floods.submit(lambda: [scrape(server.url) for _ in range(100)])
         beats: list[float] = []
 
-        def heard() -> bool:
+        def complete() -> bool:
             before = listener.heartbeats
             for _ in listener.receive(0.1):
                 pass
             beats.extend([time.monotonic()] * (listener.heartbeats - before))
             return done.done() and len(beats) > 4
 
-        until(heard)
+        until(complete)
         assert max(np.diff(beats)) < limit_s
         feed(hub, "s", np.zeros(3600, np.float32))
         hear_until_ended(listener, "s")

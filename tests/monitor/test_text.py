@@ -1,4 +1,4 @@
-"""What comes from outside may be shown, but never steers the terminal."""
+"""Text from outside may be shown, but never controls the terminal."""
 
 import itertools
 import logging
@@ -18,9 +18,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from monitor.alert_lines import record_line
 from monitor.cli import app as cli
-from monitor.commands.ask import facts
-from monitor.run.reporters import record_line, summary_lines
+from monitor.commands.show import facts
+from monitor.run.summary import ActiveAlarm, RunSummary, summary_lines
 from monitor.text import REPLACEMENT, SafeLines, safe_text
 from pipeline.errors import InputError, WireError
 from pipeline.schema.messages import Chunk, decode, encode
@@ -49,7 +50,7 @@ STEERING |= {0x061C, 0x200B, 0x200C, 0x200D, 0x200E, 0x200F, 0x2028, 0x2029, 0x2
 
 
 def check(text: str, limit: int) -> None:
-    """Hold `safe_text` to its promises for one text."""
+    """Check the guarantees of `safe_text` for one text."""
     shown = safe_text(text, limit)
     assert not STEERING & {ord(char) for char in shown}
     assert cell_len(shown) <= limit
@@ -59,13 +60,13 @@ def check(text: str, limit: int) -> None:
 
 
 @given(text=st.text(st.characters(), max_size=300), limit=st.integers(0, 80))
-def test_no_text_steers_the_terminal_or_outgrows_its_limit(text: str, limit: int) -> None:
-    """Whatever goes in, controls, bidi and zero-width characters stay out, and it fits."""
+def test_no_text_controls_the_terminal_or_exceeds_its_limit(text: str, limit: int) -> None:
+    """Controls, bidi and zero-width characters are removed, and the text fits."""
     check(text, limit)
 
 
 def hostile_texts(n: int) -> Iterator[str]:
-    """Yield texts made of attacks and of single characters from all of Unicode."""
+    """Yield texts made of attacks and single characters from all of Unicode."""
     random = np.random.default_rng(7)
     for _ in range(n):
         parts = [
@@ -78,7 +79,7 @@ def hostile_texts(n: int) -> Iterator[str]:
 
 
 def test_ten_thousand_texts_through_everything_that_prints() -> None:
-    """Lines, facts, summaries and tables: besides colours no byte that steers, and no exception."""
+    """Lines, facts, summaries and tables have no control bytes but colours; nothing raises."""
     texts = iter(hostile_texts(10_000))
     file = StringIO()
     console = Console(file=file, width=200, force_terminal=True, color_system="truecolor")
@@ -93,9 +94,11 @@ def test_ten_thousand_texts_through_everything_that_prints() -> None:
             episode=g, utc=h, event_utc=i, beat_class=j, values={j: 1.0}, shares={i: 1.0},
             class_probabilities={j: 0.5}, notice=h,
         )  # fmt: skip
-        standing = [{"stream": a, "kind": b, "state": e, "episode": g}]
-        summary = {"duration_s": 1.0, "wall_s": 1.0, "beats": 0, "beats_not_analysable": 0}
-        summary |= {"alerts": {b: 1}, "streams": [a], "standing": standing}
+        summary = RunSummary(
+            duration_s=1.0, wall_s=1.0, beats=0, beats_not_analysable=0, alerts={b: 1},
+            alerts_missing=0, streams=[a], gap_samples=0, redelivered=0, scorer_restarts=0,
+            standing=[ActiveAlarm(stream=a, kind=b, state=e, episode=g)], restarts={}, log="log",
+        )  # fmt: skip
         lines = [record_line(alert), *facts(alert), *summary_lines(summary)]
         assert not STEERING & {ord(char) for line in lines for char in line}
         console.print(Text.assemble(*(Text(safe_text(text)) for text in fields)))
@@ -105,8 +108,8 @@ def test_ten_thousand_texts_through_everything_that_prints() -> None:
     assert not (STEERING - {0x0A}) & {ord(char) for char in plain}
 
 
-def test_a_line_of_json_steers_nothing_and_says_the_same() -> None:
-    """What could steer a terminal is escaped on the way out, and read back as it was."""
+def test_a_line_of_json_is_safe_and_lossless() -> None:
+    """Characters that could control a terminal are escaped, and decoded as they were."""
     for text in hostile_texts(2000):
         stream = text.encode("utf-8", "replace").decode()  # no lone surrogate is UTF-8
         alert = Alert(
@@ -117,8 +120,8 @@ def test_a_line_of_json_steers_nothing_and_says_the_same() -> None:
         assert decode_alert(body) == alert
 
 
-def test_no_label_on_the_wire_steers_a_terminal() -> None:
-    """A lead's name that could is refused where it arrives; one of any language is not."""
+def test_no_label_on_the_wire_controls_a_terminal() -> None:
+    """A lead with such characters is refused on arrival; letters of any language are accepted."""
     chunk = Chunk(stream="s", first_sample=0, fs_hz=360.0, samples=bytes(4), lead="Ableitung µ 心")
     assert decode(encode(chunk)) == chunk
     for text in HOSTILE:
@@ -138,7 +141,7 @@ def test_no_label_on_the_wire_steers_a_terminal() -> None:
 def test_an_error_is_one_safe_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever a name or a library put into it, and at any length."""
+    """This holds for any content and any length."""
     for text in ("\x1b]52;c;aGk=\x07\nmonitor: all is well\u202e", "x" * 100_000):
 
         def fail(*_: object, error: str = text, **__: object) -> None:
@@ -148,15 +151,15 @@ def test_an_error_is_one_safe_line(
         monkeypatch.setattr(sys, "argv", ["monitor", "scan", "demo"])
         with pytest.raises(SystemExit) as left:
             cli.main()
-        said = capsys.readouterr().err
+        stderr = capsys.readouterr().err
         assert left.value.code == 2
-        assert said.count("\n") == 1
-        assert len(said) < 3000
-        assert not (STEERING - {0x0A}) & {ord(char) for char in said}
+        assert stderr.count("\n") == 1
+        assert len(stderr) < 3000
+        assert not (STEERING - {0x0A}) & {ord(char) for char in stderr}
 
 
 def test_a_message_of_the_log_is_one_safe_line() -> None:
-    """A text from a peer can forge no second line, nor steer the terminal of who reads the log."""
+    """Text from a peer cannot forge a second line or control the terminal of a reader."""
     record = logging.LogRecord(
         "n", logging.WARNING, "f", 1, "refused: %s", ("\x1b[2J\nmonitor: fine",), None
     )
@@ -168,7 +171,7 @@ def test_a_message_of_the_log_is_one_safe_line() -> None:
 def test_the_name_of_a_file_is_only_a_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A record called like markup or an escape sequence is compared and shown as text."""
+    """A record named like markup or an escape sequence is compared and shown as text."""
     for name in ("[blink]x", "[link=x]\x1b[2J"):
         beats = np.arange(100, 648_000, 300)
         write_beats(tmp_path, "r", "atr", beats, ["N"] * beats.size, 360.0)
@@ -187,22 +190,22 @@ def test_the_name_of_a_file_is_only_a_name(
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_known_attacks_come_out_harmless(text: str) -> None:
-    """The attacks that were seen to work on a terminal are among what is replaced."""
+    """Attacks that are known to work on terminals are replaced."""
     check(text, 64)
 
 
 def test_ordinary_text_stays_as_it_is() -> None:
-    """Letters of any language, numbers and signs are shown, markup is only text."""
+    """Letters of any language, numbers and signs are shown; markup is only text."""
     for text in ["100", "MLII", "[bold]x[/]", "Größe 3 µV", "心電図", "a\u0301b"]:
         assert safe_text(text) == unicodedata.normalize("NFC", text)
 
 
 def test_each_unsafe_character_leaves_a_mark() -> None:
-    """Nothing vanishes unseen: one U+FFFD stands for each character taken out."""
+    """A U+FFFD replaces each character that is removed."""
     assert safe_text("a\x1b[0mb\u202ec") == f"a{REPLACEMENT}[0mb{REPLACEMENT}c"
 
 
 def test_a_cut_is_shown() -> None:
-    """What does not fit ends with an ellipsis in the last cell."""
+    """Text that does not fit ends with an ellipsis in the last cell."""
     assert safe_text("x" * 65) == "x" * 63 + "…"
     assert safe_text("x" * 64) == "x" * 64

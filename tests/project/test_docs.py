@@ -41,7 +41,7 @@ def test_documented_subscribers_receive_and_parse_alerts(tmp_path: Path) -> None
         printing = transaction + "        print(alert.stream)\n"
         listeners = [start(live), start(readme), start(stored), start(printing)]
         try:
-            system.feed(["demo", "--speed", "50", "--loop"])
+            system.start_source(["demo", "--speed", "50", "--loop"])
             for listener in listeners:
                 assert listener.stdout is not None
                 assert "demo" in listener.stdout.readline()

@@ -1,4 +1,4 @@
-"""What `monitor doctor` finds, on machines that are well and on those that are not."""
+"""The findings of `monitor doctor`, on healthy machines and on others."""
 
 import json
 import os
@@ -32,13 +32,13 @@ NAMES = [
 
 
 def verdicts(findings: Iterator[Finding]) -> list[str]:
-    """Return how each finding was judged."""
+    """Return the verdict of each finding."""
     return [finding.verdict.value for finding in findings]
 
 
 @promised(10.0)
-def test_this_installation_is_well(tmp_path: Path, limit_s: float) -> None:
-    """Every check says something, none a fault, in ten seconds; advice with every note."""
+def test_this_installation_has_no_fault(tmp_path: Path, limit_s: float) -> None:
+    """Every check yields a finding, none a fault, within ten seconds; every note has advice."""
     began = time.monotonic()
     run = finish(tmp_path, "doctor", "--json", "--port", str(free_ports()))
     lines = [json.loads(line) for line in run.stdout.splitlines()]
@@ -52,17 +52,17 @@ def test_this_installation_is_well(tmp_path: Path, limit_s: float) -> None:
 
 
 @pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="needs a virtual environment")
-def test_a_checkout_needs_not_to_be_installed_to_name_its_version(tmp_path: Path) -> None:
-    """Another Python with the libraries and our folders, and no record of us."""
+def test_a_checkout_that_is_not_installed_still_names_a_version(tmp_path: Path) -> None:
+    """A Python with the libraries and our folders, but without our package."""
     ours = [ROOT / name for name in ("monitor", "pipeline", "models", "replay")]
     for one in [*Path(np.__file__).parents[1].iterdir(), *ours]:
         if "ecg_monitor" not in one.name:
             (tmp_path / one.name).symlink_to(one)
-    said = subprocess.run(
+    run = subprocess.run(
         [
             Path(sys.base_prefix) / "bin" / Path(sys.executable).resolve().name,
             "-c",
-            "from monitor.run.stages import installed_version; print(installed_version())",
+            "from monitor.stages.hub import installed_version; print(installed_version())",
         ],
         env={**environment(tmp_path), "PYTHONPATH": str(tmp_path)},
         cwd=tmp_path,
@@ -70,11 +70,11 @@ def test_a_checkout_needs_not_to_be_installed_to_name_its_version(tmp_path: Path
         text=True,
         timeout=DEADLINE_S,
     )
-    assert (said.stdout, said.stderr) == ("not installed\n", "")
+    assert (run.stdout, run.stderr) == ("not installed\n", "")
 
 
-def test_people_get_a_line_a_finding(tmp_path: Path) -> None:
-    """Verdict, name, what was found; at the end how many faults and notes."""
+def test_text_has_a_line_for_each_finding(tmp_path: Path) -> None:
+    """Verdict, name and finding; at the end the numbers of faults and notes."""
     run = finish(tmp_path, "doctor", "--port", str(free_ports()))
     lines = run.stdout.decode().splitlines()
     assert [line.split()[1] for line in lines if line.startswith(("ok", "note"))][:2] == NAMES[:2]
@@ -84,7 +84,7 @@ def test_people_get_a_line_a_finding(tmp_path: Path) -> None:
 def test_a_missing_library_is_a_fault_and_everything_else_is_still_examined(
     tmp_path: Path,
 ) -> None:
-    """Without numba: exit 2, the kernels are named, all other checks are made."""
+    """Without numba: exit 2, the kernels are named, and all other checks are made."""
     code = "import sys; sys.modules['numba'] = None; from monitor.cli.app import main; main()"
     run = subprocess.run(
         [sys.executable, "-c", code, "doctor", "--json", "--port", str(free_ports())],
@@ -100,7 +100,7 @@ def test_a_missing_library_is_a_fault_and_everything_else_is_still_examined(
 
 
 def test_a_check_that_fails_is_a_fault_of_its_own() -> None:
-    """What it had found before counts, and the next check is made."""
+    """Its earlier findings count, and the next check is made."""
 
     def failing() -> Iterator[Finding]:
         yield ok("first")
@@ -114,7 +114,7 @@ def test_a_check_that_fails_is_a_fault_of_its_own() -> None:
     assert "OSError: gone" in found[1][1].found
 
 
-def test_what_is_shown_steers_no_terminal() -> None:
+def test_findings_cannot_control_the_terminal() -> None:
     """Escape codes in a name or a message are not printed."""
     out = StringIO()
     console = Console(file=out, width=60, color_system=None, _environ={})
@@ -131,7 +131,7 @@ def test_what_is_shown_steers_no_terminal() -> None:
 def test_packages_too_old_or_missing_are_faults_untested_ones_notes(
     monkeypatch: pytest.MonkeyPatch, there: dict[str, str], verdict: str
 ) -> None:
-    """Compared with what is required, then with what was tested."""
+    """Versions are compared with those required, then with those tested."""
     true = installation_checks.installed_versions
     monkeypatch.setattr(
         installation_checks,
@@ -181,7 +181,7 @@ def test_versions_are_compared_as_numbers(older: str, newer: str) -> None:
 
 
 def test_altered_weights_are_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One bit is enough: the hash differs, and the text says which file."""
+    """A single bit changes the hash, and the text names the file."""
     for suffix in (".json", ".safetensors"):
         content = bytearray(SHIPPED_STUDENT.with_suffix(suffix).read_bytes())
         content[-1] ^= suffix == ".safetensors"
@@ -216,7 +216,7 @@ def test_kernels_that_others_could_replace_are_a_fault_and_new_ones_a_note(tmp_p
 
 
 def test_port_of_another_program_is_named(tmp_path: Path) -> None:
-    """Which port, for what, and the process that has it."""
+    """The finding has the port, its purpose, and the process that uses it."""
     port = free_ports()
     with socket.create_server(("127.0.0.1", port + 1)):
         [finding] = machine_checks.check_ports(port)
@@ -226,8 +226,8 @@ def test_port_of_another_program_is_named(tmp_path: Path) -> None:
     assert verdicts(machine_checks.check_ports(port)) == ["ok"]
 
 
-def test_port_of_a_running_monitor_is_well(tmp_path: Path) -> None:
-    """It answers on its control socket, so it is no stranger."""
+def test_port_of_a_running_monitor_is_ok(tmp_path: Path) -> None:
+    """The monitor is recognised by the reply of its control socket."""
     port = free_ports()
     process = subprocess.Popen(
         command("hub", "--port", str(port), "--log", str(tmp_path / "log")),
@@ -246,16 +246,16 @@ def test_port_of_a_running_monitor_is_well(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("state", "verdict"), [(True, "ok"), (False, "note"), (None, "note")])
-def test_clock_that_nobody_sets_is_a_note(
+def test_clock_that_is_not_synchronised_is_a_note(
     monkeypatch: pytest.MonkeyPatch, state: bool | None, verdict: str
 ) -> None:
-    """What the kernel says of its clock decides, where it says something."""
+    """The state that the kernel reports decides, where it reports one."""
     monkeypatch.setattr(machine_checks, "is_synchronised", lambda: state)
     assert verdicts(machine_checks.check_clock()) == [verdict]
 
 
 def test_clock_that_jumps_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wall clock against the steady one, over a fifth of a second."""
+    """The wall clock is compared with the steady one over 0.2 s."""
     monkeypatch.setattr(machine_checks, "is_synchronised", lambda: True)
     calls = iter((0.0, 0.05))
     monkeypatch.setattr(time, "monotonic", lambda: 100.0)
@@ -265,8 +265,8 @@ def test_clock_that_jumps_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "jumped by 50 ms" in first.found
 
 
-def test_the_kernel_says_of_its_clock_what_it_wants_and_nothing_is_changed() -> None:
-    """True, false or nothing; asking is allowed to everybody."""
+def test_the_state_of_the_clock_is_read_without_changing_it() -> None:
+    """The result is true, false or None; reading needs no rights."""
     assert machine_checks.is_synchronised() in (True, False, None)
 
 
@@ -276,7 +276,7 @@ def test_the_kernel_says_of_its_clock_what_it_wants_and_nothing_is_changed() -> 
 def test_little_space_for_logs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, verdict: str
 ) -> None:
-    """Under 100 MiB is a fault, under 1 GiB a note; folders that are to come are not made."""
+    """Under 100 MiB is a fault, under 1 GiB a note; missing folders are not created."""
     usage = machine_checks.shutil.disk_usage(tmp_path)._replace(free=free)
     monkeypatch.setattr(machine_checks.shutil, "disk_usage", lambda path: usage)
     assert verdicts(machine_checks.check_disk(tmp_path / "not" / "yet"))[0] == verdict
@@ -286,7 +286,7 @@ def test_little_space_for_logs(
 def test_slow_disk_is_a_note_and_one_that_cannot_be_written_a_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every alert waits for one commit."""
+    """Every alert waits for a commit."""
     monkeypatch.setattr(machine_checks, "fsync_s", lambda folder: 0.25)
     _, slow = machine_checks.check_disk(tmp_path)
     monkeypatch.undo()
@@ -305,7 +305,7 @@ def test_few_open_files_are_a_note(
 
 
 def test_checks_are_those_that_are_documented() -> None:
-    """docs/operations.md has a row for each."""
+    """docs/operations.md has a row for each check."""
     text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
     assert list(all_checks(5570)) == NAMES
     assert [name for name in NAMES if f"| {name} |" not in text] == []

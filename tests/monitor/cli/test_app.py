@@ -32,12 +32,12 @@ def commands() -> Iterator[tuple[str, object]]:
 def exit_code(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """Run the command line in this process and return its exit code."""
     monkeypatch.setattr(sys, "argv", ["monitor", *arguments])
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exit_:
         cli.main()
-    return int(left.value.code or 0)
+    return int(exit_.value.code or 0)
 
 
-def test_every_command_and_option_says_what_it_is_for() -> None:
+def test_every_command_and_option_has_a_help_text() -> None:
     """No command without a help text, no visible option without one."""
     silent = []
     for name, command in commands():
@@ -49,7 +49,7 @@ def test_every_command_and_option_says_what_it_is_for() -> None:
     assert silent == []
 
 
-def test_help_lists_the_commands_and_what_this_is_not(
+def test_help_lists_the_commands_and_has_the_notice(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """``monitor --help`` names every command and says that this is no medical device."""
@@ -69,7 +69,7 @@ def test_help_needs_no_heavy_import() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "stderr"),
     [
         (InputError("no such record"), 2, "monitor: no such record\n"),
         (Refused(2), 2, ""),
@@ -82,9 +82,9 @@ def test_errors_become_exit_codes(
     capsys: pytest.CaptureFixture[str],
     error: BaseException,
     code: int,
-    said: str,
+    stderr: str,
 ) -> None:
-    """Bad input is 2 with one line, what a child has said is not said again, Ctrl-C is 130."""
+    """Bad input is 2 with one line, without repeating what a child reported; Ctrl-C is 130."""
 
     def fail(*_: object, **__: object) -> None:
         raise error
@@ -92,11 +92,11 @@ def test_errors_become_exit_codes(
     monkeypatch.setattr("monitor.commands.scan.scan_records", fail)
     assert exit_code(monkeypatch, "scan", "demo") == code
     captured = capsys.readouterr()
-    assert (captured.out, captured.err) == ("", said)
+    assert (captured.out, captured.err) == ("", stderr)
 
 
 def test_a_bug_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is no MonitorError keeps its traceback, and Python's exit code 1."""
+    """Any error but a MonitorError keeps its traceback and Python's exit code 1."""
 
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
@@ -107,10 +107,10 @@ def test_a_bug_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
         cli.main()
 
 
-def test_without_a_command_it_shows_what_there_is(
+def test_without_a_command_it_shows_the_help(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The help, and the exit code of a command that is missing."""
+    """The exit code is that of bad usage."""
     assert exit_code(monkeypatch) == 2
     out = "".join(capsys.readouterr())
     assert "replay" in out
@@ -120,25 +120,25 @@ def test_without_a_command_it_shows_what_there_is(
 def test_unknown_option_is_bad_usage(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit 2, and stdout stays clean for whoever reads JSON from it."""
+    """Exit 2, and nothing on stdout, where a program may expect JSON."""
     assert exit_code(monkeypatch, "replay", "demo", "--sped", "2") == 2
     assert capsys.readouterr().out == ""
 
 
-def test_source_wants_records_or_a_device(
+def test_source_needs_records_or_a_device(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Both or neither is refused before anything is opened."""
+    """Both or neither are refused before anything is opened."""
     ingest = ["--ingest", "tcp://127.0.0.1:1"]
     assert exit_code(monkeypatch, "source", *ingest) == 2
     assert exit_code(monkeypatch, "source", "demo", "--device", "synthetic:", *ingest) == 2
     assert capsys.readouterr().err.count("\n") == 2
 
 
-def test_subscriber_refuses_an_address_that_is_none(
+def test_subscriber_refuses_a_malformed_address(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A malformed or foreign address is one line and exit 2."""
+    """A malformed address, or one of another machine, is one line and exit 2."""
     for address in ("nowhere", "tcp://10.0.0.1:5570", "tcp://127.0.0.1:65535", "tcp://127.0.0.1:0"):
         assert exit_code(monkeypatch, "subscribe", "--endpoint", address) == 2
     assert capsys.readouterr().err.count("\n") == 4
@@ -146,7 +146,7 @@ def test_subscriber_refuses_an_address_that_is_none(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_is_one_line() -> None:
-    """No traceback, exit 2: nothing is wrong with the program."""
+    """No traceback, and exit 2: it is not a bug."""
     command, environment = child_command(["scan", "demo", "--json"])
     with Path("/dev/full").open("w") as full:
         run = subprocess.run(
@@ -160,7 +160,7 @@ def test_a_full_disk_is_one_line() -> None:
 
 
 def test_a_closed_output_is_no_error() -> None:
-    """Who closed it does not want to hear; the work is done all the same."""
+    """The command does its work without output."""
     command, environment = child_command(["scan", "demo", "--json"])
     run = subprocess.run(
         ["bash", "-c", f"{shlex.join(command)} >&-"],

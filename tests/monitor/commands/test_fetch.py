@@ -1,4 +1,4 @@
-"""A download is what its list of sums says, and stays in its own folder, whatever a site sends."""
+"""A download has the listed sums and stays in its own folder, whatever a site sends."""
 
 import hashlib
 import threading
@@ -24,7 +24,7 @@ def sums(files: dict[str, bytes]) -> bytes:
 
 @contextmanager
 def site(answers: dict[str, bytes | str | int]) -> Iterator[tuple[str, list[str]]]:
-    """Serve these files of mitdb; a text redirects there, a number is cut short by so much."""
+    """Serve these files of mitdb; a text is a redirection, a number cuts the content short."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -60,8 +60,8 @@ def site(answers: dict[str, bytes | str | int]) -> Iterator[tuple[str, list[str]
         server.server_close()
 
 
-def test_what_is_there_and_right_is_not_fetched_again(tmp_path: Path) -> None:
-    """The second time only what was altered in between."""
+def test_files_that_are_present_and_correct_are_not_fetched_again(tmp_path: Path) -> None:
+    """The second time it fetches only files that were altered in between."""
     with site({"SHA256SUMS.txt": sums(FILES), **FILES}) as (address, asked):
         assert fetch("mitdb", tmp_path, site=address) == tmp_path / "mitdb"
         assert {p.name: p.read_bytes() for p in (tmp_path / "mitdb").iterdir()} == FILES
@@ -73,7 +73,7 @@ def test_what_is_there_and_right_is_not_fetched_again(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_as_listed_is_not_written(tmp_path: Path) -> None:
-    """Altered on the way or at the site: nothing of it reaches the disk."""
+    """Whether altered on the way or at the site, nothing of it is written."""
     with (
         site({"SHA256SUMS.txt": sums(FILES), **FILES, "100.dat": b"\1\1"}) as (address, _),
         pytest.raises(InputError, match=r"100\.dat arrived damaged"),
@@ -86,7 +86,7 @@ def test_a_file_that_is_not_as_listed_is_not_written(tmp_path: Path) -> None:
     "name", ["../100.dat", "/100.dat", "a/100.dat", ".100.dat", "100.dat\x1b[2J", "100\\..\\x"]
 )
 def test_no_name_in_the_list_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
-    """Names with folders in them, hidden ones and such that are none are passed over."""
+    """Names with folders, hidden names and malformed names are skipped."""
     listed = sums({**FILES, name: b"evil", "../100.hea": b"evil"})
     with site({"SHA256SUMS.txt": listed, **FILES}) as (address, _):
         fetch("mitdb", tmp_path / "data", site=address)
@@ -94,8 +94,8 @@ def test_no_name_in_the_list_leads_out_of_the_folder(tmp_path: Path, name: str) 
 
 
 @pytest.mark.parametrize("list_", [b"", b"\xff\xfe" * 50, b"no sums here\n", b"0 100.hea\n"])
-def test_a_list_that_is_none_is_one_line(tmp_path: Path, list_: bytes) -> None:
-    """A login page of some network, for instance."""
+def test_a_malformed_list_is_one_line(tmp_path: Path, list_: bytes) -> None:
+    """For example the login page of a network."""
     with (
         site({"SHA256SUMS.txt": list_}) as (address, _),
         pytest.raises(InputError, match="lists no record"),
@@ -107,7 +107,7 @@ def test_a_list_that_is_none_is_one_line(tmp_path: Path, list_: bytes) -> None:
 def test_a_site_that_leads_elsewhere_or_stops_is_one_line(
     tmp_path: Path, answer: str | int
 ) -> None:
-    """To a file of this machine, to another protocol; an answer cut short."""
+    """To a local file or another protocol; or with a truncated response."""
     with (
         site({"SHA256SUMS.txt": answer}) as (address, _),
         pytest.raises(InputError, match="cannot fetch"),
@@ -115,8 +115,10 @@ def test_a_site_that_leads_elsewhere_or_stops_is_one_line(
         fetch("mitdb", tmp_path, site=address)
 
 
-def test_a_file_beyond_all_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before it fills the memory."""
+def test_a_file_that_is_too_large_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused before it fills the memory."""
     monkeypatch.setattr(fetching, "_LARGEST_FILE", 1000)
     with (
         site({"SHA256SUMS.txt": bytes(1001)}) as (address, _),
@@ -126,7 +128,7 @@ def test_a_file_beyond_all_size_is_refused(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
-    """With what to do about it, and before anything is asked of the site."""
+    """With advice, and before any request to the site."""
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ConfigError, match="--data"):
         fetch("mitdb", tmp_path / "file", site="http://127.0.0.1:9")

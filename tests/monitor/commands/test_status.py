@@ -1,4 +1,4 @@
-"""`monitor status` of running systems, of sick ones, and of none."""
+"""`monitor status` of running systems, of faulty ones, and without any."""
 
 import json
 from io import StringIO
@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from monitor.commands.status import lines, span, troubles
+from monitor.commands.status import duration_text, lines, troubles
 from pipeline.hub.counters import HubCounters
 from pipeline.schema.public import Alert, Status
 from pipeline.schema.requests import ControlReply
@@ -30,7 +30,7 @@ STATUS = Status(stream="a", state="normal", fs_hz=360.0, sample=720, time_s=2.0,
 
 
 def report(**changes: Any) -> SystemReport:
-    """Return a report of a system that is well, but for ``changes``."""
+    """Return the report of a system that is well, with ``changes``."""
     well = report_of(HubCounters(0.0, version="1.2"))
     return msgspec.structs.replace(well, **{"scorers": 1, **changes})
 
@@ -44,19 +44,19 @@ def shown(reply: ControlReply, system: SystemReport) -> str:
     return out.getvalue()
 
 
-def test_a_running_system_says_how_it_stands(tmp_path: Path) -> None:
-    """Streams, alarms, scorers, log and counters; the scrape of its metrics says the same."""
+def test_the_state_of_a_running_system_is_complete(tmp_path: Path) -> None:
+    """It has streams, alarms, scorers, log and counters, which agree with its metrics."""
     port = free_ports()
     with running(
         tmp_path, "live", *ECTOPIC_DEVICE, "--json", "--port", str(port), "--metrics", "0",
         "--log-format", "json",
     ) as process:  # fmt: skip
         assert process.stderr is not None
-        said = ""
-        while not said.startswith("metrics at "):
-            said = json.loads(process.stderr.readline())["message"]
+        message = ""
+        while not message.startswith("metrics at "):
+            message = json.loads(process.stderr.readline())["message"]
         first_line(process)  # an alert
-        url = said.removeprefix("metrics at ")
+        url = message.removeprefix("metrics at ")
         assert until(lambda: value(scrape(url), "scored_windows_total") > 0, DEADLINE_S)
         before = scrape(url)
         asked = finish(tmp_path, "status", "--endpoint", f"tcp://127.0.0.1:{port}", "--json")
@@ -81,8 +81,8 @@ def test_a_running_system_says_how_it_stands(tmp_path: Path) -> None:
     assert stream["stream"] in read
 
 
-def test_nobody_there_is_one_line_and_exit_2(tmp_path: Path) -> None:
-    """It says where nothing answers; stdout stays clean for whoever reads JSON."""
+def test_no_monitor_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    """The line names the address; stdout, where a program may expect JSON, is empty."""
     run = finish(tmp_path, "status", "--endpoint", f"tcp://127.0.0.1:{free_ports()}", "--json")
     assert (run.returncode, run.stdout) == (2, b"")
     [line] = run.stderr.decode().splitlines()
@@ -90,7 +90,7 @@ def test_nobody_there_is_one_line_and_exit_2(tmp_path: Path) -> None:
 
 
 def test_a_hub_without_a_scorer_answers_and_is_not_well(tmp_path: Path) -> None:
-    """Exit 0, for it answers; the trouble is in the output."""
+    """Exit 0, because it answers; the trouble is in the output."""
     port = free_ports()
     with running(tmp_path, "hub", "--port", str(port)) as process:
         ready = json.loads(first_line(process))
@@ -121,19 +121,19 @@ def test_a_hub_without_a_scorer_answers_and_is_not_well(tmp_path: Path) -> None:
 def test_each_trouble_of_the_system_is_named(
     system: dict[str, Any], status: dict[str, Any], trouble: str
 ) -> None:
-    """One line each, in words."""
+    """Each has one line, in words."""
     [found] = troubles(report(**system), [msgspec.structs.replace(STATUS, **status)])
     assert trouble in found
 
 
-def test_a_log_that_takes_nothing_is_trouble_without_any_stream() -> None:
-    """Alerts of the system wait too."""
+def test_a_log_that_cannot_be_written_is_a_trouble_without_streams() -> None:
+    """Alerts of the system have to wait as well."""
     sick = report(log=msgspec.structs.replace(report().log, writable=False))
     assert "NOT RECORDED" in troubles(sick, [])[0]
 
 
 def test_an_alarm_of_a_patient_is_no_trouble_of_the_system() -> None:
-    """It is what the system is for; it stands in the output all the same."""
+    """The system works; the alarm is in the output all the same."""
     alarm = Alert(
         stream="a", kind="ventricular_fibrillation", category="physiological", priority="high",
         sample=0, time_s=0.0, reason="for 4 s",
@@ -147,15 +147,15 @@ def test_an_alarm_of_a_patient_is_no_trouble_of_the_system() -> None:
     assert "72" in text
 
 
-def test_a_stream_that_is_over_is_no_trouble() -> None:
-    """However its signal was at the end."""
+def test_a_stream_that_ended_is_no_trouble() -> None:
+    """Whatever the state of its signal was at the end."""
     over = msgspec.structs.replace(STATUS, state="not_analysable", reason="flat", ended=True)
     assert troubles(report(scorers=0), [over]) == []
     assert "ended" in shown(ControlReply(statuses=[over]), report())
 
 
-def test_what_a_stream_says_steers_no_terminal() -> None:
-    """Names and reasons come over a socket."""
+def test_a_stream_cannot_control_the_terminal() -> None:
+    """Its name and reason come over a socket."""
     evil = "\x1b]0;t\x07[bold]\u202e"
     status = msgspec.structs.replace(STATUS, stream=evil, state="not_analysable", reason=evil)
     text = shown(ControlReply(statuses=[status]), report(commit=evil, alerts={evil: 1}))
@@ -167,6 +167,6 @@ def test_what_a_stream_says_steers_no_terminal() -> None:
     ("seconds", "text"),
     [(0.4, "0 s"), (61, "1 min 1 s"), (7262, "2 h 1 min"), (180_000, "2 d 2 h")],
 )
-def test_times_are_told_in_two_units(seconds: float, text: str) -> None:
-    """Nobody needs the seconds of a day."""
-    assert span(seconds) == text
+def test_durations_have_two_units(seconds: float, text: str) -> None:
+    """A duration of days is given without seconds."""
+    assert duration_text(seconds) == text

@@ -1,4 +1,4 @@
-"""The bell: bursts of the right length, at once for what is new, silent for what is known."""
+"""The bell: bursts of the right length, at once for new alarms, silent for acknowledged ones."""
 
 import itertools
 
@@ -16,13 +16,13 @@ def alert(priority="high", state="on", episode="e1"):
     )  # fmt: skip
 
 
-def rung(standing, seconds, bells=None, silenced_s=0.0, begin=0.0):
+def rung(active, seconds, bells=None, silenced_s=0.0, begin=0.0):
     """Return the times of all pulses when asked a hundred times a second."""
     bells = Bells() if bells is None else bells
     times = []
     for step in range(round(100 * seconds)):
         now = begin + step / 100
-        times += [now] * bells.due(standing, silenced_s, now)
+        times += [now] * bells.due(active, silenced_s, now)
     return times
 
 
@@ -41,27 +41,27 @@ def test_bursts_have_the_pulses_and_the_pace_of_their_priority(priority, pulses,
 
 
 def test_low_alarm_rings_once():
-    """And the next low one once more."""
+    """The next low alarm rings once more."""
     bells = Bells()
     assert len(rung([alert("low")], 60.0, bells)) == 1
     assert len(rung([alert("low"), alert("low", episode="e2")], 60.0, bells, begin=60.0)) == 1
 
 
 def test_higher_alarm_does_not_wait_for_the_lower_burst():
-    """It begins its own at once."""
+    """Its own burst begins at once."""
     bells = Bells()
     rung([alert("medium")], 5.0, bells)
     assert rung([alert("medium"), alert("high", episode="e2")], 1.0, bells, begin=5.0)[0] == 5.0
 
 
-def test_what_is_acknowledged_is_silent_and_what_latched_still_calls():
-    """Somebody knows, or nobody does yet."""
+def test_acknowledged_alarms_are_silent_and_latched_ones_ring():
+    """A latched alarm has not been acknowledged."""
     assert rung([alert(state="ack")], 30.0) == []
     assert len(rung([alert(state="latched")], 9.0)) == 10
 
 
-def test_audio_pause_is_silence_and_after_it_the_burst_begins_anew():
-    """Nothing rings; when it is over and the alarm still stands, ten pulses do."""
+def test_after_an_audio_pause_the_burst_starts_from_its_beginning():
+    """Nothing rings during the pause; an alarm still active afterwards rings ten pulses."""
     bells = Bells()
     assert rung([alert()], 30.0, bells, silenced_s=10.0) == []
     assert len(rung([alert()], 9.0, bells, begin=30.0)) == 10

@@ -1,4 +1,4 @@
-"""Curves in braille show every sample, exactly where a slow drawing of them would."""
+"""Curves in braille show every sample, exactly like a slow reference drawing."""
 
 import math
 

@@ -45,7 +45,7 @@ class Terminal:
         self.seen = b""
 
     def sees(self, *texts: bytes, after: int = 0) -> bool:
-        """Wait until all of ``texts`` were written, behind the first ``after`` bytes."""
+        """Wait until all of ``texts`` were written after the first ``after`` bytes."""
         deadline = time.monotonic() + DEADLINE_S
         while not all(text in self.seen[after:] for text in texts):
             left = deadline - time.monotonic()
@@ -53,7 +53,7 @@ class Terminal:
                 return False
             try:
                 self.seen += os.read(self.master, 65536)
-            except OSError:  # the last program on the terminal is gone
+            except OSError:  # the last program on the terminal has ended
                 return all(text in self.seen[after:] for text in texts)
         return True
 
@@ -72,7 +72,7 @@ class Terminal:
         self.master = -1
 
     def settings(self) -> list[object]:
-        """Return how the terminal is set: echo, line by line, and so on."""
+        """Return the settings of the terminal: echo, line mode, and so on."""
         return termios.tcgetattr(self.master)
 
 
@@ -88,7 +88,7 @@ def on_terminal(
     def take_terminal() -> None:
         os.setsid()
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
-        # Whoever runs the tests may ignore these, and what is ignored stays so.
+        # The parent may ignore these signals, and children inherit that.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
@@ -111,8 +111,8 @@ def on_terminal(
             terminal.hang_up()
 
 
-def test_killed_dashboard_gives_the_terminal_back_and_comes_again(tmp_path: Path) -> None:
-    """Kill -9: back from the alternate screen, settings as before, a new one, the death on it."""
+def test_killed_dashboard_restores_the_terminal_and_is_started_again(tmp_path: Path) -> None:
+    """Kill -9: alternate screen off, settings as before; a new dashboard shows the death."""
     arguments = ("live", *ECTOPIC_DEVICE, "--port", "0")
     with on_terminal(tmp_path, *arguments) as (process, terminal):
         before = terminal.settings()
@@ -140,7 +140,7 @@ def test_killed_dashboard_gives_the_terminal_back_and_comes_again(tmp_path: Path
 
 
 def test_dashboard_follows_the_size_of_the_terminal(tmp_path: Path) -> None:
-    """It is drawn anew, as wide as the window is now."""
+    """It is redrawn in the new width."""
     arguments = ("live", *ECTOPIC_DEVICE, "--port", "0")
     with on_terminal(tmp_path, *arguments) as (_, terminal):
         assert terminal.sees(IN, b"ECG MONITOR")
@@ -150,8 +150,8 @@ def test_dashboard_follows_the_size_of_the_terminal(tmp_path: Path) -> None:
         assert terminal.sees(b"\x1b[?25l")
 
 
-def test_second_dashboard_attaches_and_leaves_alone(tmp_path: Path) -> None:
-    """`monitor watch` from another terminal: Ctrl-C ends it, and not the monitor."""
+def test_second_dashboard_starts_and_ends_by_itself(tmp_path: Path) -> None:
+    """`monitor watch` in another terminal: Ctrl-C ends it, but not the monitor."""
     ports = Ports(free_ports())
     ports.close()
     with running(tmp_path, "hub", "--port", str(ports.port)) as hub:
@@ -166,7 +166,7 @@ def test_second_dashboard_attaches_and_leaves_alone(tmp_path: Path) -> None:
 
 
 def test_a_dashboard_that_joins_late_shows_what_is_wrong_with_the_system(tmp_path: Path) -> None:
-    """The alarm belongs to no stream, and was told before there was anybody to hear it."""
+    """The alarm belongs to no stream and was published before the dashboard subscribed."""
     config = PatientConfig(fs=360.0, seed=1)
     with (
         running_tools.running_hub(tmp_path / "log") as hub,
@@ -174,19 +174,19 @@ def test_a_dashboard_that_joins_late_shows_what_is_wrong_with_the_system(tmp_pat
     ):
         running_tools.feed(hub, "demo", SyntheticPatient(config).generate(7_200).samples)
 
-        def told() -> bool:
+        def published() -> bool:
             return any(
                 isinstance(m, Alert) and m.kind == "no_scorer" for m in listener.receive(0.1)
             )
 
-        running_tools.until(told)
+        running_tools.until(published)
         endpoint = hub.endpoints["alerts"]
         with on_terminal(tmp_path, "watch", "--endpoint", endpoint) as (_, terminal):
             assert terminal.sees(IN, b"[NO SCORER")
 
 
 def test_dashboard_without_a_terminal_is_refused(tmp_path: Path) -> None:
-    """One line that says what to use instead."""
+    """One line says what to use instead."""
     run = finish(tmp_path, "watch")
 
     assert run.returncode == 2
@@ -195,7 +195,7 @@ def test_dashboard_without_a_terminal_is_refused(tmp_path: Path) -> None:
 
 
 def test_lost_terminal_ends_the_run(tmp_path: Path) -> None:
-    """A closed window, a broken connection: drained as by SIGTERM, and nobody goes on unseen."""
+    """A closed window or a broken connection drains the run like SIGTERM."""
     arguments = ("live", *ECTOPIC_DEVICE, "--port", "0")
     with on_terminal(tmp_path, *arguments) as (process, terminal):
         assert terminal.sees(IN, b"ECG MONITOR")
@@ -205,8 +205,8 @@ def test_lost_terminal_ends_the_run(tmp_path: Path) -> None:
     assert not any(alive(pid) for pid in stages.values())
 
 
-def test_dashboard_leaves_with_its_run_and_gives_the_terminal_back(tmp_path: Path) -> None:
-    """Kill -9 of the run: the dashboard goes by itself."""
+def test_dashboard_ends_with_its_run_and_restores_the_terminal(tmp_path: Path) -> None:
+    """After kill -9 of the run the dashboard ends by itself within a second or two."""
     arguments = ("live", *ECTOPIC_DEVICE, "--port", "0")
     shell = ("sh", "-c", '"$@"; read line', "sh")
     with on_terminal(tmp_path, *arguments, shell=shell) as (process, terminal):

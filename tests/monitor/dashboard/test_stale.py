@@ -34,7 +34,7 @@ def stages(pid: int) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PseudoTerminal]:
-    """A live monitor on a screen."""
+    """A live monitor on a pseudo-terminal."""
     state = tmp_path_factory.mktemp("state")
     live = command("live", "--device", "synthetic:?bpm=90", "--port", "0")
     with PseudoTerminal(live, environment=environment(state)) as terminal:
@@ -43,18 +43,18 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PseudoTermina
 
 
 def is_live(screen: str) -> bool:
-    """Say whether the screen shows a stream that is well and analysed."""
+    """Return whether the screen shows a stream that is analysed."""
     return bool(LIVE.search(screen)) and not re.search("STALE|NO CONTACT|NOT ANALYS", screen)
 
 
 def silent(screen: str) -> bool:
-    """Say whether the whole screen says that the hub is silent."""
+    """Return whether the whole screen shows lost contact with the hub."""
     return "NO CONTACT WITH THE HUB" in screen and "DATA STALE" in screen
 
 
 @promised(SAYS_S)
 @pytest.mark.parametrize(
-    ("stage", "said"),
+    ("stage", "shown"),
     [
         ("source", lambda screen: "DATA STALE" in screen),
         ("hub", silent),
@@ -65,15 +65,15 @@ def test_a_stopped_process_is_seen_within_two_seconds_and_its_return_too(
     terminal: PseudoTerminal,
     record_property: Callable[[str, object], None],
     stage: str,
-    said: Callable[[str], bool],
+    shown: Callable[[str], bool],
     limit_s: float,
 ) -> None:
-    """SIGSTOP: the screen says that nothing is live, and why; SIGCONT: it is live again (R8)."""
+    """After SIGSTOP the screen says that nothing is live; after SIGCONT it is live (R8)."""
     terminal.until(is_live, START_S)
     pid = stages(terminal.process.pid)[stage]
     os.kill(pid, signal.SIGSTOP)
     try:
-        seconds = terminal.until(said, START_S)
+        seconds = terminal.until(shown, START_S)
         frozen = terminal.screen
         terminal.until(lambda screen: screen != frozen, START_S)  # its clock goes on
     finally:

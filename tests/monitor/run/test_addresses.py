@@ -1,4 +1,4 @@
-"""A run keeps the addresses of its hub while the hub is away."""
+"""A run reserves the addresses of its hub, also while no hub runs."""
 
 import socket
 import sys
@@ -17,7 +17,7 @@ def number_of(endpoint: str) -> int:
 
 
 def binds(endpoint: str) -> bool:
-    """Say whether one can listen there; a socket of before may still be closing."""
+    """Return whether one can listen there; an earlier socket may still be closing."""
     try:
         with Router(endpoint) as router:
             return router.endpoint == endpoint
@@ -26,7 +26,7 @@ def binds(endpoint: str) -> bool:
 
 
 def test_a_hub_binds_over_the_reservation_again_and_again() -> None:
-    """Every address, as often as it is started."""
+    """It can bind to every address each time that it is started."""
     ports = Ports(0)
     try:
         assert len(set(ports.endpoints.values())) == 5
@@ -37,7 +37,7 @@ def test_a_hub_binds_over_the_reservation_again_and_again() -> None:
 
 
 def test_replay_and_control_lie_above_the_alerts_even_where_the_kernel_chooses() -> None:
-    """So `monitor ack --endpoint` and its like need one address only."""
+    """So commands like `monitor ack --endpoint` need only one address."""
     ports = Ports(0)
     ports.close()
 
@@ -47,7 +47,7 @@ def test_replay_and_control_lie_above_the_alerts_even_where_the_kernel_chooses()
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere ports cannot be reserved so")
 def test_nobody_else_gets_a_reserved_port() -> None:
-    """Neither a listener without our consent, nor the kernel's choice for a connection."""
+    """Neither another listener, nor a connection for which the kernel chooses a port."""
     ports = Ports(0)
     try:
         with socket.socket() as other, pytest.raises(OSError, match="in use"):
@@ -56,8 +56,8 @@ def test_nobody_else_gets_a_reserved_port() -> None:
         ports.close()
 
 
-def test_port_where_somebody_listens_is_refused_with_what_to_do() -> None:
-    """Any of the three."""
+def test_port_in_use_is_refused_with_advice() -> None:
+    """This holds for each of the three."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -69,6 +69,6 @@ def test_port_where_somebody_listens_is_refused_with_what_to_do() -> None:
 
 @pytest.mark.parametrize("port", [-1, 65534, 70000])
 def test_port_that_does_not_exist_is_refused(port: int) -> None:
-    """The three have to fit."""
+    """All three must be valid ports."""
     with pytest.raises(ConfigError, match="65533"):
         Ports(port)

@@ -1,4 +1,4 @@
-"""Kill -9 of every process of a run in its turn: it comes back, and nothing is lost."""
+"""Kill -9 of every process of a run in turn: it is started again, and nothing is lost."""
 
 import json
 import os
@@ -20,11 +20,11 @@ from pipeline.schema.requests import Acknowledge
 from tests.monitor.run.test_system import (
     DEADLINE_S,
     ECTOPIC_DEVICE,
+    alerts_and_summary,
     children,
     finish,
     first_line,
     running,
-    told,
     until,
 )
 from tests.support.ports import free_ports
@@ -36,29 +36,29 @@ KILLING_S = 40.0
 """The record lasts a minute at twice its speed."""
 
 NAMES = {"hub": "hub", "score": "scorer", "source": "source"}
-"""What the alarm calls the process of a command."""
+"""Name of a command's process in the alarm."""
 
 
 @pytest.fixture(scope="module")
 def scanned(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str, Any]]:
-    """What one process without sockets finds in the demo record."""
+    """Return what one process without sockets finds in the demo record."""
     run = finish(tmp_path_factory.mktemp("scan"), "scan", "demo", "--json")
-    return told(run.stdout)
+    return alerts_and_summary(run.stdout)
 
 
 def kill(run: "subprocess.Popen[bytes]", stage: str) -> None:
-    """Kill a process of a run, and wait until another one is in its place."""
+    """Kill a process of a run, and wait until it was started again."""
     killed = children(run.pid)[stage]
     os.kill(killed, signal.SIGKILL)
     assert until(lambda: children(run.pid).get(stage, killed) != killed, DEADLINE_S)
 
 
 def undisturbed(output: bytes, scanned: tuple[list[str], dict[str, Any]]) -> dict[str, Any]:
-    """Check that a run told what nobody disturbed tells, numbered without a hole; its summary.
+    """Check that a run has the alerts of an undisturbed one, numbered without a gap; its summary.
 
-    But for `no_data`, which goes by the clock: a machine may be too busy to be back in two seconds.
+    Except for `no_data`, which depends on the clock: a busy machine may need over two seconds.
     """
-    alerts, summary = told(output)
+    alerts, summary = alerts_and_summary(output)
     assert [alert for alert in alerts if json.loads(alert)["kind"] != "no_data"] == scanned[0]
     for name in ("duration_s", "beats", "beats_not_analysable", "gap_samples"):
         assert summary[name] == scanned[1].get(name, 0)
@@ -69,10 +69,10 @@ def undisturbed(output: bytes, scanned: tuple[list[str], dict[str, Any]]) -> dic
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_replay_tells_the_same_though_somebody_is_killed_every_few_seconds(
+def test_replay_has_the_same_alerts_though_processes_are_killed_every_few_seconds(
     tmp_path: Path, scanned: tuple[list[str], dict[str, Any]]
 ) -> None:
-    """A minute of kills, in an order and at moments that a seed gives."""
+    """A minute of kills, in an order and at times that a seed determines."""
     moments = random.Random(6)
     kills = 0
     with running(tmp_path, "replay", "demo", "--speed", "2", "--json", "--port", "0") as process:
@@ -92,10 +92,10 @@ def test_replay_tells_the_same_though_somebody_is_killed_every_few_seconds(
 @pytest.mark.parametrize(
     "stages", [["hub"], ["source"], ["score", "source", "hub", "hub"]], ids=",".join
 )
-def test_replay_tells_the_same_whoever_is_killed(
+def test_replay_has_the_same_alerts_whichever_process_is_killed(
     tmp_path: Path, scanned: tuple[list[str], dict[str, Any]], stages: list[str]
 ) -> None:
-    """Alert for alert, each once, those about the system apart; and all deaths are told."""
+    """Alerts of streams are the same, each once; and all deaths are reported."""
     with running(tmp_path, "replay", "demo", "--speed", "20", "--json", "--port", "0") as process:
         output = first_line(process)
         for stage in stages:
@@ -118,41 +118,43 @@ def listening(ports: Ports, *topics: str) -> Subscriber:
     return Subscriber(ends["alerts"], ends["replay"], from_seq=1, topics=topics)
 
 
-def test_live_run_goes_on_whoever_is_killed(tmp_path: Path) -> None:
-    """One after the other: each death is an alarm, beats come again, a device begins an epoch."""
+def test_live_run_continues_whichever_process_is_killed(tmp_path: Path) -> None:
+    """After each death there is an alarm and beats continue; a device begins a new epoch."""
     ports = Ports(free_ports())
     ports.close()
     arguments = ("live", *ECTOPIC_DEVICE, "--json", "--port", str(ports.port))
-    heard: list[Public] = []
+    received: list[Public] = []
     with running(tmp_path, *arguments) as process, listening(ports, "beat/", "status/") as listener:
 
-        def hears(wanted: Callable[[Public], bool]) -> bool:
-            mark = len(heard)
+        def arrives(wanted: Callable[[Public], bool]) -> bool:
+            mark = len(received)
 
             def done() -> bool:
-                heard.extend(listener.receive(0.1))
-                return any(map(wanted, heard[mark:]))
+                received.extend(listener.receive(0.1))
+                return any(map(wanted, received[mark:]))
 
             return until(done, DEADLINE_S)
 
-        assert hears(lambda m: isinstance(m, BeatNote))
+        assert arrives(lambda m: isinstance(m, BeatNote))
         for stage in ("score", "hub", "source"):
             kill(process, stage)
             cause = f"{NAMES[stage]} was killed"
-            assert hears(lambda m, cause=cause: isinstance(m, Alert) and m.reason.startswith(cause))
-            assert hears(lambda m: isinstance(m, BeatNote))
-        assert hears(lambda m: isinstance(m, Status) and m.epoch == 1 and m.beats > 0)
+            assert arrives(
+                lambda m, cause=cause: isinstance(m, Alert) and m.reason.startswith(cause)
+            )
+            assert arrives(lambda m: isinstance(m, BeatNote))
+        assert arrives(lambda m: isinstance(m, Status) and m.epoch == 1 and m.beats > 0)
         process.terminate()
         process.communicate(timeout=DEADLINE_S)
 
-    numbers = [m.seq for m in heard if isinstance(m, Alert)]
+    numbers = [m.seq for m in received if isinstance(m, Alert)]
     assert numbers == list(range(1, len(numbers) + 1))
     assert process.returncode == 130
 
 
 @pytest.mark.slow
 def test_hub_that_was_killed_serves_again_within_a_second_and_a_half(tmp_path: Path) -> None:
-    """At the same address; the fastest of six, for others may use the machine as well."""
+    """At the same address; the fastest of three attempts, since the machine may be busy."""
     ports = Ports(free_ports())
     ports.close()
     control = ports.endpoints["control"]
@@ -171,7 +173,7 @@ def test_hub_that_was_killed_serves_again_within_a_second_and_a_half(tmp_path: P
 
 
 def answers(control: str) -> bool:
-    """Say whether a hub answers at once."""
+    """Return whether a hub answers at once."""
     try:
         ask(control, Acknowledge(episode="none"), timeout_s=0.1)
     except EndpointError:

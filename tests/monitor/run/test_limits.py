@@ -1,4 +1,4 @@
-"""Memory that a long-lived process has freed goes back to the system."""
+"""A long-lived process returns the memory that it has freed to the system."""
 
 import os
 import platform
@@ -46,7 +46,7 @@ libc.fflush(None)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
 @pytest.mark.parametrize(("asked", "mapped"), [("yes", 1), ("no", 0)])
 def test_large_blocks_are_mapped_alone_and_threads_share_arenas(asked: str, mapped: int) -> None:
-    """As long as a hub or a source lives; without the setting glibc does neither."""
+    """By default glibc does neither."""
     run = subprocess.run(
         [sys.executable, "-c", SCRIPT, asked],
         env={name: value for name, value in os.environ.items() if not name.startswith("MALLOC")},

@@ -1,4 +1,4 @@
-"""How a run ends when it is told to: drained within five seconds, at once when told again."""
+"""How signals end a run: drained within five seconds, at once after a second signal."""
 
 import fcntl
 import json
@@ -7,6 +7,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import termios
 import time
 from pathlib import Path
@@ -38,7 +39,7 @@ AT_ONCE_S = 1.0
 
 
 def stop(process: "subprocess.Popen[bytes]", number: int = signal.SIGTERM) -> tuple[bytes, float]:
-    """Send a signal, read to the end, and return what came and how long that took."""
+    """Send a signal, read to the end, and return the output and the seconds it took."""
     began = time.monotonic()
     process.send_signal(number)
     output, _ = process.communicate(timeout=DEADLINE_S)
@@ -46,8 +47,8 @@ def stop(process: "subprocess.Popen[bytes]", number: int = signal.SIGTERM) -> tu
 
 
 @promised(DRAINED_S)
-def test_drained_run_has_told_all_that_it_logged(tmp_path: Path, limit_s: float) -> None:
-    """SIGTERM amidst beats: within five seconds, every alert of the log is on stdout, once."""
+def test_drained_run_has_printed_all_alerts_of_its_log(tmp_path: Path, limit_s: float) -> None:
+    """Within five seconds after SIGTERM every alert of the log is on stdout, once."""
     with running(tmp_path, "replay", "demo", "--speed", "20", "--json", "--port", "0") as process:
         first = first_line(process)
         stages = children(process.pid)
@@ -63,7 +64,7 @@ def test_drained_run_has_told_all_that_it_logged(tmp_path: Path, limit_s: float)
 
 
 def test_drained_run_leaves_its_log_and_nothing_else(tmp_path: Path) -> None:
-    """No socket file, no lock, no process that waits to be collected; its ports are free."""
+    """No socket file, no lock and no zombie process remain; its ports are free."""
     ports = Ports(free_ports())
     ports.close()
     arguments = ("live", *ECTOPIC_DEVICE, "--json", "--port", str(ports.port))
@@ -85,7 +86,7 @@ def test_drained_run_leaves_its_log_and_nothing_else(tmp_path: Path) -> None:
 def test_run_with_a_frozen_scorer_ends_in_five_seconds_all_the_same(
     tmp_path: Path, limit_s: float
 ) -> None:
-    """What nobody scores is not waited for without end, and nobody is left behind."""
+    """It does not wait for scores without end, and leaves no process behind."""
     with running(tmp_path, "replay", "demo", "--speed", "20", "--json", "--port", "0") as process:
         first_line(process)
         stages = children(process.pid)
@@ -101,7 +102,7 @@ def test_run_with_a_frozen_scorer_ends_in_five_seconds_all_the_same(
 @promised(AT_ONCE_S)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_second_signal_ends_at_once(tmp_path: Path, number: signal.Signals, limit_s: float) -> None:
-    """Even a run that is still draining because its scorer is frozen."""
+    """This holds even for a run that is still draining because its scorer is frozen."""
     with running(tmp_path, "replay", "demo", "--speed", "20", "--json", "--port", "0") as process:
         first_line(process)
         stages = children(process.pid)
@@ -119,7 +120,7 @@ def test_second_signal_ends_at_once(tmp_path: Path, number: signal.Signals, limi
 
 @promised(DRAINED_S)
 def test_reader_who_does_not_read_cannot_hold_up_the_end(tmp_path: Path, limit_s: float) -> None:
-    """A full pipe behind stdout, for ever: SIGTERM still ends the run in five seconds."""
+    """With a full pipe behind stdout, SIGTERM still ends the run in five seconds."""
     with running(tmp_path, "replay", "demo", "--speed", "20", "--json", "--port", "0") as process:
         assert process.stdout is not None
         fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
@@ -135,6 +136,27 @@ def test_reader_who_does_not_read_cannot_hold_up_the_end(tmp_path: Path, limit_s
     assert process.returncode == 130
     assert took_s < limit_s
     assert not any(alive(pid) for pid in stages.values())
+
+
+def test_reader_who_does_not_read_cannot_hold_up_the_summary() -> None:
+    """Where the pipe is full, writing the summary ends with `KeyboardInterrupt`."""
+    code = (
+        "import os, sys\n"
+        "from monitor.run.shutdown import Shutdown\n"
+        "os.set_blocking(1, False)\n"
+        "try:\n"
+        "    while True: os.write(1, bytes(4096))\n"
+        "except BlockingIOError: os.set_blocking(1, True)\n"
+        "shutdown = Shutdown()\n"
+        "shutdown.requested = True\n"
+        "with shutdown.bounded_output(): os.write(1, b'summary')\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.read().endswith(b"KeyboardInterrupt\n")
+        process.wait(DEADLINE_S)
 
 
 def unread(out: IO[bytes]) -> int:

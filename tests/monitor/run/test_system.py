@@ -25,8 +25,8 @@ STAGES = {"hub", "score", "source"}
 ECTOPIC_DEVICE = ("--device", "synthetic:?ectopic=0.3", "--false-alerts-per-hour", "30")
 """Raises its first alert within seconds."""
 
-PLACE = {"seq", "log_id", "utc", "latency_ms"}
-"""What tells one run from another; everything else of an alert has to be the same."""
+RUN_FIELDS = {"seq", "log_id", "utc", "latency_ms"}
+"""Fields that differ between runs; everything else of an alert must be the same."""
 
 
 def command(*arguments: str) -> list[str]:
@@ -52,7 +52,7 @@ def finish(state: Path, *arguments: str) -> "subprocess.CompletedProcess[bytes]"
 
 @contextlib.contextmanager
 def running(state: Path, *arguments: str) -> "Iterator[subprocess.Popen[bytes]]":
-    """Run a command beside the test, with Ctrl-C as in a terminal; it does not outlive it."""
+    """Run a command during the test, with Ctrl-C as in a terminal; end it with the test."""
     process = subprocess.Popen(
         command(*arguments),
         stdout=subprocess.PIPE,
@@ -69,7 +69,7 @@ def running(state: Path, *arguments: str) -> "Iterator[subprocess.Popen[bytes]]"
 
 
 def children(pid: int) -> dict[str, int]:
-    """Return the stages that ``pid`` started, by name."""
+    """Return the process ids of the commands that ``pid`` started, by name."""
     found = {}
     lists = [tasks.read_text() for tasks in Path(f"/proc/{pid}/task").glob("*/children")]
     for child in " ".join(lists).split():
@@ -81,7 +81,7 @@ def children(pid: int) -> dict[str, int]:
 
 
 def alive(pid: int) -> bool:
-    """Say whether a process runs; one that only waits to be collected does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -96,40 +96,40 @@ def first_line(process: "subprocess.Popen[bytes]") -> bytes:
 
 
 def until(done: Callable[[], bool], wait_s: float) -> bool:
-    """Ask ``done`` again and again, at most for ``wait_s``; return its last answer."""
+    """Call ``done`` until it is true, at most for ``wait_s``; return its last result."""
     deadline = time.monotonic() + wait_s
     while not done() and time.monotonic() < deadline:
         select.select([], [], [], 0.05)
     return done()
 
 
-def told(lines: bytes) -> tuple[list[str], dict[str, Any]]:
-    """Return the alerts of a run's streams, without their place in it, and its summary.
+def alerts_and_summary(lines: bytes) -> tuple[list[str], dict[str, Any]]:
+    """Return the alerts of a run's streams, without `RUN_FIELDS`, and its summary.
 
-    Those of the system itself (stream "") are not the same in every run: a process may have died.
+    Alerts of the system (stream "") are left out: they differ between runs, as a process may die.
     """
     *alerts, summary = (json.loads(line) for line in lines.splitlines())
     assert summary["kind"] == "summary"
     assert all("ticks" in alert for alert in alerts)
     of_streams = [alert for alert in alerts if alert["stream"]]
-    kept = [{k: v for k, v in alert.items() if k not in PLACE} for alert in of_streams]
+    kept = [{k: v for k, v in alert.items() if k not in RUN_FIELDS} for alert in of_streams]
     return sorted(json.dumps(alert, sort_keys=True) for alert in kept), summary
 
 
 @pytest.fixture(scope="module")
 def scanned(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str, Any]]:
-    """What one process without sockets finds in the demo record."""
+    """Return what one process without sockets finds in the demo record."""
     run = finish(tmp_path_factory.mktemp("scan"), "scan", "demo", "--json")
     assert (run.returncode, run.stderr) == (0, b"")
-    return told(run.stdout)
+    return alerts_and_summary(run.stdout)
 
 
-def test_replay_tells_what_the_scan_tells(
+def test_replay_has_the_alerts_of_the_scan(
     tmp_path: Path, scanned: tuple[list[str], dict[str, Any]]
 ) -> None:
-    """Three processes at full speed: the same alerts, numbered without a hole, classes named."""
+    """Three processes at full speed give the same alerts, numbered without a gap, with classes."""
     run = finish(tmp_path, "replay", "demo", "--speed", "max", "--json", "--port", "0")
-    alerts, summary = told(run.stdout)
+    alerts, summary = alerts_and_summary(run.stdout)
     numbers = [json.loads(line)["seq"] for line in run.stdout.splitlines()[:-1]]
 
     assert run.returncode == 0
@@ -146,10 +146,10 @@ def test_replay_tells_what_the_scan_tells(
 def test_fewer_false_alerts_are_fewer_beats_and_the_same_in_replay_and_scan(
     tmp_path: Path, scanned: tuple[list[str], dict[str, Any]]
 ) -> None:
-    """The knob reaches the live score of either command, and asking for less gives less."""
+    """The option reaches the live score of both commands, and a lower rate gives fewer beats."""
     knob = ["--false-alerts-per-hour", "1", "--json"]
-    scan, _ = told(finish(tmp_path, "scan", "demo", *knob).stdout)
-    replayed, _ = told(
+    scan, _ = alerts_and_summary(finish(tmp_path, "scan", "demo", *knob).stdout)
+    replayed, _ = alerts_and_summary(
         finish(tmp_path, "replay", "demo", "--speed", "max", "--port", "0", *knob).stdout
     )
 
@@ -160,16 +160,16 @@ def test_fewer_false_alerts_are_fewer_beats_and_the_same_in_replay_and_scan(
     assert 0 < called[0] < called[1]
 
 
-def test_killed_scorer_is_replaced_and_nothing_is_lost_or_told_twice(
+def test_killed_scorer_is_started_again_and_nothing_is_lost_or_published_twice(
     tmp_path: Path, scanned: tuple[list[str], dict[str, Any]]
 ) -> None:
-    """Kill -9 in the middle of a replay: every beat is scored, every alert comes once."""
+    """After kill -9 during a replay every beat is scored, and every alert comes once."""
     with running(tmp_path, "replay", "demo", "--speed", "20", "--json", "--port", "0") as process:
         first = first_line(process)
         killed = children(process.pid)["score"]
         os.kill(killed, signal.SIGKILL)
         rest, _ = process.communicate(timeout=DEADLINE_S)
-    alerts, summary = told(first + rest)
+    alerts, summary = alerts_and_summary(first + rest)
 
     assert process.returncode == 0
     assert alerts == scanned[0]
@@ -182,10 +182,10 @@ def test_killed_scorer_is_replaced_and_nothing_is_lost_or_told_twice(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_told_to_stop_it_ends_with_a_summary_and_leaves_nobody_behind(
+def test_a_signal_ends_a_run_with_a_summary_and_without_processes_left(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    """Ctrl-C, and SIGTERM likewise: summary on stdout, exit code 130, no process left."""
+    """Ctrl-C and SIGTERM alike: summary on stdout, exit code 130, no process left."""
     with running(tmp_path, "live", *ECTOPIC_DEVICE, "--plain", "--port", "0") as process:
         first_line(process)
         stages = children(process.pid)
@@ -201,8 +201,8 @@ def test_told_to_stop_it_ends_with_a_summary_and_leaves_nobody_behind(
     assert not any(alive(pid) for pid in stages.values())
 
 
-def test_children_leave_when_their_parent_is_killed(tmp_path: Path) -> None:
-    """Kill -9 of the parent: nobody goes on alone."""
+def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    """After kill -9 of the parent no child runs for more than seconds."""
     with running(tmp_path, "live", *ECTOPIC_DEVICE, "--json", "--port", "0") as process:
         assert until(lambda: children(process.pid).keys() >= STAGES, DEADLINE_S)
         stages = children(process.pid)
@@ -213,7 +213,7 @@ def test_children_leave_when_their_parent_is_killed(tmp_path: Path) -> None:
 
 
 def test_second_monitor_on_a_port_is_refused(tmp_path: Path) -> None:
-    """One line that names --port, exit 2, and no log; the first one is not disturbed."""
+    """One line names --port, exit 2, and no log; the first monitor continues."""
     with running(tmp_path / "hub", "hub", "--port", "0") as process:
         ready = json.loads(first_line(process))
         port = ready["endpoints"]["alerts"].rpartition(":")[2]
@@ -227,7 +227,7 @@ def test_second_monitor_on_a_port_is_refused(tmp_path: Path) -> None:
         assert process.poll() is None
 
 
-def test_reader_who_has_enough_is_no_bug(tmp_path: Path) -> None:
+def test_reader_that_closes_its_pipe_is_no_bug(tmp_path: Path) -> None:
     """``monitor scan demo --json | head -1`` ends quietly."""
     with running(tmp_path, "scan", "demo", "demo", "demo", "--beats") as process:
         first_line(process)
@@ -239,7 +239,7 @@ def test_reader_who_has_enough_is_no_bug(tmp_path: Path) -> None:
 
 
 def _bad_records(folder: Path) -> dict[str, list[str]]:
-    """Write what nobody should have to play, and return the arguments that name it."""
+    """Write unusable records, and return the arguments that name each."""
     signal_bytes = DEMO_RECORD.with_suffix(".dat").read_bytes()
 
     def record(name: str, header: str, data: bytes | None = signal_bytes) -> str:
@@ -310,7 +310,7 @@ _CASES = [
 def refusals(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> "dict[str, tuple[subprocess.CompletedProcess[bytes], Path]]":
-    """The outcome of every bad input; two at a time, for each starts Python."""
+    """Return the outcome of every bad input; two run at a time, as each starts Python."""
     folder = tmp_path_factory.mktemp("bad")
     cases = _bad_records(folder)
     states = {name: tmp_path_factory.mktemp("state") for name in cases}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.run.alarm_file import load_alarm_settings
+from monitor.inputs import load_alarm_settings
 from pipeline.alarms.kinds import KINDS, LETHAL, NEVER_OFF
 from pipeline.alarms.settings import RANGES, AlarmSettings, settings_of
 from pipeline.errors import ConfigError

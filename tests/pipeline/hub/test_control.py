@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from monitor.commands import ask as asking
+from monitor.commands import ack, control, show, silence
 from pipeline.client import Subscriber, ask
 from pipeline.errors import ConfigError, EndpointError, InputError
 from pipeline.hub.hub import Hub
@@ -194,20 +194,20 @@ def test_commands_print_what_happened(
 ) -> None:
     """Readable lines, or one JSON object."""
     with asystole(tmp_path / "log") as (hub, one, _):
-        monkeypatch.setattr(asking, "endpoint_above", lambda *_: hub.endpoints["control"])
+        monkeypatch.setattr(control, "endpoint_above", lambda *_: hub.endpoints["control"])
         on = one.hears("asystole", "on")
-        asking.acknowledge("tcp://x", stream="", episode=on.episode, as_json=False)
+        ack.acknowledge("tcp://x", stream="", episode=on.episode, as_json=False)
         assert "acknowledged: p: asystole (high), still there" in capsys.readouterr().out
-        asking.acknowledge("tcp://x", stream="z", episode="", as_json=False)
+        ack.acknowledge("tcp://x", stream="z", episode="", as_json=False)
         assert capsys.readouterr().out == "nothing to acknowledge in z\n"
-        asking.silence("tcp://x", 60.0, as_json=True)
+        silence.pause_sound("tcp://x", 60.0, as_json=True)
         assert json.loads(capsys.readouterr().out)["silenced_s"] == 60.0
-        asking.show(on.seq, endpoint="tcp://x", log=None, png=None, as_json=False)
+        show.show_alert(on.seq, endpoint="tcp://x", log=None, png=None, as_json=False)
         shown = capsys.readouterr().out
         assert "asystole, physiological, high priority, on" in shown
         assert "no QRS for 4 s" in shown
         with pytest.raises(ConfigError, match="holds no alert 999"):
-            asking.show(999, endpoint="tcp://x", log=None, png=None, as_json=False)
+            show.show_alert(999, endpoint="tcp://x", log=None, png=None, as_json=False)
 
 
 def test_show_draws_from_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,15 +218,15 @@ def test_show_draws_from_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str
         heard = hear_until_ended(s, "p")
     (on,) = (a for a in alerts_of(heard) if (a.kind, a.state) == ("asystole", "on"))
     png = tmp_path / "strip.png"
-    asking.show(on.seq, endpoint="", log=log, png=png, as_json=False)
+    show.show_alert(on.seq, endpoint="", log=log, png=png, as_json=False)
     lines = capsys.readouterr().out.splitlines()
     assert any("▲" in line for line in lines)
     assert any(line.strip("\u2800 ") and " mV " in line for line in lines)
     assert png.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(InputError, match="holds no alert 77"):
-        asking.show(77, endpoint="", log=log, png=None, as_json=False)
+        show.show_alert(77, endpoint="", log=log, png=None, as_json=False)
     with pytest.raises(InputError, match="no log"):
-        asking.show(1, endpoint="", log=tmp_path / "none", png=None, as_json=False)
+        show.show_alert(1, endpoint="", log=tmp_path / "none", png=None, as_json=False)
 
 
 def test_nobody_there_is_said_so() -> None:

@@ -12,7 +12,7 @@ def run(code: str) -> None:
 def test_hub_imports_nothing_slow_that_it_does_not_use() -> None:
     """Neither torch nor scipy's filter design nor its linear algebra nor WFDB."""
     run(
-        "import sys, monitor.cli.app, monitor.run.stages, models.training.calibration\n"
+        "import sys, monitor.cli.app, monitor.stages.hub, models.files.calibration\n"
         "import models.files.classifier, pipeline.hub.hub, pipeline.signal.warmup\n"
         "pipeline.signal.warmup.compile_kernels()\n"
         "slow = {'torch', 'scipy.signal', 'scipy.stats', 'scipy.linalg', 'wfdb', 'rich.console'}\n"

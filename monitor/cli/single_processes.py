@@ -1,16 +1,16 @@
-"""``monitor hub``, ``score`` and ``source``: the stages one by one."""
+"""Parse ``monitor hub``, ``score`` and ``source``: the processes of a monitor, one at a time."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Optional
 
 import typer
 
-from monitor.cli.key_options import Key, Keys, ServerKey, client_keys
 from monitor.cli.options import (
     Alarms,
     Duration,
     FalseAlerts,
+    Key,
+    Keys,
     Lead,
     Log,
     LogLines,
@@ -18,58 +18,65 @@ from monitor.cli.options import (
     Metrics,
     Parent,
     Port,
+    ServerKey,
     Speed,
     Start,
     checked_speed,
+    client_keys,
 )
 from monitor.log_format import LogFormat
 from pipeline.constants import DEFAULT_PORT
 from pipeline.errors import ConfigError
 
-stage_app = typer.Typer()
+single_process_app = typer.Typer()
 
 
-@stage_app.command()
+@single_process_app.command()
 def hub(
     port: Port = DEFAULT_PORT,
     bind: Annotated[
-        str, typer.Option(help="Address of this machine to serve on; others only with --key.")
+        str,
+        typer.Option(help="Address of this machine to listen on; off loopback only with --key."),
     ] = "127.0.0.1",
     key: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Ask everybody for a key, and be this one (monitor keys new)."),
+        typer.Option(
+            help="Require keys of all clients; name of the hub's own key (monitor keys new)."
+        ),
     ] = None,
     keys: Keys = None,
     ingest: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Address for sources; any port, or three above --port with --key."),
+        typer.Option(
+            help="Address for sources; by default any port, with --key three above --port."
+        ),
     ] = None,
     work: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Address for scorers; any port, or four above --port with --key."),
+        typer.Option(
+            help="Address for scorers; by default any port, with --key four above --port."
+        ),
     ] = None,
     log: Log = None,
     false_alerts_per_hour: FalseAlerts = None,
     alarms: Alarms = None,
     resume: Annotated[
-        bool, typer.Option(help="Go on with the streams where the log ends, or begin them anew.")
+        bool, typer.Option(help="Continue the streams where the log ends, or start them anew.")
     ] = True,
     keep_days: Annotated[
         Optional[float],  # noqa: UP045
-        typer.Option(
-            help="Remove alerts from the log that were raised longer ago; none by default."
-        ),
+        typer.Option(help="Remove alerts from the log after so many days; never by default."),
     ] = None,
     keep_mb: Annotated[
         Optional[float],  # noqa: UP045
-        typer.Option(help="Keep so many MB of alerts and strips, the newest; all by default."),
+        typer.Option(help="Keep only the newest alerts and strips, so many MB; all by default."),
     ] = None,
     metrics: Metrics = None,
     log_format: LogLines = LogFormat.TEXT,
     parent: Parent = None,
 ) -> None:
-    """Run the hub alone; prints its addresses as one JSON line when it is ready."""
-    from monitor.run.stages import run_hub
+    """Run a hub alone; when ready it prints its addresses as one JSON line."""
+    from monitor.stages.hub import run_hub
 
     run_hub(
         port=port,
@@ -86,16 +93,17 @@ def hub(
         keep_mb=keep_mb,
         metrics=metrics,
         parent=parent,
-        announce=print_event,
     )
 
 
-@stage_app.command()
+@single_process_app.command()
 def score(
     work: Annotated[str, typer.Option(help="The hub's address for scorers.")],
     weights: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Student (.safetensors, with its .json beside it); ours by default."),
+        typer.Option(
+            help="Student (.safetensors, its .json beside it); by default the one that ships."
+        ),
     ] = None,
     key: Key = None,
     server_key: ServerKey = None,
@@ -103,30 +111,32 @@ def score(
     log_format: LogLines = LogFormat.TEXT,
     parent: Parent = None,
 ) -> None:
-    """Run a scorer alone: batches of beats through the student, anomalous ones classified."""
-    from monitor.run.stages import run_scorer
+    """Run a scorer alone: it scores batches of beats and classifies anomalous ones."""
+    from monitor.stages.score import run_scorer
 
     run_scorer(
         work=work,
         weights=weights,
         keys=client_keys(key, server_key, keys),
         parent=parent,
-        announce=print_event,
     )
 
 
-@stage_app.command()
+@single_process_app.command()
 def source(
     ingest: Annotated[str, typer.Option(help="The hub's address for sources.")],
     records: Annotated[Optional[list[str]], typer.Argument(help="WFDB records.")] = None,  # noqa: UP045
-    device: Annotated[Optional[str], typer.Option(help="Instead of records.")] = None,  # noqa: UP045
+    device: Annotated[
+        str | None, typer.Option(help="Address of a device, instead of records.")
+    ] = None,
     speed: Speed = "1",
     start: Start = 0.0,
     duration: Duration = None,
     loop: Loop = False,
     lead: Lead = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where a source of this name stopped.")
+        bool,
+        typer.Option("--resume", help="Continue where an earlier source of these streams stopped."),
     ] = False,
     key: Key = None,
     server_key: ServerKey = None,
@@ -134,8 +144,8 @@ def source(
     log_format: LogLines = LogFormat.TEXT,
     parent: Parent = None,
 ) -> None:
-    """Run sources alone: records or a device, sent to a hub."""
-    from monitor.run.stages import run_source
+    """Run a source alone: it sends records or a device to a hub."""
+    from monitor.stages.source import run_source
 
     if (device is None) == (not records):
         raise ConfigError("give records or --device, one of them")
@@ -151,10 +161,4 @@ def source(
         resume=resume,
         keys=client_keys(key, server_key, keys),
         parent=parent,
-        announce=print_event,
     )
-
-
-def print_event(event: str, **facts: Any) -> None:
-    """Print one JSON line for whoever started this stage."""
-    print(json.dumps({"event": event, **facts}), flush=True)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.cli import app as cli
-from monitor.commands.log_export import export_log
+from monitor.commands.log import write_exports
 from pipeline.errors import ConfigError, LogError
 from pipeline.log.store import AlertLog
 from pipeline.schema.public import Alert, decode_alert
@@ -21,15 +21,19 @@ from tests.support.logs import alert, changed, filled_log, old_log
 HEADER = "{name} 1 360 650000\n{name}.dat 212 200 12 0 0 0 0 MLII\n"
 
 
-def export(log: Path, folder: Path, told=lambda done, total: None) -> list[str]:
+def export(log: Path, folder: Path, on_progress=lambda done, total: None) -> list[str]:
     """Export a log in every form."""
-    return export_log(
-        log, csv_file=folder / "a.csv", json_lines=folder / "a.jsonl", wfdb=folder, told=told
+    return write_exports(
+        log,
+        csv_file=folder / "a.csv",
+        json_lines=folder / "a.jsonl",
+        wfdb=folder,
+        on_progress=on_progress,
     )
 
 
 def test_table_and_lines_hold_every_field_of_every_alert(tmp_path: Path) -> None:
-    """JSON lines are what subscribers get; the table has a column a field."""
+    """JSON lines are those of subscribers; the table has a column for each field."""
     log = tmp_path / "log.sqlite"
     filled_log(log, alerts=1201)
     with AlertLog(log) as writer:
@@ -49,7 +53,7 @@ def test_table_and_lines_hold_every_field_of_every_alert(tmp_path: Path) -> None
 
 
 def test_cells_cannot_be_formulas(tmp_path: Path) -> None:
-    """A text from outside that a spreadsheet would compute is only text; numbers stay numbers."""
+    """Text that a spreadsheet would take for a formula is quoted; numbers stay numbers."""
     log = tmp_path / "log.sqlite"
     with AlertLog(log) as writer:
         writer.append([alert(1, reason='=HYPERLINK("x","a,b")\n', bpm=-1.5, stream="-x")])
@@ -64,7 +68,7 @@ def test_cells_cannot_be_formulas(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of pandas, within wfdb
 def test_annotations_lie_where_the_alerts_are(tmp_path: Path) -> None:
-    """A file a stream and epoch, read back by WFDB's own package and by ours."""
+    """There is a file for each stream and epoch, which WFDB's package and ours can read."""
     import wfdb
 
     log = tmp_path / "log.sqlite"
@@ -81,9 +85,9 @@ def test_annotations_lie_where_the_alerts_are(tmp_path: Path) -> None:
         )
     (tmp_path / "100.hea").write_text(HEADER.format(name="100"))
 
-    said = export(log, tmp_path)
+    lines = export(log, tmp_path)
 
-    assert said[2] == f"5 alerts in 4 annotation files in {tmp_path}; 1 are about no signal"
+    assert lines[2] == f"5 alerts in 4 annotation files in {tmp_path}; 1 are about no signal"
     for found in (
         wfdb.rdann(str(tmp_path / "100"), "alarm"),
         read_annotations(tmp_path / "100.hea", "alarm"),
@@ -99,17 +103,17 @@ def test_annotations_lie_where_the_alerts_are(tmp_path: Path) -> None:
     }
 
 
-def test_streams_of_names_that_wfdb_cannot_tell_apart_have_each_their_file(tmp_path: Path) -> None:
-    """None overwrites another's, whatever numbers the names have."""
+def test_streams_whose_names_are_alike_for_wfdb_get_separate_files(tmp_path: Path) -> None:
+    """No stream overwrites the file of another, whatever numbers the names end with."""
     log = tmp_path / "log.sqlite"
     names = ["a.b", "a_b", "a_b_2", "a_b_3", "a-b"]
     with AlertLog(log) as writer:
         writer.append([alert(n, stream=name) for n, name in enumerate(names)])
 
-    said = export(log, tmp_path)
+    lines = export(log, tmp_path)
 
     files = list(tmp_path.glob("*.alarm"))
-    assert f"{len(names)} annotation files" in said[-1]
+    assert f"{len(names)} annotation files" in lines[-1]
     assert len(files) == len(names)
 
 
@@ -122,7 +126,7 @@ def test_streams_of_names_that_wfdb_cannot_tell_apart_have_each_their_file(tmp_p
 def test_notes_are_read_back_as_written(
     notes: list[tuple[int, str]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Any samples in any order, far apart or at one place, with any text."""
+    """Samples may have any order and distance, and notes any text."""
     folder = tmp_path_factory.getbasetemp()
     (folder / "r.hea").write_text(HEADER.format(name="r"))
     (folder / "r.alarm").write_bytes(note_bytes(notes))
@@ -134,7 +138,7 @@ def test_notes_are_read_back_as_written(
 
 @pytest.mark.parametrize("version", [1, 2, 3])
 def test_logs_of_every_version_are_exported_and_left_alone(version: int, tmp_path: Path) -> None:
-    """An old log is not upgraded by who only reads it."""
+    """Reading does not upgrade an old log."""
     log = tmp_path / "log.sqlite"
     old_log(log, version)
     before = log.read_bytes()
@@ -145,28 +149,28 @@ def test_logs_of_every_version_are_exported_and_left_alone(version: int, tmp_pat
     assert log.read_bytes() == before
 
 
-def test_export_of_a_log_that_is_being_written_has_what_was_there_at_its_beginning(
+def test_export_of_a_log_in_use_has_the_alerts_of_its_beginning(
     tmp_path: Path,
 ) -> None:
-    """A hub goes on writing, and nothing of the export keeps it from folding its log away."""
+    """A hub can write and checkpoint its log during the export."""
     log = tmp_path / "log.sqlite"
     with AlertLog(log) as writer:
         writer.append([alert(n) for n in range(1200)])
 
-        def told(done: int, total: int) -> None:
+        def on_progress(done: int, total: int) -> None:
             writer.append([alert(done)])
             writer.checkpoint()
             assert writer.wal_bytes == 0
 
-        export(log, tmp_path, told)
+        export(log, tmp_path, on_progress)
         assert writer.last_seq == 1203
 
     assert len((tmp_path / "a.jsonl").read_bytes().splitlines()) == 1200
 
 
 @pytest.mark.parametrize("fault", ["removed", "damaged", "missing"])
-def test_nothing_is_left_half_written(fault: str, tmp_path: Path) -> None:
-    """Where the export cannot be whole there is none, and what was there before still is."""
+def test_no_file_is_left_incomplete(fault: str, tmp_path: Path) -> None:
+    """Where the export fails, the files of before are unchanged."""
     log = tmp_path / "log.sqlite"
     (tmp_path / "a.csv").write_text("before")
     with AlertLog(log) as writer:
@@ -176,23 +180,23 @@ def test_nothing_is_left_half_written(fault: str, tmp_path: Path) -> None:
     elif fault == "missing":
         changed(log, "DELETE FROM alert WHERE seq = 700")
 
-    def told(done: int, total: int) -> None:
+    def on_progress(done: int, total: int) -> None:
         if fault == "removed":
             with AlertLog(log) as writer:
                 writer.remove_before(1100)
 
     with pytest.raises(LogError, match=r"alert 700|start again"):
-        export(log, tmp_path, told)
+        export(log, tmp_path, on_progress)
 
     left = {file.name for file in tmp_path.iterdir()} - {"log.sqlite"}
     assert left <= {"a.csv", "log.sqlite-wal", "log.sqlite-shm"}
     assert (tmp_path / "a.csv").read_text() == "before"
 
 
-def test_command_writes_what_it_was_asked_for(
+def test_command_writes_the_files_that_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Files, not stdout; nothing asked for, or a place that cannot be, is bad usage."""
+    """It prints nothing on stdout; naming no file, or an impossible one, is bad usage."""
     log, out = tmp_path / "log.sqlite", tmp_path / "out"
     filled_log(log)
 
@@ -215,7 +219,7 @@ def test_command_writes_what_it_was_asked_for(
 @pytest.mark.parametrize("target", ["log", "log-wal", "log-lock", "link", "a/../log", "same"])
 @pytest.mark.parametrize("form", ["csv_file", "json_lines"])
 def test_an_export_never_replaces_what_it_reads(tmp_path: Path, target: str, form: str) -> None:
-    """By whatever name, also while a hub writes it; nor the other file that it writes."""
+    """By any name, also while a hub writes it; nor the other file of the same export."""
     log = tmp_path / "log"
     (tmp_path / "a").mkdir()
     (tmp_path / "link").symlink_to(log)
@@ -227,30 +231,30 @@ def test_an_export_never_replaces_what_it_reads(tmp_path: Path, target: str, for
         if target == "same":
             files = dict.fromkeys(files, tmp_path / "same")
         with pytest.raises(ConfigError, match="read or written"):
-            export_log(log, **files, wfdb=None, told=lambda done, total: None)
+            write_exports(log, **files, wfdb=None, on_progress=lambda done, total: None)
         assert {path: path.stat().st_ino for path in tmp_path.iterdir()} == before
 
 
 def test_a_log_named_like_an_annotation_file_is_not_replaced_by_one(tmp_path: Path) -> None:
-    """Annotations are named after streams, and streams by whoever sends them."""
+    """Annotations are named after streams, and a source chooses the name of its stream."""
     log = tmp_path / "100.alarm"
     filled_log(log)
     with pytest.raises(ConfigError, match="read or written"):
-        export_log(
-            log, csv_file=None, json_lines=None, wfdb=tmp_path, told=lambda done, total: None
+        write_exports(
+            log, csv_file=None, json_lines=None, wfdb=tmp_path, on_progress=lambda done, total: None
         )
     assert export(log, tmp_path / "elsewhere")
 
 
 def test_a_pipe_is_not_replaced_by_a_file_and_a_link_leads_to_it(tmp_path: Path) -> None:
-    """Whoever reads a pipe would wait for ever; a link stays one, and its file is the new one."""
+    """A reader of the pipe would wait for ever; a link is kept and its target replaced."""
     log = tmp_path / "log"
     filled_log(log)
     os.mkfifo(tmp_path / "pipe")
     for form in ("csv_file", "json_lines"):
         files = {"csv_file": None, "json_lines": None, form: tmp_path / "pipe"}
         with pytest.raises(ConfigError, match="no file that could be replaced"):
-            export_log(log, **files, wfdb=None, told=lambda done, total: None)
+            write_exports(log, **files, wfdb=None, on_progress=lambda done, total: None)
     assert (tmp_path / "pipe").is_fifo()
 
     (tmp_path / "a.csv").symlink_to("real.csv")
@@ -260,8 +264,8 @@ def test_a_pipe_is_not_replaced_by_a_file_and_a_link_leads_to_it(tmp_path: Path)
     assert (tmp_path / "real.csv").read_text().startswith("schema,")
 
 
-def test_a_sample_beyond_all_signal_is_about_none(tmp_path: Path) -> None:
-    """Annotations reach it in steps of 2**31: a file would be made of them."""
+def test_an_alert_beyond_any_signal_gets_no_annotation(tmp_path: Path) -> None:
+    """Reaching it in steps of 2**31 samples would fill a file."""
     log = tmp_path / "log"
     with AlertLog(log) as writer:
         writer.append([alert(2**62), alert(7)])

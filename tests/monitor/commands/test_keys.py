@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor.cli.key_options import client_keys
 from monitor.cli.keys import allow, list_keys, new, revoke
-from monitor.run.stages import hub_addresses, hub_guard
+from monitor.cli.options import client_keys
+from monitor.stages.hub import hub_addresses, hub_authenticator
 from pipeline.errors import ConfigError, KeysError
 from pipeline.transport.access_list import Rights, load_access_list
 from pipeline.transport.curve import new_pair
@@ -23,7 +23,7 @@ def keys(tmp_path: Path) -> Path:
 def test_new_prints_the_public_half_and_the_files(
     keys: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The secret is written and never shown."""
+    """The secret is written to its file and never printed."""
     new("hub", keys=keys)
     shown = capsys.readouterr().out
     pair = KeyStore(keys).pair("hub")
@@ -48,10 +48,10 @@ def test_new_prints_the_public_half_and_the_files(
     ],
     ids=str,
 )
-def test_a_key_gets_what_was_said_and_nothing_else(
+def test_a_key_gets_the_rights_given_and_no_others(
     keys: Path, options: dict[str, object], rights: Rights
 ) -> None:
-    """Nothing said is reading; sending and scoring do not include it."""
+    """Without options it may read; sending and scoring do not include reading."""
     new("k", keys=keys)
     allow("k", keys=keys, **options)  # type: ignore[arg-type]
     assert load_access_list(KeyStore(keys))["k"].rights == rights
@@ -60,7 +60,7 @@ def test_a_key_gets_what_was_said_and_nothing_else(
 def test_allowing_again_replaces_and_revoking_ends(
     keys: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The list says what holds now; what it does not know cannot be revoked."""
+    """The list has the latest rights; a key that is not on it cannot be revoked."""
     new("k", keys=keys)
     allow("k", streams=["a"], keys=keys)
     allow("k", score=True, keys=keys)
@@ -76,7 +76,7 @@ def test_allowing_again_replaces_and_revoking_ends(
 
 
 def test_a_key_is_allowed_by_itself_or_by_its_file(keys: Path) -> None:
-    """A key from elsewhere comes as text or as NAME.public; neither is an error that says so."""
+    """A key is given as text or as NAME.public; neither is an error with advice."""
     new("hub", keys=keys)
     public = new_pair().public
     allow("ward", public=public, keys=keys)
@@ -87,10 +87,10 @@ def test_a_key_is_allowed_by_itself_or_by_its_file(keys: Path) -> None:
         allow("nobody", keys=keys)
 
 
-def test_an_empty_folder_lists_nothing_and_says_how_to_begin(
+def test_an_empty_folder_lists_nothing_and_advises_how_to_begin(
     keys: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Looking creates nothing."""
+    """Listing creates nothing."""
     list_keys(keys=keys)
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -99,7 +99,7 @@ def test_an_empty_folder_lists_nothing_and_says_how_to_begin(
 
 
 def test_the_two_keys_of_a_client_go_together(keys: Path) -> None:
-    """One of the two alone protects nothing."""
+    """One of the two alone is refused."""
     new("hub", keys=keys)
     new("bed", keys=keys)
     assert client_keys(None, None, keys) is None
@@ -112,21 +112,21 @@ def test_the_two_keys_of_a_client_go_together(keys: Path) -> None:
 
 
 def test_a_hub_with_a_key_has_five_ports_in_a_row(keys: Path) -> None:
-    """Who connects from elsewhere has to know them; without a key two of them are any."""
-    plain = hub_addresses("127.0.0.1", 5570, None, None, guarded=False)
+    """Other machines must know the ports; without a key the kernel chooses two of them."""
+    plain = hub_addresses("127.0.0.1", 5570, None, None, with_keys=False)
     assert [plain[name].rpartition(":")[2] for name in ("ingest", "work")] == ["0", "0"]
-    fixed = hub_addresses("0.0.0.0", 5570, None, None, guarded=True)
+    fixed = hub_addresses("0.0.0.0", 5570, None, None, with_keys=True)
     assert [address.rpartition(":")[2] for address in fixed.values()] == [
         "5570", "5571", "5572", "5573", "5574",
     ]  # fmt: skip
-    assert hub_addresses("127.0.0.1", 5570, "tcp://127.0.0.1:9", None, guarded=True)[
+    assert hub_addresses("127.0.0.1", 5570, "tcp://127.0.0.1:9", None, with_keys=True)[
         "ingest"
     ].endswith(":9")
-    for port, guarded in ((65532, True), (65534, False), (-1, False)):
+    for port, with_keys in ((65532, True), (65534, False), (-1, False)):
         with pytest.raises(ConfigError, match="port"):
-            hub_addresses("127.0.0.1", port, None, None, guarded=guarded)
+            hub_addresses("127.0.0.1", port, None, None, with_keys=with_keys)
     with pytest.raises(ConfigError, match="keys"):
-        hub_addresses("0.0.0.0", 0, None, None, guarded=False)
-    assert hub_guard(None, keys) is None
+        hub_addresses("0.0.0.0", 0, None, None, with_keys=False)
+    assert hub_authenticator(None, keys) is None
     with pytest.raises(KeysError):
-        hub_guard("hub", keys)
+        hub_authenticator("hub", keys)

@@ -1,22 +1,29 @@
-"""`monitor log export`: the alerts of a log as CSV, as JSON lines, as WFDB annotations.
+"""`monitor log verify` and `monitor log export`: check an alert log, and write its alerts to files.
 
-The log is only read, a page at a time, so a hub may be writing it; what is exported is what it
-held when the export began. Each file appears whole or not at all.
+A log is only read, so a hub may write it meanwhile. An export has the alerts that the log held when
+it began, as CSV, JSON lines or WFDB annotations. Each file appears whole or not at all.
 """
 
 import csv
 import json
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import IO, Any, Final
 
+from rich.console import Console
+from rich.progress import Progress
+
 from models.files.atomic_write import replaceable_file, write_atomically
+from monitor.text import safe_text
 from pipeline.errors import ConfigError, LogError
 from pipeline.log.reader import LogReader
+from pipeline.log.verify import verify
 from pipeline.schema.public import Alert, encode_json
 from pipeline.schema.requests import ALERTS_PER_PAGE
 from replay.annotations import note_bytes
@@ -24,32 +31,63 @@ from replay.annotations import note_bytes
 ANNOTATOR: Final = "alarm"
 """Not ``mon``, which `monitor scan` writes: both may lie beside a record."""
 
-
 _LATEST_SAMPLE: Final = 2**40
-"""Decades of signal. Annotations reach any sample, in steps of 2**31: no file is made of these."""
+"""Decades of signal. Later samples, in steps of 2**31 samples, would fill an annotation file."""
+
+
+def verify_log(path: Path, *, as_json: bool) -> None:
+    """Check every row, the chain of the alerts and the file; print what was found.
+
+    Raises:
+        InputError: there is no such log.
+        LogError: anything is damaged, or the log cannot be read.
+    """
+    with _progress("checking") as on_progress:
+        checked = verify(path, on_progress)
+    if as_json:
+        sys.stdout.write(json.dumps({**asdict(checked), "intact": checked.intact}) + "\n")
+    else:
+        for line in [*checked.damage, *checked.counts()]:
+            sys.stdout.write(safe_text(line, 300) + "\n")
+    if not checked.intact:
+        raise LogError(f"{path} is damaged: {len(checked.damage) + checked.uncounted} findings")
 
 
 def export_log(
+    path: Path, *, csv_file: Path | None, json_lines: Path | None, wfdb: Path | None
+) -> None:
+    """Write files from the log at ``path``, and a line about each to stderr.
+
+    Arguments and errors are those of `write_exports`.
+    """
+    with _progress("exporting") as on_progress:
+        for line in write_exports(
+            path, csv_file=csv_file, json_lines=json_lines, wfdb=wfdb, on_progress=on_progress
+        ):
+            sys.stderr.write(f"monitor: {line}\n")
+
+
+def write_exports(
     path: Path,
     *,
     csv_file: Path | None,
     json_lines: Path | None,
     wfdb: Path | None,
-    told: Callable[[int, int], None],
+    on_progress: Callable[[int, int], None],
 ) -> list[str]:
-    """Write what is asked for; return a line about each file or folder.
+    """Write the files that are named; return a line about each file or folder.
 
     Args:
         path: the log.
-        csv_file: the table to write: a column a field, of nested ones their JSON.
-        json_lines: the file to write with the objects that subscribers get.
-        wfdb: the folder for annotations: a note where each alert is, one file a stream, and one
-            more for each restart of its numbering.
-        told: hears how many alerts are done, of how many.
+        csv_file: a table to write, with a column for each field; nested fields as JSON.
+        json_lines: a file to write, with the objects that subscribers receive.
+        wfdb: a folder for annotations: a note at each alert, in one file for each stream, and one
+            more for each restart of its sample numbers.
+        on_progress: takes how many alerts are done, and of how many.
 
     Raises:
         InputError: there is no such log.
-        ConfigError: a file cannot be written; what was there before still is.
+        ConfigError: a file cannot be written; the previous file is unchanged.
         LogError: the log is damaged, or alerts were removed from it meanwhile; nothing is written.
     """
     notes: dict[tuple[str, int], list[tuple[int, str]]] = defaultdict(list)
@@ -63,7 +101,7 @@ def export_log(
     with ExitStack() as files, LogReader(path) as log:
         table = _Table(files.enter_context(_whole_file(csv_file))) if csv_file else None
         lines = files.enter_context(_whole_file(json_lines)) if json_lines else None
-        for alert in _alerts(log, told):
+        for alert in _alerts(log, on_progress):
             alerts += 1
             if table is not None:
                 table.add(alert)
@@ -74,16 +112,16 @@ def export_log(
                 notes[alert.stream, alert.epoch].append((alert.sample, text))
     if wfdb is not None:
         _write_notes(wfdb, notes, read)
-    said = [f"{alerts} alerts in {file}" for file in (csv_file, json_lines) if file]
+    lines_about = [f"{alerts} alerts in {file}" for file in (csv_file, json_lines) if file]
     if wfdb is not None:
         placed = sum(map(len, notes.values()))
-        said.append(f"{placed} alerts in {len(notes)} annotation files in {wfdb}")
+        lines_about.append(f"{placed} alerts in {len(notes)} annotation files in {wfdb}")
         if placed < alerts:
-            said[-1] += f"; {alerts - placed} are about no signal"
-    return said
+            lines_about[-1] += f"; {alerts - placed} are about no signal"
+    return lines_about
 
 
-def _alerts(log: LogReader, told: Callable[[int, int], None]) -> Iterator[Alert]:
+def _alerts(log: LogReader, on_progress: Callable[[int, int], None]) -> Iterator[Alert]:
     meta = log.meta()
     seq, total = meta.low_water_seq, meta.last_seq - meta.low_water_seq + 1
     while seq <= meta.last_seq:
@@ -94,7 +132,7 @@ def _alerts(log: LogReader, told: Callable[[int, int], None]) -> Iterator[Alert]
             yield alert
             seq += 1
         else:
-            told(seq - meta.low_water_seq, total)
+            on_progress(seq - meta.low_water_seq, total)
             if page:
                 continue
         if log.meta().low_water_seq > seq:
@@ -118,7 +156,7 @@ class _Table:
 def _cell(value: Any) -> Any:
     if isinstance(value, dict | list):
         return json.dumps(value)
-    # A spreadsheet would compute what begins like this, and the text came from outside.
+    # A spreadsheet would run such a text as a formula, and it may come from outside.
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return "'" + value
     return value
@@ -130,7 +168,7 @@ def _write_notes(
     taken: set[str] = set()
     for (stream, epoch), of_stream in sorted(notes.items()):
         record = re.sub(r"[^A-Za-z0-9_-]", "_", stream) + (f"_epoch{epoch}" if epoch else "")
-        # Another stream's name may differ in characters alone that WFDB has not.
+        # Names of streams may differ only in characters that WFDB does not allow.
         numbered = (f"{record}_{n}" for n in count(2))
         while record in taken:
             record = next(numbered)
@@ -141,7 +179,7 @@ def _write_notes(
 
 @contextmanager
 def _whole_file(target: Path) -> Iterator[IO[str]]:
-    """Yield a file that takes the name ``target`` if all went well, and is gone otherwise."""
+    """Yield a file that gets the name ``target`` on success and is removed on failure."""
     unfinished = target.with_name(target.name + ".unfinished")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -153,3 +191,17 @@ def _whole_file(target: Path) -> Iterator[IO[str]]:
     finally:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def _progress(activity: str) -> Iterator[Callable[[int, int], None]]:
+    """Show the progress of ``activity``, on a terminal only.
+
+    Yields a function that takes how much is done, and of how much.
+    """
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(activity, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,4 +1,4 @@
-"""What a person asks of a running monitor: acknowledge, silence, show."""
+"""`monitor show`: one alert and the ten seconds of signal around it."""
 
 import sys
 from collections.abc import Iterator
@@ -7,72 +7,22 @@ from typing import Final
 
 import numpy as np
 
+from monitor.commands.control import print_reply, send_request
 from monitor.dashboard.braille import curve, envelope
 from monitor.text import safe_text
-from pipeline.client import CONTROL_ABOVE, ask, endpoint_above
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import InputError
 from pipeline.log.reader import LogReader
-from pipeline.schema.public import Alert, SignalStrip, encode_json, is_signal
-from pipeline.schema.requests import Acknowledge, ControlReply, ControlRequest, Show, Silence
+from pipeline.schema.public import Alert, SignalStrip, is_signal
+from pipeline.schema.requests import ControlReply, Show
 from pipeline.transport.curve import ClientKeys
 
 _WIDTH: Final = 100
 _ROWS: Final = 10
 _LEAST_MV: Final = 0.2
-"""Of the picture's height: a flat line shall look flat."""
+"""Smallest range of the vertical axis, so that a flat line looks flat."""
 
 
-def acknowledge(
-    endpoint: str,
-    *,
-    stream: str,
-    episode: str,
-    as_json: bool,
-    keys: ClientKeys | None = None,
-) -> None:
-    """Acknowledge what stands, all of it or one alarm, and print what that was.
-
-    Raises:
-        EndpointError: no monitor answers.
-        ConfigError: the address is malformed, or the monitor refuses.
-    """
-    reply = asked(endpoint, Acknowledge(stream=stream, episode=episode), keys)
-    if as_json:
-        _print_json(reply)
-        return
-    for alert in reply.alerts:
-        over = "over" if alert.state == "off" else "still there"
-        name = safe_text(alert.kind.replace("_", " "))
-        where = safe_text(alert.stream) or "the system"
-        priority, episode = safe_text(alert.priority), safe_text(alert.episode, 128)
-        _print(f"acknowledged: {where}: {name} ({priority}), {over}  {episode}")
-    if not reply.alerts:
-        where = f" in {safe_text(stream)}" if stream else ""
-        _print(
-            f"nothing to acknowledge{where}"
-            + (f": no alarm {safe_text(episode, 128)} stands" if episode else "")
-        )
-
-
-def silence(
-    endpoint: str, seconds: float, *, as_json: bool, keys: ClientKeys | None = None
-) -> None:
-    """Pause the sound; what is seen stays, and a new alarm of high priority ends the pause.
-
-    Raises:
-        EndpointError: no monitor answers.
-        ConfigError: the address is malformed, or the monitor refuses.
-    """
-    reply = asked(endpoint, Silence(seconds=seconds), keys)
-    if as_json:
-        _print_json(reply)
-    elif reply.silenced_s:
-        _print(f"no sound for {reply.silenced_s:g} s, unless a new alarm of high priority comes")
-    else:
-        _print("sound is on")
-
-
-def show(
+def show_alert(
     seq: int,
     *,
     endpoint: str,
@@ -81,19 +31,19 @@ def show(
     as_json: bool,
     keys: ClientKeys | None = None,
 ) -> None:
-    """Print an alert and the signal around it; draw the signal into a file, if asked to.
+    """Print an alert and the signal around it; with ``png``, draw the signal into a file as well.
 
     Args:
         seq: number of the alert.
-        endpoint: of the alerts of a running monitor.
-        log: a log to read instead.
+        endpoint: address of the alerts of a running monitor.
+        log: a log to read instead of asking a monitor.
         png: the picture to write.
         as_json: print one JSON object.
-        keys: what to show a monitor that asks for keys.
+        keys: for a monitor that asks for keys.
 
     Raises:
         EndpointError: no monitor answers.
-        ConfigError: the address is malformed, or the picture cannot be drawn or put there.
+        ConfigError: the address is malformed, or the picture cannot be drawn or written there.
         InputError: there is no such log, or it has no such alert.
         LogError: the log cannot be read.
     """
@@ -103,32 +53,19 @@ def show(
 
         replaceable_file(png, read=[] if log is None else [log])
         prepare(png.parent)
-    reply = asked(endpoint, Show(seq=seq), keys) if log is None else _from_log(log, seq)
+    reply = send_request(endpoint, Show(seq=seq), keys) if log is None else _from_log(log, seq)
     (alert,) = reply.alerts
     if as_json:
-        _print_json(reply)
+        print_reply(reply)
     else:
         for line in [*facts(alert), *picture(alert, reply.strip)]:
-            _print(line)
+            sys.stdout.write(line + "\n")
     if png is not None:
         from models.evaluation.report.strip_picture import draw_strip
 
         if reply.strip is None or not is_signal(reply.strip):
             raise InputError(f"alert {seq} has no strip of signal: there is nothing to draw")
         draw_strip(png, alert, reply.strip)
-
-
-def asked(endpoint: str, request: ControlRequest, keys: ClientKeys | None = None) -> ControlReply:
-    """Return the answer of the monitor whose alerts are at ``endpoint``.
-
-    Raises:
-        EndpointError: no monitor answers.
-        ConfigError: the address is malformed, or the monitor refuses.
-    """
-    reply = ask(endpoint_above(endpoint, CONTROL_ABOVE), request, keys=keys)
-    if reply.error:
-        raise ConfigError(f"the monitor at {endpoint} says: {safe_text(reply.error, 300)}")
-    return reply
 
 
 def _from_log(path: Path, seq: int) -> ControlReply:
@@ -142,7 +79,7 @@ def _from_log(path: Path, seq: int) -> ControlReply:
 
 
 def facts(alert: Alert) -> Iterator[str]:
-    """Yield what an alert says, a line for each fact that it has."""
+    """Yield the fields of an alert that are set, one line each."""
     kind = safe_text(alert.kind.replace("_", " "))
     category, priority, state = map(safe_text, (alert.category, alert.priority, alert.state))
     yield f"{kind}, {category}, {priority} priority, {state}"
@@ -169,7 +106,7 @@ def facts(alert: Alert) -> Iterator[str]:
 
 
 def picture(alert: Alert, strip: SignalStrip | None) -> Iterator[str]:
-    """Yield the strip as lines of braille with its axes, the alert's place marked."""
+    """Yield the strip as lines of braille with its axes; a mark shows the time of the alert."""
     if strip is None or not is_signal(strip):
         yield "signal   none was kept of it"
         return
@@ -196,11 +133,3 @@ def picture(alert: Alert, strip: SignalStrip | None) -> Iterator[str]:
 def _clock(time_s: float) -> str:
     minutes, seconds = divmod(time_s, 60.0)
     return f"{int(minutes)}:{seconds:04.1f}"
-
-
-def _print(line: str) -> None:
-    sys.stdout.write(line + "\n")
-
-
-def _print_json(reply: ControlReply) -> None:
-    sys.stdout.write(encode_json(reply).decode() + "\n")

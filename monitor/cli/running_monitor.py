@@ -1,17 +1,27 @@
-"""What is asked of a running monitor: its alerts, a dashboard, its state, ``ack`` and the like."""
+"""Parse the commands for a running monitor: subscribe, watch, status, ack, silence and show."""
 
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from monitor.cli.key_options import Key, Keys, ServerKey, client_keys
-from monitor.cli.options import ENDPOINT, Endpoint, FromSeq, Json, Parent, Sound
+from monitor.cli.options import (
+    ENDPOINT,
+    Endpoint,
+    FromSeq,
+    Json,
+    Key,
+    Keys,
+    Parent,
+    ServerKey,
+    Sound,
+    client_keys,
+)
 
-client_app = typer.Typer()
+running_monitor_app = typer.Typer()
 
 
-@client_app.command()
+@running_monitor_app.command()
 def subscribe(
     endpoint: Endpoint = ENDPOINT,
     key: Key = None,
@@ -21,27 +31,26 @@ def subscribe(
     position: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
-            help="File that keeps how far was printed: go on there, at first with the oldest alert."
+            help="File that keeps the position: continue there, at first with the oldest alert."
         ),
     ] = None,
     stream: Annotated[Optional[str], typer.Option(help="Only this stream.")] = None,  # noqa: UP045
     as_json: Json = False,
 ) -> None:
-    """Print the alerts of a running monitor, every one exactly once, until Ctrl-C."""
-    from monitor.commands.subscribe import watch as print_alerts
+    """Print the alerts of a running monitor, each exactly once, until Ctrl-C."""
+    from monitor.commands.subscribe import print_alerts
 
-    shown = client_keys(key, server_key, keys)
     print_alerts(
         endpoint,
         from_seq=from_seq,
         stream=stream,
         position=position,
         as_json=as_json,
-        keys=shown,
+        keys=client_keys(key, server_key, keys),
     )
 
 
-@client_app.command()
+@running_monitor_app.command()
 def watch(
     endpoint: Endpoint = ENDPOINT,
     key: Key = None,
@@ -51,14 +60,14 @@ def watch(
     sound: Sound = False,
     parent: Parent = None,
 ) -> None:
-    """Show a running monitor on a dashboard of your own, until Ctrl-C."""
-    from monitor.commands.watch import attach
+    """Show a running monitor on a dashboard in this terminal, until Ctrl-C."""
+    from monitor.commands.watch import show_dashboard
 
     shown = client_keys(key, server_key, keys)
-    attach(endpoint, from_seq=from_seq, sound=sound, parent=parent, keys=shown)
+    show_dashboard(endpoint, from_seq=from_seq, sound=sound, parent=parent, keys=shown)
 
 
-@client_app.command()
+@running_monitor_app.command()
 def status(
     endpoint: Endpoint = ENDPOINT,
     key: Key = None,
@@ -66,16 +75,16 @@ def status(
     keys: Keys = None,
     as_json: Json = False,
 ) -> None:
-    """Say how a running monitor stands: streams, alarms, scorers, log, counters."""
-    from monitor.commands.status import status as show_status
+    """Show the state of a running monitor: streams, alarms, scorers, log, counters."""
+    from monitor.commands.status import print_status
 
-    show_status(endpoint, as_json=as_json, keys=client_keys(key, server_key, keys))
+    print_status(endpoint, as_json=as_json, keys=client_keys(key, server_key, keys))
 
 
-@client_app.command()
+@running_monitor_app.command()
 def ack(
     episode: Annotated[
-        str, typer.Argument(help="Episode of one alarm, as alerts name it; all by default.")
+        str, typer.Argument(help="Episode of one alarm, as in its alerts; all alarms by default.")
     ] = "",
     stream: Annotated[str, typer.Option(help="Only alarms of this stream.")] = "",
     endpoint: Endpoint = ENDPOINT,
@@ -84,17 +93,17 @@ def ack(
     keys: Keys = None,
     as_json: Json = False,
 ) -> None:
-    """Acknowledge the alarms that stand; those that come later still call."""
-    from monitor.commands.ask import acknowledge
+    """Acknowledge all active alarms, or some; new alarms sound again."""
+    from monitor.commands.ack import acknowledge
 
     shown = client_keys(key, server_key, keys)
     acknowledge(endpoint, stream=stream, episode=episode, as_json=as_json, keys=shown)
 
 
-@client_app.command()
+@running_monitor_app.command()
 def silence(
     seconds: Annotated[
-        float, typer.Option(min=0.0, max=180.0, help="For so long; 0 ends a pause.")
+        float, typer.Option(min=0.0, max=180.0, help="Length of the pause; 0 ends one.")
     ] = 120.0,
     endpoint: Endpoint = ENDPOINT,
     key: Key = None,
@@ -102,13 +111,13 @@ def silence(
     keys: Keys = None,
     as_json: Json = False,
 ) -> None:
-    """Pause the sound of a running monitor, never the picture."""
-    from monitor.commands.ask import silence as pause_sound
+    """Pause the sound of a running monitor; its dashboards go on showing alarms."""
+    from monitor.commands.silence import pause_sound
 
     pause_sound(endpoint, seconds, as_json=as_json, keys=client_keys(key, server_key, keys))
 
 
-@client_app.command()
+@running_monitor_app.command()
 def show(
     seq: Annotated[int, typer.Argument(min=1, help="Number of the alert.")],
     endpoint: Endpoint = ENDPOINT,
@@ -123,7 +132,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show an alert with the ten seconds of signal around it."""
-    from monitor.commands.ask import show as show_alert
+    from monitor.commands.show import show_alert
 
     shown = client_keys(key, server_key, keys)
     show_alert(seq, endpoint=endpoint, log=log, png=png, as_json=as_json, keys=shown)

@@ -1,0 +1,31 @@
+"""Alerts, gaps and replaced logs as lines of text for a person, without control characters."""
+
+from monitor.text import number, safe_text
+from pipeline.schema.position import Gap, LogReplaced
+from pipeline.schema.public import Alert
+
+
+def record_line(record: Alert | Gap | LogReplaced) -> str:
+    """Return an alert, a gap between alerts, or a replaced log as one line."""
+    if isinstance(record, Alert):
+        return _alert_line(record)
+    return f"{record.kind.replace('_', ' ').upper()}: {safe_text(record.reason, 160)}"
+
+
+def _alert_line(alert: Alert) -> str:
+    minutes, seconds = divmod(alert.time_s, 60.0)
+    score = f"  {alert.score:.1f} > {alert.threshold:.1f}" if alert.score is not None else ""
+    beat_class = f"  {class_text(alert)}" if alert.beat_class is not None else ""
+    state = "" if alert.state == "on" else f" ({safe_text(alert.state, 16)})"
+    where, priority = safe_text(alert.stream), safe_text(alert.priority, 16)
+    return (
+        f"{int(minutes):4d}:{seconds:05.2f}  {where:8s}  {priority:6s}"
+        f"  {safe_text(alert.kind)}{state}{beat_class}{score}  {safe_text(alert.reason, 160)}"
+    )
+
+
+def class_text(alert: Alert) -> str:
+    """Return the class of the alert's beat with its probability, as in ``V 97 %``."""
+    name = safe_text(alert.beat_class or "", 8)
+    probability = (alert.class_probabilities or {}).get(alert.beat_class or "")
+    return name if probability is None else f"{name} {number(100 * probability, '.0f', ' %')}"

@@ -1,0 +1,52 @@
+"""`monitor live`: a device through the whole system."""
+
+from pathlib import Path
+
+from monitor.inputs import default_log
+from monitor.run.reporters import choose_reporter
+from monitor.run.session import run
+from replay.devices import only_device
+
+
+def monitor_device(
+    device: str | None,
+    *,
+    port: int,
+    log: Path | None,
+    false_alerts_per_hour: float | None,
+    alarms: Path | None,
+    metrics: int | None,
+    plain: bool,
+    sound: bool,
+    as_json: bool,
+) -> None:
+    """Monitor a device until Ctrl-C; print the alerts and a summary, or show the dashboard.
+
+    Args:
+        device: its address; None for the only one attached.
+        port: of the alerts, 0 for one that the kernel chooses.
+        log: the alert log; None for a new one.
+        false_alerts_per_hour: of the live score; None for that of the calibration.
+        alarms: file of alarm settings; None for the defaults.
+        metrics: port of the hub's metrics; None for none.
+        plain: print lines in place of the dashboard.
+        sound: let the dashboard ring the terminal's bell.
+        as_json: print JSON in place of the dashboard.
+
+    Raises:
+        DeviceError: no device is named, and not exactly one is attached.
+        Refused: a process refused its configuration, with the reason on stderr.
+        EndpointError: a port is in use.
+        KeyboardInterrupt: a signal ended the run; the summary was shown.
+    """
+    reporter, dashboard = choose_reporter(plain=plain, as_json=as_json, sound=sound)
+    run(
+        ["--device", device or only_device()],
+        port=port,
+        log=log or default_log(),
+        false_alerts_per_hour=false_alerts_per_hour,
+        alarms=alarms,
+        metrics=metrics,
+        reporter=reporter,
+        dashboard=dashboard,
+    )

@@ -1,0 +1,67 @@
+"""`monitor replay`: WFDB records through the whole system."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from monitor.inputs import default_log, find_leads
+from monitor.run.reporters import choose_reporter
+from monitor.run.session import run
+
+
+def replay_records(
+    records: Sequence[str],
+    *,
+    speed: str,
+    start_s: float,
+    duration_s: float | None,
+    loop: bool,
+    lead: str | None,
+    port: int,
+    log: Path | None,
+    false_alerts_per_hour: float | None,
+    alarms: Path | None,
+    metrics: int | None,
+    plain: bool,
+    sound: bool,
+    as_json: bool,
+) -> None:
+    """Replay records until they end; print the alerts and a summary, or show the dashboard.
+
+    Args:
+        records: as the command line names them.
+        speed: ``max`` or a multiple of real time.
+        start_s: second of each record to start at.
+        duration_s: seconds of each record to play; None for all.
+        loop: start each record again at its end.
+        lead: by name or index; None for the usual one.
+        port: of the alerts, 0 for one that the kernel chooses.
+        log: the alert log; None for a new one.
+        false_alerts_per_hour: of the live score; None for that of the calibration.
+        alarms: file of alarm settings; None for the defaults.
+        metrics: port of the hub's metrics; None for none.
+        plain: print lines in place of the dashboard.
+        sound: let the dashboard ring the terminal's bell.
+        as_json: print JSON in place of the dashboard.
+
+    Raises:
+        InputError: a record cannot be used, or has no such lead.
+        Refused: a process refused its configuration, with the reason on stderr.
+        EndpointError: a port is in use.
+        KeyboardInterrupt: a signal ended the run; the summary was shown.
+    """
+    find_leads(records, lead)  # refuse a bad record before any process starts
+    arguments = [*records, "--speed", speed, "--start", str(start_s)]
+    arguments += [] if duration_s is None else ["--duration", str(duration_s)]
+    arguments += [] if lead is None else ["--lead", lead]
+    arguments += ["--loop"] if loop else []
+    reporter, dashboard = choose_reporter(plain=plain, as_json=as_json, sound=sound)
+    run(
+        arguments,
+        port=port,
+        log=log or default_log(),
+        false_alerts_per_hour=false_alerts_per_hour,
+        alarms=alarms,
+        metrics=metrics,
+        reporter=reporter,
+        dashboard=dashboard,
+    )

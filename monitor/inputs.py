@@ -1,0 +1,90 @@
+"""Find and check what a command line names: records, databases, alarm settings, log and models."""
+
+import os
+import tomllib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from pipeline.alarms.settings import DEFAULTS, AlarmSettings, settings_of
+from pipeline.errors import ConfigError, InputError
+from pipeline.scoring.protocols import Classifier
+from replay.headers import find_records, load_header
+from replay.leads import choose_lead
+
+_MAX_SETTINGS_BYTES: Final = 1 << 16
+
+
+def find_leads(records: Sequence[str], lead: str | None) -> list[tuple[Path, int]]:
+    """Return header and lead of every record that the arguments name, all checked.
+
+    Raises:
+        InputError: a record cannot be used, or has no such lead.
+    """
+    return [
+        (path, choose_lead(load_header(path), lead))
+        for argument in records
+        for path in find_records(argument)
+    ]
+
+
+def data_folder(data: Path | None) -> Path:
+    """Return the folder of the databases: ``--data``, $MONITOR_DATA, ./data, or ../shared/data.
+
+    Raises:
+        InputError: none of them exists.
+    """
+    if data is not None:
+        return data
+    named = os.environ.get("MONITOR_DATA")
+    for folder in ([Path(named)] if named else []) + [Path("data"), Path("..") / "shared" / "data"]:
+        if folder.is_dir():
+            return folder
+    raise InputError("no databases found: fetch one with `monitor fetch mitdb`, or name --data")
+
+
+def load_alarm_settings(path: Path | None) -> AlarmSettings:
+    """Return the alarm settings in the TOML file ``path``; the defaults without one.
+
+    Raises:
+        ConfigError: the file cannot be read, is longer than 64 KiB, is not TOML, or contains a
+            setting that is refused.
+    """
+    if path is None:
+        return DEFAULTS
+    try:
+        # O_NONBLOCK: opening a named pipe must not wait for a writer.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            content = file.read(_MAX_SETTINGS_BYTES + 1) or b""
+    except OSError as error:
+        raise ConfigError(f"cannot read the alarm settings {path}: {error.strerror}") from None
+    if len(content) > _MAX_SETTINGS_BYTES:  # applying half of the file would be worse than none
+        raise ConfigError(f"{path} is longer than 64 KiB: write lines like asystole_s = 4")
+    try:
+        table = tomllib.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:  # tomllib passes on errors of int() and the stack
+        raise ConfigError(f"{path} is not TOML: {error}; write lines like asystole_s = 4") from None
+    try:
+        return settings_of(table)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def default_log() -> Path:
+    """Return the path of a new log, for a run without ``--log``."""
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return Path(state) / "ecg-monitor" / f"{stamp}-{os.getpid()}.sqlite"
+
+
+def shipped_classifier() -> Classifier | None:
+    """Return the classifier that ships; None in an installation without its weights.
+
+    Raises:
+        ArtifactError: the weights are altered, or made for something else.
+    """
+    from models.files.classifier import SHIPPED_CLASSIFIER
+    from models.inference.classifier import ClassifierScorer
+
+    return ClassifierScorer.load() if SHIPPED_CLASSIFIER.exists() else None

@@ -1,0 +1,56 @@
+"""The JSON lines that a process of a run prints on stdout for the process that started it.
+
+Any number of notes, then one ``ready`` event with what the others need to know.
+"""
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something a person should know while the process starts."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class HubReady:
+    """The hub listens."""
+
+    endpoints: dict[str, str]
+    """Address of each socket by name, as `pipeline.hub.hub.Hub.endpoints`."""
+    log: str
+    last_seq: int
+    """Number of the newest alert in the log."""
+    classifies: bool
+    metrics: str | None = None
+    """URL of the metrics; None where none are served."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerReady:
+    """The scorer has loaded its models."""
+
+    model: str
+    device: str
+    classifies: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReady:
+    """The source has opened its records or its device."""
+
+    streams: list[str]
+
+
+Ready = HubReady | ScorerReady | SourceReady
+
+
+def announce(event: Note | Ready) -> None:
+    """Print one event; fields that are None are left out."""
+    name = "note" if isinstance(event, Note) else "ready"
+    facts = {field: value for field, value in asdict(event).items() if value is not None}
+    sys.stdout.write(json.dumps({"event": name, **facts}) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,95 @@
+"""What a run or a scan has processed and found, printed at its end."""
+
+import json
+from dataclasses import asdict, dataclass
+
+from monitor.text import safe_text
+from pipeline.constants import NOTICE, SCHEMA
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActiveAlarm:
+    """An alarm that was active at the end of a run."""
+
+    stream: str
+    kind: str
+    state: str
+    episode: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanSummary:
+    """The summary of `monitor scan`; its fields are those of its JSON, in order."""
+
+    schema: int = SCHEMA
+    kind: str = "summary"
+    duration_s: float
+    """Of the signal, over all streams."""
+    wall_s: float
+    beats: int
+    beats_not_analysable: int
+    alerts: dict[str, int]
+    """Alarms that began, by kind."""
+    streams: list[str]
+    notice: str = NOTICE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """The summary of `monitor replay` and `live`; its fields are those of its JSON, in order."""
+
+    schema: int = SCHEMA
+    kind: str = "summary"
+    duration_s: float
+    """Of the signal, over all streams."""
+    wall_s: float
+    beats: int
+    beats_not_analysable: int
+    alerts: dict[str, int]
+    """Alarms that began, by kind."""
+    alerts_missing: int
+    """Alerts that were published and cannot be read any more."""
+    standing: list[ActiveAlarm]
+    streams: list[str]
+    gap_samples: int
+    redelivered: int
+    """Beats handed out again because a scorer did not answer."""
+    scorer_restarts: int
+    restarts: dict[str, int]
+    """How often each process was started again, by its name."""
+    log: str
+    notice: str = NOTICE
+
+
+Summary = ScanSummary | RunSummary
+
+
+def summary_json(summary: Summary) -> str:
+    """Return the summary as one JSON object."""
+    return json.dumps(asdict(summary))
+
+
+def summary_lines(summary: Summary) -> list[str]:
+    """Return the summary for people."""
+    minutes, seconds = divmod(summary.duration_s, 60.0)
+    alerts = summary.alerts.items()
+    kinds = ", ".join(f"{n} {safe_text(kind).replace('_', ' ')}" for kind, n in alerts)
+    unread = summary.beats_not_analysable
+    streams = ", ".join(safe_text(name) for name in summary.streams) or "nothing"
+    return [
+        f"signal   {int(minutes)} min {seconds:.0f} s of {streams}, in {summary.wall_s:.1f} s",
+        f"beats    {summary.beats}" + (f", {unread} of them not analysable" if unread else ""),
+        f"alerts   {kinds or 'none'}",
+        *(_run_lines(summary) if isinstance(summary, RunSummary) else ()),
+        f"notice   {NOTICE}",
+    ]
+
+
+def _run_lines(summary: RunSummary) -> list[str]:
+    missing = summary.alerts_missing
+    active = [safe_text(f"{a.kind} ({a.state})").replace("_", " ") for a in summary.standing]
+    return [
+        *([f"missing  {missing} alerts that the log no longer holds"] if missing else []),
+        *([f"active   {', '.join(active)}"] if active else []),
+        f"log      {summary.log}",
+    ]

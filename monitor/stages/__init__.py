@@ -1,0 +1,1 @@
+"""The stages that run as processes of their own: hub, scorer and source."""

@@ -1,0 +1,82 @@
+"""`monitor source`: records or a device as a process of its own, which sends to a hub.
+
+It prints one ``ready`` event with the names of its streams and runs until they end, SIGTERM,
+Ctrl-C, or the death of the process that started it.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from monitor.inputs import find_leads
+from monitor.run.events import SourceReady, announce
+from monitor.run.limits import return_memory
+from monitor.run.processes import stop_when_orphaned
+from pipeline.transport.curve import ClientKeys
+from replay.pacing import parse_speed
+from replay.source import Source
+
+logger = logging.getLogger(__name__)
+
+
+def run_source(
+    records: Sequence[str],
+    *,
+    device: str | None,
+    ingest: str,
+    speed: str,
+    start_s: float,
+    duration_s: float | None,
+    loop: bool,
+    lead: str | None,
+    resume: bool,
+    keys: ClientKeys | None = None,
+    parent: int | None,
+) -> None:
+    """Send records or a device to a hub, to their end or until told to stop.
+
+    Args:
+        records: as the command line names them; unused with a device.
+        device: address of a device, to send instead of records.
+        ingest: the hub's address for sources.
+        speed: ``max`` or a multiple of real time.
+        start_s: second of each record to start at.
+        duration_s: seconds of each record to send; None for all.
+        loop: start each record again at its end.
+        lead: by name or index; None for the usual one.
+        resume: continue where a source of the same streams stopped.
+        keys: for a hub that asks for keys.
+        parent: process whose end ends this one; None for none.
+
+    Raises:
+        EndpointError: the hub refuses these keys, or a stream.
+        InputError: a record cannot be used.
+        DeviceError: the device is unknown, absent or busy.
+    """
+    from replay.player import play, stream_infos
+
+    return_memory()
+    stop = stop_when_orphaned(parent)
+    sources: list[Source] = []
+    if device is not None:
+        from replay.devices import open_device
+
+        sources.append(open_device(device))
+    else:
+        from replay.records import RecordSource
+
+        for path, index in find_leads(records, lead):
+            sources.append(
+                RecordSource(
+                    path,
+                    lead=index,
+                    speed=parse_speed(speed),
+                    start_s=start_s,
+                    duration_s=duration_s,
+                    loop=loop,
+                )
+            )
+    streams = [info.stream for info in stream_infos(sources)]
+    announce(SourceReady(streams=streams))
+    for stream in streams:
+        logger.info("the source sends to %s", ingest, extra={"stream": stream})
+    play(sources, ingest, stop, resume=resume, keys=keys)

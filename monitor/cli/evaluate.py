@@ -1,7 +1,6 @@
 """The commands of ``monitor evaluate``: parse, call one function.
 
-It stands in `monitor.measure.evaluate`, in `monitor.measure.evaluate_stress` for noise and faults,
-or in `monitor.measure.evaluate_alarms`.
+It is in `monitor.measure.evaluate`, or in `monitor.measure.soak`.
 """
 
 from enum import StrEnum
@@ -139,9 +138,9 @@ def evaluate_noise(
     as_json: JsonLines = False,
 ) -> None:
     """Mix noise into clean records, 24 to -6 dB, as nst does."""
-    from monitor.measure import evaluate_stress as stress
+    from monitor.measure import evaluate as evaluation
 
-    stress.evaluate_noise(data, pictures=pictures, report=report, as_json=as_json)
+    evaluation.evaluate_noise(data, pictures=pictures, report=report, as_json=as_json)
 
 
 @evaluate_app.command("faults")
@@ -151,9 +150,9 @@ def evaluate_faults(
     as_json: JsonLines = False,
 ) -> None:
     """Put faults into clean records: what is kept."""
-    from monitor.measure import evaluate_stress as stress
+    from monitor.measure import evaluate as evaluation
 
-    stress.evaluate_faults(data, report=report, as_json=as_json)
+    evaluation.evaluate_faults(data, report=report, as_json=as_json)
 
 
 @evaluate_app.command("alarms")
@@ -170,9 +169,9 @@ def evaluate_alarms(
     as_json: Json = False,
 ) -> None:
     """Compare the alarms with true and false ones, and with lethal rhythms."""
-    from monitor.measure import evaluate_alarms as alarm_evaluation
+    from monitor.measure import evaluate as evaluation
 
-    alarm_evaluation.evaluate_alarms(data, pictures=pictures, report=report, as_json=as_json)
+    evaluation.evaluate_alarms(data, pictures=pictures, report=report, as_json=as_json)
 
 
 @evaluate_app.command("soak")

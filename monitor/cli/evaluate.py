@@ -149,7 +149,7 @@ def evaluate_faults(
     report: Report = None,
     as_json: JsonLines = False,
 ) -> None:
-    """Put faults into clean records: what is kept."""
+    """Inject faults into clean records and check the limits."""
     from monitor.measure import evaluate as evaluation
 
     evaluation.evaluate_faults(data, report=report, as_json=as_json)

@@ -71,10 +71,10 @@ def _unseen_patients(classifier: ClassifierResult) -> Section:
         title="Unseen patients",
         blocks=[
             "The records of DS2 through the streaming front end, detector in the loop. Every "
-            "detection that can be analysed is classified, whatever the live score says of it. "
-            "Nothing was trained on them, and what the classifier is told was chosen by patients "
-            "of DS1; but they had been measured before, with other choices: not a blind figure. "
-            "How beats count:",
+            "detection that can be analysed is classified, whatever its live score. Nothing was "
+            "trained on them, and the inputs of the classifier were chosen on patients of DS1; but "
+            "they had been measured before, with other choices: not a blind figure. How beats "
+            "count:",
             Bullets(classifier.counting),
             target_table(classifier_targets(classifier)),
             "De Chazal, O'Dwyer and Reilly (2004) report, with the beats marked by hand: V "
@@ -90,7 +90,7 @@ def _optimisers(comparison: OptimiserComparison | None) -> list[Section]:
     if comparison is None:
         return []
     introduction = (
-        "Cross-validation within DS1, each patient judged by a classifier that has not seen it:"
+        "Cross-validation within DS1, each patient classified by a network that has not seen it:"
     )
     return [Section(title="Optimisers", blocks=[introduction, optimiser_table(comparison.runs)])]
 

@@ -43,7 +43,7 @@ def live_score_card(reports: Reports) -> list[Section]:
             level=1,
             blocks=[
                 HEAD,
-                "One anomaly score a beat from three witnesses that need no labels and look at the "
+                "One anomaly score a beat from three components that need no labels and use the "
                 "past alone: the [student](student.md), which knows all patients; this patient's "
                 "own usual beats; and rhythm. `pipeline/scoring/live_score.py` states how they are "
                 "mixed. Scales and threshold were found on the patients of DS1:",
@@ -82,7 +82,7 @@ def _unseen_patients(result: InterpatientResult) -> Section:
             f"The {len(unseen.records)} records of DS2, {gross.hours:.2f} hours, through the "
             "streaming front end, detector in the loop. Nothing was trained or calibrated on them, "
             "and every number was chosen on DS1. But it is no blind test: after these records had "
-            "been measured, the mix of the witnesses was revised twice on DS1's evidence, the "
+            "been measured, the mix of the components was revised twice on DS1's evidence, the "
             "detector took low early beats that it had held for T waves (most of them here), and "
             "an alert became one of an episode, not of a beat, with fewer asked for by default: "
             "there had been three times as many false ones as were asked for. How beats count:",
@@ -118,10 +118,10 @@ def _limits(unseen: UnseenResult) -> Section:
                     "**Nearly normal beats.** Fusion beats close to the patient's own, and "
                     "supraventricular beats of usual shape that hardly come early: sensitivity to "
                     f"F {percent(sensitivity['F'])}, to S {percent(sensitivity['S'])}.",
-                    "**Rhythms.** Each beat is judged by itself. Atrial fibrillation has no name "
+                    "**Rhythms.** Each beat is scored by itself. Atrial fibrillation has no name "
                     "here, and its irregularity can raise the scores of normal beats.",
-                    "**The beginning.** Of a patient's first beats only the witnesses speak that "
-                    "need not know the patient.",
+                    "**The beginning.** A patient's first beats are scored only by the components "
+                    "that need not know the patient.",
                     "**Beats in noise.** What cannot be analysed has no score and raises no alert; "
                     "the stream says that it cannot be analysed.",
                     f"**All patients alike.** Lowest AUC: {lowest}. Most false alerts an hour: "

@@ -117,7 +117,7 @@ def index_card(reports: Reports) -> list[Section]:
             level=1,
             blocks=[
                 HEAD,
-                "Three things judge a beat. The [student](student.md) scores its shape, the "
+                "Three parts assess a beat. The [student](student.md) scores its shape, the "
                 "[live score](live_score.md) joins that with what is usual in this patient and "
                 "with rhythm, and the [classifier](classifier.md) names the class of what is "
                 "anomalous."

@@ -47,7 +47,7 @@ COUNTING: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassFigures:
-    """What the classifier called the beats, and what that comes to."""
+    """What the classifier called the beats, with sensitivity and positive predictivity."""
 
     sensitivity: dict[str, float | None]
     """Of V and S, %; None where there is no such beat."""

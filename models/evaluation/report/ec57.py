@@ -73,7 +73,7 @@ def _run_table(runs: Runs[Score]) -> Table:
 
 
 def _counts(score: Score) -> tuple[str, str, str]:
-    """Return how many beats there are, were missed, and were found in excess."""
+    """Return the beats of the reference, those missed, and the false detections."""
     return f"{score.tps + score.fn:,}", f"{score.fn:,}", f"{score.fp:,}"
 
 

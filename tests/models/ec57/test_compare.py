@@ -56,7 +56,7 @@ def test_records_are_those_that_have_both_annotators(folder: Path) -> None:
 
 
 def test_files_are_compared_without_signals(folder: Path) -> None:
-    """A constant delay is no error of the position; it is told apart."""
+    """A constant delay is no error of the position; it is reported separately."""
     (folder / "a.dat").unlink()
     record, gross, average = compare_records([folder / "a.hea"], "atr", "late")
 

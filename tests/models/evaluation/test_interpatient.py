@@ -241,7 +241,7 @@ def test_the_result_says_how_it_counts() -> None:
 
 @pytest.mark.parametrize("split", ["0", "4", None, 0])
 def test_a_student_that_may_have_seen_the_patients_is_refused(split: object) -> None:
-    """Only one of DS1's patients is let near DS2."""
+    """Only one trained on the patients of DS1 is accepted."""
     artifact = load_student()
     with pytest.raises(ArtifactError, match="--split ds1"):
         check_unseen(replace(artifact, training=replace(artifact.training, split=split)))

@@ -1,7 +1,8 @@
 """The rhythms that the annotations of a record name, as stretches of time."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from replay.annotations import read_annotations
 
@@ -9,7 +10,8 @@ FIBRILLATION_NOTES: Final = ("VF", "VFL", "VFIB")
 """What annotators write for ventricular fibrillation and ventricular flutter."""
 
 
-class Stretch(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Stretch:
     """A stretch of the reference."""
 
     name: str

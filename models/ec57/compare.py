@@ -1,18 +1,18 @@
 """Compare an annotator, or the streaming detector, with the reference over a folder of records.
 
-`choose_records` says which records have what is needed, `compare_records` reads or detects,
-compares with `bxb` and `rxr`, and ends with the gross and the average line of `sumstats`.
+`choose_records` returns the records that have what is needed. `compare_records` reads or detects,
+compares by `bxb` and `rxr`, and ends with the gross and the average line of `sumstats`.
 
 Annotation files are compared at the records' frame rate, as ``bxb`` does, and need no signals.
-The detector runs on the first lead at its own rate, as in a live stream, and names no classes:
-all its beats are N.
+The detector runs on the first lead at its own rate, as in a live stream. It names no classes: all
+its beats are N.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from models.ec57.annotators import Score
 from models.ec57.bxb import LABELS, BeatComparison, compare_beats
 from models.ec57.rxr import RunComparison, compare_runs
-from models.ec57.sumstats import Summary, sum_beats, sum_runs
+from models.ec57.sumstats import Average, Beats, Runs, sum_beats, sum_runs
+from models.measure.results import INLINE
 from pipeline.errors import InputError
 from pipeline.signal.segmenter import detect_record
 from replay.annotations import Annotations, annotation_file, read_annotations, record_extent
@@ -34,11 +35,13 @@ DETECTOR: Final = "det"
 def choose_records(
     folder: Path, reference: str, test: str | None, names: Sequence[str] | None
 ) -> list[Path]:
-    """Return the headers of the records to compare, all files checked to be there.
+    """Return the headers of the records to compare; all their files exist.
 
-    Without ``names`` these are all records of the folder that both annotators know; ``test``
-    None means that only the reference is needed. Raises `InputError` if a record lacks something
-    or there is none.
+    Without ``names`` these are all records of the folder that have both annotators; with ``test``
+    None only the reference is needed.
+
+    Raises:
+        InputError: a record lacks something, or there is none.
     """
     if not folder.is_dir():
         raise InputError(f"no folder {quoted(folder)}: give the one that holds the records")
@@ -64,9 +67,58 @@ def choose_records(
     return records
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordLine:
+    """The comparison of one record."""
+
+    kind: Literal["record"] = "record"
+    record: str
+    reference: str
+    test: str
+    fs_hz: float
+    matrix: dict[str, dict[str, int]]
+    """Pairs of beats: label of the reference, then, in lower case, that of the test."""
+    beats: Beats[Score] = field(metadata=INLINE)
+    rms_rr_error_ms: float | None
+    shutdown_s: int
+    runs: Runs[Score] = field(metadata=INLINE)
+    run_sensitivity: list[list[int]]
+    run_predictivity: list[list[int]]
+    position_offset_ms: float | None
+    """How late the matched beats of the test are, on average."""
+    rms_position_error_ms: float | None
+    """The mean offset is removed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrossLine:
+    """All records, every beat and run weighed alike."""
+
+    kind: Literal["gross"] = "gross"
+    records: int
+    beats: Beats[Score] = field(metadata=INLINE)
+    runs: Runs[Score] = field(metadata=INLINE)
+    shutdown_s: int
+    rms_position_error_ms: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AverageLine:
+    """All records, every record weighed alike."""
+
+    kind: Literal["average"] = "average"
+    records: int
+    beats: Beats[Average] = field(metadata=INLINE)
+    runs: Runs[Average] = field(metadata=INLINE)
+    rms_rr_error_ms: float | None
+
+
+Line: TypeAlias = RecordLine | GrossLine | AverageLine
+
+
 @dataclass(slots=True)
 class _Tally:
-    """What the last lines need of every record."""
+    """What the gross and the average line need of every record."""
 
     beats: list[BeatComparison] = field(default_factory=list)
     runs: list[RunComparison] = field(default_factory=list)
@@ -80,12 +132,18 @@ def compare_records(
     *,
     annotations: Path | None = None,
     on_step: Callable[[str], None] = lambda text: None,
-) -> Iterator[dict[str, Any]]:
-    """Yield the figures of each record (``kind`` record), then the gross and average lines.
+) -> Iterator[Line]:
+    """Yield a line for each record, then the gross and the average line.
 
-    Sensitivities and predictivities are in %, None where nothing could be counted. With ``test``
-    None the detector is compared, and what it finds is written into the folder ``annotations``
-    as annotator `DETECTOR`. Raises `InputError` for a record that cannot be used.
+    Args:
+        records: headers, as `choose_records` returns them.
+        reference: name of the annotator that is right.
+        test: name of the annotator to compare; None compares the detector.
+        annotations: folder into which the detector's beats are written, as annotator `DETECTOR`.
+        on_step: called before each record.
+
+    Raises:
+        InputError: a record cannot be used.
     """
     tally = _Tally()
     for record in records:
@@ -99,19 +157,25 @@ def compare_records(
                 f"record {quoted(record)} cannot be compared: {error}; leave it out with --records"
             ) from None
         offset_ms, errors_ms = _positions(beats)
+        squares_ms = float(np.square(errors_ms).sum())
         tally.beats.append(beats)
         tally.runs.append(runs)
-        tally.squares_ms += float(np.square(errors_ms).sum())
-        yield {
-            "kind": "record",
-            "record": record.stem,
-            "reference": reference,
-            "test": test or DETECTOR,
-            "fs_hz": true.fs,
-            **_figures(beats, runs),
-            "position_offset_ms": offset_ms,
-            "rms_position_error_ms": _rms(float(np.square(errors_ms).sum()), errors_ms.size),
-        }
+        tally.squares_ms += squares_ms
+        yield RecordLine(
+            record=record.stem,
+            reference=reference,
+            test=test or DETECTOR,
+            fs_hz=true.fs,
+            matrix=_matrix(beats),
+            beats=Beats(qrs=beats.qrs, veb=beats.veb, sveb=beats.sveb),
+            rms_rr_error_ms=beats.rms_rr_error_ms,
+            shutdown_s=beats.shutdown_s,
+            runs=Runs(couplets=runs.couplets, short_runs=runs.short_runs, long_runs=runs.long_runs),
+            run_sensitivity=runs.sensitivity.tolist(),
+            run_predictivity=runs.predictivity.tolist(),
+            position_offset_ms=offset_ms,
+            rms_position_error_ms=_rms(squares_ms, errors_ms.size),
+        )
     yield from _last_lines(tally)
 
 
@@ -149,57 +213,26 @@ def _rms(squares: float, n: int) -> float | None:
     return math.sqrt(squares / n) if n else None
 
 
-def _figures(beats: BeatComparison, runs: RunComparison) -> dict[str, Any]:
-    """Return what one comparison says, ready for JSON."""
+def _matrix(beats: BeatComparison) -> dict[str, dict[str, int]]:
     return {
-        "matrix": {
-            true: {found.lower(): int(count) for found, count in zip(LABELS, row, strict=True)}
-            for true, row in zip(LABELS, beats.matrix, strict=True)
-        },
-        "qrs": _score(beats.qrs),
-        "veb": {
-            **_score(beats.veb),
-            "tn": beats.veb_negatives,
-            "false_positive_rate": beats.veb_false_positive_rate,
-        },
-        "sveb": _score(beats.sveb),
-        "rms_rr_error_ms": beats.rms_rr_error_ms,
-        "shutdown_s": beats.shutdown_s,
-        "couplets": _score(runs.couplets),
-        "short_runs": _score(runs.short_runs),
-        "long_runs": _score(runs.long_runs),
-        "run_sensitivity": runs.sensitivity.tolist(),
-        "run_predictivity": runs.predictivity.tolist(),
+        true: {found.lower(): int(count) for found, count in zip(LABELS, row, strict=True)}
+        for true, row in zip(LABELS, beats.matrix, strict=True)
     }
 
 
-def _score(score: Score) -> dict[str, float | None]:
-    return {
-        **score._asdict(),
-        "sensitivity": score.sensitivity,
-        "positive_predictivity": score.positive_predictivity,
-    }
-
-
-def _last_lines(tally: _Tally) -> Iterator[dict[str, Any]]:
-    """Yield the gross line and the average line."""
+def _last_lines(tally: _Tally) -> Iterator[GrossLine | AverageLine]:
     beats, runs = sum_beats(tally.beats), sum_runs(tally.runs)
     matched = sum(len(one.matched) for one in tally.beats)
-    summaries: tuple[Summary, Summary] = (beats, runs)
-    yield {
-        "kind": "gross",
-        "records": len(tally.beats),
-        **{name: _score(score) for each in summaries for name, score in each.gross.items()},
-        "shutdown_s": sum(one.shutdown_s for one in tally.beats),
-        "rms_position_error_ms": _rms(tally.squares_ms, matched),
-    }
-    yield {
-        "kind": "average",
-        "records": len(tally.beats),
-        **{
-            name: {"sensitivity": sensitivity, "positive_predictivity": predictivity}
-            for each in summaries
-            for name, (sensitivity, predictivity) in each.average.items()
-        },
-        "rms_rr_error_ms": beats.average_rms_rr_error_ms,
-    }
+    yield GrossLine(
+        records=len(tally.beats),
+        beats=beats.gross,
+        runs=runs.gross,
+        shutdown_s=sum(one.shutdown_s for one in tally.beats),
+        rms_position_error_ms=_rms(tally.squares_ms, matched),
+    )
+    yield AverageLine(
+        records=len(tally.beats),
+        beats=beats.average,
+        runs=runs.average,
+        rms_rr_error_ms=beats.average_rms_rr_error_ms,
+    )

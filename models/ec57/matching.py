@@ -19,7 +19,7 @@ CLASSES: Final = ("N", "S", "V", "F", "Q")
 ANOMALOUS: Final = CLASSES[1:]
 
 FALSE_DETECTION: Final = "-"
-"""Stands for the class where no annotated beat is."""
+"""The class of a detection without an annotated beat."""
 
 CLASS_OF: Final[Mapping[str, str]] = {
     **dict.fromkeys("NLRBejn", "N"),
@@ -64,10 +64,10 @@ def match_beats(
 ) -> NDArray[np.int64]:
     """Pair annotations with detections, one to one, in order of time.
 
-    The rule of WFDB's ``bxb``: of the next annotation and the next detection, a pair is made if
-    they are at most ``within`` apart and the later of them has no better partner to come. It has
-    one if whatever follows the earlier is at least as near to it, unless those that follow both
-    are nearer to each other still.
+    The rule of WFDB's ``bxb``: the next annotation and the next detection are a pair if they are
+    at most ``within`` apart and the later one has no better partner. It has one if what follows
+    the earlier one is at least as near to it, unless the two that follow are nearer still to each
+    other.
 
     Args:
         reference: positions of the annotations, int64[n], ascending.

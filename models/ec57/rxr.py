@@ -1,14 +1,14 @@
-"""Compare two annotators of a record run by run, as ANSI/AAMI EC57 wants it and ``rxr`` does it.
+"""Compare two annotators of a record run by run, as ANSI/AAMI EC57 asks and ``rxr`` does it.
 
-A run is a series of ventricular ectopic beats (V and their fusions F) that no other beat parts.
-`compare_runs` goes by the rules of WFDB's ``rxr`` (Moody; revision of 2020), so that its counts
-are those of that program. For the sensitivity the reference says where runs are, for the positive
-predictivity the test annotator; each is compared with the longest run of the other one within the
-time from 150 ms before it to 150 ms after it. Six beats or more count as one length, and so does
-an episode of flutter or fibrillation (``[`` to ``]``, or the rhythm ``(VF``). Within the rhythm
-``(AF`` normal beats are supraventricular; they end a ventricular run as well.
+A run is a series of ventricular ectopic beats (V and their fusions F) without any other beat.
+`compare_runs` follows the rules of WFDB's ``rxr`` (Moody; revision of 2020), so that its counts
+are those of that program. The sensitivity counts the runs of the reference, the positive
+predictivity those of the test annotator. Each run is compared with the longest run of the other
+annotator from 150 ms before it to 150 ms after it. Six beats or more count as one length, and so
+does an episode of flutter or fibrillation (``[`` to ``]``, or the rhythm ``(VF``). Within the
+rhythm ``(AF`` normal beats are supraventricular; they end a ventricular run as well.
 
-Differences: where an annotator says nothing after the learning period ``rxr`` prints nothing;
+Differences: where an annotator has nothing after the learning period, ``rxr`` prints nothing;
 here no run is counted. Runs of supraventricular beats, formats and other windows are not offered.
 
 Pure: numpy and the standard library, arrays in, one dataclass out. Positions are samples.
@@ -37,7 +37,7 @@ _ENDS_FLUTTER: Final = frozenset("]{U")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunComparison:
-    """How long the runs of one annotator are where the other one has a run."""
+    """How long the runs of each annotator are, by the longest run of the other one there."""
 
     sensitivity: NDArray[np.int64]
     """Runs of the reference, int64[7, 7]: its length by the longest of the test annotator."""
@@ -76,10 +76,10 @@ def compare_runs(
     """Return how the ventricular runs of ``test`` compare with those of ``reference``.
 
     Args:
-        reference: what is true, at least the symbols of beats, ``[``, ``]``, ``~`` and ``+``.
-        test: what is compared with it.
+        reference: the annotator that is right: symbols of beats, ``[``, ``]``, ``~`` and ``+``.
+        test: the annotator that is compared with it.
         fs_hz: samples a second of both, at least 1.
-        length: samples of the record; None or 0 where nobody knows.
+        length: samples of the record; None or 0 if unknown.
 
     Raises:
         ValueError: the columns of an annotator do not fit each other, ``fs_hz`` is no rate, or
@@ -98,41 +98,45 @@ def compare_runs(
 def _matrix(
     leading: list[Event], other: list[Event], learning: int, within: int, end: int | None
 ) -> NDArray[np.int64]:
-    """Return for each run of ``leading`` its length by the longest run of ``other`` around it."""
+    """Count each run of ``leading``: its length by the longest run of ``other`` around it."""
     counts = np.zeros((LONGEST + 1, LONGEST + 1), dtype=np.int64)
-    reader, searched = _Labels(leading), _Runs(other)
-    open_run = _learn(reader, learning)
+    reader, search = _LabelReader(leading), _RunSearch(other)
+    # 1. Skip the learning period. Flutter that has not ended is a run that is open already.
+    open_run = _skip_learning_period(reader, learning)
     if open_run is None:
         return counts
     run = open_run
     first, last = (learning - within, learning + within) if run else (0, 0)
     while True:
         label = reader.label()
+        # 2. What ends a run counts it, by the longest run of the other annotator around it.
         if run and label in _ENDS_RUN:
-            counts[run, searched.longest(first, last)] += 1
+            counts[run, search.longest(first, last)] += 1
             run = 0
+        # 3. A ventricular beat begins a run or makes it longer.
         elif label in ("V", "F"):
             first = first if run else reader.at - within
             last = reader.at + within
             run = min(run + 1, LONGEST)
+        # 4. Flutter is a run of the greatest length, from its first mark to its last.
         elif run and label == "]":
             last = reader.at + within
         elif not run and label == "[":
             run, first = LONGEST, reader.at - within
+        # 5. Go on. A run that the annotations do not end is ended by a beat of no kind.
         if not reader.step():
             if not run:
                 break
-            # A run that the annotations do not end is ended by a beat of no kind.
             reader.event = Event(reader.at, "Q")
         if end is not None and reader.at > end:
             break
     return counts
 
 
-def _learn(reader: "_Labels", learning: int) -> int | None:
-    """Move on to the first annotation after the learning period; return the run that is open.
+def _skip_learning_period(reader: "_LabelReader", learning: int) -> int | None:
+    """Go to the first annotation after the learning period; return the length of the open run.
 
-    None if nothing is to be compared: there is no such annotation, and no flutter before.
+    None if there is nothing to compare: no such annotation, and no flutter before it.
     """
     run = None
     while reader.step():
@@ -146,12 +150,13 @@ def _learn(reader: "_Labels", learning: int) -> int | None:
     return run
 
 
-class _Labels:
-    """The annotations of one annotator, one after the other, with the labels of ``rxr``.
+class _LabelReader:
+    """Reads the annotations of one annotator in order, with the labels of ``rxr``.
 
     Besides classes of beats these are ``[`` and ``]`` for flutter, ``{`` and ``}`` for atrial
-    fibrillation, U where the signals become unreadable, and O for all else. A label depends on
-    those asked for before, so it is asked for once an annotation unless ``rxr`` does otherwise.
+    fibrillation, U where the signals become unreadable, and O for all else. A label depends on the
+    calls of `label` before it, so `label` is called once an annotation, unless ``rxr`` does
+    otherwise.
     """
 
     def __init__(self, events: list[Event]) -> None:
@@ -210,21 +215,23 @@ class _Labels:
         return "]"
 
 
-class _Runs:
-    """Finds the longest run within a time; times asked for move forward only."""
+class _RunSearch:
+    """Finds the longest run within a stretch of time; each stretch begins after the last one."""
 
     def __init__(self, events: list[Event]) -> None:
-        self._labels = _Labels(events)
+        self._labels = _LabelReader(events)
         self._flutter_until = 0.0
         self._over = False
 
     def longest(self, first: int, last: int) -> int:
         """Return the length of the longest run from ``first`` to ``last``, at most `LONGEST`."""
         labels = self._labels
+        # 1. Flutter that reaches into the stretch is a run of the greatest length.
         if self._flutter_until > first:
             return LONGEST
         if self._over:
             return 0
+        # 2. Go to the beginning of the stretch.
         while labels.at < first:
             if labels.label() == "[":
                 until = self._pass_flutter()
@@ -234,6 +241,7 @@ class _Runs:
             if not labels.step():
                 self._over = True
                 return 0
+        # 3. Measure the runs up to its end.
         longest = run = 0
         while labels.at <= last and not self._over:
             label = labels.label()
@@ -249,7 +257,7 @@ class _Runs:
         return longest
 
     def _pass_flutter(self) -> float:
-        """Go to the annotation that ends flutter and return where; without one, never."""
+        """Go to the annotation that ends flutter and return its position; infinity without one."""
         while self._labels.step():
             if self._labels.label() in _ENDS_FLUTTER:
                 return self._labels.at

@@ -1,6 +1,6 @@
-"""Put the comparisons of many records together, as ANSI/AAMI EC57 wants it and ``sumstats`` does.
+"""Sum up the comparisons of many records, as ANSI/AAMI EC57 asks and ``sumstats`` does it.
 
-Gross figures count every beat (or run) alike, average figures every record; a record without a
+Gross figures weigh every beat (or run) alike, average figures every record; a record without a
 beat of a kind has no part in the average of that kind. As in WFDB's ``sumstats`` (Moody; revision
 of 2020), fusion beats that were called S are no error in the gross and average positive
 predictivity of S, though `bxb` counts them in that of a record, and the average RR error is that
@@ -9,8 +9,11 @@ of the figures rounded to 0.01 ms.
 Pure: numpy and the standard library.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -18,63 +21,96 @@ from models.ec57.annotators import Score
 from models.ec57.bxb import LABELS, BeatComparison
 from models.ec57.rxr import RunComparison
 
-Average = tuple[float | None, float | None]
-"""Mean sensitivity and mean positive predictivity over records, %; None without any."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """The gross and the average line."""
+class Beats(Generic[T]):
+    """One figure of beats: of all, of ventricular and of supraventricular ectopic ones."""
 
-    gross: Mapping[str, Score]
-    average: Mapping[str, Average]
-    average_rms_rr_error_ms: float | None = None
+    qrs: T
+    veb: T
+    sveb: T
 
 
-def sum_beats(records: Sequence[BeatComparison]) -> Summary:
-    """Return gross and average of ``qrs``, ``veb`` and ``sveb``, for any number of records."""
-    scores = [_beat_scores(record) for record in records]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runs(Generic[T]):
+    """One figure of ventricular runs: of two beats, of three to five, of six and more."""
+
+    couplets: T
+    short_runs: T
+    long_runs: T
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Average:
+    """Means over records, %; None without any."""
+
+    sensitivity: float | None
+    positive_predictivity: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeatSummary:
+    """The gross and the average line of beats."""
+
+    gross: Beats[Score]
+    average: Beats[Average]
+    average_rms_rr_error_ms: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """The gross and the average line of runs."""
+
+    gross: Runs[Score]
+    average: Runs[Average]
+
+
+def sum_beats(records: Sequence[BeatComparison]) -> BeatSummary:
+    """Return gross and average of beats, for any number of records."""
+    qrs = [record.qrs for record in records]
+    veb: list[Score] = [record.veb for record in records]
+    sveb = [_sveb(record) for record in records]
     errors = [record.rms_rr_error_ms for record in records]
-    return Summary(
-        gross=_gross(scores, ("qrs", "veb", "sveb")),
-        average=_average(scores, ("qrs", "veb", "sveb")),
+    return BeatSummary(
+        gross=Beats(qrs=_gross(qrs), veb=_gross(veb), sveb=_gross(sveb)),
+        average=Beats(qrs=_average(qrs), veb=_average(veb), sveb=_average(sveb)),
         average_rms_rr_error_ms=_mean(None if e is None else float(f"{e:.2f}") for e in errors),
     )
 
 
-def sum_runs(records: Sequence[RunComparison]) -> Summary:
-    """Return gross and average of couplets, short and long runs, for any number of records."""
-    names = ("couplets", "short_runs", "long_runs")
-    scores = [{name: getattr(record, name) for name in names} for record in records]
-    return Summary(gross=_gross(scores, names), average=_average(scores, names))
+def sum_runs(records: Sequence[RunComparison]) -> RunSummary:
+    """Return gross and average of runs, for any number of records."""
+    couplets = [record.couplets for record in records]
+    short = [record.short_runs for record in records]
+    long = [record.long_runs for record in records]
+    return RunSummary(
+        gross=Runs(couplets=_gross(couplets), short_runs=_gross(short), long_runs=_gross(long)),
+        average=Runs(
+            couplets=_average(couplets), short_runs=_average(short), long_runs=_average(long)
+        ),
+    )
 
 
-def _beat_scores(record: BeatComparison) -> dict[str, Score]:
+def _sveb(record: BeatComparison) -> Score:
+    """Return the score of S without the fusion beats that were called S."""
     fusions_called_s = int(record.matrix[LABELS.index("F"), LABELS.index("S")])
-    sveb = record.sveb._replace(fp=record.sveb.fp - fusions_called_s)
-    return {"qrs": record.qrs, "veb": record.veb, "sveb": sveb}
+    return replace(record.sveb, fp=record.sveb.fp - fusions_called_s)
 
 
-def _gross(scores: Sequence[Mapping[str, Score]], names: Iterable[str]) -> dict[str, Score]:
-    return {
-        name: Score(*(sum(column) for column in zip(*(one[name] for one in scores), strict=True)))
-        if scores
-        else Score(0, 0, 0, 0)
-        for name in names
-    }
+def _gross(scores: Sequence[Score]) -> Score:
+    return reduce(add, scores, Score(0, 0, 0, 0))
 
 
-def _average(scores: Sequence[Mapping[str, Score]], names: Iterable[str]) -> dict[str, Average]:
-    return {
-        name: (
-            _mean(one[name].sensitivity for one in scores),
-            _mean(one[name].positive_predictivity for one in scores),
-        )
-        for name in names
-    }
+def _average(scores: Sequence[Score]) -> Average:
+    return Average(
+        sensitivity=_mean(score.sensitivity for score in scores),
+        positive_predictivity=_mean(score.positive_predictivity for score in scores),
+    )
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    """Return the mean of those values that there are, None without any."""
-    there = [value for value in values if value is not None]
-    return float(np.mean(there)) if there else None
+    """Return the mean of the values that are not None; None if all are."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

@@ -36,7 +36,7 @@ from models.files.atomic_write import write_atomically
 from models.files.json_object import from_json, to_json
 from models.inference.student import SCORED_TICKS, SMOOTHING_TICKS
 from models.measure.metrics import average_precision, roc_auc
-from models.measure.provenance import machine
+from models.measure.provenance import provenance
 from models.nets.beatgan import Autoencoder
 from models.training.checkpoint import read_checkpoint, restore_network
 from models.training.config import chosen_bf16, chosen_device
@@ -150,7 +150,7 @@ def _train_cell(
         auc=roc_auc(scores, shared.test.anomalous),
         ap=average_precision(scores, shared.test.anomalous),
         seconds=round(sum(epoch.seconds for epoch in curves), 1),
-        machine=machine(),
+        machine=provenance(),
     )
 
 

@@ -1,13 +1,12 @@
 """The results of the ablation as they are stored, and the page that is made of them alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
 
-from models.files.json_object import JsonObject
 from models.measure.metrics import summary
-from models.measure.provenance import described
+from models.measure.provenance import Provenance
 from models.training.student import METHODS
 
 TITLES: Final[Mapping[str, str]] = {
@@ -47,8 +46,7 @@ class FinishedCell(Cell):
     """On the test part, as is ``ap``."""
     ap: float
     seconds: float
-    machine: JsonObject
-    """`models.measure.provenance.machine`."""
+    machine: Provenance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +130,8 @@ def _mean(values: Sequence[float]) -> str:
     if not values:
         return "not yet"
     over = summary(values)
-    spread = "" if over["sd"] is None else f" ± {over['sd']:.4f}"
-    return f"{over['mean']:.4f}{spread} ({len(values)})"
+    spread = "" if over.sd is None else f" ± {over.sd:.4f}"
+    return f"{over.mean:.4f}{spread} ({len(values)})"
 
 
 def _differences(cells: Cells) -> list[str]:
@@ -164,24 +162,21 @@ def _gain(gains: Sequence[float]) -> str:
     if not gains:
         return "not yet"
     over = summary(gains)
-    return f"{over['mean']:+.4f}" + ("" if over["sd"] is None else f" ± {over['sd']:.4f}")
+    return f"{over.mean:+.4f}" + ("" if over.sd is None else f" ± {over.sd:.4f}")
 
 
 def _configuration(setup: Setup, cells: Cells) -> list[str]:
     of_teacher = ", ".join(f"{k.upper()} {v:.4f}" for k, v in setup.teacher_validation.items())
     first, end = setup.scored_ticks
     minutes = {
-        method: summary([cell.seconds / 60 for cell in of_method])["mean"]
+        method: summary([cell.seconds / 60 for cell in of_method]).mean
         for method, of_method in groupby(
             sorted(cells, key=lambda cell: METHODS.index(cell.method)),
             key=lambda cell: cell.method,
         )
     }
     # One line for each machine and commit, with the date of its last cell.
-    machines = {
-        tuple(v for k, v in cell.machine.items() if k != "date"): dict(cell.machine)
-        for cell in cells
-    }
+    machines = {replace(cell.machine, date=""): cell.machine for cell in cells}
     return [
         f"* {setup.train_beats:,} beats to train on, {setup.validation_beats:,} for the "
         f"choice of the epoch, {setup.test_beats:,} for the figures; {setup.epochs} epochs, "
@@ -195,5 +190,5 @@ def _configuration(setup: Setup, cells: Cells) -> list[str]:
         "* Minutes a student: "
         + ", ".join(f"{TITLES[method]} {mean:.1f}" for method, mean in minutes.items())
         + ".",
-        *(f"* {described(facts)}." for facts in machines.values()),
+        *(f"* {machine}." for machine in machines.values()),
     ]

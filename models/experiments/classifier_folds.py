@@ -9,7 +9,6 @@ DS1 is classified by a network that was trained on the other three; the counts a
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +18,15 @@ from torch import nn
 
 from models.data.detected_beats import DetectedRecord, detect_all
 from models.data.mitdb import DS1, database_folder
-from models.evaluation.protocols.classifier import COUNTING, figures_of, tables_of
+from models.evaluation.protocols.classifier import (
+    COUNTING,
+    CrossValidation,
+    OptimiserComparison,
+    class_result,
+    tables_of,
+)
 from models.files.atomic_write import write_atomically
-from models.files.json_object import JsonObject
+from models.measure.results import to_json
 from models.training.classifier import (
     FOLDS,
     ClassifierConfig,
@@ -33,24 +38,6 @@ from models.training.progress import Progress
 
 COMPARED: Final[Mapping[str, float]] = {"adabound": 1e-3, "adamw": 3e-3}
 """Each optimiser with its best learning rate of those tried on DS1."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CrossValidation:
-    """Settings of a training, and its figures on patients of DS1 that it had not seen."""
-
-    optimiser: str
-    learning_rate: float
-    epochs: int
-    batch: int
-    seed: int
-    figures: JsonObject
-    """`models.evaluation.protocols.classifier.figures_of`."""
-
-    def to_json(self) -> JsonObject:
-        """Return settings and figures as one object."""
-        settings = ("optimiser", "learning_rate", "epochs", "batch", "seed")
-        return {**{name: getattr(self, name) for name in settings}, **self.figures}
 
 
 class NetworkClassifier:
@@ -92,7 +79,7 @@ def cross_validate(
         epochs=config.epochs,
         batch=config.batch,
         seed=config.seed,
-        figures=figures_of({name: tables[name] for name in DS1}),
+        classes=class_result({name: tables[name] for name in DS1}),
     )
 
 
@@ -106,11 +93,10 @@ def compare_optimisers(
         ConfigError: as `cross_validate`, or the file cannot be written.
     """
     records = detect_all(database_folder(configs[0].data), DS1)
-    figures = {
-        "protocol": "EC57 beat classes, cross-validation by patient within DS1",
-        "folds": [list(names) for names in FOLDS],
-        "counting": list(COUNTING),
-        "runs": [cross_validate(one, records, progress).to_json() for one in configs],
-    }
-    write_atomically(result, json.dumps(figures, indent=2) + "\n")
+    comparison = OptimiserComparison(
+        folds=[list(names) for names in FOLDS],
+        counting=list(COUNTING),
+        runs=[cross_validate(one, records, progress) for one in configs],
+    )
+    write_atomically(result, json.dumps(to_json(comparison), indent=2) + "\n")
     return result

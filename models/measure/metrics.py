@@ -5,6 +5,7 @@ highest down, for beats of equal score are called together.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,17 @@ class Curve(NamedTuple):
     """Share of the normal beats that are called, ascending to 1."""
     precision: NDArray[np.float64]
     """Share of anomalous beats among those called."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Several values of one figure, as of folds or of seeds."""
+
+    mean: float
+    sd: float | None
+    """Sample standard deviation; None of a single value."""
+    min: float
+    max: float
 
 
 def roc_auc(scores: NDArray[np.float32], anomalous: NDArray[np.bool_]) -> float:
@@ -73,19 +85,15 @@ def ranking_curve(scores: NDArray[np.float32], anomalous: NDArray[np.bool_]) -> 
     return Curve(found / positives, (called - found) / negatives, found / called)
 
 
-def summary(values: Sequence[float]) -> dict[str, float | None]:
-    """Return mean, sample standard deviation, least and greatest of at least one value.
-
-    The standard deviation of a single value is None.
-    """
+def summary(values: Sequence[float]) -> Summary:
+    """Return mean, standard deviation, least and greatest of at least one value."""
     array = np.asarray(values, dtype=np.float64)
-    deviation = float(array.std(ddof=1)) if array.size > 1 else None
-    return {
-        "mean": float(array.mean()),
-        "sd": deviation,
-        "min": float(array.min()),
-        "max": float(array.max()),
-    }
+    return Summary(
+        mean=float(array.mean()),
+        sd=float(array.std(ddof=1)) if array.size > 1 else None,
+        min=float(array.min()),
+        max=float(array.max()),
+    )
 
 
 def _counts(scores: NDArray[np.float32], anomalous: NDArray[np.bool_]) -> tuple[int, int]:

@@ -1,29 +1,49 @@
-"""On what machine, and from which commit, a figure comes."""
+"""Where a figure comes from: the machine, the commit and the date."""
 
 import os
 import platform
 import subprocess
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 
-def machine() -> dict[str, Any]:
-    """Return processor, cores, Python, `commit` or ``unknown``, and date (UTC), JSON-able."""
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "commit": commit() or "unknown",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where a figure comes from."""
+
+    processor: str
+    cores: int | None
+    python: str
+    commit: str
+    """As `commit` returns it, or ``unknown``."""
+    date: str
+    """UTC, ISO 8601."""
+
+    def __str__(self) -> str:
+        """Return it as one line."""
+        return (
+            f"{self.processor}, {self.cores} cores, Python {self.python}, commit {self.commit}, "
+            f"{self.date}"
+        )
+
+
+def provenance() -> Provenance:
+    """Return the provenance of a figure that is measured here and now."""
+    return Provenance(
+        processor=_processor(),
+        cores=os.cpu_count(),
+        python=platform.python_version(),
+        commit=commit() or "unknown",
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 def commit() -> str:
     """Return the commit of this program, or nothing outside of a repository.
 
-    It ends in ``-dirty`` where the code differs from it; documents may: the figures are on their
-    way there.
+    It ends in ``-dirty`` where the code differs from that commit. Documents may differ: the figures
+    are about to be written into them.
     """
     known = _git("rev-parse", "--short", "HEAD")
     changed = _git(
@@ -33,7 +53,7 @@ def commit() -> str:
 
 
 def _git(*arguments: str) -> str:
-    """Return what git says of the repository that this file lies in; nothing if there is none."""
+    """Return what git prints for the repository of this file; nothing if there is none."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():  # installed, perhaps below somebody else's repository
         return ""
@@ -42,11 +62,6 @@ def _git(*arguments: str) -> str:
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     except OSError:
         return ""
-
-
-def described(facts: dict[str, Any]) -> str:
-    """Return the facts of `machine` as one line."""
-    return "{processor}, {cores} cores, Python {python}, commit {commit}, {date}".format(**facts)
 
 
 def _processor() -> str:

@@ -1,10 +1,11 @@
-"""How long a model takes over a beat, on this machine, now.
+"""How long a model takes for a beat, on this machine, now.
 
-The shortest of several runs counts: the one least disturbed by what else the machine does.
+The shortest of several runs counts: it is the one that other processes disturbed least.
 """
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -12,18 +13,36 @@ from numpy.typing import NDArray
 
 from pipeline.constants import WINDOW_SAMPLES
 
-BATCHES: Final = (1, 64)
 BEATS: Final = 64
 RUNS: Final = 8
 
 
-def us_per_beat(run: Callable[[NDArray[np.float32]], object]) -> dict[str, float]:
-    """Return microseconds a beat of ``run``, which takes windows float32[B, 320] in [-1, 1].
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeatTime:
+    """Microseconds a beat."""
 
-    Keys are ``batch_1`` and ``batch_64``.
-    """
+    batch_1: float
+    """Beats scored one by one."""
+    batch_64: float
+    """Beats scored 64 at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceTimes:
+    """What a beat takes on each device; None where it was not measured."""
+
+    cpu: BeatTime
+    cuda: BeatTime | None = None
+
+
+def us_per_beat(run: Callable[[NDArray[np.float32]], object]) -> BeatTime:
+    """Return microseconds a beat of ``run``, which takes windows float32[B, 320] in [-1, 1]."""
     windows = np.random.default_rng(0).uniform(-1, 1, (BEATS, WINDOW_SAMPLES)).astype(np.float32)
-    return {f"batch_{batch}": round(1e6 * _shortest_s(run, windows, batch), 1) for batch in BATCHES}
+
+    def measured(batch: int) -> float:
+        return round(1e6 * _shortest_s(run, windows, batch), 1)
+
+    return BeatTime(batch_1=measured(1), batch_64=measured(64))
 
 
 def _shortest_s(

@@ -137,9 +137,9 @@ def evaluate_noise(
     as_json: JsonLines = False,
 ) -> None:
     """Mix noise into clean records, 24 to -6 dB, as nst does."""
-    from monitor.measure import evaluate_stress as stress
+    from monitor.measure import evaluate as evaluation
 
-    stress.evaluate_noise(data, pictures=pictures, report=report, as_json=as_json)
+    evaluation.evaluate_noise(data, pictures=pictures, report=report, as_json=as_json)
 
 
 @evaluate_app.command("faults")
@@ -149,9 +149,9 @@ def evaluate_faults(
     as_json: JsonLines = False,
 ) -> None:
     """Inject faults into clean records, and measure what is still found."""
-    from monitor.measure import evaluate_stress as stress
+    from monitor.measure import evaluate as evaluation
 
-    stress.evaluate_faults(data, report=report, as_json=as_json)
+    evaluation.evaluate_faults(data, report=report, as_json=as_json)
 
 
 @evaluate_app.command("alarms")
@@ -168,9 +168,9 @@ def evaluate_alarms(
     as_json: Json = False,
 ) -> None:
     """Compare our alarms with annotated alarms and lethal rhythms."""
-    from monitor.measure import evaluate_alarms as alarm_evaluation
+    from monitor.measure import evaluate as evaluation
 
-    alarm_evaluation.evaluate_alarms(data, pictures=pictures, report=report, as_json=as_json)
+    evaluation.evaluate_alarms(data, pictures=pictures, report=report, as_json=as_json)
 
 
 @evaluate_app.command("soak")

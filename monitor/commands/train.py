@@ -13,6 +13,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from monitor.inputs import data_folder
 
 if TYPE_CHECKING:
+    from models.data.annotated_beats import Beats
+    from models.files.student import StudentArtifact
+    from models.measure.results import Json
     from models.training.config import TrainingConfig
     from models.training.find_lr import RangeTest
     from models.training.progress import EpochReport, StepReport
@@ -47,9 +50,13 @@ def train_student(data: Path | None, *, find_lr: bool, **settings: Any) -> None:
         settings: of `models.training.student.StudentConfig`; None stands for its default.
     """
     from models.evaluation.protocols.beatgan import evaluate_on
+    from models.measure.results import to_json
     from models.training import student
 
-    train = partial(student.train_student, evaluate=partial(evaluate_on, device="cpu"))
+    def evaluate(beats: "Beats", artifact: "StudentArtifact") -> "dict[str, Json]":
+        return to_json(evaluate_on(beats, artifact, device="cpu"))
+
+    train = partial(student.train_student, evaluate=evaluate)
     config = student.StudentConfig(data=data_folder(data), **_without_none(settings))
     run_training("student", config, train, student.find_student_rate, find_lr=find_lr)
 

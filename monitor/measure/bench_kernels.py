@@ -1,13 +1,15 @@
-"""Measure the way of a sample to its window, beside a peer, and on the worst input there is."""
+"""Measure raw sample to window: beside a peer, and on the worst input."""
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.measure.results import INLINE, OMIT_NONE
 from pipeline.constants import SAMPLING_RATE_HZ
 from pipeline.signal.segmenter import Segmenter
 from replay.synthetic import PatientConfig, SyntheticPatient
@@ -18,16 +20,24 @@ CHUNK: Final = 7
 _ROUNDS: Final = 7
 
 
-def measure_kernels(x: NDArray[np.float32]) -> dict[str, Any]:
-    """Raw sample to window: whole record a call, and chunk by chunk as a live source sends.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelFigures:
+    """What a sample takes from raw signal to window."""
+
+    ns_per_sample: dict[str, float] = field(metadata=INLINE)
+    """At three rates, of the peer, and of hard signals, by ``ns_per_sample_NAME``."""
+    over_sleepecg: float | None = field(default=None, metadata=OMIT_NONE)
+    """Ratio of our time to that of sleepecg's detector (Brunner & Hofer 2023), if installed."""
+    worst_over_ordinary: float
+    """Ratio of the time on the hardest signal to that on the ordinary one."""
+    us_per_live_chunk: float
+
+
+def measure_kernels(x: NDArray[np.float32]) -> KernelFigures:
+    """Measure a whole record a call, and chunk by chunk as a live source sends.
 
     Args:
         x: float32[n], mV at 360 Hz.
-
-    Returns:
-        Nanoseconds a sample at three rates; those of sleepecg's detector (Brunner & Hofer 2023),
-        if it is installed, in turns with ours, and the ratio; of hard signals the ratio to the
-        ordinary one; microseconds a live chunk.
     """
     runs: dict[str, Callable[[], object]] = {
         f"ns_per_sample_{fs_hz:g}_hz": partial(_push, x, fs_hz) for fs_hz in (360.0, 250.0, 1000.0)
@@ -40,24 +50,35 @@ def measure_kernels(x: NDArray[np.float32]) -> dict[str, Any]:
         for name, signal in _hard_signals(x.size).items()
     }
     best = in_turns(runs | hard)
-    figures: dict[str, Any] = {name: round(1e9 * s / x.size, 1) for name, s in best.items()}
     ordinary = best["ns_per_sample_360_hz"]
-    if peer is not None:
-        figures["over_sleepecg"] = round(ordinary / best["ns_per_sample_sleepecg"], 2)
-    figures["worst_over_ordinary"] = round(max(best[name] for name in hard) / ordinary, 2)
-    figures["us_per_live_chunk"] = round(_live_chunk_us(x), 1)
-    return figures
+    return KernelFigures(
+        ns_per_sample={name: round(1e9 * s / x.size, 1) for name, s in best.items()},
+        over_sleepecg=None if peer is None else round(ordinary / best["ns_per_sample_sleepecg"], 2),
+        worst_over_ordinary=round(max(best[name] for name in hard) / ordinary, 2),
+        us_per_live_chunk=round(_live_chunk_us(x), 1),
+    )
 
 
 def in_turns(runs: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-    """Return the shortest time of each in seconds, taken in turns: all meet the same weather."""
+    """Return the shortest time of each in seconds, taken in turns under the same conditions."""
     best = dict.fromkeys(runs, float("inf"))
     for _ in range(_ROUNDS):
         for name, run in runs.items():
-            began = time.perf_counter()
-            run()
-            best[name] = min(best[name], time.perf_counter() - began)
+            best[name] = min(best[name], seconds_of(run))
     return best
+
+
+def shortest_s(run: Callable[[], object], times: int = 5) -> float:
+    """Return the shortest of several runs, the one that was disturbed least; one more warms up."""
+    run()
+    return min(seconds_of(run) for _ in range(times))
+
+
+def seconds_of(run: Callable[[], object]) -> float:
+    """Return how long a run takes."""
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
 
 
 def _push(x: NDArray[np.float32], fs_hz: float) -> None:
@@ -75,9 +96,9 @@ def _peer(x: NDArray[np.float32]) -> Callable[[], object] | None:
 
 
 def _hard_signals(n: int) -> dict[str, NDArray[np.float32]]:
-    """Return signals of n samples, each as awkward in its way as a stream can be."""
+    """Return signals of n samples, each hard to process in its own way."""
     rng = np.random.default_rng(0)
-    # A patient of 150 bpm, played at twice the rate it was drawn for.
+    # A patient of 150 bpm, played at twice the rate it was made for.
     fast = SyntheticPatient(PatientConfig(fs=SAMPLING_RATE_HZ / 2, bpm=150.0, seed=1))
     missing = rng.normal(0, 0.3, n)
     missing[rng.random(n) < 0.05] = np.nan

@@ -1,22 +1,16 @@
-"""`monitor evaluate`: run a protocol, show the progress on stderr, say what came out on stdout."""
+"""The commands `monitor evaluate`: measure by a protocol, show the progress, print the result.
 
-import json
+`monitor evaluate soak` is in `monitor.measure.soak`.
+"""
+
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-
+from models.evaluation.report.documents import Section
+from models.measure.provenance import provenance
 from monitor.inputs import data_folder
-from monitor.text import safe_text
+from monitor.measure.output import collect, print_json, print_sections, progress_of
 from pipeline.errors import ConfigError, InputError
-
-WIDTH: Final = 100
-"""The tables fit a terminal this wide."""
 
 
 def evaluate_beatgan(
@@ -30,11 +24,22 @@ def evaluate_beatgan(
         ConfigError: pictures cannot be drawn here.
     """
     from models.evaluation.protocols.beatgan import FOLD_STUDENTS, evaluate_beatgan
+    from models.evaluation.report.beatgan import draw_beatgan, fold_table, kind_table
+    from models.evaluation.report.pictures import prepare
 
+    if pictures is not None:
+        prepare(pictures)
     students = FOLD_STUDENTS if student is None else (student,)
     with progress_of(1 + len(students) + (pictures is not None)) as on_step:
-        figures = evaluate_beatgan(data_folder(data), students, pictures=pictures, on_step=on_step)
-    tell(figures, beatgan_tables, as_json=as_json)
+        evaluation = evaluate_beatgan(data_folder(data), students, on_step=on_step)
+        if pictures is not None:
+            on_step("drawing")
+            draw_beatgan(evaluation.scores, pictures)
+    if as_json:
+        print_json(evaluation.result)
+    else:
+        folds = evaluation.result.folds
+        print_sections([Section(blocks=[fold_table(folds), kind_table(folds)])])
 
 
 def evaluate_interpatient(
@@ -45,7 +50,7 @@ def evaluate_interpatient(
     pictures: Path | None,
     as_json: bool,
 ) -> None:
-    """Print what the whole stream says of patients it has never seen.
+    """Print the figures of the whole stream on patients it has never seen.
 
     Raises:
         InputError: records are missing or unreadable.
@@ -53,20 +58,31 @@ def evaluate_interpatient(
         ConfigError: the rate of false alerts was not calibrated, or pictures cannot be drawn here.
     """
     from models.data.mitdb import DS2
-    from models.evaluation.protocols.interpatient import evaluate_interpatient
+    from models.evaluation.protocols.interpatient import APART, evaluate_interpatient
+    from models.evaluation.report.interpatient import draw_interpatient, interpatient_tables
+    from models.evaluation.report.pictures import prepare
     from models.files.classifier import SHIPPED_CLASSIFIER
     from models.files.student import SHIPPED_STUDENT
 
+    if pictures is not None:
+        prepare(pictures)
     passes = 1 + SHIPPED_CLASSIFIER.is_file()
     with progress_of(passes * len(DS2) + (pictures is not None)) as on_step:
-        figures = evaluate_interpatient(
+        evaluation = evaluate_interpatient(
             data_folder(data),
             student or SHIPPED_STUDENT,
             false_alerts_per_hour=false_alerts_per_hour,
-            pictures=pictures,
+            keep_strips=pictures is not None,
             on_step=on_step,
         )
-    tell(figures, interpatient_tables, as_json=as_json)
+        if pictures is not None:
+            on_step("drawing")
+            threshold = evaluation.result.threshold
+            draw_interpatient(evaluation.beats, threshold, APART, pictures)
+    if as_json:
+        print_json(evaluation.result)
+    else:
+        print_sections([Section(blocks=interpatient_tables(evaluation.result))])
 
 
 def evaluate_ec57(
@@ -87,6 +103,7 @@ def evaluate_ec57(
         ConfigError: not exactly one of an annotator and the detector is to be compared.
     """
     from models.ec57.compare import choose_records, compare_records
+    from models.evaluation.report.ec57 import ec57_sections
 
     if (test is not None) == detector:
         raise ConfigError("compare an annotator or the detector: --test EXT or --against detector")
@@ -96,17 +113,107 @@ def evaluate_ec57(
         raise InputError(f"no folder {str(annotations)!r} to write annotations into: create it")
     names = None if records is None else [name for name in records.split(",") if name]
     chosen = choose_records(data, reference, test, names)
-    lines = []
     with progress_of(len(chosen)) as on_step:
-        for line in compare_records(
-            chosen, reference, test, annotations=annotations, on_step=on_step
-        ):
-            if as_json:
-                sys.stdout.write(json.dumps(line, allow_nan=False) + "\n")
-                sys.stdout.flush()
-            lines.append(line)
+        lines = collect(
+            compare_records(chosen, reference, test, annotations=annotations, on_step=on_step),
+            as_json=as_json,
+        )
     if not as_json:
-        tell({"lines": lines, "names_classes": not detector}, ec57_tables, as_json=False)
+        print_sections(ec57_sections(lines, names_classes=not detector))
+
+
+def evaluate_noise(
+    data: Path | None, *, pictures: Path | None, report: Path | None, as_json: bool
+) -> None:
+    """Print the figures of the stream under noise; draw them, and write them into a document.
+
+    Raises:
+        InputError: records are missing or unreadable.
+        ArtifactError: the student or its calibration is unusable.
+        ConfigError: pictures cannot be drawn here, or the document has no place for the table.
+    """
+    from models.evaluation.report.document_file import replace_section, split_at_section
+    from models.evaluation.report.noise import SECTION, draw_noise, noise_sections
+    from models.evaluation.report.pictures import prepare
+    from models.evaluation.stress.noise_stress import STEPS, evaluate_noise
+
+    if report is not None:
+        split_at_section(report, SECTION)
+    if pictures is not None:
+        prepare(pictures)
+    with progress_of(STEPS) as on_step:
+        lines = collect(evaluate_noise(data_folder(data), on_step=on_step), as_json=as_json)
+    sections = noise_sections(lines, provenance())
+    if not as_json:
+        print_sections(sections)
+    if pictures is not None:
+        draw_noise(lines, pictures)
+    if report is not None:
+        replace_section(report, SECTION, sections)
+
+
+def evaluate_faults(data: Path | None, *, report: Path | None, as_json: bool) -> None:
+    """Print the findings of the stream with faults; write them into a document, if asked to.
+
+    Raises:
+        InputError: records are missing or unreadable.
+        ArtifactError: the student or its calibration is unusable.
+        ConfigError: the document has no place for the table.
+    """
+    from models.evaluation.report.document_file import replace_section, split_at_section
+    from models.evaluation.report.faults import SECTION, fault_sections
+    from models.evaluation.stress.fault_injection import STEPS, evaluate_faults
+
+    if report is not None:
+        split_at_section(report, SECTION)
+    with progress_of(STEPS) as on_step:
+        findings = collect(evaluate_faults(data_folder(data), on_step=on_step), as_json=as_json)
+    sections = fault_sections(findings, provenance())
+    if not as_json:
+        print_sections(sections)
+    if report is not None:
+        replace_section(report, SECTION, sections)
+
+
+def evaluate_alarms(
+    data: Path | None, *, pictures: Path | None, report: Path | None, as_json: bool
+) -> None:
+    """Print how right the alarms are; draw it, and write it into a document, if asked to.
+
+    Raises:
+        InputError: no database is there, or a record is missing or unreadable.
+        ArtifactError: what ships is unusable.
+        ConfigError: pictures cannot be drawn here, or the document has no place for the tables.
+    """
+    from models.evaluation.alarms.evaluate import databases, evaluate_alarms
+    from models.evaluation.report.alarms import (
+        SECTION,
+        alarm_sections,
+        draw_alarms,
+        wrong_call_table,
+    )
+    from models.evaluation.report.document_file import replace_section, split_at_section
+    from models.evaluation.report.pictures import prepare
+
+    if report is not None:
+        split_at_section(report, SECTION)
+    if pictures is not None:
+        prepare(pictures)
+    folder = data_folder(data)
+    steps = sum(len(records) for records in databases(folder).values())
+    with progress_of(steps) as on_step:
+        result = evaluate_alarms(folder, on_step=on_step)
+    sections = alarm_sections(result, provenance())
+    if as_json:
+        print_json(result)
+    else:
+        print_sections(sections)
+        if result.challenge2015 is not None:
+            print_sections([Section(blocks=[wrong_call_table(result.challenge2015)])])
+    if pictures is not None:
+        draw_alarms(result, pictures)
+    if report is not None:
+        replace_section(report, SECTION, sections)
 
 
 def write_cards(data: Path | None, teacher: Path | None, folder: Path) -> None:
@@ -119,7 +226,7 @@ def write_cards(data: Path | None, teacher: Path | None, folder: Path) -> None:
     """
     from models.data.annotated_beats import FOLDS
     from models.data.mitdb import DS2
-    from models.evaluation.report.cards import write_cards, write_reports
+    from models.evaluation.cards.write import write_cards, write_reports
     from models.files.classifier import SHIPPED_CLASSIFIER
 
     passes = 1 + SHIPPED_CLASSIFIER.is_file()
@@ -128,192 +235,3 @@ def write_cards(data: Path | None, teacher: Path | None, folder: Path) -> None:
         write_reports(data_folder(data), folder, teacher=teacher, on_step=on_step)
     for file in write_cards(folder):
         sys.stdout.write(f"{file}\n")
-
-
-def tell(
-    figures: dict[str, Any], tables: Callable[[dict[str, Any]], Iterator[Table]], *, as_json: bool
-) -> None:
-    """Print figures as one JSON object, or as their tables."""
-    if as_json:
-        sys.stdout.write(json.dumps(figures, allow_nan=False) + "\n")
-        return
-    console = Console(width=WIDTH, markup=False)  # names of files are in it
-    for table in tables(figures):
-        console.print(table)
-
-
-@contextmanager
-def progress_of(total: int) -> Iterator[Callable[[str], None]]:
-    """Yield a function that is told each step when it begins; shows itself on a terminal only."""
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    ) as progress:
-        task = progress.add_task("", total=total)
-        begun = 0
-
-        def on_step(text: str) -> None:
-            nonlocal begun
-            progress.update(task, completed=begun, description=safe_text(text))
-            begun += 1
-
-        yield on_step
-
-
-def new_table(title: str, *columns: str) -> Table:
-    """Return an empty table whose first column is text and whose others are numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for i, name in enumerate(columns):
-        table.add_column(name, justify="right" if i else "left")
-    return table
-
-
-def as_text(value: float | None, digits: int = 4) -> str:
-    """Return a number with so many digits, or a dash for none."""
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f} %"
-
-
-def beatgan_tables(figures: dict[str, Any]) -> Iterator[Table]:
-    """Return one table: a row a figure, a column a fold, then mean and standard deviation."""
-    folds = figures["folds"]
-    table = new_table(
-        f"BeatGAN protocol, {figures['database']}: test beats, abnormal against normal",
-        *("", *(f"fold {fold['fold']}" for fold in folds), "mean", "sd", "beats"),
-    )
-
-    def add(name: str, values: Sequence[float | None], over: Mapping[str, float], n: int) -> None:
-        table.add_row(name, *map(as_text, [*values, over["mean"], over["sd"]]), f"{n:,}")
-
-    for name in ("auc", "ap"):
-        n = folds[0]["abnormal_beats"]
-        add(name.upper(), [fold[name] for fold in folds], figures[name], n)
-    for what in ("class", "symbol"):
-        table.add_section()
-        for kind, over in figures[f"auc_by_{what}"].items():
-            values = [fold[f"auc_by_{what}"].get(kind) for fold in folds]
-            n = folds[0][f"beats_by_{what}"].get(kind, 0)
-            add(f"AUC of {what} {kind}", values, over, n)
-    yield table
-
-
-def interpatient_tables(figures: dict[str, Any]) -> Iterator[Table]:
-    """Return three tables: gross figures, those of each class, those of each record."""
-    (apart, without), *_ = figures["without"].items()
-    scored = figures["scored"]
-    ranking = new_table(
-        f"Unseen patients, {len(figures['records'])} records, {figures['hours']:.2f} h: "
-        f"{figures['false_alerts_per_hour']:.1f} false alerts an hour",
-        *("", "all records", f"without {apart}", "scored beats", f"scored, without {apart}"),
-    )
-    columns = (figures, without, scored, scored["without"][apart])
-    for name in ("auc", "ap"):
-        ranking.add_row(name.upper(), *(as_text(column[name]) for column in columns))
-    for kind in figures["auc_by_class"]:
-        by_class = (as_text(column["auc_by_class"][kind]) for column in columns)
-        ranking.add_row(f"AUC of {kind} against N", *by_class)
-    yield ranking
-
-    head = ("class", "beats", "alerts", "not detected", "not analysable")
-    classes = new_table("Alerts at the threshold", *head)
-    alerts = figures["sensitivity"]
-    for kind, beats in figures["beats"].items():
-        missed, blind = figures["missed"][kind], figures["not_analysable"][kind]
-        cells = (f"{beats:,}", _percent(alerts.get(kind)), f"{missed:,}", f"{blind:,}")
-        classes.add_row(kind, *cells)
-    classes.add_row(
-        "false detections",
-        f"{figures['false_detections']:,}",
-        *("-", "-", f"{figures['not_analysable']['-']:,}"),
-    )
-    yield classes
-
-    names = ("record", "beats", "AUC", "AP", "Se S", "Se V", "Se F", "missed", "blind", "extra")
-    records = new_table("Records: sensitivity in %, beats, false alerts an hour", *names, "false/h")
-    records.caption = "missed: not detected; blind: not analysable; extra: false detections"
-    for one in figures["per_record"]:
-        shares = (one["sensitivity"][kind] for kind in ("S", "V", "F"))
-        records.add_row(
-            one["record"],
-            f"{sum(one['beats'].values()):,}",
-            *(as_text(one["auc"]), as_text(one["ap"])),
-            *(as_text(share and 100 * share, 1) for share in shares),
-            str(sum(one["missed"].values())),
-            str(sum(one["not_analysable"][kind] for kind in one["beats"])),
-            str(one["false_detections"]),
-            f"{one['false_alerts_per_hour']:.1f}",
-        )
-    yield records
-    if figures.get("classifier"):
-        yield _classes_table(figures["classifier"])
-
-
-def _classes_table(classifier: Mapping[str, Any]) -> Table:
-    """Return a row for each true class: which name its beats got, and how S and V come out."""
-    gross = classifier["gross"]
-    names = list(gross["confusion"]["N"])
-    columns = ("class", *(f"named {name}" for name in names), "Se %", "+P %")
-    table = new_table("The classifier on all detections, by EC57 counting", *columns)
-    for kind, row in gross["confusion"].items():
-        table.add_row(
-            kind,
-            *(f"{row[name]:,}" for name in names),
-            as_text(gross["sensitivity"].get(kind), 1),
-            as_text(gross["positive_predictivity"].get(kind), 1),
-        )
-    return table
-
-
-def ec57_tables(figures: dict[str, Any]) -> Iterator[Table]:
-    """Return a table of beats, a row a record, and one of ventricular runs if there are classes."""
-    *records, gross, average = figures["lines"]
-    kinds = {"qrs": "Q", "veb": "V", "sveb": "S"} if figures["names_classes"] else {"qrs": "Q"}
-    names = ("record", "beats", "missed", "extra")
-    shares = (f"{kind} {what}" for kind in kinds.values() for what in ("Se", "+P"))
-    beats = new_table(
-        f"{records[0]['test']} against {records[0]['reference']}: Se and +P in %, errors in ms",
-        *(*names, *shares, "RR err", "R err"),
-    )
-    beats.caption = "RR err: RMS of RR intervals; R err: RMS of positions, mean offset removed"
-    for line in (*records, gross):
-        if line is gross:
-            beats.add_section()
-        qrs = line["qrs"]
-        beats.add_row(
-            safe_text(line.get("record", "gross")),
-            *(f"{n:,}" for n in (qrs["tps"] + qrs["fn"], qrs["fn"], qrs["fp"])),
-            *_shares(line, kinds),
-            as_text(line.get("rms_rr_error_ms"), 2),
-            as_text(line["rms_position_error_ms"], 2),
-        )
-    errors = (as_text(average["rms_rr_error_ms"], 2), "-")
-    beats.add_row("average", "-", "-", "-", *_shares(average, kinds), *errors)
-    yield beats
-    if figures["names_classes"]:
-        yield _runs_table(gross)
-
-
-def _runs_table(gross: Mapping[str, Any]) -> Table:
-    """Return a row for each length of ventricular runs."""
-    table = new_table("Ventricular runs, run by run", "", "in reference", "in test", "Se %", "+P %")
-    lengths = {"couplets": "couplets", "short_runs": "3 to 5 beats", "long_runs": "6 and more"}
-    for name, title in lengths.items():
-        score = gross[name]
-        counts = (score["tps"] + score["fn"], score["tpp"] + score["fp"])
-        table.add_row(title, *(f"{n:,}" for n in counts), *_shares(gross, (name,)))
-    return table
-
-
-def _shares(line: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
-    """Yield sensitivity and positive predictivity of each kind, %."""
-    for name in names:
-        for share in ("sensitivity", "positive_predictivity"):
-            yield as_text(line[name][share], 2)

@@ -31,6 +31,7 @@ ORDER = (
     "models.evaluation.alarms",
     "models.evaluation.protocols",
     "models.evaluation.report",
+    "models.evaluation.cards",
     "models.experiments",
     "monitor.text",
     "monitor.log_format",

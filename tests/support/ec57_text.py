@@ -49,7 +49,7 @@ def beats_report(record: str, test: str, got: BeatComparison) -> str:
         counts = " ".join(f"{_sum(m, row, column):4d}" for column in columns)
         lines.append(f" {name} | {counts}\n")
     qrs, veb = got.qrs, got.veb
-    others = veb.fp + got.veb_negatives
+    others = veb.fp + veb.tn
     lines += [
         "\n",
         _stat("           QRS sensitivity", qrs.tps, qrs.tps + qrs.fn),
@@ -108,18 +108,19 @@ def sumstats_report(records: Mapping[str, BeatComparison]) -> str:
     summary = sum_beats(list(records.values()))
     counts = _fields(sum(one.matrix for one in records.values()))
     printed = " ".join(f"{n:{w}d}" for n, w in zip(counts, (6, *WIDTHS[1:]), strict=True))
-    kinds = ("qrs", "veb", "sveb")
-    gross = "".join(
-        _share(summary.gross[kind].sensitivity) + _share(summary.gross[kind].positive_predictivity)
-        for kind in kinds
+    gross, average = summary.gross, summary.average
+    scores = (gross.qrs, gross.veb, gross.sveb)
+    shares = "".join(_share(one.sensitivity) + _share(one.positive_predictivity) for one in scores)
+    means = "".join(
+        _share(one.sensitivity) + _share(one.positive_predictivity)
+        for one in (average.qrs, average.veb, average.sveb)
     )
-    average = "".join(_share(value) for kind in kinds for value in summary.average[kind])
-    totals = [summary.gross[kind].tps + summary.gross[kind].fn for kind in kinds]
+    totals = [score.tps + score.fn for score in scores]
     return (
         BEATS_HEAD
         + "".join(beats_line(record, got) for record, got in records.items())
-        + f"{'_' * 132}\nSum {printed}\n{'Gross':83s}{gross}\n"
-        + f"{'Average':83s}{average}{_share(summary.average_rms_rr_error_ms)}\n"
+        + f"{'_' * 132}\nSum {printed}\n{'Gross':83s}{shares}\n"
+        + f"{'Average':83s}{means}{_share(summary.average_rms_rr_error_ms)}\n"
         + f"Total QRS complexes: {totals[0]}  Total VEBs: {totals[1]}  Total SVEBs: {totals[2]}\n"
         + f"\nSummary of results from {len(records)} records\n"
     )

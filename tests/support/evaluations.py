@@ -1,4 +1,4 @@
-"""Small beats, students and verdicts for the tests of evaluations and of what is made of them."""
+"""Small beats, students and scored records for the tests of evaluations and their reports."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -49,7 +49,7 @@ def trained_on(beats: Beats, split: object) -> StudentArtifact:
     return replace(artifact, training=training)
 
 
-def judged(
+def scored_record(
     name: str, rows: Sequence[tuple[str, bool, float, bool]], hours: float = 0.5
 ) -> ScoredRecord:
     """Return a record of beats: class, found, score, alerted; each alerted one raises an alert."""

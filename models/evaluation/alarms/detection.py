@@ -1,4 +1,4 @@
-"""What the system that ships tells of a record's lead: the alarms, by the code that runs live."""
+"""The alarms that the shipped system raises on a lead of a record, by the code that runs live."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -23,7 +23,7 @@ _BLOCK_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class DetectedAlarms:
-    """What was told of one lead."""
+    """The alerts of one lead."""
 
     alerts: list[Alert]
     fs_hz: float

@@ -1,17 +1,34 @@
-"""`monitor evaluate alarms`: what the alarms are worth, on every database that can tell."""
+"""How right the alarms are, on every database that has a reference for them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from models.data.challenge2015 import read_cases
-from models.evaluation.alarms.challenge2015 import evaluate_challenge
-from models.evaluation.alarms.rhythms import evaluate_mitdb, evaluate_noise, evaluate_vfdb
+from models.evaluation.alarms.challenge2015 import ChallengeResult, evaluate_challenge
+from models.evaluation.alarms.mitdb import MitdbResult, evaluate_mitdb
+from models.evaluation.alarms.nstdb import NstdbResult, evaluate_nstdb
+from models.evaluation.alarms.vfdb import VfdbResult, evaluate_vfdb
+from models.measure.results import OMIT_NONE
 from pipeline.errors import InputError
 from replay.headers import find_records, quoted
 
+T = TypeVar("T")
+
 NOISE_RECORDS: Final = ("118e_6", "118e00", "bw", "em", "ma")
 DATABASES: Final = ("challenge2015", "vfdb", "mitdb", "nstdb")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmResult:
+    """The figures of each database; None of those that are missing."""
+
+    challenge2015: ChallengeResult | None = field(default=None, metadata=OMIT_NONE)
+    vfdb: VfdbResult | None = field(default=None, metadata=OMIT_NONE)
+    mitdb: MitdbResult | None = field(default=None, metadata=OMIT_NONE)
+    nstdb: NstdbResult | None = field(default=None, metadata=OMIT_NONE)
+    missing: list[str]
 
 
 def databases(data: Path) -> dict[str, list[str]]:
@@ -46,8 +63,8 @@ def _folder(data: Path, name: str) -> Path:
 
 def evaluate_alarms(
     data: Path, *, on_step: Callable[[str], None] = lambda text: None
-) -> dict[str, Any]:
-    """Return the figures of every database that is there, by its name.
+) -> AlarmResult:
+    """Return the figures of every database that is there.
 
     Args:
         data: folder that holds the databases, or one of them.
@@ -57,16 +74,19 @@ def evaluate_alarms(
         InputError: no database is there, or a record is missing or unusable.
         ArtifactError: what ships is unusable.
     """
-    figures: dict[str, Any] = {}
-    for name, records in databases(data).items():
-        folder = _folder(data, name)
-        if name == "challenge2015":
-            figures[name] = evaluate_challenge(folder, on_step)
-        elif name == "vfdb":
-            figures[name] = evaluate_vfdb(folder, records, on_step)
-        elif name == "mitdb":
-            figures[name] = evaluate_mitdb(folder, records, on_step)
-        else:
-            figures[name] = evaluate_noise(folder, records, on_step)
-    figures["missing"] = [name for name in DATABASES if name not in figures]
-    return figures
+    found = databases(data)
+
+    def measured(
+        name: str, evaluate: Callable[[Path, list[str], Callable[[str], None]], T]
+    ) -> T | None:
+        return evaluate(_folder(data, name), found[name], on_step) if name in found else None
+
+    return AlarmResult(
+        challenge2015=measured(
+            "challenge2015", lambda folder, _, on_step: evaluate_challenge(folder, on_step)
+        ),
+        vfdb=measured("vfdb", evaluate_vfdb),
+        mitdb=measured("mitdb", evaluate_mitdb),
+        nstdb=measured("nstdb", evaluate_nstdb),
+        missing=[name for name in DATABASES if name not in found],
+    )

@@ -1,17 +1,18 @@
 """The published BeatGAN protocol, run on the five fold students or on one of yours.
 
 Each student is scored on the test part of the fold it was trained on, never on its training or
-validation beats; its description says which fold that was. No torch needed on a CPU.
+validation beats; its description names the fold. No torch needed on a CPU.
 
-The protocol calls N, L and R normal and all else abnormal, the escape beats e and j included:
-under class N of EC57 stand these alone, against N, L and R.
+The protocol calls N, L and R normal and all else abnormal, the escape beats e and j included.
+Under class N of EC57 the abnormal beats are these escape beats alone, against N, L and R.
 
 Source of the protocol: Zhou, Liu, Hooi, Cheng & Ye, BeatGAN, IJCAI 2019.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +21,14 @@ from models.data.annotated_beats import Beats, load_beats
 from models.data.mitdb import DATABASE
 from models.ec57.matching import classes_of
 from models.evaluation.protocols.fold_scores import FOLD_NAMES, FoldScores, fold_of, score_fold
-from models.evaluation.report.beatgan_pictures import draw_beatgan
-from models.evaluation.report.pictures import prepare
-from models.files.json_object import to_json
+from models.files import json_object
 from models.files.model_file import weights_path
 from models.files.student import SHIPPED_STUDENT, StudentArtifact, load_student
 from models.inference.student import StudentScorer, cuda_available
-from models.measure.metrics import average_precision, roc_auc, summary
-from models.measure.provenance import machine
-from models.measure.speed import us_per_beat
+from models.measure.metrics import Summary, average_precision, roc_auc, summary
+from models.measure.provenance import Provenance, provenance
+from models.measure.results import INLINE, OMIT_NONE, Fact
+from models.measure.speed import DeviceTimes, us_per_beat
 from pipeline.errors import ArtifactError
 
 FOLD_STUDENTS: Final = tuple(
@@ -36,7 +36,113 @@ FOLD_STUDENTS: Final = tuple(
 )
 
 OnStep = Callable[[str], None]
-"""Told, in a few words, what comes next."""
+"""Called before each step with a few words that name it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """How well scores rank abnormal above normal beats.
+
+    Each class of EC57 and each symbol among the abnormal beats is ranked against all normal ones.
+    """
+
+    auc: float
+    ap: float
+    normal_beats: int
+    abnormal_beats: int
+    auc_by_class: dict[str, float]
+    beats_by_class: dict[str, int]
+    auc_by_symbol: dict[str, float]
+    beats_by_symbol: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldResult:
+    """A student on the test part of its fold."""
+
+    student: str | None = field(default=None, metadata=OMIT_NONE)
+    protocol: str = "beatgan"
+    database: str = DATABASE
+    fold: str
+    seed: int
+    ranking: Ranking = field(metadata=INLINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldsResult:
+    """The students of several folds: each, and the summary over the folds."""
+
+    auc: Summary
+    ap: Summary
+    auc_by_class: dict[str, Summary]
+    """Over the folds that have beats of the class."""
+    auc_by_symbol: dict[str, Summary]
+    folds: list[FoldResult]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudentFacts:
+    """Size and training of a student."""
+
+    parameters: int
+    """BatchNorm is folded into the convolutions and does not count."""
+    file_bytes: int
+    width: int
+    latent: int
+    smoothing_ticks: int
+    scored_ticks: list[int]
+    training: dict[str, Fact]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredStudent:
+    """Size, training and speed of a student."""
+
+    facts: StudentFacts = field(metadata=INLINE)
+    us_per_beat: DeviceTimes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeatganResult:
+    """The figures of the protocol."""
+
+    protocol: str = "beatgan"
+    database: str = DATABASE
+    folds: FoldsResult = field(metadata=INLINE)
+    student: MeasuredStudent
+    """The first one."""
+    machine: Provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainFigures:
+    """Figures by BeatGAN's own score, the mean square of the residual."""
+
+    auc: float
+    ap: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherResult:
+    """The figures of a teacher on the test part of its fold."""
+
+    protocol: str = "beatgan"
+    fold: str
+    seed: int
+    ranking: Ranking = field(metadata=INLINE)
+    """By the score rule of the student."""
+    plain: PlainFigures
+    parameters: int
+    us_per_beat: DeviceTimes
+    machine: Provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeatganEvaluation:
+    """The figures, and the scored beats that pictures are drawn from."""
+
+    result: BeatganResult
+    scores: list[FoldScores]
 
 
 def evaluate_beatgan(
@@ -44,116 +150,106 @@ def evaluate_beatgan(
     students: Sequence[Path] = FOLD_STUDENTS,
     *,
     device: str | None = None,
-    pictures: Path | None = None,
     on_step: OnStep = lambda text: None,
-) -> dict[str, Any]:
-    """Return the figures of the students in these descriptions on the records under ``data``.
+) -> BeatganEvaluation:
+    """Evaluate the students in these descriptions on the records under ``data``.
 
     Args:
         data: folder of the records, or the folder that holds ``mitdb/``.
         students: each of another fold, all of one seed.
         device: ``cpu`` or ``cuda``; by default the best there is.
-        pictures: folder for PNG files; none are drawn without.
         on_step: called before reading the records and before each student.
-
-    Returns:
-        JSON-able: what `fold_figures` returns; ``student`` with size, training and speed of the
-        first; machine and commit.
 
     Raises:
         InputError: records are missing or unreadable.
         ArtifactError: a student is unusable, two are of one fold, or the training beats of one
             are not known for certain.
-        ConfigError: pictures cannot be drawn here.
     """
     artifacts = [load_student(description) for description in students]
     _check_apart([fold_of(artifact) for artifact in artifacts])
-    if pictures is not None:
-        prepare(pictures)
     on_step("reading the records")
     beats = load_beats(data)
-    tested = []
+    scores = []
     for artifact in artifacts:
         on_step(f"fold {artifact.training.split}")
-        tested.append(score_fold(beats, artifact, device=device))
-    if pictures is not None:
-        on_step("drawing")
-        draw_beatgan(tested, pictures)
-    return {
-        "protocol": "beatgan",
-        "database": DATABASE,
-        **fold_figures(tested),
-        "student": {**described_student(students[0]), "us_per_beat": _speed(artifacts[0])},
-        "machine": machine(),
-    }
+        scores.append(score_fold(beats, artifact, device=device))
+    result = BeatganResult(
+        folds=folds_result(scores),
+        student=MeasuredStudent(facts=student_facts(students[0]), us_per_beat=_speed(artifacts[0])),
+        machine=provenance(),
+    )
+    return BeatganEvaluation(result=result, scores=scores)
 
 
-def fold_figures(tested: Sequence[FoldScores]) -> dict[str, Any]:
-    """Return the figures of every fold, and their mean, sd, min and max over the folds."""
-    folds = [{"student": fold.scorer.name, **_figures(fold)} for fold in tested]
-    return {
-        "auc": summary([fold["auc"] for fold in folds]),
-        "ap": summary([fold["ap"] for fold in folds]),
-        "auc_by_class": _over_folds([fold["auc_by_class"] for fold in folds]),
-        "auc_by_symbol": _over_folds([fold["auc_by_symbol"] for fold in folds]),
-        "folds": folds,
-    }
+def folds_result(scores: Sequence[FoldScores]) -> FoldsResult:
+    """Return the figures of every fold, and their summary over the folds."""
+    folds = [_fold_result(fold, student=fold.scorer.name) for fold in scores]
+    rankings = [fold.ranking for fold in folds]
+    return FoldsResult(
+        auc=summary([ranking.auc for ranking in rankings]),
+        ap=summary([ranking.ap for ranking in rankings]),
+        auc_by_class=_over_folds([ranking.auc_by_class for ranking in rankings]),
+        auc_by_symbol=_over_folds([ranking.auc_by_symbol for ranking in rankings]),
+        folds=folds,
+    )
 
 
 def evaluate_on(
     beats: Beats, artifact: StudentArtifact, *, device: str | None = None
-) -> dict[str, Any]:
+) -> FoldResult:
     """Return the figures of a student on the test part of its fold of ``beats``.
 
-    JSON-able and, but for rounding, the same on every machine: ``protocol``, ``database``,
-    ``fold``, ``seed`` and what `ranking_figures` returns.
+    But for rounding they are the same on every machine.
 
     Raises:
         ArtifactError: its training beats are not known for certain.
     """
-    return _figures(score_fold(beats, artifact, device=device))
+    return _fold_result(score_fold(beats, artifact, device=device))
 
 
-def ranking_figures(beats: Beats, scores: NDArray[np.float32]) -> dict[str, Any]:
-    """Return how well ``scores``, float32[n], rank these n beats, JSON-able.
-
-    ``auc`` and ``ap`` of abnormal against normal beats, how many there are of each, and for each
-    class of EC57 and each symbol among the abnormal beats their AUC against all normal ones and
-    their number.
-    """
+def rank(beats: Beats, scores: NDArray[np.float32]) -> Ranking:
+    """Return how well ``scores``, float32[n], rank these n beats."""
     abnormal = ~beats.normal
-    figures: dict[str, Any] = {
-        "auc": roc_auc(scores, abnormal),
-        "ap": average_precision(scores, abnormal),
-        "normal_beats": int(np.count_nonzero(~abnormal)),
-        "abnormal_beats": int(np.count_nonzero(abnormal)),
-    }
-    for name, kinds in (("class", classes_of(beats.symbols)), ("symbol", beats.symbols)):
+
+    def by(kinds: NDArray[np.str_]) -> tuple[dict[str, float], dict[str, int]]:
+        """Return AUC against all normal beats and number of the abnormal beats of each kind."""
         aucs, counts = {}, {}
         for kind in np.unique(kinds[abnormal]):
             chosen = abnormal & (kinds == kind)
             against = chosen | ~abnormal
             aucs[str(kind)] = roc_auc(scores[against], chosen[against])
             counts[str(kind)] = int(np.count_nonzero(chosen))
-        figures |= {f"auc_by_{name}": aucs, f"beats_by_{name}": counts}
-    return figures
+        return aucs, counts
+
+    auc_by_class, beats_by_class = by(classes_of(beats.symbols))
+    auc_by_symbol, beats_by_symbol = by(beats.symbols)
+    return Ranking(
+        auc=roc_auc(scores, abnormal),
+        ap=average_precision(scores, abnormal),
+        normal_beats=int(np.count_nonzero(~abnormal)),
+        abnormal_beats=int(np.count_nonzero(abnormal)),
+        auc_by_class=auc_by_class,
+        beats_by_class=beats_by_class,
+        auc_by_symbol=auc_by_symbol,
+        beats_by_symbol=beats_by_symbol,
+    )
 
 
-def described_student(description: Path) -> dict[str, Any]:
-    """Return size and training of a student, JSON-able; a BatchNorm is folded in and counts not."""
+def student_facts(description: Path) -> StudentFacts:
+    """Return size and training of the student in a description."""
     artifact = load_student(description)
-    return {
-        "parameters": sum(tensor.size for tensor in artifact.tensors.values()),
-        "file_bytes": weights_path(description).stat().st_size,
-        "width": artifact.width,
-        "latent": artifact.latent,
-        "smoothing_ticks": artifact.smoothing_ticks,
-        "scored_ticks": list(artifact.scored_ticks),
-        "training": plain_facts(to_json(artifact.training)),
-    }
+    return StudentFacts(
+        parameters=sum(tensor.size for tensor in artifact.tensors.values()),
+        file_bytes=weights_path(description).stat().st_size,
+        width=artifact.width,
+        latent=artifact.latent,
+        smoothing_ticks=artifact.smoothing_ticks,
+        scored_ticks=list(artifact.scored_ticks),
+        training=plain_facts(json_object.to_json(artifact.training)),
+    )
 
 
-def plain_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+def plain_facts(facts: Mapping[str, object]) -> dict[str, Fact]:
     """Return the facts that are a number, a truth or a short text."""
     return {
         key: value
@@ -163,7 +259,7 @@ def plain_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_apart(splits: Sequence[tuple[str, int]]) -> None:
-    """Refuse students of which two were trained on one fold, or by different deals."""
+    """Refuse students of which two were trained on one fold, or with different seeds."""
     folds, seeds = {fold for fold, _ in splits}, {seed for _, seed in splits}
     if len(folds) < len(splits) or len(seeds) > 1:
         found = ", ".join(f"fold {fold} seed {seed}" for fold, seed in splits)
@@ -173,27 +269,26 @@ def _check_apart(splits: Sequence[tuple[str, int]]) -> None:
         )
 
 
-def _figures(tested: FoldScores) -> dict[str, Any]:
-    return {
-        "protocol": "beatgan",
-        "database": DATABASE,
-        "fold": tested.fold,
-        "seed": tested.seed,
-        **ranking_figures(tested.beats, tested.scores),
-    }
+def _fold_result(scores: FoldScores, student: str | None = None) -> FoldResult:
+    return FoldResult(
+        student=student,
+        fold=scores.fold,
+        seed=scores.seed,
+        ranking=rank(scores.beats, scores.scores),
+    )
 
 
-def _over_folds(figures: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
+def _over_folds(figures: Sequence[Mapping[str, float]]) -> dict[str, Summary]:
     """Return the summary of each kind over the folds that have beats of it."""
     kinds = sorted({kind for figure in figures for kind in figure})
     return {kind: summary([f[kind] for f in figures if kind in f]) for kind in kinds}
 
 
-def _speed(artifact: StudentArtifact) -> dict[str, dict[str, float] | None]:
-    """Return microseconds a beat on ``cpu`` and on ``cuda``, None where there is none."""
-    return {
-        device: us_per_beat(StudentScorer(artifact, device=device).score)
-        if device == "cpu" or cuda_available()
-        else None
-        for device in ("cpu", "cuda")
-    }
+def _speed(artifact: StudentArtifact) -> DeviceTimes:
+    """Return what a beat takes on the CPU, and on CUDA if it is there."""
+    return DeviceTimes(
+        cpu=us_per_beat(StudentScorer(artifact, device="cpu").score),
+        cuda=us_per_beat(StudentScorer(artifact, device="cuda").score)
+        if cuda_available()
+        else None,
+    )

@@ -1,12 +1,14 @@
 """The classifier on patients it has never seen, counted as ANSI/AAMI EC57 counts beats.
 
-Every analysable detection is classified, whatever the live score thinks of it: these are the
-figures of the classifier alone. `COUNTING` states how beats count and is part of the result.
+Every analysable detection is classified, whatever its live score: these are the figures of the
+classifier alone. `COUNTING` states how beats count and is part of the result.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +16,20 @@ from numpy.typing import NDArray
 from models.data.detected_beats import FALSE_DETECTION, DetectedRecord, detect_all
 from models.data.mitdb import DATABASE, DS1, DS2, database_folder
 from models.ec57.matching import CLASSES, LEARNING_S, MATCH_S
+from models.evaluation.protocols.beatgan import plain_facts
+from models.files import json_object
 from models.files.classifier import SHIPPED_CLASSIFIER, load_classifier
+from models.files.model_file import weights_path
 from models.inference.classifier import ClassifierScorer
+from models.measure.results import INLINE, Fact
+from models.measure.speed import DeviceTimes, us_per_beat
 from pipeline.constants import CLASSES as NAMED
+from pipeline.constants import RR_FEATURES
 from pipeline.errors import ArtifactError
 from pipeline.scoring.protocols import Classifier
 
 NOT_NAMED: Final = "none"
-"""Stands for the class of a beat that was missed or could not be analysed."""
+"""Name of a beat that was missed or could not be analysed."""
 
 FORGIVEN: Final = {"V": ("F", "Q"), "S": ("Q",)}
 """Beats of these classes may be called V, or S, without counting against its predictivity."""
@@ -37,21 +45,84 @@ COUNTING: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassFigures:
+    """What the classifier called the beats, with sensitivity and positive predictivity."""
+
+    sensitivity: dict[str, float | None]
+    """Of V and S, %; None where there is no such beat."""
+    positive_predictivity: dict[str, float | None]
+    """Of V and S, %; None where no beat was called so."""
+    confusion: dict[str, dict[str, int]]
+    """How many beats of each true class, false detections included, got which name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordClassFigures:
+    """The figures of one record."""
+
+    record: str
+    figures: ClassFigures = field(metadata=INLINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassResult:
+    """The figures of all records together, and of each."""
+
+    gross: ClassFigures
+    per_record: list[RecordClassFigures]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassifierResult:
+    """The figures of a classifier on DS2, its size, training and speed."""
+
+    protocol: str = "EC57 beat classes"
+    database: str = DATABASE
+    classifier: str
+    counting: list[str]
+    classes: ClassResult = field(metadata=INLINE)
+    parameters: int
+    file_bytes: int
+    training: dict[str, Fact]
+    us_per_beat: DeviceTimes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossValidation:
+    """The figures of one way to train, each patient classified by a network of other patients."""
+
+    optimiser: str
+    learning_rate: float
+    epochs: int
+    batch: int
+    seed: int
+    classes: ClassResult = field(metadata=INLINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimiserComparison:
+    """Cross-validations within DS1."""
+
+    protocol: str = "EC57 beat classes, cross-validation by patient within DS1"
+    folds: list[list[str]]
+    """The records of each fold."""
+    counting: list[str]
+    runs: list[CrossValidation]
+
+
 def evaluate_classifier(
     data: Path,
     description: Path = SHIPPED_CLASSIFIER,
     *,
     on_step: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
-    """Return the figures of a classifier on the records of DS2, JSON-able.
+) -> ClassifierResult:
+    """Return the figures of a classifier on the records of DS2.
 
     Args:
         data: folder of the records, or the folder that holds ``mitdb/``.
         description: of a classifier trained on patients of DS1 alone.
         on_step: called before each record.
-
-    Returns:
-        What `figures_of` returns, ``counting``, and which classifier it is.
 
     Raises:
         InputError: records are missing or unreadable.
@@ -66,13 +137,22 @@ def evaluate_classifier(
     classifier = ClassifierScorer(artifact)
     folder = database_folder(data)
     records = detect_all(folder, DS2, lambda name: on_step(f"record {name}: classes"))
-    return {
-        "protocol": "EC57 beat classes",
-        "database": DATABASE,
-        "classifier": classifier.name,
-        "counting": list(COUNTING),
-        **figures_of(tables_of(records, classifier)),
-    }
+    return ClassifierResult(
+        classifier=classifier.name,
+        counting=list(COUNTING),
+        classes=class_result(tables_of(records, classifier)),
+        parameters=sum(tensor.size for tensor in artifact.tensors.values()),
+        file_bytes=weights_path(description).stat().st_size,
+        training=plain_facts(json_object.to_json(artifact.training)),
+        us_per_beat=DeviceTimes(cpu=us_per_beat(partial(_classify_without_rhythm, classifier))),
+    )
+
+
+def _classify_without_rhythm(
+    classifier: Classifier, windows: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Classify windows, to measure how long it takes."""
+    return classifier.classify(windows, np.zeros((len(windows), RR_FEATURES), dtype=np.float32))
 
 
 def tables_of(
@@ -86,16 +166,15 @@ def tables_of(
     return {record.name: _table(record, classifier) for record in records}
 
 
-def figures_of(tables: Mapping[str, NDArray[np.int64]]) -> dict[str, Any]:
-    """Return what the tables of `tables_of` come to: ``gross`` and ``per_record``, JSON-able.
-
-    Each has ``sensitivity`` and ``positive_predictivity`` of S and V, in percent (None where there
-    is nothing to count), and ``confusion``: for each true class how many beats got which name.
-    """
-    return {
-        "gross": _figures(np.sum(list(tables.values()), axis=0)),
-        "per_record": [{"record": name, **_figures(table)} for name, table in tables.items()],
-    }
+def class_result(tables: Mapping[str, NDArray[np.int64]]) -> ClassResult:
+    """Return the figures of the tables of `tables_of`, by record."""
+    return ClassResult(
+        gross=_figures(np.sum(list(tables.values()), axis=0)),
+        per_record=[
+            RecordClassFigures(record=name, figures=_figures(table))
+            for name, table in tables.items()
+        ],
+    )
 
 
 _ROWS: Final = (*CLASSES, FALSE_DETECTION)
@@ -118,7 +197,7 @@ def _table(record: DetectedRecord, classifier: Classifier) -> NDArray[np.int64]:
     return table
 
 
-def _figures(table: NDArray[np.int64]) -> dict[str, Any]:
+def _figures(table: NDArray[np.int64]) -> ClassFigures:
     sensitivity, predictivity = {}, {}
     for name, forgiven in FORGIVEN.items():
         row, column = _ROWS.index(name), _COLUMNS.index(name)
@@ -126,14 +205,14 @@ def _figures(table: NDArray[np.int64]) -> dict[str, Any]:
         counting = [i for i, other in enumerate(_ROWS) if other not in forgiven]
         sensitivity[name] = _percent(right, int(table[row].sum()))
         predictivity[name] = _percent(right, int(table[counting, column].sum()))
-    return {
-        "sensitivity": sensitivity,
-        "positive_predictivity": predictivity,
-        "confusion": {
+    return ClassFigures(
+        sensitivity=sensitivity,
+        positive_predictivity=predictivity,
+        confusion={
             name: dict(zip(_COLUMNS, map(int, table[row]), strict=True))
             for row, name in enumerate(_ROWS)
         },
-    }
+    )
 
 
 def _percent(part: int, whole: int) -> float | None:

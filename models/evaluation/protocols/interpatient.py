@@ -1,8 +1,8 @@
 """Patients never seen: the 22 records of DS2 through the stream, detector in the loop.
 
-Everything that learns or was chosen (student, scales, threshold, classifier) comes from the
-patients of DS1; the stream gets DS2 as a live monitor would. How each beat counts is stated in
-`COUNTING`, which is part of the result.
+Everything that is trained or was chosen (student, scales, threshold, classifier) comes from the
+patients of DS1; the stream gets DS2 as a live monitor would. `COUNTING` states how each beat
+counts and is part of the result.
 
 Source of the split: de Chazal, O'Dwyer & Reilly, IEEE Trans. Biomed. Eng. 51 (2004). The rules of
 counting follow ANSI/AAMI EC57 and WFDB's ``bxb``.
@@ -10,8 +10,9 @@ counting follow ANSI/AAMI EC57 and WFDB's ``bxb``.
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,36 +20,30 @@ from numpy.typing import NDArray
 from models.data.annotated_beats import PATIENT_SPLITS
 from models.data.mitdb import DATABASE, DS2, database_folder
 from models.ec57.matching import ANOMALOUS, CLASSES, FALSE_DETECTION, LEARNING_S, MATCH_S
-from models.evaluation.protocols.beatgan import described_student, plain_facts
-from models.evaluation.protocols.classifier import evaluate_classifier
+from models.evaluation.protocols.beatgan import StudentFacts, plain_facts, student_facts
+from models.evaluation.protocols.classifier import ClassifierResult, evaluate_classifier
 from models.evaluation.protocols.scored_beats import (
     ScoredBeats,
     ScoredRecord,
+    pooled,
     ranked,
     score_record,
-    together,
 )
-from models.evaluation.report.interpatient_pictures import draw_interpatient
-from models.evaluation.report.pictures import prepare
 from models.files.calibration import load_calibration
-from models.files.classifier import SHIPPED_CLASSIFIER, load_classifier
-from models.files.json_object import to_json
-from models.files.model_file import weights_path
+from models.files.classifier import SHIPPED_CLASSIFIER
 from models.files.student import SHIPPED_STUDENT, StudentArtifact, load_student
-from models.inference.classifier import ClassifierScorer
 from models.inference.student import StudentScorer
 from models.measure.metrics import average_precision, roc_auc
-from models.measure.provenance import machine
-from models.measure.speed import us_per_beat
+from models.measure.provenance import Provenance, provenance
+from models.measure.results import INLINE, Fact, key
 from pipeline.alarms.kinds import EPISODE_S
-from pipeline.constants import RR_FEATURES
 from pipeline.errors import ArtifactError
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.scoring.protocols import Scorer
 
 APART: Final = "232"
-"""The record without which the gross figures are reported as well: three quarters of its beats
-are supraventricular ectopics, and its own normal is what a patient is compared with."""
+"""The gross figures are reported without this record as well: three quarters of its beats are
+supraventricular ectopics, and a patient is compared with his own usual beats."""
 
 COUNTING: Final = (
     f"The stream gets each record from its beginning; the first {LEARNING_S:g} s are not counted, "
@@ -67,93 +62,166 @@ COUNTING: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnseenRanking:
+    """How well the live score ranks anomalous above normal beats; None without both kinds."""
+
+    auc: float | None
+    ap: float | None
+    auc_by_class: dict[str, float | None]
+    """Of each class against N."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotAnalysable:
+    """Detections without a score."""
+
+    by_class: dict[str, int] = field(metadata=INLINE)
+    false_detections: int = field(metadata=key(FALSE_DETECTION))
+    share_of_detections: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnseenFigures:
+    """Ranking, alerts and counts of some beats; None where a figure cannot be given."""
+
+    ranking: UnseenRanking = field(metadata=INLINE)
+    sensitivity: dict[str, float | None]
+    """Share of the beats of each class that were called anomalous."""
+    false_alerts: int
+    false_alerts_per_hour: float
+    false_beats_per_hour: float
+    """Normal beats that were called anomalous."""
+    hours: float
+    beats: dict[str, int]
+    """By class, as in ``missed``."""
+    missed: dict[str, int]
+    false_detections: int
+    not_analysable: NotAnalysable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredRanking:
+    """The ranking of the beats that have a score, and that without `APART`."""
+
+    ranking: UnseenRanking = field(metadata=INLINE)
+    without: dict[str, UnseenRanking]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """How the beats were detected, whatever their class."""
+
+    sensitivity: float | None
+    positive_predictivity: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFigures:
+    """The figures of one record."""
+
+    record: str
+    figures: UnseenFigures = field(metadata=INLINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnseenResult:
+    """The figures of all records together, and of each."""
+
+    records: list[str]
+    gross: UnseenFigures = field(metadata=INLINE)
+    without: dict[str, UnseenRanking]
+    """The ranking without the record `APART`."""
+    scored: ScoredRanking
+    detection: Detection
+    alerts: dict[str, int]
+    """By kind, those of the signal included."""
+    per_record: list[RecordFigures]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedStudent:
+    """Which student it is, its size and training."""
+
+    name: str
+    facts: StudentFacts = field(metadata=INLINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterpatientResult:
+    """The figures of the live score and of the classifier on DS2."""
+
+    protocol: str = "interpatient"
+    database: str = DATABASE
+    student: NamedStudent
+    calibration: dict[str, Fact]
+    knob: float
+    """False alerts an hour that were asked for."""
+    threshold: float
+    counting: list[str]
+    unseen: UnseenResult = field(metadata=INLINE)
+    classifier: ClassifierResult | None
+    """None where no classifier ships."""
+    machine: Provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterpatientEvaluation:
+    """The figures, and the scored beats that pictures are drawn from."""
+
+    result: InterpatientResult
+    beats: ScoredBeats
+
+
 def evaluate_interpatient(
     data: Path,
     student: Path = SHIPPED_STUDENT,
     *,
     false_alerts_per_hour: float | None = None,
     device: str | None = None,
-    pictures: Path | None = None,
+    keep_strips: bool = False,
     on_step: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
-    """Return the figures of the live score on DS2.
+) -> InterpatientEvaluation:
+    """Evaluate the live score and the classifier that ships on DS2.
 
     Args:
         data: folder of the records, or the folder that holds ``mitdb/``.
         student: description of a student trained on patients of DS1; ``live_score.json`` beside
             it holds its calibration.
-        false_alerts_per_hour: the knob; by default what the calibration says.
+        false_alerts_per_hour: the knob; by default the rate of the calibration.
         device: ``cpu`` or ``cuda``; by default the best there is.
-        pictures: folder for PNG files; none are drawn without.
-        on_step: called before each record, and before drawing.
-
-    Returns:
-        JSON-able: what `figures_of` returns, and which student, knob, machine and commit it is.
+        keep_strips: keep window and residual of each beat, which pictures need.
+        on_step: called before each record.
 
     Raises:
         InputError: records are missing or unreadable.
-        ArtifactError: student or calibration is unusable, or the student may have seen DS2.
-        ConfigError: the rate was not calibrated, or pictures cannot be drawn here.
+        ArtifactError: student, calibration or classifier is unusable, or may have seen DS2.
+        ConfigError: the rate was not calibrated.
     """
     artifact = load_student(student)
     check_unseen(artifact)
-    if pictures is not None:
-        prepare(pictures)
     calibration = student.with_name("live_score.json")
     config = load_calibration(calibration, student, false_alerts_per_hour=false_alerts_per_hour)
-    calibrated = plain_facts(json.loads(calibration.read_bytes()))
+    calibrated = json.loads(calibration.read_bytes())
     folder = database_folder(data)
     scorer = StudentScorer(artifact, device=device)
-    records = judge_records(
-        [folder / name for name in DS2], scorer, config, keep_strips=bool(pictures), on_step=on_step
+    records = score_records(
+        [folder / name for name in DS2], scorer, config, keep_strips=keep_strips, on_step=on_step
     )
-    if pictures is not None:
-        on_step("drawing")
-        draw_interpatient(together(records), config.threshold, APART, pictures)
-    return {
-        "protocol": "interpatient",
-        "database": DATABASE,
-        "student": {"name": scorer.name, **described_student(student)},
-        "calibration": calibrated,
-        "knob": calibrated["false_alerts_per_hour"]
-        if false_alerts_per_hour is None
-        else false_alerts_per_hour,
-        "threshold": config.threshold,
-        "counting": list(COUNTING),
-        **figures_of(records),
-        "classifier": classifier_figures(data, on_step),
-        "machine": machine(),
-    }
-
-
-def classifier_figures(data: Path, on_step: Callable[[str], None]) -> dict[str, Any] | None:
-    """Return the figures of the classifier that ships, or None where none does.
-
-    What `models.evaluation.protocols.classifier` says, and its size, training and speed.
-
-    Raises:
-        InputError: records are missing or unreadable.
-        ArtifactError: the classifier is unusable, or may have seen DS2.
-    """
-    if not SHIPPED_CLASSIFIER.is_file():
-        return None
-    figures = evaluate_classifier(data, on_step=on_step)
-    artifact = load_classifier()
-    scorer = ClassifierScorer(artifact)
-    return {
-        **figures,
-        "parameters": sum(tensor.size for tensor in artifact.tensors.values()),
-        "file_bytes": weights_path(SHIPPED_CLASSIFIER).stat().st_size,
-        "training": plain_facts(to_json(artifact.training)),
-        "us_per_beat": {
-            "cpu": us_per_beat(
-                lambda windows: scorer.classify(
-                    windows, np.zeros((len(windows), RR_FEATURES), dtype=np.float32)
-                )
-            ),
-            "cuda": None,
-        },
-    }
+    knob = false_alerts_per_hour
+    result = InterpatientResult(
+        student=NamedStudent(name=scorer.name, facts=student_facts(student)),
+        calibration=plain_facts(calibrated),
+        knob=calibrated["false_alerts_per_hour"] if knob is None else knob,
+        threshold=config.threshold,
+        counting=list(COUNTING),
+        unseen=unseen_result(records),
+        classifier=evaluate_classifier(data, on_step=on_step)
+        if SHIPPED_CLASSIFIER.is_file()
+        else None,
+        machine=provenance(),
+    )
+    return InterpatientEvaluation(result=result, beats=pooled(records))
 
 
 def check_unseen(artifact: StudentArtifact) -> None:
@@ -166,7 +234,7 @@ def check_unseen(artifact: StudentArtifact) -> None:
         )
 
 
-def judge_records(
+def score_records(
     paths: Sequence[Path],
     scorer: Scorer,
     config: LiveScoreConfig,
@@ -182,40 +250,34 @@ def judge_records(
     return records
 
 
-def figures_of(records: Sequence[ScoredRecord]) -> dict[str, Any]:
-    """Return what the records come to, gross and one by one, JSON-able; None is "cannot be said".
-
-    ``auc``, ``ap`` and ``auc_by_class`` (against N); the same ``without`` record `APART` and of
-    the beats that were ``scored``; ``sensitivity`` at the threshold, ``false_alerts_per_hour`` and
-    ``false_beats_per_hour``, how many beats there are, were missed or could not be analysed by
-    class, ``false_detections``, ``detection`` of any beat, ``alerts`` by kind, ``hours``, and
-    ``per_record``.
-    """
-    beats, hours = together(list(records)), sum(record.hours for record in records)
+def unseen_result(records: Sequence[ScoredRecord]) -> UnseenResult:
+    """Return the figures of the records, gross and one by one."""
+    beats, hours = pooled(records), sum(record.hours for record in records)
     kept, scored = beats.records != APART, np.isfinite(beats.scores)
-    return {
-        "records": [record.name for record in records],
-        **_gross(beats, hours),
-        "without": {APART: _ranking(beats.take(kept))},
-        "scored": {
-            **_ranking(beats.take(scored)),
-            "without": {APART: _ranking(beats.take(scored & kept))},
-        },
-        "detection": {
-            "sensitivity": _share(beats.found[beats.classes != FALSE_DETECTION]),
-            "positive_predictivity": _share(beats.classes[beats.found] != FALSE_DETECTION),
-        },
-        "alerts": {
+    return UnseenResult(
+        records=[record.name for record in records],
+        gross=_figures(beats, hours),
+        without={APART: _ranking(beats.take(kept))},
+        scored=ScoredRanking(
+            ranking=_ranking(beats.take(scored)),
+            without={APART: _ranking(beats.take(scored & kept))},
+        ),
+        detection=Detection(
+            sensitivity=_share(beats.found[beats.classes != FALSE_DETECTION]),
+            positive_predictivity=_share(beats.classes[beats.found] != FALSE_DETECTION),
+        ),
+        alerts={
             kind: sum(record.alerts.get(kind, 0) for record in records)
             for kind in sorted({kind for record in records for kind in record.alerts})
         },
-        "per_record": [
-            {"record": record.name, **_gross(record.beats, record.hours)} for record in records
+        per_record=[
+            RecordFigures(record=record.name, figures=_figures(record.beats, record.hours))
+            for record in records
         ],
-    }
+    )
 
 
-def _gross(beats: ScoredBeats, hours: float) -> dict[str, Any]:
+def _figures(beats: ScoredBeats, hours: float) -> UnseenFigures:
     of = {kind: beats.classes == kind for kind in (*CLASSES, FALSE_DETECTION)}
     false = of["N"] | of[FALSE_DETECTION]
     false_alerts = int(np.count_nonzero(beats.raised & false))
@@ -225,35 +287,35 @@ def _gross(beats: ScoredBeats, hours: float) -> dict[str, Any]:
     def counts(mask: NDArray[np.bool_]) -> dict[str, int]:
         return {kind: int(np.count_nonzero(mask & of[kind])) for kind in CLASSES}
 
-    return {
-        **_ranking(beats),
-        "sensitivity": {kind: _share(beats.alerted[of[kind]]) for kind in ANOMALOUS},
-        "false_alerts": false_alerts,
-        "false_alerts_per_hour": false_alerts / hours,
-        "false_beats_per_hour": false_beats / hours,
-        "hours": hours,
-        "beats": counts(np.ones(beats.found.size, dtype=bool)),
-        "missed": counts(~beats.found),
-        "false_detections": int(np.count_nonzero(of[FALSE_DETECTION])),
-        "not_analysable": {
-            **counts(unscored),
-            FALSE_DETECTION: int(np.count_nonzero(unscored & of[FALSE_DETECTION])),
-            "share_of_detections": _share(unscored[beats.found]),
-        },
-    }
+    return UnseenFigures(
+        ranking=_ranking(beats),
+        sensitivity={kind: _share(beats.alerted[of[kind]]) for kind in ANOMALOUS},
+        false_alerts=false_alerts,
+        false_alerts_per_hour=false_alerts / hours,
+        false_beats_per_hour=false_beats / hours,
+        hours=hours,
+        beats=counts(np.ones(beats.found.size, dtype=bool)),
+        missed=counts(~beats.found),
+        false_detections=int(np.count_nonzero(of[FALSE_DETECTION])),
+        not_analysable=NotAnalysable(
+            by_class=counts(unscored),
+            false_detections=int(np.count_nonzero(unscored & of[FALSE_DETECTION])),
+            share_of_detections=_share(unscored[beats.found]),
+        ),
+    )
 
 
-def _ranking(beats: ScoredBeats) -> dict[str, Any]:
+def _ranking(beats: ScoredBeats) -> UnseenRanking:
     scores, anomalous, classes = ranked(beats)
     by_class = {}
     for kind in ANOMALOUS:
         chosen = ~anomalous | (classes == kind)
         by_class[kind] = _figure(roc_auc, scores[chosen], anomalous[chosen])
-    return {
-        "auc": _figure(roc_auc, scores, anomalous),
-        "ap": _figure(average_precision, scores, anomalous),
-        "auc_by_class": by_class,
-    }
+    return UnseenRanking(
+        auc=_figure(roc_auc, scores, anomalous),
+        ap=_figure(average_precision, scores, anomalous),
+        auc_by_class=by_class,
+    )
 
 
 def _figure(

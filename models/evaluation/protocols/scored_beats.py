@@ -1,14 +1,14 @@
-"""What the stream says of an annotated record, beat by beat: detector, live score, threshold.
+"""An annotated record, scored by the stream beat by beat: detector, live score, threshold.
 
 A record runs through `pipeline.stream.embedded`, the same code as the live monitor, from its first
-sample; what it tells is paired with the annotation by the rules of `models.ec57.matching`. Nothing
-here looks at an annotation before the stream has spoken.
+sample. The detected beats are paired with the annotation by the rules of `models.ec57.matching`.
+The stream has no access to the annotation.
 """
 
 from collections import Counter
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ from replay.records import RecordSource
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredBeats:
-    """Beats and what the stream said of them, one row each, false detections included."""
+    """Beats, scored by the stream, one row each, false detections included."""
 
     records: NDArray[np.str_]
     times_s: NDArray[np.float64]
@@ -53,11 +53,16 @@ class ScoredBeats:
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "ScoredBeats":
         """Return these rows."""
-        taken: dict[str, Any] = {}
-        for field in fields(self):
-            column = getattr(self, field.name)
-            taken[field.name] = None if column is None else column[rows]
-        return ScoredBeats(**taken)
+        return ScoredBeats(
+            records=self.records[rows],
+            times_s=self.times_s[rows],
+            classes=self.classes[rows],
+            found=self.found[rows],
+            scores=self.scores[rows],
+            alerted=self.alerted[rows],
+            raised=self.raised[rows],
+            strips=None if self.strips is None else self.strips[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +74,13 @@ class ScoredRecord:
     """Counted time."""
     beats: ScoredBeats
     alerts: dict[str, int]
-    """Alerts raised in the counted time, by kind; that of an anomalous beat is one of them."""
+    """Alerts raised in the counted time, by kind; ``anomalous_beat`` is one of them."""
 
 
 def score_record(
     path: Path, scorer: Scorer, config: LiveScoreConfig, *, keep_strips: bool = False
 ) -> ScoredRecord:
-    """Run a record through the stream and pair what it says with the annotation.
+    """Run a record through the stream and pair the detected beats with the annotation.
 
     The stream sees the record from its beginning, so that it can learn the patient; the first
     `LEARNING_S` seconds do not count. Pairs are made over the whole record: a pair counts if
@@ -93,60 +98,78 @@ def score_record(
     seconds = (info.total_samples or 0) / info.fs_hz
     if seconds <= LEARNING_S:
         raise InputError(f"record {path} ends within the learning period of {LEARNING_S:g} s")
-    remembering = _RememberingScorer(scorer) if keep_strips else None
-    runner = EmbeddedRunner(info.stream, info.fs_hz, remembering or scorer, config)
+    recorder = _StripRecorder(scorer) if keep_strips else None
+    runner = EmbeddedRunner(info.stream, info.fs_hz, recorder or scorer, config)
     notes: list[BeatNote] = []
     alerts: Counter[str] = Counter()
     raised: set[int] = set()
     blocks = ((b.first_sample, b.samples, b.flags) for b in source.blocks() if b is not None)
+    # 1. Run the stream.
     for outcome in runner.run(blocks):
         notes += outcome.beats
         begun = [alert for alert in outcome.alerts if alert.state == "on"]
         alerts.update(alert.kind for alert in begun if alert.sample >= counted_from)
         raised.update(alert.sample for alert in begun if alert.kind == "anomalous_beat")
 
+    # 2. Pair annotated and detected beats over the whole record.
     found = np.array([note.sample for note in notes], dtype=np.int64)
     pairs = match_beats(annotated, found, match_samples(info.fs_hz))
+    # 3. Leave out the learning period and ventricular flutter.
     counted = annotated >= counted_from
-    alone = ~np.isin(np.arange(found.size), pairs) & (found >= counted_from)
+    false = ~np.isin(np.arange(found.size), pairs) & (found >= counted_from)
     hours = (seconds - LEARNING_S) / 3600
     for first, last in read_flutter(path):
         counted &= (annotated < first) | (annotated > last)
-        alone &= (found < first) | (found > last)
+        false &= (found < first) | (found > last)
         hours -= (
             max(0.0, min(last / info.fs_hz, seconds) - max(first / info.fs_hz, LEARNING_S)) / 3600
         )
-    of = np.concatenate((pairs[counted], np.flatnonzero(alone)))
-    beats = _told(notes, raised, of, None if remembering is None else remembering.strips())
+    # 4. A row for each annotated beat, then one for each false detection.
+    rows = np.concatenate((pairs[counted], np.flatnonzero(false)))
+    scores, alerted = _scores(notes)
     return ScoredRecord(
         name=path.name,
         hours=hours,
         beats=ScoredBeats(
-            records=np.full(of.size, path.name),
-            times_s=np.concatenate((annotated[counted], found[alone])) / info.fs_hz,
+            records=np.full(rows.size, path.name),
+            times_s=np.concatenate((annotated[counted], found[false])) / info.fs_hz,
             classes=np.concatenate(
-                (classes_of(symbols)[counted], np.full(np.count_nonzero(alone), FALSE_DETECTION))
+                (classes_of(symbols)[counted], np.full(np.count_nonzero(false), FALSE_DETECTION))
             ),
-            **beats,
+            found=rows >= 0,
+            scores=scores[rows],
+            alerted=alerted[rows],
+            raised=np.array([*(note.sample in raised for note in notes), False])[rows],
+            strips=None if recorder is None else _strips(notes, recorder.strips())[rows],
         ),
         alerts=dict(sorted(alerts.items())),
     )
 
 
-def together(records: list[ScoredRecord]) -> ScoredBeats:
+def pooled(records: Sequence[ScoredRecord]) -> ScoredBeats:
     """Return the beats of all records, in their order; at least one record."""
-    joined: dict[str, Any] = {}
-    for field in fields(ScoredBeats):
-        values = [getattr(record.beats, field.name) for record in records]
-        joined[field.name] = None if values[0] is None else np.concatenate(values)
-    return ScoredBeats(**joined)
+    parts = [record.beats for record in records]
+    strips = [part.strips for part in parts if part.strips is not None]
+    return ScoredBeats(
+        records=np.concatenate([part.records for part in parts]),
+        times_s=np.concatenate([part.times_s for part in parts]),
+        classes=np.concatenate([part.classes for part in parts]),
+        found=np.concatenate([part.found for part in parts]),
+        scores=np.concatenate([part.scores for part in parts]),
+        alerted=np.concatenate([part.alerted for part in parts]),
+        raised=np.concatenate([part.raised for part in parts]),
+        strips=np.concatenate(strips) if strips else None,
+    )
 
 
 def ranked(beats: ScoredBeats) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.str_]]:
-    """Return scores, float32[n], finite, of the beats that take part in AUC and AP.
+    """Return scores, verdicts and classes of the beats that take part in AUC and AP.
 
-    And which of them are anomalous, bool[n], and their classes, a false detection as N, str[n].
     Anomalous beats without a score get one below all others; normal ones take no part.
+
+    Returns:
+        Finite scores, float32[n]; whether each beat is anomalous, bool[n]; its class, str[n], that
+        of a false detection being N.
     """
     anomalous = np.isin(beats.classes, ANOMALOUS)
     scored = np.isfinite(beats.scores)
@@ -157,34 +180,24 @@ def ranked(beats: ScoredBeats) -> tuple[NDArray[np.float32], NDArray[np.bool_], 
     return scores[part], anomalous[part], classes[part]
 
 
-def _told(
-    notes: list[BeatNote],
-    raised: set[int],
-    of: NDArray[np.int64],
-    strips: NDArray[np.float16] | None,
-) -> dict[str, Any]:
-    """Return the columns of `ScoredBeats` that the notes of index ``of`` fill; -1 is no note."""
-    # One row more than notes, so that the index -1 of a missed beat finds an empty one.
-    scores = np.full(len(notes) + 1, np.nan, dtype=np.float32)
-    alerted = np.zeros(len(notes) + 1, dtype=bool)
-    analysed = [i for i, note in enumerate(notes) if note.score is not None]
-    scores[analysed] = [notes[i].score for i in analysed]
-    alerted[:-1] = [note.anomalous for note in notes]
-    columns: dict[str, Any] = {
-        "found": of >= 0,
-        "scores": scores[of],
-        "alerted": alerted[of],
-        "raised": np.array([*(note.sample in raised for note in notes), False])[of],
-        "strips": None,
-    }
-    if strips is not None:
-        all_strips = np.full((len(notes) + 1, 2, WINDOW_SAMPLES), np.nan, dtype=np.float16)
-        all_strips[analysed] = strips
-        columns["strips"] = all_strips[of]
-    return columns
+# The arrays below have one row more than there are notes, so that the index -1 of a missed beat
+# finds an empty one.
 
 
-class _RememberingScorer:
+def _scores(notes: Sequence[BeatNote]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the score of each note, NaN where it has none, and whether it is anomalous."""
+    scores = np.array([*(note.score for note in notes), None], dtype=np.float32)
+    return scores, np.array([*(note.anomalous for note in notes), False])
+
+
+def _strips(notes: Sequence[BeatNote], recorded: NDArray[np.float16]) -> NDArray[np.float16]:
+    """Return window and residual of each note, NaN where it has no score."""
+    strips = np.full((len(notes) + 1, 2, WINDOW_SAMPLES), np.nan, dtype=np.float16)
+    strips[[i for i, note in enumerate(notes) if note.score is not None]] = recorded
+    return strips
+
+
+class _StripRecorder:
     """Passes windows on to a scorer and keeps them with their residuals, in their order."""
 
     def __init__(self, scorer: Scorer) -> None:

@@ -1,23 +1,23 @@
 """The teacher, beside its student: its figures by the BeatGAN protocol, its size and speed.
 
-The teacher does not ship; whoever has trained one can measure it. Needs torch.
+The teacher does not ship; anyone who has trained one can measure it. Needs torch.
 """
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from models.data.annotated_beats import Beats, annotation_digest, split_named
-from models.evaluation.protocols.beatgan import ranking_figures
+from models.evaluation.protocols.beatgan import PlainFigures, TeacherResult, rank
 from models.evaluation.protocols.fold_scores import FOLD_NAMES, rows_of
 from models.inference.student import SCORED_TICKS, SMOOTHING_TICKS, smoothed_score
 from models.measure.metrics import average_precision, roc_auc
-from models.measure.provenance import machine
-from models.measure.speed import us_per_beat
+from models.measure.provenance import provenance
+from models.measure.speed import DeviceTimes, us_per_beat
 from models.nets.beatgan import Autoencoder
 from models.training.checkpoint import read_checkpoint
 from models.training.teacher import load_teacher
@@ -26,12 +26,8 @@ from pipeline.errors import ArtifactError
 _BATCH: Final = 256
 
 
-def evaluate_teacher(beats: Beats, path: Path) -> dict[str, Any]:
+def evaluate_teacher(beats: Beats, path: Path) -> TeacherResult:
     """Return the figures of the teacher in ``path`` on the test part of its fold of ``beats``.
-
-    JSON-able: ``fold``, ``seed``, what `ranking_figures` returns by the student's score rule, the
-    same ``auc`` and ``ap`` by BeatGAN's own (``plain``: mean square of the residual), size and
-    speed, machine and commit.
 
     Raises:
         ArtifactError: missing, altered, not of a fold, or trained on other beats than the
@@ -54,16 +50,15 @@ def evaluate_teacher(beats: Beats, path: Path) -> dict[str, Any]:
     test = rows_of(beats, split.test)
     smoothed, plain = _scores(_reconstruction(teacher), test.windows)
     abnormal = ~test.normal
-    return {
-        "protocol": "beatgan",
-        "fold": fold,
-        "seed": seed,
-        **ranking_figures(test, smoothed),
-        "plain": {"auc": roc_auc(plain, abnormal), "ap": average_precision(plain, abnormal)},
-        "parameters": sum(parameter.numel() for parameter in teacher.parameters()),
-        "us_per_beat": {"cpu": us_per_beat(_reconstruction(teacher)), "cuda": None},
-        "machine": machine(),
-    }
+    return TeacherResult(
+        fold=fold,
+        seed=seed,
+        ranking=rank(test, smoothed),
+        plain=PlainFigures(auc=roc_auc(plain, abnormal), ap=average_precision(plain, abnormal)),
+        parameters=sum(parameter.numel() for parameter in teacher.parameters()),
+        us_per_beat=DeviceTimes(cpu=us_per_beat(_reconstruction(teacher))),
+        machine=provenance(),
+    )
 
 
 def teacher_reconstruction() -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:

@@ -1,15 +1,15 @@
-"""Pictures of an evaluation as PNG files: curves, histograms, and the beats that went worst.
+"""Pictures of an evaluation as PNG files: curves, histograms, and the worst beats.
 
 Colours are those of Okabe & Ito, which colour-blind people can tell apart; lines differ in style
-as well. matplotlib comes with the extra ``train``; it is imported inside the functions, and never
-its global state (pyplot).
+as well. matplotlib comes with the extra ``train``; the functions import it, and never its global
+state (pyplot).
 """
 
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +29,23 @@ CLASS_COLOURS: Final = {
     "F": "#009E73",
     "Q": "#CC79A7",
 }
+Dashes: TypeAlias = str | tuple[int, tuple[int, ...]]
+
 LINE_COLOURS: Final = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")
-LINE_STYLES: Final = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
+LINE_STYLES: Final[tuple[Dashes, ...]] = (
+    "-",
+    "--",
+    "-.",
+    ":",
+    (0, (5, 1, 1, 1, 1, 1)),
+    (0, (1, 1)),
+)
 _DPI: Final = 110
 _BINS: Final = 60
 
 
-class Ranking(NamedTuple):
-    """Beats of which some are anomalous, and their scores; a line in a picture of curves."""
+class RankedBeats(NamedTuple):
+    """Beats of which some are anomalous, and their scores: a line in a picture of curves."""
 
     label: str
     scores: NDArray[np.float32]
@@ -44,7 +53,7 @@ class Ranking(NamedTuple):
 
 
 class OperatingPoint(NamedTuple):
-    """What one threshold came to."""
+    """The figures of one threshold."""
 
     label: str
     false_positive_rate: float
@@ -54,7 +63,7 @@ class OperatingPoint(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strip:
-    """A beat with what the student could not reconstruct of it."""
+    """A beat, and the part of it that the student could not reconstruct."""
 
     record: str
     time_s: float
@@ -64,7 +73,7 @@ class Strip:
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder for pictures; before the work whose pictures they will be.
+    """Make the folder for pictures; call it before the measurement.
 
     Raises:
         ConfigError: matplotlib is missing, or the folder cannot be made.
@@ -85,7 +94,7 @@ def prepare(folder: Path) -> None:
 
 
 def draw_roc(
-    path: Path, title: str, rankings: Sequence[Ranking], point: OperatingPoint | None = None
+    path: Path, title: str, rankings: Sequence[RankedBeats], point: OperatingPoint | None = None
 ) -> None:
     """Draw sensitivity over false positive rate, linear and, for the few false ones, logarithmic.
 
@@ -119,9 +128,9 @@ def draw_roc(
 
 
 def draw_precision_recall(
-    path: Path, title: str, rankings: Sequence[Ranking], point: OperatingPoint | None = None
+    path: Path, title: str, rankings: Sequence[RankedBeats], point: OperatingPoint | None = None
 ) -> None:
-    """Draw precision over sensitivity, and dotted what calling every beat would give.
+    """Draw precision over sensitivity, and dotted the precision of calling every beat.
 
     Raises:
         ConfigError: the file cannot be written.
@@ -243,7 +252,7 @@ class Panel(NamedTuple):
     lines: Mapping[str, Sequence[float | None]]
     """Values of each line, one a position on the axis."""
     without: float | None
-    """What it is beyond the axis; drawn as a dotted level."""
+    """The value beyond the axis, drawn as a dotted line."""
 
 
 def draw_panels(
@@ -271,7 +280,7 @@ def draw_panels(
 
 
 class TimeLine(NamedTuple):
-    """What happened in a record, by two witnesses: (name, first second, last second)."""
+    """The events of a record from two sources, as (name, first second, last second)."""
 
     record: str
     above: Sequence[tuple[str, float, float]]
@@ -281,7 +290,7 @@ class TimeLine(NamedTuple):
 def draw_time_lines(
     path: Path, title: str, lines: Sequence[TimeLine], colours: Mapping[str, str]
 ) -> None:
-    """Draw what two witnesses say of each record as bars over time, one above the other.
+    """Draw the events of each record as bars over time, one source above the other.
 
     Raises:
         ConfigError: the file cannot be written.
@@ -314,7 +323,18 @@ def worst_of_records(
     return order[np.sort(first)[:count]]
 
 
-_MARK: Final[dict[str, Any]] = {
+class MarkStyle(TypedDict):
+    """How a point is drawn."""
+
+    marker: str
+    markersize: float
+    markerfacecolor: str
+    markeredgecolor: str
+    markeredgewidth: float
+    linestyle: str
+
+
+_MARK: Final[MarkStyle] = {
     "marker": "o",
     "markersize": 9,
     "markerfacecolor": "white",
@@ -324,7 +344,15 @@ _MARK: Final[dict[str, Any]] = {
 }
 
 
-def _line(i: int) -> dict[str, Any]:
+class LineStyle(TypedDict):
+    """How a line is drawn."""
+
+    color: str
+    linestyle: Dashes
+    linewidth: float
+
+
+def _line(i: int) -> LineStyle:
     return {
         "color": LINE_COLOURS[i % len(LINE_COLOURS)],
         "linestyle": LINE_STYLES[i % len(LINE_STYLES)],

@@ -1,8 +1,8 @@
-"""What is measured of a stream with a fault: figures that are better when smaller.
+"""Measure a stream with a fault: figures that are better when smaller.
 
-A `CleanStream` is what a fault is put into; `pushed` and `heard` send a signal through the
-segmenter and through the whole stream, and the rest compares what came out. Positions are samples
-of the source.
+A fault is injected into a `CleanStream`; `run_segmenter` and `run_stream` send a signal through the
+segmenter and through the whole stream, and the other functions compare the results. Positions are
+samples of the source.
 """
 
 import re
@@ -26,18 +26,18 @@ from pipeline.stream.counters import Counters
 from pipeline.stream.stream import Stream, StreamUpdate
 
 SETTLED_S: Final = 10.0
-"""Beats before are not counted: the detector learns. Beats nearer to the end than a second are
-not either: they may be cut off."""
+"""Earlier beats do not count: the detector learns. Neither do those of the last second: their
+windows may be cut off."""
 
 BEAT_ARRAYS: Final = (
     "r_samples", "samples", "ready_samples", "rr_s", "windows", "spans_mv", "reasons",
 )  # fmt: skip
-"""What a `Segment` says of its beats."""
+"""The arrays of a `Segment` that have one row a beat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CleanStream:
-    """A signal without faults, where its beats are, and who judges them."""
+    """A signal without faults, its beats, and what scores them."""
 
     samples: Signal
     fs_hz: float
@@ -48,37 +48,37 @@ class CleanStream:
 
     @property
     def at(self) -> int:
-        """Return where a fault begins that lasts for a while: half way."""
+        """Return where a lasting fault begins: half way."""
         return self.samples.size // 2
 
     def after(self, seconds: float) -> int:
-        """Return the sample so long after `at`."""
+        """Return the sample that is ``seconds`` after `at`."""
         return self.at + round(seconds * self.fs_hz)
 
 
 class Finding(NamedTuple):
-    """One figure of a trial."""
+    """One figure of a fault."""
 
     fault: str
     what: str
     value: float
     at_most: float | None = 0.0
-    """Its pass line; None where nothing is asked."""
+    """Its limit; None if there is none."""
     unit: str = ""
 
     @property
     def kept(self) -> bool | None:
-        """Return whether the figure keeps its line; None without one."""
+        """Return whether the figure is within its limit; None without one."""
         return None if self.at_most is None else self.value <= self.at_most
 
 
-def pushed(
+def run_segmenter(
     clean: CleanStream,
     samples: Signal | None = None,
     flags: Flags | None = None,
     spans: Spans | None = None,
 ) -> Segment:
-    """Return all that a segmenter makes of a signal, whole or in the parts that arrive."""
+    """Return the output of a segmenter for a signal, whole or in the parts that arrive."""
     x = clean.samples if samples is None else samples
     segmenter = Segmenter(clean.fs_hz)
     parts = [
@@ -101,8 +101,8 @@ _EVENT_UTC: Final = re.compile("event_utc='[^']*'")
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """All that a stream told."""
+class StreamOutput:
+    """All messages of a stream."""
 
     alerts: list[Alert]
     notes: list[BeatNote]
@@ -118,7 +118,7 @@ class Received:
         return 100.0 * float(np.mean([not note.analysable for note in self.notes]))
 
 
-def heard(
+def run_stream(
     clean: CleanStream,
     samples: Signal | None = None,
     flags: Flags | None = None,
@@ -126,16 +126,16 @@ def heard(
     spans: Spans | None = None,
     clock: Callable[[float], float] = lambda due_s: due_s,
     stamp: Callable[[float], float] | None = None,
-) -> Received:
-    """Return all that the stream tells of a signal, chunk by chunk.
+) -> StreamOutput:
+    """Return all messages of the stream for a signal that arrives chunk by chunk.
 
     Args:
         clean: the stream.
         samples: float32[n], mV, in place of its own.
         flags: uint8[n], of the samples.
         spans: (first, end) of the chunks, as they arrive; quarters of a second by default.
-        clock: turns the time at which a chunk is due into what the clock shows as it arrives.
-        stamp: turns it into what the source's clock said; no stamps by default.
+        clock: maps the time at which a chunk is due to the time on the clock when it arrives.
+        stamp: maps it to the time on the source's clock; no stamps by default.
     """
     x = clean.samples if samples is None else samples
     now = 0.0
@@ -149,9 +149,9 @@ def heard(
             scored = clean.scorer.score(np.stack([beat.window for beat in taken.windows]))
             for row, beat in enumerate(taken.windows):
                 stream.scored(beat.id, float(scored.scores[row]), scored.residuals[row], 0.0)
-        for told in stream.drain():
-            notes.append(told.note)
-            alerts.extend(told.alerts)
+        for report in stream.drain():
+            notes.append(report.note)
+            alerts.extend(report.alerts)
 
     for a, b in in_chunks(x.size, clean.fs_hz, 0.25) if spans is None else spans:
         due_s = b / clean.fs_hz
@@ -166,7 +166,7 @@ def heard(
             )
         )
     absorb(stream.finish())
-    return Received(alerts, notes, stream.counters)
+    return StreamOutput(alerts, notes, stream.counters)
 
 
 def _counted(clean: CleanStream, since: int = 0) -> NDArray[np.bool_]:
@@ -185,18 +185,20 @@ def sensitivity(clean: CleanStream, segment: Segment, since: int = 0) -> float:
 
 def lost_sensitivity(clean: CleanStream, segment: Segment, since: int = 0) -> float:
     """Return how many points of sensitivity a fault costs; 0 where it costs none."""
-    return max(0.0, sensitivity(clean, pushed(clean), since) - sensitivity(clean, segment, since))
+    return max(
+        0.0, sensitivity(clean, run_segmenter(clean), since) - sensitivity(clean, segment, since)
+    )
 
 
-def deaf_s(clean: CleanStream, segment: Segment, since: int) -> float:
-    """Return how long after ``since`` the last beat of the next ten seconds was missed."""
+def missing_until_s(clean: CleanStream, segment: Segment, since: int) -> float:
+    """Return when, after ``since``, the last missed beat of the next ten seconds was."""
     near = (clean.beats > since) & (clean.beats < since + SETTLED_S * clean.fs_hz)
     missed = clean.beats[near & _missed(clean, segment)]
     return float((missed.max() - since) / clean.fs_hz) if missed.size else 0.0
 
 
 def overlap_s(clean: CleanStream, segment: Segment, spans: Spans) -> NDArray[np.float64]:
-    """Return how much of each window lies in any of the stretches, seconds."""
+    """Return how much of each window lies in any of the spans, seconds."""
     first = segment.samples - WINDOW_BEFORE_R / SAMPLING_RATE_HZ * clean.fs_hz
     end = segment.samples + WINDOW_AFTER_R / SAMPLING_RATE_HZ * clean.fs_hz
     inside = np.zeros(first.size)
@@ -206,17 +208,17 @@ def overlap_s(clean: CleanStream, segment: Segment, spans: Spans) -> NDArray[np.
 
 
 def scored(segment: Segment, chosen: NDArray[np.bool_]) -> float:
-    """Return how many of the chosen windows go to the scorer."""
+    """Return how many of the chosen windows are sent to the scorer."""
     return float(np.count_nonzero(segment.reasons[chosen] == Reason.OK))
 
 
 def not_scored(segment: Segment) -> float:
-    """Return the share of windows that do not go to the scorer, %."""
+    """Return the share of windows that are not sent to the scorer, %."""
     return 100.0 * float(np.mean(segment.reasons != Reason.OK))
 
 
 def differing(one: Segment, other: Segment) -> float:
-    """Return how many beats of either are not, bit for bit, in the other, and changes of state."""
+    """Return how many beats and changes of quality of either are not, bit for bit, in the other."""
 
     def rows(segment: Segment) -> Counter[bytes]:
         arrays = [getattr(segment, name) for name in BEAT_ARRAYS]
@@ -227,14 +229,14 @@ def differing(one: Segment, other: Segment) -> float:
     return float(((first - second) + (second - first)).total())
 
 
-def told_differently(one: Received, other: Received) -> float:
-    """Return how many beats and alerts of either were not told in the other.
+def differing_messages(one: StreamOutput, other: StreamOutput) -> float:
+    """Return how many beats and alerts of either are not in the other.
 
     The time of the source's clock is left out: it comes from the stamps, whatever the samples.
     """
     first, second = (
-        Counter(_EVENT_UTC.sub("", repr(message)) for message in (*told.alerts, *told.notes))
-        for told in (one, other)
+        Counter(_EVENT_UTC.sub("", repr(message)) for message in (*output.alerts, *output.notes))
+        for output in (one, other)
     )
     return float(((first - second) + (second - first)).total())
 
@@ -242,13 +244,13 @@ def told_differently(one: Received, other: Received) -> float:
 def not_analysable(
     clean: CleanStream, fault: str, samples: Signal, flags: Flags | None, at: int, end: int
 ) -> Iterator[Finding]:
-    """Yield what is asked of a stretch that cannot be analysed: named, not scored, and over."""
-    segment = pushed(clean, samples, flags)
+    """Yield the findings of a span that cannot be analysed: reported, not scored, and ended."""
+    segment = run_segmenter(clean, samples, flags)
     begun = [change.sample for change in segment.quality if change.reason != Reason.OK]
     over = [c.sample for c in segment.quality if c.reason == Reason.OK and c.sample >= end]
-    named_s = (begun[0] - at) / clean.fs_hz if begun else np.inf
-    back_s = (over[0] - end) / clean.fs_hz if over else np.inf
+    reported_s = (begun[0] - at) / clean.fs_hz if begun else np.inf
+    ended_s = (over[0] - end) / clean.fs_hz if over else np.inf
     inside = overlap_s(clean, segment, [(begun[0] if begun else at, end)]) > 0
-    yield Finding(fault, "called not analysable after", named_s, 3.0, "s")
+    yield Finding(fault, "called not analysable after", reported_s, 3.0, "s")
     yield Finding(fault, "windows scored that reach into it", scored(segment, inside))
-    yield Finding(fault, "analysable again after", back_s, 2.0, "s")
+    yield Finding(fault, "analysable again after", ended_s, 2.0, "s")

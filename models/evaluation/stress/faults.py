@@ -71,7 +71,7 @@ def clock_off(samples: Signal, parts_per_million: float) -> Signal:
 
 
 def lead_off(samples: Signal, at: int, end: int, rng: np.random.Generator) -> tuple[Signal, Flags]:
-    """Return a signal whose electrode is off for a while: the device says so, and mains hum in."""
+    """Return a signal whose electrode is off for a while: the device flags it, and mains hum in."""
     out, flags = samples.copy(), np.zeros(samples.size, dtype=np.uint8)
     hum = 2.0 * np.sin(0.9 * np.arange(end - at)) + rng.normal(0.0, 0.5, end - at)
     out[at:end] = samples[at] + hum

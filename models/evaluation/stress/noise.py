@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NORMAL_QRS: Final = frozenset("NLRaJASj/QBenf")
-"""What ``sigamp`` takes for a normal QRS: all but ventricular beats and fusions with them."""
+"""Normal QRS for ``sigamp``: all but ventricular beats and fusions with them."""
 
 ADC_UNITS_PER_MV: Final = 200
 """``sigamp`` cuts the noise's deviations to whole units of the records' converters."""

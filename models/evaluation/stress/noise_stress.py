@@ -1,17 +1,19 @@
-"""How the stream stands noise of known strength: the noise stress test.
+"""The noise stress test: the stream under noise of known strength.
 
 The noise of the MIT-BIH Noise Stress Test Database (baseline wander ``bw``, electrode motion
 ``em``, muscle ``ma``) is added to the records 118 and 119, of which that database itself was made
 (`models.evaluation.stress.noise`), and the result goes through the live stream
 (`pipeline.stream.embedded`). Beats are counted as ``bxb`` does, after five minutes, noisy and clean
-parts together; beside that, what remains if everything is withdrawn that was found where the stream
-said that it could not analyse the signal, with the beats of those stretches left out.
+parts together. They are counted a second time without the spans that the stream called not
+analysable: neither what was found there nor the beats of the reference there count.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +32,7 @@ from models.evaluation.stress.noise import (
 from models.files.calibration import load_calibration
 from models.files.student import SHIPPED_STUDENT, load_student
 from models.inference.student import StudentScorer
+from models.measure.results import INLINE
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.errors import InputError
 from pipeline.schema.public import Alert
@@ -44,28 +47,31 @@ RECORDS: Final = ("118", "119")
 NOISES: Final = ("bw", "em", "ma")
 SNRS_DB: Final = (24, 18, 12, 6, 0, -6)
 
-_JUDGED: Final = ("anomalous_beat", "asystole")
-"""Alarms that the reference beats alone can tell true or false."""
+_CHECKED_KINDS: Final = ("anomalous_beat", "asystole")
+"""Alarms that the beats of the reference alone prove true or false."""
 
 _BLOCK_S: Final = 10.0
 
+_SHUT_DOWN: Final = 0x30
+"""Subtype of a ``~`` from which on an annotator calls the signals unreadable."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Received:
-    """What the stream told of one record."""
+class StreamOutput:
+    """The beats and alerts of one record."""
 
     found: NDArray[np.int64]
     """R peaks, int64[b]."""
-    blind: list[tuple[int, int]]
-    """First sample and end of the stretches called not analysable."""
+    not_analysable: list[tuple[int, int]]
+    """First sample and end of the spans called not analysable."""
     alerts: list[Alert]
-    """Those of anomalous beats and of asystole that were raised."""
+    """Raised alerts of anomalous beats and of asystole."""
 
 
-def hear(
+def run_stream(
     samples: NDArray[np.float32], fs_hz: float, scorer: Scorer, config: LiveScoreConfig
-) -> Received:
-    """Return what the live stream tells of a signal, float32[n] in mV."""
+) -> StreamOutput:
+    """Return the output of the live stream for a signal, float32[n] in mV."""
     step = round(_BLOCK_S * fs_hz)
     blocks = ((a, samples[a : a + step], None) for a in range(0, samples.size, step))
     runner = EmbeddedRunner("noise", fs_hz, scorer, config)
@@ -75,32 +81,36 @@ def hear(
         found += [note.sample for note in outcome.beats]
         alerts += outcome.alerts
     technical = [alert for alert in alerts if alert.kind in ("not_analysable", "lead_off")]
-    edges = {"on": [a.sample for a in technical if a.state == "on"]}
-    edges["off"] = [a.sample for a in technical if a.state == "off"]
-    edges["off"] += [samples.size] * (len(edges["on"]) - len(edges["off"]))
-    return Received(
+    begins = [alert.sample for alert in technical if alert.state == "on"]
+    ends = [alert.sample for alert in technical if alert.state == "off"]
+    ends += [samples.size] * (len(begins) - len(ends))
+    return StreamOutput(
         found=np.array(found, dtype=np.int64),
-        blind=list(zip(edges["on"], edges["off"], strict=True)),
-        alerts=[a for a in alerts if a.kind in _JUDGED and a.state == "on"],
+        not_analysable=list(zip(begins, ends, strict=True)),
+        alerts=[a for a in alerts if a.kind in _CHECKED_KINDS and a.state == "on"],
     )
 
 
-def withdrawn(heard: Received, fs_hz: float) -> Annotations:
-    """Return what was found, as an annotator that is shut down where it could not analyse.
+def withdrawn(output: StreamOutput, fs_hz: float) -> Annotations:
+    """Return the beats as those of an annotator that is shut down where it could not analyse.
 
-    Its detections there are withdrawn, and EC57 counts the beats of the reference apart (X).
+    Its detections there are withdrawn, and EC57 counts the beats of the reference there apart (X).
     """
-    kept = np.ones(heard.found.size, dtype=bool)
-    for first, end in heard.blind:
-        kept &= (heard.found < first) | (heard.found >= end)
-    beats = heard.found[kept]
-    marks = np.array([at for stretch in heard.blind for at in stretch], dtype=np.int64)
+    kept = np.ones(output.found.size, dtype=bool)
+    for first, end in output.not_analysable:
+        kept &= (output.found < first) | (output.found >= end)
+    beats = output.found[kept]
+    marks = np.array([at for span in output.not_analysable for at in span], dtype=np.int64)
     sample = np.concatenate((beats, marks))
-    # A stretch may begin where the one before ends: the end comes first, then stays shut down.
+    # A span may begin where the previous one ends. A stable sort keeps the end before the begin,
+    # so that the annotator is shut down after both.
     order = np.argsort(sample, kind="stable")
     symbol = np.array(["N"] * beats.size + ["~"] * marks.size)
     subtype = np.concatenate(
-        (np.zeros(beats.size, dtype=np.int64), np.tile([_SHUT_DOWN, 0], len(heard.blind)))
+        (
+            np.zeros(beats.size, dtype=np.int64),
+            np.tile([_SHUT_DOWN, 0], len(output.not_analysable)),
+        )
     ).astype(np.int64)
     return Annotations(
         sample=sample[order],
@@ -111,41 +121,68 @@ def withdrawn(heard: Received, fs_hz: float) -> Annotations:
     )
 
 
-_SHUT_DOWN: Final = 0x30
-"""Subtype of ``~`` from which on an annotator says that the signal is unreadable."""
-
-
 def false_alerts(
-    heard: Received, annotated: NDArray[np.int64], classes: NDArray[np.str_], fs_hz: float
+    output: StreamOutput, annotated: NDArray[np.int64], classes: NDArray[np.str_], fs_hz: float
 ) -> int:
-    """Return how many alerts on the heart after the learning period are wrong.
+    """Return how many alerts on the heart after the learning period are false.
 
     Args:
-        heard: what the stream told.
+        output: of the stream.
         annotated: positions of the beats of the reference, int64[n].
         classes: of these beats, str[n], of `models.ec57.matching.CLASSES`.
         fs_hz: samples a second.
 
-    An alert of anomalous beats is wrong where the first of them is normal or no beat, one of an
+    An alert of anomalous beats is false where the first of them is normal or no beat, one of an
     asystole where the reference has a beat in the time without.
     """
-    pairs = match_beats(annotated, heard.found, match_samples(fs_hz))
-    of_found = {int(heard.found[j]): classes[i] for i, j in enumerate(pairs) if j >= 0}
-    wrong = 0
-    for alert in heard.alerts:
+    pairs = match_beats(annotated, output.found, match_samples(fs_hz))
+    of_found = {int(output.found[j]): classes[i] for i, j in enumerate(pairs) if j >= 0}
+    false = 0
+    for alert in output.alerts:
         if alert.sample < LEARNING_S * fs_hz:
             continue
         if alert.kind == "anomalous_beat":
-            wrong += of_found.get(alert.sample) not in ANOMALOUS
+            false += of_found.get(alert.sample) not in ANOMALOUS
         else:
             since = alert.sample - AlarmSettings().asystole_s * fs_hz
-            wrong += bool(((annotated > since) & (annotated <= alert.sample)).any())
-    return wrong
+            false += bool(((annotated > since) & (annotated <= alert.sample)).any())
+    return false
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoiseFigures:
+    """The figures of one record, or of several together."""
+
+    hours: float
+    """Counted time."""
+    qrs: Score
+    """Of all that was found."""
+    false_detections_per_hour: float
+    analysable: Score
+    """Without the spans that are not analysable."""
+    not_analysable: float
+    """Share of the noisy time, %."""
+    alerts: int
+    """On the heart, after the learning period."""
+    false_alerts: int
+    false_alerts_per_hour: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoiseLine:
+    """The figures of one record and one ratio; the keys are null where they are of all."""
+
+    record: str | None
+    """None: all records together."""
+    noise: str | None
+    snr_db: int | None
+    """None, as ``noise``: without noise."""
+    figures: NoiseFigures = field(metadata=INLINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    """What one record, or several together, came to."""
+    """The counts of one record, or of several together."""
 
     hours: float
     """Counted time."""
@@ -154,32 +191,37 @@ class Count:
     analysable: NDArray[np.int64]
     """The same without what was found where the signal was not analysable."""
     noisy_s: float
-    blind_s: float
-    """How much of the noisy time was called not analysable."""
+    not_analysable_s: float
+    """Part of the noisy time that was called not analysable."""
     alerts: int
     """On the heart, after the learning period."""
     false_alerts: int
 
     def __add__(self, other: "Count") -> "Count":
         """Return both together."""
-        return Count(**{name: getattr(self, name) + getattr(other, name) for name in _COUNTED})
+        return Count(
+            hours=self.hours + other.hours,
+            matrix=self.matrix + other.matrix,
+            analysable=self.analysable + other.analysable,
+            noisy_s=self.noisy_s + other.noisy_s,
+            not_analysable_s=self.not_analysable_s + other.not_analysable_s,
+            alerts=self.alerts + other.alerts,
+            false_alerts=self.false_alerts + other.false_alerts,
+        )
 
-    def figures(self) -> dict[str, Any]:
-        """Return what is told of it, JSON-able; shares in %."""
-        score = _score(self.matrix, self.matrix[:5, 5:])
-        return {
-            "hours": self.hours,
-            "qrs": _told(score),
-            "false_detections_per_hour": score.fp / self.hours,
-            "analysable": _told(_score(self.analysable, self.analysable[:5, 5])),
-            "not_analysable": 100.0 * self.blind_s / self.noisy_s,
-            "alerts": self.alerts,
-            "false_alerts": self.false_alerts,
-            "false_alerts_per_hour": self.false_alerts / self.hours,
-        }
-
-
-_COUNTED: Final = tuple(Count.__dataclass_fields__)
+    def figures(self) -> NoiseFigures:
+        """Return the figures of these counts."""
+        qrs = _score(self.matrix, self.matrix[:5, 5:])
+        return NoiseFigures(
+            hours=self.hours,
+            qrs=qrs,
+            false_detections_per_hour=qrs.fp / self.hours,
+            analysable=_score(self.analysable, self.analysable[:5, 5]),
+            not_analysable=100.0 * self.not_analysable_s / self.noisy_s,
+            alerts=self.alerts,
+            false_alerts=self.false_alerts,
+            false_alerts_per_hour=self.false_alerts / self.hours,
+        )
 
 
 def _score(matrix: NDArray[np.int64], missed: NDArray[np.int64]) -> Score:
@@ -187,17 +229,9 @@ def _score(matrix: NDArray[np.int64], missed: NDArray[np.int64]) -> Score:
     return Score(right, int(missed.sum()), right, int(matrix[5:, :5].sum()))
 
 
-def _told(score: Score) -> dict[str, float | None]:
-    return {
-        **score._asdict(),
-        "sensitivity": score.sensitivity,
-        "positive_predictivity": score.positive_predictivity,
-    }
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CleanRecord:
-    """A record without noise, and what is true of it."""
+    """A record without noise, and its reference."""
 
     samples: NDArray[np.float32]
     fs_hz: float
@@ -241,14 +275,14 @@ def read_clean(path: Path) -> CleanRecord:
 def count(
     record: CleanRecord, samples: NDArray[np.float32], scorer: Scorer, config: LiveScoreConfig
 ) -> Count:
-    """Return what the stream makes of a record in the form ``samples``, float32[n] in mV."""
+    """Run the stream on ``samples``, float32[n] in mV, of a record, and count."""
     fs_hz = record.fs_hz
-    heard = hear(samples, fs_hz, scorer, config)
+    output = run_stream(samples, fs_hz, scorer, config)
     all_found = Annotations(
-        sample=heard.found,
-        symbol=["N"] * heard.found.size,
-        subtype=np.zeros(heard.found.size, dtype=np.int64),
-        aux_note=[""] * heard.found.size,
+        sample=output.found,
+        symbol=["N"] * output.found.size,
+        subtype=np.zeros(output.found.size, dtype=np.int64),
+        aux_note=[""] * output.found.size,
         fs=fs_hz,
     )
     parts = noisy_parts(samples.size, fs_hz)
@@ -259,27 +293,26 @@ def count(
     return Count(
         hours=(samples.size / fs_hz - LEARNING_S) / 3600.0,
         matrix=compared(all_found).matrix,
-        analysable=compared(withdrawn(heard, fs_hz)).matrix,
+        analysable=compared(withdrawn(output, fs_hz)).matrix,
         noisy_s=sum(end - first for first, end in parts) / fs_hz,
-        blind_s=sum(
+        not_analysable_s=sum(
             max(0, min(end, until) - max(first, since))
             for first, end in parts
-            for since, until in heard.blind
+            for since, until in output.not_analysable
         )
         / fs_hz,
-        alerts=sum(alert.sample >= LEARNING_S * fs_hz for alert in heard.alerts),
-        false_alerts=false_alerts(heard, record.beats, record.classes, fs_hz),
+        alerts=sum(alert.sample >= LEARNING_S * fs_hz for alert in output.alerts),
+        false_alerts=false_alerts(output, record.beats, record.classes, fs_hz),
     )
 
 
 def evaluate_noise(
     data: Path, *, on_step: Callable[[str], None] = lambda text: None
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[NoiseLine]:
     """Yield the figures of each record and, after each ratio, of all of them together.
 
-    First without noise (``noise`` and ``snr_db`` None), then for each noise from the weakest to
-    the strongest; ``record`` is None in the lines of all records. The alerts are those of the
-    student and the calibration that ship.
+    First without noise, then for each noise from the weakest to the strongest. The alerts are those
+    of the student and the calibration that ship.
 
     Args:
         data: folder that holds ``mitdb/`` and ``nstdb/``.
@@ -300,7 +333,7 @@ def evaluate_noise(
                     "they must be equal"
                 )
 
-    def lines(noise: str | None, snr_db: int | None) -> Iterator[dict[str, Any]]:
+    def lines(noise: str | None, snr_db: int | None) -> Iterator[NoiseLine]:
         counts = []
         for name, record in records.items():
             on_step(f"{name} clean" if noise is None else f"{name} {noise} {snr_db} dB")
@@ -311,11 +344,9 @@ def evaluate_noise(
                 gain = noise_gain(snr_db, record.amplitude_mv, noise_mv)
                 samples = add_noise(samples, added, gain, record.fs_hz)
             counts.append(count(record, samples, scorer, config))
-            yield {"record": name, "noise": noise, "snr_db": snr_db, **counts[-1].figures()}
-        total = counts[0]
-        for one in counts[1:]:
-            total += one
-        yield {"record": None, "noise": noise, "snr_db": snr_db, **total.figures()}
+            yield NoiseLine(record=name, noise=noise, snr_db=snr_db, figures=counts[-1].figures())
+        total = reduce(add, counts)
+        yield NoiseLine(record=None, noise=noise, snr_db=snr_db, figures=total.figures())
 
     yield from lines(None, None)
     for noise in NOISES:

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.ec57.annotators import Annotator, Score
+from models.ec57.annotators import Annotator, Score, VebScore
 from models.ec57.bxb import LABELS, BeatComparison, compare_beats
 from models.ec57.matching import CLASS_OF, LABEL_OF, match_beats, match_samples
-from models.ec57.sumstats import sum_beats
+from models.ec57.sumstats import Average, sum_beats
 from tests.support.annotators import FS_HZ, LEARNING, annotator, anything, beats, sparse, together
 
 LENGTH = 1_000_000
@@ -76,7 +76,7 @@ def test_no_annotator_is_too_wild(true: Annotator, found: Annotator, length: int
 
     assert (got.matrix >= 0).all()
     assert got.matrix[:5, :5].sum() == len(got.matched)
-    assert sum_beats([got, got]).gross["qrs"].fn == 2 * got.qrs.fn
+    assert sum_beats([got, got]).gross.qrs.fn == 2 * got.qrs.fn
 
 
 def test_escape_beats_are_supraventricular_here() -> None:
@@ -91,10 +91,10 @@ def test_escape_beats_are_supraventricular_here() -> None:
 def test_fusions_called_ectopic_are_no_false_positives_of_v() -> None:
     """F and Q named V are forgiven, N and S are not; of S only Q is."""
     got = compare(beats("FQNAV"), beats("VVVVV"))
-    assert got.veb == Score(1, 0, 1, 2)
+    assert got.veb == VebScore(1, 0, 1, 2, tn=0)
     got = compare(beats("FQNVA"), beats("AAAAA"))
     assert got.sveb == Score(1, 0, 1, 3)
-    assert sum_beats([got]).gross["sveb"] == Score(1, 0, 1, 2)
+    assert sum_beats([got]).gross.sveb == Score(1, 0, 1, 2)
 
 
 def test_a_flutter_wave_outside_flutter_is_a_beat_of_no_class() -> None:
@@ -165,8 +165,8 @@ def test_nothing_compares_with_nothing() -> None:
 
     assert counts(got) == {}
     assert got.qrs.sensitivity is got.qrs.positive_predictivity is None
-    assert got.rms_rr_error_ms is got.veb_false_positive_rate is None
-    assert sum_beats([]).average["qrs"] == (None, None)
+    assert got.rms_rr_error_ms is got.veb.false_positive_rate is None
+    assert sum_beats([]).average.qrs == Average(sensitivity=None, positive_predictivity=None)
 
 
 @pytest.mark.parametrize("fs_hz", [0.0, -360.0, 0.5, float("nan"), float("inf")])

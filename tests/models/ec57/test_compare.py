@@ -9,7 +9,7 @@ import pytest
 
 from models.ec57.compare import choose_records, compare_records
 from monitor.cli import app as cli
-from monitor.measure.evaluate import WIDTH
+from monitor.measure.output import WIDTH
 from pipeline.errors import InputError
 from replay.annotations import read_annotations
 from replay.records import write_beats
@@ -56,16 +56,16 @@ def test_records_are_those_that_have_both_annotators(folder: Path) -> None:
 
 
 def test_files_are_compared_without_signals(folder: Path) -> None:
-    """A constant delay is no error of the position; it is told apart."""
+    """A constant delay is no error of the position; it is reported separately."""
     (folder / "a.dat").unlink()
     record, gross, average = compare_records([folder / "a.hea"], "atr", "late")
 
-    assert record["qrs"]["tps"] == gross["qrs"]["tps"] == COUNTED.size - 1
-    assert record["qrs"]["fn"] == 1
-    assert record["matrix"]["N"]["v"] == COUNTED.size - 1
-    assert record["position_offset_ms"] == pytest.approx(2000 / FS_HZ)
-    assert record["rms_position_error_ms"] == gross["rms_position_error_ms"] == 0
-    assert average["qrs"]["positive_predictivity"] == 100
+    assert record.beats.qrs.tps == gross.beats.qrs.tps == COUNTED.size - 1
+    assert record.beats.qrs.fn == 1
+    assert record.matrix["N"]["v"] == COUNTED.size - 1
+    assert record.position_offset_ms == pytest.approx(2000 / FS_HZ)
+    assert record.rms_position_error_ms == gross.rms_position_error_ms == 0
+    assert average.beats.qrs.positive_predictivity == 100
 
 
 def test_position_errors_are_pooled_over_beats(folder: Path) -> None:
@@ -76,9 +76,9 @@ def test_position_errors_are_pooled_over_beats(folder: Path) -> None:
     first, second, gross, _ = compare_records([folder / "a.hea", folder / "b.hea"], "atr", "x")
     errors = (shaken - BEATS)[-COUNTED.size :] * 1000 / FS_HZ
 
-    assert first["rms_position_error_ms"] == pytest.approx(errors.std())
-    assert second["rms_position_error_ms"] == pytest.approx(0)
-    assert gross["rms_position_error_ms"] == pytest.approx(errors.std() / np.sqrt(2))
+    assert first.rms_position_error_ms == pytest.approx(errors.std())
+    assert second.rms_position_error_ms == pytest.approx(0)
+    assert gross.rms_position_error_ms == pytest.approx(errors.std() / np.sqrt(2))
 
 
 def test_the_detector_is_compared_at_the_records_rate(

@@ -60,7 +60,7 @@ def test_no_annotator_is_too_wild(true: Annotator, found: Annotator, length: int
     got = compare(true, found, length)
 
     assert got.sensitivity.shape == got.predictivity.shape == (7, 7)
-    assert sum_runs([got]).gross["couplets"] == got.couplets
+    assert sum_runs([got]).gross.couplets == got.couplets
 
 
 def test_runs_have_three_lengths() -> None:

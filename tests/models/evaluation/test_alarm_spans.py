@@ -17,14 +17,14 @@ def span(begin_s: float, sure_s: float, end_s: float) -> AlarmSpan:
 
 def test_spans_follow_the_condition_not_the_acknowledgement() -> None:
     """From its beginning to its end; what returns while latched is a span of its own."""
-    life = AlarmStateMachine("s", FS, DEFAULTS, 0)
-    told = life.begin("asystole", 1000, "no QRS", begun_at=600)
-    told += life.acknowledge(1100)
-    told += life.end("asystole", 1500, "QRS")
-    told += life.begin("asystole", 3000, "no QRS", begun_at=2600)
-    told += life.end("asystole", 3200, "QRS")
-    told += life.begin("asystole", 4000, "no QRS", begun_at=3600)
-    spans = spans_of(told, ("asystole",), 60.0)
+    alarms = AlarmStateMachine("s", FS, DEFAULTS, 0)
+    alerts = alarms.begin("asystole", 1000, "no QRS", begun_at=600)
+    alerts += alarms.acknowledge(1100)
+    alerts += alarms.end("asystole", 1500, "QRS")
+    alerts += alarms.begin("asystole", 3000, "no QRS", begun_at=2600)
+    alerts += alarms.end("asystole", 3200, "QRS")
+    alerts += alarms.begin("asystole", 4000, "no QRS", begun_at=3600)
+    spans = spans_of(alerts, ("asystole",), 60.0)
     assert [(s.begin_s, s.sure_s, s.end_s) for s in spans] == [
         (6.0, 10.0, 15.0),
         (26.0, 30.0, 32.0),
@@ -43,7 +43,7 @@ def test_spans_follow_the_condition_not_the_acknowledgement() -> None:
     ],
 )
 def test_delay_counts_from_the_onset(alarm: AlarmSpan, expected: float | None) -> None:
-    """On when it begins: none; ten seconds after the onset even a short episode may be told."""
+    """On when it begins: none; ten seconds after the onset even a short episode may be alarmed."""
     late = delay_s([alarm], Stretch("VF", 20.0, 23.0))
     assert late == (None if expected is None else pytest.approx(expected))
 
@@ -51,16 +51,16 @@ def test_delay_counts_from_the_onset(alarm: AlarmSpan, expected: float | None) -
 def test_agreement_counts_episodes_and_seconds() -> None:
     """Two episodes, one found; two alarms, one about something."""
     reference = [Stretch("VF", 10.0, 30.0), Stretch("VF", 100.0, 110.0)]
-    figures = agree([([span(12, 16, 32), span(50, 54, 60)], reference)]).figures()
-    assert (figures["episodes"], figures["found"], figures["alarms"]) == (2, 1, 2)
-    assert figures["episode_sensitivity"] == figures["episode_positive_predictivity"] == 50.0
-    assert figures["duration_sensitivity"] == pytest.approx(60.0)
-    assert figures["duration_positive_predictivity"] == pytest.approx(60.0)
-    assert figures["time_to_alarm_worst_s"] == 6.0
+    got = agree([([span(12, 16, 32), span(50, 54, 60)], reference)])
+    assert (got.episodes, got.found, got.alarms) == (2, 1, 2)
+    assert got.episode_sensitivity == got.episode_positive_predictivity == 50.0
+    assert got.duration_sensitivity == pytest.approx(60.0)
+    assert got.duration_positive_predictivity == pytest.approx(60.0)
+    assert got.time_to_alarm_worst_s == 6.0
 
 
 def test_nothing_counted_is_no_figure() -> None:
     """A share of nothing is not 0 and not 100."""
-    figures = agree([([], [])]).figures()
-    assert figures["episode_sensitivity"] is None
-    assert figures["time_to_alarm_median_s"] is None
+    got = agree([([], [])])
+    assert got.episode_sensitivity is None
+    assert got.time_to_alarm_median_s is None

@@ -8,24 +8,27 @@ import numpy as np
 import pytest
 
 from models.data.challenge2015 import read_cases
-from models.data.rhythms import read_rhythms
+from models.data.rhythms import Stretch, read_rhythms
 from models.evaluation.alarms.challenge2015 import evaluate_challenge
 from models.evaluation.alarms.evaluate import databases, evaluate_alarms
-from models.evaluation.alarms.rhythms import evaluate_vfdb, ventricular_runs
-from models.evaluation.report.alarms import alarm_page
-from models.measure.provenance import machine
+from models.evaluation.alarms.mitdb import ventricular_runs
+from models.evaluation.alarms.vfdb import evaluate_vfdb
+from models.evaluation.report.alarms import alarm_sections
+from models.evaluation.report.markdown import markdown
+from models.measure.provenance import provenance
+from models.measure.results import to_json
 from pipeline.errors import InputError
 from tests.support.databases import database
 
 
 def silent(text: str) -> None:
-    """Take no note of a step."""
+    """Ignore a step."""
 
 
 def test_runs_of_the_reference_are_long_and_fast_enough() -> None:
     """Five ventricular beats at 100 bpm: four are too few, at 90 bpm they are too slow."""
     at_s = np.arange(20) * 0.5
-    assert ventricular_runs(at_s, "NNVVVVVNNNNNNNNNNNNN")[0][1:] == (1.0, 3.0)
+    assert ventricular_runs(at_s, "NNVVVVVNNNNNNNNNNNNN") == [Stretch("VT", 1.0, 3.0)]
     assert ventricular_runs(at_s, "NNVVVVNNNNNNNNNNNNNN") == []
     assert ventricular_runs(at_s * 1.34, "NNVVVVVNNNNNNNNNNNNN") == []
     assert len(ventricular_runs(at_s, "VVVVVNNNNNNNNNNEEEEE")) == 2
@@ -42,9 +45,9 @@ def test_rhythms_of_a_record_follow_each_other() -> None:
 
 def test_fibrillation_of_a_record_is_alarmed_within_ten_seconds() -> None:
     """Record 424 of vfdb: every episode of fibrillation or flutter."""
-    figures = evaluate_vfdb(database("vfdb"), ["424"], silent)
-    assert figures["vf"]["own_alarm"]["episodes"] == 2
-    assert figures["vf"]["own_alarm"]["found_within_10_s"] == 2
+    result = evaluate_vfdb(database("vfdb"), ["424"], silent)
+    assert result.vf.own_alarm.episodes == 2
+    assert result.vf.own_alarm.found_within_10_s == 2
 
 
 def test_challenge_score_weighs_a_missed_alarm_five_times(
@@ -53,17 +56,17 @@ def test_challenge_score_weighs_a_missed_alarm_five_times(
     """Of four alarms one is missed: 3 right of 3 + 5."""
     folder = database("challenge2015")
     cases = {"b124s": "Bradycardia,1", "b126s": "Bradycardia,1", "b231l": "Bradycardia,0"}
-    cases["a105l"] = "Ventricular_Flutter_Fib,1"  # it is not, and no alarm of ours says so
+    cases["a105l"] = "Ventricular_Flutter_Fib,1"  # it is not, and we raise no alarm of it
     for record in cases:
         for suffix in (".hea", ".mat"):
             (tmp_path / f"{record}{suffix}").symlink_to(folder / f"{record}{suffix}")
     lines = [f"{record},{alarm}" for record, alarm in cases.items()]
     (tmp_path / "ALARMS").write_text("\n".join(lines) + "\n")
 
-    first = evaluate_challenge(tmp_path, silent)["first_lead"]
+    first = evaluate_challenge(tmp_path, silent).first_lead
 
-    assert (first["tp"] + first["tn"], first["fp"], first["fn"]) == (3, 0, 1)
-    assert first["score"] == pytest.approx(100 * 3 / 8)
+    assert (first.tp + first.tn, first.fp, first.fn) == (3, 0, 1)
+    assert first.score == pytest.approx(100 * 3 / 8)
 
 
 @pytest.mark.parametrize(
@@ -90,11 +93,12 @@ def test_what_is_there_is_measured_and_written(tmp_path: Path) -> None:
         (tmp_path / "vfdb" / f"424{suffix}").symlink_to(source / f"424{suffix}")
     steps: list[str] = []
 
-    figures = evaluate_alarms(tmp_path, on_step=steps.append)
+    result = evaluate_alarms(tmp_path, on_step=steps.append)
 
     assert steps == ["vfdb 424"]
-    assert figures["missing"] == ["challenge2015", "mitdb", "nstdb"]
-    json.dumps(figures, allow_nan=False)
-    page = alarm_page(figures, machine())
+    assert result.missing == ["challenge2015", "mitdb", "nstdb"]
+    assert list(to_json(result)) == ["vfdb", "missing"]
+    json.dumps(to_json(result), allow_nan=False)
+    page = markdown(alarm_sections(result, provenance()))
     assert "Malignant Ventricular Ectopy" in page
     assert "Not there, and not measured: challenge2015, mitdb, nstdb." in page

@@ -12,13 +12,14 @@ from models.evaluation.protocols.beatgan import (
     FOLD_STUDENTS,
     evaluate_beatgan,
     evaluate_on,
-    fold_figures,
+    folds_result,
 )
 from models.evaluation.protocols.fold_scores import score_fold
-from models.evaluation.report.beatgan_pictures import draw_beatgan
+from models.evaluation.report.beatgan import draw_beatgan
 from models.files.student import StudentArtifact, load_student, save_student
 from models.inference.student import StudentScorer
 from models.measure.metrics import roc_auc
+from models.measure.results import to_json
 from pipeline.errors import ArtifactError, InputError
 from tests.support.databases import database
 from tests.support.evaluations import humps, trained_on
@@ -44,45 +45,45 @@ def test_figures_are_those_of_the_test_part_of_its_own_fold(
     anomalous = ~beats.normal[rows]
     scores = StudentScorer(artifact, device="cpu").score(beats.windows[rows]).scores
 
-    figures = evaluate_on(beats, artifact, device="cpu")
+    figures = evaluate_on(beats, artifact, device="cpu").ranking
 
-    assert figures["auc"] == roc_auc(scores, anomalous)
-    assert (figures["normal_beats"], figures["abnormal_beats"]) == (58, 72)
+    assert figures.auc == roc_auc(scores, anomalous)
+    assert (figures.normal_beats, figures.abnormal_beats) == (58, 72)
 
     spoiled = replace(beats, windows=beats.windows.copy())
     spoiled.windows[np.setdiff1d(np.arange(400), rows)] = 0
-    assert evaluate_on(spoiled, artifact, device="cpu") == figures
+    assert evaluate_on(spoiled, artifact, device="cpu").ranking == figures
 
 
 def test_each_class_and_symbol_stands_against_all_normal_beats(
     beats: Beats, artifact: StudentArtifact
 ) -> None:
     """V, F and the escape beats: all abnormal by this protocol, the last in class N of EC57."""
-    figures = evaluate_on(beats, artifact, device="cpu")
+    figures = evaluate_on(beats, artifact, device="cpu").ranking
     rows = split_beats(beats, fold=2, seed=9).test
     rows = rows[np.isin(beats.symbols[rows], ["N", "V"])]
     scores = StudentScorer(artifact, device="cpu").score(beats.windows[rows]).scores
 
-    assert set(figures["auc_by_class"]) == {"N", "V", "F"}
-    assert set(figures["auc_by_symbol"]) == {"e", "V", "F"}
-    assert figures["auc_by_class"]["V"] == roc_auc(scores, beats.symbols[rows] == "V")
-    assert figures["auc_by_class"]["N"] == figures["auc_by_symbol"]["e"]
-    assert sum(figures["beats_by_class"].values()) == figures["abnormal_beats"]
+    assert set(figures.auc_by_class) == {"N", "V", "F"}
+    assert set(figures.auc_by_symbol) == {"e", "V", "F"}
+    assert figures.auc_by_class["V"] == roc_auc(scores, beats.symbols[rows] == "V")
+    assert figures.auc_by_class["N"] == figures.auc_by_symbol["e"]
+    assert sum(figures.beats_by_class.values()) == figures.abnormal_beats
 
 
 def test_folds_are_summed_up_by_mean_and_spread(beats: Beats) -> None:
     """Over the folds, each by the student that was trained on the rest."""
     tested = [score_fold(beats, trained_on(beats, fold), device="cpu") for fold in "01234"]
 
-    figures = fold_figures(tested)
+    figures = folds_result(tested)
 
-    aucs = [fold["auc"] for fold in figures["folds"]]
-    assert [fold["fold"] for fold in figures["folds"]] == list("01234")
+    aucs = [fold.ranking.auc for fold in figures.folds]
+    assert [fold.fold for fold in figures.folds] == list("01234")
     assert len(set(aucs)) > 1
-    assert figures["auc"]["mean"] == pytest.approx(np.mean(aucs))
-    assert figures["auc"]["sd"] == pytest.approx(np.std(aucs, ddof=1))
-    assert (figures["auc"]["min"], figures["auc"]["max"]) == (min(aucs), max(aucs))
-    json.dumps(figures, allow_nan=False)
+    assert figures.auc.mean == pytest.approx(np.mean(aucs))
+    assert figures.auc.sd == pytest.approx(np.std(aucs, ddof=1))
+    assert (figures.auc.min, figures.auc.max) == (min(aucs), max(aucs))
+    json.dumps(to_json(figures), allow_nan=False)
 
 
 @pytest.mark.parametrize("changes", [{"split": None}, {"split": "7"}, {"split": 2}, {"seed": "9"}])
@@ -146,11 +147,11 @@ def test_shipped_fold_students_keep_their_promise() -> None:
 
     They may differ in the last digits: the students were measured on another processor.
     """
-    figures = evaluate_beatgan(database("mitdb"))
+    figures = evaluate_beatgan(database("mitdb")).result.folds
 
-    assert figures["auc"]["min"] > 0.9475
-    assert figures["ap"]["min"] > 0.9148
-    for description, fold in zip(FOLD_STUDENTS, figures["folds"], strict=True):
+    assert figures.auc.min > 0.9475
+    assert figures.ap.min > 0.9148
+    for description, fold in zip(FOLD_STUDENTS, figures.folds, strict=True):
         promised = load_student(description).metrics
-        assert fold["auc"] == pytest.approx(promised["auc"], abs=2e-3)
-        assert fold["ap"] == pytest.approx(promised["ap"], abs=5e-3)
+        assert fold.ranking.auc == pytest.approx(promised["auc"], abs=2e-3)
+        assert fold.ranking.ap == pytest.approx(promised["ap"], abs=5e-3)

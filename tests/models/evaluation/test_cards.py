@@ -2,22 +2,48 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from models.evaluation.protocols.beatgan import described_student, fold_figures
+from models.evaluation.cards.write import save_report, write_cards
+from models.evaluation.protocols.beatgan import (
+    BeatganResult,
+    MeasuredStudent,
+    PlainFigures,
+    Ranking,
+    TeacherResult,
+    folds_result,
+    student_facts,
+)
+from models.evaluation.protocols.classifier import (
+    ClassFigures,
+    ClassifierResult,
+    ClassResult,
+    CrossValidation,
+    OptimiserComparison,
+    RecordClassFigures,
+)
 from models.evaluation.protocols.fold_scores import score_fold
-from models.evaluation.protocols.interpatient import COUNTING, figures_of
-from models.evaluation.report.cards import save_report, write_cards
-from models.evaluation.report.markdown import Target, number, percent, table
+from models.evaluation.protocols.interpatient import (
+    COUNTING,
+    InterpatientResult,
+    NamedStudent,
+    unseen_result,
+)
+from models.evaluation.report.documents import Bullets, Picture, Section
+from models.evaluation.report.markdown import markdown
+from models.evaluation.report.tables import Strong, Table, Target, number, percent
 from models.files.student import save_student
-from models.measure.provenance import machine
+from models.measure.provenance import provenance
+from models.measure.results import from_json
+from models.measure.speed import BeatTime, DeviceTimes
 from pipeline.errors import ArtifactError, ConfigError
-from tests.support.evaluations import KNOWN, humps, judged, trained_on
+from tests.support.evaluations import KNOWN, humps, scored_record, trained_on
 
-SPEED = {"cpu": {"batch_1": 321.4, "batch_64": 98.6}, "cuda": None}
+SPEED = DeviceTimes(cpu=BeatTime(batch_1=321.4, batch_64=98.6))
 
 
 @pytest.fixture
@@ -26,31 +52,32 @@ def folder(tmp_path: Path) -> Path:
     beats = humps()
     student = tmp_path / "student.json"
     save_student(trained_on(beats, "0"), student)
-    described = described_student(student)
+    facts = student_facts(student)
     tested = [score_fold(beats, trained_on(beats, fold), device="cpu") for fold in "012"]
     folder = tmp_path / "models"
     save_report(
         folder,
         "beatgan",
-        {
-            **fold_figures(tested),
-            "student": {**described, "us_per_beat": SPEED},
-            "machine": machine(),
-        },
+        BeatganResult(
+            folds=folds_result(tested),
+            student=MeasuredStudent(facts=facts, us_per_beat=SPEED),
+            machine=provenance(),
+        ),
     )
     easy = [("N", True, 0.0, False), ("S", True, 5.0, True)]
     save_report(
         folder,
         "interpatient",
-        {
-            "student": {"name": "student-0", **described},
-            "calibration": {"false_alerts_per_hour": 12.0},
-            "knob": 12.0,
-            "threshold": 5.5,
-            "counting": list(COUNTING),
-            **figures_of([judged("100", KNOWN), judged("232", easy)]),
-            "machine": machine(),
-        },
+        InterpatientResult(
+            student=NamedStudent(name="student-0", facts=facts),
+            calibration={"false_alerts_per_hour": 12.0},
+            knob=12.0,
+            threshold=5.5,
+            counting=list(COUNTING),
+            unseen=unseen_result([scored_record("100", KNOWN), scored_record("232", easy)]),
+            classifier=None,
+            machine=provenance(),
+        ),
     )
     return folder
 
@@ -59,6 +86,12 @@ def report(folder: Path, name: str) -> dict[str, Any]:
     """Return a report as stored."""
     found: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
     return found
+
+
+def unseen_with_classifier(folder: Path) -> InterpatientResult:
+    """Return the result on unseen patients, with a classifier."""
+    stored = from_json(InterpatientResult, report(folder, "interpatient"))
+    return replace(stored, classifier=classifier())
 
 
 def test_cards_hold_the_figures_of_the_reports(folder: Path) -> None:
@@ -77,7 +110,7 @@ def test_cards_hold_the_figures_of_the_reports(folder: Path) -> None:
     assert f"| AUC | {unseen['auc']:.4f} |" in live
     assert f"{unseen['false_alerts_per_hour']:.1f} an hour" in live
     assert all(rule in live for rule in COUNTING)
-    assert machine()["processor"] in pages["README.md"]
+    assert provenance().processor in pages["README.md"]
 
 
 @pytest.mark.parametrize(
@@ -85,10 +118,10 @@ def test_cards_hold_the_figures_of_the_reports(folder: Path) -> None:
 )
 def test_the_card_of_the_student_says_who_taught_it(folder: Path, method: str, said: str) -> None:
     """As the artifacts have it, not as the plan was."""
-    for name in ("beatgan", "interpatient"):
+    for name, kind in (("beatgan", BeatganResult), ("interpatient", InterpatientResult)):
         changed = report(folder, name)
         changed["student"]["training"]["method"] = method
-        save_report(folder, name, changed)
+        save_report(folder, name, from_json(kind, changed))
     assert f"to reconstruct normal beats, {said};" in write_cards(folder)[1].read_text()
 
 
@@ -97,7 +130,7 @@ def test_a_changed_report_changes_the_card(folder: Path) -> None:
     before = [file.read_text() for file in write_cards(folder)]
     changed = report(folder, "interpatient")
     changed["auc"] = 0.91234
-    save_report(folder, "interpatient", changed)
+    save_report(folder, "interpatient", from_json(InterpatientResult, changed))
     after = [file.read_text() for file in write_cards(folder)]
 
     assert not any("0.9123" in text for text in before)
@@ -108,22 +141,19 @@ def test_a_changed_report_changes_the_card(folder: Path) -> None:
 def test_a_target_is_kept_or_not() -> None:
     """The bound itself is kept; what was not measured is neither."""
     assert Target("x", 0.9, 0.9).row() == ("x", "≥ 0.900", "0.900", "yes")
-    assert Target("x", 0.89999, 0.9, digits=4).row()[2:] == ("0.9000", "**no**")
+    assert Target("x", 0.89999, 0.9, digits=4).row()[2:] == ("0.9000", Strong("no"))
     assert Target("x", 12.0, 12.0, at_most=True, digits=1).row() == ("x", "≤ 12.0", "12.0", "yes")
-    assert Target("x", 12.1, 12.0, at_most=True, digits=1).row()[3] == "**no**"
+    assert Target("x", 12.1, 12.0, at_most=True, digits=1).row()[3] == "no"
     assert Target("x", None, 0.9).row()[2:] == ("not measured", "–")
 
 
 def test_tables_are_whole(folder: Path) -> None:
     """Every row of a table has as many cells as its header."""
-    save_report(
-        folder, "interpatient", report(folder, "interpatient") | {"classifier": classifier()}
-    )
+    save_report(folder, "interpatient", unseen_with_classifier(folder))
     for file in write_cards(folder):
         for block in file.read_text().split("\n\n"):
             rows = [line for line in block.splitlines() if line.startswith("|")]
             assert len({line.count("|") for line in rows}) <= 1, rows
-    assert table(("", "a"), [("b", "1")]) == "|  | a |\n| --- | ---: |\n| b | 1 |"
 
 
 def test_links_of_the_cards_lead_to_their_pages(folder: Path) -> None:
@@ -144,15 +174,24 @@ def test_a_teacher_stands_beside_the_student_of_its_fold(folder: Path) -> None:
     save_report(
         folder,
         "teacher",
-        {
-            "fold": "1",
-            "auc": 0.5678,
-            "ap": 0.4567,
-            "plain": {"auc": 0.3456, "ap": 0.2345},
-            "parameters": 1_900_000,
-            "us_per_beat": {"cpu": {"batch_1": 1100.0, "batch_64": 190.0}, "cuda": None},
-            "machine": machine(),
-        },
+        TeacherResult(
+            fold="1",
+            seed=9,
+            ranking=Ranking(
+                auc=0.5678,
+                ap=0.4567,
+                normal_beats=1,
+                abnormal_beats=1,
+                auc_by_class={},
+                beats_by_class={},
+                auc_by_symbol={},
+                beats_by_symbol={},
+            ),
+            plain=PlainFigures(auc=0.3456, ap=0.2345),
+            parameters=1_900_000,
+            us_per_beat=DeviceTimes(cpu=BeatTime(batch_1=1100.0, batch_64=190.0)),
+            machine=provenance(),
+        ),
     )
     text = write_cards(folder)[1].read_text()
     student = report(folder, "beatgan")["folds"][1]
@@ -161,26 +200,28 @@ def test_a_teacher_stands_beside_the_student_of_its_fold(folder: Path) -> None:
     assert "1,900,000" in text
 
 
-def classifier() -> dict[str, Any]:
-    """Return figures of a classifier, as `monitor evaluate interpatient` has them."""
+def classifier() -> ClassifierResult:
+    """Return figures of a classifier."""
     names = ("N", "S", "V", "F", "none")
-    gross = {
-        "sensitivity": {"V": 93.21, "S": 71.12},
-        "positive_predictivity": {"V": 91.5, "S": None},
-        "confusion": {
+    gross = ClassFigures(
+        sensitivity={"V": 93.21, "S": 71.12},
+        positive_predictivity={"V": 91.5, "S": None},
+        confusion={
             kind: dict(zip(names, range(10 * row, 10 * row + 5), strict=True))
             for row, kind in enumerate("NSVFQ-")
         },
-    }
-    return {
-        "counting": ["Each beat once."],
-        "gross": gross,
-        "per_record": [{"record": "200", **gross}],
-        "parameters": 123_456,
-        "file_bytes": 500_000,
-        "training": {"optimiser": "adabound"},
-        "us_per_beat": SPEED,
-    }
+    )
+    return ClassifierResult(
+        classifier="classifier-0",
+        counting=["Each beat once."],
+        classes=ClassResult(
+            gross=gross, per_record=[RecordClassFigures(record="200", figures=gross)]
+        ),
+        parameters=123_456,
+        file_bytes=500_000,
+        training={"optimiser": "adabound"},
+        us_per_beat=SPEED,
+    )
 
 
 def test_the_classifier_has_its_card_where_one_ships(folder: Path) -> None:
@@ -189,9 +230,7 @@ def test_the_classifier_has_its_card_where_one_ships(folder: Path) -> None:
     assert "No classifier ships yet" in page
     assert "classifier: sensitivity" not in index
 
-    save_report(
-        folder, "interpatient", report(folder, "interpatient") | {"classifier": classifier()}
-    )
+    save_report(folder, "interpatient", unseen_with_classifier(folder))
     index, _, _, page = (file.read_text() for file in write_cards(folder))
     assert "| classifier: sensitivity to V, % | ≥ 92.00 | 93.21 | yes |" in index
     assert "| classifier: sensitivity to S, % | ≥ 75.00 | 71.12 | **no** |" in page
@@ -199,8 +238,12 @@ def test_the_classifier_has_its_card_where_one_ships(folder: Path) -> None:
     assert "| V | 20 | 21 | 22 | 23 | 24 |" in page
     assert "Optimisers" not in page
 
-    run = {"optimiser": "adamw", "learning_rate": 1e-3, "epochs": 12, "batch": 128, "seed": 0}
-    save_report(folder, "classifier_optimisers", {"runs": [run | {"gross": classifier()["gross"]}]})
+    run = CrossValidation(
+        optimiser="adamw", learning_rate=1e-3, epochs=12, batch=128, seed=0,
+        classes=classifier().classes,
+    )  # fmt: skip
+    comparison = OptimiserComparison(folds=[["101"]], counting=[], runs=[run])
+    save_report(folder, "classifier_optimisers", comparison)
     page = write_cards(folder)[3].read_text()
     assert "| adamw | 0.001 | 12 | 128 | 0 | 93.2 | 91.5 | 71.1 | – |" in page
 
@@ -209,6 +252,9 @@ def test_a_missing_or_broken_report_is_refused_by_name(folder: Path) -> None:
     """One line that says which and how to write it."""
     (folder / "beatgan.json").write_text("{")
     with pytest.raises(ArtifactError, match=r"beatgan\.json is no JSON.*evaluate cards"):
+        write_cards(folder)
+    (folder / "beatgan.json").write_text("{}")
+    with pytest.raises(ArtifactError, match=r"beatgan\.json is no report: .* has no 'auc'"):
         write_cards(folder)
     (folder / "beatgan.json").unlink()
     with pytest.raises(ArtifactError, match=r"beatgan\.json"):
@@ -219,7 +265,29 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     """A file in its way is one clear line."""
     (tmp_path / "models").write_text("")
     with pytest.raises(ConfigError, match="name another place"):
-        save_report(tmp_path / "models", "beatgan", {})
+        save_report(tmp_path / "models", "beatgan", SPEED)
+
+
+def test_a_document_as_markdown() -> None:
+    """Headings, paragraphs, tables with their notes, lists and pictures, one blank line apart."""
+    table = Table(
+        title="not shown", columns=("", "a"), rows=[("b", Strong("1"))], notes=("* a note",)
+    )
+    text = markdown(
+        [
+            Section(title="One", level=1, blocks=["text", "", table]),
+            Section(blocks=[Bullets(["x", "y"]), Picture("p", "p.png")]),
+        ]
+    )
+
+    assert text.split("\n\n") == [
+        "# One",
+        "text",
+        "|  | a |\n| --- | ---: |\n| b | **1** |",
+        r"\* a note",
+        "* x\n* y",
+        "![p](p.png)\n",
+    ]
 
 
 def test_nothing_is_a_dash() -> None:

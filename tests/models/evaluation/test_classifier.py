@@ -8,7 +8,12 @@ import pytest
 
 import models.evaluation.protocols.classifier
 from models.data.detected_beats import DetectedRecord
-from models.evaluation.protocols.classifier import evaluate_classifier, figures_of, tables_of
+from models.evaluation.protocols.classifier import (
+    ClassFigures,
+    class_result,
+    evaluate_classifier,
+    tables_of,
+)
 from models.files.classifier import (
     ClassifierArtifact,
     load_classifier,
@@ -19,7 +24,7 @@ from pipeline.constants import CLASSES, RR_FEATURES
 from pipeline.errors import ArtifactError
 
 
-class BeatReport:
+class NamesFromContext:
     """Names the class that stands in the first number of the context."""
 
     def classify(self, windows: np.ndarray, rr_context: np.ndarray) -> np.ndarray:
@@ -44,17 +49,17 @@ def record(true: str, named: str, *, begin: int = 300 * 360, missed: str = "") -
     )
 
 
-def gross(*records: DetectedRecord) -> dict[str, dict[str, float | None]]:
-    """Return the gross figures of what the records are told to be."""
-    return figures_of(tables_of(records, BeatReport()))["gross"]
+def gross(*records: DetectedRecord) -> ClassFigures:
+    """Return the gross figures of the records, named as they say."""
+    return class_result(tables_of(records, NamesFromContext())).gross
 
 
 def test_sensitivity_and_predictivity_are_shares_of_beats_and_of_names() -> None:
     """Three of four V found; of four names V three right."""
     got = gross(record("VVVVNNSS", "VVVNVNSN"))
 
-    assert got["sensitivity"] == {"V": 75.0, "S": 50.0}
-    assert got["positive_predictivity"] == {"V": 75.0, "S": 100.0}
+    assert got.sensitivity == {"V": 75.0, "S": 50.0}
+    assert got.positive_predictivity == {"V": 75.0, "S": 100.0}
 
 
 @pytest.mark.parametrize(
@@ -63,15 +68,15 @@ def test_sensitivity_and_predictivity_are_shares_of_beats_and_of_names() -> None
 )
 def test_f_and_q_do_not_count_against_v(true: str, v: float, s: float) -> None:
     """Called V, F and Q are forgiven and false detections are not; called S, only Q is."""
-    assert gross(record(f"V{true}", "VV"))["positive_predictivity"]["V"] == v
-    assert gross(record(f"S{true}", "SS"))["positive_predictivity"]["S"] == s
+    assert gross(record(f"V{true}", "VV")).positive_predictivity["V"] == v
+    assert gross(record(f"S{true}", "SS")).positive_predictivity["S"] == s
 
 
 def test_missed_beat_is_not_found() -> None:
     """A beat that the detector missed counts in the sensitivity of its class."""
     got = gross(record("VV", "VV", missed="VVS"))
 
-    assert got["sensitivity"] == {"V": 50.0, "S": 0.0}
+    assert got.sensitivity == {"V": 50.0, "S": 0.0}
 
 
 def test_beat_that_cannot_be_analysed_is_not_found() -> None:
@@ -79,8 +84,8 @@ def test_beat_that_cannot_be_analysed_is_not_found() -> None:
     one = record("VV", "VV")
     got = gross(replace(one, analysable=np.array([True, False])))
 
-    assert got["sensitivity"]["V"] == 50.0
-    assert got["confusion"]["V"] == {"N": 0, "S": 0, "V": 1, "F": 0, "none": 1}
+    assert got.sensitivity["V"] == 50.0
+    assert got.confusion["V"] == {"N": 0, "S": 0, "V": 1, "F": 0, "none": 1}
 
 
 def test_learning_period_is_not_counted() -> None:
@@ -89,27 +94,27 @@ def test_learning_period_is_not_counted() -> None:
 
     got = gross(early, record("V", "V"))
 
-    assert got["sensitivity"]["V"] == 100.0
-    assert got["positive_predictivity"]["V"] == 100.0
+    assert got.sensitivity["V"] == 100.0
+    assert got.positive_predictivity["V"] == 100.0
 
 
 def test_share_of_nothing_cannot_be_said() -> None:
     """A record without V has no sensitivity to it."""
     got = gross(record("NN", "NN"))
 
-    assert got["sensitivity"]["V"] is None
-    assert got["positive_predictivity"]["V"] is None
+    assert got.sensitivity["V"] is None
+    assert got.positive_predictivity["V"] is None
 
 
-def test_records_are_told_one_by_one_and_added_up() -> None:
+def test_records_are_reported_one_by_one_and_added_up() -> None:
     """Gross figures are of all beats together, not means over records."""
     first, second = record("VVVV", "VVVV"), replace(record("VN", "NN"), name="103")
 
-    got = figures_of(tables_of([first, second], BeatReport()))
+    got = class_result(tables_of([first, second], NamesFromContext()))
 
-    assert [one["record"] for one in got["per_record"]] == ["100", "103"]
-    assert [one["sensitivity"]["V"] for one in got["per_record"]] == [100.0, 0.0]
-    assert got["gross"]["sensitivity"]["V"] == 80.0
+    assert [one.record for one in got.per_record] == ["100", "103"]
+    assert [one.figures.sensitivity["V"] for one in got.per_record] == [100.0, 0.0]
+    assert got.gross.sensitivity["V"] == 80.0
 
 
 def classifier(folder: Path, records: list[str]) -> Path:
@@ -142,6 +147,6 @@ def test_figures_name_the_classifier_and_the_rules(
 
     got = evaluate_classifier(tmp_path, classifier(tmp_path, ["101"]))
 
-    assert got["classifier"].startswith("classifier-")
-    assert len(got["counting"]) == 5
-    assert sum(got["gross"]["confusion"]["N"].values()) == 1
+    assert got.classifier.startswith("classifier-")
+    assert len(got.counting) == 5
+    assert sum(got.classes.gross.confusion["N"].values()) == 1

@@ -11,27 +11,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.evaluation.report.stress import fault_page, with_unit
+from models.evaluation.report.faults import fault_sections, with_unit
+from models.evaluation.report.markdown import markdown
 from models.evaluation.stress import faults
 from models.evaluation.stress.fault_findings import (
     CleanStream,
     Finding,
-    Received,
-    deaf_s,
+    StreamOutput,
     differing,
+    differing_messages,
     lost_sensitivity,
+    missing_until_s,
     overlap_s,
-    pushed,
+    run_segmenter,
     sensitivity,
-    told_differently,
 )
-from models.evaluation.stress.fault_trials import RECORDS, TRIALS
+from models.evaluation.stress.fault_injection import INJECTIONS, RECORDS, WorstFinding
 from models.files.calibration import load_calibration
 from models.files.student import SHIPPED_STUDENT, load_student
 from models.inference.student import StudentScorer
+from models.measure.provenance import Provenance
 from monitor.cli import app as cli
-from monitor.measure.evaluate import WIDTH, tell
-from monitor.measure.evaluate_stress import fault_tables
+from monitor.measure.output import WIDTH, print_sections
 from pipeline.errors import InputError
 from pipeline.stream.counters import Counters
 from replay.annotations import read_beats
@@ -65,17 +66,17 @@ def clean(source: str) -> CleanStream:
 
 
 @cache
-def findings(source: str, trial: str) -> tuple[Finding, ...]:
-    """Return what a trial finds."""
-    (run,) = (one for one in TRIALS if one.__name__ == trial)
-    return tuple(run(clean(source)))
+def findings(source: str, fault: str) -> tuple[Finding, ...]:
+    """Return the findings of a kind of fault."""
+    (inject,) = (one for one in INJECTIONS if one.__name__ == fault)
+    return tuple(inject(clean(source)))
 
 
-@pytest.mark.parametrize("trial", [trial.__name__ for trial in TRIALS])
+@pytest.mark.parametrize("fault", [inject.__name__ for inject in INJECTIONS])
 @pytest.mark.parametrize("source", SOURCES)
-def test_the_stream_keeps_its_lines(source: str, trial: str) -> None:
+def test_the_stream_keeps_its_limits(source: str, fault: str) -> None:
     """Each fault in a clean stream costs no more than is allowed."""
-    found = findings(source, trial)
+    found = findings(source, fault)
 
     assert any(one.at_most is not None for one in found)
     assert [one for one in found if one.kept is False] == []
@@ -91,34 +92,36 @@ def test_a_lead_without_a_unit_of_voltage_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_fault_costs_nothing() -> None:
-    """The measures call a clean stream clean, and one without beats deaf."""
+    """A clean stream has no findings; one without beats misses all of them."""
     stream = clean("synthetic")
-    whole = pushed(stream)
-    nothing = pushed(stream, np.zeros_like(stream.samples))
+    whole = run_segmenter(stream)
+    nothing = run_segmenter(stream, np.zeros_like(stream.samples))
 
     assert sensitivity(stream, whole) == 100
-    assert lost_sensitivity(stream, whole) == deaf_s(stream, whole, stream.at) == 0
+    assert lost_sensitivity(stream, whole) == missing_until_s(stream, whole, stream.at) == 0
     assert sensitivity(stream, nothing) == 0
     assert lost_sensitivity(stream, nothing) == 100
-    assert 9 < deaf_s(stream, nothing, stream.at) < 10
-    assert differing(whole, pushed(stream)) == 0
+    assert 9 < missing_until_s(stream, nothing, stream.at) < 10
+    assert differing(whole, run_segmenter(stream)) == 0
     assert differing(whole, nothing) == len(whole.samples) + len(nothing.quality)
 
 
 def test_one_bit_is_a_difference() -> None:
     """Beats and alerts are compared as they are, the order of equal ones apart."""
     stream = clean("synthetic")
-    whole, other = pushed(stream), pushed(stream)
+    whole, other = run_segmenter(stream), run_segmenter(stream)
     other.windows[3, 17] = np.nextafter(other.windows[3, 17], np.float32(2))
 
     assert differing(whole, other) == 2
-    assert told_differently(Received([], [], Counters()), Received([], [], Counters())) == 0
+    assert (
+        differing_messages(StreamOutput([], [], Counters()), StreamOutput([], [], Counters())) == 0
+    )
 
 
 def test_windows_overlap_a_stretch_by_what_they_share() -> None:
     """In seconds, over all stretches; a window reaches from 140 before R to 180 after."""
     stream = clean("synthetic")
-    segment = pushed(stream)
+    segment = run_segmenter(stream)
     r = int(segment.samples[40])
 
     shared = overlap_s(stream, segment, [(r - 36, r + 36), (r + 72, r + 108)])
@@ -221,23 +224,25 @@ def test_a_faster_clock_takes_more_samples_of_the_same_signal(parts_per_million:
     np.testing.assert_allclose(np.diff(off) * 36_000 * (1 + parts_per_million * 1e-6), 1, atol=0.01)
 
 
-def finding(value: float | None, at_most: float | None, unit: str) -> dict[str, object]:
+def finding(value: float | None, at_most: float | None, unit: str) -> WorstFinding:
     """Return a line of the evaluation."""
     kept = None if at_most is None or value is None else value <= at_most
-    return {"fault": "gap", "what": "late", "value": value, "at_most": at_most, "unit": unit,
-            "kept": kept, "record": "100"}  # fmt: skip
+    return WorstFinding(
+        fault="gap", what="late", value=value, at_most=at_most, unit=unit, kept=kept, record="100"
+    )
 
 
 def test_table_and_page_say_what_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     """A row a finding: kept, not kept, and where nothing is asked."""
     lines = [finding(1.744, 2.0, "s"), finding(3.0, 0.0, ""), finding(37.5, None, "%")]
-    tell({"findings": lines}, fault_tables, as_json=False)
+    machine = Provenance(processor="p", cores=2, python="3", commit="abc", date="d")
+    sections = fault_sections(lines, machine)
+    print_sections(sections)
     shown = capsys.readouterr().out
-    machine = {"processor": "p", "cores": 2, "python": "3", "commit": "abc", "date": "d"}
-    page = fault_page(lines, machine)
+    page = markdown(sections)
 
     assert max(map(len, shown.splitlines())) <= WIDTH
-    for text in ("1.74 s", "<= 2 s", "yes", "NO", "37.50 %"):
+    for text in ("1.74 s", "≤ 2 s", " yes ", " no ", "37.50 %"):
         assert text in shown
     assert "| gap: late | 1.74 s | ≤ 2 s | yes |" in page
     assert "| gap: late | 3 | ≤ 0 | **no** |" in page
@@ -248,7 +253,7 @@ def test_table_and_page_say_what_is_kept(capsys: pytest.CaptureFixture[str]) -> 
 def test_records_that_are_not_there_are_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Exit code 2 and nothing on stdout, for either command; a bad document is told at once."""
+    """Exit code 2 and nothing on stdout, for either command; a bad document is refused at once."""
     for arguments, said in (
         (("faults", "--data", str(tmp_path)), RECORDS[0]),
         (("noise", "--data", str(tmp_path)), "118"),
@@ -286,11 +291,11 @@ def test_the_command_prints_and_writes_every_finding(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
     assert not left.value.code
-    told = {(line["fault"], line["what"]) for line in lines}
-    assert len(told) == len(lines)
-    names = (trial.__name__ for trial in TRIALS)
+    printed = {(line["fault"], line["what"]) for line in lines}
+    assert len(printed) == len(lines)
+    names = (inject.__name__ for inject in INJECTIONS)
     expected = {(one.fault, one.what) for name in names for one in findings("synthetic", name)}
-    assert told == expected
+    assert printed == expected
     assert {line["record"] for line in lines} <= set(RECORDS)
     rows = document.read_text().splitlines()
-    assert all(any(f"{a}: {b} |" in row for row in rows) for a, b in told)
+    assert all(any(f"{a}: {b} |" in row for row in rows) for a, b in printed)

@@ -13,19 +13,20 @@ from models.evaluation.protocols.interpatient import (
     COUNTING,
     check_unseen,
     evaluate_interpatient,
-    figures_of,
-    judge_records,
+    score_records,
+    unseen_result,
 )
-from models.evaluation.protocols.scored_beats import ranked, score_record, together
-from models.evaluation.report.interpatient_pictures import draw_interpatient
+from models.evaluation.protocols.scored_beats import pooled, ranked, score_record
+from models.evaluation.report.interpatient import draw_interpatient
 from models.files.student import load_student, save_student
+from models.measure.results import to_json
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.errors import ArtifactError, InputError
 from pipeline.stream.embedded import EmbeddedRunner
 from replay.records import write_beats
 from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.databases import database
-from tests.support.evaluations import KNOWN, judged
+from tests.support.evaluations import KNOWN, scored_record
 from tests.support.running import CONFIG, TrivialScorer
 
 FS = 360
@@ -58,10 +59,10 @@ def annotate(record: Path, folder: Path, samples: Sequence[int], symbols: Sequen
 
 
 def detections(record: Path) -> list[tuple[int, float, bool]]:
-    """Return place, score and verdict of each detected beat of a record, by the stream alone."""
+    """Return position, score and verdict of each detected beat of a record, by the stream alone."""
     samples = np.fromfile(record.with_suffix(".dat"), "<i2").astype(np.float32) / 200
     runner = EmbeddedRunner("900", FS, TrivialScorer(), CONFIG)
-    notes = [note for told in runner.run([(0, samples, None)]) for note in told.beats]
+    notes = [note for outcome in runner.run([(0, samples, None)]) for note in outcome.beats]
     return [(n.sample, np.nan if n.score is None else n.score, n.anomalous) for n in notes]
 
 
@@ -173,27 +174,33 @@ def test_a_record_within_the_learning_period_is_refused(tmp_path: Path) -> None:
 
 def test_known_beats_have_known_figures() -> None:
     """Missed beats lower the sensitivity, false detections raise the false alerts, by hand."""
-    figures = figures_of([judged("100", KNOWN)])
+    result = unseen_result([scored_record("100", KNOWN)])
+    figures = result.gross
 
-    assert figures["sensitivity"] == {"S": 0.0, "V": pytest.approx(1 / 3), "F": None, "Q": None}
-    assert (figures["false_alerts"], figures["false_alerts_per_hour"]) == (2, 4.0)
-    assert figures["beats"] == {"N": 4, "S": 1, "V": 3, "F": 0, "Q": 0}
-    assert figures["missed"] == {"N": 1, "S": 0, "V": 1, "F": 0, "Q": 0}
-    assert figures["false_detections"] == 3
-    assert figures["not_analysable"]["-"] == figures["not_analysable"]["S"] == 1
-    assert figures["not_analysable"]["share_of_detections"] == pytest.approx(3 / 9)
-    assert figures["detection"]["sensitivity"] == pytest.approx(6 / 8)
-    assert figures["detection"]["positive_predictivity"] == pytest.approx(6 / 9)
+    assert figures.sensitivity == {"S": 0.0, "V": pytest.approx(1 / 3), "F": None, "Q": None}
+    assert (figures.false_alerts, figures.false_alerts_per_hour) == (2, 4.0)
+    assert figures.beats == {"N": 4, "S": 1, "V": 3, "F": 0, "Q": 0}
+    assert figures.missed == {"N": 1, "S": 0, "V": 1, "F": 0, "Q": 0}
+    assert figures.false_detections == 3
+    assert figures.not_analysable.false_detections == figures.not_analysable.by_class["S"] == 1
+    assert figures.not_analysable.share_of_detections == pytest.approx(3 / 9)
+    assert result.detection.sensitivity == pytest.approx(6 / 8)
+    assert result.detection.positive_predictivity == pytest.approx(6 / 9)
     # Of the pairs with the normal 1, 6, 7 and 3: V 9 wins all, V 2 one, the two unscored none.
-    assert figures["auc"] == pytest.approx(5 / 16)
-    assert figures["auc_by_class"] == {"S": 0.0, "V": pytest.approx(5 / 12), "F": None, "Q": None}
-    assert figures["scored"]["auc"] == pytest.approx(5 / 8)
-    json.dumps(figures, allow_nan=False)
+    assert figures.ranking.auc == pytest.approx(5 / 16)
+    assert figures.ranking.auc_by_class == {
+        "S": 0.0,
+        "V": pytest.approx(5 / 12),
+        "F": None,
+        "Q": None,
+    }
+    assert result.scored.ranking.auc == pytest.approx(5 / 8)
+    json.dumps(to_json(result), allow_nan=False)
 
 
 def test_missed_beats_never_help() -> None:
     """An anomalous beat without a score ranks last; a normal one is not ranked at all."""
-    scores, anomalous, classes = ranked(judged("100", KNOWN).beats)
+    scores, anomalous, classes = ranked(scored_record("100", KNOWN).beats)
 
     assert np.isfinite(scores).all()
     assert scores.size == 8
@@ -204,24 +211,25 @@ def test_missed_beats_never_help() -> None:
 
 def test_gross_figures_are_of_all_records_together_and_of_each() -> None:
     """Beats are pooled; the record set apart changes only the figures that leave it out."""
-    easy = judged("100", [("N", True, 0.0, False), ("V", True, 5.0, True)])
-    hard = judged("232", [("N", True, 4.0, True), ("S", True, 1.0, False)], hours=1.5)
+    easy = scored_record("100", [("N", True, 0.0, False), ("V", True, 5.0, True)])
+    hard = scored_record("232", [("N", True, 4.0, True), ("S", True, 1.0, False)], hours=1.5)
 
-    figures = figures_of([easy, hard])
+    result = unseen_result([easy, hard])
+    figures = result.gross
 
-    assert figures["auc"] == pytest.approx(3 / 4)
-    assert figures["without"]["232"]["auc"] == 1.0
-    assert [one["record"] for one in figures["per_record"]] == ["100", "232"]
-    assert [one["auc"] for one in figures["per_record"]] == [1.0, 0.0]
-    assert figures["false_alerts_per_hour"] == figures["false_beats_per_hour"] == 0.5
-    assert figures["alerts"] == {"anomalous_beat": 6}
+    assert figures.ranking.auc == pytest.approx(3 / 4)
+    assert result.without["232"].auc == 1.0
+    assert [one.record for one in result.per_record] == ["100", "232"]
+    assert [one.figures.ranking.auc for one in result.per_record] == [1.0, 0.0]
+    assert figures.false_alerts_per_hour == figures.false_beats_per_hour == 0.5
+    assert result.alerts == {"anomalous_beat": 6}
 
 
 def test_a_record_without_anomalous_beats_has_no_auc() -> None:
     """None, not a made-up figure."""
-    figures = figures_of([judged("212", [("N", True, 1.0, False)])])
+    figures = unseen_result([scored_record("212", [("N", True, 1.0, False)])]).gross
 
-    assert figures["auc"] is figures["ap"] is figures["sensitivity"]["V"] is None
+    assert figures.ranking.auc is figures.ranking.ap is figures.sensitivity["V"] is None
 
 
 def test_the_result_says_how_it_counts() -> None:
@@ -233,7 +241,7 @@ def test_the_result_says_how_it_counts() -> None:
 
 @pytest.mark.parametrize("split", ["0", "4", None, 0])
 def test_a_student_that_may_have_seen_the_patients_is_refused(split: object) -> None:
-    """Only one of DS1's patients is let near DS2."""
+    """Only one trained on the patients of DS1 is accepted."""
     artifact = load_student()
     with pytest.raises(ArtifactError, match="--split ds1"):
         check_unseen(replace(artifact, training=replace(artifact.training, split=split)))
@@ -250,13 +258,13 @@ def test_a_student_of_a_fold_is_refused_before_anything_is_read(tmp_path: Path) 
         evaluate_interpatient(tmp_path / "nowhere", tmp_path / "student.json")
 
 
-def test_pictures_are_drawn_of_judged_beats(record: Path, tmp_path: Path) -> None:
+def test_pictures_are_drawn_of_scored_beats(record: Path, tmp_path: Path) -> None:
     """Four PNG files, whole, and nothing else; each record was announced."""
     steps: list[str] = []
-    records = judge_records(
+    records = score_records(
         [record], TrivialScorer(), CONFIG, keep_strips=True, on_step=steps.append
     )
-    files = draw_interpatient(together(records), CONFIG.threshold, "232", tmp_path)
+    files = draw_interpatient(pooled(records), CONFIG.threshold, "232", tmp_path)
 
     assert steps == ["record 900"]
     assert sorted(tmp_path.iterdir()) == sorted(files)
@@ -267,10 +275,10 @@ def test_pictures_are_drawn_of_judged_beats(record: Path, tmp_path: Path) -> Non
 @pytest.mark.data
 def test_shipped_student_holds_on_unseen_patients() -> None:
     """Detector in the loop, all records of DS2: what was asked of the live score and is reached."""
-    figures = evaluate_interpatient(database("mitdb"))
+    result = evaluate_interpatient(database("mitdb")).result.unseen
 
-    assert len(figures["records"]) == 22
-    assert figures["auc"] >= 0.90
-    assert figures["scored"]["auc_by_class"]["V"] >= 0.995
-    assert figures["scored"]["without"]["232"]["ap"] >= 0.85
-    assert figures["detection"]["sensitivity"] >= 0.998
+    assert len(result.records) == 22
+    assert (result.gross.ranking.auc or 0) >= 0.90
+    assert (result.scored.ranking.auc_by_class["V"] or 0) >= 0.995
+    assert (result.scored.without["232"].ap or 0) >= 0.85
+    assert (result.detection.sensitivity or 0) >= 0.998

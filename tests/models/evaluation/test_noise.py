@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.ec57.annotators import Score
-from models.evaluation.report.sections import replace_section, split_at_section
-from models.evaluation.report.stress import draw_noise, noise_page
+from models.evaluation.report.document_file import replace_section, split_at_section
+from models.evaluation.report.documents import Section
+from models.evaluation.report.markdown import markdown
+from models.evaluation.report.noise import draw_noise, noise_sections
 from models.evaluation.stress.noise import (
     NORMAL_QRS,
     add_noise,
@@ -25,13 +27,14 @@ from models.evaluation.stress.noise_stress import (
     RECORDS,
     SNRS_DB,
     Count,
-    Received,
+    NoiseLine,
+    StreamOutput,
     false_alerts,
     withdrawn,
 )
+from models.measure.provenance import Provenance
 from monitor.cli import app as cli
-from monitor.measure.evaluate import WIDTH, tell
-from monitor.measure.evaluate_stress import noise_tables
+from monitor.measure.output import WIDTH, print_sections
 from pipeline.errors import ConfigError
 from pipeline.schema.public import Alert
 from replay.annotations import read_beats
@@ -160,29 +163,31 @@ def test_false_alerts_are_those_the_annotation_does_not_bear_out() -> None:
     alerts = [alert("anomalous_beat", int(sample)) for sample in places]
     alerts += [alert("asystole", late + 120), alert("asystole", late + 700)]
 
-    heard = Received(found=found, blind=[], alerts=alerts)
+    output = StreamOutput(found=found, not_analysable=[], alerts=alerts)
 
-    assert false_alerts(heard, annotated, classes, FS_HZ) == 3
+    assert false_alerts(output, annotated, classes, FS_HZ) == 3
 
 
 def test_what_was_found_where_nothing_could_be_seen_is_withdrawn() -> None:
     """Stretches are half open; each begins and ends with a mark, also where one follows another."""
-    heard = Received(found=np.array([5, 10, 15, 20, 30, 40]), blind=[(10, 20), (20, 30)], alerts=[])
+    found = np.array([5, 10, 15, 20, 30, 40])
+    output = StreamOutput(found=found, not_analysable=[(10, 20), (20, 30)], alerts=[])
 
-    told = withdrawn(heard, FS_HZ)
+    left = withdrawn(output, FS_HZ)
 
-    assert list(zip(told.sample.tolist(), told.symbol, told.subtype.tolist(), strict=True)) == [
+    assert list(zip(left.sample.tolist(), left.symbol, left.subtype.tolist(), strict=True)) == [
         (5, "N", 0), (10, "~", 0x30), (20, "~", 0), (20, "~", 0x30), (30, "N", 0), (30, "~", 0),
         (40, "N", 0),
     ]  # fmt: skip
 
 
 def counted(scale: int) -> Count:
-    """Return a count in which every cell tells."""
+    """Return a count in which every cell matters."""
     matrix = np.zeros((7, 7), dtype=np.int64)
     matrix[0, 0], matrix[0, 5], matrix[0, 6], matrix[5, 0] = 80, 10, 10, 20
     return Count(
-        hours=0.5, matrix=scale * matrix, analysable=scale * matrix, noisy_s=100.0, blind_s=25.0,
+        hours=0.5, matrix=scale * matrix, analysable=scale * matrix, noisy_s=100.0,
+        not_analysable_s=25.0,
         alerts=4, false_alerts=3 * scale,
     )  # fmt: skip
 
@@ -191,15 +196,15 @@ def test_figures_of_records_are_those_of_their_sums() -> None:
     """Beats missed where nothing could be seen count as missed, and are left out of analysable."""
     figures = (counted(1) + counted(3)).figures()
 
-    assert figures["qrs"]["sensitivity"] == pytest.approx(80)
-    assert figures["qrs"]["positive_predictivity"] == pytest.approx(80)
-    assert figures["analysable"]["sensitivity"] == pytest.approx(100 * 8 / 9)
-    assert figures["false_detections_per_hour"] == pytest.approx(80)
-    assert figures["false_alerts_per_hour"] == pytest.approx(12)
-    assert figures["not_analysable"] == pytest.approx(25)
+    assert figures.qrs.sensitivity == pytest.approx(80)
+    assert figures.qrs.positive_predictivity == pytest.approx(80)
+    assert figures.analysable.sensitivity == pytest.approx(100 * 8 / 9)
+    assert figures.false_detections_per_hour == pytest.approx(80)
+    assert figures.false_alerts_per_hour == pytest.approx(12)
+    assert figures.not_analysable == pytest.approx(25)
 
 
-def lines() -> list[dict[str, object]]:
+def lines() -> list[NoiseLine]:
     """Return what the evaluation yields, every ratio with figures of its own."""
     made = []
     for i, (noise, snr_db) in enumerate(
@@ -207,7 +212,7 @@ def lines() -> list[dict[str, object]]:
     ):
         for record in (*RECORDS, None):
             figures = counted(i + 1).figures()
-            made.append({"record": record, "noise": noise, "snr_db": snr_db, **figures})
+            made.append(NoiseLine(record=record, noise=noise, snr_db=snr_db, figures=figures))
     return made
 
 
@@ -215,15 +220,16 @@ def test_table_page_and_picture_hold_all_ratios(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """A row a ratio in both, at most 100 columns wide; a picture with a line a noise."""
-    tell({"lines": lines()}, noise_tables, as_json=False)
+    machine = Provenance(processor="p", cores=2, python="3", commit="abc", date="d")
+    sections = noise_sections(lines(), machine)
+    print_sections(sections)
     shown = capsys.readouterr().out
-    machine = {"processor": "p", "cores": 2, "python": "3", "commit": "abc", "date": "d"}
-    page = noise_page(lines(), machine)
+    page = markdown(sections)
     picture = draw_noise(lines(), tmp_path)
 
     rows = 1 + len(NOISES) * len(SNRS_DB)
     assert max(map(len, shown.splitlines())) <= WIDTH
-    assert sum(line.startswith("│ ") for line in shown.splitlines()) == rows
+    assert sum(line.startswith("│ ") for line in shown.splitlines()) == rows + 2
     assert sum("80.00 | 80.00 |" in line for line in page.splitlines()) == rows + 2
     assert "commit abc" in page
     gqrs = Score(1732, 184, 1732, 906)
@@ -277,9 +283,9 @@ def test_only_its_own_place_in_a_document_is_written(tmp_path: Path) -> None:
     begin, end = "<!-- noise: written by a command -->", "<!-- end of noise -->"
     file.write_text(f"before\n{begin}\nold\n{end}\nbehind\n")
 
-    replace_section(file, "noise", "| new |\n")
+    replace_section(file, "noise", [Section(blocks=["| new |"])])
     once = file.read_text()
-    replace_section(file, "noise", "| new |\n")
+    replace_section(file, "noise", [Section(blocks=["| new |"])])
 
     assert once == f"before\n{begin}\n\n| new |\n\n{end}\nbehind\n"
     assert file.read_text() == once

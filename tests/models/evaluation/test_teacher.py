@@ -40,11 +40,11 @@ def test_figures_are_those_of_the_test_part(tmp_path: Path) -> None:
         x = torch.from_numpy(beats.windows[rows])[:, None]
         plain = (x - network(x)).square().mean(dim=(1, 2)).numpy()
 
-    assert (figures["fold"], figures["seed"]) == ("1", 3)
-    assert figures["normal_beats"] + figures["abnormal_beats"] == rows.size
-    assert figures["plain"]["auc"] == pytest.approx(roc_auc(plain, ~beats.normal[rows]), abs=1e-3)
-    assert figures["parameters"] == sum(p.numel() for p in network.parameters())
-    assert figures["us_per_beat"]["cpu"]["batch_64"] > 0
+    assert (figures.fold, figures.seed) == ("1", 3)
+    assert figures.ranking.normal_beats + figures.ranking.abnormal_beats == rows.size
+    assert figures.plain.auc == pytest.approx(roc_auc(plain, ~beats.normal[rows]), abs=1e-3)
+    assert figures.parameters == sum(p.numel() for p in network.parameters())
+    assert figures.us_per_beat.cpu.batch_64 > 0
 
 
 def test_a_teacher_as_it_is_trained_is_measured(
@@ -61,7 +61,7 @@ def test_a_teacher_as_it_is_trained_is_measured(
 
     best = train_teacher(config, lambda report: None)
 
-    assert evaluate_teacher(beats, best)["parameters"] > 0
+    assert evaluate_teacher(beats, best).parameters > 0
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from models.data.mitdb import RECORDS
 from models.experiments.ablation import CELLS, AblationConfig, run_ablation
 from models.experiments.ablation_table import Ablation, Cell, FinishedCell, Setup, ablation_markdown
 from models.files.json_object import from_json, to_json
+from models.measure.provenance import Provenance
 from models.nets.beatgan import Autoencoder, initialise
 from models.training.checkpoint import TrainingState, save_checkpoint
 from models.training.student import METHODS
@@ -159,7 +160,7 @@ def test_file_that_is_no_ablation_is_refused(config: AblationConfig, content: st
 
 def _ablation(aucs: dict[tuple[str, int], float]) -> Ablation:
     """A result with one size: AUC by method and seed; the AP is 0.1 less."""
-    machine = {"processor": "chip", "cores": 2, "python": "3.11", "commit": "abc", "date": "today"}
+    machine = Provenance(processor="chip", cores=2, python="3.11", commit="abc", date="today")
     setup = Setup(
         protocol="beatgan", database="mitdb", annotations_sha256="a" * 64, split="0", split_seed=0,
         train_beats=12000, validation_beats=2800, test_beats=26000, epochs=8, batch=128,

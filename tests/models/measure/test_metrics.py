@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.measure.metrics import average_precision, ranking_curve, roc_auc, summary
+from models.measure.metrics import Summary, average_precision, ranking_curve, roc_auc, summary
 
 # Few distinct scores, so that ties are common.
 cases = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40).filter(
@@ -84,5 +84,5 @@ def test_area_under_the_curve_is_the_auc(rows: list[tuple[int, bool]]) -> None:
 
 def test_summary_of_folds() -> None:
     """The standard deviation is that of a sample; a single value has none."""
-    assert summary([1.0, 2.0, 3.0]) == {"mean": 2.0, "sd": 1.0, "min": 1.0, "max": 3.0}
-    assert summary([0.5]) == {"mean": 0.5, "sd": None, "min": 0.5, "max": 0.5}
+    assert summary([1.0, 2.0, 3.0]) == Summary(mean=2.0, sd=1.0, min=1.0, max=3.0)
+    assert summary([0.5]) == Summary(mean=0.5, sd=None, min=0.5, max=0.5)

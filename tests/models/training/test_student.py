@@ -1,7 +1,6 @@
 """Training a student by each method: its gradients, exact resumption, the written files."""
 
 import math
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,8 @@ import models.training.student
 from models.data.annotated_beats import Beats, annotation_digest, split_named
 from models.data.mitdb import DS1, DS2
 from models.evaluation.protocols.beatgan import evaluate_on
-from models.files.student import load_student
+from models.files.student import StudentArtifact, load_student
+from models.measure.results import to_json
 from models.nets.beatgan import Autoencoder, initialise
 from models.training.checkpoint import TrainingState, read_checkpoint, save_checkpoint
 from models.training.distillation import TeacherTable, teacher_table
@@ -29,7 +29,11 @@ from models.training.student import (
 from pipeline.errors import ArtifactError, ConfigError
 
 N = 40
-EVALUATE = partial(evaluate_on, device="cpu")
+
+
+def evaluate_fold(beats: Beats, artifact: StudentArtifact) -> dict[str, object]:
+    """Return the figures of a student, as the command has them."""
+    return to_json(evaluate_on(beats, artifact, device="cpu"))
 
 
 @pytest.fixture(autouse=True)
@@ -232,7 +236,7 @@ def test_settings_that_cannot_work_are_refused(tmp_path: Path, changes: dict, me
 def test_teacher_of_another_split_is_refused(tmp_path: Path, teacher: Path) -> None:
     """It has seen beats that this student's split holds out."""
     with pytest.raises(ArtifactError, match="split"):
-        train_student(_config(tmp_path, "kd", teacher, split="1"), lambda _: None, EVALUATE)
+        train_student(_config(tmp_path, "kd", teacher, split="1"), lambda _: None, evaluate_fold)
 
 
 def _beats() -> Beats:
@@ -256,7 +260,7 @@ def test_student_of_a_fold_carries_its_test_figures(
     monkeypatch.setattr(models.training.student, "load_beats", lambda _: beats)
     config = _config(tmp_path, "kd+ft", teacher, epochs=1)
 
-    artifact = load_student(train_student(config, lambda _: None, EVALUATE))
+    artifact = load_student(train_student(config, lambda _: None, evaluate_fold))
 
     split = split_named(beats, "0", seed=0)
     assert (artifact.width, artifact.latent) == (4, 3)
@@ -279,7 +283,7 @@ def test_student_of_patients_has_no_test_figures(
     monkeypatch.setattr(models.training.student, "load_beats", lambda _: _beats())
     config = _config(tmp_path, "none", teacher, epochs=1, split="ds1")
 
-    artifact = load_student(train_student(config, lambda _: None, EVALUATE))
+    artifact = load_student(train_student(config, lambda _: None, evaluate_fold))
 
     assert artifact.training.records == DS1
     assert artifact.training.split == "ds1"

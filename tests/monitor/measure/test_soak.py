@@ -1,4 +1,4 @@
-"""The soak: what it says of a run is what happened, and the command runs a whole system."""
+"""The soak: its figures are those of the run, and the command runs a whole system."""
 
 import json
 import os
@@ -7,8 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.evaluation.report.markdown import markdown
+from models.measure.results import from_json
 from monitor.cli import app as cli
-from monitor.measure.soak import BLOCK, Notes, Size, figures, slope, soak_page
+from monitor.measure.soak import (
+    SECTION,
+    Record,
+    Size,
+    SoakResult,
+    slope,
+    soak_result,
+    soak_sections,
+)
 from pipeline.schema.public import Alert
 
 HOUR = np.arange(0.0, 3600.0, 2.0)
@@ -25,40 +35,40 @@ def test_slope_is_the_growth_whatever_lone_peaks_there_are(growth: float) -> Non
 
 def test_growth_of_the_warm_up_does_not_count_and_is_shown() -> None:
     """A process that doubles in its first minutes and then stays; another that grows."""
-    notes = Notes(at_s=3600.0)
-    notes.sizes = {
+    record = Record(at_s=3600.0)
+    record.sizes = {
         "hub": [Size(at, min(200.0, 100.0 + at), 70) for at in HOUR],
         "source": [Size(at, 100.0 + at / 360.0, 8 + int(at > 1800.0)) for at in HOUR],
     }
-    found = figures(notes, 50, 20.0)["processes"]
+    found = soak_result(record, 50, 20.0).processes
 
-    assert found["hub"]["mib_an_hour"] == pytest.approx(0.0, abs=0.01)
-    assert found["hub"]["mib_each_tenth"] == pytest.approx([200.0] * 10, abs=1.0)
-    assert found["source"]["mib_an_hour"] == pytest.approx(10.0, abs=0.01)
-    assert found["source"]["files"] == [8, 9]
-    assert found["source"]["mib_each_tenth"] == sorted(found["source"]["mib_each_tenth"])
+    assert found["hub"].mib_an_hour == pytest.approx(0.0, abs=0.01)
+    assert found["hub"].mib_each_tenth == pytest.approx([200.0] * 10, abs=1.0)
+    assert found["source"].mib_an_hour == pytest.approx(10.0, abs=0.01)
+    assert found["source"].files == [8, 9]
+    assert found["source"].mib_each_tenth == sorted(found["source"].mib_each_tenth)
 
 
 def test_a_process_that_is_dead_is_left_out(tmp_path: Path) -> None:
     """While it is started again there is nothing to measure."""
-    notes = Notes()
-    notes.note({"hub": os.getpid(), "source": 2**22 + 1}, tmp_path / "log")
-    (size,) = notes.sizes["hub"]
+    record = Record()
+    record.record_sizes({"hub": os.getpid(), "source": 2**22 + 1}, tmp_path / "log")
+    (size,) = record.sizes["hub"]
     assert size.mib > 1.0
     assert size.files >= 3
-    assert "source" not in notes.sizes
+    assert "source" not in record.sizes
 
 
 def test_holes_in_the_numbers_of_the_alerts_are_counted() -> None:
     """Alerts 1, 2 and 4: one hole."""
-    notes, last_seq = Notes(), 0
+    record, last_seq = Record(), 0
     for seq in (1, 2, 4):
         alert = Alert(
             seq=seq, stream="s", kind="pause", category="physiological", priority="low",
             sample=1, time_s=1.0, reason="r",
         )  # fmt: skip
-        last_seq = notes.hear(alert, last_seq)
-    assert (notes.alerts, notes.holes, last_seq) == (3, 1, 4)
+        last_seq = record.count(alert, last_seq)
+    assert (record.alerts, record.gaps, last_seq) == (3, 1, 4)
 
 
 @pytest.mark.timeout(180)
@@ -68,7 +78,7 @@ def test_command_runs_a_system_and_writes_what_came_of_it(
     """Two streams for twelve seconds: nothing lost, the figures on stdout and in the document."""
     document = tmp_path / "reliability.md"
     document.write_text(
-        f"before\n<!-- {BLOCK}: written by a command -->\n\n<!-- end of {BLOCK} -->\nbehind\n"
+        f"before\n<!-- {SECTION}: written by a command -->\n\n<!-- end of {SECTION} -->\nbehind\n"
     )
     arguments = ["--minutes", "0.2", "--streams", "2", "--speed", "20", "--json"]
     monkeypatch.setattr(
@@ -87,4 +97,4 @@ def test_command_runs_a_system_and_writes_what_came_of_it(
     text = document.read_text()
     assert text.startswith("before\n")
     assert text.endswith("behind\n")
-    assert soak_page(found).strip() in text
+    assert markdown(soak_sections(from_json(SoakResult, found))).strip() in text

@@ -1,16 +1,16 @@
-"""Faults of real ECG streams, each put into a clean one, and the lines that the stream has to keep.
+"""Faults of real ECG streams, each injected into a clean one, and the limits for the stream.
 
-Each of `TRIALS` puts one kind of fault (`models.evaluation.stress.faults`) into a `CleanStream` and
-yields its findings. The tests hold the stream to them, and `evaluate_faults` measures them on
-records, for the table of ``docs/detector.md``: the same code. A finding without a line is told
-because it matters, and nothing is asked.
+Each of `INJECTIONS` injects one kind of fault (`models.evaluation.stress.faults`) into a
+`CleanStream` and yields its findings. The tests hold the stream to their limits, and
+`evaluate_faults` measures them on records, for the table of ``docs/detector.md``: the same code. A
+finding without a limit is reported for information.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -19,16 +19,16 @@ from models.evaluation.stress import faults
 from models.evaluation.stress.fault_findings import (
     CleanStream,
     Finding,
-    deaf_s,
     differing,
-    heard,
+    differing_messages,
     lost_sensitivity,
+    missing_until_s,
     not_analysable,
     not_scored,
     overlap_s,
-    pushed,
+    run_segmenter,
+    run_stream,
     scored,
-    told_differently,
 )
 from models.files.calibration import load_calibration
 from models.files.student import SHIPPED_STUDENT, load_student
@@ -45,40 +45,58 @@ RECORDS: Final = ("100", "103", "115", "122")
 """Sinus rhythm with next to no noise, first lead."""
 
 MINUTES: Final = 10.0
-"""So much of each record is used."""
+"""The beginning of each record that is used."""
 
 SEED: Final = 4
-"""Of what is random in a fault."""
+"""Of the random numbers of a fault."""
 
 LASTING_S: Final = 10.0
-"""A stretch without signal lasts so long."""
+"""Length of a span without signal."""
 
 STAMPED_FROM_S: Final = 1_780_000_000.0
 """Where the source's clock begins, in seconds since 1970."""
 
-Trial = Callable[[CleanStream], Iterator[Finding]]
+Injection = Callable[[CleanStream], Iterator[Finding]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorstFinding:
+    """The worst finding of the records."""
+
+    fault: str
+    what: str
+    value: float | None
+    """None where it never came."""
+    at_most: float | None
+    """Its limit; None if there is none."""
+    unit: str
+    kept: bool | None
+    """Whether it is within its limit."""
+    record: str
 
 
 def gaps(clean: CleanStream) -> Iterator[Finding]:
     """Lose 40 ms, five seconds, and one packet of 20 ms in a hundred."""
     n = clean.samples.size
     short = [(clean.at, clean.after(0.04))]
-    segment = pushed(clean, spans=faults.without(n, short))
+    segment = run_segmenter(clean, spans=faults.without(n, short))
     fault = "gap of 40 ms"
     yield Finding(fault, "windows scored that hold it", _held(clean, segment, short))
     yield Finding(fault, "changes of the stream's state", float(len(segment.quality)))
 
     long = [(clean.at, clean.after(5.0))]
-    segment = pushed(clean, spans=faults.without(n, long))
+    segment = run_segmenter(clean, spans=faults.without(n, long))
     across = int(np.searchsorted(segment.samples, long[0][1]))
     fault = "gap of 5 s"
     yield Finding(fault, "windows scored that span it", _held(clean, segment, long))
     yield Finding(fault, "RR intervals across it", float(np.isfinite(segment.rr_s[across])))
-    yield Finding(fault, "beats missed until", deaf_s(clean, segment, long[0][1]), 2.0, "s")
+    yield Finding(
+        fault, "beats missed until", missing_until_s(clean, segment, long[0][1]), 2.0, "s"
+    )
 
     rng = np.random.default_rng(SEED)
     lost = faults.lost_packets(n, clean.fs_hz, 0.01, 0.02, rng)
-    segment = pushed(clean, spans=faults.without(n, lost))
+    segment = run_segmenter(clean, spans=faults.without(n, lost))
     tenth = overlap_s(clean, segment, lost) > 0.1 * WINDOW_SAMPLES / SAMPLING_RATE_HZ
     fault = "1 % of 20 ms packets lost"
     yield Finding(fault, "sensitivity lost", lost_sensitivity(clean, segment), 2.0, "points")
@@ -90,9 +108,9 @@ def repeats(clean: CleanStream) -> Iterator[Finding]:
     """Let a fifth of the chunks come twice."""
     spans = faults.in_chunks(clean.samples.size, clean.fs_hz)
     again = faults.repeated(spans, 0.2, np.random.default_rng(SEED))
-    segment = pushed(clean, spans=again)
+    segment = run_segmenter(clean, spans=again)
     fault = "20 % of chunks twice"
-    yield Finding(fault, "beats that differ", differing(pushed(clean), segment))
+    yield Finding(fault, "beats that differ", differing(run_segmenter(clean), segment))
     yield Finding(fault, "samples taken for missing", float(segment.gap_samples))
 
 
@@ -100,41 +118,41 @@ def disorder(clean: CleanStream) -> Iterator[Finding]:
     """Let one chunk in a hundred come after the next one, or after half a second and more."""
     spans = faults.in_chunks(clean.samples.size, clean.fs_hz)
     rng = np.random.default_rng(SEED)
-    usual = heard(clean, spans=spans)
-    told = heard(clean, spans=faults.swapped(spans, 0.01, rng))
+    usual = run_stream(clean, spans=spans)
+    output = run_stream(clean, spans=faults.swapped(spans, 0.01, rng))
     fault = "1 % of chunks after the next"
-    yield Finding(fault, "beats and alerts that differ", told_differently(usual, told))
-    yield Finding(fault, "samples that came too late", float(told.counters.late_samples))
+    yield Finding(fault, "beats and alerts that differ", differing_messages(usual, output))
+    yield Finding(fault, "samples that came too late", float(output.counters.late_samples))
 
     late = faults.delayed(spans, 0.01, round(REORDER_S * clean.fs_hz), rng)
-    told = heard(clean, spans=late)
-    counters = told.counters
+    output = run_stream(clean, spans=late)
+    counters = output.counters
     uncounted = abs(counters.gap_samples - counters.late_samples)
     fault = "1 % of chunks over 0.5 s late"
     yield Finding(fault, "samples dropped but not counted", float(uncounted))
-    yield Finding(fault, "windows not scored", told.not_scored, None, "%")
+    yield Finding(fault, "windows not scored", output.not_scored, None, "%")
 
 
 def clocks(clean: CleanStream) -> Iterator[Finding]:
-    """Let chunks arrive early and late, and the clock of this machine step."""
+    """Let chunks arrive early and late, and let the clocks of machine and source step."""
     rng = np.random.default_rng(SEED)
     half_s = clean.at / clean.fs_hz
-    usual = heard(clean)
+    usual = run_stream(clean)
     for fault, clock in (
         ("chunks arrive ±50 ms", lambda due_s: due_s + rng.uniform(-0.05, 0.05)),
         ("clock steps by +1 h", lambda due_s: due_s + 3600.0 * (due_s > half_s)),
         ("clock steps by -1 h", lambda due_s: due_s - 3600.0 * (due_s > half_s)),
     ):
-        told = heard(clean, clock=clock)
-        yield Finding(fault, "beats and alerts that differ", told_differently(usual, told))
+        output = run_stream(clean, clock=clock)
+        yield Finding(fault, "beats and alerts that differ", differing_messages(usual, output))
     for step_s in (3600.0, -3600.0):
         fault = f"source's clock steps by {step_s / 3600.0:+.0f} h"
-        told = heard(clean, stamp=partial(_stepping, step_s=step_s, at_s=half_s))
-        moved = [a for a in told.alerts if a.kind != "clock_stepped"]
-        alike = told_differently(usual, replace(told, alerts=moved))
-        yield Finding(fault, "beats and alerts that differ", alike)
-        untold = abs(1.0 - told.alerted("clock_stepped"))
-        yield Finding(fault, "clock stepped told more or less than once", untold)
+        output = run_stream(clean, stamp=partial(_stepping, step_s=step_s, at_s=half_s))
+        others = [alert for alert in output.alerts if alert.kind != "clock_stepped"]
+        differing_others = differing_messages(usual, replace(output, alerts=others))
+        yield Finding(fault, "beats and alerts that differ", differing_others)
+        off_by = abs(1.0 - output.alerted("clock_stepped"))
+        yield Finding(fault, "clock stepped told more or less than once", off_by)
 
 
 def _stepping(due_s: float, *, step_s: float, at_s: float) -> float:
@@ -146,10 +164,10 @@ def drift(clean: CleanStream) -> Iterator[Finding]:
     """Let the clock of the device run 200 ppm slow and fast."""
     within = match_samples(clean.fs_hz)
     for parts_per_million in (-200.0, 200.0):
-        found = pushed(clean, faults.clock_off(clean.samples, parts_per_million)).samples
+        found = run_segmenter(clean, faults.clock_off(clean.samples, parts_per_million)).samples
         of_true = clean.beats * (1.0 + parts_per_million * 1e-6)
         pairs = match_beats(of_true.astype(np.int64), found, within)
-        straight = pushed(clean).samples
+        straight = run_segmenter(clean).samples
         usual = match_beats(clean.beats, straight, within)
         both = (pairs >= 0) & (usual >= 0)
         late = (found[pairs] - of_true) - (straight[usual] - clean.beats)
@@ -174,42 +192,42 @@ def _event_time_off_s(fs_hz: float, parts_per_million: float) -> float:
     worst = 0.0
     for sample, at_s in zip(ends.astype(int).tolist(), true_s.tolist(), strict=True):
         clock.observe(sample, at_s + rng.uniform(-0.05, 0.05))
-        told_s = clock.utc_s(sample)
-        if sample >= 5 * LINE_S * fs_hz and told_s is not None:
-            worst = max(worst, abs(told_s - at_s))
+        fitted_s = clock.utc_s(sample)
+        if sample >= 5 * LINE_S * fs_hz and fitted_s is not None:
+            worst = max(worst, abs(fitted_s - at_s))
     return worst
 
 
 def lead_off(clean: CleanStream) -> Iterator[Finding]:
-    """Take the electrode off; the device says so."""
+    """Take the electrode off; the device flags it."""
     at, end, rng = clean.at, clean.after(LASTING_S), np.random.default_rng(SEED)
     samples, flags = faults.lead_off(clean.samples, at, end, rng)
     fault = "electrode off, flagged, 10 s"
     yield from not_analysable(clean, fault, samples, flags, at, end)
-    told = heard(clean, samples, flags)
-    yield Finding(fault, "asystole alerts", float(told.alerted("asystole")))
+    output = run_stream(clean, samples, flags)
+    yield Finding(fault, "asystole alerts", float(output.alerted("asystole")))
 
 
 def flat_line(clean: CleanStream) -> Iterator[Finding]:
-    """Hold a line, and let the heart stand still."""
+    """Hold a flat line, and let the heart stand still."""
     at, end, rng = clean.at, clean.after(LASTING_S), np.random.default_rng(SEED)
     fault = "flat line, 10 s"
     line = faults.flat(clean.samples, at, end, rng)
     yield from not_analysable(clean, fault, line, None, at, end)
     fault = "heart stands still, 10 s, breathing of 50 µV"
-    told = heard(clean, faults.standstill(clean.samples, clean.fs_hz, at, end, rng))
-    untold = abs(1.0 - told.alerted("asystole"))
-    yield Finding(fault, "asystole alerts more or less than one", untold)
+    output = run_stream(clean, faults.standstill(clean.samples, clean.fs_hz, at, end, rng))
+    off_by = abs(1.0 - output.alerted("asystole"))
+    yield Finding(fault, "asystole alerts more or less than one", off_by)
 
 
 def saturation(clean: CleanStream) -> Iterator[Finding]:
-    """Hold the signal at the upper rail of the converter; the source says so."""
+    """Hold the signal at the upper rail of the converter; the source flags it."""
     at, end = clean.at, clean.after(LASTING_S)
     samples, flags = faults.saturated(clean.samples, at, end)
     yield from not_analysable(clean, "saturated, flagged, 10 s", samples, flags, at, end)
     samples, flags = faults.saturated(clean.samples, at, at + 5)
     fault = "5 samples at the rail"
-    segment = pushed(clean, samples, flags)
+    segment = run_segmenter(clean, samples, flags)
     yield Finding(fault, "windows scored that hold it", _held(clean, segment, [(at, at + 5)]))
 
 
@@ -217,7 +235,10 @@ def no_values(clean: CleanStream) -> Iterator[Finding]:
     """Hold NaN for one sample, and NaN and infinity for long."""
     at, end = clean.at, clean.after(LASTING_S)
     one = [(at, at + 1)]
-    usual, segment = pushed(clean), pushed(clean, faults.missing(clean.samples, *one[0]))
+    usual, segment = (
+        run_segmenter(clean),
+        run_segmenter(clean, faults.missing(clean.samples, *one[0])),
+    )
     held = overlap_s(clean, segment, one) > 0
     fault = "one NaN"
     yield Finding(fault, "windows scored that hold it", scored(segment, held))
@@ -236,7 +257,7 @@ def mains(clean: CleanStream) -> Iterator[Finding]:
     """Add 0.5 mV of 50 and 60 Hz, half a hertz off as well."""
     for frequency_hz in (49.5, 50.0, 50.5, 59.5, 60.0, 60.5):
         samples = faults.sine(clean.samples, clean.fs_hz, 0.5, frequency_hz)
-        segment = pushed(clean, samples)
+        segment = run_segmenter(clean, samples)
         fault = f"mains, 0.5 mV at {frequency_hz:g} Hz"
         yield Finding(fault, "sensitivity lost", lost_sensitivity(clean, segment), 1.0, "points")
         yield Finding(fault, "windows not scored", not_scored(segment), None, "%")
@@ -244,19 +265,19 @@ def mains(clean: CleanStream) -> Iterator[Finding]:
 
 def baseline(clean: CleanStream) -> Iterator[Finding]:
     """Let the baseline wander, and jump."""
-    segment = pushed(clean, faults.sine(clean.samples, clean.fs_hz, 1.0, 0.3))
+    segment = run_segmenter(clean, faults.sine(clean.samples, clean.fs_hz, 1.0, 0.3))
     lost = lost_sensitivity(clean, segment)
     yield Finding("wander, 1 mV at 0.3 Hz", "sensitivity lost", lost, 1.0, "points")
     for height_mv in (-2.0, 2.0):
-        segment = pushed(clean, faults.step(clean.samples, clean.at, height_mv))
-        until_s = deaf_s(clean, segment, clean.at)
+        segment = run_segmenter(clean, faults.step(clean.samples, clean.at, height_mv))
+        until_s = missing_until_s(clean, segment, clean.at)
         yield Finding(f"step of {height_mv:+g} mV", "beats missed until", until_s, 2.0, "s")
 
 
 def gain(clean: CleanStream) -> Iterator[Finding]:
     """Make the signal four times smaller and larger."""
     for factor in (0.25, 4.0):
-        segment = pushed(clean, faults.gain_change(clean.samples, clean.at, factor))
+        segment = run_segmenter(clean, faults.gain_change(clean.samples, clean.at, factor))
         lost = lost_sensitivity(clean, segment, clean.after(10.0))
         fault = f"gain times {factor:g}"
         yield Finding(fault, "sensitivity lost after 10 s", lost, 1.0, "points")
@@ -264,7 +285,7 @@ def gain(clean: CleanStream) -> Iterator[Finding]:
 
 def polarity(clean: CleanStream) -> Iterator[Finding]:
     """Turn the signal upside down."""
-    usual, segment = pushed(clean), pushed(clean, faults.inverted(clean.samples))
+    usual, segment = run_segmenter(clean), run_segmenter(clean, faults.inverted(clean.samples))
     fault = "polarity turned"
     yield Finding(fault, "sensitivity lost", lost_sensitivity(clean, segment), 2.0, "points")
     _, mine, its = np.intersect1d(usual.r_samples, segment.r_samples, return_indices=True)
@@ -273,7 +294,7 @@ def polarity(clean: CleanStream) -> Iterator[Finding]:
     yield Finding(fault, "windows turned back", float(np.sum(sums > 1e-3)))
 
 
-TRIALS: Final[tuple[Trial, ...]] = (
+INJECTIONS: Final[tuple[Injection, ...]] = (
     gaps, repeats, disorder, clocks, drift, lead_off, flat_line, saturation, no_values, mains,
     baseline, gain, polarity,
 )  # fmt: skip
@@ -285,12 +306,12 @@ def _held(clean: CleanStream, segment: Segment, spans: faults.Spans) -> float:
 
 def evaluate_faults(
     data: Path, *, on_step: Callable[[str], None] = lambda text: None
-) -> Iterator[dict[str, Any]]:
-    """Yield all findings, each the worst of `RECORDS`, with the record that it is of.
+) -> Iterator[WorstFinding]:
+    """Yield all findings, each the worst of `RECORDS`.
 
     Args:
         data: folder of the records, or the folder that holds ``mitdb/``.
-        on_step: called before each trial on all records: `STEPS` times.
+        on_step: called before each kind of fault: `STEPS` times.
 
     Raises:
         InputError: a record is missing or unusable.
@@ -310,14 +331,21 @@ def evaluate_faults(
             scorer=scorer,
             config=config,
         )
-    for trial in TRIALS:
-        on_step(trial.__name__.replace("_", " "))
-        for found in zip(*(trial(stream) for stream in streams.values()), strict=True):
+    for inject in INJECTIONS:
+        on_step(inject.__name__.replace("_", " "))
+        for found in zip(*(inject(stream) for stream in streams.values()), strict=True):
             value, record = max((one.value, name) for one, name in zip(found, streams, strict=True))
             worst = found[0]._replace(value=value)
-            value = worst.value if np.isfinite(worst.value) else None  # None: it never came
-            yield {**worst._asdict(), "value": value, "kept": worst.kept, "record": record}
+            yield WorstFinding(
+                fault=worst.fault,
+                what=worst.what,
+                value=worst.value if np.isfinite(worst.value) else None,
+                at_most=worst.at_most,
+                unit=worst.unit,
+                kept=worst.kept,
+                record=record,
+            )
 
 
-STEPS: Final = len(TRIALS)
+STEPS: Final = len(INJECTIONS)
 """Steps of `evaluate_faults`."""

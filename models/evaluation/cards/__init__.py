@@ -1,0 +1,1 @@
+"""The model cards: what ships, measured, beside what was asked of it."""

@@ -1,0 +1,121 @@
+"""The card of the classifier."""
+
+from models.evaluation.cards.parts import HEAD, MITDB, ONE_DATABASE, Reports, measured_on
+from models.evaluation.protocols.classifier import ClassifierResult, OptimiserComparison
+from models.evaluation.report.classifier import (
+    class_record_table,
+    classifier_targets,
+    confusion_table,
+    optimiser_table,
+)
+from models.evaluation.report.documents import Bullets, Section
+from models.evaluation.report.tables import facts_table, percent, speed, target_table
+
+
+def classifier_card(reports: Reports) -> list[Section]:
+    """Return the card of the classifier."""
+    unseen = reports.interpatient
+    classifier = unseen.classifier
+    if classifier is None:
+        blocks = [HEAD, "No classifier ships yet."]
+        return [Section(title="The classifier", level=1, blocks=blocks)]
+    settings = {
+        "parameters": f"{classifier.parameters:,}",
+        "file, bytes": f"{classifier.file_bytes:,}",
+        **classifier.training,
+        **speed(classifier.us_per_beat),
+    }
+    return [
+        Section(
+            title="The classifier",
+            level=1,
+            blocks=[
+                HEAD,
+                "The second stage: a one-dimensional ResNeXt that names the class of a beat which "
+                "the [live score](live_score.md) calls anomalous, with probabilities of N, S, V "
+                "and F. Input: the window of 320 samples and the rhythm around the beat "
+                "(`pipeline/scoring/rr_context.py`). Trained on the patients of DS1 with a focal "
+                "loss.",
+            ],
+        ),
+        Section(title="Size, speed, training", blocks=[facts_table(settings)]),
+        _unseen_patients(classifier),
+        Section(title="Records", blocks=[class_record_table(classifier.classes.per_record)]),
+        *_optimisers(reports.classifier_optimisers),
+        _limits(classifier),
+        Section(
+            title="Sources",
+            blocks=[
+                Bullets(
+                    [
+                        "Xie, Girshick, Dollár, Tu, He: Aggregated Residual Transformations for "
+                        "Deep Neural Networks. CVPR 2017.",
+                        "Lin, Goyal, Girshick, He, Dollár: Focal Loss for Dense Object Detection. "
+                        "ICCV 2017.",
+                        "Luo, Xiong, Liu, Sun: Adaptive Gradient Methods with Dynamic Bound of "
+                        "Learning Rate. ICLR 2019.",
+                        "de Chazal, O'Dwyer, Reilly: Automatic Classification of Heartbeats Using "
+                        "ECG Morphology and Heartbeat Interval Features. IEEE Trans. Biomed. Eng. "
+                        "51, 2004.",
+                        MITDB,
+                    ]
+                )
+            ],
+        ),
+        measured_on({"classifier": unseen.machine}),
+    ]
+
+
+def _unseen_patients(classifier: ClassifierResult) -> Section:
+    return Section(
+        title="Unseen patients",
+        blocks=[
+            "The records of DS2 through the streaming front end, detector in the loop. Every "
+            "detection that can be analysed is classified, whatever its live score. Nothing was "
+            "trained on them, and the inputs of the classifier were chosen on patients of DS1; but "
+            "they had been measured before, with other choices: not a blind figure. How beats "
+            "count:",
+            Bullets(classifier.counting),
+            target_table(classifier_targets(classifier)),
+            "De Chazal, O'Dwyer and Reilly (2004) report, with the beats marked by hand: V "
+            "sensitivity 77.7 %, positive predictivity 81.9 %; S 75.9 % and 38.5 %.",
+            "What the beats of each class were called (- is a false detection; none: not detected, "
+            "or not analysable):",
+            confusion_table(classifier.classes.gross),
+        ],
+    )
+
+
+def _optimisers(comparison: OptimiserComparison | None) -> list[Section]:
+    if comparison is None:
+        return []
+    introduction = (
+        "Cross-validation within DS1, each patient classified by a network that has not seen it:"
+    )
+    return [Section(title="Optimisers", blocks=[introduction, optimiser_table(comparison.runs)])]
+
+
+def _limits(classifier: ClassifierResult) -> Section:
+    fusions = classifier.classes.gross.confusion["F"]
+    beats = sum(fusions.values())
+
+    def named(name: str) -> str:
+        """Return the share of the fusion beats that got a name."""
+        return percent(fusions[name] / beats if beats else None)
+
+    return Section(
+        title="What it cannot see",
+        blocks=[
+            Bullets(
+                [
+                    "**The beat after.** The alert leaves half a second after the R peak; a "
+                    "compensatory pause comes too late for it.",
+                    f"**Fusion beats.** {named('F')} of them get their name; {named('N')} are "
+                    f"called N, {named('V')} V.",
+                    "**Paced beats** and whatever else is class Q: it has no name for them.",
+                    "**What the live score lets pass.** Live, only anomalous beats are classified.",
+                    ONE_DATABASE,
+                ]
+            )
+        ],
+    )

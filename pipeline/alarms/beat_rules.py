@@ -10,13 +10,37 @@ By the positions of the beats: no clock, no I/O, the same whatever the chunks an
 the scores.
 """
 
-from collections import deque
+from typing import Self
 
 from pipeline.alarms.settings import AlarmSettings
-from pipeline.alarms.state_machine import AlarmStateMachine
-from pipeline.alarms.ventricular import RhythmChange, VentricularRhythm, VentricularShape
+from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineState
+from pipeline.alarms.ventricular import (
+    RhythmChange,
+    VentricularRhythm,
+    VentricularRhythmState,
+    VentricularShape,
+)
 from pipeline.schema.public import Alert
+from pipeline.schema.state import State, field
 from pipeline.scoring.beat import Beat
+
+
+class BeatAlarmsState(State):
+    """All memory of `BeatAlarms`."""
+
+    machine: AlarmStateMachineState
+    rhythm: VentricularRhythmState
+    usual_ticks: list[int] = field(default_factory=list)
+    """QRS widths of the latest usual beats (`VentricularShape`)."""
+    latest: int = 0
+    """Sample of the latest beat."""
+    ends: list[tuple[int, int]] = field(default_factory=list)
+    """Epochs that began, and where the one before each ended."""
+
+    @classmethod
+    def fresh(cls, epoch: int) -> Self:
+        """Return the state before the first beat of an epoch."""
+        return cls(AlarmStateMachineState(epoch), VentricularRhythmState())
 
 
 class BeatAlarms:
@@ -27,28 +51,25 @@ class BeatAlarms:
         stream: str,
         fs_hz: float,
         settings: AlarmSettings,
+        state: BeatAlarmsState,
         *,
-        epoch: int,
         classify: bool = False,
     ) -> None:
         """Begin; ``classify`` says that anomalous beats are told with their class."""
-        self.life = AlarmStateMachine(stream, fs_hz, settings, epoch)
+        self.state = state
+        self.life = AlarmStateMachine(stream, fs_hz, settings, state.machine)
         self._settings = settings
         self._classify = classify
-        self._shape = VentricularShape()
-        self._rhythm = VentricularRhythm(settings, fs_hz)
-        self._latest = 0
-        """Sample of the latest beat."""
-        self._ends: deque[tuple[int, int]] = deque()
-        """Epochs that began, and where the one before each ended."""
+        self._shape = VentricularShape(state.usual_ticks)
+        self._rhythm = VentricularRhythm(settings, fs_hz, state.rhythm)
 
     def on_beat(self, beat: Beat) -> list[Alert]:
         """Take note of a beat that is told now."""
         told = []
-        while beat.id[1] != self.life.epoch and self._ends:
+        while beat.id[1] != self.life.state.epoch and self.state.ends:
             told += self._next_epoch()
         told += self.advance(beat.sample)
-        self._latest = beat.sample
+        self.state.latest = beat.sample
         for found in self._rhythm.on_beat(beat.sample, beat.rr_s, self._ventricular(beat)):
             told += self._on_rhythm(found)
         return told + self._on_anomaly(beat)
@@ -58,7 +79,7 @@ class BeatAlarms:
 
         Its last beats may still wait for their scores: it is over with the first beat of the next.
         """
-        self._ends.append((epoch, ended_at))
+        self.state.ends.append((epoch, ended_at))
 
     def advance(self, position: int) -> list[Alert]:
         """Take note that every beat before ``position`` was told."""
@@ -70,20 +91,20 @@ class BeatAlarms:
     def close(self, position: int) -> list[Alert]:
         """End what is there: the last beat was told, and the stream is over at ``position``."""
         told = []
-        while self._ends:
+        while self.state.ends:
             told += self._next_epoch()
         return told + self.advance(position) + self._finish("end of the stream")
 
     def _next_epoch(self) -> list[Alert]:
-        epoch, ended_at = self._ends.popleft()
+        epoch, ended_at = self.state.ends.pop(0)
         told = self.advance(ended_at) + self._finish("new epoch")
-        self.life.epoch = epoch
-        self._rhythm.forget()
-        self._latest = 0
+        self.life.state.epoch = epoch
+        self._rhythm.reset()
+        self.state.latest = 0
         return told
 
     def _finish(self, why: str) -> list[Alert]:
-        return self.life.end_all(why, self._latest)
+        return self.life.end_all(why, self.state.latest)
 
     def _ventricular(self, beat: Beat) -> bool | None:
         """Say whether a beat is ventricular; None where its window tells nothing of a beat."""
@@ -99,7 +120,7 @@ class BeatAlarms:
             reason = "every second beat ventricular"
         else:
             reason = f"{found.beats} ventricular beats in a row{rate}"
-        if not found.there:
+        if not found.active:
             return self.life.end(found.kind, found.begun_at, reason)
         values: dict[str, float] = {"beats": float(found.beats)}
         if found.bpm > 0:

@@ -8,12 +8,13 @@ clock and no I/O here. The alarms that want scores: `pipeline.alarms.beat_rules`
 from collections.abc import Callable, Iterator
 from functools import partial
 from operator import itemgetter
-from typing import Final
+from typing import Final, Self
 
-from pipeline.alarms.rate_rules import RateChange, RateRules
+from pipeline.alarms.rate_rules import RateChange, RateRules, RateRulesState
 from pipeline.alarms.settings import AlarmSettings
-from pipeline.alarms.state_machine import AlarmStateMachine
+from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineState
 from pipeline.schema.public import Alert
+from pipeline.schema.state import State
 from pipeline.signal.quality import Reason
 from pipeline.signal.segment import FibrillationChange
 
@@ -52,68 +53,88 @@ _RATES: Final = (
 )
 
 
+class SignalAlarmsState(State):
+    """All memory of `SignalAlarms`; positions in source samples."""
+
+    machine: AlarmStateMachineState
+    rates: RateRulesState
+    qrs_at: int
+    """The last QRS."""
+    still_from: int
+    """Where the time without a QRS counts from: the last one, or later by as much as could not have
+    shown one."""
+    seen_from: int
+    """Where a signal that could show a QRS returned last, and"""
+    blind_from: int
+    """where it was lost last."""
+    changed_at: int
+    """Where the signal became analysable, or ceased to be."""
+    watched_to: int
+    """Up to where somebody watched."""
+    reason: Reason = Reason.OK
+    """Why the signal cannot be analysed now; OK where it can."""
+    fibrillation: FibrillationChange | None = None
+    """What the waveform does, where it fibrillates."""
+
+    @classmethod
+    def fresh(cls, epoch: int, first_sample: int) -> Self:
+        """Return the state before the ``first_sample`` of an epoch."""
+        return cls(
+            machine=AlarmStateMachineState(epoch),
+            rates=RateRulesState(),
+            qrs_at=first_sample,
+            still_from=first_sample,
+            seen_from=first_sample,
+            blind_from=first_sample,
+            changed_at=first_sample,
+            watched_to=first_sample,
+        )
+
+
 class SignalAlarms:
     """The rules of one stream that go by the signal alone, and the alarms they raised."""
 
     def __init__(
-        self, stream: str, fs_hz: float, settings: AlarmSettings, *, epoch: int, first_sample: int
+        self, stream: str, fs_hz: float, settings: AlarmSettings, state: SignalAlarmsState
     ) -> None:
-        self.life = AlarmStateMachine(stream, fs_hz, settings, epoch)
-        self.reason = Reason.OK
-        """Why the signal cannot be analysed now; OK where it can."""
+        self.state = state
+        self.life = AlarmStateMachine(stream, fs_hz, settings, state.machine)
         self._fs_hz = fs_hz
         self._settings = settings
-        self._rates = RateRules(settings, fs_hz)
-        self._count_from(first_sample)
-        self._fibrillation: FibrillationChange | None = None
-        """What the waveform does, where it fibrillates."""
-
-    def _count_from(self, first_sample: int) -> None:
-        """Begin to count the time without a QRS, and without anybody who watched."""
-        self._qrs_at = first_sample
-        """The last QRS."""
-        self._still_from = first_sample
-        """Where the time without a QRS counts from: the last one, or later by as much as could
-        not have shown one."""
-        self._seen_from = first_sample
-        """Where a signal that could show a QRS returned last, and"""
-        self._blind_from = first_sample
-        """where it was lost last."""
-        self._changed_at = first_sample
-        """Where the signal became analysable, or ceased to be."""
-        self._watched_to = first_sample
-        """Up to where somebody watched."""
+        self._rates = RateRules(settings, fs_hz, state.rates)
 
     def begin_epoch(self, epoch: int, first_sample: int, ended_at: int) -> list[Alert]:
         """Begin anew at ``first_sample`` of an epoch; the old one ended at ``ended_at``."""
         told = self.life.end_all("new epoch", ended_at)
-        self.life.epoch = epoch
-        self.reason = Reason.OK
-        self._rates.forget()
-        self._fibrillation = None
-        self._count_from(first_sample)
+        state = self.state
+        state.machine.epoch = epoch
+        state.reason = Reason.OK
+        state.fibrillation = None
+        state.qrs_at = state.still_from = state.seen_from = first_sample
+        state.blind_from = state.changed_at = state.watched_to = first_sample
+        self._rates.reset()
         return told
 
     def on_quality(self, sample: int, reason: Reason) -> list[Alert]:
         """Take note that from ``sample`` on the signal is analysable (OK) or not."""
-        if reason == self.reason:
+        if reason == self.state.reason:
             return []
-        before, self.reason = self.reason, reason
+        before, self.state.reason = self.state.reason, reason
         told = []
         if reason is Reason.GAP:
-            self._fibrillation = None  # who watches the waveform begins anew, too
+            self.state.fibrillation = None  # who watches the waveform begins anew, too
         if before is not Reason.OK:
             now = "analysable again" if reason is Reason.OK else f"now {reason.text}"
             told += self.life.end(_technical(before), sample, now)
         if Reason.OK in (before, reason):
-            self._changed_at = sample
+            self.state.changed_at = sample
         if reason is not Reason.OK:
             told += self.life.begin(_technical(reason), sample, reason.text)
         if reason in _BLIND and before not in _BLIND:
-            self._blind_from = sample
+            self.state.blind_from = sample
             for kind in (*_STILL, *_RATES, "ventricular_fibrillation"):
                 told += self.life.end(kind, sample, "signal no longer analysable", at_once=True)
-            self._rates.forget()
+            self._rates.reset()
         if before in _BLIND and reason not in _BLIND:
             self._go_on_counting(sample)
             told += self._fibrillates(sample)
@@ -126,36 +147,36 @@ class SignalAlarms:
         few seconds would hide a heart that stands still. Of each stretch all but `SETTLED_S`.
         """
         carried = 0
-        if sample - self._blind_from <= UNMONITORED_S * self._fs_hz:
-            counted = self._blind_from - self._still_from
+        if sample - self.state.blind_from <= UNMONITORED_S * self._fs_hz:
+            counted = self.state.blind_from - self.state.still_from
             carried = max(counted - round(SETTLED_S * self._fs_hz), 0)
-        self._seen_from = sample
-        self._still_from = sample - carried
+        self.state.seen_from = sample
+        self.state.still_from = sample - carried
 
     def on_qrs(self, sample: int, rr_s: float) -> list[Alert]:
         """Take note of a QRS at ``sample`` and of the interval before it; NaN if not known."""
         told = []
         for kind in _STILL:
             told += self.life.end(kind, sample, "QRS seen again")
-        if sample > self._qrs_at:
-            self._qrs_at = sample
-            self._still_from = max(sample, self._seen_from)
+        if sample > self.state.qrs_at:
+            self.state.qrs_at = sample
+            self.state.still_from = max(sample, self.state.seen_from)
         for rate in self._rates.on_qrs(sample, rr_s):
             told += self._on_rate(sample, rate)
         return told
 
     def on_fibrillation(self, change: FibrillationChange) -> list[Alert]:
         """Take note that the waveform fibrillates from here on, or no longer."""
-        self._fibrillation = change if change.there else None
-        self._rates.forget()  # what was found in fibrillation are no beats
-        if change.there:
+        self.state.fibrillation = change if change.active else None
+        self._rates.reset()  # what was found in fibrillation are no beats
+        if change.active:
             return self._fibrillates(change.sample)
         why = "waveform no longer fibrillating"
         return self.life.end("ventricular_fibrillation", change.sample, why)
 
     def _fibrillates(self, sample: int) -> list[Alert]:
-        change = self._fibrillation
-        if change is None or self.reason in _BLIND:
+        change = self.state.fibrillation
+        if change is None or self.state.reason in _BLIND:
             return []
         return self.life.begin(
             "ventricular_fibrillation",
@@ -196,32 +217,34 @@ class SignalAlarms:
             if known_at < position:  # in order of time, however far apart the positions are
                 told += self.life.advance(known_at)
                 told += tell()
-        if self.reason is Reason.OK and position - self._changed_at > self._samples(WATCHED_S):
-            self._watched_to = position
+        if self.state.reason is Reason.OK and position - self.state.changed_at > self._samples(
+            WATCHED_S
+        ):
+            self.state.watched_to = position
         return told + self.life.advance(position)
 
     def _due(self) -> Iterator[tuple[int, Callable[[], list[Alert]]]]:
         """Yield what time alone brings about in the present state: where it is sure, and it."""
-        scattered = self._watched_to + self._samples(SCATTERED_S)
+        scattered = self.state.watched_to + self._samples(SCATTERED_S)
         never = f"within {SCATTERED_S:g} s never analysable for {WATCHED_S:g} s on end"
-        watched = self._changed_at + self._samples(WATCHED_S)
-        if self.reason is Reason.OK:
+        watched = self.state.changed_at + self._samples(WATCHED_S)
+        if self.state.reason is Reason.OK:
             yield watched, partial(self.life.end, "unmonitored", watched, "analysable again")
         else:
-            late = self._changed_at + self._samples(UNMONITORED_S)
-            reason = f"not analysable for {UNMONITORED_S:g} s: {self.reason.text}"
-            yield late, partial(self._unmonitored, late, self._changed_at, reason)
-        if self.reason is not Reason.OK or scattered < watched:
-            yield scattered, partial(self._unmonitored, scattered, self._watched_to, never)
-        if self.reason in _BLIND:
+            late = self.state.changed_at + self._samples(UNMONITORED_S)
+            reason = f"not analysable for {UNMONITORED_S:g} s: {self.state.reason.text}"
+            yield late, partial(self._unmonitored, late, self.state.changed_at, reason)
+        if self.state.reason is not Reason.OK or scattered < watched:
+            yield scattered, partial(self._unmonitored, scattered, self.state.watched_to, never)
+        if self.state.reason in _BLIND:
             return
         for kind, seconds in (
             ("asystole", self._settings.asystole_s),
             ("pause", self._settings.pause_s),
         ):
             at = max(
-                self._still_from + self._samples(seconds),
-                self._seen_from + self._samples(SETTLED_S),
+                self.state.still_from + self._samples(seconds),
+                self.state.seen_from + self._samples(SETTLED_S),
             )
             yield at + self._samples(WINDOW_DELAY_S), partial(self._still, kind, at, seconds)
 
@@ -230,12 +253,12 @@ class SignalAlarms:
 
     def _still(self, kind: str, at: int, seconds: float) -> list[Alert]:
         """Tell that there was no QRS for ``seconds`` up to ``at``."""
-        carried = self._still_from < self._seen_from
+        carried = self.state.still_from < self.state.seen_from
         return self.life.begin(
             kind,
             at,
             f"no QRS for {seconds:g} s" + (" of signal that could show one" if carried else ""),
-            begun_at=self._qrs_at if carried else self._still_from,
+            begun_at=self.state.qrs_at if carried else self.state.still_from,
             values={"limit_s": seconds},
         )
 
@@ -243,7 +266,7 @@ class SignalAlarms:
         return round(seconds * self._fs_hz)
 
     def _on_rate(self, sample: int, rate: RateChange) -> list[Alert]:
-        if not rate.there:
+        if not rate.active:
             return self.life.end(rate.kind, sample, f"{rate.bpm:.0f} bpm")
         side = "below" if rate.bpm < rate.limit_bpm else "above"
         return self.life.begin(

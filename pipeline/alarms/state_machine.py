@@ -9,45 +9,71 @@ Time is the position in the stream, in source samples: the same samples give the
 any speed. Only an acknowledgement comes from outside. No clock, no I/O.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 from pipeline.alarms.kinds import KINDS, Kind
 from pipeline.alarms.settings import AlarmSettings
+from pipeline.errors import SnapshotError
 from pipeline.schema.alert import episode_of
 from pipeline.schema.public import Alert, followed_by
+from pipeline.schema.state import State, field
 
 
-@dataclass(slots=True)
-class Alarm:
+class Alarm(State):
     """An alarm that stands."""
 
-    kind: Kind
-    told: Alert
+    alert: Alert
     """The latest alert of it."""
     present: bool
     """Whether the condition is there."""
     count: int
+    """How often the condition began."""
     ended_at: int
     """Where the condition ended last; of use while it is not there."""
     acknowledged_at: int = 0
 
     @property
+    def kind(self) -> Kind:
+        """Of what kind it is."""
+        return KINDS[self.alert.kind]
+
+    @property
     def acknowledged(self) -> bool:
         """Whether somebody knows."""
-        return self.told.state == "ack"
+        return self.alert.state == "ack"
+
+
+class AlarmStateMachineState(State):
+    """All memory of an `AlarmStateMachine`."""
+
+    epoch: int = 0
+    """Of the alarms that begin from now on."""
+    alarms: dict[str, Alarm] = field(default_factory=dict)
+    """By name of the kind, in the order in which they began."""
 
 
 class AlarmStateMachine:
     """The alarms that stand in one stream."""
 
-    def __init__(self, stream: str, fs_hz: float, settings: AlarmSettings, epoch: int) -> None:
-        self.epoch = epoch
-        """Of the alarms that begin from now on."""
+    def __init__(
+        self,
+        stream: str,
+        fs_hz: float,
+        settings: AlarmSettings,
+        state: AlarmStateMachineState | None = None,
+    ) -> None:
+        """Begin without an alarm, or go on from ``state``.
+
+        Raises:
+            SnapshotError: the state holds alarms of a kind that there is not.
+        """
+        self.state = state or AlarmStateMachineState()
+        for name, alarm in self.state.alarms.items():
+            if name not in KINDS or alarm.alert.kind != name:
+                raise SnapshotError(f"state of an alarm {name!r}, which there is not")
         self._stream = stream
         self._fs_hz = fs_hz
         self._settings = settings
-        self._alarms: dict[str, Alarm] = {}
 
     def begin(
         self, name: str, sample: int, reason: str, *, begun_at: int | None = None, **facts: Any
@@ -64,7 +90,7 @@ class AlarmStateMachine:
         kind = KINDS[name]
         if name in self._settings.off or any(map(self.present, kind.yields_to)):
             return []
-        alarm = self._alarms.get(name)
+        alarm = self.state.alarms.get(name)
         if alarm is not None and alarm.present:
             return []
         told = [
@@ -75,46 +101,46 @@ class AlarmStateMachine:
         ]
         if alarm is None:
             alert = self._first(kind, sample, reason, begun_at, facts)
-            self._alarms[name] = Alarm(kind, alert, True, 1, sample)
+            self.state.alarms[name] = Alarm(alert, True, 1, sample)
             return [*told, alert]
         alarm.present = True
         alarm.count += 1
-        if alarm.told.state != "latched":
+        if alarm.alert.state != "latched":
             return told  # it stands, within `Kind.hold_s`: the same alarm, once more
         changes = {**facts, "reason": reason, "count": alarm.count, "end_s": None}
         return [*told, self._tell(alarm, "on", sample, **changes)]
 
     def tell_again(self, name: str, sample: int, reason: str) -> list[Alert]:
         """Say something new of an alarm that stands, whatever its state; nothing if none does."""
-        alarm = self._alarms.get(name)
+        alarm = self.state.alarms.get(name)
         if alarm is None:
             return []
-        return [self._tell(alarm, alarm.told.state, sample, reason=reason, count=alarm.count)]
+        return [self._tell(alarm, alarm.alert.state, sample, reason=reason, count=alarm.count)]
 
     def call_again(self, name: str, sample: int) -> list[Alert]:
         """Let an alarm that was acknowledged long ago, and still stands, call again."""
         reason = f"still there {self._settings.realarm_s:g} s after acknowledgement"
-        return [self._tell(self._alarms[name], "on", sample, reason=reason)]
+        return [self._tell(self.state.alarms[name], "on", sample, reason=reason)]
 
     def end(self, name: str, sample: int, why: str, *, at_once: bool = False) -> list[Alert]:
         """Take note that a condition is over at ``sample``; nothing if it was not there."""
-        alarm = self._alarms.get(name)
+        alarm = self.state.alarms.get(name)
         if alarm is None:
             return []
         if alarm.present:
             alarm.present, alarm.ended_at = False, sample
-        elif not at_once or alarm.told.state == "latched":
+        elif not at_once or alarm.alert.state == "latched":
             return []
         return [] if alarm.kind.hold_s and not at_once else [self._finish(alarm, why)]
 
     def advance(self, position: int) -> list[Alert]:
         """Let time go on to ``position``: held alarms end, unheeded ones call again."""
         told = []
-        for alarm in list(self._alarms.values()):
+        for alarm in list(self.state.alarms.values()):
             if not alarm.present:
                 hold = alarm.kind.hold_s
                 late = position - alarm.ended_at > hold * self._fs_hz
-                if late and alarm.told.state in ("on", "ack"):
+                if late and alarm.alert.state in ("on", "ack"):
                     told.append(self._finish(alarm, f"none for {hold:g} s"))
             elif alarm.acknowledged:
                 at = alarm.acknowledged_at + round(self._settings.realarm_s * self._fs_hz)
@@ -125,10 +151,10 @@ class AlarmStateMachine:
     def end_all(self, why: str, sample: int) -> list[Alert]:
         """End every condition that is there, where nothing more will be known of it."""
         told = []
-        for alarm in list(self._alarms.values()):
+        for alarm in list(self.state.alarms.values()):
             if alarm.present:
                 alarm.present, alarm.ended_at = False, sample
-            elif alarm.told.state == "latched":
+            elif alarm.alert.state == "latched":
                 continue
             told.append(self._finish(alarm, why))
         return told
@@ -140,10 +166,10 @@ class AlarmStateMachine:
             Their alerts: ``ack`` where the condition is there, ``off`` where it had latched.
         """
         told = []
-        for alarm in list(self._alarms.values()):
-            if alarm.acknowledged or episode not in ("", alarm.told.episode):
+        for alarm in list(self.state.alarms.values()):
+            if alarm.acknowledged or episode not in ("", alarm.alert.episode):
                 continue
-            if alarm.told.state == "latched":
+            if alarm.alert.state == "latched":
                 told.append(self._drop(alarm, "off", position, reason="acknowledged"))
             else:
                 alarm.acknowledged_at = position
@@ -153,18 +179,18 @@ class AlarmStateMachine:
     def adopt(self, alert: Alert) -> None:
         """Take over an alarm that latched before this life began; ``alert`` is its latest."""
         kind = KINDS.get(alert.kind)
-        if kind is not None and alert.state == "latched" and kind.name not in self._alarms:
-            self._alarms[kind.name] = Alarm(kind, alert, False, alert.count or 1, alert.sample)
+        if kind is not None and alert.state == "latched" and kind.name not in self.state.alarms:
+            self.state.alarms[kind.name] = Alarm(alert, False, alert.count or 1, alert.sample)
 
     def present(self, name: str) -> bool:
         """Say whether the condition is there now."""
-        alarm = self._alarms.get(name)
+        alarm = self.state.alarms.get(name)
         return alarm is not None and alarm.present
 
     @property
     def standing(self) -> list[Alert]:
         """The latest alert of every alarm that stands, the most urgent first."""
-        return [self._alarms[name].told for name in KINDS if name in self._alarms]
+        return [self.state.alarms[name].alert for name in KINDS if name in self.state.alarms]
 
     def _first(
         self, kind: Kind, sample: int, reason: str, begun_at: int | None, facts: dict[str, Any]
@@ -172,7 +198,7 @@ class AlarmStateMachine:
         begun_at = sample if begun_at is None else begun_at
         return Alert(
             stream=self._stream,
-            epoch=self.epoch,
+            epoch=self.state.epoch,
             kind=kind.name,
             category=kind.category,
             priority=kind.priority,
@@ -180,7 +206,7 @@ class AlarmStateMachine:
             time_s=self._seconds(sample),
             reason=reason,
             count=1,
-            episode=episode_of(kind.name, self.epoch, sample),
+            episode=episode_of(kind.name, self.state.epoch, sample),
             begin_s=self._seconds(begun_at),
             **facts,
         )
@@ -195,19 +221,19 @@ class AlarmStateMachine:
         return self._drop(alarm, "off", alarm.ended_at, **facts)
 
     def _drop(self, alarm: Alarm, state: str, sample: int, **facts: Any) -> Alert:
-        del self._alarms[alarm.kind.name]
+        del self.state.alarms[alarm.kind.name]
         return self._tell(alarm, state, sample, **facts)
 
     def _tell(self, alarm: Alarm, state: str, sample: int, **facts: Any) -> Alert:
-        alarm.told = followed_by(
-            alarm.told,
+        alarm.alert = followed_by(
+            alarm.alert,
             state=state,
-            epoch=self.epoch,
+            epoch=self.state.epoch,
             sample=sample,
             time_s=self._seconds(sample),
             **facts,
         )
-        return alarm.told
+        return alarm.alert
 
     def _seconds(self, sample: int) -> float:
         return round(sample / self._fs_hz, 4)

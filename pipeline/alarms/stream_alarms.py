@@ -6,12 +6,26 @@ the other is. Pure: no clock, no I/O.
 """
 
 from collections.abc import Iterable
+from typing import Self
 
-from pipeline.alarms.beat_rules import BeatAlarms
+from pipeline.alarms.beat_rules import BeatAlarms, BeatAlarmsState
 from pipeline.alarms.kinds import BEAT_KINDS, HIGH, KINDS
 from pipeline.alarms.settings import AlarmSettings
-from pipeline.alarms.signal_rules import SignalAlarms
+from pipeline.alarms.signal_rules import SignalAlarms, SignalAlarmsState
 from pipeline.schema.public import Alert
+from pipeline.schema.state import State
+
+
+class StreamAlarmsState(State):
+    """All memory of `StreamAlarms`."""
+
+    signal: SignalAlarmsState
+    beats: BeatAlarmsState
+
+    @classmethod
+    def fresh(cls, epoch: int, first_sample: int) -> Self:
+        """Return the state before the ``first_sample`` of an epoch."""
+        return cls(SignalAlarmsState.fresh(epoch, first_sample), BeatAlarmsState.fresh(epoch))
 
 
 class StreamAlarms:
@@ -22,14 +36,14 @@ class StreamAlarms:
         stream: str,
         fs_hz: float,
         settings: AlarmSettings,
+        state: StreamAlarmsState,
         *,
-        epoch: int,
-        first_sample: int,
         classify: bool,
     ) -> None:
         """Begin; ``classify`` says that anomalous beats are told with their class."""
-        self.signal = SignalAlarms(stream, fs_hz, settings, epoch=epoch, first_sample=first_sample)
-        self.beats = BeatAlarms(stream, fs_hz, settings, epoch=epoch, classify=classify)
+        self.state = state
+        self.signal = SignalAlarms(stream, fs_hz, settings, state.signal)
+        self.beats = BeatAlarms(stream, fs_hz, settings, state.beats, classify=classify)
 
     def acknowledge(self, position: int, episode: str = "") -> list[Alert]:
         """Acknowledge the alarm ``episode``, or all that stand; return the alerts that say so."""

@@ -30,7 +30,7 @@ class SystemAlarms:
     """
 
     def __init__(self, settings: AlarmSettings, began: float) -> None:
-        self.life = AlarmStateMachine("", _TICKS_HZ, settings, 0)
+        self.life = AlarmStateMachine("", _TICKS_HZ, settings)
         self._began = began
         self._scored_at = began
         """When a scorer was there, or nothing waited for one, last."""
@@ -100,14 +100,14 @@ class SourceAlarm:
     """Whether the source of one stream has fallen silent."""
 
     def __init__(self, stream: str, fs_hz: float, settings: AlarmSettings) -> None:
-        self.life = AlarmStateMachine(stream, fs_hz, settings, 0)
+        self.life = AlarmStateMachine(stream, fs_hz, settings)
         self._realarm_s = settings.realarm_s
         self._unheeded_s = 0.0
         """The age when the alarm was not yet acknowledged."""
 
     def on_age(self, age_s: float, sample: int, epoch: int, *, over: bool) -> list[Alert]:
         """Take note that the last samples came ``age_s`` ago, up to ``sample`` of ``epoch``."""
-        self.life.epoch = epoch
+        self.life.state.epoch = epoch
         if over or age_s <= STALE_S:
             why = "the stream is over" if over else "data again"
             return self.life.end("no_data", sample, why)

@@ -113,7 +113,7 @@ class HubCounters:
     def leave(self, session: StreamSession) -> None:
         """Keep the counters of a stream that is forgotten."""
         self._left = _sum([self._left, session.stream.counters])
-        self._left_shed = counted(self._left_shed, session.shed_samples)
+        self._left_shed = counted(self._left_shed, session.state.shed_samples)
 
     def report(
         self,
@@ -159,7 +159,7 @@ class HubCounters:
             out_of_order_samples=total.out_of_order_samples,
             gap_samples=total.gap_samples,
             late_samples=total.late_samples,
-            shed_samples=counted(self._left_shed, sum(c.shed_samples for c in sessions)),
+            shed_samples=counted(self._left_shed, sum(c.state.shed_samples for c in sessions)),
             produced_windows=total.windows,
             scored_windows=total.scored_windows,
             pending_windows=work.pending,

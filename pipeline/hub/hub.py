@@ -125,7 +125,7 @@ class Hub:
         else:
             self._log.forget_streams()
         for session in self._streams.sessions.values():
-            for beat in session.stream.waiting:
+            for beat in session.stream.beats.waiting:
                 if beat.wants_score:
                     self._dispatcher.want_score(beat.id, beat.window, self._clock())
                 else:
@@ -250,7 +250,7 @@ class Hub:
                 missing=missing,
                 known=progress is not NOT_BEGUN and session is not None and not session.ended,
                 over=progress.over,
-                session_epoch=session.source_epoch if session else 0,
+                session_epoch=session.state.source_epoch if session else 0,
             )
             self._doors.ingest.send(peer, encode(answer))
         self._unanswered.clear()
@@ -317,7 +317,7 @@ class Hub:
             latency = beat.latency(self._clock())
             self._counts.on_beat(latency)
             if (session := self._streams.sessions.get(beat.id[0])) is not None:
-                session.latencies_ms.append(latency.total)
+                session.record_latency(latency.total)
         self._told.clear()
 
     def _state(self) -> tuple[SystemReport, list[Status]]:

@@ -18,8 +18,8 @@ from pipeline.errors import LogError, SnapshotError, WireError
 from pipeline.log.store import AlertLog, Commit
 from pipeline.schema.messages import Entry, Event, Forgotten, Opened, decode_entry, encode_entry
 from pipeline.schema.public import Alert
-from pipeline.stream.session import Progress, StreamSession
-from pipeline.stream.snapshot import pack, restore
+from pipeline.stream.session import Progress, SessionState, StreamSession
+from pipeline.stream.snapshot import pack, unpack
 from pipeline.stream.streams import Streams
 from pipeline.stream.strip_recorder import wants_strip
 
@@ -198,15 +198,10 @@ class Journal:
     def _restore_one(self, name: str, data: bytes) -> None:
         try:
             (fs_hz,) = _FS_HZ.unpack_from(data)
-            opened = Opened(stream=name, fs_hz=fs_hz, lead="", epoch=0, first_sample=0)
-            session = self._streams.begun(opened)
+            state = unpack(data[_FS_HZ.size :], SessionState)
+            self._streams.sessions[name] = self._streams.restored(name, fs_hz, state)
         except (struct.error, ValueError, OverflowError) as error:
             raise SnapshotError(f"{len(data)} bytes are no state: {error}") from None
-        asked = session.stream.classifies
-        restore(data[_FS_HZ.size :], session)
-        if session.stream.classifies != asked:
-            raise SnapshotError(f"state of a hub {'without' if asked else 'with'} a classifier")
-        self._streams.sessions[name] = session
 
     def _again(
         self,
@@ -240,8 +235,8 @@ class Journal:
         for alert in self._log.without_strip(_STRIPS):
             session = self._streams.sessions.get(alert.stream)
             if session is not None and wants_strip(alert):
-                session.evidence.want(alert.seq, alert.epoch, alert.time_s)
+                session.recorder.want(alert.seq, alert.epoch, alert.time_s)
 
 
 def _packed(session: StreamSession) -> bytes:
-    return _FS_HZ.pack(session.stream.fs_hz) + pack(session)
+    return _FS_HZ.pack(session.stream.fs_hz) + pack(session.state)

@@ -89,7 +89,7 @@ class Outbox:
             if session is None:
                 continue
             if wants_strip(alert):
-                session.evidence.want(alert.seq, alert.epoch, alert.time_s)
+                session.recorder.want(alert.seq, alert.epoch, alert.time_s)
         self._drafts.clear()
         return logged
 
@@ -115,7 +115,7 @@ class Outbox:
         strips = [
             strip
             for session in self._sessions.values()
-            for strip in session.evidence.take(all_of_them=session.ended)
+            for strip in session.recorder.take(all_of_them=session.ended)
         ]
         if not strips:
             return

@@ -3,7 +3,7 @@
 Pure in memory. Times are of the clock that the stream was given, in seconds.
 """
 
-from dataclasses import dataclass, field
+from typing import Annotated, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,39 +11,47 @@ from numpy.typing import NDArray
 from pipeline.constants import CLASSES
 from pipeline.schema.messages import WindowId
 from pipeline.schema.public import Latency
+from pipeline.schema.state import Shape, State
 from pipeline.scoring.live_score import Verdict, wrong_ticks
+from pipeline.scoring.protocols import Window
 from pipeline.signal.quality import Reason
 
+_NO_CONTEXT: Final = np.empty(0, dtype=np.float32)
 
-@dataclass(slots=True)
-class Beat:
+
+class Beat(State):
     """What is known of a beat so far; each stage adds its part."""
 
     id: WindowId
     sample: int
+    """The R peak, in the source's own rate."""
     rr_s: float
-    window: NDArray[np.float32]
+    """Interval to the previous beat, NaN if it is not known."""
+    window: Window
     reason: Reason
     r_arrived: float
+    """When the sample of the R peak arrived,"""
     window_arrived: float
+    """when the last one of the window did,"""
     ready_arrived: float
+    """and when the last one that the segmenter needed did."""
     cut_at: float
     fibrillating: bool = False
-    """Whether the waveform fibrillated when the beat was found: it is none of a run then."""
+    """Whether the waveform fibrillated when the beat was found: it is part of no run then."""
     scored_at: float = 0.0
     compute_s: float = 0.0
     score: float | None = None
-    residual: NDArray[np.float32] | None = None
+    residual: Window | None = None
     verdict: Verdict | None = None
     bpm: float | None = None
-    """Heart rate at this beat, once it was judged."""
-    rr_context: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    """Heart rate at this beat, once it has a verdict."""
+    rr_context: Annotated[NDArray[np.float32], Shape((None,))] = _NO_CONTEXT
     """float32[RR_FEATURES]; empty where no class is asked for."""
     class_asked_at: float | None = None
     classified_at: float = 0.0
     class_compute_s: float = 0.0
-    probabilities: NDArray[np.float32] | None = None
-    """float32[4], of each of `pipeline.scoring.protocols.CLASSES`."""
+    probabilities: Annotated[NDArray[np.float32], Shape((len(CLASSES),))] | None = None
+    """Of each of `CLASSES`."""
 
     @property
     def wants_score(self) -> bool:

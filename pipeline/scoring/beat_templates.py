@@ -16,14 +16,15 @@ its numbers were chosen on DS1.
 """
 
 import math
-from typing import Final
+from typing import Annotated, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.constants import WINDOW_SAMPLES
+from pipeline.schema.state import Shape, State, field
 
-FAMILIES: Final = 8
+MAX_TEMPLATES: Final = 8
 """The one that came least gives way to a new shape."""
 
 COMPARED: Final = slice(20, 200)
@@ -49,26 +50,41 @@ _COST_OF_PREMATURITY: Final = 10.0
 _COST_OF_ERROR: Final = 1 / 1.5
 
 
-class BeatTemplates:
-    """What is remembered of the shapes of one patient's beats."""
+class BeatTemplatesState(State):
+    """All memory of `BeatTemplates`; the lists are parallel, one value a template in use."""
 
-    def __init__(self) -> None:
-        # Eight numbers each: plain lists are faster than arrays.
-        self._templates = np.zeros((FAMILIES, WINDOW_SAMPLES), dtype=np.float32)
-        self._weights: list[float] = []
-        self._counts: list[int] = []
-        self._early: list[float] = []
-        self._error: list[float] = []
+    templates: Annotated[NDArray[np.float32], Shape((MAX_TEMPLATES, WINDOW_SAMPLES))]
+    # Eight numbers each: plain lists are faster than arrays.
+    weights: list[float] = field(default_factory=list)
+    """How many beats came lately, each forgotten by `FORGETTING`."""
+    counts: list[int] = field(default_factory=list)
+    """How many beats came in all."""
+    early: list[float] = field(default_factory=list)
+    """Mean prematurity."""
+    error: list[float] = field(default_factory=list)
+    """Mean logarithm of the student's score."""
+
+    @classmethod
+    def fresh(cls) -> Self:
+        """Return the state before the first beat."""
+        return cls(np.zeros((MAX_TEMPLATES, WINDOW_SAMPLES), dtype=np.float32))
+
+
+class BeatTemplates:
+    """The shapes of one patient's beats."""
+
+    def __init__(self, state: BeatTemplatesState | None = None) -> None:
+        self.state = state or BeatTemplatesState.fresh()
 
     def distances(self, window: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return how far float32[320] lies from each family's template, float64[families]."""
-        apart = self._templates[: len(self._weights), COMPARED] - window[COMPARED]
+        apart = self.state.templates[: len(self.state.weights), COMPARED] - window[COMPARED]
         mean_squares = np.einsum("ft,ft->f", apart, apart, dtype=np.float64) / apart.shape[1]
         return np.asarray(np.sqrt(mean_squares), dtype=np.float64)
 
     def usual(self) -> list[int]:
         """Return the families that are usual, 1 to 8 of them; there must have been a beat."""
-        weights, early, error = self._weights, self._early, self._error
+        weights, early, error = self.state.weights, self.state.early, self.state.error
         share = 0.02 * sum(weights)
         least_error = min(e for e, weight in zip(error, weights, strict=True) if weight >= share)
         plausible = [
@@ -93,12 +109,12 @@ class BeatTemplates:
 
     def template(self, family: int) -> NDArray[np.float32]:
         """Return the template of a family, float32[320]."""
-        template: NDArray[np.float32] = self._templates[family]
+        template: NDArray[np.float32] = self.state.templates[family]
         return template
 
     def prematurity(self, family: int) -> float:
         """Return how early the beats of a family come on the whole."""
-        return self._early[family]
+        return self.state.early[family]
 
     def add(
         self,
@@ -118,28 +134,34 @@ class BeatTemplates:
             error: logarithm of the student's score.
             is_usual: whether it may move the template of a usual family.
         """
-        self._weights = [FORGETTING * weight for weight in self._weights]
+        state = self.state
+        state.weights = [FORGETTING * weight for weight in state.weights]
         nearest = int(distances.argmin()) if distances.size else -1
         if nearest < 0 or distances[nearest] > SAME_SHAPE:
             self._begin(window, early, error)
             return
-        self._weights[nearest] += 1.0
-        self._counts[nearest] += 1
-        step = max(1.0 / self._counts[nearest], TEMPLATE_STEP)
-        self._early[nearest] += step * (early - self._early[nearest])
-        self._error[nearest] += step * (error - self._error[nearest])
+        state.weights[nearest] += 1.0
+        state.counts[nearest] += 1
+        step = max(1.0 / state.counts[nearest], TEMPLATE_STEP)
+        state.early[nearest] += step * (early - state.early[nearest])
+        state.error[nearest] += step * (error - state.error[nearest])
         if is_usual or nearest not in self.usual():
-            self._templates[nearest] += np.float32(step) * (window - self._templates[nearest])
+            template = state.templates[nearest]
+            template += np.float32(step) * (window - template)
 
     def _begin(self, window: NDArray[np.float32], early: float, error: float) -> None:
-        if len(self._weights) < FAMILIES:
-            family = len(self._weights)
-            for values in (self._weights, self._counts, self._early, self._error):
-                values.append(0)
+        """Begin a template of a new shape, in the place of the one that came least if need be."""
+        state = self.state
+        if len(state.weights) < MAX_TEMPLATES:
+            at = len(state.weights)
+            state.weights.append(0.0)
+            state.counts.append(0)
+            state.early.append(0.0)
+            state.error.append(0.0)
         else:
-            family = self._weights.index(min(self._weights))
-        self._templates[family] = window
-        self._weights[family] = 1.0
-        self._counts[family] = 1
-        self._early[family] = early
-        self._error[family] = error
+            at = state.weights.index(min(state.weights))
+        state.templates[at] = window
+        state.weights[at] = 1.0
+        state.counts[at] = 1
+        state.early[at] = early
+        state.error[at] = error

@@ -30,9 +30,8 @@ Pure and causal: depends on this stream's beats alone, in order. No clock, no I/
 
 import math
 from bisect import bisect_left, insort
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -40,7 +39,9 @@ from numpy.typing import NDArray
 
 from pipeline.constants import WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.errors import ConfigError
-from pipeline.scoring.beat_templates import SAME_SHAPE, BeatTemplates
+from pipeline.schema.state import State, field
+from pipeline.scoring.beat_templates import SAME_SHAPE, BeatTemplates, BeatTemplatesState
+from pipeline.scoring.protocols import Window
 
 LEARNING_BEATS: Final = 16
 RECENT_RR: Final = 20
@@ -134,8 +135,7 @@ class LiveScoreConfig:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(State, eq=True, kw_only=True):
     """What the live score says of one beat."""
 
     score: float
@@ -144,40 +144,68 @@ class Verdict:
     learning: bool
     reason: str
     """Which witnesses spoke, in words; empty for a beat that is not anomalous."""
-    shares: Mapping[str, float] = field(default_factory=dict)
+    shares: dict[str, float] = field(default_factory=dict)
     """What each witness that could speak, and ``typical``, contribute; their sum is the score."""
 
 
 class Typical:
     """What the ordinary beats of one patient typically score."""
 
-    def __init__(self) -> None:
-        self._ordinary = RollingQuantiles(USUAL_BEATS)
+    def __init__(self, ordinary: list[float] | None = None) -> None:
+        """Begin, or go on from the sums of the latest ordinary beats."""
+        self._ordinary = RollingQuantiles(USUAL_BEATS, [] if ordinary is None else ordinary)
 
     def share(self, total: float) -> float:
-        """Return its share in the score of a beat whose witnesses sum up to ``total``; learn it."""
+        """Return its contribution to the score of a beat whose components sum up to ``total``.
+
+        It learns ``total`` then.
+        """
         share = -TYPICAL_WEIGHT * self._ordinary.quantile(0.5)
         if total <= ORDINARY:
             self._ordinary.add(total)
         return share
 
 
-class LiveScore:
-    """The memory of one patient and the judgement of that patient's beats."""
+class LiveScoreState(State):
+    """All memory of a `LiveScore`; every list of values is that of a `RollingQuantiles`."""
 
-    def __init__(self, config: LiveScoreConfig) -> None:
+    templates: BeatTemplatesState
+    recent_rr_s: list[float] = field(default_factory=list)
+    long_rr_s: list[float] = field(default_factory=list)
+    own: list[float] = field(default_factory=list)
+    """``own`` of the latest usual beats,"""
+    shape: list[float] = field(default_factory=list)
+    """their ``shape``,"""
+    qrs: list[float] = field(default_factory=list)
+    """and their ``qrs``, before their medians are taken off."""
+    ordinary: list[float] = field(default_factory=list)
+    """What the components of the latest ordinary beats sum up to."""
+    learned: int = 0
+    """Beats from which the patient's usual ones were learned, `LEARNING_BEATS` at most."""
+    learning: list[tuple[Window, float]] = field(default_factory=list)
+    """Those beats while they are learned: window and error."""
+
+
+class LiveScore:
+    """Judges the beats of one patient, and learns from them."""
+
+    def __init__(self, config: LiveScoreConfig, state: LiveScoreState | None = None) -> None:
+        self.state = state = state or LiveScoreState(BeatTemplatesState.fresh())
         self._config = config
-        self._recent_rr = RollingQuantiles(RECENT_RR)
-        self._long_rr = RollingQuantiles(LONG_RR)
-        self._families = BeatTemplates()
-        self._usual = {name: RollingQuantiles(USUAL_BEATS) for name in ("own", "shape", "qrs")}
-        self._typical = Typical()
-        self._learned: list[tuple[NDArray[np.float32], float]] = []
+        self._recent_rr = RollingQuantiles(RECENT_RR, state.recent_rr_s)
+        self._long_rr = RollingQuantiles(LONG_RR, state.long_rr_s)
+        self._templates = BeatTemplates(state.templates)
+        self._usual = {
+            "own": RollingQuantiles(USUAL_BEATS, state.own),
+            "shape": RollingQuantiles(USUAL_BEATS, state.shape),
+            "qrs": RollingQuantiles(USUAL_BEATS, state.qrs),
+        }
+        self._typical = Typical(state.ordinary)
 
     @property
     def learning(self) -> bool:
         """Whether the patient's usual beats are still being learned."""
-        return len(self._learned) < LEARNING_BEATS
+        return self.state.learned < LEARNING_BEATS
 
     def median_rr_s(self) -> float | None:
         """Return the median of the last RR intervals, or None without any."""
@@ -237,32 +265,35 @@ class LiveScore:
 
     def _compare(self, window: NDArray[np.float32], early: float, error: float) -> dict[str, float]:
         """Return the patient's witnesses; remember the beat."""
-        families = self._families
-        distances = families.distances(window)
-        usual = families.usual()
+        templates = self._templates
+        distances = templates.distances(window)
+        usual = templates.usual()
         found = self._against(usual, distances, window, error)
         raw = {name: value - self._usual[name].quantile(0.5) for name, value in found.items()}
         nearest = int(distances.argmin())
         near = bool(distances[nearest] <= SAME_SHAPE)
-        raw["family"] = max(0.0, families.prematurity(nearest)) if near else 0.0
+        raw["family"] = max(0.0, templates.prematurity(nearest)) if near else 0.0
         is_usual = near and nearest in usual and early < NOT_EARLY
         if is_usual:
             self._remember(found)
-        families.add(window, distances, early, error, is_usual=is_usual)
+        templates.add(window, distances, early, error, is_usual=is_usual)
         return raw
 
     def _learn(self, window: NDArray[np.float32], early: float, error: float) -> None:
         """Remember one of the first beats; after the last, find out which of them are usual."""
-        families = self._families
-        families.add(window, families.distances(window), early, error, is_usual=True)
-        self._learned.append((window, error))
+        templates = self._templates
+        templates.add(window, templates.distances(window), early, error, is_usual=True)
+        state = self.state
+        state.learned += 1
+        state.learning.append((window, error))
         if self.learning:
             return
-        usual = families.usual()
-        for beat, its_error in self._learned:
-            distances = families.distances(beat)
+        usual = templates.usual()
+        for beat, its_error in state.learning:
+            distances = templates.distances(beat)
             if int(distances.argmin()) in usual:
                 self._remember(self._against(usual, distances, beat, its_error))
+        state.learning.clear()
 
     def _against(
         self,
@@ -273,7 +304,7 @@ class LiveScore:
     ) -> dict[str, float]:
         """Return what is compared with the usual: error, distances to the nearest usual shape."""
         nearest = min(usual, key=distances.tolist().__getitem__)
-        apart = window - self._families.template(nearest)
+        apart = window - self._templates.template(nearest)
         return {"own": error, "shape": _log_rms(apart), "qrs": _log_rms(apart[QRS_PART])}
 
     def _remember(self, found: Mapping[str, float]) -> None:
@@ -282,21 +313,22 @@ class LiveScore:
 
 
 class RollingQuantiles:
-    """The last values of a row, and their quantiles; each costs the logarithm of their number."""
+    """The last values of a series, and their quantiles, each in logarithmic time."""
 
-    def __init__(self, size: int) -> None:
-        self._last: deque[float] = deque()
-        self._sorted: list[float] = []
+    def __init__(self, size: int, values: list[float]) -> None:
+        """Keep the last ``size`` values in ``values``, the oldest first."""
+        self._values = values
+        self._sorted = sorted(values)
         self._size = size
 
     def __len__(self) -> int:
-        return len(self._last)
+        return len(self._values)
 
     def add(self, value: float) -> None:
-        """Note a value; the oldest gives way."""
-        if len(self._last) == self._size:
-            del self._sorted[bisect_left(self._sorted, self._last.popleft())]
-        self._last.append(value)
+        """Remember a value, and forget the oldest where there are more than ``size``."""
+        if len(self._values) == self._size:
+            del self._sorted[bisect_left(self._sorted, self._values.pop(0))]
+        self._values.append(value)
         insort(self._sorted, value)
 
     def quantile(self, part: float) -> float:

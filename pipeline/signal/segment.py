@@ -22,7 +22,7 @@ class FibrillationChange(NamedTuple):
 
     sample: int
     """Where that was sure, in the source's own rate."""
-    there: bool
+    active: bool
     begun_at: int
     """Where the condition began, or ended."""
     hz: float

@@ -48,8 +48,8 @@ from pipeline.signal.segmenter_state import (
     PENDING,
     TAIL_SAMPLES,
     WATCH,
+    SegmenterState,
     begin_segment,
-    new_state,
 )
 
 __all__ = ["Segment", "Segmenter", "cut_windows", "detect_record", "filter_record"]
@@ -78,8 +78,13 @@ class Segmenter:
     about the size of this patient's QRS stays.
     """
 
-    def __init__(self, fs_hz: float) -> None:
-        """Prepare for a stream of ``fs_hz``; raise ValueError outside 50 to 10,000 Hz."""
+    def __init__(self, fs_hz: float, state: SegmenterState | None = None) -> None:
+        """Prepare for a stream of ``fs_hz``, or go on from the ``state`` of one.
+
+        Raises:
+            ValueError: the rate is outside 50 to 10,000 Hz.
+            SnapshotError: the state is none of such a stream.
+        """
         lowest, highest = SAMPLING_RATE_LIMITS_HZ
         if not lowest <= fs_hz <= highest:
             raise ValueError(f"sampling rate of {fs_hz} Hz is outside {lowest} to {highest} Hz")
@@ -87,8 +92,16 @@ class Segmenter:
         self._fill = int(FILL_SECONDS * fs_hz)
         self._spikes = quality.pacing_spikes(fs_hz)
         self._bank = filter_bank()
-        self._state = new_state(self._rate.half)
-        self._fibrillation = FibrillationWatch()
+        if state is not None:
+            state.check(self._rate.half)
+        self.state = state or SegmenterState.fresh(self._rate.half)
+        self._connect()
+
+    def _connect(self) -> None:
+        """Let the parts of the segmenter work on the arrays of its state."""
+        state = self.state
+        self._beats = beats.Beats(state.detector, state.candidates, state.levels)
+        self._fibrillation = FibrillationWatch(state.fibrillation)
 
     def push(
         self,
@@ -109,7 +122,7 @@ class Segmenter:
             ValueError: a shape or a first sample other than promised; nothing has changed.
         """
         x, marks = _admit(samples, first_sample, flags)
-        counters = self._state.counters
+        counters = self.state.counters
         expected = int(counters[EXPECTED])
         if expected == NONE:
             if x.size:
@@ -125,28 +138,28 @@ class Segmenter:
             end = first + x.size
             if gap > self._fill:
                 before = self._flush()
-                if self._state.watch[windows.STATE] != Reason.GAP:
+                if self.state.watch[windows.STATE] != Reason.GAP:
                     between.append(QualityChange(expected, Reason.GAP))
                 self._begin(first, after_gap=True)
             elif gap:
-                x, marks = _fill(float(self._state.raw[0]), gap, x, marks)
+                x, marks = _fill(float(self.state.raw[0]), gap, x, marks)
             counters[EXPECTED] = end
-            self._state.raw[0] = x[-1]
+            self.state.raw[0] = x[-1]
         return join(before, between, self._advance(x, marks), gap, duplicates)
 
     def finish(self) -> Segment:
         """End the epoch: beats whose window can no longer be completed come out as they are."""
         last = self._flush()
-        self._state.counters[[EXPECTED, LAST_R, DONE, PENDING]] = NONE, NONE, 0, 0
+        self.state.counters[[EXPECTED, LAST_R, DONE, PENDING]] = NONE, NONE, 0, 0
         return join(None, [], last, 0, 0)
 
     def _begin(self, first_sample: int, *, after_gap: bool) -> None:
-        begin_segment(self._state, self._rate, first_sample, after_gap=after_gap)
-        self._fibrillation = FibrillationWatch()
+        begin_segment(self.state, self._rate, first_sample, after_gap=after_gap)
+        self._connect()
 
     def _flush(self) -> Part:
         """Bring out what the segment still holds, as if its last value went on for a while."""
-        state, rate = self._state, self._rate
+        state, rate = self.state, self._rate
         expected = int(state.counters[EXPECTED])
         if expected == NONE:
             return self._advance(np.empty(0, np.float32), np.empty(0, np.uint8))
@@ -160,7 +173,7 @@ class Segmenter:
         self, x: NDArray[np.float32], marks: NDArray[np.uint8], end: int | None = None
     ) -> Part:
         """Run the kernels over new samples; ``end`` closes the segment there (see `_flush`)."""
-        state = self._state
+        state = self.state
         clean, codes = self._sampled(x, marks)
         n = clean.size
         done = int(state.counters[DONE])
@@ -175,7 +188,7 @@ class Segmenter:
         found = np.empty((n // int(DETECTOR[beats.APART]) + 32, 2), dtype=np.int64)
         energies = np.empty(beats.LONG_SAMPLES + n, dtype=np.int32)
         energies[: beats.LONG_SAMPLES] = state.energies
-        found = found[: beats.detect_beats(y[QRS], raw, DETECTOR, state.beats, energies, found)]
+        found = found[: beats.detect_beats(y[QRS], raw, DETECTOR, self._beats, energies, found)]
         before = state.watch[windows.STATE]
         states = np.empty(n, dtype=np.uint8)
         spells = np.empty(TAIL_SAMPLES + n, dtype=np.uint8)
@@ -203,7 +216,7 @@ class Segmenter:
         self, x: NDArray[np.float32], marks: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Sanitise raw samples and convert their rate: values and codes at 360 Hz."""
-        state, rate = self._state, self._rate
+        state, rate = self.state, self._rate
         clean = np.empty(x.size, dtype=np.float32)
         codes = np.empty(x.size, dtype=np.uint8)
         sampling.sanitise(
@@ -236,17 +249,17 @@ class Segmenter:
         self, clean: NDArray[np.float32], mask: NDArray[np.uint8]
     ) -> list[FibrillationChange]:
         """List where fibrillation begins and ends."""
-        origin = int(self._state.counters[ORIGIN])
+        origin = int(self.state.counters[ORIGIN])
         found = []
         for change in self._fibrillation.push(clean, mask):
             at = np.array([change.position, change.begun_at]) + origin
             sample, begun_at = self._rate.to_source(at).tolist()
-            found.append(FibrillationChange(sample, change.there, begun_at, change.hz, change.mv))
+            found.append(FibrillationChange(sample, change.active, begun_at, change.hz, change.mv))
         return found
 
     def _emit(self, found: NDArray[np.int64], stretch: Stretch, *, closed: bool) -> BeatArrays:
         """Return the beats whose window the stretch completes; all of them when ``closed``."""
-        state = self._state
+        state = self.state
         counters = state.counters
         waiting = np.concatenate((state.pending[: counters[PENDING]], found))
         reach = _EDGE if closed else WINDOW_AFTER_R - 1
@@ -271,7 +284,7 @@ class Segmenter:
         self, r_samples: NDArray[np.int64], spells: NDArray[np.uint8]
     ) -> NDArray[np.float64]:
         """Return the RR intervals in seconds, NaN unless one analysable stretch holds both."""
-        counters = self._state.counters
+        counters = self.state.counters
         previous = np.concatenate((counters[LAST_R : LAST_R + 1], r_samples[:-1]))
         before = np.concatenate((counters[LAST_SPELL : LAST_SPELL + 1], spells[:-1]))
         known = (previous != NONE) & (before == spells) & (spells % 2 == 0)
@@ -326,7 +339,7 @@ def filter_record(x: NDArray[np.float32]) -> NDArray[np.float32]:
     Values that are no signal are held as in a stream; raises ValueError for another shape.
     """
     raw, codes = _admit(x, 0, None)
-    state = new_state(0)
+    state = SegmenterState.fresh(0)
     clean = np.empty(raw.size, dtype=np.float32)
     out = np.empty((3, raw.size), dtype=np.float32)
     held = float(int(FILL_SECONDS * SAMPLING_RATE_HZ))

@@ -1,7 +1,8 @@
 """What is counted of one stream. Pure: no state besides."""
 
-from dataclasses import dataclass, field
 from typing import Final
+
+from pipeline.schema.state import State, field
 
 MOST: Final = 2**62
 """What sources say themselves, or make up by jumps, is counted up to here: states and reports can
@@ -13,8 +14,7 @@ def counted(number: int, more: int) -> int:
     return min(MOST, number + more)
 
 
-@dataclass(slots=True)
-class Counters:
+class Counters(State):
     """What went through a stream, over all epochs."""
 
     samples: int = 0

@@ -89,7 +89,7 @@ class EmbeddedRunner:
             anomalous = []
             for row, beat in enumerate(batch):
                 score, residual = float(scored.scores[row]), scored.residuals[row]
-                anomalous += self._stream.scored(beat.id, score, residual, 0.0)
+                anomalous += self._stream.beats.scored(beat.id, score, residual, 0.0)
             self._classify(anomalous)
         told = self._stream.drain()
         alerts = taken.alerts + [alert for one in told for alert in one.alerts]
@@ -102,4 +102,4 @@ class EmbeddedRunner:
         windows = np.stack([beat.window for beat in beats])
         rr_context = np.stack([beat.rr_context for beat in beats])
         for beat, row in zip(beats, self._classifier.classify(windows, rr_context), strict=True):
-            self._stream.classified(beat.id, row, 0.0)
+            self._stream.beats.classified(beat.id, row, 0.0)

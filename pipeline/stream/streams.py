@@ -34,7 +34,7 @@ from pipeline.schema.public import Alert, Public
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.stream.counters import counted
-from pipeline.stream.session import PendingAlert, StreamSession
+from pipeline.stream.session import PendingAlert, SessionState, StreamSession
 from pipeline.stream.stream import Stream, StreamUpdate
 
 logger = logging.getLogger(__name__)
@@ -104,6 +104,24 @@ class Streams:
         stream.adopt(opened.adopted)
         return StreamSession(stream, opened.lead, self._clock())
 
+    def restored(self, name: str, fs_hz: float, state: SessionState) -> StreamSession:
+        """Return a session that goes on from ``state``.
+
+        Raises:
+            SnapshotError: the state is none of such a stream.
+            ValueError: no stream has such a rate.
+        """
+        stream = Stream(
+            name,
+            fs_hz,
+            self._live_score,
+            self._clock,
+            classify=self._classify,
+            settings=self._settings,
+            state=state.stream,
+        )
+        return StreamSession(stream, state.lead, self._clock(), state)
+
     # --- what sources say ------------------------------------------------------------------
 
     def admit(
@@ -123,8 +141,8 @@ class Streams:
         """
         session = self.sessions.get(message.stream)
         if message.number:
-            known = session is not None and message.session == session.source_session
-            before = session.number if session is not None and known else 0
+            known = session is not None and message.session == session.state.source_session
+            before = session.state.number if session is not None and known else 0
             if session is not None and message.number <= before and not _is_news(message, session):
                 return []  # sent again, though it had arrived
             if message.number > before + 1 and not message.unkept:
@@ -155,11 +173,11 @@ class Streams:
         if self.busy(chunk.stream, chunk.session, now):
             raise BusyError(f"another source sends {chunk.stream} now: give this one another name")
         if chunk.epoch < stream.epoch:
-            if chunk.session != session.source_session:
+            if chunk.session != session.state.source_session:
                 # Not taken it would be missing for ever, and all that follows it.
                 raise WireError(f"{chunk.stream} is in epoch {stream.epoch} by now: begin again")
             return []
-        if session.ending and chunk.epoch == stream.epoch:
+        if session.state.ending and chunk.epoch == stream.epoch:
             # Its numbers may come again, and beats of that name may still be under way.
             raise WireError(f"{chunk.stream} goes on after its end")
         return [chunk]
@@ -167,7 +185,11 @@ class Streams:
     def busy(self, name: str, source_session: str, now: float) -> bool:
         """Say whether another source than that of ``source_session`` sends the stream now."""
         session = self.sessions.get(name)
-        if session is None or session.ending or source_session == session.source_session:
+        if (
+            session is None
+            or session.state.ending
+            or source_session == session.state.source_session
+        ):
             return False
         return now - session.arrived_at < STALE_S
 
@@ -179,7 +201,7 @@ class Streams:
         if len(self.sessions) < MAX_STREAMS:
             return []
         for name, session in self.sessions.items():
-            if session.end_told:
+            if session.state.end_reported:
                 return [Forgotten(stream=name)]
         silent = [
             (session.arrived_at, name)
@@ -196,7 +218,7 @@ class Streams:
             raise WireError(f"end of {end.stream}, which never began")
         if end.epoch != session.stream.epoch:
             raise WireError(f"end of {end.stream} in epoch {end.epoch}, which is not now")
-        return [] if session.ending else [end]
+        return [] if session.state.ending else [end]
 
     # --- what happens ----------------------------------------------------------------------
 
@@ -242,7 +264,7 @@ class Streams:
                     stream = self.sessions[name].stream
                     for window_id in event.ids:
                         if window_id[0] == name:
-                            outcome.anomalous += stream.give_up(window_id)
+                            outcome.anomalous += stream.beats.give_up(window_id)
                 case Acknowledged():
                     told = self.sessions[name].stream.acknowledge(event.episode)
                     outcome.drafts += _drafts(told, arrived_at)
@@ -255,18 +277,18 @@ class Streams:
     ) -> None:
         stream = session.stream
         samples, first = samples_of(chunk), chunk.first_sample
-        session.ending = False
-        if chunk.session != session.source_session:
-            session.source_session, session.source_epoch = chunk.session, chunk.epoch
-            session.number = 0
-        session.number = max(session.number, chunk.number)
+        session.state.ending = False
+        if chunk.session != session.state.source_session:
+            session.state.source_session, session.state.source_epoch = chunk.session, chunk.epoch
+            session.state.number = 0
+        session.state.number = max(session.state.number, chunk.number)
         if chunk.epoch > stream.epoch:
             taken = stream.begin_epoch(chunk.epoch, first)
             self._absorb(session, taken, outcome)
         if first + samples.size > stream.next_sample:
             # Repeats are no news: a source that begins again must not look alive.
             session.arrived_at = arrived_at
-            session.shed_samples = counted(session.shed_samples, chunk.shed)
+            session.state.shed_samples = counted(session.state.shed_samples, chunk.shed)
         taken = stream.take(
             samples,
             first_sample=first,
@@ -280,9 +302,9 @@ class Streams:
         self, session: StreamSession, end: End, arrived_at: float, outcome: Outcome
     ) -> None:
         session.arrived_at = arrived_at
-        session.number = max(session.number, end.number)
+        session.state.number = max(session.state.number, end.number)
         self._absorb(session, session.stream.finish(), outcome)
-        session.ending = True
+        session.state.ending = True
 
     def _absorb(self, session: StreamSession, taken: StreamUpdate, outcome: Outcome) -> None:
         outcome.windows += taken.windows
@@ -298,7 +320,7 @@ class Streams:
         )
         for row, window_id in enumerate(reply.ids):
             if window_id[0] == name:
-                outcome.anomalous += stream.scored(
+                outcome.anomalous += stream.beats.scored(
                     window_id, float(scores[row]), residuals[row], reply.compute_ms / 1e3
                 )
 
@@ -306,7 +328,7 @@ class Streams:
         probabilities, stream = probabilities_of(reply), self.sessions[name].stream
         for row, window_id in enumerate(reply.ids):
             if window_id[0] == name:
-                stream.classified(window_id, probabilities[row], reply.compute_ms / 1e3)
+                stream.beats.classified(window_id, probabilities[row], reply.compute_ms / 1e3)
 
     def _settle(self, name: str, outcome: Outcome) -> None:
         """Tell all that can be told now."""
@@ -318,8 +340,8 @@ class Streams:
             if told.view is not None:
                 outcome.notes.append((f"window/{name}", told.view))
             outcome.drafts += _drafts(told.alerts, session.arrived_at, told.beat)
-        if session.ended and not session.end_told:
-            session.end_told = True
+        if session.ended and not session.state.end_reported:
+            session.state.end_reported = True
             logger.info("the stream is over", extra={"stream": name})
             outcome.drafts += _drafts(session.stream.close(), session.arrived_at)
             outcome.ended = True
@@ -328,7 +350,7 @@ class Streams:
 def _is_news(message: Chunk | End, session: StreamSession) -> bool:
     """Say whether a message whose number is known tells more: a source that resumes may do so."""
     if isinstance(message, End):
-        return not session.ending
+        return not session.state.ending
     end = message.first_sample + len(message.samples) // 4
     return (message.epoch, end) > (session.stream.epoch, session.stream.next_sample)
 

@@ -5,97 +5,98 @@ an alarm has its number, and the signal goes on for long enough behind its place
 on), it gives out the strip. Pure: no sockets, no clock.
 """
 
-from collections import deque
-from typing import Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Final, Self
 
 from pipeline.alarms.kinds import PHYSIOLOGICAL
 from pipeline.constants import SAMPLING_RATE_HZ
+from pipeline.errors import SnapshotError
 from pipeline.schema.public import Alert, SignalStrip
+from pipeline.schema.state import State, field
+from pipeline.signal.ring import SignalRing, SignalRingState
 from pipeline.stream.strip import Strip, public_strip
 
 STRIP_S: Final = 10.0
-"""Length of a strip, half before the place of the alert and half behind it."""
+"""Length of a strip, half before the position of the alert and half behind it."""
 
-_KEPT: Final = 60 * SAMPLING_RATE_HZ
+KEPT: Final = 60 * SAMPLING_RATE_HZ
 """Values kept: an alert that waits for a score comes late."""
 
 _MOST_WANTED: Final = 256
 
 
-class StripRecorder:
-    """What is kept of one stream's signal, and the strips that are still to be cut."""
+class StripRecorderState(State):
+    """All memory of a `StripRecorder`."""
 
-    def __init__(self, stream: str) -> None:
+    ring: SignalRingState
+    wanted: list[tuple[int, int]] = field(default_factory=list)
+    """(number of the alert, its position at 360 Hz) of the strips still to be cut."""
+    cut: list[tuple[int, SignalStrip]] = field(default_factory=list)
+    """(number of the alert, its strip) of those that nobody has taken yet."""
+
+    @classmethod
+    def fresh(cls) -> Self:
+        """Return the state before the first sample."""
+        return cls(SignalRingState.fresh(KEPT))
+
+
+class StripRecorder:
+    """The last minute of one stream's signal, and the strips that are still to be cut."""
+
+    def __init__(self, stream: str, state: StripRecorderState | None = None) -> None:
+        """Begin, or go on from ``state``.
+
+        Raises:
+            SnapshotError: it keeps another length of signal.
+        """
+        self.state = state or StripRecorderState.fresh()
+        if self.state.ring.values.size != KEPT:
+            raise SnapshotError(f"state of {self.state.ring.values.size} values, not {KEPT}")
         self._stream = stream
-        self._mv = np.full(_KEPT, np.nan, dtype=np.float32)
-        """A ring: the value at position p lies at p % `_KEPT`."""
-        self.epoch = 0
-        self._begin = 0
-        """Position of the oldest value that there was since the signal broke off, at 360 Hz."""
-        self.end = 0
-        """Position one past the newest value."""
-        self._wanted: deque[tuple[int, int]] = deque(maxlen=_MOST_WANTED)
-        """(number of the alert, its position at 360 Hz), as they came."""
-        self._cut: list[tuple[int, SignalStrip]] = []
+        self._ring = SignalRing(self.state.ring)
+
+    @property
+    def epoch(self) -> int:
+        """Epoch of the newest value."""
+        return self.state.ring.epoch
+
+    @property
+    def end(self) -> int:
+        """Position one past the newest value, at 360 Hz."""
+        return self.state.ring.end
 
     def add(self, strip: Strip) -> None:
         """Remember the newest signal of the stream."""
-        gap = strip.first_sample - self.end
-        if strip.epoch != self.epoch or gap:
+        if (strip.epoch, strip.first_sample) != (self.epoch, self.end):
             self._cut_wanted(all_of_them=True)
-            if strip.epoch == self.epoch and 0 < gap <= _KEPT:
-                self._put(self.end, np.full(gap, np.nan, dtype=np.float32))
-            else:
-                self._begin = strip.first_sample
-            self.epoch = strip.epoch
-        self._put(strip.first_sample, strip.mv)
+        self._ring.place(strip.epoch, strip.first_sample, strip.mv)
 
     def signal(self, begin: int, end: int) -> Strip:
         """Return what is kept from one position to the other, a copy."""
-        begin, end = max(begin, self._oldest), min(end, self.end)
-        n, at = max(0, end - begin), begin % _KEPT
-        return Strip(
-            self.epoch,
-            begin,
-            np.concatenate((self._mv[at : at + n], self._mv[: max(0, at + n - _KEPT)])),
-        )
+        begin, end = max(begin, self._ring.oldest), min(end, self.end)
+        return Strip(self.epoch, begin, self._ring.between(begin, end))
 
     def want(self, seq: int, epoch: int, time_s: float) -> None:
-        """Take note that the alert ``seq`` at ``time_s`` wants its strip."""
+        """Record that the alert ``seq`` at ``time_s`` wants its strip."""
         if epoch == self.epoch:
-            self._wanted.append((seq, round(time_s * SAMPLING_RATE_HZ)))
+            self.state.wanted.append((seq, round(time_s * SAMPLING_RATE_HZ)))
+            del self.state.wanted[:-_MOST_WANTED]
 
     def take(self, *, all_of_them: bool = False) -> list[tuple[int, SignalStrip]]:
         """Return the strips that are whole, or ``all_of_them`` as far as they go, once."""
         self._cut_wanted(all_of_them=all_of_them)
-        cut, self._cut = self._cut, []
+        cut, self.state.cut = self.state.cut, []
         return cut
-
-    @property
-    def _oldest(self) -> int:
-        return max(self._begin, self.end - _KEPT)
-
-    def _put(self, first: int, mv: NDArray[np.float32]) -> None:
-        self.end = first + mv.size
-        newest = mv[-_KEPT:]
-        at = (self.end - newest.size) % _KEPT
-        before_the_seam = newest[: _KEPT - at]
-        self._mv[at : at + before_the_seam.size] = before_the_seam
-        self._mv[: newest.size - before_the_seam.size] = newest[_KEPT - at :]
 
     def _cut_wanted(self, *, all_of_them: bool) -> None:
         half = round(STRIP_S * SAMPLING_RATE_HZ / 2)
-        left: deque[tuple[int, int]] = deque(maxlen=_MOST_WANTED)
-        for seq, at in self._wanted:
-            begin, end = max(at - half, self._oldest), min(at + half, self.end)
+        waiting = []
+        for seq, at in self.state.wanted:
+            begin, end = max(at - half, self._ring.oldest), min(at + half, self.end)
             if end < at + half and not all_of_them:
-                left.append((seq, at))
+                waiting.append((seq, at))
             elif begin < end:
-                self._cut.append((seq, public_strip(self._stream, self.signal(begin, end))))
-        self._wanted = left
+                self.state.cut.append((seq, public_strip(self._stream, self.signal(begin, end))))
+        self.state.wanted = waiting
 
 
 def wants_strip(alert: Alert) -> bool:

@@ -22,7 +22,7 @@ OWNERS = {
         "pipeline/schema/messages.py",
         "pipeline/schema/public.py",
         "pipeline/schema/system_report.py",
-        "pipeline/stream/snapshot.py",
+        "pipeline/schema/state.py",
         "pipeline/schema/requests.py",
     },
     "sqlite3": {"pipeline/log/store.py", "pipeline/log/reader.py", "pipeline/log/schema.py"},

@@ -148,7 +148,7 @@ def heard(
         if taken.windows:
             scored = clean.scorer.score(np.stack([beat.window for beat in taken.windows]))
             for row, beat in enumerate(taken.windows):
-                stream.scored(beat.id, float(scored.scores[row]), scored.residuals[row], 0.0)
+                stream.beats.scored(beat.id, float(scored.scores[row]), scored.residuals[row], 0.0)
         for told in stream.drain():
             notes.append(told.note)
             alerts.extend(told.alerts)

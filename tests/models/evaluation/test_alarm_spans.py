@@ -16,7 +16,7 @@ def span(begin_s: float, sure_s: float, end_s: float) -> AlarmSpan:
 
 def test_spans_follow_the_condition_not_the_acknowledgement() -> None:
     """From its beginning to its end; what returns while latched is a span of its own."""
-    life = AlarmStateMachine("s", FS, DEFAULTS, 0)
+    life = AlarmStateMachine("s", FS, DEFAULTS)
     told = life.begin("asystole", 1000, "no QRS", begun_at=600)
     told += life.acknowledge(1100)
     told += life.end("asystole", 1500, "QRS")

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.alarms.beat_rules import BeatAlarms
+from pipeline.alarms.beat_rules import BeatAlarms, BeatAlarmsState
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.schema.public import Alert
@@ -15,7 +15,7 @@ PAUSE = round(EPISODE_S * FS)
 
 def alarms() -> BeatAlarms:
     """Return the alarms of beats at the beginning of a stream."""
-    return BeatAlarms("100", FS, AlarmSettings(), epoch=1)
+    return BeatAlarms("100", FS, AlarmSettings(), BeatAlarmsState.fresh(1))
 
 
 def brief(alerts: list[Alert]) -> list[tuple[str, int, int | None]]:
@@ -122,7 +122,7 @@ def test_alarm_ends_though_no_beat_comes_any_more() -> None:
 
 def test_tachycardia_is_over_when_nothing_beats_for_three_seconds() -> None:
     """It latches, at its last beat."""
-    beats = BeatAlarms("100", FS, AlarmSettings(), epoch=1, classify=True)
+    beats = BeatAlarms("100", FS, AlarmSettings(), BeatAlarmsState.fresh(1), classify=True)
     ventricular = [0.0, 0.0, 1.0, 0.0]
     for n in range(6):
         beats.on_beat(told(1_000 + 400 * n, probabilities=ventricular))

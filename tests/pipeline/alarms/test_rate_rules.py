@@ -22,7 +22,7 @@ def told(rates_bpm: list[float], **settings: object) -> list[tuple[int, RateChan
 
 def first(heard: list[tuple[int, RateChange]], kind: str) -> int | None:
     """Return the beat with which a condition was there first."""
-    return next((beat for beat, rate in heard if rate.kind == kind and rate.there), None)
+    return next((beat for beat, rate in heard if rate.kind == kind and rate.active), None)
 
 
 def test_five_slow_beats_are_extreme_bradycardia() -> None:
@@ -45,7 +45,7 @@ def test_seventeen_fast_beats_are_extreme_tachycardia() -> None:
 def test_extreme_rate_ends_only_beyond_the_hysteresis() -> None:
     """At the limit it stays; five beats a minute within it, it is over, and said once."""
     heard = told([38.0] * 6 + [43.0] * 6 + [47.0] * 6)
-    over = [beat for beat, rate in heard if rate.kind == "extreme_bradycardia" and not rate.there]
+    over = [beat for beat, rate in heard if rate.kind == "extreme_bradycardia" and not rate.active]
     assert len(over) == 1
     assert over[0] > 12
 

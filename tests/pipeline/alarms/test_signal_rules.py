@@ -9,6 +9,7 @@ from pipeline.alarms.signal_rules import (
     WATCHED_S,
     WINDOW_DELAY_S,
     SignalAlarms,
+    SignalAlarmsState,
 )
 from pipeline.schema.public import Alert
 from pipeline.signal.quality import Reason
@@ -22,7 +23,7 @@ SILENCE = round((ASYSTOLE_S + WINDOW_DELAY_S) * FS)
 def rules() -> SignalAlarms:
     """Return the rules at the beginning of a stream; pauses are not asked for."""
     settings = AlarmSettings(off=frozenset({"pause"}))
-    return SignalAlarms("100", FS, settings, epoch=2, first_sample=0)
+    return SignalAlarms("100", FS, settings, SignalAlarmsState.fresh(2, 0))
 
 
 def beat(alarms: SignalAlarms, sample: int) -> list[Alert]:
@@ -171,7 +172,7 @@ def test_late_qrs_does_not_turn_the_time_back() -> None:
 def test_fibrillation_before_a_gap_is_none_behind_it() -> None:
     """Who watches the waveform begins anew there: it would never say that it is over."""
     alarms = rules()
-    change = FibrillationChange(1000, there=True, begun_at=900, hz=5.0, mv=0.5)
+    change = FibrillationChange(1000, active=True, begun_at=900, hz=5.0, mv=0.5)
     assert brief(alarms.on_fibrillation(change)) == [("ventricular_fibrillation", "on", 1000)]
     alarms.on_quality(1100, Reason.GAP)
     assert not [a for a in alarms.on_quality(1140, Reason.OK) if a.priority == "high"]
@@ -185,7 +186,7 @@ def test_fibrillation_before_a_gap_is_none_behind_it() -> None:
 def test_fibrillation_that_was_only_hidden_calls_again(reason: Reason) -> None:
     """The watch went on behind the noise, and has not said that it is over."""
     alarms = rules()
-    alarms.on_fibrillation(FibrillationChange(1000, there=True, begun_at=900, hz=5.0, mv=0.5))
+    alarms.on_fibrillation(FibrillationChange(1000, active=True, begun_at=900, hz=5.0, mv=0.5))
     alarms.on_quality(1100, reason)
     told = alarms.on_quality(1400, Reason.OK)
     assert "ventricular_fibrillation" in [alert.kind for alert in told if alert.state == "on"]

@@ -14,7 +14,7 @@ FS = 100.0
 
 def life(**settings: object) -> AlarmStateMachine:
     """Return the alarms of a stream of 100 Hz."""
-    return AlarmStateMachine("100", FS, AlarmSettings(**settings), epoch=0)  # type: ignore[arg-type]
+    return AlarmStateMachine("100", FS, AlarmSettings(**settings))  # type: ignore[arg-type]
 
 
 def brief(alerts: list[Alert]) -> list[tuple[str, str, int]]:

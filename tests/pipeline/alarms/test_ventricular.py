@@ -26,7 +26,7 @@ def told(beats: str, rr_s: float = 0.5) -> list[tuple[int, RhythmChange]]:
 
 def brief(beats: str, rr_s: float = 0.5) -> list[tuple[int, str, bool]]:
     """Return the beat, the kind, and whether it begins."""
-    return [(n, one.kind, one.there) for n, one in told(beats, rr_s)]
+    return [(n, one.kind, one.active) for n, one in told(beats, rr_s)]
 
 
 def test_two_are_a_couplet_once_the_third_is_none() -> None:
@@ -39,7 +39,7 @@ def test_three_are_a_run_and_five_fast_ones_a_tachycardia() -> None:
     """At 120 bpm; the run is told at its third beat, and is over with the tachycardia."""
     assert brief("NVVVVN") == [(3, "ventricular_run", True), (5, "ventricular_run", False)]
     found = told("NVVVVVVN" + "NN")
-    assert [(n, one.kind, one.there) for n, one in found] == [
+    assert [(n, one.kind, one.active) for n, one in found] == [
         (3, "ventricular_run", True),
         (5, "ventricular_tachycardia", True),
         (9, "ventricular_tachycardia", False),
@@ -136,10 +136,10 @@ def test_a_run_of_a_day_takes_no_memory_and_is_counted_whole() -> None:
     """A hundred thousand ventricular beats: as many are told at its end."""
     rhythm = VentricularRhythm(DEFAULTS, FS)
     found = [one for n in range(100_000) for one in rhythm.on_beat(50 * n, 0.5, True)]
-    assert len(rhythm._run) <= 99
+    assert len(rhythm.state.run) <= 99
     for n in range(4):
         found += rhythm.on_beat(50 * (100_000 + n), 0.5, False)
-    assert [(one.kind, one.there, one.beats) for one in found][-2:] == [
+    assert [(one.kind, one.active, one.beats) for one in found][-2:] == [
         ("ventricular_tachycardia", False, 100_000),
         ("ventricular_run", False, 100_000),
     ]

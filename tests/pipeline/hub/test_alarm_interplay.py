@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.alarms.kinds import STEADY_S
 from pipeline.alarms.retained import MAX_RETAINED, RetainedAlarms
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
-from pipeline.alarms.signal_rules import WINDOW_DELAY_S, SignalAlarms
+from pipeline.alarms.signal_rules import WINDOW_DELAY_S, SignalAlarms, SignalAlarmsState
 from pipeline.alarms.system import (
     EXPLAINED_S,
     NO_SCORER_S,
@@ -26,7 +26,7 @@ DELAY = round(WINDOW_DELAY_S * FS)
 
 def rules() -> SignalAlarms:
     """Return the rules at the beginning of a stream."""
-    return SignalAlarms("s", FS, DEFAULTS, epoch=0, first_sample=0)
+    return SignalAlarms("s", FS, DEFAULTS, SignalAlarmsState.fresh(0, 0))
 
 
 def brief(alerts: list[Alert]) -> list[tuple[str, str]]:

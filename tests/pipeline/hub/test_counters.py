@@ -352,7 +352,7 @@ def test_observing_a_beat_costs_microseconds() -> None:
 def test_an_alarm_is_counted_when_it_begins_and_not_when_it_calls_again() -> None:
     """Who counts alarms an hour wants to know how many there were."""
     counts = HubCounters(0.0)
-    life = AlarmStateMachine("s", 100.0, AlarmSettings(realarm_s=30.0), 0)
+    life = AlarmStateMachine("s", 100.0, AlarmSettings(realarm_s=30.0))
     alerts = life.begin("asystole", 100, "r")
     alerts += life.end("asystole", 200, "over")
     alerts += life.begin("asystole", 300, "r")

@@ -72,7 +72,7 @@ class Outbox(RuleBasedStateMachine):
         assert self.journal.restore(0.0) == []
         self.drafts: list[Alert] = []
         session = self.streams.sessions.get("s")
-        waiting = [] if session is None else session.stream.waiting
+        waiting = [] if session is None else session.stream.beats.waiting
         self.unscored = [(beat.id, beat.window) for beat in waiting]
 
     def let(self, event: object) -> None:
@@ -94,7 +94,7 @@ class Outbox(RuleBasedStateMachine):
     def arrived(self) -> int:
         """Return the newest number that the hub took."""
         session = self.streams.sessions.get("s")
-        return 0 if session is None else session.number
+        return 0 if session is None else session.state.number
 
     @precondition(lambda self: self.arrived() < len(self.messages))
     @rule(n=st.integers(1, 20))

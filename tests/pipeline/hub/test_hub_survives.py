@@ -91,7 +91,7 @@ def test_gaps_are_counted_up_to_a_limit() -> None:
         for first in (0, 2**52 - 720):
             stream.take(second, first_sample=first, arrived_at=0.0)
     assert stream.counters.gap_samples == 2**62
-    assert snapshot.pack(stream)
+    assert snapshot.pack(stream.state)
 
 
 def test_stream_begins_with_its_first_chunk_or_not_at_all(tmp_path: Path) -> None:
@@ -369,7 +369,7 @@ def test_state_of_a_hub_with_a_classifier_is_none_for_one_without(tmp_path: Path
     with hub_by_hand(tmp_path / "log", classify=False) as one:
         assert "with a classifier" in one.hub._delivery.fault
         one.accepted(one.end("ingest"), chunk(1, session="b"))
-        assert not one.hub._streams.sessions["s"].stream.classifies
+        assert one.hub._streams.sessions["s"].stream.state.beats.rr_context is None
 
 
 def test_ctrl_c_ends_a_hub_in_order(tmp_path: Path) -> None:
@@ -456,7 +456,7 @@ def test_no_heart_rate_is_shown_while_the_heart_stands_still(
             one.later_s += 0.006
             scored(one, worker, 2)
         session = one.hub._streams.sessions["s"]
-        assert session.stream.bpm() is not None
+        assert session.stream.beats.bpm() is not None
         for n in range(30, 38):
             one.accepted(source, chunk(n + 1))
             scored(one, worker, 2)

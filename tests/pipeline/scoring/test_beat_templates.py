@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from pipeline.scoring.beat_templates import (
     COMPARED,
-    FAMILIES,
     FORGETTING,
+    MAX_TEMPLATES,
     SAME_SHAPE,
     TEMPLATE_STEP,
     BeatTemplates,
@@ -84,7 +84,7 @@ def slow_families(beats: list[tuple[int, float]]) -> dict[int, tuple[float, floa
         for values in kept.values():
             values[0] *= FORGETTING
         if shape not in kept:
-            if len(kept) == FAMILIES:
+            if len(kept) == MAX_TEMPLATES:
                 del kept[min(kept, key=lambda s: kept[s][0])]
             kept[shape] = [1.0, offset, offset, 1]
             continue

@@ -14,7 +14,7 @@ def test_every_kept_sample_arrived_when_its_chunk_did(steps: list[tuple[int, flo
         now += wait_s
         true += [now] * samples
         end += samples
-        arrivals.note(end, now)
+        arrivals.record(end, now)
     for sample in range(max(0, end - round(KEPT_S * 100.0)), end):
         told = arrivals.of(sample)
         assert told is not None
@@ -25,8 +25,8 @@ def test_a_chunk_a_sample_takes_little_memory() -> None:
     """Ten thousand a second for a minute."""
     arrivals = ArrivalTimes(10_000.0)
     for n in range(600_000):
-        arrivals.note(n + 1, n / 10_000.0)
-    assert len(arrivals._arrivals) < 2 * KEPT_S / TOGETHER_S
+        arrivals.record(n + 1, n / 10_000.0)
+    assert len(arrivals.state.arrivals) < 2 * KEPT_S / TOGETHER_S
 
 
 def test_before_the_first_chunk_nothing_arrived() -> None:

@@ -42,11 +42,11 @@ def test_four_seconds_of_it_are_found_and_its_end_too(hz: float) -> None:
     """Sure within seven seconds of its beginning, over within six of its end."""
     x = np.concatenate((sinus(20), flutter(15, hz), sinus(20)))
     begin, end = watch(x)
-    assert begin.there
+    assert begin.active
     assert 4.0 <= begin.position / FS - 20 <= 7.0
     assert abs(begin.begun_at / FS - 20) < 2.0
     assert begin.hz == pytest.approx(hz, abs=0.8)
-    assert not end.there
+    assert not end.active
     assert 35 <= end.position / FS <= 41
 
 
@@ -90,4 +90,4 @@ def test_fibrillation_of_a_patient_is_found_in_the_stream() -> None:
     info, x = read_lead(database("vfdb") / "422", 0)
     segmenter = Segmenter(info.fs_hz)
     segment = segmenter.push(x, first_sample=0)
-    assert [change.there for change in segment.fibrillation][:2] == [True, False]
+    assert [change.active for change in segment.fibrillation][:2] == [True, False]

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.signal.reorder import REORDER_S, ReorderBuffer, SampleBlock
+from pipeline.signal.reorder import REORDER_S, ReorderBuffer, ReorderState
+from pipeline.signal.samples import SampleBlock
 
 FS_HZ = 100.0
 REACH = round(REORDER_S * FS_HZ)
@@ -14,7 +15,7 @@ REACH = round(REORDER_S * FS_HZ)
 
 def piece(first: int, end: int) -> SampleBlock:
     """Return samples that are their own positions."""
-    return SampleBlock(first, np.arange(first, end, dtype=np.float32), None, 0.0)
+    return SampleBlock(first, np.arange(first, end, dtype=np.float32))
 
 
 def values(pieces: list[SampleBlock]) -> list[int]:
@@ -35,7 +36,7 @@ def disordered(draw: st.DrawFn) -> tuple[int, list[SampleBlock]]:
     moved: list[tuple[float, int, SampleBlock]] = []
     for i, one in enumerate(pieces):
         # A piece may be overtaken by all that ends within the reach behind its beginning.
-        room = REACH - (one.end - one.first)
+        room = REACH - (one.end - one.first_sample)
         later = draw(st.integers(0, max(0, room)))
         moved.append((one.end + later, i, one))
         if draw(st.booleans()):
@@ -48,7 +49,7 @@ def disordered(draw: st.DrawFn) -> tuple[int, list[SampleBlock]]:
 def test_what_comes_within_the_reach_is_as_it_was_sent(case: tuple[int, list[SampleBlock]]) -> None:
     """Cut, shuffled and repeated: the samples come out once, in order, none given up."""
     n, pieces = case
-    reorder = ReorderBuffer(FS_HZ, 0)
+    reorder = ReorderBuffer(FS_HZ, ReorderState(0))
     out = [one for p in pieces for one in reorder.push(p)] + reorder.flush()
     assert values(out) == list(range(n))
     assert all(reorder.late(p) == 0 for p in pieces)
@@ -57,7 +58,7 @@ def test_what_comes_within_the_reach_is_as_it_was_sent(case: tuple[int, list[Sam
 
 def test_without_a_hole_nothing_waits() -> None:
     """The piece goes on at once, the very object that came."""
-    reorder = ReorderBuffer(FS_HZ, 10)
+    reorder = ReorderBuffer(FS_HZ, ReorderState(10))
     one = piece(10, 30)
     assert reorder.push(one) == [one]
     assert reorder.expected == 30
@@ -65,12 +66,12 @@ def test_without_a_hole_nothing_waits() -> None:
 
 def test_hole_is_given_up_when_the_reach_is_full() -> None:
     """What is held goes on then, and a piece that comes later still is late."""
-    reorder = ReorderBuffer(FS_HZ, 0)
+    reorder = ReorderBuffer(FS_HZ, ReorderState(0))
     reorder.push(piece(0, 10))
     assert reorder.push(piece(20, 10 + REACH)) == []
     assert reorder.expected == 10
     held = reorder.push(piece(10 + REACH, 11 + REACH))
-    assert [one.first for one in held] == [20, 10 + REACH]
+    assert [one.first_sample for one in held] == [20, 10 + REACH]
     assert reorder.expected == 11 + REACH
     assert reorder.late(piece(5, 25)) == 10
     assert reorder.late(piece(20, 40)) == 0
@@ -78,14 +79,14 @@ def test_hole_is_given_up_when_the_reach_is_full() -> None:
 
 def test_lost_stretch_longer_than_the_reach_delays_nothing() -> None:
     """Who waits for what must be lost shows an old picture."""
-    reorder = ReorderBuffer(FS_HZ, 0)
+    reorder = ReorderBuffer(FS_HZ, ReorderState(0))
     reorder.push(piece(0, 10))
-    assert [one.first for one in reorder.push(piece(500, 510))] == [500]
+    assert [one.first_sample for one in reorder.push(piece(500, 510))] == [500]
 
 
 def test_memory_is_bounded_whatever_comes() -> None:
     """A source that repeats one piece behind a hole for ever fills nothing."""
-    reorder = ReorderBuffer(FS_HZ, 0)
+    reorder = ReorderBuffer(FS_HZ, ReorderState(0))
     reorder.push(piece(0, 1))
     out = [one for _ in range(1_000) for one in reorder.push(piece(5, 6))]
     assert len(out) > 900
@@ -93,8 +94,8 @@ def test_memory_is_bounded_whatever_comes() -> None:
 
 def test_flush_gives_out_what_is_held() -> None:
     """At the end nobody will fill the hole."""
-    reorder = ReorderBuffer(FS_HZ, 0)
+    reorder = ReorderBuffer(FS_HZ, ReorderState(0))
     reorder.push(piece(3, 5))
     reorder.push(piece(8, 9))
-    assert [one.first for one in reorder.flush()] == [3, 8]
+    assert [one.first_sample for one in reorder.flush()] == [3, 8]
     assert reorder.flush() == []

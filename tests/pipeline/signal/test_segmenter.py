@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.schema.messages import FLAG_LEAD_OFF
+from pipeline.schema.state import encode
 from pipeline.signal.kernels import beats as kernel
 from pipeline.signal.quality import QualityChange, Reason
 from pipeline.signal.segmenter import Segment, Segmenter, detect_record
@@ -27,19 +28,15 @@ def run(fs: float, pieces: list[SampleBlock]) -> list[Segment]:
     return run_and_look(fs, pieces)[0]
 
 
-def run_and_look(fs: float, pieces: list[SampleBlock]) -> tuple[list[Segment], dict[str, bytes]]:
+def run_and_look(fs: float, pieces: list[SampleBlock]) -> tuple[list[Segment], bytes]:
     """Push the pieces and finish; return also every bit of memory as it was before the end."""
     segmenter = Segmenter(fs)
     out = [segmenter.push(x, first_sample=at, flags=flags) for at, x, flags in pieces]
-    state = segmenter._state
-    waiting = state.beats.waiting[: state.beats.counters[kernel.WAITING]]
-    state.beats.counters[kernel.FOUND] = 0  # how many the last call found
-    memory = {
-        name: np.asarray(a).tobytes() for name, a in state._asdict().items() if name != "beats"
-    }
-    memory |= {name: a.tobytes() for name, a in state.beats._asdict().items()}
-    memory["pending"] = state.pending[: state.counters[PENDING]].tobytes()
-    memory["waiting"] = waiting.tobytes()
+    state = segmenter.state
+    state.detector[kernel.FOUND] = 0  # how many the last call found
+    state.pending[state.counters[PENDING] :] = 0
+    state.candidates[state.detector[kernel.WAITING] :] = 0
+    memory = encode(0, state)
     return [*out, segmenter.finish()], memory
 
 

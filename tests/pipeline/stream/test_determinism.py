@@ -113,7 +113,7 @@ def test_stream_goes_on_from_a_copy_anywhere(
         def answer() -> None:
             for beat in waiting:
                 scored = scorer.score(beat.window[None])
-                stream.scored(beat.id, float(scored.scores[0]), scored.residuals[0], 0.0)
+                stream.beats.scored(beat.id, float(scored.scores[0]), scored.residuals[0], 0.0)
             waiting.clear()
             for one in stream.drain():
                 heard.extend([one.note, *one.alerts])

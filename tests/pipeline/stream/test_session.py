@@ -71,7 +71,7 @@ def test_silent_source_is_not_analysable_until_its_end_was_said() -> None:
     stale = one.status(12.5, WELL)
     assert (stale.state, stale.reason) == ("not_analysable", "no data from the source")
     assert stale.data_age_s == 2.5
-    one.ending = True
+    one.state.ending = True
     assert one.status(99.0, WELL).state == "learning"
     assert one.status(99.0, WELL).ended
 
@@ -79,7 +79,7 @@ def test_silent_source_is_not_analysable_until_its_end_was_said() -> None:
 def test_end_is_told_only_when_the_log_has_everything() -> None:
     """Whoever sees the end can rely on every alert being in the log."""
     one = session()
-    one.ending = True
+    one.state.ending = True
     behind = SystemState(scorers=1, redelivered=0, rejected_frames=0, log_behind=True, fault="full")
     status = one.status(11.0, behind)
 

@@ -55,7 +55,7 @@ def fake_class(beat: Beat) -> NDArray[np.float32]:
 
 def answer(stream: Stream, beats: Sequence[Beat], compute_s: float = 0.0) -> list[Beat]:
     """Bring the scores of ``beats`` back; return the beats that want a class then."""
-    return [b for beat in beats for b in stream.scored(beat.id, *fake_score(beat), compute_s)]
+    return [b for beat in beats for b in stream.beats.scored(beat.id, *fake_score(beat), compute_s)]
 
 
 @cache
@@ -90,7 +90,7 @@ def play(
                 waiting.rotate(int(order.integers(0, 5)))
             beat, scored = waiting.popleft()
             if scored:
-                stream.classified(beat.id, fake_class(beat), 0.0)
+                stream.beats.classified(beat.id, fake_class(beat), 0.0)
             else:
                 waiting.extend((one, True) for one in answer(stream, [beat]))
         told.extend(stream.drain())
@@ -177,11 +177,11 @@ def test_beats_wait_for_the_class_of_one_before_them_and_judging_does_not() -> N
     assert all(beat.verdict is not None for beat in others)
 
     for beat in others:
-        stream.classified(beat.id, fake_class(beat), 0.0)
+        stream.beats.classified(beat.id, fake_class(beat), 0.0)
     assert stream.drain() == []
     silence = stream.take(x[20 * 360 : 28 * 360], first_sample=20 * 360, arrived_at=0.0)
     assert "asystole" in {alert.kind for alert in silence.alerts}
-    stream.classified(first.id, fake_class(first), 0.0)
+    stream.beats.classified(first.id, fake_class(first), 0.0)
     told = [one.beat.sample for one in stream.drain()]
 
     assert told[0] == first.sample
@@ -195,7 +195,7 @@ def test_rr_context_is_that_of_all_beats_before() -> None:
     stream = Stream("p", 360.0, CONFIG, lambda: 0.0, classify=True)
     taken = stream.take(x, first_sample=0, arrived_at=0.0, flags=flags)
     for beat in answer(stream, taken.windows):
-        stream.classified(beat.id, fake_class(beat), 0.0)
+        stream.beats.classified(beat.id, fake_class(beat), 0.0)
     beats = [one.beat for one in stream.drain()]
     context = RRContext()
 
@@ -279,7 +279,7 @@ def test_latency_parts_add_up_to_what_the_clock_says() -> None:
         wanted = answer(stream, taken.windows, compute_s=0.002)
         clock.now += 0.005  # to the classifier and back
         for beat in wanted:
-            stream.classified(beat.id, fake_class(beat), 0.0015)
+            stream.beats.classified(beat.id, fake_class(beat), 0.0015)
         told_at = clock.now + 0.003
         for told in stream.drain():
             if told.beat.score is None:
@@ -357,7 +357,7 @@ def test_beats_of_an_old_epoch_keep_it_and_do_not_colour_the_new_one() -> None:
     assert alerts
     assert {alert.epoch for alert in alerts} == {0}
     assert {one.note.epoch for one in told if one.beat.score is not None} == {0}
-    assert stream.state()[0] != "abnormal"
+    assert stream.condition()[0] != "abnormal"
     assert {beat.id[1] for beat in new.windows} == {1}
     answer(stream, new.windows)
     assert {one.note.epoch for one in stream.drain()} <= {1}
@@ -369,14 +369,14 @@ def test_stream_says_how_it_stands() -> None:
     x = SyntheticPatient(PatientConfig(noise=0.005, seed=2)).generate(40 * 360).samples
     calm = LiveScoreConfig(scales=CONFIG.scales, threshold=100.0, learning_threshold=100.0)
     stream = Stream("p", 360.0, calm, lambda: 0.0)
-    assert stream.state() == ("learning", "")
+    assert stream.condition() == ("learning", "")
     answer(stream, stream.take(x, first_sample=0, arrived_at=0.0).windows)
     stream.drain()
-    assert stream.state() == ("normal", "")
-    assert stream.bpm() == pytest.approx(72, abs=4)
+    assert stream.condition() == ("normal", "")
+    assert stream.beats.bpm() == pytest.approx(72, abs=4)
     off = np.full(720, FLAG_LEAD_OFF, np.uint8)
     stream.take(np.zeros(720, np.float32), first_sample=x.size, arrived_at=0.0, flags=off)
-    assert stream.state() == ("not_analysable", "electrode off")
+    assert stream.condition() == ("not_analysable", "electrode off")
 
 
 @pytest.mark.parametrize(("sent_hz", "kinds"), [(360.0, set()), (300.0, {"wrong_rate"})])

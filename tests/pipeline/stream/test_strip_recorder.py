@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.schema.public import Alert
 from pipeline.stream.strip import Strip, public_strip
-from pipeline.stream.strip_recorder import _KEPT, STRIP_S, StripRecorder, wants_strip
+from pipeline.stream.strip_recorder import KEPT, STRIP_S, StripRecorder, wants_strip
 
 HALF = round(STRIP_S * 360 / 2)
 
@@ -36,7 +36,7 @@ def test_any_part_of_the_last_minute_is_as_it_came(sizes: list[int], data: st.Da
     end = begins[-1]
     first = data.draw(st.integers(0, end))
     last = data.draw(st.integers(first, end))
-    kept = max(first, end - _KEPT)
+    kept = max(first, end - KEPT)
     found = evidence.signal(first, last)
 
     assert evidence.end == end
@@ -46,10 +46,10 @@ def test_any_part_of_the_last_minute_is_as_it_came(sizes: list[int], data: st.Da
 
 def test_a_chunk_longer_than_the_memory_leaves_its_end() -> None:
     """As of a replay at full speed."""
-    evidence = added(strip(0, 100), strip(100, 3 * _KEPT + 17))
-    end = 3 * _KEPT + 117
-    assert evidence.signal(0, end).first_sample == end - _KEPT
-    np.testing.assert_array_equal(evidence.signal(0, end).mv, strip(end - _KEPT, _KEPT).mv)
+    evidence = added(strip(0, 100), strip(100, 3 * KEPT + 17))
+    end = 3 * KEPT + 117
+    assert evidence.signal(0, end).first_sample == end - KEPT
+    np.testing.assert_array_equal(evidence.signal(0, end).mv, strip(end - KEPT, KEPT).mv)
 
 
 def test_strip_is_given_once_when_the_signal_goes_on_for_long_enough() -> None:
@@ -82,8 +82,8 @@ def test_gap_within_the_memory_is_masked_and_a_longer_one_forgets() -> None:
     assert np.isnan(found[100:150]).all()
     np.testing.assert_array_equal(found[150:], strip(150, 50).mv)
 
-    evidence.add(strip(200 + _KEPT + 1, 20))
-    assert evidence.signal(0, 10**9).first_sample == 200 + _KEPT + 1
+    evidence.add(strip(200 + KEPT + 1, 20))
+    assert evidence.signal(0, 10**9).first_sample == 200 + KEPT + 1
 
 
 def test_strip_of_another_epoch_is_not_cut() -> None:

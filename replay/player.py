@@ -96,13 +96,7 @@ def send(
                 for block in source.blocks():
                     if stop():
                         return
-                    if block is not None and not feeder.send(
-                        block.samples,
-                        first_sample=block.first_sample,
-                        flags=block.flags,
-                        epoch=block.epoch,
-                        stamp_s=block.stamp_s,
-                    ):
+                    if block is not None and not feeder.send(block):
                         return
             except MonitorError as error:
                 # What was sent stays valid: the stream ends where its source failed.

@@ -44,6 +44,7 @@ from pipeline.scoring.live_score import (
 )
 from pipeline.scoring.protocols import Scorer
 from pipeline.signal.quality import Reason
+from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
 from replay.annotations import read_beats, read_flutter
 from replay.records import read_lead
@@ -214,7 +215,7 @@ def _hear(path: Path, scorer: Scorer) -> _ScoredRecord:
     info, x = read_lead(path)
     annotated, symbols = read_beats(path)
     segmenter = Segmenter(info.fs_hz)
-    parts = [segmenter.push(x, first_sample=0), segmenter.finish()]
+    parts = [segmenter.push(SampleBlock(0, x)), segmenter.finish()]
     found = np.concatenate([part.samples for part in parts])
     windows = np.concatenate([part.windows for part in parts])
     rr_s = np.concatenate([part.rr_s for part in parts])

@@ -34,6 +34,7 @@ from pipeline.clients.ingest import IngestClient
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_AFTER_R, WINDOW_SAMPLES
 from pipeline.errors import InputError
 from pipeline.schema.public import Alert, BeatNote, Status
+from pipeline.signal.samples import SampleBlock, in_blocks
 from pipeline.stream.embedded import EmbeddedRunner
 from replay.pacing import Pacer
 from replay.records import read_lead
@@ -122,8 +123,7 @@ def _embedded(x: NDArray[np.float32]) -> dict[str, Any]:
     """The whole pipeline in one process."""
     runner = EmbeddedRunner("bench", 360.0, StudentScorer.load(), load_calibration())
     began = time.perf_counter()
-    blocks = ((at, x[at : at + 3600], None) for at in range(0, x.size, 3600))
-    beats = sum(len(outcome.beats) for outcome in runner.run(blocks))
+    beats = sum(len(outcome.beats) for outcome in runner.run(in_blocks(x, 3600)))
     seconds = time.perf_counter() - began
     return {"times_real_time": round(_RECORD_S / seconds), "beats": beats}
 
@@ -150,7 +150,7 @@ def _feed(
                 while not pacer.wait_for(at + piece.size):
                     pass
                 sent_at.append(time.monotonic())
-                feeder.send(piece, first_sample=at)
+                feeder.send(SampleBlock(at, piece))
             feeder.finish()
 
     thread = threading.Thread(target=run)
@@ -192,7 +192,7 @@ def _wait_for_scorer(system: System, subscriber: Subscriber) -> None:
     with IngestClient(
         system.endpoints["ingest"], stream="hello", fs_hz=360.0, lead="", stop=lambda: False
     ) as feeder:
-        feeder.send(np.zeros(360, dtype=np.float32), first_sample=0)
+        feeder.send(SampleBlock(0, np.zeros(360, dtype=np.float32)))
         feeder.finish()
     while True:
         for message in subscriber.receive(0.1):

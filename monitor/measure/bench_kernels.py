@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.constants import SAMPLING_RATE_HZ
+from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
 from replay.synthetic import PatientConfig, SyntheticPatient
 
@@ -61,7 +62,7 @@ def in_turns(runs: Mapping[str, Callable[[], object]]) -> dict[str, float]:
 
 
 def _push(x: NDArray[np.float32], fs_hz: float) -> None:
-    Segmenter(fs_hz).push(x, first_sample=0)
+    Segmenter(fs_hz).push(SampleBlock(0, x))
 
 
 def _peer(x: NDArray[np.float32]) -> Callable[[], object] | None:
@@ -95,5 +96,5 @@ def _live_chunk_us(x: NDArray[np.float32]) -> float:
     chunks = range(0, 60 * SAMPLING_RATE_HZ, CHUNK)
     began = time.perf_counter()
     for at in chunks:
-        segmenter.push(x[at : at + CHUNK], first_sample=at)
+        segmenter.push(SampleBlock(at, x[at : at + CHUNK]))
     return 1e6 * (time.perf_counter() - began) / len(chunks)

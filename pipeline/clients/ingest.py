@@ -17,7 +17,6 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.errors import EndpointError, WireError
 from pipeline.schema.messages import (
@@ -31,6 +30,7 @@ from pipeline.schema.messages import (
     numbered,
     unkept,
 )
+from pipeline.signal.samples import SampleBlock
 from pipeline.transport.curve import ClientKeys
 from pipeline.transport.sockets import Dealer, wait
 
@@ -186,18 +186,8 @@ class IngestClient:
                     return message
         return None
 
-    def send(
-        self,
-        samples: NDArray[np.float32],
-        *,
-        first_sample: int,
-        flags: NDArray[np.uint8] | None = None,
-        epoch: int = 0,
-        stamp_s: float | None = None,
-    ) -> bool:
-        """Send samples, float32[n] in mV; False if told to stop before the hub had room.
-
-        ``stamp_s`` is when the source's clock said that the last of them was taken.
+    def send(self, block: SampleBlock) -> bool:
+        """Send samples; False if told to stop before the hub had room.
 
         Raises:
             EndpointError: the hub refuses this stream.
@@ -205,16 +195,16 @@ class IngestClient:
         if self._first_epoch is None and self.meet() is None:
             return False
         assert self._first_epoch is not None
-        self._next = (self._first_epoch + epoch, first_sample + len(samples))
+        self._next = (self._first_epoch + block.epoch, block.end)
         chunk = Chunk(
             stream=self._stream,
             epoch=self._next[0],
-            first_sample=first_sample,
+            first_sample=block.first_sample,
             fs_hz=self._fs_hz,
-            samples=np.ascontiguousarray(samples, dtype="<f4").tobytes(),
-            flags=b"" if flags is None else flags.astype(np.uint8).tobytes(),
+            samples=np.ascontiguousarray(block.samples, dtype="<f4").tobytes(),
+            flags=b"" if block.flags is None else block.flags.astype(np.uint8).tobytes(),
             lead=self._lead,
-            stamp_s=stamp_s,
+            stamp_s=block.stamp_s,
         )
         self._queue.append(_Message(chunk))
         self._pump(0.0)

@@ -21,7 +21,7 @@ from pipeline.schema.public import Alert
 from pipeline.stream.session import Progress, SessionState, StreamSession
 from pipeline.stream.snapshot import pack, unpack
 from pipeline.stream.streams import Streams
-from pipeline.stream.strip_recorder import wants_strip
+from pipeline.stream.strips import wants_strip
 
 SNAPSHOT_EVENTS: Final = 256
 """So many events of a stream happen again after a restart at most: a tenth of a second."""

@@ -15,7 +15,7 @@ from pipeline.log.maintenance import LogMaintenance, Retention
 from pipeline.log.store import AlertLog
 from pipeline.schema.public import Alert, Public, encode_json, timed, utc_text
 from pipeline.stream.session import PendingAlert, StreamSession
-from pipeline.stream.strip_recorder import wants_strip
+from pipeline.stream.strips import wants_strip
 from pipeline.transport.sockets import Publisher
 
 logger = logging.getLogger(__name__)

@@ -20,9 +20,9 @@ class SignalRingState(State):
     """Position one past the newest value."""
 
     @classmethod
-    def fresh(cls, size: int) -> Self:
-        """Return the state of a ring without a value."""
-        return cls(np.full(size, np.nan, dtype=np.float32))
+    def fresh(cls, size: int, epoch: int = 0, first: int = 0) -> Self:
+        """Return the state of a ring whose first value is expected at position ``first``."""
+        return cls(np.full(size, np.nan, dtype=np.float32), epoch, first, first)
 
 
 class SignalRing:
@@ -56,8 +56,10 @@ class SignalRing:
 
         Both must lie within what is kept: the last ``size`` positions before `end`.
         """
-        values = self.state.values
-        n, at = max(0, end - begin), begin % values.size
+        values, n = self.state.values, max(0, end - begin)
+        if not n:
+            return values[:0].copy()
+        at = begin % values.size
         return np.concatenate((values[at : at + n], values[: max(0, at + n - values.size)]))
 
     @property

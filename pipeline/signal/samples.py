@@ -1,5 +1,7 @@
 """Consecutive samples of one stream, on their way from a source to the segmenter."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,3 +29,9 @@ class SampleBlock(State):
     def end(self) -> int:
         """Index one past the last sample."""
         return self.first_sample + len(self.samples)
+
+
+def in_blocks(samples: NDArray[np.float32], length: int) -> Iterator[SampleBlock]:
+    """Yield a whole signal, float32[n] in mV, in blocks of ``length`` samples."""
+    for first in range(0, samples.size, length):
+        yield SampleBlock(first, samples[first : first + length])

@@ -18,24 +18,20 @@ from pipeline.constants import (
     SAMPLING_RATE_HZ,
     SAMPLING_RATE_LIMITS_HZ,
     WINDOW_AFTER_R,
-    WINDOW_BEFORE_R,
-    WINDOW_SAMPLES,
 )
 from pipeline.signal import quality
 from pipeline.signal.fibrillation import FibrillationWatch
 from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank, resampling
 from pipeline.signal.kernels import beats, sampling, windows
 from pipeline.signal.quality import QualityChange, Reason
+from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import (
-    FLAT_WINDOW_MV,
     NO_BEATS,
     BeatArrays,
     FibrillationChange,
-    Part,
     Segment,
     Stretch,
     cut,
-    join,
 )
 from pipeline.signal.segmenter_state import (
     DETECTOR,
@@ -49,10 +45,7 @@ from pipeline.signal.segmenter_state import (
     TAIL_SAMPLES,
     WATCH,
     SegmenterState,
-    begin_segment,
 )
-
-__all__ = ["Segment", "Segmenter", "cut_windows", "detect_record", "filter_record"]
 
 FILL_SECONDS: Final = 0.04
 """Missing samples are filled by a line up to this long, and masked; longer ones split the
@@ -103,61 +96,56 @@ class Segmenter:
         self._beats = beats.Beats(state.detector, state.candidates, state.levels)
         self._fibrillation = FibrillationWatch(state.fibrillation)
 
-    def push(
-        self,
-        samples: NDArray[np.float32],
-        *,
-        first_sample: int,
-        flags: NDArray[np.uint8] | None = None,
-    ) -> Segment:
+    def push(self, block: SampleBlock) -> Segment:
         """Take in samples and return what they completed.
 
         Args:
-            samples: float32[n], mV, any values; what is not finite counts as no signal.
-            first_sample: index of ``samples[0]`` in the source, 0 <= first_sample < 2**53.
-            flags: uint8[n] of `FLAG_LEAD_OFF` and `FLAG_SATURATED` (`pipeline.schema.messages`), or
-                None.
+            block: samples, float32[n] in mV, any values: what is not finite counts as no signal;
+                and flags, uint8[n]. 0 <= first_sample < 2**53. Its epoch is not looked at.
 
         Raises:
             ValueError: a shape or a first sample other than promised; nothing has changed.
         """
-        x, marks = _admit(samples, first_sample, flags)
+        x, marks = _admit(block.samples, block.first_sample, block.flags)
         counters = self.state.counters
         expected = int(counters[EXPECTED])
         if expected == NONE:
             if x.size:
-                self._begin(first_sample, after_gap=False)
-            expected = first_sample
-        duplicates = min(max(expected - first_sample, 0), x.size)
-        first = first_sample + duplicates
+                self._begin(block.first_sample, after_gap=False)
+            expected = block.first_sample
+        duplicates = min(max(expected - block.first_sample, 0), x.size)
+        first = block.first_sample + duplicates
         x, marks = x[duplicates:], marks[duplicates:]
         gap = first - expected if x.size else 0
-        before: Part | None = None
-        between: list[QualityChange] = []
+        before: Segment | None = None
         if x.size:
             end = first + x.size
             if gap > self._fill:
                 before = self._flush()
                 if self.state.watch[windows.STATE] != Reason.GAP:
-                    between.append(QualityChange(expected, Reason.GAP))
+                    before.quality.append(QualityChange(expected, Reason.GAP))
                 self._begin(first, after_gap=True)
             elif gap:
                 x, marks = _fill(float(self.state.raw[0]), gap, x, marks)
             counters[EXPECTED] = end
             self.state.raw[0] = x[-1]
-        return join(before, between, self._advance(x, marks), gap, duplicates)
+        segment = self._advance(x, marks)
+        if before is not None:
+            segment = before.followed_by(segment)
+        segment.gap_samples, segment.duplicate_samples = gap, duplicates
+        return segment
 
     def finish(self) -> Segment:
         """End the epoch: beats whose window can no longer be completed come out as they are."""
         last = self._flush()
         self.state.counters[[EXPECTED, LAST_R, DONE, PENDING]] = NONE, NONE, 0, 0
-        return join(None, [], last, 0, 0)
+        return last
 
     def _begin(self, first_sample: int, *, after_gap: bool) -> None:
-        begin_segment(self.state, self._rate, first_sample, after_gap=after_gap)
+        self.state.begin_segment(self._rate, first_sample, after_gap=after_gap)
         self._connect()
 
-    def _flush(self) -> Part:
+    def _flush(self) -> Segment:
         """Bring out what the segment still holds, as if its last value went on for a while."""
         state, rate = self.state, self._rate
         expected = int(state.counters[EXPECTED])
@@ -171,24 +159,37 @@ class Segmenter:
 
     def _advance(
         self, x: NDArray[np.float32], marks: NDArray[np.uint8], end: int | None = None
-    ) -> Part:
-        """Run the kernels over new samples; ``end`` closes the segment there (see `_flush`)."""
+    ) -> Segment:
+        """Run new samples through the kernels; ``end`` closes the segment there (see `_flush`).
+
+        1. Sanitise the raw samples and convert their rate to 360 Hz (`_sampled`).
+        2. Filter them into three bands: for windows, for the detector, for the noise measure.
+        3. Find QRS complexes in the detector's band.
+        4. Follow the quality of the signal: why each sample is masked, if it is.
+        5. Cut the windows of the beats that the new samples complete (`_emit`).
+        6. List where the quality changes, and where fibrillation begins and ends.
+        7. Keep the newest samples, from which later windows are cut.
+        """
         state = self.state
+        # 1.
         clean, codes = self._sampled(x, marks)
         n = clean.size
         done = int(state.counters[DONE])
         first = int(state.counters[ORIGIN]) + done
         if not n:
-            return Part(NO_BEATS, [], [], clean, first)
+            return Segment(*NO_BEATS, [], [], clean, first)
         new = n if end is None else end - done
+        # 2.
         raw = np.concatenate((state.tail_clean, clean))
         y = np.empty((3, n), dtype=np.float32)
         sampling.filter_bank(clean, self._bank, state.filters, y)
         filtered = np.concatenate((state.tail, y[BAND]))
+        # 3.
         found = np.empty((n // int(DETECTOR[beats.APART]) + 32, 2), dtype=np.int64)
         energies = np.empty(beats.LONG_SAMPLES + n, dtype=np.int32)
         energies[: beats.LONG_SAMPLES] = state.energies
         found = found[: beats.detect_beats(y[QRS], raw, DETECTOR, self._beats, energies, found)]
+        # 4.
         before = state.watch[windows.STATE]
         states = np.empty(n, dtype=np.uint8)
         spells = np.empty(TAIL_SAMPLES + n, dtype=np.uint8)
@@ -199,18 +200,21 @@ class Segmenter:
         )  # fmt: skip
         mask = np.where(codes != 0, codes, states) if wrong else states
         masks = np.concatenate((state.tail_codes, mask))
+        # 5.
         stretch = Stretch(done - TAIL_SAMPLES, done + new - 1, filtered, masks, spells)
         emitted = self._emit(found, stretch, closed=end is not None)
+        # 6.
         strip = np.where(mask == 0, y[BAND], np.float32(np.nan)) if wrong else y[BAND]
         changes = self._changes(before, states[:new], first) if wrong else []
         fibrillation = self._fibrillating(clean[:new], mask[:new])
+        # 7.
         state.counters[DONE] = done + n
         state.energies[:] = energies[n:]
         state.tail_clean[:] = raw[n:]
         state.tail[:] = filtered[n:]
         state.tail_codes[:] = masks[n:]
         state.tail_spells[:] = spells[n:]
-        return Part(emitted, changes, fibrillation, strip[:new], first)
+        return Segment(*emitted, changes, fibrillation, strip[:new], first)
 
     def _sampled(
         self, x: NDArray[np.float32], marks: NDArray[np.uint8]
@@ -272,7 +276,7 @@ class Segmenter:
         r = waiting[:b, 0]
         r_samples = r + counters[ORIGIN]
         needed = np.maximum(r + (WINDOW_AFTER_R - 1), waiting[:b, 1]) + counters[ORIGIN]
-        return BeatArrays(
+        return (
             r_samples,
             self._rate.to_source(r_samples),
             np.minimum(self._rate.needed(needed), counters[EXPECTED] - 1),
@@ -329,7 +333,7 @@ def detect_record(x: NDArray[np.float32], fs_hz: float) -> NDArray[np.int64]:
     Raises ValueError for a shape other than (n,) or a rate outside 50 to 10,000 Hz.
     """
     segmenter = Segmenter(fs_hz)
-    streamed = segmenter.push(x, first_sample=0)
+    streamed = segmenter.push(SampleBlock(0, x))
     return np.concatenate((streamed.samples, segmenter.finish().samples))
 
 
@@ -350,28 +354,3 @@ def filter_record(x: NDArray[np.float32]) -> NDArray[np.float32]:
     sampling.filter_bank(clean, filter_bank(), state.filters, out)
     filtered: NDArray[np.float32] = out[BAND]
     return filtered
-
-
-def cut_windows(
-    filtered: NDArray[np.float32], r_samples: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Cut [R - 140, R + 180) around every R peak of a filtered 360 Hz stretch.
-
-    Args:
-        filtered: float32[n], mV, as `filter_record` returns it.
-        r_samples: int64[b]; every window must lie inside the stretch.
-
-    Returns:
-        windows float32[b, 320] scaled to [-1, 1] (zeros where flat), and spans float32[b], the
-        peak-to-peak amplitude of each in mV.
-
-    Raises:
-        ValueError: a window reaches over an end of the stretch.
-    """
-    starts = np.array(r_samples, dtype=np.int64) - WINDOW_BEFORE_R
-    if starts.size and (starts.min() < 0 or starts.max() + WINDOW_SAMPLES > filtered.size):
-        raise ValueError("a window reaches over an end of the stretch")
-    whole = np.empty((starts.size, WINDOW_SAMPLES), dtype=np.float32)
-    spans = np.empty(starts.size, dtype=np.float32)
-    windows.cut_windows(np.array(filtered, dtype=np.float32), starts, FLAT_WINDOW_MV, whole, spans)
-    return whole, spans

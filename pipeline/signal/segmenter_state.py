@@ -164,36 +164,33 @@ class SegmenterState(State):
         ):
             raise SnapshotError("state of a segmenter whose indices are out of range")
 
+    def begin_segment(self, rate: Resampling, first_sample: int, *, after_gap: bool) -> None:
+        """Put everything at rest but the sizes and intervals that the detector has learned.
 
-def begin_segment(
-    state: SegmenterState, rate: Resampling, first_sample: int, *, after_gap: bool
-) -> None:
-    """Put everything at rest but the sizes and intervals that the detector has learned.
-
-    The next input is the source's ``first_sample``. After a gap the stream begins in the state
-    `Reason.GAP`.
-    """
-    origin = rate.first_at(first_sample)
-    last_r = int(state.counters[LAST_R])
-    learned = state.detector[beats.LEARNED]
-    spell = int(state.watch[windows.SPELL])
-    for array in (
-        state.sanitise, state.resample, state.history, state.filters, state.detector,
-        state.energies, state.watch, state.extremes, state.recent, state.blocks,
-        state.tail_clean, state.tail, state.tail_codes, state.tail_spells,
-    ):  # fmt: skip
-        array[...] = 0
-    state.fibrillation = FibrillationState.fresh()
-    state.counters[[ORIGIN, DONE, PENDING]] = origin, 0, 0
-    whole, rest = divmod(origin * rate.step, rate.per)
-    state.resample[:] = 0, whole - first_sample, rest, NONE - 2 * rate.half, 0
-    detector = state.detector
-    detector[[beats.BEST_AT, beats.LAST_AT]] = NONE
-    detector[beats.LAST_R] = last_r - origin if last_r != NONE else -int(DETECTOR[beats.APART])
-    detector[beats.LEARNED] = learned
-    rr = float(np.median(state.levels[beats.RR]))
-    overdue = DETECTOR[beats.SEARCH_AFTER] * rr + DETECTOR[beats.APART]
-    detector[beats.DUE] = overdue if learned else DETECTOR[beats.LEARN]
-    if after_gap:
-        state.watch[windows.STATE] = Reason.GAP
-        state.watch[windows.SPELL] = spell + 1 + spell % 2
+        The next input is the source's ``first_sample``. After a gap the stream begins in the state
+        `Reason.GAP`.
+        """
+        origin = rate.first_at(first_sample)
+        last_r = int(self.counters[LAST_R])
+        learned = self.detector[beats.LEARNED]
+        spell = int(self.watch[windows.SPELL])
+        for array in (
+            self.sanitise, self.resample, self.history, self.filters, self.detector,
+            self.energies, self.watch, self.extremes, self.recent, self.blocks,
+            self.tail_clean, self.tail, self.tail_codes, self.tail_spells,
+        ):  # fmt: skip
+            array[...] = 0
+        self.fibrillation = FibrillationState.fresh()
+        self.counters[[ORIGIN, DONE, PENDING]] = origin, 0, 0
+        whole, rest = divmod(origin * rate.step, rate.per)
+        self.resample[:] = 0, whole - first_sample, rest, NONE - 2 * rate.half, 0
+        detector = self.detector
+        detector[[beats.BEST_AT, beats.LAST_AT]] = NONE
+        detector[beats.LAST_R] = last_r - origin if last_r != NONE else -int(DETECTOR[beats.APART])
+        detector[beats.LEARNED] = learned
+        rr = float(np.median(self.levels[beats.RR]))
+        overdue = DETECTOR[beats.SEARCH_AFTER] * rr + DETECTOR[beats.APART]
+        detector[beats.DUE] = overdue if learned else DETECTOR[beats.LEARN]
+        if after_gap:
+            self.watch[windows.STATE] = Reason.GAP
+            self.watch[windows.SPELL] = spell + 1 + spell % 2

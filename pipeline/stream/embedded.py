@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.schema.public import Alert, BeatNote
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.scoring.protocols import Classifier, Scorer
+from pipeline.signal.samples import SampleBlock
 from pipeline.stream.counters import Counters
 from pipeline.stream.stream import Stream, StreamUpdate
 
@@ -69,15 +69,10 @@ class EmbeddedRunner:
         """Return what went through so far."""
         return self._stream.counters
 
-    def run(
-        self, blocks: Iterable[tuple[int, NDArray[np.float32], NDArray[np.uint8] | None]]
-    ) -> Iterator[Outcome]:
-        """Take blocks of (first sample, float32[n] mV, flags) to the end; yield what they tell."""
-        for first_sample, samples, flags in blocks:
-            taken = self._stream.take(
-                samples, first_sample=first_sample, arrived_at=0.0, flags=flags
-            )
-            yield self._absorb(taken, least=BATCH)
+    def run(self, blocks: Iterable[SampleBlock]) -> Iterator[Outcome]:
+        """Take blocks of one epoch to the end; yield what becomes known with each."""
+        for block in blocks:
+            yield self._absorb(self._stream.take(block), least=BATCH)
         yield self._absorb(self._stream.finish(), least=1)
         yield Outcome(self._stream.close(), [])
 

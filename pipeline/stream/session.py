@@ -11,8 +11,7 @@ from pipeline.schema.public import Alert, Latency, SignalStrip, Status
 from pipeline.schema.state import State, field
 from pipeline.scoring.beat import Beat
 from pipeline.stream.stream import Stream, StreamState
-from pipeline.stream.strip import Strip, public_strip
-from pipeline.stream.strip_recorder import StripRecorder, StripRecorderState
+from pipeline.stream.strips import Strip, StripRecorder, StripRecorderState, public_strip
 
 _LONGEST_STRIP: Final = 3_600
 _LATENCIES: Final = 1_000

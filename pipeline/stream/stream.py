@@ -14,9 +14,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.alarms.signal_rules import WINDOW_DELAY_S
@@ -40,7 +37,7 @@ from pipeline.signal.source_clock import SourceClock, SourceClockState
 from pipeline.stream.beat_queue import BeatQueue, BeatQueueState
 from pipeline.stream.beat_report import BeatReport, tell
 from pipeline.stream.counters import Counters, counted
-from pipeline.stream.strip import Strip
+from pipeline.stream.strips import Strip
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,29 +149,16 @@ class Stream:
         """Index of the sample expected next, in the current epoch."""
         return self._reorder.expected
 
-    def take(
-        self,
-        samples: NDArray[np.float32],
-        *,
-        first_sample: int,
-        arrived_at: float,
-        flags: NDArray[np.uint8] | None = None,
-        stamp_s: float | None = None,
-    ) -> StreamUpdate:
-        """Accept samples, float32[n] in mV, of the current epoch; repeats are no-ops.
-
-        ``stamp_s`` is when the source's clock said that the last of them was taken.
-        """
-        piece = SampleBlock(first_sample, samples, flags, arrived_at=arrived_at)
-        self.counters.late_samples += self._reorder.late(piece)
-        self.counters.out_of_order_samples += self._reorder.overtaken(piece)
-        taken = self._push(self._reorder.push(piece))
-        if stamp_s is not None and len(samples):
-            step_s = self._source_clock.observe(piece.end - 1, stamp_s)
-            told = self._alarms.signal.on_stamp(
-                piece.end - 1, step_s, self._source_clock.rate_off()
-            )
-            taken.alerts.extend(self._dated(told))
+    def take(self, block: SampleBlock) -> StreamUpdate:
+        """Accept samples of the current epoch; repeats are no-ops."""
+        self.counters.late_samples += self._reorder.late(block)
+        self.counters.out_of_order_samples += self._reorder.overtaken(block)
+        taken = self._push(self._reorder.push(block))
+        if block.stamp_s is not None and len(block.samples):
+            last = block.end - 1
+            step_s = self._source_clock.observe(last, block.stamp_s)
+            alerts = self._alarms.signal.on_stamp(last, step_s, self._source_clock.rate_off())
+            taken.alerts.extend(self._dated(alerts))
         return taken
 
     def finish(self) -> StreamUpdate:
@@ -197,18 +181,16 @@ class Stream:
         return taken
 
     def _push(
-        self, pieces: list[SampleBlock], *, last: Callable[[], Segment] | None = None
+        self, blocks: list[SampleBlock], *, last: Callable[[], Segment] | None = None
     ) -> StreamUpdate:
-        """Take pieces that are in order, and what ``last`` gives behind them."""
+        """Take blocks that are in order, and the segment that ``last`` returns behind them."""
         taken = StreamUpdate([], [], [])
-        for piece in pieces:
-            segment = self._segmenter.push(
-                piece.samples, first_sample=piece.first_sample, flags=piece.flags
-            )
-            new = len(piece.samples) - segment.duplicate_samples
+        for block in blocks:
+            segment = self._segmenter.push(block)
+            new = len(block.samples) - segment.duplicate_samples
             if new:
                 self.counters.samples += new
-                self._arrivals.record(piece.end, piece.arrived_at)
+                self._arrivals.record(block.end, block.arrived_at)
             self._absorb(segment, taken)
         if last is not None:
             self._absorb(last(), taken)

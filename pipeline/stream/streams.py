@@ -33,6 +33,7 @@ from pipeline.schema.messages import (
 from pipeline.schema.public import Alert, Public
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import LiveScoreConfig
+from pipeline.signal.samples import SampleBlock
 from pipeline.stream.counters import counted
 from pipeline.stream.session import PendingAlert, SessionState, StreamSession
 from pipeline.stream.stream import Stream, StreamUpdate
@@ -276,26 +277,27 @@ class Streams:
         self, session: StreamSession, chunk: Chunk, arrived_at: float, outcome: Outcome
     ) -> None:
         stream = session.stream
-        samples, first = samples_of(chunk), chunk.first_sample
+        block = SampleBlock(
+            chunk.first_sample,
+            samples_of(chunk),
+            flags_of(chunk),
+            epoch=chunk.epoch,
+            stamp_s=chunk.stamp_s,
+            arrived_at=arrived_at,
+        )
         session.state.ending = False
         if chunk.session != session.state.source_session:
             session.state.source_session, session.state.source_epoch = chunk.session, chunk.epoch
             session.state.number = 0
         session.state.number = max(session.state.number, chunk.number)
-        if chunk.epoch > stream.epoch:
-            taken = stream.begin_epoch(chunk.epoch, first)
+        if block.epoch > stream.epoch:
+            taken = stream.begin_epoch(block.epoch, block.first_sample)
             self._absorb(session, taken, outcome)
-        if first + samples.size > stream.next_sample:
+        if block.end > stream.next_sample:
             # Repeats are no news: a source that begins again must not look alive.
             session.arrived_at = arrived_at
             session.state.shed_samples = counted(session.state.shed_samples, chunk.shed)
-        taken = stream.take(
-            samples,
-            first_sample=first,
-            arrived_at=arrived_at,
-            flags=flags_of(chunk),
-            stamp_s=chunk.stamp_s,
-        )
+        taken = stream.take(block)
         self._absorb(session, taken, outcome)
 
     def _on_end(

@@ -17,6 +17,7 @@ from pipeline.client import Subscriber
 from pipeline.clients.ingest import IngestClient
 from pipeline.clients.scorer import run_worker
 from pipeline.schema.public import Alert, Status
+from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import EmbeddedRunner
 from tests.support.paths import PROGRAMS, ROOT
 from tests.support.running import CONFIG, TrivialScorer, thread, told, until
@@ -126,7 +127,7 @@ def feed_stream(
     ) as source:
         for a in range(0, len(x), step):
             due(a)
-            if not source.send(x[a : a + step], first_sample=a):
+            if not source.send(SampleBlock(a, x[a : a + step])):
                 return
         assert source.finish() or stop()
 
@@ -134,7 +135,7 @@ def feed_stream(
 def oracle(stream: str, x: NDArray[np.float32]) -> tuple[list[tuple[object, ...]], int]:
     """Return what one process without sockets tells of a stream: its alerts, and its beats."""
     runner = EmbeddedRunner(stream, 360.0, TrivialScorer(), CONFIG)
-    alerts = [told(a) for outcome in runner.run([(0, x, None)]) for a in outcome.alerts]
+    alerts = [told(a) for outcome in runner.run([SampleBlock(0, x)]) for a in outcome.alerts]
     return sorted(alerts, key=repr), runner.counters.beats
 
 

@@ -20,6 +20,7 @@ from pipeline.schema.public import Alert, Public, Status
 from pipeline.schema.system_report import SystemReport
 from pipeline.scoring.live_score import COMPONENTS, LiveScoreConfig, Scale
 from pipeline.scoring.protocols import Classifier, ScoredBatch
+from pipeline.signal.samples import SampleBlock
 
 DEADLINE_S = 20.0
 CONFIG = LiveScoreConfig(
@@ -146,7 +147,7 @@ def feed(
     """Send a whole stream, its end included."""
     with feeder(hub, stream) as source:
         for a in range(0, len(x), step):
-            assert source.send(x[a : a + step], first_sample=a, epoch=epoch)
+            assert source.send(SampleBlock(a, x[a : a + step], epoch=epoch))
         assert source.finish()
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.schema.public import Alert
 from pipeline.schema.state import Shape, State, field_types
+from pipeline.signal.samples import SampleBlock
 from pipeline.stream.session import SessionState, StreamSession
 from pipeline.stream.snapshot import STATE_VERSION, pack
 from pipeline.stream.stream import Stream, StreamUpdate
@@ -73,14 +74,7 @@ def go_on(
         alerts.extend(alert for report in stream.drain() for alert in report.alerts)
 
     for a in range(0, samples.size, 250):
-        absorb(
-            stream.take(
-                samples[a : a + 250],
-                first_sample=first + a,
-                arrived_at=0.0,
-                flags=flags[a : a + 250],
-            )
-        )
+        absorb(stream.take(SampleBlock(first + a, samples[a : a + 250], flags=flags[a : a + 250])))
     absorb(stream.finish())
     return alerts + stream.close()
 
@@ -112,9 +106,7 @@ def _record() -> None:
     session = StreamSession(stream, "II", 0.0)
     for a in range(0, half, 250):
         b = min(a + 250, half)
-        taken = stream.take(
-            x[a:b], first_sample=a, arrived_at=0.0, flags=flags[a:b], stamp_s=1e9 + b / FS_HZ
-        )
+        taken = stream.take(SampleBlock(a, x[a:b], flags=flags[a:b], stamp_s=1e9 + b / FS_HZ))
         for strip in taken.strips:
             session.add_strip(strip)
         answer(stream, max(0, len(stream.beats.waiting) - 12))

@@ -21,6 +21,7 @@ from models.evaluation.report.interpatient_pictures import draw_interpatient
 from models.files.student_artifact import load_artifact, save_artifact
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.errors import ArtifactError, InputError
+from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import EmbeddedRunner
 from replay.records import write_beats
 from replay.synthetic import PatientConfig, SyntheticPatient
@@ -61,7 +62,7 @@ def detections(record: Path) -> list[tuple[int, float, bool]]:
     """Return place, score and verdict of each detected beat of a record, by the stream alone."""
     samples = np.fromfile(record.with_suffix(".dat"), "<i2").astype(np.float32) / 200
     runner = EmbeddedRunner("900", FS, TrivialScorer(), CONFIG)
-    notes = [note for told in runner.run([(0, samples, None)]) for note in told.beats]
+    notes = [note for told in runner.run([SampleBlock(0, samples)]) for note in told.beats]
     return [(n.sample, np.nan if n.score is None else n.score, n.anomalous) for n in notes]
 
 

@@ -13,10 +13,9 @@ from monitor.dashboard.state import (
     MAX_BEATS,
     MAX_STANDING,
     MAX_STREAMS,
-    SIGNAL_SECONDS,
     DashboardState,
-    SignalRing,
 )
+from monitor.dashboard.stream_signal import SIGNAL_SECONDS, StreamSignal
 from pipeline.hub.counters import HubCounters
 from pipeline.schema.position import Gap, LogReplaced
 from pipeline.schema.public import Alert, BeatNote, Heartbeat, SignalStrip, Status, WindowView
@@ -51,7 +50,7 @@ def known(ring):
 )
 def test_signal_in_any_order_with_repeats_and_holes_stands_where_it_belongs(steps):
     """The ring holds each piece of the last ten seconds at its own position, nothing else."""
-    ring, expected, end = SignalRing(), {}, 0
+    ring, expected, end = StreamSignal(), {}, 0
     for step, n in steps:
         first = max(end + step, end - 1000, 0)
         assert ring.place(strip(first, [float(i % 50) for i in range(first, first + n)]))
@@ -65,7 +64,7 @@ def test_signal_in_any_order_with_repeats_and_holes_stands_where_it_belongs(step
 
 def test_masked_samples_are_unknown():
     """Null in a strip is no value, and so is a number that no ECG reaches."""
-    ring = SignalRing()
+    ring = StreamSignal()
     ring.place(strip(5, [1.0, None, 3.0, 1e300, -math.inf]))
     assert known(ring) == {5: 1.0, 7: 3.0}
 
@@ -83,7 +82,7 @@ def test_masked_samples_are_unknown():
 )
 def test_a_strip_that_cannot_be_signal_changes_nothing(bad):
     """Negative or absurd positions and rates are left out."""
-    ring = SignalRing()
+    ring = StreamSignal()
     ring.place(strip(10, [1.0, 2.0]))
     assert not ring.place(bad)
     assert known(ring) == {10: 1.0, 11: 2.0}
@@ -99,7 +98,7 @@ def test_a_strip_that_cannot_be_signal_changes_nothing(bad):
 )
 def test_another_epoch_rate_or_far_position_starts_anew(new):
     """A new axis resets the ring; so does coming back after a jump: nothing freezes it."""
-    ring = SignalRing()
+    ring = StreamSignal()
     ring.place(strip(5000, [1.0, 2.0]))
     assert ring.place(new)
     assert list(known(ring).values()) == [7.0]
@@ -110,7 +109,7 @@ def test_another_epoch_rate_or_far_position_starts_anew(new):
 
 def test_a_strip_longer_than_the_ring_leaves_its_end():
     """Only the last ten seconds of a long strip are kept."""
-    ring = SignalRing()
+    ring = StreamSignal()
     ring.place(strip(0, [float(i % 7) for i in range(2500)]))
     assert ring.end == 2500
     assert set(known(ring)) == set(range(1500, 2500))

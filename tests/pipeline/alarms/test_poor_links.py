@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.schema.messages import FLAG_LEAD_OFF
 from pipeline.schema.public import Alert
+from pipeline.signal.samples import SampleBlock
 from pipeline.stream.stream import Stream
 from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.pipeline.stream.test_stream import CONFIG
@@ -44,7 +45,7 @@ def told(x: NDArray[np.float32], *, every_s: float, lost_s: float, flagged: bool
             flags[:lost] = FLAG_LEAD_OFF
         else:
             part, flags, begin = part[lost:], flags[lost:], begin + lost
-        alerts += stream.take(part, first_sample=begin, arrived_at=0.0, flags=flags).alerts
+        alerts += stream.take(SampleBlock(begin, part, flags=flags)).alerts
     return alerts + stream.finish().alerts
 
 
@@ -132,6 +133,6 @@ def test_chunks_do_not_decide_what_the_rules_tell(seed: int, cuts: list[int]) ->
         stream = Stream("p", FS, CONFIG, lambda: 0.0)
         alerts = []
         for a, b in pairwise(edges):
-            alerts += stream.take(x[a:b], first_sample=a, arrived_at=0.0, flags=flags[a:b]).alerts
+            alerts += stream.take(SampleBlock(a, x[a:b], flags=flags[a:b])).alerts
         outcomes.append(alerts + stream.finish().alerts)
     assert outcomes[0] == outcomes[1] == outcomes[2]

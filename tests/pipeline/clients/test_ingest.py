@@ -20,6 +20,7 @@ from pipeline.schema.messages import (
     flags_of,
     samples_of,
 )
+from pipeline.signal.samples import SampleBlock
 from pipeline.transport.sockets import Router, wait
 from tests.support.running import thread, until
 
@@ -101,7 +102,7 @@ def test_ramp_arrives_complete_and_never_more_than_the_credit_is_under_way() -> 
             with connect(hub, threading.Event()) as feeder:
                 for a in range(0, ramp.size, 500):
                     block = slice(a, a + 500)
-                    assert feeder.send(ramp[block], first_sample=a, flags=flags[block], epoch=2)
+                    assert feeder.send(SampleBlock(a, ramp[block], flags=flags[block], epoch=2))
                 assert feeder.finish()
 
         with thread(send):
@@ -139,7 +140,7 @@ def test_source_waits_without_credit_and_gives_up_when_told() -> None:
         def send(_: object) -> None:
             with connect(router, stop) as feeder:
                 for n in range(2):
-                    results.append(feeder.send(np.zeros(10, np.float32), first_sample=10 * n))
+                    results.append(feeder.send(SampleBlock(10 * n, np.zeros(10, np.float32))))
 
         with thread(send):
             hub.greet()
@@ -163,7 +164,7 @@ def test_hub_that_is_not_there_is_waited_for_until_told_to_stop() -> None:
         return asked > 5
 
     with IngestClient(endpoint, stream="s", fs_hz=250.0, lead="II", stop=stop) as feeder:
-        assert not feeder.send(np.zeros(10, np.float32), first_sample=0)
+        assert not feeder.send(SampleBlock(0, np.zeros(10, np.float32)))
 
 
 def test_hub_that_does_not_answer_the_end_is_not_waited_for_for_ever() -> None:
@@ -189,7 +190,7 @@ def test_rubbish_from_the_hub_is_ignored() -> None:
         def send(_: object) -> None:
             with connect(router, threading.Event()) as feeder:
                 for n in range(2):
-                    sent.append(feeder.send(np.zeros(10, np.float32), first_sample=10 * n))
+                    sent.append(feeder.send(SampleBlock(10 * n, np.zeros(10, np.float32))))
 
         with thread(send):
             hub.greet()
@@ -207,7 +208,7 @@ def test_refused_stream_is_an_error_with_the_hubs_reason() -> None:
 
         def send(_: object) -> None:
             with connect(router, threading.Event()) as feeder:
-                feeder.send(np.zeros(10, np.float32), first_sample=0)
+                feeder.send(SampleBlock(0, np.zeros(10, np.float32)))
                 with pytest.raises(EndpointError, match="s: changed its rate"):
                     feeder.finish()
 
@@ -225,7 +226,7 @@ def test_what_the_hub_has_not_in_its_log_is_sent_again_after_a_silence() -> None
         def send(_: object) -> None:
             with connect(router, threading.Event()) as feeder:
                 for n in range(5):
-                    assert feeder.send(np.zeros(10, np.float32), first_sample=10 * n)
+                    assert feeder.send(SampleBlock(10 * n, np.zeros(10, np.float32)))
                 assert feeder.finish()
 
         with thread(send):
@@ -254,7 +255,7 @@ def test_hub_that_knows_nothing_of_the_session_is_told_that_its_beginning_is_gon
         def send(_: object) -> None:
             with connect(router, threading.Event()) as feeder:
                 for n in range(5):
-                    assert feeder.send(np.zeros(10, np.float32), first_sample=10 * n)
+                    assert feeder.send(SampleBlock(10 * n, np.zeros(10, np.float32)))
                 assert feeder.finish()
 
         with thread(send):
@@ -300,7 +301,7 @@ def test_source_that_resumes_goes_on_where_the_hub_stands() -> None:
         def send(_: object) -> None:
             with connect(router, threading.Event(), resume=True) as feeder:
                 starts.append(feeder.meet())
-                assert feeder.send(np.zeros(10, np.float32), first_sample=700, epoch=2)
+                assert feeder.send(SampleBlock(700, np.zeros(10, np.float32), epoch=2))
 
         with thread(send):
             hub.greet(
@@ -321,7 +322,7 @@ def test_source_of_a_known_stream_begins_its_next_epoch() -> None:
 
             def send(_: object, router: Router = router, how: dict[str, bool] = how) -> None:
                 with connect(router, threading.Event(), **how) as feeder:
-                    feeder.send(np.zeros(10, np.float32), first_sample=0)
+                    feeder.send(SampleBlock(0, np.zeros(10, np.float32)))
 
             with thread(send):
                 hub.greet(known=True, epoch=5, next_sample=700, session="ab", session_epoch=3)
@@ -340,7 +341,7 @@ def test_live_source_drops_the_oldest_and_says_how_many() -> None:
         def send(_: object) -> None:
             with connect(router, threading.Event(), live=True) as feeder:
                 for n in range(20):  # a second each, ten of which may wait
-                    assert feeder.send(np.zeros(250, np.float32), first_sample=250 * n)
+                    assert feeder.send(SampleBlock(250 * n, np.zeros(250, np.float32)))
                 waiting.set()
                 assert go_on.wait(10)
                 sent.append(feeder.shed_samples)
@@ -375,12 +376,12 @@ def test_live_source_stays_bounded_behind_what_is_sent_again() -> None:
         def send(_: object) -> None:
             with connect(router, threading.Event(), live=True) as feeder:
                 for n in range(5):
-                    assert feeder.send(np.zeros(250, np.float32), first_sample=250 * n)
+                    assert feeder.send(SampleBlock(250 * n, np.zeros(250, np.float32)))
                 assert missing.wait(10)
-                assert feeder.send(np.zeros(250, np.float32), first_sample=250 * 5)
+                assert feeder.send(SampleBlock(250 * 5, np.zeros(250, np.float32)))
                 assert answered.wait(10)
                 for n in range(6, 60):  # a second each
-                    assert feeder.send(np.zeros(250, np.float32), first_sample=250 * n)
+                    assert feeder.send(SampleBlock(250 * n, np.zeros(250, np.float32)))
                 waiting.append(len(feeder._queue))
                 waiting.append(feeder.shed_samples // 250)
                 sent.set()
@@ -408,7 +409,7 @@ def test_hub_that_comes_back_late_is_found_soon() -> None:
         def send(_: object) -> None:
             with feeder:
                 for n in range(2):
-                    feeder.send(np.zeros(10, np.float32), first_sample=10 * n)
+                    feeder.send(SampleBlock(10 * n, np.zeros(10, np.float32)))
 
         with thread(send):
             hub.greet()

@@ -21,6 +21,7 @@ from pipeline.hub.config import HubConfig
 from pipeline.hub.hub import Hub
 from pipeline.schema.messages import Accepted, Chunk, Hello, Message, Refused, decode, encode
 from pipeline.schema.requests import Acknowledge, Died, Show, Silence, State
+from pipeline.signal.samples import SampleBlock
 from pipeline.transport.curve import ClientKeys
 from pipeline.transport.sockets import Dealer, wait
 from replay.headers import DEMO_RECORD
@@ -101,7 +102,7 @@ def feed(hub: Hub, keys: ClientKeys | None, stream: str, x: NDArray[np.float32])
     with feeder(hub, keys, stream) as source:
         assert source.meet() is not None
         for a in range(0, len(x), 3600):
-            assert source.send(x[a : a + 3600], first_sample=a)
+            assert source.send(SampleBlock(a, x[a : a + 3600]))
         assert source.finish()
 
 
@@ -190,11 +191,11 @@ def test_the_source_of_a_revoked_key_is_told(ward: Ward, tmp_path: Path) -> None
     x = np.zeros(36, np.float32)
     with guarded_hub(ward, tmp_path / "log") as hub, feeder(hub, keys, "bed") as source:
         assert source.meet() is not None
-        assert source.send(x, first_sample=0)
+        assert source.send(SampleBlock(0, x))
         ward.revoke("source")
         positions = itertools.count(36, 36)
         with pytest.raises(EndpointError, match="refuses the key"):
-            until(lambda: not source.send(x, first_sample=next(positions)))
+            until(lambda: not source.send(SampleBlock(next(positions), x)))
 
 
 def test_old_chunks_in_a_new_session_add_no_row(ward: Ward, tmp_path: Path) -> None:

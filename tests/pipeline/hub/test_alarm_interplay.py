@@ -15,6 +15,7 @@ from pipeline.alarms.system import (
 )
 from pipeline.schema.public import Alert
 from pipeline.signal.quality import Reason
+from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import FibrillationChange
 from pipeline.stream.stream import Stream
 from replay.synthetic import PatientConfig, SyntheticPatient
@@ -117,7 +118,7 @@ def test_heart_that_no_longer_answers_its_pacemaker_is_an_asystole() -> None:
     still[::310] += 5.0
     x = np.concatenate((beating.samples, still.astype(np.float32)))
     stream = Stream("p", fs_hz, CONFIG, lambda: 0.0)
-    told = stream.take(x, first_sample=0, arrived_at=0.0).alerts
+    told = stream.take(SampleBlock(0, x)).alerts
     [on] = [alert for alert in told if (alert.kind, alert.state) == ("asystole", "on")]
     assert 22.0 < on.time_s < 25.0
 

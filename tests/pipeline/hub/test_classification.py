@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.clients.scorer import answer
 from pipeline.schema.messages import ClassRequest, Ready, decode, encode
 from pipeline.schema.public import BeatNote, Status
+from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import EmbeddedRunner
 from pipeline.transport.sockets import Dealer, wait
 from replay.headers import DEMO_RECORD
@@ -42,7 +43,7 @@ def demo() -> NDArray[np.float32]:
 def oracle(demo: NDArray[np.float32]) -> tuple[list[tuple[object, ...]], list[BeatNote]]:
     """Alerts and beats of the demo as one process without sockets tells them."""
     runner = EmbeddedRunner("demo", 360.0, TrivialScorer(), CONFIG, classifier=TrivialClassifier())
-    outcomes = list(runner.run([(0, demo, None)]))
+    outcomes = list(runner.run([SampleBlock(0, demo)]))
     alerts = sorted((told(a) for outcome in outcomes for a in outcome.alerts), key=repr)
     return alerts, [note for outcome in outcomes for note in outcome.beats]
 

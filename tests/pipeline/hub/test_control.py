@@ -16,6 +16,7 @@ from pipeline.hub.hub import Hub
 from pipeline.log.store import AlertLog
 from pipeline.schema.public import Alert, Public, Status
 from pipeline.schema.requests import Acknowledge, Died, Show, Silence
+from pipeline.signal.samples import SampleBlock
 from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.running import (
     alerts_of,
@@ -85,7 +86,7 @@ def asystole(log: Path) -> Iterator[tuple[Hub, Watcher, Watcher]]:
         feeder(hub, "p") as source,
     ):
         for a in range(0, x.size, 360):
-            assert source.send(x[a : a + 360], first_sample=a)
+            assert source.send(SampleBlock(a, x[a : a + 360]))
         watchers = Watcher(one), Watcher(other)
         watchers[0].hears("asystole", "on")
         yield hub, *watchers

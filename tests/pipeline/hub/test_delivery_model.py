@@ -18,6 +18,7 @@ from pipeline.hub.journal import Journal
 from pipeline.log.store import AlertLog
 from pipeline.schema.messages import Chunk, End, ScoreReply
 from pipeline.schema.public import Alert
+from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import EmbeddedRunner
 from pipeline.stream.streams import Streams
 from replay.synthetic import PatientConfig, SyntheticPatient
@@ -32,7 +33,9 @@ CHUNK = 300
 def oracle() -> list[tuple[object, ...]]:
     """Return the alerts of a run without any fault."""
     runner = EmbeddedRunner("s", 360.0, TrivialScorer(), CONFIG)
-    return sorted((told(a) for o in runner.run([(0, SIGNAL, None)]) for a in o.alerts), key=repr)
+    return sorted(
+        (told(a) for o in runner.run([SampleBlock(0, SIGNAL)]) for a in o.alerts), key=repr
+    )
 
 
 EXPECTED = oracle()

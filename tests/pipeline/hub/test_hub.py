@@ -29,6 +29,7 @@ from pipeline.schema.messages import (
 )
 from pipeline.schema.public import Alert, BeatNote, Status, encode_json
 from pipeline.schema.requests import ReplayRequest, decode_replay_page
+from pipeline.signal.samples import SampleBlock
 from pipeline.stream import streams as streams_module
 from pipeline.stream.embedded import EmbeddedRunner
 from pipeline.transport.sockets import Dealer, wait
@@ -64,7 +65,7 @@ def demo() -> NDArray[np.float32]:
 def expected(demo: NDArray[np.float32]) -> list[tuple[object, ...]]:
     """What one process without sockets tells of the demo."""
     runner = EmbeddedRunner("demo", 360.0, TrivialScorer(), CONFIG)
-    outcomes = list(runner.run([(0, demo, None)]))
+    outcomes = list(runner.run([SampleBlock(0, demo)]))
     return sorted((told(a) for outcome in outcomes for a in outcome.alerts), key=repr)
 
 
@@ -259,7 +260,7 @@ def test_repeated_chunks_are_no_ops(tmp_path: Path, demo: NDArray[np.float32]) -
         with feeder(hub, "demo") as source:
             for a in range(0, 20_000, 1000):
                 for _ in range(2):
-                    assert source.send(demo[a : a + 1000], first_sample=a)
+                    assert source.send(SampleBlock(a, demo[a : a + 1000]))
             assert source.finish()
         twice = hear_until_ended(listener, "demo")
         last = [m for m in twice if isinstance(m, Status)][-1]

@@ -35,6 +35,7 @@ from pipeline.schema.messages import (
 )
 from pipeline.schema.public import Alert, encode_json
 from pipeline.schema.requests import Acknowledge, Died, Show, State, decode_control_reply
+from pipeline.signal.samples import SampleBlock
 from pipeline.stream import snapshot
 from pipeline.stream.stream import Stream
 from pipeline.stream.streams import FORGOTTEN_S, MAX_STREAMS
@@ -89,7 +90,7 @@ def test_gaps_are_counted_up_to_a_limit() -> None:
         if epoch:
             stream.begin_epoch(epoch, 0)
         for first in (0, 2**52 - 720):
-            stream.take(second, first_sample=first, arrived_at=0.0)
+            stream.take(SampleBlock(first, second))
     assert stream.counters.gap_samples == 2**62
     assert snapshot.pack(stream.state)
 

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.clients.ingest import IngestClient
 from pipeline.schema.public import BeatNote, Public, Status
+from pipeline.signal.samples import SampleBlock
 from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.running import (
     hear_until_ended,
@@ -42,7 +43,7 @@ def test_what_a_live_source_had_to_drop_is_what_is_missing(
                 live=True,
             ) as source:
                 for a in range(0, x.size, FS):
-                    assert source.send(x[a : a + FS], first_sample=a)
+                    assert source.send(SampleBlock(a, x[a : a + FS]))
                 shed.append(source.shed_samples)
                 assert source.finish()
 
@@ -78,7 +79,7 @@ def test_a_record_is_slowed_down_and_loses_nothing(
                 hub.endpoints["ingest"], stream="s", fs_hz=float(FS), lead="", stop=lambda: False
             ) as source:
                 for a in range(0, x.size, FS):
-                    assert source.send(x[a : a + FS], first_sample=a)
+                    assert source.send(SampleBlock(a, x[a : a + FS]))
                 waiting.append(False)
                 assert source.finish()
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.signal.fibrillation import Change, FibrillationWatch
+from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
 from replay.records import read_lead
 from replay.synthetic import PatientConfig, SyntheticPatient
@@ -89,5 +90,5 @@ def test_fibrillation_of_a_patient_is_found_in_the_stream() -> None:
     """Record 422 of vfdb fibrillates from 1100 s on or later; the segmenter tells it."""
     info, x = read_lead(database("vfdb") / "422", 0)
     segmenter = Segmenter(info.fs_hz)
-    segment = segmenter.push(x, first_sample=0)
+    segment = segmenter.push(SampleBlock(0, x))
     assert [change.active for change in segment.fibrillation][:2] == [True, False]

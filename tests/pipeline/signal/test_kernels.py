@@ -11,7 +11,9 @@ from pipeline.schema import messages
 from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank
 from pipeline.signal.kernels import beats, fibrillation, sampling, windows
 from pipeline.signal.quality import NOISE_SECONDS, Reason
-from pipeline.signal.segmenter import Segmenter, cut_windows, filter_record
+from pipeline.signal.samples import SampleBlock
+from pipeline.signal.segment import cut_windows
+from pipeline.signal.segmenter import Segmenter, filter_record
 from pipeline.signal.segmenter_state import WATCH
 from tests.support import reference
 
@@ -37,9 +39,9 @@ def test_each_kernel_is_compiled_once() -> None:
         at = 0
         for chunk in (x[:1], x[1:8], x[8:2000:2], x[2000:2010].astype(float), x[2010:]):
             chunk.flags.writeable = False
-            segmenter.push(chunk, first_sample=at, flags=np.zeros(chunk.size, np.uint8))
+            segmenter.push(SampleBlock(at, chunk, flags=np.zeros(chunk.size, np.uint8)))
             at += chunk.size
-        segmenter.push(x, first_sample=at + 1000)
+        segmenter.push(SampleBlock(at + 1000, x))
         segmenter.finish()
     cut_windows(filter_record(x)[::1], np.array([400]))
 

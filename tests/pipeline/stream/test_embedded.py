@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import BATCH, EmbeddedRunner, Outcome
 from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.running import CONFIG, TrivialClassifier, TrivialScorer
@@ -16,7 +17,7 @@ def outcomes(
     """Run the synthetic patient in blocks of ``step`` samples."""
     runner = EmbeddedRunner("p", 360.0, TrivialScorer(), CONFIG, classifier=classifier)
     blocks = (
-        (a, SIGNAL.samples[a : a + step], SIGNAL.flags[a : a + step])
+        SampleBlock(a, SIGNAL.samples[a : a + step], SIGNAL.flags[a : a + step])
         for a in range(0, SIGNAL.samples.size, step)
     )
     return runner, list(runner.run(blocks))
@@ -64,6 +65,6 @@ def test_classifier_sees_the_anomalous_beats_alone() -> None:
 def test_nothing_in_nothing_out() -> None:
     """A source without a sample is no error."""
     runner = EmbeddedRunner("p", 360.0, TrivialScorer(), CONFIG)
-    told = list(runner.run([(0, np.empty(0, np.float32), None)]))
+    told = list(runner.run([SampleBlock(0, np.empty(0, np.float32))]))
 
     assert [one for outcome in told for one in (*outcome.alerts, *outcome.beats)] == []

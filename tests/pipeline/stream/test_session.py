@@ -7,7 +7,7 @@ from pipeline.schema.public import SignalStrip
 from pipeline.scoring.live_score import COMPONENTS, LiveScoreConfig, Scale
 from pipeline.stream.session import StreamSession, SystemState
 from pipeline.stream.stream import Stream
-from pipeline.stream.strip import Strip
+from pipeline.stream.strips import Strip
 
 CONFIG = LiveScoreConfig(
     scales={name: Scale(median=0.0, p95=1.0) for name in COMPONENTS},

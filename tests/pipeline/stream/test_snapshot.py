@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import SnapshotError
 from pipeline.schema.state import State
+from pipeline.signal.samples import SampleBlock
 from pipeline.stream.snapshot import STATE_VERSION, pack, unpack
 from pipeline.stream.stream import Stream, StreamState
 from replay.synthetic import PatientConfig, SyntheticPatient
@@ -53,9 +54,7 @@ class Run:
         """Push samples; a step of the source's clock and its stamps included."""
         stamp_s = 1e9 + b / FS_HZ * 1.0001 + (3600.0 if b > 60_000 else 0.0)
         flags = SIGNAL.flags[a:b]
-        taken = self.stream.take(
-            SIGNAL.samples[a:b], first_sample=a, arrived_at=0.0, flags=flags, stamp_s=stamp_s
-        )
+        taken = self.stream.take(SampleBlock(a, SIGNAL.samples[a:b], flags=flags, stamp_s=stamp_s))
         self._absorb(taken)
 
     def score(self, most: int) -> None:
@@ -137,7 +136,7 @@ def test_restored_anywhere_the_output_is_identical(
 def test_acknowledged_and_latched_alarms_are_in_the_state() -> None:
     """What stands, and who knows of it, outlives the process."""
     stream = begun()
-    stream.take(np.zeros(3000, np.float32), first_sample=0, arrived_at=0.0)
+    stream.take(SampleBlock(0, np.zeros(3000, np.float32)))
     stream.acknowledge()
     assert {alarm.state for alarm in stream.alarms} == {"ack"}
 

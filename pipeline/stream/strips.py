@@ -1,11 +1,15 @@
-"""The signal around the beginning of an alarm, kept with it in the log.
+"""The band-passed signal of a stream, on its way to the dashboard and around alarms in the log.
 
-`StripRecorder` remembers the last minute of the band-passed signal of one stream. Once the alert of
-an alarm has its number, and the signal goes on for long enough behind its place (or will not go
-on), it gives out the strip. Pure: no sockets, no clock.
+Within the hub a strip is an array: a number that nobody looks at never becomes an object.
+`StripRecorder` remembers the last minute of one stream. Once the alert of an alarm has its number,
+and the signal goes on for long enough behind its position (or will not go on), it gives out the
+strip around it. Pure: no sockets, no clock.
 """
 
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.alarms.kinds import PHYSIOLOGICAL
 from pipeline.constants import SAMPLING_RATE_HZ
@@ -13,7 +17,6 @@ from pipeline.errors import SnapshotError
 from pipeline.schema.public import Alert, SignalStrip
 from pipeline.schema.state import State, field
 from pipeline.signal.ring import SignalRing, SignalRingState
-from pipeline.stream.strip import Strip, public_strip
 
 STRIP_S: Final = 10.0
 """Length of a strip, half before the position of the alert and half behind it."""
@@ -22,6 +25,29 @@ KEPT: Final = 60 * SAMPLING_RATE_HZ
 """Values kept: an alert that waits for a score comes late."""
 
 _MOST_WANTED: Final = 256
+
+
+class Strip(NamedTuple):
+    """Consecutive values of one stream."""
+
+    epoch: int
+    first_sample: int
+    """Position of the first value, at 360 Hz."""
+    mv: NDArray[np.float32]
+    """float32[n]; NaN where the signal is masked."""
+
+
+def public_strip(stream: str, strip: Strip) -> SignalStrip:
+    """Return ``strip`` as it is published and logged: three decimals, None for NaN."""
+    # As float32 each number would be printed with all the digits of its neighbour in float64.
+    values = np.round(strip.mv.astype(np.float64), 3).tolist()
+    return SignalStrip(
+        stream=stream,
+        epoch=strip.epoch,
+        first_sample=strip.first_sample,
+        fs_hz=float(SAMPLING_RATE_HZ),
+        mv=[None if v != v else v for v in values],
+    )
 
 
 class StripRecorderState(State):

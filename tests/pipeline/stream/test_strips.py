@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.schema.public import Alert
-from pipeline.stream.strip import Strip, public_strip
-from pipeline.stream.strip_recorder import KEPT, STRIP_S, StripRecorder, wants_strip
+from pipeline.stream.strips import KEPT, STRIP_S, Strip, StripRecorder, public_strip, wants_strip
 
 HALF = round(STRIP_S * 360 / 2)
 

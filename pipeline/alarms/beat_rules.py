@@ -10,10 +10,9 @@ By the positions of the beats: no clock, no I/O, the same whatever the chunks an
 the scores.
 """
 
-from typing import Self
-
+from pipeline.alarms.kinds import BEAT_KINDS
 from pipeline.alarms.settings import AlarmSettings
-from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineState
+from pipeline.alarms.state_machine import AlarmStateMachine
 from pipeline.alarms.ventricular import (
     RhythmChange,
     VentricularRhythm,
@@ -28,8 +27,7 @@ from pipeline.scoring.beat import Beat
 class BeatAlarmsState(State):
     """All memory of `BeatAlarms`."""
 
-    machine: AlarmStateMachineState
-    rhythm: VentricularRhythmState
+    rhythm: VentricularRhythmState = field(default_factory=VentricularRhythmState)
     usual_ticks: list[int] = field(default_factory=list)
     """QRS widths of the latest usual beats (`VentricularShape`)."""
     latest: int = 0
@@ -37,27 +35,22 @@ class BeatAlarmsState(State):
     ends: list[tuple[int, int]] = field(default_factory=list)
     """Epochs that began, and where the one before each ended."""
 
-    @classmethod
-    def fresh(cls, epoch: int) -> Self:
-        """Return the state before the first beat of an epoch."""
-        return cls(AlarmStateMachineState(epoch), VentricularRhythmState())
-
 
 class BeatAlarms:
     """The rules of one stream that go by scored beats, and the alarms they raised."""
 
     def __init__(
         self,
-        stream: str,
+        machine: AlarmStateMachine,
         fs_hz: float,
         settings: AlarmSettings,
-        state: BeatAlarmsState,
+        state: BeatAlarmsState | None = None,
         *,
         classify: bool = False,
     ) -> None:
-        """Begin; ``classify`` says that anomalous beats are told with their class."""
-        self.state = state
-        self.life = AlarmStateMachine(stream, fs_hz, settings, state.machine)
+        """Raise alarms in ``machine``; with ``classify`` anomalous beats come with their class."""
+        self.state = state = state or BeatAlarmsState()
+        self.machine = machine
         self._settings = settings
         self._classify = classify
         self._shape = VentricularShape(state.usual_ticks)
@@ -66,7 +59,7 @@ class BeatAlarms:
     def on_beat(self, beat: Beat) -> list[Alert]:
         """Take note of a beat that is told now."""
         told = []
-        while beat.id[1] != self.life.state.epoch and self.state.ends:
+        while beat.id[1] != self.machine.state.beat_epoch and self.state.ends:
             told += self._next_epoch()
         told += self.advance(beat.sample)
         self.state.latest = beat.sample
@@ -86,7 +79,7 @@ class BeatAlarms:
         told = []
         for found in self._rhythm.advance(position):
             told += self._on_rhythm(found)
-        return told + self.life.advance(position)
+        return told + self.machine.advance(position, BEAT_KINDS)
 
     def close(self, position: int) -> list[Alert]:
         """End what is there: the last beat was told, and the stream is over at ``position``."""
@@ -98,13 +91,13 @@ class BeatAlarms:
     def _next_epoch(self) -> list[Alert]:
         epoch, ended_at = self.state.ends.pop(0)
         told = self.advance(ended_at) + self._finish("new epoch")
-        self.life.state.epoch = epoch
+        self.machine.state.beat_epoch = epoch
         self._rhythm.reset()
         self.state.latest = 0
         return told
 
     def _finish(self, why: str) -> list[Alert]:
-        return self.life.end_all(why, self.state.latest)
+        return self.machine.end_all(why, self.state.latest, BEAT_KINDS)
 
     def _ventricular(self, beat: Beat) -> bool | None:
         """Say whether a beat is ventricular; None where its window tells nothing of a beat."""
@@ -121,25 +114,25 @@ class BeatAlarms:
         else:
             reason = f"{found.beats} ventricular beats in a row{rate}"
         if not found.active:
-            return self.life.end(found.kind, found.begun_at, reason)
+            return self.machine.end(found.kind, found.begun_at, reason)
         values: dict[str, float] = {"beats": float(found.beats)}
         if found.bpm > 0:
             values["bpm"] = round(found.bpm, 1)
         if found.kind == "ventricular_tachycardia":
             values["limit_bpm"] = self._settings.tachycardia_bpm
             values["limit_beats"] = float(self._settings.tachycardia_beats)
-        told = self.life.begin(
+        told = self.machine.begin(
             found.kind, found.sample, reason, begun_at=found.begun_at, values=values
         )
         if found.kind == "couplet":  # over when it is told
-            told += self.life.end("couplet", found.sample, reason)
+            told += self.machine.end("couplet", found.sample, reason)
         return told
 
     def _on_anomaly(self, beat: Beat) -> list[Alert]:
         verdict = beat.verdict
         if verdict is None or not verdict.anomalous:
             return []
-        begun = self.life.begin(
+        begun = self.machine.begin(
             "anomalous_beat",
             beat.sample,
             verdict.reason,
@@ -151,4 +144,4 @@ class BeatAlarms:
             class_probabilities=beat.class_probabilities,
             bpm=beat.bpm,
         )
-        return begun + self.life.end("anomalous_beat", beat.sample, "over")
+        return begun + self.machine.end("anomalous_beat", beat.sample, "over")

@@ -140,5 +140,7 @@ BEAT_KINDS: Final = frozenset(
 )
 """These want the scores of beats; all others do without."""
 
+SIGNAL_KINDS: Final = frozenset(KINDS) - BEAT_KINDS
+
 NEVER_OFF: Final = frozenset({"asystole", "ventricular_fibrillation"})
 """These cannot be switched off."""

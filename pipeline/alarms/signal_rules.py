@@ -10,9 +10,10 @@ from functools import partial
 from operator import itemgetter
 from typing import Final, Self
 
+from pipeline.alarms.kinds import SIGNAL_KINDS
 from pipeline.alarms.rate_rules import RateChange, RateRules, RateRulesState
 from pipeline.alarms.settings import AlarmSettings
-from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineState
+from pipeline.alarms.state_machine import AlarmStateMachine
 from pipeline.schema.public import Alert
 from pipeline.schema.state import State
 from pipeline.signal.quality import Reason
@@ -56,7 +57,6 @@ _RATES: Final = (
 class SignalAlarmsState(State):
     """All memory of `SignalAlarms`; positions in source samples."""
 
-    machine: AlarmStateMachineState
     rates: RateRulesState
     qrs_at: int
     """The last QRS."""
@@ -77,10 +77,9 @@ class SignalAlarmsState(State):
     """What the waveform does, where it fibrillates."""
 
     @classmethod
-    def fresh(cls, epoch: int, first_sample: int) -> Self:
+    def fresh(cls, first_sample: int = 0) -> Self:
         """Return the state before the ``first_sample`` of an epoch."""
         return cls(
-            machine=AlarmStateMachineState(epoch),
             rates=RateRulesState(),
             qrs_at=first_sample,
             still_from=first_sample,
@@ -95,19 +94,24 @@ class SignalAlarms:
     """The rules of one stream that go by the signal alone, and the alarms they raised."""
 
     def __init__(
-        self, stream: str, fs_hz: float, settings: AlarmSettings, state: SignalAlarmsState
+        self,
+        machine: AlarmStateMachine,
+        fs_hz: float,
+        settings: AlarmSettings,
+        state: SignalAlarmsState,
     ) -> None:
+        """Raise alarms in ``machine``."""
         self.state = state
-        self.life = AlarmStateMachine(stream, fs_hz, settings, state.machine)
+        self.machine = machine
         self._fs_hz = fs_hz
         self._settings = settings
         self._rates = RateRules(settings, fs_hz, state.rates)
 
     def begin_epoch(self, epoch: int, first_sample: int, ended_at: int) -> list[Alert]:
         """Begin anew at ``first_sample`` of an epoch; the old one ended at ``ended_at``."""
-        told = self.life.end_all("new epoch", ended_at)
+        told = self.machine.end_all("new epoch", ended_at, SIGNAL_KINDS)
         state = self.state
-        state.machine.epoch = epoch
+        self.machine.state.epoch = epoch
         state.reason = Reason.OK
         state.fibrillation = None
         state.qrs_at = state.still_from = state.seen_from = first_sample
@@ -125,15 +129,15 @@ class SignalAlarms:
             self.state.fibrillation = None  # who watches the waveform begins anew, too
         if before is not Reason.OK:
             now = "analysable again" if reason is Reason.OK else f"now {reason.text}"
-            told += self.life.end(_technical(before), sample, now)
+            told += self.machine.end(_technical(before), sample, now)
         if Reason.OK in (before, reason):
             self.state.changed_at = sample
         if reason is not Reason.OK:
-            told += self.life.begin(_technical(reason), sample, reason.text)
+            told += self.machine.begin(_technical(reason), sample, reason.text)
         if reason in _BLIND and before not in _BLIND:
             self.state.blind_from = sample
             for kind in (*_STILL, *_RATES, "ventricular_fibrillation"):
-                told += self.life.end(kind, sample, "signal no longer analysable", at_once=True)
+                told += self.machine.end(kind, sample, "signal no longer analysable", at_once=True)
             self._rates.reset()
         if before in _BLIND and reason not in _BLIND:
             self._go_on_counting(sample)
@@ -157,7 +161,7 @@ class SignalAlarms:
         """Take note of a QRS at ``sample`` and of the interval before it; NaN if not known."""
         told = []
         for kind in _STILL:
-            told += self.life.end(kind, sample, "QRS seen again")
+            told += self.machine.end(kind, sample, "QRS seen again")
         if sample > self.state.qrs_at:
             self.state.qrs_at = sample
             self.state.still_from = max(sample, self.state.seen_from)
@@ -172,13 +176,13 @@ class SignalAlarms:
         if change.active:
             return self._fibrillates(change.sample)
         why = "waveform no longer fibrillating"
-        return self.life.end("ventricular_fibrillation", change.sample, why)
+        return self.machine.end("ventricular_fibrillation", change.sample, why)
 
     def _fibrillates(self, sample: int) -> list[Alert]:
         change = self.state.fibrillation
         if change is None or self.state.reason in _BLIND:
             return []
-        return self.life.begin(
+        return self.machine.begin(
             "ventricular_fibrillation",
             sample,
             f"fibrillating waveform, {60 * change.hz:.0f} a minute, {change.mv:.1f} mV",
@@ -197,8 +201,8 @@ class SignalAlarms:
         told = []
         if step_s is not None:
             reason = f"the clock of the source stepped by {step_s:+.3f} s"
-            told += self.life.begin("clock_stepped", sample, reason)
-            told += self.life.end("clock_stepped", sample, "once")
+            told += self.machine.begin("clock_stepped", sample, reason)
+            told += self.machine.end("clock_stepped", sample, "once")
         if rate_off is None:
             return told
         if abs(rate_off) > RATE_TOLERANCE:
@@ -207,21 +211,21 @@ class SignalAlarms:
                 f"{measured_hz:.1f} samples a second come, not {self._fs_hz:g}: rates are wrong"
             )
             values = {"measured_hz": round(measured_hz, 2), "limit_share": RATE_TOLERANCE}
-            return told + self.life.begin("wrong_rate", sample, reason, values=values)
-        return told + self.life.end("wrong_rate", sample, "the rate is as it should be")
+            return told + self.machine.begin("wrong_rate", sample, reason, values=values)
+        return told + self.machine.end("wrong_rate", sample, "the rate is as it should be")
 
     def on_position(self, position: int) -> list[Alert]:
         """Every QRS is known that completed before ``position``: is one overdue?"""
         told = []
         for known_at, tell in sorted(self._due(), key=itemgetter(0)):
             if known_at < position:  # in order of time, however far apart the positions are
-                told += self.life.advance(known_at)
+                told += self.machine.advance(known_at, SIGNAL_KINDS)
                 told += tell()
         if self.state.reason is Reason.OK and position - self.state.changed_at > self._samples(
             WATCHED_S
         ):
             self.state.watched_to = position
-        return told + self.life.advance(position)
+        return told + self.machine.advance(position, SIGNAL_KINDS)
 
     def _due(self) -> Iterator[tuple[int, Callable[[], list[Alert]]]]:
         """Yield what time alone brings about in the present state: where it is sure, and it."""
@@ -229,7 +233,7 @@ class SignalAlarms:
         never = f"within {SCATTERED_S:g} s never analysable for {WATCHED_S:g} s on end"
         watched = self.state.changed_at + self._samples(WATCHED_S)
         if self.state.reason is Reason.OK:
-            yield watched, partial(self.life.end, "unmonitored", watched, "analysable again")
+            yield watched, partial(self.machine.end, "unmonitored", watched, "analysable again")
         else:
             late = self.state.changed_at + self._samples(UNMONITORED_S)
             reason = f"not analysable for {UNMONITORED_S:g} s: {self.state.reason.text}"
@@ -249,12 +253,12 @@ class SignalAlarms:
             yield at + self._samples(WINDOW_DELAY_S), partial(self._still, kind, at, seconds)
 
     def _unmonitored(self, at: int, since: int, reason: str) -> list[Alert]:
-        return self.life.begin("unmonitored", at, reason, begun_at=since)
+        return self.machine.begin("unmonitored", at, reason, begun_at=since)
 
     def _still(self, kind: str, at: int, seconds: float) -> list[Alert]:
         """Tell that there was no QRS for ``seconds`` up to ``at``."""
         carried = self.state.still_from < self.state.seen_from
-        return self.life.begin(
+        return self.machine.begin(
             kind,
             at,
             f"no QRS for {seconds:g} s" + (" of signal that could show one" if carried else ""),
@@ -267,9 +271,9 @@ class SignalAlarms:
 
     def _on_rate(self, sample: int, rate: RateChange) -> list[Alert]:
         if not rate.active:
-            return self.life.end(rate.kind, sample, f"{rate.bpm:.0f} bpm")
+            return self.machine.end(rate.kind, sample, f"{rate.bpm:.0f} bpm")
         side = "below" if rate.bpm < rate.limit_bpm else "above"
-        return self.life.begin(
+        return self.machine.begin(
             rate.kind,
             sample,
             f"{rate.bpm:.0f} bpm, {side} {rate.limit_bpm:g}",

@@ -1,17 +1,20 @@
-"""The life of an alarm: it begins, may be acknowledged, may latch, and ends.
+"""What becomes of alarms: each begins, may be acknowledged, may latch, and ends.
 
-`AlarmStateMachine` is told when conditions begin and end, and returns the alerts that say so. At
-most one alarm of a kind stands at a time; what returns while it stands is counted in it. States are
-those of FHIR's DeviceAlert presence: ``on`` (the condition is there), ``ack`` (there, and somebody
-knows), ``latched`` (over, but nobody has acknowledged it) and ``off``.
+`AlarmStateMachine` takes in when conditions begin and end, and returns the alerts of the alarms. At
+most one alarm of a kind is active at a time; a condition that returns meanwhile is counted in it.
+States are those of FHIR's DeviceAlert presence: ``on`` (the condition is there), ``ack`` (there,
+and somebody knows), ``latched`` (over, but nobody has acknowledged it yet) and ``off``.
 
 Time is the position in the stream, in source samples: the same samples give the same alerts at
-any speed. Only an acknowledgement comes from outside. No clock, no I/O.
+any speed. Alarms of beats (`BEAT_KINDS`) have a position and an epoch of their own, for beats wait
+for their scores: neither group of alarms waits for the other. Only an acknowledgement comes from
+outside. No clock, no I/O.
 """
 
+from collections.abc import Container
 from typing import Any
 
-from pipeline.alarms.kinds import KINDS, Kind
+from pipeline.alarms.kinds import BEAT_KINDS, KINDS, SIGNAL_KINDS, Kind
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.errors import SnapshotError
 from pipeline.schema.alert import episode_of
@@ -20,7 +23,7 @@ from pipeline.schema.state import State, field
 
 
 class Alarm(State):
-    """An alarm that stands."""
+    """An active alarm."""
 
     alert: Alert
     """The latest alert of it."""
@@ -47,13 +50,15 @@ class AlarmStateMachineState(State):
     """All memory of an `AlarmStateMachine`."""
 
     epoch: int = 0
-    """Of the alarms that begin from now on."""
+    """Of the alerts to come,"""
+    beat_epoch: int = 0
+    """and of those of `BEAT_KINDS`."""
     alarms: dict[str, Alarm] = field(default_factory=dict)
     """By name of the kind, in the order in which they began."""
 
 
 class AlarmStateMachine:
-    """The alarms that stand in one stream."""
+    """All active alarms of one stream, or of the system."""
 
     def __init__(
         self,
@@ -78,7 +83,7 @@ class AlarmStateMachine:
     def begin(
         self, name: str, sample: int, reason: str, *, begun_at: int | None = None, **facts: Any
     ) -> list[Alert]:
-        """Take note that a condition is there: an alarm begins, or one that stands goes on.
+        """Record that a condition is there: an alarm begins, or an active one goes on.
 
         Args:
             name: of the kind.
@@ -93,7 +98,7 @@ class AlarmStateMachine:
         alarm = self.state.alarms.get(name)
         if alarm is not None and alarm.present:
             return []
-        told = [
+        alerts = [
             alert
             for other in KINDS.values()
             if name in other.yields_to
@@ -102,28 +107,28 @@ class AlarmStateMachine:
         if alarm is None:
             alert = self._first(kind, sample, reason, begun_at, facts)
             self.state.alarms[name] = Alarm(alert, True, 1, sample)
-            return [*told, alert]
+            return [*alerts, alert]
         alarm.present = True
         alarm.count += 1
         if alarm.alert.state != "latched":
-            return told  # it stands, within `Kind.hold_s`: the same alarm, once more
+            return alerts  # still active, within `Kind.hold_s`: the same alarm, once more
         changes = {**facts, "reason": reason, "count": alarm.count, "end_s": None}
-        return [*told, self._tell(alarm, "on", sample, **changes)]
+        return [*alerts, self._follow(alarm, "on", sample, **changes)]
 
-    def tell_again(self, name: str, sample: int, reason: str) -> list[Alert]:
-        """Say something new of an alarm that stands, whatever its state; nothing if none does."""
+    def update(self, name: str, sample: int, reason: str) -> list[Alert]:
+        """Return an alert with a new reason of an active alarm, in its state; none if it is not."""
         alarm = self.state.alarms.get(name)
         if alarm is None:
             return []
-        return [self._tell(alarm, alarm.alert.state, sample, reason=reason, count=alarm.count)]
+        return [self._follow(alarm, alarm.alert.state, sample, reason=reason, count=alarm.count)]
 
     def call_again(self, name: str, sample: int) -> list[Alert]:
-        """Let an alarm that was acknowledged long ago, and still stands, call again."""
+        """Let an alarm that was acknowledged, and whose condition is still there, call again."""
         reason = f"still there {self._settings.realarm_s:g} s after acknowledgement"
-        return [self._tell(self.state.alarms[name], "on", sample, reason=reason)]
+        return [self._follow(self.state.alarms[name], "on", sample, reason=reason)]
 
     def end(self, name: str, sample: int, why: str, *, at_once: bool = False) -> list[Alert]:
-        """Take note that a condition is over at ``sample``; nothing if it was not there."""
+        """Record that a condition is over at ``sample``; a no-op if it was not there."""
         alarm = self.state.alarms.get(name)
         if alarm is None:
             return []
@@ -133,51 +138,54 @@ class AlarmStateMachine:
             return []
         return [] if alarm.kind.hold_s and not at_once else [self._finish(alarm, why)]
 
-    def advance(self, position: int) -> list[Alert]:
-        """Let time go on to ``position``: held alarms end, unheeded ones call again."""
-        told = []
-        for alarm in list(self.state.alarms.values()):
+    def advance(self, position: int, kinds: Container[str] = KINDS) -> list[Alert]:
+        """Let the time of alarms of ``kinds`` go on to ``position``.
+
+        Alarms that are held end, and those acknowledged long ago call again.
+        """
+        alerts = []
+        for alarm in self._of(kinds):
             if not alarm.present:
                 hold = alarm.kind.hold_s
                 late = position - alarm.ended_at > hold * self._fs_hz
                 if late and alarm.alert.state in ("on", "ack"):
-                    told.append(self._finish(alarm, f"none for {hold:g} s"))
+                    alerts.append(self._finish(alarm, f"none for {hold:g} s"))
             elif alarm.acknowledged:
                 at = alarm.acknowledged_at + round(self._settings.realarm_s * self._fs_hz)
                 if position > at:
-                    told += self.call_again(alarm.kind.name, at)
-        return told
+                    alerts += self.call_again(alarm.kind.name, at)
+        return alerts
 
-    def end_all(self, why: str, sample: int) -> list[Alert]:
-        """End every condition that is there, where nothing more will be known of it."""
-        told = []
-        for alarm in list(self.state.alarms.values()):
+    def end_all(self, why: str, sample: int, kinds: Container[str] = KINDS) -> list[Alert]:
+        """End every condition of ``kinds``, where nothing more will be known of it."""
+        alerts = []
+        for alarm in self._of(kinds):
             if alarm.present:
                 alarm.present, alarm.ended_at = False, sample
             elif alarm.alert.state == "latched":
                 continue
-            told.append(self._finish(alarm, why))
-        return told
+            alerts.append(self._finish(alarm, why))
+        return alerts
 
     def acknowledge(self, position: int, episode: str = "") -> list[Alert]:
-        """Acknowledge the alarm ``episode``, or all that stand; those that come later still call.
+        """Acknowledge the alarm ``episode``, or all that are active now where it is empty.
 
         Returns:
             Their alerts: ``ack`` where the condition is there, ``off`` where it had latched.
         """
-        told = []
-        for alarm in list(self.state.alarms.values()):
+        alerts = []
+        for alarm in [*self._of(SIGNAL_KINDS), *self._of(BEAT_KINDS)]:
             if alarm.acknowledged or episode not in ("", alarm.alert.episode):
                 continue
             if alarm.alert.state == "latched":
-                told.append(self._drop(alarm, "off", position, reason="acknowledged"))
+                alerts.append(self._drop(alarm, "off", position, reason="acknowledged"))
             else:
                 alarm.acknowledged_at = position
-                told.append(self._tell(alarm, "ack", position, reason="acknowledged"))
-        return told
+                alerts.append(self._follow(alarm, "ack", position, reason="acknowledged"))
+        return alerts
 
     def adopt(self, alert: Alert) -> None:
-        """Take over an alarm that latched before this life began; ``alert`` is its latest."""
+        """Take over an alarm that latched in an earlier stream; ``alert`` is its latest."""
         kind = KINDS.get(alert.kind)
         if kind is not None and alert.state == "latched" and kind.name not in self.state.alarms:
             self.state.alarms[kind.name] = Alarm(alert, False, alert.count or 1, alert.sample)
@@ -188,9 +196,15 @@ class AlarmStateMachine:
         return alarm is not None and alarm.present
 
     @property
-    def standing(self) -> list[Alert]:
-        """The latest alert of every alarm that stands, the most urgent first."""
+    def active(self) -> list[Alert]:
+        """The latest alert of every active alarm, the most urgent first."""
         return [self.state.alarms[name].alert for name in KINDS if name in self.state.alarms]
+
+    def _of(self, kinds: Container[str]) -> list[Alarm]:
+        return [alarm for name, alarm in self.state.alarms.items() if name in kinds]
+
+    def _epoch(self, name: str) -> int:
+        return self.state.beat_epoch if name in BEAT_KINDS else self.state.epoch
 
     def _first(
         self, kind: Kind, sample: int, reason: str, begun_at: int | None, facts: dict[str, Any]
@@ -198,7 +212,7 @@ class AlarmStateMachine:
         begun_at = sample if begun_at is None else begun_at
         return Alert(
             stream=self._stream,
-            epoch=self.state.epoch,
+            epoch=self._epoch(kind.name),
             kind=kind.name,
             category=kind.category,
             priority=kind.priority,
@@ -206,29 +220,29 @@ class AlarmStateMachine:
             time_s=self._seconds(sample),
             reason=reason,
             count=1,
-            episode=episode_of(kind.name, self.state.epoch, sample),
+            episode=episode_of(kind.name, self._epoch(kind.name), sample),
             begin_s=self._seconds(begun_at),
             **facts,
         )
 
     def _finish(self, alarm: Alarm, why: str) -> Alert:
-        """Tell the end of the condition: the alarm latches, or is over."""
+        """Return the alert at the end of the condition: the alarm latches, or is over."""
         reason = why if alarm.count == 1 else f"{alarm.count} times, {why}"
         end_s = self._seconds(alarm.ended_at)
         facts = {"reason": reason, "count": alarm.count, "end_s": end_s}
         if alarm.kind.name in self._settings.latching and not alarm.acknowledged:
-            return self._tell(alarm, "latched", alarm.ended_at, **facts)
+            return self._follow(alarm, "latched", alarm.ended_at, **facts)
         return self._drop(alarm, "off", alarm.ended_at, **facts)
 
     def _drop(self, alarm: Alarm, state: str, sample: int, **facts: Any) -> Alert:
         del self.state.alarms[alarm.kind.name]
-        return self._tell(alarm, state, sample, **facts)
+        return self._follow(alarm, state, sample, **facts)
 
-    def _tell(self, alarm: Alarm, state: str, sample: int, **facts: Any) -> Alert:
+    def _follow(self, alarm: Alarm, state: str, sample: int, **facts: Any) -> Alert:
         alarm.alert = followed_by(
             alarm.alert,
             state=state,
-            epoch=self.state.epoch,
+            epoch=self._epoch(alarm.alert.kind),
             sample=sample,
             time_s=self._seconds(sample),
             **facts,

@@ -30,32 +30,41 @@ class SystemAlarms:
     """
 
     def __init__(self, settings: AlarmSettings, began: float) -> None:
-        self.life = AlarmStateMachine("", _TICKS_HZ, settings)
+        self._machine = AlarmStateMachine("", _TICKS_HZ, settings)
         self._began = began
         self._scored_at = began
         """When a scorer was there, or nothing waited for one, last."""
         self._unexplained_since: float | None = None
         """Since when nobody has said what the hub before this one died of."""
 
-    def ticks(self, now: float) -> int:
+    @property
+    def active(self) -> list[Alert]:
+        """The latest alert of every active alarm, the most urgent first."""
+        return self._machine.active
+
+    def acknowledge(self, now: float, episode: str = "") -> list[Alert]:
+        """Acknowledge the alarm ``episode``, or all active ones; return their alerts."""
+        return self._machine.acknowledge(self._ticks(now), episode)
+
+    def _ticks(self, now: float) -> int:
         """Return the position that stands for ``now``."""
         return round((now - self._began) * _TICKS_HZ)
 
     def on_log(self, fault: str, now: float) -> list[Alert]:
         """Take note of what is wrong with the log; empty for nothing."""
         if not fault:
-            return self.life.end("log_not_writable", self.ticks(now), "recorded again")
-        return self.life.begin("log_not_writable", self.ticks(now), fault)
+            return self._machine.end("log_not_writable", self._ticks(now), "recorded again")
+        return self._machine.begin("log_not_writable", self._ticks(now), fault)
 
     def on_scorers(self, scorers: int, now: float, *, waiting: bool) -> list[Alert]:
         """Take note of how many scorers there are, and whether beats are waiting for one."""
         if scorers or not waiting:
             self._scored_at = now
-            return self.life.end("no_scorer", self.ticks(now), "a scorer answers")
+            return self._machine.end("no_scorer", self._ticks(now), "a scorer answers")
         if now - self._scored_at <= NO_SCORER_S:
             return []
         reason = f"no scorer for {NO_SCORER_S:g} s: beats wait, rules on the signal go on"
-        return self.life.begin("no_scorer", self.ticks(now), reason)
+        return self._machine.begin("no_scorer", self._ticks(now), reason)
 
     def on_death(self, process: str, code: int, times: int, now: float) -> list[Alert]:
         """Take note that a process died, for the ``times``-th time without a steady run between.
@@ -75,11 +84,11 @@ class SystemAlarms:
         self._unexplained_since = now
 
     def _died(self, reason: str, now: float) -> list[Alert]:
-        at = self.ticks(now)
-        told = self.life.begin("process_died", at, reason)
-        told = told or self.life.tell_again("process_died", at, reason)
+        at = self._ticks(now)
+        told = self._machine.begin("process_died", at, reason)
+        told = told or self._machine.update("process_died", at, reason)
         # It is over at once, and held.
-        return told + self.life.end("process_died", at, "")
+        return told + self._machine.end("process_died", at, "")
 
     def advance(self, now: float) -> list[Alert]:
         """Let time go on to ``now``: what is held ends, what nobody mended calls again."""
@@ -88,7 +97,7 @@ class SystemAlarms:
         if since is not None and now - since > EXPLAINED_S:
             self._unexplained_since = None
             told = self._died("hub did not end in order; it goes on where its log ends", now)
-        return told + self.life.advance(self.ticks(now))
+        return told + self._machine.advance(self._ticks(now))
 
 
 def cause_of_death(code: int) -> str:
@@ -100,20 +109,29 @@ class SourceAlarm:
     """Whether the source of one stream has fallen silent."""
 
     def __init__(self, stream: str, fs_hz: float, settings: AlarmSettings) -> None:
-        self.life = AlarmStateMachine(stream, fs_hz, settings)
+        self._machine = AlarmStateMachine(stream, fs_hz, settings)
         self._realarm_s = settings.realarm_s
         self._unheeded_s = 0.0
         """The age when the alarm was not yet acknowledged."""
 
+    @property
+    def active(self) -> list[Alert]:
+        """The latest alert of the alarm, where it is active."""
+        return self._machine.active
+
+    def acknowledge(self, sample: int, episode: str = "") -> list[Alert]:
+        """Acknowledge the alarm, where it is active and ``episode`` names it or is empty."""
+        return self._machine.acknowledge(sample, episode)
+
     def on_age(self, age_s: float, sample: int, epoch: int, *, over: bool) -> list[Alert]:
         """Take note that the last samples came ``age_s`` ago, up to ``sample`` of ``epoch``."""
-        self.life.state.epoch = epoch
+        self._machine.state.epoch = epoch
         if over or age_s <= STALE_S:
             why = "the stream is over" if over else "data again"
-            return self.life.end("no_data", sample, why)
-        told = self.life.begin("no_data", sample, f"nothing from the source for {STALE_S:g} s")
-        if all(alert.state != "ack" for alert in self.life.standing):
+            return self._machine.end("no_data", sample, why)
+        told = self._machine.begin("no_data", sample, f"nothing from the source for {STALE_S:g} s")
+        if all(alert.state != "ack" for alert in self._machine.active):
             self._unheeded_s = age_s
         elif age_s - self._unheeded_s > self._realarm_s:  # no position of the stream moves on
-            told += self.life.call_again("no_data", sample)
+            told += self._machine.call_again("no_data", sample)
         return told

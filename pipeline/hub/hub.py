@@ -55,7 +55,7 @@ from pipeline.schema.requests import Died
 from pipeline.schema.system_report import SystemReport
 from pipeline.scoring.beat import Beat
 from pipeline.stream.session import NOT_BEGUN
-from pipeline.stream.streams import Streams
+from pipeline.stream.streams import Outcome, Streams
 from pipeline.transport.access_list import SOCKETS
 from pipeline.transport.sockets import Peer, wait
 
@@ -213,8 +213,8 @@ class Hub:
         elif not message.resume and self._streams.busy(message.stream, message.session, now):
             raise BusyError(f"another source sends {message.stream}: give this one another name")
 
-    def _let(self, event: Event, arrived_at: float) -> None:
-        """Let an event happen, and see to all that follows from it."""
+    def _let(self, event: Event, arrived_at: float) -> Outcome:
+        """Apply an event, and see to all that follows from it."""
         self._journal.note(event, arrived_at)
         if isinstance(event, Forgotten | Opened) and event.stream in self._streams.sessions:
             self._counts.leave(self._streams.sessions[event.stream])
@@ -233,6 +233,7 @@ class Hub:
         self._told += outcome.told
         if outcome.ended:
             self._due["status"] = 0.0
+        return outcome
 
     def _answer_sources(self) -> None:
         """Tell the sources what is safe by now."""
@@ -327,9 +328,8 @@ class Hub:
     def _acknowledge(self, stream: str, episode: str) -> list[Alert]:
         told = self._oversight.acknowledge(stream, episode)
         self._delivery.draft(told)
-        before = self._delivery.waiting
-        self._let(Acknowledged(stream=stream, episode=episode), self._clock())
-        return told + self._delivery.latest(before)
+        outcome = self._let(Acknowledged(stream=stream, episode=episode), self._clock())
+        return told + outcome.acknowledged
 
     def _on_death(self, died: Died) -> None:
         self._delivery.draft(self._oversight.on_death(died))

@@ -50,10 +50,6 @@ class Outbox:
         """Alerts that are not in the log yet."""
         return len(self._drafts)
 
-    def latest(self, since: int) -> list[Alert]:
-        """Return the alerts that came since ``since`` of them waited."""
-        return [draft.alert for draft in self._drafts[since:]]
-
     def draft(self, alerts: Iterable[Alert]) -> None:
         """Take alerts that are to be told and belong to no sample."""
         now = self._clock()

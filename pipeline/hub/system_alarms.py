@@ -34,7 +34,7 @@ class SystemAlarmBook:
     @property
     def alarms(self) -> list[Alert]:
         """The latest alert of every alarm about the system itself that stands."""
-        return self._system.life.standing
+        return self._system.active
 
     def after_restart(self, standing: Iterable[Alert]) -> list[Alert]:
         """Take over what stood in the log; return the alerts that say what became of it.
@@ -64,15 +64,11 @@ class SystemAlarmBook:
     def acknowledge(self, stream: str, episode: str) -> list[Alert]:
         """Acknowledge the alarm ``episode`` of ``stream``, or all where these are empty.
 
-        The alarms that a stream raised itself are for the stream to acknowledge.
+        The alarms of a stream that is there are acknowledged by an event (`Streams.apply`).
         """
         told = self._left.acknowledge(stream, episode)
-        for name, session in self._sessions.items():
-            if stream in ("", name):
-                at = session.stream.next_sample
-                told += session.source_alarm.life.acknowledge(at, episode)
         if not stream:
-            told += self._system.life.acknowledge(self._system.ticks(self._clock()), episode)
+            told += self._system.acknowledge(self._clock(), episode)
         return told
 
     def on_death(self, died: Died) -> list[Alert]:

@@ -157,6 +157,11 @@ class StreamSession:
         stream = self.stream
         return self.source_alarm.on_age(0.0, stream.next_sample, stream.epoch, over=True)
 
+    def acknowledge(self, episode: str = "") -> list[Alert]:
+        """Acknowledge the alarm ``episode``, or all active ones; return their alerts."""
+        alerts = self.source_alarm.acknowledge(self.stream.next_sample, episode)
+        return alerts + self.stream.acknowledge(episode)
+
     @property
     def _without_rhythm(self) -> bool:
         """Whether the heart stands still or fibrillates: its last intervals are no rate of now."""
@@ -167,8 +172,8 @@ class StreamSession:
 
     @property
     def alarms(self) -> list[Alert]:
-        """The latest alert of every alarm that stands."""
-        return self.stream.alarms + self.source_alarm.life.standing
+        """The latest alert of every active alarm."""
+        return self.stream.alarms + self.source_alarm.active
 
     def status(self, now: float, system: SystemState) -> Status:
         """Return how the stream stands; a system that cannot judge overrules a calm signal."""

@@ -254,7 +254,7 @@ class Stream:
             window_arrived=self._arrival(last_of_window),
             ready_arrived=self._arrival(ready),
             cut_at=cut_at,
-            fibrillating=self._alarms.signal.life.present("ventricular_fibrillation"),
+            fibrillating=self._alarms.present("ventricular_fibrillation"),
         )
 
     def _arrival(self, sample: int) -> float:
@@ -310,7 +310,7 @@ class Stream:
     @property
     def alarms(self) -> list[Alert]:
         """The latest alert of every alarm that stands, the most urgent first."""
-        return self._alarms.standing
+        return self._alarms.active
 
     @property
     def pending(self) -> int:
@@ -320,8 +320,8 @@ class Stream:
     def condition(self) -> tuple[str, str]:
         """Return the state of the stream and the reason for it, from the signal alone."""
         time_s = self.next_sample / self.fs_hz
-        if self._alarms.gravest:
-            return "abnormal", self._alarms.gravest
+        if urgent := self._alarms.most_urgent:
+            return "abnormal", urgent
         reason = self.state.alarms.signal.reason
         if reason is not Reason.OK:
             return "not_analysable", reason.text

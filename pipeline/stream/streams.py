@@ -65,6 +65,8 @@ class Outcome:
     """Beats with a score that were told now."""
     ended: bool = False
     """Whether the last of a stream was told."""
+    acknowledged: list[Alert] = field(default_factory=list)
+    """Those of the alerts that say that an alarm was acknowledged."""
 
 
 class Streams:
@@ -267,8 +269,9 @@ class Streams:
                         if window_id[0] == name:
                             outcome.anomalous += stream.beats.give_up(window_id)
                 case Acknowledged():
-                    told = self.sessions[name].stream.acknowledge(event.episode)
-                    outcome.drafts += _drafts(told, arrived_at)
+                    alerts = self.sessions[name].acknowledge(event.episode)
+                    outcome.acknowledged += alerts
+                    outcome.drafts += _drafts(alerts, arrived_at)
             if name in self.sessions:
                 self._settle(name, outcome)
         return outcome

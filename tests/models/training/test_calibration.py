@@ -22,8 +22,9 @@ from models.training.calibration import (
     load_calibration,
     save_calibration,
 )
-from pipeline.alarms.beat_rules import BeatAlarms, BeatAlarmsState
+from pipeline.alarms.beat_rules import BeatAlarms
 from pipeline.alarms.settings import AlarmSettings
+from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineState
 from pipeline.constants import WINDOW_SAMPLES
 from pipeline.errors import ArtifactError, ConfigError, InputError
 from pipeline.scoring.protocols import ScoredBatch
@@ -127,7 +128,11 @@ def test_false_alerts_are_those_that_the_stream_raises(
     times_s = np.round(np.cumsum([apart for apart, _, _ in rows]), 3)
     anomalous = np.array([one for _, one, _ in rows], dtype=bool)
     false = np.array([one for _, _, one in rows], dtype=bool)
-    alarms = BeatAlarms("s", 1000.0, AlarmSettings(), BeatAlarmsState.fresh(1))
+    alarms = BeatAlarms(
+        AlarmStateMachine("s", 1000.0, AlarmSettings(), AlarmStateMachineState(1, 1)),
+        1000.0,
+        AlarmSettings(),
+    )
     expected = 0
     for time_s, one_anomalous, one_false in zip(times_s, anomalous, false, strict=True):
         raised = alarms.on_beat(told(round(time_s * 1000), anomalous=bool(one_anomalous)))

@@ -3,9 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.alarms.beat_rules import BeatAlarms, BeatAlarmsState
+from pipeline.alarms.beat_rules import BeatAlarms
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.alarms.settings import AlarmSettings
+from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineState
 from pipeline.schema.public import Alert
 from tests.support.episodes import told
 
@@ -13,9 +14,10 @@ FS = 1000.0
 PAUSE = round(EPISODE_S * FS)
 
 
-def alarms() -> BeatAlarms:
+def alarms(*, classify: bool = False) -> BeatAlarms:
     """Return the alarms of beats at the beginning of a stream."""
-    return BeatAlarms("100", FS, AlarmSettings(), BeatAlarmsState.fresh(1))
+    machine = AlarmStateMachine("100", FS, AlarmSettings(), AlarmStateMachineState(1, 1))
+    return BeatAlarms(machine, FS, AlarmSettings(), classify=classify)
 
 
 def brief(alerts: list[Alert]) -> list[tuple[str, int, int | None]]:
@@ -122,11 +124,11 @@ def test_alarm_ends_though_no_beat_comes_any_more() -> None:
 
 def test_tachycardia_is_over_when_nothing_beats_for_three_seconds() -> None:
     """It latches, at its last beat."""
-    beats = BeatAlarms("100", FS, AlarmSettings(), BeatAlarmsState.fresh(1), classify=True)
+    beats = alarms(classify=True)
     ventricular = [0.0, 0.0, 1.0, 0.0]
     for n in range(6):
         beats.on_beat(told(1_000 + 400 * n, probabilities=ventricular))
-    assert beats.life.present("ventricular_tachycardia")
+    assert beats.machine.present("ventricular_tachycardia")
     assert beats.advance(6_000) == []
     [latched] = [a for a in beats.advance(6_001) if a.kind == "ventricular_tachycardia"]
     assert (latched.state, latched.end_s) == ("latched", 3.0)

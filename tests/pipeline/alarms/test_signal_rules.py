@@ -11,6 +11,7 @@ from pipeline.alarms.signal_rules import (
     SignalAlarms,
     SignalAlarmsState,
 )
+from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineState
 from pipeline.schema.public import Alert
 from pipeline.signal.quality import Reason
 from pipeline.signal.segment import FibrillationChange
@@ -23,7 +24,12 @@ SILENCE = round((ASYSTOLE_S + WINDOW_DELAY_S) * FS)
 def rules() -> SignalAlarms:
     """Return the rules at the beginning of a stream; pauses are not asked for."""
     settings = AlarmSettings(off=frozenset({"pause"}))
-    return SignalAlarms("100", FS, settings, SignalAlarmsState.fresh(2, 0))
+    return SignalAlarms(
+        AlarmStateMachine("100", FS, settings, AlarmStateMachineState(2)),
+        FS,
+        settings,
+        SignalAlarmsState.fresh(),
+    )
 
 
 def beat(alarms: SignalAlarms, sample: int) -> list[Alert]:
@@ -47,10 +53,10 @@ def test_asystole_is_raised_once_4_s_after_the_last_qrs() -> None:
     assert alert.sample == 1000 + round(ASYSTOLE_S * FS)
     assert (alert.epoch, alert.time_s) == (2, pytest.approx(alert.sample / FS, abs=1e-4))
     assert alarms.on_position(9000) == []
-    assert alarms.life.present("asystole")
+    assert alarms.machine.present("asystole")
 
     assert brief(beat(alarms, 9000)) == [("asystole", "latched", 9000)]
-    assert not alarms.life.present("asystole")
+    assert not alarms.machine.present("asystole")
     assert brief(alarms.on_position(9000 + SILENCE + 1)) == [("asystole", "on", 9000 + 1440)]
 
 
@@ -88,7 +94,7 @@ def test_flat_line_is_told_and_still_becomes_asystole() -> None:
     assert brief(alarms.on_quality(1500, Reason.FLAT)) == [("not_analysable", "on", 1500)]
     assert brief(alarms.on_position(1000 + SILENCE + 1)) == [("asystole", "on", 2440)]
     assert brief(alarms.on_quality(9000, Reason.OK)) == [("not_analysable", "off", 9000)]
-    assert alarms.life.present("asystole")
+    assert alarms.machine.present("asystole")
 
 
 def test_signal_lost_during_asystole_ends_it() -> None:
@@ -154,9 +160,9 @@ def test_long_hole_makes_the_count_begin_anew() -> None:
     alarms.on_quality(10_000, Reason.OK)
 
     alarms.on_position(10_000 + SILENCE)
-    assert not alarms.life.present("asystole")
+    assert not alarms.machine.present("asystole")
     alarms.on_position(10_000 + SILENCE + 1)
-    assert alarms.life.present("asystole")
+    assert alarms.machine.present("asystole")
 
 
 def test_late_qrs_does_not_turn_the_time_back() -> None:
@@ -176,7 +182,7 @@ def test_fibrillation_before_a_gap_is_none_behind_it() -> None:
     assert brief(alarms.on_fibrillation(change)) == [("ventricular_fibrillation", "on", 1000)]
     alarms.on_quality(1100, Reason.GAP)
     assert not [a for a in alarms.on_quality(1140, Reason.OK) if a.priority == "high"]
-    assert not alarms.life.present("ventricular_fibrillation")
+    assert not alarms.machine.present("ventricular_fibrillation")
 
     told = alarms.on_position(1140 + SILENCE + 1)
     assert [alert.kind for alert in told if alert.state == "on"] == ["asystole"]

@@ -24,7 +24,7 @@ def brief(alerts: list[Alert]) -> list[tuple[str, str, int]]:
 
 def states(alarms: AlarmStateMachine) -> dict[str, str]:
     """Return the state of everything that stands."""
-    return {alert.kind: alert.state for alert in alarms.standing}
+    return {alert.kind: alert.state for alert in alarms.active}
 
 
 def test_lethal_alarm_latches_until_somebody_acknowledges_it() -> None:
@@ -38,7 +38,7 @@ def test_lethal_alarm_latches_until_somebody_acknowledges_it() -> None:
     assert alarms.advance(1_000_000) == []
     [off] = alarms.acknowledge(2_000)
     assert (off.state, off.episode, off.reason) == ("off", on.episode, "acknowledged")
-    assert alarms.standing == []
+    assert alarms.active == []
 
 
 def test_acknowledged_alarm_is_off_when_its_condition_is() -> None:
@@ -159,11 +159,11 @@ def test_latched_alarm_is_taken_over_by_the_next_life() -> None:
     before.begin("lead_off", 400, "electrode off")
     before.end_all("the end", 900)
     after = life()
-    for alert in before.standing:
+    for alert in before.active:
         after.adopt(alert)
     assert states(after) == {"asystole": "latched"}
     [again] = after.begin("asystole", 50, "no QRS")
-    assert (again.episode, again.count) == (before.standing[0].episode, 2)
+    assert (again.episode, again.count) == (before.active[0].episode, 2)
 
 
 STEPS = st.lists(
@@ -209,8 +209,8 @@ def test_every_alarm_goes_the_way_of_the_states(steps: list[tuple[str, str, int]
         if alert.kind in LETHAL and alert.state == "off" and before == "on":
             pytest.fail(f"{alert.episode} was never acknowledged")
         state[alert.episode] = alert.state
-    standing = {alert.episode: alert.state for alert in alarms.standing}
+    standing = {alert.episode: alert.state for alert in alarms.active}
     assert {e: s for e, s in state.items() if s != "off"} == standing
-    kinds = [alert.kind for alert in alarms.standing]
+    kinds = [alert.kind for alert in alarms.active]
     assert len(kinds) == len(set(kinds))
-    assert all(alert.state == "latched" for alert in alarms.standing)
+    assert all(alert.state == "latched" for alert in alarms.active)

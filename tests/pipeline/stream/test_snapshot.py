@@ -212,8 +212,8 @@ WRONG: dict[str, Callable[[StreamState], None]] = {
     ),
     "an index that a kernel would follow": lambda s: s.segmenter.detector.__setitem__(8, 10**9),
     "a beat of another stream": lambda s: setattr(s.beats.unscored[0], "id", ("q", 0, 1)),
-    "an alarm of no kind": lambda s: s.alarms.signal.machine.alarms.update(
-        x=next(iter(s.alarms.beats.machine.alarms.values()))
+    "an alarm of no kind": lambda s: s.alarms.machine.alarms.update(
+        x=next(iter(s.alarms.machine.alarms.values()))
     ),
     "a text for a number": lambda s: setattr(s, "epoch", "0"),
     "a state of a hub without a classifier": lambda s: setattr(s.beats, "rr_context", None),

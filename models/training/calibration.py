@@ -40,7 +40,7 @@ from pipeline.scoring.live_score import (
     LiveScoreConfig,
     Scale,
     Typical,
-    shares_of,
+    contributions_of,
 )
 from pipeline.scoring.protocols import Scorer
 from pipeline.signal.quality import Reason
@@ -274,14 +274,16 @@ def _scores(heard: _ScoredRecord, scales: Mapping[str, Scale]) -> NDArray[np.flo
     typical = Typical()
     scores = np.zeros(len(heard.classes))
     for beat, said in enumerate(_said(heard, COMPONENTS)):
-        total = sum(shares_of(said, scales).values())
-        scores[beat] = total + (0.0 if heard.learning[beat] else typical.share(total))
+        total = sum(contributions_of(said, scales).values())
+        scores[beat] = total + (0.0 if heard.learning[beat] else typical.contribution(total))
     return scores
 
 
 def _universal_scores(heard: _ScoredRecord, scales: Mapping[str, Scale]) -> NDArray[np.float64]:
     """Return what each beat would score if its patient were unknown, float64[n]."""
-    return np.array([sum(shares_of(said, scales).values()) for said in _said(heard, UNIVERSAL)])
+    return np.array(
+        [sum(contributions_of(said, scales).values()) for said in _said(heard, UNIVERSAL)]
+    )
 
 
 def _said(heard: _ScoredRecord, witnesses: tuple[str, ...]) -> Iterator[dict[str, float]]:

@@ -1,13 +1,13 @@
 """The alarms that want the score of a beat: anomalous beats, and ventricular ones in a row.
 
-`BeatAlarms` is told every beat in order, when it is told to the world: it waits for the scores of
-those before. An alarm of anomalous beats begins with the first and ends when none has come for
-`pipeline.alarms.kinds.EPISODE_S`; a patient whose every second beat is ectopic is one alarm, not
-a thousand (alarm fatigue: Drew et al., PLoS ONE 9, 2014). Who wants each beat finds it under
-``beat/``.
+`BeatAlarms` takes in every beat in order, when it is published: a beat waits for the scores of
+those before it. An alarm of anomalous beats begins with the first and ends when none has come for
+`pipeline.alarms.kinds.EPISODE_S`. So a patient whose every second beat is ectopic has one alarm,
+not a thousand (alarm fatigue: Drew et al., PLoS ONE 9, 2014). Each beat is published on its own
+under ``beat/``.
 
-By the positions of the beats: no clock, no I/O, the same whatever the chunks and the order of
-the scores.
+Time is the position of the beats: the alarms are the same however the samples were cut into chunks
+and in whatever order the scores came. No clock, no I/O.
 """
 
 from pipeline.alarms.kinds import BEAT_KINDS
@@ -57,50 +57,50 @@ class BeatAlarms:
         self._rhythm = VentricularRhythm(settings, fs_hz, state.rhythm)
 
     def on_beat(self, beat: Beat) -> list[Alert]:
-        """Take note of a beat that is told now."""
-        told = []
+        """Take in a beat that is published now; return its alerts."""
+        alerts = []
         while beat.id[1] != self.machine.state.beat_epoch and self.state.ends:
-            told += self._next_epoch()
-        told += self.advance(beat.sample)
+            alerts += self._next_epoch()
+        alerts += self.advance(beat.sample)
         self.state.latest = beat.sample
         for found in self._rhythm.on_beat(beat.sample, beat.rr_s, self._ventricular(beat)):
-            told += self._on_rhythm(found)
-        return told + self._on_anomaly(beat)
+            alerts += self._on_rhythm(found)
+        return alerts + self._on_anomaly(beat)
 
     def begin_epoch(self, epoch: int, ended_at: int) -> None:
-        """Take note that an epoch follows; the one before ended at ``ended_at``.
+        """Record that an epoch follows; the one before ended at ``ended_at``.
 
         Its last beats may still wait for their scores: it is over with the first beat of the next.
         """
         self.state.ends.append((epoch, ended_at))
 
     def advance(self, position: int) -> list[Alert]:
-        """Take note that every beat before ``position`` was told."""
-        told = []
+        """Record that every beat before ``position`` was published."""
+        alerts = []
         for found in self._rhythm.advance(position):
-            told += self._on_rhythm(found)
-        return told + self.machine.advance(position, BEAT_KINDS)
+            alerts += self._on_rhythm(found)
+        return alerts + self.machine.advance(position, BEAT_KINDS)
 
     def close(self, position: int) -> list[Alert]:
-        """End what is there: the last beat was told, and the stream is over at ``position``."""
-        told = []
+        """End every condition: the last beat was published, the stream is over at ``position``."""
+        alerts = []
         while self.state.ends:
-            told += self._next_epoch()
-        return told + self.advance(position) + self._finish("end of the stream")
+            alerts += self._next_epoch()
+        return alerts + self.advance(position) + self._finish("end of the stream")
 
     def _next_epoch(self) -> list[Alert]:
         epoch, ended_at = self.state.ends.pop(0)
-        told = self.advance(ended_at) + self._finish("new epoch")
+        alerts = self.advance(ended_at) + self._finish("new epoch")
         self.machine.state.beat_epoch = epoch
         self._rhythm.reset()
         self.state.latest = 0
-        return told
+        return alerts
 
     def _finish(self, why: str) -> list[Alert]:
         return self.machine.end_all(why, self.state.latest, BEAT_KINDS)
 
     def _ventricular(self, beat: Beat) -> bool | None:
-        """Say whether a beat is ventricular; None where its window tells nothing of a beat."""
+        """Say whether a beat is ventricular; None where its window does not show."""
         if beat.verdict is None or beat.fibrillating:
             return None
         if self._classify:
@@ -121,12 +121,12 @@ class BeatAlarms:
         if found.kind == "ventricular_tachycardia":
             values["limit_bpm"] = self._settings.tachycardia_bpm
             values["limit_beats"] = float(self._settings.tachycardia_beats)
-        told = self.machine.begin(
+        alerts = self.machine.begin(
             found.kind, found.sample, reason, begun_at=found.begun_at, values=values
         )
-        if found.kind == "couplet":  # over when it is told
-            told += self.machine.end("couplet", found.sample, reason)
-        return told
+        if found.kind == "couplet":  # over by the time it is found
+            alerts += self.machine.end("couplet", found.sample, reason)
+        return alerts
 
     def _on_anomaly(self, beat: Beat) -> list[Alert]:
         verdict = beat.verdict
@@ -138,7 +138,7 @@ class BeatAlarms:
             verdict.reason,
             score=round(verdict.score, 4),
             threshold=round(verdict.threshold, 4),
-            shares=beat.shares,
+            shares=beat.contributions,
             ticks=beat.ticks,
             beat_class=beat.beat_class,
             class_probabilities=beat.class_probabilities,

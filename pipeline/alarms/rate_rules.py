@@ -1,7 +1,7 @@
 """The rules of the heart rate: extreme rates over a few beats, limits over some seconds.
 
-They go by the detections alone and wait for no score. Every rule keeps what it remembers in RR
-intervals of one analysable stretch; an interval that is not known (NaN) makes it begin anew.
+They go by the detections alone and wait for no score. Each rule looks at RR intervals of one
+analysable stretch; an interval that is not known (NaN) makes it begin anew.
 Pure: no clock, no I/O.
 """
 
@@ -59,7 +59,7 @@ class RateRules:
         self.state.active.clear()
 
     def on_qrs(self, sample: int, rr_s: float) -> Iterator[RateChange]:
-        """Take note of a QRS and of the interval before it, NaN where it is not known.
+        """Take in a QRS and the interval before it, NaN where it is not known.
 
         Yields:
             Every rate that is beyond its limit, with each beat anew, and once each that is back
@@ -87,7 +87,7 @@ class RateRules:
             return
         if kind not in self.state.active and side * (bpm - limit_bpm) > 0:
             self.state.active[kind] = self.state.beats[-beats][0]
-        yield from self._tell(kind, side, bpm, limit_bpm)
+        yield from self._report(kind, side, bpm, limit_bpm)
 
     def _limit(self, kind: str, side: int, limit_bpm: float) -> Iterator[RateChange]:
         bpm = self._bpm(RATE_BEATS)
@@ -100,10 +100,10 @@ class RateRules:
             since = self.state.beyond_since.setdefault(kind, sample)
             if sample - since >= self._settings.heart_rate_delay_s * self._fs_hz:
                 self.state.active[kind] = since
-        yield from self._tell(kind, side, bpm, limit_bpm)
+        yield from self._report(kind, side, bpm, limit_bpm)
 
-    def _tell(self, kind: str, side: int, bpm: float, limit_bpm: float) -> Iterator[RateChange]:
-        """Tell what is there; it ends once the rate is within its limit by the hysteresis."""
+    def _report(self, kind: str, side: int, bpm: float, limit_bpm: float) -> Iterator[RateChange]:
+        """Yield an active condition; it ends when the rate is back within its limit by far enough."""
         if kind not in self.state.active:
             return
         if side * (bpm - limit_bpm) < -self._settings.heart_rate_hysteresis_bpm:

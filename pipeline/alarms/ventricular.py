@@ -33,10 +33,10 @@ _FEWEST: Final = 8
 
 RUN_BEATS: Final = 3
 ODD_BEATS: Final = 2
-"""So many beats in a row that do not look ventricular do not end a tachycardia."""
+"""Up to so many beats in a row that do not look ventricular do not end a tachycardia."""
 
 SILENT_S: Final = 3.0
-"""Without any beat for so long a run is over: whatever comes, it is another one."""
+"""Without any beat for so long a run is over: what follows is another one."""
 
 _CYCLES: Final = "VNVNVN"
 """Bigeminy: three cycles."""
@@ -56,7 +56,7 @@ class VentricularShape:
         self._usual = [] if usual_ticks is None else usual_ticks
 
     def is_ventricular(self, window: NDArray[np.float32], *, anomalous: bool) -> bool:
-        """Take note of a scored beat; say whether it looks ventricular.
+        """Take in a scored beat; return whether it looks ventricular.
 
         A stream that begins within a tachycardia has no usual beats: its beats are not called.
         The waveform (`pipeline.signal.fibrillation`) and the rate still are.
@@ -75,16 +75,16 @@ class VentricularShape:
 
 
 _MOST_BEATS: Final = int(RANGES["tachycardia_beats"][1])
-"""Of a run, remembered one by one: a tachycardia is told by no more."""
+"""Of a run, remembered one by one: no tachycardia is defined by more."""
 
 
 class RhythmChange(NamedTuple):
-    """Something of ventricular beats that is there with this beat, or is over."""
+    """A rhythm of ventricular beats that begins with this beat, or ends."""
 
     kind: str
     active: bool
     sample: int
-    """Where that is sure."""
+    """Where that was sure."""
     begun_at: int
     """Its first beat; its last one, once it is over."""
     beats: int
@@ -127,7 +127,7 @@ class VentricularRhythm:
         state.tachycardia = state.bigeminy = False
 
     def advance(self, position: int) -> Iterator[RhythmChange]:
-        """Take note that no other beat comes before ``position``."""
+        """Record that no other beat comes before ``position``; yield what ends."""
         if position - self.state.latest > SILENT_S * self._fs_hz:
             yield from self._end_run(position)
             self.state.pattern = ""
@@ -136,7 +136,7 @@ class VentricularRhythm:
                 yield RhythmChange("bigeminy", False, position, self.state.latest, 0, np.nan)
 
     def on_beat(self, sample: int, rr_s: float, ventricular: bool | None) -> Iterator[RhythmChange]:
-        """Take note of a beat, of the interval before it (NaN if not known) and of what it is.
+        """Take in a beat and the interval before it, NaN if not known; yield what changes.
 
         ``ventricular`` is None where that is not known: such a beat is part of no run.
         """

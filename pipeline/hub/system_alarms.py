@@ -53,7 +53,7 @@ class SystemAlarmBook:
         """Keep what has latched in the stream ``name``, which goes."""
         session = self._sessions[name]
         self._ended += session.stream.close() + session.end_source_alarm()
-        self._ended += self._left.leave(name, session.alarms)
+        self._ended += self._left.retain(name, session.alarms)
 
     def hand_over(self, name: str) -> list[Alert]:
         """Return, once, what latched in earlier streams called ``name``: for one that begins."""

@@ -60,7 +60,7 @@ class Beat(State):
 
     @property
     def wants_class(self) -> bool:
-        """Whether a class is still needed before the beat can be told."""
+        """Whether a class is still needed before the beat can be published."""
         return self.class_asked_at is not None and self.probabilities is None
 
     @property
@@ -84,14 +84,14 @@ class Beat(State):
         return None if self.residual is None else wrong_ticks(self.residual)
 
     @property
-    def shares(self) -> dict[str, float] | None:
-        """What each witness added to the live score, rounded, or None before the verdict."""
+    def contributions(self) -> dict[str, float] | None:
+        """What each component added to the live score, rounded, or None before the verdict."""
         if self.verdict is None:
             return None
-        return {name: round(share, 3) for name, share in self.verdict.shares.items()}
+        return {name: round(value, 3) for name, value in self.verdict.contributions.items()}
 
-    def latency(self, told_at: float) -> Latency:
-        """Return the breakdown for a beat told at ``told_at``; the parts add up to the total."""
+    def latency(self, published_at: float) -> Latency:
+        """Return the breakdown for a beat that is published then; the parts add up to the total."""
         models = min(self.compute_s, self.scored_at - self.cut_at)
         class_wait = 0.0
         if self.class_asked_at is not None:
@@ -105,7 +105,7 @@ class Beat(State):
                 self.cut_at - self.ready_arrived,
                 self.scored_at - self.cut_at + class_wait - models,
                 models,
-                told_at - self.scored_at - class_wait,
+                published_at - self.scored_at - class_wait,
             )
         ]
         window, filter_, segment, queue, score, deliver = parts

@@ -1,18 +1,18 @@
 """The shapes that one patient's beats have, and which of them are usual.
 
-Beats of one shape form a family: a template, how often it came lately, how early its beats come
-on the whole, and how badly the student reconstructs them. A beat belongs to the nearest family,
-or begins a new one where none is near.
+Beats of one shape share a template. With it are kept how often it came lately, how early its beats
+come on average, and how badly the student reconstructs them. A beat belongs to the nearest
+template, or begins a new one where none is near.
 
-Usual are the families that come often, are not premature on the whole and are no worse for the
-student than this patient's commonest one. So a minority of ectopic beats among the first does no
-harm, a patient may have more than one normal shape, every second beat may be ectopic without
-becoming usual, and a shape that changes for good becomes usual once it has come often enough.
-Beats that come early move the template of no usual family.
+A template is usual if it comes often, is not premature on average and is no worse for the student
+than this patient's commonest one. So a minority of ectopic beats among the first does no harm, a
+patient may have more than one normal shape, every second beat may be ectopic without becoming
+usual, and a shape that changes for good becomes usual once it has come often enough. Beats that
+come early move no usual template.
 
-Pure and causal: depends on the beats alone, in order. The idea of sorting beats into families is
-that of ambulatory ECG analysis since Argus (Nolle & Clark 1971); the rule for usual is ours, and
-its numbers were chosen on DS1.
+Pure and causal: depends on the beats alone, in order. Sorting beats by templates is as old as
+ambulatory ECG analysis (Argus, Nolle & Clark 1971); the rule for usual is ours, and its numbers
+were chosen on DS1.
 """
 
 import math
@@ -25,26 +25,26 @@ from pipeline.constants import WINDOW_SAMPLES
 from pipeline.schema.state import Shape, State, field
 
 MAX_TEMPLATES: Final = 8
-"""The one that came least gives way to a new shape."""
+"""Where there are more shapes, the template that came least gives way."""
 
 COMPARED: Final = slice(20, 200)
-"""Ticks that decide to which family a beat belongs: P wave and QRS."""
+"""Ticks that decide to which template a beat belongs: P wave and QRS."""
 
 SAME_SHAPE: Final = 0.25
-"""Root mean square distance to the template, in the window's scale, of beats of one family."""
+"""Root mean square distance to its template, in the window's scale, that a beat may have."""
 
 FORGETTING: Final = 0.999
-"""What is left of a beat's weight after the next one: a memory of about a quarter of an hour."""
+"""Factor on the weight of a beat with each later one: a memory of a quarter of an hour."""
 
 TEMPLATE_STEP: Final = 0.05
 COMMON_SHARE: Final = 0.15
-"""A usual family comes at least this often as the commonest one."""
+"""A usual template comes at least this often, relative to the commonest one."""
 
 PREMATURE: Final = 0.10
-"""A family whose beats are on average earlier than this is not usual."""
+"""A template whose beats are on average earlier than this is not usual."""
 
 WORSE: Final = 1.5
-"""By so much may the log reconstruction error of a usual family exceed the commonest one's."""
+"""The log reconstruction error of a usual template exceeds the commonest one's by less."""
 
 _COST_OF_PREMATURITY: Final = 10.0
 _COST_OF_ERROR: Final = 1 / 1.5
@@ -77,44 +77,44 @@ class BeatTemplates:
         self.state = state or BeatTemplatesState.fresh()
 
     def distances(self, window: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return how far float32[320] lies from each family's template, float64[families]."""
+        """Return how far float32[320] lies from each template, float64[templates]."""
         apart = self.state.templates[: len(self.state.weights), COMPARED] - window[COMPARED]
         mean_squares = np.einsum("ft,ft->f", apart, apart, dtype=np.float64) / apart.shape[1]
         return np.asarray(np.sqrt(mean_squares), dtype=np.float64)
 
     def usual(self) -> list[int]:
-        """Return the families that are usual, 1 to 8 of them; there must have been a beat."""
+        """Return the indices of the usual templates, 1 to 8; there must have been a beat."""
         weights, early, error = self.state.weights, self.state.early, self.state.error
         share = 0.02 * sum(weights)
         least_error = min(e for e, weight in zip(error, weights, strict=True) if weight >= share)
         plausible = [
             weight
             * math.exp(
-                -_COST_OF_PREMATURITY * max(early[family], 0.0)
-                - _COST_OF_ERROR * max(error[family] - least_error, 0.0)
+                -_COST_OF_PREMATURITY * max(early[index], 0.0)
+                - _COST_OF_ERROR * max(error[index] - least_error, 0.0)
             )
-            for family, weight in enumerate(weights)
+            for index, weight in enumerate(weights)
         ]
         main = plausible.index(max(plausible))
         return [
-            family
-            for family, weight in enumerate(weights)
-            if family == main
+            index
+            for index, weight in enumerate(weights)
+            if index == main
             or (
                 weight >= COMMON_SHARE * weights[main]
-                and early[family] < max(PREMATURE, early[main] + 0.02)
-                and error[family] < error[main] + WORSE
+                and early[index] < max(PREMATURE, early[main] + 0.02)
+                and error[index] < error[main] + WORSE
             )
         ]
 
-    def template(self, family: int) -> NDArray[np.float32]:
-        """Return the template of a family, float32[320]."""
-        template: NDArray[np.float32] = self.state.templates[family]
+    def template(self, index: int) -> NDArray[np.float32]:
+        """Return one template, float32[320]."""
+        template: NDArray[np.float32] = self.state.templates[index]
         return template
 
-    def prematurity(self, family: int) -> float:
-        """Return how early the beats of a family come on the whole."""
-        return self.state.early[family]
+    def prematurity(self, index: int) -> float:
+        """Return how early the beats of a template come on average."""
+        return self.state.early[index]
 
     def add(
         self,
@@ -132,7 +132,7 @@ class BeatTemplates:
             distances: to the templates, as `distances` returned them.
             early: the beat's prematurity, negative for a late one.
             error: logarithm of the student's score.
-            is_usual: whether it may move the template of a usual family.
+            is_usual: whether it may move a usual template.
         """
         state = self.state
         state.weights = [FORGETTING * weight for weight in state.weights]

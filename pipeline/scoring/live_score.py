@@ -1,27 +1,27 @@
-"""One anomaly score per beat from three witnesses: student, patient, rhythm.
+"""One anomaly score per beat, the sum of components about three things: model, patient, rhythm.
 
-A model of all patients alone does not hold on a patient it has never seen, so the beat is also
-compared with this patient's own usual beats and with this patient's own rhythm. What the
-witnesses say are numbers in which larger means stranger:
+A model of all patients alone does not hold on a patient it has never seen. So the beat is also
+compared with this patient's own usual beats and with this patient's own rhythm. Each component is a
+number, and larger means more unusual:
 
-* Student. ``model``: logarithm of its reconstruction error.
-* Patient. ``own``: the same, less its median over this patient's usual beats. ``shape``:
-  logarithm of the root mean square distance to the nearest of the patient's usual shapes
+* Model. ``model``: logarithm of the student's reconstruction error.
+* Patient. ``own``: the same, less its median over this patient's usual beats. ``shape``: logarithm
+  of the root mean square distance to the nearest of the patient's usual templates
   (`pipeline.scoring.beat_templates`) over the whole window, less its median: how far the beat lies
   outside of what varies in this patient anyway. ``qrs``: the same over the QRS complex alone.
 * Rhythm. ``early``: prematurity, 1 - RR / usual RR, where that is the mean of two ratios, to the
   median of the last 20 intervals and to the 85th percentile of the last 100: the median fails a
-  patient whose every second beat is premature. ``family``: how early beats of this shape come on
-  the whole. ``late``: RR / median - 1, a pause.
+  patient whose every second beat is premature. ``family``: how early the beats of this template
+  come on average. ``late``: RR / median - 1, a pause.
 
-Each is brought to a common scale by its distribution over the normal beats of the calibration
-records: 0 at their median, 1 at their 95th percentile, limited by `LIMITS` so that no single
-witness outvotes all others. The score is their sum by `WEIGHTS`, less half of what this patient's
-ordinary beats typically score (``typical``, a share below 0): in a patient whose every beat is a
-little strange it takes more to be called anomalous. A beat is anomalous above the threshold that
-the calibration found for a stated rate of false alerts.
+Each component is brought to a common scale by its distribution over the normal beats of the
+calibration records: 0 at their median, 1 at their 95th percentile. `LIMITS` bound it, so that no
+single component outweighs all others. The score is their sum, weighted by `WEIGHTS`, less half of
+what this patient's ordinary beats typically score (``typical``, a contribution below 0): in a
+patient whose every beat is a little unusual it takes more to be called anomalous. A beat is
+anomalous above the threshold that the calibration found for a stated rate of false alerts.
 
-The first `LEARNING_BEATS` beats are judged without the patient's own witnesses, against a
+The first `LEARNING_BEATS` beats are judged without the components about the patient, against a
 threshold of its own. Which beats are usual does not depend on the threshold: asking for fewer
 alerts must not teach the baseline ectopic beats.
 
@@ -47,7 +47,7 @@ LEARNING_BEATS: Final = 16
 RECENT_RR: Final = 20
 LONG_RR: Final = 100
 LONG_RR_QUANTILE: Final = 0.85
-"""What stays usual until more than five of six beats are premature."""
+"""This quantile stays that of usual beats until five of six are premature."""
 USUAL_BEATS: Final = 128
 """Over this many usual beats the medians are taken: about two minutes."""
 
@@ -66,7 +66,7 @@ LIMITS: Final = {
     "family": 3.0,
     "late": 3.0,
 }
-"""A scaled witness says no more than this, and no less than 0."""
+"""A scaled component is at most this, and at least 0."""
 
 WEIGHTS: Final = {
     "model": 0.25,
@@ -82,10 +82,10 @@ the curve, average precision, and sensitivity to V at twelve false alerts an hou
 
 COMPONENTS: Final = tuple(WEIGHTS)
 UNIVERSAL: Final = ("model", "early", "late")
-"""Those that can speak from the first beats on."""
+"""Those that are known from the first beats on."""
 
 ORDINARY: Final = 8.0
-"""A beat whose witnesses sum up to at most this counts as ordinary, whatever the threshold."""
+"""A beat whose components sum up to at most this is ordinary, whatever the threshold."""
 
 TYPICAL_WEIGHT: Final = 0.5
 
@@ -94,7 +94,7 @@ _FLOOR: Final = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """How one witness is distributed over normal beats."""
+    """How one component is distributed over normal beats."""
 
     median: float
     p95: float
@@ -109,8 +109,8 @@ class Scale:
         return (value - self.median) / (self.p95 - self.median)
 
 
-def shares_of(raw: Mapping[str, float], scales: Mapping[str, Scale]) -> dict[str, float]:
-    """Return what each witness contributes to the score: scaled, limited and weighted."""
+def contributions_of(raw: Mapping[str, float], scales: Mapping[str, Scale]) -> dict[str, float]:
+    """Return what each component contributes to the score: scaled, limited and weighted."""
     return {
         name: WEIGHTS[name] * min(LIMITS[name], max(0.0, scales[name].apply(value)))
         for name, value in raw.items()
@@ -127,25 +127,25 @@ class LiveScoreConfig:
     """Holds while nothing is known of the patient."""
 
     def __post_init__(self) -> None:
-        """Refuse a calibration for other witnesses."""
+        """Refuse a calibration for other components."""
         if set(self.scales) != set(COMPONENTS):
             raise ConfigError(
-                f"calibration has witnesses {sorted(self.scales)}, not {sorted(COMPONENTS)}: "
+                f"calibration has components {sorted(self.scales)}, not {sorted(COMPONENTS)}: "
                 "calibrate again with monitor train calibration"
             )
 
 
 class Verdict(State, eq=True, kw_only=True):
-    """What the live score says of one beat."""
+    """The live score of one beat, and whether it is anomalous."""
 
     score: float
     threshold: float
     anomalous: bool
     learning: bool
     reason: str
-    """Which witnesses spoke, in words; empty for a beat that is not anomalous."""
-    shares: dict[str, float] = field(default_factory=dict)
-    """What each witness that could speak, and ``typical``, contribute; their sum is the score."""
+    """What is unusual, in words; empty for a beat that is not anomalous."""
+    contributions: dict[str, float] = field(default_factory=dict)
+    """What each known component, and ``typical``, contribute; their sum is the score."""
 
 
 class Typical:
@@ -155,15 +155,15 @@ class Typical:
         """Begin, or go on from the sums of the latest ordinary beats."""
         self._ordinary = RollingQuantiles(USUAL_BEATS, [] if ordinary is None else ordinary)
 
-    def share(self, total: float) -> float:
+    def contribution(self, total: float) -> float:
         """Return its contribution to the score of a beat whose components sum up to ``total``.
 
         It learns ``total`` then.
         """
-        share = -TYPICAL_WEIGHT * self._ordinary.quantile(0.5)
+        contribution = -TYPICAL_WEIGHT * self._ordinary.quantile(0.5)
         if total <= ORDINARY:
             self._ordinary.add(total)
-        return share
+        return contribution
 
 
 class LiveScoreState(State):
@@ -212,7 +212,7 @@ class LiveScore:
         return self._recent_rr.quantile(0.5) if len(self._recent_rr) else None
 
     def skip(self, rr_s: float) -> None:
-        """Note a beat that cannot be analysed: its RR interval still belongs to the rhythm."""
+        """Take in a beat that cannot be analysed: its RR interval still belongs to the rhythm."""
         if math.isfinite(rr_s):
             self._recent_rr.add(rr_s)
             self._long_rr.add(rr_s)
@@ -227,25 +227,25 @@ class LiveScore:
         """
         config, learning = self._config, self.learning
         raw = self.observe(window, rr_s, model_score)
-        shares = shares_of(raw, config.scales)
+        contributions = contributions_of(raw, config.scales)
         if not learning:
-            shares["typical"] = self._typical.share(sum(shares.values()))
+            contributions["typical"] = self._typical.contribution(sum(contributions.values()))
         threshold = config.learning_threshold if learning else config.threshold
-        score = sum(shares.values())
+        score = sum(contributions.values())
         anomalous = score > threshold
         return Verdict(
             score=score,
             threshold=threshold,
             anomalous=anomalous,
             learning=learning,
-            reason=_reason(shares, raw) if anomalous else "",
-            shares=shares,
+            reason=_reason(contributions, raw) if anomalous else "",
+            contributions=contributions,
         )
 
     def observe(
         self, window: NDArray[np.float32], rr_s: float, model_score: float
     ) -> dict[str, float]:
-        """Return what every witness that can speak says of this beat, unscaled; learn from it.
+        """Return every component that is known of this beat, unscaled; learn from it.
 
         What is learned does not depend on any scale or threshold. Arguments as for `judge`.
         """
@@ -264,7 +264,7 @@ class LiveScore:
         return raw
 
     def _compare(self, window: NDArray[np.float32], early: float, error: float) -> dict[str, float]:
-        """Return the patient's witnesses; remember the beat."""
+        """Return the components about the patient; remember the beat."""
         templates = self._templates
         distances = templates.distances(window)
         usual = templates.usual()
@@ -280,7 +280,7 @@ class LiveScore:
         return raw
 
     def _learn(self, window: NDArray[np.float32], early: float, error: float) -> None:
-        """Remember one of the first beats; after the last, find out which of them are usual."""
+        """Remember one of the first beats; after the last one, find those that are usual."""
         templates = self._templates
         templates.add(window, templates.distances(window), early, error, is_usual=True)
         state = self.state
@@ -302,7 +302,7 @@ class LiveScore:
         window: NDArray[np.float32],
         error: float,
     ) -> dict[str, float]:
-        """Return what is compared with the usual: error, distances to the nearest usual shape."""
+        """Return error and distances to the nearest usual template, their medians included."""
         nearest = min(usual, key=distances.tolist().__getitem__)
         apart = window - self._templates.template(nearest)
         return {"own": error, "shape": _log_rms(apart), "qrs": _log_rms(apart[QRS_PART])}
@@ -345,21 +345,21 @@ def _log_rms(x: NDArray[np.float32]) -> float:
     return math.log(max(math.sqrt(float(x @ x) / x.size), _FLOOR))
 
 
-def _reason(shares: Mapping[str, float], raw: Mapping[str, float]) -> str:
-    """Name the witnesses that said more than nearly every normal beat makes them say."""
-    said = {name: shares.get(name, 0.0) / WEIGHTS[name] for name in COMPONENTS}
+def _reason(contributions: Mapping[str, float], raw: Mapping[str, float]) -> str:
+    """Name the components above their 95th percentile over normal beats, the largest first."""
+    scaled = {name: contributions.get(name, 0.0) / WEIGHTS[name] for name in COMPONENTS}
     texts = []
-    if (most := max(said["shape"], said["qrs"], said["own"])) >= 1.0:
-        part = "QRS" if said["qrs"] == most else "beat"
-        texts.append((most, f"{part} differs from this patient's normal"))
-    if said["model"] >= 1.0:
-        texts.append((said["model"], "shape unlike normal beats of any patient"))
-    if said["early"] >= 1.0:
-        texts.append((said["early"], f"{100 * raw['early']:.0f} % premature"))
-    if said["family"] >= 1.0:
-        texts.append((said["family"], "a shape that comes early in this patient"))
-    if said["late"] >= 1.0:
-        texts.append((said["late"], f"late, RR {100 * raw['late']:.0f} % longer"))
+    if (largest := max(scaled["shape"], scaled["qrs"], scaled["own"])) >= 1.0:
+        part = "QRS" if scaled["qrs"] == largest else "beat"
+        texts.append((largest, f"{part} differs from this patient's normal"))
+    if scaled["model"] >= 1.0:
+        texts.append((scaled["model"], "shape unlike normal beats of any patient"))
+    if scaled["early"] >= 1.0:
+        texts.append((scaled["early"], f"{100 * raw['early']:.0f} % premature"))
+    if scaled["family"] >= 1.0:
+        texts.append((scaled["family"], "a shape that comes early in this patient"))
+    if scaled["late"] >= 1.0:
+        texts.append((scaled["late"], f"late, RR {100 * raw['late']:.0f} % longer"))
     texts.sort(key=lambda text: -text[0])
     return "; ".join(text for _, text in texts) or "several witnesses slightly raised"
 

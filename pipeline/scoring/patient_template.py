@@ -1,10 +1,10 @@
 """How a beat differs from what is usual in this patient, wave by wave.
 
-What is usual is the median, tick by tick, of `KEPT_BEATS` earlier windows of beats that came when
-they were due. Ectopic beats mostly come early and so stay out of it; a median bears the rest.
-There is nothing to tune and nothing that a wrong decision could teach: no score, no threshold and
-no class is asked. Distances are told against those of the kept beats themselves, for noise and
-breathing make one patient's normal beats differ more than another's.
+The template is the median, tick by tick, of `KEPT_BEATS` earlier windows of beats that came when
+they were due. Ectopic beats mostly come early and so stay out of it; a median tolerates the rest.
+There is nothing to tune, and no wrong decision can spoil it: it depends on no score, threshold or
+class. Distances are given relative to those of the kept beats themselves, for noise and breathing
+make one patient's normal beats differ more than another's.
 
 Pure and causal: depends on this stream's beats alone, in order. No clock, no I/O. One instance per
 stream; not thread-safe.
@@ -55,7 +55,7 @@ KEPT_EVERY: Final = 5
 so that it does not fall into step with a bigeminy."""
 
 FEWEST_BEATS: Final = 5
-"""Fewer say nothing of what is usual."""
+"""Fewer do not show what is usual."""
 
 DISTANCE_FLOOR: Final = 0.01
 """Added to distances: half a percent of a window's height is nothing."""

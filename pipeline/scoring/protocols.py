@@ -1,4 +1,4 @@
-"""What the stream asks of its two models: a score for every beat, a class for the anomalous ones.
+"""The two models of a stream: a score for every beat, a class for the anomalous ones.
 
 The pipeline knows no model. Whatever satisfies `Scorer` can score its beats, whatever satisfies
 `Classifier` can name their class; `models.inference.student` has the scorer that ships.

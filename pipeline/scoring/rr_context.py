@@ -1,12 +1,12 @@
-"""A beat against its patient's own past: what a classifier is told beside the window.
+"""A beat against its patient's own past: what a classifier is given beside the window.
 
-A supraventricular ectopic looks much like a normal beat and comes early. How early is told against
-quantiles of the last `LONG_MEMORY` RR intervals (a quarter of an hour); quantiles above the median
-matter where premature beats are so many that the median is theirs. The same step means less in a
-rhythm that is irregular anyway, as in atrial fibrillation, so it is also given in units of the
-patient's own spread and of the patient's usual step. Beside the rhythm stands what
-`pipeline.scoring.patient_template` says of the wave forms. Nothing absolute is passed on: a heart
-rate or a QRS width would identify patients, not beats.
+A supraventricular ectopic looks much like a normal beat and comes early. How early is measured
+against quantiles of the last `LONG_MEMORY` RR intervals (a quarter of an hour). Quantiles above the
+median matter where premature beats are so many that the median is theirs. The same step means less
+in a rhythm that is irregular anyway, as in atrial fibrillation, so it is also given in units of the
+patient's own spread and of the patient's usual step. Features of the wave form follow those of the
+rhythm (`pipeline.scoring.patient_template`). Nothing absolute is passed on: a heart rate or a QRS
+width would identify patients, not beats.
 
 Causal: an alert leaves half a second after the R peak, when the next R peak is not known.
 Pure: depends on this stream's beats in order alone; no clock, no I/O. One instance per stream; not

@@ -1,13 +1,13 @@
-"""Ventricular fibrillation and flutter, told from the waveform alone.
+"""Ventricular fibrillation and flutter, found from the waveform alone.
 
-No R peak and no model is asked: a fibrillating heart has no beats to find. Two measures over four
+It uses no R peak and no model: a fibrillating heart has no beats to find. Two measures over four
 seconds decide, every half second. A heart that beats rests between its beats, so most slopes of its
 ECG are small beside the steepest; a fibrillating one never rests (the share of flat slopes; the
 isoelectric content of Clayton and others, Med. Biol. Eng. Comput. 31, 1993, is of this kind). And
 fibrillation is slow and nearly a sine: most of its power lies between 2 and 7 Hz (the spectral
-algorithm of Barro et al., J. Biomed. Eng. 11, 1989). Their weights are those that
-`monitor train fibrillation` prints, a logistic regression on vfdb, the 2015 challenge and DS1 of
-the MIT-BIH records. Each record left out in turn, its area under the ROC is 0.979.
+algorithm of Barro et al., J. Biomed. Eng. 11, 1989). The weights are those that
+`monitor train fibrillation` prints: a logistic regression on vfdb, the 2015 challenge and DS1 of
+the MIT-BIH records. With each record left out in turn, its area under the ROC is 0.979.
 
 Pure in memory: no clock. Positions count samples of the 360 Hz stream.
 """
@@ -90,7 +90,7 @@ class Change(NamedTuple):
     active: bool
     """Whether it begins."""
     begun_at: int
-    """Where the condition began, or ended, as far as the measures tell."""
+    """Where the condition began, or ended, as far as the measures show."""
     hz: float
     """Dominant frequency, by zero crossings."""
     mv: float
@@ -137,8 +137,8 @@ class FibrillationWatch:
 
         Args:
             clean: float32[n], mV at 360 Hz, finite.
-            masked: uint8[n], not 0 where a sample is no signal: the four seconds that hold one
-                say nothing.
+            masked: uint8[n], not 0 where a sample is no signal: four seconds that hold one give no
+                measure.
         """
         positions, rows = self.measure(clean, masked)
         changes = (

@@ -14,7 +14,7 @@ from pipeline.signal.kernels import windows
 from pipeline.signal.quality import QualityChange, Reason
 
 FLAT_WINDOW_MV: Final = 0.02
-"""A window that spans less is no beat: it is scaled to zeros instead of amplified noise."""
+"""A window that spans less is no beat: it becomes zeros instead of amplified noise."""
 
 
 class FibrillationChange(NamedTuple):

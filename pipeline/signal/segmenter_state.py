@@ -66,7 +66,7 @@ NOISE_BLOCKS: Final = round(10 * quality.NOISE_SECONDS)
 _USUAL_RR: Final = 288  # 75 bpm until it is known
 
 NONE: Final = -1
-"""Stands in `EXPECTED` and `LAST_R` for: there is none yet."""
+"""Value of `EXPECTED` and `LAST_R` while there is none yet."""
 
 # Slots of `SegmenterState.counters`. Positions at 360 Hz count from the segment's start, ORIGIN;
 # EXPECTED is the source's next sample, DONE and PENDING count samples and beats, LAST_R and

@@ -1,12 +1,12 @@
 """When a sample was taken, by the clock of its source: a robust line through its time stamps.
 
-Time in a stream is the index of a sample over the nominal rate; nothing is decided by a clock. But
+Time in a stream is the index of a sample over the nominal rate; no decision depends on a clock. But
 the clock of a device runs some parts per million fast or slow, and stamps arrive with jitter. A
 line through the stamps of the last minutes gives every sample its time to a few milliseconds
 (Lab Streaming Layer and pyxdf do the same). Stamps far from the line are left out; several in a
-row that agree are a step of the clock, and the line begins anew. Where a source was held up, what
-it had not read yet comes in a burst: those stamps say when it was read. Pure: the stamps are
-arguments.
+row that agree are a step of the clock, and the line begins anew. After a delay of the source the
+samples that it had not read come in a burst: their stamps show when they were read, not taken.
+Pure: the stamps are arguments.
 """
 
 from itertools import islice

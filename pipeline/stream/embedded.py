@@ -27,7 +27,7 @@ def _no_clock() -> float:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became known at one point of the stream; alerts carry no place in a log."""
+    """What became known at one point of the stream; alerts carry no number of a log."""
 
     alerts: list[Alert]
     beats: list[BeatNote]
@@ -66,7 +66,7 @@ class EmbeddedRunner:
 
     @property
     def counters(self) -> Counters:
-        """Return what went through so far."""
+        """Return the counts so far."""
         return self._stream.counters
 
     def run(self, blocks: Iterable[SampleBlock]) -> Iterator[Outcome]:
@@ -86,12 +86,12 @@ class EmbeddedRunner:
                 score, residual = float(scored.scores[row]), scored.residuals[row]
                 anomalous += self._stream.beats.scored(beat.id, score, residual, 0.0)
             self._classify(anomalous)
-        told = self._stream.drain()
-        alerts = taken.alerts + [alert for one in told for alert in one.alerts]
-        return Outcome(alerts, [one.note for one in told])
+        reports = self._stream.drain()
+        alerts = taken.alerts + [alert for report in reports for alert in report.alerts]
+        return Outcome(alerts, [report.note for report in reports])
 
     def _classify(self, beats: list[Beat]) -> None:
-        """Bring the classes of the beats that want one."""
+        """Bring back the classes of beats that want one."""
         if self._classifier is None or not beats:
             return
         windows = np.stack([beat.window for beat in beats])

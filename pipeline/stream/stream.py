@@ -35,7 +35,7 @@ from pipeline.signal.segmenter import Segmenter
 from pipeline.signal.segmenter_state import SegmenterState
 from pipeline.signal.source_clock import SourceClock, SourceClockState
 from pipeline.stream.beat_queue import BeatQueue, BeatQueueState
-from pipeline.stream.beat_report import BeatReport, tell
+from pipeline.stream.beat_report import BeatReport, report_of
 from pipeline.stream.counters import Counters, counted
 from pipeline.stream.strips import Strip
 
@@ -139,7 +139,7 @@ class Stream:
 
     @property
     def live(self) -> bool:
-        """Whether its source says when samples were taken: a device, that cannot wait."""
+        """Whether its source stamps its samples: a device, which cannot wait."""
         return self._source_clock.utc_s(0) is not None
 
     # --- samples in -----------------------------------------------------------------------
@@ -196,15 +196,15 @@ class Stream:
             self._absorb(last(), taken)
         self.beats.judge()  # those that want no score; a class is only wanted of scored ones
         if not self.pending:
-            # Whatever the scores' pace, the same is told: else the next beat, or the end, would.
+            # The same alerts however late the scores come: else the next beat would bring these.
             taken.alerts.extend(self._dated(self._alarms.beats.advance(self.state.published_to)))
         return taken
 
     def _absorb(self, segment: Segment, taken: StreamUpdate) -> None:
         """Queue the segment's beats and run the rules of the signal, all in order of time.
 
-        The rules go by the last sample seen behind the resampler: what it still waits for may
-        hold a change, and then the chunking would decide which comes first.
+        The rules go by the last sample behind the resampler: the samples that it still waits for
+        may hold a change, and then the chunking would decide which comes first.
         """
         self.counters.gap_samples = counted(self.counters.gap_samples, segment.gap_samples)
         self.counters.duplicate_samples += segment.duplicate_samples
@@ -235,10 +235,10 @@ class Stream:
             taken.strips.append(strip)
 
     def _on_change(self, change: QualityChange | FibrillationChange) -> list[Alert]:
-        told = self._alarms.signal.on_position(change.sample)
+        alerts = self._alarms.signal.on_position(change.sample)
         if isinstance(change, FibrillationChange):
-            return told + self._alarms.signal.on_fibrillation(change)
-        return told + self._alarms.signal.on_quality(change.sample, Reason(change.reason))
+            return alerts + self._alarms.signal.on_fibrillation(change)
+        return alerts + self._alarms.signal.on_quality(change.sample, Reason(change.reason))
 
     def _beat(self, segment: Segment, b: int, cut_at: float) -> Beat:
         sample = int(segment.samples[b])
@@ -265,20 +265,20 @@ class Stream:
 
     def drain(self) -> list[BeatReport]:
         """Return the beats that can be published now, in order; stops at one that wants a class."""
-        return [self._tell(beat) for beat in self.beats.drain()]
+        return [self._report(beat) for beat in self.beats.drain()]
 
     def close(self) -> list[Alert]:
-        """Return the alerts that end what was on, once the last beat after `finish` is told."""
+        """Return the alerts that end the alarms, after the last beat was published."""
         return self._dated(self._alarms.close(self.next_sample))
 
-    def _tell(self, beat: Beat) -> BeatReport:
+    def _report(self, beat: Beat) -> BeatReport:
         self.counters.beats += 1
         if beat.verdict is None:
             self.counters.beats_not_analysable += 1
         elif beat.verdict.anomalous:
             self.counters.anomalous += 1
         alerts = self._dated(self._alarms.beats.on_beat(beat))
-        return tell(beat, self.fs_hz, alerts, self._utc(beat.sample, beat.id[1]))
+        return report_of(beat, self.fs_hz, alerts, self._utc(beat.sample, beat.id[1]))
 
     def _dated(self, alerts: list[Alert]) -> list[Alert]:
         """Count the alerts, and put the time of the source's clock on them."""
@@ -290,26 +290,26 @@ class Stream:
         return [happened_at(alert, self._utc(alert.sample, alert.epoch)) for alert in alerts]
 
     def _utc(self, sample: int, epoch: int) -> str:
-        """Return when a sample was taken by the source's clock; empty where it tells no time."""
+        """Return when a sample was taken by the source's clock; empty where it sends no stamps."""
         utc_s = self._source_clock.utc_s(sample) if epoch == self.epoch else None
         # Far from all stamps the line may leave the calendar: a hostile source can do that.
         return utc_text(utc_s) if utc_s is not None and 0 <= utc_s < LATEST_UTC_S else ""
 
-    # --- what people say to it --------------------------------------------------------------
+    # --- alarms from outside ------------------------------------------------------------
 
     def acknowledge(self, episode: str = "") -> list[Alert]:
-        """Acknowledge the alarm ``episode``, or all that stand; return the alerts that say so."""
+        """Acknowledge the alarm ``episode``, or all active ones; return their alerts."""
         return self._dated(self._alarms.acknowledge(self.next_sample, episode))
 
     def adopt(self, alerts: Iterable[Alert]) -> None:
-        """Take over alarms that latched in a stream of this name before it began."""
+        """Take over alarms that latched in an earlier stream of this name."""
         self._alarms.adopt(alerts)
 
-    # --- how it stands --------------------------------------------------------------------
+    # --- its present condition ----------------------------------------------------------
 
     @property
     def alarms(self) -> list[Alert]:
-        """The latest alert of every alarm that stands, the most urgent first."""
+        """The latest alert of every active alarm, the most urgent first."""
         return self._alarms.active
 
     @property

@@ -25,7 +25,7 @@ def told(
             anomalous=anomalous,
             learning=False,
             reason="why",
-            shares={"model": 5.0, "early": 2.33333},
+            contributions={"model": 5.0, "early": 2.33333},
         )
     return Beat(
         id=("100", epoch, sample),

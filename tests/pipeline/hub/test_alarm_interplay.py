@@ -270,12 +270,12 @@ def test_left_alarms_are_acknowledged_or_taken_over_once() -> None:
     alarms.on_position(400 + DELAY + 1)
     alarms.machine.end_all("end of the stream", 600)
     left = RetainedAlarms()
-    left.leave("s", alarms.machine.active)
+    left.retain("s", alarms.machine.active)
     assert left.acknowledge("t", "") == []
     assert left.acknowledge("s", "another") == []
     assert brief(left.acknowledge("", "")) == [("asystole", "off")]
     assert left.take_over("s") == []
-    left.leave("s", alarms.machine.active)
+    left.retain("s", alarms.machine.active)
     assert brief(left.take_over("s")) == [("asystole", "latched")]
     assert left.take_over("s") == []
 
@@ -287,8 +287,8 @@ def test_left_alarms_are_bounded_and_the_first_to_go_are_told() -> None:
     alarms.machine.end_all("end of the stream", 600)
     left = RetainedAlarms()
     for n in range(MAX_RETAINED):
-        assert left.leave(f"s{n}", alarms.machine.active) == []
-    told = left.leave("another", alarms.machine.active)
+        assert left.retain(f"s{n}", alarms.machine.active) == []
+    told = left.retain("another", alarms.machine.active)
     assert brief(told) == [("asystole", "off")]
     assert left.take_over("s0") == []
     assert brief(left.take_over("another")) == [("asystole", "latched")]

@@ -123,7 +123,7 @@ def test_it_takes_more_in_a_patient_whose_every_beat_is_strange() -> None:
         live = LiveScore(CONFIG)
         for _ in range(60):
             live.judge(normal(rng), 0.8, usual_error)
-        strange.append(live.judge(ectopic(rng), 0.5, 0.9).shares["typical"])
+        strange.append(live.judge(ectopic(rng), 0.5, 0.9).contributions["typical"])
 
     assert strange[1] < strange[0] <= 0.0
 
@@ -137,7 +137,7 @@ def test_the_first_beats_are_judged_without_the_patient() -> None:
 
     assert verdict.learning
     assert verdict.threshold == CONFIG.learning_threshold
-    assert set(verdict.shares) == set(UNIVERSAL)
+    assert set(verdict.contributions) == set(UNIVERSAL)
     assert verdict.anomalous
 
 
@@ -224,9 +224,9 @@ def test_any_value_gives_a_finite_score(level: float, rr_s: float, model: float)
 
     assert np.isfinite(verdict.score)
     for name in COMPONENTS:
-        assert 0.0 <= verdict.shares[name] <= WEIGHTS[name] * LIMITS[name]
-    assert -TYPICAL_WEIGHT * ORDINARY <= verdict.shares["typical"] <= 0.0
-    assert verdict.score == pytest.approx(sum(verdict.shares.values()))
+        assert 0.0 <= verdict.contributions[name] <= WEIGHTS[name] * LIMITS[name]
+    assert -TYPICAL_WEIGHT * ORDINARY <= verdict.contributions["typical"] <= 0.0
+    assert verdict.score == pytest.approx(sum(verdict.contributions.values()))
 
 
 def test_calibration_for_other_witnesses_is_refused() -> None:

@@ -113,9 +113,9 @@ def test_a_guard_knows_every_way_to_bind() -> None:
         and call.func.attr in ("bind", "connect")
     ]
     assert sorted(set(calls)) == [
+        ("auth.py", "_post"),
         ("curve.py", "let_in"),
-        ("guard.py", "_post"),
-        ("transport.py", "_open"),
+        ("sockets.py", "_open"),
     ]
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import EndpointError, WireError
 from pipeline.schema.messages import (
+    NO_FLAGS,
     Accepted,
     Chunk,
     End,
@@ -211,8 +212,8 @@ class IngestClient:
             epoch=self._next[0],
             first_sample=first_sample,
             fs_hz=self._fs_hz,
-            samples=np.ascontiguousarray(samples, dtype="<f4").tobytes(),
-            flags=b"" if flags is None else flags.astype(np.uint8).tobytes(),
+            samples=samples.astype(np.float32),
+            flags=NO_FLAGS if flags is None else flags.astype(np.uint8),
             lead=self._lead,
             stamp_s=stamp_s,
         )
@@ -337,8 +338,8 @@ class IngestClient:
         while len(self._queue) > first:
             oldest = self._queue[first].content
             assert isinstance(oldest, Chunk)
-            n = len(oldest.samples) // 4
-            if self._next[1] - oldest.first_sample - n <= QUEUE_S * self._fs_hz:
+            n = oldest.samples.size
+            if self._next[1] - oldest.end <= QUEUE_S * self._fs_hz:
                 return
             del self._queue[first]
             self._shed += n

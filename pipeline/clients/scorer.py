@@ -21,8 +21,6 @@ from pipeline.schema.messages import (
     ScoreRequest,
     decode,
     encode,
-    rr_context_of,
-    windows_of,
 )
 from pipeline.scoring.protocols import Classifier, Scorer
 from pipeline.transport.curve import ClientKeys
@@ -94,18 +92,18 @@ def answer(scorer: Scorer, classifier: Classifier | None, frame: bytes) -> Score
     request = decode(frame)
     began = time.perf_counter()
     if isinstance(request, ScoreRequest):
-        batch = scorer.score(windows_of(request))
+        batch = scorer.score(request.windows)
         return ScoreReply(
             ids=request.ids,
-            scores=batch.scores.astype("<f4").tobytes(),
-            residuals=batch.residuals.astype("<f4").tobytes(),
+            scores=batch.scores.astype(np.float32, copy=False),
+            residuals=batch.residuals.astype(np.float32, copy=False),
             compute_ms=1e3 * (time.perf_counter() - began),
         )
     if isinstance(request, ClassRequest) and classifier is not None:
-        probabilities = classifier.classify(windows_of(request), rr_context_of(request))
+        probabilities = classifier.classify(request.windows, request.rr_context)
         return ClassReply(
             ids=request.ids,
-            probabilities=probabilities.astype("<f4").tobytes(),
+            probabilities=probabilities.astype(np.float32, copy=False),
             compute_ms=1e3 * (time.perf_counter() - began),
         )
     raise WireError(f"{type(request).__name__} is no request that this scorer answers")

@@ -272,7 +272,7 @@ class Dispatcher:
 def _request(
     task: Task, ids: list[WindowId], rows: list[tuple[NDArray[np.float32], ...]]
 ) -> Request:
-    columns = [np.stack(column).astype("<f4").tobytes() for column in zip(*rows, strict=True)]
+    columns = [np.stack(column) for column in zip(*rows, strict=True)]
     if task is Task.CLASS:
         windows, rr_context = columns
         return ClassRequest(ids=ids, windows=windows, rr_context=rr_context)

@@ -45,10 +45,7 @@ from pipeline.schema.messages import (
     ScoreReply,
     decode,
     encode,
-    probabilities_of,
-    residuals_of,
     rows_of,
-    scores_of,
 )
 from pipeline.schema.public import Alert, Heartbeat, Public, Status
 from pipeline.schema.requests import Died
@@ -265,10 +262,8 @@ class Hub:
                 if isinstance(message, Ready):
                     self._on_ready(peer, message, now)
                 elif isinstance(message, ScoreReply):
-                    scores_of(message), residuals_of(message)
                     self._on_reply(peer, Task.SCORE, message, now)
                 elif isinstance(message, ClassReply):
-                    probabilities_of(message)
                     self._on_reply(peer, Task.CLASS, message, now)
                 else:
                     raise WireError(f"{type(message).__name__} on the work socket")

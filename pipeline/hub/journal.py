@@ -189,10 +189,12 @@ class Journal:
                 self._restore_one(name, data)
             except SnapshotError as error:
                 lost[name] = f"{name} begins anew: {error}"
+        concerned: set[str] = set()
         entries = self._log.entries()
         for number, data in entries:
-            self._again(number, data, known, set(lost), now)
-        self._debts = {name: _Debt(entries[0][0], 0, now) for name in self._concerned(entries)}
+            concerned |= self._again(number, data, known, set(lost), now)
+        for name in concerned & set(self._streams.sessions):
+            self._debts[name] = _Debt(entries[0][0], 0, now)
         return lost
 
     def _restore_one(self, name: str, data: bytes) -> None:
@@ -215,7 +217,8 @@ class Journal:
         known: dict[str, tuple[int, bytes]],
         lost: set[str],
         now: float,
-    ) -> None:
+    ) -> set[str]:
+        """Apply an entry again where it counts; return the streams that it concerns."""
         try:
             entry = decode_entry(data)
         except WireError as error:
@@ -230,10 +233,7 @@ class Journal:
                 and (name in self._streams.sessions or isinstance(entry.event, Opened))
             ),
         )
-
-    def _concerned(self, entries: list[tuple[int, bytes]]) -> set[str]:
-        named = (self._streams.concerned(decode_entry(data).event) for _, data in entries)
-        return set().union(*named) & set(self._streams.sessions)
+        return self._streams.concerned(entry.event)
 
     def _want_strips(self) -> None:
         """Cut the pictures of alarms that were still to come."""

@@ -24,11 +24,6 @@ from pipeline.schema.messages import (
     GivenUp,
     Opened,
     ScoreReply,
-    flags_of,
-    probabilities_of,
-    residuals_of,
-    samples_of,
-    scores_of,
 )
 from pipeline.schema.public import Alert, Public
 from pipeline.scoring.beat import Beat
@@ -112,12 +107,12 @@ class Streams:
         """Return what happens because of a message from a source; nothing for a no-op.
 
         Args:
-            message: of any content, but of the right types.
+            message: as it was decoded.
             now: to tell whether another source of the name still sends.
             left: returns, once, the alarms that an earlier stream of a name left.
 
         Raises:
-            WireError: it is torn, or contradicts its stream.
+            WireError: it contradicts its stream.
             BusyError: another source sends this stream.
             MissingError: a message of the session before this one did not arrive.
         """
@@ -132,7 +127,6 @@ class Streams:
         return self._chunk(message, now, left) if isinstance(message, Chunk) else self._end(message)
 
     def _chunk(self, chunk: Chunk, now: float, left: Callable[[str], list[Alert]]) -> list[Event]:
-        samples_of(chunk), flags_of(chunk)
         session = self.sessions.get(chunk.stream)
         before = session.stream.epoch if session is not None else 0
         if chunk.epoch - before > MOST_EPOCHS:
@@ -254,24 +248,23 @@ class Streams:
         self, session: StreamSession, chunk: Chunk, arrived_at: float, outcome: Outcome
     ) -> None:
         stream = session.stream
-        samples, first = samples_of(chunk), chunk.first_sample
         session.ending = False
         if chunk.session != session.source_session:
             session.source_session, session.source_epoch = chunk.session, chunk.epoch
             session.number = 0
         session.number = max(session.number, chunk.number)
         if chunk.epoch > stream.epoch:
-            taken = stream.begin_epoch(chunk.epoch, first)
+            taken = stream.begin_epoch(chunk.epoch, chunk.first_sample)
             self._absorb(session, taken, outcome)
-        if first + samples.size > stream.next_sample:
+        if chunk.end > stream.next_sample:
             # Repeats are no news: a source that begins again must not look alive.
             session.arrived_at = arrived_at
             session.shed_samples = counted(session.shed_samples, chunk.shed)
         taken = stream.take(
-            samples,
-            first_sample=first,
+            chunk.samples,
+            first_sample=chunk.first_sample,
             arrived_at=arrived_at,
-            flags=flags_of(chunk),
+            flags=chunk.flags if chunk.flags.size else None,
             stamp_s=chunk.stamp_s,
         )
         self._absorb(session, taken, outcome)
@@ -291,22 +284,18 @@ class Streams:
             session.add_strip(strip)
 
     def _on_scores(self, name: str, reply: ScoreReply, outcome: Outcome) -> None:
-        scores, residuals, stream = (
-            scores_of(reply),
-            residuals_of(reply),
-            self.sessions[name].stream,
-        )
-        for row, window_id in enumerate(reply.ids):
+        stream, compute_s = self.sessions[name].stream, reply.compute_ms / 1e3
+        for window_id, score, residual in zip(
+            reply.ids, reply.scores.tolist(), reply.residuals, strict=True
+        ):
             if window_id[0] == name:
-                outcome.anomalous += stream.scored(
-                    window_id, float(scores[row]), residuals[row], reply.compute_ms / 1e3
-                )
+                outcome.anomalous += stream.scored(window_id, score, residual, compute_s)
 
     def _on_classes(self, name: str, reply: ClassReply) -> None:
-        probabilities, stream = probabilities_of(reply), self.sessions[name].stream
-        for row, window_id in enumerate(reply.ids):
+        stream, compute_s = self.sessions[name].stream, reply.compute_ms / 1e3
+        for window_id, probabilities in zip(reply.ids, reply.probabilities, strict=True):
             if window_id[0] == name:
-                stream.classified(window_id, probabilities[row], reply.compute_ms / 1e3)
+                stream.classified(window_id, probabilities, compute_s)
 
     def _settle(self, name: str, outcome: Outcome) -> None:
         """Tell all that can be told now."""
@@ -329,8 +318,7 @@ def _is_news(message: Chunk | End, session: StreamSession) -> bool:
     """Say whether a message whose number is known tells more: a source that resumes may do so."""
     if isinstance(message, End):
         return not session.ending
-    end = message.first_sample + len(message.samples) // 4
-    return (message.epoch, end) > (session.stream.epoch, session.stream.next_sample)
+    return (message.epoch, message.end) > (session.stream.epoch, session.stream.next_sample)
 
 
 def _drafts(alerts: list[Alert], arrived_at: float, beat: Beat | None = None) -> list[PendingAlert]:

@@ -90,4 +90,4 @@ def chunk(number: int, samples: ArrayLike | None = None, **fields: Any) -> Chunk
     facts: dict[str, Any] = {
         "stream": "s", "first_sample": 360 * (number - 1), "fs_hz": 360.0, "session": "a"
     }  # fmt: skip
-    return Chunk(samples=x.tobytes(), number=number, **{**facts, **fields})
+    return Chunk(samples=x, number=number, **{**facts, **fields})

@@ -17,8 +17,6 @@ from pipeline.schema.messages import (
     Refused,
     decode,
     encode,
-    flags_of,
-    samples_of,
 )
 from pipeline.transport.sockets import Router, wait
 from tests.support.running import thread, until
@@ -121,8 +119,8 @@ def test_ramp_arrives_complete_and_never_more_than_the_credit_is_under_way() -> 
 
             until(done)
     chunks = [message for message in got if isinstance(message, Chunk)]
-    np.testing.assert_array_equal(np.concatenate([samples_of(c) for c in chunks]), ramp)
-    np.testing.assert_array_equal(np.concatenate([flags_of(c) for c in chunks]), flags)
+    np.testing.assert_array_equal(np.concatenate([c.samples for c in chunks]), ramp)
+    np.testing.assert_array_equal(np.concatenate([c.flags for c in chunks]), flags)
     assert {(c.epoch, c.fs_hz, c.lead) for c in chunks} == {(2, 250.0, "II")}
     end = got[-1]
     assert isinstance(end, End)

@@ -36,7 +36,7 @@ from tests.support.running import (
     until,
 )
 
-CHUNK = Chunk(stream="bed", first_sample=0, fs_hz=360.0, samples=np.zeros(36, "<f4").tobytes())
+CHUNK = Chunk(stream="bed", first_sample=0, fs_hz=360.0, samples=np.zeros(36, "<f4"))
 
 SOON_S = 1.0
 """Within which a revocation has to work."""

@@ -61,7 +61,7 @@ def report_of(counts: HubCounters, **changes: Any) -> SystemReport:
     """Return a report of ``counts`` with nothing going on, but for ``changes``."""
     log = SimpleNamespace(path=Path("/ward/3/a.sqlite"), log_id="l", last_seq=0, low_water_seq=1)
     facts = {
-        "channels": [],
+        "sessions": [],
         "statuses": [],
         "work": Work(pending=0, redelivered=0, scorers=0),
         "rejected_frames": 0,
@@ -219,7 +219,7 @@ def test_each_kind_of_trouble_has_a_counter_of_its_own(
         def send(first: int, end: int, **changes: Any) -> None:
             chunk = Chunk(
                 stream="s", first_sample=first, fs_hz=360.0,
-                samples=demo[first:end].astype("<f4").tobytes(),
+                samples=demo[first:end].astype("<f4"),
             )  # fmt: skip
             frame = encode(msgspec.structs.replace(chunk, **changes))
             until(lambda: source.send(frame) or bool(wait([source], 0.02)))

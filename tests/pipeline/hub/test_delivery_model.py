@@ -51,7 +51,7 @@ class Outbox(RuleBasedStateMachine):
                 stream="s",
                 first_sample=a,
                 fs_hz=360.0,
-                samples=SIGNAL[a : a + CHUNK].tobytes(),
+                samples=SIGNAL[a : a + CHUNK],
                 session="ab",
                 number=n,
             )
@@ -119,8 +119,8 @@ class Outbox(RuleBasedStateMachine):
         self.let(
             ScoreReply(
                 ids=[self.unscored[i][0] for i in picked],
-                scores=batch.scores.astype("<f4").tobytes(),
-                residuals=batch.residuals.astype("<f4").tobytes(),
+                scores=batch.scores,
+                residuals=batch.residuals,
                 compute_ms=0.0,
             )
         )
@@ -160,8 +160,8 @@ class Outbox(RuleBasedStateMachine):
             self.let(
                 ScoreReply(
                     ids=[window_id],
-                    scores=batch.scores.astype("<f4").tobytes(),
-                    residuals=batch.residuals.astype("<f4").tobytes(),
+                    scores=batch.scores,
+                    residuals=batch.residuals,
                     compute_ms=0.0,
                 )
             )

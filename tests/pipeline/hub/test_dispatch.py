@@ -16,8 +16,6 @@ from pipeline.schema.messages import (
     Ready,
     Request,
     WindowId,
-    rr_context_of,
-    windows_of,
 )
 
 WINDOW = np.zeros(320, dtype=np.float32)
@@ -184,8 +182,8 @@ def test_classes_go_first_at_once_and_in_batches_of_their_own() -> None:
     [(_, request)] = dispatcher.due(0.002)
     assert isinstance(request, ClassRequest)
     assert request.ids == [window_id(7)]
-    np.testing.assert_array_equal(windows_of(request), [window])
-    np.testing.assert_array_equal(rr_context_of(request), [context])
+    np.testing.assert_array_equal(request.windows, [window])
+    np.testing.assert_array_equal(request.rr_context, [context])
 
     dispatcher = Dispatcher()
     for n in range(4):

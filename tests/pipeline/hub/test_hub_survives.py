@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from pipeline.schema.messages import (
     Accepted,
     ClassReply,
     End,
+    Entry,
     Hello,
     Ready,
     Refused,
@@ -32,6 +34,7 @@ from pipeline.schema.messages import (
     decode,
     decode_entry,
     encode,
+    encode_entry,
 )
 from pipeline.schema.public import Alert, encode_json
 from pipeline.schema.requests import Acknowledge, Died, Show, State, decode_control_reply
@@ -231,6 +234,21 @@ def test_a_hub_goes_on_under_another_threshold(
         counters = one.hub._streams.sessions["s"].stream.counters
         assert counters.beats >= beats
         assert counters.windows == counters.scored_windows
+
+
+def test_the_journal_holds_what_was_checked_and_not_the_frame(tmp_path: Path) -> None:
+    """A frame may carry more than its fields: nested deeply enough, no entry could be read."""
+    fields = msgspec.msgpack.decode(encode(chunk(2)))
+    frame = msgspec.msgpack.encode(fields | {"unknown": 0})[:-1] + b"\x91" * 900 + b"\x00"
+    with hub_by_hand(tmp_path / "log") as one:
+        source = one.end("ingest")
+        one.accepted(source, chunk(1))
+        answer = decode(one.ask(source, frame))
+        assert isinstance(answer, Accepted)
+        assert answer.written == 2
+        last = one.hub._log.entries()[-1][1]
+        entry = decode_entry(last)
+    assert last == encode_entry(Entry(entry.arrived_at, chunk(2)))
 
 
 def test_a_log_has_one_hub(tmp_path: Path) -> None:
@@ -588,8 +606,8 @@ def test_a_scorer_whose_answers_are_of_no_use_is_none(
             for frame in worker.receive():
                 request = decode(frame)
                 assert isinstance(request, ScoreRequest)
-                nothing = np.full(len(request.ids), np.nan, "<f4").tobytes()
-                residuals = np.zeros((len(request.ids), 320), "<f4").tobytes()
+                nothing = np.full(len(request.ids), np.nan, "<f4")
+                residuals = np.zeros((len(request.ids), 320), "<f4")
                 reply = ScoreReply(
                     ids=request.ids, scores=nothing, residuals=residuals, compute_ms=1.0
                 )

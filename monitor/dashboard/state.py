@@ -17,18 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.constants import WINDOW_SAMPLES
-from pipeline.schema.position import Gap, LogReplaced
 from pipeline.schema.public import (
     Alert,
     BeatNote,
+    Gap,
     Heartbeat,
+    LogReplaced,
     Received,
     SignalStrip,
     Status,
+    SystemReport,
     WindowView,
     is_signal,
 )
-from pipeline.schema.system_report import SystemReport
 
 SIGNAL_SECONDS: Final = 10
 """How much signal is kept of each stream."""

@@ -14,8 +14,8 @@ from typing import Any
 
 from pipeline.alarms.kinds import KINDS, Kind
 from pipeline.alarms.settings import AlarmSettings
-from pipeline.schema.alert import episode_of
-from pipeline.schema.public import Alert, followed_by
+from pipeline.schema.alert import episode_of, followed_by
+from pipeline.schema.public import Alert
 
 
 @dataclass(slots=True)

@@ -54,16 +54,16 @@ Rate = Annotated[float, msgspec.Meta(ge=_LOWEST_HZ, le=_HIGHEST_HZ)]
 Stamp = Annotated[float, msgspec.Meta(ge=0.0, le=LATEST_UTC_S)]
 Label = Annotated[str, msgspec.Meta(pattern=rf"^[^{STEERING}]{{0,64}}\Z")]
 Session = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{0,32}\Z")]
-"""Random, one for each life of a source: two sources of one name are told apart by it."""
+"""Random, one for each run of a source: it tells two sources of one name apart."""
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
-    """From a source to the hub, at start and after a silence: where do we stand?"""
+    """From a source to the hub, at start and after a silence: how far is the hub?"""
 
     stream: StreamName
     session: Session = ""
     resume: bool = False
-    """Whether it goes on for the source that sent last, which is dead."""
+    """Whether it goes on for the source that sent last, and has died."""
 
 
 NO_FLAGS: Final = np.zeros(0, dtype=np.uint8)
@@ -76,7 +76,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="chunk"):
 
     stream: StreamName
     epoch: Count = 0
-    """Counts restarts of the numbering: a looped record starts its next epoch at sample 0."""
+    """Counts how often the numbering began anew: a looped record has an epoch for each pass."""
     first_sample: Position
     """Index of the first sample, in the source's own rate. A jump ahead is a gap."""
     fs_hz: Rate
@@ -89,12 +89,12 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="chunk"):
     """When the source's clock said that the last sample was taken, seconds since 1970."""
     session: Session = ""
     number: Count = 0
-    """Counts the chunks of a session from 1, the end included; a chunk that is sent again keeps
-    its number, and the hub takes none before the one before it. 0 where nobody counts."""
+    """Counts the chunks of a session from 1, its end included; a chunk that is sent again keeps its
+    number, and the hub takes none before the one before it. 0 where the source does not count."""
     unkept: bool = False
-    """Whether the source no longer has what came before, should it be missing."""
+    """Whether the source no longer has the messages before this one, should they be missing."""
     shed: Count = 0
-    """Samples just before this chunk that the source had to drop, for the hub had no room."""
+    """Samples just before this chunk that the source had to drop, for the hub gave no credit."""
 
     @property
     def end(self) -> int:
@@ -114,7 +114,7 @@ class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag="accepted"):
-    """From the hub to a source: a message arrived; what is safe, and how much more it takes."""
+    """From the hub to a source: a message arrived; how much is in the log, and the credit."""
 
     stream: StreamName
     epoch: Count
@@ -127,9 +127,9 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag="accepted"):
     session: Session = ""
     """The session that sent last,"""
     written: Count = 0
-    """and its newest number in the log: it and all before it need not be kept any more."""
+    """and its newest number in the log: the source may forget this message and all before it."""
     missing: bool = False
-    """Whether the message was not taken, for one before it has not arrived."""
+    """Whether the message was not taken, because one before it has not arrived."""
     known: bool = True
     """Whether the stream has begun and is not over; otherwise the positions mean nothing."""
     over: bool = False
@@ -139,16 +139,16 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag="accepted"):
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
-    """From the hub to a source: a chunk or an end that it will not take, and why."""
+    """From the hub to a source: a chunk or an end that it does not take, and why."""
 
     stream: StreamName
     reason: Annotated[str, msgspec.Meta(max_length=300)]
     busy: bool = False
-    """Another source sends this stream now: it may be over soon."""
+    """Whether that is because another source sends this stream, which may be over soon."""
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
-    """From a scorer to the hub, at start and every 250 ms: alive, and able to take batches."""
+    """From a scorer to the hub, at start and every 250 ms: it is alive and takes batches."""
 
     model: Label
     device: Label
@@ -159,7 +159,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
 
 
 _SUM_TOLERANCE: Final = 1e-3
-"""So far from 1 may the rounding of float32 take a sum of probabilities."""
+"""Rounding of float32 takes a sum of probabilities no further from 1."""
 
 WindowId = tuple[StreamName, Count, Count]
 """(stream, epoch, R peak in samples of the 360 Hz stream)."""
@@ -185,7 +185,7 @@ class ScoreReply(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="score
 
 
 class ClassRequest(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="classify"):
-    """A batch of anomalous beats for a scorer to name the class of."""
+    """A batch of anomalous beats for a scorer to classify."""
 
     ids: Annotated[list[WindowId], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
     windows: Float32Array
@@ -220,26 +220,26 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):
 
 
 class Forgotten(msgspec.Struct, frozen=True, kw_only=True, tag="forgotten"):
-    """In the journal: a stream that was over made room for another."""
+    """In the journal: a stream was removed, to make space for another."""
 
     stream: StreamName
 
 
 class Acknowledged(msgspec.Struct, frozen=True, kw_only=True, tag="acknowledged"):
-    """In the journal: somebody acknowledged the alarm ``episode``; empty fields mean all."""
+    """In the journal: the alarm ``episode`` was acknowledged; empty fields mean all."""
 
     stream: str
     episode: str
 
 
 class GivenUp(msgspec.Struct, frozen=True, kw_only=True, tag="given_up"):
-    """In the journal: windows that nobody scores; their beats are told as not analysable."""
+    """In the journal: windows that nobody scores; their beats are published as not analysable."""
 
     ids: list[WindowId]
 
 
 Event = Opened | Forgotten | Acknowledged | GivenUp | Chunk | End | ScoreReply | ClassReply
-"""All that changes a stream."""
+"""Everything that changes a stream."""
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
@@ -346,14 +346,14 @@ def _probabilities(reply: ClassReply) -> Float32Array:
 
 
 def numbered(message: Chunk | End, session: str, number: int, shed: int) -> Chunk | End:
-    """Return a message with its place in a session, and the samples shed before it."""
+    """Return a message with its number in a session, and the samples shed before it."""
     if isinstance(message, End):
         return msgspec.structs.replace(message, session=session, number=number)
     return msgspec.structs.replace(message, session=session, number=number, shed=shed)
 
 
-def unkept(message: Chunk | End) -> Chunk | End:
-    """Return a message that says that what came before is gone at its source."""
+def after_loss(message: Chunk | End) -> Chunk | End:
+    """Return a message that says that its source no longer has the messages before it."""
     return msgspec.structs.replace(message, unkept=True)
 
 

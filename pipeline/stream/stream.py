@@ -25,8 +25,9 @@ from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.alarms.signal_rules import WINDOW_DELAY_S
 from pipeline.alarms.stream_alarms import StreamAlarms
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_AFTER_R
+from pipeline.schema.alert import happened_at, utc_text
 from pipeline.schema.messages import LATEST_UTC_S, WindowId
-from pipeline.schema.public import Alert, happened_at, utc_text
+from pipeline.schema.public import Alert
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import LiveScore, LiveScoreConfig
 from pipeline.scoring.rr_context import RRContext

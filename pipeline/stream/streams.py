@@ -25,12 +25,13 @@ from pipeline.schema.messages import (
     Opened,
     ScoreReply,
 )
-from pipeline.schema.public import Alert, Public
+from pipeline.schema.public import Alert, Public, SignalStrip
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.stream.counters import counted
 from pipeline.stream.session import PendingAlert, StreamSession
 from pipeline.stream.stream import Stream, StreamUpdate
+from pipeline.stream.strip_recorder import wants_strip
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,10 @@ class Outcome:
     """Beats with a score that were told now."""
     ended: bool = False
     """Whether the last of a stream was told."""
+    acknowledged: list[Alert] = field(default_factory=list)
+    """Those of the alerts that say that an alarm was acknowledged."""
+    removed: StreamSession | None = None
+    """A stream that there is no more."""
 
 
 class Streams:
@@ -83,6 +88,45 @@ class Streams:
     def pending(self) -> int:
         """Beats detected but not told yet, over all streams."""
         return sum(session.stream.pending for session in self.sessions.values())
+
+    @property
+    def live(self) -> bool:
+        """Whether a source of them is a device, which cannot wait."""
+        return any(session.stream.live for session in self.sessions.values())
+
+    @property
+    def waiting(self) -> list[Beat]:
+        """The beats that want a score or a class."""
+        return [beat for session in self.sessions.values() for beat in session.stream.waiting]
+
+    @property
+    def active_alarms(self) -> set[tuple[str, str]]:
+        """Stream and episode of every active alarm that a stream raised itself."""
+        alarms = (alarm for session in self.sessions.values() for alarm in session.stream.alarms)
+        return {(alarm.stream, alarm.episode) for alarm in alarms}
+
+    def watch_sources(self, now: float) -> list[Alert]:
+        """Return the alerts that say that sources fell silent, or that they are back."""
+        return [alert for one in self.sessions.values() for alert in one.watch_source(now)]
+
+    def take_signal(self) -> list[SignalStrip]:
+        """Return the newest signal of each stream that has any, once, for pictures."""
+        strips = (session.take_strip() for session in self.sessions.values())
+        return [strip for strip in strips if strip is not None]
+
+    def want_strip(self, alert: Alert) -> None:
+        """Have the signal around an alert that is in the log kept, where it gets a strip."""
+        session = self.sessions.get(alert.stream)
+        if session is not None and wants_strip(alert):
+            session.evidence.want(alert.seq, alert.epoch, alert.time_s)
+
+    def take_strips(self) -> list[tuple[int, SignalStrip]]:
+        """Return, once, the strips that are whole, each with the number of its alert."""
+        return [
+            strip
+            for session in self.sessions.values()
+            for strip in session.evidence.take(all_of_them=session.ended)
+        ]
 
     def begun(self, opened: Opened) -> StreamSession:
         """Return a session with a stream that begins as ``opened`` says."""
@@ -221,9 +265,10 @@ class Streams:
                 continue
             match event:
                 case Opened():
+                    outcome.removed = self.sessions.get(name)
                     self.sessions[name] = self.begun(event)
                 case Forgotten():
-                    self.sessions.pop(name, None)
+                    outcome.removed = self.sessions.pop(name, None)
                 case Chunk():
                     self._on_chunk(self.sessions[name], event, arrived_at, outcome)
                 case End():
@@ -238,8 +283,9 @@ class Streams:
                         if window_id[0] == name:
                             outcome.anomalous += stream.give_up(window_id)
                 case Acknowledged():
-                    told = self.sessions[name].stream.acknowledge(event.episode)
-                    outcome.drafts += _drafts(told, arrived_at)
+                    alerts = self._on_acknowledged(self.sessions[name], event)
+                    outcome.acknowledged += alerts
+                    outcome.drafts += _drafts(alerts, arrived_at)
             if name in self.sessions:
                 self._settle(name, outcome)
         return outcome
@@ -296,6 +342,11 @@ class Streams:
         for window_id, probabilities in zip(reply.ids, reply.probabilities, strict=True):
             if window_id[0] == name:
                 stream.classified(window_id, probabilities, compute_s)
+
+    def _on_acknowledged(self, session: StreamSession, event: Acknowledged) -> list[Alert]:
+        stream = session.stream
+        of_source = session.source_alarm.life.acknowledge(stream.next_sample, event.episode)
+        return of_source + stream.acknowledge(event.episode)
 
     def _settle(self, name: str, outcome: Outcome) -> None:
         """Tell all that can be told now."""

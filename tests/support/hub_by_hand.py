@@ -63,7 +63,7 @@ class HubByHand:
         """End as by kill -9: nothing more is written."""
         for end in self.ends:
             end.close(linger_ms=0)
-        self.hub._doors.close()
+        self.hub._sockets.close()
         self.hub._log._shut()
 
     def closed(self) -> None:

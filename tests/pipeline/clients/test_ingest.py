@@ -279,7 +279,7 @@ def test_hub_that_does_not_answer_is_worth_a_word(
 
         def send(_: object) -> None:
             with connect(router, stop) as feeder:
-                feeder.meet()
+                feeder.handshake()
 
         with thread(send):
             for _ in range(3):
@@ -297,7 +297,7 @@ def test_source_that_resumes_goes_on_where_the_hub_stands() -> None:
 
         def send(_: object) -> None:
             with connect(router, threading.Event(), resume=True) as feeder:
-                starts.append(feeder.meet())
+                starts.append(feeder.handshake())
                 assert feeder.send(np.zeros(10, np.float32), first_sample=700, epoch=2)
 
         with thread(send):

@@ -77,7 +77,7 @@ class Outbox(RuleBasedStateMachine):
 
     def let(self, event: object) -> None:
         """Let an event happen as the hub does."""
-        self.journal.note(event, 0.0)
+        self.journal.add(event, 0.0)
         outcome = self.streams.apply(event, 0.0)
         self.drafts += [draft.alert for draft in outcome.drafts]
         self.unscored += [(beat.id, beat.window) for beat in outcome.windows]

@@ -29,7 +29,7 @@ def opened_by_a_hub(path: Path) -> None:
     with AlertLog(path) as log:
         log.snapshots()
         log.entries()
-        log.standing(lambda error: None)
+        log.active_alarms(lambda error: None)
         log.raised(100)
         log.sizes(100)
         log.without_strip(100)

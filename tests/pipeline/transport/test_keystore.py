@@ -335,7 +335,7 @@ def test_the_live_list_follows_the_file_by_the_clock(store: KeyStore) -> None:
     assert live.rights(key) == Rights()
     now = 0.26
     assert live.rights(key).score
-    assert live.readers() == frozenset()
+    assert live.subscribers() == frozenset()
     store.folder.chmod(0o755)
     now = 0.6
     assert live.rights(key) == Rights()

@@ -87,7 +87,7 @@ def send(
             resume=resume,
             keys=keys,
         ) as feeder:
-            start = feeder.meet()
+            start = feeder.handshake()
             if start is None or start.over:
                 return
             source.seek(start.epoch, start.sample)

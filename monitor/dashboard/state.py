@@ -15,17 +15,18 @@ from typing import Final
 
 from monitor.dashboard.stream_signal import StreamSignal
 from pipeline.constants import WINDOW_SAMPLES
-from pipeline.schema.position import Gap, LogReplaced
 from pipeline.schema.public import (
     Alert,
     BeatNote,
+    Gap,
     Heartbeat,
+    LogReplaced,
     Received,
     SignalStrip,
     Status,
+    SystemReport,
     WindowView,
 )
-from pipeline.schema.system_report import SystemReport
 
 MAX_BEATS: Final = 300
 """Beats (scores) kept of each stream."""

@@ -22,8 +22,7 @@ from rich.table import Table
 from monitor.measure.evaluate import new_table, progress_of, tell
 from monitor.run.supervisor import System
 from pipeline.client import Subscriber
-from pipeline.schema.public import Alert, Status
-from pipeline.schema.system_report import SystemReport
+from pipeline.schema.public import Alert, Status, SystemReport
 
 BLOCK: Final = "soak"
 """Name of the part of a document that holds the figures."""

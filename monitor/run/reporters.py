@@ -7,8 +7,7 @@ from typing import IO, Any, Protocol
 from monitor.dashboard.panels import class_text
 from monitor.text import safe_text
 from pipeline.constants import NOTICE
-from pipeline.schema.position import Gap, LogReplaced
-from pipeline.schema.public import Alert, Received, encode_json
+from pipeline.schema.public import Alert, Gap, LogReplaced, Received, encode_json
 
 
 class Reporter(Protocol):

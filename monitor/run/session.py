@@ -25,8 +25,7 @@ from monitor.run.terminal import StderrAside, Terminal
 from pipeline.client import Subscriber
 from pipeline.constants import NOTICE, SCHEMA
 from pipeline.log.lock import SUFFIX
-from pipeline.schema.position import Gap
-from pipeline.schema.public import Alert, Received, Status
+from pipeline.schema.public import Alert, Gap, Received, Status
 
 _LISTEN_S: Final = 0.1
 _QUIET_HEARTBEATS: Final = 2

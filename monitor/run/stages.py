@@ -117,7 +117,7 @@ def run_hub(
         keep=keep,
         version=installed_version(),
         commit=commit(),
-        guard=guard,
+        auth=guard,
     )
     with (
         interrupted_between_turns(stop) as stop,

@@ -103,7 +103,7 @@ class RateRules:
         yield from self._report(kind, side, bpm, limit_bpm)
 
     def _report(self, kind: str, side: int, bpm: float, limit_bpm: float) -> Iterator[RateChange]:
-        """Yield an active condition; it ends when the rate is back within its limit by far enough."""
+        """Yield an active condition; it ends when the rate is within its limit by a hysteresis."""
         if kind not in self.state.active:
             return
         if side * (bpm - limit_bpm) < -self._settings.heart_rate_hysteresis_bpm:

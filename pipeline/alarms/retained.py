@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from pipeline.alarms.settings import AlarmSettings
-from pipeline.schema.public import Alert, followed_by
+from pipeline.schema.alert import followed_by
+from pipeline.schema.public import Alert
 
 MAX_RETAINED: Final = 1_000
 """Alarms kept, of all removed streams: a source of ever new names must not fill the memory."""

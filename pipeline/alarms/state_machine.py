@@ -17,8 +17,8 @@ from typing import Any
 from pipeline.alarms.kinds import BEAT_KINDS, KINDS, SIGNAL_KINDS, Kind
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.errors import SnapshotError
-from pipeline.schema.alert import episode_of
-from pipeline.schema.public import Alert, followed_by
+from pipeline.schema.alert import episode_of, followed_by
+from pipeline.schema.public import Alert
 from pipeline.schema.state import State, field
 
 

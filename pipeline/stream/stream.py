@@ -20,8 +20,9 @@ from pipeline.alarms.signal_rules import WINDOW_DELAY_S
 from pipeline.alarms.stream_alarms import StreamAlarms, StreamAlarmsState
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_AFTER_R
 from pipeline.errors import SnapshotError
+from pipeline.schema.alert import happened_at, utc_text
 from pipeline.schema.messages import LATEST_UTC_S
-from pipeline.schema.public import Alert, happened_at, utc_text
+from pipeline.schema.public import Alert
 from pipeline.schema.state import State
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import LiveScoreConfig

@@ -24,19 +24,15 @@ from pipeline.schema.messages import (
     GivenUp,
     Opened,
     ScoreReply,
-    flags_of,
-    probabilities_of,
-    residuals_of,
-    samples_of,
-    scores_of,
 )
-from pipeline.schema.public import Alert, Public
+from pipeline.schema.public import Alert, Public, SignalStrip
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.counters import counted
 from pipeline.stream.session import PendingAlert, SessionState, StreamSession
 from pipeline.stream.stream import Stream, StreamUpdate
+from pipeline.stream.strips import wants_strip
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +63,8 @@ class Outcome:
     """Whether the last of a stream was told."""
     acknowledged: list[Alert] = field(default_factory=list)
     """Those of the alerts that say that an alarm was acknowledged."""
+    removed: StreamSession | None = None
+    """A stream that there is no more."""
 
 
 class Streams:
@@ -91,6 +89,45 @@ class Streams:
     def pending(self) -> int:
         """Beats detected but not told yet, over all streams."""
         return sum(session.stream.pending for session in self.sessions.values())
+
+    @property
+    def live(self) -> bool:
+        """Whether a source of them is a device, which cannot wait."""
+        return any(session.stream.live for session in self.sessions.values())
+
+    @property
+    def waiting(self) -> list[Beat]:
+        """The beats that want a score or a class."""
+        return [beat for session in self.sessions.values() for beat in session.stream.beats.waiting]
+
+    @property
+    def active_alarms(self) -> set[tuple[str, str]]:
+        """Stream and episode of every active alarm that a stream raised itself."""
+        alarms = (alarm for session in self.sessions.values() for alarm in session.stream.alarms)
+        return {(alarm.stream, alarm.episode) for alarm in alarms}
+
+    def watch_sources(self, now: float) -> list[Alert]:
+        """Return the alerts that say that sources fell silent, or that they are back."""
+        return [alert for one in self.sessions.values() for alert in one.watch_source(now)]
+
+    def take_signal(self) -> list[SignalStrip]:
+        """Return the newest signal of each stream that has any, once, for pictures."""
+        strips = (session.take_strip() for session in self.sessions.values())
+        return [strip for strip in strips if strip is not None]
+
+    def want_strip(self, alert: Alert) -> None:
+        """Have the signal around an alert that is in the log kept, where it gets a strip."""
+        session = self.sessions.get(alert.stream)
+        if session is not None and wants_strip(alert):
+            session.recorder.want(alert.seq, alert.epoch, alert.time_s)
+
+    def take_strips(self) -> list[tuple[int, SignalStrip]]:
+        """Return, once, the strips that are whole, each with the number of its alert."""
+        return [
+            strip
+            for session in self.sessions.values()
+            for strip in session.recorder.take(all_of_them=session.ended)
+        ]
 
     def begun(self, opened: Opened) -> StreamSession:
         """Return a session with a stream that begins as ``opened`` says."""
@@ -133,12 +170,12 @@ class Streams:
         """Return what happens because of a message from a source; nothing for a no-op.
 
         Args:
-            message: of any content, but of the right types.
+            message: as it was decoded.
             now: to tell whether another source of the name still sends.
             left: returns, once, the alarms that an earlier stream of a name left.
 
         Raises:
-            WireError: it is torn, or contradicts its stream.
+            WireError: it contradicts its stream.
             BusyError: another source sends this stream.
             MissingError: a message of the session before this one did not arrive.
         """
@@ -153,7 +190,6 @@ class Streams:
         return self._chunk(message, now, left) if isinstance(message, Chunk) else self._end(message)
 
     def _chunk(self, chunk: Chunk, now: float, left: Callable[[str], list[Alert]]) -> list[Event]:
-        samples_of(chunk), flags_of(chunk)
         session = self.sessions.get(chunk.stream)
         before = session.stream.epoch if session is not None else 0
         if chunk.epoch - before > MOST_EPOCHS:
@@ -252,9 +288,10 @@ class Streams:
                 continue
             match event:
                 case Opened():
+                    outcome.removed = self.sessions.get(name)
                     self.sessions[name] = self.begun(event)
                 case Forgotten():
-                    self.sessions.pop(name, None)
+                    outcome.removed = self.sessions.pop(name, None)
                 case Chunk():
                     self._on_chunk(self.sessions[name], event, arrived_at, outcome)
                 case End():
@@ -282,8 +319,8 @@ class Streams:
         stream = session.stream
         block = SampleBlock(
             chunk.first_sample,
-            samples_of(chunk),
-            flags_of(chunk),
+            chunk.samples,
+            chunk.flags if chunk.flags.size else None,
             epoch=chunk.epoch,
             stamp_s=chunk.stamp_s,
             arrived_at=arrived_at,
@@ -297,7 +334,7 @@ class Streams:
             taken = stream.begin_epoch(block.epoch, block.first_sample)
             self._absorb(session, taken, outcome)
         if block.end > stream.next_sample:
-            # Repeats are no news: a source that begins again must not look alive.
+            # Repeats do not count: a source that begins again must not look alive.
             session.arrived_at = arrived_at
             session.state.shed_samples = counted(session.state.shed_samples, chunk.shed)
         taken = stream.take(block)
@@ -318,22 +355,18 @@ class Streams:
             session.add_strip(strip)
 
     def _on_scores(self, name: str, reply: ScoreReply, outcome: Outcome) -> None:
-        scores, residuals, stream = (
-            scores_of(reply),
-            residuals_of(reply),
-            self.sessions[name].stream,
-        )
-        for row, window_id in enumerate(reply.ids):
+        stream, compute_s = self.sessions[name].stream, reply.compute_ms / 1e3
+        for window_id, score, residual in zip(
+            reply.ids, reply.scores.tolist(), reply.residuals, strict=True
+        ):
             if window_id[0] == name:
-                outcome.anomalous += stream.beats.scored(
-                    window_id, float(scores[row]), residuals[row], reply.compute_ms / 1e3
-                )
+                outcome.anomalous += stream.beats.scored(window_id, score, residual, compute_s)
 
     def _on_classes(self, name: str, reply: ClassReply) -> None:
-        probabilities, stream = probabilities_of(reply), self.sessions[name].stream
-        for row, window_id in enumerate(reply.ids):
+        stream, compute_s = self.sessions[name].stream, reply.compute_ms / 1e3
+        for window_id, probabilities in zip(reply.ids, reply.probabilities, strict=True):
             if window_id[0] == name:
-                stream.beats.classified(window_id, probabilities[row], reply.compute_ms / 1e3)
+                stream.beats.classified(window_id, probabilities, compute_s)
 
     def _settle(self, name: str, outcome: Outcome) -> None:
         """Tell all that can be told now."""
@@ -356,8 +389,7 @@ def _is_news(message: Chunk | End, session: StreamSession) -> bool:
     """Say whether a message whose number is known tells more: a source that resumes may do so."""
     if isinstance(message, End):
         return not session.state.ending
-    end = message.first_sample + len(message.samples) // 4
-    return (message.epoch, end) > (session.stream.epoch, session.stream.next_sample)
+    return (message.epoch, message.end) > (session.stream.epoch, session.stream.next_sample)
 
 
 def _drafts(alerts: list[Alert], arrived_at: float, beat: Beat | None = None) -> list[PendingAlert]:

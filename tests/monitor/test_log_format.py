@@ -87,7 +87,7 @@ def test_a_run_tells_all_that_happened_as_json(tmp_path: Path) -> None:
     stages = {(stage, logger) for stage, logger, _, _ in said}
     assert {("hub", "monitor.run.stages"), ("score", "monitor.run.stages")} < stages
     assert {("source", "monitor.run.stages"), ("hub", "pipeline.hub.hub")} < stages
-    assert ("hub", "pipeline.hub.counters", None, "scorers: 1, were 0") in said
+    assert ("hub", "pipeline.hub.status", None, "scorers: 1, were 0") in said
     assert ("hub", "pipeline.hub.hub", "demo", "a source begins, 360 Hz") in said
     assert ("demo", "the stream is over") in {(stream, message) for *_, stream, message in said}
     assert any(message.startswith("scores for tcp://127.0.0.1:") for *_, message in said)

@@ -17,8 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitor.metrics import _MOST_CLIENTS, _PATIENCE_S, COUNTERS, GAUGES, LOG_GAUGES, MetricsServer
 from pipeline.errors import EndpointError
 from pipeline.hub.counters import BUCKETS_MS, HubCounters
-from pipeline.schema.public import Latency
-from pipeline.schema.system_report import STAGES, SystemReport
+from pipeline.schema.public import STAGES, Latency, SystemReport
 from tests.pipeline.hub.test_counters import R7, report_of
 from tests.support.running import (
     feed,
@@ -52,12 +51,12 @@ def value(samples: Samples, name: str, **labels: str) -> float:
 @pytest.fixture
 def report() -> SystemReport:
     """A report in which every number is another one."""
-    counts = HubCounters(0.0, version="1.2.3", commit="abc")
+    counts = HubCounters()
     for ms in (0.5, 7.0, 20_000.0):
         counts.on_beat(Latency(**{stage: ms * (n + 1) for n, stage in enumerate(STAGES)}))
     numbers = {name: 1000 + n for n, name in enumerate([*COUNTERS, *GAUGES])}
     log = {name: 2000 + n for n, name in enumerate(LOG_GAUGES)}
-    plain = msgspec.to_builtins(report_of(counts))
+    plain = msgspec.to_builtins(report_of(counts, version="1.2.3", commit="abc"))
     plain |= numbers
     plain |= {"alerts": {"asystole": 3}, "streams": {"normal": 2, "ended": 1}}
     plain["log"] |= log | {"writable": True}

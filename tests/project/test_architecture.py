@@ -21,7 +21,6 @@ OWNERS = {
         "pipeline/schema/alert.py",
         "pipeline/schema/messages.py",
         "pipeline/schema/public.py",
-        "pipeline/schema/system_report.py",
         "pipeline/schema/state.py",
         "pipeline/schema/requests.py",
     },

@@ -63,7 +63,7 @@ class HubByHand:
         """End as by kill -9: nothing more is written."""
         for end in self.ends:
             end.close(linger_ms=0)
-        self.hub._doors.close()
+        self.hub._sockets.close()
         self.hub._log._shut()
 
     def closed(self) -> None:
@@ -90,4 +90,4 @@ def chunk(number: int, samples: ArrayLike | None = None, **fields: Any) -> Chunk
     facts: dict[str, Any] = {
         "stream": "s", "first_sample": 360 * (number - 1), "fs_hz": 360.0, "session": "a"
     }  # fmt: skip
-    return Chunk(samples=x.tobytes(), number=number, **{**facts, **fields})
+    return Chunk(samples=x, number=number, **{**facts, **fields})

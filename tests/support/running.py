@@ -16,8 +16,7 @@ from pipeline.clients.scorer import run_worker
 from pipeline.constants import WINDOW_SAMPLES
 from pipeline.hub.config import HubConfig
 from pipeline.hub.hub import Hub
-from pipeline.schema.public import Alert, Public, Status
-from pipeline.schema.system_report import SystemReport
+from pipeline.schema.public import Alert, Public, Status, SystemReport
 from pipeline.scoring.live_score import COMPONENTS, LiveScoreConfig, Scale
 from pipeline.scoring.protocols import Classifier, ScoredBatch
 from pipeline.signal.samples import SampleBlock

@@ -17,8 +17,16 @@ from monitor.dashboard.state import (
 )
 from monitor.dashboard.stream_signal import SIGNAL_SECONDS, StreamSignal
 from pipeline.hub.counters import HubCounters
-from pipeline.schema.position import Gap, LogReplaced
-from pipeline.schema.public import Alert, BeatNote, Heartbeat, SignalStrip, Status, WindowView
+from pipeline.schema.public import (
+    Alert,
+    BeatNote,
+    Gap,
+    Heartbeat,
+    LogReplaced,
+    SignalStrip,
+    Status,
+    WindowView,
+)
 from tests.pipeline.hub.test_counters import report_of
 
 
@@ -373,7 +381,7 @@ def test_alarms_of_the_system_are_seen_by_who_joins_late():
     gap = Gap(log_id="l", seq=2, from_seq=1, to_seq=2, reason="gone")
     view.hear(gap, 0.0)
     no_scorer = alert(3, stream="", kind="no_scorer", priority="medium", episode="no_scorer-0-3")
-    report = report_of(HubCounters(0.0))
+    report = report_of(HubCounters())
     revision = view.revision
     view.hear(msgspec.structs.replace(report, alarms=[no_scorer]), 1.0)
     assert view.revision > revision

@@ -17,8 +17,6 @@ from pipeline.schema.messages import (
     Refused,
     decode,
     encode,
-    flags_of,
-    samples_of,
 )
 from pipeline.signal.samples import SampleBlock
 from pipeline.transport.sockets import Router, wait
@@ -122,8 +120,8 @@ def test_ramp_arrives_complete_and_never_more_than_the_credit_is_under_way() -> 
 
             until(done)
     chunks = [message for message in got if isinstance(message, Chunk)]
-    np.testing.assert_array_equal(np.concatenate([samples_of(c) for c in chunks]), ramp)
-    np.testing.assert_array_equal(np.concatenate([flags_of(c) for c in chunks]), flags)
+    np.testing.assert_array_equal(np.concatenate([c.samples for c in chunks]), ramp)
+    np.testing.assert_array_equal(np.concatenate([c.flags for c in chunks]), flags)
     assert {(c.epoch, c.fs_hz, c.lead) for c in chunks} == {(2, 250.0, "II")}
     end = got[-1]
     assert isinstance(end, End)
@@ -282,7 +280,7 @@ def test_hub_that_does_not_answer_is_worth_a_word(
 
         def send(_: object) -> None:
             with connect(router, stop) as feeder:
-                feeder.meet()
+                feeder.handshake()
 
         with thread(send):
             for _ in range(3):
@@ -300,7 +298,7 @@ def test_source_that_resumes_goes_on_where_the_hub_stands() -> None:
 
         def send(_: object) -> None:
             with connect(router, threading.Event(), resume=True) as feeder:
-                starts.append(feeder.meet())
+                starts.append(feeder.handshake())
                 assert feeder.send(SampleBlock(700, np.zeros(10, np.float32), epoch=2))
 
         with thread(send):

@@ -14,19 +14,14 @@ from pipeline.schema.messages import (
     ScoreRequest,
     decode,
     encode,
-    probabilities_of,
-    residuals_of,
-    scores_of,
 )
 from pipeline.transport.sockets import Router, wait
 from tests.support.running import TrivialClassifier, TrivialScorer, thread, until
 
 WINDOWS = np.random.default_rng(0).uniform(-1, 1, (3, 320)).astype("<f4")
 CONTEXTS = np.random.default_rng(1).uniform(-1, 1, (3, RR_FEATURES)).astype("<f4")
-REQUEST = ScoreRequest(ids=[("s", 0, n) for n in range(3)], windows=WINDOWS.tobytes())
-CLASS_REQUEST = ClassRequest(
-    ids=REQUEST.ids, windows=WINDOWS.tobytes(), rr_context=CONTEXTS.tobytes()
-)
+REQUEST = ScoreRequest(ids=[("s", 0, n) for n in range(3)], windows=WINDOWS)
+CLASS_REQUEST = ClassRequest(ids=REQUEST.ids, windows=WINDOWS, rr_context=CONTEXTS)
 
 
 def test_answer_has_a_row_for_every_id() -> None:
@@ -36,8 +31,8 @@ def test_answer_has_a_row_for_every_id() -> None:
     expected = TrivialScorer().score(WINDOWS)
 
     assert reply.ids == REQUEST.ids
-    np.testing.assert_array_equal(scores_of(reply), expected.scores)
-    np.testing.assert_array_equal(residuals_of(reply), expected.residuals)
+    np.testing.assert_array_equal(reply.scores, expected.scores)
+    np.testing.assert_array_equal(reply.residuals, expected.residuals)
     assert reply.compute_ms >= 0
 
 
@@ -48,7 +43,7 @@ def test_class_request_is_answered_by_the_classifier() -> None:
 
     assert reply.ids == REQUEST.ids
     expected = TrivialClassifier().classify(WINDOWS, CONTEXTS)
-    np.testing.assert_array_equal(probabilities_of(reply), expected)
+    np.testing.assert_array_equal(reply.probabilities, expected)
 
 
 def test_hub_that_is_not_there_is_worth_a_word(

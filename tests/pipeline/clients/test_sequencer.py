@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.clients.sequencer import MOST_HELD, PATIENCE_S, Record, Sequencer
-from pipeline.schema.position import Gap, LogReplaced
-from pipeline.schema.public import Alert, Heartbeat
+from pipeline.schema.public import Alert, Gap, Heartbeat, LogReplaced
 from pipeline.schema.requests import ReplayPage, ReplayRequest
 
 

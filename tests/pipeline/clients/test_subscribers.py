@@ -18,8 +18,7 @@ import pytest
 from pipeline.client import Subscriber
 from pipeline.log.reader import LogReader
 from pipeline.log.store import AlertLog
-from pipeline.schema.position import LogReplaced
-from pipeline.schema.public import Alert
+from pipeline.schema.public import Alert, LogReplaced
 from tests.project.test_docs import free_ports, python_blocks
 from tests.support.paths import PROGRAMS
 from tests.support.programs.alert_hub import made

@@ -37,7 +37,7 @@ from tests.support.running import (
     until,
 )
 
-CHUNK = Chunk(stream="bed", first_sample=0, fs_hz=360.0, samples=np.zeros(36, "<f4").tobytes())
+CHUNK = Chunk(stream="bed", first_sample=0, fs_hz=360.0, samples=np.zeros(36, "<f4"))
 
 SOON_S = 1.0
 """Within which a revocation has to work."""
@@ -55,8 +55,8 @@ def guarded_hub(ward: Ward, log: Path) -> Iterator[Hub]:
     begun: queue.Queue[Hub] = queue.Queue()
 
     def serve(stop: Callable[[], bool]) -> None:
-        with ward.guard() as guard:
-            config = HubConfig(log=log, live_score=CONFIG, guard=guard)
+        with ward.auth() as auth:
+            config = HubConfig(log=log, live_score=CONFIG, auth=auth)
             with Hub(config, time.monotonic) as hub:
                 begun.put(hub)
                 hub.run(stop)
@@ -100,7 +100,7 @@ def feeder(hub: Hub, keys: ClientKeys | None, stream: str) -> IngestClient:
 def feed(hub: Hub, keys: ClientKeys | None, stream: str, x: NDArray[np.float32]) -> None:
     """Send a whole stream, its end included."""
     with feeder(hub, keys, stream) as source:
-        assert source.meet() is not None
+        assert source.handshake() is not None
         for a in range(0, len(x), 3600):
             assert source.send(SampleBlock(a, x[a : a + 3600]))
         assert source.finish()
@@ -190,7 +190,7 @@ def test_the_source_of_a_revoked_key_is_told(ward: Ward, tmp_path: Path) -> None
     keys = ward.allowed_key("source", streams=("bed",))
     x = np.zeros(36, np.float32)
     with guarded_hub(ward, tmp_path / "log") as hub, feeder(hub, keys, "bed") as source:
-        assert source.meet() is not None
+        assert source.handshake() is not None
         assert source.send(SampleBlock(0, x))
         ward.revoke("source")
         positions = itertools.count(36, 36)
@@ -241,9 +241,9 @@ def test_control_is_for_those_who_may(ward: Ward, tmp_path: Path) -> None:
 
 def test_a_hub_whose_guard_fails_stops_serving(ward: Ward, tmp_path: Path) -> None:
     """What the trial found ends the hub's loop with one line that says it."""
-    with ward.guard() as guard:
-        config = HubConfig(log=tmp_path / "log", live_score=CONFIG, guard=guard)
+    with ward.auth() as auth:
+        config = HubConfig(log=tmp_path / "log", live_score=CONFIG, auth=auth)
         with Hub(config, time.monotonic) as hub:
-            guard._failure = "planted"
+            auth._failure = "planted"
             with pytest.raises(AuthenticationError, match="planted"):
                 hub.run(lambda: False)

@@ -93,7 +93,7 @@ def taken(router: Router, wait_s: float) -> list[bytes]:
 def test_a_recorded_session_played_again_adds_nothing(ward: Ward) -> None:
     """Its keys were made for one connection; the hub takes no message of the second one."""
     keys = ward.allowed_key("source", streams=("*",))
-    with ward.guard() as guard, Router(ANY, guard=guard, door=INGEST) as router:
+    with ward.auth() as auth, Router(ANY, auth=auth, socket_name=INGEST) as router:
         with wire(router.endpoint) as between:
             with Dealer(between.endpoint, keys=keys) as source:
                 got: list[bytes] = []
@@ -130,8 +130,8 @@ def test_an_altered_byte_never_arrives(ward: Ward) -> None:
 
     sent = [b"%04d" % number + bytes(500) for number in range(10)]
     with (
-        ward.guard() as guard,
-        Router(ANY, guard=guard, door=INGEST) as router,
+        ward.auth() as auth,
+        Router(ANY, auth=auth, socket_name=INGEST) as router,
         wire(router.endpoint, flip) as between,
         Dealer(between.endpoint, keys=keys) as source,
     ):
@@ -159,8 +159,8 @@ def test_a_message_held_back_and_sent_twice_arrives_once(ward: Ward) -> None:
         return data
 
     with (
-        ward.guard() as guard,
-        Router(ANY, guard=guard, door=INGEST) as router,
+        ward.auth() as auth,
+        Router(ANY, auth=auth, socket_name=INGEST) as router,
         wire(router.endpoint, double) as between,
         Dealer(between.endpoint, keys=keys) as source,
     ):

@@ -54,7 +54,7 @@ class Outbox(RuleBasedStateMachine):
                 stream="s",
                 first_sample=a,
                 fs_hz=360.0,
-                samples=SIGNAL[a : a + CHUNK].tobytes(),
+                samples=SIGNAL[a : a + CHUNK],
                 session="ab",
                 number=n,
             )
@@ -80,7 +80,7 @@ class Outbox(RuleBasedStateMachine):
 
     def let(self, event: object) -> None:
         """Let an event happen as the hub does."""
-        self.journal.note(event, 0.0)
+        self.journal.add(event, 0.0)
         outcome = self.streams.apply(event, 0.0)
         self.drafts += [draft.alert for draft in outcome.drafts]
         self.unscored += [(beat.id, beat.window) for beat in outcome.windows]
@@ -122,8 +122,8 @@ class Outbox(RuleBasedStateMachine):
         self.let(
             ScoreReply(
                 ids=[self.unscored[i][0] for i in picked],
-                scores=batch.scores.astype("<f4").tobytes(),
-                residuals=batch.residuals.astype("<f4").tobytes(),
+                scores=batch.scores,
+                residuals=batch.residuals,
                 compute_ms=0.0,
             )
         )
@@ -163,8 +163,8 @@ class Outbox(RuleBasedStateMachine):
             self.let(
                 ScoreReply(
                     ids=[window_id],
-                    scores=batch.scores.astype("<f4").tobytes(),
-                    residuals=batch.residuals.astype("<f4").tobytes(),
+                    scores=batch.scores,
+                    residuals=batch.residuals,
                     compute_ms=0.0,
                 )
             )

@@ -27,18 +27,18 @@ SERVED_S = 3.0
 SERVER = """
 import resource, sys
 from pathlib import Path
-from pipeline.transport.auth import Guard
+from pipeline.transport.auth import Authenticator
 from pipeline.transport.keystore import KeyStore
 from pipeline.transport.sockets import Router, wait
 resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]),) * 2)
 store = KeyStore(Path(sys.argv[1]))
-with Guard(store.pair("hub"), store) as guard, Router(
-    "tcp://127.0.0.1:0", guard=guard, door="ingest"
+with Authenticator(store.pair("hub"), store) as auth, Router(
+    "tcp://127.0.0.1:0", auth=auth, socket_name="ingest"
 ) as router:
     print(router.endpoint, flush=True)
     while True:
         wait([router], 0.5)
-        guard.check()
+        auth.check()
         for peer, frame in router.receive():
             router.send(peer, b"accepted")
 """

@@ -51,7 +51,7 @@ from tests.support.running import (
     until,
 )
 
-CHUNK = Chunk(stream="s", first_sample=0, fs_hz=360.0, samples=np.zeros(36, "<f4").tobytes())
+CHUNK = Chunk(stream="s", first_sample=0, fs_hz=360.0, samples=np.zeros(36, "<f4"))
 
 
 @pytest.fixture(scope="module")
@@ -179,19 +179,22 @@ def test_rubbish_on_every_socket_is_counted_and_ignored(
     """Random bytes, wrong messages and lies end neither the hub nor anybody's stream."""
     rng = np.random.default_rng(0)
     ids = [("demo", 0, 140), ("nobody", 5, 2**62)]
-    sure = np.tile(np.array([0, 0, 1, 0], "<f4"), 2).tobytes()
+    sure = np.tile(np.array([0, 0, 1, 0], np.float32), (2, 1))
+    none, two = np.zeros((2, 0), np.float32), np.zeros(2, np.float32)
     lies: list[bytes] = [
         encode(message)
         for message in (
             End(stream="never", next_sample=0),
             Ready(model="m", device="d"),
             Accepted(stream="s", epoch=0, next_sample=0, credit=1),
-            ScoreReply(ids=ids, scores=bytes(8), residuals=bytes(2560), compute_ms=1e300),
-            ScoreReply(ids=ids, scores=bytes(4), residuals=b"", compute_ms=0.0),
-            ClassReply(ids=ids, probabilities=bytes(32), compute_ms=0.0),
+            ScoreReply(
+                ids=ids, scores=two, residuals=np.zeros((2, 320), np.float32), compute_ms=1e300
+            ),
+            ScoreReply(ids=ids, scores=two[:1], residuals=none, compute_ms=0.0),
+            ClassReply(ids=ids, probabilities=np.zeros((2, 4), np.float32), compute_ms=0.0),
             ClassReply(ids=ids, probabilities=sure, compute_ms=1e300),
-            msgspec.structs.replace(CHUNK, samples=b"123"),
-            msgspec.structs.replace(CHUNK, flags=b"1"),
+            msgspec.structs.replace(CHUNK, samples=np.frombuffer(b"123", np.uint8)),
+            msgspec.structs.replace(CHUNK, flags=np.ones(1, np.uint8)),
         )
     ]
     lies += [rng.bytes(int(n)) for n in rng.integers(0, 400, 200)]
@@ -217,14 +220,14 @@ def test_rubbish_on_every_socket_is_counted_and_ignored(
 @pytest.mark.parametrize("fs_hz", [50.0, 250.0, 360.0, 9999.99, 123.456789, 10_000.0])
 def test_extreme_but_valid_chunks_are_survived(tmp_path: Path, fs_hz: float) -> None:
     """Enormous gaps, positions, epochs and values cost neither the hub nor its memory."""
-    wild = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-40, 0.0] * 300, "<f4").tobytes()
-    quiet = np.zeros(2000, "<f4").tobytes()
+    wild = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-40, 0.0] * 300, "<f4")
+    quiet = np.zeros(2000, "<f4")
     with running_hub(tmp_path / "log") as hub, Dealer(hub.endpoints["ingest"]) as source:
         base = msgspec.structs.replace(CHUNK, stream="x", fs_hz=fs_hz)
         began = time.monotonic()
         for change in (
-            {"samples": b""},
-            {"first_sample": 2**52, "samples": b""},
+            {"samples": quiet[:0]},
+            {"first_sample": 2**52, "samples": quiet[:0]},
             {"samples": wild},
             {"first_sample": 10**6, "samples": quiet},
             {"first_sample": 2**51, "samples": wild},
@@ -321,7 +324,7 @@ def test_stream_that_goes_on_after_its_end_does_not_confuse_its_beats(
         subscriber(hub, topics=("status/",)) as listener,
         Dealer(hub.endpoints["ingest"]) as source,
     ):
-        chunk = msgspec.structs.replace(CHUNK, stream="demo", samples=demo[:7200].tobytes())
+        chunk = msgspec.structs.replace(CHUNK, stream="demo", samples=demo[:7200])
         accepted(source, chunk)
         accepted(source, End(stream="demo", next_sample=7200))
         assert "after its end" in refused(source, chunk)

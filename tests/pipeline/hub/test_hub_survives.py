@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from pipeline.schema.messages import (
     Accepted,
     ClassReply,
     End,
+    Entry,
     Hello,
     Ready,
     Refused,
@@ -32,6 +34,7 @@ from pipeline.schema.messages import (
     decode,
     decode_entry,
     encode,
+    encode_entry,
 )
 from pipeline.schema.public import Alert, encode_json
 from pipeline.schema.requests import Acknowledge, Died, Show, State, decode_control_reply
@@ -144,13 +147,13 @@ def test_what_follows_a_state_that_was_lost_outlives_the_next_death(
     """After an upgrade a stream begins anew; what is acknowledged from then on is kept."""
     leave_older_state(tmp_path / "log", monkeypatch)
     with hub_by_hand(tmp_path / "log") as one:
-        assert "begins anew" in one.hub._delivery.fault
+        assert "begins anew" in one.hub._outbox.fault
         source = one.end("ingest")
         for n in range(1, 6):
             last = one.accepted(source, chunk(n, session="b"))
     with hub_by_hand(tmp_path / "log") as one:
         again = one.accepted(one.end("ingest"), Hello(stream="s", session="b"))
-        assert not one.hub._delivery.fault
+        assert not one.hub._outbox.fault
     assert (again.written, again.next_sample) == (last.written, last.next_sample) == (5, 1800)
 
 
@@ -176,7 +179,7 @@ def test_what_is_raised_while_publishing_makes_no_second_alert(tmp_path: Path) -
         if topic.startswith("alert/"):
             raise KeyboardInterrupt
 
-    one.hub._doors.alerts.publish = publish
+    one.hub._sockets.alerts.publish = publish
     control.send(DIED)
     with pytest.raises(KeyboardInterrupt), one.hub:
         one.turns(100)
@@ -234,6 +237,21 @@ def test_a_hub_goes_on_under_another_threshold(
         assert counters.windows == counters.scored_windows
 
 
+def test_the_journal_holds_what_was_checked_and_not_the_frame(tmp_path: Path) -> None:
+    """A frame may carry more than its fields: nested deeply enough, no entry could be read."""
+    fields = msgspec.msgpack.decode(encode(chunk(2)))
+    frame = msgspec.msgpack.encode(fields | {"unknown": 0})[:-1] + b"\x91" * 900 + b"\x00"
+    with hub_by_hand(tmp_path / "log") as one:
+        source = one.end("ingest")
+        one.accepted(source, chunk(1))
+        answer = decode(one.ask(source, frame))
+        assert isinstance(answer, Accepted)
+        assert answer.written == 2
+        last = one.hub._log.entries()[-1][1]
+        entry = decode_entry(last)
+    assert last == encode_entry(Entry(entry.arrived_at, chunk(2)))
+
+
 def test_a_log_has_one_hub(tmp_path: Path) -> None:
     """A second one is refused and changes nothing; with the first one's death its place is free."""
     with hub_by_hand(tmp_path / "log") as one:
@@ -280,7 +298,7 @@ def test_a_damaged_row_of_what_stands_is_a_fault_and_not_the_end(tmp_path: Path)
     with closing(sqlite3.connect(tmp_path / "log")) as db, db:
         db.execute("UPDATE standing SET crc32 = crc32 + 1 WHERE seq = 1")
     with hub_by_hand(tmp_path / "log") as one:
-        assert "alert 1 is damaged" in one.hub._delivery.fault
+        assert "alert 1 is damaged" in one.hub._outbox.fault
         one.turns(3)
         with LogReader(tmp_path / "log") as log:
             assert [(a.episode, a.state) for a in log.read(3, 9)] == [("asystole-0-2", "latched")]
@@ -336,11 +354,11 @@ def test_silence_of_a_source_ends_with_its_stream_also_if_another_begins_at_once
         one.accepted(source, chunk(1))
         one.later_s = 3.0
         one.turns(3)
-        assert [alert.kind for alert in one.hub._log.standing()] == ["no_data"]
+        assert [alert.kind for alert in one.hub._log.active_alarms()] == ["no_data"]
         source.send(encode(End(stream="s", next_sample=360, number=2, session="a")))
         one.accepted(source, chunk(1, session="b", epoch=1))
         one.turns(3)
-        assert one.hub._log.standing() == []
+        assert one.hub._log.active_alarms() == []
 
 
 def test_showing_an_alert_needs_no_log_that_can_be_written(
@@ -368,7 +386,7 @@ def test_state_of_a_hub_with_a_classifier_is_none_for_one_without(tmp_path: Path
         one.accepted(one.end("ingest"), chunk(1))
         one.closed()
     with hub_by_hand(tmp_path / "log", classify=False) as one:
-        assert "with a classifier" in one.hub._delivery.fault
+        assert "with a classifier" in one.hub._outbox.fault
         one.accepted(one.end("ingest"), chunk(1, session="b"))
         assert one.hub._streams.sessions["s"].stream.state.beats.rr_context is None
 
@@ -419,16 +437,16 @@ def test_alarms_of_a_stream_that_is_forgotten_are_over_or_stay_to_be_acknowledge
             one.accepted(source, chunk(n, stream="bed"))
         one.later_s = 3.0
         one.turns(3)
-        assert {"asystole", "no_data"} <= {alert.kind for alert in one.hub._log.standing()}
+        assert {"asystole", "no_data"} <= {alert.kind for alert in one.hub._log.active_alarms()}
         for n in range(MAX_STREAMS - 1):
             one.accepted(source, chunk(1, stream=f"bed-{n}"))
         one.later_s = FORGOTTEN_S + 10.0
         one.accepted(one.end("ingest"), chunk(1, stream="icu"))
         one.turns(3)
-        standing = [(a.kind, a.state) for a in one.hub._log.standing() if a.stream == "bed"]
+        standing = [(a.kind, a.state) for a in one.hub._log.active_alarms() if a.stream == "bed"]
         assert standing == [("asystole", "latched")]
         one.ask(control, encode_json(Acknowledge(stream="bed")))
-        assert not [a for a in one.hub._log.standing() if a.stream == "bed"]
+        assert not [a for a in one.hub._log.active_alarms() if a.stream == "bed"]
 
 
 def test_chunks_of_an_epoch_that_is_over_are_refused_and_not_missed_for_ever(
@@ -530,7 +548,7 @@ def test_rules_on_a_devices_signal_go_on_without_a_scorer(
                 number += 1
                 one.later_s += 1.0
                 message = chunk(number, seconds[at : at + 360], stamp_s=1e9 + number)
-                if not one.hub._room.credit:
+                if not one.hub._admission.credit:
                     one.turns(10)
                 one.accepted(source, message)
         one.turns(3)
@@ -589,8 +607,8 @@ def test_a_scorer_whose_answers_are_of_no_use_is_none(
             for frame in worker.receive():
                 request = decode(frame)
                 assert isinstance(request, ScoreRequest)
-                nothing = np.full(len(request.ids), np.nan, "<f4").tobytes()
-                residuals = np.zeros((len(request.ids), 320), "<f4").tobytes()
+                nothing = np.full(len(request.ids), np.nan, "<f4")
+                residuals = np.zeros((len(request.ids), 320), "<f4")
                 reply = ScoreReply(
                     ids=request.ids, scores=nothing, residuals=residuals, compute_ms=1.0
                 )
@@ -599,7 +617,7 @@ def test_a_scorer_whose_answers_are_of_no_use_is_none(
         report, (status,) = one.hub._state()
         assert report.scorers == 0
         assert (status.state, status.reason) == ("not_analysable", "no scorer answers")
-        assert "no_scorer" in {alert.kind for alert in one.hub._log.standing()}
+        assert "no_scorer" in {alert.kind for alert in one.hub._log.active_alarms()}
 
 
 def test_an_epoch_that_no_source_could_follow_is_refused(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_entries_that_nobody_needs_are_dropped_and_their_numbers_never_come_agai
         log.commit(Commit(entries=[b"c"], snapshots={"100": b"x"}, entries_needed_from=4))
     with AlertLog(path) as log:
         assert log.entries() == []
-        log.commit(Commit(entries=[b"d"], gone=["100"]))
+        log.commit(Commit(entries=[b"d"], removed=["100"]))
         assert log.entries() == [(4, b"d")]
         assert log.snapshots() == {}
         log.forget_streams()

@@ -65,14 +65,14 @@ DAMAGE = {
     ),
     "under another stream": (
         "UPDATE alert SET stream = '101' WHERE seq = 7",
-        ["alert 7: it stands under another stream, 101"],
+        ["alert 7: its row says another stream, 101"],
     ),
     "strip of another alert": (
         "UPDATE strip SET seq = 5 WHERE seq = 4",
         ["strip 5 is damaged: checksum differs"],
     ),
     "strip of none": ("UPDATE strip SET seq = 50 WHERE seq = 4", ["strip 50"]),
-    "strip removed": ("DELETE FROM strip WHERE seq = 4", ["bytes are said to be held"]),
+    "strip removed": ("DELETE FROM strip WHERE seq = 4", ["meta: bytes_held is"]),
     "entry changed": ("UPDATE journal SET body = x'00' WHERE n = 38", ["entry 38 is damaged"]),
     "entry removed": ("DELETE FROM journal WHERE n = 38", ["entry 38: missing"]),
     "snapshot of another": (
@@ -200,10 +200,10 @@ def test_older_log_is_read_as_it_is_and_upgraded_whole(version: int, tmp_path: P
     old_log(path, version)
     before = verify(path)
     with LogReader(path) as reader:
-        alerts, standing, kept = reader.read(1, 10), reader.standing(), reader.strip(1)
+        alerts, standing, kept = reader.read(1, 10), reader.active_alarms(), reader.strip(1)
 
     with AlertLog(path) as log:
-        assert (log.read(1, 10), log.standing(), log.strip(1)) == (alerts, standing, kept)
+        assert (log.read(1, 10), log.active_alarms(), log.strip(1)) == (alerts, standing, kept)
         log.append([alert(9)])
         log.append_strips([(4, strip(9))])
     after = verify(path)

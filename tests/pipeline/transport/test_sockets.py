@@ -1,4 +1,4 @@
-"""Real sockets on loopback: complete, in order, guarded, and alive after rubbish."""
+"""Real sockets on loopback: complete, in order, protected by keys, and alive after rubbish."""
 
 import time
 from collections.abc import Callable

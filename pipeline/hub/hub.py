@@ -273,9 +273,9 @@ class Hub:
         outcome = self._streams.apply(event, arrived_at)
         for beat in outcome.windows + outcome.anomalous:
             self._request(beat)
-        self._outbox.add(outcome.drafts)
-        self._messages += outcome.notes
-        self._reported_beats += outcome.told
+        self._outbox.add(outcome.alerts)
+        self._messages += outcome.messages
+        self._reported_beats += outcome.reported
         if outcome.removed is not None:
             self._counters.on_removed(outcome.removed)
             if isinstance(event, Forgotten):  # for a stream that begins anew, `_hand_over` did it

@@ -1,4 +1,4 @@
-"""What the hub keeps of a stream besides the stream itself, and what it reports of it.
+"""What the hub keeps of a stream besides the stream itself, and the status that it publishes.
 
 Pure: no sockets, no clock.
 """
@@ -19,7 +19,7 @@ _LATENCIES: Final = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemState:
-    """How the system around the streams stands."""
+    """The condition of the system around the streams."""
 
     scorers: int
     redelivered: int
@@ -30,7 +30,7 @@ class SystemState:
     silenced_s: float = 0.0
     """For so long there will be no sound."""
     recorded: bool = True
-    """Whether the log takes what it is given."""
+    """Whether the log can be written."""
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class PendingAlert:
     arrived_at: float
 
     def latency(self, now: float) -> Latency:
-        """Return the breakdown if the alert is told at ``now``."""
+        """Return the breakdown if the alert is published at ``now``."""
         if self.beat is not None:
             return self.beat.latency(now)
         # A rule on the signal waits for no window and no scorer.
@@ -67,7 +67,7 @@ NOT_BEGUN: Final = Progress(0, 0, False, "", 0)
 
 
 class SessionState(State):
-    """All memory of a `StreamSession` but what goes by a clock, which means nothing to the next."""
+    """All memory of a `StreamSession`, but not what goes by the clock of this process."""
 
     stream: StreamState
     recorder: StripRecorderState
@@ -86,7 +86,7 @@ class SessionState(State):
     latencies_ms: list[float] = field(default_factory=list)
     """Of the latest `_LATENCIES` beats."""
     unseen_from: int = 0
-    """Position of the first value that no picture has shown, at 360 Hz."""
+    """Position of the first value that was not published yet, at 360 Hz."""
 
 
 class StreamSession:
@@ -95,7 +95,7 @@ class StreamSession:
     def __init__(
         self, stream: Stream, lead: str, arrived_at: float, state: SessionState | None = None
     ) -> None:
-        """Begin with ``stream``, or go on from the ``state`` from which it goes on.
+        """Begin with ``stream``, or go on from ``state``, which holds that of the stream.
 
         Raises:
             SnapshotError: the state is none of this program's.
@@ -121,17 +121,17 @@ class StreamSession:
 
     @property
     def ended(self) -> bool:
-        """Whether the stream is over and everything of it was told."""
+        """Whether the stream is over and all its beats are published."""
         return self.state.ending and self.stream.pending == 0
 
     def add_strip(self, strip: Strip) -> None:
-        """Gather signal for the next picture; what a gap or a new epoch cuts off is dropped."""
+        """Collect signal to be published; what a gap or a new epoch cuts off is dropped."""
         if (strip.epoch, strip.first_sample) != (self.recorder.epoch, self.recorder.end):
             self.state.unseen_from = strip.first_sample
         self.recorder.add(strip)
 
     def take_strip(self) -> SignalStrip | None:
-        """Return the newest part of what gathered (a picture needs no more) and start anew."""
+        """Return the signal since the last call, of much the newest part, or None without any."""
         end = self.recorder.end
         begin = max(self.state.unseen_from, end - _LONGEST_STRIP)
         self.state.unseen_from = end
@@ -145,7 +145,7 @@ class StreamSession:
         del self.state.latencies_ms[:-_LATENCIES]
 
     def watch_source(self, now: float) -> list[Alert]:
-        """Return the alerts that say that the source fell silent, or that it is back."""
+        """Return the alerts of a source that fell silent, or is back."""
         stream = self.stream
         age_s = now - self.arrived_at
         return self.source_alarm.on_age(
@@ -153,7 +153,7 @@ class StreamSession:
         )
 
     def end_source_alarm(self) -> list[Alert]:
-        """Return the alerts that end what `watch_source` began: nobody watches it any more."""
+        """Return the alerts that end what `watch_source` began: the stream is removed."""
         stream = self.stream
         return self.source_alarm.on_age(0.0, stream.next_sample, stream.epoch, over=True)
 
@@ -164,7 +164,7 @@ class StreamSession:
 
     @property
     def _without_rhythm(self) -> bool:
-        """Whether the heart stands still or fibrillates: its last intervals are no rate of now."""
+        """Whether the heart has stopped or fibrillates: its last intervals are no present rate."""
         return any(
             alarm.kind in ("asystole", "ventricular_fibrillation") and alarm.state in ("on", "ack")
             for alarm in self.stream.alarms
@@ -176,7 +176,7 @@ class StreamSession:
         return self.stream.alarms + self.source_alarm.active
 
     def status(self, now: float, system: SystemState) -> Status:
-        """Return how the stream stands; a system that cannot judge overrules a calm signal."""
+        """Return the status of the stream; a system that cannot judge overrules a calm signal."""
         stream, counters = self.stream, self.stream.counters
         state, reason = stream.condition()
         age = now - self.arrived_at

@@ -73,7 +73,7 @@ class Outbox(RuleBasedStateMachine):
         self.streams = Streams(CONFIG, DEFAULTS, lambda: 0.0, classify=False)
         self.journal = Journal(self.log, self.streams)
         assert self.journal.restore(0.0) == []
-        self.drafts: list[Alert] = []
+        self.pending: list[Alert] = []
         session = self.streams.sessions.get("s")
         waiting = [] if session is None else session.stream.beats.waiting
         self.unscored = [(beat.id, beat.window) for beat in waiting]
@@ -82,7 +82,7 @@ class Outbox(RuleBasedStateMachine):
         """Let an event happen as the hub does."""
         self.journal.add(event, 0.0)
         outcome = self.streams.apply(event, 0.0)
-        self.drafts += [draft.alert for draft in outcome.drafts]
+        self.pending += [pending.alert for pending in outcome.alerts]
         self.unscored += [(beat.id, beat.window) for beat in outcome.windows]
 
     def deliver(self, number: int) -> None:
@@ -132,15 +132,15 @@ class Outbox(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.0, 100.0]))
     def commit(self, seconds: float) -> None:
         """The log takes all there is; after a long time, the state of the streams, too."""
-        self.logged += self.journal.commit(self.drafts, seconds)
-        self.drafts = []
+        self.logged += self.journal.commit(self.pending, seconds)
+        self.pending = []
         self.written = self.arrived()
 
     @rule(clean=st.booleans())
     def restart(self, clean: bool) -> None:
         """The hub dies, or ends in order; what it had not committed is gone, or committed."""
         if clean:
-            self.logged += self.journal.close(self.drafts, 0.0)
+            self.logged += self.journal.close(self.pending, 0.0)
         self.log.close()
         self.open()
         assert self.arrived() == self.written or clean

@@ -100,7 +100,7 @@ class BeatAlarms:
         return self.machine.end_all(why, self.state.latest, BEAT_KINDS)
 
     def _ventricular(self, beat: Beat) -> bool | None:
-        """Say whether a beat is ventricular; None where its window does not show."""
+        """Return whether a beat is ventricular; None where its window does not show."""
         if beat.verdict is None or beat.fibrillating:
             return None
         if self._classify:

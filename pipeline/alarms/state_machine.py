@@ -191,7 +191,7 @@ class AlarmStateMachine:
             self.state.alarms[kind.name] = Alarm(alert, False, alert.count or 1, alert.sample)
 
     def present(self, name: str) -> bool:
-        """Say whether the condition is there now."""
+        """Return whether the condition is there now."""
         alarm = self.state.alarms.get(name)
         return alarm is not None and alarm.present
 

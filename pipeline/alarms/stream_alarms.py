@@ -73,7 +73,7 @@ class StreamAlarms:
         return self.signal.begin_epoch(epoch, first_sample, ended_at)
 
     def present(self, name: str) -> bool:
-        """Say whether the condition of a kind of alarm is there now."""
+        """Return whether the condition of a kind of alarm is there now."""
         return self._machine.present(name)
 
     @property

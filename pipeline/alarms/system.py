@@ -100,7 +100,7 @@ class SystemAlarms:
 
 
 def cause_of_death(code: int) -> str:
-    """Say how a process ended: ``code`` is its exit code, or minus the signal that killed it."""
+    """Return how a process ended: ``code`` is its exit code, or minus the signal that killed it."""
     return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
 

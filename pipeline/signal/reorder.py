@@ -92,7 +92,7 @@ class ReorderBuffer:
         return released
 
     def _waited_long_enough(self) -> bool:
-        """Say whether the first hole is to be given up."""
+        """Return whether the first hole is to be given up."""
         held = self.state.held
         newest = max(block.end for block in held)
         return newest - self.state.expected > self._reach or len(held) > _MOST_HELD

@@ -111,7 +111,7 @@ class Stretch(NamedTuple):
     """The newest position that counts."""
     filtered: NDArray[np.float32]
     masks: NDArray[np.uint8]
-    spells: NDArray[np.uint8]
+    runs: NDArray[np.uint8]
 
 
 def cut(

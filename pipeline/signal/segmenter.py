@@ -38,7 +38,7 @@ from pipeline.signal.segmenter_state import (
     DONE,
     EXPECTED,
     LAST_R,
-    LAST_SPELL,
+    LAST_RUN,
     NONE,
     ORIGIN,
     PENDING,
@@ -192,16 +192,16 @@ class Segmenter:
         # 4.
         before = state.watch[windows.STATE]
         states = np.empty(n, dtype=np.uint8)
-        spells = np.empty(TAIL_SAMPLES + n, dtype=np.uint8)
-        spells[:TAIL_SAMPLES] = state.tail_spells
+        runs = np.empty(TAIL_SAMPLES + n, dtype=np.uint8)
+        runs[:TAIL_SAMPLES] = state.tail_runs
         wrong = windows.watch(
             clean, codes, y[NOISE], WATCH, state.watch, state.extremes, state.recent, state.blocks,
-            states, spells[TAIL_SAMPLES:],
+            states, runs[TAIL_SAMPLES:],
         )  # fmt: skip
         mask = np.where(codes != 0, codes, states) if wrong else states
         masks = np.concatenate((state.tail_codes, mask))
         # 5.
-        stretch = Stretch(done - TAIL_SAMPLES, done + new - 1, filtered, masks, spells)
+        stretch = Stretch(done - TAIL_SAMPLES, done + new - 1, filtered, masks, runs)
         emitted = self._emit(found, stretch, closed=end is not None)
         # 6.
         strip = np.where(mask == 0, y[BAND], np.float32(np.nan)) if wrong else y[BAND]
@@ -213,7 +213,7 @@ class Segmenter:
         state.tail_clean[:] = raw[n:]
         state.tail[:] = filtered[n:]
         state.tail_codes[:] = masks[n:]
-        state.tail_spells[:] = spells[n:]
+        state.tail_runs[:] = runs[n:]
         return Segment(*emitted, changes, fibrillation, strip[:new], first)
 
     def _sampled(
@@ -280,19 +280,19 @@ class Segmenter:
             r_samples,
             self._rate.to_source(r_samples),
             np.minimum(self._rate.needed(needed), counters[EXPECTED] - 1),
-            self._intervals(r_samples, stretch.spells[r - stretch.first]),
+            self._intervals(r_samples, stretch.runs[r - stretch.first]),
             *cut(r, stretch),
         )
 
     def _intervals(
-        self, r_samples: NDArray[np.int64], spells: NDArray[np.uint8]
+        self, r_samples: NDArray[np.int64], runs: NDArray[np.uint8]
     ) -> NDArray[np.float64]:
         """Return the RR intervals in seconds, NaN unless one analysable stretch holds both."""
         counters = self.state.counters
         previous = np.concatenate((counters[LAST_R : LAST_R + 1], r_samples[:-1]))
-        before = np.concatenate((counters[LAST_SPELL : LAST_SPELL + 1], spells[:-1]))
-        known = (previous != NONE) & (before == spells) & (spells % 2 == 0)
-        counters[LAST_R], counters[LAST_SPELL] = r_samples[-1], spells[-1]
+        before = np.concatenate((counters[LAST_RUN : LAST_RUN + 1], runs[:-1]))
+        known = (previous != NONE) & (before == runs) & (runs % 2 == 0)
+        counters[LAST_R], counters[LAST_RUN] = r_samples[-1], runs[-1]
         return np.where(known, (r_samples - previous) / SAMPLING_RATE_HZ, np.nan)
 
 

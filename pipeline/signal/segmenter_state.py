@@ -70,8 +70,8 @@ NONE: Final = -1
 
 # Slots of `SegmenterState.counters`. Positions at 360 Hz count from the segment's start, ORIGIN;
 # EXPECTED is the source's next sample, DONE and PENDING count samples and beats, LAST_R and
-# LAST_SPELL belong to the latest beat that was handed out.
-EXPECTED, ORIGIN, DONE, PENDING, LAST_R, LAST_SPELL = range(6)
+# LAST_RUN belong to the latest beat that was handed out.
+EXPECTED, ORIGIN, DONE, PENDING, LAST_R, LAST_RUN = range(6)
 
 
 class SegmenterState(State):
@@ -104,8 +104,8 @@ class SegmenterState(State):
     """behind it,"""
     tail_codes: Annotated[NDArray[np.uint8], Shape((TAIL_SAMPLES,))]
     """why they are masked,"""
-    tail_spells: Annotated[NDArray[np.uint8], Shape((TAIL_SAMPLES,))]
-    """and the number of the analysable stretch that they belong to."""
+    tail_runs: Annotated[NDArray[np.uint8], Shape((TAIL_SAMPLES,))]
+    """and the number of the run, analysable or not, that they belong to."""
     pending: Annotated[NDArray[np.int64], Shape((PENDING_BEATS, 2))]
     """R peak and confirmation of beats whose window is not complete."""
     fibrillation: FibrillationState
@@ -135,7 +135,7 @@ class SegmenterState(State):
             tail_clean=np.zeros(TAIL_SAMPLES, dtype=np.float32),
             tail=np.zeros(TAIL_SAMPLES, dtype=np.float32),
             tail_codes=np.zeros(TAIL_SAMPLES, dtype=np.uint8),
-            tail_spells=np.zeros(TAIL_SAMPLES, dtype=np.uint8),
+            tail_runs=np.zeros(TAIL_SAMPLES, dtype=np.uint8),
             pending=np.zeros((PENDING_BEATS, 2), dtype=np.int64),
             fibrillation=FibrillationState.fresh(),
         )
@@ -173,11 +173,11 @@ class SegmenterState(State):
         origin = rate.first_at(first_sample)
         last_r = int(self.counters[LAST_R])
         learned = self.detector[beats.LEARNED]
-        spell = int(self.watch[windows.SPELL])
+        run = int(self.watch[windows.RUN])
         for array in (
             self.sanitise, self.resample, self.history, self.filters, self.detector,
             self.energies, self.watch, self.extremes, self.recent, self.blocks,
-            self.tail_clean, self.tail, self.tail_codes, self.tail_spells,
+            self.tail_clean, self.tail, self.tail_codes, self.tail_runs,
         ):  # fmt: skip
             array[...] = 0
         self.fibrillation = FibrillationState.fresh()
@@ -193,4 +193,4 @@ class SegmenterState(State):
         detector[beats.DUE] = overdue if learned else DETECTOR[beats.LEARN]
         if after_gap:
             self.watch[windows.STATE] = Reason.GAP
-            self.watch[windows.SPELL] = spell + 1 + spell % 2
+            self.watch[windows.RUN] = run + 1 + run % 2

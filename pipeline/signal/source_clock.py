@@ -90,7 +90,7 @@ class SourceClock:
         return None
 
     def _in_burst(self, samples: int, stamp_s: float, before_s: float) -> bool:
-        """Say whether ``samples`` came all but at once, as what had been held up does."""
+        """Return whether ``samples`` came all but at once, as what had been held up does."""
         if not 0.0 <= stamp_s - before_s < BURST_SHARE * samples / self._fs_hz:
             self.state.burst_since = None
             return False

@@ -221,7 +221,7 @@ class Streams:
         return [chunk]
 
     def busy(self, name: str, source_session: str, now: float) -> bool:
-        """Say whether another source than that of ``source_session`` sends the stream now."""
+        """Return whether another source than that of ``source_session`` sends the stream now."""
         session = self.sessions.get(name)
         if session is None or session.state.ending:
             return False
@@ -382,7 +382,7 @@ class Streams:
 
 
 def _adds_to(message: Chunk | End, session: StreamSession) -> bool:
-    """Say whether a message whose number is known holds more: that of a source that resumes may."""
+    """Return whether a message of a known number adds something: a source that resumes may."""
     if isinstance(message, End):
         return not session.state.ending
     return (message.epoch, message.end) > (session.stream.epoch, session.stream.next_sample)

@@ -126,5 +126,5 @@ class StripRecorder:
 
 
 def wants_strip(alert: Alert) -> bool:
-    """Say whether an alert gets a strip: one that says that something of the heart began."""
+    """Return whether an alert gets a strip: one that says that something of the heart began."""
     return alert.state == "on" and alert.category == PHYSIOLOGICAL

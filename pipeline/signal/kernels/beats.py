@@ -74,7 +74,7 @@ def _remember(beats: Beats, row: int, value: int) -> None:
 
 @jit
 def _is_t_wave(beats: Beats, at: int, height: int, settings: NDArray[np.float64]) -> bool:
-    """Say whether a candidate is the last beat's T wave: soon after it and much lower."""
+    """Return whether a candidate is the last beat's T wave: soon after it and much lower."""
     counters = beats.counters
     soon = counters[LAST_AT] >= 0 and at - counters[LAST_AT] < settings[T_WITHIN]
     return bool(soon and height < settings[T_RATIO] * counters[LAST_HEIGHT])

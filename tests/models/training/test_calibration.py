@@ -30,7 +30,7 @@ from pipeline.errors import ArtifactError, ConfigError, InputError
 from pipeline.scoring.protocols import ScoredBatch
 from replay.records import write_beats
 from replay.synthetic import PatientConfig, SyntheticPatient
-from tests.support.episodes import told
+from tests.support.episodes import beat_at
 
 MINUTES = 2
 
@@ -135,7 +135,7 @@ def test_false_alerts_are_those_that_the_stream_raises(
     )
     expected = 0
     for time_s, one_anomalous, one_false in zip(times_s, anomalous, false, strict=True):
-        raised = alarms.on_beat(told(round(time_s * 1000), anomalous=bool(one_anomalous)))
+        raised = alarms.on_beat(beat_at(round(time_s * 1000), anomalous=bool(one_anomalous)))
         expected += bool(one_false) * sum(alert.state == "on" for alert in raised)
 
     assert false_alerts(anomalous, times_s, false) == expected

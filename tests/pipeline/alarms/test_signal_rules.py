@@ -43,7 +43,7 @@ def brief(alerts: list[Alert]) -> list[tuple[str, str, int]]:
 
 
 def test_asystole_is_raised_once_4_s_after_the_last_qrs() -> None:
-    """High priority, placed 4 s after the last QRS, said once, ended by the next QRS."""
+    """High priority, 4 s after the last QRS, raised once, ended by the next QRS."""
     alarms = rules()
     beat(alarms, 1000)
 
@@ -69,14 +69,14 @@ def test_heart_that_never_beats_is_noticed() -> None:
     "reason", [reason for reason in Reason if reason not in (Reason.OK, Reason.FLAT)]
 )
 def test_signal_that_cannot_be_analysed_is_no_asystole(reason: Reason) -> None:
-    """A lost electrode is told as such; the time counts anew once the signal is back."""
+    """A lost electrode is reported as such; the time counts anew once the signal is back."""
     alarms = rules()
     beat(alarms, 1000)
     [lost] = alarms.on_quality(1500, reason)
     kind = "lead_off" if reason is Reason.LEAD_OFF else "not_analysable"
     assert (lost.kind, lost.category, lost.reason) == (kind, "technical", reason.text)
-    told = alarms.on_position(100_000)
-    assert brief(told) == [("unmonitored", "on", 1500 + round(UNMONITORED_S * FS))]
+    alerts = alarms.on_position(100_000)
+    assert brief(alerts) == [("unmonitored", "on", 1500 + round(UNMONITORED_S * FS))]
 
     assert brief(alarms.on_quality(100_000, Reason.OK)) == [(kind, "off", 100_000)]
     assert alarms.on_position(100_000 + SILENCE) == []
@@ -87,7 +87,7 @@ def test_signal_that_cannot_be_analysed_is_no_asystole(reason: Reason) -> None:
 
 
 def test_flat_line_is_told_and_still_becomes_asystole() -> None:
-    """A heart that stands still draws a flat line: the time goes on counting from the last QRS."""
+    """Asystole draws a flat line: the time goes on counting from the last QRS."""
     alarms = rules()
     beat(alarms, 1000)
 
@@ -122,7 +122,7 @@ def test_change_of_reason_is_told_and_repetition_is_not() -> None:
 
 
 def test_time_without_a_qrs_goes_on_behind_a_short_hole() -> None:
-    """All but the first second of each stretch counts; nothing is told before one has passed."""
+    """All but the first second of each stretch counts; nothing is raised before one has passed."""
     alarms = rules()
     beat(alarms, 1000)
     alarms.on_quality(1000 + 2 * 360, Reason.GAP)
@@ -153,7 +153,7 @@ def test_qrs_within_a_hole_counts() -> None:
 
 
 def test_long_hole_makes_the_count_begin_anew() -> None:
-    """Somebody was told that nobody watched."""
+    """The alarm that the heart was not monitored was raised."""
     alarms = rules()
     beat(alarms, 1000)
     alarms.on_quality(1000 + 1000, Reason.NOISE)
@@ -184,15 +184,15 @@ def test_fibrillation_before_a_gap_is_none_behind_it() -> None:
     assert not [a for a in alarms.on_quality(1140, Reason.OK) if a.priority == "high"]
     assert not alarms.machine.present("ventricular_fibrillation")
 
-    told = alarms.on_position(1140 + SILENCE + 1)
-    assert [alert.kind for alert in told if alert.state == "on"] == ["asystole"]
+    alerts = alarms.on_position(1140 + SILENCE + 1)
+    assert [alert.kind for alert in alerts if alert.state == "on"] == ["asystole"]
 
 
 @pytest.mark.parametrize("reason", [Reason.LEAD_OFF, Reason.NOISE])
 def test_fibrillation_that_was_only_hidden_calls_again(reason: Reason) -> None:
-    """The watch went on behind the noise, and has not said that it is over."""
+    """The watch went on behind the noise, and has not found an end."""
     alarms = rules()
     alarms.on_fibrillation(FibrillationChange(1000, active=True, begun_at=900, hz=5.0, mv=0.5))
     alarms.on_quality(1100, reason)
-    told = alarms.on_quality(1400, Reason.OK)
-    assert "ventricular_fibrillation" in [alert.kind for alert in told if alert.state == "on"]
+    alerts = alarms.on_quality(1400, Reason.OK)
+    assert "ventricular_fibrillation" in [alert.kind for alert in alerts if alert.state == "on"]

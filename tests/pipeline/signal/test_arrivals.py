@@ -8,7 +8,7 @@ from pipeline.signal.arrivals import KEPT_S, TOGETHER_S, ArrivalTimes
 
 @given(st.lists(st.tuples(st.integers(1, 400), st.floats(0, 0.02)), min_size=1, max_size=60))
 def test_every_kept_sample_arrived_when_its_chunk_did(steps: list[tuple[int, float]]) -> None:
-    """Never later than that, and earlier by what is told together at most."""
+    """Never later than that, and earlier by `TOGETHER_S` at most."""
     arrivals, end, now, true = ArrivalTimes(100.0), 0, 0.0, []
     for samples, wait_s in steps:
         now += wait_s
@@ -16,9 +16,9 @@ def test_every_kept_sample_arrived_when_its_chunk_did(steps: list[tuple[int, flo
         end += samples
         arrivals.record(end, now)
     for sample in range(max(0, end - round(KEPT_S * 100.0)), end):
-        told = arrivals.of(sample)
-        assert told is not None
-        assert true[sample] - TOGETHER_S <= told <= true[sample] + 1e-9
+        arrived = arrivals.of(sample)
+        assert arrived is not None
+        assert true[sample] - TOGETHER_S <= arrived <= true[sample] + 1e-9
 
 
 def test_a_chunk_a_sample_takes_little_memory() -> None:

@@ -87,7 +87,7 @@ def test_chunking_changes_nothing(cuts: list[int]) -> None:
 
 
 def test_fibrillation_of_a_patient_is_found_in_the_stream() -> None:
-    """Record 422 of vfdb fibrillates from 1100 s on or later; the segmenter tells it."""
+    """Record 422 of vfdb fibrillates from 1100 s on or later; the segmenter finds it."""
     info, x = read_lead(database("vfdb") / "422", 0)
     segmenter = Segmenter(info.fs_hz)
     segment = segmenter.push(SampleBlock(0, x))

@@ -109,15 +109,15 @@ def test_quality_states_equal_reference(seed: int) -> None:
     x, flags = reference.damaged(10, 360, seed)
     clean, codes = reference.sanitise(x, flags, 14)
     high = reference.filtered(clean, "noise")
-    states, spells = np.empty_like(codes), np.empty_like(codes)
+    states, runs = np.empty_like(codes), np.empty_like(codes)
 
     windows.watch(
         clean, codes, high, WATCH, np.zeros(10, np.int64), np.zeros(4), np.zeros(360, np.uint8),
-        np.zeros(1 + round(10 * NOISE_SECONDS)), states, spells,
+        np.zeros(1 + round(10 * NOISE_SECONDS)), states, runs,
     )  # fmt: skip
 
     np.testing.assert_array_equal(states, reference.states(clean, codes, high))
-    np.testing.assert_array_equal(spells % 2 == 0, states == 0)
+    np.testing.assert_array_equal(runs % 2 == 0, states == 0)
 
 
 @pytest.mark.parametrize("span", [0.0, 0.019])

@@ -167,7 +167,7 @@ def test_strong_noise_is_named_within_three_seconds() -> None:
 
 
 def test_fibrillation_and_standstill_are_not_noise() -> None:
-    """A heart that fibrillates or stands still must not be taken for noise."""
+    """Fibrillation and asystole must not be taken for noise."""
     t = np.arange(30 * 360) / 360
     rng = np.random.default_rng(0)
     wander = np.cumsum(rng.normal(0, 0.05, t.size))
@@ -195,7 +195,7 @@ def test_the_more_telling_reason_wins() -> None:
 
 
 def test_resampled_streams_report_source_positions() -> None:
-    """Where a stream's state changes is told in the source's own samples."""
+    """Where a stream's state changes is given in the source's own samples."""
     x, _ = reference.ecg(30, 1000, seed=10)
     flags = np.zeros(x.size, np.uint8)
     flags[10_000:15_000] = FLAG_LEAD_OFF

@@ -41,11 +41,11 @@ def demo(seconds: float) -> tuple[np.ndarray, np.ndarray]:
 
 def fingerprint(segments: list[Segment]) -> str:
     """Return a hash of all beats and changes of state of several pushes."""
-    told = hashlib.sha256()
+    output = hashlib.sha256()
     for name in ARRAYS:
-        told.update(np.concatenate([getattr(one, name) for one in segments]).tobytes())
-    told.update(repr([change for one in segments for change in one.quality]).encode())
-    return told.hexdigest()
+        output.update(np.concatenate([getattr(one, name) for one in segments]).tobytes())
+    output.update(repr([change for one in segments for change in one.quality]).encode())
+    return output.hexdigest()
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 50, 250])
@@ -107,9 +107,9 @@ def test_stream_goes_on_from_a_copy_anywhere(
     edges = [0, *sorted(round(cut * fs) for cut in cuts), x.size]
     scorer = TrivialScorer()
 
-    def told(*, restore: bool) -> list[str]:
+    def output(*, restore: bool) -> list[str]:
         stream = Stream("p", fs, CONFIG, lambda: 0.0)
-        heard: list[object] = []
+        received: list[object] = []
         waiting = []
 
         def answer() -> None:
@@ -118,7 +118,7 @@ def test_stream_goes_on_from_a_copy_anywhere(
                 stream.beats.scored(beat.id, float(scored.scores[0]), scored.residuals[0], 0.0)
             waiting.clear()
             for one in stream.drain():
-                heard.extend([one.note, *one.alerts])
+                received.extend([one.note, *one.alerts])
 
         for a, b in pairwise(edges):
             if restore:
@@ -127,19 +127,19 @@ def test_stream_goes_on_from_a_copy_anywhere(
             if not late:
                 answer()
             taken = stream.take(SampleBlock(a, x[a:b], flags=flags[a:b]))
-            heard += taken.alerts
+            received += taken.alerts
             waiting += taken.windows
         taken = stream.finish()
-        heard += taken.alerts
+        received += taken.alerts
         waiting += taken.windows
         answer()
-        heard += stream.close()
-        return sorted(map(repr, heard))
+        received += stream.close()
+        return sorted(map(repr, received))
 
-    straight = told(restore=False)
+    straight = output(restore=False)
 
     assert straight
-    assert told(restore=True) == straight
+    assert output(restore=True) == straight
 
 
 def windows() -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What the hub reports of a stream: the picture's strip, and the state that people see."""
+"""What the hub reports of a stream: the signal for dashboards, and the status."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ WELL = SystemState(scorers=1, redelivered=0, rejected_frames=0, log_behind=False
 
 
 def session() -> StreamSession:
-    """Return the channel of a stream that has just begun."""
+    """Return the session of a stream that has just begun."""
     return StreamSession(Stream("s", 360.0, CONFIG, lambda: 0.0), "II", arrived_at=10.0)
 
 
@@ -65,7 +65,7 @@ def test_picture_needs_only_the_newest_ten_seconds() -> None:
 
 
 def test_silent_source_is_not_analysable_until_its_end_was_said() -> None:
-    """No data for 2 s is told with its age; a stream that has ended is not stale."""
+    """No data for 2 s is reported with its age; a stream that has ended is not stale."""
     one = session()
     assert one.status(11.0, WELL).state == "learning"
     stale = one.status(12.5, WELL)

@@ -38,11 +38,11 @@ def saved(stream: Stream, *, classify: bool = True) -> Stream:
 
 
 class Run:
-    """A stream, its scorer, and all that it told; told apart by kind, as the hub does."""
+    """A stream, its scorer, and all that it published."""
 
     def __init__(self, *, classify: bool) -> None:
         self.stream = begun(classify=classify)
-        self.told: list[str] = []
+        self.published: list[str] = []
         self._classify = classify
         self._unscored: list[tuple[object, np.ndarray]] = []
 
@@ -69,18 +69,18 @@ class Run:
                 self.stream.beats.classified(beat.id, row, 0.0)
         del self._unscored[:most]
         for one in self.stream.drain():
-            self.told += [repr(one.note), *map(repr, one.alerts)]
+            self.published += [repr(one.note), *map(repr, one.alerts)]
 
     def finish(self) -> list[str]:
-        """End the stream; return everything that was told, and how it stands."""
+        """End the stream; return all that was published, and its counters and alarms."""
         self._absorb(self.stream.finish())
         self.score(len(self._unscored))
-        self.told += map(repr, self.stream.close())
-        return [*self.told, repr(self.stream.counters), repr(self.stream.alarms)]
+        self.published += map(repr, self.stream.close())
+        return [*self.published, repr(self.stream.counters), repr(self.stream.alarms)]
 
     def _absorb(self, taken: object) -> None:
         self._unscored += [(beat.id, beat.window) for beat in taken.windows]
-        self.told += map(repr, taken.alerts)
+        self.published += map(repr, taken.alerts)
 
 
 @pytest.mark.parametrize("classify", [False, True])
@@ -134,7 +134,7 @@ def test_restored_anywhere_the_output_is_identical(
 
 
 def test_acknowledged_and_latched_alarms_are_in_the_state() -> None:
-    """What stands, and who knows of it, outlives the process."""
+    """Active alarms and their acknowledgement outlive the process."""
     stream = begun()
     stream.take(SampleBlock(0, np.zeros(3000, np.float32)))
     stream.acknowledge()
@@ -143,7 +143,7 @@ def test_acknowledged_and_latched_alarms_are_in_the_state() -> None:
     assert saved(stream).alarms == stream.alarms
 
 
-def heard() -> bytes:
+def busy_state() -> bytes:
     """Return the state of a stream with all kinds of memory in it."""
     run = Run(classify=True)
     for a in range(0, 5_000, 500):
@@ -153,14 +153,14 @@ def heard() -> bytes:
     return pack(run.stream.state)
 
 
-HEARD = heard()
+BUSY = busy_state()
 
 
 @settings(max_examples=300, deadline=None)
 @given(place=st.floats(0, 1), value=st.integers(0, 255), cut=st.booleans())
 def test_damaged_state_is_one_named_error_or_a_state(place: float, value: int, cut: bool) -> None:
     """Bytes that are no state raise `SnapshotError`, and nothing else, whatever they are."""
-    data = bytearray(HEARD)
+    data = bytearray(BUSY)
     at = round(place * (len(data) - 1))
     data[at] = value
     with contextlib.suppress(SnapshotError):
@@ -196,7 +196,7 @@ def test_state_before_structs_is_refused_by_name() -> None:
 
 def changed(change: Callable[[StreamState], None]) -> bytes:
     """Return a state in which something was changed."""
-    state = unpack(HEARD, StreamState)
+    state = unpack(BUSY, StreamState)
     change(state)
     return pack(state)
 

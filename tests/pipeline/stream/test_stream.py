@@ -1,4 +1,4 @@
-"""A stream tells the same whatever the chunks, and in whatever order models answer."""
+"""A stream gives the same alerts whatever the chunks, in whatever order models answer."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -80,7 +80,7 @@ def play(
     x, flags = patient(fs_hz)
     stream = Stream("p", fs_hz, CONFIG, lambda: 0.0, classify=classify)
     alerts: list[Alert] = []
-    told: list[BeatReport] = []
+    published: list[BeatReport] = []
     waiting: deque[tuple[Beat, bool]] = deque()
 
     def absorb(taken: StreamUpdate, least: int) -> None:
@@ -94,16 +94,16 @@ def play(
                 stream.beats.classified(beat.id, fake_class(beat), 0.0)
             else:
                 waiting.extend((one, True) for one in answer(stream, [beat]))
-        told.extend(stream.drain())
+        published.extend(stream.drain())
 
     for a, b in pairwise(edges):
         chunk = stream.take(SampleBlock(a, x[a:b], flags=flags[a:b]))
         absorb(chunk, 0 if order is None else int(order.integers(0, 9)))
     absorb(stream.finish(), 0)
     assert stream.pending == 0
-    alerts += [alert for one in told for alert in one.alerts]
+    alerts += [alert for one in published for alert in one.alerts]
     alerts += stream.close()
-    return sorted(alerts, key=repr), [one.note for one in told]
+    return sorted(alerts, key=repr), [one.note for one in published]
 
 
 @cache
@@ -167,7 +167,7 @@ def test_class_is_told_of_anomalous_beats_alone_and_changes_nothing_else() -> No
 
 
 def test_beats_wait_for_the_class_of_one_before_them_and_judging_does_not() -> None:
-    """Order is a promise; the template learns on meanwhile, and a stopped heart is told at once."""
+    """Order is a promise; the template learns on meanwhile, and asystole is reported at once."""
     x, _ = patient(360.0)
     stream = Stream("p", 360.0, CONFIG, lambda: 0.0, classify=True)
     wanted = answer(stream, stream.take(SampleBlock(0, x[: 20 * 360])).windows)
@@ -183,11 +183,11 @@ def test_beats_wait_for_the_class_of_one_before_them_and_judging_does_not() -> N
     silence = stream.take(SampleBlock(20 * 360, x[20 * 360 : 28 * 360]))
     assert "asystole" in {alert.kind for alert in silence.alerts}
     stream.beats.classified(first.id, fake_class(first), 0.0)
-    told = [one.beat.sample for one in stream.drain()]
+    published = [one.beat.sample for one in stream.drain()]
 
-    assert told[0] == first.sample
-    assert told == sorted(told)
-    assert set(told) >= {beat.sample for beat in others}
+    assert published[0] == first.sample
+    assert published == sorted(published)
+    assert set(published) >= {beat.sample for beat in others}
 
 
 def test_rr_context_is_that_of_all_beats_before() -> None:
@@ -241,7 +241,7 @@ def test_electrode_lost_at_the_moment_of_the_alarm_is_the_same_for_every_chunkin
 
 
 def test_stopped_heart_is_asystole_and_a_lost_signal_is_not() -> None:
-    """A flat line may be a heart that stands still; where none could be seen, that is told."""
+    """A flat line may be asystole; where no QRS could be found, that is reported."""
     x, _ = patient(360.0)
     head = x[: 15 * 360]
     t = np.arange(10 * 360) / 360.0
@@ -278,18 +278,18 @@ def test_latency_parts_add_up_to_what_the_clock_says() -> None:
         clock.now += 0.005  # to the classifier and back
         for beat in wanted:
             stream.beats.classified(beat.id, fake_class(beat), 0.0015)
-        told_at = clock.now + 0.003
-        for told in stream.drain():
-            if told.beat.score is None:
+        published_at = clock.now + 0.003
+        for published in stream.drain():
+            if published.beat.score is None:
                 continue
             beats += 1
-            parts = told.beat.latency(told_at)
+            parts = published.beat.latency(published_at)
             names = ("window", "filter", "segment", "queue", "score", "deliver")
             assert parts.total == pytest.approx(sum(getattr(parts, n) for n in names), abs=1e-6)
-            expected = told_at - arrived[told.beat.sample]
+            expected = published_at - arrived[published.beat.sample]
             assert parts.total == pytest.approx(1e3 * expected, abs=0.01)
             assert all(getattr(parts, n) >= 0 for n in names)
-            anomalous = told.note.anomalous
+            anomalous = published.note.anomalous
             assert parts.score == pytest.approx(3.5 if anomalous else 2.0)
             assert parts.queue == pytest.approx(5.5 if anomalous else 2.0)
             assert parts.deliver == pytest.approx(3.0 if anomalous else 8.0)
@@ -341,7 +341,7 @@ def test_gap_is_counted_and_told() -> None:
 
 
 def test_beats_of_an_old_epoch_keep_it_and_do_not_colour_the_new_one() -> None:
-    """A score that comes back after the record began anew is told under the old numbering."""
+    """A score that comes back after the record began anew is reported under the old numbering."""
     x, _ = patient(360.0)
     stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
     old = stream.take(SampleBlock(0, x[: 20 * 360]))
@@ -349,12 +349,12 @@ def test_beats_of_an_old_epoch_keep_it_and_do_not_colour_the_new_one() -> None:
     new = stream.take(SampleBlock(0, x[: 5 * 360]))
     answer(stream, [*old.windows, *late.windows])
 
-    told = stream.drain()
-    alerts = [alert for one in told for alert in one.alerts]
+    published = stream.drain()
+    alerts = [alert for one in published for alert in one.alerts]
 
     assert alerts
     assert {alert.epoch for alert in alerts} == {0}
-    assert {one.note.epoch for one in told if one.beat.score is not None} == {0}
+    assert {one.note.epoch for one in published if one.beat.score is not None} == {0}
     assert stream.condition()[0] != "abnormal"
     assert {beat.id[1] for beat in new.windows} == {1}
     answer(stream, new.windows)
@@ -382,15 +382,15 @@ def test_device_that_sends_at_another_rate_is_told(sent_hz: float, kinds: set[st
     """It says 360 samples a second; its stamps say what it does, within ten seconds."""
     x, _ = patient(360.0)
     stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
-    told = [
+    published = [
         alert
         for a in range(0, round(10 * sent_hz), 72)
         for alert in stream.take(
             SampleBlock(a, x[a : a + 72], stamp_s=1e9 + (a + 72) / sent_hz)
         ).alerts
     ]
-    assert {a.kind for a in told if a.category == "technical"} == kinds
-    assert all(alert.event_utc for alert in told)
+    assert {a.kind for a in published if a.category == "technical"} == kinds
+    assert all(alert.event_utc for alert in published)
 
 
 @pytest.mark.parametrize("step_s", [3600.0, -3600.0])
@@ -426,7 +426,7 @@ def test_pictures_are_short() -> None:
     taken = stream.take(SampleBlock(0, x, flags=flags))
     answer(stream, taken.windows)
     values = [v for strip in taken.strips for v in public_strip("p", strip).mv if v is not None]
-    views = [told.view for told in stream.drain() if told.view is not None]
+    views = [published.view for published in stream.drain() if published.view is not None]
     values += [v for view in views for v in (*view.window, *view.residual)]
 
     assert views

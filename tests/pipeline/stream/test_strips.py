@@ -14,7 +14,7 @@ HALF = round(STRIP_S * 360 / 2)
 
 
 def strip(first: int, n: int, epoch: int = 0) -> Strip:
-    """Return ``n`` values that tell their position, every seventh of them masked."""
+    """Return ``n`` values by their position, every seventh of them masked."""
     at = np.arange(first, first + n)
     return Strip(epoch, first, np.where(at % 7, at % 1_000, np.nan).astype(np.float32))
 

@@ -21,7 +21,7 @@ from pipeline.schema.public import Alert
 from pipeline.stream.embedded import EmbeddedRunner
 from pipeline.stream.streams import Streams
 from replay.synthetic import PatientConfig, SyntheticPatient
-from tests.support.running import CONFIG, TrivialScorer, told
+from tests.support.running import CONFIG, TrivialScorer, comparable
 
 SIGNAL = (
     SyntheticPatient(PatientConfig(ectopic=0.15, pause=0.03, seed=2)).generate(60 * 360).samples
@@ -32,7 +32,9 @@ CHUNK = 300
 def oracle() -> list[tuple[object, ...]]:
     """Return the alerts of a run without any fault."""
     runner = EmbeddedRunner("s", 360.0, TrivialScorer(), CONFIG)
-    return sorted((told(a) for o in runner.run([(0, SIGNAL, None)]) for a in o.alerts), key=repr)
+    return sorted(
+        (comparable(a) for o in runner.run([(0, SIGNAL, None)]) for a in o.alerts), key=repr
+    )
 
 
 EXPECTED = oracle()
@@ -70,7 +72,7 @@ class Outbox(RuleBasedStateMachine):
         self.streams = Streams(CONFIG, DEFAULTS, lambda: 0.0, classify=False)
         self.journal = Journal(self.log, self.streams)
         assert self.journal.restore(0.0) == []
-        self.drafts: list[Alert] = []
+        self.pending: list[Alert] = []
         session = self.streams.sessions.get("s")
         waiting = [] if session is None else session.stream.waiting
         self.unscored = [(beat.id, beat.window) for beat in waiting]
@@ -79,7 +81,7 @@ class Outbox(RuleBasedStateMachine):
         """Let an event happen as the hub does."""
         self.journal.add(event, 0.0)
         outcome = self.streams.apply(event, 0.0)
-        self.drafts += [draft.alert for draft in outcome.drafts]
+        self.pending += [one.alert for one in outcome.drafts]
         self.unscored += [(beat.id, beat.window) for beat in outcome.windows]
 
     def deliver(self, number: int) -> None:
@@ -129,15 +131,15 @@ class Outbox(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.0, 100.0]))
     def commit(self, seconds: float) -> None:
         """The log takes all there is; after a long time, the state of the streams, too."""
-        self.logged += self.journal.commit(self.drafts, seconds)
-        self.drafts = []
+        self.logged += self.journal.commit(self.pending, seconds)
+        self.pending = []
         self.written = self.arrived()
 
     @rule(clean=st.booleans())
     def restart(self, clean: bool) -> None:
-        """The hub dies, or ends in order; what it had not committed is gone, or committed."""
+        """The hub dies and loses what it had not committed, or ends in order and commits it."""
         if clean:
-            self.logged += self.journal.close(self.drafts, 0.0)
+            self.logged += self.journal.close(self.pending, 0.0)
         self.log.close()
         self.open()
         assert self.arrived() == self.written or clean
@@ -166,7 +168,7 @@ class Outbox(RuleBasedStateMachine):
                 )
             )
         self.commit(0.0)
-        assert sorted(map(told, self.logged), key=repr) == EXPECTED
+        assert sorted(map(comparable, self.logged), key=repr) == EXPECTED
         assert self.log.read(1, 10_000) == self.logged
         self.log.close()
         self.folder.cleanup()

@@ -39,11 +39,11 @@ def demo(seconds: float) -> tuple[np.ndarray, np.ndarray]:
 
 def fingerprint(segments: list[Segment]) -> str:
     """Return a hash of all beats and changes of state of several pushes."""
-    told = hashlib.sha256()
+    comparable = hashlib.sha256()
     for name in ARRAYS:
-        told.update(np.concatenate([getattr(one, name) for one in segments]).tobytes())
-    told.update(repr([change for one in segments for change in one.quality]).encode())
-    return told.hexdigest()
+        comparable.update(np.concatenate([getattr(one, name) for one in segments]).tobytes())
+    comparable.update(repr([change for one in segments for change in one.quality]).encode())
+    return comparable.hexdigest()
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 50, 250])
@@ -105,7 +105,7 @@ def test_stream_goes_on_from_a_copy_anywhere(
     edges = [0, *sorted(round(cut * fs) for cut in cuts), x.size]
     scorer = TrivialScorer()
 
-    def told(*, restore: bool) -> list[str]:
+    def comparable(*, restore: bool) -> list[str]:
         stream = Stream("p", fs, CONFIG, lambda: 0.0)
         heard: list[object] = []
         waiting = []
@@ -134,10 +134,10 @@ def test_stream_goes_on_from_a_copy_anywhere(
         heard += stream.close()
         return sorted(map(repr, heard))
 
-    straight = told(restore=False)
+    straight = comparable(restore=False)
 
     assert straight
-    assert told(restore=True) == straight
+    assert comparable(restore=True) == straight
 
 
 def windows() -> np.ndarray:

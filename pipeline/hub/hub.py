@@ -99,7 +99,7 @@ class Hub:
         self._messages: list[tuple[str, Public]] = []
         """To be published after the commit, by topic."""
         self._reported_beats: list[Beat] = []
-        """Those with a score of which these messages tell."""
+        """Beats with a score that these messages report."""
         self._counters = HubCounters()
         self._streams = Streams(config.live_score, config.alarms, clock, classify=config.classify)
         self._dispatcher = Dispatcher()

@@ -21,7 +21,7 @@ from pipeline.schema.public import STAGES, Latency, SystemReport
 from tests.pipeline.hub.test_counters import R7, report_of
 from tests.support.running import (
     feed,
-    hear_until_ended,
+    receive_until_ended,
     running_hub,
     running_worker,
     subscriber,
@@ -198,7 +198,7 @@ def test_hostile_clients_never_hold_up_the_hub(tmp_path: Path) -> None:
         until(heard)
         assert max(np.diff(beats)) < 1.0
         feed(hub, "s", np.zeros(3600, np.float32))
-        hear_until_ended(listener, "s")
+        receive_until_ended(listener, "s")
         until(lambda: value(scrape(server.url), "received_samples_total") == 3600)
         done.result()
     assert scorer.windows >= 1

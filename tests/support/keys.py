@@ -25,7 +25,7 @@ def until(done: Callable[[], bool], wait_s: float = DEADLINE_S) -> None:
         assert time.monotonic() < deadline, "nothing happened"
 
 
-class Ward:
+class KeyRing:
     """The keys of a hub and of those who connect to it, all in one store."""
 
     def __init__(self, folder: Path) -> None:
@@ -60,7 +60,7 @@ class Ward:
             yield auth
 
 
-def heard(router: Router, frame: bytes, wait_s: float = DEADLINE_S) -> bool:
+def arrives(router: Router, frame: bytes, wait_s: float = DEADLINE_S) -> bool:
     """Say whether a frame arrives at ``router`` in time."""
     deadline = time.monotonic() + wait_s
     while (left_s := deadline - time.monotonic()) > 0:

@@ -1,4 +1,4 @@
-"""A scorer process: ready, answers by the row, survives rubbish, leaves when told."""
+"""A scorer process: ready, answers by the row, survives rubbish, ends when asked to."""
 
 import numpy as np
 import pytest
@@ -77,7 +77,7 @@ def test_what_is_no_request_is_refused(frame: bytes) -> None:
 
 
 def test_worker_says_that_it_is_ready_and_answers_after_rubbish() -> None:
-    """It warms up first, tells that it lives again and again, and outlives a bad frame."""
+    """It warms up first, says again and again that it is ready, and survives a bad frame."""
     scorer, classifier = TrivialScorer(), TrivialClassifier()
     with Router("tcp://127.0.0.1:0") as hub:
 
@@ -110,7 +110,7 @@ def test_worker_says_that_it_is_ready_and_answers_after_rubbish() -> None:
 
 
 def test_worker_refuses_an_address_off_loopback() -> None:
-    """Windows of patients leave the machine only where keys guard them."""
+    """Windows of patients leave the machine only with keys."""
     with pytest.raises(ConfigError):
         run_worker(
             TrivialScorer(),

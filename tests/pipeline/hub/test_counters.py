@@ -40,7 +40,7 @@ from replay.records import RecordSource
 from tests.support.running import (
     CONFIG,
     feed,
-    hear_until_ended,
+    receive_until_ended,
     running_hub,
     running_worker,
     subscriber,
@@ -215,8 +215,8 @@ def test_every_report_accounts_for_every_window(tmp_path: Path, demo: NDArray[np
 
         until(backlog)
         with running_worker(hub) as scorer:
-            heard = hear_until_ended(listener, "demo")
-        reports += [m for m in heard if isinstance(m, SystemReport)]
+            received = receive_until_ended(listener, "demo")
+        reports += [m for m in received if isinstance(m, SystemReport)]
         reply = ask(hub.endpoints["control"], State())
 
     assert reply.system is not None
@@ -323,7 +323,7 @@ def test_a_name_that_begins_again_takes_nothing_from_the_sums(tmp_path: Path) ->
     with running_hub(tmp_path / "log") as hub, subscriber(hub, topics=("status/",)) as listener:
         for _ in range(2):
             feed(hub, "s", x)
-            hear_until_ended(listener, "s")
+            receive_until_ended(listener, "s")
         report = ask(hub.endpoints["control"], State()).system
 
     assert report is not None
@@ -342,7 +342,7 @@ def test_a_hub_that_goes_on_accounts_for_what_the_last_one_left(
     with running_hub(log) as hub, subscriber(hub, topics=("status/",)) as listener:
         second = ask(hub.endpoints["control"], State()).system
         with running_worker(hub):
-            hear_until_ended(listener, "demo")
+            receive_until_ended(listener, "demo")
         third = ask(hub.endpoints["control"], State()).system
 
     assert first is not None

@@ -22,7 +22,7 @@ from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import EmbeddedRunner
 from pipeline.stream.streams import Streams
 from replay.synthetic import PatientConfig, SyntheticPatient
-from tests.support.running import CONFIG, TrivialScorer, told
+from tests.support.running import CONFIG, TrivialScorer, comparable
 
 SIGNAL = (
     SyntheticPatient(PatientConfig(ectopic=0.15, pause=0.03, seed=2)).generate(60 * 360).samples
@@ -34,7 +34,7 @@ def oracle() -> list[tuple[object, ...]]:
     """Return the alerts of a run without any fault."""
     runner = EmbeddedRunner("s", 360.0, TrivialScorer(), CONFIG)
     return sorted(
-        (told(a) for o in runner.run([SampleBlock(0, SIGNAL)]) for a in o.alerts), key=repr
+        (comparable(a) for o in runner.run([SampleBlock(0, SIGNAL)]) for a in o.alerts), key=repr
     )
 
 
@@ -82,7 +82,7 @@ class Outbox(RuleBasedStateMachine):
         """Let an event happen as the hub does."""
         self.journal.add(event, 0.0)
         outcome = self.streams.apply(event, 0.0)
-        self.pending += [pending.alert for pending in outcome.alerts]
+        self.pending += [one.alert for one in outcome.alerts]
         self.unscored += [(beat.id, beat.window) for beat in outcome.windows]
 
     def deliver(self, number: int) -> None:
@@ -138,7 +138,7 @@ class Outbox(RuleBasedStateMachine):
 
     @rule(clean=st.booleans())
     def restart(self, clean: bool) -> None:
-        """The hub dies, or ends in order; what it had not committed is gone, or committed."""
+        """The hub dies and loses what it had not committed, or ends in order and commits it."""
         if clean:
             self.logged += self.journal.close(self.pending, 0.0)
         self.log.close()
@@ -169,7 +169,7 @@ class Outbox(RuleBasedStateMachine):
                 )
             )
         self.commit(0.0)
-        assert sorted(map(told, self.logged), key=repr) == EXPECTED
+        assert sorted(map(comparable, self.logged), key=repr) == EXPECTED
         assert self.log.read(1, 10_000) == self.logged
         self.log.close()
         self.folder.cleanup()

@@ -88,16 +88,16 @@ def test_slow_scorer_is_not_given_its_batch_again() -> None:
     dispatcher = Dispatcher(DispatchConfig(max_batch=1))
     for n in range(8):
         dispatcher.want_score(window_id(n), WINDOW, 0.0)
-    owed: list[Request] = []
+    unanswered: list[Request] = []
     done = 0
     for tick in range(1, 200):
         now = tick / 10
         if tick % 20 == 0:  # two seconds a batch; then it says that it is ready
-            request = owed.pop(0)
+            request = unanswered.pop(0)
             done += len(dispatcher.on_answer(b"slow", Task.SCORE, request.ids, now))
-        if not owed:
+        if not unanswered:
             dispatcher.on_ready(b"slow", READY, now)
-        owed += [request for _, request in dispatcher.due(now)]
+        unanswered += [request for _, request in dispatcher.due(now)]
         if not dispatcher.pending:
             break
 
@@ -194,7 +194,7 @@ def test_classes_go_first_at_once_and_in_batches_of_their_own() -> None:
 
 
 def test_answer_to_one_task_is_none_to_the_other() -> None:
-    """A late score of a beat that by now wants a class does not stand for the class."""
+    """A late score of a beat that by now wants a class does not count as the class."""
     dispatcher = Dispatcher()
     dispatcher.on_ready(b"a", READY, 0.0)
     dispatcher.want_class(window_id(1), WINDOW, CONTEXT, 0.0)
@@ -227,8 +227,8 @@ class Deliveries(RuleBasedStateMachine):
             self.added.add((Task.SCORE, one))
 
     @rule(scorer=st.sampled_from([b"a", b"b", b"c"]))
-    def hear(self, scorer: bytes) -> None:
-        """A scorer says that it lives."""
+    def seen(self, scorer: bytes) -> None:
+        """A scorer says that it is ready."""
         self.dispatcher.on_ready(scorer, READY, self.now)
 
     @rule(seconds=st.floats(0.0, 2.0))

@@ -172,7 +172,7 @@ def test_a_hub_begins_whatever_its_journal_says(tmp_path: Path, event: object) -
     """With the right checksum; what it says of the streams is then nothing to go on from."""
     log = tmp_path / "log"
     with hub_by_hand(log) as one:
-        one.accepted(one.end("ingest"), chunk(1))
+        one.accepted(one.connect("ingest"), chunk(1))
     body = event if isinstance(event, bytes) else msgspec.msgpack.encode([0.0, event])
     db = sqlite3.connect(log)
     ((last,),) = db.execute("SELECT max(n) FROM journal")
@@ -184,7 +184,7 @@ def test_a_hub_begins_whatever_its_journal_says(tmp_path: Path, event: object) -
     with hub_by_hand(log) as one:
         report, _ = one.hub._state()
         assert "begin anew" in report.fault
-        one.accepted(one.end("ingest"), chunk(1, session="b", epoch=1))
+        one.accepted(one.connect("ingest"), chunk(1, session="b", epoch=1))
 
 
 @pytest.mark.parametrize("state", [b"", b"abc", b"\xff" * 8, b"\x00" * 8, b"\x00" * 7 + b"\x7f"])
@@ -192,7 +192,7 @@ def test_a_hub_begins_whatever_the_state_of_a_stream(tmp_path: Path, state: byte
     """Too short, a rate that is no number or none that a signal can have: it begins anew."""
     log = tmp_path / "log"
     with hub_by_hand(log) as one:
-        one.accepted(one.end("ingest"), chunk(1))
+        one.accepted(one.connect("ingest"), chunk(1))
     db = sqlite3.connect(log)
     row = ("t", 1, checksum("1 t", state), state)
     db.execute("INSERT INTO snapshot VALUES (?, ?, ?, ?)", row)

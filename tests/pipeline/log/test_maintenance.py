@@ -43,7 +43,7 @@ def raised(days_ago: float, **changes: str) -> object:
     days=st.lists(st.one_of(st.none(), st.integers(0, 20)), max_size=20), limit=st.integers(1, 20)
 )
 def test_only_what_is_too_old_goes(days: list[int | None], limit: int) -> None:
-    """All that goes is old, and what is left begins with one that is not, or of unknown age."""
+    """Only old alerts go, and the rest begins with one that is not old, or of unknown age."""
     texts = ["" if n is None else utc_text(NOW_S - n * DAY_S) for n in days]
 
     count = too_old(texts, utc_text(NOW_S - limit * DAY_S), utc_text(NOW_S))
@@ -108,7 +108,7 @@ def test_all_alerts_may_go_and_the_numbers_go_on(tmp_path: Path) -> None:
 
 
 def test_what_stands_is_kept_whatever_its_age(tmp_path: Path) -> None:
-    """The latest alert of an alarm that nobody ended can be read after its row has gone."""
+    """The latest alert of an active alarm can be read after its row was removed."""
     path = tmp_path / "log.sqlite"
     with AlertLog(path) as log:
         on = log.append([raised(9, episode="e"), raised(8)])[0]
@@ -226,7 +226,7 @@ def test_write_ahead_log_is_folded_into_the_file(tmp_path: Path) -> None:
 
 
 def test_reader_that_stays_in_a_transaction_is_told_of_and_holds_nobody_up(tmp_path: Path) -> None:
-    """The log is written on, the fault says what to do, and is over when the reader has gone."""
+    """The log is written on, the fault says what to do, and is over when the reader has ended."""
     path = tmp_path / "log.sqlite"
     with AlertLog(path) as log, closing(sqlite3.connect(path, isolation_level=None)) as reader:
         care = LogMaintenance(log, Retention(), utc=lambda: NOW_S)
@@ -266,7 +266,7 @@ def test_fault_of_the_care_is_told_and_tried_again(
 
 
 def test_hub_removes_what_is_too_old_and_tells_who_asks(tmp_path: Path) -> None:
-    """A subscriber that asks for alerts that are gone hears from where on there are any."""
+    """A subscriber that asks for removed alerts learns from which number on there are any."""
     path = tmp_path / "log.sqlite"
     with AlertLog(path) as log:
         log.append([alert(n, utc=f"2020-01-0{n}T00:00:00.000Z") for n in (1, 2)])

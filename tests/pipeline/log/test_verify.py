@@ -79,7 +79,7 @@ DAMAGE = {
         "UPDATE snapshot SET n = n - 1 WHERE stream = '1'",
         ["snapshot of 1 is damaged"],
     ),
-    "alarm made to stand": (
+    "alarm made active": (
         "INSERT INTO standing SELECT stream, 'asystole-0-1', seq, crc32, body FROM alert"
         " WHERE seq = 3",
         ["standing: 100 asystole-0-1 does not follow from the alerts"],
@@ -274,11 +274,11 @@ def test_alerts_removed_during_the_check_are_no_damage(
     with AlertLog(path) as log:
         log.append([alert(n, episode="e") for n in range(2000)])
 
-        def told(done: int, total: int) -> None:
+        def on_progress(done: int, total: int) -> None:
             if done == 500:
                 log.remove_before(1501)
 
-        found = verify(path, told)
+        found = verify(path, on_progress)
 
     assert found.damage == []
     assert found.alerts == 500 + 500
@@ -319,10 +319,10 @@ def test_command_says_what_is_damaged_and_leaves_with_2(
 
     changed(path, "DELETE FROM alert WHERE seq = 7")
     assert exit_code(monkeypatch, "log", "verify", str(path)) == 2
-    told = capsys.readouterr()
-    assert told.out.startswith("alert 7: missing\n")
-    assert told.err.count("\n") == 1
-    assert "is damaged" in told.err
+    printed = capsys.readouterr()
+    assert printed.out.startswith("alert 7: missing\n")
+    assert printed.err.count("\n") == 1
+    assert "is damaged" in printed.err
 
     assert exit_code(monkeypatch, "log", "verify", str(path), "--json") == 2
     found = json.loads(capsys.readouterr().out)

@@ -15,7 +15,7 @@ from pipeline.transport.access_list import ALERTS, CONTROL, INGEST, REPLAY, WORK
 from pipeline.transport.auth import Authenticator
 from pipeline.transport.curve import ClientKeys, KeyPair, new_pair, try_key
 from pipeline.transport.sockets import Dealer, Publisher, Router, Subscription, wait
-from tests.support.keys import ANY, Ward, deliver, heard, until
+from tests.support.keys import ANY, KeyRing, arrives, deliver, until
 
 SOON_S = 1.0
 """Within which a revocation has to work, and a key has to be served again."""
@@ -35,9 +35,9 @@ ENTERS = {
 
 
 @pytest.fixture
-def ward(tmp_path: Path) -> Ward:
+def key_ring(tmp_path: Path) -> KeyRing:
     """Return the keys of a hub."""
-    return Ward(tmp_path)
+    return KeyRing(tmp_path)
 
 
 def admitted(endpoint: str, keys: ClientKeys, kind: int = zmq.DEALER) -> bool:
@@ -46,11 +46,13 @@ def admitted(endpoint: str, keys: ClientKeys, kind: int = zmq.DEALER) -> bool:
 
 
 @pytest.mark.parametrize("name", RIGHTS)
-def test_a_key_is_accepted_by_the_sockets_of_its_rights_and_no_other(ward: Ward, name: str) -> None:
+def test_a_key_is_accepted_by_the_sockets_of_its_rights_and_no_other(
+    key_ring: KeyRing, name: str
+) -> None:
     """Each right opens its own sockets; the handshake itself fails at the others."""
-    keys = ward.allowed_key(name, **RIGHTS[name])
+    keys = key_ring.allowed_key(name, **RIGHTS[name])
     names = (INGEST, WORK, REPLAY, CONTROL)
-    with ward.auth() as auth:
+    with key_ring.auth() as auth:
         opened = set()
         for socket_name in names:
             with Router(ANY, auth=auth, socket_name=socket_name) as router:
@@ -60,11 +62,11 @@ def test_a_key_is_accepted_by_the_sockets_of_its_rights_and_no_other(ward: Ward,
     assert opened == ENTERS[name]
 
 
-def test_messages_of_allowed_keys_arrive_with_their_key_and_are_answered(ward: Ward) -> None:
+def test_messages_of_allowed_keys_arrive_with_their_key_and_are_answered(key_ring: KeyRing) -> None:
     """The hub learns whose message it is from the connection, and what that key may."""
-    keys = ward.allowed_key("source", **RIGHTS["source"])
+    keys = key_ring.allowed_key("source", **RIGHTS["source"])
     with (
-        ward.auth() as auth,
+        key_ring.auth() as auth,
         Router(ANY, auth=auth, socket_name=INGEST) as router,
         Dealer(router.endpoint, keys=keys) as source,
     ):
@@ -81,11 +83,11 @@ def test_messages_of_allowed_keys_arrive_with_their_key_and_are_answered(ward: W
 
 
 @pytest.mark.parametrize("kind", ["random key", "no key"])
-def test_strangers_are_told_that_they_are_refused(ward: Ward, kind: str) -> None:
+def test_strangers_are_told_that_they_are_refused(key_ring: KeyRing, kind: str) -> None:
     """A key that is not on the list, and none at all, is an error in one line, not a silence."""
-    keys = ClientKeys(new_pair(), ward.hub.public) if kind == "random key" else None
+    keys = ClientKeys(new_pair(), key_ring.hub.public) if kind == "random key" else None
     with (
-        ward.auth() as auth,
+        key_ring.auth() as auth,
         Router(ANY, auth=auth, socket_name=INGEST) as router,
         Dealer(router.endpoint, keys=keys) as stranger,
     ):
@@ -93,15 +95,17 @@ def test_strangers_are_told_that_they_are_refused(ward: Ward, kind: str) -> None
             deliver(stranger, b"forged")
         assert "keys list" in str(raised.value) or "--server-key" in str(raised.value)
         assert "\n" not in str(raised.value)
-        assert not heard(router, b"forged", 0.1)
+        assert not arrives(router, b"forged", 0.1)
 
 
-def test_the_wrong_key_of_the_hub_is_said(ward: Ward, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_wrong_key_of_the_hub_is_said(
+    key_ring: KeyRing, caplog: pytest.LogCaptureFixture
+) -> None:
     """Somebody else in the hub's place learns nothing; the client says why it waits."""
-    own = ward.allowed_key("source", **RIGHTS["source"]).own
+    own = key_ring.allowed_key("source", **RIGHTS["source"]).own
     with (
         caplog.at_level(logging.WARNING),
-        ward.auth() as auth,
+        key_ring.auth() as auth,
         Router(ANY, auth=auth, socket_name=INGEST) as router,
         Dealer(router.endpoint, keys=ClientKeys(own, new_pair().public)) as source,
     ):
@@ -114,20 +118,20 @@ def test_the_wrong_key_of_the_hub_is_said(ward: Ward, caplog: pytest.LogCaptureF
         assert not source.send(b"chunk")
 
 
-def test_a_revoked_key_is_heard_no_more_on_its_open_connection(ward: Ward) -> None:
+def test_a_revoked_key_is_heard_no_more_on_its_open_connection(key_ring: KeyRing) -> None:
     """Within a second of the revocation nothing is taken from it, and nothing sent to it."""
-    keys = ward.allowed_key("source", **RIGHTS["source"])
-    ward.allowed_key("other", **RIGHTS["source"])
+    keys = key_ring.allowed_key("source", **RIGHTS["source"])
+    key_ring.allowed_key("other", **RIGHTS["source"])
     with (
-        ward.auth() as auth,
+        key_ring.auth() as auth,
         Router(ANY, auth=auth, socket_name=INGEST) as router,
         Dealer(router.endpoint, keys=keys) as source,
-        Dealer(router.endpoint, keys=ward.store.client("other", "hub")) as other,
+        Dealer(router.endpoint, keys=key_ring.store.client("other", "hub")) as other,
     ):
         deliver(source, b"before")
         wait([router], 5.0)
         ((peer, _),) = router.receive()
-        ward.revoke("source")
+        key_ring.revoke("source")
         revoked_at = time.monotonic()
         last_taken_at = revoked_at
         while time.monotonic() < revoked_at + 1.5 * SOON_S:
@@ -139,18 +143,18 @@ def test_a_revoked_key_is_heard_no_more_on_its_open_connection(ward: Ward) -> No
         assert not router.send(peer, b"accepted")
         assert router.rejected > 0
         deliver(other, b"still here")
-        assert heard(router, b"still here")
+        assert arrives(router, b"still here")
 
 
-def test_a_key_whose_patterns_change_has_its_new_rights_within_a_second(ward: Ward) -> None:
+def test_a_key_whose_patterns_change_has_its_new_rights_within_a_second(key_ring: KeyRing) -> None:
     """The list is asked for every message, not once a connection."""
-    keys = ward.allowed_key("source", streams=("a",))
+    keys = key_ring.allowed_key("source", streams=("a",))
     with (
-        ward.auth() as auth,
+        key_ring.auth() as auth,
         Router(ANY, auth=auth, socket_name=INGEST) as router,
         Dealer(router.endpoint, keys=keys) as source,
     ):
-        ward.allow("source", streams=("b",))
+        key_ring.allow("source", streams=("b",))
         changed_at = time.monotonic()
 
         def changed() -> bool:
@@ -163,70 +167,72 @@ def test_a_key_whose_patterns_change_has_its_new_rights_within_a_second(ward: Wa
         assert time.monotonic() - changed_at < SOON_S
 
 
-def test_a_revoked_subscriber_hears_nothing_more_and_the_others_come_back(ward: Ward) -> None:
-    """Its connection is ended within a second; it is told why, the others reconnect."""
-    gone_keys = ward.allowed_key("gone", subscribe=True)
-    stays_keys = ward.allowed_key("stays", subscribe=True)
+def test_a_revoked_subscriber_receives_nothing_more_and_the_others_do(
+    key_ring: KeyRing,
+) -> None:
+    """Its connection is ended within a second with a reason; the others reconnect."""
+    revoked_keys = key_ring.allowed_key("gone", subscribe=True)
+    stays_keys = key_ring.allowed_key("stays", subscribe=True)
     with (
-        ward.auth() as auth,
+        key_ring.auth() as auth,
         Publisher(ANY, auth=auth, socket_name=ALERTS) as publisher,
-        Subscription(publisher.endpoint, [""], keys=gone_keys) as gone,
+        Subscription(publisher.endpoint, [""], keys=revoked_keys) as revoked,
         Subscription(publisher.endpoint, [""], keys=stays_keys) as stays,
     ):
         endpoint = publisher.endpoint
-        got: dict[Subscription, list[bytes]] = {gone: [], stays: []}
+        got: dict[Subscription, list[bytes]] = {revoked: [], stays: []}
 
-        def told(body: bytes, *listeners: Subscription) -> bool:
+        def delivered(body: bytes, *listeners: Subscription) -> bool:
             publisher.publish("alert/1", body)
             wait(listeners, 0.05)
             for listener in listeners:
                 got[listener] += [text for _, text in listener.receive()]
             return all(body in got[listener] for listener in listeners)
 
-        until(lambda: told(b"before", gone, stays))
-        ward.revoke("gone")
+        until(lambda: delivered(b"before", revoked, stays))
+        key_ring.revoke("gone")
         revoked_at = time.monotonic()
-        until(lambda: time.monotonic() > revoked_at + SOON_S or not told(b"", stays))
+        until(lambda: time.monotonic() > revoked_at + SOON_S or not delivered(b"", stays))
         got[stays].clear()
-        until(lambda: told(b"after", stays))
+        until(lambda: delivered(b"after", stays))
         assert publisher.endpoint == endpoint
         with pytest.raises(EndpointError, match="refuses the key"):
-            until(lambda: told(b"after", gone))
-        assert b"after" not in got[gone]
+            until(lambda: delivered(b"after", revoked))
+        assert b"after" not in got[revoked]
 
 
 def test_a_list_that_cannot_be_read_lets_nobody_in_until_it_can(
-    ward: Ward, caplog: pytest.LogCaptureFixture
+    key_ring: KeyRing, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Without a readable list nobody is accepted; the log says so, and it recovers."""
-    keys = ward.allowed_key("source", **RIGHTS["source"])
+    keys = key_ring.allowed_key("source", **RIGHTS["source"])
     with (
-        ward.auth() as auth,
+        key_ring.auth() as auth,
         Router(ANY, auth=auth, socket_name=INGEST) as router,
         Dealer(router.endpoint, keys=keys) as source,
     ):
         deliver(source, b"before")
-        assert heard(router, b"before")
-        path = ward.store.folder / "allowed"
+        assert arrives(router, b"before")
+        path = key_ring.store.folder / "allowed"
         good = path.read_text()
         path.write_text(good[:-20])
         until(lambda: not auth.rights(keys.own.public).streams)
         deliver(source, b"meanwhile")
-        assert not heard(router, b"meanwhile", 0.2)
+        assert not arrives(router, b"meanwhile", 0.2)
         assert "damaged" in caplog.text
         path.write_text(good)
         until(lambda: bool(auth.rights(keys.own.public).streams))
         deliver(source, b"after")
-        assert heard(router, b"after")
+        assert arrives(router, b"after")
 
 
 def test_a_fault_in_the_zap_handler_costs_a_handshake_and_not_its_thread(
-    ward: Ward, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    key_ring: KeyRing, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """After a hundred faults a good key is served within a second, and the end takes two."""
-    keys = ward.allowed_key("source", **RIGHTS["source"])
+    keys = key_ring.allowed_key("source", **RIGHTS["source"])
     faults = 0
-    with ward.auth() as auth, Router(ANY, auth=auth, socket_name=INGEST) as router:
+    with key_ring.auth() as auth, Router(ANY, auth=auth, socket_name=INGEST) as router:
         judge = auth._authenticate
 
         def fail(request: list[bytes]) -> tuple[bytes, bytes, bytes]:
@@ -243,13 +249,13 @@ def test_a_fault_in_the_zap_handler_costs_a_handshake_and_not_its_thread(
             began = time.monotonic()
             with Dealer(router.endpoint, keys=keys) as good:
                 deliver(good, b"served")
-                assert heard(router, b"served")
+                assert arrives(router, b"served")
             assert time.monotonic() - began < SOON_S
             assert auth.zap_handlers == 1
             auth.check()
-            # Those who met the fault are let in when they try again.
+            # Keys that were refused by the fault are accepted when they try again.
             deliver(victims[0], b"in the end")
-            assert heard(router, b"in the end")
+            assert arrives(router, b"in the end")
         finally:
             for victim in victims:
                 victim.close(linger_ms=0)
@@ -261,12 +267,12 @@ def test_a_fault_in_the_zap_handler_costs_a_handshake_and_not_its_thread(
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_dead_zap_handler_accepts_nobody_and_is_replaced(
-    ward: Ward, monkeypatch: pytest.MonkeyPatch
+    key_ring: KeyRing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without one even good keys wait; the next `check` starts another."""
-    keys = ward.allowed_key("source", **RIGHTS["source"])
-    stranger = ClientKeys(new_pair(), ward.hub.public)
-    with ward.auth() as auth, Router(ANY, auth=auth, socket_name=INGEST) as router:
+    keys = key_ring.allowed_key("source", **RIGHTS["source"])
+    stranger = ClientKeys(new_pair(), key_ring.hub.public)
+    with key_ring.auth() as auth, Router(ANY, auth=auth, socket_name=INGEST) as router:
 
         def die(desk: object) -> None:
             raise SystemExit
@@ -283,10 +289,10 @@ def test_a_dead_zap_handler_accepts_nobody_and_is_replaced(
         assert not admitted(router.endpoint, stranger)
 
 
-def test_the_self_test_passes_sockets_that_ask_for_keys(ward: Ward) -> None:
+def test_the_self_test_passes_sockets_that_ask_for_keys(key_ring: KeyRing) -> None:
     """All sockets are tested at the start, on every address at once."""
     with (
-        ward.auth() as auth,
+        key_ring.auth() as auth,
         Publisher("tcp://0.0.0.0:0", auth=auth, socket_name=ALERTS) as alerts,
         Router(ANY, auth=auth, socket_name=INGEST) as ingest,
         Router(ANY, auth=auth, socket_name=WORK) as work,
@@ -328,12 +334,12 @@ def open_router(kind: str, own: KeyPair, endpoint: str = ANY) -> "zmq.Socket[byt
     ],
 )
 def test_libzmq_lets_strangers_in_unless_all_three_are_set(
-    ward: Ward, kind: str, handler: bool, open_to_strangers: bool
+    key_ring: KeyRing, kind: str, handler: bool, open_to_strangers: bool
 ) -> None:
     """Why `curve.require_keys` sets them together: without one, a fault admits everybody."""
-    stranger = ClientKeys(new_pair(), ward.hub.public)
-    auth = Authenticator(ward.hub, ward.store) if handler else None
-    socket = open_router(kind, ward.hub)
+    stranger = ClientKeys(new_pair(), key_ring.hub.public)
+    auth = Authenticator(key_ring.hub, key_ring.store) if handler else None
+    socket = open_router(kind, key_ring.hub)
     try:
         endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT)
         assert (
@@ -345,10 +351,10 @@ def test_libzmq_lets_strangers_in_unless_all_three_are_set(
             auth.close()
 
 
-def test_libzmq_lets_a_plain_peer_in_where_curve_was_forgotten(ward: Ward) -> None:
+def test_libzmq_lets_a_plain_peer_in_where_curve_was_forgotten(key_ring: KeyRing) -> None:
     """A ZAP handler alone protects nothing; our sockets with one always ask for keys."""
-    with ward.auth() as auth, Router(ANY, auth=auth, socket_name=INGEST) as ours:
-        forgotten = open_router("no curve", ward.hub)
+    with key_ring.auth() as auth, Router(ANY, auth=auth, socket_name=INGEST) as ours:
+        forgotten = open_router("no curve", key_ring.hub)
         plain = [zmq.Context.instance().socket(zmq.DEALER) for _ in range(2)]
         try:
             for socket, endpoint in zip(
@@ -360,39 +366,39 @@ def test_libzmq_lets_a_plain_peer_in_where_curve_was_forgotten(ward: Ward) -> No
                 socket.connect(endpoint)
                 socket.send(b"forged", zmq.DONTWAIT)
             assert forgotten.poll(5_000)
-            assert not heard(ours, b"forged", 0.2)
+            assert not arrives(ours, b"forged", 0.2)
         finally:
             for socket in (forgotten, *plain):
                 socket.close()
 
 
-def test_a_zap_handler_that_stops_leaves_the_socket_closed(ward: Ward) -> None:
+def test_a_zap_handler_that_stops_leaves_the_socket_closed(key_ring: KeyRing) -> None:
     """A socket that outlives its authenticator refuses unknown and good keys alike."""
-    keys = ward.allowed_key("source", **RIGHTS["source"])
-    with ward.auth() as auth:
+    keys = key_ring.allowed_key("source", **RIGHTS["source"])
+    with key_ring.auth() as auth:
         router = Router(ANY, auth=auth, socket_name=INGEST)
         assert admitted(router.endpoint, keys)
     try:
-        for presented in (keys, ClientKeys(new_pair(), ward.hub.public)):
+        for presented in (keys, ClientKeys(new_pair(), key_ring.hub.public)):
             assert not try_key(router.endpoint, zmq.DEALER, presented, 0.3, lambda: False)
     finally:
         router.close()
 
 
-def test_a_key_file_that_is_deleted_changes_nothing_and_the_list_decides(ward: Ward) -> None:
+def test_a_key_file_that_is_deleted_changes_nothing_and_the_list_decides(key_ring: KeyRing) -> None:
     """Access hangs on the list alone, so that there is one place to look and one to change."""
-    keys = ward.allowed_key("source", **RIGHTS["source"])
-    with ward.auth() as auth, Router(ANY, auth=auth, socket_name=INGEST) as router:
-        (ward.store.folder / "source.public").unlink()
+    keys = key_ring.allowed_key("source", **RIGHTS["source"])
+    with key_ring.auth() as auth, Router(ANY, auth=auth, socket_name=INGEST) as router:
+        (key_ring.store.folder / "source.public").unlink()
         assert admitted(router.endpoint, keys)
-        ward.revoke("source")
+        key_ring.revoke("source")
         until(lambda: not admitted(router.endpoint, keys), SOON_S)
 
 
-def test_the_self_test_finds_an_open_socket(ward: Ward) -> None:
+def test_the_self_test_finds_an_open_socket(key_ring: KeyRing) -> None:
     """A socket that lets a random key in ends the start, with one line that names it."""
-    with ward.auth() as auth:
-        socket = open_router("enforced", ward.hub)
+    with key_ring.auth() as auth:
+        socket = open_router("enforced", key_ring.hub)
         try:
             endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT)
             with pytest.raises(AuthenticationError, match=endpoint):
@@ -401,9 +407,9 @@ def test_the_self_test_finds_an_open_socket(ward: Ward) -> None:
             socket.close()
 
 
-def test_a_socket_that_opens_later_is_found_by_the_next_self_test(ward: Ward) -> None:
+def test_a_socket_that_opens_later_is_found_by_the_next_self_test(key_ring: KeyRing) -> None:
     """The self-test goes on while the hub runs, and `check` raises what it found."""
-    with ward.auth(self_test_every_s=0.05) as auth:
+    with key_ring.auth(self_test_every_s=0.05) as auth:
         router = Router(ANY, auth=auth, socket_name=INGEST)
         endpoint = router.endpoint
         auth.watch({INGEST: endpoint})
@@ -413,7 +419,7 @@ def test_a_socket_that_opens_later_is_found_by_the_next_self_test(ward: Ward) ->
 
         def open_another() -> bool:
             try:
-                opened.append(open_router("enforced", ward.hub, endpoint))
+                opened.append(open_router("enforced", key_ring.hub, endpoint))
             except zmq.ZMQError:  # the other one still has it, for some milliseconds
                 return False
             return True
@@ -436,27 +442,27 @@ def test_a_socket_that_opens_later_is_found_by_the_next_self_test(ward: Ward) ->
 
 
 def test_a_socket_that_accepts_nobody_is_found_too(
-    ward: Ward, monkeypatch: pytest.MonkeyPatch
+    key_ring: KeyRing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hub that refuses the key it must accept is as good as dead, and ends."""
-    with ward.auth() as auth, Router(ANY, auth=auth, socket_name=INGEST) as router:
+    with key_ring.auth() as auth, Router(ANY, auth=auth, socket_name=INGEST) as router:
         monkeypatch.setattr(auth, "_authenticate", lambda request: (b"400", b"no", b""))
         with pytest.raises(AuthenticationError, match="accepts no key"):
             auth.watch({INGEST: router.endpoint})
 
 
-def test_two_authenticators_in_one_process_are_refused(ward: Ward) -> None:
-    """Of two, libzmq would ask one only; after the first has gone there can be another."""
-    with ward.auth(), pytest.raises(AuthenticationError), ward.auth():
+def test_two_authenticators_in_one_process_are_refused(key_ring: KeyRing) -> None:
+    """Of two, libzmq would ask one only; after the first has ended there can be another."""
+    with key_ring.auth(), pytest.raises(AuthenticationError), key_ring.auth():
         pass
-    with ward.auth():
+    with key_ring.auth():
         pass
 
 
-def test_addresses_off_loopback_are_free_with_keys_alone(ward: Ward) -> None:
+def test_addresses_off_loopback_are_free_with_keys_alone(key_ring: KeyRing) -> None:
     """Keys open every address to a hub, and no keys none."""
-    keys = ClientKeys(new_pair(), ward.hub.public)
-    with ward.auth() as auth:
+    keys = ClientKeys(new_pair(), key_ring.hub.public)
+    with key_ring.auth() as auth:
         with Router("tcp://0.0.0.0:0", auth=auth, socket_name=INGEST) as router:
             assert router.endpoint.startswith("tcp://0.0.0.0:")
         with Dealer("tcp://hub.example:5573", keys=keys) as dealer:
@@ -469,11 +475,11 @@ def test_addresses_off_loopback_are_free_with_keys_alone(ward: Ward) -> None:
 
 
 def test_a_self_test_that_could_not_be_made_is_repeated(
-    ward: Ward, monkeypatch: pytest.MonkeyPatch
+    key_ring: KeyRing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Out of descriptors for a moment, say. A self-test that has stopped is an error."""
     with (
-        ward.auth(self_test_every_s=0.02) as auth,
+        key_ring.auth(self_test_every_s=0.02) as auth,
         Router(ANY, auth=auth, socket_name=INGEST) as router,
     ):
         auth.watch({INGEST: router.endpoint})

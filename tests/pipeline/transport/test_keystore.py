@@ -151,7 +151,7 @@ def test_links_fifos_and_folders_are_no_keys(store: KeyStore) -> None:
 def test_damaged_files_are_named_errors_that_hold_no_secret(
     tmp_path_factory: pytest.TempPathFactory, damage: bytes, at: int, cut: bool
 ) -> None:
-    """Whatever stands in a file: a key, or one line; the secret is never part of it."""
+    """Whatever a file holds: a key, or an error of one line, without the secret in it."""
     store = KeyStore(tmp_path_factory.mktemp("keys") / "keys")
     pair = store.create("hub")
     path = store.folder / "hub.secret"

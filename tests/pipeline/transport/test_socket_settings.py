@@ -16,7 +16,7 @@ from pipeline.transport.sockets import (
     Subscription,
 )
 from tests.project.test_architecture import SOURCES
-from tests.support.keys import ANY, Ward, until
+from tests.support.keys import ANY, KeyRing, until
 
 EVERYWHERE = {
     zmq.LINGER: 2_000,
@@ -71,16 +71,16 @@ def test_every_socket_has_the_settings() -> None:
 
 def test_a_socket_that_asks_for_keys_has_its_three_settings_together(tmp_path: Path) -> None:
     """Before it is bound: server, domain, enforcement; and again after it sent all away."""
-    ward = Ward(tmp_path)
-    keys = ward.allowed_key("reader", subscribe=True)
+    key_ring = KeyRing(tmp_path)
+    keys = key_ring.allowed_key("reader", subscribe=True)
     with (
-        ward.auth() as auth,
+        key_ring.auth() as auth,
         Router(ANY, auth=auth, socket_name=INGEST) as router,
         Publisher(ANY, auth=auth, socket_name=ALERTS) as publisher,
     ):
         endpoint = publisher.endpoint
         first = publisher._socket
-        ward.revoke("reader")
+        key_ring.revoke("reader")
 
         def sent_away() -> bool:
             publisher.publish("heartbeat", b"")

@@ -1,8 +1,7 @@
 """Alerts, gaps and replaced logs as lines of text for a person, without control characters."""
 
 from monitor.text import number, safe_text
-from pipeline.schema.position import Gap, LogReplaced
-from pipeline.schema.public import Alert
+from pipeline.schema.public import Alert, Gap, LogReplaced
 
 
 def record_line(record: Alert | Gap | LogReplaced) -> str:

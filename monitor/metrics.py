@@ -30,7 +30,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from pipeline.errors import EndpointError
-from pipeline.schema.system_report import SystemReport
+from pipeline.schema.public import SystemReport
 
 logger = logging.getLogger(__name__)
 

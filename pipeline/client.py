@@ -1,10 +1,10 @@
-"""A subscriber's side: every alert exactly once and in order, whatever was missed.
+"""The subscriber's side: every alert exactly once and in order, whatever was missed.
 
-Live messages come from the hub's PUB socket, which drops for slow and late listeners; the
-replay socket fills in by sequence number. `Subscriber` joins both sockets with a `Sequencer`,
-which keeps the books, and with a stored position, from which it goes on after its own death.
+Live messages come from the hub's PUB socket, which drops messages for slow and late subscribers;
+the replay socket fills in by sequence number. A `Subscriber` joins both with a `Sequencer`; after
+its own death it goes on from a stored `Position`.
 
-What was handed over and what is stored are two things: see `Subscriber`.
+An alert that was yielded is not at once a stored position: see `Subscriber`.
 """
 
 import time
@@ -13,11 +13,19 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, Self
 
+from pipeline.clients.cursor import Position as Position
 from pipeline.clients.cursor import load_position, store_position
 from pipeline.clients.sequencer import Record, Sequencer
 from pipeline.errors import ConfigError, EndpointError, WireError
-from pipeline.schema.position import Gap, LogReplaced, Position
-from pipeline.schema.public import Alert, Heartbeat, Received, decode_public, encode_json
+from pipeline.schema.public import (
+    Alert,
+    Gap,
+    Heartbeat,
+    LogReplaced,
+    Received,
+    decode_public,
+    encode_json,
+)
 from pipeline.schema.requests import (
     ControlReply,
     ControlRequest,
@@ -29,27 +37,27 @@ from pipeline.transport.curve import ClientKeys
 from pipeline.transport.sockets import Dealer, Subscription, wait
 
 REPLAY_ABOVE: Final = 1
-"""The replay socket is so many ports above the alerts."""
+"""Number of ports from the alerts to the replay socket,"""
 
 CONTROL_ABOVE: Final = 2
-"""And the control socket."""
+"""and to the control socket."""
 
 _PAGE_BYTES: Final = 8 * 1024 * 1024
 _PAGES_AT_ONCE: Final = 4
-"""Pages taken before what they hold is handed on; the hub keeps the others back meanwhile."""
+"""Pages taken before their alerts are yielded; the hub holds back the others meanwhile."""
 
 _TURN_S: Final = 0.25
 _STORE_S: Final = 1.0
-"""Alerts that come thick and fast are not stored one by one, but at least so often."""
+"""While alerts arrive fast, the position is stored not for each of them, but at least so often."""
 
 
 def endpoint_above(alerts: str, ports: int) -> str:
-    """Return the address so many ports above that of the alerts.
+    """Return the address ``ports`` ports above that of the alerts.
 
     Raises:
         ConfigError: the address is malformed.
     """
-    check_address(alerts, keys=True)  # whether there are any is for the sockets to ask
+    check_address(alerts, keys=True)  # the sockets check whether there are any
     host, _, port = alerts.rpartition(":")
     if not 1 <= int(port) <= 65535 - ports:
         raise ConfigError(f"{alerts}: the port must be 1 to {65535 - ports}")
@@ -63,10 +71,10 @@ def ask(
     *,
     keys: ClientKeys | None = None,
 ) -> ControlReply:
-    """Ask a running monitor for something on its control socket; return the answer.
+    """Send a request to the control socket of a running monitor; return the answer.
 
     Raises:
-        EndpointError: nobody answers, or not to these keys.
+        EndpointError: nothing answers, or the monitor refuses these keys.
         ConfigError: the address is malformed, or off loopback without keys.
     """
     deadline = time.monotonic() + timeout_s
@@ -74,7 +82,7 @@ def ask(
     with Dealer(connect=control, max_frame=_PAGE_BYTES, keys=keys) as monitor:
         while (left_s := deadline - time.monotonic()) > 0:
             sent = sent or monitor.send(encode_json(request))
-            # Without a connection nothing comes; wait as well for that to change.
+            # Without a connection there is nothing to wait for: look again soon.
             wait([monitor], left_s if sent else min(left_s, 0.02))
             for frame in monitor.receive():
                 try:
@@ -87,7 +95,7 @@ def ask(
 
 
 class Subscriber:
-    """Listen to a running monitor; a context manager, one thread.
+    """Receives the alerts of a running monitor; a context manager, one thread.
 
     ::
 
@@ -95,18 +103,18 @@ class Subscriber:
             for alert in subscriber:
                 print(alert.seq, alert.reason)
 
-    Iterating gives every alert exactly once and in order, for ever, whether it came live or out of
-    the log, and whether the monitor was there all the time. Where the log cannot give one it gives
-    a `Gap` in its place, and where the log is not the one it was a `LogReplaced`; both say why in
-    ``reason`` and have the ``kind``, ``stream``, ``log_id`` and ``seq`` of an alert.
+    Iterating yields every alert exactly once and in order, for ever: live or from the log, and also
+    over a monitor that dies and comes back. For alerts that the log cannot give it yields a `Gap`
+    in their place; where the log is another one, or an older copy, a `LogReplaced`. Both have a
+    ``reason``, and the ``kind``, ``stream``, ``log_id`` and ``seq`` of an alert.
 
-    Over its own death there are two ways to keep the position:
+    There are two ways to keep the position over the subscriber's own death:
 
-    * a file: written once the loop has asked for the next record, at the latest when there is none
-      or a second has passed, and on leaving. Nothing is missed; what was dealt with since the last
-      write, a second's worth at most, comes again. On a ``with`` block left by an exception, the
-      record that was under way counts as not dealt with.
-    * by yourself: write ``subscriber.position`` in the transaction in which you apply the record,
+    * A file. It is written once the loop has asked for the next record: when there is none, or a
+      second has passed, and at the end. Nothing is missed; records that were processed since the
+      last write, a second's worth at most, come again. If an exception ends the ``with`` block, the
+      record under way counts as not processed.
+    * By yourself: write ``subscriber.position`` in the transaction in which you apply the record,
       and begin with it the next time. Then every alert is applied exactly once.
     """
 
@@ -126,10 +134,10 @@ class Subscriber:
             alerts: address of the live alerts.
             replay: address of the replay socket; None for one port above the alerts.
             from_seq: first alert wanted where there is no position yet. None for the oldest one,
-                or, where no position is kept, for what comes from now on.
-            position: where to go on; a file to read that from and to keep it in, or the position.
-            topics: beginnings of further topics (``beat/``, ``status/``), for `receive` only.
-            keys: what to show a hub that asks for keys.
+                or, without ``position``, for what comes from now on.
+            position: where to go on; a file that keeps the position, or the position itself.
+            topics: prefixes of further topics (``beat/``, ``status/``), for `receive` only.
+            keys: what to present to a hub that asks for keys.
 
         Raises:
             ConfigError: an address is malformed, ``from_seq`` is below 1, or the file holds no
@@ -144,20 +152,20 @@ class Subscriber:
             store_position(self._file, position)
         known = isinstance(position, Position) and position.log_id != ""
         if isinstance(position, Position) and known:
-            self._follower = Sequencer(have=position.seq, log_id=position.log_id)
+            self._sequencer = Sequencer(have=position.seq, log_id=position.log_id)
         elif from_seq is None and position is None:
-            self._follower = Sequencer(have=None)
+            self._sequencer = Sequencer(have=None)
         else:
-            self._follower = Sequencer(have=(from_seq or 1) - 1)
-        self._given: Position | None = position if isinstance(position, Position) else None
-        self._dealt_with = self._stored = self._given
+            self._sequencer = Sequencer(have=(from_seq or 1) - 1)
+        self._yielded: Position | None = position if isinstance(position, Position) else None
+        self._processed = self._stored = self._yielded
         self._stored_at = time.monotonic()
         self._ready: deque[Received] = deque()
         self.last_seq: int | None = None
         """The newest alert there is, as far as is known; None before the first heartbeat."""
         self.heartbeats = 0
-        """Heartbeats heard."""
-        self._heard_at = time.monotonic()
+        """Heartbeats received."""
+        self._received_at = time.monotonic()
         self._live = Subscription(alerts, ["alert/", "heartbeat", *topics], keys=keys)
         try:
             self._replay = Dealer(replay, max_frame=_PAGE_BYTES, queue=_PAGES_AT_ONCE, keys=keys)
@@ -167,21 +175,21 @@ class Subscriber:
 
     @property
     def complete(self) -> bool:
-        """Whether every alert there is was handed over, as far as is known."""
-        have = self._follower.have or 0
+        """Whether every alert that is known to exist was yielded."""
+        have = self._sequencer.have or 0
         return self.last_seq is not None and have >= self.last_seq and not self._ready
 
     @property
     def position(self) -> Position:
-        """Where whoever has dealt with all that was handed over stands."""
-        if self._given is not None:
-            return self._given
-        return Position(log_id=self._follower.log_id, seq=self._follower.have or 0)
+        """The position after everything that was yielded."""
+        if self._yielded is not None:
+            return self._yielded
+        return Position(log_id=self._sequencer.log_id, seq=self._sequencer.have or 0)
 
     @property
     def silent_s(self) -> float:
-        """Seconds since anything was heard: after two there is no connection."""
-        return time.monotonic() - self._heard_at
+        """Seconds since anything arrived: after two there is no connection."""
+        return time.monotonic() - self._received_at
 
     def __iter__(self) -> Iterator[Record]:
         """Yield alerts, gaps and replaced logs, for ever."""
@@ -189,7 +197,7 @@ class Subscriber:
             for message in self.receive(_TURN_S):
                 if isinstance(message, Alert | Gap | LogReplaced):
                     yield message
-                    self._dealt_with = self.position
+                    self._processed = self.position
                     if time.monotonic() - self._stored_at >= _STORE_S:
                         self._store()
             self._store()
@@ -197,72 +205,72 @@ class Subscriber:
     def receive(self, timeout_s: float) -> Iterator[Received]:
         """Yield what has arrived, after waiting at most ``timeout_s`` for something.
 
-        What is not taken from the iterator is yielded by the next call. The position file is left
-        alone: call `store`.
+        Messages that are not taken from the iterator are yielded by the next call. This does not
+        write the position file: call `store`.
 
         Raises:
             EndpointError: the monitor refuses these keys.
         """
         if not self._ready:
             wait([self._live, self._replay], timeout_s)
-            self._take_in()
+            self._receive_all()
         while self._ready:
             message = self._ready.popleft()
             if isinstance(message, Alert | Gap | LogReplaced):
-                self._given = Position(log_id=message.log_id, seq=message.seq)
+                self._yielded = Position(log_id=message.log_id, seq=message.seq)
             yield message
 
     def store(self) -> None:
-        """Write to the position file that all that was handed over has been dealt with.
+        """Write to the position file that everything yielded so far has been processed.
 
         Raises:
             ConfigError: the file cannot be written.
         """
-        self._dealt_with = self._given
+        self._processed = self._yielded
         self._store()
 
     def _store(self) -> None:
         self._stored_at = time.monotonic()
-        if self._file is not None and self._dealt_with not in (None, self._stored):
-            assert self._dealt_with is not None
-            store_position(self._file, self._dealt_with)
-            self._stored = self._dealt_with
+        if self._file is not None and self._processed not in (None, self._stored):
+            assert self._processed is not None
+            store_position(self._file, self._processed)
+            self._stored = self._processed
 
-    def _take_in(self) -> None:
+    def _receive_all(self) -> None:
         now = time.monotonic()
-        # Pages first: a heartbeat behind a long queue must not give up an answer that is there.
+        # Pages first: a heartbeat must not make it ask again while the answer waits in a queue.
         for frame in self._replay.receive(_PAGES_AT_ONCE):
             try:
                 page = decode_replay_page(frame)
             except WireError:
                 continue
-            self._heard_at = now
-            self._ready += self._follower.on_page(page, now)
+            self._received_at = now
+            self._ready += self._sequencer.on_page(page, now)
         for topic, body in self._live.receive():
             try:
                 message = decode_public(topic, body)
             except WireError:
                 continue
-            self._heard_at = now
+            self._received_at = now
             if isinstance(message, Alert):
                 self.last_seq = max(self.last_seq or 0, message.seq)
-                self._ready += self._follower.on_alert(message)
+                self._ready += self._sequencer.on_alert(message)
             elif isinstance(message, Heartbeat):
                 self.last_seq = message.last_seq
                 self.heartbeats += 1
-                self._follower.on_heartbeat(message)
+                self._sequencer.on_heartbeat(message)
                 self._ask(now)
                 self._ready.append(message)
             else:
                 self._ready.append(message)
 
     def _ask(self, now: float) -> None:
-        request = self._follower.wanted(self.last_seq or 0, now)
+        request = self._sequencer.wanted(self.last_seq or 0, now)
         if request is not None and not self._replay.send(encode_json(request)):
-            self._follower.not_asked()
+            self._sequencer.not_asked()
 
     def close(self) -> None:
-        """Leave; the position file keeps what was last written to it."""
+        """Disconnect; the position file keeps what was last written to it."""
         self._live.close(linger_ms=0)
         self._replay.close(linger_ms=0)
 

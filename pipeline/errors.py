@@ -9,14 +9,14 @@
         ConfigError           a setting, address or combination that is refused
             EndpointError     an address that cannot be bound or reached, or refuses our key
             KeysError         keys that are missing, damaged or open to others
-        AuthenticationError   a socket that its keys no longer guard
+        AuthenticationError   a socket that its keys no longer protect
         ArtifactError         weights that are missing, altered, or made for something else
         WireError             a message that is not one of ours
             BusyError         a stream that another source sends now
-            MissingChunkError a chunk before which another one is missing
+            MissingChunkError a chunk that came before the one that precedes it
         LogError              the alert log cannot be opened, read or written
             DamageError       a row of it is not what was written
-        SnapshotError         the saved state of a stream that another version wrote, or damaged
+        SnapshotError         the saved state of a stream, of another version or damaged
 
 The command line prints any of them as one line and exits with 2; everything else is a bug
 and exits with 1. The text of an error says what is wrong, where, and what to do next.
@@ -24,7 +24,7 @@ and exits with 1. The text of an error says what is wrong, where, and what to do
 
 
 class MonitorError(Exception):
-    """Something a person can put right; its text is one line that says how."""
+    """Something that the user can put right; its text is one line that says how."""
 
 
 class InputError(MonitorError):
@@ -48,11 +48,11 @@ class EndpointError(ConfigError):
 
 
 class KeysError(ConfigError):
-    """Keys, or the list of those allowed, are missing, damaged or open to others."""
+    """Keys, or the access list, are missing, damaged or open to others."""
 
 
 class AuthenticationError(MonitorError):
-    """A socket is no longer guarded by keys, or lets nobody in."""
+    """A socket is no longer protected by keys, or accepts nobody."""
 
 
 class ArtifactError(MonitorError):
@@ -68,7 +68,7 @@ class BusyError(WireError):
 
 
 class MissingChunkError(WireError):
-    """A chunk came, and one before it did not."""
+    """A chunk arrived before the one that precedes it."""
 
 
 class LogError(MonitorError):
@@ -76,7 +76,7 @@ class LogError(MonitorError):
 
 
 class DamageError(LogError):
-    """A row of the log is not what was written; others can be read."""
+    """A row of the log is not as it was written; others can be read."""
 
 
 class SnapshotError(MonitorError):

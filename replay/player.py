@@ -87,7 +87,7 @@ def send(
             resume=resume,
             keys=keys,
         ) as client:
-            start = client.meet()
+            start = client.handshake()
             if start is None or start.over:
                 return
             source.seek(start.epoch, start.sample)
@@ -96,13 +96,7 @@ def send(
                 for block in source.blocks():
                     if stop():
                         return
-                    if block is not None and not client.send(
-                        block.samples,
-                        first_sample=block.first_sample,
-                        flags=block.flags,
-                        epoch=block.epoch,
-                        stamp_s=block.stamp_s,
-                    ):
+                    if block is not None and not client.send(block):
                         return
             except MonitorError as error:
                 # The samples sent so far are valid: the stream ends where its source failed.

@@ -28,11 +28,12 @@ from numpy.typing import NDArray
 from pipeline.constants import SAMPLING_RATE_LIMITS_HZ
 from pipeline.errors import ConfigError, InputError, LeadError
 from pipeline.schema.messages import FLAG_SATURATED
+from pipeline.signal.samples import SampleBlock
 from replay.headers import MAX_LEAD_SAMPLES, RecordHeader, load_header, quoted
 from replay.leads import MV_PER_UNIT, choose_lead, stream_name
 from replay.pacing import Pacer, wait_s
 from replay.signal_formats import FORMATS
-from replay.source import SampleBlock, SourceInfo
+from replay.source import SourceInfo
 
 _PIECE_SAMPLES: Final = 2**19
 """Samples of all leads together that are read at a time."""

@@ -31,9 +31,10 @@ from serial.tools import list_ports
 
 from pipeline.errors import DeviceError
 from pipeline.schema.messages import FLAG_LEAD_OFF
+from pipeline.signal.samples import SampleBlock
 from replay.headers import quoted
 from replay.pacing import BLOCK_S, LONGEST_WAIT_S, wait_s
-from replay.source import SampleBlock, SourceInfo
+from replay.source import SourceInfo
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from pipeline.signal.samples import SampleBlock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,21 +25,6 @@ class SourceInfo:
     lead: str
     total_samples: int | None = None
     """Number of samples in one pass; None for a device."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SampleBlock:
-    """Consecutive samples."""
-
-    first_sample: int
-    samples: NDArray[np.float32]
-    """float32[n], mV; NaN where there is no value."""
-    flags: NDArray[np.uint8] | None = None
-    """uint8[n] of `pipeline.schema.messages.FLAG_LEAD_OFF` and `FLAG_SATURATED`; None for none."""
-    epoch: int = 0
-    stamp_s: float | None = None
-    """When the source's clock said that the last sample was taken, seconds since 1970; None for
-    a record, whose samples were taken long ago."""
 
 
 class Source(Protocol):

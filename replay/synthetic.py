@@ -27,8 +27,9 @@ from numpy.typing import NDArray
 from pipeline.constants import SAMPLING_RATE_LIMITS_HZ
 from pipeline.errors import ConfigError
 from pipeline.schema.messages import FLAG_LEAD_OFF
+from pipeline.signal.samples import SampleBlock
 from replay.pacing import Pacer, wait_s
-from replay.source import SampleBlock, SourceInfo
+from replay.source import SourceInfo
 
 
 class Wave(NamedTuple):

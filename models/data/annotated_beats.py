@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from models.data.mitdb import DS1, DS1A, DS1B, RECORDS, database_folder
 from pipeline.constants import WINDOW_AFTER_R, WINDOW_BEFORE_R
 from pipeline.errors import ConfigError, InputError
-from pipeline.signal.segmenter import cut_windows, detect_record, filter_record
+from pipeline.signal.segment import cut_windows
+from pipeline.signal.segmenter import detect_record, filter_record
 from replay.annotations import read_beats
 from replay.records import read_lead
 

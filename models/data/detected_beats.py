@@ -17,6 +17,7 @@ from models.ec57.matching import classes_of, match_beats, match_samples
 from pipeline.constants import CLASSES
 from pipeline.scoring.rr_context import RRContext
 from pipeline.signal.quality import Reason
+from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
 from replay.annotations import read_beats, read_flutter
 from replay.records import read_lead
@@ -57,7 +58,7 @@ def detect_beats(path: Path) -> DetectedRecord:
     info, x = read_lead(path)
     annotated, symbols = read_beats(path)
     segmenter = Segmenter(info.fs_hz)
-    parts = [segmenter.push(x, first_sample=0), segmenter.finish()]
+    parts = [segmenter.push(SampleBlock(0, x)), segmenter.finish()]
     found = np.concatenate([part.samples for part in parts])
     windows = np.concatenate([part.windows for part in parts])
     rr_s = np.concatenate([part.rr_s for part in parts])

@@ -37,10 +37,11 @@ from pipeline.scoring.live_score import (
     LiveScoreConfig,
     Scale,
     Typical,
-    shares_of,
+    contributions_of,
 )
 from pipeline.scoring.protocols import Scorer
 from pipeline.signal.quality import Reason
+from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
 from replay.annotations import read_beats, read_flutter
 from replay.records import read_lead
@@ -141,7 +142,7 @@ def _score_record(path: Path, scorer: Scorer) -> _ScoredRecord:
     info, x = read_lead(path)
     annotated, symbols = read_beats(path)
     segmenter = Segmenter(info.fs_hz)
-    parts = [segmenter.push(x, first_sample=0), segmenter.finish()]
+    parts = [segmenter.push(SampleBlock(0, x)), segmenter.finish()]
     found = np.concatenate([part.samples for part in parts])
     windows = np.concatenate([part.windows for part in parts])
     rr_s = np.concatenate([part.rr_s for part in parts])
@@ -200,15 +201,15 @@ def _scores(scored: _ScoredRecord, scales: Mapping[str, Scale]) -> NDArray[np.fl
     typical = Typical()
     scores = np.zeros(len(scored.classes))
     for beat, values in enumerate(_values(scored, COMPONENTS)):
-        total = sum(shares_of(values, scales).values())
-        scores[beat] = total + (0.0 if scored.learning[beat] else typical.share(total))
+        total = sum(contributions_of(values, scales).values())
+        scores[beat] = total + (0.0 if scored.learning[beat] else typical.contribution(total))
     return scores
 
 
 def _universal_scores(scored: _ScoredRecord, scales: Mapping[str, Scale]) -> NDArray[np.float64]:
     """Return what each beat would score if its patient were unknown, float64[n]."""
     return np.array(
-        [sum(shares_of(values, scales).values()) for values in _values(scored, UNIVERSAL)]
+        [sum(contributions_of(values, scales).values()) for values in _values(scored, UNIVERSAL)]
     )
 
 

@@ -102,11 +102,7 @@ def _progress() -> Progress:
 
 
 def _outcomes(runner: EmbeddedRunner, source: RecordSource) -> Iterator[Outcome]:
-    return runner.run(
-        (block.first_sample, block.samples, block.flags)
-        for block in source.blocks()
-        if block is not None
-    )
+    return runner.run(block for block in source.blocks() if block is not None)
 
 
 def _print_outcome(outcome: Outcome, *, as_json: bool, beats: bool) -> None:

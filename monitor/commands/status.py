@@ -17,9 +17,8 @@ from monitor.commands.control import send_request
 from monitor.text import safe_text
 from pipeline.constants import SCHEMA
 from pipeline.errors import EndpointError
-from pipeline.schema.public import Alert, Status, encode_json
+from pipeline.schema.public import Alert, Status, SystemReport, encode_json
 from pipeline.schema.requests import ControlReply, State
-from pipeline.schema.system_report import SystemReport
 from pipeline.transport.curve import ClientKeys
 
 _WIDTH: Final = 100

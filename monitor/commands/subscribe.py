@@ -6,8 +6,7 @@ from typing import Final
 
 from monitor.alert_lines import record_line
 from pipeline.client import Subscriber
-from pipeline.schema.position import Gap, LogReplaced
-from pipeline.schema.public import Alert, encode_json
+from pipeline.schema.public import Alert, Gap, LogReplaced, encode_json
 from pipeline.transport.curve import ClientKeys
 
 _RECEIVE_S: Final = 0.25

@@ -23,7 +23,8 @@ from monitor.dashboard.layout import (
     runs,
 )
 from monitor.dashboard.panels import last_score, stale_for
-from monitor.dashboard.state import SIGNAL_SECONDS, DashboardState, SignalRing, StreamState
+from monitor.dashboard.state import DashboardState, StreamState
+from monitor.dashboard.stream_signal import SIGNAL_SECONDS, StreamSignal
 from monitor.text import number, safe_text
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.schema.public import WindowView
@@ -83,7 +84,7 @@ class _Axis:
     dots with which it was first drawn.
     """
 
-    def __init__(self, ring: SignalRing, width: int) -> None:
+    def __init__(self, ring: StreamSignal, width: int) -> None:
         self.per_second = max(20 if width >= 90 else 16, math.ceil(width / SIGNAL_SECONDS))
         self.first = int(ring.end / ring.fs_hz * self.per_second) - width
 

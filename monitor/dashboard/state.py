@@ -13,25 +13,20 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
+from monitor.dashboard.stream_signal import StreamSignal
 from pipeline.constants import WINDOW_SAMPLES
-from pipeline.schema.position import Gap, LogReplaced
 from pipeline.schema.public import (
     Alert,
     BeatNote,
+    Gap,
     Heartbeat,
+    LogReplaced,
     Received,
     SignalStrip,
     Status,
+    SystemReport,
     WindowView,
-    is_signal,
 )
-from pipeline.schema.system_report import SystemReport
-
-SIGNAL_SECONDS: Final = 10
-"""Signal kept of each stream."""
 
 MAX_BEATS: Final = 300
 """Beats (scores) kept of each stream."""
@@ -61,60 +56,8 @@ MAX_ACTIVE: Final = 256
 RANK: Final = {"high": 2, "medium": 1}
 """Order of the priorities; low, and any unknown one, is 0."""
 
-_MAX_MV: Final = 1e4
-"""A larger value is no ECG and is treated as missing."""
-
 _MAX_TIME_S: Final = 1e9
 """Thirty years of signal; positions beyond are refused before they are multiplied."""
-
-
-def _finite(values: list[float] | list[float | None]) -> NDArray[np.float32]:
-    """Return ``values`` as float32 with NaN for null and for what no ECG reaches."""
-    x = np.array(values, dtype=np.float64)
-    x[~(np.abs(x) <= _MAX_MV)] = np.nan
-    return x.astype(np.float32)
-
-
-class SignalRing:
-    """The last `SIGNAL_SECONDS` of one stream's signal.
-
-    Pieces are placed by position: a repeated piece changes nothing, a missing one stays NaN, a
-    late one fills its hole. A piece that does not fit behind or into the kept stretch, or has
-    another rate or epoch, starts the ring anew, so that no bad position can freeze the picture.
-    """
-
-    def __init__(self) -> None:
-        self.epoch = 0
-        self.fs_hz = 0.0
-        """Rate of the values; positions count from time 0 in it."""
-        self.begin = 0
-        """Position of the first sample heard; before it nothing was missed."""
-        self.end = 0
-        """Position one past the newest sample."""
-        self.samples: NDArray[np.float32] = np.empty(0, dtype=np.float32)
-        """float32[n], mV; the last element stands at ``end - 1``; NaN where none is known."""
-
-    def place(self, strip: SignalStrip) -> bool:
-        """Take in ``strip``; return False, and change nothing, if it cannot be signal."""
-        if not is_signal(strip):
-            return False
-        size = math.ceil(SIGNAL_SECONDS * strip.fs_hz)
-        piece = _finite(strip.mv[-size:])
-        end = strip.first_sample + len(strip.mv)
-        first = end - piece.size
-        same_axis = (strip.epoch, strip.fs_hz) == (self.epoch, self.fs_hz)
-        if not same_axis or not self.end - size <= first <= self.end + size:
-            self.epoch, self.fs_hz, self.begin, self.end = strip.epoch, strip.fs_hz, first, first
-            self.samples = np.full(size, np.nan, dtype=np.float32)
-        if end > self.end:
-            ahead = end - self.end
-            kept = self.samples[min(ahead, size) :]
-            self.samples = np.append(kept, np.full(size - kept.size, np.nan, dtype=np.float32))
-            self.end = end
-        at = first - (self.end - size)
-        self.samples[max(at, 0) : at + piece.size] = piece[max(-at, 0) :]
-        self.begin = min(self.begin, first)
-        return True
 
 
 @dataclass(slots=True)
@@ -127,7 +70,7 @@ class StreamState:
     """The first status received of this stream, or of its present run."""
     status_at: float = 0.0
     """When its status came; before that, when its first message came."""
-    signal: SignalRing = field(default_factory=SignalRing)
+    signal: StreamSignal = field(default_factory=StreamSignal)
     signal_at: float | None = None
     beats: dict[tuple[int, int], BeatNote] = field(default_factory=dict)
     """The last `MAX_BEATS` by (epoch, sample), in order of arrival."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.measure.results import INLINE, OMIT_NONE
 from pipeline.constants import SAMPLING_RATE_HZ
+from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
 from replay.synthetic import PatientConfig, SyntheticPatient
 
@@ -82,7 +83,7 @@ def seconds_of(run: Callable[[], object]) -> float:
 
 
 def _push(x: NDArray[np.float32], fs_hz: float) -> None:
-    Segmenter(fs_hz).push(x, first_sample=0)
+    Segmenter(fs_hz).push(SampleBlock(0, x))
 
 
 def _peer(x: NDArray[np.float32]) -> Callable[[], object] | None:
@@ -116,5 +117,5 @@ def _live_chunk_us(x: NDArray[np.float32]) -> float:
     chunks = range(0, 60 * SAMPLING_RATE_HZ, CHUNK)
     began = time.perf_counter()
     for at in chunks:
-        segmenter.push(x[at : at + CHUNK], first_sample=at)
+        segmenter.push(SampleBlock(at, x[at : at + CHUNK]))
     return 1e6 * (time.perf_counter() - began) / len(chunks)

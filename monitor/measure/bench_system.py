@@ -27,6 +27,7 @@ from pipeline.client import Subscriber
 from pipeline.clients.ingest import IngestClient
 from pipeline.constants import WINDOW_AFTER_R
 from pipeline.schema.public import Alert, BeatNote, Status
+from pipeline.signal.samples import SampleBlock, in_blocks
 from pipeline.stream.embedded import EmbeddedRunner
 from replay.pacing import Pacer
 
@@ -85,8 +86,7 @@ def measure_embedded(x: NDArray[np.float32]) -> EmbeddedFigures:
     """Measure the whole pipeline in one process on a signal, float32[n], mV at 360 Hz."""
     runner = EmbeddedRunner("bench", _FS_HZ, StudentScorer.load(), load_calibration())
     began = time.perf_counter()
-    blocks = ((at, x[at : at + 3600], None) for at in range(0, x.size, 3600))
-    beats = sum(len(outcome.beats) for outcome in runner.run(blocks))
+    beats = sum(len(outcome.beats) for outcome in runner.run(in_blocks(x, 3600)))
     seconds = time.perf_counter() - began
     return EmbeddedFigures(times_real_time=round(x.size / _FS_HZ / seconds), beats=beats)
 
@@ -210,7 +210,7 @@ def _feed(
                 while not pacer.wait_for(at + piece.size):
                     pass
                 sent_at.append(time.monotonic())
-                client.send(piece, first_sample=at)
+                client.send(SampleBlock(at, piece))
             client.finish()
 
     thread = threading.Thread(target=run)
@@ -232,7 +232,7 @@ def _wait_for_scorer(system: System, subscriber: Subscriber) -> None:
     with IngestClient(
         system.endpoints["ingest"], stream="hello", fs_hz=_FS_HZ, lead="", stop=lambda: False
     ) as client:
-        client.send(np.zeros(360, dtype=np.float32), first_sample=0)
+        client.send(SampleBlock(0, np.zeros(360, dtype=np.float32)))
         client.finish()
     while True:
         for message in subscriber.receive(0.1):

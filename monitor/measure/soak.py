@@ -26,8 +26,7 @@ from models.measure.results import to_json
 from monitor.measure.output import print_json, print_sections, progress_of
 from monitor.run.supervisor import System
 from pipeline.client import Subscriber
-from pipeline.schema.public import Alert, Status
-from pipeline.schema.system_report import SystemReport
+from pipeline.schema.public import Alert, Status, SystemReport
 
 SECTION: Final = "soak"
 """Name of the section of a document that holds the figures."""

@@ -6,8 +6,7 @@ from typing import IO, Protocol
 
 from monitor.alert_lines import record_line
 from monitor.run.summary import RunSummary, summary_json, summary_lines
-from pipeline.schema.position import Gap, LogReplaced
-from pipeline.schema.public import Alert, Received, encode_json
+from pipeline.schema.public import Alert, Gap, LogReplaced, Received, encode_json
 
 
 class Reporter(Protocol):

@@ -25,8 +25,7 @@ from monitor.run.supervisor import System
 from monitor.run.terminal import CapturedStderr, Terminal
 from pipeline.client import Subscriber
 from pipeline.log.lock import SUFFIX
-from pipeline.schema.position import Gap
-from pipeline.schema.public import Alert, Received, Status
+from pipeline.schema.public import Alert, Gap, Received, Status
 
 _RECEIVE_S: Final = 0.1
 _DRAINED_HEARTBEATS: Final = 2

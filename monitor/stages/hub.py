@@ -77,7 +77,7 @@ def run_hub(
         keep=keep,
         version=installed_version(),
         commit=commit(),
-        guard=authenticator,
+        auth=authenticator,
     )
     with (
         interrupted_between_turns(stop) as stop,

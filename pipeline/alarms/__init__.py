@@ -2,6 +2,7 @@
 
 ``kinds`` lists the alarms there are; ``settings`` holds the numbers they go by; the rules of the
 signal (``signal_rules``, ``rate_rules``) wait for no score, those of the beats (``beat_rules``)
-for the score of each; ``life`` turns what the rules find into alarms that begin, latch, are
-acknowledged and end. What is decided, and why, stands in ``docs/alarms.md``.
+wait for the score of each. ``state_machine`` turns the conditions that the rules find into alarms
+that begin, latch, are acknowledged and end; ``stream_alarms`` holds those of one stream.
+``docs/alarms.md`` gives the rules and the reasons for them.
 """

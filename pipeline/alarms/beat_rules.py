@@ -1,22 +1,39 @@
 """The alarms that want the score of a beat: anomalous beats, and ventricular ones in a row.
 
-`BeatAlarms` is told every beat in order, when it is told to the world: it waits for the scores of
-those before. An alarm of anomalous beats begins with the first and ends when none has come for
-`pipeline.alarms.kinds.EPISODE_S`; a patient whose every second beat is ectopic is one alarm, not
-a thousand (alarm fatigue: Drew et al., PLoS ONE 9, 2014). Who wants each beat finds it under
-``beat/``.
+`BeatAlarms` takes in every beat in order, when it is published: a beat waits for the scores of
+those before it. An alarm of anomalous beats begins with the first and ends when none has come for
+`pipeline.alarms.kinds.EPISODE_S`. So a patient whose every second beat is ectopic has one alarm,
+not a thousand (alarm fatigue: Drew et al., PLoS ONE 9, 2014). Each beat is published on its own
+under ``beat/``.
 
-By the positions of the beats: no clock, no I/O, the same whatever the chunks and the order of
-the scores.
+Time is the position of the beats: the alarms are the same however the samples were cut into chunks
+and in whatever order the scores came. No clock, no I/O.
 """
 
-from collections import deque
-
+from pipeline.alarms.kinds import BEAT_KINDS
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.state_machine import AlarmStateMachine
-from pipeline.alarms.ventricular import RhythmChange, VentricularRhythm, VentricularShape
+from pipeline.alarms.ventricular import (
+    RhythmChange,
+    VentricularRhythm,
+    VentricularRhythmState,
+    VentricularShape,
+)
 from pipeline.schema.public import Alert
+from pipeline.schema.state import State, field
 from pipeline.scoring.beat import Beat
+
+
+class BeatAlarmsState(State):
+    """All memory of `BeatAlarms`."""
+
+    rhythm: VentricularRhythmState = field(default_factory=VentricularRhythmState)
+    usual_ticks: list[int] = field(default_factory=list)
+    """QRS widths of the latest usual beats (`VentricularShape`)."""
+    latest: int = 0
+    """Sample of the latest beat."""
+    ends: list[tuple[int, int]] = field(default_factory=list)
+    """Epochs that began, and where the one before each ended."""
 
 
 class BeatAlarms:
@@ -24,69 +41,66 @@ class BeatAlarms:
 
     def __init__(
         self,
-        stream: str,
+        machine: AlarmStateMachine,
         fs_hz: float,
         settings: AlarmSettings,
+        state: BeatAlarmsState | None = None,
         *,
-        epoch: int,
         classify: bool = False,
     ) -> None:
-        """Begin; ``classify`` says that anomalous beats are told with their class."""
-        self.life = AlarmStateMachine(stream, fs_hz, settings, epoch)
+        """Raise alarms in ``machine``; with ``classify`` anomalous beats come with their class."""
+        self.state = state = state or BeatAlarmsState()
+        self.machine = machine
         self._settings = settings
         self._classify = classify
-        self._shape = VentricularShape()
-        self._rhythm = VentricularRhythm(settings, fs_hz)
-        self._latest = 0
-        """Sample of the latest beat."""
-        self._ends: deque[tuple[int, int]] = deque()
-        """Epochs that began, and where the one before each ended."""
+        self._shape = VentricularShape(state.usual_ticks)
+        self._rhythm = VentricularRhythm(settings, fs_hz, state.rhythm)
 
     def on_beat(self, beat: Beat) -> list[Alert]:
-        """Take note of a beat that is told now."""
-        told = []
-        while beat.id[1] != self.life.epoch and self._ends:
-            told += self._next_epoch()
-        told += self.advance(beat.sample)
-        self._latest = beat.sample
+        """Take in a beat that is published now; return its alerts."""
+        alerts = []
+        while beat.id[1] != self.machine.state.beat_epoch and self.state.ends:
+            alerts += self._next_epoch()
+        alerts += self.advance(beat.sample)
+        self.state.latest = beat.sample
         for found in self._rhythm.on_beat(beat.sample, beat.rr_s, self._ventricular(beat)):
-            told += self._on_rhythm(found)
-        return told + self._on_anomaly(beat)
+            alerts += self._on_rhythm(found)
+        return alerts + self._on_anomaly(beat)
 
     def begin_epoch(self, epoch: int, ended_at: int) -> None:
-        """Take note that an epoch follows; the one before ended at ``ended_at``.
+        """Record that an epoch follows; the one before ended at ``ended_at``.
 
         Its last beats may still wait for their scores: it is over with the first beat of the next.
         """
-        self._ends.append((epoch, ended_at))
+        self.state.ends.append((epoch, ended_at))
 
     def advance(self, position: int) -> list[Alert]:
-        """Take note that every beat before ``position`` was told."""
-        told = []
+        """Record that every beat before ``position`` was published."""
+        alerts = []
         for found in self._rhythm.advance(position):
-            told += self._on_rhythm(found)
-        return told + self.life.advance(position)
+            alerts += self._on_rhythm(found)
+        return alerts + self.machine.advance(position, BEAT_KINDS)
 
     def close(self, position: int) -> list[Alert]:
-        """End what is there: the last beat was told, and the stream is over at ``position``."""
-        told = []
-        while self._ends:
-            told += self._next_epoch()
-        return told + self.advance(position) + self._finish("end of the stream")
+        """End every condition: the last beat was published, the stream is over at ``position``."""
+        alerts = []
+        while self.state.ends:
+            alerts += self._next_epoch()
+        return alerts + self.advance(position) + self._finish("end of the stream")
 
     def _next_epoch(self) -> list[Alert]:
-        epoch, ended_at = self._ends.popleft()
-        told = self.advance(ended_at) + self._finish("new epoch")
-        self.life.epoch = epoch
-        self._rhythm.forget()
-        self._latest = 0
-        return told
+        epoch, ended_at = self.state.ends.pop(0)
+        alerts = self.advance(ended_at) + self._finish("new epoch")
+        self.machine.state.beat_epoch = epoch
+        self._rhythm.reset()
+        self.state.latest = 0
+        return alerts
 
     def _finish(self, why: str) -> list[Alert]:
-        return self.life.end_all(why, self._latest)
+        return self.machine.end_all(why, self.state.latest, BEAT_KINDS)
 
     def _ventricular(self, beat: Beat) -> bool | None:
-        """Say whether a beat is ventricular; None where its window tells nothing of a beat."""
+        """Return whether a beat is ventricular; None where its window does not show."""
         if beat.verdict is None or beat.fibrillating:
             return None
         if self._classify:
@@ -99,35 +113,35 @@ class BeatAlarms:
             reason = "every second beat ventricular"
         else:
             reason = f"{found.beats} ventricular beats in a row{rate}"
-        if not found.there:
-            return self.life.end(found.kind, found.begun_at, reason)
+        if not found.active:
+            return self.machine.end(found.kind, found.begun_at, reason)
         values: dict[str, float] = {"beats": float(found.beats)}
         if found.bpm > 0:
             values["bpm"] = round(found.bpm, 1)
         if found.kind == "ventricular_tachycardia":
             values["limit_bpm"] = self._settings.tachycardia_bpm
             values["limit_beats"] = float(self._settings.tachycardia_beats)
-        told = self.life.begin(
+        alerts = self.machine.begin(
             found.kind, found.sample, reason, begun_at=found.begun_at, values=values
         )
-        if found.kind == "couplet":  # over when it is told
-            told += self.life.end("couplet", found.sample, reason)
-        return told
+        if found.kind == "couplet":  # over by the time it is found
+            alerts += self.machine.end("couplet", found.sample, reason)
+        return alerts
 
     def _on_anomaly(self, beat: Beat) -> list[Alert]:
         verdict = beat.verdict
         if verdict is None or not verdict.anomalous:
             return []
-        begun = self.life.begin(
+        begun = self.machine.begin(
             "anomalous_beat",
             beat.sample,
             verdict.reason,
             score=round(verdict.score, 4),
             threshold=round(verdict.threshold, 4),
-            shares=beat.shares,
+            shares=beat.contributions,
             ticks=beat.ticks,
             beat_class=beat.beat_class,
             class_probabilities=beat.class_probabilities,
             bpm=beat.bpm,
         )
-        return begun + self.life.end("anomalous_beat", beat.sample, "over")
+        return begun + self.machine.end("anomalous_beat", beat.sample, "over")

@@ -24,10 +24,11 @@ class Kind(NamedTuple):
     text: str
     """What a person reads."""
     yields_to: tuple[str, ...] = ()
-    """While one of these is there it is not raised, and it ends when one of these begins."""
+    """It is not raised while one of these is there, and ends when one of these begins."""
     hold_s: float = 0.0
-    """So long after its condition the alarm stands: what comes back within is the same alarm,
-    counted. For what is over in a moment, and would be an alarm each time."""
+    """The alarm stays active for so long after its condition: what comes back within this time is
+    the same alarm, counted. For conditions that are over in a moment, and would be an alarm each
+    time."""
     lethal: bool = False
     """Latches unless the settings say otherwise: it stays until somebody acknowledges it."""
 
@@ -139,6 +140,8 @@ BEAT_KINDS: Final = frozenset(
     {"ventricular_tachycardia", "ventricular_run", "couplet", "bigeminy", "anomalous_beat"}
 )
 """These want the scores of beats; all others do without."""
+
+SIGNAL_KINDS: Final = frozenset(KINDS) - BEAT_KINDS
 
 NEVER_OFF: Final = frozenset({"asystole", "ventricular_fibrillation"})
 """These cannot be switched off."""

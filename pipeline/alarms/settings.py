@@ -38,7 +38,7 @@ class AlarmSettings:
     off: frozenset[str] = frozenset()
     """Kinds that are not raised."""
     latching: frozenset[str] = LETHAL
-    """Kinds that stand until somebody acknowledges them."""
+    """Kinds that stay active until somebody acknowledges them."""
 
 
 DEFAULTS: Final = AlarmSettings()

@@ -1,19 +1,21 @@
 """The alarms that wait for no score: from the signal's states, the detections and the waveform.
 
-`SignalAlarms` is asked as the samples come in, in order of time. Time is the position in the
-stream, in source samples, so the same samples give the same alerts at any speed; there is no
-clock and no I/O here. The alarms that want scores: `pipeline.alarms.beat_rules`.
+`SignalAlarms` runs as the samples come in, in order of time. Time is the position in the stream,
+in source samples, so the same samples give the same alerts at any speed. No clock, no I/O.
+`pipeline.alarms.beat_rules` has the alarms that need scores.
 """
 
 from collections.abc import Callable, Iterator
 from functools import partial
 from operator import itemgetter
-from typing import Final
+from typing import Final, Self
 
-from pipeline.alarms.rate_rules import RateChange, RateRules
+from pipeline.alarms.kinds import SIGNAL_KINDS
+from pipeline.alarms.rate_rules import RateChange, RateRules, RateRulesState
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.state_machine import AlarmStateMachine
 from pipeline.schema.public import Alert
+from pipeline.schema.state import State
 from pipeline.signal.quality import Reason
 from pipeline.signal.segment import FibrillationChange
 
@@ -21,28 +23,29 @@ WINDOW_DELAY_S: Final = 0.6
 """A beat is reported when its window is complete; only then is its absence certain."""
 
 UNMONITORED_S: Final = 10.0
-"""A heart that nobody could have watched for so long is an alarm of its own."""
+"""A heart that could not be monitored for so long is an alarm of its own."""
 
 WATCHED_S: Final = 6.0
-"""Only in so much signal on end can fibrillation be seen (`pipeline.signal.fibrillation`) ..."""
+"""Fibrillation is found in so much uninterrupted signal only (`pipeline.signal.fibrillation`)
+..."""
 
 SCATTERED_S: Final = 30.0
-"""... and where there was none for so long, nobody watched, whatever the moments between."""
+"""... and a heart without such a stretch for so long was not monitored, whatever came between."""
 
 SETTLED_S: Final = 1.0
-"""What signal shows so soon after its return says little: the detector begins, and a QRS may lie
-in the hole. With the second before the signal counts as returned these are the 2 s in which the
-detector is armed again."""
+"""Signal shows little so soon after its return: the detector begins, and a QRS may lie in the gap.
+With the second before the signal counts as returned, these are the 2 s after which the detector
+works again."""
 
 RATE_TOLERANCE: Final = 0.01
 """A live source whose samples come faster or slower by more than this share is called wrong."""
 
 _BLIND: Final = frozenset(Reason) - {Reason.OK, Reason.FLAT}
-"""States in which no QRS could be seen. A flat line is none of them: unless the device says that
-an electrode is off, it may be a heart that stands still."""
+"""States in which no QRS could be found. A flat line is none of them: unless the device reports an
+electrode off, it may be asystole."""
 
 _STILL: Final = ("pause", "asystole")
-"""What a missing QRS is, the shorter first."""
+"""The alarms of a missing QRS, the shorter time first."""
 
 _RATES: Final = (
     "extreme_bradycardia",
@@ -52,112 +55,137 @@ _RATES: Final = (
 )
 
 
+class SignalAlarmsState(State):
+    """All memory of `SignalAlarms`; positions in source samples."""
+
+    rates: RateRulesState
+    qrs_at: int
+    """The last QRS."""
+    still_from: int
+    """Where the time without a QRS counts from: the last one, or later by the time in which none
+    could have been found."""
+    seen_from: int
+    """Where a signal that could show a QRS last returned, and"""
+    blind_from: int
+    """where it was last lost."""
+    changed_at: int
+    """Where the signal became analysable, or ceased to be."""
+    watched_to: int
+    """Up to where the heart was monitored."""
+    reason: Reason = Reason.OK
+    """Why the signal cannot be analysed now; OK where it can."""
+    fibrillation: FibrillationChange | None = None
+    """What the waveform does, where it fibrillates."""
+
+    @classmethod
+    def fresh(cls, first_sample: int = 0) -> Self:
+        """Return the state before the ``first_sample`` of an epoch."""
+        return cls(
+            rates=RateRulesState(),
+            qrs_at=first_sample,
+            still_from=first_sample,
+            seen_from=first_sample,
+            blind_from=first_sample,
+            changed_at=first_sample,
+            watched_to=first_sample,
+        )
+
+
 class SignalAlarms:
     """The rules of one stream that go by the signal alone, and the alarms they raised."""
 
     def __init__(
-        self, stream: str, fs_hz: float, settings: AlarmSettings, *, epoch: int, first_sample: int
+        self,
+        machine: AlarmStateMachine,
+        fs_hz: float,
+        settings: AlarmSettings,
+        state: SignalAlarmsState,
     ) -> None:
-        self.life = AlarmStateMachine(stream, fs_hz, settings, epoch)
-        self.reason = Reason.OK
-        """Why the signal cannot be analysed now; OK where it can."""
+        """Raise alarms in ``machine``."""
+        self.state = state
+        self.machine = machine
         self._fs_hz = fs_hz
         self._settings = settings
-        self._rates = RateRules(settings, fs_hz)
-        self._count_from(first_sample)
-        self._fibrillation: FibrillationChange | None = None
-        """What the waveform does, where it fibrillates."""
-
-    def _count_from(self, first_sample: int) -> None:
-        """Begin to count the time without a QRS, and without anybody who watched."""
-        self._qrs_at = first_sample
-        """The last QRS."""
-        self._still_from = first_sample
-        """Where the time without a QRS counts from: the last one, or later by as much as could
-        not have shown one."""
-        self._seen_from = first_sample
-        """Where a signal that could show a QRS returned last, and"""
-        self._blind_from = first_sample
-        """where it was lost last."""
-        self._changed_at = first_sample
-        """Where the signal became analysable, or ceased to be."""
-        self._watched_to = first_sample
-        """Up to where somebody watched."""
+        self._rates = RateRules(settings, fs_hz, state.rates)
 
     def begin_epoch(self, epoch: int, first_sample: int, ended_at: int) -> list[Alert]:
         """Begin anew at ``first_sample`` of an epoch; the old one ended at ``ended_at``."""
-        told = self.life.end_all("new epoch", ended_at)
-        self.life.epoch = epoch
-        self.reason = Reason.OK
-        self._rates.forget()
-        self._fibrillation = None
-        self._count_from(first_sample)
-        return told
+        alerts = self.machine.end_all("new epoch", ended_at, SIGNAL_KINDS)
+        state = self.state
+        self.machine.state.epoch = epoch
+        state.reason = Reason.OK
+        state.fibrillation = None
+        state.qrs_at = state.still_from = state.seen_from = first_sample
+        state.blind_from = state.changed_at = state.watched_to = first_sample
+        self._rates.reset()
+        return alerts
 
     def on_quality(self, sample: int, reason: Reason) -> list[Alert]:
-        """Take note that from ``sample`` on the signal is analysable (OK) or not."""
-        if reason == self.reason:
+        """Record that from ``sample`` on the signal is analysable (OK) or not."""
+        if reason == self.state.reason:
             return []
-        before, self.reason = self.reason, reason
-        told = []
+        before, self.state.reason = self.state.reason, reason
+        alerts = []
         if reason is Reason.GAP:
-            self._fibrillation = None  # who watches the waveform begins anew, too
+            self.state.fibrillation = None  # the watch over the waveform begins anew, too
         if before is not Reason.OK:
             now = "analysable again" if reason is Reason.OK else f"now {reason.text}"
-            told += self.life.end(_technical(before), sample, now)
+            alerts += self.machine.end(_technical(before), sample, now)
         if Reason.OK in (before, reason):
-            self._changed_at = sample
+            self.state.changed_at = sample
         if reason is not Reason.OK:
-            told += self.life.begin(_technical(reason), sample, reason.text)
+            alerts += self.machine.begin(_technical(reason), sample, reason.text)
         if reason in _BLIND and before not in _BLIND:
-            self._blind_from = sample
+            self.state.blind_from = sample
             for kind in (*_STILL, *_RATES, "ventricular_fibrillation"):
-                told += self.life.end(kind, sample, "signal no longer analysable", at_once=True)
-            self._rates.forget()
+                alerts += self.machine.end(
+                    kind, sample, "signal no longer analysable", at_once=True
+                )
+            self._rates.reset()
         if before in _BLIND and reason not in _BLIND:
             self._go_on_counting(sample)
-            told += self._fibrillates(sample)
-        return told
+            alerts += self._fibrillates(sample)
+        return alerts
 
     def _go_on_counting(self, sample: int) -> None:
         """Count the time without a QRS on from ``sample``, where the signal returned.
 
-        What was counted before a short hole still counts: else a link that loses a packet every
-        few seconds would hide a heart that stands still. Of each stretch all but `SETTLED_S`.
+        Time counted before a short gap still counts: otherwise a link that loses a packet every few
+        seconds would hide an asystole. Of each stretch all but `SETTLED_S` counts.
         """
         carried = 0
-        if sample - self._blind_from <= UNMONITORED_S * self._fs_hz:
-            counted = self._blind_from - self._still_from
+        if sample - self.state.blind_from <= UNMONITORED_S * self._fs_hz:
+            counted = self.state.blind_from - self.state.still_from
             carried = max(counted - round(SETTLED_S * self._fs_hz), 0)
-        self._seen_from = sample
-        self._still_from = sample - carried
+        self.state.seen_from = sample
+        self.state.still_from = sample - carried
 
     def on_qrs(self, sample: int, rr_s: float) -> list[Alert]:
-        """Take note of a QRS at ``sample`` and of the interval before it; NaN if not known."""
-        told = []
+        """Take in a QRS at ``sample`` and the interval before it, NaN if it is not known."""
+        alerts = []
         for kind in _STILL:
-            told += self.life.end(kind, sample, "QRS seen again")
-        if sample > self._qrs_at:
-            self._qrs_at = sample
-            self._still_from = max(sample, self._seen_from)
+            alerts += self.machine.end(kind, sample, "QRS seen again")
+        if sample > self.state.qrs_at:
+            self.state.qrs_at = sample
+            self.state.still_from = max(sample, self.state.seen_from)
         for rate in self._rates.on_qrs(sample, rr_s):
-            told += self._on_rate(sample, rate)
-        return told
+            alerts += self._on_rate(sample, rate)
+        return alerts
 
     def on_fibrillation(self, change: FibrillationChange) -> list[Alert]:
-        """Take note that the waveform fibrillates from here on, or no longer."""
-        self._fibrillation = change if change.there else None
-        self._rates.forget()  # what was found in fibrillation are no beats
-        if change.there:
+        """Record that the waveform begins or ceases to fibrillate."""
+        self.state.fibrillation = change if change.active else None
+        self._rates.reset()  # detections within fibrillation are no beats
+        if change.active:
             return self._fibrillates(change.sample)
         why = "waveform no longer fibrillating"
-        return self.life.end("ventricular_fibrillation", change.sample, why)
+        return self.machine.end("ventricular_fibrillation", change.sample, why)
 
     def _fibrillates(self, sample: int) -> list[Alert]:
-        change = self._fibrillation
-        if change is None or self.reason in _BLIND:
+        change = self.state.fibrillation
+        if change is None or self.state.reason in _BLIND:
             return []
-        return self.life.begin(
+        return self.machine.begin(
             "ventricular_fibrillation",
             sample,
             f"fibrillating waveform, {60 * change.hz:.0f} a minute, {change.mv:.1f} mV",
@@ -166,76 +194,79 @@ class SignalAlarms:
         )
 
     def on_stamp(self, sample: int, step_s: float | None, rate_off: float | None) -> list[Alert]:
-        """Take note of what the source's clock showed at ``sample``.
+        """Take in what the stamps of the source's clock show at ``sample``.
 
         Args:
             sample: the one that was stamped.
             step_s: by how much the clock stepped there; None where it did not.
-            rate_off: by which share more samples a second come than said; None if not known.
+            rate_off: by which share more samples a second come than the source
+                states; None if not known.
         """
-        told = []
+        alerts = []
         if step_s is not None:
             reason = f"the clock of the source stepped by {step_s:+.3f} s"
-            told += self.life.begin("clock_stepped", sample, reason)
-            told += self.life.end("clock_stepped", sample, "once")
+            alerts += self.machine.begin("clock_stepped", sample, reason)
+            alerts += self.machine.end("clock_stepped", sample, "once")
         if rate_off is None:
-            return told
+            return alerts
         if abs(rate_off) > RATE_TOLERANCE:
             measured_hz = self._fs_hz * (1.0 + rate_off)
             reason = (
                 f"{measured_hz:.1f} samples a second come, not {self._fs_hz:g}: rates are wrong"
             )
             values = {"measured_hz": round(measured_hz, 2), "limit_share": RATE_TOLERANCE}
-            return told + self.life.begin("wrong_rate", sample, reason, values=values)
-        return told + self.life.end("wrong_rate", sample, "the rate is as it should be")
+            return alerts + self.machine.begin("wrong_rate", sample, reason, values=values)
+        return alerts + self.machine.end("wrong_rate", sample, "the rate is as it should be")
 
     def on_position(self, position: int) -> list[Alert]:
-        """Every QRS is known that completed before ``position``: is one overdue?"""
-        told = []
-        for known_at, tell in sorted(self._due(), key=itemgetter(0)):
+        """Every QRS that completed before ``position`` is known: raise what is overdue."""
+        alerts = []
+        for known_at, raise_alarm in sorted(self._due(), key=itemgetter(0)):
             if known_at < position:  # in order of time, however far apart the positions are
-                told += self.life.advance(known_at)
-                told += tell()
-        if self.reason is Reason.OK and position - self._changed_at > self._samples(WATCHED_S):
-            self._watched_to = position
-        return told + self.life.advance(position)
+                alerts += self.machine.advance(known_at, SIGNAL_KINDS)
+                alerts += raise_alarm()
+        if self.state.reason is Reason.OK and position - self.state.changed_at > self._samples(
+            WATCHED_S
+        ):
+            self.state.watched_to = position
+        return alerts + self.machine.advance(position, SIGNAL_KINDS)
 
     def _due(self) -> Iterator[tuple[int, Callable[[], list[Alert]]]]:
-        """Yield what time alone brings about in the present state: where it is sure, and it."""
-        scattered = self._watched_to + self._samples(SCATTERED_S)
+        """Yield the conditions that time alone brings about: where each is sure, and its call."""
+        scattered = self.state.watched_to + self._samples(SCATTERED_S)
         never = f"within {SCATTERED_S:g} s never analysable for {WATCHED_S:g} s on end"
-        watched = self._changed_at + self._samples(WATCHED_S)
-        if self.reason is Reason.OK:
-            yield watched, partial(self.life.end, "unmonitored", watched, "analysable again")
+        watched = self.state.changed_at + self._samples(WATCHED_S)
+        if self.state.reason is Reason.OK:
+            yield watched, partial(self.machine.end, "unmonitored", watched, "analysable again")
         else:
-            late = self._changed_at + self._samples(UNMONITORED_S)
-            reason = f"not analysable for {UNMONITORED_S:g} s: {self.reason.text}"
-            yield late, partial(self._unmonitored, late, self._changed_at, reason)
-        if self.reason is not Reason.OK or scattered < watched:
-            yield scattered, partial(self._unmonitored, scattered, self._watched_to, never)
-        if self.reason in _BLIND:
+            late = self.state.changed_at + self._samples(UNMONITORED_S)
+            reason = f"not analysable for {UNMONITORED_S:g} s: {self.state.reason.text}"
+            yield late, partial(self._unmonitored, late, self.state.changed_at, reason)
+        if self.state.reason is not Reason.OK or scattered < watched:
+            yield scattered, partial(self._unmonitored, scattered, self.state.watched_to, never)
+        if self.state.reason in _BLIND:
             return
         for kind, seconds in (
             ("asystole", self._settings.asystole_s),
             ("pause", self._settings.pause_s),
         ):
             at = max(
-                self._still_from + self._samples(seconds),
-                self._seen_from + self._samples(SETTLED_S),
+                self.state.still_from + self._samples(seconds),
+                self.state.seen_from + self._samples(SETTLED_S),
             )
             yield at + self._samples(WINDOW_DELAY_S), partial(self._still, kind, at, seconds)
 
     def _unmonitored(self, at: int, since: int, reason: str) -> list[Alert]:
-        return self.life.begin("unmonitored", at, reason, begun_at=since)
+        return self.machine.begin("unmonitored", at, reason, begun_at=since)
 
     def _still(self, kind: str, at: int, seconds: float) -> list[Alert]:
-        """Tell that there was no QRS for ``seconds`` up to ``at``."""
-        carried = self._still_from < self._seen_from
-        return self.life.begin(
+        """Raise the alarm that there was no QRS for ``seconds`` up to ``at``."""
+        carried = self.state.still_from < self.state.seen_from
+        return self.machine.begin(
             kind,
             at,
             f"no QRS for {seconds:g} s" + (" of signal that could show one" if carried else ""),
-            begun_at=self._qrs_at if carried else self._still_from,
+            begun_at=self.state.qrs_at if carried else self.state.still_from,
             values={"limit_s": seconds},
         )
 
@@ -243,10 +274,10 @@ class SignalAlarms:
         return round(seconds * self._fs_hz)
 
     def _on_rate(self, sample: int, rate: RateChange) -> list[Alert]:
-        if not rate.there:
-            return self.life.end(rate.kind, sample, f"{rate.bpm:.0f} bpm")
+        if not rate.active:
+            return self.machine.end(rate.kind, sample, f"{rate.bpm:.0f} bpm")
         side = "below" if rate.bpm < rate.limit_bpm else "above"
-        return self.life.begin(
+        return self.machine.begin(
             rate.kind,
             sample,
             f"{rate.bpm:.0f} bpm, {side} {rate.limit_bpm:g}",

@@ -1,67 +1,90 @@
-"""The alarms of one stream, those of the signal and those of its beats, as one.
+"""The alarms of one stream: one book of them, and the rules that raise them.
 
-The two go by different clocks of the stream: the signal's come with the samples, the beats' with
-their scores, later. So neither waits for the other, and what one says never depends on how far
-the other is. Pure: no clock, no I/O.
+The rules of the signal go by the samples, those of the beats by their scores, which come later.
+Neither waits for the other, so that no alarm depends on how far the other rules are. Pure: no
+clock, no I/O.
 """
 
 from collections.abc import Iterable
+from typing import Self
 
-from pipeline.alarms.beat_rules import BeatAlarms
-from pipeline.alarms.kinds import BEAT_KINDS, HIGH, KINDS
+from pipeline.alarms.beat_rules import BeatAlarms, BeatAlarmsState
+from pipeline.alarms.kinds import HIGH, KINDS, SIGNAL_KINDS
 from pipeline.alarms.settings import AlarmSettings
-from pipeline.alarms.signal_rules import SignalAlarms
+from pipeline.alarms.signal_rules import SignalAlarms, SignalAlarmsState
+from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineState
 from pipeline.schema.public import Alert
+from pipeline.schema.state import State
+
+
+class StreamAlarmsState(State):
+    """All memory of `StreamAlarms`."""
+
+    machine: AlarmStateMachineState
+    signal: SignalAlarmsState
+    beats: BeatAlarmsState
+
+    @classmethod
+    def fresh(cls, epoch: int, first_sample: int) -> Self:
+        """Return the state before the ``first_sample`` of an epoch."""
+        machine = AlarmStateMachineState(epoch, epoch)
+        return cls(machine, SignalAlarmsState.fresh(first_sample), BeatAlarmsState())
 
 
 class StreamAlarms:
-    """The rules of one stream and the alarms that they raised."""
+    """The active alarms of one stream, and its rules."""
 
     def __init__(
         self,
         stream: str,
         fs_hz: float,
         settings: AlarmSettings,
+        state: StreamAlarmsState,
         *,
-        epoch: int,
-        first_sample: int,
         classify: bool,
     ) -> None:
-        """Begin; ``classify`` says that anomalous beats are told with their class."""
-        self.signal = SignalAlarms(stream, fs_hz, settings, epoch=epoch, first_sample=first_sample)
-        self.beats = BeatAlarms(stream, fs_hz, settings, epoch=epoch, classify=classify)
+        """Go on from ``state``; with ``classify`` anomalous beats come with their class.
+
+        Raises:
+            SnapshotError: the state holds alarms of a kind that there is not.
+        """
+        self.state = state
+        self._machine = AlarmStateMachine(stream, fs_hz, settings, state.machine)
+        self.signal = SignalAlarms(self._machine, fs_hz, settings, state.signal)
+        self.beats = BeatAlarms(self._machine, fs_hz, settings, state.beats, classify=classify)
 
     def acknowledge(self, position: int, episode: str = "") -> list[Alert]:
-        """Acknowledge the alarm ``episode``, or all that stand; return the alerts that say so."""
-        told = self.signal.life.acknowledge(position, episode)
-        return told + self.beats.life.acknowledge(position, episode)
+        """Acknowledge the alarm ``episode``, or all active ones; return their alerts."""
+        return self._machine.acknowledge(position, episode)
 
     def adopt(self, alerts: Iterable[Alert]) -> None:
-        """Take over alarms that latched in a stream of this name before it began."""
+        """Take over alarms that latched in an earlier stream of this name."""
         for alert in alerts:
-            life = self.beats.life if alert.kind in BEAT_KINDS else self.signal.life
-            life.adopt(alert)
+            self._machine.adopt(alert)
 
     def close(self, sample: int) -> list[Alert]:
-        """End everything that is there: the stream is over at ``sample``, its last beat told."""
-        told = self.signal.life.end_all("end of the stream", sample)
-        return told + self.beats.close(sample)
+        """End every condition: the stream is over at ``sample``, its last beat published."""
+        alerts = self._machine.end_all("end of the stream", sample, SIGNAL_KINDS)
+        return alerts + self.beats.close(sample)
 
     def begin_epoch(self, epoch: int, first_sample: int, ended_at: int) -> list[Alert]:
         """Begin anew at ``first_sample`` of an epoch; the old one ended at ``ended_at``."""
         self.beats.begin_epoch(epoch, ended_at)
         return self.signal.begin_epoch(epoch, first_sample, ended_at)
 
-    @property
-    def standing(self) -> list[Alert]:
-        """The latest alert of every alarm that stands, the most urgent first."""
-        alerts = {a.kind: a for a in self.signal.life.standing + self.beats.life.standing}
-        return [alerts[name] for name in KINDS if name in alerts]
+    def present(self, name: str) -> bool:
+        """Return whether the condition of a kind of alarm is there now."""
+        return self._machine.present(name)
 
     @property
-    def gravest(self) -> str:
-        """What the gravest condition is that is there now; empty without one of high priority."""
-        for alert in self.standing:
+    def active(self) -> list[Alert]:
+        """The latest alert of every active alarm, the most urgent first."""
+        return self._machine.active
+
+    @property
+    def most_urgent(self) -> str:
+        """The most urgent condition that is there now; empty without one of high priority."""
+        for alert in self.active:
             if alert.priority == HIGH and alert.state in ("on", "ack"):
                 return KINDS[alert.kind].text
         return ""

@@ -1,7 +1,7 @@
 """The alarms about the system itself and about sources that fall silent.
 
-They are the only ones that go by a clock, passed in as seconds: what does not happen has no
-position in a stream. No I/O.
+They alone go by a clock, whose seconds are passed in: what does not happen has no position in a
+stream. No I/O.
 """
 
 from typing import Final
@@ -14,53 +14,61 @@ STALE_S: Final = 2.0
 """A source that is not over and has sent nothing for so long is an alarm."""
 
 NO_SCORER_S: Final = 5.0
-"""Beats have waited for so long without anybody who could score them; a scorer that begins needs
-some of it."""
+"""Beats have waited for so long without a scorer; one that starts needs some of this time."""
 
 EXPLAINED_S: Final = 3.0
-"""A supervisor tells a new hub within this time what the one before it died of."""
+"""A supervisor reports to a new hub within this time how the one before it ended."""
 
 _TICKS_HZ: Final = 1_000.0
 
 
 class SystemAlarms:
-    """What is wrong with the system as a whole; its alarms belong to the stream ``""``.
+    """The alarms about the system as a whole; they belong to the stream ``""``.
 
     Their ``sample`` counts milliseconds since the hub began.
     """
 
     def __init__(self, settings: AlarmSettings, began: float) -> None:
-        self.life = AlarmStateMachine("", _TICKS_HZ, settings, 0)
+        self._machine = AlarmStateMachine("", _TICKS_HZ, settings)
         self._began = began
         self._scored_at = began
-        """When a scorer was there, or nothing waited for one, last."""
+        """When a scorer was last there, or nothing waited for one."""
         self._unexplained_since: float | None = None
-        """Since when nobody has said what the hub before this one died of."""
+        """Since when no supervisor has reported how the hub before this one ended."""
 
-    def ticks(self, now: float) -> int:
-        """Return the position that stands for ``now``."""
+    @property
+    def active(self) -> list[Alert]:
+        """The latest alert of every active alarm, the most urgent first."""
+        return self._machine.active
+
+    def acknowledge(self, now: float, episode: str = "") -> list[Alert]:
+        """Acknowledge the alarm ``episode``, or all active ones; return their alerts."""
+        return self._machine.acknowledge(self._ticks(now), episode)
+
+    def _ticks(self, now: float) -> int:
+        """Return the position that corresponds to ``now``."""
         return round((now - self._began) * _TICKS_HZ)
 
     def on_log(self, fault: str, now: float) -> list[Alert]:
-        """Take note of what is wrong with the log; empty for nothing."""
+        """Record what is wrong with the log; empty for nothing."""
         if not fault:
-            return self.life.end("log_not_writable", self.ticks(now), "recorded again")
-        return self.life.begin("log_not_writable", self.ticks(now), fault)
+            return self._machine.end("log_not_writable", self._ticks(now), "recorded again")
+        return self._machine.begin("log_not_writable", self._ticks(now), fault)
 
     def on_scorers(self, scorers: int, now: float, *, waiting: bool) -> list[Alert]:
-        """Take note of how many scorers there are, and whether beats are waiting for one."""
+        """Record how many scorers there are, and whether beats wait for one."""
         if scorers or not waiting:
             self._scored_at = now
-            return self.life.end("no_scorer", self.ticks(now), "a scorer answers")
+            return self._machine.end("no_scorer", self._ticks(now), "a scorer answers")
         if now - self._scored_at <= NO_SCORER_S:
             return []
         reason = f"no scorer for {NO_SCORER_S:g} s: beats wait, rules on the signal go on"
-        return self.life.begin("no_scorer", self.ticks(now), reason)
+        return self._machine.begin("no_scorer", self._ticks(now), reason)
 
     def on_death(self, process: str, code: int, times: int, now: float) -> list[Alert]:
-        """Take note that a process died, for the ``times``-th time without a steady run between.
+        """Record that a process died, for the ``times``-th time without a steady run between.
 
-        Each is told; all that come within `STEADY_S` of the one before are one alarm.
+        Each has an alert; all that come within `STEADY_S` of the one before are one alarm.
         """
         if process == "hub":
             self._unexplained_since = None
@@ -68,31 +76,31 @@ class SystemAlarms:
         return self._died(f"{process} {cause_of_death(code)}{often}; started again", now)
 
     def on_interruption(self, now: float) -> None:
-        """Take note that the hub before this one did not end in order.
+        """Record that the hub before this one did not end in order.
 
-        It is told, unless a supervisor tells of it, with the cause, within `EXPLAINED_S`.
+        It raises an alarm, unless a supervisor reports the cause within `EXPLAINED_S`.
         """
         self._unexplained_since = now
 
     def _died(self, reason: str, now: float) -> list[Alert]:
-        at = self.ticks(now)
-        told = self.life.begin("process_died", at, reason)
-        told = told or self.life.tell_again("process_died", at, reason)
-        # It is over at once, and held.
-        return told + self.life.end("process_died", at, "")
+        at = self._ticks(now)
+        alerts = self._machine.begin("process_died", at, reason)
+        alerts = alerts or self._machine.update("process_died", at, reason)
+        # Over at once, and held.
+        return alerts + self._machine.end("process_died", at, "")
 
     def advance(self, now: float) -> list[Alert]:
-        """Let time go on to ``now``: what is held ends, what nobody mended calls again."""
-        told = []
+        """Let time go on to ``now``: held alarms end, acknowledged ones call again."""
+        alerts = []
         since = self._unexplained_since
         if since is not None and now - since > EXPLAINED_S:
             self._unexplained_since = None
-            told = self._died("hub did not end in order; it goes on where its log ends", now)
-        return told + self.life.advance(self.ticks(now))
+            alerts = self._died("hub did not end in order; it goes on where its log ends", now)
+        return alerts + self._machine.advance(self._ticks(now))
 
 
 def cause_of_death(code: int) -> str:
-    """Say how a process ended: ``code`` is its exit code, or minus the signal that killed it."""
+    """Return how a process ended: ``code`` is its exit code, or minus the signal that killed it."""
     return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
 
@@ -100,20 +108,31 @@ class SourceAlarm:
     """Whether the source of one stream has fallen silent."""
 
     def __init__(self, stream: str, fs_hz: float, settings: AlarmSettings) -> None:
-        self.life = AlarmStateMachine(stream, fs_hz, settings, 0)
+        self._machine = AlarmStateMachine(stream, fs_hz, settings)
         self._realarm_s = settings.realarm_s
-        self._unheeded_s = 0.0
+        self._unacknowledged_s = 0.0
         """The age when the alarm was not yet acknowledged."""
 
+    @property
+    def active(self) -> list[Alert]:
+        """The latest alert of the alarm, where it is active."""
+        return self._machine.active
+
+    def acknowledge(self, sample: int, episode: str = "") -> list[Alert]:
+        """Acknowledge the alarm, where it is active and ``episode`` names it or is empty."""
+        return self._machine.acknowledge(sample, episode)
+
     def on_age(self, age_s: float, sample: int, epoch: int, *, over: bool) -> list[Alert]:
-        """Take note that the last samples came ``age_s`` ago, up to ``sample`` of ``epoch``."""
-        self.life.epoch = epoch
+        """Record that the last samples came ``age_s`` ago, up to ``sample`` of ``epoch``."""
+        self._machine.state.epoch = epoch
         if over or age_s <= STALE_S:
             why = "the stream is over" if over else "data again"
-            return self.life.end("no_data", sample, why)
-        told = self.life.begin("no_data", sample, f"nothing from the source for {STALE_S:g} s")
-        if all(alert.state != "ack" for alert in self.life.standing):
-            self._unheeded_s = age_s
-        elif age_s - self._unheeded_s > self._realarm_s:  # no position of the stream moves on
-            told += self.life.call_again("no_data", sample)
-        return told
+            return self._machine.end("no_data", sample, why)
+        alerts = self._machine.begin(
+            "no_data", sample, f"nothing from the source for {STALE_S:g} s"
+        )
+        if all(alert.state != "ack" for alert in self._machine.active):
+            self._unacknowledged_s = age_s
+        elif age_s - self._unacknowledged_s > self._realarm_s:  # no position of the stream moves on
+            alerts += self._machine.call_again("no_data", sample)
+        return alerts

@@ -1,27 +1,41 @@
-"""The file in which a subscriber keeps its position: always an old or a new one, never half of one.
+"""A subscriber's position in the log, and the file that keeps it.
 
-One writer. A position that was stored survives a power cut.
+The file always holds an old position or a new one, never half of one. One writer; a position that
+was stored survives a power cut.
 """
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline.errors import ConfigError
-from pipeline.schema.position import Position
 
 _MOST_BYTES = 4_096
 
 
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a subscriber has read: every alert up to ``seq`` of the log ``log_id``."""
+
+    log_id: str = ""
+    """Empty before any log is known."""
+    seq: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be the number of an alert."""
+        if not 0 <= self.seq <= 2**62:
+            raise ValueError(f"seq {self.seq}")
+
+
 def load_position(path: Path) -> Position:
-    """Return the position in ``path``; that of a reader who has read nothing if there is no file.
+    """Return the position in ``path``; the one before the first alert if there is no file.
 
     Raises:
         ConfigError: the file cannot be read, or holds something else.
     """
     try:
-        # O_NONBLOCK: nobody waits for whoever might write into a pipe.
+        # O_NONBLOCK: opening a pipe must not wait for a writer.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             body = file.read(_MOST_BYTES) or b""
     except FileNotFoundError:
@@ -37,7 +51,7 @@ def load_position(path: Path) -> Position:
 
 
 def _position(value: object) -> Position:
-    """Return the position that ``value`` is; raise `ValueError` if it is none."""
+    """Return ``value`` as a position; raise `ValueError` if it is none."""
     match value:
         case {"log_id": str(log_id), "seq": int(seq)} if (
             not isinstance(seq, bool) and log_id.isascii()
@@ -47,10 +61,10 @@ def _position(value: object) -> Position:
 
 
 def store_position(path: Path, position: Position) -> None:
-    """Put ``position`` in the place of what ``path`` holds.
+    """Replace the content of ``path`` by ``position``.
 
     Raises:
-        ConfigError: the file cannot be written; what it held is still there.
+        ConfigError: the file cannot be written; its old content is still there.
     """
     beside = path.with_name(f".{path.name}.new")
     try:

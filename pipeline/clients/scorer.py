@@ -1,7 +1,7 @@
 """A scorer process: takes batches of windows from the hub, answers with scores and classes.
 
-It holds no state: it can be killed at any moment, and the hub hands its batches out again. It
-says that it is ready at start and every 250 ms, after its models have warmed up.
+It holds no state: it can be killed at any moment, and the hub hands its batches out again. Once its
+models have warmed up it sends `Ready`, and again every 250 ms.
 """
 
 import logging
@@ -21,8 +21,6 @@ from pipeline.schema.messages import (
     ScoreRequest,
     decode,
     encode,
-    rr_context_of,
-    windows_of,
 )
 from pipeline.scoring.protocols import Classifier, Scorer
 from pipeline.transport.curve import ClientKeys
@@ -33,7 +31,7 @@ logger = logging.getLogger(__name__)
 _READY_S: Final = 0.25
 
 PATIENCE_S: Final = 5.0
-"""A hub that was not there for so long at the beginning is worth a word."""
+"""After so long without a hub at the beginning, a warning is logged."""
 
 
 def run_worker(
@@ -68,7 +66,7 @@ def run_worker(
                 if hub.send(ready):
                     patient_until = None
                 else:
-                    # The hub is not there. A socket tries that ever more rarely; a new one at once.
+                    # No hub. An old socket tries to connect ever more rarely; a new one at once.
                     hub.close(linger_ms=0)
                     hub = Dealer(connect=work, keys=keys)
             if patient_until is not None and now > patient_until:
@@ -94,18 +92,18 @@ def answer(scorer: Scorer, classifier: Classifier | None, frame: bytes) -> Score
     request = decode(frame)
     began = time.perf_counter()
     if isinstance(request, ScoreRequest):
-        batch = scorer.score(windows_of(request))
+        batch = scorer.score(request.windows)
         return ScoreReply(
             ids=request.ids,
-            scores=batch.scores.astype("<f4").tobytes(),
-            residuals=batch.residuals.astype("<f4").tobytes(),
+            scores=batch.scores.astype(np.float32, copy=False),
+            residuals=batch.residuals.astype(np.float32, copy=False),
             compute_ms=1e3 * (time.perf_counter() - began),
         )
     if isinstance(request, ClassRequest) and classifier is not None:
-        probabilities = classifier.classify(windows_of(request), rr_context_of(request))
+        probabilities = classifier.classify(request.windows, request.rr_context)
         return ClassReply(
             ids=request.ids,
-            probabilities=probabilities.astype("<f4").tobytes(),
+            probabilities=probabilities.astype(np.float32, copy=False),
             compute_ms=1e3 * (time.perf_counter() - began),
         )
     raise WireError(f"{type(request).__name__} is no request that this scorer answers")

@@ -1,10 +1,10 @@
-"""The bookkeeping of a subscriber: which alerts were delivered, and which must be asked for.
+"""Puts alerts in order, each exactly once: which were delivered, and which must be asked for.
 
 Alerts come live, where any may be missing, and in pages from the log, on request. `Sequencer` takes
-both and gives every alert exactly once and in order; where the log cannot give one it says so with
-a `Gap`, and where the log is not the one it was, with a `LogReplaced`. Only the answer to its own
-latest question can make it say either: live messages may have waited in a queue for long, and then
-tell of a log that is no more, or of a number that was passed long ago. They only make it ask.
+both and delivers every alert exactly once and in order. For alerts that the log cannot give it
+delivers a `Gap`; where the log is another one, or an older copy, a `LogReplaced`. It concludes
+either only from the answer to its own latest request. A live message may have waited in a queue for
+long, and then speak of a log that is no more, or of a number passed long ago: it only makes it ask.
 
 Pure: no sockets, no clock; ``now`` is an argument, in seconds of any steady clock.
 """
@@ -13,8 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from pipeline.schema.position import Gap, LogReplaced
-from pipeline.schema.public import Alert, Heartbeat
+from pipeline.schema.public import Alert, Gap, Heartbeat, LogReplaced
 from pipeline.schema.requests import ReplayPage, ReplayRequest
 
 Record = Alert | Gap | LogReplaced
@@ -24,31 +23,34 @@ MOST_HELD: Final = 1_000
 """Live alerts kept while older ones are being fetched; of more, the log has a copy."""
 
 PATIENCE_S: Final = 2.0
-"""A question without any answer for so long went down with a connection: it is asked again."""
+"""After so long without an answer the request was lost with a connection: it is sent again."""
 
 
 @dataclass(slots=True)
 class Sequencer:
-    """What one subscriber has and wants."""
+    """What one subscriber has received, and what it still needs."""
 
     have: int | None
     """The last number delivered; None until it is known where to begin."""
     log_id: str = ""
-    """The log that it counts in; empty until one was met."""
+    """The log whose numbers it counts; empty before the first message."""
     _ahead: bool = False
-    """Whether it wants numbers that the first log it met has yet to give."""
+    """Whether it begins behind the end of its first log, which has yet to give those numbers."""
     _asking: bool = False
+    """Whether a request waits for its answer, or for the rest of it."""
     _doubt: bool = False
-    """Whether a live message speaks of another log, or of fewer alerts than were delivered."""
+    """Whether a live message spoke of another log, or of fewer alerts than were delivered."""
     _question: int = 0
+    """Number of the latest request."""
     _asked_from: int = 0
     _active_at: float = 0.0
-    """When the question was asked or the last page of its answer came."""
+    """When that was sent, or the last page of its answer came."""
     _held: dict[int, Alert] = field(default_factory=dict)
+    """Alerts that wait for those before them, by number."""
 
     def on_alert(self, alert: Alert) -> list[Record]:
         """Take a live alert; return what can be delivered, in order."""
-        self._meet(alert.log_id, alert.seq)
+        self._adopt_log(alert.log_id, alert.seq)
         if alert.log_id != self.log_id:
             self._doubt = True
             return []
@@ -59,38 +61,43 @@ class Sequencer:
         return self._deliver([alert])
 
     def on_heartbeat(self, beat: Heartbeat) -> None:
-        """Take note of what there is by now."""
-        self._meet(beat.log_id, beat.last_seq)
+        """Take a heartbeat, which has the newest number there is."""
+        self._adopt_log(beat.log_id, beat.last_seq)
         if self.have is None:
             self.have = beat.last_seq
         self._ahead = self._ahead and beat.last_seq < self.have
         if beat.log_id != self.log_id or (beat.last_seq < self.have and not self._ahead):
             self._doubt = True
 
-    def _meet(self, log_id: str, last_seq: int) -> None:
-        """Take the first log for the one to read: nothing of another one has been read."""
+    def _adopt_log(self, log_id: str, last_seq: int) -> None:
+        """Take the first log that is seen for the one to read."""
         if not self.log_id:
             self.log_id = log_id
             self._ahead = self.have is not None and last_seq < self.have
 
     def on_page(self, page: ReplayPage, now: float) -> list[Record]:
         """Take a page of old alerts; return what can be delivered, in order."""
+        # 1. Only the answer to the latest request counts.
         if not self._asking or page.question != self._question or self.have is None:
             return []
         self._active_at = now
         self._asking = not page.end
         self.log_id = self.log_id or page.log_id
         records: list[Record] = []
+        # 2. Another log, or one that ends before what was read: its numbers count from now on.
         if page.log_id != self.log_id or page.last_seq < self._asked_from - 1:
             records.append(self._begin_anew(page))
+        # 3. What was removed from the log will never come.
         records += self._skip_to(page.low_water_seq - 1, "no longer in the log")
+        # 4. The alerts of the page, and held ones that follow on them.
         records += self._deliver(page.alerts)
+        # 5. The page covers all numbers up to `to_seq`: what it lacks cannot be read.
         if page.from_seq <= self.have + 1:
             records += self._skip_to(page.to_seq, "damaged in the log")
         return records
 
     def wanted(self, last_seq: int, now: float) -> ReplayRequest | None:
-        """Return what to ask for now, given the last number there is, or None."""
+        """Return the request to send now, given the newest number there is, or None."""
         if self._asking and now - self._active_at < PATIENCE_S:
             return None
         self._asking = False
@@ -102,7 +109,7 @@ class Sequencer:
         return ReplayRequest(log_id=self.log_id, from_seq=self._asked_from, question=self._question)
 
     def not_asked(self) -> None:
-        """Take note that the question could not be sent."""
+        """Record that the request could not be sent."""
         self._asking, self._doubt = False, True
 
     def _deliver(self, alerts: Iterable[Alert]) -> list[Record]:
@@ -118,7 +125,7 @@ class Sequencer:
         return ready
 
     def _skip_to(self, to_seq: int, why: str) -> list[Record]:
-        """Give up what is missing up to ``to_seq``; what is held of it is delivered."""
+        """Give up what is missing up to ``to_seq``; deliver what is held of it."""
         assert self.have is not None
         records: list[Record] = []
         while self.have < to_seq:
@@ -141,7 +148,7 @@ class Sequencer:
         return records
 
     def _begin_anew(self, page: ReplayPage) -> LogReplaced:
-        """Numbers of another log mean nothing: read the new one from its beginning."""
+        """Go on with another log, from its beginning: numbers of the old one mean nothing there."""
         assert self.have is not None
         same = page.log_id == self.log_id
         reason = (
@@ -149,9 +156,9 @@ class Sequencer:
             if same
             else "the log was replaced by another one: read from its beginning"
         )
-        told = LogReplaced(
+        replaced = LogReplaced(
             log_id=page.log_id, old_log_id=self.log_id, old_seq=self.have, reason=reason
         )
         self.log_id, self.have, self._asked_from = page.log_id, 0, 1
         self._held.clear()
-        return told
+        return replaced

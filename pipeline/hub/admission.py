@@ -1,33 +1,32 @@
-"""Whether a hub has room for samples, and what it does where it has none.
+"""Back-pressure: whether the hub takes samples, and what it does while it cannot.
 
-A moment without room passes by itself: the hub leaves samples unread, and sources wait. Then they
-are told to wait, lest they take it for dead: questions are answered without credit, and what comes
-in spite of that is not taken, for it comes again. And where nobody scores, the beats of devices,
-which cannot wait, are given up, so that the rules on the signal go on; a record waits and loses
-nothing.
+A short backlog passes by itself: the hub leaves samples unread, and sources wait. After
+`_UNREAD_S` it reads again, lest sources take it for dead: it answers without credit, and refuses
+whatever comes in spite of that, for it will be sent again. Where nobody scores, the hub gives up
+the beats of live devices, which cannot wait, so that the rules on the signal go on. A record waits
+and loses nothing.
 
 Not thread-safe: runs in the hub's loop. Units: seconds of the hub's clock.
 """
 
-from collections.abc import Mapping
 from typing import Final
 
 from pipeline.hub.dispatch import Dispatcher
 from pipeline.schema.messages import GivenUp
-from pipeline.stream.session import StreamSession
+from pipeline.stream.streams import Streams
 
 CHUNKS_UNDER_WAY: Final = 8
 """Credit of a source: chunks it may have sent without an `Accepted`."""
 
 MAX_PENDING: Final = 4_096
-"""Beats not told, or alerts not in the log, at which the hub takes no samples in."""
+"""Backlog, in beats without a result or alerts outside the log, at which no samples are taken."""
 
 GIVE_UP_S: Final = 10.0
-"""After so long without an answer of use, windows are given up where there is no room for more."""
+"""After so long without a useful answer, windows are given up to make space for others."""
 
 _GIVEN_UP_A_TURN: Final = 256
 
-_PATIENT_S: Final = 0.4
+_UNREAD_S: Final = 0.4
 """Shorter than the silence after which a source asks."""
 
 
@@ -36,36 +35,35 @@ class NoCreditError(Exception):
 
 
 class Admission:
-    """The room that the beats of ``sessions`` leave, which wait in ``dispatcher``."""
+    """Decides whether samples of ``streams``, whose windows ``dispatcher`` holds, are taken."""
 
-    def __init__(self, sessions: Mapping[str, StreamSession], dispatcher: Dispatcher) -> None:
-        self.listens = True
-        """Whether samples are read."""
-        self._sessions = sessions
+    def __init__(self, streams: Streams, dispatcher: Dispatcher) -> None:
+        self.reads_samples = True
+        """Whether the ingest socket is read."""
+        self._streams = streams
         self._dispatcher = dispatcher
-        self._none_since: float | None = None
-        self._full = False
+        self._full_since: float | None = None
+        self._refuses = False
 
-    def look(self, waiting: int, now: float) -> GivenUp | None:
-        """Take note of how many beats or alerts wait; return what is given up to make room."""
-        if waiting < MAX_PENDING:
-            self._none_since, self._full, self.listens = None, False, True
+    def update(self, unlogged_alerts: int, now: float) -> GivenUp | None:
+        """Look at the backlog, of which the log's is given; return the windows to give up now."""
+        if max(self._streams.pending, unlogged_alerts) < MAX_PENDING:
+            self._full_since, self._refuses, self.reads_samples = None, False, True
             return None
-        if self._none_since is None:
-            self._none_since = now
-        self._full = self.listens = now - self._none_since >= _PATIENT_S
-        devices = any(session.stream.live for session in self._sessions.values())
-        if not devices or self._dispatcher.stalled_s(now) < GIVE_UP_S:
+        if self._full_since is None:
+            self._full_since = now
+        self._refuses = self.reads_samples = now - self._full_since >= _UNREAD_S
+        if not self._streams.live or self._dispatcher.stalled_s(now) < GIVE_UP_S:
             return None
         ids = self._dispatcher.give_up(_GIVEN_UP_A_TURN)
         return GivenUp(ids=ids) if ids else None
 
     @property
     def credit(self) -> int:
-        """Return how many chunks a source may send without an answer."""
-        return 0 if self._full else CHUNKS_UNDER_WAY
+        """Chunks that a source may send without an answer."""
+        return 0 if self._refuses else CHUNKS_UNDER_WAY
 
-    def claim(self) -> None:
-        """Raise `NoCreditError` where a chunk is not taken in."""
-        if self._full:
+    def require_credit(self) -> None:
+        """Raise `NoCreditError` while no chunk is taken."""
+        if self._refuses:
             raise NoCreditError

@@ -1,8 +1,9 @@
-"""Old alerts on request: who asked on the replay socket, and how far each has been served.
+"""Catch-up: old alerts on request, one page at a time.
 
-One page a turn, to each asker in its turn, so that a long log holds up nobody. Whoever does not
-read what it asked for waits where it is: the pages under way to it are few, and the hub goes on.
-Anything that arrives is hostile until decoded. Not thread-safe: runs in the hub's loop.
+Each turn of the hub's loop sends one page, to the reader that was served longest ago, so that a
+long log holds up nobody. A reader that does not take its pages waits: few of them may be under way
+to it, and the hub goes on. Whatever arrives is hostile until decoded. Not thread-safe: runs in the
+hub's loop.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ from pipeline.schema.requests import (
 from pipeline.transport.sockets import Peer, Router
 
 PAGES_UNDER_WAY: Final = 4
-"""To one asker: a page takes half a megabyte."""
+"""To one reader: a page takes half a megabyte."""
 
 
 @dataclass(slots=True)
@@ -32,49 +33,49 @@ class _Reader:
     from_seq: int
     question: int
     page: bytes = b""
-    """The page that did not get into its queue."""
+    """The page that did not fit into its queue."""
     after_page: int | None = None
     """Where to go on once that is sent; None after the last one."""
 
 
 class CatchUp:
-    """Serves pages of ``log`` on ``end``."""
+    """Serves pages of ``log`` on ``socket``."""
 
-    def __init__(self, end: Router, log: AlertLog) -> None:
-        self._end = end
+    def __init__(self, socket: Router, log: AlertLog) -> None:
+        self._socket = socket
         self._log = log
-        self._askers: OrderedDict[Peer, _Reader] = OrderedDict()
+        self._readers: OrderedDict[Peer, _Reader] = OrderedDict()
 
     @property
     def under_way(self) -> bool:
-        """Whether somebody could be sent a page now."""
-        return any(not asker.page for asker in self._askers.values())
+        """Whether a reader can be sent a page now."""
+        return any(not reader.page for reader in self._readers.values())
 
     def serve(self) -> list[WireError | LogError]:
         """Take new requests and send the next page.
 
         Returns:
             What was no request, and what the log could not give. Around one damaged row the rest
-            is sent; where nothing can be read, that peer asks again.
+            is sent; where nothing can be read, that reader asks again.
         """
         errors: list[WireError | LogError] = []
-        for peer, frame in self._end.receive():
+        for peer, frame in self._socket.receive():
             try:
                 request = decode_replay_request(frame)
             except WireError as error:
                 errors.append(error)
                 continue
-            self._askers[peer] = _Reader(self._first_wanted(request), request.question)
-        for waiting in [peer for peer, asker in self._askers.items() if asker.page]:
+            self._readers[peer] = _Reader(self._first_wanted(request), request.question)
+        for waiting in [peer for peer, reader in self._readers.items() if reader.page]:
             self._send(waiting)
-        due = next((peer for peer, asker in self._askers.items() if not asker.page), None)
+        due = next((peer for peer, reader in self._readers.items() if not reader.page), None)
         if due is not None:
-            self._askers.move_to_end(due)
-            errors += self._prepare(self._askers[due])
-            if self._askers[due].page:
+            self._readers.move_to_end(due)
+            errors += self._prepare(self._readers[due])
+            if self._readers[due].page:
                 self._send(due)
             else:
-                del self._askers[due]
+                del self._readers[due]
         return errors
 
     def _first_wanted(self, request: ReplayRequest) -> int:
@@ -84,42 +85,42 @@ class CatchUp:
         return max(request.from_seq, self._log.low_water_seq)
 
     def _send(self, peer: Peer) -> None:
-        asker = self._askers[peer]
-        sent = self._end.offer(peer, asker.page)
-        if sent is None or (sent and asker.after_page is None):
-            del self._askers[peer]
-        elif sent and asker.after_page is not None:
-            asker.from_seq, asker.page = asker.after_page, b""
+        reader = self._readers[peer]
+        sent = self._socket.offer(peer, reader.page)
+        if sent is None or (sent and reader.after_page is None):
+            del self._readers[peer]
+        elif sent and reader.after_page is not None:
+            reader.from_seq, reader.page = reader.after_page, b""
 
-    def _prepare(self, asker: _Reader) -> list[LogError]:
-        """Make the next page for ``asker``, if the log can be read; return what of it cannot."""
+    def _prepare(self, reader: _Reader) -> list[LogError]:
+        """Make the next page for ``reader``, if the log can be read; return what it cannot give."""
         last_seq = self._log.last_seq
-        to_seq = min(asker.from_seq + ALERTS_PER_PAGE - 1, last_seq)
+        to_seq = min(reader.from_seq + ALERTS_PER_PAGE - 1, last_seq)
         try:
-            alerts, errors = self._read(asker.from_seq, to_seq)
+            alerts, errors = self._read(reader.from_seq, to_seq)
         except LogError as error:
             return [error]
         end = to_seq >= last_seq
-        asker.page = encode_json(
+        reader.page = encode_json(
             ReplayPage(
                 log_id=self._log.log_id,
                 low_water_seq=self._log.low_water_seq,
                 last_seq=last_seq,
                 alerts=alerts,
                 end=end,
-                question=asker.question,
-                from_seq=asker.from_seq,
+                question=reader.question,
+                from_seq=reader.from_seq,
                 to_seq=to_seq,
             )
         )
-        asker.after_page = None if end else to_seq + 1
+        reader.after_page = None if end else to_seq + 1
         return errors
 
     def _read(self, from_seq: int, to_seq: int) -> tuple[list[Alert], list[LogError]]:
-        """Return what can be read from one number to the other, and what stood in the way.
+        """Return what can be read from one number to the other, and what could not.
 
         Raises:
-            LogError: nothing can be read, now.
+            LogError: nothing can be read now.
         """
         if to_seq < from_seq:
             return [], []

@@ -1,10 +1,10 @@
-"""What a hub is told when it begins."""
+"""The settings of a hub."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
-from pipeline.log.maintenance import EVERYTHING, Retention
+from pipeline.log.maintenance import KEEP_ALL, Retention
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.transport.auth import Authenticator
 
@@ -21,14 +21,14 @@ class HubConfig:
     log: Path
     live_score: LiveScoreConfig
     classify: bool = False
-    """Whether anomalous beats are told with their class; then every scorer must name classes."""
+    """Whether anomalous beats are published with their class; every scorer must then classify."""
     resume: bool = True
-    """Whether the streams go on where the log ends; otherwise they begin anew."""
+    """Whether streams go on where the log ends; otherwise they begin anew."""
     alarms: AlarmSettings = DEFAULTS
-    keep: Retention = EVERYTHING
+    keep: Retention = KEEP_ALL
     """How much of the log is kept."""
     version: str = ""
     commit: str = ""
-    """Of the program, for its reports."""
-    guard: Authenticator | None = None
-    """Asks everybody for a key; without one, everybody on this machine is let in."""
+    """Both of the program, for its reports."""
+    auth: Authenticator | None = None
+    """Checks everybody's key; without it, everybody on this machine may connect."""

@@ -1,9 +1,9 @@
-"""What a running monitor is told and asked: acknowledge, silence, show, state; deaths of processes.
+"""The control socket: acknowledge, silence, show, state, and the deaths of processes.
 
-`Control` answers on the control socket, one frame a request, one frame back. Acknowledging is an
-alert like any other, logged and published, so that every watcher sees it. An audio pause takes
-the sound and never the picture; a new alarm of high priority ends it. Anything that arrives is
-hostile until decoded. Not thread-safe: runs in the hub's loop.
+One frame a request, one frame back. Acknowledging makes alerts, logged and published like any
+other, so that every subscriber sees them. An audio pause silences the sound and never hides the
+picture; a new alarm of high priority ends it. Whatever arrives is hostile until decoded. Not
+thread-safe: runs in the hub's loop.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from pipeline.errors import LogError, WireError
 from pipeline.log.store import AlertLog
-from pipeline.schema.public import Alert, Status, encode_json
+from pipeline.schema.public import Alert, Status, SystemReport, encode_json
 from pipeline.schema.requests import (
     Acknowledge,
     ControlReply,
@@ -21,29 +21,28 @@ from pipeline.schema.requests import (
     State,
     decode_control_request,
 )
-from pipeline.schema.system_report import SystemReport
 from pipeline.transport.sockets import Router
 
 REQUESTS_A_TURN: Final = 16
-"""Answered in one turn of the hub's loop; the others wait, and the beats do not."""
+"""Answered in one turn of the hub's loop; further requests wait, so that the beats do not."""
 
 
 class _Reply(NamedTuple):
-    """An answer that waits for the commit."""
+    """A reply that waits for the commit."""
 
     peer: bytes
     content: ControlReply | bytes
-    """As bytes, the same for all who asked."""
-    wants_record: bool
+    """As bytes, the same for every client that asked."""
+    claims_record: bool
     """Whether it says that something is in the log."""
 
 
 class Control:
-    """The control socket ``end`` of a hub that writes ``log``."""
+    """Serves the control ``socket`` of a hub that writes ``log``."""
 
     def __init__(
         self,
-        end: Router,
+        socket: Router,
         log: AlertLog,
         acknowledge: Callable[[str, str], list[Alert]],
         state: Callable[[], tuple[SystemReport, list[Status]]],
@@ -52,13 +51,13 @@ class Control:
         """Begin.
 
         Args:
-            end: the socket.
+            socket: where requests arrive.
             log: the alert log.
-            acknowledge: given stream and episode, does it and returns the alerts that say so.
-            state: returns how the system and every stream stand now.
-            on_death: takes the news of a process that died.
+            acknowledge: acknowledges alarms, given stream and episode; returns the alerts.
+            state: returns the report on the system and the status of every stream, as of now.
+            on_death: called when a supervisor reports that a process died.
         """
-        self._end = end
+        self._socket = socket
         self._log = log
         self._acknowledge = acknowledge
         self._state = state
@@ -67,21 +66,21 @@ class Control:
         self._replies: list[_Reply] = []
 
     def silenced_s(self, now: float) -> float:
-        """Return for how long there will be no sound."""
+        """Return for how many seconds there will be no sound."""
         return round(max(0.0, self._silent_until - now), 1)
 
     def on_alert(self, alert: Alert) -> None:
-        """Take note of a new alert: one that calls at high priority ends an audio pause."""
+        """End an audio pause if a new alert calls at high priority."""
         if alert.state == "on" and alert.priority == "high":
             self._silent_until = 0.0
 
     def serve(self, now: float) -> list[WireError | LogError]:
-        """Do what has been asked; return what was no request, or could not be read."""
+        """Carry out requests; return what was no request, and what the log could not give."""
         errors: list[WireError | LogError] = []
         state = b""
-        for peer, frame in self._end.receive(REQUESTS_A_TURN):
+        for peer, frame in self._socket.receive(REQUESTS_A_TURN):
             content: ControlReply | bytes
-            recorded = False
+            claims_record = False
             try:
                 request = decode_control_request(frame)
                 changes = isinstance(request, Acknowledge | Silence | Died)
@@ -89,7 +88,7 @@ class Control:
                 forbidden = isinstance(request, Died) and peer.user
                 if forbidden or not (peer.rights.control if changes else peer.rights.subscribe):
                     raise WireError("this key may not do that; see monitor keys list")
-                recorded = isinstance(request, Acknowledge)
+                claims_record = isinstance(request, Acknowledge)
                 if isinstance(request, State):
                     content = state = state or self._state_now(now)
                 else:
@@ -97,25 +96,25 @@ class Control:
             except (WireError, LogError) as error:
                 errors.append(error)
                 content = ControlReply(error=str(error)[:300])
-            self._replies.append(_Reply(peer, content, recorded))
+            self._replies.append(_Reply(peer, content, claims_record))
         return errors
 
     def reply(self, logged: Sequence[Alert], unwritable: str) -> None:
-        """Answer: to be called after the commit, with what it wrote or why it wrote nothing."""
+        """Send the replies, after a commit that wrote ``logged`` or was not possible."""
         recorded = {_alarm(alert): alert for alert in logged}
-        for peer, content, wants_record in self._replies:
+        for peer, content, claims_record in self._replies:
             if isinstance(content, ControlReply):
-                if unwritable and wants_record and content.alerts:
+                if unwritable and claims_record and content.alerts:
                     content = ControlReply(error=f"done, but not recorded yet: {unwritable}"[:300])
-                elif wants_record:
+                elif claims_record:
                     alerts = [recorded.get(_alarm(alert), alert) for alert in content.alerts]
                     content = ControlReply(alerts=alerts, silenced_s=content.silenced_s)
                 content = encode_json(content)
-            self._end.send(peer, content)
+            self._socket.send(peer, content)
         self._replies.clear()
 
     def _state_now(self, now: float) -> bytes:
-        """Return how all stands: a page for each stream, so it is made once for all who ask."""
+        """Return the whole state, made once for all who ask: it has a page for each stream."""
         system, statuses = self._state()
         return encode_json(
             ControlReply(silenced_s=self.silenced_s(now), system=system, statuses=statuses)

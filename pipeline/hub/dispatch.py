@@ -1,12 +1,16 @@
-"""Which windows go to which scorer, and when: batches, credit, and second chances.
+"""Which windows go to which scorer, and when: batches, credit, and redelivery.
 
 A window is handed out for a `Task`: its score, and later perhaps its class. Each task has a queue
-of its own, in order of arrival, and a batch is of one task. It leaves as soon as a scorer has
-credit and the batch is full, or its oldest window has waited `DispatchConfig.max_wait_s`. Classes
-go first and wait for no company, for the beats behind wait for them. A batch that is not answered
-within `redeliver_after_s`, or whose scorer fell silent, goes back to the head of its queue and to
-another scorer. A scorer computes or says that it is ready, never both at a time: one that owes an
-answer gets nothing more until it has given it or is ready without, lest it fall further behind.
+of its own, in order of arrival, and a batch is of one task.
+
+* A batch leaves as soon as a scorer has credit and the batch is full, or its oldest window has
+  waited `DispatchConfig.max_wait_s`. Classes go first and do not wait for a full batch, because the
+  beats behind them wait.
+* A batch that is not answered within `redeliver_after_s`, or whose scorer fell silent, goes back to
+  the head of its queue and to another scorer.
+* A scorer computes, or says that it is ready, never both at a time. One whose answer is overdue
+  gets nothing more until it answers or says that it is ready, lest it fall further behind.
+
 Every window is accounted for once a task: the first answer counts, later ones are duplicates.
 
 Pure: no sockets, no clock; ``now`` is an argument, in seconds of any steady clock.
@@ -25,7 +29,7 @@ from pipeline.errors import ConfigError
 from pipeline.schema.messages import MAX_BATCH, ClassRequest, Ready, Request, ScoreRequest, WindowId
 
 STALLED_S: Final = 5.0
-"""Windows have waited for so long without an answer of use: whoever is there, nobody scores."""
+"""Windows have waited for so long without a useful answer: no scorer is working."""
 
 
 class Task(Enum):
@@ -37,11 +41,11 @@ class Task(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DispatchConfig:
-    """When batches leave, and when they are given up."""
+    """When batches leave, and when they are handed out again."""
 
     max_batch: int = 64
     max_wait_s: float = 0.005
-    """A lone beat waits no longer than this for company on its way to be scored."""
+    """A lone beat waits no longer than this for others to share its batch."""
     redeliver_after_s: float = 1.0
     """An unanswered batch is handed out again after this time."""
     silent_after_s: float = 1.5
@@ -57,22 +61,23 @@ class DispatchConfig:
 
 @dataclass(slots=True)
 class _Scorer:
-    """What is known of one connected scorer."""
+    """One connected scorer."""
 
     credit: int
-    heard_at: float
+    seen_at: float
+    """When it last sent anything."""
 
 
 @dataclass(slots=True)
 class _Batch:
-    """Windows under way to a scorer."""
+    """Windows under way to a scorer, without an answer yet."""
 
     scorer: bytes
     task: Task
     ids: list[WindowId]
     sent_at: float
     late: bool = False
-    """Whether its windows were put back: the scorer still owes the answer."""
+    """Whether its answer is overdue; then its windows were put back."""
 
 
 class _Queue:
@@ -81,10 +86,10 @@ class _Queue:
     def __init__(self, max_wait_s: float) -> None:
         self._max_wait_s = max_wait_s
         self.rows: dict[WindowId, tuple[NDArray[np.float32], ...]] = {}
-        """What a request says of each window without an answer."""
+        """For each window without an answer, the rows that a request carries."""
         self.waiting: deque[tuple[WindowId, float, bool]] = deque()
-        """Windows to hand out, since when, and whether not for the first time; some may have been
-        answered meanwhile."""
+        """Windows to hand out, each with when it began to wait, and whether it was handed out
+        before; some may have been answered meanwhile."""
         self.redelivered = 0
         """Windows that were handed out again."""
 
@@ -99,7 +104,7 @@ class _Queue:
         return self.waiting[0][1] + self._max_wait_s if self.waiting else None
 
     def take(self, most: int) -> list[WindowId]:
-        """Take up to ``most`` windows that nobody has answered meanwhile."""
+        """Take up to ``most`` windows that have no answer yet."""
         ids: list[WindowId] = []
         while self.waiting and len(ids) < most:
             window_id, _, again = self.waiting.popleft()
@@ -113,12 +118,12 @@ class _Queue:
         ids = list(islice(self.rows, most))
         for window_id in ids:
             del self.rows[window_id]
-        # Where nobody takes any, nothing else would clear this queue.
+        # While no scorer takes any, nothing else clears this queue.
         self.waiting = deque(one for one in self.waiting if one[0] in self.rows)
         return ids
 
     def put_back(self, ids: list[WindowId], since: float) -> None:
-        """Queue again, at the head, what of ``ids`` has no answer."""
+        """Queue again, at the head, those of ``ids`` that have no answer."""
         again = [window_id for window_id in ids if window_id in self.rows]
         self.waiting.extendleft((window_id, since, True) for window_id in reversed(again))
 
@@ -128,7 +133,7 @@ class Dispatcher:
 
     def __init__(self, config: DispatchConfig | None = None) -> None:
         self._config = config or DispatchConfig()
-        # Those that want a class were found together, by the answer to one batch.
+        # Windows that want a class are found together, by the answer to one batch.
         self._queues = {
             Task.CLASS: _Queue(max_wait_s=0.0),
             Task.SCORE: _Queue(self._config.max_wait_s),
@@ -136,7 +141,7 @@ class Dispatcher:
         self._scorers: OrderedDict[bytes, _Scorer] = OrderedDict()
         self._under_way: list[_Batch] = []
         self._progress_at = 0.0
-        """When an answer came that was of use, or the first window began to wait."""
+        """When the latest useful answer came, or the first window began to wait."""
 
     @property
     def pending(self) -> int:
@@ -154,19 +159,19 @@ class Dispatcher:
 
     @property
     def scorers(self) -> int:
-        """Scorers that were heard of lately."""
+        """Scorers that were seen lately."""
         return len(self._scorers)
 
     def stalled_s(self, now: float) -> float:
-        """Return for how long windows have waited and no answer of use has come."""
+        """Return for how long windows have waited without a useful answer."""
         return now - self._progress_at if self.pending else 0.0
 
     def working(self, now: float) -> int:
-        """Return how many scorers there are; none where no answer of use comes from them."""
+        """Return how many scorers there are; none while no useful answer comes from them."""
         return 0 if self.stalled_s(now) > STALLED_S else self.scorers
 
     def give_up(self, most: int) -> list[WindowId]:
-        """Forget up to ``most`` windows, those first that have waited for longest; return them."""
+        """Forget up to ``most`` windows, those first that have waited longest; return them."""
         ids: list[WindowId] = []
         for queue in self._queues.values():
             ids += queue.forget(most - len(ids))
@@ -195,16 +200,16 @@ class Dispatcher:
         if not self.pending:
             self._progress_at = now
 
-    def hear(self, scorer: bytes, message: Ready, now: float) -> None:
-        """Note that a scorer is ready and how many batches it takes at a time."""
-        # What it had long before and has not answered by now it never will.
+    def on_ready(self, scorer: bytes, message: Ready, now: float) -> None:
+        """Record that a scorer is ready, and how many batches it takes at a time."""
+        # An overdue answer that has not come by now never will: it would have been sent before.
         self._under_way = [b for b in self._under_way if not (b.late and b.scorer == scorer)]
-        self._scorers[scorer] = _Scorer(credit=message.credit, heard_at=now)
+        self._scorers[scorer] = _Scorer(credit=message.credit, seen_at=now)
 
-    def answer(self, scorer: bytes, task: Task, ids: list[WindowId], now: float) -> list[int]:
-        """Note an answer; return the positions in ``ids`` that were still waiting for one."""
+    def on_answer(self, scorer: bytes, task: Task, ids: list[WindowId], now: float) -> list[int]:
+        """Record an answer; return the positions in ``ids`` that were still waiting for one."""
         if scorer in self._scorers:
-            self._scorers[scorer].heard_at = now
+            self._scorers[scorer].seen_at = now
         answered = (scorer, task, ids)
         self._under_way = [
             batch for batch in self._under_way if (batch.scorer, batch.task, batch.ids) != answered
@@ -217,7 +222,7 @@ class Dispatcher:
 
     def due(self, now: float) -> list[tuple[bytes, Request]]:
         """Return the batches to send now, each with its scorer."""
-        self._give_up(now)
+        self._redeliver(now)
         requests: list[tuple[bytes, Request]] = []
         for task, queue in self._queues.items():
             while self._is_due(queue, now) and (scorer := self._free_scorer()) is not None:
@@ -254,11 +259,11 @@ class Dispatcher:
                 return name
         return None
 
-    def _give_up(self, now: float) -> None:
-        """Put back what silent scorers hold and what was not answered in time."""
+    def _redeliver(self, now: float) -> None:
+        """Put back the windows of silent scorers, and those that were not answered in time."""
         config = self._config
         for name in [
-            n for n, s in self._scorers.items() if now - s.heard_at >= config.silent_after_s
+            n for n, s in self._scorers.items() if now - s.seen_at >= config.silent_after_s
         ]:
             del self._scorers[name]
         for batch in reversed(self._under_way):
@@ -272,7 +277,7 @@ class Dispatcher:
 def _request(
     task: Task, ids: list[WindowId], rows: list[tuple[NDArray[np.float32], ...]]
 ) -> Request:
-    columns = [np.stack(column).astype("<f4").tobytes() for column in zip(*rows, strict=True)]
+    columns = [np.stack(column) for column in zip(*rows, strict=True)]
     if task is Task.CLASS:
         windows, rr_context = columns
         return ClassRequest(ids=ids, windows=windows, rr_context=rr_context)

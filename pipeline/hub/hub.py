@@ -1,21 +1,23 @@
 """The one stateful process: samples in, scores asked for, alerts logged and published.
 
 A single loop over five sockets: ``ingest`` (from sources), ``work`` (to scorers), ``alerts`` (live,
-PUB), ``replay`` (old alerts, on request) and ``control`` (from people). Sources get an `Accepted`
-for every chunk and send no more than their credit, so a hub that falls behind slows a replay down
-instead of dropping samples. One transaction holds everything that happened in one turn of the loop:
-the events (`pipeline.hub.journal`) and the alerts that follow. Only then are the sources told that
-it arrived, and the alerts published. So a hub that is killed at any moment goes on where its log
-ends: what is not in it was acknowledged to nobody, and comes again.
+PUB), ``replay`` (old alerts, on request) and ``control`` (requests of operators). Each turn of the
+loop receives, admits what may be taken, applies it as events, commits, answers, and publishes.
 
-Anything that arrives is hostile until decoded: what is no message, or contradicts its stream,
-is counted in ``rejected_frames`` and ignored. One thread; `Hub.run` ends when told to.
+Sources get an `Accepted` for every chunk and send no more than their credit, so a hub that falls
+behind slows a replay down instead of dropping samples. One transaction holds everything that
+happened in one turn: the events (`pipeline.hub.journal`) and the alerts that follow from them. Only
+then are the sources answered and the alerts published. So a hub that is killed at any moment goes
+on where its log ends: whatever is not in the log was acknowledged to nobody, and is sent again.
+
+Whatever arrives is hostile until decoded: a frame that is no message, or contradicts its stream, is
+counted in ``rejected_frames`` and ignored. One thread; `Hub.run` ends when ``stop`` says so.
 """
 
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from pipeline.errors import BusyError, LogError, MissingChunkError, WireError
 from pipeline.hub.admission import Admission, NoCreditError
@@ -45,26 +47,31 @@ from pipeline.schema.messages import (
     ScoreReply,
     decode,
     encode,
-    probabilities_of,
-    residuals_of,
     rows_of,
-    scores_of,
 )
-from pipeline.schema.public import Alert, Heartbeat, Public, Status
+from pipeline.schema.public import Alert, Public, Status, SystemReport
 from pipeline.schema.requests import Died
-from pipeline.schema.system_report import SystemReport
 from pipeline.scoring.beat import Beat
 from pipeline.stream.session import NOT_BEGUN
-from pipeline.stream.streams import Streams
+from pipeline.stream.streams import Outcome, Streams
 from pipeline.transport.access_list import SOCKETS
 from pipeline.transport.sockets import Peer, wait
 
 logger = logging.getLogger(__name__)
 
-
 _HEARTBEAT_S: Final = 0.25
 _STATUS_S: Final = 1.0
 _STRIP_S: Final = 0.1
+
+
+class _Unanswered(NamedTuple):
+    """A message of a source that waits for its `Accepted`."""
+
+    peer: Peer
+    stream: str
+    number: int
+    missing: bool
+    """Whether it was not taken, for one before it has not arrived."""
 
 
 class Hub:
@@ -80,68 +87,66 @@ class Hub:
 
         Raises:
             EndpointError: an address is in use.
-            ConfigError: an address is off loopback without a guard.
-            GuardError: the guard does not hold.
+            ConfigError: an address is off loopback, and there are no keys.
+            AuthenticationError: a socket is not protected by its keys.
             LogError: the log cannot be opened.
         """
         self._config = config
         self._clock = clock
         self._on_report = on_report
+        self._due = {"heartbeat": 0.0, "status": 0.0, "strip": 0.0}
+        self._unanswered: list[_Unanswered] = []
+        self._messages: list[tuple[str, Public]] = []
+        """To be published after the commit, by topic."""
+        self._reported_beats: list[Beat] = []
+        """Beats with a score that these messages report."""
+        self._counters = HubCounters()
         self._streams = Streams(config.live_score, config.alarms, clock, classify=config.classify)
         self._dispatcher = Dispatcher()
-        self._counts = HubCounters(clock(), version=config.version, commit=config.commit)
-        self._told: list[Beat] = []
-        self._room = Admission(self._streams.sessions, self._dispatcher)
-        self._due = {"heartbeat": 0.0, "status": 0.0, "strip": 0.0}
-        self._unanswered: list[tuple[bytes, str, int, bool]] = []
-        """Sources that wait for their `Accepted`: peer, stream, number, whether one is missing."""
-        self._notes: list[tuple[str, Public]] = []
-        sessions = self._streams.sessions
-        self._oversight = SystemAlarmBook(sessions, config.alarms, clock)
-        self._doors = HubSockets({door: getattr(config, door) for door in SOCKETS}, config.guard)
+        self._admission = Admission(self._streams, self._dispatcher)
+        self._system_alarms = SystemAlarmBook(config.alarms, clock)
+        self._sockets = HubSockets({name: getattr(config, name) for name in SOCKETS}, config.auth)
         with contextlib.ExitStack() as on_failure:
-            on_failure.enter_context(self._doors)
+            on_failure.enter_context(self._sockets)
             self._log = AlertLog(config.log)
-            self._replays = CatchUp(self._doors.replay, self._log)
             self._journal = Journal(self._log, self._streams)
-            self._delivery = Outbox(self._doors.alerts, self._log, sessions, clock, config.keep)
-            self._overview = HubStatus(
-                self._counts, sessions, self._dispatcher, self._delivery, self._log,
-                tuple(self._doors.routers.values()), self._oversight, clock,
-            )  # fmt: skip
+            self._outbox = Outbox(self._sockets.alerts, self._log, clock, config.keep)
+            self._catch_up = CatchUp(self._sockets.replay, self._log)
             self._control = Control(
-                self._doors.control, self._log, self._acknowledge, self._state, self._on_death
+                self._sockets.control, self._log, self._acknowledge, self._state, self._on_death
             )
+            self._status = HubStatus(
+                config, clock, self._counters, self._streams, self._dispatcher, self._outbox,
+                self._log, self._sockets, self._system_alarms,
+            )  # fmt: skip
             self._begin()
             on_failure.pop_all()
 
     def _begin(self) -> None:
-        """Go on where the log ends, or begin anew; say what became of the alarms that stood."""
+        """Go on where the log ends, or begin anew; report what became of active alarms."""
         if self._config.resume:
-            for lost in self._journal.restore(self._clock()):
-                self._delivery.found_damage(LogError(lost))
+            for message in self._journal.restore(self._clock()):
+                self._outbox.on_damage(LogError(message))
             if self._log.interrupted:
-                self._oversight.on_interruption()
+                self._system_alarms.on_interruption()
         else:
             self._log.forget_streams()
-        for session in self._streams.sessions.values():
-            for beat in session.stream.waiting:
-                if beat.wants_score:
-                    self._dispatcher.want_score(beat.id, beat.window, self._clock())
-                else:
-                    context = beat.rr_context
-                    self._dispatcher.want_class(beat.id, beat.window, context, self._clock())
-        standing = self._log.standing(self._delivery.found_damage)
-        self._delivery.draft(self._oversight.after_restart(standing))
+        for beat in self._streams.waiting:
+            self._request(beat)
+        # Alarms of a stream that goes on are its own, and go on with it.
+        own = self._streams.active_alarms
+        active = self._log.active_alarms(self._outbox.on_damage)
+        others = [alert for alert in active if (alert.stream, alert.episode) not in own]
+        self._outbox.add_alerts(self._system_alarms.after_restart(others))
 
     @property
     def endpoints(self) -> dict[str, str]:
-        """Return the addresses in use by name."""
-        return self._doors.endpoints
+        """The addresses in use, by name."""
+        return self._sockets.endpoints
 
     @property
     def last_seq(self) -> int:
-        """Return the number of the newest alert in the log, 0 for none."""
+        """Number of the newest alert in the log, 0 for none."""
         return self._log.last_seq
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -153,122 +158,88 @@ class Hub:
         """Wait for something to do, at most until the next deadline, and do it.
 
         Raises:
-            GuardError: the guard does not hold any more.
+            AuthenticationError: a socket is no longer protected by its keys.
         """
-        self._doors.check()
+        self._sockets.check()
         now = self._clock()
         deadlines = [*self._due.values(), self._dispatcher.next_deadline(now) or now + 1.0]
-        if given_up := self._room.look(max(self._streams.pending, self._delivery.waiting), now):
-            self._let(given_up, now)
-        doors = self._doors.routers.values()
-        ears = [door for door in doors if self._room.listens or door is not self._doors.ingest]
-        wait(ears, 0.0 if self._replays.under_way else min(deadlines) - now)
-        if self._room.listens:
-            self._take_in()
-        self._take_answers()
-        self._hand_out()
-        self._serve_people()
-        self._delivery.draft(
-            self._oversight.watch(self._dispatcher.working(now), self._delivery.unwritable)
-        )
-        self._tell()
-        self._tick()
+        if given_up := self._admission.update(self._outbox.waiting, now):
+            self._apply(given_up, now)
+        self._wait(min(deadlines) - now)
+        if self._admission.reads_samples:
+            self._receive_samples()
+        self._receive_answers()
+        self._send_requests()
+        self._serve_clients()
+        self._watch_system(now)
+        self._commit()
+        self._outbox.maintain(self._clock())
+        for topic, message in self._regular_messages(self._clock()):
+            self._outbox.publish(topic, message)
 
-    # --- samples --------------------------------------------------------------------------
+    def _wait(self, timeout_s: float) -> None:
+        routers = self._sockets.routers.values()
+        ingest = self._sockets.ingest
+        readable = [one for one in routers if one is not ingest or self._admission.reads_samples]
+        wait(readable, 0.0 if self._catch_up.under_way else timeout_s)
 
-    def _take_in(self) -> None:
-        for peer, frame in self._doors.ingest.receive(64):
+    # --- receive: samples -------------------------------------------------------------------
+
+    def _receive_samples(self) -> None:
+        for peer, frame in self._sockets.ingest.receive(64):
             try:
                 message = decode(frame)
+                if not isinstance(message, Hello | Chunk | End):
+                    raise WireError(f"{type(message).__name__} on the ingest socket")
             except WireError as error:
                 self._reject(error)
                 continue
-            if not isinstance(message, Hello | Chunk | End):
-                self._reject(WireError(f"{type(message).__name__} on the ingest socket"))
-                continue
             missing = False
             try:
-                self._on_source(peer, message)
+                self._admit(peer, message)
             except NoCreditError:
-                continue  # it comes again, once a question is answered with credit
+                continue  # it will be sent again, once a question is answered with credit
             except MissingChunkError:
                 missing = True
             except WireError as error:
                 self._reject(error)
                 busy = isinstance(error, BusyError)
                 refused = Refused(stream=message.stream, reason=str(error)[:300], busy=busy)
-                self._doors.ingest.send(peer, encode(refused))
+                self._sockets.ingest.send(peer, encode(refused))
                 continue
             number = 0 if isinstance(message, Hello) else message.number
-            self._unanswered.append((peer, message.stream, number, missing))
+            self._unanswered.append(_Unanswered(peer, message.stream, number, missing))
 
-    def _on_source(self, peer: Peer, message: Hello | Chunk | End) -> None:
+    def _admit(self, peer: Peer, message: Hello | Chunk | End) -> None:
+        """Apply what a source sends; raise `WireError` or `NoCreditError` if it is not taken."""
         if not peer.rights.may_send(message.stream):
             raise WireError("this key may not send that stream; see monitor keys list")
         now = self._clock()
         if not isinstance(message, Hello):
-            self._room.claim()
-            for event in self._streams.admit(message, now, self._oversight.hand_over):
-                self._let(event, now)
+            self._admission.require_credit()
+            for event in self._streams.admit(message, now, self._hand_over):
+                self._apply(event, now)
         elif not message.resume and self._streams.busy(message.stream, message.session, now):
             raise BusyError(f"another source sends {message.stream}: give this one another name")
 
-    def _let(self, event: Event, arrived_at: float) -> None:
-        """Let an event happen, and see to all that follows from it."""
-        self._journal.note(event, arrived_at)
-        if isinstance(event, Forgotten | Opened) and event.stream in self._streams.sessions:
-            self._counts.leave(self._streams.sessions[event.stream])
-        if isinstance(event, Forgotten):
-            self._oversight.leave(event.stream)
-        elif isinstance(event, Opened):
-            logger.info("a source begins, %g Hz", event.fs_hz, extra={"stream": event.stream})
-        outcome = self._streams.apply(event, arrived_at)
-        now = self._clock()
-        for beat in outcome.windows:
-            self._dispatcher.want_score(beat.id, beat.window, now)
-        for beat in outcome.anomalous:
-            self._dispatcher.want_class(beat.id, beat.window, beat.rr_context, now)
-        self._delivery.take(outcome.drafts)
-        self._notes += outcome.notes
-        self._told += outcome.told
-        if outcome.ended:
-            self._due["status"] = 0.0
+    def _hand_over(self, name: str) -> list[Alert]:
+        """Return, once, the alarms that earlier streams called ``name`` have left latched."""
+        if (session := self._streams.sessions.get(name)) is not None:
+            self._system_alarms.on_removed(session)
+        return self._system_alarms.hand_over(name)
 
-    def _answer_sources(self) -> None:
-        """Tell the sources what is safe by now."""
-        for peer, name, number, missing in self._unanswered:
-            progress = self._journal.progress(name) or NOT_BEGUN
-            session = self._streams.sessions.get(name)
-            answer = Accepted(
-                stream=name,
-                epoch=progress.epoch,
-                next_sample=progress.next_sample,
-                credit=self._room.credit,
-                number=number,
-                session=progress.source_session,
-                written=progress.number,
-                missing=missing,
-                known=progress is not NOT_BEGUN and session is not None and not session.ended,
-                over=progress.over,
-                session_epoch=session.source_epoch if session else 0,
-            )
-            self._doors.ingest.send(peer, encode(answer))
-        self._unanswered.clear()
+    # --- receive: scores and classes --------------------------------------------------------
 
-    # --- scores and classes -----------------------------------------------------------------
-
-    def _take_answers(self) -> None:
-        for peer, frame in self._doors.work.receive():
+    def _receive_answers(self) -> None:
+        for peer, frame in self._sockets.work.receive():
             now = self._clock()
             try:
                 message = decode(frame)
                 if isinstance(message, Ready):
                     self._on_ready(peer, message, now)
                 elif isinstance(message, ScoreReply):
-                    scores_of(message), residuals_of(message)
                     self._on_reply(peer, Task.SCORE, message, now)
                 elif isinstance(message, ClassReply):
-                    probabilities_of(message)
                     self._on_reply(peer, Task.CLASS, message, now)
                 else:
                     raise WireError(f"{type(message).__name__} on the work socket")
@@ -277,85 +248,134 @@ class Hub:
 
     def _on_ready(self, peer: bytes, ready: Ready, now: float) -> None:
         if self._config.classify and not ready.classifies:
-            # It would be asked for classes, too, and the beats behind would wait for ever.
+            # It would get class requests too, and the beats behind them would wait for ever.
             raise WireError(f"scorer {ready.model} names no classes, which this hub wants")
-        self._dispatcher.hear(peer, ready, now)
+        self._dispatcher.on_ready(peer, ready, now)
 
     def _on_reply(
         self, peer: bytes, task: Task, reply: ScoreReply | ClassReply, now: float
     ) -> None:
-        rows = self._dispatcher.answer(peer, task, reply.ids, now)
+        rows = self._dispatcher.on_answer(peer, task, reply.ids, now)
         if rows:
-            self._let(rows_of(reply, rows), now)
+            self._apply(rows_of(reply, rows), now)
 
     def _reject(self, error: WireError) -> None:
-        self._counts.rejected_frames += 1
+        self._counters.rejected_frames += 1
         logger.debug("frame refused: %s", error)
 
-    def _hand_out(self) -> None:
+    # --- apply ------------------------------------------------------------------------------
+
+    def _apply(self, event: Event, arrived_at: float) -> Outcome:
+        """Apply an event to the streams, pass on whatever follows from it, and return that."""
+        if isinstance(event, Opened):
+            logger.info("a source begins, %g Hz", event.fs_hz, extra={"stream": event.stream})
+        self._journal.add(event, arrived_at)
+        outcome = self._streams.apply(event, arrived_at)
+        for beat in outcome.windows + outcome.anomalous:
+            self._request(beat)
+        self._outbox.add(outcome.alerts)
+        self._messages += outcome.messages
+        self._reported_beats += outcome.reported
+        if outcome.removed is not None:
+            self._counters.on_removed(outcome.removed)
+            if isinstance(event, Forgotten):  # for a stream that begins anew, `_hand_over` did it
+                self._system_alarms.on_removed(outcome.removed)
+        if outcome.ended:
+            self._due["status"] = 0.0
+        return outcome
+
+    def _request(self, beat: Beat) -> None:
+        """Queue a beat for its score, or for its class if it has one."""
+        if beat.wants_score:
+            self._dispatcher.want_score(beat.id, beat.window, self._clock())
+        else:
+            self._dispatcher.want_class(beat.id, beat.window, beat.rr_context, self._clock())
+
+    def _send_requests(self) -> None:
         known = self._dispatcher.scorers
         for scorer, request in self._dispatcher.due(self._clock()):
-            self._doors.work.send(scorer, encode(request))
+            self._sockets.work.send(scorer, encode(request))
         if self._dispatcher.scorers < known:
-            self._due["status"] = 0.0  # at once: perhaps nothing is judged any more
+            self._due["status"] = 0.0  # at once: perhaps nobody scores any more
 
-    # --- out ------------------------------------------------------------------------------
+    # --- requests of clients ----------------------------------------------------------------
 
-    def _tell(self) -> None:
-        """Commit all that became known in this turn, and only then tell anybody."""
-        logged = self._delivery.commit(self._journal)
-        for alert in logged:
-            self._control.on_alert(alert)
-            self._counts.on_alert(alert)
-        self._answer_sources()
-        self._control.reply(logged, self._delivery.unwritable)
-        self._delivery.log_strips()
-        for topic, message in self._notes:
-            self._delivery.publish(topic, message)
-        self._notes.clear()
-        for beat in self._told:
-            latency = beat.latency(self._clock())
-            self._counts.on_beat(latency)
-            if (session := self._streams.sessions.get(beat.id[0])) is not None:
-                session.latencies_ms.append(latency.total)
-        self._told.clear()
-
-    def _state(self) -> tuple[SystemReport, list[Status]]:
-        statuses = self._overview.statuses(self._control.silenced_s(self._clock()))
-        return self._overview.report(statuses), statuses
-
-    def _acknowledge(self, stream: str, episode: str) -> list[Alert]:
-        told = self._oversight.acknowledge(stream, episode)
-        self._delivery.draft(told)
-        before = self._delivery.waiting
-        self._let(Acknowledged(stream=stream, episode=episode), self._clock())
-        return told + self._delivery.latest(before)
-
-    def _on_death(self, died: Died) -> None:
-        self._delivery.draft(self._oversight.on_death(died))
-
-    def _serve_people(self) -> None:
-        for error in [*self._replays.serve(), *self._control.serve(self._clock())]:
+    def _serve_clients(self) -> None:
+        for error in [*self._catch_up.serve(), *self._control.serve(self._clock())]:
             if isinstance(error, LogError):
-                self._delivery.found_damage(error)
+                self._outbox.on_damage(error)
             else:
                 self._reject(error)
 
-    # --- regular messages -----------------------------------------------------------------
+    def _acknowledge(self, stream: str, episode: str) -> list[Alert]:
+        event = Acknowledged(stream=stream, episode=episode)
+        alerts = self._system_alarms.acknowledge(event)
+        self._outbox.add_alerts(alerts)
+        return alerts + self._apply(event, self._clock()).acknowledged
 
-    def _tick(self) -> None:
-        now = self._clock()
-        self._delivery.tend(now)
-        for topic, message in self._regular(now):
-            self._delivery.publish(topic, message)
+    def _state(self) -> tuple[SystemReport, list[Status]]:
+        statuses = self._status.statuses(self._control.silenced_s(self._clock()))
+        return self._status.report(statuses), statuses
 
-    def _regular(self, now: float) -> Iterator[tuple[str, Public]]:
+    def _on_death(self, died: Died) -> None:
+        self._outbox.add_alerts(self._system_alarms.on_death(died))
+
+    def _watch_system(self, now: float) -> None:
+        """Raise and end the alarms that go by the clock."""
+        waiting, scorers = self._streams.pending > 0, self._dispatcher.working(now)
+        alerts = self._system_alarms.watch(scorers, self._outbox.unwritable, waiting=waiting)
+        self._outbox.add_alerts(alerts + self._streams.watch_sources(self._clock()))
+
+    # --- commit, answer, publish ------------------------------------------------------------
+
+    def _commit(self) -> None:
+        """Commit what became known in this turn; only then answer and publish."""
+        logged = self._outbox.commit(self._journal)
+        for alert in logged:
+            self._streams.want_strip(alert)
+            self._control.on_alert(alert)
+            self._counters.on_alert(alert)
+            self._status.on_alert(alert)
+        self._answer_sources()
+        self._control.reply(logged, self._outbox.unwritable)
+        self._outbox.log_strips(self._streams.take_strips())
+        for topic, message in self._messages:
+            self._outbox.publish(topic, message)
+        self._messages.clear()
+        for beat in self._reported_beats:
+            latency = beat.latency(self._clock())
+            self._counters.on_beat(latency)
+            if (session := self._streams.sessions.get(beat.id[0])) is not None:
+                session.record_latency(latency.total)
+        self._reported_beats.clear()
+
+    def _answer_sources(self) -> None:
+        """Tell the sources what is in the log by now."""
+        for peer, name, number, missing in self._unanswered:
+            progress = self._journal.progress(name) or NOT_BEGUN
+            session = self._streams.sessions.get(name)
+            answer = Accepted(
+                stream=name,
+                epoch=progress.epoch,
+                next_sample=progress.next_sample,
+                credit=self._admission.credit,
+                number=number,
+                session=progress.source_session,
+                written=progress.number,
+                missing=missing,
+                known=progress is not NOT_BEGUN and session is not None and not session.ended,
+                over=progress.over,
+                session_epoch=session.state.source_epoch if session else 0,
+            )
+            self._sockets.ingest.send(peer, encode(answer))
+        self._unanswered.clear()
+
+    def _regular_messages(self, now: float) -> Iterator[tuple[str, Public]]:
+        """Yield what is published at fixed intervals and is due, by topic."""
         if now >= self._due["strip"]:
             self._due["strip"] = now + _STRIP_S
-            for name, session in self._streams.sessions.items():
-                strip = session.take_strip()
-                if strip is not None:
-                    yield f"signal/{name}", strip
+            for strip in self._streams.take_signal():
+                yield f"signal/{strip.stream}", strip
         if now >= self._due["status"]:
             self._due["status"] = now + _STATUS_S
             report, statuses = self._state()
@@ -365,21 +385,14 @@ class Hub:
             self._on_report(report)
         if now >= self._due["heartbeat"]:
             self._due["heartbeat"] = now + _HEARTBEAT_S
-            yield (
-                "heartbeat",
-                Heartbeat(
-                    log_id=self._log.log_id,
-                    last_seq=self._log.last_seq,
-                    low_water_seq=self._log.low_water_seq,
-                ),
-            )
+            yield "heartbeat", self._status.heartbeat()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, fault: type[BaseException] | None, *exception: object) -> None:
         if fault is None:
-            self._delivery.close(self._journal)
-        # Else what came half-way stays as it is in the log, and happens again from there.
-        self._doors.close()
+            self._outbox.close(self._journal)
+        # After a fault, what is half done stays as it is in the log; a new hub goes on from there.
+        self._sockets.close()
         self._log.close(in_order=fault is None)

@@ -1,16 +1,19 @@
 """What a hub goes on from after it was killed: snapshots of its streams, and the events since.
 
 Every event that changes a stream is committed together with the alerts that follow from it, before
-anybody is told that it arrived. From time to time a stream's whole state is committed too, and the
-events that all snapshots hold are dropped. `Journal.restore` puts the snapshots back and lets the
-later events happen again: what they told was told, so only the state counts, and it is the one at
-the last commit.
+any source is told that it arrived. From time to time the whole state of a stream is committed too,
+and the events that are in all snapshots are dropped. `Journal.restore` reads the snapshots back and
+applies the later events again. What followed from those events was published before, so only the
+state counts, and it is that of the last commit.
+
+Events are written as they were checked, not as they arrived: a frame may carry more than its
+fields, and, nested deeply enough, that would make an entry that nobody can read.
 
 Not thread-safe: runs in the hub's loop. Units: seconds of the hub's clock.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,34 +21,34 @@ from pipeline.errors import LogError, SnapshotError, WireError
 from pipeline.log.store import AlertLog, Commit
 from pipeline.schema.messages import Entry, Event, Forgotten, Opened, decode_entry, encode_entry
 from pipeline.schema.public import Alert
-from pipeline.stream.session import Progress, StreamSession
-from pipeline.stream.snapshot import pack, restore
+from pipeline.stream.session import Progress, SessionState, StreamSession
+from pipeline.stream.snapshot import pack, unpack
 from pipeline.stream.streams import Streams
-from pipeline.stream.strip_recorder import wants_strip
 
 SNAPSHOT_EVENTS: Final = 256
-"""So many events of a stream happen again after a restart at most: a tenth of a second."""
+"""At most so many events of a stream are applied again after a restart: a tenth of a second."""
 
 SNAPSHOT_S: Final = 10.0
+"""No event stays outside the snapshots for longer."""
 
-_LATEST: Final = 4
-"""Snapshots in one commit because of their age: they must not hold up the alerts."""
+_SNAPSHOTS_A_COMMIT: Final = 4
+"""Written because of their age: they must not hold up the alerts."""
 
-_MOST_WAITING_BYTES: Final = 8 * 1024 * 1024
-"""Of events that the log does not take; then the state is written instead, once it does."""
+_MAX_WAITING_BYTES: Final = 8 * 1024 * 1024
+"""Of events that the log does not take; beyond, snapshots are written instead once it does."""
 
-_STRIPS: Final = 256
+_STRIPS_RESUMED: Final = 256
 
 _FS_HZ: Final = struct.Struct("<d")
-"""Before the state stands what a stream is begun with."""
+"""What a stream is begun with, before its state."""
 
 
 @dataclass(slots=True)
-class _Debt:
-    """What of a stream is not in its snapshot."""
+class _Unsaved:
+    """The events of a stream that are not in its snapshot."""
 
     first: int
-    """Number of the first event that is not,"""
+    """Number of the first one,"""
     events: int
     """how many there are,"""
     since: float
@@ -59,23 +62,27 @@ class Journal:
         self._log = log
         self._streams = streams
         self._entries: list[bytes] = []
+        """Not in the log yet."""
         self._waiting_bytes = 0
-        self._debts: dict[str, _Debt] = {}
-        self._owed: set[str] = set()
+        self._unsaved: dict[str, _Unsaved] = {}
+        self._snapshots_needed: set[str] = set()
         """Streams with events that were dropped before the log took them."""
-        self._gone: set[str] = set()
-        self._written: dict[str, Progress] = {}
+        self._removed: set[str] = set()
+        """Streams whose snapshot is to be dropped."""
+        self._progress: dict[str, Progress] = {}
 
-    def waits(self, now: float) -> bool:
+    def is_due(self, now: float) -> bool:
         """Say whether there is something to be written."""
-        return bool(self._entries or self._owed or self._gone or self._due(now))
+        return bool(
+            self._entries or self._snapshots_needed or self._removed or self._snapshots_due(now)
+        )
 
     def progress(self, name: str) -> Progress | None:
         """Return how far a stream has come in the log; None if it has not begun there."""
-        return self._written.get(name)
+        return self._progress.get(name)
 
-    def note(self, event: Event, arrived_at: float) -> None:
-        """Take an event that is about to happen; one that changes no stream leaves no trace."""
+    def add(self, event: Event, arrived_at: float) -> None:
+        """Queue an event that is about to be applied; one that changes no stream is left out."""
         concerned = self._streams.concerned(event)
         if not concerned:
             return
@@ -84,11 +91,11 @@ class Journal:
         self._waiting_bytes += len(entry)
         number = self._log.last_entry + len(self._entries)
         for name in concerned:
-            debt = self._debts.setdefault(name, _Debt(number, 0, arrived_at))
-            debt.events += 1
+            unsaved = self._unsaved.setdefault(name, _Unsaved(number, 0, arrived_at))
+            unsaved.events += 1
         if isinstance(event, Forgotten):
-            self._gone.add(event.stream)
-            self._debts.pop(event.stream, None)
+            self._removed.add(event.stream)
+            self._unsaved.pop(event.stream, None)
 
     def commit(self, alerts: Sequence[Alert], now: float) -> list[Alert]:
         """Write what waits together with ``alerts``; return those as logged.
@@ -96,27 +103,31 @@ class Journal:
         Raises:
             LogError: nothing was written; the same will be tried with the next commit.
         """
-        due = self._due(now)
         sessions = self._streams.sessions
-        paid = {name: _packed(sessions[name]) for name in due if name in sessions}
-        left = [debt.first for name, debt in self._debts.items() if name not in paid]
-        number = self._log.last_entry + len(self._entries)
+        due = self._snapshots_due(now)
+        snapshots = {name: _packed(sessions[name]) for name in due if name in sessions}
+        first_unsaved = [
+            unsaved.first for name, unsaved in self._unsaved.items() if name not in snapshots
+        ]
+        next_number = self._log.last_entry + len(self._entries) + 1
         try:
             logged = self._log.commit(
                 Commit(
                     alerts=alerts,
                     entries=self._entries,
-                    snapshots=paid,
-                    gone=sorted(self._gone),
-                    entries_needed_from=min(left, default=number + 1) if paid else None,
+                    snapshots=snapshots,
+                    removed=sorted(self._removed),
+                    entries_needed_from=(
+                        min(first_unsaved, default=next_number) if snapshots else None
+                    ),
                 )
             )
         except LogError:
-            self._give_up_entries()
+            self._drop_entries_beyond_limit()
             raise
-        for name in paid:
-            self._debts.pop(name, None)
-        self._forget_written()
+        for name in snapshots:
+            self._unsaved.pop(name, None)
+        self._on_written()
         return logged
 
     def close(self, alerts: Sequence[Alert], now: float) -> list[Alert]:
@@ -125,31 +136,33 @@ class Journal:
         Raises:
             LogError: nothing was written; a new hub goes on from what is there.
         """
-        self._owed |= set(self._debts)
-        return self.commit(alerts, now) if alerts or self.waits(now) else []
+        self._snapshots_needed |= set(self._unsaved)
+        return self.commit(alerts, now) if alerts or self.is_due(now) else []
 
-    def _due(self, now: float) -> set[str]:
+    def _snapshots_due(self, now: float) -> set[str]:
         """Return the streams whose state is to be written."""
         old = sorted(
-            (debt.since, name)
-            for name, debt in self._debts.items()
-            if now - debt.since >= SNAPSHOT_S
+            (unsaved.since, name)
+            for name, unsaved in self._unsaved.items()
+            if now - unsaved.since >= SNAPSHOT_S
         )
-        many = {name for name, debt in self._debts.items() if debt.events >= SNAPSHOT_EVENTS}
-        return self._owed | many | {name for _, name in old[:_LATEST]}
+        many = {
+            name for name, unsaved in self._unsaved.items() if unsaved.events >= SNAPSHOT_EVENTS
+        }
+        return self._snapshots_needed | many | {name for _, name in old[:_SNAPSHOTS_A_COMMIT]}
 
-    def _give_up_entries(self) -> None:
-        """Keep no more than a bounded heap of entries: the state will do instead."""
-        if self._waiting_bytes > _MOST_WAITING_BYTES:
-            # Numbers are given when they are written; none of these were.
-            self._owed |= set(self._debts)
+    def _drop_entries_beyond_limit(self) -> None:
+        """Bound the memory that entries take while the log is not writable."""
+        if self._waiting_bytes > _MAX_WAITING_BYTES:
+            # Entries are numbered when they are written; none of these was.
+            self._snapshots_needed |= set(self._unsaved)
             self._entries, self._waiting_bytes = [], 0
 
-    def _forget_written(self) -> None:
+    def _on_written(self) -> None:
         self._entries, self._waiting_bytes = [], 0
-        self._owed.clear()
-        self._gone.clear()
-        self._written = {name: one.progress for name, one in self._streams.sessions.items()}
+        self._snapshots_needed.clear()
+        self._removed.clear()
+        self._progress = {name: one.progress for name, one in self._streams.sessions.items()}
 
     # --- after a restart -------------------------------------------------------------------
 
@@ -157,91 +170,82 @@ class Journal:
         """Bring the streams, of which there are none yet, to where they were at the last commit.
 
         Returns:
-            What of it was not possible, in words: those streams begin anew.
+            A sentence for each stream, or for all, of which that was not possible: it begins anew.
 
         Raises:
             LogError: the log can be neither read nor written.
         """
-        gone: set[str] = set()
+        # 1. Snapshots, then the events since. Whatever the log says, a hub begins.
+        lost: dict[str, str] = {}
         try:
-            reasons = self._restored(now)
-            lost, gone = list(reasons.values()), set(reasons)
-        except Exception as error:  # whatever it says, a hub begins
+            lost = self._restore_streams(now)
+            messages = list(lost.values())
+        except Exception as error:
             self._streams.sessions.clear()
             self._log.forget_streams()
-            lost = [f"all streams begin anew: {error}"]
+            messages = [f"all streams begin anew: {error}"]
+        # 2. A source may take as long to come back as any other before it counts as silent.
         for session in self._streams.sessions.values():
-            session.arrived_at = now  # its source has as long as any to be heard of
-        self._forget_written()
-        # Else the next hub would find them again, and take the streams begun anew for lost.
-        self._gone |= gone
+            session.arrived_at = now
+        # 3. All of this is in the log. Lost streams are dropped from it with the next commit: else
+        #    the next hub would find them again, and take the streams that begin anew for lost.
+        self._on_written()
+        self._removed |= set(lost)
+        # 4. Strips of alarms that were still to be cut.
         try:
-            self._want_strips()
-        except LogError as error:  # pictures less
-            lost.append(str(error))
-        return lost
+            for alert in self._log.without_strip(_STRIPS_RESUMED):
+                self._streams.want_strip(alert)
+        except LogError as error:  # only pictures are lost
+            messages.append(str(error))
+        return messages
 
-    def _restored(self, now: float) -> dict[str, str]:
+    def _restore_streams(self, now: float) -> dict[str, str]:
+        """Return the streams that could not be restored, each with a sentence that says why."""
         lost = {}
-        known = self._log.snapshots()
-        for name, (_, data) in known.items():
+        # 1. Each stream's snapshot. One that cannot be read loses that stream alone.
+        snapshots = self._log.snapshots()
+        for name, (_, data) in snapshots.items():
             try:
                 self._restore_one(name, data)
             except SnapshotError as error:
                 lost[name] = f"{name} begins anew: {error}"
+        # 2. The events, in order, each to the streams whose snapshot does not hold it yet.
+        in_snapshot = {name: number for name, (number, _) in snapshots.items()}
+        concerned: set[str] = set()
         entries = self._log.entries()
         for number, data in entries:
-            self._again(number, data, known, set(lost), now)
-        self._debts = {name: _Debt(entries[0][0], 0, now) for name in self._concerned(entries)}
+            concerned |= self._apply_again(number, data, in_snapshot, set(lost), now)
+        # 3. Those streams have events outside their snapshots, from the oldest entry on.
+        for name in concerned & set(self._streams.sessions):
+            self._unsaved[name] = _Unsaved(entries[0][0], 0, now)
         return lost
 
     def _restore_one(self, name: str, data: bytes) -> None:
         try:
             (fs_hz,) = _FS_HZ.unpack_from(data)
-            opened = Opened(stream=name, fs_hz=fs_hz, lead="", epoch=0, first_sample=0)
-            session = self._streams.begun(opened)
+            state = unpack(data[_FS_HZ.size :], SessionState)
+            self._streams.sessions[name] = self._streams.restored(name, fs_hz, state)
         except (struct.error, ValueError, OverflowError) as error:
             raise SnapshotError(f"{len(data)} bytes are no state: {error}") from None
-        asked = session.stream.classifies
-        restore(data[_FS_HZ.size :], session)
-        if session.stream.classifies != asked:
-            raise SnapshotError(f"state of a hub {'without' if asked else 'with'} a classifier")
-        self._streams.sessions[name] = session
 
-    def _again(
-        self,
-        number: int,
-        data: bytes,
-        known: dict[str, tuple[int, bytes]],
-        lost: set[str],
-        now: float,
-    ) -> None:
+    def _apply_again(
+        self, number: int, data: bytes, in_snapshot: Mapping[str, int], lost: set[str], now: float
+    ) -> set[str]:
+        """Apply an entry to the streams that lack it; return all streams that it concerns."""
         try:
             entry = decode_entry(data)
         except WireError as error:
             raise LogError(f"entry {number} of the journal cannot be read: {error}") from None
-        self._streams.apply(
-            entry.event,
-            min(entry.arrived_at, now),  # of another boot the clock began anew
-            to=lambda name: (
-                name not in lost
-                and number > known.get(name, (0, b""))[0]
-                # Of a stream that was forgotten later, events may be left without their beginning.
-                and (name in self._streams.sessions or isinstance(entry.event, Opened))
-            ),
-        )
 
-    def _concerned(self, entries: list[tuple[int, bytes]]) -> set[str]:
-        named = (self._streams.concerned(decode_entry(data).event) for _, data in entries)
-        return set().union(*named) & set(self._streams.sessions)
+        def lacks_it(name: str) -> bool:
+            # Of a stream that was removed later, events may be there without their beginning.
+            begun = name in self._streams.sessions or isinstance(entry.event, Opened)
+            return begun and name not in lost and number > in_snapshot.get(name, 0)
 
-    def _want_strips(self) -> None:
-        """Cut the pictures of alarms that were still to come."""
-        for alert in self._log.without_strip(_STRIPS):
-            session = self._streams.sessions.get(alert.stream)
-            if session is not None and wants_strip(alert):
-                session.evidence.want(alert.seq, alert.epoch, alert.time_s)
+        arrived_at = min(entry.arrived_at, now)  # the clock begins anew with the machine
+        self._streams.apply(entry.event, arrived_at, to=lacks_it)
+        return self._streams.concerned(entry.event)
 
 
 def _packed(session: StreamSession) -> bytes:
-    return _FS_HZ.pack(session.stream.fs_hz) + pack(session)
+    return _FS_HZ.pack(session.stream.fs_hz) + pack(session.state)

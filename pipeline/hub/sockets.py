@@ -1,4 +1,4 @@
-"""The hub's five sockets: all open or none, guarded by keys or on loopback."""
+"""The hub's five sockets: all open or none, on loopback or with keys."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -19,48 +19,53 @@ from pipeline.transport.sockets import (
 class HubSockets:
     """The sockets by name; a context manager."""
 
-    def __init__(self, addresses: Mapping[str, str], guard: Authenticator | None) -> None:
-        """Bind them, and have the guard try them.
+    def __init__(self, addresses: Mapping[str, str], auth: Authenticator | None) -> None:
+        """Bind them; with ``auth``, have it test each of them.
 
         Raises:
             EndpointError: an address is in use.
-            ConfigError: an address is off loopback without a guard.
-            GuardError: the guard does not hold.
+            ConfigError: an address is off loopback, and there are no keys.
+            AuthenticationError: a socket lets in a key that is not on the list, or none at all.
         """
-        self._guard = guard
+        self._auth = auth
         with ExitStack() as opened:
 
-            def router(door: str, max_frame: int, queue: int = PEER_QUEUE) -> Router:
-                end = Router(
-                    addresses[door], max_frame=max_frame, queue=queue, guard=guard, door=door
+            def router(name: str, max_frame: int, queue: int = PEER_QUEUE) -> Router:
+                socket = Router(
+                    addresses[name], max_frame=max_frame, queue=queue, auth=auth, socket_name=name
                 )
-                return opened.enter_context(end)
+                return opened.enter_context(socket)
 
-            self.alerts = Publisher(addresses[ALERTS], guard=guard, door=ALERTS)
+            self.alerts = Publisher(addresses[ALERTS], auth=auth, socket_name=ALERTS)
             opened.enter_context(self.alerts)
             self.replay = router(REPLAY, CONTROL_FRAME_BYTES, PAGES_UNDER_WAY)
             self.control = router(CONTROL, CONTROL_FRAME_BYTES)
             self.ingest = router(INGEST, DATA_FRAME_BYTES)
             self.work = router(WORK, DATA_FRAME_BYTES)
-            if guard is not None:
-                guard.watch(self.endpoints)
+            if auth is not None:
+                auth.watch(self.endpoints)
             self._opened = opened.pop_all()
 
     @property
     def routers(self) -> dict[str, Router]:
-        """Return those that take something in, by name."""
+        """The sockets that receive, by name."""
         return {REPLAY: self.replay, CONTROL: self.control, INGEST: self.ingest, WORK: self.work}
 
     @property
     def endpoints(self) -> dict[str, str]:
-        """Return the addresses in use by name."""
-        ends = {ALERTS: self.alerts, **self.routers}
-        return {name: end.endpoint for name, end in ends.items()}
+        """The addresses in use, by name."""
+        sockets = {ALERTS: self.alerts, **self.routers}
+        return {name: socket.endpoint for name, socket in sockets.items()}
+
+    @property
+    def rejected(self) -> int:
+        """Messages dropped before anything decoded them, over all sockets."""
+        return sum(router.rejected for router in self.routers.values())
 
     def check(self) -> None:
-        """See after the guard; raise `AuthenticationError` if it does not hold any more."""
-        if self._guard is not None:
-            self._guard.check()
+        """Raise `AuthenticationError` if the sockets are no longer protected by their keys."""
+        if self._auth is not None:
+            self._auth.check()
 
     def close(self) -> None:
         """Close them."""

@@ -1,76 +1,156 @@
-"""How a running hub stands: its streams, its scorers, its log, and what it has counted.
+"""What a hub reports of itself: one `Status` a stream and one `SystemReport`.
 
-One `Status` a stream and one `SystemReport`, each second and for whoever asks. Reads all parts of
-the hub and changes none. Not thread-safe: runs in the hub's loop.
+Both are published each second, and sent to whoever asks. `HubStatus` reads all parts of the hub and
+changes none. Changes that concern the system and no patient, it also writes to the program's log.
+
+Reads the sizes of the log's files and of this process. Not thread-safe: runs in the hub's loop; a
+report, once made, never changes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
 
-from pipeline.hub.counters import HubCounters, Work
+from pipeline.hub.config import HubConfig
+from pipeline.hub.counters import BUCKETS_MS, HubCounters
 from pipeline.hub.dispatch import Dispatcher, Task
 from pipeline.hub.outbox import Outbox
+from pipeline.hub.sockets import HubSockets
 from pipeline.hub.system_alarms import SystemAlarmBook
 from pipeline.log.store import AlertLog
-from pipeline.schema.public import Status
-from pipeline.schema.system_report import SystemReport
-from pipeline.stream.session import StreamSession, SystemState
-from pipeline.transport.sockets import Router
+from pipeline.schema.alert import utc_text
+from pipeline.schema.public import Alert, Heartbeat, LogReport, Status, SystemReport
+from pipeline.stream.session import SystemState
+from pipeline.stream.streams import Streams
+
+logger = logging.getLogger(__name__)
+
+_STATM: Final = Path("/proc/self/statm")
 
 
 class HubStatus:
-    """What can be seen of a hub's parts."""
+    """Reports on the parts of a hub."""
 
     def __init__(
         self,
-        counts: HubCounters,
-        sessions: Mapping[str, StreamSession],
-        dispatcher: Dispatcher,
-        delivery: Outbox,
-        log: AlertLog,
-        ends: Sequence[Router],
-        oversight: SystemAlarmBook,
+        config: HubConfig,
         clock: Callable[[], float],
+        counters: HubCounters,
+        streams: Streams,
+        dispatcher: Dispatcher,
+        outbox: Outbox,
+        log: AlertLog,
+        sockets: HubSockets,
+        system_alarms: SystemAlarmBook,
     ) -> None:
-        self._counts = counts
-        self._sessions = sessions
-        self._dispatcher = dispatcher
-        self._delivery = delivery
-        self._log = log
-        self._ends = ends
-        self._oversight = oversight
+        self._config = config
         self._clock = clock
+        self._counters = counters
+        self._streams = streams
+        self._dispatcher = dispatcher
+        self._outbox = outbox
+        self._log = log
+        self._sockets = sockets
+        self._system_alarms = system_alarms
+        self._began = clock()
+        self._scorers = 0
+
+    def on_alert(self, alert: Alert) -> None:
+        """Write a new alert about the system, or about a silent source, to the program's log."""
+        if not alert.stream or alert.kind == "no_data":
+            where = {"stream": alert.stream} if alert.stream else {}
+            logger.info("%s is %s: %s", alert.kind, alert.state, alert.reason, extra=where)
 
     def statuses(self, silenced_s: float) -> list[Status]:
-        """Return how each stream stands, when there will be no sound for ``silenced_s``."""
+        """Return the status of each stream; there will be no sound for ``silenced_s``."""
+        now = self._clock()
         system = SystemState(
-            scorers=self._dispatcher.working(self._clock()),
+            scorers=self._dispatcher.working(now),
             redelivered=self._dispatcher.redelivered,
             rejected_frames=self._rejected(),
-            log_behind=self._delivery.waiting > 0,
-            fault=self._delivery.fault,
+            log_behind=self._outbox.waiting > 0,
+            fault=self._outbox.fault,
             silenced_s=silenced_s,
-            recorded=not self._delivery.unwritable,
+            recorded=not self._outbox.unwritable,
         )
-        now = self._clock()
-        return [session.status(now, system) for session in self._sessions.values()]
+        return [session.status(now, system) for session in self._streams.sessions.values()]
 
     def report(self, statuses: Sequence[Status]) -> SystemReport:
-        """Return how the system stands, given `statuses`."""
-        return self._counts.report(
-            self._clock(),
-            sessions=self._sessions.values(),
-            statuses=statuses,
-            work=Work(
-                pending=self._dispatcher.unanswered(Task.SCORE),
-                redelivered=self._dispatcher.redelivered,
-                scorers=self._dispatcher.working(self._clock()),
-            ),
+        """Return the report on the whole system, given `statuses`."""
+        now, log = self._clock(), self._log
+        scorers = self._dispatcher.working(now)
+        self._log_scorers(scorers)
+        sums = self._counters.totals(self._streams.sessions.values())
+        total = sums.counters
+        return SystemReport(
+            utc=utc_text(time.time()),
+            version=self._config.version,
+            commit=self._config.commit,
+            uptime_s=round(now - self._began, 3),
+            resident_bytes=resident_bytes(),
+            streams=dict(Counter("ended" if s.ended else s.state for s in statuses)),
+            scorers=scorers,
+            received_samples=total.samples + total.duplicate_samples,
+            duplicate_samples=total.duplicate_samples,
+            out_of_order_samples=total.out_of_order_samples,
+            gap_samples=total.gap_samples,
+            late_samples=total.late_samples,
+            shed_samples=sums.shed_samples,
+            produced_windows=total.windows,
+            scored_windows=total.scored_windows,
+            pending_windows=self._dispatcher.unanswered(Task.SCORE),
+            refused_windows=total.refused_windows,
+            redelivered_windows=self._dispatcher.redelivered,
             rejected_frames=self._rejected(),
-            log=self._log,
-            writable=not self._delivery.unwritable,
-            fault=self._delivery.fault,
-            alarms=self._oversight.alarms,
+            alerts=dict(self._counters.alarms),
+            buckets_ms=list(BUCKETS_MS),
+            latency_ms=self._counters.latency_ms(),
+            log=LogReport(
+                log_id=log.log_id,
+                name=log.path.name,
+                last_seq=log.last_seq,
+                low_water_seq=log.low_water_seq,
+                bytes=_size(log.path),
+                wal_bytes=_size(log.path.with_name(log.path.name + "-wal")),
+                writable=not self._outbox.unwritable,
+            ),
+            fault=self._outbox.fault,
+            alarms=list(self._system_alarms.active),
         )
 
+    def heartbeat(self) -> Heartbeat:
+        """Return the numbers of the newest and the oldest alert that the log holds."""
+        return Heartbeat(
+            log_id=self._log.log_id,
+            last_seq=self._log.last_seq,
+            low_water_seq=self._log.low_water_seq,
+        )
+
+    def _log_scorers(self, scorers: int) -> None:
+        if scorers != self._scorers:
+            level = logging.INFO if scorers else logging.WARNING
+            logger.log(level, "scorers: %d, were %d", scorers, self._scorers)
+            self._scorers = scorers
+
     def _rejected(self) -> int:
-        return self._counts.rejected_frames + sum(end.rejected for end in self._ends)
+        return self._counters.rejected_frames + self._sockets.rejected
+
+
+def resident_bytes() -> int | None:
+    """Return how much memory this process holds, or None where ``/proc`` does not say."""
+    try:
+        pages = int(_STATM.read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -1,1 +1,1 @@
-"""The durable log of alerts: written, read, kept small, verified."""
+"""The durable log of alerts: writing, reading, maintenance, verification."""

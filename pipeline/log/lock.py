@@ -1,4 +1,4 @@
-"""The lock on a file beside a log: a log has one hub, and nobody else writes it."""
+"""The lock on a file beside a log: only one hub writes a log."""
 
 import fcntl
 import os
@@ -14,11 +14,11 @@ SUFFIX: Final = "-lock"
 class LogLock:
     """Held until `release`, or the death of the process.
 
-    On a file of its own, for whoever closes any handle of a database loses SQLite's locks on it.
+    On a file of its own, because closing any handle of a database drops SQLite's locks on it.
     """
 
     def __init__(self, log: Path) -> None:
-        """Take the lock of ``log``; where the file system has no locks there is none.
+        """Take the lock of ``log``; on a file system without locks there is none.
 
         Raises:
             LogError: another hub has it.
@@ -36,20 +36,20 @@ class LogLock:
                 if os.path.samestat(os.fstat(handle), self._path.stat()):
                     return handle
             except FileNotFoundError:
-                pass  # who held it removed the file: what was locked is nobody's by now
+                pass  # its last holder removed the file: lock the new one
             except BlockingIOError:
                 os.close(handle)
                 raise LogError(
                     f"another hub writes this log ({self._path} is held): end it, or choose "
                     "another --log"
                 ) from None
-            except OSError:  # no lock is no reason not to monitor
+            except OSError:  # monitoring without a lock is better than none
                 os.close(handle)
                 return None
             os.close(handle)
 
     def release(self) -> None:
-        """Let go, and leave no file behind; safe to call twice."""
+        """Release the lock and remove its file; safe to call twice."""
         if self._handle is not None:
             with suppress(OSError):
                 self._path.unlink()

@@ -1,10 +1,10 @@
-"""What a log needs while a monitor runs for months: old alerts removed, its files kept small.
+"""Maintenance of a log while a monitor runs for months: retention, and small files.
 
-`LogMaintenance.tend` is called each turn of the hub's loop and does at most one small step a
-second: alerts too old or too many are removed from the old end, and the low-water mark says so to
-everybody (heartbeats, pages of the replay socket); freed pages go back to the file system; each 30
-seconds the write-ahead log is folded into the file. Nothing is removed that was not asked for, and
-what stands is kept whatever its age (`AlertLog.standing`).
+`LogMaintenance.run` is called each turn of the hub's loop and does at most one small step a second.
+It removes the oldest alerts beyond the limits of a `Retention`; heartbeats and pages of the replay
+socket publish the new low-water mark. It returns freed pages to the file system, and each 30
+seconds folds the write-ahead log into the file. Without limits nothing is removed, and active
+alarms are kept whatever their age (`AlertLog.active_alarms`).
 
 Not thread-safe: runs in the hub's loop.
 """
@@ -17,12 +17,12 @@ from typing import Final
 
 from pipeline.errors import ConfigError, LogError
 from pipeline.log.store import AlertLog
-from pipeline.schema.public import utc_text
+from pipeline.schema.alert import utc_text
 
 logger = logging.getLogger(__name__)
 
 MAX_WAL_BYTES: Final = 64 << 20
-"""Of the write-ahead log. It gets there only if a reader stays in a transaction."""
+"""Limit of the write-ahead log. Only a reader that stays in a transaction lets it grow so long."""
 
 CHECKPOINT_S: Final = 30.0
 
@@ -34,12 +34,12 @@ _MB: Final = 1e6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """How much of the log is kept: everything, unless limits are set; both count."""
+    """Limits on what is kept: none by default; where both are set, both apply."""
 
     days: float | None = None
     """Alerts raised longer ago are removed."""
     mb: float | None = None
-    """In 10**6 bytes, of alerts and their strips: the oldest are removed beyond that."""
+    """Limit on alerts and their strips, in 10**6 bytes: beyond, the oldest are removed."""
 
     def __post_init__(self) -> None:
         if self.days is not None and not 0 < self.days < 1e5:
@@ -48,14 +48,17 @@ class Retention:
             raise ConfigError(f"keep {self.mb} MB of alerts: at least 1")
 
 
-EVERYTHING: Final = Retention()
+KEEP_ALL: Final = Retention()
 
 
 def too_old(raised: Sequence[str], before_utc: str, now_utc: str) -> int:
-    """Return how many of the oldest alerts, raised then, were all raised before ``before_utc``.
+    """Return how many of the oldest alerts were all raised before ``before_utc``.
 
-    One that does not say when, or that says a time after ``now_utc`` because a clock was ahead,
-    goes with the next one that can be believed.
+    Args:
+        raised: when each was raised, oldest first. One without a time, or with a time after
+            ``now_utc`` because a clock was ahead, goes with the next one that is plausible.
+        before_utc: alerts raised earlier are too old.
+        now_utc: the time by now.
     """
     count = 0
     for n, utc in enumerate(raised, 1):
@@ -76,14 +79,14 @@ def too_many(sizes: Sequence[int], excess: int) -> int:
 
 
 class LogMaintenance:
-    """Looks after ``log``, of which ``keep`` is kept."""
+    """Keeps ``log`` within the limits of ``keep``."""
 
     def __init__(
         self, log: AlertLog, keep: Retention, *, utc: Callable[[], float] = time.time
     ) -> None:
-        """Begin; ``utc`` is the clock of the machine, in seconds since 1970."""
+        """Begin; ``utc`` is the machine's clock, in seconds since 1970."""
         self.fault = ""
-        """What is wrong, in one line; empty for nothing."""
+        """What is wrong with the log, in one line; empty for nothing."""
         self._log = log
         self._keep = keep
         self._utc = utc
@@ -92,12 +95,12 @@ class LogMaintenance:
         self._step_at = 0.0
         self._checkpoint_at = 0.0
 
-    def tend(self, now: float) -> None:
-        """Do what is due at ``now``, of a clock that never steps, as the hub's.
+    def run(self, now: float) -> None:
+        """Do what is due at ``now``, by a clock that never steps, such as the hub's.
 
-        The age of alerts is counted by that clock from the beginning on: when the clock of the
-        machine jumps to next year, no alert is a year old. Where that of the machine was ahead at
-        the beginning and was put right since, it counts.
+        From the beginning on the age of alerts is counted by that clock: when the machine's clock
+        jumps to next year, no alert becomes a year old. If the machine's clock was ahead at the
+        beginning and has been put right since, the machine's counts.
         """
         if self._began_at is None:
             self._began_at, self._checkpoint_at = now, now + CHECKPOINT_S
@@ -110,9 +113,9 @@ class LogMaintenance:
             if now >= self._checkpoint_at:
                 self._checkpoint_at = now + CHECKPOINT_S
                 self._log.checkpoint()
-            self._found(self._wal_fault())
+            self._report(self._wal_fault())
         except LogError as error:
-            self._found(str(error))
+            self._report(str(error))
 
     def _remove(self, utc_s: float) -> None:
         log, keep, count = self._log, self._keep, 0
@@ -133,7 +136,7 @@ class LogMaintenance:
             "program stays in a transaction that reads the log; end it"
         )
 
-    def _found(self, fault: str) -> None:
+    def _report(self, fault: str) -> None:
         if fault and fault != self.fault:
             logger.warning("%s", fault)
         self.fault = fault

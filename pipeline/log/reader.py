@@ -1,8 +1,8 @@
 """Reading a log: rows checked and decoded, for its writer and for everybody else.
 
-`LogReader` opens a log that a hub may be writing. It never alters the file, holds no transaction
-longer than one question takes, so that the writer can fold its write-ahead log into the file at
-any time, and leaves nothing behind beside it. Not thread-safe.
+`LogReader` opens a log that a hub may be writing. It never alters the file, and leaves no other
+file beside it. It holds no transaction for longer than one query, so that the writer can fold its
+write-ahead log into the file at any time. Not thread-safe.
 """
 
 import sqlite3
@@ -28,11 +28,11 @@ from pipeline.schema.public import Alert, SignalStrip, decode_alert, decode_stri
 _T = TypeVar("_T")
 
 _MAX_STRIP_BYTES = 1 << 20
-"""Of one strip, unpacked: many times what ten seconds need."""
+"""Of one strip, decompressed: many times what ten seconds need."""
 
 
 class LogQueries:
-    """What an open log holds; ``version`` says how it is written down."""
+    """The queries on an open log; ``version`` is that of its tables."""
 
     path: Path
     version: int
@@ -50,10 +50,10 @@ class LogQueries:
         )
         return [self.alert_of(*row) for row in rows]
 
-    def standing(self, on_damage: Callable[[LogError], None] | None = None) -> list[Alert]:
-        """Return the latest alert of every alarm that stands, oldest first.
+    def active_alarms(self, on_damage: Callable[[LogError], None] | None = None) -> list[Alert]:
+        """Return the latest alert of every active alarm, oldest first.
 
-        ``on_damage`` is given the fault of each damaged row, which is left out then.
+        With ``on_damage``, damaged rows are left out, and it is called with the fault of each.
 
         Raises:
             LogError: a row does not match its checksum, or the file cannot be read.
@@ -73,7 +73,7 @@ class LogQueries:
         return alerts
 
     def alert(self, seq: int) -> Alert | None:
-        """Return one alert: one that is held, or the latest one of an alarm that stands.
+        """Return an alert that the log holds, or that is the latest one of an active alarm.
 
         Raises:
             LogError: it does not match its checksum, or the file cannot be read.
@@ -81,7 +81,7 @@ class LogQueries:
         held = self.read(seq, 1)
         if held and held[0].seq == seq:
             return held[0]
-        return next((alert for alert in self.standing() if alert.seq == seq), None)
+        return next((alert for alert in self.active_alarms() if alert.seq == seq), None)
 
     def strip(self, seq: int) -> SignalStrip | None:
         """Return the strip of the alert ``seq``, or None where there is none.
@@ -110,9 +110,9 @@ class LogQueries:
     def strip_of(self, seq: int, crc32: int, body: bytes | None) -> SignalStrip:
         """Return the strip in a row. Raises `LogError` where it is damaged."""
         body = body or b""
-        sum_of_old = zlib.crc32(body) if self.version < LOG_VERSION else None
+        old_checksum = zlib.crc32(body) if self.version < LOG_VERSION else None
         try:
-            if crc32 not in (checksum(seq, body), sum_of_old):
+            if crc32 not in (checksum(seq, body), old_checksum):
                 raise WireError("checksum differs")
             return decode_strip(zlib.decompressobj().decompress(body, _MAX_STRIP_BYTES))
         except (WireError, zlib.error) as error:
@@ -160,9 +160,9 @@ class LogReader(LogQueries):
             raise
 
     def _open(self) -> None:
-        """Connect. A log that nobody has open is read as a file that does not change.
+        """Connect. A log that no hub has open is read as a file that does not change.
 
-        SQLite would otherwise leave two files beside it, and fail in a folder that is read-only.
+        Otherwise SQLite would leave two files beside it, and fail in a read-only folder.
         """
         self._unchanging = None if self._wal.exists() else self._state()
         how = "mode=ro" if self._unchanging is None else "immutable=1"
@@ -194,7 +194,7 @@ class LogReader(LogQueries):
 
     @property
     def _overtaken(self) -> bool:
-        """Whether somebody began to write a file that was held for unchanging."""
+        """Whether a hub began to write a file that was opened as unchanging."""
         return self._unchanging is not None and (
             self._wal.exists() or self._state() != self._unchanging
         )
@@ -206,7 +206,7 @@ class LogReader(LogQueries):
         return self.at_one_moment(lambda: self.rows(query, arguments))
 
     def at_one_moment(self, read: Callable[[], _T]) -> _T:
-        """Return what ``read`` reads, all of it as one commit left it.
+        """Return what ``read`` reads, all of it from the same commit.
 
         Raises:
             LogError: it cannot be read.
@@ -231,11 +231,11 @@ class LogReader(LogQueries):
             self._db.rollback()
 
     def meta(self) -> Meta:
-        """Return what is held now. Raises `LogError` where it is damaged, or this is no log."""
+        """Return ``meta`` as of now. Raises `LogError` where it is damaged, or this is no log."""
         return self.at_one_moment(self.meta_now)
 
     def meta_now(self) -> Meta:
-        """Return the same, within `at_one_moment`."""
+        """Return ``meta`` within `at_one_moment`."""
         try:
             return read_meta(self._db, self.path)
         except UNREADABLE as error:
@@ -248,8 +248,8 @@ class LogReader(LogQueries):
     def structure(self, most_s: float) -> list[str] | None:
         """Return what SQLite finds wrong with the structure of the file.
 
-        None if that took more than ``most_s`` while somebody wrote: the write-ahead log grows as
-        long as somebody reads. Raises `LogError` where nothing can be read.
+        None if that took more than ``most_s`` while a hub wrote: the write-ahead log grows as long
+        as this reads. Raises `LogError` where nothing can be read.
         """
         before, until, given_up = self._written(), time.monotonic() + most_s, False
 

@@ -1,11 +1,12 @@
-"""What stands in the file of a log: its tables, their upgrade, checksums and the chain.
+"""The file of a log: its tables, their upgrade, checksums and the chain.
 
-Version 1 held alerts, version 2 strips of signal and what stands beside them, version 3 a journal
-and snapshots, and in every alert's row a link of a chain: SHA-256 over the link before, the number
-and the body. A row that was changed, removed, put in or moved breaks the chain, which a CRC-32
-alone does not show. Removing the oldest rows keeps the link before the first one that is left.
+Version 1 has alerts; version 2 adds strips of signal and the active alarms (table ``standing``);
+version 3 adds a journal and snapshots, and a link to every alert: SHA-256 over the link before, the
+number and the body. A row that is changed, removed, inserted or moved breaks this chain, which a
+CRC-32 alone does not show. When the oldest rows are removed, the link before the first remaining
+one is kept.
 
-The CRC-32 is that of zlib, which finds what CRC-32C would: one flipped bit always, anything else
+The CRC-32 is that of zlib, as good as CRC-32C here: it finds one flipped bit always, anything else
 but one time in 2**32. Both ends of a log are in ``meta``, which has a checksum of its own.
 """
 
@@ -24,20 +25,20 @@ from pipeline.errors import LogError
 LOG_VERSION: Final = 3
 
 UNREADABLE: Final = (sqlite3.Error, UnicodeDecodeError, OverflowError)
-"""What asking a damaged file raises: SQLite's message may quote what is no text, and a number may
-lie beyond what SQLite takes."""
+"""What a query on a damaged file raises: SQLite's message may quote what is no text, and a number
+may lie beyond what SQLite takes."""
 
 _LATEST: Final = 2**53
 """No log has so many rows, and arithmetic on their numbers stays exact."""
 
 LONGEST_VALUE: Final = 16 * 1024 * 1024
-"""Bytes of one value, many times what we write: a small file can ask for more."""
+"""Bytes of one value, many times what we write: a small hostile file can ask for more."""
 
 APPLICATION_ID: Final = 0x4543_4741
 """In the header of the file, for `file` and other programs: ``ECGA``."""
 
 ROW_BYTES: Final = 64
-"""What a row takes beside its body, about: link, checksum, numbers."""
+"""About what a row takes besides its body: link, checksum, numbers."""
 
 _SCHEMA_1: Final = """
 CREATE TABLE meta (version INTEGER NOT NULL, log_id TEXT NOT NULL, last_seq INTEGER NOT NULL);
@@ -56,7 +57,8 @@ CREATE TABLE standing (
     PRIMARY KEY (stream, episode)
 );
 """
-"""A strip belongs to the alert of its number; an alarm stands from its first alert to its off."""
+"""A strip belongs to the alert of its number. ``standing`` has the active alarms: those between
+their first alert and their off."""
 
 _ADDED_IN_3: Final = """
 CREATE TABLE journal (n INTEGER PRIMARY KEY, crc32 INTEGER NOT NULL, body BLOB NOT NULL);
@@ -75,18 +77,18 @@ DELETE FROM standing WHERE seq NOT IN (SELECT seq FROM alert);
 UPDATE standing SET (crc32, body) =
     (SELECT crc32, CAST(body AS BLOB) FROM alert WHERE alert.seq = standing.seq);
 """
-"""A stream's snapshot is its state after entry ``n`` of the journal. ``standing`` has the latest
-alert of an alarm whole: it is there as long as the alarm stands, however few alerts are kept."""
+"""A stream's snapshot is its state after entry ``n`` of the journal. ``standing`` has a copy of an
+alarm's latest alert: it is there as long as the alarm is active, however few alerts are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meta:
-    """The one row of ``meta``: what is held, and both ends of the chain."""
+    """The one row of ``meta``: what the log holds, and both ends of the chain."""
 
     version: int
     log_id: str
     last_seq: int
-    """Number of the newest alert there ever was; 0 for none."""
+    """Number of the newest alert ever written; 0 for none."""
     chain: bytes
     """Its link. Before version 3 there is none."""
     low_water_seq: int
@@ -98,7 +100,7 @@ class Meta:
 
     @property
     def checksum(self) -> int:
-        """What stands in ``crc32`` beside all this."""
+        """The value of the column ``crc32``, over all the others."""
         numbers = (self.version, self.last_seq, self.low_water_seq, self.bytes_held)
         return zlib.crc32(repr((self.log_id, numbers, self.chain, self.low_water_chain)).encode())
 
@@ -108,27 +110,27 @@ class Meta:
 
 
 def first_link(log_id: str) -> bytes:
-    """Return the link before alert 1: no row of another log goes on from it."""
+    """Return the link before alert 1: no row of another log follows it."""
     return sha256(f"alert log {log_id}".encode()).digest()
 
 
 def next_link(link: bytes, seq: int, body: bytes) -> bytes:
-    """Return the link of the alert ``seq``, which follows on ``link``."""
+    """Return the link of the alert ``seq``, given the link before it."""
     return sha256(link + seq.to_bytes(8, "big") + body).digest()
 
 
 def checksum(key: int | str, body: bytes) -> int:
-    """Return the checksum of what stands under ``key``: under another one it is wrong."""
+    """Return the checksum of a row and its key: under another key it is wrong."""
     return zlib.crc32(body, zlib.crc32(str(key).encode()))
 
 
 def distrust(db: sqlite3.Connection, path: Path) -> None:
-    """Let a file do nothing but hold tables; called before anything is asked of it.
+    """Refuse a file that does more than hold tables; called before any other query.
 
-    A view in a table's place computes for ever, a trigger drops what is written.
+    A view in place of a table may compute for ever, a trigger may drop what is written.
 
     Raises:
-        LogError: something else is declared in it.
+        LogError: it declares more than tables and indexes.
         sqlite3.Error: it is no log.
     """
     db.execute("PRAGMA trusted_schema=OFF")
@@ -146,11 +148,11 @@ def prepare(db: sqlite3.Connection, path: Path) -> Meta:
         sqlite3.Error: it is no log.
     """
     distrust(db, path)
-    # Only counts before the first table: an older log keeps its length when rows are removed.
+    # Takes effect before the first table only: an older log keeps its length when rows are removed.
     db.execute("PRAGMA auto_vacuum=INCREMENTAL")
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")
-    # macOS: its fsync leaves the bytes in the drive's own memory.
+    # On macOS a plain fsync leaves the bytes in the drive's own memory.
     db.execute("PRAGMA fullfsync=ON")
     db.execute("BEGIN IMMEDIATE")
     if db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
@@ -168,7 +170,7 @@ def mark_use(db: sqlite3.Connection, *, in_use: bool) -> bool:
     The mark is ``user_version`` in the header of the file, 1 or 0.
     """
     before = False
-    with suppress(sqlite3.Error):  # a full disk says so when there is something to be recorded
+    with suppress(sqlite3.Error):  # a full disk shows when there is something to be recorded
         before = db.execute("PRAGMA user_version").fetchone() == (1,)
         if before != in_use:
             db.execute(f"PRAGMA user_version = {in_use:d}")
@@ -243,7 +245,7 @@ def write_meta(db: sqlite3.Connection, meta: Meta) -> None:
 
 
 def schema(version: int) -> set[tuple[str, str, str]]:
-    """Return kind, name and text of all that is declared in a log of ``version``."""
+    """Return kind, name and text of every declaration in a log of ``version``."""
     db = sqlite3.connect(":memory:", isolation_level=None)
     try:
         for statements in (_SCHEMA_1, _ADDED_IN_2, _ADDED_IN_3)[:version]:
@@ -279,7 +281,7 @@ def _upgrade(db: sqlite3.Connection, meta: Meta) -> None:
         db.execute("UPDATE alert SET chain = ? WHERE seq = ?", (link, seq))
     for seq, crc32, body in _all_rows(db, "strip"):
         held += len(body) + ROW_BYTES
-        if zlib.crc32(body) == crc32:  # else it stays wrong, as it is
+        if zlib.crc32(body) == crc32:  # a damaged row stays recognisable as damaged
             db.execute("UPDATE strip SET crc32 = ? WHERE seq = ?", (checksum(seq, body), seq))
     db.execute("UPDATE meta SET version = ?", (LOG_VERSION,))
     write_meta(

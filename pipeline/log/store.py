@@ -1,18 +1,18 @@
 """The durable log of alerts: one SQLite file, committed before anything is published.
 
 ``synchronous=FULL`` with the write-ahead log: a commit that returned survives a power cut.
-Sequence numbers are contiguous from 1 for one ``log_id``; they come from a counter row in the
-same transaction as the alerts, because numbers from AUTOINCREMENT can be burnt and leave gaps
-that never fill. Every row carries a checksum of its body, since bit rot inside a row passes
-SQLite's own integrity check, and every alert a link of a chain (`pipeline.log.schema`).
+Sequence numbers are contiguous from 1 for one ``log_id``. They come from a counter row in the
+same transaction as the alerts, because AUTOINCREMENT can skip numbers and leave gaps that never
+fill. Every row carries a checksum of its body, since bit rot inside a row passes SQLite's own
+integrity check, and every alert a link of a chain (`pipeline.log.schema`).
 
-Beside the alerts the log keeps the strips of signal that show what an alert is about, and which
-alarms stand, so that a monitor that begins again knows what nobody has acknowledged yet; and the
-journal and snapshots from which the hub goes on where it was killed (`pipeline.hub.journal`).
+Beside the alerts the log keeps the strips of signal around them; the active alarms, so that a hub
+knows after a restart what nobody has acknowledged yet; and the journal and the snapshots from which
+a hub that was killed goes on (`pipeline.hub.journal`).
 
 Not thread-safe: one writer, the hub, which holds a lock on a file beside the log. Readers elsewhere
-(`pipeline.log.reader`) may open the log at any time. What is removed, and when, is decided in
-`pipeline.log.maintenance`.
+(`pipeline.log.reader`) may open the log at any time. `pipeline.log.maintenance` decides what is
+removed, and when.
 """
 
 import os
@@ -37,25 +37,26 @@ from pipeline.log.schema import (
     prepare,
     write_meta,
 )
-from pipeline.schema.public import Alert, SignalStrip, decode_alert, encode_json, numbered
+from pipeline.schema.alert import numbered
+from pipeline.schema.public import Alert, SignalStrip, decode_alert, encode_json
 
 _PAGES_A_STEP: Final = 256
-"""Given back to the file system at a time: 1 MiB, some milliseconds."""
+"""Returned to the file system at a time: 1 MiB, some milliseconds."""
 
 _LEAST_FREE_PAGES: Final = 1024
-"""Stay in the file however few rows it has: the journal will use them again."""
+"""Kept in the file however few rows it has: the journal will use them again."""
 
 Connect = Callable[[Path], sqlite3.Connection]
 
 
 def _create_closed(path: Path) -> None:
-    """Create the file of a new log, and with it those beside it, for nobody else to read."""
+    """Create the file of a new log with mode 0600; SQLite gives the files beside it the same."""
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    # Whoever locks the file holds up the whole hub: it tries again later instead.
+    # A program that locks the file must not hold up the hub for long: it tries again later.
     db = sqlite3.connect(path, isolation_level=None, timeout=0.5)
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
     return db
@@ -63,17 +64,17 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
-    """What becomes durable together."""
+    """What is written in one transaction."""
 
     alerts: Sequence[Alert] = ()
     entries: Sequence[bytes] = ()
     """For the journal, numbered on from `AlertLog.last_entry`."""
     snapshots: Mapping[str, bytes] = field(default_factory=dict)
-    """State of streams, with every entry of this commit in it."""
-    gone: Sequence[str] = ()
-    """Streams whose older snapshot is dropped."""
+    """State of streams by name, after every entry of this commit."""
+    removed: Sequence[str] = ()
+    """Streams whose snapshot is dropped, before new ones are written."""
     entries_needed_from: int | None = None
-    """Entries before this number are in the snapshots of all that they concern: dropped."""
+    """Entries before this number are dropped: the snapshots of all streams concerned hold them."""
 
 
 class AlertLog(LogQueries):
@@ -101,7 +102,7 @@ class AlertLog(LogQueries):
         try:
             self._meta = prepare(self._db, path)
             self.interrupted = mark_use(self._db, in_use=True)
-            """Whether whoever wrote it before did not close it in order."""
+            """Whether the hub that wrote it before did not close it in order."""
             (last_entry,) = self._db.execute(
                 "SELECT max(n) FROM (SELECT n FROM journal UNION ALL SELECT n FROM snapshot)"
             ).fetchone()
@@ -119,27 +120,27 @@ class AlertLog(LogQueries):
 
     @property
     def log_id(self) -> str:
-        """Return what this log is called; another one has other numbers."""
+        """Random name of this log; another one has numbers of its own."""
         return self._meta.log_id
 
     @property
     def last_seq(self) -> int:
-        """Return the number of the newest alert, 0 for none."""
+        """Number of the newest alert, 0 for none."""
         return self._meta.last_seq
 
     @property
     def low_water_seq(self) -> int:
-        """Return the oldest number still held; one past the last where none is."""
+        """Number of the oldest alert that is held; one past the last where none is."""
         return self._meta.low_water_seq
 
     @property
     def bytes_held(self) -> int:
-        """Return how much the alerts and their strips take."""
+        """Bytes that the alerts and their strips take."""
         return self._meta.bytes_held
 
     @property
     def wal_bytes(self) -> int:
-        """Return the length of the write-ahead log."""
+        """Length of the write-ahead log."""
         try:
             return self.path.with_name(self.path.name + "-wal").stat().st_size
         except FileNotFoundError:
@@ -150,7 +151,7 @@ class AlertLog(LogQueries):
         return self.commit(Commit(alerts=alerts))
 
     def commit(self, commit: Commit) -> list[Alert]:
-        """Write all of a commit in one transaction; return its alerts, numbered, as logged.
+        """Write a commit in one transaction; return its alerts, numbered, as logged.
 
         Raises:
             LogError: nothing was written; the log stays usable.
@@ -172,7 +173,7 @@ class AlertLog(LogQueries):
                 self._db.executemany("INSERT INTO alert VALUES (?, ?, ?, ?, ?)", rows)
                 write_meta(self._db, meta)
             for alert, (_, _, crc32, body, _) in zip(logged, rows, strict=True):
-                self._note_standing(alert, crc32, body)
+                self._update_active(alert, crc32, body)
             self._db.executemany(
                 "INSERT INTO journal VALUES (?, ?, ?)",
                 ((n, checksum(n, e), e) for n, e in enumerate(commit.entries, self.last_entry + 1)),
@@ -184,7 +185,7 @@ class AlertLog(LogQueries):
 
     def _keep_snapshots(self, commit: Commit, last_entry: int) -> None:
         self._db.executemany(
-            "DELETE FROM snapshot WHERE stream = ?", ((stream,) for stream in commit.gone)
+            "DELETE FROM snapshot WHERE stream = ?", ((stream,) for stream in commit.removed)
         )
         for stream, body in commit.snapshots.items():
             self._db.execute(
@@ -218,7 +219,7 @@ class AlertLog(LogQueries):
         }
 
     def forget_streams(self) -> None:
-        """Drop the journal and all snapshots: nothing goes on from here.
+        """Drop the journal and all snapshots: every stream begins anew.
 
         Raises:
             LogError: nothing was written; the log stays usable.
@@ -227,7 +228,7 @@ class AlertLog(LogQueries):
             self._db.execute("DELETE FROM journal")
             self._db.execute("DELETE FROM snapshot")
 
-    def _note_standing(self, alert: Alert, crc32: int, body: bytes) -> None:
+    def _update_active(self, alert: Alert, crc32: int, body: bytes) -> None:
         if not alert.episode:
             return
         alarm = (alert.stream, alert.episode)
@@ -275,7 +276,7 @@ class AlertLog(LogQueries):
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Commit what is done inside, or nothing of it and raise `LogError`."""
+        """Commit what is done inside, or roll it back and raise `LogError`."""
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield
@@ -287,7 +288,7 @@ class AlertLog(LogQueries):
             raise LogError(f"cannot write the log {self.path}: {error}; free space?") from None
 
     def raised(self, most: int) -> list[str]:
-        """Return when the oldest alerts were raised, up to ``most`` of them; empty: unknown.
+        """Return when the oldest alerts were raised, up to ``most``; empty where unknown.
 
         Raises:
             LogError: the file cannot be read.
@@ -298,12 +299,12 @@ class AlertLog(LogQueries):
         ):
             try:
                 times.append(decode_alert(body or b"").utc)
-            except WireError:  # a damaged one is removed when its time has come
+            except WireError:  # a damaged one is removed with its neighbours
                 times.append("")
         return times
 
     def sizes(self, most: int) -> list[int]:
-        """Return what the oldest alerts take with their strips, up to ``most`` of them.
+        """Return the bytes that the oldest alerts take with their strips, up to ``most``.
 
         Raises:
             LogError: the file cannot be read.
@@ -318,7 +319,7 @@ class AlertLog(LogQueries):
     def remove_before(self, seq: int) -> None:
         """Remove the alerts before ``seq``, and their strips.
 
-        Of an alarm that still stands `standing` has the latest alert; its strip stays, too.
+        The latest alert of an active alarm stays in `active_alarms`, and its strip in the log.
 
         Raises:
             LogError: nothing was removed; the log stays usable.
@@ -331,20 +332,20 @@ class AlertLog(LogQueries):
             " (SELECT sum(length(body) + ?2) FROM alert WHERE seq < ?1)",
             (seq, ROW_BYTES),
         )
-        gone = "FROM strip WHERE seq < ?1 AND seq NOT IN (SELECT seq FROM standing)"
-        ((strips,),) = self.rows(f"SELECT sum(length(body) + ?2) {gone}", (seq, ROW_BYTES))
+        old_strips = "FROM strip WHERE seq < ?1 AND seq NOT IN (SELECT seq FROM standing)"
+        ((strips,),) = self.rows(f"SELECT sum(length(body) + ?2) {old_strips}", (seq, ROW_BYTES))
         held = self.bytes_held - (alerts or 0) - (strips or 0)
         meta = self._meta.changed(
             low_water_seq=seq, low_water_chain=link or b"", bytes_held=max(held, 0)
         )
         with self._transaction():
             self._db.execute("DELETE FROM alert WHERE seq < ?", (seq,))
-            self._db.execute(f"DELETE {gone}", (seq,))
+            self._db.execute(f"DELETE {old_strips}", (seq,))
             write_meta(self._db, meta)
         self._meta = meta
 
     def shrink(self) -> None:
-        """Give some pages that hold nothing back, where there are many.
+        """Return some free pages to the file system, where there are many.
 
         Raises:
             LogError: nothing was done; the log stays usable.
@@ -353,9 +354,8 @@ class AlertLog(LogQueries):
         ((pages,),) = self.rows("PRAGMA page_count")
         if free > max(_LEAST_FREE_PAGES, pages // 4):
             with self._transaction():
-                for _ in range(
-                    _PAGES_A_STEP
-                ):  # sqlite3 ends after the first page, whatever is asked
+                # One at a time: sqlite3 stops after the first page, whatever the number.
+                for _ in range(_PAGES_A_STEP):
                     self._db.execute("PRAGMA incremental_vacuum(1)")
 
     def checkpoint(self) -> None:
@@ -364,7 +364,7 @@ class AlertLog(LogQueries):
         Raises:
             LogError: it could not be written; nothing is lost.
         """
-        self.rows("PRAGMA busy_timeout = 0")  # nobody waits for a reader
+        self.rows("PRAGMA busy_timeout = 0")  # never wait for a reader
         try:
             self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
@@ -374,7 +374,7 @@ class AlertLog(LogQueries):
         """Close the file; the write-ahead log is folded into it.
 
         Args:
-            in_order: whether who opens it next need not hear of an interruption.
+            in_order: False leaves the mark by which the next hub sees an interruption.
         """
         if in_order:
             mark_use(self._db, in_use=False)

@@ -1,9 +1,9 @@
-"""Whether a log is what was written: its structure, every row, and the chain from end to end.
+"""Verification of a log: its structure, every row, and the chain from end to end.
 
-`verify` only reads, and holds no transaction for long, so that it can be asked about a log that a
-hub is writing: it looks at what was there when it began. It finds every change of what a reader
-would see. It cannot find that the newest alerts are missing where the file as a whole is an older
-one: whoever has read more of it can (`docs/operations.md`).
+`verify` only reads, and holds no transaction for long, so it can check a log that a hub is writing:
+it checks what was there when it began. It finds every change that a reader would see. It cannot
+find that the newest alerts are missing where the whole file was replaced by an older copy; a
+subscriber that has read more of it can (`docs/operations.md`).
 """
 
 from collections.abc import Callable
@@ -26,11 +26,11 @@ from pipeline.log.schema import (
 from pipeline.schema.public import Alert
 
 LONGEST_READ_S: Final = 5.0
-"""Of one transaction while somebody writes: the write-ahead log grows as long as it lasts."""
+"""Of one transaction while a hub writes: the write-ahead log grows as long as it lasts."""
 
 _ROWS_A_PAGE: Final = 500
 _FINDINGS: Final = 100
-"""Written down one by one; the others are counted."""
+"""Listed one by one; further ones are only counted."""
 
 OnProgress = Callable[[int, int], None]
 """Takes how many alerts are checked, of how many."""
@@ -51,7 +51,7 @@ class Verification:
     entries: int = 0
     snapshots: int = 0
     damage: list[str] = field(default_factory=list)
-    """One line each, with what it is about."""
+    """One line each, beginning with where it is."""
     uncounted: int = 0
     """Damage beyond those lines."""
 
@@ -61,24 +61,24 @@ class Verification:
         return not self.damage
 
     def counts(self) -> list[str]:
-        """Return what there is, in lines."""
+        """Return a summary, in lines."""
         return [
             f"{self.log}: version {self.version}, log_id {self.log_id}",
             f"{self.alerts} alerts, {self.first_seq} to {self.last_seq}; {self.strips} strips of "
-            f"signal; {self.standing} alarms stand; {self.entries} entries of the journal, "
+            f"signal; {self.standing} active alarms; {self.entries} entries of the journal, "
             f"{self.snapshots} snapshots",
             "intact" if self.intact else f"damaged: {len(self.damage) + self.uncounted} findings",
         ]
 
-    def found(self, what: str) -> None:
-        """Take down one thing that is wrong."""
+    def add(self, finding: str) -> None:
+        """Add one line about damage."""
         if len(self.damage) < _FINDINGS:
-            self.damage.append(what)
+            self.damage.append(finding)
         else:
             self.uncounted += 1
 
 
-def verify(path: Path, told: OnProgress = lambda done, total: None) -> Verification:
+def verify(path: Path, on_progress: OnProgress = lambda done, total: None) -> Verification:
     """Check the log at ``path``.
 
     Raises:
@@ -87,23 +87,23 @@ def verify(path: Path, told: OnProgress = lambda done, total: None) -> Verificat
             checked while somebody writes it.
     """
     with LogReader(path) as reader:
-        return _Check(reader, told).run()
+        return _Check(reader, on_progress).run()
 
 
 class _Check:
     """One pass over the log that ``reader`` has open."""
 
-    def __init__(self, reader: LogReader, told: OnProgress) -> None:
+    def __init__(self, reader: LogReader, on_progress: OnProgress) -> None:
         self._reader = reader
-        self._told = told
+        self._on_progress = on_progress
         self._result = Verification(log=str(reader.path), version=reader.version)
-        self._found = self._result.found
+        self._add = self._result.add
         self._keyed = reader.version >= LOG_VERSION
         self._overtaken = False
-        """Whether alerts were removed, as they may be, before they were checked."""
+        """Whether retention removed alerts before they were checked."""
 
     def run(self) -> Verification:
-        """Check all there is, as far as it can be read."""
+        """Check everything that can be read."""
         try:
             faults = self._reader.structure(LONGEST_READ_S)
         except LogError as error:
@@ -114,7 +114,7 @@ class _Check:
                 "or end the monitor first"
             )
         for fault in faults:
-            self._found(f"structure: {fault}")
+            self._add(f"structure: {fault}")
         steps = [self._check_declared, self._check_alerts]
         steps += [self._check_strips] if self._reader.version > 1 else []
         steps += [self._check_memory] if self._keyed else []
@@ -122,7 +122,7 @@ class _Check:
             try:
                 step()
             except LogError as error:
-                self._found(self._short(error))
+                self._add(self._short(error))
         return self._result
 
     def _short(self, error: LogError) -> str:
@@ -131,9 +131,9 @@ class _Check:
     def _check_declared(self) -> None:
         version = self._reader.version
         for kind, name, _ in sorted(self._reader.declared() ^ schema(version), key=repr):
-            self._found(f"structure: the {kind} {name} is not declared as it was")
+            self._add(f"structure: the {kind} {name} is not declared as it was")
         if self._keyed and self._reader.rows("PRAGMA application_id") != [(APPLICATION_ID,)]:
-            self._found("structure: the header does not say that this is an alert log")
+            self._add("structure: the header does not say that this is an alert log")
 
     # --- alerts ---------------------------------------------------------------------------
 
@@ -142,38 +142,38 @@ class _Check:
         result = self._result
         result.log_id, result.standing = meta.log_id, len(standing)
         result.first_seq, result.last_seq = meta.low_water_seq, meta.last_seq
-        stands = {k: alert for k, alert in standing.items() if alert.seq < meta.low_water_seq}
-        link = self._follow(meta, stands)
+        active = {k: alert for k, alert in standing.items() if alert.seq < meta.low_water_seq}
+        link = self._walk_chain(meta, active)
         if self._keyed:
             if meta.low_water_seq == 1 and meta.low_water_chain != first_link(meta.log_id):
-                self._found("meta: the chain does not begin as that of this log")
+                self._add("meta: the chain does not begin as that of this log")
             if link != meta.chain and not self._overtaken:
-                self._found("meta: the chain does not end as it should")
+                self._add("meta: the chain does not end as it should")
             if held != meta.bytes_held:
-                self._found(f"meta: {meta.bytes_held} bytes are said to be held, not {held}")
+                self._add(f"meta: bytes_held is {meta.bytes_held}, the rows have {held}")
         if self._reader.version > 1 and not self._overtaken:
-            for key in sorted(stands.keys() | standing.keys()):
-                if stands.get(key) != standing.get(key):
-                    self._found(f"standing: {' '.join(key)} does not follow from the alerts")
+            for key in sorted(active.keys() | standing.keys()):
+                if active.get(key) != standing.get(key):
+                    self._add(f"standing: {' '.join(key)} does not follow from the alerts")
 
     def _ends(self) -> tuple[Meta, dict[tuple[str, str], Alert], int]:
-        """Return ``meta``, what stands, and the bytes held, all of one commit."""
+        """Return ``meta``, the active alarms, and the bytes held, all of one commit."""
         reader = self._reader
         meta = reader.meta_now()
         if reader.rows("SELECT count(*) FROM meta") != [(1,)]:
-            self._found("meta: more than one row")
+            self._add("meta: more than one row")
         beyond = reader.rows(
             "SELECT seq FROM alert WHERE seq < ? OR seq > ? LIMIT 100",
             (meta.low_water_seq, meta.last_seq),
         )
         for (seq,) in beyond:
-            self._found(f"alert {seq}: beyond {meta.low_water_seq} to {meta.last_seq}")
+            self._add(f"alert {seq}: beyond {meta.low_water_seq} to {meta.last_seq}")
         if reader.version == 1:
             return meta, {}, 0
         names = reader.rows("SELECT stream, episode, seq FROM standing")
-        standing = {(alert.stream, alert.episode): alert for alert in reader.standing()}
+        standing = {(alert.stream, alert.episode): alert for alert in reader.active_alarms()}
         if {(*key, alert.seq) for key, alert in standing.items()} != set(names):
-            self._found("standing: rows stand under other names than their alerts")
+            self._add("standing: rows have other names than their alerts")
         ((held,),) = reader.rows(
             "SELECT (SELECT coalesce(sum(length(body) + ?1), 0) FROM alert)"
             " + (SELECT coalesce(sum(length(body) + ?1), 0) FROM strip)",
@@ -181,35 +181,39 @@ class _Check:
         )
         return meta, standing, held
 
-    def _follow(self, meta: Meta, stands: dict[tuple[str, str], Alert]) -> bytes:
+    def _walk_chain(self, meta: Meta, active: dict[tuple[str, str], Alert]) -> bytes:
         """Check the rows up to the last one of ``meta``; return the link of the last.
 
-        ``stands`` becomes what stands after them.
+        ``active``, the alarms that are active before them, is updated to those after them.
         """
         link, expected = meta.low_water_chain, meta.low_water_seq
         total = meta.last_seq - meta.low_water_seq + 1
         while expected <= meta.last_seq:
+            # 1. The next page, and both ends of the log as they are by now.
             first = expected
             now, rows = self._reader.at_one_moment(partial(self._page, expected, meta.last_seq))
+            # 2. Retention may have removed rows meanwhile: the chain goes on from the new end.
             if now.low_water_seq > expected:
                 link, expected = now.low_water_chain, now.low_water_seq
                 self._overtaken = True
+            # 3. Each row: its number, its content, and its link to the row before.
             for seq, stream, crc32, body, kept in rows:
                 if seq != expected:
                     missing = f"{expected}" if seq == expected + 1 else f"{expected} to {seq - 1}"
-                    self._found(f"alert {missing}: missing")
-                alert = self._sound(seq, stream, crc32, body, meta.log_id)
+                    self._add(f"alert {missing}: missing")
+                alert = self._readable(seq, stream, crc32, body, meta.log_id)
                 if alert is not None:
-                    _bring_about(alert, stands)
+                    _update(active, alert)
                 if self._keyed and kept != next_link(link, seq, body or b""):
-                    self._found(f"alert {seq}: the chain breaks here")
+                    self._add(f"alert {seq}: the chain breaks here")
                 link, expected = kept or b"", seq + 1
+            # 4. Pages must advance, and end with the last row.
             if rows and rows[-1][0] < first:
                 raise LogError("alerts: the rows are in no order")
             self._result.alerts += len(rows)
-            self._told(self._result.alerts, total)
+            self._on_progress(self._result.alerts, total)
             if len(rows) < _ROWS_A_PAGE and expected <= meta.last_seq:
-                self._found(f"alert {expected} to {meta.last_seq}: missing")
+                self._add(f"alert {expected} to {meta.last_seq}: missing")
                 break
         return link
 
@@ -222,19 +226,19 @@ class _Check:
             (from_seq, last_seq),
         )
 
-    def _sound(
+    def _readable(
         self, seq: int, stream: str, crc32: int, body: bytes | None, log_id: str
     ) -> Alert | None:
-        """Return the alert in a row, None where it is damaged."""
+        """Return the alert in a row, or None where it is damaged."""
         try:
             alert = self._reader.alert_of(seq, crc32, body)
         except LogError as error:
-            self._found(self._short(error))
+            self._add(self._short(error))
             return None
         if alert.log_id != log_id:
-            self._found(f"alert {seq}: it is of another log, {alert.log_id}")
+            self._add(f"alert {seq}: it is of another log, {alert.log_id}")
         if alert.stream != stream:
-            self._found(f"alert {seq}: it stands under another stream, {stream}")
+            self._add(f"alert {seq}: its row says another stream, {stream}")
         return alert
 
     # --- the rest -------------------------------------------------------------------------
@@ -249,21 +253,21 @@ class _Check:
                 try:
                     self._reader.strip_of(*row)
                 except LogError as error:
-                    self._found(self._short(error))
+                    self._add(self._short(error))
             self._result.strips += len(rows)
             if rows[-1][0] <= after:
                 raise LogError("strips: the rows are in no order")
             after = rows[-1][0]
         if after > self._reader.meta().last_seq:
-            self._found(f"strip {after}: there is no such alert")
+            self._add(f"strip {after}: there is no such alert")
 
     def _check_memory(self) -> None:
-        """Check what a hub goes on from."""
+        """Check the journal and the snapshots."""
         reader, before = self._reader, None
         for n, crc32, body in reader.rows("SELECT n, crc32, CAST(body AS BLOB) FROM journal"):
             self._check_keyed(f"entry {n}", n, crc32, body)
             if before is not None and n != before + 1:
-                self._found(f"entry {before + 1}: missing")
+                self._add(f"entry {before + 1}: missing")
             before = n
             self._result.entries += 1
         for stream, n, crc32, body in reader.rows(
@@ -276,13 +280,13 @@ class _Check:
         try:
             self._reader.keyed(what, key, crc32, body)
         except LogError as error:
-            self._found(self._short(error))
+            self._add(self._short(error))
 
 
-def _bring_about(alert: Alert, stands: dict[tuple[str, str], Alert]) -> None:
-    """Change ``stands`` as an alert does."""
+def _update(active: dict[tuple[str, str], Alert], alert: Alert) -> None:
+    """Update the active alarms by one more alert."""
     key = alert.stream, alert.episode
     if alert.state == "off":
-        stands.pop(key, None)
+        active.pop(key, None)
     elif alert.episode:
-        stands[key] = alert
+        active[key] = alert

@@ -1,1 +1,1 @@
-"""What is said: messages between processes, to subscribers, and requests. Pure, no sockets."""
+"""Messages: between processes, to subscribers, and requests. Pure, no sockets."""

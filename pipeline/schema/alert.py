@@ -1,7 +1,11 @@
-"""One alert, as part of the public schema in `pipeline.schema.public`.
+"""One alert, the most important message of the public schema, and the ways to derive another.
 
-Fields may be added at the end with a default; none is ever renamed or removed. Pure.
+As everywhere in `pipeline.schema.public`, fields may be added at the end with a default; none is
+ever renamed or removed. Pure in memory.
 """
+
+from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -14,14 +18,14 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     window: float = 0.0
     """Waiting for the samples after the R peak that the window needs."""
     filter: float = 0.0
-    """Waiting for samples beyond the window that the resampling and the detector needed."""
+    """Waiting for samples beyond the window that the resampling and the detector need."""
     segment: float = 0.0
     """Filtering, detecting and cutting."""
     queue: float = 0.0
-    """Waiting for a batch to fill, for a scorer, and for the way there and back; for an anomalous
-    beat a second time, where its class is asked for."""
+    """Waiting for a batch to fill, for a scorer, and for the way there and back; a second time for
+    an anomalous beat whose class is asked for."""
     score: float = 0.0
-    """What the models computed: the student, and the classifier where it was asked."""
+    """Computing in the models: the student, and the classifier where it was asked."""
     deliver: float = 0.0
     """Baseline, rules, waiting for the beats before, commit to the log, publication."""
     total: float = 0.0
@@ -42,8 +46,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     priority: str
     """``high``, ``medium`` or ``low``."""
     state: str = "on"
-    """``on`` (the condition is there), ``ack`` (there, and somebody knows), ``latched`` (over, but
-    nobody has acknowledged it yet) or ``off``: FHIR's DeviceAlert presence."""
+    """``on`` (the condition is present), ``ack`` (present and acknowledged), ``latched`` (over, not
+    acknowledged yet) or ``off``: FHIR's DeviceAlert presence."""
     sample: int
     """Where it happened, counted from 0 in the source's own sampling rate."""
     time_s: float
@@ -63,23 +67,23 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     class_probabilities: dict[str, float] | None = None
     """Probability of each class, of which ``beat_class`` is the most probable."""
     shares: dict[str, float] | None = None
-    """What each witness of the live score added to ``score``."""
+    """What each component of the live score contributed to ``score``."""
     count: int | None = None
-    """How many anomalous beats, or beginnings of the condition, the episode had so far."""
+    """Anomalous beats, or beginnings of the condition, in the episode so far."""
     episode: str = ""
-    """The same for all alerts of one alarm, from its ``on`` to its ``off``."""
+    """The same in all alerts of one alarm, from its ``on`` to its ``off``."""
     begin_s: float | None = None
     """Where the condition began, in seconds of the stream like ``time_s``."""
     end_s: float | None = None
-    """Where it ended; null while it is there."""
+    """Where it ended; null while it is present."""
     values: dict[str, float] | None = None
-    """What was measured, and under ``limit...`` the limits in force that it crossed."""
+    """The measured values, and under ``limit...`` the limits in force that they crossed."""
     event_utc: str = ""
-    """When it happened by the source's clock; empty where the source tells no time."""
+    """When it happened by the source's clock; empty where the source sends no stamps."""
 
     @property
     def begins(self) -> bool:
-        """Whether it is the first one of its alarm: not one that calls again."""
+        """Whether it is the first one of its alarm, not a repeated call."""
         return self.state == "on" and self.episode in (
             "",
             episode_of(self.kind, self.epoch, self.sample),
@@ -87,5 +91,47 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def episode_of(kind: str, epoch: int, sample: int) -> str:
-    """Return what an alarm is called of which the first alert says this."""
+    """Return the name of an alarm, given kind, epoch and sample of its first alert."""
     return f"{kind}-{epoch}-{sample}"
+
+
+def utc_text(utc_s: float) -> str:
+    """Return seconds since 1970 as messages have them: ISO 8601 to the millisecond, UTC."""
+    text = datetime.fromtimestamp(utc_s, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def numbered(alert: Alert, log_id: str, seq: int) -> Alert:
+    """Return ``alert`` with its place in the log."""
+    return msgspec.structs.replace(alert, log_id=log_id, seq=seq)
+
+
+def followed_by(alert: Alert, **changes: Any) -> Alert:
+    """Return the next alert of the same alarm, not logged yet, with ``changes``.
+
+    The findings in the beat that raised the alarm are left out.
+    """
+    fresh = {
+        "log_id": "",
+        "seq": 0,
+        "utc": "",
+        "latency_ms": Latency(),
+        "score": None,
+        "threshold": None,
+        "ticks": None,
+        "shares": None,
+        "beat_class": None,
+        "class_probabilities": None,
+        **changes,
+    }
+    return msgspec.structs.replace(alert, **fresh)
+
+
+def timed(alert: Alert, latency: Latency, *, utc: str | None = None) -> Alert:
+    """Return ``alert`` with its latency breakdown, and the time it was raised where given."""
+    return msgspec.structs.replace(alert, latency_ms=latency, utc=utc or alert.utc)
+
+
+def happened_at(alert: Alert, event_utc: str) -> Alert:
+    """Return ``alert`` with the time at which it happened by the source's clock."""
+    return msgspec.structs.replace(alert, event_utc=event_utc) if event_utc else alert

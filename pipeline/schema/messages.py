@@ -1,13 +1,14 @@
 """Every message between our own processes, its bytes, and the one way to read it back.
 
 MessagePack, one frame a message: `encode` and `decode`. Decoding raises `WireError` and nothing
-else, whatever the bytes. Arrays travel as little-endian bytes; `samples_of`, `flags_of`,
-`windows_of` and their like check the lengths. What subscribers see is in `pipeline.schema.public`.
+else, whatever the bytes. Arrays travel as little-endian bytes. A decoded message holds them as
+read-only arrays whose shapes and values are checked, so whoever has a message from `decode` checks
+nothing again. What subscribers see is in `pipeline.schema.public`.
 
 Pure in memory: no sockets, no clock. Units: mV, Hz, seconds.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -39,6 +40,12 @@ FLAG_SATURATED: Final = 2
 LATEST_UTC_S: Final = 4e9
 """Seconds since 1970, in the year 2096: no later time is believed."""
 
+Float32Array = NDArray[np.float32]
+Uint8Array = NDArray[np.uint8]
+_FLOAT32: Final = np.dtype("<f4")
+_UINT8: Final = np.dtype(np.uint8)
+_WIRE_TYPES: Final[dict[str, np.dtype[Any]]] = {_FLOAT32.char: _FLOAT32, _UINT8.char: _UINT8}
+
 StreamName = Annotated[str, msgspec.Meta(pattern=rf"^{STREAM_NAME}\Z")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 _LOWEST_HZ, _HIGHEST_HZ = SAMPLING_RATE_LIMITS_HZ
@@ -47,42 +54,52 @@ Rate = Annotated[float, msgspec.Meta(ge=_LOWEST_HZ, le=_HIGHEST_HZ)]
 Stamp = Annotated[float, msgspec.Meta(ge=0.0, le=LATEST_UTC_S)]
 Label = Annotated[str, msgspec.Meta(pattern=rf"^[^{STEERING}]{{0,64}}\Z")]
 Session = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{0,32}\Z")]
-"""Random, one for each life of a source: two sources of one name are told apart by it."""
+"""Random, one for each run of a source: it tells two sources of one name apart."""
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
-    """From a source to the hub, at start and after a silence: where do we stand?"""
+    """From a source to the hub, at start and after a silence: how far is the hub?"""
 
     stream: StreamName
     session: Session = ""
     resume: bool = False
-    """Whether it goes on for the source that sent last, which is dead."""
+    """Whether it goes on for the source that sent last, and has died."""
 
 
-class Chunk(msgspec.Struct, frozen=True, kw_only=True, tag="chunk"):
+NO_FLAGS: Final = np.zeros(0, dtype=np.uint8)
+NO_FLAGS.setflags(write=False)
+"""Where no sample of a chunk has a flag."""
+
+
+class Chunk(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="chunk"):
     """Consecutive samples of one lead, from a source to the hub."""
 
     stream: StreamName
     epoch: Count = 0
-    """Counts restarts of the numbering: a looped record starts its next epoch at sample 0."""
+    """Counts how often the numbering began anew: a looped record has an epoch for each pass."""
     first_sample: Position
     """Index of the first sample, in the source's own rate. A jump ahead is a gap."""
     fs_hz: Rate
-    samples: Annotated[bytes, msgspec.Meta(max_length=4 * MAX_CHUNK_SAMPLES)]
-    """Little-endian float32, mV; NaN where the source knows no value."""
-    flags: Annotated[bytes, msgspec.Meta(max_length=MAX_CHUNK_SAMPLES)] = b""
-    """One byte a sample (`FLAG_LEAD_OFF`, `FLAG_SATURATED`), or empty for none."""
+    samples: Float32Array
+    """float32[n], mV, at most `MAX_CHUNK_SAMPLES`; NaN where the source knows no value."""
+    flags: Uint8Array = NO_FLAGS
+    """uint8[n], of `FLAG_LEAD_OFF` and `FLAG_SATURATED`; empty where no sample has a flag."""
     lead: Label = ""
     stamp_s: Stamp | None = None
     """When the source's clock said that the last sample was taken, seconds since 1970."""
     session: Session = ""
     number: Count = 0
-    """Counts the chunks of a session from 1, the end included; a chunk that is sent again keeps
-    its number, and the hub takes none before the one before it. 0 where nobody counts."""
+    """Counts the chunks of a session from 1, its end included; a chunk that is sent again keeps its
+    number, and the hub takes none before the one before it. 0 where the source does not count."""
     unkept: bool = False
-    """Whether the source no longer has what came before, should it be missing."""
+    """Whether the source no longer has the messages before this one, should they be missing."""
     shed: Count = 0
-    """Samples just before this chunk that the source had to drop, for the hub had no room."""
+    """Samples just before this chunk that the source had to drop, for the hub gave no credit."""
+
+    @property
+    def end(self) -> int:
+        """Index one past the last sample."""
+        return self.first_sample + self.samples.size
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
@@ -97,7 +114,7 @@ class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag="accepted"):
-    """From the hub to a source: a message arrived; what is safe, and how much more it takes."""
+    """From the hub to a source: a message arrived; how much is in the log, and the credit."""
 
     stream: StreamName
     epoch: Count
@@ -110,9 +127,9 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag="accepted"):
     session: Session = ""
     """The session that sent last,"""
     written: Count = 0
-    """and its newest number in the log: it and all before it need not be kept any more."""
+    """and its newest number in the log: the source may forget this message and all before it."""
     missing: bool = False
-    """Whether the message was not taken, for one before it has not arrived."""
+    """Whether the message was not taken, because one before it has not arrived."""
     known: bool = True
     """Whether the stream has begun and is not over; otherwise the positions mean nothing."""
     over: bool = False
@@ -122,16 +139,16 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag="accepted"):
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
-    """From the hub to a source: a chunk or an end that it will not take, and why."""
+    """From the hub to a source: a chunk or an end that it does not take, and why."""
 
     stream: StreamName
     reason: Annotated[str, msgspec.Meta(max_length=300)]
     busy: bool = False
-    """Another source sends this stream now: it may be over soon."""
+    """Whether that is because another source sends this stream, which may be over soon."""
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
-    """From a scorer to the hub, at start and every 250 ms: alive, and able to take batches."""
+    """From a scorer to the hub, at start and every 250 ms: it is alive and takes batches."""
 
     model: Label
     device: Label
@@ -142,46 +159,46 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
 
 
 _SUM_TOLERANCE: Final = 1e-3
-"""So far from 1 may the rounding of float32 take a sum of probabilities."""
+"""Rounding of float32 takes a sum of probabilities no further from 1."""
 
 WindowId = tuple[StreamName, Count, Count]
 """(stream, epoch, R peak in samples of the 360 Hz stream)."""
 
 
-class ScoreRequest(msgspec.Struct, frozen=True, kw_only=True, tag="score"):
+class ScoreRequest(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="score"):
     """A batch of windows for a scorer."""
 
     ids: Annotated[list[WindowId], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
-    windows: bytes
+    windows: Float32Array
     """float32[len(ids), 320], each window scaled to [-1, 1]."""
 
 
-class ScoreReply(msgspec.Struct, frozen=True, kw_only=True, tag="scored"):
+class ScoreReply(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="scored"):
     """A scorer's answer to one `ScoreRequest`."""
 
     ids: Annotated[list[WindowId], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
-    scores: bytes
+    scores: Float32Array
     """float32[len(ids)]."""
-    residuals: bytes
+    residuals: Float32Array
     """float32[len(ids), 320]: window minus reconstruction."""
     compute_ms: Annotated[float, msgspec.Meta(ge=0)]
 
 
-class ClassRequest(msgspec.Struct, frozen=True, kw_only=True, tag="classify"):
-    """A batch of anomalous beats for a scorer to name the class of."""
+class ClassRequest(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="classify"):
+    """A batch of anomalous beats for a scorer to classify."""
 
     ids: Annotated[list[WindowId], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
-    windows: bytes
+    windows: Float32Array
     """float32[len(ids), 320], each window scaled to [-1, 1]."""
-    rr_context: bytes
+    rr_context: Float32Array
     """float32[len(ids), RR_FEATURES]."""
 
 
-class ClassReply(msgspec.Struct, frozen=True, kw_only=True, tag="classified"):
+class ClassReply(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="classified"):
     """A scorer's answer to one `ClassRequest`."""
 
     ids: Annotated[list[WindowId], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
-    probabilities: bytes
+    probabilities: Float32Array
     """float32[len(ids), 4]: of each of `CLASSES`."""
     compute_ms: Annotated[float, msgspec.Meta(ge=0)]
 
@@ -203,26 +220,26 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):
 
 
 class Forgotten(msgspec.Struct, frozen=True, kw_only=True, tag="forgotten"):
-    """In the journal: a stream that was over made room for another."""
+    """In the journal: a stream was removed, to make space for another."""
 
     stream: StreamName
 
 
 class Acknowledged(msgspec.Struct, frozen=True, kw_only=True, tag="acknowledged"):
-    """In the journal: somebody acknowledged the alarm ``episode``; empty fields mean all."""
+    """In the journal: the alarm ``episode`` was acknowledged; empty fields mean all."""
 
     stream: str
     episode: str
 
 
 class GivenUp(msgspec.Struct, frozen=True, kw_only=True, tag="given_up"):
-    """In the journal: windows that nobody scores; their beats are told as not analysable."""
+    """In the journal: windows that nobody scores; their beats are published as not analysable."""
 
     ids: list[WindowId]
 
 
 Event = Opened | Forgotten | Acknowledged | GivenUp | Chunk | End | ScoreReply | ClassReply
-"""All that changes a stream."""
+"""Everything that changes a stream."""
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
@@ -232,9 +249,23 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     event: Event
 
 
-_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
-_entry_decoder: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry)
-_encoder = msgspec.msgpack.Encoder()
+_M = TypeVar("_M")
+
+
+def _from_array(value: Any) -> memoryview:
+    array: NDArray[Any] = np.ascontiguousarray(value, dtype=_WIRE_TYPES[value.dtype.char])
+    return array.data
+
+
+def _to_array(kind: Any, value: Any) -> NDArray[Any]:
+    if not isinstance(value, bytes):
+        raise TypeError("an array travels as bytes")
+    return np.frombuffer(value, dtype=_FLOAT32 if kind == Float32Array else _UINT8)
+
+
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message, dec_hook=_to_array)
+_entry_decoder: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry, dec_hook=_to_array)
+_encoder = msgspec.msgpack.Encoder(enc_hook=_from_array)
 
 
 def encode(message: Message) -> bytes:
@@ -245,9 +276,10 @@ def encode(message: Message) -> bytes:
 def decode(frame: bytes) -> Message:
     """Return the message in ``frame``, or raise `WireError`; never anything else."""
     try:
-        return _decoder.decode(frame)
+        message = _decoder.decode(frame)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"frame of {len(frame)} bytes is no message: {error}") from None
+    return _with_checked_arrays(message)
 
 
 def encode_entry(entry: Entry) -> bytes:
@@ -258,82 +290,80 @@ def encode_entry(entry: Entry) -> bytes:
 def decode_entry(data: bytes) -> Entry:
     """Return the entry in ``data``, or raise `WireError`."""
     try:
-        return _entry_decoder.decode(data)
+        entry = _entry_decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"{len(data)} bytes are no entry of the journal: {error}") from None
+    return Entry(entry.arrived_at, _with_checked_arrays(entry.event))
+
+
+def _with_checked_arrays(message: _M) -> _M:
+    """Return a message whose arrays have the shapes that its other fields ask for.
+
+    Raises:
+        WireError: an array is torn, or holds values that its kind cannot have.
+    """
+    replace = msgspec.structs.replace
+    if isinstance(message, Chunk):
+        n = message.samples.size
+        if n > MAX_CHUNK_SAMPLES:
+            raise WireError(f"chunk of {message.stream}: {n} samples")
+        if message.flags.size not in (0, n):
+            raise WireError(
+                f"chunk of {message.stream}: {n} samples but {message.flags.size} flags"
+            )
+    elif isinstance(message, ScoreReply):
+        n = len(message.ids)
+        scores = _finite(message.scores, n, 1, "score")[:, 0]
+        residuals = _finite(message.residuals, n, WINDOW_SAMPLES, "residual")
+        return replace(message, scores=scores, residuals=residuals)
+    elif isinstance(message, ClassReply):
+        return replace(message, probabilities=_probabilities(message))
+    elif isinstance(message, ScoreRequest):
+        return replace(message, windows=_windows(message))
+    elif isinstance(message, ClassRequest):
+        context = _finite(message.rr_context, len(message.ids), RR_FEATURES, "RR context")
+        return replace(message, windows=_windows(message), rr_context=context)
+    return message
+
+
+def _finite(values: Float32Array, rows: int, columns: int, what: str) -> Float32Array:
+    if values.size != rows * columns:
+        raise WireError(f"{what} of {rows} beats has {values.nbytes} bytes")
+    if not np.isfinite(values).all():
+        raise WireError(f"{what} holds a value that is not finite")
+    return values.reshape(rows, columns)
+
+
+def _windows(request: Request) -> Float32Array:
+    return _finite(request.windows, len(request.ids), WINDOW_SAMPLES, "request")
+
+
+def _probabilities(reply: ClassReply) -> Float32Array:
+    rows = _finite(reply.probabilities, len(reply.ids), len(CLASSES), "class reply")
+    if (rows < 0).any() or not np.allclose(rows.sum(axis=1), 1.0, atol=_SUM_TOLERANCE):
+        raise WireError("class reply holds values that are no probabilities")
+    return rows
 
 
 def numbered(message: Chunk | End, session: str, number: int, shed: int) -> Chunk | End:
-    """Return a message with its place in a session, and the samples shed before it."""
+    """Return a message with its number in a session, and the samples shed before it."""
     if isinstance(message, End):
         return msgspec.structs.replace(message, session=session, number=number)
     return msgspec.structs.replace(message, session=session, number=number, shed=shed)
 
 
-def unkept(message: Chunk | End) -> Chunk | End:
-    """Return a message that says that what came before is gone at its source."""
+def after_loss(message: Chunk | End) -> Chunk | End:
+    """Return a message that says that its source no longer has the messages before it."""
     return msgspec.structs.replace(message, unkept=True)
 
 
-def samples_of(chunk: Chunk) -> NDArray[np.float32]:
-    """Return the chunk's samples as float32[n], mV; raise `WireError` for a torn array."""
-    if len(chunk.samples) % 4:
-        raise WireError(f"chunk of {chunk.stream}: {len(chunk.samples)} bytes of float32")
-    return np.frombuffer(chunk.samples, dtype="<f4")
-
-
-def flags_of(chunk: Chunk) -> NDArray[np.uint8]:
-    """Return the chunk's sample flags as uint8[n]; raise `WireError` if n is another."""
-    n = len(chunk.samples) // 4
-    if not chunk.flags:
-        return np.zeros(n, dtype=np.uint8)
-    if len(chunk.flags) != n:
-        raise WireError(f"chunk of {chunk.stream}: {n} samples but {len(chunk.flags)} flags")
-    return np.frombuffer(chunk.flags, dtype=np.uint8)
-
-
-def _rows(data: bytes, n: int, columns: int, what: str) -> NDArray[np.float32]:
-    if len(data) != 4 * n * columns:
-        raise WireError(f"{what} of {n} beats has {len(data)} bytes")
-    rows = np.frombuffer(data, dtype="<f4").reshape(n, columns)
-    if not np.isfinite(rows).all():
-        raise WireError(f"{what} holds a value that is not finite")
-    return rows
-
-
-def windows_of(request: Request) -> NDArray[np.float32]:
-    """Return float32[n, 320] of a request; raise `WireError` if torn or not finite."""
-    return _rows(request.windows, len(request.ids), WINDOW_SAMPLES, "request")
-
-
-def rr_context_of(request: ClassRequest) -> NDArray[np.float32]:
-    """Return float32[n, RR_FEATURES] of a request; raise `WireError` if torn or not finite."""
-    return _rows(request.rr_context, len(request.ids), RR_FEATURES, "RR context")
-
-
-def residuals_of(reply: ScoreReply) -> NDArray[np.float32]:
-    """Return float32[n, 320] of a reply; raise `WireError` if torn or not finite."""
-    return _rows(reply.residuals, len(reply.ids), WINDOW_SAMPLES, "residual")
-
-
-def scores_of(reply: ScoreReply) -> NDArray[np.float32]:
-    """Return float32[n] of a reply; raise `WireError` if torn or not finite."""
-    return _rows(reply.scores, len(reply.ids), 1, "score")[:, 0]
-
-
 def rows_of(reply: ScoreReply | ClassReply, rows: list[int]) -> ScoreReply | ClassReply:
-    """Return what a reply says of the windows in ``rows``."""
+    """Return what a decoded reply says of the windows in ``rows``; of all, the reply itself."""
+    if len(rows) == len(reply.ids):
+        return reply
     ids = [reply.ids[row] for row in rows]
     if isinstance(reply, ClassReply):
-        probabilities = probabilities_of(reply)[rows].tobytes()
+        probabilities = reply.probabilities[rows]
         return msgspec.structs.replace(reply, ids=ids, probabilities=probabilities)
-    scores, residuals = scores_of(reply)[rows].tobytes(), residuals_of(reply)[rows].tobytes()
+    scores, residuals = reply.scores[rows], reply.residuals[rows]
     return msgspec.structs.replace(reply, ids=ids, scores=scores, residuals=residuals)
-
-
-def probabilities_of(reply: ClassReply) -> NDArray[np.float32]:
-    """Return float32[n, 4] of a reply; raise `WireError` if torn or no probabilities."""
-    rows = _rows(reply.probabilities, len(reply.ids), len(CLASSES), "class reply")
-    if (rows < 0).any() or not np.allclose(rows.sum(axis=1), 1.0, atol=_SUM_TOLERANCE):
-        raise WireError("class reply holds what are no probabilities")
-    return rows

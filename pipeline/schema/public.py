@@ -1,4 +1,4 @@
-"""What a subscriber sees: the public schema, as JSON in UTF-8.
+"""The public schema: everything that a subscriber sees, as JSON in UTF-8.
 
 `encode_json` writes it, `decode_public` and its like read it and raise `WireError` and nothing
 else, whatever the bytes. Fields may be added at the end with a default; none is ever renamed or
@@ -8,17 +8,15 @@ Pure in memory: no sockets, no clock. Units: mV, Hz, seconds; latencies in ms.
 """
 
 import re
-from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
 import msgspec
 
-from pipeline.constants import SAMPLING_RATE_LIMITS_HZ, SCHEMA, STEERING
+from pipeline.constants import NOTICE, SAMPLING_RATE_LIMITS_HZ, SCHEMA, STEERING
 from pipeline.errors import WireError
 from pipeline.schema.alert import Alert as Alert
 from pipeline.schema.alert import Latency as Latency
-from pipeline.schema.position import Gap, LogReplaced
-from pipeline.schema.system_report import SystemReport
 
 _T = TypeVar("_T")
 
@@ -31,25 +29,25 @@ class BeatNote(msgspec.Struct, frozen=True, kw_only=True):
     sample: int
     time_s: float
     score: float | None = None
-    """Null while the beat cannot be analysed."""
+    """Null where the beat cannot be analysed."""
     threshold: float | None = None
     anomalous: bool = False
     analysable: bool = True
     beat_class: str | None = None
-    """Of an anomalous beat; and what follows too."""
+    """Of an anomalous beat."""
     rr_s: float | None = None
     epoch: int = 0
     reason: str = ""
     class_probabilities: dict[str, float] | None = None
     shares: dict[str, float] | None = None
     ticks: list[int] | None = None
-    """All as in an alert: not every anomalous beat raises one."""
+    """These three as in an alert: not every anomalous beat raises one."""
     event_utc: str = ""
     """When it happened by the source's clock; empty where the source tells no time."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """How a stream stands, published each second on ``status/<stream>``."""
+    """The status of a stream, published each second on ``status/<stream>``."""
 
     schema: int = SCHEMA
     stream: str
@@ -61,10 +59,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     lead: str = ""
     fs_hz: float
     sample: int
-    """Samples taken in so far, as the index of the next one."""
+    """Samples received so far, as the index of the next one."""
     time_s: float
     duration_s: float = 0.0
-    """Signal taken in, over all epochs."""
+    """Signal received, over all epochs."""
     bpm: float | None = None
     beats: int = 0
     beats_not_analysable: int = 0
@@ -84,19 +82,19 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     fault: str = ""
     """What is wrong with the system itself: no scorer, log not writable."""
     alarms: list[Alert] = []
-    """The latest alert of every alarm of the stream that stands, the most urgent first."""
+    """The latest alert of every active alarm of the stream, the most urgent first."""
     silenced_s: float = 0.0
-    """For so long there will be no sound."""
+    """Seconds until the end of an audio pause."""
     late_samples: int = 0
-    """Samples that came when the hole they belong in had been given up."""
+    """Samples that arrived after the gap that they belong in had been given up."""
     shed_samples: int = 0
-    """Samples that the source had to drop because the monitor had no room for them."""
+    """Samples that the source had to drop because the monitor did not take them."""
     recorded: bool = True
-    """False while the log takes nothing, as ``fault`` says: what is seen stands nowhere else."""
+    """False while the log takes nothing, as ``fault`` says: then nothing of this is recorded."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """Published every 250 ms on ``heartbeat``: what a subscriber should have by now."""
+    """Published every 250 ms on ``heartbeat``: the alerts that a subscriber should have by now."""
 
     schema: int = SCHEMA
     log_id: str
@@ -124,7 +122,7 @@ _LATEST_S: Final = 1e9
 
 
 def is_signal(strip: SignalStrip) -> bool:
-    """Say whether a strip holds anything, at a rate and a place that a signal can have."""
+    """Say whether a strip holds values, at a rate and a position that a signal can have."""
     lowest, highest = SAMPLING_RATE_LIMITS_HZ
     if not (strip.mv and lowest <= strip.fs_hz <= highest):
         return False
@@ -144,10 +142,141 @@ class WindowView(msgspec.Struct, frozen=True, kw_only=True):
     """[first, last] of the samples that look wrong."""
 
 
+STAGES = ("window", "filter", "segment", "queue", "score", "deliver", "total")
+"""The parts of a `Latency`, in the order in which a beat passes them."""
+
+
+class StageHistogram(msgspec.Struct, frozen=True, kw_only=True):
+    """How long one stage took, over all beats with a score since the hub began."""
+
+    cumulative: list[int]
+    """Beats that took no longer than each of the report's ``buckets_ms``."""
+    count: int
+    """All beats, those beyond the last bucket included."""
+    sum_ms: float
+
+
+class LogReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of the log."""
+
+    log_id: str
+    name: str
+    """Of the file, without its folder."""
+    last_seq: int
+    low_water_seq: int
+    bytes: int
+    wal_bytes: int
+    """Of the write-ahead log beside the file."""
+    writable: bool
+
+
+class SystemReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of the whole system, published each second on ``system``.
+
+    Totals over all streams, without their names. Counters of samples and windows belong to the
+    streams, and go on with them when a new hub goes on from the log; the others, and the
+    histograms, count from the beginning of this hub.
+    """
+
+    schema: int = SCHEMA
+    utc: str = ""
+    version: str = ""
+    """Of the program."""
+    commit: str = ""
+    """Of its source, where it is known."""
+    uptime_s: float
+    resident_bytes: int | None = None
+    """Memory of the hub; null where the operating system does not say."""
+    streams: dict[str, int]
+    """Streams by state; ``ended`` is one of the states."""
+    scorers: int
+    received_samples: int
+    """All in chunks that were taken, repeats included."""
+    duplicate_samples: int
+    out_of_order_samples: int
+    """Arrived after later ones, and were put into order."""
+    gap_samples: int
+    late_samples: int
+    """Arrived after the gap that they belong in had been given up; also among the duplicates."""
+    shed_samples: int
+    """Dropped by sources, because the monitor did not take them."""
+    produced_windows: int
+    """Beats that wanted a score: always ``scored`` + ``pending`` + ``refused``."""
+    scored_windows: int
+    pending_windows: int
+    refused_windows: int
+    """Given up, and counted, without a score."""
+    redelivered_windows: int
+    """Handed out again because a scorer did not answer."""
+    rejected_frames: int
+    alerts: dict[str, int]
+    """Alarms that began and are in the log, by kind."""
+    buckets_ms: list[float]
+    latency_ms: dict[str, StageHistogram]
+    """By stage: those of ``latency_ms`` of alerts."""
+    log: LogReport
+    fault: str = ""
+    """What is wrong with the log, or with the state in it; empty for nothing."""
+    alarms: list[Alert] = []
+    """The latest alert of every active alarm about the system, not about a stream."""
+
+    @property
+    def unaccounted_windows(self) -> int:
+        """Windows that were lost track of; 0 unless the program is wrong."""
+        accounted = self.scored_windows + self.pending_windows + self.refused_windows
+        return self.produced_windows - accounted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Alerts that the subscriber asked for and the log cannot give: they will never come.
+
+    Like `LogReplaced` it is no message of the hub: the subscriber's side makes it, and it has the
+    fields by which alerts are told apart, and like an alert ``log_id`` and ``seq``: the position of
+    a subscriber that has processed it.
+    """
+
+    schema: int = SCHEMA
+    kind: str = "gap"
+    log_id: str
+    seq: int
+    """The same as ``to_seq``: the next alert is the one after it."""
+    from_seq: int
+    to_seq: int
+    stream: str = ""
+    category: str = "technical"
+    priority: str = "medium"
+    reason: str
+    notice: str = NOTICE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogReplaced:
+    """The log is another one, or an older copy of the one read so far; it is read from its start.
+
+    Alerts of the old log that were not read are lost. Alerts of an older copy come again.
+    """
+
+    schema: int = SCHEMA
+    kind: str = "log_replaced"
+    log_id: str
+    """Of the log that is there now."""
+    seq: int = 0
+    """Nothing of it has been read."""
+    old_log_id: str
+    old_seq: int
+    """The last alert that was read of the old log."""
+    stream: str = ""
+    category: str = "technical"
+    priority: str = "medium"
+    reason: str
+    notice: str = NOTICE
+
+
 Public = Alert | BeatNote | Status | Heartbeat | SignalStrip | WindowView | SystemReport
 
 Received = Public | Gap | LogReplaced
-"""What a subscriber is given: messages, and where the numbers of the alerts break off."""
+"""What a subscriber receives: messages, and where the numbers of the alerts break off."""
 
 _STEERING: Final = re.compile(f"[{STEERING}]")
 
@@ -200,45 +329,3 @@ def decode_alert(body: bytes) -> Alert:
 def decode_strip(body: bytes) -> SignalStrip:
     """Return the strip in ``body``, or raise `WireError`."""
     return decode_json(_strip_decoder, body)
-
-
-def numbered(alert: Alert, log_id: str, seq: int) -> Alert:
-    """Return ``alert`` with its place in the log."""
-    return msgspec.structs.replace(alert, log_id=log_id, seq=seq)
-
-
-def followed_by(alert: Alert, **changes: Any) -> Alert:
-    """Return the next alert in the life of ``alert``, with its own place in the log.
-
-    What was found in the beat of which the first one told is left out.
-    """
-    fresh = {
-        "log_id": "",
-        "seq": 0,
-        "utc": "",
-        "latency_ms": Latency(),
-        "score": None,
-        "threshold": None,
-        "ticks": None,
-        "shares": None,
-        "beat_class": None,
-        "class_probabilities": None,
-        **changes,
-    }
-    return msgspec.structs.replace(alert, **fresh)
-
-
-def happened_at(alert: Alert, event_utc: str) -> Alert:
-    """Return ``alert`` with the time at which it happened by the source's clock."""
-    return msgspec.structs.replace(alert, event_utc=event_utc) if event_utc else alert
-
-
-def utc_text(utc_s: float) -> str:
-    """Return seconds since 1970 as they stand in messages: ISO 8601 to the millisecond, UTC."""
-    text = datetime.fromtimestamp(utc_s, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
-
-
-def timed(alert: Alert, latency: Latency, *, utc: str | None = None) -> Alert:
-    """Return ``alert`` with its latency breakdown, and the time it was raised where given."""
-    return msgspec.structs.replace(alert, latency_ms=latency, utc=utc or alert.utc)

@@ -1,4 +1,4 @@
-"""What is asked of a running monitor, and its answers: the replay and the control socket, as JSON.
+"""Requests to a running monitor and its replies: the replay and the control socket, as JSON.
 
 Decoding raises `WireError` and nothing else, whatever the bytes. The rules of
 `pipeline.schema.public` hold: fields are added at the end with a default, none is renamed or
@@ -9,8 +9,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from pipeline.schema.public import Alert, SignalStrip, Status, decode_json
-from pipeline.schema.system_report import SystemReport
+from pipeline.schema.public import Alert, SignalStrip, Status, SystemReport, decode_json
 
 MAX_SILENCE_S: Final = 180.0
 """The longest audio pause that can be asked for (bedside monitors: 30 s to 3 min)."""
@@ -23,7 +22,7 @@ class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a subscriber sends to the replay socket."""
 
     log_id: str = ""
-    """The log it has read so far; empty for one that has read none."""
+    """The log it has read so far; empty if it has read none."""
     from_seq: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 1
     question: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
     """Any number: every page of the answer repeats it."""
@@ -45,7 +44,7 @@ class ReplayPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Acknowledge(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="ack"):
-    """To the control socket: acknowledge the alarms that stand; those that come later call."""
+    """To the control socket: acknowledge active alarms; those that begin later still call."""
 
     stream: Annotated[str, msgspec.Meta(max_length=64)] = ""
     """Only of this stream; empty for all."""
@@ -54,24 +53,24 @@ class Acknowledge(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag
 
 
 class Silence(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="silence"):
-    """To the control socket: no sound for so long, or until a new alarm of high priority."""
+    """To the control socket: pause the sound for so long, or until a new high-priority alarm."""
 
     seconds: Annotated[float, msgspec.Meta(ge=0, le=MAX_SILENCE_S)]
     """0 ends a pause."""
 
 
 class Show(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="show"):
-    """To the control socket: the alert of a number and the signal around it."""
+    """To the control socket: return one alert and the signal around it."""
 
     seq: Annotated[int, msgspec.Meta(ge=1, le=2**62)]
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="state"):
-    """To the control socket: how everything stands."""
+    """To the control socket: return the state of the whole system."""
 
 
 class Died(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="died"):
-    """To the control socket, from the supervisor: a process died and is started again."""
+    """To the control socket, from a supervisor: a process died and is started again."""
 
     process: Literal["hub", "scorer", "source", "dashboard"]
     code: Annotated[int, msgspec.Meta(ge=-255, le=255)]
@@ -84,9 +83,9 @@ class ControlReply(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of the control socket."""
 
     alerts: list[Alert] = []
-    """What was acknowledged, as it stood before; of a `Show` the one that was asked for."""
+    """Of an `Acknowledge`, the alerts that it made; of a `Show`, the one that was asked for."""
     silenced_s: float = 0.0
-    """For so long there will be no sound."""
+    """Seconds until the end of an audio pause."""
     strip: SignalStrip | None = None
     error: str = ""
     """Why nothing was done."""

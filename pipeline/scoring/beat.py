@@ -3,7 +3,7 @@
 Pure in memory. Times are of the clock that the stream was given, in seconds.
 """
 
-from dataclasses import dataclass, field
+from typing import Annotated, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,39 +11,47 @@ from numpy.typing import NDArray
 from pipeline.constants import CLASSES
 from pipeline.schema.messages import WindowId
 from pipeline.schema.public import Latency
+from pipeline.schema.state import Shape, State
 from pipeline.scoring.live_score import Verdict, wrong_ticks
+from pipeline.scoring.protocols import Window
 from pipeline.signal.quality import Reason
 
+_NO_CONTEXT: Final = np.empty(0, dtype=np.float32)
 
-@dataclass(slots=True)
-class Beat:
+
+class Beat(State):
     """What is known of a beat so far; each stage adds its part."""
 
     id: WindowId
     sample: int
+    """The R peak, in the source's own rate."""
     rr_s: float
-    window: NDArray[np.float32]
+    """Interval to the previous beat, NaN if it is not known."""
+    window: Window
     reason: Reason
     r_arrived: float
+    """When the sample of the R peak arrived,"""
     window_arrived: float
+    """when the last one of the window did,"""
     ready_arrived: float
+    """and when the last one that the segmenter needed did."""
     cut_at: float
     fibrillating: bool = False
-    """Whether the waveform fibrillated when the beat was found: it is none of a run then."""
+    """Whether the waveform fibrillated when the beat was found: it is part of no run then."""
     scored_at: float = 0.0
     compute_s: float = 0.0
     score: float | None = None
-    residual: NDArray[np.float32] | None = None
+    residual: Window | None = None
     verdict: Verdict | None = None
     bpm: float | None = None
-    """Heart rate at this beat, once it was judged."""
-    rr_context: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    """Heart rate at this beat, once it has a verdict."""
+    rr_context: Annotated[NDArray[np.float32], Shape((None,))] = _NO_CONTEXT
     """float32[RR_FEATURES]; empty where no class is asked for."""
     class_asked_at: float | None = None
     classified_at: float = 0.0
     class_compute_s: float = 0.0
-    probabilities: NDArray[np.float32] | None = None
-    """float32[4], of each of `pipeline.scoring.protocols.CLASSES`."""
+    probabilities: Annotated[NDArray[np.float32], Shape((len(CLASSES),))] | None = None
+    """Of each of `CLASSES`."""
 
     @property
     def wants_score(self) -> bool:
@@ -52,7 +60,7 @@ class Beat:
 
     @property
     def wants_class(self) -> bool:
-        """Whether a class is still needed before the beat can be told."""
+        """Whether a class is still needed before the beat can be published."""
         return self.class_asked_at is not None and self.probabilities is None
 
     @property
@@ -76,14 +84,14 @@ class Beat:
         return None if self.residual is None else wrong_ticks(self.residual)
 
     @property
-    def shares(self) -> dict[str, float] | None:
-        """What each witness added to the live score, rounded, or None before the verdict."""
+    def contributions(self) -> dict[str, float] | None:
+        """What each component added to the live score, rounded, or None before the verdict."""
         if self.verdict is None:
             return None
-        return {name: round(share, 3) for name, share in self.verdict.shares.items()}
+        return {name: round(value, 3) for name, value in self.verdict.contributions.items()}
 
-    def latency(self, told_at: float) -> Latency:
-        """Return the breakdown for a beat told at ``told_at``; the parts add up to the total."""
+    def latency(self, published_at: float) -> Latency:
+        """Return the breakdown for a beat that is published then; the parts add up to the total."""
         models = min(self.compute_s, self.scored_at - self.cut_at)
         class_wait = 0.0
         if self.class_asked_at is not None:
@@ -97,7 +105,7 @@ class Beat:
                 self.cut_at - self.ready_arrived,
                 self.scored_at - self.cut_at + class_wait - models,
                 models,
-                told_at - self.scored_at - class_wait,
+                published_at - self.scored_at - class_wait,
             )
         ]
         window, filter_, segment, queue, score, deliver = parts

@@ -1,27 +1,27 @@
-"""One anomaly score per beat from three witnesses: student, patient, rhythm.
+"""One anomaly score per beat, the sum of components about three things: model, patient, rhythm.
 
-A model of all patients alone does not hold on a patient it has never seen, so the beat is also
-compared with this patient's own usual beats and with this patient's own rhythm. What the
-witnesses say are numbers in which larger means stranger:
+A model of all patients alone does not hold on a patient it has never seen. So the beat is also
+compared with this patient's own usual beats and with this patient's own rhythm. Each component is a
+number, and larger means more unusual:
 
-* Student. ``model``: logarithm of its reconstruction error.
-* Patient. ``own``: the same, less its median over this patient's usual beats. ``shape``:
-  logarithm of the root mean square distance to the nearest of the patient's usual shapes
+* Model. ``model``: logarithm of the student's reconstruction error.
+* Patient. ``own``: the same, less its median over this patient's usual beats. ``shape``: logarithm
+  of the root mean square distance to the nearest of the patient's usual templates
   (`pipeline.scoring.beat_templates`) over the whole window, less its median: how far the beat lies
   outside of what varies in this patient anyway. ``qrs``: the same over the QRS complex alone.
 * Rhythm. ``early``: prematurity, 1 - RR / usual RR, where that is the mean of two ratios, to the
   median of the last 20 intervals and to the 85th percentile of the last 100: the median fails a
-  patient whose every second beat is premature. ``family``: how early beats of this shape come on
-  the whole. ``late``: RR / median - 1, a pause.
+  patient whose every second beat is premature. ``family``: how early the beats of this template
+  come on average. ``late``: RR / median - 1, a pause.
 
-Each is brought to a common scale by its distribution over the normal beats of the calibration
-records: 0 at their median, 1 at their 95th percentile, limited by `LIMITS` so that no single
-witness outvotes all others. The score is their sum by `WEIGHTS`, less half of what this patient's
-ordinary beats typically score (``typical``, a share below 0): in a patient whose every beat is a
-little strange it takes more to be called anomalous. A beat is anomalous above the threshold that
-the calibration found for a stated rate of false alerts.
+Each component is brought to a common scale by its distribution over the normal beats of the
+calibration records: 0 at their median, 1 at their 95th percentile. `LIMITS` bound it, so that no
+single component outweighs all others. The score is their sum, weighted by `WEIGHTS`, less half of
+what this patient's ordinary beats typically score (``typical``, a contribution below 0): in a
+patient whose every beat is a little unusual it takes more to be called anomalous. A beat is
+anomalous above the threshold that the calibration found for a stated rate of false alerts.
 
-The first `LEARNING_BEATS` beats are judged without the patient's own witnesses, against a
+The first `LEARNING_BEATS` beats are judged without the components about the patient, against a
 threshold of its own. Which beats are usual does not depend on the threshold: asking for fewer
 alerts must not teach the baseline ectopic beats.
 
@@ -30,9 +30,8 @@ Pure and causal: depends on this stream's beats alone, in order. No clock, no I/
 
 import math
 from bisect import bisect_left, insort
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -40,13 +39,15 @@ from numpy.typing import NDArray
 
 from pipeline.constants import WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.errors import ConfigError
-from pipeline.scoring.beat_templates import SAME_SHAPE, BeatTemplates
+from pipeline.schema.state import State, field
+from pipeline.scoring.beat_templates import SAME_SHAPE, BeatTemplates, BeatTemplatesState
+from pipeline.scoring.protocols import Window
 
 LEARNING_BEATS: Final = 16
 RECENT_RR: Final = 20
 LONG_RR: Final = 100
 LONG_RR_QUANTILE: Final = 0.85
-"""What stays usual until more than five of six beats are premature."""
+"""This quantile stays that of usual beats until five of six are premature."""
 USUAL_BEATS: Final = 128
 """Over this many usual beats the medians are taken: about two minutes."""
 
@@ -65,7 +66,7 @@ LIMITS: Final = {
     "family": 3.0,
     "late": 3.0,
 }
-"""A scaled witness says no more than this, and no less than 0."""
+"""A scaled component is at most this, and at least 0."""
 
 WEIGHTS: Final = {
     "model": 0.25,
@@ -81,10 +82,10 @@ the curve, average precision, and sensitivity to V at twelve false alerts an hou
 
 COMPONENTS: Final = tuple(WEIGHTS)
 UNIVERSAL: Final = ("model", "early", "late")
-"""Those that can speak from the first beats on."""
+"""Those that are known from the first beats on."""
 
 ORDINARY: Final = 8.0
-"""A beat whose witnesses sum up to at most this counts as ordinary, whatever the threshold."""
+"""A beat whose components sum up to at most this is ordinary, whatever the threshold."""
 
 TYPICAL_WEIGHT: Final = 0.5
 
@@ -93,7 +94,7 @@ _FLOOR: Final = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """How one witness is distributed over normal beats."""
+    """How one component is distributed over normal beats."""
 
     median: float
     p95: float
@@ -108,8 +109,8 @@ class Scale:
         return (value - self.median) / (self.p95 - self.median)
 
 
-def shares_of(raw: Mapping[str, float], scales: Mapping[str, Scale]) -> dict[str, float]:
-    """Return what each witness contributes to the score: scaled, limited and weighted."""
+def contributions_of(raw: Mapping[str, float], scales: Mapping[str, Scale]) -> dict[str, float]:
+    """Return what each component contributes to the score: scaled, limited and weighted."""
     return {
         name: WEIGHTS[name] * min(LIMITS[name], max(0.0, scales[name].apply(value)))
         for name, value in raw.items()
@@ -126,65 +127,92 @@ class LiveScoreConfig:
     """Holds while nothing is known of the patient."""
 
     def __post_init__(self) -> None:
-        """Refuse a calibration for other witnesses."""
+        """Refuse a calibration for other components."""
         if set(self.scales) != set(COMPONENTS):
             raise ConfigError(
-                f"calibration has witnesses {sorted(self.scales)}, not {sorted(COMPONENTS)}: "
+                f"calibration has components {sorted(self.scales)}, not {sorted(COMPONENTS)}: "
                 "calibrate again with monitor train calibration"
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What the live score says of one beat."""
+class Verdict(State, eq=True, kw_only=True):
+    """The live score of one beat, and whether it is anomalous."""
 
     score: float
     threshold: float
     anomalous: bool
     learning: bool
     reason: str
-    """Which witnesses spoke, in words; empty for a beat that is not anomalous."""
-    shares: Mapping[str, float] = field(default_factory=dict)
-    """What each witness that could speak, and ``typical``, contribute; their sum is the score."""
+    """What is unusual, in words; empty for a beat that is not anomalous."""
+    contributions: dict[str, float] = field(default_factory=dict)
+    """What each known component, and ``typical``, contribute; their sum is the score."""
 
 
 class Typical:
     """What the ordinary beats of one patient typically score."""
 
-    def __init__(self) -> None:
-        self._ordinary = RollingQuantiles(USUAL_BEATS)
+    def __init__(self, ordinary: list[float] | None = None) -> None:
+        """Begin, or go on from the sums of the latest ordinary beats."""
+        self._ordinary = RollingQuantiles(USUAL_BEATS, [] if ordinary is None else ordinary)
 
-    def share(self, total: float) -> float:
-        """Return its share in the score of a beat whose witnesses sum up to ``total``; learn it."""
-        share = -TYPICAL_WEIGHT * self._ordinary.quantile(0.5)
+    def contribution(self, total: float) -> float:
+        """Return its contribution to the score of a beat whose components sum up to ``total``.
+
+        It learns ``total`` then.
+        """
+        contribution = -TYPICAL_WEIGHT * self._ordinary.quantile(0.5)
         if total <= ORDINARY:
             self._ordinary.add(total)
-        return share
+        return contribution
+
+
+class LiveScoreState(State):
+    """All memory of a `LiveScore`; every list of values is that of a `RollingQuantiles`."""
+
+    templates: BeatTemplatesState
+    recent_rr_s: list[float] = field(default_factory=list)
+    long_rr_s: list[float] = field(default_factory=list)
+    own: list[float] = field(default_factory=list)
+    """``own`` of the latest usual beats,"""
+    shape: list[float] = field(default_factory=list)
+    """their ``shape``,"""
+    qrs: list[float] = field(default_factory=list)
+    """and their ``qrs``, before their medians are taken off."""
+    ordinary: list[float] = field(default_factory=list)
+    """What the components of the latest ordinary beats sum up to."""
+    learned: int = 0
+    """Beats from which the patient's usual ones were learned, `LEARNING_BEATS` at most."""
+    learning: list[tuple[Window, float]] = field(default_factory=list)
+    """Those beats while they are learned: window and error."""
 
 
 class LiveScore:
-    """The memory of one patient and the judgement of that patient's beats."""
+    """Judges the beats of one patient, and learns from them."""
 
-    def __init__(self, config: LiveScoreConfig) -> None:
+    def __init__(self, config: LiveScoreConfig, state: LiveScoreState | None = None) -> None:
+        self.state = state = state or LiveScoreState(BeatTemplatesState.fresh())
         self._config = config
-        self._recent_rr = RollingQuantiles(RECENT_RR)
-        self._long_rr = RollingQuantiles(LONG_RR)
-        self._families = BeatTemplates()
-        self._usual = {name: RollingQuantiles(USUAL_BEATS) for name in ("own", "shape", "qrs")}
-        self._typical = Typical()
-        self._learned: list[tuple[NDArray[np.float32], float]] = []
+        self._recent_rr = RollingQuantiles(RECENT_RR, state.recent_rr_s)
+        self._long_rr = RollingQuantiles(LONG_RR, state.long_rr_s)
+        self._templates = BeatTemplates(state.templates)
+        self._usual = {
+            "own": RollingQuantiles(USUAL_BEATS, state.own),
+            "shape": RollingQuantiles(USUAL_BEATS, state.shape),
+            "qrs": RollingQuantiles(USUAL_BEATS, state.qrs),
+        }
+        self._typical = Typical(state.ordinary)
 
     @property
     def learning(self) -> bool:
         """Whether the patient's usual beats are still being learned."""
-        return len(self._learned) < LEARNING_BEATS
+        return self.state.learned < LEARNING_BEATS
 
     def median_rr_s(self) -> float | None:
         """Return the median of the last RR intervals, or None without any."""
         return self._recent_rr.quantile(0.5) if len(self._recent_rr) else None
 
     def skip(self, rr_s: float) -> None:
-        """Note a beat that cannot be analysed: its RR interval still belongs to the rhythm."""
+        """Take in a beat that cannot be analysed: its RR interval still belongs to the rhythm."""
         if math.isfinite(rr_s):
             self._recent_rr.add(rr_s)
             self._long_rr.add(rr_s)
@@ -199,25 +227,25 @@ class LiveScore:
         """
         config, learning = self._config, self.learning
         raw = self.observe(window, rr_s, model_score)
-        shares = shares_of(raw, config.scales)
+        contributions = contributions_of(raw, config.scales)
         if not learning:
-            shares["typical"] = self._typical.share(sum(shares.values()))
+            contributions["typical"] = self._typical.contribution(sum(contributions.values()))
         threshold = config.learning_threshold if learning else config.threshold
-        score = sum(shares.values())
+        score = sum(contributions.values())
         anomalous = score > threshold
         return Verdict(
             score=score,
             threshold=threshold,
             anomalous=anomalous,
             learning=learning,
-            reason=_reason(shares, raw) if anomalous else "",
-            shares=shares,
+            reason=_reason(contributions, raw) if anomalous else "",
+            contributions=contributions,
         )
 
     def observe(
         self, window: NDArray[np.float32], rr_s: float, model_score: float
     ) -> dict[str, float]:
-        """Return what every witness that can speak says of this beat, unscaled; learn from it.
+        """Return every component that is known of this beat, unscaled; learn from it.
 
         What is learned does not depend on any scale or threshold. Arguments as for `judge`.
         """
@@ -236,33 +264,36 @@ class LiveScore:
         return raw
 
     def _compare(self, window: NDArray[np.float32], early: float, error: float) -> dict[str, float]:
-        """Return the patient's witnesses; remember the beat."""
-        families = self._families
-        distances = families.distances(window)
-        usual = families.usual()
+        """Return the components about the patient; remember the beat."""
+        templates = self._templates
+        distances = templates.distances(window)
+        usual = templates.usual()
         found = self._against(usual, distances, window, error)
         raw = {name: value - self._usual[name].quantile(0.5) for name, value in found.items()}
         nearest = int(distances.argmin())
         near = bool(distances[nearest] <= SAME_SHAPE)
-        raw["family"] = max(0.0, families.prematurity(nearest)) if near else 0.0
+        raw["family"] = max(0.0, templates.prematurity(nearest)) if near else 0.0
         is_usual = near and nearest in usual and early < NOT_EARLY
         if is_usual:
             self._remember(found)
-        families.add(window, distances, early, error, is_usual=is_usual)
+        templates.add(window, distances, early, error, is_usual=is_usual)
         return raw
 
     def _learn(self, window: NDArray[np.float32], early: float, error: float) -> None:
-        """Remember one of the first beats; after the last, find out which of them are usual."""
-        families = self._families
-        families.add(window, families.distances(window), early, error, is_usual=True)
-        self._learned.append((window, error))
+        """Remember one of the first beats; after the last one, find those that are usual."""
+        templates = self._templates
+        templates.add(window, templates.distances(window), early, error, is_usual=True)
+        state = self.state
+        state.learned += 1
+        state.learning.append((window, error))
         if self.learning:
             return
-        usual = families.usual()
-        for beat, its_error in self._learned:
-            distances = families.distances(beat)
+        usual = templates.usual()
+        for beat, its_error in state.learning:
+            distances = templates.distances(beat)
             if int(distances.argmin()) in usual:
                 self._remember(self._against(usual, distances, beat, its_error))
+        state.learning.clear()
 
     def _against(
         self,
@@ -271,9 +302,9 @@ class LiveScore:
         window: NDArray[np.float32],
         error: float,
     ) -> dict[str, float]:
-        """Return what is compared with the usual: error, distances to the nearest usual shape."""
+        """Return error and distances to the nearest usual template, their medians included."""
         nearest = min(usual, key=distances.tolist().__getitem__)
-        apart = window - self._families.template(nearest)
+        apart = window - self._templates.template(nearest)
         return {"own": error, "shape": _log_rms(apart), "qrs": _log_rms(apart[QRS_PART])}
 
     def _remember(self, found: Mapping[str, float]) -> None:
@@ -282,21 +313,22 @@ class LiveScore:
 
 
 class RollingQuantiles:
-    """The last values of a row, and their quantiles; each costs the logarithm of their number."""
+    """The last values of a series, and their quantiles, each in logarithmic time."""
 
-    def __init__(self, size: int) -> None:
-        self._last: deque[float] = deque()
-        self._sorted: list[float] = []
+    def __init__(self, size: int, values: list[float]) -> None:
+        """Keep the last ``size`` values in ``values``, the oldest first."""
+        self._values = values
+        self._sorted = sorted(values)
         self._size = size
 
     def __len__(self) -> int:
-        return len(self._last)
+        return len(self._values)
 
     def add(self, value: float) -> None:
-        """Note a value; the oldest gives way."""
-        if len(self._last) == self._size:
-            del self._sorted[bisect_left(self._sorted, self._last.popleft())]
-        self._last.append(value)
+        """Remember a value, and forget the oldest where there are more than ``size``."""
+        if len(self._values) == self._size:
+            del self._sorted[bisect_left(self._sorted, self._values.pop(0))]
+        self._values.append(value)
         insort(self._sorted, value)
 
     def quantile(self, part: float) -> float:
@@ -313,21 +345,21 @@ def _log_rms(x: NDArray[np.float32]) -> float:
     return math.log(max(math.sqrt(float(x @ x) / x.size), _FLOOR))
 
 
-def _reason(shares: Mapping[str, float], raw: Mapping[str, float]) -> str:
-    """Name the witnesses that said more than nearly every normal beat makes them say."""
-    said = {name: shares.get(name, 0.0) / WEIGHTS[name] for name in COMPONENTS}
+def _reason(contributions: Mapping[str, float], raw: Mapping[str, float]) -> str:
+    """Name the components above their 95th percentile over normal beats, the largest first."""
+    scaled = {name: contributions.get(name, 0.0) / WEIGHTS[name] for name in COMPONENTS}
     texts = []
-    if (most := max(said["shape"], said["qrs"], said["own"])) >= 1.0:
-        part = "QRS" if said["qrs"] == most else "beat"
-        texts.append((most, f"{part} differs from this patient's normal"))
-    if said["model"] >= 1.0:
-        texts.append((said["model"], "shape unlike normal beats of any patient"))
-    if said["early"] >= 1.0:
-        texts.append((said["early"], f"{100 * raw['early']:.0f} % premature"))
-    if said["family"] >= 1.0:
-        texts.append((said["family"], "a shape that comes early in this patient"))
-    if said["late"] >= 1.0:
-        texts.append((said["late"], f"late, RR {100 * raw['late']:.0f} % longer"))
+    if (largest := max(scaled["shape"], scaled["qrs"], scaled["own"])) >= 1.0:
+        part = "QRS" if scaled["qrs"] == largest else "beat"
+        texts.append((largest, f"{part} differs from this patient's normal"))
+    if scaled["model"] >= 1.0:
+        texts.append((scaled["model"], "shape unlike normal beats of any patient"))
+    if scaled["early"] >= 1.0:
+        texts.append((scaled["early"], f"{100 * raw['early']:.0f} % premature"))
+    if scaled["family"] >= 1.0:
+        texts.append((scaled["family"], "a shape that comes early in this patient"))
+    if scaled["late"] >= 1.0:
+        texts.append((scaled["late"], f"late, RR {100 * raw['late']:.0f} % longer"))
     texts.sort(key=lambda text: -text[0])
     return "; ".join(text for _, text in texts) or "several witnesses slightly raised"
 

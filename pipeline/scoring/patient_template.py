@@ -1,16 +1,15 @@
 """How a beat differs from what is usual in this patient, wave by wave.
 
-What is usual is the median, tick by tick, of `KEPT_BEATS` earlier windows of beats that came when
-they were due. Ectopic beats mostly come early and so stay out of it; a median bears the rest.
-There is nothing to tune and nothing that a wrong decision could teach: no score, no threshold and
-no class is asked. Distances are told against those of the kept beats themselves, for noise and
-breathing make one patient's normal beats differ more than another's.
+The template is the median, tick by tick, of `KEPT_BEATS` earlier windows of beats that came when
+they were due. Ectopic beats mostly come early and so stay out of it; a median tolerates the rest.
+There is nothing to tune, and no wrong decision can spoil it: it depends on no score, threshold or
+class. Distances are given relative to those of the kept beats themselves, for noise and breathing
+make one patient's normal beats differ more than another's.
 
 Pure and causal: depends on this stream's beats alone, in order. No clock, no I/O. One instance per
 stream; not thread-safe.
 """
 
-from collections import deque
 from typing import Final
 
 import numpy as np
@@ -18,6 +17,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from pipeline.constants import WINDOW_BEFORE_R, WINDOW_SAMPLES
+from pipeline.schema.state import State, field
+from pipeline.scoring.protocols import Window
 
 R: Final = WINDOW_BEFORE_R
 
@@ -54,7 +55,7 @@ KEPT_EVERY: Final = 5
 so that it does not fall into step with a bigeminy."""
 
 FEWEST_BEATS: Final = 5
-"""Fewer say nothing of what is usual."""
+"""Fewer do not show what is usual."""
 
 DISTANCE_FLOOR: Final = 0.01
 """Added to distances: half a percent of a window's height is nothing."""
@@ -69,14 +70,22 @@ _NEVER: Final = 1e-6
 Floats = NDArray[np.float64]
 
 
-class PatientTemplate:
-    """The memory of one patient's usual windows."""
+class PatientTemplateState(State):
+    """All memory of a `PatientTemplate`."""
 
-    def __init__(self) -> None:
-        self._kept: deque[NDArray[np.float32]] = deque(maxlen=KEPT_BEATS)
-        self._usual_beats = 0
+    kept: list[Window] = field(default_factory=list)
+    """The windows of `KEPT_BEATS` usual beats at most, the oldest first."""
+    usual_beats: int = 0
+    """How many usual beats came in all."""
+
+
+class PatientTemplate:
+    """The usual windows of one patient."""
+
+    def __init__(self, state: PatientTemplateState | None = None) -> None:
+        self.state = state or PatientTemplateState()
         self._settled = False
-        """Whether the three below are those of the kept beats: worked out when first asked for."""
+        """Whether the three below are those of the kept beats: computed when first asked for."""
         self._template = self._centre = self._spread = np.empty(0)
 
     def compare(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -98,25 +107,27 @@ class PatientTemplate:
             float32[SHAPE_FEATURES], finite.
         """
         features = np.zeros(SHAPE_FEATURES, dtype=np.float32)
-        if len(self._kept) >= FEWEST_BEATS:
+        if len(self.state.kept) >= FEWEST_BEATS:
             self._settle()
             features[:] = self._against(self._template, window.astype(np.float64))
         return features
 
     def remember(self, window: NDArray[np.float32]) -> None:
         """Learn from a beat that came when it was due: float32[320], copied."""
-        full = len(self._kept) == KEPT_BEATS
-        self._usual_beats += 1
-        if full and self._usual_beats % KEPT_EVERY:
+        state = self.state
+        full = len(state.kept) == KEPT_BEATS
+        state.usual_beats += 1
+        if full and state.usual_beats % KEPT_EVERY:
             return
-        self._kept.append(window.copy())
+        state.kept.append(window.copy())
+        del state.kept[:-KEPT_BEATS]
         self._settled = False
 
     def _settle(self) -> None:
         if self._settled:
             return
         self._settled = True
-        kept = np.stack(self._kept)
+        kept = np.stack(self.state.kept)
         self._template = _medians(kept)
         distances = _log_distances(kept - self._template)
         self._centre, ninth_decile = np.quantile(distances, (0.5, 0.9), axis=0)

@@ -1,14 +1,20 @@
-"""What the stream asks of its two models: a score for every beat, a class for the anomalous ones.
+"""The two models of a stream: a score for every beat, a class for the anomalous ones.
 
 The pipeline knows no model. Whatever satisfies `Scorer` can score its beats, whatever satisfies
 `Classifier` can name their class; `models.inference.student` has the scorer that ships.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.constants import WINDOW_SAMPLES
+from pipeline.schema.state import Shape
+
+Window = Annotated[NDArray[np.float32], Shape((WINDOW_SAMPLES,))]
+"""float32[320]: a beat's window, scaled to [-1, 1], or what a reconstruction leaves of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,12 +1,12 @@
-"""A beat against its patient's own past: what a classifier is told beside the window.
+"""A beat against its patient's own past: what a classifier is given beside the window.
 
-A supraventricular ectopic looks much like a normal beat and comes early. How early is told against
-quantiles of the last `LONG_MEMORY` RR intervals (a quarter of an hour); quantiles above the median
-matter where premature beats are so many that the median is theirs. The same step means less in a
-rhythm that is irregular anyway, as in atrial fibrillation, so it is also given in units of the
-patient's own spread and of the patient's usual step. Beside the rhythm stands what
-`pipeline.scoring.patient_template` says of the wave forms. Nothing absolute is passed on: a heart
-rate or a QRS width would identify patients, not beats.
+A supraventricular ectopic looks much like a normal beat and comes early. How early is measured
+against quantiles of the last `LONG_MEMORY` RR intervals (a quarter of an hour). Quantiles above the
+median matter where premature beats are so many that the median is theirs. The same step means less
+in a rhythm that is irregular anyway, as in atrial fibrillation, so it is also given in units of the
+patient's own spread and of the patient's usual step. Features of the wave form follow those of the
+rhythm (`pipeline.scoring.patient_template`). Nothing absolute is passed on: a heart rate or a QRS
+width would identify patients, not beats.
 
 Causal: an alert leaves half a second after the R peak, when the next R peak is not known.
 Pure: depends on this stream's beats in order alone; no clock, no I/O. One instance per stream; not
@@ -18,14 +18,19 @@ Source of the idea: the RR ratios of de Chazal, O'Dwyer & Reilly, IEEE Trans. Bi
 
 import math
 from bisect import bisect_left, insort
-from collections import deque
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.constants import RR_FEATURES
-from pipeline.scoring.patient_template import SHAPE_FEATURE_NAMES, SHAPE_FEATURES, PatientTemplate
+from pipeline.schema.state import State, field
+from pipeline.scoring.patient_template import (
+    SHAPE_FEATURE_NAMES,
+    SHAPE_FEATURES,
+    PatientTemplate,
+    PatientTemplateState,
+)
 
 RHYTHM_FEATURE_NAMES: Final = (
     "rr_known",
@@ -58,16 +63,27 @@ DUE: Final = (-0.12, 0.25)
 """A beat whose log(rr / upper quartile) lies between came when it was due."""
 
 
-class RRContext:
-    """The memory of one patient's RR intervals and usual windows."""
+class RRContextState(State):
+    """All memory of an `RRContext`."""
 
-    def __init__(self) -> None:
-        self._long: deque[float] = deque()
-        self._ordered: list[float] = []
-        self._steps: deque[float] = deque(maxlen=STEP_MEMORY)
-        self._previous = math.nan
-        self._before_previous = math.nan
-        self._shape = PatientTemplate()
+    template: PatientTemplateState
+    intervals: list[float] = field(default_factory=list)
+    """The last `LONG_MEMORY` known RR intervals in seconds."""
+    steps: list[float] = field(default_factory=list)
+    """|log ratio| of the last `STEP_MEMORY` pairs of known neighbours."""
+    previous: float = math.nan
+    """The latest interval, NaN if it is not known,"""
+    before_previous: float = math.nan
+    """and the one before it."""
+
+
+class RRContext:
+    """The RR intervals and usual windows of one patient."""
+
+    def __init__(self, state: RRContextState | None = None) -> None:
+        self.state = state or RRContextState(PatientTemplateState())
+        self._ordered = sorted(self.state.intervals)
+        self._template = PatientTemplate(self.state.template)
 
     def note(self, rr_s: float, window: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """Return the context of the next beat as `compare` does, and `remember` the beat."""
@@ -98,17 +114,17 @@ class RRContext:
         if self._ordered:
             context[:-SHAPE_FEATURES] = self._rhythm(_known(rr_s))
         if window is not None:
-            context[-SHAPE_FEATURES:] = self._shape.compare(window)
+            context[-SHAPE_FEATURES:] = self._template.compare(window)
         return context
 
     def remember(self, rr_s: float, window: NDArray[np.float32] | None) -> None:
         """Learn from the next beat: once per detected beat. Arguments as for `compare`."""
         rr = _known(rr_s)
         if window is not None and self._is_due(rr):
-            self._shape.remember(window)
+            self._template.remember(window)
         if rr == rr:
             self._remember_interval(rr)
-        self._before_previous, self._previous = self._previous, rr
+        self.state.before_previous, self.state.previous = self.state.previous, rr
 
     def _is_due(self, rr: float) -> bool:
         if rr != rr or not self._ordered:
@@ -117,25 +133,27 @@ class RRContext:
 
     def _rhythm(self, rr: float) -> tuple[float, ...]:
         q25, q50, q75, q90 = (_quantile(self._ordered, q) for q in (0.25, 0.5, 0.75, 0.9))
-        step = _quantile(sorted(self._steps), 0.5) if self._steps else 0.0
+        step = _quantile(sorted(self.state.steps), 0.5) if self.state.steps else 0.0
         below_median, below_upper = _log_ratio(rr, q50), _log_ratio(rr, q75)
         return (
             float(rr == rr),
             below_upper,
-            _log_ratio(self._previous, q75),
-            _log_ratio(self._before_previous, q75),
+            _log_ratio(self.state.previous, q75),
+            _log_ratio(self.state.before_previous, q75),
             _limited(below_median / (SPREAD_FLOOR + _log_ratio(q75, q25)), SPREAD_LIMIT),
             _limited(below_upper / (SPREAD_FLOOR + _log_ratio(q90, q50)), SPREAD_LIMIT),
             _limited(below_median / (STEP_FLOOR + step), SPREAD_LIMIT),
         )
 
     def _remember_interval(self, rr: float) -> None:
-        if self._previous == self._previous:
-            self._steps.append(abs(_log_ratio(rr, self._previous)))
-        self._long.append(rr)
+        state = self.state
+        if state.previous == state.previous:
+            state.steps.append(abs(_log_ratio(rr, state.previous)))
+            del state.steps[:-STEP_MEMORY]
+        state.intervals.append(rr)
         insort(self._ordered, rr)
-        if len(self._long) > LONG_MEMORY:
-            del self._ordered[bisect_left(self._ordered, self._long.popleft())]
+        if len(state.intervals) > LONG_MEMORY:
+            del self._ordered[bisect_left(self._ordered, state.intervals.pop(0))]
 
 
 def _known(rr_s: float) -> float:

@@ -1,6 +1,6 @@
-"""Ventricular fibrillation and flutter, told from the waveform alone.
+"""Ventricular fibrillation and flutter, found from the waveform alone.
 
-No R peak and no model is asked: a fibrillating heart has no beats to find. Two measures over four
+It uses no R peak and no model: a fibrillating heart has no beats to find. Two measures over four
 seconds decide, every half second. A heart that beats rests between its beats, so most slopes of its
 ECG are small beside the steepest; a fibrillating one never rests (the share of flat slopes; the
 isoelectric content of Clayton and others, Med. Biol. Eng. Comput. 31, 1993, is of this kind). And
@@ -12,11 +12,12 @@ records of vfdb, 40 of the 2015 challenge and DS1 of the MIT-BIH records; so far
 Pure in memory: no clock. Positions count samples of the 360 Hz stream.
 """
 
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.schema.state import Shape, State
 from pipeline.signal.kernels import fibrillation as kernel
 
 FIBRILLATION_S: Final = 4.0
@@ -86,37 +87,58 @@ class Change(NamedTuple):
 
     position: int
     """Where that was sure."""
-    there: bool
+    active: bool
+    """Whether it begins."""
     begun_at: int
-    """Where the condition began, or ended, as far as the measures tell."""
+    """Where the condition began, or ended, as far as the measures show."""
     hz: float
     """Dominant frequency, by zero crossings."""
     mv: float
     """Peak to peak."""
 
 
-class FibrillationWatch:
-    """What is remembered of one uninterrupted stretch of signal."""
+class FibrillationState(State):
+    """All memory of a `FibrillationWatch`: arrays of `kernel.measure`, and counts of measures."""
 
-    def __init__(self) -> None:
-        self._memory = np.zeros(1)
-        self._band_memory = np.zeros((2, 2))
-        self._low_memory = np.zeros((2, 2))
-        self._rings = np.zeros((2, kernel.KEPT), dtype=np.float32)
-        self._counters = np.zeros(kernel.SIZE, dtype=np.int64)
-        self._with = 0
-        self._without = 0
-        self._unknown = 0
-        self.there = False
-        """Whether it fibrillates now."""
+    mean: Annotated[NDArray[np.float64], Shape((1,))]
+    wide: Annotated[NDArray[np.float64], Shape((2, 2))]
+    low: Annotated[NDArray[np.float64], Shape((2, 2))]
+    rings: Annotated[NDArray[np.float32], Shape((2, kernel.KEPT))]
+    counters: Annotated[NDArray[np.int64], Shape((kernel.SIZE,))]
+    above: int = 0
+    """Measures in a row above `BEGINS_ABOVE`."""
+    below: int = 0
+    """Measures in a row not above `GOES_ON_ABOVE`."""
+    unknown: int = 0
+    """Measures in a row that hold masked samples."""
+    active: bool = False
+    """Whether it fibrillates now."""
+
+    @classmethod
+    def fresh(cls) -> Self:
+        """Return the state before the first sample."""
+        return cls(
+            mean=np.zeros(1),
+            wide=np.zeros((2, 2)),
+            low=np.zeros((2, 2)),
+            rings=np.zeros((2, kernel.KEPT), dtype=np.float32),
+            counters=np.zeros(kernel.SIZE, dtype=np.int64),
+        )
+
+
+class FibrillationWatch:
+    """Finds fibrillation in one uninterrupted stretch of signal."""
+
+    def __init__(self, state: FibrillationState | None = None) -> None:
+        self.state = state or FibrillationState.fresh()
 
     def push(self, clean: NDArray[np.float32], masked: NDArray[np.uint8]) -> list[Change]:
         """Take the next samples.
 
         Args:
             clean: float32[n], mV at 360 Hz, finite.
-            masked: uint8[n], not 0 where a sample is no signal: the four seconds that hold one
-                say nothing.
+            masked: uint8[n], not 0 where a sample is no signal: four seconds that hold one give no
+                measure.
         """
         positions, rows = self.measure(clean, masked)
         changes = (
@@ -131,37 +153,38 @@ class FibrillationWatch:
 
         int64[m] and float64[m, kernel.COLUMNS], one for each half second.
         """
+        state = self.state
         most = clean.size // (kernel.THIN * kernel.EVERY) + 1
         positions = np.empty(most, dtype=np.int64)
         rows = np.empty((most, kernel.COLUMNS))
         n = kernel.measure(
-            clean, masked, self._memory, BAND, self._band_memory, LOW, self._low_memory,
-            self._rings, self._counters, positions, rows,
+            clean, masked, state.mean, BAND, state.wide, LOW, state.low,
+            state.rings, state.counters, positions, rows,
         )  # fmt: skip
         return positions[:n], rows[:n]
 
     def _judge(self, position: int, row: NDArray[np.float64]) -> Change | None:
-        step = kernel.THIN * kernel.EVERY
+        state, step = self.state, kernel.THIN * kernel.EVERY
         if row[kernel.MASKED]:
-            self._with = 0
-            self._unknown += 1
-            if not self.there or self._unknown < GIVEN_UP_AFTER:
+            state.above = 0
+            state.unknown += 1
+            if not state.active or state.unknown < GIVEN_UP_AFTER:
                 return None
-            self.there = False
+            state.active = False
             return Change(position, False, position - GIVEN_UP_AFTER * step, 0.0, 0.0)
-        self._unknown = 0
+        state.unknown = 0
         score = FLAT_WEIGHT * row[kernel.FLAT] + LOW_WEIGHT * row[kernel.LOW] + BIAS
         score = score if row[kernel.SPAN] > LEAST_MV else -np.inf
-        self._with = self._with + 1 if score > BEGINS_ABOVE else 0
-        self._without = 0 if score > GOES_ON_ABOVE else self._without + 1
+        state.above = state.above + 1 if score > BEGINS_ABOVE else 0
+        state.below = 0 if score > GOES_ON_ABOVE else state.below + 1
         window = kernel.THIN * kernel.KEPT
-        if not self.there and self._with >= BEGINS_AFTER:
-            self.there = True
+        if not state.active and state.above >= BEGINS_AFTER:
+            state.active = True
             begun_at = position - window - (BEGINS_AFTER - 1) * step
-        elif self.there and self._without >= ENDS_AFTER:
-            self.there = False
+        elif state.active and state.below >= ENDS_AFTER:
+            state.active = False
             begun_at = position - ENDS_AFTER * step
         else:
             return None
         hz = float(row[kernel.CROSSINGS]) / FIBRILLATION_S
-        return Change(position, self.there, max(begun_at, 0), hz, float(row[kernel.SPAN]))
+        return Change(position, state.active, max(begun_at, 0), hz, float(row[kernel.SPAN]))

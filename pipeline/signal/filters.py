@@ -1,6 +1,6 @@
 """The filters' coefficients.
 
-The Butterworth filters stand here as numbers: their corners never change while the monitor runs,
+The Butterworth filters are given as numbers: their corners never change while the monitor runs,
 and scipy's design functions take longer to import than a hub may take to start. A test designs
 them anew from their corners. The resampling depends on the source and is designed per stream.
 
@@ -120,7 +120,7 @@ def filter_bank() -> NDArray[np.float64]:
 
     * BAND, what windows are cut from, in two: first-order high-pass and second-order low-pass; a
       delay of a few milliseconds, and the same filter in training and live.
-    * QRS, what the detector listens to, in two.
+    * QRS, the input of the detector, in two.
     * NOISE, what shows muscle and mains noise, in one.
     """
     return np.array(_BANK)

@@ -1,7 +1,7 @@
 """Why a stretch of signal cannot be analysed: the reasons, their text, and the rules' numbers.
 
-The rules run inside `pipeline.signal.kernels.watch`; here stand their bounds, with the reason for
-each. Pure: no state, no clock.
+The rules run inside `pipeline.signal.kernels.windows.watch`; their bounds are given here, with the
+reason for each. Pure: no state, no clock.
 """
 
 import math
@@ -21,7 +21,7 @@ class Reason(IntEnum):
     GAP = 6
     INCOMPLETE = 7
     UNSCORED = 8
-    """Of a beat alone: nobody scored its window in time."""
+    """Of a beat alone: no scorer answered in time."""
 
     @property
     def text(self) -> str:

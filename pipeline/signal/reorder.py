@@ -1,92 +1,98 @@
 """Put chunks that arrive out of order back into order, for as long as a monitor can wait.
 
-A chunk that begins behind a hole is held until the hole is filled, or until what is held reaches
-`REORDER_S` of signal beyond it: then the hole is given up, and the segmenter declares the gap.
-Whatever arrives within that time, the stream is the one that was sent. Without a hole nothing
-waits. Pure in memory: no clock; the time is that of the signal.
+A block that begins behind a hole is held until the hole is filled, or until the held blocks reach
+`REORDER_S` of signal beyond it. Then the hole is given up, and the segmenter declares the gap.
+Blocks that arrive within that time give the stream that was sent. Without a hole nothing waits.
+Pure in memory: no clock; time is that of the signal.
 """
 
 from bisect import insort
-from collections import deque
-from typing import Final, NamedTuple
+from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
+from pipeline.schema.state import State, field
+from pipeline.signal.samples import SampleBlock
 
 REORDER_S: Final = 0.5
-"""So much signal may be held behind a hole."""
+"""At most this much signal is held behind a hole."""
 
 _MOST_HELD: Final = 64
-"""Pieces held; with more the first hole is given up, so that memory is bounded."""
+"""With more blocks held the first hole is given up, so that memory is bounded."""
 
 _HOLES_KNOWN: Final = 64
 
 
-class SampleBlock(NamedTuple):
-    """Consecutive samples, as a source sent them."""
+class ReorderState(State):
+    """All memory of a `ReorderBuffer`."""
 
-    first: int
-    samples: NDArray[np.float32]
-    flags: NDArray[np.uint8] | None
-    arrived_at: float
-
-    @property
-    def end(self) -> int:
-        """Index one past the last sample."""
-        return self.first + len(self.samples)
+    expected: int
+    """Every sample before this one was given out, or given up."""
+    held: list[SampleBlock] = field(default_factory=list)
+    """Blocks behind a hole, in order."""
+    holes: list[tuple[int, int]] = field(default_factory=list)
+    """[first, end) of the latest holes that were given up."""
 
 
 class ReorderBuffer:
-    """What one stream holds back, in one epoch."""
+    """The blocks that one stream holds back, in one epoch."""
 
-    def __init__(self, fs_hz: float, first_sample: int) -> None:
-        self.expected = first_sample
-        """Every sample before this one was given out, or given up."""
+    def __init__(self, fs_hz: float, state: ReorderState) -> None:
+        self.state = state
         self._reach = round(REORDER_S * fs_hz)
-        self._held: list[SampleBlock] = []
-        self._holes: deque[tuple[int, int]] = deque(maxlen=_HOLES_KNOWN)
 
-    def push(self, piece: SampleBlock) -> list[SampleBlock]:
-        """Take a piece; return what can go on now, in order. Repeats go on as they are."""
-        if piece.end == piece.first:
+    @property
+    def expected(self) -> int:
+        """Every sample before this one was given out, or given up."""
+        return self.state.expected
+
+    def push(self, block: SampleBlock) -> list[SampleBlock]:
+        """Take a block; return those that can go on now, in order. Repeats go on as they are."""
+        if block.end == block.first_sample:
             return []
-        if not self._held and piece.first <= self.expected:
-            self.expected = max(self.expected, piece.end)
-            return [piece]
-        insort(self._held, piece, key=lambda one: one.first)
-        return self._release(all_of_them=False)
+        state = self.state
+        if not state.held and block.first_sample <= state.expected:
+            state.expected = max(state.expected, block.end)
+            return [block]
+        insort(state.held, block, key=lambda held: held.first_sample)
+        return self._release(flush=False)
 
     def flush(self) -> list[SampleBlock]:
-        """Give up every hole; return all that is held, in order."""
-        return self._release(all_of_them=True)
+        """Give up every hole; return all blocks that are held, in order."""
+        return self._release(flush=True)
 
-    def overtaken(self, piece: SampleBlock) -> int:
-        """Return how many samples of ``piece`` come after later ones and are still wanted."""
-        if not self._held:
+    def overtaken(self, block: SampleBlock) -> int:
+        """Return how many samples of ``block`` come after later ones and are still wanted."""
+        held = self.state.held
+        if not held:
             return 0
-        first, end = max(piece.first, self.expected), min(piece.end, self._held[-1].first)
-        known = (min(end, held.end) - max(first, held.first) for held in self._held)
+        first = max(block.first_sample, self.state.expected)
+        end = min(block.end, held[-1].first_sample)
+        known = (min(end, one.end) - max(first, one.first_sample) for one in held)
         return max(0, end - first - sum(max(0, overlap) for overlap in known))
 
-    def late(self, piece: SampleBlock) -> int:
-        """Return how many samples of ``piece`` belong into holes that were given up."""
-        overlaps = (min(piece.end, end) - max(piece.first, begin) for begin, end in self._holes)
+    def late(self, block: SampleBlock) -> int:
+        """Return how many samples of ``block`` belong into holes that were given up."""
+        overlaps = (
+            min(block.end, end) - max(block.first_sample, begin) for begin, end in self.state.holes
+        )
         return sum(max(0, overlap) for overlap in overlaps)
 
-    def _release(self, *, all_of_them: bool) -> list[SampleBlock]:
+    def _release(self, *, flush: bool) -> list[SampleBlock]:
+        state = self.state
         released = []
-        while self._held:
-            hole = self._held[0].first > self.expected
-            if hole and not all_of_them and not self._hopeless():
+        while state.held:
+            hole = state.held[0].first_sample > state.expected
+            if hole and not flush and not self._waited_long_enough():
                 break
-            piece = self._held.pop(0)
+            block = state.held.pop(0)
             if hole:
-                self._holes.append((self.expected, piece.first))
-            self.expected = max(self.expected, piece.end)
-            released.append(piece)
+                state.holes.append((state.expected, block.first_sample))
+                del state.holes[:-_HOLES_KNOWN]
+            state.expected = max(state.expected, block.end)
+            released.append(block)
         return released
 
-    def _hopeless(self) -> bool:
-        """Say whether the first hole has been waited for long enough."""
-        newest = max(piece.end for piece in self._held)
-        return newest - self.expected > self._reach or len(self._held) > _MOST_HELD
+    def _waited_long_enough(self) -> bool:
+        """Return whether the first hole is to be given up."""
+        held = self.state.held
+        newest = max(block.end for block in held)
+        return newest - self.state.expected > self._reach or len(held) > _MOST_HELD

@@ -14,7 +14,7 @@ from pipeline.signal.kernels import windows
 from pipeline.signal.quality import QualityChange, Reason
 
 FLAT_WINDOW_MV: Final = 0.02
-"""A window that spans less is no beat: it is scaled to zeros instead of amplified noise."""
+"""A window that spans less is no beat: it becomes zeros instead of amplified noise."""
 
 
 class FibrillationChange(NamedTuple):
@@ -22,14 +22,14 @@ class FibrillationChange(NamedTuple):
 
     sample: int
     """Where that was sure, in the source's own rate."""
-    there: bool
+    active: bool
     begun_at: int
     """Where the condition began, or ended."""
     hz: float
     mv: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Segment:
     """What one push completed; the arrays of beats are parallel, in order of time."""
 
@@ -53,30 +53,45 @@ class Segment:
     """Changes of the stream's state, in order. A stream begins with `Reason.OK`."""
     fibrillation: list[FibrillationChange]
     """Beginnings and ends of ventricular fibrillation or flutter, in order."""
-    gap_samples: int
-    """Source samples found missing in this push."""
-    duplicate_samples: int
-    """Source samples that were known already and dropped."""
     strip: NDArray[np.float32]
     """float32[m]: new band-passed samples at 360 Hz, NaN where masked; for pictures. Of a push
     that declares a long gap only what follows the gap."""
     strip_first: int
     """Position of ``strip[0]`` in the 360 Hz stream."""
+    gap_samples: int = 0
+    """Source samples found missing in this push."""
+    duplicate_samples: int = 0
+    """Source samples that were known already and dropped."""
+
+    def followed_by(self, after: "Segment") -> "Segment":
+        """Return what was completed before a gap, this one, and ``after`` it as one segment."""
+        return Segment(
+            np.concatenate((self.r_samples, after.r_samples)),
+            np.concatenate((self.samples, after.samples)),
+            np.concatenate((self.ready_samples, after.ready_samples)),
+            np.concatenate((self.rr_s, after.rr_s)),
+            np.concatenate((self.windows, after.windows)),
+            np.concatenate((self.spans_mv, after.spans_mv)),
+            np.concatenate((self.reasons, after.reasons)),
+            [*self.quality, *after.quality],
+            [*self.fibrillation, *after.fibrillation],
+            after.strip,
+            after.strip_first,
+        )
 
 
-class BeatArrays(NamedTuple):
-    """The arrays of beats of a `Segment`, in its order."""
+BeatArrays = tuple[
+    NDArray[np.int64],
+    NDArray[np.int64],
+    NDArray[np.int64],
+    NDArray[np.float64],
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.uint8],
+]
+"""The arrays of beats of a `Segment`, in its order."""
 
-    r_samples: NDArray[np.int64]
-    samples: NDArray[np.int64]
-    ready_samples: NDArray[np.int64]
-    rr_s: NDArray[np.float64]
-    windows: NDArray[np.float32]
-    spans_mv: NDArray[np.float32]
-    reasons: NDArray[np.uint8]
-
-
-NO_BEATS: Final = BeatArrays(
+NO_BEATS: Final[BeatArrays] = (
     np.empty(0, np.int64),
     np.empty(0, np.int64),
     np.empty(0, np.int64),
@@ -85,16 +100,6 @@ NO_BEATS: Final = BeatArrays(
     np.empty(0, np.float32),
     np.empty(0, np.uint8),
 )
-
-
-class Part(NamedTuple):
-    """What one uninterrupted stretch of samples completed; see `Segment`."""
-
-    beats: BeatArrays
-    quality: list[QualityChange]
-    fibrillation: list[FibrillationChange]
-    strip: NDArray[np.float32]
-    strip_first: int
 
 
 class Stretch(NamedTuple):
@@ -106,7 +111,7 @@ class Stretch(NamedTuple):
     """The newest position that counts."""
     filtered: NDArray[np.float32]
     masks: NDArray[np.uint8]
-    spells: NDArray[np.uint8]
+    runs: NDArray[np.uint8]
 
 
 def cut(
@@ -137,34 +142,26 @@ def cut(
     return every, every_span, every_reason
 
 
-def _appended(before: BeatArrays, after: BeatArrays) -> BeatArrays:
-    return BeatArrays(
-        np.concatenate((before.r_samples, after.r_samples)),
-        np.concatenate((before.samples, after.samples)),
-        np.concatenate((before.ready_samples, after.ready_samples)),
-        np.concatenate((before.rr_s, after.rr_s)),
-        np.concatenate((before.windows, after.windows)),
-        np.concatenate((before.spans_mv, after.spans_mv)),
-        np.concatenate((before.reasons, after.reasons)),
-    )
+def cut_windows(
+    filtered: NDArray[np.float32], r_samples: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Cut [R - 140, R + 180) around every R peak of a filtered 360 Hz stretch.
 
+    Args:
+        filtered: float32[n], mV, as `filter_record` returns it.
+        r_samples: int64[b]; every window must lie inside the stretch.
 
-def join(
-    before: Part | None, between: list[QualityChange], after: Part, gap: int, duplicates: int
-) -> Segment:
-    """Put what came before a gap, if there was one, and after it into one segment."""
-    beats, changes, fibrillation = after.beats, after.quality, after.fibrillation
-    if before is not None:
-        changes = [*before.quality, *between, *changes]
-        fibrillation = [*before.fibrillation, *fibrillation]
-        if before.beats is not NO_BEATS:
-            beats = _appended(before.beats, beats)
-    return Segment(
-        *beats,
-        quality=changes,
-        fibrillation=fibrillation,
-        gap_samples=gap,
-        duplicate_samples=duplicates,
-        strip=after.strip,
-        strip_first=after.strip_first,
-    )
+    Returns:
+        windows float32[b, 320] scaled to [-1, 1] (zeros where flat), and spans float32[b], the
+        peak-to-peak amplitude of each in mV.
+
+    Raises:
+        ValueError: a window reaches over an end of the stretch.
+    """
+    starts = np.array(r_samples, dtype=np.int64) - WINDOW_BEFORE_R
+    if starts.size and (starts.min() < 0 or starts.max() + WINDOW_SAMPLES > filtered.size):
+        raise ValueError("a window reaches over an end of the stretch")
+    whole = np.empty((starts.size, WINDOW_SAMPLES), dtype=np.float32)
+    spans = np.empty(starts.size, dtype=np.float32)
+    windows.cut_windows(np.array(filtered, dtype=np.float32), starts, FLAT_WINDOW_MV, whole, spans)
+    return whole, spans

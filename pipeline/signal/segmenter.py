@@ -18,41 +18,34 @@ from pipeline.constants import (
     SAMPLING_RATE_HZ,
     SAMPLING_RATE_LIMITS_HZ,
     WINDOW_AFTER_R,
-    WINDOW_BEFORE_R,
-    WINDOW_SAMPLES,
 )
 from pipeline.signal import quality
 from pipeline.signal.fibrillation import FibrillationWatch
 from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank, resampling
 from pipeline.signal.kernels import beats, sampling, windows
 from pipeline.signal.quality import QualityChange, Reason
+from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import (
-    FLAT_WINDOW_MV,
     NO_BEATS,
     BeatArrays,
     FibrillationChange,
-    Part,
     Segment,
     Stretch,
     cut,
-    join,
 )
 from pipeline.signal.segmenter_state import (
     DETECTOR,
     DONE,
     EXPECTED,
     LAST_R,
-    LAST_SPELL,
+    LAST_RUN,
     NONE,
     ORIGIN,
     PENDING,
     TAIL_SAMPLES,
     WATCH,
-    begin_segment,
-    new_state,
+    SegmenterState,
 )
-
-__all__ = ["Segment", "Segmenter", "cut_windows", "detect_record", "filter_record"]
 
 FILL_SECONDS: Final = 0.04
 """Missing samples are filled by a line up to this long, and masked; longer ones split the
@@ -78,8 +71,13 @@ class Segmenter:
     about the size of this patient's QRS stays.
     """
 
-    def __init__(self, fs_hz: float) -> None:
-        """Prepare for a stream of ``fs_hz``; raise ValueError outside 50 to 10,000 Hz."""
+    def __init__(self, fs_hz: float, state: SegmenterState | None = None) -> None:
+        """Prepare for a stream of ``fs_hz``, or go on from the ``state`` of one.
+
+        Raises:
+            ValueError: the rate is outside 50 to 10,000 Hz.
+            SnapshotError: the state is none of such a stream.
+        """
         lowest, highest = SAMPLING_RATE_LIMITS_HZ
         if not lowest <= fs_hz <= highest:
             raise ValueError(f"sampling rate of {fs_hz} Hz is outside {lowest} to {highest} Hz")
@@ -87,66 +85,69 @@ class Segmenter:
         self._fill = int(FILL_SECONDS * fs_hz)
         self._spikes = quality.pacing_spikes(fs_hz)
         self._bank = filter_bank()
-        self._state = new_state(self._rate.half)
-        self._fibrillation = FibrillationWatch()
+        if state is not None:
+            state.check(self._rate.half)
+        self.state = state or SegmenterState.fresh(self._rate.half)
+        self._connect()
 
-    def push(
-        self,
-        samples: NDArray[np.float32],
-        *,
-        first_sample: int,
-        flags: NDArray[np.uint8] | None = None,
-    ) -> Segment:
+    def _connect(self) -> None:
+        """Let the parts of the segmenter work on the arrays of its state."""
+        state = self.state
+        self._beats = beats.Beats(state.detector, state.candidates, state.levels)
+        self._fibrillation = FibrillationWatch(state.fibrillation)
+
+    def push(self, block: SampleBlock) -> Segment:
         """Take in samples and return what they completed.
 
         Args:
-            samples: float32[n], mV, any values; what is not finite counts as no signal.
-            first_sample: index of ``samples[0]`` in the source, 0 <= first_sample < 2**53.
-            flags: uint8[n] of `FLAG_LEAD_OFF` and `FLAG_SATURATED` (`pipeline.schema.messages`), or
-                None.
+            block: samples, float32[n] in mV, any values: what is not finite counts as no signal;
+                and flags, uint8[n]. 0 <= first_sample < 2**53. Its epoch is not looked at.
 
         Raises:
             ValueError: a shape or a first sample other than promised; nothing has changed.
         """
-        x, marks = _admit(samples, first_sample, flags)
-        counters = self._state.counters
+        x, marks = _admit(block.samples, block.first_sample, block.flags)
+        counters = self.state.counters
         expected = int(counters[EXPECTED])
         if expected == NONE:
             if x.size:
-                self._begin(first_sample, after_gap=False)
-            expected = first_sample
-        duplicates = min(max(expected - first_sample, 0), x.size)
-        first = first_sample + duplicates
+                self._begin(block.first_sample, after_gap=False)
+            expected = block.first_sample
+        duplicates = min(max(expected - block.first_sample, 0), x.size)
+        first = block.first_sample + duplicates
         x, marks = x[duplicates:], marks[duplicates:]
         gap = first - expected if x.size else 0
-        before: Part | None = None
-        between: list[QualityChange] = []
+        before: Segment | None = None
         if x.size:
             end = first + x.size
             if gap > self._fill:
                 before = self._flush()
-                if self._state.watch[windows.STATE] != Reason.GAP:
-                    between.append(QualityChange(expected, Reason.GAP))
+                if self.state.watch[windows.STATE] != Reason.GAP:
+                    before.quality.append(QualityChange(expected, Reason.GAP))
                 self._begin(first, after_gap=True)
             elif gap:
-                x, marks = _fill(float(self._state.raw[0]), gap, x, marks)
+                x, marks = _fill(float(self.state.raw[0]), gap, x, marks)
             counters[EXPECTED] = end
-            self._state.raw[0] = x[-1]
-        return join(before, between, self._advance(x, marks), gap, duplicates)
+            self.state.raw[0] = x[-1]
+        segment = self._advance(x, marks)
+        if before is not None:
+            segment = before.followed_by(segment)
+        segment.gap_samples, segment.duplicate_samples = gap, duplicates
+        return segment
 
     def finish(self) -> Segment:
         """End the epoch: beats whose window can no longer be completed come out as they are."""
         last = self._flush()
-        self._state.counters[[EXPECTED, LAST_R, DONE, PENDING]] = NONE, NONE, 0, 0
-        return join(None, [], last, 0, 0)
+        self.state.counters[[EXPECTED, LAST_R, DONE, PENDING]] = NONE, NONE, 0, 0
+        return last
 
     def _begin(self, first_sample: int, *, after_gap: bool) -> None:
-        begin_segment(self._state, self._rate, first_sample, after_gap=after_gap)
-        self._fibrillation = FibrillationWatch()
+        self.state.begin_segment(self._rate, first_sample, after_gap=after_gap)
+        self._connect()
 
-    def _flush(self) -> Part:
+    def _flush(self) -> Segment:
         """Bring out what the segment still holds, as if its last value went on for a while."""
-        state, rate = self._state, self._rate
+        state, rate = self.state, self._rate
         expected = int(state.counters[EXPECTED])
         if expected == NONE:
             return self._advance(np.empty(0, np.float32), np.empty(0, np.uint8))
@@ -158,52 +159,68 @@ class Segmenter:
 
     def _advance(
         self, x: NDArray[np.float32], marks: NDArray[np.uint8], end: int | None = None
-    ) -> Part:
-        """Run the kernels over new samples; ``end`` closes the segment there (see `_flush`)."""
-        state = self._state
+    ) -> Segment:
+        """Run new samples through the kernels; ``end`` closes the segment there (see `_flush`).
+
+        1. Sanitise the raw samples and convert their rate to 360 Hz (`_sampled`).
+        2. Filter them into three bands: for windows, for the detector, for the noise measure.
+        3. Find QRS complexes in the detector's band.
+        4. Follow the quality of the signal: why each sample is masked, if it is.
+        5. Cut the windows of the beats that the new samples complete (`_emit`).
+        6. List where the quality changes, and where fibrillation begins and ends.
+        7. Keep the newest samples, from which later windows are cut.
+        """
+        state = self.state
+        # 1.
         clean, codes = self._sampled(x, marks)
         n = clean.size
         done = int(state.counters[DONE])
         first = int(state.counters[ORIGIN]) + done
         if not n:
-            return Part(NO_BEATS, [], [], clean, first)
+            return Segment(*NO_BEATS, [], [], clean, first)
         new = n if end is None else end - done
+        # 2.
         raw = np.concatenate((state.tail_clean, clean))
         y = np.empty((3, n), dtype=np.float32)
         sampling.filter_bank(clean, self._bank, state.filters, y)
         filtered = np.concatenate((state.tail, y[BAND]))
+        # 3.
         found = np.empty((n // int(DETECTOR[beats.APART]) + 32, 2), dtype=np.int64)
         energies = np.empty(beats.LONG_SAMPLES + n, dtype=np.int32)
         energies[: beats.LONG_SAMPLES] = state.energies
-        found = found[: beats.detect_beats(y[QRS], raw, DETECTOR, state.beats, energies, found)]
+        found = found[: beats.detect_beats(y[QRS], raw, DETECTOR, self._beats, energies, found)]
+        # 4.
         before = state.watch[windows.STATE]
         states = np.empty(n, dtype=np.uint8)
-        spells = np.empty(TAIL_SAMPLES + n, dtype=np.uint8)
-        spells[:TAIL_SAMPLES] = state.tail_spells
+        runs = np.empty(TAIL_SAMPLES + n, dtype=np.uint8)
+        runs[:TAIL_SAMPLES] = state.tail_runs
         wrong = windows.watch(
             clean, codes, y[NOISE], WATCH, state.watch, state.extremes, state.recent, state.blocks,
-            states, spells[TAIL_SAMPLES:],
+            states, runs[TAIL_SAMPLES:],
         )  # fmt: skip
         mask = np.where(codes != 0, codes, states) if wrong else states
         masks = np.concatenate((state.tail_codes, mask))
-        stretch = Stretch(done - TAIL_SAMPLES, done + new - 1, filtered, masks, spells)
+        # 5.
+        stretch = Stretch(done - TAIL_SAMPLES, done + new - 1, filtered, masks, runs)
         emitted = self._emit(found, stretch, closed=end is not None)
+        # 6.
         strip = np.where(mask == 0, y[BAND], np.float32(np.nan)) if wrong else y[BAND]
         changes = self._changes(before, states[:new], first) if wrong else []
         fibrillation = self._fibrillating(clean[:new], mask[:new])
+        # 7.
         state.counters[DONE] = done + n
         state.energies[:] = energies[n:]
         state.tail_clean[:] = raw[n:]
         state.tail[:] = filtered[n:]
         state.tail_codes[:] = masks[n:]
-        state.tail_spells[:] = spells[n:]
-        return Part(emitted, changes, fibrillation, strip[:new], first)
+        state.tail_runs[:] = runs[n:]
+        return Segment(*emitted, changes, fibrillation, strip[:new], first)
 
     def _sampled(
         self, x: NDArray[np.float32], marks: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Sanitise raw samples and convert their rate: values and codes at 360 Hz."""
-        state, rate = self._state, self._rate
+        state, rate = self.state, self._rate
         clean = np.empty(x.size, dtype=np.float32)
         codes = np.empty(x.size, dtype=np.uint8)
         sampling.sanitise(
@@ -236,17 +253,17 @@ class Segmenter:
         self, clean: NDArray[np.float32], mask: NDArray[np.uint8]
     ) -> list[FibrillationChange]:
         """List where fibrillation begins and ends."""
-        origin = int(self._state.counters[ORIGIN])
+        origin = int(self.state.counters[ORIGIN])
         found = []
         for change in self._fibrillation.push(clean, mask):
             at = np.array([change.position, change.begun_at]) + origin
             sample, begun_at = self._rate.to_source(at).tolist()
-            found.append(FibrillationChange(sample, change.there, begun_at, change.hz, change.mv))
+            found.append(FibrillationChange(sample, change.active, begun_at, change.hz, change.mv))
         return found
 
     def _emit(self, found: NDArray[np.int64], stretch: Stretch, *, closed: bool) -> BeatArrays:
         """Return the beats whose window the stretch completes; all of them when ``closed``."""
-        state = self._state
+        state = self.state
         counters = state.counters
         waiting = np.concatenate((state.pending[: counters[PENDING]], found))
         reach = _EDGE if closed else WINDOW_AFTER_R - 1
@@ -259,23 +276,23 @@ class Segmenter:
         r = waiting[:b, 0]
         r_samples = r + counters[ORIGIN]
         needed = np.maximum(r + (WINDOW_AFTER_R - 1), waiting[:b, 1]) + counters[ORIGIN]
-        return BeatArrays(
+        return (
             r_samples,
             self._rate.to_source(r_samples),
             np.minimum(self._rate.needed(needed), counters[EXPECTED] - 1),
-            self._intervals(r_samples, stretch.spells[r - stretch.first]),
+            self._intervals(r_samples, stretch.runs[r - stretch.first]),
             *cut(r, stretch),
         )
 
     def _intervals(
-        self, r_samples: NDArray[np.int64], spells: NDArray[np.uint8]
+        self, r_samples: NDArray[np.int64], runs: NDArray[np.uint8]
     ) -> NDArray[np.float64]:
         """Return the RR intervals in seconds, NaN unless one analysable stretch holds both."""
-        counters = self._state.counters
+        counters = self.state.counters
         previous = np.concatenate((counters[LAST_R : LAST_R + 1], r_samples[:-1]))
-        before = np.concatenate((counters[LAST_SPELL : LAST_SPELL + 1], spells[:-1]))
-        known = (previous != NONE) & (before == spells) & (spells % 2 == 0)
-        counters[LAST_R], counters[LAST_SPELL] = r_samples[-1], spells[-1]
+        before = np.concatenate((counters[LAST_RUN : LAST_RUN + 1], runs[:-1]))
+        known = (previous != NONE) & (before == runs) & (runs % 2 == 0)
+        counters[LAST_R], counters[LAST_RUN] = r_samples[-1], runs[-1]
         return np.where(known, (r_samples - previous) / SAMPLING_RATE_HZ, np.nan)
 
 
@@ -316,7 +333,7 @@ def detect_record(x: NDArray[np.float32], fs_hz: float) -> NDArray[np.int64]:
     Raises ValueError for a shape other than (n,) or a rate outside 50 to 10,000 Hz.
     """
     segmenter = Segmenter(fs_hz)
-    streamed = segmenter.push(x, first_sample=0)
+    streamed = segmenter.push(SampleBlock(0, x))
     return np.concatenate((streamed.samples, segmenter.finish().samples))
 
 
@@ -326,7 +343,7 @@ def filter_record(x: NDArray[np.float32]) -> NDArray[np.float32]:
     Values that are no signal are held as in a stream; raises ValueError for another shape.
     """
     raw, codes = _admit(x, 0, None)
-    state = new_state(0)
+    state = SegmenterState.fresh(0)
     clean = np.empty(raw.size, dtype=np.float32)
     out = np.empty((3, raw.size), dtype=np.float32)
     held = float(int(FILL_SECONDS * SAMPLING_RATE_HZ))
@@ -337,28 +354,3 @@ def filter_record(x: NDArray[np.float32]) -> NDArray[np.float32]:
     sampling.filter_bank(clean, filter_bank(), state.filters, out)
     filtered: NDArray[np.float32] = out[BAND]
     return filtered
-
-
-def cut_windows(
-    filtered: NDArray[np.float32], r_samples: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Cut [R - 140, R + 180) around every R peak of a filtered 360 Hz stretch.
-
-    Args:
-        filtered: float32[n], mV, as `filter_record` returns it.
-        r_samples: int64[b]; every window must lie inside the stretch.
-
-    Returns:
-        windows float32[b, 320] scaled to [-1, 1] (zeros where flat), and spans float32[b], the
-        peak-to-peak amplitude of each in mV.
-
-    Raises:
-        ValueError: a window reaches over an end of the stretch.
-    """
-    starts = np.array(r_samples, dtype=np.int64) - WINDOW_BEFORE_R
-    if starts.size and (starts.min() < 0 or starts.max() + WINDOW_SAMPLES > filtered.size):
-        raise ValueError("a window reaches over an end of the stretch")
-    whole = np.empty((starts.size, WINDOW_SAMPLES), dtype=np.float32)
-    spans = np.empty(starts.size, dtype=np.float32)
-    windows.cut_windows(np.array(filtered, dtype=np.float32), starts, FLAT_WINDOW_MV, whole, spans)
-    return whole, spans

@@ -3,15 +3,19 @@
 All of it lies in fixed arrays, which the kernels update in place. Pure in memory.
 """
 
-from typing import Final, NamedTuple
+from typing import Annotated, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.constants import SAMPLING_RATE_HZ
+from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_BEFORE_R
+from pipeline.errors import SnapshotError
+from pipeline.schema.state import Shape, State
 from pipeline.signal import quality
+from pipeline.signal.fibrillation import FibrillationState
 from pipeline.signal.filters import Resampling
-from pipeline.signal.kernels import beats, windows
+from pipeline.signal.kernels import beats, sampling, windows
+from pipeline.signal.kernels import fibrillation as fibrillation_kernel
 from pipeline.signal.quality import Reason
 
 DETECTOR: Final = np.array(
@@ -56,105 +60,137 @@ PENDING_BEATS: Final = 32
 """Beats that may wait for their window: those of half a second, 200 ms apart, and at most the
 detector's 16 waiting candidates."""
 
+NOISE_BLOCKS: Final = round(10 * quality.NOISE_SECONDS)
+"""Tenths of a second over which noise is judged."""
+
 _USUAL_RR: Final = 288  # 75 bpm until it is known
 
 NONE: Final = -1
-"""Stands in `EXPECTED` and `LAST_R` for: there is none yet."""
+"""Value of `EXPECTED` and `LAST_R` while there is none yet."""
 
 # Slots of `SegmenterState.counters`. Positions at 360 Hz count from the segment's start, ORIGIN;
 # EXPECTED is the source's next sample, DONE and PENDING count samples and beats, LAST_R and
-# LAST_SPELL belong to the latest beat that was handed out.
-EXPECTED, ORIGIN, DONE, PENDING, LAST_R, LAST_SPELL = range(6)
+# LAST_RUN belong to the latest beat that was handed out.
+EXPECTED, ORIGIN, DONE, PENDING, LAST_R, LAST_RUN = range(6)
 
 
-class SegmenterState(NamedTuple):
-    """All memory of a `Segmenter`."""
+class SegmenterState(State):
+    """All memory of a `Segmenter`: arrays that the kernels update in place."""
 
-    counters: NDArray[np.int64]
-    """int64[6], the slots above."""
-    raw: NDArray[np.float64]
-    """float64[1]: the last raw value, where a short gap's line begins."""
-    sanitise: NDArray[np.float64]
-    resample: NDArray[np.int64]
-    history: NDArray[np.float32]
+    counters: Annotated[NDArray[np.int64], Shape((6,))]
+    """The slots above."""
+    raw: Annotated[NDArray[np.float64], Shape((1,))]
+    """The last raw value, where a short gap's line begins."""
+    sanitise: Annotated[NDArray[np.float64], Shape((5,))]
+    resample: Annotated[NDArray[np.int64], Shape((5,))]
+    history: Annotated[NDArray[np.float32], Shape((None,))]
     """float32[2 * half - 1]: the resampler's latest inputs."""
-    filters: NDArray[np.float64]
-    beats: beats.Beats
-    energies: NDArray[np.int32]
-    """int32[220]: the detector's latest energies."""
-    watch: NDArray[np.int64]
-    extremes: NDArray[np.float64]
-    recent: NDArray[np.uint8]
-    blocks: NDArray[np.float64]
-    tail_clean: NDArray[np.float32]
-    """float32[2048]: the latest samples before the filter,"""
-    tail: NDArray[np.float32]
-    """float32[2048]: behind it,"""
-    tail_codes: NDArray[np.uint8]
-    """uint8[2048]: why they are masked,"""
-    tail_spells: NDArray[np.uint8]
-    """uint8[2048]: and the number of the analysable stretch that they belong to."""
-    pending: NDArray[np.int64]
-    """int64[32, 2]: R and confirmation of beats whose window is not complete."""
+    filters: Annotated[NDArray[np.float64], Shape((5, 2))]
+    detector: Annotated[NDArray[np.int64], Shape((12,))]
+    """`beats.Beats.counters`,"""
+    candidates: Annotated[NDArray[np.int64], Shape((16, 2))]
+    """its ``waiting``,"""
+    levels: Annotated[NDArray[np.int64], Shape((3, 8))]
+    """and its ``levels``."""
+    energies: Annotated[NDArray[np.int32], Shape((beats.LONG_SAMPLES,))]
+    """The detector's latest energies."""
+    watch: Annotated[NDArray[np.int64], Shape((10,))]
+    extremes: Annotated[NDArray[np.float64], Shape((4,))]
+    recent: Annotated[NDArray[np.uint8], Shape((SAMPLING_RATE_HZ,))]
+    blocks: Annotated[NDArray[np.float64], Shape((1 + NOISE_BLOCKS,))]
+    tail_clean: Annotated[NDArray[np.float32], Shape((TAIL_SAMPLES,))]
+    """The latest samples before the filter,"""
+    tail: Annotated[NDArray[np.float32], Shape((TAIL_SAMPLES,))]
+    """behind it,"""
+    tail_codes: Annotated[NDArray[np.uint8], Shape((TAIL_SAMPLES,))]
+    """why they are masked,"""
+    tail_runs: Annotated[NDArray[np.uint8], Shape((TAIL_SAMPLES,))]
+    """and the number of the run, analysable or not, that they belong to."""
+    pending: Annotated[NDArray[np.int64], Shape((PENDING_BEATS, 2))]
+    """R peak and confirmation of beats whose window is not complete."""
+    fibrillation: FibrillationState
 
-
-def new_state(half: int) -> SegmenterState:
-    """Return the state of a stream before its first sample; ``half`` as in `Resampling`."""
-    counters = np.zeros(6, dtype=np.int64)
-    counters[[EXPECTED, LAST_R]] = NONE
-    levels = np.zeros((3, 8), dtype=np.int64)
-    levels[beats.RR] = _USUAL_RR
-    return SegmenterState(
-        counters=counters,
-        raw=np.zeros(1),
-        sanitise=np.zeros(5),
-        resample=np.zeros(5, dtype=np.int64),
-        history=np.zeros(max(2 * half - 1, 0), dtype=np.float32),
-        filters=np.zeros((5, 2)),
-        beats=beats.Beats(
-            counters=np.zeros(12, dtype=np.int64),
-            waiting=np.zeros((16, 2), dtype=np.int64),
+    @classmethod
+    def fresh(cls, half: int) -> Self:
+        """Return the state before the first sample; ``half`` as in `Resampling`."""
+        counters = np.zeros(6, dtype=np.int64)
+        counters[[EXPECTED, LAST_R]] = NONE
+        levels = np.zeros((3, 8), dtype=np.int64)
+        levels[beats.RR] = _USUAL_RR
+        return cls(
+            counters=counters,
+            raw=np.zeros(1),
+            sanitise=np.zeros(5),
+            resample=np.zeros(5, dtype=np.int64),
+            history=np.zeros(max(2 * half - 1, 0), dtype=np.float32),
+            filters=np.zeros((5, 2)),
+            detector=np.zeros(12, dtype=np.int64),
+            candidates=np.zeros((16, 2), dtype=np.int64),
             levels=levels,
-        ),
-        energies=np.zeros(beats.LONG_SAMPLES, dtype=np.int32),
-        watch=np.zeros(10, dtype=np.int64),
-        extremes=np.zeros(4),
-        recent=np.zeros(SAMPLING_RATE_HZ, dtype=np.uint8),
-        blocks=np.zeros(1 + round(10 * quality.NOISE_SECONDS)),
-        tail_clean=np.zeros(TAIL_SAMPLES, dtype=np.float32),
-        tail=np.zeros(TAIL_SAMPLES, dtype=np.float32),
-        tail_codes=np.zeros(TAIL_SAMPLES, dtype=np.uint8),
-        tail_spells=np.zeros(TAIL_SAMPLES, dtype=np.uint8),
-        pending=np.zeros((PENDING_BEATS, 2), dtype=np.int64),
-    )
+            energies=np.zeros(beats.LONG_SAMPLES, dtype=np.int32),
+            watch=np.zeros(10, dtype=np.int64),
+            extremes=np.zeros(4),
+            recent=np.zeros(SAMPLING_RATE_HZ, dtype=np.uint8),
+            blocks=np.zeros(1 + NOISE_BLOCKS),
+            tail_clean=np.zeros(TAIL_SAMPLES, dtype=np.float32),
+            tail=np.zeros(TAIL_SAMPLES, dtype=np.float32),
+            tail_codes=np.zeros(TAIL_SAMPLES, dtype=np.uint8),
+            tail_runs=np.zeros(TAIL_SAMPLES, dtype=np.uint8),
+            pending=np.zeros((PENDING_BEATS, 2), dtype=np.int64),
+            fibrillation=FibrillationState.fresh(),
+        )
 
+    def check(self, half: int) -> None:
+        """Raise `SnapshotError` unless the kernels may trust the indices of a state that was read.
 
-def begin_segment(
-    state: SegmenterState, rate: Resampling, first_sample: int, *, after_gap: bool
-) -> None:
-    """Put everything at rest but the sizes and intervals that the detector has learned.
+        They do not look whether an index lies within its array.
+        """
+        done, now = int(self.counters[DONE]), int(self.detector[beats.NOW])
+        pending, waiting = int(self.counters[PENDING]), int(self.detector[beats.WAITING])
+        due, fibrillation = self.resample, self.fibrillation.counters
+        if not (
+            self.history.size == max(2 * half - 1, 0)
+            and 0 <= pending <= PENDING_BEATS
+            and 0 <= waiting <= len(self.candidates)
+            and bool((self.pending[:pending, 0] >= done - TAIL_SAMPLES + WINDOW_BEFORE_R).all())
+            and bool((self.candidates[:waiting, 0] <= now).all())
+            and self.detector[beats.BEST_AT] <= now
+            and self.watch[windows.TICK] >= 0
+            and 0 <= self.watch[windows.BLOCK] < NOISE_BLOCKS
+            and (not half or due[sampling.POSITION] >= due[sampling.TAKEN] - half)
+            and 0 <= fibrillation[fibrillation_kernel.AT] < fibrillation_kernel.KEPT
+            and 0 <= fibrillation[fibrillation_kernel.SINCE] < fibrillation_kernel.EVERY
+            and fibrillation[fibrillation_kernel.COUNT] >= 0
+        ):
+            raise SnapshotError("state of a segmenter whose indices are out of range")
 
-    The next input is the source's ``first_sample``. After a gap the stream begins in the state
-    `Reason.GAP`.
-    """
-    origin = rate.first_at(first_sample)
-    last_r = int(state.counters[LAST_R])
-    learned = state.beats.counters[beats.LEARNED]
-    spell = int(state.watch[windows.SPELL])
-    kept = (id(state.counters), id(state.pending), id(state.raw), id(state.beats))
-    for array in (*state, state.beats.counters):
-        if isinstance(array, np.ndarray) and id(array) not in kept:
+    def begin_segment(self, rate: Resampling, first_sample: int, *, after_gap: bool) -> None:
+        """Put everything at rest but the sizes and intervals that the detector has learned.
+
+        The next input is the source's ``first_sample``. After a gap the stream begins in the state
+        `Reason.GAP`.
+        """
+        origin = rate.first_at(first_sample)
+        last_r = int(self.counters[LAST_R])
+        learned = self.detector[beats.LEARNED]
+        run = int(self.watch[windows.RUN])
+        for array in (
+            self.sanitise, self.resample, self.history, self.filters, self.detector,
+            self.energies, self.watch, self.extremes, self.recent, self.blocks,
+            self.tail_clean, self.tail, self.tail_codes, self.tail_runs,
+        ):  # fmt: skip
             array[...] = 0
-    state.counters[[ORIGIN, DONE, PENDING]] = origin, 0, 0
-    whole, rest = divmod(origin * rate.step, rate.per)
-    state.resample[:] = 0, whole - first_sample, rest, NONE - 2 * rate.half, 0
-    detector = state.beats.counters
-    detector[[beats.BEST_AT, beats.LAST_AT]] = NONE
-    detector[beats.LAST_R] = last_r - origin if last_r != NONE else -int(DETECTOR[beats.APART])
-    detector[beats.LEARNED] = learned
-    rr = float(np.median(state.beats.levels[beats.RR]))
-    overdue = DETECTOR[beats.SEARCH_AFTER] * rr + DETECTOR[beats.APART]
-    detector[beats.DUE] = overdue if learned else DETECTOR[beats.LEARN]
-    if after_gap:
-        state.watch[windows.STATE] = Reason.GAP
-        state.watch[windows.SPELL] = spell + 1 + spell % 2
+        self.fibrillation = FibrillationState.fresh()
+        self.counters[[ORIGIN, DONE, PENDING]] = origin, 0, 0
+        whole, rest = divmod(origin * rate.step, rate.per)
+        self.resample[:] = 0, whole - first_sample, rest, NONE - 2 * rate.half, 0
+        detector = self.detector
+        detector[[beats.BEST_AT, beats.LAST_AT]] = NONE
+        detector[beats.LAST_R] = last_r - origin if last_r != NONE else -int(DETECTOR[beats.APART])
+        detector[beats.LEARNED] = learned
+        rr = float(np.median(self.levels[beats.RR]))
+        overdue = DETECTOR[beats.SEARCH_AFTER] * rr + DETECTOR[beats.APART]
+        detector[beats.DUE] = overdue if learned else DETECTOR[beats.LEARN]
+        if after_gap:
+            self.watch[windows.STATE] = Reason.GAP
+            self.watch[windows.RUN] = run + 1 + run % 2

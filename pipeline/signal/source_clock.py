@@ -1,19 +1,20 @@
 """When a sample was taken, by the clock of its source: a robust line through its time stamps.
 
-Time in a stream is the index of a sample over the nominal rate; nothing is decided by a clock. But
+Time in a stream is the index of a sample over the nominal rate; no decision depends on a clock. But
 the clock of a device runs some parts per million fast or slow, and stamps arrive with jitter. A
 line through the stamps of the last minutes gives every sample its time to a few milliseconds
 (Lab Streaming Layer and pyxdf do the same). Stamps far from the line are left out; several in a
-row that agree are a step of the clock, and the line begins anew. Where a source was held up, what
-it had not read yet comes in a burst: those stamps say when it was read. Pure: the stamps are
-arguments.
+row that agree are a step of the clock, and the line begins anew. After a delay of the source the
+samples that it had not read come in a burst: their stamps show when they were read, not taken.
+Pure: the stamps are arguments.
 """
 
-from collections import deque
 from itertools import islice
 from typing import Final
 
 import numpy as np
+
+from pipeline.schema.state import State, field
 
 WINDOW_S: Final = 600.0
 """The line goes through the stamps of so much signal: with jitter of ±50 ms its end is known to
@@ -47,52 +48,61 @@ _OUTLIER: Final = 3.0
 """Times the median deviation beyond which a stamp is left out of the line."""
 
 
+class SourceClockState(State):
+    """All memory of a `SourceClock`; a stamp is (sample, seconds since 1970)."""
+
+    stamps: list[tuple[int, float]] = field(default_factory=list)
+    """Those that the line goes through, in order."""
+    outliers: list[tuple[int, float]] = field(default_factory=list)
+    """The latest ones, in a row, that lie far from the line."""
+    latest: tuple[int, float] | None = None
+    """The latest stamp, of use or not."""
+    burst_since: float | None = None
+    """The first stamp of a burst that goes on."""
+    line: tuple[int, float, float] | None = None
+    """(sample, its time, seconds a sample)."""
+
+
 class SourceClock:
     """The clock of one stream's source, in one epoch."""
 
-    def __init__(self, fs_hz: float) -> None:
+    def __init__(self, fs_hz: float, state: SourceClockState | None = None) -> None:
+        self.state = state or SourceClockState()
         self._fs_hz = fs_hz
-        self._points: deque[tuple[int, float]] = deque()
-        self._wrong: list[tuple[int, float]] = []
-        self._seen: tuple[int, float] | None = None
-        """The latest stamp, of use or not, and"""
-        self._burst_since: float | None = None
-        """the first one of a burst that goes on."""
-        self._line: tuple[int, float, float] | None = None
-        """(index, its time, seconds a sample)."""
 
     def observe(self, sample: int, stamp_s: float) -> float | None:
-        """Take note that ``sample`` was taken at ``stamp_s``, seconds since 1970.
+        """Record that ``sample`` was taken at ``stamp_s``, seconds since 1970.
 
         Returns:
             By how many seconds the clock stepped, where this stamp shows that it did.
         """
-        if self._seen is not None and sample - self._seen[0] < _APART_S * self._fs_hz:
+        state = self.state
+        if state.latest is not None and sample - state.latest[0] < _APART_S * self._fs_hz:
             return None
-        before, self._seen = self._seen, (sample, stamp_s)
+        before, state.latest = state.latest, (sample, stamp_s)
         if before is not None and self._in_burst(sample - before[0], stamp_s, before[1]):
             return None
         predicted = self.utc_s(sample)
         if predicted is not None and abs(stamp_s - predicted) > STEP_S:
-            return self._on_wrong(sample, stamp_s)
-        self._wrong.clear()
+            return self._on_outlier(sample, stamp_s)
+        state.outliers.clear()
         self._add(sample, stamp_s)
         return None
 
     def _in_burst(self, samples: int, stamp_s: float, before_s: float) -> bool:
-        """Say whether ``samples`` came all but at once, as what had been held up does."""
+        """Return whether ``samples`` came all but at once, as what had been held up does."""
         if not 0.0 <= stamp_s - before_s < BURST_SHARE * samples / self._fs_hz:
-            self._burst_since = None
+            self.state.burst_since = None
             return False
-        if self._burst_since is None:
-            self._burst_since = before_s
-        return stamp_s - self._burst_since < BURST_S
+        if self.state.burst_since is None:
+            self.state.burst_since = before_s
+        return stamp_s - self.state.burst_since < BURST_S
 
     def utc_s(self, sample: int) -> float | None:
         """Return when ``sample`` was taken, seconds since 1970; None before the first stamp."""
-        if self._line is None:
+        if self.state.line is None:
             return None
-        at, utc_s, slope = self._line
+        at, utc_s, slope = self.state.line
         return utc_s + (sample - at) * slope
 
     def rate_off(self) -> float | None:
@@ -100,9 +110,9 @@ class SourceClock:
 
         None before `RATE_S` have passed. With jitter of 50 ms good to half a percent.
         """
-        if len(self._points) <= 2 * _ENDS:
+        points = self.state.stamps
+        if len(points) <= 2 * _ENDS:
             return None
-        points = self._points
         origin, origin_s = points[0]
         ends = np.array([*islice(points, _ENDS), *islice(reversed(points), _ENDS)])
         signal_at = (ends[:, 0] - origin) / self._fs_hz
@@ -114,29 +124,30 @@ class SourceClock:
             return None
         return signal_s / seconds - 1.0
 
-    def _on_wrong(self, sample: int, stamp_s: float) -> float | None:
-        self._wrong = [*self._wrong[1 - STEP_STAMPS :], (sample, stamp_s)]
-        off = [stamp - (self.utc_s(at) or 0.0) for at, stamp in self._wrong[-STEP_STAMPS:]]
+    def _on_outlier(self, sample: int, stamp_s: float) -> float | None:
+        state = self.state
+        outliers = state.outliers = [*state.outliers[1 - STEP_STAMPS :], (sample, stamp_s)]
+        off = [stamp - (self.utc_s(at) or 0.0) for at, stamp in outliers]
         if len(off) < STEP_STAMPS or max(off) - min(off) > STEP_S:
             return None
-        points = self._wrong[-STEP_STAMPS:]
-        self._points.clear()
-        self._wrong = []
-        for point in points:
-            self._add(*point)
+        state.stamps.clear()
+        state.outliers = []
+        for stamp in outliers:
+            self._add(*stamp)
         return float(np.median(off))
 
     def _add(self, sample: int, stamp_s: float) -> None:
-        self._points.append((sample, stamp_s))
-        while sample - self._points[0][0] > WINDOW_S * self._fs_hz:
-            self._points.popleft()
+        stamps = self.state.stamps
+        stamps.append((sample, stamp_s))
+        while sample - stamps[0][0] > WINDOW_S * self._fs_hz:
+            stamps.pop(0)
         # Once a second is often enough; the very first ones count at once.
-        fitted = self._line
-        if fitted is None or len(self._points) < 16 or sample - fitted[0] >= self._fs_hz:
-            self._line = self._fit()
+        fitted = self.state.line
+        if fitted is None or len(stamps) < 16 or sample - fitted[0] >= self._fs_hz:
+            self.state.line = self._fit()
 
     def _fit(self) -> tuple[int, float, float]:
-        points = np.array(self._points, dtype=np.float64)
+        points = np.array(self.state.stamps, dtype=np.float64)
         at = int(points[-1, 0])
         x = points[:, 0] - at
         nominal = 1.0 / self._fs_hz

@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.constants import SAMPLING_RATE_HZ
 from pipeline.signal.kernels import sampling
+from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
 
 
@@ -25,7 +26,7 @@ def compile_kernels() -> None:
     with _without_blas():
         for fs_hz in (float(SAMPLING_RATE_HZ), 250.0):
             segmenter = Segmenter(fs_hz)
-            segmenter.push(x, first_sample=0)
+            segmenter.push(SampleBlock(0, x))
             segmenter.finish()
 
 

@@ -1,4 +1,4 @@
-"""What the world is told of a beat. Pure: no clock, no I/O."""
+"""What is published of a beat. Pure: no clock, no I/O."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from pipeline.scoring.beat import Beat
 
 @dataclass(frozen=True, slots=True)
 class BeatReport:
-    """One beat, ready to be told to the world."""
+    """One beat, ready to be published."""
 
     beat: Beat
     note: BeatNote
@@ -19,8 +19,8 @@ class BeatReport:
     """Window and residual, where the beat is anomalous."""
 
 
-def tell(beat: Beat, fs_hz: float, alerts: list[Alert], event_utc: str) -> BeatReport:
-    """Return what is told of a beat that was judged, or that could not be analysed."""
+def report_of(beat: Beat, fs_hz: float, alerts: list[Alert], event_utc: str) -> BeatReport:
+    """Return what is published of a beat with a verdict, or of one that cannot be analysed."""
     stream, epoch, _ = beat.id
     rr_s = round(beat.rr_s, 4) if np.isfinite(beat.rr_s) else None
     time_s = round(beat.sample / fs_hz, 4)
@@ -49,7 +49,7 @@ def tell(beat: Beat, fs_hz: float, alerts: list[Alert], event_utc: str) -> BeatR
         rr_s=rr_s,
         reason=beat.verdict.reason if anomalous else "",
         class_probabilities=beat.class_probabilities,
-        shares=beat.shares if anomalous else None,
+        shares=beat.contributions if anomalous else None,
         ticks=ticks,
         event_utc=event_utc,
     )

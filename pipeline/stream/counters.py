@@ -1,11 +1,12 @@
-"""What is counted of one stream. Pure: no state besides."""
+"""The counters of one stream. Pure."""
 
-from dataclasses import dataclass, field
 from typing import Final
 
+from pipeline.schema.state import State, field
+
 MOST: Final = 2**62
-"""What sources say themselves, or make up by jumps, is counted up to here: states and reports can
-be written and read whatever they say."""
+"""Numbers that sources state, or cause by jumps, are counted up to here: states and reports can be
+written and read whatever they are."""
 
 
 def counted(number: int, more: int) -> int:
@@ -13,8 +14,7 @@ def counted(number: int, more: int) -> int:
     return min(MOST, number + more)
 
 
-@dataclass(slots=True)
-class Counters:
+class Counters(State):
     """What went through a stream, over all epochs."""
 
     samples: int = 0
@@ -25,12 +25,12 @@ class Counters:
     gap_samples: int = 0
     duplicate_samples: int = 0
     late_samples: int = 0
-    """Samples that came when what was missing had been given up."""
+    """Samples that came when the hole they belong in had been given up."""
     out_of_order_samples: int = 0
-    """Samples that came after later ones, and were put in their place."""
+    """Samples that came after later ones, and were put in order."""
     windows: int = 0
     """Beats that wanted a score."""
     scored_windows: int = 0
     refused_windows: int = 0
-    """Given up without a score."""
+    """Windows given up without a score."""
     alerts_by_kind: dict[str, int] = field(default_factory=dict)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.schema.public import Alert, BeatNote
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.scoring.protocols import Classifier, Scorer
+from pipeline.signal.samples import SampleBlock
 from pipeline.stream.counters import Counters
 from pipeline.stream.stream import Stream, StreamUpdate
 
@@ -27,7 +27,7 @@ def _no_clock() -> float:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became known at one point of the stream; alerts carry no place in a log."""
+    """What became known at one point of the stream; alerts carry no number of a log."""
 
     alerts: list[Alert]
     beats: list[BeatNote]
@@ -66,18 +66,13 @@ class EmbeddedRunner:
 
     @property
     def counters(self) -> Counters:
-        """Return what went through so far."""
+        """Return the counts so far."""
         return self._stream.counters
 
-    def run(
-        self, blocks: Iterable[tuple[int, NDArray[np.float32], NDArray[np.uint8] | None]]
-    ) -> Iterator[Outcome]:
-        """Take blocks of (first sample, float32[n] mV, flags) to the end; yield what they tell."""
-        for first_sample, samples, flags in blocks:
-            taken = self._stream.take(
-                samples, first_sample=first_sample, arrived_at=0.0, flags=flags
-            )
-            yield self._absorb(taken, least=BATCH)
+    def run(self, blocks: Iterable[SampleBlock]) -> Iterator[Outcome]:
+        """Take blocks of one epoch to the end; yield what becomes known with each."""
+        for block in blocks:
+            yield self._absorb(self._stream.take(block), least=BATCH)
         yield self._absorb(self._stream.finish(), least=1)
         yield Outcome(self._stream.close(), [])
 
@@ -89,17 +84,17 @@ class EmbeddedRunner:
             anomalous = []
             for row, beat in enumerate(batch):
                 score, residual = float(scored.scores[row]), scored.residuals[row]
-                anomalous += self._stream.scored(beat.id, score, residual, 0.0)
+                anomalous += self._stream.beats.scored(beat.id, score, residual, 0.0)
             self._classify(anomalous)
-        told = self._stream.drain()
-        alerts = taken.alerts + [alert for one in told for alert in one.alerts]
-        return Outcome(alerts, [one.note for one in told])
+        reports = self._stream.drain()
+        alerts = taken.alerts + [alert for report in reports for alert in report.alerts]
+        return Outcome(alerts, [report.note for report in reports])
 
     def _classify(self, beats: list[Beat]) -> None:
-        """Bring the classes of the beats that want one."""
+        """Bring back the classes of beats that want one."""
         if self._classifier is None or not beats:
             return
         windows = np.stack([beat.window for beat in beats])
         rr_context = np.stack([beat.rr_context for beat in beats])
         for beat, row in zip(beats, self._classifier.classify(windows, rr_context), strict=True):
-            self._stream.classified(beat.id, row, 0.0)
+            self._stream.beats.classified(beat.id, row, 0.0)

@@ -1,18 +1,17 @@
-"""What the hub keeps of a stream besides the stream itself, and what it reports of it.
+"""What the hub keeps of a stream besides the stream itself, and the status that it publishes.
 
 Pure: no sockets, no clock.
 """
 
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from pipeline.alarms.system import STALE_S, SourceAlarm
 from pipeline.schema.public import Alert, Latency, SignalStrip, Status
+from pipeline.schema.state import State, field
 from pipeline.scoring.beat import Beat
-from pipeline.stream.stream import Stream
-from pipeline.stream.strip import Strip, public_strip
-from pipeline.stream.strip_recorder import StripRecorder
+from pipeline.stream.stream import Stream, StreamState
+from pipeline.stream.strips import Strip, StripRecorder, StripRecorderState, public_strip
 
 _LONGEST_STRIP: Final = 3_600
 _LATENCIES: Final = 1_000
@@ -20,7 +19,7 @@ _LATENCIES: Final = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemState:
-    """How the system around the streams stands."""
+    """The condition of the system around the streams."""
 
     scorers: int
     redelivered: int
@@ -31,7 +30,7 @@ class SystemState:
     silenced_s: float = 0.0
     """For so long there will be no sound."""
     recorded: bool = True
-    """Whether the log takes what it is given."""
+    """Whether the log can be written."""
 
 
 @dataclass(slots=True)
@@ -43,7 +42,7 @@ class PendingAlert:
     arrived_at: float
 
     def latency(self, now: float) -> Latency:
-        """Return the breakdown if the alert is told at ``now``."""
+        """Return the breakdown if the alert is published at ``now``."""
         if self.beat is not None:
             return self.beat.latency(now)
         # A rule on the signal waits for no window and no scorer.
@@ -67,32 +66,45 @@ NOT_BEGUN: Final = Progress(0, 0, False, "", 0)
 """Of a stream that has not begun."""
 
 
-@dataclass(slots=True)
-class StreamSession:
-    """What the hub knows of a stream besides the stream itself."""
+class SessionState(State):
+    """All memory of a `StreamSession`, but not what goes by the clock of this process."""
 
-    stream: Stream
+    stream: StreamState
+    recorder: StripRecorderState
     lead: str
-    arrived_at: float
-    evidence: StripRecorder = field(init=False)
-    source_alarm: SourceAlarm = field(init=False)
     ending: bool = False
-    end_told: bool = False
+    """Whether its end was taken in."""
+    end_reported: bool = False
     source_session: str = ""
-    """The life of the source that sent last,"""
+    """Name of the session of the source that sent last,"""
     source_epoch: int = 0
     """the epoch in which it began,"""
     number: int = 0
     """and the newest number that came of it."""
     shed_samples: int = 0
     """Samples that sources had to drop."""
-    latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
-    _unseen_from: int = 0
-    """Position of the first value that no picture has shown, at 360 Hz."""
+    latencies_ms: list[float] = field(default_factory=list)
+    """Of the latest `_LATENCIES` beats."""
+    unseen_from: int = 0
+    """Position of the first value that was not published yet, at 360 Hz."""
 
-    def __post_init__(self) -> None:
-        stream = self.stream
-        self.evidence = StripRecorder(stream.name)
+
+class StreamSession:
+    """What the hub knows of a stream besides the stream itself."""
+
+    def __init__(
+        self, stream: Stream, lead: str, arrived_at: float, state: SessionState | None = None
+    ) -> None:
+        """Begin with ``stream``, or go on from ``state``, which holds that of the stream.
+
+        Raises:
+            SnapshotError: the state is none of this program's.
+        """
+        self.state = state or SessionState(stream.state, StripRecorderState.fresh(), lead)
+        self.stream = stream
+        self.arrived_at = arrived_at
+        """When the newest samples arrived."""
+        self.recorder = StripRecorder(stream.name, self.state.recorder)
         self.source_alarm = SourceAlarm(stream.name, stream.fs_hz, stream.settings)
 
     @property
@@ -100,43 +112,59 @@ class StreamSession:
         """How far the stream has come."""
         stream = self.stream
         return Progress(
-            stream.epoch, stream.next_sample, self.ending, self.source_session, self.number
+            stream.epoch,
+            stream.next_sample,
+            self.state.ending,
+            self.state.source_session,
+            self.state.number,
         )
 
     @property
     def ended(self) -> bool:
-        """Whether the stream is over and everything of it was told."""
-        return self.ending and self.stream.pending == 0
+        """Whether the stream is over and all its beats are published."""
+        return self.state.ending and self.stream.pending == 0
 
     def add_strip(self, strip: Strip) -> None:
-        """Gather signal for the next picture; what a gap or a new epoch cuts off is dropped."""
-        if (strip.epoch, strip.first_sample) != (self.evidence.epoch, self.evidence.end):
-            self._unseen_from = strip.first_sample
-        self.evidence.add(strip)
+        """Collect signal to be published; what a gap or a new epoch cuts off is dropped."""
+        if (strip.epoch, strip.first_sample) != (self.recorder.epoch, self.recorder.end):
+            self.state.unseen_from = strip.first_sample
+        self.recorder.add(strip)
 
     def take_strip(self) -> SignalStrip | None:
-        """Return the newest part of what gathered (a picture needs no more) and start anew."""
-        end = self.evidence.end
-        begin = max(self._unseen_from, end - _LONGEST_STRIP)
-        self._unseen_from = end
+        """Return the signal since the last call, of much the newest part, or None without any."""
+        end = self.recorder.end
+        begin = max(self.state.unseen_from, end - _LONGEST_STRIP)
+        self.state.unseen_from = end
         if begin >= end:
             return None
-        return public_strip(self.stream.name, self.evidence.signal(begin, end))
+        return public_strip(self.stream.name, self.recorder.signal(begin, end))
+
+    def record_latency(self, latency_ms: float) -> None:
+        """Remember how long a beat took, for the quantiles of `status`."""
+        self.state.latencies_ms.append(latency_ms)
+        del self.state.latencies_ms[:-_LATENCIES]
 
     def watch_source(self, now: float) -> list[Alert]:
-        """Return the alerts that say that the source fell silent, or that it is back."""
+        """Return the alerts of a source that fell silent, or is back."""
         stream = self.stream
         age_s = now - self.arrived_at
-        return self.source_alarm.on_age(age_s, stream.next_sample, stream.epoch, over=self.ending)
+        return self.source_alarm.on_age(
+            age_s, stream.next_sample, stream.epoch, over=self.state.ending
+        )
 
     def end_source_alarm(self) -> list[Alert]:
-        """Return the alerts that end what `watch_source` began: nobody watches it any more."""
+        """Return the alerts that end what `watch_source` began: the stream is removed."""
         stream = self.stream
         return self.source_alarm.on_age(0.0, stream.next_sample, stream.epoch, over=True)
 
+    def acknowledge(self, episode: str = "") -> list[Alert]:
+        """Acknowledge the alarm ``episode``, or all active ones; return their alerts."""
+        alerts = self.source_alarm.acknowledge(self.stream.next_sample, episode)
+        return alerts + self.stream.acknowledge(episode)
+
     @property
     def _without_rhythm(self) -> bool:
-        """Whether the heart stands still or fibrillates: its last intervals are no rate of now."""
+        """Whether the heart has stopped or fibrillates: its last intervals are no present rate."""
         return any(
             alarm.kind in ("asystole", "ventricular_fibrillation") and alarm.state in ("on", "ack")
             for alarm in self.stream.alarms
@@ -144,30 +172,30 @@ class StreamSession:
 
     @property
     def alarms(self) -> list[Alert]:
-        """The latest alert of every alarm that stands."""
-        return self.stream.alarms + self.source_alarm.life.standing
+        """The latest alert of every active alarm."""
+        return self.stream.alarms + self.source_alarm.active
 
     def status(self, now: float, system: SystemState) -> Status:
-        """Return how the stream stands; a system that cannot judge overrules a calm signal."""
+        """Return the status of the stream; a system that cannot judge overrules a calm signal."""
         stream, counters = self.stream, self.stream.counters
-        state, reason = stream.state()
+        state, reason = stream.condition()
         age = now - self.arrived_at
         if stream.pending and not system.scorers:
             state, reason = "not_analysable", "no scorer answers"
-        elif age > STALE_S and not self.ending:
+        elif age > STALE_S and not self.state.ending:
             state, reason = "not_analysable", "no data from the source"
-        latencies = sorted(self.latencies_ms)
+        latencies = sorted(self.state.latencies_ms)
         return Status(
             stream=stream.name,
             state=state,
             reason=reason,
             ended=self.ended and not system.log_behind,
-            lead=self.lead,
+            lead=self.state.lead,
             fs_hz=stream.fs_hz,
             sample=stream.next_sample,
             time_s=round(stream.next_sample / stream.fs_hz, 3),
             duration_s=round(counters.samples / stream.fs_hz, 3),
-            bpm=None if state == "not_analysable" or self._without_rhythm else stream.bpm(),
+            bpm=None if state == "not_analysable" or self._without_rhythm else stream.beats.bpm(),
             beats=counters.beats,
             beats_not_analysable=counters.beats_not_analysable,
             anomalous=counters.anomalous,
@@ -186,6 +214,6 @@ class StreamSession:
             alarms=self.alarms,
             silenced_s=system.silenced_s,
             late_samples=counters.late_samples,
-            shed_samples=self.shed_samples,
+            shed_samples=self.state.shed_samples,
             recorded=system.recorded,
         )

@@ -1,12 +1,9 @@
 """One stream from samples to alerts, apart from the models: the pure heart of the hub.
 
-`Stream.take` accepts samples and returns the beats that want a score. `Stream.scored` brings a
-score back and judges as far as the scores reach, in the order of the beats, so that the baseline
-of the patient grows the same whatever order they arrive in. It returns the beats found anomalous,
-which want a class where the system has a classifier; `Stream.classified` brings it back. No beat
-is judged by its class, so judging does not wait for it. `Stream.drain` returns what can be told:
-again in order, so that a beat waits for the class of those before it. Rules on the signal itself
-wait for nobody: `take` returns their alerts at once.
+`Stream.take` accepts samples and returns the beats that want a score. `Stream.beats` is where
+scores and classes are brought back (`pipeline.stream.beat_queue`), and `Stream.drain` returns the
+beats that can be published, in order. Rules on the signal itself wait for no score: `take` returns
+their alerts at once.
 
 The hub, `pipeline.stream.embedded` and the tests run this same code. The clock is an argument and
 serves latencies only; it decides nothing. No I/O.
@@ -15,34 +12,33 @@ serves latencies only; it decides nothing. No I/O.
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Self
 
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.alarms.signal_rules import WINDOW_DELAY_S
-from pipeline.alarms.stream_alarms import StreamAlarms
+from pipeline.alarms.stream_alarms import StreamAlarms, StreamAlarmsState
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_AFTER_R
-from pipeline.schema.messages import LATEST_UTC_S, WindowId
-from pipeline.schema.public import Alert, happened_at, utc_text
+from pipeline.errors import SnapshotError
+from pipeline.schema.alert import happened_at, utc_text
+from pipeline.schema.messages import LATEST_UTC_S
+from pipeline.schema.public import Alert
+from pipeline.schema.state import State
 from pipeline.scoring.beat import Beat
-from pipeline.scoring.live_score import LiveScore, LiveScoreConfig
-from pipeline.scoring.rr_context import RRContext
-from pipeline.signal.arrivals import ArrivalTimes
+from pipeline.scoring.live_score import LiveScoreConfig
+from pipeline.signal.arrivals import ArrivalState, ArrivalTimes
 from pipeline.signal.filters import resampling
 from pipeline.signal.quality import QualityChange, Reason
-from pipeline.signal.reorder import ReorderBuffer, SampleBlock
+from pipeline.signal.reorder import ReorderBuffer, ReorderState
+from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import FibrillationChange, Segment
 from pipeline.signal.segmenter import Segmenter
-from pipeline.signal.source_clock import SourceClock
-from pipeline.stream.beat_report import BeatReport, tell
+from pipeline.signal.segmenter_state import SegmenterState
+from pipeline.signal.source_clock import SourceClock, SourceClockState
+from pipeline.stream.beat_queue import BeatQueue, BeatQueueState
+from pipeline.stream.beat_report import BeatReport, report_of
 from pipeline.stream.counters import Counters, counted
-from pipeline.stream.strip import Strip
-
-RATE_BEATS: Final = 8
-"""The heart rate is the mean over this many RR intervals."""
+from pipeline.stream.strips import Strip
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +53,38 @@ class StreamUpdate:
     """The new signal, for pictures."""
 
 
+class StreamState(State):
+    """All memory of a `Stream`."""
+
+    epoch: int
+    counters: Counters
+    reorder: ReorderState
+    source_clock: SourceClockState
+    segmenter: SegmenterState
+    arrivals: ArrivalState
+    alarms: StreamAlarmsState
+    beats: BeatQueueState
+    published_to: int
+    """No beat before this position is still to be found."""
+
+    @classmethod
+    def fresh(cls, fs_hz: float, epoch: int, first_sample: int, *, classify: bool) -> Self:
+        """Return the state before the ``first_sample`` of an epoch."""
+        return cls(
+            epoch=epoch,
+            counters=Counters(),
+            reorder=ReorderState(first_sample),
+            source_clock=SourceClockState(),
+            segmenter=SegmenterState.fresh(resampling(fs_hz).half),
+            arrivals=ArrivalState(),
+            alarms=StreamAlarmsState.fresh(epoch, first_sample),
+            beats=BeatQueueState.fresh(classify=classify),
+            published_to=first_sample,
+        )
+
+
 class Stream:
-    """All memory of one stream."""
+    """One stream: order, beats, verdicts and alarms."""
 
     def __init__(
         self,
@@ -71,37 +97,50 @@ class Stream:
         first_sample: int = 0,
         classify: bool = False,
         settings: AlarmSettings = DEFAULTS,
+        state: StreamState | None = None,
     ) -> None:
-        """Begin a stream; with ``classify``, anomalous beats are told with their class."""
+        """Begin at ``first_sample`` of ``epoch``, or go on from ``state``.
+
+        With ``classify``, anomalous beats are published with their class.
+
+        Raises:
+            SnapshotError: the state is none of a stream that is begun this way.
+        """
         self.name = name
         self.fs_hz = fs_hz
         self.settings = settings
-        self.epoch = epoch
-        self.counters = Counters()
-        self._clock = clock
-        self._reorder = ReorderBuffer(fs_hz, first_sample)
-        self._source_clock = SourceClock(fs_hz)
-        self._segmenter = Segmenter(fs_hz)
-        self._rate = resampling(fs_hz)
-        self._alarms = StreamAlarms(
-            name, fs_hz, settings, epoch=epoch, first_sample=first_sample, classify=classify
+        self.state = state = state or StreamState.fresh(
+            fs_hz, epoch, first_sample, classify=classify
         )
-        self._live = LiveScore(config)
-        self.classifies = classify
-        """Whether anomalous beats ask for a class."""
-        self._rr_context = RRContext() if classify else None
-        self._unjudged: deque[Beat] = deque()
-        self._untold: deque[Beat] = deque()
-        self._awaited: dict[WindowId, Beat] = {}
-        self._rr_s: deque[float] = deque(maxlen=RATE_BEATS)
-        self._arrivals = ArrivalTimes(fs_hz)
-        self._anomalous_at: float | None = None
-        self._told_to = first_sample
-        """No beat before this position is still to be found."""
+        self._clock = clock
+        self._rate = resampling(fs_hz)
+        self._alarms = StreamAlarms(name, fs_hz, settings, state.alarms, classify=classify)
+        if classify != (state.beats.rr_context is not None):
+            raise SnapshotError(f"state of a hub {'without' if classify else 'with'} a classifier")
+        self.beats = BeatQueue(name, config, clock, state.counters, state.beats)
+        """Beats that wait for scores and classes, which are brought back there."""
+        self._connect()
+
+    def _connect(self) -> None:
+        """Let the parts that begin anew with each epoch work on the state."""
+        self._reorder = ReorderBuffer(self.fs_hz, self.state.reorder)
+        self._source_clock = SourceClock(self.fs_hz, self.state.source_clock)
+        self._segmenter = Segmenter(self.fs_hz, self.state.segmenter)
+        self._arrivals = ArrivalTimes(self.fs_hz, self.state.arrivals)
+
+    @property
+    def epoch(self) -> int:
+        """The numbering in which the newest samples are counted."""
+        return self.state.epoch
+
+    @property
+    def counters(self) -> Counters:
+        """What went through the stream so far."""
+        return self.state.counters
 
     @property
     def live(self) -> bool:
-        """Whether its source says when samples were taken: a device, that cannot wait."""
+        """Whether its source stamps its samples: a device, which cannot wait."""
         return self._source_clock.utc_s(0) is not None
 
     # --- samples in -----------------------------------------------------------------------
@@ -111,29 +150,16 @@ class Stream:
         """Index of the sample expected next, in the current epoch."""
         return self._reorder.expected
 
-    def take(
-        self,
-        samples: NDArray[np.float32],
-        *,
-        first_sample: int,
-        arrived_at: float,
-        flags: NDArray[np.uint8] | None = None,
-        stamp_s: float | None = None,
-    ) -> StreamUpdate:
-        """Accept samples, float32[n] in mV, of the current epoch; repeats are no-ops.
-
-        ``stamp_s`` is when the source's clock said that the last of them was taken.
-        """
-        piece = SampleBlock(first_sample, samples, flags, arrived_at)
-        self.counters.late_samples += self._reorder.late(piece)
-        self.counters.out_of_order_samples += self._reorder.overtaken(piece)
-        taken = self._push(self._reorder.push(piece))
-        if stamp_s is not None and len(samples):
-            step_s = self._source_clock.observe(piece.end - 1, stamp_s)
-            told = self._alarms.signal.on_stamp(
-                piece.end - 1, step_s, self._source_clock.rate_off()
-            )
-            taken.alerts.extend(self._dated(told))
+    def take(self, block: SampleBlock) -> StreamUpdate:
+        """Accept samples of the current epoch; repeats are no-ops."""
+        self.counters.late_samples += self._reorder.late(block)
+        self.counters.out_of_order_samples += self._reorder.overtaken(block)
+        taken = self._push(self._reorder.push(block))
+        if block.stamp_s is not None and len(block.samples):
+            last = block.end - 1
+            step_s = self._source_clock.observe(last, block.stamp_s)
+            alerts = self._alarms.signal.on_stamp(last, step_s, self._source_clock.rate_off())
+            taken.alerts.extend(self._dated(alerts))
         return taken
 
     def finish(self) -> StreamUpdate:
@@ -145,42 +171,41 @@ class Stream:
         taken = self.finish()
         ended = self._alarms.begin_epoch(epoch, first_sample, self.next_sample)
         taken.alerts.extend(self._dated(ended))
-        self.epoch = epoch
-        self._reorder = ReorderBuffer(self.fs_hz, first_sample)
-        self._source_clock = SourceClock(self.fs_hz)
-        self._segmenter = Segmenter(self.fs_hz)
-        self._arrivals = ArrivalTimes(self.fs_hz)
-        self._anomalous_at = None
-        self._told_to = first_sample
+        state = self.state
+        state.epoch = epoch
+        state.reorder = ReorderState(first_sample)
+        state.source_clock = SourceClockState()
+        state.segmenter = SegmenterState.fresh(self._rate.half)
+        state.arrivals = ArrivalState()
+        state.published_to = first_sample
+        self._connect()
         return taken
 
     def _push(
-        self, pieces: list[SampleBlock], *, last: Callable[[], Segment] | None = None
+        self, blocks: list[SampleBlock], *, last: Callable[[], Segment] | None = None
     ) -> StreamUpdate:
-        """Take pieces that are in order, and what ``last`` gives behind them."""
+        """Take blocks that are in order, and the segment that ``last`` returns behind them."""
         taken = StreamUpdate([], [], [])
-        for piece in pieces:
-            segment = self._segmenter.push(
-                piece.samples, first_sample=piece.first, flags=piece.flags
-            )
-            new = len(piece.samples) - segment.duplicate_samples
+        for block in blocks:
+            segment = self._segmenter.push(block)
+            new = len(block.samples) - segment.duplicate_samples
             if new:
                 self.counters.samples += new
-                self._arrivals.note(piece.end, piece.arrived_at)
+                self._arrivals.record(block.end, block.arrived_at)
             self._absorb(segment, taken)
         if last is not None:
             self._absorb(last(), taken)
-        self._judge()  # those that want no score; a class is only wanted of scored ones
+        self.beats.judge()  # those that want no score; a class is only wanted of scored ones
         if not self.pending:
-            # Whatever the scores' pace, the same is told: else the next beat, or the end, would.
-            taken.alerts.extend(self._dated(self._alarms.beats.advance(self._told_to)))
+            # The same alerts however late the scores come: else the next beat would bring these.
+            taken.alerts.extend(self._dated(self._alarms.beats.advance(self.state.published_to)))
         return taken
 
     def _absorb(self, segment: Segment, taken: StreamUpdate) -> None:
         """Queue the segment's beats and run the rules of the signal, all in order of time.
 
-        The rules go by the last sample seen behind the resampler: what it still waits for may
-        hold a change, and then the chunking would decide which comes first.
+        The rules go by the last sample behind the resampler: the samples that it still waits for
+        may hold a change, and then the chunking would decide which comes first.
         """
         self.counters.gap_samples = counted(self.counters.gap_samples, segment.gap_samples)
         self.counters.duplicate_samples += segment.duplicate_samples
@@ -195,9 +220,8 @@ class Stream:
             alerts += self._alarms.signal.on_position(known_at)
             alerts += self._alarms.signal.on_qrs(int(segment.samples[b]), float(segment.rr_s[b]))
             beat = self._beat(segment, b, cut_at)
-            self._unjudged.append(beat)
+            self.beats.push(beat)
             if beat.wants_score:
-                self._awaited[beat.id] = beat
                 taken.windows.append(beat)
                 self.counters.windows += 1
         for change in changes:
@@ -205,17 +229,17 @@ class Stream:
         seen = segment.strip_first + segment.strip.size
         position = seen * self._rate.step // self._rate.per
         alerts += self._alarms.signal.on_position(position)
-        self._told_to = position - round(WINDOW_DELAY_S * self.fs_hz)
+        self.state.published_to = position - round(WINDOW_DELAY_S * self.fs_hz)
         taken.alerts.extend(self._dated(alerts))
         if segment.strip.size:
             strip = Strip(self.epoch, segment.strip_first, segment.strip)
             taken.strips.append(strip)
 
     def _on_change(self, change: QualityChange | FibrillationChange) -> list[Alert]:
-        told = self._alarms.signal.on_position(change.sample)
+        alerts = self._alarms.signal.on_position(change.sample)
         if isinstance(change, FibrillationChange):
-            return told + self._alarms.signal.on_fibrillation(change)
-        return told + self._alarms.signal.on_quality(change.sample, Reason(change.reason))
+            return alerts + self._alarms.signal.on_fibrillation(change)
+        return alerts + self._alarms.signal.on_quality(change.sample, Reason(change.reason))
 
     def _beat(self, segment: Segment, b: int, cut_at: float) -> Beat:
         sample = int(segment.samples[b])
@@ -231,7 +255,7 @@ class Stream:
             window_arrived=self._arrival(last_of_window),
             ready_arrived=self._arrival(ready),
             cut_at=cut_at,
-            fibrillating=self._alarms.signal.life.present("ventricular_fibrillation"),
+            fibrillating=self._alarms.present("ventricular_fibrillation"),
         )
 
     def _arrival(self, sample: int) -> float:
@@ -240,99 +264,22 @@ class Stream:
 
     # --- scores and classes in, beats out ---------------------------------------------------
 
-    def scored(
-        self, window_id: WindowId, score: float, residual: NDArray[np.float32], compute_s: float
-    ) -> list[Beat]:
-        """Bring back the score and residual, float32[320], of a window; a no-op if none waits.
-
-        Returns:
-            The beats that want a class now, in order.
-        """
-        beat = self._awaited.pop(window_id, None)
-        if beat is None:
-            return []
-        beat.score = score
-        self.counters.scored_windows += 1
-        beat.residual = residual
-        beat.compute_s = compute_s if np.isfinite(compute_s) else 0.0
-        beat.scored_at = self._clock()
-        return self._judge()
-
-    def classified(
-        self, window_id: WindowId, probabilities: NDArray[np.float32], compute_s: float
-    ) -> None:
-        """Bring back the class probabilities, float32[4], of a beat; a no-op if none waits.
-
-        None waits where a journal goes on under other thresholds: then other beats ask.
-        """
-        beat = self._awaited.pop(window_id, None)
-        if beat is None:
-            return
-        beat.probabilities = probabilities
-        beat.class_compute_s = compute_s if np.isfinite(compute_s) else 0.0
-        beat.classified_at = self._clock()
-
-    def give_up(self, window_id: WindowId) -> list[Beat]:
-        """Take note that nobody will score a window, or name its class; a no-op if none waits.
-
-        Returns:
-            The beats that want a class now, in order.
-        """
-        beat = self._awaited.pop(window_id, None)
-        if beat is None:
-            return []
-        if beat.wants_score:
-            beat.reason = Reason.UNSCORED
-            self.counters.refused_windows += 1
-        beat.class_asked_at = None
-        return self._judge()
-
     def drain(self) -> list[BeatReport]:
-        """Return the beats that can be told now, in order; stops at one that wants a class."""
-        told = []
-        while self._untold and not self._untold[0].wants_class:
-            told.append(self._tell(self._untold.popleft()))
-        return told
+        """Return the beats that can be published now, in order; stops at one that wants a class."""
+        return [self._report(beat) for beat in self.beats.drain()]
 
     def close(self) -> list[Alert]:
-        """Return the alerts that end what was on, once the last beat after `finish` is told."""
+        """Return the alerts that end the alarms, after the last beat was published."""
         return self._dated(self._alarms.close(self.next_sample))
 
-    def _judge(self) -> list[Beat]:
-        """Judge beats in order up to one without a score; return those that want a class."""
-        wanted = []
-        while self._unjudged and not self._unjudged[0].wants_score:
-            beat = self._unjudged.popleft()
-            self._untold.append(beat)
-            if np.isfinite(beat.rr_s):
-                self._rr_s.append(beat.rr_s)
-            if beat.score is None:
-                self._live.skip(beat.rr_s)
-            else:
-                beat.verdict = self._live.judge(beat.window, beat.rr_s, beat.score)
-                beat.bpm = self.bpm()
-            anomalous = beat.verdict is not None and beat.verdict.anomalous
-            if anomalous and beat.id[1] == self.epoch:
-                self._anomalous_at = beat.sample / self.fs_hz
-            if self._rr_context is None:
-                continue
-            window = None if beat.score is None else beat.window
-            if anomalous:
-                beat.rr_context = self._rr_context.compare(beat.rr_s, window)
-                beat.class_asked_at = self._clock()
-                self._awaited[beat.id] = beat
-                wanted.append(beat)
-            self._rr_context.remember(beat.rr_s, window)
-        return wanted
-
-    def _tell(self, beat: Beat) -> BeatReport:
+    def _report(self, beat: Beat) -> BeatReport:
         self.counters.beats += 1
         if beat.verdict is None:
             self.counters.beats_not_analysable += 1
         elif beat.verdict.anomalous:
             self.counters.anomalous += 1
         alerts = self._dated(self._alarms.beats.on_beat(beat))
-        return tell(beat, self.fs_hz, alerts, self._utc(beat.sample, beat.id[1]))
+        return report_of(beat, self.fs_hz, alerts, self._utc(beat.sample, beat.id[1]))
 
     def _dated(self, alerts: list[Alert]) -> list[Alert]:
         """Count the alerts, and put the time of the source's clock on them."""
@@ -344,52 +291,44 @@ class Stream:
         return [happened_at(alert, self._utc(alert.sample, alert.epoch)) for alert in alerts]
 
     def _utc(self, sample: int, epoch: int) -> str:
-        """Return when a sample was taken by the source's clock; empty where it tells no time."""
+        """Return when a sample was taken by the source's clock; empty where it sends no stamps."""
         utc_s = self._source_clock.utc_s(sample) if epoch == self.epoch else None
         # Far from all stamps the line may leave the calendar: a hostile source can do that.
         return utc_text(utc_s) if utc_s is not None and 0 <= utc_s < LATEST_UTC_S else ""
 
-    @property
-    def waiting(self) -> list[Beat]:
-        """The beats that want a score or a class, in the order in which they asked for it."""
-        return list(self._awaited.values())
-
-    # --- what people say to it --------------------------------------------------------------
+    # --- alarms from outside ------------------------------------------------------------
 
     def acknowledge(self, episode: str = "") -> list[Alert]:
-        """Acknowledge the alarm ``episode``, or all that stand; return the alerts that say so."""
+        """Acknowledge the alarm ``episode``, or all active ones; return their alerts."""
         return self._dated(self._alarms.acknowledge(self.next_sample, episode))
 
     def adopt(self, alerts: Iterable[Alert]) -> None:
-        """Take over alarms that latched in a stream of this name before it began."""
+        """Take over alarms that latched in an earlier stream of this name."""
         self._alarms.adopt(alerts)
 
-    # --- how it stands --------------------------------------------------------------------
+    # --- its present condition ----------------------------------------------------------
 
     @property
     def alarms(self) -> list[Alert]:
-        """The latest alert of every alarm that stands, the most urgent first."""
-        return self._alarms.standing
+        """The latest alert of every active alarm, the most urgent first."""
+        return self._alarms.active
 
     @property
     def pending(self) -> int:
-        """Beats detected but not told yet."""
-        return len(self._unjudged) + len(self._untold)
+        """Beats detected but not published yet."""
+        return self.beats.pending
 
-    def bpm(self) -> float | None:
-        """Return the heart rate over the last RR intervals, or None before the first."""
-        return round(60.0 / float(np.mean(self._rr_s)), 1) if self._rr_s else None
-
-    def state(self) -> tuple[str, str]:
+    def condition(self) -> tuple[str, str]:
         """Return the state of the stream and the reason for it, from the signal alone."""
         time_s = self.next_sample / self.fs_hz
-        if self._alarms.gravest:
-            return "abnormal", self._alarms.gravest
-        reason = self._alarms.signal.reason
+        if urgent := self._alarms.most_urgent:
+            return "abnormal", urgent
+        reason = self.state.alarms.signal.reason
         if reason is not Reason.OK:
             return "not_analysable", reason.text
-        if self._anomalous_at is not None and time_s - self._anomalous_at < EPISODE_S:
+        epoch, anomalous_at = self.state.beats.anomalous or (-1, 0)
+        if epoch == self.epoch and time_s - anomalous_at / self.fs_hz < EPISODE_S:
             return "abnormal", "anomalous beat"
-        if self._live.learning:
+        if self.beats.learning:
             return "learning", ""
         return "normal", ""

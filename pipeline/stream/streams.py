@@ -1,14 +1,15 @@
-"""All streams of a hub as one state machine: events in, what is to be done and told out.
+"""All streams of a hub as one state machine: events in, requests and messages out.
 
-`Streams.admit` turns what a source says into events, or refuses it; `Streams.apply` lets one event
-happen. Whatever changes a stream is such an event, and what follows depends on the events and their
-order alone: so the journal of events (`pipeline.hub.journal`) brings a hub that was killed back to
+`Streams.admit` turns a message of a source into events, or refuses it; `Streams.apply` applies one
+event. Whatever changes a stream is such an event, and the result depends on the events and their
+order alone. So the journal of events (`pipeline.hub.journal`) brings a hub that was killed back to
 where it was. No sockets, no log; the clock serves latencies only.
 """
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from pipeline.alarms.settings import AlarmSettings
@@ -24,46 +25,54 @@ from pipeline.schema.messages import (
     GivenUp,
     Opened,
     ScoreReply,
-    flags_of,
-    probabilities_of,
-    residuals_of,
-    samples_of,
-    scores_of,
 )
-from pipeline.schema.public import Alert, Public
+from pipeline.schema.public import Alert, Public, SignalStrip
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import LiveScoreConfig
+from pipeline.signal.samples import SampleBlock
 from pipeline.stream.counters import counted
-from pipeline.stream.session import PendingAlert, StreamSession
+from pipeline.stream.session import PendingAlert, SessionState, StreamSession
 from pipeline.stream.stream import Stream, StreamUpdate
+from pipeline.stream.strips import wants_strip
 
 logger = logging.getLogger(__name__)
 
 MOST_EPOCHS: Final = 2**32
-"""By so many a source may be ahead: none begins anew so often."""
+"""A source may be ahead by so many at most: none begins anew so often."""
 
 MAX_STREAMS: Final = 256
 
 FORGOTTEN_S: Final = 600.0
-"""A stream whose source has been silent for so long, without an end, may make room for another."""
+"""A stream without an end whose source has been silent for so long may give way to another."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What follows from events."""
+    """What follows from an event."""
 
     windows: list[Beat] = field(default_factory=list)
     """Beats that want a score."""
     anomalous: list[Beat] = field(default_factory=list)
     """Beats that want a class."""
-    drafts: list[PendingAlert] = field(default_factory=list)
-    """Alerts, on their way to the log."""
-    notes: list[tuple[str, Public]] = field(default_factory=list)
-    """What is told of beats besides, by topic."""
-    told: list[Beat] = field(default_factory=list)
-    """Beats with a score that were told now."""
+    alerts: list[PendingAlert] = field(default_factory=list)
+    """Alerts on their way to the log."""
+    messages: list[tuple[str, Public]] = field(default_factory=list)
+    """What else is published of beats, by topic."""
+    reported: list[Beat] = field(default_factory=list)
+    """Beats with a score that these messages report."""
     ended: bool = False
-    """Whether the last of a stream was told."""
+    """Whether a stream is over and its last beat is reported."""
+    acknowledged: list[Alert] = field(default_factory=list)
+    """Those of the alerts that say that an alarm was acknowledged."""
+    removed: StreamSession | None = None
+    """A stream that was removed."""
+
+    def add(self, alerts: list[Alert], arrived_at: float, beat: Beat | None = None) -> None:
+        """Add alerts; one that begins because of ``beat`` has the latency of the beat."""
+        self.alerts += [
+            PendingAlert(alert, beat if alert.state == "on" else None, arrived_at)
+            for alert in alerts
+        ]
 
 
 class Streams:
@@ -77,109 +86,157 @@ class Streams:
         *,
         classify: bool,
     ) -> None:
-        """Begin without a stream; with ``classify``, anomalous beats are told with their class."""
+        """Begin without a stream; with ``classify``, anomalous beats are published with a class."""
         self.sessions: dict[str, StreamSession] = {}
-        self._live_score = live_score
-        self._settings = settings
         self._clock = clock
-        self._classify = classify
+        self._stream = partial(
+            Stream, config=live_score, clock=clock, classify=classify, settings=settings
+        )
 
     @property
     def pending(self) -> int:
-        """Beats detected but not told yet, over all streams."""
+        """Beats detected but not published yet, over all streams."""
         return sum(session.stream.pending for session in self.sessions.values())
+
+    @property
+    def live(self) -> bool:
+        """Whether one of the sources is a device, which cannot wait."""
+        return any(session.stream.live for session in self.sessions.values())
+
+    @property
+    def waiting(self) -> list[Beat]:
+        """The beats that want a score or a class."""
+        return [beat for session in self.sessions.values() for beat in session.stream.beats.waiting]
+
+    @property
+    def active_alarms(self) -> set[tuple[str, str]]:
+        """Stream and episode of every active alarm that a stream raised itself."""
+        alarms = (alarm for session in self.sessions.values() for alarm in session.stream.alarms)
+        return {(alarm.stream, alarm.episode) for alarm in alarms}
+
+    def watch_sources(self, now: float) -> list[Alert]:
+        """Return the alerts that say that sources fell silent, or that they are back."""
+        return [alert for one in self.sessions.values() for alert in one.watch_source(now)]
+
+    def take_signal(self) -> list[SignalStrip]:
+        """Return the newest signal of each stream that has any, once, for dashboards."""
+        strips = (session.take_strip() for session in self.sessions.values())
+        return [strip for strip in strips if strip is not None]
+
+    def want_strip(self, alert: Alert) -> None:
+        """Record that an alert in the log wants the strip around it, if it is one that gets one."""
+        session = self.sessions.get(alert.stream)
+        if session is not None and wants_strip(alert):
+            session.recorder.want(alert.seq, alert.epoch, alert.time_s)
+
+    def take_strips(self) -> list[tuple[int, SignalStrip]]:
+        """Return, once, the strips that are whole, each with the number of its alert."""
+        return [
+            strip
+            for session in self.sessions.values()
+            for strip in session.recorder.take(all_of_them=session.ended)
+        ]
 
     def begun(self, opened: Opened) -> StreamSession:
         """Return a session with a stream that begins as ``opened`` says."""
-        stream = Stream(
-            opened.stream,
-            opened.fs_hz,
-            self._live_score,
-            self._clock,
-            epoch=opened.epoch,
-            first_sample=opened.first_sample,
-            classify=self._classify,
-            settings=self._settings,
+        stream = self._stream(
+            opened.stream, opened.fs_hz, epoch=opened.epoch, first_sample=opened.first_sample
         )
         stream.adopt(opened.adopted)
         return StreamSession(stream, opened.lead, self._clock())
 
-    # --- what sources say ------------------------------------------------------------------
-
-    def admit(
-        self, message: Chunk | End, now: float, left: Callable[[str], list[Alert]]
-    ) -> list[Event]:
-        """Return what happens because of a message from a source; nothing for a no-op.
-
-        Args:
-            message: of any content, but of the right types.
-            now: to tell whether another source of the name still sends.
-            left: returns, once, the alarms that an earlier stream of a name left.
+    def restored(self, name: str, fs_hz: float, state: SessionState) -> StreamSession:
+        """Return a session that goes on from ``state``.
 
         Raises:
-            WireError: it is torn, or contradicts its stream.
+            SnapshotError: the state is none of such a stream.
+            ValueError: no stream has such a rate.
+        """
+        stream = self._stream(name, fs_hz, state=state.stream)
+        return StreamSession(stream, state.lead, self._clock(), state)
+
+    # --- messages of sources ---------------------------------------------------------------
+
+    def admit(
+        self, message: Chunk | End, now: float, retained: Callable[[str], list[Alert]]
+    ) -> list[Event]:
+        """Return the events that follow from a message of a source; none for a no-op.
+
+        Args:
+            message: as it was decoded.
+            now: decides whether another source of the name still sends.
+            retained: returns, once, the alarms retained from earlier streams of a name.
+
+        Raises:
+            WireError: it contradicts its stream.
             BusyError: another source sends this stream.
-            MissingError: a message of the session before this one did not arrive.
+            MissingChunkError: the message before this one did not arrive.
         """
         session = self.sessions.get(message.stream)
         if message.number:
-            known = session is not None and message.session == session.source_session
-            before = session.number if session is not None and known else 0
-            if session is not None and message.number <= before and not _is_news(message, session):
+            known = session is not None and message.session == session.state.source_session
+            before = session.state.number if session is not None and known else 0
+            if session is not None and message.number <= before and not _adds_to(message, session):
                 return []  # sent again, though it had arrived
             if message.number > before + 1 and not message.unkept:
                 raise MissingChunkError(f"{message.stream}: {before + 1} before {message.number}")
-        return self._chunk(message, now, left) if isinstance(message, Chunk) else self._end(message)
+        return (
+            self._chunk(message, now, retained)
+            if isinstance(message, Chunk)
+            else self._end(message)
+        )
 
-    def _chunk(self, chunk: Chunk, now: float, left: Callable[[str], list[Alert]]) -> list[Event]:
-        samples_of(chunk), flags_of(chunk)
+    def _chunk(
+        self, chunk: Chunk, now: float, retained: Callable[[str], list[Alert]]
+    ) -> list[Event]:
         session = self.sessions.get(chunk.stream)
         before = session.stream.epoch if session is not None else 0
         if chunk.epoch - before > MOST_EPOCHS:
             # The next source would have to begin behind it, and behind the last there is none.
             raise WireError(f"{chunk.stream} is in epoch {before}, not {chunk.epoch}")
         if session is None or session.ended:
-            room = [] if session is not None else self._room(now)
+            removal = [] if session is not None else self._removal(now)
             opened = Opened(
                 stream=chunk.stream,
                 fs_hz=chunk.fs_hz,
                 lead=chunk.lead,
                 epoch=chunk.epoch,
                 first_sample=chunk.first_sample,
-                adopted=left(chunk.stream),
+                adopted=retained(chunk.stream),
             )
-            return [*room, opened, chunk]
+            return [*removal, opened, chunk]
         stream = session.stream
         if chunk.fs_hz != stream.fs_hz:
             raise WireError(f"{chunk.stream} changed its rate to {chunk.fs_hz} Hz")
         if self.busy(chunk.stream, chunk.session, now):
             raise BusyError(f"another source sends {chunk.stream} now: give this one another name")
         if chunk.epoch < stream.epoch:
-            if chunk.session != session.source_session:
-                # Not taken it would be missing for ever, and all that follows it.
+            if chunk.session != session.state.source_session:
+                # If it were ignored, it would be missing for ever, and all that follows it.
                 raise WireError(f"{chunk.stream} is in epoch {stream.epoch} by now: begin again")
             return []
-        if session.ending and chunk.epoch == stream.epoch:
+        if session.state.ending and chunk.epoch == stream.epoch:
             # Its numbers may come again, and beats of that name may still be under way.
             raise WireError(f"{chunk.stream} goes on after its end")
         return [chunk]
 
     def busy(self, name: str, source_session: str, now: float) -> bool:
-        """Say whether another source than that of ``source_session`` sends the stream now."""
+        """Return whether another source than that of ``source_session`` sends the stream now."""
         session = self.sessions.get(name)
-        if session is None or session.ending or source_session == session.source_session:
+        if session is None or session.state.ending:
             return False
-        return now - session.arrived_at < STALE_S
+        return source_session != session.state.source_session and now - session.arrived_at < STALE_S
 
-    def _room(self, now: float) -> list[Event]:
-        """Make room for a stream, where there is none, by forgetting the first that is over.
+    def _removal(self, now: float) -> list[Event]:
+        """Return the removal of a stream, where there are too many for another one.
 
-        Where none is over, of those that wait for nothing the one that is silent for longest.
+        That is the first that is over. Where none is, it is the one whose source is silent for
+        longest, of those without beats that wait.
         """
         if len(self.sessions) < MAX_STREAMS:
             return []
         for name, session in self.sessions.items():
-            if session.end_told:
+            if session.state.end_reported:
                 return [Forgotten(stream=name)]
         silent = [
             (session.arrived_at, name)
@@ -196,9 +253,9 @@ class Streams:
             raise WireError(f"end of {end.stream}, which never began")
         if end.epoch != session.stream.epoch:
             raise WireError(f"end of {end.stream} in epoch {end.epoch}, which is not now")
-        return [] if session.ending else [end]
+        return [] if session.state.ending else [end]
 
-    # --- what happens ----------------------------------------------------------------------
+    # --- events -----------------------------------------------------------------------------
 
     def concerned(self, event: Event) -> set[str]:
         """Return the names of the streams that an event changes."""
@@ -214,12 +271,12 @@ class Streams:
     def apply(
         self, event: Event, arrived_at: float, *, to: Callable[[str], bool] | None = None
     ) -> Outcome:
-        """Let an event happen.
+        """Apply an event; return what follows from it.
 
         Args:
             event: as `admit` returned it; scores and classes only of windows that wait for one.
-            arrived_at: when that came, for latencies.
-            to: where given, of events of several streams, those that it happens to.
+            arrived_at: when it arrived, for latencies.
+            to: where given, says to which of the streams concerned the event is applied.
         """
         outcome = Outcome()
         for name in sorted(self.concerned(event)):
@@ -227,9 +284,10 @@ class Streams:
                 continue
             match event:
                 case Opened():
+                    outcome.removed = self.sessions.get(name)
                     self.sessions[name] = self.begun(event)
                 case Forgotten():
-                    self.sessions.pop(name, None)
+                    outcome.removed = self.sessions.pop(name, None)
                 case Chunk():
                     self._on_chunk(self.sessions[name], event, arrived_at, outcome)
                 case End():
@@ -242,10 +300,11 @@ class Streams:
                     stream = self.sessions[name].stream
                     for window_id in event.ids:
                         if window_id[0] == name:
-                            outcome.anomalous += stream.give_up(window_id)
+                            outcome.anomalous += stream.beats.give_up(window_id)
                 case Acknowledged():
-                    told = self.sessions[name].stream.acknowledge(event.episode)
-                    outcome.drafts += _drafts(told, arrived_at)
+                    alerts = self.sessions[name].acknowledge(event.episode)
+                    outcome.acknowledged += alerts
+                    outcome.add(alerts, arrived_at)
             if name in self.sessions:
                 self._settle(name, outcome)
         return outcome
@@ -254,86 +313,76 @@ class Streams:
         self, session: StreamSession, chunk: Chunk, arrived_at: float, outcome: Outcome
     ) -> None:
         stream = session.stream
-        samples, first = samples_of(chunk), chunk.first_sample
-        session.ending = False
-        if chunk.session != session.source_session:
-            session.source_session, session.source_epoch = chunk.session, chunk.epoch
-            session.number = 0
-        session.number = max(session.number, chunk.number)
-        if chunk.epoch > stream.epoch:
-            taken = stream.begin_epoch(chunk.epoch, first)
-            self._absorb(session, taken, outcome)
-        if first + samples.size > stream.next_sample:
-            # Repeats are no news: a source that begins again must not look alive.
-            session.arrived_at = arrived_at
-            session.shed_samples = counted(session.shed_samples, chunk.shed)
-        taken = stream.take(
-            samples,
-            first_sample=first,
-            arrived_at=arrived_at,
-            flags=flags_of(chunk),
+        block = SampleBlock(
+            chunk.first_sample,
+            chunk.samples,
+            chunk.flags if chunk.flags.size else None,
+            epoch=chunk.epoch,
             stamp_s=chunk.stamp_s,
+            arrived_at=arrived_at,
         )
+        session.state.ending = False
+        if chunk.session != session.state.source_session:
+            session.state.source_session, session.state.source_epoch = chunk.session, chunk.epoch
+            session.state.number = 0
+        session.state.number = max(session.state.number, chunk.number)
+        if block.epoch > stream.epoch:
+            taken = stream.begin_epoch(block.epoch, block.first_sample)
+            self._absorb(session, taken, outcome)
+        if block.end > stream.next_sample:
+            # Repeats do not count: a source that begins again must not look alive.
+            session.arrived_at = arrived_at
+            session.state.shed_samples = counted(session.state.shed_samples, chunk.shed)
+        taken = stream.take(block)
         self._absorb(session, taken, outcome)
 
     def _on_end(
         self, session: StreamSession, end: End, arrived_at: float, outcome: Outcome
     ) -> None:
         session.arrived_at = arrived_at
-        session.number = max(session.number, end.number)
+        session.state.number = max(session.state.number, end.number)
         self._absorb(session, session.stream.finish(), outcome)
-        session.ending = True
+        session.state.ending = True
 
     def _absorb(self, session: StreamSession, taken: StreamUpdate, outcome: Outcome) -> None:
         outcome.windows += taken.windows
-        outcome.drafts += _drafts(taken.alerts, session.arrived_at)
+        outcome.add(taken.alerts, session.arrived_at)
         for strip in taken.strips:
             session.add_strip(strip)
 
     def _on_scores(self, name: str, reply: ScoreReply, outcome: Outcome) -> None:
-        scores, residuals, stream = (
-            scores_of(reply),
-            residuals_of(reply),
-            self.sessions[name].stream,
-        )
-        for row, window_id in enumerate(reply.ids):
+        stream, compute_s = self.sessions[name].stream, reply.compute_ms / 1e3
+        for window_id, score, residual in zip(
+            reply.ids, reply.scores.tolist(), reply.residuals, strict=True
+        ):
             if window_id[0] == name:
-                outcome.anomalous += stream.scored(
-                    window_id, float(scores[row]), residuals[row], reply.compute_ms / 1e3
-                )
+                outcome.anomalous += stream.beats.scored(window_id, score, residual, compute_s)
 
     def _on_classes(self, name: str, reply: ClassReply) -> None:
-        probabilities, stream = probabilities_of(reply), self.sessions[name].stream
-        for row, window_id in enumerate(reply.ids):
+        stream, compute_s = self.sessions[name].stream, reply.compute_ms / 1e3
+        for window_id, probabilities in zip(reply.ids, reply.probabilities, strict=True):
             if window_id[0] == name:
-                stream.classified(window_id, probabilities[row], reply.compute_ms / 1e3)
+                stream.beats.classified(window_id, probabilities, compute_s)
 
     def _settle(self, name: str, outcome: Outcome) -> None:
-        """Tell all that can be told now."""
+        """Report the beats that can be published now, and the end of the stream after the last."""
         session = self.sessions[name]
-        for told in session.stream.drain():
-            outcome.notes.append((f"beat/{name}", told.note))
-            if told.note.analysable:
-                outcome.told.append(told.beat)
-            if told.view is not None:
-                outcome.notes.append((f"window/{name}", told.view))
-            outcome.drafts += _drafts(told.alerts, session.arrived_at, told.beat)
-        if session.ended and not session.end_told:
-            session.end_told = True
+        for report in session.stream.drain():
+            outcome.messages.append((f"beat/{name}", report.note))
+            if report.note.analysable:
+                outcome.reported.append(report.beat)
+            if report.view is not None:
+                outcome.messages.append((f"window/{name}", report.view))
+            outcome.add(report.alerts, session.arrived_at, report.beat)
+        if session.ended and not session.state.end_reported:
+            session.state.end_reported = True
             logger.info("the stream is over", extra={"stream": name})
-            outcome.drafts += _drafts(session.stream.close(), session.arrived_at)
+            outcome.add(session.stream.close(), session.arrived_at)
             outcome.ended = True
 
 
-def _is_news(message: Chunk | End, session: StreamSession) -> bool:
-    """Say whether a message whose number is known tells more: a source that resumes may do so."""
+def _adds_to(message: Chunk | End, session: StreamSession) -> bool:
+    """Return whether a message of a known number adds something: a source that resumes may."""
     if isinstance(message, End):
-        return not session.ending
-    end = message.first_sample + len(message.samples) // 4
-    return (message.epoch, end) > (session.stream.epoch, session.stream.next_sample)
-
-
-def _drafts(alerts: list[Alert], arrived_at: float, beat: Beat | None = None) -> list[PendingAlert]:
-    return [
-        PendingAlert(alert, beat if alert.state == "on" else None, arrived_at) for alert in alerts
-    ]
+        return not session.state.ending
+    return (message.epoch, message.end) > (session.stream.epoch, session.stream.next_sample)

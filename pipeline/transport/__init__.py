@@ -1,1 +1,1 @@
-"""The sockets, who may use them, and the keys."""
+"""The sockets, the access list, and the keys."""

@@ -1,9 +1,10 @@
-"""Whose key may do what: a list in a file, changed by commands while a hub runs by it.
+"""The access list: which key may do what. A file that commands change while a hub uses it.
 
-A key may send the streams that its patterns match, score, see what is public (alerts, replay,
-evidence), and control (acknowledge, silence). What is not on the list may nothing. The file is
-replaced as a whole, so a reader sees the list before a change or after it, never between. A hub
-looks at it four times a second; a list that cannot be read allows nobody anything, and is said.
+A key may have the right to send the streams that its patterns match, to score, to subscribe
+(alerts, old alerts and the signal around them), and to control (acknowledge, silence). A key that
+is not on the list has no rights. The file is replaced as a whole, so a reader sees the list before
+a change or after it, never between. A hub checks it four times a second. While the list cannot be
+read, nobody has any rights, and the log says so.
 """
 
 import contextlib
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 FILE: Final = "allowed"
 _VERSION: Final = 1
-_LOOK_AGAIN_S: Final = 0.25
+_CHECK_S: Final = 0.25
 _PATTERN: Final = re.compile(r"[A-Za-z0-9._*?-]{1,64}", re.ASCII)
 
 INGEST: Final = "ingest"
@@ -43,15 +44,15 @@ class Rights:
     """What a key may do; nothing, by default."""
 
     streams: tuple[str, ...] = ()
-    """Patterns of the streams that it may send: ``*`` is any characters, ``?`` is one."""
+    """Patterns of the streams that it may send: ``*`` is any characters, ``?`` exactly one."""
     score: bool = False
     subscribe: bool = False
-    """Listen to what the hub publishes, ask for old alerts and for the signal around them."""
+    """Receive what the hub publishes, ask for old alerts and for the signal around them."""
     control: bool = False
     """Acknowledge alarms and silence them."""
 
     def __post_init__(self) -> None:
-        """Check the patterns."""
+        """Refuse malformed patterns."""
         for pattern in self.streams:
             if _PATTERN.fullmatch(pattern) is None:
                 raise KeysError(
@@ -63,18 +64,18 @@ class Rights:
         """Say whether the stream is one that the key may send."""
         return any(fnmatchcase(stream, pattern) for pattern in self.streams)
 
-    def may_enter(self, door: str) -> bool:
-        """Say whether the key has business at the hub's socket of that name."""
-        if door == INGEST:
+    def may_use(self, socket_name: str) -> bool:
+        """Say whether the key has any right on the hub's socket of that name."""
+        if socket_name == INGEST:
             return bool(self.streams)
-        if door == WORK:
+        if socket_name == WORK:
             return self.score
-        return self.subscribe or (door == CONTROL and self.control)
+        return self.subscribe or (socket_name == CONTROL and self.control)
 
 
-NOTHING: Final = Rights()
-EVERYTHING: Final = Rights(streams=("*",), score=True, subscribe=True, control=True)
-"""Of everybody, on sockets that no keys guard."""
+NO_RIGHTS: Final = Rights()
+ALL_RIGHTS: Final = Rights(streams=("*",), score=True, subscribe=True, control=True)
+"""Of everybody, on sockets that ask for no keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +117,13 @@ def _entry(*, name: str, public: str, streams: list[str], **flags: bool) -> Acce
 
 @contextlib.contextmanager
 def editing(store: KeyStore) -> Iterator[dict[str, AccessEntry]]:
-    """Hand out the list to be changed; what is left in it at the end replaces the file.
+    """Yield the list to be changed; its contents at the end replace the file.
 
     Raises:
         KeysError: the list cannot be read or written.
     """
     store.make_folder()
-    # Two commands at once must not undo each other: a lock on the folder, let go by closing it.
+    # Two commands at once must not undo each other's changes: closing the folder unlocks it.
     folder = os.open(store.folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
@@ -150,7 +151,7 @@ def editing(store: KeyStore) -> Iterator[dict[str, AccessEntry]]:
 
 
 class LiveAccessList:
-    """The list of a store as it is now, looked at again every 250 ms. Thread-safe."""
+    """The list of a store as it is now, checked again every 250 ms. Thread-safe."""
 
     def __init__(self, store: KeyStore, clock: Callable[[], float]) -> None:
         """Read the list.
@@ -161,28 +162,28 @@ class LiveAccessList:
         self._store = store
         self._clock = clock
         self._lock = threading.Lock()
-        self._look_at = clock() + _LOOK_AGAIN_S
-        self._seen = self._mark()
+        self._check_at = clock() + _CHECK_S
+        self._stamp = self._read_stamp()
         self._rights = self._load()
         self.fault = ""
         """Why the list cannot be read; empty while it can."""
 
     def rights(self, public: str) -> Rights:
         """Return what a key may do now."""
-        return self._now().get(public, NOTHING)
+        return self._now().get(public, NO_RIGHTS)
 
-    def readers(self) -> frozenset[str]:
+    def subscribers(self) -> frozenset[str]:
         """Return the keys that may subscribe now."""
         return frozenset(key for key, rights in self._now().items() if rights.subscribe)
 
     def _now(self) -> dict[str, Rights]:
         with self._lock:
-            if self._clock() >= self._look_at:
-                self._look_at = self._clock() + _LOOK_AGAIN_S
-                # Marked before it is read: a change in between is seen the next time.
-                mark = self._mark()
-                if mark != self._seen or self.fault:
-                    self._seen = mark
+            if self._clock() >= self._check_at:
+                self._check_at = self._clock() + _CHECK_S
+                # Taken before the file is read: a change in between is seen the next time.
+                stamp = self._read_stamp()
+                if stamp != self._stamp or self.fault:
+                    self._stamp = stamp
                     self._reload()
             return self._rights
 
@@ -193,20 +194,21 @@ class LiveAccessList:
         except KeysError as error:
             self._rights = {}
             self.fault = str(error)
-            logger.error("nobody is let in: %s", error)
+            logger.error("no key is accepted: %s", error)
 
     def _load(self) -> dict[str, Rights]:
         return {entry.public: entry.rights for entry in load_access_list(self._store).values()}
 
-    def _mark(self) -> tuple[int, ...]:
-        marks: list[int] = []
+    def _read_stamp(self) -> tuple[int, ...]:
+        """Return what changes whenever the file does."""
+        stamp: list[int] = []
         for path in (self._store.folder, self._store.folder / FILE):
             try:
                 found = os.stat(path)
             except OSError:
-                marks.append(0)
+                stamp.append(0)
                 continue
-            marks += [found.st_ino, found.st_mode, found.st_uid]
+            stamp += [found.st_ino, found.st_mode, found.st_uid]
             if path.name == FILE:
-                marks += [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
-        return tuple(marks)
+                stamp += [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+        return tuple(stamp)

@@ -1,14 +1,15 @@
-"""Who gets into the hub: keys are asked for at the door, and what they may do at every message.
+"""Authentication: who may connect to the hub, by key, and what each message may do.
 
-Three things that each hold when another fails. The *porter* answers libzmq's question about a key
-(ZAP); a fault of ours in there costs one handshake, never the porter, and `Authenticator.check`
-puts another in its place should it die. The *list* (`pipeline.transport.access_list`) is asked
-again for every message, so a key that is revoked sends nothing more although its connection stands.
-The
-*trial* shows every socket a key that nobody knows, at the start and each minute, and one that it
-must know: a guard that lets the first in, or the second not, ends the hub.
+Three parts protect the sockets, and each holds when another fails:
 
-libzmq has one porter a process, so there is one `Authenticator` a process at a time.
+* The *ZAP handler* answers libzmq's question whether a key is accepted. A fault of ours in it costs
+  one handshake; should its thread die, `Authenticator.check` starts another.
+* The *access list* (`pipeline.transport.access_list`) is asked again for every message, so a key
+  that is revoked sends nothing more although its connection stays.
+* The *self-test* presents a random key and one that must be accepted to every socket, at start and
+  each minute. If the first is accepted, or the second is not, the hub ends.
+
+libzmq has one ZAP handler a process, so there is one `Authenticator` a process at a time.
 """
 
 import logging
@@ -32,11 +33,11 @@ _DOMAIN: Final = "ecg."
 _ASK_STOP_MS: Final = 200
 _VERDICT_S: Final = 3.0
 _ATTEMPTS: Final = 3
-"""Trials without a verdict, on a machine that has other things to do, before it is a fault."""
+"""Tests without a verdict before that is a fault: the machine may be busy with other things."""
 
 
 class Authenticator:
-    """The door of a hub: its key, who is allowed, and the threads that see to it."""
+    """Accepts or refuses keys for the sockets of one hub; runs two threads."""
 
     def __init__(
         self,
@@ -44,71 +45,71 @@ class Authenticator:
         store: KeyStore,
         *,
         clock: Callable[[], float] = time.monotonic,
-        trial_every_s: float = 60.0,
+        self_test_every_s: float = 60.0,
     ) -> None:
-        """Read the list of those allowed, and post the porter.
+        """Read the access list and start the ZAP handler.
 
         Raises:
             KeysError: the list cannot be read.
-            GuardError: there is a guard in this process already.
+            AuthenticationError: there is another authenticator in this process.
         """
         self._own = own
-        self._allowed = LiveAccessList(store, clock)
-        self._trial_every_s = trial_every_s
-        self._known = curve.new_pair()
-        """Let in everywhere and allowed nothing: what the trial shows to a good porter."""
+        self._access_list = LiveAccessList(store, clock)
+        self._self_test_every_s = self_test_every_s
+        self._test_key = curve.new_pair()
+        """Accepted everywhere and without any rights: for the self-test."""
         self._stop = threading.Event()
         self._failure = ""
-        self._trials: threading.Thread | None = None
-        self.porters = 0
-        """How many there have been; more than one is worth a look into the log."""
-        self._porter = self._post()
+        self._self_tests: threading.Thread | None = None
+        self.zap_handlers = 0
+        """How many were started; more than one is worth a look into the log."""
+        self._zap_handler = self._start_zap_handler()
 
-    def lock(self, socket: "zmq.Socket[bytes]", door: str) -> None:
-        """Put the lock on a socket that will be bound as the hub's ``door``."""
-        curve.lock(socket, self._own, _DOMAIN + door)
+    def require_keys(self, socket: "zmq.Socket[bytes]", socket_name: str) -> None:
+        """Make a socket that will be bound as the hub's ``socket_name`` ask for keys."""
+        curve.require_keys(socket, self._own, _DOMAIN + socket_name)
 
     def rights(self, public: str) -> Rights:
         """Return what a key may do now."""
-        return self._allowed.rights(public)
+        return self._access_list.rights(public)
 
-    def readers(self) -> frozenset[str]:
+    def subscribers(self) -> frozenset[str]:
         """Return the keys that may subscribe now."""
-        return self._allowed.readers()
+        return self._access_list.subscribers()
 
-    def watch(self, doors: Mapping[str, str]) -> None:
-        """Try every door, now and then each minute; ``doors`` are the addresses by name.
+    def watch(self, sockets: Mapping[str, str]) -> None:
+        """Test every socket, now and then each minute; ``sockets`` are the addresses by name.
 
         Raises:
-            GuardError: one lets a stranger in, or not even a key that it knows.
+            AuthenticationError: one accepts an unknown key, or refuses one that it must accept.
         """
-        doors = {name: _from_here(endpoint) for name, endpoint in doors.items()}
-        self._try_all(doors)
-        self._trials = threading.Thread(
-            target=self._keep_trying, args=(doors,), name="guard-trials", daemon=True
+        sockets = {name: _from_here(endpoint) for name, endpoint in sockets.items()}
+        self._test_all(sockets)
+        self._self_tests = threading.Thread(
+            target=self._keep_testing, args=(sockets,), name="auth-self-test", daemon=True
         )
-        self._trials.start()
+        self._self_tests.start()
 
     def check(self) -> None:
-        """See after the porter; call it several times a second.
+        """Start another ZAP handler if the last one died; call it several times a second.
 
         Raises:
-            GuardError: the latest trial failed.
+            AuthenticationError: the latest self-test failed.
         """
         if self._failure:
             raise AuthenticationError(self._failure)
-        if self._trials is not None and not self._trials.is_alive():
-            raise AuthenticationError("nobody tries the doors any more: start again")
-        if not self._porter.is_alive():
-            logger.error("the thread that asks for keys died, another takes its place")
-            self._porter = self._post()
+        if self._self_tests is not None and not self._self_tests.is_alive():
+            raise AuthenticationError("the self-test of the sockets has stopped: start again")
+        if not self._zap_handler.is_alive():
+            logger.error("the thread that checks keys died; another was started")
+            self._zap_handler = self._start_zap_handler()
 
     def close(self) -> None:
-        """End the threads; sockets that are still bound let nobody in from now on."""
+        """End the threads; sockets that are still bound accept nobody from now on."""
         self._stop.set()
-        self._porter.join()
-        if self._trials is not None:
-            self._trials.join()
+        self._zap_handler.join()
+        if self._self_tests is not None:
+            self._self_tests.join()
 
     def __enter__(self) -> Self:
         return self
@@ -116,93 +117,95 @@ class Authenticator:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    # --- the porter -----------------------------------------------------------------------
+    # --- the ZAP handler --------------------------------------------------------------------
 
-    def _post(self) -> threading.Thread:
-        desk: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.ROUTER)
-        desk.setsockopt(zmq.LINGER, 0)
+    def _start_zap_handler(self) -> threading.Thread:
+        socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.ROUTER)
+        socket.setsockopt(zmq.LINGER, 0)
         try:
-            desk.bind(_ADDRESS)
+            socket.bind(_ADDRESS)
         except zmq.ZMQError:
-            desk.close()
+            socket.close()
             raise AuthenticationError(
                 "two hubs with keys in one process: start another process"
             ) from None
-        self.porters += 1
-        # The thread takes the socket over; a full fence lies between, for it starts afterwards.
-        porter = threading.Thread(target=self._serve, args=(desk,), name="guard", daemon=True)
-        porter.start()
-        return porter
+        self.zap_handlers += 1
+        # The thread takes the socket over; starting it is the memory barrier that ZeroMQ asks for.
+        handler = threading.Thread(
+            target=self._serve, args=(socket,), name="zap-handler", daemon=True
+        )
+        handler.start()
+        return handler
 
-    def _serve(self, desk: "zmq.Socket[bytes]") -> None:
+    def _serve(self, socket: "zmq.Socket[bytes]") -> None:
         try:
             while not self._stop.is_set():
-                if desk.poll(_ASK_STOP_MS):
-                    self._answer(desk)
+                if socket.poll(_ASK_STOP_MS):
+                    self._reply(socket)
         finally:
-            # At once, where closing alone would leave the name taken for a while.
-            desk.unbind(_ADDRESS)
-            desk.close()
+            # Frees the name at once; closing alone leaves it taken for a while.
+            socket.unbind(_ADDRESS)
+            socket.close()
 
-    def _answer(self, desk: "zmq.Socket[bytes]") -> None:
-        question = desk.recv_multipart()
+    def _reply(self, socket: "zmq.Socket[bytes]") -> None:
+        question = socket.recv_multipart()
         try:
-            status, text, user = self._judge(question[2:])
+            status, text, user = self._authenticate(question[2:])
         except Exception:
-            # 300: try again. After 400 and 500 libzmq's clients never do.
-            logger.exception("a key could not be judged")
+            # 300 means try again; after 400 and 500 libzmq's clients never do.
+            logger.exception("a key could not be checked")
             status, text, user = b"300", b"try again", b""
-        desk.send_multipart([*question[:4], status, text, user, b""])
+        socket.send_multipart([*question[:4], status, text, user, b""])
 
-    def _judge(self, request: list[bytes]) -> tuple[bytes, bytes, bytes]:
+    def _authenticate(self, request: list[bytes]) -> tuple[bytes, bytes, bytes]:
         """Return status, text and user of a request: version, number, domain, and so on."""
         _, _, domain, _, _, mechanism, *credentials = request
-        door = domain.decode("ascii").removeprefix(_DOMAIN)
+        socket_name = domain.decode("ascii").removeprefix(_DOMAIN)
         if mechanism != b"CURVE" or len(credentials) != 1 or len(credentials[0]) != 32:
             return b"400", b"no key", b""
         user = curve.key_of(credentials[0])
-        if self._may_enter(user, door):
+        if self._is_accepted(user, socket_name):
             return b"200", b"OK", user.encode("ascii")
-        if self._allowed.fault:
+        if self._access_list.fault:
             return b"300", b"try again", b""
-        logger.info("refused at %s: %s", door, user)
+        logger.info("refused at %s: %s", socket_name, user)
         return b"400", b"not allowed", b""
 
-    def _may_enter(self, user: str, door: str) -> bool:
-        return user == self._known.public or self._allowed.rights(user).may_enter(door)
+    def _is_accepted(self, user: str, socket_name: str) -> bool:
+        return user == self._test_key.public or self._access_list.rights(user).may_use(socket_name)
 
-    # --- the trial ------------------------------------------------------------------------
+    # --- the self-test ----------------------------------------------------------------------
 
-    def _keep_trying(self, doors: Mapping[str, str]) -> None:
-        while not self._stop.wait(self._trial_every_s):
+    def _keep_testing(self, sockets: Mapping[str, str]) -> None:
+        while not self._stop.wait(self._self_test_every_s):
             try:
-                self._try_all(doors)
+                self._test_all(sockets)
             except AuthenticationError as error:
                 self._failure = str(error)
                 return
-            except zmq.ZMQError as error:  # no descriptors, say: the next one will tell
-                logger.warning("the doors could not be tried: %s", error)
+            except zmq.ZMQError as error:  # out of descriptors, say; the next test may succeed
+                logger.warning("the sockets could not be tested: %s", error)
 
-    def _try_all(self, doors: Mapping[str, str]) -> None:
+    def _test_all(self, sockets: Mapping[str, str]) -> None:
         stopped = self._stop.is_set
-        for name, endpoint in doors.items():
+        for name, endpoint in sockets.items():
             kind = zmq.SUB if name == ALERTS else zmq.DEALER
-            stranger = ClientKeys(curve.new_pair(), self._own.public)
-            if curve.let_in(endpoint, kind, stranger, _VERDICT_S, stopped):
+            unknown = ClientKeys(curve.new_pair(), self._own.public)
+            if curve.try_key(endpoint, kind, unknown, _VERDICT_S, stopped):
                 raise AuthenticationError(
-                    f"{endpoint} ({name}) let a key in that nobody knows: "
+                    f"{endpoint} ({name}) accepted an unknown key: "
                     "stopped; is this another program's socket?"
                 )
-            known = ClientKeys(self._known, self._own.public)
+            known = ClientKeys(self._test_key, self._own.public)
             for _ in range(_ATTEMPTS):
-                if curve.let_in(endpoint, kind, known, _VERDICT_S, stopped) or stopped():
+                if curve.try_key(endpoint, kind, known, _VERDICT_S, stopped) or stopped():
                     break
             else:
                 raise AuthenticationError(
-                    f"{endpoint} ({name}) lets no key in any more: start again"
+                    f"{endpoint} ({name}) accepts no key any more: start again"
                 )
 
 
 def _from_here(endpoint: str) -> str:
-    """Return where something bound to ``endpoint`` is found on this machine."""
+    """Return the address under which something bound to ``endpoint`` is reached from here."""
     return endpoint.replace("//0.0.0.0:", "//127.0.0.1:")

@@ -1,8 +1,8 @@
-"""Key pairs of CURVE, the encryption of ZeroMQ: made, checked, put on a socket, tried.
+"""Key pairs of CURVE, the encryption of ZeroMQ: make, check, set on a socket, try.
 
-A key is 40 characters of Z85. Whoever connects must know the public key of the other end, and shows
-a key of its own, which `pipeline.transport.auth` looks up. Secrets have no place in a text: their
-owners hide them from `repr`.
+A key is 40 characters of Z85. A client must know the public key of the server, and presents a key
+of its own, which `pipeline.transport.auth` looks up. Secrets never appear in a text: the classes
+that hold them hide them from `repr`.
 """
 
 import time
@@ -20,7 +20,7 @@ HANDSHAKE_EVENTS: Final = int(
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 )
-"""What a connecting socket hears when the other end does not let it in."""
+"""Monitor events of a connecting socket that the server does not accept."""
 
 _ASK_STOP_MS: Final = 100
 
@@ -40,7 +40,7 @@ class KeyPair:
 
 @dataclass(frozen=True, slots=True)
 class ClientKeys:
-    """What a connecting end needs: its own key, and the public one of the hub."""
+    """What a client needs: its own key, and the public key of the hub."""
 
     own: KeyPair
     server: str
@@ -75,11 +75,11 @@ def key_of(raw: bytes) -> str:
     return z85.encode(raw).decode("ascii")
 
 
-def lock(socket: "zmq.Socket[bytes]", own: KeyPair, domain: str) -> None:
-    """Make a socket that will bind ask for keys: the three settings, which only hold together.
+def require_keys(socket: "zmq.Socket[bytes]", own: KeyPair, domain: str) -> None:
+    """Make a socket that will bind ask for keys. The three settings only protect together.
 
-    Without the domain libzmq asks nobody about a key, and without the enforcement it lets
-    everybody in when nobody is there to be asked.
+    Without the domain libzmq asks no ZAP handler about a key; without the enforcement it accepts
+    every key while there is no ZAP handler.
     """
     socket.setsockopt(zmq.CURVE_SERVER, 1)
     socket.setsockopt(zmq.CURVE_SECRETKEY, own.secret.encode("ascii"))
@@ -87,18 +87,18 @@ def lock(socket: "zmq.Socket[bytes]", own: KeyPair, domain: str) -> None:
     socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
 
 
-def show(socket: "zmq.Socket[bytes]", keys: ClientKeys) -> None:
-    """Make a socket that will connect show its key, and demand that of the hub."""
+def present_keys(socket: "zmq.Socket[bytes]", keys: ClientKeys) -> None:
+    """Make a socket that will connect present its key, and demand that of the hub."""
     socket.setsockopt(zmq.CURVE_SECRETKEY, keys.own.secret.encode("ascii"))
     socket.setsockopt(zmq.CURVE_PUBLICKEY, keys.own.public.encode("ascii"))
     socket.setsockopt(zmq.CURVE_SERVERKEY, keys.server.encode("ascii"))
 
 
-def is_final(event: Mapping[str, Any]) -> bool:
-    """Say whether an event of `HANDSHAKE_EVENTS` means that trying again is of no use.
+def is_final_refusal(event: Mapping[str, Any]) -> bool:
+    """Say whether an event of `HANDSHAKE_EVENTS` means that it is useless to try again.
 
-    A key was refused, or one end knows of keys and the other does not. All else may be somebody
-    else's connection to the port of a hub that is being started again.
+    Then the key was refused, or one end uses keys and the other does not. Any other event may
+    concern another program's connection to the port of a hub that is being started again.
     """
     return bool(
         event["event"] == zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -106,26 +106,26 @@ def is_final(event: Mapping[str, Any]) -> bool:
     )
 
 
-def let_in(
+def try_key(
     endpoint: str, kind: int, keys: ClientKeys, timeout_s: float, stop: Callable[[], bool]
 ) -> bool | None:
     """Try a key on a bound socket.
 
     Args:
         endpoint: where it is bound.
-        kind: of the socket to try with; it has to fit the other end.
-        keys: what to show.
+        kind: of the socket to connect with; it has to fit the other end.
+        keys: what to present.
         timeout_s: how long to wait for a verdict.
-        stop: asked while waiting; when it says so, there is no verdict.
+        stop: asked while waiting; once true, there is no verdict.
 
     Returns:
-        Whether the key was let in; None if neither was said in time.
+        Whether the key was accepted; None without a verdict in time.
     """
     socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.RECONNECT_IVL, 100)
     socket.setsockopt(zmq.HANDSHAKE_IVL, 2_000)
-    show(socket, keys)
+    present_keys(socket, keys)
     events = socket.get_monitor_socket(
         zmq.EVENT_HANDSHAKE_SUCCEEDED
         | zmq.EVENT_HANDSHAKE_FAILED_AUTH

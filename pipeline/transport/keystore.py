@@ -1,9 +1,9 @@
-"""A folder of keys: ``NAME.secret`` and ``NAME.public``, and who may do what in ``allowed``.
+"""A folder of keys: ``NAME.secret`` and ``NAME.public``, and the access list in ``allowed``.
 
-The folder is 0700 and a secret 0600, from the moment they exist: a secret is created with these
-permissions, never given them afterwards. What others could read, or could have written, is
-refused with the command that puts it right. A secret stands in a file of the store alone; it is
-in no argument, environment variable, log or text of an error.
+The folder has mode 0700 and a secret 0600 from the moment they exist: a secret is created with
+these permissions, never given them afterwards. A file that others could read, or could have
+written, is refused with the command that puts it right. A secret is in a file of the store and
+nowhere else: no argument, environment variable, log or error text holds it.
 
 No sockets here.
 """
@@ -28,7 +28,7 @@ _OTHERS_WRITE: Final = 0o022
 
 
 def default_folder() -> Path:
-    """Return where keys lie unless ``--keys`` says otherwise."""
+    """Return where keys are kept unless ``--keys`` says otherwise."""
     config = os.environ.get("XDG_CONFIG_HOME")
     return (Path(config) if config else Path.home() / ".config") / "ecg-monitor" / "keys"
 
@@ -66,16 +66,16 @@ class KeyStore:
     def pair(self, name: str) -> KeyPair:
         """Read a key of our own.
 
-        A service manager may hand it over in ``$CREDENTIALS_DIRECTORY`` (LoadCredential= of
-        systemd), a folder that only the service can read; it is looked for there first.
+        A service manager may provide it in ``$CREDENTIALS_DIRECTORY`` (LoadCredential= of systemd),
+        a folder that only the service can read; that folder comes first.
 
         Raises:
             KeysError: there is none, others could read it, or it is damaged.
         """
         file = f"{check_name(name)}.secret"
-        handed_over = os.environ.get("CREDENTIALS_DIRECTORY")
-        if handed_over and os.path.lexists(Path(handed_over) / file):
-            text = _read(Path(handed_over) / file, forbidden=0o037, owners={0, os.geteuid()})
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+        if credentials and os.path.lexists(Path(credentials) / file):
+            text = _read(Path(credentials) / file, forbidden=0o037, owners={0, os.geteuid()})
         else:
             if not self.holds(file):
                 raise KeysError(
@@ -91,7 +91,7 @@ class KeyStore:
         return pair
 
     def public(self, name: str) -> str:
-        """Return the public key of somebody: ``name`` is one of the store, or the key itself.
+        """Return a public key: ``name`` is that of a key in the store, or the key itself.
 
         Raises:
             KeysError: there is none, others could have written it, or it is damaged.
@@ -109,7 +109,7 @@ class KeyStore:
         return lines[1]
 
     def client(self, name: str, server: str) -> ClientKeys:
-        """Return what somebody with the key ``name`` needs to connect to the hub ``server``.
+        """Return what a client with the key ``name`` needs to connect to the hub ``server``.
 
         Raises:
             KeysError: one of the keys cannot be used.
@@ -117,7 +117,7 @@ class KeyStore:
         return ClientKeys(self.pair(name), self.public(server))
 
     def holds(self, file: str) -> bool:
-        """Say whether there is something of that name in the folder."""
+        """Say whether the folder has an entry of that name, readable or not."""
         return os.path.lexists(self.folder / file)
 
     def names(self) -> list[str]:
@@ -128,7 +128,7 @@ class KeyStore:
         return sorted(path.stem for path in self.folder.glob("*.secret"))
 
     def make_folder(self) -> None:
-        """Create the folder if need be, closed to others.
+        """Create the folder if it does not exist, closed to others.
 
         Raises:
             KeysError: it cannot be created, or is open to others.
@@ -147,7 +147,7 @@ class KeyStore:
             pass
 
     def read(self, file: str, *, forbidden: int = _OTHERS_WRITE) -> str:
-        """Return the text of a file in the folder, both of them safe from others.
+        """Return the text of a file in the folder; both must be closed to others.
 
         Raises:
             KeysError: it is not there, not ours, or its permissions have a ``forbidden`` bit.
@@ -181,7 +181,7 @@ def _folder(path: Path) -> Iterator[int]:
     except OSError as error:
         raise KeysError(f"{path} is no folder of keys: {error.strerror}") from None
     try:
-        _check(path, os.fstat(handle), forbidden=_OTHERS, right="700", owners={os.geteuid()})
+        _check(path, os.fstat(handle), forbidden=_OTHERS, needed="700", owners={os.geteuid()})
         yield handle
     finally:
         os.close(handle)
@@ -190,7 +190,7 @@ def _folder(path: Path) -> Iterator[int]:
 def _read(
     path: Path, folder: int | None = None, *, forbidden: int, owners: set[int] | None = None
 ) -> str:
-    # Not blocking: a FIFO of that name would be waited for.
+    # Non-blocking: opening a FIFO of that name would wait for a writer.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         handle = os.open(path if folder is None else path.name, flags, dir_fd=folder)
@@ -200,8 +200,8 @@ def _read(
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
             raise KeysError(f"{path} is no file of keys")
-        right = "600" if forbidden & 0o004 else "644"
-        _check(path, found, forbidden=forbidden, right=right, owners=owners or {os.geteuid()})
+        needed = "600" if forbidden & 0o004 else "644"
+        _check(path, found, forbidden=forbidden, needed=needed, owners=owners or {os.geteuid()})
         with open(handle, "rb", closefd=False) as source:
             return source.read(_MOST_BYTES).decode("ascii")
     except UnicodeDecodeError:
@@ -211,10 +211,10 @@ def _read(
 
 
 def _check(
-    path: Path, found: os.stat_result, *, forbidden: int, right: str, owners: set[int]
+    path: Path, found: os.stat_result, *, forbidden: int, needed: str, owners: set[int]
 ) -> None:
     if found.st_uid not in owners:
         raise KeysError(f"{path} belongs to another user: sudo chown {os.geteuid()} {path}")
     if stat.S_IMODE(found.st_mode) & forbidden:
         mode = stat.S_IMODE(found.st_mode)
-        raise KeysError(f"{path} is open to others (mode {mode:04o}): chmod {right} {path}")
+        raise KeysError(f"{path} is open to others (mode {mode:04o}): chmod {needed} {path}")

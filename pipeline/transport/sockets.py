@@ -1,21 +1,21 @@
-"""The sockets: the only module that touches ZeroMQ.
+"""The sockets: the only module through which messages travel.
 
-Four kinds of end, each a context manager: `Router` (many peers, addressed), `Dealer` (one peer),
-`Publisher` and `Subscription`. Receiving never blocks; `wait` sleeps until one of several ends
-has something or a timeout passes. Every frame is one message; longer multipart messages are
-dropped and counted, for the size limit of ZeroMQ holds per frame only.
+Four classes, each a context manager: `Router` (many peers, addressed), `Dealer` (one peer),
+`Publisher` and `Subscription`. Receiving never blocks; `wait` sleeps until one of several sockets
+has something or a timeout passes. Every frame is one message; longer multipart messages are dropped
+and counted, for the size limit of ZeroMQ holds per frame only.
 
-Settings follow measurements that the reliability of the system rests on: bounded queues, no
+The reliability of the system rests on these settings, which were measured: bounded queues, no
 CONFLATE, no NODROP, no heartbeats on a connecting socket (libzmq aborts the process when such a
 socket reaches its high-water mark), MAXMSGSIZE on everything inbound, linger 2 s for data.
 
-One `Context` a process, one thread a socket. Addresses other than loopback are refused unless keys
-guard them: a hub's `Authenticator`, and the `ClientKeys` of whoever connects to it. With a guard,
-every message is asked anew whether its sender may still be here.
+One `Context` a process, one thread a socket. Addresses off loopback are refused without keys: the
+`Authenticator` of a hub, the `ClientKeys` of a client. With an authenticator, the rights of the
+sender are looked up anew for every message.
 
-A `Router` makes up the ids of its peers; one that names itself keeps that name against all who
-come later. HANDOVER, which would give it to the latest, is for peers that come back under the name
-they had, and none of ours does.
+A `Router` makes up the ids of its peers; a peer that chose its own keeps it against all who come
+later. HANDOVER, which would give it to the latest, is for peers that come back under their old id,
+and none of ours does.
 """
 
 import logging
@@ -29,7 +29,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from pipeline.errors import EndpointError
 from pipeline.transport import curve
-from pipeline.transport.access_list import EVERYTHING, Rights
+from pipeline.transport.access_list import ALL_RIGHTS, Rights
 from pipeline.transport.addresses import check_address
 from pipeline.transport.auth import Authenticator
 from pipeline.transport.curve import HANDSHAKE_EVENTS, ClientKeys
@@ -45,27 +45,28 @@ CONTROL_FRAME_BYTES: Final = 64 * 1024
 _LINGER_MS: Final = 2_000
 _QUEUE: Final = 10_000
 _REBIND_S: Final = 1.0
-_FAILED_TO_SAY: Final = 3
-"""Handshakes in a row that failed without a reason, as under the wrong key of the hub."""
-PEER_QUEUE: Final = 100
-"""Messages that a `Router` holds for and from each peer: with credit there are never so many,
-and a peer that ignores it, or does not read its pages, fills no memory."""
+_FAILURES_LOGGED: Final = 3
+"""Handshakes that failed without a reason, as under the wrong key of the hub: worth a warning."""
 
-LISTENER_QUEUE: Final = 1_000
-"""Messages that a `Subscription` holds: some seconds of a busy hub. What is more is lost here, and
-asked for by number; ten times as many took 67 MiB of a listener that was slow for ten minutes."""
+PEER_QUEUE: Final = 100
+"""Messages that a `Router` holds for and from each peer. With credit there are never so many; a
+peer that ignores it, or does not read its pages, fills no memory."""
+
+SUBSCRIBER_QUEUE: Final = 1_000
+"""Messages that a `Subscription` holds: some seconds of a busy hub. More are lost here, and alerts
+asked for by number; ten times as many took 67 MiB of a subscriber that was slow for ten minutes."""
 
 
 class Peer(bytes):
-    """A peer's id on a `Router`, and the key that it showed; both only ever come from there."""
+    """A peer's id on a `Router`, and the key that it presented; only a `Router` makes them."""
 
     user: str = ""
     """Public key; empty where no keys are asked for."""
-    rights: Rights = EVERYTHING
-    """What that key might do when the message came."""
+    rights: Rights = ALL_RIGHTS
+    """Those of that key when the message arrived."""
 
 
-class _End:
+class _Socket:
     """A socket of one kind with this project's settings."""
 
     _kind: int
@@ -77,8 +78,8 @@ class _End:
         *,
         bind: str | None = None,
         connect: str | None = None,
-        guard: Authenticator | None = None,
-        door: str = "",
+        auth: Authenticator | None = None,
+        socket_name: str = "",
         keys: ClientKeys | None = None,
     ) -> None:
         """Bind or connect.
@@ -86,9 +87,9 @@ class _End:
         Args:
             bind: address to bind to.
             connect: address to connect to, if not.
-            guard: asks whoever connects for a key.
-            door: the name of this socket in the guard's list.
-            keys: what to show where a guard asks.
+            auth: checks the key of whoever connects.
+            socket_name: name of this socket in the access list.
+            keys: what to present to a hub that asks for keys.
 
         Raises:
             ConfigError: the address is malformed, or off loopback without keys.
@@ -96,15 +97,15 @@ class _End:
         """
         address = bind or connect
         assert address is not None
-        check_address(address, keys=guard is not None or keys is not None)
+        check_address(address, keys=auth is not None or keys is not None)
         self.rejected = 0
-        """Messages dropped: not one frame, or from a key that may not be here."""
-        self._guard = guard
-        self._door = door
+        """Messages dropped: not one frame, or from a key without a right on this socket."""
+        self._auth = auth
+        self._socket_name = socket_name
         self._keys = keys
-        self._news: zmq.Socket[bytes] | None = None
-        self._failed = 0
-        self._refused = ""
+        self._monitor: zmq.Socket[bytes] | None = None
+        self._failures = 0
+        self._refusal = ""
         self._socket = self._open(address, binds=bind is not None)
         self.endpoint: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         """The address in use, with the port that the kernel chose where 0 was asked for."""
@@ -115,15 +116,15 @@ class _End:
         except zmq.ZMQError as error:  # no descriptors are left
             raise EndpointError(f"cannot use {address}: {error}") from None
         self._configure(socket)
-        if self._guard is not None:
-            self._guard.lock(socket, self._door)
+        if self._auth is not None:
+            self._auth.require_keys(socket, self._socket_name)
         if self._keys is not None:
-            curve.show(socket, self._keys)
+            curve.present_keys(socket, self._keys)
         try:
             if binds:
                 socket.bind(address)
             else:
-                self._news = socket.get_monitor_socket(HANDSHAKE_EVENTS)
+                self._monitor = socket.get_monitor_socket(HANDSHAKE_EVENTS)
                 socket.connect(address)
         except zmq.ZMQError as error:
             self._shut(socket, 0)
@@ -152,52 +153,52 @@ class _End:
             socket.setsockopt(option, value)
 
     def _frames(self, most: int) -> Iterator[list[bytes]]:
-        if self._news is not None:
-            self._hear_news(self._news)
+        if self._monitor is not None:
+            self._read_monitor(self._monitor)
         for _ in range(most):
             try:
                 yield self._socket.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:
                 return
 
-    def _hear_news(self, news: "zmq.Socket[bytes]") -> None:
-        """Raise `EndpointError` if the other end will have nothing to do with us, for good."""
-        while news.poll(0):
-            if curve.is_final(recv_monitor_message(news)):
-                self._refused = (
+    def _read_monitor(self, monitor: "zmq.Socket[bytes]") -> None:
+        """Raise `EndpointError` if the other end has refused us for good."""
+        while monitor.poll(0):
+            if curve.is_final_refusal(recv_monitor_message(monitor)):
+                self._refusal = (
                     f"{self.endpoint} asks for keys: give --key and --server-key"
                     if self._keys is None
                     else f"{self.endpoint} refuses the key {self._keys.own.public} here: "
                     "where the hub runs, see monitor keys list"
                 )
             else:
-                self._failed += 1
-            if self._failed == _FAILED_TO_SAY and self._keys is not None:
+                self._failures += 1
+            if self._failures == _FAILURES_LOGGED and self._keys is not None:
                 logger.warning(
-                    "no understanding with %s, still trying: is --server-key its key?",
+                    "handshakes with %s fail, still trying: is --server-key its key?",
                     self.endpoint,
                 )
-        if self._refused:
-            raise EndpointError(self._refused)
+        if self._refusal:
+            raise EndpointError(self._refusal)
 
     def _send(self, frames: Sequence[bytes]) -> bool:
         try:
             self._socket.send_multipart(frames, zmq.DONTWAIT)
         except (zmq.Again, zmq.ZMQError):
-            # Full queue, or (ROUTER_MANDATORY) a peer that went away; the caller counts it.
+            # A full queue, or (ROUTER_MANDATORY) a peer that is gone; the caller counts it.
             return False
         return True
 
     def close(self, *, linger_ms: int = _LINGER_MS) -> None:
-        """Close the socket; what is queued may still leave for ``linger_ms``."""
+        """Close the socket; queued messages are still sent for up to ``linger_ms``."""
         self._shut(self._socket, linger_ms)
 
     def _shut(self, socket: "zmq.Socket[bytes]", linger_ms: int) -> None:
-        if self._news is not None:
+        if self._monitor is not None:
             if not socket.closed:
                 socket.disable_monitor()
-            self._news.close(linger=0)
-            self._news = None
+            self._monitor.close(linger=0)
+            self._monitor = None
         socket.close(linger=linger_ms)
 
     def __enter__(self) -> Self:
@@ -207,7 +208,7 @@ class _End:
         self.close()
 
 
-class Router(_End):
+class Router(_Socket):
     """The hub's side towards many peers, each known by an opaque `Peer`."""
 
     _kind = zmq.ROUTER
@@ -218,16 +219,16 @@ class Router(_End):
         *,
         max_frame: int = DATA_FRAME_BYTES,
         queue: int = PEER_QUEUE,
-        guard: Authenticator | None = None,
-        door: str = "",
+        auth: Authenticator | None = None,
+        socket_name: str = "",
     ) -> None:
         """Bind to an address; port 0 lets the kernel choose. ``queue`` messages wait for a peer.
 
-        With a guard, it is its ``door``.
+        With ``auth``, ``socket_name`` is its name in the access list.
         """
         self._max_frame = max_frame
         self._queue = queue
-        super().__init__(bind=bind, guard=guard, door=door)
+        super().__init__(bind=bind, auth=auth, socket_name=socket_name)
 
     def _configure(self, socket: "zmq.Socket[bytes]") -> None:
         super()._configure(socket)
@@ -236,8 +237,8 @@ class Router(_End):
 
     def receive(self, most: int = 1_000) -> Iterator[tuple[Peer, bytes]]:
         """Yield (peer, frame) for what has arrived, at most ``most``."""
-        if self._guard is not None:
-            yield from self._receive_guarded(self._guard, most)
+        if self._auth is not None:
+            yield from self._receive_authenticated(self._auth, most)
             return
         for frames in self._frames(most):
             if len(frames) == 2:
@@ -245,16 +246,18 @@ class Router(_End):
             else:
                 self.rejected += 1
 
-    def _receive_guarded(self, guard: Authenticator, most: int) -> Iterator[tuple[Peer, bytes]]:
+    def _receive_authenticated(
+        self, auth: Authenticator, most: int
+    ) -> Iterator[tuple[Peer, bytes]]:
         for _ in range(most):
             try:
                 frames = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
-            # Whose connection it came by, as the guard named it: nothing that the peer wrote.
+            # The key of the connection, as the ZAP handler named it: nothing that the peer wrote.
             user = str(frames[-1].get("User-Id"))
-            rights = guard.rights(user)
-            if len(frames) != 2 or not rights.may_enter(self._door):
+            rights = auth.rights(user)
+            if len(frames) != 2 or not rights.may_use(self._socket_name):
                 self.rejected += 1
                 continue
             peer = Peer(frames[0].bytes)
@@ -262,18 +265,18 @@ class Router(_End):
             yield peer, frames[1].bytes
 
     def send(self, peer: bytes, frame: bytes) -> bool:
-        """Send to one peer; False if it is gone, may not be here, or its queue is full."""
-        return self._may_be_here(peer) and self._send([peer, frame])
+        """Send to one peer; False if it is gone, has lost its rights, or its queue is full."""
+        return self._may_use(peer) and self._send([peer, frame])
 
-    def _may_be_here(self, peer: bytes) -> bool:
-        if self._guard is None:
+    def _may_use(self, peer: bytes) -> bool:
+        if self._auth is None:
             return True
         user = peer.user if isinstance(peer, Peer) else ""
-        return self._guard.rights(user).may_enter(self._door)
+        return self._auth.rights(user).may_use(self._socket_name)
 
     def offer(self, peer: bytes, frame: bytes) -> bool | None:
-        """Send to one peer; False if its queue is full, None if it is gone or may not be here."""
-        if not self._may_be_here(peer):
+        """Send to one peer; False if its queue is full, None if it is gone or lost its rights."""
+        if not self._may_use(peer):
             return None
         try:
             self._socket.send_multipart([peer, frame], zmq.DONTWAIT)
@@ -284,7 +287,7 @@ class Router(_End):
         return True
 
 
-class Dealer(_End):
+class Dealer(_Socket):
     """One peer's side towards a `Router`."""
 
     _kind = zmq.DEALER
@@ -320,35 +323,37 @@ class Dealer(_End):
         return self._send([frame])
 
 
-class Publisher(_End):
-    """Live messages to whoever listens; a slow listener loses, nobody waits."""
+class Publisher(_Socket):
+    """Live messages to all subscribers; a slow one loses some, nobody waits."""
 
     _kind = zmq.PUB
 
-    def __init__(self, bind: str, *, guard: Authenticator | None = None, door: str = "") -> None:
-        """Bind to an address; port 0 lets the kernel choose. With a guard, it is its ``door``."""
-        self._readers = guard.readers() if guard is not None else frozenset()
-        super().__init__(bind=bind, guard=guard, door=door)
+    def __init__(
+        self, bind: str, *, auth: Authenticator | None = None, socket_name: str = ""
+    ) -> None:
+        """Bind to an address; port 0 lets the kernel choose. See `Router` for ``auth``."""
+        self._subscribers = auth.subscribers() if auth is not None else frozenset()
+        super().__init__(bind=bind, auth=auth, socket_name=socket_name)
 
     def publish(self, topic: str, body: bytes) -> None:
         """Send ``body`` under ``topic``."""
-        if self._guard is not None:
-            readers = self._guard.readers()
-            if self._readers - readers:
-                self._send_all_away()
-            self._readers = readers
+        if self._auth is not None:
+            subscribers = self._auth.subscribers()
+            if self._subscribers - subscribers:
+                self._disconnect_all()
+            self._subscribers = subscribers
         self._send([topic.encode("ascii"), body])
 
-    def _send_all_away(self) -> None:
-        """End every connection: libzmq has no way to end that of one subscriber.
+    def _disconnect_all(self) -> None:
+        """End every connection: libzmq cannot end that of one subscriber.
 
-        Who may still listen is back within the second and asks for what it missed by number.
+        The others connect again within a second and ask for what they missed by number.
         """
         self._shut(self._socket, 0)
         deadline = time.monotonic() + _REBIND_S
         while True:
             try:
-                # Closing takes effect in another thread, some milliseconds from now.
+                # Closing takes effect in another thread, some milliseconds later.
                 self._socket = self._open(self.endpoint, binds=True)
                 return
             except EndpointError:
@@ -356,16 +361,16 @@ class Publisher(_End):
                     raise
 
 
-class Subscription(_End):
-    """Live messages from a `Publisher`, by the beginnings of their topics."""
+class Subscription(_Socket):
+    """Live messages from a `Publisher`, by the prefixes of their topics."""
 
     _kind = zmq.SUB
-    _queue = LISTENER_QUEUE
+    _queue = SUBSCRIBER_QUEUE
 
     def __init__(
         self, connect: str, topics: Iterable[str], *, keys: ClientKeys | None = None
     ) -> None:
-        """Connect and subscribe to every topic that begins with one of ``topics``."""
+        """Connect and subscribe to every topic with one of ``topics`` as its prefix."""
         super().__init__(connect=connect, keys=keys)
         for topic in topics:
             self._socket.setsockopt(zmq.SUBSCRIBE, topic.encode("ascii"))
@@ -379,11 +384,11 @@ class Subscription(_End):
                 self.rejected += 1
 
 
-def wait(ends: Sequence[_End], timeout_s: float) -> None:
-    """Return when one of ``ends`` has something to receive, or after ``timeout_s``."""
+def wait(sockets: Sequence[_Socket], timeout_s: float) -> None:
+    """Return when one of ``sockets`` has something to receive, or after ``timeout_s``."""
     poller = zmq.Poller()
-    for end in ends:
-        poller.register(end._socket, zmq.POLLIN)
-        if end._news is not None:
-            poller.register(end._news, zmq.POLLIN)
+    for one in sockets:
+        poller.register(one._socket, zmq.POLLIN)
+        if one._monitor is not None:
+            poller.register(one._monitor, zmq.POLLIN)
     poller.poll(math.ceil(max(0.0, timeout_s) * 1_000))

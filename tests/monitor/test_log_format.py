@@ -89,7 +89,7 @@ def test_a_run_logs_all_its_events_as_json(tmp_path: Path) -> None:
     stages = {(stage, logger) for stage, logger, _, _ in logged}
     assert {("hub", "monitor.stages.hub"), ("score", "monitor.stages.score")} < stages
     assert {("source", "monitor.stages.source"), ("hub", "pipeline.hub.hub")} < stages
-    assert ("hub", "pipeline.hub.counters", None, "scorers: 1, were 0") in logged
+    assert ("hub", "pipeline.hub.status", None, "scorers: 1, were 0") in logged
     assert ("hub", "pipeline.hub.hub", "demo", "a source begins, 360 Hz") in logged
     assert ("demo", "the stream is over") in {(stream, message) for *_, stream, message in logged}
     assert any(message.startswith("scores for tcp://127.0.0.1:") for *_, message in logged)

@@ -17,13 +17,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitor.metrics import _MAX_CLIENTS, _TIMEOUT_S, COUNTERS, GAUGES, LOG_GAUGES, MetricsServer
 from pipeline.errors import EndpointError
 from pipeline.hub.counters import BUCKETS_MS, HubCounters
-from pipeline.schema.public import Latency
-from pipeline.schema.system_report import STAGES, SystemReport
+from pipeline.schema.public import STAGES, Latency, SystemReport
 from tests.pipeline.hub.test_counters import R7, report_of
 from tests.support.limits import promised
 from tests.support.running import (
     feed,
-    hear_until_ended,
+    receive_until_ended,
     running_hub,
     running_worker,
     subscriber,
@@ -53,12 +52,12 @@ def value(samples: Samples, name: str, **labels: str) -> float:
 @pytest.fixture
 def report() -> SystemReport:
     """Return a report in which every number is different."""
-    counts = HubCounters(0.0, version="1.2.3", commit="abc")
+    counts = HubCounters()
     for ms in (0.5, 7.0, 20_000.0):
         counts.on_beat(Latency(**{stage: ms * (n + 1) for n, stage in enumerate(STAGES)}))
     numbers = {name: 1000 + n for n, name in enumerate([*COUNTERS, *GAUGES])}
     log = {name: 2000 + n for n, name in enumerate(LOG_GAUGES)}
-    plain = msgspec.to_builtins(report_of(counts))
+    plain = msgspec.to_builtins(report_of(counts, version="1.2.3", commit="abc"))
     plain |= numbers
     plain |= {"alerts": {"asystole": 3}, "streams": {"normal": 2, "ended": 1}}
     plain["log"] |= log | {"writable": True}
@@ -205,7 +204,7 @@ def test_hostile_clients_never_hold_up_the_hub(tmp_path: Path, limit_s: float) -
         until(complete)
         assert max(np.diff(beats)) < limit_s
         feed(hub, "s", np.zeros(3600, np.float32))
-        hear_until_ended(listener, "s")
+        receive_until_ended(listener, "s")
         until(lambda: value(scrape(server.url), "received_samples_total") == 3600)
         done.result()
     assert scorer.windows >= 1

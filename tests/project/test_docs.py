@@ -13,7 +13,7 @@ from monitor.run.supervisor import System
 from pipeline.alarms.kinds import KINDS
 from pipeline.alarms.settings import DEFAULTS, RANGES, settings_of
 from pipeline.constants import DEFAULT_PORT
-from pipeline.schema.system_report import SystemReport
+from pipeline.schema.public import SystemReport
 from tests.monitor.run.test_system import command, environment
 from tests.support.paths import ROOT
 from tests.support.ports import free_ports

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, InputError, LeadError
 from pipeline.schema.messages import FLAG_SATURATED
+from pipeline.signal.samples import SampleBlock
 from replay.annotations import read_beats, read_flutter
 from replay.headers import DEMO_RECORD, load_header
 from replay.leads import choose_lead
 from replay.records import LeadReader, RecordSource, read_lead, stream_name, write_beats
-from replay.source import SampleBlock
 from tests.replay.test_pacing import Clock
 from tests.support.databases import database
 

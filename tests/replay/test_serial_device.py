@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import DeviceError
 from pipeline.schema.messages import FLAG_LEAD_OFF
+from pipeline.signal.samples import SampleBlock
 from replay.serial_device import (
     MAX_LINE_BYTES,
     SEQUENCE_MODULUS,
@@ -21,7 +22,6 @@ from replay.serial_device import (
     Reading,
     SerialSource,
 )
-from replay.source import SampleBlock
 from tests.replay.test_pacing import Clock
 
 

@@ -1,4 +1,4 @@
-"""Beats as `pipeline.alarms.beat_rules` meets them."""
+"""Beats as `pipeline.alarms.beat_rules` takes them in."""
 
 import numpy as np
 
@@ -7,14 +7,14 @@ from pipeline.scoring.live_score import Verdict
 from pipeline.signal.quality import Reason
 
 
-def told(
+def beat_at(
     sample: int,
     *,
     anomalous: bool | None = True,
     epoch: int = 1,
     probabilities: list[float] | None = None,
 ) -> Beat:
-    """Return a beat that is told, misshapen around tick 150; None: one that was not judged."""
+    """Return a beat ready to be published, misshapen around tick 150; None: without a verdict."""
     residual = np.zeros(320, dtype=np.float32)
     residual[140:160] = 1.0
     verdict = None
@@ -25,7 +25,7 @@ def told(
             anomalous=anomalous,
             learning=False,
             reason="why",
-            shares={"model": 5.0, "early": 2.33333},
+            contributions={"model": 5.0, "early": 2.33333},
         )
     return Beat(
         id=("100", epoch, sample),

@@ -1,4 +1,4 @@
-"""A hub that a test turns by hand, with a clock that the test moves; what dies here is `killed`."""
+"""A hub whose loop and clock a test moves by hand, and which dies when the test says so."""
 
 import time
 from collections.abc import Iterator
@@ -17,59 +17,59 @@ from tests.support.running import CONFIG, DEADLINE_S
 
 
 class HubByHand:
-    """A hub, whoever talks to it, and the clock."""
+    """A hub, its clients, and its clock."""
 
     def __init__(self, log: Path, **config: Any) -> None:
         self.later_s = 0.0
-        """How much further the clock is than that of the machine."""
+        """How far its clock is ahead of that of the machine."""
         self.log = log
-        self.ends: list[Dealer] = []
+        self.connections: list[Dealer] = []
         settings: dict[str, Any] = {"live_score": CONFIG, **config}
         self.hub = Hub(HubConfig(log=log, **settings), lambda: time.monotonic() + self.later_s)
 
-    def end(self, door: str) -> Dealer:
-        """Return a new connection to one of the hub's doors."""
-        self.ends.append(Dealer(connect=self.hub.endpoints[door], max_frame=1 << 23))
-        return self.ends[-1]
+    def connect(self, socket_name: str) -> Dealer:
+        """Return a new connection to one of the hub's sockets."""
+        self.connections.append(Dealer(connect=self.hub.endpoints[socket_name], max_frame=1 << 23))
+        return self.connections[-1]
 
     def turns(self, n: int = 3) -> None:
-        """Let the hub do what there is to do."""
+        """Run some turns of the hub's loop."""
         for _ in range(n):
             self.hub.turn()
 
-    def ask(self, end: Dealer, frame: bytes) -> bytes:
-        """Send a frame, and return the last of what comes back."""
+    def ask(self, client: Dealer, frame: bytes) -> bytes:
+        """Send a frame, and return the last frame that comes back."""
         deadline = time.monotonic() + DEADLINE_S
-        while not end.send(frame):
-            wait([end], 0.01)
+        while not client.send(frame):
+            wait([client], 0.01)
             assert time.monotonic() < deadline
         while time.monotonic() < deadline:
             self.hub.turn()
-            if answers := list(end.receive()):
+            if answers := list(client.receive()):
                 return answers[-1]
         raise AssertionError("no answer")
 
-    def say(self, end: Dealer, message: Message) -> Any:
-        """Send a message of ours, and return the answer."""
-        return decode(self.ask(end, encode(message)))
+    def request(self, client: Dealer, message: Message) -> Any:
+        """Send a message, and return the answer."""
+        return decode(self.ask(client, encode(message)))
 
-    def accepted(self, end: Dealer, message: Message) -> Accepted:
+    def accepted(self, client: Dealer, message: Message) -> Accepted:
         """Send a message that the hub has to take."""
-        answer = self.say(end, message)
+        answer = self.request(client, message)
         assert isinstance(answer, Accepted), answer
         return answer
 
     def killed(self) -> None:
         """End as by kill -9: nothing more is written."""
-        for end in self.ends:
-            end.close(linger_ms=0)
-        self.hub._doors.close()
+        for client in self.connections:
+            client.close(linger_ms=0)
+        self.hub._sockets.close()
         self.hub._log._shut()
 
     def closed(self) -> None:
         """End in order."""
-        for end in self.ends:
-            end.close(linger_ms=0)
+        for client in self.connections:
+            client.close(linger_ms=0)
         with self.hub:
             pass
 
@@ -90,4 +90,4 @@ def chunk(number: int, samples: ArrayLike | None = None, **fields: Any) -> Chunk
     facts: dict[str, Any] = {
         "stream": "s", "first_sample": 360 * (number - 1), "fs_hz": 360.0, "session": "a"
     }  # fmt: skip
-    return Chunk(samples=x.tobytes(), number=number, **{**facts, **fields})
+    return Chunk(samples=x, number=number, **{**facts, **fields})

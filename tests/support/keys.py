@@ -1,4 +1,4 @@
-"""A guard with its keys in a folder of the test, and ends that show a key."""
+"""An authenticator with its keys in a folder of the test, and sockets that present a key."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ def until(done: Callable[[], bool], wait_s: float = DEADLINE_S) -> None:
         assert time.monotonic() < deadline, "nothing happened"
 
 
-class Ward:
+class KeyRing:
     """The keys of a hub and of those who connect to it, all in one store."""
 
     def __init__(self, folder: Path) -> None:
@@ -33,34 +33,34 @@ class Ward:
         self.hub = self.store.create("hub")
 
     def key(self, name: str) -> ClientKeys:
-        """Return a new key that is allowed nothing yet."""
+        """Return a new key without any rights yet."""
         self.store.create(name)
         return self.store.client(name, "hub")
 
     def allow(self, name: str, **rights: Any) -> None:
-        """Put a key on the list, or change what it may."""
+        """Put a key on the access list, or change its rights."""
         with editing(self.store) as allowed:
             allowed[name] = AccessEntry(name, self.store.public(name), Rights(**rights))
 
     def revoke(self, name: str) -> None:
-        """Take a key off the list."""
+        """Take a key off the access list."""
         with editing(self.store) as allowed:
             del allowed[name]
 
     def allowed_key(self, name: str, **rights: Any) -> ClientKeys:
-        """Return a new key that is allowed something."""
+        """Return a new key with some rights."""
         keys = self.key(name)
         self.allow(name, **rights)
         return keys
 
     @contextmanager
-    def guard(self, **options: Any) -> Iterator[Authenticator]:
-        """Post a guard."""
-        with Authenticator(self.hub, self.store, **options) as guard:
-            yield guard
+    def auth(self, **options: Any) -> Iterator[Authenticator]:
+        """Start an authenticator."""
+        with Authenticator(self.hub, self.store, **options) as auth:
+            yield auth
 
 
-def heard(router: Router, frame: bytes, wait_s: float = DEADLINE_S) -> bool:
+def arrives(router: Router, frame: bytes, wait_s: float = DEADLINE_S) -> bool:
     """Say whether a frame arrives at ``router`` in time."""
     deadline = time.monotonic() + wait_s
     while (left_s := deadline - time.monotonic()) > 0:

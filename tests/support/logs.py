@@ -70,7 +70,7 @@ def seen(path: Path) -> list[Any]:
         return [
             meta,
             reader.read(0, 10**6),
-            reader.standing(),
+            reader.active_alarms(),
             [reader.strip(seq) for seq in range(meta.last_seq + 2)],
             reader.rows("SELECT n, crc32, body FROM journal ORDER BY n"),
             reader.rows("SELECT stream, n, crc32, body FROM snapshot ORDER BY stream"),

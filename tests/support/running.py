@@ -16,10 +16,10 @@ from pipeline.clients.scorer import run_worker
 from pipeline.constants import WINDOW_SAMPLES
 from pipeline.hub.config import HubConfig
 from pipeline.hub.hub import Hub
-from pipeline.schema.public import Alert, Public, Status
-from pipeline.schema.system_report import SystemReport
+from pipeline.schema.public import Alert, Public, Status, SystemReport
 from pipeline.scoring.live_score import COMPONENTS, LiveScoreConfig, Scale
 from pipeline.scoring.protocols import Classifier, ScoredBatch
+from pipeline.signal.samples import SampleBlock
 
 DEADLINE_S = 60.0
 CONFIG = LiveScoreConfig(
@@ -128,7 +128,7 @@ def subscriber(hub: Hub, *, from_seq: int | None = 1, topics: tuple[str, ...] = 
     return Subscriber(ends["alerts"], ends["replay"], from_seq=from_seq, topics=topics)
 
 
-def feeder(hub: Hub, stream: str, fs_hz: float = 360.0) -> IngestClient:
+def ingest_client(hub: Hub, stream: str, fs_hz: float = 360.0) -> IngestClient:
     """Return a source's connection that gives up after the test's patience."""
     until_s = time.monotonic() + DEADLINE_S
     return IngestClient(
@@ -144,34 +144,34 @@ def feed(
     hub: Hub, stream: str, x: NDArray[np.float32], *, epoch: int = 0, step: int = 3600
 ) -> None:
     """Send a whole stream, its end included."""
-    with feeder(hub, stream) as source:
+    with ingest_client(hub, stream) as source:
         for a in range(0, len(x), step):
-            assert source.send(x[a : a + step], first_sample=a, epoch=epoch)
+            assert source.send(SampleBlock(a, x[a : a + step], epoch=epoch))
         assert source.finish()
 
 
-def hear_until_ended(listener: Subscriber, *streams: str) -> list[Public]:
+def receive_until_ended(listener: Subscriber, *streams: str) -> list[Public]:
     """Return everything up to the end of ``streams``, every alert included."""
-    heard: list[Public] = []
+    received: list[Public] = []
     enough: list[int] = []
 
     def done() -> bool:
-        heard.extend(listener.receive(0.1))
-        ended = {m.stream for m in heard if isinstance(m, Status) and m.ended}
+        received.extend(listener.receive(0.1))
+        ended = {m.stream for m in received if isinstance(m, Status) and m.ended}
         if not enough and ended >= set(streams):
             enough.append(listener.heartbeats + 1)
         return bool(enough) and listener.heartbeats >= enough[0] and listener.complete
 
     until(done)
-    return heard
+    return received
 
 
-def alerts_of(heard: list[Public]) -> list[Alert]:
+def alerts_of(received: list[Public]) -> list[Alert]:
     """Return the alerts among the messages."""
-    return [message for message in heard if isinstance(message, Alert)]
+    return [message for message in received if isinstance(message, Alert)]
 
 
-def told(alert: Alert) -> tuple[object, ...]:
+def comparable(alert: Alert) -> tuple[object, ...]:
     """Return what has to be the same however an alert came about."""
     apart = {"seq", "log_id", "utc", "latency_ms"}
     return tuple(

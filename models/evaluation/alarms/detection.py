@@ -15,6 +15,7 @@ from models.inference.student import StudentScorer
 from pipeline.schema.public import Alert
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.scoring.protocols import Classifier, Scorer
+from pipeline.signal.samples import in_blocks
 from pipeline.stream.embedded import EmbeddedRunner
 from replay.records import read_lead
 
@@ -60,7 +61,6 @@ def detect_alarms_in_signal(samples: NDArray[np.float32], fs_hz: float) -> Detec
     """Run a signal, float32[n] in mV, through the stream."""
     scorer, classifier, config = shipped()
     runner = EmbeddedRunner("alarms", fs_hz, scorer, config, classifier=classifier)
-    step = round(_BLOCK_S * fs_hz)
-    blocks = ((a, samples[a : a + step], None) for a in range(0, samples.size, step))
+    blocks = in_blocks(samples, round(_BLOCK_S * fs_hz))
     alerts = [alert for outcome in runner.run(blocks) for alert in outcome.alerts]
     return DetectedAlarms(alerts, fs_hz, samples.size / fs_hz)

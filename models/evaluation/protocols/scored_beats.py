@@ -103,7 +103,7 @@ def score_record(
     notes: list[BeatNote] = []
     alerts: Counter[str] = Counter()
     raised: set[int] = set()
-    blocks = ((b.first_sample, b.samples, b.flags) for b in source.blocks() if b is not None)
+    blocks = (block for block in source.blocks() if block is not None)
     # 1. Run the stream.
     for outcome in runner.run(blocks):
         notes += outcome.beats

@@ -21,7 +21,9 @@ from pipeline.schema.public import Alert, BeatNote
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.scoring.protocols import Scorer
 from pipeline.signal.quality import Reason
-from pipeline.signal.segmenter import Segment, Segmenter
+from pipeline.signal.samples import SampleBlock
+from pipeline.signal.segment import Segment
+from pipeline.signal.segmenter import Segmenter
 from pipeline.stream.counters import Counters
 from pipeline.stream.stream import Stream, StreamUpdate
 
@@ -82,7 +84,7 @@ def run_segmenter(
     x = clean.samples if samples is None else samples
     segmenter = Segmenter(clean.fs_hz)
     parts = [
-        segmenter.push(x[a:b], first_sample=a, flags=None if flags is None else flags[a:b])
+        segmenter.push(SampleBlock(a, x[a:b], flags=None if flags is None else flags[a:b]))
         for a, b in spans or [(0, x.size)]
     ]
     parts.append(segmenter.finish())
@@ -148,7 +150,7 @@ def run_stream(
         if taken.windows:
             scored = clean.scorer.score(np.stack([beat.window for beat in taken.windows]))
             for row, beat in enumerate(taken.windows):
-                stream.scored(beat.id, float(scored.scores[row]), scored.residuals[row], 0.0)
+                stream.beats.scored(beat.id, float(scored.scores[row]), scored.residuals[row], 0.0)
         for report in stream.drain():
             notes.append(report.note)
             alerts.extend(report.alerts)
@@ -158,11 +160,13 @@ def run_stream(
         now = clock(due_s)
         absorb(
             stream.take(
-                x[a:b],
-                first_sample=a,
-                arrived_at=now,
-                flags=None if flags is None else flags[a:b],
-                stamp_s=None if stamp is None else stamp(due_s),
+                SampleBlock(
+                    a,
+                    x[a:b],
+                    flags=None if flags is None else flags[a:b],
+                    stamp_s=None if stamp is None else stamp(due_s),
+                    arrived_at=now,
+                )
             )
         )
     absorb(stream.finish())

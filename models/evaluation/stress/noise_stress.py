@@ -38,6 +38,7 @@ from pipeline.errors import InputError
 from pipeline.schema.public import Alert
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.scoring.protocols import Scorer
+from pipeline.signal.samples import in_blocks
 from pipeline.stream.embedded import EmbeddedRunner
 from replay.annotations import Annotations, read_annotations, read_beats
 from replay.headers import quoted
@@ -72,8 +73,7 @@ def run_stream(
     samples: NDArray[np.float32], fs_hz: float, scorer: Scorer, config: LiveScoreConfig
 ) -> StreamOutput:
     """Return the output of the live stream for a signal, float32[n] in mV."""
-    step = round(_BLOCK_S * fs_hz)
-    blocks = ((a, samples[a : a + step], None) for a in range(0, samples.size, step))
+    blocks = in_blocks(samples, round(_BLOCK_S * fs_hz))
     runner = EmbeddedRunner("noise", fs_hz, scorer, config)
     found: list[int] = []
     alerts: list[Alert] = []

@@ -74,7 +74,7 @@ def _remember(beats: Beats, row: int, value: int) -> None:
 
 @jit
 def _is_t_wave(beats: Beats, at: int, height: int, settings: NDArray[np.float64]) -> bool:
-    """Say whether a candidate is the last beat's T wave: soon after it and much lower."""
+    """Return whether a candidate is the last beat's T wave: soon after it and much lower."""
     counters = beats.counters
     soon = counters[LAST_AT] >= 0 and at - counters[LAST_AT] < settings[T_WITHIN]
     return bool(soon and height < settings[T_RATIO] * counters[LAST_HEIGHT])
@@ -240,12 +240,20 @@ def detect_beats(
 ) -> int:
     """Find QRS complexes: peaks of the QRS band's energy against adaptive levels.
 
-    A candidate is the highest 97 ms of energy for 200 ms each way. It is a beat when it stands
-    above a threshold between the usual beats and the usual rejects (half of it where it stands
-    out clearly from what surrounds it, as low, wide ventricular beats do), and is no T wave; what
-    was passed over is looked at again with a lower threshold when a beat is overdue. Sums are of
-    integers, so that no rounding accumulates and no chunking shows. Work and memory per sample
-    are bounded.
+    1. The energy of a sample is the magnitude of the QRS band, as an integer: sums of integers
+       accumulate no rounding, so that no chunking shows.
+    2. With each sample two sums move on: over the last 97 ms, the height, and over the last
+       611 ms, what surrounds it.
+    3. A candidate is a height that stays the highest for 200 ms before and after it.
+    4. A candidate is a beat when it stands above a threshold between the latest beats and the
+       latest rejects, and is no T wave. Half the threshold will do where it stands out clearly
+       from what surrounds it, as low, wide ventricular beats do (`_consider`). The R peak is
+       where the signal deflects most nearby (`_locate`).
+    5. When a beat is overdue, the candidates passed over are looked at again, with half the
+       threshold. At first, and after a long time without a beat, the levels are learned anew from
+       them (`_search_back`).
+
+    Work and memory per sample are bounded.
 
     Args:
         y: float32[n], the new samples behind the QRS band-pass.
@@ -260,6 +268,7 @@ def detect_beats(
         How many beats were written.
     """
     counters = beats.counters
+    # 1.
     for i in range(y.size):
         loud = abs(np.float64(y[i])) * UNITS_PER_MV
         energies[LONG_SAMPLES + i] = np.int32(loud if loud < MOST_ENERGY else MOST_ENERGY)
@@ -269,20 +278,25 @@ def detect_beats(
     first = now + y.size - clean.size
     counters[FOUND] = 0
     for i in range(y.size):
+        # 2.
         newest = LONG_SAMPLES + i
         energy = np.int64(energies[newest])
         height += energy - energies[newest - SHORT_SAMPLES]
         around += energy - energies[newest - LONG_SAMPLES]
+        # 3. Without a candidate since the last one, `best_at` is -1 and `best` follows the height
+        # down, until it rises again.
         if height > best:
             best, best_at = height, now
         elif best_at < 0:
             best = height
         elif now - best_at == apart:
+            # 4.
             counters[NOW] = now
             _consider(beats, best_at, best, around, clean, first, settings, found)
             best, best_at = height, np.int64(-1)
             if counters[LEARNED] == 1:
                 due = max(due, _next_search(beats, settings))
+        # 5.
         if now >= due:
             counters[NOW] = now
             _search_back(beats, clean, first, settings, found)

@@ -1,7 +1,7 @@
-"""The measures by which fibrillation is told from beats, over the last four seconds.
+"""The measures that distinguish fibrillation from beats, over the last four seconds.
 
-Compiled; every array is fixed, nothing is allocated. `pipeline.signal.fibrillation` says what the
-measures are for.
+Compiled; every array is fixed, nothing is allocated. `pipeline.signal.fibrillation` explains the
+measures.
 """
 
 from typing import Final

@@ -11,7 +11,7 @@ jit = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
 BLOCK_SAMPLES = 36  # a tenth of a second: shorter than what lies between two QRS
 
 # Slots of `watch`'s counters; FLAT_FOR counts blocks.
-TICK, FLAT_FOR, MASKED, STATE, ABSENT, MASK_CODE, SPELL, IS_NOISY, BLOCK, HELD = range(10)
+TICK, FLAT_FOR, MASKED, STATE, ABSENT, MASK_CODE, RUN, IS_NOISY, BLOCK, HELD = range(10)
 
 # Settings of `watch`; `pipeline.signal.segmenter` fills them.
 FLAT_SPAN, FLAT_BLOCKS, MASKED_MOST, RELEASE, NOISY, QUIET = range(6)
@@ -40,7 +40,7 @@ def watch(
     recent: NDArray[np.uint8],
     blocks: NDArray[np.float64],
     states: NDArray[np.uint8],
-    spells: NDArray[np.uint8],
+    runs: NDArray[np.uint8],
 ) -> bool:
     """Follow the stream's quality, sample by sample, with hysteresis.
 
@@ -58,7 +58,8 @@ def watch(
         blocks: float64[1 + b], sum of |high| in the current block, and its mean in the latest
             ``b`` of them, a ring; updated.
         states: uint8[n], written: the stream's state from each sample on.
-        spells: uint8[n], written: numbers the stretches, modulo 256; even ones are analysable.
+        runs: uint8[n], written: numbers the runs of analysable and other signal, modulo 256; even
+            ones are analysable.
 
     Returns:
         Whether anything was wrong: if not, all codes and states are 0.
@@ -82,14 +83,14 @@ def watch(
         at_rest = counters[STATE] == 0 and counters[MASKED] == 0
         if code == 0 and at_rest and not is_flat and counters[IS_NOISY] == 0:
             states[begin:end] = 0
-            spells[begin:end] = counters[SPELL] & 255
+            runs[begin:end] = counters[RUN] & 255
         else:
             wrong = True
             for i in range(begin, end):
                 at = (counters[TICK] + i - begin) % recent.size
                 _step(int(codes[i]), at, is_flat, settings, counters, recent)
                 states[i] = counters[STATE]
-                spells[i] = counters[SPELL] & 255
+                runs[i] = counters[RUN] & 255
         counters[TICK] += end - begin
         begin = end
         if counters[TICK] % BLOCK_SAMPLES == 0:
@@ -133,7 +134,7 @@ def _step(
             counters[STATE] = reason
             counters[ABSENT] = 0
     if (state == 0) != (counters[STATE] == 0):
-        counters[SPELL] += 1
+        counters[RUN] += 1
 
 
 @jit

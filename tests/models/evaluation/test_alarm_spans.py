@@ -17,7 +17,7 @@ def span(begin_s: float, sure_s: float, end_s: float) -> AlarmSpan:
 
 def test_spans_follow_the_condition_not_the_acknowledgement() -> None:
     """From its beginning to its end; what returns while latched is a span of its own."""
-    alarms = AlarmStateMachine("s", FS, DEFAULTS, 0)
+    alarms = AlarmStateMachine("s", FS, DEFAULTS)
     alerts = alarms.begin("asystole", 1000, "no QRS", begun_at=600)
     alerts += alarms.acknowledge(1100)
     alerts += alarms.end("asystole", 1500, "QRS")

@@ -22,6 +22,7 @@ from models.files.student import load_student, save_student
 from models.measure.results import to_json
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.errors import ArtifactError, InputError
+from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import EmbeddedRunner
 from replay.records import write_beats
 from replay.synthetic import PatientConfig, SyntheticPatient
@@ -62,7 +63,7 @@ def detections(record: Path) -> list[tuple[int, float, bool]]:
     """Return position, score and verdict of each detected beat of a record, by the stream alone."""
     samples = np.fromfile(record.with_suffix(".dat"), "<i2").astype(np.float32) / 200
     runner = EmbeddedRunner("900", FS, TrivialScorer(), CONFIG)
-    notes = [note for outcome in runner.run([(0, samples, None)]) for note in outcome.beats]
+    notes = [note for outcome in runner.run([SampleBlock(0, samples)]) for note in outcome.beats]
     return [(n.sample, np.nan if n.score is None else n.score, n.anomalous) for n in notes]
 
 

@@ -27,12 +27,13 @@ from models.training.calibration import (
 )
 from pipeline.alarms.beat_rules import BeatAlarms
 from pipeline.alarms.settings import AlarmSettings
+from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineState
 from pipeline.constants import WINDOW_SAMPLES
 from pipeline.errors import ArtifactError, ConfigError, InputError
 from pipeline.scoring.protocols import ScoredBatch
 from replay.records import write_beats
 from replay.synthetic import PatientConfig, SyntheticPatient
-from tests.support.episodes import told
+from tests.support.episodes import beat_at
 
 MINUTES = 2
 
@@ -132,10 +133,14 @@ def test_false_alerts_are_those_that_the_stream_raises(
     times_s = np.round(np.cumsum([apart for apart, _, _ in rows]), 3)
     anomalous = np.array([one for _, one, _ in rows], dtype=bool)
     false = np.array([one for _, _, one in rows], dtype=bool)
-    alarms = BeatAlarms("s", 1000.0, AlarmSettings(), epoch=1)
+    alarms = BeatAlarms(
+        AlarmStateMachine("s", 1000.0, AlarmSettings(), AlarmStateMachineState(1, 1)),
+        1000.0,
+        AlarmSettings(),
+    )
     expected = 0
     for time_s, one_anomalous, one_false in zip(times_s, anomalous, false, strict=True):
-        raised = alarms.on_beat(told(round(time_s * 1000), anomalous=bool(one_anomalous)))
+        raised = alarms.on_beat(beat_at(round(time_s * 1000), anomalous=bool(one_anomalous)))
         expected += bool(one_false) * sum(alert.state == "on" for alert in raised)
 
     assert false_alerts(anomalous, times_s, false) == expected

@@ -11,9 +11,8 @@ from rich.console import Console
 
 from monitor.commands.status import duration_text, lines, troubles
 from pipeline.hub.counters import HubCounters
-from pipeline.schema.public import Alert, Status
+from pipeline.schema.public import Alert, Status, SystemReport
 from pipeline.schema.requests import ControlReply
-from pipeline.schema.system_report import SystemReport
 from tests.monitor.run.test_system import (
     DEADLINE_S,
     ECTOPIC_DEVICE,
@@ -31,7 +30,7 @@ STATUS = Status(stream="a", state="normal", fs_hz=360.0, sample=720, time_s=2.0,
 
 def report(**changes: Any) -> SystemReport:
     """Return the report of a system that is well, with ``changes``."""
-    well = report_of(HubCounters(0.0, version="1.2"))
+    well = report_of(HubCounters(), version="1.2")
     return msgspec.structs.replace(well, **{"scorers": 1, **changes})
 
 

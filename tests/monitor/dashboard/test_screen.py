@@ -15,11 +15,11 @@ from monitor.dashboard.layout import MUTED, STALE
 from monitor.dashboard.screen import Screen, export_svg, render
 from monitor.dashboard.state import DashboardState
 from pipeline.constants import NOTICE
-from pipeline.schema.position import LogReplaced
 from pipeline.schema.public import (
     Alert,
     BeatNote,
     Heartbeat,
+    LogReplaced,
     SignalStrip,
     Status,
     WindowView,

@@ -13,13 +13,20 @@ from monitor.dashboard.state import (
     MAX_ALERTS,
     MAX_BEATS,
     MAX_STREAMS,
-    SIGNAL_SECONDS,
     DashboardState,
-    SignalRing,
 )
+from monitor.dashboard.stream_signal import SIGNAL_SECONDS, StreamSignal
 from pipeline.hub.counters import HubCounters
-from pipeline.schema.position import Gap, LogReplaced
-from pipeline.schema.public import Alert, BeatNote, Heartbeat, SignalStrip, Status, WindowView
+from pipeline.schema.public import (
+    Alert,
+    BeatNote,
+    Gap,
+    Heartbeat,
+    LogReplaced,
+    SignalStrip,
+    Status,
+    WindowView,
+)
 from tests.pipeline.hub.test_counters import report_of
 
 
@@ -51,7 +58,7 @@ def known(ring):
 )
 def test_signal_in_any_order_with_repeats_and_gaps_is_at_its_position(steps):
     """The ring holds each piece of the last ten seconds at its own position, nothing else."""
-    ring, expected, end = SignalRing(), {}, 0
+    ring, expected, end = StreamSignal(), {}, 0
     for step, n in steps:
         first = max(end + step, end - 1000, 0)
         assert ring.place(strip(first, [float(i % 50) for i in range(first, first + n)]))
@@ -65,7 +72,7 @@ def test_signal_in_any_order_with_repeats_and_gaps_is_at_its_position(steps):
 
 def test_masked_samples_are_unknown():
     """Null in a strip, and a number beyond any ECG, are no values."""
-    ring = SignalRing()
+    ring = StreamSignal()
     ring.place(strip(5, [1.0, None, 3.0, 1e300, -math.inf]))
     assert known(ring) == {5: 1.0, 7: 3.0}
 
@@ -83,7 +90,7 @@ def test_masked_samples_are_unknown():
 )
 def test_a_strip_that_cannot_be_signal_changes_nothing(bad):
     """Negative or absurd positions and rates are ignored."""
-    ring = SignalRing()
+    ring = StreamSignal()
     ring.place(strip(10, [1.0, 2.0]))
     assert not ring.place(bad)
     assert known(ring) == {10: 1.0, 11: 2.0}
@@ -99,7 +106,7 @@ def test_a_strip_that_cannot_be_signal_changes_nothing(bad):
 )
 def test_another_epoch_rate_or_far_position_starts_anew(new):
     """A new axis resets the ring; so does coming back after a jump: nothing freezes it."""
-    ring = SignalRing()
+    ring = StreamSignal()
     ring.place(strip(5000, [1.0, 2.0]))
     assert ring.place(new)
     assert list(known(ring).values()) == [7.0]
@@ -110,7 +117,7 @@ def test_another_epoch_rate_or_far_position_starts_anew(new):
 
 def test_a_strip_longer_than_the_ring_leaves_its_end():
     """Only the last ten seconds of a long strip are kept."""
-    ring = SignalRing()
+    ring = StreamSignal()
     ring.place(strip(0, [float(i % 7) for i in range(2500)]))
     assert ring.end == 2500
     assert set(known(ring)) == set(range(1500, 2500))
@@ -376,7 +383,7 @@ def test_a_late_dashboard_shows_alarms_of_the_system():
     gap = Gap(log_id="l", seq=2, from_seq=1, to_seq=2, reason="gone")
     dashboard.receive(gap, 0.0)
     no_scorer = alert(3, stream="", kind="no_scorer", priority="medium", episode="no_scorer-0-3")
-    report = report_of(HubCounters(0.0))
+    report = report_of(HubCounters())
     revision = dashboard.revision
     dashboard.receive(msgspec.structs.replace(report, alarms=[no_scorer]), 1.0)
     assert dashboard.revision > revision

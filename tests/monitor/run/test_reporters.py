@@ -8,7 +8,7 @@ import pytest
 
 from monitor.run.reporters import JsonReporter, PlainReporter
 from monitor.run.session import Tally
-from pipeline.schema.position import Gap, LogReplaced
+from pipeline.schema.public import Gap, LogReplaced
 
 RECORDS = [
     Gap(log_id="L", seq=12, from_seq=10, to_seq=12, reason="alerts 10 to 12 are\x1b[2J damaged"),

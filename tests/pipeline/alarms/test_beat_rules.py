@@ -6,16 +6,18 @@ from hypothesis import strategies as st
 from pipeline.alarms.beat_rules import BeatAlarms
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.alarms.settings import AlarmSettings
+from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineState
 from pipeline.schema.public import Alert
-from tests.support.episodes import told
+from tests.support.episodes import beat_at
 
 FS = 1000.0
 PAUSE = round(EPISODE_S * FS)
 
 
-def alarms() -> BeatAlarms:
+def alarms(*, classify: bool = False) -> BeatAlarms:
     """Return the alarms of beats at the beginning of a stream."""
-    return BeatAlarms("100", FS, AlarmSettings(), epoch=1)
+    machine = AlarmStateMachine("100", FS, AlarmSettings(), AlarmStateMachineState(1, 1))
+    return BeatAlarms(machine, FS, AlarmSettings(), classify=classify)
 
 
 def brief(alerts: list[Alert]) -> list[tuple[str, int, int | None]]:
@@ -25,8 +27,8 @@ def brief(alerts: list[Alert]) -> list[tuple[str, int, int | None]]:
 
 
 def test_an_anomalous_beat_carries_what_was_found() -> None:
-    """Score, witnesses, reason, ticks, class, heart rate and the beat's own epoch are told."""
-    [alert] = alarms().on_beat(told(5000, probabilities=[0.01, 0.02, 0.97, 0.0]))
+    """It has score, components, reason, ticks, class, heart rate and the beat's own epoch."""
+    [alert] = alarms().on_beat(beat_at(5000, probabilities=[0.01, 0.02, 0.97, 0.0]))
 
     assert (alert.kind, alert.priority, alert.state) == ("anomalous_beat", "low", "on")
     assert (alert.epoch, alert.sample, alert.time_s) == (1, 5000, 5.0)
@@ -43,7 +45,7 @@ def test_an_anomalous_beat_carries_what_was_found() -> None:
 
 def test_without_a_classifier_the_class_is_null() -> None:
     """Nobody was asked, so nothing is claimed."""
-    [alert] = alarms().on_beat(told(5000))
+    [alert] = alarms().on_beat(beat_at(5000))
 
     assert (alert.beat_class, alert.class_probabilities) == (None, None)
 
@@ -52,20 +54,20 @@ def test_beats_that_are_normal_or_not_judged_raise_nothing() -> None:
     """No alert without a verdict that says so."""
     episode = alarms()
 
-    assert episode.on_beat(told(5000, anomalous=False)) == []
-    assert episode.on_beat(told(6000, anomalous=None)) == []
+    assert episode.on_beat(beat_at(5000, anomalous=False)) == []
+    assert episode.on_beat(beat_at(6000, anomalous=None)) == []
     assert episode.close(0) == []
 
 
 def test_an_episode_is_told_once_and_its_end_counts() -> None:
     """Anomalous beats within ten seconds of each other are one alert; the end has their number."""
     episode = alarms()
-    assert brief(episode.on_beat(told(1000))) == [("on", 1000, 1)]
-    assert episode.on_beat(told(2000, anomalous=False)) == []
-    assert episode.on_beat(told(1000 + PAUSE)) == []
-    assert episode.on_beat(told(1000 + 2 * PAUSE, anomalous=False)) == []
+    assert brief(episode.on_beat(beat_at(1000))) == [("on", 1000, 1)]
+    assert episode.on_beat(beat_at(2000, anomalous=False)) == []
+    assert episode.on_beat(beat_at(1000 + PAUSE)) == []
+    assert episode.on_beat(beat_at(1000 + 2 * PAUSE, anomalous=False)) == []
 
-    [end] = episode.on_beat(told(1001 + 2 * PAUSE, anomalous=False))
+    [end] = episode.on_beat(beat_at(1001 + 2 * PAUSE, anomalous=False))
 
     assert brief([end]) == [("off", 1000 + PAUSE, 2)]
     assert end.reason == "2 times, none for 10 s"
@@ -74,9 +76,9 @@ def test_an_episode_is_told_once_and_its_end_counts() -> None:
 def test_the_next_episode_begins_after_the_end_of_the_last() -> None:
     """A beat may end one and begin another, in this order."""
     episode = alarms()
-    episode.on_beat(told(1000))
+    episode.on_beat(beat_at(1000))
 
-    alerts = episode.on_beat(told(1001 + PAUSE))
+    alerts = episode.on_beat(beat_at(1001 + PAUSE))
 
     assert brief(alerts) == [("off", 1000, 1), ("on", 1001 + PAUSE, 1)]
 
@@ -84,10 +86,10 @@ def test_the_next_episode_begins_after_the_end_of_the_last() -> None:
 def test_no_episode_spans_two_epochs() -> None:
     """Numbering begins anew: the old episode ends in its own epoch."""
     episode = alarms()
-    episode.on_beat(told(50_000, epoch=1))
+    episode.on_beat(beat_at(50_000, epoch=1))
     episode.begin_epoch(2, 51_000)
 
-    off, on = episode.on_beat(told(400, epoch=2))
+    off, on = episode.on_beat(beat_at(400, epoch=2))
 
     assert (off.state, off.epoch, off.sample) == ("off", 1, 50_000)
     assert (on.state, on.epoch, on.sample) == ("on", 2, 400)
@@ -103,7 +105,7 @@ def test_alerts_come_in_pairs_and_count_every_anomalous_beat(
     at = 0
     for apart, anomalous in beats:
         at += apart
-        alerts += episode.on_beat(told(at, anomalous=anomalous))
+        alerts += episode.on_beat(beat_at(at, anomalous=anomalous))
     alerts += episode.close(0)
 
     assert [alert.state for alert in alerts] == ["on", "off"] * (len(alerts) // 2)
@@ -112,9 +114,9 @@ def test_alerts_come_in_pairs_and_count_every_anomalous_beat(
 
 
 def test_alarm_ends_though_no_beat_comes_any_more() -> None:
-    """The heart stands still, or the lead is off: time passes all the same."""
+    """In asystole, or with a lead off, time passes all the same."""
     episode = alarms()
-    episode.on_beat(told(5_000))
+    episode.on_beat(beat_at(5_000))
     assert episode.advance(5_000 + PAUSE) == []
     assert brief(episode.advance(5_001 + PAUSE)) == [("off", 5_000, 1)]
     assert episode.advance(9_000 + PAUSE) == []
@@ -122,11 +124,11 @@ def test_alarm_ends_though_no_beat_comes_any_more() -> None:
 
 def test_tachycardia_is_over_when_nothing_beats_for_three_seconds() -> None:
     """It latches, at its last beat."""
-    beats = BeatAlarms("100", FS, AlarmSettings(), epoch=1, classify=True)
+    beats = alarms(classify=True)
     ventricular = [0.0, 0.0, 1.0, 0.0]
     for n in range(6):
-        beats.on_beat(told(1_000 + 400 * n, probabilities=ventricular))
-    assert beats.life.present("ventricular_tachycardia")
+        beats.on_beat(beat_at(1_000 + 400 * n, probabilities=ventricular))
+    assert beats.machine.present("ventricular_tachycardia")
     assert beats.advance(6_000) == []
     [latched] = [a for a in beats.advance(6_001) if a.kind == "ventricular_tachycardia"]
     assert (latched.state, latched.end_s) == ("latched", 3.0)
@@ -136,8 +138,8 @@ def test_epoch_that_ends_within_an_alarm_tells_the_same_however_late() -> None:
     """Ten seconds had passed before the new round: so it says, whenever the scores come."""
     in_time, late = alarms(), alarms()
     for one in (in_time, late):
-        one.on_beat(told(5_000))
+        one.on_beat(beat_at(5_000))
     early = in_time.advance(16_000)
     for one in (in_time, late):
         one.begin_epoch(2, 16_000)
-    assert early + in_time.on_beat(told(400, epoch=2)) == late.on_beat(told(400, epoch=2))
+    assert early + in_time.on_beat(beat_at(400, epoch=2)) == late.on_beat(beat_at(400, epoch=2))

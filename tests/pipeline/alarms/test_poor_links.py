@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.schema.messages import FLAG_LEAD_OFF
 from pipeline.schema.public import Alert
+from pipeline.signal.samples import SampleBlock
 from pipeline.stream.stream import Stream
 from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.pipeline.stream.test_stream import CONFIG
@@ -25,14 +26,16 @@ def heart(seconds: int, bpm: float = 72.0, noise: float = 0.01) -> NDArray[np.fl
 
 
 def stopping() -> NDArray[np.float32]:
-    """Return a heart that stands still after a minute: no QRS, but no flat line."""
+    """Return a heart that stops after a minute: no QRS, but no flat line."""
     x = heart(120)
     t = np.arange(x.size - STILL_FROM) / FS
     x[STILL_FROM:] = x[STILL_FROM] + 0.05 * np.sin(2 * np.pi * 0.4 * t)
     return x
 
 
-def told(x: NDArray[np.float32], *, every_s: float, lost_s: float, flagged: bool) -> list[Alert]:
+def alerts_of(
+    x: NDArray[np.float32], *, every_s: float, lost_s: float, flagged: bool
+) -> list[Alert]:
     """Return the alerts of a signal of which ``lost_s`` is missing, or flagged, ``every_s``."""
     stream = Stream("p", FS, CONFIG, lambda: 0.0)
     alerts = []
@@ -44,7 +47,7 @@ def told(x: NDArray[np.float32], *, every_s: float, lost_s: float, flagged: bool
             flags[:lost] = FLAG_LEAD_OFF
         else:
             part, flags, begin = part[lost:], flags[lost:], begin + lost
-        alerts += stream.take(part, first_sample=begin, arrived_at=0.0, flags=flags).alerts
+        alerts += stream.take(SampleBlock(begin, part, flags=flags)).alerts
     return alerts + stream.finish().alerts
 
 
@@ -59,7 +62,7 @@ def test_heart_that_stops_behind_short_holes_is_an_asystole(
     every_s: float, within_s: float, *, flagged: bool
 ) -> None:
     """Holes of 0.2 s do not hide it: the time between them is counted together."""
-    alerts = told(stopping(), every_s=every_s, lost_s=0.2, flagged=flagged)
+    alerts = alerts_of(stopping(), every_s=every_s, lost_s=0.2, flagged=flagged)
 
     first = begun(alerts, "asystole")[0]
     assert 60 + 4 - 1.5 < first < 60 + within_s
@@ -72,15 +75,15 @@ def test_heart_that_beats_behind_short_holes_is_none(
     bpm: float, every_s: float, *, flagged: bool
 ) -> None:
     """However often a packet is lost, from the first second on, nobody hears of an asystole."""
-    alerts = told(heart(120, bpm), every_s=every_s, lost_s=0.06, flagged=flagged)
+    alerts = alerts_of(heart(120, bpm), every_s=every_s, lost_s=0.06, flagged=flagged)
 
     assert begun(alerts, "asystole") == []
 
 
 @pytest.mark.parametrize("flagged", [False, True], ids=["lost", "electrode off"])
 def test_signal_in_pieces_too_short_to_be_watched_is_told(*, flagged: bool) -> None:
-    """Whatever the moments between, nobody could have seen fibrillation: told after 30 s, once."""
-    alerts = told(heart(120), every_s=4.0, lost_s=0.06, flagged=flagged)
+    """Whatever the moments between, no fibrillation could be found: raised after 30 s, once."""
+    alerts = alerts_of(heart(120), every_s=4.0, lost_s=0.06, flagged=flagged)
 
     [alarm] = [one for one in alerts if one.kind == "unmonitored"]
     assert (alarm.state, alarm.priority) == ("on", "medium")
@@ -90,7 +93,7 @@ def test_signal_in_pieces_too_short_to_be_watched_is_told(*, flagged: bool) -> N
 
 def test_signal_in_pieces_long_enough_is_watched() -> None:
     """A hole every ten seconds is no alarm by itself, above the note that samples are missing."""
-    alerts = told(heart(120), every_s=10.0, lost_s=0.06, flagged=False)
+    alerts = alerts_of(heart(120), every_s=10.0, lost_s=0.06, flagged=False)
 
     assert {one.priority for one in alerts} == {"low"}
 
@@ -99,7 +102,7 @@ def test_signal_in_pieces_long_enough_is_watched() -> None:
 @pytest.mark.parametrize("noise", [0.0, 0.001, 0.004, 0.02])
 def test_slow_heart_is_told_whatever_the_noise(bpm: float, noise: float) -> None:
     """A line without noise between two beats is no reason to ignore the next one."""
-    alerts = told(heart(60, bpm, noise), every_s=60.0, lost_s=0.0, flagged=False)
+    alerts = alerts_of(heart(60, bpm, noise), every_s=60.0, lost_s=0.0, flagged=False)
 
     assert begun(alerts, "extreme_bradycardia")
     assert not begun(alerts, "asystole")
@@ -132,6 +135,6 @@ def test_chunks_do_not_decide_what_the_rules_tell(seed: int, cuts: list[int]) ->
         stream = Stream("p", FS, CONFIG, lambda: 0.0)
         alerts = []
         for a, b in pairwise(edges):
-            alerts += stream.take(x[a:b], first_sample=a, arrived_at=0.0, flags=flags[a:b]).alerts
+            alerts += stream.take(SampleBlock(a, x[a:b], flags=flags[a:b])).alerts
         outcomes.append(alerts + stream.finish().alerts)
     assert outcomes[0] == outcomes[1] == outcomes[2]

@@ -1,4 +1,4 @@
-"""Alarm settings: what they may be, and what a person is told who asks for something else."""
+"""Alarm settings: what they may be, and the error for anything else."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def test_empty_table_is_the_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "told"),
+    ("table", "error"),
     [
         ({"asystole": 4}, "no alarm setting is called asystole"),
         ({"asystole_s": 11}, "a number of 3 to 10"),
@@ -38,9 +38,9 @@ def test_empty_table_is_the_defaults() -> None:
         ({"asystole_s": 3, "pause_s": 3}, "pause_s must be shorter"),
     ],
 )
-def test_what_is_refused_says_what_would_be_taken(table: dict[str, object], told: str) -> None:
+def test_what_is_refused_says_what_would_be_taken(table: dict[str, object], error: str) -> None:
     """Name, value and the range."""
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=error):
         settings_of(table)
 
 

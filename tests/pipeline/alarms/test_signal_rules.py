@@ -9,7 +9,9 @@ from pipeline.alarms.signal_rules import (
     WATCHED_S,
     WINDOW_DELAY_S,
     SignalAlarms,
+    SignalAlarmsState,
 )
+from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineState
 from pipeline.schema.public import Alert
 from pipeline.signal.quality import Reason
 from pipeline.signal.segment import FibrillationChange
@@ -22,7 +24,12 @@ SILENCE = round((ASYSTOLE_S + WINDOW_DELAY_S) * FS)
 def rules() -> SignalAlarms:
     """Return the rules at the beginning of a stream; pauses are not asked for."""
     settings = AlarmSettings(off=frozenset({"pause"}))
-    return SignalAlarms("100", FS, settings, epoch=2, first_sample=0)
+    return SignalAlarms(
+        AlarmStateMachine("100", FS, settings, AlarmStateMachineState(2)),
+        FS,
+        settings,
+        SignalAlarmsState.fresh(),
+    )
 
 
 def beat(alarms: SignalAlarms, sample: int) -> list[Alert]:
@@ -36,7 +43,7 @@ def brief(alerts: list[Alert]) -> list[tuple[str, str, int]]:
 
 
 def test_asystole_is_raised_once_4_s_after_the_last_qrs() -> None:
-    """High priority, placed 4 s after the last QRS, said once, ended by the next QRS."""
+    """High priority, 4 s after the last QRS, raised once, ended by the next QRS."""
     alarms = rules()
     beat(alarms, 1000)
 
@@ -46,10 +53,10 @@ def test_asystole_is_raised_once_4_s_after_the_last_qrs() -> None:
     assert alert.sample == 1000 + round(ASYSTOLE_S * FS)
     assert (alert.epoch, alert.time_s) == (2, pytest.approx(alert.sample / FS, abs=1e-4))
     assert alarms.on_position(9000) == []
-    assert alarms.life.present("asystole")
+    assert alarms.machine.present("asystole")
 
     assert brief(beat(alarms, 9000)) == [("asystole", "latched", 9000)]
-    assert not alarms.life.present("asystole")
+    assert not alarms.machine.present("asystole")
     assert brief(alarms.on_position(9000 + SILENCE + 1)) == [("asystole", "on", 9000 + 1440)]
 
 
@@ -62,14 +69,14 @@ def test_heart_that_never_beats_is_noticed() -> None:
     "reason", [reason for reason in Reason if reason not in (Reason.OK, Reason.FLAT)]
 )
 def test_signal_that_cannot_be_analysed_is_no_asystole(reason: Reason) -> None:
-    """A lost electrode is told as such; the time counts anew once the signal is back."""
+    """A lost electrode is reported as such; the time counts anew once the signal is back."""
     alarms = rules()
     beat(alarms, 1000)
     [lost] = alarms.on_quality(1500, reason)
     kind = "lead_off" if reason is Reason.LEAD_OFF else "not_analysable"
     assert (lost.kind, lost.category, lost.reason) == (kind, "technical", reason.text)
-    told = alarms.on_position(100_000)
-    assert brief(told) == [("unmonitored", "on", 1500 + round(UNMONITORED_S * FS))]
+    alerts = alarms.on_position(100_000)
+    assert brief(alerts) == [("unmonitored", "on", 1500 + round(UNMONITORED_S * FS))]
 
     assert brief(alarms.on_quality(100_000, Reason.OK)) == [(kind, "off", 100_000)]
     assert alarms.on_position(100_000 + SILENCE) == []
@@ -80,14 +87,14 @@ def test_signal_that_cannot_be_analysed_is_no_asystole(reason: Reason) -> None:
 
 
 def test_flat_line_is_told_and_still_becomes_asystole() -> None:
-    """A heart that stands still draws a flat line: the time goes on counting from the last QRS."""
+    """Asystole draws a flat line: the time goes on counting from the last QRS."""
     alarms = rules()
     beat(alarms, 1000)
 
     assert brief(alarms.on_quality(1500, Reason.FLAT)) == [("not_analysable", "on", 1500)]
     assert brief(alarms.on_position(1000 + SILENCE + 1)) == [("asystole", "on", 2440)]
     assert brief(alarms.on_quality(9000, Reason.OK)) == [("not_analysable", "off", 9000)]
-    assert alarms.life.present("asystole")
+    assert alarms.machine.present("asystole")
 
 
 def test_signal_lost_during_asystole_ends_it() -> None:
@@ -115,7 +122,7 @@ def test_change_of_reason_is_told_and_repetition_is_not() -> None:
 
 
 def test_time_without_a_qrs_goes_on_behind_a_short_hole() -> None:
-    """All but the first second of each stretch counts; nothing is told before one has passed."""
+    """All but the first second of each stretch counts; nothing is raised before one has passed."""
     alarms = rules()
     beat(alarms, 1000)
     alarms.on_quality(1000 + 2 * 360, Reason.GAP)
@@ -146,16 +153,16 @@ def test_qrs_within_a_hole_counts() -> None:
 
 
 def test_long_hole_makes_the_count_begin_anew() -> None:
-    """Somebody was told that nobody watched."""
+    """The alarm that the heart was not monitored was raised."""
     alarms = rules()
     beat(alarms, 1000)
     alarms.on_quality(1000 + 1000, Reason.NOISE)
     alarms.on_quality(10_000, Reason.OK)
 
     alarms.on_position(10_000 + SILENCE)
-    assert not alarms.life.present("asystole")
+    assert not alarms.machine.present("asystole")
     alarms.on_position(10_000 + SILENCE + 1)
-    assert alarms.life.present("asystole")
+    assert alarms.machine.present("asystole")
 
 
 def test_late_qrs_does_not_turn_the_time_back() -> None:
@@ -171,21 +178,21 @@ def test_late_qrs_does_not_turn_the_time_back() -> None:
 def test_fibrillation_before_a_gap_is_none_behind_it() -> None:
     """Who watches the waveform begins anew there: it would never say that it is over."""
     alarms = rules()
-    change = FibrillationChange(1000, there=True, begun_at=900, hz=5.0, mv=0.5)
+    change = FibrillationChange(1000, active=True, begun_at=900, hz=5.0, mv=0.5)
     assert brief(alarms.on_fibrillation(change)) == [("ventricular_fibrillation", "on", 1000)]
     alarms.on_quality(1100, Reason.GAP)
     assert not [a for a in alarms.on_quality(1140, Reason.OK) if a.priority == "high"]
-    assert not alarms.life.present("ventricular_fibrillation")
+    assert not alarms.machine.present("ventricular_fibrillation")
 
-    told = alarms.on_position(1140 + SILENCE + 1)
-    assert [alert.kind for alert in told if alert.state == "on"] == ["asystole"]
+    alerts = alarms.on_position(1140 + SILENCE + 1)
+    assert [alert.kind for alert in alerts if alert.state == "on"] == ["asystole"]
 
 
 @pytest.mark.parametrize("reason", [Reason.LEAD_OFF, Reason.NOISE])
 def test_fibrillation_that_was_only_hidden_calls_again(reason: Reason) -> None:
-    """The watch went on behind the noise, and has not said that it is over."""
+    """The watch went on behind the noise, and has not found an end."""
     alarms = rules()
-    alarms.on_fibrillation(FibrillationChange(1000, there=True, begun_at=900, hz=5.0, mv=0.5))
+    alarms.on_fibrillation(FibrillationChange(1000, active=True, begun_at=900, hz=5.0, mv=0.5))
     alarms.on_quality(1100, reason)
-    told = alarms.on_quality(1400, Reason.OK)
-    assert "ventricular_fibrillation" in [alert.kind for alert in told if alert.state == "on"]
+    alerts = alarms.on_quality(1400, Reason.OK)
+    assert "ventricular_fibrillation" in [alert.kind for alert in alerts if alert.state == "on"]

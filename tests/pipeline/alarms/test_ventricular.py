@@ -13,7 +13,7 @@ FS = 100.0
 KNOWN = {"V": True, "N": False, "?": None}
 
 
-def told(beats: str, rr_s: float = 0.5) -> list[tuple[int, RhythmChange]]:
+def found_in(beats: str, rr_s: float = 0.5) -> list[tuple[int, RhythmChange]]:
     """Return (beat, found) for beats written as V, N and ?, evenly spaced."""
     rhythm = VentricularRhythm(DEFAULTS, FS)
     found = []
@@ -26,20 +26,20 @@ def told(beats: str, rr_s: float = 0.5) -> list[tuple[int, RhythmChange]]:
 
 def brief(beats: str, rr_s: float = 0.5) -> list[tuple[int, str, bool]]:
     """Return the beat, the kind, and whether it begins."""
-    return [(n, one.kind, one.there) for n, one in told(beats, rr_s)]
+    return [(n, one.kind, one.active) for n, one in found_in(beats, rr_s)]
 
 
 def test_two_are_a_couplet_once_the_third_is_none() -> None:
-    """Told with the beat after it; one alone is nothing."""
+    """Found with the beat after it; one alone is nothing."""
     assert brief("NVVN") == [(3, "couplet", True)]
     assert brief("NVNN") == []
 
 
 def test_three_are_a_run_and_five_fast_ones_a_tachycardia() -> None:
-    """At 120 bpm; the run is told at its third beat, and is over with the tachycardia."""
+    """At 120 bpm; the run is found at its third beat, and is over with the tachycardia."""
     assert brief("NVVVVN") == [(3, "ventricular_run", True), (5, "ventricular_run", False)]
-    found = told("NVVVVVVN" + "NN")
-    assert [(n, one.kind, one.there) for n, one in found] == [
+    found = found_in("NVVVVVVN" + "NN")
+    assert [(n, one.kind, one.active) for n, one in found] == [
         (3, "ventricular_run", True),
         (5, "ventricular_tachycardia", True),
         (9, "ventricular_tachycardia", False),
@@ -51,7 +51,7 @@ def test_three_are_a_run_and_five_fast_ones_a_tachycardia() -> None:
 
 def test_slow_ones_are_no_tachycardia() -> None:
     """At 90 bpm five ventricular beats are a run."""
-    kinds = {one.kind for _, one in told("N" + "V" * 12 + "N", 60 / 90)}
+    kinds = {one.kind for _, one in found_in("N" + "V" * 12 + "N", 60 / 90)}
     assert kinds == {"ventricular_run"}
 
 
@@ -84,7 +84,7 @@ def test_gap_ends_a_run() -> None:
 
 @given(st.text("VN?", max_size=60), st.sampled_from([0.4, 0.55, 0.62, 0.8]))
 def test_tachycardia_is_where_a_slow_look_finds_it(beats: str, rr_s: float) -> None:
-    """First told at the fifth ventricular beat of a row that is fast enough, or not at all."""
+    """First found at the fifth ventricular beat of a row that is fast enough, or not at all."""
     fast = 60 / rr_s >= DEFAULTS.tachycardia_bpm
     at = beats.find("V" * DEFAULTS.tachycardia_beats) if fast else -1
     begins = [n for n, kind, there in brief(beats, rr_s) if there and "tachy" in kind]
@@ -133,13 +133,13 @@ def test_patient_whose_every_beat_is_wide_has_no_ventricular_ones() -> None:
 
 
 def test_a_run_of_a_day_takes_no_memory_and_is_counted_whole() -> None:
-    """A hundred thousand ventricular beats: as many are told at its end."""
+    """A hundred thousand ventricular beats: as many are counted at its end."""
     rhythm = VentricularRhythm(DEFAULTS, FS)
     found = [one for n in range(100_000) for one in rhythm.on_beat(50 * n, 0.5, True)]
-    assert len(rhythm._run) <= 99
+    assert len(rhythm.state.run) <= 99
     for n in range(4):
         found += rhythm.on_beat(50 * (100_000 + n), 0.5, False)
-    assert [(one.kind, one.there, one.beats) for one in found][-2:] == [
+    assert [(one.kind, one.active, one.beats) for one in found][-2:] == [
         ("ventricular_tachycardia", False, 100_000),
         ("ventricular_run", False, 100_000),
     ]

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.client import Subscriber
-from pipeline.clients.cursor import load_position, store_position
+from pipeline.clients.cursor import Position, load_position, store_position
 from pipeline.clients.sequencer import Record
 from pipeline.errors import ConfigError
 from pipeline.hub.hub import Hub
 from pipeline.log.store import AlertLog
-from pipeline.schema.position import Gap, Position
+from pipeline.schema.public import Gap
 from tests.support.limits import BUSY_S
 from tests.support.programs.alert_hub import made
 from tests.support.running import running_hub, until

@@ -1,4 +1,4 @@
-"""A source's connection: waits for credit, loses nothing, gives up when told."""
+"""A source's connection: waits for credit, loses nothing, gives up when asked to."""
 
 import threading
 import time
@@ -17,9 +17,8 @@ from pipeline.schema.messages import (
     Refused,
     decode,
     encode,
-    flags_of,
-    samples_of,
 )
+from pipeline.signal.samples import SampleBlock
 from pipeline.transport.sockets import Router, wait
 from tests.support.limits import promised
 from tests.support.running import thread, until
@@ -44,7 +43,7 @@ def accepted(message: Message, credit: int) -> bytes:
 
 
 def connect(router: Router, stop: threading.Event, **how: bool) -> IngestClient:
-    """Return a feeder for ``router``."""
+    """Return a client of ``router``."""
     return IngestClient(
         router.endpoint, stream="s", fs_hz=250.0, lead="II", stop=stop.is_set, **how
     )
@@ -54,17 +53,17 @@ class FakeHub:
     """A hub that says what a test wants it to say."""
 
     def __init__(self, router: Router, *, credit: int = 1) -> None:
-        self.heard: list[Message] = []
+        self.received: list[Message] = []
         self._router = router
         self._credit = credit
         self._peer = b""
 
     def greet(self, **answer: object) -> None:
         """Wait for a `Hello` and answer it: by default, as a hub that knows nothing of it."""
-        hello = self.hears(Hello)
+        hello = self.wait_for(Hello)
         self.say(hello, **{"known": False, **answer})
 
-    def hears(self, kind: type) -> Message:
+    def wait_for(self, kind: type) -> Message:
         """Wait for a message of a kind and return it."""
         found: list[Message] = []
 
@@ -72,12 +71,12 @@ class FakeHub:
             wait([self._router], 0.1)
             for peer, frame in self._router.receive():
                 self._peer = peer
-                self.heard.append(decode(frame))
-            found.extend(m for m in self.heard if isinstance(m, kind))
+                self.received.append(decode(frame))
+            found.extend(m for m in self.received if isinstance(m, kind))
             return bool(found)
 
         until(done)
-        self.heard.remove(found[0])
+        self.received.remove(found[0])
         return found[0]
 
     def say(self, message: Message, **answer: object) -> None:
@@ -99,11 +98,11 @@ def test_ramp_arrives_complete_and_never_more_than_the_credit_is_under_way() -> 
     with Router("tcp://127.0.0.1:0") as hub:
 
         def send(stop: object) -> None:
-            with connect(hub, threading.Event()) as feeder:
+            with connect(hub, threading.Event()) as client:
                 for a in range(0, ramp.size, 500):
                     block = slice(a, a + 500)
-                    assert feeder.send(ramp[block], first_sample=a, flags=flags[block], epoch=2)
-                assert feeder.finish()
+                    assert client.send(SampleBlock(a, ramp[block], flags=flags[block], epoch=2))
+                assert client.finish()
 
         with thread(send):
             held: list[tuple[bytes, Message]] = []
@@ -122,8 +121,8 @@ def test_ramp_arrives_complete_and_never_more_than_the_credit_is_under_way() -> 
 
             until(done)
     chunks = [message for message in got if isinstance(message, Chunk)]
-    np.testing.assert_array_equal(np.concatenate([samples_of(c) for c in chunks]), ramp)
-    np.testing.assert_array_equal(np.concatenate([flags_of(c) for c in chunks]), flags)
+    np.testing.assert_array_equal(np.concatenate([c.samples for c in chunks]), ramp)
+    np.testing.assert_array_equal(np.concatenate([c.flags for c in chunks]), flags)
     assert {(c.epoch, c.fs_hz, c.lead) for c in chunks} == {(2, 250.0, "II")}
     end = got[-1]
     assert isinstance(end, End)
@@ -131,20 +130,20 @@ def test_ramp_arrives_complete_and_never_more_than_the_credit_is_under_way() -> 
 
 
 def test_source_waits_without_credit_and_gives_up_when_told() -> None:
-    """With a credit of one the second chunk waits until the source is told to stop."""
+    """With a credit of one the second chunk waits until the source is asked to stop."""
     stop = threading.Event()
     with Router("tcp://127.0.0.1:0") as router:
         hub = FakeHub(router)
         results: list[bool] = []
 
         def send(_: object) -> None:
-            with connect(router, stop) as feeder:
+            with connect(router, stop) as client:
                 for n in range(2):
-                    results.append(feeder.send(np.zeros(10, np.float32), first_sample=10 * n))
+                    results.append(client.send(SampleBlock(10 * n, np.zeros(10, np.float32))))
 
         with thread(send):
             hub.greet()
-            hub.hears(Chunk)
+            hub.wait_for(Chunk)
             wait([router], 0.3)
             assert list(router.receive()) == []
             stop.set()
@@ -153,7 +152,7 @@ def test_source_waits_without_credit_and_gives_up_when_told() -> None:
 
 
 def test_hub_that_is_not_there_is_waited_for_until_told_to_stop() -> None:
-    """A source may be started first; told to stop, it leaves with nothing sent."""
+    """A source may be started first; asked to stop, it ends with nothing sent."""
     with Router("tcp://127.0.0.1:0") as gone:
         endpoint = gone.endpoint
     asked = 0
@@ -163,8 +162,8 @@ def test_hub_that_is_not_there_is_waited_for_until_told_to_stop() -> None:
         asked += 1
         return asked > 5
 
-    with IngestClient(endpoint, stream="s", fs_hz=250.0, lead="II", stop=stop) as feeder:
-        assert not feeder.send(np.zeros(10, np.float32), first_sample=0)
+    with IngestClient(endpoint, stream="s", fs_hz=250.0, lead="II", stop=stop) as client:
+        assert not client.send(SampleBlock(0, np.zeros(10, np.float32)))
 
 
 def test_hub_that_does_not_answer_the_end_is_not_waited_for_for_ever() -> None:
@@ -173,8 +172,8 @@ def test_hub_that_does_not_answer_the_end_is_not_waited_for_for_ever() -> None:
     with Router("tcp://127.0.0.1:0") as router:
 
         def send(_: object) -> None:
-            with connect(router, threading.Event()) as feeder:
-                ended.append(feeder.finish(timeout_s=0.0))
+            with connect(router, threading.Event()) as client:
+                ended.append(client.finish(timeout_s=0.0))
 
         with thread(send):
             FakeHub(router).greet()
@@ -188,16 +187,16 @@ def test_rubbish_from_the_hub_is_ignored() -> None:
         hub = FakeHub(router)
 
         def send(_: object) -> None:
-            with connect(router, threading.Event()) as feeder:
+            with connect(router, threading.Event()) as client:
                 for n in range(2):
-                    sent.append(feeder.send(np.zeros(10, np.float32), first_sample=10 * n))
+                    sent.append(client.send(SampleBlock(10 * n, np.zeros(10, np.float32))))
 
         with thread(send):
             hub.greet()
-            first = hub.hears(Chunk)
+            first = hub.wait_for(Chunk)
             router.send(hub._peer, b"rubbish")
             hub.say(first)
-            hub.hears(Chunk)
+            hub.wait_for(Chunk)
     assert sent == [True, True]
 
 
@@ -207,14 +206,14 @@ def test_refused_stream_is_an_error_with_the_hubs_reason() -> None:
         hub = FakeHub(router)
 
         def send(_: object) -> None:
-            with connect(router, threading.Event()) as feeder:
-                feeder.send(np.zeros(10, np.float32), first_sample=0)
+            with connect(router, threading.Event()) as client:
+                client.send(SampleBlock(0, np.zeros(10, np.float32)))
                 with pytest.raises(EndpointError, match="s: changed its rate"):
-                    feeder.finish()
+                    client.finish()
 
         with thread(send):
             hub.greet()
-            hub.hears(Chunk)
+            hub.wait_for(Chunk)
             router.send(hub._peer, encode(Refused(stream="s", reason="changed its rate")))
 
 
@@ -224,27 +223,27 @@ def test_what_the_hub_has_not_in_its_log_is_sent_again_after_a_silence() -> None
         hub = FakeHub(router, credit=8)
 
         def send(_: object) -> None:
-            with connect(router, threading.Event()) as feeder:
+            with connect(router, threading.Event()) as client:
                 for n in range(5):
-                    assert feeder.send(np.zeros(10, np.float32), first_sample=10 * n)
-                assert feeder.finish()
+                    assert client.send(SampleBlock(10 * n, np.zeros(10, np.float32)))
+                assert client.finish()
 
         with thread(send):
             hub.greet()
             for n in range(2):
-                hub.say(hub.hears(Chunk), written=n)  # they arrived; one is in the log
+                hub.say(hub.wait_for(Chunk), written=n)  # they arrived; one is in the log
             for _ in range(3):
-                hub.hears(Chunk)
-            hub.hears(End)
+                hub.wait_for(Chunk)
+            hub.wait_for(End)
             hub.greet(known=True, written=1)
-            again = [hub.hears(Chunk) for _ in range(4)]
+            again = [hub.wait_for(Chunk) for _ in range(4)]
             assert [(c.first_sample, c.number) for c in again] == [
                 (10, 2),
                 (20, 3),
                 (30, 4),
                 (40, 5),
             ]
-            hub.say(hub.hears(End))
+            hub.say(hub.wait_for(End))
 
 
 def test_hub_that_knows_nothing_of_the_session_is_told_that_its_beginning_is_gone() -> None:
@@ -253,22 +252,22 @@ def test_hub_that_knows_nothing_of_the_session_is_told_that_its_beginning_is_gon
         hub = FakeHub(router, credit=8)
 
         def send(_: object) -> None:
-            with connect(router, threading.Event()) as feeder:
+            with connect(router, threading.Event()) as client:
                 for n in range(5):
-                    assert feeder.send(np.zeros(10, np.float32), first_sample=10 * n)
-                assert feeder.finish()
+                    assert client.send(SampleBlock(10 * n, np.zeros(10, np.float32)))
+                assert client.finish()
 
         with thread(send):
             hub.greet()
             for n in range(2):
-                hub.say(hub.hears(Chunk), written=n + 1)
+                hub.say(hub.wait_for(Chunk), written=n + 1)
             for _ in range(3):
-                hub.hears(Chunk)
-            hub.hears(End)
+                hub.wait_for(Chunk)
+            hub.wait_for(End)
             hub.greet(session="", written=0)
-            again = [hub.hears(Chunk) for _ in range(3)]
+            again = [hub.wait_for(Chunk) for _ in range(3)]
             assert [(c.number, c.unkept) for c in again] == [(3, True), (4, False), (5, False)]
-            hub.say(hub.hears(End))
+            hub.say(hub.wait_for(End))
 
 
 def test_hub_that_does_not_answer_is_worth_a_word(
@@ -281,12 +280,12 @@ def test_hub_that_does_not_answer_is_worth_a_word(
         hub = FakeHub(router)
 
         def send(_: object) -> None:
-            with connect(router, stop) as feeder:
-                feeder.meet()
+            with connect(router, stop) as client:
+                client.handshake()
 
         with thread(send):
             for _ in range(3):
-                hub.hears(Hello)
+                hub.wait_for(Hello)
             stop.set()
         (record,) = caplog.records
         assert router.endpoint in record.getMessage()
@@ -299,15 +298,15 @@ def test_source_that_resumes_goes_on_where_the_hub_stands() -> None:
         starts: list[object] = []
 
         def send(_: object) -> None:
-            with connect(router, threading.Event(), resume=True) as feeder:
-                starts.append(feeder.meet())
-                assert feeder.send(np.zeros(10, np.float32), first_sample=700, epoch=2)
+            with connect(router, threading.Event(), resume=True) as client:
+                starts.append(client.handshake())
+                assert client.send(SampleBlock(700, np.zeros(10, np.float32), epoch=2))
 
         with thread(send):
             hub.greet(
                 known=True, epoch=5, next_sample=700, session="ab", session_epoch=3, written=9
             )
-            chunk = hub.hears(Chunk)
+            chunk = hub.wait_for(Chunk)
     assert starts == [Start(epoch=2, sample=700)]
     assert isinstance(chunk, Chunk)
     assert (chunk.epoch, chunk.first_sample) == (5, 700)
@@ -321,12 +320,12 @@ def test_source_of_a_known_stream_begins_its_next_epoch() -> None:
             hub = FakeHub(router)
 
             def send(_: object, router: Router = router, how: dict[str, bool] = how) -> None:
-                with connect(router, threading.Event(), **how) as feeder:
-                    feeder.send(np.zeros(10, np.float32), first_sample=0)
+                with connect(router, threading.Event(), **how) as client:
+                    client.send(SampleBlock(0, np.zeros(10, np.float32)))
 
             with thread(send):
                 hub.greet(known=True, epoch=5, next_sample=700, session="ab", session_epoch=3)
-                chunk = hub.hears(Chunk)
+                chunk = hub.wait_for(Chunk)
         assert isinstance(chunk, Chunk)
         assert (chunk.epoch, chunk.first_sample) == (6, 0)
 
@@ -339,27 +338,27 @@ def test_live_source_drops_the_oldest_and_says_how_many() -> None:
         waiting, go_on = threading.Event(), threading.Event()
 
         def send(_: object) -> None:
-            with connect(router, threading.Event(), live=True) as feeder:
+            with connect(router, threading.Event(), live=True) as client:
                 for n in range(20):  # a second each, ten of which may wait
-                    assert feeder.send(np.zeros(250, np.float32), first_sample=250 * n)
+                    assert client.send(SampleBlock(250 * n, np.zeros(250, np.float32)))
                 waiting.set()
                 assert go_on.wait(10)
-                sent.append(feeder.shed_samples)
-                assert feeder.finish()
+                sent.append(client.shed_samples)
+                assert client.finish()
 
         with thread(send):
             hub.greet()
-            first = hub.hears(Chunk)
+            first = hub.wait_for(Chunk)
             assert waiting.wait(10)
             go_on.set()
             hub.say(first)
             chunks = []
             while not chunks or chunks[-1].first_sample < 250 * 19:
-                chunk = hub.hears(Chunk)
+                chunk = hub.wait_for(Chunk)
                 assert isinstance(chunk, Chunk)
                 chunks.append(chunk)
                 hub.say(chunk)
-            hub.say(hub.hears(End))
+            hub.say(hub.wait_for(End))
     missing = chunks[0].first_sample - 250
     assert sent == [missing] == [chunks[0].shed]
     assert [c.shed for c in chunks[1:]] == [0] * (len(chunks) - 1)
@@ -374,21 +373,25 @@ def test_live_source_stays_bounded_behind_what_is_sent_again() -> None:
         waiting: list[int] = []
 
         def send(_: object) -> None:
-            with connect(router, threading.Event(), live=True) as feeder:
+            with connect(router, threading.Event(), live=True) as client:
                 for n in range(5):
-                    assert feeder.send(np.zeros(250, np.float32), first_sample=250 * n)
+                    assert client.send(SampleBlock(250 * n, np.zeros(250, np.float32)))
                 assert missing.wait(10)
-                assert feeder.send(np.zeros(250, np.float32), first_sample=250 * 5)
+                # A live source does not wait for an answer itself.
+                wait([client._hub], 10)
+                assert client.send(SampleBlock(250 * 5, np.zeros(250, np.float32)))
                 assert answered.wait(10)
+                if client._asked:
+                    wait([client._hub], 10)
                 for n in range(6, 60):  # a second each
-                    assert feeder.send(np.zeros(250, np.float32), first_sample=250 * n)
-                waiting.append(len(feeder._queue))
-                waiting.append(feeder.shed_samples // 250)
+                    assert client.send(SampleBlock(250 * n, np.zeros(250, np.float32)))
+                waiting.append(len(client._queue))
+                waiting.append(client.shed_samples // 250)
                 sent.set()
 
         with thread(send):
             hub.greet()
-            chunks = [hub.hears(Chunk) for _ in range(4)]
+            chunks = [hub.wait_for(Chunk) for _ in range(4)]
             hub.say(chunks[0], written=0, missing=True, credit=1)
             missing.set()
             hub.greet(known=True, written=0, credit=1)
@@ -405,21 +408,21 @@ def test_hub_that_comes_back_late_is_found_soon(limit_s: float) -> None:
     with Router("tcp://127.0.0.1:0") as gone:
         endpoint = gone.endpoint
         hub = FakeHub(gone, credit=1)
-        feeder = connect(gone, stop)
+        client = connect(gone, stop)
 
         def send(_: object) -> None:
-            with feeder:
+            with client:
                 for n in range(2):
-                    feeder.send(np.zeros(10, np.float32), first_sample=10 * n)
+                    client.send(SampleBlock(10 * n, np.zeros(10, np.float32)))
 
         with thread(send):
             hub.greet()
-            hub.hears(Chunk)
+            hub.wait_for(Chunk)
             gone.close(linger_ms=0)
             assert not stop.wait(4.0)  # time enough for a socket to try but every few seconds
             back_at = time.monotonic()
             with Router(endpoint) as back:
-                FakeHub(back).hears(Hello)
+                FakeHub(back).wait_for(Hello)
                 found_s = time.monotonic() - back_at
                 stop.set()
     assert found_s < limit_s

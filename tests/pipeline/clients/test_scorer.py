@@ -1,4 +1,4 @@
-"""A scorer process: ready, answers by the row, survives rubbish, leaves when told."""
+"""A scorer process: ready, answers by the row, survives rubbish, ends when asked to."""
 
 import numpy as np
 import pytest
@@ -14,19 +14,14 @@ from pipeline.schema.messages import (
     ScoreRequest,
     decode,
     encode,
-    probabilities_of,
-    residuals_of,
-    scores_of,
 )
 from pipeline.transport.sockets import Router, wait
 from tests.support.running import TrivialClassifier, TrivialScorer, thread, until
 
 WINDOWS = np.random.default_rng(0).uniform(-1, 1, (3, 320)).astype("<f4")
 CONTEXTS = np.random.default_rng(1).uniform(-1, 1, (3, RR_FEATURES)).astype("<f4")
-REQUEST = ScoreRequest(ids=[("s", 0, n) for n in range(3)], windows=WINDOWS.tobytes())
-CLASS_REQUEST = ClassRequest(
-    ids=REQUEST.ids, windows=WINDOWS.tobytes(), rr_context=CONTEXTS.tobytes()
-)
+REQUEST = ScoreRequest(ids=[("s", 0, n) for n in range(3)], windows=WINDOWS)
+CLASS_REQUEST = ClassRequest(ids=REQUEST.ids, windows=WINDOWS, rr_context=CONTEXTS)
 
 
 def test_answer_has_a_row_for_every_id() -> None:
@@ -36,8 +31,8 @@ def test_answer_has_a_row_for_every_id() -> None:
     expected = TrivialScorer().score(WINDOWS)
 
     assert reply.ids == REQUEST.ids
-    np.testing.assert_array_equal(scores_of(reply), expected.scores)
-    np.testing.assert_array_equal(residuals_of(reply), expected.residuals)
+    np.testing.assert_array_equal(reply.scores, expected.scores)
+    np.testing.assert_array_equal(reply.residuals, expected.residuals)
     assert reply.compute_ms >= 0
 
 
@@ -48,7 +43,7 @@ def test_class_request_is_answered_by_the_classifier() -> None:
 
     assert reply.ids == REQUEST.ids
     expected = TrivialClassifier().classify(WINDOWS, CONTEXTS)
-    np.testing.assert_array_equal(probabilities_of(reply), expected)
+    np.testing.assert_array_equal(reply.probabilities, expected)
 
 
 def test_hub_that_is_not_there_is_worth_a_word(
@@ -82,7 +77,7 @@ def test_what_is_no_request_is_refused(frame: bytes) -> None:
 
 
 def test_worker_says_that_it_is_ready_and_answers_after_rubbish() -> None:
-    """It warms up first, tells that it lives again and again, and outlives a bad frame."""
+    """It warms up first, says again and again that it is ready, and survives a bad frame."""
     scorer, classifier = TrivialScorer(), TrivialClassifier()
     with Router("tcp://127.0.0.1:0") as hub:
 
@@ -115,7 +110,7 @@ def test_worker_says_that_it_is_ready_and_answers_after_rubbish() -> None:
 
 
 def test_worker_refuses_an_address_off_loopback() -> None:
-    """Windows of patients leave the machine only where keys guard them."""
+    """Windows of patients leave the machine only with keys."""
     with pytest.raises(ConfigError):
         run_worker(
             TrivialScorer(),

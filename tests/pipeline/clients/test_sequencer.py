@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.clients.sequencer import MOST_HELD, PATIENCE_S, Record, Sequencer
-from pipeline.schema.position import Gap, LogReplaced
-from pipeline.schema.public import Alert, Heartbeat
+from pipeline.schema.public import Alert, Gap, Heartbeat, LogReplaced
 from pipeline.schema.requests import ReplayPage, ReplayRequest
 
 
@@ -61,9 +60,9 @@ def answer(
     return pages
 
 
-def told(follower: Sequencer, pages: list[ReplayPage], now: float = 0.0) -> list[object]:
+def told(sequencer: Sequencer, pages: list[ReplayPage], now: float = 0.0) -> list[object]:
     """Let a follower take pages; return numbers, and (kind, first, last) of what breaks them."""
-    return [brief(record) for page in pages for record in follower.on_page(page, now)]
+    return [brief(record) for page in pages for record in sequencer.on_page(page, now)]
 
 
 def brief(record: Record) -> object:
@@ -75,14 +74,14 @@ def brief(record: Record) -> object:
     return ("log_replaced", record.old_log_id, record.log_id)
 
 
-def asked(follower: Sequencer, last: int, now: float = 0.0) -> ReplayRequest:
+def asked(sequencer: Sequencer, last: int, now: float = 0.0) -> ReplayRequest:
     """Return the question that a follower has."""
-    request = follower.wanted(last, now)
+    request = sequencer.wanted(last, now)
     assert request is not None
     return request
 
 
-class World:
+class Scenario:
     """A hub whose log grows, is shortened or replaced, behind queues that lag and lose."""
 
     def __init__(self) -> None:
@@ -93,7 +92,7 @@ class World:
         self.live: deque[Alert | Heartbeat] = deque()
         self.pages: deque[ReplayPage] = deque()
         self.now = 0.0
-        self.follower = Sequencer(have=0)
+        self.sequencer = Sequencer(have=0)
         self.heard = 0
         self.records: list[Record] = []
 
@@ -117,18 +116,18 @@ class World:
         elif action == "late":
             self.now += PATIENCE_S
         elif action == "page" and self.pages:
-            self.records += self.follower.on_page(self.pages.popleft(), self.now)
+            self.records += self.sequencer.on_page(self.pages.popleft(), self.now)
         elif action == "hear" and self.live:
             self.hear(self.live.popleft())
 
     def hear(self, message: Alert | Heartbeat) -> None:
         """Take one live message, as `Subscriber` does."""
         if isinstance(message, Alert):
-            self.records += self.follower.on_alert(message)
+            self.records += self.sequencer.on_alert(message)
             return
         self.heard = message.last_seq
-        self.follower.on_heartbeat(message)
-        request = self.follower.wanted(self.heard, self.now)
+        self.sequencer.on_heartbeat(message)
+        request = self.sequencer.wanted(self.heard, self.now)
         if request is not None:
             self.pages.extend(answer(request, self.last, low=self.low, log_id=self.log_id, size=3))
 
@@ -150,13 +149,13 @@ ACTIONS = "alert alert lost beat hear hear page trim cut late replace"
 @given(st.lists(st.sampled_from(ACTIONS.split()), max_size=80))
 def test_every_alert_comes_once_and_every_break_has_its_record(actions: list[str]) -> None:
     """Whatever is lost, late, asked twice, shortened or replaced: numbers go on without a hole."""
-    world = World()
+    scenario = Scenario()
     for action in actions:
-        world.act(action)
-    world.settle()
+        scenario.act(action)
+    scenario.settle()
 
     have, log_id, replaced = 0, "", 0
-    for record in world.records:
+    for record in scenario.records:
         if isinstance(record, LogReplaced):
             assert record.old_seq == have
             assert log_id in ("", record.old_log_id)
@@ -165,172 +164,175 @@ def test_every_alert_comes_once_and_every_break_has_its_record(actions: list[str
         assert log_id in ("", record.log_id)
         log_id = record.log_id
         if isinstance(record, Gap):
-            assert have + 1 == record.from_seq <= record.to_seq < world.lows[log_id]
+            assert have + 1 == record.from_seq <= record.to_seq < scenario.lows[log_id]
         else:
             assert record.seq == have + 1
         have = record.seq
-    assert (world.follower.log_id, have) == (world.log_id, world.last)
-    assert replaced <= world.logs - 1
-    assert world.follower.wanted(world.last, world.now) is None
+    assert (scenario.sequencer.log_id, have) == (scenario.log_id, scenario.last)
+    assert replaced <= scenario.logs - 1
+    assert scenario.sequencer.wanted(scenario.last, scenario.now) is None
 
 
 def test_late_joiner_without_a_position_starts_with_what_comes() -> None:
     """Without a number to begin at, only new alerts are delivered."""
-    follower = Sequencer(have=None)
-    follower.on_heartbeat(heartbeat(41))
+    sequencer = Sequencer(have=None)
+    sequencer.on_heartbeat(heartbeat(41))
 
-    assert follower.wanted(41, 0.0) is None
-    assert [brief(one) for one in follower.on_alert(alert(42))] == [42]
+    assert sequencer.wanted(41, 0.0) is None
+    assert [brief(one) for one in sequencer.on_alert(alert(42))] == [42]
 
 
 def test_alerts_that_the_log_no_longer_holds_are_a_gap() -> None:
     """A log that was shortened does not stop its followers, and they know what they miss."""
-    follower = Sequencer(have=2, log_id="L")
-    follower.on_heartbeat(heartbeat(9, low=7))
+    sequencer = Sequencer(have=2, log_id="L")
+    sequencer.on_heartbeat(heartbeat(9, low=7))
 
-    assert told(follower, answer(asked(follower, 9), 9, low=7)) == [("gap", 3, 6), 7, 8, 9]
+    assert told(sequencer, answer(asked(sequencer, 9), 9, low=7)) == [("gap", 3, 6), 7, 8, 9]
 
 
 def test_what_was_heard_live_of_a_gap_is_delivered() -> None:
     """The log holds neither, but this one came before it went."""
-    follower = Sequencer(have=2, log_id="L")
-    assert follower.on_alert(alert(5)) == []
-    follower.on_heartbeat(heartbeat(8, low=8))
+    sequencer = Sequencer(have=2, log_id="L")
+    assert sequencer.on_alert(alert(5)) == []
+    sequencer.on_heartbeat(heartbeat(8, low=8))
 
     expected = [("gap", 3, 4), 5, ("gap", 6, 7), 8]
-    assert told(follower, answer(asked(follower, 8), 8, low=8)) == expected
+    assert told(sequencer, answer(asked(sequencer, 8), 8, low=8)) == expected
 
 
 def test_a_log_that_holds_nothing_any_more_is_a_gap_up_to_its_last_number() -> None:
     """All alerts went for their age: the numbers go on."""
-    follower = Sequencer(have=2, log_id="L")
-    follower.on_heartbeat(heartbeat(9, low=10))
+    sequencer = Sequencer(have=2, log_id="L")
+    sequencer.on_heartbeat(heartbeat(9, low=10))
 
-    assert told(follower, answer(asked(follower, 9), 9, low=10)) == [("gap", 3, 9)]
-    assert follower.wanted(9, 0.0) is None
+    assert told(sequencer, answer(asked(sequencer, 9), 9, low=10)) == [("gap", 3, 9)]
+    assert sequencer.wanted(9, 0.0) is None
 
 
 def test_a_damaged_alert_is_a_gap_of_one() -> None:
     """A row that cannot be read keeps nobody from those behind it."""
-    follower = Sequencer(have=0, log_id="L")
-    follower.on_heartbeat(heartbeat(6))
+    sequencer = Sequencer(have=0, log_id="L")
+    sequencer.on_heartbeat(heartbeat(6))
 
-    pages = answer(asked(follower, 6), 6, damaged=(2, 6), size=3)
-    assert told(follower, pages) == [1, ("gap", 2, 2), 3, 4, 5, ("gap", 6, 6)]
+    pages = answer(asked(sequencer, 6), 6, damaged=(2, 6), size=3)
+    assert told(sequencer, pages) == [1, ("gap", 2, 2), 3, 4, 5, ("gap", 6, 6)]
 
 
 def test_a_page_that_went_missing_is_no_gap() -> None:
     """Only what a page says it answers for can be missing in it; the rest is asked for again."""
-    follower = Sequencer(have=0, log_id="L")
-    follower.on_heartbeat(heartbeat(9))
-    pages = answer(asked(follower, 9), 9, size=3)
+    sequencer = Sequencer(have=0, log_id="L")
+    sequencer.on_heartbeat(heartbeat(9))
+    pages = answer(asked(sequencer, 9), 9, size=3)
     del pages[1]
 
-    assert told(follower, pages) == [1, 2, 3]
-    assert told(follower, answer(asked(follower, 9), 9)) == [4, 5, 6, 7, 8, 9]
+    assert told(sequencer, pages) == [1, 2, 3]
+    assert told(sequencer, answer(asked(sequencer, 9), 9)) == [4, 5, 6, 7, 8, 9]
 
 
 def test_another_log_is_read_from_its_beginning() -> None:
     """Numbers of one log mean nothing in another, and nobody takes them for the same."""
-    follower = Sequencer(have=0)
+    sequencer = Sequencer(have=0)
     for n in (1, 2, 3):
-        follower.on_alert(alert(n))
-    follower.on_heartbeat(heartbeat(2, log_id="M"))
+        sequencer.on_alert(alert(n))
+    sequencer.on_heartbeat(heartbeat(2, log_id="M"))
 
-    pages = answer(asked(follower, 2), 2, log_id="M")
-    assert told(follower, pages) == [("log_replaced", "L", "M"), 1, 2]
+    pages = answer(asked(sequencer, 2), 2, log_id="M")
+    assert told(sequencer, pages) == [("log_replaced", "L", "M"), 1, 2]
 
 
 def test_a_number_that_is_still_to_come_is_waited_for() -> None:
     """Who has read nothing and wants alerts from 100 on has not met an older copy of anything."""
-    follower = Sequencer(have=99)
-    follower.on_heartbeat(heartbeat(34))
-    assert follower.on_alert(alert(35)) == []
-    follower.on_heartbeat(heartbeat(35))
-    assert follower.wanted(35, 0.0) is None
+    sequencer = Sequencer(have=99)
+    sequencer.on_heartbeat(heartbeat(34))
+    assert sequencer.on_alert(alert(35)) == []
+    sequencer.on_heartbeat(heartbeat(35))
+    assert sequencer.wanted(35, 0.0) is None
 
-    follower.on_heartbeat(heartbeat(99))
-    assert [brief(one) for one in follower.on_alert(alert(100))] == [100]
-    follower.on_heartbeat(heartbeat(50))  # from now on it is one
-    assert told(follower, answer(asked(follower, 50), 50)) == [("log_replaced", "L", "L")]
+    sequencer.on_heartbeat(heartbeat(99))
+    assert [brief(one) for one in sequencer.on_alert(alert(100))] == [100]
+    sequencer.on_heartbeat(heartbeat(50))  # from now on it is one
+    assert told(sequencer, answer(asked(sequencer, 50), 50)) == [("log_replaced", "L", "L")]
 
 
 def test_a_stored_position_meets_another_log() -> None:
     """The log was replaced while nobody listened; what the new one no longer has is a gap."""
-    follower = Sequencer(have=40, log_id="L")
-    follower.on_heartbeat(heartbeat(90, low=88, log_id="M"))
+    sequencer = Sequencer(have=40, log_id="L")
+    sequencer.on_heartbeat(heartbeat(90, low=88, log_id="M"))
 
-    pages = answer(asked(follower, 90), 90, low=88, log_id="M")
+    pages = answer(asked(sequencer, 90), 90, low=88, log_id="M")
     expected = [("log_replaced", "L", "M"), ("gap", 1, 87), 88, 89, 90]
-    assert told(follower, pages) == expected
+    assert told(sequencer, pages) == expected
 
 
 def test_an_older_copy_of_the_log_is_a_replaced_log() -> None:
     """Fewer alerts than were delivered: what comes under their numbers may be something else."""
-    follower = Sequencer(have=40, log_id="L")
-    follower.on_heartbeat(heartbeat(30))
+    sequencer = Sequencer(have=40, log_id="L")
+    sequencer.on_heartbeat(heartbeat(30))
 
-    assert told(follower, answer(asked(follower, 30), 30)) == [("log_replaced", "L", "L")]
-    assert told(follower, answer(asked(follower, 30), 30)) == list(range(1, 31))
+    assert told(sequencer, answer(asked(sequencer, 30), 30)) == [("log_replaced", "L", "L")]
+    assert told(sequencer, answer(asked(sequencer, 30), 30)) == list(range(1, 31))
 
 
 def test_an_old_heartbeat_is_no_replaced_log() -> None:
     """What lay in a queue for long speaks of the past: it makes the follower ask, no more."""
-    follower = Sequencer(have=40, log_id="M")
+    sequencer = Sequencer(have=40, log_id="M")
     for beat in (heartbeat(30, log_id="M"), heartbeat(500, log_id="L")):
-        follower.on_heartbeat(beat)
-        assert told(follower, answer(asked(follower, beat.last_seq), 41, log_id="M")) in ([41], [])
+        sequencer.on_heartbeat(beat)
+        assert told(sequencer, answer(asked(sequencer, beat.last_seq), 41, log_id="M")) in (
+            [41],
+            [],
+        )
 
 
 def test_a_page_that_live_alerts_overtook_is_no_replaced_log() -> None:
     """It tells how the log stood when it was made: by now there is more."""
-    follower = Sequencer(have=40, log_id="M")
-    follower.on_heartbeat(heartbeat(39, log_id="M"))
-    pages = answer(asked(follower, 39), 40, log_id="M")
+    sequencer = Sequencer(have=40, log_id="M")
+    sequencer.on_heartbeat(heartbeat(39, log_id="M"))
+    pages = answer(asked(sequencer, 39), 40, log_id="M")
 
-    assert [brief(one) for one in follower.on_alert(alert(41, "M"))] == [41]
-    assert told(follower, pages) == []
+    assert [brief(one) for one in sequencer.on_alert(alert(41, "M"))] == [41]
+    assert told(sequencer, pages) == []
 
 
 def test_an_answer_to_another_question_is_none() -> None:
     """Pages that were under way when the question was asked again say nothing about now."""
-    follower = Sequencer(have=0, log_id="L")
-    stale = answer(asked(follower, 3), 3)
-    fresh = answer(asked(follower, 4, PATIENCE_S), 4)
+    sequencer = Sequencer(have=0, log_id="L")
+    stale = answer(asked(sequencer, 3), 3)
+    fresh = answer(asked(sequencer, 4, PATIENCE_S), 4)
 
-    assert told(follower, stale) == []
-    assert told(follower, fresh) == [1, 2, 3, 4]
+    assert told(sequencer, stale) == []
+    assert told(sequencer, fresh) == [1, 2, 3, 4]
 
 
 def test_unanswered_question_is_asked_again() -> None:
     """A question that went down with a connection does not block the follower for ever."""
-    follower = Sequencer(have=0)
-    follower.on_heartbeat(heartbeat(3))
-    assert follower.wanted(3, 0.0) is not None
-    assert follower.wanted(3, PATIENCE_S - 0.1) is None
-    assert follower.wanted(3, PATIENCE_S) is not None
+    sequencer = Sequencer(have=0)
+    sequencer.on_heartbeat(heartbeat(3))
+    assert sequencer.wanted(3, 0.0) is not None
+    assert sequencer.wanted(3, PATIENCE_S - 0.1) is None
+    assert sequencer.wanted(3, PATIENCE_S) is not None
 
 
 def test_a_long_answer_is_not_asked_for_twice() -> None:
     """Each page renews the patience: a slow reader of a long log gets it once."""
-    follower = Sequencer(have=0)
-    follower.on_heartbeat(heartbeat(9))
-    for n, page in enumerate(answer(asked(follower, 9), 9, size=3)[:2]):
-        follower.on_page(page, 1.5 * n)
+    sequencer = Sequencer(have=0)
+    sequencer.on_heartbeat(heartbeat(9))
+    for n, page in enumerate(answer(asked(sequencer, 9), 9, size=3)[:2]):
+        sequencer.on_page(page, 1.5 * n)
 
-    assert follower.wanted(9, 3.0) is None
+    assert sequencer.wanted(9, 3.0) is None
 
 
 def test_more_live_alerts_than_can_be_held_do_not_stop_the_old_ones() -> None:
     """Memory is bounded, and what is next is taken however full it is."""
-    follower = Sequencer(have=0, log_id="L")
+    sequencer = Sequencer(have=0, log_id="L")
     last = MOST_HELD + 100
     for n in range(50, last + 1):
-        follower.on_alert(alert(n))
-    pages = answer(asked(follower, 48), 48)
-    assert told(follower, pages) == list(range(1, 49))
-    assert [brief(one) for one in follower.on_alert(alert(49))] == list(range(49, MOST_HELD + 50))
+        sequencer.on_alert(alert(n))
+    pages = answer(asked(sequencer, 48), 48)
+    assert told(sequencer, pages) == list(range(1, 49))
+    assert [brief(one) for one in sequencer.on_alert(alert(49))] == list(range(49, MOST_HELD + 50))
 
-    assert told(follower, answer(asked(follower, last), last)) == list(
+    assert told(sequencer, answer(asked(sequencer, last), last)) == list(
         range(MOST_HELD + 50, last + 1)
     )

@@ -19,8 +19,7 @@ from monitor.run.processes import child_command
 from pipeline.client import Subscriber
 from pipeline.log.reader import LogReader
 from pipeline.log.store import AlertLog
-from pipeline.schema.position import LogReplaced
-from pipeline.schema.public import Alert
+from pipeline.schema.public import Alert, LogReplaced
 from tests.project.test_docs import python_blocks
 from tests.support.limits import promised
 from tests.support.paths import PROGRAMS

@@ -20,46 +20,47 @@ from pipeline.errors import AuthenticationError, EndpointError
 from pipeline.hub.config import HubConfig
 from pipeline.hub.hub import Hub
 from pipeline.schema.messages import Accepted, Chunk, Hello, Message, Refused, decode, encode
+from pipeline.schema.public import SystemReport
 from pipeline.schema.requests import Acknowledge, Died, Show, Silence, State
-from pipeline.schema.system_report import SystemReport
+from pipeline.signal.samples import SampleBlock
 from pipeline.transport.curve import ClientKeys
 from pipeline.transport.sockets import Dealer, wait
 from replay.headers import DEMO_RECORD
 from replay.records import RecordSource
-from tests.support.keys import Ward, deliver
+from tests.support.keys import KeyRing, deliver
 from tests.support.limits import promised
 from tests.support.running import (
     CONFIG,
     DEADLINE_S,
     TrivialScorer,
     alerts_of,
-    hear_until_ended,
+    receive_until_ended,
     thread,
     until,
 )
 
-CHUNK = Chunk(stream="bed", first_sample=0, fs_hz=360.0, samples=np.zeros(36, "<f4").tobytes())
+CHUNK = Chunk(stream="bed", first_sample=0, fs_hz=360.0, samples=np.zeros(36, "<f4"))
 
 SOON_S = 1.0
 """Within which a revocation has to work."""
 
 
 @pytest.fixture
-def ward(tmp_path: Path) -> Ward:
+def key_ring(tmp_path: Path) -> KeyRing:
     """Return the keys of a hub."""
-    return Ward(tmp_path)
+    return KeyRing(tmp_path)
 
 
 @contextmanager
 def guarded_hub(
-    ward: Ward, log: Path, on_report: Callable[[SystemReport], None] = lambda report: None
+    key_ring: KeyRing, log: Path, on_report: Callable[[SystemReport], None] = lambda report: None
 ) -> Iterator[Hub]:
     """Run a hub that asks for keys in a thread."""
     begun: queue.Queue[Hub] = queue.Queue()
 
     def serve(stop: Callable[[], bool]) -> None:
-        with ward.guard() as guard:
-            config = HubConfig(log=log, live_score=CONFIG, guard=guard)
+        with key_ring.auth() as auth:
+            config = HubConfig(log=log, live_score=CONFIG, auth=auth)
             with Hub(config, time.monotonic, on_report) as hub:
                 begun.put(hub)
                 hub.run(stop)
@@ -87,7 +88,7 @@ def scorer(hub: Hub, keys: ClientKeys) -> Iterator[None]:
         yield
 
 
-def feeder(hub: Hub, keys: ClientKeys | None, stream: str) -> IngestClient:
+def ingest_client(hub: Hub, keys: ClientKeys | None, stream: str) -> IngestClient:
     """Return a source's connection that gives up after the test's patience."""
     until_s = time.monotonic() + DEADLINE_S
     return IngestClient(
@@ -102,15 +103,15 @@ def feeder(hub: Hub, keys: ClientKeys | None, stream: str) -> IngestClient:
 
 def feed(hub: Hub, keys: ClientKeys | None, stream: str, x: NDArray[np.float32]) -> None:
     """Send a whole stream, its end included."""
-    with feeder(hub, keys, stream) as source:
-        assert source.meet() is not None
+    with ingest_client(hub, keys, stream) as source:
+        assert source.handshake() is not None
         for a in range(0, len(x), 3600):
-            assert source.send(x[a : a + 3600], first_sample=a)
+            assert source.send(SampleBlock(a, x[a : a + 3600]))
         assert source.finish()
 
 
 def rows(log: Path) -> int:
-    """Return the number of the newest event in a log; snapshots stand for those before them."""
+    """Return the number of the newest event in a log; snapshots replace those before them."""
     with closing(sqlite3.connect(f"file:{log}?mode=ro", uri=True)) as reader:
         both = "SELECT n FROM journal UNION SELECT n FROM snapshot"
         (newest,) = reader.execute(f"SELECT ifnull(max(n), 0) FROM ({both})").fetchone()
@@ -131,27 +132,27 @@ def answer(dealer: Dealer, message: Message) -> Message:
     return answers[-1]
 
 
-def test_a_system_with_keys_delivers(ward: Ward, tmp_path: Path) -> None:
+def test_a_system_with_keys_delivers(key_ring: KeyRing, tmp_path: Path) -> None:
     """Source, scorer and subscriber, each with a key for its own part, do what they do without."""
-    source = ward.allowed_key("source", streams=("demo*",))
-    scores = ward.allowed_key("scorer", score=True)
-    reader = ward.allowed_key("reader", subscribe=True)
+    source = key_ring.allowed_key("source", streams=("demo*",))
+    scores = key_ring.allowed_key("scorer", score=True)
+    reader = key_ring.allowed_key("reader", subscribe=True)
     blocks = RecordSource(DEMO_RECORD, speed=None).blocks()
     demo = np.concatenate([block.samples for block in blocks if block is not None])
-    with guarded_hub(ward, tmp_path / "log") as hub, scorer(hub, scores):
+    with guarded_hub(key_ring, tmp_path / "log") as hub, scorer(hub, scores):
         ends = hub.endpoints
         with Subscriber(
             ends["alerts"], ends["replay"], from_seq=1, topics=("status/",), keys=reader
         ) as listener:
             feed(hub, source, "demo", demo)
-            assert alerts_of(hear_until_ended(listener, "demo"))
+            assert alerts_of(receive_until_ended(listener, "demo"))
 
 
-def test_a_key_sends_its_streams_and_no_other(ward: Ward, tmp_path: Path) -> None:
+def test_a_key_sends_its_streams_and_no_other(key_ring: KeyRing, tmp_path: Path) -> None:
     """A stream of another name is refused with the reason, asked for or sent; nothing is kept."""
-    keys = ward.allowed_key("source", streams=("bed",))
+    keys = key_ring.allowed_key("source", streams=("bed",))
     log = tmp_path / "log"
-    with guarded_hub(ward, log) as hub:
+    with guarded_hub(key_ring, log) as hub:
         with Dealer(hub.endpoints["ingest"], keys=keys) as source:
             for message in (
                 msgspec.structs.replace(CHUNK, stream="bed2"),
@@ -169,16 +170,18 @@ def test_a_key_sends_its_streams_and_no_other(ward: Ward, tmp_path: Path) -> Non
 
 
 @promised(SOON_S)
-def test_no_row_of_a_revoked_key_is_accepted(ward: Ward, tmp_path: Path, limit_s: float) -> None:
-    """Within a second, though its connection stands and it goes on sending."""
-    keys = ward.allowed_key("source", streams=("bed",))
+def test_no_row_of_a_revoked_key_is_accepted(
+    key_ring: KeyRing, tmp_path: Path, limit_s: float
+) -> None:
+    """Within a second, though its connection stays and it goes on sending."""
+    keys = key_ring.allowed_key("source", streams=("bed",))
     log, reports = tmp_path / "log", list[SystemReport]()
     with (
-        guarded_hub(ward, log, reports.append) as hub,
+        guarded_hub(key_ring, log, reports.append) as hub,
         Dealer(hub.endpoints["ingest"], keys=keys) as source,
     ):
         assert isinstance(answer(source, CHUNK), Accepted)
-        ward.revoke("source")
+        key_ring.revoke("source")
         revoked_at = grew_at = time.monotonic()
         last, position = rows(log), 36
 
@@ -199,22 +202,22 @@ def test_no_row_of_a_revoked_key_is_accepted(ward: Ward, tmp_path: Path, limit_s
         assert last == settled < position // 36
 
 
-def test_the_source_of_a_revoked_key_is_told(ward: Ward, tmp_path: Path) -> None:
+def test_the_source_of_a_revoked_key_is_told(key_ring: KeyRing, tmp_path: Path) -> None:
     """It ends with the reason and does not go on into the void."""
-    keys = ward.allowed_key("source", streams=("bed",))
+    keys = key_ring.allowed_key("source", streams=("bed",))
     x = np.zeros(36, np.float32)
-    with guarded_hub(ward, tmp_path / "log") as hub, feeder(hub, keys, "bed") as source:
-        assert source.meet() is not None
-        assert source.send(x, first_sample=0)
-        ward.revoke("source")
+    with guarded_hub(key_ring, tmp_path / "log") as hub, ingest_client(hub, keys, "bed") as source:
+        assert source.handshake() is not None
+        assert source.send(SampleBlock(0, x))
+        key_ring.revoke("source")
         positions = itertools.count(36, 36)
         with pytest.raises(EndpointError, match="refuses the key"):
-            until(lambda: not source.send(x, first_sample=next(positions)))
+            until(lambda: not source.send(SampleBlock(next(positions), x)))
 
 
-def test_old_chunks_in_a_new_session_add_no_row(ward: Ward, tmp_path: Path) -> None:
+def test_old_chunks_in_a_new_session_add_no_row(key_ring: KeyRing, tmp_path: Path) -> None:
     """An allowed key that sends again what the hub has changes nothing: the place decides."""
-    keys = ward.allowed_key("source", streams=("bed",))
+    keys = key_ring.allowed_key("source", streams=("bed",))
     log = tmp_path / "log"
     chunks = [
         msgspec.structs.replace(
@@ -222,7 +225,7 @@ def test_old_chunks_in_a_new_session_add_no_row(ward: Ward, tmp_path: Path) -> N
         )
         for number in range(20)
     ]
-    with guarded_hub(ward, log) as hub:
+    with guarded_hub(key_ring, log) as hub:
         with Dealer(hub.endpoints["ingest"], keys=keys) as source:
             for chunk in chunks:
                 assert isinstance(answer(source, chunk), Accepted)
@@ -235,11 +238,11 @@ def test_old_chunks_in_a_new_session_add_no_row(ward: Ward, tmp_path: Path) -> N
         assert rows(log) == before
 
 
-def test_control_is_for_those_who_may(ward: Ward, tmp_path: Path) -> None:
+def test_control_is_for_those_who_may(key_ring: KeyRing, tmp_path: Path) -> None:
     """Reading is not acknowledging: each request is asked for its own right."""
-    reader = ward.allowed_key("reader", subscribe=True)
-    nurse = ward.allowed_key("nurse", subscribe=True, control=True)
-    with guarded_hub(ward, tmp_path / "log") as hub:
+    reader = key_ring.allowed_key("reader", subscribe=True)
+    nurse = key_ring.allowed_key("nurse", subscribe=True, control=True)
+    with guarded_hub(key_ring, tmp_path / "log") as hub:
         control = hub.endpoints["control"]
         for request in (Acknowledge(), Silence(seconds=10.0)):
             assert "may not" in ask(control, request, keys=reader).error
@@ -253,11 +256,11 @@ def test_control_is_for_those_who_may(ward: Ward, tmp_path: Path) -> None:
             assert ask(control, State(), keys=keys).system is not None
 
 
-def test_a_hub_whose_guard_fails_stops_serving(ward: Ward, tmp_path: Path) -> None:
-    """What the trial found ends the hub's loop with one line that says it."""
-    with ward.guard() as guard:
-        config = HubConfig(log=tmp_path / "log", live_score=CONFIG, guard=guard)
+def test_a_hub_whose_guard_fails_stops_serving(key_ring: KeyRing, tmp_path: Path) -> None:
+    """A failed self-test ends the hub's loop with one line that says why."""
+    with key_ring.auth() as auth:
+        config = HubConfig(log=tmp_path / "log", live_score=CONFIG, auth=auth)
         with Hub(config, time.monotonic) as hub:
-            guard._failure = "planted"
+            auth._failure = "planted"
             with pytest.raises(AuthenticationError, match="planted"):
                 hub.run(lambda: False)

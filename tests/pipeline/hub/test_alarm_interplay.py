@@ -5,7 +5,8 @@ import numpy as np
 from pipeline.alarms.kinds import STEADY_S
 from pipeline.alarms.retained import MAX_RETAINED, RetainedAlarms
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
-from pipeline.alarms.signal_rules import WINDOW_DELAY_S, SignalAlarms
+from pipeline.alarms.signal_rules import WINDOW_DELAY_S, SignalAlarms, SignalAlarmsState
+from pipeline.alarms.state_machine import AlarmStateMachine
 from pipeline.alarms.system import (
     EXPLAINED_S,
     NO_SCORER_S,
@@ -15,6 +16,7 @@ from pipeline.alarms.system import (
 )
 from pipeline.schema.public import Alert
 from pipeline.signal.quality import Reason
+from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import FibrillationChange
 from pipeline.stream.stream import Stream
 from replay.synthetic import PatientConfig, SyntheticPatient
@@ -26,7 +28,9 @@ DELAY = round(WINDOW_DELAY_S * FS)
 
 def rules() -> SignalAlarms:
     """Return the rules at the beginning of a stream."""
-    return SignalAlarms("s", FS, DEFAULTS, epoch=0, first_sample=0)
+    return SignalAlarms(
+        AlarmStateMachine("s", FS, DEFAULTS), FS, DEFAULTS, SignalAlarmsState.fresh()
+    )
 
 
 def brief(alerts: list[Alert]) -> list[tuple[str, str]]:
@@ -41,7 +45,7 @@ def fibrillation(sample: int, *, there: bool = True) -> FibrillationChange:
 
 def standing(alarms: SignalAlarms) -> dict[str, str]:
     """Return the state of everything that stands."""
-    return {alert.kind: alert.state for alert in alarms.life.standing}
+    return {alert.kind: alert.state for alert in alarms.machine.active}
 
 
 def test_heart_that_stops_while_nobody_can_see_is_told_once_it_could_be_seen() -> None:
@@ -117,7 +121,7 @@ def test_heart_that_no_longer_answers_its_pacemaker_is_an_asystole() -> None:
     still[::310] += 5.0
     x = np.concatenate((beating.samples, still.astype(np.float32)))
     stream = Stream("p", fs_hz, CONFIG, lambda: 0.0)
-    told = stream.take(x, first_sample=0, arrived_at=0.0).alerts
+    told = stream.take(SampleBlock(0, x)).alerts
     [on] = [alert for alert in told if (alert.kind, alert.state) == ("asystole", "on")]
     assert 22.0 < on.time_s < 25.0
 
@@ -127,7 +131,7 @@ def test_replay_that_ends_in_an_alarm_leaves_it_latched() -> None:
     alarms = rules()
     alarms.on_qrs(100, np.nan)
     alarms.on_position(500 + DELAY + 1)
-    told = alarms.life.end_all("end of the stream", 600)
+    told = alarms.machine.end_all("end of the stream", 600)
     assert ("asystole", "latched") in brief(told)
     assert standing(alarms) == {"asystole": "latched"}
 
@@ -158,7 +162,7 @@ def test_silent_source_calls_again_though_its_stream_stands_still() -> None:
     source.on_age(3.0, 500, 0, over=False)
     for age_s in (10.0, 200.0):
         assert source.on_age(age_s, 500, 0, over=False) == []
-        assert brief(source.life.acknowledge(500)) == [("no_data", "ack")]
+        assert brief(source.acknowledge(500)) == [("no_data", "ack")]
         assert source.on_age(age_s + 120.0, 500, 0, over=False) == []
         [alert] = source.on_age(age_s + 120.1, 500, 0, over=False)
         assert (alert.state, alert.sample) == ("on", 500)
@@ -207,7 +211,7 @@ def test_death_told_to_somebody_who_knows_of_one_stays_acknowledged() -> None:
     """The alarm is the same one; its reason is the latest."""
     system = SystemAlarms(DEFAULTS, began=0.0)
     system.on_death("hub", -6, 1, 1.0)
-    system.life.acknowledge(system.ticks(2.0))
+    system.acknowledge(2.0)
     [again] = system.on_death("source", -9, 1, 3.0)
     assert (again.state, again.reason) == ("ack", "source was killed by signal 9; started again")
 
@@ -249,14 +253,14 @@ def test_after_a_restart_only_what_nobody_acknowledged_stands() -> None:
     alarms.on_position(400 + DELAY + 1)
     alarms.on_quality(500, Reason.FLAT)
     left = RetainedAlarms()
-    told = left.after_restart(alarms.life.standing, DEFAULTS)
+    told = left.after_restart(alarms.machine.active, DEFAULTS)
     assert brief(told) == [("asystole", "latched"), ("not_analysable", "off")]
     assert left.after_restart(told[:1], DEFAULTS) == []
 
     acknowledged = rules()
     acknowledged.on_position(400 + DELAY + 1)
-    acknowledged.life.acknowledge(600)
-    told = RetainedAlarms().after_restart(acknowledged.life.standing, DEFAULTS)
+    acknowledged.machine.acknowledge(600)
+    told = RetainedAlarms().after_restart(acknowledged.machine.active, DEFAULTS)
     assert brief(told) == [("asystole", "off")]
 
 
@@ -264,14 +268,14 @@ def test_left_alarms_are_acknowledged_or_taken_over_once() -> None:
     """By stream and episode; what a stream took over is the stream's."""
     alarms = rules()
     alarms.on_position(400 + DELAY + 1)
-    alarms.life.end_all("end of the stream", 600)
+    alarms.machine.end_all("end of the stream", 600)
     left = RetainedAlarms()
-    left.leave("s", alarms.life.standing)
+    left.retain("s", alarms.machine.active)
     assert left.acknowledge("t", "") == []
     assert left.acknowledge("s", "another") == []
     assert brief(left.acknowledge("", "")) == [("asystole", "off")]
     assert left.take_over("s") == []
-    left.leave("s", alarms.life.standing)
+    left.retain("s", alarms.machine.active)
     assert brief(left.take_over("s")) == [("asystole", "latched")]
     assert left.take_over("s") == []
 
@@ -280,11 +284,11 @@ def test_left_alarms_are_bounded_and_the_first_to_go_are_told() -> None:
     """Ever new names of streams fill no memory, and no alarm goes without a word."""
     alarms = rules()
     alarms.on_position(400 + DELAY + 1)
-    alarms.life.end_all("end of the stream", 600)
+    alarms.machine.end_all("end of the stream", 600)
     left = RetainedAlarms()
     for n in range(MAX_RETAINED):
-        assert left.leave(f"s{n}", alarms.life.standing) == []
-    told = left.leave("another", alarms.life.standing)
+        assert left.retain(f"s{n}", alarms.machine.active) == []
+    told = left.retain("another", alarms.machine.active)
     assert brief(told) == [("asystole", "off")]
     assert left.take_over("s0") == []
     assert brief(left.take_over("another")) == [("asystole", "latched")]

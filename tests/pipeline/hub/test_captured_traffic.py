@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.transport.access_list import INGEST
 from pipeline.transport.sockets import Dealer, Router, wait
-from tests.support.keys import ANY, Ward, deliver, until
+from tests.support.keys import ANY, KeyRing, deliver, until
 
 
 class Wire:
@@ -75,9 +75,9 @@ def wire(
 
 
 @pytest.fixture
-def ward(tmp_path: Path) -> Ward:
+def key_ring(tmp_path: Path) -> KeyRing:
     """Return the keys of a hub."""
-    return Ward(tmp_path)
+    return KeyRing(tmp_path)
 
 
 def taken(router: Router, wait_s: float) -> list[bytes]:
@@ -90,10 +90,10 @@ def taken(router: Router, wait_s: float) -> list[bytes]:
     return frames
 
 
-def test_a_recorded_session_played_again_adds_nothing(ward: Ward) -> None:
+def test_a_recorded_session_played_again_adds_nothing(key_ring: KeyRing) -> None:
     """Its keys were made for one connection; the hub takes no message of the second one."""
-    keys = ward.allowed_key("source", streams=("*",))
-    with ward.guard() as guard, Router(ANY, guard=guard, door=INGEST) as router:
+    keys = key_ring.allowed_key("source", streams=("*",))
+    with key_ring.auth() as auth, Router(ANY, auth=auth, socket_name=INGEST) as router:
         with wire(router.endpoint) as between:
             with Dealer(between.endpoint, keys=keys) as source:
                 got: list[bytes] = []
@@ -116,9 +116,9 @@ def test_a_recorded_session_played_again_adds_nothing(ward: Ward) -> None:
             until(lambda: b"chunk of a living source" in taken(router, 0.05))
 
 
-def test_an_altered_byte_never_arrives(ward: Ward) -> None:
+def test_an_altered_byte_never_arrives(key_ring: KeyRing) -> None:
     """A bit flipped on the way ends the connection; what arrives afterwards is what was sent."""
-    keys = ward.allowed_key("source", streams=("*",))
+    keys = key_ring.allowed_key("source", streams=("*",))
     flipped = 0
 
     def flip(data: bytes, at: int) -> bytes:
@@ -130,8 +130,8 @@ def test_an_altered_byte_never_arrives(ward: Ward) -> None:
 
     sent = [b"%04d" % number + bytes(500) for number in range(10)]
     with (
-        ward.guard() as guard,
-        Router(ANY, guard=guard, door=INGEST) as router,
+        key_ring.auth() as auth,
+        Router(ANY, auth=auth, socket_name=INGEST) as router,
         wire(router.endpoint, flip) as between,
         Dealer(between.endpoint, keys=keys) as source,
     ):
@@ -146,9 +146,9 @@ def test_an_altered_byte_never_arrives(ward: Ward) -> None:
         assert len(got) < len(sent)
 
 
-def test_a_message_held_back_and_sent_twice_arrives_once(ward: Ward) -> None:
+def test_a_message_held_back_and_sent_twice_arrives_once(key_ring: KeyRing) -> None:
     """Each message is numbered: a copy of it within the same session is refused as well."""
-    keys = ward.allowed_key("source", streams=("*",))
+    keys = key_ring.allowed_key("source", streams=("*",))
     doubled = 0
 
     def double(data: bytes, at: int) -> bytes:
@@ -159,8 +159,8 @@ def test_a_message_held_back_and_sent_twice_arrives_once(ward: Ward) -> None:
         return data
 
     with (
-        ward.guard() as guard,
-        Router(ANY, guard=guard, door=INGEST) as router,
+        key_ring.auth() as auth,
+        Router(ANY, auth=auth, socket_name=INGEST) as router,
         wire(router.endpoint, double) as between,
         Dealer(between.endpoint, keys=keys) as source,
     ):

@@ -35,7 +35,7 @@ BLOCK = 576
 
 CALM_S = 12
 CALM_FROM = 3 * 360
-"""The detector learns from the seconds before, and tells of them later."""
+"""The detector learns from the seconds before, and reports their beats later."""
 CALM_BLOCK = 7
 """Samples, 19 ms of them: as a live source sends."""
 
@@ -120,7 +120,7 @@ def test_killed_again_and_again_nothing_is_lost_and_nothing_told_twice(
             )
         next_kill, next_worker, next_stop = 3.0, 5.0, 6.0
         while (at := time.monotonic() - began) < seconds:
-            history.listen(0.05)
+            history.receive(0.05)
             if at > next_kill:
                 hub.kill()
                 hub.restart()
@@ -137,8 +137,8 @@ def test_killed_again_and_again_nothing_is_lost_and_nothing_told_twice(
     for name in names:
         history.check({name: (renamed(alerts, name), beats)})
     delays = [
-        heard - wall - began - alert.sample / (360 * SPEED)
-        for alert, heard in zip(history.alerts, history.arrived, strict=True)
+        received - wall - began - alert.sample / (360 * SPEED)
+        for alert, received in zip(history.alerts, history.arrived, strict=True)
         if alert.state == "on" and alert.kind == "anomalous_beat"
     ]
     serving = hub.serving_s[1:-1]
@@ -174,7 +174,7 @@ def test_in_calm_a_beat_is_told_as_soon_as_its_window_is_whole(
 
 
 def calm_delays(log: Path) -> list[float]:
-    """Return how long after the last sample of its window left the source each beat was told."""
+    """Return for each beat the time from the last sample of its window to its publication."""
     patient = SyntheticPatient(PatientConfig(bpm=75, seed=11))
     x = patient.generate(CALM_S * 360).samples
     names = [f"s{n}" for n in range(4)]
@@ -188,10 +188,10 @@ def calm_delays(log: Path) -> list[float]:
     with ExitStack() as stack:
         stack.callback(hub.kill)
         stack.callback(scorers.close)
-        heard = stack.enter_context(
+        received = stack.enter_context(
             Subscriber(ends["alerts"], ends["replay"], topics=["beat/", "status/"])
         )
-        until(lambda: list(heard.receive(0.1)) == [] and heard.heartbeats > 0)
+        until(lambda: list(received.receive(0.1)) == [] and received.heartbeats > 0)
         began = time.monotonic()
         for n, name in enumerate(names):
 
@@ -203,7 +203,7 @@ def calm_delays(log: Path) -> list[float]:
             stack.enter_context(thread(lambda stop, feed=feed: feed(stop=stop)))
         over: set[str] = set()
         while over != set(names):
-            for message in heard.receive(0.1):
+            for message in received.receive(0.1):
                 now = time.monotonic()
                 if isinstance(message, BeatNote) and message.score is not None:
                     last = (message.sample + WINDOW_AFTER_R - 1) // CALM_BLOCK

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.clients.scorer import answer
 from pipeline.schema.messages import ClassRequest, Ready, decode, encode
 from pipeline.schema.public import BeatNote, Status
+from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import EmbeddedRunner
 from pipeline.transport.sockets import Dealer, wait
 from replay.headers import DEMO_RECORD
@@ -20,13 +21,13 @@ from tests.support.running import (
     TrivialClassifier,
     TrivialScorer,
     alerts_of,
+    comparable,
     feed,
-    hear_until_ended,
+    receive_until_ended,
     running_hub,
     running_worker,
     subscriber,
     thread,
-    told,
     until,
 )
 
@@ -40,10 +41,10 @@ def demo() -> NDArray[np.float32]:
 
 @pytest.fixture(scope="module")
 def oracle(demo: NDArray[np.float32]) -> tuple[list[tuple[object, ...]], list[BeatNote]]:
-    """Alerts and beats of the demo as one process without sockets tells them."""
+    """Alerts and beats of the demo as one process without sockets finds them."""
     runner = EmbeddedRunner("demo", 360.0, TrivialScorer(), CONFIG, classifier=TrivialClassifier())
-    outcomes = list(runner.run([(0, demo, None)]))
-    alerts = sorted((told(a) for outcome in outcomes for a in outcome.alerts), key=repr)
+    outcomes = list(runner.run([SampleBlock(0, demo)]))
+    alerts = sorted((comparable(a) for outcome in outcomes for a in outcome.alerts), key=repr)
     return alerts, [note for outcome in outcomes for note in outcome.beats]
 
 
@@ -71,7 +72,7 @@ def test_classes_through_sockets_are_those_of_one_process(
     demo: NDArray[np.float32],
     oracle: tuple[list[tuple[object, ...]], list[BeatNote]],
 ) -> None:
-    """Two streams, two scorers: every anomalous beat is classified once, told in order."""
+    """Two streams, two scorers: every anomalous beat is classified once, published in order."""
     classifiers = TrivialClassifier(), TrivialClassifier()
     with (
         running_hub(tmp_path / "log", classify=True) as hub,
@@ -82,12 +83,12 @@ def test_classes_through_sockets_are_those_of_one_process(
         until(lambda: bool(list(listener.receive(0.1))) or listener.heartbeats > 0)
         feed(hub, "demo", demo)
         feed(hub, "second", demo, step=97)
-        heard = hear_until_ended(listener, "demo", "second")
+        received = receive_until_ended(listener, "demo", "second")
     alerts, notes = oracle
-    ours = [alert for alert in alerts_of(heard) if alert.stream == "demo"]
+    ours = [alert for alert in alerts_of(received) if alert.stream == "demo"]
 
-    assert sorted(map(told, ours), key=repr) == alerts
-    assert [m for m in heard if isinstance(m, BeatNote) and m.stream == "demo"] == notes
+    assert sorted(map(comparable, ours), key=repr) == alerts
+    assert [m for m in received if isinstance(m, BeatNote) and m.stream == "demo"] == notes
     anomalous = [note for note in notes if note.anomalous]
     of_beats = [alert for alert in ours if (alert.kind, alert.state) == ("anomalous_beat", "on")]
     assert {(a.sample, a.beat_class) for a in of_beats} <= {
@@ -120,12 +121,12 @@ def test_class_that_never_comes_is_asked_for_again(
             until(asked_again)
         assert not any(isinstance(m, BeatNote) and m.anomalous for m in before)
         with running_worker(hub, TrivialClassifier()):
-            after = hear_until_ended(listener, "demo")
-    heard = [*before, *after]
+            after = receive_until_ended(listener, "demo")
+    received = [*before, *after]
     alerts, notes = oracle
 
-    assert [m for m in heard if isinstance(m, BeatNote)] == notes
-    assert sorted((told(alert) for alert in alerts_of(heard)), key=repr) == alerts
+    assert [m for m in received if isinstance(m, BeatNote)] == notes
+    assert sorted((comparable(alert) for alert in alerts_of(received)), key=repr) == alerts
 
 
 def test_scorer_that_names_no_classes_is_refused_where_they_are_wanted(
@@ -146,7 +147,7 @@ def test_scorer_that_names_no_classes_is_refused_where_they_are_wanted(
             )
             assert scorer.windows == 1  # to warm up
         with running_worker(hub, TrivialClassifier()):
-            last = [m for m in hear_until_ended(listener, "demo") if isinstance(m, Status)][-1]
+            last = [m for m in receive_until_ended(listener, "demo") if isinstance(m, Status)][-1]
     assert last.pending == 0
     assert last.beats > 10
 
@@ -160,7 +161,7 @@ def test_hub_that_wants_no_classes_asks_for_none(tmp_path: Path, demo: NDArray[n
         subscriber(hub, topics=("status/",)) as listener,
     ):
         feed(hub, "demo", demo)
-        alerts = alerts_of(hear_until_ended(listener, "demo"))
+        alerts = alerts_of(receive_until_ended(listener, "demo"))
     assert len(alerts) > 10
     assert {alert.beat_class for alert in alerts} == {None}
     assert classifier.windows == 1  # to warm up

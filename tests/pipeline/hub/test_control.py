@@ -1,4 +1,4 @@
-"""People and a running hub: acknowledge, silence, show, and what a restart leaves standing."""
+"""Requests to a running hub: acknowledge, silence, show, and which alarms survive a restart."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -16,12 +16,13 @@ from pipeline.hub.hub import Hub
 from pipeline.log.store import AlertLog
 from pipeline.schema.public import Alert, Public, Status
 from pipeline.schema.requests import Acknowledge, Died, Show, Silence
+from pipeline.signal.samples import SampleBlock
 from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.running import (
     alerts_of,
     feed,
-    feeder,
-    hear_until_ended,
+    ingest_client,
+    receive_until_ended,
     running_hub,
     running_worker,
     subscriber,
@@ -32,7 +33,7 @@ FS = 360
 
 
 def stopping_heart(seconds: float = 8.0) -> NDArray[np.float32]:
-    """Return ten seconds of an ECG whose heart stands still then; the baseline wanders."""
+    """Return ten seconds of an ECG, then asystole; the baseline wanders."""
     beating = SyntheticPatient(PatientConfig(noise=0.01, fs=float(FS), seed=3)).generate(10 * FS)
     t = np.arange(round(seconds * FS)) / FS
     still = beating.samples[-1] + 0.1 * np.sin(2 * np.pi * 0.4 * t)
@@ -40,20 +41,20 @@ def stopping_heart(seconds: float = 8.0) -> NDArray[np.float32]:
 
 
 class Watcher:
-    """A subscriber that remembers all that it heard."""
+    """A subscriber that remembers everything that it received."""
 
     def __init__(self, listener: Subscriber) -> None:
         self.listener = listener
-        self.heard: list[Public] = []
+        self.received: list[Public] = []
 
-    def hears(self, kind: str, state: str) -> Alert:
+    def wait_for(self, kind: str, state: str) -> Alert:
         """Wait for an alert and return it."""
 
         def found() -> list[Alert]:
-            return [a for a in alerts_of(self.heard) if (a.kind, a.state) == (kind, state)]
+            return [a for a in alerts_of(self.received) if (a.kind, a.state) == (kind, state)]
 
         def done() -> bool:
-            self.heard += self.listener.receive(0.1)
+            self.received += self.listener.receive(0.1)
             return bool(found())
 
         until(done)
@@ -65,7 +66,7 @@ class Watcher:
 
         def done() -> bool:
             new = list(self.listener.receive(0.1))
-            self.heard += new
+            self.received += new
             found.extend(m for m in new if isinstance(m, Status) and wanted(m))
             return bool(found)
 
@@ -75,30 +76,30 @@ class Watcher:
 
 @contextmanager
 def asystole(log: Path) -> Iterator[tuple[Hub, Watcher, Watcher]]:
-    """Run a hub with a stream whose heart stands still, still going on, and two watchers."""
+    """Run a hub with a stream in asystole that goes on, and two watchers."""
     x = stopping_heart()
     with (
         running_hub(log) as hub,
         running_worker(hub),
         subscriber(hub, topics=("status/",)) as one,
         subscriber(hub, topics=("status/",)) as other,
-        feeder(hub, "p") as source,
+        ingest_client(hub, "p") as source,
     ):
         for a in range(0, x.size, 360):
-            assert source.send(x[a : a + 360], first_sample=a)
+            assert source.send(SampleBlock(a, x[a : a + 360]))
         watchers = Watcher(one), Watcher(other)
-        watchers[0].hears("asystole", "on")
+        watchers[0].wait_for("asystole", "on")
         yield hub, *watchers
 
 
 def test_acknowledgement_is_seen_by_every_watcher(tmp_path: Path) -> None:
     """It is an alert like any other: same episode, logged, in the status of the stream."""
     with asystole(tmp_path / "log") as (hub, one, other):
-        on = one.hears("asystole", "on")
+        on = one.wait_for("asystole", "on")
         reply = ask(hub.endpoints["control"], Acknowledge(episode=on.episode))
         assert [(a.kind, a.state) for a in reply.alerts] == [("asystole", "ack")]
         for watcher in (one, other):
-            seen = watcher.hears("asystole", "ack")
+            seen = watcher.wait_for("asystole", "ack")
             assert (seen.episode, seen.reason) == (on.episode, "acknowledged")
             assert seen.seq > on.seq
         status = other.status(lambda s: bool(s.alarms))
@@ -112,8 +113,8 @@ def test_strip_around_an_alarm_is_kept_and_shown(tmp_path: Path) -> None:
     x = stopping_heart(12.0)
     with running_hub(log) as hub, running_worker(hub), subscriber(hub, topics=("status/",)) as s:
         feed(hub, "p", x)
-        heard = hear_until_ended(s, "p")
-        (on,) = (a for a in alerts_of(heard) if (a.kind, a.state) == ("asystole", "on"))
+        received = receive_until_ended(s, "p")
+        (on,) = (a for a in alerts_of(received) if (a.kind, a.state) == ("asystole", "on"))
         reply = ask(hub.endpoints["control"], Show(seq=on.seq))
         assert reply.alerts[0].episode == on.episode
         assert reply.strip is not None
@@ -141,15 +142,15 @@ def test_what_latched_stands_after_a_restart_of_the_hub(tmp_path: Path) -> None:
     """The new hub says that it latched, the stream takes it over, an acknowledgement ends it."""
     log = tmp_path / "log"
     with asystole(log) as (_, one, _):
-        on = one.hears("asystole", "on")
+        on = one.wait_for("asystole", "on")
     with running_hub(log, resume=False) as hub, subscriber(hub, from_seq=on.seq + 1) as listener:
         watcher = Watcher(listener)
-        latched = watcher.hears("asystole", "latched")
+        latched = watcher.wait_for("asystole", "latched")
         assert (latched.episode, latched.reason) == (on.episode, "the monitor began again")
         with running_worker(hub):
             feed(hub, "p", stopping_heart(2.0))
             until(lambda: ask(hub.endpoints["control"], Acknowledge(stream="p")).alerts != [])
-        assert watcher.hears("asystole", "off").episode == on.episode
+        assert watcher.wait_for("asystole", "off").episode == on.episode
     with running_hub(log) as hub:
         assert ask(hub.endpoints["control"], Acknowledge()).alerts == []
 
@@ -158,15 +159,17 @@ def test_hub_that_goes_on_keeps_the_alarms_of_its_streams(tmp_path: Path) -> Non
     """What is there when the hub stops is there when it goes on: no alert says otherwise."""
     log = tmp_path / "log"
     with asystole(log) as (_, one, _):
-        on = one.hears("asystole", "on")
+        on = one.wait_for("asystole", "on")
     with running_hub(log) as hub, subscriber(hub, from_seq=on.seq + 1, topics=("status/",)) as two:
         watcher = Watcher(two)
         status = watcher.status(lambda s: s.stream == on.stream)
         assert [a.episode for a in status.alarms if a.kind == "asystole"] == [on.episode]
-        told = ask(hub.endpoints["control"], Acknowledge(stream=on.stream)).alerts
-        assert on.episode in [alert.episode for alert in told]
-        assert watcher.hears("asystole", "ack").episode == on.episode
-        assert "asystole" not in {a.kind for a in alerts_of(watcher.heard) if a.state == "latched"}
+        acknowledged = ask(hub.endpoints["control"], Acknowledge(stream=on.stream)).alerts
+        assert on.episode in [alert.episode for alert in acknowledged]
+        assert watcher.wait_for("asystole", "ack").episode == on.episode
+        assert "asystole" not in {
+            a.kind for a in alerts_of(watcher.received) if a.state == "latched"
+        }
 
 
 def test_reported_death_is_an_alarm_for_every_watcher(tmp_path: Path) -> None:
@@ -174,7 +177,7 @@ def test_reported_death_is_an_alarm_for_every_watcher(tmp_path: Path) -> None:
     with running_hub(tmp_path / "log") as hub, subscriber(hub) as listener:
         died = Died(process="scorer", code=-9, times=1)
         assert ask(hub.endpoints["control"], died).error == ""
-        on = Watcher(listener).hears("process_died", "on")
+        on = Watcher(listener).wait_for("process_died", "on")
         assert (on.stream, on.category, on.count) == ("", "technical", 1)
         assert on.reason == "scorer was killed by signal 9; started again"
         stranger = Died(process="x", code=0, times=1)  # type: ignore[arg-type]
@@ -195,7 +198,7 @@ def test_commands_print_what_happened(
     """Readable lines, or one JSON object."""
     with asystole(tmp_path / "log") as (hub, one, _):
         monkeypatch.setattr(control, "endpoint_above", lambda *_: hub.endpoints["control"])
-        on = one.hears("asystole", "on")
+        on = one.wait_for("asystole", "on")
         ack.acknowledge("tcp://x", stream="", episode=on.episode, as_json=False)
         assert "acknowledged: p: asystole (high), still there" in capsys.readouterr().out
         ack.acknowledge("tcp://x", stream="z", episode="", as_json=False)
@@ -215,8 +218,8 @@ def test_show_draws_from_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str
     log = tmp_path / "log"
     with running_hub(log) as hub, running_worker(hub), subscriber(hub, topics=("status/",)) as s:
         feed(hub, "p", stopping_heart(12.0))
-        heard = hear_until_ended(s, "p")
-    (on,) = (a for a in alerts_of(heard) if (a.kind, a.state) == ("asystole", "on"))
+        received = receive_until_ended(s, "p")
+    (on,) = (a for a in alerts_of(received) if (a.kind, a.state) == ("asystole", "on"))
     png = tmp_path / "strip.png"
     show.show_alert(on.seq, endpoint="", log=log, png=png, as_json=False)
     lines = capsys.readouterr().out.splitlines()

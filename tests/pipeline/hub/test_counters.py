@@ -2,6 +2,8 @@
 
 import logging
 import time
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,11 +18,19 @@ from numpy.typing import NDArray
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.state_machine import AlarmStateMachine
 from pipeline.client import ask
-from pipeline.hub.counters import BUCKETS_MS, Histogram, HubCounters, Work, resident_bytes
+from pipeline.hub.counters import BUCKETS_MS, Histogram, HubCounters
+from pipeline.hub.status import HubStatus, resident_bytes
 from pipeline.schema.messages import Chunk, Ready, ScoreRequest, decode, encode
-from pipeline.schema.public import Alert, Latency, Status, decode_public, encode_json
+from pipeline.schema.public import (
+    STAGES,
+    Alert,
+    Latency,
+    Status,
+    SystemReport,
+    decode_public,
+    encode_json,
+)
 from pipeline.schema.requests import Acknowledge, State
-from pipeline.schema.system_report import STAGES, SystemReport
 from pipeline.stream.counters import Counters
 from pipeline.stream.session import StreamSession
 from pipeline.stream.stream import Stream
@@ -30,7 +40,7 @@ from replay.records import RecordSource
 from tests.support.running import (
     CONFIG,
     feed,
-    hear_until_ended,
+    receive_until_ended,
     running_hub,
     running_worker,
     subscriber,
@@ -57,34 +67,53 @@ def test_histogram_counts_what_is_no_longer_than_each_bucket(values: list[float]
     assert report.sum_ms == pytest.approx(sum(values), abs=1e-3)
 
 
-def report_of(counts: HubCounters, **changes: Any) -> SystemReport:
-    """Return a report of ``counts`` with nothing going on, but for ``changes``."""
-    log = SimpleNamespace(path=Path("/ward/3/a.sqlite"), log_id="l", last_seq=0, low_water_seq=1)
-    facts = {
-        "sessions": [],
-        "statuses": [],
-        "work": Work(pending=0, redelivered=0, scorers=0),
-        "rejected_frames": 0,
-        "log": log,
-        "writable": True,
-    }
-    return counts.report(10.0, **{**facts, **changes})
+def status_of(
+    counters: HubCounters,
+    sessions: Sequence[StreamSession] = (),
+    scorers: Iterable[int] = repeat(0),
+    version: str = "",
+    commit: str = "",
+) -> HubStatus:
+    """Return what reports on a hub with these parts; each report finds the next of ``scorers``."""
+    working = iter(scorers)
+    dispatcher = SimpleNamespace(
+        working=lambda now: next(working), redelivered=0, unanswered=lambda task: 0
+    )
+    parts: tuple[Any, ...] = (
+        SimpleNamespace(version=version, commit=commit),
+        lambda: 10.0,
+        counters,
+        SimpleNamespace(sessions=dict(enumerate(sessions))),
+        dispatcher,
+        SimpleNamespace(fault="", unwritable=""),
+        SimpleNamespace(path=Path("/ward/3/a.sqlite"), log_id="l", last_seq=0, low_water_seq=1),
+        SimpleNamespace(rejected=0),
+        SimpleNamespace(active=[]),
+    )
+    return HubStatus(*parts)
 
 
-def channel_of(counters: Counters, shed: int) -> StreamSession:
-    """Return the channel of a stream with these counters."""
+def report_of(counters: HubCounters, **parts: Any) -> SystemReport:
+    """Return the report on a hub without streams, but for ``parts``."""
+    return status_of(counters, **parts).report([])
+
+
+def session_of(counters: Counters, shed: int) -> StreamSession:
+    """Return the session of a stream with these counters."""
     stream = Stream("s", 360.0, CONFIG, lambda: 0.0)
-    stream.counters = counters
-    return StreamSession(stream, "II", 0.0, shed_samples=shed)
+    stream.state.counters = counters
+    session = StreamSession(stream, "II", 0.0)
+    session.state.shed_samples = shed
+    return session
 
 
 def test_counters_of_a_forgotten_stream_stay_in_the_sums() -> None:
     """No total ever falls because a stream is over."""
-    counts = HubCounters(0.0)
-    here = channel_of(Counters(samples=10, duplicate_samples=2, windows=3, scored_windows=3), 4)
+    counts = HubCounters()
+    here = session_of(Counters(samples=10, duplicate_samples=2, windows=3, scored_windows=3), 4)
     before = report_of(counts, sessions=[here])
-    counts.leave(here)
-    after = report_of(counts, sessions=[channel_of(Counters(samples=1, gap_samples=5), 2**63)])
+    counts.on_removed(here)
+    after = report_of(counts, sessions=[session_of(Counters(samples=1, gap_samples=5), 2**63)])
 
     assert (before.received_samples, before.produced_windows) == (12, 3)
     assert (after.received_samples, after.produced_windows, after.gap_samples) == (13, 3, 5)
@@ -93,7 +122,7 @@ def test_counters_of_a_forgotten_stream_stay_in_the_sums() -> None:
 
 def test_an_alarm_is_counted_once_when_it_begins() -> None:
     """What becomes of it afterwards is no alarm more."""
-    counts = HubCounters(0.0)
+    counts = HubCounters()
     alert = Alert(
         stream="s", kind="k", category="c", priority="low", sample=0, time_s=0.0, reason=""
     )
@@ -105,24 +134,24 @@ def test_an_alarm_is_counted_once_when_it_begins() -> None:
 
 def test_report_names_the_log_without_its_folder() -> None:
     """Where a hospital keeps its files is nobody's business."""
-    report = report_of(HubCounters(0.0))
+    report = report_of(HubCounters())
     assert report.log.name == "a.sqlite"
     assert b"/ward" not in encode_json(report)
 
 
 def test_what_concerns_the_system_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """Scorers that come and go, alarms of no stream, silent sources: no beats, no rhythms."""
-    counts = HubCounters(0.0)
+    status = status_of(HubCounters(), scorers=(1, 1, 0, 0, 2, 2))
     alert = Alert(
         stream="", kind="no_scorer", category="technical", priority="high", sample=0, time_s=0.0,
         reason="none",
     )  # fmt: skip
-    with caplog.at_level(logging.INFO, logger="pipeline.hub.counters"):
-        for scorers in (1, 1, 0, 0, 2, 2):
-            report_of(counts, work=Work(pending=0, redelivered=0, scorers=scorers))
-        counts.on_alert(alert)
-        counts.on_alert(msgspec.structs.replace(alert, stream="s", kind="no_data"))
-        counts.on_alert(msgspec.structs.replace(alert, stream="s", kind="asystole"))
+    with caplog.at_level(logging.INFO, logger="pipeline.hub.status"):
+        for _ in range(6):
+            status.report([])
+        status.on_alert(alert)
+        status.on_alert(msgspec.structs.replace(alert, stream="s", kind="no_data"))
+        status.on_alert(msgspec.structs.replace(alert, stream="s", kind="asystole"))
 
     assert [(r.levelname, r.getMessage(), getattr(r, "stream", "")) for r in caplog.records] == [
         ("INFO", "scorers: 1, were 0", ""),
@@ -186,8 +215,8 @@ def test_every_report_accounts_for_every_window(tmp_path: Path, demo: NDArray[np
 
         until(backlog)
         with running_worker(hub) as scorer:
-            heard = hear_until_ended(listener, "demo")
-        reports += [m for m in heard if isinstance(m, SystemReport)]
+            received = receive_until_ended(listener, "demo")
+        reports += [m for m in received if isinstance(m, SystemReport)]
         reply = ask(hub.endpoints["control"], State())
 
     assert reply.system is not None
@@ -219,7 +248,7 @@ def test_each_kind_of_trouble_has_a_counter_of_its_own(
         def send(first: int, end: int, **changes: Any) -> None:
             chunk = Chunk(
                 stream="s", first_sample=first, fs_hz=360.0,
-                samples=demo[first:end].astype("<f4").tobytes(),
+                samples=demo[first:end].astype("<f4"),
             )  # fmt: skip
             frame = encode(msgspec.structs.replace(chunk, **changes))
             until(lambda: source.send(frame) or bool(wait([source], 0.02)))
@@ -294,7 +323,7 @@ def test_a_name_that_begins_again_takes_nothing_from_the_sums(tmp_path: Path) ->
     with running_hub(tmp_path / "log") as hub, subscriber(hub, topics=("status/",)) as listener:
         for _ in range(2):
             feed(hub, "s", x)
-            hear_until_ended(listener, "s")
+            receive_until_ended(listener, "s")
         report = ask(hub.endpoints["control"], State()).system
 
     assert report is not None
@@ -313,7 +342,7 @@ def test_a_hub_that_goes_on_accounts_for_what_the_last_one_left(
     with running_hub(log) as hub, subscriber(hub, topics=("status/",)) as listener:
         second = ask(hub.endpoints["control"], State()).system
         with running_worker(hub):
-            hear_until_ended(listener, "demo")
+            receive_until_ended(listener, "demo")
         third = ask(hub.endpoints["control"], State()).system
 
     assert first is not None
@@ -341,7 +370,7 @@ def test_asking_for_the_state_says_what_is_published(tmp_path: Path) -> None:
 
 def test_observing_a_beat_costs_microseconds() -> None:
     """Counting is no load: 10,000 beats in well under a second."""
-    counts = HubCounters(0.0)
+    counts = HubCounters()
     latency = Latency(window=500.0, total=510.0)
     began = time.process_time()
     for _ in range(10_000):
@@ -351,8 +380,8 @@ def test_observing_a_beat_costs_microseconds() -> None:
 
 def test_an_alarm_is_counted_when_it_begins_and_not_when_it_calls_again() -> None:
     """Who counts alarms an hour wants to know how many there were."""
-    counts = HubCounters(0.0)
-    life = AlarmStateMachine("s", 100.0, AlarmSettings(realarm_s=30.0), 0)
+    counts = HubCounters()
+    life = AlarmStateMachine("s", 100.0, AlarmSettings(realarm_s=30.0))
     alerts = life.begin("asystole", 100, "r")
     alerts += life.end("asystole", 200, "over")
     alerts += life.begin("asystole", 300, "r")

@@ -1,4 +1,4 @@
-"""T11: a hub that dies at any point of its loop loses nothing and tells nothing twice."""
+"""T11: a hub that dies at any point of its loop loses nothing and publishes nothing twice."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ def signal() -> NDArray[np.float32]:
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[HubProcess]:
-    """A hub that runs, and is gone afterwards."""
+    """A hub that runs, and is killed afterwards."""
     process = HubProcess(tmp_path / "log")
     process.start()
     yield process
@@ -62,15 +62,15 @@ def test_death_at_any_point_changes_nothing(
     history.check(expected)
 
 
-def test_hub_that_died_says_so_itself_and_one_that_ended_has_nothing_to_say(
+def test_a_hub_reports_the_death_of_the_one_before_and_not_its_end(
     hub: HubProcess,
 ) -> None:
-    """Without a supervisor nobody else would: an alarm, once it is back."""
+    """Without a supervisor nothing else would: an alarm, once a hub is back."""
     history = History(hub)
     with history.subscriber:
         hub.kill()
         hub.restart()
-        until(lambda: history.listen() or bool(history.alerts))
+        until(lambda: history.receive() or bool(history.alerts))
         [alert] = history.alerts
         assert (alert.stream, alert.kind, alert.state) == ("", "process_died", "on")
         assert alert.reason == "hub did not end in order; it goes on where its log ends"

@@ -18,10 +18,11 @@ from pipeline.hub.journal import Journal
 from pipeline.log.store import AlertLog
 from pipeline.schema.messages import Chunk, End, ScoreReply
 from pipeline.schema.public import Alert
+from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import EmbeddedRunner
 from pipeline.stream.streams import Streams
 from replay.synthetic import PatientConfig, SyntheticPatient
-from tests.support.running import CONFIG, TrivialScorer, told
+from tests.support.running import CONFIG, TrivialScorer, comparable
 
 SIGNAL = (
     SyntheticPatient(PatientConfig(ectopic=0.15, pause=0.03, seed=2)).generate(60 * 360).samples
@@ -32,7 +33,9 @@ CHUNK = 300
 def oracle() -> list[tuple[object, ...]]:
     """Return the alerts of a run without any fault."""
     runner = EmbeddedRunner("s", 360.0, TrivialScorer(), CONFIG)
-    return sorted((told(a) for o in runner.run([(0, SIGNAL, None)]) for a in o.alerts), key=repr)
+    return sorted(
+        (comparable(a) for o in runner.run([SampleBlock(0, SIGNAL)]) for a in o.alerts), key=repr
+    )
 
 
 EXPECTED = oracle()
@@ -51,7 +54,7 @@ class Outbox(RuleBasedStateMachine):
                 stream="s",
                 first_sample=a,
                 fs_hz=360.0,
-                samples=SIGNAL[a : a + CHUNK].tobytes(),
+                samples=SIGNAL[a : a + CHUNK],
                 session="ab",
                 number=n,
             )
@@ -70,16 +73,16 @@ class Outbox(RuleBasedStateMachine):
         self.streams = Streams(CONFIG, DEFAULTS, lambda: 0.0, classify=False)
         self.journal = Journal(self.log, self.streams)
         assert self.journal.restore(0.0) == []
-        self.drafts: list[Alert] = []
+        self.pending: list[Alert] = []
         session = self.streams.sessions.get("s")
-        waiting = [] if session is None else session.stream.waiting
+        waiting = [] if session is None else session.stream.beats.waiting
         self.unscored = [(beat.id, beat.window) for beat in waiting]
 
     def let(self, event: object) -> None:
         """Let an event happen as the hub does."""
-        self.journal.note(event, 0.0)
+        self.journal.add(event, 0.0)
         outcome = self.streams.apply(event, 0.0)
-        self.drafts += [draft.alert for draft in outcome.drafts]
+        self.pending += [one.alert for one in outcome.alerts]
         self.unscored += [(beat.id, beat.window) for beat in outcome.windows]
 
     def deliver(self, number: int) -> None:
@@ -94,7 +97,7 @@ class Outbox(RuleBasedStateMachine):
     def arrived(self) -> int:
         """Return the newest number that the hub took."""
         session = self.streams.sessions.get("s")
-        return 0 if session is None else session.number
+        return 0 if session is None else session.state.number
 
     @precondition(lambda self: self.arrived() < len(self.messages))
     @rule(n=st.integers(1, 20))
@@ -119,8 +122,8 @@ class Outbox(RuleBasedStateMachine):
         self.let(
             ScoreReply(
                 ids=[self.unscored[i][0] for i in picked],
-                scores=batch.scores.astype("<f4").tobytes(),
-                residuals=batch.residuals.astype("<f4").tobytes(),
+                scores=batch.scores,
+                residuals=batch.residuals,
                 compute_ms=0.0,
             )
         )
@@ -129,15 +132,15 @@ class Outbox(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.0, 100.0]))
     def commit(self, seconds: float) -> None:
         """The log takes all there is; after a long time, the state of the streams, too."""
-        self.logged += self.journal.commit(self.drafts, seconds)
-        self.drafts = []
+        self.logged += self.journal.commit(self.pending, seconds)
+        self.pending = []
         self.written = self.arrived()
 
     @rule(clean=st.booleans())
     def restart(self, clean: bool) -> None:
-        """The hub dies, or ends in order; what it had not committed is gone, or committed."""
+        """The hub dies and loses what it had not committed, or ends in order and commits it."""
         if clean:
-            self.logged += self.journal.close(self.drafts, 0.0)
+            self.logged += self.journal.close(self.pending, 0.0)
         self.log.close()
         self.open()
         assert self.arrived() == self.written or clean
@@ -160,13 +163,13 @@ class Outbox(RuleBasedStateMachine):
             self.let(
                 ScoreReply(
                     ids=[window_id],
-                    scores=batch.scores.astype("<f4").tobytes(),
-                    residuals=batch.residuals.astype("<f4").tobytes(),
+                    scores=batch.scores,
+                    residuals=batch.residuals,
                     compute_ms=0.0,
                 )
             )
         self.commit(0.0)
-        assert sorted(map(told, self.logged), key=repr) == EXPECTED
+        assert sorted(map(comparable, self.logged), key=repr) == EXPECTED
         assert self.log.read(1, 10_000) == self.logged
         self.log.close()
         self.folder.cleanup()

@@ -16,8 +16,6 @@ from pipeline.schema.messages import (
     Ready,
     Request,
     WindowId,
-    rr_context_of,
-    windows_of,
 )
 
 WINDOW = np.zeros(320, dtype=np.float32)
@@ -33,9 +31,9 @@ def window_id(n: int) -> WindowId:
 def test_lone_window_leaves_after_its_deadline_and_not_before() -> None:
     """A lone beat waits 5 ms for company, no longer."""
     dispatcher = Dispatcher()
-    dispatcher.hear(b"a", READY, 0.0)
+    dispatcher.on_ready(b"a", READY, 0.0)
     dispatcher.want_score(window_id(1), WINDOW, 10.0)
-    dispatcher.hear(b"a", READY, 10.0)
+    dispatcher.on_ready(b"a", READY, 10.0)
 
     assert dispatcher.due(10.0) == []
     deadline = dispatcher.next_deadline(10.0)
@@ -46,7 +44,7 @@ def test_lone_window_leaves_after_its_deadline_and_not_before() -> None:
 def test_full_batch_leaves_at_once() -> None:
     """A batch that is full does not wait."""
     dispatcher = Dispatcher(DispatchConfig(max_batch=4))
-    dispatcher.hear(b"a", READY, 0.0)
+    dispatcher.on_ready(b"a", READY, 0.0)
     for n in range(5):
         dispatcher.want_score(window_id(n), WINDOW, 0.0)
 
@@ -58,29 +56,29 @@ def test_full_batch_leaves_at_once() -> None:
 def test_nothing_leaves_without_credit() -> None:
     """A scorer never has more batches under way than its credit."""
     dispatcher = Dispatcher(DispatchConfig(max_batch=1))
-    dispatcher.hear(b"a", READY, 0.0)
+    dispatcher.on_ready(b"a", READY, 0.0)
     for n in range(5):
         dispatcher.want_score(window_id(n), WINDOW, 0.0)
 
     assert len(dispatcher.due(0.0)) == 2
     assert dispatcher.due(0.1) == []
-    dispatcher.answer(b"a", Task.SCORE, [window_id(0)], 0.1)
+    dispatcher.on_answer(b"a", Task.SCORE, [window_id(0)], 0.1)
     assert len(dispatcher.due(0.1)) == 1
 
 
 def test_unanswered_batch_is_handed_out_again_and_its_late_answer_counts_once() -> None:
     """A second scorer gets what the first did not answer; of two answers the first counts."""
     dispatcher = Dispatcher(DispatchConfig(redeliver_after_s=1.0, silent_after_s=10.0))
-    dispatcher.hear(b"a", READY, 0.0)
+    dispatcher.on_ready(b"a", READY, 0.0)
     dispatcher.want_score(window_id(1), WINDOW, 0.0)
     [(first, _)] = dispatcher.due(0.005)
-    dispatcher.hear(b"b", READY, 0.9)
+    dispatcher.on_ready(b"b", READY, 0.9)
 
     [(second, request)] = dispatcher.due(1.01)
 
     assert (first, second, request.ids) == (b"a", b"b", [window_id(1)])
-    assert dispatcher.answer(b"a", Task.SCORE, [window_id(1)], 1.02) == [0]
-    assert dispatcher.answer(b"b", Task.SCORE, [window_id(1)], 1.03) == []
+    assert dispatcher.on_answer(b"a", Task.SCORE, [window_id(1)], 1.02) == [0]
+    assert dispatcher.on_answer(b"b", Task.SCORE, [window_id(1)], 1.03) == []
     assert dispatcher.redelivered == 1
     assert dispatcher.pending == 0
 
@@ -90,16 +88,16 @@ def test_slow_scorer_is_not_given_its_batch_again() -> None:
     dispatcher = Dispatcher(DispatchConfig(max_batch=1))
     for n in range(8):
         dispatcher.want_score(window_id(n), WINDOW, 0.0)
-    owed: list[Request] = []
+    unanswered: list[Request] = []
     done = 0
     for tick in range(1, 200):
         now = tick / 10
         if tick % 20 == 0:  # two seconds a batch; then it says that it is ready
-            request = owed.pop(0)
-            done += len(dispatcher.answer(b"slow", Task.SCORE, request.ids, now))
-        if not owed:
-            dispatcher.hear(b"slow", READY, now)
-        owed += [request for _, request in dispatcher.due(now)]
+            request = unanswered.pop(0)
+            done += len(dispatcher.on_answer(b"slow", Task.SCORE, request.ids, now))
+        if not unanswered:
+            dispatcher.on_ready(b"slow", READY, now)
+        unanswered += [request for _, request in dispatcher.due(now)]
         if not dispatcher.pending:
             break
 
@@ -110,30 +108,30 @@ def test_slow_scorer_is_not_given_its_batch_again() -> None:
 def test_what_a_slow_scorer_owes_goes_to_another_one() -> None:
     """And the slow one takes part again once it has answered, whether that was of use or not."""
     dispatcher = Dispatcher(DispatchConfig(max_batch=1))
-    dispatcher.hear(b"slow", READY, 0.0)
+    dispatcher.on_ready(b"slow", READY, 0.0)
     dispatcher.want_score(window_id(1), WINDOW, 0.0)
     assert len(dispatcher.due(0.1)) == 1
-    dispatcher.hear(b"quick", READY, 1.1)
+    dispatcher.on_ready(b"quick", READY, 1.1)
     assert [to for to, _ in dispatcher.due(1.2)] == [b"quick"]
-    dispatcher.answer(b"quick", Task.SCORE, [window_id(1)], 1.2)
+    dispatcher.on_answer(b"quick", Task.SCORE, [window_id(1)], 1.2)
 
     for n in range(2, 6):
         dispatcher.want_score(window_id(n), WINDOW, 1.2)
     assert [to for to, _ in dispatcher.due(1.3)] == [b"quick", b"quick"]
-    assert dispatcher.answer(b"slow", Task.SCORE, [window_id(1)], 1.4) == []
+    assert dispatcher.on_answer(b"slow", Task.SCORE, [window_id(1)], 1.4) == []
     assert [to for to, _ in dispatcher.due(1.4)] == [b"slow", b"slow"]
 
 
 def test_answer_that_never_comes_is_not_waited_for() -> None:
     """A scorer that is ready, and has not answered, has lost the batch: it may have it again."""
     dispatcher = Dispatcher(DispatchConfig(max_batch=1))
-    dispatcher.hear(b"a", READY, 0.0)
+    dispatcher.on_ready(b"a", READY, 0.0)
     dispatcher.want_score(window_id(1), WINDOW, 0.0)
     dispatcher.due(0.1)
-    dispatcher.hear(b"a", READY, 1.0)
+    dispatcher.on_ready(b"a", READY, 1.0)
     assert dispatcher.due(1.05) == []  # it may have said so before the batch was there
     assert dispatcher.due(1.15) == []
-    dispatcher.hear(b"a", READY, 1.25)
+    dispatcher.on_ready(b"a", READY, 1.25)
     assert [request.ids for _, request in dispatcher.due(1.25)] == [[window_id(1)]]
     assert dispatcher.redelivered == 1
 
@@ -141,13 +139,13 @@ def test_answer_that_never_comes_is_not_waited_for() -> None:
 def test_silent_scorer_loses_its_batches() -> None:
     """What a dead scorer held goes to the next one that is ready."""
     dispatcher = Dispatcher(DispatchConfig(redeliver_after_s=60.0, silent_after_s=1.5))
-    dispatcher.hear(b"a", READY, 0.0)
+    dispatcher.on_ready(b"a", READY, 0.0)
     dispatcher.want_score(window_id(1), WINDOW, 0.0)
     dispatcher.due(0.005)
 
     assert dispatcher.due(1.6) == []
     assert dispatcher.scorers == 0
-    dispatcher.hear(b"b", READY, 2.0)
+    dispatcher.on_ready(b"b", READY, 2.0)
     assert [scorer for scorer, _ in dispatcher.due(2.0)] == [b"b"]
 
 
@@ -163,7 +161,7 @@ def test_impossible_settings_are_refused() -> None:
 def test_adding_a_known_window_again_changes_nothing(numbers: list[int]) -> None:
     """Windows are known by their ids: repeats are no-ops while one waits."""
     dispatcher = Dispatcher()
-    dispatcher.hear(b"a", READY, 0.0)
+    dispatcher.on_ready(b"a", READY, 0.0)
     for n in numbers:
         dispatcher.want_score(window_id(n), WINDOW, 0.0)
 
@@ -175,7 +173,7 @@ def test_adding_a_known_window_again_changes_nothing(numbers: list[int]) -> None
 def test_classes_go_first_at_once_and_in_batches_of_their_own() -> None:
     """A batch holds one task, and beats wait for the classes: those are asked for at once."""
     dispatcher = Dispatcher()
-    dispatcher.hear(b"a", READY, 0.0)
+    dispatcher.on_ready(b"a", READY, 0.0)
     dispatcher.want_score(window_id(1), WINDOW, 0.001)
     window, context = WINDOW + np.float32(0.5), CONTEXT + np.float32(0.25)
     dispatcher.want_class(window_id(7), window, context, 0.002)
@@ -184,28 +182,28 @@ def test_classes_go_first_at_once_and_in_batches_of_their_own() -> None:
     [(_, request)] = dispatcher.due(0.002)
     assert isinstance(request, ClassRequest)
     assert request.ids == [window_id(7)]
-    np.testing.assert_array_equal(windows_of(request), [window])
-    np.testing.assert_array_equal(rr_context_of(request), [context])
+    np.testing.assert_array_equal(request.windows, [window])
+    np.testing.assert_array_equal(request.rr_context, [context])
 
     dispatcher = Dispatcher()
     for n in range(4):
         dispatcher.want_score(window_id(n), WINDOW, 0.0)
         dispatcher.want_class(window_id(n), WINDOW, CONTEXT, 0.0)
-    dispatcher.hear(b"a", READY, 1.0)
+    dispatcher.on_ready(b"a", READY, 1.0)
     assert [type(request) is ClassRequest for _, request in dispatcher.due(1.0)] == [True, False]
 
 
 def test_answer_to_one_task_is_none_to_the_other() -> None:
-    """A late score of a beat that by now wants a class does not stand for the class."""
+    """A late score of a beat that by now wants a class does not count as the class."""
     dispatcher = Dispatcher()
-    dispatcher.hear(b"a", READY, 0.0)
+    dispatcher.on_ready(b"a", READY, 0.0)
     dispatcher.want_class(window_id(1), WINDOW, CONTEXT, 0.0)
     dispatcher.due(0.005)
 
-    assert dispatcher.answer(b"a", Task.SCORE, [window_id(1)], 0.01) == []
+    assert dispatcher.on_answer(b"a", Task.SCORE, [window_id(1)], 0.01) == []
     assert dispatcher.pending == 1
     assert dispatcher.next_deadline(0.01) == pytest.approx(1.005)  # to be handed out again
-    assert dispatcher.answer(b"a", Task.CLASS, [window_id(1)], 0.01) == [0]
+    assert dispatcher.on_answer(b"a", Task.CLASS, [window_id(1)], 0.01) == [0]
     assert dispatcher.next_deadline(0.01) is None
 
 
@@ -229,9 +227,9 @@ class Deliveries(RuleBasedStateMachine):
             self.added.add((Task.SCORE, one))
 
     @rule(scorer=st.sampled_from([b"a", b"b", b"c"]))
-    def hear(self, scorer: bytes) -> None:
-        """A scorer says that it lives."""
-        self.dispatcher.hear(scorer, READY, self.now)
+    def seen(self, scorer: bytes) -> None:
+        """A scorer says that it is ready."""
+        self.dispatcher.on_ready(scorer, READY, self.now)
 
     @rule(seconds=st.floats(0.0, 2.0))
     def wait(self, seconds: float) -> None:
@@ -251,7 +249,7 @@ class Deliveries(RuleBasedStateMachine):
     def count(self, scorer: bytes, request: Request) -> None:
         """Answer a request; every third window that got its score wants a class then."""
         task = Task.CLASS if isinstance(request, ClassRequest) else Task.SCORE
-        for row in self.dispatcher.answer(scorer, task, request.ids, self.now):
+        for row in self.dispatcher.on_answer(scorer, task, request.ids, self.now):
             one = request.ids[row]
             self.counted[task, one] += 1
             if task is Task.SCORE and one[2] % 3 == 0:
@@ -276,7 +274,7 @@ class Deliveries(RuleBasedStateMachine):
             if not self.dispatcher.pending:
                 break
             self.now += 0.5
-            self.dispatcher.hear(b"good", READY, self.now)
+            self.dispatcher.on_ready(b"good", READY, self.now)
             for scorer, request in self.dispatcher.due(self.now):
                 if scorer == b"good":
                     self.count(scorer, request)

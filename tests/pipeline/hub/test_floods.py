@@ -17,7 +17,7 @@ import pytest
 from pipeline.errors import EndpointError
 from pipeline.transport.curve import ClientKeys, new_pair
 from pipeline.transport.sockets import DATA_FRAME_BYTES, Dealer, wait
-from tests.support.keys import Ward, deliver
+from tests.support.keys import KeyRing, deliver
 from tests.support.limits import BUSY_S, promised
 from tests.support.zmtp import COMMAND, CURVE_GREETING, GREETING, LONG, frame, ready
 
@@ -27,25 +27,25 @@ GROWTH_BYTES = 64 * MIB
 SERVER = """
 import resource, sys
 from pathlib import Path
-from pipeline.transport.auth import Guard
+from pipeline.transport.auth import Authenticator
 from pipeline.transport.keystore import KeyStore
 from pipeline.transport.sockets import Router, wait
 resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]),) * 2)
 store = KeyStore(Path(sys.argv[1]))
-with Guard(store.pair("hub"), store) as guard, Router(
-    "tcp://127.0.0.1:0", guard=guard, door="ingest"
+with Authenticator(store.pair("hub"), store) as auth, Router(
+    "tcp://127.0.0.1:0", auth=auth, socket_name="ingest"
 ) as router:
     print(router.endpoint, flush=True)
     while True:
         wait([router], 0.5)
-        guard.check()
+        auth.check()
         for peer, frame in router.receive():
             router.send(peer, b"accepted")
 """
 
 
 class Victim:
-    """A hub's guarded socket in a process, and the key of somebody who may use it."""
+    """A hub's socket with keys in a process, and a key that is accepted."""
 
     def __init__(self, endpoint: str, pid: int, keys: ClientKeys | None) -> None:
         self.endpoint = endpoint
@@ -70,12 +70,12 @@ class Victim:
 
 @pytest.fixture
 def victim(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Victim]:
-    """Start a guarded socket in a process of its own; the parameter is its limit of files."""
+    """Start a socket with keys in a process of its own; the parameter is its limit of files."""
     files = str(getattr(request, "param", 1024))
-    ward = Ward(tmp_path)
-    keys = ward.allowed_key("source", streams=("*",))
+    key_ring = KeyRing(tmp_path)
+    keys = key_ring.allowed_key("source", streams=("*",))
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(ward.store.folder), files],
+        [sys.executable, "-c", SERVER, str(key_ring.store.folder), files],
         stdout=subprocess.PIPE,
         text=True,
     )

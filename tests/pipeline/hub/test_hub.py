@@ -29,6 +29,7 @@ from pipeline.schema.messages import (
 )
 from pipeline.schema.public import Alert, BeatNote, Status, encode_json
 from pipeline.schema.requests import ReplayRequest, decode_replay_page
+from pipeline.signal.samples import SampleBlock
 from pipeline.stream import streams as streams_module
 from pipeline.stream.embedded import EmbeddedRunner
 from pipeline.transport.sockets import Dealer, wait
@@ -40,18 +41,18 @@ from tests.support.running import (
     TrivialClassifier,
     TrivialScorer,
     alerts_of,
+    comparable,
     feed,
-    feeder,
-    hear_until_ended,
+    ingest_client,
+    receive_until_ended,
     running_hub,
     running_worker,
     subscriber,
     thread,
-    told,
     until,
 )
 
-CHUNK = Chunk(stream="s", first_sample=0, fs_hz=360.0, samples=np.zeros(36, "<f4").tobytes())
+CHUNK = Chunk(stream="s", first_sample=0, fs_hz=360.0, samples=np.zeros(36, "<f4"))
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +64,10 @@ def demo() -> NDArray[np.float32]:
 
 @pytest.fixture(scope="module")
 def expected(demo: NDArray[np.float32]) -> list[tuple[object, ...]]:
-    """What one process without sockets tells of the demo."""
+    """Alerts and beats of the demo as one process without sockets finds them."""
     runner = EmbeddedRunner("demo", 360.0, TrivialScorer(), CONFIG)
-    outcomes = list(runner.run([(0, demo, None)]))
-    return sorted((told(a) for outcome in outcomes for a in outcome.alerts), key=repr)
+    outcomes = list(runner.run([SampleBlock(0, demo)]))
+    return sorted((comparable(a) for outcome in outcomes for a in outcome.alerts), key=repr)
 
 
 def ask(dealer: Dealer, frame: bytes) -> list[bytes]:
@@ -100,7 +101,7 @@ def refused(dealer: Dealer, message: Message) -> str:
 def test_every_beat_is_scored_once_and_every_alert_is_the_oracles(
     tmp_path: Path, demo: NDArray[np.float32], expected: list[tuple[object, ...]]
 ) -> None:
-    """Two streams through sockets: beats told once and in order, the alerts of one process."""
+    """Two streams through sockets: beats published once and in order, the alerts of one process."""
     with (
         running_hub(tmp_path / "log") as hub,
         running_worker(hub) as scorer,
@@ -109,20 +110,20 @@ def test_every_beat_is_scored_once_and_every_alert_is_the_oracles(
         until(lambda: bool(list(listener.receive(0.1))) or listener.heartbeats > 0)
         feed(hub, "demo", demo)
         feed(hub, "second", demo, step=97)
-        heard = hear_until_ended(listener, "demo", "second")
+        received = receive_until_ended(listener, "demo", "second")
 
-        alerts = alerts_of(heard)
+        alerts = alerts_of(received)
         assert [alert.seq for alert in alerts] == list(range(1, len(alerts) + 1))
-        of_demo = [told(alert) for alert in alerts if alert.stream == "demo"]
+        of_demo = [comparable(alert) for alert in alerts if alert.stream == "demo"]
         assert sorted(of_demo, key=repr) == expected
         assert len([a for a in alerts if a.stream == "second"]) == len(expected)
         for name in ("demo", "second"):
-            notes = [m for m in heard if isinstance(m, BeatNote) and m.stream == name]
+            notes = [m for m in received if isinstance(m, BeatNote) and m.stream == name]
             samples = [note.sample for note in notes]
             assert samples == sorted(set(samples))
-            last = [m for m in heard if isinstance(m, Status) and m.stream == name][-1]
+            last = [m for m in received if isinstance(m, Status) and m.stream == name][-1]
             assert (last.beats, last.pending, last.ended) == (len(notes), 0, True)
-        analysable = [m for m in heard if isinstance(m, BeatNote) and m.analysable]
+        analysable = [m for m in received if isinstance(m, BeatNote) and m.analysable]
         assert scorer.windows == len(analysable) + 1  # and one to warm up
         for alert in alerts:
             parts = alert.latency_ms
@@ -133,7 +134,7 @@ def test_every_beat_is_scored_once_and_every_alert_is_the_oracles(
 def test_alert_is_in_the_log_before_it_is_published(
     tmp_path: Path, demo: NDArray[np.float32]
 ) -> None:
-    """Whoever hears of an alert finds it in the log."""
+    """Whoever receives an alert finds it in the log."""
     log = tmp_path / "log"
     with running_hub(log) as hub, running_worker(hub), subscriber(hub) as listener:
         feed(hub, "demo", demo)
@@ -160,14 +161,14 @@ def test_late_joiner_and_one_who_was_away_get_every_alert_once(
     with running_hub(tmp_path / "log") as hub, running_worker(hub):
         with subscriber(hub, topics=("status/",)) as here:
             feed(hub, "one", demo)
-            first = alerts_of(hear_until_ended(here, "one"))
+            first = alerts_of(receive_until_ended(here, "one"))
         feed(hub, "two", demo)
         with (
             subscriber(hub, topics=("status/",)) as late,
             subscriber(hub, from_seq=first[-1].seq + 1, topics=("status/",)) as back,
         ):
-            all_late = [a.seq for a in alerts_of(hear_until_ended(late, "one", "two"))]
-            since = [a.seq for a in alerts_of(hear_until_ended(back, "one", "two"))]
+            all_late = [a.seq for a in alerts_of(receive_until_ended(late, "one", "two"))]
+            since = [a.seq for a in alerts_of(receive_until_ended(back, "one", "two"))]
 
     assert all_late == list(range(1, 2 * len(first) + 1))
     assert since == list(range(first[-1].seq + 1, 2 * len(first) + 1))
@@ -179,19 +180,22 @@ def test_rubbish_on_every_socket_is_counted_and_ignored(
     """Random bytes, wrong messages and lies end neither the hub nor anybody's stream."""
     rng = np.random.default_rng(0)
     ids = [("demo", 0, 140), ("nobody", 5, 2**62)]
-    sure = np.tile(np.array([0, 0, 1, 0], "<f4"), 2).tobytes()
+    sure = np.tile(np.array([0, 0, 1, 0], np.float32), (2, 1))
+    none, two = np.zeros((2, 0), np.float32), np.zeros(2, np.float32)
     lies: list[bytes] = [
         encode(message)
         for message in (
             End(stream="never", next_sample=0),
             Ready(model="m", device="d"),
             Accepted(stream="s", epoch=0, next_sample=0, credit=1),
-            ScoreReply(ids=ids, scores=bytes(8), residuals=bytes(2560), compute_ms=1e300),
-            ScoreReply(ids=ids, scores=bytes(4), residuals=b"", compute_ms=0.0),
-            ClassReply(ids=ids, probabilities=bytes(32), compute_ms=0.0),
+            ScoreReply(
+                ids=ids, scores=two, residuals=np.zeros((2, 320), np.float32), compute_ms=1e300
+            ),
+            ScoreReply(ids=ids, scores=two[:1], residuals=none, compute_ms=0.0),
+            ClassReply(ids=ids, probabilities=np.zeros((2, 4), np.float32), compute_ms=0.0),
             ClassReply(ids=ids, probabilities=sure, compute_ms=1e300),
-            msgspec.structs.replace(CHUNK, samples=b"123"),
-            msgspec.structs.replace(CHUNK, flags=b"1"),
+            msgspec.structs.replace(CHUNK, samples=np.frombuffer(b"123", np.uint8)),
+            msgspec.structs.replace(CHUNK, flags=np.ones(1, np.uint8)),
         )
     ]
     lies += [rng.bytes(int(n)) for n in rng.integers(0, 400, 200)]
@@ -207,11 +211,11 @@ def test_rubbish_on_every_socket_is_counted_and_ignored(
                 until(lambda r=rude, x=lie: r.send(x) or bool(wait([r], 0.02)))
         with running_worker(hub, TrivialClassifier()):
             feed(hub, "demo", demo)
-            heard = hear_until_ended(listener, "demo")
-    last = [m for m in heard if isinstance(m, Status)][-1]
+            received = receive_until_ended(listener, "demo")
+    last = [m for m in received if isinstance(m, Status)][-1]
     assert last.rejected_frames >= 3 * 200
     assert last.beats > 100
-    assert len(alerts_of(heard)) > 10
+    assert len(alerts_of(received)) > 10
 
 
 @promised(5.0)
@@ -220,14 +224,14 @@ def test_extreme_but_valid_chunks_are_survived(
     tmp_path: Path, fs_hz: float, limit_s: float
 ) -> None:
     """Enormous gaps, positions, epochs and values cost neither the hub nor its memory."""
-    wild = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-40, 0.0] * 300, "<f4").tobytes()
-    quiet = np.zeros(2000, "<f4").tobytes()
+    wild = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-40, 0.0] * 300, "<f4")
+    quiet = np.zeros(2000, "<f4")
     with running_hub(tmp_path / "log") as hub, Dealer(hub.endpoints["ingest"]) as source:
         base = msgspec.structs.replace(CHUNK, stream="x", fs_hz=fs_hz)
         began = time.monotonic()
         for change in (
-            {"samples": b""},
-            {"first_sample": 2**52, "samples": b""},
+            {"samples": quiet[:0]},
+            {"first_sample": 2**52, "samples": quiet[:0]},
             {"samples": wild},
             {"first_sample": 10**6, "samples": quiet},
             {"first_sample": 2**51, "samples": wild},
@@ -260,18 +264,18 @@ def test_repeated_chunks_are_no_ops(tmp_path: Path, demo: NDArray[np.float32]) -
         running_worker(hub),
         subscriber(hub, topics=("status/",)) as listener,
     ):
-        with feeder(hub, "demo") as source:
+        with ingest_client(hub, "demo") as source:
             for a in range(0, 20_000, 1000):
                 for _ in range(2):
-                    assert source.send(demo[a : a + 1000], first_sample=a)
+                    assert source.send(SampleBlock(a, demo[a : a + 1000]))
             assert source.finish()
-        twice = hear_until_ended(listener, "demo")
+        twice = receive_until_ended(listener, "demo")
         last = [m for m in twice if isinstance(m, Status)][-1]
         assert (last.sample, last.duplicate_samples) == (20_000, 20_000)
         assert last.duration_s == pytest.approx(20_000 / 360, abs=1e-3)
 
         feed(hub, "once", demo[:20_000])
-        once = hear_until_ended(listener, "once")
+        once = receive_until_ended(listener, "once")
     assert last.beats == [m for m in once if isinstance(m, Status) and m.stream == "once"][-1].beats
     assert len(alerts_of(twice)) == len(alerts_of(once))
 
@@ -287,8 +291,8 @@ def test_source_that_only_repeats_itself_does_not_look_alive(tmp_path: Path) -> 
 
         def noticed() -> bool:
             accepted(source, CHUNK)
-            heard = [m for m in listener.receive(0.1) if isinstance(m, Status)]
-            return any(m.reason == "no data from the source" for m in heard)
+            received = [m for m in listener.receive(0.1) if isinstance(m, Status)]
+            return any(m.reason == "no data from the source" for m in received)
 
         until(noticed)
 
@@ -324,13 +328,13 @@ def test_stream_that_goes_on_after_its_end_does_not_confuse_its_beats(
         subscriber(hub, topics=("status/",)) as listener,
         Dealer(hub.endpoints["ingest"]) as source,
     ):
-        chunk = msgspec.structs.replace(CHUNK, stream="demo", samples=demo[:7200].tobytes())
+        chunk = msgspec.structs.replace(CHUNK, stream="demo", samples=demo[:7200])
         accepted(source, chunk)
         accepted(source, End(stream="demo", next_sample=7200))
         assert "after its end" in refused(source, chunk)
         with running_worker(hub):
-            heard = hear_until_ended(listener, "demo")
-            last = [m for m in heard if isinstance(m, Status)][-1]
+            received = receive_until_ended(listener, "demo")
+            last = [m for m in received if isinstance(m, Status)][-1]
             assert (last.sample, last.pending, last.rejected_frames) == (7200, 0, 1)
             # Now it is over, and the same name may begin again.
             assert accepted(source, chunk).next_sample == 7200
@@ -355,7 +359,7 @@ def test_reader_of_another_log_gets_everything(tmp_path: Path, demo: NDArray[np.
         Dealer(hub.endpoints["replay"]) as reader,
     ):
         feed(hub, "demo", demo)
-        n = len(alerts_of(hear_until_ended(listener, "demo")))
+        n = len(alerts_of(receive_until_ended(listener, "demo")))
 
         def read(log_id: str, from_seq: int) -> list[int]:
             request = ReplayRequest(log_id=log_id, from_seq=from_seq)
@@ -424,7 +428,7 @@ def test_damaged_log_is_a_fault_in_the_status_and_not_the_end(tmp_path: Path) ->
 def test_stream_without_a_scorer_is_not_analysable(
     tmp_path: Path, demo: NDArray[np.float32]
 ) -> None:
-    """Beats that nobody scores are never shown as normal; they are told once somebody does."""
+    """Beats without a score are never shown as normal; they are published once one scores them."""
     with (
         running_hub(tmp_path / "log") as hub,
         subscriber(hub, topics=("status/",)) as listener,
@@ -438,8 +442,8 @@ def test_stream_without_a_scorer_is_not_analysable(
             )
         )
         with running_worker(hub):
-            heard = hear_until_ended(listener, "demo")
-    last = [m for m in heard if isinstance(m, Status)][-1]
+            received = receive_until_ended(listener, "demo")
+    last = [m for m in received if isinstance(m, Status)][-1]
     assert last.pending == 0
     assert last.beats > 10
 
@@ -458,7 +462,7 @@ def test_room_for_streams_is_made_by_forgetting_those_that_are_over(
             accepted(source, msgspec.structs.replace(CHUNK, stream=name))
         assert "2 streams" in refused(source, msgspec.structs.replace(CHUNK, stream="c"))
         accepted(source, End(stream="a", next_sample=36))
-        hear_until_ended(listener, "a")
+        receive_until_ended(listener, "a")
         answer = accepted(source, msgspec.structs.replace(CHUNK, stream="d"))
         assert answer.stream == "d"
 
@@ -489,13 +493,13 @@ def test_log_that_cannot_be_written_is_a_fault_and_nothing_is_lost(
             until(fault)
             blocker.execute("ROLLBACK")
             blocker.close()
-        alerts = alerts_of(hear_until_ended(listener, "demo"))
+        alerts = alerts_of(receive_until_ended(listener, "demo"))
     assert [alert.seq for alert in alerts] == list(range(1, len(alerts) + 1))
     assert len(alerts) > 10
 
 
 def test_port_in_use_leaves_nothing_open_and_no_log(tmp_path: Path) -> None:
-    """A hub that cannot have its port says so before it writes anything."""
+    """A hub whose port is in use fails before it writes anything."""
     with Hub(HubConfig(log=tmp_path / "a", live_score=CONFIG), time.monotonic) as hub:
         taken = HubConfig(alerts=hub.endpoints["alerts"], log=tmp_path / "b", live_score=CONFIG)
         with pytest.raises(EndpointError, match="--port"):
@@ -513,7 +517,7 @@ def test_plain_subscriber_needs_nothing_of_ours(tmp_path: Path, demo: NDArray[np
         listener.setsockopt(zmq.SUBSCRIBE, b"")
         listener.setsockopt(zmq.RCVTIMEO, 10_000)
         try:
-            listener.recv_multipart()  # a heartbeat: the subscription stands
+            listener.recv_multipart()  # a heartbeat: the subscription is in force
             feed(hub, "demo", demo)
             topic = b""
             while topic != b"alert/demo":

@@ -1,4 +1,4 @@
-"""What must not end a hub, wear it out, or make it forget: hostile, unlucky, and after a death."""
+"""What must not end a hub, exhaust it, or make it forget: hostile input, bad luck, and death."""
 
 import dataclasses
 import fcntl
@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from pipeline.schema.messages import (
     Accepted,
     ClassReply,
     End,
+    Entry,
     Hello,
     Ready,
     Refused,
@@ -31,9 +33,11 @@ from pipeline.schema.messages import (
     decode,
     decode_entry,
     encode,
+    encode_entry,
 )
 from pipeline.schema.public import Alert, encode_json
 from pipeline.schema.requests import Acknowledge, Died, Show, State, decode_control_reply
+from pipeline.signal.samples import SampleBlock
 from pipeline.stream import snapshot
 from pipeline.stream.stream import Stream
 from pipeline.stream.streams import FORGOTTEN_S, MAX_STREAMS
@@ -75,9 +79,9 @@ def minute() -> NDArray[np.float32]:
 
 
 def test_what_a_source_says_that_it_shed_is_counted_up_to_a_limit(tmp_path: Path) -> None:
-    """No number makes a state that cannot be written, now or in the next life."""
+    """No number makes a state that cannot be written, now or by the next hub."""
     with hub_by_hand(tmp_path / "log") as one:
-        source = one.end("ingest")
+        source = one.connect("ingest")
         for n in range(1, 6):
             one.accepted(source, chunk(n, shed=2**62))
         one.later_s = 11.0
@@ -85,7 +89,7 @@ def test_what_a_source_says_that_it_shed_is_counted_up_to_a_limit(tmp_path: Path
     with hub_by_hand(tmp_path / "log") as one:
         one.later_s = 11.0
         one.turns()
-        reply = decode_control_reply(one.ask(one.end("control"), encode_json(State())))
+        reply = decode_control_reply(one.ask(one.connect("control"), encode_json(State())))
         assert reply.system is not None
         assert reply.system.shed_samples == 2**62
 
@@ -98,15 +102,15 @@ def test_gaps_are_counted_up_to_a_limit() -> None:
         if epoch:
             stream.begin_epoch(epoch, 0)
         for first in (0, 2**52 - 720):
-            stream.take(second, first_sample=first, arrived_at=0.0)
+            stream.take(SampleBlock(first, second))
     assert stream.counters.gap_samples == 2**62
-    assert snapshot.pack(stream)
+    assert snapshot.pack(stream.state)
 
 
 def test_stream_begins_with_its_first_chunk_or_not_at_all(tmp_path: Path) -> None:
     """The first two were lost with their connection: the third is not taken before they came."""
     with hub_by_hand(tmp_path / "log") as one:
-        source = one.end("ingest")
+        source = one.connect("ingest")
         early = one.accepted(source, chunk(3))
         assert (early.missing, early.written, early.known) == (True, 0, False)
         for n in (1, 2, 3):
@@ -122,9 +126,9 @@ def test_stream_begins_with_its_first_chunk_or_not_at_all(tmp_path: Path) -> Non
 def test_acknowledging_what_is_not_there_leaves_no_trace(tmp_path: Path, stream: str) -> None:
     """The journal is trimmed as ever, and nothing is written in a turn without news."""
     with hub_by_hand(tmp_path / "log") as one:
-        control = one.end("control")
+        control = one.connect("control")
         one.ask(control, encode_json(Acknowledge(stream=stream)))
-        source = one.end("ingest")
+        source = one.connect("ingest")
         one.accepted(source, chunk(1))
         one.ask(control, encode_json(Acknowledge(stream=stream)))
         for n in range(2, 60):
@@ -141,7 +145,7 @@ def test_acknowledging_what_is_not_there_leaves_no_trace(tmp_path: Path, stream:
 def leave_older_state(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave a log behind as the program before an upgrade does."""
     with hub_by_hand(log) as one:
-        one.accepted(one.end("ingest"), chunk(1))
+        one.accepted(one.connect("ingest"), chunk(1))
         one.closed()
     monkeypatch.setattr(snapshot, "STATE_VERSION", snapshot.STATE_VERSION + 1)
 
@@ -152,13 +156,13 @@ def test_what_follows_a_state_that_was_lost_outlives_the_next_death(
     """After an upgrade a stream begins anew; what is acknowledged from then on is kept."""
     leave_older_state(tmp_path / "log", monkeypatch)
     with hub_by_hand(tmp_path / "log") as one:
-        assert "begins anew" in one.hub._delivery.fault
-        source = one.end("ingest")
+        assert "begins anew" in one.hub._outbox.fault
+        source = one.connect("ingest")
         for n in range(1, 6):
             last = one.accepted(source, chunk(n, session="b"))
     with hub_by_hand(tmp_path / "log") as one:
-        again = one.accepted(one.end("ingest"), Hello(stream="s", session="b"))
-        assert not one.hub._delivery.fault
+        again = one.accepted(one.connect("ingest"), Hello(stream="s", session="b"))
+        assert not one.hub._outbox.fault
     assert (again.written, again.next_sample) == (last.written, last.next_sample) == (5, 1800)
 
 
@@ -168,7 +172,7 @@ def test_a_lost_state_is_a_trouble_of_the_system(
     """Also while there is no stream that could say so."""
     leave_older_state(tmp_path / "log", monkeypatch)
     with hub_by_hand(tmp_path / "log") as one:
-        reply = decode_control_reply(one.ask(one.end("control"), encode_json(State())))
+        reply = decode_control_reply(one.ask(one.connect("control"), encode_json(State())))
     assert reply.system is not None
     (trouble,) = troubles(reply.system, reply.statuses)
     assert "s begins anew" in trouble
@@ -177,21 +181,21 @@ def test_a_lost_state_is_a_trouble_of_the_system(
 def test_what_is_raised_while_publishing_makes_no_second_alert(tmp_path: Path) -> None:
     """The alert is in the log: on leaving it is not written again under another number."""
     one = HubByHand(tmp_path / "log")
-    control = one.end("control")
+    control = one.connect("control")
     one.ask(control, encode_json(State()))
 
     def publish(topic: str, body: bytes) -> None:
         if topic.startswith("alert/"):
             raise KeyboardInterrupt
 
-    one.hub._doors.alerts.publish = publish
+    one.hub._sockets.alerts.publish = publish
     control.send(DIED)
     with pytest.raises(KeyboardInterrupt), one.hub:
         one.turns(100)
     control.close(linger_ms=0)
     with LogReader(tmp_path / "log") as log:
-        told = [(alert.kind, alert.state) for alert in log.read(1, 10)]
-    assert told == list(dict.fromkeys(told))
+        alerts = [(alert.kind, alert.state) for alert in log.read(1, 10)]
+    assert alerts == list(dict.fromkeys(alerts))
 
 
 def test_a_chunk_that_was_taken_half_is_taken_again(
@@ -199,7 +203,7 @@ def test_a_chunk_that_was_taken_half_is_taken_again(
 ) -> None:
     """What is raised in the middle of it leaves the log where it was before."""
     one = HubByHand(tmp_path / "log")
-    source = one.end("ingest")
+    source = one.connect("ingest")
     one.accepted(source, chunk(1))
 
     def interrupted(*_: object, **__: object) -> None:
@@ -212,7 +216,7 @@ def test_a_chunk_that_was_taken_half_is_taken_again(
             one.turns(100)
     source.close(linger_ms=0)
     with hub_by_hand(tmp_path / "log") as one:
-        source = one.end("ingest")
+        source = one.connect("ingest")
         there = one.accepted(source, Hello(stream="s", session="a"))
         assert (there.written, there.next_sample) == (1, 360)
         assert one.accepted(source, chunk(2)).next_sample == 720
@@ -224,7 +228,7 @@ def test_a_hub_goes_on_under_another_threshold(
 ) -> None:
     """The journal names classes of beats that no longer ask for one, or lacks those that do now."""
     with hub_by_hand(tmp_path / "log", classify=True) as one:
-        source, worker = one.end("ingest"), one.end("work")
+        source, worker = one.connect("ingest"), one.connect("work")
         for n in range(60):
             one.accepted(source, chunk(n + 1, minute[360 * n : 360 * (n + 1)]))
             one.later_s += 0.006
@@ -236,16 +240,31 @@ def test_a_hub_goes_on_under_another_threshold(
     other = dataclasses.replace(CONFIG, threshold=threshold, learning_threshold=threshold)
     with hub_by_hand(tmp_path / "log", classify=True, live_score=other) as one:
         one.later_s = 1.0
-        all_scored(one, one.end("work"))
+        all_scored(one, one.connect("work"))
         counters = one.hub._streams.sessions["s"].stream.counters
         assert counters.beats >= beats
         assert counters.windows == counters.scored_windows
 
 
+def test_the_journal_holds_what_was_checked_and_not_the_frame(tmp_path: Path) -> None:
+    """A frame may carry more than its fields: nested deeply enough, no entry could be read."""
+    fields = msgspec.msgpack.decode(encode(chunk(2)))
+    frame = msgspec.msgpack.encode(fields | {"unknown": 0})[:-1] + b"\x91" * 900 + b"\x00"
+    with hub_by_hand(tmp_path / "log") as one:
+        source = one.connect("ingest")
+        one.accepted(source, chunk(1))
+        answer = decode(one.ask(source, frame))
+        assert isinstance(answer, Accepted)
+        assert answer.written == 2
+        last = one.hub._log.entries()[-1][1]
+        entry = decode_entry(last)
+    assert last == encode_entry(Entry(entry.arrived_at, chunk(2)))
+
+
 def test_a_log_has_one_hub(tmp_path: Path) -> None:
     """A second one is refused and changes nothing; with the first one's death its place is free."""
     with hub_by_hand(tmp_path / "log") as one:
-        one.accepted(one.end("ingest"), chunk(1))
+        one.accepted(one.connect("ingest"), chunk(1))
         entries = one.hub._log.entries()
         with pytest.raises(LogError, match="another hub writes this log"):
             HubByHand(tmp_path / "log", resume=False)
@@ -260,7 +279,7 @@ def test_a_flood_of_questions_is_answered_a_few_a_turn_from_one_look(
 ) -> None:
     """So it costs the loop what one question costs, and all are answered in the end."""
     with hub_by_hand(tmp_path / "log") as one:
-        ends = [one.end("control") for _ in range(4)]
+        ends = [one.connect("control") for _ in range(4)]
         for end in ends:
             one.ask(end, encode_json(State()))
         looks = []
@@ -288,7 +307,7 @@ def test_a_damaged_row_of_what_stands_is_a_fault_and_not_the_end(tmp_path: Path)
     with closing(sqlite3.connect(tmp_path / "log")) as db, db:
         db.execute("UPDATE standing SET crc32 = crc32 + 1 WHERE seq = 1")
     with hub_by_hand(tmp_path / "log") as one:
-        assert "alert 1 is damaged" in one.hub._delivery.fault
+        assert "alert 1 is damaged" in one.hub._outbox.fault
         one.turns(3)
         with LogReader(tmp_path / "log") as log:
             assert [(a.episode, a.state) for a in log.read(3, 9)] == [("asystole-0-2", "latched")]
@@ -304,14 +323,14 @@ def _alarm(n: int) -> Alert:
 def test_streams_that_never_end_make_room_in_the_end(tmp_path: Path) -> None:
     """A full house is nobody's for ever: who is silent for longest goes, if for long enough."""
     with hub_by_hand(tmp_path / "log") as one:
-        source = one.end("ingest")
+        source = one.connect("ingest")
         for n in range(MAX_STREAMS):
             one.accepted(source, chunk(1, stream=f"bed1-{n}"))
-        refused = one.say(one.end("ingest"), chunk(1, stream="icu"))
+        refused = one.request(one.connect("ingest"), chunk(1, stream="icu"))
         assert isinstance(refused, Refused)
         one.later_s = FORGOTTEN_S + 1.0
         one.accepted(source, chunk(2, stream="bed1-0"))
-        assert isinstance(one.say(one.end("ingest"), chunk(1, stream="icu")), Accepted)
+        assert isinstance(one.request(one.connect("ingest"), chunk(1, stream="icu")), Accepted)
         assert {"icu", "bed1-0"} <= set(one.hub._streams.sessions)
         assert "bed1-1" not in one.hub._streams.sessions
 
@@ -328,7 +347,7 @@ def test_a_stream_that_waits_for_a_scorer_keeps_no_other_in(
 ) -> None:
     """Of those that are silent one goes that waits for nothing."""
     with hub_by_hand(tmp_path / "log") as one:
-        source = one.end("ingest")
+        source = one.connect("ingest")
         for n in range(1, 8):
             waits = minute[(n - 1) * 360 : n * 360]
             first = (n - 1) * 360
@@ -338,24 +357,24 @@ def test_a_stream_that_waits_for_a_scorer_keeps_no_other_in(
             one.accepted(source, chunk(1, stream=f"bed1-{n}"))
         assert one.hub._streams.sessions["waits"].stream.pending
         one.later_s = FORGOTTEN_S + 2.0
-        assert isinstance(one.say(one.end("ingest"), chunk(1, stream="icu")), Accepted)
+        assert isinstance(one.request(one.connect("ingest"), chunk(1, stream="icu")), Accepted)
         assert {"waits", "icu"} <= set(one.hub._streams.sessions)
 
 
 def test_silence_of_a_source_ends_with_its_stream_also_if_another_begins_at_once(
     tmp_path: Path,
 ) -> None:
-    """No alarm stands of which nobody will ever say that it is over."""
+    """No alarm stays active that nothing would ever end."""
     with hub_by_hand(tmp_path / "log") as one:
-        source = one.end("ingest")
+        source = one.connect("ingest")
         one.accepted(source, chunk(1))
         one.later_s = 3.0
         one.turns(3)
-        assert [alert.kind for alert in one.hub._log.standing()] == ["no_data"]
+        assert [alert.kind for alert in one.hub._log.active_alarms()] == ["no_data"]
         source.send(encode(End(stream="s", next_sample=360, number=2, session="a")))
         one.accepted(source, chunk(1, session="b", epoch=1))
         one.turns(3)
-        assert one.hub._log.standing() == []
+        assert one.hub._log.active_alarms() == []
 
 
 def test_showing_an_alert_needs_no_log_that_can_be_written(
@@ -363,7 +382,7 @@ def test_showing_an_alert_needs_no_log_that_can_be_written(
 ) -> None:
     """What is there is shown; what was just done says that it is not recorded."""
     with hub_by_hand(tmp_path / "log") as one:
-        control = one.end("control")
+        control = one.connect("control")
         one.ask(control, DIED)
         one.turns(3)
 
@@ -380,16 +399,16 @@ def test_showing_an_alert_needs_no_log_that_can_be_written(
 def test_state_of_a_hub_with_a_classifier_is_none_for_one_without(tmp_path: Path) -> None:
     """Its beats would ask for classes that nobody names, and all behind them would wait."""
     with hub_by_hand(tmp_path / "log", classify=True) as one:
-        one.accepted(one.end("ingest"), chunk(1))
+        one.accepted(one.connect("ingest"), chunk(1))
         one.closed()
     with hub_by_hand(tmp_path / "log", classify=False) as one:
-        assert "with a classifier" in one.hub._delivery.fault
-        one.accepted(one.end("ingest"), chunk(1, session="b"))
-        assert not one.hub._streams.sessions["s"].stream.classifies
+        assert "with a classifier" in one.hub._outbox.fault
+        one.accepted(one.connect("ingest"), chunk(1, session="b"))
+        assert one.hub._streams.sessions["s"].stream.state.beats.rr_context is None
 
 
 def test_ctrl_c_ends_a_hub_in_order(tmp_path: Path) -> None:
-    """Between two turns, with exit code 130; the next one goes on and has nothing to tell."""
+    """Between two turns, with exit code 130; the next one goes on and reports no death."""
     log = tmp_path / "log"
     arguments = ["hub", "--port", "0", "--log", str(log)]
     process = subprocess.Popen(
@@ -419,7 +438,7 @@ def test_what_was_acknowledged_is_said_as_it_stands_in_the_log(tmp_path: Path) -
     with hub_by_hand(tmp_path / "log") as one:
         one.turns(3)
         request = encode_json(Acknowledge(stream="s"))
-        reply = decode_control_reply(one.ask(one.end("control"), request))
+        reply = decode_control_reply(one.ask(one.connect("control"), request))
         (said,) = reply.alerts
         assert said.state == "off"
         assert said == one.hub._log.alert(said.seq)
@@ -428,23 +447,23 @@ def test_what_was_acknowledged_is_said_as_it_stands_in_the_log(tmp_path: Path) -
 def test_alarms_of_a_stream_that_is_forgotten_are_over_or_stay_to_be_acknowledged(
     tmp_path: Path, few_streams: int
 ) -> None:
-    """None is left of which nobody could say that it is over, or acknowledge it."""
+    """No alarm is left that could neither end nor be acknowledged."""
     with hub_by_hand(tmp_path / "log") as one:
-        source, control = one.end("ingest"), one.end("control")
+        source, control = one.connect("ingest"), one.connect("control")
         for n in range(1, 8):
             one.accepted(source, chunk(n, stream="bed"))
         one.later_s = 3.0
         one.turns(3)
-        assert {"asystole", "no_data"} <= {alert.kind for alert in one.hub._log.standing()}
+        assert {"asystole", "no_data"} <= {alert.kind for alert in one.hub._log.active_alarms()}
         for n in range(few_streams - 1):
             one.accepted(source, chunk(1, stream=f"bed-{n}"))
         one.later_s = FORGOTTEN_S + 10.0
-        one.accepted(one.end("ingest"), chunk(1, stream="icu"))
+        one.accepted(one.connect("ingest"), chunk(1, stream="icu"))
         one.turns(3)
-        standing = [(a.kind, a.state) for a in one.hub._log.standing() if a.stream == "bed"]
-        assert standing == [("asystole", "latched")]
+        active = [(a.kind, a.state) for a in one.hub._log.active_alarms() if a.stream == "bed"]
+        assert active == [("asystole", "latched")]
         one.ask(control, encode_json(Acknowledge(stream="bed")))
-        assert not [a for a in one.hub._log.standing() if a.stream == "bed"]
+        assert not [a for a in one.hub._log.active_alarms() if a.stream == "bed"]
 
 
 def test_chunks_of_an_epoch_that_is_over_are_refused_and_not_missed_for_ever(
@@ -452,12 +471,12 @@ def test_chunks_of_an_epoch_that_is_over_are_refused_and_not_missed_for_ever(
 ) -> None:
     """Another source of the name came and went between a source's question and its first chunk."""
     with hub_by_hand(tmp_path / "log") as one:
-        other = one.end("ingest")
+        other = one.connect("ingest")
         one.accepted(other, chunk(1, session="b", epoch=1))
         one.accepted(other, End(stream="s", epoch=1, next_sample=360, number=2, session="b"))
         one.accepted(other, chunk(1, session="c", epoch=2))
         one.later_s = 3.0
-        answer = one.say(one.end("ingest"), chunk(1, session="a", epoch=1))
+        answer = one.request(one.connect("ingest"), chunk(1, session="a", epoch=1))
     assert isinstance(answer, Refused)
     assert "begin again" in answer.reason
 
@@ -467,14 +486,14 @@ def test_no_heart_rate_is_shown_while_the_heart_stands_still(
 ) -> None:
     """The last intervals are no rate of now."""
     with hub_by_hand(tmp_path / "log") as one:
-        source, worker = one.end("ingest"), one.end("work")
+        source, worker = one.connect("ingest"), one.connect("work")
         for n in range(30):
             one.accepted(source, chunk(n + 1, minute[360 * n : 360 * (n + 1)]))
             one.later_s += 0.006
             scored(one, worker)
         all_scored(one, worker)
         session = one.hub._streams.sessions["s"]
-        assert session.stream.bpm() is not None
+        assert session.stream.beats.bpm() is not None
         for n in range(30, 38):
             one.accepted(source, chunk(n + 1))
             scored(one, worker)
@@ -488,7 +507,7 @@ def test_a_log_by_another_name_is_the_same_log(tmp_path: Path) -> None:
     """A link leads to the same lock, and to the same files beside it."""
     (tmp_path / "link").symlink_to(tmp_path / "log")
     with hub_by_hand(tmp_path / "log") as one:
-        one.ask(one.end("control"), DIED)
+        one.ask(one.connect("control"), DIED)
         one.turns(3)
         with pytest.raises(LogError, match="another hub writes this log"):
             HubByHand(tmp_path / "link")
@@ -542,14 +561,14 @@ def test_rules_on_a_devices_signal_go_on_without_a_scorer(
     """Beats that nobody scores are given up where there is no room, counted, and said."""
     monkeypatch.setattr("pipeline.hub.admission.MAX_PENDING", 20)
     with hub_by_hand(tmp_path / "log") as one:
-        source = one.end("ingest")
+        source = one.connect("ingest")
         number = 0
         for seconds in (minute, np.zeros(20 * 360, np.float32)):
             for at in range(0, seconds.size, 360):
                 number += 1
                 one.later_s += 1.0
                 message = chunk(number, seconds[at : at + 360], stamp_s=1e9 + number)
-                if not one.hub._room.credit:
+                if not one.hub._admission.credit:
                     one.turns(10)
                 one.accepted(source, message)
         one.turns(3)
@@ -572,10 +591,10 @@ def test_rules_on_a_devices_signal_go_on_without_a_scorer(
 def test_a_record_waits_for_a_scorer_and_loses_nothing(
     tmp_path: Path, minute: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What has no clock is not urgent: its source is told to wait, and asks again."""
+    """A record is not urgent: its source has to wait, and asks again."""
     monkeypatch.setattr("pipeline.hub.admission.MAX_PENDING", 5)
     with hub_by_hand(tmp_path / "log") as one:
-        source, number = one.end("ingest"), 0
+        source, number = one.connect("ingest"), 0
         while one.hub._streams.pending < 5:
             number += 1
             one.accepted(source, chunk(number, minute[360 * (number - 1) : 360 * number]))
@@ -587,7 +606,7 @@ def test_a_record_waits_for_a_scorer_and_loses_nothing(
         source.send(encode(chunk(number + 1, minute[360 * number : 360 * (number + 1)])))
         one.turns(5)
         assert not list(source.receive())
-        all_scored(one, one.end("work"))
+        all_scored(one, one.connect("work"))
         goes_on = one.accepted(source, Hello(stream="s", session="a"))
         assert (goes_on.credit > 0, goes_on.written) == (True, number)
         assert one.hub._state()[0].refused_windows == 0
@@ -596,9 +615,9 @@ def test_a_record_waits_for_a_scorer_and_loses_nothing(
 def test_a_scorer_whose_answers_are_of_no_use_is_none(
     tmp_path: Path, minute: NDArray[np.float32]
 ) -> None:
-    """It lives and says so four times a second, but what it sends are no scores."""
+    """It says four times a second that it is ready, but what it sends are no scores."""
     with hub_by_hand(tmp_path / "log") as one:
-        source, worker = one.end("ingest"), one.end("work")
+        source, worker = one.connect("ingest"), one.connect("work")
         for n in range(20):
             one.accepted(source, chunk(n + 1, minute[360 * n : 360 * (n + 1)]))
         for _ in range(60):
@@ -608,8 +627,8 @@ def test_a_scorer_whose_answers_are_of_no_use_is_none(
             for frame in worker.receive():
                 request = decode(frame)
                 assert isinstance(request, ScoreRequest)
-                nothing = np.full(len(request.ids), np.nan, "<f4").tobytes()
-                residuals = np.zeros((len(request.ids), 320), "<f4").tobytes()
+                nothing = np.full(len(request.ids), np.nan, "<f4")
+                residuals = np.zeros((len(request.ids), 320), "<f4")
                 reply = ScoreReply(
                     ids=request.ids, scores=nothing, residuals=residuals, compute_ms=1.0
                 )
@@ -618,18 +637,18 @@ def test_a_scorer_whose_answers_are_of_no_use_is_none(
         report, (status,) = one.hub._state()
         assert report.scorers == 0
         assert (status.state, status.reason) == ("not_analysable", "no scorer answers")
-        assert "no_scorer" in {alert.kind for alert in one.hub._log.standing()}
+        assert "no_scorer" in {alert.kind for alert in one.hub._log.active_alarms()}
 
 
 def test_an_epoch_that_no_source_could_follow_is_refused(tmp_path: Path) -> None:
     """The next one begins behind it: behind the last that can be there is none, for ever."""
     with hub_by_hand(tmp_path / "log") as one:
-        source = one.end("ingest")
+        source = one.connect("ingest")
         one.accepted(source, chunk(1))
         for epoch in (2**62, 2**33):
-            refused = one.say(one.end("ingest"), chunk(1, stream="new", epoch=epoch))
+            refused = one.request(one.connect("ingest"), chunk(1, stream="new", epoch=epoch))
             assert isinstance(refused, Refused)
-            refused = one.say(source, chunk(2, epoch=epoch))
+            refused = one.request(source, chunk(2, epoch=epoch))
             assert isinstance(refused, Refused)
         one.accepted(source, chunk(2))
         one.accepted(source, chunk(3, epoch=2**32, first_sample=0))

@@ -7,9 +7,10 @@ import pytest
 
 from pipeline.clients.ingest import IngestClient
 from pipeline.schema.public import BeatNote, Public, Status
+from pipeline.signal.samples import SampleBlock
 from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.running import (
-    hear_until_ended,
+    receive_until_ended,
     running_hub,
     running_worker,
     subscriber,
@@ -42,17 +43,17 @@ def test_what_a_live_source_had_to_drop_is_what_is_missing(
                 live=True,
             ) as source:
                 for a in range(0, x.size, FS):
-                    assert source.send(x[a : a + FS], first_sample=a)
+                    assert source.send(SampleBlock(a, x[a : a + FS]))
                 shed.append(source.shed_samples)
                 assert source.finish()
 
         with thread(device):
-            heard: list[Public] = []
-            until(lambda: heard.extend(listener.receive(0.05)) or bool(shed))
+            received: list[Public] = []
+            until(lambda: received.extend(listener.receive(0.05)) or bool(shed))
             with running_worker(hub):
-                heard += hear_until_ended(listener, "s")
-    last = [m for m in heard if isinstance(m, Status)][-1]
-    beats = [m for m in heard if isinstance(m, BeatNote)]
+                received += receive_until_ended(listener, "s")
+    last = [m for m in received if isinstance(m, Status)][-1]
+    beats = [m for m in received if isinstance(m, BeatNote)]
     assert shed[0] > 100 * FS
     assert last.shed_samples == shed[0]
     assert last.gap_samples == shed[0]
@@ -78,7 +79,7 @@ def test_a_record_is_slowed_down_and_loses_nothing(
                 hub.endpoints["ingest"], stream="s", fs_hz=float(FS), lead="", stop=lambda: False
             ) as source:
                 for a in range(0, x.size, FS):
-                    assert source.send(x[a : a + FS], first_sample=a)
+                    assert source.send(SampleBlock(a, x[a : a + FS]))
                 waiting.append(False)
                 assert source.finish()
 
@@ -92,8 +93,8 @@ def test_a_record_is_slowed_down_and_loses_nothing(
             until(held_back)
             assert waiting == []
             with running_worker(hub):
-                heard = hear_until_ended(listener, "s")
-    last = [m for m in heard if isinstance(m, Status)][-1]
+                received = receive_until_ended(listener, "s")
+    last = [m for m in received if isinstance(m, Status)][-1]
     assert (last.gap_samples, last.shed_samples, last.pending) == (0, 0, 0)
     assert last.sample == x.size
     assert last.beats > 100

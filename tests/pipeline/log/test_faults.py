@@ -1,4 +1,4 @@
-"""Faults of the disk, and the order of writes: nothing is told before it is safe."""
+"""Faults of the disk, and the order of writes: nothing is published before it is synced."""
 
 import re
 import resource
@@ -67,7 +67,7 @@ def test_log_survives_a_fault_of_any_single_write_or_sync(tmp_path: Path) -> Non
     def run(fail_at: int) -> tuple[int, int]:
         path, disk, faults = tmp_path / f"log{fail_at}", Disk(fail_at=fail_at), 0
 
-        def tell(line: str) -> None:
+        def report(line: str) -> None:
             nonlocal faults
             faults += line.startswith("fault")
 
@@ -76,7 +76,7 @@ def test_log_survives_a_fault_of_any_single_write_or_sync(tmp_path: Path) -> Non
         except LogError:
             faults += 1
             log = AlertLog(path, recording_connect(disk))
-        work(log, 4, 1, tell)
+        work(log, 4, 1, report)
         last_seq = log.last_seq
         log.close()
         found = verify(path)
@@ -118,17 +118,17 @@ def test_hub_whose_disk_is_full_says_so_and_goes_on_by_itself(
             thread(lambda stop: feed_stream(hub, "a", signal, step=97, stop=stop, due=due)),
         ):
             while not history.alerts:
-                history.listen()
+                history.receive()
             resource.prlimit(hub.pid, resource.RLIMIT_FSIZE, (4096, unlimited[1]))
             full.set()
             began = time.monotonic()
             while "a" not in history.statuses or not history.statuses["a"].fault:
-                history.listen()
+                history.receive()
                 assert time.monotonic() < began + limit_s
             recorded, stuck_at = len(history.alerts), -1
             while stuck_at != sent[-1]:
                 stuck_at = sent[-1]
-                history.listen(1.5)
+                history.receive(1.5)
             assert len(history.alerts) == recorded
             resource.prlimit(hub.pid, resource.RLIMIT_FSIZE, unlimited)
             history.until_ended(["a"])
@@ -183,7 +183,7 @@ def number_of(packed: bytes) -> int:
 def test_hub_tells_only_what_is_synced(tmp_path: Path) -> None:
     """1,000 alerts of a real hub: each is on the disk before its first byte goes to a socket.
 
-    The same for every chunk that a source is told of as written.
+    The same for every chunk that is acknowledged to a source as written.
     """
     trace, signal = tmp_path / "trace", alternating(10)
     calls = ["-e", "trace=pwrite64,fdatasync,sendto,sendmsg", "-e", "signal=none"]
@@ -199,7 +199,7 @@ def test_hub_tells_only_what_is_synced(tmp_path: Path) -> None:
     assert hub.stop() == 0
 
     synced, written_up_to = set[bytes](), defaultdict[bytes, int](int)
-    told, accepted, violations = set[bytes](), Counter[bytes](), 0
+    published, accepted, violations = set[bytes](), Counter[bytes](), 0
     for what, data in story(trace):
         if what == "synced":
             synced.update(SEQ.findall(data))
@@ -207,15 +207,15 @@ def test_hub_tells_only_what_is_synced(tmp_path: Path) -> None:
                 written_up_to[session] = max(written_up_to[session], number_of(number))
             continue
         for seq in SEQ.findall(data):
-            told.add(seq)
+            published.add(seq)
             violations += seq not in synced
         for session, number in ACCEPTED.findall(data):
             accepted[session] = max(accepted[session], number_of(number))
             violations += number_of(number) > written_up_to[session]
 
     assert violations == 0
-    assert {int(seq) for seq in told} == set(range(1, len(history.alerts) + 1))
-    assert len(told) >= 1000
+    assert {int(seq) for seq in published} == set(range(1, len(history.alerts) + 1))
+    assert len(published) >= 1000
     assert list(accepted.values()) == [301] * 3
 
 

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from monitor.cli import app as cli
@@ -15,7 +16,7 @@ from pipeline.log.reader import LogReader
 from pipeline.log.schema import Meta, checksum
 from pipeline.log.store import AlertLog
 from pipeline.log.verify import verify
-from pipeline.schema.messages import Chunk, Entry, Opened, encode_entry
+from pipeline.schema.messages import Opened
 from pipeline.schema.public import encode_json
 from tests.support.hub_by_hand import chunk, hub_by_hand
 from tests.support.logs import changed, filled_log, strip
@@ -28,7 +29,7 @@ def opened_by_a_hub(path: Path) -> None:
     with AlertLog(path) as log:
         log.snapshots()
         log.entries()
-        log.standing(lambda error: None)
+        log.active_alarms(lambda error: None)
         log.raised(100)
         log.sizes(100)
         log.without_strip(100)
@@ -162,8 +163,8 @@ def test_alerts_without_a_body_are_removed_like_others(tmp_path: Path) -> None:
         writer.remove_before(5)
 
 
-TORN = Chunk(stream="s", first_sample=360, fs_hz=360.0, samples=b"abc", number=2, session="a")
-ABSURD = Opened(stream="t", fs_hz=1e308, lead="", epoch=0, first_sample=0)
+TORN = {"type": "chunk", "stream": "s", "first_sample": 360, "fs_hz": 360.0, "samples": b"abc"}
+ABSURD = msgspec.to_builtins(Opened(stream="t", fs_hz=1e308, lead="", epoch=0, first_sample=0))
 
 
 @pytest.mark.parametrize("event", [TORN, ABSURD, b"rubbish"], ids=["torn", "absurd", "rubbish"])
@@ -171,8 +172,8 @@ def test_a_hub_begins_whatever_its_journal_says(tmp_path: Path, event: object) -
     """With the right checksum; what it says of the streams is then nothing to go on from."""
     log = tmp_path / "log"
     with hub_by_hand(log) as one:
-        one.accepted(one.end("ingest"), chunk(1))
-    body = event if isinstance(event, bytes) else encode_entry(Entry(0.0, event))  # type: ignore[arg-type]
+        one.accepted(one.connect("ingest"), chunk(1))
+    body = event if isinstance(event, bytes) else msgspec.msgpack.encode([0.0, event])
     db = sqlite3.connect(log)
     ((last,),) = db.execute("SELECT max(n) FROM journal")
     row = (last + 1, checksum(last + 1, body), body)
@@ -183,7 +184,7 @@ def test_a_hub_begins_whatever_its_journal_says(tmp_path: Path, event: object) -
     with hub_by_hand(log) as one:
         report, _ = one.hub._state()
         assert "begin anew" in report.fault
-        one.accepted(one.end("ingest"), chunk(1, session="b", epoch=1))
+        one.accepted(one.connect("ingest"), chunk(1, session="b", epoch=1))
 
 
 @pytest.mark.parametrize("state", [b"", b"abc", b"\xff" * 8, b"\x00" * 8, b"\x00" * 7 + b"\x7f"])
@@ -191,7 +192,7 @@ def test_a_hub_begins_whatever_the_state_of_a_stream(tmp_path: Path, state: byte
     """Too short, a rate that is no number or none that a signal can have: it begins anew."""
     log = tmp_path / "log"
     with hub_by_hand(log) as one:
-        one.accepted(one.end("ingest"), chunk(1))
+        one.accepted(one.connect("ingest"), chunk(1))
     db = sqlite3.connect(log)
     row = ("t", 1, checksum("1 t", state), state)
     db.execute("INSERT INTO snapshot VALUES (?, ?, ?, ?)", row)

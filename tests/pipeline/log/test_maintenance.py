@@ -23,7 +23,8 @@ from pipeline.log.maintenance import (
 )
 from pipeline.log.store import AlertLog, Commit
 from pipeline.log.verify import verify
-from pipeline.schema.public import encode_json, utc_text
+from pipeline.schema.alert import utc_text
+from pipeline.schema.public import encode_json
 from pipeline.schema.requests import ReplayRequest, decode_replay_page
 from pipeline.transport.sockets import Dealer, Publisher
 from tests.support.logs import alert, old_log, strip
@@ -42,7 +43,7 @@ def raised(days_ago: float, **changes: str) -> object:
     days=st.lists(st.one_of(st.none(), st.integers(0, 20)), max_size=20), limit=st.integers(1, 20)
 )
 def test_only_what_is_too_old_goes(days: list[int | None], limit: int) -> None:
-    """All that goes is old, and what is left begins with one that is not, or of unknown age."""
+    """Only old alerts go, and the rest begins with one that is not old, or of unknown age."""
     texts = ["" if n is None else utc_text(NOW_S - n * DAY_S) for n in days]
 
     count = too_old(texts, utc_text(NOW_S - limit * DAY_S), utc_text(NOW_S))
@@ -80,7 +81,7 @@ def test_old_alerts_go_and_the_low_water_mark_says_so(tmp_path: Path) -> None:
         log.append_strips([(n, strip(n)) for n in (1, 3, 5)])
         care = LogMaintenance(log, Retention(days=7), utc=lambda: NOW_S)
 
-        care.tend(0.0)
+        care.run(0.0)
 
         assert log.low_water_seq == 4
         assert [one.seq for one in log.read(1, 10)] == [4, 5]
@@ -97,7 +98,7 @@ def test_all_alerts_may_go_and_the_numbers_go_on(tmp_path: Path) -> None:
     path = tmp_path / "log.sqlite"
     with AlertLog(path) as log:
         log.append([raised(9), raised(8)])
-        LogMaintenance(log, Retention(days=7), utc=lambda: NOW_S).tend(0.0)
+        LogMaintenance(log, Retention(days=7), utc=lambda: NOW_S).run(0.0)
         assert (log.low_water_seq, log.last_seq, log.bytes_held) == (3, 2, 0)
     assert verify(path).intact
     with AlertLog(path) as log:
@@ -107,19 +108,19 @@ def test_all_alerts_may_go_and_the_numbers_go_on(tmp_path: Path) -> None:
 
 
 def test_what_stands_is_kept_whatever_its_age(tmp_path: Path) -> None:
-    """The latest alert of an alarm that nobody ended can be read after its row has gone."""
+    """The latest alert of an active alarm can be read after its row was removed."""
     path = tmp_path / "log.sqlite"
     with AlertLog(path) as log:
         on = log.append([raised(9, episode="e"), raised(8)])[0]
         log.append_strips([(1, strip(1))])
-        LogMaintenance(log, Retention(days=7), utc=lambda: NOW_S).tend(0.0)
+        LogMaintenance(log, Retention(days=7), utc=lambda: NOW_S).run(0.0)
 
         assert log.read(1, 10) == []
-        assert (log.standing(), log.alert(1), log.strip(1)) == ([on], on, strip(1))
+        assert (log.active_alarms(), log.alert(1), log.strip(1)) == ([on], on, strip(1))
     assert verify(path).damage == []
     with AlertLog(path) as log:
         log.append([raised(0, episode="e", state="off"), raised(9), raised(0)])
-        assert log.standing() == []
+        assert log.active_alarms() == []
         log.remove_before(5)
         assert log.strip(1) is None
     assert verify(path).damage == []
@@ -132,11 +133,11 @@ def test_size_is_kept_in_steps_of_one_a_second(tmp_path: Path) -> None:
         log.append([alert(n, reason="x" * 1000) for n in range(2000)])
         care = LogMaintenance(log, Retention(mb=1), utc=lambda: NOW_S)
 
-        care.tend(0.0)
-        care.tend(0.5)
+        care.run(0.0)
+        care.run(0.5)
         assert log.low_water_seq == 501
         for second in range(1, 6):
-            care.tend(float(second))
+            care.run(float(second))
 
         assert 0.99e6 < log.bytes_held <= 1e6
         assert len(log.read(1, 2000)) == log.last_seq - log.low_water_seq + 1
@@ -147,7 +148,7 @@ def test_without_limits_everything_is_kept(tmp_path: Path) -> None:
     """Nothing is removed that was not asked for."""
     with AlertLog(tmp_path / "log.sqlite") as log:
         log.append([raised(9e3)])
-        LogMaintenance(log, Retention(), utc=lambda: NOW_S).tend(0.0)
+        LogMaintenance(log, Retention(), utc=lambda: NOW_S).run(0.0)
         assert log.low_water_seq == 1
 
 
@@ -156,9 +157,9 @@ def test_clock_that_jumps_ages_nothing(tmp_path: Path) -> None:
     with AlertLog(tmp_path / "log.sqlite") as log:
         care = LogMaintenance(log, Retention(days=7), utc=lambda: NOW_S)
         log.append([raised(0)])
-        care.tend(1000.0)
+        care.run(1000.0)
         log.append([alert(2, utc=utc_text(NOW_S + 400 * DAY_S))])
-        care.tend(4600.0)
+        care.run(4600.0)
         assert log.low_water_seq == 1
 
 
@@ -171,7 +172,7 @@ def test_damaged_alert_does_not_stay_for_ever(tmp_path: Path) -> None:
         db.execute("UPDATE alert SET body = x'00' WHERE seq = 1")
         db.commit()
     with AlertLog(path) as log:
-        LogMaintenance(log, Retention(days=7), utc=lambda: NOW_S).tend(0.0)
+        LogMaintenance(log, Retention(days=7), utc=lambda: NOW_S).run(0.0)
         assert log.low_water_seq == 3
 
 
@@ -186,7 +187,7 @@ def test_file_gets_shorter_when_alerts_go(tmp_path: Path) -> None:
         care = LogMaintenance(log, Retention(), utc=lambda: NOW_S)
         lengths = []
         for second in range(20):
-            care.tend(float(second))
+            care.run(float(second))
             log.checkpoint()
             lengths.append(path.stat().st_size)
 
@@ -204,7 +205,7 @@ def test_log_of_an_older_version_does_not_grow_again_where_alerts_went(tmp_path:
         log.checkpoint()
         long = path.stat().st_size
         log.remove_before(1900)
-        LogMaintenance(log, Retention(), utc=lambda: NOW_S).tend(0.0)
+        LogMaintenance(log, Retention(), utc=lambda: NOW_S).run(0.0)
         log.append([alert(n, reason="x" * 3000) for n in range(1500)])
         log.checkpoint()
         assert path.stat().st_size <= long
@@ -215,34 +216,34 @@ def test_write_ahead_log_is_folded_into_the_file(tmp_path: Path) -> None:
     """After 30 s the write-ahead log is empty, and never near 64 MiB before that."""
     with AlertLog(tmp_path / "log.sqlite") as log:
         care, longest = LogMaintenance(log, Retention(), utc=lambda: NOW_S), 0
-        care.tend(0.0)
+        care.run(0.0)
         for n in range(100):
             log.commit(Commit(entries=[bytes(1 << 20)], entries_needed_from=n))
             longest = max(longest, log.wal_bytes)
         assert 0 < longest < MAX_WAL_BYTES // 4
-        care.tend(CHECKPOINT_S)
+        care.run(CHECKPOINT_S)
         assert (log.wal_bytes, care.fault) == (0, "")
 
 
 def test_reader_that_stays_in_a_transaction_is_told_of_and_holds_nobody_up(tmp_path: Path) -> None:
-    """The log is written on, the fault says what to do, and is over when the reader has gone."""
+    """The log is written on, the fault says what to do, and is over when the reader has ended."""
     path = tmp_path / "log.sqlite"
     with AlertLog(path) as log, closing(sqlite3.connect(path, isolation_level=None)) as reader:
         care = LogMaintenance(log, Retention(), utc=lambda: NOW_S)
         log.append([alert(1)])
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM alert").fetchall()
-        care.tend(0.0)
+        care.run(0.0)
         for n in range(65):
             log.commit(Commit(entries=[bytes(1 << 20)], entries_needed_from=n))
-        care.tend(CHECKPOINT_S)
+        care.run(CHECKPOINT_S)
 
         assert log.wal_bytes > MAX_WAL_BYTES
         assert "stays in a transaction" in care.fault
         assert log.append([alert(2)])[0].seq == 2
 
         reader.execute("COMMIT")
-        care.tend(2 * CHECKPOINT_S)
+        care.run(2 * CHECKPOINT_S)
         assert (log.wal_bytes, care.fault) == (0, "")
 
 
@@ -256,16 +257,16 @@ def test_fault_of_the_care_is_told_and_tried_again(
         care = LogMaintenance(log, Retention(days=7), utc=lambda: NOW_S)
         other.execute("BEGIN IMMEDIATE")
         log.rows("PRAGMA busy_timeout = 10")
-        care.tend(0.0)
+        care.run(0.0)
         assert "locked" in care.fault
         assert log.low_water_seq == 1
         other.execute("ROLLBACK")
-        care.tend(1.0)
+        care.run(1.0)
         assert (log.low_water_seq, care.fault) == (2, "")
 
 
 def test_hub_removes_what_is_too_old_and_tells_who_asks(tmp_path: Path) -> None:
-    """A subscriber that asks for alerts that are gone hears from where on there are any."""
+    """A subscriber that asks for removed alerts learns from which number on there are any."""
     path = tmp_path / "log.sqlite"
     with AlertLog(path) as log:
         log.append([alert(n, utc=f"2020-01-0{n}T00:00:00.000Z") for n in (1, 2)])
@@ -295,10 +296,10 @@ def test_hub_says_what_is_wrong_with_the_files_of_its_log(tmp_path: Path) -> Non
         reader.execute("SELECT * FROM alert").fetchall()
         for n in range(65):
             log.commit(Commit(entries=[bytes(1 << 20)], entries_needed_from=n))
-        delivery = Outbox(Publisher("tcp://127.0.0.1:0"), log, {}, lambda: 0.0, Retention())
-        delivery.tend(0.0)
-        assert "stays in a transaction" in delivery.fault
-        delivery._publisher.close()
+        with Publisher("tcp://127.0.0.1:0") as publisher:
+            outbox = Outbox(publisher, log, lambda: 0.0, Retention())
+            outbox.maintain(0.0)
+            assert "stays in a transaction" in outbox.fault
 
 
 @pytest.mark.parametrize("limits", [{"days": 0}, {"days": -1}, {"mb": 0.5}, {"mb": float("nan")}])
@@ -329,8 +330,8 @@ def test_a_clock_that_was_ahead_at_the_beginning_and_put_right_removes_nothing_f
     now = [NOW_S + 365 * DAY_S]
     with AlertLog(tmp_path / "log") as log:
         care = LogMaintenance(log, Retention(days=7), utc=lambda: now[0])
-        care.tend(0.0)
+        care.run(0.0)
         now[0] = NOW_S
         log.append([raised(1.0), raised(0.1)])
-        care.tend(10.0)
+        care.run(10.0)
         assert log.low_water_seq == 1

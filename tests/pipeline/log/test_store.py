@@ -139,14 +139,14 @@ def test_what_is_committed_together_is_there_together(tmp_path: Path) -> None:
 def test_entries_that_nobody_needs_are_dropped_and_their_numbers_never_come_again(
     tmp_path: Path,
 ) -> None:
-    """The journal goes on counting, even where a snapshot is all that is left of it."""
+    """The journal goes on counting, even where only a snapshot remains."""
     path = tmp_path / "log.sqlite"
     with AlertLog(path) as log:
         log.commit(Commit(entries=[b"a", b"b"]))
         log.commit(Commit(entries=[b"c"], snapshots={"100": b"x"}, entries_needed_from=4))
     with AlertLog(path) as log:
         assert log.entries() == []
-        log.commit(Commit(entries=[b"d"], gone=["100"]))
+        log.commit(Commit(entries=[b"d"], removed=["100"]))
         assert log.entries() == [(4, b"d")]
         assert log.snapshots() == {}
         log.forget_streams()

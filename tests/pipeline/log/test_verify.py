@@ -65,21 +65,21 @@ DAMAGE = {
     ),
     "under another stream": (
         "UPDATE alert SET stream = '101' WHERE seq = 7",
-        ["alert 7: it stands under another stream, 101"],
+        ["alert 7: its row says another stream, 101"],
     ),
     "strip of another alert": (
         "UPDATE strip SET seq = 5 WHERE seq = 4",
         ["strip 5 is damaged: checksum differs"],
     ),
     "strip of none": ("UPDATE strip SET seq = 50 WHERE seq = 4", ["strip 50"]),
-    "strip removed": ("DELETE FROM strip WHERE seq = 4", ["bytes are said to be held"]),
+    "strip removed": ("DELETE FROM strip WHERE seq = 4", ["meta: bytes_held is"]),
     "entry changed": ("UPDATE journal SET body = x'00' WHERE n = 38", ["entry 38 is damaged"]),
     "entry removed": ("DELETE FROM journal WHERE n = 38", ["entry 38: missing"]),
     "snapshot of another": (
         "UPDATE snapshot SET n = n - 1 WHERE stream = '1'",
         ["snapshot of 1 is damaged"],
     ),
-    "alarm made to stand": (
+    "alarm made active": (
         "INSERT INTO standing SELECT stream, 'asystole-0-1', seq, crc32, body FROM alert"
         " WHERE seq = 3",
         ["standing: 100 asystole-0-1 does not follow from the alerts"],
@@ -200,10 +200,10 @@ def test_older_log_is_read_as_it_is_and_upgraded_whole(version: int, tmp_path: P
     old_log(path, version)
     before = verify(path)
     with LogReader(path) as reader:
-        alerts, standing, kept = reader.read(1, 10), reader.standing(), reader.strip(1)
+        alerts, standing, kept = reader.read(1, 10), reader.active_alarms(), reader.strip(1)
 
     with AlertLog(path) as log:
-        assert (log.read(1, 10), log.standing(), log.strip(1)) == (alerts, standing, kept)
+        assert (log.read(1, 10), log.active_alarms(), log.strip(1)) == (alerts, standing, kept)
         log.append([alert(9)])
         log.append_strips([(4, strip(9))])
     after = verify(path)
@@ -274,11 +274,11 @@ def test_alerts_removed_during_the_check_are_no_damage(
     with AlertLog(path) as log:
         log.append([alert(n, episode="e") for n in range(2000)])
 
-        def told(done: int, total: int) -> None:
+        def on_progress(done: int, total: int) -> None:
             if done == 500:
                 log.remove_before(1501)
 
-        found = verify(path, told)
+        found = verify(path, on_progress)
 
     assert found.damage == []
     assert found.alerts == 500 + 500
@@ -319,10 +319,10 @@ def test_command_says_what_is_damaged_and_leaves_with_2(
 
     changed(path, "DELETE FROM alert WHERE seq = 7")
     assert exit_code(monkeypatch, "log", "verify", str(path)) == 2
-    told = capsys.readouterr()
-    assert told.out.startswith("alert 7: missing\n")
-    assert told.err.count("\n") == 1
-    assert "is damaged" in told.err
+    printed = capsys.readouterr()
+    assert printed.out.startswith("alert 7: missing\n")
+    assert printed.err.count("\n") == 1
+    assert "is damaged" in printed.err
 
     assert exit_code(monkeypatch, "log", "verify", str(path), "--json") == 2
     found = json.loads(capsys.readouterr().out)

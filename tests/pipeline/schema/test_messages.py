@@ -42,17 +42,22 @@ CHUNK = Chunk(
     epoch=3,
     first_sample=720,
     fs_hz=250.0,
-    samples=np.array([0.0, np.nan, -1.5], "<f4").tobytes(),
-    flags=b"\x00\x01\x02",
+    samples=np.array([0.0, np.nan, -1.5], np.float32),
+    flags=np.array([0, 1, 2], np.uint8),
     lead="MLII",
 )
-REQUEST = ScoreRequest(ids=[("100", 0, 7), ("b", 1, 8)], windows=bytes(4 * 320 * 2))
-REPLY = ScoreReply(ids=[("100", 0, 7)], scores=bytes(4), residuals=bytes(4 * 320), compute_ms=1.25)
-CLASS_REQUEST = ClassRequest(
-    ids=REQUEST.ids, windows=REQUEST.windows, rr_context=bytes(4 * RR_FEATURES * 2)
+REQUEST = ScoreRequest(ids=[("100", 0, 7), ("b", 1, 8)], windows=np.zeros((2, 320), np.float32))
+REPLY = ScoreReply(
+    ids=[("100", 0, 7)],
+    scores=np.zeros(1, np.float32),
+    residuals=np.zeros((1, 320), np.float32),
+    compute_ms=1.25,
 )
-PROBABILITIES = np.array([[0.1, 0.2, 0.3, 0.4], [0.0, 0.0, 1.0, 0.0]], "<f4")
-CLASS_REPLY = ClassReply(ids=REQUEST.ids, probabilities=PROBABILITIES.tobytes(), compute_ms=0.5)
+CLASS_REQUEST = ClassRequest(
+    ids=REQUEST.ids, windows=REQUEST.windows, rr_context=np.zeros((2, RR_FEATURES), np.float32)
+)
+PROBABILITIES = np.array([[0.1, 0.2, 0.3, 0.4], [0.0, 0.0, 1.0, 0.0]], np.float32)
+CLASS_REPLY = ClassReply(ids=REQUEST.ids, probabilities=PROBABILITIES, compute_ms=0.5)
 INTERNAL: list[Message] = [
     CHUNK,
     End(stream="100", epoch=1, next_sample=5),
@@ -91,8 +96,12 @@ PUBLIC = {
 
 @pytest.mark.parametrize("message", INTERNAL, ids=lambda m: type(m).__name__)
 def test_internal_message_comes_back_as_it_was(message: Message) -> None:
-    """Encoding and decoding change nothing."""
-    assert messages.decode(messages.encode(message)) == message
+    """Encoding and decoding change nothing, the shapes of arrays included."""
+    found = messages.decode(messages.encode(message))
+
+    assert type(found) is type(message)
+    for name in message.__struct_fields__:
+        np.testing.assert_array_equal(getattr(found, name), getattr(message, name), strict=True)
 
 
 @pytest.mark.parametrize("topic", PUBLIC)
@@ -105,58 +114,49 @@ def test_public_message_comes_back_as_it_was(topic: str) -> None:
     assert public.decode_public(topic.encode(), body) == PUBLIC[topic]
 
 
-def test_arrays_come_back_as_they_were() -> None:
-    """Samples, flags, windows, scores and residuals keep values and shapes."""
-    np.testing.assert_array_equal(messages.samples_of(CHUNK), [0.0, np.nan, -1.5])
-    np.testing.assert_array_equal(messages.flags_of(CHUNK), [0, 1, 2])
-    no_flags = msgspec.structs.replace(CHUNK, flags=b"")
-    np.testing.assert_array_equal(messages.flags_of(no_flags), [0, 0, 0])
-    assert messages.windows_of(REQUEST).shape == (2, 320)
-    assert messages.residuals_of(REPLY).shape == (1, 320)
-    assert messages.scores_of(REPLY).tolist() == [0.0]
-    assert messages.windows_of(CLASS_REQUEST).shape == (2, 320)
-    assert messages.rr_context_of(CLASS_REQUEST).shape == (2, RR_FEATURES)
-    np.testing.assert_array_equal(messages.probabilities_of(CLASS_REPLY), PROBABILITIES)
+def test_arrays_travel_as_little_endian_bytes() -> None:
+    """What other programs read and write: float32 and uint8, row after row."""
+    fields = msgspec.msgpack.decode(messages.encode(CHUNK))
+    assert fields["samples"] == np.array([0.0, np.nan, -1.5], "<f4").tobytes()
+    assert fields["flags"] == b"\x00\x01\x02"
+    assert msgspec.msgpack.decode(messages.encode(REPLY))["residuals"] == bytes(4 * 320)
+
+
+def refused(message: Message, **fields: bytes) -> None:
+    """Assert that a frame with other ``fields`` is refused, alone and in the journal."""
+    frame = msgspec.msgpack.encode(msgspec.msgpack.decode(messages.encode(message)) | fields)
+    with pytest.raises(WireError):
+        messages.decode(frame)
+    with pytest.raises(WireError):
+        messages.decode_entry(msgspec.msgpack.encode([0.0, msgspec.Raw(frame)]))
 
 
 def test_torn_arrays_are_refused() -> None:
     """An array whose length contradicts its message is a WireError."""
-    replace = msgspec.structs.replace
-    for call in (
-        lambda: messages.samples_of(replace(CHUNK, samples=b"12345")),
-        lambda: messages.flags_of(replace(CHUNK, flags=b"\x00")),
-        lambda: messages.windows_of(replace(REQUEST, windows=bytes(4 * 320))),
-        lambda: messages.residuals_of(replace(REPLY, residuals=b"")),
-        lambda: messages.scores_of(replace(REPLY, scores=bytes(8))),
-        lambda: messages.windows_of(replace(CLASS_REQUEST, windows=bytes(4 * 320))),
-        lambda: messages.rr_context_of(replace(CLASS_REQUEST, rr_context=bytes(4))),
-        lambda: messages.probabilities_of(replace(CLASS_REPLY, probabilities=bytes(16))),
-    ):
-        with pytest.raises(WireError):
-            call()
+    refused(CHUNK, samples=b"12345")
+    refused(CHUNK, flags=b"\x00")
+    refused(CHUNK, samples=bytes(4 * (messages.MAX_CHUNK_SAMPLES + 1)), flags=b"")
+    refused(REQUEST, windows=bytes(4 * 320))
+    refused(REPLY, residuals=b"")
+    refused(REPLY, scores=bytes(8))
+    refused(CLASS_REQUEST, windows=bytes(4 * 320))
+    refused(CLASS_REQUEST, rr_context=bytes(4))
+    refused(CLASS_REPLY, probabilities=bytes(16))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_scores_and_residuals_that_are_not_finite_are_refused(value: float) -> None:
     """A scorer gone mad does not reach the baseline of a patient or a subscriber's parser."""
-    scores = np.array([value], "<f4").tobytes()
-    residuals = np.full(320, value, "<f4").tobytes()
-    with pytest.raises(WireError):
-        messages.scores_of(msgspec.structs.replace(REPLY, scores=scores))
-    with pytest.raises(WireError):
-        messages.residuals_of(msgspec.structs.replace(REPLY, residuals=residuals))
+    refused(REPLY, scores=np.array([value], "<f4").tobytes())
+    refused(REPLY, residuals=np.full(320, value, "<f4").tobytes())
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_requests_that_are_not_finite_are_refused(value: float) -> None:
     """What no front end cuts does not reach a model."""
-    windows = np.full((2, 320), value, "<f4").tobytes()
-    context = np.full((2, RR_FEATURES), value, "<f4").tobytes()
     for request in (REQUEST, CLASS_REQUEST):
-        with pytest.raises(WireError):
-            messages.windows_of(msgspec.structs.replace(request, windows=windows))
-    with pytest.raises(WireError):
-        messages.rr_context_of(msgspec.structs.replace(CLASS_REQUEST, rr_context=context))
+        refused(request, windows=np.full((2, 320), value, "<f4").tobytes())
+    refused(CLASS_REQUEST, rr_context=np.full((2, RR_FEATURES), value, "<f4").tobytes())
 
 
 @pytest.mark.parametrize(
@@ -164,9 +164,26 @@ def test_requests_that_are_not_finite_are_refused(value: float) -> None:
 )
 def test_what_are_no_probabilities_is_refused(row: list[float]) -> None:
     """Four numbers of at least 0 that sum to 1, or the reply counts for nothing."""
-    wrong = np.array([PROBABILITIES[0], row], "<f4").tobytes()
-    with pytest.raises(WireError):
-        messages.probabilities_of(msgspec.structs.replace(CLASS_REPLY, probabilities=wrong))
+    refused(CLASS_REPLY, probabilities=np.array([PROBABILITIES[0], row], "<f4").tobytes())
+
+
+def test_a_reply_is_cut_to_some_of_its_rows() -> None:
+    """Ids, probabilities, scores and residuals together, in the order asked for."""
+    reply = ScoreReply(
+        ids=[("s", 0, n) for n in range(3)],
+        scores=np.arange(3, dtype=np.float32),
+        residuals=np.arange(3 * 320, dtype=np.float32).reshape(3, 320),
+        compute_ms=1.0,
+    )
+    some = messages.rows_of(reply, [0, 2])
+
+    assert isinstance(some, ScoreReply)
+    assert some.ids == [("s", 0, 0), ("s", 0, 2)]
+    assert some.scores.tolist() == [0.0, 2.0]
+    np.testing.assert_array_equal(some.residuals, reply.residuals[[0, 2]])
+    second = messages.rows_of(CLASS_REPLY, [1])
+    assert isinstance(second, ClassReply)
+    np.testing.assert_array_equal(second.probabilities, PROBABILITIES[1:])
 
 
 @given(st.binary(max_size=300))

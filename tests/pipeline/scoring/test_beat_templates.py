@@ -1,4 +1,4 @@
-"""Families of beats: sorted by shape, usual by how often and how early they come."""
+"""Templates of beats: sorted by shape, usual by how often and how early they come."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from pipeline.scoring.beat_templates import (
     COMPARED,
-    FAMILIES,
     FORGETTING,
+    MAX_TEMPLATES,
     SAME_SHAPE,
     TEMPLATE_STEP,
     BeatTemplates,
@@ -18,27 +18,29 @@ SHAPES = np.random.default_rng(0).uniform(-1, 1, (12, 320)).astype(np.float32)
 """Far apart: any two differ by more than SAME_SHAPE."""
 
 
-def add(families: BeatTemplates, window: NDArray[np.float32], early: float, *, usual: bool) -> None:
+def add(
+    templates: BeatTemplates, window: NDArray[np.float32], early: float, *, usual: bool
+) -> None:
     """Add a beat as the live score does."""
-    families.add(window, families.distances(window), early, -5.0, is_usual=usual)
+    templates.add(window, templates.distances(window), early, -5.0, is_usual=usual)
 
 
 def add_all(shapes: list[tuple[int, float]]) -> BeatTemplates:
-    """Return families that have seen beats of (shape, prematurity)."""
-    families = BeatTemplates()
+    """Return templates of beats of (shape, prematurity)."""
+    templates = BeatTemplates()
     for shape, early in shapes:
-        add(families, SHAPES[shape], early, usual=True)
-    return families
+        add(templates, SHAPES[shape], early, usual=True)
+    return templates
 
 
-def shape_of(families: BeatTemplates, family: int) -> int:
-    """Return which of SHAPES a family has."""
-    return int(np.square(SHAPES - families.template(family)).mean(axis=1).argmin())
+def shape_of(templates: BeatTemplates, index: int) -> int:
+    """Return which of SHAPES a template has."""
+    return int(np.square(SHAPES - templates.template(index)).mean(axis=1).argmin())
 
 
-def usual_shapes(families: BeatTemplates) -> set[int]:
+def usual_shapes(templates: BeatTemplates) -> set[int]:
     """Return which of SHAPES are usual."""
-    return {shape_of(families, int(family)) for family in families.usual()}
+    return {shape_of(templates, int(index)) for index in templates.usual()}
 
 
 def test_two_normal_shapes_are_both_usual() -> None:
@@ -58,33 +60,33 @@ def test_a_minority_among_the_first_is_not_usual() -> None:
 
 def test_a_shape_that_the_student_cannot_follow_is_not_usual() -> None:
     """Late ectopic beats are kept out by their reconstruction error."""
-    families = BeatTemplates()
+    templates = BeatTemplates()
     for n in range(60):
         window, error = (SHAPES[1], -1.0) if n % 3 == 0 else (SHAPES[0], -6.0)
-        families.add(window, families.distances(window), 0.0, error, is_usual=True)
+        templates.add(window, templates.distances(window), 0.0, error, is_usual=True)
 
-    assert usual_shapes(families) == {0}
+    assert usual_shapes(templates) == {0}
 
 
 def test_unusual_beats_do_not_move_a_usual_template() -> None:
-    """A template learns only from beats that may teach it; other families learn always."""
-    families = add_all([(0, 0.0)] * 30)
-    before = families.template(0).copy()
-    add(families, SHAPES[0] + np.float32(0.1), 0.4, usual=False)
+    """A template learns only from beats that may teach it; other templates learn always."""
+    templates = add_all([(0, 0.0)] * 30)
+    before = templates.template(0).copy()
+    add(templates, SHAPES[0] + np.float32(0.1), 0.4, usual=False)
 
-    np.testing.assert_array_equal(families.template(0), before)
-    add(families, SHAPES[0] + np.float32(0.1), 0.0, usual=True)
-    assert not np.array_equal(families.template(0), before)
+    np.testing.assert_array_equal(templates.template(0), before)
+    add(templates, SHAPES[0] + np.float32(0.1), 0.0, usual=True)
+    assert not np.array_equal(templates.template(0), before)
 
 
-def slow_families(beats: list[tuple[int, float]]) -> dict[int, tuple[float, float, float]]:
-    """Return weight, prematurity and offset of each shape's family, beat by beat."""
+def slow_templates(beats: list[tuple[int, float]]) -> dict[int, tuple[float, float, float]]:
+    """Return weight, prematurity and offset of each shape's template, beat by beat."""
     kept: dict[int, list[float]] = {}
     for shape, offset in beats:
         for values in kept.values():
             values[0] *= FORGETTING
         if shape not in kept:
-            if len(kept) == FAMILIES:
+            if len(kept) == MAX_TEMPLATES:
                 del kept[min(kept, key=lambda s: kept[s][0])]
             kept[shape] = [1.0, offset, offset, 1]
             continue
@@ -100,32 +102,32 @@ def slow_families(beats: list[tuple[int, float]]) -> dict[int, tuple[float, floa
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.floats(-0.1, 0.1)), min_size=1, max_size=60))
 def test_families_are_what_a_slow_reference_keeps(beats: list[tuple[int, float]]) -> None:
-    """Prematurity and templates follow from the beats in order; the least family is forgotten."""
-    families = BeatTemplates()
+    """Prematurity and templates follow from the beats in order; the rarest one is forgotten."""
+    templates = BeatTemplates()
     for shape, offset in beats:
-        add(families, SHAPES[shape] + np.float32(offset), offset, usual=True)
-    expected = slow_families(beats)
+        add(templates, SHAPES[shape] + np.float32(offset), offset, usual=True)
+    expected = slow_templates(beats)
 
-    size = len(families.distances(SHAPES[0]))
-    found = {shape_of(families, family): family for family in range(size)}
+    size = len(templates.distances(SHAPES[0]))
+    found = {shape_of(templates, index): index for index in range(size)}
     assert set(found) == set(expected)
     for shape, (_, early, offset) in expected.items():
-        family = found[shape]
-        assert abs(families.prematurity(family) - early) < 1e-9
+        index = found[shape]
+        assert abs(templates.prematurity(index) - early) < 1e-9
         np.testing.assert_allclose(
-            families.template(family), SHAPES[shape] + np.float32(offset), atol=1e-5
+            templates.template(index), SHAPES[shape] + np.float32(offset), atol=1e-5
         )
 
 
 @settings(deadline=None)
 @given(st.integers(0, 11))
 def test_distance_is_over_the_compared_ticks(shape: int) -> None:
-    """What differs outside of P wave and QRS does not make a new family."""
-    families = add_all([(shape, 0.0)])
+    """What differs outside of P wave and QRS does not make a new template."""
+    templates = add_all([(shape, 0.0)])
     window = SHAPES[shape].copy()
     window[COMPARED.stop :] = 0.0
     window[: COMPARED.start] = 0.0
 
-    assert families.distances(window) == [0.0]
+    assert templates.distances(window) == [0.0]
     apart = np.sqrt(np.square(SHAPES[(shape + 1) % 12] - SHAPES[shape])[COMPARED].mean())
     assert apart > SAME_SHAPE

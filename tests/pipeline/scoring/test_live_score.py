@@ -123,13 +123,13 @@ def test_it_takes_more_in_a_patient_whose_every_beat_is_strange() -> None:
         live = LiveScore(CONFIG)
         for _ in range(60):
             live.judge(normal(rng), 0.8, usual_error)
-        strange.append(live.judge(ectopic(rng), 0.5, 0.9).shares["typical"])
+        strange.append(live.judge(ectopic(rng), 0.5, 0.9).contributions["typical"])
 
     assert strange[1] < strange[0] <= 0.0
 
 
 def test_the_first_beats_are_judged_without_the_patient() -> None:
-    """While learning only the universal witnesses speak, against a threshold of its own."""
+    """While learning only the universal components count, against a threshold of its own."""
     live = LiveScore(CONFIG)
     rng = np.random.default_rng(9)
     live.judge(normal(rng), 0.8, 0.03)
@@ -137,7 +137,7 @@ def test_the_first_beats_are_judged_without_the_patient() -> None:
 
     assert verdict.learning
     assert verdict.threshold == CONFIG.learning_threshold
-    assert set(verdict.shares) == set(UNIVERSAL)
+    assert set(verdict.contributions) == set(UNIVERSAL)
     assert verdict.anomalous
 
 
@@ -156,17 +156,17 @@ def test_usual_beats_move_the_template_slowly() -> None:
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 39))
 def test_no_score_depends_on_later_beats(seed: int, split: int) -> None:
-    """Whatever follows, what was said of the first beats stays said."""
+    """Whatever follows, the scores of the first beats are the same."""
     outcomes = []
     for future in (0, 1):
         rng, other = np.random.default_rng(seed), np.random.default_rng(seed + 1)
         live = LiveScore(CONFIG)
-        said = []
+        scores = []
         for n in range(40):
             source = rng if n < split or not future else other
             beat = ectopic(source) if source.random() < 0.3 else normal(source)
-            said.append(live.judge(beat, float(source.uniform(0.4, 1.2)), 0.03).score)
-        outcomes.append(said[:split])
+            scores.append(live.judge(beat, float(source.uniform(0.4, 1.2)), 0.03).score)
+        outcomes.append(scores[:split])
     assert outcomes[0] == outcomes[1]
 
 
@@ -217,16 +217,16 @@ def test_reason_names_the_witnesses_that_spoke() -> None:
 @settings(deadline=None)
 @given(st.floats(-1e30, 1e30), st.floats(0.01, 100.0), st.floats(0, 1e30, allow_nan=False))
 def test_any_value_gives_a_finite_score(level: float, rr_s: float, model: float) -> None:
-    """No witness says more than the limit, so that none outvotes the others."""
+    """No component exceeds its limit, so that none outweighs the others."""
     live = learned(np.random.default_rng(4))
     window = np.full(320, np.clip(level, -1, 1), np.float32)
     verdict = live.judge(window, rr_s, model)
 
     assert np.isfinite(verdict.score)
     for name in COMPONENTS:
-        assert 0.0 <= verdict.shares[name] <= WEIGHTS[name] * LIMITS[name]
-    assert -TYPICAL_WEIGHT * ORDINARY <= verdict.shares["typical"] <= 0.0
-    assert verdict.score == pytest.approx(sum(verdict.shares.values()))
+        assert 0.0 <= verdict.contributions[name] <= WEIGHTS[name] * LIMITS[name]
+    assert -TYPICAL_WEIGHT * ORDINARY <= verdict.contributions["typical"] <= 0.0
+    assert verdict.score == pytest.approx(sum(verdict.contributions.values()))
 
 
 def test_calibration_for_other_witnesses_is_refused() -> None:

@@ -76,13 +76,13 @@ def test_nothing_is_said_before_something_is_usual() -> None:
     """Until the fewest beats that make a template are known, all features are zero."""
     shape = PatientTemplate()
 
-    said = []
+    compared = []
     for _ in range(FEWEST_BEATS + 1):
-        said.append(shape.compare(beat()))
+        compared.append(shape.compare(beat()))
         shape.remember(beat())
 
-    assert all(not features.any() for features in said[:-1])
-    assert said[-1][0] == 1.0
+    assert all(not features.any() for features in compared[:-1])
+    assert compared[-1][0] == 1.0
 
 
 def test_comparing_teaches_nothing() -> None:

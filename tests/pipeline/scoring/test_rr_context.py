@@ -136,7 +136,7 @@ def test_heart_rate_is_not_passed_on(factor: float) -> None:
 
 
 def test_premature_beats_that_are_the_rule_are_still_seen_as_early() -> None:
-    """Where three of four beats are early, the upper quantile still tells them from the others."""
+    """Where three of four beats are early, the upper quantile still separates them."""
     rr_s = [0.6, 0.6, 0.6, 1.2] * 60
     column = RR_FEATURE_NAMES.index("rr_in_spreads_below_upper_quartile")
     to_upper = RR_FEATURE_NAMES.index("rr_to_upper_quartile")
@@ -148,7 +148,7 @@ def test_premature_beats_that_are_the_rule_are_still_seen_as_early() -> None:
 
 
 def test_same_step_means_less_in_an_irregular_rhythm() -> None:
-    """Prematurity is told in the patient's own steps: fibrillation is not all ectopics."""
+    """Prematurity is given in the patient's own steps: fibrillation is not all ectopics."""
     column = RR_FEATURE_NAMES.index("rr_in_usual_steps")
     random = np.random.default_rng(2)
     regular = noted([*(0.8 + 0.01 * random.standard_normal(100)), 0.6])

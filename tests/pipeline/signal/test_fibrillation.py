@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.signal.fibrillation import Change, FibrillationWatch
+from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
 from replay.records import read_lead
 from replay.synthetic import PatientConfig, SyntheticPatient
@@ -42,11 +43,11 @@ def test_four_seconds_of_it_are_found_and_its_end_too(hz: float) -> None:
     """Sure within seven seconds of its beginning, over within six of its end."""
     x = np.concatenate((sinus(20), flutter(15, hz), sinus(20)))
     begin, end = watch(x)
-    assert begin.there
+    assert begin.active
     assert 4.0 <= begin.position / FS - 20 <= 7.0
     assert abs(begin.begun_at / FS - 20) < 2.0
     assert begin.hz == pytest.approx(hz, abs=0.8)
-    assert not end.there
+    assert not end.active
     assert 35 <= end.position / FS <= 41
 
 
@@ -86,8 +87,8 @@ def test_chunking_changes_nothing(cuts: list[int]) -> None:
 
 
 def test_fibrillation_of_a_patient_is_found_in_the_stream() -> None:
-    """Record 422 of vfdb fibrillates from 1100 s on or later; the segmenter tells it."""
+    """Record 422 of vfdb fibrillates from 1100 s on or later; the segmenter finds it."""
     info, x = read_lead(database("vfdb") / "422", 0)
     segmenter = Segmenter(info.fs_hz)
-    segment = segmenter.push(x, first_sample=0)
-    assert [change.there for change in segment.fibrillation][:2] == [True, False]
+    segment = segmenter.push(SampleBlock(0, x))
+    assert [change.active for change in segment.fibrillation][:2] == [True, False]

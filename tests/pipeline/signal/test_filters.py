@@ -1,4 +1,4 @@
-"""The coefficients that stand in the code are those of the filters that the text names."""
+"""The coefficients in the code are those of the filters that the text names."""
 
 import numpy as np
 import pytest

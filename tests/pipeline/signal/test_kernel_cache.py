@@ -56,7 +56,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, place: str) ->
 
 
 def test_the_folder_is_made_for_one_alone(tmp_path: Path) -> None:
-    """Mode 0700 whatever the umask is, and numba is told of it."""
+    """Mode 0700 whatever the umask is, and numba uses it."""
     before = os.umask(0)
     try:
         where = run(WHERE, XDG_CACHE_HOME=str(tmp_path))

@@ -11,7 +11,9 @@ from pipeline.schema import messages
 from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank
 from pipeline.signal.kernels import beats, fibrillation, sampling, windows
 from pipeline.signal.quality import NOISE_SECONDS, Reason
-from pipeline.signal.segmenter import Segmenter, cut_windows, filter_record
+from pipeline.signal.samples import SampleBlock
+from pipeline.signal.segment import cut_windows
+from pipeline.signal.segmenter import Segmenter, filter_record
 from pipeline.signal.segmenter_state import WATCH
 from tests.support import reference
 
@@ -37,9 +39,9 @@ def test_each_kernel_is_compiled_once() -> None:
         at = 0
         for chunk in (x[:1], x[1:8], x[8:2000:2], x[2000:2010].astype(float), x[2010:]):
             chunk.flags.writeable = False
-            segmenter.push(chunk, first_sample=at, flags=np.zeros(chunk.size, np.uint8))
+            segmenter.push(SampleBlock(at, chunk, flags=np.zeros(chunk.size, np.uint8)))
             at += chunk.size
-        segmenter.push(x, first_sample=at + 1000)
+        segmenter.push(SampleBlock(at + 1000, x))
         segmenter.finish()
     cut_windows(filter_record(x)[::1], np.array([400]))
 
@@ -107,15 +109,15 @@ def test_quality_states_equal_reference(seed: int) -> None:
     x, flags = reference.damaged(10, 360, seed)
     clean, codes = reference.sanitise(x, flags, 14)
     high = reference.filtered(clean, "noise")
-    states, spells = np.empty_like(codes), np.empty_like(codes)
+    states, runs = np.empty_like(codes), np.empty_like(codes)
 
     windows.watch(
         clean, codes, high, WATCH, np.zeros(10, np.int64), np.zeros(4), np.zeros(360, np.uint8),
-        np.zeros(1 + round(10 * NOISE_SECONDS)), states, spells,
+        np.zeros(1 + round(10 * NOISE_SECONDS)), states, runs,
     )  # fmt: skip
 
     np.testing.assert_array_equal(states, reference.states(clean, codes, high))
-    np.testing.assert_array_equal(spells % 2 == 0, states == 0)
+    np.testing.assert_array_equal(runs % 2 == 0, states == 0)
 
 
 @pytest.mark.parametrize("span", [0.0, 0.019])

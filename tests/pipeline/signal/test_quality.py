@@ -6,7 +6,9 @@ import pytest
 from pipeline.schema.messages import FLAG_LEAD_OFF, FLAG_SATURATED
 from pipeline.signal.filters import resampling
 from pipeline.signal.quality import QualityChange, Reason, pacing_spikes
-from pipeline.signal.segmenter import Segment, Segmenter
+from pipeline.signal.samples import SampleBlock
+from pipeline.signal.segment import Segment
+from pipeline.signal.segmenter import Segmenter
 from tests.support import reference
 
 A, B = 3600, 5400  # ten seconds to fifteen
@@ -14,7 +16,7 @@ A, B = 3600, 5400  # ten seconds to fifteen
 
 def stream(x: np.ndarray, flags: np.ndarray | None = None, fs: float = 360) -> Segment:
     """Push a whole stream."""
-    return Segmenter(fs).push(x, first_sample=0, flags=flags)
+    return Segmenter(fs).push(SampleBlock(0, x, flags=flags))
 
 
 def only_change(segment: Segment, reason: Reason) -> tuple[int, int]:
@@ -165,7 +167,7 @@ def test_strong_noise_is_named_within_three_seconds() -> None:
 
 
 def test_fibrillation_and_standstill_are_not_noise() -> None:
-    """A heart that fibrillates or stands still must not be taken for noise."""
+    """Fibrillation and asystole must not be taken for noise."""
     t = np.arange(30 * 360) / 360
     rng = np.random.default_rng(0)
     wander = np.cumsum(rng.normal(0, 0.05, t.size))
@@ -193,7 +195,7 @@ def test_the_more_telling_reason_wins() -> None:
 
 
 def test_resampled_streams_report_source_positions() -> None:
-    """Where a stream's state changes is told in the source's own samples."""
+    """Where a stream's state changes is given in the source's own samples."""
     x, _ = reference.ecg(30, 1000, seed=10)
     flags = np.zeros(x.size, np.uint8)
     flags[10_000:15_000] = FLAG_LEAD_OFF
@@ -213,7 +215,7 @@ def test_pacing_spike_leaves_nothing(fs_hz: float, mv: float) -> None:
     paced = still.copy()
     for first in range(round(fs_hz), still.size, round(0.86 * fs_hz)):
         paced[first : first + max(1, round(0.002 * fs_hz))] += mv
-    pushed = [Segmenter(fs_hz).push(x, first_sample=0) for x in (still, paced)]
+    pushed = [Segmenter(fs_hz).push(SampleBlock(0, x)) for x in (still, paced)]
     assert len(pushed[1].samples) == 0
     np.testing.assert_allclose(pushed[1].strip, pushed[0].strip, atol=0.02)
 
@@ -222,7 +224,7 @@ def test_step_is_no_spike_and_a_tall_qrs_is_whole() -> None:
     """What stays is taken as it is, one sample late; 5 mV within 20 ms is a QRS."""
     x = (0.05 * np.sin(2 * np.pi * 0.5 * np.arange(3600) / 360.0)).astype(np.float32)
     x[1800:] += 2.0
-    step = Segmenter(360.0).push(x, first_sample=0)
+    step = Segmenter(360.0).push(SampleBlock(0, x))
     assert np.nanmax(np.abs(step.strip[1790:1900])) > 1.0
     leap_mv, _ = pacing_spikes(250.0)
     assert leap_mv > 5.0 / (0.020 * 250.0)

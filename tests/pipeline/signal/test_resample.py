@@ -11,6 +11,7 @@ from scipy import signal
 
 from pipeline.signal.filters import resampling
 from pipeline.signal.kernels import sampling
+from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
 from tests.support import reference
 
@@ -90,7 +91,7 @@ def test_constants_stay(fs: float) -> None:
 def test_same_rate_is_passed_through() -> None:
     """At 360 Hz nothing is filtered and nothing waits."""
     x, _ = reference.ecg(5)
-    segment = Segmenter(360).push(x, first_sample=7)
+    segment = Segmenter(360).push(SampleBlock(7, x))
 
     assert resampling(360).half == resampling(360.000001).half == 0
     assert segment.strip.size == x.size
@@ -116,7 +117,7 @@ def test_a_window_is_ready_within_60_ms_of_its_last_sample(fs: float) -> None:
     """Beyond the 180 samples from R on, resampling, filters and detector wait for little more."""
     x, _ = reference.ecg(60, fs, seed=5)
     segmenter = Segmenter(fs)
-    segment = segmenter.push(x, first_sample=0)
+    segment = segmenter.push(SampleBlock(0, x))
 
     waited_s = (segment.ready_samples - segment.samples) / fs - 180 / 360
     usual = np.quantile(waited_s[3:], 0.9)  # the first are learned from; a search back comes late
@@ -129,7 +130,7 @@ def test_delay_is_as_disclosed(fs: float) -> None:
     rate = resampling(fs)
 
     assert rate.half / fs <= max(0.02, 3 / fs)
-    segment = Segmenter(fs).push(np.zeros(round(fs), np.float32), first_sample=0)
+    segment = Segmenter(fs).push(SampleBlock(0, np.zeros(round(fs), np.float32)))
     assert segment.strip.size == -(-(round(fs) - rate.half) * rate.per // rate.step)
 
 

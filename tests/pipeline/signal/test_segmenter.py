@@ -9,9 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.schema.messages import FLAG_LEAD_OFF
+from pipeline.schema.state import encode
 from pipeline.signal.kernels import beats as kernel
 from pipeline.signal.quality import QualityChange, Reason
-from pipeline.signal.segmenter import Segment, Segmenter, detect_record
+from pipeline.signal.samples import SampleBlock
+from pipeline.signal.segment import Segment
+from pipeline.signal.segmenter import Segmenter, detect_record
 from pipeline.signal.segmenter_state import PENDING
 from replay.annotations import read_beats
 from replay.records import read_lead
@@ -19,27 +22,22 @@ from tests.support import reference
 from tests.support.databases import database
 
 ARRAYS = ("r_samples", "samples", "ready_samples", "rr_s", "windows", "spans_mv", "reasons")
-SampleBlock = tuple[int, np.ndarray, np.ndarray]
 
 
-def run(fs: float, pieces: list[SampleBlock]) -> list[Segment]:
-    """Push the pieces (first sample, samples, flags) and finish."""
-    return run_and_look(fs, pieces)[0]
+def run(fs: float, blocks: list[SampleBlock]) -> list[Segment]:
+    """Push the blocks and finish."""
+    return run_and_look(fs, blocks)[0]
 
 
-def run_and_look(fs: float, pieces: list[SampleBlock]) -> tuple[list[Segment], dict[str, bytes]]:
-    """Push the pieces and finish; return also every bit of memory as it was before the end."""
+def run_and_look(fs: float, blocks: list[SampleBlock]) -> tuple[list[Segment], bytes]:
+    """Push the blocks and finish; return also every bit of memory as it was before the end."""
     segmenter = Segmenter(fs)
-    out = [segmenter.push(x, first_sample=at, flags=flags) for at, x, flags in pieces]
-    state = segmenter._state
-    waiting = state.beats.waiting[: state.beats.counters[kernel.WAITING]]
-    state.beats.counters[kernel.FOUND] = 0  # how many the last call found
-    memory = {
-        name: np.asarray(a).tobytes() for name, a in state._asdict().items() if name != "beats"
-    }
-    memory |= {name: a.tobytes() for name, a in state.beats._asdict().items()}
-    memory["pending"] = state.pending[: state.counters[PENDING]].tobytes()
-    memory["waiting"] = waiting.tobytes()
+    out = [segmenter.push(block) for block in blocks]
+    state = segmenter.state
+    state.detector[kernel.FOUND] = 0  # how many the last call found
+    state.pending[state.counters[PENDING] :] = 0
+    state.candidates[state.detector[kernel.WAITING] :] = 0
+    memory = encode(0, state)
     return [*out, segmenter.finish()], memory
 
 
@@ -61,8 +59,8 @@ def beats(segments: list[Segment], name: str) -> np.ndarray:
 
 
 def whole(x: np.ndarray) -> SampleBlock:
-    """Return a record as one piece without flags."""
-    return 0, x, np.zeros(x.size, np.uint8)
+    """Return a record as one block without flags."""
+    return SampleBlock(0, x)
 
 
 def matched(r: np.ndarray, times: np.ndarray, fs: float) -> float:
@@ -90,17 +88,18 @@ def test_chunking_changes_nothing(
     for at, length in gaps:
         present[at : at + length] = False
     edges = np.flatnonzero(np.diff(present, prepend=False, append=False)).reshape(-1, 2)
-    stretches = [(int(a), x[a:b], flags[a:b]) for a, b in edges]
-    pieces = []
-    for at, samples, marks in stretches:
+    stretches = [SampleBlock(int(a), x[a:b], flags[a:b]) for a, b in edges]
+    blocks = []
+    for stretch in stretches:
+        at, samples, marks = stretch.first_sample, stretch.samples, stretch.flags
         inner = sorted({0, samples.size, *(c - at for c in cuts if 0 < c - at < samples.size)})
         for a, b in itertools.pairwise(inner):
             again = min(repeat, a)
-            pieces.append((at + a - again, samples[a - again : b], marks[a - again : b]))
+            blocks.append(SampleBlock(at + a - again, samples[a - again : b], marks[a - again : b]))
 
     (all_at_once, memory), (bit_by_bit, same) = (
         run_and_look(fs, stretches),
-        run_and_look(fs, pieces),
+        run_and_look(fs, blocks),
     )
 
     once, cut = together(all_at_once), together(bit_by_bit)
@@ -117,9 +116,11 @@ def test_tiny_chunks_change_nothing(chunk: int, seed: int) -> None:
     x, flags = reference.damaged(8, 250, seed)
     x[1000:1020] = np.nan
     x[1020:] += 1.0
-    pieces = [(a, x[a : a + chunk], flags[a : a + chunk]) for a in range(0, x.size, chunk)]
+    blocks = [
+        SampleBlock(a, x[a : a + chunk], flags[a : a + chunk]) for a in range(0, x.size, chunk)
+    ]
 
-    assert together(run(250, pieces)) == together(run(250, [(0, x, flags)]))
+    assert together(run(250, blocks)) == together(run(250, [SampleBlock(0, x, flags)]))
 
 
 @settings(max_examples=6, deadline=None)
@@ -131,7 +132,7 @@ def test_beats_and_windows_equal_reference(seed: int) -> None:
     expected = reference.Detector(clean)
     band = reference.filtered(clean, "band")
 
-    streamed = Segmenter(360).push(x, first_sample=0, flags=flags)
+    streamed = Segmenter(360).push(SampleBlock(0, x, flags=flags))
 
     r, b = streamed.r_samples, len(streamed.r_samples)
     ready = np.maximum(r + 179, expected.confirmed[:b])
@@ -167,7 +168,7 @@ def test_first_beats_come_within_seconds() -> None:
     """The beats of the first two seconds are known after three."""
     x, times = reference.ecg(3, seed=5)
 
-    segment = Segmenter(360).push(x, first_sample=0)
+    segment = Segmenter(360).push(SampleBlock(0, x))
 
     early = times[times < 1.9]
     assert matched(segment.samples, early, 360) == 1.0
@@ -177,9 +178,9 @@ def test_repeats_are_dropped() -> None:
     """Samples that are known already change nothing and are counted."""
     x, _ = reference.ecg(10)
     segmenter = Segmenter(360)
-    segmenter.push(x[:2000], first_sample=0)
+    segmenter.push(SampleBlock(0, x[:2000]))
 
-    repeated = segmenter.push(x[500:1500], first_sample=500)
+    repeated = segmenter.push(SampleBlock(500, x[500:1500]))
 
     assert repeated.duplicate_samples == 1000
     assert len(repeated.r_samples) == len(repeated.strip) == 0
@@ -190,10 +191,10 @@ def test_short_gap_is_filled_and_masked() -> None:
     """Up to 40 ms of missing samples cost the windows that hold them, and nothing else."""
     x, times = reference.ecg(20, seed=1)
     at = int(times[8] * 360) + 40
-    pieces = [(0, x[:at], np.zeros(at, np.uint8))]
-    pieces.append((at + 14, x[at + 14 :], np.zeros(x.size - at - 14, np.uint8)))
+    blocks = [SampleBlock(0, x[:at])]
+    blocks.append(SampleBlock(at + 14, x[at + 14 :]))
 
-    segments = run(360, pieces)
+    segments = run(360, blocks)
 
     reasons, r = beats(segments, "reasons"), beats(segments, "r_samples")
     touched = (r - 140 < at + 14) & (r + 180 > at)
@@ -208,9 +209,8 @@ def test_long_gap_splits_the_stream() -> None:
     """No window spans a gap, the RR interval across it is unknown, detection is back in 2 s."""
     x, times = reference.ecg(40, seed=2)
     a, b = 7000, 9000
-    zeros = np.zeros(x.size, np.uint8)
 
-    segments = run(360, [(0, x[:a], zeros[:a]), (b, x[b:], zeros[b:])])
+    segments = run(360, [SampleBlock(0, x[:a]), SampleBlock(b, x[b:])])
 
     r, reasons = beats(segments, "r_samples"), beats(segments, "reasons")
     spans_gap = (r - 140 < b) & (r + 180 > a)
@@ -231,7 +231,7 @@ def test_a_beat_at_the_end_is_not_lost() -> None:
     x, times = reference.ecg(20, seed=4)
     end = int(times[-2] * 360) + 30
     segmenter = Segmenter(360)
-    segmenter.push(x[:end], first_sample=0)
+    segmenter.push(SampleBlock(0, x[:end]))
 
     last = segmenter.finish()
 
@@ -239,7 +239,7 @@ def test_a_beat_at_the_end_is_not_lost() -> None:
     assert abs(last.samples[-1] / 360 - times[-2]) < 0.012
     assert last.ready_samples[-1] == end - 1
     assert not last.windows[-1].any()
-    again = segmenter.push(x, first_sample=0)
+    again = segmenter.push(SampleBlock(0, x))
     assert again.gap_samples == again.duplicate_samples == 0
     assert np.isnan(again.rr_s[0])
     assert len(segmenter.finish().r_samples) + len(again.r_samples) == len(times)
@@ -361,7 +361,7 @@ def test_positions_never_drift() -> None:
     days = 250 * 86_400 * 30
     here, there = Segmenter(250), Segmenter(250)
 
-    near, far = here.push(x, first_sample=0), there.push(x, first_sample=days)
+    near, far = here.push(SampleBlock(0, x)), there.push(SampleBlock(days, x))
 
     np.testing.assert_array_equal(far.samples, near.samples + days)
     np.testing.assert_array_equal(far.r_samples, near.r_samples + 360 * 86_400 * 30)
@@ -372,19 +372,19 @@ def test_wrong_shapes_are_refused_and_change_nothing() -> None:
     """A shape, a first sample or a rate other than promised is a ValueError."""
     x, _ = reference.ecg(5)
     segmenter = Segmenter(360)
-    segmenter.push(x[:900], first_sample=0)
+    segmenter.push(SampleBlock(0, x[:900]))
     with pytest.raises(ValueError, match="shape"):
-        segmenter.push(x.reshape(2, -1), first_sample=900)
+        segmenter.push(SampleBlock(900, x.reshape(2, -1)))
     with pytest.raises(ValueError, match="flags"):
-        segmenter.push(x, first_sample=900, flags=np.zeros(3, np.uint8))
+        segmenter.push(SampleBlock(900, x, flags=np.zeros(3, np.uint8)))
     for first in (-1, 2**53):
         with pytest.raises(ValueError, match="first sample"):
-            segmenter.push(x, first_sample=first)
+            segmenter.push(SampleBlock(first, x))
     for fs in (0.0, -360.0, 49.9, 10_001.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="sampling rate"):
             Segmenter(fs)
 
-    assert segmenter.push(x[900:], first_sample=900).gap_samples == 0
+    assert segmenter.push(SampleBlock(900, x[900:])).gap_samples == 0
 
 
 def test_lead_off_is_no_beat_and_no_interval() -> None:
@@ -396,7 +396,7 @@ def test_lead_off_is_no_beat_and_no_interval() -> None:
     x[a:b] = 300 * np.sin(np.arange(b - a))
     x[b:] += 150.0
 
-    segments = run(360, [(0, x, flags)])
+    segments = run(360, [SampleBlock(0, x, flags)])
 
     r = beats(segments, "r_samples")
     assert not ((r > a) & (r < b)).any()

@@ -16,7 +16,9 @@ from models.inference.student import StudentScorer
 from pipeline.constants import RR_FEATURES
 from pipeline.scoring.live_score import LiveScore
 from pipeline.signal.quality import Reason
-from pipeline.signal.segmenter import Segment, Segmenter
+from pipeline.signal.samples import SampleBlock
+from pipeline.signal.segment import Segment
+from pipeline.signal.segmenter import Segmenter
 from pipeline.stream.stream import Stream
 from replay.demo import NOISE_S
 from replay.headers import DEMO_RECORD
@@ -39,11 +41,11 @@ def demo(seconds: float) -> tuple[np.ndarray, np.ndarray]:
 
 def fingerprint(segments: list[Segment]) -> str:
     """Return a hash of all beats and changes of state of several pushes."""
-    told = hashlib.sha256()
+    output = hashlib.sha256()
     for name in ARRAYS:
-        told.update(np.concatenate([getattr(one, name) for one in segments]).tobytes())
-    told.update(repr([change for one in segments for change in one.quality]).encode())
-    return told.hexdigest()
+        output.update(np.concatenate([getattr(one, name) for one in segments]).tobytes())
+    output.update(repr([change for one in segments for change in one.quality]).encode())
+    return output.hexdigest()
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 50, 250])
@@ -58,7 +60,7 @@ def test_length_of_the_chunks_does_not_matter(chunk: int) -> None:
         segmenter = Segmenter(360)
         starts = range(0, x.size, length)
         parts = [
-            segmenter.push(x[a : a + length], first_sample=a, flags=flags[a : a + length])
+            segmenter.push(SampleBlock(a, x[a : a + length], flags=flags[a : a + length]))
             for a in starts
         ]
         return [*parts, segmenter.finish()]
@@ -81,11 +83,11 @@ def test_segmenter_goes_on_from_a_copy_at_every_boundary() -> None:
 
     for a in range(0, x.size, 250):
         restored = copy.deepcopy(segmenter)
-        segmenter.push(rubbish, first_sample=a)  # whoever is left behind must not matter
+        segmenter.push(SampleBlock(a, rubbish))  # whoever is left behind must not matter
         segmenter = restored
-        parts.append(segmenter.push(x[a : a + 250], first_sample=a, flags=flags[a : a + 250]))
+        parts.append(segmenter.push(SampleBlock(a, x[a : a + 250], flags=flags[a : a + 250])))
 
-    whole = straight.push(x, first_sample=0, flags=flags)
+    whole = straight.push(SampleBlock(0, x, flags=flags))
     assert len(whole.samples) > 500
     assert fingerprint([*parts, segmenter.finish()]) == fingerprint([whole, straight.finish()])
 
@@ -105,46 +107,46 @@ def test_stream_goes_on_from_a_copy_anywhere(
     edges = [0, *sorted(round(cut * fs) for cut in cuts), x.size]
     scorer = TrivialScorer()
 
-    def told(*, restore: bool) -> list[str]:
+    def output(*, restore: bool) -> list[str]:
         stream = Stream("p", fs, CONFIG, lambda: 0.0)
-        heard: list[object] = []
+        received: list[object] = []
         waiting = []
 
         def answer() -> None:
             for beat in waiting:
                 scored = scorer.score(beat.window[None])
-                stream.scored(beat.id, float(scored.scores[0]), scored.residuals[0], 0.0)
+                stream.beats.scored(beat.id, float(scored.scores[0]), scored.residuals[0], 0.0)
             waiting.clear()
             for one in stream.drain():
-                heard.extend([one.note, *one.alerts])
+                received.extend([one.note, *one.alerts])
 
         for a, b in pairwise(edges):
             if restore:
                 left_behind, stream = stream, copy.deepcopy(stream)
-                left_behind.take(x[:1000], first_sample=a, arrived_at=0.0)
+                left_behind.take(SampleBlock(a, x[:1000]))
             if not late:
                 answer()
-            taken = stream.take(x[a:b], first_sample=a, arrived_at=0.0, flags=flags[a:b])
-            heard += taken.alerts
+            taken = stream.take(SampleBlock(a, x[a:b], flags=flags[a:b]))
+            received += taken.alerts
             waiting += taken.windows
         taken = stream.finish()
-        heard += taken.alerts
+        received += taken.alerts
         waiting += taken.windows
         answer()
-        heard += stream.close()
-        return sorted(map(repr, heard))
+        received += stream.close()
+        return sorted(map(repr, received))
 
-    straight = told(restore=False)
+    straight = output(restore=False)
 
     assert straight
-    assert told(restore=True) == straight
+    assert output(restore=True) == straight
 
 
 def windows() -> np.ndarray:
     """Return 300 windows of real form: beats of the bundled record, scaled as they are scored."""
     x, flags = demo(50)
     segmenter = Segmenter(360)
-    segment = segmenter.push(x, first_sample=0, flags=flags)
+    segment = segmenter.push(SampleBlock(0, x, flags=flags))
     good = segment.windows[segment.reasons == Reason.OK]
     return np.resize(good, (300, good.shape[1]))
 

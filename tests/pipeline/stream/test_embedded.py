@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import BATCH, EmbeddedRunner, Outcome
 from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.running import CONFIG, TrivialClassifier, TrivialScorer
@@ -16,7 +17,7 @@ def outcomes(
     """Run the synthetic patient in blocks of ``step`` samples."""
     runner = EmbeddedRunner("p", 360.0, TrivialScorer(), CONFIG, classifier=classifier)
     blocks = (
-        (a, SIGNAL.samples[a : a + step], SIGNAL.flags[a : a + step])
+        SampleBlock(a, SIGNAL.samples[a : a + step], SIGNAL.flags[a : a + step])
         for a in range(0, SIGNAL.samples.size, step)
     )
     return runner, list(runner.run(blocks))
@@ -25,8 +26,8 @@ def outcomes(
 @pytest.mark.parametrize("step", [7200, 97])
 def test_every_beat_is_told_once_and_in_order(step: int) -> None:
     """One note a beat, whatever the batch is filled with; the counters agree."""
-    runner, told = outcomes(step)
-    notes = [note for outcome in told for note in outcome.beats]
+    runner, results = outcomes(step)
+    notes = [note for outcome in results for note in outcome.beats]
     samples = [note.sample for note in notes]
 
     assert samples == sorted(set(samples))
@@ -41,8 +42,8 @@ def test_blocks_change_nothing(classify: bool) -> None:
     """The same alerts, classes included and without latencies, for any length of block."""
     alerts = []
     for step in (SIGNAL.samples.size, 1000, 97):
-        _, told = outcomes(step, TrivialClassifier() if classify else None)
-        alerts.append(sorted((a for outcome in told for a in outcome.alerts), key=repr))
+        _, results = outcomes(step, TrivialClassifier() if classify else None)
+        alerts.append(sorted((a for outcome in results for a in outcome.alerts), key=repr))
     assert alerts[0]
     assert alerts[0] == alerts[1] == alerts[2]
     assert all(alert.latency_ms.total == 0 for alert in alerts[0])
@@ -53,8 +54,8 @@ def test_blocks_change_nothing(classify: bool) -> None:
 def test_classifier_sees_the_anomalous_beats_alone() -> None:
     """The second stage costs what the anomalous beats cost."""
     classifier = TrivialClassifier()
-    runner, told = outcomes(1000, classifier)
-    classes = [note.beat_class for outcome in told for note in outcome.beats if note.anomalous]
+    runner, results = outcomes(1000, classifier)
+    classes = [note.beat_class for outcome in results for note in outcome.beats if note.anomalous]
 
     assert 0 < classifier.windows == runner.counters.anomalous < runner.counters.beats
     assert None not in classes
@@ -64,6 +65,6 @@ def test_classifier_sees_the_anomalous_beats_alone() -> None:
 def test_nothing_in_nothing_out() -> None:
     """A source without a sample is no error."""
     runner = EmbeddedRunner("p", 360.0, TrivialScorer(), CONFIG)
-    told = list(runner.run([(0, np.empty(0, np.float32), None)]))
+    results = list(runner.run([SampleBlock(0, np.empty(0, np.float32))]))
 
-    assert [one for outcome in told for one in (*outcome.alerts, *outcome.beats)] == []
+    assert [one for outcome in results for one in (*outcome.alerts, *outcome.beats)] == []

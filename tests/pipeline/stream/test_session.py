@@ -1,4 +1,4 @@
-"""What the hub reports of a stream: the picture's strip, and the state that people see."""
+"""What the hub reports of a stream: the signal for dashboards, and the status."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from pipeline.schema.public import SignalStrip
 from pipeline.scoring.live_score import COMPONENTS, LiveScoreConfig, Scale
 from pipeline.stream.session import StreamSession, SystemState
 from pipeline.stream.stream import Stream
-from pipeline.stream.strip import Strip
+from pipeline.stream.strips import Strip
 
 CONFIG = LiveScoreConfig(
     scales={name: Scale(median=0.0, p95=1.0) for name in COMPONENTS},
@@ -18,7 +18,7 @@ WELL = SystemState(scorers=1, redelivered=0, rejected_frames=0, log_behind=False
 
 
 def session() -> StreamSession:
-    """Return the channel of a stream that has just begun."""
+    """Return the session of a stream that has just begun."""
     return StreamSession(Stream("s", 360.0, CONFIG, lambda: 0.0), "II", arrived_at=10.0)
 
 
@@ -65,13 +65,13 @@ def test_picture_needs_only_the_newest_ten_seconds() -> None:
 
 
 def test_silent_source_is_not_analysable_until_its_end_was_said() -> None:
-    """No data for 2 s is told with its age; a stream that has ended is not stale."""
+    """No data for 2 s is reported with its age; a stream that has ended is not stale."""
     one = session()
     assert one.status(11.0, WELL).state == "learning"
     stale = one.status(12.5, WELL)
     assert (stale.state, stale.reason) == ("not_analysable", "no data from the source")
     assert stale.data_age_s == 2.5
-    one.ending = True
+    one.state.ending = True
     assert one.status(99.0, WELL).state == "learning"
     assert one.status(99.0, WELL).ended
 
@@ -79,7 +79,7 @@ def test_silent_source_is_not_analysable_until_its_end_was_said() -> None:
 def test_end_is_told_only_when_the_log_has_everything() -> None:
     """Whoever sees the end can rely on every alert being in the log."""
     one = session()
-    one.ending = True
+    one.state.ending = True
     behind = SystemState(scorers=1, redelivered=0, rejected_frames=0, log_behind=True, fault="full")
     status = one.status(11.0, behind)
 

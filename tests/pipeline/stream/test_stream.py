@@ -1,4 +1,4 @@
-"""A stream tells the same whatever the chunks, and in whatever order models answer."""
+"""A stream gives the same alerts whatever the chunks, in whatever order models answer."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -17,9 +17,10 @@ from pipeline.schema.public import Alert, BeatNote
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import COMPONENTS, LiveScoreConfig, Scale
 from pipeline.scoring.rr_context import RRContext
+from pipeline.signal.samples import SampleBlock
 from pipeline.stream.beat_report import BeatReport
 from pipeline.stream.stream import Stream, StreamUpdate
-from pipeline.stream.strip import public_strip
+from pipeline.stream.strips import public_strip
 from replay.synthetic import PatientConfig, SyntheticPatient
 
 CONFIG = LiveScoreConfig(
@@ -55,7 +56,7 @@ def fake_class(beat: Beat) -> NDArray[np.float32]:
 
 def answer(stream: Stream, beats: Sequence[Beat], compute_s: float = 0.0) -> list[Beat]:
     """Bring the scores of ``beats`` back; return the beats that want a class then."""
-    return [b for beat in beats for b in stream.scored(beat.id, *fake_score(beat), compute_s)]
+    return [b for beat in beats for b in stream.beats.scored(beat.id, *fake_score(beat), compute_s)]
 
 
 @cache
@@ -79,7 +80,7 @@ def play(
     x, flags = patient(fs_hz)
     stream = Stream("p", fs_hz, CONFIG, lambda: 0.0, classify=classify)
     alerts: list[Alert] = []
-    told: list[BeatReport] = []
+    published: list[BeatReport] = []
     waiting: deque[tuple[Beat, bool]] = deque()
 
     def absorb(taken: StreamUpdate, least: int) -> None:
@@ -90,19 +91,19 @@ def play(
                 waiting.rotate(int(order.integers(0, 5)))
             beat, scored = waiting.popleft()
             if scored:
-                stream.classified(beat.id, fake_class(beat), 0.0)
+                stream.beats.classified(beat.id, fake_class(beat), 0.0)
             else:
                 waiting.extend((one, True) for one in answer(stream, [beat]))
-        told.extend(stream.drain())
+        published.extend(stream.drain())
 
     for a, b in pairwise(edges):
-        chunk = stream.take(x[a:b], first_sample=a, arrived_at=0.0, flags=flags[a:b])
+        chunk = stream.take(SampleBlock(a, x[a:b], flags=flags[a:b]))
         absorb(chunk, 0 if order is None else int(order.integers(0, 9)))
     absorb(stream.finish(), 0)
     assert stream.pending == 0
-    alerts += [alert for one in told for alert in one.alerts]
+    alerts += [alert for one in published for alert in one.alerts]
     alerts += stream.close()
-    return sorted(alerts, key=repr), [one.note for one in told]
+    return sorted(alerts, key=repr), [one.note for one in published]
 
 
 @cache
@@ -166,10 +167,10 @@ def test_class_is_told_of_anomalous_beats_alone_and_changes_nothing_else() -> No
 
 
 def test_beats_wait_for_the_class_of_one_before_them_and_judging_does_not() -> None:
-    """Order is a promise; the template learns on meanwhile, and a stopped heart is told at once."""
+    """Order is a promise; the template learns on meanwhile, and asystole is reported at once."""
     x, _ = patient(360.0)
     stream = Stream("p", 360.0, CONFIG, lambda: 0.0, classify=True)
-    wanted = answer(stream, stream.take(x[: 20 * 360], first_sample=0, arrived_at=0.0).windows)
+    wanted = answer(stream, stream.take(SampleBlock(0, x[: 20 * 360])).windows)
     assert len(wanted) >= 2
     first, *others = wanted
     before = [one.beat.sample for one in stream.drain()]
@@ -177,25 +178,25 @@ def test_beats_wait_for_the_class_of_one_before_them_and_judging_does_not() -> N
     assert all(beat.verdict is not None for beat in others)
 
     for beat in others:
-        stream.classified(beat.id, fake_class(beat), 0.0)
+        stream.beats.classified(beat.id, fake_class(beat), 0.0)
     assert stream.drain() == []
-    silence = stream.take(x[20 * 360 : 28 * 360], first_sample=20 * 360, arrived_at=0.0)
+    silence = stream.take(SampleBlock(20 * 360, x[20 * 360 : 28 * 360]))
     assert "asystole" in {alert.kind for alert in silence.alerts}
-    stream.classified(first.id, fake_class(first), 0.0)
-    told = [one.beat.sample for one in stream.drain()]
+    stream.beats.classified(first.id, fake_class(first), 0.0)
+    published = [one.beat.sample for one in stream.drain()]
 
-    assert told[0] == first.sample
-    assert told == sorted(told)
-    assert set(told) >= {beat.sample for beat in others}
+    assert published[0] == first.sample
+    assert published == sorted(published)
+    assert set(published) >= {beat.sample for beat in others}
 
 
 def test_rr_context_is_that_of_all_beats_before() -> None:
     """Normal and unreadable beats are part of the past in which a class is named."""
     x, flags = patient(360.0)
     stream = Stream("p", 360.0, CONFIG, lambda: 0.0, classify=True)
-    taken = stream.take(x, first_sample=0, arrived_at=0.0, flags=flags)
+    taken = stream.take(SampleBlock(0, x, flags=flags))
     for beat in answer(stream, taken.windows):
-        stream.classified(beat.id, fake_class(beat), 0.0)
+        stream.beats.classified(beat.id, fake_class(beat), 0.0)
     beats = [one.beat for one in stream.drain()]
     context = RRContext()
 
@@ -219,7 +220,7 @@ def test_electrode_lost_at_the_moment_of_the_alarm_is_the_same_for_every_chunkin
     t = np.arange(x.size - stop) / fs_hz
     x[stop:] = 0.2 * np.sin(2 * np.pi * 0.7 * t)
     first = Stream("p", fs_hz, CONFIG, lambda: 0.0)
-    taken = first.take(x[: 20 * round(fs_hz)], first_sample=0, arrived_at=0.0)
+    taken = first.take(SampleBlock(0, x[: 20 * round(fs_hz)]))
     [alarm] = [alert for alert in taken.alerts if alert.kind == "asystole"]
     deadline = alarm.sample + round(0.6 * fs_hz)
     for off in range(deadline - 15, deadline + 15):
@@ -233,14 +234,14 @@ def test_electrode_lost_at_the_moment_of_the_alarm_is_the_same_for_every_chunkin
             edges = [0, begin, *range(begin + step, end, step), end]
             kinds = []
             for a, b in pairwise(edges):
-                part = stream.take(x[a:b], first_sample=a, arrived_at=0.0, flags=flags[a:b])
+                part = stream.take(SampleBlock(a, x[a:b], flags=flags[a:b]))
                 kinds += [(one.kind, one.state, one.sample) for one in part.alerts]
             outcomes.append(kinds)
         assert outcomes[0] == outcomes[1]
 
 
 def test_stopped_heart_is_asystole_and_a_lost_signal_is_not() -> None:
-    """A flat line may be a heart that stands still; where none could be seen, that is told."""
+    """A flat line may be asystole; where no QRS could be found, that is reported."""
     x, _ = patient(360.0)
     head = x[: 15 * 360]
     t = np.arange(10 * 360) / 360.0
@@ -251,10 +252,7 @@ def test_stopped_heart_is_asystole_and_a_lost_signal_is_not() -> None:
         flags = np.zeros(signal.size, np.uint8)
         flags[head.size :] = tail_flags
         stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
-        return {
-            alert.kind
-            for alert in stream.take(signal, first_sample=0, arrived_at=0.0, flags=flags).alerts
-        }
+        return {alert.kind for alert in stream.take(SampleBlock(0, signal, flags=flags)).alerts}
 
     assert kinds(wander, 0) == {"pause", "asystole"}
     assert kinds(wander, FLAG_LEAD_OFF) == {"lead_off"}
@@ -274,24 +272,24 @@ def test_latency_parts_add_up_to_what_the_clock_says() -> None:
         arrived |= dict.fromkeys(range(a, a + 36), clock.now)
         chunk_at = clock.now
         clock.now += 0.001  # decoding
-        taken = stream.take(x[a : a + 36], first_sample=a, arrived_at=chunk_at)
+        taken = stream.take(SampleBlock(a, x[a : a + 36], arrived_at=chunk_at))
         clock.now += 0.004  # on the way
         wanted = answer(stream, taken.windows, compute_s=0.002)
         clock.now += 0.005  # to the classifier and back
         for beat in wanted:
-            stream.classified(beat.id, fake_class(beat), 0.0015)
-        told_at = clock.now + 0.003
-        for told in stream.drain():
-            if told.beat.score is None:
+            stream.beats.classified(beat.id, fake_class(beat), 0.0015)
+        published_at = clock.now + 0.003
+        for published in stream.drain():
+            if published.beat.score is None:
                 continue
             beats += 1
-            parts = told.beat.latency(told_at)
+            parts = published.beat.latency(published_at)
             names = ("window", "filter", "segment", "queue", "score", "deliver")
             assert parts.total == pytest.approx(sum(getattr(parts, n) for n in names), abs=1e-6)
-            expected = told_at - arrived[told.beat.sample]
+            expected = published_at - arrived[published.beat.sample]
             assert parts.total == pytest.approx(1e3 * expected, abs=0.01)
             assert all(getattr(parts, n) >= 0 for n in names)
-            anomalous = told.note.anomalous
+            anomalous = published.note.anomalous
             assert parts.score == pytest.approx(3.5 if anomalous else 2.0)
             assert parts.queue == pytest.approx(5.5 if anomalous else 2.0)
             assert parts.deliver == pytest.approx(3.0 if anomalous else 8.0)
@@ -305,10 +303,10 @@ def test_repeated_chunk_is_a_no_op() -> None:
     """What was taken in already changes nothing but the counter of duplicates."""
     x, _ = patient(360.0)
     stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
-    stream.take(x[:3600], first_sample=0, arrived_at=0.0)
+    stream.take(SampleBlock(0, x[:3600]))
     before = stream.pending
 
-    again = stream.take(x[:3600], first_sample=0, arrived_at=1.0)
+    again = stream.take(SampleBlock(0, x[:3600], arrived_at=1.0))
 
     assert (again.windows, again.alerts, stream.pending) == ([], [], before)
     assert stream.next_sample == 3600
@@ -319,9 +317,9 @@ def test_repeated_chunk_is_a_no_op() -> None:
 def test_empty_chunk_moves_nothing() -> None:
     """A position without samples is no reason to believe that time has passed."""
     stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
-    stream.take(patient(360.0)[0][:720], first_sample=0, arrived_at=0.0)
+    stream.take(SampleBlock(0, patient(360.0)[0][:720]))
 
-    taken = stream.take(np.empty(0, np.float32), first_sample=10**9, arrived_at=0.0)
+    taken = stream.take(SampleBlock(10**9, np.empty(0, np.float32)))
 
     assert (taken.windows, taken.alerts) == ([], [])
     assert stream.next_sample == 720
@@ -331,9 +329,9 @@ def test_gap_is_counted_and_told() -> None:
     """Missing samples are an explicit event, and no window reaches over them."""
     x, _ = patient(360.0)
     stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
-    stream.take(x[:3600], first_sample=0, arrived_at=0.0)
+    stream.take(SampleBlock(0, x[:3600]))
 
-    taken = stream.take(x[4000:6000], first_sample=4000, arrived_at=0.0)
+    taken = stream.take(SampleBlock(4000, x[4000:6000]))
 
     assert stream.counters.gap_samples == 400
     assert ("not_analysable", "on", "samples missing", 3600) in [
@@ -343,21 +341,21 @@ def test_gap_is_counted_and_told() -> None:
 
 
 def test_beats_of_an_old_epoch_keep_it_and_do_not_colour_the_new_one() -> None:
-    """A score that comes back after the record began anew is told under the old numbering."""
+    """A score that comes back after the record began anew is reported under the old numbering."""
     x, _ = patient(360.0)
     stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
-    old = stream.take(x[: 20 * 360], first_sample=0, arrived_at=0.0)
+    old = stream.take(SampleBlock(0, x[: 20 * 360]))
     late = stream.begin_epoch(1, 0)
-    new = stream.take(x[: 5 * 360], first_sample=0, arrived_at=0.0)
+    new = stream.take(SampleBlock(0, x[: 5 * 360]))
     answer(stream, [*old.windows, *late.windows])
 
-    told = stream.drain()
-    alerts = [alert for one in told for alert in one.alerts]
+    published = stream.drain()
+    alerts = [alert for one in published for alert in one.alerts]
 
     assert alerts
     assert {alert.epoch for alert in alerts} == {0}
-    assert {one.note.epoch for one in told if one.beat.score is not None} == {0}
-    assert stream.state()[0] != "abnormal"
+    assert {one.note.epoch for one in published if one.beat.score is not None} == {0}
+    assert stream.condition()[0] != "abnormal"
     assert {beat.id[1] for beat in new.windows} == {1}
     answer(stream, new.windows)
     assert {one.note.epoch for one in stream.drain()} <= {1}
@@ -369,14 +367,14 @@ def test_stream_says_how_it_stands() -> None:
     x = SyntheticPatient(PatientConfig(noise=0.005, seed=2)).generate(40 * 360).samples
     calm = LiveScoreConfig(scales=CONFIG.scales, threshold=100.0, learning_threshold=100.0)
     stream = Stream("p", 360.0, calm, lambda: 0.0)
-    assert stream.state() == ("learning", "")
-    answer(stream, stream.take(x, first_sample=0, arrived_at=0.0).windows)
+    assert stream.condition() == ("learning", "")
+    answer(stream, stream.take(SampleBlock(0, x)).windows)
     stream.drain()
-    assert stream.state() == ("normal", "")
-    assert stream.bpm() == pytest.approx(72, abs=4)
+    assert stream.condition() == ("normal", "")
+    assert stream.beats.bpm() == pytest.approx(72, abs=4)
     off = np.full(720, FLAG_LEAD_OFF, np.uint8)
-    stream.take(np.zeros(720, np.float32), first_sample=x.size, arrived_at=0.0, flags=off)
-    assert stream.state() == ("not_analysable", "electrode off")
+    stream.take(SampleBlock(x.size, np.zeros(720, np.float32), flags=off))
+    assert stream.condition() == ("not_analysable", "electrode off")
 
 
 @pytest.mark.parametrize(("sent_hz", "kinds"), [(360.0, set()), (300.0, {"wrong_rate"})])
@@ -384,15 +382,15 @@ def test_device_that_sends_at_another_rate_is_told(sent_hz: float, kinds: set[st
     """It says 360 samples a second; its stamps say what it does, within ten seconds."""
     x, _ = patient(360.0)
     stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
-    told = [
+    published = [
         alert
         for a in range(0, round(10 * sent_hz), 72)
         for alert in stream.take(
-            x[a : a + 72], first_sample=a, arrived_at=0.0, stamp_s=1e9 + (a + 72) / sent_hz
+            SampleBlock(a, x[a : a + 72], stamp_s=1e9 + (a + 72) / sent_hz)
         ).alerts
     ]
-    assert {a.kind for a in told if a.category == "technical"} == kinds
-    assert all(alert.event_utc for alert in told)
+    assert {a.kind for a in published if a.category == "technical"} == kinds
+    assert all(alert.event_utc for alert in published)
 
 
 @pytest.mark.parametrize("step_s", [3600.0, -3600.0])
@@ -404,7 +402,7 @@ def test_clock_that_steps_is_an_alarm_and_moves_no_beat(step_s: float) -> None:
         stream, windows, alerts = Stream("p", 360.0, CONFIG, lambda: 0.0), [], []
         for a in range(0, 40 * 360, 72):
             stamp_s = 1e9 + (a + 72) / 360.0 + step_s * (a >= 20 * 360) if stamped else None
-            taken = stream.take(x[a : a + 72], first_sample=a, arrived_at=0.0, stamp_s=stamp_s)
+            taken = stream.take(SampleBlock(a, x[a : a + 72], stamp_s=stamp_s))
             windows += [beat.sample for beat in taken.windows]
             alerts += taken.alerts
         return windows, alerts
@@ -425,10 +423,10 @@ def test_pictures_are_short() -> None:
     """Three decimals, printed as three: what a stopped listener leaves in the queue is bounded."""
     x, flags = patient(360.0)
     stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
-    taken = stream.take(x, first_sample=0, arrived_at=0.0, flags=flags)
+    taken = stream.take(SampleBlock(0, x, flags=flags))
     answer(stream, taken.windows)
     values = [v for strip in taken.strips for v in public_strip("p", strip).mv if v is not None]
-    views = [told.view for told in stream.drain() if told.view is not None]
+    views = [published.view for published in stream.drain() if published.view is not None]
     values += [v for view in views for v in (*view.window, *view.residual)]
 
     assert views

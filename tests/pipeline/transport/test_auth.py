@@ -1,4 +1,4 @@
-"""Who gets in: only keys on the list, only through their door, only while they are on it."""
+"""Who may connect: keys on the access list, on their sockets, while they are on the list."""
 
 import errno
 import logging
@@ -13,9 +13,9 @@ from pipeline.errors import AuthenticationError, ConfigError, EndpointError
 from pipeline.transport import curve
 from pipeline.transport.access_list import ALERTS, CONTROL, INGEST, REPLAY, WORK
 from pipeline.transport.auth import Authenticator
-from pipeline.transport.curve import ClientKeys, KeyPair, let_in, new_pair
+from pipeline.transport.curve import ClientKeys, KeyPair, new_pair, try_key
 from pipeline.transport.sockets import Dealer, Publisher, Router, Subscription, wait
-from tests.support.keys import ANY, Ward, deliver, heard, until
+from tests.support.keys import ANY, KeyRing, arrives, deliver, until
 from tests.support.limits import BUSY_S, promised
 
 SOON_S = 1.0
@@ -36,37 +36,39 @@ ENTERS = {
 
 
 @pytest.fixture
-def ward(tmp_path: Path) -> Ward:
+def key_ring(tmp_path: Path) -> KeyRing:
     """Return the keys of a hub."""
-    return Ward(tmp_path)
+    return KeyRing(tmp_path)
 
 
 def admitted(endpoint: str, keys: ClientKeys, kind: int = zmq.DEALER) -> bool:
     """Say whether a key gets through the handshake."""
-    return bool(let_in(endpoint, kind, keys, 5.0, lambda: False))
+    return bool(try_key(endpoint, kind, keys, 5.0, lambda: False))
 
 
 @pytest.mark.parametrize("name", RIGHTS)
-def test_a_key_opens_the_doors_of_its_rights_and_no_other(ward: Ward, name: str) -> None:
+def test_a_key_is_accepted_by_the_sockets_of_its_rights_and_no_other(
+    key_ring: KeyRing, name: str
+) -> None:
     """Each right opens its own sockets; the handshake itself fails at the others."""
-    keys = ward.allowed_key(name, **RIGHTS[name])
-    doors = (INGEST, WORK, REPLAY, CONTROL)
-    with ward.guard() as guard:
+    keys = key_ring.allowed_key(name, **RIGHTS[name])
+    names = (INGEST, WORK, REPLAY, CONTROL)
+    with key_ring.auth() as auth:
         opened = set()
-        for door in doors:
-            with Router(ANY, guard=guard, door=door) as router:
-                opened |= {door} if admitted(router.endpoint, keys) else set()
-        with Publisher(ANY, guard=guard, door=ALERTS) as publisher:
+        for socket_name in names:
+            with Router(ANY, auth=auth, socket_name=socket_name) as router:
+                opened |= {socket_name} if admitted(router.endpoint, keys) else set()
+        with Publisher(ANY, auth=auth, socket_name=ALERTS) as publisher:
             opened |= {ALERTS} if admitted(publisher.endpoint, keys, zmq.SUB) else set()
     assert opened == ENTERS[name]
 
 
-def test_messages_of_allowed_keys_arrive_with_their_key_and_are_answered(ward: Ward) -> None:
+def test_messages_of_allowed_keys_arrive_with_their_key_and_are_answered(key_ring: KeyRing) -> None:
     """The hub learns whose message it is from the connection, and what that key may."""
-    keys = ward.allowed_key("source", **RIGHTS["source"])
+    keys = key_ring.allowed_key("source", **RIGHTS["source"])
     with (
-        ward.guard() as guard,
-        Router(ANY, guard=guard, door=INGEST) as router,
+        key_ring.auth() as auth,
+        Router(ANY, auth=auth, socket_name=INGEST) as router,
         Dealer(router.endpoint, keys=keys) as source,
     ):
         deliver(source, b"chunk")
@@ -82,28 +84,30 @@ def test_messages_of_allowed_keys_arrive_with_their_key_and_are_answered(ward: W
 
 
 @pytest.mark.parametrize("kind", ["random key", "no key"])
-def test_strangers_are_told_that_they_are_refused(ward: Ward, kind: str) -> None:
+def test_strangers_are_told_that_they_are_refused(key_ring: KeyRing, kind: str) -> None:
     """A key that is not on the list, and none at all, is an error in one line, not a silence."""
-    keys = ClientKeys(new_pair(), ward.hub.public) if kind == "random key" else None
+    keys = ClientKeys(new_pair(), key_ring.hub.public) if kind == "random key" else None
     with (
-        ward.guard() as guard,
-        Router(ANY, guard=guard, door=INGEST) as router,
+        key_ring.auth() as auth,
+        Router(ANY, auth=auth, socket_name=INGEST) as router,
         Dealer(router.endpoint, keys=keys) as stranger,
     ):
         with pytest.raises(EndpointError) as raised:
             deliver(stranger, b"forged")
         assert "keys list" in str(raised.value) or "--server-key" in str(raised.value)
         assert "\n" not in str(raised.value)
-        assert not heard(router, b"forged", 0.1)
+        assert not arrives(router, b"forged", 0.1)
 
 
-def test_the_wrong_key_of_the_hub_is_said(ward: Ward, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_wrong_key_of_the_hub_is_said(
+    key_ring: KeyRing, caplog: pytest.LogCaptureFixture
+) -> None:
     """Somebody else in the hub's place learns nothing; the client says why it waits."""
-    own = ward.allowed_key("source", **RIGHTS["source"]).own
+    own = key_ring.allowed_key("source", **RIGHTS["source"]).own
     with (
         caplog.at_level(logging.WARNING),
-        ward.guard() as guard,
-        Router(ANY, guard=guard, door=INGEST) as router,
+        key_ring.auth() as auth,
+        Router(ANY, auth=auth, socket_name=INGEST) as router,
         Dealer(router.endpoint, keys=ClientKeys(own, new_pair().public)) as source,
     ):
 
@@ -116,20 +120,22 @@ def test_the_wrong_key_of_the_hub_is_said(ward: Ward, caplog: pytest.LogCaptureF
 
 
 @promised(SOON_S)
-def test_a_revoked_key_is_heard_no_more_on_its_open_connection(ward: Ward, limit_s: float) -> None:
+def test_a_revoked_key_is_heard_no_more_on_its_open_connection(
+    key_ring: KeyRing, limit_s: float
+) -> None:
     """Within a second of the revocation nothing is taken from it, and nothing sent to it."""
-    keys = ward.allowed_key("source", **RIGHTS["source"])
-    ward.allowed_key("other", **RIGHTS["source"])
+    keys = key_ring.allowed_key("source", **RIGHTS["source"])
+    key_ring.allowed_key("other", **RIGHTS["source"])
     with (
-        ward.guard() as guard,
-        Router(ANY, guard=guard, door=INGEST) as router,
+        key_ring.auth() as auth,
+        Router(ANY, auth=auth, socket_name=INGEST) as router,
         Dealer(router.endpoint, keys=keys) as source,
-        Dealer(router.endpoint, keys=ward.store.client("other", "hub")) as other,
+        Dealer(router.endpoint, keys=key_ring.store.client("other", "hub")) as other,
     ):
         deliver(source, b"before")
         wait([router], BUSY_S)
         ((peer, _),) = router.receive()
-        ward.revoke("source")
+        key_ring.revoke("source")
         revoked_at = last_taken_at = time.monotonic()
 
         def refused() -> bool:
@@ -147,21 +153,21 @@ def test_a_revoked_key_is_heard_no_more_on_its_open_connection(ward: Ward, limit
         assert last_taken_at == taken_at
         assert not router.send(peer, b"accepted")
         deliver(other, b"still here")
-        assert heard(router, b"still here")
+        assert arrives(router, b"still here")
 
 
 @promised(SOON_S)
 def test_a_key_whose_patterns_change_has_its_new_rights_within_a_second(
-    ward: Ward, limit_s: float
+    key_ring: KeyRing, limit_s: float
 ) -> None:
     """The list is asked for every message, not once a connection."""
-    keys = ward.allowed_key("source", streams=("a",))
+    keys = key_ring.allowed_key("source", streams=("a",))
     with (
-        ward.guard() as guard,
-        Router(ANY, guard=guard, door=INGEST) as router,
+        key_ring.auth() as auth,
+        Router(ANY, auth=auth, socket_name=INGEST) as router,
         Dealer(router.endpoint, keys=keys) as source,
     ):
-        ward.allow("source", streams=("b",))
+        key_ring.allow("source", streams=("b",))
         changed_at = time.monotonic()
 
         def changed() -> bool:
@@ -175,75 +181,78 @@ def test_a_key_whose_patterns_change_has_its_new_rights_within_a_second(
 
 
 @promised(SOON_S)
-def test_a_revoked_subscriber_hears_nothing_more_and_the_others_come_back(
-    ward: Ward, limit_s: float
+def test_a_revoked_subscriber_receives_nothing_more_and_the_others_do(
+    key_ring: KeyRing, limit_s: float
 ) -> None:
-    """Its connection is ended within a second; it is told why, the others reconnect."""
-    gone_keys = ward.allowed_key("gone", subscribe=True)
-    stays_keys = ward.allowed_key("stays", subscribe=True)
+    """Its connection is ended within a second with a reason; the others reconnect."""
+    revoked_keys = key_ring.allowed_key("gone", subscribe=True)
+    stays_keys = key_ring.allowed_key("stays", subscribe=True)
     with (
-        ward.guard() as guard,
-        Publisher(ANY, guard=guard, door=ALERTS) as publisher,
-        Subscription(publisher.endpoint, [""], keys=gone_keys) as gone,
+        key_ring.auth() as auth,
+        Publisher(ANY, auth=auth, socket_name=ALERTS) as publisher,
+        Subscription(publisher.endpoint, [""], keys=revoked_keys) as revoked,
         Subscription(publisher.endpoint, [""], keys=stays_keys) as stays,
     ):
         endpoint = publisher.endpoint
-        got: dict[Subscription, list[bytes]] = {gone: [], stays: []}
-        told_at = dict.fromkeys(got, 0.0)
+        got: dict[Subscription, list[bytes]] = {revoked: [], stays: []}
+        arrived_at = dict.fromkeys(got, 0.0)
 
-        def told(body: bytes, *listeners: Subscription) -> bool:
+        def delivered(body: bytes, *listeners: Subscription) -> bool:
             publisher.publish("alert/1", body)
             wait(listeners, 0.05)
             for listener in listeners:
                 texts = [text for _, text in listener.receive()]
                 got[listener] += texts
-                told_at[listener] = time.monotonic() if texts else told_at[listener]
+                arrived_at[listener] = time.monotonic() if texts else arrived_at[listener]
             return all(body in got[listener] for listener in listeners)
 
-        until(lambda: told(b"before", gone, stays))
-        ward.revoke("gone")
+        until(lambda: delivered(b"before", revoked, stays))
+        key_ring.revoke("gone")
         revoked_at = time.monotonic()
         with pytest.raises(EndpointError, match="refuses the key"):
-            until(lambda: told(b"meanwhile", gone) and False)
-        assert told_at[gone] - revoked_at < limit_s
-        until(lambda: told(b"after", stays))
+            until(lambda: delivered(b"meanwhile", revoked) and False)
+        assert arrived_at[revoked] - revoked_at < limit_s
+        until(lambda: delivered(b"after", stays))
         assert publisher.endpoint == endpoint
 
 
 def test_a_list_that_cannot_be_read_lets_nobody_in_until_it_can(
-    ward: Ward, caplog: pytest.LogCaptureFixture
+    key_ring: KeyRing, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A guard that does not know whom to let in lets nobody in, says so, and recovers."""
-    keys = ward.allowed_key("source", **RIGHTS["source"])
+    """Without a readable list nobody is accepted; the log says so, and it recovers."""
+    keys = key_ring.allowed_key("source", **RIGHTS["source"])
     with (
-        ward.guard() as guard,
-        Router(ANY, guard=guard, door=INGEST) as router,
+        key_ring.auth() as auth,
+        Router(ANY, auth=auth, socket_name=INGEST) as router,
         Dealer(router.endpoint, keys=keys) as source,
     ):
         deliver(source, b"before")
-        assert heard(router, b"before")
-        path = ward.store.folder / "allowed"
+        assert arrives(router, b"before")
+        path = key_ring.store.folder / "allowed"
         good = path.read_text()
         path.write_text(good[:-20])
-        until(lambda: not guard.rights(keys.own.public).streams)
+        until(lambda: not auth.rights(keys.own.public).streams)
         deliver(source, b"meanwhile")
-        assert not heard(router, b"meanwhile", 0.2)
+        assert not arrives(router, b"meanwhile", 0.2)
         assert "damaged" in caplog.text
         path.write_text(good)
-        until(lambda: bool(guard.rights(keys.own.public).streams))
+        until(lambda: bool(auth.rights(keys.own.public).streams))
         deliver(source, b"after")
-        assert heard(router, b"after")
+        assert arrives(router, b"after")
 
 
 @promised(SOON_S)
-def test_a_fault_of_the_porter_costs_a_handshake_and_not_the_porter(
-    ward: Ward, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, limit_s: float
+def test_a_fault_in_the_zap_handler_costs_a_handshake_and_not_its_thread(
+    key_ring: KeyRing,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    limit_s: float,
 ) -> None:
     """After a hundred faults a good key is served within a second, and the end takes two."""
-    keys = ward.allowed_key("source", **RIGHTS["source"])
+    keys = key_ring.allowed_key("source", **RIGHTS["source"])
     faults = 0
-    with ward.guard() as guard, Router(ANY, guard=guard, door=INGEST) as router:
-        judge = guard._judge
+    with key_ring.auth() as auth, Router(ANY, auth=auth, socket_name=INGEST) as router:
+        judge = auth._authenticate
 
         def fail(request: list[bytes]) -> tuple[bytes, bytes, bytes]:
             nonlocal faults
@@ -252,63 +261,63 @@ def test_a_fault_of_the_porter_costs_a_handshake_and_not_the_porter(
                 return judge(request)
             raise RuntimeError("planted")
 
-        monkeypatch.setattr(guard, "_judge", fail)
+        monkeypatch.setattr(auth, "_authenticate", fail)
         victims = [Dealer(router.endpoint, keys=keys) for _ in range(100)]
         try:
             until(lambda: faults >= 100 or bool(threading.Event().wait(0.01)))
             began = time.monotonic()
             with Dealer(router.endpoint, keys=keys) as good:
                 deliver(good, b"served")
-                assert heard(router, b"served")
+                assert arrives(router, b"served")
             assert time.monotonic() - began < limit_s
-            assert guard.porters == 1
-            guard.check()
+            assert auth.zap_handlers == 1
+            auth.check()
             # Those who met the fault are let in when they try again.
             deliver(victims[0], b"in the end")
-            assert heard(router, b"in the end")
+            assert arrives(router, b"in the end")
         finally:
             for victim in victims:
                 victim.close(linger_ms=0)
         began = time.monotonic()
-        guard.close()
+        auth.close()
         assert time.monotonic() - began < 2 * limit_s
     assert "planted" in caplog.text
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_dead_porter_lets_nobody_in_and_is_replaced(
-    ward: Ward, monkeypatch: pytest.MonkeyPatch
+def test_a_dead_zap_handler_accepts_nobody_and_is_replaced(
+    key_ring: KeyRing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a porter even good keys wait; the next look at the guard posts another."""
-    keys = ward.allowed_key("source", **RIGHTS["source"])
-    stranger = ClientKeys(new_pair(), ward.hub.public)
-    with ward.guard() as guard, Router(ANY, guard=guard, door=INGEST) as router:
+    """Without one even good keys wait; the next `check` starts another."""
+    keys = key_ring.allowed_key("source", **RIGHTS["source"])
+    stranger = ClientKeys(new_pair(), key_ring.hub.public)
+    with key_ring.auth() as auth, Router(ANY, auth=auth, socket_name=INGEST) as router:
 
         def die(desk: object) -> None:
             raise SystemExit
 
         with monkeypatch.context() as planted:
-            planted.setattr(guard, "_answer", die)
-            assert not let_in(router.endpoint, zmq.DEALER, keys, 0.3, lambda: False)
-            guard._porter.join(BUSY_S)
-        assert not guard._porter.is_alive()
-        assert not let_in(router.endpoint, zmq.DEALER, stranger, 0.3, lambda: False)
-        guard.check()
-        assert guard.porters == 2
+            planted.setattr(auth, "_reply", die)
+            assert not try_key(router.endpoint, zmq.DEALER, keys, 0.3, lambda: False)
+            auth._zap_handler.join(BUSY_S)
+        assert not auth._zap_handler.is_alive()
+        assert not try_key(router.endpoint, zmq.DEALER, stranger, 0.3, lambda: False)
+        auth.check()
+        assert auth.zap_handlers == 2
         assert admitted(router.endpoint, keys)
         assert not admitted(router.endpoint, stranger)
 
 
-def test_the_trial_passes_a_good_guard(ward: Ward) -> None:
-    """All five doors are tried at the start, on every address at once."""
+def test_the_self_test_passes_sockets_that_ask_for_keys(key_ring: KeyRing) -> None:
+    """All sockets are tested at the start, on every address at once."""
     with (
-        ward.guard() as guard,
-        Publisher("tcp://0.0.0.0:0", guard=guard, door=ALERTS) as alerts,
-        Router(ANY, guard=guard, door=INGEST) as ingest,
-        Router(ANY, guard=guard, door=WORK) as work,
+        key_ring.auth() as auth,
+        Publisher("tcp://0.0.0.0:0", auth=auth, socket_name=ALERTS) as alerts,
+        Router(ANY, auth=auth, socket_name=INGEST) as ingest,
+        Router(ANY, auth=auth, socket_name=WORK) as work,
     ):
-        guard.watch({ALERTS: alerts.endpoint, INGEST: ingest.endpoint, WORK: work.endpoint})
-        guard.check()
+        auth.watch({ALERTS: alerts.endpoint, INGEST: ingest.endpoint, WORK: work.endpoint})
+        auth.check()
 
 
 def open_router(kind: str, own: KeyPair, endpoint: str = ANY) -> "zmq.Socket[bytes]":
@@ -333,7 +342,7 @@ def open_router(kind: str, own: KeyPair, endpoint: str = ANY) -> "zmq.Socket[byt
 
 
 @pytest.mark.parametrize(
-    ("kind", "porter", "open_to_strangers"),
+    ("kind", "handler", "open_to_strangers"),
     [
         ("curve", False, True),
         ("domain", False, True),
@@ -344,25 +353,27 @@ def open_router(kind: str, own: KeyPair, endpoint: str = ANY) -> "zmq.Socket[byt
     ],
 )
 def test_libzmq_lets_strangers_in_unless_all_three_are_set(
-    ward: Ward, kind: str, porter: bool, open_to_strangers: bool
+    key_ring: KeyRing, kind: str, handler: bool, open_to_strangers: bool
 ) -> None:
-    """Why `curve.lock` sets them together: without one, a fault opens the door."""
-    stranger = ClientKeys(new_pair(), ward.hub.public)
-    guard = Authenticator(ward.hub, ward.store) if porter else None
-    socket = open_router(kind, ward.hub)
+    """Why `curve.require_keys` sets them together: without one, a fault admits everybody."""
+    stranger = ClientKeys(new_pair(), key_ring.hub.public)
+    auth = Authenticator(key_ring.hub, key_ring.store) if handler else None
+    socket = open_router(kind, key_ring.hub)
     try:
         endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT)
-        assert bool(let_in(endpoint, zmq.DEALER, stranger, 0.5, lambda: False)) == open_to_strangers
+        assert (
+            bool(try_key(endpoint, zmq.DEALER, stranger, 0.5, lambda: False)) == open_to_strangers
+        )
     finally:
         socket.close()
-        if guard is not None:
-            guard.close()
+        if auth is not None:
+            auth.close()
 
 
-def test_libzmq_lets_a_plain_peer_in_where_curve_was_forgotten(ward: Ward) -> None:
-    """A porter alone guards nothing; our own sockets with a guard cannot be without the lock."""
-    with ward.guard() as guard, Router(ANY, guard=guard, door=INGEST) as ours:
-        forgotten = open_router("no curve", ward.hub)
+def test_libzmq_lets_a_plain_peer_in_where_curve_was_forgotten(key_ring: KeyRing) -> None:
+    """A ZAP handler alone protects nothing; our sockets with one always ask for keys."""
+    with key_ring.auth() as auth, Router(ANY, auth=auth, socket_name=INGEST) as ours:
+        forgotten = open_router("no curve", key_ring.hub)
         plain = [zmq.Context.instance().socket(zmq.DEALER) for _ in range(2)]
         try:
             for socket, endpoint in zip(
@@ -374,63 +385,63 @@ def test_libzmq_lets_a_plain_peer_in_where_curve_was_forgotten(ward: Ward) -> No
                 socket.connect(endpoint)
                 socket.send(b"forged", zmq.DONTWAIT)
             assert forgotten.poll(1e3 * BUSY_S)
-            assert not heard(ours, b"forged", 0.2)
+            assert not arrives(ours, b"forged", 0.2)
         finally:
             for socket in (forgotten, *plain):
                 socket.close()
 
 
-def test_a_porter_that_stops_leaves_the_door_shut(ward: Ward) -> None:
-    """Strangers and good keys alike stay out of a socket that outlives its guard."""
-    keys = ward.allowed_key("source", **RIGHTS["source"])
-    with ward.guard() as guard:
-        router = Router(ANY, guard=guard, door=INGEST)
+def test_a_zap_handler_that_stops_leaves_the_socket_closed(key_ring: KeyRing) -> None:
+    """A socket that outlives its authenticator refuses unknown and good keys alike."""
+    keys = key_ring.allowed_key("source", **RIGHTS["source"])
+    with key_ring.auth() as auth:
+        router = Router(ANY, auth=auth, socket_name=INGEST)
         assert admitted(router.endpoint, keys)
     try:
-        for shown in (keys, ClientKeys(new_pair(), ward.hub.public)):
-            assert not let_in(router.endpoint, zmq.DEALER, shown, 0.3, lambda: False)
+        for presented in (keys, ClientKeys(new_pair(), key_ring.hub.public)):
+            assert not try_key(router.endpoint, zmq.DEALER, presented, 0.3, lambda: False)
     finally:
         router.close()
 
 
 @promised(SOON_S)
 def test_a_key_file_that_is_deleted_changes_nothing_and_the_list_decides(
-    ward: Ward, limit_s: float
+    key_ring: KeyRing, limit_s: float
 ) -> None:
     """Access hangs on the list alone, so that there is one place to look and one to change."""
-    keys = ward.allowed_key("source", **RIGHTS["source"])
-    with ward.guard() as guard, Router(ANY, guard=guard, door=INGEST) as router:
-        (ward.store.folder / "source.public").unlink()
+    keys = key_ring.allowed_key("source", **RIGHTS["source"])
+    with key_ring.auth() as auth, Router(ANY, auth=auth, socket_name=INGEST) as router:
+        (key_ring.store.folder / "source.public").unlink()
         assert admitted(router.endpoint, keys)
-        ward.revoke("source")
+        key_ring.revoke("source")
         until(lambda: not admitted(router.endpoint, keys), limit_s)
 
 
-def test_the_trial_finds_an_open_door(ward: Ward) -> None:
+def test_the_self_test_finds_an_open_socket(key_ring: KeyRing) -> None:
     """A socket that lets a random key in ends the start, with one line that names it."""
-    with ward.guard() as guard:
-        socket = open_router("enforced", ward.hub)
+    with key_ring.auth() as auth:
+        socket = open_router("enforced", key_ring.hub)
         try:
             endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT)
             with pytest.raises(AuthenticationError, match=endpoint):
-                guard.watch({INGEST: endpoint})
+                auth.watch({INGEST: endpoint})
         finally:
             socket.close()
 
 
-def test_a_door_that_opens_later_is_found_by_the_next_trial(ward: Ward) -> None:
-    """The trial goes on while the hub runs, and `check` says what it found."""
-    with ward.guard(trial_every_s=0.05) as guard:
-        router = Router(ANY, guard=guard, door=INGEST)
+def test_a_socket_that_opens_later_is_found_by_the_next_self_test(key_ring: KeyRing) -> None:
+    """The self-test goes on while the hub runs, and `check` raises what it found."""
+    with key_ring.auth(self_test_every_s=0.05) as auth:
+        router = Router(ANY, auth=auth, socket_name=INGEST)
         endpoint = router.endpoint
-        guard.watch({INGEST: endpoint})
-        guard.check()
+        auth.watch({INGEST: endpoint})
+        auth.check()
         router.close(linger_ms=0)
         opened: list[zmq.Socket[bytes]] = []
 
         def open_another() -> bool:
             try:
-                opened.append(open_router("enforced", ward.hub, endpoint))
+                opened.append(open_router("enforced", key_ring.hub, endpoint))
             except zmq.ZMQError:  # the other one still has it, for some milliseconds
                 return False
             return True
@@ -439,7 +450,7 @@ def test_a_door_that_opens_later_is_found_by_the_next_trial(ward: Ward) -> None:
 
         def found() -> bool:
             try:
-                guard.check()
+                auth.check()
             except AuthenticationError:
                 return True
             return bool(threading.Event().wait(0.02))
@@ -448,33 +459,33 @@ def test_a_door_that_opens_later_is_found_by_the_next_trial(ward: Ward) -> None:
             until(found)
         finally:
             opened[0].close(linger=0)
-        with pytest.raises(AuthenticationError, match="nobody knows"):
-            guard.check()
+        with pytest.raises(AuthenticationError, match="accepted an unknown key"):
+            auth.check()
 
 
-def test_a_door_that_lets_nobody_in_is_found_too(
-    ward: Ward, monkeypatch: pytest.MonkeyPatch
+def test_a_socket_that_accepts_nobody_is_found_too(
+    key_ring: KeyRing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A guard that refuses the keys it must know is as good as a dead hub, and is said."""
-    with ward.guard() as guard, Router(ANY, guard=guard, door=INGEST) as router:
-        monkeypatch.setattr(guard, "_judge", lambda request: (b"400", b"no", b""))
-        with pytest.raises(AuthenticationError, match="lets no key in"):
-            guard.watch({INGEST: router.endpoint})
+    """A hub that refuses the key it must accept is as good as dead, and ends."""
+    with key_ring.auth() as auth, Router(ANY, auth=auth, socket_name=INGEST) as router:
+        monkeypatch.setattr(auth, "_authenticate", lambda request: (b"400", b"no", b""))
+        with pytest.raises(AuthenticationError, match="accepts no key"):
+            auth.watch({INGEST: router.endpoint})
 
 
-def test_two_guards_in_one_process_are_refused(ward: Ward) -> None:
-    """Of two, libzmq would ask one only; after the first has gone there can be another."""
-    with ward.guard(), pytest.raises(AuthenticationError), ward.guard():
+def test_two_authenticators_in_one_process_are_refused(key_ring: KeyRing) -> None:
+    """Of two, libzmq would ask one only; after the first has ended there can be another."""
+    with key_ring.auth(), pytest.raises(AuthenticationError), key_ring.auth():
         pass
-    with ward.guard():
+    with key_ring.auth():
         pass
 
 
-def test_addresses_off_loopback_are_free_with_keys_alone(ward: Ward) -> None:
+def test_addresses_off_loopback_are_free_with_keys_alone(key_ring: KeyRing) -> None:
     """Keys open every address to a hub, and no keys none."""
-    keys = ClientKeys(new_pair(), ward.hub.public)
-    with ward.guard() as guard:
-        with Router("tcp://0.0.0.0:0", guard=guard, door=INGEST) as router:
+    keys = ClientKeys(new_pair(), key_ring.hub.public)
+    with key_ring.auth() as auth:
+        with Router("tcp://0.0.0.0:0", auth=auth, socket_name=INGEST) as router:
             assert router.endpoint.startswith("tcp://0.0.0.0:")
         with Dealer("tcp://hub.example:5573", keys=keys) as dealer:
             assert not dealer.send(b"x")
@@ -485,12 +496,15 @@ def test_addresses_off_loopback_are_free_with_keys_alone(ward: Ward) -> None:
         Dealer("tcp://eth0;127.0.0.1:5573", keys=keys)
 
 
-def test_a_trial_that_could_not_be_made_is_no_end_of_the_trials(
-    ward: Ward, monkeypatch: pytest.MonkeyPatch
+def test_a_self_test_that_could_not_be_made_is_repeated(
+    key_ring: KeyRing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No descriptors for a moment, say. If nobody tries the doors any more, that is said."""
-    with ward.guard(trial_every_s=0.02) as guard, Router(ANY, guard=guard, door=INGEST) as router:
-        guard.watch({INGEST: router.endpoint})
+    """Out of descriptors for a moment, say. A self-test that has stopped is an error."""
+    with (
+        key_ring.auth(self_test_every_s=0.02) as auth,
+        Router(ANY, auth=auth, socket_name=INGEST) as router,
+    ):
+        auth.watch({INGEST: router.endpoint})
         made: list[int] = []
 
         def failing(*_: object) -> bool:
@@ -498,17 +512,17 @@ def test_a_trial_that_could_not_be_made_is_no_end_of_the_trials(
             raise zmq.ZMQError(errno.EMFILE)
 
         with monkeypatch.context() as patched:
-            patched.setattr(curve, "let_in", failing)
+            patched.setattr(curve, "try_key", failing)
             until(lambda: len(made) > 2 or bool(threading.Event().wait(0.01)))
-            guard.check()
+            auth.check()
 
         def dying(*_: object) -> bool:
             raise MemoryError
 
         with monkeypatch.context() as patched:
-            patched.setattr(curve, "let_in", dying)
+            patched.setattr(curve, "try_key", dying)
             patched.setattr(threading, "excepthook", lambda _: None)
-            assert guard._trials is not None
-            guard._trials.join(BUSY_S)
-            with pytest.raises(AuthenticationError, match="nobody tries the doors"):
-                guard.check()
+            assert auth._self_tests is not None
+            auth._self_tests.join(BUSY_S)
+            with pytest.raises(AuthenticationError, match="self-test of the sockets has stopped"):
+                auth.check()

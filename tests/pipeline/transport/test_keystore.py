@@ -151,7 +151,7 @@ def test_links_fifos_and_folders_are_no_keys(store: KeyStore) -> None:
 def test_damaged_files_are_named_errors_that_hold_no_secret(
     tmp_path_factory: pytest.TempPathFactory, damage: bytes, at: int, cut: bool
 ) -> None:
-    """Whatever stands in a file: a key, or one line; the secret is never part of it."""
+    """Whatever a file holds: a key, or an error of one line, without the secret in it."""
     store = KeyStore(tmp_path_factory.mktemp("keys") / "keys")
     pair = store.create("hub")
     path = store.folder / "hub.secret"
@@ -335,7 +335,7 @@ def test_the_live_list_follows_the_file_by_the_clock(store: KeyStore) -> None:
     assert live.rights(key) == Rights()
     now = 0.26
     assert live.rights(key).score
-    assert live.readers() == frozenset()
+    assert live.subscribers() == frozenset()
     store.folder.chmod(0o755)
     now = 0.6
     assert live.rights(key) == Rights()
@@ -355,7 +355,7 @@ def test_the_live_list_is_read_again_after_a_fault(
     key = good_list(store)["keys"][0]["public"]  # type: ignore[index]
     with monkeypatch.context() as patched:
         fault = KeysError("too many open files")
-        patched.setattr(allowed_module, "load_allowed", Mock(side_effect=fault))
+        patched.setattr(allowed_module, "load_access_list", Mock(side_effect=fault))
         now = 0.3
         assert live.rights(key) == Rights()
     now = 0.6

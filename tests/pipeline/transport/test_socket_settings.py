@@ -14,7 +14,7 @@ from pipeline.transport.sockets import (
     Router,
     Subscription,
 )
-from tests.support.keys import ANY, Ward, until
+from tests.support.keys import ANY, KeyRing, until
 from tests.support.limits import BUSY_S
 from tests.support.sources import modules, relative, tree_of
 
@@ -69,28 +69,28 @@ def test_every_socket_has_the_settings() -> None:
         assert control._socket.getsockopt(zmq.MAXMSGSIZE) == CONTROL_FRAME_BYTES == 64 * 1024
 
 
-def test_a_guarded_socket_has_its_three_settings_together(tmp_path: Path) -> None:
+def test_a_socket_that_asks_for_keys_has_its_three_settings_together(tmp_path: Path) -> None:
     """Before it is bound: server, domain, enforcement; and again after it sent all away."""
-    ward = Ward(tmp_path)
-    keys = ward.allowed_key("reader", subscribe=True)
+    key_ring = KeyRing(tmp_path)
+    keys = key_ring.allowed_key("reader", subscribe=True)
     with (
-        ward.guard() as guard,
-        Router(ANY, guard=guard, door=INGEST) as router,
-        Publisher(ANY, guard=guard, door=ALERTS) as publisher,
+        key_ring.auth() as auth,
+        Router(ANY, auth=auth, socket_name=INGEST) as router,
+        Publisher(ANY, auth=auth, socket_name=ALERTS) as publisher,
     ):
         endpoint = publisher.endpoint
         first = publisher._socket
-        ward.revoke("reader")
+        key_ring.revoke("reader")
 
         def sent_away() -> bool:
             publisher.publish("heartbeat", b"")
             return publisher._socket is not first
 
         until(sent_away)
-        for end, door in ((router, INGEST), (publisher, ALERTS)):
+        for end, socket_name in ((router, INGEST), (publisher, ALERTS)):
             assert end._socket.getsockopt(zmq.MECHANISM) == zmq.CURVE
             assert end._socket.getsockopt(zmq.CURVE_SERVER) == 1
-            assert end._socket.getsockopt_string(zmq.ZAP_DOMAIN) == f"ecg.{door}"
+            assert end._socket.getsockopt_string(zmq.ZAP_DOMAIN) == f"ecg.{socket_name}"
             assert end._socket.getsockopt(zmq.ZAP_ENFORCE_DOMAIN) == 1
             assert settings(end._socket, EVERYWHERE) == EVERYWHERE
         assert publisher.endpoint == endpoint
@@ -99,8 +99,8 @@ def test_a_guarded_socket_has_its_three_settings_together(tmp_path: Path) -> Non
             assert dealer._socket.getsockopt(zmq.CURVE_SERVER) == 0
 
 
-def test_a_guard_knows_every_way_to_bind() -> None:
-    """Only `_End._open` binds or connects, so that no socket passes the checks by."""
+def test_one_place_binds_and_connects() -> None:
+    """Only `_Socket._open` binds or connects, so that no socket passes the checks by."""
     calls = [
         (path.name, function.name)
         for path in modules()
@@ -113,8 +113,8 @@ def test_a_guard_knows_every_way_to_bind() -> None:
         and call.func.attr in ("bind", "connect")
     ]
     assert sorted(set(calls)) == [
-        ("auth.py", "_post"),
-        ("curve.py", "let_in"),
+        ("auth.py", "_start_zap_handler"),
+        ("curve.py", "try_key"),
         ("sockets.py", "_open"),
     ]
 

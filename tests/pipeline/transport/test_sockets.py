@@ -1,4 +1,4 @@
-"""Real sockets on loopback: complete, in order, guarded, and alive after rubbish."""
+"""Real sockets on loopback: complete, in order, protected by keys, and alive after rubbish."""
 
 import time
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def until(done: Callable[[], bool]) -> None:
 
 
 def deliver(dealer: Dealer, frame: bytes) -> None:
-    """Send a frame as soon as the connection stands."""
+    """Send a frame as soon as there is a connection."""
     poller = zmq.Poller()
     poller.register(dealer._socket, zmq.POLLOUT)
     until(lambda: bool(poller.poll(100)) and dealer.send(frame))
@@ -77,14 +77,14 @@ def test_live_messages_reach_subscribers_of_their_topic() -> None:
     ):
         got: list[tuple[bytes, bytes]] = []
 
-        def heard() -> bool:
+        def arrived() -> bool:
             publisher.publish("beat/100", b"no")
             publisher.publish("alert/100", b"yes")
             wait([listener], 0.1)
             got.extend(listener.receive())
             return bool(got)
 
-        until(heard)
+        until(arrived)
         assert set(got) == {(b"alert/100", b"yes")}
 
 
@@ -111,7 +111,7 @@ def test_addresses_off_loopback_or_malformed_are_refused(address: str) -> None:
 
 
 def test_sockets_check_their_address() -> None:
-    """The check is not left to the caller."""
+    """The socket checks, not the caller."""
     with pytest.raises(ConfigError):
         Router("tcp://0.0.0.0:0")
     with pytest.raises(ConfigError):
@@ -207,12 +207,12 @@ def test_peer_that_does_not_read_fills_no_memory() -> None:
             peer.send(b"hello")
             names: list[bytes] = []
 
-            def heard() -> bool:
+            def arrived() -> bool:
                 wait([router], 0.1)
                 names.extend(name for name, _ in router.receive())
                 return bool(names)
 
-            until(heard)
+            until(arrived)
             page = bytes(256 * 1024)
             sent = 0
             while sent < 2_000 and router.send(names[0], page):

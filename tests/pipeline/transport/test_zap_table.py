@@ -1,7 +1,7 @@
-"""What pyzmq's own authenticator does, and why the hub has a porter of its own.
+"""What pyzmq's own authenticator does, and why the hub has a ZAP handler of its own.
 
 Each test states a fact of the library that `pipeline.transport.auth` avoids; should one of them
-fail after an update, the reason for that part of the guard may have gone.
+fail after an update, the reason for our own handler may be gone.
 """
 
 import socket
@@ -15,7 +15,14 @@ import zmq
 import zmq.auth
 from zmq.auth.thread import ThreadAuthenticator
 
-from pipeline.transport.curve import ClientKeys, KeyPair, let_in, lock, new_pair, show
+from pipeline.transport.curve import (
+    ClientKeys,
+    KeyPair,
+    new_pair,
+    present_keys,
+    require_keys,
+    try_key,
+)
 from tests.support.keys import ANY
 from tests.support.limits import BUSY_S
 from tests.support.zmtp import GREETING, ready
@@ -30,11 +37,11 @@ def with_pyzmq(configure: Callable[[ThreadAuthenticator], None], keys: ClientKey
         authenticator.start()
         try:
             configure(authenticator)
-            with context.socket(zmq.ROUTER) as door:
-                lock(door, HUB, "ecg")
-                door.bind(ANY)
-                endpoint = door.getsockopt_string(zmq.LAST_ENDPOINT)
-                return bool(let_in(endpoint, zmq.DEALER, keys, 5.0, lambda: False))
+            with context.socket(zmq.ROUTER) as server:
+                require_keys(server, HUB, "ecg")
+                server.bind(ANY)
+                endpoint = server.getsockopt_string(zmq.LAST_ENDPOINT)
+                return bool(try_key(endpoint, zmq.DEALER, keys, 5.0, lambda: False))
         finally:
             authenticator.stop()
 
@@ -93,7 +100,7 @@ def _umask() -> int:
 DIES = """
 import sys, threading, zmq
 from zmq.auth.thread import ThreadAuthenticator
-from pipeline.transport.curve import ClientKeys, let_in, lock, new_pair
+from pipeline.transport.curve import ClientKeys, try_key, require_keys, new_pair
 class Raises:
     def callback(self, domain, key):
         raise RuntimeError("planted")
@@ -103,10 +110,10 @@ authenticator = ThreadAuthenticator(zmq.Context.instance())
 authenticator.start()
 authenticator.configure_curve_callback(domain="ecg", credentials_provider=Raises())
 socket = zmq.Context.instance().socket(zmq.ROUTER)
-lock(socket, hub, "ecg")
+require_keys(socket, hub, "ecg")
 socket.bind("tcp://127.0.0.1:0")
 endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT)
-let_in(endpoint, zmq.DEALER, ClientKeys(new_pair(), hub.public), 0.5, lambda: False)
+try_key(endpoint, zmq.DEALER, ClientKeys(new_pair(), hub.public), 0.5, lambda: False)
 authenticator.thread.join(5)
 print("alive" if authenticator.thread.is_alive() else "dead", flush=True)
 import os
@@ -132,44 +139,46 @@ def test_refusal_is_final_and_a_fault_is_not() -> None:
 
 def _asked_again(status: bytes, keys: ClientKeys, wait_s: float) -> bool:
     context = zmq.Context.instance()
-    porter, door, client = (context.socket(kind) for kind in (zmq.ROUTER, zmq.ROUTER, zmq.DEALER))
+    handler, server, client = (
+        context.socket(kind) for kind in (zmq.ROUTER, zmq.ROUTER, zmq.DEALER)
+    )
     try:
-        porter.bind("inproc://zeromq.zap.01")
+        handler.bind("inproc://zeromq.zap.01")
         for option, value in ((zmq.HANDSHAKE_IVL, 200), (zmq.RECONNECT_IVL, 50), (zmq.LINGER, 0)):
-            for end in (door, client):
-                end.setsockopt(option, value)
-        lock(door, HUB, "ecg")
-        door.bind(ANY)
-        show(client, keys)
-        client.connect(door.getsockopt_string(zmq.LAST_ENDPOINT))
-        assert porter.poll(1e3 * BUSY_S)
-        question = porter.recv_multipart()
-        porter.send_multipart([*question[:4], status, b"", b"", b""])
-        return bool(porter.poll(1e3 * wait_s))
+            for one in (server, client):
+                one.setsockopt(option, value)
+        require_keys(server, HUB, "ecg")
+        server.bind(ANY)
+        present_keys(client, keys)
+        client.connect(server.getsockopt_string(zmq.LAST_ENDPOINT))
+        assert handler.poll(1e3 * BUSY_S)
+        question = handler.recv_multipart()
+        handler.send_multipart([*question[:4], status, b"", b"", b""])
+        return bool(handler.poll(1e3 * wait_s))
     finally:
-        porter.unbind("inproc://zeromq.zap.01")
-        for end in (client, door, porter):
-            end.close(linger=0)
+        handler.unbind("inproc://zeromq.zap.01")
+        for one in (client, server, handler):
+            one.close(linger=0)
 
 
 def test_a_peer_cannot_name_itself() -> None:
-    """Of two names in a connection, the peer's own and the porter's, messages have the latter."""
+    """Of two names in a connection, the peer's own and the handler's, messages have the latter."""
     context = zmq.Context.instance()
-    porter, door = (context.socket(zmq.ROUTER) for _ in range(2))
+    handler, server = (context.socket(zmq.ROUTER) for _ in range(2))
     try:
-        porter.bind("inproc://zeromq.zap.01")
-        door.setsockopt_string(zmq.ZAP_DOMAIN, "ecg")
-        door.bind(ANY)
-        port = int(door.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
+        handler.bind("inproc://zeromq.zap.01")
+        server.setsockopt_string(zmq.ZAP_DOMAIN, "ecg")
+        server.bind(ANY)
+        port = int(server.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port)) as peer:
             peer.sendall(GREETING + ready(b"Socket-Type", b"DEALER", b"User-Id", b"forged"))
-            assert porter.poll(1e3 * BUSY_S)
-            question = porter.recv_multipart()
-            porter.send_multipart([*question[:4], b"200", b"", b"named", b""])
+            assert handler.poll(1e3 * BUSY_S)
+            question = handler.recv_multipart()
+            handler.send_multipart([*question[:4], b"200", b"", b"named", b""])
             peer.sendall(b"\x00\x01x")
-            assert door.poll(1e3 * BUSY_S)
-            assert door.recv_multipart(copy=False)[-1].get("User-Id") == "named"
+            assert server.poll(1e3 * BUSY_S)
+            assert server.recv_multipart(copy=False)[-1].get("User-Id") == "named"
     finally:
-        porter.unbind("inproc://zeromq.zap.01")
-        for end in (door, porter):
-            end.close(linger=0)
+        handler.unbind("inproc://zeromq.zap.01")
+        for one in (server, handler):
+            one.close(linger=0)

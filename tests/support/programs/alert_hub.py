@@ -69,7 +69,7 @@ def main(log: str, port: str, rate: str, total: str) -> None:
             now = time.monotonic()
             due = min(int(total), first + int((now - began) * float(rate)))
             if due > raised and now - drafted_at >= WAKE_S:
-                hub._delivery.draft([made(n, now) for n in range(raised + 1, due + 1)])
+                hub._outbox.add_alerts([made(n, now) for n in range(raised + 1, due + 1)])
                 raised, drafted_at = due, now
                 here.send(b"")  # no message, but something to read: the turn begins at once
             hub.turn()

@@ -16,8 +16,8 @@ from pipeline.log.store import AlertLog, Commit
 from tests.support.logs import alert, strip
 
 
-def work(log: AlertLog, commits: int, seed: int, tell: Callable[[str], None]) -> None:
-    """Do all that a hub does to a log, and ``tell`` each time after it."""
+def work(log: AlertLog, commits: int, seed: int, report: Callable[[str], None]) -> None:
+    """Do all that a hub does to a log, and ``report`` each time after it."""
     chance = random.Random(seed)
     for _ in range(commits):
         first, entry = log.last_seq + 1, log.last_entry + 1
@@ -30,23 +30,23 @@ def work(log: AlertLog, commits: int, seed: int, tell: Callable[[str], None]) ->
             snapshots={f"{chance.randrange(3)}": chance.randbytes(3000)},
             entries_needed_from=entry - 20,
         )
-        _until_done(lambda commit=commit: log.commit(commit), tell)  # type: ignore[misc]
-        tell(f"{log.last_seq} {log.last_entry}")
+        _until_done(lambda commit=commit: log.commit(commit), report)  # type: ignore[misc]
+        report(f"{log.last_seq} {log.last_entry}")
         if chance.random() < 0.3:
             rows = [(seq, strip(seq)) for seq in range(first, log.last_seq + 1)[:2]]
-            _until_done(lambda rows=rows: log.append_strips(rows), tell)  # type: ignore[misc]
+            _until_done(lambda rows=rows: log.append_strips(rows), report)  # type: ignore[misc]
         if chance.random() < 0.1:
-            _until_done(log.checkpoint, tell)
+            _until_done(log.checkpoint, report)
         if chance.random() < 0.1:
-            _until_done(lambda: log.remove_before(log.last_seq - 100), tell)
+            _until_done(lambda: log.remove_before(log.last_seq - 100), report)
 
 
-def _until_done(act: Callable[[], object], tell: Callable[[str], None]) -> None:
+def _until_done(act: Callable[[], object], report: Callable[[str], None]) -> None:
     while True:
         try:
             act()
         except LogError as error:
-            tell(f"fault {error}")
+            report(f"fault {error}")
         else:
             return
 

@@ -1,0 +1,69 @@
+"""The signal of one stream that the dashboard shows. Pure in memory."""
+
+import math
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.schema.public import SignalStrip, is_signal
+from pipeline.signal.ring import SignalRing, SignalRingState
+
+SIGNAL_SECONDS: Final = 10
+"""How much signal is kept of each stream."""
+
+_MAX_MV: Final = 1e4
+"""A larger value is no ECG and is treated as missing."""
+
+
+def _finite(values: list[float] | list[float | None]) -> NDArray[np.float32]:
+    """Return ``values`` as float32 with NaN for null and for what no ECG reaches."""
+    x = np.array(values, dtype=np.float64)
+    x[~(np.abs(x) <= _MAX_MV)] = np.nan
+    return x.astype(np.float32)
+
+
+class StreamSignal:
+    """The last `SIGNAL_SECONDS` of one stream's signal, from the strips that are published.
+
+    `SignalRing` says where strips are placed; one of another rate begins the ring anew.
+    """
+
+    def __init__(self) -> None:
+        self.fs_hz = 0.0
+        """Rate of the values; positions count from time 0 in it."""
+        self._state = SignalRingState.fresh(0)
+
+    @property
+    def epoch(self) -> int:
+        """Epoch of the values."""
+        return self._state.epoch
+
+    @property
+    def begin(self) -> int:
+        """Position of the first value received; before it nothing was missed."""
+        return self._state.begin
+
+    @property
+    def end(self) -> int:
+        """Position one past the newest value."""
+        return self._state.end
+
+    @property
+    def samples(self) -> NDArray[np.float32]:
+        """float32[n], mV; the last element stands at ``end - 1``; NaN where none is known."""
+        end, size = self._state.end, self._state.values.size
+        return SignalRing(self._state).between(end - size, end)
+
+    def place(self, strip: SignalStrip) -> bool:
+        """Take in ``strip``; return False, and change nothing, if it cannot be signal."""
+        if not is_signal(strip):
+            return False
+        size = math.ceil(SIGNAL_SECONDS * strip.fs_hz)
+        values = _finite(strip.mv[-size:])
+        first = strip.first_sample + len(strip.mv) - values.size
+        if strip.fs_hz != self.fs_hz:
+            self.fs_hz = strip.fs_hz
+            self._state = SignalRingState.fresh(size, strip.epoch, first)
+        SignalRing(self._state).place(strip.epoch, first, values)
+        return True

@@ -94,7 +94,7 @@ def numbers(text: str) -> tuple[int, ...]:
 
 
 def check_imports() -> Iterator[Finding]:
-    """Look whether the program's packages come from one folder, and nothing stands before them."""
+    """Check whether the packages come from one folder, and no other module hides them."""
     places = {name: _folder_of(name) for name in PACKAGES}
     found = ", ".join(f"{name} from {place or 'nowhere'}" for name, place in places.items())
     path = os.environ.get("PYTHONPATH")

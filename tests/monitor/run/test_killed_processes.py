@@ -154,7 +154,7 @@ def test_live_run_continues_whichever_process_is_killed(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_hub_that_was_killed_serves_again_within_a_second_and_a_half(tmp_path: Path) -> None:
-    """At the same address; the fastest of three attempts, since the machine may be busy."""
+    """At the same address; the fastest of six attempts, since the machine may be busy."""
     ports = Ports(free_ports())
     ports.close()
     control = ports.endpoints["control"]

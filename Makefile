@@ -21,8 +21,12 @@ $(READY): pyproject.toml constraints.txt requirements.lock
 demo: $(READY) ## See the live monitor on the bundled record (Ctrl-C ends it)
 	$(BIN)/monitor replay demo --speed 2
 
-test: $(READY) ## Run the tests
-	$(BIN)/python -m pytest
+# Two processes, each with a test file at a time: many tests wait for processes of their own.
+WORKERS ?= 2
+PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+test: $(READY) ## Run the tests, in WORKERS processes (2)
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-slow: $(READY) ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m slow

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all:
 
-.PHONY: help demo test test-slow lint soak nightly bench figures weights cards stress alarms picture lock clean
+.PHONY: help demo test test-slow check lint soak nightly bench figures weights cards stress alarms picture lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -41,6 +41,9 @@ lint: $(READY) ## Run the gate: style, format, types, import directions
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/project/test_architecture.py
+
+check: lint ## Run the gate and the tests that take no processes: for every change
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not system"
 
 bench: $(READY) ## Measure kernels, student, latency and throughput; a table and bench.json
 	$(BIN)/monitor bench --json-file bench.json

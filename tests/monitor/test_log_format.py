@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from monitor.log_format import VARIABLE, JsonLines
 from tests.monitor.run.test_system import DEADLINE_S, environment, finish
 
+pytestmark = pytest.mark.system
+
 
 def line_of(message: str, *paths: str, **extra: object) -> dict[str, object]:
     """Return the JSON object of a message, which must be one line of ASCII."""

@@ -29,6 +29,8 @@ from tests.support.running import (
     until,
 )
 
+pytestmark = pytest.mark.system
+
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 

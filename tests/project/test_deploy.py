@@ -20,6 +20,8 @@ from tests.support.limits import promised
 from tests.support.paths import ROOT
 from tests.support.ports import free_ports
 
+pytestmark = pytest.mark.system
+
 TEXT = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
 DEADLINE_S = 60.0
 PORTS = range(5570, 5575)

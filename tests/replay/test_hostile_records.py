@@ -29,6 +29,8 @@ from tests.monitor.run.test_system import command, environment
 from tests.support import hostile_records
 from tests.support.limits import promised
 
+pytestmark = pytest.mark.system
+
 MOST_BYTES = 512 << 20
 
 

@@ -237,7 +237,7 @@ def test_samples_beyond_a_rail_disprove_it(tmp_path: Path) -> None:
 
 
 @given(cuts=st.lists(st.integers(1, 599), max_size=12), seed=st.integers(0, 2**32 - 1))
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_how_a_lead_is_cut_does_not_matter(tmp_path: Path, cuts: list[int], seed: int) -> None:
     """Samples and flags of any pieces, joined, are those of the whole."""
     values = np.random.default_rng(seed).choice([-1, 0, 1, 2, 3], 600).cumsum().clip(0, 31)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import DeviceError
@@ -214,7 +214,6 @@ def test_absent_busy_and_wrong_devices_are_one_clear_line(device: Device, tmp_pa
     ),
     cuts=st.lists(st.integers(0, 400), max_size=10),
 )
-@settings(deadline=None)
 def test_how_bytes_arrive_does_not_matter(lines: list[str], cuts: list[int]) -> None:
     """Any way of cutting the bytes yields the same readings, and long lines are never held."""
     data = "\n".join(["torn", *lines, ""]).encode()

@@ -19,7 +19,7 @@ from tests.replay.test_pacing import Clock
 
 
 @given(st.lists(st.integers(0, 900), max_size=15))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_the_patient_does_not_depend_on_how_it_is_asked(sizes: list[int]) -> None:
     """Samples, flags and beats of any pieces, joined, are those made at once."""
     config = PatientConfig(ectopic=0.2, sve=0.1, pause=0.05, leadoff=10, fs=200, seed=5)

@@ -24,6 +24,8 @@ from pipeline.errors import ArtifactError, InputError
 from tests.support.databases import database
 from tests.support.evaluations import humps, trained_on
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture(scope="module")
 def beats() -> Beats:

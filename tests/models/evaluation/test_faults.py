@@ -40,6 +40,8 @@ from replay.records import read_lead, write_beats
 from tests.support import reference
 from tests.support.databases import database
 
+pytestmark = pytest.mark.system
+
 FS_HZ = 360
 SOURCES = ("synthetic", "100")
 
@@ -131,7 +133,7 @@ def test_windows_overlap_a_stretch_by_what_they_share() -> None:
     assert apart[40] == 0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     n=st.integers(1, 3000),
     fs_hz=st.sampled_from([50.0, 360.0, 1000.0]),

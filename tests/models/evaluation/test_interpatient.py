@@ -30,6 +30,8 @@ from tests.support.databases import database
 from tests.support.evaluations import KNOWN, scored_record
 from tests.support.running import CONFIG, TrivialScorer
 
+pytestmark = pytest.mark.system
+
 FS = 360
 MINUTES = 6
 

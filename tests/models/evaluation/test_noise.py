@@ -43,6 +43,8 @@ from tests.support import reference
 from tests.support.databases import database
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.system
+
 FS_HZ = 50
 MINUTE = 60 * FS_HZ
 
@@ -84,7 +86,7 @@ def test_six_decibels_are_a_factor_of_two() -> None:
     assert noise_gain(-6, 2.0, 1.0) / noise_gain(0, 2.0, 1.0) == pytest.approx(2.0, rel=0.003)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32 - 1),
     minutes=st.floats(0, 12),

@@ -17,6 +17,8 @@ from models.training.teacher import TeacherConfig, train_teacher
 from pipeline.errors import ArtifactError
 from tests.support.evaluations import humps
 
+pytestmark = pytest.mark.system
+
 
 def checkpoint(path: Path, **changes: Any) -> Path:
     """Write an untrained teacher as if trained on fold 1 of the humps, but for the changes."""

@@ -28,11 +28,6 @@ TWO = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AblationConfig:
     """Two small cells on a few beats, with a teacher that was never trained."""

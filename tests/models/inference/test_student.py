@@ -88,7 +88,7 @@ def test_batch_size_never_changes_a_bit(
             np.testing.assert_array_equal(together.residuals[row], alone[first + row].residuals[0])
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(rows=st.lists(st.integers(0, 255), min_size=1, max_size=80))
 def test_company_never_changes_a_bit(
     scorer: StudentScorer, windows: np.ndarray, rows: list[int]

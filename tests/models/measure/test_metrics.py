@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.measure.metrics import Summary, average_precision, ranking_curve, roc_auc, summary
@@ -18,7 +18,6 @@ def _arrays(rows: list[tuple[int, bool]]) -> tuple[np.ndarray, np.ndarray]:
     return np.array(scores, dtype=np.float32), np.array(anomalous)
 
 
-@settings(deadline=None)
 @given(rows=cases)
 def test_auc_is_the_share_of_pairs_in_order(rows: list[tuple[int, bool]]) -> None:
     """Every anomalous beat meets every normal one; a tie counts half."""
@@ -28,7 +27,6 @@ def test_auc_is_the_share_of_pairs_in_order(rows: list[tuple[int, bool]]) -> Non
     assert roc_auc(scores, anomalous) == pytest.approx(np.mean(pairs))
 
 
-@settings(deadline=None)
 @given(rows=cases)
 def test_average_precision_is_the_mean_over_anomalous_beats(rows: list[tuple[int, bool]]) -> None:
     """Each anomalous beat's own score is the threshold once."""
@@ -38,7 +36,6 @@ def test_average_precision_is_the_mean_over_anomalous_beats(rows: list[tuple[int
     assert average_precision(scores, anomalous) == pytest.approx(np.mean(precisions))
 
 
-@settings(deadline=None)
 @given(rows=cases, seed=st.integers(0, 99))
 def test_order_of_beats_does_not_matter(rows: list[tuple[int, bool]], seed: int) -> None:
     """Shuffling changes neither figure, ties or not."""
@@ -71,7 +68,6 @@ def test_curve_of_a_known_case() -> None:
     np.testing.assert_allclose(curve.precision, [1, 2 / 3, 3 / 4])
 
 
-@settings(deadline=None)
 @given(rows=cases)
 def test_area_under_the_curve_is_the_auc(rows: list[tuple[int, bool]]) -> None:
     """Trapezoids under the points of the curve add up to the share of pairs in order."""

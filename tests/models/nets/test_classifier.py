@@ -22,11 +22,6 @@ from pipeline.scoring.protocols import Classifier
 N = 50
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def network() -> ResNeXt:
     """A network whose norms have seen something: nothing is at its initial value."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -124,7 +124,6 @@ def test_a_rate_is_what_the_normal_beats_make_of_it(calibration: Calibration) ->
         assert found == sorted(found)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 30), st.booleans(), st.booleans()), max_size=60))
 def test_false_alerts_are_those_that_the_stream_raises(
     rows: list[tuple[float, bool, bool]],

@@ -35,10 +35,7 @@ from pipeline.constants import CLASSES, RR_FEATURES
 from pipeline.errors import ConfigError, InputError
 from tests.support.databases import database
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.system
 
 
 def record(name: str, seed: int, beats: str = 8 * "NNNNNNSSVVF") -> DetectedRecord:

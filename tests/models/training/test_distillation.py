@@ -19,11 +19,6 @@ from models.training.distillation import (
 )
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def _network(width: int = 4, latent: int = 3, seed: int = 0) -> Autoencoder:
     network = new_student(width, latent)
     initialise(network, torch.Generator().manual_seed(seed))

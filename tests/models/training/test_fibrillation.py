@@ -12,6 +12,8 @@ from pipeline.errors import InputError
 from pipeline.signal import fibrillation
 from tests.support.databases import database
 
+pytestmark = pytest.mark.system
+
 FEW = {
     "vfdb": ["418", "424", "430", "607"],
     "challenge2015": ["a161l", "f544s", "f121l", "t116s", "b124s"],

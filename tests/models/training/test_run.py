@@ -30,6 +30,8 @@ from models.training.run import (
 from pipeline.errors import ArtifactError, ConfigError
 from tests.support.trainings import LineSettings
 
+pytestmark = pytest.mark.system
+
 BEATS = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
 
 

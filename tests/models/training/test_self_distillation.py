@@ -8,11 +8,6 @@ from models.training.distillation import attention, attention_loss, new_student,
 from models.training.self_distillation import SelfTeacher
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
 def networks() -> tuple[torch.nn.Module, SelfTeacher]:
     """A student and its self-teacher, both untrained."""

@@ -28,17 +28,14 @@ from models.training.student import (
 )
 from pipeline.errors import ArtifactError, ConfigError
 
+pytestmark = pytest.mark.system
+
 N = 40
 
 
 def evaluate_fold(beats: Beats, artifact: StudentArtifact) -> dict[str, object]:
     """Return the figures of a student, as the command has them."""
     return to_json(evaluate_on(beats, artifact, device="cpu"))
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def _humps(n: int) -> np.ndarray:

@@ -36,12 +36,9 @@ from models.training.teacher import (
 )
 from pipeline.errors import ArtifactError, ConfigError
 
+pytestmark = pytest.mark.system
+
 BEATS = 40
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def _humps(n: int) -> np.ndarray:

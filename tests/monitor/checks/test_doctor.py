@@ -25,6 +25,8 @@ from tests.support.limits import promised
 from tests.support.paths import ROOT
 from tests.support.ports import free_ports
 
+pytestmark = pytest.mark.system
+
 NAMES = [
     "python", "packages", "imports", "CUDA", "kernels", "weights", "ports", "clock", "disk",
     "limits", "terminal",

@@ -18,6 +18,8 @@ from pipeline.schema.public import Alert, decode_alert
 from replay.annotations import note_bytes, read_annotations
 from tests.support.logs import alert, changed, filled_log, old_log
 
+pytestmark = pytest.mark.system
+
 HEADER = "{name} 1 360 650000\n{name}.dat 212 200 12 0 0 0 0 MLII\n"
 
 

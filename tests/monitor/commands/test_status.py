@@ -25,6 +25,8 @@ from tests.monitor.test_metrics import scrape, value
 from tests.pipeline.hub.test_counters import R7, report_of
 from tests.support.ports import free_ports
 
+pytestmark = pytest.mark.system
+
 STATUS = Status(stream="a", state="normal", fs_hz=360.0, sample=720, time_s=2.0, bpm=72.4, beats=3)
 
 

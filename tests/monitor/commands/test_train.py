@@ -18,6 +18,8 @@ from monitor.cli import app as cli
 from monitor.commands.train import epoch_line, run_training
 from tests.support.trainings import LineSettings
 
+pytestmark = pytest.mark.system
+
 BEATS = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
 
 

@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pytest
+
 from monitor.run.addresses import Ports
 from pipeline.schema.public import Alert
 from replay.synthetic import PatientConfig, SyntheticPatient
@@ -30,6 +32,8 @@ from tests.monitor.run.test_system import (
 )
 from tests.support import running as running_tools
 from tests.support.ports import free_ports
+
+pytestmark = pytest.mark.system
 
 IN, OUT = b"\x1b[?1049h", b"\x1b[?1049l"
 """To the alternate screen, and back."""

@@ -13,6 +13,8 @@ from tests.monitor.run.test_system import command, environment
 from tests.support.limits import promised
 from tests.support.pseudo_terminal import PseudoTerminal
 
+pytestmark = pytest.mark.system
+
 START_S = 60.0
 SAYS_S = 2.0 + 0.25
 """What is promised, and one frame: two cores carry the whole system and the test."""

@@ -21,6 +21,8 @@ from monitor.measure.soak import (
 )
 from pipeline.schema.public import Alert
 
+pytestmark = pytest.mark.system
+
 HOUR = np.arange(0.0, 3600.0, 2.0)
 
 

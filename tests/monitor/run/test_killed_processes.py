@@ -22,12 +22,13 @@ from tests.monitor.run.test_system import (
     ECTOPIC_DEVICE,
     alerts_and_summary,
     children,
-    finish,
     first_line,
     running,
     until,
 )
 from tests.support.ports import free_ports
+
+pytestmark = pytest.mark.system
 
 HUB_SERVES_S = 1.5
 """From the kill until the new hub answers: the pass line."""
@@ -37,13 +38,6 @@ KILLING_S = 40.0
 
 NAMES = {"hub": "hub", "score": "scorer", "source": "source"}
 """Name of a command's process in the alarm."""
-
-
-@pytest.fixture(scope="module")
-def scanned(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str, Any]]:
-    """Return what one process without sockets finds in the demo record."""
-    run = finish(tmp_path_factory.mktemp("scan"), "scan", "demo", "--json")
-    return alerts_and_summary(run.stdout)
 
 
 def kill(run: "subprocess.Popen[bytes]", stage: str) -> None:

@@ -21,6 +21,8 @@ from tests.monitor.run.test_system import (
 )
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.system
+
 PACKAGES = ("monitor", "pipeline", "models", "replay")
 DEPENDENCIES = (
     "msgspec", "numba", "numpy", "prometheus_client", "rich", "safetensors", "scipy", "serial",

@@ -30,6 +30,8 @@ from tests.monitor.run.test_system import (
 from tests.support.limits import promised
 from tests.support.ports import free_ports
 
+pytestmark = pytest.mark.system
+
 DRAINED_S = 5.0
 PIPE_BYTES, LINE_BYTES = 4096, 1200
 """The smallest pipe there is, and more than an alert takes: what is left is too little for one."""

@@ -17,6 +17,8 @@ import pytest
 from monitor.run.processes import child_command
 from replay.headers import DEMO_RECORD
 
+pytestmark = pytest.mark.system
+
 DEADLINE_S = 60.0
 """The first run on a machine compiles the kernels."""
 
@@ -114,14 +116,6 @@ def alerts_and_summary(lines: bytes) -> tuple[list[str], dict[str, Any]]:
     of_streams = [alert for alert in alerts if alert["stream"]]
     kept = [{k: v for k, v in alert.items() if k not in RUN_FIELDS} for alert in of_streams]
     return sorted(json.dumps(alert, sort_keys=True) for alert in kept), summary
-
-
-@pytest.fixture(scope="module")
-def scanned(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str, Any]]:
-    """Return what one process without sockets finds in the demo record."""
-    run = finish(tmp_path_factory.mktemp("scan"), "scan", "demo", "--json")
-    assert (run.returncode, run.stderr) == (0, b"")
-    return alerts_and_summary(run.stdout)
 
 
 def test_replay_has_the_alerts_of_the_scan(

@@ -108,7 +108,7 @@ def test_slow_heart_is_told_whatever_the_noise(bpm: float, noise: float) -> None
     assert not begun(alerts, "asystole")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 2**32 - 1),
     st.lists(st.integers(1, 60 * FS - 1), max_size=40, unique=True),

@@ -22,6 +22,8 @@ from tests.support.limits import BUSY_S
 from tests.support.programs.alert_hub import made
 from tests.support.running import running_hub, until
 
+pytestmark = pytest.mark.system
+
 TOTAL = 1_200
 """More than two pages."""
 

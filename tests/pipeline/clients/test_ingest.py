@@ -23,6 +23,8 @@ from pipeline.transport.sockets import Router, wait
 from tests.support.limits import promised
 from tests.support.running import thread, until
 
+pytestmark = pytest.mark.system
+
 
 def accepted(message: Message, credit: int) -> bytes:
     """Return the answer of a hub that has written everything up to a message."""

@@ -26,6 +26,8 @@ from tests.support.paths import PROGRAMS
 from tests.support.ports import free_ports
 from tests.support.programs.alert_hub import made
 
+pytestmark = pytest.mark.system
+
 DEADLINE_S = 60.0
 MIB = 1024.0
 MOST_ALERTS = 1_500

@@ -39,16 +39,12 @@ from tests.support.running import (
     until,
 )
 
+pytestmark = pytest.mark.system
+
 CHUNK = Chunk(stream="bed", first_sample=0, fs_hz=360.0, samples=np.zeros(36, "<f4"))
 
 SOON_S = 1.0
 """Within which a revocation has to work."""
-
-
-@pytest.fixture
-def key_ring(tmp_path: Path) -> KeyRing:
-    """Return the keys of a hub."""
-    return KeyRing(tmp_path)
 
 
 @contextmanager

@@ -5,13 +5,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from pipeline.transport.access_list import INGEST
 from pipeline.transport.sockets import Dealer, Router, wait
 from tests.support.keys import ANY, KeyRing, deliver, until
+
+pytestmark = pytest.mark.system
 
 
 class Wire:
@@ -72,12 +73,6 @@ def wire(
         yield between
     finally:
         between.cut()
-
-
-@pytest.fixture
-def key_ring(tmp_path: Path) -> KeyRing:
-    """Return the keys of a hub."""
-    return KeyRing(tmp_path)
 
 
 def taken(router: Router, wait_s: float) -> list[bytes]:

@@ -26,6 +26,8 @@ from tests.support.chaos import History, HubProcess, feed_stream, oracle
 from tests.support.paths import PROGRAMS, ROOT
 from tests.support.running import thread, until
 
+pytestmark = pytest.mark.system
+
 SPEED = 16
 """Times real time."""
 STREAMS = 20

@@ -14,8 +14,6 @@ from pipeline.schema.public import BeatNote, Status
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import EmbeddedRunner
 from pipeline.transport.sockets import Dealer, wait
-from replay.headers import DEMO_RECORD
-from replay.records import RecordSource
 from tests.support.running import (
     CONFIG,
     TrivialClassifier,
@@ -31,12 +29,7 @@ from tests.support.running import (
     until,
 )
 
-
-@pytest.fixture(scope="module")
-def demo() -> NDArray[np.float32]:
-    """The bundled record."""
-    blocks = RecordSource(DEMO_RECORD, speed=None).blocks()
-    return np.concatenate([block.samples for block in blocks if block is not None])
+pytestmark = pytest.mark.system
 
 
 @pytest.fixture(scope="module")

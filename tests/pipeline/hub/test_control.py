@@ -29,6 +29,8 @@ from tests.support.running import (
     until,
 )
 
+pytestmark = pytest.mark.system
+
 FS = 360
 
 

@@ -35,8 +35,6 @@ from pipeline.stream.counters import Counters
 from pipeline.stream.session import StreamSession
 from pipeline.stream.stream import Stream
 from pipeline.transport.sockets import Dealer, wait
-from replay.headers import DEMO_RECORD
-from replay.records import RecordSource
 from tests.support.running import (
     CONFIG,
     feed,
@@ -191,13 +189,6 @@ def test_resident_memory_is_this_process() -> None:
     held = np.ones(8_000_000)
     grown = (resident_bytes() or 0) - before
     assert held.nbytes * 0.9 < grown < held.nbytes * 1.5
-
-
-@pytest.fixture(scope="module")
-def demo() -> NDArray[np.float32]:
-    """The bundled record."""
-    blocks = RecordSource(DEMO_RECORD, speed=None).blocks()
-    return np.concatenate([block.samples for block in blocks if block is not None])
 
 
 def test_every_report_accounts_for_every_window(tmp_path: Path, demo: NDArray[np.float32]) -> None:

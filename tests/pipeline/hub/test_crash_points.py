@@ -13,6 +13,8 @@ from tests.support.chaos import History, HubProcess, eventually_dead, feed_strea
 from tests.support.programs.hub_process import POINTS
 from tests.support.running import thread, until
 
+pytestmark = pytest.mark.system
+
 EXPECTED_DEATHS = 3
 
 

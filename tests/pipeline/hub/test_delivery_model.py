@@ -176,4 +176,4 @@ class Outbox(RuleBasedStateMachine):
 
 
 TestDelivery = Outbox.TestCase
-TestDelivery.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestDelivery.settings = settings(max_examples=40, stateful_step_count=40)

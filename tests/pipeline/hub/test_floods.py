@@ -21,6 +21,8 @@ from tests.support.keys import KeyRing, deliver
 from tests.support.limits import BUSY_S, promised
 from tests.support.zmtp import COMMAND, CURVE_GREETING, GREETING, LONG, frame, ready
 
+pytestmark = pytest.mark.system
+
 MIB = 1024 * 1024
 GROWTH_BYTES = 64 * MIB
 

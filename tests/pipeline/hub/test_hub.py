@@ -33,8 +33,6 @@ from pipeline.signal.samples import SampleBlock
 from pipeline.stream import streams as streams_module
 from pipeline.stream.embedded import EmbeddedRunner
 from pipeline.transport.sockets import Dealer, wait
-from replay.headers import DEMO_RECORD
-from replay.records import RecordSource
 from tests.support.limits import promised
 from tests.support.running import (
     CONFIG,
@@ -52,14 +50,9 @@ from tests.support.running import (
     until,
 )
 
+pytestmark = pytest.mark.system
+
 CHUNK = Chunk(stream="s", first_sample=0, fs_hz=360.0, samples=np.zeros(36, "<f4"))
-
-
-@pytest.fixture(scope="module")
-def demo() -> NDArray[np.float32]:
-    """The bundled record."""
-    blocks = RecordSource(DEMO_RECORD, speed=None).blocks()
-    return np.concatenate([block.samples for block in blocks if block is not None])
 
 
 @pytest.fixture(scope="module")

@@ -48,6 +48,8 @@ from tests.monitor.run.test_system import command, environment
 from tests.support.hub_by_hand import HubByHand, chunk, hub_by_hand
 from tests.support.running import CONFIG, DEADLINE_S, TrivialClassifier, TrivialScorer, until
 
+pytestmark = pytest.mark.system
+
 DIED = encode_json(Died(process="source", code=-9, times=1))
 
 

@@ -31,6 +31,8 @@ from tests.support.disk import (
 from tests.support.limits import BUSY_S, promised
 from tests.support.running import thread
 
+pytestmark = pytest.mark.system
+
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here")
 
 

@@ -21,6 +21,8 @@ from pipeline.schema.public import encode_json
 from tests.support.hub_by_hand import chunk, hub_by_hand
 from tests.support.logs import changed, filled_log, strip
 
+pytestmark = pytest.mark.system
+
 PAGE = 4096
 
 

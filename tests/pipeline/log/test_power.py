@@ -13,6 +13,8 @@ from tests.support.disk import FILE_CALLS, Disk, Op, record_of_strace, recording
 from tests.support.logs import alert
 from tests.support.programs.appender import work
 
+pytestmark = pytest.mark.system
+
 CUTS = 300
 
 

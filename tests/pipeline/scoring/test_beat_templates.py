@@ -99,7 +99,7 @@ def slow_templates(beats: list[tuple[int, float]]) -> dict[int, tuple[float, flo
     return {shape: (v[0], v[1], v[2]) for shape, v in kept.items()}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 9), st.floats(-0.1, 0.1)), min_size=1, max_size=60))
 def test_families_are_what_a_slow_reference_keeps(beats: list[tuple[int, float]]) -> None:
     """Prematurity and templates follow from the beats in order; the rarest one is forgotten."""
@@ -119,7 +119,6 @@ def test_families_are_what_a_slow_reference_keeps(beats: list[tuple[int, float]]
         )
 
 
-@settings(deadline=None)
 @given(st.integers(0, 11))
 def test_distance_is_over_the_compared_ticks(shape: int) -> None:
     """What differs outside of P wave and QRS does not make a new template."""

@@ -66,7 +66,7 @@ def learned(rng: np.random.Generator, ectopics: int = 0) -> LiveScore:
     return live
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 5))
 def test_a_minority_of_ectopics_while_learning_does_no_harm(seed: int, ectopics: int) -> None:
     """With up to 5 of 16 first beats ectopic, ectopic is anomalous later and normal is not."""
@@ -153,7 +153,7 @@ def test_usual_beats_move_the_template_slowly() -> None:
     assert sum(verdict.anomalous for verdict in verdicts) <= 4
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 39))
 def test_no_score_depends_on_later_beats(seed: int, split: int) -> None:
     """Whatever follows, the scores of the first beats are the same."""
@@ -214,7 +214,6 @@ def test_reason_names_the_witnesses_that_spoke() -> None:
     assert "premature" not in late
 
 
-@settings(deadline=None)
 @given(st.floats(-1e30, 1e30), st.floats(0.01, 100.0), st.floats(0, 1e30, allow_nan=False))
 def test_any_value_gives_a_finite_score(level: float, rr_s: float, model: float) -> None:
     """No component exceeds its limit, so that none outweighs the others."""

@@ -71,7 +71,7 @@ def test_masked_samples_say_nothing() -> None:
     assert watch(x, masked) == []
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.integers(1, 15 * FS), max_size=30))
 def test_chunking_changes_nothing(cuts: list[int]) -> None:
     """Sample by sample or at once: the same changes, bit for bit."""

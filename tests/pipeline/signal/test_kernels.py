@@ -18,7 +18,7 @@ from pipeline.signal.segmenter_state import WATCH
 from tests.support import reference
 
 seeds = st.integers(0, 2**32 - 1)
-few = settings(max_examples=8, deadline=None)
+few = settings(max_examples=8)
 
 
 def test_codes_and_flags_are_those_of_quality_and_messages() -> None:

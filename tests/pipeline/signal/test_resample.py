@@ -38,7 +38,7 @@ def streamed(clean: np.ndarray, codes: np.ndarray, fs: float, cuts: list[int]) -
     return np.concatenate(values), np.concatenate(masks)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 2**32 - 1),
     fs=st.sampled_from(RATES[:-2]),
@@ -138,7 +138,6 @@ def test_delay_is_as_disclosed(fs: float) -> None:
     fs=st.one_of(st.sampled_from(RATES), st.floats(50, 10_000)),
     k=st.integers(0, 2**50),
 )
-@settings(deadline=None)
 def test_positions_are_exact(fs: float, k: int) -> None:
     """Going to the source's samples and back is integer arithmetic, for years of signal."""
     rate = resampling(fs)

@@ -68,7 +68,7 @@ def matched(r: np.ndarray, times: np.ndarray, fs: float) -> float:
     return float(np.mean([np.min(np.abs(r / fs - t), initial=9.0) < 0.05 for t in times]))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**32 - 1),
     fs=st.sampled_from([360, 250, 128, 1000, 257.3, 50]),
@@ -123,7 +123,7 @@ def test_tiny_chunks_change_nothing(chunk: int, seed: int) -> None:
     assert together(run(250, blocks)) == together(run(250, [SampleBlock(0, x, flags)]))
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_beats_and_windows_equal_reference(seed: int) -> None:
     """R peaks, confirmation and windows are those of the slow detector on the whole record."""

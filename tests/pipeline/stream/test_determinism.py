@@ -92,7 +92,7 @@ def test_segmenter_goes_on_from_a_copy_at_every_boundary() -> None:
     assert fingerprint([*parts, segmenter.finish()]) == fingerprint([whole, straight.finish()])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**32 - 1),
     fs=st.sampled_from([360.0, 250.0, 1000.0]),
@@ -161,7 +161,7 @@ def in_batches(rows: int, sizes: list[int]) -> list[slice]:
     return parts
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(sizes=st.lists(st.sampled_from(BATCHES), min_size=1, max_size=12))
 def test_batches_do_not_change_what_is_decided(sizes: list[int]) -> None:
     """R22: the student's scores are the same bit for bit, so every verdict is."""
@@ -176,7 +176,7 @@ def test_batches_do_not_change_what_is_decided(sizes: list[int]) -> None:
         assert live.judge(window, 0.8, one) == again.judge(window, 0.8, other)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(sizes=st.lists(st.sampled_from(BATCHES), min_size=1, max_size=12))
 def test_batches_do_not_change_the_class(sizes: list[int]) -> None:
     """R22: probabilities differ by less than 1e-5, and no class but of two as probable does."""

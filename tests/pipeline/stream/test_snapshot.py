@@ -98,7 +98,7 @@ def test_restored_at_every_boundary_of_chunks_the_output_is_identical(classify: 
     assert len(expected) > 700
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     steps=st.lists(
         st.tuples(
@@ -156,7 +156,7 @@ def busy_state() -> bytes:
 BUSY = busy_state()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(place=st.floats(0, 1), value=st.integers(0, 255), cut=st.booleans())
 def test_damaged_state_is_one_named_error_or_a_state(place: float, value: int, cut: bool) -> None:
     """Bytes that are no state raise `SnapshotError`, and nothing else, whatever they are."""

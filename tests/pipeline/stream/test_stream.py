@@ -122,7 +122,7 @@ def test_the_patient_shows_what_the_property_is_about() -> None:
     assert len(notes) > 40
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.sampled_from([360.0, 250.0, 128.0]),
     st.lists(st.integers(0, 60 * 128), max_size=40),

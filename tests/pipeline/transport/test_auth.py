@@ -4,7 +4,6 @@ import errno
 import logging
 import threading
 import time
-from pathlib import Path
 
 import pytest
 import zmq
@@ -33,12 +32,6 @@ ENTERS = {
     "watcher": {ALERTS, REPLAY, CONTROL},
     "nurse": {CONTROL},
 }
-
-
-@pytest.fixture
-def key_ring(tmp_path: Path) -> KeyRing:
-    """Return the keys of a hub."""
-    return KeyRing(tmp_path)
 
 
 def admitted(endpoint: str, keys: ClientKeys, kind: int = zmq.DEALER) -> bool:

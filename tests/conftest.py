@@ -1,0 +1,32 @@
+"""Fixtures that tests of several folders share, and the settings of hypothesis for all of them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from numpy.typing import NDArray
+
+from tests.support.keys import KeyRing
+
+# How long an example takes says nothing on a machine that others use as well.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
+
+
+@pytest.fixture(scope="session")
+def demo() -> NDArray[np.float32]:
+    """Return the bundled record, float32[n] in mV at 360 Hz; nobody changes it."""
+    from replay.headers import DEMO_RECORD
+    from replay.records import RecordSource
+
+    blocks = RecordSource(DEMO_RECORD, speed=None).blocks()
+    samples = np.concatenate([block.samples for block in blocks if block is not None])
+    samples.setflags(write=False)
+    return samples
+
+
+@pytest.fixture
+def key_ring(tmp_path: Path) -> KeyRing:
+    """Return the keys of a hub, in a folder of the test."""
+    return KeyRing(tmp_path)

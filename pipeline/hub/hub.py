@@ -46,8 +46,10 @@ from pipeline.schema.messages import (
     Refused,
     ScoreReply,
     decode,
+    decode_from_source,
     encode,
     rows_of,
+    stream_named_in,
 )
 from pipeline.schema.public import Alert, Public, Status, SystemReport
 from pipeline.schema.requests import Died
@@ -187,28 +189,27 @@ class Hub:
 
     def _receive_samples(self) -> None:
         for peer, frame in self._sockets.ingest.receive(64):
-            try:
-                message = decode(frame)
-                if not isinstance(message, Hello | Chunk | End):
-                    raise WireError(f"{type(message).__name__} on the ingest socket")
-            except WireError as error:
-                self._reject(error)
-                continue
             missing = False
             try:
+                message = decode_from_source(frame)
                 self._admit(peer, message)
             except NoCreditError:
                 continue  # it will be sent again, once a question is answered with credit
             except MissingChunkError:
                 missing = True
             except WireError as error:
-                self._reject(error)
-                busy = isinstance(error, BusyError)
-                refused = Refused(stream=message.stream, reason=str(error)[:300], busy=busy)
-                self._sockets.ingest.send(peer, encode(refused))
+                self._refuse(peer, stream_named_in(frame), error)
                 continue
             number = 0 if isinstance(message, Hello) else message.number
             self._unanswered.append(_Unanswered(peer, message.stream, number, missing))
+
+    def _refuse(self, peer: Peer, stream: str | None, error: WireError) -> None:
+        """Count what is not taken and, where it names its stream, tell its source why."""
+        self._reject(error)
+        if stream is not None:
+            busy = isinstance(error, BusyError)
+            refused = Refused(stream=stream, reason=str(error)[:300], busy=busy)
+            self._sockets.ingest.send(peer, encode(refused))
 
     def _admit(self, peer: Peer, message: Hello | Chunk | End) -> None:
         """Apply what a source sends; raise `WireError` or `NoCreditError` if it is not taken."""

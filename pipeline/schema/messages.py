@@ -268,6 +268,15 @@ _entry_decoder: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry, 
 _encoder = msgspec.msgpack.Encoder(enc_hook=_from_array)
 
 
+class _Addressed(msgspec.Struct):
+    """The part of a source's message that says which stream it is about."""
+
+    stream: StreamName
+
+
+_addressed_decoder = msgspec.msgpack.Decoder(_Addressed)
+
+
 def encode(message: Message) -> bytes:
     """Return the one frame that carries ``message``."""
     return _encoder.encode(message)
@@ -280,6 +289,22 @@ def decode(frame: bytes) -> Message:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"frame of {len(frame)} bytes is no message: {error}") from None
     return _with_checked_arrays(message)
+
+
+def decode_from_source(frame: bytes) -> Hello | Chunk | End:
+    """Return the message of a source in ``frame``, or raise `WireError`."""
+    message = decode(frame)
+    if not isinstance(message, Hello | Chunk | End):
+        raise WireError(f"{type(message).__name__} on the ingest socket")
+    return message
+
+
+def stream_named_in(frame: bytes) -> str | None:
+    """Return the stream that a frame names which is no message, so that its source can be told."""
+    try:
+        return _addressed_decoder.decode(frame).stream
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def encode_entry(entry: Entry) -> bytes:

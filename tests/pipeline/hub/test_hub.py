@@ -91,6 +91,19 @@ def refused(dealer: Dealer, message: Message) -> str:
     return answer.reason
 
 
+def test_source_is_told_why_its_torn_chunk_is_refused(tmp_path: Path) -> None:
+    """Flags of another length than the samples: the source's own stream, and the reason."""
+    samples = np.zeros(10, np.float32)
+    torn = Chunk(
+        stream="torn", first_sample=0, fs_hz=360.0, samples=samples, flags=np.zeros(3, np.uint8)
+    )
+    with running_hub(tmp_path / "log") as hub, Dealer(hub.endpoints["ingest"]) as source:
+        answer = decode(ask(source, encode(torn))[-1])
+
+    assert isinstance(answer, Refused)
+    assert (answer.stream, answer.reason) == ("torn", "chunk of torn: 10 samples but 3 flags")
+
+
 def test_every_beat_is_scored_once_and_every_alert_is_the_oracles(
     tmp_path: Path, demo: NDArray[np.float32], expected: list[tuple[object, ...]]
 ) -> None:
@@ -246,7 +259,7 @@ def test_position_beyond_all_streams_is_refused_and_the_hub_lives_on(tmp_path: P
     """What the segmenter would refuse is refused before it gets there."""
     far = msgspec.structs.replace(CHUNK, first_sample=2**53)
     with running_hub(tmp_path / "log") as hub, Dealer(hub.endpoints["ingest"]) as source:
-        until(lambda: source.send(encode(far)) or bool(wait([source], 0.02)))
+        assert "first_sample" in refused(source, far)
         assert accepted(source, CHUNK).next_sample == 36
 
 

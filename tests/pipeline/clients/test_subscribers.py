@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import select
 import signal
 import sqlite3
@@ -22,7 +23,7 @@ from pipeline.log.store import AlertLog
 from pipeline.schema.public import Alert, LogReplaced
 from tests.project.test_docs import python_blocks
 from tests.support.limits import promised
-from tests.support.paths import PROGRAMS
+from tests.support.paths import PROGRAMS, ROOT
 from tests.support.ports import free_ports
 from tests.support.programs.alert_hub import made
 
@@ -100,6 +101,7 @@ class AlertHub:
             [*command, str(log), str(port), str(rate), str(total)],
             stdout=subprocess.PIPE,
             text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
         )
         assert self.process.stdout is not None
         assert select.select([self.process.stdout], [], [], DEADLINE_S)[0]

@@ -21,7 +21,7 @@ from models.ec57.annotators import Score
 from models.ec57.bxb import LABELS, BeatComparison, compare_beats
 from models.ec57.rxr import RunComparison, compare_runs
 from models.ec57.sumstats import Average, Beats, Runs, sum_beats, sum_runs
-from models.measure.results import INLINE
+from models.measure.result_json import INLINE
 from pipeline.errors import InputError
 from pipeline.signal.segmenter import detect_record
 from replay.annotations import Annotations, annotation_file, read_annotations, record_extent

@@ -33,7 +33,7 @@ from models.data.annotated_beats import Beats, annotation_digest, load_beats, sp
 from models.data.mitdb import DATABASE
 from models.experiments.ablation_table import Ablation, Cell, FinishedCell, Setup, ablation_markdown
 from models.files.atomic_write import write_atomically
-from models.files.json_object import from_json, to_json
+from models.files.strict_json import from_json, to_json
 from models.inference.student import SCORED_TICKS, SMOOTHING_TICKS
 from models.measure.metrics import average_precision, roc_auc
 from models.measure.provenance import provenance

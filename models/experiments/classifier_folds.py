@@ -26,7 +26,7 @@ from models.evaluation.protocols.classifier import (
     tables_of,
 )
 from models.files.atomic_write import write_atomically
-from models.measure.results import to_json
+from models.measure.result_json import to_json
 from models.training.classifier import (
     FOLDS,
     ClassifierConfig,

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.files.atomic_write import write_atomically
-from models.files.json_object import from_json, to_json
 from models.files.model_file import read_model_file
+from models.files.strict_json import from_json, to_json
 from models.files.student import SHIPPED_STUDENT, load_student
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.scoring.live_score import COMPONENTS, LiveScoreConfig, Scale

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from models.files.json_object import JsonObject, to_json
 from models.files.model_file import (
     Tensors,
     TrainingSettings,
@@ -22,6 +21,7 @@ from models.files.model_file import (
     read_weights,
     write_weights,
 )
+from models.files.strict_json import JsonObject, to_json
 from models.files.student import INPUT as WINDOW_INPUT
 from models.files.student import SHIPPED_STUDENT
 from pipeline.constants import CLASSES, RR_FEATURES, WINDOW_SAMPLES

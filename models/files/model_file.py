@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from models.files.atomic_write import write_atomically
-from models.files.json_object import JsonObject, from_json
+from models.files.strict_json import JsonObject, from_json
 from pipeline.errors import ArtifactError
 from replay.headers import quoted
 

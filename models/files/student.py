@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from models.files.json_object import JsonObject, to_json
 from models.files.model_file import (
     SHIPPED,
     Tensors,
@@ -25,6 +24,7 @@ from models.files.model_file import (
     read_weights,
     write_weights,
 )
+from models.files.strict_json import JsonObject, to_json
 from pipeline.constants import BAND_PASS_HZ, SAMPLING_RATE_HZ, WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.errors import ArtifactError
 

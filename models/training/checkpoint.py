@@ -19,8 +19,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from models.files.atomic_write import write_atomically
-from models.files.json_object import JsonObject, from_json, to_json
 from models.files.model_file import TrainingSettings, refuse_pickle
+from models.files.strict_json import JsonObject, from_json, to_json
 from models.training.progress import EpochReport
 from pipeline.errors import ArtifactError
 from replay.headers import quoted

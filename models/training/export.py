@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.files.json_object import JsonObject
+from models.files.strict_json import JsonObject
 from models.files.student import (
     StudentArtifact,
     StudentData,

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.data.annotated_beats import Beats, split_named
-from models.files.json_object import to_json
 from models.files.model_file import TrainingSettings
+from models.files.strict_json import to_json
 from models.measure.metrics import average_precision, roc_auc
 from models.nets.beatgan import initialise
 from models.training.checkpoint import (

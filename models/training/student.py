@@ -33,7 +33,7 @@ from models.data.annotated_beats import (
     split_named,
 )
 from models.data.mitdb import DATABASE, RECORDS
-from models.files.json_object import JsonObject
+from models.files.strict_json import JsonObject
 from models.files.student import (
     StudentArtifact,
     StudentData,

@@ -15,7 +15,7 @@ from monitor.inputs import data_folder
 if TYPE_CHECKING:
     from models.data.annotated_beats import Beats
     from models.files.student import StudentArtifact
-    from models.measure.results import Json
+    from models.measure.result_json import Json
     from models.training.config import TrainingConfig
     from models.training.find_lr import RangeTest
     from models.training.progress import EpochReport, StepReport
@@ -50,7 +50,7 @@ def train_student(data: Path | None, *, find_lr: bool, **settings: Any) -> None:
         settings: of `models.training.student.StudentConfig`; None stands for its default.
     """
     from models.evaluation.protocols.beatgan import evaluate_on
-    from models.measure.results import to_json
+    from models.measure.result_json import to_json
     from models.training import student
 
     def evaluate(beats: "Beats", artifact: "StudentArtifact") -> "dict[str, Json]":
@@ -163,7 +163,7 @@ def fit_fibrillation(data: Path | None) -> None:
     Raises:
         InputError: a database or a record is missing or unusable.
     """
-    from models.files.json_object import to_json
+    from models.files.strict_json import to_json
     from models.training.fibrillation import fit_fibrillation, training_records
 
     records = training_records()

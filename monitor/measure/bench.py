@@ -20,7 +20,7 @@ from models.evaluation.report.markdown import markdown
 from models.evaluation.report.tables import Table, words
 from models.inference.student import StudentScorer
 from models.measure.provenance import Provenance, provenance
-from models.measure.results import to_json
+from models.measure.result_json import to_json
 from monitor.inputs import data_folder
 from monitor.measure.bench_kernels import KernelFigures, measure_kernels, shortest_s
 from monitor.measure.bench_system import (

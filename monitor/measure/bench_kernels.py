@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.measure.results import INLINE, OMIT_NONE
+from models.measure.result_json import INLINE, OMIT_NONE
 from pipeline.constants import SAMPLING_RATE_HZ
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter

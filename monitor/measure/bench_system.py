@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from models.files.calibration import load_calibration
 from models.inference.student import StudentScorer
-from models.measure.results import INLINE
+from models.measure.result_json import INLINE
 from monitor.measure.bench_kernels import CHUNK, shortest_s
 from monitor.run.processes import child_command
 from monitor.run.supervisor import System

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from models.evaluation.report.documents import Block, Bullets, Picture, Section
 from models.evaluation.report.tables import Strong, Table
-from models.measure.results import to_json
+from models.measure.result_json import to_json
 from monitor.text import safe_text
 
 WIDTH: Final = 100

@@ -22,7 +22,7 @@ from models.evaluation.report.document_file import replace_section, split_at_sec
 from models.evaluation.report.documents import Section
 from models.evaluation.report.tables import Table, words
 from models.measure.provenance import Provenance, provenance
-from models.measure.results import to_json
+from models.measure.result_json import to_json
 from monitor.measure.output import print_json, print_sections, progress_of
 from monitor.run.supervisor import System
 from pipeline.client import Subscriber

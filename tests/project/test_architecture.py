@@ -68,7 +68,7 @@ of a socket share nothing but the schema."""
 
 OWNERS = {
     "zmq": ("pipeline/transport/",),
-    "msgspec": ("pipeline/schema/", "models/files/json_object.py"),
+    "msgspec": ("pipeline/schema/", "models/files/strict_json.py"),
     "sqlite3": ("pipeline/log/",),
     "prometheus_client": ("monitor/metrics.py",),
     "numba": ("pipeline/signal/kernels/",),

@@ -10,7 +10,7 @@ from models.evaluation.alarms.challenge2015 import ChallengeResult, evaluate_cha
 from models.evaluation.alarms.mitdb import MitdbResult, evaluate_mitdb
 from models.evaluation.alarms.nstdb import NstdbResult, evaluate_nstdb
 from models.evaluation.alarms.vfdb import VfdbResult, evaluate_vfdb
-from models.measure.results import OMIT_NONE
+from models.measure.result_json import OMIT_NONE
 from pipeline.errors import InputError
 from replay.headers import find_records, quoted
 

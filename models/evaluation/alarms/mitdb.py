@@ -22,7 +22,7 @@ from models.evaluation.alarms.spans import (
     overlaps,
     spans_of,
 )
-from models.measure.results import INLINE
+from models.measure.result_json import INLINE
 from pipeline.alarms.rate_rules import FAST_BEATS, SLOW_BEATS
 from pipeline.alarms.settings import DEFAULTS
 from replay.annotations import read_beats, read_flutter

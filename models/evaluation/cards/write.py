@@ -29,7 +29,7 @@ from models.evaluation.report.markdown import markdown
 from models.evaluation.report.pictures import prepare
 from models.evaluation.report.tables import target_table
 from models.files.atomic_write import write_atomically
-from models.measure.results import from_json, to_json
+from models.measure.result_json import from_json, to_json
 from pipeline.errors import ArtifactError
 
 T = TypeVar("T")

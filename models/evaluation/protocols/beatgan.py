@@ -21,13 +21,13 @@ from models.data.annotated_beats import Beats, load_beats
 from models.data.mitdb import DATABASE
 from models.ec57.matching import classes_of
 from models.evaluation.protocols.fold_scores import FOLD_NAMES, FoldScores, fold_of, score_fold
-from models.files import json_object
+from models.files import strict_json
 from models.files.model_file import weights_path
 from models.files.student import SHIPPED_STUDENT, StudentArtifact, load_student
 from models.inference.student import StudentScorer, cuda_available
 from models.measure.metrics import Summary, average_precision, roc_auc, summary
 from models.measure.provenance import Provenance, provenance
-from models.measure.results import INLINE, OMIT_NONE, Fact
+from models.measure.result_json import INLINE, OMIT_NONE, Fact
 from models.measure.speed import DeviceTimes, us_per_beat
 from pipeline.errors import ArtifactError
 
@@ -245,7 +245,7 @@ def student_facts(description: Path) -> StudentFacts:
         latent=artifact.latent,
         smoothing_ticks=artifact.smoothing_ticks,
         scored_ticks=list(artifact.scored_ticks),
-        training=plain_facts(json_object.to_json(artifact.training)),
+        training=plain_facts(strict_json.to_json(artifact.training)),
     )
 
 

@@ -17,11 +17,11 @@ from models.data.detected_beats import FALSE_DETECTION, DetectedRecord, detect_a
 from models.data.mitdb import DATABASE, DS1, DS2, database_folder
 from models.ec57.matching import CLASSES, LEARNING_S, MATCH_S
 from models.evaluation.protocols.beatgan import plain_facts
-from models.files import json_object
+from models.files import strict_json
 from models.files.classifier import SHIPPED_CLASSIFIER, load_classifier
 from models.files.model_file import weights_path
 from models.inference.classifier import ClassifierScorer
-from models.measure.results import INLINE, Fact
+from models.measure.result_json import INLINE, Fact
 from models.measure.speed import DeviceTimes, us_per_beat
 from pipeline.constants import CLASSES as NAMED
 from pipeline.constants import RR_FEATURES
@@ -143,7 +143,7 @@ def evaluate_classifier(
         classes=class_result(tables_of(records, classifier)),
         parameters=sum(tensor.size for tensor in artifact.tensors.values()),
         file_bytes=weights_path(description).stat().st_size,
-        training=plain_facts(json_object.to_json(artifact.training)),
+        training=plain_facts(strict_json.to_json(artifact.training)),
         us_per_beat=DeviceTimes(cpu=us_per_beat(partial(_classify_without_rhythm, classifier))),
     )
 

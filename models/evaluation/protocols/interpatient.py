@@ -35,7 +35,7 @@ from models.files.student import SHIPPED_STUDENT, StudentArtifact, load_student
 from models.inference.student import StudentScorer
 from models.measure.metrics import average_precision, roc_auc
 from models.measure.provenance import Provenance, provenance
-from models.measure.results import INLINE, Fact, key
+from models.measure.result_json import INLINE, Fact, key
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.errors import ArtifactError
 from pipeline.scoring.live_score import LiveScoreConfig

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from models.measure.results import Fact
+from models.measure.result_json import Fact
 from models.measure.speed import DeviceTimes
 
 DASH: Final = "–"

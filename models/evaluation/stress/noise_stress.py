@@ -32,7 +32,7 @@ from models.evaluation.stress.noise import (
 from models.files.calibration import load_calibration
 from models.files.student import SHIPPED_STUDENT, load_student
 from models.inference.student import StudentScorer
-from models.measure.results import INLINE
+from models.measure.result_json import INLINE
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.errors import InputError
 from pipeline.schema.public import Alert

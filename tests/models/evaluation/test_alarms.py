@@ -16,7 +16,7 @@ from models.evaluation.alarms.vfdb import evaluate_vfdb
 from models.evaluation.report.alarms import alarm_sections
 from models.evaluation.report.markdown import markdown
 from models.measure.provenance import provenance
-from models.measure.results import to_json
+from models.measure.result_json import to_json
 from pipeline.errors import InputError
 from tests.support.databases import database
 

@@ -19,7 +19,7 @@ from models.evaluation.report.beatgan import draw_beatgan
 from models.files.student import StudentArtifact, load_student, save_student
 from models.inference.student import StudentScorer
 from models.measure.metrics import roc_auc
-from models.measure.results import to_json
+from models.measure.result_json import to_json
 from pipeline.errors import ArtifactError, InputError
 from tests.support.databases import database
 from tests.support.evaluations import humps, trained_on

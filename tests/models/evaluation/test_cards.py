@@ -38,7 +38,7 @@ from models.evaluation.report.markdown import markdown
 from models.evaluation.report.tables import Strong, Table, Target, number, percent
 from models.files.student import save_student
 from models.measure.provenance import provenance
-from models.measure.results import from_json
+from models.measure.result_json import from_json
 from models.measure.speed import BeatTime, DeviceTimes
 from pipeline.errors import ArtifactError, ConfigError
 from tests.support.evaluations import KNOWN, humps, scored_record, trained_on

@@ -19,7 +19,7 @@ from models.evaluation.protocols.interpatient import (
 from models.evaluation.protocols.scored_beats import pooled, ranked, score_record
 from models.evaluation.report.interpatient import draw_interpatient
 from models.files.student import load_student, save_student
-from models.measure.results import to_json
+from models.measure.result_json import to_json
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.errors import ArtifactError, InputError
 from pipeline.signal.samples import SampleBlock

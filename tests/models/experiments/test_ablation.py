@@ -14,7 +14,7 @@ from models.data.annotated_beats import Beats
 from models.data.mitdb import RECORDS
 from models.experiments.ablation import CELLS, AblationConfig, run_ablation
 from models.experiments.ablation_table import Ablation, Cell, FinishedCell, Setup, ablation_markdown
-from models.files.json_object import from_json, to_json
+from models.files.strict_json import from_json, to_json
 from models.measure.provenance import Provenance
 from models.nets.beatgan import Autoencoder, initialise
 from models.training.checkpoint import TrainingState, save_checkpoint

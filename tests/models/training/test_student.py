@@ -12,7 +12,7 @@ from models.data.annotated_beats import Beats, annotation_digest, split_named
 from models.data.mitdb import DS1, DS2
 from models.evaluation.protocols.beatgan import evaluate_on
 from models.files.student import StudentArtifact, load_student
-from models.measure.results import to_json
+from models.measure.result_json import to_json
 from models.nets.beatgan import Autoencoder, initialise
 from models.training.checkpoint import TrainingState, read_checkpoint, save_checkpoint
 from models.training.distillation import TeacherTable, teacher_table

@@ -30,7 +30,7 @@ from models.evaluation.report.pictures import prepare, worst_of_records
 from models.evaluation.report.tables import Strong, Table
 from models.files.student import SHIPPED_STUDENT, save_student
 from models.measure.provenance import provenance
-from models.measure.results import to_json
+from models.measure.result_json import to_json
 from models.measure.speed import BeatTime, DeviceTimes
 from monitor.cli import app as cli
 from monitor.measure.output import WIDTH, print_json, print_sections, terminal_table

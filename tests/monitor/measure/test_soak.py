@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.evaluation.report.markdown import markdown
-from models.measure.results import from_json
+from models.measure.result_json import from_json
 from monitor.cli import app as cli
 from monitor.measure.soak import (
     SECTION,

@@ -1,9 +1,10 @@
-"""Results as dataclasses, and the JSON in which they are printed and kept.
+"""The JSON of results that commands print and keep: evaluations, benchmarks, findings.
 
 `to_json` turns a dataclass into an object whose keys are the names of its fields, in their order;
 `from_json` reads one back and checks the types. A field says in its metadata where the two differ:
 `INLINE` puts the keys of a dataclass or a mapping in the place of the field, `key` gives it
-another name, `OMIT_NONE` leaves it out where its value is None.
+another name, `OMIT_NONE` leaves it out where its value is None. Every other field is written, its
+default too, and unknown keys are ignored. `models.files.strict_json` has the rules of model files.
 
 Pure: no files, no text.
 """
@@ -61,9 +62,9 @@ def _json(value: object) -> Json:
 
 
 def from_json(kind: type[T], value: object) -> T:
-    """Return the dataclass ``kind`` that ``value``, decoded JSON, stands for.
+    """Return ``value``, decoded JSON, as the dataclass ``kind``.
 
-    Keys that it does not know are passed over; a field with a default may be missing.
+    Unknown keys are ignored; a field with a default may be missing.
 
     Raises:
         ValueError: a key is missing or a value has another type; the text names the place.

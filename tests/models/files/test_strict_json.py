@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from models.files.json_object import from_json, to_json
+from models.files.strict_json import from_json, to_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ def test_what_is_written_is_read_again(remark: str | None) -> None:
         ({"remark": None}, "keys that no Whole has"),
     ],
 )
-def test_an_object_that_is_not_ours_is_refused(change: dict[str, object], message: str) -> None:
+def test_an_object_of_another_form_is_refused(change: dict[str, object], message: str) -> None:
     """Another type, a missing or an unknown key, at any depth."""
     with pytest.raises(ValueError, match=message):
         from_json(Whole, {**to_json(WHOLE), **change})

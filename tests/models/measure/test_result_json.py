@@ -1,4 +1,4 @@
-"""Results and their JSON: each is the other, and what does not fit is refused by its place."""
+"""Results and their JSON: a round trip changes nothing; an error names the key that is wrong."""
 
 import json
 from dataclasses import dataclass, field
@@ -6,12 +6,12 @@ from typing import Literal
 
 import pytest
 
-from models.measure.results import INLINE, OMIT_NONE, Fact, from_json, key, to_json
+from models.measure.result_json import INLINE, OMIT_NONE, Fact, from_json, key, to_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A part that stands in line in the whole."""
+    """A part whose keys are inline in those of the whole."""
 
     auc: float
     by_class: dict[str, int] = field(metadata=INLINE)
@@ -36,7 +36,7 @@ WHOLE = {"kind": "whole", **PART, "nothing": None, "facts": {"a": True, "b": 1, 
 
 
 def test_keys_are_in_the_order_of_the_fields() -> None:
-    """Parts in line take the place of their field, a field that is left out has no key."""
+    """The keys of inline parts take the place of their field; an omitted field has no key."""
     whole = from_json(Whole, WHOLE)
 
     assert whole.part == whole.parts[0] == Part(auc=0.5, by_class={"N": 1, "V": 2}, other=3)
@@ -46,13 +46,13 @@ def test_keys_are_in_the_order_of_the_fields() -> None:
     assert from_json(Whole, json.loads(written)) == whole
 
 
-def test_a_value_that_is_there_is_written() -> None:
-    """`OMIT_NONE` leaves out None alone."""
+def test_omit_none_writes_every_other_value() -> None:
+    """An empty text is not None."""
     assert to_json(from_json(Whole, WHOLE | {"missing": ""}))["missing"] == ""
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"auc": "high"}, "auc is no float"),
         ({"auc": True}, "auc is no float"),
@@ -63,15 +63,15 @@ def test_a_value_that_is_there_is_written() -> None:
         ({"nothing": "x"}, "nothing is no float"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_its_place(change: dict[str, object], said: str) -> None:
-    """The error names the key, down to the row."""
-    with pytest.raises(ValueError, match=said):
+def test_an_error_names_the_key_that_is_wrong(change: dict[str, object], message: str) -> None:
+    """A wrong type or a missing key, in a row of a list too."""
+    with pytest.raises(ValueError, match=message):
         from_json(Whole, WHOLE | change)
     with pytest.raises(ValueError, match="the whole is no Whole"):
         from_json(Whole, [])
 
 
-def test_what_json_has_no_form_for_is_refused() -> None:
+def test_a_value_without_a_json_form_is_refused() -> None:
     """No dataclass, or a value of another kind in one."""
     with pytest.raises(TypeError, match="no dataclass but dict"):
         to_json({})

@@ -1,4 +1,9 @@
-"""Frozen dataclasses as JSON objects, and back: every key is known and every value has its type."""
+"""The JSON of files that a program reads back: models, calibrations, checkpoints, the ablation.
+
+Writing leaves out a field that has its default. Reading refuses an unknown key, so a file is what
+was written or no file of ours. Results for people and reports have looser rules and keys of their
+own: `models.measure.result_json`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass

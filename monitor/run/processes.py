@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import IO, Final, TypeVar
 
 from monitor.run.events import HubReady, ScorerReady, SourceReady
-from pipeline.alarms.system import cause_of_death
 from pipeline.errors import MonitorError
 
 _Ready = TypeVar("_Ready", HubReady, ScorerReady, SourceReady)
@@ -199,6 +198,8 @@ class Child:
     def _failed_start(self, code: int) -> Exception:
         if code > 0:
             return Refused(code)
+        from pipeline.alarms.system import cause_of_death  # and with it numpy, slow for --help
+
         return ChildDiedError(f"{self._arguments[0]} {cause_of_death(code)} before it began")
 
     def terminate(self) -> None:

@@ -20,7 +20,7 @@ from pipeline.schema.messages import (
 )
 from pipeline.signal.samples import SampleBlock
 from pipeline.transport.sockets import Router, wait
-from tests.support.limits import promised
+from tests.support.limits import BUSY_S, promised
 from tests.support.running import thread, until
 
 pytestmark = pytest.mark.system
@@ -383,8 +383,8 @@ def test_live_source_stays_bounded_behind_what_is_sent_again() -> None:
                 wait([client._hub], 10)
                 assert client.send(SampleBlock(250 * 5, np.zeros(250, np.float32)))
                 assert answered.wait(10)
-                if client._asked:
-                    wait([client._hub], 10)
+                if client._asked:  # perhaps once more, on a busy machine: then nobody answers
+                    wait([client._hub], 0.5)
                 for n in range(6, 60):  # a second each
                     assert client.send(SampleBlock(250 * n, np.zeros(250, np.float32)))
                 waiting.append(len(client._queue))
@@ -398,7 +398,7 @@ def test_live_source_stays_bounded_behind_what_is_sent_again() -> None:
             missing.set()
             hub.greet(known=True, written=0, credit=1)
             answered.set()
-            assert sent.wait(10)
+            assert sent.wait(BUSY_S)
     assert waiting[0] <= 5 + 11
     assert waiting[1] >= 40
 

@@ -1,7 +1,7 @@
 """The JSON of results that commands print and keep: evaluations, benchmarks, findings.
 
 `to_json` turns a dataclass into an object whose keys are the names of its fields, in their order;
-`from_json` reads one back and checks the types. A field says in its metadata where the two differ:
+`from_json` reads one back and checks the types. Metadata of a field states where the two differ:
 `INLINE` puts the keys of a dataclass or a mapping in the place of the field, `key` gives it
 another name, `OMIT_NONE` leaves it out where its value is None. Every other field is written, its
 default too, and unknown keys are ignored. `models.files.strict_json` has the rules of model files.

@@ -9,7 +9,7 @@ the same total weight. For the area under the ROC, each record is scored by a re
 fitted without it.
 
 ``fibrillation.json`` beside the weights names the records, and those that the weights that ship
-were trained on. Of the latter 40 are of the challenge, and nobody wrote down which: this training
+were trained on. Of the latter 40 are of the challenge; which ones was not recorded: this training
 does not give those weights again.
 """
 

@@ -128,7 +128,7 @@ class TrainingRun:
     schedule: Callable[[float], float] = constant
     """Maps the share of all steps that are done, 0 to 1, to a share of each learning rate."""
     remark: Callable[[Mapping[str, float]], str] = lambda losses: ""
-    """Says what is wrong with an epoch of these mean losses; empty if nothing is."""
+    """Returns what is wrong with an epoch of these mean losses; empty if nothing is."""
     _top_rates: dict[str, list[float]] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -34,7 +34,7 @@ _WIDE: Final = 72
 """From this width on panels lie side by side; below, the vital signs are two lines."""
 
 _WITH_AGE: Final = 60
-"""From this width on the header says when the last message came."""
+"""From this width on the header shows the time of the last message."""
 
 _NARROWEST: Final = 24
 """Below this width there is only the notice and the header."""

@@ -51,7 +51,7 @@ class StreamSignal:
 
     @property
     def samples(self) -> NDArray[np.float32]:
-        """float32[n], mV; the last element stands at ``end - 1``; NaN where none is known."""
+        """float32[n], mV; the last element is sample ``end - 1``; NaN where none is known."""
         end, size = self._state.end, self._state.values.size
         return SignalRing(self._state).between(end - size, end)
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something a person should know while the process starts."""
+    """A line for the user while the process starts."""
 
     text: str
 

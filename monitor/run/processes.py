@@ -102,7 +102,7 @@ def child_command(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
 def _found_by_children() -> bool:
     """Return whether Python in safe-path mode finds this very package.
 
-    It looks where PYTHONPATH says, among what is installed, and asks the finders of packages that
+    It searches PYTHONPATH and the installed packages, and asks the finders of packages that
     are installed for editing. Of this process's own ``sys.path`` nothing can be concluded: whatever
     started it may have put the current folder, or anything else, on it.
     """

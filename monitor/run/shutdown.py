@@ -56,7 +56,7 @@ class Shutdown:
         """Write to stdout; where a signal has ended the run, do not wait for a reader.
 
         Raises:
-            KeyboardInterrupt: a signal has ended the run, and nobody reads what it writes.
+            KeyboardInterrupt: a signal has ended the run, and its output is not read.
         """
         if self.requested:
             signal.setitimer(signal.ITIMER_REAL, _OUTPUT_S, _OUTPUT_S)

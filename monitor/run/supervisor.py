@@ -337,7 +337,7 @@ class System:
                 if failed_at is not None and now - failed_at > _FAILED_SOURCE_S:
                     raise Refused(2)
         except Exception as error:
-            # Nobody would notice an exception of this thread: `check` raises it.
+            # An exception would end this thread unnoticed: `check` raises it.
             self._failure = error
         finally:
             reporter.close()

@@ -155,4 +155,4 @@ def hub_authenticator(key: str | None, keys: Path | None) -> Authenticator | Non
 
 
 def _ignore_report(report: object) -> None:
-    """Take a report that nobody serves."""
+    """Discard a report: no metrics are served."""

@@ -24,8 +24,8 @@ FAMILIES: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...
     "vt": (("VT",), (TACHYCARDIA,), (FIBRILLATION, TACHYCARDIA), 3.0),
     "asystole": (("ASYS",), ("asystole",), ("asystole", FIBRILLATION), 5.0),
 }
-"""Of each family: notes of vfdb, our alarm, the alarms that bring somebody all the same, and the
-seconds that a rule needs. Shorter episodes are counted separately."""
+"""By rhythm: notes of vfdb, our own alarm, all alarms that call for the same help, and the seconds
+that the rule needs. Shorter episodes are counted separately."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +34,12 @@ class FamilyResult:
 
     own_alarm: Agreement
     any_alarm: Agreement
-    """Of any alarm that brings somebody."""
+    """Of any alarm that calls for the same help."""
     least_s: float
     """Shorter episodes are not in either."""
     shorter_episodes: int
     shorter_episodes_found: int
-    """By any alarm that brings somebody."""
+    """By any alarm that calls for the same help."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ def split_at_section(file: Path, name: str) -> tuple[str, str]:
     _, closed, after = rest.partition(end)
     if not found or not closed or begin in rest or end in before + after:
         raise ConfigError(
-            f"{file} has no place for the section {name!r}: it wants one line {begin.strip()!r} "
+            f"{file} has no place for the section {name!r}: it needs one line {begin.strip()!r} "
             f"and one {end!r}"
         )
     return before + begin, end + after

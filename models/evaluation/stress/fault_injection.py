@@ -105,7 +105,7 @@ def gaps(clean: CleanStream) -> Iterator[Finding]:
 
 
 def repeats(clean: CleanStream) -> Iterator[Finding]:
-    """Let a fifth of the chunks come twice."""
+    """Deliver a fifth of the chunks twice."""
     spans = faults.in_chunks(clean.samples.size, clean.fs_hz)
     again = faults.repeated(spans, 0.2, np.random.default_rng(SEED))
     segment = run_segmenter(clean, spans=again)
@@ -115,7 +115,7 @@ def repeats(clean: CleanStream) -> Iterator[Finding]:
 
 
 def disorder(clean: CleanStream) -> Iterator[Finding]:
-    """Let one chunk in a hundred come after the next one, or after half a second and more."""
+    """Deliver one chunk in a hundred after the next one, or half a second late and more."""
     spans = faults.in_chunks(clean.samples.size, clean.fs_hz)
     rng = np.random.default_rng(SEED)
     usual = run_stream(clean, spans=spans)
@@ -134,7 +134,7 @@ def disorder(clean: CleanStream) -> Iterator[Finding]:
 
 
 def clocks(clean: CleanStream) -> Iterator[Finding]:
-    """Let chunks arrive early and late, and let the clocks of machine and source step."""
+    """Deliver chunks early and late, and step the clocks of machine and source."""
     rng = np.random.default_rng(SEED)
     half_s = clean.at / clean.fs_hz
     usual = run_stream(clean)
@@ -161,7 +161,7 @@ def _stepping(due_s: float, *, step_s: float, at_s: float) -> float:
 
 
 def drift(clean: CleanStream) -> Iterator[Finding]:
-    """Let the clock of the device run 200 ppm slow and fast."""
+    """Run the clock of the device 200 ppm slow and fast."""
     within = match_samples(clean.fs_hz)
     for parts_per_million in (-200.0, 200.0):
         found = run_segmenter(clean, faults.clock_off(clean.samples, parts_per_million)).samples
@@ -209,7 +209,7 @@ def lead_off(clean: CleanStream) -> Iterator[Finding]:
 
 
 def flat_line(clean: CleanStream) -> Iterator[Finding]:
-    """Hold a flat line, and let the heart stand still."""
+    """Insert a flat line, and an asystole."""
     at, end, rng = clean.at, clean.after(LASTING_S), np.random.default_rng(SEED)
     fault = "flat line, 10 s"
     line = faults.flat(clean.samples, at, end, rng)
@@ -264,7 +264,7 @@ def mains(clean: CleanStream) -> Iterator[Finding]:
 
 
 def baseline(clean: CleanStream) -> Iterator[Finding]:
-    """Let the baseline wander, and jump."""
+    """Make the baseline wander, and jump."""
     segment = run_segmenter(clean, faults.sine(clean.samples, clean.fs_hz, 1.0, 0.3))
     lost = lost_sensitivity(clean, segment)
     yield Finding("wander, 1 mV at 0.3 Hz", "sensitivity lost", lost, 1.0, "points")

@@ -89,7 +89,7 @@ def flat(samples: Signal, at: int, end: int, rng: np.random.Generator) -> Signal
 def standstill(
     samples: Signal, fs_hz: float, at: int, end: int, rng: np.random.Generator
 ) -> Signal:
-    """Return a signal whose heart stands still for a while: breathing, 50 uV, and 3 uV of noise."""
+    """Return a signal of an asystole for a while: breathing, 50 uV, and 3 uV of noise."""
     out = samples.copy()
     t = np.arange(end - at) / fs_hz
     slow = 0.05 * np.sin(2 * np.pi * 0.3 * t)
@@ -98,7 +98,7 @@ def standstill(
 
 
 def saturated(samples: Signal, at: int, end: int) -> tuple[Signal, Flags]:
-    """Return a signal that stands at the upper rail for a while, a millivolt above its highest."""
+    """Return a signal that stays at the upper rail for a while, a millivolt above its highest."""
     out, flags = samples.copy(), np.zeros(samples.size, dtype=np.uint8)
     out[at:end] = samples.max() + 1.0
     flags[at:end] = FLAG_SATURATED

@@ -1,4 +1,4 @@
-"""Beat by beat: what is paired, what is not counted, and what comes of an annotator gone wild."""
+"""Beat by beat: pairs, beats that are not counted, and annotators with far too many beats."""
 
 from types import SimpleNamespace
 
@@ -151,7 +151,7 @@ def test_a_beat_before_the_test_period_may_match_one_in_it() -> None:
 
 
 def test_what_lies_beyond_the_record_does_not_count() -> None:
-    """The comparison ends with the record, or with the reference if nobody knows its length."""
+    """The comparison ends with the record, or with the reference if its length is unknown."""
     true, found = beats("NN", 100, 100), beats("NNNN", 100, 100)
 
     assert counts(compare(true, found, LEARNING + 250)) == {"Nn": 2}

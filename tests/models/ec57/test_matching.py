@@ -1,4 +1,4 @@
-"""Counting beats as EC57 does: who is matched with whom, and what class a symbol is."""
+"""Counting beats as EC57 does: which beats match, and the class of each symbol."""
 
 import numpy as np
 import pytest

@@ -291,6 +291,6 @@ def test_a_document_as_markdown() -> None:
 
 
 def test_nothing_is_a_dash() -> None:
-    """A figure that cannot be said is no zero."""
+    """A figure that was not measured is not shown as zero."""
     assert (number(None), percent(None)) == ("–", "–")
     assert (number(0.0), percent(0.0)) == ("0.0000", "0.0 %")

@@ -1,4 +1,4 @@
-"""Faults of real ECG streams: what is put in is what is said, and the stream keeps its lines."""
+"""Faults of real ECG streams: each injected fault is reported, and the bounds are kept."""
 
 import json
 import sys
@@ -85,7 +85,7 @@ def test_the_stream_keeps_its_limits(source: str, fault: str) -> None:
 
 
 def test_a_lead_without_a_unit_of_voltage_is_refused(tmp_path: Path) -> None:
-    """Nobody knows how large its QRS are: it must not be scored."""
+    """The amplitude of its QRS is unknown: it must not be scored."""
     (tmp_path / "a.hea").write_text("a 1 360 3600\na.dat 16 200/raw 16 0 0 0 0 II\n")
     np.zeros(3600, "<i2").tofile(tmp_path / "a.dat")
 

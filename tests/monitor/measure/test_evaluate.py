@@ -78,7 +78,7 @@ def printed(capsys: pytest.CaptureFixture[str], *tables: Table) -> str:
 def test_json_is_one_object_on_one_line(
     capsys: pytest.CaptureFixture[str], beatgan: BeatganResult, unseen: InterpatientResult
 ) -> None:
-    """Exactly the figures, for whoever reads them with a program."""
+    """Exactly the figures, for programs that read them."""
     for result in (beatgan, unseen):
         print_json(result)
         text = capsys.readouterr().out

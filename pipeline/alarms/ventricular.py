@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.alarms.settings import RANGES, AlarmSettings
-from pipeline.constants import SAMPLING_RATE_HZ
 from pipeline.schema.state import State, field
 
 WIDER: Final = 1.2
@@ -67,11 +66,6 @@ class VentricularShape:
             del self._usual[:-_USUAL_BEATS]
             return False
         return len(self._usual) >= _FEWEST and ticks > WIDER * float(np.median(self._usual))
-
-    @staticmethod
-    def width_ms(window: NDArray[np.float32]) -> float:
-        """Return the width of a window's QRS in ms."""
-        return 1e3 * qrs_ticks(window) / SAMPLING_RATE_HZ
 
 
 _MOST_BEATS: Final = int(RANGES["tachycardia_beats"][1])

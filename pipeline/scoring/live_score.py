@@ -207,10 +207,6 @@ class LiveScore:
         """Whether the patient's usual beats are still being learned."""
         return self.state.learned < LEARNING_BEATS
 
-    def median_rr_s(self) -> float | None:
-        """Return the median of the last RR intervals, or None without any."""
-        return self._recent_rr.quantile(0.5) if len(self._recent_rr) else None
-
     def skip(self, rr_s: float) -> None:
         """Take in a beat that cannot be analysed: its RR interval still belongs to the rhythm."""
         if math.isfinite(rr_s):

@@ -61,8 +61,6 @@ class Authenticator:
         self._stop = threading.Event()
         self._failure = ""
         self._self_tests: threading.Thread | None = None
-        self.zap_handlers = 0
-        """How many were started; more than one is worth a look into the log."""
         self._zap_handler = self._start_zap_handler()
 
     def require_keys(self, socket: "zmq.Socket[bytes]", socket_name: str) -> None:
@@ -129,7 +127,6 @@ class Authenticator:
             raise AuthenticationError(
                 "two hubs with keys in one process: start another process"
             ) from None
-        self.zap_handlers += 1
         # The thread takes the socket over; starting it is the memory barrier that ZeroMQ asks for.
         handler = threading.Thread(
             target=self._serve, args=(socket,), name="zap-handler", daemon=True

@@ -179,7 +179,6 @@ def test_prematurity_counts_against_the_median_of_this_patient() -> None:
     live.skip(float("nan"))
     raw = live.observe(normal(np.random.default_rng(0)), 0.5, 0.03)
 
-    assert live.median_rr_s() == pytest.approx(0.8)
     assert raw["early"] == pytest.approx(1 - 0.5 / 0.8)
     assert raw["late"] == 0.0
     unknown = live.observe(normal(np.random.default_rng(0)), float("nan"), 0.03)

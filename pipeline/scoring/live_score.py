@@ -29,7 +29,6 @@ Pure and causal: depends on this stream's beats alone, in order. No clock, no I/
 """
 
 import math
-from bisect import bisect_left, insort
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -42,6 +41,7 @@ from pipeline.errors import ConfigError
 from pipeline.schema.state import State, field
 from pipeline.scoring.beat_templates import SAME_SHAPE, BeatTemplates, BeatTemplatesState
 from pipeline.scoring.protocols import Window
+from pipeline.scoring.rolling_quantiles import RollingQuantiles
 
 LEARNING_BEATS: Final = 16
 RECENT_RR: Final = 20
@@ -306,35 +306,6 @@ class LiveScore:
     def _remember(self, found: Mapping[str, float]) -> None:
         for name, value in found.items():
             self._usual[name].add(value)
-
-
-class RollingQuantiles:
-    """The last values of a series, and their quantiles, each in logarithmic time."""
-
-    def __init__(self, size: int, values: list[float]) -> None:
-        """Keep the last ``size`` values in ``values``, the oldest first."""
-        self._values = values
-        self._sorted = sorted(values)
-        self._size = size
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def add(self, value: float) -> None:
-        """Remember a value, and forget the oldest where there are more than ``size``."""
-        if len(self._values) == self._size:
-            del self._sorted[bisect_left(self._sorted, self._values.pop(0))]
-        self._values.append(value)
-        insort(self._sorted, value)
-
-    def quantile(self, part: float) -> float:
-        """Return the quantile by linear interpolation; 0 of nothing."""
-        if not self._sorted:
-            return 0.0
-        at = part * (len(self._sorted) - 1)
-        low = int(at)
-        high = min(low + 1, len(self._sorted) - 1)
-        return self._sorted[low] + (at - low) * (self._sorted[high] - self._sorted[low])
 
 
 def _log_rms(x: NDArray[np.float32]) -> float:

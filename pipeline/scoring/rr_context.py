@@ -17,7 +17,6 @@ Source of the idea: the RR ratios of de Chazal, O'Dwyer & Reilly, IEEE Trans. Bi
 """
 
 import math
-from bisect import bisect_left, insort
 from typing import Final
 
 import numpy as np
@@ -31,6 +30,7 @@ from pipeline.scoring.patient_template import (
     PatientTemplate,
     PatientTemplateState,
 )
+from pipeline.scoring.rolling_quantiles import RollingQuantiles
 
 RHYTHM_FEATURE_NAMES: Final = (
     "rr_known",
@@ -82,7 +82,8 @@ class RRContext:
 
     def __init__(self, state: RRContextState | None = None) -> None:
         self.state = state or RRContextState(PatientTemplateState())
-        self._ordered = sorted(self.state.intervals)
+        self._intervals = RollingQuantiles(LONG_MEMORY, self.state.intervals)
+        self._steps = RollingQuantiles(STEP_MEMORY, self.state.steps)
         self._template = PatientTemplate(self.state.template)
 
     def note(self, rr_s: float, window: NDArray[np.float32] | None) -> NDArray[np.float32]:
@@ -111,7 +112,7 @@ class RRContext:
             float32[RR_FEATURES], finite.
         """
         context = np.zeros(RR_FEATURES, dtype=np.float32)
-        if self._ordered:
+        if len(self._intervals):
             context[:-SHAPE_FEATURES] = self._rhythm(_known(rr_s))
         if window is not None:
             context[-SHAPE_FEATURES:] = self._template.compare(window)
@@ -123,17 +124,19 @@ class RRContext:
         if window is not None and self._is_due(rr):
             self._template.remember(window)
         if rr == rr:
-            self._remember_interval(rr)
+            if self.state.previous == self.state.previous:
+                self._steps.add(abs(_log_ratio(rr, self.state.previous)))
+            self._intervals.add(rr)
         self.state.before_previous, self.state.previous = self.state.previous, rr
 
     def _is_due(self, rr: float) -> bool:
-        if rr != rr or not self._ordered:
+        if rr != rr or not len(self._intervals):
             return False
-        return DUE[0] < _log_ratio(rr, _quantile(self._ordered, 0.75)) < DUE[1]
+        return DUE[0] < _log_ratio(rr, self._intervals.quantile(0.75)) < DUE[1]
 
     def _rhythm(self, rr: float) -> tuple[float, ...]:
-        q25, q50, q75, q90 = (_quantile(self._ordered, q) for q in (0.25, 0.5, 0.75, 0.9))
-        step = _quantile(sorted(self.state.steps), 0.5) if self.state.steps else 0.0
+        q25, q50, q75, q90 = (self._intervals.quantile(q) for q in (0.25, 0.5, 0.75, 0.9))
+        step = self._steps.quantile(0.5)
         below_median, below_upper = _log_ratio(rr, q50), _log_ratio(rr, q75)
         return (
             float(rr == rr),
@@ -145,28 +148,10 @@ class RRContext:
             _limited(below_median / (STEP_FLOOR + step), SPREAD_LIMIT),
         )
 
-    def _remember_interval(self, rr: float) -> None:
-        state = self.state
-        if state.previous == state.previous:
-            state.steps.append(abs(_log_ratio(rr, state.previous)))
-            del state.steps[:-STEP_MEMORY]
-        state.intervals.append(rr)
-        insort(self._ordered, rr)
-        if len(state.intervals) > LONG_MEMORY:
-            del self._ordered[bisect_left(self._ordered, state.intervals.pop(0))]
-
 
 def _known(rr_s: float) -> float:
     """Return the interval, NaN for anything that is none."""
     return rr_s if math.isfinite(rr_s) and rr_s > 0.0 else math.nan
-
-
-def _quantile(ordered: list[float], q: float) -> float:
-    """Return the quantile of an ascending list, interpolated linearly as by `numpy.quantile`."""
-    at = q * (len(ordered) - 1)
-    low = int(at)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (at - low) * (ordered[high] - ordered[low])
 
 
 def _log_ratio(a: float, b: float) -> float:

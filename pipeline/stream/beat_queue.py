@@ -9,11 +9,12 @@ The clock is an argument and serves latencies only. No I/O.
 """
 
 from collections.abc import Callable
-from typing import Final, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.alarms.rate_rules import RATE_BEATS
 from pipeline.constants import RR_FEATURES
 from pipeline.errors import SnapshotError
 from pipeline.schema.messages import WindowId
@@ -25,9 +26,6 @@ from pipeline.scoring.patient_template import PatientTemplateState
 from pipeline.scoring.rr_context import RRContext, RRContextState
 from pipeline.signal.quality import Reason
 from pipeline.stream.counters import Counters
-
-RATE_BEATS: Final = 8
-"""The heart rate is the mean over this many RR intervals."""
 
 
 class BeatQueueState(State):

@@ -2,15 +2,13 @@
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.signal.kernels.sections import jit
+
 UNITS_PER_MV = 10_000.0  # energies are integers, in 0.1 uV
 MOST_ENERGY = 1e8  # 10 V: keeps every sum far inside int64
-
-jit = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
-
 
 SHORT_SAMPLES = 35  # 97 ms, a QRS (Elgendi 2013)
 LONG_SAMPLES = 220  # 611 ms, a beat (Elgendi 2013)

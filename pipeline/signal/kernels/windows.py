@@ -4,9 +4,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-LEAD_OFF, SATURATED, FLAT, NOISE = 1, 2, 3, 5
+from pipeline.signal.kernels.sections import jit
 
-jit = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
+LEAD_OFF, SATURATED, FLAT, NOISE = 1, 2, 3, 5
 
 BLOCK_SAMPLES = 36  # a tenth of a second: shorter than what lies between two QRS
 

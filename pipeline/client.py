@@ -2,7 +2,7 @@
 
 Live messages come from the hub's PUB socket, which drops messages for slow and late subscribers;
 the replay socket fills in by sequence number. A `Subscriber` joins both with a `Sequencer`; after
-its own death it goes on from a stored `Position`.
+its own death it continues from a stored `Position`.
 
 An alert that was yielded is not at once a stored position: see `Subscriber`.
 """
@@ -80,10 +80,10 @@ def ask(
     deadline = time.monotonic() + timeout_s
     sent = False
     with Dealer(connect=control, max_frame=_PAGE_BYTES, keys=keys) as monitor:
-        while (left_s := deadline - time.monotonic()) > 0:
+        while (remaining_s := deadline - time.monotonic()) > 0:
             sent = sent or monitor.send(encode_json(request))
-            # Without a connection there is nothing to wait for: look again soon.
-            wait([monitor], left_s if sent else min(left_s, 0.02))
+            # Without a connection nothing wakes the wait: look again soon.
+            wait([monitor], remaining_s if sent else min(remaining_s, 0.02))
             for frame in monitor.receive():
                 try:
                     return decode_control_reply(frame)
@@ -110,7 +110,7 @@ class Subscriber:
 
     There are two ways to keep the position over the subscriber's own death:
 
-    * A file. It is written once the loop has asked for the next record: when there is none, or a
+    * A file. It is written once the loop has asked for the next record: when none is ready, or a
       second has passed, and at the end. Nothing is missed; records that were processed since the
       last write, a second's worth at most, come again. If an exception ends the ``with`` block, the
       record under way counts as not processed.
@@ -133,9 +133,9 @@ class Subscriber:
         Args:
             alerts: address of the live alerts.
             replay: address of the replay socket; None for one port above the alerts.
-            from_seq: first alert wanted where there is no position yet. None for the oldest one,
+            from_seq: first alert wanted where no position is stored yet. None for the oldest one,
                 or, without ``position``, for what comes from now on.
-            position: where to go on; a file that keeps the position, or the position itself.
+            position: where to continue; a file that keeps the position, or the position itself.
             topics: prefixes of further topics (``beat/``, ``status/``), for `receive` only.
             keys: what to present to a hub that asks for keys.
 
@@ -162,7 +162,7 @@ class Subscriber:
         self._stored_at = time.monotonic()
         self._ready: deque[Received] = deque()
         self.last_seq: int | None = None
-        """The newest alert there is, as far as is known; None before the first heartbeat."""
+        """The newest alert known to exist; None before the first heartbeat."""
         self.heartbeats = 0
         """Heartbeats received."""
         self._received_at = time.monotonic()
@@ -188,7 +188,7 @@ class Subscriber:
 
     @property
     def silent_s(self) -> float:
-        """Seconds since anything arrived: after two there is no connection."""
+        """Seconds since anything arrived: after two the connection is lost."""
         return time.monotonic() - self._received_at
 
     def __iter__(self) -> Iterator[Record]:

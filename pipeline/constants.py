@@ -24,7 +24,7 @@ SCHEMA: Final = 1
 """Version of everything a subscriber sees; fields may be added, never renamed."""
 
 NOTICE: Final = "research use only, not a medical device"
-"""Stands in every alert, in the README and in ``--help``."""
+"""Shown in every alert, in the README and in ``--help``."""
 
 STEERING: Final = r"\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
 """Characters that can steer a terminal or turn a text around, as a class of a regular expression:

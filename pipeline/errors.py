@@ -19,12 +19,12 @@
         SnapshotError         the saved state of a stream, of another version or damaged
 
 The command line prints any of them as one line and exits with 2; everything else is a bug
-and exits with 1. The text of an error says what is wrong, where, and what to do next.
+and exits with 1. The text of an error states what is wrong, where, and what to do next.
 """
 
 
 class MonitorError(Exception):
-    """Something that the user can put right; its text is one line that says how."""
+    """Something that the user can put right; its text is one line that explains how."""
 
 
 class InputError(MonitorError):
@@ -52,7 +52,7 @@ class KeysError(ConfigError):
 
 
 class AuthenticationError(MonitorError):
-    """A socket is no longer protected by keys, or accepts nobody."""
+    """A socket is no longer protected by keys, or accepts no key at all."""
 
 
 class ArtifactError(MonitorError):

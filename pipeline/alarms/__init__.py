@@ -1,6 +1,6 @@
-"""From detections, scores and signal states to the alarms that people get.
+"""From detections, scores and signal states to alarms.
 
-``kinds`` lists the alarms there are; ``settings`` holds the numbers they go by; the rules of the
+``kinds`` lists the alarms; ``settings`` holds their limits; the rules of the
 signal (``signal_rules``, ``rate_rules``) wait for no score, those of the beats (``beat_rules``)
 wait for the score of each. ``state_machine`` turns the conditions that the rules find into alarms
 that begin, latch, are acknowledged and end; ``stream_alarms`` holds those of one stream.

@@ -1,4 +1,4 @@
-"""The alarms that want the score of a beat: anomalous beats, and ventricular ones in a row.
+"""The alarms that need the score of a beat: anomalous beats, and ventricular ones in a row.
 
 `BeatAlarms` takes in every beat in order, when it is published: a beat waits for the scores of
 those before it. An alarm of anomalous beats begins with the first and ends when none has come for

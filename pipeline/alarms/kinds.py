@@ -1,4 +1,4 @@
-"""The alarms there are: what each is about, how urgent it is, and how it ends.
+"""The kinds of alarms: what each is about, how urgent it is, and how it ends.
 
 Priorities by the matrix of IEC 60601-1-8 as the literature quotes it: death or harm that cannot be
 undone, at once: high; what can be undone, or comes later: medium; the rest: low. No conformity is
@@ -24,7 +24,7 @@ class Kind(NamedTuple):
     text: str
     """What a person reads."""
     yields_to: tuple[str, ...] = ()
-    """It is not raised while one of these is there, and ends when one of these begins."""
+    """It is not raised while one of these is present, and ends when one of these begins."""
     hold_s: float = 0.0
     """The alarm stays active for so long after its condition: what comes back within this time is
     the same alarm, counted. For conditions that are over in a moment, and would be an alarm each
@@ -139,7 +139,7 @@ LETHAL: Final = frozenset(name for name, kind in KINDS.items() if kind.lethal)
 BEAT_KINDS: Final = frozenset(
     {"ventricular_tachycardia", "ventricular_run", "couplet", "bigeminy", "anomalous_beat"}
 )
-"""These want the scores of beats; all others do without."""
+"""These need the scores of beats; all others do not."""
 
 SIGNAL_KINDS: Final = frozenset(KINDS) - BEAT_KINDS
 

@@ -14,14 +14,14 @@ from pipeline.schema.state import State, field
 
 SLOW_BEATS: Final = 5
 FAST_BEATS: Final = 17
-"""Beats over which an extreme rate is judged (PhysioNet/CinC Challenge 2015, table 1)."""
+"""Beats over which an extreme rate is measured (PhysioNet/CinC Challenge 2015, table 1)."""
 
 RATE_BEATS: Final = 8
 """The heart rate is the mean over this many RR intervals."""
 
 
 class RateChange(NamedTuple):
-    """A condition of the rate: there with this beat, or over."""
+    """A condition of the rate: present with this beat, or over."""
 
     kind: str
     active: bool
@@ -37,7 +37,7 @@ class RateRulesState(State):
     beats: list[tuple[int, float]] = field(default_factory=list)
     """(sample, RR interval that ends there) of the latest `FAST_BEATS` beats."""
     active: dict[str, int] = field(default_factory=dict)
-    """The conditions that are there, and since where."""
+    """The conditions that are present, and since where."""
     beyond_since: dict[str, int] = field(default_factory=dict)
     """Where the rate went beyond a limit that has a delay."""
 

@@ -1,4 +1,4 @@
-"""Alarms that stay active though their stream is not there: after a restart, or once it is over.
+"""Alarms that stay active without their stream: after a restart, or once the stream is over.
 
 Pure: no clock, no I/O.
 """
@@ -23,8 +23,8 @@ class RetainedAlarms:
     def after_restart(self, active: Iterable[Alert], settings: AlarmSettings) -> list[Alert]:
         """Take over the alarms that were active when the monitor stopped; return their alerts.
 
-        Nobody knows what happened since. What latches and was not acknowledged has latched; all
-        else is off.
+        What happened since is unknown. Alarms of latching kinds that were not acknowledged are
+        latched; all others are off.
         """
         alerts = []
         reason = "the monitor began again"

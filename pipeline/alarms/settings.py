@@ -1,4 +1,4 @@
-"""The numbers that the alarms go by, what they may be set to, and how a file of them is read.
+"""The settings of the alarms, their ranges, and how a file of them is read.
 
 Pure: no files are opened here.
 """
@@ -86,8 +86,8 @@ def _number(name: str, value: object) -> float:
     if not number or not lowest <= value <= highest:  # type: ignore[operator]
         kind = "whole number" if whole else "number"
         endless = isinstance(value, int) and value.bit_length() > 300  # repr may refuse it
-        said = "so long a number" if endless else repr(value)[:100]
-        raise ConfigError(f"{name} = {said} is refused: a {kind} of {lowest:g} to {highest:g}")
+        shown = "so long a number" if endless else repr(value)[:100]
+        raise ConfigError(f"{name} = {shown} is refused: a {kind} of {lowest:g} to {highest:g}")
     return value  # type: ignore[return-value]
 
 

@@ -38,7 +38,7 @@ With the second before the signal counts as returned, these are the 2 s after wh
 works again."""
 
 RATE_TOLERANCE: Final = 0.01
-"""A live source whose samples come faster or slower by more than this share is called wrong."""
+"""A live source whose samples come faster or slower by more than this fraction is called wrong."""
 
 _BLIND: Final = frozenset(Reason) - {Reason.OK, Reason.FLAT}
 """States in which no QRS could be found. A flat line is none of them: unless the device reports an
@@ -127,7 +127,7 @@ class SignalAlarms:
         before, self.state.reason = self.state.reason, reason
         alerts = []
         if reason is Reason.GAP:
-            self.state.fibrillation = None  # the watch over the waveform begins anew, too
+            self.state.fibrillation = None  # the detection of fibrillation begins anew, too
         if before is not Reason.OK:
             now = "analysable again" if reason is Reason.OK else f"now {reason.text}"
             alerts += self.machine.end(_technical(before), sample, now)
@@ -143,12 +143,12 @@ class SignalAlarms:
                 )
             self._rates.reset()
         if before in _BLIND and reason not in _BLIND:
-            self._go_on_counting(sample)
+            self._resume_counting(sample)
             alerts += self._fibrillates(sample)
         return alerts
 
-    def _go_on_counting(self, sample: int) -> None:
-        """Count the time without a QRS on from ``sample``, where the signal returned.
+    def _resume_counting(self, sample: int) -> None:
+        """Resume counting the time without a QRS at ``sample``, where the signal returned.
 
         Time counted before a short gap still counts: otherwise a link that loses a packet every few
         seconds would hide an asystole. Of each stretch all but `SETTLED_S` counts.
@@ -199,8 +199,8 @@ class SignalAlarms:
         Args:
             sample: the one that was stamped.
             step_s: by how much the clock stepped there; None where it did not.
-            rate_off: by which share more samples a second come than the source
-                states; None if not known.
+            rate_off: how much faster than its stated rate the source sends, as a fraction of that
+                rate; None if not known.
         """
         alerts = []
         if step_s is not None:

@@ -1,9 +1,9 @@
-"""What becomes of alarms: each begins, may be acknowledged, may latch, and ends.
+"""The states of alarms: each begins, may be acknowledged, may latch, and ends.
 
 `AlarmStateMachine` takes in when conditions begin and end, and returns the alerts of the alarms. At
 most one alarm of a kind is active at a time; a condition that returns meanwhile is counted in it.
-States are those of FHIR's DeviceAlert presence: ``on`` (the condition is there), ``ack`` (there,
-and somebody knows), ``latched`` (over, but nobody has acknowledged it yet) and ``off``.
+States are those of FHIR's DeviceAlert presence: ``on`` (the condition is present), ``ack`` (present
+and acknowledged), ``latched`` (over, but not acknowledged yet) and ``off``.
 
 Time is the position in the stream, in source samples: the same samples give the same alerts at
 any speed. Alarms of beats (`BEAT_KINDS`) have a position and an epoch of their own, for beats wait
@@ -28,11 +28,11 @@ class Alarm(State):
     alert: Alert
     """The latest alert of it."""
     present: bool
-    """Whether the condition is there."""
+    """Whether the condition is present."""
     count: int
     """How often the condition began."""
     ended_at: int
-    """Where the condition ended last; of use while it is not there."""
+    """Where the condition ended last; meaningful while it is not present."""
     acknowledged_at: int = 0
 
     @property
@@ -42,7 +42,7 @@ class Alarm(State):
 
     @property
     def acknowledged(self) -> bool:
-        """Whether somebody knows."""
+        """Whether an operator has acknowledged it."""
         return self.alert.state == "ack"
 
 
@@ -67,15 +67,15 @@ class AlarmStateMachine:
         settings: AlarmSettings,
         state: AlarmStateMachineState | None = None,
     ) -> None:
-        """Begin without an alarm, or go on from ``state``.
+        """Begin without an alarm, or continue from ``state``.
 
         Raises:
-            SnapshotError: the state holds alarms of a kind that there is not.
+            SnapshotError: the state holds alarms of an unknown kind.
         """
         self.state = state or AlarmStateMachineState()
         for name, alarm in self.state.alarms.items():
             if name not in KINDS or alarm.alert.kind != name:
-                raise SnapshotError(f"state of an alarm {name!r}, which there is not")
+                raise SnapshotError(f"state of an alarm of an unknown kind, {name!r}")
         self._stream = stream
         self._fs_hz = fs_hz
         self._settings = settings
@@ -83,7 +83,7 @@ class AlarmStateMachine:
     def begin(
         self, name: str, sample: int, reason: str, *, begun_at: int | None = None, **facts: Any
     ) -> list[Alert]:
-        """Record that a condition is there: an alarm begins, or an active one goes on.
+        """Record that a condition is present: an alarm begins, or an active one continues.
 
         Args:
             name: of the kind.
@@ -123,12 +123,12 @@ class AlarmStateMachine:
         return [self._follow(alarm, alarm.alert.state, sample, reason=reason, count=alarm.count)]
 
     def call_again(self, name: str, sample: int) -> list[Alert]:
-        """Let an alarm that was acknowledged, and whose condition is still there, call again."""
+        """Let an acknowledged alarm whose condition is still present call again."""
         reason = f"still there {self._settings.realarm_s:g} s after acknowledgement"
         return [self._follow(self.state.alarms[name], "on", sample, reason=reason)]
 
     def end(self, name: str, sample: int, why: str, *, at_once: bool = False) -> list[Alert]:
-        """Record that a condition is over at ``sample``; a no-op if it was not there."""
+        """Record that a condition is over at ``sample``; a no-op if it was not present."""
         alarm = self.state.alarms.get(name)
         if alarm is None:
             return []
@@ -139,7 +139,7 @@ class AlarmStateMachine:
         return [] if alarm.kind.hold_s and not at_once else [self._finish(alarm, why)]
 
     def advance(self, position: int, kinds: Container[str] = KINDS) -> list[Alert]:
-        """Let the time of alarms of ``kinds`` go on to ``position``.
+        """Advance the time of alarms of ``kinds`` to ``position``.
 
         Alarms that are held end, and those acknowledged long ago call again.
         """
@@ -157,7 +157,7 @@ class AlarmStateMachine:
         return alerts
 
     def end_all(self, why: str, sample: int, kinds: Container[str] = KINDS) -> list[Alert]:
-        """End every condition of ``kinds``, where nothing more will be known of it."""
+        """End every condition of ``kinds``, because nothing more will be known of it."""
         alerts = []
         for alarm in self._of(kinds):
             if alarm.present:
@@ -171,7 +171,7 @@ class AlarmStateMachine:
         """Acknowledge the alarm ``episode``, or all that are active now where it is empty.
 
         Returns:
-            Their alerts: ``ack`` where the condition is there, ``off`` where it had latched.
+            Their alerts: ``ack`` where the condition is present, ``off`` where it had latched.
         """
         alerts = []
         for alarm in [*self._of(SIGNAL_KINDS), *self._of(BEAT_KINDS)]:
@@ -191,7 +191,7 @@ class AlarmStateMachine:
             self.state.alarms[kind.name] = Alarm(alert, False, alert.count or 1, alert.sample)
 
     def present(self, name: str) -> bool:
-        """Return whether the condition is there now."""
+        """Return whether the condition is present."""
         alarm = self.state.alarms.get(name)
         return alarm is not None and alarm.present
 

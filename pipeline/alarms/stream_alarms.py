@@ -1,7 +1,7 @@
-"""The alarms of one stream: one book of them, and the rules that raise them.
+"""The alarms of one stream, and the rules that raise them.
 
 The rules of the signal go by the samples, those of the beats by their scores, which come later.
-Neither waits for the other, so that no alarm depends on how far the other rules are. Pure: no
+Neither waits for the other, so that no alarm depends on the progress of the other rules. Pure: no
 clock, no I/O.
 """
 
@@ -43,10 +43,10 @@ class StreamAlarms:
         *,
         classify: bool,
     ) -> None:
-        """Go on from ``state``; with ``classify`` anomalous beats come with their class.
+        """Continue from ``state``; with ``classify`` anomalous beats come with their class.
 
         Raises:
-            SnapshotError: the state holds alarms of a kind that there is not.
+            SnapshotError: the state holds alarms of an unknown kind.
         """
         self.state = state
         self._machine = AlarmStateMachine(stream, fs_hz, settings, state.machine)
@@ -73,7 +73,7 @@ class StreamAlarms:
         return self.signal.begin_epoch(epoch, first_sample, ended_at)
 
     def present(self, name: str) -> bool:
-        """Return whether the condition of a kind of alarm is there now."""
+        """Return whether the condition of a kind of alarm is present."""
         return self._machine.present(name)
 
     @property
@@ -83,7 +83,7 @@ class StreamAlarms:
 
     @property
     def most_urgent(self) -> str:
-        """The most urgent condition that is there now; empty without one of high priority."""
+        """The most urgent condition that is present; empty without one of high priority."""
         for alert in self.active:
             if alert.priority == HIGH and alert.state in ("on", "ack"):
                 return KINDS[alert.kind].text

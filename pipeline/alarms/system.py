@@ -90,7 +90,7 @@ class SystemAlarms:
         return alerts + self._machine.end("process_died", at, "")
 
     def advance(self, now: float) -> list[Alert]:
-        """Let time go on to ``now``: held alarms end, acknowledged ones call again."""
+        """Advance the time to ``now``: held alarms end, acknowledged ones call again."""
         alerts = []
         since = self._unexplained_since
         if since is not None and now - since > EXPLAINED_S:

@@ -1,7 +1,7 @@
-"""Ventricular beats, and what several of them in a row are.
+"""Ventricular beats, and the rhythms that several of them form.
 
 Where a classifier names classes, a ventricular beat is one of class V. Where none does,
-`VentricularShape` calls an anomalous beat ventricular whose QRS is wide beside this patient's own.
+`VentricularShape` calls an anomalous beat ventricular whose QRS is wide for this patient.
 `VentricularRhythm` counts them: couplets, runs, tachycardia, bigeminy. Pure: no clock, no I/O.
 """
 
@@ -51,14 +51,15 @@ class VentricularShape:
     """How wide the QRS of one patient usually is."""
 
     def __init__(self, usual_ticks: list[int] | None = None) -> None:
-        """Begin, or go on from the widths of the latest usual beats, in samples."""
+        """Begin, or continue from the widths of the latest usual beats, in samples."""
         self._usual = [] if usual_ticks is None else usual_ticks
 
     def is_ventricular(self, window: NDArray[np.float32], *, anomalous: bool) -> bool:
         """Take in a scored beat; return whether it looks ventricular.
 
-        A stream that begins within a tachycardia has no usual beats: its beats are not called.
-        The waveform (`pipeline.signal.fibrillation`) and the rate still are.
+        A stream that begins within a tachycardia has no usual beats: none of its beats is called
+        ventricular. The rules of the waveform (`pipeline.signal.fibrillation`) and of the rate
+        still hold.
         """
         ticks = qrs_ticks(window)
         if not anomalous:

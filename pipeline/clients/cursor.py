@@ -29,7 +29,7 @@ class Position:
 
 
 def load_position(path: Path) -> Position:
-    """Return the position in ``path``; the one before the first alert if there is no file.
+    """Return the position in ``path``; the one before the first alert if the file does not exist.
 
     Raises:
         ConfigError: the file cannot be read, or holds something else.

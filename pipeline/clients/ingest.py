@@ -97,7 +97,7 @@ class IngestClient:
             lead: name of the lead, for display.
             stop: asked while waiting; once true, sending gives up.
             live: whether the source is a device, which cannot wait for the hub.
-            resume: whether this source goes on for one that died.
+            resume: whether this source continues for one that died.
             keys: what to present to a hub that asks for keys.
         """
         self._ingest = ingest
@@ -141,7 +141,7 @@ class IngestClient:
         A stream that the hub knows begins its next epoch, unless this source resumes it.
 
         Raises:
-            EndpointError: the hub refuses this stream, or another source goes on sending it.
+            EndpointError: the hub refuses this stream, or another source is still sending it.
         """
         began, warned = time.monotonic(), False
         while not self._stop():
@@ -175,11 +175,11 @@ class IngestClient:
     def _answer_to_hello(self) -> Accepted | Refused | None:
         """Return the answer to the `Hello` under way, or None where none comes in time."""
         deadline = time.monotonic() + SILENCE_S
-        while (left_s := deadline - time.monotonic()) > 0 and not self._stop():
+        while (remaining_s := deadline - time.monotonic()) > 0 and not self._stop():
             if not self._asked:
                 self._send_hello()
-            # Without a connection there is nothing to wait for: look again soon.
-            wait([self._hub], min(left_s, _ASK_STOP_S if self._asked else 0.01))
+            # Without a connection nothing wakes the wait: look again soon.
+            wait([self._hub], min(remaining_s, _ASK_STOP_S if self._asked else 0.01))
             for frame in self._hub.receive():
                 message = _answer(frame)
                 if isinstance(message, Refused):
@@ -239,7 +239,7 @@ class IngestClient:
             if self._stop():
                 return False
             waiting = self._unanswered or self._asked
-            # Without a connection there is nothing to wait for: look again soon.
+            # Without a connection nothing wakes the wait: look again soon.
             self._pump(_ASK_STOP_S if waiting else 0.01)
         return True
 
@@ -276,7 +276,7 @@ class IngestClient:
     def _send_hello(self) -> None:
         """Ask how far the hub is; where that is not possible, connect anew.
 
-        A socket whose hub is gone tries ever more rarely, every five seconds in the end. A new one
+        A socket whose hub has died tries ever more rarely, every five seconds in the end. A new one
         tries at once, and gets `SILENCE_S` for it.
         """
         hello = Hello(stream=self._stream, session=self._session, resume=self._resume)

@@ -44,7 +44,7 @@ def run_worker(
     stop: Callable[[], bool],
     keys: ClientKeys | None = None,
 ) -> None:
-    """Serve the hub's ``work`` socket until ``stop`` says so; it is asked four times a second.
+    """Serve the hub's ``work`` socket until ``stop``, called four times a second, returns true.
 
     Raises:
         ConfigError: the address is malformed, or off loopback without keys.

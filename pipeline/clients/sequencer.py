@@ -61,7 +61,7 @@ class Sequencer:
         return self._deliver([alert])
 
     def on_heartbeat(self, beat: Heartbeat) -> None:
-        """Take a heartbeat, which has the newest number there is."""
+        """Take a heartbeat, which carries the newest number."""
         self._adopt_log(beat.log_id, beat.last_seq)
         if self.have is None:
             self.have = beat.last_seq
@@ -97,7 +97,7 @@ class Sequencer:
         return records
 
     def wanted(self, last_seq: int, now: float) -> ReplayRequest | None:
-        """Return the request to send now, given the newest number there is, or None."""
+        """Return the request to send now, given the newest number, or None."""
         if self._asking and now - self._active_at < PATIENCE_S:
             return None
         self._asking = False
@@ -148,7 +148,7 @@ class Sequencer:
         return records
 
     def _begin_anew(self, page: ReplayPage) -> LogReplaced:
-        """Go on with another log, from its beginning: numbers of the old one mean nothing there."""
+        """Continue with another log from its beginning: it has numbers of its own."""
         assert self.have is not None
         same = page.log_id == self.log_id
         reason = (

@@ -1,10 +1,10 @@
 """Back-pressure: whether the hub takes samples, and what it does while it cannot.
 
-A short backlog passes by itself: the hub leaves samples unread, and sources wait. After
-`_UNREAD_S` it reads again, lest sources take it for dead: it answers without credit, and refuses
-whatever comes in spite of that, for it will be sent again. Where nobody scores, the hub gives up
-the beats of live devices, which cannot wait, so that the rules on the signal go on. A record waits
-and loses nothing.
+A short backlog passes by itself: the hub leaves samples unread, and sources wait. After `_UNREAD_S`
+it reads again, lest sources take it for dead: it answers without credit, and refuses whatever comes
+in spite of that, for it will be sent again. Without a scorer, the hub gives up the beats of live
+devices, which cannot wait, so that the rules on the signal still run. A record waits and loses
+nothing.
 
 Not thread-safe: runs in the hub's loop. Units: seconds of the hub's clock.
 """
@@ -46,7 +46,7 @@ class Admission:
         self._refuses = False
 
     def update(self, unlogged_alerts: int, now: float) -> GivenUp | None:
-        """Look at the backlog, of which the log's is given; return the windows to give up now."""
+        """Update by the backlog, of which the log's is given; return the windows to give up now."""
         if max(self._streams.pending, unlogged_alerts) < MAX_PENDING:
             self._full_since, self._refuses, self.reads_samples = None, False, True
             return None

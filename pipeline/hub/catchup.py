@@ -1,9 +1,9 @@
 """Catch-up: old alerts on request, one page at a time.
 
 Each turn of the hub's loop sends one page, to the reader that was served longest ago, so that a
-long log holds up nobody. A reader that does not take its pages waits: few of them may be under way
-to it, and the hub goes on. Whatever arrives is hostile until decoded. Not thread-safe: runs in the
-hub's loop.
+long log delays no other reader. A reader that does not take its pages waits: few of them may be
+under way to it, and the hub does not wait. Whatever arrives is hostile until decoded. Not
+thread-safe: runs in the hub's loop.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ class _Reader:
     page: bytes = b""
     """The page that did not fit into its queue."""
     after_page: int | None = None
-    """Where to go on once that is sent; None after the last one."""
+    """Where to continue once that is sent; None after the last one."""
 
 
 class CatchUp:
@@ -128,7 +128,7 @@ class CatchUp:
             return self._log.read(from_seq, to_seq - from_seq + 1), []
         except DamageError as error:
             first = error
-        # One damaged row must not keep the others from whoever needs them.
+        # One damaged row must not keep the others from a reader that needs them.
         alerts: list[Alert] = []
         for seq in range(from_seq, to_seq + 1):
             with contextlib.suppress(DamageError):

@@ -23,7 +23,7 @@ class HubConfig:
     classify: bool = False
     """Whether anomalous beats are published with their class; every scorer must then classify."""
     resume: bool = True
-    """Whether streams go on where the log ends; otherwise they begin anew."""
+    """Whether streams continue where the log ends; otherwise they begin anew."""
     alarms: AlarmSettings = DEFAULTS
     keep: Retention = KEEP_ALL
     """How much of the log is kept."""
@@ -31,4 +31,4 @@ class HubConfig:
     commit: str = ""
     """Both of the program, for its reports."""
     auth: Authenticator | None = None
-    """Checks everybody's key; without it, everybody on this machine may connect."""
+    """Checks the key of every client; without it, every program on this machine may connect."""

@@ -34,7 +34,7 @@ class _Reply(NamedTuple):
     content: ControlReply | bytes
     """As bytes, the same for every client that asked."""
     claims_record: bool
-    """Whether it says that something is in the log."""
+    """Whether it confirms that something is in the log."""
 
 
 class Control:

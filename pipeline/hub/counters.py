@@ -1,6 +1,6 @@
 """What a hub counts: alarms, frames, how long each stage took, and the sums over its streams.
 
-Counters of a stream live in the stream, so that they go on where a hub goes on from its log;
+Counters of a stream live in the stream, so that they continue with it in a new hub;
 `HubCounters` keeps those of removed streams, and whatever belongs to no stream. What it counts is
 reported by `pipeline.hub.status`.
 

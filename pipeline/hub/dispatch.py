@@ -8,8 +8,8 @@ of its own, in order of arrival, and a batch is of one task.
   beats behind them wait.
 * A batch that is not answered within `redeliver_after_s`, or whose scorer fell silent, goes back to
   the head of its queue and to another scorer.
-* A scorer computes, or says that it is ready, never both at a time. One whose answer is overdue
-  gets nothing more until it answers or says that it is ready, lest it fall further behind.
+* A scorer computes or reports that it is ready, never both at a time. One whose answer is overdue
+  gets nothing more until it answers or reports that it is ready, lest it fall further behind.
 
 Every window is accounted for once a task: the first answer counts, later ones are duplicates.
 

@@ -7,11 +7,11 @@ loop receives, admits what may be taken, applies it as events, commits, answers,
 Sources get an `Accepted` for every chunk and send no more than their credit, so a hub that falls
 behind slows a replay down instead of dropping samples. One transaction holds everything that
 happened in one turn: the events (`pipeline.hub.journal`) and the alerts that follow from them. Only
-then are the sources answered and the alerts published. So a hub that is killed at any moment goes
-on where its log ends: whatever is not in the log was acknowledged to nobody, and is sent again.
+then are the sources answered and the alerts published. So a hub that is killed at any moment
+continues where its log ends: what is not in the log was never acknowledged, and is sent again.
 
 Whatever arrives is hostile until decoded: a frame that is no message, or contradicts its stream, is
-counted in ``rejected_frames`` and ignored. One thread; `Hub.run` ends when ``stop`` says so.
+counted in ``rejected_frames`` and ignored. One thread; `Hub.run` ends when ``stop`` returns true.
 """
 
 import contextlib
@@ -125,7 +125,7 @@ class Hub:
             on_failure.pop_all()
 
     def _begin(self) -> None:
-        """Go on where the log ends, or begin anew; report what became of active alarms."""
+        """Continue where the log ends, or begin anew; report what became of active alarms."""
         if self._config.resume:
             for message in self._journal.restore(self._clock()):
                 self._outbox.on_damage(LogError(message))
@@ -135,7 +135,7 @@ class Hub:
             self._log.forget_streams()
         for beat in self._streams.waiting:
             self._request(beat)
-        # Alarms of a stream that goes on are its own, and go on with it.
+        # A restored stream holds its own alarms, and continues them.
         own = self._streams.active_alarms
         active = self._log.active_alarms(self._outbox.on_damage)
         others = [alert for alert in active if (alert.stream, alert.episode) not in own]
@@ -152,7 +152,7 @@ class Hub:
         return self._log.last_seq
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Serve until ``stop`` says so; it is asked several times a second."""
+        """Serve until ``stop`` returns true; it is called several times a second."""
         while not stop():
             self.turn()
 
@@ -224,7 +224,7 @@ class Hub:
             raise BusyError(f"another source sends {message.stream}: give this one another name")
 
     def _hand_over(self, name: str) -> list[Alert]:
-        """Return, once, the alarms that earlier streams called ``name`` have left latched."""
+        """Return, once, the latched alarms retained from earlier streams called ``name``."""
         if (session := self._streams.sessions.get(name)) is not None:
             self._system_alarms.on_removed(session)
         return self._system_alarms.hand_over(name)
@@ -297,7 +297,7 @@ class Hub:
         for scorer, request in self._dispatcher.due(self._clock()):
             self._sockets.work.send(scorer, encode(request))
         if self._dispatcher.scorers < known:
-            self._due["status"] = 0.0  # at once: perhaps nobody scores any more
+            self._due["status"] = 0.0  # at once: perhaps no scorer remains
 
     # --- requests of clients ----------------------------------------------------------------
 
@@ -351,7 +351,7 @@ class Hub:
         self._reported_beats.clear()
 
     def _answer_sources(self) -> None:
-        """Tell the sources what is in the log by now."""
+        """Acknowledge to the sources what is in the log by now."""
         for peer, name, number, missing in self._unanswered:
             progress = self._journal.progress(name) or NOT_BEGUN
             session = self._streams.sessions.get(name)
@@ -394,6 +394,6 @@ class Hub:
     def __exit__(self, fault: type[BaseException] | None, *exception: object) -> None:
         if fault is None:
             self._outbox.close(self._journal)
-        # After a fault, what is half done stays as it is in the log; a new hub goes on from there.
+        # After a fault the log stays as it is; a new hub continues from there.
         self._sockets.close()
         self._log.close(in_order=fault is None)

@@ -1,13 +1,13 @@
-"""What a hub goes on from after it was killed: snapshots of its streams, and the events since.
+"""What a hub continues from after it was killed: snapshots of its streams, and the events since.
 
 Every event that changes a stream is committed together with the alerts that follow from it, before
-any source is told that it arrived. From time to time the whole state of a stream is committed too,
+it is acknowledged to any source. From time to time the whole state of a stream is committed too,
 and the events that are in all snapshots are dropped. `Journal.restore` reads the snapshots back and
 applies the later events again. What followed from those events was published before, so only the
 state counts, and it is that of the last commit.
 
 Events are written as they were checked, not as they arrived: a frame may carry more than its
-fields, and, nested deeply enough, that would make an entry that nobody can read.
+fields, and, nested deeply enough, that would make an entry that cannot be read.
 
 Not thread-safe: runs in the hub's loop. Units: seconds of the hub's clock.
 """
@@ -72,7 +72,7 @@ class Journal:
         self._progress: dict[str, Progress] = {}
 
     def is_due(self, now: float) -> bool:
-        """Say whether there is something to be written."""
+        """Return whether anything waits to be written."""
         return bool(
             self._entries or self._snapshots_needed or self._removed or self._snapshots_due(now)
         )
@@ -82,7 +82,7 @@ class Journal:
         return self._progress.get(name)
 
     def add(self, event: Event, arrived_at: float) -> None:
-        """Queue an event that is about to be applied; one that changes no stream is left out."""
+        """Queue an event that is about to be applied; one that changes no stream is not."""
         concerned = self._streams.concerned(event)
         if not concerned:
             return
@@ -131,10 +131,10 @@ class Journal:
         return logged
 
     def close(self, alerts: Sequence[Alert], now: float) -> list[Alert]:
-        """Write what waits and the state of every stream, for a new hub to go on at once.
+        """Write what waits and the state of every stream, for a new hub to continue at once.
 
         Raises:
-            LogError: nothing was written; a new hub goes on from what is there.
+            LogError: nothing was written; a new hub continues from what is there.
         """
         self._snapshots_needed |= set(self._unsaved)
         return self.commit(alerts, now) if alerts or self.is_due(now) else []
@@ -175,7 +175,7 @@ class Journal:
         Raises:
             LogError: the log can be neither read nor written.
         """
-        # 1. Snapshots, then the events since. Whatever the log says, a hub begins.
+        # 1. Snapshots, then the events since. Whatever the log holds, a hub begins.
         lost: dict[str, str] = {}
         try:
             lost = self._restore_streams(now)
@@ -200,7 +200,7 @@ class Journal:
         return messages
 
     def _restore_streams(self, now: float) -> dict[str, str]:
-        """Return the streams that could not be restored, each with a sentence that says why."""
+        """Return the streams that could not be restored, each with the reason in a sentence."""
         lost = {}
         # 1. Each stream's snapshot. One that cannot be read loses that stream alone.
         snapshots = self._log.snapshots()

@@ -60,7 +60,7 @@ class Outbox:
     def commit(self, journal: Journal) -> list[Alert]:
         """Commit what waits, here and in the journal, then publish the alerts; return them.
 
-        On a fault, or within a second after one, it returns nothing and everything goes on waiting.
+        On a fault, or within a second after one, it returns nothing and everything stays pending.
         """
         now = self._clock()
         if now < self._retry_at or not (self._pending or journal.is_due(now)):
@@ -79,7 +79,7 @@ class Outbox:
         return logged
 
     def close(self, journal: Journal) -> None:
-        """Commit all there is, so that a new hub goes on at once; a fault is only logged."""
+        """Commit all that is pending for a new hub to continue at once; a fault is only logged."""
         now = self._clock()
         try:
             logged = journal.close(self._to_log(now), now)

@@ -32,7 +32,7 @@ class SystemAlarmBook:
         return self._system.active
 
     def after_restart(self, alerts: Iterable[Alert]) -> list[Alert]:
-        """Take over alarms that were active in the log; return the alerts that say what became."""
+        """Take over alarms that were active in the log; return the alerts of their new states."""
         return self._retained.after_restart(alerts, self._settings)
 
     def on_removed(self, session: StreamSession) -> None:
@@ -52,7 +52,7 @@ class SystemAlarmBook:
         return alerts
 
     def on_death(self, died: Died) -> list[Alert]:
-        """Return the alerts that say that a process of the system died."""
+        """Return the alerts about the death of a process of the system."""
         return self._system.on_death(died.process, died.code, died.times, self._clock())
 
     def on_interruption(self) -> None:

@@ -18,7 +18,7 @@ class LogLock:
     """
 
     def __init__(self, log: Path) -> None:
-        """Take the lock of ``log``; on a file system without locks there is none.
+        """Take the lock of ``log``; a file system without locks gives none.
 
         Raises:
             LogError: another hub has it.

@@ -53,7 +53,7 @@ class LogQueries:
     def active_alarms(self, on_damage: Callable[[LogError], None] | None = None) -> list[Alert]:
         """Return the latest alert of every active alarm, oldest first.
 
-        With ``on_damage``, damaged rows are left out, and it is called with the fault of each.
+        With ``on_damage``, damaged rows are skipped, and it is called with the fault of each.
 
         Raises:
             LogError: a row does not match its checksum, or the file cannot be read.
@@ -84,7 +84,7 @@ class LogQueries:
         return next((alert for alert in self.active_alarms() if alert.seq == seq), None)
 
     def strip(self, seq: int) -> SignalStrip | None:
-        """Return the strip of the alert ``seq``, or None where there is none.
+        """Return the strip of the alert ``seq``, or None if it has none.
 
         Raises:
             LogError: it does not match its checksum, or the file cannot be read.

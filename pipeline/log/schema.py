@@ -90,7 +90,7 @@ class Meta:
     last_seq: int
     """Number of the newest alert ever written; 0 for none."""
     chain: bytes
-    """Its link. Before version 3 there is none."""
+    """Its link. Empty before version 3."""
     low_water_seq: int
     """Number of the oldest alert that is held; one past the last where none is."""
     low_water_chain: bytes
@@ -170,7 +170,7 @@ def mark_use(db: sqlite3.Connection, *, in_use: bool) -> bool:
     The mark is ``user_version`` in the header of the file, 1 or 0.
     """
     before = False
-    with suppress(sqlite3.Error):  # a full disk shows when there is something to be recorded
+    with suppress(sqlite3.Error):  # a full disk is reported at the next commit
         before = db.execute("PRAGMA user_version").fetchone() == (1,)
         if before != in_use:
             db.execute(f"PRAGMA user_version = {in_use:d}")

@@ -7,8 +7,8 @@ fill. Every row carries a checksum of its body, since bit rot inside a row passe
 integrity check, and every alert a link of a chain (`pipeline.log.schema`).
 
 Beside the alerts the log keeps the strips of signal around them; the active alarms, so that a hub
-knows after a restart what nobody has acknowledged yet; and the journal and the snapshots from which
-a hub that was killed goes on (`pipeline.hub.journal`).
+knows after a restart which alarms are not acknowledged yet; and the journal and the snapshots from
+which a hub that was killed continues (`pipeline.hub.journal`).
 
 Not thread-safe: one writer, the hub, which holds a lock on a file beside the log. Readers elsewhere
 (`pipeline.log.reader`) may open the log at any time. `pipeline.log.maintenance` decides what is

@@ -192,7 +192,7 @@ class _Check:
             # 1. The next page, and both ends of the log as they are by now.
             first = expected
             now, rows = self._reader.at_one_moment(partial(self._page, expected, meta.last_seq))
-            # 2. Retention may have removed rows meanwhile: the chain goes on from the new end.
+            # 2. Retention may have removed rows meanwhile: the chain continues from the new end.
             if now.low_water_seq > expected:
                 link, expected = now.low_water_chain, now.low_water_seq
                 self._overtaken = True

@@ -109,7 +109,7 @@ def numbered(alert: Alert, log_id: str, seq: int) -> Alert:
 def followed_by(alert: Alert, **changes: Any) -> Alert:
     """Return the next alert of the same alarm, not logged yet, with ``changes``.
 
-    The findings in the beat that raised the alarm are left out.
+    The findings in the beat that raised the alarm are dropped.
     """
     fresh = {
         "log_id": "",

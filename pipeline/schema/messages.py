@@ -2,8 +2,8 @@
 
 MessagePack, one frame a message: `encode` and `decode`. Decoding raises `WireError` and nothing
 else, whatever the bytes. Arrays travel as little-endian bytes. A decoded message holds them as
-read-only arrays whose shapes and values are checked, so whoever has a message from `decode` checks
-nothing again. What subscribers see is in `pipeline.schema.public`.
+read-only arrays whose shapes and values are checked, so a message from `decode` needs no
+further checks. What subscribers see is in `pipeline.schema.public`.
 
 Pure in memory: no sockets, no clock. Units: mV, Hz, seconds.
 """
@@ -32,10 +32,10 @@ MAX_BATCH: Final = 128
 """Windows in one request to a scorer."""
 
 FLAG_LEAD_OFF: Final = 1
-"""Sample flag: the device says that an electrode is off."""
+"""Sample flag: the device reports that an electrode is off."""
 
 FLAG_SATURATED: Final = 2
-"""Sample flag: the sample stands at a rail of the converter."""
+"""Sample flag: the sample is at a rail of the converter."""
 
 LATEST_UTC_S: Final = 4e9
 """Seconds since 1970, in the year 2096: no later time is believed."""
@@ -54,7 +54,7 @@ Rate = Annotated[float, msgspec.Meta(ge=_LOWEST_HZ, le=_HIGHEST_HZ)]
 Stamp = Annotated[float, msgspec.Meta(ge=0.0, le=LATEST_UTC_S)]
 Label = Annotated[str, msgspec.Meta(pattern=rf"^[^{STEERING}]{{0,64}}\Z")]
 Session = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{0,32}\Z")]
-"""Random, one for each run of a source: it tells two sources of one name apart."""
+"""Random, one for each run of a source: it distinguishes two sources of one name."""
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
@@ -63,7 +63,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     stream: StreamName
     session: Session = ""
     resume: bool = False
-    """Whether it goes on for the source that sent last, and has died."""
+    """Whether it continues for the source that sent last, and has died."""
 
 
 NO_FLAGS: Final = np.zeros(0, dtype=np.uint8)
@@ -86,7 +86,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="chunk"):
     """uint8[n], of `FLAG_LEAD_OFF` and `FLAG_SATURATED`; empty where no sample has a flag."""
     lead: Label = ""
     stamp_s: Stamp | None = None
-    """When the source's clock said that the last sample was taken, seconds since 1970."""
+    """When the last sample was taken by the source's clock, seconds since 1970."""
     session: Session = ""
     number: Count = 0
     """Counts the chunks of a session from 1, its end included; a chunk that is sent again keeps its
@@ -233,7 +233,7 @@ class Acknowledged(msgspec.Struct, frozen=True, kw_only=True, tag="acknowledged"
 
 
 class GivenUp(msgspec.Struct, frozen=True, kw_only=True, tag="given_up"):
-    """In the journal: windows that nobody scores; their beats are published as not analysable."""
+    """In the journal: windows that get no score; their beats are published as not analysable."""
 
     ids: list[WindowId]
 
@@ -378,12 +378,12 @@ def numbered(message: Chunk | End, session: str, number: int, shed: int) -> Chun
 
 
 def after_loss(message: Chunk | End) -> Chunk | End:
-    """Return a message that says that its source no longer has the messages before it."""
+    """Return a message marked as one whose source no longer has the messages before it."""
     return msgspec.structs.replace(message, unkept=True)
 
 
 def rows_of(reply: ScoreReply | ClassReply, rows: list[int]) -> ScoreReply | ClassReply:
-    """Return what a decoded reply says of the windows in ``rows``; of all, the reply itself."""
+    """Return the part of a decoded reply about the windows in ``rows``; for all, the reply."""
     if len(rows) == len(reply.ids):
         return reply
     ids = [reply.ids[row] for row in rows]

@@ -43,7 +43,7 @@ class BeatNote(msgspec.Struct, frozen=True, kw_only=True):
     ticks: list[int] | None = None
     """These three as in an alert: not every anomalous beat raises one."""
     event_utc: str = ""
-    """When it happened by the source's clock; empty where the source tells no time."""
+    """When it happened by the source's clock; empty where the source sends no stamps."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +90,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     shed_samples: int = 0
     """Samples that the source had to drop because the monitor did not take them."""
     recorded: bool = True
-    """False while the log takes nothing, as ``fault`` says: then nothing of this is recorded."""
+    """False while the log cannot be written, for the reason in ``fault``: this is not recorded."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +122,7 @@ _LATEST_S: Final = 1e9
 
 
 def is_signal(strip: SignalStrip) -> bool:
-    """Say whether a strip holds values, at a rate and a position that a signal can have."""
+    """Return whether a strip holds values, at a rate and a position that a signal can have."""
     lowest, highest = SAMPLING_RATE_LIMITS_HZ
     if not (strip.mv and lowest <= strip.fs_hz <= highest):
         return False
@@ -174,7 +174,7 @@ class SystemReport(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the whole system, published each second on ``system``.
 
     Totals over all streams, without their names. Counters of samples and windows belong to the
-    streams, and go on with them when a new hub goes on from the log; the others, and the
+    streams, and continue when a new hub continues from the log; the others, and the
     histograms, count from the beginning of this hub.
     """
 
@@ -186,7 +186,7 @@ class SystemReport(msgspec.Struct, frozen=True, kw_only=True):
     """Of its source, where it is known."""
     uptime_s: float
     resident_bytes: int | None = None
-    """Memory of the hub; null where the operating system does not say."""
+    """Memory of the hub; null where the operating system does not report it."""
     streams: dict[str, int]
     """Streams by state; ``ended`` is one of the states."""
     scorers: int
@@ -222,7 +222,7 @@ class SystemReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def unaccounted_windows(self) -> int:
-        """Windows that were lost track of; 0 unless the program is wrong."""
+        """Windows that were lost; 0 unless the program is wrong."""
         accounted = self.scored_windows + self.pending_windows + self.refused_windows
         return self.produced_windows - accounted
 
@@ -232,7 +232,7 @@ class Gap:
     """Alerts that the subscriber asked for and the log cannot give: they will never come.
 
     Like `LogReplaced` it is no message of the hub: the subscriber's side makes it, and it has the
-    fields by which alerts are told apart, and like an alert ``log_id`` and ``seq``: the position of
+    fields that distinguish alerts, and like an alert ``log_id`` and ``seq``: the position of
     a subscriber that has processed it.
     """
 
@@ -297,7 +297,7 @@ _strip_decoder = msgspec.json.Decoder(SignalStrip)
 def encode_json(message: msgspec.Struct | Gap | LogReplaced) -> bytes:
     """Return ``message`` as one JSON object in UTF-8, without a newline.
 
-    What could steer the terminal of whoever looks at the line is escaped, as JSON allows.
+    Characters that could steer a terminal on which the line is shown are escaped, as JSON allows.
     """
     body = _json_encoder.encode(message)
     if body.isascii() and b"\x7f" not in body:  # msgspec escapes C0 itself

@@ -92,7 +92,7 @@ class ControlReply(msgspec.Struct, frozen=True, kw_only=True):
     system: SystemReport | None = None
     """Of a `State`: the system as a whole, now."""
     statuses: list[Status] = []
-    """Of a `State`: every stream there is."""
+    """Of a `State`: every stream."""
 
 
 ControlRequest = Acknowledge | Silence | Show | State | Died

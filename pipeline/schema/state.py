@@ -5,9 +5,9 @@ states. `encode` and `decode` write and read a whole tree of them as MessagePack
 positional: a new name for one changes no byte; a new order, another type, one more or one less
 does, and then `pipeline.stream.snapshot.STATE_VERSION` must be raised.
 
-Arrays are written with their dtype and shape. Where a type says so by `Shape`, a state holds an
-array of that shape and no other. Bytes are hostile until decoded: there is no pickle and no class
-name among them. Pure in memory.
+Arrays are written with their dtype and shape. Where a type is annotated with a `Shape`, a state
+holds an array of that shape and no other. Bytes are hostile until decoded: there is no pickle and
+no class name among them. Pure in memory.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ class Shape(tuple[int | None, ...]):
     __slots__ = ()
 
     def fits(self, shape: tuple[int, ...]) -> bool:
-        """Say whether an array of ``shape`` is one of these."""
+        """Return whether an array of ``shape`` is one of these."""
         if len(shape) != len(self):
             return False
         return all(n in (None, m) for n, m in zip(self, shape, strict=True))
@@ -102,7 +102,7 @@ def field_types(kind: Any) -> Mapping[str, Any]:
 
 
 def _check(value: Any, hint: Any) -> None:
-    """Raise `SnapshotError` if an array within ``value`` has another shape than its type says."""
+    """Raise `SnapshotError` if an array within ``value`` has not the shape of its type."""
     if value is None or hint in _PLAIN:
         return
     origin, args = get_origin(hint), get_args(hint)

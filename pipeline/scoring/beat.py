@@ -55,7 +55,7 @@ class Beat(State):
 
     @property
     def wants_score(self) -> bool:
-        """Whether a score is still needed before the beat can be judged."""
+        """Whether a score is still needed before the beat can have a verdict."""
         return self.reason is Reason.OK and self.score is None
 
     @property

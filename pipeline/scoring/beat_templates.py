@@ -1,4 +1,4 @@
-"""The shapes that one patient's beats have, and which of them are usual.
+"""The shapes of one patient's beats, and which of them are usual.
 
 Beats of one shape share a template. With it are kept how often it came lately, how early its beats
 come on average, and how badly the student reconstructs them. A beat belongs to the nearest
@@ -85,8 +85,8 @@ class BeatTemplates:
     def usual(self) -> list[int]:
         """Return the indices of the usual templates, 1 to 8; there must have been a beat."""
         weights, early, error = self.state.weights, self.state.early, self.state.error
-        share = 0.02 * sum(weights)
-        least_error = min(e for e, weight in zip(error, weights, strict=True) if weight >= share)
+        rare = 0.02 * sum(weights)
+        least_error = min(e for e, weight in zip(error, weights, strict=True) if weight >= rare)
         plausible = [
             weight
             * math.exp(

@@ -21,7 +21,7 @@ what this patient's ordinary beats typically score (``typical``, a contribution 
 patient whose every beat is a little unusual it takes more to be called anomalous. A beat is
 anomalous above the threshold that the calibration found for a stated rate of false alerts.
 
-The first `LEARNING_BEATS` beats are judged without the components about the patient, against a
+The first `LEARNING_BEATS` beats are scored without the components about the patient, against a
 threshold of its own. Which beats are usual does not depend on the threshold: asking for fewer
 alerts must not teach the baseline ectopic beats.
 
@@ -152,7 +152,7 @@ class Typical:
     """What the ordinary beats of one patient typically score."""
 
     def __init__(self, ordinary: list[float] | None = None) -> None:
-        """Begin, or go on from the sums of the latest ordinary beats."""
+        """Begin, or continue from the sums of the latest ordinary beats."""
         self._ordinary = RollingQuantiles(USUAL_BEATS, [] if ordinary is None else ordinary)
 
     def contribution(self, total: float) -> float:
@@ -187,7 +187,7 @@ class LiveScoreState(State):
 
 
 class LiveScore:
-    """Judges the beats of one patient, and learns from them."""
+    """Scores the beats of one patient, and learns from them."""
 
     def __init__(self, config: LiveScoreConfig, state: LiveScoreState | None = None) -> None:
         self.state = state = state or LiveScoreState(BeatTemplatesState.fresh())
@@ -213,7 +213,7 @@ class LiveScore:
             self._recent_rr.add(rr_s)
             self._long_rr.add(rr_s)
 
-    def judge(self, window: NDArray[np.float32], rr_s: float, model_score: float) -> Verdict:
+    def score(self, window: NDArray[np.float32], rr_s: float, model_score: float) -> Verdict:
         """Score one analysable beat and learn from it.
 
         Args:
@@ -243,7 +243,7 @@ class LiveScore:
     ) -> dict[str, float]:
         """Return every component that is known of this beat, unscaled; learn from it.
 
-        What is learned does not depend on any scale or threshold. Arguments as for `judge`.
+        What is learned does not depend on any scale or threshold. Arguments as for `score`.
         """
         error = math.log(max(model_score, _FLOOR))
         raw = {"model": error}

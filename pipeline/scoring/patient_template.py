@@ -2,9 +2,9 @@
 
 The template is the median, tick by tick, of `KEPT_BEATS` earlier windows of beats that came when
 they were due. Ectopic beats mostly come early and so stay out of it; a median tolerates the rest.
-There is nothing to tune, and no wrong decision can spoil it: it depends on no score, threshold or
-class. Distances are given relative to those of the kept beats themselves, for noise and breathing
-make one patient's normal beats differ more than another's.
+It has no parameter to tune, and no wrong decision can corrupt it: it depends on no score, threshold
+or class. Distances are given relative to those of the kept beats themselves, for noise and
+breathing make one patient's normal beats differ more than another's.
 
 Pure and causal: depends on this stream's beats alone, in order. No clock, no I/O. One instance per
 stream; not thread-safe.
@@ -45,7 +45,7 @@ SHAPE_FEATURE_NAMES: Final = (
     "qrs_width",
     "qrs_height",
 )
-"""What each number is; `PatientTemplate.compare` says it in full."""
+"""The features in order; `PatientTemplate.compare` defines them."""
 
 SHAPE_FEATURES: Final = len(SHAPE_FEATURE_NAMES)
 

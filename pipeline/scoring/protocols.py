@@ -14,7 +14,7 @@ from pipeline.constants import WINDOW_SAMPLES
 from pipeline.schema.state import Shape
 
 Window = Annotated[NDArray[np.float32], Shape((WINDOW_SAMPLES,))]
-"""float32[320]: a beat's window, scaled to [-1, 1], or what a reconstruction leaves of it."""
+"""float32[320]: a beat's window, scaled to [-1, 1], or its residual."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

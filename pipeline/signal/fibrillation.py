@@ -2,7 +2,7 @@
 
 It uses no R peak and no model: a fibrillating heart has no beats to find. Two measures over four
 seconds decide, every half second. A heart that beats rests between its beats, so most slopes of its
-ECG are small beside the steepest; a fibrillating one never rests (the share of flat slopes; the
+ECG are small beside the steepest; a fibrillating one never rests (the fraction of flat slopes; the
 isoelectric content of Clayton and others, Med. Biol. Eng. Comput. 31, 1993, is of this kind). And
 fibrillation is slow and nearly a sine: most of its power lies between 2 and 7 Hz (the spectral
 algorithm of Barro et al., J. Biomed. Eng. 11, 1989). Their weights are a logistic regression on 8
@@ -29,9 +29,9 @@ BIAS: Final = -0.54
 
 BEGINS_ABOVE: Final = 1.75
 """Of the weighted sum. Chosen on these records: all 32 episodes of vfdb of 5 s and more are found
-within 10 s, and there is no alarm in DS1 but for the flutter of record 207."""
+within 10 s, and DS1 has no alarm but for the flutter of record 207."""
 
-GOES_ON_ABOVE: Final = 0.75
+CONTINUES_ABOVE: Final = 0.75
 
 LEAST_MV: Final = 0.15
 """Peak to peak. Fibrillation below 0.1 mV is called asystole, from 0.2 mV on it is coarse (AHA
@@ -108,7 +108,7 @@ class FibrillationState(State):
     above: int = 0
     """Measures in a row above `BEGINS_ABOVE`."""
     below: int = 0
-    """Measures in a row not above `GOES_ON_ABOVE`."""
+    """Measures in a row not above `CONTINUES_ABOVE`."""
     unknown: int = 0
     """Measures in a row that hold masked samples."""
     active: bool = False
@@ -142,7 +142,7 @@ class FibrillationWatch:
         """
         positions, rows = self.measure(clean, masked)
         changes = (
-            self._judge(int(position), row) for position, row in zip(positions, rows, strict=True)
+            self._decide(int(position), row) for position, row in zip(positions, rows, strict=True)
         )
         return [change for change in changes if change is not None]
 
@@ -163,7 +163,7 @@ class FibrillationWatch:
         )  # fmt: skip
         return positions[:n], rows[:n]
 
-    def _judge(self, position: int, row: NDArray[np.float64]) -> Change | None:
+    def _decide(self, position: int, row: NDArray[np.float64]) -> Change | None:
         state, step = self.state, kernel.THIN * kernel.EVERY
         if row[kernel.MASKED]:
             state.above = 0
@@ -176,7 +176,7 @@ class FibrillationWatch:
         score = FLAT_WEIGHT * row[kernel.FLAT] + LOW_WEIGHT * row[kernel.LOW] + BIAS
         score = score if row[kernel.SPAN] > LEAST_MV else -np.inf
         state.above = state.above + 1 if score > BEGINS_ABOVE else 0
-        state.below = 0 if score > GOES_ON_ABOVE else state.below + 1
+        state.below = 0 if score > CONTINUES_ABOVE else state.below + 1
         window = kernel.THIN * kernel.KEPT
         if not state.active and state.above >= BEGINS_AFTER:
             state.active = True

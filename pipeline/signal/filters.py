@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipeline.constants import SAMPLING_RATE_HZ
 
 QRS_BAND_HZ: Final = (8.0, 20.0)
-"""Where the QRS stands out most from P, T and noise (Elgendi 2013)."""
+"""Where the QRS differs most from P, T and noise (Elgendi 2013)."""
 
 RESAMPLING_DELAY_S: Final = 0.02
 """Half the length of the resampling filter: the input it must see beyond an output sample."""

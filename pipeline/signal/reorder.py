@@ -45,7 +45,7 @@ class ReorderBuffer:
         return self.state.expected
 
     def push(self, block: SampleBlock) -> list[SampleBlock]:
-        """Take a block; return those that can go on now, in order. Repeats go on as they are."""
+        """Take a block; return those that can be passed on, in order. Repeats pass unchanged."""
         if block.end == block.first_sample:
             return []
         state = self.state

@@ -37,7 +37,7 @@ class SignalRing:
         self.state = state
 
     def place(self, epoch: int, first: int, values: NDArray[np.float32]) -> None:
-        """Take in ``values``, float32[n], of which the first stands at position ``first``."""
+        """Take in ``values``, float32[n], the first at position ``first``."""
         state, size = self.state, self.state.values.size
         end = first + values.size
         values = values[-size:]

@@ -14,14 +14,14 @@ class SampleBlock(State):
     first_sample: int
     """Index of the first one in the source's own sampling rate, counted from 0."""
     samples: NDArray[np.float32]
-    """float32[n], mV; NaN where there is no value."""
+    """float32[n], mV; NaN where no value is known."""
     flags: NDArray[np.uint8] | None = None
     """uint8[n] of `pipeline.schema.messages.FLAG_LEAD_OFF` and `FLAG_SATURATED`; None for none."""
     epoch: int = 0
     """Which numbering of the source this is: a looped record begins the next one."""
     stamp_s: float | None = None
-    """When the source's clock said that the last sample was taken, seconds since 1970; None for a
-    record, whose samples were taken long ago."""
+    """When the last sample was taken by the source's clock, seconds since 1970; None for a record,
+    whose samples were taken long ago."""
     arrived_at: float = 0.0
     """When it arrived, in seconds of the receiver's clock; for latencies only."""
 

@@ -2,7 +2,7 @@
 
 Feed chunks of any length to `Segmenter.push`; it returns the beats that became complete. The
 result depends only on the samples, never on how they were cut into chunks:
-`test_chunking_changes_nothing` holds us to that. Records, training and the live hub all go
+`test_chunking_changes_nothing` checks that. Records, training and the live hub all go
 through the same code.
 
 Pure in memory: no sockets, no clock, no logging. Units: mV in, sample indices out. Not
@@ -58,7 +58,7 @@ _FLUSH: Final = 140
 """Samples after the end that confirm a beat just before it: R to energy, and APART."""
 
 _EDGE: Final = 5
-"""An R peak nearer to the end than so many samples is none: nobody saw the signal turn."""
+"""An R peak nearer to the end than so many samples is none: the signal was not seen to turn."""
 
 _KNOWN_FLAGS: Final = np.uint8(sampling.FLAG_LEAD_OFF | sampling.FLAG_SATURATED)
 
@@ -72,7 +72,7 @@ class Segmenter:
     """
 
     def __init__(self, fs_hz: float, state: SegmenterState | None = None) -> None:
-        """Prepare for a stream of ``fs_hz``, or go on from the ``state`` of one.
+        """Prepare for a stream of ``fs_hz``, or continue from the ``state`` of one.
 
         Raises:
             ValueError: the rate is outside 50 to 10,000 Hz.
@@ -146,7 +146,7 @@ class Segmenter:
         self._connect()
 
     def _flush(self) -> Segment:
-        """Bring out what the segment still holds, as if its last value went on for a while."""
+        """Bring out what the segment still holds, as if its last value lasted for a while."""
         state, rate = self.state, self._rate
         expected = int(state.counters[EXPECTED])
         if expected == NONE:
@@ -268,9 +268,9 @@ class Segmenter:
         waiting = np.concatenate((state.pending[: counters[PENDING]], found))
         reach = _EDGE if closed else WINDOW_AFTER_R - 1
         b = int(np.count_nonzero(waiting[:, 0] + reach <= stretch.last))
-        left = 0 if closed else len(waiting) - b
-        state.pending[:left] = waiting[b : b + left]
-        counters[PENDING] = left
+        still = 0 if closed else len(waiting) - b
+        state.pending[:still] = waiting[b : b + still]
+        counters[PENDING] = still
         if not b:
             return NO_BEATS
         r = waiting[:b, 0]
@@ -299,7 +299,7 @@ class Segmenter:
 def _admit(
     samples: NDArray[np.float32], first_sample: int, flags: NDArray[np.uint8] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Check and copy what comes in, so that the kernels meet one type of array for ever."""
+    """Check and copy what comes in, so that the kernels always get one type of array."""
     with np.errstate(over="ignore"):  # beyond float32 is infinite, and that is no signal
         x = np.array(samples, dtype=np.float32)
     if x.ndim != 1:

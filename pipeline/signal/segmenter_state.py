@@ -61,12 +61,12 @@ PENDING_BEATS: Final = 32
 detector's 16 waiting candidates."""
 
 NOISE_BLOCKS: Final = round(10 * quality.NOISE_SECONDS)
-"""Tenths of a second over which noise is judged."""
+"""Tenths of a second over which noise is assessed."""
 
 _USUAL_RR: Final = 288  # 75 bpm until it is known
 
 NONE: Final = -1
-"""Value of `EXPECTED` and `LAST_R` while there is none yet."""
+"""Value of `EXPECTED` and `LAST_R` before the first sample and beat."""
 
 # Slots of `SegmenterState.counters`. Positions at 360 Hz count from the segment's start, ORIGIN;
 # EXPECTED is the source's next sample, DONE and PENDING count samples and beats, LAST_R and

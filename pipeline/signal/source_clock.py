@@ -3,7 +3,7 @@
 Time in a stream is the index of a sample over the nominal rate; no decision depends on a clock. But
 the clock of a device runs some parts per million fast or slow, and stamps arrive with jitter. A
 line through the stamps of the last minutes gives every sample its time to a few milliseconds
-(Lab Streaming Layer and pyxdf do the same). Stamps far from the line are left out; several in a
+(Lab Streaming Layer and pyxdf do the same). Stamps far from the line are not used; several in a
 row that agree are a step of the clock, and the line begins anew. After a delay of the source the
 samples that it had not read come in a burst: their stamps show when they were read, not taken.
 Pure: the stamps are arguments.
@@ -33,10 +33,10 @@ RATE_S: Final = 8.0
 """From so long on the rate is known well enough to call it wrong."""
 
 BURST_SHARE: Final = 0.25
-"""Stamps that advance by less than this share of their signal are of a burst ..."""
+"""Stamps that advance by less than this part of their signal are of a burst ..."""
 
 BURST_S: Final = 8.0
-"""... unless they do so for so long: then the source is faster than it says."""
+"""... unless they do so for so long: then the source is faster than its stated rate."""
 
 _ENDS: Final = 5
 """Stamps at each end of the stretch over which the rate is measured; their median counts."""
@@ -45,7 +45,7 @@ _APART_S: Final = 0.2
 """Stamps nearer to the last one, in signal, are not needed."""
 
 _OUTLIER: Final = 3.0
-"""Times the median deviation beyond which a stamp is left out of the line."""
+"""Times the median deviation beyond which a stamp is not used for the line."""
 
 
 class SourceClockState(State):
@@ -58,7 +58,7 @@ class SourceClockState(State):
     latest: tuple[int, float] | None = None
     """The latest stamp, of use or not."""
     burst_since: float | None = None
-    """The first stamp of a burst that goes on."""
+    """The first stamp of a burst that has not ended."""
     line: tuple[int, float, float] | None = None
     """(sample, its time, seconds a sample)."""
 
@@ -106,7 +106,7 @@ class SourceClock:
         return utc_s + (sample - at) * slope
 
     def rate_off(self) -> float | None:
-        """Return by which share the source sends more samples a second than it says.
+        """Return how much faster than its stated rate the source sends, as a fraction of that rate.
 
         None before `RATE_S` have passed. With jitter of 50 ms good to half a percent.
         """
@@ -151,7 +151,7 @@ class SourceClock:
         at = int(points[-1, 0])
         x = points[:, 0] - at
         nominal = 1.0 / self._fs_hz
-        # What is left of the stamps without their nominal rate is small: nothing is rounded away.
+        # The stamps less their nominal times are small: nothing is rounded away.
         origin = float(points[0, 1])
         y = (points[:, 1] - origin) - (points[:, 0] - points[0, 0]) * nominal
         kept = np.ones(x.size, dtype=np.bool_)

@@ -63,7 +63,7 @@ class BeatQueue:
         counters: Counters,
         state: BeatQueueState,
     ) -> None:
-        """Go on from ``state``; scored and refused windows are counted in ``counters``.
+        """Continue from ``state``; scored and refused windows are counted in ``counters``.
 
         Raises:
             SnapshotError: the state holds a beat that is none of ``stream``.
@@ -120,14 +120,14 @@ class BeatQueue:
         beat.compute_s = compute_s if np.isfinite(compute_s) else 0.0
         beat.scored_at = self._clock()
         self._counters.scored_windows += 1
-        return self.judge()
+        return self.assign_verdicts()
 
     def classified(
         self, window_id: WindowId, probabilities: NDArray[np.float32], compute_s: float
     ) -> None:
         """Bring back the class probabilities, float32[4], of a beat; a no-op if none waits.
 
-        None waits where a journal goes on under other thresholds: then other beats ask.
+        None waits where a journal is applied under other thresholds: then other beats want a class.
         """
         beat = self._waiting.pop(window_id, None)
         if beat is None:
@@ -137,7 +137,7 @@ class BeatQueue:
         beat.classified_at = self._clock()
 
     def give_up(self, window_id: WindowId) -> list[Beat]:
-        """Record that nobody will score a window, or name its class; a no-op if none waits.
+        """Record that no scorer will score a window, or name its class; a no-op if none waits.
 
         Returns:
             The beats that want a class now, in order.
@@ -149,9 +149,9 @@ class BeatQueue:
             beat.reason = Reason.UNSCORED
             self._counters.refused_windows += 1
         beat.class_asked_at = None
-        return self.judge()
+        return self.assign_verdicts()
 
-    def judge(self) -> list[Beat]:
+    def assign_verdicts(self) -> list[Beat]:
         """Give beats their verdict, up to one without a score; return those that want a class."""
         state = self.state
         wanted = []
@@ -164,7 +164,7 @@ class BeatQueue:
             if beat.score is None:
                 self._live.skip(beat.rr_s)
             else:
-                beat.verdict = self._live.judge(beat.window, beat.rr_s, beat.score)
+                beat.verdict = self._live.score(beat.window, beat.rr_s, beat.score)
                 beat.bpm = self.bpm()
             anomalous = beat.verdict is not None and beat.verdict.anomalous
             if anomalous:

@@ -95,7 +95,7 @@ class StreamSession:
     def __init__(
         self, stream: Stream, lead: str, arrived_at: float, state: SessionState | None = None
     ) -> None:
-        """Begin with ``stream``, or go on from ``state``, which holds that of the stream.
+        """Begin with ``stream``, or continue from ``state``, which holds that of the stream.
 
         Raises:
             SnapshotError: the state is none of this program's.
@@ -131,7 +131,7 @@ class StreamSession:
         self.recorder.add(strip)
 
     def take_strip(self) -> SignalStrip | None:
-        """Return the signal since the last call, of much the newest part, or None without any."""
+        """Return the signal since the last call, at most its newest part; None without any."""
         end = self.recorder.end
         begin = max(self.state.unseen_from, end - _LONGEST_STRIP)
         self.state.unseen_from = end
@@ -176,7 +176,7 @@ class StreamSession:
         return self.stream.alarms + self.source_alarm.active
 
     def status(self, now: float, system: SystemState) -> Status:
-        """Return the status of the stream; a system that cannot judge overrules a calm signal."""
+        """Return the status of the stream; a system that cannot analyse overrules a calm signal."""
         stream, counters = self.stream, self.stream.counters
         state, reason = stream.condition()
         age = now - self.arrived_at

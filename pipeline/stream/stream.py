@@ -1,4 +1,4 @@
-"""One stream from samples to alerts, apart from the models: the pure heart of the hub.
+"""One stream from samples to alerts, apart from the models.
 
 `Stream.take` accepts samples and returns the beats that want a score. `Stream.beats` is where
 scores and classes are brought back (`pipeline.stream.beat_queue`), and `Stream.drain` returns the
@@ -99,7 +99,7 @@ class Stream:
         settings: AlarmSettings = DEFAULTS,
         state: StreamState | None = None,
     ) -> None:
-        """Begin at ``first_sample`` of ``epoch``, or go on from ``state``.
+        """Begin at ``first_sample`` of ``epoch``, or continue from ``state``.
 
         With ``classify``, anomalous beats are published with their class.
 
@@ -195,7 +195,7 @@ class Stream:
             self._absorb(segment, taken)
         if last is not None:
             self._absorb(last(), taken)
-        self.beats.judge()  # those that want no score; a class is only wanted of scored ones
+        self.beats.assign_verdicts()  # of beats that want no score, and so no class
         if not self.pending:
             # The same alerts however late the scores come: else the next beat would bring these.
             taken.alerts.extend(self._dated(self._alarms.beats.advance(self.state.published_to)))

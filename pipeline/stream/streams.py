@@ -63,7 +63,7 @@ class Outcome:
     ended: bool = False
     """Whether a stream is over and its last beat is reported."""
     acknowledged: list[Alert] = field(default_factory=list)
-    """Those of the alerts that say that an alarm was acknowledged."""
+    """Those of the alerts that confirm an acknowledgement."""
     removed: StreamSession | None = None
     """A stream that was removed."""
 
@@ -115,7 +115,7 @@ class Streams:
         return {(alarm.stream, alarm.episode) for alarm in alarms}
 
     def watch_sources(self, now: float) -> list[Alert]:
-        """Return the alerts that say that sources fell silent, or that they are back."""
+        """Return the alerts of sources that fell silent, or are back."""
         return [alert for one in self.sessions.values() for alert in one.watch_source(now)]
 
     def take_signal(self) -> list[SignalStrip]:
@@ -138,7 +138,7 @@ class Streams:
         ]
 
     def begun(self, opened: Opened) -> StreamSession:
-        """Return a session with a stream that begins as ``opened`` says."""
+        """Return a session with a stream that begins as ``opened`` describes."""
         stream = self._stream(
             opened.stream, opened.fs_hz, epoch=opened.epoch, first_sample=opened.first_sample
         )
@@ -146,7 +146,7 @@ class Streams:
         return StreamSession(stream, opened.lead, self._clock())
 
     def restored(self, name: str, fs_hz: float, state: SessionState) -> StreamSession:
-        """Return a session that goes on from ``state``.
+        """Return a session that continues from ``state``.
 
         Raises:
             SnapshotError: the state is none of such a stream.
@@ -192,7 +192,7 @@ class Streams:
         session = self.sessions.get(chunk.stream)
         before = session.stream.epoch if session is not None else 0
         if chunk.epoch - before > MOST_EPOCHS:
-            # The next source would have to begin behind it, and behind the last there is none.
+            # The next source would have to begin behind it, and no epoch follows the last.
             raise WireError(f"{chunk.stream} is in epoch {before}, not {chunk.epoch}")
         if session is None or session.ended:
             removal = [] if session is not None else self._removal(now)
@@ -276,7 +276,7 @@ class Streams:
         Args:
             event: as `admit` returned it; scores and classes only of windows that wait for one.
             arrived_at: when it arrived, for latencies.
-            to: where given, says to which of the streams concerned the event is applied.
+            to: where given, decides to which of the streams concerned the event is applied.
         """
         outcome = Outcome()
         for name in sorted(self.concerned(event)):

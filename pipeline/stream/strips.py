@@ -1,8 +1,8 @@
 """The band-passed signal of a stream, on its way to the dashboard and around alarms in the log.
 
-Within the hub a strip is an array: a number that nobody looks at never becomes an object.
+Within the hub a strip is an array: a number that is not shown never becomes an object.
 `StripRecorder` remembers the last minute of one stream. Once the alert of an alarm has its number,
-and the signal goes on for long enough behind its position (or will not go on), it gives out the
+and the signal lasts for long enough behind its position (or has ended), it gives out the
 strip around it. Pure: no sockets, no clock.
 """
 
@@ -57,7 +57,7 @@ class StripRecorderState(State):
     wanted: list[tuple[int, int]] = field(default_factory=list)
     """(number of the alert, its position at 360 Hz) of the strips still to be cut."""
     cut: list[tuple[int, SignalStrip]] = field(default_factory=list)
-    """(number of the alert, its strip) of those that nobody has taken yet."""
+    """(number of the alert, its strip) of those that were not taken yet."""
 
     @classmethod
     def fresh(cls) -> Self:
@@ -69,7 +69,7 @@ class StripRecorder:
     """The last minute of one stream's signal, and the strips that are still to be cut."""
 
     def __init__(self, stream: str, state: StripRecorderState | None = None) -> None:
-        """Begin, or go on from ``state``.
+        """Begin, or continue from ``state``.
 
         Raises:
             SnapshotError: it keeps another length of signal.
@@ -126,5 +126,5 @@ class StripRecorder:
 
 
 def wants_strip(alert: Alert) -> bool:
-    """Return whether an alert gets a strip: one that says that something of the heart began."""
+    """Return whether an alert gets a strip: the first one of a physiological alarm."""
     return alert.state == "on" and alert.category == PHYSIOLOGICAL

@@ -88,7 +88,7 @@ class AccessEntry:
 
 
 def load_access_list(store: KeyStore) -> dict[str, AccessEntry]:
-    """Return the list by name; empty if there is none yet.
+    """Return the list by name; empty before it exists.
 
     Raises:
         KeysError: others could have written it, or it is damaged.

@@ -51,7 +51,7 @@ class Authenticator:
 
         Raises:
             KeysError: the list cannot be read.
-            AuthenticationError: there is another authenticator in this process.
+            AuthenticationError: this process already has an authenticator.
         """
         self._own = own
         self._access_list = LiveAccessList(store, clock)
@@ -103,7 +103,7 @@ class Authenticator:
             self._zap_handler = self._start_zap_handler()
 
     def close(self) -> None:
-        """End the threads; sockets that are still bound accept nobody from now on."""
+        """End the threads; sockets that are still bound accept no key from now on."""
         self._stop.set()
         self._zap_handler.join()
         if self._self_tests is not None:

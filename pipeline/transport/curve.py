@@ -79,7 +79,7 @@ def require_keys(socket: "zmq.Socket[bytes]", own: KeyPair, domain: str) -> None
     """Make a socket that will bind ask for keys. The three settings only protect together.
 
     Without the domain libzmq asks no ZAP handler about a key; without the enforcement it accepts
-    every key while there is no ZAP handler.
+    every key without a ZAP handler.
     """
     socket.setsockopt(zmq.CURVE_SERVER, 1)
     socket.setsockopt(zmq.CURVE_SECRETKEY, own.secret.encode("ascii"))

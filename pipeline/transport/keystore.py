@@ -28,7 +28,7 @@ _OTHERS_WRITE: Final = 0o022
 
 
 def default_folder() -> Path:
-    """Return where keys are kept unless ``--keys`` says otherwise."""
+    """Return where keys are kept without ``--keys``."""
     config = os.environ.get("XDG_CONFIG_HOME")
     return (Path(config) if config else Path.home() / ".config") / "ecg-monitor" / "keys"
 
@@ -70,7 +70,7 @@ class KeyStore:
         a folder that only the service can read; that folder comes first.
 
         Raises:
-            KeysError: there is none, others could read it, or it is damaged.
+            KeysError: it is missing, others could read it, or it is damaged.
         """
         file = f"{check_name(name)}.secret"
         credentials = os.environ.get("CREDENTIALS_DIRECTORY")
@@ -94,7 +94,7 @@ class KeyStore:
         """Return a public key: ``name`` is that of a key in the store, or the key itself.
 
         Raises:
-            KeysError: there is none, others could have written it, or it is damaged.
+            KeysError: it is missing, others could have written it, or it is damaged.
         """
         if is_key(name):
             return name

@@ -87,7 +87,7 @@ class _Socket:
         Args:
             bind: address to bind to.
             connect: address to connect to, if not.
-            auth: checks the key of whoever connects.
+            auth: checks the key of every peer.
             socket_name: name of this socket in the access list.
             keys: what to present to a hub that asks for keys.
 
@@ -113,7 +113,7 @@ class _Socket:
     def _open(self, address: str, *, binds: bool) -> "zmq.Socket[bytes]":
         try:
             socket: zmq.Socket[bytes] = zmq.Context.instance().socket(self._kind)
-        except zmq.ZMQError as error:  # no descriptors are left
+        except zmq.ZMQError as error:  # no descriptor is free
             raise EndpointError(f"cannot use {address}: {error}") from None
         self._configure(socket)
         if self._auth is not None:
@@ -185,7 +185,7 @@ class _Socket:
         try:
             self._socket.send_multipart(frames, zmq.DONTWAIT)
         except (zmq.Again, zmq.ZMQError):
-            # A full queue, or (ROUTER_MANDATORY) a peer that is gone; the caller counts it.
+            # A full queue, or (ROUTER_MANDATORY) a peer without a connection; the caller counts it.
             return False
         return True
 
@@ -265,7 +265,7 @@ class Router(_Socket):
             yield peer, frames[1].bytes
 
     def send(self, peer: bytes, frame: bytes) -> bool:
-        """Send to one peer; False if it is gone, has lost its rights, or its queue is full."""
+        """Send to one peer; False if it disconnected, has lost its rights, or its queue is full."""
         return self._may_use(peer) and self._send([peer, frame])
 
     def _may_use(self, peer: bytes) -> bool:
@@ -275,7 +275,7 @@ class Router(_Socket):
         return self._auth.rights(user).may_use(self._socket_name)
 
     def offer(self, peer: bytes, frame: bytes) -> bool | None:
-        """Send to one peer; False if its queue is full, None if it is gone or lost its rights."""
+        """Send to one peer; False on a full queue, None if it disconnected or lost its rights."""
         if not self._may_use(peer):
             return None
         try:
@@ -324,7 +324,7 @@ class Dealer(_Socket):
 
 
 class Publisher(_Socket):
-    """Live messages to all subscribers; a slow one loses some, nobody waits."""
+    """Live messages to all subscribers; a slow one loses some, and none delays another."""
 
     _kind = zmq.PUB
 

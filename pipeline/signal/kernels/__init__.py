@@ -12,4 +12,4 @@ changes of other files; a test compares them.
 
 from pipeline.signal.kernels.cache import use_private_cache
 
-use_private_cache()  # before the first kernel is declared, whoever imports it
+use_private_cache()  # before any module declares the first kernel

@@ -41,7 +41,7 @@ BEAT, REJECTED, RR = range(3)
 
 @jit
 def _median(ring: NDArray[np.int64]) -> float:
-    """Return the median of eight values: no memory, no branch that could be guessed wrong."""
+    """Return the median of eight values: no memory, no branch for the processor to mispredict."""
     total = np.int64(0)
     for i in range(8):
         rank = np.int64(0)
@@ -80,7 +80,7 @@ def _is_t_wave(beats: Beats, at: int, height: int, settings: NDArray[np.float64]
 
 @jit
 def _mean(x: NDArray[np.float32], begin: int, end: int, otherwise: float) -> float:
-    """Return the mean of x[begin:end], clipped to what there is; ``otherwise`` for nothing."""
+    """Return the mean of x[begin:end], clipped to the array; ``otherwise`` if it is empty."""
     begin, end = max(begin, 0), min(end, x.size)
     if begin >= end:
         return otherwise
@@ -243,9 +243,9 @@ def detect_beats(
     2. With each sample two sums move on: over the last 97 ms, the height, and over the last
        611 ms, what surrounds it.
     3. A candidate is a height that stays the highest for 200 ms before and after it.
-    4. A candidate is a beat when it stands above a threshold between the latest beats and the
-       latest rejects, and is no T wave. Half the threshold will do where it stands out clearly
-       from what surrounds it, as low, wide ventricular beats do (`_consider`). The R peak is
+    4. A candidate is a beat when it exceeds a threshold between the latest beats and the
+       latest rejects, and is no T wave. Half the threshold is enough where it clearly exceeds
+       what surrounds it, as low, wide ventricular beats do (`_consider`). The R peak is
        where the signal deflects most nearby (`_locate`).
     5. When a beat is overdue, the candidates passed over are looked at again, with half the
        threshold. At first, and after a long time without a beat, the levels are learned anew from

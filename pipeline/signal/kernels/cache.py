@@ -1,8 +1,8 @@
-"""Where compiled kernels lie between runs: in a folder that nobody else can write to.
+"""Where compiled kernels are kept between runs: in a folder that no other user can write to.
 
-numba keeps them as pickles, and whoever can put one there has it run by the next start. So the
-folder is one's own and closed to all others, or it is refused; what numba makes in it is then out
-of their reach as well. ``NUMBA_CACHE_DIR`` names another folder, for which the same holds.
+numba stores them as pickles: a user who can put one there has it executed by the next start. So the
+folder belongs to the user and is closed to all others, or it is refused; what numba creates in it
+is then closed to them as well. ``NUMBA_CACHE_DIR`` names another folder, for which the same holds.
 """
 
 import os
@@ -15,7 +15,7 @@ from numba.core import config as numba_config
 from pipeline.errors import ConfigError
 
 config: Any = numba_config
-"""Its names are made when it is imported."""
+"""Its names are created at import, which mypy cannot see."""
 
 
 def use_private_cache() -> None:
@@ -29,7 +29,7 @@ def use_private_cache() -> None:
 
 
 def cache_folder() -> Path:
-    """Return where compiled kernels lie."""
+    """Return where compiled kernels are kept."""
     if named := os.environ.get("NUMBA_CACHE_DIR"):
         return Path(named)
     caches = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
@@ -37,7 +37,7 @@ def cache_folder() -> Path:
 
 
 def private_folder(folder: Path) -> Path:
-    """Return ``folder``, made if need be, and one's own with mode 0700.
+    """Return ``folder``, created if need be, which belongs to the user with mode 0700.
 
     Raises:
         ConfigError: it cannot be made, belongs to somebody else, or is open to others.

@@ -27,9 +27,9 @@ def sanitise(
 
     The level of the first good sample is taken off everything, so that filters at rest are
     settled, whatever the electrode offset. After a long stretch without signal the level is
-    taken anew, so that the stream goes on where it stopped instead of with a step. A leap that no
-    heart makes is held back for as long as a pacing spike lasts: a spike is gone by then, and
-    leaves nothing; a step is taken as it is.
+    taken anew, so that the stream continues where it stopped instead of with a step. A leap that no
+    heart makes is held back for as long as a pacing spike lasts: a spike is over by then, and
+    leaves no trace; a step is taken as it is.
 
     Args:
         x: float32[n], anything.

@@ -44,7 +44,7 @@ def watch(
 ) -> bool:
     """Follow the stream's quality, sample by sample, with hysteresis.
 
-    Flat lines and noise are judged after each tenth of a second, a block. Where nothing is wrong,
+    Flat lines and noise are assessed after each tenth of a second, a block. Where nothing is wrong,
     which is nearly always, a block is one step.
 
     Args:
@@ -94,7 +94,7 @@ def watch(
         counters[TICK] += end - begin
         begin = end
         if counters[TICK] % BLOCK_SAMPLES == 0:
-            _judge_block(settings, counters, extremes, blocks)
+            _assess_block(settings, counters, extremes, blocks)
     return wrong
 
 
@@ -138,7 +138,7 @@ def _step(
 
 
 @jit
-def _judge_block(
+def _assess_block(
     settings: NDArray[np.float64],
     counters: NDArray[np.int64],
     extremes: NDArray[np.float64],

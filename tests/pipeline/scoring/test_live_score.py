@@ -59,9 +59,9 @@ def learned(rng: np.random.Generator, ectopics: int = 0) -> LiveScore:
     for n in range(LEARNING_BEATS):
         assert live.learning
         if n in wide:
-            live.judge(ectopic(rng), 0.5, 0.2)
+            live.score(ectopic(rng), 0.5, 0.2)
         else:
-            live.judge(normal(rng), 0.8, 0.03)
+            live.score(normal(rng), 0.8, 0.03)
     assert not live.learning
     return live
 
@@ -73,8 +73,8 @@ def test_a_minority_of_ectopics_while_learning_does_no_harm(seed: int, ectopics:
     rng = np.random.default_rng(seed)
     live = learned(rng, ectopics)
 
-    assert not live.judge(normal(rng), 0.8, 0.03).anomalous
-    assert live.judge(ectopic(rng), 0.8, 0.03).anomalous
+    assert not live.score(normal(rng), 0.8, 0.03).anomalous
+    assert live.score(ectopic(rng), 0.8, 0.03).anomalous
 
 
 def test_anomalous_beats_never_move_the_baseline() -> None:
@@ -82,8 +82,8 @@ def test_anomalous_beats_never_move_the_baseline() -> None:
     rng = np.random.default_rng(1)
     live = learned(rng)
     for _ in range(300):
-        assert live.judge(ectopic(rng), 0.5, 0.03).anomalous
-        assert not live.judge(normal(rng), 1.1, 0.03).anomalous
+        assert live.score(ectopic(rng), 0.5, 0.03).anomalous
+        assert not live.score(normal(rng), 1.1, 0.03).anomalous
 
 
 def test_what_is_learned_does_not_depend_on_the_threshold() -> None:
@@ -97,7 +97,7 @@ def test_what_is_learned_does_not_depend_on_the_threshold() -> None:
         live = LiveScore(config)
         beats = [ectopic(rng) if rng.random() < 0.3 else normal(rng) for _ in range(80)]
         scores.append(
-            [live.judge(beat, float(rng.uniform(0.5, 1.0)), 0.03).score for beat in beats]
+            [live.score(beat, float(rng.uniform(0.5, 1.0)), 0.03).score for beat in beats]
         )
 
     assert scores[0] == scores[1]
@@ -108,8 +108,8 @@ def test_a_change_for_good_becomes_usual() -> None:
     rng = np.random.default_rng(8)
     live = learned(rng)
     for _ in range(400):
-        live.judge(normal(rng), 0.8, 0.03)
-    verdicts = [live.judge(ectopic(rng), 0.8, 0.03).anomalous for _ in range(300)]
+        live.score(normal(rng), 0.8, 0.03)
+    verdicts = [live.score(ectopic(rng), 0.8, 0.03).anomalous for _ in range(300)]
 
     assert all(verdicts[:10])
     assert not any(verdicts[150:])
@@ -122,8 +122,8 @@ def test_it_takes_more_in_a_patient_whose_every_beat_is_strange() -> None:
         rng = np.random.default_rng(10)
         live = LiveScore(CONFIG)
         for _ in range(60):
-            live.judge(normal(rng), 0.8, usual_error)
-        strange.append(live.judge(ectopic(rng), 0.5, 0.9).contributions["typical"])
+            live.score(normal(rng), 0.8, usual_error)
+        strange.append(live.score(ectopic(rng), 0.5, 0.9).contributions["typical"])
 
     assert strange[1] < strange[0] <= 0.0
 
@@ -132,8 +132,8 @@ def test_the_first_beats_are_judged_without_the_patient() -> None:
     """While learning only the universal components count, against a threshold of its own."""
     live = LiveScore(CONFIG)
     rng = np.random.default_rng(9)
-    live.judge(normal(rng), 0.8, 0.03)
-    verdict = live.judge(ectopic(rng), 0.4, 0.9)
+    live.score(normal(rng), 0.8, 0.03)
+    verdict = live.score(ectopic(rng), 0.4, 0.9)
 
     assert verdict.learning
     assert verdict.threshold == CONFIG.learning_threshold
@@ -148,7 +148,7 @@ def test_usual_beats_move_the_template_slowly() -> None:
     verdicts = []
     for n in range(400):
         drift = np.float32(0.2 * n / 400) * np.sin(T / 50).astype(np.float32)
-        verdicts.append(live.judge(normal(rng) + drift, 0.8, 0.03))
+        verdicts.append(live.score(normal(rng) + drift, 0.8, 0.03))
 
     assert sum(verdict.anomalous for verdict in verdicts) <= 4
 
@@ -165,7 +165,7 @@ def test_no_score_depends_on_later_beats(seed: int, split: int) -> None:
         for n in range(40):
             source = rng if n < split or not future else other
             beat = ectopic(source) if source.random() < 0.3 else normal(source)
-            scores.append(live.judge(beat, float(source.uniform(0.4, 1.2)), 0.03).score)
+            scores.append(live.score(beat, float(source.uniform(0.4, 1.2)), 0.03).score)
         outcomes.append(scores[:split])
     assert outcomes[0] == outcomes[1]
 
@@ -203,12 +203,12 @@ def test_reason_names_the_witnesses_that_spoke() -> None:
     rng = np.random.default_rng(3)
     live = learned(rng)
 
-    assert live.judge(normal(rng), 0.8, 0.03).reason == ""
-    early = live.judge(ectopic(rng), 0.4, 0.9).reason
+    assert live.score(normal(rng), 0.8, 0.03).reason == ""
+    early = live.score(ectopic(rng), 0.4, 0.9).reason
     assert "differs from this patient's normal" in early
     assert "50 % premature" in early
     assert "unlike normal beats of any patient" in early
-    late = live.judge(ectopic(rng), 1.6, 0.03).reason
+    late = live.score(ectopic(rng), 1.6, 0.03).reason
     assert "late, RR 100 % longer" in late
     assert "premature" not in late
 
@@ -218,7 +218,7 @@ def test_any_value_gives_a_finite_score(level: float, rr_s: float, model: float)
     """No component exceeds its limit, so that none outweighs the others."""
     live = learned(np.random.default_rng(4))
     window = np.full(320, np.clip(level, -1, 1), np.float32)
-    verdict = live.judge(window, rr_s, model)
+    verdict = live.score(window, rr_s, model)
 
     assert np.isfinite(verdict.score)
     for name in COMPONENTS:

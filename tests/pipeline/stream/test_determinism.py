@@ -173,7 +173,7 @@ def test_batches_do_not_change_what_is_decided(sizes: list[int]) -> None:
 
     assert scores.tobytes() == alone.scores.tobytes()
     for window, one, other in zip(x, alone.scores.tolist(), scores.tolist(), strict=True):
-        assert live.judge(window, 0.8, one) == again.judge(window, 0.8, other)
+        assert live.score(window, 0.8, one) == again.score(window, 0.8, other)
 
 
 @settings(max_examples=15)

@@ -71,7 +71,7 @@ def arrives(router: Router, frame: bytes, wait_s: float = DEADLINE_S) -> bool:
 
 
 def deliver(dealer: Dealer, frame: bytes) -> None:
-    """Send a frame as soon as the connection stands."""
+    """Send a frame as soon as the connection is up."""
     poller = zmq.Poller()
     poller.register(dealer._socket, zmq.POLLOUT)
 

@@ -1,4 +1,4 @@
-"""Alerts and logs for the tests of the log, and how a log is told apart from another."""
+"""Alerts and logs for the tests of the log, and how one log is distinguished from another."""
 
 import sqlite3
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A command in a pseudo-terminal, and what stands on its screen."""
+"""A command in a pseudo-terminal, and the text on its screen."""
 
 import fcntl
 import os
@@ -63,7 +63,7 @@ class PseudoTerminal:
 
     @property
     def screen(self) -> str:
-        """Return what stands on the screen, line by line."""
+        """Return the text on the screen, line by line."""
         return "\n".join(line for _, line in sorted(self._rows.items()))
 
     def until(self, seen: Callable[[str], bool], wait_s: float) -> float:

@@ -50,7 +50,7 @@ def test_without_a_classifier_the_class_is_null() -> None:
     assert (alert.beat_class, alert.class_probabilities) == (None, None)
 
 
-def test_beats_that_are_normal_or_not_judged_raise_nothing() -> None:
+def test_beats_that_are_normal_or_without_a_verdict_raise_nothing() -> None:
     """No alert without a verdict that says so."""
     episode = alarms()
 
@@ -59,7 +59,7 @@ def test_beats_that_are_normal_or_not_judged_raise_nothing() -> None:
     assert episode.close(0) == []
 
 
-def test_an_episode_is_told_once_and_its_end_counts() -> None:
+def test_an_episode_is_one_alarm_and_its_end_has_the_count() -> None:
     """Anomalous beats within ten seconds of each other are one alert; the end has their number."""
     episode = alarms()
     assert brief(episode.on_beat(beat_at(1000))) == [("on", 1000, 1)]
@@ -134,7 +134,7 @@ def test_tachycardia_is_over_when_nothing_beats_for_three_seconds() -> None:
     assert (latched.state, latched.end_s) == ("latched", 3.0)
 
 
-def test_epoch_that_ends_within_an_alarm_tells_the_same_however_late() -> None:
+def test_epoch_that_ends_within_an_alarm_gives_the_same_alerts_however_late() -> None:
     """Ten seconds had passed before the new round: so it says, whenever the scores come."""
     in_time, late = alarms(), alarms()
     for one in (in_time, late):

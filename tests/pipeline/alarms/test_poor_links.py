@@ -58,7 +58,7 @@ def begun(alerts: list[Alert], kind: str) -> list[float]:
 
 @pytest.mark.parametrize("flagged", [False, True], ids=["lost", "electrode off"])
 @pytest.mark.parametrize(("every_s", "within_s"), [(10.0, 7.0), (4.0, 14.0), (3.0, 20.0)])
-def test_heart_that_stops_behind_short_holes_is_an_asystole(
+def test_heart_that_stops_between_short_gaps_is_an_asystole(
     every_s: float, within_s: float, *, flagged: bool
 ) -> None:
     """Holes of 0.2 s do not hide it: the time between them is counted together."""
@@ -71,17 +71,17 @@ def test_heart_that_stops_behind_short_holes_is_an_asystole(
 @pytest.mark.parametrize("flagged", [False, True], ids=["lost", "electrode off"])
 @pytest.mark.parametrize("every_s", [0.7, 1.5, 2.1, 2.5, 3.0, 4.0, 10.0])
 @pytest.mark.parametrize("bpm", [35.0, 72.0, 150.0])
-def test_heart_that_beats_behind_short_holes_is_none(
+def test_heart_that_beats_between_short_gaps_is_no_asystole(
     bpm: float, every_s: float, *, flagged: bool
 ) -> None:
-    """However often a packet is lost, from the first second on, nobody hears of an asystole."""
+    """However often a packet is lost, from the first second on, no asystole is raised."""
     alerts = alerts_of(heart(120, bpm), every_s=every_s, lost_s=0.06, flagged=flagged)
 
     assert begun(alerts, "asystole") == []
 
 
 @pytest.mark.parametrize("flagged", [False, True], ids=["lost", "electrode off"])
-def test_signal_in_pieces_too_short_to_be_watched_is_told(*, flagged: bool) -> None:
+def test_signal_in_pieces_too_short_to_be_monitored_is_reported(*, flagged: bool) -> None:
     """Whatever the moments between, no fibrillation could be found: raised after 30 s, once."""
     alerts = alerts_of(heart(120), every_s=4.0, lost_s=0.06, flagged=flagged)
 
@@ -100,7 +100,7 @@ def test_signal_in_pieces_long_enough_is_watched() -> None:
 
 @pytest.mark.parametrize("bpm", [22.0, 25.0, 30.0, 35.0])
 @pytest.mark.parametrize("noise", [0.0, 0.001, 0.004, 0.02])
-def test_slow_heart_is_told_whatever_the_noise(bpm: float, noise: float) -> None:
+def test_bradycardia_is_reported_whatever_the_noise(bpm: float, noise: float) -> None:
     """A line without noise between two beats is no reason to ignore the next one."""
     alerts = alerts_of(heart(60, bpm, noise), every_s=60.0, lost_s=0.0, flagged=False)
 
@@ -113,7 +113,7 @@ def test_slow_heart_is_told_whatever_the_noise(bpm: float, noise: float) -> None
     st.integers(0, 2**32 - 1),
     st.lists(st.integers(1, 60 * FS - 1), max_size=40, unique=True),
 )
-def test_chunks_do_not_decide_what_the_rules_tell(seed: int, cuts: list[int]) -> None:
+def test_chunks_do_not_change_the_alerts_of_the_rules(seed: int, cuts: list[int]) -> None:
     """Pauses, stops, lost electrodes and noise at random: one chunk or many, the same alerts."""
     rng = np.random.default_rng(seed)
     x = heart(60, float(rng.uniform(25, 140)), float(rng.choice([0.0, 0.005])))

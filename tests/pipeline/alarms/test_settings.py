@@ -38,7 +38,7 @@ def test_empty_table_is_the_defaults() -> None:
         ({"asystole_s": 3, "pause_s": 3}, "pause_s must be shorter"),
     ],
 )
-def test_what_is_refused_says_what_would_be_taken(table: dict[str, object], error: str) -> None:
+def test_refusal_names_what_would_be_accepted(table: dict[str, object], error: str) -> None:
     """Name, value and the range."""
     with pytest.raises(ConfigError, match=error):
         settings_of(table)

@@ -86,7 +86,7 @@ def test_signal_that_cannot_be_analysed_is_no_asystole(reason: Reason) -> None:
     assert brief(alarms.on_position(watched + 1)) == [("unmonitored", "off", watched)]
 
 
-def test_flat_line_is_told_and_still_becomes_asystole() -> None:
+def test_flat_line_is_reported_and_still_becomes_asystole() -> None:
     """Asystole draws a flat line: the time goes on counting from the last QRS."""
     alarms = rules()
     beat(alarms, 1000)
@@ -108,7 +108,7 @@ def test_signal_lost_during_asystole_ends_it() -> None:
     ]
 
 
-def test_change_of_reason_is_told_and_repetition_is_not() -> None:
+def test_change_of_reason_is_reported_and_repetition_is_not() -> None:
     """One reason ends where another begins; the same one again says nothing."""
     alarms = rules()
     alarms.on_quality(10, Reason.FLAT)
@@ -121,7 +121,7 @@ def test_change_of_reason_is_told_and_repetition_is_not() -> None:
     ]
 
 
-def test_time_without_a_qrs_goes_on_behind_a_short_hole() -> None:
+def test_time_without_a_qrs_still_counts_after_a_short_gap() -> None:
     """All but the first second of each stretch counts; nothing is raised before one has passed."""
     alarms = rules()
     beat(alarms, 1000)

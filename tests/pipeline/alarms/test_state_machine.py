@@ -27,7 +27,7 @@ def states(alarms: AlarmStateMachine) -> dict[str, str]:
     return {alert.kind: alert.state for alert in alarms.active}
 
 
-def test_lethal_alarm_latches_until_somebody_acknowledges_it() -> None:
+def test_lethal_alarm_latches_until_it_is_acknowledged() -> None:
     """Its end says when the condition was over; only the acknowledgement takes it away."""
     alarms = machine()
     [on] = alarms.begin("asystole", 1_000, "no QRS", begun_at=600)

@@ -38,7 +38,7 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
 
 
 def listen(hub: Hub, position: Path | Position | None, from_seq: int | None = None) -> Subscriber:
-    """Return a subscriber that stands at a position."""
+    """Return a subscriber that begins at a position."""
     ends = hub.endpoints
     return Subscriber(ends["alerts"], ends["replay"], position=position, from_seq=from_seq)
 
@@ -58,7 +58,7 @@ def numbers(records: list[Record]) -> list[int]:
     return [record.seq for record in records]
 
 
-def test_what_a_loop_left_over_comes_in_the_next(hub: Hub) -> None:
+def test_messages_that_a_loop_did_not_take_come_in_the_next(hub: Hub) -> None:
     """A ``break`` loses nothing of what had arrived already."""
     with listen(hub, None, from_seq=1) as subscriber:
         assert numbers(take(subscriber, 3)) == [1, 2, 3]
@@ -66,7 +66,7 @@ def test_what_a_loop_left_over_comes_in_the_next(hub: Hub) -> None:
         assert subscriber.complete
 
 
-def test_a_file_begins_with_the_oldest_alert_and_goes_on_where_the_block_was_left(
+def test_a_file_begins_with_the_oldest_alert_and_continues_where_the_block_ended(
     hub: Hub, tmp_path: Path
 ) -> None:
     """Left without an exception, the last record was dealt with."""
@@ -114,7 +114,7 @@ def pause() -> None:
     select.select([], [], [], 0.02)
 
 
-def test_a_position_of_ones_own_is_where_it_goes_on(hub: Hub, tmp_path: Path) -> None:
+def test_a_given_position_is_where_it_continues(hub: Hub, tmp_path: Path) -> None:
     """The pair that a record carries is all there is to keep."""
     with listen(hub, Position()) as subscriber:
         last = take(subscriber, 9)[-1]

@@ -131,7 +131,7 @@ def test_ramp_arrives_complete_and_never_more_than_the_credit_is_under_way() -> 
     assert (end.stream, end.epoch, end.next_sample) == ("s", 2, 50_000)
 
 
-def test_source_waits_without_credit_and_gives_up_when_told() -> None:
+def test_source_waits_without_credit_until_stopped() -> None:
     """With a credit of one the second chunk waits until the source is asked to stop."""
     stop = threading.Event()
     with Router("tcp://127.0.0.1:0") as router:
@@ -153,7 +153,7 @@ def test_source_waits_without_credit_and_gives_up_when_told() -> None:
     assert results == [True, False]
 
 
-def test_hub_that_is_not_there_is_waited_for_until_told_to_stop() -> None:
+def test_source_waits_for_a_missing_hub_until_stopped() -> None:
     """A source may be started first; asked to stop, it ends with nothing sent."""
     with Router("tcp://127.0.0.1:0") as gone:
         endpoint = gone.endpoint
@@ -248,7 +248,7 @@ def test_what_the_hub_has_not_in_its_log_is_sent_again_after_a_silence() -> None
             hub.say(hub.wait_for(End))
 
 
-def test_hub_that_knows_nothing_of_the_session_is_told_that_its_beginning_is_gone() -> None:
+def test_hub_that_lost_the_session_learns_that_its_beginning_is_lost() -> None:
     """It began anew, or its log was replaced: what it had is kept nowhere, the rest is sent."""
     with Router("tcp://127.0.0.1:0") as router:
         hub = FakeHub(router, credit=8)
@@ -272,7 +272,7 @@ def test_hub_that_knows_nothing_of_the_session_is_told_that_its_beginning_is_gon
             hub.say(hub.wait_for(End))
 
 
-def test_hub_that_does_not_answer_is_worth_a_word(
+def test_hub_that_does_not_answer_is_logged(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once, with its address: the source goes on waiting."""
@@ -293,7 +293,7 @@ def test_hub_that_does_not_answer_is_worth_a_word(
         assert router.endpoint in record.getMessage()
 
 
-def test_source_that_resumes_goes_on_where_the_hub_stands() -> None:
+def test_source_that_resumes_continues_at_the_position_of_the_hub() -> None:
     """It takes over the session, its epochs, and the place of the one that died."""
     with Router("tcp://127.0.0.1:0") as router:
         hub = FakeHub(router)
@@ -332,8 +332,8 @@ def test_source_of_a_known_stream_begins_its_next_epoch() -> None:
         assert (chunk.epoch, chunk.first_sample) == (6, 0)
 
 
-def test_live_source_drops_the_oldest_and_says_how_many() -> None:
-    """Samples that no hub takes are counted to the sample: those missing and those said."""
+def test_live_source_drops_the_oldest_and_reports_how_many() -> None:
+    """Samples that no hub takes are counted to the sample: those missing and those reported."""
     sent: list[int] = []
     with Router("tcp://127.0.0.1:0") as router:
         hub = FakeHub(router)

@@ -46,7 +46,7 @@ def test_class_request_is_answered_by_the_classifier() -> None:
     np.testing.assert_array_equal(reply.probabilities, expected)
 
 
-def test_hub_that_is_not_there_is_worth_a_word(
+def test_missing_hub_is_logged(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once, with its address: the scorer goes on waiting."""
@@ -76,7 +76,7 @@ def test_what_is_no_request_is_refused(frame: bytes) -> None:
         answer(TrivialScorer(), None, frame)
 
 
-def test_worker_says_that_it_is_ready_and_answers_after_rubbish() -> None:
+def test_worker_reports_that_it_is_ready_and_answers_after_rubbish() -> None:
     """It warms up first, says again and again that it is ready, and survives a bad frame."""
     scorer, classifier = TrivialScorer(), TrivialClassifier()
     with Router("tcp://127.0.0.1:0") as hub:

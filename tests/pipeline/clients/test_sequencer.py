@@ -60,7 +60,7 @@ def answer(
     return pages
 
 
-def told(sequencer: Sequencer, pages: list[ReplayPage], now: float = 0.0) -> list[object]:
+def yielded(sequencer: Sequencer, pages: list[ReplayPage], now: float = 0.0) -> list[object]:
     """Let a follower take pages; return numbers, and (kind, first, last) of what breaks them."""
     return [brief(record) for page in pages for record in sequencer.on_page(page, now)]
 
@@ -93,7 +93,7 @@ class Scenario:
         self.pages: deque[ReplayPage] = deque()
         self.now = 0.0
         self.sequencer = Sequencer(have=0)
-        self.heard = 0
+        self.last_seq = 0
         self.records: list[Record] = []
 
     def act(self, action: str) -> None:
@@ -125,14 +125,14 @@ class Scenario:
         if isinstance(message, Alert):
             self.records += self.sequencer.on_alert(message)
             return
-        self.heard = message.last_seq
+        self.last_seq = message.last_seq
         self.sequencer.on_heartbeat(message)
-        request = self.sequencer.wanted(self.heard, self.now)
+        request = self.sequencer.wanted(self.last_seq, self.now)
         if request is not None:
             self.pages.extend(answer(request, self.last, low=self.low, log_id=self.log_id, size=3))
 
     def settle(self) -> None:
-        """Let everything arrive, and the hub be heard a few times more."""
+        """Let everything arrive, and a few more heartbeats."""
         for _ in range(6):
             self.now += PATIENCE_S
             self.act("beat")
@@ -187,17 +187,17 @@ def test_alerts_that_the_log_no_longer_holds_are_a_gap() -> None:
     sequencer = Sequencer(have=2, log_id="L")
     sequencer.on_heartbeat(heartbeat(9, low=7))
 
-    assert told(sequencer, answer(asked(sequencer, 9), 9, low=7)) == [("gap", 3, 6), 7, 8, 9]
+    assert yielded(sequencer, answer(asked(sequencer, 9), 9, low=7)) == [("gap", 3, 6), 7, 8, 9]
 
 
-def test_what_was_heard_live_of_a_gap_is_delivered() -> None:
+def test_live_alerts_within_a_gap_are_delivered() -> None:
     """The log holds neither, but this one came before it went."""
     sequencer = Sequencer(have=2, log_id="L")
     assert sequencer.on_alert(alert(5)) == []
     sequencer.on_heartbeat(heartbeat(8, low=8))
 
     expected = [("gap", 3, 4), 5, ("gap", 6, 7), 8]
-    assert told(sequencer, answer(asked(sequencer, 8), 8, low=8)) == expected
+    assert yielded(sequencer, answer(asked(sequencer, 8), 8, low=8)) == expected
 
 
 def test_a_log_that_holds_nothing_any_more_is_a_gap_up_to_its_last_number() -> None:
@@ -205,7 +205,7 @@ def test_a_log_that_holds_nothing_any_more_is_a_gap_up_to_its_last_number() -> N
     sequencer = Sequencer(have=2, log_id="L")
     sequencer.on_heartbeat(heartbeat(9, low=10))
 
-    assert told(sequencer, answer(asked(sequencer, 9), 9, low=10)) == [("gap", 3, 9)]
+    assert yielded(sequencer, answer(asked(sequencer, 9), 9, low=10)) == [("gap", 3, 9)]
     assert sequencer.wanted(9, 0.0) is None
 
 
@@ -215,7 +215,7 @@ def test_a_damaged_alert_is_a_gap_of_one() -> None:
     sequencer.on_heartbeat(heartbeat(6))
 
     pages = answer(asked(sequencer, 6), 6, damaged=(2, 6), size=3)
-    assert told(sequencer, pages) == [1, ("gap", 2, 2), 3, 4, 5, ("gap", 6, 6)]
+    assert yielded(sequencer, pages) == [1, ("gap", 2, 2), 3, 4, 5, ("gap", 6, 6)]
 
 
 def test_a_page_that_went_missing_is_no_gap() -> None:
@@ -225,8 +225,8 @@ def test_a_page_that_went_missing_is_no_gap() -> None:
     pages = answer(asked(sequencer, 9), 9, size=3)
     del pages[1]
 
-    assert told(sequencer, pages) == [1, 2, 3]
-    assert told(sequencer, answer(asked(sequencer, 9), 9)) == [4, 5, 6, 7, 8, 9]
+    assert yielded(sequencer, pages) == [1, 2, 3]
+    assert yielded(sequencer, answer(asked(sequencer, 9), 9)) == [4, 5, 6, 7, 8, 9]
 
 
 def test_another_log_is_read_from_its_beginning() -> None:
@@ -237,7 +237,7 @@ def test_another_log_is_read_from_its_beginning() -> None:
     sequencer.on_heartbeat(heartbeat(2, log_id="M"))
 
     pages = answer(asked(sequencer, 2), 2, log_id="M")
-    assert told(sequencer, pages) == [("log_replaced", "L", "M"), 1, 2]
+    assert yielded(sequencer, pages) == [("log_replaced", "L", "M"), 1, 2]
 
 
 def test_a_number_that_is_still_to_come_is_waited_for() -> None:
@@ -251,7 +251,7 @@ def test_a_number_that_is_still_to_come_is_waited_for() -> None:
     sequencer.on_heartbeat(heartbeat(99))
     assert [brief(one) for one in sequencer.on_alert(alert(100))] == [100]
     sequencer.on_heartbeat(heartbeat(50))  # from now on it is one
-    assert told(sequencer, answer(asked(sequencer, 50), 50)) == [("log_replaced", "L", "L")]
+    assert yielded(sequencer, answer(asked(sequencer, 50), 50)) == [("log_replaced", "L", "L")]
 
 
 def test_a_stored_position_meets_another_log() -> None:
@@ -261,7 +261,7 @@ def test_a_stored_position_meets_another_log() -> None:
 
     pages = answer(asked(sequencer, 90), 90, low=88, log_id="M")
     expected = [("log_replaced", "L", "M"), ("gap", 1, 87), 88, 89, 90]
-    assert told(sequencer, pages) == expected
+    assert yielded(sequencer, pages) == expected
 
 
 def test_an_older_copy_of_the_log_is_a_replaced_log() -> None:
@@ -269,8 +269,8 @@ def test_an_older_copy_of_the_log_is_a_replaced_log() -> None:
     sequencer = Sequencer(have=40, log_id="L")
     sequencer.on_heartbeat(heartbeat(30))
 
-    assert told(sequencer, answer(asked(sequencer, 30), 30)) == [("log_replaced", "L", "L")]
-    assert told(sequencer, answer(asked(sequencer, 30), 30)) == list(range(1, 31))
+    assert yielded(sequencer, answer(asked(sequencer, 30), 30)) == [("log_replaced", "L", "L")]
+    assert yielded(sequencer, answer(asked(sequencer, 30), 30)) == list(range(1, 31))
 
 
 def test_an_old_heartbeat_is_no_replaced_log() -> None:
@@ -278,20 +278,20 @@ def test_an_old_heartbeat_is_no_replaced_log() -> None:
     sequencer = Sequencer(have=40, log_id="M")
     for beat in (heartbeat(30, log_id="M"), heartbeat(500, log_id="L")):
         sequencer.on_heartbeat(beat)
-        assert told(sequencer, answer(asked(sequencer, beat.last_seq), 41, log_id="M")) in (
+        assert yielded(sequencer, answer(asked(sequencer, beat.last_seq), 41, log_id="M")) in (
             [41],
             [],
         )
 
 
 def test_a_page_that_live_alerts_overtook_is_no_replaced_log() -> None:
-    """It tells how the log stood when it was made: by now there is more."""
+    """It describes the log when it was sent: by now the log has more."""
     sequencer = Sequencer(have=40, log_id="M")
     sequencer.on_heartbeat(heartbeat(39, log_id="M"))
     pages = answer(asked(sequencer, 39), 40, log_id="M")
 
     assert [brief(one) for one in sequencer.on_alert(alert(41, "M"))] == [41]
-    assert told(sequencer, pages) == []
+    assert yielded(sequencer, pages) == []
 
 
 def test_an_answer_to_another_question_is_none() -> None:
@@ -300,8 +300,8 @@ def test_an_answer_to_another_question_is_none() -> None:
     stale = answer(asked(sequencer, 3), 3)
     fresh = answer(asked(sequencer, 4, PATIENCE_S), 4)
 
-    assert told(sequencer, stale) == []
-    assert told(sequencer, fresh) == [1, 2, 3, 4]
+    assert yielded(sequencer, stale) == []
+    assert yielded(sequencer, fresh) == [1, 2, 3, 4]
 
 
 def test_unanswered_question_is_asked_again() -> None:
@@ -330,9 +330,9 @@ def test_more_live_alerts_than_can_be_held_do_not_stop_the_old_ones() -> None:
     for n in range(50, last + 1):
         sequencer.on_alert(alert(n))
     pages = answer(asked(sequencer, 48), 48)
-    assert told(sequencer, pages) == list(range(1, 49))
+    assert yielded(sequencer, pages) == list(range(1, 49))
     assert [brief(one) for one in sequencer.on_alert(alert(49))] == list(range(49, MOST_HELD + 50))
 
-    assert told(sequencer, answer(asked(sequencer, last), last)) == list(
+    assert yielded(sequencer, answer(asked(sequencer, last), last)) == list(
         range(MOST_HELD + 50, last + 1)
     )

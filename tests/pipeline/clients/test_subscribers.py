@@ -59,8 +59,8 @@ READS_SLOWLY = """
 import select, signal, sys
 from pathlib import Path
 from pipeline.client import Subscriber
-told = []
-signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))
+signals = []
+signal.signal(signal.SIGTERM, lambda number, frame: signals.append(number))
 with Subscriber(sys.argv[1], sys.argv[2], from_seq=1) as subscriber:
     have = 0
     for alert in subscriber:
@@ -68,7 +68,7 @@ with Subscriber(sys.argv[1], sys.argv[2], from_seq=1) as subscriber:
         have = alert.seq
         if have == 1:
             print("ready", flush=True)
-        if told:
+        if signals:
             break
         select.select([], [], [], 0.02)
 print(have, flush=True)
@@ -84,7 +84,7 @@ def python(code: str, *arguments: str, cwd: Path | None = None) -> "subprocess.P
 
 @contextlib.contextmanager
 def ended(process: "subprocess.Popen[str]") -> "Iterator[subprocess.Popen[str]]":
-    """End a process with the block, however it stands."""
+    """End a process with the block, in whatever state it is."""
     try:
         yield process
     finally:
@@ -245,7 +245,7 @@ def test_lines_of_a_killed_subscribe_are_repeated_at_most_and_never_missing(
 
 
 def test_a_hub_that_is_killed_and_comes_back_is_no_gap(tmp_path: Path) -> None:
-    """Same ports, same log: the subscriber goes on, every alert once, nothing to be told."""
+    """Same ports, same log: the subscriber continues: every alert once, no gap."""
     port, have = free_ports(), 0
     with Subscriber(f"tcp://127.0.0.1:{port}", from_seq=1) as subscriber:
         for _ in range(3):
@@ -259,8 +259,8 @@ def test_a_hub_that_is_killed_and_comes_back_is_no_gap(tmp_path: Path) -> None:
                         break
         with AlertHub(tmp_path / "log", rate=0, port=port), LogReader(tmp_path / "log") as log:
             total = log.meta().last_seq
-            heard = subscriber.heartbeats
-            while subscriber.heartbeats <= heard or not subscriber.complete:
+            heartbeats_before = subscriber.heartbeats
+            while subscriber.heartbeats <= heartbeats_before or not subscriber.complete:
                 for message in subscriber.receive(0.1):
                     if isinstance(message, Alert):
                         assert message.seq == have + 1
@@ -268,20 +268,20 @@ def test_a_hub_that_is_killed_and_comes_back_is_no_gap(tmp_path: Path) -> None:
     assert have >= total  # the hub that came back has alerts of its own
 
 
-def test_a_log_that_was_replaced_is_told(tmp_path: Path) -> None:
+def test_a_log_that_was_replaced_is_reported(tmp_path: Path) -> None:
     """The hub comes back with another log, while the subscriber runs and while it does not."""
     port = free_ports()
     position = tmp_path / "position.json"
 
     def read(log: str, subscriber: Subscriber) -> list[object]:
         """Return what comes up to alert 20 of this log."""
-        told: list[object] = []
+        records: list[object] = []
         with AlertHub(tmp_path / log, rate=500, total=20, port=port):
             for record in subscriber:
-                told.append(record.seq if isinstance(record, Alert) else type(record))
-                if told[-1] == 20:
-                    return told
-        return told
+                records.append(record.seq if isinstance(record, Alert) else type(record))
+                if records[-1] == 20:
+                    return records
+        return records
 
     anew = [LogReplaced, *range(1, 21)]
     with Subscriber(f"tcp://127.0.0.1:{port}", position=position) as subscriber:

@@ -198,8 +198,8 @@ def test_no_row_of_a_revoked_key_is_accepted(
         assert last == settled < position // 36
 
 
-def test_the_source_of_a_revoked_key_is_told(key_ring: KeyRing, tmp_path: Path) -> None:
-    """It ends with the reason and does not go on into the void."""
+def test_the_source_of_a_revoked_key_gets_an_error(key_ring: KeyRing, tmp_path: Path) -> None:
+    """It ends with the reason instead of sending on without effect."""
     keys = key_ring.allowed_key("source", streams=("bed",))
     x = np.zeros(36, np.float32)
     with guarded_hub(key_ring, tmp_path / "log") as hub, ingest_client(hub, keys, "bed") as source:

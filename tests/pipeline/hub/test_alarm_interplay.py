@@ -43,12 +43,12 @@ def fibrillation(sample: int, *, there: bool = True) -> FibrillationChange:
     return FibrillationChange(sample, there, sample - 500, 4.5, 0.6)
 
 
-def standing(alarms: SignalAlarms) -> dict[str, str]:
-    """Return the state of everything that stands."""
+def active_states(alarms: SignalAlarms) -> dict[str, str]:
+    """Return the state of every active alarm by kind."""
     return {alert.kind: alert.state for alert in alarms.machine.active}
 
 
-def test_heart_that_stops_while_nobody_can_see_is_told_once_it_could_be_seen() -> None:
+def test_asystole_during_a_lost_signal_is_raised_once_it_could_be_seen() -> None:
     """The lead is off, the heart stops, the lead is back: four seconds later it is asystole."""
     alarms = rules()
     alarms.on_qrs(1_000, np.nan)
@@ -56,20 +56,20 @@ def test_heart_that_stops_while_nobody_can_see_is_told_once_it_could_be_seen() -
     assert brief(alarms.on_position(5_000)) == [("unmonitored", "on")]
     assert brief(alarms.on_quality(5_000, Reason.OK)) == [("lead_off", "off")]
     assert alarms.on_position(5_000 + 250 + DELAY) == []
-    told = alarms.on_position(5_000 + 400 + DELAY + 1)
-    assert brief(told)[-1] == ("asystole", "on")
+    alerts = alarms.on_position(5_000 + 400 + DELAY + 1)
+    assert brief(alerts)[-1] == ("asystole", "on")
 
 
 def test_lead_that_is_off_raises_nothing_about_the_heart() -> None:
     """However long, and whatever the waveform looks like."""
     alarms = rules()
     alarms.on_quality(100, Reason.LEAD_OFF)
-    told = alarms.on_fibrillation(fibrillation(900)) + alarms.on_position(100_000)
-    assert {alert.category for alert in told} == {"technical"}
+    alerts = alarms.on_fibrillation(fibrillation(900)) + alarms.on_position(100_000)
+    assert {alert.category for alert in alerts} == {"technical"}
 
 
 def test_fibrillation_is_no_asystole_and_what_follows_it_is() -> None:
-    """No QRS is found in it; when it is over and nothing beats, the heart stands still."""
+    """No QRS is found in it; when it is over without a beat, the heart is in asystole."""
     alarms = rules()
     alarms.on_qrs(1_000, np.nan)
     assert brief(alarms.on_fibrillation(fibrillation(1_300))) == [
@@ -86,7 +86,7 @@ def test_asystole_that_fibrillates_is_fibrillation() -> None:
     alarms = rules()
     alarms.on_position(400 + DELAY + 1)
     alarms.on_fibrillation(fibrillation(2_000))
-    assert standing(alarms) == {"ventricular_fibrillation": "on", "asystole": "latched"}
+    assert active_states(alarms) == {"ventricular_fibrillation": "on", "asystole": "latched"}
 
 
 def test_fibrillation_seen_before_and_after_an_artefact_is_one_alarm() -> None:
@@ -108,8 +108,8 @@ def test_beats_of_fibrillation_are_no_rate() -> None:
     for beat in range(20):
         alarms.on_qrs(600 + 25 * beat, 0.25)
     alarms.on_fibrillation(fibrillation(1_200, there=False))
-    told = [a for n in range(12) for a in alarms.on_qrs(1_250 + 35 * n, 0.35)]
-    assert "extreme_tachycardia" not in {alert.kind for alert in told}
+    alerts = [a for n in range(12) for a in alarms.on_qrs(1_250 + 35 * n, 0.35)]
+    assert "extreme_tachycardia" not in {alert.kind for alert in alerts}
 
 
 def test_heart_that_no_longer_answers_its_pacemaker_is_an_asystole() -> None:
@@ -121,8 +121,8 @@ def test_heart_that_no_longer_answers_its_pacemaker_is_an_asystole() -> None:
     still[::310] += 5.0
     x = np.concatenate((beating.samples, still.astype(np.float32)))
     stream = Stream("p", fs_hz, CONFIG, lambda: 0.0)
-    told = stream.take(SampleBlock(0, x)).alerts
-    [on] = [alert for alert in told if (alert.kind, alert.state) == ("asystole", "on")]
+    alerts = stream.take(SampleBlock(0, x)).alerts
+    [on] = [alert for alert in alerts if (alert.kind, alert.state) == ("asystole", "on")]
     assert 22.0 < on.time_s < 25.0
 
 
@@ -131,9 +131,9 @@ def test_replay_that_ends_in_an_alarm_leaves_it_latched() -> None:
     alarms = rules()
     alarms.on_qrs(100, np.nan)
     alarms.on_position(500 + DELAY + 1)
-    told = alarms.machine.end_all("end of the stream", 600)
-    assert ("asystole", "latched") in brief(told)
-    assert standing(alarms) == {"asystole": "latched"}
+    alerts = alarms.machine.end_all("end of the stream", 600)
+    assert ("asystole", "latched") in brief(alerts)
+    assert active_states(alarms) == {"asystole": "latched"}
 
 
 def test_source_that_dies_in_an_alarm_leaves_it_on_and_is_an_alarm_itself() -> None:
@@ -144,7 +144,7 @@ def test_source_that_dies_in_an_alarm_leaves_it_on_and_is_an_alarm_itself() -> N
     assert source.on_age(STALE_S, 500, 0, over=False) == []
     assert brief(source.on_age(STALE_S + 0.1, 500, 0, over=False)) == [("no_data", "on")]
     assert source.on_age(60.0, 500, 0, over=False) == []
-    assert standing(alarms) == {"asystole": "on"}
+    assert active_states(alarms) == {"asystole": "on"}
     assert brief(source.on_age(0.0, 600, 0, over=False)) == [("no_data", "off")]
 
 
@@ -156,7 +156,7 @@ def test_stream_that_is_over_is_not_silent() -> None:
     assert brief(source.on_age(61.0, 500, 0, over=True)) == [("no_data", "off")]
 
 
-def test_silent_source_calls_again_though_its_stream_stands_still() -> None:
+def test_silent_source_calls_again_though_its_stream_does_not_advance() -> None:
     """Two minutes after each acknowledgement, for as long as nothing comes."""
     source = SourceAlarm("s", FS, AlarmSettings(realarm_s=120.0))
     source.on_age(3.0, 500, 0, over=False)
@@ -168,7 +168,7 @@ def test_silent_source_calls_again_though_its_stream_stands_still() -> None:
         assert (alert.state, alert.sample) == ("on", 500)
 
 
-def test_silent_source_that_nobody_asked_for_says_nothing() -> None:
+def test_silent_source_that_is_switched_off_raises_nothing() -> None:
     """A kind that is switched off has nothing to call again with."""
     source = SourceAlarm("s", FS, AlarmSettings(off=frozenset({"no_data"})))
     assert source.on_age(1_000.0, 500, 0, over=False) == []
@@ -185,14 +185,14 @@ def test_scorer_is_missed_only_while_beats_wait_for_it() -> None:
 
 
 def test_log_that_takes_nothing_is_an_alarm_until_it_does() -> None:
-    """It is told as soon as it can be written again; meanwhile the status says so."""
+    """It is published as soon as it can be written again; until then the status has the fault."""
     system = SystemAlarms(DEFAULTS, began=0.0)
     assert brief(system.on_log("disk full", 3.0)) == [("log_not_writable", "on")]
     assert system.on_log("disk full", 4.0) == []
     assert brief(system.on_log("", 5.0)) == [("log_not_writable", "off")]
 
 
-def test_each_death_is_told_and_many_are_one_alarm() -> None:
+def test_each_death_has_an_alert_and_many_are_one_alarm() -> None:
     """It ends when none has come for ten seconds, and says how many there were."""
     system = SystemAlarms(DEFAULTS, began=0.0)
     [first] = system.on_death("scorer", -9, 1, 1.0)
@@ -207,7 +207,7 @@ def test_each_death_is_told_and_many_are_one_alarm() -> None:
     assert (off.state, off.count, off.reason) == ("off", 2, "2 times, none for 10 s")
 
 
-def test_death_told_to_somebody_who_knows_of_one_stays_acknowledged() -> None:
+def test_further_death_after_an_acknowledgement_stays_acknowledged() -> None:
     """The alarm is the same one; its reason is the latest."""
     system = SystemAlarms(DEFAULTS, began=0.0)
     system.on_death("hub", -6, 1, 1.0)
@@ -216,8 +216,8 @@ def test_death_told_to_somebody_who_knows_of_one_stays_acknowledged() -> None:
     assert (again.state, again.reason) == ("ack", "source was killed by signal 9; started again")
 
 
-def test_interruption_is_told_where_nobody_says_what_it_was() -> None:
-    """A hub without a supervisor says itself that the one before it died; once."""
+def test_interruption_without_an_explanation_raises_an_alarm() -> None:
+    """A hub without a supervisor reports itself, once, that the one before it died."""
     system = SystemAlarms(DEFAULTS, began=0.0)
     system.on_interruption(1.0)
     assert system.advance(1.0 + EXPLAINED_S) == []
@@ -227,7 +227,7 @@ def test_interruption_is_told_where_nobody_says_what_it_was() -> None:
     assert system.advance(1.2 + EXPLAINED_S) == []
 
 
-def test_interruption_that_the_supervisor_explains_is_told_once() -> None:
+def test_interruption_that_the_supervisor_explains_raises_one_alarm() -> None:
     """The news of another process is no explanation."""
     system = SystemAlarms(DEFAULTS, began=0.0)
     system.on_interruption(1.0)
@@ -240,55 +240,55 @@ def test_interruption_that_the_supervisor_explains_is_told_once() -> None:
     assert [alert.count for alert in system.advance(2.0 + EXPLAINED_S)] == [2]
 
 
-def test_death_that_is_switched_off_is_not_told() -> None:
+def test_death_that_is_switched_off_raises_nothing() -> None:
     """`off = ["process_died"]` of the settings."""
     system = SystemAlarms(AlarmSettings(off=frozenset({"process_died"})), began=0.0)
     assert system.on_death("scorer", -9, 1, 1.0) == []
     assert system.on_death("scorer", -9, 2, 1.5) == []
 
 
-def test_after_a_restart_only_what_nobody_acknowledged_stands() -> None:
+def test_after_a_restart_only_unacknowledged_alarms_stay_active() -> None:
     """Lethal and on or latched: latched. Acknowledged, or not lethal: off."""
     alarms = rules()
     alarms.on_position(400 + DELAY + 1)
     alarms.on_quality(500, Reason.FLAT)
-    left = RetainedAlarms()
-    told = left.after_restart(alarms.machine.active, DEFAULTS)
-    assert brief(told) == [("asystole", "latched"), ("not_analysable", "off")]
-    assert left.after_restart(told[:1], DEFAULTS) == []
+    retained = RetainedAlarms()
+    alerts = retained.after_restart(alarms.machine.active, DEFAULTS)
+    assert brief(alerts) == [("asystole", "latched"), ("not_analysable", "off")]
+    assert retained.after_restart(alerts[:1], DEFAULTS) == []
 
     acknowledged = rules()
     acknowledged.on_position(400 + DELAY + 1)
     acknowledged.machine.acknowledge(600)
-    told = RetainedAlarms().after_restart(acknowledged.machine.active, DEFAULTS)
-    assert brief(told) == [("asystole", "off")]
+    alerts = RetainedAlarms().after_restart(acknowledged.machine.active, DEFAULTS)
+    assert brief(alerts) == [("asystole", "off")]
 
 
-def test_left_alarms_are_acknowledged_or_taken_over_once() -> None:
+def test_retained_alarms_are_acknowledged_or_taken_over_once() -> None:
     """By stream and episode; what a stream took over is the stream's."""
     alarms = rules()
     alarms.on_position(400 + DELAY + 1)
     alarms.machine.end_all("end of the stream", 600)
-    left = RetainedAlarms()
-    left.retain("s", alarms.machine.active)
-    assert left.acknowledge("t", "") == []
-    assert left.acknowledge("s", "another") == []
-    assert brief(left.acknowledge("", "")) == [("asystole", "off")]
-    assert left.take_over("s") == []
-    left.retain("s", alarms.machine.active)
-    assert brief(left.take_over("s")) == [("asystole", "latched")]
-    assert left.take_over("s") == []
+    retained = RetainedAlarms()
+    retained.retain("s", alarms.machine.active)
+    assert retained.acknowledge("t", "") == []
+    assert retained.acknowledge("s", "another") == []
+    assert brief(retained.acknowledge("", "")) == [("asystole", "off")]
+    assert retained.take_over("s") == []
+    retained.retain("s", alarms.machine.active)
+    assert brief(retained.take_over("s")) == [("asystole", "latched")]
+    assert retained.take_over("s") == []
 
 
-def test_left_alarms_are_bounded_and_the_first_to_go_are_told() -> None:
+def test_retained_alarms_are_bounded_and_the_oldest_end_with_an_alert() -> None:
     """Ever new names of streams fill no memory, and no alarm goes without a word."""
     alarms = rules()
     alarms.on_position(400 + DELAY + 1)
     alarms.machine.end_all("end of the stream", 600)
-    left = RetainedAlarms()
+    retained = RetainedAlarms()
     for n in range(MAX_RETAINED):
-        assert left.retain(f"s{n}", alarms.machine.active) == []
-    told = left.retain("another", alarms.machine.active)
-    assert brief(told) == [("asystole", "off")]
-    assert left.take_over("s0") == []
-    assert brief(left.take_over("another")) == [("asystole", "latched")]
+        assert retained.retain(f"s{n}", alarms.machine.active) == []
+    alerts = retained.retain("another", alarms.machine.active)
+    assert brief(alerts) == [("asystole", "off")]
+    assert retained.take_over("s0") == []
+    assert brief(retained.take_over("another")) == [("asystole", "latched")]

@@ -88,7 +88,7 @@ def percentiles(values: list[float]) -> str:
     [pytest.param(12.0, id="short"), pytest.param(60.0, id="whole", marks=pytest.mark.slow)],
 )
 @pytest.mark.timeout(400)
-def test_killed_again_and_again_nothing_is_lost_and_nothing_told_twice(
+def test_killed_again_and_again_nothing_is_lost_or_published_twice(
     tmp_path: Path, seconds: float, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """R1: 400 windows a second under kills and stops: beats and alerts of an undisturbed run."""
@@ -161,7 +161,7 @@ def renamed(alerts: list[tuple[object, ...]], name: str) -> list[tuple[object, .
 
 
 @pytest.mark.slow
-def test_in_calm_a_beat_is_told_as_soon_as_its_window_is_whole(
+def test_without_faults_a_beat_is_published_as_soon_as_its_window_is_complete(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """R2, in one of at most three rounds, all printed: others may disturb the machine in two."""

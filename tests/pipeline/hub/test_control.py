@@ -129,7 +129,7 @@ def test_strip_around_an_alarm_is_kept_and_shown(tmp_path: Path) -> None:
         assert again.strip(on.seq) == reply.strip
 
 
-def test_silence_is_told_and_a_new_high_alarm_ends_it(tmp_path: Path) -> None:
+def test_audio_pause_is_published_and_a_new_high_alarm_ends_it(tmp_path: Path) -> None:
     """The status says how long; another stream's asystole breaks through."""
     with asystole(tmp_path / "log") as (hub, one, _):
         assert ask(hub.endpoints["control"], Silence(seconds=120.0)).silenced_s == 120.0
@@ -140,7 +140,7 @@ def test_silence_is_told_and_a_new_high_alarm_ends_it(tmp_path: Path) -> None:
         assert refused.silenced_s == 0.0
 
 
-def test_what_latched_stands_after_a_restart_of_the_hub(tmp_path: Path) -> None:
+def test_latched_alarms_stay_active_after_a_restart_of_the_hub(tmp_path: Path) -> None:
     """The new hub says that it latched, the stream takes it over, an acknowledgement ends it."""
     log = tmp_path / "log"
     with asystole(log) as (_, one, _):
@@ -157,7 +157,7 @@ def test_what_latched_stands_after_a_restart_of_the_hub(tmp_path: Path) -> None:
         assert ask(hub.endpoints["control"], Acknowledge()).alerts == []
 
 
-def test_hub_that_goes_on_keeps_the_alarms_of_its_streams(tmp_path: Path) -> None:
+def test_restored_hub_keeps_the_alarms_of_its_streams(tmp_path: Path) -> None:
     """What is there when the hub stops is there when it goes on: no alert says otherwise."""
     log = tmp_path / "log"
     with asystole(log) as (_, one, _):
@@ -234,7 +234,7 @@ def test_show_draws_from_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str
         show.show_alert(1, endpoint="", log=tmp_path / "none", png=None, as_json=False)
 
 
-def test_nobody_there_is_said_so() -> None:
+def test_request_without_a_monitor_is_an_error() -> None:
     """After a moment, with what to check."""
     with pytest.raises(EndpointError, match="is a monitor running"):
         ask("tcp://127.0.0.1:9", Acknowledge(), timeout_s=0.2)

@@ -322,7 +322,7 @@ def test_a_name_that_begins_again_takes_nothing_from_the_sums(tmp_path: Path) ->
     assert report.received_samples == 2 * x.size
 
 
-def test_a_hub_that_goes_on_accounts_for_what_the_last_one_left(
+def test_a_restored_hub_accounts_for_the_windows_of_the_last_one(
     tmp_path: Path, demo: NDArray[np.float32]
 ) -> None:
     """Windows that waited in one hub are pending in the next, and no sample is counted twice."""
@@ -345,7 +345,7 @@ def test_a_hub_that_goes_on_accounts_for_what_the_last_one_left(
     assert third.scored_windows == first.produced_windows
 
 
-def test_asking_for_the_state_says_what_is_published(tmp_path: Path) -> None:
+def test_the_state_on_request_is_what_is_published(tmp_path: Path) -> None:
     """The same statuses, and every counter of a report."""
     with running_hub(tmp_path / "log") as hub:
         feed(hub, "a", np.zeros(720, np.float32))

@@ -126,7 +126,7 @@ HELLO = bytes([COMMAND, 200]) + b"\x05HELLO" + b"\x01\x00" + bytes(72) + bytes(1
     ],
     ids=["plain", "no ready", "frame", "command", "absurd", "false hello", "http", "no greeting"],
 )
-def test_a_gibibyte_from_somebody_without_a_key_takes_no_memory(
+def test_a_gibibyte_from_a_peer_without_a_key_takes_no_memory(
     victim: Victim, opening: bytes
 ) -> None:
     """Announced or really sent: the connection is dropped, and the others are served."""
@@ -139,7 +139,7 @@ def test_a_gibibyte_from_somebody_without_a_key_takes_no_memory(
     victim.serves()
 
 
-def test_endless_parts_from_somebody_without_a_key_take_no_memory(victim: Victim) -> None:
+def test_endless_parts_from_a_peer_without_a_key_take_no_memory(victim: Victim) -> None:
     """Frames that each say that more will follow get no further than the handshake."""
     before = victim.peak()
     part = frame(bytes(60_000), more=True)
@@ -224,7 +224,7 @@ with Router("tcp://127.0.0.1:0") as router:
 LIMIT_BYTES = 256 * MIB
 
 
-def test_endless_parts_from_somebody_who_was_let_in_end_at_the_limit() -> None:
+def test_endless_parts_from_an_accepted_peer_end_at_the_limit() -> None:
     """Their connection is cut when the hub has its memory full, and the others are served."""
     process = subprocess.Popen(
         [sys.executable, "-c", LIMITED, str(LIMIT_BYTES)], stdout=subprocess.PIPE, text=True

@@ -91,7 +91,7 @@ def refused(dealer: Dealer, message: Message) -> str:
     return answer.reason
 
 
-def test_source_is_told_why_its_torn_chunk_is_refused(tmp_path: Path) -> None:
+def test_source_gets_the_reason_why_its_torn_chunk_is_refused(tmp_path: Path) -> None:
     """Flags of another length than the samples: the source's own stream, and the reason."""
     samples = np.zeros(10, np.float32)
     torn = Chunk(

@@ -80,7 +80,7 @@ def minute() -> NDArray[np.float32]:
     return np.concatenate([b.samples for b in blocks if b is not None])[: 60 * 360]
 
 
-def test_what_a_source_says_that_it_shed_is_counted_up_to_a_limit(tmp_path: Path) -> None:
+def test_samples_that_a_source_reports_as_shed_are_counted_up_to_a_limit(tmp_path: Path) -> None:
     """No number makes a state that cannot be written, now or by the next hub."""
     with hub_by_hand(tmp_path / "log") as one:
         source = one.connect("ingest")
@@ -225,7 +225,7 @@ def test_a_chunk_that_was_taken_half_is_taken_again(
 
 
 @pytest.mark.parametrize("threshold", [1e9, -1e9])
-def test_a_hub_goes_on_under_another_threshold(
+def test_a_restored_hub_runs_under_another_threshold(
     tmp_path: Path, minute: NDArray[np.float32], threshold: float
 ) -> None:
     """The journal names classes of beats that no longer ask for one, or lacks those that do now."""
@@ -302,7 +302,7 @@ def test_a_flood_of_questions_is_answered_a_few_a_turn_from_one_look(
         assert len(looks) >= 200 / 16
 
 
-def test_a_damaged_row_of_what_stands_is_a_fault_and_not_the_end(tmp_path: Path) -> None:
+def test_a_damaged_row_of_the_active_alarms_is_a_fault_and_not_the_end(tmp_path: Path) -> None:
     """The others are taken over."""
     with AlertLog(tmp_path / "log") as log:
         log.append([_alarm(1), _alarm(2)])
@@ -433,17 +433,17 @@ def test_ctrl_c_ends_a_hub_in_order(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["log"]
 
 
-def test_what_was_acknowledged_is_said_as_it_stands_in_the_log(tmp_path: Path) -> None:
-    """With its number: whoever asked finds it there."""
+def test_reply_to_an_acknowledgement_holds_the_alert_as_logged(tmp_path: Path) -> None:
+    """With its number, under which the client finds it in the log."""
     with AlertLog(tmp_path / "log") as log:
         log.append([_alarm(1)])
     with hub_by_hand(tmp_path / "log") as one:
         one.turns(3)
         request = encode_json(Acknowledge(stream="s"))
         reply = decode_control_reply(one.ask(one.connect("control"), request))
-        (said,) = reply.alerts
-        assert said.state == "off"
-        assert said == one.hub._log.alert(said.seq)
+        (acknowledged,) = reply.alerts
+        assert acknowledged.state == "off"
+        assert acknowledged == one.hub._log.alert(acknowledged.seq)
 
 
 def test_alarms_of_a_stream_that_is_forgotten_are_over_or_stay_to_be_acknowledged(
@@ -483,7 +483,7 @@ def test_chunks_of_an_epoch_that_is_over_are_refused_and_not_missed_for_ever(
     assert "begin again" in answer.reason
 
 
-def test_no_heart_rate_is_shown_while_the_heart_stands_still(
+def test_no_heart_rate_is_shown_during_asystole(
     tmp_path: Path, minute: NDArray[np.float32]
 ) -> None:
     """The last intervals are no rate of now."""

@@ -45,7 +45,7 @@ needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="no str
         ("pwrite64", "EIO", "disk I/O error"),
     ],
 )
-def test_log_goes_on_when_the_disk_is_well_again(
+def test_log_continues_when_the_disk_works_again(
     call: str, error: str, said: str, tmp_path: Path
 ) -> None:
     """While the disk fails every commit says so; then the same process goes on, nothing lost."""
@@ -93,7 +93,7 @@ def test_log_survives_a_fault_of_any_single_write_or_sync(tmp_path: Path) -> Non
 
 
 @promised(2.0)
-def test_hub_whose_disk_is_full_says_so_and_goes_on_by_itself(
+def test_hub_whose_disk_is_full_reports_it_and_recovers_by_itself(
     tmp_path: Path, limit_s: float
 ) -> None:
     """Within 2 s the status says that nothing is recorded; nothing is acknowledged till it is."""
@@ -182,7 +182,7 @@ def number_of(packed: bytes) -> int:
 
 
 @needs_strace
-def test_hub_tells_only_what_is_synced(tmp_path: Path) -> None:
+def test_hub_publishes_only_what_is_synced(tmp_path: Path) -> None:
     """1,000 alerts of a real hub: each is on the disk before its first byte goes to a socket.
 
     The same for every chunk that is acknowledged to a source as written.

@@ -1,4 +1,4 @@
-"""A log that somebody damaged, or made up: one line, and no hang, whoever opens it."""
+"""A damaged or made-up log: every command and the hub fail in one line, and never hang."""
 
 import contextlib
 import sqlite3
@@ -170,7 +170,7 @@ ABSURD = msgspec.to_builtins(Opened(stream="t", fs_hz=1e308, lead="", epoch=0, f
 
 
 @pytest.mark.parametrize("event", [TORN, ABSURD, b"rubbish"], ids=["torn", "absurd", "rubbish"])
-def test_a_hub_begins_whatever_its_journal_says(tmp_path: Path, event: object) -> None:
+def test_a_hub_begins_whatever_its_journal_holds(tmp_path: Path, event: object) -> None:
     """With the right checksum; what it says of the streams is then nothing to go on from."""
     log = tmp_path / "log"
     with hub_by_hand(log) as one:
@@ -229,7 +229,7 @@ def test_a_strip_at_no_rate_is_shown_as_none(
     assert "none was kept" in capsys.readouterr().out
 
 
-def test_a_new_log_is_for_nobody_else_to_read(tmp_path: Path) -> None:
+def test_a_new_log_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
     """It holds signal; the files beside it are opened as it is."""
     log = tmp_path / "log.sqlite"
     with AlertLog(log) as writer:

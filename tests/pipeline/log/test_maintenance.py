@@ -73,7 +73,7 @@ def test_as_few_go_as_make_room(sizes: list[int], excess: int) -> None:
     assert count == 0 or sum(sizes[: count - 1]) < excess
 
 
-def test_old_alerts_go_and_the_low_water_mark_says_so(tmp_path: Path) -> None:
+def test_old_alerts_are_removed_and_the_low_water_mark_rises(tmp_path: Path) -> None:
     """Alerts of more than so many days are removed with their strips; the rest is whole."""
     path = tmp_path / "log.sqlite"
     with AlertLog(path) as log:
@@ -107,7 +107,7 @@ def test_all_alerts_may_go_and_the_numbers_go_on(tmp_path: Path) -> None:
     assert verify(path).intact
 
 
-def test_what_stands_is_kept_whatever_its_age(tmp_path: Path) -> None:
+def test_active_alarms_are_kept_whatever_their_age(tmp_path: Path) -> None:
     """The latest alert of an active alarm can be read after its row was removed."""
     path = tmp_path / "log.sqlite"
     with AlertLog(path) as log:
@@ -225,7 +225,7 @@ def test_write_ahead_log_is_folded_into_the_file(tmp_path: Path) -> None:
         assert (log.wal_bytes, care.fault) == (0, "")
 
 
-def test_reader_that_stays_in_a_transaction_is_told_of_and_holds_nobody_up(tmp_path: Path) -> None:
+def test_reader_that_stays_in_a_transaction_is_reported_and_delays_nothing(tmp_path: Path) -> None:
     """The log is written on, the fault says what to do, and is over when the reader has ended."""
     path = tmp_path / "log.sqlite"
     with AlertLog(path) as log, closing(sqlite3.connect(path, isolation_level=None)) as reader:
@@ -247,7 +247,7 @@ def test_reader_that_stays_in_a_transaction_is_told_of_and_holds_nobody_up(tmp_p
         assert (log.wal_bytes, care.fault) == (0, "")
 
 
-def test_fault_of_the_care_is_told_and_tried_again(
+def test_fault_of_the_maintenance_is_reported_and_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where nothing can be removed now, the hub goes on, and a second later it is tried again."""
@@ -265,7 +265,7 @@ def test_fault_of_the_care_is_told_and_tried_again(
         assert (log.low_water_seq, care.fault) == (2, "")
 
 
-def test_hub_removes_what_is_too_old_and_tells_who_asks(tmp_path: Path) -> None:
+def test_hub_removes_what_is_too_old_and_answers_with_the_low_water_mark(tmp_path: Path) -> None:
     """A subscriber that asks for removed alerts learns from which number on there are any."""
     path = tmp_path / "log.sqlite"
     with AlertLog(path) as log:
@@ -287,7 +287,7 @@ def test_hub_removes_what_is_too_old_and_tells_who_asks(tmp_path: Path) -> None:
     assert verify(path).intact
 
 
-def test_hub_says_what_is_wrong_with_the_files_of_its_log(tmp_path: Path) -> None:
+def test_hub_reports_what_is_wrong_with_the_files_of_its_log(tmp_path: Path) -> None:
     """A write-ahead log that some reader keeps from being folded in is a fault in the status."""
     path = tmp_path / "log.sqlite"
     with AlertLog(path) as log, closing(sqlite3.connect(path, isolation_level=None)) as reader:

@@ -94,7 +94,7 @@ def test_flipped_bit_in_a_row_is_noticed(tmp_path: Path) -> None:
         log.read(1, 10)
 
 
-def test_foreign_file_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_foreign_file_is_refused_and_not_changed(tmp_path: Path) -> None:
     """A file that is no log is not overwritten."""
     path = tmp_path / "letter.txt"
     path.write_text("Dear Willem,\n" * 200)
@@ -136,7 +136,7 @@ def test_what_is_committed_together_is_there_together(tmp_path: Path) -> None:
         assert (log.last_seq, log.last_entry) == (1, 3)
 
 
-def test_entries_that_nobody_needs_are_dropped_and_their_numbers_never_come_again(
+def test_entries_no_longer_needed_are_dropped_and_their_numbers_never_reused(
     tmp_path: Path,
 ) -> None:
     """The journal goes on counting, even where only a snapshot remains."""

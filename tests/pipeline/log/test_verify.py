@@ -308,7 +308,7 @@ def test_log_in_a_folder_that_is_read_only_can_be_read(tmp_path: Path) -> None:
         folder.chmod(0o700)
 
 
-def test_command_says_what_is_damaged_and_leaves_with_2(
+def test_command_lists_the_damage_and_exits_with_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit 0 and one line for a whole log; exit 2 and a line for each finding otherwise."""

@@ -146,7 +146,7 @@ def test_torn_arrays_are_refused() -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_scores_and_residuals_that_are_not_finite_are_refused(value: float) -> None:
-    """A scorer gone mad does not reach the baseline of a patient or a subscriber's parser."""
+    """A faulty scorer reaches neither the baseline of a patient nor a subscriber's parser."""
     refused(REPLY, scores=np.array([value], "<f4").tobytes())
     refused(REPLY, residuals=np.full(320, value, "<f4").tobytes())
 

@@ -101,7 +101,7 @@ def slow_templates(beats: list[tuple[int, float]]) -> dict[int, tuple[float, flo
 
 @settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 9), st.floats(-0.1, 0.1)), min_size=1, max_size=60))
-def test_families_are_what_a_slow_reference_keeps(beats: list[tuple[int, float]]) -> None:
+def test_templates_are_those_of_a_slow_reference(beats: list[tuple[int, float]]) -> None:
     """Prematurity and templates follow from the beats in order; the rarest one is forgotten."""
     templates = BeatTemplates()
     for shape, offset in beats:

@@ -128,7 +128,7 @@ def test_it_takes_more_in_a_patient_whose_every_beat_is_strange() -> None:
     assert strange[1] < strange[0] <= 0.0
 
 
-def test_the_first_beats_are_judged_without_the_patient() -> None:
+def test_the_first_beats_are_scored_without_the_patient() -> None:
     """While learning only the universal components count, against a threshold of its own."""
     live = LiveScore(CONFIG)
     rng = np.random.default_rng(9)
@@ -198,7 +198,7 @@ def test_early_is_seen_where_early_beats_are_the_rule() -> None:
     assert raw[1.1] == 0.0
 
 
-def test_reason_names_the_witnesses_that_spoke() -> None:
+def test_reason_names_the_components_that_are_raised() -> None:
     """The text says what was seen, strongest first, and is empty for a usual beat."""
     rng = np.random.default_rng(3)
     live = learned(rng)
@@ -227,7 +227,7 @@ def test_any_value_gives_a_finite_score(level: float, rr_s: float, model: float)
     assert verdict.score == pytest.approx(sum(verdict.contributions.values()))
 
 
-def test_calibration_for_other_witnesses_is_refused() -> None:
+def test_calibration_for_other_components_is_refused() -> None:
     """A calibration that does not fit is an error when it is loaded, not a wrong score later."""
     scales = {name: CONFIG.scales[name] for name in COMPONENTS[:-1]}
     with pytest.raises(ConfigError):

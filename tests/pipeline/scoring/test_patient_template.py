@@ -72,7 +72,7 @@ def test_distances_are_those_of_a_slow_reference(n: int, seed: int) -> None:
     )
 
 
-def test_nothing_is_said_before_something_is_usual() -> None:
+def test_features_are_zero_before_anything_is_usual() -> None:
     """Until the fewest beats that make a template are known, all features are zero."""
     shape = PatientTemplate()
 
@@ -94,7 +94,7 @@ def test_comparing_teaches_nothing() -> None:
     np.testing.assert_array_equal(taught.compare(beat(width=16)), plain.compare(beat(width=16)))
 
 
-def test_each_wave_is_told_apart() -> None:
+def test_each_wave_has_features_of_its_own() -> None:
     """A missing P wave shows before the QRS, a wide QRS in it, and the patient's own in neither."""
     shape = learned()
 

@@ -38,7 +38,7 @@ def test_a_folder_that_others_can_open_is_refused(tmp_path: Path, mode: int) -> 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     """Closed to others or not, its owner can write to it."""
     foreign = tmp_path / "cache"
     foreign.mkdir(mode=0o700)

@@ -181,7 +181,7 @@ def test_fibrillation_and_standstill_are_not_noise() -> None:
         assert Reason.NOISE not in {change.reason for change in stream(noisy).quality}
 
 
-def test_the_more_telling_reason_wins() -> None:
+def test_the_more_specific_reason_wins() -> None:
     """A stream without signal that also loses its electrode says so, and the reverse order too."""
     x, _ = reference.ecg(30, seed=9)
     flags = np.zeros(x.size, np.uint8)

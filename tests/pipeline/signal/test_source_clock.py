@@ -46,7 +46,7 @@ def test_before_a_minute_the_nominal_rate_holds() -> None:
 
 
 @pytest.mark.parametrize("step_s", [3600.0, -3600.0, 1.5])
-def test_step_of_the_clock_is_told_once(step_s: float) -> None:
+def test_step_of_the_clock_is_reported_once(step_s: float) -> None:
     """With its size; afterwards the new time holds."""
     clock = SourceClock(FS_HZ)
     found = []
@@ -121,7 +121,7 @@ def test_a_source_that_was_held_up_has_a_clock_that_did_not_step(
             assert clock.utc_s(sample) == pytest.approx(true_s, abs=0.15)
 
 
-def test_a_source_that_is_always_faster_than_it_says_is_noticed() -> None:
+def test_a_source_that_is_always_faster_than_its_stated_rate_is_noticed() -> None:
     """What goes on for long is no burst: the stamps count again."""
     clock = SourceClock(FS_HZ)
     steps = [

@@ -72,7 +72,7 @@ def test_length_of_the_chunks_does_not_matter(chunk: int) -> None:
     assert fingerprint(cut(chunk)) == fingerprint(whole)
 
 
-def test_segmenter_goes_on_from_a_copy_at_every_boundary() -> None:
+def test_segmenter_continues_from_a_copy_at_every_boundary() -> None:
     """R21: ten minutes, stopped and restored after every second: nothing else is remembered."""
     config = PatientConfig(ectopic=0.1, noise=0.02, leadoff=1.0, fs=250, seed=7)
     signal = SyntheticPatient(config).generate(600 * 250)
@@ -83,7 +83,7 @@ def test_segmenter_goes_on_from_a_copy_at_every_boundary() -> None:
 
     for a in range(0, x.size, 250):
         restored = copy.deepcopy(segmenter)
-        segmenter.push(SampleBlock(a, rubbish))  # whoever is left behind must not matter
+        segmenter.push(SampleBlock(a, rubbish))  # the original must not matter to the copy
         segmenter = restored
         parts.append(segmenter.push(SampleBlock(a, x[a : a + 250], flags=flags[a : a + 250])))
 
@@ -99,7 +99,7 @@ def test_segmenter_goes_on_from_a_copy_at_every_boundary() -> None:
     cuts=st.lists(st.floats(0, 20), min_size=1, max_size=6),
     late=st.booleans(),
 )
-def test_stream_goes_on_from_a_copy_anywhere(
+def test_stream_continues_from_a_copy_anywhere(
     seed: int, fs: float, cuts: list[float], late: bool
 ) -> None:
     """R21: beats and alerts are the same, also with scores under way when it was stopped."""

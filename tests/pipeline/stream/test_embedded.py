@@ -24,7 +24,7 @@ def outcomes(
 
 
 @pytest.mark.parametrize("step", [7200, 97])
-def test_every_beat_is_told_once_and_in_order(step: int) -> None:
+def test_every_beat_is_published_once_and_in_order(step: int) -> None:
     """One note a beat, whatever the batch is filled with; the counters agree."""
     runner, results = outcomes(step)
     notes = [note for outcome in results for note in outcome.beats]

@@ -26,7 +26,7 @@ def test_structure_changes_with_the_version_alone() -> None:
     assert schema() == SCHEMA.read_text(encoding="utf-8"), CHANGED
 
 
-def test_stream_goes_on_from_a_saved_state() -> None:
+def test_stream_continues_from_a_saved_state() -> None:
     """A state in the middle of a stream, beats under way, gives the alerts recorded then."""
     saved = np.load(SAVED)
     state = unpack(saved["state"].tobytes(), SessionState)

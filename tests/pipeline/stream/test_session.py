@@ -45,9 +45,7 @@ def test_strips_that_follow_each_other_become_one() -> None:
 
 
 @pytest.mark.parametrize(("first", "epoch"), [(500, 0), (0, 1), (105, 1)])
-def test_strip_after_a_gap_or_in_a_new_epoch_stands_at_its_own_place(
-    first: int, epoch: int
-) -> None:
+def test_strip_after_a_gap_or_in_a_new_epoch_has_its_own_position(first: int, epoch: int) -> None:
     """The picture never shows as one what a gap or a new round has separated."""
     one = session()
     one.add_strip(strip(100, 5))
@@ -64,7 +62,7 @@ def test_picture_needs_only_the_newest_ten_seconds() -> None:
     assert one.take_strip() == shown(6_400, 3_600)
 
 
-def test_silent_source_is_not_analysable_until_its_end_was_said() -> None:
+def test_silent_source_is_not_analysable_until_its_end() -> None:
     """No data for 2 s is reported with its age; a stream that has ended is not stale."""
     one = session()
     assert one.status(11.0, WELL).state == "learning"
@@ -76,7 +74,7 @@ def test_silent_source_is_not_analysable_until_its_end_was_said() -> None:
     assert one.status(99.0, WELL).ended
 
 
-def test_end_is_told_only_when_the_log_has_everything() -> None:
+def test_end_is_reported_only_when_the_log_has_everything() -> None:
     """Whoever sees the end can rely on every alert being in the log."""
     one = session()
     one.state.ending = True

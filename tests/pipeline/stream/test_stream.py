@@ -129,7 +129,7 @@ def test_the_patient_shows_what_the_property_is_about() -> None:
     st.integers(0, 2**32 - 1),
     st.booleans(),
 )
-def test_neither_chunks_nor_the_order_of_answers_change_what_is_told(
+def test_neither_chunks_nor_the_order_of_answers_change_what_is_published(
     fs_hz: float, cuts: list[int], seed: int, classify: bool
 ) -> None:
     """Any cutting, scores and classes late and in any order: the same beats and alerts."""
@@ -139,7 +139,7 @@ def test_neither_chunks_nor_the_order_of_answers_change_what_is_told(
     assert play(fs_hz, edges, order, classify=classify) == whole(fs_hz, classify=classify)
 
 
-def test_class_is_told_of_anomalous_beats_alone_and_changes_nothing_else() -> None:
+def test_class_is_published_of_anomalous_beats_alone_and_changes_nothing_else() -> None:
     """With a classifier, alerts and beats are what they are without one, and name the class."""
     plain, classified = whole(360.0, classify=False), whole(360.0, classify=True)
     replace = msgspec.structs.replace
@@ -260,7 +260,7 @@ def test_stopped_heart_is_asystole_and_a_lost_signal_is_not() -> None:
     assert kinds(np.full(3600, np.nan, np.float32), 0) == {"not_analysable"}
 
 
-def test_latency_parts_add_up_to_what_the_clock_says() -> None:
+def test_latency_parts_add_up_to_the_time_on_the_clock() -> None:
     """The total runs from the arrival of the R sample to the telling, and is the parts' sum."""
     x, _ = patient(360.0)
     clock = Clock()
@@ -325,7 +325,7 @@ def test_empty_chunk_moves_nothing() -> None:
     assert stream.next_sample == 720
 
 
-def test_gap_is_counted_and_told() -> None:
+def test_gap_is_counted_and_reported() -> None:
     """Missing samples are an explicit event, and no window reaches over them."""
     x, _ = patient(360.0)
     stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
@@ -362,7 +362,7 @@ def test_beats_of_an_old_epoch_keep_it_and_do_not_colour_the_new_one() -> None:
     assert stream.counters.samples == 25 * 360
 
 
-def test_stream_says_how_it_stands() -> None:
+def test_stream_reports_its_condition() -> None:
     """Learning, then normal or abnormal by what was found; not analysable with its reason."""
     x = SyntheticPatient(PatientConfig(noise=0.005, seed=2)).generate(40 * 360).samples
     calm = LiveScoreConfig(scales=CONFIG.scales, threshold=100.0, learning_threshold=100.0)
@@ -378,7 +378,7 @@ def test_stream_says_how_it_stands() -> None:
 
 
 @pytest.mark.parametrize(("sent_hz", "kinds"), [(360.0, set()), (300.0, {"wrong_rate"})])
-def test_device_that_sends_at_another_rate_is_told(sent_hz: float, kinds: set[str]) -> None:
+def test_device_that_sends_at_another_rate_raises_an_alarm(sent_hz: float, kinds: set[str]) -> None:
     """It says 360 samples a second; its stamps say what it does, within ten seconds."""
     x, _ = patient(360.0)
     stream = Stream("p", 360.0, CONFIG, lambda: 0.0)

@@ -51,7 +51,7 @@ def test_a_chunk_longer_than_the_memory_leaves_its_end() -> None:
     np.testing.assert_array_equal(recorder.signal(0, end).mv, strip(end - KEPT, KEPT).mv)
 
 
-def test_strip_is_given_once_when_the_signal_goes_on_for_long_enough() -> None:
+def test_strip_is_returned_once_when_the_signal_is_long_enough() -> None:
     """Five seconds on each side of the alert; a mask is None, and values have three decimals."""
     recorder = added(strip(0, 5_000))
     recorder.want(7, 0, 10.0)
@@ -92,7 +92,7 @@ def test_strip_of_another_epoch_is_not_cut() -> None:
     assert recorder.take(all_of_them=True) == []
 
 
-def test_only_the_beginning_of_something_of_the_heart_gets_a_strip() -> None:
+def test_only_the_beginning_of_a_physiological_alarm_gets_a_strip() -> None:
     """An end, an acknowledgement and what is technical do not."""
     fields = {"stream": "s", "kind": "pause", "priority": "low", "sample": 1, "time_s": 1.0}
     of_the_heart = Alert(**fields, category="physiological", reason="r")

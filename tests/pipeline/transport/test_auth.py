@@ -77,7 +77,7 @@ def test_messages_of_allowed_keys_arrive_with_their_key_and_are_answered(key_rin
 
 
 @pytest.mark.parametrize("kind", ["random key", "no key"])
-def test_strangers_are_told_that_they_are_refused(key_ring: KeyRing, kind: str) -> None:
+def test_unknown_keys_get_an_error(key_ring: KeyRing, kind: str) -> None:
     """A key that is not on the list, and none at all, is an error in one line, not a silence."""
     keys = ClientKeys(new_pair(), key_ring.hub.public) if kind == "random key" else None
     with (
@@ -92,10 +92,10 @@ def test_strangers_are_told_that_they_are_refused(key_ring: KeyRing, kind: str) 
         assert not arrives(router, b"forged", 0.1)
 
 
-def test_the_wrong_key_of_the_hub_is_said(
+def test_the_wrong_key_of_the_hub_is_an_error(
     key_ring: KeyRing, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Somebody else in the hub's place learns nothing; the client says why it waits."""
+    """Another program in the hub's place learns nothing; the client logs why it waits."""
     own = key_ring.allowed_key("source", **RIGHTS["source"]).own
     with (
         caplog.at_level(logging.WARNING),
@@ -113,7 +113,7 @@ def test_the_wrong_key_of_the_hub_is_said(
 
 
 @promised(SOON_S)
-def test_a_revoked_key_is_heard_no_more_on_its_open_connection(
+def test_a_revoked_key_sends_nothing_more_on_its_open_connection(
     key_ring: KeyRing, limit_s: float
 ) -> None:
     """Within a second of the revocation nothing is taken from it, and nothing sent to it."""
@@ -209,10 +209,10 @@ def test_a_revoked_subscriber_receives_nothing_more_and_the_others_do(
         assert publisher.endpoint == endpoint
 
 
-def test_a_list_that_cannot_be_read_lets_nobody_in_until_it_can(
+def test_a_list_that_cannot_be_read_accepts_no_key_until_it_can(
     key_ring: KeyRing, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without a readable list nobody is accepted; the log says so, and it recovers."""
+    """Without a readable list no key is accepted; a log line reports it, and it recovers."""
     keys = key_ring.allowed_key("source", **RIGHTS["source"])
     with (
         key_ring.auth() as auth,
@@ -278,7 +278,7 @@ def test_a_fault_in_the_zap_handler_costs_a_handshake_and_not_its_thread(
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_dead_zap_handler_accepts_nobody_and_is_replaced(
+def test_a_dead_zap_handler_accepts_no_key_and_is_replaced(
     key_ring: KeyRing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without one even good keys wait; the next `check` starts another."""
@@ -456,7 +456,7 @@ def test_a_socket_that_opens_later_is_found_by_the_next_self_test(key_ring: KeyR
             auth.check()
 
 
-def test_a_socket_that_accepts_nobody_is_found_too(
+def test_a_socket_that_accepts_no_key_is_found_too(
     key_ring: KeyRing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hub that refuses the key it must accept is as good as dead, and ends."""

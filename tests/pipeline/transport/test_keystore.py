@@ -209,7 +209,7 @@ def test_the_default_folder_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 @given(st.text(max_size=60))
-def test_what_is_no_key_is_said_to_be_none(text: str) -> None:
+def test_text_that_is_no_key_is_refused(text: str) -> None:
     """Anything but 40 characters of Z85 that make 32 bytes is no key."""
     assert not is_key(text) or len(text) == 40
     assert is_key(new_pair().public)
@@ -283,7 +283,7 @@ def test_rubbish_instead_of_a_list_is_a_named_error(
         load_access_list(store)
 
 
-def test_a_key_stands_on_the_list_once(store: KeyStore) -> None:
+def test_a_key_is_on_the_list_once(store: KeyStore) -> None:
     """One key under two names could keep, by the second, what is taken from the first."""
     found = good_list(store)
     (entry,) = found["keys"]  # type: ignore[misc, attr-defined]

@@ -120,7 +120,7 @@ def test_one_place_binds_and_connects() -> None:
 
 
 def test_no_code_names_a_forbidden_setting() -> None:
-    """Nowhere in the packages, whoever asks for it."""
+    """Nowhere in the packages."""
     offenders = [
         f"{relative(path)}: {node.attr}"
         for path in modules()

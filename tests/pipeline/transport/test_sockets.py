@@ -120,7 +120,7 @@ def test_sockets_check_their_address() -> None:
         Router("tcp://127.0.0.1:99999")
 
 
-def test_port_in_use_says_what_to_do() -> None:
+def test_port_in_use_is_an_error_with_advice() -> None:
     """Binding a port that is taken is an EndpointError that names the address and --port."""
     with Router(ANY) as router, pytest.raises(EndpointError, match="--port") as raised:
         Publisher(router.endpoint)
@@ -189,8 +189,8 @@ def test_bytes_that_are_no_zeromq_are_survived() -> None:
         assert got == [b"good"]
 
 
-def test_sending_to_nobody_is_said() -> None:
-    """Without a connection, and to a peer that is not there, `send` says False at once."""
+def test_sending_to_no_peer_returns_false() -> None:
+    """Without a connection, and to an unknown peer, `send` returns False at once."""
     with Router(ANY) as router:
         endpoint = router.endpoint
         assert not router.send(b"stranger", b"x")
@@ -199,7 +199,7 @@ def test_sending_to_nobody_is_said() -> None:
 
 
 def test_peer_that_does_not_read_fills_no_memory() -> None:
-    """What waits for one peer is bounded; beyond, `send` says False."""
+    """What waits for one peer is bounded; beyond, `send` returns False."""
     with Router(ANY) as router:
         peer = raw_dealer(router.endpoint)
         peer.setsockopt(zmq.RCVHWM, 1)

@@ -1,7 +1,7 @@
 """What pyzmq's own authenticator does, and why the hub has a ZAP handler of its own.
 
 Each test states a fact of the library that `pipeline.transport.auth` avoids; should one of them
-fail after an update, the reason for our own handler may be gone.
+fail after an update, the reason for our own handler may no longer hold.
 """
 
 import socket

@@ -24,7 +24,7 @@ WAKE_S = 0.01
 
 
 def made(n: int, now: float) -> Alert:
-    """Return an alert like those of beats, of no alarm that stands; ``n`` is its ``sample``."""
+    """Return an alert like those of beats, of no active alarm; ``n`` is its ``sample``."""
     return Alert(
         stream=f"s{n % 7}",
         kind="anomalous_beat",
@@ -47,7 +47,7 @@ def made(n: int, now: float) -> Alert:
 
 
 def main(log: str, port: str, rate: str, total: str) -> None:
-    """Serve until told to stop."""
+    """Serve until stopped."""
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
     alerts, replay, control = (int(port) and int(port) + n for n in range(3))

@@ -318,6 +318,28 @@ def test_any_bytes_as_annotations_are_refused_or_read(tmp_path: Path, data: byte
     assert ((samples >= 0) & (samples < 1000)).all()
 
 
+@uses_wfdb
+@pytest.mark.parametrize("beyond", [0, 1, 54])
+def test_a_last_beat_that_the_end_cuts_is_at_the_last_sample(
+    tmp_path: Path, wfdb: object, beyond: int
+) -> None:
+    """A reference may mark it at the end of the signal, or up to 150 ms after (SVDB does)."""
+    path = write_raw(tmp_path, np.zeros(1000), "16 200")
+    marks = np.array([500, 1000 + beyond])
+    wfdb.wrann("r", "atr", marks, ["N", "V"], write_dir=str(tmp_path))  # type: ignore[attr-defined]
+    samples, symbols = read_beats(path)
+    assert (samples.tolist(), symbols) == ([500, 999], ["N", "V"])
+
+
+@uses_wfdb
+def test_a_beat_clearly_outside_the_record_is_refused(tmp_path: Path, wfdb: object) -> None:
+    """No beat that lies 55 samples of 360 a second after the end has begun before it."""
+    path = write_raw(tmp_path, np.zeros(1000), "16 200")
+    wfdb.wrann("r", "atr", np.array([500, 1055]), ["N", "V"], write_dir=str(tmp_path))  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match=r"0\.15 s after its 1,000 samples"):
+        read_beats(path)
+
+
 def test_missing_annotations_are_one_clear_line(tmp_path: Path) -> None:
     """Missing annotations are an error; an annotator's name cannot lead to another folder."""
     path = write_raw(tmp_path, np.zeros(10), "16")

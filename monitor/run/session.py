@@ -87,6 +87,7 @@ class Tally:
             scorer_restarts=restarts.get("scorer", 0),
             restarts=dict(restarts),
             log=str(self.log),
+            leads={name: self.statuses[name].lead for name in sorted(self.statuses)},
         )
 
 

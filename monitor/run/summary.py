@@ -1,7 +1,7 @@
 """What a run or a scan has processed and found, printed at its end."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from monitor.text import safe_text
 from pipeline.constants import NOTICE, SCHEMA
@@ -32,6 +32,8 @@ class ScanSummary:
     """Alarms that began, by kind."""
     streams: list[str]
     notice: str = NOTICE
+    leads: dict[str, str] = field(default_factory=dict)
+    """The lead of each stream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,8 @@ class RunSummary:
     """How often each process was started again, by its name."""
     log: str
     notice: str = NOTICE
+    leads: dict[str, str] = field(default_factory=dict)
+    """The lead of each stream."""
 
 
 Summary = ScanSummary | RunSummary

@@ -1,0 +1,76 @@
+"""What the name of a signal says about its kind: ECG, another one, or nothing. Pure.
+
+Names are as WFDB's databases, EDF files and monitors write them: ``MLII``, ``ECG lead aVR``,
+``mod.V5``, ``CM5``, ``C3-A2``, ``Resp (sum)``, ``foot GSR``.
+"""
+
+import re
+from typing import Final
+
+ECG: Final = "ECG"
+
+_ANYWHERE: Final = {
+    "EEG": r"EEG",
+    "eye movement": r"EOG|EYE",
+    "muscle": r"EMG",
+    "pulse": r"PLETH|PPG|PULSE|S[PAV]?O2|OXI",
+    "respiration": r"RESP|IMPEDANCE|FLOW|NASAL|SNOR|CO2|BREATH|EFFORT|RIBCAGE",
+    "pressure": r"PRESSURE",
+    "heart sound": r"PHONO|SOUND",
+    "skin": r"GSR|SKIN|ELECTRODERMAL",
+    "motion": r"ACCEL|GYRO",
+    "temperature": r"TEMP",
+}
+"""Kinds that a name states wherever it stands: ``ECG derived respiration`` is no ECG."""
+
+_AS_WORD: Final = {
+    "pressure": r"N?BP\d?|ABP|ART\d?|AO|CVP\d?|PAP\d?|ICP\d?|[LRUF]AP\d?|UVP",
+    "heart sound": r"PCG\d?",
+    "skin": r"EDA|SCL",
+    "motion": r"BCG|SCG",
+    "impedance": r"ICG",
+    "respiration": r"ABD|ABDO|ABDOMEN|CHEST|THOR|THORAX",
+    "muscle": r"CHIN\d?|[LR]?LEG\d?|TIB",
+    "eye movement": r"LOC|ROC",
+    "marker": r"MARKER|EVENTS?|TRIGGER|STATUS|POSITION|LIGHT|HR",
+}
+"""Kinds that a word of its own states, unless the name also says ECG (``ECG chest``). Electrodes
+with numbers (``Thorax_1``) are none of these words."""
+
+# The international 10-20 system and its refinements; A, M and E are the reference electrodes.
+_ELECTRODE = r"((FP|AF|FC|FT|CP|TP|PO|PG|F|C|T|P|O)(\d{1,2}|Z)|[AME][12]|[NI]Z)"
+_EEG = re.compile(rf"{_ELECTRODE}([-_:/.]?({_ELECTRODE}|REF|AVG?|LE|AX|X))?(-\d)?")
+
+_LEAD = re.compile(
+    r"-?("
+    r"(M?L|M|D)?[ ._-]?I{1,3}|(ML|D|L)[1-5]"  # I, II, MLIII, DII, D3
+    r"|A?V[RLF]"  # aVR
+    r"|(M|MOD)?[ ._-]?V\d{0,2}R?"  # V, V5, V4R, MV1, mod.V5
+    r"|V?[XYZ]"  # Frank
+    r"|MCL\d?R?|C[BCMRS]\d{1,2}R?"  # MCL1, CM5
+    r"|[EA][ _-]?S|A[ _-]?I"  # EASI
+    r"|[LR][ALF][ _-][LR][ALF]"  # LA-RA
+    r")\+?"
+)
+
+
+def plain_name(name: str) -> str:
+    """Return a name in capitals, without the word ECG or lead before it."""
+    return re.sub(r"^(E[CK]G|LEAD)[ _-]+(LEAD[ _-]+)?", "", name.upper().strip())
+
+
+def kind_named(name: str) -> str:
+    """Return `ECG`, the name of another kind of signal, or nothing if the name does not say."""
+    capitals = name.upper().strip()
+    for kind, pattern in _ANYWHERE.items():
+        if re.search(pattern, capitals):
+            return kind
+    if re.search(r"E[CK]G|\bLEAD\b", capitals):
+        return ECG
+    if _EEG.fullmatch(capitals.replace(" ", "")):
+        return "EEG electrode"
+    words = re.split(r"[^A-Z0-9_]+", capitals)
+    for kind, pattern in _AS_WORD.items():
+        if any(re.fullmatch(pattern, word) for word in words):
+            return kind
+    return ECG if _LEAD.fullmatch(capitals) else ""

@@ -1,9 +1,9 @@
 """A device on a serial port as a source of samples.
 
 The device sends text, a line a sample, either ``value`` or ``seq,value[,leadoff]``
-(docs/devices.md): ``value`` in ADC units, ``seq`` the number of the sample modulo 65,536,
-``leadoff`` 1 while an electrode is off. Losses show in the positions of the blocks, which follow
-the device's own count; a gap is never closed:
+(docs/devices.md): ``value`` in ADC units, or ``!`` for a sample without one while an electrode is
+off, ``seq`` the number of the sample modulo 65,536, ``leadoff`` 1 while an electrode is off. Losses
+show in the positions of the blocks, which follow the device's own count; a gap is never closed:
 
 * Missing numbers leave a gap of that many samples, unless the following line shows that the number
   was damaged. A repeated number is dropped.
@@ -53,14 +53,15 @@ SILENCE_S: Final = 1.0
 FIRST_RETRY_S: Final = 0.25
 LONGEST_RETRY_S: Final = 5.0
 
-_LINE = re.compile(rb"(?:(\d{1,10}),)?(-?\d{1,8})(?:,([01]))?")
+_LINE = re.compile(rb"(?:(\d{1,10}),)?(?:(-?\d{1,8})(?:,([01]))?|!)")
 
 
 class Reading(NamedTuple):
     """One parsed line of the device."""
 
     sequence: int | None
-    value: int
+    value: int | None
+    """None for ``!``: the sample was taken, and has no value."""
     lead_off: bool
 
 
@@ -105,6 +106,8 @@ def _parsed(line: bytes) -> Reading | None:
     if match is None or (match[3] is not None and match[1] is None):
         return None
     sequence = None if match[1] is None else int(match[1]) % SEQUENCE_MODULUS
+    if match[2] is None:
+        return Reading(sequence, None, True)
     return Reading(sequence, int(match[2]), match[3] == b"1")
 
 
@@ -287,6 +290,7 @@ class SerialSource:
         """Return the pending readings as blocks, divided where positions jump."""
         pending, self._pending = self._pending, []
         positions = np.array([position for position, _ in pending], dtype=np.int64)
+        # None becomes NaN.
         mv = np.array([r.value for _, r in pending], dtype=np.float64) / self._gain
         flags = np.array([FLAG_LEAD_OFF * r.lead_off for _, r in pending], dtype=np.uint8)
         starts = [0, *(np.flatnonzero(np.diff(positions) != 1) + 1).tolist()]

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from pipeline.errors import DeviceError
 from pipeline.schema.messages import FLAG_LEAD_OFF
 from pipeline.signal.samples import SampleBlock
-from replay.serial_device import (
+from replay.serial_device import SerialSource
+from replay.serial_lines import (
     MAX_LINE_BYTES,
     SEQUENCE_MODULUS,
     LineReader,
     PositionTracker,
     Reading,
-    SerialSource,
 )
 from tests.replay.test_pacing import Clock
 

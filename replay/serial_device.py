@@ -1,6 +1,7 @@
 """A device on a serial port as a source of samples.
 
-`replay.serial_lines` has its protocol.
+`replay.serial_lines` has its protocol. Lines that cannot be read are reported as a number each
+second, and what keeps the device from sending samples in a sentence.
 
 The only user of pyserial. Units: mV out, samples, seconds. Not thread-safe.
 """
@@ -8,6 +9,7 @@ The only user of pyserial. Units: mV out, samples, seconds. Not thread-safe.
 import contextlib
 import errno
 import logging
+import math
 import os
 import stat
 import time
@@ -24,7 +26,7 @@ from pipeline.signal.samples import SampleBlock
 from replay.headers import quoted
 from replay.pacing import BLOCK_S, LONGEST_WAIT_S, wait_s
 from replay.serial_lines import LineReader, PositionTracker, Reading
-from replay.source import SourceInfo
+from replay.source import SourceInfo, SourceReport
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,10 @@ READ_TIMEOUT_S: Final = 2 * BLOCK_S
 """Silence after which an incomplete block is sent."""
 FIRST_RETRY_S: Final = 0.25
 LONGEST_RETRY_S: Final = 5.0
+FAULT_S: Final = 1.0
+"""After so long without a sample its source says why; sooner than the hub raises an alarm."""
+REPORT_S: Final = 1.0
+"""Lines that cannot be read are reported so often."""
 
 
 def attached_ports() -> list[str]:
@@ -83,6 +89,14 @@ class SerialSource:
         self.reconnects = 0
         """How often the device was lost and came back."""
         self._port: serial.Serial | None = self._open()
+        now_s = self._clock()
+        self._heard_s = -math.inf
+        """When it sent bytes last,"""
+        self._read_s = now_s
+        """and when a sample, or when it was opened."""
+        self._reported = SourceReport(0, "")
+        """The lines reported so far, and the present fault."""
+        self._reported_s = now_s
 
     @property
     def info(self) -> SourceInfo:
@@ -102,6 +116,8 @@ class SerialSource:
             now_s = self._clock()
             for reading in self._lines.push(data):
                 self._pending += self._tracker.track(reading, now_s)
+            self._heard_s = now_s if data else self._heard_s
+            self._read_s = now_s if self._pending else self._read_s
             if not data:
                 self._pending += self._tracker.release()
             if len(self._pending) >= self._block or not data or now_s - yielded_s > 0.2:
@@ -110,6 +126,33 @@ class SerialSource:
                 else:
                     yield None
                 yielded_s = now_s
+
+    def report(self) -> SourceReport | None:
+        """Return what is new: a fault, its end, or lines that could not be read."""
+        now_s = self._clock()
+        before, fault = self._reported, self._fault(now_s)
+        new = self.rejected_lines - before.unreadable
+        if fault == before.fault and not (new and now_s - self._reported_s >= REPORT_S):
+            return None
+        self._reported, self._reported_s = SourceReport(before.unreadable + new, fault), now_s
+        return SourceReport(new, fault)
+
+    def _fault(self, now_s: float) -> str:
+        """Return what keeps the device from sending samples, and what to do; empty for nothing."""
+        if self._closed:
+            return ""
+        if self._port is None:
+            return f"the device is gone: plug it in again, {quoted(self._path)} is looked for"[:160]
+        if now_s - self._read_s < FAULT_S:
+            return ""
+        if now_s - self._heard_s >= FAULT_S:
+            return "the device sends nothing: check its cable, its power and its program"
+        unread = "its lines cannot be read"
+        if self._reported.fault.startswith(unread):
+            return self._reported.fault  # with the line that was the latest then
+        latest = self._lines.latest_rejected[:16].strip().decode("latin-1")
+        example = f", such as {latest!r}" if latest else ""
+        return f"{unread}{example}: check baud={self._baud} and what it prints"
 
     def seek(self, epoch: int, sample: int) -> None:
         """Do nothing: past samples of a device are lost."""
@@ -168,6 +211,7 @@ class SerialSource:
             return
         logger.warning("device %s is back", quoted(self._path))
         self.reconnects += 1
+        self._read_s = self._clock()
         self._lines.restart()
         self._tracker.reconnected()
 

@@ -40,7 +40,9 @@ class LineReader:
 
     def __init__(self) -> None:
         self.rejected = 0
-        """Number of lines that are not a reading."""
+        """Number of lines that are not a reading,"""
+        self.latest_rejected = b""
+        """and the latest of them, or its beginning."""
         self._tail = b""
         self._skipping = True
 
@@ -60,11 +62,13 @@ class LineReader:
             reading = _parsed(line.strip(b" \r\t"))
             if reading is None:
                 self.rejected += 1
+                self.latest_rejected = line[:MAX_LINE_BYTES]
             else:
                 readings.append(reading)
         if len(tail) > MAX_LINE_BYTES:
             # The line is too long: drop what there is of it, and skip the rest.
             self.rejected += not self._skipping
+            self.latest_rejected = tail[:MAX_LINE_BYTES]
             self._skipping = True
             tail = b""
         self._tail = tail

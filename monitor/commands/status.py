@@ -102,7 +102,8 @@ def lines(reply: ControlReply, system: SystemReport) -> Iterator[Text | Table]:
     yield Text(
         f"samples  {system.received_samples} received, {system.duplicate_samples} duplicate, "
         f"{system.out_of_order_samples} out of order, {system.gap_samples} missing, "
-        f"{system.late_samples} late, {system.shed_samples} shed"
+        f"{system.late_samples} late, {system.shed_samples} shed; "
+        f"{system.unreadable_lines} lines unreadable"
     )
     kinds = (f"{n} {safe_text(kind).replace('_', ' ')}" for kind, n in system.alerts.items())
     yield Text(f"alerts   {', '.join(kinds) or 'none'}; {system.rejected_frames} frames rejected")

@@ -63,6 +63,8 @@ class RunSummary:
     notice: str = NOTICE
     leads: dict[str, str] = field(default_factory=dict)
     """The lead of each stream."""
+    unreadable_lines: int = 0
+    """Lines of devices that could not be read."""
 
 
 Summary = ScanSummary | RunSummary
@@ -90,10 +92,11 @@ def summary_lines(summary: Summary) -> list[str]:
 
 
 def _run_lines(summary: RunSummary) -> list[str]:
-    missing = summary.alerts_missing
+    missing, unread = summary.alerts_missing, summary.unreadable_lines
     active = [safe_text(f"{a.kind} ({a.state})").replace("_", " ") for a in summary.standing]
     return [
         *([f"missing  {missing} alerts that the log no longer holds"] if missing else []),
+        *([f"unread   {unread} lines of the device"] if unread else []),
         *([f"active   {', '.join(active)}"] if active else []),
         f"log      {summary.log}",
     ]

@@ -37,9 +37,6 @@ SETTLED_S: Final = 1.0
 With the second before the signal counts as returned, these are the 2 s after which the detector
 works again."""
 
-RATE_TOLERANCE: Final = 0.01
-"""A live source whose samples come faster or slower by more than this fraction is called wrong."""
-
 _BLIND: Final = frozenset(Reason) - {Reason.OK, Reason.FLAT}
 """States in which no QRS could be found. A flat line is none of them: unless the device reports an
 electrode off, it may be asystole."""
@@ -192,31 +189,6 @@ class SignalAlarms:
             begun_at=change.begun_at,
             values={"frequency_hz": round(change.hz, 2), "amplitude_mv": round(change.mv, 3)},
         )
-
-    def on_stamp(self, sample: int, step_s: float | None, rate_off: float | None) -> list[Alert]:
-        """Take in what the stamps of the source's clock show at ``sample``.
-
-        Args:
-            sample: the one that was stamped.
-            step_s: by how much the clock stepped there; None where it did not.
-            rate_off: how much faster than its stated rate the source sends, as a fraction of that
-                rate; None if not known.
-        """
-        alerts = []
-        if step_s is not None:
-            reason = f"the clock of the source stepped by {step_s:+.3f} s"
-            alerts += self.machine.begin("clock_stepped", sample, reason)
-            alerts += self.machine.end("clock_stepped", sample, "once")
-        if rate_off is None:
-            return alerts
-        if abs(rate_off) > RATE_TOLERANCE:
-            measured_hz = self._fs_hz * (1.0 + rate_off)
-            reason = (
-                f"{measured_hz:.1f} samples a second come, not {self._fs_hz:g}: rates are wrong"
-            )
-            values = {"measured_hz": round(measured_hz, 2), "limit_share": RATE_TOLERANCE}
-            return alerts + self.machine.begin("wrong_rate", sample, reason, values=values)
-        return alerts + self.machine.end("wrong_rate", sample, "the rate is as it should be")
 
     def on_position(self, position: int) -> list[Alert]:
         """Every QRS that completed before ``position`` is known: raise what is overdue."""

@@ -158,9 +158,14 @@ class Stream:
         if block.stamp_s is not None and len(block.samples):
             last = block.end - 1
             step_s = self._source_clock.observe(last, block.stamp_s)
-            alerts = self._alarms.signal.on_stamp(last, step_s, self._source_clock.rate_off())
+            alerts = self._alarms.source.on_stamp(last, step_s, self._source_clock.rate_off())
             taken.alerts.extend(self._dated(alerts))
         return taken
+
+    def take_unreadable(self, lines: int) -> list[Alert]:
+        """Count lines that the source could not read, before the samples that come next."""
+        self.counters.unreadable_lines = counted(self.counters.unreadable_lines, lines)
+        return self._dated(self._alarms.source.on_unreadable(self.next_sample, lines))
 
     def finish(self) -> StreamUpdate:
         """Accept that no sample of this epoch follows."""

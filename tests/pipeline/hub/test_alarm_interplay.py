@@ -148,6 +148,26 @@ def test_source_that_dies_in_an_alarm_leaves_it_on_and_is_an_alarm_itself() -> N
     assert brief(source.on_age(0.0, 600, 0, over=False)) == [("no_data", "off")]
 
 
+def test_silent_source_that_knows_why_says_so() -> None:
+    """In the alarm, and in another alert when that changes; not when it no longer knows."""
+    source = SourceAlarm("s", FS, DEFAULTS)
+    [alert] = source.on_age(3.0, 500, 0, over=False, fault="it is gone: plug it in")
+    assert alert.reason == "nothing from the source for 2 s: it is gone: plug it in"
+    assert source.on_age(4.0, 500, 0, over=False, fault="it is gone: plug it in") == []
+    assert source.on_age(5.0, 500, 0, over=False) == []
+    [alert] = source.on_age(6.0, 500, 0, over=False, fault="it sends nothing: wait")
+    assert (alert.state, alert.reason) == ("on", "nothing from the source: it sends nothing: wait")
+
+
+def test_source_that_was_just_opened_has_more_time() -> None:
+    """But its alarm does not end because it is opened again."""
+    source = SourceAlarm("s", FS, DEFAULTS)
+    assert source.on_age(5.0, 0, 0, over=False, patience_s=5.0) == []
+    assert brief(source.on_age(2.1, 0, 0, over=False)) == [("no_data", "on")]
+    assert source.on_age(3.0, 0, 1, over=False, patience_s=5.0) == []
+    assert brief(source.on_age(1.0, 0, 1, over=False, patience_s=5.0)) == [("no_data", "off")]
+
+
 def test_stream_that_is_over_is_not_silent() -> None:
     """Its end was said."""
     source = SourceAlarm("s", FS, DEFAULTS)

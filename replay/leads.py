@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.errors import LeadError
-from replay.headers import RecordHeader, SignalHeader, quoted
+from replay.headers import RecordHeader, quoted
 from replay.signal_names import ECG, kind_named, plain_name
 
 _PREFERRED_LEADS: Final = ("MLII", "II")
@@ -48,7 +48,7 @@ def lead_choice(header: RecordHeader, lead: str | int | None = None) -> LeadChoi
     if lead is not None:
         return LeadChoice(_asked_for(header, lead, where), "")
     candidates = ecg_leads(header)
-    named = [i for i in candidates if kind_named(header.signals[i].name) == ECG]
+    named = [i for i in candidates if _kind(header, i) == ECG]
     for preferred in _PREFERRED_LEADS:
         for i in candidates:
             if plain_name(header.signals[i].name) == preferred:
@@ -67,15 +67,15 @@ def lead_choice(header: RecordHeader, lead: str | int | None = None) -> LeadChoi
 
 def ecg_leads(header: RecordHeader) -> list[int]:
     """Return the indices of all signals that may be ECG: in voltage, and not named otherwise."""
-    return [i for i, signal in enumerate(header.signals) if not _other_kind(signal)]
+    return [i for i in range(len(header.signals)) if _kind(header, i) in (ECG, "")]
 
 
-def _other_kind(signal: SignalHeader) -> str:
-    """Return why a signal is no ECG; empty if it may be one."""
+def _kind(header: RecordHeader, index: int) -> str:
+    """Return `ECG`, why a signal is none, or nothing if its name does not say."""
+    signal = header.signals[index]
     if signal.units.lower() not in MV_PER_UNIT:
         return "no voltage"
-    kind = kind_named(signal.name)
-    return "" if kind == ECG else kind
+    return kind_named(signal.name, (other.name for other in header.signals))
 
 
 def _choice(header: RecordHeader, index: int, candidates: list[int], why: str) -> LeadChoice:
@@ -86,7 +86,7 @@ def _choice(header: RecordHeader, index: int, candidates: list[int], why: str) -
     if others:
         parts.append(f"{_enumerated(others)} may be ECG, too")
     refused = [
-        f"{quoted(signal.name)} ({_other_kind(signal)})"
+        f"{quoted(signal.name)} ({_kind(header, i)})"
         for i, signal in enumerate(header.signals)
         if i not in candidates
     ]
@@ -105,7 +105,7 @@ def _listed(header: RecordHeader, *, with_kinds: bool = False) -> str:
     return _enumerated(
         [
             f"{i} {quoted(signal.name)} ({signal.units[:12]!r}"
-            + (f", {_other_kind(signal)})" if with_kinds else ")")
+            + (f", {_kind(header, i)})" if with_kinds else ")")
             for i, signal in enumerate(header.signals)
         ]
     )

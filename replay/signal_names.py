@@ -5,6 +5,7 @@ Names are as WFDB's databases, EDF files and monitors write them: ``MLII``, ``EC
 """
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 ECG: Final = "ECG"
@@ -12,33 +13,38 @@ ECG: Final = "ECG"
 _ANYWHERE: Final = {
     "EEG": r"EEG",
     "eye movement": r"EOG|EYE",
-    "muscle": r"EMG",
-    "pulse": r"PLETH|PPG|PULSE|S[PAV]?O2|OXI",
+    "muscle": r"EMG|SUBMENT",
+    "pulse": r"PLETH|PPG|PULSE|BVP|S[PAV]?O2|OXI",
     "respiration": r"RESP|IMPEDANCE|FLOW|NASAL|SNOR|CO2|BREATH|EFFORT|RIBCAGE",
     "pressure": r"PRESSURE",
-    "heart sound": r"PHONO|SOUND",
+    "heart sound": r"PHONO|SOUND|MICROPHONE",
     "skin": r"GSR|SKIN|ELECTRODERMAL",
     "motion": r"ACCEL|GYRO",
     "temperature": r"TEMP",
+    "fetal heart or labour": r"TOCO|DOPPLER|FHR",
 }
 """Kinds that a name states wherever it stands: ``ECG derived respiration`` is no ECG."""
 
 _AS_WORD: Final = {
-    "pressure": r"N?BP\d?|ABP|ART\d?|AO|CVP\d?|PAP\d?|ICP\d?|[LRUF]AP\d?|UVP",
+    "pressure": r"(N?I?|A)BP\d?|ART\d?|AO|CVP\d?|PAP\d?|ICP\d?|[LRUF]AP\d?|UVP",
     "heart sound": r"PCG\d?",
-    "skin": r"EDA|SCL",
-    "motion": r"BCG|SCG",
+    "skin": r"EDA|SC[LR]|SKT",
+    "motion": r"BCG|SCG|ACC",
     "impedance": r"ICG",
-    "respiration": r"ABD|ABDO|ABDOMEN|CHEST|THOR|THORAX",
+    "respiration": r"RSP|ABD|ABDO|ABDOMEN|CHEST|THOR|THORAX",
     "muscle": r"CHIN\d?|[LR]?LEG\d?|TIB",
     "eye movement": r"LOC|ROC",
     "marker": r"MARKER|EVENTS?|TRIGGER|STATUS|POSITION|LIGHT|HR",
 }
-"""Kinds that a word of its own states, unless the name also says ECG (``ECG chest``). Electrodes
-with numbers (``Thorax_1``) are none of these words."""
+"""Kinds that a word of its own states, unless the name also says ECG (``ECG chest``)."""
+
+_NUMBERED = re.compile(r"(ABDOMEN|CHEST|THORAX)[ _-]?\d+")
+"""Electrodes of abdominal ECG, not belts that measure respiration."""
 
 # The international 10-20 system and its refinements; A, M and E are the reference electrodes.
 _ELECTRODE = r"((FP|AF|FC|FT|CP|TP|PO|PG|F|C|T|P|O)(\d{1,2}|Z)|[AME][12]|[NI]Z)"
+_CHEST = re.compile(r"C[1-6]")
+_LIMB: Final = frozenset({"I", "II", "III", "AVR", "AVL", "AVF"})
 _EEG = re.compile(rf"{_ELECTRODE}([-_:/.]?({_ELECTRODE}|REF|AVG?|LE|AX|X))?(-\d)?")
 
 _LEAD = re.compile(
@@ -59,17 +65,24 @@ def plain_name(name: str) -> str:
     return re.sub(r"^(E[CK]G|LEAD)[ _-]+(LEAD[ _-]+)?", "", name.upper().strip())
 
 
-def kind_named(name: str) -> str:
-    """Return `ECG`, the name of another kind of signal, or nothing if the name does not say."""
+def kind_named(name: str, beside: Iterable[str] = ()) -> str:
+    """Return `ECG`, the name of another kind of signal, or nothing if the name does not say.
+
+    C1 to C6 are chest leads (IEC) where a limb lead is ``beside`` them, EEG electrodes elsewhere.
+    """
     capitals = name.upper().strip()
+    if _CHEST.fullmatch(capitals) and not _LIMB.isdisjoint(map(plain_name, beside)):
+        return ECG
     for kind, pattern in _ANYWHERE.items():
         if re.search(pattern, capitals):
             return kind
-    if re.search(r"E[CK]G|\bLEAD\b", capitals):
+    if re.search(r"[EV][CK]G|\bLEAD\b", capitals):
         return ECG
     if _EEG.fullmatch(capitals.replace(" ", "")):
         return "EEG electrode"
-    words = re.split(r"[^A-Z0-9_]+", capitals)
+    if _NUMBERED.fullmatch(capitals):
+        return ""
+    words = re.split(r"[^A-Z0-9]+", capitals)
     for kind, pattern in _AS_WORD.items():
         if any(re.fullmatch(pattern, word) for word in words):
             return kind

@@ -9,7 +9,7 @@ from replay.signal_names import ECG, kind_named
     "names",
     [
         "MLII MLI MLIII II I III V V1 V6 V4R MV1 ECG ECG1 aVR aVL -aVR D3 CM5 CC5 mod.V5 X Y Z Vx",
-        "MCL MCL1 ML2 ML5 E-S A-S A-I EKG LA-RA ECG1-ECG2 DII V2R ecg_left chest_ecg",
+        "VCG MCL MCL1 ML2 ML5 E-S A-S A-I EKG LA-RA ECG1-ECG2 DII V2R ecg_left chest_ecg",
     ],
 )
 def test_names_of_ecg_leads_are_known(names: str) -> None:
@@ -18,7 +18,9 @@ def test_names_of_ecg_leads_are_known(names: str) -> None:
         assert (name, kind_named(name)) == (name, ECG)
 
 
-@pytest.mark.parametrize("name", ["record_0", "0", "signal 0", "noise1", "Thorax_1", "Direct_1"])
+@pytest.mark.parametrize(
+    "name", ["record_0", "0", "signal 0", "noise1", "Thorax_1", "Abdomen 2", "Direct_1"]
+)
 def test_other_names_say_nothing(name: str) -> None:
     """A signal of no known name may be an ECG: many records name none."""
     assert kind_named(name) == ""
@@ -31,14 +33,24 @@ def test_other_names_say_nothing(name: str) -> None:
         ("EEG", "EEG EEG(sec)"),
         ("eye movement", "EOG LOC-ROC"),
         ("muscle", "EMG Chin1-Chin2 EMG1-EMG2"),
-        ("pulse", "PLETH PPG SpO2 SaO2 chest_ppg"),
-        ("respiration", "RESP Resp(sum) AIRFLOW ABD CHEST etCO2 ECG-derived-respiration"),
-        ("pressure", "ABP BP ART CVP PAP ICP"),
-        ("heart sound", "PCG phono"),
-        ("skin", "GSR foot_GSR EDA"),
+        ("pulse", "PLETH PPG SpO2 SaO2 chest_ppg BVP SO2"),
+        (
+            "respiration",
+            "RESP Resp(sum) AIRFLOW ABD CHEST THOR_RES etCO2 RSP ECG-derived-respiration",
+        ),
+        ("pressure", "ABP BP ART CVP PAP ICP NIBP IBP1 ABP_2"),
+        ("heart sound", "PCG phonocardiogram PCG_1"),
+        ("skin", "GSR foot_GSR EDA wrist_EDA skin"),
     ],
 )
 def test_names_of_other_signals_are_known(kind: str, names: str) -> None:
     """Electrodes of the 10-20 system, alone and in pairs, and what else stands beside an ECG."""
     for name in names.split():
         assert (name, kind_named(name)) == (name, kind)
+
+
+@pytest.mark.parametrize("name", ["C1", "c3", "C6"])
+def test_c1_to_c6_are_chest_leads_beside_limb_leads(name: str) -> None:
+    """Elsewhere, as in a sleep study, they are electrodes of an EEG."""
+    assert kind_named(name, ["I", "II", name]) == ECG
+    assert kind_named(name, ["ECG", "O2", name]) == "EEG electrode"

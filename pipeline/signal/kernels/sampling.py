@@ -3,12 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.sections import NOTHING, jit, section
+from pipeline.signal.kernels.sections import NOTHING, decayed, jit, section
 
 FLAG_LEAD_OFF, FLAG_SATURATED, FLAG_FILLED = 1, 2, 128
 LEAD_OFF, SATURATED, NO_SIGNAL, GAP = 1, 2, 4, 6
+RISEN = 0.05  # of a leap's height the signal has moved just before it: a spike a filter has widened
+RESTLESS = 0.07  # of it the signal moves from sample to sample: noise, where any leap is a spike's
 # Slots of `sanitise`'s memory.
-OFFSET, LAST, STARTED, HELD, LEAPING = range(5)
+OFFSET, LAST, STARTED, HELD, LEAPING, LEAP, TAIL, MOVED, USUAL = range(9)
 
 
 @jit
@@ -19,6 +21,9 @@ def sanitise(
     rebase_after: float,
     leap_mv: float,
     longest_spike: float,
+    largest_tail: float,
+    fast: float,
+    slow: float,
     memory: NDArray[np.float64],
     out: NDArray[np.float32],
     codes: NDArray[np.uint8],
@@ -29,7 +34,9 @@ def sanitise(
     settled, whatever the electrode offset. After a long stretch without signal the level is
     taken anew, so that the stream continues where it stopped instead of with a step. A leap that no
     heart makes is held back for as long as a pacing spike lasts: a spike is over by then, and
-    leaves no trace; a step is taken as it is.
+    leaves no trace, its after-potential included; a step is taken as it is. So is the flank of
+    a spike that a filter has widened, known by what of it came before the leap
+    (`kernels.spikes` has the rest).
 
     Args:
         x: float32[n], anything.
@@ -38,7 +45,10 @@ def sanitise(
         rebase_after: held samples after which the level is taken anew.
         leap_mv: a larger change from one sample to the next is a leap.
         longest_spike: samples that a leap is held back.
-        memory: float64[5] (OFFSET, LAST, STARTED, HELD, LEAPING), updated.
+        largest_tail: of a spike's height, that of its after-potential.
+        fast: what at least remains of an after-potential from one sample to the next.
+        slow: what at most remains.
+        memory: float64[9], the slots above, updated.
         out: float32[n], written, finite.
         codes: uint8[n], written.
     """
@@ -67,11 +77,27 @@ def sanitise(
                 memory[STARTED] = 1.0
             memory[HELD] = 0.0
             level = v - memory[OFFSET]
-            if abs(level - memory[LAST]) > leap_mv and memory[LEAPING] < longest_spike:
+            if memory[TAIL] != 0.0:
+                moved = level - memory[TAIL] - memory[LAST]
+                memory[TAIL] = decayed(memory[TAIL], moved, fast, slow)
+                level -= memory[TAIL]
+            moved = level - memory[LAST]
+            height = abs(moved)
+            leap = height > leap_mv
+            memory[MOVED] *= 0.5
+            if memory[USUAL] < RESTLESS * height and memory[MOVED] > RISEN * height:
+                leap = False
+            if leap and memory[LEAPING] < longest_spike:
                 memory[LEAPING] += 1.0
+                memory[LEAP] = moved
             else:
+                if memory[LEAPING] > 0.0 and 0.0 < -moved / memory[LEAP] < largest_tail:
+                    memory[TAIL] += moved
+                    moved, level = 0.0, memory[LAST]
                 memory[LEAPING] = 0.0
-                memory[LAST] = level
+                memory[LAST], memory[MOVED] = level, max(height, memory[MOVED])
+            if height <= leap_mv:
+                memory[USUAL] += (height - memory[USUAL]) * (1.0 - slow)
         out[i] = np.float32(memory[LAST])
         codes[i] = code
 
@@ -143,6 +169,7 @@ def resample(
 @jit
 def filter_bank(
     x: NDArray[np.float32],
+    unspiked: NDArray[np.float32],
     sections: NDArray[np.float64],
     memory: NDArray[np.float64],
     out: NDArray[np.float32],
@@ -154,6 +181,7 @@ def filter_bank(
 
     Args:
         x: float32[n], finite.
+        unspiked: float32[n], what the second filter gets: ``x`` without pacing spikes.
         sections: float64[5, 5], rows b0 b1 b2 a1 a2 with a0 = 1.
         memory: float64[5, 2], updated.
         out: float32[3, n], written.
@@ -164,10 +192,11 @@ def filter_bank(
     )  # fmt: skip
     for i in range(x.size):
         v = np.float64(x[i]) + NOTHING
+        u = np.float64(unspiked[i]) + NOTHING
         y, a0, a1 = section(v, sections[0], a0, a1)
         y, b0, b1 = section(y, sections[1], b0, b1)
         out[0, i] = np.float32(y)
-        y, c0, c1 = section(v, sections[2], c0, c1)
+        y, c0, c1 = section(u, sections[2], c0, c1)
         y, d0, d1 = section(y, sections[3], d0, d1)
         out[1, i] = np.float32(y)
         y, e0, e1 = section(v, sections[4], e0, e1)

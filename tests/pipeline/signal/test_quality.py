@@ -226,5 +226,5 @@ def test_step_is_no_spike_and_a_tall_qrs_is_whole() -> None:
     x[1800:] += 2.0
     step = Segmenter(360.0).push(SampleBlock(0, x))
     assert np.nanmax(np.abs(step.strip[1790:1900])) > 1.0
-    leap_mv, _ = pacing_spikes(250.0)
+    leap_mv = pacing_spikes(250.0)[0]
     assert leap_mv > 5.0 / (0.020 * 250.0)

@@ -95,6 +95,8 @@ def sanitise(x, flags, longest_fill, leap_mv=1.0, longest_spike=1, fs=FS):
             moved = value - level - tail - last
             moving /= 2
             height = abs(moved)
+            if height <= leap_mv:
+                usual += (height - usual) * (1 - most)
             flank = usual < 0.07 * height and moving > 0.05 * height
             if height > leap_mv and not flank and len(leaps) < longest_spike:
                 leaps.append(moved)
@@ -102,9 +104,7 @@ def sanitise(x, flags, longest_fill, leap_mv=1.0, longest_spike=1, fs=FS):
                 if leaps and 0 < -moved / leaps[-1] < 0.3:
                     tail, moved = tail + moved, 0.0
                 leaps = []
-                last, moving = last + moved, max(height, moving)
-            if height <= leap_mv:
-                usual += (height - usual) * (1 - most)
+                last, moving = last + moved, max(abs(moved), moving)
             codes[i] = 6 if flag & 128 else 2 if flag & 2 else 0
             clean[i] = last
             continue

@@ -52,6 +52,9 @@ def sanitise(
         out: float32[n], written, finite.
         codes: uint8[n], written.
     """
+    offset, last, started, waiting = memory[OFFSET], memory[LAST], memory[STARTED], memory[HELD]
+    leaping, spike, tail = memory[LEAPING], memory[LEAP], memory[TAIL]
+    risen, usual = memory[MOVED], memory[USUAL]
     for i in range(x.size):
         v = np.float64(x[i])
         flag = flags[i]
@@ -70,36 +73,36 @@ def sanitise(
             elif flag & FLAG_SATURATED:
                 code = SATURATED
         if held:
-            memory[HELD] += 1.0
+            waiting += 1.0
         else:
-            if memory[STARTED] == 0.0 or memory[HELD] > rebase_after:
-                memory[OFFSET] = v - memory[LAST]
-                memory[STARTED] = 1.0
-            memory[HELD] = 0.0
-            level = v - memory[OFFSET]
-            if memory[TAIL] != 0.0:
-                moved = level - memory[TAIL] - memory[LAST]
-                memory[TAIL] = decayed(memory[TAIL], moved, fast, slow)
-                level -= memory[TAIL]
-            moved = level - memory[LAST]
+            if started == 0.0 or waiting > rebase_after:
+                offset = v - last
+                started = 1.0
+            waiting = 0.0
+            level = v - offset
+            if tail != 0.0:
+                tail = decayed(tail, level - tail - last, fast, slow)
+                level -= tail
+            moved = level - last
             height = abs(moved)
-            leap = height > leap_mv
-            memory[MOVED] *= 0.5
-            if memory[USUAL] < RESTLESS * height and memory[MOVED] > RISEN * height:
-                leap = False
-            if leap and memory[LEAPING] < longest_spike:
-                memory[LEAPING] += 1.0
-                memory[LEAP] = moved
-            else:
-                if memory[LEAPING] > 0.0 and 0.0 < -moved / memory[LEAP] < largest_tail:
-                    memory[TAIL] += moved
-                    moved, level = 0.0, memory[LAST]
-                memory[LEAPING] = 0.0
-                memory[LAST], memory[MOVED] = level, max(height, memory[MOVED])
+            risen *= 0.5
             if height <= leap_mv:
-                memory[USUAL] += (height - memory[USUAL]) * (1.0 - slow)
-        out[i] = np.float32(memory[LAST])
+                usual = usual * slow + height * (1.0 - slow)
+            leap = height > leap_mv and not (usual < RESTLESS * height and risen > RISEN * height)
+            if leap and leaping < longest_spike:
+                leaping += 1.0
+                spike = moved
+            else:
+                if leaping > 0.0 and 0.0 < -moved / spike < largest_tail:
+                    tail += moved
+                    level = last
+                leaping = 0.0
+                last, risen = level, max(abs(level - last), risen)
+        out[i] = np.float32(last)
         codes[i] = code
+    memory[OFFSET], memory[LAST], memory[STARTED], memory[HELD] = offset, last, started, waiting
+    memory[LEAPING], memory[LEAP], memory[TAIL] = leaping, spike, tail
+    memory[MOVED], memory[USUAL] = risen, usual
 
 
 # Slots of `resample`'s counters.

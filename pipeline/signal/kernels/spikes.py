@@ -77,6 +77,24 @@ def _remove(
 
 
 @jit
+def _step(
+    x: NDArray[np.float32], p: int, settings: NDArray[np.float64], memory: NDArray[np.float64]
+) -> float:
+    """Judge the sample at ``p``, and return the one that leaves, without an after-potential."""
+    if memory[WAIT] == 0.0 and _is_spike(x, p, settings):
+        _remove(x, p, settings, memory)
+    q = p - STRETCH
+    if memory[TAIL] != 0.0:
+        moved = np.float64(x[q]) - np.float64(x[q - 1])
+        memory[TAIL] = decayed(memory[TAIL], moved, settings[FAST], settings[SLOW])
+    if memory[WAIT] > 0.0:
+        memory[WAIT] -= 1.0
+        if memory[WAIT] == 0.0:
+            memory[TAIL] += memory[NEXT]
+    return float(x[q] - memory[TAIL])
+
+
+@jit
 def remove_spikes(
     x: NDArray[np.float32],
     settings: NDArray[np.float64],
@@ -100,19 +118,15 @@ def remove_spikes(
         memory: float64[3], the slots above, updated.
         out: float32[n], written: the samples LATE before the new ones.
     """
-    least = settings[LEAST]
+    least = np.float32(0.8 * settings[LEAST])  # of a spike so much stands above both its feet
+    busy = memory[TAIL] != 0.0 or memory[WAIT] != 0.0
     for i in range(out.size):
         p = KEPT + i - AROUND
-        rise, fall = x[p] - x[p - STRETCH - 1], x[p] - x[p + STRETCH + 1]
-        steep = min(rise, fall) > 0.5 * least or max(rise, fall) < -0.5 * least
-        if steep and memory[WAIT] == 0.0 and _is_spike(x, p, settings):
-            _remove(x, p, settings, memory)
-        q = p - STRETCH
-        if memory[TAIL] != 0.0:
-            moved = np.float64(x[q]) - np.float64(x[q - 1])
-            memory[TAIL] = decayed(memory[TAIL], moved, settings[FAST], settings[SLOW])
-        if memory[WAIT] > 0.0:
-            memory[WAIT] -= 1.0
-            if memory[WAIT] == 0.0:
-                memory[TAIL] += memory[NEXT]
-        out[i] = x[q] if memory[TAIL] == 0.0 else np.float32(x[q] - memory[TAIL])
+        rise = x[p] - x[p - STRETCH - 1]
+        if busy or abs(rise) > least:
+            fall = x[p] - x[p + STRETCH + 1]
+            if busy or (abs(fall) > least and (rise > 0.0) == (fall > 0.0)):
+                out[i] = np.float32(_step(x, p, settings, memory))
+                busy = memory[TAIL] != 0.0 or memory[WAIT] != 0.0
+                continue
+        out[i] = x[p - STRETCH]

@@ -97,11 +97,11 @@ MIT-BIH records comes near. Pacing spikes have 2 to 700 mV."""
 SPIKE_S: Final = 0.002
 """The longest pacing spike (IEC 60601-2-27, as manuals quote it: 0.1 to 2 ms)."""
 
-AFTER_POTENTIAL_SHARE: Final = 0.3
+AFTER_POTENTIAL_SHARE: Final = 0.5
 AFTER_POTENTIAL_S: Final = (0.004, 0.1)
-"""The after-potential of a pulse is of the opposite sign, a quarter of it at most and some more for
-what a filter takes off the pulse, and decays with a time constant of 4 to 100 ms: so are the
-pulses that monitors are tested with."""
+"""The after-potential of a pulse is of the opposite sign, a quarter of it at most, or half of what
+filter and sampling leave of it, and decays with a time constant of 4 to 100 ms: so are the pulses
+that monitors are tested with."""
 
 
 def _after_potentials(fs_hz: float) -> tuple[float, float, float]:
@@ -113,12 +113,12 @@ def _after_potentials(fs_hz: float) -> tuple[float, float, float]:
 def pacing_spikes(fs_hz: float) -> tuple[float, float, float, float, float]:
     """Return how `kernels.sampling.sanitise` knows a spike that no filter has widened.
 
-    From what leap on a sample may be one, in mV, and for how many samples; then
-    `_after_potentials`.
+    From what leap on a sample may be one, in mV, and for how many samples: it may begin within
+    one; then `_after_potentials`.
     """
     return (
         max(LEAP_MV, LEAP_MV_PER_S / fs_hz),
-        float(math.ceil(SPIKE_S * fs_hz)),
+        float(math.ceil(SPIKE_S * fs_hz)) + 1.0,
         *_after_potentials(fs_hz),
     )
 

@@ -81,7 +81,7 @@ class SegmenterState(State):
     """The slots above."""
     raw: Annotated[NDArray[np.float64], Shape((1,))]
     """The last raw value, where a short gap's line begins."""
-    sanitise: Annotated[NDArray[np.float64], Shape((9,))]
+    sanitise: Annotated[NDArray[np.float64], Shape((11,))]
     resample: Annotated[NDArray[np.int64], Shape((5,))]
     history: Annotated[NDArray[np.float32], Shape((None,))]
     """float32[2 * half - 1]: the resampler's latest inputs."""
@@ -125,7 +125,7 @@ class SegmenterState(State):
         return cls(
             counters=counters,
             raw=np.zeros(1),
-            sanitise=np.zeros(9),
+            sanitise=np.zeros(11),
             resample=np.zeros(5, dtype=np.int64),
             history=np.zeros(max(2 * half - 1, 0), dtype=np.float32),
             spikes=np.zeros(3),

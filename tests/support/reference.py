@@ -67,15 +67,16 @@ def damaged(seconds, fs, seed):
     return x.astype(np.float32), flags
 
 
-def sanitise(x, flags, longest_fill, leap_mv=1.0, longest_spike=1, fs=FS):
+def sanitise(x, flags, longest_fill, leap_mv=1.0, longest_spike=2, fs=FS):
     """Return clean values and codes: hold the last good value where there is no signal.
 
     So it is for as many samples as a pacing spike lasts where the signal leaps, unless it is calm
-    and a flank is under way. Where it leaps back beyond its level, by less than 0.3 of the spike,
-    an after-potential begins.
+    and a flank is under way. Where it then comes back beyond its level, by less than half of the
+    spike, an after-potential begins.
     """
     clean, codes = np.zeros(len(x), np.float32), np.zeros(len(x), np.uint8)
-    level, last, held, leaps, moving, usual, tail = None, 0.0, 0, [], 0.0, 0.0, 0.0
+    level, last, held, moving, usual, tail = None, 0.0, 0, 0.0, 0.0, 0.0
+    leaps, after, base, spike = 0, 0, 0.0, 1.0
     least, most = np.exp(-1 / fs / 0.004), np.exp(-1 / fs / 0.1)
     for i, (value, flag) in enumerate(zip(x.astype(float), flags, strict=True)):
         if flag & 1:
@@ -98,12 +99,16 @@ def sanitise(x, flags, longest_fill, leap_mv=1.0, longest_spike=1, fs=FS):
             if height <= leap_mv:
                 usual += (height - usual) * (1 - most)
             flank = usual < 0.07 * height and moving > 0.05 * height
-            if height > leap_mv and not flank and len(leaps) < longest_spike:
-                leaps.append(moved)
+            if height > leap_mv and not flank and leaps < longest_spike:
+                if not after:
+                    base, spike = last, moved
+                spike = max(spike, moved, key=abs)
+                leaps, after = leaps + 1, longest_spike
             else:
-                if leaps and 0 < -moved / leaps[-1] < 0.3:
-                    tail, moved = tail + moved, 0.0
-                leaps = []
+                leaps, beyond = 0, last + moved - base
+                if after and 0 < -beyond / spike < 0.5:
+                    tail, moved = tail + beyond, base - last
+                after = max(after - 1, 0)
                 last, moving = last + moved, max(abs(moved), moving)
             codes[i] = 6 if flag & 128 else 2 if flag & 2 else 0
             clean[i] = last
@@ -138,7 +143,7 @@ def without_spikes(clean):
         if left + right > 0.0115 * FS or abs(left - right) > 1:
             continue
         step = x[p + 6] - x[p - 6]
-        if step * (x[p] - x[p - 6]) < 0 and abs(step) < 0.3 * abs(x[p] - x[p - 6]):
+        if step * (x[p] - x[p - 6]) < 0 and abs(step) < 0.5 * abs(x[p] - x[p - 6]):
             tails[p + 6], over, step = step, p + 12, 0.0
         x[p - 5 : p + 6] = x[p - 6] + step * np.arange(1, 12) / 12
     tail = 0.0

@@ -10,7 +10,7 @@ LEAD_OFF, SATURATED, NO_SIGNAL, GAP = 1, 2, 4, 6
 RISEN = 0.05  # of a leap's height the signal has moved just before it: a spike a filter has widened
 RESTLESS = 0.07  # of it the signal moves from sample to sample: noise, where any leap is a spike's
 # Slots of `sanitise`'s memory.
-OFFSET, LAST, STARTED, HELD, LEAPING, LEAP, TAIL, MOVED, USUAL = range(9)
+OFFSET, LAST, STARTED, HELD, LEAPING, LEAP, BASE, AFTER, TAIL, MOVED, USUAL = range(11)
 
 
 @jit
@@ -48,13 +48,13 @@ def sanitise(
         largest_tail: of a spike's height, that of its after-potential.
         fast: what at least remains of an after-potential from one sample to the next.
         slow: what at most remains.
-        memory: float64[9], the slots above, updated.
+        memory: float64[11], the slots above, updated.
         out: float32[n], written, finite.
         codes: uint8[n], written.
     """
     offset, last, started, waiting = memory[OFFSET], memory[LAST], memory[STARTED], memory[HELD]
-    leaping, spike, tail = memory[LEAPING], memory[LEAP], memory[TAIL]
-    risen, usual = memory[MOVED], memory[USUAL]
+    leaping, spike, base, after = memory[LEAPING], memory[LEAP], memory[BASE], memory[AFTER]
+    tail, risen, usual = memory[TAIL], memory[MOVED], memory[USUAL]
     for i in range(x.size):
         v = np.float64(x[i])
         flag = flags[i]
@@ -90,19 +90,24 @@ def sanitise(
                 usual = usual * slow + height * (1.0 - slow)
             leap = height > leap_mv and not (usual < RESTLESS * height and risen > RISEN * height)
             if leap and leaping < longest_spike:
-                leaping += 1.0
-                spike = moved
+                if after == 0.0:
+                    base, spike = last, moved
+                elif height > abs(spike):
+                    spike = moved
+                leaping, after = leaping + 1.0, longest_spike
             else:
-                if leaping > 0.0 and 0.0 < -moved / spike < largest_tail:
-                    tail += moved
-                    level = last
+                if after > 0.0:
+                    after -= 1.0
+                    if 0.0 < (base - level) / spike < largest_tail:
+                        tail += level - base
+                        level = base
                 leaping = 0.0
                 last, risen = level, max(abs(level - last), risen)
         out[i] = np.float32(last)
         codes[i] = code
     memory[OFFSET], memory[LAST], memory[STARTED], memory[HELD] = offset, last, started, waiting
-    memory[LEAPING], memory[LEAP], memory[TAIL] = leaping, spike, tail
-    memory[MOVED], memory[USUAL] = risen, usual
+    memory[LEAPING], memory[LEAP], memory[BASE], memory[AFTER] = leaping, spike, base, after
+    memory[TAIL], memory[MOVED], memory[USUAL] = tail, risen, usual
 
 
 # Slots of `resample`'s counters.

@@ -66,7 +66,7 @@ def test_sanitise_equals_reference(seed: int) -> None:
     x, flags = reference.damaged(6, 360, seed)
     clean, codes = np.empty_like(x), np.empty_like(flags)
 
-    sampling.sanitise(x, flags, 1000.0, 14.0, *pacing_spikes(360.0), np.zeros(9), clean, codes)
+    sampling.sanitise(x, flags, 1000.0, 14.0, *pacing_spikes(360.0), np.zeros(11), clean, codes)
     expected, expected_codes = reference.sanitise(x, flags, 14)
 
     np.testing.assert_array_equal(codes, expected_codes)

@@ -97,7 +97,7 @@ def sanitise(x, flags, longest_fill, leap_mv=1.0, longest_spike=2, fs=FS):
             moving /= 2
             height = abs(moved)
             if height <= leap_mv:
-                usual += (height - usual) * (1 - most)
+                usual += (min(height, 0.3 * leap_mv) - usual) * (1 - most)
             flank = usual < 0.07 * height and moving > 0.05 * height
             if height > leap_mv and not flank and leaps < longest_spike:
                 if not after:

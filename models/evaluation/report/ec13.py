@@ -44,7 +44,7 @@ def _row(one: WaveformFigure) -> tuple[str, ...]:
 def _asked(one: WaveformFigure) -> str:
     low, high = one.at_least, one.at_most
     if low is not None and high is not None:
-        return f"{low:g} to {with_unit(high, one.unit)}"
+        return f"{low:g} to {high:g} {one.unit}".strip()
     if low is not None:
         return f"≥ {with_unit(low, one.unit)}"
     return "" if high is None else f"≤ {with_unit(high, one.unit)}"

@@ -9,6 +9,7 @@ FLAG_LEAD_OFF, FLAG_SATURATED, FLAG_FILLED = 1, 2, 128
 LEAD_OFF, SATURATED, NO_SIGNAL, GAP = 1, 2, 4, 6
 RISEN = 0.05  # of a leap's height the signal has moved just before it: a spike a filter has widened
 RESTLESS = 0.07  # of it the signal moves from sample to sample: noise, where any leap is a spike's
+MOST = 0.3  # of the smallest leap; more does not count there: the flank itself must not
 # Slots of `sanitise`'s memory.
 OFFSET, LAST, STARTED, HELD, LEAPING, LEAP, BASE, AFTER, TAIL, MOVED, USUAL = range(11)
 
@@ -87,7 +88,7 @@ def sanitise(
             height = abs(moved)
             risen *= 0.5
             if height <= leap_mv:
-                usual = usual * slow + height * (1.0 - slow)
+                usual = usual * slow + min(height, MOST * leap_mv) * (1.0 - slow)
             leap = height > leap_mv and not (usual < RESTLESS * height and risen > RISEN * height)
             if leap and leaping < longest_spike:
                 if after == 0.0:

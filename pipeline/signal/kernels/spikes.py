@@ -49,16 +49,15 @@ def _is_spike(x: NDArray[np.float32], p: int, settings: NDArray[np.float64]) -> 
     height = min(rise, fall)
     if height < settings[LEAST] or height < settings[BALANCE] * max(rise, fall):
         return False
-    half = top - 0.5 * height
-    left, right = _reach(x, p, -1, sign, half), _reach(x, p, 1, sign, half)
-    if left + right > settings[WIDEST] or abs(left - right) > MIDDLE:
-        return False
+    restless = settings[CALM] * height
     for k in range(1, 3):
         earlier, later = _level(x, p - first - FOOT * k), _level(x, p + first + FOOT * k)
-        if max(abs(before - earlier), abs(after - later)) > settings[CALM] * height:
+        if abs(before - earlier) > restless or abs(after - later) > restless:
             return False
         before, after = earlier, later
-    return True
+    half = top - 0.5 * height
+    left, right = _reach(x, p, -1, sign, half), _reach(x, p, 1, sign, half)
+    return left + right <= settings[WIDEST] and abs(left - right) <= MIDDLE
 
 
 @jit
@@ -119,14 +118,17 @@ def remove_spikes(
         out: float32[n], written: the samples LATE before the new ones.
     """
     least = np.float32(0.8 * settings[LEAST])  # of a spike so much stands above both its feet
-    busy = memory[TAIL] != 0.0 or memory[WAIT] != 0.0
+    busy = (memory[TAIL] != 0.0) | (memory[WAIT] != 0.0)
     for i in range(out.size):
         p = KEPT + i - AROUND
-        rise = x[p] - x[p - STRETCH - 1]
-        if busy or abs(rise) > least:
-            fall = x[p] - x[p + STRETCH + 1]
-            if busy or (abs(fall) > least and (rise > 0.0) == (fall > 0.0)):
-                out[i] = np.float32(_step(x, p, settings, memory))
-                busy = memory[TAIL] != 0.0 or memory[WAIT] != 0.0
-                continue
-        out[i] = x[p - STRETCH]
+        v, a, b = x[p], x[p - STRETCH - 1], x[p + STRETCH + 1]
+        above = (v - a > least) & (v - b > least) & (v > x[p - 3]) & (v > x[p + 3])
+        below = (a - v > least) & (b - v > least) & (v < x[p - 3]) & (v < x[p + 3])
+        # Most of what is steep stands in noise: one sample further out tells.
+        near, far = abs(a - x[p - 9]), abs(b - x[p + 9])
+        calm = (near < 0.5 * abs(v - a)) & (far < 0.5 * abs(v - b))
+        if busy | ((above | below) & calm):  # one branch for the processor to predict
+            out[i] = np.float32(_step(x, p, settings, memory))
+            busy = (memory[TAIL] != 0.0) | (memory[WAIT] != 0.0)
+        else:
+            out[i] = x[p - STRETCH]

@@ -154,6 +154,14 @@ def evaluate_faults(
     evaluation.evaluate_faults(data, report=report, as_json=as_json)
 
 
+@evaluate_app.command("ec13")
+def evaluate_ec13(report: Report = None, as_json: JsonLines = False) -> None:
+    """Show what comes out for the test waveforms of monitors; no conformity is claimed."""
+    from monitor.measure import evaluate as evaluation
+
+    evaluation.evaluate_ec13(report=report, as_json=as_json)
+
+
 @evaluate_app.command("alarms")
 def evaluate_alarms(
     data: Annotated[

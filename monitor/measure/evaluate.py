@@ -175,6 +175,28 @@ def evaluate_faults(data: Path | None, *, report: Path | None, as_json: bool) ->
         replace_section(report, SECTION, sections)
 
 
+def evaluate_ec13(*, report: Path | None, as_json: bool) -> None:
+    """Print what comes out for test waveforms; write it into a document, if asked to.
+
+    Raises:
+        ArtifactError: what ships is unusable.
+        ConfigError: the document has no place for the table.
+    """
+    from models.evaluation.report.document_file import replace_section, split_at_section
+    from models.evaluation.report.ec13 import SECTION, ec13_sections
+    from models.evaluation.stress.ec13 import STEPS, evaluate_ec13
+
+    if report is not None:
+        split_at_section(report, SECTION)
+    with progress_of(STEPS) as on_step:
+        figures = collect(evaluate_ec13(on_step), as_json=as_json)
+    sections = ec13_sections(figures, provenance())
+    if not as_json:
+        print_sections(sections)
+    if report is not None:
+        replace_section(report, SECTION, sections)
+
+
 def evaluate_alarms(
     data: Path | None, *, pictures: Path | None, report: Path | None, as_json: bool
 ) -> None:

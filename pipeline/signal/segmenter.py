@@ -22,7 +22,7 @@ from pipeline.constants import (
 from pipeline.signal import quality
 from pipeline.signal.fibrillation import FibrillationWatch
 from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank, resampling
-from pipeline.signal.kernels import beats, sampling, windows
+from pipeline.signal.kernels import beats, sampling, spikes, windows
 from pipeline.signal.quality import QualityChange, Reason
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import (
@@ -54,8 +54,9 @@ stream."""
 LATEST_SAMPLE: Final = 2**53
 """Positions beyond are refused: no stream lasts that long, and index arithmetic stays exact."""
 
-_FLUSH: Final = 140
-"""Samples after the end that confirm a beat just before it: R to energy, and APART."""
+_FLUSH: Final = 140 + spikes.LATE
+"""Samples after the end that confirm a beat just before it: R to energy, and APART; and by how much
+the detector is behind."""
 
 _EDGE: Final = 5
 """An R peak nearer to the end than so many samples is none: the signal was not seen to turn."""
@@ -84,6 +85,7 @@ class Segmenter:
         self._rate = resampling(fs_hz)
         self._fill = int(FILL_SECONDS * fs_hz)
         self._spikes = quality.pacing_spikes(fs_hz)
+        self._filtered_spikes = np.array(quality.filtered_spikes(fs_hz))
         self._bank = filter_bank()
         if state is not None:
             state.check(self._rate.half)
@@ -164,7 +166,8 @@ class Segmenter:
 
         1. Sanitise the raw samples and convert their rate to 360 Hz (`_sampled`).
         2. Filter them into three bands: for windows, for the detector, for the noise measure.
-        3. Find QRS complexes in the detector's band.
+        3. Find QRS complexes in the detector's band, behind by `spikes.LATE`: it never sees pacing
+           spikes.
         4. Follow the quality of the signal: why each sample is masked, if it is.
         5. Cut the windows of the beats that the new samples complete (`_emit`).
         6. List where the quality changes, and where fibrillation begins and ends.
@@ -180,15 +183,19 @@ class Segmenter:
             return Segment(*NO_BEATS, [], [], clean, first)
         new = n if end is None else end - done
         # 2.
-        raw = np.concatenate((state.tail_clean, clean))
+        raw = self._without_spikes(clean)
         y = np.empty((3, n), dtype=np.float32)
-        sampling.filter_bank(clean, self._bank, state.filters, y)
+        sampling.filter_bank(clean, raw[TAIL_SAMPLES:], self._bank, state.filters, y)
         filtered = np.concatenate((state.tail, y[BAND]))
         # 3.
+        heard = n - min(max(spikes.LATE - done, 0), n)  # the segment's first samples come later
         found = np.empty((n // int(DETECTOR[beats.APART]) + 32, 2), dtype=np.int64)
-        energies = np.empty(beats.LONG_SAMPLES + n, dtype=np.int32)
+        energies = np.empty(beats.LONG_SAMPLES + heard, dtype=np.int32)
         energies[: beats.LONG_SAMPLES] = state.energies
-        found = found[: beats.detect_beats(y[QRS], raw, DETECTOR, self._beats, energies, found)]
+        found = found[
+            : beats.detect_beats(y[QRS, n - heard :], raw, DETECTOR, self._beats, energies, found)
+        ]
+        found[:, 1] += spikes.LATE
         # 4.
         before = state.watch[windows.STATE]
         states = np.empty(n, dtype=np.uint8)
@@ -209,7 +216,7 @@ class Segmenter:
         fibrillation = self._fibrillating(clean[:new], mask[:new])
         # 7.
         state.counters[DONE] = done + n
-        state.energies[:] = energies[n:]
+        state.energies[:] = energies[heard:]
         state.tail_clean[:] = raw[n:]
         state.tail[:] = filtered[n:]
         state.tail_codes[:] = masks[n:]
@@ -237,6 +244,16 @@ class Segmenter:
         )
         state.history[:] = inputs[x.size :]
         return out[:n], out_codes[:n]
+
+    def _without_spikes(self, clean: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the signal as the detector sees it: `TAIL_SAMPLES` of before, then as many new."""
+        state = self.state
+        x = np.concatenate((state.unspiked, clean))
+        out = np.empty(TAIL_SAMPLES + clean.size, dtype=np.float32)
+        out[:TAIL_SAMPLES] = state.tail_clean
+        spikes.remove_spikes(x, self._filtered_spikes, state.spikes, out[TAIL_SAMPLES:])
+        state.unspiked[:] = x[clean.size :]
+        return out
 
     def _changes(
         self, before: np.int64, states: NDArray[np.uint8], first: int
@@ -351,6 +368,6 @@ def filter_record(x: NDArray[np.float32]) -> NDArray[np.float32]:
         raw, codes.copy(), quality.PLAUSIBLE_MV, held, *quality.pacing_spikes(SAMPLING_RATE_HZ),
         state.sanitise, clean, codes,
     )  # fmt: skip
-    sampling.filter_bank(clean, filter_bank(), state.filters, out)
+    sampling.filter_bank(clean, clean, filter_bank(), state.filters, out)
     filtered: NDArray[np.float32] = out[BAND]
     return filtered

@@ -14,7 +14,7 @@ from pipeline.schema.state import Shape, State
 from pipeline.signal import quality
 from pipeline.signal.fibrillation import FibrillationState
 from pipeline.signal.filters import Resampling
-from pipeline.signal.kernels import beats, sampling, windows
+from pipeline.signal.kernels import beats, sampling, spikes, windows
 from pipeline.signal.kernels import fibrillation as fibrillation_kernel
 from pipeline.signal.quality import Reason
 
@@ -81,10 +81,14 @@ class SegmenterState(State):
     """The slots above."""
     raw: Annotated[NDArray[np.float64], Shape((1,))]
     """The last raw value, where a short gap's line begins."""
-    sanitise: Annotated[NDArray[np.float64], Shape((5,))]
+    sanitise: Annotated[NDArray[np.float64], Shape((11,))]
     resample: Annotated[NDArray[np.int64], Shape((5,))]
     history: Annotated[NDArray[np.float32], Shape((None,))]
     """float32[2 * half - 1]: the resampler's latest inputs."""
+    spikes: Annotated[NDArray[np.float64], Shape((3,))]
+    """The after-potential of a pacing spike."""
+    unspiked: Annotated[NDArray[np.float32], Shape((spikes.KEPT,))]
+    """The latest samples, of which the newest may still turn out to be a spike."""
     filters: Annotated[NDArray[np.float64], Shape((5, 2))]
     detector: Annotated[NDArray[np.int64], Shape((12,))]
     """`beats.Beats.counters`,"""
@@ -99,9 +103,10 @@ class SegmenterState(State):
     recent: Annotated[NDArray[np.uint8], Shape((SAMPLING_RATE_HZ,))]
     blocks: Annotated[NDArray[np.float64], Shape((1 + NOISE_BLOCKS,))]
     tail_clean: Annotated[NDArray[np.float32], Shape((TAIL_SAMPLES,))]
-    """The latest samples before the filter,"""
+    """The latest samples before the filter, as the detector sees them: without pacing spikes, and
+    `kernels.spikes.LATE` behind."""
     tail: Annotated[NDArray[np.float32], Shape((TAIL_SAMPLES,))]
-    """behind it,"""
+    """The latest samples behind it,"""
     tail_codes: Annotated[NDArray[np.uint8], Shape((TAIL_SAMPLES,))]
     """why they are masked,"""
     tail_runs: Annotated[NDArray[np.uint8], Shape((TAIL_SAMPLES,))]
@@ -120,9 +125,11 @@ class SegmenterState(State):
         return cls(
             counters=counters,
             raw=np.zeros(1),
-            sanitise=np.zeros(5),
+            sanitise=np.zeros(11),
             resample=np.zeros(5, dtype=np.int64),
             history=np.zeros(max(2 * half - 1, 0), dtype=np.float32),
+            spikes=np.zeros(3),
+            unspiked=np.zeros(spikes.KEPT, dtype=np.float32),
             filters=np.zeros((5, 2)),
             detector=np.zeros(12, dtype=np.int64),
             candidates=np.zeros((16, 2), dtype=np.int64),
@@ -175,8 +182,8 @@ class SegmenterState(State):
         learned = self.detector[beats.LEARNED]
         run = int(self.watch[windows.RUN])
         for array in (
-            self.sanitise, self.resample, self.history, self.filters, self.detector,
-            self.energies, self.watch, self.extremes, self.recent, self.blocks,
+            self.sanitise, self.resample, self.history, self.spikes, self.unspiked, self.filters,
+            self.detector, self.energies, self.watch, self.extremes, self.recent, self.blocks,
             self.tail_clean, self.tail, self.tail_codes, self.tail_runs,
         ):  # fmt: skip
             array[...] = 0

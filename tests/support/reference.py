@@ -67,13 +67,17 @@ def damaged(seconds, fs, seed):
     return x.astype(np.float32), flags
 
 
-def sanitise(x, flags, longest_fill, leap_mv=1.0, longest_spike=1):
+def sanitise(x, flags, longest_fill, leap_mv=1.0, longest_spike=2, fs=FS):
     """Return clean values and codes: hold the last good value where there is no signal.
 
-    So it is for as many samples as a pacing spike lasts where the signal leaps.
+    So it is for as many samples as a pacing spike lasts where the signal leaps, unless it is calm
+    and a flank is under way. Where it then comes back beyond its level, by less than half of the
+    spike, an after-potential begins.
     """
     clean, codes = np.zeros(len(x), np.float32), np.zeros(len(x), np.uint8)
-    level, last, held, leaping = None, 0.0, 0, 0
+    level, last, held, moving, usual, tail = None, 0.0, 0, 0.0, 0.0, 0.0
+    leaps, after, base, spike = 0, 0, 0.0, 1.0
+    least, most = np.exp(-1 / fs / 0.004), np.exp(-1 / fs / 0.1)
     for i, (value, flag) in enumerate(zip(x.astype(float), flags, strict=True)):
         if flag & 1:
             codes[i] = 1
@@ -85,16 +89,81 @@ def sanitise(x, flags, longest_fill, leap_mv=1.0, longest_spike=1):
             if level is None or held > longest_fill:
                 level = value - last
             held = 0
-            if abs(value - level - last) > leap_mv and leaping < longest_spike:
-                leaping += 1
+            if tail:
+                left = (tail + (value - level - tail - last)) / tail
+                tail *= min(max(left, least), most)
+                tail = tail if abs(tail) >= 1e-3 else 0.0
+            moved = value - level - tail - last
+            moving /= 2
+            height = abs(moved)
+            if height <= leap_mv:
+                usual += (min(height, 0.3 * leap_mv) - usual) * (1 - most)
+            flank = usual < 0.07 * height and moving > 0.05 * height
+            if height > leap_mv and not flank and leaps < longest_spike:
+                if not after:
+                    base, spike = last, moved
+                spike = max(spike, moved, key=abs)
+                leaps, after = leaps + 1, longest_spike
             else:
-                last, leaping = value - level, 0
+                leaps, beyond = 0, last + moved - base
+                if after and 0 < -beyond / spike < 0.5:
+                    tail, moved = tail + beyond, base - last
+                after = max(after - 1, 0)
+                last, moving = last + moved, max(abs(moved), moving)
             codes[i] = 6 if flag & 128 else 2 if flag & 2 else 0
             clean[i] = last
             continue
         held += 1
         clean[i] = last
     return clean, codes
+
+
+def without_spikes(clean):
+    """Return the record at 360 Hz without pacing spikes that a filter has widened.
+
+    A spike stands between levels (means of three samples) that hardly move over 25 ms, is at most
+    11.5 ms wide at half its height, and becomes a line of 31 ms.
+    """
+    x = np.concatenate((np.zeros(15), clean.astype(float), np.zeros(15)))
+    tails = {}  # where an after-potential begins, and its height
+    over = 0
+    for p in range(15, x.size - 15):
+        levels = [x[p + d - 1 : p + d + 2].mean() for d in (-13, -10, -7, 7, 10, 13)]
+        sign = 1.0 if x[p] > levels[2] else -1.0
+        top = max(sign * x[p - 1 : p + 2])
+        flanks = top - sign * levels[2], top - sign * levels[3]
+        height = min(flanks)
+        if p < over or height < 0.2 or height < 0.4 * max(flanks):
+            continue
+        if max(abs(np.diff(levels)[[0, 1, 3, 4]])) > 0.1 * height:
+            continue
+        left, right = (
+            _half_width(sign * x[p : p + 6 * step : step], top - height / 2) for step in (-1, 1)
+        )
+        if left + right > 0.0115 * FS or abs(left - right) > 1:
+            continue
+        step = x[p + 6] - x[p - 6]
+        if step * (x[p] - x[p - 6]) < 0 and abs(step) < 0.5 * abs(x[p] - x[p - 6]):
+            tails[p + 6], over, step = step, p + 12, 0.0
+        x[p - 5 : p + 6] = x[p - 6] + step * np.arange(1, 12) / 12
+    tail = 0.0
+    out = x.copy()
+    for q in range(1, x.size):
+        if tail:
+            left = 1 + (x[q] - x[q - 1]) / tail
+            tail *= min(max(left, np.exp(-1 / FS / 0.004)), np.exp(-1 / FS / 0.1))
+            tail = 0.0 if abs(tail) < 1e-3 else tail
+        tail += tails.get(q, 0.0)
+        out[q] -= tail
+    return out[15:-15].astype(np.float32)
+
+
+def _half_width(flank, half):
+    """Return how many samples the flank, which begins at the peak, takes to fall below ``half``."""
+    for k in range(5):
+        if flank[k] < half:
+            return k - 1 + (flank[k - 1] - half) / (flank[k - 1] - flank[k]) if k else 5
+    return 5
 
 
 def resample(clean, codes, fs):

@@ -22,7 +22,7 @@ from pipeline.constants import (
 from pipeline.signal import quality
 from pipeline.signal.fibrillation import FibrillationWatch
 from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank, resampling
-from pipeline.signal.kernels import beats, sampling, windows
+from pipeline.signal.kernels import beats, candidates, sampling, windows
 from pipeline.signal.quality import QualityChange, Reason
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import (
@@ -93,7 +93,7 @@ class Segmenter:
     def _connect(self) -> None:
         """Let the parts of the segmenter work on the arrays of its state."""
         state = self.state
-        self._beats = beats.Beats(state.detector, state.candidates, state.levels)
+        self._beats = candidates.Beats(state.detector, state.candidates, state.levels, state.shape)
         self._fibrillation = FibrillationWatch(state.fibrillation)
 
     def push(self, block: SampleBlock) -> Segment:
@@ -185,10 +185,12 @@ class Segmenter:
         sampling.filter_bank(clean, self._bank, state.filters, y)
         filtered = np.concatenate((state.tail, y[BAND]))
         # 3.
-        found = np.empty((n // int(DETECTOR[beats.APART]) + 32, 2), dtype=np.int64)
-        energies = np.empty(beats.LONG_SAMPLES + n, dtype=np.int32)
-        energies[: beats.LONG_SAMPLES] = state.energies
-        found = found[: beats.detect_beats(y[QRS], raw, DETECTOR, self._beats, energies, found)]
+        found = np.empty((n // int(DETECTOR[candidates.APART]) + 32, 2), dtype=np.int64)
+        energies = np.empty(candidates.LONG_SAMPLES + n, dtype=np.int32)
+        energies[: candidates.LONG_SAMPLES] = state.energies
+        found = found[
+            : beats.detect_beats(y[QRS], raw, filtered, DETECTOR, self._beats, energies, found)
+        ]
         # 4.
         before = state.watch[windows.STATE]
         states = np.empty(n, dtype=np.uint8)

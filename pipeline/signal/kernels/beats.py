@@ -284,8 +284,8 @@ def detect_beats(
        surrounds it (`evidence`), and is neither the last beat's T wave nor a P wave. The R peak is
        where the signal deflects most nearby (`_locate`).
     5. When a beat is overdue, the candidates passed over are looked at again, with half the
-       evidence. At first, and after 2.5 s without a beat, the levels are learned anew, but only from
-       what may be a QRS of this patient (`may_teach`): before an asystole is raised.
+       evidence. At first, and after 2.5 s without a beat, the levels are learned anew, but only
+       from what may be a QRS of this patient (`may_teach`): before an asystole is raised.
 
     Work and memory per sample are bounded.
 

@@ -37,6 +37,7 @@ def rhythm(
 
 
 def beats_every(rr_s: float, begin: float, end: float) -> NDArray[np.float64]:
+    """Return times in seconds, ``rr_s`` apart."""
     return np.arange(begin, end, rr_s)
 
 

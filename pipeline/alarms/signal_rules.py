@@ -157,14 +157,19 @@ class SignalAlarms:
         self.state.seen_from = sample
         self.state.still_from = sample - carried
 
-    def on_qrs(self, sample: int, rr_s: float) -> list[Alert]:
-        """Take in a QRS at ``sample`` and the interval before it, NaN if it is not known."""
+    def on_qrs(self, sample: int, rr_s: float, known_at: int) -> list[Alert]:
+        """Take in a QRS at ``sample`` and the interval before it, NaN if it is not known.
+
+        ``known_at`` is the position at which it was found: one found so late that as much time has
+        passed since as an alarm needs does not end the alarm.
+        """
         alerts = []
-        for kind in _STILL:
-            alerts += self.machine.end(kind, sample, "QRS seen again")
         if sample > self.state.qrs_at:
             self.state.qrs_at = sample
             self.state.still_from = max(sample, self.state.seen_from)
+        for kind, seconds in self._still_kinds():
+            if known_at - self.state.still_from < self._samples(seconds):
+                alerts += self.machine.end(kind, sample, "QRS seen again")
         for rate in self._rates.on_qrs(sample, rr_s):
             alerts += self._on_rate(sample, rate)
         return alerts
@@ -218,15 +223,16 @@ class SignalAlarms:
             yield scattered, partial(self._unmonitored, scattered, self.state.watched_to, never)
         if self.state.reason in _BLIND:
             return
-        for kind, seconds in (
-            ("asystole", self._settings.asystole_s),
-            ("pause", self._settings.pause_s),
-        ):
+        for kind, seconds in self._still_kinds():
             at = max(
                 self.state.still_from + self._samples(seconds),
                 self.state.seen_from + self._samples(SETTLED_S),
             )
             yield at + self._samples(WINDOW_DELAY_S), partial(self._still, kind, at, seconds)
+
+    def _still_kinds(self) -> tuple[tuple[str, float], ...]:
+        """Return the alarms of a missing QRS, each with the time that it needs."""
+        return ("asystole", self._settings.asystole_s), ("pause", self._settings.pause_s)
 
     def _unmonitored(self, at: int, since: int, reason: str) -> list[Alert]:
         return self.machine.begin("unmonitored", at, reason, begun_at=since)

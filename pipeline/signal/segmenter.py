@@ -22,7 +22,7 @@ from pipeline.constants import (
 from pipeline.signal import quality
 from pipeline.signal.fibrillation import FibrillationWatch
 from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank, resampling
-from pipeline.signal.kernels import beats, sampling, spikes, windows
+from pipeline.signal.kernels import beats, candidates, sampling, spikes, windows
 from pipeline.signal.quality import QualityChange, Reason
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import (
@@ -95,7 +95,7 @@ class Segmenter:
     def _connect(self) -> None:
         """Let the parts of the segmenter work on the arrays of its state."""
         state = self.state
-        self._beats = beats.Beats(state.detector, state.candidates, state.levels)
+        self._beats = candidates.Beats(state.detector, state.candidates, state.levels, state.shape)
         self._fibrillation = FibrillationWatch(state.fibrillation)
 
     def push(self, block: SampleBlock) -> Segment:
@@ -189,12 +189,14 @@ class Segmenter:
         filtered = np.concatenate((state.tail, y[BAND]))
         # 3.
         heard = n - min(max(spikes.LATE - done, 0), n)  # the segment's first samples come later
-        found = np.empty((n // int(DETECTOR[beats.APART]) + 32, 2), dtype=np.int64)
-        energies = np.empty(beats.LONG_SAMPLES + heard, dtype=np.int32)
-        energies[: beats.LONG_SAMPLES] = state.energies
-        found = found[
-            : beats.detect_beats(y[QRS, n - heard :], raw, DETECTOR, self._beats, energies, found)
-        ]
+        found = np.empty((n // int(DETECTOR[candidates.APART]) + 32, 2), dtype=np.int64)
+        energies = np.empty(candidates.LONG_SAMPLES + heard, dtype=np.int32)
+        energies[: candidates.LONG_SAMPLES] = state.energies
+        n_found = beats.detect_beats(
+            y[QRS, n - heard :], raw[spikes.LATE :], filtered[: -spikes.LATE], DETECTOR,
+            self._beats, energies, found,
+        )  # fmt: skip
+        found = found[:n_found]
         found[:, 1] += spikes.LATE
         # 4.
         before = state.watch[windows.STATE]

@@ -223,7 +223,8 @@ class Stream:
             while changes and changes[0].sample <= known_at:
                 alerts += self._on_change(changes.popleft())
             alerts += self._alarms.signal.on_position(known_at)
-            alerts += self._alarms.signal.on_qrs(int(segment.samples[b]), float(segment.rr_s[b]))
+            sample, rr_s = int(segment.samples[b]), float(segment.rr_s[b])
+            alerts += self._alarms.signal.on_qrs(sample, rr_s, known_at)
             beat = self._beat(segment, b, cut_at)
             self.beats.push(beat)
             if beat.wants_score:

@@ -34,7 +34,7 @@ def rules() -> SignalAlarms:
 
 def beat(alarms: SignalAlarms, sample: int) -> list[Alert]:
     """Let a QRS be found, of which the interval before it is not known."""
-    return alarms.on_qrs(sample, np.nan)
+    return alarms.on_qrs(sample, np.nan, sample)
 
 
 def brief(alerts: list[Alert]) -> list[tuple[str, str, int]]:
@@ -58,6 +58,20 @@ def test_asystole_is_raised_once_4_s_after_the_last_qrs() -> None:
     assert brief(beat(alarms, 9000)) == [("asystole", "latched", 9000)]
     assert not alarms.machine.present("asystole")
     assert brief(alarms.on_position(9000 + SILENCE + 1)) == [("asystole", "on", 9000 + 1440)]
+
+
+def test_a_qrs_that_is_found_too_late_ends_no_asystole() -> None:
+    """It moves the beginning of the silence; the silence is still longer than 4 s."""
+    alarms = rules()
+    beat(alarms, 1000)
+    alarms.on_position(1000 + SILENCE + 1)
+    assert alarms.machine.present("asystole")
+
+    older = alarms.on_qrs(1200, np.nan, 1200 + round(ASYSTOLE_S * FS))
+
+    assert older == []
+    assert alarms.machine.present("asystole")
+    assert brief(alarms.on_qrs(2900, np.nan, 3000)) == [("asystole", "latched", 2900)]
 
 
 def test_heart_that_never_beats_is_noticed() -> None:

@@ -51,7 +51,7 @@ def active_states(alarms: SignalAlarms) -> dict[str, str]:
 def test_asystole_during_a_lost_signal_is_raised_once_it_could_be_seen() -> None:
     """The lead is off, the heart stops, the lead is back: four seconds later it is asystole."""
     alarms = rules()
-    alarms.on_qrs(1_000, np.nan)
+    alarms.on_qrs(1_000, np.nan, 1_000)
     assert brief(alarms.on_quality(1_100, Reason.LEAD_OFF)) == [("lead_off", "on")]
     assert brief(alarms.on_position(5_000)) == [("unmonitored", "on")]
     assert brief(alarms.on_quality(5_000, Reason.OK)) == [("lead_off", "off")]
@@ -71,7 +71,7 @@ def test_lead_that_is_off_raises_nothing_about_the_heart() -> None:
 def test_fibrillation_is_no_asystole_and_what_follows_it_is() -> None:
     """No QRS is found in it; when it is over without a beat, the heart is in asystole."""
     alarms = rules()
-    alarms.on_qrs(1_000, np.nan)
+    alarms.on_qrs(1_000, np.nan, 1_000)
     assert brief(alarms.on_fibrillation(fibrillation(1_300))) == [
         ("ventricular_fibrillation", "on")
     ]
@@ -106,9 +106,9 @@ def test_beats_of_fibrillation_are_no_rate() -> None:
     alarms = rules()
     alarms.on_fibrillation(fibrillation(500))
     for beat in range(20):
-        alarms.on_qrs(600 + 25 * beat, 0.25)
+        alarms.on_qrs(600 + 25 * beat, 0.25, 600 + 25 * beat)
     alarms.on_fibrillation(fibrillation(1_200, there=False))
-    alerts = [a for n in range(12) for a in alarms.on_qrs(1_250 + 35 * n, 0.35)]
+    alerts = [a for n in range(12) for a in alarms.on_qrs(1_250 + 35 * n, 0.35, 1_250 + 35 * n)]
     assert "extreme_tachycardia" not in {alert.kind for alert in alerts}
 
 
@@ -129,7 +129,7 @@ def test_heart_that_no_longer_answers_its_pacemaker_is_an_asystole() -> None:
 def test_replay_that_ends_in_an_alarm_leaves_it_latched() -> None:
     """Nobody knows how it went on: what is lethal waits for somebody, all else is over."""
     alarms = rules()
-    alarms.on_qrs(100, np.nan)
+    alarms.on_qrs(100, np.nan, 100)
     alarms.on_position(500 + DELAY + 1)
     alerts = alarms.machine.end_all("end of the stream", 600)
     assert ("asystole", "latched") in brief(alerts)

@@ -63,7 +63,9 @@ class BeatAlarms:
             alerts += self._next_epoch()
         alerts += self.advance(beat.sample)
         self.state.latest = beat.sample
-        for found in self._rhythm.on_beat(beat.sample, beat.rr_s, self._ventricular(beat)):
+        shape = None if beat.verdict is None else beat.verdict.shape
+        named = self._ventricular(beat)
+        for found in self._rhythm.on_beat(beat.sample, beat.rr_s, named, shape):
             alerts += self._on_rhythm(found)
         return alerts + self._on_anomaly(beat)
 

@@ -2,17 +2,18 @@
 
 A rhythm is more than a run of names. The classifier errs in one beat of five of a tachycardia, and
 names by the patients that it was trained on. So a stretch is a ventricular tachycardia in one of
-three cases:
+four cases:
 
 1. All of its beats are named ventricular, and most of them have a QRS that is not just the
    patient's usual one.
-2. Four of five look ventricular, by their name or because the QRS is not this patient's own; they
-   come regularly and one is like the other: one focus or circuit. The others have no usual QRS
-   either: they are fusion beats, or misnamed. A beat with the usual QRS was conducted from the
-   atria. Most are named ventricular; or, whatever their names, most are far from the usual shape,
-   and wide. A supraventricular tachycardia mostly keeps the usual QRS, or a narrow one. What moves
-   an electrode neither keeps time nor repeats itself.
-3. The same where nothing is known of the patient yet, but as wide as no healthy QRS is and faster
+2. Four of five are named ventricular, and the others have no usual QRS either: they are fusion
+   beats, or misnamed. They come regularly and one is like the other: one focus or circuit. What
+   moves an electrode neither keeps time nor repeats itself. A beat with the usual QRS was conducted
+   from the atria, and is part of no such stretch.
+3. Whatever the names, all have a QRS that is not this patient's own, most far from it, and wide;
+   they are of one focus, for `ONE_FOCUS_S`. A supraventricular tachycardia mostly keeps the usual
+   QRS, or a narrow one.
+4. The same where nothing is known of the patient yet, but as wide as no healthy QRS is and faster
    (`pipeline.scoring.baseline_hold`).
 
 Pure: no state, no clock, no I/O.
@@ -29,6 +30,13 @@ from pipeline.scoring.qrs_shape import LOOKED_AT, REPEATED, QrsShape
 
 ONE_IN: Final = 5
 """One beat of so many may differ from the others: a fusion or capture beat, or one misnamed."""
+
+ONE_FOCUS_S: Final = 1.5
+"""So long beats that nobody named have to be of one focus: five beats at 160 bpm, and more at
+higher rates, where the detector may take each beat for two."""
+
+MOST_BEATS: Final = 12
+"""The beats that this time can hold: the detector finds one every 200 ms at most."""
 
 DISTINCT: Final = 0.8
 """The QRS of a tachycardia correlates at most so much with the usual one, in the median. Fast
@@ -60,20 +68,36 @@ def looks_ventricular(shape: QrsShape) -> bool:
     return shape.unusual or shape.widening >= WIDER
 
 
-def is_ventricular_tachycardia(beats: Sequence[StretchBeat]) -> bool:
-    """Return whether beats in a row, two at least and fast enough, are such a tachycardia."""
-    named = sum(beat.ventricular is True for beat in beats)
-    if named == len(beats):
-        return not _median([beat.shape.likeness for beat in beats]) >= LOOKED_AT
+def tachycardia_of(beats: Sequence[StretchBeat], fewest: int) -> int:
+    """Return how many of the latest beats in a row are a ventricular tachycardia, 0 if none are.
+
+    ``beats`` are at least ``fewest``, two or more, and fast enough. Those before the latest
+    ``fewest`` are looked at only where these take less than `ONE_FOCUS_S`.
+    """
+    latest = beats[-fewest:]
+    named = sum(beat.ventricular is True for beat in latest)
+    if named == fewest:
+        usual = _median([beat.shape.likeness for beat in latest]) >= LOOKED_AT
+        return 0 if usual else fewest
+    if not _are_of_one_focus(latest):
+        return 0
+    if fewest - named <= fewest // ONE_IN:
+        return fewest
+    while sum(beat.rr_s for beat in latest[1:]) < ONE_FOCUS_S:
+        if len(latest) == len(beats):
+            return 0
+        latest = beats[-len(latest) - 1 :]
+    return len(latest) if _are_of_one_focus(latest) and _are_far_from_usual(latest) else 0
+
+
+def _are_of_one_focus(beats: Sequence[StretchBeat]) -> bool:
+    """Return whether beats look ventricular, keep time and repeat one shape.
+
+    One in `ONE_IN` may come at another time, and another may have another shape.
+    """
     if not all(beat.ventricular or looks_ventricular(beat.shape) for beat in beats):
         return False
     spared = len(beats) // ONE_IN
-    named_enough = len(beats) - named <= spared
-    return _is_one_focus(beats, spared) and (named_enough or _is_far_from_usual(beats))
-
-
-def _is_one_focus(beats: Sequence[StretchBeat], spared: int) -> bool:
-    """Return whether beats keep time and repeat one shape, but for ``spared`` of them."""
     intervals = [beat.rr_s for beat in beats[1:]]
     usual = median(intervals)
     deviations = sorted(abs(interval - usual) for interval in intervals)
@@ -84,7 +108,7 @@ def _is_one_focus(beats: Sequence[StretchBeat], spared: int) -> bool:
     return len(repeats) > spared and repeats[spared] >= REPEATED
 
 
-def _is_far_from_usual(beats: Sequence[StretchBeat]) -> bool:
+def _are_far_from_usual(beats: Sequence[StretchBeat]) -> bool:
     """Return whether beats have another shape than usual and are wide, whatever their names."""
     likeness = _median([beat.shape.likeness for beat in beats])
     wide = _median([beat.shape.width_ms for beat in beats]) >= WIDE_MS

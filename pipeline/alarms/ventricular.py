@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from pipeline.alarms.settings import RANGES, AlarmSettings
 from pipeline.alarms.tachycardia import (
+    MOST_BEATS,
     StretchBeat,
-    is_ventricular_tachycardia,
     looks_ventricular,
+    tachycardia_of,
 )
 from pipeline.schema.state import State, field
 from pipeline.scoring.baseline_hold import FAST_RR_S
@@ -170,9 +171,9 @@ class VentricularRhythm:
         state.latest = sample
         beat = StretchBeat(sample, rr_s, ventricular, shape or QrsShape())
         state.beats.append(beat)
-        del state.beats[: -self._settings.tachycardia_beats]
-        if not state.tachycardia and self._is_tachycardia():
-            yield from self._begin_tachycardia(sample)
+        del state.beats[: -max(self._settings.tachycardia_beats, MOST_BEATS)]
+        if not state.tachycardia and (beats := self._tachycardia()):
+            yield from self._begin_tachycardia(beats)
         elif ventricular or (state.tachycardia and looks_ventricular(beat.shape)):
             yield from self._grow(sample, named=bool(ventricular))
         elif state.tachycardia and state.odd < ODD_BEATS:
@@ -184,28 +185,26 @@ class VentricularRhythm:
             state.between = sample if between else None
         yield from self._alternating(sample, ventricular)
 
-    def _is_tachycardia(self) -> bool:
-        beats = self.state.beats
-        if len(beats) < self._settings.tachycardia_beats:
-            return False
-        seconds = (beats[-1].sample - beats[0].sample) / self._fs_hz
-        if 60.0 * (len(beats) - 1) < self._settings.tachycardia_bpm * seconds:
-            return False
-        latest = beats[-1]
-        candidate = latest.ventricular or looks_ventricular(latest.shape)
-        return bool(candidate) and is_ventricular_tachycardia(beats)
+    def _tachycardia(self) -> int:
+        """Return how many of the latest beats are a tachycardia, 0 if none are."""
+        fewest = self._settings.tachycardia_beats
+        latest = self.state.beats[-fewest:]
+        if len(latest) < fewest:
+            return 0
+        seconds = (latest[-1].sample - latest[0].sample) / self._fs_hz
+        if 60.0 * (fewest - 1) < self._settings.tachycardia_bpm * seconds:
+            return 0
+        return tachycardia_of(self.state.beats, fewest)
 
-    def _begin_tachycardia(self, sample: int) -> Iterator[RhythmChange]:
-        """Begin a tachycardia of the latest beats; a run that led into it is part of it."""
+    def _begin_tachycardia(self, beats: int) -> Iterator[RhythmChange]:
+        """Begin a tachycardia of so many of the latest beats; a run before them is part of it."""
         state = self.state
-        samples = [beat.sample for beat in state.beats]
+        samples = [beat.sample for beat in state.beats[-beats:]]
         before = [at for at in state.run if at < samples[0]]
-        state.length = max(state.length - len([at for at in state.run if at >= samples[0]]), 0)
-        state.length += len(samples)
+        state.length += beats - (len(state.run) - len(before))
         state.run = [*before, *samples][-_MOST_BEATS:]
-        state.named = sum(beat.ventricular is True for beat in state.beats)
         state.odd, state.between, state.tachycardia = 0, None, True
-        yield self._found("ventricular_tachycardia", True, sample, len(samples))
+        yield self._found("ventricular_tachycardia", True, samples[-1], beats)
 
     def _grow(self, sample: int, *, named: bool) -> Iterator[RhythmChange]:
         state = self.state

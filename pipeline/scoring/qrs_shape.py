@@ -26,7 +26,7 @@ QRS: Final = slice(WINDOW_BEFORE_R - 36, WINDOW_BEFORE_R + 54)
 UNUSUAL: Final = 0.9
 """A QRS that correlates less with the patient's usual ones is none of them."""
 
-REPEATED: Final = 0.9
+REPEATED: Final = 0.95
 """The beats of a tachycardia of one focus correlate at least so much with each other."""
 
 LOOKED_AT: Final = 0.95

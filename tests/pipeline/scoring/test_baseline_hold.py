@@ -48,7 +48,7 @@ def test_stream_that_begins_wide_and_fast_learns_no_baseline() -> None:
         (100.0, 0.98, 0.4, False),
         (180.0, 0.5, 0.4, False),
         (180.0, 0.98, 0.55, False),
-        (WIDE_MS, 0.9, 0.5, True),
+        (WIDE_MS, 0.95, 0.5, True),
     ):
         hold = BaselineHold()
         shape = QrsShape(repeats=repeats, width_ms=width_ms)

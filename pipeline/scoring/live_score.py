@@ -230,8 +230,8 @@ class LiveScore:
             model_score: the student's score, > 0.
         """
         config, learning = self._config, self.learning
-        shape, held = self._look(window, rr_s)
-        raw = self._observe(window, rr_s, model_score, learns=not held)
+        usual, shape, held = self._look(window, rr_s)
+        raw = self._observe(window, rr_s, model_score, usual, learns=not held)
         contributions = contributions_of(raw, config.scales)
         if not learning:
             total = sum(contributions.values())
@@ -257,18 +257,25 @@ class LiveScore:
 
         What is learned does not depend on any scale or threshold. Arguments as for `score`.
         """
-        _, held = self._look(window, rr_s)
-        return self._observe(window, rr_s, model_score, learns=not held)
+        usual, _, held = self._look(window, rr_s)
+        return self._observe(window, rr_s, model_score, usual, learns=not held)
 
-    def _look(self, window: NDArray[np.float32], rr_s: float) -> tuple[QrsShape, bool]:
-        """Return the shape of the QRS, and whether the beat must not be learned."""
+    def _look(self, window: NDArray[np.float32], rr_s: float) -> tuple[list[int], QrsShape, bool]:
+        """Return the usual templates, the QRS beside them, and whether nothing may be learned."""
         usual = [] if self.learning else self._templates.usual()
-        shape = compare(window, self._templates.state.templates[usual], self.state.before)
+        templates = [self._templates.template(index) for index in usual]
+        shape = compare(window, templates, self.state.before)
         self.state.before = window
-        return shape, self._hold.on_beat(rr_s, shape)
+        return usual, shape, self._hold.on_beat(rr_s, shape)
 
     def _observe(
-        self, window: NDArray[np.float32], rr_s: float, model_score: float, *, learns: bool
+        self,
+        window: NDArray[np.float32],
+        rr_s: float,
+        model_score: float,
+        usual: list[int],
+        *,
+        learns: bool,
     ) -> dict[str, float]:
         error = math.log(max(model_score, _FLOOR))
         raw = {"model": error}
@@ -280,7 +287,7 @@ class LiveScore:
         if learns:
             self._keep_rhythm(rr_s)
         if not self.learning:
-            raw |= self._compare(window, early, error, learns=learns)
+            raw |= self._compare(window, early, error, usual, learns=learns)
         elif learns:
             self._learn(window, early, error)
         return raw
@@ -291,12 +298,17 @@ class LiveScore:
             self._long_rr.add(rr_s)
 
     def _compare(
-        self, window: NDArray[np.float32], early: float, error: float, *, learns: bool
+        self,
+        window: NDArray[np.float32],
+        early: float,
+        error: float,
+        usual: list[int],
+        *,
+        learns: bool,
     ) -> dict[str, float]:
         """Return the components about the patient; remember the beat if it may be learned."""
         templates = self._templates
         distances = templates.distances(window)
-        usual = templates.usual()
         found = self._against(usual, distances, window, error)
         raw = {name: value - self._usual[name].quantile(0.5) for name, value in found.items()}
         nearest = int(distances.argmin())

@@ -11,6 +11,7 @@ Pure: no state, no clock, no I/O. Windows are float32[320]; ticks are those of 3
 """
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -62,44 +63,39 @@ class QrsShape(State, eq=True):
 
 def compare(
     window: NDArray[np.float32],
-    usual: NDArray[np.float32],
+    usual: Sequence[NDArray[np.float32]],
     before: NDArray[np.float32] | None,
 ) -> QrsShape:
-    """Compare a beat with the usual templates, float32[k, 320], and with the beat before.
+    """Compare a beat with the usual templates, each float32[320], and with the beat before.
 
-    Of a beat that is much as usual nothing but the likeness is measured; with no usual template,
-    all else is.
+    Of a beat that is much as usual nothing but the likeness to one template is measured; with no
+    usual template, all else is.
     """
-    shape = QrsShape()
-    nearest = -1
-    if len(usual):
-        correlations = _correlations(window[np.newaxis, QRS], usual[:, QRS])
-        if correlations.max() < LOOKED_AT:
-            correlations = likeness(window, usual)
-        nearest = int(correlations.argmax())
-        shape.likeness = float(correlations[nearest])
-        if shape.likeness >= LOOKED_AT:
-            return shape
-    shape.width_ms = width_ms(window)
-    if nearest >= 0:
+    for template in usual:
+        correlation = _correlation(window[QRS], template[QRS])
+        if correlation >= LOOKED_AT:
+            return QrsShape(likeness=correlation)
+    shape = QrsShape(width_ms=width_ms(window))
+    if usual:
+        shape.likeness, nearest = max(
+            (likeness(window, template), index) for index, template in enumerate(usual)
+        )
         shape.widening = shape.width_ms / width_ms(usual[nearest])
     if before is not None:
-        shape.repeats = float(likeness(window, before[np.newaxis])[0])
+        shape.repeats = likeness(window, before)
     return shape
 
 
-def likeness(window: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the correlation of the QRS of each of ``others`` with that of a beat at its best lag.
+def likeness(window: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Return the correlation of the QRS of another window with that of a beat at its best lag.
 
-    Args:
-        window: float32[320].
-        others: float32[k, 320].
-
-    Returns:
-        float64[k], each in [-1, 1].
+    Both are float32[320]; the correlation lies in [-1, 1].
     """
     shifted = sliding_window_view(window, QRS.stop - QRS.start)[QRS.start + _LAGS]
-    return _correlations(shifted, others[:, QRS])
+    shifted = shifted - shifted.mean(axis=1, keepdims=True)
+    qrs = other[QRS] - other[QRS].mean()
+    powers = np.einsum("ln,ln->l", shifted, shifted) * (qrs @ qrs)
+    return float((shifted @ qrs / np.sqrt(powers + _NEVER)).max())
 
 
 def width_ms(window: NDArray[np.float32]) -> float:
@@ -109,10 +105,8 @@ def width_ms(window: NDArray[np.float32]) -> float:
     return max(10.0, _TRIANGLE * ticks * 1000.0 / SAMPLING_RATE_HZ)
 
 
-def _correlations(lags: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the best correlation of each row of ``others`` [k, n] with any row of ``lags``."""
-    a = lags - lags.mean(axis=1, keepdims=True)
-    b = others - others.mean(axis=1, keepdims=True)
-    powers = np.einsum("ln,ln->l", a, a)[:, np.newaxis] * np.einsum("kn,kn->k", b, b)
-    best: NDArray[np.float64] = (a @ b.T / np.sqrt(powers + _NEVER)).max(axis=0)
-    return best
+def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    # Sums and products of numbers: a quarter of the time that arrays of deviations take.
+    n, sum_a, sum_b = a.size, float(a.sum()), float(b.sum())
+    power = (float(a @ a) - sum_a * sum_a / n) * (float(b @ b) - sum_b * sum_b / n)
+    return (float(a @ b) - sum_a * sum_b / n) / math.sqrt(max(power, 0.0) + _NEVER)

@@ -27,12 +27,12 @@ def test_neither_size_nor_level_nor_a_little_delay_changes_likeness(
 ) -> None:
     """The detector may take another peak for R; within 12 ticks the shape is found again."""
     other = np.float32(gain) * triangle(40, 140 + delay) + np.float32(level)
-    assert likeness(triangle(40), other[np.newaxis])[0] > 0.99
+    assert likeness(triangle(40), other) > 0.99
 
 
 def test_another_shape_is_unusual_and_only_then_measured() -> None:
     """Of a beat that is as usual nothing but the likeness is known."""
-    usual = np.stack([triangle(30), triangle(34)])
+    usual = [triangle(30), triangle(34)]
     as_usual = compare(triangle(32), usual, triangle(30))
     assert as_usual.likeness > 0.95
     assert not as_usual.unusual
@@ -47,7 +47,7 @@ def test_another_shape_is_unusual_and_only_then_measured() -> None:
 
 def test_nothing_usual_is_known_at_first() -> None:
     """Then the likeness is unknown, the beat is not unusual, and all else is measured."""
-    first = compare(triangle(40), np.empty((0, 320), np.float32), None)
+    first = compare(triangle(40), [], None)
     assert np.isnan(first.likeness)
     assert not first.unusual
     assert np.isnan(first.repeats)

@@ -59,13 +59,20 @@ class StretchBeat(State):
     ventricular: bool | None
     """Whether it is named ventricular; None where that is not known."""
     shape: QrsShape
+    doubtful: bool = False
+    """Whether it may be ventricular by its name, though another class is more probable."""
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the QRS is not one of the patient's own, by its shape or by shape and name."""
+        return self.shape.unusual or (self.doubtful and self.shape.likeness < LOOKED_AT)
 
-def looks_ventricular(shape: QrsShape) -> bool:
-    """Return whether a QRS is none of the patient's own, or is wide where none is known."""
-    if math.isnan(shape.likeness):
-        return shape.width_ms >= WIDE_MS
-    return shape.unusual or shape.widening >= WIDER
+    @property
+    def looks_ventricular(self) -> bool:
+        """Whether the QRS is foreign or wide; where nothing is usual yet, whether it is wide."""
+        if math.isnan(self.shape.likeness):
+            return self.shape.width_ms >= WIDE_MS
+        return self.is_foreign or self.shape.widening >= WIDER
 
 
 def tachycardia_of(beats: Sequence[StretchBeat], fewest: int) -> int:
@@ -95,7 +102,7 @@ def _are_of_one_focus(beats: Sequence[StretchBeat]) -> bool:
 
     One in `ONE_IN` may come at another time, and another may have another shape.
     """
-    if not all(beat.ventricular or looks_ventricular(beat.shape) for beat in beats):
+    if not all(beat.ventricular or beat.looks_ventricular for beat in beats):
         return False
     spared = len(beats) // ONE_IN
     intervals = [beat.rr_s for beat in beats[1:]]

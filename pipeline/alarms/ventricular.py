@@ -13,12 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.alarms.settings import RANGES, AlarmSettings
-from pipeline.alarms.tachycardia import (
-    MOST_BEATS,
-    StretchBeat,
-    looks_ventricular,
-    tachycardia_of,
-)
+from pipeline.alarms.tachycardia import MOST_BEATS, StretchBeat, tachycardia_of
 from pipeline.schema.state import State, field
 from pipeline.scoring.baseline_hold import FAST_RR_S
 from pipeline.scoring.qrs_shape import QrsShape
@@ -156,11 +151,14 @@ class VentricularRhythm:
         rr_s: float,
         ventricular: bool | None,
         shape: QrsShape | None = None,
+        *,
+        doubtful: bool = False,
     ) -> Iterator[RhythmChange]:
         """Take in a beat and the interval before it, NaN if not known; yield what changes.
 
         ``ventricular`` is None where that is not known: such a beat is part of no run, but of a
-        tachycardia by its ``shape``, where that is known.
+        tachycardia by its ``shape``, where that is known. ``doubtful`` is one that is named
+        otherwise and may yet be ventricular.
         """
         yield from self.advance(sample)
         state = self.state
@@ -169,12 +167,12 @@ class VentricularRhythm:
             state.pattern = ""
             state.beats.clear()
         state.latest = sample
-        beat = StretchBeat(sample, rr_s, ventricular, shape or QrsShape())
+        beat = StretchBeat(sample, rr_s, ventricular, shape or QrsShape(), doubtful)
         state.beats.append(beat)
         del state.beats[: -max(self._settings.tachycardia_beats, MOST_BEATS)]
         if not state.tachycardia and (beats := self._tachycardia()):
             yield from self._begin_tachycardia(beats)
-        elif ventricular or (state.tachycardia and looks_ventricular(beat.shape)):
+        elif ventricular or (state.tachycardia and beat.looks_ventricular):
             yield from self._grow(sample, named=bool(ventricular))
         elif state.tachycardia and state.odd < ODD_BEATS:
             state.odd += 1
@@ -225,11 +223,11 @@ class VentricularRhythm:
     def _may_belong(self, beat: StretchBeat) -> bool:
         """Return whether a beat that is not named is part of a run if a ventricular one follows.
 
-        So it is if its QRS is not this patient's own and it comes soon after a ventricular beat, or
-        so soon after another one that it can be the first of the run.
+        So it is if its QRS is none of this patient's own and it comes soon after a ventricular
+        beat, or so soon after another one that it can be the first of the run.
         """
         within = BETWEEN_S if self.state.length else FAST_RR_S
-        return beat.ventricular is False and beat.rr_s <= within and beat.shape.unusual
+        return beat.ventricular is False and beat.rr_s <= within and beat.is_foreign
 
     def _end_run(self, sample: int) -> Iterator[RhythmChange]:
         state = self.state

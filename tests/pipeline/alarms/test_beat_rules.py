@@ -148,6 +148,18 @@ def test_regular_tachycardia_is_told_although_its_waveform_fibrillates() -> None
     assert beats.machine.present("ventricular_tachycardia")
 
 
+def test_beat_that_may_be_ventricular_belongs_to_the_run_around_it() -> None:
+    """Class V is no less probable than by chance, and the QRS is not just the usual one."""
+    for likeness, doubt, run in ((0.92, 0.4, True), (0.99, 0.4, False), (0.92, 0.1, False)):
+        beats = alarms(classify=True)
+        for n, v in enumerate((0.9, doubt, 0.9)):
+            beat = beat_at(1_000 + 500 * n, probabilities=[0.0, 1.0 - v, v, 0.0])
+            assert beat.verdict is not None
+            beat.verdict.shape = QrsShape(likeness=likeness if v == doubt else 0.5)
+            beats.on_beat(beat)
+        assert beats.machine.present("ventricular_run") is run
+
+
 def test_epoch_that_ends_within_an_alarm_gives_the_same_alerts_however_late() -> None:
     """Ten seconds had passed before the new round: so it says, whenever the scores come."""
     in_time, late = alarms(), alarms()

@@ -13,8 +13,8 @@ four cases:
 3. Whatever the names, all have a QRS that is not this patient's own, most far from it, and wide;
    they are of one focus, for `ONE_FOCUS_S`. A supraventricular tachycardia mostly keeps the usual
    QRS, or a narrow one.
-4. The same where nothing is known of the patient yet, but as wide as no healthy QRS is and faster
-   (`pipeline.scoring.baseline_hold`).
+4. The same where nothing is known of the patient yet, but wider than nearly every normal QRS and
+   faster (`pipeline.scoring.baseline_hold`).
 
 Pure: no state, no clock, no I/O.
 """

@@ -39,9 +39,9 @@ HELD_AT_MOST: Final = 600
 FIRST_RR_S: Final = 0.5
 WIDE_MS: Final = 140.0
 """Before anything is known of a patient, beats at 120 bpm that are as wide as this are no
-baseline. Normal beats of DS1 of the MIT-BIH records and of svdb are at most 107 ms wide by this
-measure (median of a patient), sinus tachycardias of the 2015 challenge 108; bundle branch blocks
-are 230 to 305, but slower."""
+baseline. By this measure (median of a patient) normal beats are as wide in one patient of 57 (DS1
+of the MIT-BIH records, svdb), in none of 31 tachycardias of the 2015 challenge, and the reference
+tachycardias of 8 of 10 patients of vfdb. Four patients with bundle branch blocks: 94 to 128 ms."""
 
 
 class BaselineHoldState(State):

@@ -42,7 +42,7 @@ def test_a_rhythm_that_stays_is_learned_in_the_end() -> None:
 
 
 def test_stream_that_begins_wide_and_fast_learns_no_baseline() -> None:
-    """Only where the beats repeat themselves at 120 bpm and are as wide as no healthy ones."""
+    """Only where the beats repeat themselves at 120 bpm and are wide."""
     for width_ms, repeats, rr_s, expected in (
         (180.0, 0.98, 0.4, True),
         (100.0, 0.98, 0.4, False),

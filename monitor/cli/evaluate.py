@@ -158,7 +158,10 @@ def evaluate_faults(
 def evaluate_alarms(
     data: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Folder with any of challenge2015/, vfdb/, mitdb/ and nstdb/."),
+        typer.Option(
+            help="Folder with any of challenge2015/, vfdb/, cu/, mitdb/, svdb/, nstdb/ and "
+            "cinc17/, or one of these."
+        ),
     ] = None,
     pictures: Annotated[
         Optional[Path],  # noqa: UP045

@@ -9,7 +9,7 @@ from pathlib import Path
 from models.evaluation.report.documents import Section
 from models.measure.provenance import provenance
 from monitor.inputs import data_folder
-from monitor.measure.output import collect, print_json, print_sections, progress_of
+from monitor.measure.output import collect, print_json, print_lines, print_sections, progress_of
 from pipeline.errors import ConfigError, InputError
 
 
@@ -186,12 +186,8 @@ def evaluate_alarms(
         ConfigError: pictures cannot be drawn here, or the document has no place for the tables.
     """
     from models.evaluation.alarms.evaluate import databases, evaluate_alarms
-    from models.evaluation.report.alarms import (
-        SECTION,
-        alarm_sections,
-        draw_alarms,
-        wrong_call_table,
-    )
+    from models.evaluation.report.alarms.pictures import draw_alarms
+    from models.evaluation.report.alarms.sections import SECTION, alarm_sections, wrong_lines
     from models.evaluation.report.document_file import replace_section, split_at_section
     from models.evaluation.report.pictures import prepare
 
@@ -208,8 +204,7 @@ def evaluate_alarms(
         print_json(result)
     else:
         print_sections(sections)
-        if result.challenge2015 is not None:
-            print_sections([Section(blocks=[wrong_call_table(result.challenge2015)])])
+        print_lines("Called wrongly", wrong_lines(result))
     if pictures is not None:
         draw_alarms(result, pictures)
     if report is not None:

@@ -1,219 +1,234 @@
-"""Tables and picture of the alarms, database by database."""
+"""The sections about the alarms in a document: one for each database that was there."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
+from models.evaluation.alarms.annotated import AnnotatedResult
 from models.evaluation.alarms.challenge2015 import ChallengeResult
-from models.evaluation.alarms.evaluate import AlarmResult
-from models.evaluation.alarms.mitdb import MitdbResult
-from models.evaluation.alarms.nstdb import NstdbResult
-from models.evaluation.alarms.vfdb import VfdbResult
-from models.evaluation.report.documents import Picture, Section
-from models.evaluation.report.pictures import TimeLine, draw_time_lines
-from models.evaluation.report.tables import Table, counted, number, words
+from models.evaluation.alarms.cinc17 import WearerResult
+from models.evaluation.alarms.episodes import EpisodeResult
+from models.evaluation.alarms.evaluate import AlarmResult, Measured
+from models.evaluation.alarms.nstdb import NoiseResult
+from models.evaluation.report.alarms.cells import (
+    AGREEMENT_COLUMNS,
+    AGREEMENT_NOTE,
+    ANY,
+    OWN,
+    agreement_row,
+    false_table,
+    interval,
+)
+from models.evaluation.report.alarms.pictures import TIME_LINES
+from models.evaluation.report.documents import Block, Picture, Section
+from models.evaluation.report.tables import Table, counted, number, percent, words
 from models.measure.provenance import Provenance
 
 SECTION: Final = "alarms"
 """Name of the section of a document that holds the tables."""
 
-PICTURE: Final = "alarms_vfdb.png"
+TITLES: Final = {
+    "challenge2015": "PhysioNet/CinC Challenge 2015",
+    "vfdb": "MIT-BIH Malignant Ventricular Ectopy Database",
+    "cu": "Creighton University Ventricular Tachyarrhythmia Database",
+    "mitdb": "MIT-BIH Arrhythmia Database",
+    "svdb": "MIT-BIH Supraventricular Arrhythmia Database",
+    "nstdb": "MIT-BIH Noise Stress Test Database",
+    "cinc17": "PhysioNet/CinC Challenge 2017, normal records",
+}
 
 
 def alarm_sections(result: AlarmResult, machine: Provenance) -> list[Section]:
     """Return the figures of the databases that were there, and where they were measured."""
-    return list(_sections(result, machine))
-
-
-def _sections(result: AlarmResult, machine: Provenance) -> Iterator[Section]:
-    if result.challenge2015 is not None:
-        yield _challenge(result.challenge2015)
-    if result.vfdb is not None:
-        yield _vfdb(result.vfdb)
-    if result.mitdb is not None:
-        yield _mitdb(result.mitdb)
-    if result.nstdb is not None:
-        yield _nstdb(result.nstdb)
     missing = ", ".join(result.missing)
-    yield Section(
-        blocks=[f"Not there, and not measured: {missing}." if missing else "", f"{machine}."]
+    return [
+        *(_section(name, one) for name, one in result.databases.items()),
+        Section(
+            blocks=[f"Not there, and not measured: {missing}." if missing else "", f"{machine}."]
+        ),
+    ]
+
+
+def wrong_lines(result: AlarmResult) -> list[str]:
+    """Return what was called wrongly in every database, a line each."""
+    return [
+        f"{call.record}@{call.at_s:.1f}  {call.wrong}; ours: {call.ours}"
+        for one in result.databases.values()
+        for call in one.wrong
+    ]
+
+
+def _section(name: str, one: Measured) -> Section:
+    match one:
+        case ChallengeResult():
+            length, blocks = f"{one.records} records", list(_challenge(one))
+        case EpisodeResult():
+            length, blocks = _length(one.records, one.hours), list(_episodes(name, one))
+        case AnnotatedResult():
+            length, blocks = _length(one.records, one.hours), list(_annotated(one))
+        case NoiseResult():
+            names = ", ".join(row.record for row in one.rows)
+            length, blocks = f"{names}, {one.hours:g} h", list(_noise(one))
+        case WearerResult():
+            length, blocks = _length(one.records, one.hours), list(_wearers(one))
+        case _:
+            raise TypeError(f"no table for {type(one).__name__}: add one here")
+    return Section(title=f"{TITLES[name]}, {length}", level=3, blocks=blocks)
+
+
+def _length(records: int, hours: float) -> str:
+    return f"{records} records, {hours:g} h"
+
+
+def _challenge(one: ChallengeResult) -> Iterator[Block]:
+    yield (
+        "The score weighs an alarm that was suppressed though true five times. Believing every "
+        "alarm scores 39 on the full set of 750; the winners had pressure and pulse as well: 81. "
+        "In brackets the 95 % interval of a bootstrap over records."
     )
-
-
-def _challenge(one: ChallengeResult) -> Section:
     leads = (
         ("the lead that a replay chooses", one.first_lead),
         ("the other ECG lead alone", one.second_lead),
         ("either of them", one.either_lead),
     )
-    kinds = one.first_lead.score_of_kind
-    table = Table(
-        columns=("", "score", "TP", "TN", "FP", "FN", *map(words, kinds)),
+    yield Table(
+        columns=("lead", "alarm", "TP", "FN", "FP", "TN", "score (95 %)"),
         rows=[
             (
-                name,
-                number(lead.score, 1),
-                *map(str, (lead.tp, lead.tn, lead.fp, lead.fn)),
-                *(number(lead.score_of_kind[kind], 0) for kind in kinds),
+                name if kind == "all" else "",
+                words(kind),
+                *map(str, (cells.tp, cells.fn, cells.fp, cells.tn)),
+                interval(cells.score),
             )
             for name, lead in leads
+            for kind, cells in {"all": lead.all, **lead.of_kind}.items()
         ],
-        short={
-            "Asystole": "Asys",
-            "Bradycardia": "Brady",
-            "Tachycardia": "Tachy",
-            "Ventricular Flutter Fib": "VF",
-            "Ventricular Tachycardia": "VT",
-        },
-    )
-    return Section(
-        title=f"PhysioNet/CinC Challenge 2015, {one.records} records",
-        level=3,
-        blocks=[
-            "The score weighs an alarm that was suppressed though true five times. Believing every "
-            "alarm scores 39 on the full set of 750; the winners had pressure and pulse as well: "
-            "81.",
-            table,
-        ],
+        text_columns=2,
     )
 
 
-def wrong_call_table(one: ChallengeResult) -> Table:
-    """Return the records of the challenge that the first lead gets wrong."""
-    return Table(
-        title="Called wrongly in the first lead",
-        columns=("record", "alarm", "was", "ours"),
-        rows=[
-            (row.record, row.kind, "true" if row.true else "false", row.alarm or "none")
-            for row in one.rows
-            if row.fired != row.true
-        ],
-        text_columns=4,
-    )
-
-
-def _vfdb(one: VfdbResult) -> Section:
-    families = (
-        ("fibrillation, flutter", one.vf),
-        ("ventricular tachycardia", one.vt),
-        ("asystole", one.asystole),
-    )
-    rows = [
-        (
-            name,
-            alarm,
-            f"{agreement.found} of {agreement.episodes}",
-            str(agreement.found_within_10_s),
-            number(agreement.time_to_alarm_median_s, 1),
-            number(agreement.time_to_alarm_worst_s, 1),
-            number(agreement.episode_positive_predictivity, 0),
-            number(agreement.duration_sensitivity, 0),
-            number(agreement.duration_positive_predictivity, 0),
-        )
-        for name, family in families
-        for alarm, agreement in (
-            ("its own", family.own_alarm),
-            ("any that brings somebody", family.any_alarm),
-        )
-    ]
-    table = Table(
-        columns=(
-            "episodes", "alarm", "found", "within 10 s", "median s", "worst s", "+P %",
-            "duration Se %", "duration +P %",
-        ),
-        rows=rows,
-        short={
-            "within 10 s": "≤10 s",
-            "median s": "med s",
-            "worst s": "max s",
-            "duration Se %": "dur Se",
-            "duration +P %": "dur +P",
-        },
-    )  # fmt: skip
-    short = ", ".join(
-        f"{family.shorter_episodes_found} of {family.shorter_episodes} of {name}"
-        for name, family in families
-    )
-    return Section(
-        title=f"MIT-BIH Malignant Ventricular Ectopy Database, {one.records} records, "
-        f"{one.hours:g} h",
-        level=3,
-        blocks=[
-            table,
-            f"Episodes shorter than a rule needs are not in the table: of these {short} were "
-            "found.",
-            f"Lethal alarms about nothing lethal: {one.false_lethal_alarms}, "
-            f"{one.false_lethal_alarms_per_hour:g} an hour, "
-            f"{one.false_lethal_alarms_in_noise} of them where the reference says noise.",
-            Picture("Reference above, alarms below, of every record", PICTURE),
-        ],
-    )
-
-
-def _mitdb(one: MitdbResult) -> Section:
-    table = Table(
-        columns=("", ""),
-        rows=[
-            ("lethal alarms of a rhythm", str(one.lethal_alarms)),
-            ("false ones in 24 h", number(one.false_lethal_alarms_per_24_h, 1)),
-            ("false ones", counted(one.false_of_kind)),
-            ("alarms of an extreme rate", str(one.rate_alarms)),
-            ("false ones", str(one.false_rate_alarms)),
-            (
-                "runs of five ventricular beats or more at 100 bpm or more, found",
-                f"{one.vt_runs_found} of {one.vt_runs}",
-            ),
-        ],
-    )
-    return Section(
-        title=f"MIT-BIH Arrhythmia Database, {one.records} records, {one.hours:g} h",
-        level=3,
-        blocks=[table],
-    )
-
-
-def _nstdb(one: NstdbResult) -> Section:
-    names = ", ".join(row.record for row in one.rows)
-    return Section(
-        title=f"MIT-BIH Noise Stress Test Database: {names}, {one.hours:g} h",
-        level=3,
-        blocks=[
-            "False alarms of high priority where a healthy heart beats in the noise (118e00, "
-            f"118e_6: 0 and -6 dB): {counted(one.false_lethal_alarms_with_a_heart)}. In noise "
-            "alone, where asystole and a slow rate are right: "
-            f"{counted(one.false_lethal_alarms_without)}."
-        ],
-    )
-
-
-def draw_alarms(result: AlarmResult, folder: Path) -> Path | None:
-    """Draw reference and alarms of vfdb over time into ``folder``; None where it was not there.
-
-    Raises:
-        ConfigError: the file cannot be written.
-    """
-    if result.vfdb is None:
-        return None
-    lines = [
-        TimeLine(
-            row.record,
-            [(episode.name, episode.begin_s, episode.end_s) for episode in row.reference],
-            [(alarm.kind, alarm.begin_s, alarm.end_s) for alarm in row.alarms],
-        )
-        for row in result.vfdb.rows
-    ]
-    file = folder / PICTURE
-    draw_time_lines(file, "vfdb: what the reference names above, our alarms below", lines, COLOURS)
-    return file
-
-
-COLOURS: Final = {
-    "VF": "tab:red",
-    "VFIB": "tab:red",
-    "VFL": "tab:red",
-    "ventricular_fibrillation": "tab:red",
-    "VT": "tab:orange",
-    "ventricular_tachycardia": "tab:orange",
-    "ASYS": "tab:blue",
-    "asystole": "tab:blue",
+RHYTHM_TITLES: Final = {
+    "vf": "fibrillation, flutter",
+    "vt": "ventricular tachycardia",
+    "asystole": "asystole",
 }
+
+
+def _episodes(name: str, one: EpisodeResult) -> Iterator[Block]:
+    rows = [
+        (RHYTHM_TITLES[rhythm], alarm, agreement)
+        for rhythm, both in one.rhythms.items()
+        for alarm, agreement in ((OWN, both.own_alarm), (ANY, both.any_alarm))
+    ]
+    yield Table(
+        columns=AGREEMENT_COLUMNS,
+        rows=[agreement_row(*row) for row in rows],
+        text_columns=2,
+        notes=[AGREEMENT_NOTE],
+    )
+    yield Table(
+        columns=("reference", "alarm", "episode +P %", "duration Se %", "duration +P %"),
+        rows=[
+            (
+                rhythm,
+                alarm,
+                number(agreement.episode_positive_predictivity, 0),
+                number(agreement.duration_sensitivity, 0),
+                number(agreement.duration_positive_predictivity, 0),
+            )
+            for rhythm, alarm, agreement in rows
+        ],
+        text_columns=2,
+    )
+    short = ", ".join(
+        f"{both.shorter_episodes_found} of {both.shorter_episodes} of {RHYTHM_TITLES[rhythm]}"
+        for rhythm, both in one.rhythms.items()
+    )
+    yield (
+        "Episodes shorter than a rule needs (fibrillation 5 s, tachycardia 3 s, asystole 5 s) are "
+        f"not in the tables: of these {short} were found."
+    )
+    yield (
+        f"Alarms of a lethal rhythm that the reference does not confirm (FP): "
+        f"{one.false_lethal_alarms}, {interval(one.false_lethal_alarms_per_hour, 2)} an hour, "
+        f"{one.false_lethal_alarms_in_noise} of them where it says noise. Alarms of an extreme "
+        f"rate outside lethal episodes, which it cannot judge: {one.rate_alarms_elsewhere}."
+    )
+    if name in TIME_LINES:
+        yield Picture("Reference above, alarms below, of every record", TIME_LINES[name])
+
+
+def _annotated(one: AnnotatedResult) -> Iterator[Block]:
+    rows = [
+        (*agreement_row(words(kind), alarm, agreement), false, right)
+        for kind, both in one.kinds.items()
+        for alarm, agreement, false, right in (
+            (OWN, both.own_alarm, str(both.false), str(both.right)),
+            (ANY, both.any_alarm, "", ""),
+        )
+        if both.own_alarm.episodes or (alarm == OWN and (both.false or both.right))
+    ]
+    yield Table(
+        columns=(*AGREEMENT_COLUMNS, "FP", "confirmed"),
+        rows=rows,
+        text_columns=2,
+        notes=[
+            AGREEMENT_NOTE,
+            "FP: alarms of this kind that nothing in the reference confirms.",
+        ],
+        short={"median s": "med s", "worst s": "max s", "confirmed": "conf"},
+    )
+    yield false_table(
+        one.false_lethal,
+        {
+            "runs of five ventricular beats or more at 100 bpm or more, found": (
+                f"{one.vt_runs_found} of {one.vt_runs}"
+            ),
+            "runs of three and four ventricular beats, found": (
+                f"{one.short_runs_found} of {one.short_runs}, {interval(one.short_runs_percent)} %"
+            ),
+            "QRS sensitivity, %": f"{interval(one.qrs.sensitivity, 3)}; {one.qrs.missed} missed",
+            "QRS +P, %": f"{interval(one.qrs.positive_predictivity, 3)}; {one.qrs.false} false",
+            "most missed": _worst({row.record: row.score.fn for row in one.qrs.rows}),
+            "most false": _worst({row.record: row.score.fp for row in one.qrs.rows}),
+        },
+    )
+
+
+def _worst(counts: dict[str, int]) -> str:
+    """Return the five records with the most errors, in words."""
+    worst = sorted(counts.items(), key=lambda item: -item[1])[:5]
+    return ", ".join(f"{record} {n}" for record, n in worst if n) or "none"
+
+
+def _noise(one: NoiseResult) -> Iterator[Block]:
+    yield (
+        "False alarms of high priority where a healthy heart beats in the noise (118e00, 118e_6: 0 "
+        f"and -6 dB): {counted(one.false_lethal_alarms_with_a_heart)}. In noise alone, where "
+        "asystole and a slow rate are right: "
+        f"{counted(one.false_lethal_alarms_without)}."
+    )
+    if one.qrs:
+        yield Table(
+            columns=("QRS complexes", "found", "missed", "false", "Se %", "+P %"),
+            rows=[
+                (
+                    row.record,
+                    *map(str, (row.score.tps, row.score.fn, row.score.fp)),
+                    number(row.score.sensitivity, 2),
+                    number(row.score.positive_predictivity, 2),
+                )
+                for row in one.qrs
+            ],
+        )
+
+
+def _wearers(one: WearerResult) -> Iterator[Block]:
+    yield (
+        "Healthy wearers, 9 to 60 s each: every lethal alarm is false, and much of the signal lies "
+        "in the seconds that a monitor needs for learning."
+    )
+    share = percent(one.beats_not_analysable / one.beats if one.beats else None)
+    yield false_table(
+        one.false_lethal,
+        {"beats not analysable": f"{one.beats_not_analysable} of {one.beats:,}, {share}"},
+    )

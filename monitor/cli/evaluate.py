@@ -167,13 +167,24 @@ def evaluate_alarms(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Draw reference and alarms over time into this folder."),
     ] = None,
+    picture: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            metavar="DB/RECORD[@SECONDS]",
+            help="Only draw this place into --pictures, as vfdb/424@1537; without seconds, all "
+            "that is called wrongly in the record. May be repeated.",
+        ),
+    ] = None,
     report: Report = None,
     as_json: Json = False,
 ) -> None:
-    """Compare our alarms with annotated alarms and lethal rhythms."""
+    """Compare our alarms with annotated alarms, rhythms and beats."""
     from monitor.measure import evaluate as evaluation
 
-    evaluation.evaluate_alarms(data, pictures=pictures, report=report, as_json=as_json)
+    if picture:
+        evaluation.draw_places(data, picture, pictures)
+    else:
+        evaluation.evaluate_alarms(data, pictures=pictures, report=report, as_json=as_json)
 
 
 @evaluate_app.command("soak")

@@ -4,6 +4,7 @@
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from models.evaluation.report.documents import Section
@@ -204,11 +205,39 @@ def evaluate_alarms(
         print_json(result)
     else:
         print_sections(sections)
-        print_lines("Called wrongly", wrong_lines(result))
+        print_lines(
+            "Called wrongly (a picture of each: --picture RECORD@SECONDS --pictures DIR)",
+            wrong_lines(result),
+        )
     if pictures is not None:
         draw_alarms(result, pictures)
     if report is not None:
         replace_section(report, SECTION, sections)
+
+
+def draw_places(data: Path | None, texts: Sequence[str], pictures: Path | None) -> None:
+    """Draw places of records, as `evaluate_alarms` lists them, and print the files.
+
+    Raises:
+        InputError: a record is missing or unreadable, or nothing is called wrongly in it.
+        ArtifactError: what ships is unusable.
+        ConfigError: a text names no place, there is no folder for pictures, or they cannot be
+            drawn here.
+    """
+    from models.evaluation.alarms.views import look_at, parse_place, places_of
+    from models.evaluation.report.alarms.pictures import draw_view
+    from models.evaluation.report.pictures import prepare
+
+    if pictures is None:
+        raise ConfigError("--picture needs a folder to draw into: add --pictures DIR")
+    named = [parse_place(text) for text in texts]
+    prepare(pictures)
+    folder = data_folder(data)
+    places = [place for one in named for place in places_of(folder, one)]
+    with progress_of(len(places)) as on_step:
+        for place in places:
+            on_step(f"{place.database}/{place.record}")
+            sys.stdout.write(f"{draw_view(look_at(folder, place), pictures)}\n")
 
 
 def write_cards(data: Path | None, teacher: Path | None, folder: Path) -> None:

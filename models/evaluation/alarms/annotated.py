@@ -6,7 +6,7 @@ episode counts as missed only where the rule leaves no doubt: a rate beyond its 
 that tolerance, five ventricular beats at 100 bpm. What lies between is neither for nor against.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.data.mitdb import DS2
 from models.data.rhythms import Stretch
 from models.evaluation.alarms.bootstrap import Estimate, estimate, percent
 from models.evaluation.alarms.detection import Detected, detect
@@ -89,6 +90,10 @@ class AnnotatedResult:
     hours: float
     kinds: dict[str, KindResult]
     false_lethal: FalseAlarms
+    unseen_records: list[str]
+    """Those on which nothing was fitted; empty where the database had no part in a fit."""
+    false_lethal_unseen: FalseAlarms
+    """In these records."""
     vt_runs: int
     """Of five ventricular beats or more at 100 bpm or more."""
     vt_runs_found: int
@@ -135,9 +140,14 @@ class AnnotatedRecord(NamedTuple):
 
 
 def evaluate_annotated(
-    folder: Path, records: Sequence[str], on_step: Callable[[str], None], *, database: str
+    folder: Path,
+    records: Sequence[str],
+    on_step: Callable[[str], None],
+    *,
+    database: str,
+    unseen: Collection[str] = (),
 ) -> AnnotatedResult:
-    """Return the figures of a database, first signal.
+    """Return the figures of a database, first signal; nothing was fitted on its records ``unseen``.
 
     Raises:
         InputError: a record is missing or unusable.
@@ -146,11 +156,14 @@ def evaluate_annotated(
     for name in records:
         on_step(f"{database} {name}")
         measured.append(_measure(folder / name))
-    return sum_annotated(database, measured)
+    return sum_annotated(database, measured, unseen)
 
 
-def sum_annotated(database: str, measured: Sequence[AnnotatedRecord]) -> AnnotatedResult:
+def sum_annotated(
+    database: str, measured: Sequence[AnnotatedRecord], unseen: Collection[str] = ()
+) -> AnnotatedResult:
     """Return the figures of records that were measured."""
+    apart = [one for one in measured if one.name in unseen]
     short = [one.runs_found() for one in measured]
     vt_delays = [
         delay_s([span for span in one.spans if span.kind in (TACHYCARDIA, FIBRILLATION)], run)
@@ -161,9 +174,9 @@ def sum_annotated(database: str, measured: Sequence[AnnotatedRecord]) -> Annotat
         records=len(measured),
         hours=round(sum(one.detected.hours for one in measured), 2),
         kinds={kind: _kind(measured, kind) for kind in LETHAL},
-        false_lethal=count_false(
-            [FalseOfRecord(one.false, one.detected.seconds) for one in measured]
-        ),
+        false_lethal=_count_false(measured),
+        unseen_records=[one.name for one in apart],
+        false_lethal_unseen=_count_false(apart),
         vt_runs=len(vt_delays),
         vt_runs_found=sum(late_s is not None for late_s in vt_delays),
         short_runs=sum(map(len, short)),
@@ -179,7 +192,11 @@ def sum_annotated(database: str, measured: Sequence[AnnotatedRecord]) -> Annotat
     )
 
 
-evaluate_mitdb = partial(evaluate_annotated, database="mitdb")
+def _count_false(measured: Sequence[AnnotatedRecord]) -> FalseAlarms:
+    return count_false([FalseOfRecord(one.false, one.detected.seconds) for one in measured])
+
+
+evaluate_mitdb = partial(evaluate_annotated, database="mitdb", unseen=DS2)
 evaluate_svdb = partial(evaluate_annotated, database="svdb")
 
 

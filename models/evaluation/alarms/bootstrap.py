@@ -2,7 +2,8 @@
 
 The records of a database are drawn anew with replacement, 2,000 times, always by the same seed;
 the interval holds the middle 95 % of the figures (Efron & Tibshirani 1993). A share of nothing or
-of everything has no width: there the interval says nothing about the next patient.
+of everything, and one to which a single record contributes, would have an interval without width,
+which says nothing about the next patient: it has none.
 
 Pure: counts in, figures out.
 """
@@ -24,7 +25,10 @@ Figure: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A figure and its 95 % interval; all None where nothing could be counted."""
+    """A figure and its 95 % interval.
+
+    All None where nothing could be counted; no interval where it would have no width.
+    """
 
     value: float | None
     low: float | None
@@ -50,6 +54,8 @@ def estimate(counts: Sequence[Sequence[float]], figure: Figure, digits: int = 1)
     if not np.isfinite(value):
         return Estimate(value=None, low=None, high=None)
     low, high = np.percentile(drawn[np.isfinite(drawn)], LIMITS)
+    if low == high:
+        return Estimate(value=round(value, digits), low=None, high=None)
     return Estimate(
         value=round(value, digits), low=round(float(low), digits), high=round(float(high), digits)
     )

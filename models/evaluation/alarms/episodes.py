@@ -1,6 +1,6 @@
 """Lethal alarms against named episodes: vfdb, whose notes name rhythms, and CUDB, read by eye."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -24,6 +24,7 @@ from models.evaluation.alarms.spans import (
     spans_of,
 )
 from models.evaluation.alarms.wrong import WrongCall, missed_or_late, nearest, wrong_alarm
+from models.training.fibrillation import training_records
 
 
 class Rhythm(NamedTuple):
@@ -78,6 +79,10 @@ class EpisodeResult:
     records: int
     hours: float
     rhythms: dict[str, RhythmResult]
+    unseen_records: list[str]
+    """Those on which no rule was fitted; empty where the database had no part in a fit."""
+    unseen: dict[str, Agreement]
+    """Any lethal alarm in these records, by rhythm."""
     false_lethal_alarms: int
     """Alarms that claim a lethal rhythm, near no lethal episode and near none that is unclear."""
     false_lethal_alarms_in_noise: int
@@ -124,7 +129,7 @@ def evaluate_vfdb(
         detected = detect(folder / name, 0)
         named = read_rhythms(folder / name, detected.seconds)
         measured.append(EpisodeRecord.of(name, detected, named))
-    return sum_episodes("vfdb", measured, RHYTHMS, "false")
+    return sum_episodes("vfdb", measured, RHYTHMS, "false", fitted=training_records()["vfdb"])
 
 
 def evaluate_cu(
@@ -147,9 +152,23 @@ def evaluate_cu(
 
 
 def sum_episodes(
-    database: str, measured: Sequence[EpisodeRecord], rhythms: dict[str, Rhythm], verdict: str
+    database: str,
+    measured: Sequence[EpisodeRecord],
+    rhythms: dict[str, Rhythm],
+    verdict: str,
+    *,
+    fitted: Collection[str] = (),
 ) -> EpisodeResult:
-    """Return the figures; ``verdict`` is the word for an alarm that no episode confirms."""
+    """Return the figures.
+
+    Args:
+        database: its name.
+        measured: its records.
+        rhythms: those that its reference names.
+        verdict: the word for an alarm that no episode confirms.
+        fitted: the records on which a rule was fitted.
+    """
+    unseen = [one for one in measured if fitted and one.name not in fitted]
     false = [[span for span in one.false if span.kind in LETHAL_RHYTHMS] for one in measured]
     noise = [[s for s in one.named if s.name == NOISE] for one in measured]
     hours = [one.detected.hours for one in measured]
@@ -157,6 +176,10 @@ def sum_episodes(
         records=len(measured),
         hours=round(sum(hours), 2),
         rhythms={name: _agreement(measured, rhythm) for name, rhythm in rhythms.items()},
+        unseen_records=[one.name for one in unseen],
+        unseen={
+            name: _agreement(unseen, rhythm).any_alarm for name, rhythm in rhythms.items() if unseen
+        },
         false_lethal_alarms=sum(map(len, false)),
         false_lethal_alarms_in_noise=sum(
             any(overlaps(span, s) for s in noisy)

@@ -21,10 +21,15 @@ from models.evaluation.alarms.bootstrap import estimate, per_24_hours, percent
 from models.evaluation.alarms.challenge2015 import confusion
 from models.evaluation.alarms.detection import Detected, DetectedBeats
 from models.evaluation.alarms.episodes import RHYTHMS, EpisodeRecord, sum_episodes
+from models.evaluation.alarms.evaluate import DATABASES, AlarmResult
 from models.evaluation.alarms.false_alarms import FalseOfRecord, count_false
 from models.evaluation.alarms.qrs import QrsOfRecord, sum_qrs
 from models.evaluation.alarms.spans import LETHAL, AlarmSpan, spans_of
 from models.evaluation.alarms.wrong import longest_run, nearest
+from models.evaluation.report.alarms.sections import TITLES, alarm_sections, wrong_lines
+from models.evaluation.report.markdown import markdown
+from models.measure.provenance import provenance
+from models.measure.result_json import to_json
 from pipeline.alarms.settings import DEFAULTS
 from pipeline.alarms.state_machine import AlarmStateMachine
 from pipeline.errors import InputError
@@ -68,18 +73,18 @@ def span(sure_s: float) -> AlarmSpan:
 
 
 def test_an_interval_comes_from_the_records_and_is_always_the_same() -> None:
-    """More equal records make it narrower; one record has none of its own; nothing is no figure."""
+    """More equal records make it narrower; without width there is none; nothing is no figure."""
     few = estimate([(1, 2), (2, 2), (0, 2), (2, 2)], percent)
     assert few == estimate([(1, 2), (2, 2), (0, 2), (2, 2)], percent)
     many = estimate([(1, 2), (2, 2), (0, 2), (2, 2)] * 25, percent)
     assert few.value == many.value == 62.5
     assert few.low < many.low < 62.5 < many.high < few.high
     one = estimate([(3, 4)], percent)
-    assert (one.value, one.low, one.high) == (75.0, 75.0, 75.0)
+    assert (one.value, one.low, one.high) == (75.0, None, None)
     assert estimate([], percent).value is None
     assert estimate([(0, 0)], percent).value is None
     # Draws without any episode say nothing and do not count.
-    assert estimate([(1, 1), (0, 0), (0, 0)], percent).low == 100.0
+    assert estimate([(1, 2), (0, 0), (1, 1)], percent).low == 50.0
 
 
 def test_the_score_of_the_challenge_weighs_a_missed_alarm_five_times() -> None:
@@ -211,6 +216,55 @@ def test_episodes_are_found_missed_or_too_short_to_count() -> None:
         "missed VF, 20.0 s",
         "false ventricular tachycardia",
     ]
+
+
+def test_records_that_no_rule_has_seen_are_counted_apart() -> None:
+    """Where some of a database were fitted on."""
+    named = [Stretch("VF", 100.0, 120.0)]
+    told = detected(("ventricular_fibrillation", 100.0, 105.0, 120.0))
+    records = [EpisodeRecord.of("a", told, named), EpisodeRecord.of("b", detected(), named)]
+    vf = {"vf": RHYTHMS["vf"]}
+    got = sum_episodes("made", records, vf, "false", fitted=["a"])
+    assert got.unseen_records == ["b"]
+    assert (got.unseen["vf"].episodes, got.unseen["vf"].found) == (1, 0)
+    assert got.rhythms["vf"].any_alarm.within_10_s_percent.value == 50.0
+    assert sum_episodes("made", records, vf, "false").unseen == {}
+    at_s = np.arange(400) * 0.5
+    alarmed = annotated(detected(("asystole", 10.0, 14.0, 15.0)), at_s, "N" * 400)
+    pair = [alarmed._replace(name="a"), annotated(detected(), at_s, "N" * 400)._replace(name="b")]
+    both = sum_annotated("made", pair, unseen=["b"])
+    assert (both.false_lethal.alarms, both.false_lethal_unseen.alarms) == (1, 0)
+
+
+def test_made_figures_are_written_with_their_intervals() -> None:
+    """A section for each database, and one line for each wrong call, as a place to draw."""
+    at_s = np.arange(400) * 0.5
+    named = [Stretch("VF", 100.0, 120.0)]
+    told = detected(("ventricular_fibrillation", 100.0, 105.0, 120.0), beats_s=(1.0,), labels="N")
+    episodes = [EpisodeRecord.of(name, told, named) for name in "ab"]
+    episodes.append(EpisodeRecord.of("c", detected(), named))
+    false = annotated(detected(("asystole", 10.0, 14.0, 15.0)), at_s, "N" * 400)
+    result = AlarmResult(
+        databases={
+            "vfdb": sum_episodes("vfdb", episodes, {"vf": RHYTHMS["vf"]}, "false"),
+            "svdb": sum_annotated("svdb", [false, annotated(detected(), at_s, "N" * 400)]),
+        },
+        missing=["cu"],
+    )
+    page = markdown(alarm_sections(result, provenance()))
+    assert "| fibrillation, flutter | any lethal one | 2 | 1 | 67 (0 to 100) | 5.0" in page
+    assert "| false lethal alarms in 24 h, extreme rates too | 12.0 (0.0 to 24.0) |" in page
+    assert "Not there, and not measured: cu." in page
+    assert wrong_lines(result) == [
+        "vfdb/c@100.0  missed VF, 20.0 s; ours: no lethal alarm; 0 beats",
+        "svdb/r@14.0  false asystole; ours: asystole at 14.0 s: why",
+    ]
+    json.dumps(to_json(result), allow_nan=False)
+
+
+def test_every_database_has_a_title() -> None:
+    """One that is added to the list is added to the tables as well."""
+    assert set(TITLES) == set(DATABASES)
 
 
 def test_qrs_complexes_of_all_records_weigh_alike() -> None:

@@ -24,14 +24,16 @@ OWN, ANY = "its own", "any lethal one"
 
 AGREEMENT_NOTE: Final = (
     "TP: an alarm came within 10 s of the onset; FN: none did. The times are those of all alarms "
-    "that came. In brackets the 95 % interval of a bootstrap over records."
+    "that came. In brackets the 95 % interval of a bootstrap over records, where it has a width."
 )
 
 
 def interval(one: Estimate, digits: int = 1) -> str:
-    """Return a figure and its interval, or a dash for none."""
+    """Return a figure and its interval, if it has one; a dash for no figure."""
     if one.value is None:
         return DASH
+    if one.low is None:
+        return number(one.value, digits)
     limits = f"{number(one.low, digits)} to {number(one.high, digits)}"
     return f"{number(one.value, digits)} ({limits})"
 

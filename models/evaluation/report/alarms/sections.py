@@ -114,44 +114,54 @@ RHYTHM_TITLES: Final = {
 
 
 def _episodes(name: str, one: EpisodeResult) -> Iterator[Block]:
-    rows = [
-        (RHYTHM_TITLES[rhythm], alarm, agreement)
-        for rhythm, both in one.rhythms.items()
-        for alarm, agreement in ((OWN, both.own_alarm), (ANY, both.any_alarm))
-    ]
+    rows = []
+    for rhythm, both in one.rhythms.items():
+        title = RHYTHM_TITLES[rhythm]
+        rows += [
+            agreement_row(title, OWN, both.own_alarm),
+            agreement_row(title, ANY, both.any_alarm),
+        ]
+        if rhythm in one.unseen:
+            rows.append(agreement_row(title, f"{ANY}, unseen", one.unseen[rhythm]))
+    unseen = ", ".join(one.unseen_records)
     yield Table(
         columns=AGREEMENT_COLUMNS,
-        rows=[agreement_row(*row) for row in rows],
+        rows=rows,
         text_columns=2,
-        notes=[AGREEMENT_NOTE],
+        notes=[
+            AGREEMENT_NOTE,
+            *(
+                [f"Unseen: {unseen}, on which the rule for fibrillation was not fitted."]
+                * bool(unseen)
+            ),
+        ],
+        short={"median s": "med s", "worst s": "max s"},
     )
     yield Table(
-        columns=("reference", "alarm", "episode +P %", "duration Se %", "duration +P %"),
+        columns=("alarm of the same name", "episode +P %", "duration Se %", "duration +P %"),
         rows=[
             (
-                rhythm,
-                alarm,
-                number(agreement.episode_positive_predictivity, 0),
-                number(agreement.duration_sensitivity, 0),
-                number(agreement.duration_positive_predictivity, 0),
+                RHYTHM_TITLES[rhythm],
+                number(both.own_alarm.episode_positive_predictivity, 0),
+                number(both.own_alarm.duration_sensitivity, 0),
+                number(both.own_alarm.duration_positive_predictivity, 0),
             )
-            for rhythm, alarm, agreement in rows
+            for rhythm, both in one.rhythms.items()
         ],
-        text_columns=2,
     )
     short = ", ".join(
-        f"{both.shorter_episodes_found} of {both.shorter_episodes} of {RHYTHM_TITLES[rhythm]}"
+        f"{both.shorter_episodes_found} of {both.shorter_episodes} of {RHYTHM_TITLES[rhythm]} "
+        f"below {both.least_s:g} s"
         for rhythm, both in one.rhythms.items()
     )
+    yield f"Episodes shorter than a rule needs are not in the tables. Found of them: {short}."
+    noisy = one.false_lethal_alarms_in_noise
+    in_noise = f", {noisy} of them where it says noise" if noisy else ""
     yield (
-        "Episodes shorter than a rule needs (fibrillation 5 s, tachycardia 3 s, asystole 5 s) are "
-        f"not in the tables: of these {short} were found."
-    )
-    yield (
-        f"Alarms of a lethal rhythm that the reference does not confirm (FP): "
-        f"{one.false_lethal_alarms}, {interval(one.false_lethal_alarms_per_hour, 2)} an hour, "
-        f"{one.false_lethal_alarms_in_noise} of them where it says noise. Alarms of an extreme "
-        f"rate outside lethal episodes, which it cannot judge: {one.rate_alarms_elsewhere}."
+        "Alarms of a lethal rhythm that the reference does not confirm (FP): "
+        f"{one.false_lethal_alarms}{in_noise}, "
+        f"{interval(one.false_lethal_alarms_per_hour, 2)} an hour. Alarms of an extreme rate "
+        f"outside lethal episodes, which it cannot judge: {one.rate_alarms_elsewhere}."
     )
     if name in TIME_LINES:
         yield Picture("Reference above, alarms below, of every record", TIME_LINES[name])
@@ -180,6 +190,7 @@ def _annotated(one: AnnotatedResult) -> Iterator[Block]:
     yield false_table(
         one.false_lethal,
         {
+            **_unseen(one),
             "runs of five ventricular beats or more at 100 bpm or more, found": (
                 f"{one.vt_runs_found} of {one.vt_runs}"
             ),
@@ -192,6 +203,14 @@ def _annotated(one: AnnotatedResult) -> Iterator[Block]:
             "most false": _worst({row.record: row.score.fp for row in one.qrs.rows}),
         },
     )
+
+
+def _unseen(one: AnnotatedResult) -> dict[str, str]:
+    """Return the row of the records on which nothing was fitted, if there are some."""
+    if not one.unseen_records:
+        return {}
+    name = f"in 24 h on the {len(one.unseen_records)} records on which nothing was fitted"
+    return {name: interval(one.false_lethal_unseen.in_24_h)}
 
 
 def _worst(counts: dict[str, int]) -> str:

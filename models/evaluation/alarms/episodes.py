@@ -1,5 +1,6 @@
 """Lethal alarms against named episodes: vfdb, whose notes name rhythms, and CUDB, read by eye."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,7 @@ class EpisodeResult:
     """Any lethal alarm in these records, by rhythm."""
     false_lethal_alarms: int
     """Alarms that claim a lethal rhythm, near no lethal episode and near none that is unclear."""
+    false_of_kind: dict[str, int]
     false_lethal_alarms_in_noise: int
     """Those of them where the reference says noise."""
     false_lethal_alarms_per_hour: Estimate
@@ -181,6 +183,7 @@ def sum_episodes(
             name: _agreement(unseen, rhythm).any_alarm for name, rhythm in rhythms.items() if unseen
         },
         false_lethal_alarms=sum(map(len, false)),
+        false_of_kind=dict(Counter(span.kind for spans in false for span in spans)),
         false_lethal_alarms_in_noise=sum(
             any(overlaps(span, s) for s in noisy)
             for spans, noisy in zip(false, noise, strict=True)

@@ -95,6 +95,8 @@ class Agreement:
     found: int
     found_within_10_s: int
     """Found within `WITHIN_S`."""
+    on_at_onset: int
+    """Those of them that an alarm found which was on already, perhaps about something else."""
     within_10_s_percent: Estimate
     """Share of the episodes found within `WITHIN_S`, its interval over records."""
     episode_sensitivity: float | None
@@ -132,6 +134,7 @@ def agree(records: Iterable[tuple[Sequence[AlarmSpan], Sequence[Stretch]]]) -> A
         episodes=episodes,
         found=len(delays),
         found_within_10_s=sum(found for found, _ in in_time_of),
+        on_at_onset=sum(late_s == 0.0 for late_s in delays),
         within_10_s_percent=estimate(in_time_of, percent),
         episode_sensitivity=_percent(len(delays), episodes),
         alarms=alarms,

@@ -211,6 +211,7 @@ def test_episodes_are_found_missed_or_too_short_to_count() -> None:
     assert (vf.any_alarm.episodes, vf.any_alarm.found_within_10_s) == (2, 1)
     assert (vf.any_alarm.time_to_alarm_median_s, vf.own_alarm.found) == (3.0, 0)
     assert (vf.shorter_episodes, vf.shorter_episodes_found) == (1, 0)
+    assert got.false_of_kind == {"ventricular_tachycardia": 1}
     assert (got.false_lethal_alarms, got.rate_alarms_elsewhere) == (1, 1)
     assert [call.wrong for call in got.wrong] == [
         "missed VF, 20.0 s",

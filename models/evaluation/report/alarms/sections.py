@@ -6,7 +6,7 @@ from typing import Final
 from models.evaluation.alarms.annotated import AnnotatedResult
 from models.evaluation.alarms.challenge2015 import ChallengeResult
 from models.evaluation.alarms.cinc17 import WearerResult
-from models.evaluation.alarms.episodes import EpisodeResult
+from models.evaluation.alarms.episodes import RHYTHMS, EpisodeResult
 from models.evaluation.alarms.evaluate import AlarmResult, Measured
 from models.evaluation.alarms.nstdb import NoiseResult
 from models.evaluation.report.alarms.cells import (
@@ -117,15 +117,14 @@ def _episodes(name: str, one: EpisodeResult) -> Iterator[Block]:
     rows = []
     for rhythm, both in one.rhythms.items():
         title = RHYTHM_TITLES[rhythm]
-        rows += [
-            agreement_row(title, OWN, both.own_alarm),
-            agreement_row(title, ANY, both.any_alarm),
-        ]
+        false = sum(one.false_of_kind.get(kind, 0) for kind in RHYTHMS[rhythm].own)
+        rows.append((*agreement_row(title, OWN, both.own_alarm), str(false)))
+        rows.append((*agreement_row(title, ANY, both.any_alarm), ""))
         if rhythm in one.unseen:
-            rows.append(agreement_row(title, f"{ANY}, unseen", one.unseen[rhythm]))
+            rows.append((*agreement_row(title, f"{ANY}, unseen", one.unseen[rhythm]), ""))
     unseen = ", ".join(one.unseen_records)
     yield Table(
-        columns=AGREEMENT_COLUMNS,
+        columns=(*AGREEMENT_COLUMNS, "FP"),
         rows=rows,
         text_columns=2,
         notes=[
@@ -149,6 +148,11 @@ def _episodes(name: str, one: EpisodeResult) -> Iterator[Block]:
             for rhythm, both in one.rhythms.items()
         ],
     )
+    already = ", ".join(
+        f"{both.any_alarm.on_at_onset} of {RHYTHM_TITLES[rhythm]}"
+        for rhythm, both in one.rhythms.items()
+    )
+    yield f"Found by a lethal alarm that was on already at the onset, of whatever kind: {already}."
     short = ", ".join(
         f"{both.shorter_episodes_found} of {both.shorter_episodes} of {RHYTHM_TITLES[rhythm]} "
         f"below {both.least_s:g} s"
@@ -158,10 +162,10 @@ def _episodes(name: str, one: EpisodeResult) -> Iterator[Block]:
     noisy = one.false_lethal_alarms_in_noise
     in_noise = f", {noisy} of them where it says noise" if noisy else ""
     yield (
-        "Alarms of a lethal rhythm that the reference does not confirm (FP): "
-        f"{one.false_lethal_alarms}{in_noise}, "
-        f"{interval(one.false_lethal_alarms_per_hour, 2)} an hour. Alarms of an extreme rate "
-        f"outside lethal episodes, which it cannot judge: {one.rate_alarms_elsewhere}."
+        "Alarms of a lethal rhythm near no episode that confirms them (FP): "
+        f"{counted(one.false_of_kind)}{in_noise}; {interval(one.false_lethal_alarms_per_hour, 2)} "
+        "an hour. Alarms of an extreme rate outside lethal episodes, which this reference cannot "
+        f"judge: {one.rate_alarms_elsewhere}."
     )
     if name in TIME_LINES:
         yield Picture("Reference above, alarms below, of every record", TIME_LINES[name])

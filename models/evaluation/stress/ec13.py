@@ -2,7 +2,7 @@
 
 A disclosure, as the manual of every bedside monitor has one. **No conformity is claimed**: the
 texts of ANSI/AAMI EC13 and IEC 60601-2-27 were not read; the waveforms are those that
-manufacturers' manuals name when they cite them, made anew (`replay.waveforms`), and the bounds are
+manufacturers' manuals name when they cite them, made anew (`models.evaluation.stress.waveforms`), and the bounds are
 the ones these manuals state. The irregular rhythms and the ventricular tachycardias are named as
 there and made by their description; PhysioNet's `aami-ec13` has the originals.
 
@@ -17,9 +17,17 @@ from typing import Final
 
 import numpy as np
 
+from models.evaluation.stress import waveforms
 from models.evaluation.stress.shown import Shown, run_shown
-from replay import waveforms
-from replay.waveforms import VENTRICULAR, Beat, Pulse, Wave, heart, pulses, regular
+from models.evaluation.stress.waveforms import (
+    VENTRICULAR,
+    Beat,
+    Pulse,
+    Wave,
+    heart,
+    pulses,
+    regular,
+)
 
 FS_HZ: Final = 500.0
 NOISE_MV: Final = 0.005

@@ -12,9 +12,9 @@ from models.evaluation.report.markdown import markdown
 from models.evaluation.stress import ec13
 from models.evaluation.stress.ec13 import WaveformFigure, figure, shown_rate, tolerance_bpm
 from models.evaluation.stress.shown import Shown
+from models.evaluation.stress.waveforms import Pulse
 from models.measure.provenance import provenance
 from monitor.cli import app as cli
-from replay.waveforms import Pulse
 
 
 def shown(bpm: list[float], beats_s: list[float] | None = None) -> Shown:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from replay.waveforms import Beat, Pulse, drift, heart, mains, pulses, regular
+from models.evaluation.stress.waveforms import Beat, Pulse, drift, heart, mains, pulses, regular
 
 FS_HZ = 1000.0
 

@@ -5,6 +5,7 @@ in source samples, so the same samples give the same alerts at any speed. No clo
 `pipeline.alarms.beat_rules` has the alarms that need scores.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from operator import itemgetter
@@ -76,6 +77,8 @@ class SignalAlarmsState(State):
     """Why the signal cannot be analysed now; OK where it can."""
     fibrillation: FibrillationChange | None = None
     """What the waveform does, where it fibrillates."""
+    interval_from: int | None = None
+    """The QRS that the next interval begins with; None where the signal was lost since."""
 
     @classmethod
     def fresh(cls, first_sample: int = 0) -> Self:
@@ -117,6 +120,7 @@ class SignalAlarms:
         state.fibrillation = None
         state.qrs_at = state.still_from = state.seen_from = first_sample
         state.blind_from = state.changed_at = state.watched_to = first_sample
+        state.interval_from = None
         self._rates.reset()
         return alerts
 
@@ -141,7 +145,8 @@ class SignalAlarms:
                 alerts += self.machine.end(
                     kind, sample, "signal no longer analysable", at_once=True
                 )
-            self._rates.reset()
+            self.state.interval_from = None
+            self._rates.interrupt()
         if before in _BLIND and reason not in _BLIND:
             self._resume_counting(sample)
             alerts += self._fibrillates(sample)
@@ -168,9 +173,25 @@ class SignalAlarms:
         if sample > self.state.qrs_at:
             self.state.qrs_at = sample
             self.state.still_from = max(sample, self.state.seen_from)
-        for rate in self._rates.on_qrs(sample, rr_s):
-            alerts += self._on_rate(sample, rate)
+        interval_s = self._interval(sample, rr_s)
+        if self.state.reason not in _BLIND:
+            for rate in self._rates.on_qrs(sample, interval_s):
+                alerts += self._on_rate(sample, rate)
         return alerts
+
+    def _interval(self, sample: int, rr_s: float) -> float:
+        """Return the interval before a QRS, seconds, NaN if it is not known.
+
+        The segmenter gives none where the signal is not analysable. Where it could still show a
+        QRS, as a flat line could, the interval is known all the same: otherwise a heart at 20 bpm,
+        flat between its beats, would have no rate.
+        """
+        before = self.state.interval_from
+        lost = self.state.reason in _BLIND or sample < self.state.seen_from
+        self.state.interval_from = None if lost else sample
+        if math.isfinite(rr_s) or lost or before is None:
+            return rr_s
+        return (sample - before) / self._fs_hz
 
     def on_fibrillation(self, change: FibrillationChange) -> list[Alert]:
         """Record that the waveform begins or ceases to fibrillate."""

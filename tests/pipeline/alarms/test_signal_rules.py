@@ -188,6 +188,35 @@ def test_fibrillation_before_a_gap_is_none_behind_it() -> None:
     assert [alert.kind for alert in alerts if alert.state == "on"] == ["asystole"]
 
 
+def test_rate_of_a_heart_that_is_flat_between_its_beats_is_known() -> None:
+    """At 18 bpm a line without noise is flat for 2.5 s between two beats: no interval is lost."""
+    alarms = rules()
+    raised = []
+    for at in range(0, 6 * 1200, 1200):
+        raised += [alert.kind for alert in beat(alarms, at) if alert.state == "on"]
+        alarms.on_quality(at + 1000, Reason.FLAT)
+        alarms.on_quality(at + 1150, Reason.OK)
+    assert raised == ["extreme_bradycardia"]
+
+
+def test_interval_over_lost_signal_stays_unknown() -> None:
+    """Beats may lie in what was lost."""
+    alarms = rules()
+    for at in range(0, 12 * 700, 700):
+        assert beat(alarms, at) == []
+        alarms.on_quality(at + 300, Reason.GAP)
+        alarms.on_quality(at + 600, Reason.OK)
+
+
+def test_late_beat_raises_no_rate_while_the_signal_is_lost() -> None:
+    """Nothing would end it before the signal returns."""
+    alarms = rules()
+    for n in range(15):
+        assert alarms.on_qrs(100 + 140 * n, 140 / FS) == []
+    alarms.on_quality(100 + 140 * 15 + 10, Reason.LEAD_OFF)
+    assert alarms.on_qrs(100 + 140 * 15, 140 / FS) == []
+
+
 @pytest.mark.parametrize("reason", [Reason.LEAD_OFF, Reason.NOISE])
 def test_fibrillation_that_was_only_hidden_calls_again(reason: Reason) -> None:
     """The watch went on behind the noise, and has not found an end."""

@@ -18,7 +18,7 @@ from pipeline.alarms.state_machine import AlarmStateMachine
 from pipeline.schema.public import Alert
 from pipeline.schema.state import State
 from pipeline.signal.quality import Reason
-from pipeline.signal.segment import FibrillationChange
+from pipeline.signal.segment import FastRhythmChange, FibrillationChange
 
 WINDOW_DELAY_S: Final = 0.6
 """A beat is reported when its window is complete; only then is its absence certain."""
@@ -77,6 +77,8 @@ class SignalAlarmsState(State):
     """Why the signal cannot be analysed now; OK where it can."""
     fibrillation: FibrillationChange | None = None
     """What the waveform does, where it fibrillates."""
+    fast_rhythm: FastRhythmChange | None = None
+    """The rhythm that is too fast for single beats, while there is one."""
     interval_from: int | None = None
     """The QRS that the next interval begins with; None where the signal was lost since."""
 
@@ -120,7 +122,7 @@ class SignalAlarms:
         state.fibrillation = None
         state.qrs_at = state.still_from = state.seen_from = first_sample
         state.blind_from = state.changed_at = state.watched_to = first_sample
-        state.interval_from = None
+        state.fast_rhythm = state.interval_from = None
         self._rates.reset()
         return alerts
 
@@ -132,6 +134,7 @@ class SignalAlarms:
         alerts = []
         if reason is Reason.GAP:
             self.state.fibrillation = None  # the detection of fibrillation begins anew, too
+            self.state.fast_rhythm = None
         if before is not Reason.OK:
             now = "analysable again" if reason is Reason.OK else f"now {reason.text}"
             alerts += self.machine.end(_technical(before), sample, now)
@@ -149,7 +152,7 @@ class SignalAlarms:
             self._rates.interrupt()
         if before in _BLIND and reason not in _BLIND:
             self._resume_counting(sample)
-            alerts += self._fibrillates(sample)
+            alerts += self._fibrillates(sample) + self._runs_too_fast(sample)
         return alerts
 
     def _resume_counting(self, sample: int) -> None:
@@ -174,7 +177,7 @@ class SignalAlarms:
             self.state.qrs_at = sample
             self.state.still_from = max(sample, self.state.seen_from)
         interval_s = self._interval(sample, rr_s)
-        if self.state.reason not in _BLIND:
+        if self.state.reason not in _BLIND and self.state.fast_rhythm is None:
             for rate in self._rates.on_qrs(sample, interval_s):
                 alerts += self._on_rate(sample, rate)
         return alerts
@@ -200,7 +203,8 @@ class SignalAlarms:
         if change.active:
             return self._fibrillates(change.sample)
         why = "waveform no longer fibrillating"
-        return self.machine.end("ventricular_fibrillation", change.sample, why)
+        alerts = self.machine.end("ventricular_fibrillation", change.sample, why)
+        return alerts + self._runs_too_fast(change.sample)
 
     def _fibrillates(self, sample: int) -> list[Alert]:
         change = self.state.fibrillation
@@ -212,6 +216,32 @@ class SignalAlarms:
             f"fibrillating waveform, {60 * change.hz:.0f} a minute, {change.mv:.1f} mV",
             begun_at=change.begun_at,
             values={"frequency_hz": round(change.hz, 2), "amplitude_mv": round(change.mv, 3)},
+        )
+
+    def on_fast_rhythm(self, change: FastRhythmChange) -> list[Alert]:
+        """Record that a rhythm too fast for single beats begins or ends."""
+        self.state.fast_rhythm = change if change.active else None
+        self._rates.reset()  # of such a rhythm every second or third beat is found
+        if change.active:
+            return self._runs_too_fast(change.sample)
+        self.state.still_from = max(self.state.still_from, change.begun_at)
+        return self.machine.end("extreme_tachycardia", change.sample, "no longer so fast")
+
+    def _runs_too_fast(self, sample: int) -> list[Alert]:
+        change = self.state.fast_rhythm
+        if change is None or self.state.reason in _BLIND:
+            return []
+        alerts = []
+        for kind in (*_STILL, "extreme_bradycardia", "heart_rate_low"):
+            alerts += self.machine.end(kind, sample, f"{change.bpm:.0f} bpm")
+        limit_bpm = self._settings.extreme_tachycardia_bpm
+        return alerts + self.machine.begin(
+            "extreme_tachycardia",
+            sample,
+            f"{change.bpm:.0f} bpm, above {limit_bpm:g}: too fast to find every beat",
+            begun_at=change.begun_at,
+            bpm=round(change.bpm, 1),
+            values={"bpm": round(change.bpm, 1), "limit_bpm": limit_bpm},
         )
 
     def on_stamp(self, sample: int, step_s: float | None, rate_off: float | None) -> list[Alert]:
@@ -265,7 +295,7 @@ class SignalAlarms:
             yield late, partial(self._unmonitored, late, self.state.changed_at, reason)
         if self.state.reason is not Reason.OK or scattered < watched:
             yield scattered, partial(self._unmonitored, scattered, self.state.watched_to, never)
-        if self.state.reason in _BLIND:
+        if self.state.reason in _BLIND or self.state.fast_rhythm is not None:
             return
         for kind, seconds in (
             ("asystole", self._settings.asystole_s),

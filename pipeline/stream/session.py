@@ -195,7 +195,7 @@ class StreamSession:
             sample=stream.next_sample,
             time_s=round(stream.next_sample / stream.fs_hz, 3),
             duration_s=round(counters.samples / stream.fs_hz, 3),
-            bpm=None if state == "not_analysable" or self._without_rhythm else stream.beats.bpm(),
+            bpm=None if state == "not_analysable" or self._without_rhythm else stream.bpm(),
             beats=counters.beats,
             beats_not_analysable=counters.beats_not_analysable,
             anomalous=counters.anomalous,

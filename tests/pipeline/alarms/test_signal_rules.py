@@ -14,7 +14,7 @@ from pipeline.alarms.signal_rules import (
 from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineState
 from pipeline.schema.public import Alert
 from pipeline.signal.quality import Reason
-from pipeline.signal.segment import FibrillationChange
+from pipeline.signal.segment import FastRhythmChange, FibrillationChange
 
 FS = 360.0
 ASYSTOLE_S = DEFAULTS.asystole_s
@@ -225,3 +225,46 @@ def test_fibrillation_that_was_only_hidden_calls_again(reason: Reason) -> None:
     alarms.on_quality(1100, reason)
     alerts = alarms.on_quality(1400, Reason.OK)
     assert "ventricular_fibrillation" in [alert.kind for alert in alerts if alert.state == "on"]
+
+
+def test_rhythm_too_fast_for_single_beats_is_extreme_tachycardia() -> None:
+    """With the rate that was measured without them; the beats found in it are no lower rate."""
+    alarms = rules()
+    for n in range(6):
+        beat(alarms, 100 + 216 * n)
+    [on] = alarms.on_fast_rhythm(FastRhythmChange(3000, active=True, begun_at=1500, bpm=313.0))
+    assert (on.kind, on.state, on.bpm) == ("extreme_tachycardia", "on", 313.0)
+    assert on.reason == "313 bpm, above 140: too fast to find every beat"
+    assert on.begin_s == pytest.approx(1500 / FS, abs=1e-3)
+    for n in range(40):
+        assert alarms.on_qrs(3010 + 600 * n, 600 / FS) == []
+    [off] = alarms.on_fast_rhythm(FastRhythmChange(30_000, active=False, begun_at=29_500, bpm=0.0))
+    assert (off.kind, off.state) == ("extreme_tachycardia", "latched")
+
+
+def test_rhythm_too_fast_for_single_beats_is_no_asystole() -> None:
+    """Where not one of its beats is found, none is missing; the time counts from its end."""
+    alarms = rules()
+    beat(alarms, 1000)
+    alarms.on_position(1000 + SILENCE + 1)
+    alerts = alarms.on_fast_rhythm(FastRhythmChange(3000, active=True, begun_at=1500, bpm=313.0))
+    assert [(alert.kind, alert.state) for alert in alerts] == [
+        ("asystole", "latched"),
+        ("extreme_tachycardia", "on"),
+    ]
+    assert alarms.on_position(20_000) == []
+    alarms.on_fast_rhythm(FastRhythmChange(20_720, active=False, begun_at=20_000, bpm=0.0))
+    assert brief(alarms.on_position(20_000 + SILENCE + 1)) == [("asystole", "on", 21_440)]
+
+
+def test_rhythm_too_fast_yields_to_fibrillation() -> None:
+    """Flutter is one alarm, not two; the other follows when the waveform is none any more."""
+    alarms = rules()
+    alarms.on_fibrillation(FibrillationChange(1000, active=True, begun_at=900, hz=5.0, mv=0.5))
+    fast = FastRhythmChange(1100, active=True, begun_at=900, bpm=313.0)
+    assert alarms.on_fast_rhythm(fast) == []
+    over = FibrillationChange(4000, active=False, begun_at=3800, hz=5.0, mv=0.5)
+    assert [(alert.kind, alert.state) for alert in alarms.on_fibrillation(over)] == [
+        ("ventricular_fibrillation", "latched"),
+        ("extreme_tachycardia", "on"),
+    ]

@@ -11,12 +11,16 @@ from functools import partial
 from operator import itemgetter
 from typing import Final, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.alarms.atrial_fibrillation import AtrialAlarms, AtrialState
 from pipeline.alarms.kinds import SIGNAL_KINDS
 from pipeline.alarms.rate_rules import RateChange, RateRules, RateRulesState
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.state_machine import AlarmStateMachine
 from pipeline.schema.public import Alert
-from pipeline.schema.state import State
+from pipeline.schema.state import State, field
 from pipeline.signal.quality import Reason
 from pipeline.signal.segment import FastRhythmChange, FibrillationChange
 
@@ -81,6 +85,7 @@ class SignalAlarmsState(State):
     """The rhythm that is too fast for single beats, while there is one."""
     interval_from: int | None = None
     """The QRS that the next interval begins with; None where the signal was lost since."""
+    atrial: AtrialState = field(default_factory=AtrialState.fresh)
 
     @classmethod
     def fresh(cls, first_sample: int = 0) -> Self:
@@ -106,12 +111,17 @@ class SignalAlarms:
         settings: AlarmSettings,
         state: SignalAlarmsState,
     ) -> None:
-        """Raise alarms in ``machine``."""
+        """Raise alarms in ``machine``.
+
+        Raises:
+            SnapshotError: the state is none of such rules.
+        """
         self.state = state
         self.machine = machine
         self._fs_hz = fs_hz
         self._settings = settings
         self._rates = RateRules(settings, fs_hz, state.rates)
+        self.atrial = AtrialAlarms(machine, fs_hz, settings, state.atrial)
 
     def begin_epoch(self, epoch: int, first_sample: int, ended_at: int) -> list[Alert]:
         """Begin anew at ``first_sample`` of an epoch; the old one ended at ``ended_at``."""
@@ -124,6 +134,7 @@ class SignalAlarms:
         state.blind_from = state.changed_at = state.watched_to = first_sample
         state.fast_rhythm = state.interval_from = None
         self._rates.reset()
+        self.atrial.reset()
         return alerts
 
     def on_quality(self, sample: int, reason: Reason) -> list[Alert]:
@@ -168,8 +179,22 @@ class SignalAlarms:
         self.state.seen_from = sample
         self.state.still_from = sample - carried
 
-    def on_qrs(self, sample: int, rr_s: float) -> list[Alert]:
-        """Take in a QRS at ``sample`` and the interval before it, NaN if it is not known."""
+    def on_qrs(
+        self,
+        sample: int,
+        rr_s: float,
+        window: NDArray[np.float32] | None = None,
+        *,
+        usable: bool = False,
+    ) -> list[Alert]:
+        """Take in a QRS.
+
+        Args:
+            sample: its R peak.
+            rr_s: the interval before it, NaN if it is not known.
+            window: float32[320], as a segment has it; None where there is none.
+            usable: whether the window can be analysed.
+        """
         alerts = []
         for kind in _STILL:
             alerts += self.machine.end(kind, sample, "QRS seen again")
@@ -180,6 +205,8 @@ class SignalAlarms:
         if self.state.reason not in _BLIND and self.state.fast_rhythm is None:
             for rate in self._rates.on_qrs(sample, interval_s):
                 alerts += self._on_rate(sample, rate)
+            if window is not None and self.state.fibrillation is None:
+                alerts += self.atrial.on_beat(sample, rr_s, window, usable=usable)
         return alerts
 
     def _interval(self, sample: int, rr_s: float) -> float:
@@ -200,6 +227,7 @@ class SignalAlarms:
         """Record that the waveform begins or ceases to fibrillate."""
         self.state.fibrillation = change if change.active else None
         self._rates.reset()  # detections within fibrillation are no beats
+        self.atrial.reset()
         if change.active:
             return self._fibrillates(change.sample)
         why = "waveform no longer fibrillating"
@@ -222,6 +250,7 @@ class SignalAlarms:
         """Record that a rhythm too fast for single beats begins or ends."""
         self.state.fast_rhythm = change if change.active else None
         self._rates.reset()  # of such a rhythm every second or third beat is found
+        self.atrial.reset()
         if change.active:
             return self._runs_too_fast(change.sample)
         self.state.still_from = max(self.state.still_from, change.begun_at)
@@ -276,6 +305,7 @@ class SignalAlarms:
             if known_at < position:  # in order of time, however far apart the positions are
                 alerts += self.machine.advance(known_at, SIGNAL_KINDS)
                 alerts += raise_alarm()
+        alerts += self.atrial.advance(position)
         if self.state.reason is Reason.OK and position - self.state.changed_at > self._samples(
             WATCHED_S
         ):

@@ -91,6 +91,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Samples that the source had to drop because the monitor did not take them."""
     recorded: bool = True
     """False while the log cannot be written, for the reason in ``fault``: this is not recorded."""
+    atrial_fibrillation_share: float | None = None
+    """Share of the time in ``rhythm_s`` that was atrial fibrillation of the alarm's on-delay and
+    longer (the burden); null where nothing was judged yet."""
+    rhythm_s: float = 0.0
+    """Time in which the rhythm was judged, over all epochs."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):

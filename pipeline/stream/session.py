@@ -185,6 +185,7 @@ class StreamSession:
         elif age > STALE_S and not self.state.ending:
             state, reason = "not_analysable", "no data from the source"
         latencies = sorted(self.state.latencies_ms)
+        share, rhythm_s = stream.atrial_fibrillation()
         return Status(
             stream=stream.name,
             state=state,
@@ -216,4 +217,6 @@ class StreamSession:
             late_samples=counters.late_samples,
             shed_samples=self.state.shed_samples,
             recorded=system.recorded,
+            atrial_fibrillation_share=share,
+            rhythm_s=rhythm_s,
         )

@@ -222,8 +222,10 @@ class Stream:
             while changes and changes[0].sample <= known_at:
                 alerts += self._on_change(changes.popleft())
             alerts += self._alarms.signal.on_position(known_at)
-            alerts += self._alarms.signal.on_qrs(int(segment.samples[b]), float(segment.rr_s[b]))
             beat = self._beat(segment, b, cut_at)
+            alerts += self._alarms.signal.on_qrs(
+                beat.sample, beat.rr_s, beat.window, usable=beat.reason is Reason.OK
+            )
             self.beats.push(beat)
             if beat.wants_score:
                 taken.windows.append(beat)
@@ -333,6 +335,13 @@ class Stream:
         """
         fast = self.state.alarms.signal.fast_rhythm
         return self.beats.bpm() if fast is None else round(fast.bpm, 1)
+
+    def atrial_fibrillation(self) -> tuple[float | None, float]:
+        """Return its share of the time in which the rhythm was judged, and that time in seconds."""
+        atrial = self.state.alarms.signal.atrial
+        share = atrial.share
+        seconds = round(atrial.known_samples / self.fs_hz, 1)
+        return None if share is None else round(share, 4), seconds
 
     def condition(self) -> tuple[str, str]:
         """Return the state of the stream and the reason for it, from the signal alone."""

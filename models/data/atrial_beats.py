@@ -35,6 +35,8 @@ class JudgedBeats(NamedTuple):
     """The beats of one record, as found, and what is measured at each."""
 
     fs_hz: float
+    seconds: float
+    """Length of the record."""
     samples: NDArray[np.int64]
     """int64[n], R peaks."""
     measures: NDArray[np.float64]
@@ -65,7 +67,7 @@ def judge_record(record: Path) -> JudgedBeats:
             samples.append(sample)
             rows.append(nothing if row is None else row)
     measures = np.array(rows).reshape(len(rows), WEIGHTS.size)
-    return JudgedBeats(info.fs_hz, np.array(samples, dtype=np.int64), measures)
+    return JudgedBeats(info.fs_hz, x.size / info.fs_hz, np.array(samples, dtype=np.int64), measures)
 
 
 def record_evidence(evidence: NDArray[np.float64]) -> float:

@@ -226,6 +226,8 @@ class AtrialRhythm:
                 state.since = middle
         elif evidence <= CONTINUES_ABOVE:
             if state.raised:
+                late = max(sample - passed - max(middle, state.since), 0)
+                state.fibrillating_samples -= late  # counted, and over by then
                 yield AtrialChange(False, middle, evidence)
             state.since, state.raised = None, False
         if state.since is None:

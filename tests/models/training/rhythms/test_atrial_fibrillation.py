@@ -50,7 +50,9 @@ def test_spans_are_those_of_the_rule_that_runs_live() -> None:
     evidence = np.full(400, -2.0)
     evidence[100:200] = 2.0
     evidence[300:310] = 2.0
-    [(begin_s, end_s)] = alarmed_spans(JudgedBeats(250.0, samples, np.empty((0, 0))), evidence)
+    [(begin_s, end_s)] = alarmed_spans(
+        JudgedBeats(250.0, 400.0, samples, np.empty((0, 0))), evidence
+    )
     assert begin_s == 84.0
     assert end_s == 184.0
 

@@ -121,6 +121,9 @@ def _vitals_facts(stream: StreamState, status: Status | None) -> list[tuple[str,
             ("anomalous", number(status.anomalous, ",d")),
             ("unanalysable", number(status.beats_not_analysable, ",d")),
         ]
+        if status.atrial_fibrillation_share:
+            share = number(100.0 * status.atrial_fibrillation_share, ".0f", " %")
+            facts.append(("in atrial fib.", share))
     return facts
 
 

@@ -100,6 +100,13 @@ KINDS: Final = {
             hold_s=EPISODE_S,
         ),
         Kind(
+            "atrial_fibrillation",
+            PHYSIOLOGICAL,
+            MEDIUM,
+            "atrial fibrillation",
+            yields_to=_STOPPED,
+        ),
+        Kind(
             "heart_rate_high",
             PHYSIOLOGICAL,
             MEDIUM,

@@ -5,19 +5,24 @@ in source samples, so the same samples give the same alerts at any speed. No clo
 `pipeline.alarms.beat_rules` has the alarms that need scores.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from operator import itemgetter
 from typing import Final, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.alarms.atrial_fibrillation import AtrialAlarms, AtrialState
 from pipeline.alarms.kinds import SIGNAL_KINDS
 from pipeline.alarms.rate_rules import RateChange, RateRules, RateRulesState
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.state_machine import AlarmStateMachine
 from pipeline.schema.public import Alert
-from pipeline.schema.state import State
+from pipeline.schema.state import State, field
 from pipeline.signal.quality import Reason
-from pipeline.signal.segment import FibrillationChange
+from pipeline.signal.segment import FastRhythmChange, FibrillationChange
 
 WINDOW_DELAY_S: Final = 0.6
 """A beat is reported when its window is complete; only then is its absence certain."""
@@ -73,6 +78,11 @@ class SignalAlarmsState(State):
     """Why the signal cannot be analysed now; OK where it can."""
     fibrillation: FibrillationChange | None = None
     """What the waveform does, where it fibrillates."""
+    fast_rhythm: FastRhythmChange | None = None
+    """The rhythm that is too fast for single beats, while there is one."""
+    interval_from: int | None = None
+    """The QRS that the next interval begins with; None where the signal was lost since."""
+    atrial: AtrialState = field(default_factory=AtrialState.fresh)
 
     @classmethod
     def fresh(cls, first_sample: int = 0) -> Self:
@@ -98,12 +108,17 @@ class SignalAlarms:
         settings: AlarmSettings,
         state: SignalAlarmsState,
     ) -> None:
-        """Raise alarms in ``machine``."""
+        """Raise alarms in ``machine``.
+
+        Raises:
+            SnapshotError: the state is none of such rules.
+        """
         self.state = state
         self.machine = machine
         self._fs_hz = fs_hz
         self._settings = settings
         self._rates = RateRules(settings, fs_hz, state.rates)
+        self.atrial = AtrialAlarms(machine, fs_hz, settings, state.atrial)
 
     def begin_epoch(self, epoch: int, first_sample: int, ended_at: int) -> list[Alert]:
         """Begin anew at ``first_sample`` of an epoch; the old one ended at ``ended_at``."""
@@ -114,7 +129,9 @@ class SignalAlarms:
         state.fibrillation = None
         state.qrs_at = state.still_from = state.seen_from = first_sample
         state.blind_from = state.changed_at = state.watched_to = first_sample
+        state.fast_rhythm = state.interval_from = None
         self._rates.reset()
+        self.atrial.reset()
         return alerts
 
     def on_quality(self, sample: int, reason: Reason) -> list[Alert]:
@@ -125,6 +142,7 @@ class SignalAlarms:
         alerts = []
         if reason is Reason.GAP:
             self.state.fibrillation = None  # the detection of fibrillation begins anew, too
+            self.state.fast_rhythm = None
         if before is not Reason.OK:
             now = "analysable again" if reason is Reason.OK else f"now {reason.text}"
             alerts += self.machine.end(_technical(before), sample, now)
@@ -138,10 +156,11 @@ class SignalAlarms:
                 alerts += self.machine.end(
                     kind, sample, "signal no longer analysable", at_once=True
                 )
-            self._rates.reset()
+            self.state.interval_from = None
+            self._rates.interrupt()
         if before in _BLIND and reason not in _BLIND:
             self._resume_counting(sample)
-            alerts += self._fibrillates(sample)
+            alerts += self._fibrillates(sample) + self._runs_too_fast(sample)
         return alerts
 
     def _resume_counting(self, sample: int) -> None:
@@ -157,11 +176,24 @@ class SignalAlarms:
         self.state.seen_from = sample
         self.state.still_from = sample - carried
 
-    def on_qrs(self, sample: int, rr_s: float, known_at: int) -> list[Alert]:
-        """Take in a QRS at ``sample`` and the interval before it, NaN if it is not known.
+    def on_qrs(
+        self,
+        sample: int,
+        rr_s: float,
+        known_at: int,
+        window: NDArray[np.float32] | None = None,
+        *,
+        usable: bool = False,
+    ) -> list[Alert]:
+        """Take in a QRS.
 
-        ``known_at`` is the position at which it was found: one found so late that as much time has
-        passed since as an alarm needs does not end the alarm.
+        Args:
+            sample: its R peak.
+            rr_s: the interval before it, NaN if it is not known.
+            known_at: where it was found. One found so late that as much time has passed since as an
+                alarm of silence needs does not end that alarm.
+            window: float32[320], as a segment has it; None where there is none.
+            usable: whether the window can be analysed.
         """
         alerts = []
         if sample > self.state.qrs_at:
@@ -170,18 +202,38 @@ class SignalAlarms:
         for kind, seconds in self._still_kinds():
             if known_at - self.state.still_from < self._samples(seconds):
                 alerts += self.machine.end(kind, sample, "QRS seen again")
-        for rate in self._rates.on_qrs(sample, rr_s):
-            alerts += self._on_rate(sample, rate)
+        interval_s = self._interval(sample, rr_s)
+        if self.state.reason not in _BLIND and self.state.fast_rhythm is None:
+            for rate in self._rates.on_qrs(sample, interval_s):
+                alerts += self._on_rate(sample, rate)
+            if window is not None and self.state.fibrillation is None:
+                alerts += self.atrial.on_beat(sample, rr_s, window, usable=usable)
         return alerts
+
+    def _interval(self, sample: int, rr_s: float) -> float:
+        """Return the interval before a QRS, seconds, NaN if it is not known.
+
+        The segmenter gives none where the signal is not analysable. Where it could still show a
+        QRS, as a flat line could, the interval is known all the same: otherwise a heart at 20 bpm,
+        flat between its beats, would have no rate.
+        """
+        before = self.state.interval_from
+        lost = self.state.reason in _BLIND or sample < self.state.seen_from
+        self.state.interval_from = None if lost else sample
+        if math.isfinite(rr_s) or lost or before is None:
+            return rr_s
+        return (sample - before) / self._fs_hz
 
     def on_fibrillation(self, change: FibrillationChange) -> list[Alert]:
         """Record that the waveform begins or ceases to fibrillate."""
         self.state.fibrillation = change if change.active else None
         self._rates.reset()  # detections within fibrillation are no beats
+        self.atrial.reset()
         if change.active:
             return self._fibrillates(change.sample)
         why = "waveform no longer fibrillating"
-        return self.machine.end("ventricular_fibrillation", change.sample, why)
+        alerts = self.machine.end("ventricular_fibrillation", change.sample, why)
+        return alerts + self._runs_too_fast(change.sample)
 
     def _fibrillates(self, sample: int) -> list[Alert]:
         change = self.state.fibrillation
@@ -195,6 +247,33 @@ class SignalAlarms:
             values={"frequency_hz": round(change.hz, 2), "amplitude_mv": round(change.mv, 3)},
         )
 
+    def on_fast_rhythm(self, change: FastRhythmChange) -> list[Alert]:
+        """Record that a rhythm too fast for single beats begins or ends."""
+        self.state.fast_rhythm = change if change.active else None
+        self._rates.reset()  # of such a rhythm every second or third beat is found
+        self.atrial.reset()
+        if change.active:
+            return self._runs_too_fast(change.sample)
+        self.state.still_from = max(self.state.still_from, change.begun_at)
+        return self.machine.end("extreme_tachycardia", change.sample, "no longer so fast")
+
+    def _runs_too_fast(self, sample: int) -> list[Alert]:
+        change = self.state.fast_rhythm
+        if change is None or self.state.reason in _BLIND:
+            return []
+        alerts = []
+        for kind in (*_STILL, "extreme_bradycardia", "heart_rate_low"):
+            alerts += self.machine.end(kind, sample, f"{change.bpm:.0f} bpm")
+        limit_bpm = self._settings.extreme_tachycardia_bpm
+        return alerts + self.machine.begin(
+            "extreme_tachycardia",
+            sample,
+            f"{change.bpm:.0f} bpm, above {limit_bpm:g}: too fast to find every beat",
+            begun_at=change.begun_at,
+            bpm=round(change.bpm, 1),
+            values={"bpm": round(change.bpm, 1), "limit_bpm": limit_bpm},
+        )
+
     def on_position(self, position: int) -> list[Alert]:
         """Every QRS that completed before ``position`` is known: raise what is overdue."""
         alerts = []
@@ -202,6 +281,7 @@ class SignalAlarms:
             if known_at < position:  # in order of time, however far apart the positions are
                 alerts += self.machine.advance(known_at, SIGNAL_KINDS)
                 alerts += raise_alarm()
+        alerts += self.atrial.advance(position)
         if self.state.reason is Reason.OK and position - self.state.changed_at > self._samples(
             WATCHED_S
         ):
@@ -221,7 +301,7 @@ class SignalAlarms:
             yield late, partial(self._unmonitored, late, self.state.changed_at, reason)
         if self.state.reason is not Reason.OK or scattered < watched:
             yield scattered, partial(self._unmonitored, scattered, self.state.watched_to, never)
-        if self.state.reason in _BLIND:
+        if self.state.reason in _BLIND or self.state.fast_rhythm is not None:
             return
         for kind, seconds in self._still_kinds():
             at = max(

@@ -95,6 +95,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Lines or packets of a device that its source could not read."""
     source_fault: str = ""
     """What keeps the source from sending samples, and what to do; empty for nothing."""
+    atrial_fibrillation_share: float | None = None
+    """Share of the time in ``rhythm_s`` that was atrial fibrillation of the alarm's on-delay and
+    longer (the burden); null where nothing was judged yet."""
+    rhythm_s: float = 0.0
+    """Time in which the rhythm was judged, over all epochs."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from pipeline.constants import (
     WINDOW_AFTER_R,
 )
 from pipeline.signal import quality
+from pipeline.signal.fast_rhythm import FastRhythmWatch
 from pipeline.signal.fibrillation import FibrillationWatch
 from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank, resampling
 from pipeline.signal.kernels import beats, candidates, sampling, spikes, windows
@@ -28,6 +29,7 @@ from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import (
     NO_BEATS,
     BeatArrays,
+    FastRhythmChange,
     FibrillationChange,
     Segment,
     Stretch,
@@ -97,6 +99,7 @@ class Segmenter:
         state = self.state
         self._beats = candidates.Beats(state.detector, state.candidates, state.levels, state.shape)
         self._fibrillation = FibrillationWatch(state.fibrillation)
+        self._fast_rhythm = FastRhythmWatch(state.fast_rhythm)
 
     def push(self, block: SampleBlock) -> Segment:
         """Take in samples and return what they completed.
@@ -170,7 +173,8 @@ class Segmenter:
            spikes.
         4. Follow the quality of the signal: why each sample is masked, if it is.
         5. Cut the windows of the beats that the new samples complete (`_emit`).
-        6. List where the quality changes, and where fibrillation begins and ends.
+        6. List where the quality changes, and where fibrillation and rhythms too fast for single
+           beats begin and end.
         7. Keep the newest samples, from which later windows are cut.
         """
         state = self.state
@@ -216,6 +220,7 @@ class Segmenter:
         strip = np.where(mask == 0, y[BAND], np.float32(np.nan)) if wrong else y[BAND]
         changes = self._changes(before, states[:new], first) if wrong else []
         fibrillation = self._fibrillating(clean[:new], mask[:new])
+        fast = self._too_fast(y[QRS][:new], mask[:new])
         # 7.
         state.counters[DONE] = done + n
         state.energies[:] = energies[heard:]
@@ -223,7 +228,7 @@ class Segmenter:
         state.tail[:] = filtered[n:]
         state.tail_codes[:] = masks[n:]
         state.tail_runs[:] = runs[n:]
-        return Segment(*emitted, changes, fibrillation, strip[:new], first)
+        return Segment(*emitted, changes, fibrillation, strip[:new], first, fast_rhythm=fast)
 
     def _sampled(
         self, x: NDArray[np.float32], marks: NDArray[np.uint8]
@@ -278,6 +283,16 @@ class Segmenter:
             at = np.array([change.position, change.begun_at]) + origin
             sample, begun_at = self._rate.to_source(at).tolist()
             found.append(FibrillationChange(sample, change.active, begun_at, change.hz, change.mv))
+        return found
+
+    def _too_fast(self, y: NDArray[np.float32], mask: NDArray[np.uint8]) -> list[FastRhythmChange]:
+        """List where a rhythm too fast for single beats begins and ends."""
+        origin = int(self.state.counters[ORIGIN])
+        found = []
+        for change in self._fast_rhythm.push(y, mask):
+            at = np.array([change.position, change.begun_at]) + origin
+            sample, begun_at = self._rate.to_source(at).tolist()
+            found.append(FastRhythmChange(sample, change.active, begun_at, change.bpm))
         return found
 
     def _emit(self, found: NDArray[np.int64], stretch: Stretch, *, closed: bool) -> BeatArrays:

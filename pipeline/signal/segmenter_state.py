@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_BEFORE_R
 from pipeline.errors import SnapshotError
-from pipeline.schema.state import Shape, State
+from pipeline.schema.state import Shape, State, field
 from pipeline.signal import quality
+from pipeline.signal.fast_rhythm import FastRhythmState
 from pipeline.signal.fibrillation import FibrillationState
 from pipeline.signal.filters import Resampling
 from pipeline.signal.kernels import candidates, sampling, spikes, windows
@@ -138,6 +139,7 @@ class SegmenterState(State):
     pending: Annotated[NDArray[np.int64], Shape((PENDING_BEATS, 2))]
     """R peak and confirmation of beats whose window is not complete."""
     fibrillation: FibrillationState
+    fast_rhythm: FastRhythmState = field(default_factory=FastRhythmState.fresh)
 
     @classmethod
     def fresh(cls, half: int) -> Self:
@@ -193,6 +195,7 @@ class SegmenterState(State):
             and 0 <= fibrillation[fibrillation_kernel.AT] < fibrillation_kernel.KEPT
             and 0 <= fibrillation[fibrillation_kernel.SINCE] < fibrillation_kernel.EVERY
             and fibrillation[fibrillation_kernel.COUNT] >= 0
+            and self.fast_rhythm.sound
         ):
             raise SnapshotError("state of a segmenter whose indices are out of range")
 
@@ -213,6 +216,7 @@ class SegmenterState(State):
         ):  # fmt: skip
             array[...] = 0
         self.fibrillation = FibrillationState.fresh()
+        self.fast_rhythm = FastRhythmState.fresh()
         self.counters[[ORIGIN, DONE, PENDING]] = origin, 0, 0
         whole, rest = divmod(origin * rate.step, rate.per)
         self.resample[:] = 0, whole - first_sample, rest, NONE - 2 * rate.half, 0

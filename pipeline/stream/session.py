@@ -193,6 +193,7 @@ class StreamSession:
             reason = self.state.source_fault or "no data from the source"
             state = "not_analysable"
         latencies = sorted(self.state.latencies_ms)
+        share, rhythm_s = stream.atrial_fibrillation()
         return Status(
             stream=stream.name,
             state=state,
@@ -203,7 +204,7 @@ class StreamSession:
             sample=stream.next_sample,
             time_s=round(stream.next_sample / stream.fs_hz, 3),
             duration_s=round(counters.samples / stream.fs_hz, 3),
-            bpm=None if state == "not_analysable" or self._without_rhythm else stream.beats.bpm(),
+            bpm=None if state == "not_analysable" or self._without_rhythm else stream.bpm(),
             beats=counters.beats,
             beats_not_analysable=counters.beats_not_analysable,
             anomalous=counters.anomalous,
@@ -226,4 +227,6 @@ class StreamSession:
             recorded=system.recorded,
             unreadable_lines=counters.unreadable_lines,
             source_fault=self.state.source_fault,
+            atrial_fibrillation_share=share,
+            rhythm_s=rhythm_s,
         )

@@ -13,6 +13,7 @@ from models.data.challenge2015 import read_cases
 from models.data.cinc17 import find_labelled
 from models.data.readings import read_readings
 from models.evaluation.alarms.annotated import evaluate_mitdb, evaluate_svdb
+from models.evaluation.alarms.atrial_fibrillation import evaluate_labels, evaluate_rhythms
 from models.evaluation.alarms.challenge2015 import evaluate_challenge
 from models.evaluation.alarms.cinc17 import evaluate_wearers
 from models.evaluation.alarms.episodes import evaluate_cu, evaluate_vfdb
@@ -72,6 +73,8 @@ DATABASES: Final[Mapping[str, Database]] = {
     "svdb": Database("svdb", _all_records, evaluate_svdb),
     "nstdb": Database("nstdb", _noise, evaluate_nstdb),
     "cinc17": Database("cinc17", _normals, evaluate_wearers),
+    "mitdb rhythms": Database("mitdb", _all_records, evaluate_rhythms),
+    "cinc17 labels": Database("cinc17", find_labelled, evaluate_labels),
 }
 
 

@@ -10,7 +10,7 @@ from models.data.challenge2015 import read_cases
 from models.data.rhythms import read_rhythms
 from models.evaluation.alarms.challenge2015 import evaluate_challenge
 from models.evaluation.alarms.episodes import evaluate_vfdb
-from models.evaluation.alarms.evaluate import databases, evaluate_alarms
+from models.evaluation.alarms.evaluate import DATABASES, databases, evaluate_alarms
 from models.evaluation.report.alarms.sections import alarm_sections, wrong_lines
 from models.evaluation.report.markdown import markdown
 from models.measure.provenance import provenance
@@ -65,7 +65,7 @@ def test_a_database_is_found_in_its_folder_and_as_the_folder(tmp_path: Path) -> 
     """`--data` names the folder that holds it, or it."""
     (tmp_path / "cinc17" / "normal").mkdir(parents=True)
     (tmp_path / "cinc17" / "normal" / "A1.hea").touch()
-    found = {"cinc17": ["normal/A1"]}
+    found = {"cinc17": ["normal/A1"], "cinc17 labels": ["normal/A1"]}
     assert databases(tmp_path) == databases(tmp_path / "cinc17") == found
 
 
@@ -96,10 +96,10 @@ def test_what_is_there_is_measured_and_written(tmp_path: Path) -> None:
     result = evaluate_alarms(tmp_path, on_step=steps.append)
 
     assert steps == ["vfdb 424"]
-    assert result.missing == ["challenge2015", "cu", "mitdb", "svdb", "nstdb", "cinc17"]
+    assert result.missing == [name for name in DATABASES if name != "vfdb"]
     assert list(to_json(result)) == ["vfdb", "missing"]
     assert all(line.startswith("vfdb/424@") for line in wrong_lines(result))
     json.dumps(to_json(result), allow_nan=False)
     page = markdown(alarm_sections(result, provenance()))
     assert "Malignant Ventricular Ectopy" in page
-    assert "Not there, and not measured: challenge2015, cu, mitdb, svdb, nstdb, cinc17." in page
+    assert "Not there, and not measured: challenge2015, cu, mitdb, svdb, nstdb, cinc17, " in page

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from models.evaluation.alarms.annotated import AnnotatedResult
+from models.evaluation.alarms.atrial_fibrillation import AtrialResult, LabelResult
 from models.evaluation.alarms.challenge2015 import ChallengeResult
 from models.evaluation.alarms.cinc17 import WearerResult
 from models.evaluation.alarms.episodes import RHYTHMS, EpisodeResult
@@ -34,6 +35,8 @@ TITLES: Final = {
     "svdb": "MIT-BIH Supraventricular Arrhythmia Database",
     "nstdb": "MIT-BIH Noise Stress Test Database",
     "cinc17": "PhysioNet/CinC Challenge 2017, normal records",
+    "mitdb rhythms": "Atrial fibrillation, MIT-BIH Arrhythmia Database",
+    "cinc17 labels": "Atrial fibrillation, PhysioNet/CinC Challenge 2017",
 }
 
 
@@ -70,6 +73,10 @@ def _section(name: str, one: Measured) -> Section:
             length, blocks = f"{names}, {one.hours:g} h", list(_noise(one))
         case WearerResult():
             length, blocks = _length(one.records, one.hours), list(_wearers(one))
+        case AtrialResult():
+            length, blocks = _length(one.records, one.hours), list(_rhythms(one))
+        case LabelResult():
+            length, blocks = _length(one.records, one.hours), list(_labels(one))
         case _:
             raise TypeError(f"no table for {type(one).__name__}: add one here")
     return Section(title=f"{TITLES[name]}, {length}", level=3, blocks=blocks)
@@ -254,4 +261,61 @@ def _wearers(one: WearerResult) -> Iterator[Block]:
     yield false_table(
         one.false_lethal,
         {"beats not analysable": f"{one.beats_not_analysable} of {one.beats:,}, {share}"},
+    )
+
+
+def _rhythms(one: AtrialResult) -> Iterator[Block]:
+    yield Table(
+        columns=(
+            "records",
+            "flutter",
+            "episodes found",
+            "episode Se %",
+            "episode +P %",
+            "duration Se %",
+            "duration +P %",
+        ),
+        rows=[
+            (
+                records,
+                flutter,
+                f"{found.found} of {found.episodes}",
+                number(found.episode_sensitivity, 0),
+                number(found.episode_positive_predictivity, 0),
+                number(found.duration_sensitivity, 1),
+                number(found.duration_positive_predictivity, 1),
+            )
+            for records, both in one.agreement.items()
+            for flutter, found in both.items()
+        ],
+        text_columns=2,
+        notes=[
+            "The weights were fitted on DS1; DS2 is unseen. Most of the episodes that are not "
+            "found are shorter than the 30 s after which the alarm is raised. Where flutter is "
+            "left out, alarms are cut there, and each part counts as one."
+        ],
+    )
+    rows = [
+        f"{row.record} {100 * row.share:.0f} ({100 * row.fibrillation_s / row.seconds:.0f})"
+        for row in one.rows
+        if row.share is not None
+    ]
+    yield f"Share of time in % by `status` (by the reference): {', '.join(rows)}."
+
+
+def _labels(one: LabelResult) -> Iterator[Block]:
+    called = ", ".join(f"{n} {label}" for label, n in one.called_of_label.items())
+    yield Table(
+        columns=("A against the rest", "TP", "FN", "FP", "TN", "F1 (95 %)"),
+        rows=[
+            (
+                "called by the mean evidence of a record",
+                *map(str, (one.tp, one.fn, one.fp, one.tn)),
+                interval(one.f1, 3),
+            )
+        ],
+        notes=[
+            f"Called: {called}. The weights were fitted on these records: `monitor train "
+            "atrial-fibrillation` prints F1 with each record judged by weights that do not know it."
+        ],
     )

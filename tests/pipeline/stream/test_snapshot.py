@@ -211,7 +211,9 @@ WRONG: dict[str, Callable[[StreamState], None]] = {
     "the resampler of another rate": lambda s: setattr(
         s.segmenter, "history", np.zeros(0, np.float32)
     ),
-    "an index that a kernel would follow": lambda s: s.segmenter.detector.__setitem__(
+    "an index that a kernel would follow": (
+        lambda s: s.segmenter.detector.__setitem__(WAITING, 10**9)
+    ),
         WAITING, 10**9
     ),
     "a beat of another stream": lambda s: setattr(s.beats.unscored[0], "id", ("q", 0, 1)),

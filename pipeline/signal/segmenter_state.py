@@ -49,12 +49,14 @@ DETECTOR: Final = np.array(
         0.85,  # USUAL_SHARP: of their sharpness: no T wave by its height alone
         # What is a P wave: they have up to 0.25 mV.
         3500.0,  # P_SPAN: 0.35 mV
+        0.75,  # P_SHARE: of the span of the latest beats
         0.8,  # BLUNT: of the sharpness of the latest beats
         0.4,  # SMALL: of their height; so small a beat must have the shape of the others
         0.93,  # LIKE: correlation with the usual QRS complex
         0.9,  # SHARP_AS: of the sharpness of the latest beats
         # From what the levels are learned, at first and after RELEARN.
-        5,  # SHOWN: beats from which the patient's QRS is known; fewer may be artefacts
+        4,  # SHOWN: beats from which the patient's QRS is known; fewer may be artefacts
+        0.8,  # SHOWN_LIKE: correlation of such a beat with those before it
         0.7,  # LEARN_RATIO: of the height of the candidate from which they are learned
         3.0,  # LEARN_CONTRAST: noise stays below
         35 * 300.0,  # LEARN_FLOOR: a mean of 30 uV, that of a QRS of 150 uV (AAMI EC12)

@@ -323,6 +323,9 @@ class Detector:
     def _level(self):
         return statistics.median(self.beat_levels[-8:])
 
+    def _size(self):
+        return statistics.median(self.sizes[-8:])
+
     def _sharpness(self):
         return statistics.median(self.sharp[-8:])
 
@@ -332,15 +335,18 @@ class Detector:
     def _is_alike(self, c):
         if c.sharpness < 0.9 * self._sharpness():
             return False
+        return self._likeness(c.at - 34) >= 0.93
+
+    def _likeness(self, centre):
         likeness = 0.0
         usual = self.shape
         for lag in range(-24, 25, 2):
-            y = self._around(c.at - 34 + lag - 36, c.at - 34 + lag + 37)
+            y = self._around(centre + lag - 36, centre + lag + 37)
             y = y - y.mean()
             power = (y @ y) * (usual @ usual)
             if power > 0:
                 likeness = max(likeness, float(y @ usual / math.sqrt(power)))
-        return likeness >= 0.93
+        return likeness
 
     def _is_t_wave(self, c):
         if not self.taken:
@@ -356,7 +362,7 @@ class Detector:
         return since < 130 and not usual and c.height < least * last.height
 
     def _is_p_wave(self, c):
-        if c.span >= 0.35 or c.height >= self._level():
+        if c.span >= min(0.35, 0.75 * self._size()) or c.height >= self._level():
             return False
         if c.sharpness < 0.8 * self._sharpness():
             return True
@@ -393,7 +399,7 @@ class Detector:
     def _may_teach(self, c, now):
         if now - c.at > 1440 or c.contrast < 3:
             return False
-        if self.learned <= 5:
+        if self.learned <= 4:
             return c.height >= 35 * 300
         return c.height >= 0.08 * self._level() and self._is_alike(c)
 
@@ -419,6 +425,7 @@ class Detector:
 
     def _accept(self, c, now):
         r = max(0, self._locate(c.at - 34))
+        self.learned += self.learned <= 4 and self._likeness(r) >= 0.8
         if not self.r or r - self.r[-1] >= 72:
             self.r.append(r)
             self.confirmed.append(now)
@@ -428,11 +435,10 @@ class Detector:
         if self.taken:
             self.rr.append(min(c.at - self.taken[-1].at, 720))
         self.taken.append(c)
-        self.learned += 1
         were_p_waves = (
             c.height > 3 * self._level()
             and c.contrast > 3
-            and statistics.median(self.sizes[-8:]) < 0.35
+            and self._size() < 0.35
             and self._sharpness() < 0.8 * c.sharpness
         )
         if were_p_waves:

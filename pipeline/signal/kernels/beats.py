@@ -43,6 +43,7 @@ from pipeline.signal.kernels.candidates import (
     SHORT,
     SHORT_SAMPLES,
     SHOWN,
+    SHOWN_LIKE,
     SIZE,
     SLOPE,
     SPAN,
@@ -57,6 +58,7 @@ from pipeline.signal.kernels.candidates import (
     is_p_wave,
     is_t_wave,
     is_usual,
+    likeness,
     may_teach,
     median,
     remember,
@@ -111,6 +113,12 @@ def _accept(
     counters = beats.counters
     at, height = candidate[AT], candidate[HEIGHT]
     r = max(0, first + _locate(clean, at - int(settings[DELAY]) - first, settings))
+    # Beats of a heart resemble each other; bursts of motion, from which no size may be learned, do
+    # not.
+    if counters[LEARNED] <= settings[SHOWN] and (
+        likeness(beats, filtered, r - first) >= settings[SHOWN_LIKE]
+    ):
+        counters[LEARNED] += 1
     if r - counters[LAST_R] >= settings[APART]:
         found[counters[FOUND], 0] = r
         found[counters[FOUND], 1] = counters[NOW]
@@ -124,7 +132,6 @@ def _accept(
     counters[LAST_HEIGHT] = height
     counters[LAST_SLOPE] = candidate[SLOPE]
     counters[LAST_SHARP] = candidate[SHARPNESS]
-    counters[LEARNED] += np.int64(counters[LEARNED] <= settings[SHOWN])
     if dominates(beats, candidate, settings):
         _learn(beats, candidate, settings)
     remember(beats, BEAT, height)

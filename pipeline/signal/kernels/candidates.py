@@ -53,10 +53,10 @@ BEAT, RR, SHARP, SIZE = range(4)
 (
     APART, DELAY, REACH, RIM, TAPER, LEARN, RELEARN, EXPIRE, EVIDENCE, SEARCH_AFTER,
     SEARCH_RATIO, SEARCH_LEAST, PEAKED, FLOOR, T_WITHIN, T_EARLY, T_LATE, T_SLOW, T_SLOPE,
-    T_PEAK, T_BLUNT, T_SLOWER, USUAL, USUAL_SHARP, P_SPAN, BLUNT, SMALL, LIKE, SHARP_AS, SHOWN,
-    LEARN_RATIO, LEARN_CONTRAST, LEARN_FLOOR, LEARN_SHARE, DOMINANT,
+    T_PEAK, T_BLUNT, T_SLOWER, USUAL, USUAL_SHARP, P_SPAN, P_SHARE, BLUNT, SMALL, LIKE, SHARP_AS,
+    SHOWN, SHOWN_LIKE, LEARN_RATIO, LEARN_CONTRAST, LEARN_FLOOR, LEARN_SHARE, DOMINANT,
     SETTINGS,
-) = range(36)  # fmt: skip
+) = range(38)  # fmt: skip
 
 
 @jit
@@ -235,7 +235,8 @@ def is_p_wave(
     It is low, and blunter than the QRS; or very low, and not the QRS in small.
     """
     level = median(beats.levels[BEAT])
-    if candidate[SPAN] >= settings[P_SPAN] or candidate[HEIGHT] >= level:
+    most = min(settings[P_SPAN], settings[P_SHARE] * median(beats.levels[SIZE]))
+    if candidate[SPAN] >= most or candidate[HEIGHT] >= level:
         return False
     blunt = candidate[SHARPNESS] < settings[BLUNT] * median(beats.levels[SHARP])
     small = candidate[HEIGHT] < settings[SMALL] * level

@@ -214,8 +214,6 @@ WRONG: dict[str, Callable[[StreamState], None]] = {
     "an index that a kernel would follow": (
         lambda s: s.segmenter.detector.__setitem__(WAITING, 10**9)
     ),
-        WAITING, 10**9
-    ),
     "a beat of another stream": lambda s: setattr(s.beats.unscored[0], "id", ("q", 0, 1)),
     "an alarm of no kind": lambda s: s.alarms.machine.alarms.update(
         x=next(iter(s.alarms.machine.alarms.values()))

@@ -17,11 +17,15 @@ from typing import Annotated, Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.constants import SAMPLING_RATE_HZ
 from pipeline.schema.state import Shape, State
 from pipeline.signal.kernels import fibrillation as kernel
 
 FIBRILLATION_S: Final = 4.0
 """So much of it is needed (Challenge 2015, bedside monitors): the four seconds of a measure."""
+
+FIBRILLATION_STEP_S: Final = kernel.THIN * kernel.EVERY / SAMPLING_RATE_HZ
+"""From one measure to the next."""
 
 FLAT_WEIGHT: Final = -9.45
 LOW_WEIGHT: Final = 7.05
@@ -140,7 +144,10 @@ class FibrillationWatch:
             masked: uint8[n], not 0 where a sample is no signal: four seconds that hold one give no
                 measure.
         """
-        positions, rows = self.measure(clean, masked)
+        return self.decide(*self.measure(clean, masked))
+
+    def decide(self, positions: NDArray[np.int64], rows: NDArray[np.float64]) -> list[Change]:
+        """Take the next measures, as `measure` returned them; return what changes."""
         changes = (
             self._decide(int(position), row) for position, row in zip(positions, rows, strict=True)
         )

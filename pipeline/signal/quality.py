@@ -22,6 +22,27 @@ class Reason(IntEnum):
     INCOMPLETE = 7
     UNSCORED = 8
     """Of a beat alone: no scorer answered in time."""
+    MOTION = 9
+    """What moves is no heart: a QRS could not be told from it."""
+    OVERLAID = 10
+    """Noise hides the shape of beats, and their QRS stands out of it."""
+
+    @property
+    def shows_qrs(self) -> bool:
+        """Whether a QRS would be seen in this state of a stream, and so its absence."""
+        return self in (Reason.OK, Reason.FLAT, Reason.OVERLAID)
+
+    @property
+    def shows_waves(self) -> bool:
+        """Whether fibrillation would be seen in this state of a stream."""
+        return self not in (Reason.LEAD_OFF, Reason.SATURATED, Reason.NO_SIGNAL, Reason.GAP)
+
+    @property
+    def watched(self) -> str:
+        """Return what a person reads about the rules that go on in noise, or nothing."""
+        if self is Reason.OVERLAID:
+            return "; asystole, rates and fibrillation are still watched"
+        return "; fibrillation is still watched" if self in (Reason.NOISE, Reason.MOTION) else ""
 
     @property
     def text(self) -> str:
@@ -39,6 +60,8 @@ _TEXT: Final = {
     Reason.GAP: "samples missing",
     Reason.INCOMPLETE: "window incomplete",
     Reason.UNSCORED: "no score in time",
+    Reason.MOTION: "motion of the electrodes",
+    Reason.OVERLAID: "noise hides the shape of beats",
 }
 
 
@@ -68,20 +91,55 @@ RELEASE_SECONDS: Final = 1.0
 """A reason must have been absent for this long before the stream's state leaves it. Together
 with the second over which `MASKED_SHARE` looks back, good signal counts again within 2 s."""
 
-NOISY_MV: Final = 0.04
-"""`Reason.NOISE`: the mean deflection above `NOISE_BAND_HZ` stays over this ..."""
+NOISY_SHARE: Final = 0.03
+"""`Reason.NOISE` or `OVERLAID`: the mean deflection above `NOISE_BAND_HZ` stays over this part of
+the span of the patient's usual beats ...
+
+Broad noise of so much is about 18 dB below the QRS, where false alerts on the heart are twice those
+without noise (`monitor evaluate noise`, muscle). It is a ratio because a gain is: the same heart on
+an electrode that gives four times the voltage has four times the noise of its muscles. As long as
+no eight beats are known, the signal's own span of the latest seconds takes the place of theirs."""
 
 NOISE_SECONDS: Final = 1.5
 """... in every tenth of a second of the last ones, the quietest included. Between two QRS a
-usable ECG has next to nothing there, muscle and electrode noise have much. The measure is
-absolute on purpose: ventricular fibrillation and asystole have no QRS to compare with, and
-neither must be taken for noise.
+usable ECG has next to nothing there, muscle and electrode noise have much."""
 
-Measured: 0.35 % of the time of the MIT-BIH records (first lead); 87 % and all of the noisy parts
-of 118e00 and 118e_6 (noise stress test); none of the fibrillation and asystole in vfdb."""
-
-QUIET_MV: Final = 0.025
+QUIET_SHARE: Final = 0.02
 """Under this the noise has ended (hysteresis)."""
+
+LEAST_SPAN_MV: Final = 0.33
+"""Beats that span less count as this. Noise of 10 uV, the mean of what an input may have by
+itself (IEC 60601-2-27 and -25 allow 30 to 50 uV from peak to valley), is never too much."""
+
+DROWNED_SHARE: Final = 0.1
+"""In noise the QRS stands out while the quietest tenth of a second has less in the QRS band than
+this part of a usual beat. Noise has on average three times as much as in its quietest of 15, and
+the detector's threshold lies at 0.3 of a beat: with more, every moment could pass for a QRS."""
+
+SMALL_SHARE: Final = 0.25
+"""What has less in the QRS band than this part of the patient's usual beats may be none ..."""
+
+BEATS_PASSED: Final = 8
+"""... and of such ones, and of those found in noise or motion, one in so many is learned from. A
+heart that changes in noise is known after about a minute."""
+
+REST_SHARE: Final = 0.65
+"""`Reason.MOTION`: the share of slopes that are flat beside the steepest, over four seconds
+(`pipeline.signal.fibrillation`), is below this part of what is usual in this patient ..."""
+
+WAVES_SHARE: Final = 0.58
+"""... while less of the power than this lies where fibrillation, flutter and tachycardias have
+theirs: a heart that does not rest between its beats makes slow waves ..."""
+
+MOTION_SHARE: Final = 0.5
+"""... and it spans at least this part of a usual beat: less is not taken for one ..."""
+
+MOTION_ROWS: Final = 2
+"""... in so many measures in a row, half a second apart."""
+
+REST_SECONDS: Final = 4.0
+"""How much of the time rests usually is the median of eight values, one for each so many seconds;
+in motion it is learned as much slower as the size of beats in noise."""
 
 NOISE_BAND_HZ: Final = 25.0
 """Above most of the energy of QRS and fibrillation, below muscle and mains."""

@@ -21,7 +21,7 @@ from pipeline.constants import (
 )
 from pipeline.signal import quality
 from pipeline.signal.fibrillation import FibrillationWatch
-from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank, resampling
+from pipeline.signal.filters import BAND, QRS, filter_bank, resampling
 from pipeline.signal.kernels import beats, sampling, windows
 from pipeline.signal.quality import QualityChange, Reason
 from pipeline.signal.samples import SampleBlock
@@ -191,12 +191,13 @@ class Segmenter:
         found = found[: beats.detect_beats(y[QRS], raw, DETECTOR, self._beats, energies, found)]
         # 4.
         before = state.watch[windows.STATE]
+        measures = self._fibrillation.measure(clean[:new], codes[:new])
         states = np.empty(n, dtype=np.uint8)
         runs = np.empty(TAIL_SAMPLES + n, dtype=np.uint8)
         runs[:TAIL_SAMPLES] = state.tail_runs
         wrong = windows.watch(
-            clean, codes, y[NOISE], WATCH, state.watch, state.extremes, state.recent, state.blocks,
-            states, runs[TAIL_SAMPLES:],
+            clean, codes, y, found, *measures, WATCH, state.watch, state.extremes, state.recent,
+            state.blocks, state.usual, states, runs[TAIL_SAMPLES:],
         )  # fmt: skip
         mask = np.where(codes != 0, codes, states) if wrong else states
         masks = np.concatenate((state.tail_codes, mask))
@@ -206,7 +207,7 @@ class Segmenter:
         # 6.
         strip = np.where(mask == 0, y[BAND], np.float32(np.nan)) if wrong else y[BAND]
         changes = self._changes(before, states[:new], first) if wrong else []
-        fibrillation = self._fibrillating(clean[:new], mask[:new])
+        fibrillation = self._fibrillating(*measures)
         # 7.
         state.counters[DONE] = done + n
         state.energies[:] = energies[n:]
@@ -250,12 +251,12 @@ class Segmenter:
         ]
 
     def _fibrillating(
-        self, clean: NDArray[np.float32], mask: NDArray[np.uint8]
+        self, positions: NDArray[np.int64], rows: NDArray[np.float64]
     ) -> list[FibrillationChange]:
         """List where fibrillation begins and ends."""
         origin = int(self.state.counters[ORIGIN])
         found = []
-        for change in self._fibrillation.push(clean, mask):
+        for change in self._fibrillation.decide(positions, rows):
             at = np.array([change.position, change.begun_at]) + origin
             sample, begun_at = self._rate.to_source(at).tolist()
             found.append(FibrillationChange(sample, change.active, begun_at, change.hz, change.mv))

@@ -12,7 +12,7 @@ from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_BEFORE_R
 from pipeline.errors import SnapshotError
 from pipeline.schema.state import Shape, State
 from pipeline.signal import quality
-from pipeline.signal.fibrillation import FibrillationState
+from pipeline.signal.fibrillation import FIBRILLATION_STEP_S, FibrillationState
 from pipeline.signal.filters import Resampling
 from pipeline.signal.kernels import beats, sampling, windows
 from pipeline.signal.kernels import fibrillation as fibrillation_kernel
@@ -47,8 +47,18 @@ WATCH: Final = np.array(
         quality.FLAT_SECONDS * SAMPLING_RATE_HZ / windows.BLOCK_SAMPLES,
         quality.MASKED_SHARE * SAMPLING_RATE_HZ,
         quality.RELEASE_SECONDS * SAMPLING_RATE_HZ,
-        quality.NOISY_MV,
-        quality.QUIET_MV,
+        round(10 * quality.NOISE_SECONDS),
+        quality.LEAST_SPAN_MV,
+        quality.NOISY_SHARE,
+        quality.QUIET_SHARE,
+        quality.DROWNED_SHARE,
+        quality.SMALL_SHARE,
+        quality.BEATS_PASSED,
+        quality.REST_SHARE,
+        quality.WAVES_SHARE,
+        quality.MOTION_SHARE,
+        quality.MOTION_ROWS,
+        quality.REST_SECONDS / FIBRILLATION_STEP_S,
     ]
 )
 """Settings of `pipeline.signal.kernels.windows.watch`, in the order of its slots."""
@@ -59,9 +69,6 @@ TAIL_SAMPLES: Final = 2048
 PENDING_BEATS: Final = 32
 """Beats that may wait for their window: those of half a second, 200 ms apart, and at most the
 detector's 16 waiting candidates."""
-
-NOISE_BLOCKS: Final = round(10 * quality.NOISE_SECONDS)
-"""Tenths of a second over which noise is assessed."""
 
 _USUAL_RR: Final = 288  # 75 bpm until it is known
 
@@ -94,10 +101,12 @@ class SegmenterState(State):
     """and its ``levels``."""
     energies: Annotated[NDArray[np.int32], Shape((beats.LONG_SAMPLES,))]
     """The detector's latest energies."""
-    watch: Annotated[NDArray[np.int64], Shape((10,))]
-    extremes: Annotated[NDArray[np.float64], Shape((4,))]
+    watch: Annotated[NDArray[np.int64], Shape((windows.COUNTERS,))]
+    extremes: Annotated[NDArray[np.float64], Shape((windows.EXTREMES,))]
     recent: Annotated[NDArray[np.uint8], Shape((SAMPLING_RATE_HZ,))]
-    blocks: Annotated[NDArray[np.float64], Shape((1 + NOISE_BLOCKS,))]
+    blocks: Annotated[NDArray[np.float64], Shape((windows.BLOCK_ROWS, windows.BLOCKS_KEPT))]
+    usual: Annotated[NDArray[np.float64], Shape((windows.USUAL_ROWS, windows.USUAL_BEATS + 1))]
+    """Sizes of the latest beats, by which noise is judged."""
     tail_clean: Annotated[NDArray[np.float32], Shape((TAIL_SAMPLES,))]
     """The latest samples before the filter,"""
     tail: Annotated[NDArray[np.float32], Shape((TAIL_SAMPLES,))]
@@ -128,10 +137,11 @@ class SegmenterState(State):
             candidates=np.zeros((16, 2), dtype=np.int64),
             levels=levels,
             energies=np.zeros(beats.LONG_SAMPLES, dtype=np.int32),
-            watch=np.zeros(10, dtype=np.int64),
-            extremes=np.zeros(4),
+            watch=np.zeros(windows.COUNTERS, dtype=np.int64),
+            extremes=np.zeros(windows.EXTREMES),
             recent=np.zeros(SAMPLING_RATE_HZ, dtype=np.uint8),
-            blocks=np.zeros(1 + NOISE_BLOCKS),
+            blocks=np.zeros((windows.BLOCK_ROWS, windows.BLOCKS_KEPT)),
+            usual=np.zeros((windows.USUAL_ROWS, windows.USUAL_BEATS + 1)),
             tail_clean=np.zeros(TAIL_SAMPLES, dtype=np.float32),
             tail=np.zeros(TAIL_SAMPLES, dtype=np.float32),
             tail_codes=np.zeros(TAIL_SAMPLES, dtype=np.uint8),
@@ -156,7 +166,7 @@ class SegmenterState(State):
             and bool((self.candidates[:waiting, 0] <= now).all())
             and self.detector[beats.BEST_AT] <= now
             and self.watch[windows.TICK] >= 0
-            and 0 <= self.watch[windows.BLOCK] < NOISE_BLOCKS
+            and 0 <= self.watch[windows.BLOCK] < windows.BLOCKS_KEPT
             and (not half or due[sampling.POSITION] >= due[sampling.TAKEN] - half)
             and 0 <= fibrillation[fibrillation_kernel.AT] < fibrillation_kernel.KEPT
             and 0 <= fibrillation[fibrillation_kernel.SINCE] < fibrillation_kernel.EVERY

@@ -65,9 +65,7 @@ def test_heart_that_never_beats_is_noticed() -> None:
     assert brief(rules().on_position(SILENCE + 1)) == [("asystole", "on", 1440)]
 
 
-@pytest.mark.parametrize(
-    "reason", [reason for reason in Reason if reason not in (Reason.OK, Reason.FLAT)]
-)
+@pytest.mark.parametrize("reason", [reason for reason in Reason if not reason.shows_qrs])
 def test_signal_that_cannot_be_analysed_is_no_asystole(reason: Reason) -> None:
     """A lost electrode is reported as such; the time counts anew once the signal is back."""
     alarms = rules()
@@ -188,11 +186,36 @@ def test_fibrillation_before_a_gap_is_none_behind_it() -> None:
     assert [alert.kind for alert in alerts if alert.state == "on"] == ["asystole"]
 
 
-@pytest.mark.parametrize("reason", [Reason.LEAD_OFF, Reason.NOISE])
+@pytest.mark.parametrize("reason", [Reason.LEAD_OFF, Reason.NO_SIGNAL])
 def test_fibrillation_that_was_only_hidden_calls_again(reason: Reason) -> None:
-    """The watch went on behind the noise, and has not found an end."""
+    """The watch went on behind what hid it, and has not found an end."""
     alarms = rules()
     alarms.on_fibrillation(FibrillationChange(1000, active=True, begun_at=900, hz=5.0, mv=0.5))
     alarms.on_quality(1100, reason)
     alerts = alarms.on_quality(1400, Reason.OK)
     assert "ventricular_fibrillation" in [alert.kind for alert in alerts if alert.state == "on"]
+
+
+@pytest.mark.parametrize("reason", [Reason.NOISE, Reason.MOTION, Reason.OVERLAID])
+def test_fibrillation_is_seen_through_noise(reason: Reason) -> None:
+    """Its measures look at slow waves: noise neither keeps it from being raised nor ends it."""
+    alarms = rules()
+    change = FibrillationChange(2000, active=True, begun_at=900, hz=5.0, mv=3.5)
+    alarms.on_quality(1100, reason)
+    assert brief(alarms.on_fibrillation(change)) == [("ventricular_fibrillation", "on", 2000)]
+
+    alerts = alarms.on_quality(2400, Reason.OK) + alarms.on_quality(2800, reason)
+
+    assert "ventricular_fibrillation" not in [alert.kind for alert in alerts]
+    assert alarms.machine.present("ventricular_fibrillation")
+
+
+def test_asystole_and_rates_are_seen_where_the_qrs_stands_out_of_noise() -> None:
+    """Mains hides the shape of beats, not that they come, too fast, or cease."""
+    alarms = rules()
+    alarms.on_quality(100, Reason.OVERLAID)
+    fast = [alert for k in range(30) for alert in alarms.on_qrs(200 + 120 * k, 120 / FS)]
+    assert [alert.kind for alert in fast] == ["extreme_tachycardia"]
+
+    last = 200 + 120 * 29
+    assert ("asystole", "on", last + 1440) in brief(alarms.on_position(last + SILENCE + 1))

@@ -1,7 +1,7 @@
 """Why a stretch of signal cannot be analysed: the reasons, their text, and the rules' numbers.
 
-The rules run inside `pipeline.signal.kernels.windows.watch`; their bounds are given here, with the
-reason for each. Pure: no state, no clock.
+The rules run inside `pipeline.signal.kernels.condition.watch`; their bounds are given here, with
+the reason for each. Pure: no state, no clock.
 """
 
 import math
@@ -125,10 +125,17 @@ heart that changes in noise is known after about a minute."""
 
 REST_SHARE: Final = 0.65
 """`Reason.MOTION`: the share of slopes that are flat beside the steepest, over four seconds
-(`pipeline.signal.fibrillation`), is below this part of what is usual in this patient ..."""
+(`pipeline.signal.fibrillation`), is below this part of what is usual in this patient, ..."""
+
+ALIKE: Final = 0.85
+ODD_BEATS: Final = 4
+MOST_REST: Final = 0.75
+"""... or less than three quarters of the slopes are flat, and half of the latest eight beats are
+like none of the eight before each: their QRS correlates less than this with any of them. Beats of a
+heart resemble each other, ectopic ones too; what motion makes does not. ..."""
 
 WAVES_SHARE: Final = 0.58
-"""... while less of the power than this lies where fibrillation, flutter and tachycardias have
+"""... And less of the power than this lies where fibrillation, flutter and tachycardias have
 theirs: a heart that does not rest between its beats makes slow waves ..."""
 
 MOTION_SHARE: Final = 0.5

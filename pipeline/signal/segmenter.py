@@ -22,7 +22,7 @@ from pipeline.constants import (
 from pipeline.signal import quality
 from pipeline.signal.fibrillation import FibrillationWatch
 from pipeline.signal.filters import BAND, QRS, filter_bank, resampling
-from pipeline.signal.kernels import beats, sampling, windows
+from pipeline.signal.kernels import beats, condition, sampling
 from pipeline.signal.quality import QualityChange, Reason
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import (
@@ -122,7 +122,7 @@ class Segmenter:
             end = first + x.size
             if gap > self._fill:
                 before = self._flush()
-                if self.state.watch[windows.STATE] != Reason.GAP:
+                if self.state.watch[condition.STATE] != Reason.GAP:
                     before.quality.append(QualityChange(expected, Reason.GAP))
                 self._begin(first, after_gap=True)
             elif gap:
@@ -190,14 +190,14 @@ class Segmenter:
         energies[: beats.LONG_SAMPLES] = state.energies
         found = found[: beats.detect_beats(y[QRS], raw, DETECTOR, self._beats, energies, found)]
         # 4.
-        before = state.watch[windows.STATE]
+        before = state.watch[condition.STATE]
         measures = self._fibrillation.measure(clean[:new], codes[:new])
         states = np.empty(n, dtype=np.uint8)
         runs = np.empty(TAIL_SAMPLES + n, dtype=np.uint8)
         runs[:TAIL_SAMPLES] = state.tail_runs
-        wrong = windows.watch(
-            clean, codes, y, found, *measures, WATCH, state.watch, state.extremes, state.recent,
-            state.blocks, state.usual, states, runs[TAIL_SAMPLES:],
+        wrong = condition.watch(
+            clean, codes, filtered, y, found, *measures, WATCH, state.watch, state.extremes,
+            state.recent, state.blocks, state.usual, state.shapes, states, runs[TAIL_SAMPLES:],
         )  # fmt: skip
         mask = np.where(codes != 0, codes, states) if wrong else states
         masks = np.concatenate((state.tail_codes, mask))

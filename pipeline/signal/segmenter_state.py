@@ -14,7 +14,7 @@ from pipeline.schema.state import Shape, State
 from pipeline.signal import quality
 from pipeline.signal.fibrillation import FIBRILLATION_STEP_S, FibrillationState
 from pipeline.signal.filters import Resampling
-from pipeline.signal.kernels import beats, sampling, windows
+from pipeline.signal.kernels import beats, condition, sampling
 from pipeline.signal.kernels import fibrillation as fibrillation_kernel
 from pipeline.signal.quality import Reason
 
@@ -44,7 +44,7 @@ DETECTOR: Final = np.array(
 WATCH: Final = np.array(
     [
         quality.FLAT_MV,
-        quality.FLAT_SECONDS * SAMPLING_RATE_HZ / windows.BLOCK_SAMPLES,
+        quality.FLAT_SECONDS * SAMPLING_RATE_HZ / condition.BLOCK_SAMPLES,
         quality.MASKED_SHARE * SAMPLING_RATE_HZ,
         quality.RELEASE_SECONDS * SAMPLING_RATE_HZ,
         round(10 * quality.NOISE_SECONDS),
@@ -59,9 +59,12 @@ WATCH: Final = np.array(
         quality.MOTION_SHARE,
         quality.MOTION_ROWS,
         quality.REST_SECONDS / FIBRILLATION_STEP_S,
+        quality.MOST_REST,
+        quality.ALIKE,
+        quality.ODD_BEATS,
     ]
 )
-"""Settings of `pipeline.signal.kernels.windows.watch`, in the order of its slots."""
+"""Settings of `pipeline.signal.kernels.condition.watch`, in the order of its slots."""
 
 TAIL_SAMPLES: Final = 2048
 """Samples kept at 360 Hz: more than a beat found late by the search back reaches back for."""
@@ -101,12 +104,14 @@ class SegmenterState(State):
     """and its ``levels``."""
     energies: Annotated[NDArray[np.int32], Shape((beats.LONG_SAMPLES,))]
     """The detector's latest energies."""
-    watch: Annotated[NDArray[np.int64], Shape((windows.COUNTERS,))]
-    extremes: Annotated[NDArray[np.float64], Shape((windows.EXTREMES,))]
+    watch: Annotated[NDArray[np.int64], Shape((condition.COUNTERS,))]
+    extremes: Annotated[NDArray[np.float64], Shape((condition.EXTREMES,))]
     recent: Annotated[NDArray[np.uint8], Shape((SAMPLING_RATE_HZ,))]
-    blocks: Annotated[NDArray[np.float64], Shape((windows.BLOCK_ROWS, windows.BLOCKS_KEPT))]
-    usual: Annotated[NDArray[np.float64], Shape((windows.USUAL_ROWS, windows.USUAL_BEATS + 1))]
-    """Sizes of the latest beats, by which noise is judged."""
+    blocks: Annotated[NDArray[np.float64], Shape((condition.BLOCK_ROWS, condition.BLOCKS_KEPT))]
+    usual: Annotated[NDArray[np.float64], Shape((condition.USUAL_ROWS, condition.USUAL_BEATS + 1))]
+    """Sizes of the latest beats, by which noise is judged, and how much of the time rests;"""
+    shapes: Annotated[NDArray[np.float64], Shape((condition.USUAL_BEATS, condition.SHAPE_SIZE))]
+    """their shapes."""
     tail_clean: Annotated[NDArray[np.float32], Shape((TAIL_SAMPLES,))]
     """The latest samples before the filter,"""
     tail: Annotated[NDArray[np.float32], Shape((TAIL_SAMPLES,))]
@@ -137,11 +142,12 @@ class SegmenterState(State):
             candidates=np.zeros((16, 2), dtype=np.int64),
             levels=levels,
             energies=np.zeros(beats.LONG_SAMPLES, dtype=np.int32),
-            watch=np.zeros(windows.COUNTERS, dtype=np.int64),
-            extremes=np.zeros(windows.EXTREMES),
+            watch=np.zeros(condition.COUNTERS, dtype=np.int64),
+            extremes=np.zeros(condition.EXTREMES),
             recent=np.zeros(SAMPLING_RATE_HZ, dtype=np.uint8),
-            blocks=np.zeros((windows.BLOCK_ROWS, windows.BLOCKS_KEPT)),
-            usual=np.zeros((windows.USUAL_ROWS, windows.USUAL_BEATS + 1)),
+            blocks=np.zeros((condition.BLOCK_ROWS, condition.BLOCKS_KEPT)),
+            usual=np.zeros((condition.USUAL_ROWS, condition.USUAL_BEATS + 1)),
+            shapes=np.zeros((condition.USUAL_BEATS, condition.SHAPE_SIZE)),
             tail_clean=np.zeros(TAIL_SAMPLES, dtype=np.float32),
             tail=np.zeros(TAIL_SAMPLES, dtype=np.float32),
             tail_codes=np.zeros(TAIL_SAMPLES, dtype=np.uint8),
@@ -165,8 +171,9 @@ class SegmenterState(State):
             and bool((self.pending[:pending, 0] >= done - TAIL_SAMPLES + WINDOW_BEFORE_R).all())
             and bool((self.candidates[:waiting, 0] <= now).all())
             and self.detector[beats.BEST_AT] <= now
-            and self.watch[windows.TICK] >= 0
-            and 0 <= self.watch[windows.BLOCK] < windows.BLOCKS_KEPT
+            and self.watch[condition.TICK] >= 0
+            and 0 <= self.watch[condition.BLOCK] < condition.BLOCKS_KEPT
+            and 0 <= self.watch[condition.SHAPE] < condition.USUAL_BEATS
             and (not half or due[sampling.POSITION] >= due[sampling.TAKEN] - half)
             and 0 <= fibrillation[fibrillation_kernel.AT] < fibrillation_kernel.KEPT
             and 0 <= fibrillation[fibrillation_kernel.SINCE] < fibrillation_kernel.EVERY
@@ -183,7 +190,7 @@ class SegmenterState(State):
         origin = rate.first_at(first_sample)
         last_r = int(self.counters[LAST_R])
         learned = self.detector[beats.LEARNED]
-        run = int(self.watch[windows.RUN])
+        run = int(self.watch[condition.RUN])
         for array in (
             self.sanitise, self.resample, self.history, self.filters, self.detector,
             self.energies, self.watch, self.extremes, self.recent, self.blocks,
@@ -202,5 +209,5 @@ class SegmenterState(State):
         overdue = DETECTOR[beats.SEARCH_AFTER] * rr + DETECTOR[beats.APART]
         detector[beats.DUE] = overdue if learned else DETECTOR[beats.LEARN]
         if after_gap:
-            self.watch[windows.STATE] = Reason.GAP
-            self.watch[windows.RUN] = run + 1 + run % 2
+            self.watch[condition.STATE] = Reason.GAP
+            self.watch[condition.RUN] = run + 1 + run % 2

@@ -13,21 +13,29 @@ from scipy import signal
 FS = 360
 
 
-def ecg(seconds: float, fs: float = FS, seed: int = 0, bpm: float = 75.0, noise: float = 0.01):
+def ecg(
+    seconds: float,
+    fs: float = FS,
+    seed: int = 0,
+    bpm: float = 75.0,
+    noise: float = 0.01,
+    early: float = 0.125,
+):
     """Return a made-up ECG, float32[n] in mV with a random offset, and its R times in seconds.
 
-    P, QRS and T are bell curves; RR intervals vary; one beat in eight is early, wide and tall.
+    P, QRS and T are bell curves; RR intervals vary; one beat in eight, or the share ``early``, is
+    wide and tall.
     """
     rng = np.random.default_rng(seed)
     t = np.arange(round(seconds * fs)) / fs
     x = rng.normal(0, noise, t.size) + rng.uniform(-5, 5)
     at, times = rng.uniform(0.3, 0.6), []
     while at < seconds:
-        early = rng.random() < 0.125
+        wide = rng.random() < early
         times.append(at)
         shape = (
             [(0.0, 1.6, 0.035), (0.06, -0.7, 0.03), (0.3, -0.4, 0.07)]
-            if early
+            if wide
             else [
                 (-0.18, 0.12, 0.025),
                 (-0.025, -0.1, 0.01),
@@ -169,6 +177,7 @@ class Noise:
         self.y = y.astype(float)
         self.span, self.loud, self.rest = Usual(), Usual(), Usual()
         self.reason = self.moving = self.steady = self.passed = 0
+        self.shapes, self.odd = [np.zeros(29)], [False]
 
     def mean(self, row, block):
         """Return the mean deflection of a tenth of a second, 0 before the beginning."""
@@ -177,6 +186,7 @@ class Noise:
 
     def beat(self, r, now):
         """Take in a beat with its R peak at ``r`` that is confirmed before ``now``."""
+        self.compare(r)
         blocks = range(r // 36 - 1, r // 36 + 2)
         if (now - 1) // 36 - blocks[0] > 36:
             return
@@ -191,13 +201,29 @@ class Noise:
         self.span.remember(max(values) - min(values))
         self.loud.remember(loud)
 
+    def compare(self, r):
+        """Take in the shape of the beat at ``r``."""
+        if r < 48 or r + 64 >= self.y.shape[1]:
+            return
+        shape = self.y[0, r - 48 : r + 65 : 4]
+        inner = shape[2:-2]
+        best = 0.0
+        for other in self.shapes[-8:]:
+            for shift in range(5):
+                part = other[shift : shift + 25]
+                if part.std() > 0:
+                    best = max(best, np.corrcoef(inner, part)[0, 1])
+        self.odd.append(best <= 0.85)
+        self.shapes.append(shape)
+
     def measures(self, flat, low, span, masked):
         """Take in the measures of the last four seconds."""
         if masked:
             self.moving = 0
             return
-        moves = flat < 0.65 * self.rest.median and low < 0.58
-        moves = moves and 0.0 < 0.5 * self.span.median < span
+        restless = flat < 0.65 * self.rest.median and self.span.median > 0.0
+        shapeless = flat < 0.75 and sum(self.odd[-8:]) >= 4
+        moves = (restless or shapeless) and low < 0.58 and span > 0.5 * self.span.median
         self.moving = self.moving + 1 if moves else 0
         self.steady += 1
         if self.steady >= (64 if self.moving else 8):

@@ -17,3 +17,12 @@ def section(v: float, row: NDArray[np.float64], z0: float, z1: float) -> tuple[f
     """
     y = row[0] * v + z0
     return y, (row[1] * v + z1) - row[3] * y, row[2] * v - row[4] * y
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"}, error_model="numpy")
+def value_range(x: NDArray[np.float32], begin: int, end: int) -> tuple[float, float]:
+    """Return the extremes of x[begin:end], finite: without NaN a vector's worth a step."""
+    low = top = x[begin]
+    for i in range(begin + 1, end):
+        low, top = min(low, x[i]), max(top, x[i])
+    return low, top

@@ -10,7 +10,7 @@ from numba.core.registry import CPUDispatcher
 from pipeline.schema import messages
 from pipeline.signal.fibrillation import FibrillationWatch
 from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank
-from pipeline.signal.kernels import beats, fibrillation, sampling, windows
+from pipeline.signal.kernels import beats, condition, fibrillation, sampling, windows
 from pipeline.signal.quality import Reason
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import cut_windows
@@ -24,7 +24,7 @@ few = settings(max_examples=8)
 
 def test_codes_and_flags_are_those_of_quality_and_messages() -> None:
     """The numbers repeated inside the kernels agree with the modules that define them."""
-    for module in (sampling, windows):
+    for module in (sampling, condition):
         for reason in Reason:
             assert getattr(module, reason.name, reason) == reason
     assert sampling.FLAG_LEAD_OFF == messages.FLAG_LEAD_OFF
@@ -48,7 +48,7 @@ def test_each_kernel_is_compiled_once() -> None:
 
     kernels = {
         name: kernel
-        for module in (beats, fibrillation, sampling, windows)
+        for module in (beats, condition, fibrillation, sampling, windows)
         for name, kernel in vars(module).items()
         if isinstance(kernel, CPUDispatcher) and kernel.py_func.__module__ == module.__name__
     }
@@ -114,12 +114,13 @@ def test_quality_states_equal_reference(seed: int) -> None:
     found = np.column_stack((detector.r, detector.confirmed)).astype(np.int64).reshape(-1, 2)
     measures = FibrillationWatch().measure(clean, codes)
     states, runs = np.empty_like(codes), np.empty_like(codes)
-    usual = np.zeros((windows.USUAL_ROWS, windows.USUAL_BEATS + 1))
+    usual = np.zeros((condition.USUAL_ROWS, condition.USUAL_BEATS + 1))
 
-    windows.watch(
-        clean, codes, y, found, *measures, WATCH, np.zeros(windows.COUNTERS, np.int64),
-        np.zeros(windows.EXTREMES), np.zeros(360, np.uint8),
-        np.zeros((windows.BLOCK_ROWS, windows.BLOCKS_KEPT)), usual, states, runs,
+    condition.watch(
+        clean, codes, y[BAND], y, found, *measures, WATCH, np.zeros(condition.COUNTERS, np.int64),
+        np.zeros(condition.EXTREMES), np.zeros(360, np.uint8),
+        np.zeros((condition.BLOCK_ROWS, condition.BLOCKS_KEPT)), usual,
+        np.zeros((condition.USUAL_BEATS, condition.SHAPE_SIZE)), states, runs,
     )  # fmt: skip
 
     np.testing.assert_array_equal(states, reference.states(clean, codes, y, found, *measures))

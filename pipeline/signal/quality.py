@@ -35,7 +35,7 @@ class Reason(IntEnum):
     @property
     def shows_waves(self) -> bool:
         """Whether fibrillation would be seen in this state of a stream."""
-        return self not in (Reason.LEAD_OFF, Reason.SATURATED, Reason.NO_SIGNAL, Reason.GAP)
+        return self not in (Reason.LEAD_OFF, Reason.NO_SIGNAL, Reason.GAP)
 
     @property
     def watched(self) -> str:
@@ -123,14 +123,14 @@ BEATS_PASSED: Final = 8
 """... and of such ones, and of those found in noise or motion, one in so many is learned from. A
 heart that changes in noise is known after about a minute."""
 
-REST_SHARE: Final = 0.65
+REST_SHARE: Final = 0.62
 """`Reason.MOTION`: the share of slopes that are flat beside the steepest, over four seconds
 (`pipeline.signal.fibrillation`), is below this part of what is usual in this patient, ..."""
 
 ALIKE: Final = 0.85
 ODD_BEATS: Final = 4
-MOST_REST: Final = 0.75
-"""... or less than three quarters of the slopes are flat, and half of the latest eight beats are
+MOST_REST: Final = 0.7
+"""... or less than seven tenths of the slopes are flat, and half of the latest eight beats are
 like none of the eight before each: their QRS correlates less than this with any of them. Beats of a
 heart resemble each other, ectopic ones too; what motion makes does not. ..."""
 

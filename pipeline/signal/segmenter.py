@@ -162,7 +162,7 @@ class Segmenter:
     ) -> Segment:
         """Run new samples through the kernels; ``end`` closes the segment there (see `_flush`).
 
-        1. Sanitise the raw samples and convert their rate to 360 Hz (`_sampled`).
+        1. Sanitise the raw samples and convert their rate to 360 Hz (`sampled`).
         2. Filter them into three bands: for windows, for the detector, for the noise measure.
         3. Find QRS complexes in the detector's band.
         4. Follow the quality of the signal: why each sample is masked, if it is.
@@ -172,7 +172,7 @@ class Segmenter:
         """
         state = self.state
         # 1.
-        clean, codes = self._sampled(x, marks)
+        clean, codes = self.sampled(x, marks)
         n = clean.size
         done = int(state.counters[DONE])
         first = int(state.counters[ORIGIN]) + done
@@ -217,10 +217,18 @@ class Segmenter:
         state.tail_runs[:] = runs[n:]
         return Segment(*emitted, changes, fibrillation, strip[:new], first)
 
-    def _sampled(
+    def sampled(
         self, x: NDArray[np.float32], marks: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Sanitise raw samples and convert their rate: values and codes at 360 Hz."""
+        """Sanitise raw samples and convert their rate: the first step of `push`, for trainings.
+
+        Args:
+            x: float32[n], mV, the stream's next samples.
+            marks: uint8[n], their flags.
+
+        Returns:
+            float32[m] in mV at 360 Hz, finite, and uint8[m] of `Reason`, why each is masked.
+        """
         state, rate = self.state, self._rate
         clean = np.empty(x.size, dtype=np.float32)
         codes = np.empty(x.size, dtype=np.uint8)

@@ -221,8 +221,8 @@ class Noise:
         if masked:
             self.moving = 0
             return
-        restless = flat < 0.65 * self.rest.median and self.span.median > 0.0
-        shapeless = flat < 0.75 and sum(self.odd[-8:]) >= 4
+        restless = flat < 0.62 * self.rest.median and self.span.median > 0.0
+        shapeless = flat < 0.7 and sum(self.odd[-8:]) >= 4
         moves = (restless or shapeless) and low < 0.58 and span > 0.5 * self.span.median
         self.moving = self.moving + 1 if moves else 0
         self.steady += 1

@@ -112,9 +112,9 @@ LEAST_SPAN_MV: Final = 0.33
 itself (IEC 60601-2-27 and -25 allow 30 to 50 uV from peak to valley), is never too much."""
 
 DROWNED_SHARE: Final = 0.1
-"""In noise the QRS stands out while the quietest tenth of a second has less in the QRS band than
-this part of a usual beat. Noise has on average three times as much as in its quietest of 15, and
-the detector's threshold lies at 0.3 of a beat: with more, every moment could pass for a QRS."""
+"""In noise the QRS stands out while the peak in the QRS band of the quietest tenth of a second is
+below this part of a usual beat's. Noise has three or four times as much in others of 15, and the
+detector's threshold lies at 0.3 of a beat: with more, every moment could pass for a QRS."""
 
 SMALL_SHARE: Final = 0.25
 """What has less in the QRS band than this part of the patient's usual beats may be none ..."""

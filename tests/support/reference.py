@@ -184,13 +184,17 @@ class Noise:
         part = np.abs(self.y[row, block * 36 : block * 36 + 36]) if block >= 0 else np.zeros(36)
         return part.sum() / 36
 
+    def peak(self, block):
+        """Return the peak in the QRS band of a tenth of a second, 0 before the beginning."""
+        return np.abs(self.y[1, block * 36 : block * 36 + 36]).max() if block >= 0 else 0.0
+
     def beat(self, r, now):
         """Take in a beat with its R peak at ``r`` that is confirmed before ``now``."""
         self.compare(r)
         blocks = range(r // 36 - 1, r // 36 + 2)
         if (now - 1) // 36 - blocks[0] > 36:
             return
-        loud = max(self.mean(1, b) for b in blocks)
+        loud = max(self.peak(b) for b in blocks)
         if self.reason or self.moving >= 2 or loud < 0.25 * self.loud.median:
             self.passed += 1
             if self.passed < 8:
@@ -233,7 +237,7 @@ class Noise:
     def block(self, last):
         """Take in the tenth of a second with the number ``last``."""
         quietest = min(self.mean(2, b) for b in range(last - 14, last + 1))
-        between = min(self.mean(1, b) for b in range(last - 14, last + 1))
+        between = min(self.peak(b) for b in range(last - 14, last + 1))
         span = self.span.median
         if not span:
             part = self.y[0, max(last - 35, 0) * 36 : last * 36 + 36]

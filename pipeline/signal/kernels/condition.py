@@ -25,15 +25,15 @@ BLOCK_SAMPLES = 36  # a tenth of a second: shorter than what lies between two QR
     MOTION_ROWS, REST_ROWS, MOST_REST, LIKE, ODD_BEATS,
 ) = range(19)  # fmt: skip
 
-# Slots of `watch`'s extremes: of the flat blocks so far, and of the current block; then the sums
-# of the current block above and in the QRS band, and its extremes in the band of windows.
-FLAT_LOW, FLAT_TOP, LOW, TOP, HIGH_SUM, QRS_SUM, BAND_LOW, BAND_TOP, EXTREMES = range(9)
+# Slots of `watch`'s extremes: of the flat blocks so far, and of the current block; then of
+# the current block the sum above the QRS band, the peak in it, and the extremes in the windows'.
+FLAT_LOW, FLAT_TOP, LOW, TOP, HIGH_SUM, QRS_PEAK, BAND_LOW, BAND_TOP, EXTREMES = range(9)
 
-# Rows of `watch`'s blocks: mean deflections above and in the QRS band, extremes of the windows'.
-HIGH_MEAN, QRS_MEAN, LOWEST, HIGHEST, BLOCK_ROWS = range(5)
+# Rows of `watch`'s blocks: the mean above the QRS band, the peak in it, extremes in the windows'.
+HIGH_MEAN, QRS_LARGEST, LOWEST, HIGHEST, BLOCK_ROWS = range(5)
 BLOCKS_KEPT = 36  # 3.6 s: more than a beat found late lies back
 
-# Rows of what is usual: the span, and the mean deflection in the QRS band, of the latest beats, and
+# Rows of what is usual: the span, and the peak in the QRS band, of the latest beats, and
 # how much of the time between them rests.
 SPAN, LOUD, REST, USUAL_ROWS = range(4)
 USUAL_BEATS = 8  # as many as the detector's levels
@@ -95,6 +95,7 @@ def watch(
     wrong = False
     begin = beat = row = 0
     first = counters[TICK] + clean.size - filtered.size
+    high = y[HIGH]
     while begin < clean.size:
         into = counters[TICK] % BLOCK_SAMPLES
         end = min(clean.size, begin + BLOCK_SAMPLES - into)
@@ -107,12 +108,13 @@ def watch(
         low, top = value_range(y[BAND], begin, end)
         extremes[BAND_LOW] = min(extremes[BAND_LOW], low)
         extremes[BAND_TOP] = max(extremes[BAND_TOP], top)
-        high, qrs, code = extremes[HIGH_SUM], extremes[QRS_SUM], 0
+        low, top = value_range(y[QRS], begin, end)
+        extremes[QRS_PEAK] = max(extremes[QRS_PEAK], top, -low)
+        noise, code = extremes[HIGH_SUM], 0
         for i in range(begin, end):
-            high += abs(np.float64(y[HIGH, i]))
-            qrs += abs(np.float64(y[QRS, i]))
+            noise += abs(np.float64(high[i]))
             code |= codes[i]
-        extremes[HIGH_SUM], extremes[QRS_SUM] = high, qrs
+        extremes[HIGH_SUM] = noise
         is_flat = counters[FLAT_FOR] >= settings[FLAT_BLOCKS]
         at_rest = counters[STATE] == 0 and counters[MASKED] == 0 and not is_flat
         if code == 0 and at_rest and counters[NOISY_AS] == 0 and not _moves(settings, counters):
@@ -223,32 +225,32 @@ def _assess_noise(
     """
     at = counters[BLOCK]
     blocks[HIGH_MEAN, at] = extremes[HIGH_SUM] / BLOCK_SAMPLES
-    blocks[QRS_MEAN, at] = extremes[QRS_SUM] / BLOCK_SAMPLES
+    blocks[QRS_LARGEST, at] = extremes[QRS_PEAK]
     blocks[LOWEST, at], blocks[HIGHEST, at] = extremes[BAND_LOW], extremes[BAND_TOP]
-    extremes[HIGH_SUM] = extremes[QRS_SUM] = 0.0
-    quietest, between = blocks[HIGH_MEAN, at], blocks[QRS_MEAN, at]
-    for back in range(1, int(settings[NOISE_BLOCKS])):
-        b = (at - back) % BLOCKS_KEPT
-        quietest = min(quietest, blocks[HIGH_MEAN, b])
-        between = min(between, blocks[QRS_MEAN, b])
-    counters[BLOCK] = (at + 1) % BLOCKS_KEPT
-    span = usual[SPAN, MEDIAN]
+    extremes[HIGH_SUM] = extremes[QRS_PEAK] = 0.0
+    counters[BLOCK] = at + 1 if at + 1 < BLOCKS_KEPT else 0
+    before, span = counters[NOISY_AS], usual[SPAN, MEDIAN]
+    share = settings[QUIET_SHARE] if before else settings[NOISY_SHARE]
+    counters[NOISY_AS] = 0
+    if blocks[HIGH_MEAN, at] <= share * max(settings[LEAST_SPAN], span):
+        return  # nearly always
     known = span > 0.0
     if not known:
         lowest, highest = blocks[LOWEST, 0], blocks[HIGHEST, 0]
         for b in range(1, BLOCKS_KEPT):
             lowest, highest = min(lowest, blocks[LOWEST, b]), max(highest, blocks[HIGHEST, b])
         span = highest - lowest
-    before = counters[NOISY_AS]
-    eased = settings[QUIET_SHARE] / settings[NOISY_SHARE]
-    bound = settings[NOISY_SHARE] * max(settings[LEAST_SPAN], span)
+    quietest, between = blocks[HIGH_MEAN, at], blocks[QRS_LARGEST, at]
+    for back in range(1, int(settings[NOISE_BLOCKS])):
+        b = (at - back) % BLOCKS_KEPT
+        quietest = min(quietest, blocks[HIGH_MEAN, b])
+        between = min(between, blocks[QRS_LARGEST, b])
+    if quietest <= share * max(settings[LEAST_SPAN], span):
+        return
     drowned = settings[DROWNED_SHARE] * usual[LOUD, MEDIAN]
-    if quietest <= (bound * eased if before else bound):
-        counters[NOISY_AS] = 0
-    elif known and between < (drowned * eased if before == NOISE else drowned):
-        counters[NOISY_AS] = OVERLAID
-    else:
-        counters[NOISY_AS] = NOISE
+    if before == NOISE:
+        drowned *= settings[QUIET_SHARE] / settings[NOISY_SHARE]
+    counters[NOISY_AS] = OVERLAID if known and between < drowned else NOISE
 
 
 @jit
@@ -273,7 +275,7 @@ def _learn_beat(
     for k in range(back - 1, back + 2):
         b = (counters[BLOCK] - 1 - k) % BLOCKS_KEPT
         lowest, highest = min(lowest, blocks[LOWEST, b]), max(highest, blocks[HIGHEST, b])
-        loudest = max(loudest, blocks[QRS_MEAN, b])
+        loudest = max(loudest, blocks[QRS_LARGEST, b])
     small = loudest < settings[SMALL_SHARE] * usual[LOUD, MEDIAN]
     if counters[NOISY_AS] != 0 or small or _moves(settings, counters):
         counters[PASSED] += 1
@@ -291,8 +293,15 @@ def _remember(ring: NDArray[np.float64], value: float) -> None:
         ring[i] = ring[i + 1]
     ring[USUAL_BEATS - 1] = value
     if ring[0] > 0.0:
-        ordered = np.sort(ring[:USUAL_BEATS])
-        ring[MEDIAN] = 0.5 * (ordered[3] + ordered[4])
+        total = 0.0
+        for i in range(USUAL_BEATS):  # as the detector's: nothing for the processor to mispredict
+            rank = np.int64(0)
+            for j in range(USUAL_BEATS):
+                rank += np.int64(ring[j] < ring[i])
+            for j in range(i):
+                rank += np.int64(ring[j] == ring[i])
+            total += ring[i] * np.int64((rank == 3) | (rank == 4))
+        ring[MEDIAN] = 0.5 * total
 
 
 @jit
@@ -310,12 +319,13 @@ def _compare_shape(
     newest = counters[SHAPE]
     counters[SHAPE] = (newest + 1) % USUAL_BEATS
     is_odd = True
-    for back in range(1, USUAL_BEATS + 1):  # the latest first: nearly always it is enough
+    for k in range(USUAL_BEATS * (2 * SHAPE_PLAY + 1)):
+        # The latest first, and as they lie: nearly always that is enough.
+        back, turn = k % USUAL_BEATS + 1, k // USUAL_BEATS
+        shift = SHAPE_PLAY + ((turn + 1) // 2) * (1 - 2 * (turn % 2))
         other = shapes[(newest - back) % USUAL_BEATS]
-        for shift in range(2 * SHAPE_PLAY + 1):
-            if is_odd and _alike(filtered, begin, other, shift) > settings[LIKE]:
-                is_odd = False
-        if not is_odd:
+        if _alike(filtered, begin, other, shift) > settings[LIKE]:
+            is_odd = False
             break
     for i in range(SHAPE_SIZE):
         shapes[newest, i] = filtered[begin + SHAPE_STEP * i]

@@ -29,8 +29,9 @@ BRIDGED: Final = 48
 """So many of them, a tenth, are bridged by the values that stand in for them: a packet or a sample
 that is lost now and then hides nothing."""
 
-SATURATED: Final = 2
-"""Samples at a rail count: the waves of fibrillation that touch it are still waves."""
+NO_SIGNAL_BITS: Final = 0xFF & ~2
+"""Of the codes of masked samples. Those at a rail, 2, count as signal: waves of fibrillation that
+touch it are still waves. All others have another bit."""
 
 FLAT, LOW, SPAN, CROSSINGS, MASKED, COLUMNS = range(6)
 """Columns of a row."""
@@ -62,8 +63,8 @@ def measure(
     Args:
         x: float32[n], samples at 360 Hz, mV, finite.
         masked: uint8[n], why a sample is masked, 0 where it is not.
-        memory: float64[2]: the sum of what is not a whole mean yet, and how many of its samples are
-            no signal; updated.
+        memory: float64[2]: the sum of what is not a whole mean yet, and the codes of its samples,
+            or-ed; updated.
         wide: float64[2, 5], sections that take off the baseline and what lies above 30 Hz.
         wide_memory: float64[2, 2]; updated.
         low: float64[2, 5], sections of the band of fibrillation.
@@ -81,11 +82,11 @@ def measure(
     n = 0
     a0, a1, b0, b1 = wide_memory[0, 0], wide_memory[0, 1], wide_memory[1, 0], wide_memory[1, 1]
     c0, c1, d0, d1 = low_memory[0, 0], low_memory[0, 1], low_memory[1, 0], low_memory[1, 1]
-    total, none, count = memory[0], memory[1], counters[COUNT]
+    total, seen, count = memory[0], int(memory[1]), counters[COUNT]
     until = THIN - count % THIN
     for i in range(x.size):
         total += x[i]
-        none += masked[i] != 0 and masked[i] != SATURATED
+        seen |= masked[i]
         until -= 1
         if until:
             continue
@@ -95,10 +96,10 @@ def measure(
         y, c0, c1 = section(v, low[0], c0, c1)
         y, d0, d1 = section(y, low[1], d0, d1)
         at = counters[AT]
-        missing = np.float32(none > 0.0)
+        missing = np.float32(seen & NO_SIGNAL_BITS != 0)
         counters[MISSING] += np.int64(missing - rings[2, at])
         rings[2, at] = missing
-        total = none = 0.0
+        total, seen = 0.0, 0
         rings[0, at] = np.float32(v)
         rings[1, at] = np.float32(y)
         counters[AT] = at + 1 if at + 1 < KEPT else 0
@@ -109,7 +110,7 @@ def measure(
             positions[n] = count + i + 1
             _row(rings, counters, rows[n])
             n += 1
-    memory[0], memory[1], counters[COUNT] = total, none, count + x.size
+    memory[0], memory[1], counters[COUNT] = total, seen, count + x.size
     wide_memory[0, 0], wide_memory[0, 1], wide_memory[1, 0], wide_memory[1, 1] = a0, a1, b0, b1
     low_memory[0, 0], low_memory[0, 1], low_memory[1, 0], low_memory[1, 1] = c0, c1, d0, d1
     return n
@@ -130,6 +131,7 @@ def _row(rings: NDArray[np.float32], counters: NDArray[np.int64], row: NDArray[n
     whole = inside = 0.0
     crossings = 0
     steepest = np.zeros(_STEEP, dtype=np.float32)  # ascending
+    least = np.float32(0.0)
     before = rings[0, KEPT - 1]
     for i in range(KEPT):
         v = rings[0, i]
@@ -138,15 +140,16 @@ def _row(rings: NDArray[np.float32], counters: NDArray[np.int64], row: NDArray[n
         if i != oldest:  # there the ring's end meets its beginning
             crossings += before < mean <= v
             slope = abs(v - before)
-            if slope > steepest[0]:
+            if slope > least:
                 k = 1
                 while k < _STEEP and slope > steepest[k]:
                     steepest[k - 1] = steepest[k]
                     k += 1
                 steepest[k - 1] = slope
+                least = steepest[0]
         before = v
     flat = 0
-    level = np.float32(_FLAT_SHARE) * steepest[0]
+    level = np.float32(_FLAT_SHARE) * least
     before = rings[0, KEPT - 1]
     for i in range(KEPT):
         v = rings[0, i]

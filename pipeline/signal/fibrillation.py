@@ -106,10 +106,10 @@ class Change(NamedTuple):
 class FibrillationState(State):
     """All memory of a `FibrillationWatch`: arrays of `kernel.measure`, and counts of measures."""
 
-    mean: Annotated[NDArray[np.float64], Shape((2,))]
+    mean: Annotated[NDArray[np.float64], Shape((1,))]
     wide: Annotated[NDArray[np.float64], Shape((2, 2))]
     low: Annotated[NDArray[np.float64], Shape((2, 2))]
-    rings: Annotated[NDArray[np.float32], Shape((3, kernel.KEPT))]
+    rings: Annotated[NDArray[np.float32], Shape((2, kernel.KEPT))]
     counters: Annotated[NDArray[np.int64], Shape((kernel.SIZE,))]
     above: int = 0
     """Measures in a row above `BEGINS_ABOVE`."""
@@ -124,10 +124,10 @@ class FibrillationState(State):
     def fresh(cls) -> Self:
         """Return the state before the first sample."""
         return cls(
-            mean=np.zeros(2),
+            mean=np.zeros(1),
             wide=np.zeros((2, 2)),
             low=np.zeros((2, 2)),
-            rings=np.zeros((3, kernel.KEPT), dtype=np.float32),
+            rings=np.zeros((2, kernel.KEPT), dtype=np.float32),
             counters=np.zeros(kernel.SIZE, dtype=np.int64),
         )
 

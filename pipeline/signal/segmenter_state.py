@@ -178,7 +178,6 @@ class SegmenterState(State):
             and 0 <= fibrillation[fibrillation_kernel.AT] < fibrillation_kernel.KEPT
             and 0 <= fibrillation[fibrillation_kernel.SINCE] < fibrillation_kernel.EVERY
             and fibrillation[fibrillation_kernel.COUNT] >= 0
-            and 0 <= fibrillation[fibrillation_kernel.MISSING] <= fibrillation_kernel.KEPT
         ):
             raise SnapshotError("state of a segmenter whose indices are out of range")
 

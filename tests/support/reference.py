@@ -192,7 +192,7 @@ class Noise:
         """Take in a beat with its R peak at ``r`` that is confirmed before ``now``."""
         self.compare(r)
         blocks = range(r // 36 - 1, r // 36 + 2)
-        if (now - 1) // 36 - blocks[0] > 36:
+        if (now - 1) // 36 - blocks[0] > 36 or r < 36:
             return
         loud = max(self.peak(b) for b in blocks)
         if self.reason or self.moving >= 2 or loud < 0.25 * self.loud.median:
@@ -200,9 +200,7 @@ class Noise:
             if self.passed < 8:
                 return
         self.passed = 0
-        parts = [self.y[0, max(b, 0) * 36 : b * 36 + 36] for b in blocks if b >= 0]
-        values = [0.0, *np.concatenate(parts)]
-        self.span.remember(max(values) - min(values))
+        self.span.remember(np.ptp(self.y[0, r - 36 : r + 36]))
         self.loud.remember(loud)
 
     def compare(self, r):
@@ -240,9 +238,7 @@ class Noise:
         between = min(self.peak(b) for b in range(last - 14, last + 1))
         span = self.span.median
         if not span:
-            part = self.y[0, max(last - 35, 0) * 36 : last * 36 + 36]
-            part = [*part, 0.0] if last < 35 else part
-            span = max(part) - min(part)
+            span = np.ptp(self.y[0, max(last - 35, 0) * 36 : last * 36 + 36])
         bound = 0.03 * max(span, 0.33) * (0.02 / 0.03 if self.reason else 1.0)
         drowned = 0.1 * self.loud.median * (0.02 / 0.03 if self.reason == 5 else 1.0)
         if quietest <= bound:

@@ -7,7 +7,7 @@ from pipeline.signal.kernels.sections import jit, value_range
 
 LEAD_OFF, SATURATED, FLAT, NOISE, MOTION, OVERLAID = 1, 2, 3, 5, 9, 10
 
-BAND, QRS, HIGH = range(3)  # rows of the filtered signal
+QRS, HIGH = 1, 2  # rows of the filtered signal
 FLAT_SLOPES, WAVES, WAVE_SPAN, _, UNKNOWN = range(5)  # columns of the measures of fibrillation
 
 BLOCK_SAMPLES = 36  # a tenth of a second: shorter than what lies between two QRS
@@ -25,17 +25,18 @@ BLOCK_SAMPLES = 36  # a tenth of a second: shorter than what lies between two QR
     MOTION_ROWS, REST_ROWS, MOST_REST, LIKE, ODD_BEATS,
 ) = range(19)  # fmt: skip
 
-# Slots of `watch`'s extremes: of the flat blocks so far, and of the current block; then of
-# the current block the sum above the QRS band, the peak in it, and the extremes in the windows'.
-FLAT_LOW, FLAT_TOP, LOW, TOP, HIGH_SUM, QRS_PEAK, BAND_LOW, BAND_TOP, EXTREMES = range(9)
+# Slots of `watch`'s extremes: of the flat blocks so far, and of the current block; then the sum of
+# the current block above the QRS band, and the peak in it.
+FLAT_LOW, FLAT_TOP, LOW, TOP, HIGH_SUM, QRS_PEAK, EXTREMES = range(7)
 
-# Rows of `watch`'s blocks: the mean above the QRS band, the peak in it, extremes in the windows'.
-HIGH_MEAN, QRS_LARGEST, LOWEST, HIGHEST, BLOCK_ROWS = range(5)
+# Rows of `watch`'s blocks: the mean above the QRS band, and the peak in it.
+HIGH_MEAN, QRS_LARGEST, BLOCK_ROWS = range(3)
 BLOCKS_KEPT = 36  # 3.6 s: more than a beat found late lies back
 
 # Rows of what is usual: the span, and the peak in the QRS band, of the latest beats, and
 # how much of the time between them rests.
 SPAN, LOUD, REST, USUAL_ROWS = range(4)
+OWN_SPAN = BLOCKS_KEPT * BLOCK_SAMPLES  # samples whose span has to do until beats are known
 USUAL_BEATS = 8  # as many as the detector's levels
 MEDIAN = USUAL_BEATS  # the slot behind them; 0 until so many are known
 
@@ -95,20 +96,16 @@ def watch(
     wrong = False
     begin = beat = row = 0
     first = counters[TICK] + clean.size - filtered.size
-    high = y[HIGH]
+    qrs, high = y[QRS], y[HIGH]
     while begin < clean.size:
         into = counters[TICK] % BLOCK_SAMPLES
         end = min(clean.size, begin + BLOCK_SAMPLES - into)
         if into == 0:
             extremes[LOW] = extremes[TOP] = clean[begin]
-            extremes[BAND_LOW] = extremes[BAND_TOP] = y[BAND, begin]
             counters[HELD] = 0
         low, top = value_range(clean, begin, end)
         extremes[LOW], extremes[TOP] = min(extremes[LOW], low), max(extremes[TOP], top)
-        low, top = value_range(y[BAND], begin, end)
-        extremes[BAND_LOW] = min(extremes[BAND_LOW], low)
-        extremes[BAND_TOP] = max(extremes[BAND_TOP], top)
-        low, top = value_range(y[QRS], begin, end)
+        low, top = value_range(qrs, begin, end)
         extremes[QRS_PEAK] = max(extremes[QRS_PEAK], top, -low)
         noise, code = extremes[HIGH_SUM], 0
         for i in range(begin, end):
@@ -130,7 +127,7 @@ def watch(
         counters[TICK] += end - begin
         begin = end
         while beat < found.shape[0] and found[beat, 1] < counters[TICK]:
-            _learn_beat(found[beat, 0], settings, counters, blocks, usual)
+            _learn_beat(found[beat, 0], first, filtered, settings, counters, blocks, usual)
             _compare_shape(found[beat, 0] - first, filtered, settings, counters, shapes)
             beat += 1
         while row < measured_at.size and measured_at[row] <= counters[TICK]:
@@ -138,7 +135,9 @@ def watch(
             row += 1
         if counters[TICK] % BLOCK_SAMPLES == 0:
             _assess_flatness(settings, counters, extremes)
-            _assess_noise(settings, counters, extremes, blocks, usual)
+            _assess_noise(
+                counters[TICK] - first, filtered, settings, counters, extremes, blocks, usual
+            )
     return wrong
 
 
@@ -212,6 +211,8 @@ def _assess_flatness(
 
 @jit
 def _assess_noise(
+    now: int,
+    filtered: NDArray[np.float32],
     settings: NDArray[np.float64],
     counters: NDArray[np.int64],
     extremes: NDArray[np.float64],
@@ -226,7 +227,6 @@ def _assess_noise(
     at = counters[BLOCK]
     blocks[HIGH_MEAN, at] = extremes[HIGH_SUM] / BLOCK_SAMPLES
     blocks[QRS_LARGEST, at] = extremes[QRS_PEAK]
-    blocks[LOWEST, at], blocks[HIGHEST, at] = extremes[BAND_LOW], extremes[BAND_TOP]
     extremes[HIGH_SUM] = extremes[QRS_PEAK] = 0.0
     counters[BLOCK] = at + 1 if at + 1 < BLOCKS_KEPT else 0
     before, span = counters[NOISY_AS], usual[SPAN, MEDIAN]
@@ -236,9 +236,7 @@ def _assess_noise(
         return  # nearly always
     known = span > 0.0
     if not known:
-        lowest, highest = blocks[LOWEST, 0], blocks[HIGHEST, 0]
-        for b in range(1, BLOCKS_KEPT):
-            lowest, highest = min(lowest, blocks[LOWEST, b]), max(highest, blocks[HIGHEST, b])
+        lowest, highest = value_range(filtered, max(0, now - OWN_SPAN), now)
         span = highest - lowest
     quietest, between = blocks[HIGH_MEAN, at], blocks[QRS_LARGEST, at]
     for back in range(1, int(settings[NOISE_BLOCKS])):
@@ -256,6 +254,8 @@ def _assess_noise(
 @jit
 def _learn_beat(
     r: int,
+    first: int,
+    filtered: NDArray[np.float32],
     settings: NDArray[np.float64],
     counters: NDArray[np.int64],
     blocks: NDArray[np.float64],
@@ -269,19 +269,19 @@ def _learn_beat(
     """
     latest = (counters[TICK] - 1) // BLOCK_SAMPLES - 1  # in the rings
     back = latest - r // BLOCK_SAMPLES
-    if back < 1 or back + 2 > BLOCKS_KEPT:
+    begin, end = r - BLOCK_SAMPLES - first, r + BLOCK_SAMPLES - first
+    if back < 1 or back + 2 > BLOCKS_KEPT or begin < 0 or end > filtered.size:
         return
-    lowest = highest = loudest = 0.0
+    loudest = 0.0
     for k in range(back - 1, back + 2):
-        b = (counters[BLOCK] - 1 - k) % BLOCKS_KEPT
-        lowest, highest = min(lowest, blocks[LOWEST, b]), max(highest, blocks[HIGHEST, b])
-        loudest = max(loudest, blocks[QRS_LARGEST, b])
+        loudest = max(loudest, blocks[QRS_LARGEST, (counters[BLOCK] - 1 - k) % BLOCKS_KEPT])
     small = loudest < settings[SMALL_SHARE] * usual[LOUD, MEDIAN]
     if counters[NOISY_AS] != 0 or small or _moves(settings, counters):
         counters[PASSED] += 1
         if counters[PASSED] < settings[PASS_OVER]:
             return
     counters[PASSED] = 0
+    lowest, highest = value_range(filtered, begin, end)
     _remember(usual[SPAN], highest - lowest)
     _remember(usual[LOUD], loudest)
 

@@ -21,17 +21,20 @@ KEPT: Final = 480
 EVERY: Final = 60
 """Thinned samples from one row of measures to the next: 0.5 s."""
 
-COUNT, AT, SINCE, FILLED, MISSING, SIZE = range(6)
+COUNT, AT, SINCE, FILLED, LOST = range(5)
 """Counters: raw samples seen, place in the rings, thinned samples since the last row, thinned
-samples seen (at most `KEPT`), and how many of those in the rings hold one that is no signal."""
+samples seen (at most `KEPT`), and raw samples since the last row that are no signal; behind it
+those of the rows before it, ..."""
 
-BRIDGED: Final = 48
-"""So many of them, a tenth, are bridged by the values that stand in for them: a packet or a sample
-that is lost now and then hides nothing."""
+SIZE: Final = LOST + KEPT // EVERY
+"""... and so many counters there are."""
 
-NO_SIGNAL_BITS: Final = 0xFF & ~2
-"""Of the codes of masked samples. Those at a rail, 2, count as signal: waves of fibrillation that
-touch it are still waves. All others have another bit."""
+BRIDGED: Final = 144
+"""So many samples of four seconds, a tenth, are bridged by the values that stand in for them: a
+packet or a sample that is lost now and then hides nothing."""
+
+SATURATED: Final = 2
+"""Samples at a rail count as signal: waves of fibrillation that touch it are still waves."""
 
 FLAT, LOW, SPAN, CROSSINGS, MASKED, COLUMNS = range(6)
 """Columns of a row."""
@@ -63,13 +66,12 @@ def measure(
     Args:
         x: float32[n], samples at 360 Hz, mV, finite.
         masked: uint8[n], why a sample is masked, 0 where it is not.
-        memory: float64[2]: the sum of what is not a whole mean yet, and the codes of its samples,
-            or-ed; updated.
+        memory: float64[1]: the sum of what is not a whole mean yet; updated.
         wide: float64[2, 5], sections that take off the baseline and what lies above 30 Hz.
         wide_memory: float64[2, 2]; updated.
         low: float64[2, 5], sections of the band of fibrillation.
         low_memory: float64[2, 2]; updated.
-        rings: float32[3, KEPT]: the signal, its part in that band, and where it is none; updated.
+        rings: float32[2, KEPT]: the signal and its part in that band; updated.
         counters: int64[SIZE]; updated.
         positions: int64[m], written: raw samples seen when each row was complete.
         rows: float64[m, COLUMNS], written: share of flat slopes, share of the power that lies in
@@ -82,11 +84,11 @@ def measure(
     n = 0
     a0, a1, b0, b1 = wide_memory[0, 0], wide_memory[0, 1], wide_memory[1, 0], wide_memory[1, 1]
     c0, c1, d0, d1 = low_memory[0, 0], low_memory[0, 1], low_memory[1, 0], low_memory[1, 1]
-    total, seen, count = memory[0], int(memory[1]), counters[COUNT]
+    total, lost, count = memory[0], counters[LOST], counters[COUNT]
     until = THIN - count % THIN
     for i in range(x.size):
         total += x[i]
-        seen |= masked[i]
+        lost += np.int64((masked[i] != 0) & (masked[i] != SATURATED))
         until -= 1
         if until:
             continue
@@ -96,10 +98,7 @@ def measure(
         y, c0, c1 = section(v, low[0], c0, c1)
         y, d0, d1 = section(y, low[1], d0, d1)
         at = counters[AT]
-        missing = np.float32(seen & NO_SIGNAL_BITS != 0)
-        counters[MISSING] += np.int64(missing - rings[2, at])
-        rings[2, at] = missing
-        total, seen = 0.0, 0
+        total = 0.0
         rings[0, at] = np.float32(v)
         rings[1, at] = np.float32(y)
         counters[AT] = at + 1 if at + 1 < KEPT else 0
@@ -108,9 +107,13 @@ def measure(
         if counters[SINCE] == EVERY:
             counters[SINCE] = 0
             positions[n] = count + i + 1
+            counters[LOST] = lost
             _row(rings, counters, rows[n])
+            for k in range(SIZE - 1, LOST, -1):
+                counters[k] = counters[k - 1]
+            lost = np.int64(0)
             n += 1
-    memory[0], memory[1], counters[COUNT] = total, seen, count + x.size
+    memory[0], counters[LOST], counters[COUNT] = total, lost, count + x.size
     wide_memory[0, 0], wide_memory[0, 1], wide_memory[1, 0], wide_memory[1, 1] = a0, a1, b0, b1
     low_memory[0, 0], low_memory[0, 1], low_memory[1, 0], low_memory[1, 1] = c0, c1, d0, d1
     return n
@@ -120,7 +123,10 @@ def measure(
 def _row(rings: NDArray[np.float32], counters: NDArray[np.int64], row: NDArray[np.float64]) -> None:
     """Write the measures of the last four seconds."""
     row[MASKED] = 1.0
-    if counters[FILLED] < KEPT or counters[MISSING] > BRIDGED:
+    lost = np.int64(0)
+    for k in range(LOST, SIZE):
+        lost += counters[k]
+    if counters[FILLED] < KEPT or lost > BRIDGED:
         return
     oldest = counters[AT]
     lowest, highest, mean = rings[0, 0], rings[0, 0], 0.0

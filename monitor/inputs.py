@@ -1,32 +1,66 @@
 """Find and check what a command line names: records, databases, alarm settings, log and models."""
 
+import logging
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from monitor.log_format import report_line
+from monitor.text import safe_text
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings, settings_of
 from pipeline.errors import ConfigError, InputError
 from pipeline.scoring.protocols import Classifier
 from replay.headers import find_records, load_header
-from replay.leads import choose_lead
+from replay.leads import lead_choice, stream_name
 
 _MAX_SETTINGS_BYTES: Final = 1 << 16
 
+_NAMED_RECORDS: Final = 3
+"""So many records are named of those of which the same lead was taken."""
 
-def find_leads(records: Sequence[str], lead: str | None) -> list[tuple[Path, int]]:
+
+@dataclass(frozen=True, slots=True)
+class FoundLead:
+    """One lead of a record that the command line names."""
+
+    path: Path
+    """The header."""
+    index: int
+    why: str
+    """Why this lead, as `replay.leads.LeadChoice`; empty where there was nothing to choose."""
+
+
+def find_leads(records: Sequence[str], lead: str | None) -> list[FoundLead]:
     """Return header and lead of every record that the arguments name, all checked.
 
     Raises:
         InputError: a record cannot be used, or has no such lead.
     """
-    return [
-        (path, choose_lead(load_header(path), lead))
-        for argument in records
-        for path in find_records(argument)
-    ]
+    found = []
+    for argument in records:
+        for path in find_records(argument):
+            choice = lead_choice(load_header(path), lead)
+            found.append(FoundLead(path, choice.index, choice.why))
+    return found
+
+
+def report_leads(found: Iterable[FoundLead]) -> None:
+    """Write to stderr which lead of which record was taken and why, where there was a choice.
+
+    Records of one database have the same signals: they share a line.
+    """
+    records: dict[str, list[str]] = {}
+    for one in found:
+        if one.why:
+            records.setdefault(one.why, []).append(safe_text(stream_name(one.path)))
+    for why, names in records.items():
+        more = len(names) - _NAMED_RECORDS
+        which = ", ".join(names[:_NAMED_RECORDS]) + (f" and {more} more" if more > 0 else "")
+        report_line(f"monitor: {which}: {why}", logging.INFO)
 
 
 def data_folder(data: Path | None) -> Path:

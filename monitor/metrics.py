@@ -43,6 +43,7 @@ COUNTERS: Final = {
     "gap_samples": "Samples that never arrived.",
     "late_samples": "Samples that arrived too late to fill their gap.",
     "shed_samples": "Samples that sources dropped because the hub did not accept them in time.",
+    "unreadable_lines": "Lines or packets of devices that could not be read.",
     "produced_windows": "Beats that needed a score: scored + pending + refused.",
     "scored_windows": "Beats that were scored.",
     "refused_windows": "Beats that were given up without a score.",

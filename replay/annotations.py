@@ -4,7 +4,8 @@
 write a bad file. Annotations out of order stay in the order of the file, and positions beyond the
 record stay as they are. A code without a name becomes ``[42]``. Of a file without its end mark, all
 but the last annotation count. `read_beats` and `read_flutter` are for references: they refuse a
-file that is out of order, marks samples outside the record, or is truncated. wfdb-python is not
+file that is out of order, marks samples outside the record, or is truncated. A last beat that the
+end of the signal cuts is not outside: see `BEYOND_END_S`. wfdb-python is not
 used: on bad files it raises its own errors or reads something else, it lets a file rename its
 codes, and it parses the header a second time by other rules.
 
@@ -42,6 +43,10 @@ MAX_ANNOTATION_BYTES: Final = 4 * 1024 * 1024
 
 LATEST_SAMPLE: Final = 2**62
 """Larger positions are refused, so that sums and differences of two fit into int64."""
+
+BEYOND_END_S: Final = 0.15
+"""A reference may mark a beat so long after the end of the signal, which cuts the beat in two. It
+counts as a beat at the last sample: within 150 ms a comparison takes both for the same (EC57)."""
 
 _SKIP, _NUM, _SUBTYPE, _CHANNEL, _AUX = 59, 60, 61, 62, 63
 _NOTE: Final = 22
@@ -120,8 +125,9 @@ def read_beats(
 ) -> tuple[NDArray[np.int64], list[str]]:
     """Return the annotated beats of a record: positions as int64[n], ascending, and symbols.
 
-    Positions count samples of the lead that `replay.records.read_lead` would return. Raises
-    `InputError` for a file that is truncated, out of order, or marks samples outside the record.
+    Positions count samples of the lead that `replay.records.read_lead` would return, and lie within
+    it: one up to `BEYOND_END_S` after its end is moved to the last sample. Raises `InputError` for
+    a file that is truncated, out of order, or marks samples outside the record.
     """
     return _marks(record, annotator, lead, BEAT_SYMBOLS)
 
@@ -148,7 +154,8 @@ def _marks(
 ) -> tuple[NDArray[np.int64], list[str]]:
     """Return position and symbol of the wanted annotations of a well-formed file."""
     header = load_header(record)
-    fs_hz = header.lead_rate_hz(choose_lead(header, lead))
+    index = choose_lead(header, lead)
+    fs_hz = header.lead_rate_hz(index)
     file = annotation_file(record, annotator)
     data = read_small(file, "annotation file", MAX_ANNOTATION_BYTES)
     if len(data) % 2 or data[-2:] != _END:
@@ -156,12 +163,14 @@ def _marks(
     found = _annotations(file, data, header.frame_rate_hz, fs_hz)
     chosen = [i for i, symbol in enumerate(found.symbol) if symbol in wanted]
     samples = found.sample[chosen]
-    end = header.frames * fs_hz / header.frame_rate_hz
-    if samples.size and (samples[0] < 0 or samples.max() >= end or (np.diff(samples) < 0).any()):
+    end = header.frames * header.signals[index].samples_per_frame
+    latest = end + round(BEYOND_END_S * fs_hz)
+    if samples.size and (samples[0] < 0 or samples.max() > latest or (np.diff(samples) < 0).any()):
         raise InputError(
-            f"annotation file {quoted(file)} marks things out of order or outside the record"
+            f"annotation file {quoted(file)} marks things out of order or outside the record: "
+            f"before sample 0 or more than {BEYOND_END_S:g} s after its {end:,} samples"
         )
-    return samples, [found.symbol[i] for i in chosen]
+    return np.minimum(samples, end - 1), [found.symbol[i] for i in chosen]
 
 
 def _annotations(file: Path, data: bytes, frame_rate_hz: float, fs_hz: float) -> Annotations:

@@ -17,7 +17,7 @@ from typing import Final
 
 from pipeline.constants import SAMPLING_RATE_LIMITS_HZ, STREAM_NAME
 from pipeline.errors import ConfigError, DeviceError
-from replay.headers import GAIN_LIMITS, quoted
+from replay.headers import quoted
 from replay.leads import stream_name
 from replay.source import Source
 
@@ -25,7 +25,7 @@ SERIAL_DEFAULTS: Final = {"baud": 115_200.0, "fs": 250.0, "gain": 341.0}
 SERIAL_LIMITS: Final = {
     "baud": (300.0, 4_000_000.0),
     "fs": SAMPLING_RATE_LIMITS_HZ,
-    "gain": GAIN_LIMITS,
+    "gain": (1e-3, 1e6),
 }
 SYNTHETIC_DEFAULTS: Final = {
     "bpm": 72.0,

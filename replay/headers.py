@@ -32,7 +32,9 @@ MAX_LEAD_SAMPLES: Final = 2**28
 """Samples of one lead: eight days at 360 Hz, 1 GiB as float32."""
 MAX_FRAME_SAMPLES: Final = 2**20
 """Samples of all leads in one frame, the smallest unit that can be read."""
-GAIN_LIMITS: Final = (1e-3, 1e6)
+GAIN_LIMITS: Final = (1e-6, 1e13)
+"""ADC units per physical unit, whatever that is: from 1 unit a mV stated in nV, to 32 bits that
+``wrsamp`` spread over a signal of less than 1 mV stated in V."""
 DEFAULT_GAIN: Final = 200.0
 DEFAULT_RATE_HZ: Final = 250.0
 
@@ -190,7 +192,9 @@ _RECORD = re.compile(
     r"(?P<name>[A-Za-z0-9_-]{1,64})(/(?P<segments>\d{1,9}))?"
     r"\s+(?P<count>\d{1,9})"
     r"(\s+(?P<rate>[^\s/(]{1,32})(/[^\s(]{0,32})?(\([^\s)]{0,32}\))?"
-    r"(\s+(?P<frames>\d{1,15})(\s+[\d:.]{1,20}(\s+[\d/]{1,12})?)?)?)?",
+    # Time and date, which are not used: header(5) has 12:33:59 12/05/2020, the challenges of 2020
+    # and 2021 have 12-May-2020 12:33:59.
+    r"(\s+(?P<frames>\d{1,15})(\s+[\dA-Za-z:./-]{1,20}){0,2})?)?",
     re.ASCII,
 )
 _SIGNAL_FORMAT = re.compile(

@@ -1,82 +1,139 @@
-"""Choose the signal of a record, and name the stream that is made of it.
+"""Choose the signal of a record, say why, and name the stream that is made of it.
 
 Pure: works on checked headers, reads no file.
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from pipeline.errors import LeadError
 from replay.headers import RecordHeader, quoted
+from replay.signal_names import ECG, kind_named, plain_name
 
 _PREFERRED_LEADS: Final = ("MLII", "II")
 MV_PER_UNIT: Final = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
-_NOT_ECG = re.compile(
-    r"PLETH|PPG|\bBP\b|ABP|\bART|CVP|PAP\b|\bICP|RESP|IMPEDANCE|SPO2|SAO2|CO2|EEG|EOG|EMG|FLOW",
-    re.IGNORECASE,
-)
+_LISTED: Final = 16
+"""So many signals are named in a line at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeadChoice:
+    """The signal that is taken of a record."""
+
+    index: int
+    why: str
+    """One sentence: what was taken, why, and of what else. Empty where nothing was to choose."""
 
 
 def choose_lead(header: RecordHeader, lead: str | int | None = None) -> int:
-    """Return the index of the signal ``lead``, given by name or by index from 0.
+    """Return the index of the signal that `lead_choice` takes; errors as there."""
+    return lead_choice(header, lead).index
+
+
+def lead_choice(header: RecordHeader, lead: str | int | None = None) -> LeadChoice:
+    """Return the signal ``lead``, given by name or by index from 0, or the one to take by default.
 
     A text is a name, or an index if no signal has that name; a number is an index. The default is
-    MLII or II, else the first signal in units of voltage that is not named like a pulse, pressure,
-    respiration or EEG channel.
+    MLII or II, else the first signal that is named like an ECG, else the first that may be one
+    (`ecg_leads`).
 
     Raises:
-        LeadError: there is no such lead (the error lists the existing ones), or it is not in units
-            of voltage, so that the height of its QRS complexes is unknown.
+        LeadError: there is no such lead (the error lists the existing ones), none may be an ECG, or
+            the one asked for is not in units of voltage, so that the height of its QRS complexes is
+            unknown.
     """
-    available = ", ".join(
-        f"{i} {quoted(signal.name)} ({signal.units[:12]!r})"
-        for i, signal in enumerate(header.signals[:16])
-    )
     where = f"record {quoted(header.path)}"
     if lead is not None:
-        chosen = _find(header, lead)
-        if chosen is None:
-            raise LeadError(f"{where} has no lead {quoted(str(lead))}; it has {available}")
-        units = header.signals[chosen].units
-        if units.lower() not in MV_PER_UNIT:
-            raise LeadError(
-                f"{where}: lead {chosen} is in {units[:12]!r}, which is no voltage; put its gain "
-                f"and mV into the header, or choose another of {available}"
-            )
-        return chosen
-    ecg = ecg_leads(header)
+        return LeadChoice(_asked_for(header, lead, where), "")
+    candidates = ecg_leads(header)
+    named = [i for i in candidates if _kind(header, i) == ECG]
     for preferred in _PREFERRED_LEADS:
-        for i in ecg:
-            if _plain_name(header.signals[i].name) == preferred:
-                return i
-    if not ecg:
-        raise LeadError(f"{where} has no lead that looks like ECG; choose one of {available}")
-    return ecg[0]
+        for i in candidates:
+            if plain_name(header.signals[i].name) == preferred:
+                return _choice(header, i, candidates, "the usual one for rhythm")
+    if named:
+        only = "the only one" if len(named) == 1 else "the first"
+        return _choice(header, named[0], candidates, f"{only} named like an ECG")
+    if candidates:
+        why = "the first that may be an ECG, for none is named like one"
+        return _choice(header, candidates[0], candidates, why)
+    raise LeadError(
+        f"{where} has no signal that may be an ECG: it has {_listed(header, with_kinds=True)}; "
+        "name one with --lead if one is an ECG all the same"
+    )
 
 
 def ecg_leads(header: RecordHeader) -> list[int]:
-    """Return the indices of all ECG signals: in voltage, and not named like another signal."""
-    return [
-        i
+    """Return the indices of all signals that may be ECG: in voltage, and not named otherwise."""
+    return [i for i in range(len(header.signals)) if _kind(header, i) in (ECG, "")]
+
+
+def _kind(header: RecordHeader, index: int) -> str:
+    """Return `ECG`, why a signal is none, or nothing if its name does not say."""
+    signal = header.signals[index]
+    if signal.units.lower() not in MV_PER_UNIT:
+        return "no voltage"
+    return kind_named(signal.name, (other.name for other in header.signals))
+
+
+def _choice(header: RecordHeader, index: int, candidates: list[int], why: str) -> LeadChoice:
+    if len(header.signals) == 1:
+        return LeadChoice(index, "")
+    parts = [f"lead {quoted(header.signals[index].name)} is taken, {why}"]
+    others = [quoted(header.signals[i].name) for i in candidates if i != index]
+    if others:
+        parts.append(f"{_enumerated(others)} may be ECG, too")
+    refused = [
+        f"{quoted(signal.name)} ({_kind(header, i)})"
         for i, signal in enumerate(header.signals)
-        if signal.units.lower() in MV_PER_UNIT and not _NOT_ECG.search(signal.name)
+        if i not in candidates
     ]
+    if refused:
+        parts.append(f"no ECG: {_enumerated(refused)}")
+    return LeadChoice(index, "; ".join([*parts, "--lead takes another"]))
+
+
+def _enumerated(names: list[str]) -> str:
+    more = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _listed(header: RecordHeader, *, with_kinds: bool = False) -> str:
+    """Return index, name and unit of every signal, and why it is no ECG."""
+    return _enumerated(
+        [
+            f"{i} {quoted(signal.name)} ({signal.units[:12]!r}"
+            + (f", {_kind(header, i)})" if with_kinds else ")")
+            for i, signal in enumerate(header.signals)
+        ]
+    )
+
+
+def _asked_for(header: RecordHeader, lead: str | int, where: str) -> int:
+    """Return the index of the lead that somebody asked for."""
+    chosen = _find(header, lead)
+    if chosen is None:
+        raise LeadError(f"{where} has no lead {quoted(str(lead))}; it has {_listed(header)}")
+    units = header.signals[chosen].units
+    if units.lower() not in MV_PER_UNIT:
+        raise LeadError(
+            f"{where}: lead {chosen} is in {units[:12]!r}, which is no voltage; put its gain "
+            f"and mV into the header, or choose another of {_listed(header)}"
+        )
+    return chosen
 
 
 def _find(header: RecordHeader, lead: str | int) -> int | None:
     """Return the index of the lead of that name or number, or None."""
-    folded = [_plain_name(signal.name) for signal in header.signals]
+    folded = [plain_name(signal.name) for signal in header.signals]
     if isinstance(lead, str):
-        if _plain_name(lead) in folded:
-            return folded.index(_plain_name(lead))
+        if plain_name(lead) in folded:
+            return folded.index(plain_name(lead))
         if not (lead.isascii() and lead.isdigit() and len(lead) < 4):
             return None
     return int(lead) if 0 <= int(lead) < len(folded) else None
-
-
-def _plain_name(name: str) -> str:
-    return re.sub(r"^(ECG|LEAD)[ _-]+(LEAD[ _-]+)?", "", name.upper().strip())
 
 
 def stream_name(record: Path) -> str:

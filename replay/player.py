@@ -10,8 +10,9 @@ from dataclasses import replace
 
 from pipeline.clients.ingest import IngestClient
 from pipeline.errors import EndpointError, MonitorError
+from pipeline.signal.samples import SampleBlock
 from pipeline.transport.curve import ClientKeys
-from replay.source import Source, SourceInfo
+from replay.source import ReportingSource, Source, SourceInfo
 
 
 def stream_infos(sources: Sequence[Source]) -> list[SourceInfo]:
@@ -92,11 +93,12 @@ def send(
                 return
             source.seek(start.epoch, start.sample)
             failure: MonitorError | None = None
+            # The stream is there from now on, whatever a device sends and when.
+            if live and not client.report():
+                return
             try:
                 for block in source.blocks():
-                    if stop():
-                        return
-                    if block is not None and not client.send(block):
+                    if stop() or not _sent(client, source, block):
                         return
             except MonitorError as error:
                 # The samples sent so far are valid: the stream ends where its source failed.
@@ -107,3 +109,11 @@ def send(
                 raise failure
     finally:
         source.close()
+
+
+def _sent(client: IngestClient, source: Source, block: SampleBlock | None) -> bool:
+    """Send what a source yields and reports; False if the client was told to stop."""
+    if block is not None and not client.send(block):
+        return False
+    report = source.report() if isinstance(source, ReportingSource) else None
+    return report is None or client.report(report.unreadable, report.fault)

@@ -1,16 +1,7 @@
 """A device on a serial port as a source of samples.
 
-The device sends text, a line a sample, either ``value`` or ``seq,value[,leadoff]``
-(docs/devices.md): ``value`` in ADC units, ``seq`` the number of the sample modulo 65,536,
-``leadoff`` 1 while an electrode is off. Losses show in the positions of the blocks, which follow
-the device's own count; a gap is never closed:
-
-* Missing numbers leave a gap of that many samples, unless the following line shows that the number
-  was damaged. A repeated number is dropped.
-* After a silence, a disconnection or a restart of its count, the clock decides how far the position
-  advances. Without numbers, only a silence of over a second can be recognised as a loss.
-* Lines that have neither form, are too long, or whose number is not plausible are skipped and
-  counted in `SerialSource.rejected_lines`.
+`replay.serial_lines` has its protocol. Lines that cannot be read are reported as a number each
+second, and what keeps the device from sending samples in a sentence.
 
 The only user of pyserial. Units: mV out, samples, seconds. Not thread-safe.
 """
@@ -18,12 +9,12 @@ The only user of pyserial. Units: mV out, samples, seconds. Not thread-safe.
 import contextlib
 import errno
 import logging
+import math
 import os
-import re
 import stat
 import time
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import serial
@@ -34,7 +25,8 @@ from pipeline.schema.messages import FLAG_LEAD_OFF
 from pipeline.signal.samples import SampleBlock
 from replay.headers import quoted
 from replay.pacing import BLOCK_S, LONGEST_WAIT_S, wait_s
-from replay.source import SourceInfo
+from replay.serial_lines import LineReader, PositionTracker, Reading
+from replay.source import SourceInfo, SourceReport
 
 logger = logging.getLogger(__name__)
 
@@ -44,164 +36,14 @@ with contextlib.suppress(ImportError):  # Windows has none
 
     _PORT_ERRORS += (termios.error,)  # not an OSError; a device may disappear while it is opened
 
-SEQUENCE_MODULUS: Final = 65_536
-MAX_LINE_BYTES: Final = 32
 READ_TIMEOUT_S: Final = 2 * BLOCK_S
 """Silence after which an incomplete block is sent."""
-SILENCE_S: Final = 1.0
-"""Without numbers, a longer silence is a gap; with them, the tolerance of a plausible number."""
 FIRST_RETRY_S: Final = 0.25
 LONGEST_RETRY_S: Final = 5.0
-
-_LINE = re.compile(rb"(?:(\d{1,10}),)?(-?\d{1,8})(?:,([01]))?")
-
-
-class Reading(NamedTuple):
-    """One parsed line of the device."""
-
-    sequence: int | None
-    value: int
-    lead_off: bool
-
-
-class LineReader:
-    """Parses bytes into readings. Pure: no port, no clock."""
-
-    def __init__(self) -> None:
-        self.rejected = 0
-        """Number of lines that are not a reading."""
-        self._tail = b""
-        self._skipping = True
-
-    def restart(self) -> None:
-        """Drop the unfinished line; the next line counts as incomplete."""
-        self._tail = b""
-        self._skipping = True
-
-    def push(self, data: bytes) -> list[Reading]:
-        """Return the readings of the lines that ``data`` completes, in order."""
-        *lines, tail = (self._tail + data).split(b"\n")
-        readings = []
-        for line in lines:
-            if self._skipping:
-                self._skipping = False
-                continue
-            reading = _parsed(line.strip(b" \r\t"))
-            if reading is None:
-                self.rejected += 1
-            else:
-                readings.append(reading)
-        if len(tail) > MAX_LINE_BYTES:
-            # The line is too long: drop what there is of it, and skip the rest.
-            self.rejected += not self._skipping
-            self._skipping = True
-            tail = b""
-        self._tail = tail
-        return readings
-
-
-def _parsed(line: bytes) -> Reading | None:
-    match = _LINE.fullmatch(line)
-    if match is None or (match[3] is not None and match[1] is None):
-        return None
-    sequence = None if match[1] is None else int(match[1]) % SEQUENCE_MODULUS
-    return Reading(sequence, int(match[2]), match[3] == b"1")
-
-
-class PositionTracker:
-    """Assigns each reading its position in the stream. Pure: time is an argument."""
-
-    def __init__(self, rate_hz: float) -> None:
-        self.implausible = 0
-        """Number of readings skipped because of their sequence number."""
-        self._rate_hz = rate_hz
-        self._position = -1
-        self._sequence: int | None = None
-        self._unconfirmed: int | None = None
-        self._deferred: tuple[Reading, int, float] | None = None
-        """A reading whose number skips some, its distance from the last one, and its time. The next
-        reading shows whether the number was damaged."""
-        self._last_s: float | None = None
-        self._use_clock = False
-
-    def reconnected(self) -> None:
-        """Place the next reading by the clock: its number does not continue the last one."""
-        self._use_clock = True
-        self._unconfirmed = self._deferred = None
-
-    def track(self, reading: Reading, now_s: float) -> list[tuple[int, Reading]]:
-        """Return the readings whose positions are known now; positions ascend.
-
-        That is a deferred reading, if this one confirms it, and then this reading, unless it is
-        skipped or deferred itself.
-        """
-        placed = []
-        if self._deferred is not None:
-            if self._lies_before(self._deferred[0], reading):
-                placed = self.release()
-            else:
-                self.implausible += 1
-                self._deferred = None
-        step = self._step(reading.sequence, now_s)
-        if step is None:
-            return placed
-        if step > 1 and not self._use_clock and self._is_by_number(reading.sequence, step):
-            self._deferred = reading, step, now_s
-            return placed
-        return [*placed, self._assign(reading, step, now_s)]
-
-    def release(self) -> list[tuple[int, Reading]]:
-        """Place the deferred reading, if there is one: no later reading contradicts it."""
-        if self._deferred is None:
-            return []
-        deferred, self._deferred = self._deferred, None
-        return [self._assign(*deferred)]
-
-    def _assign(self, reading: Reading, step: int, now_s: float) -> tuple[int, Reading]:
-        self._position += step
-        self._sequence = reading.sequence
-        self._last_s = now_s
-        self._use_clock = False
-        self._unconfirmed = None
-        return self._position, reading
-
-    def _lies_before(self, deferred: Reading, reading: Reading) -> bool:
-        """Return whether ``deferred`` lies between the last reading placed and this one."""
-        if reading.sequence is None or deferred.sequence is None or self._sequence is None:
-            return True
-        from_last = (reading.sequence - self._sequence) % SEQUENCE_MODULUS
-        from_ahead = (reading.sequence - deferred.sequence) % SEQUENCE_MODULUS
-        return from_ahead <= from_last
-
-    def _is_by_number(self, sequence: int | None, step: int) -> bool:
-        """Return whether ``step`` follows from the number of a reading, not from the clock."""
-        if sequence is None or self._sequence is None:
-            return False
-        return (sequence - self._sequence - step) % SEQUENCE_MODULUS == 0
-
-    def _step(self, sequence: int | None, now_s: float) -> int | None:
-        """Return how many samples after the last reading this one is; None to skip it."""
-        if self._last_s is None:
-            return 1
-        elapsed = (now_s - self._last_s) * self._rate_hz
-        by_clock = max(1, round(elapsed))
-        if self._use_clock:
-            return by_clock
-        if sequence is None or self._sequence is None:
-            return by_clock if elapsed > SILENCE_S * self._rate_hz else 1
-        step = (sequence - self._sequence) % SEQUENCE_MODULUS
-        if step == 0:
-            return None
-        if step <= 1 + elapsed + SILENCE_S * self._rate_hz:
-            # The numbers may wrap around during a silence: the clock decides how often.
-            return step + SEQUENCE_MODULUS * max(0, round((elapsed - step) / SEQUENCE_MODULUS))
-        # A damaged number, or a device that restarted: the next number shows which.
-        expected = self._unconfirmed
-        self._unconfirmed = (sequence + 1) % SEQUENCE_MODULUS
-        if sequence == expected:
-            return by_clock
-        self.implausible += 1
-        return None
+FAULT_S: Final = 1.0
+"""After so long without a sample its source says why; sooner than the hub raises an alarm."""
+REPORT_S: Final = 1.0
+"""Lines that cannot be read are reported so often."""
 
 
 def attached_ports() -> list[str]:
@@ -247,6 +89,14 @@ class SerialSource:
         self.reconnects = 0
         """How often the device was lost and came back."""
         self._port: serial.Serial | None = self._open()
+        now_s = self._clock()
+        self._heard_s = -math.inf
+        """When it sent bytes last,"""
+        self._read_s = now_s
+        """and when a sample, or when it was opened."""
+        self._reported = SourceReport(0, "")
+        """The lines reported so far, and the present fault."""
+        self._reported_s = now_s
 
     @property
     def info(self) -> SourceInfo:
@@ -266,6 +116,8 @@ class SerialSource:
             now_s = self._clock()
             for reading in self._lines.push(data):
                 self._pending += self._tracker.track(reading, now_s)
+            self._heard_s = now_s if data else self._heard_s
+            self._read_s = now_s if self._pending else self._read_s
             if not data:
                 self._pending += self._tracker.release()
             if len(self._pending) >= self._block or not data or now_s - yielded_s > 0.2:
@@ -274,6 +126,33 @@ class SerialSource:
                 else:
                     yield None
                 yielded_s = now_s
+
+    def report(self) -> SourceReport | None:
+        """Return what is new: a fault, its end, or lines that could not be read."""
+        now_s = self._clock()
+        before, fault = self._reported, self._fault(now_s)
+        new = self.rejected_lines - before.unreadable
+        if fault == before.fault and not (new and now_s - self._reported_s >= REPORT_S):
+            return None
+        self._reported, self._reported_s = SourceReport(before.unreadable + new, fault), now_s
+        return SourceReport(new, fault)
+
+    def _fault(self, now_s: float) -> str:
+        """Return what keeps the device from sending samples, and what to do; empty for nothing."""
+        if self._closed:
+            return ""
+        if self._port is None:
+            return f"the device is gone: plug it in again, {quoted(self._path)} is looked for"[:160]
+        if now_s - self._read_s < FAULT_S:
+            return ""
+        if now_s - self._heard_s >= FAULT_S:
+            return "the device sends nothing: check its cable, its power and its program"
+        unread = "its lines cannot be read"
+        if self._reported.fault.startswith(unread):
+            return self._reported.fault  # with the line that was the latest then
+        latest = self._lines.latest_rejected[:16].strip().decode("latin-1")
+        example = f", such as {latest!r}" if latest else ""
+        return f"{unread}{example}: check baud={self._baud} and what it prints"
 
     def seek(self, epoch: int, sample: int) -> None:
         """Do nothing: past samples of a device are lost."""
@@ -287,6 +166,7 @@ class SerialSource:
         """Return the pending readings as blocks, divided where positions jump."""
         pending, self._pending = self._pending, []
         positions = np.array([position for position, _ in pending], dtype=np.int64)
+        # None becomes NaN.
         mv = np.array([r.value for _, r in pending], dtype=np.float64) / self._gain
         flags = np.array([FLAG_LEAD_OFF * r.lead_off for _, r in pending], dtype=np.uint8)
         starts = [0, *(np.flatnonzero(np.diff(positions) != 1) + 1).tolist()]
@@ -331,6 +211,7 @@ class SerialSource:
             return
         logger.warning("device %s is back", quoted(self._path))
         self.reconnects += 1
+        self._read_s = self._clock()
         self._lines.restart()
         self._tracker.reconnected()
 

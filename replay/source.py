@@ -10,7 +10,7 @@ Units: mV. Not thread-safe: one reader for each source.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from pipeline.signal.samples import SampleBlock
 
@@ -25,6 +25,16 @@ class SourceInfo:
     lead: str
     total_samples: int | None = None
     """Number of samples in one pass; None for a device."""
+
+
+class SourceReport(NamedTuple):
+    """How a device fares, besides its samples."""
+
+    unreadable: int
+    """Lines or packets that could not be read, since the last report."""
+    fault: str
+    """What keeps it from sending samples, and what to do, at most 160 characters without control
+    characters; empty for nothing. It holds until the next report or sample."""
 
 
 class Source(Protocol):
@@ -48,4 +58,13 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release the file or device; safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class ReportingSource(Source, Protocol):
+    """A device that knows why it sends no samples, or that it sends what cannot be read."""
+
+    def report(self) -> SourceReport | None:
+        """Return what is new since the last call; asked each time that `blocks` yields."""
         ...

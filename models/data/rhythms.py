@@ -22,7 +22,7 @@ class Stretch:
 def read_rhythms(record: Path, last_s: float) -> list[Stretch]:
     """Return the rhythms that the notes of a record name, each to the next note.
 
-    The last one ends at ``last_s``, seconds.
+    The last one ends at ``last_s``, seconds; a record without such notes names none.
 
     Raises:
         InputError: the annotations cannot be read.
@@ -33,5 +33,5 @@ def read_rhythms(record: Path, last_s: float) -> list[Stretch]:
         for sample, note in zip(found.sample.tolist(), found.aux_note, strict=True)
         if note.startswith("(")
     ]
-    ends = [*(at for at, _ in notes[1:]), last_s]
+    ends = [*(at for at, _ in notes), last_s][1:]
     return [Stretch(name, at, end) for (at, name), end in zip(notes, ends, strict=True)]

@@ -154,23 +154,45 @@ def evaluate_faults(
     evaluation.evaluate_faults(data, report=report, as_json=as_json)
 
 
+@evaluate_app.command("ec13")
+def evaluate_ec13(report: Report = None, as_json: JsonLines = False) -> None:
+    """Show what comes out for the test waveforms of monitors; no conformity is claimed."""
+    from monitor.measure import evaluate as evaluation
+
+    evaluation.evaluate_ec13(report=report, as_json=as_json)
+
+
 @evaluate_app.command("alarms")
 def evaluate_alarms(
     data: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Folder with any of challenge2015/, vfdb/, mitdb/ and nstdb/."),
+        typer.Option(
+            help="Folder with any of challenge2015/, vfdb/, cu/, mitdb/, svdb/, nstdb/ and "
+            "cinc17/, or one of these."
+        ),
     ] = None,
     pictures: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="Draw reference and alarms over time into this folder."),
     ] = None,
+    picture: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            metavar="DB/RECORD[@SECONDS]",
+            help="Only draw this place into --pictures, as vfdb/424@1537; without seconds, all "
+            "that is called wrongly in the record. May be repeated.",
+        ),
+    ] = None,
     report: Report = None,
     as_json: Json = False,
 ) -> None:
-    """Compare our alarms with annotated alarms and lethal rhythms."""
+    """Compare our alarms with annotated alarms, rhythms and beats."""
     from monitor.measure import evaluate as evaluation
 
-    evaluation.evaluate_alarms(data, pictures=pictures, report=report, as_json=as_json)
+    if picture:
+        evaluation.draw_places(data, picture, pictures)
+    else:
+        evaluation.evaluate_alarms(data, pictures=pictures, report=report, as_json=as_json)
 
 
 @evaluate_app.command("soak")

@@ -42,7 +42,9 @@ Duration = Annotated[Optional[float], typer.Option(help="Seconds to play; all by
 Loop = Annotated[bool, typer.Option("--loop", help="Start again at the end, until stopped.")]
 Lead = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option(help="Lead by name or index; MLII or II, else the first ECG lead, by default."),
+    typer.Option(
+        help="Lead by name or index. Default: MLII or II, else the first named like an ECG."
+    ),
 ]
 Port = Annotated[
     int, typer.Option(help="Port of the alerts; replay and control are one and two above.")

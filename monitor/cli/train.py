@@ -204,3 +204,16 @@ def train_fibrillation(
     from monitor.commands import train as training
 
     training.fit_fibrillation(data)
+
+
+@train_app.command("atrial-fibrillation")
+def train_atrial_fibrillation(
+    data: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Folder with mitdb/, cinc17/ and svdb/."),
+    ] = None,
+) -> None:
+    """Fit the weights of atrial fibrillation; print them with their figures."""
+    from monitor.commands import train as training
+
+    training.fit_atrial_fibrillation(data)

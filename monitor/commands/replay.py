@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from monitor.inputs import default_log, find_leads
+from monitor.inputs import default_log, find_leads, report_leads
 from monitor.run.reporters import choose_reporter
 from monitor.run.session import run
 
@@ -49,7 +49,8 @@ def replay_records(
         EndpointError: a port is in use.
         KeyboardInterrupt: a signal ended the run; the summary was shown.
     """
-    find_leads(records, lead)  # refuse a bad record before any process starts
+    # Refuse a bad record before any process starts.
+    report_leads(find_leads(records, lead))
     arguments = [*records, "--speed", speed, "--start", str(start_s)]
     arguments += [] if duration_s is None else ["--duration", str(duration_s)]
     arguments += [] if lead is None else ["--lead", lead]

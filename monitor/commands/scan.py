@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from models.files.calibration import load_calibration
 from models.inference.student import StudentScorer
 from monitor.alert_lines import record_line
-from monitor.inputs import find_leads, load_alarm_settings, shipped_classifier
+from monitor.inputs import find_leads, load_alarm_settings, report_leads, shipped_classifier
 from monitor.run.summary import ScanSummary, summary_json, summary_lines
 from pipeline.errors import InputError
 from pipeline.schema.public import BeatNote, encode_json
@@ -47,15 +47,16 @@ def scan_records(
     settings = load_alarm_settings(alarms)
     if annotations is not None and not annotations.is_dir():
         raise InputError(f"no folder {str(annotations)!r} to write annotations into: create it")
-    sources = [RecordSource(path, lead=index, speed=None) for path, index in found]
+    sources = [RecordSource(one.path, lead=one.index, speed=None) for one in found]
+    report_leads(found)
     config = load_calibration(false_alerts_per_hour=false_alerts_per_hour)
     scorer, classifier = StudentScorer.load(), shipped_classifier()
     began, kinds, totals = time.monotonic(), Counter[str](), Counter[str]()
-    streams = []
+    leads = {}
     with _progress() as progress:
         task = progress.add_task("records", total=len(sources))
         for source, info in zip(sources, stream_infos(sources), strict=True):
-            streams.append(info.stream)
+            leads[info.stream] = info.lead
             runner = EmbeddedRunner(
                 info.stream,
                 info.fs_hz,
@@ -81,7 +82,8 @@ def scan_records(
         beats=totals["beats"],
         beats_not_analysable=totals["beats_not_analysable"],
         alerts=dict(kinds),
-        streams=streams,
+        streams=list(leads),
+        leads=leads,
     )
     text = summary_json(summary) if as_json or beats else "\n".join(summary_lines(summary))
     sys.stdout.write(text + "\n")

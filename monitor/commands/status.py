@@ -102,7 +102,8 @@ def lines(reply: ControlReply, system: SystemReport) -> Iterator[Text | Table]:
     yield Text(
         f"samples  {system.received_samples} received, {system.duplicate_samples} duplicate, "
         f"{system.out_of_order_samples} out of order, {system.gap_samples} missing, "
-        f"{system.late_samples} late, {system.shed_samples} shed"
+        f"{system.late_samples} late, {system.shed_samples} shed; "
+        f"{system.unreadable_lines} lines unreadable"
     )
     kinds = (f"{n} {safe_text(kind).replace('_', ' ')}" for kind, n in system.alerts.items())
     yield Text(f"alerts   {', '.join(kinds) or 'none'}; {system.rejected_frames} frames rejected")
@@ -122,16 +123,18 @@ def streams_table(statuses: Sequence[Status]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for name in ("stream", "state"):
         table.add_column(name, overflow="ellipsis", no_wrap=True)
-    for name in ("bpm", "data age", "pending", "beats", "alarms", "p99"):
+    for name in ("bpm", "AF", "data age", "pending", "beats", "alarms", "p99"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in statuses:
         state = "ended" if one.ended else one.state.replace("_", " ")
         why = f": {one.reason}" if one.reason and not one.ended else ""
         p99 = one.latency_p99_ms
+        share = one.atrial_fibrillation_share
         table.add_row(
             Text(safe_text(one.stream)),
             Text(safe_text(state + why), "" if one.ended else _COLOURS.get(one.state, "")),
             "-" if one.bpm is None or one.ended else f"{one.bpm:.0f}",
+            "-" if share is None else f"{100.0 * share:.0f} %",
             "-" if one.ended else f"{one.data_age_s:.1f} s",
             str(one.pending),
             str(one.beats),

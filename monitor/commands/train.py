@@ -175,6 +175,27 @@ def fit_fibrillation(data: Path | None) -> None:
     sys.stdout.write(json.dumps(to_json(fit)) + "\n")
 
 
+def fit_atrial_fibrillation(data: Path | None) -> None:
+    """Fit the weights of atrial fibrillation; print them as one JSON object.
+
+    Raises:
+        InputError: a database or a record is missing or unusable.
+    """
+    from models.files.strict_json import to_json
+    from models.training.rhythms.atrial_fibrillation import (
+        fit_atrial_fibrillation,
+        training_records,
+    )
+
+    records = training_records()
+    with _bar() as bar:
+        task = bar.add_task("atrial fibrillation", total=None)
+        fit = fit_atrial_fibrillation(
+            data_folder(data), records, lambda text: bar.update(task, description=text)
+        )
+    sys.stdout.write(json.dumps(to_json(fit)) + "\n")
+
+
 def _without_none(settings: Mapping[str, Setting | None]) -> dict[str, Setting]:
     return {name: value for name, value in settings.items() if value is not None}
 

@@ -121,6 +121,9 @@ def _vitals_facts(stream: StreamState, status: Status | None) -> list[tuple[str,
             ("anomalous", number(status.anomalous, ",d")),
             ("unanalysable", number(status.beats_not_analysable, ",d")),
         ]
+        if status.atrial_fibrillation_share:
+            share = number(100.0 * status.atrial_fibrillation_share, ".0f", " %")
+            facts.append(("in atrial fib.", share))
     return facts
 
 
@@ -148,10 +151,12 @@ def health_facts(stream: StreamState, now: float) -> list[tuple[str, str]]:
         return facts
     latency = f"{number(status.latency_p50_ms)} / {number(status.latency_p99_ms)} ms"
     scorers = number(status.scorers, ",d") if status.scorers else "none"
+    unread = number(status.unreadable_lines, ",d", " lines")
     return [
         *facts,
         ("p50 / p99", latency),
         ("lost", number(status.gap_samples, ",d", " samples")),
+        *([("unreadable", unread)] if status.unreadable_lines else []),
         ("duplicate", number(status.duplicate_samples, ",d", " samples")),
         ("rejected", number(status.rejected_frames, ",d", " frames")),
         ("redelivered", number(status.redelivered, ",d", " beats")),
@@ -184,7 +189,9 @@ def health_panel(
     for label, value in health_facts(stream, now) + _latency_facts(dashboard, stream):
         bad = label == "data age" and stream.is_stale(now)
         bad = bad or (label == "scorers" and value.startswith("none"))
-        bad = bad or (label in ("lost", "rejected") and not value.startswith(("0 ", "–")))
+        bad = bad or (
+            label in ("lost", "unreadable", "rejected") and not value.startswith(("0 ", "–"))
+        )
         lines.append(spread(Text(label, MUTED), Text(value, "bold yellow" if bad else ""), inner))
     return box(Text("health", MUTED), Text(), lines, width, height)
 

@@ -4,12 +4,13 @@
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from models.evaluation.report.documents import Section
 from models.measure.provenance import provenance
 from monitor.inputs import data_folder
-from monitor.measure.output import collect, print_json, print_sections, progress_of
+from monitor.measure.output import collect, print_json, print_lines, print_sections, progress_of
 from pipeline.errors import ConfigError, InputError
 
 
@@ -175,6 +176,28 @@ def evaluate_faults(data: Path | None, *, report: Path | None, as_json: bool) ->
         replace_section(report, SECTION, sections)
 
 
+def evaluate_ec13(*, report: Path | None, as_json: bool) -> None:
+    """Print what comes out for test waveforms; write it into a document, if asked to.
+
+    Raises:
+        ArtifactError: what ships is unusable.
+        ConfigError: the document has no place for the table.
+    """
+    from models.evaluation.report.document_file import replace_section, split_at_section
+    from models.evaluation.report.ec13 import SECTION, ec13_sections
+    from models.evaluation.stress.ec13 import STEPS, evaluate_ec13
+
+    if report is not None:
+        split_at_section(report, SECTION)
+    with progress_of(STEPS) as on_step:
+        figures = collect(evaluate_ec13(on_step), as_json=as_json)
+    sections = ec13_sections(figures, provenance())
+    if not as_json:
+        print_sections(sections)
+    if report is not None:
+        replace_section(report, SECTION, sections)
+
+
 def evaluate_alarms(
     data: Path | None, *, pictures: Path | None, report: Path | None, as_json: bool
 ) -> None:
@@ -186,12 +209,8 @@ def evaluate_alarms(
         ConfigError: pictures cannot be drawn here, or the document has no place for the tables.
     """
     from models.evaluation.alarms.evaluate import databases, evaluate_alarms
-    from models.evaluation.report.alarms import (
-        SECTION,
-        alarm_sections,
-        draw_alarms,
-        wrong_call_table,
-    )
+    from models.evaluation.report.alarms.pictures import draw_alarms
+    from models.evaluation.report.alarms.sections import SECTION, alarm_sections, wrong_lines
     from models.evaluation.report.document_file import replace_section, split_at_section
     from models.evaluation.report.pictures import prepare
 
@@ -208,12 +227,39 @@ def evaluate_alarms(
         print_json(result)
     else:
         print_sections(sections)
-        if result.challenge2015 is not None:
-            print_sections([Section(blocks=[wrong_call_table(result.challenge2015)])])
+        print_lines(
+            "Called wrongly (a picture of each: --picture RECORD@SECONDS --pictures DIR)",
+            wrong_lines(result),
+        )
     if pictures is not None:
         draw_alarms(result, pictures)
     if report is not None:
         replace_section(report, SECTION, sections)
+
+
+def draw_places(data: Path | None, texts: Sequence[str], pictures: Path | None) -> None:
+    """Draw places of records, as `evaluate_alarms` lists them, and print the files.
+
+    Raises:
+        InputError: a record is missing or unreadable, or nothing is called wrongly in it.
+        ArtifactError: what ships is unusable.
+        ConfigError: a text names no place, there is no folder for pictures, or they cannot be
+            drawn here.
+    """
+    from models.evaluation.alarms.views import look_at, parse_place, places_of
+    from models.evaluation.report.alarms.pictures import draw_view
+    from models.evaluation.report.pictures import prepare
+
+    if pictures is None:
+        raise ConfigError("--picture needs a folder to draw into: add --pictures DIR")
+    named = [parse_place(text) for text in texts]
+    prepare(pictures)
+    folder = data_folder(data)
+    places = [place for one in named for place in places_of(folder, one)]
+    with progress_of(len(places)) as on_step:
+        for place in places:
+            on_step(f"{place.database}/{place.record}")
+            sys.stdout.write(f"{draw_view(look_at(folder, place), pictures)}\n")
 
 
 def write_cards(data: Path | None, teacher: Path | None, folder: Path) -> None:

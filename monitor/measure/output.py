@@ -20,6 +20,7 @@ WIDTH: Final = 100
 """The tables fit a terminal this wide."""
 
 _LONGEST_CELL: Final = 200
+_LONGEST_LINE: Final = 400
 
 T = TypeVar("T")
 
@@ -52,6 +53,13 @@ def print_sections(sections: Sequence[Section]) -> None:
         for block in section.blocks:
             if block:
                 _print_block(console, block)
+
+
+def print_lines(title: str, lines: Sequence[str]) -> None:
+    """Print lines below a title; long ones are not wrapped. Nothing, if there are none."""
+    if lines:
+        shown = [f"\n{title}", *(safe_text(line, _LONGEST_LINE) for line in lines)]
+        sys.stdout.write("\n".join(shown) + "\n")
 
 
 def _print_block(console: Console, block: Block) -> None:

@@ -87,6 +87,8 @@ class Tally:
             scorer_restarts=restarts.get("scorer", 0),
             restarts=dict(restarts),
             log=str(self.log),
+            unreadable_lines=sum(s.unreadable_lines for s in statuses),
+            leads={name: self.statuses[name].lead for name in sorted(self.statuses)},
         )
 
 

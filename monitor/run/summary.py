@@ -1,7 +1,7 @@
 """What a run or a scan has processed and found, printed at its end."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from monitor.text import safe_text
 from pipeline.constants import NOTICE, SCHEMA
@@ -32,6 +32,8 @@ class ScanSummary:
     """Alarms that began, by kind."""
     streams: list[str]
     notice: str = NOTICE
+    leads: dict[str, str] = field(default_factory=dict)
+    """The lead of each stream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,10 @@ class RunSummary:
     """How often each process was started again, by its name."""
     log: str
     notice: str = NOTICE
+    leads: dict[str, str] = field(default_factory=dict)
+    """The lead of each stream."""
+    unreadable_lines: int = 0
+    """Lines of devices that could not be read."""
 
 
 Summary = ScanSummary | RunSummary
@@ -86,10 +92,11 @@ def summary_lines(summary: Summary) -> list[str]:
 
 
 def _run_lines(summary: RunSummary) -> list[str]:
-    missing = summary.alerts_missing
+    missing, unread = summary.alerts_missing, summary.unreadable_lines
     active = [safe_text(f"{a.kind} ({a.state})").replace("_", " ") for a in summary.standing]
     return [
         *([f"missing  {missing} alerts that the log no longer holds"] if missing else []),
+        *([f"unread   {unread} lines of the device"] if unread else []),
         *([f"active   {', '.join(active)}"] if active else []),
         f"log      {summary.log}",
     ]

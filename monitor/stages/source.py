@@ -7,7 +7,7 @@ Ctrl-C, or the death of the process that started it.
 import logging
 from collections.abc import Sequence
 
-from monitor.inputs import find_leads
+from monitor.inputs import find_leads, report_leads
 from monitor.run.events import SourceReady, announce
 from monitor.run.limits import return_memory
 from monitor.run.processes import stop_when_orphaned
@@ -64,11 +64,14 @@ def run_source(
     else:
         from replay.records import RecordSource
 
-        for path, index in find_leads(records, lead):
+        found = find_leads(records, lead)
+        if parent is None:  # a parent has reported them
+            report_leads(found)
+        for one in found:
             sources.append(
                 RecordSource(
-                    path,
-                    lead=index,
+                    one.path,
+                    lead=one.index,
                     speed=parse_speed(speed),
                     start_s=start_s,
                     duration_s=duration_s,

@@ -10,6 +10,8 @@ Time is the position of the beats: the alarms are the same however the samples w
 and in whatever order the scores came. No clock, no I/O.
 """
 
+from typing import Final
+
 from pipeline.alarms.kinds import BEAT_KINDS
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.state_machine import AlarmStateMachine
@@ -19,9 +21,12 @@ from pipeline.alarms.ventricular import (
     VentricularRhythmState,
     VentricularShape,
 )
+from pipeline.constants import CLASSES
 from pipeline.schema.public import Alert
 from pipeline.schema.state import State, field
 from pipeline.scoring.beat import Beat
+
+_BY_CHANCE: Final = 1.0 / len(CLASSES)
 
 
 class BeatAlarmsState(State):
@@ -63,7 +68,10 @@ class BeatAlarms:
             alerts += self._next_epoch()
         alerts += self.advance(beat.sample)
         self.state.latest = beat.sample
-        for found in self._rhythm.on_beat(beat.sample, beat.rr_s, self._ventricular(beat)):
+        shape = None if beat.verdict is None else beat.verdict.shape
+        named = self._ventricular(beat)
+        doubtful = _may_be_ventricular(beat)
+        for found in self._rhythm.on_beat(beat.sample, beat.rr_s, named, shape, doubtful=doubtful):
             alerts += self._on_rhythm(found)
         return alerts + self._on_anomaly(beat)
 
@@ -145,3 +153,9 @@ class BeatAlarms:
             bpm=beat.bpm,
         )
         return begun + self.machine.end("anomalous_beat", beat.sample, "over")
+
+
+def _may_be_ventricular(beat: Beat) -> bool:
+    """Return whether class V is no less probable than by chance."""
+    probabilities = beat.probabilities
+    return probabilities is not None and float(probabilities[CLASSES.index("V")]) >= _BY_CHANCE

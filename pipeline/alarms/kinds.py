@@ -100,6 +100,13 @@ KINDS: Final = {
             hold_s=EPISODE_S,
         ),
         Kind(
+            "atrial_fibrillation",
+            PHYSIOLOGICAL,
+            MEDIUM,
+            "atrial fibrillation",
+            yields_to=_STOPPED,
+        ),
+        Kind(
             "heart_rate_high",
             PHYSIOLOGICAL,
             MEDIUM,
@@ -126,6 +133,7 @@ KINDS: Final = {
         Kind("log_not_writable", TECHNICAL, MEDIUM, "not recorded"),
         Kind("no_data", TECHNICAL, MEDIUM, "no data from the source"),
         Kind("wrong_rate", TECHNICAL, MEDIUM, "wrong sampling rate"),
+        Kind("unreadable_lines", TECHNICAL, MEDIUM, "lines that cannot be read"),
         Kind("unmonitored", TECHNICAL, MEDIUM, "not analysable for long"),
         Kind("lead_off", TECHNICAL, LOW, "electrode off"),
         Kind("not_analysable", TECHNICAL, LOW, "not analysable"),

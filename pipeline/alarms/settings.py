@@ -33,6 +33,8 @@ class AlarmSettings:
     """So many ventricular beats in a row are a ventricular tachycardia ..."""
     tachycardia_bpm: float = 100.0
     """... if they come at this rate or faster (Challenge 2015; bedside monitors: 3 to 99 beats)."""
+    atrial_fibrillation_delay_s: float = 30.0
+    """Atrial fibrillation must have lasted for so long (ESC guidelines: an episode has 30 s)."""
     realarm_s: float = 120.0
     """So long after it was acknowledged an alarm whose condition is still there calls again."""
     off: frozenset[str] = frozenset()
@@ -54,6 +56,7 @@ RANGES: Final = {
     "heart_rate_hysteresis_bpm": (0.0, 20.0),
     "tachycardia_beats": (3, 99),
     "tachycardia_bpm": (60.0, 200.0),
+    "atrial_fibrillation_delay_s": (0.0, 600.0),
     "realarm_s": (30.0, 600.0),
 }
 """The least and the most that each number may be set to."""

@@ -5,19 +5,24 @@ in source samples, so the same samples give the same alerts at any speed. No clo
 `pipeline.alarms.beat_rules` has the alarms that need scores.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from operator import itemgetter
 from typing import Final, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.alarms.atrial_fibrillation import AtrialAlarms, AtrialState
 from pipeline.alarms.kinds import SIGNAL_KINDS
 from pipeline.alarms.rate_rules import RateChange, RateRules, RateRulesState
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.state_machine import AlarmStateMachine
 from pipeline.schema.public import Alert
-from pipeline.schema.state import State
+from pipeline.schema.state import State, field
 from pipeline.signal.quality import Reason
-from pipeline.signal.segment import FibrillationChange
+from pipeline.signal.segment import FastRhythmChange, FibrillationChange
 
 WINDOW_DELAY_S: Final = 0.6
 """A beat is reported when its window is complete; only then is its absence certain."""
@@ -36,9 +41,6 @@ SETTLED_S: Final = 1.0
 """Signal shows little so soon after its return: the detector begins, and a QRS may lie in the gap.
 With the second before the signal counts as returned, these are the 2 s after which the detector
 works again."""
-
-RATE_TOLERANCE: Final = 0.01
-"""A live source whose samples come faster or slower by more than this fraction is called wrong."""
 
 _BLIND: Final = frozenset(reason for reason in Reason if not reason.shows_qrs)
 """States in which no QRS could be found. A flat line is none of them: unless the device reports an
@@ -76,6 +78,11 @@ class SignalAlarmsState(State):
     """Why the signal cannot be analysed now; OK where it can."""
     fibrillation: FibrillationChange | None = None
     """What the waveform does, where it fibrillates."""
+    fast_rhythm: FastRhythmChange | None = None
+    """The rhythm that is too fast for single beats, while there is one."""
+    interval_from: int | None = None
+    """The QRS that the next interval begins with; None where the signal was lost since."""
+    atrial: AtrialState = field(default_factory=AtrialState.fresh)
 
     @classmethod
     def fresh(cls, first_sample: int = 0) -> Self:
@@ -101,12 +108,17 @@ class SignalAlarms:
         settings: AlarmSettings,
         state: SignalAlarmsState,
     ) -> None:
-        """Raise alarms in ``machine``."""
+        """Raise alarms in ``machine``.
+
+        Raises:
+            SnapshotError: the state is none of such rules.
+        """
         self.state = state
         self.machine = machine
         self._fs_hz = fs_hz
         self._settings = settings
         self._rates = RateRules(settings, fs_hz, state.rates)
+        self.atrial = AtrialAlarms(machine, fs_hz, settings, state.atrial)
 
     def begin_epoch(self, epoch: int, first_sample: int, ended_at: int) -> list[Alert]:
         """Begin anew at ``first_sample`` of an epoch; the old one ended at ``ended_at``."""
@@ -117,7 +129,9 @@ class SignalAlarms:
         state.fibrillation = None
         state.qrs_at = state.still_from = state.seen_from = first_sample
         state.blind_from = state.changed_at = state.watched_to = first_sample
+        state.fast_rhythm = state.interval_from = None
         self._rates.reset()
+        self.atrial.reset()
         return alerts
 
     def on_quality(self, sample: int, reason: Reason) -> list[Alert]:
@@ -128,6 +142,7 @@ class SignalAlarms:
         alerts = []
         if reason is Reason.GAP:
             self.state.fibrillation = None  # the detection of fibrillation begins anew, too
+            self.state.fast_rhythm = None
         if before is not Reason.OK:
             now = "analysable again" if reason is Reason.OK else f"now {reason.text}"
             alerts += self.machine.end(_technical(before), sample, now)
@@ -138,11 +153,13 @@ class SignalAlarms:
         if reason in _BLIND and before not in _BLIND:
             self.state.blind_from = sample
             alerts += self._hidden((*_STILL, *_RATES), sample)
-            self._rates.reset()
+            self.state.interval_from = None
+            self._rates.interrupt()
         if before.shows_waves and not reason.shows_waves:
             alerts += self._hidden(("ventricular_fibrillation",), sample)
         if before in _BLIND and reason not in _BLIND:
             self._resume_counting(sample)
+            alerts += self._runs_too_fast(sample)
         if reason.shows_waves and not before.shows_waves:
             alerts += self._fibrillates(sample)
         return alerts
@@ -165,26 +182,64 @@ class SignalAlarms:
         self.state.seen_from = sample
         self.state.still_from = sample - carried
 
-    def on_qrs(self, sample: int, rr_s: float) -> list[Alert]:
-        """Take in a QRS at ``sample`` and the interval before it, NaN if it is not known."""
+    def on_qrs(
+        self,
+        sample: int,
+        rr_s: float,
+        known_at: int,
+        window: NDArray[np.float32] | None = None,
+        *,
+        usable: bool = False,
+    ) -> list[Alert]:
+        """Take in a QRS.
+
+        Args:
+            sample: its R peak.
+            rr_s: the interval before it, NaN if it is not known.
+            known_at: where it was found. One found so late that as much time has passed since as an
+                alarm of silence needs does not end that alarm.
+            window: float32[320], as a segment has it; None where there is none.
+            usable: whether the window can be analysed.
+        """
         alerts = []
-        for kind in _STILL:
-            alerts += self.machine.end(kind, sample, "QRS seen again")
         if sample > self.state.qrs_at:
             self.state.qrs_at = sample
             self.state.still_from = max(sample, self.state.seen_from)
-        for rate in self._rates.on_qrs(sample, rr_s):
-            alerts += self._on_rate(sample, rate)
+        for kind, seconds in self._still_kinds():
+            if known_at - self.state.still_from < self._samples(seconds):
+                alerts += self.machine.end(kind, sample, "QRS seen again")
+        interval_s = self._interval(sample, rr_s)
+        if self.state.reason not in _BLIND and self.state.fast_rhythm is None:
+            for rate in self._rates.on_qrs(sample, interval_s):
+                alerts += self._on_rate(sample, rate)
+            if window is not None and self.state.fibrillation is None:
+                alerts += self.atrial.on_beat(sample, rr_s, window, usable=usable)
         return alerts
+
+    def _interval(self, sample: int, rr_s: float) -> float:
+        """Return the interval before a QRS, seconds, NaN if it is not known.
+
+        The segmenter gives none where the signal is not analysable. Where it could still show a
+        QRS, as a flat line could, the interval is known all the same: otherwise a heart at 20 bpm,
+        flat between its beats, would have no rate.
+        """
+        before = self.state.interval_from
+        lost = self.state.reason in _BLIND or sample < self.state.seen_from
+        self.state.interval_from = None if lost else sample
+        if math.isfinite(rr_s) or lost or before is None:
+            return rr_s
+        return (sample - before) / self._fs_hz
 
     def on_fibrillation(self, change: FibrillationChange) -> list[Alert]:
         """Record that the waveform begins or ceases to fibrillate."""
         self.state.fibrillation = change if change.active else None
         self._rates.reset()  # detections within fibrillation are no beats
+        self.atrial.reset()
         if change.active:
             return self._fibrillates(change.sample)
         why = "waveform no longer fibrillating"
-        return self.machine.end("ventricular_fibrillation", change.sample, why)
+        alerts = self.machine.end("ventricular_fibrillation", change.sample, why)
+        return alerts + self._runs_too_fast(change.sample)
 
     def _fibrillates(self, sample: int) -> list[Alert]:
         change = self.state.fibrillation
@@ -198,30 +253,32 @@ class SignalAlarms:
             values={"frequency_hz": round(change.hz, 2), "amplitude_mv": round(change.mv, 3)},
         )
 
-    def on_stamp(self, sample: int, step_s: float | None, rate_off: float | None) -> list[Alert]:
-        """Take in what the stamps of the source's clock show at ``sample``.
+    def on_fast_rhythm(self, change: FastRhythmChange) -> list[Alert]:
+        """Record that a rhythm too fast for single beats begins or ends."""
+        self.state.fast_rhythm = change if change.active else None
+        self._rates.reset()  # of such a rhythm every second or third beat is found
+        self.atrial.reset()
+        if change.active:
+            return self._runs_too_fast(change.sample)
+        self.state.still_from = max(self.state.still_from, change.begun_at)
+        return self.machine.end("extreme_tachycardia", change.sample, "no longer so fast")
 
-        Args:
-            sample: the one that was stamped.
-            step_s: by how much the clock stepped there; None where it did not.
-            rate_off: how much faster than its stated rate the source sends, as a fraction of that
-                rate; None if not known.
-        """
+    def _runs_too_fast(self, sample: int) -> list[Alert]:
+        change = self.state.fast_rhythm
+        if change is None or self.state.reason in _BLIND:
+            return []
         alerts = []
-        if step_s is not None:
-            reason = f"the clock of the source stepped by {step_s:+.3f} s"
-            alerts += self.machine.begin("clock_stepped", sample, reason)
-            alerts += self.machine.end("clock_stepped", sample, "once")
-        if rate_off is None:
-            return alerts
-        if abs(rate_off) > RATE_TOLERANCE:
-            measured_hz = self._fs_hz * (1.0 + rate_off)
-            reason = (
-                f"{measured_hz:.1f} samples a second come, not {self._fs_hz:g}: rates are wrong"
-            )
-            values = {"measured_hz": round(measured_hz, 2), "limit_share": RATE_TOLERANCE}
-            return alerts + self.machine.begin("wrong_rate", sample, reason, values=values)
-        return alerts + self.machine.end("wrong_rate", sample, "the rate is as it should be")
+        for kind in (*_STILL, "extreme_bradycardia", "heart_rate_low"):
+            alerts += self.machine.end(kind, sample, f"{change.bpm:.0f} bpm")
+        limit_bpm = self._settings.extreme_tachycardia_bpm
+        return alerts + self.machine.begin(
+            "extreme_tachycardia",
+            sample,
+            f"{change.bpm:.0f} bpm, above {limit_bpm:g}: too fast to find every beat",
+            begun_at=change.begun_at,
+            bpm=round(change.bpm, 1),
+            values={"bpm": round(change.bpm, 1), "limit_bpm": limit_bpm},
+        )
 
     def on_position(self, position: int) -> list[Alert]:
         """Every QRS that completed before ``position`` is known: raise what is overdue."""
@@ -230,6 +287,7 @@ class SignalAlarms:
             if known_at < position:  # in order of time, however far apart the positions are
                 alerts += self.machine.advance(known_at, SIGNAL_KINDS)
                 alerts += raise_alarm()
+        alerts += self.atrial.advance(position)
         if self.state.reason is Reason.OK and position - self.state.changed_at > self._samples(
             WATCHED_S
         ):
@@ -250,17 +308,18 @@ class SignalAlarms:
             yield late, partial(self._unmonitored, late, self.state.changed_at, reason)
         if self.state.reason is not Reason.OK or scattered < watched:
             yield scattered, partial(self._unmonitored, scattered, self.state.watched_to, never)
-        if self.state.reason in _BLIND:
+        if self.state.reason in _BLIND or self.state.fast_rhythm is not None:
             return
-        for kind, seconds in (
-            ("asystole", self._settings.asystole_s),
-            ("pause", self._settings.pause_s),
-        ):
+        for kind, seconds in self._still_kinds():
             at = max(
                 self.state.still_from + self._samples(seconds),
                 self.state.seen_from + self._samples(SETTLED_S),
             )
             yield at + self._samples(WINDOW_DELAY_S), partial(self._still, kind, at, seconds)
+
+    def _still_kinds(self) -> tuple[tuple[str, float], ...]:
+        """Return the alarms of a missing QRS, each with the time that it needs."""
+        return ("asystole", self._settings.asystole_s), ("pause", self._settings.pause_s)
 
     def _unmonitored(self, at: int, since: int, reason: str) -> list[Alert]:
         return self.machine.begin("unmonitored", at, reason, begun_at=since)

@@ -12,9 +12,10 @@ from pipeline.alarms.beat_rules import BeatAlarms, BeatAlarmsState
 from pipeline.alarms.kinds import HIGH, KINDS, SIGNAL_KINDS
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.signal_rules import SignalAlarms, SignalAlarmsState
+from pipeline.alarms.source_rules import SourceRules, SourceRulesState
 from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineState
 from pipeline.schema.public import Alert
-from pipeline.schema.state import State
+from pipeline.schema.state import State, field
 
 
 class StreamAlarmsState(State):
@@ -23,6 +24,7 @@ class StreamAlarmsState(State):
     machine: AlarmStateMachineState
     signal: SignalAlarmsState
     beats: BeatAlarmsState
+    source: SourceRulesState = field(default_factory=SourceRulesState)
 
     @classmethod
     def fresh(cls, epoch: int, first_sample: int) -> Self:
@@ -52,6 +54,7 @@ class StreamAlarms:
         self._machine = AlarmStateMachine(stream, fs_hz, settings, state.machine)
         self.signal = SignalAlarms(self._machine, fs_hz, settings, state.signal)
         self.beats = BeatAlarms(self._machine, fs_hz, settings, state.beats, classify=classify)
+        self.source = SourceRules(self._machine, fs_hz, state.source)
 
     def acknowledge(self, position: int, episode: str = "") -> list[Alert]:
         """Acknowledge the alarm ``episode``, or all active ones; return their alerts."""
@@ -70,6 +73,7 @@ class StreamAlarms:
     def begin_epoch(self, epoch: int, first_sample: int, ended_at: int) -> list[Alert]:
         """Begin anew at ``first_sample`` of an epoch; the old one ended at ``ended_at``."""
         self.beats.begin_epoch(epoch, ended_at)
+        self.source.begin_epoch()
         return self.signal.begin_epoch(epoch, first_sample, ended_at)
 
     def present(self, name: str) -> bool:

@@ -13,6 +13,10 @@ from pipeline.schema.public import Alert
 STALE_S: Final = 2.0
 """A source that is not over and has sent nothing for so long is an alarm."""
 
+STARTING_S: Final = 5.0
+"""The same before its first sample: an Arduino begins anew when its port is opened, and takes two
+seconds."""
+
 NO_SCORER_S: Final = 5.0
 """Beats have waited for so long without a scorer; one that starts needs some of this time."""
 
@@ -112,6 +116,8 @@ class SourceAlarm:
         self._realarm_s = settings.realarm_s
         self._unacknowledged_s = 0.0
         """The age when the alarm was not yet acknowledged."""
+        self._fault = ""
+        """The latest one that an alert gave."""
 
     @property
     def active(self) -> list[Alert]:
@@ -122,15 +128,35 @@ class SourceAlarm:
         """Acknowledge the alarm, where it is active and ``episode`` names it or is empty."""
         return self._machine.acknowledge(sample, episode)
 
-    def on_age(self, age_s: float, sample: int, epoch: int, *, over: bool) -> list[Alert]:
-        """Record that the last samples came ``age_s`` ago, up to ``sample`` of ``epoch``."""
+    def on_age(
+        self,
+        age_s: float,
+        sample: int,
+        epoch: int,
+        *,
+        over: bool,
+        fault: str = "",
+        patience_s: float = STALE_S,
+    ) -> list[Alert]:
+        """Record that the last samples came ``age_s`` ago, up to ``sample`` of ``epoch``.
+
+        Args:
+            age_s: since the last samples, or since the stream was opened.
+            sample: where they ended.
+            epoch: the numbering.
+            over: whether the stream is.
+            fault: what the source says of it; empty where it says nothing.
+            patience_s: the alarm begins after so long.
+        """
         self._machine.state.epoch = epoch
-        if over or age_s <= STALE_S:
+        if over or age_s <= (STALE_S if self._machine.present("no_data") else patience_s):
             why = "the stream is over" if over else "data again"
             return self._machine.end("no_data", sample, why)
-        alerts = self._machine.begin(
-            "no_data", sample, f"nothing from the source for {STALE_S:g} s"
-        )
+        reason = f"nothing from the source for {patience_s:g} s" + (f": {fault}" if fault else "")
+        alerts = self._machine.begin("no_data", sample, reason)
+        if not alerts and fault not in ("", self._fault):
+            alerts = self._machine.update("no_data", sample, f"nothing from the source: {fault}")
+        self._fault = fault or self._fault
         if all(alert.state != "ack" for alert in self._machine.active):
             self._unacknowledged_s = age_s
         elif age_s - self._unacknowledged_s > self._realarm_s:  # no position of the stream moves on

@@ -2,7 +2,8 @@
 
 Where a classifier names classes, a ventricular beat is one of class V. Where none does,
 `VentricularShape` calls an anomalous beat ventricular whose QRS is wide for this patient.
-`VentricularRhythm` counts them: couplets, runs, tachycardia, bigeminy. Pure: no clock, no I/O.
+`VentricularRhythm` counts them: couplets, runs, bigeminy, and tachycardia, for which the stretch is
+judged as a whole (`pipeline.alarms.tachycardia`). Pure: no clock, no I/O.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.alarms.settings import RANGES, AlarmSettings
+from pipeline.alarms.tachycardia import MOST_BEATS, StretchBeat, tachycardia_of
 from pipeline.schema.state import State, field
+from pipeline.scoring.baseline_hold import FAST_RR_S
+from pipeline.scoring.qrs_shape import QrsShape
 
 WIDER: Final = 1.2
 """Times the patient's usual width. Chosen on DS1 of the MIT-BIH records, where it finds 87 % of the
@@ -33,6 +37,9 @@ _FEWEST: Final = 8
 RUN_BEATS: Final = 3
 ODD_BEATS: Final = 2
 """Up to so many beats in a row that do not look ventricular do not end a tachycardia."""
+
+BETWEEN_S: Final = 1.0
+"""A run goes on at 60 bpm or more over a beat that is not named."""
 
 SILENT_S: Final = 3.0
 """Without any beat for so long a run is over: what follows is another one."""
@@ -90,7 +97,7 @@ class VentricularRhythmState(State):
     """All memory of a `VentricularRhythm`."""
 
     run: list[int] = field(default_factory=list)
-    """Samples of the latest ventricular beats of the run so far, `_MOST_BEATS` at most."""
+    """Samples of the latest beats of the run so far, `_MOST_BEATS` at most."""
     length: int = 0
     """How many beats the run has."""
     odd: int = 0
@@ -101,6 +108,12 @@ class VentricularRhythmState(State):
     """The latest beats: V, N, or ? where that is not known."""
     latest: int = 0
     """Sample of the latest beat."""
+    beats: list[StretchBeat] = field(default_factory=list)
+    """The latest beats, as many as a tachycardia is judged by."""
+    between: int | None = None
+    """The latest beat, if its QRS is unusual: part of a run if a ventricular one follows."""
+    named: int = 0
+    """How many beats of the run are named ventricular."""
 
 
 class VentricularRhythm:
@@ -117,8 +130,10 @@ class VentricularRhythm:
         """Begin anew: the next beat does not follow those before."""
         state = self.state
         state.run.clear()
+        state.beats.clear()
         state.pattern = ""
-        state.length = state.odd = state.latest = 0
+        state.length = state.odd = state.latest = state.named = 0
+        state.between = None
         state.tachycardia = state.bigeminy = False
 
     def advance(self, position: int) -> Iterator[RhythmChange]:
@@ -130,50 +145,102 @@ class VentricularRhythm:
                 self.state.bigeminy = False
                 yield RhythmChange("bigeminy", False, position, self.state.latest, 0, np.nan)
 
-    def on_beat(self, sample: int, rr_s: float, ventricular: bool | None) -> Iterator[RhythmChange]:
+    def on_beat(
+        self,
+        sample: int,
+        rr_s: float,
+        ventricular: bool | None,
+        shape: QrsShape | None = None,
+        *,
+        doubtful: bool = False,
+    ) -> Iterator[RhythmChange]:
         """Take in a beat and the interval before it, NaN if not known; yield what changes.
 
-        ``ventricular`` is None where that is not known: such a beat is part of no run.
+        ``ventricular`` is None where that is not known: such a beat is part of no run, but of a
+        tachycardia by its ``shape``, where that is known. ``doubtful`` is one that is named
+        otherwise and may yet be ventricular.
         """
         yield from self.advance(sample)
+        state = self.state
         if not np.isfinite(rr_s):
             yield from self._end_run(sample)
-            self.state.pattern = ""
-        self.state.latest = sample
-        if ventricular:
-            self.state.odd = 0
-            self.state.run.append(sample)
-            del self.state.run[:-_MOST_BEATS]
-            self.state.length += 1
-            yield from self._grown(sample)
-        elif self.state.tachycardia and self.state.odd < ODD_BEATS:
-            self.state.odd += 1
+            state.pattern = ""
+            state.beats.clear()
+        state.latest = sample
+        beat = StretchBeat(sample, rr_s, ventricular, shape or QrsShape(), doubtful)
+        state.beats.append(beat)
+        del state.beats[: -max(self._settings.tachycardia_beats, MOST_BEATS)]
+        if not state.tachycardia and (beats := self._tachycardia()):
+            yield from self._begin_tachycardia(beats)
+        elif ventricular or (state.tachycardia and beat.looks_ventricular):
+            yield from self._grow(sample, named=bool(ventricular))
+        elif state.tachycardia and state.odd < ODD_BEATS:
+            state.odd += 1
         else:
-            yield from self._end_run(sample)
+            between = self._may_belong(beat)
+            if not between or state.between is not None:
+                yield from self._end_run(sample)
+            state.between = sample if between else None
         yield from self._alternating(sample, ventricular)
 
-    def _grown(self, sample: int) -> Iterator[RhythmChange]:
+    def _tachycardia(self) -> int:
+        """Return how many of the latest beats are a tachycardia, 0 if none are."""
+        fewest = self._settings.tachycardia_beats
+        latest = self.state.beats[-fewest:]
+        if len(latest) < fewest:
+            return 0
+        seconds = (latest[-1].sample - latest[0].sample) / self._fs_hz
+        if 60.0 * (fewest - 1) < self._settings.tachycardia_bpm * seconds:
+            return 0
+        return tachycardia_of(self.state.beats, fewest)
+
+    def _begin_tachycardia(self, beats: int) -> Iterator[RhythmChange]:
+        """Begin a tachycardia of so many of the latest beats; a run before them is part of it."""
+        state = self.state
+        samples = [beat.sample for beat in state.beats[-beats:]]
+        before = [at for at in state.run if at < samples[0]]
+        state.length += beats - (len(state.run) - len(before))
+        state.run = [*before, *samples][-_MOST_BEATS:]
+        state.odd, state.between, state.tachycardia = 0, None, True
+        yield self._found("ventricular_tachycardia", True, samples[-1], beats)
+
+    def _grow(self, sample: int, *, named: bool) -> Iterator[RhythmChange]:
+        state = self.state
+        grown = [sample] if state.between is None else [state.between, sample]
+        state.run.extend(grown)
+        del state.run[:-_MOST_BEATS]
+        state.length += len(grown)
+        state.named += named
+        state.odd, state.between = 0, None
         beats = self._settings.tachycardia_beats
-        fast = self._bpm(beats) >= self._settings.tachycardia_bpm
-        if self.state.tachycardia and not fast:
+        if state.tachycardia and self._bpm(beats) < self._settings.tachycardia_bpm:
             yield self._found("ventricular_tachycardia", False, sample, beats)
-            self.state.tachycardia = False
-        elif not self.state.tachycardia and fast and self.state.length >= beats:
-            self.state.tachycardia = True
-            yield self._found("ventricular_tachycardia", True, sample, beats)
-        if self.state.length == RUN_BEATS and not self.state.tachycardia:
-            yield self._found("ventricular_run", True, sample, RUN_BEATS)
+            state.tachycardia = False
+        begun = state.length - len(grown) < RUN_BEATS <= state.length
+        if begun and not state.tachycardia:
+            yield self._found("ventricular_run", True, sample, state.length)
+
+    def _may_belong(self, beat: StretchBeat) -> bool:
+        """Return whether a beat that is not named is part of a run if a ventricular one follows.
+
+        So it is if its QRS is none of this patient's own and it comes soon after a ventricular
+        beat, or so soon after another one that it can be the first of the run.
+        """
+        within = BETWEEN_S if self.state.length else FAST_RR_S
+        return beat.ventricular is False and beat.rr_s <= within and beat.is_foreign
 
     def _end_run(self, sample: int) -> Iterator[RhythmChange]:
-        if self.state.tachycardia:
-            yield self._found("ventricular_tachycardia", False, sample, self.state.length)
-        if self.state.length >= RUN_BEATS:
-            yield self._found("ventricular_run", False, sample, self.state.length)
-        elif self.state.length == 2:
+        state = self.state
+        if state.tachycardia:
+            yield self._found("ventricular_tachycardia", False, sample, state.length)
+        if state.length >= RUN_BEATS:
+            yield self._found("ventricular_run", False, sample, state.length)
+        elif state.named == 2:
             yield self._found("couplet", True, sample, 2)
-        self.state.run.clear()
-        self.state.length = self.state.odd = 0
-        self.state.tachycardia = False
+        state.run.clear()
+        state.length = state.odd = state.named = 0
+        state.between = None
+        state.tachycardia = False
 
     def _alternating(self, sample: int, ventricular: bool | None) -> Iterator[RhythmChange]:
         state = self.state

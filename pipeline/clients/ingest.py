@@ -131,7 +131,9 @@ class IngestClient:
         self._next = (0, 0)
         """Epoch and number of the sample that follows on the last one."""
         self._shed = 0
-        """Samples dropped since the last message that was sent."""
+        """Samples dropped since the last message that was sent,"""
+        self._unreadable = 0
+        """and the unreadable lines that their chunks reported."""
         self.shed_samples = 0
         """Samples dropped because the hub took nothing."""
 
@@ -200,7 +202,33 @@ class IngestClient:
             return False
         assert self._first_epoch is not None
         self._next = (self._first_epoch + block.epoch, block.end)
-        chunk = Chunk(
+        return self._send(self._chunk(block))
+
+    def report(self, unreadable: int = 0, fault: str = "") -> bool:
+        """Say how a source fares, without a sample; this opens its stream.
+
+        Returns and raises as `send`.
+
+        Args:
+            unreadable: lines or packets of the device that could not be read, since the last call.
+            fault: what keeps it from sending samples, and what to do; empty for nothing.
+        """
+        if self._first_epoch is None and self.handshake() is None:
+            return False
+        assert self._first_epoch is not None
+        epoch, at = self._next = max(self._next, (self._first_epoch, 0))
+        empty = SampleBlock(at, np.zeros(0, np.float32), epoch=epoch - self._first_epoch)
+        if self._queue and not self._queue[-1].number:
+            waiting = self._queue[-1].content
+            if isinstance(waiting, Chunk) and not waiting.samples.size:
+                # Without a hub no more than one report waits.
+                self._queue.pop()
+                unreadable += waiting.unreadable
+        return self._send(self._chunk(empty, unreadable, fault))
+
+    def _chunk(self, block: SampleBlock, unreadable: int = 0, fault: str = "") -> Chunk:
+        """Return a block, the last of what is `_next`, as a chunk."""
+        return Chunk(
             stream=self._stream,
             epoch=self._next[0],
             first_sample=block.first_sample,
@@ -209,7 +237,11 @@ class IngestClient:
             flags=NO_FLAGS if block.flags is None else block.flags.astype(np.uint8),
             lead=self._lead,
             stamp_s=block.stamp_s,
+            unreadable=unreadable,
+            fault=fault,
         )
+
+    def _send(self, chunk: Chunk) -> bool:
         self._queue.append(_Message(chunk))
         self._pump(0.0)
         if self._live:
@@ -256,12 +288,12 @@ class IngestClient:
     def _send_first(self) -> bool:
         message = self._queue[0]
         if not message.number:
-            content = numbered(message.content, self._session, self._number + 1, self._shed)
+            content = self._numbered(message.content)
             message = _Message(content, self._number + 1, encode(content))
         if not self._hub.send(message.frame):
             return False
         if message.number > self._number:
-            self._number, self._shed = message.number, 0
+            self._number, self._shed, self._unreadable = message.number, 0, 0
         if not self._unanswered:
             self._answered_at = time.monotonic()  # from now on an answer is due
         self._queue.popleft()
@@ -272,6 +304,14 @@ class IngestClient:
             self._buffered_bytes -= len(self._buffer.popleft().frame)
             self._buffer[0] = _after_loss(self._buffer[0])
         return True
+
+    def _numbered(self, content: Chunk | End) -> Chunk | End:
+        """Return the next message with its number, and what was dropped before it."""
+        unreadable = self._unreadable
+        if isinstance(content, Chunk):
+            unreadable += content.unreadable
+        number = self._number + 1
+        return numbered(content, self._session, number, shed=self._shed, unreadable=unreadable)
 
     def _send_hello(self) -> None:
         """Ask how far the hub is; where that is not possible, connect anew.
@@ -336,6 +376,7 @@ class IngestClient:
                 return
             del self._queue[first]
             self._shed += n
+            self._unreadable += oldest.unreadable
             self.shed_samples += n
 
     def __enter__(self) -> Self:

@@ -100,6 +100,7 @@ def _add(total: Counters, one: Counters) -> None:
     total.out_of_order_samples += one.out_of_order_samples
     total.gap_samples = counted(total.gap_samples, one.gap_samples)
     total.late_samples += one.late_samples
+    total.unreadable_lines = counted(total.unreadable_lines, one.unreadable_lines)
     total.windows += one.windows
     total.scored_windows += one.scored_windows
     total.refused_windows += one.refused_windows

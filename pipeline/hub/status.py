@@ -120,6 +120,7 @@ class HubStatus:
             ),
             fault=self._outbox.fault,
             alarms=list(self._system_alarms.active),
+            unreadable_lines=total.unreadable_lines,
         )
 
     def heartbeat(self) -> Heartbeat:

@@ -53,6 +53,7 @@ Position = Annotated[int, msgspec.Meta(ge=0, le=2**52)]  # the segmenter refuses
 Rate = Annotated[float, msgspec.Meta(ge=_LOWEST_HZ, le=_HIGHEST_HZ)]
 Stamp = Annotated[float, msgspec.Meta(ge=0.0, le=LATEST_UTC_S)]
 Label = Annotated[str, msgspec.Meta(pattern=rf"^[^{STEERING}]{{0,64}}\Z")]
+Fault = Annotated[str, msgspec.Meta(pattern=rf"^[^{STEERING}]{{0,160}}\Z")]
 Session = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{0,32}\Z")]
 """Random, one for each run of a source: it distinguishes two sources of one name."""
 
@@ -95,6 +96,10 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="chunk"):
     """Whether the source no longer has the messages before this one, should they be missing."""
     shed: Count = 0
     """Samples just before this chunk that the source had to drop, for the hub gave no credit."""
+    unreadable: Count = 0
+    """Lines or packets of the device that could not be read, since the chunk before."""
+    fault: Fault = ""
+    """What keeps the source from sending samples, and what to do; empty for nothing."""
 
     @property
     def end(self) -> int:
@@ -370,11 +375,10 @@ def _probabilities(reply: ClassReply) -> Float32Array:
     return rows
 
 
-def numbered(message: Chunk | End, session: str, number: int, shed: int) -> Chunk | End:
-    """Return a message with its number in a session, and the samples shed before it."""
-    if isinstance(message, End):
-        return msgspec.structs.replace(message, session=session, number=number)
-    return msgspec.structs.replace(message, session=session, number=number, shed=shed)
+def numbered(message: Chunk | End, session: str, number: int, **of_chunk: int) -> Chunk | End:
+    """Return a message with its number in a session, and other fields of a chunk."""
+    others = {} if isinstance(message, End) else of_chunk
+    return msgspec.structs.replace(message, session=session, number=number, **others)
 
 
 def after_loss(message: Chunk | End) -> Chunk | End:

@@ -91,6 +91,15 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Samples that the source had to drop because the monitor did not take them."""
     recorded: bool = True
     """False while the log cannot be written, for the reason in ``fault``: this is not recorded."""
+    unreadable_lines: int = 0
+    """Lines or packets of a device that its source could not read."""
+    source_fault: str = ""
+    """What keeps the source from sending samples, and what to do; empty for nothing."""
+    atrial_fibrillation_share: float | None = None
+    """Share of the time in ``rhythm_s`` that was atrial fibrillation of the alarm's on-delay and
+    longer (the burden); null where nothing was judged yet."""
+    rhythm_s: float = 0.0
+    """Time in which the rhythm was judged, over all epochs."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
@@ -219,6 +228,8 @@ class SystemReport(msgspec.Struct, frozen=True, kw_only=True):
     """What is wrong with the log, or with the state in it; empty for nothing."""
     alarms: list[Alert] = []
     """The latest alert of every active alarm about the system, not about a stream."""
+    unreadable_lines: int = 0
+    """Lines or packets of devices that their sources could not read."""
 
     @property
     def unaccounted_windows(self) -> int:

@@ -23,7 +23,8 @@ anomalous above the threshold that the calibration found for a stated rate of fa
 
 The first `LEARNING_BEATS` beats are scored without the components about the patient, against a
 threshold of its own. Which beats are usual does not depend on the threshold: asking for fewer
-alerts must not teach the baseline ectopic beats.
+alerts must not teach the baseline ectopic beats. Nothing is learned from a fast stretch of unusual
+ones (`pipeline.scoring.baseline_hold`).
 
 Pure and causal: depends on this stream's beats alone, in order. No clock, no I/O.
 """
@@ -36,11 +37,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.constants import WINDOW_BEFORE_R, WINDOW_SAMPLES
+from pipeline.constants import WINDOW_SAMPLES
 from pipeline.errors import ConfigError
 from pipeline.schema.state import State, field
+from pipeline.scoring.baseline_hold import BaselineHold, BaselineHoldState
 from pipeline.scoring.beat_templates import SAME_SHAPE, BeatTemplates, BeatTemplatesState
 from pipeline.scoring.protocols import Window
+from pipeline.scoring.qrs_shape import QRS, QrsShape, compare
 from pipeline.scoring.rolling_quantiles import RollingQuantiles
 
 LEARNING_BEATS: Final = 16
@@ -53,9 +56,6 @@ USUAL_BEATS: Final = 128
 
 NOT_EARLY: Final = 0.15
 """A usual beat comes at most this much early."""
-
-QRS_PART: Final = slice(WINDOW_BEFORE_R - 36, WINDOW_BEFORE_R + 54)
-"""100 ms before to 150 ms after the R peak."""
 
 LIMITS: Final = {
     "model": 3.0,
@@ -146,6 +146,10 @@ class Verdict(State, eq=True, kw_only=True):
     """What is unusual, in words; empty for a beat that is not anomalous."""
     contributions: dict[str, float] = field(default_factory=dict)
     """What each known component, and ``typical``, contribute; their sum is the score."""
+    shape: QrsShape = field(default_factory=QrsShape)
+    """The QRS beside the patient's usual ones and the beat before."""
+    held: bool = False
+    """Whether nothing was learned from the beat: it lies within a fast stretch of unusual ones."""
 
 
 class Typical:
@@ -155,13 +159,13 @@ class Typical:
         """Begin, or continue from the sums of the latest ordinary beats."""
         self._ordinary = RollingQuantiles(USUAL_BEATS, [] if ordinary is None else ordinary)
 
-    def contribution(self, total: float) -> float:
+    def contribution(self, total: float, *, learns: bool = True) -> float:
         """Return its contribution to the score of a beat whose components sum up to ``total``.
 
-        It learns ``total`` then.
+        It learns ``total`` then, if it may.
         """
         contribution = -TYPICAL_WEIGHT * self._ordinary.quantile(0.5)
-        if total <= ORDINARY:
+        if learns and total <= ORDINARY:
             self._ordinary.add(total)
         return contribution
 
@@ -184,6 +188,9 @@ class LiveScoreState(State):
     """Beats from which the patient's usual ones were learned, `LEARNING_BEATS` at most."""
     learning: list[tuple[Window, float]] = field(default_factory=list)
     """Those beats while they are learned: window and error."""
+    hold: BaselineHoldState = field(default_factory=BaselineHoldState)
+    before: Window | None = None
+    """The latest beat that could be analysed."""
 
 
 class LiveScore:
@@ -201,6 +208,7 @@ class LiveScore:
             "qrs": RollingQuantiles(USUAL_BEATS, state.qrs),
         }
         self._typical = Typical(state.ordinary)
+        self._hold = BaselineHold(state.hold)
 
     @property
     def learning(self) -> bool:
@@ -209,9 +217,9 @@ class LiveScore:
 
     def skip(self, rr_s: float) -> None:
         """Take in a beat that cannot be analysed: its RR interval still belongs to the rhythm."""
-        if math.isfinite(rr_s):
-            self._recent_rr.add(rr_s)
-            self._long_rr.add(rr_s)
+        self.state.before = None
+        if not self._hold.active:
+            self._keep_rhythm(rr_s)
 
     def score(self, window: NDArray[np.float32], rr_s: float, model_score: float) -> Verdict:
         """Score one analysable beat and learn from it.
@@ -222,10 +230,12 @@ class LiveScore:
             model_score: the student's score, > 0.
         """
         config, learning = self._config, self.learning
-        raw = self.observe(window, rr_s, model_score)
+        usual, shape, held = self._look(window, rr_s)
+        raw = self._observe(window, rr_s, model_score, usual, learns=not held)
         contributions = contributions_of(raw, config.scales)
         if not learning:
-            contributions["typical"] = self._typical.contribution(sum(contributions.values()))
+            total = sum(contributions.values())
+            contributions["typical"] = self._typical.contribution(total, learns=not held)
         threshold = config.learning_threshold if learning else config.threshold
         score = sum(contributions.values())
         anomalous = score > threshold
@@ -236,6 +246,8 @@ class LiveScore:
             learning=learning,
             reason=_reason(contributions, raw) if anomalous else "",
             contributions=contributions,
+            shape=shape,
+            held=held,
         )
 
     def observe(
@@ -245,6 +257,26 @@ class LiveScore:
 
         What is learned does not depend on any scale or threshold. Arguments as for `score`.
         """
+        usual, _, held = self._look(window, rr_s)
+        return self._observe(window, rr_s, model_score, usual, learns=not held)
+
+    def _look(self, window: NDArray[np.float32], rr_s: float) -> tuple[list[int], QrsShape, bool]:
+        """Return the usual templates, the QRS beside them, and whether nothing may be learned."""
+        usual = [] if self.learning else self._templates.usual()
+        templates = [self._templates.template(index) for index in usual]
+        shape = compare(window, templates, self.state.before)
+        self.state.before = window
+        return usual, shape, self._hold.on_beat(rr_s, shape)
+
+    def _observe(
+        self,
+        window: NDArray[np.float32],
+        rr_s: float,
+        model_score: float,
+        usual: list[int],
+        *,
+        learns: bool,
+    ) -> dict[str, float]:
         error = math.log(max(model_score, _FLOOR))
         raw = {"model": error}
         early = 0.0
@@ -252,23 +284,38 @@ class LiveScore:
             median = self._recent_rr.quantile(0.5)
             early = 1.0 - rr_s * (1 / median + 1 / self._long_rr.quantile(LONG_RR_QUANTILE)) / 2
             raw |= {"early": max(0.0, early), "late": max(0.0, rr_s / median - 1.0)}
-        self.skip(rr_s)
-        if self.learning:
+        if learns:
+            self._keep_rhythm(rr_s)
+        if not self.learning:
+            raw |= self._compare(window, early, error, usual, learns=learns)
+        elif learns:
             self._learn(window, early, error)
-        else:
-            raw |= self._compare(window, early, error)
         return raw
 
-    def _compare(self, window: NDArray[np.float32], early: float, error: float) -> dict[str, float]:
-        """Return the components about the patient; remember the beat."""
+    def _keep_rhythm(self, rr_s: float) -> None:
+        if math.isfinite(rr_s):
+            self._recent_rr.add(rr_s)
+            self._long_rr.add(rr_s)
+
+    def _compare(
+        self,
+        window: NDArray[np.float32],
+        early: float,
+        error: float,
+        usual: list[int],
+        *,
+        learns: bool,
+    ) -> dict[str, float]:
+        """Return the components about the patient; remember the beat if it may be learned."""
         templates = self._templates
         distances = templates.distances(window)
-        usual = templates.usual()
         found = self._against(usual, distances, window, error)
         raw = {name: value - self._usual[name].quantile(0.5) for name, value in found.items()}
         nearest = int(distances.argmin())
         near = bool(distances[nearest] <= SAME_SHAPE)
         raw["family"] = max(0.0, templates.prematurity(nearest)) if near else 0.0
+        if not learns:
+            return raw
         is_usual = near and nearest in usual and early < NOT_EARLY
         if is_usual:
             self._remember(found)
@@ -301,7 +348,7 @@ class LiveScore:
         """Return error and distances to the nearest usual template, their medians included."""
         nearest = min(usual, key=distances.tolist().__getitem__)
         apart = window - self._templates.template(nearest)
-        return {"own": error, "shape": _log_rms(apart), "qrs": _log_rms(apart[QRS_PART])}
+        return {"own": error, "shape": _log_rms(apart), "qrs": _log_rms(apart[QRS])}
 
     def _remember(self, found: Mapping[str, float]) -> None:
         for name, value in found.items():

@@ -118,9 +118,18 @@ class RRContext:
             context[-SHAPE_FEATURES:] = self._template.compare(window)
         return context
 
-    def remember(self, rr_s: float, window: NDArray[np.float32] | None) -> None:
-        """Learn from the next beat: once per detected beat. Arguments as for `compare`."""
+    def remember(
+        self, rr_s: float, window: NDArray[np.float32] | None, *, held: bool = False
+    ) -> None:
+        """Learn from the next beat: once per detected beat. Arguments as for `compare`.
+
+        Of a beat that is ``held`` (`pipeline.scoring.baseline_hold`) the interval is one before
+        the next, and no more.
+        """
         rr = _known(rr_s)
+        if held:
+            self.state.before_previous, self.state.previous = self.state.previous, rr
+            return
         if window is not None and self._is_due(rr):
             self._template.remember(window)
         if rr == rr:

@@ -8,6 +8,8 @@ import math
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from pipeline.constants import SAMPLING_RATE_HZ
+
 
 class Reason(IntEnum):
     """State of a sample, a window or a stream; a smaller number wins where several hold."""
@@ -160,7 +162,56 @@ MIT-BIH records comes near. Pacing spikes have 2 to 700 mV."""
 SPIKE_S: Final = 0.002
 """The longest pacing spike (IEC 60601-2-27, as manuals quote it: 0.1 to 2 ms)."""
 
+AFTER_POTENTIAL_SHARE: Final = 0.5
+AFTER_POTENTIAL_S: Final = (0.004, 0.1)
+"""The after-potential of a pulse is of the opposite sign, a quarter of it at most, or half of what
+filter and sampling leave of it, and decays with a time constant of 4 to 100 ms: so are the pulses
+that monitors are tested with."""
 
-def pacing_spikes(fs_hz: float) -> tuple[float, float]:
-    """Return from what leap on a sample may be a pacing spike, in mV, and for how many samples."""
-    return max(LEAP_MV, LEAP_MV_PER_S / fs_hz), float(math.ceil(SPIKE_S * fs_hz))
+
+def _after_potentials(fs_hz: float) -> tuple[float, float, float]:
+    """Return an after-potential's largest share; what of it remains after a sample, least, most."""
+    fast_s, slow_s = AFTER_POTENTIAL_S
+    return AFTER_POTENTIAL_SHARE, math.exp(-1 / fs_hz / fast_s), math.exp(-1 / fs_hz / slow_s)
+
+
+def pacing_spikes(fs_hz: float) -> tuple[float, float, float, float, float]:
+    """Return how `kernels.sampling.sanitise` knows a spike that no filter has widened.
+
+    From what leap on a sample may be one, in mV, and for how many samples: it may begin within
+    one; then `_after_potentials`.
+    """
+    return (
+        max(LEAP_MV, LEAP_MV_PER_S / fs_hz),
+        float(math.ceil(SPIKE_S * fs_hz)) + 1.0,
+        *_after_potentials(fs_hz),
+    )
+
+
+LEAST_RATE_HZ: Final = 200.0
+"""Below this rate, 5 ms, a spike behind a filter and a narrow QRS are the same few samples."""
+
+FILTERED_SPIKE_MV: Final = 0.2
+"""The smallest spike that is looked for; what is lower than a QRS is no beat by its height."""
+
+FILTERED_SPIKE_S: Final = 0.0115
+"""The widest, at half its height. A pulse of 2 ms behind a recorder's low-pass is about 10 ms
+wide; of a triangular QRS of 40 ms, the narrowest that EC13 asks for, it is 20 ms. Measured in
+mitdb: spikes of 7.5 to 10 ms; R waves of 13 ms and more, single ones of 11.8 to 12.4 ms."""
+
+CALM_SHARE: Final = 0.1
+"""By how much of its height the signal may move in 8 ms, in the 25 ms before and after a spike."""
+
+BALANCE_SHARE: Final = 0.4
+"""The lower of its flanks has so much of the higher: a QRS complex may begin at its end."""
+
+
+def filtered_spikes(fs_hz: float) -> tuple[float, ...]:
+    """Return the settings of `kernels.spikes.remove_spikes` for a source of this rate."""
+    return (
+        FILTERED_SPIKE_MV if fs_hz >= LEAST_RATE_HZ else math.inf,
+        FILTERED_SPIKE_S * SAMPLING_RATE_HZ,
+        CALM_SHARE,
+        BALANCE_SHARE,
+        *_after_potentials(SAMPLING_RATE_HZ),
+    )

@@ -3,7 +3,7 @@
 Pure in memory. Units: mV, seconds, sample indices.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -27,6 +27,17 @@ class FibrillationChange(NamedTuple):
     """Where the condition began, or ended."""
     hz: float
     mv: float
+
+
+class FastRhythmChange(NamedTuple):
+    """A rhythm too fast for single beats begins or ends; see `pipeline.signal.fast_rhythm`."""
+
+    sample: int
+    """Where that was sure, in the source's own rate."""
+    active: bool
+    begun_at: int
+    """Where the rhythm began, or ended."""
+    bpm: float
 
 
 @dataclass(slots=True)
@@ -62,6 +73,8 @@ class Segment:
     """Source samples found missing in this push."""
     duplicate_samples: int = 0
     """Source samples that were known already and dropped."""
+    fast_rhythm: list[FastRhythmChange] = field(default_factory=list)
+    """Beginnings and ends of rhythms too fast for single beats, in order."""
 
     def followed_by(self, after: "Segment") -> "Segment":
         """Return what was completed before a gap, this one, and ``after`` it as one segment."""
@@ -77,6 +90,7 @@ class Segment:
             [*self.fibrillation, *after.fibrillation],
             after.strip,
             after.strip_first,
+            fast_rhythm=[*self.fast_rhythm, *after.fast_rhythm],
         )
 
 

@@ -20,14 +20,16 @@ from pipeline.constants import (
     WINDOW_AFTER_R,
 )
 from pipeline.signal import quality
+from pipeline.signal.fast_rhythm import FastRhythmWatch
 from pipeline.signal.fibrillation import FibrillationWatch
 from pipeline.signal.filters import BAND, QRS, filter_bank, resampling
-from pipeline.signal.kernels import beats, condition, sampling
+from pipeline.signal.kernels import beats, candidates, condition, sampling, spikes
 from pipeline.signal.quality import QualityChange, Reason
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import (
     NO_BEATS,
     BeatArrays,
+    FastRhythmChange,
     FibrillationChange,
     Segment,
     Stretch,
@@ -54,8 +56,9 @@ stream."""
 LATEST_SAMPLE: Final = 2**53
 """Positions beyond are refused: no stream lasts that long, and index arithmetic stays exact."""
 
-_FLUSH: Final = 140
-"""Samples after the end that confirm a beat just before it: R to energy, and APART."""
+_FLUSH: Final = 140 + spikes.LATE
+"""Samples after the end that confirm a beat just before it: R to energy, and APART; and by how much
+the detector is behind."""
 
 _EDGE: Final = 5
 """An R peak nearer to the end than so many samples is none: the signal was not seen to turn."""
@@ -84,6 +87,7 @@ class Segmenter:
         self._rate = resampling(fs_hz)
         self._fill = int(FILL_SECONDS * fs_hz)
         self._spikes = quality.pacing_spikes(fs_hz)
+        self._filtered_spikes = np.array(quality.filtered_spikes(fs_hz))
         self._bank = filter_bank()
         if state is not None:
             state.check(self._rate.half)
@@ -93,8 +97,9 @@ class Segmenter:
     def _connect(self) -> None:
         """Let the parts of the segmenter work on the arrays of its state."""
         state = self.state
-        self._beats = beats.Beats(state.detector, state.candidates, state.levels)
+        self._beats = candidates.Beats(state.detector, state.candidates, state.levels, state.shape)
         self._fibrillation = FibrillationWatch(state.fibrillation)
+        self._fast_rhythm = FastRhythmWatch(state.fast_rhythm)
 
     def push(self, block: SampleBlock) -> Segment:
         """Take in samples and return what they completed.
@@ -164,10 +169,12 @@ class Segmenter:
 
         1. Sanitise the raw samples and convert their rate to 360 Hz (`sampled`).
         2. Filter them into three bands: for windows, for the detector, for the noise measure.
-        3. Find QRS complexes in the detector's band.
+        3. Find QRS complexes in the detector's band, behind by `spikes.LATE`: it never sees pacing
+           spikes.
         4. Follow the quality of the signal: why each sample is masked, if it is.
         5. Cut the windows of the beats that the new samples complete (`_emit`).
-        6. List where the quality changes, and where fibrillation begins and ends.
+        6. List where the quality changes, and where fibrillation and rhythms too fast for single
+           beats begin and end.
         7. Keep the newest samples, from which later windows are cut.
         """
         state = self.state
@@ -180,15 +187,21 @@ class Segmenter:
             return Segment(*NO_BEATS, [], [], clean, first)
         new = n if end is None else end - done
         # 2.
-        raw = np.concatenate((state.tail_clean, clean))
+        raw = self._without_spikes(clean)
         y = np.empty((3, n), dtype=np.float32)
-        sampling.filter_bank(clean, self._bank, state.filters, y)
+        sampling.filter_bank(clean, raw[TAIL_SAMPLES:], self._bank, state.filters, y)
         filtered = np.concatenate((state.tail, y[BAND]))
         # 3.
-        found = np.empty((n // int(DETECTOR[beats.APART]) + 32, 2), dtype=np.int64)
-        energies = np.empty(beats.LONG_SAMPLES + n, dtype=np.int32)
-        energies[: beats.LONG_SAMPLES] = state.energies
-        found = found[: beats.detect_beats(y[QRS], raw, DETECTOR, self._beats, energies, found)]
+        heard = n - min(max(spikes.LATE - done, 0), n)  # the segment's first samples come later
+        found = np.empty((n // int(DETECTOR[candidates.APART]) + 32, 2), dtype=np.int64)
+        energies = np.empty(candidates.LONG_SAMPLES + heard, dtype=np.int32)
+        energies[: candidates.LONG_SAMPLES] = state.energies
+        n_found = beats.detect_beats(
+            y[QRS, n - heard :], raw[spikes.LATE :], filtered[: -spikes.LATE], DETECTOR,
+            self._beats, energies, found,
+        )  # fmt: skip
+        found = found[:n_found]
+        found[:, 1] += spikes.LATE
         # 4.
         before = state.watch[condition.STATE]
         measures = self._fibrillation.measure(clean[:new], codes[:new])
@@ -208,14 +221,15 @@ class Segmenter:
         strip = np.where(mask == 0, y[BAND], np.float32(np.nan)) if wrong else y[BAND]
         changes = self._changes(before, states[:new], first) if wrong else []
         fibrillation = self._fibrillating(*measures)
+        fast = self._too_fast(y[QRS][:new], mask[:new])
         # 7.
         state.counters[DONE] = done + n
-        state.energies[:] = energies[n:]
+        state.energies[:] = energies[heard:]
         state.tail_clean[:] = raw[n:]
         state.tail[:] = filtered[n:]
         state.tail_codes[:] = masks[n:]
         state.tail_runs[:] = runs[n:]
-        return Segment(*emitted, changes, fibrillation, strip[:new], first)
+        return Segment(*emitted, changes, fibrillation, strip[:new], first, fast_rhythm=fast)
 
     def sampled(
         self, x: NDArray[np.float32], marks: NDArray[np.uint8]
@@ -247,6 +261,16 @@ class Segmenter:
         state.history[:] = inputs[x.size :]
         return out[:n], out_codes[:n]
 
+    def _without_spikes(self, clean: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the signal as the detector sees it: `TAIL_SAMPLES` of before, then as many new."""
+        state = self.state
+        x = np.concatenate((state.unspiked, clean))
+        out = np.empty(TAIL_SAMPLES + clean.size, dtype=np.float32)
+        out[:TAIL_SAMPLES] = state.tail_clean
+        spikes.remove_spikes(x, self._filtered_spikes, state.spikes, out[TAIL_SAMPLES:])
+        state.unspiked[:] = x[clean.size :]
+        return out
+
     def _changes(
         self, before: np.int64, states: NDArray[np.uint8], first: int
     ) -> list[QualityChange]:
@@ -268,6 +292,16 @@ class Segmenter:
             at = np.array([change.position, change.begun_at]) + origin
             sample, begun_at = self._rate.to_source(at).tolist()
             found.append(FibrillationChange(sample, change.active, begun_at, change.hz, change.mv))
+        return found
+
+    def _too_fast(self, y: NDArray[np.float32], mask: NDArray[np.uint8]) -> list[FastRhythmChange]:
+        """List where a rhythm too fast for single beats begins and ends."""
+        origin = int(self.state.counters[ORIGIN])
+        found = []
+        for change in self._fast_rhythm.push(y, mask):
+            at = np.array([change.position, change.begun_at]) + origin
+            sample, begun_at = self._rate.to_source(at).tolist()
+            found.append(FastRhythmChange(sample, change.active, begun_at, change.bpm))
         return found
 
     def _emit(self, found: NDArray[np.int64], stretch: Stretch, *, closed: bool) -> BeatArrays:
@@ -360,6 +394,6 @@ def filter_record(x: NDArray[np.float32]) -> NDArray[np.float32]:
         raw, codes.copy(), quality.PLAUSIBLE_MV, held, *quality.pacing_spikes(SAMPLING_RATE_HZ),
         state.sanitise, clean, codes,
     )  # fmt: skip
-    sampling.filter_bank(clean, filter_bank(), state.filters, out)
+    sampling.filter_bank(clean, clean, filter_bank(), state.filters, out)
     filtered: NDArray[np.float32] = out[BAND]
     return filtered

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_BEFORE_R
 from pipeline.errors import SnapshotError
-from pipeline.schema.state import Shape, State
+from pipeline.schema.state import Shape, State, field
 from pipeline.signal import quality
+from pipeline.signal.fast_rhythm import FastRhythmState
 from pipeline.signal.fibrillation import FIBRILLATION_STEP_S, FibrillationState
 from pipeline.signal.filters import Resampling
-from pipeline.signal.kernels import beats, condition, sampling
+from pipeline.signal.kernels import candidates, condition, sampling, spikes
 from pipeline.signal.kernels import fibrillation as fibrillation_kernel
 from pipeline.signal.quality import Reason
 
@@ -26,17 +27,39 @@ DETECTOR: Final = np.array(
         15,  # RIM: the level around a complex is that of 40 ms before and after its reach
         0.3,  # TAPER: how much less a deflection counts at the edge of the reach
         720,  # LEARN: 2 s until the first levels; also the longest RR interval that is averaged
-        2160,  # RELEARN: 6 s without a beat, then the levels are learned anew
-        1080,  # EXPIRE: a candidate older than 3 s stays what it was
-        130,  # T_WITHIN: 360 ms, a T wave's time (Pan & Tompkins 1985)
-        0.3,  # THRESHOLD: between rejects (0) and beats (1) (Hamilton & Tompkins 1986: 0.3125)
-        0.4,  # T_RATIO: a T wave of 1.2 mV after a QRS of 1 mV stays below; early wide beats above
-        1.66,  # SEARCH_AFTER: RR intervals after which a beat is overdue (Pan & Tompkins 1985)
-        0.5,  # SEARCH_RATIO: half the threshold counts then, and for what is PROMINENT
-        0.7,  # LEARN_RATIO: of the highest candidate of the learning time
+        900,  # RELEARN: 2.5 s without a beat, then the levels may be learned anew
+        1440,  # EXPIRE: a candidate older than 4 s stays what it was
+        # What is a beat: its height beside that of the latest beats, times its contrast.
+        1.1,  # EVIDENCE: where beats and all else part, in mitdb and svdb
+        1.5,  # SEARCH_AFTER: RR intervals after which a beat is overdue (Pan & Tompkins: 1.66)
+        0.5,  # SEARCH_RATIO: half the evidence counts then
+        0.2,  # SEARCH_LEAST: of the height of the latest beats
+        1.6,  # PEAKED: the least contrast of what is looked at again
         35 * 150.0,  # FLOOR: a mean of 15 uV, that of a QRS of 50 uV
-        1.5,  # PEAKED: a late candidate's energy over that around it (noise stays below)
-        2.0,  # PROMINENT: above this, half the threshold will do at once, without search back
+        # What is a T wave, for 360 ms a matter of height and shape (Pan & Tompkins 1985).
+        130,  # T_WITHIN: 360 ms
+        0.9,  # T_EARLY: of the last beat's height, 200 ms after it,
+        0.25,  # T_LATE: and after T_WITHIN
+        180,  # T_SLOW: 500 ms, the longest QT interval; so long a T wave is recognised
+        0.2,  # T_SLOPE: by its slope, beside that of the last beat
+        115,  # T_PEAK: 320 ms, in which T waves peak: so long they are recognised
+        0.5,  # T_BLUNT: by their sharpness beside that of the last beat
+        0.75,  # T_SLOWER: where its slope is less than that of the last beat
+        0.5,  # USUAL: of the height of the latest beats, and
+        0.85,  # USUAL_SHARP: of their sharpness: no T wave by its height alone
+        # What is a P wave: they have up to 0.25 mV.
+        3500.0,  # P_SPAN: 0.35 mV
+        0.8,  # BLUNT: of the sharpness of the latest beats
+        0.4,  # SMALL: of their height; so small a beat must have the shape of the others
+        0.93,  # LIKE: correlation with the usual QRS complex
+        0.9,  # SHARP_AS: of the sharpness of the latest beats
+        # From what the levels are learned, at first and after RELEARN.
+        5,  # SHOWN: beats from which the patient's QRS is known; fewer may be artefacts
+        0.7,  # LEARN_RATIO: of the height of the candidate from which they are learned
+        3.0,  # LEARN_CONTRAST: noise stays below
+        35 * 300.0,  # LEARN_FLOOR: a mean of 30 uV, that of a QRS of 150 uV (AAMI EC12)
+        0.08,  # LEARN_SHARE: of the height of the latest beats
+        3.0,  # DOMINANT: times the height of the latest beats: these were P waves
     ]
 )
 """Settings of `pipeline.signal.kernels.beats.detect_beats`, in the order of its slots."""
@@ -91,18 +114,24 @@ class SegmenterState(State):
     """The slots above."""
     raw: Annotated[NDArray[np.float64], Shape((1,))]
     """The last raw value, where a short gap's line begins."""
-    sanitise: Annotated[NDArray[np.float64], Shape((5,))]
+    sanitise: Annotated[NDArray[np.float64], Shape((11,))]
     resample: Annotated[NDArray[np.int64], Shape((5,))]
     history: Annotated[NDArray[np.float32], Shape((None,))]
     """float32[2 * half - 1]: the resampler's latest inputs."""
+    spikes: Annotated[NDArray[np.float64], Shape((3,))]
+    """The after-potential of a pacing spike."""
+    unspiked: Annotated[NDArray[np.float32], Shape((spikes.KEPT,))]
+    """The latest samples, of which the newest may still turn out to be a spike."""
     filters: Annotated[NDArray[np.float64], Shape((5, 2))]
-    detector: Annotated[NDArray[np.int64], Shape((12,))]
-    """`beats.Beats.counters`,"""
-    candidates: Annotated[NDArray[np.int64], Shape((16, 2))]
+    detector: Annotated[NDArray[np.int64], Shape((candidates.COUNTERS,))]
+    """`candidates.Beats.counters`,"""
+    candidates: Annotated[NDArray[np.int64], Shape((16, candidates.CANDIDATE))]
     """its ``waiting``,"""
-    levels: Annotated[NDArray[np.int64], Shape((3, 8))]
+    levels: Annotated[NDArray[np.int64], Shape((4, 8))]
     """and its ``levels``."""
-    energies: Annotated[NDArray[np.int32], Shape((beats.LONG_SAMPLES,))]
+    shape: Annotated[NDArray[np.float32], Shape((2 * candidates.SHAPE_REACH + 1,))]
+    """its ``shape``."""
+    energies: Annotated[NDArray[np.int32], Shape((candidates.LONG_SAMPLES,))]
     """The detector's latest energies."""
     watch: Annotated[NDArray[np.int64], Shape((condition.COUNTERS,))]
     extremes: Annotated[NDArray[np.float64], Shape((condition.EXTREMES,))]
@@ -113,9 +142,10 @@ class SegmenterState(State):
     shapes: Annotated[NDArray[np.float64], Shape((condition.USUAL_BEATS, condition.SHAPE_SIZE))]
     """their shapes."""
     tail_clean: Annotated[NDArray[np.float32], Shape((TAIL_SAMPLES,))]
-    """The latest samples before the filter,"""
+    """The latest samples before the filter, as the detector sees them: without pacing spikes, and
+    `kernels.spikes.LATE` behind."""
     tail: Annotated[NDArray[np.float32], Shape((TAIL_SAMPLES,))]
-    """behind it,"""
+    """The latest samples behind it,"""
     tail_codes: Annotated[NDArray[np.uint8], Shape((TAIL_SAMPLES,))]
     """why they are masked,"""
     tail_runs: Annotated[NDArray[np.uint8], Shape((TAIL_SAMPLES,))]
@@ -123,25 +153,29 @@ class SegmenterState(State):
     pending: Annotated[NDArray[np.int64], Shape((PENDING_BEATS, 2))]
     """R peak and confirmation of beats whose window is not complete."""
     fibrillation: FibrillationState
+    fast_rhythm: FastRhythmState = field(default_factory=FastRhythmState.fresh)
 
     @classmethod
     def fresh(cls, half: int) -> Self:
         """Return the state before the first sample; ``half`` as in `Resampling`."""
         counters = np.zeros(6, dtype=np.int64)
         counters[[EXPECTED, LAST_R]] = NONE
-        levels = np.zeros((3, 8), dtype=np.int64)
-        levels[beats.RR] = _USUAL_RR
+        levels = np.zeros((4, 8), dtype=np.int64)
+        levels[candidates.RR] = _USUAL_RR
         return cls(
             counters=counters,
             raw=np.zeros(1),
-            sanitise=np.zeros(5),
+            sanitise=np.zeros(11),
             resample=np.zeros(5, dtype=np.int64),
             history=np.zeros(max(2 * half - 1, 0), dtype=np.float32),
+            spikes=np.zeros(3),
+            unspiked=np.zeros(spikes.KEPT, dtype=np.float32),
             filters=np.zeros((5, 2)),
-            detector=np.zeros(12, dtype=np.int64),
-            candidates=np.zeros((16, 2), dtype=np.int64),
+            detector=np.zeros(candidates.COUNTERS, dtype=np.int64),
+            candidates=np.zeros((16, candidates.CANDIDATE), dtype=np.int64),
             levels=levels,
-            energies=np.zeros(beats.LONG_SAMPLES, dtype=np.int32),
+            shape=np.zeros(2 * candidates.SHAPE_REACH + 1, dtype=np.float32),
+            energies=np.zeros(candidates.LONG_SAMPLES, dtype=np.int32),
             watch=np.zeros(condition.COUNTERS, dtype=np.int64),
             extremes=np.zeros(condition.EXTREMES),
             recent=np.zeros(SAMPLING_RATE_HZ, dtype=np.uint8),
@@ -161,8 +195,8 @@ class SegmenterState(State):
 
         They do not look whether an index lies within its array.
         """
-        done, now = int(self.counters[DONE]), int(self.detector[beats.NOW])
-        pending, waiting = int(self.counters[PENDING]), int(self.detector[beats.WAITING])
+        done, now = int(self.counters[DONE]), int(self.detector[candidates.NOW])
+        pending, waiting = int(self.counters[PENDING]), int(self.detector[candidates.WAITING])
         due, fibrillation = self.resample, self.fibrillation.counters
         if not (
             self.history.size == max(2 * half - 1, 0)
@@ -170,7 +204,7 @@ class SegmenterState(State):
             and 0 <= waiting <= len(self.candidates)
             and bool((self.pending[:pending, 0] >= done - TAIL_SAMPLES + WINDOW_BEFORE_R).all())
             and bool((self.candidates[:waiting, 0] <= now).all())
-            and self.detector[beats.BEST_AT] <= now
+            and self.detector[candidates.BEST_AT] <= now
             and self.watch[condition.TICK] >= 0
             and 0 <= self.watch[condition.BLOCK] < condition.BLOCKS_KEPT
             and 0 <= self.watch[condition.SHAPE] < condition.USUAL_BEATS
@@ -178,6 +212,7 @@ class SegmenterState(State):
             and 0 <= fibrillation[fibrillation_kernel.AT] < fibrillation_kernel.KEPT
             and 0 <= fibrillation[fibrillation_kernel.SINCE] < fibrillation_kernel.EVERY
             and fibrillation[fibrillation_kernel.COUNT] >= 0
+            and self.fast_rhythm.sound
         ):
             raise SnapshotError("state of a segmenter whose indices are out of range")
 
@@ -189,25 +224,28 @@ class SegmenterState(State):
         """
         origin = rate.first_at(first_sample)
         last_r = int(self.counters[LAST_R])
-        learned = self.detector[beats.LEARNED]
+        learned = self.detector[candidates.LEARNED]
         run = int(self.watch[condition.RUN])
         for array in (
-            self.sanitise, self.resample, self.history, self.filters, self.detector,
-            self.energies, self.watch, self.extremes, self.recent, self.blocks,
+            self.sanitise, self.resample, self.history, self.spikes, self.unspiked, self.filters,
+            self.detector, self.energies, self.watch, self.extremes, self.recent, self.blocks,
             self.tail_clean, self.tail, self.tail_codes, self.tail_runs,
         ):  # fmt: skip
             array[...] = 0
         self.fibrillation = FibrillationState.fresh()
+        self.fast_rhythm = FastRhythmState.fresh()
         self.counters[[ORIGIN, DONE, PENDING]] = origin, 0, 0
         whole, rest = divmod(origin * rate.step, rate.per)
         self.resample[:] = 0, whole - first_sample, rest, NONE - 2 * rate.half, 0
         detector = self.detector
-        detector[[beats.BEST_AT, beats.LAST_AT]] = NONE
-        detector[beats.LAST_R] = last_r - origin if last_r != NONE else -int(DETECTOR[beats.APART])
-        detector[beats.LEARNED] = learned
-        rr = float(np.median(self.levels[beats.RR]))
-        overdue = DETECTOR[beats.SEARCH_AFTER] * rr + DETECTOR[beats.APART]
-        detector[beats.DUE] = overdue if learned else DETECTOR[beats.LEARN]
+        detector[[candidates.BEST_AT, candidates.LAST_AT]] = NONE
+        detector[candidates.LAST_R] = (
+            last_r - origin if last_r != NONE else -int(DETECTOR[candidates.APART])
+        )
+        detector[candidates.LEARNED] = learned
+        rr = float(np.median(self.levels[candidates.RR]))
+        overdue = DETECTOR[candidates.SEARCH_AFTER] * rr + DETECTOR[candidates.APART]
+        detector[candidates.DUE] = overdue if learned else DETECTOR[candidates.LEARN]
         if after_gap:
             self.watch[condition.STATE] = Reason.GAP
             self.watch[condition.RUN] = run + 1 + run % 2

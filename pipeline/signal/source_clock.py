@@ -3,9 +3,13 @@
 Time in a stream is the index of a sample over the nominal rate; no decision depends on a clock. But
 the clock of a device runs some parts per million fast or slow, and stamps arrive with jitter. A
 line through the stamps of the last minutes gives every sample its time to a few milliseconds
-(Lab Streaming Layer and pyxdf do the same). Stamps far from the line are not used; several in a
-row that agree are a step of the clock, and the line begins anew. After a delay of the source the
-samples that it had not read come in a burst: their stamps show when they were read, not taken.
+(Lab Streaming Layer and pyxdf do the same). Stamps far from the line are not used.
+
+A clock that steps leaves the line at once, a source whose rate is not the stated one leaves it
+little by little: several stamps in a row that agree behind a jump are a step, and the line begins
+anew; a steady drift away from it is another rate, and the line takes that slope. After a delay of
+the source the samples that it had not read come in a burst: their stamps show when they were read,
+not taken.
 Pure: the stamps are arguments.
 """
 
@@ -27,7 +31,8 @@ STEP_S: Final = 1.0
 """A stamp so far from the line is wrong, or the clock has stepped."""
 
 STEP_STAMPS: Final = 3
-"""So many wrong ones in a row, agreeing with each other, are a step."""
+"""So many wrong ones in a row, agreeing with each other more than with the one before, are a step.
+What drifts is as far from the stamp before it as from the one after."""
 
 RATE_S: Final = 8.0
 """From so long on the rate is known well enough to call it wrong."""
@@ -37,6 +42,29 @@ BURST_SHARE: Final = 0.25
 
 BURST_S: Final = 8.0
 """... unless they do so for so long: then the source is faster than its stated rate."""
+
+OTHER_RATE: Final = 0.1
+"""Stamps that leave the line while three quarters of their lags say that the rate is off by more
+than this share do so because it is. What is off by less does not leave the line within `RATE_S`."""
+
+KNOWN_OFF: Final = 0.02
+"""A rate that is off by more, four times the error to which `RATE_S` know it, is the slope of the
+line before `LINE_S`: else the stamps would leave it."""
+
+MOST_OFF: Final = 50.0
+"""Times or part of the stated rate beyond which stamps are no rate, but nonsense."""
+
+_LAG_S: Final = 2.0
+"""A rate is measured over lags of so much time: jitter of 50 ms is a fortieth of it."""
+
+_LAGS: Final = 6
+"""Fewer lags show no rate."""
+
+_RECENT_S: Final = 0.2
+"""Of the recent stamps one is kept each time so much time has passed, ..."""
+
+_FEW: Final = 9
+"""... and so many at least, however long ago they came."""
 
 _ENDS: Final = 5
 """Stamps at each end of the stretch over which the rate is measured; their median counts."""
@@ -54,13 +82,19 @@ class SourceClockState(State):
     stamps: list[tuple[int, float]] = field(default_factory=list)
     """Those that the line goes through, in order."""
     outliers: list[tuple[int, float]] = field(default_factory=list)
-    """The latest ones, in a row, that lie far from the line."""
+    """The latest ones, in a row, that lie far from the line, behind the one before them."""
     latest: tuple[int, float] | None = None
     """The latest stamp, of use or not."""
     burst_since: float | None = None
     """The first stamp of a burst that has not ended."""
     line: tuple[int, float, float] | None = None
     """(sample, its time, seconds a sample)."""
+    outlying_since: float | None = None
+    """The first of the latest ones, in a row, that lie far from the line."""
+    recent: list[tuple[int, float]] = field(default_factory=list)
+    """The stamps of the last `RATE_S`, of use for the line or not."""
+    rate: float = 1.0
+    """Times the stated rate: what the line takes for the rate until it knows better."""
 
 
 class SourceClock:
@@ -70,6 +104,11 @@ class SourceClock:
         self.state = state or SourceClockState()
         self._fs_hz = fs_hz
 
+    @property
+    def _hz(self) -> float:
+        """Samples a second as the line takes them to come."""
+        return self._fs_hz * self.state.rate
+
     def observe(self, sample: int, stamp_s: float) -> float | None:
         """Record that ``sample`` was taken at ``stamp_s``, seconds since 1970.
 
@@ -77,21 +116,36 @@ class SourceClock:
             By how many seconds the clock stepped, where this stamp shows that it did.
         """
         state = self.state
-        if state.latest is not None and sample - state.latest[0] < _APART_S * self._fs_hz:
+        self._remember(sample, stamp_s)
+        if state.latest is not None and sample - state.latest[0] < _APART_S * self._hz:
             return None
         before, state.latest = state.latest, (sample, stamp_s)
         if before is not None and self._in_burst(sample - before[0], stamp_s, before[1]):
+            state.outliers.clear()  # a jump is one from the stamp just before
+            self._moved()
             return None
         predicted = self.utc_s(sample)
-        if predicted is not None and abs(stamp_s - predicted) > STEP_S:
-            return self._on_outlier(sample, stamp_s)
+        if before is not None and predicted is not None and abs(stamp_s - predicted) > STEP_S:
+            return self._on_outlier(before, sample, stamp_s)
         state.outliers.clear()
+        state.outlying_since = None
         self._add(sample, stamp_s)
         return None
 
+    def _remember(self, sample: int, stamp_s: float) -> None:
+        """Keep a stamp among the recent ones."""
+        recent = self.state.recent
+        if recent and -STEP_S <= stamp_s - recent[-1][1] < _RECENT_S:
+            return
+        if recent and stamp_s < recent[-1][1]:
+            recent.clear()  # no rate can be read across a clock that went back
+        recent.append((sample, stamp_s))
+        while len(recent) > _FEW and stamp_s - recent[1][1] >= RATE_S:
+            recent.pop(0)
+
     def _in_burst(self, samples: int, stamp_s: float, before_s: float) -> bool:
         """Return whether ``samples`` came all but at once, as what had been held up does."""
-        if not 0.0 <= stamp_s - before_s < BURST_SHARE * samples / self._fs_hz:
+        if not 0.0 <= stamp_s - before_s < BURST_SHARE * samples / self._hz:
             self.state.burst_since = None
             return False
         if self.state.burst_since is None:
@@ -110,53 +164,96 @@ class SourceClock:
 
         None before `RATE_S` have passed. With jitter of 50 ms good to half a percent.
         """
+        known = self.state.rate - 1.0 if self.state.rate != 1.0 else None
         points = self.state.stamps
         if len(points) <= 2 * _ENDS:
-            return None
+            return known
         origin, origin_s = points[0]
         ends = np.array([*islice(points, _ENDS), *islice(reversed(points), _ENDS)])
-        signal_at = (ends[:, 0] - origin) / self._fs_hz
+        signal_at = (ends[:, 0] - origin) / self._hz
         # How late the stamps are: one that is late alone changes no median.
         late_s = ends[:, 1] - origin_s - signal_at
         signal_s = float(np.median(signal_at[_ENDS:]) - np.median(signal_at[:_ENDS]))
         seconds = signal_s + float(np.median(late_s[_ENDS:]) - np.median(late_s[:_ENDS]))
         if seconds < RATE_S:
-            return None
-        return signal_s / seconds - 1.0
+            return known
+        return self.state.rate * signal_s / seconds - 1.0
 
-    def _on_outlier(self, sample: int, stamp_s: float) -> float | None:
+    def _on_outlier(self, before: tuple[int, float], sample: int, stamp_s: float) -> float | None:
+        """Return by how much the clock stepped, where this stamp, far from the line, shows it."""
         state = self.state
-        outliers = state.outliers = [*state.outliers[1 - STEP_STAMPS :], (sample, stamp_s)]
-        off = [stamp - (self.utc_s(at) or 0.0) for at, stamp in outliers]
-        if len(off) < STEP_STAMPS or max(off) - min(off) > STEP_S:
-            return None
-        state.stamps.clear()
-        state.outliers = []
-        for stamp in outliers:
+        state.outliers = [*(state.outliers or [before])[-STEP_STAMPS:], (sample, stamp_s)]
+        if state.outlying_since is None:
+            state.outlying_since = stamp_s
+        off_before, *off = [stamp - (self.utc_s(at) or 0.0) for at, stamp in state.outliers]
+        jump, spread = abs(off[0] - off_before), max(off) - min(off)
+        if len(off) == STEP_STAMPS and jump >= 0.5 * STEP_S and spread <= min(STEP_S, 0.5 * jump):
+            # No rate can be read across a step.
+            state.recent = state.outliers[1:]
+            self._begin_anew(state.recent)
+            return float(np.median(off))
+        late = abs(stamp_s - state.outlying_since) >= RATE_S
+        return float(np.median(off)) if self._moved(for_good=late) else None
+
+    def _begin_anew(self, stamps: list[tuple[int, float]]) -> None:
+        """Draw the line through ``stamps`` alone."""
+        self.state.stamps, self.state.outliers, self.state.line = [], [], None
+        self.state.outlying_since = None
+        for stamp in stamps:
             self._add(*stamp)
-        return float(np.median(off))
+
+    def _moved(self, *, for_good: bool = False) -> bool:
+        """Take another rate for that of the source, where the recent stamps have it throughout.
+
+        Returns:
+            Whether they have the rate that the line had, though they have left it ``for_good``: a
+            step of the clock that was not seen as one. The line begins anew for that, too.
+        """
+        state, recent = self.state, np.array(self.state.recent)
+        if recent[-1, 1] - recent[0, 1] < RATE_S:
+            return False
+        samples, times = recent[:, 0] - recent[0, 0], recent[:, 1] - recent[0, 1]
+        first = np.searchsorted(times, times - _LAG_S, side="right") - 1
+        last = np.flatnonzero(first >= 0)
+        if last.size < _LAGS:
+            return False
+        first = first[last]
+        hz = (samples[last] - samples[first]) / (times[last] - times[first])
+        low, median, high = np.quantile(hz / self._hz, (0.25, 0.5, 0.75)).tolist()
+        other = low > 1.0 + OTHER_RATE or high < 1.0 / (1.0 + OTHER_RATE)
+        if not 1.0 / MOST_OFF < state.rate * median < MOST_OFF or not (other or for_good):
+            return False
+        stepped: bool = abs(median - 1.0) <= KNOWN_OFF
+        if not stepped:
+            state.rate *= median
+            state.burst_since = None
+        # The older half may have the rate from before.
+        self._begin_anew(state.recent[len(state.recent) // 2 :])
+        return stepped
 
     def _add(self, sample: int, stamp_s: float) -> None:
         stamps = self.state.stamps
         stamps.append((sample, stamp_s))
-        while sample - stamps[0][0] > WINDOW_S * self._fs_hz:
+        while sample - stamps[0][0] > WINDOW_S * self._hz:
             stamps.pop(0)
         # Once a second is often enough; the very first ones count at once.
         fitted = self.state.line
-        if fitted is None or len(stamps) < 16 or sample - fitted[0] >= self._fs_hz:
+        if fitted is None or len(stamps) < 16 or sample - fitted[0] >= self._hz:
             self.state.line = self._fit()
 
     def _fit(self) -> tuple[int, float, float]:
         points = np.array(self.state.stamps, dtype=np.float64)
         at = int(points[-1, 0])
         x = points[:, 0] - at
-        nominal = 1.0 / self._fs_hz
+        off = self.rate_off()
+        rate = self.state.rate if off is None or abs(off) <= KNOWN_OFF else 1.0 + off
+        nominal = 1.0 / (self._fs_hz * rate)
         # The stamps less their nominal times are small: nothing is rounded away.
         origin = float(points[0, 1])
         y = (points[:, 1] - origin) - (points[:, 0] - points[0, 0]) * nominal
         kept = np.ones(x.size, dtype=np.bool_)
         offset, slope = float(np.median(y)), 0.0
-        if -x[0] >= LINE_S * self._fs_hz:
+        if -x[0] >= LINE_S * self._hz:
             for _ in range(2):
                 slope, offset = np.polyfit(x[kept], y[kept], 1)
                 away = np.abs(y - (offset + slope * x))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.constants import SAMPLING_RATE_HZ
-from pipeline.signal.kernels import sampling
+from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_SAMPLES
+from pipeline.signal.kernels import atrial, sampling
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
 
@@ -28,6 +28,23 @@ def compile_kernels() -> None:
             segmenter = Segmenter(fs_hz)
             segmenter.push(SampleBlock(0, x))
             segmenter.finish()
+        _measure_beat()
+
+
+def _measure_beat() -> None:
+    """Run the kernel that `pipeline.alarms.atrial_fibrillation` runs for each beat."""
+    atrial.measure(
+        0.8,
+        np.zeros(WINDOW_SAMPLES, dtype=np.float32),
+        True,
+        np.zeros((atrial.BEATS, atrial.COLUMNS)),
+        np.zeros((atrial.BEATS, atrial.P_TICKS), dtype=np.float32),
+        np.zeros((atrial.BEATS, atrial.QRS_TICKS), dtype=np.float32),
+        np.zeros(atrial.SIZE, dtype=np.int64),
+        np.zeros(atrial.SCRATCH),
+        np.zeros(atrial.CELLS_SHAPE, dtype=np.uint8),
+        np.zeros(atrial.MEASURES),
+    )
 
 
 @contextmanager

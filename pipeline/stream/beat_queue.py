@@ -177,7 +177,8 @@ class BeatQueue:
                 beat.class_asked_at = self._clock()
                 self._waiting[beat.id] = beat
                 wanted.append(beat)
-            self._rr_context.remember(beat.rr_s, window)
+            held = beat.verdict is not None and beat.verdict.held
+            self._rr_context.remember(beat.rr_s, window, held=held)
         return wanted
 
     def drain(self) -> list[Beat]:

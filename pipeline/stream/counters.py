@@ -34,3 +34,5 @@ class Counters(State):
     refused_windows: int = 0
     """Windows given up without a score."""
     alerts_by_kind: dict[str, int] = field(default_factory=dict)
+    unreadable_lines: int = 0
+    """Lines or packets of a device that its source could not read."""

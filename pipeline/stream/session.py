@@ -6,7 +6,7 @@ Pure: no sockets, no clock.
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from pipeline.alarms.system import STALE_S, SourceAlarm
+from pipeline.alarms.system import STALE_S, STARTING_S, SourceAlarm
 from pipeline.schema.public import Alert, Latency, SignalStrip, Status
 from pipeline.schema.state import State, field
 from pipeline.scoring.beat import Beat
@@ -87,6 +87,8 @@ class SessionState(State):
     """Of the latest `_LATENCIES` beats."""
     unseen_from: int = 0
     """Position of the first value that was not published yet, at 360 Hz."""
+    source_fault: str = ""
+    """What keeps the source from sending samples; empty for nothing."""
 
 
 class StreamSession:
@@ -149,7 +151,12 @@ class StreamSession:
         stream = self.stream
         age_s = now - self.arrived_at
         return self.source_alarm.on_age(
-            age_s, stream.next_sample, stream.epoch, over=self.state.ending
+            age_s,
+            stream.next_sample,
+            stream.epoch,
+            over=self.state.ending,
+            fault=self.state.source_fault,
+            patience_s=STALE_S if stream.next_sample else STARTING_S,
         )
 
     def end_source_alarm(self) -> list[Alert]:
@@ -183,8 +190,10 @@ class StreamSession:
         if stream.pending and not system.scorers:
             state, reason = "not_analysable", "no scorer answers"
         elif age > STALE_S and not self.state.ending:
-            state, reason = "not_analysable", "no data from the source"
+            reason = self.state.source_fault or "no data from the source"
+            state = "not_analysable"
         latencies = sorted(self.state.latencies_ms)
+        share, rhythm_s = stream.atrial_fibrillation()
         return Status(
             stream=stream.name,
             state=state,
@@ -195,7 +204,7 @@ class StreamSession:
             sample=stream.next_sample,
             time_s=round(stream.next_sample / stream.fs_hz, 3),
             duration_s=round(counters.samples / stream.fs_hz, 3),
-            bpm=None if state == "not_analysable" or self._without_rhythm else stream.beats.bpm(),
+            bpm=None if state == "not_analysable" or self._without_rhythm else stream.bpm(),
             beats=counters.beats,
             beats_not_analysable=counters.beats_not_analysable,
             anomalous=counters.anomalous,
@@ -216,4 +225,8 @@ class StreamSession:
             late_samples=counters.late_samples,
             shed_samples=self.state.shed_samples,
             recorded=system.recorded,
+            unreadable_lines=counters.unreadable_lines,
+            source_fault=self.state.source_fault,
+            atrial_fibrillation_share=share,
+            rhythm_s=rhythm_s,
         )

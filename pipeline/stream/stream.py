@@ -31,7 +31,7 @@ from pipeline.signal.filters import resampling
 from pipeline.signal.quality import QualityChange, Reason
 from pipeline.signal.reorder import ReorderBuffer, ReorderState
 from pipeline.signal.samples import SampleBlock
-from pipeline.signal.segment import FibrillationChange, Segment
+from pipeline.signal.segment import FastRhythmChange, FibrillationChange, Segment
 from pipeline.signal.segmenter import Segmenter
 from pipeline.signal.segmenter_state import SegmenterState
 from pipeline.signal.source_clock import SourceClock, SourceClockState
@@ -158,9 +158,14 @@ class Stream:
         if block.stamp_s is not None and len(block.samples):
             last = block.end - 1
             step_s = self._source_clock.observe(last, block.stamp_s)
-            alerts = self._alarms.signal.on_stamp(last, step_s, self._source_clock.rate_off())
+            alerts = self._alarms.source.on_stamp(last, step_s, self._source_clock.rate_off())
             taken.alerts.extend(self._dated(alerts))
         return taken
+
+    def take_unreadable(self, lines: int) -> list[Alert]:
+        """Count lines that the source could not read, before the samples that come next."""
+        self.counters.unreadable_lines = counted(self.counters.unreadable_lines, lines)
+        return self._dated(self._alarms.source.on_unreadable(self.next_sample, lines))
 
     def finish(self) -> StreamUpdate:
         """Accept that no sample of this epoch follows."""
@@ -211,15 +216,22 @@ class Stream:
         self.counters.duplicate_samples += segment.duplicate_samples
         cut_at = self._clock()
         alerts: list[Alert] = []
-        events: list[QualityChange | FibrillationChange] = [*segment.quality, *segment.fibrillation]
+        events: list[QualityChange | FibrillationChange | FastRhythmChange] = [
+            *segment.quality,
+            *segment.fibrillation,
+            *segment.fast_rhythm,
+        ]
         changes = deque(sorted(events, key=lambda change: change.sample))
         for b in range(len(segment.samples)):
             known_at = int(segment.ready_samples[b]) - self._rate.half
             while changes and changes[0].sample <= known_at:
                 alerts += self._on_change(changes.popleft())
             alerts += self._alarms.signal.on_position(known_at)
-            alerts += self._alarms.signal.on_qrs(int(segment.samples[b]), float(segment.rr_s[b]))
             beat = self._beat(segment, b, cut_at)
+            usable = beat.reason is Reason.OK
+            alerts += self._alarms.signal.on_qrs(
+                beat.sample, beat.rr_s, known_at, beat.window, usable=usable
+            )
             self.beats.push(beat)
             if beat.wants_score:
                 taken.windows.append(beat)
@@ -235,8 +247,12 @@ class Stream:
             strip = Strip(self.epoch, segment.strip_first, segment.strip)
             taken.strips.append(strip)
 
-    def _on_change(self, change: QualityChange | FibrillationChange) -> list[Alert]:
+    def _on_change(
+        self, change: QualityChange | FibrillationChange | FastRhythmChange
+    ) -> list[Alert]:
         alerts = self._alarms.signal.on_position(change.sample)
+        if isinstance(change, FastRhythmChange):
+            return alerts + self._alarms.signal.on_fast_rhythm(change)
         if isinstance(change, FibrillationChange):
             return alerts + self._alarms.signal.on_fibrillation(change)
         return alerts + self._alarms.signal.on_quality(change.sample, Reason(change.reason))
@@ -317,6 +333,21 @@ class Stream:
     def pending(self) -> int:
         """Beats detected but not published yet."""
         return self.beats.pending
+
+    def bpm(self) -> float | None:
+        """Return the heart rate; None before the first interval.
+
+        That of a rhythm too fast for single beats is measured without them.
+        """
+        fast = self.state.alarms.signal.fast_rhythm
+        return self.beats.bpm() if fast is None else round(fast.bpm, 1)
+
+    def atrial_fibrillation(self) -> tuple[float | None, float]:
+        """Return its share of the time in which the rhythm was judged, and that time in seconds."""
+        atrial = self.state.alarms.signal.atrial
+        share = atrial.share
+        seconds = round(atrial.known_samples / self.fs_hz, 1)
+        return None if share is None else round(share, 4), seconds
 
     def condition(self) -> tuple[str, str]:
         """Return the state of the stream and the reason for it, from the signal alone."""

@@ -334,6 +334,8 @@ class Streams:
             session.arrived_at = arrived_at
             session.state.shed_samples = counted(session.state.shed_samples, chunk.shed)
         taken = stream.take(block)
+        taken.alerts.extend(stream.take_unreadable(chunk.unreadable))
+        session.state.source_fault = chunk.fault
         self._absorb(session, taken, outcome)
 
     def _on_end(

@@ -45,6 +45,31 @@ def test_a_plain_header_is_read_with_its_defaults(tmp_path: Path) -> None:
     assert (second.gain, second.baseline, second.adc_bits, second.adc_zero) == (200.0, 5, 11, 5)
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["", "12:33:59", "12:33:59.250 12/05/2020", "12-May-2020 12:33:59", "12-May-2020"],
+)
+def test_time_and_date_may_stand_in_either_order(tmp_path: Path, written: str) -> None:
+    """The challenges of 2020 and 2021 write the date first, with the name of the month."""
+    header = load_header(record(tmp_path, f"r 1 360 10 {written}\nr.dat 16\n".encode()))
+    assert (header.frame_rate_hz, header.frames) == (360.0, 10)
+
+
+@pytest.mark.parametrize(
+    ("field", "mv"),
+    [("10356303.875968993(0)/mV", 0.31), ("2e12(0)/V", 1.6e-3), ("2e-4(0)/nV", 16.1)],
+)
+def test_gains_of_wide_formats_and_of_other_units_are_read(
+    tmp_path: Path, field: str, mv: float
+) -> None:
+    """``wrsamp`` spreads a signal over all bits of its format: ten million units a mV in 24."""
+    digital = 16.1 if field.startswith("2e-4") else 3_210_454
+    line = f"r 1 360 4\nr.dat 32 {field} 24 0 0 0 0 II\n"
+    path = record(tmp_path, line.encode(), data=None)
+    np.full(4, digital * (200 if digital < 100 else 1), dtype="<i4").tofile(tmp_path / "r.dat")
+    np.testing.assert_allclose(read_lead(path)[1], mv, rtol=5e-3)
+
+
 def test_comments_and_non_ascii_units_are_understood(tmp_path: Path) -> None:
     """A µ is not lost on the way: µV read as V would be wrong by a million."""
     text = "# années\nr 1 250 4\n#\nr.dat 16 1000(-3)/µV 16 0 0 0 0 lead  II é\n"

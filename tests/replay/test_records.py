@@ -14,7 +14,7 @@ from pipeline.schema.messages import FLAG_SATURATED
 from pipeline.signal.samples import SampleBlock
 from replay.annotations import read_beats, read_flutter
 from replay.headers import DEMO_RECORD, load_header
-from replay.leads import choose_lead
+from replay.leads import choose_lead, lead_choice
 from replay.records import LeadReader, RecordSource, read_lead, stream_name, write_beats
 from tests.replay.test_pacing import Clock
 from tests.support.databases import database
@@ -134,12 +134,18 @@ def leads(folder: Path, *names: str) -> Path:
         (("mV 1", "mV 0"), "1", 0),
         (("mV 1", "mV 0"), 1, 1),
         (("mV PLETH", "mV V"), "PLETH", 0),
+        (("uV F3-M2", "uV C3-M2", "mV ECG"), None, 2),
+        (("mV PCG", "mV ECG"), None, 1),
+        (("mV skin", "mV foot_GSR", "mV CM5"), None, 2),
+        (("mV record_0", "mV mod.V5"), None, 1),
+        (("mV noise1", "mV noise2"), None, 0),
+        (("mV O2", "mV 0"), None, 1),
     ],
 )
 def test_the_lead_is_chosen_by_name_index_or_kind(
     tmp_path: Path, names: tuple[str, ...], wanted: str | int | None, expected: int
 ) -> None:
-    """By name first, then by index; without either MLII, II, then the first ECG lead."""
+    """By name, then by index; by default MLII, II, the first named like an ECG, the first other."""
     assert choose_lead(load_header(leads(tmp_path, *names)), wanted) == expected
 
 
@@ -152,10 +158,28 @@ def test_an_unknown_lead_lists_those_there_are(tmp_path: Path, wanted: str | int
     assert str(caught.value).isprintable()
 
 
-def test_a_record_without_ecg_asks_which_lead(tmp_path: Path) -> None:
-    """A pulse wave is never chosen as the ECG by default."""
-    with pytest.raises(LeadError, match="PLETH"):
-        read_lead(leads(tmp_path, "NU PLETH", "mmHg ABP"))
+@pytest.mark.parametrize("names", [("NU PLETH", "mmHg ABP"), ("uV C3-A2", "mV Resp", "mV PLETH")])
+def test_a_record_without_ecg_asks_which_lead(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """A pulse wave or an EEG is never chosen as the ECG by default; the signals are named."""
+    with pytest.raises(LeadError, match=r"PLETH.*--lead"):
+        read_lead(leads(tmp_path, *names))
+
+
+def test_what_was_chosen_is_said_with_its_reason(tmp_path: Path) -> None:
+    """In one line: the lead, why, what else could be one, and what is none, of several signals."""
+
+    def why(*names: str, lead: str | None = None) -> str:
+        return lead_choice(load_header(leads(tmp_path, *names)), lead).why
+
+    assert why("uV F3-M2", "mV ECG") == (
+        "lead 'ECG' is taken, the only one named like an ECG; "
+        "no ECG: 'F3-M2' (EEG electrode); --lead takes another"
+    )
+    assert why("mV V1", "mV II") == (
+        "lead 'II' is taken, the usual one for rhythm; 'V1' may be ECG, too; --lead takes another"
+    )
+    assert "none is named like one" in why("mV record_0", "mV record_1")
+    assert why("mV V1", "mV II", lead="V1") == why("mV V1") == ""
 
 
 @pytest.mark.parametrize("lead", ["PLETH", 0, "0"])
@@ -316,6 +340,28 @@ def test_any_bytes_as_annotations_are_refused_or_read(tmp_path: Path, data: byte
     assert len(symbols) == samples.size
     assert (np.diff(samples) >= 0).all()
     assert ((samples >= 0) & (samples < 1000)).all()
+
+
+@uses_wfdb
+@pytest.mark.parametrize("beyond", [0, 1, 54])
+def test_a_last_beat_that_the_end_cuts_is_at_the_last_sample(
+    tmp_path: Path, wfdb: object, beyond: int
+) -> None:
+    """A reference may mark it at the end of the signal, or up to 150 ms after (SVDB does)."""
+    path = write_raw(tmp_path, np.zeros(1000), "16 200")
+    marks = np.array([500, 1000 + beyond])
+    wfdb.wrann("r", "atr", marks, ["N", "V"], write_dir=str(tmp_path))  # type: ignore[attr-defined]
+    samples, symbols = read_beats(path)
+    assert (samples.tolist(), symbols) == ([500, 999], ["N", "V"])
+
+
+@uses_wfdb
+def test_a_beat_clearly_outside_the_record_is_refused(tmp_path: Path, wfdb: object) -> None:
+    """No beat that lies 55 samples of 360 a second after the end has begun before it."""
+    path = write_raw(tmp_path, np.zeros(1000), "16 200")
+    wfdb.wrann("r", "atr", np.array([500, 1055]), ["N", "V"], write_dir=str(tmp_path))  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match=r"0\.15 s after its 1,000 samples"):
+        read_beats(path)
 
 
 def test_missing_annotations_are_one_clear_line(tmp_path: Path) -> None:

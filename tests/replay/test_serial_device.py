@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 from pipeline.errors import DeviceError
 from pipeline.schema.messages import FLAG_LEAD_OFF
 from pipeline.signal.samples import SampleBlock
-from replay.serial_device import (
+from replay.serial_device import SerialSource
+from replay.serial_lines import (
     MAX_LINE_BYTES,
     SEQUENCE_MODULUS,
     LineReader,
     PositionTracker,
     Reading,
-    SerialSource,
 )
+from replay.source import SourceReport
 from tests.replay.test_pacing import Clock
 
 
@@ -124,10 +125,26 @@ def test_lead_off_is_flagged_sample_by_sample(device: Device) -> None:
     source.close()
 
 
+@pytest.mark.parametrize("numbered", [False, True])
+def test_an_exclamation_mark_is_a_sample_without_a_value(device: Device, numbered: bool) -> None:
+    """``!`` of the AD8232's sketch takes its time: left out, the heart would seem faster."""
+    source = opened(device, Clock())
+    lines = [str(n) if n % 2 else "!" for n in range(100)]
+    device.send("torn", *(f"{n},{line}" if numbered else line for n, line in enumerate(lines)))
+    got = collect(source.blocks(), 100)
+    assert positions(got) == list(range(100))
+    values = np.concatenate([block.samples for block in got])
+    flags = [int(flag) for block in got if block.flags is not None for flag in block.flags]
+    np.testing.assert_allclose(values, [n / 200 if n % 2 else np.nan for n in range(100)])
+    assert flags == [0 if n % 2 else FLAG_LEAD_OFF for n in range(100)]
+    assert source.rejected_lines == 0
+    source.close()
+
+
 def test_garbage_is_skipped_and_counted(device: Device) -> None:
     """Lines that are no reading cost their own sample only."""
     source = opened(device, Clock())
-    garbage = ["", "hello", "1;2", "1,2,3", "1,2,0,0", "0x10", "1e3", "9" * 20, "7,,0", "\x1b[2J"]
+    garbage = ["", "hello", "1;2", "1,2,3", "1,2,0,0", "0x10", "9" * 20, "7,,0", "\x1b[2J", "!!"]
     device.send("torn", "0,10", *garbage, "1,11")
     assert positions(collect(source.blocks(), 2)) == [0, 1]
     assert source.rejected_lines == len(garbage)
@@ -144,6 +161,83 @@ def test_silence_is_none_and_never_long(device: Device) -> None:
     source.close()
     assert list(blocks) == []
     source.close()
+
+
+def reported(source: SerialSource, blocks: Iterator[SampleBlock | None]) -> SourceReport:
+    """Return the next report of a source."""
+    for _ in range(200):
+        next(blocks)
+        if (report := source.report()) is not None:
+            return report
+    raise AssertionError("no report")
+
+
+def test_a_device_that_sends_nothing_says_so_and_what_to_do(device: Device) -> None:
+    """A second after it was opened; once, until it sends."""
+    clock = Clock()
+    source = opened(device, clock)
+    blocks = source.blocks()
+    assert (next(blocks), source.report()) == (None, None)
+    clock.wait(1.0)
+    fault = reported(source, blocks).fault
+    assert fault == "the device sends nothing: check its cable, its power and its program"
+    assert (next(blocks), source.report()) == (None, None)
+    device.send("torn", *map(str, range(20)))
+    assert reported(source, blocks) == (0, "")
+    source.close()
+
+
+@pytest.mark.parametrize("sent", [b"hello\n" * 40, b"\x80\x1b[2J" * 200])
+def test_lines_that_cannot_be_read_are_reported_with_one_of_them(
+    device: Device, sent: bytes
+) -> None:
+    """Also what has no line end, as at a wrong baud rate; and never a control character."""
+    clock = Clock()
+    source = opened(device, clock)
+    blocks = source.blocks()
+    os.write(device.master, sent)
+    next(blocks)
+    clock.wait(1.0)
+    os.write(device.master, sent)
+    report = reported(source, blocks)
+    assert report.fault.startswith("its lines cannot be read, such as '")
+    assert report.fault.endswith(": check baud=115200 and what it prints")
+    assert report.fault.isprintable()
+    assert report.unreadable == source.rejected_lines
+    source.close()
+
+
+def test_lines_that_cannot_be_read_between_others_are_counted_once(device: Device) -> None:
+    """Each second, as a number; what is reported adds up to all of them."""
+    clock = Clock()
+    source = opened(device, clock)
+    blocks = source.blocks()
+    device.send("torn", *(f"{n}" if n % 10 else "x" for n in range(100)))
+    counts = []
+    for _ in range(3):
+        clock.wait(1.0)
+        collect(blocks, 90)
+        if (report := source.report()) is not None:
+            assert report.fault == ""
+            counts.append(report.unreadable)
+        device.send(*(f"{n}" if n % 10 else "x" for n in range(100)))
+    assert sum(counts) == source.rejected_lines
+    assert len(counts) == 3
+    source.close()
+
+
+def test_a_device_that_is_gone_says_so_at_once(device: Device) -> None:
+    """And is quiet again when it is back; a source that was closed says nothing."""
+    clock = Clock()
+    source = opened(device, clock)
+    blocks = source.blocks()
+    device.unplug()
+    assert reported(source, blocks).fault.startswith("the device is gone: plug it in again, '/")
+    device.plug()
+    assert reported(source, blocks) == (0, "")
+    source.close()
+    assert list(blocks) == []
+    assert source.report() is None
 
 
 def test_a_device_that_comes_back_leaves_a_gap_of_the_time_away(device: Device) -> None:
@@ -232,7 +326,7 @@ def test_any_bytes_are_survived_in_bounded_memory(parts: list[bytes]) -> None:
     reader = LineReader()
     for part in parts:
         for reading in reader.push(part):
-            assert abs(reading.value) < 10**8
+            assert abs(reading.value or 0) < 10**8
         assert len(reader._tail) <= MAX_LINE_BYTES
 
 

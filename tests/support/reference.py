@@ -4,8 +4,10 @@ Plain loops and lists over a complete record; no chunks, no rings, no running su
 tests hold the streaming kernels to it. Units: mV; positions are samples.
 """
 
+import math
 import statistics
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 from scipy import signal
@@ -75,13 +77,17 @@ def damaged(seconds, fs, seed):
     return x.astype(np.float32), flags
 
 
-def sanitise(x, flags, longest_fill, leap_mv=1.0, longest_spike=1):
+def sanitise(x, flags, longest_fill, leap_mv=1.0, longest_spike=2, fs=FS):
     """Return clean values and codes: hold the last good value where there is no signal.
 
-    So it is for as many samples as a pacing spike lasts where the signal leaps.
+    So it is for as many samples as a pacing spike lasts where the signal leaps, unless it is calm
+    and a flank is under way. Where it then comes back beyond its level, by less than half of the
+    spike, an after-potential begins.
     """
     clean, codes = np.zeros(len(x), np.float32), np.zeros(len(x), np.uint8)
-    level, last, held, leaping = None, 0.0, 0, 0
+    level, last, held, moving, usual, tail = None, 0.0, 0, 0.0, 0.0, 0.0
+    leaps, after, base, spike = 0, 0, 0.0, 1.0
+    least, most = np.exp(-1 / fs / 0.004), np.exp(-1 / fs / 0.1)
     for i, (value, flag) in enumerate(zip(x.astype(float), flags, strict=True)):
         if flag & 1:
             codes[i] = 1
@@ -93,16 +99,81 @@ def sanitise(x, flags, longest_fill, leap_mv=1.0, longest_spike=1):
             if level is None or held > longest_fill:
                 level = value - last
             held = 0
-            if abs(value - level - last) > leap_mv and leaping < longest_spike:
-                leaping += 1
+            if tail:
+                left = (tail + (value - level - tail - last)) / tail
+                tail *= min(max(left, least), most)
+                tail = tail if abs(tail) >= 1e-3 else 0.0
+            moved = value - level - tail - last
+            moving /= 2
+            height = abs(moved)
+            if height <= leap_mv:
+                usual += (min(height, 0.3 * leap_mv) - usual) * (1 - most)
+            flank = usual < 0.07 * height and moving > 0.05 * height
+            if height > leap_mv and not flank and leaps < longest_spike:
+                if not after:
+                    base, spike = last, moved
+                spike = max(spike, moved, key=abs)
+                leaps, after = leaps + 1, longest_spike
             else:
-                last, leaping = value - level, 0
+                leaps, beyond = 0, last + moved - base
+                if after and 0 < -beyond / spike < 0.5:
+                    tail, moved = tail + beyond, base - last
+                after = max(after - 1, 0)
+                last, moving = last + moved, max(abs(moved), moving)
             codes[i] = 6 if flag & 128 else 2 if flag & 2 else 0
             clean[i] = last
             continue
         held += 1
         clean[i] = last
     return clean, codes
+
+
+def without_spikes(clean):
+    """Return the record at 360 Hz without pacing spikes that a filter has widened.
+
+    A spike stands between levels (means of three samples) that hardly move over 25 ms, is at most
+    11.5 ms wide at half its height, and becomes a line of 31 ms.
+    """
+    x = np.concatenate((np.zeros(15), clean.astype(float), np.zeros(15)))
+    tails = {}  # where an after-potential begins, and its height
+    over = 0
+    for p in range(15, x.size - 15):
+        levels = [x[p + d - 1 : p + d + 2].mean() for d in (-13, -10, -7, 7, 10, 13)]
+        sign = 1.0 if x[p] > levels[2] else -1.0
+        top = max(sign * x[p - 1 : p + 2])
+        flanks = top - sign * levels[2], top - sign * levels[3]
+        height = min(flanks)
+        if p < over or height < 0.2 or height < 0.4 * max(flanks):
+            continue
+        if max(abs(np.diff(levels)[[0, 1, 3, 4]])) > 0.1 * height:
+            continue
+        left, right = (
+            _half_width(sign * x[p : p + 6 * step : step], top - height / 2) for step in (-1, 1)
+        )
+        if left + right > 0.0115 * FS or abs(left - right) > 1:
+            continue
+        step = x[p + 6] - x[p - 6]
+        if step * (x[p] - x[p - 6]) < 0 and abs(step) < 0.5 * abs(x[p] - x[p - 6]):
+            tails[p + 6], over, step = step, p + 12, 0.0
+        x[p - 5 : p + 6] = x[p - 6] + step * np.arange(1, 12) / 12
+    tail = 0.0
+    out = x.copy()
+    for q in range(1, x.size):
+        if tail:
+            left = 1 + (x[q] - x[q - 1]) / tail
+            tail *= min(max(left, np.exp(-1 / FS / 0.004)), np.exp(-1 / FS / 0.1))
+            tail = 0.0 if abs(tail) < 1e-3 else tail
+        tail += tails.get(q, 0.0)
+        out[q] -= tail
+    return out[15:-15].astype(np.float32)
+
+
+def _half_width(flank, half):
+    """Return how many samples the flank, which begins at the peak, takes to fall below ``half``."""
+    for k in range(5):
+        if flank[k] < half:
+            return k - 1 + (flank[k - 1] - half) / (flank[k - 1] - flank[k]) if k else 5
+    return 5
 
 
 def resample(clean, codes, fs):
@@ -290,22 +361,33 @@ def states(clean, codes, y, found, measured_at, measures):
     return np.array(out, np.uint8)
 
 
+class Candidate(NamedTuple):
+    """What may be a beat."""
+
+    at: int
+    height: int
+    contrast: float
+    slope: float
+    span: float
+    sharpness: float
+
+
 class Detector:
     """The QRS detector over a whole record; `r` and `confirmed` hold its beats."""
 
     def __init__(self, clean):
         """Detect in ``clean``, float32[n] at 360 Hz."""
         self.clean = clean.astype(float)
-        energy = np.minimum(np.abs(filtered(clean, "qrs").astype(float)) * 1e4, 1e8).astype(int)
-        self.heights = [int(energy[max(0, i - 34) : i + 1].sum()) for i in range(len(clean))]
-        self.around = [
-            int(energy[max(0, i - 219) : i + 1].sum()) * 35 / 220 for i in range(len(clean))
-        ]
+        self.band = filtered(clean, "band").astype(float)
+        self.energy = np.minimum(np.abs(filtered(clean, "qrs").astype(float)) * 1e4, 1e8)
+        self.energy = self.energy.astype(int)
+        self.heights = [int(self.energy[max(0, i - 34) : i + 1].sum()) for i in range(len(clean))]
         self.r, self.confirmed = [], []
-        self.taken = []  # (position, height) of beats
-        self.beat_levels, self.rejected, self.rr = [0] * 8, [0] * 8, [288] * 8
+        self.taken = []  # beats
+        self.beat_levels, self.sharp, self.sizes, self.rr = [0] * 8, [0] * 8, [0] * 8, [288] * 8
+        self.shape = np.zeros(73)
         self.waiting = []
-        self.learned = False
+        self.learned = 0
         self._run()
 
     def _run(self):
@@ -316,7 +398,8 @@ class Detector:
             elif best_at is None:
                 best = height
             elif now - best_at == 72:
-                self._consider(best_at, now)
+                if best >= 35 * 150:
+                    self._consider(self._describe(best_at, now), now)
                 best, best_at = height, None
                 if self.learned:
                     due = max(due, self._overdue())
@@ -325,63 +408,150 @@ class Detector:
                 due = max(now + 72, self._overdue())
 
     def _overdue(self):
-        since = self.taken[-1][0] if self.taken else 0
-        return since + int(1.66 * statistics.median(self.rr[-8:]) + 72)
+        since = self.taken[-1].at if self.taken else 0
+        return since + int(1.5 * statistics.median(self.rr[-8:]) + 72)
 
-    def _threshold(self):
-        low = statistics.median(self.rejected[-8:])
-        return low + 0.3 * (statistics.median(self.beat_levels[-8:]) - low)
+    def _around(self, begin, end):
+        """Return the band-passed signal of [begin, end), zeros before the record."""
+        zeros = np.zeros(max(0, -begin))
+        return np.concatenate((zeros, self.band[max(0, begin) : end]))
 
-    def _is_t_wave(self, at, height):
-        return bool(
-            self.taken and at - self.taken[-1][0] < 130 and height < 0.4 * self.taken[-1][1]
-        )
-
-    def _consider(self, at, now):
+    def _describe(self, at, now):
         height = self.heights[at]
-        if height < 35 * 150:
-            return
-        if self.learned:
-            prominent = height > 2.0 * self.around[now]
-            threshold = self._threshold() * (0.5 if prominent else 1.0)
-            if height > threshold and not self._is_t_wave(at, height):
-                self._accept(at, height, now)
-                self.waiting = []
-                return
-            self.rejected.append(height)
-        if height > 1.5 * self.around[now]:
-            self.waiting = [*self.waiting, (at, height)][-16:]
+        rest = int(self.energy[max(0, now - 219) : now + 1].sum()) - height
+        samples = 220 - 35
+        if self.taken:
+            inside = min(max(self.taken[-1].at - (now - 220), 0), 35)
+            rest -= self.taken[-1].height * inside // 35
+            samples -= inside
+        centre = at - 34
+        x = self._around(centre - 36, centre + 37)
+        slope, span = np.abs(x[5:] - x[:-5]).max(), np.ptp(x)
+        return Candidate(
+            at, height, min(height / 35 / max(rest / samples, 1.0), 5.0), slope, span,
+            slope / span if span > 0 else 0.0,
+        )  # fmt: skip
 
-    def _search_back(self, now):
-        fresh = [(at, height) for at, height in self.waiting if now - at <= 1080]
-        since = self.taken[-1][0] if self.taken else 0
-        if not self.learned or now - since > 2160:
-            if not fresh:
-                return
-            self.beat_levels += [int(0.7 * max(height for _, height in fresh))] * 8
-            self.rejected += [0] * 8
-            self.learned = True
-            above = self._threshold()
-        else:
-            above = 0.5 * self._threshold()
+    def _level(self):
+        return statistics.median(self.beat_levels[-8:])
+
+    def _sharpness(self):
+        return statistics.median(self.sharp[-8:])
+
+    def _evidence(self, c):
+        return c.height / max(self._level(), 1) * c.contrast
+
+    def _is_alike(self, c):
+        if c.sharpness < 0.9 * self._sharpness():
+            return False
+        likeness = 0.0
+        usual = self.shape
+        for lag in range(-24, 25, 2):
+            y = self._around(c.at - 34 + lag - 36, c.at - 34 + lag + 37)
+            y = y - y.mean()
+            power = (y @ y) * (usual @ usual)
+            if power > 0:
+                likeness = max(likeness, float(y @ usual / math.sqrt(power)))
+        return likeness >= 0.93
+
+    def _is_t_wave(self, c):
+        if not self.taken:
+            return False
+        last = self.taken[-1]
+        since = c.at - last.at
+        if since < 180 and c.slope < 0.2 * last.slope:
+            return True
+        if since < 115 and c.slope < 0.75 * last.slope and c.sharpness < 0.5 * last.sharpness:
+            return True
+        usual = c.height > 0.5 * self._level() and c.sharpness > 0.85 * self._sharpness()
+        least = 0.9 - 0.65 * max(since - 72, 0) / (130 - 72)
+        return since < 130 and not usual and c.height < least * last.height
+
+    def _is_p_wave(self, c):
+        if c.span >= 0.35 or c.height >= self._level():
+            return False
+        if c.sharpness < 0.8 * self._sharpness():
+            return True
+        return c.height < 0.4 * self._level() and not self._is_alike(c)
+
+    def _consider(self, c, now):
+        enough = self.learned and self._evidence(c) > 1.1
+        if enough and not self._is_t_wave(c) and not self._is_p_wave(c):
+            last = self.taken[-1].at if self.taken else -1
+            if c.at - last > 1.5 * statistics.median(self.rr[-8:]):
+                self._sweep(now)
+            self._accept(c, now)
+            self.waiting = []
+        elif c.contrast > 1.6:
+            self.waiting = [*self.waiting, c][-16:]
+
+    def _sweep(self, now):
         left = []
-        for at, height in fresh:
-            if height > above and not self._is_t_wave(at, height):
-                self._accept(at, height, now)
+        for c in self.waiting:
+            if now - c.at > 1440:
+                left = []
+            elif (
+                self._evidence(c) > 0.55
+                and c.height > 0.2 * self._level()
+                and not self._is_t_wave(c)
+                and not self._is_p_wave(c)
+            ):
+                self._accept(c, now)
                 left = []
             else:
-                left.append((at, height))
+                left.append(c)
         self.waiting = left
 
-    def _accept(self, at, height, now):
-        r = max(0, self._locate(at - 34))
+    def _may_teach(self, c, now):
+        if now - c.at > 1440 or c.contrast < 3:
+            return False
+        if self.learned <= 5:
+            return c.height >= 35 * 300
+        return c.height >= 0.08 * self._level() and self._is_alike(c)
+
+    def _search_back(self, now):
+        known = self.learned
+        if known:
+            self._sweep(now)
+            if now - (self.taken[-1].at if self.taken else 0) <= 900:
+                return
+        fit = [c for c in self.waiting if self._may_teach(c, now)]
+        for c in sorted(fit, key=lambda c: -c.height):
+            alike = sum(d.height <= 2 * c.height and c.height <= 2 * d.height for d in fit) - 1
+            if not known or alike:
+                self._learn(c)
+                self._sweep(now)
+                return
+
+    def _learn(self, c):
+        self.beat_levels += [int(0.7 * c.height)] * 8
+        self.sharp += [c.sharpness] * 8
+        self.sizes += [c.span] * 8
+        self.learned = max(self.learned, 1)
+
+    def _accept(self, c, now):
+        r = max(0, self._locate(c.at - 34))
         if not self.r or r - self.r[-1] >= 72:
             self.r.append(r)
             self.confirmed.append(now)
+            if c.height > 0.5 * self._level() and c.sharpness > 0.85 * self._sharpness():
+                x = self._around(r - 36, r + 37)
+                self.shape = self.shape + (x - x.mean() - self.shape) / 8
         if self.taken:
-            self.rr.append(min(at - self.taken[-1][0], 720))
-        self.taken.append((at, height))
-        self.beat_levels.append(height)
+            self.rr.append(min(c.at - self.taken[-1].at, 720))
+        self.taken.append(c)
+        self.learned += 1
+        were_p_waves = (
+            c.height > 3 * self._level()
+            and c.contrast > 3
+            and statistics.median(self.sizes[-8:]) < 0.35
+            and self._sharpness() < 0.8 * c.sharpness
+        )
+        if were_p_waves:
+            self._learn(c)
+        self.beat_levels.append(c.height)
+        self.sharp.append(c.sharpness)
+        self.sizes.append(c.span)
 
     def _locate(self, centre):
         def value(i):

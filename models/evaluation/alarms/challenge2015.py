@@ -8,20 +8,27 @@ the figure is that of the lead that a replay chooses. The figure of the other EC
 it.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from models.data.challenge2015 import ALARM_AT_S, read_cases
-from models.evaluation.alarms.detection import detect_alarms
+import numpy as np
+from numpy.typing import NDArray
+
+from models.data.challenge2015 import ALARM_AT_S, ALARM_KINDS, Case, read_cases
+from models.evaluation.alarms.bootstrap import Estimate, estimate
+from models.evaluation.alarms.detection import Detected, detect
 from models.evaluation.alarms.spans import WITHIN_S, AlarmSpan, spans_of
+from models.evaluation.alarms.wrong import WrongCall, in_words, nearest, words
 from replay.headers import header_path, load_header
 from replay.leads import choose_lead, ecg_leads
 
 OWN_DELAY_S: Final = 1.0
 """Half a second behind R is part of a window, and the front end has some delay of its own."""
+
+_NEAREST_FROM_S: Final = ALARM_AT_S - 20.0
+"""The rhythm may have begun before the ten seconds in which our alarm counts."""
 
 KINDS: Final = {
     "Asystole": ("asystole",),
@@ -44,21 +51,28 @@ class ChallengeRow:
     lead: str
     fired: bool
     """Whether our alarm of that kind was on in the first lead."""
-    alarm: str | None
-    """Our alarm, in words."""
+    alarm: str
+    """Our alarm in words, or what was nearest to one."""
     fired_in_second_lead: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChallengeScore:
-    """The score over all records, and over those of each kind; None where there are none."""
+class Confusion:
+    """True and false alarms that were raised (P) and were not (N), and their score."""
 
-    score: float | None
     tp: int
-    tn: int
-    fp: int
     fn: int
-    score_of_kind: dict[str, float | None]
+    fp: int
+    tn: int
+    score: Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChallengeScore:
+    """All records, and those of each kind."""
+
+    all: Confusion
+    of_kind: dict[str, Confusion]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,33 +84,24 @@ class ChallengeResult:
     second_lead: ChallengeScore
     either_lead: ChallengeScore
     own_delay_s: float
+    wrong: list[WrongCall]
+    """In the first lead."""
     rows: list[ChallengeRow]
 
 
-def evaluate_challenge(folder: Path, on_step: Callable[[str], None]) -> ChallengeResult:
-    """Return the figures of the challenge and a row for every record.
+def evaluate_challenge(
+    folder: Path, records: Sequence[str], on_step: Callable[[str], None]
+) -> ChallengeResult:
+    """Return the figures of the challenge and a row for every record of ``records``.
 
     Raises:
         InputError: a record is missing or unusable.
     """
     rows = []
     for case in read_cases(folder):
-        on_step(f"challenge2015 {case.record}")
-        header = load_header(header_path(folder / case.record))
-        first = choose_lead(header)
-        leads = [first, *(lead for lead in ecg_leads(header) if lead != first)]
-        fired = [_alarm_before(folder / case.record, lead, case.kind) for lead in leads[:2]]
-        rows.append(
-            ChallengeRow(
-                record=case.record,
-                kind=case.kind,
-                true=case.true,
-                lead=header.signals[first].name,
-                fired=fired[0] is not None,
-                alarm=None if fired[0] is None else _in_words(fired[0]),
-                fired_in_second_lead=fired[1] is not None if len(fired) > 1 else None,
-            )
-        )
+        if case.record in records:
+            on_step(f"challenge2015 {case.record}")
+            rows.append(_row(folder, case))
     first_lead = [row.fired for row in rows]
     second_lead = [bool(row.fired_in_second_lead) for row in rows]
     either_lead = [one or other for one, other in zip(first_lead, second_lead, strict=True)]
@@ -106,41 +111,70 @@ def evaluate_challenge(folder: Path, on_step: Callable[[str], None]) -> Challeng
         second_lead=_scored(rows, second_lead),
         either_lead=_scored(rows, either_lead),
         own_delay_s=OWN_DELAY_S,
+        wrong=[
+            WrongCall(
+                record=f"challenge2015/{row.record}",
+                at_s=ALARM_AT_S,
+                wrong=f"{'missed' if row.true else 'false'} {words(row.kind)} (lead {row.lead})",
+                ours=row.alarm,
+            )
+            for row in rows
+            if row.fired != row.true
+        ],
         rows=rows,
     )
 
 
-def _alarm_before(record: Path, lead: int, kind: str) -> AlarmSpan | None:
+def _row(folder: Path, case: Case) -> ChallengeRow:
+    record = folder / case.record
+    header = load_header(header_path(record))
+    first = choose_lead(header)
+    leads = [first, *(lead for lead in ecg_leads(header) if lead != first)]
+    detected = [detect(record, lead, ALARM_AT_S + OWN_DELAY_S) for lead in leads[:2]]
+    fired = [_alarm_before(one, case.kind) for one in detected]
+    return ChallengeRow(
+        record=case.record,
+        kind=case.kind,
+        true=case.true,
+        lead=header.signals[first].name,
+        fired=fired[0] is not None,
+        alarm=nearest(detected[0], _NEAREST_FROM_S, detected[0].seconds)
+        if fired[0] is None
+        else in_words(fired[0]),
+        fired_in_second_lead=fired[1] is not None if len(fired) > 1 else None,
+    )
+
+
+def _alarm_before(detected: Detected, kind: str) -> AlarmSpan | None:
     """Return the alarm of the kind that is on before 5:00, or None."""
-    detected = detect_alarms(record, lead, ALARM_AT_S + OWN_DELAY_S)
     for span in spans_of(detected.alerts, KINDS[kind], detected.seconds):
         if span.end_s >= ALARM_AT_S - WITHIN_S:
             return span
     return None
 
 
-def _in_words(span: AlarmSpan) -> str:
-    return f"{span.kind.replace('_', ' ')} at {span.sure_s:.1f} s: {span.reason}"
-
-
 def _scored(rows: Sequence[ChallengeRow], fired: Sequence[bool]) -> ChallengeScore:
     """Return the score of alarms that fired or not, one a row."""
-    pairs = list(zip(fired, rows, strict=True))
-    count = Counter((one, row.true) for one, row in pairs)
+    calls = [(row.kind, row.true, one) for row, one in zip(rows, fired, strict=True)]
     return ChallengeScore(
-        score=_score(count),
-        tp=count[True, True],
-        tn=count[False, False],
-        fp=count[True, False],
-        fn=count[False, True],
-        score_of_kind={
-            kind: _score(Counter((one, row.true) for one, row in pairs if row.kind == kind))
-            for kind in KINDS
+        all=confusion([(true, one) for _, true, one in calls]),
+        of_kind={
+            kind: confusion([(true, one) for name, true, one in calls if name == kind])
+            for kind in ALARM_KINDS
         },
     )
 
 
-def _score(count: Counter[tuple[bool, bool]]) -> float | None:
-    right = count[True, True] + count[False, False]
-    weighed = right + count[True, False] + 5 * count[False, True]
-    return round(100.0 * right / weighed, 1) if weighed else None
+def confusion(calls: Sequence[tuple[bool, bool]]) -> Confusion:
+    """Return counts and score of alarms: whether each was true, and whether ours fired."""
+    cells = [
+        (int(true and fired), int(true > fired), int(fired > true), int(not true and not fired))
+        for true, fired in calls
+    ]
+    tp, fn, fp, tn = (sum(column) for column in zip(*cells, strict=True)) if cells else (0,) * 4
+    return Confusion(tp=tp, fn=fn, fp=fp, tn=tn, score=estimate(cells, _score))
+
+
+def _score(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    right, weighed = sums @ [1.0, 0.0, 0.0, 1.0], sums @ [1.0, 5.0, 1.0, 1.0]
+    return np.divide(100.0 * right, weighed)

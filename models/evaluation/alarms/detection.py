@@ -1,5 +1,6 @@
 """The alarms that the shipped system raises on a lead of a record, by the code that runs live."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,7 +13,7 @@ from models.files.calibration import load_calibration
 from models.files.student import SHIPPED_STUDENT
 from models.inference.classifier import ClassifierScorer
 from models.inference.student import StudentScorer
-from pipeline.schema.public import Alert
+from pipeline.schema.public import Alert, BeatNote
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.scoring.protocols import Classifier, Scorer
 from pipeline.signal.samples import in_blocks
@@ -21,15 +22,33 @@ from replay.records import read_lead
 
 _BLOCK_S: Final = 10.0
 
+NOT_ANALYSABLE: Final = "?"
+
 
 @dataclass(frozen=True, slots=True)
-class DetectedAlarms:
-    """The alerts of one lead."""
+class DetectedBeats:
+    """The beats of one lead."""
+
+    samples: NDArray[np.int64]
+    """R peaks, int64[n], ascending, at the record's own rate."""
+    labels: list[str]
+    """n letters: the class of an anomalous beat, N of any other, or `NOT_ANALYSABLE`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """The alerts and beats of one lead."""
 
     alerts: list[Alert]
+    beats: DetectedBeats
     fs_hz: float
     seconds: float
     """Length of the signal."""
+
+    @property
+    def hours(self) -> float:
+        """Return the length of the signal."""
+        return self.seconds / 3600.0
 
 
 @cache
@@ -43,9 +62,7 @@ def shipped() -> tuple[Scorer, Classifier, LiveScoreConfig]:
     return scorer, ClassifierScorer.load(), load_calibration()
 
 
-def detect_alarms(
-    record: Path, lead: str | int | None = None, until_s: float | None = None
-) -> DetectedAlarms:
+def detect(record: Path, lead: str | int | None = None, until_s: float | None = None) -> Detected:
     """Run a lead of a record through the stream, to its end or to ``until_s``.
 
     Raises:
@@ -54,13 +71,28 @@ def detect_alarms(
     info, samples = read_lead(record, lead)
     if until_s is not None:
         samples = samples[: round(until_s * info.fs_hz)]
-    return detect_alarms_in_signal(samples, info.fs_hz)
+    return detect_in_signal(samples, info.fs_hz)
 
 
-def detect_alarms_in_signal(samples: NDArray[np.float32], fs_hz: float) -> DetectedAlarms:
+def detect_in_signal(samples: NDArray[np.float32], fs_hz: float) -> Detected:
     """Run a signal, float32[n] in mV, through the stream."""
     scorer, classifier, config = shipped()
     runner = EmbeddedRunner("alarms", fs_hz, scorer, config, classifier=classifier)
-    blocks = in_blocks(samples, round(_BLOCK_S * fs_hz))
-    alerts = [alert for outcome in runner.run(blocks) for alert in outcome.alerts]
-    return DetectedAlarms(alerts, fs_hz, samples.size / fs_hz)
+    outcomes = list(runner.run(in_blocks(samples, round(_BLOCK_S * fs_hz))))
+    return Detected(
+        [alert for outcome in outcomes for alert in outcome.alerts],
+        _beats(note for outcome in outcomes for note in outcome.beats),
+        fs_hz,
+        samples.size / fs_hz,
+    )
+
+
+def _beats(notes: Iterable[BeatNote]) -> DetectedBeats:
+    samples, labels = [], []
+    for note in notes:
+        samples.append(note.sample)
+        if not note.analysable:
+            labels.append(NOT_ANALYSABLE)
+        else:
+            labels.append((note.beat_class or NOT_ANALYSABLE) if note.anomalous else "N")
+    return DetectedBeats(np.array(samples, dtype=np.int64), labels)

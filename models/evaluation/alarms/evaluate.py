@@ -1,33 +1,88 @@
-"""How right the alarms are, on every database that has a reference for them."""
+"""How right the alarms are, on every database that has a reference for them.
 
-from collections.abc import Callable
+`DATABASES` is the list: a database is added by a line there, and one in
+`models.evaluation.report.alarms.sections` for its tables.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from models.data.challenge2015 import read_cases
-from models.evaluation.alarms.challenge2015 import ChallengeResult, evaluate_challenge
-from models.evaluation.alarms.mitdb import MitdbResult, evaluate_mitdb
-from models.evaluation.alarms.nstdb import NstdbResult, evaluate_nstdb
-from models.evaluation.alarms.vfdb import VfdbResult, evaluate_vfdb
-from models.measure.result_json import OMIT_NONE
+from models.data.cinc17 import find_labelled
+from models.data.readings import read_readings
+from models.evaluation.alarms.annotated import evaluate_mitdb, evaluate_svdb
+from models.evaluation.alarms.atrial_fibrillation import evaluate_labels, evaluate_rhythms
+from models.evaluation.alarms.challenge2015 import evaluate_challenge
+from models.evaluation.alarms.cinc17 import evaluate_wearers
+from models.evaluation.alarms.episodes import evaluate_cu, evaluate_vfdb
+from models.evaluation.alarms.nstdb import WITH_HEART, WITHOUT, evaluate_nstdb
+from models.evaluation.alarms.wrong import WrongCall
+from models.measure.result_json import INLINE
 from pipeline.errors import InputError
 from replay.headers import find_records, quoted
 
-T = TypeVar("T")
+OnStep: TypeAlias = Callable[[str], None]
 
-NOISE_RECORDS: Final = ("118e_6", "118e00", "bw", "em", "ma")
-DATABASES: Final = ("challenge2015", "vfdb", "mitdb", "nstdb")
+
+class Measured(Protocol):
+    """The figures of a database: a dataclass of its own."""
+
+    @property
+    def wrong(self) -> Sequence[WrongCall]:
+        """What was called wrongly, each by name and with its reason."""
+
+
+class Database(NamedTuple):
+    """What is measured on the records of a folder."""
+
+    folder: str
+    """Its name; several evaluations may share one."""
+    records: Callable[[Path], list[str]]
+    """Names the records of the folder; empty where there are none."""
+    evaluate: Callable[[Path, Sequence[str], OnStep], Measured]
+    """Measures those records, and calls its last argument before each."""
+
+
+def _all_records(folder: Path) -> list[str]:
+    return [path.stem for path in find_records(str(folder))]
+
+
+def _cases(folder: Path) -> list[str]:
+    return [case.record for case in read_cases(folder)]
+
+
+def _read_by_eye(folder: Path) -> list[str]:
+    return [one.record for one in read_readings(folder)]
+
+
+def _normals(folder: Path) -> list[str]:
+    return find_labelled(folder, "normal")
+
+
+def _noise(folder: Path) -> list[str]:
+    return [r for r in (*WITH_HEART, *WITHOUT) if (folder / f"{r}.hea").is_file()]
+
+
+DATABASES: Final[Mapping[str, Database]] = {
+    "challenge2015": Database("challenge2015", _cases, evaluate_challenge),
+    "vfdb": Database("vfdb", _all_records, evaluate_vfdb),
+    "cu": Database("cu", _read_by_eye, evaluate_cu),
+    "mitdb": Database("mitdb", _all_records, evaluate_mitdb),
+    "svdb": Database("svdb", _all_records, evaluate_svdb),
+    "nstdb": Database("nstdb", _noise, evaluate_nstdb),
+    "cinc17": Database("cinc17", _normals, evaluate_wearers),
+    "mitdb rhythms": Database("mitdb", _all_records, evaluate_rhythms),
+    "cinc17 labels": Database("cinc17", find_labelled, evaluate_labels),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmResult:
-    """The figures of each database; None of those that are missing."""
+    """The figures of each database that was there, by its name in `DATABASES`."""
 
-    challenge2015: ChallengeResult | None = field(default=None, metadata=OMIT_NONE)
-    vfdb: VfdbResult | None = field(default=None, metadata=OMIT_NONE)
-    mitdb: MitdbResult | None = field(default=None, metadata=OMIT_NONE)
-    nstdb: NstdbResult | None = field(default=None, metadata=OMIT_NONE)
+    databases: dict[str, Measured] = field(metadata=INLINE)
     missing: list[str]
 
 
@@ -35,19 +90,13 @@ def databases(data: Path) -> dict[str, list[str]]:
     """Return the records of every database of `DATABASES` that lies in ``data``.
 
     Raises:
-        InputError: there is none, or one lacks its list of alarms.
+        InputError: there is none, or one lacks its list of alarms or readings.
     """
-    found: dict[str, list[str]] = {}
-    for name in DATABASES:
-        folder = _folder(data, name)
-        if not folder.is_dir():
-            continue
-        if name == "challenge2015":
-            found[name] = [case.record for case in read_cases(folder)]
-        elif name == "nstdb":
-            found[name] = [r for r in NOISE_RECORDS if (folder / f"{r}.hea").is_file()]
-        else:
-            found[name] = [path.stem for path in find_records(str(folder))]
+    found = {
+        name: database.records(folder)
+        for name, database in DATABASES.items()
+        if (folder := folder_of(data, name)).is_dir()
+    }
     if not found:
         raise InputError(
             f"{quoted(data)} holds none of {', '.join(DATABASES)}: fetch one with "
@@ -56,14 +105,13 @@ def databases(data: Path) -> dict[str, list[str]]:
     return found
 
 
-def _folder(data: Path, name: str) -> Path:
+def folder_of(data: Path, name: str) -> Path:
     """Return where a database lies: in ``data``, or it is ``data`` itself."""
-    return data if data.name == name else data / name
+    folder = DATABASES[name].folder
+    return data if data.resolve().name == folder else data / folder
 
 
-def evaluate_alarms(
-    data: Path, *, on_step: Callable[[str], None] = lambda text: None
-) -> AlarmResult:
+def evaluate_alarms(data: Path, *, on_step: OnStep = lambda text: None) -> AlarmResult:
     """Return the figures of every database that is there.
 
     Args:
@@ -75,18 +123,10 @@ def evaluate_alarms(
         ArtifactError: what ships is unusable.
     """
     found = databases(data)
-
-    def measured(
-        name: str, evaluate: Callable[[Path, list[str], Callable[[str], None]], T]
-    ) -> T | None:
-        return evaluate(_folder(data, name), found[name], on_step) if name in found else None
-
     return AlarmResult(
-        challenge2015=measured(
-            "challenge2015", lambda folder, _, on_step: evaluate_challenge(folder, on_step)
-        ),
-        vfdb=measured("vfdb", evaluate_vfdb),
-        mitdb=measured("mitdb", evaluate_mitdb),
-        nstdb=measured("nstdb", evaluate_nstdb),
+        databases={
+            name: DATABASES[name].evaluate(folder_of(data, name), records, on_step)
+            for name, records in found.items()
+        },
         missing=[name for name in DATABASES if name not in found],
     )

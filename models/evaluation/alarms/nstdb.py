@@ -1,19 +1,28 @@
-"""Lethal alarms in noise, with a healthy heart in it and with none."""
+"""Lethal alarms and QRS complexes in noise, with a healthy heart in it and with none."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from models.evaluation.alarms.detection import detect_alarms
+from models.evaluation.alarms.detection import detect
+from models.evaluation.alarms.qrs import QrsOfRecord, compare_qrs
 from models.evaluation.alarms.spans import (
     FIBRILLATION,
-    LETHAL_RHYTHMS,
+    LETHAL,
     RATES,
     TACHYCARDIA,
     AlarmSpan,
     spans_of,
 )
+from models.evaluation.alarms.wrong import WrongCall, wrong_alarm
+
+WITH_HEART: Final = ("118e_6", "118e00")
+"""Record 118 with noise at -6 and 0 dB."""
+
+WITHOUT: Final = ("bw", "em", "ma")
+"""Noise alone: baseline wander, electrode motion, muscle."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,19 +36,21 @@ class NoiseRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NstdbResult:
-    """False lethal alarms in noise, by kind."""
+class NoiseResult:
+    """False lethal alarms in noise, by kind, and the QRS complexes found in it."""
 
     records: int
     hours: float
     false_lethal_alarms_with_a_heart: dict[str, int]
     false_lethal_alarms_without: dict[str, int]
+    qrs: list[QrsOfRecord]
+    wrong: list[WrongCall]
     rows: list[NoiseRow]
 
 
 def evaluate_nstdb(
     folder: Path, records: Sequence[str], on_step: Callable[[str], None]
-) -> NstdbResult:
+) -> NoiseResult:
     """Return the lethal alarms in noise: with a healthy heart in it (118), and with none.
 
     Without a heart, asystole and a slow rate are right: only an alarm that claims beats is wrong.
@@ -47,12 +58,15 @@ def evaluate_nstdb(
     Raises:
         InputError: a record is missing or unusable.
     """
-    rows = []
+    rows, qrs = [], []
     for name in records:
         on_step(f"nstdb {name}")
-        detected = detect_alarms(folder / name, 0)
-        with_heart = name.startswith("118")
-        wrong = (*LETHAL_RHYTHMS, *RATES) if with_heart else (FIBRILLATION, TACHYCARDIA, RATES[1])
+        detected = detect(folder / name, 0)
+        with_heart = name in WITH_HEART
+        if with_heart:
+            samples = round(detected.seconds * detected.fs_hz)
+            qrs.append(compare_qrs(folder / name, detected.beats, detected.fs_hz, samples))
+        wrong = LETHAL if with_heart else (FIBRILLATION, TACHYCARDIA, RATES[1])
         rows.append(
             NoiseRow(
                 record=name,
@@ -66,10 +80,14 @@ def evaluate_nstdb(
         chosen = (row for row in rows if row.with_heart == with_heart)
         return dict(Counter(span.kind for row in chosen for span in row.false_alarms))
 
-    return NstdbResult(
+    return NoiseResult(
         records=len(rows),
         hours=round(sum(row.seconds for row in rows) / 3600.0, 2),
         false_lethal_alarms_with_a_heart=false(with_heart=True),
         false_lethal_alarms_without=false(with_heart=False),
+        qrs=qrs,
+        wrong=[
+            wrong_alarm(f"nstdb/{row.record}", span) for row in rows for span in row.false_alarms
+        ],
         rows=rows,
     )

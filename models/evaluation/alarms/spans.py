@@ -11,12 +11,14 @@ from typing import Final
 import numpy as np
 
 from models.data.rhythms import Stretch
+from models.evaluation.alarms.bootstrap import Estimate, estimate, percent
 from pipeline.schema.public import Alert
 
 FIBRILLATION, TACHYCARDIA = "ventricular_fibrillation", "ventricular_tachycardia"
 LETHAL_RHYTHMS: Final = ("asystole", FIBRILLATION, TACHYCARDIA)
 RATES: Final = ("extreme_bradycardia", "extreme_tachycardia")
-"""Kinds of our alarms."""
+LETHAL: Final = (*LETHAL_RHYTHMS, *RATES)
+"""Kinds of our alarms: those of high priority, which are about life and death."""
 
 WITHIN_S: Final = 10.0
 """An alarm has to come this soon after the onset (ANSI/AAMI EC13; Challenge 2015)."""
@@ -77,6 +79,11 @@ def delay_s(spans: Sequence[AlarmSpan], stretch: Stretch) -> float | None:
     return max(0.0, min(came) - stretch.begin_s) if came else None
 
 
+def in_time(late_s: float | None) -> bool:
+    """Return whether an alarm came within `WITHIN_S`; None is no alarm."""
+    return late_s is not None and late_s <= WITHIN_S
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
     """How alarms of some kinds agree with the episodes of a reference, over several records.
@@ -88,12 +95,17 @@ class Agreement:
     found: int
     found_within_10_s: int
     """Found within `WITHIN_S`."""
+    on_at_onset: int
+    """Those of them that an alarm found which was on already, perhaps about something else."""
+    within_10_s_percent: Estimate
+    """Share of the episodes found within `WITHIN_S`, its interval over records."""
     episode_sensitivity: float | None
     alarms: int
     episode_positive_predictivity: float | None
     duration_sensitivity: float | None
     duration_positive_predictivity: float | None
     time_to_alarm_median_s: float | None
+    time_to_alarm_p90_s: float | None
     time_to_alarm_worst_s: float | None
 
 
@@ -101,12 +113,14 @@ def agree(records: Iterable[tuple[Sequence[AlarmSpan], Sequence[Stretch]]]) -> A
     """Compare alarms and reference of several records."""
     episodes = alarms = true_alarms = 0
     delays: list[float] = []
+    in_time_of: list[tuple[int, int]] = []
     reference_s = alarmed_s = shared_s = 0.0
     for spans, reference in records:
         # 1. Episode by episode: which were found, and how late.
         episodes += len(reference)
-        came = (delay_s(spans, stretch) for stretch in reference)
+        came = [delay_s(spans, stretch) for stretch in reference]
         delays += [late_s for late_s in came if late_s is not None]
+        in_time_of.append((sum(map(in_time, came)), len(reference)))
         # 2. Alarm by alarm: which belong to an episode.
         alarms += len(spans)
         true_alarms += sum(any(overlaps(span, s) for s in reference) for span in spans)
@@ -119,14 +133,17 @@ def agree(records: Iterable[tuple[Sequence[AlarmSpan], Sequence[Stretch]]]) -> A
     return Agreement(
         episodes=episodes,
         found=len(delays),
-        found_within_10_s=sum(late_s <= WITHIN_S for late_s in delays),
+        found_within_10_s=sum(found for found, _ in in_time_of),
+        on_at_onset=sum(late_s == 0.0 for late_s in delays),
+        within_10_s_percent=estimate(in_time_of, percent),
         episode_sensitivity=_percent(len(delays), episodes),
         alarms=alarms,
         episode_positive_predictivity=_percent(true_alarms, alarms),
         duration_sensitivity=_percent(shared_s, reference_s),
         duration_positive_predictivity=_percent(shared_s, alarmed_s),
-        time_to_alarm_median_s=round(float(np.median(delays)), 2) if delays else None,
-        time_to_alarm_worst_s=round(max(delays), 2) if delays else None,
+        time_to_alarm_median_s=_quantile(delays, 0.5),
+        time_to_alarm_p90_s=_quantile(delays, 0.9),
+        time_to_alarm_worst_s=_quantile(delays, 1.0),
     )
 
 
@@ -138,6 +155,10 @@ def _union(pieces: list[tuple[float, float]]) -> list[tuple[float, float]]:
         else:
             joined.append((a, b))
     return joined
+
+
+def _quantile(delays: list[float], share: float) -> float | None:
+    return round(float(np.quantile(delays, share)), 2) if delays else None
 
 
 def _percent(part: float, whole: float) -> float | None:

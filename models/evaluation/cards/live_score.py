@@ -118,8 +118,8 @@ def _limits(unseen: UnseenResult) -> Section:
                     "**Nearly normal beats.** Fusion beats close to the patient's own, and "
                     "supraventricular beats of usual shape that hardly come early: sensitivity to "
                     f"F {percent(sensitivity['F'])}, to S {percent(sensitivity['S'])}.",
-                    "**Rhythms.** Each beat is scored by itself. Atrial fibrillation has no name "
-                    "here, and its irregularity can raise the scores of normal beats.",
+                    "**Rhythms.** Each beat is scored by itself. Atrial fibrillation is an alarm "
+                    "of its own; here its irregularity can raise the scores of normal beats.",
                     "**The beginning.** A patient's first beats are scored only by the components "
                     "that need not know the patient.",
                     "**Beats in noise.** What cannot be analysed has no score and raises no alert; "

@@ -1,15 +1,20 @@
-"""The picture of an alert: ten seconds of signal with the place that it is about."""
+"""Pictures of a strip of signal, on a grid as paper has it, with the alert that it is about."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.evaluation.report.pictures import new_figure, save
 from pipeline.schema.public import Alert, SignalStrip
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 
 def draw_strip(path: Path, alert: Alert, strip: SignalStrip) -> None:
-    """Draw a strip of signal on a grid of 0.2 s and 0.5 mV, as paper has it.
+    """Draw a strip of signal on a grid of 0.2 s and 0.5 mV.
 
     Raises:
         ConfigError: the file cannot be written.
@@ -18,18 +23,22 @@ def draw_strip(path: Path, alert: Alert, strip: SignalStrip) -> None:
     at_s = (strip.first_sample + np.arange(mv.size)) / strip.fs_hz
     figure = new_figure(11.0, 3.4)
     axes = figure.subplots()
-    axes.plot(at_s, mv, color="black", linewidth=0.9)
+    draw_on_paper(axes, at_s, mv)
     if alert.begin_s is not None:
         axes.axvspan(alert.begin_s, alert.time_s, color="tab:red", alpha=0.12)
     axes.axvline(alert.time_s, color="tab:red", linewidth=1)
+    axes.set_title(
+        f"{alert.stream}: {alert.kind.replace('_', ' ')} ({alert.priority}), {alert.reason}"
+    )
+    save(figure, path)
+
+
+def draw_on_paper(axes: "Axes", at_s: NDArray[np.float64], mv: NDArray[np.floating]) -> None:
+    """Draw a signal over its seconds, both float[n], NaN where there is none."""
+    axes.plot(at_s, mv, color="black", linewidth=0.9)
     low, high = (np.nanmin(mv), np.nanmax(mv)) if np.isfinite(mv).any() else (-0.5, 0.5)
     axes.set(xlim=(at_s[0], at_s[-1]), ylim=(min(low, -0.5) - 0.1, max(high, 0.5) + 0.1))
     axes.set_xticks(np.arange(np.ceil(5 * at_s[0]) / 5, at_s[-1], 0.2), minor=True)
     axes.set_yticks(np.arange(np.floor(2 * low) / 2, high + 0.5, 0.5), minor=True)
     axes.grid(which="both", color="tab:red", alpha=0.2, linewidth=0.5)
-    axes.set(
-        xlabel="seconds of the signal",
-        ylabel="mV",
-        title=f"{alert.stream}: {alert.kind.replace('_', ' ')} ({alert.priority}), {alert.reason}",
-    )
-    save(figure, path)
+    axes.set(xlabel="seconds of the signal", ylabel="mV")

@@ -92,6 +92,7 @@ def run_segmenter(
         **{name: np.concatenate([getattr(part, name) for part in parts]) for name in BEAT_ARRAYS},
         quality=[change for part in parts for change in part.quality],
         fibrillation=[change for part in parts for change in part.fibrillation],
+        fast_rhythm=[change for part in parts for change in part.fast_rhythm],
         gap_samples=sum(part.gap_samples for part in parts),
         duplicate_samples=sum(part.duplicate_samples for part in parts),
         strip=np.concatenate([part.strip for part in parts]),

@@ -6,8 +6,8 @@ can be cut into chunks anywhere. None touches a clock, a file or a socket. The c
 signature.
 
 Signal in mV. The codes are those of `pipeline.signal.quality.Reason` and the flags those of
-`pipeline.schema.messages`, repeated in the modules because the compilation cache does not see
-changes of other files; a test compares them.
+`pipeline.schema.messages`, repeated in the modules, which import nothing but each other; a test
+compares them.
 """
 
 from pipeline.signal.kernels.cache import use_private_cache

@@ -3,8 +3,12 @@
 numba stores them as pickles: a user who can put one there has it executed by the next start. So the
 folder belongs to the user and is closed to all others, or it is refused; what numba creates in it
 is then closed to them as well. ``NUMBA_CACHE_DIR`` names another folder, for which the same holds.
+
+numba compiles a kernel again when its own file has changed, but not when that of a kernel which it
+calls has. So every state of the sources has a folder of its own.
 """
 
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -25,7 +29,8 @@ def use_private_cache() -> None:
         ConfigError: the folder cannot be made, belongs to somebody else, or is open to others.
     """
     if not config.DISABLE_JIT:
-        config.CACHE_DIR = str(private_folder(cache_folder()))
+        state = sources_digest(Path(__file__).parent)
+        config.CACHE_DIR = str(private_folder(private_folder(cache_folder()) / state))
 
 
 def cache_folder() -> Path:
@@ -34,6 +39,14 @@ def cache_folder() -> Path:
         return Path(named)
     caches = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(caches) / "ecg-monitor" / "numba"
+
+
+def sources_digest(folder: Path) -> str:
+    """Return a name for the state of the Python files in ``folder``."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
 
 
 def private_folder(folder: Path) -> Path:

@@ -3,12 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.sections import NOTHING, jit, section
+from pipeline.signal.kernels.sections import NOTHING, decayed, jit, section
 
 FLAG_LEAD_OFF, FLAG_SATURATED, FLAG_FILLED = 1, 2, 128
 LEAD_OFF, SATURATED, NO_SIGNAL, GAP = 1, 2, 4, 6
+RISEN = 0.05  # of a leap's height the signal has moved just before it: a spike a filter has widened
+RESTLESS = 0.07  # of it the signal moves from sample to sample: noise, where any leap is a spike's
+MOST = 0.3  # of the smallest leap; more does not count there: the flank itself must not
 # Slots of `sanitise`'s memory.
-OFFSET, LAST, STARTED, HELD, LEAPING = range(5)
+OFFSET, LAST, STARTED, HELD, LEAPING, LEAP, BASE, AFTER, TAIL, MOVED, USUAL = range(11)
 
 
 @jit
@@ -19,6 +22,9 @@ def sanitise(
     rebase_after: float,
     leap_mv: float,
     longest_spike: float,
+    largest_tail: float,
+    fast: float,
+    slow: float,
     memory: NDArray[np.float64],
     out: NDArray[np.float32],
     codes: NDArray[np.uint8],
@@ -29,7 +35,9 @@ def sanitise(
     settled, whatever the electrode offset. After a long stretch without signal the level is
     taken anew, so that the stream continues where it stopped instead of with a step. A leap that no
     heart makes is held back for as long as a pacing spike lasts: a spike is over by then, and
-    leaves no trace; a step is taken as it is.
+    leaves no trace, its after-potential included; a step is taken as it is. So is the flank of
+    a spike that a filter has widened, known by what of it came before the leap
+    (`kernels.spikes` has the rest).
 
     Args:
         x: float32[n], anything.
@@ -38,10 +46,16 @@ def sanitise(
         rebase_after: held samples after which the level is taken anew.
         leap_mv: a larger change from one sample to the next is a leap.
         longest_spike: samples that a leap is held back.
-        memory: float64[5] (OFFSET, LAST, STARTED, HELD, LEAPING), updated.
+        largest_tail: of a spike's height, that of its after-potential.
+        fast: what at least remains of an after-potential from one sample to the next.
+        slow: what at most remains.
+        memory: float64[11], the slots above, updated.
         out: float32[n], written, finite.
         codes: uint8[n], written.
     """
+    offset, last, started, waiting = memory[OFFSET], memory[LAST], memory[STARTED], memory[HELD]
+    leaping, spike, base, after = memory[LEAPING], memory[LEAP], memory[BASE], memory[AFTER]
+    tail, risen, usual = memory[TAIL], memory[MOVED], memory[USUAL]
     for i in range(x.size):
         v = np.float64(x[i])
         flag = flags[i]
@@ -60,20 +74,41 @@ def sanitise(
             elif flag & FLAG_SATURATED:
                 code = SATURATED
         if held:
-            memory[HELD] += 1.0
+            waiting += 1.0
         else:
-            if memory[STARTED] == 0.0 or memory[HELD] > rebase_after:
-                memory[OFFSET] = v - memory[LAST]
-                memory[STARTED] = 1.0
-            memory[HELD] = 0.0
-            level = v - memory[OFFSET]
-            if abs(level - memory[LAST]) > leap_mv and memory[LEAPING] < longest_spike:
-                memory[LEAPING] += 1.0
+            if started == 0.0 or waiting > rebase_after:
+                offset = v - last
+                started = 1.0
+            waiting = 0.0
+            level = v - offset
+            if tail != 0.0:
+                tail = decayed(tail, level - tail - last, fast, slow)
+                level -= tail
+            moved = level - last
+            height = abs(moved)
+            risen *= 0.5
+            if height <= leap_mv:
+                usual = usual * slow + min(height, MOST * leap_mv) * (1.0 - slow)
+            leap = height > leap_mv and not (usual < RESTLESS * height and risen > RISEN * height)
+            if leap and leaping < longest_spike:
+                if after == 0.0:
+                    base, spike = last, moved
+                elif height > abs(spike):
+                    spike = moved
+                leaping, after = leaping + 1.0, longest_spike
             else:
-                memory[LEAPING] = 0.0
-                memory[LAST] = level
-        out[i] = np.float32(memory[LAST])
+                if after > 0.0:
+                    after -= 1.0
+                    if 0.0 < (base - level) / spike < largest_tail:
+                        tail += level - base
+                        level = base
+                leaping = 0.0
+                last, risen = level, max(abs(level - last), risen)
+        out[i] = np.float32(last)
         codes[i] = code
+    memory[OFFSET], memory[LAST], memory[STARTED], memory[HELD] = offset, last, started, waiting
+    memory[LEAPING], memory[LEAP], memory[BASE], memory[AFTER] = leaping, spike, base, after
+    memory[TAIL], memory[MOVED], memory[USUAL] = tail, risen, usual
 
 
 # Slots of `resample`'s counters.
@@ -143,6 +178,7 @@ def resample(
 @jit
 def filter_bank(
     x: NDArray[np.float32],
+    unspiked: NDArray[np.float32],
     sections: NDArray[np.float64],
     memory: NDArray[np.float64],
     out: NDArray[np.float32],
@@ -154,6 +190,7 @@ def filter_bank(
 
     Args:
         x: float32[n], finite.
+        unspiked: float32[n], what the second filter gets: ``x`` without pacing spikes.
         sections: float64[5, 5], rows b0 b1 b2 a1 a2 with a0 = 1.
         memory: float64[5, 2], updated.
         out: float32[3, n], written.
@@ -164,10 +201,11 @@ def filter_bank(
     )  # fmt: skip
     for i in range(x.size):
         v = np.float64(x[i]) + NOTHING
+        u = np.float64(unspiked[i]) + NOTHING
         y, a0, a1 = section(v, sections[0], a0, a1)
         y, b0, b1 = section(y, sections[1], b0, b1)
         out[0, i] = np.float32(y)
-        y, c0, c1 = section(v, sections[2], c0, c1)
+        y, c0, c1 = section(u, sections[2], c0, c1)
         y, d0, d1 = section(y, sections[3], d0, d1)
         out[1, i] = np.float32(y)
         y, e0, e1 = section(v, sections[4], e0, e1)

@@ -1,4 +1,4 @@
-"""What all kernels share: how they are compiled, and the step of a recursive filter."""
+"""What kernels share: how they are compiled, and the steps that several of them take."""
 
 import numba
 import numpy as np
@@ -17,6 +17,20 @@ def section(v: float, row: NDArray[np.float64], z0: float, z1: float) -> tuple[f
     """
     y = row[0] * v + z0
     return y, (row[1] * v + z1) - row[3] * y, row[2] * v - row[4] * y
+
+
+@jit
+def decayed(tail: float, moved: float, fast: float, slow: float) -> float:
+    """Return what is left, in mV, of a pacing spike's after-potential when the signal moves.
+
+    It follows the signal's ``moved``, but keeps at least ``fast`` of itself and at most ``slow``,
+    as after-potentials do. Under 1 uV nothing is left.
+    """
+    if tail > 0.0:
+        left = min(max(tail + moved, fast * tail), slow * tail)
+    else:
+        left = max(min(tail + moved, fast * tail), slow * tail)
+    return left if abs(left) >= 1e-3 else 0.0
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"}, error_model="numpy")

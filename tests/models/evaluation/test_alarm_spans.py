@@ -57,6 +57,15 @@ def test_agreement_counts_episodes_and_seconds() -> None:
     assert got.duration_sensitivity == pytest.approx(60.0)
     assert got.duration_positive_predictivity == pytest.approx(60.0)
     assert got.time_to_alarm_worst_s == 6.0
+    assert got.on_at_onset == 0
+
+
+def test_an_alarm_that_was_on_already_is_counted() -> None:
+    """It finds the episode at once, and may be about something else."""
+    reference = [Stretch("VF", 10.0, 30.0), Stretch("VF", 100.0, 110.0)]
+    got = agree([([span(2, 6, 11), span(98, 103, 112)], reference)])
+    assert (got.found_within_10_s, got.on_at_onset) == (2, 1)
+    assert (got.time_to_alarm_median_s, got.time_to_alarm_p90_s) == (1.5, 2.7)
 
 
 def test_nothing_counted_is_no_figure() -> None:

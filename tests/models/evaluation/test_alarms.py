@@ -4,16 +4,14 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from models.data.challenge2015 import read_cases
-from models.data.rhythms import Stretch, read_rhythms
+from models.data.rhythms import read_rhythms
 from models.evaluation.alarms.challenge2015 import evaluate_challenge
-from models.evaluation.alarms.evaluate import databases, evaluate_alarms
-from models.evaluation.alarms.mitdb import ventricular_runs
-from models.evaluation.alarms.vfdb import evaluate_vfdb
-from models.evaluation.report.alarms import alarm_sections
+from models.evaluation.alarms.episodes import evaluate_vfdb
+from models.evaluation.alarms.evaluate import DATABASES, databases, evaluate_alarms
+from models.evaluation.report.alarms.sections import alarm_sections, wrong_lines
 from models.evaluation.report.markdown import markdown
 from models.measure.provenance import provenance
 from models.measure.result_json import to_json
@@ -23,15 +21,6 @@ from tests.support.databases import database
 
 def silent(text: str) -> None:
     """Ignore a step."""
-
-
-def test_runs_of_the_reference_are_long_and_fast_enough() -> None:
-    """Five ventricular beats at 100 bpm: four are too few, at 90 bpm they are too slow."""
-    at_s = np.arange(20) * 0.5
-    assert ventricular_runs(at_s, "NNVVVVVNNNNNNNNNNNNN") == [Stretch("VT", 1.0, 3.0)]
-    assert ventricular_runs(at_s, "NNVVVVNNNNNNNNNNNNNN") == []
-    assert ventricular_runs(at_s * 1.34, "NNVVVVVNNNNNNNNNNNNN") == []
-    assert len(ventricular_runs(at_s, "VVVVVNNNNNNNNNNEEEEE")) == 2
 
 
 def test_rhythms_of_a_record_follow_each_other() -> None:
@@ -46,13 +35,11 @@ def test_rhythms_of_a_record_follow_each_other() -> None:
 def test_fibrillation_of_a_record_is_alarmed_within_ten_seconds() -> None:
     """Record 424 of vfdb: every episode of fibrillation or flutter."""
     result = evaluate_vfdb(database("vfdb"), ["424"], silent)
-    assert result.vf.own_alarm.episodes == 2
-    assert result.vf.own_alarm.found_within_10_s == 2
+    assert result.rhythms["vf"].own_alarm.episodes == 2
+    assert result.rhythms["vf"].own_alarm.found_within_10_s == 2
 
 
-def test_challenge_score_weighs_a_missed_alarm_five_times(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_missed_alarm_of_the_challenge_is_named(tmp_path: Path) -> None:
     """Of four alarms one is missed: 3 right of 3 + 5."""
     folder = database("challenge2015")
     cases = {"b124s": "Bradycardia,1", "b126s": "Bradycardia,1", "b231l": "Bradycardia,0"}
@@ -63,10 +50,23 @@ def test_challenge_score_weighs_a_missed_alarm_five_times(
     lines = [f"{record},{alarm}" for record, alarm in cases.items()]
     (tmp_path / "ALARMS").write_text("\n".join(lines) + "\n")
 
-    first = evaluate_challenge(tmp_path, silent).first_lead
+    result = evaluate_challenge(tmp_path, list(cases), silent)
 
+    first = result.first_lead.all
     assert (first.tp + first.tn, first.fp, first.fn) == (3, 0, 1)
-    assert first.score == pytest.approx(100 * 3 / 8)
+    assert first.score.value == pytest.approx(100 * 3 / 8)
+    (missed,) = result.wrong
+    assert missed.record == "challenge2015/a105l"
+    assert missed.wrong.startswith("missed Ventricular Flutter Fib")
+    assert "beats" in missed.ours
+
+
+def test_a_database_is_found_in_its_folder_and_as_the_folder(tmp_path: Path) -> None:
+    """`--data` names the folder that holds it, or it."""
+    (tmp_path / "cinc17" / "normal").mkdir(parents=True)
+    (tmp_path / "cinc17" / "normal" / "A1.hea").touch()
+    found = {"cinc17": ["normal/A1"], "cinc17 labels": ["normal/A1"]}
+    assert databases(tmp_path) == databases(tmp_path / "cinc17") == found
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,10 @@ def test_what_is_there_is_measured_and_written(tmp_path: Path) -> None:
     result = evaluate_alarms(tmp_path, on_step=steps.append)
 
     assert steps == ["vfdb 424"]
-    assert result.missing == ["challenge2015", "mitdb", "nstdb"]
+    assert result.missing == [name for name in DATABASES if name != "vfdb"]
     assert list(to_json(result)) == ["vfdb", "missing"]
+    assert all(line.startswith("vfdb/424@") for line in wrong_lines(result))
     json.dumps(to_json(result), allow_nan=False)
     page = markdown(alarm_sections(result, provenance()))
     assert "Malignant Ventricular Ectopy" in page
-    assert "Not there, and not measured: challenge2015, mitdb, nstdb." in page
+    assert "Not there, and not measured: challenge2015, cu, mitdb, svdb, nstdb, cinc17, " in page

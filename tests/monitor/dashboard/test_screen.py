@@ -278,6 +278,15 @@ def test_the_state_and_its_reason_are_shown(size, state, reason, shown):
     assert reason in text
 
 
+def test_share_of_atrial_fibrillation_is_shown_where_there_is_any():
+    """Beside the counts of beats; a patient who never fibrillated has no such line."""
+    dashboard = filled()
+    assert "in atrial fib." not in "\n".join(lines_of(dashboard))
+    dashboard.receive(status(atrial_fibrillation_share=0.124, rhythm_s=3600.0), 10.0)
+    [line] = [line for line in lines_of(dashboard) if "in atrial fib." in line]
+    assert "12 %" in line
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_without_messages_data_is_stale_and_its_age_grows(size):
     """A later picture without new messages shows DATA STALE with the age."""

@@ -33,7 +33,7 @@ from models.measure.provenance import provenance
 from models.measure.result_json import to_json
 from models.measure.speed import BeatTime, DeviceTimes
 from monitor.cli import app as cli
-from monitor.measure.output import WIDTH, print_json, print_sections, terminal_table
+from monitor.measure.output import WIDTH, print_json, print_lines, print_sections, terminal_table
 from pipeline.errors import ConfigError
 from tests.support.evaluations import KNOWN, humps, scored_record, trained_on
 
@@ -149,6 +149,14 @@ def test_a_document_is_printed_without_its_pictures(capsys: pytest.CaptureFixtur
     print_sections([Section(title="One", blocks=blocks), Section(blocks=["end"])])
 
     assert capsys.readouterr().out == "One\ntext\n* x\n* y\n\nend\n"
+
+
+def test_lines_are_printed_whole_and_safe(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line each, however long; names of records cannot control a terminal."""
+    print_lines("Wrong", ["a" * 150, "b\x1b[31m"])
+    assert capsys.readouterr().out == "\nWrong\n" + "a" * 150 + "\nb\ufffd[31m\n"
+    print_lines("Wrong", [])
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pipeline.alarms.kinds import EPISODE_S
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineState
 from pipeline.schema.public import Alert
+from pipeline.scoring.qrs_shape import QrsShape
 from tests.support.episodes import beat_at
 
 FS = 1000.0
@@ -132,6 +133,31 @@ def test_tachycardia_is_over_when_nothing_beats_for_three_seconds() -> None:
     assert beats.advance(6_000) == []
     [latched] = [a for a in beats.advance(6_001) if a.kind == "ventricular_tachycardia"]
     assert (latched.state, latched.end_s) == ("latched", 3.0)
+
+
+def test_regular_tachycardia_is_told_although_its_waveform_fibrillates() -> None:
+    """Beats that are found, keep time and repeat themselves are a tachycardia: both are told."""
+    beats = alarms(classify=True)
+    for n in range(5):
+        beat = beat_at(1_000 + 400 * n, probabilities=[0.0, 1.0, 0.0, 0.0])
+        assert beat.verdict is not None
+        beat.fibrillating = True
+        beat.rr_s = 0.4
+        beat.verdict.shape = QrsShape(likeness=0.2, repeats=0.97, width_ms=180.0, widening=2.0)
+        beats.on_beat(beat)
+    assert beats.machine.present("ventricular_tachycardia")
+
+
+def test_beat_that_may_be_ventricular_belongs_to_the_run_around_it() -> None:
+    """Class V is no less probable than by chance, and the QRS is not just the usual one."""
+    for likeness, doubt, run in ((0.92, 0.4, True), (0.99, 0.4, False), (0.92, 0.1, False)):
+        beats = alarms(classify=True)
+        for n, v in enumerate((0.9, doubt, 0.9)):
+            beat = beat_at(1_000 + 500 * n, probabilities=[0.0, 1.0 - v, v, 0.0])
+            assert beat.verdict is not None
+            beat.verdict.shape = QrsShape(likeness=likeness if v == doubt else 0.5)
+            beats.on_beat(beat)
+        assert beats.machine.present("ventricular_run") is run
 
 
 def test_epoch_that_ends_within_an_alarm_gives_the_same_alerts_however_late() -> None:

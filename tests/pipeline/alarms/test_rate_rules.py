@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.alarms.rate_rules import RateChange, RateRules
+from pipeline.alarms.rate_rules import BRIDGED_S, RateChange, RateRules
 from pipeline.alarms.settings import AlarmSettings
 
 FS = 250.0
@@ -32,14 +32,43 @@ def test_five_slow_beats_are_extreme_bradycardia() -> None:
 
 
 def test_one_long_interval_is_no_slow_rate() -> None:
-    """A pause of five seconds among beats at 75 bpm is a pause, not a rate."""
-    assert first(found_in([75.0] * 6 + [12.0] + [75.0] * 6), "extreme_bradycardia") is None
+    """A pause of 3.9 s among beats at 75 bpm is a pause, not a rate: one interval of four."""
+    assert first(found_in([75.0] * 6 + [60 / 3.9] + [75.0] * 6), "extreme_bradycardia") is None
+
+
+def test_longest_interval_counts_where_it_is_not_the_only_long_one() -> None:
+    """Two long intervals of four are no single pause: the mean of all four is the rate.
+
+    Without its longest interval a slow heart with one still slower beat would be at 40 and more.
+    """
+    pauses = [70.0] * 6 + [60 / 2.7, 60 / 1.7, 60 / 1.6]
+    assert first(found_in(pauses), "extreme_bradycardia") == len(pauses) - 1
+    unsteady = [50.0] * 4 + [60 / 1.64, 60 / 1.58, 60 / 1.54, 60 / 1.38]
+    assert first(found_in(unsteady), "extreme_bradycardia") == len(unsteady)
+
+
+def test_standstill_is_no_rate() -> None:
+    """What was before an asystole is no present rate: slow beats before it count no more."""
+    rates = [75.0] * 6 + [37.0] * 3 + [12.0] + [37.0] * 3
+    assert first(found_in(rates), "extreme_bradycardia") is None
 
 
 def test_seventeen_fast_beats_are_extreme_tachycardia() -> None:
     """Over 140 bpm over seventeen beats; 138 bpm is none."""
     assert first(found_in([150.0] * 20), "extreme_tachycardia") == 16
     assert first(found_in([138.0] * 40), "extreme_tachycardia") is None
+
+
+def test_missed_beat_does_not_hide_a_tachycardia() -> None:
+    """One interval of sixteen is left out: at 146 bpm a doubled one makes a mean of 137."""
+    rates = ([146.0] * 15 + [73.0]) * 3
+    assert first(found_in(rates), "extreme_tachycardia") is not None
+    assert first(found_in(([138.0] * 15 + [69.0]) * 3), "extreme_tachycardia") is None
+
+
+def test_fast_beats_in_groups_are_no_fast_rate() -> None:
+    """Without the longest interval 150 bpm, but a mean of 128: such a heart is not that fast."""
+    assert first(found_in(([150.0] * 15 + [25.0]) * 3), "extreme_tachycardia") is None
 
 
 def test_extreme_rate_ends_only_beyond_the_hysteresis() -> None:
@@ -65,12 +94,45 @@ def test_limit_must_be_exceeded_for_the_delay(bpm: float, kind: str) -> None:
     assert begun < 1_000 + 20 * FS
 
 
-def test_unknown_interval_begins_anew() -> None:
-    """Beats on both sides of a stretch without signal are not compared."""
+@pytest.mark.parametrize(
+    ("bpm", "beats", "kind"),
+    [
+        (37.5, 2, "extreme_bradycardia"),
+        (150.0, 7, "extreme_tachycardia"),
+        (45.0, 5, "heart_rate_low"),
+    ],
+)
+def test_short_loss_of_signal_hides_no_rate(bpm: float, beats: int, kind: str) -> None:
+    """A link that loses a packet after every few beats still has a rate: known intervals count."""
+    rules = RateRules(AlarmSettings(), FS)
+    found = []
+    for n in range(60):
+        lost = n % (beats + 1) == 0
+        found += list(rules.on_qrs(round(60 * FS / bpm * n), np.nan if lost else 60 / bpm))
+    assert kind in {rate.kind for rate in found}
+
+
+def test_long_loss_of_signal_begins_anew() -> None:
+    """Beats on both sides of more than ten seconds without a known interval are not compared."""
     rules = RateRules(AlarmSettings(), FS)
     sample = 0
     found = []
-    for n in range(40):
-        sample += 400  # 37.5 bpm
-        found += list(rules.on_qrs(sample, np.nan if n % 4 == 0 else 1.6))
+    for _ in range(10):
+        sample += round((BRIDGED_S + 0.1) * FS)
+        found += list(rules.on_qrs(sample, np.nan))
+        for _ in range(3):
+            sample += 400  # 37.5 bpm
+            found += list(rules.on_qrs(sample, 1.6))
     assert found == []
+
+
+def test_lost_signal_ends_a_condition_and_keeps_what_was_measured() -> None:
+    """The first known interval behind the loss brings the condition back."""
+    rules = RateRules(AlarmSettings(), FS)
+    for n in range(20):
+        active = list(rules.on_qrs(100 * n, 0.4))
+    assert [rate.kind for rate in active] == ["extreme_tachycardia"]
+    rules.interrupt()
+    assert rules.state.active == {}
+    assert list(rules.on_qrs(2_500, np.nan)) == []
+    assert [rate.kind for rate in rules.on_qrs(2_600, 0.4)] == ["extreme_tachycardia"]

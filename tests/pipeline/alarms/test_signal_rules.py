@@ -14,7 +14,7 @@ from pipeline.alarms.signal_rules import (
 from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineState
 from pipeline.schema.public import Alert
 from pipeline.signal.quality import Reason
-from pipeline.signal.segment import FibrillationChange
+from pipeline.signal.segment import FastRhythmChange, FibrillationChange
 
 FS = 360.0
 ASYSTOLE_S = DEFAULTS.asystole_s
@@ -34,7 +34,7 @@ def rules() -> SignalAlarms:
 
 def beat(alarms: SignalAlarms, sample: int) -> list[Alert]:
     """Let a QRS be found, of which the interval before it is not known."""
-    return alarms.on_qrs(sample, np.nan)
+    return alarms.on_qrs(sample, np.nan, sample)
 
 
 def brief(alerts: list[Alert]) -> list[tuple[str, str, int]]:
@@ -58,6 +58,20 @@ def test_asystole_is_raised_once_4_s_after_the_last_qrs() -> None:
     assert brief(beat(alarms, 9000)) == [("asystole", "latched", 9000)]
     assert not alarms.machine.present("asystole")
     assert brief(alarms.on_position(9000 + SILENCE + 1)) == [("asystole", "on", 9000 + 1440)]
+
+
+def test_a_qrs_that_is_found_too_late_ends_no_asystole() -> None:
+    """It moves the beginning of the silence; the silence is still longer than 4 s."""
+    alarms = rules()
+    beat(alarms, 1000)
+    alarms.on_position(1000 + SILENCE + 1)
+    assert alarms.machine.present("asystole")
+
+    older = alarms.on_qrs(1200, np.nan, 1200 + round(ASYSTOLE_S * FS))
+
+    assert older == []
+    assert alarms.machine.present("asystole")
+    assert brief(alarms.on_qrs(2900, np.nan, 3000)) == [("asystole", "latched", 2900)]
 
 
 def test_heart_that_never_beats_is_noticed() -> None:
@@ -186,6 +200,35 @@ def test_fibrillation_before_a_gap_is_none_behind_it() -> None:
     assert [alert.kind for alert in alerts if alert.state == "on"] == ["asystole"]
 
 
+def test_rate_of_a_heart_that_is_flat_between_its_beats_is_known() -> None:
+    """At 18 bpm a line without noise is flat for 2.5 s between two beats: no interval is lost."""
+    alarms = rules()
+    raised = []
+    for at in range(0, 6 * 1200, 1200):
+        raised += [alert.kind for alert in beat(alarms, at) if alert.state == "on"]
+        alarms.on_quality(at + 1000, Reason.FLAT)
+        alarms.on_quality(at + 1150, Reason.OK)
+    assert raised == ["extreme_bradycardia"]
+
+
+def test_interval_over_lost_signal_stays_unknown() -> None:
+    """Beats may lie in what was lost."""
+    alarms = rules()
+    for at in range(0, 12 * 700, 700):
+        assert beat(alarms, at) == []
+        alarms.on_quality(at + 300, Reason.GAP)
+        alarms.on_quality(at + 600, Reason.OK)
+
+
+def test_late_beat_raises_no_rate_while_the_signal_is_lost() -> None:
+    """Nothing would end it before the signal returns."""
+    alarms = rules()
+    for n in range(15):
+        assert alarms.on_qrs(100 + 140 * n, 140 / FS, 100 + 140 * n) == []
+    alarms.on_quality(100 + 140 * 15 + 10, Reason.LEAD_OFF)
+    assert alarms.on_qrs(100 + 140 * 15, 140 / FS, 100 + 140 * 15) == []
+
+
 @pytest.mark.parametrize("reason", [Reason.LEAD_OFF, Reason.NO_SIGNAL])
 def test_fibrillation_that_was_only_hidden_calls_again(reason: Reason) -> None:
     """The watch went on behind what hid it, and has not found an end."""
@@ -194,6 +237,49 @@ def test_fibrillation_that_was_only_hidden_calls_again(reason: Reason) -> None:
     alarms.on_quality(1100, reason)
     alerts = alarms.on_quality(1400, Reason.OK)
     assert "ventricular_fibrillation" in [alert.kind for alert in alerts if alert.state == "on"]
+
+
+def test_rhythm_too_fast_for_single_beats_is_extreme_tachycardia() -> None:
+    """With the rate that was measured without them; the beats found in it are no lower rate."""
+    alarms = rules()
+    for n in range(6):
+        beat(alarms, 100 + 216 * n)
+    [on] = alarms.on_fast_rhythm(FastRhythmChange(3000, active=True, begun_at=1500, bpm=313.0))
+    assert (on.kind, on.state, on.bpm) == ("extreme_tachycardia", "on", 313.0)
+    assert on.reason == "313 bpm, above 140: too fast to find every beat"
+    assert on.begin_s == pytest.approx(1500 / FS, abs=1e-3)
+    for n in range(40):
+        assert alarms.on_qrs(3010 + 600 * n, 600 / FS, 3010 + 600 * n) == []
+    [off] = alarms.on_fast_rhythm(FastRhythmChange(30_000, active=False, begun_at=29_500, bpm=0.0))
+    assert (off.kind, off.state) == ("extreme_tachycardia", "latched")
+
+
+def test_rhythm_too_fast_for_single_beats_is_no_asystole() -> None:
+    """Where not one of its beats is found, none is missing; the time counts from its end."""
+    alarms = rules()
+    beat(alarms, 1000)
+    alarms.on_position(1000 + SILENCE + 1)
+    alerts = alarms.on_fast_rhythm(FastRhythmChange(3000, active=True, begun_at=1500, bpm=313.0))
+    assert [(alert.kind, alert.state) for alert in alerts] == [
+        ("asystole", "latched"),
+        ("extreme_tachycardia", "on"),
+    ]
+    assert alarms.on_position(20_000) == []
+    alarms.on_fast_rhythm(FastRhythmChange(20_720, active=False, begun_at=20_000, bpm=0.0))
+    assert brief(alarms.on_position(20_000 + SILENCE + 1)) == [("asystole", "on", 21_440)]
+
+
+def test_rhythm_too_fast_yields_to_fibrillation() -> None:
+    """Flutter is one alarm, not two; the other follows when the waveform is none any more."""
+    alarms = rules()
+    alarms.on_fibrillation(FibrillationChange(1000, active=True, begun_at=900, hz=5.0, mv=0.5))
+    fast = FastRhythmChange(1100, active=True, begun_at=900, bpm=313.0)
+    assert alarms.on_fast_rhythm(fast) == []
+    over = FibrillationChange(4000, active=False, begun_at=3800, hz=5.0, mv=0.5)
+    assert [(alert.kind, alert.state) for alert in alarms.on_fibrillation(over)] == [
+        ("ventricular_fibrillation", "latched"),
+        ("extreme_tachycardia", "on"),
+    ]
 
 
 @pytest.mark.parametrize("reason", [Reason.NOISE, Reason.MOTION, Reason.OVERLAID])
@@ -214,8 +300,9 @@ def test_asystole_and_rates_are_seen_where_the_qrs_stands_out_of_noise() -> None
     """Mains hides the shape of beats, not that they come, too fast, or cease."""
     alarms = rules()
     alarms.on_quality(100, Reason.OVERLAID)
-    fast = [alert for k in range(30) for alert in alarms.on_qrs(200 + 120 * k, 120 / FS)]
+    at = range(200, 200 + 30 * 120, 120)
+    fast = [alert for r in at for alert in alarms.on_qrs(r, 120 / FS, r)]
     assert [alert.kind for alert in fast] == ["extreme_tachycardia"]
 
-    last = 200 + 120 * 29
+    last = at[-1]
     assert ("asystole", "on", last + 1440) in brief(alarms.on_position(last + SILENCE + 1))

@@ -8,19 +8,31 @@ from numpy.typing import NDArray
 
 from pipeline.alarms.settings import DEFAULTS
 from pipeline.alarms.ventricular import RhythmChange, VentricularRhythm, VentricularShape
+from pipeline.scoring.qrs_shape import QrsShape
 
 FS = 100.0
-KNOWN = {"V": True, "N": False, "?": None}
+KNOWN = {"V": True, "N": False, "?": None, "S": False, "U": False, "*": None}
+WIDE = QrsShape(likeness=0.3, repeats=0.98, width_ms=170.0, widening=1.8)
+SHAPES = {
+    "N": QrsShape(likeness=0.99),
+    "V": WIDE,
+    "S": WIDE,
+    "*": WIDE,
+    "U": QrsShape(likeness=0.5, repeats=0.1, width_ms=100.0, widening=1.0),
+}
+"""S is none of the patient's own beats and repeats itself, * is one that fibrillation hides; U is
+none of them either, and like nothing before."""
 
 
 def found_in(beats: str, rr_s: float = 0.5) -> list[tuple[int, RhythmChange]]:
-    """Return (beat, found) for beats written as V, N and ?, evenly spaced."""
+    """Return (beat, found) for beats written as V, N, ?, S, U or *, evenly spaced."""
     rhythm = VentricularRhythm(DEFAULTS, FS)
     found = []
     for n, kind in enumerate(beats):
         sample = round((n + 1) * rr_s * FS)
         before = np.nan if n == 0 else rr_s
-        found += [(n, one) for one in rhythm.on_beat(sample, before, KNOWN[kind])]
+        shape = SHAPES.get(kind)
+        found += [(n, one) for one in rhythm.on_beat(sample, before, KNOWN[kind], shape)]
     return found
 
 
@@ -59,6 +71,34 @@ def test_odd_beats_do_not_break_a_tachycardia_in_two() -> None:
     """Two that are called otherwise do not, three do."""
     kinds = [kind for _, kind, _ in brief("VVVVVVNNVVVVNVVVNNN")]
     assert kinds.count("ventricular_tachycardia") == 2  # one beginning, one end
+
+
+@pytest.mark.parametrize("beats", ["NNVSVVVNNN", "NNSSSSSSNNN", "NN*****NNN", "NNVVSVVNNN"])
+def test_misnamed_beats_do_not_hide_a_tachycardia(beats: str) -> None:
+    """Its fifth beat tells, from its first on, and it is over with the third other beat."""
+    found = [(n, one) for n, one in found_in(beats) if one.kind == "ventricular_tachycardia"]
+    assert [(n, one.active) for n, one in found] == [(6, True), (len(beats) - 1, False)]
+    assert found[0][1].begun_at == 150
+
+
+def test_tachycardia_goes_on_with_beats_that_are_not_named() -> None:
+    """What looks ventricular counts: the rate is that of all its beats."""
+    kinds = [kind for _, kind, _ in brief("NVVVVV" + "SVSSVS" * 10 + "NNN")]
+    assert kinds.count("ventricular_tachycardia") == 2
+
+
+def test_unusual_beat_between_ventricular_ones_is_part_of_the_run() -> None:
+    """So is one before two of them; a usual beat is not, nor one that two follow none."""
+    for beats, at in (("NNVUVN", 4), ("NNUVVN", 4), ("NNVVUVN", 5)):
+        assert brief(beats)[0] == (at, "ventricular_run", True)
+    assert brief("NNVNVN") == []
+    assert brief("NNVUNN") == []
+    assert brief("NNUVNN") == []
+
+
+def test_unusual_beat_behind_two_ventricular_ones_leaves_them_a_couplet() -> None:
+    """It may be the T wave of the second."""
+    assert brief("NNVVUNN") == [(5, "couplet", True)]
 
 
 def test_unknown_beat_is_part_of_no_run() -> None:

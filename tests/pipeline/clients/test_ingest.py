@@ -367,6 +367,44 @@ def test_live_source_drops_the_oldest_and_reports_how_many() -> None:
     assert 250 * 19 - chunks[0].first_sample <= 2500
 
 
+def test_report_opens_a_stream_and_waits_in_one_message() -> None:
+    """A device that sends nothing has a stream; without credit its reports add up to one."""
+    with Router("tcp://127.0.0.1:0") as router:
+        hub, reported = FakeHub(router), threading.Event()
+
+        def send(_: object) -> None:
+            with connect(router, threading.Event(), live=True) as client:
+                assert client.report()
+                assert client.report(3, "it is gone")
+                assert client.report(4, "it sends nothing")
+                assert len(client._queue) == 1
+                reported.set()
+                assert client.send(SampleBlock(0, np.zeros(10, np.float32)))
+                assert client.finish()
+
+        with thread(send):
+            hub.greet()
+            chunks = []
+            for _ in range(3):
+                chunk = hub.wait_for(Chunk)
+                assert isinstance(chunk, Chunk)
+                chunks.append(chunk)
+                assert reported.wait(10)
+                hub.say(chunk)
+            hub.say(hub.wait_for(End))
+    assert [chunk.number for chunk in chunks] == [1, 2, 3]
+    assert [(chunk.first_sample, chunk.samples.size) for chunk in chunks] == [
+        (0, 0),
+        (0, 0),
+        (0, 10),
+    ]
+    assert [(chunk.unreadable, chunk.fault) for chunk in chunks] == [
+        (0, ""),
+        (7, "it sends nothing"),
+        (0, ""),
+    ]
+
+
 def test_live_source_stays_bounded_behind_what_is_sent_again() -> None:
     """What a hub has not written waits in front; behind it no more than ten seconds do."""
     with Router("tcp://127.0.0.1:0") as router:

@@ -51,7 +51,7 @@ def active_states(alarms: SignalAlarms) -> dict[str, str]:
 def test_asystole_during_a_lost_signal_is_raised_once_it_could_be_seen() -> None:
     """The lead is off, the heart stops, the lead is back: four seconds later it is asystole."""
     alarms = rules()
-    alarms.on_qrs(1_000, np.nan)
+    alarms.on_qrs(1_000, np.nan, 1_000)
     assert brief(alarms.on_quality(1_100, Reason.LEAD_OFF)) == [("lead_off", "on")]
     assert brief(alarms.on_position(5_000)) == [("unmonitored", "on")]
     assert brief(alarms.on_quality(5_000, Reason.OK)) == [("lead_off", "off")]
@@ -71,7 +71,7 @@ def test_lead_that_is_off_raises_nothing_about_the_heart() -> None:
 def test_fibrillation_is_no_asystole_and_what_follows_it_is() -> None:
     """No QRS is found in it; when it is over without a beat, the heart is in asystole."""
     alarms = rules()
-    alarms.on_qrs(1_000, np.nan)
+    alarms.on_qrs(1_000, np.nan, 1_000)
     assert brief(alarms.on_fibrillation(fibrillation(1_300))) == [
         ("ventricular_fibrillation", "on")
     ]
@@ -106,9 +106,9 @@ def test_beats_of_fibrillation_are_no_rate() -> None:
     alarms = rules()
     alarms.on_fibrillation(fibrillation(500))
     for beat in range(20):
-        alarms.on_qrs(600 + 25 * beat, 0.25)
+        alarms.on_qrs(600 + 25 * beat, 0.25, 600 + 25 * beat)
     alarms.on_fibrillation(fibrillation(1_200, there=False))
-    alerts = [a for n in range(12) for a in alarms.on_qrs(1_250 + 35 * n, 0.35)]
+    alerts = [a for n in range(12) for a in alarms.on_qrs(1_250 + 35 * n, 0.35, 1_250 + 35 * n)]
     assert "extreme_tachycardia" not in {alert.kind for alert in alerts}
 
 
@@ -129,7 +129,7 @@ def test_heart_that_no_longer_answers_its_pacemaker_is_an_asystole() -> None:
 def test_replay_that_ends_in_an_alarm_leaves_it_latched() -> None:
     """Nobody knows how it went on: what is lethal waits for somebody, all else is over."""
     alarms = rules()
-    alarms.on_qrs(100, np.nan)
+    alarms.on_qrs(100, np.nan, 100)
     alarms.on_position(500 + DELAY + 1)
     alerts = alarms.machine.end_all("end of the stream", 600)
     assert ("asystole", "latched") in brief(alerts)
@@ -146,6 +146,26 @@ def test_source_that_dies_in_an_alarm_leaves_it_on_and_is_an_alarm_itself() -> N
     assert source.on_age(60.0, 500, 0, over=False) == []
     assert active_states(alarms) == {"asystole": "on"}
     assert brief(source.on_age(0.0, 600, 0, over=False)) == [("no_data", "off")]
+
+
+def test_silent_source_that_knows_why_says_so() -> None:
+    """In the alarm, and in another alert when that changes; not when it no longer knows."""
+    source = SourceAlarm("s", FS, DEFAULTS)
+    [alert] = source.on_age(3.0, 500, 0, over=False, fault="it is gone: plug it in")
+    assert alert.reason == "nothing from the source for 2 s: it is gone: plug it in"
+    assert source.on_age(4.0, 500, 0, over=False, fault="it is gone: plug it in") == []
+    assert source.on_age(5.0, 500, 0, over=False) == []
+    [alert] = source.on_age(6.0, 500, 0, over=False, fault="it sends nothing: wait")
+    assert (alert.state, alert.reason) == ("on", "nothing from the source: it sends nothing: wait")
+
+
+def test_source_that_was_just_opened_has_more_time() -> None:
+    """But its alarm does not end because it is opened again."""
+    source = SourceAlarm("s", FS, DEFAULTS)
+    assert source.on_age(5.0, 0, 0, over=False, patience_s=5.0) == []
+    assert brief(source.on_age(2.1, 0, 0, over=False)) == [("no_data", "on")]
+    assert source.on_age(3.0, 0, 1, over=False, patience_s=5.0) == []
+    assert brief(source.on_age(1.0, 0, 1, over=False, patience_s=5.0)) == [("no_data", "off")]
 
 
 def test_stream_that_is_over_is_not_silent() -> None:

@@ -52,12 +52,14 @@ def ectopic(rng: np.random.Generator) -> NDArray[np.float32]:
 def learned(rng: np.random.Generator, ectopics: int = 0) -> LiveScore:
     """Return a score that has learned from 16 beats, so many of them ectopic, anywhere.
 
-    Ectopic beats come early and are harder to reconstruct, as ventricular ones are.
+    Ectopic beats come early and are harder to reconstruct, as ventricular ones are. From the third
+    of a run on they are not learned from: other beats take their place.
     """
     live = LiveScore(CONFIG)
     wide = set(rng.permutation(LEARNING_BEATS)[:ectopics].tolist())
-    for n in range(LEARNING_BEATS):
-        assert live.learning
+    for n in range(2 * LEARNING_BEATS):
+        if not live.learning:
+            break
         if n in wide:
             live.score(ectopic(rng), 0.5, 0.2)
         else:
@@ -113,6 +115,45 @@ def test_a_change_for_good_becomes_usual() -> None:
 
     assert all(verdicts[:10])
     assert not any(verdicts[150:])
+
+
+def test_tachycardia_does_not_become_usual_while_it_lasts() -> None:
+    """After two minutes at 180 bpm its beats are as anomalous as at first, and others usual."""
+    rng = np.random.default_rng(11)
+    live = learned(rng)
+    for _ in range(200):
+        live.score(normal(rng), 0.8, 0.03)
+    tachycardia = [live.score(ectopic(rng), 0.33, 0.03) for _ in range(360)]
+
+    assert all(verdict.shape.unusual and verdict.anomalous for verdict in tachycardia)
+    assert not any(verdict.held for verdict in tachycardia[:2])
+    assert all(verdict.held for verdict in tachycardia[2:])
+    assert tachycardia[-1].score == pytest.approx(tachycardia[2].score, rel=0.1)
+    sinus = [live.score(normal(rng), 0.8, 0.03) for _ in range(20)]
+    assert not any(verdict.anomalous for verdict in sinus)
+
+
+def test_fast_rhythm_of_usual_beats_is_learned() -> None:
+    """A sinus tachycardia changes the rate that is usual."""
+    rng = np.random.default_rng(12)
+    live = learned(rng)
+    for _ in range(200):
+        assert not live.score(normal(rng), 0.4, 0.03).held
+    assert live.observe(normal(rng), 0.4, 0.03)["early"] < 0.01
+
+
+def test_stream_that_begins_in_a_tachycardia_learns_the_rhythm_after_it() -> None:
+    """Its wide fast beats are no baseline; sinus beats are."""
+    rng = np.random.default_rng(13)
+    live = LiveScore(CONFIG)
+    for _ in range(60):
+        live.score(ectopic(rng), 0.33, 0.03)
+    assert live.learning
+    for _ in range(2 * LEARNING_BEATS):
+        live.score(normal(rng), 0.8, 0.03)
+    assert not live.learning
+    assert not live.score(normal(rng), 0.8, 0.03).shape.unusual
+    assert live.score(ectopic(rng), 0.8, 0.03).shape.unusual
 
 
 def test_it_takes_more_in_a_patient_whose_every_beat_is_strange() -> None:

@@ -320,11 +320,29 @@ def test_pacing_spike_leaves_nothing(fs_hz: float, mv: float) -> None:
     np.testing.assert_allclose(pushed[1].strip, pushed[0].strip, atol=0.02)
 
 
+@pytest.mark.parametrize("fs_hz", [250.0, 360.0, 500.0, 1000.0])
+@pytest.mark.parametrize("mv", [-20.0, 700.0])
+@pytest.mark.parametrize("tau_s", [0.004, 0.03, 0.1])
+def test_pulse_leaves_nothing_wherever_it_begins(fs_hz: float, mv: float, tau_s: float) -> None:
+    """A pulse that begins within a sample lies in two, and its after-potential goes with it."""
+    t = np.arange(round(20 * fs_hz)) / fs_hz
+    still = 0.05 * np.sin(2 * np.pi * 0.3 * t)
+    paced = still.copy()
+    for k, first in enumerate(range(round(fs_hz), still.size - 2, round(0.86 * fs_hz))):
+        share = 0.1 * (k % 11)
+        paced[first : first + 2] += mv * np.array([share, 1.0 - share])
+        age_s = t[first + 2 :] - t[first + 2]
+        paced[first + 2 :] -= np.sign(mv) * 2.0 * np.exp(-age_s / tau_s)
+    pushed = [Segmenter(fs_hz).push(SampleBlock(0, x.astype(np.float32))) for x in (still, paced)]
+    assert len(pushed[1].samples) == 0
+    assert np.nanmax(np.abs(pushed[1].strip - pushed[0].strip)) < 0.15
+
+
 def test_step_is_no_spike_and_a_tall_qrs_is_whole() -> None:
     """What stays is taken as it is, one sample late; 5 mV within 20 ms is a QRS."""
     x = (0.05 * np.sin(2 * np.pi * 0.5 * np.arange(3600) / 360.0)).astype(np.float32)
     x[1800:] += 2.0
     step = Segmenter(360.0).push(SampleBlock(0, x))
     assert np.nanmax(np.abs(step.strip[1790:1900])) > 1.0
-    leap_mv, _ = pacing_spikes(250.0)
+    leap_mv = pacing_spikes(250.0)[0]
     assert leap_mv > 5.0 / (0.020 * 250.0)

@@ -101,7 +101,7 @@ def test_erratic_stamps_take_no_memory() -> None:
     clock = SourceClock(FS_HZ)
     for n, (sample, _, stamp_s) in enumerate(stamps(3600.0)):
         clock.observe(sample, stamp_s + (0.0 if n < 20 else 50.0 * (n % 7) ** 2))
-    assert len(clock.state.outliers) <= STEP_STAMPS
+    assert len(clock.state.outliers) <= STEP_STAMPS + 1
 
 
 @pytest.mark.parametrize("stall_s", [0.5, 1.5, 4.0, 15.0])
@@ -121,11 +121,54 @@ def test_a_source_that_was_held_up_has_a_clock_that_did_not_step(
             assert clock.utc_s(sample) == pytest.approx(true_s, abs=0.15)
 
 
-def test_a_source_that_is_always_faster_than_its_stated_rate_is_noticed() -> None:
-    """What goes on for long is no burst: the stamps count again."""
+def device(
+    factor: float, seconds: float, block_s: float, began_s: float = 0.0, first: int = 0
+) -> list[tuple[int, float]]:
+    """Return (sample, stamp) of a device that sends ``factor`` times `FS_HZ`, read with jitter."""
+    rng = np.random.default_rng(5)
+    read_s = began_s + np.arange(block_s, seconds, block_s)
+    samples = first + ((read_s - began_s) * FS_HZ * factor).astype(np.int64)
+    late_s = rng.uniform(0.0, 0.1, samples.size)
+    return list(zip(samples.tolist(), (BEGAN + read_s + late_s).tolist(), strict=True))
+
+
+@pytest.mark.parametrize("block_s", [0.02, 0.25, 1.0])
+@pytest.mark.parametrize("factor", [0.1, 0.3, 0.5, 0.8, 0.85, 1.2, 1.25, 2.0, 3.9, 4.1, 10.0])
+def test_a_rate_wrong_by_any_factor_is_measured_and_is_no_step(
+    factor: float, block_s: float
+) -> None:
+    """From half a minute at the latest on, to 1 %, first within 14 s; the line follows it."""
     clock = SourceClock(FS_HZ)
-    steps = [
-        clock.observe(sample, BEGAN + (true_s - BEGAN) / 10)
-        for sample, true_s, _ in stamps(600.0, jitter_s=0.0)
+    known_after_s = None
+    for sample, stamp_s in device(factor, 60.0, block_s):
+        assert clock.observe(sample, stamp_s) is None
+        off = clock.rate_off()
+        if off is not None and known_after_s is None:
+            known_after_s = stamp_s - BEGAN
+        if stamp_s - BEGAN > 30.0:
+            assert off == pytest.approx(factor - 1.0, abs=0.01 * factor)
+            assert clock.utc_s(sample) == pytest.approx(stamp_s, abs=0.2)
+    assert known_after_s is not None
+    assert known_after_s < 14.0
+
+
+def test_a_device_that_is_set_right_has_its_stated_rate_again() -> None:
+    """Its program is mended and started again: another rate, and no step, both ways."""
+    clock = SourceClock(FS_HZ)
+    last, found = 0, []
+    for n, factor in enumerate((1.0, 1.5, 1.0)):
+        sent = device(factor, 40.0, 0.25, began_s=40.0 * n, first=last)
+        assert all(clock.observe(*stamp) is None for stamp in sent)
+        last = sent[-1][0]
+        found.append(clock.rate_off())
+    assert found == [pytest.approx(off, abs=0.02) for off in (0.0, 0.5, 0.0)]
+
+
+def test_a_step_is_one_also_of_a_source_with_another_rate() -> None:
+    """The line has its rate by then."""
+    clock = SourceClock(FS_HZ)
+    stepped = [
+        clock.observe(sample, stamp_s + 3600.0 * (stamp_s > BEGAN + 40.0))
+        for sample, stamp_s in device(2.0, 60.0, 0.25)
     ]
-    assert any(step is not None for step in steps)
+    assert [step for step in stepped if step] == [pytest.approx(3600.0, abs=0.2)]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import SnapshotError
 from pipeline.schema.state import State
+from pipeline.signal.kernels.candidates import WAITING
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.snapshot import STATE_VERSION, pack, unpack
 from pipeline.stream.stream import Stream, StreamState
@@ -210,7 +211,9 @@ WRONG: dict[str, Callable[[StreamState], None]] = {
     "the resampler of another rate": lambda s: setattr(
         s.segmenter, "history", np.zeros(0, np.float32)
     ),
-    "an index that a kernel would follow": lambda s: s.segmenter.detector.__setitem__(8, 10**9),
+    "an index that a kernel would follow": (
+        lambda s: s.segmenter.detector.__setitem__(WAITING, 10**9)
+    ),
     "a beat of another stream": lambda s: setattr(s.beats.unscored[0], "id", ("q", 0, 1)),
     "an alarm of no kind": lambda s: s.alarms.machine.alarms.update(
         x=next(iter(s.alarms.machine.alarms.values()))

@@ -1,0 +1,1 @@
+"""Rules for rhythms whose weights are fitted."""

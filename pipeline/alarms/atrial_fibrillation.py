@@ -1,0 +1,290 @@
+"""Atrial fibrillation: irregular intervals without a pattern, and no P wave before the QRS.
+
+After each beat the last 32 are measured (`pipeline.signal.kernels.atrial`): how irregular the
+intervals are and whether they follow a pattern, as those of bigeminy do; how alike the stretches
+before the QRS complexes are, where a sinus rhythm has its P wave; how alike the complexes are.
+Intervals beside a complex unlike the others are left out: ventricular ectopy is irregular, too. A
+logistic regression weighs the measures; `monitor train atrial-fibrillation` fits it, and
+``models/weights/atrial_fibrillation.json`` says on what. Its sum is the evidence of a beat.
+
+The condition begins and ends with hysteresis, at the middle of the beats looked at, and is an alarm
+when it has lasted for the on-delay. Beats of which too little is known change nothing. Works on
+detections and windows alone: waits for no score. Pure: no clock, no I/O.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Annotated, Final, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.alarms.settings import AlarmSettings
+from pipeline.alarms.state_machine import AlarmStateMachine
+from pipeline.errors import SnapshotError
+from pipeline.schema.public import Alert
+from pipeline.schema.state import Shape, State, field
+from pipeline.signal.kernels import atrial as kernel
+
+KIND: Final = "atrial_fibrillation"
+
+BEGINS_ABOVE: Final = 0.5
+CONTINUES_ABOVE: Final = -0.5
+"""Of the evidence, the logarithm of the odds: 0.62 and 0.38 as probabilities."""
+
+MIDDLE_BEATS: Final = kernel.BEATS // 2
+"""So many beats ago lies the middle of what was looked at: there a change is dated."""
+
+UNKNOWN_S: Final = 30.0
+"""Without a beat of which enough is known for so long, nothing is said any more."""
+
+RECORD_ABOVE: Final = -0.6
+"""A record is called fibrillation if the mean of its evidence, each limited to `RECORD_LIMIT`, lies
+above this (CinC 2017). A record of 30 s cannot wait for an alarm's delay."""
+
+RECORD_LIMIT: Final = 4.0
+
+PRODUCTS: Final = (
+    (kernel.MEDIAN_STEP, kernel.MEDIAN_STEP),
+    (kernel.RMS_STEP, kernel.RMS_STEP),
+    (kernel.ENTROPY, kernel.ENTROPY),
+    (kernel.P_ALIKE, kernel.P_ALIKE),
+    (kernel.RATE, kernel.RATE),
+    (kernel.ENTROPY, kernel.P_ALIKE),
+    (kernel.NEXT, kernel.NEXT),
+    (kernel.NEXT, kernel.ENTROPY),
+)
+"""Products of two measures that are weighed as well: a moderate irregularity means more than a
+little or a very large one, and most where there is no P wave."""
+
+WEIGHTS: Final = np.array(
+    [
+        -0.1312,  # median step
+        -0.3627,  # rms step
+        0.0772,  # entropy
+        1.6612,  # cells
+        -0.9759,  # repeats
+        -0.3735,  # next
+        1.5254,  # turns
+        2.476,  # unequal
+        1.9747,  # rate
+        -0.7255,  # P alike
+        -0.3347,  # P height
+        73.4258,  # QRS alike
+        -4.4561,  # odd share
+        -0.4662,  # P noise
+        -0.0684,  # median step^2
+        -0.0967,  # rms step^2
+        0.0365,  # entropy^2
+        -1.2738,  # P alike^2
+        -0.0046,  # rate^2
+        -0.3426,  # entropy * P alike
+        -3.1425,  # next^2
+        0.0346,  # next * entropy
+    ]
+)
+BIAS: Final = -74.7774
+
+_FIRST, _SECOND = (np.array(side) for side in zip(*PRODUCTS, strict=True))
+
+
+class AtrialState(State):
+    """All memory of an `AtrialRhythm`: arrays of `kernel.measure`, and the condition."""
+
+    numbers: Annotated[NDArray[np.float64], Shape((kernel.BEATS, kernel.COLUMNS))]
+    p: Annotated[NDArray[np.float32], Shape((kernel.BEATS, kernel.P_TICKS))]
+    qrs: Annotated[NDArray[np.float32], Shape((kernel.BEATS, kernel.QRS_TICKS))]
+    counters: Annotated[NDArray[np.int64], Shape((kernel.SIZE,))]
+    samples: list[int] = field(default_factory=list)
+    """Of the latest `MIDDLE_BEATS` + 1 beats."""
+    since: int | None = None
+    """Where the condition began, while it is there."""
+    raised: bool = False
+    """Whether it has lasted for the on-delay."""
+    known_at: int | None = None
+    """The latest beat of which enough was known; None before the first and after a long loss."""
+    known_samples: int = 0
+    """How much time was judged, in source samples,"""
+    fibrillating_samples: int = 0
+    """and how much of it was atrial fibrillation that lasted for the on-delay."""
+
+    @property
+    def share(self) -> float | None:
+        """The share of the judged time that was atrial fibrillation; None before there is any."""
+        known = self.known_samples
+        return min(self.fibrillating_samples / known, 1.0) if known else None
+
+    @classmethod
+    def fresh(cls) -> Self:
+        """Return the state before the first beat."""
+        return cls(
+            numbers=np.zeros((kernel.BEATS, kernel.COLUMNS)),
+            p=np.zeros((kernel.BEATS, kernel.P_TICKS), dtype=np.float32),
+            qrs=np.zeros((kernel.BEATS, kernel.QRS_TICKS), dtype=np.float32),
+            counters=np.zeros(kernel.SIZE, dtype=np.int64),
+        )
+
+
+class AtrialChange(NamedTuple):
+    """Atrial fibrillation is there, or over."""
+
+    active: bool
+    begun_at: int
+    """Where it began, or ended, in source samples."""
+    evidence: float
+
+
+class AtrialMeasures:
+    """Measures the last beats of one stream."""
+
+    def __init__(self, state: AtrialState) -> None:
+        self._state = state
+        self._scratch = np.zeros(kernel.SCRATCH)
+        self._cells = np.zeros(kernel.CELLS_SHAPE, dtype=np.uint8)
+        self._out = np.zeros(kernel.MEASURES)
+
+    def of_beat(
+        self, rr_s: float, window: NDArray[np.float32], *, usable: bool
+    ) -> NDArray[np.float64] | None:
+        """Take in a beat; return float64[MEASURES + products], or None if too little is known.
+
+        Args:
+            rr_s: the interval before it, NaN where it is not known.
+            window: float32[320] as a segment has it.
+            usable: whether the window can be analysed.
+        """
+        state, out = self._state, self._out
+        known = kernel.measure(
+            rr_s, window, usable, state.numbers, state.p, state.qrs, state.counters,
+            self._scratch, self._cells, out,
+        )  # fmt: skip
+        return np.concatenate((out, out[_FIRST] * out[_SECOND])) if known else None
+
+
+class AtrialRhythm:
+    """The condition of atrial fibrillation of one stream."""
+
+    def __init__(
+        self, settings: AlarmSettings, fs_hz: float, state: AtrialState | None = None
+    ) -> None:
+        """Continue from ``state``, or begin anew.
+
+        Raises:
+            SnapshotError: the state is none that the kernel may trust.
+        """
+        self.state = state or AtrialState.fresh()
+        at, count = self.state.counters[[kernel.AT, kernel.COUNT]].tolist()
+        if not (0 <= at < kernel.BEATS and 0 <= count <= kernel.BEATS):
+            raise SnapshotError("state of beats whose places are out of range")
+        self._delay = round(settings.atrial_fibrillation_delay_s * fs_hz)
+        self._unknown = round(UNKNOWN_S * fs_hz)
+        self._measures = AtrialMeasures(self.state)
+
+    def reset(self) -> None:
+        """Begin anew: the next beat does not follow those before. The shares of time stay."""
+        state = self.state
+        state.counters[:] = 0
+        state.samples.clear()
+        state.since = state.known_at = None
+        state.raised = False
+
+    def on_beat(
+        self, sample: int, rr_s: float, window: NDArray[np.float32], *, usable: bool
+    ) -> Iterator[AtrialChange]:
+        """Take in a beat, as `AtrialMeasures.of_beat` does.
+
+        Yields:
+            The condition with every beat while it has lasted for its delay, and its end, once.
+        """
+        measures = self._measures.of_beat(rr_s, window, usable=usable)
+        evidence = math.nan if measures is None else float(WEIGHTS @ measures + BIAS)
+        yield from self.judge(sample, evidence)
+
+    def advance(self, position: int) -> Iterator[AtrialChange]:
+        """Yield the end of a condition of which nothing was known for `UNKNOWN_S`."""
+        state = self.state
+        if state.known_at is None or position - state.known_at <= self._unknown:
+            return
+        ended_at, raised = state.known_at, state.raised
+        self.reset()
+        if raised:
+            yield AtrialChange(False, ended_at, 0.0)
+
+    def judge(self, sample: int, evidence: float) -> Iterator[AtrialChange]:
+        """Take in the evidence of a beat, NaN where too little is known; yields as `on_beat`."""
+        state = self.state
+        state.samples.append(sample)
+        del state.samples[: -MIDDLE_BEATS - 1]
+        if not math.isfinite(evidence):
+            return
+        passed = 0 if state.known_at is None else sample - state.known_at
+        state.known_at = sample
+        state.known_samples += passed
+        middle = state.samples[0]
+        if state.since is None:
+            if evidence > BEGINS_ABOVE:
+                state.since = middle
+        elif evidence <= CONTINUES_ABOVE:
+            if state.raised:
+                late = max(sample - passed - max(middle, state.since), 0)
+                state.fibrillating_samples -= late  # counted, and over by then
+                yield AtrialChange(False, middle, evidence)
+            state.since, state.raised = None, False
+        if state.since is None:
+            return
+        if state.raised:
+            state.fibrillating_samples += passed
+        elif sample - state.since >= self._delay:
+            state.raised = True
+            state.fibrillating_samples += sample - state.since
+        if state.raised:
+            yield AtrialChange(True, state.since, evidence)
+
+
+class AtrialAlarms:
+    """The alarm of atrial fibrillation of one stream."""
+
+    def __init__(
+        self,
+        machine: AlarmStateMachine,
+        fs_hz: float,
+        settings: AlarmSettings,
+        state: AtrialState,
+    ) -> None:
+        """Raise alarms in ``machine``.
+
+        Raises:
+            SnapshotError: the state is none that the kernel may trust.
+        """
+        self._machine = machine
+        self._rhythm = AtrialRhythm(settings, fs_hz, state)
+        self._reason = f"irregular without P waves for {settings.atrial_fibrillation_delay_s:g} s"
+
+    def reset(self) -> None:
+        """Begin anew: the next beat does not follow those before."""
+        self._rhythm.reset()
+
+    def on_beat(
+        self, sample: int, rr_s: float, window: NDArray[np.float32], *, usable: bool
+    ) -> list[Alert]:
+        """Take in a beat as `AtrialRhythm.on_beat` does."""
+        alerts = []
+        for change in self._rhythm.on_beat(sample, rr_s, window, usable=usable):
+            if change.active:
+                alerts += self._machine.begin(
+                    KIND,
+                    sample,
+                    self._reason,
+                    begun_at=change.begun_at,
+                    values={"evidence": round(change.evidence, 2), "limit_evidence": BEGINS_ABOVE},
+                )
+            else:
+                alerts += self._machine.end(KIND, change.begun_at, "regular again, or P waves")
+        return alerts
+
+    def advance(self, position: int) -> list[Alert]:
+        """End the alarm if nothing has been known of the rhythm for `UNKNOWN_S`."""
+        alerts = []
+        for change in self._rhythm.advance(position):
+            alerts += self._machine.end(KIND, change.begun_at, "rhythm no longer known")
+        return alerts

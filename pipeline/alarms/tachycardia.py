@@ -1,0 +1,132 @@
+"""Whether a stretch of fast beats is a ventricular tachycardia, judged as a whole.
+
+A rhythm is more than a run of names. The classifier errs in one beat of five of a tachycardia, and
+names by the patients that it was trained on. So a stretch is a ventricular tachycardia in one of
+four cases:
+
+1. All of its beats are named ventricular, and most of them have a QRS that is not just the
+   patient's usual one.
+2. Four of five are named ventricular, and the others have no usual QRS either: they are fusion
+   beats, or misnamed. They come regularly and one is like the other: one focus or circuit. What
+   moves an electrode neither keeps time nor repeats itself. A beat with the usual QRS was conducted
+   from the atria, and is part of no such stretch.
+3. Whatever the names, all have a QRS that is not this patient's own, most far from it, and wide;
+   they are of one focus, for `ONE_FOCUS_S`. A supraventricular tachycardia mostly keeps the usual
+   QRS, or a narrow one.
+4. The same where nothing is known of the patient yet, but wider than nearly every normal QRS and
+   faster (`pipeline.scoring.baseline_hold`).
+
+Pure: no state, no clock, no I/O.
+"""
+
+import math
+from collections.abc import Sequence
+from statistics import median
+from typing import Final
+
+from pipeline.schema.state import State
+from pipeline.scoring.baseline_hold import FIRST_RR_S, WIDE_MS
+from pipeline.scoring.qrs_shape import LOOKED_AT, REPEATED, QrsShape
+
+ONE_IN: Final = 5
+"""One beat of so many may differ from the others: a fusion or capture beat, or one misnamed."""
+
+ONE_FOCUS_S: Final = 1.5
+"""So long beats that nobody named have to be of one focus: five beats at 160 bpm, and more at
+higher rates, where the detector may take each beat for two."""
+
+MOST_BEATS: Final = 12
+"""The beats that this time can hold: the detector finds one every 200 ms at most."""
+
+DISTINCT: Final = 0.8
+"""The QRS of a tachycardia correlates at most so much with the usual one, in the median. Fast
+supraventricular rhythms, whose P waves and ST segments run into the QRS, lie above it."""
+
+WIDER: Final = 1.2
+"""Times the width of the usual QRS."""
+
+IRREGULAR: Final = 0.15
+"""An interval that deviates more than this part from the median is irregular. In atrial
+fibrillation half of the intervals do."""
+
+
+class StretchBeat(State):
+    """One beat of a stretch."""
+
+    sample: int
+    rr_s: float
+    """The interval before it."""
+    ventricular: bool | None
+    """Whether it is named ventricular; None where that is not known."""
+    shape: QrsShape
+    doubtful: bool = False
+    """Whether it may be ventricular by its name, though another class is more probable."""
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the QRS is not one of the patient's own, by its shape or by shape and name."""
+        return self.shape.unusual or (self.doubtful and self.shape.likeness < LOOKED_AT)
+
+    @property
+    def looks_ventricular(self) -> bool:
+        """Whether the QRS is foreign or wide; where nothing is usual yet, whether it is wide."""
+        if math.isnan(self.shape.likeness):
+            return self.shape.width_ms >= WIDE_MS
+        return self.is_foreign or self.shape.widening >= WIDER
+
+
+def tachycardia_of(beats: Sequence[StretchBeat], fewest: int) -> int:
+    """Return how many of the latest beats in a row are a ventricular tachycardia, 0 if none are.
+
+    ``beats`` are at least ``fewest``, two or more, and fast enough. Those before the latest
+    ``fewest`` are looked at only where these take less than `ONE_FOCUS_S`.
+    """
+    latest = beats[-fewest:]
+    named = sum(beat.ventricular is True for beat in latest)
+    if named == fewest:
+        usual = _median([beat.shape.likeness for beat in latest]) >= LOOKED_AT
+        return 0 if usual else fewest
+    if not _are_of_one_focus(latest):
+        return 0
+    if fewest - named <= fewest // ONE_IN:
+        return fewest
+    while sum(beat.rr_s for beat in latest[1:]) < ONE_FOCUS_S:
+        if len(latest) == len(beats):
+            return 0
+        latest = beats[-len(latest) - 1 :]
+    return len(latest) if _are_of_one_focus(latest) and _are_far_from_usual(latest) else 0
+
+
+def _are_of_one_focus(beats: Sequence[StretchBeat]) -> bool:
+    """Return whether beats look ventricular, keep time and repeat one shape.
+
+    One in `ONE_IN` may come at another time, and another may have another shape.
+    """
+    if not all(beat.ventricular or beat.looks_ventricular for beat in beats):
+        return False
+    spared = len(beats) // ONE_IN
+    intervals = [beat.rr_s for beat in beats[1:]]
+    usual = median(intervals)
+    deviations = sorted(abs(interval - usual) for interval in intervals)
+    if deviations[-1 - spared] > IRREGULAR * usual:
+        return False
+    # The first may follow a beat of another rhythm.
+    repeats = sorted(b.shape.repeats for b in beats[1:] if not math.isnan(b.shape.repeats))
+    return len(repeats) > spared and repeats[spared] >= REPEATED
+
+
+def _are_far_from_usual(beats: Sequence[StretchBeat]) -> bool:
+    """Return whether beats have another shape than usual and are wide, whatever their names."""
+    likeness = _median([beat.shape.likeness for beat in beats])
+    wide = _median([beat.shape.width_ms for beat in beats]) >= WIDE_MS
+    if math.isnan(likeness):
+        return wide and median(beat.rr_s for beat in beats) <= FIRST_RR_S
+    return likeness <= DISTINCT and (
+        wide or _median([beat.shape.widening for beat in beats]) >= WIDER
+    )
+
+
+def _median(values: Sequence[float]) -> float:
+    """Return the median of what is known; NaN of nothing."""
+    known = [value for value in values if not math.isnan(value)]
+    return median(known) if known else math.nan

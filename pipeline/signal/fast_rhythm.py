@@ -1,0 +1,145 @@
+"""A heart too fast for the detector, found without single beats.
+
+A QRS complex is found where its energy is the highest for 200 ms on each side. Above 290 bpm the
+next complex lies within that time, and of three one is found: 300 bpm read 100. So this looks for
+what repeats itself every fifth of a second: the correlation of the QRS band with itself, over three
+seconds, each second.
+
+The likeness after one period must be high, and as high as after two: a T wave as tall as the R
+wave, halfway between two beats, or atrial flutter between QRS complexes, makes every second period
+alike and not every one. It must also be higher than after any shorter period: mains and tremor
+repeat sooner. In 58 h of mitdb, svdb, nstdb and CinC 2017 (first leads) there is no such window;
+those in vfdb and cu lie in fibrillation, flutter and ventricular tachycardia.
+
+Pure in memory: no clock. Positions count samples of the 360 Hz stream.
+"""
+
+from typing import Annotated, Final, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.constants import SAMPLING_RATE_HZ
+from pipeline.schema.state import Shape, State
+from pipeline.signal.kernels import repetition as kernel
+from pipeline.signal.quality import Reason
+
+BEGINS_ABOVE: Final = 0.8
+"""Likeness after one period (correlation). Made-up tachycardias of 277 to 424 bpm, with R waves
+that alternate by a fifth or noise of 50 uV, stay above 0.88."""
+
+CONTINUES_ABOVE: Final = 0.6
+
+AS_MUCH_AS_TWICE: Final = 0.85
+"""Likeness after one period as a part of that after two."""
+
+MORE_THAN_SHORTER: Final = 1.25
+"""Likeness after one period over the highest after a shorter one."""
+
+LEAST_MV: Final = 0.15
+"""Peak to peak in the QRS band: AAMI EC13 asks that nothing below 150 uV counts as a QRS."""
+
+LOST_SHARE: Final = 0.1
+"""With more lost samples than this the three seconds say nothing."""
+
+BEGINS_AFTER: Final = 2
+"""Measures in a row: with their three seconds, 4 s of it."""
+
+ENDS_AFTER: Final = 2
+"""Measures in a row without it, or without signal: 2 s."""
+
+
+class Change(NamedTuple):
+    """A rhythm too fast for the detector begins or ends."""
+
+    position: int
+    """Where that was sure."""
+    active: bool
+    """Whether it begins."""
+    begun_at: int
+    """Where the rhythm began, or ended, as far as the measures show."""
+    bpm: float
+    """Its rate."""
+
+
+class FastRhythmState(State):
+    """All memory of a `FastRhythmWatch`: arrays of `kernel.measure`, and counts of measures."""
+
+    ring: Annotated[NDArray[np.float32], Shape((kernel.KEPT,))]
+    lost: Annotated[NDArray[np.uint8], Shape((kernel.KEPT,))]
+    counters: Annotated[NDArray[np.int64], Shape((kernel.SIZE,))]
+    above: int = 0
+    """Measures in a row in which the rhythm begins."""
+    below: int = 0
+    """Measures in a row in which it does not continue."""
+    active: bool = False
+    """Whether it is there now."""
+
+    @classmethod
+    def fresh(cls) -> Self:
+        """Return the state before the first sample."""
+        return cls(
+            ring=np.zeros(kernel.KEPT, dtype=np.float32),
+            lost=np.zeros(kernel.KEPT, dtype=np.uint8),
+            counters=np.zeros(kernel.SIZE, dtype=np.int64),
+        )
+
+    @property
+    def sound(self) -> bool:
+        """Whether the kernel may trust the indices of a state that was read."""
+        return bool(
+            0 <= self.counters[kernel.AT] < kernel.KEPT
+            and 0 <= self.counters[kernel.SINCE] < kernel.EVERY
+            and self.counters[kernel.COUNT] >= 0
+        )
+
+
+class FastRhythmWatch:
+    """Finds a rhythm too fast for the detector in one uninterrupted stretch of signal."""
+
+    def __init__(self, state: FastRhythmState | None = None) -> None:
+        self.state = state or FastRhythmState.fresh()
+
+    def push(self, y: NDArray[np.float32], masked: NDArray[np.uint8]) -> list[Change]:
+        """Take the next samples.
+
+        Args:
+            y: float32[n], mV at 360 Hz behind the QRS band-pass, finite.
+            masked: uint8[n] of `Reason`: noisy samples count, other masked ones are lost.
+        """
+        state = self.state
+        most = y.size // (kernel.THIN * kernel.EVERY) + 1
+        positions = np.empty(most, dtype=np.int64)
+        rows = np.empty((most, kernel.COLUMNS))
+        n = kernel.measure(
+            y, masked, int(Reason.NOISE), state.ring, state.lost, state.counters, positions, rows
+        )
+        if not n:
+            return []
+        changes = (
+            self._decide(position, row)
+            for position, row in zip(positions[:n].tolist(), rows[:n].tolist(), strict=True)
+        )
+        return [change for change in changes if change is not None]
+
+    def _decide(self, position: int, row: list[float]) -> Change | None:
+        state, step = self.state, kernel.THIN * kernel.EVERY
+        alike = row[kernel.ALIKE]
+        repeats = (
+            row[kernel.SPAN] > LEAST_MV
+            and row[kernel.MISSING] <= LOST_SHARE
+            and alike >= AS_MUCH_AS_TWICE * row[kernel.TWICE]
+            and alike > MORE_THAN_SHORTER * row[kernel.SHORTER]
+        )
+        state.above = state.above + 1 if repeats and alike > BEGINS_ABOVE else 0
+        state.below = 0 if repeats and alike > CONTINUES_ABOVE else state.below + 1
+        if not state.active and state.above >= BEGINS_AFTER:
+            begun_at = position - kernel.THIN * kernel.KEPT - (BEGINS_AFTER - 1) * step
+        elif state.active and state.below >= ENDS_AFTER:
+            begun_at = position - ENDS_AFTER * step
+        else:
+            return None
+        state.active = not state.active
+        period_s = row[kernel.PERIOD] * kernel.THIN / SAMPLING_RATE_HZ
+        bpm = 60.0 / period_s if state.active else 0.0
+        return Change(position, state.active, max(begun_at, 0), bpm)

@@ -1,0 +1,279 @@
+"""What may be a QRS complex: how the detector describes it, and what tells it from other waves.
+
+`pipeline.signal.kernels.beats` decides with it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.signal.kernels.sections import jit
+
+UNITS_PER_MV = 10_000.0  # energies are integers, in 0.1 uV
+MOST_ENERGY = 1e8  # 10 V: keeps every sum far inside int64
+
+SHORT_SAMPLES = 35  # 97 ms, a QRS (Elgendi 2013)
+LONG_SAMPLES = 220  # 611 ms, a beat (Elgendi 2013)
+
+THOUSAND, MILLION = 1e3, 1e6
+SHAPE_REACH = 36  # 100 ms before and after the centre: where a complex lies
+MOST_CONTRAST = 5.0  # from here on the line around is quiet
+LIKENESS_REACH, LIKENESS_STEP = 24, 2  # 67 ms, in steps of 6 ms
+SLOPE_SAMPLES = 5  # 14 ms: slopes are taken over so much
+
+
+class Beats(NamedTuple):
+    """All memory of `detect_beats` between chunks; positions count from the segment's start."""
+
+    counters: NDArray[np.int64]
+    """int64[COUNTERS], the slots below."""
+    waiting: NDArray[np.int64]
+    """int64[16, CANDIDATE]: what may still be a beat, in order of time; the columns below."""
+    levels: NDArray[np.int64]
+    """int64[4, 8], rings of the latest beats; the rows below."""
+    shape: NDArray[np.float32]
+    """float32[73]: the patient's usual QRS complex, 100 ms around its R peak."""
+
+
+# Slots of `Beats.counters`.
+(
+    NOW, SHORT, LONG, BEST, BEST_AT, LAST_AT, LAST_HEIGHT, LAST_SLOPE, LAST_SHARP,
+    LAST_R, WAITING, LEARNED, DUE, FOUND, COUNTERS,
+) = range(15)  # fmt: skip
+# Columns of `Beats.waiting`, how a candidate is described: where its energy peaks, that energy, in
+# thousandths how far it stands out, its steepest slope and its span in 0.1 uV, and the one by the
+# other in millionths.
+AT, HEIGHT, CONTRAST, SLOPE, SPAN, SHARPNESS, CANDIDATE = range(7)
+# Rows of `Beats.levels`.
+BEAT, RR, SHARP, SIZE = range(4)
+
+# Settings of `detect_beats`, in samples of 360 Hz or as ratios; `pipeline.signal.segmenter_state`
+# fills them.
+(
+    APART, DELAY, REACH, RIM, TAPER, LEARN, RELEARN, EXPIRE, EVIDENCE, SEARCH_AFTER,
+    SEARCH_RATIO, SEARCH_LEAST, PEAKED, FLOOR, T_WITHIN, T_EARLY, T_LATE, T_SLOW, T_SLOPE,
+    T_PEAK, T_BLUNT, T_SLOWER, USUAL, USUAL_SHARP, P_SPAN, BLUNT, SMALL, LIKE, SHARP_AS, SHOWN,
+    LEARN_RATIO, LEARN_CONTRAST, LEARN_FLOOR, LEARN_SHARE, DOMINANT,
+    SETTINGS,
+) = range(36)  # fmt: skip
+
+
+@jit
+def median(ring: NDArray[np.int64]) -> float:
+    """Return the median of eight values: no memory, no branch for the processor to mispredict."""
+    total = np.int64(0)
+    for i in range(8):
+        rank = np.int64(0)
+        for j in range(8):
+            rank += np.int64(ring[j] < ring[i])
+        for j in range(i):
+            rank += np.int64(ring[j] == ring[i])
+        total += ring[i] * np.int64((rank == 3) | (rank == 4))
+    return 0.5 * total
+
+
+@jit
+def remember(beats: Beats, row: int, value: int) -> None:
+    """Put ``value`` in the place of the oldest of a ring of eight."""
+    ring = beats.levels[row]
+    for i in range(7):
+        ring[i] = ring[i + 1]
+    ring[7] = value
+
+
+@jit
+def describe(
+    beats: Beats,
+    at: int,
+    height: int,
+    around: int,
+    filtered: NDArray[np.float32],
+    first: int,
+    settings: NDArray[np.float64],
+    candidate: NDArray[np.int64],
+) -> None:
+    """Write what distinguishes a QRS complex from other waves and from noise.
+
+    * Its energy over the mean of what surrounds it, the last beat's own left out: a QRS stands
+      on a quiet line, one peak of noise among others does not.
+    * Its steepest slope over 14 ms, as a part of its span: the conduction system spreads over the
+      ventricles faster than anything spreads over the atria, or than repolarisation does.
+    """
+    counters = beats.counters
+    rest, samples = around - height, LONG_SAMPLES - SHORT_SAMPLES
+    if counters[LAST_AT] >= 0:
+        begin = at + int(settings[APART]) - LONG_SAMPLES
+        inside = min(max(counters[LAST_AT] - begin, 0), SHORT_SAMPLES)
+        rest -= counters[LAST_HEIGHT] * inside // SHORT_SAMPLES
+        samples -= inside
+    mean = max(rest / samples, 1.0)
+    centre = at - int(settings[DELAY]) - first
+    begin = max(centre - SHAPE_REACH, 0)
+    end = min(centre + SHAPE_REACH + 1, filtered.size)
+    low = top = np.float64(filtered[min(begin, filtered.size - 1)])
+    steepest = 0.0
+    for i in range(begin, end):
+        v = np.float64(filtered[i])
+        low, top = min(low, v), max(top, v)
+        if i - begin >= SLOPE_SAMPLES:
+            steepest = max(steepest, abs(v - np.float64(filtered[i - SLOPE_SAMPLES])))
+    span = top - low
+    candidate[AT] = at
+    candidate[HEIGHT] = height
+    candidate[CONTRAST] = np.int64(THOUSAND * min(height / SHORT_SAMPLES / mean, MOST_CONTRAST))
+    candidate[SLOPE] = np.int64(min(steepest * UNITS_PER_MV, MOST_ENERGY))
+    candidate[SPAN] = np.int64(min(span * UNITS_PER_MV, MOST_ENERGY))
+    candidate[SHARPNESS] = np.int64(MILLION * steepest / span if span > 0.0 else 0.0)
+
+
+@jit
+def remember_shape(beats: Beats, filtered: NDArray[np.float32], r: int) -> None:
+    """Let the usual QRS complex follow the one at ``r``."""
+    shape, begin = beats.shape, r - SHAPE_REACH
+    if begin < 0 or begin + shape.size > filtered.size:
+        return
+    x = filtered[begin : begin + shape.size]
+    mean = np.float32(0.0)
+    for i in range(shape.size):
+        mean += x[i]
+    mean /= np.float32(shape.size)
+    for i in range(shape.size):
+        shape[i] += np.float32(0.125) * (x[i] - mean - shape[i])
+
+
+@jit
+def evidence(beats: Beats, candidate: NDArray[np.int64]) -> float:
+    """Return how large a candidate is beside the latest beats, times how far it stands out."""
+    level = max(median(beats.levels[BEAT]), 1.0)
+    return float(candidate[HEIGHT] / level * candidate[CONTRAST] / THOUSAND)
+
+
+@jit
+def is_usual(beats: Beats, candidate: NDArray[np.int64], settings: NDArray[np.float64]) -> bool:
+    """Return whether a candidate is much like the latest beats: what came before may be none."""
+    return bool(
+        candidate[HEIGHT] > settings[USUAL] * median(beats.levels[BEAT])
+        and candidate[SHARPNESS] > settings[USUAL_SHARP] * median(beats.levels[SHARP])
+    )
+
+
+@jit
+def likeness(beats: Beats, filtered: NDArray[np.float32], centre: int) -> float:
+    """Return the correlation with the usual QRS complex at the best place near ``centre``."""
+    shape, best = beats.shape, 0.0
+    usual = 0.0
+    for i in range(shape.size):
+        usual += shape[i] * shape[i]
+    for at in range(centre - LIKENESS_REACH, centre + LIKENESS_REACH + 1, LIKENESS_STEP):
+        begin = at - SHAPE_REACH
+        if begin < 0 or begin + shape.size > filtered.size:
+            continue
+        x = filtered[begin : begin + shape.size]
+        total = both = own = 0.0
+        for i in range(shape.size):
+            v = np.float64(x[i])
+            total += v
+            both += v * shape[i]  # whose mean is 0
+            own += v * v
+        own -= total * total / shape.size
+        if usual > 0.0 and own > 0.0:
+            best = max(best, both / np.sqrt(usual * own))
+    return best
+
+
+@jit
+def is_alike(
+    beats: Beats,
+    candidate: NDArray[np.int64],
+    filtered: NDArray[np.float32],
+    first: int,
+    settings: NDArray[np.float64],
+) -> bool:
+    """Return whether a candidate has the shape of the patient's usual QRS complex."""
+    if candidate[SHARPNESS] < settings[SHARP_AS] * median(beats.levels[SHARP]):
+        return False
+    centre = candidate[AT] - int(settings[DELAY]) - first
+    return bool(likeness(beats, filtered, centre) >= settings[LIKE])
+
+
+@jit
+def is_t_wave(beats: Beats, candidate: NDArray[np.int64], settings: NDArray[np.float64]) -> bool:
+    """Return whether a candidate is the last beat's T wave: soon after it, and lower or slower.
+
+    The sooner, the higher must a beat be: the ventricles cannot have recovered yet.
+    """
+    counters = beats.counters
+    since = candidate[AT] - counters[LAST_AT]
+    if counters[LAST_AT] < 0 or since >= settings[T_SLOW]:
+        return False
+    if candidate[SLOPE] < settings[T_SLOPE] * counters[LAST_SLOPE]:
+        return True
+    if since >= settings[T_WITHIN]:
+        return False
+    slower = candidate[SLOPE] < settings[T_SLOWER] * counters[LAST_SLOPE]
+    peak = since < settings[T_PEAK]
+    if peak and slower and candidate[SHARPNESS] < settings[T_BLUNT] * counters[LAST_SHARP]:
+        return True
+    if is_usual(beats, candidate, settings):
+        return False
+    late = max(since - settings[APART], 0.0) / (settings[T_WITHIN] - settings[APART])
+    least = settings[T_EARLY] + (settings[T_LATE] - settings[T_EARLY]) * late
+    return bool(candidate[HEIGHT] < least * counters[LAST_HEIGHT])
+
+
+@jit
+def is_p_wave(
+    beats: Beats,
+    candidate: NDArray[np.int64],
+    filtered: NDArray[np.float32],
+    first: int,
+    settings: NDArray[np.float64],
+) -> bool:
+    """Return whether a candidate is no more than the atria.
+
+    It is low, and blunter than the QRS; or very low, and not the QRS in small.
+    """
+    level = median(beats.levels[BEAT])
+    if candidate[SPAN] >= settings[P_SPAN] or candidate[HEIGHT] >= level:
+        return False
+    blunt = candidate[SHARPNESS] < settings[BLUNT] * median(beats.levels[SHARP])
+    small = candidate[HEIGHT] < settings[SMALL] * level
+    return bool(blunt or (small and not is_alike(beats, candidate, filtered, first, settings)))
+
+
+@jit
+def may_teach(
+    beats: Beats,
+    candidate: NDArray[np.int64],
+    filtered: NDArray[np.float32],
+    first: int,
+    settings: NDArray[np.float64],
+) -> bool:
+    """Return whether the levels may be learned from a candidate.
+
+    It stands out and is as large as what counts (AAMI EC12: 150 uV). In a patient who has shown
+    enough QRS complexes it is one of these in small.
+    """
+    if (
+        beats.counters[NOW] - candidate[AT] > settings[EXPIRE]
+        or candidate[CONTRAST] < THOUSAND * settings[LEARN_CONTRAST]
+    ):
+        return False
+    if beats.counters[LEARNED] <= settings[SHOWN]:
+        return bool(candidate[HEIGHT] >= settings[LEARN_FLOOR])
+    return bool(
+        candidate[HEIGHT] >= settings[LEARN_SHARE] * median(beats.levels[BEAT])
+        and is_alike(beats, candidate, filtered, first, settings)
+    )
+
+
+@jit
+def dominates(beats: Beats, candidate: NDArray[np.int64], settings: NDArray[np.float64]) -> bool:
+    """Return whether what was taken for beats so far were P waves beside this one."""
+    return bool(
+        candidate[HEIGHT] > settings[DOMINANT] * median(beats.levels[BEAT])
+        and candidate[CONTRAST] > THOUSAND * settings[LEARN_CONTRAST]
+        and median(beats.levels[SIZE]) < settings[P_SPAN]
+        and median(beats.levels[SHARP]) < settings[BLUNT] * candidate[SHARPNESS]
+    )

@@ -1,0 +1,134 @@
+"""The kernel that takes pacing spikes out of what the QRS detector sees."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.signal.kernels.sections import decayed, jit
+
+STRETCH = 5  # 14 ms each way from its peak: what a spike of at most 12.5 ms lies within
+FOOT = 3  # samples that a level is the mean of: 8 ms, a period of what rings at 125 Hz
+MIDDLE = 1.0  # samples by which the two halves of its width may differ: two sides of one sample
+AROUND = STRETCH + 3 * FOOT  # three levels on each side
+LATE = AROUND + STRETCH  # 19 samples: how much later a sample leaves `remove_spikes` than it came
+KEPT = 2 * AROUND + 1  # samples before the new ones that the kernel looks at
+
+# Slots of the settings; `pipeline.signal.quality` fills them.
+LEAST, WIDEST, CALM, BALANCE, AFTER, FAST, SLOW = range(7)
+# Slots of the memory: the after-potential in mV, the one that follows, and in how many samples.
+TAIL, NEXT, WAIT = range(3)
+
+
+@jit
+def _level(x: NDArray[np.float32], at: int) -> float:
+    """Return the mean of the ``FOOT`` samples around ``at``."""
+    total = np.float64(x[at - 1]) + np.float64(x[at]) + np.float64(x[at + 1])
+    return float(total / FOOT)
+
+
+@jit
+def _reach(x: NDArray[np.float32], p: int, step: int, sign: float, half: float) -> float:
+    """Return how far from ``p``, in samples, the deflection falls to ``half``; STRETCH at most."""
+    if sign * x[p] < half:
+        return STRETCH
+    for k in range(1, STRETCH):
+        v = sign * x[p + step * k]
+        if v < half:
+            u = sign * x[p + step * (k - 1)]
+            return float(k - 1 + (u - half) / (u - v))
+    return STRETCH
+
+
+@jit
+def _is_spike(x: NDArray[np.float32], p: int, settings: NDArray[np.float64]) -> bool:
+    """Return whether the middle of a spike is at ``p``: narrow, and calm before and after it."""
+    first = STRETCH + 2
+    before, after = _level(x, p - first), _level(x, p + first)
+    sign = 1.0 if x[p] > before else -1.0
+    top = max(sign * x[p - 1], sign * x[p], sign * x[p + 1])
+    rise, fall = top - sign * before, top - sign * after
+    height = min(rise, fall)
+    if height < settings[LEAST] or height < settings[BALANCE] * max(rise, fall):
+        return False
+    restless = settings[CALM] * height
+    for k in range(1, 3):
+        earlier, later = _level(x, p - first - FOOT * k), _level(x, p + first + FOOT * k)
+        if abs(before - earlier) > restless or abs(after - later) > restless:
+            return False
+        before, after = earlier, later
+    half = top - 0.5 * height
+    left, right = _reach(x, p, -1, sign, half), _reach(x, p, 1, sign, half)
+    return left + right <= settings[WIDEST] and abs(left - right) <= MIDDLE
+
+
+@jit
+def _remove(
+    x: NDArray[np.float32], p: int, settings: NDArray[np.float64], memory: NDArray[np.float64]
+) -> None:
+    """Put a line in place of the spike at ``p``, and remember its after-potential."""
+    a, b = p - STRETCH - 1, p + STRETCH + 1
+    level, step = np.float64(x[a]), np.float64(x[b]) - np.float64(x[a])
+    height = np.float64(x[p]) - level
+    if step * height < 0.0 and abs(step) < settings[AFTER] * abs(height):
+        memory[NEXT], memory[WAIT] = step, b - a
+        step = np.float64(0.0)
+    for k in range(a + 1, b):
+        x[k] = np.float32(level + step * (k - a) / (b - a))
+
+
+@jit
+def _step(
+    x: NDArray[np.float32], p: int, settings: NDArray[np.float64], memory: NDArray[np.float64]
+) -> float:
+    """Judge the sample at ``p``, and return the one that leaves, without an after-potential."""
+    if memory[WAIT] == 0.0 and _is_spike(x, p, settings):
+        _remove(x, p, settings, memory)
+    q = p - STRETCH
+    if memory[TAIL] != 0.0:
+        moved = np.float64(x[q]) - np.float64(x[q - 1])
+        memory[TAIL] = decayed(memory[TAIL], moved, settings[FAST], settings[SLOW])
+    if memory[WAIT] > 0.0:
+        memory[WAIT] -= 1.0
+        if memory[WAIT] == 0.0:
+            memory[TAIL] += memory[NEXT]
+    return float(x[q] - memory[TAIL])
+
+
+@jit
+def remove_spikes(
+    x: NDArray[np.float32],
+    settings: NDArray[np.float64],
+    memory: NDArray[np.float64],
+    out: NDArray[np.float32],
+) -> None:
+    """Take the pacing spikes out of a signal; nothing else changes, not by a bit.
+
+    A spike is 0.1 to 2 ms wide where it arises. Behind a recorder's filter some 10 ms are left of
+    it, half as wide as the narrowest QRS complex. A spike rises out of a level that is calm,
+    and ends in one that is calm too, if not always the same: the QRS complex of an effective
+    pulse begins there. What a narrow R wave stands between, Q and S waves, is not calm.
+
+    Its peak and 14 ms each way become a straight line. An after-potential of the opposite sign
+    is taken away as it decays. A sample leaves LATE samples after it came, for a peak is judged by
+    the 39 ms that follow it.
+
+    Args:
+        x: float32[KEPT + n], finite: as the last call left them, then n new ones; changed.
+        settings: float64[7], the slots above.
+        memory: float64[3], the slots above, updated.
+        out: float32[n], written: the samples LATE before the new ones.
+    """
+    least = np.float32(0.8 * settings[LEAST])  # of a spike so much stands above both its feet
+    busy = (memory[TAIL] != 0.0) | (memory[WAIT] != 0.0)
+    for i in range(out.size):
+        p = KEPT + i - AROUND
+        v, a, b = x[p], x[p - STRETCH - 1], x[p + STRETCH + 1]
+        above = (v - a > least) & (v - b > least) & (v > x[p - 3]) & (v > x[p + 3])
+        below = (a - v > least) & (b - v > least) & (v < x[p - 3]) & (v < x[p + 3])
+        # Most of what is steep stands in noise: one sample further out tells.
+        near, far = abs(a - x[p - 9]), abs(b - x[p + 9])
+        calm = (near < 0.5 * abs(v - a)) & (far < 0.5 * abs(v - b))
+        if busy | ((above | below) & calm):  # one branch for the processor to predict
+            out[i] = np.float32(_step(x, p, settings, memory))
+            busy = (memory[TAIL] != 0.0) | (memory[WAIT] != 0.0)
+        else:
+            out[i] = x[p - STRETCH]

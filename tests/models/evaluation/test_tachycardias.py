@@ -1,0 +1,39 @@
+"""Ventricular tachycardias of real patients whose beats the classifier names otherwise."""
+
+import pytest
+
+from models.evaluation.alarms.detection import shipped
+from models.evaluation.alarms.spans import TACHYCARDIA, AlarmSpan, spans_of
+from pipeline.schema.public import Alert
+from pipeline.signal.samples import in_blocks
+from pipeline.stream.embedded import EmbeddedRunner
+from replay.records import read_lead
+from tests.support.databases import database
+
+
+def tachycardias(record: str, begin_s: float, end_s: float) -> list[AlarmSpan]:
+    """Return the alarms of ventricular tachycardia of a part of a record of vfdb, as a stream."""
+    info, samples = read_lead(database("vfdb") / record, 0)
+    part = samples[round(begin_s * info.fs_hz) : round(end_s * info.fs_hz)]
+    scorer, classifier, config = shipped()
+    runner = EmbeddedRunner(record, info.fs_hz, scorer, config, classifier=classifier)
+    alerts: list[Alert] = []
+    for outcome in runner.run(in_blocks(part, round(info.fs_hz))):
+        alerts += outcome.alerts
+    return spans_of(alerts, (TACHYCARDIA,), end_s - begin_s)
+
+
+@pytest.mark.parametrize(("record", "onset_s"), [("428", 1923.5), ("611", 1196.2)])
+def test_tachycardia_whose_beats_are_named_otherwise_is_told(record: str, onset_s: float) -> None:
+    """Most are named supraventricular or fusion beats; it is told within ten seconds."""
+    found = tachycardias(record, onset_s - 60.0, onset_s + 12.0)
+    assert found
+    assert 60.0 < found[0].sure_s < 70.0
+
+
+@pytest.mark.parametrize(("record", "onset_s"), [("428", 1926.0), ("611", 1200.0)])
+def test_stream_that_begins_in_a_tachycardia_tells_it(record: str, onset_s: float) -> None:
+    """Nothing is known of the patient, and the beats are wide: within ten seconds."""
+    found = tachycardias(record, onset_s, onset_s + 12.0)
+    assert found
+    assert found[0].sure_s < 10.0

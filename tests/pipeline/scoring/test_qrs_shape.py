@@ -1,0 +1,63 @@
+"""The QRS beside others: shape apart from size and place, and width."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pipeline.scoring.qrs_shape import UNUSUAL, compare, likeness, width_ms
+
+T = np.arange(320)
+
+
+def triangle(width: int, at: int = 140) -> NDArray[np.float32]:
+    """Return a window whose QRS is a triangle so many ticks wide."""
+    return np.maximum(0.0, 1.0 - 2.0 * np.abs(T - at) / width).astype(np.float32)
+
+
+def biphasic(at: int = 140) -> NDArray[np.float32]:
+    """Return a window whose QRS goes up and down again over 170 ms."""
+    return (np.sin((T - at) / 9.0) * np.exp(-(((T - at) / 20.0) ** 2))).astype(np.float32)
+
+
+@given(st.floats(0.1, 10.0), st.floats(-1.0, 1.0), st.integers(-12, 12))
+def test_neither_size_nor_level_nor_a_little_delay_changes_likeness(
+    gain: float, level: float, delay: int
+) -> None:
+    """The detector may take another peak for R; within 12 ticks the shape is found again."""
+    other = np.float32(gain) * triangle(40, 140 + delay) + np.float32(level)
+    assert likeness(triangle(40), other) > 0.99
+
+
+def test_another_shape_is_unusual_and_only_then_measured() -> None:
+    """Of a beat that is as usual nothing but the likeness is known."""
+    usual = [triangle(30), triangle(34)]
+    as_usual = compare(triangle(32), usual, triangle(30))
+    assert as_usual.likeness > 0.95
+    assert not as_usual.unusual
+    assert np.isnan([as_usual.width_ms, as_usual.widening, as_usual.repeats]).all()
+
+    ectopic = compare(biphasic(), usual, biphasic())
+    assert ectopic.likeness < UNUSUAL
+    assert ectopic.unusual
+    assert ectopic.repeats == pytest.approx(1.0, abs=1e-5)
+    assert ectopic.widening > 1.1
+
+
+def test_nothing_usual_is_known_at_first() -> None:
+    """Then the likeness is unknown, the beat is not unusual, and all else is measured."""
+    first = compare(triangle(40), [], None)
+    assert np.isnan(first.likeness)
+    assert not first.unusual
+    assert np.isnan(first.repeats)
+    assert first.width_ms > 0
+
+
+@pytest.mark.parametrize("width", [30, 40, 50, 60])
+def test_width_is_that_of_a_triangle(width: int) -> None:
+    """Within a tenth: 83 to 167 ms; whatever its height."""
+    assert width_ms(triangle(width)) == pytest.approx(width / 0.36, rel=0.1)
+    assert width_ms(np.float32(0.2) * triangle(width)) == pytest.approx(
+        width_ms(triangle(width)), rel=1e-3
+    )

@@ -42,9 +42,9 @@ SETTLED_S: Final = 1.0
 With the second before the signal counts as returned, these are the 2 s after which the detector
 works again."""
 
-_BLIND: Final = frozenset(Reason) - {Reason.OK, Reason.FLAT}
+_BLIND: Final = frozenset(reason for reason in Reason if not reason.shows_qrs)
 """States in which no QRS could be found. A flat line is none of them: unless the device reports an
-electrode off, it may be asystole."""
+electrode off, it may be asystole. Nor is noise out of which the patient's QRS stands."""
 
 _STILL: Final = ("pause", "asystole")
 """The alarms of a missing QRS, the shorter time first."""
@@ -152,16 +152,22 @@ class SignalAlarms:
             alerts += self.machine.begin(_technical(reason), sample, reason.text)
         if reason in _BLIND and before not in _BLIND:
             self.state.blind_from = sample
-            for kind in (*_STILL, *_RATES, "ventricular_fibrillation"):
-                alerts += self.machine.end(
-                    kind, sample, "signal no longer analysable", at_once=True
-                )
+            alerts += self._hidden((*_STILL, *_RATES), sample)
             self.state.interval_from = None
             self._rates.interrupt()
+        if before.shows_waves and not reason.shows_waves:
+            alerts += self._hidden(("ventricular_fibrillation",), sample)
         if before in _BLIND and reason not in _BLIND:
             self._resume_counting(sample)
-            alerts += self._fibrillates(sample) + self._runs_too_fast(sample)
+            alerts += self._runs_too_fast(sample)
+        if reason.shows_waves and not before.shows_waves:
+            alerts += self._fibrillates(sample)
         return alerts
+
+    def _hidden(self, kinds: tuple[str, ...], sample: int) -> list[Alert]:
+        """End alarms of what the signal no longer shows."""
+        why = "signal no longer analysable"
+        return [a for kind in kinds for a in self.machine.end(kind, sample, why, at_once=True)]
 
     def _resume_counting(self, sample: int) -> None:
         """Resume counting the time without a QRS at ``sample``, where the signal returned.
@@ -237,7 +243,7 @@ class SignalAlarms:
 
     def _fibrillates(self, sample: int) -> list[Alert]:
         change = self.state.fibrillation
-        if change is None or self.state.reason in _BLIND:
+        if change is None or not self.state.reason.shows_waves:
             return []
         return self.machine.begin(
             "ventricular_fibrillation",
@@ -297,7 +303,8 @@ class SignalAlarms:
             yield watched, partial(self.machine.end, "unmonitored", watched, "analysable again")
         else:
             late = self.state.changed_at + self._samples(UNMONITORED_S)
-            reason = f"not analysable for {UNMONITORED_S:g} s: {self.state.reason.text}"
+            why = self.state.reason.text + self.state.reason.watched
+            reason = f"not analysable for {UNMONITORED_S:g} s: {why}"
             yield late, partial(self._unmonitored, late, self.state.changed_at, reason)
         if self.state.reason is not Reason.OK or scattered < watched:
             yield scattered, partial(self._unmonitored, scattered, self.state.watched_to, never)

@@ -1,7 +1,7 @@
 """Why a stretch of signal cannot be analysed: the reasons, their text, and the rules' numbers.
 
-The rules run inside `pipeline.signal.kernels.windows.watch`; their bounds are given here, with the
-reason for each. Pure: no state, no clock.
+The rules run inside `pipeline.signal.kernels.condition.watch`; their bounds are given here, with
+the reason for each. Pure: no state, no clock.
 """
 
 import math
@@ -24,6 +24,27 @@ class Reason(IntEnum):
     INCOMPLETE = 7
     UNSCORED = 8
     """Of a beat alone: no scorer answered in time."""
+    MOTION = 9
+    """What moves is no heart: a QRS could not be told from it."""
+    OVERLAID = 10
+    """Noise hides the shape of beats, and their QRS stands out of it."""
+
+    @property
+    def shows_qrs(self) -> bool:
+        """Whether a QRS would be seen in this state of a stream, and so its absence."""
+        return self in (Reason.OK, Reason.FLAT, Reason.OVERLAID)
+
+    @property
+    def shows_waves(self) -> bool:
+        """Whether fibrillation would be seen in this state of a stream."""
+        return self not in (Reason.LEAD_OFF, Reason.NO_SIGNAL, Reason.GAP)
+
+    @property
+    def watched(self) -> str:
+        """Return what a person reads about the rules that go on in noise, or nothing."""
+        if self is Reason.OVERLAID:
+            return "; asystole, rates and fibrillation are still watched"
+        return "; fibrillation is still watched" if self in (Reason.NOISE, Reason.MOTION) else ""
 
     @property
     def text(self) -> str:
@@ -41,6 +62,8 @@ _TEXT: Final = {
     Reason.GAP: "samples missing",
     Reason.INCOMPLETE: "window incomplete",
     Reason.UNSCORED: "no score in time",
+    Reason.MOTION: "motion of the electrodes",
+    Reason.OVERLAID: "noise hides the shape of beats",
 }
 
 
@@ -70,20 +93,62 @@ RELEASE_SECONDS: Final = 1.0
 """A reason must have been absent for this long before the stream's state leaves it. Together
 with the second over which `MASKED_SHARE` looks back, good signal counts again within 2 s."""
 
-NOISY_MV: Final = 0.04
-"""`Reason.NOISE`: the mean deflection above `NOISE_BAND_HZ` stays over this ..."""
+NOISY_SHARE: Final = 0.03
+"""`Reason.NOISE` or `OVERLAID`: the mean deflection above `NOISE_BAND_HZ` stays over this part of
+the span of the patient's usual beats ...
+
+Broad noise of so much is about 18 dB below the QRS, where false alerts on the heart are twice those
+without noise (`monitor evaluate noise`, muscle). It is a ratio because a gain is: the same heart on
+an electrode that gives four times the voltage has four times the noise of its muscles. As long as
+no eight beats are known, the signal's own span of the latest seconds takes the place of theirs."""
 
 NOISE_SECONDS: Final = 1.5
 """... in every tenth of a second of the last ones, the quietest included. Between two QRS a
-usable ECG has next to nothing there, muscle and electrode noise have much. The measure is
-absolute on purpose: ventricular fibrillation and asystole have no QRS to compare with, and
-neither must be taken for noise.
+usable ECG has next to nothing there, muscle and electrode noise have much."""
 
-Measured: 0.35 % of the time of the MIT-BIH records (first lead); 87 % and all of the noisy parts
-of 118e00 and 118e_6 (noise stress test); none of the fibrillation and asystole in vfdb."""
-
-QUIET_MV: Final = 0.025
+QUIET_SHARE: Final = 0.02
 """Under this the noise has ended (hysteresis)."""
+
+LEAST_SPAN_MV: Final = 0.33
+"""Beats that span less count as this. Noise of 10 uV, the mean of what an input may have by
+itself (IEC 60601-2-27 and -25 allow 30 to 50 uV from peak to valley), is never too much."""
+
+DROWNED_SHARE: Final = 0.1
+"""In noise the QRS stands out while the peak in the QRS band of the quietest tenth of a second is
+below this part of a usual beat's. Noise has three or four times as much in others of 15, and the
+detector's threshold lies at 0.3 of a beat: with more, every moment could pass for a QRS."""
+
+SMALL_SHARE: Final = 0.25
+"""What has less in the QRS band than this part of the patient's usual beats may be none ..."""
+
+BEATS_PASSED: Final = 8
+"""... and of such ones, and of those found in noise or motion, one in so many is learned from. A
+heart that changes in noise is known after about a minute."""
+
+REST_SHARE: Final = 0.62
+"""`Reason.MOTION`: the share of slopes that are flat beside the steepest, over four seconds
+(`pipeline.signal.fibrillation`), is below this part of what is usual in this patient, ..."""
+
+ALIKE: Final = 0.85
+ODD_BEATS: Final = 4
+MOST_REST: Final = 0.7
+"""... or less than seven tenths of the slopes are flat, and half of the latest eight beats are
+like none of the eight before each: their QRS correlates less than this with any of them. Beats of a
+heart resemble each other, ectopic ones too; what motion makes does not. ..."""
+
+WAVES_SHARE: Final = 0.58
+"""... And less of the power than this lies where fibrillation, flutter and tachycardias have
+theirs: a heart that does not rest between its beats makes slow waves ..."""
+
+MOTION_SHARE: Final = 0.5
+"""... and it spans at least this part of a usual beat: less is not taken for one ..."""
+
+MOTION_ROWS: Final = 2
+"""... in so many measures in a row, half a second apart."""
+
+REST_SECONDS: Final = 4.0
+"""How much of the time rests usually is the median of eight values, one for each so many seconds;
+in motion it is learned as much slower as the size of beats in noise."""
 
 NOISE_BAND_HZ: Final = 25.0
 """Above most of the energy of QRS and fibrillation, below muscle and mains."""

@@ -22,8 +22,8 @@ from pipeline.constants import (
 from pipeline.signal import quality
 from pipeline.signal.fast_rhythm import FastRhythmWatch
 from pipeline.signal.fibrillation import FibrillationWatch
-from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank, resampling
-from pipeline.signal.kernels import beats, candidates, sampling, spikes, windows
+from pipeline.signal.filters import BAND, QRS, filter_bank, resampling
+from pipeline.signal.kernels import beats, candidates, condition, sampling, spikes
 from pipeline.signal.quality import QualityChange, Reason
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import (
@@ -127,7 +127,7 @@ class Segmenter:
             end = first + x.size
             if gap > self._fill:
                 before = self._flush()
-                if self.state.watch[windows.STATE] != Reason.GAP:
+                if self.state.watch[condition.STATE] != Reason.GAP:
                     before.quality.append(QualityChange(expected, Reason.GAP))
                 self._begin(first, after_gap=True)
             elif gap:
@@ -167,7 +167,7 @@ class Segmenter:
     ) -> Segment:
         """Run new samples through the kernels; ``end`` closes the segment there (see `_flush`).
 
-        1. Sanitise the raw samples and convert their rate to 360 Hz (`_sampled`).
+        1. Sanitise the raw samples and convert their rate to 360 Hz (`sampled`).
         2. Filter them into three bands: for windows, for the detector, for the noise measure.
         3. Find QRS complexes in the detector's band, behind by `spikes.LATE`: it never sees pacing
            spikes.
@@ -179,7 +179,7 @@ class Segmenter:
         """
         state = self.state
         # 1.
-        clean, codes = self._sampled(x, marks)
+        clean, codes = self.sampled(x, marks)
         n = clean.size
         done = int(state.counters[DONE])
         first = int(state.counters[ORIGIN]) + done
@@ -203,13 +203,14 @@ class Segmenter:
         found = found[:n_found]
         found[:, 1] += spikes.LATE
         # 4.
-        before = state.watch[windows.STATE]
+        before = state.watch[condition.STATE]
+        measures = self._fibrillation.measure(clean[:new], codes[:new])
         states = np.empty(n, dtype=np.uint8)
         runs = np.empty(TAIL_SAMPLES + n, dtype=np.uint8)
         runs[:TAIL_SAMPLES] = state.tail_runs
-        wrong = windows.watch(
-            clean, codes, y[NOISE], WATCH, state.watch, state.extremes, state.recent, state.blocks,
-            states, runs[TAIL_SAMPLES:],
+        wrong = condition.watch(
+            clean, codes, filtered, y, found, *measures, WATCH, state.watch, state.extremes,
+            state.recent, state.blocks, state.usual, state.shapes, states, runs[TAIL_SAMPLES:],
         )  # fmt: skip
         mask = np.where(codes != 0, codes, states) if wrong else states
         masks = np.concatenate((state.tail_codes, mask))
@@ -219,7 +220,7 @@ class Segmenter:
         # 6.
         strip = np.where(mask == 0, y[BAND], np.float32(np.nan)) if wrong else y[BAND]
         changes = self._changes(before, states[:new], first) if wrong else []
-        fibrillation = self._fibrillating(clean[:new], mask[:new])
+        fibrillation = self._fibrillating(*measures)
         fast = self._too_fast(y[QRS][:new], mask[:new])
         # 7.
         state.counters[DONE] = done + n
@@ -230,10 +231,18 @@ class Segmenter:
         state.tail_runs[:] = runs[n:]
         return Segment(*emitted, changes, fibrillation, strip[:new], first, fast_rhythm=fast)
 
-    def _sampled(
+    def sampled(
         self, x: NDArray[np.float32], marks: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Sanitise raw samples and convert their rate: values and codes at 360 Hz."""
+        """Sanitise raw samples and convert their rate: the first step of `push`, for trainings.
+
+        Args:
+            x: float32[n], mV, the stream's next samples.
+            marks: uint8[n], their flags.
+
+        Returns:
+            float32[m] in mV at 360 Hz, finite, and uint8[m] of `Reason`, why each is masked.
+        """
         state, rate = self.state, self._rate
         clean = np.empty(x.size, dtype=np.float32)
         codes = np.empty(x.size, dtype=np.uint8)
@@ -274,12 +283,12 @@ class Segmenter:
         ]
 
     def _fibrillating(
-        self, clean: NDArray[np.float32], mask: NDArray[np.uint8]
+        self, positions: NDArray[np.int64], rows: NDArray[np.float64]
     ) -> list[FibrillationChange]:
         """List where fibrillation begins and ends."""
         origin = int(self.state.counters[ORIGIN])
         found = []
-        for change in self._fibrillation.push(clean, mask):
+        for change in self._fibrillation.decide(positions, rows):
             at = np.array([change.position, change.begun_at]) + origin
             sample, begun_at = self._rate.to_source(at).tolist()
             found.append(FibrillationChange(sample, change.active, begun_at, change.hz, change.mv))

@@ -13,9 +13,9 @@ from pipeline.errors import SnapshotError
 from pipeline.schema.state import Shape, State, field
 from pipeline.signal import quality
 from pipeline.signal.fast_rhythm import FastRhythmState
-from pipeline.signal.fibrillation import FibrillationState
+from pipeline.signal.fibrillation import FIBRILLATION_STEP_S, FibrillationState
 from pipeline.signal.filters import Resampling
-from pipeline.signal.kernels import candidates, sampling, spikes, windows
+from pipeline.signal.kernels import candidates, condition, sampling, spikes
 from pipeline.signal.kernels import fibrillation as fibrillation_kernel
 from pipeline.signal.quality import Reason
 
@@ -69,14 +69,27 @@ DETECTOR: Final = np.array(
 WATCH: Final = np.array(
     [
         quality.FLAT_MV,
-        quality.FLAT_SECONDS * SAMPLING_RATE_HZ / windows.BLOCK_SAMPLES,
+        quality.FLAT_SECONDS * SAMPLING_RATE_HZ / condition.BLOCK_SAMPLES,
         quality.MASKED_SHARE * SAMPLING_RATE_HZ,
         quality.RELEASE_SECONDS * SAMPLING_RATE_HZ,
-        quality.NOISY_MV,
-        quality.QUIET_MV,
+        round(10 * quality.NOISE_SECONDS),
+        quality.LEAST_SPAN_MV,
+        quality.NOISY_SHARE,
+        quality.QUIET_SHARE,
+        quality.DROWNED_SHARE,
+        quality.SMALL_SHARE,
+        quality.BEATS_PASSED,
+        quality.REST_SHARE,
+        quality.WAVES_SHARE,
+        quality.MOTION_SHARE,
+        quality.MOTION_ROWS,
+        quality.REST_SECONDS / FIBRILLATION_STEP_S,
+        quality.MOST_REST,
+        quality.ALIKE,
+        quality.ODD_BEATS,
     ]
 )
-"""Settings of `pipeline.signal.kernels.windows.watch`, in the order of its slots."""
+"""Settings of `pipeline.signal.kernels.condition.watch`, in the order of its slots."""
 
 TAIL_SAMPLES: Final = 2048
 """Samples kept at 360 Hz: more than a beat found late by the search back reaches back for."""
@@ -84,9 +97,6 @@ TAIL_SAMPLES: Final = 2048
 PENDING_BEATS: Final = 32
 """Beats that may wait for their window: those of half a second, 200 ms apart, and at most the
 detector's 16 waiting candidates."""
-
-NOISE_BLOCKS: Final = round(10 * quality.NOISE_SECONDS)
-"""Tenths of a second over which noise is assessed."""
 
 _USUAL_RR: Final = 288  # 75 bpm until it is known
 
@@ -125,10 +135,14 @@ class SegmenterState(State):
     """its ``shape``."""
     energies: Annotated[NDArray[np.int32], Shape((candidates.LONG_SAMPLES,))]
     """The detector's latest energies."""
-    watch: Annotated[NDArray[np.int64], Shape((10,))]
-    extremes: Annotated[NDArray[np.float64], Shape((4,))]
+    watch: Annotated[NDArray[np.int64], Shape((condition.COUNTERS,))]
+    extremes: Annotated[NDArray[np.float64], Shape((condition.EXTREMES,))]
     recent: Annotated[NDArray[np.uint8], Shape((SAMPLING_RATE_HZ,))]
-    blocks: Annotated[NDArray[np.float64], Shape((1 + NOISE_BLOCKS,))]
+    blocks: Annotated[NDArray[np.float64], Shape((condition.BLOCK_ROWS, condition.BLOCKS_KEPT))]
+    usual: Annotated[NDArray[np.float64], Shape((condition.USUAL_ROWS, condition.USUAL_BEATS + 1))]
+    """Sizes of the latest beats, by which noise is judged, and how much of the time rests;"""
+    shapes: Annotated[NDArray[np.float64], Shape((condition.USUAL_BEATS, condition.SHAPE_SIZE))]
+    """their shapes."""
     tail_clean: Annotated[NDArray[np.float32], Shape((TAIL_SAMPLES,))]
     """The latest samples before the filter, as the detector sees them: without pacing spikes, and
     `kernels.spikes.LATE` behind."""
@@ -164,10 +178,12 @@ class SegmenterState(State):
             levels=levels,
             shape=np.zeros(2 * candidates.SHAPE_REACH + 1, dtype=np.float32),
             energies=np.zeros(candidates.LONG_SAMPLES, dtype=np.int32),
-            watch=np.zeros(10, dtype=np.int64),
-            extremes=np.zeros(4),
+            watch=np.zeros(condition.COUNTERS, dtype=np.int64),
+            extremes=np.zeros(condition.EXTREMES),
             recent=np.zeros(SAMPLING_RATE_HZ, dtype=np.uint8),
-            blocks=np.zeros(1 + NOISE_BLOCKS),
+            blocks=np.zeros((condition.BLOCK_ROWS, condition.BLOCKS_KEPT)),
+            usual=np.zeros((condition.USUAL_ROWS, condition.USUAL_BEATS + 1)),
+            shapes=np.zeros((condition.USUAL_BEATS, condition.SHAPE_SIZE)),
             tail_clean=np.zeros(TAIL_SAMPLES, dtype=np.float32),
             tail=np.zeros(TAIL_SAMPLES, dtype=np.float32),
             tail_codes=np.zeros(TAIL_SAMPLES, dtype=np.uint8),
@@ -191,8 +207,9 @@ class SegmenterState(State):
             and bool((self.pending[:pending, 0] >= done - TAIL_SAMPLES + WINDOW_BEFORE_R).all())
             and bool((self.candidates[:waiting, 0] <= now).all())
             and self.detector[candidates.BEST_AT] <= now
-            and self.watch[windows.TICK] >= 0
-            and 0 <= self.watch[windows.BLOCK] < NOISE_BLOCKS
+            and self.watch[condition.TICK] >= 0
+            and 0 <= self.watch[condition.BLOCK] < condition.BLOCKS_KEPT
+            and 0 <= self.watch[condition.SHAPE] < condition.USUAL_BEATS
             and (not half or due[sampling.POSITION] >= due[sampling.TAKEN] - half)
             and 0 <= fibrillation[fibrillation_kernel.AT] < fibrillation_kernel.KEPT
             and 0 <= fibrillation[fibrillation_kernel.SINCE] < fibrillation_kernel.EVERY
@@ -210,7 +227,7 @@ class SegmenterState(State):
         origin = rate.first_at(first_sample)
         last_r = int(self.counters[LAST_R])
         learned = self.detector[candidates.LEARNED]
-        run = int(self.watch[windows.RUN])
+        run = int(self.watch[condition.RUN])
         for array in (
             self.sanitise, self.resample, self.history, self.spikes, self.unspiked, self.filters,
             self.detector, self.energies, self.watch, self.extremes, self.recent, self.blocks,
@@ -232,5 +249,5 @@ class SegmenterState(State):
         overdue = DETECTOR[candidates.SEARCH_AFTER] * rr + DETECTOR[candidates.APART]
         detector[candidates.DUE] = overdue if learned else DETECTOR[candidates.LEARN]
         if after_gap:
-            self.watch[windows.STATE] = Reason.GAP
-            self.watch[windows.RUN] = run + 1 + run % 2
+            self.watch[condition.STATE] = Reason.GAP
+            self.watch[condition.RUN] = run + 1 + run % 2

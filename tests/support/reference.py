@@ -15,21 +15,29 @@ from scipy import signal
 FS = 360
 
 
-def ecg(seconds: float, fs: float = FS, seed: int = 0, bpm: float = 75.0, noise: float = 0.01):
+def ecg(
+    seconds: float,
+    fs: float = FS,
+    seed: int = 0,
+    bpm: float = 75.0,
+    noise: float = 0.01,
+    early: float = 0.125,
+):
     """Return a made-up ECG, float32[n] in mV with a random offset, and its R times in seconds.
 
-    P, QRS and T are bell curves; RR intervals vary; one beat in eight is early, wide and tall.
+    P, QRS and T are bell curves; RR intervals vary; one beat in eight, or the share ``early``, is
+    wide and tall.
     """
     rng = np.random.default_rng(seed)
     t = np.arange(round(seconds * fs)) / fs
     x = rng.normal(0, noise, t.size) + rng.uniform(-5, 5)
     at, times = rng.uniform(0.3, 0.6), []
     while at < seconds:
-        early = rng.random() < 0.125
+        wide = rng.random() < early
         times.append(at)
         shape = (
             [(0.0, 1.6, 0.035), (0.06, -0.7, 0.03), (0.3, -0.4, 0.07)]
-            if early
+            if wide
             else [
                 (-0.18, 0.12, 0.025),
                 (-0.025, -0.1, 0.01),
@@ -215,21 +223,123 @@ def windows(band, r):
     return out
 
 
-def states(clean, codes, high):
-    """Return the stream's state after every sample."""
-    out, state, absent, noisy = [], 0, 0, False
-    flat, block_means = [], []
+class Usual:
+    """The latest eight of something, known by their median once there are so many."""
+
+    def __init__(self):
+        """Know nothing."""
+        self.values = []
+
+    def remember(self, value):
+        """Take in another one."""
+        self.values = [*self.values, value][-8:]
+
+    @property
+    def median(self):
+        """Return the median, 0 as long as it is not known."""
+        return statistics.median(self.values) if len(self.values) == 8 else 0.0
+
+
+class Noise:
+    """Whether noise or motion hides the beats, from tenths of a second, beats and measures."""
+
+    def __init__(self, y):
+        """Look at ``y``, float[3, n]: the bands of windows and QRS, and what lies above."""
+        self.y = y.astype(float)
+        self.span, self.loud, self.rest = Usual(), Usual(), Usual()
+        self.reason = self.moving = self.steady = self.passed = 0
+        self.shapes, self.odd = [np.zeros(29)], [False]
+
+    def mean(self, row, block):
+        """Return the mean deflection of a tenth of a second, 0 before the beginning."""
+        part = np.abs(self.y[row, block * 36 : block * 36 + 36]) if block >= 0 else np.zeros(36)
+        return part.sum() / 36
+
+    def peak(self, block):
+        """Return the peak in the QRS band of a tenth of a second, 0 before the beginning."""
+        return np.abs(self.y[1, block * 36 : block * 36 + 36]).max() if block >= 0 else 0.0
+
+    def beat(self, r, now):
+        """Take in a beat with its R peak at ``r`` that is confirmed before ``now``."""
+        self.compare(r)
+        blocks = range(r // 36 - 1, r // 36 + 2)
+        if (now - 1) // 36 - blocks[0] > 36 or r < 36:
+            return
+        loud = max(self.peak(b) for b in blocks)
+        if self.reason or self.moving >= 2 or loud < 0.25 * self.loud.median:
+            self.passed += 1
+            if self.passed < 8:
+                return
+        self.passed = 0
+        self.span.remember(np.ptp(self.y[0, r - 36 : r + 36]))
+        self.loud.remember(loud)
+
+    def compare(self, r):
+        """Take in the shape of the beat at ``r``."""
+        if r < 48 or r + 64 >= self.y.shape[1]:
+            return
+        shape = self.y[0, r - 48 : r + 65 : 4]
+        inner = shape[2:-2]
+        best = 0.0
+        for other in self.shapes[-8:]:
+            for shift in range(5):
+                part = other[shift : shift + 25]
+                if part.std() > 0:
+                    best = max(best, np.corrcoef(inner, part)[0, 1])
+        self.odd.append(best <= 0.85)
+        self.shapes.append(shape)
+
+    def measures(self, flat, low, span, masked):
+        """Take in the measures of the last four seconds."""
+        if masked:
+            self.moving = 0
+            return
+        restless = flat < 0.62 * self.rest.median and self.span.median > 0.0
+        shapeless = flat < 0.7 and sum(self.odd[-8:]) >= 4
+        moves = (restless or shapeless) and low < 0.58 and span > 0.5 * self.span.median
+        self.moving = self.moving + 1 if moves else 0
+        self.steady += 1
+        if self.steady >= (64 if self.moving else 8):
+            self.steady = 0
+            self.rest.remember(flat)
+
+    def block(self, last):
+        """Take in the tenth of a second with the number ``last``."""
+        quietest = min(self.mean(2, b) for b in range(last - 14, last + 1))
+        between = min(self.peak(b) for b in range(last - 14, last + 1))
+        span = self.span.median
+        if not span:
+            span = np.ptp(self.y[0, max(last - 35, 0) * 36 : last * 36 + 36])
+        bound = 0.03 * max(span, 0.33) * (0.02 / 0.03 if self.reason else 1.0)
+        drowned = 0.1 * self.loud.median * (0.02 / 0.03 if self.reason == 5 else 1.0)
+        if quietest <= bound:
+            self.reason = 0
+        else:
+            self.reason = 10 if self.span.median and between < drowned else 5
+
+
+def states(clean, codes, y, found, measured_at, measures):
+    """Return the stream's state after every sample.
+
+    ``found`` are R peaks and where each was confirmed, ``measures`` those of fibrillation.
+    """
+    out, state, absent, noise = [], 0, 0, Noise(y)
+    flat, found = [], list(found)
+    rows = list(zip(measured_at, measures, strict=True))
     for i, code in enumerate(codes):
         recent = [c for c in codes[max(0, i - 359) : i + 1] if c]
         if i and i % 36 == 0:
+            while found and found[0][1] < i:
+                noise.beat(found.pop(0)[0], i)
+            while rows and rows[0][0] <= i:
+                noise.measures(*rows[0][1][[0, 1, 2, 4]])
+                rows.pop(0)
             block = clean[i - 36 : i].astype(float)
             if set(codes[i - 36 : i]) - {0, 2} or np.ptp(block) > 0.02:
                 flat = []
             else:
                 flat = [*flat, *block] if np.ptp([*flat, *block]) <= 0.02 else [*block]
-            block_means.append(np.abs(high[i - 36 : i].astype(float)).sum() / 36)
-            last = [0.0] * 15 + block_means
-            noisy = min(last[-15:]) > (0.025 if noisy else 0.04)
+            noise.block(i // 36 - 1)
         reason = 0
         if code == 1:
             reason = 1
@@ -237,8 +347,10 @@ def states(clean, codes, high):
             reason = recent[-1]
         elif len(flat) >= 900:
             reason = 3
-        elif noisy:
-            reason = 5
+        elif noise.reason != 5 and noise.moving >= 2:
+            reason = 9
+        else:
+            reason = noise.reason
         if reason and (state == 0 or reason <= state):
             state, absent = reason, 0
         elif state:

@@ -1,6 +1,6 @@
 """The measures that distinguish fibrillation from beats, over the last four seconds.
 
-Compiled; every array is fixed, nothing is allocated. `pipeline.signal.fibrillation` explains the
+Compiled; every array of the memory is fixed. `pipeline.signal.fibrillation` explains the
 measures.
 """
 
@@ -21,15 +21,30 @@ KEPT: Final = 480
 EVERY: Final = 60
 """Thinned samples from one row of measures to the next: 0.5 s."""
 
-COUNT, AT, SINCE, FILLED, UNKNOWN, SIZE = range(6)
+COUNT, AT, SINCE, FILLED, LOST = range(5)
 """Counters: raw samples seen, place in the rings, thinned samples since the last row, thinned
-samples seen (at most `KEPT`), raw samples since the last masked one."""
+samples seen (at most `KEPT`), and raw samples since the last row that are no signal; behind it
+those of the rows before it, ..."""
+
+SIZE: Final = LOST + KEPT // EVERY
+"""... and so many counters there are."""
+
+BRIDGED: Final = 144
+"""So many samples of four seconds, a tenth, are bridged by the values that stand in for them: a
+packet or a sample that is lost now and then hides nothing."""
+
+SATURATED: Final = 2
+"""Samples at a rail count as signal: waves of fibrillation that touch it are still waves."""
 
 FLAT, LOW, SPAN, CROSSINGS, MASKED, COLUMNS = range(6)
 """Columns of a row."""
 
 _FLAT_SHARE: Final = 0.1
-"""A slope below this part of the third steepest is flat: one spike decides nothing."""
+"""A slope below this part of a steep one is flat, ..."""
+
+_STEEP: Final = 8
+"""... the eighth steepest of the four seconds. Two QRS have more: 30 a minute are enough. A spike
+and its return have fewer, and decide nothing."""
 
 
 @jit
@@ -50,7 +65,7 @@ def measure(
 
     Args:
         x: float32[n], samples at 360 Hz, mV, finite.
-        masked: uint8[n], not 0 where a sample is no signal.
+        masked: uint8[n], why a sample is masked, 0 where it is not.
         memory: float64[1]: the sum of what is not a whole mean yet; updated.
         wide: float64[2, 5], sections that take off the baseline and what lies above 30 Hz.
         wide_memory: float64[2, 2]; updated.
@@ -60,8 +75,8 @@ def measure(
         counters: int64[SIZE]; updated.
         positions: int64[m], written: raw samples seen when each row was complete.
         rows: float64[m, COLUMNS], written: share of flat slopes, share of the power that lies in
-            the band, peak to peak in mV, upward zero crossings, and 1 where a masked sample lies
-            within the four seconds or they are not full.
+            the band, peak to peak in mV, upward zero crossings, and 1 where the four seconds hold
+            too little signal.
 
     Returns:
         How many rows were written; m must be at least n // (THIN * EVERY) + 1.
@@ -69,11 +84,11 @@ def measure(
     n = 0
     a0, a1, b0, b1 = wide_memory[0, 0], wide_memory[0, 1], wide_memory[1, 0], wide_memory[1, 1]
     c0, c1, d0, d1 = low_memory[0, 0], low_memory[0, 1], low_memory[1, 0], low_memory[1, 1]
-    total, count, unknown = memory[0], counters[COUNT], counters[UNKNOWN]
+    total, lost, count = memory[0], counters[LOST], counters[COUNT]
     until = THIN - count % THIN
     for i in range(x.size):
         total += x[i]
-        unknown = 0 if masked[i] else unknown + 1
+        lost += np.int64((masked[i] != 0) & (masked[i] != SATURATED))
         until -= 1
         if until:
             continue
@@ -82,8 +97,8 @@ def measure(
         v, b0, b1 = section(v, wide[1], b0, b1)
         y, c0, c1 = section(v, low[0], c0, c1)
         y, d0, d1 = section(y, low[1], d0, d1)
-        total = 0.0
         at = counters[AT]
+        total = 0.0
         rings[0, at] = np.float32(v)
         rings[1, at] = np.float32(y)
         counters[AT] = at + 1 if at + 1 < KEPT else 0
@@ -92,10 +107,13 @@ def measure(
         if counters[SINCE] == EVERY:
             counters[SINCE] = 0
             positions[n] = count + i + 1
-            counters[UNKNOWN] = unknown
+            counters[LOST] = lost
             _row(rings, counters, rows[n])
+            for k in range(SIZE - 1, LOST, -1):
+                counters[k] = counters[k - 1]
+            lost = np.int64(0)
             n += 1
-    memory[0], counters[COUNT], counters[UNKNOWN] = total, count + x.size, unknown
+    memory[0], counters[LOST], counters[COUNT] = total, lost, count + x.size
     wide_memory[0, 0], wide_memory[0, 1], wide_memory[1, 0], wide_memory[1, 1] = a0, a1, b0, b1
     low_memory[0, 0], low_memory[0, 1], low_memory[1, 0], low_memory[1, 1] = c0, c1, d0, d1
     return n
@@ -105,7 +123,10 @@ def measure(
 def _row(rings: NDArray[np.float32], counters: NDArray[np.int64], row: NDArray[np.float64]) -> None:
     """Write the measures of the last four seconds."""
     row[MASKED] = 1.0
-    if counters[FILLED] < KEPT or counters[UNKNOWN] < THIN * KEPT:
+    lost = np.int64(0)
+    for k in range(LOST, SIZE):
+        lost += counters[k]
+    if counters[FILLED] < KEPT or lost > BRIDGED:
         return
     oldest = counters[AT]
     lowest, highest, mean = rings[0, 0], rings[0, 0], 0.0
@@ -115,7 +136,8 @@ def _row(rings: NDArray[np.float32], counters: NDArray[np.int64], row: NDArray[n
     mean /= KEPT
     whole = inside = 0.0
     crossings = 0
-    steepest = steeper = steep = np.float32(0.0)
+    steepest = np.zeros(_STEEP, dtype=np.float32)  # ascending
+    least = np.float32(0.0)
     before = rings[0, KEPT - 1]
     for i in range(KEPT):
         v = rings[0, i]
@@ -124,16 +146,16 @@ def _row(rings: NDArray[np.float32], counters: NDArray[np.int64], row: NDArray[n
         if i != oldest:  # there the ring's end meets its beginning
             crossings += before < mean <= v
             slope = abs(v - before)
-            if slope > steep:
-                if slope > steepest:
-                    steepest, steeper, steep = slope, steepest, steeper
-                elif slope > steeper:
-                    steeper, steep = slope, steeper
-                else:
-                    steep = slope
+            if slope > least:
+                k = 1
+                while k < _STEEP and slope > steepest[k]:
+                    steepest[k - 1] = steepest[k]
+                    k += 1
+                steepest[k - 1] = slope
+                least = steepest[0]
         before = v
     flat = 0
-    level = np.float32(_FLAT_SHARE) * steep
+    level = np.float32(_FLAT_SHARE) * least
     before = rings[0, KEPT - 1]
     for i in range(KEPT):
         v = rings[0, i]

@@ -31,3 +31,12 @@ def decayed(tail: float, moved: float, fast: float, slow: float) -> float:
     else:
         left = max(min(tail + moved, fast * tail), slow * tail)
     return left if abs(left) >= 1e-3 else 0.0
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"}, error_model="numpy")
+def value_range(x: NDArray[np.float32], begin: int, end: int) -> tuple[float, float]:
+    """Return the extremes of x[begin:end], finite: without NaN a vector's worth a step."""
+    low = top = x[begin]
+    for i in range(begin + 1, end):
+        low, top = min(low, x[i]), max(top, x[i])
+    return low, top

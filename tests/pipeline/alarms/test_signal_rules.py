@@ -79,9 +79,7 @@ def test_heart_that_never_beats_is_noticed() -> None:
     assert brief(rules().on_position(SILENCE + 1)) == [("asystole", "on", 1440)]
 
 
-@pytest.mark.parametrize(
-    "reason", [reason for reason in Reason if reason not in (Reason.OK, Reason.FLAT)]
-)
+@pytest.mark.parametrize("reason", [reason for reason in Reason if not reason.shows_qrs])
 def test_signal_that_cannot_be_analysed_is_no_asystole(reason: Reason) -> None:
     """A lost electrode is reported as such; the time counts anew once the signal is back."""
     alarms = rules()
@@ -231,9 +229,9 @@ def test_late_beat_raises_no_rate_while_the_signal_is_lost() -> None:
     assert alarms.on_qrs(100 + 140 * 15, 140 / FS, 100 + 140 * 15) == []
 
 
-@pytest.mark.parametrize("reason", [Reason.LEAD_OFF, Reason.NOISE])
+@pytest.mark.parametrize("reason", [Reason.LEAD_OFF, Reason.NO_SIGNAL])
 def test_fibrillation_that_was_only_hidden_calls_again(reason: Reason) -> None:
-    """The watch went on behind the noise, and has not found an end."""
+    """The watch went on behind what hid it, and has not found an end."""
     alarms = rules()
     alarms.on_fibrillation(FibrillationChange(1000, active=True, begun_at=900, hz=5.0, mv=0.5))
     alarms.on_quality(1100, reason)
@@ -282,3 +280,29 @@ def test_rhythm_too_fast_yields_to_fibrillation() -> None:
         ("ventricular_fibrillation", "latched"),
         ("extreme_tachycardia", "on"),
     ]
+
+
+@pytest.mark.parametrize("reason", [Reason.NOISE, Reason.MOTION, Reason.OVERLAID])
+def test_fibrillation_is_seen_through_noise(reason: Reason) -> None:
+    """Its measures look at slow waves: noise neither keeps it from being raised nor ends it."""
+    alarms = rules()
+    change = FibrillationChange(2000, active=True, begun_at=900, hz=5.0, mv=3.5)
+    alarms.on_quality(1100, reason)
+    assert brief(alarms.on_fibrillation(change)) == [("ventricular_fibrillation", "on", 2000)]
+
+    alerts = alarms.on_quality(2400, Reason.OK) + alarms.on_quality(2800, reason)
+
+    assert "ventricular_fibrillation" not in [alert.kind for alert in alerts]
+    assert alarms.machine.present("ventricular_fibrillation")
+
+
+def test_asystole_and_rates_are_seen_where_the_qrs_stands_out_of_noise() -> None:
+    """Mains hides the shape of beats, not that they come, too fast, or cease."""
+    alarms = rules()
+    alarms.on_quality(100, Reason.OVERLAID)
+    at = range(200, 200 + 30 * 120, 120)
+    fast = [alert for r in at for alert in alarms.on_qrs(r, 120 / FS, r)]
+    assert [alert.kind for alert in fast] == ["extreme_tachycardia"]
+
+    last = at[-1]
+    assert ("asystole", "on", last + 1440) in brief(alarms.on_position(last + SILENCE + 1))

@@ -90,11 +90,11 @@ def test_asystole_that_fibrillates_is_fibrillation() -> None:
 
 
 def test_fibrillation_seen_before_and_after_an_artefact_is_one_alarm() -> None:
-    """Saturated for a moment: the alarm latches, and calls again with the signal."""
+    """No values for a moment: the alarm latches, and calls again with the signal."""
     alarms = rules()
     [on] = alarms.on_fibrillation(fibrillation(1_000))
     assert ("ventricular_fibrillation", "latched") in brief(
-        alarms.on_quality(1_200, Reason.SATURATED)
+        alarms.on_quality(1_200, Reason.NO_SIGNAL)
     )
     back = alarms.on_quality(1_300, Reason.OK)
     [again] = [alert for alert in back if alert.kind == "ventricular_fibrillation"]

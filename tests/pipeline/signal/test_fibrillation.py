@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from pipeline.schema.messages import FLAG_SATURATED
 from pipeline.signal.fibrillation import Change, FibrillationWatch
+from pipeline.signal.quality import Reason
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
 from replay.records import read_lead
@@ -63,12 +65,41 @@ def test_what_is_too_small_or_too_short_is_none() -> None:
     assert watch(np.concatenate((sinus(20), flutter(2.5), sinus(20)))) == []
 
 
-def test_masked_samples_say_nothing() -> None:
-    """While the four seconds hold one there is no change, neither way."""
+@pytest.mark.parametrize("reason", [Reason.GAP, Reason.NO_SIGNAL, Reason.SATURATED])
+def test_samples_lost_now_and_then_hide_nothing(reason: Reason) -> None:
+    """Two every second, with the last value in their place: it is found all the same."""
     x = np.concatenate((sinus(10), flutter(30)))
     masked = np.zeros(x.size, np.uint8)
-    masked[10 * FS :: 3 * FS] = 1
+    for k in (0, 1):
+        x[10 * FS + 1 + k :: FS] = x[10 * FS :: FS][: x[10 * FS + 1 + k :: FS].size]
+        masked[10 * FS + 1 + k :: FS] = reason
+    assert [change.active for change in watch(x, masked)] == [True]
+
+
+def test_too_much_that_is_masked_says_nothing() -> None:
+    """While more than a tenth of the four seconds is no signal there is no change, neither way."""
+    x = np.concatenate((sinus(10), flutter(30)))
+    masked = np.zeros(x.size, np.uint8)
+    for at in range(10 * FS, x.size, 3 * FS):
+        masked[at : at + FS // 2] = Reason.NO_SIGNAL
     assert watch(x, masked) == []
+
+
+def test_waves_that_touch_the_rail_are_found() -> None:
+    """A recorder that clips fibrillation says so of a third of its samples."""
+    x = np.concatenate((sinus(20), flutter(20, mv=4.0)))
+    rail = 1.0
+    flags = np.where(np.abs(x) >= rail, np.uint8(FLAG_SATURATED), np.uint8(0))
+    assert flags[21 * FS :].mean() > 0.3
+    segment = Segmenter(FS).push(SampleBlock(0, x.clip(-rail, rail), flags=flags))
+    assert [change.active for change in segment.fibrillation] == [True]
+
+
+def test_spikes_do_not_hide_it() -> None:
+    """An artefact as steep as ten waves, once in four seconds: the waves do not count as rest."""
+    x = np.concatenate((sinus(20), flutter(20)))
+    x[20 * FS :: 4 * FS] += 1.5
+    assert [change.active for change in watch(x)] == [True]
 
 
 @settings(max_examples=25)

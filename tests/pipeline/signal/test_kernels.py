@@ -8,9 +8,10 @@ from numba import config
 from numba.core.registry import CPUDispatcher
 
 from pipeline.schema import messages
+from pipeline.signal.fibrillation import FibrillationWatch
 from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank
-from pipeline.signal.kernels import beats, fibrillation, sampling, spikes, windows
-from pipeline.signal.quality import NOISE_SECONDS, Reason, pacing_spikes
+from pipeline.signal.kernels import beats, condition, fibrillation, sampling, spikes, windows
+from pipeline.signal.quality import Reason, pacing_spikes
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import cut_windows
 from pipeline.signal.segmenter import Segmenter, filter_record
@@ -23,7 +24,7 @@ few = settings(max_examples=8)
 
 def test_codes_and_flags_are_those_of_quality_and_messages() -> None:
     """The numbers repeated inside the kernels agree with the modules that define them."""
-    for module in (sampling, windows):
+    for module in (sampling, condition):
         for reason in Reason:
             assert getattr(module, reason.name, reason) == reason
     assert sampling.FLAG_LEAD_OFF == messages.FLAG_LEAD_OFF
@@ -47,7 +48,7 @@ def test_each_kernel_is_compiled_once() -> None:
 
     kernels = {
         name: kernel
-        for module in (beats, fibrillation, sampling, spikes, windows)
+        for module in (beats, condition, fibrillation, sampling, spikes, windows)
         for name, kernel in vars(module).items()
         if isinstance(kernel, CPUDispatcher) and kernel.py_func.__module__ == module.__name__
     }
@@ -106,18 +107,24 @@ def test_filters_at_rest_end_in_next_to_nothing() -> None:
 @given(seed=seeds)
 def test_quality_states_equal_reference(seed: int) -> None:
     """The stream's states are those of the plain rules over the whole record."""
-    x, flags = reference.damaged(10, 360, seed)
+    x, flags = reference.damaged(24, 360, seed)
     clean, codes = reference.sanitise(x, flags, 14)
-    high = reference.filtered(clean, "noise")
+    y = np.stack([reference.filtered(clean, kind) for kind in ("band", "qrs", "noise")])
+    detector = reference.Detector(clean)
+    found = np.column_stack((detector.r, detector.confirmed)).astype(np.int64).reshape(-1, 2)
+    measures = FibrillationWatch().measure(clean, codes)
     states, runs = np.empty_like(codes), np.empty_like(codes)
+    usual = np.zeros((condition.USUAL_ROWS, condition.USUAL_BEATS + 1))
 
-    windows.watch(
-        clean, codes, high, WATCH, np.zeros(10, np.int64), np.zeros(4), np.zeros(360, np.uint8),
-        np.zeros(1 + round(10 * NOISE_SECONDS)), states, runs,
+    condition.watch(
+        clean, codes, y[BAND], y, found, *measures, WATCH, np.zeros(condition.COUNTERS, np.int64),
+        np.zeros(condition.EXTREMES), np.zeros(360, np.uint8),
+        np.zeros((condition.BLOCK_ROWS, condition.BLOCKS_KEPT)), usual,
+        np.zeros((condition.USUAL_BEATS, condition.SHAPE_SIZE)), states, runs,
     )  # fmt: skip
 
-    np.testing.assert_array_equal(states, reference.states(clean, codes, high))
-    np.testing.assert_array_equal(runs % 2 == 0, states == 0)
+    np.testing.assert_array_equal(states, reference.states(clean, codes, y, found, *measures))
+    np.testing.assert_array_equal(runs % 2 == 0, np.isin(states, (Reason.OK, Reason.OVERLAID)))
 
 
 @pytest.mark.parametrize("span", [0.0, 0.019])

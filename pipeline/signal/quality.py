@@ -143,6 +143,11 @@ theirs: a heart that does not rest between its beats makes slow waves ..."""
 MOTION_SHARE: Final = 0.5
 """... and it spans at least this part of a usual beat: less is not taken for one ..."""
 
+STILL_SHARE: Final = 0.1
+STILL_SECONDS: Final = 2.4
+"""... and less than two thirds of the last 3.6 s are still: a tenth of a second is if the QRS band
+has less in it than this part of a usual beat. In a pause nearly all is, ..."""
+
 MOTION_ROWS: Final = 2
 """... in so many measures in a row, half a second apart."""
 

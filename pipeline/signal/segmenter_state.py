@@ -87,6 +87,8 @@ WATCH: Final = np.array(
         quality.MOST_REST,
         quality.ALIKE,
         quality.ODD_BEATS,
+        quality.STILL_SHARE,
+        quality.STILL_SECONDS * SAMPLING_RATE_HZ / condition.BLOCK_SAMPLES,
     ]
 )
 """Settings of `pipeline.signal.kernels.condition.watch`, in the order of its slots."""

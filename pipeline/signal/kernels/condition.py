@@ -22,8 +22,8 @@ BLOCK_SAMPLES = 36  # a tenth of a second: shorter than what lies between two QR
 (
     FLAT_SPAN, FLAT_BLOCKS, MASKED_MOST, RELEASE, NOISE_BLOCKS, LEAST_SPAN, NOISY_SHARE,
     QUIET_SHARE, DROWNED_SHARE, SMALL_SHARE, PASS_OVER, REST_SHARE, WAVES_SHARE, MOTION_SHARE,
-    MOTION_ROWS, REST_ROWS, MOST_REST, LIKE, ODD_BEATS,
-) = range(19)  # fmt: skip
+    MOTION_ROWS, REST_ROWS, MOST_REST, LIKE, ODD_BEATS, STILL_SHARE, STILL_BLOCKS,
+) = range(21)  # fmt: skip
 
 # Slots of `watch`'s extremes: of the flat blocks so far, and of the current block; then the sum of
 # the current block above the QRS band, and the peak in it.
@@ -78,7 +78,7 @@ def watch(
         found: int64[f, 2], the beats that these samples confirmed: R peak and confirming sample.
         measured_at: int64[m] and
         measures: float64[m, c]: the rows of `fibrillation.measure` that these samples completed.
-        settings: float64[19], the slots above.
+        settings: float64[21], the slots above.
         counters: int64[COUNTERS], updated.
         extremes: float64[EXTREMES], updated.
         recent: uint8[360], ring of masked samples, updated.
@@ -131,7 +131,7 @@ def watch(
             _compare_shape(found[beat, 0] - first, filtered, settings, counters, shapes)
             beat += 1
         while row < measured_at.size and measured_at[row] <= counters[TICK]:
-            _assess_motion(measures[row], settings, counters, usual)
+            _assess_motion(measures[row], settings, counters, blocks, usual)
             row += 1
         if counters[TICK] % BLOCK_SAMPLES == 0:
             _assess_flatness(settings, counters, extremes)
@@ -358,17 +358,28 @@ def _odd_beats(counters: NDArray[np.int64]) -> int:
 
 
 @jit
+def _still_blocks(blocks: NDArray[np.float64], least: float) -> int:
+    """Return how many of the latest blocks have less than ``least`` in the QRS band."""
+    count = np.int64(0)
+    for b in range(BLOCKS_KEPT):
+        count += np.int64(blocks[QRS_LARGEST, b] < least)
+    return int(count)
+
+
+@jit
 def _assess_motion(
     row: NDArray[np.float64],
     settings: NDArray[np.float64],
     counters: NDArray[np.int64],
+    blocks: NDArray[np.float64],
     usual: NDArray[np.float64],
 ) -> None:
     """Take in the measures of four seconds: does something move that is no heart?
 
     It leaves less rest between beats than this patient's do, or what was found is like nothing
     before it; it is as tall as beats, and has not the slow waves that a heart without rest makes:
-    fibrillation, flutter, a tachycardia.
+    fibrillation, flutter, a tachycardia. In a pause the line is still for most of the time,
+    however steep the one beat in it.
     """
     if row[UNKNOWN] != 0.0:
         counters[MOVING] = 0
@@ -380,6 +391,8 @@ def _assess_motion(
         (restless or shapeless)
         and row[WAVES] < settings[WAVES_SHARE]
         and row[WAVE_SPAN] > settings[MOTION_SHARE] * span
+        and _still_blocks(blocks, settings[STILL_SHARE] * usual[LOUD, MEDIAN])
+        < settings[STILL_BLOCKS]
     )
     counters[MOVING] = counters[MOVING] + 1 if moves else 0
     counters[STEADY] += 1

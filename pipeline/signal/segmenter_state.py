@@ -89,6 +89,10 @@ WATCH: Final = np.array(
         quality.ODD_BEATS,
         quality.STILL_SHARE,
         quality.STILL_SECONDS * SAMPLING_RATE_HZ / condition.BLOCK_SAMPLES,
+        quality.JUMP_MV,
+        quality.JUMP_SHARE,
+        quality.RETURN_MV,
+        quality.RETURN_SECONDS * SAMPLING_RATE_HZ / condition.BLOCK_SAMPLES,
     ]
 )
 """Settings of `pipeline.signal.kernels.condition.watch`, in the order of its slots."""

@@ -249,6 +249,28 @@ class Noise:
         self.span, self.loud, self.rest = Usual(), Usual(), Usual()
         self.reason = self.moving = self.steady = self.passed = 0
         self.shapes, self.odd = [np.zeros(29)], [False]
+        self.levels, self.recovering, self.jumped_at, self.seen_at = [], 0, 0, 0
+
+    @property
+    def motion(self):
+        """Return whether something moves that is no heart."""
+        return self.moving >= 2 or self.recovering != 0
+
+    def level(self, now, block):
+        """Take in a tenth of a second of the signal itself, which ends before ``now``."""
+        self.levels.append(0.5 * (float(block.min()) + float(block.max())))
+        if len(self.levels) < 10:
+            return
+        moved = np.median(self.levels[-5:]) - np.median(self.levels[-10:-5])
+        large = abs(moved) > max(1.5, 0.6 * self.span.median) and now > 360
+        if large and self.recovering * moved >= 0:
+            self.recovering, self.jumped_at = (1 if moved > 0 else -1), now
+        elif self.recovering:
+            sign = 1 if self.recovering > 0 else -1
+            self.recovering += sign
+            settled = -sign * moved < 0.15 and abs(self.recovering) > 10
+            if self.seen_at > self.jumped_at or settled or abs(self.recovering) > 40:
+                self.recovering = 0
 
     def mean(self, row, block):
         """Return the mean deflection of a tenth of a second, 0 before the beginning."""
@@ -262,11 +284,12 @@ class Noise:
     def beat(self, r, now):
         """Take in a beat with its R peak at ``r`` that is confirmed before ``now``."""
         self.compare(r)
+        self.seen_at = r
         blocks = range(r // 36 - 1, r // 36 + 2)
         if (now - 1) // 36 - blocks[0] > 36 or r < 36:
             return
         loud = max(self.peak(b) for b in blocks)
-        if self.reason or self.moving >= 2 or loud < 0.25 * self.loud.median:
+        if self.reason or self.motion or loud < 0.25 * self.loud.median:
             self.passed += 1
             if self.passed < 8:
                 return
@@ -289,14 +312,16 @@ class Noise:
         self.odd.append(best <= 0.85)
         self.shapes.append(shape)
 
-    def measures(self, flat, low, span, masked):
-        """Take in the measures of the last four seconds."""
+    def measures(self, flat, low, span, masked, block):
+        """Take in the measures of the last four seconds, when ``block`` has just ended."""
         if masked:
             self.moving = 0
             return
         restless = flat < 0.62 * self.rest.median and self.span.median > 0.0
         shapeless = flat < 0.7 and sum(self.odd[-8:]) >= 4
         moves = (restless or shapeless) and low < 0.58 and span > 0.5 * self.span.median
+        still = sum(self.peak(b) < 0.1 * self.loud.median for b in range(block - 36, block))
+        moves = moves and still < 24
         self.moving = self.moving + 1 if moves else 0
         self.steady += 1
         if self.steady >= (64 if self.moving else 8):
@@ -332,13 +357,14 @@ def states(clean, codes, y, found, measured_at, measures):
             while found and found[0][1] < i:
                 noise.beat(found.pop(0)[0], i)
             while rows and rows[0][0] <= i:
-                noise.measures(*rows[0][1][[0, 1, 2, 4]])
+                noise.measures(*rows[0][1][[0, 1, 2, 4]], i // 36 - 1)
                 rows.pop(0)
             block = clean[i - 36 : i].astype(float)
             if set(codes[i - 36 : i]) - {0, 2} or np.ptp(block) > 0.02:
                 flat = []
             else:
                 flat = [*flat, *block] if np.ptp([*flat, *block]) <= 0.02 else [*block]
+            noise.level(i, block)
             noise.block(i // 36 - 1)
         reason = 0
         if code == 1:
@@ -347,7 +373,7 @@ def states(clean, codes, y, found, measured_at, measures):
             reason = recent[-1]
         elif len(flat) >= 900:
             reason = 3
-        elif noise.reason != 5 and noise.moving >= 2:
+        elif noise.reason != 5 and noise.motion:
             reason = 9
         else:
             reason = noise.reason

@@ -12,25 +12,28 @@ FLAT_SLOPES, WAVES, WAVE_SPAN, _, UNKNOWN = range(5)  # columns of the measures 
 
 BLOCK_SAMPLES = 36  # a tenth of a second: shorter than what lies between two QRS
 
-# Slots of `watch`'s counters; FLAT_FOR counts blocks, PASSED beats, MOVING and STEADY measures.
+# Slots of `watch`'s counters; FLAT_FOR and RECOVERING count blocks, PASSED beats, MOVING and STEADY
+# measures. RECOVERING has the sign of the jump.
 (
     TICK, FLAT_FOR, MASKED, STATE, ABSENT, MASK_CODE, RUN, NOISY_AS, BLOCK, HELD, PASSED, MOVING,
-    STEADY, SHAPE, ODD, COUNTERS,
-) = range(16)  # fmt: skip
+    STEADY, SHAPE, ODD, RECOVERING, JUMPED_AT, SEEN_AT, COUNTERS,
+) = range(19)  # fmt: skip
 
 # Settings of `watch`; `pipeline.signal.segmenter` fills them.
 (
     FLAT_SPAN, FLAT_BLOCKS, MASKED_MOST, RELEASE, NOISE_BLOCKS, LEAST_SPAN, NOISY_SHARE,
     QUIET_SHARE, DROWNED_SHARE, SMALL_SHARE, PASS_OVER, REST_SHARE, WAVES_SHARE, MOTION_SHARE,
     MOTION_ROWS, REST_ROWS, MOST_REST, LIKE, ODD_BEATS, STILL_SHARE, STILL_BLOCKS,
-) = range(21)  # fmt: skip
+    JUMP, JUMP_SHARE, RETURN, RETURN_BLOCKS,
+) = range(25)  # fmt: skip
 
 # Slots of `watch`'s extremes: of the flat blocks so far, and of the current block; then the sum of
 # the current block above the QRS band, and the peak in it.
 FLAT_LOW, FLAT_TOP, LOW, TOP, HIGH_SUM, QRS_PEAK, EXTREMES = range(7)
 
-# Rows of `watch`'s blocks: the mean above the QRS band, and the peak in it.
-HIGH_MEAN, QRS_LARGEST, BLOCK_ROWS = range(3)
+# Rows of `watch`'s blocks: the mean above the QRS band, the peak in it, and the signal's level.
+HIGH_MEAN, QRS_LARGEST, LEVEL, BLOCK_ROWS = range(4)
+LEVEL_BLOCKS = 5  # half a second
 BLOCKS_KEPT = 36  # 3.6 s: more than a beat found late lies back
 
 # Rows of what is usual: the span, and the peak in the QRS band, of the latest beats, and
@@ -78,7 +81,7 @@ def watch(
         found: int64[f, 2], the beats that these samples confirmed: R peak and confirming sample.
         measured_at: int64[m] and
         measures: float64[m, c]: the rows of `fibrillation.measure` that these samples completed.
-        settings: float64[21], the slots above.
+        settings: float64[25], the slots above.
         counters: int64[COUNTERS], updated.
         extremes: float64[EXTREMES], updated.
         recent: uint8[360], ring of masked samples, updated.
@@ -129,12 +132,14 @@ def watch(
         while beat < found.shape[0] and found[beat, 1] < counters[TICK]:
             _learn_beat(found[beat, 0], first, filtered, settings, counters, blocks, usual)
             _compare_shape(found[beat, 0] - first, filtered, settings, counters, shapes)
+            counters[SEEN_AT] = found[beat, 0]
             beat += 1
         while row < measured_at.size and measured_at[row] <= counters[TICK]:
             _assess_motion(measures[row], settings, counters, blocks, usual)
             row += 1
         if counters[TICK] % BLOCK_SAMPLES == 0:
             _assess_flatness(settings, counters, extremes)
+            _assess_level(settings, counters, extremes, blocks, usual)
             _assess_noise(
                 counters[TICK] - first, filtered, settings, counters, extremes, blocks, usual
             )
@@ -184,7 +189,7 @@ def _step(
 
 @jit
 def _moves(settings: NDArray[np.float64], counters: NDArray[np.int64]) -> bool:
-    return bool(counters[MOVING] >= settings[MOTION_ROWS])
+    return bool(counters[MOVING] >= settings[MOTION_ROWS] or counters[RECOVERING] != 0)
 
 
 @jit
@@ -207,6 +212,55 @@ def _assess_flatness(
             low, top, counters[FLAT_FOR] = extremes[LOW], extremes[TOP], 0
         extremes[FLAT_LOW], extremes[FLAT_TOP] = low, top
         counters[FLAT_FOR] += 1
+
+
+@jit
+def _level(blocks: NDArray[np.float64], newest: int) -> float:
+    """Return the median level of half a second of blocks, the last of them ``newest``."""
+    for k in range(LEVEL_BLOCKS):
+        v = blocks[LEVEL, (newest - k) % BLOCKS_KEPT]
+        below = above = 0
+        for j in range(LEVEL_BLOCKS):
+            u = blocks[LEVEL, (newest - j) % BLOCKS_KEPT]
+            below += u < v
+            above += u > v
+        if 2 * below <= LEVEL_BLOCKS and 2 * above <= LEVEL_BLOCKS:
+            return float(v)
+    return 0.0
+
+
+@jit
+def _assess_level(
+    settings: NDArray[np.float64],
+    counters: NDArray[np.int64],
+    extremes: NDArray[np.float64],
+    blocks: NDArray[np.float64],
+    usual: NDArray[np.float64],
+) -> None:
+    """Take in a block that is complete: does the line come back from a jump?
+
+    An electrode that comes off, or is touched, moves the line by more than a heart does, and the
+    recorder's high-pass brings it back. A beat that is found meanwhile ends that: it is seen.
+    """
+    at = counters[BLOCK]
+    blocks[LEVEL, at] = 0.5 * (extremes[LOW] + extremes[TOP])
+    moved = _level(blocks, at) - _level(blocks, at - LEVEL_BLOCKS)
+    jump = max(settings[JUMP], settings[JUMP_SHARE] * usual[SPAN, MEDIAN])
+    if abs(moved) > jump and counters[TICK] > 2 * LEVEL_BLOCKS * BLOCK_SAMPLES:
+        back = counters[RECOVERING] * moved < 0.0
+        if not back:
+            counters[RECOVERING] = 1 if moved > 0.0 else -1
+            counters[JUMPED_AT] = counters[TICK]
+            return
+    if counters[RECOVERING] == 0:
+        return
+    sign = 1 if counters[RECOVERING] > 0 else -1
+    counters[RECOVERING] += sign
+    seen = counters[SEEN_AT] > counters[JUMPED_AT]
+    settled = -sign * moved < settings[RETURN]
+    young = abs(counters[RECOVERING]) <= 2 * LEVEL_BLOCKS  # the jump itself is still in the levels
+    if seen or (settled and not young) or abs(counters[RECOVERING]) > settings[RETURN_BLOCKS]:
+        counters[RECOVERING] = 0
 
 
 @jit

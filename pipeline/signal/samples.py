@@ -1,11 +1,18 @@
 """Consecutive samples of one stream, on their way from a source to the segmenter."""
 
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.schema.messages import FLAG_LEAD_OFF, FLAG_SATURATED
 from pipeline.schema.state import State
+
+LATEST_SAMPLE: Final = 2**53
+"""Positions beyond are refused: no stream lasts that long, and index arithmetic stays exact."""
+
+_KNOWN_FLAGS: Final = np.uint8(FLAG_LEAD_OFF | FLAG_SATURATED)
 
 
 class SampleBlock(State):
@@ -35,3 +42,21 @@ def in_blocks(samples: NDArray[np.float32], length: int) -> Iterator[SampleBlock
     """Yield a whole signal, float32[n] in mV, in blocks of ``length`` samples."""
     for first in range(0, samples.size, length):
         yield SampleBlock(first, samples[first : first + length])
+
+
+def admit(
+    samples: NDArray[np.float32], first_sample: int, flags: NDArray[np.uint8] | None
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Check and copy what comes in, so that the kernels always get one type of array."""
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, and that is no signal
+        x = np.array(samples, dtype=np.float32)
+    if x.ndim != 1:
+        raise ValueError(f"samples have shape {x.shape}, not (n,)")
+    if not 0 <= first_sample < LATEST_SAMPLE:
+        raise ValueError(f"first sample {first_sample} is outside 0 to 2**53")
+    if flags is None:
+        return x, np.zeros(x.size, dtype=np.uint8)
+    marks = np.array(flags, dtype=np.uint8)
+    if marks.shape != x.shape:
+        raise ValueError(f"flags have shape {marks.shape}, samples {x.shape}")
+    return x, marks & _KNOWN_FLAGS

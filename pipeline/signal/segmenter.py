@@ -25,7 +25,7 @@ from pipeline.signal.fibrillation import FibrillationWatch
 from pipeline.signal.filters import BAND, QRS, filter_bank, resampling
 from pipeline.signal.kernels import beats, candidates, condition, sampling, spikes
 from pipeline.signal.quality import QualityChange, Reason
-from pipeline.signal.samples import SampleBlock
+from pipeline.signal.samples import SampleBlock, admit
 from pipeline.signal.segment import (
     NO_BEATS,
     BeatArrays,
@@ -53,17 +53,12 @@ FILL_SECONDS: Final = 0.04
 """Missing samples are filled by a line up to this long, and masked; longer ones split the
 stream."""
 
-LATEST_SAMPLE: Final = 2**53
-"""Positions beyond are refused: no stream lasts that long, and index arithmetic stays exact."""
-
 _FLUSH: Final = 140 + spikes.LATE
 """Samples after the end that confirm a beat just before it: R to energy, and APART; and by how much
 the detector is behind."""
 
 _EDGE: Final = 5
 """An R peak nearer to the end than so many samples is none: the signal was not seen to turn."""
-
-_KNOWN_FLAGS: Final = np.uint8(sampling.FLAG_LEAD_OFF | sampling.FLAG_SATURATED)
 
 
 class Segmenter:
@@ -111,7 +106,7 @@ class Segmenter:
         Raises:
             ValueError: a shape or a first sample other than promised; nothing has changed.
         """
-        x, marks = _admit(block.samples, block.first_sample, block.flags)
+        x, marks = admit(block.samples, block.first_sample, block.flags)
         counters = self.state.counters
         expected = int(counters[EXPECTED])
         if expected == NONE:
@@ -171,7 +166,8 @@ class Segmenter:
         2. Filter them into three bands: for windows, for the detector, for the noise measure.
         3. Find QRS complexes in the detector's band, behind by `spikes.LATE`: it never sees pacing
            spikes.
-        4. Follow the quality of the signal: why each sample is masked, if it is.
+        4. Follow the quality of the signal: why each sample is masked, if it is. A rhythm too fast
+           for single beats keeps time, so it is no motion.
         5. Cut the windows of the beats that the new samples complete (`_emit`).
         6. List where the quality changes, and where fibrillation and rhythms too fast for single
            beats begin and end.
@@ -205,12 +201,14 @@ class Segmenter:
         # 4.
         before = state.watch[condition.STATE]
         measures = self._fibrillation.measure(clean[:new], codes[:new])
+        fast, moving = self._too_fast(y[QRS][:new], codes[:new], *measures)
         states = np.empty(n, dtype=np.uint8)
         runs = np.empty(TAIL_SAMPLES + n, dtype=np.uint8)
         runs[:TAIL_SAMPLES] = state.tail_runs
         wrong = condition.watch(
-            clean, codes, filtered, y, found, *measures, WATCH, state.watch, state.extremes,
-            state.recent, state.blocks, state.usual, state.shapes, states, runs[TAIL_SAMPLES:],
+            clean, codes, filtered, y, found, measures[0], moving, WATCH, state.watch,
+            state.extremes, state.recent, state.blocks, state.usual, state.shapes, states,
+            runs[TAIL_SAMPLES:],
         )  # fmt: skip
         mask = np.where(codes != 0, codes, states) if wrong else states
         masks = np.concatenate((state.tail_codes, mask))
@@ -221,7 +219,6 @@ class Segmenter:
         strip = np.where(mask == 0, y[BAND], np.float32(np.nan)) if wrong else y[BAND]
         changes = self._changes(before, states[:new], first) if wrong else []
         fibrillation = self._fibrillating(*measures)
-        fast = self._too_fast(y[QRS][:new], mask[:new])
         # 7.
         state.counters[DONE] = done + n
         state.energies[:] = energies[heard:]
@@ -294,15 +291,33 @@ class Segmenter:
             found.append(FibrillationChange(sample, change.active, begun_at, change.hz, change.mv))
         return found
 
-    def _too_fast(self, y: NDArray[np.float32], mask: NDArray[np.uint8]) -> list[FastRhythmChange]:
-        """List where a rhythm too fast for single beats begins and ends."""
+    def _too_fast(
+        self,
+        y: NDArray[np.float32],
+        codes: NDArray[np.uint8],
+        positions: NDArray[np.int64],
+        rows: NDArray[np.float64],
+    ) -> tuple[list[FastRhythmChange], NDArray[np.float64]]:
+        """List where a rhythm too fast for single beats begins and ends.
+
+        Also return the measures of motion: the ``rows`` at ``positions``, of which those in such a
+        rhythm say nothing. What moves an electrode does not repeat itself.
+        """
         origin = int(self.state.counters[ORIGIN])
+        was_active = self._fast_rhythm.state.active
+        changes = self._fast_rhythm.push(y, codes)
+        if not was_active and not changes:
+            return [], rows  # nearly always
+        repeats = np.full(positions.size, was_active)
         found = []
-        for change in self._fast_rhythm.push(y, mask):
+        for change in changes:
+            repeats[positions >= change.position] = change.active
             at = np.array([change.position, change.begun_at]) + origin
             sample, begun_at = self._rate.to_source(at).tolist()
             found.append(FastRhythmChange(sample, change.active, begun_at, change.bpm))
-        return found
+        rows = rows.copy()
+        rows[repeats, condition.UNKNOWN] = 1.0
+        return found, rows
 
     def _emit(self, found: NDArray[np.int64], stretch: Stretch, *, closed: bool) -> BeatArrays:
         """Return the beats whose window the stretch completes; all of them when ``closed``."""
@@ -339,24 +354,6 @@ class Segmenter:
         return np.where(known, (r_samples - previous) / SAMPLING_RATE_HZ, np.nan)
 
 
-def _admit(
-    samples: NDArray[np.float32], first_sample: int, flags: NDArray[np.uint8] | None
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Check and copy what comes in, so that the kernels always get one type of array."""
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, and that is no signal
-        x = np.array(samples, dtype=np.float32)
-    if x.ndim != 1:
-        raise ValueError(f"samples have shape {x.shape}, not (n,)")
-    if not 0 <= first_sample < LATEST_SAMPLE:
-        raise ValueError(f"first sample {first_sample} is outside 0 to 2**53")
-    if flags is None:
-        return x, np.zeros(x.size, dtype=np.uint8)
-    marks = np.array(flags, dtype=np.uint8)
-    if marks.shape != x.shape:
-        raise ValueError(f"flags have shape {marks.shape}, samples {x.shape}")
-    return x, marks & _KNOWN_FLAGS
-
-
 def _fill(
     last: float, gap: int, x: NDArray[np.float32], marks: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -385,7 +382,7 @@ def filter_record(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Values that are no signal are held as in a stream; raises ValueError for another shape.
     """
-    raw, codes = _admit(x, 0, None)
+    raw, codes = admit(x, 0, None)
     state = SegmenterState.fresh(0)
     clean = np.empty(raw.size, dtype=np.float32)
     out = np.empty((3, raw.size), dtype=np.float32)

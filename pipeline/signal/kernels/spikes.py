@@ -77,10 +77,14 @@ def _remove(
 
 @jit
 def _step(
-    x: NDArray[np.float32], p: int, settings: NDArray[np.float64], memory: NDArray[np.float64]
+    x: NDArray[np.float32],
+    p: int,
+    may_be_one: bool,
+    settings: NDArray[np.float64],
+    memory: NDArray[np.float64],
 ) -> float:
     """Judge the sample at ``p``, and return the one that leaves, without an after-potential."""
-    if memory[WAIT] == 0.0 and _is_spike(x, p, settings):
+    if may_be_one and memory[WAIT] == 0.0 and _is_spike(x, p, settings):
         _remove(x, p, settings, memory)
     q = p - STRETCH
     if memory[TAIL] != 0.0:
@@ -127,8 +131,9 @@ def remove_spikes(
         # Most of what is steep stands in noise: one sample further out tells.
         near, far = abs(a - x[p - 9]), abs(b - x[p + 9])
         calm = (near < 0.5 * abs(v - a)) & (far < 0.5 * abs(v - b))
-        if busy | ((above | below) & calm):  # one branch for the processor to predict
-            out[i] = np.float32(_step(x, p, settings, memory))
+        may_be_one = (above | below) & calm
+        if busy | may_be_one:  # one branch for the processor to predict
+            out[i] = np.float32(_step(x, p, may_be_one, settings, memory))
             busy = (memory[TAIL] != 0.0) | (memory[WAIT] != 0.0)
         else:
             out[i] = x[p - STRETCH]

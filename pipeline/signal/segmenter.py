@@ -21,7 +21,7 @@ from pipeline.constants import (
 )
 from pipeline.signal import quality
 from pipeline.signal.fast_rhythm import FastRhythmWatch
-from pipeline.signal.fibrillation import FibrillationWatch
+from pipeline.signal.fibrillation import NEVER_FLATTER, FibrillationWatch
 from pipeline.signal.filters import BAND, QRS, filter_bank, resampling
 from pipeline.signal.kernels import beats, candidates, condition, sampling, spikes
 from pipeline.signal.quality import QualityChange, Reason
@@ -63,6 +63,9 @@ the detector is behind."""
 _EDGE: Final = 5
 """An R peak nearer to the end than so many samples is none: the signal was not seen to turn."""
 
+_MOST_FLAT: Final = max(NEVER_FLATTER, quality.MOST_REST, quality.REST_SHARE)
+"""With more flat slopes, as hearts that beat have, nothing asks where the power lies."""
+
 _KNOWN_FLAGS: Final = np.uint8(sampling.FLAG_LEAD_OFF | sampling.FLAG_SATURATED)
 
 
@@ -98,7 +101,7 @@ class Segmenter:
         """Let the parts of the segmenter work on the arrays of its state."""
         state = self.state
         self._beats = candidates.Beats(state.detector, state.candidates, state.levels, state.shape)
-        self._fibrillation = FibrillationWatch(state.fibrillation)
+        self._fibrillation = FibrillationWatch(state.fibrillation, _MOST_FLAT)
         self._fast_rhythm = FastRhythmWatch(state.fast_rhythm)
 
     def push(self, block: SampleBlock) -> Segment:

@@ -34,6 +34,8 @@ from pipeline.signal.segment import (
     Segment,
     Stretch,
     cut,
+    fill,
+    joined,
 )
 from pipeline.signal.segmenter_state import (
     DETECTOR,
@@ -48,6 +50,10 @@ from pipeline.signal.segmenter_state import (
     WATCH,
     SegmenterState,
 )
+
+PIECE: Final = 16384
+"""Samples that go through the kernels at once: what these hand on to each other stays in the
+processor's cache."""
 
 FILL_SECONDS: Final = 0.04
 """Missing samples are filled by a line up to this long, and masked; longer ones split the
@@ -134,10 +140,13 @@ class Segmenter:
                     before.quality.append(QualityChange(expected, Reason.GAP))
                 self._begin(first, after_gap=True)
             elif gap:
-                x, marks = _fill(float(self.state.raw[0]), gap, x, marks)
+                x, marks = fill(float(self.state.raw[0]), gap, x, marks)
             counters[EXPECTED] = end
             self.state.raw[0] = x[-1]
-        segment = self._advance(x, marks)
+        pieces = [self._advance(x[:PIECE], marks[:PIECE])]
+        for at in range(PIECE, x.size, PIECE):
+            pieces.append(self._advance(x[at : at + PIECE], marks[at : at + PIECE]))
+        segment = pieces[0] if len(pieces) == 1 else joined(pieces)
         if before is not None:
             segment = before.followed_by(segment)
         segment.gap_samples, segment.duplicate_samples = gap, duplicates
@@ -358,18 +367,6 @@ def _admit(
     if marks.shape != x.shape:
         raise ValueError(f"flags have shape {marks.shape}, samples {x.shape}")
     return x, marks & _KNOWN_FLAGS
-
-
-def _fill(
-    last: float, gap: int, x: NDArray[np.float32], marks: NDArray[np.uint8]
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Put a line from the last value to the next one before ``x``, marked as filled."""
-    line = np.full(gap, np.nan, dtype=np.float32)
-    following = float(x[0])
-    if np.isfinite(last) and np.isfinite(following):
-        line[:] = np.linspace(last, following, gap + 2)[1:-1]
-    filled = np.full(gap, sampling.FLAG_FILLED, dtype=np.uint8)
-    return np.concatenate((line, x)), np.concatenate((filled, marks))
 
 
 def detect_record(x: NDArray[np.float32], fs_hz: float) -> NDArray[np.int64]:

@@ -39,6 +39,9 @@ CONTINUES_ABOVE: Final = 1.0
 """The sum is the logarithm of the odds: as long as fibrillation is nearly three times as likely as
 not, what wavers is one episode."""
 
+NEVER_FLATTER: Final = (LOW_WEIGHT + BIAS - CONTINUES_ABOVE) / -FLAT_WEIGHT
+"""With more flat slopes it is no fibrillation, whatever the share of the power."""
+
 LEAST_MV: Final = 0.15
 """Peak to peak. Fibrillation below 0.1 mV is called asystole, from 0.2 mV on it is coarse (AHA
 recommendations for defibrillators, Kerber et al., Circulation 95, 1997); noise lies there too."""
@@ -135,7 +138,13 @@ class FibrillationState(State):
 class FibrillationWatch:
     """Finds fibrillation in one uninterrupted stretch of signal."""
 
-    def __init__(self, state: FibrillationState | None = None) -> None:
+    def __init__(self, state: FibrillationState | None = None, most_flat: float = np.inf) -> None:
+        """Begin, or continue from ``state``.
+
+        From the share ``most_flat`` of flat slopes on, the share of the power is given as 0:
+        `NEVER_FLATTER` and more leave every decision as it is.
+        """
+        self._most_flat = most_flat
         self.state = state or FibrillationState.fresh()
 
     def push(self, clean: NDArray[np.float32], masked: NDArray[np.uint8]) -> list[Change]:
@@ -150,8 +159,11 @@ class FibrillationWatch:
 
     def decide(self, positions: NDArray[np.int64], rows: NDArray[np.float64]) -> list[Change]:
         """Take the next measures, as `measure` returned them; return what changes."""
+        if not positions.size:
+            return []
         changes = (
-            self._decide(int(position), row) for position, row in zip(positions, rows, strict=True)
+            self._decide(position, row)
+            for position, row in zip(positions.tolist(), rows.tolist(), strict=True)
         )
         return [change for change in changes if change is not None]
 
@@ -167,12 +179,12 @@ class FibrillationWatch:
         positions = np.empty(most, dtype=np.int64)
         rows = np.empty((most, kernel.COLUMNS))
         n = kernel.measure(
-            clean, masked, state.mean, BAND, state.wide, LOW, state.low,
+            clean, masked, state.mean, BAND, state.wide, LOW, state.low, self._most_flat,
             state.rings, state.counters, positions, rows,
         )  # fmt: skip
         return positions[:n], rows[:n]
 
-    def _decide(self, position: int, row: NDArray[np.float64]) -> Change | None:
+    def _decide(self, position: int, row: list[float]) -> Change | None:
         state, step = self.state, kernel.THIN * kernel.EVERY
         if row[kernel.MASKED]:
             state.above = 0
@@ -195,5 +207,5 @@ class FibrillationWatch:
             begun_at = position - ENDS_AFTER * step
         else:
             return None
-        hz = float(row[kernel.CROSSINGS]) / FIBRILLATION_S
-        return Change(position, state.active, max(begun_at, 0), hz, float(row[kernel.SPAN]))
+        hz = row[kernel.CROSSINGS] / FIBRILLATION_S
+        return Change(position, state.active, max(begun_at, 0), hz, row[kernel.SPAN])

@@ -3,6 +3,7 @@
 Pure in memory. Units: mV, seconds, sample indices.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.constants import WINDOW_AFTER_R, WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.signal.kernels import windows
+from pipeline.signal.kernels.sampling import FLAG_FILLED
 from pipeline.signal.quality import QualityChange, Reason
 
 FLAT_WINDOW_MV: Final = 0.02
@@ -78,20 +80,27 @@ class Segment:
 
     def followed_by(self, after: "Segment") -> "Segment":
         """Return what was completed before a gap, this one, and ``after`` it as one segment."""
-        return Segment(
-            np.concatenate((self.r_samples, after.r_samples)),
-            np.concatenate((self.samples, after.samples)),
-            np.concatenate((self.ready_samples, after.ready_samples)),
-            np.concatenate((self.rr_s, after.rr_s)),
-            np.concatenate((self.windows, after.windows)),
-            np.concatenate((self.spans_mv, after.spans_mv)),
-            np.concatenate((self.reasons, after.reasons)),
-            [*self.quality, *after.quality],
-            [*self.fibrillation, *after.fibrillation],
-            after.strip,
-            after.strip_first,
-            fast_rhythm=[*self.fast_rhythm, *after.fast_rhythm],
-        )
+        both = joined([self, after])
+        both.strip, both.strip_first = after.strip, after.strip_first
+        return both
+
+
+def joined(parts: Sequence[Segment]) -> Segment:
+    """Return what pushes one right after the other completed, as one segment."""
+    return Segment(
+        np.concatenate([part.r_samples for part in parts]),
+        np.concatenate([part.samples for part in parts]),
+        np.concatenate([part.ready_samples for part in parts]),
+        np.concatenate([part.rr_s for part in parts]),
+        np.concatenate([part.windows for part in parts]),
+        np.concatenate([part.spans_mv for part in parts]),
+        np.concatenate([part.reasons for part in parts]),
+        [change for part in parts for change in part.quality],
+        [change for part in parts for change in part.fibrillation],
+        np.concatenate([part.strip for part in parts]),
+        parts[0].strip_first,
+        fast_rhythm=[change for part in parts for change in part.fast_rhythm],
+    )
 
 
 BeatArrays = tuple[
@@ -179,3 +188,15 @@ def cut_windows(
     spans = np.empty(starts.size, dtype=np.float32)
     windows.cut_windows(np.array(filtered, dtype=np.float32), starts, FLAT_WINDOW_MV, whole, spans)
     return whole, spans
+
+
+def fill(
+    last: float, gap: int, x: NDArray[np.float32], marks: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Put a line from the last value to the next one before ``x``, marked as filled."""
+    line = np.full(gap, np.nan, dtype=np.float32)
+    following = float(x[0])
+    if np.isfinite(last) and np.isfinite(following):
+        line[:] = np.linspace(last, following, gap + 2)[1:-1]
+    filled = np.full(gap, FLAG_FILLED, dtype=np.uint8)
+    return np.concatenate((line, x)), np.concatenate((filled, marks))

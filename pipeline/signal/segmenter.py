@@ -21,7 +21,7 @@ from pipeline.constants import (
 )
 from pipeline.signal import quality
 from pipeline.signal.fast_rhythm import FastRhythmWatch
-from pipeline.signal.fibrillation import FibrillationWatch
+from pipeline.signal.fibrillation import NEVER_FLATTER, FibrillationWatch
 from pipeline.signal.filters import BAND, QRS, filter_bank, resampling
 from pipeline.signal.kernels import beats, candidates, condition, sampling, spikes
 from pipeline.signal.quality import QualityChange, Reason
@@ -34,6 +34,8 @@ from pipeline.signal.segment import (
     Segment,
     Stretch,
     cut,
+    fill,
+    joined,
 )
 from pipeline.signal.segmenter_state import (
     DETECTOR,
@@ -49,6 +51,10 @@ from pipeline.signal.segmenter_state import (
     SegmenterState,
 )
 
+PIECE: Final = 16384
+"""Samples that go through the kernels at once: what these hand on to each other stays in the
+processor's cache."""
+
 FILL_SECONDS: Final = 0.04
 """Missing samples are filled by a line up to this long, and masked; longer ones split the
 stream."""
@@ -59,6 +65,9 @@ the detector is behind."""
 
 _EDGE: Final = 5
 """An R peak nearer to the end than so many samples is none: the signal was not seen to turn."""
+
+_MOST_FLAT: Final = max(NEVER_FLATTER, quality.MOST_REST, quality.REST_SHARE)
+"""With more flat slopes, as hearts that beat have, nothing asks where the power lies."""
 
 
 class Segmenter:
@@ -93,7 +102,7 @@ class Segmenter:
         """Let the parts of the segmenter work on the arrays of its state."""
         state = self.state
         self._beats = candidates.Beats(state.detector, state.candidates, state.levels, state.shape)
-        self._fibrillation = FibrillationWatch(state.fibrillation)
+        self._fibrillation = FibrillationWatch(state.fibrillation, _MOST_FLAT)
         self._fast_rhythm = FastRhythmWatch(state.fast_rhythm)
 
     def push(self, block: SampleBlock) -> Segment:
@@ -126,10 +135,13 @@ class Segmenter:
                     before.quality.append(QualityChange(expected, Reason.GAP))
                 self._begin(first, after_gap=True)
             elif gap:
-                x, marks = _fill(float(self.state.raw[0]), gap, x, marks)
+                x, marks = fill(float(self.state.raw[0]), gap, x, marks)
             counters[EXPECTED] = end
             self.state.raw[0] = x[-1]
-        segment = self._advance(x, marks)
+        pieces = [self._advance(x[:PIECE], marks[:PIECE])]
+        for at in range(PIECE, x.size, PIECE):
+            pieces.append(self._advance(x[at : at + PIECE], marks[at : at + PIECE]))
+        segment = pieces[0] if len(pieces) == 1 else joined(pieces)
         if before is not None:
             segment = before.followed_by(segment)
         segment.gap_samples, segment.duplicate_samples = gap, duplicates
@@ -352,18 +364,6 @@ class Segmenter:
         known = (previous != NONE) & (before == runs) & (runs % 2 == 0)
         counters[LAST_R], counters[LAST_RUN] = r_samples[-1], runs[-1]
         return np.where(known, (r_samples - previous) / SAMPLING_RATE_HZ, np.nan)
-
-
-def _fill(
-    last: float, gap: int, x: NDArray[np.float32], marks: NDArray[np.uint8]
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Put a line from the last value to the next one before ``x``, marked as filled."""
-    line = np.full(gap, np.nan, dtype=np.float32)
-    following = float(x[0])
-    if np.isfinite(last) and np.isfinite(following):
-        line[:] = np.linspace(last, following, gap + 2)[1:-1]
-    filled = np.full(gap, sampling.FLAG_FILLED, dtype=np.uint8)
-    return np.concatenate((line, x)), np.concatenate((filled, marks))
 
 
 def detect_record(x: NDArray[np.float32], fs_hz: float) -> NDArray[np.int64]:

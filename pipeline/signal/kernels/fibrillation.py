@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.sections import NOTHING, jit, section
+from pipeline.signal.kernels.sections import NOTHING, jit, section, value_range
 
 THIN: Final = 3
 """Means of so many samples of the 360 Hz stream are looked at: what is looked for lies below 30 Hz,
@@ -46,6 +46,9 @@ _STEEP: Final = 8
 """... the eighth steepest of the four seconds. Two QRS have more: 30 a minute are enough. A spike
 and its return have fewer, and decide nothing."""
 
+_LANES: Final = 16
+"""Every so many slopes one counts, for a first bound."""
+
 
 @jit
 def measure(
@@ -56,6 +59,7 @@ def measure(
     wide_memory: NDArray[np.float64],
     low: NDArray[np.float64],
     low_memory: NDArray[np.float64],
+    most_flat: float,
     rings: NDArray[np.float32],
     counters: NDArray[np.int64],
     positions: NDArray[np.int64],
@@ -71,12 +75,13 @@ def measure(
         wide_memory: float64[2, 2]; updated.
         low: float64[2, 5], sections of the band of fibrillation.
         low_memory: float64[2, 2]; updated.
+        most_flat: from this share of flat slopes on the share of the power is not looked at.
         rings: float32[2, KEPT]: the signal and its part in that band; updated.
         counters: int64[SIZE]; updated.
         positions: int64[m], written: raw samples seen when each row was complete.
         rows: float64[m, COLUMNS], written: share of flat slopes, share of the power that lies in
-            the band, peak to peak in mV, upward zero crossings, and 1 where the four seconds hold
-            too little signal.
+            the band (0 where it is not looked at), peak to peak in mV, upward zero crossings, and 1
+            where the four seconds hold too little signal.
 
     Returns:
         How many rows were written; m must be at least n // (THIN * EVERY) + 1.
@@ -108,7 +113,7 @@ def measure(
             counters[SINCE] = 0
             positions[n] = count + i + 1
             counters[LOST] = lost
-            _row(rings, counters, rows[n])
+            _row(rings, counters, most_flat, rows[n])
             for k in range(SIZE - 1, LOST, -1):
                 counters[k] = counters[k - 1]
             lost = np.int64(0)
@@ -120,7 +125,12 @@ def measure(
 
 
 @jit
-def _row(rings: NDArray[np.float32], counters: NDArray[np.int64], row: NDArray[np.float64]) -> None:
+def _row(
+    rings: NDArray[np.float32],
+    counters: NDArray[np.int64],
+    most_flat: float,
+    row: NDArray[np.float64],
+) -> None:
     """Write the measures of the last four seconds."""
     row[MASKED] = 1.0
     lost = np.int64(0)
@@ -128,41 +138,76 @@ def _row(rings: NDArray[np.float32], counters: NDArray[np.int64], row: NDArray[n
         lost += counters[k]
     if counters[FILLED] < KEPT or lost > BRIDGED:
         return
-    oldest = counters[AT]
-    lowest, highest, mean = rings[0, 0], rings[0, 0], 0.0
+    x, oldest = rings[0], counters[AT]
+    slopes, total = np.empty(KEPT, dtype=np.float32), np.float64(x[0])
+    slopes[0] = abs(x[0] - x[KEPT - 1])
+    for i in range(KEPT - 1):
+        total += x[i + 1]
+        slopes[i + 1] = abs(x[i + 1] - x[i])
+    mean = total / KEPT
+    slopes[oldest] = 0.0  # there the ring's end meets its beginning
+    level = np.float32(_FLAT_SHARE) * _steep_slope(slopes, np.empty(KEPT + 1, dtype=np.float32))
+    flat = np.int32(0)
     for i in range(KEPT):
-        v = rings[0, i]
-        lowest, highest, mean = min(lowest, v), max(highest, v), mean + v
-    mean /= KEPT
-    whole = inside = 0.0
-    crossings = 0
-    steepest = np.zeros(_STEEP, dtype=np.float32)  # ascending
-    least = np.float32(0.0)
-    before = rings[0, KEPT - 1]
-    for i in range(KEPT):
-        v = rings[0, i]
-        whole += (v - mean) * (v - mean)
-        inside += rings[1, i] * rings[1, i]
-        if i != oldest:  # there the ring's end meets its beginning
-            crossings += before < mean <= v
-            slope = abs(v - before)
-            if slope > least:
-                k = 1
-                while k < _STEEP and slope > steepest[k]:
-                    steepest[k - 1] = steepest[k]
-                    k += 1
-                steepest[k - 1] = slope
-                least = steepest[0]
-        before = v
-    flat = 0
-    level = np.float32(_FLAT_SHARE) * least
-    before = rings[0, KEPT - 1]
-    for i in range(KEPT):
-        v = rings[0, i]
-        flat += (abs(v - before) < level) & (i != oldest)
-        before = v
+        flat += np.int32(slopes[i] < level)
+    flat -= np.int32(level > 0.0)
+    lowest, highest = value_range(x, 0, KEPT)
     row[FLAT] = flat / (KEPT - 1)
-    row[LOW] = min(inside / whole, 1.0) if whole > 0.0 else 0.0
+    row[LOW] = _low_share(x, rings[1], mean) if row[FLAT] < most_flat else 0.0
     row[SPAN] = highest - lowest
-    row[CROSSINGS] = crossings
+    row[CROSSINGS] = _crossings(x, mean, oldest)
     row[MASKED] = 0.0
+
+
+@jit
+def _steep_slope(slopes: NDArray[np.float32], room: NDArray[np.float32]) -> np.float32:
+    """Return the eighth steepest of the slopes; ``room`` is as long as they are.
+
+    Without branches that depend on them, which no processor could predict. The eighth of the
+    highest of every sixteenth slope is a bound: no more than a few slopes lie above it.
+    """
+    tops = room[:_LANES]
+    tops[:] = slopes[:_LANES]
+    for begin in range(_LANES, KEPT, _LANES):
+        for i in range(_LANES):
+            tops[i] = max(tops[i], slopes[begin + i])
+    bound = _eighth(tops)
+    n = np.int64(0)
+    for i in range(KEPT):
+        room[n] = slopes[i]
+        n += np.int64(slopes[i] >= bound)
+    return _eighth(room[:n])
+
+
+@jit
+def _eighth(x: NDArray[np.float32]) -> np.float32:
+    """Return the eighth highest value."""
+    found = np.float32(0.0)
+    for i in range(x.size):
+        higher = same = np.int32(0)
+        for j in range(x.size):
+            higher += np.int32(x[j] > x[i])
+            same += np.int32(x[j] == x[i])
+        if (higher < _STEEP) & (higher + same >= _STEEP):
+            found = x[i]
+    return found
+
+
+@jit
+def _low_share(x: NDArray[np.float32], low: NDArray[np.float32], mean: float) -> float:
+    """Return which share of the power of a ring around its ``mean`` lies in the band ``low``."""
+    whole = inside = 0.0
+    for i in range(KEPT):
+        whole += (x[i] - mean) * (x[i] - mean)
+        inside += low[i] * low[i]
+    return min(inside / whole, 1.0) if whole > 0.0 else 0.0
+
+
+@jit
+def _crossings(x: NDArray[np.float32], mean: float, oldest: int) -> int:
+    """Return how often a ring, whose first value lies at ``oldest``, rises over its ``mean``."""
+    count = np.int32(x[KEPT - 1] < mean) & np.int32(mean <= x[0])
+    for i in range(KEPT - 1):
+        count += np.int32(x[i] < mean) & np.int32(mean <= x[i + 1])
+    before = x[oldest - 1] if oldest else x[KEPT - 1]
+    return int(count - (np.int32(before < mean) & np.int32(mean <= x[oldest])))

@@ -12,6 +12,9 @@ AROUND = STRETCH + 3 * FOOT  # three levels on each side
 LATE = AROUND + STRETCH  # 19 samples: how much later a sample leaves `remove_spikes` than it came
 KEPT = 2 * AROUND + 1  # samples before the new ones that the kernel looks at
 
+OUTER = STRETCH + 1 + FOOT  # how far each way a first look goes
+SEARCHED = 32  # samples that are looked through at once
+
 # Slots of the settings; `pipeline.signal.quality` fills them.
 LEAST, WIDEST, CALM, BALANCE, AFTER, FAST, SLOW = range(7)
 # Slots of the memory: the after-potential in mV, the one that follows, and in how many samples.
@@ -79,12 +82,12 @@ def _remove(
 def _step(
     x: NDArray[np.float32],
     p: int,
-    may_be_one: bool,
+    steep: bool,
     settings: NDArray[np.float64],
     memory: NDArray[np.float64],
 ) -> float:
     """Judge the sample at ``p``, and return the one that leaves, without an after-potential."""
-    if may_be_one and memory[WAIT] == 0.0 and _is_spike(x, p, settings):
+    if steep and memory[WAIT] == 0.0 and _is_spike(x, p, settings):
         _remove(x, p, settings, memory)
     q = p - STRETCH
     if memory[TAIL] != 0.0:
@@ -95,6 +98,33 @@ def _step(
         if memory[WAIT] == 0.0:
             memory[TAIL] += memory[NEXT]
     return float(x[q] - memory[TAIL])
+
+
+@jit
+def _is_steep(
+    before: np.float32, foot: np.float32, rise: np.float32, v: np.float32, fall: np.float32,
+    end: np.float32, after: np.float32, least: np.float32,
+) -> bool:  # fmt: skip
+    """Return whether a spike could peak at ``v``: a few comparisons, no branch."""
+    a, b = v - foot, v - end
+    above = (a > least) & (b > least) & (v > rise) & (v > fall)
+    below = (-a > least) & (-b > least) & (v < rise) & (v < fall)
+    # Most of what is steep stands in noise: one sample further out tells.
+    half = np.float32(0.5)
+    calm = (abs(foot - before) < half * abs(a)) & (abs(end - after) < half * abs(b))
+    return bool((above | below) & calm)
+
+
+@jit
+def _any_steep(x: NDArray[np.float32], first: int, n: int, least: np.float32) -> bool:
+    """Return whether a spike could peak at one of n samples from ``first`` on."""
+    w = x[first - OUTER : first + n + OUTER]
+    found = np.int32(0)
+    for i in range(n):  # several samples a step
+        found |= np.int32(
+            _is_steep(w[i], w[i + 3], w[i + 6], w[i + 9], w[i + 12], w[i + 15], w[i + 18], least)
+        )
+    return bool(found != 0)
 
 
 @jit
@@ -123,17 +153,18 @@ def remove_spikes(
     """
     least = np.float32(0.8 * settings[LEAST])  # of a spike so much stands above both its feet
     busy = (memory[TAIL] != 0.0) | (memory[WAIT] != 0.0)
-    for i in range(out.size):
-        p = KEPT + i - AROUND
-        v, a, b = x[p], x[p - STRETCH - 1], x[p + STRETCH + 1]
-        above = (v - a > least) & (v - b > least) & (v > x[p - 3]) & (v > x[p + 3])
-        below = (a - v > least) & (b - v > least) & (v < x[p - 3]) & (v < x[p + 3])
-        # Most of what is steep stands in noise: one sample further out tells.
-        near, far = abs(a - x[p - 9]), abs(b - x[p + 9])
-        calm = (near < 0.5 * abs(v - a)) & (far < 0.5 * abs(v - b))
-        may_be_one = (above | below) & calm
-        if busy | may_be_one:  # one branch for the processor to predict
-            out[i] = np.float32(_step(x, p, may_be_one, settings, memory))
-            busy = (memory[TAIL] != 0.0) | (memory[WAIT] != 0.0)
-        else:
-            out[i] = x[p - STRETCH]
+    for begin in range(0, out.size, SEARCHED):
+        n = min(SEARCHED, out.size - begin)
+        first = KEPT + begin - AROUND
+        if not (busy or _any_steep(x, first, n, least)):  # nearly always
+            out[begin : begin + n] = x[first - STRETCH : first - STRETCH + n]
+            continue
+        for p in range(first, first + n):
+            steep = _is_steep(
+                x[p - 9], x[p - 6], x[p - 3], x[p], x[p + 3], x[p + 6], x[p + 9], least
+            )
+            if busy | steep:  # one branch for the processor to predict
+                out[begin + p - first] = np.float32(_step(x, p, steep, settings, memory))
+                busy = (memory[TAIL] != 0.0) | (memory[WAIT] != 0.0)
+            else:
+                out[begin + p - first] = x[p - STRETCH]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.schema.messages import FLAG_SATURATED
-from pipeline.signal.fibrillation import Change, FibrillationWatch
+from pipeline.signal.fibrillation import NEVER_FLATTER, Change, FibrillationWatch
+from pipeline.signal.kernels import fibrillation as kernel
 from pipeline.signal.quality import Reason
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
@@ -51,6 +52,23 @@ def test_four_seconds_of_it_are_found_and_its_end_too(hz: float) -> None:
     assert begin.hz == pytest.approx(hz, abs=0.8)
     assert not end.active
     assert 35 <= end.position / FS <= 41
+
+
+def test_what_is_not_looked_at_decides_nothing() -> None:
+    """Where most slopes are flat, the share of the power changes no decision: it is left out."""
+    x = np.concatenate((sinus(20), flutter(15, 4.5), sinus(20)))
+    unmasked = np.zeros(x.size, np.uint8)
+    sparing = FibrillationWatch(most_flat=NEVER_FLATTER)
+    positions, rows = sparing.measure(x, unmasked)
+    _, whole = FibrillationWatch().measure(x, unmasked)
+    known = whole[:, kernel.MASKED] == 0
+    left_out = known & (whole[:, kernel.FLAT] >= NEVER_FLATTER)
+
+    assert left_out.sum() > 40
+    assert not rows[left_out, kernel.LOW].any()
+    whole[left_out, kernel.LOW] = 0.0
+    assert np.array_equal(rows[known], whole[known])
+    assert sparing.decide(positions, rows) == watch(x)
 
 
 @pytest.mark.parametrize("bpm", [40.0, 75.0, 120.0, 180.0])

@@ -15,7 +15,7 @@ from pipeline.signal.kernels import spikes
 from pipeline.signal.quality import QualityChange, Reason
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import Segment
-from pipeline.signal.segmenter import Segmenter, detect_record
+from pipeline.signal.segmenter import PIECE, Segmenter, detect_record
 from pipeline.signal.segmenter_state import PENDING
 from replay.annotations import read_beats
 from replay.records import read_lead
@@ -108,6 +108,19 @@ def test_chunking_changes_nothing(
     assert once.pop("duplicate") == 0
     del cut["duplicate"]
     assert cut == once
+
+
+def test_a_long_push_goes_in_pieces() -> None:
+    """A push of more samples than go through the kernels at once changes nothing."""
+    x, flags = reference.damaged(2.5 * PIECE / 360, 360, 3)
+    cut = [SampleBlock(a, x[a : a + 5000], flags[a : a + 5000]) for a in range(0, x.size, 5000)]
+
+    pushed = run(360, [SampleBlock(0, x, flags)])
+
+    assert x.size > 2 * PIECE
+    assert together(pushed) == together(run(360, cut))
+    assert pushed[0].strip.size == x.size
+    assert pushed[0].strip_first == 0
 
 
 @pytest.mark.parametrize("chunk", [1, 7])

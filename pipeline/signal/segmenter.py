@@ -23,7 +23,7 @@ from pipeline.signal import quality
 from pipeline.signal.fast_rhythm import FastRhythmWatch
 from pipeline.signal.fibrillation import NEVER_FLATTER, FibrillationWatch
 from pipeline.signal.filters import BAND, QRS, filter_bank, resampling
-from pipeline.signal.kernels import beats, candidates, condition, sampling, spikes
+from pipeline.signal.kernels import beats, candidates, condition, sampling, slots, spikes
 from pipeline.signal.quality import QualityChange, Reason
 from pipeline.signal.samples import SampleBlock, admit
 from pipeline.signal.segment import (
@@ -131,7 +131,7 @@ class Segmenter:
             end = first + x.size
             if gap > self._fill:
                 before = self._flush()
-                if self.state.watch[condition.STATE] != Reason.GAP:
+                if self.state.watch[slots.STATE] != Reason.GAP:
                     before.quality.append(QualityChange(expected, Reason.GAP))
                 self._begin(first, after_gap=True)
             elif gap:
@@ -211,7 +211,7 @@ class Segmenter:
         found = found[:n_found]
         found[:, 1] += spikes.LATE
         # 4.
-        before = state.watch[condition.STATE]
+        before = state.watch[slots.STATE]
         measures = self._fibrillation.measure(clean[:new], codes[:new])
         fast, moving = self._too_fast(y[QRS][:new], codes[:new], *measures)
         states = np.empty(n, dtype=np.uint8)
@@ -328,7 +328,7 @@ class Segmenter:
             sample, begun_at = self._rate.to_source(at).tolist()
             found.append(FastRhythmChange(sample, change.active, begun_at, change.bpm))
         rows = rows.copy()
-        rows[repeats, condition.UNKNOWN] = 1.0
+        rows[repeats, slots.UNKNOWN] = 1.0
         return found, rows
 
     def _emit(self, found: NDArray[np.int64], stretch: Stretch, *, closed: bool) -> BeatArrays:

@@ -15,7 +15,7 @@ from pipeline.signal import quality
 from pipeline.signal.fast_rhythm import FastRhythmState
 from pipeline.signal.fibrillation import FIBRILLATION_STEP_S, FibrillationState
 from pipeline.signal.filters import Resampling
-from pipeline.signal.kernels import candidates, condition, sampling, spikes
+from pipeline.signal.kernels import candidates, sampling, slots, spikes
 from pipeline.signal.kernels import fibrillation as fibrillation_kernel
 from pipeline.signal.quality import Reason
 
@@ -69,7 +69,7 @@ DETECTOR: Final = np.array(
 WATCH: Final = np.array(
     [
         quality.FLAT_MV,
-        quality.FLAT_SECONDS * SAMPLING_RATE_HZ / condition.BLOCK_SAMPLES,
+        quality.FLAT_SECONDS * SAMPLING_RATE_HZ / slots.BLOCK_SAMPLES,
         quality.MASKED_SHARE * SAMPLING_RATE_HZ,
         quality.RELEASE_SECONDS * SAMPLING_RATE_HZ,
         round(10 * quality.NOISE_SECONDS),
@@ -88,11 +88,11 @@ WATCH: Final = np.array(
         quality.ALIKE,
         quality.ODD_BEATS,
         quality.STILL_SHARE,
-        quality.STILL_SECONDS * SAMPLING_RATE_HZ / condition.BLOCK_SAMPLES,
+        quality.STILL_SECONDS * SAMPLING_RATE_HZ / slots.BLOCK_SAMPLES,
         quality.JUMP_MV,
         quality.JUMP_SHARE,
         quality.RETURN_MV,
-        quality.RETURN_SECONDS * SAMPLING_RATE_HZ / condition.BLOCK_SAMPLES,
+        quality.RETURN_SECONDS * SAMPLING_RATE_HZ / slots.BLOCK_SAMPLES,
     ]
 )
 """Settings of `pipeline.signal.kernels.condition.watch`, in the order of its slots."""
@@ -141,13 +141,13 @@ class SegmenterState(State):
     """its ``shape``."""
     energies: Annotated[NDArray[np.int32], Shape((candidates.LONG_SAMPLES,))]
     """The detector's latest energies."""
-    watch: Annotated[NDArray[np.int64], Shape((condition.COUNTERS,))]
-    extremes: Annotated[NDArray[np.float64], Shape((condition.EXTREMES,))]
+    watch: Annotated[NDArray[np.int64], Shape((slots.COUNTERS,))]
+    extremes: Annotated[NDArray[np.float64], Shape((slots.EXTREMES,))]
     recent: Annotated[NDArray[np.uint8], Shape((SAMPLING_RATE_HZ,))]
-    blocks: Annotated[NDArray[np.float64], Shape((condition.BLOCK_ROWS, condition.BLOCKS_KEPT))]
-    usual: Annotated[NDArray[np.float64], Shape((condition.USUAL_ROWS, condition.USUAL_BEATS + 1))]
+    blocks: Annotated[NDArray[np.float64], Shape((slots.BLOCK_ROWS, slots.BLOCKS_KEPT))]
+    usual: Annotated[NDArray[np.float64], Shape((slots.USUAL_ROWS, slots.USUAL_BEATS + 1))]
     """Sizes of the latest beats, by which noise is judged, and how much of the time rests;"""
-    shapes: Annotated[NDArray[np.float64], Shape((condition.USUAL_BEATS, condition.SHAPE_SIZE))]
+    shapes: Annotated[NDArray[np.float64], Shape((slots.USUAL_BEATS, slots.SHAPE_SIZE))]
     """their shapes."""
     tail_clean: Annotated[NDArray[np.float32], Shape((TAIL_SAMPLES,))]
     """The latest samples before the filter, as the detector sees them: without pacing spikes, and
@@ -184,12 +184,12 @@ class SegmenterState(State):
             levels=levels,
             shape=np.zeros(2 * candidates.SHAPE_REACH + 1, dtype=np.float32),
             energies=np.zeros(candidates.LONG_SAMPLES, dtype=np.int32),
-            watch=np.zeros(condition.COUNTERS, dtype=np.int64),
-            extremes=np.zeros(condition.EXTREMES),
+            watch=np.zeros(slots.COUNTERS, dtype=np.int64),
+            extremes=np.zeros(slots.EXTREMES),
             recent=np.zeros(SAMPLING_RATE_HZ, dtype=np.uint8),
-            blocks=np.zeros((condition.BLOCK_ROWS, condition.BLOCKS_KEPT)),
-            usual=np.zeros((condition.USUAL_ROWS, condition.USUAL_BEATS + 1)),
-            shapes=np.zeros((condition.USUAL_BEATS, condition.SHAPE_SIZE)),
+            blocks=np.zeros((slots.BLOCK_ROWS, slots.BLOCKS_KEPT)),
+            usual=np.zeros((slots.USUAL_ROWS, slots.USUAL_BEATS + 1)),
+            shapes=np.zeros((slots.USUAL_BEATS, slots.SHAPE_SIZE)),
             tail_clean=np.zeros(TAIL_SAMPLES, dtype=np.float32),
             tail=np.zeros(TAIL_SAMPLES, dtype=np.float32),
             tail_codes=np.zeros(TAIL_SAMPLES, dtype=np.uint8),
@@ -213,9 +213,9 @@ class SegmenterState(State):
             and bool((self.pending[:pending, 0] >= done - TAIL_SAMPLES + WINDOW_BEFORE_R).all())
             and bool((self.candidates[:waiting, 0] <= now).all())
             and self.detector[candidates.BEST_AT] <= now
-            and self.watch[condition.TICK] >= 0
-            and 0 <= self.watch[condition.BLOCK] < condition.BLOCKS_KEPT
-            and 0 <= self.watch[condition.SHAPE] < condition.USUAL_BEATS
+            and self.watch[slots.TICK] >= 0
+            and 0 <= self.watch[slots.BLOCK] < slots.BLOCKS_KEPT
+            and 0 <= self.watch[slots.SHAPE] < slots.USUAL_BEATS
             and (not half or due[sampling.POSITION] >= due[sampling.TAKEN] - half)
             and 0 <= fibrillation[fibrillation_kernel.AT] < fibrillation_kernel.KEPT
             and 0 <= fibrillation[fibrillation_kernel.SINCE] < fibrillation_kernel.EVERY
@@ -233,7 +233,7 @@ class SegmenterState(State):
         origin = rate.first_at(first_sample)
         last_r = int(self.counters[LAST_R])
         learned = self.detector[candidates.LEARNED]
-        run = int(self.watch[condition.RUN])
+        run = int(self.watch[slots.RUN])
         for array in (
             self.sanitise, self.resample, self.history, self.spikes, self.unspiked, self.filters,
             self.detector, self.energies, self.watch, self.extremes, self.recent, self.blocks,
@@ -255,5 +255,5 @@ class SegmenterState(State):
         overdue = DETECTOR[candidates.SEARCH_AFTER] * rr + DETECTOR[candidates.APART]
         detector[candidates.DUE] = overdue if learned else DETECTOR[candidates.LEARN]
         if after_gap:
-            self.watch[condition.STATE] = Reason.GAP
-            self.watch[condition.RUN] = run + 1 + run % 2
+            self.watch[slots.STATE] = Reason.GAP
+            self.watch[slots.RUN] = run + 1 + run % 2

@@ -3,49 +3,61 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.signal.kernels.motion import (
+    assess_level,
+    assess_motion,
+    compare_shape,
+    moves,
+    remember,
+)
 from pipeline.signal.kernels.sections import jit, value_range
-
-LEAD_OFF, SATURATED, FLAT, NOISE, MOTION, OVERLAID = 1, 2, 3, 5, 9, 10
-
-QRS, HIGH = 1, 2  # rows of the filtered signal
-FLAT_SLOPES, WAVES, WAVE_SPAN, _, UNKNOWN = range(5)  # columns of the measures of fibrillation
-
-BLOCK_SAMPLES = 36  # a tenth of a second: shorter than what lies between two QRS
-
-# Slots of `watch`'s counters; FLAT_FOR and RECOVERING count blocks, PASSED beats, MOVING and STEADY
-# measures. RECOVERING has the sign of the jump.
-(
-    TICK, FLAT_FOR, MASKED, STATE, ABSENT, MASK_CODE, RUN, NOISY_AS, BLOCK, HELD, PASSED, MOVING,
-    STEADY, SHAPE, ODD, RECOVERING, JUMPED_AT, SEEN_AT, COUNTERS,
-) = range(19)  # fmt: skip
-
-# Settings of `watch`; `pipeline.signal.segmenter` fills them.
-(
-    FLAT_SPAN, FLAT_BLOCKS, MASKED_MOST, RELEASE, NOISE_BLOCKS, LEAST_SPAN, NOISY_SHARE,
-    QUIET_SHARE, DROWNED_SHARE, SMALL_SHARE, PASS_OVER, REST_SHARE, WAVES_SHARE, MOTION_SHARE,
-    MOTION_ROWS, REST_ROWS, MOST_REST, LIKE, ODD_BEATS, STILL_SHARE, STILL_BLOCKS,
-    JUMP, JUMP_SHARE, RETURN, RETURN_BLOCKS,
-) = range(25)  # fmt: skip
-
-# Slots of `watch`'s extremes: of the flat blocks so far, and of the current block; then the sum of
-# the current block above the QRS band, and the peak in it.
-FLAT_LOW, FLAT_TOP, LOW, TOP, HIGH_SUM, QRS_PEAK, EXTREMES = range(7)
-
-# Rows of `watch`'s blocks: the mean above the QRS band, the peak in it, and the signal's level.
-HIGH_MEAN, QRS_LARGEST, LEVEL, BLOCK_ROWS = range(4)
-LEVEL_BLOCKS = 5  # half a second
-BLOCKS_KEPT = 36  # 3.6 s: more than a beat found late lies back
-
-# Rows of what is usual: the span, and the peak in the QRS band, of the latest beats, and
-# how much of the time between them rests.
-SPAN, LOUD, REST, USUAL_ROWS = range(4)
-OWN_SPAN = BLOCKS_KEPT * BLOCK_SAMPLES  # samples whose span has to do until beats are known
-USUAL_BEATS = 8  # as many as the detector's levels
-MEDIAN = USUAL_BEATS  # the slot behind them; 0 until so many are known
-
-# The shapes of the latest beats: every fourth sample around R. Two are compared as they lie, and up
-# to two of these apart.
-SHAPE_STEP, SHAPE_BEFORE, SHAPE_SIZE, SHAPE_PLAY = 4, 48, 29, 2
+from pipeline.signal.kernels.slots import (
+    ABSENT,
+    BLOCK,
+    BLOCK_SAMPLES,
+    BLOCKS_KEPT,
+    DROWNED_SHARE,
+    FLAT,
+    FLAT_BLOCKS,
+    FLAT_FOR,
+    FLAT_LOW,
+    FLAT_SPAN,
+    FLAT_TOP,
+    HELD,
+    HIGH,
+    HIGH_MEAN,
+    HIGH_SUM,
+    LEAD_OFF,
+    LEAST_SPAN,
+    LOUD,
+    LOW,
+    MASK_CODE,
+    MASKED,
+    MASKED_MOST,
+    MEDIAN,
+    MOTION,
+    NOISE,
+    NOISE_BLOCKS,
+    NOISY_AS,
+    NOISY_SHARE,
+    OVERLAID,
+    OWN_SPAN,
+    PASS_OVER,
+    PASSED,
+    QRS,
+    QRS_LARGEST,
+    QRS_PEAK,
+    QUIET_SHARE,
+    RELEASE,
+    RUN,
+    SATURATED,
+    SEEN_AT,
+    SMALL_SHARE,
+    SPAN,
+    STATE,
+    TICK,
+    TOP,
+)
 
 
 @jit
@@ -117,7 +129,7 @@ def watch(
         extremes[HIGH_SUM] = noise
         is_flat = counters[FLAT_FOR] >= settings[FLAT_BLOCKS]
         at_rest = counters[STATE] == 0 and counters[MASKED] == 0 and not is_flat
-        if code == 0 and at_rest and counters[NOISY_AS] == 0 and not _moves(settings, counters):
+        if code == 0 and at_rest and counters[NOISY_AS] == 0 and not moves(settings, counters):
             states[begin:end] = 0
             runs[begin:end] = counters[RUN] & 255
         else:
@@ -131,15 +143,15 @@ def watch(
         begin = end
         while beat < found.shape[0] and found[beat, 1] < counters[TICK]:
             _learn_beat(found[beat, 0], first, filtered, settings, counters, blocks, usual)
-            _compare_shape(found[beat, 0] - first, filtered, settings, counters, shapes)
+            compare_shape(found[beat, 0] - first, filtered, settings, counters, shapes)
             counters[SEEN_AT] = found[beat, 0]
             beat += 1
         while row < measured_at.size and measured_at[row] <= counters[TICK]:
-            _assess_motion(measures[row], settings, counters, blocks, usual)
+            assess_motion(measures[row], settings, counters, blocks, usual)
             row += 1
         if counters[TICK] % BLOCK_SAMPLES == 0:
             _assess_flatness(settings, counters, extremes)
-            _assess_level(settings, counters, extremes, blocks, usual)
+            assess_level(settings, counters, extremes, blocks, usual)
             _assess_noise(
                 counters[TICK] - first, filtered, settings, counters, extremes, blocks, usual
             )
@@ -170,7 +182,7 @@ def _step(
         reason = counters[MASK_CODE]
     elif is_flat:
         reason = FLAT
-    elif counters[NOISY_AS] != NOISE and _moves(settings, counters):
+    elif counters[NOISY_AS] != NOISE and moves(settings, counters):
         reason = MOTION
     else:
         reason = counters[NOISY_AS]
@@ -185,11 +197,6 @@ def _step(
             counters[ABSENT] = 0
     if _shows_qrs(state) != _shows_qrs(counters[STATE]):
         counters[RUN] += 1
-
-
-@jit
-def _moves(settings: NDArray[np.float64], counters: NDArray[np.int64]) -> bool:
-    return bool(counters[MOVING] >= settings[MOTION_ROWS] or counters[RECOVERING] != 0)
 
 
 @jit
@@ -212,55 +219,6 @@ def _assess_flatness(
             low, top, counters[FLAT_FOR] = extremes[LOW], extremes[TOP], 0
         extremes[FLAT_LOW], extremes[FLAT_TOP] = low, top
         counters[FLAT_FOR] += 1
-
-
-@jit
-def _level(blocks: NDArray[np.float64], newest: int) -> float:
-    """Return the median level of half a second of blocks, the last of them ``newest``."""
-    for k in range(LEVEL_BLOCKS):
-        v = blocks[LEVEL, (newest - k) % BLOCKS_KEPT]
-        below = above = 0
-        for j in range(LEVEL_BLOCKS):
-            u = blocks[LEVEL, (newest - j) % BLOCKS_KEPT]
-            below += u < v
-            above += u > v
-        if 2 * below <= LEVEL_BLOCKS and 2 * above <= LEVEL_BLOCKS:
-            return float(v)
-    return 0.0
-
-
-@jit
-def _assess_level(
-    settings: NDArray[np.float64],
-    counters: NDArray[np.int64],
-    extremes: NDArray[np.float64],
-    blocks: NDArray[np.float64],
-    usual: NDArray[np.float64],
-) -> None:
-    """Take in a block that is complete: does the line come back from a jump?
-
-    An electrode that comes off, or is touched, moves the line by more than a heart does, and the
-    recorder's high-pass brings it back. A beat that is found meanwhile ends that: it is seen.
-    """
-    at = counters[BLOCK]
-    blocks[LEVEL, at] = 0.5 * (extremes[LOW] + extremes[TOP])
-    moved = _level(blocks, at) - _level(blocks, at - LEVEL_BLOCKS)
-    jump = max(settings[JUMP], settings[JUMP_SHARE] * usual[SPAN, MEDIAN])
-    if abs(moved) > jump and counters[TICK] > 2 * LEVEL_BLOCKS * BLOCK_SAMPLES:
-        back = counters[RECOVERING] * moved < 0.0
-        if not back:
-            counters[RECOVERING] = 1 if moved > 0.0 else -1
-            counters[JUMPED_AT] = counters[TICK]
-            return
-    if counters[RECOVERING] == 0:
-        return
-    sign = 1 if counters[RECOVERING] > 0 else -1
-    counters[RECOVERING] += sign
-    seen = counters[SEEN_AT] > counters[JUMPED_AT]
-    settled = -sign * moved < settings[RETURN]
-    young = abs(counters[RECOVERING]) <= 2 * LEVEL_BLOCKS  # the jump itself is still in the levels
-    if seen or (settled and not young) or abs(counters[RECOVERING]) > settings[RETURN_BLOCKS]:
-        counters[RECOVERING] = 0
 
 
 @jit
@@ -330,127 +288,11 @@ def _learn_beat(
     for k in range(back - 1, back + 2):
         loudest = max(loudest, blocks[QRS_LARGEST, (counters[BLOCK] - 1 - k) % BLOCKS_KEPT])
     small = loudest < settings[SMALL_SHARE] * usual[LOUD, MEDIAN]
-    if counters[NOISY_AS] != 0 or small or _moves(settings, counters):
+    if counters[NOISY_AS] != 0 or small or moves(settings, counters):
         counters[PASSED] += 1
         if counters[PASSED] < settings[PASS_OVER]:
             return
     counters[PASSED] = 0
     lowest, highest = value_range(filtered, begin, end)
-    _remember(usual[SPAN], highest - lowest)
-    _remember(usual[LOUD], loudest)
-
-
-@jit
-def _remember(ring: NDArray[np.float64], value: float) -> None:
-    """Put ``value`` behind the latest eight, and their median behind it."""
-    for i in range(USUAL_BEATS - 1):
-        ring[i] = ring[i + 1]
-    ring[USUAL_BEATS - 1] = value
-    if ring[0] > 0.0:
-        total = 0.0
-        for i in range(USUAL_BEATS):  # as the detector's: nothing for the processor to mispredict
-            rank = np.int64(0)
-            for j in range(USUAL_BEATS):
-                rank += np.int64(ring[j] < ring[i])
-            for j in range(i):
-                rank += np.int64(ring[j] == ring[i])
-            total += ring[i] * np.int64((rank == 3) | (rank == 4))
-        ring[MEDIAN] = 0.5 * total
-
-
-@jit
-def _compare_shape(
-    r: int,
-    filtered: NDArray[np.float32],
-    settings: NDArray[np.float64],
-    counters: NDArray[np.int64],
-    shapes: NDArray[np.float64],
-) -> None:
-    """Take in the shape of a beat at ``r``: is it odd, or like one of those before it?"""
-    begin = r - SHAPE_BEFORE
-    if begin < 0 or begin + SHAPE_STEP * (SHAPE_SIZE - 1) >= filtered.size:
-        return
-    newest = counters[SHAPE]
-    counters[SHAPE] = (newest + 1) % USUAL_BEATS
-    is_odd = True
-    for k in range(USUAL_BEATS * (2 * SHAPE_PLAY + 1)):
-        # The latest first, and as they lie: nearly always that is enough.
-        back, turn = k % USUAL_BEATS + 1, k // USUAL_BEATS
-        shift = SHAPE_PLAY + ((turn + 1) // 2) * (1 - 2 * (turn % 2))
-        other = shapes[(newest - back) % USUAL_BEATS]
-        if _alike(filtered, begin, other, shift) > settings[LIKE]:
-            is_odd = False
-            break
-    for i in range(SHAPE_SIZE):
-        shapes[newest, i] = filtered[begin + SHAPE_STEP * i]
-    counters[ODD] = (2 * counters[ODD] + np.int64(is_odd)) % (1 << USUAL_BEATS)
-
-
-@jit
-def _alike(x: NDArray[np.float32], begin: int, other: NDArray[np.float64], shift: int) -> float:
-    """Return the correlation of the inner part of a shape in ``x`` with ``other``, shifted."""
-    n = SHAPE_SIZE - 2 * SHAPE_PLAY
-    sa = sb = saa = sbb = sab = 0.0
-    for i in range(n):
-        a, b = np.float64(x[begin + SHAPE_STEP * (i + SHAPE_PLAY)]), other[i + shift]
-        sa += a
-        sb += b
-        saa += a * a
-        sbb += b * b
-        sab += a * b
-    power = (saa - sa * sa / n) * (sbb - sb * sb / n)
-    return (sab - sa * sb / n) / np.sqrt(power) if power > 0.0 else 0.0
-
-
-@jit
-def _odd_beats(counters: NDArray[np.int64]) -> int:
-    """Return how many of the latest beats were like none before them."""
-    count = np.int64(0)
-    for k in range(USUAL_BEATS):
-        count += (counters[ODD] >> k) & 1
-    return int(count)
-
-
-@jit
-def _still_blocks(blocks: NDArray[np.float64], least: float) -> int:
-    """Return how many of the latest blocks have less than ``least`` in the QRS band."""
-    count = np.int64(0)
-    for b in range(BLOCKS_KEPT):
-        count += np.int64(blocks[QRS_LARGEST, b] < least)
-    return int(count)
-
-
-@jit
-def _assess_motion(
-    row: NDArray[np.float64],
-    settings: NDArray[np.float64],
-    counters: NDArray[np.int64],
-    blocks: NDArray[np.float64],
-    usual: NDArray[np.float64],
-) -> None:
-    """Take in the measures of four seconds: does something move that is no heart?
-
-    It leaves less rest between beats than this patient's do, or what was found is like nothing
-    before it; it is as tall as beats, and has not the slow waves that a heart without rest makes:
-    fibrillation, flutter, a tachycardia. In a pause the line is still for most of the time,
-    however steep the one beat in it.
-    """
-    if row[UNKNOWN] != 0.0:
-        counters[MOVING] = 0
-        return
-    rest, span = row[FLAT_SLOPES], usual[SPAN, MEDIAN]
-    restless = rest < settings[REST_SHARE] * usual[REST, MEDIAN] and span > 0.0
-    shapeless = rest < settings[MOST_REST] and _odd_beats(counters) >= settings[ODD_BEATS]
-    moves = (
-        (restless or shapeless)
-        and row[WAVES] < settings[WAVES_SHARE]
-        and row[WAVE_SPAN] > settings[MOTION_SHARE] * span
-        and _still_blocks(blocks, settings[STILL_SHARE] * usual[LOUD, MEDIAN])
-        < settings[STILL_BLOCKS]
-    )
-    counters[MOVING] = counters[MOVING] + 1 if moves else 0
-    counters[STEADY] += 1
-    usually = 1 if counters[MOVING] == 0 else settings[PASS_OVER]
-    if counters[STEADY] >= usually * settings[REST_ROWS]:
-        counters[STEADY] = 0
-        _remember(usual[REST], rest)
+    remember(usual[SPAN], highest - lowest)
+    remember(usual[LOUD], loudest)

@@ -10,7 +10,7 @@ from numba.core.registry import CPUDispatcher
 from pipeline.schema import messages
 from pipeline.signal.fibrillation import FibrillationWatch
 from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank
-from pipeline.signal.kernels import beats, condition, fibrillation, sampling, spikes, windows
+from pipeline.signal.kernels import beats, condition, fibrillation, sampling, slots, spikes, windows
 from pipeline.signal.quality import Reason, pacing_spikes
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import cut_windows
@@ -114,13 +114,13 @@ def test_quality_states_equal_reference(seed: int) -> None:
     found = np.column_stack((detector.r, detector.confirmed)).astype(np.int64).reshape(-1, 2)
     measures = FibrillationWatch().measure(clean, codes)
     states, runs = np.empty_like(codes), np.empty_like(codes)
-    usual = np.zeros((condition.USUAL_ROWS, condition.USUAL_BEATS + 1))
+    usual = np.zeros((slots.USUAL_ROWS, slots.USUAL_BEATS + 1))
 
     condition.watch(
-        clean, codes, y[BAND], y, found, *measures, WATCH, np.zeros(condition.COUNTERS, np.int64),
-        np.zeros(condition.EXTREMES), np.zeros(360, np.uint8),
-        np.zeros((condition.BLOCK_ROWS, condition.BLOCKS_KEPT)), usual,
-        np.zeros((condition.USUAL_BEATS, condition.SHAPE_SIZE)), states, runs,
+        clean, codes, y[BAND], y, found, *measures, WATCH, np.zeros(slots.COUNTERS, np.int64),
+        np.zeros(slots.EXTREMES), np.zeros(360, np.uint8),
+        np.zeros((slots.BLOCK_ROWS, slots.BLOCKS_KEPT)), usual,
+        np.zeros((slots.USUAL_BEATS, slots.SHAPE_SIZE)), states, runs,
     )  # fmt: skip
 
     np.testing.assert_array_equal(states, reference.states(clean, codes, y, found, *measures))

@@ -1,0 +1,223 @@
+"""What shows that the electrodes move: the steps of `pipeline.signal.kernels.condition.watch`."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.signal.kernels.sections import jit
+from pipeline.signal.kernels.slots import (
+    BLOCK,
+    BLOCK_SAMPLES,
+    BLOCKS_KEPT,
+    FLAT_SLOPES,
+    JUMP,
+    JUMP_SHARE,
+    JUMPED_AT,
+    LEVEL,
+    LEVEL_BLOCKS,
+    LIKE,
+    LOUD,
+    LOW,
+    MEDIAN,
+    MOST_REST,
+    MOTION_ROWS,
+    MOTION_SHARE,
+    MOVING,
+    ODD,
+    ODD_BEATS,
+    PASS_OVER,
+    QRS_LARGEST,
+    RECOVERING,
+    REST,
+    REST_ROWS,
+    REST_SHARE,
+    RETURN,
+    RETURN_BLOCKS,
+    SEEN_AT,
+    SHAPE,
+    SHAPE_BEFORE,
+    SHAPE_PLAY,
+    SHAPE_SIZE,
+    SHAPE_STEP,
+    SPAN,
+    STEADY,
+    STILL_BLOCKS,
+    STILL_SHARE,
+    TICK,
+    TOP,
+    UNKNOWN,
+    USUAL_BEATS,
+    WAVE_SPAN,
+    WAVES,
+    WAVES_SHARE,
+)
+
+
+@jit
+def moves(settings: NDArray[np.float64], counters: NDArray[np.int64]) -> bool:
+    """Return whether what moves now is no heart."""
+    return bool(counters[MOVING] >= settings[MOTION_ROWS] or counters[RECOVERING] != 0)
+
+
+@jit
+def _level(blocks: NDArray[np.float64], newest: int) -> float:
+    """Return the median level of half a second of blocks, the last of them ``newest``."""
+    for k in range(LEVEL_BLOCKS):
+        v = blocks[LEVEL, (newest - k) % BLOCKS_KEPT]
+        below = above = 0
+        for j in range(LEVEL_BLOCKS):
+            u = blocks[LEVEL, (newest - j) % BLOCKS_KEPT]
+            below += u < v
+            above += u > v
+        if 2 * below <= LEVEL_BLOCKS and 2 * above <= LEVEL_BLOCKS:
+            return float(v)
+    return 0.0
+
+
+@jit
+def assess_level(
+    settings: NDArray[np.float64],
+    counters: NDArray[np.int64],
+    extremes: NDArray[np.float64],
+    blocks: NDArray[np.float64],
+    usual: NDArray[np.float64],
+) -> None:
+    """Take in a block that is complete: does the line come back from a jump?
+
+    An electrode that comes off, or is touched, moves the line by more than a heart does, and the
+    recorder's high-pass brings it back. A beat that is found meanwhile ends that: it is seen.
+    """
+    at = counters[BLOCK]
+    blocks[LEVEL, at] = 0.5 * (extremes[LOW] + extremes[TOP])
+    moved = _level(blocks, at) - _level(blocks, at - LEVEL_BLOCKS)
+    jump = max(settings[JUMP], settings[JUMP_SHARE] * usual[SPAN, MEDIAN])
+    if abs(moved) > jump and counters[TICK] > 2 * LEVEL_BLOCKS * BLOCK_SAMPLES:
+        back = counters[RECOVERING] * moved < 0.0
+        if not back:
+            counters[RECOVERING] = 1 if moved > 0.0 else -1
+            counters[JUMPED_AT] = counters[TICK]
+            return
+    if counters[RECOVERING] == 0:
+        return
+    sign = 1 if counters[RECOVERING] > 0 else -1
+    counters[RECOVERING] += sign
+    seen = counters[SEEN_AT] > counters[JUMPED_AT]
+    settled = -sign * moved < settings[RETURN]
+    young = abs(counters[RECOVERING]) <= 2 * LEVEL_BLOCKS  # the jump itself is still in the levels
+    if seen or (settled and not young) or abs(counters[RECOVERING]) > settings[RETURN_BLOCKS]:
+        counters[RECOVERING] = 0
+
+
+@jit
+def remember(ring: NDArray[np.float64], value: float) -> None:
+    """Put ``value`` behind the latest eight, and their median behind it."""
+    for i in range(USUAL_BEATS - 1):
+        ring[i] = ring[i + 1]
+    ring[USUAL_BEATS - 1] = value
+    if ring[0] > 0.0:
+        total = 0.0
+        for i in range(USUAL_BEATS):  # as the detector's: nothing for the processor to mispredict
+            rank = np.int64(0)
+            for j in range(USUAL_BEATS):
+                rank += np.int64(ring[j] < ring[i])
+            for j in range(i):
+                rank += np.int64(ring[j] == ring[i])
+            total += ring[i] * np.int64((rank == 3) | (rank == 4))
+        ring[MEDIAN] = 0.5 * total
+
+
+@jit
+def compare_shape(
+    r: int,
+    filtered: NDArray[np.float32],
+    settings: NDArray[np.float64],
+    counters: NDArray[np.int64],
+    shapes: NDArray[np.float64],
+) -> None:
+    """Take in the shape of a beat at ``r``: is it odd, or like one of those before it?"""
+    begin = r - SHAPE_BEFORE
+    if begin < 0 or begin + SHAPE_STEP * (SHAPE_SIZE - 1) >= filtered.size:
+        return
+    newest = counters[SHAPE]
+    counters[SHAPE] = (newest + 1) % USUAL_BEATS
+    is_odd = True
+    for k in range(USUAL_BEATS * (2 * SHAPE_PLAY + 1)):
+        # The latest first, and as they lie: nearly always that is enough.
+        back, turn = k % USUAL_BEATS + 1, k // USUAL_BEATS
+        shift = SHAPE_PLAY + ((turn + 1) // 2) * (1 - 2 * (turn % 2))
+        other = shapes[(newest - back) % USUAL_BEATS]
+        if _alike(filtered, begin, other, shift) > settings[LIKE]:
+            is_odd = False
+            break
+    for i in range(SHAPE_SIZE):
+        shapes[newest, i] = filtered[begin + SHAPE_STEP * i]
+    counters[ODD] = (2 * counters[ODD] + np.int64(is_odd)) % (1 << USUAL_BEATS)
+
+
+@jit
+def _alike(x: NDArray[np.float32], begin: int, other: NDArray[np.float64], shift: int) -> float:
+    """Return the correlation of the inner part of a shape in ``x`` with ``other``, shifted."""
+    n = SHAPE_SIZE - 2 * SHAPE_PLAY
+    sa = sb = saa = sbb = sab = 0.0
+    for i in range(n):
+        a, b = np.float64(x[begin + SHAPE_STEP * (i + SHAPE_PLAY)]), other[i + shift]
+        sa += a
+        sb += b
+        saa += a * a
+        sbb += b * b
+        sab += a * b
+    power = (saa - sa * sa / n) * (sbb - sb * sb / n)
+    return (sab - sa * sb / n) / np.sqrt(power) if power > 0.0 else 0.0
+
+
+@jit
+def _odd_beats(counters: NDArray[np.int64]) -> int:
+    """Return how many of the latest beats were like none before them."""
+    count = np.int64(0)
+    for k in range(USUAL_BEATS):
+        count += (counters[ODD] >> k) & 1
+    return int(count)
+
+
+@jit
+def _still_blocks(blocks: NDArray[np.float64], least: float) -> int:
+    """Return how many of the latest blocks have less than ``least`` in the QRS band."""
+    count = np.int64(0)
+    for b in range(BLOCKS_KEPT):
+        count += np.int64(blocks[QRS_LARGEST, b] < least)
+    return int(count)
+
+
+@jit
+def assess_motion(
+    row: NDArray[np.float64],
+    settings: NDArray[np.float64],
+    counters: NDArray[np.int64],
+    blocks: NDArray[np.float64],
+    usual: NDArray[np.float64],
+) -> None:
+    """Take in the measures of four seconds: does something move that is no heart?
+
+    It leaves less rest between beats than this patient's do, or what was found is like nothing
+    before it; it is as tall as beats, and has not the slow waves that a heart without rest makes:
+    fibrillation, flutter, a tachycardia. In a pause the line is still for most of the time,
+    however steep the one beat in it.
+    """
+    if row[UNKNOWN] != 0.0:
+        counters[MOVING] = 0
+        return
+    rest, span = row[FLAT_SLOPES], usual[SPAN, MEDIAN]
+    restless = rest < settings[REST_SHARE] * usual[REST, MEDIAN] and span > 0.0
+    shapeless = rest < settings[MOST_REST] and _odd_beats(counters) >= settings[ODD_BEATS]
+    moves = (
+        (restless or shapeless)
+        and row[WAVES] < settings[WAVES_SHARE]
+        and row[WAVE_SPAN] > settings[MOTION_SHARE] * span
+        and _still_blocks(blocks, settings[STILL_SHARE] * usual[LOUD, MEDIAN])
+        < settings[STILL_BLOCKS]
+    )
+    counters[MOVING] = counters[MOVING] + 1 if moves else 0
+    counters[STEADY] += 1
+    usually = 1 if counters[MOVING] == 0 else settings[PASS_OVER]
+    if counters[STEADY] >= usually * settings[REST_ROWS]:
+        counters[STEADY] = 0
+        remember(usual[REST], rest)

@@ -62,6 +62,7 @@ DETECTOR: Final = np.array(
         35 * 300.0,  # LEARN_FLOOR: a mean of 30 uV, that of a QRS of 150 uV (AAMI EC12)
         0.08,  # LEARN_SHARE: of the height of the latest beats
         3.0,  # DOMINANT: times the height of the latest beats: these were P waves
+        0.15,  # IN_TIME: by so much of their mean intervals of a tachycardia differ
     ]
 )
 """Settings of `pipeline.signal.kernels.beats.detect_beats`, in the order of its slots."""

@@ -524,7 +524,7 @@ class Detector:
                 self._sweep(now)
             self._accept(c, now)
             self.waiting = []
-        elif c.contrast > 1.6:
+        elif c.contrast > 1.6 or not self.learned:
             self.waiting = [*self.waiting, c][-16:]
 
     def _sweep(self, now):
@@ -564,6 +564,20 @@ class Detector:
                 self._learn(c)
                 self._sweep(now)
                 return
+        if not known and self._keep_time(now):
+            self._learn(self.waiting[-1])
+            self._sweep(now)
+
+    def _keep_time(self, now):
+        latest = self.waiting[-8:]
+        heights, intervals = [c.height for c in latest], np.diff([c.at for c in latest])
+        return (
+            len(latest) == 8
+            and now - latest[0].at <= 1440
+            and min(heights) >= 35 * 300
+            and max(heights) <= 2 * min(heights)
+            and max(abs(intervals - intervals.mean())) <= 0.15 * intervals.mean()
+        )
 
     def _learn(self, c):
         self.beat_levels += [int(0.7 * c.height)] * 8

@@ -58,6 +58,7 @@ from pipeline.signal.kernels.candidates import (
     is_p_wave,
     is_t_wave,
     is_usual,
+    keep_time,
     likeness,
     may_teach,
     median,
@@ -222,6 +223,8 @@ def _search_back(
     least = settings[SEARCH_LEAST]
     if counters[LEARNED] == 0:
         chosen = _highest(beats, 0, filtered, first, settings)
+        if chosen < 0 and keep_time(beats, settings):
+            chosen = counters[WAITING] - 1
     else:
         _sweep(beats, above, least, clean, filtered, first, settings, found)
         chosen = -1
@@ -254,7 +257,7 @@ def _consider(
             _sweep(beats, above, settings[SEARCH_LEAST], clean, filtered, first, settings, found)
         _accept(beats, candidate, clean, filtered, first, settings, found)
         counters[WAITING] = 0
-    elif candidate[CONTRAST] > THOUSAND * settings[PEAKED]:
+    elif candidate[CONTRAST] > THOUSAND * settings[PEAKED] or counters[LEARNED] == 0:
         if counters[WAITING] == beats.waiting.shape[0]:
             for k in range(1, counters[WAITING]):
                 beats.waiting[k - 1] = beats.waiting[k]

@@ -55,8 +55,8 @@ BEAT, RR, SHARP, SIZE = range(4)
     SEARCH_RATIO, SEARCH_LEAST, PEAKED, FLOOR, T_WITHIN, T_EARLY, T_LATE, T_SLOW, T_SLOPE,
     T_PEAK, T_BLUNT, T_SLOWER, USUAL, USUAL_SHARP, P_SPAN, P_SHARE, BLUNT, SMALL, LIKE, SHARP_AS,
     SHOWN, SHOWN_LIKE, LEARN_RATIO, LEARN_CONTRAST, LEARN_FLOOR, LEARN_SHARE, DOMINANT,
-    SETTINGS,
-) = range(38)  # fmt: skip
+    IN_TIME, SETTINGS,
+) = range(39)  # fmt: skip
 
 
 @jit
@@ -267,6 +267,28 @@ def may_teach(
         candidate[HEIGHT] >= settings[LEARN_SHARE] * median(beats.levels[BEAT])
         and is_alike(beats, candidate, filtered, first, settings)
     )
+
+
+@jit
+def keep_time(beats: Beats, settings: NDArray[np.float64]) -> bool:
+    """Return whether the latest eight waiting candidates are alike and come at equal intervals.
+
+    In a fast tachycardia with wide complexes no beat stands on a quiet line, but it keeps time;
+    noise does not.
+    """
+    n = beats.counters[WAITING]
+    if n < 8 or beats.counters[NOW] - beats.waiting[n - 8, AT] > settings[EXPIRE]:
+        return False
+    heights = beats.waiting[n - 8 : n, HEIGHT]
+    lowest, highest = heights.min(), heights.max()
+    if lowest < settings[LEARN_FLOOR] or highest > 2 * lowest:
+        return False
+    mean = (beats.waiting[n - 1, AT] - beats.waiting[n - 8, AT]) / 7.0
+    for k in range(n - 7, n):
+        interval = beats.waiting[k, AT] - beats.waiting[k - 1, AT]
+        if abs(interval - mean) > settings[IN_TIME] * mean:
+            return False
+    return True
 
 
 @jit

@@ -161,6 +161,25 @@ def test_beats_and_windows_equal_reference(seed: int) -> None:
     assert (error <= tolerance).all()
 
 
+@pytest.mark.parametrize("bpm", [180.0, 220.0, 240.0, 260.0])
+@pytest.mark.parametrize("sd_s", [0.03, 0.05])
+def test_stream_that_begins_in_a_fast_wide_rhythm_has_its_beats(bpm: float, sd_s: float) -> None:
+    """None stands on a quiet line, but they keep time: they are learned from before 4 s."""
+    t = np.arange(20 * 360) / 360
+    x = np.random.default_rng(4).normal(0, 0.01, t.size)
+    times = np.arange(0.7, 19.8, 60 / bpm)
+    for at in times:
+        x += np.exp(-0.5 * ((t - at) / sd_s) ** 2)
+        x -= 0.6 * np.exp(-0.5 * ((t - at - 0.11) / (1.2 * sd_s)) ** 2)
+
+    segment = Segmenter(360).push(SampleBlock(0, x.astype(np.float32)))
+
+    found = segment.samples / 360
+    assert segment.ready_samples[0] / 360 < 4.0
+    assert np.mean(np.abs(found[:, None] - times).min(axis=0) < 0.1) > 0.9
+    assert (np.abs(found - times[:, None]).min(axis=0) < 0.1).all()
+
+
 def test_every_beat_is_found_where_it_is() -> None:
     """On a clean ECG at any rate every R is found within 12 ms, windows are analysable."""
     for fs in (360, 128, 250, 500, 1000, 257.3):

@@ -60,11 +60,10 @@ from pipeline.signal.kernels.candidates import (
     is_usual,
     likeness,
     may_teach,
-    median,
     remember,
     remember_shape,
 )
-from pipeline.signal.kernels.sections import jit
+from pipeline.signal.kernels.sections import jit, median
 
 
 @jit

@@ -61,11 +61,10 @@ from pipeline.signal.kernels.candidates import (
     keep_time,
     likeness,
     may_teach,
-    median,
     remember,
     remember_shape,
 )
-from pipeline.signal.kernels.sections import jit
+from pipeline.signal.kernels.sections import jit, median
 
 
 @jit

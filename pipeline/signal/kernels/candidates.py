@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.sections import jit
+from pipeline.signal.kernels.sections import jit, median
 
 UNITS_PER_MV = 10_000.0  # energies are integers, in 0.1 uV
 MOST_ENERGY = 1e8  # 10 V: keeps every sum far inside int64
@@ -57,20 +57,6 @@ BEAT, RR, SHARP, SIZE = range(4)
     SHOWN, SHOWN_LIKE, LEARN_RATIO, LEARN_CONTRAST, LEARN_FLOOR, LEARN_SHARE, DOMINANT,
     IN_TIME, SETTINGS,
 ) = range(39)  # fmt: skip
-
-
-@jit
-def median(ring: NDArray[np.int64]) -> float:
-    """Return the median of eight values: no memory, no branch for the processor to mispredict."""
-    total = np.int64(0)
-    for i in range(8):
-        rank = np.int64(0)
-        for j in range(8):
-            rank += np.int64(ring[j] < ring[i])
-        for j in range(i):
-            rank += np.int64(ring[j] == ring[i])
-        total += ring[i] * np.int64((rank == 3) | (rank == 4))
-    return 0.5 * total
 
 
 @jit
@@ -234,9 +220,12 @@ def is_p_wave(
 
     It is low, and blunter than the QRS; or very low, and not the QRS in small.
     """
+    if candidate[SPAN] >= settings[P_SPAN]:  # most beats
+        return False
     level = median(beats.levels[BEAT])
-    most = min(settings[P_SPAN], settings[P_SHARE] * median(beats.levels[SIZE]))
-    if candidate[SPAN] >= most or candidate[HEIGHT] >= level:
+    if candidate[SPAN] >= settings[P_SHARE] * median(beats.levels[SIZE]) or (
+        candidate[HEIGHT] >= level
+    ):
         return False
     blunt = candidate[SHARPNESS] < settings[BLUNT] * median(beats.levels[SHARP])
     small = candidate[HEIGHT] < settings[SMALL] * level
@@ -295,8 +284,8 @@ def keep_time(beats: Beats, settings: NDArray[np.float64]) -> bool:
 def dominates(beats: Beats, candidate: NDArray[np.int64], settings: NDArray[np.float64]) -> bool:
     """Return whether what was taken for beats so far were P waves beside this one."""
     return bool(
-        candidate[HEIGHT] > settings[DOMINANT] * median(beats.levels[BEAT])
-        and candidate[CONTRAST] > THOUSAND * settings[LEARN_CONTRAST]
+        candidate[CONTRAST] > THOUSAND * settings[LEARN_CONTRAST]
+        and candidate[HEIGHT] > settings[DOMINANT] * median(beats.levels[BEAT])
         and median(beats.levels[SIZE]) < settings[P_SPAN]
         and median(beats.levels[SHARP]) < settings[BLUNT] * candidate[SHARPNESS]
     )

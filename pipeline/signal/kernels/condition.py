@@ -112,6 +112,8 @@ def watch(
     begin = beat = row = 0
     first = counters[TICK] + clean.size - filtered.size
     qrs, high = y[QRS], y[HIGH]
+    states[:] = 0
+    runs[:] = counters[RUN] & 255
     while begin < clean.size:
         into = counters[TICK] % BLOCK_SAMPLES
         end = min(clean.size, begin + BLOCK_SAMPLES - into)
@@ -129,16 +131,16 @@ def watch(
         extremes[HIGH_SUM] = noise
         is_flat = counters[FLAT_FOR] >= settings[FLAT_BLOCKS]
         at_rest = counters[STATE] == 0 and counters[MASKED] == 0 and not is_flat
-        if code == 0 and at_rest and counters[NOISY_AS] == 0 and not moves(settings, counters):
-            states[begin:end] = 0
-            runs[begin:end] = counters[RUN] & 255
-        else:
-            wrong = True
+        quiet = counters[NOISY_AS] == 0 and not moves(settings, counters)
+        if not (code == 0 and at_rest and quiet):
+            wrong, run = True, counters[RUN]
             for i in range(begin, end):
                 at = (counters[TICK] + i - begin) % recent.size
                 _step(int(codes[i]), at, is_flat, settings, counters, recent)
                 states[i] = counters[STATE]
                 runs[i] = counters[RUN] & 255
+            if counters[RUN] != run:
+                runs[end:] = counters[RUN] & 255
         counters[TICK] += end - begin
         begin = end
         while beat < found.shape[0] and found[beat, 1] < counters[TICK]:

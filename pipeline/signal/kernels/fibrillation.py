@@ -139,14 +139,19 @@ def _row(
     if counters[FILLED] < KEPT or lost > BRIDGED:
         return
     x, oldest = rings[0], counters[AT]
-    slopes, total = np.empty(KEPT, dtype=np.float32), np.float64(x[0])
+    slopes, room = np.empty(KEPT, dtype=np.float32), np.empty(KEPT + 1, dtype=np.float32)
     slopes[0] = abs(x[0] - x[KEPT - 1])
     for i in range(KEPT - 1):
-        total += x[i + 1]
         slopes[i + 1] = abs(x[i + 1] - x[i])
-    mean = total / KEPT
     slopes[oldest] = 0.0  # there the ring's end meets its beginning
-    level = np.float32(_FLAT_SHARE) * _steep_slope(slopes, np.empty(KEPT + 1, dtype=np.float32))
+    # No branch depends on the slopes, which no processor could predict; and each step waits for
+    # the sum, so that the search among the slopes costs nothing.
+    bound, n, total = _bound(slopes, room[:_LANES]), np.int64(0), 0.0
+    for i in range(KEPT):
+        total += x[i]
+        room[n] = slopes[i]
+        n += np.int64(slopes[i] >= bound)
+    mean, level = total / KEPT, np.float32(_FLAT_SHARE) * _eighth(room[:n])
     flat = np.int32(0)
     for i in range(KEPT):
         flat += np.int32(slopes[i] < level)
@@ -160,23 +165,16 @@ def _row(
 
 
 @jit
-def _steep_slope(slopes: NDArray[np.float32], room: NDArray[np.float32]) -> np.float32:
-    """Return the eighth steepest of the slopes; ``room`` is as long as they are.
+def _bound(slopes: NDArray[np.float32], tops: NDArray[np.float32]) -> np.float32:
+    """Return what the eighth steepest slope reaches, and few others; ``tops`` is written.
 
-    Without branches that depend on them, which no processor could predict. The eighth of the
-    highest of every sixteenth slope is a bound: no more than a few slopes lie above it.
+    It is the eighth of the highest of every sixteenth slope.
     """
-    tops = room[:_LANES]
     tops[:] = slopes[:_LANES]
     for begin in range(_LANES, KEPT, _LANES):
         for i in range(_LANES):
             tops[i] = max(tops[i], slopes[begin + i])
-    bound = _eighth(tops)
-    n = np.int64(0)
-    for i in range(KEPT):
-        room[n] = slopes[i]
-        n += np.int64(slopes[i] >= bound)
-    return _eighth(room[:n])
+    return _eighth(tops)
 
 
 @jit

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.sections import jit
+from pipeline.signal.kernels.sections import jit, median
 from pipeline.signal.kernels.slots import (
     BLOCK,
     BLOCK_SAMPLES,
@@ -114,15 +114,7 @@ def remember(ring: NDArray[np.float64], value: float) -> None:
         ring[i] = ring[i + 1]
     ring[USUAL_BEATS - 1] = value
     if ring[0] > 0.0:
-        total = 0.0
-        for i in range(USUAL_BEATS):  # as the detector's: nothing for the processor to mispredict
-            rank = np.int64(0)
-            for j in range(USUAL_BEATS):
-                rank += np.int64(ring[j] < ring[i])
-            for j in range(i):
-                rank += np.int64(ring[j] == ring[i])
-            total += ring[i] * np.int64((rank == 3) | (rank == 4))
-        ring[MEDIAN] = 0.5 * total
+        ring[MEDIAN] = median(ring)
 
 
 @jit
@@ -138,35 +130,50 @@ def compare_shape(
     if begin < 0 or begin + SHAPE_STEP * (SHAPE_SIZE - 1) >= filtered.size:
         return
     newest = counters[SHAPE]
-    counters[SHAPE] = (newest + 1) % USUAL_BEATS
+    counters[SHAPE] = newest + 1 if newest + 1 < USUAL_BEATS else 0
+    shape = np.empty(SHAPE_SIZE)
+    for i in range(SHAPE_SIZE):
+        shape[i] = filtered[begin + SHAPE_STEP * i]
+    total = power = 0.0
+    for i in range(SHAPE_PLAY, SHAPE_SIZE - SHAPE_PLAY):
+        total += shape[i]
+        power += shape[i] * shape[i]
     is_odd = True
     for k in range(USUAL_BEATS * (2 * SHAPE_PLAY + 1)):
         # The latest first, and as they lie: nearly always that is enough.
         back, turn = k % USUAL_BEATS + 1, k // USUAL_BEATS
         shift = SHAPE_PLAY + ((turn + 1) // 2) * (1 - 2 * (turn % 2))
-        other = shapes[(newest - back) % USUAL_BEATS]
-        if _alike(filtered, begin, other, shift) > settings[LIKE]:
+        other = newest - back if newest >= back else newest - back + USUAL_BEATS
+        if _alike(shape, total, power, shapes, other, shift) > settings[LIKE]:
             is_odd = False
             break
     for i in range(SHAPE_SIZE):
-        shapes[newest, i] = filtered[begin + SHAPE_STEP * i]
+        shapes[newest, i] = shape[i]
     counters[ODD] = (2 * counters[ODD] + np.int64(is_odd)) % (1 << USUAL_BEATS)
 
 
 @jit
-def _alike(x: NDArray[np.float32], begin: int, other: NDArray[np.float64], shift: int) -> float:
-    """Return the correlation of the inner part of a shape in ``x`` with ``other``, shifted."""
+def _alike(
+    shape: NDArray[np.float64],
+    total: float,
+    power: float,
+    shapes: NDArray[np.float64],
+    other: int,
+    shift: int,
+) -> float:
+    """Return the correlation of the inner part of a shape with another, shifted.
+
+    ``total`` and ``power`` are the sums of that part, and of its squares.
+    """
     n = SHAPE_SIZE - 2 * SHAPE_PLAY
-    sa = sb = saa = sbb = sab = 0.0
+    sb = sbb = sab = 0.0
     for i in range(n):
-        a, b = np.float64(x[begin + SHAPE_STEP * (i + SHAPE_PLAY)]), other[i + shift]
-        sa += a
+        a, b = shape[i + SHAPE_PLAY], shapes[other, i + shift]
         sb += b
-        saa += a * a
         sbb += b * b
         sab += a * b
-    power = (saa - sa * sa / n) * (sbb - sb * sb / n)
-    return (sab - sa * sb / n) / np.sqrt(power) if power > 0.0 else 0.0
+    both = (power - total * total / n) * (sbb - sb * sb / n)
+    return (sab - total * sb / n) / np.sqrt(both) if both > 0.0 else 0.0
 
 
 @jit

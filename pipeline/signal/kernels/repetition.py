@@ -72,20 +72,22 @@ def measure(
         How many rows were written; m must be at least n // (THIN * EVERY) + 1.
     """
     n = 0
-    count, at, since = counters[COUNT], counters[AT], counters[SINCE]
+    count, at, since, gone = counters[COUNT], counters[AT], counters[SINCE], counters[LOST]
     for i in range(THIN - 1 - count % THIN, y.size, THIN):
-        now = np.uint8(masked[i] != 0 and masked[i] != noise_code)
-        counters[LOST] += np.int64(now) - np.int64(lost[at])
+        now = np.uint8((masked[i] != 0) & (masked[i] != noise_code))
+        gone += np.int64(now) - np.int64(lost[at])
         ring[at], lost[at] = y[i], now
         at = at + 1 if at + 1 < KEPT else 0
         since += 1
         if since == EVERY:
             since = 0
+            counters[LOST] = gone
             counters[FILLED] = min(counters[FILLED] + EVERY, KEPT)
             positions[n] = count + i + 1
             _row(ring, at, counters, rows[n])
             n += 1
     counters[COUNT], counters[AT], counters[SINCE] = count + y.size, at, since
+    counters[LOST] = gone
     return n
 
 

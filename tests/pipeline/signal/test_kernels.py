@@ -11,6 +11,7 @@ from pipeline.schema import messages
 from pipeline.signal.fibrillation import FibrillationWatch
 from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank
 from pipeline.signal.kernels import beats, condition, fibrillation, sampling, slots, spikes, windows
+from pipeline.signal.kernels.sections import median
 from pipeline.signal.quality import Reason, pacing_spikes
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import cut_windows
@@ -144,3 +145,10 @@ def test_windows_over_an_end_are_refused() -> None:
     for r in (139, 221):
         with pytest.raises(ValueError, match="over an end"):
             cut_windows(np.zeros(400, np.float32), np.array([r]))
+
+
+@given(st.lists(st.integers(0, 12), min_size=8, max_size=8))
+def test_the_median_of_eight_is_numpys(values: list[int]) -> None:
+    """The network sorts enough of any eight values, equal ones too."""
+    assert median(np.array(values)) == np.median(values)
+    assert median(np.array([*values, 99], dtype=np.float64)) == np.median(values)

@@ -143,6 +143,11 @@ theirs: a heart that does not rest between its beats makes slow waves ..."""
 MOTION_SHARE: Final = 0.5
 """... and it spans at least this part of a usual beat: less is not taken for one ..."""
 
+QRS_FLOOR_MV: Final = 0.015
+"""Where a tenth of a second has less in the QRS band, a QRS complex of 150 uV (AAMI EC12) would
+stand out, whatever was found before: the sizes of what is found in fibrillation are none of a QRS.
+So a heart that stands still after a shock is watched, and is no motion."""
+
 STILL_SHARE: Final = 0.1
 STILL_SECONDS: Final = 2.4
 """... and less than two thirds of the last 3.6 s are still: a tenth of a second is if the QRS band
@@ -157,7 +162,7 @@ RETURN_MV: Final = 0.15
 RETURN_SECONDS: Final = 4.0
 """`Reason.MOTION`, too: from one half second to the next the line jumped by more than `JUMP_MV`,
 and than this share of a usual beat's span; and it still comes back by more than `RETURN_MV` in half
-a second, without a beat since, for so long at most. No heart moves the line so; an electrode that
+a second, without a beat for a second, for so long at most. No heart moves the line so; an electrode that
 comes off does. If the heart has stopped all the same, its asystole is raised 4 s after the line is
 back."""
 

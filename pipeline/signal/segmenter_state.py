@@ -94,6 +94,7 @@ WATCH: Final = np.array(
         quality.JUMP_SHARE,
         quality.RETURN_MV,
         quality.RETURN_SECONDS * SAMPLING_RATE_HZ / slots.BLOCK_SAMPLES,
+        quality.QRS_FLOOR_MV,
     ]
 )
 """Settings of `pipeline.signal.kernels.condition.watch`, in the order of its slots."""

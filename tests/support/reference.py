@@ -263,7 +263,7 @@ class Noise:
     @property
     def motion(self):
         """Return whether something moves that is no heart."""
-        return self.moving >= 2 or self.recovering != 0
+        return self.moving >= 2 or abs(self.recovering) > 10
 
     def level(self, now, block):
         """Take in a tenth of a second of the signal itself, which ends before ``now``."""
@@ -329,7 +329,8 @@ class Noise:
         restless = flat < 0.62 * self.rest.median and self.span.median > 0.0
         shapeless = flat < 0.7 and sum(self.odd[-8:]) >= 4
         moves = (restless or shapeless) and low < 0.58 and span > 0.5 * self.span.median
-        still = sum(self.peak(b) < 0.1 * self.loud.median for b in range(block - 36, block))
+        least = max(0.1 * self.loud.median, 0.015)
+        still = sum(self.peak(b) < least for b in range(block - 36, block))
         moves = moves and still < 24
         self.moving = self.moving + 1 if moves else 0
         self.steady += 1
@@ -349,7 +350,8 @@ class Noise:
         if quietest <= bound:
             self.reason = 0
         else:
-            self.reason = 10 if self.span.median and between < drowned else 5
+            known = self.span.median and between < drowned
+            self.reason = 10 if known or between < 0.015 else 5
 
 
 def states(clean, codes, y, found, measured_at, measures):

@@ -45,6 +45,7 @@ from pipeline.signal.kernels.slots import (
     PASS_OVER,
     PASSED,
     QRS,
+    QRS_FLOOR,
     QRS_LARGEST,
     QRS_PEAK,
     QUIET_SHARE,
@@ -93,7 +94,7 @@ def watch(
         found: int64[f, 2], the beats that these samples confirmed: R peak and confirming sample.
         measured_at: int64[m] and
         measures: float64[m, c]: the rows of `fibrillation.measure` that these samples completed.
-        settings: float64[25], the slots above.
+        settings: float64[26], the slots above.
         counters: int64[COUNTERS], updated.
         extremes: float64[EXTREMES], updated.
         recent: uint8[360], ring of masked samples, updated.
@@ -262,7 +263,8 @@ def _assess_noise(
     drowned = settings[DROWNED_SHARE] * usual[LOUD, MEDIAN]
     if before == NOISE:
         drowned *= settings[QUIET_SHARE] / settings[NOISY_SHARE]
-    counters[NOISY_AS] = OVERLAID if known and between < drowned else NOISE
+    stands_out = (known and between < drowned) or between < settings[QRS_FLOOR]
+    counters[NOISY_AS] = OVERLAID if stands_out else NOISE
 
 
 @jit

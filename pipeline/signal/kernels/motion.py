@@ -25,6 +25,7 @@ from pipeline.signal.kernels.slots import (
     ODD,
     ODD_BEATS,
     PASS_OVER,
+    QRS_FLOOR,
     QRS_LARGEST,
     RECOVERING,
     REST,
@@ -55,7 +56,8 @@ from pipeline.signal.kernels.slots import (
 @jit
 def moves(settings: NDArray[np.float64], counters: NDArray[np.int64]) -> bool:
     """Return whether what moves now is no heart."""
-    return bool(counters[MOVING] >= settings[MOTION_ROWS] or counters[RECOVERING] != 0)
+    lost = abs(counters[RECOVERING]) > 2 * LEVEL_BLOCKS  # for a second no beat was found
+    return bool(counters[MOVING] >= settings[MOTION_ROWS] or lost)
 
 
 @jit
@@ -215,12 +217,12 @@ def assess_motion(
     rest, span = row[FLAT_SLOPES], usual[SPAN, MEDIAN]
     restless = rest < settings[REST_SHARE] * usual[REST, MEDIAN] and span > 0.0
     shapeless = rest < settings[MOST_REST] and _odd_beats(counters) >= settings[ODD_BEATS]
+    still = max(settings[STILL_SHARE] * usual[LOUD, MEDIAN], settings[QRS_FLOOR])
     moves = (
         (restless or shapeless)
         and row[WAVES] < settings[WAVES_SHARE]
         and row[WAVE_SPAN] > settings[MOTION_SHARE] * span
-        and _still_blocks(blocks, settings[STILL_SHARE] * usual[LOUD, MEDIAN])
-        < settings[STILL_BLOCKS]
+        and _still_blocks(blocks, still) < settings[STILL_BLOCKS]
     )
     counters[MOVING] = counters[MOVING] + 1 if moves else 0
     counters[STEADY] += 1

@@ -162,9 +162,9 @@ RETURN_MV: Final = 0.15
 RETURN_SECONDS: Final = 4.0
 """`Reason.MOTION`, too: from one half second to the next the line jumped by more than `JUMP_MV`,
 and than this share of a usual beat's span; and it still comes back by more than `RETURN_MV` in half
-a second, without a beat for a second, for so long at most. No heart moves the line so; an electrode that
-comes off does. If the heart has stopped all the same, its asystole is raised 4 s after the line is
-back."""
+a second, when no beat was found for 1.5 s, for so long at most. No heart moves the line so; an
+electrode that comes off does. If the heart has stopped all the same, its asystole is raised 4 s
+after the line is back."""
 
 REST_SECONDS: Final = 4.0
 """How much of the time rests usually is the median of eight values, one for each so many seconds;

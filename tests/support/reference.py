@@ -263,7 +263,7 @@ class Noise:
     @property
     def motion(self):
         """Return whether something moves that is no heart."""
-        return self.moving >= 2 or abs(self.recovering) > 10
+        return self.moving >= 2 or abs(self.recovering) > 15
 
     def level(self, now, block):
         """Take in a tenth of a second of the signal itself, which ends before ``now``."""
@@ -272,7 +272,7 @@ class Noise:
             return
         moved = np.median(self.levels[-5:]) - np.median(self.levels[-10:-5])
         large = abs(moved) > max(1.5, 0.6 * self.span.median) and now > 360
-        if large and self.recovering * moved >= 0:
+        if large and not self.recovering:
             self.recovering, self.jumped_at = (1 if moved > 0 else -1), now
         elif self.recovering:
             sign = 1 if self.recovering > 0 else -1

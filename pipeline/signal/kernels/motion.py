@@ -15,6 +15,7 @@ from pipeline.signal.kernels.slots import (
     LEVEL,
     LEVEL_BLOCKS,
     LIKE,
+    LOST_BLOCKS,
     LOUD,
     LOW,
     MEDIAN,
@@ -56,7 +57,7 @@ from pipeline.signal.kernels.slots import (
 @jit
 def moves(settings: NDArray[np.float64], counters: NDArray[np.int64]) -> bool:
     """Return whether what moves now is no heart."""
-    lost = abs(counters[RECOVERING]) > 2 * LEVEL_BLOCKS  # for a second no beat was found
+    lost = abs(counters[RECOVERING]) > LOST_BLOCKS  # no beat was found for so long
     return bool(counters[MOVING] >= settings[MOTION_ROWS] or lost)
 
 
@@ -92,12 +93,11 @@ def assess_level(
     blocks[LEVEL, at] = 0.5 * (extremes[LOW] + extremes[TOP])
     moved = _level(blocks, at) - _level(blocks, at - LEVEL_BLOCKS)
     jump = max(settings[JUMP], settings[JUMP_SHARE] * usual[SPAN, MEDIAN])
-    if abs(moved) > jump and counters[TICK] > 2 * LEVEL_BLOCKS * BLOCK_SAMPLES:
-        back = counters[RECOVERING] * moved < 0.0
-        if not back:
-            counters[RECOVERING] = 1 if moved > 0.0 else -1
-            counters[JUMPED_AT] = counters[TICK]
-            return
+    known = counters[TICK] > 2 * LEVEL_BLOCKS * BLOCK_SAMPLES
+    if known and counters[RECOVERING] == 0 and abs(moved) > jump:
+        counters[RECOVERING] = 1 if moved > 0.0 else -1
+        counters[JUMPED_AT] = counters[TICK]
+        return
     if counters[RECOVERING] == 0:
         return
     sign = 1 if counters[RECOVERING] > 0 else -1

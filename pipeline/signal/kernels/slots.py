@@ -29,6 +29,7 @@ FLAT_LOW, FLAT_TOP, LOW, TOP, HIGH_SUM, QRS_PEAK, EXTREMES = range(7)
 # Rows of `watch`'s blocks: the mean above the QRS band, the peak in it, and the signal's level.
 HIGH_MEAN, QRS_LARGEST, LEVEL, BLOCK_ROWS = range(4)
 LEVEL_BLOCKS = 5  # half a second
+LOST_BLOCKS = 15  # 1.5 s
 BLOCKS_KEPT = 36  # 3.6 s: more than a beat found late lies back
 
 # Rows of what is usual: the span, and the peak in the QRS band, of the latest beats, and

@@ -164,7 +164,7 @@ def fit_fibrillation(data: Path | None) -> None:
         InputError: a database or a record is missing or unusable.
     """
     from models.files.strict_json import to_json
-    from models.training.fibrillation import fit_fibrillation, training_records
+    from models.training.rhythms.fibrillation import fit_fibrillation, training_records
 
     records = training_records()
     with _bar() as bar:

@@ -167,7 +167,7 @@ class AtrialRhythm:
     def __init__(
         self, settings: AlarmSettings, fs_hz: float, state: AtrialState | None = None
     ) -> None:
-        """Continue from ``state``, or begin anew.
+        """Continue from ``state``, or start over.
 
         Raises:
             SnapshotError: the state is none that the kernel may trust.
@@ -181,7 +181,7 @@ class AtrialRhythm:
         self._measures = AtrialMeasures(self.state)
 
     def reset(self) -> None:
-        """Begin anew: the next beat does not follow those before. The shares of time stay."""
+        """Start over: the next beat does not follow those before. The shares of time stay."""
         state = self.state
         state.counters[:] = 0
         state.samples.clear()
@@ -261,7 +261,7 @@ class AtrialAlarms:
         self._reason = f"irregular without P waves for {settings.atrial_fibrillation_delay_s:g} s"
 
     def reset(self) -> None:
-        """Begin anew: the next beat does not follow those before."""
+        """Start over: the next beat does not follow those before."""
         self._rhythm.reset()
 
     def on_beat(

@@ -26,7 +26,7 @@ RATE_BEATS: Final = 8
 """The heart rate is the mean over this many RR intervals."""
 
 BRIDGED_S: Final = 10.0
-"""Without a known interval for so long the rules begin anew: the same time for which a count of
+"""Without a known interval for so long the rules start over: the same time for which a count of
 asystole is carried over a loss of signal, and after which the heart counts as unmonitored."""
 
 
@@ -63,7 +63,7 @@ class RateRules:
         self._fs_hz = fs_hz
 
     def reset(self) -> None:
-        """Begin anew: the next beat does not follow those before."""
+        """Start over: the next beat does not follow those before."""
         self._forget()
         self.state.active.clear()
 
@@ -75,7 +75,7 @@ class RateRules:
         """Take in a QRS and the interval before it, NaN where it is not known.
 
         Yields:
-            Every rate that is beyond its limit, with each known interval anew, and once each that
+            Every rate that is beyond its limit, with each known interval again, and once each that
             is back within it.
         """
         known = self.state.intervals

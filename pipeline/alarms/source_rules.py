@@ -38,7 +38,7 @@ class SourceRules:
         self._fs_hz = fs_hz
 
     def begin_epoch(self) -> None:
-        """Begin anew: positions count from another sample."""
+        """Start over: positions count from another sample."""
         self.state.unreadable.clear()
 
     def on_stamp(self, sample: int, step_s: float | None, rate_off: float | None) -> list[Alert]:

@@ -14,7 +14,7 @@ STALE_S: Final = 2.0
 """A source that is not over and has sent nothing for so long is an alarm."""
 
 STARTING_S: Final = 5.0
-"""The same before its first sample: an Arduino begins anew when its port is opened, and takes two
+"""The same before its first sample: an Arduino restarts when its port is opened, and takes two
 seconds."""
 
 NO_SCORER_S: Final = 5.0

@@ -127,7 +127,7 @@ class VentricularRhythm:
         self._fs_hz = fs_hz
 
     def reset(self) -> None:
-        """Begin anew: the next beat does not follow those before."""
+        """Start over: the next beat does not follow those before."""
         state = self.state
         state.run.clear()
         state.beats.clear()

@@ -25,7 +25,7 @@ class Reason(IntEnum):
     UNSCORED = 8
     """Of a beat alone: no scorer answered in time."""
     MOTION = 9
-    """What moves is no heart: a QRS could not be told from it."""
+    """What moves is no heart: a QRS could not be distinguished from it."""
     OVERLAID = 10
     """Noise hides the shape of beats, and their QRS stands out of it."""
 

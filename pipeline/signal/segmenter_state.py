@@ -27,7 +27,7 @@ DETECTOR: Final = np.array(
         15,  # RIM: the level around a complex is that of 40 ms before and after its reach
         0.3,  # TAPER: how much less a deflection counts at the edge of the reach
         720,  # LEARN: 2 s until the first levels; also the longest RR interval that is averaged
-        900,  # RELEARN: 2.5 s without a beat, then the levels may be learned anew
+        900,  # RELEARN: 2.5 s without a beat, then the levels may be learned again
         1440,  # EXPIRE: a candidate older than 4 s stays what it was
         # What is a beat: its height beside that of the latest beats, times its contrast.
         1.1,  # EVIDENCE: where beats and all else part, in mitdb and svdb

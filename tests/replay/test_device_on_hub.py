@@ -25,7 +25,7 @@ class Ward:
         self._control = hub.connect("control")
 
     def state(self) -> ControlReply:
-        """Return what `monitor status` would be told."""
+        """Return what `monitor status` would show."""
         return decode_control_reply(self.hub.ask(self._control, b'{"do": "state"}'))
 
     def status(self, seen: Callable[[Status], bool]) -> Status:

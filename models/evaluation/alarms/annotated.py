@@ -91,7 +91,7 @@ class AnnotatedResult:
     kinds: dict[str, KindResult]
     false_lethal: FalseAlarms
     unseen_records: list[str]
-    """Those on which nothing was fitted; empty where the database had no part in a fit."""
+    """Those on which no weights were fitted; empty where the database had no part in a fit."""
     false_lethal_unseen: FalseAlarms
     """In these records."""
     vt_runs: int
@@ -147,7 +147,7 @@ def evaluate_annotated(
     database: str,
     unseen: Collection[str] = (),
 ) -> AnnotatedResult:
-    """Return the figures of a database, first signal; nothing was fitted on its records ``unseen``.
+    """Return the figures of a database, first signal; no weights were fitted on records ``unseen``.
 
     Raises:
         InputError: a record is missing or unusable.
@@ -346,7 +346,7 @@ def _wrong_calls(database: str, one: AnnotatedRecord) -> list[WrongCall]:
     ]
     found += [
         missed(f"missed run of {run.name}", run)
-        for run, told in zip(one.reference.short_runs, one.runs_found(), strict=True)
-        if not told
+        for run, found in zip(one.reference.short_runs, one.runs_found(), strict=True)
+        if not found
     ]
     return sorted(found, key=lambda call: call.at_s)

@@ -3,7 +3,7 @@
 On mitdb alarms and episodes are compared one by one and second by second (ANSI/AAMI EC57, as
 ``epicmp`` does), twice: with the time in atrial flutter left out on both sides, and with flutter
 counted as fibrillation, as our rule does where it conducts irregularly. The weights were fitted on
-DS1 and CinC 2017: DS2 is unseen, the records of CinC 2017 are not. `monitor train
+DS1 and CinC 2017, nothing on DS2, whose figures were seen meanwhile. `monitor train
 atrial-fibrillation` has the figures of records left out.
 
 The alarms need no score, so the streams run without a scorer.

@@ -25,7 +25,7 @@ from models.evaluation.alarms.spans import (
     spans_of,
 )
 from models.evaluation.alarms.wrong import WrongCall, missed_or_late, nearest, wrong_alarm
-from models.training.fibrillation import training_records
+from models.training.rhythms.fibrillation import training_records
 
 
 class Rhythm(NamedTuple):
@@ -81,7 +81,7 @@ class EpisodeResult:
     hours: float
     rhythms: dict[str, RhythmResult]
     unseen_records: list[str]
-    """Those on which no rule was fitted; empty where the database had no part in a fit."""
+    """Those on which no weights were fitted; empty where the database had no part in a fit."""
     unseen: dict[str, Agreement]
     """Any lethal alarm in these records, by rhythm."""
     false_lethal_alarms: int
@@ -243,7 +243,7 @@ def _agreement(measured: Sequence[EpisodeRecord], rhythm: Rhythm) -> RhythmResul
 def _wrong_calls(
     database: str, one: EpisodeRecord, rhythms: dict[str, Rhythm], verdict: str
 ) -> list[WrongCall]:
-    """Return what no lethal alarm told within ten seconds, and the alarms about nothing."""
+    """Return what no lethal alarm named within ten seconds, and the alarms about nothing."""
     record = f"{database}/{one.name}"
     missed = [
         WrongCall(

@@ -152,7 +152,7 @@ def clocks(clean: CleanStream) -> Iterator[Finding]:
         differing_others = differing_messages(usual, replace(output, alerts=others))
         yield Finding(fault, "beats and alerts that differ", differing_others)
         off_by = abs(1.0 - output.alerted("clock_stepped"))
-        yield Finding(fault, "clock stepped told more or less than once", off_by)
+        yield Finding(fault, "alerts of a stepped clock more or fewer than one", off_by)
 
 
 def _stepping(due_s: float, *, step_s: float, at_s: float) -> float:

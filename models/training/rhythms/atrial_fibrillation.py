@@ -18,7 +18,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
 from models.data.atrial_beats import (
     FIBRILLATION,
@@ -30,6 +29,7 @@ from models.data.atrial_beats import (
 )
 from models.data.rhythms import read_rhythms
 from models.files.model_file import SHIPPED, read_model_file
+from models.training.rhythms.logistic import fit_logistic
 from pipeline.alarms.atrial_fibrillation import BIAS, RECORD_ABOVE, WEIGHTS
 from pipeline.signal.kernels import atrial as kernel
 from replay.annotations import read_beats
@@ -48,7 +48,6 @@ _LEAST_BEATS: Final = 8
 _ECTOPIC: Final = 2
 _USUAL: Final = frozenset("NLRBejn")
 _PARTS: Final = 5
-_RIDGE: Final = 1e-3
 
 
 class Windows(NamedTuple):
@@ -192,18 +191,7 @@ def _fit(windows: Mapping[tuple[str, str], Windows]) -> NDArray[np.float64]:
     share = weights / weights.sum()
     mean = share @ x
     spread = np.sqrt(share @ (x - mean) ** 2)
-    scaled = np.column_stack(((x - mean) / spread, np.ones(len(x))))
-
-    def loss(theta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        z = scaled @ theta
-        losses = np.logaddexp(0.0, np.where(y, -z, z))
-        gradient = scaled.T @ (share * (1.0 / (1.0 + np.exp(-z)) - y))
-        gradient[:-1] += 2 * _RIDGE * theta[:-1]
-        return float(share @ losses + _RIDGE * (theta[:-1] ** 2).sum()), gradient
-
-    theta = optimize.minimize(loss, np.zeros(scaled.shape[1]), jac=True, method="L-BFGS-B").x
-    slopes = theta[:-1] / spread
-    return np.append(slopes, theta[-1] - slopes @ mean)
+    return fit_logistic(x, y, share, mean, spread)
 
 
 def _f1(evidence: Mapping[tuple[str, str], NDArray[np.float64]]) -> float:

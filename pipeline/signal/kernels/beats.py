@@ -216,7 +216,7 @@ def _search_back(
     settings: NDArray[np.float64],
     found: NDArray[np.int64],
 ) -> None:
-    """Look again at the waiting candidates: with less evidence, or with levels learned anew."""
+    """Look again at the waiting candidates: with less evidence, or with levels learned again."""
     counters = beats.counters
     above = settings[SEARCH_RATIO] * settings[EVIDENCE]
     least = settings[SEARCH_LEAST]
@@ -293,7 +293,7 @@ def detect_beats(
        surrounds it (`evidence`), and is neither the last beat's T wave nor a P wave. The R peak is
        where the signal deflects most nearby (`_locate`).
     5. When a beat is overdue, the candidates passed over are looked at again, with half the
-       evidence. At first, and after 2.5 s without a beat, the levels are learned anew, but only
+       evidence. At first, and after 2.5 s without a beat, the levels are learned again, but only
        from what may be a QRS of this patient (`may_teach`): before an asystole is raised.
 
     Work and memory per sample are bounded.

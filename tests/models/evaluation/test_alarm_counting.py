@@ -222,8 +222,8 @@ def test_episodes_are_found_missed_or_too_short_to_count() -> None:
 def test_records_that_no_rule_has_seen_are_counted_apart() -> None:
     """Where some of a database were fitted on."""
     named = [Stretch("VF", 100.0, 120.0)]
-    told = detected(("ventricular_fibrillation", 100.0, 105.0, 120.0))
-    records = [EpisodeRecord.of("a", told, named), EpisodeRecord.of("b", detected(), named)]
+    spans = detected(("ventricular_fibrillation", 100.0, 105.0, 120.0))
+    records = [EpisodeRecord.of("a", spans, named), EpisodeRecord.of("b", detected(), named)]
     vf = {"vf": RHYTHMS["vf"]}
     got = sum_episodes("made", records, vf, "false", fitted=["a"])
     assert got.unseen_records == ["b"]
@@ -241,8 +241,8 @@ def test_made_figures_are_written_with_their_intervals() -> None:
     """A section for each database, and one line for each wrong call, as a place to draw."""
     at_s = np.arange(400) * 0.5
     named = [Stretch("VF", 100.0, 120.0)]
-    told = detected(("ventricular_fibrillation", 100.0, 105.0, 120.0), beats_s=(1.0,), labels="N")
-    episodes = [EpisodeRecord.of(name, told, named) for name in "ab"]
+    spans = detected(("ventricular_fibrillation", 100.0, 105.0, 120.0), beats_s=(1.0,), labels="N")
+    episodes = [EpisodeRecord.of(name, spans, named) for name in "ab"]
     episodes.append(EpisodeRecord.of("c", detected(), named))
     false = annotated(detected(("asystole", 10.0, 14.0, 15.0)), at_s, "N" * 400)
     result = AlarmResult(

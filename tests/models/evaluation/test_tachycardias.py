@@ -25,7 +25,7 @@ def tachycardias(record: str, begin_s: float, end_s: float) -> list[AlarmSpan]:
 
 @pytest.mark.parametrize(("record", "onset_s"), [("428", 1923.5), ("611", 1196.2)])
 def test_tachycardia_whose_beats_are_named_otherwise_is_told(record: str, onset_s: float) -> None:
-    """Most are named supraventricular or fusion beats; it is told within ten seconds."""
+    """Most are named supraventricular or fusion beats; its alarm comes within ten seconds."""
     found = tachycardias(record, onset_s - 60.0, onset_s + 12.0)
     assert found
     assert 60.0 < found[0].sure_s < 70.0

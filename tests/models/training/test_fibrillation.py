@@ -7,7 +7,7 @@ import pytest
 
 from models.data.challenge2015 import read_cases
 from models.data.mitdb import DS1
-from models.training.fibrillation import SHIPPED_RULE, fit_fibrillation, training_records
+from models.training.rhythms.fibrillation import SHIPPED_RULE, fit_fibrillation, training_records
 from pipeline.errors import InputError
 from pipeline.signal import fibrillation
 from tests.support.databases import database

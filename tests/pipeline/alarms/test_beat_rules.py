@@ -135,8 +135,8 @@ def test_tachycardia_is_over_when_nothing_beats_for_three_seconds() -> None:
     assert (latched.state, latched.end_s) == ("latched", 3.0)
 
 
-def test_regular_tachycardia_is_told_although_its_waveform_fibrillates() -> None:
-    """Beats that are found, keep time and repeat themselves are a tachycardia: both are told."""
+def test_regular_tachycardia_is_named_although_its_waveform_fibrillates() -> None:
+    """Beats that are found, keep time and repeat themselves are a tachycardia: both alarm."""
     beats = alarms(classify=True)
     for n in range(5):
         beat = beat_at(1_000 + 400 * n, probabilities=[0.0, 1.0, 0.0, 0.0])

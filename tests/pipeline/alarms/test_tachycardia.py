@@ -27,7 +27,7 @@ def stretch(
     ]
 
 
-def told(beats: list[StretchBeat]) -> bool:
+def is_named(beats: list[StretchBeat]) -> bool:
     """Return whether the latest five beats, or more, are a tachycardia."""
     return tachycardia_of(beats, 5) > 0
 
@@ -35,43 +35,43 @@ def told(beats: list[StretchBeat]) -> bool:
 @pytest.mark.parametrize("names", ["VVSVV", "VVVVF", "NVVVV", "SSSSS", "?S?S?"])
 def test_names_do_not_matter_where_the_beats_are_foreign_and_alike(names: str) -> None:
     """Wide, far from usual, regular, one like the other: whatever the classifier calls them."""
-    assert told(stretch(names, WIDE))
+    assert is_named(stretch(names, WIDE))
 
 
 def test_all_named_are_one_whatever_their_shape() -> None:
     """A tachycardia of many shapes and intervals, too."""
     many = QrsShape(likeness=0.5, repeats=0.1, width_ms=120.0, widening=1.3)
-    assert told(stretch("VVVVV", many, [0.3, 0.5, 0.35, 0.6, 0.4]))
-    assert told(stretch("VVVVV", QrsShape()))
+    assert is_named(stretch("VVVVV", many, [0.3, 0.5, 0.35, 0.6, 0.4]))
+    assert is_named(stretch("VVVVV", QrsShape()))
 
 
 def test_names_alone_do_not_make_usual_beats_ventricular() -> None:
     """Their QRS is the one that this patient has."""
-    assert not told(stretch("VVVVV", USUAL))
+    assert not is_named(stretch("VVVVV", USUAL))
 
 
 def test_conducted_beat_between_couplets_is_none() -> None:
     """Two ventricular ones, a sinus beat, two ventricular ones."""
-    assert not told(stretch("VVNVV", [WIDE, WIDE, USUAL, WIDE, WIDE]))
+    assert not is_named(stretch("VVNVV", [WIDE, WIDE, USUAL, WIDE, WIDE]))
 
 
 def test_supraventricular_tachycardia_is_none() -> None:
     """It has the usual QRS, or one a little changed by its rate, or a narrow one."""
     for shape in (USUAL, SIMILAR, NARROW):
-        assert not told(stretch("SSSSS", shape))
+        assert not is_named(stretch("SSSSS", shape))
 
 
 def test_irregular_beats_are_none_by_their_shape_alone() -> None:
     """Atrial fibrillation with aberrant beats; one odd interval of four is none of it."""
-    assert not told(stretch("SSSSS", WIDE, [0.4, 0.33, 0.52, 0.41, 0.6]))
-    assert told(stretch("SSSSS", WIDE, [0.8, 0.4, 0.41, 0.3, 0.4]))
+    assert not is_named(stretch("SSSSS", WIDE, [0.4, 0.33, 0.52, 0.41, 0.6]))
+    assert is_named(stretch("SSSSS", WIDE, [0.8, 0.4, 0.41, 0.3, 0.4]))
 
 
 def test_what_does_not_repeat_itself_is_none_by_its_shape_alone() -> None:
     """Motion of an electrode has another shape each time."""
     motion = QrsShape(likeness=0.3, repeats=0.5, width_ms=170.0, widening=1.8)
-    assert not told(stretch("SSSSS", motion))
-    assert not told(stretch("VVSVV", motion))
+    assert not is_named(stretch("SSSSS", motion))
+    assert not is_named(stretch("VVSVV", motion))
 
 
 def test_beats_that_nobody_named_are_of_one_focus_for_a_second_and_a_half() -> None:
@@ -87,11 +87,11 @@ def test_beats_that_nobody_named_are_of_one_focus_for_a_second_and_a_half() -> N
 def test_tachycardia_of_a_patient_with_wide_beats_need_not_be_wider() -> None:
     """As wide as a bundle branch block, but of another shape."""
     shape = QrsShape(likeness=0.2, repeats=0.98, width_ms=170.0, widening=0.9)
-    assert told(stretch("SSSSS", shape))
+    assert is_named(stretch("SSSSS", shape))
 
 
 def test_beginning_of_a_stream_in_a_wide_tachycardia() -> None:
     """Nothing is usual yet: 150 bpm and 170 ms are enough, 109 bpm or 100 ms are not."""
-    assert told(stretch("NNNNN", FIRST))
-    assert not told(stretch("NNNNN", FIRST, 0.55))
-    assert not told(stretch("NNNNN", QrsShape(repeats=0.98, width_ms=100.0)))
+    assert is_named(stretch("NNNNN", FIRST))
+    assert not is_named(stretch("NNNNN", FIRST, 0.55))
+    assert not is_named(stretch("NNNNN", QrsShape(repeats=0.98, width_ms=100.0)))

@@ -217,10 +217,10 @@ def _annotated(one: AnnotatedResult) -> Iterator[Block]:
 
 
 def _unseen(one: AnnotatedResult) -> dict[str, str]:
-    """Return the row of the records on which nothing was fitted, if there are some."""
+    """Return the row of the records on which no weights were fitted, if there are some."""
     if not one.unseen_records:
         return {}
-    name = f"in 24 h on the {len(one.unseen_records)} records on which nothing was fitted"
+    name = f"in 24 h on the {len(one.unseen_records)} records on which no weights were fitted"
     return {name: interval(one.false_lethal_unseen.in_24_h)}
 
 
@@ -290,9 +290,9 @@ def _rhythms(one: AtrialResult) -> Iterator[Block]:
         ],
         text_columns=2,
         notes=[
-            "The weights were fitted on DS1; DS2 is unseen. Most of the episodes that are not "
-            "found are shorter than the 30 s after which the alarm is raised. Where flutter is "
-            "left out, alarms are cut there, and each part counts as one."
+            "The weights were fitted on DS1; nothing was fitted on DS2. Most of the episodes that "
+            "are not found are shorter than the 30 s after which the alarm is raised. Where "
+            "flutter is left out, alarms are cut there, and each part counts as one."
         ],
     )
     rows = [

@@ -25,12 +25,12 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy import optimize
 
 from models.data.challenge2015 import ALARM_AT_S, Case, read_cases
 from models.data.rhythms import FIBRILLATION_NOTES, read_rhythms
 from models.files.model_file import SHIPPED, read_model_file
 from models.measure.metrics import roc_auc
+from models.training.rhythms.logistic import fit_logistic
 from pipeline.constants import SAMPLING_RATE_HZ
 from pipeline.errors import InputError
 from pipeline.signal.fibrillation import (
@@ -58,7 +58,6 @@ Records = Mapping[str, Sequence[str]]
 
 _MAX_BYTES: Final = 65_536
 _LEFT_OUT: Final = ("VT", "ASYS", "NOISE", "HGEA", "VER")
-_RIDGE: Final = 1e-3
 _FOLDS: Final = 10
 _MARGIN_S: Final = 2.0
 """By so much an onset that was read by eye may be wrong."""
@@ -275,20 +274,8 @@ def _fit(
     x: NDArray[np.float64], y: NDArray[np.bool_], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return two weights and the bias of a weighted logistic regression with a light ridge."""
-    mean, spread = x.mean(axis=0), x.std(axis=0)
-    scaled = np.column_stack(((x - mean) / spread, np.ones(len(x))))
     share = weights / weights.sum()
-
-    def loss(theta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        z = scaled @ theta
-        losses = np.logaddexp(0.0, np.where(y, -z, z))
-        gradient = scaled.T @ (share * (1.0 / (1.0 + np.exp(-z)) - y))
-        gradient[:-1] += 2 * _RIDGE * theta[:-1]
-        return float(share @ losses + _RIDGE * (theta[:-1] ** 2).sum()), gradient
-
-    theta = optimize.minimize(loss, np.zeros(3), jac=True, method="L-BFGS-B").x
-    slopes = theta[:-1] / spread
-    return np.append(slopes, theta[-1] - slopes @ mean)
+    return fit_logistic(x, y, share, x.mean(axis=0), x.std(axis=0))
 
 
 def _score(theta: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:

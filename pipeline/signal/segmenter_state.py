@@ -52,6 +52,8 @@ DETECTOR: Final = np.array(
         0.75,  # P_SHARE: of the span of the latest beats
         0.8,  # BLUNT: of the sharpness of the latest beats
         0.4,  # SMALL: of their height; so small a beat must have the shape of the others
+        1.1,  # SHARPER: times their sharpness no P wave has,
+        0.6,  # P_SHARP: nor so much. A bell of 60 ms has 0.55, one of 80 ms, a short P wave, 0.44
         0.93,  # LIKE: correlation with the usual QRS complex
         0.9,  # SHARP_AS: of the sharpness of the latest beats
         # From what the levels are learned, at first and after RELEARN.

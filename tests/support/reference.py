@@ -514,6 +514,8 @@ class Detector:
     def _is_p_wave(self, c):
         if c.span >= min(0.35, 0.75 * self._size()) or c.height >= self._level():
             return False
+        if c.sharpness > max(1.1 * self._sharpness(), 0.6) and c.contrast > 3:
+            return False
         if c.sharpness < 0.8 * self._sharpness():
             return True
         return c.height < 0.4 * self._level() and not self._is_alike(c)

@@ -317,10 +317,11 @@ class Segmenter:
         repeats = np.full(positions.size, was_active)
         found = []
         for change in changes:
-            repeats[positions >= change.position] = change.active
+            if change.sure:
+                repeats[positions >= change.position] = change.active
             at = np.array([change.position, change.begun_at]) + origin
             sample, begun_at = self._rate.to_source(at).tolist()
-            found.append(FastRhythmChange(sample, change.active, begun_at, change.bpm))
+            found.append(FastRhythmChange(sample, change.active, begun_at, change.bpm, change.sure))
         rows = rows.copy()
         rows[repeats, slots.UNKNOWN] = 1.0
         return found, rows

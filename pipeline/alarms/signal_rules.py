@@ -80,6 +80,8 @@ class SignalAlarmsState(State):
     """What the waveform does, where it fibrillates."""
     fast_rhythm: FastRhythmChange | None = None
     """The rhythm that is too fast for single beats, while there is one."""
+    may_be_fast: bool = False
+    """Whether there may be one, which the next seconds show."""
     interval_from: int | None = None
     """The QRS that the next interval begins with; None where the signal was lost since."""
     atrial: AtrialState = field(default_factory=AtrialState.fresh)
@@ -130,6 +132,7 @@ class SignalAlarms:
         state.qrs_at = state.still_from = state.seen_from = first_sample
         state.blind_from = state.changed_at = state.watched_to = first_sample
         state.fast_rhythm = state.interval_from = None
+        state.may_be_fast = False
         self._rates.reset()
         self.atrial.reset()
         return alerts
@@ -143,6 +146,7 @@ class SignalAlarms:
         if reason is Reason.GAP:
             self.state.fibrillation = None  # the detection of fibrillation begins anew, too
             self.state.fast_rhythm = None
+            self.state.may_be_fast = False
         if before is not Reason.OK:
             now = "analysable again" if reason is Reason.OK else f"now {reason.text}"
             alerts += self.machine.end(_technical(before), sample, now)
@@ -254,7 +258,10 @@ class SignalAlarms:
         )
 
     def on_fast_rhythm(self, change: FastRhythmChange) -> list[Alert]:
-        """Record that a rhythm too fast for single beats begins or ends."""
+        """Record that a rhythm too fast for single beats, or what may be one, begins or ends."""
+        self.state.may_be_fast = change.active and not change.sure
+        if not change.sure:
+            return []
         self.state.fast_rhythm = change if change.active else None
         self._rates.reset()  # of such a rhythm every second or third beat is found
         self.atrial.reset()
@@ -310,6 +317,8 @@ class SignalAlarms:
             yield scattered, partial(self._unmonitored, scattered, self.state.watched_to, never)
         if self.state.reason in _BLIND or self.state.fast_rhythm is not None:
             return
+        if self.state.may_be_fast:
+            return  # its beats are no standstill; for some seconds only, and no time is lost
         for kind, seconds in self._still_kinds():
             at = max(
                 self.state.still_from + self._samples(seconds),

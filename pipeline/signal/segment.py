@@ -40,6 +40,8 @@ class FastRhythmChange(NamedTuple):
     begun_at: int
     """Where the rhythm began, or ended."""
     bpm: float
+    sure: bool = True
+    """Whether there is such a rhythm, or may be; the one ends with the beginning of the other."""
 
 
 @dataclass(slots=True)

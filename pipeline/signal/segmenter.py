@@ -24,6 +24,7 @@ from pipeline.signal.fast_rhythm import FastRhythmWatch
 from pipeline.signal.fibrillation import NEVER_FLATTER, FibrillationWatch
 from pipeline.signal.filters import BAND, QRS, filter_bank, resampling
 from pipeline.signal.kernels import beats, candidates, condition, sampling, slots, spikes
+from pipeline.signal.pacing import band_without_spikes, without_spikes
 from pipeline.signal.quality import QualityChange, Reason
 from pipeline.signal.samples import SampleBlock, admit
 from pipeline.signal.segment import (
@@ -195,18 +196,21 @@ class Segmenter:
             return Segment(*NO_BEATS, [], [], clean, first)
         new = n if end is None else end - done
         # 2.
-        raw = self._without_spikes(clean)
+        raw = without_spikes(state, self._filtered_spikes, clean)
         y = np.empty((3, n), dtype=np.float32)
         sampling.filter_bank(clean, raw[TAIL_SAMPLES:], self._bank, state.filters, y)
         filtered = np.concatenate((state.tail, y[BAND]))
         # 3.
+        unspiked = band_without_spikes(
+            state, self._bank, clean, raw[TAIL_SAMPLES:], filtered[: -spikes.LATE]
+        )
         heard = n - min(max(spikes.LATE - done, 0), n)  # the segment's first samples come later
         found = np.empty((n // int(DETECTOR[candidates.APART]) + 32, 2), dtype=np.int64)
         energies = np.empty(candidates.LONG_SAMPLES + heard, dtype=np.int32)
         energies[: candidates.LONG_SAMPLES] = state.energies
         n_found = beats.detect_beats(
-            y[QRS, n - heard :], raw[spikes.LATE :], filtered[: -spikes.LATE], DETECTOR,
-            self._beats, energies, found,
+            y[QRS, n - heard :], raw[spikes.LATE :], unspiked, DETECTOR, self._beats,
+            energies, found,
         )  # fmt: skip
         found = found[:n_found]
         found[:, 1] += spikes.LATE
@@ -270,16 +274,6 @@ class Segmenter:
         state.history[:] = inputs[x.size :]
         return out[:n], out_codes[:n]
 
-    def _without_spikes(self, clean: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the signal as the detector sees it: `TAIL_SAMPLES` of before, then as many new."""
-        state = self.state
-        x = np.concatenate((state.unspiked, clean))
-        out = np.empty(TAIL_SAMPLES + clean.size, dtype=np.float32)
-        out[:TAIL_SAMPLES] = state.tail_clean
-        spikes.remove_spikes(x, self._filtered_spikes, state.spikes, out[TAIL_SAMPLES:])
-        state.unspiked[:] = x[clean.size :]
-        return out
-
     def _changes(
         self, before: np.int64, states: NDArray[np.uint8], first: int
     ) -> list[QualityChange]:
@@ -323,10 +317,11 @@ class Segmenter:
         repeats = np.full(positions.size, was_active)
         found = []
         for change in changes:
-            repeats[positions >= change.position] = change.active
+            if change.sure:
+                repeats[positions >= change.position] = change.active
             at = np.array([change.position, change.begun_at]) + origin
             sample, begun_at = self._rate.to_source(at).tolist()
-            found.append(FastRhythmChange(sample, change.active, begun_at, change.bpm))
+            found.append(FastRhythmChange(sample, change.active, begun_at, change.bpm, change.sure))
         rows = rows.copy()
         rows[repeats, slots.UNKNOWN] = 1.0
         return found, rows

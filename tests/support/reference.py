@@ -412,11 +412,10 @@ class Candidate(NamedTuple):
 class Detector:
     """The QRS detector over a whole record; `r` and `confirmed` hold its beats."""
 
-    def __init__(self, clean, with_spikes=None):
-        """Detect in ``clean``, float32[n] at 360 Hz; shapes are looked at with pacing spikes."""
+    def __init__(self, clean):
+        """Detect in ``clean``, float32[n] at 360 Hz, without pacing spikes."""
         self.clean = clean.astype(float)
-        with_spikes = clean if with_spikes is None else with_spikes
-        self.band = filtered(with_spikes, "band").astype(float)
+        self.band = filtered(clean, "band").astype(float)
         self.energy = np.minimum(np.abs(filtered(clean, "qrs").astype(float)) * 1e4, 1e8)
         self.energy = self.energy.astype(int)
         self.heights = [int(self.energy[max(0, i - 34) : i + 1].sum()) for i in range(len(clean))]
@@ -513,6 +512,8 @@ class Detector:
 
     def _is_p_wave(self, c):
         if c.span >= min(0.35, 0.75 * self._size()) or c.height >= self._level():
+            return False
+        if c.sharpness > max(1.1 * self._sharpness(), 0.6) and c.contrast > 3:
             return False
         if c.sharpness < 0.8 * self._sharpness():
             return True

@@ -53,10 +53,10 @@ BEAT, RR, SHARP, SIZE = range(4)
 (
     APART, DELAY, REACH, RIM, TAPER, LEARN, RELEARN, EXPIRE, EVIDENCE, SEARCH_AFTER,
     SEARCH_RATIO, SEARCH_LEAST, PEAKED, FLOOR, T_WITHIN, T_EARLY, T_LATE, T_SLOW, T_SLOPE,
-    T_PEAK, T_BLUNT, T_SLOWER, USUAL, USUAL_SHARP, P_SPAN, P_SHARE, BLUNT, SMALL, LIKE, SHARP_AS,
-    SHOWN, SHOWN_LIKE, LEARN_RATIO, LEARN_CONTRAST, LEARN_FLOOR, LEARN_SHARE, DOMINANT,
-    IN_TIME, SETTINGS,
-) = range(39)  # fmt: skip
+    T_PEAK, T_BLUNT, T_SLOWER, USUAL, USUAL_SHARP, P_SPAN, P_SHARE, BLUNT, SMALL, SHARPER,
+    P_SHARP, LIKE, SHARP_AS, SHOWN, SHOWN_LIKE, LEARN_RATIO, LEARN_CONTRAST, LEARN_FLOOR,
+    LEARN_SHARE, DOMINANT, IN_TIME, SETTINGS,
+) = range(41)  # fmt: skip
 
 
 @jit
@@ -218,7 +218,8 @@ def is_p_wave(
 ) -> bool:
     """Return whether a candidate is no more than the atria.
 
-    It is low, and blunter than the QRS; or very low, and not the QRS in small.
+    It is low, and blunter than the QRS; or very low, and not the QRS in small. What stands out and
+    is sharper than both the QRS and any P wave is none: a fusion beat may be as low.
     """
     if candidate[SPAN] >= settings[P_SPAN]:  # most beats
         return False
@@ -227,7 +228,13 @@ def is_p_wave(
         candidate[HEIGHT] >= level
     ):
         return False
-    blunt = candidate[SHARPNESS] < settings[BLUNT] * median(beats.levels[SHARP])
+    usual = median(beats.levels[SHARP])
+    if (
+        candidate[SHARPNESS] > max(settings[SHARPER] * usual, MILLION * settings[P_SHARP])
+        and candidate[CONTRAST] > THOUSAND * settings[LEARN_CONTRAST]
+    ):
+        return False  # no wave of the atria, and no noise
+    blunt = candidate[SHARPNESS] < settings[BLUNT] * usual
     small = candidate[HEIGHT] < settings[SMALL] * level
     return bool(blunt or (small and not is_alike(beats, candidate, filtered, first, settings)))
 

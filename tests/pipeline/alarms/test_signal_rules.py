@@ -269,6 +269,18 @@ def test_rhythm_too_fast_for_single_beats_is_no_asystole() -> None:
     assert brief(alarms.on_position(20_000 + SILENCE + 1)) == [("asystole", "on", 21_440)]
 
 
+def test_what_may_be_too_fast_for_single_beats_is_no_asystole() -> None:
+    """Neither a pause; but no time is lost, if it turns out to be none."""
+    alarms = rules()
+    beat(alarms, 1000)
+    maybe = FastRhythmChange(1300, active=True, begun_at=1300, bpm=0.0, sure=False)
+    assert alarms.on_fast_rhythm(maybe) == []
+    assert alarms.on_position(1000 + SILENCE + 700) == []
+    over = maybe._replace(sample=1000 + SILENCE + 720, active=False)
+    assert alarms.on_fast_rhythm(over) == []
+    assert [kind for kind, *_ in brief(alarms.on_position(1000 + SILENCE + 721))] == ["asystole"]
+
+
 def test_rhythm_too_fast_yields_to_fibrillation() -> None:
     """Flutter is one alarm, not two; the other follows when the waveform is none any more."""
     alarms = rules()

@@ -144,3 +144,31 @@ def test_a_bump_at_the_start_costs_no_beat_for_long(bump_mv: float) -> None:
 
     late = beats[beats > 2.5]
     assert np.abs(found[found > 2.4] - late).max() < 0.05
+
+
+def among_wide_beats(mv: float, width_s: float) -> NDArray[np.float64]:
+    """Return what is found of 120 ms wide beats, and of one lone wave of this size at 21 s."""
+    t = np.arange(30 * FS) / FS
+    x = np.random.default_rng(3).normal(0.0, 0.005, t.size)
+    beats = beats_every(0.8, 0.7, 29.0)
+    beats = beats[np.abs(beats - 21.0) > 0.7]
+    for at in beats:
+        x += wave(t, at, 1.5, 0.055) - wave(t, at + 0.3, 0.3, 0.15)
+    return detect_record((x + wave(t, 21.0, mv, width_s)).astype(np.float32), FS) / FS
+
+
+@pytest.mark.parametrize("mv", [0.33, -0.3])
+def test_small_sharp_beat_among_wide_ones_is_found(mv: float) -> None:
+    """A fusion beat may be as low as a P wave; no P wave is sharper than 60 ms allow."""
+    found = among_wide_beats(mv, 0.022)
+
+    assert np.abs(found - 21.0).min() < 0.03
+
+
+@pytest.mark.parametrize("mv", [0.25, -0.25])
+@pytest.mark.parametrize("width_s", [0.045, 0.06])
+def test_p_wave_among_wide_beats_is_no_beat(mv: float, width_s: float) -> None:
+    """It is sharper than a wide QRS, but has another shape, and lasts 80 ms and more."""
+    found = among_wide_beats(mv, width_s)
+
+    assert np.abs(found - 21.0).min() > 0.5

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.alarms.settings import RANGES, AlarmSettings
+from pipeline.alarms.short_runs import is_named_ventricular
 from pipeline.alarms.tachycardia import MOST_BEATS, StretchBeat, tachycardia_of
 from pipeline.schema.state import State, field
 from pipeline.scoring.baseline_hold import FAST_RR_S
@@ -172,7 +173,7 @@ class VentricularRhythm:
         del state.beats[: -max(self._settings.tachycardia_beats, MOST_BEATS)]
         if not state.tachycardia and (beats := self._tachycardia()):
             yield from self._begin_tachycardia(beats)
-        elif ventricular or (state.tachycardia and beat.looks_ventricular):
+        elif self._belongs(beat):
             yield from self._grow(sample, named=bool(ventricular))
         elif state.tachycardia and state.odd < ODD_BEATS:
             state.odd += 1
@@ -219,6 +220,12 @@ class VentricularRhythm:
         begun = state.length - len(grown) < RUN_BEATS <= state.length
         if begun and not state.tachycardia:
             yield self._found("ventricular_run", True, sample, state.length)
+
+    def _belongs(self, beat: StretchBeat) -> bool:
+        """Return whether a beat is one of the run so far, or its first."""
+        if self.state.tachycardia:
+            return bool(beat.ventricular) or beat.looks_ventricular
+        return is_named_ventricular(beat)
 
     def _may_belong(self, beat: StretchBeat) -> bool:
         """Return whether a beat that is not named is part of a run if a ventricular one follows.

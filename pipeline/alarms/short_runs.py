@@ -1,0 +1,18 @@
+"""What belongs to a run of ventricular beats.
+
+Pure: no state, no clock, no I/O.
+"""
+
+from typing import Final
+
+from pipeline.alarms.tachycardia import StretchBeat
+
+CONDUCTED: Final = 0.97
+"""A QRS that correlates so much with a usual one was conducted from the atria, whatever the name of
+the beat. So do 94 % of the normal beats of DS1 and svdb, and of 7345 ventricular ones that are
+named so six."""
+
+
+def is_named_ventricular(beat: StretchBeat) -> bool:
+    """Return whether a beat is named ventricular, and does not have the patient's usual QRS."""
+    return beat.ventricular is True and not beat.shape.likeness >= CONDUCTED

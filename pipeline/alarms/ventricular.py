@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.alarms.settings import RANGES, AlarmSettings
-from pipeline.alarms.short_runs import is_named_ventricular
+from pipeline.alarms.short_runs import are_even, is_named_ventricular
 from pipeline.alarms.tachycardia import MOST_BEATS, StretchBeat, tachycardia_of
 from pipeline.schema.state import State, field
 from pipeline.scoring.baseline_hold import FAST_RR_S
@@ -207,6 +207,9 @@ class VentricularRhythm:
 
     def _grow(self, sample: int, *, named: bool) -> Iterator[RhythmChange]:
         state = self.state
+        between = state.between if state.run and not state.tachycardia else None
+        if between is not None and not are_even(between - state.run[-1], sample - between):
+            yield from self._end_run(sample)
         grown = [sample] if state.between is None else [state.between, sample]
         state.run.extend(grown)
         del state.run[:-_MOST_BEATS]

@@ -97,6 +97,17 @@ def test_unusual_beat_between_ventricular_ones_is_part_of_the_run() -> None:
     assert brief("NNUVNN") == []
 
 
+@pytest.mark.parametrize(("last_s", "is_run"), [(0.22, False), (0.4, True)])
+def test_complex_that_is_found_twice_makes_no_run(last_s: float, *, is_run: bool) -> None:
+    """A T wave comes within a third of the interval before it: the ventricles are refractory."""
+    rhythm = VentricularRhythm(DEFAULTS, FS)
+    found, at_s = [], 1.0
+    for kind, rr_s in (("N", 0.8), ("V", 0.5), ("U", 0.9), ("V", last_s), ("N", 0.9)):
+        at_s += rr_s
+        found += list(rhythm.on_beat(round(at_s * FS), rr_s, KNOWN[kind], SHAPES[kind]))
+    assert [one.kind for one in found if one.active] == (["ventricular_run"] if is_run else [])
+
+
 def test_unusual_beat_behind_two_ventricular_ones_leaves_them_a_couplet() -> None:
     """It may be the T wave of the second."""
     assert brief("NNVVUNN") == [(5, "couplet", True)]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.alarms.settings import RANGES, AlarmSettings
-from pipeline.alarms.short_runs import are_even, is_named_ventricular
+from pipeline.alarms.short_runs import RUN_BEATS, are_even, is_named_ventricular, is_run
 from pipeline.alarms.tachycardia import MOST_BEATS, StretchBeat, tachycardia_of
 from pipeline.schema.state import State, field
 from pipeline.scoring.baseline_hold import FAST_RR_S
@@ -35,7 +35,6 @@ _USUAL_BEATS: Final = 101
 _FEWEST: Final = 8
 """Usual beats without which nothing can be compared."""
 
-RUN_BEATS: Final = 3
 ODD_BEATS: Final = 2
 """Up to so many beats in a row that do not look ventricular do not end a tachycardia."""
 
@@ -182,6 +181,8 @@ class VentricularRhythm:
             if not between or state.between is not None:
                 yield from self._end_run(sample)
             state.between = sample if between else None
+        if state.length < RUN_BEATS and not state.tachycardia and is_run(state.beats):
+            yield self._begin_run()
         yield from self._alternating(sample, ventricular)
 
     def _tachycardia(self) -> int:
@@ -204,6 +205,14 @@ class VentricularRhythm:
         state.run = [*before, *samples][-_MOST_BEATS:]
         state.odd, state.between, state.tachycardia = 0, None, True
         yield self._found("ventricular_tachycardia", True, samples[-1], beats)
+
+    def _begin_run(self) -> RhythmChange:
+        """Begin a run of the latest beats, whatever their names."""
+        state, beats = self.state, self.state.beats[-RUN_BEATS:]
+        state.run = [beat.sample for beat in beats]
+        state.length, state.odd, state.between = RUN_BEATS, 0, None
+        state.named = sum(beat.ventricular is True for beat in beats)
+        return self._found("ventricular_run", True, beats[-1].sample, RUN_BEATS)
 
     def _grow(self, sample: int, *, named: bool) -> Iterator[RhythmChange]:
         state = self.state

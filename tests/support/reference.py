@@ -481,6 +481,13 @@ class Detector:
     def _evidence(self, c):
         return c.height / max(self._level(), 1) * c.contrast
 
+    def _has_evidence(self, c):
+        if self._evidence(c) <= 0.55 or not self.taken:
+            return False
+        last = self.taken[-1]
+        as_a_qrs = c.span >= self._size() and c.slope >= 0.5 * last.slope
+        return self._evidence(c) > 1.1 or (c.at - last.at > 130 and as_a_qrs)
+
     def _is_alike(self, c):
         if c.sharpness < 0.9 * self._sharpness():
             return False
@@ -520,7 +527,7 @@ class Detector:
         return c.height < 0.4 * self._level() and not self._is_alike(c)
 
     def _consider(self, c, now):
-        enough = self.learned and self._evidence(c) > 1.1
+        enough = self.learned and self._has_evidence(c)
         if enough and not self._is_t_wave(c) and not self._is_p_wave(c):
             last = self.taken[-1].at if self.taken else -1
             if c.at - last > 1.5 * statistics.median(self.rr[-8:]):

@@ -55,6 +55,7 @@ from pipeline.signal.kernels.candidates import (
     describe,
     dominates,
     evidence,
+    has_evidence,
     is_p_wave,
     is_t_wave,
     is_usual,
@@ -247,7 +248,7 @@ def _consider(
     """Decide about the candidate that has just proved to be the highest for 200 ms each way."""
     counters = beats.counters
     if counters[LEARNED] > 0 and (
-        evidence(beats, candidate) > settings[EVIDENCE]
+        has_evidence(beats, candidate, settings)
         and not is_t_wave(beats, candidate, settings)
         and not is_p_wave(beats, candidate, filtered, first, settings)
     ):
@@ -290,8 +291,8 @@ def detect_beats(
        611 ms, what surrounds it.
     3. A candidate is a height that stays the highest for 200 ms before and after it.
     4. A candidate is a beat when it is large beside the latest beats and stands out from what
-       surrounds it (`evidence`), and is neither the last beat's T wave nor a P wave. The R peak is
-       where the signal deflects most nearby (`_locate`).
+       surrounds it (`has_evidence`), and is neither the last beat's T wave nor a P wave. The R
+       peak is where the signal deflects most nearby (`_locate`).
     5. When a beat is overdue, the candidates passed over are looked at again, with half the
        evidence. At first, and after 2.5 s without a beat, the levels are learned again, but only
        from what may be a QRS of this patient (`may_teach`): before an asystole is raised.

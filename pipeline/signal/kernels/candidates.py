@@ -21,6 +21,7 @@ SHAPE_REACH = 36  # 100 ms before and after the centre: where a complex lies
 MOST_CONTRAST = 5.0  # from here on the line around is quiet
 LIKENESS_REACH, LIKENESS_STEP = 24, 2  # 67 ms, in steps of 6 ms
 SLOPE_SAMPLES = 5  # 14 ms: slopes are taken over so much
+HALF_AS_STEEP = 0.5  # as the last beat: T waves are less (Pan & Tompkins 1985)
 
 
 class Beats(NamedTuple):
@@ -133,6 +134,24 @@ def evidence(beats: Beats, candidate: NDArray[np.int64]) -> float:
     """Return how large a candidate is beside the latest beats, times how far it stands out."""
     level = max(median(beats.levels[BEAT]), 1.0)
     return float(candidate[HEIGHT] / level * candidate[CONTRAST] / THOUSAND)
+
+
+@jit
+def has_evidence(beats: Beats, candidate: NDArray[np.int64], settings: NDArray[np.float64]) -> bool:
+    """Return whether a candidate is large enough and stands out enough for a beat.
+
+    Between the wide complexes of a run no line is quiet. After the time of the T wave half of the
+    evidence will do for what is as large as the latest beats, and half as steep as the last.
+    """
+    found, counters = evidence(beats, candidate), beats.counters
+    if found > settings[EVIDENCE]:
+        return True
+    return bool(
+        found > settings[SEARCH_RATIO] * settings[EVIDENCE]
+        and candidate[AT] - counters[LAST_AT] > settings[T_WITHIN]
+        and candidate[SPAN] >= median(beats.levels[SIZE])
+        and candidate[SLOPE] >= HALF_AS_STEEP * counters[LAST_SLOPE]
+    )
 
 
 @jit

@@ -118,6 +118,22 @@ def test_the_t_wave_of_a_wide_beat_is_no_beat() -> None:
     assert_found(x.astype(np.float32), beats)
 
 
+@pytest.mark.parametrize("rr_s", [0.46, 0.5])
+@pytest.mark.parametrize("wide_s", [0.12, 0.14])
+def test_a_large_wide_complex_between_two_of_a_run_is_a_beat(rr_s: float, wide_s: float) -> None:
+    """No line around it is quiet, but it is as large as a QRS and half as steep, and no T wave."""
+    before, after = beats_every(0.8, 0.7, 11.0), beats_every(0.8, 13.0, 15.5)
+    run = before[-1] + 0.5 + rr_s * np.arange(3)
+    x = rhythm(16.0, np.concatenate((before, after)), np.array([]), t_mv=0.2)
+    t = np.arange(x.size) / FS
+    for at in run[[0, 2]]:
+        x += (wave(t, at, -1.1, 0.05) + wave(t, at - 0.04, 0.44, 0.04)).astype(np.float32)
+        x += wave(t, at + 0.18, 0.44, 0.15).astype(np.float32)
+    x += (wave(t, run[1], 2.0, wide_s) - wave(t, run[1] + 0.18, 2.0, wide_s)).astype(np.float32)
+
+    assert_found(x, np.concatenate((before, run, after)))
+
+
 @pytest.mark.parametrize("share", [0.1, 1 / 6, 0.25])
 def test_qrs_complexes_that_become_small_are_found_within_the_time_of_an_asystole(
     share: float,

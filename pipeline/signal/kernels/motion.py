@@ -64,16 +64,16 @@ def moves(settings: NDArray[np.float64], counters: NDArray[np.int64]) -> bool:
 @jit
 def _level(blocks: NDArray[np.float64], newest: int) -> float:
     """Return the median level of half a second of blocks, the last of them ``newest``."""
-    for k in range(LEVEL_BLOCKS):
-        v = blocks[LEVEL, (newest - k) % BLOCKS_KEPT]
-        below = above = 0
-        for j in range(LEVEL_BLOCKS):
-            u = blocks[LEVEL, (newest - j) % BLOCKS_KEPT]
-            below += u < v
-            above += u > v
-        if 2 * below <= LEVEL_BLOCKS and 2 * above <= LEVEL_BLOCKS:
-            return float(v)
-    return 0.0
+    levels, first = blocks[LEVEL], (newest - LEVEL_BLOCKS + 1) % BLOCKS_KEPT
+    second = first + 1 if first + 1 < BLOCKS_KEPT else 0
+    third = second + 1 if second + 1 < BLOCKS_KEPT else 0
+    fourth = third + 1 if third + 1 < BLOCKS_KEPT else 0
+    a, b, c, d = levels[first], levels[second], levels[third], levels[fourth]
+    e = levels[newest % BLOCKS_KEPT]
+    # Of two pairs the lowest and the highest value are none.
+    a, b, c, d = min(a, b), max(a, b), min(c, d), max(c, d)
+    low, top = max(a, c), min(b, d)
+    return float(max(min(low, e), min(max(low, e), top)))
 
 
 @jit

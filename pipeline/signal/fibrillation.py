@@ -141,10 +141,12 @@ class FibrillationWatch:
     def __init__(self, state: FibrillationState | None = None, most_flat: float = np.inf) -> None:
         """Begin, or continue from ``state``.
 
-        From the share ``most_flat`` of flat slopes on, the share of the power is given as 0:
-        `NEVER_FLATTER` and more leave every decision as it is.
+        From the share ``most_flat`` of flat slopes on, the share of the power is given as 0, and so
+        are the zero crossings once nothing can end: `NEVER_FLATTER` and more leave every decision
+        as it is.
         """
         self._most_flat = most_flat
+        self._room = np.empty(kernel.ROOM, dtype=np.float32)
         self.state = state or FibrillationState.fresh()
 
     def push(self, clean: NDArray[np.float32], masked: NDArray[np.uint8]) -> list[Change]:
@@ -180,7 +182,7 @@ class FibrillationWatch:
         rows = np.empty((most, kernel.COLUMNS))
         n = kernel.measure(
             clean, masked, state.mean, BAND, state.wide, LOW, state.low, self._most_flat,
-            state.rings, state.counters, positions, rows,
+            state.below, ENDS_AFTER, state.rings, self._room, state.counters, positions, rows,
         )  # fmt: skip
         return positions[:n], rows[:n]
 

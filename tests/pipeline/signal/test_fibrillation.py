@@ -55,7 +55,10 @@ def test_four_seconds_of_it_are_found_and_its_end_too(hz: float) -> None:
 
 
 def test_what_is_not_looked_at_decides_nothing() -> None:
-    """Where most slopes are flat, the share of the power changes no decision: it is left out."""
+    """Where most slopes are flat, the share of the power changes no decision: it is left out.
+
+    So are the zero crossings, but not of the measures that may end fibrillation.
+    """
     x = np.concatenate((sinus(20), flutter(15, 4.5), sinus(20)))
     unmasked = np.zeros(x.size, np.uint8)
     sparing = FibrillationWatch(most_flat=NEVER_FLATTER)
@@ -67,6 +70,9 @@ def test_what_is_not_looked_at_decides_nothing() -> None:
     assert left_out.sum() > 40
     assert not rows[left_out, kernel.LOW].any()
     whole[left_out, kernel.LOW] = 0.0
+    at_rest = left_out & (rows[:, kernel.CROSSINGS] == 0)
+    assert at_rest.sum() > 20
+    whole[at_rest, kernel.CROSSINGS] = 0.0
     assert np.array_equal(rows[known], whole[known])
     assert sparing.decide(positions, rows) == watch(x)
 

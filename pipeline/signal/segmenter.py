@@ -101,7 +101,10 @@ class Segmenter:
     def _connect(self) -> None:
         """Let the parts of the segmenter work on the arrays of its state."""
         state = self.state
-        self._beats = candidates.Beats(state.detector, state.candidates, state.levels, state.shape)
+        self._beats = candidates.Beats(
+            state.detector, state.candidates, state.levels, state.shape,
+            np.zeros(candidates.CANDIDATE, dtype=np.int64),
+        )  # fmt: skip
         self._fibrillation = FibrillationWatch(state.fibrillation, _MOST_FLAT)
         self._fast_rhythm = FastRhythmWatch(state.fast_rhythm)
 

@@ -9,7 +9,6 @@ from pipeline.signal.kernels.candidates import (
     BEAT,
     BEST,
     BEST_AT,
-    CANDIDATE,
     CONTRAST,
     DELAY,
     DUE,
@@ -64,7 +63,7 @@ from pipeline.signal.kernels.candidates import (
     remember,
     remember_shape,
 )
-from pipeline.signal.kernels.sections import jit, median
+from pipeline.signal.kernels.sections import copy, jit, median
 
 
 @jit
@@ -175,7 +174,7 @@ def _sweep(
             _accept(beats, candidate, clean, filtered, first, settings, found)
             kept = k + 1
     for k in range(kept, counters[WAITING]):
-        beats.waiting[k - kept] = beats.waiting[k]
+        copy(beats.waiting[k], beats.waiting[k - kept])
     counters[WAITING] -= kept
 
 
@@ -259,9 +258,9 @@ def _consider(
     elif candidate[CONTRAST] > THOUSAND * settings[PEAKED] or counters[LEARNED] == 0:
         if counters[WAITING] == beats.waiting.shape[0]:
             for k in range(1, counters[WAITING]):
-                beats.waiting[k - 1] = beats.waiting[k]
+                copy(beats.waiting[k], beats.waiting[k - 1])
             counters[WAITING] -= 1
-        beats.waiting[counters[WAITING]] = candidate
+        copy(candidate, beats.waiting[counters[WAITING]])
         counters[WAITING] += 1
 
 
@@ -321,7 +320,7 @@ def detect_beats(
     apart = int(settings[APART])
     first = now + y.size - clean.size
     counters[FOUND] = 0
-    candidate = np.empty(CANDIDATE, dtype=np.int64)
+    candidate = beats.candidate
     for i in range(y.size):
         # 2.
         newest = LONG_SAMPLES + i

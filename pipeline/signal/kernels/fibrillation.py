@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.sections import NOTHING, jit, section, value_range
+from pipeline.signal.kernels.sections import NOTHING, copy, jit, section, value_range
 
 THIN: Final = 3
 """Means of so many samples of the 360 Hz stream are looked at: what is looked for lies below 30 Hz,
@@ -197,7 +197,7 @@ def _steep(slopes: NDArray[np.float32], room: NDArray[np.float32]) -> np.float32
     most sixteen slopes are passed over at a glance.
     """
     tops = room[:_LANES]
-    tops[:] = slopes[:_LANES]
+    copy(slopes[:_LANES], tops)
     for begin in range(_LANES, KEPT, _LANES):
         for i in range(_LANES):
             tops[i] = max(tops[i], slopes[begin + i])

@@ -133,44 +133,44 @@ def compare_shape(
         return
     newest = counters[SHAPE]
     counters[SHAPE] = newest + 1 if newest + 1 < USUAL_BEATS else 0
-    shape = np.empty(SHAPE_SIZE)
-    for i in range(SHAPE_SIZE):
-        shape[i] = filtered[begin + SHAPE_STEP * i]
     total = power = 0.0
     for i in range(SHAPE_PLAY, SHAPE_SIZE - SHAPE_PLAY):
-        total += shape[i]
-        power += shape[i] * shape[i]
+        v = np.float64(filtered[begin + SHAPE_STEP * i])
+        total += v
+        power += v * v
     is_odd = True
     for k in range(USUAL_BEATS * (2 * SHAPE_PLAY + 1)):
         # The latest first, and as they lie: nearly always that is enough.
         back, turn = k % USUAL_BEATS + 1, k // USUAL_BEATS
         shift = SHAPE_PLAY + ((turn + 1) // 2) * (1 - 2 * (turn % 2))
         other = newest - back if newest >= back else newest - back + USUAL_BEATS
-        if _alike(shape, total, power, shapes, other, shift) > settings[LIKE]:
+        if _alike(filtered, begin, total, power, shapes, other, shift) > settings[LIKE]:
             is_odd = False
             break
     for i in range(SHAPE_SIZE):
-        shapes[newest, i] = shape[i]
+        shapes[newest, i] = filtered[begin + SHAPE_STEP * i]
     counters[ODD] = (2 * counters[ODD] + np.int64(is_odd)) % (1 << USUAL_BEATS)
 
 
 @jit
 def _alike(
-    shape: NDArray[np.float64],
+    filtered: NDArray[np.float32],
+    begin: int,
     total: float,
     power: float,
     shapes: NDArray[np.float64],
     other: int,
     shift: int,
 ) -> float:
-    """Return the correlation of the inner part of a shape with another, shifted.
+    """Return the correlation of the inner part of the shape from ``begin`` with another, shifted.
 
     ``total`` and ``power`` are the sums of that part, and of its squares.
     """
     n = SHAPE_SIZE - 2 * SHAPE_PLAY
     sb = sbb = sab = 0.0
     for i in range(n):
-        a, b = shape[i + SHAPE_PLAY], shapes[other, i + shift]
+        a = np.float64(filtered[begin + SHAPE_STEP * (i + SHAPE_PLAY)])
+        b = shapes[other, i + shift]
         sb += b
         sbb += b * b
         sab += a * b

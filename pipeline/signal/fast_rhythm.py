@@ -99,6 +99,7 @@ class FastRhythmWatch:
 
     def __init__(self, state: FastRhythmState | None = None) -> None:
         self.state = state or FastRhythmState.fresh()
+        self._positions, self._rows = np.empty(1, np.int64), np.empty((1, kernel.COLUMNS))
 
     def push(self, y: NDArray[np.float32], masked: NDArray[np.uint8]) -> list[Change]:
         """Take the next samples.
@@ -109,8 +110,9 @@ class FastRhythmWatch:
         """
         state = self.state
         most = y.size // (kernel.THIN * kernel.EVERY) + 1
-        positions = np.empty(most, dtype=np.int64)
-        rows = np.empty((most, kernel.COLUMNS))
+        if most > self._positions.size:
+            self._positions, self._rows = np.empty(most, np.int64), np.empty((most, kernel.COLUMNS))
+        positions, rows = self._positions, self._rows
         n = kernel.measure(
             y, masked, int(Reason.NOISE), state.ring, state.lost, state.counters, positions, rows
         )

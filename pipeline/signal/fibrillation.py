@@ -106,6 +106,10 @@ class Change(NamedTuple):
     """Peak to peak."""
 
 
+NO_MEASURES: Final = (np.empty(0, np.int64), np.empty((0, kernel.COLUMNS)))
+"""What the samples between two measures give."""
+
+
 class FibrillationState(State):
     """All memory of a `FibrillationWatch`: arrays of `kernel.measure`, and counts of measures."""
 
@@ -146,6 +150,7 @@ class FibrillationWatch:
         as it is.
         """
         self._most_flat = most_flat
+        self._positions, self._rows = np.empty(1, np.int64), np.empty((1, kernel.COLUMNS))
         self._room = np.empty(kernel.ROOM, dtype=np.float32)
         self.state = state or FibrillationState.fresh()
 
@@ -178,13 +183,14 @@ class FibrillationWatch:
         """
         state = self.state
         most = clean.size // (kernel.THIN * kernel.EVERY) + 1
-        positions = np.empty(most, dtype=np.int64)
-        rows = np.empty((most, kernel.COLUMNS))
+        if most > self._positions.size:
+            self._positions, self._rows = np.empty(most, np.int64), np.empty((most, kernel.COLUMNS))
         n = kernel.measure(
             clean, masked, state.mean, BAND, state.wide, LOW, state.low, self._most_flat,
-            state.below, ENDS_AFTER, state.rings, self._room, state.counters, positions, rows,
+            state.below, ENDS_AFTER, state.rings, self._room, state.counters, self._positions,
+            self._rows,
         )  # fmt: skip
-        return positions[:n], rows[:n]
+        return (self._positions[:n].copy(), self._rows[:n].copy()) if n else NO_MEASURES
 
     def _decide(self, position: int, row: list[float]) -> Change | None:
         state, step = self.state, kernel.THIN * kernel.EVERY

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.sections import NOTHING, copy, jit, section, value_range
+from pipeline.signal.kernels.sections import NOTHING, jit, section
 
 THIN: Final = 3
 """Means of so many samples of the 360 Hz stream are looked at: what is looked for lies below 30 Hz,
@@ -18,8 +18,9 @@ and such a mean lets nothing of 120 Hz fall onto it."""
 KEPT: Final = 480
 """Thinned samples looked back on: 4 s."""
 
-ROOM: Final = 2 * KEPT + 1
-"""Scratch: the slopes, and the steepest of them."""
+ROOM: Final = KEPT + KEPT // 2 + KEPT + 1
+"""Scratch: the slopes, the highest of every so many, and those at or above a bound: where the line
+is flat, all of them, and a place behind."""
 
 EVERY: Final = 60
 """Thinned samples from one row of measures to the next: 0.5 s."""
@@ -49,8 +50,8 @@ _STEEP: Final = 8
 """... the eighth steepest of the four seconds. Two QRS have more: 30 a minute are enough. A spike
 and its return have fewer, and decide nothing."""
 
-_LANES: Final = 16
-"""Every so many slopes one counts, for a first bound."""
+_LANES: Final = 30
+"""`KEPT`, halved four times: every so many slopes one counts, for a first bound."""
 
 
 @jit
@@ -170,13 +171,9 @@ def _row(
         slopes[i + 1] = abs(x[i + 1] - x[i])
     slopes[oldest] = 0.0  # there the ring's end meets its beginning
     level = np.float32(_FLAT_SHARE) * _steep(slopes, room[KEPT:])
-    flat = np.int32(0)
-    for i in range(KEPT):
-        flat += np.int32(slopes[i] < level)
-    flat -= np.int32(level > 0.0)
-    lowest, highest = value_range(x, 0, KEPT)
+    flat = _count_below(slopes, level) - np.int32(level > 0.0)
     row[FLAT] = flat / (KEPT - 1)
-    row[SPAN] = highest - lowest
+    row[SPAN] = _span(x, room[KEPT:])
     row[MASKED] = 0.0
     flat_rows = flat_rows + 1 if row[FLAT] >= most_flat else 0
     if flat_rows <= ends_after:
@@ -191,26 +188,71 @@ def _row(
 
 @jit
 def _steep(slopes: NDArray[np.float32], room: NDArray[np.float32]) -> np.float32:
-    """Return the eighth steepest slope; ``room``, float32[KEPT], is written.
+    """Return the eighth steepest slope; ``room``, float32[KEPT // 2 + KEPT + 1], is written.
 
-    The eighth of the highest of every sixteenth slope is a bound that it reaches, and few others:
-    most sixteen slopes are passed over at a glance.
+    The eighth of the steepest of every thirtieth slope is a bound that it reaches, and few others;
+    often none.
     """
-    tops = room[:_LANES]
-    copy(slopes[:_LANES], tops)
-    for begin in range(_LANES, KEPT, _LANES):
-        for i in range(_LANES):
-            tops[i] = max(tops[i], slopes[begin + i])
+    tops, found = room[: KEPT // 2], room[KEPT // 2 :]
+    _fold_highest(slopes, tops)
+    tops = tops[:_LANES]
     bound, n = _eighth(tops), np.int64(0)
-    for begin in range(0, KEPT, _LANES):
-        steep = np.int32(0)
-        for i in range(_LANES):
-            steep += np.int32(slopes[begin + i] >= bound)
-        if steep:
-            for i in range(_LANES):
-                room[n] = slopes[begin + i]
-                n += np.int64(slopes[begin + i] >= bound)
-    return _eighth(room[:n])
+    if KEPT - _count_below(slopes, bound) == _STEEP:
+        return bound
+    for lane in range(_LANES):
+        if tops[lane] >= bound:
+            for i in range(lane, KEPT, _LANES):
+                found[n] = slopes[i]
+                n += np.int64(slopes[i] >= bound)
+    return _eighth(found[:n])
+
+
+@jit
+def _count_below(x: NDArray[np.float32], level: np.float32) -> int:
+    """Return how many values are below ``level``."""
+    count = np.int32(0)
+    for i in range(KEPT):
+        count = np.int32(count + np.int32(x[i] < level))
+    return int(count)
+
+
+@jit
+def _fold_highest(x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Write the highest of every so many values: half of them as long as more than ``_LANES`` stay.
+
+    The compiler does several in a step, which it does not in search of a single one.
+    """
+    n = KEPT // 2
+    for i in range(n):
+        out[i] = max(x[i], x[i + n])
+    while n > _LANES:
+        n //= 2
+        for i in range(n):
+            out[i] = max(out[i], out[i + n])
+
+
+@jit
+def _fold_lowest(x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Write the lowest of every so many values, as `_fold_highest` does."""
+    n = KEPT // 2
+    for i in range(n):
+        out[i] = min(x[i], x[i + n])
+    while n > _LANES:
+        n //= 2
+        for i in range(n):
+            out[i] = min(out[i], out[i + n])
+
+
+@jit
+def _span(x: NDArray[np.float32], room: NDArray[np.float32]) -> float:
+    """Return the distance between the extremes; ``room``, float32[KEPT], is written."""
+    highs, lows = room[: KEPT // 2], room[KEPT // 2 : KEPT]
+    _fold_highest(x, highs)
+    _fold_lowest(x, lows)
+    low, top = lows[0], highs[0]
+    for i in range(1, _LANES):
+        low, top = min(low, lows[i]), max(top, highs[i])
+    return float(top - low)
 
 
 @jit

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.schema.messages import FLAG_SATURATED
-from pipeline.signal.fibrillation import NEVER_FLATTER, Change, FibrillationWatch
+from pipeline.signal.fibrillation import (
+    BAND,
+    LOW,
+    NEVER_FLATTER,
+    Change,
+    FibrillationState,
+    FibrillationWatch,
+)
 from pipeline.signal.kernels import fibrillation as kernel
 from pipeline.signal.quality import Reason
 from pipeline.signal.samples import SampleBlock
@@ -147,3 +154,18 @@ def test_fibrillation_of_a_patient_is_found_in_the_stream() -> None:
     segmenter = Segmenter(info.fs_hz)
     segment = segmenter.push(SampleBlock(0, x))
     assert [change.active for change in segment.fibrillation][:2] == [True, False]
+
+
+@pytest.mark.parametrize("x", [np.zeros(1800, np.float32), sinus(5), flutter(5)])
+def test_the_scratch_is_large_enough(x: np.ndarray) -> None:
+    """Of a flat line every slope is as steep as the eighth: nothing is written behind the room."""
+    state, room = FibrillationState.fresh(), np.full(2 * kernel.ROOM, 7.0, np.float32)
+    positions, rows = np.empty(11, np.int64), np.empty((11, kernel.COLUMNS))
+
+    n = kernel.measure(
+        x, np.zeros(x.size, np.uint8), state.mean, BAND, state.wide, LOW, state.low, np.inf, 0, 4,
+        state.rings, room[: kernel.ROOM], state.counters, positions, rows,
+    )  # fmt: skip
+
+    assert rows[n - 1, kernel.MASKED] == 0
+    assert (room[kernel.ROOM :] == 7.0).all()

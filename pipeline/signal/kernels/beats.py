@@ -272,6 +272,15 @@ def _next_search(beats: Beats, settings: NDArray[np.float64]) -> int:
 
 
 @jit
+def _sum(energies: NDArray[np.int32], begin: int) -> int:
+    """Return the sum over 611 ms from ``begin`` on."""
+    total = np.int64(0)
+    for energy in energies[begin : begin + LONG_SAMPLES]:
+        total += energy
+    return int(total)
+
+
+@jit
 def detect_beats(
     y: NDArray[np.float32],
     clean: NDArray[np.float32],
@@ -285,9 +294,9 @@ def detect_beats(
 
     1. The energy of a sample is the magnitude of the QRS band, as an integer: sums of integers
        accumulate no rounding, so that no chunking shows.
-    2. With each sample two sums move on: over the last 97 ms, the height, and over the last
-       611 ms, what surrounds it.
-    3. A candidate is a height that stays the highest for 200 ms before and after it.
+    2. With each sample a sum moves on: over the last 97 ms, the height.
+    3. A candidate is a height that stays the highest for 200 ms before and after it. The sum over
+       the last 611 ms is what surrounds it.
     4. A candidate is a beat when it is large beside the latest beats and stands out from what
        surrounds it (`evidence`), and is neither the last beat's T wave nor a P wave. The R peak is
        where the signal deflects most nearby (`_locate`).
@@ -315,7 +324,7 @@ def detect_beats(
     for i in range(y.size):
         loud = abs(np.float64(y[i])) * UNITS_PER_MV
         energies[LONG_SAMPLES + i] = np.int32(loud if loud < MOST_ENERGY else MOST_ENERGY)
-    now, height, around = counters[NOW], counters[SHORT], counters[LONG]
+    now, height = counters[NOW], counters[SHORT]
     best, best_at, due = counters[BEST], counters[BEST_AT], counters[DUE]
     apart = int(settings[APART])
     first = now + y.size - clean.size
@@ -326,7 +335,6 @@ def detect_beats(
         newest = LONG_SAMPLES + i
         energy = np.int64(energies[newest])
         height += energy - energies[newest - SHORT_SAMPLES]
-        around += energy - energies[newest - LONG_SAMPLES]
         # 3. Without a candidate since the last one, `best_at` is -1 and `best` follows the height
         # down, until it rises again.
         if height > best:
@@ -337,6 +345,7 @@ def detect_beats(
             # 4.
             counters[NOW] = now
             if best >= settings[FLOOR]:
+                around = _sum(energies, i + 1)
                 describe(beats, best_at, best, around, filtered, first, settings, candidate)
                 _consider(beats, candidate, clean, filtered, first, settings, found)
             best, best_at = height, np.int64(-1)
@@ -348,6 +357,6 @@ def detect_beats(
             _search_back(beats, clean, filtered, first, settings, found)
             due = max(now + apart, _next_search(beats, settings))
         now += 1
-    counters[NOW], counters[SHORT], counters[LONG] = now, height, around
+    counters[NOW], counters[SHORT], counters[LONG] = now, height, _sum(energies, y.size)
     counters[BEST], counters[BEST_AT], counters[DUE] = best, best_at, due
     return int(counters[FOUND])

@@ -145,8 +145,9 @@ class Segmenter:
             counters[EXPECTED] = end
             self.state.raw[0] = x[-1]
         begins = range(0, max(x.size, 1), PIECE)
-        pieces = [self._advance(x[i : i + PIECE], marks[i : i + PIECE]) for i in begins]
-        segment = pieces[0] if len(pieces) == 1 else joined(pieces)
+        pieces = (self._advance(x[i : i + PIECE], marks[i : i + PIECE]) for i in begins)
+        most = x.size * self._rate.per // self._rate.step + 2 * len(begins)
+        segment = next(pieces) if len(begins) == 1 else joined(pieces, most)
         self._workspaces.forget_large()
         if before is not None:
             segment = before.followed_by(segment)

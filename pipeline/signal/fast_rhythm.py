@@ -112,6 +112,8 @@ class FastRhythmWatch:
 
     def __init__(self, state: FastRhythmState | None = None) -> None:
         self.state = state or FastRhythmState.fresh()
+        self._positions = np.empty(1, np.int64)
+        self._rows = np.empty((1, kernel.MEASURES, kernel.COLUMNS))
 
     def push(self, y: NDArray[np.float32], masked: NDArray[np.uint8]) -> list[Change]:
         """Take the next samples.
@@ -122,8 +124,10 @@ class FastRhythmWatch:
         """
         state = self.state
         most = y.size // (kernel.THIN * kernel.EVERY) + 1
-        positions = np.empty(most, dtype=np.int64)
-        rows = np.empty((most, kernel.MEASURES, kernel.COLUMNS))
+        if most > self._positions.size:
+            self._positions = np.empty(most, np.int64)
+            self._rows = np.empty((most, kernel.MEASURES, kernel.COLUMNS))
+        positions, rows = self._positions, self._rows
         n = kernel.measure(
             y, masked, int(Reason.NOISE), state.ring, state.lost, state.counters, positions, rows
         )

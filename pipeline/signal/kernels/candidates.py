@@ -35,6 +35,8 @@ class Beats(NamedTuple):
     """int64[4, 8], rings of the latest beats; the rows below."""
     shape: NDArray[np.float32]
     """float32[73]: the patient's usual QRS complex, 100 ms around its R peak."""
+    candidate: NDArray[np.int64]
+    """int64[CANDIDATE]: what may be a beat, as long as it is looked at."""
 
 
 # Slots of `Beats.counters`.
@@ -294,8 +296,10 @@ def keep_time(beats: Beats, settings: NDArray[np.float64]) -> bool:
     n = beats.counters[WAITING]
     if n < 8 or beats.counters[NOW] - beats.waiting[n - 8, AT] > settings[EXPIRE]:
         return False
-    heights = beats.waiting[n - 8 : n, HEIGHT]
-    lowest, highest = heights.min(), heights.max()
+    lowest = highest = beats.waiting[n - 8, HEIGHT]
+    for k in range(n - 7, n):
+        height = beats.waiting[k, HEIGHT]
+        lowest, highest = min(lowest, height), max(highest, height)
     if lowest < settings[LEARN_FLOOR] or highest > 2 * lowest:
         return False
     mean = (beats.waiting[n - 1, AT] - beats.waiting[n - 8, AT]) / 7.0

@@ -144,34 +144,39 @@ def resample(
     """
     half = taps.shape[1] // 2
     phases = taps.shape[0] - 1
-    first = counters[TAKEN] - (2 * half - 1)
-    end = counters[TAKEN] + codes.size
-    seen = counters[TAKEN]
+    taken, position, rest = counters[TAKEN], counters[POSITION], counters[REST]
+    bad_at, bad_code = counters[BAD_AT], counters[BAD_CODE]
+    step_whole, step_rest = step // per, step % per
+    first = taken - (2 * half - 1)
+    end = taken + codes.size
+    seen = taken
     n = 0
-    while counters[POSITION] + half < end:
-        position = counters[POSITION]
+    while position + half < end:
         while seen <= position + half:
-            if codes[seen - counters[TAKEN]]:
-                counters[BAD_AT] = seen
-                counters[BAD_CODE] = codes[seen - counters[TAKEN]]
+            if codes[seen - taken]:
+                bad_at, bad_code = seen, np.int64(codes[seen - taken])
             seen += 1
-        row = (counters[REST] * phases + per // 2) // per
+        # Nearly always without a division, which takes as long as the sum.
+        weights = taps[rest if phases == per else (rest * phases + per // 2) // per]
         at = position - half + 1 - first
+        inputs = x[at : at + 2 * half]
         total = 0.0
-        for j in range(2 * half):
-            total += taps[row, j] * x[at + j]
+        for j in range(weights.size):
+            total += weights[j] * inputs[j]
         out[n] = np.float32(total)
-        out_codes[n] = counters[BAD_CODE] if counters[BAD_AT] > position - half else 0
+        out_codes[n] = bad_code if bad_at > position - half else 0
         n += 1
-        rest = counters[REST] + step
-        counters[POSITION] += rest // per
-        counters[REST] = rest % per
+        position += step_whole
+        rest += step_rest
+        if rest >= per:
+            position += 1
+            rest -= per
     while seen < end:
-        if codes[seen - counters[TAKEN]]:
-            counters[BAD_AT] = seen
-            counters[BAD_CODE] = codes[seen - counters[TAKEN]]
+        if codes[seen - taken]:
+            bad_at, bad_code = seen, np.int64(codes[seen - taken])
         seen += 1
-    counters[TAKEN] = end
+    counters[TAKEN], counters[POSITION], counters[REST] = end, position, rest
+    counters[BAD_AT], counters[BAD_CODE] = bad_at, bad_code
     return n
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.sections import decayed, jit, section
+from pipeline.signal.kernels.sections import copy, decayed, jit, section
 
 STRETCH = 5  # 14 ms each way from its peak: what a spike of at most 12.5 ms lies within
 FOOT = 3  # samples that a level is the mean of: 8 ms, a period of what rings at 125 Hz
@@ -159,7 +159,7 @@ def remove_spikes(
         n = min(SEARCHED, out.size - begin)
         first = KEPT + begin - AROUND
         if not (busy or _any_steep(x, first, n, least)):  # nearly always
-            out[begin : begin + n] = x[first - STRETCH : first - STRETCH + n]
+            copy(x[first - STRETCH : first - STRETCH + n], out[begin : begin + n])
             continue
         for p in range(first, first + n):
             steep = _is_steep(

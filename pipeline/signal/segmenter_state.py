@@ -63,6 +63,8 @@ DETECTOR: Final = np.array(
         0.08,  # LEARN_SHARE: of the height of the latest beats
         3.0,  # DOMINANT: times the height of the latest beats: these were P waves
         0.15,  # IN_TIME: by so much of their mean intervals of a tachycardia differ
+        1500.0,  # LEARN_SPAN: 0.15 mV, as AAMI EC12 states the floor,
+        0.6,  # LEARN_SHARP: of what is this sharp. A bell of 60 ms has 0.55, of 80 ms 0.44
     ]
 )
 """Settings of `pipeline.signal.kernels.beats.detect_beats`, in the order of its slots."""

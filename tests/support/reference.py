@@ -550,7 +550,7 @@ class Detector:
         if now - c.at > 1440 or c.contrast < 3:
             return False
         if self.learned <= 4:
-            return c.height >= 35 * 300
+            return c.height >= 35 * 300 or (c.span >= 0.15 and c.sharpness >= 0.6)
         return c.height >= 0.08 * self._level() and self._is_alike(c)
 
     def _search_back(self, now):

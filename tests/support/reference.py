@@ -109,7 +109,8 @@ def sanitise(x, flags, longest_fill, leap_mv=1.0, longest_spike=2, fs=FS):
             if height <= leap_mv:
                 usual += (min(height, 0.3 * leap_mv) - usual) * (1 - most)
             flank = usual < 0.07 * height and moving > 0.05 * height
-            if height > leap_mv and not flank and leaps < longest_spike:
+            away = leaps < math.ceil(0.025 * fs) and abs(moved - spike) <= 0.05 * abs(spike)
+            if height > leap_mv and not flank and (leaps < longest_spike or away):
                 if not after:
                     base, spike = last, moved
                 spike = max(spike, moved, key=abs)

@@ -157,3 +157,17 @@ def test_a_bump_at_the_start_costs_no_beat_for_long(bump_mv: float) -> None:
 
     late = beats[beats > 2.5]
     assert np.abs(found[found > 2.4] - late).max() < 0.05
+
+
+@pytest.mark.parametrize("mv", [-5.0, -2.0, 1.5])
+@pytest.mark.parametrize("ms", [8, 14, 22])
+def test_a_dropout_is_no_beat_and_costs_none(mv: float, ms: int) -> None:
+    """For some hundredths of a second the line lies elsewhere, and comes back: no heart does so."""
+    beats = beats_every(0.8, 0.7, 58.0)
+    x = rhythm(60.0, beats, beats - 0.16)
+    rng = np.random.default_rng(ms)
+    for at in beats[3::2] + rng.uniform(0.06, 0.7, beats[3::2].size):
+        begin = round(at * FS)
+        x[begin : begin + round(ms / 1000 * FS)] = x[begin] + mv
+
+    assert_found(x, beats)

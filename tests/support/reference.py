@@ -506,7 +506,7 @@ class Detector:
         since = c.at - last.at
         if since < 180 and c.slope < 0.2 * last.slope:
             return True
-        if since < 115 and c.slope < 0.75 * last.slope and c.sharpness < 0.5 * last.sharpness:
+        if since < 115 and c.slope < 0.75 * last.slope and c.sharpness < 0.65 * last.sharpness:
             return True
         usual = c.height > 0.5 * self._level() and c.sharpness > 0.85 * self._sharpness()
         least = 0.9 - 0.65 * max(since - 72, 0) / (130 - 72)

@@ -120,6 +120,18 @@ def test_a_t_wave_taller_than_its_qrs_is_no_beat(times_r: float, t_wide_s: float
     assert_found(x.astype(np.float32), beats)
 
 
+def test_a_narrow_t_wave_as_tall_as_its_qrs_is_no_beat() -> None:
+    """Of 106 ms at half its height: twice as wide as the QRS, and so half as sharp."""
+    t = np.arange(30 * FS) / FS
+    beats = beats_every(0.8, 0.7, 29.0)
+    x = np.random.default_rng(3).normal(0.0, 0.002, t.size)
+    for at in beats:
+        x += 0.8 * np.maximum(0.0, 1.0 - np.abs(t - at) / 0.025)
+        x += 0.8 * np.cos(np.pi * np.clip((t - at - 0.25) / 0.106, -0.5, 0.5)) ** 2
+
+    assert_found(x.astype(np.float32), beats)
+
+
 def test_the_t_wave_of_a_wide_beat_is_no_beat() -> None:
     """A ventricular beat is tall, and so is its T wave: it is compared with its own beat."""
     t = np.arange(60 * FS) / FS

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.alarms.atrial_fibrillation import AtrialAlarms, AtrialState
 from pipeline.alarms.kinds import SIGNAL_KINDS
+from pipeline.alarms.organisation import Organisation, OrganisationState
 from pipeline.alarms.rate_rules import RateChange, RateRules, RateRulesState
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.state_machine import AlarmStateMachine
@@ -85,6 +86,7 @@ class SignalAlarmsState(State):
     interval_from: int | None = None
     """The QRS that the next interval begins with; None where the signal was lost since."""
     atrial: AtrialState = field(default_factory=AtrialState.fresh)
+    organisation: OrganisationState = field(default_factory=OrganisationState)
 
     @classmethod
     def fresh(cls, first_sample: int = 0) -> Self:
@@ -121,6 +123,7 @@ class SignalAlarms:
         self._settings = settings
         self._rates = RateRules(settings, fs_hz, state.rates)
         self.atrial = AtrialAlarms(machine, fs_hz, settings, state.atrial)
+        self._organisation = Organisation(state.organisation)
 
     def begin_epoch(self, epoch: int, first_sample: int, ended_at: int) -> list[Alert]:
         """Begin anew at ``first_sample`` of an epoch; the old one ended at ``ended_at``."""
@@ -213,6 +216,7 @@ class SignalAlarms:
             if known_at - self.state.still_from < self._samples(seconds):
                 alerts += self.machine.end(kind, sample, "QRS seen again")
         interval_s = self._interval(sample, rr_s)
+        self._organisation.take(window)
         if self.state.reason not in _BLIND and self.state.fast_rhythm is None:
             for rate in self._rates.on_qrs(sample, interval_s):
                 alerts += self._on_rate(sample, rate)
@@ -350,6 +354,9 @@ class SignalAlarms:
     def _on_rate(self, sample: int, rate: RateChange) -> list[Alert]:
         if not rate.active:
             return self.machine.end(rate.kind, sample, f"{rate.bpm:.0f} bpm")
+        begins = rate.kind == "extreme_tachycardia" and not self.machine.present(rate.kind)
+        if begins and not self._organisation.holds(self._rates.intervals_s):
+            return self._disorganised(sample, rate)
         side = "below" if rate.bpm < rate.limit_bpm else "above"
         return self.machine.begin(
             rate.kind,
@@ -359,6 +366,13 @@ class SignalAlarms:
             bpm=round(rate.bpm, 1),
             values={"bpm": round(rate.bpm, 1), "limit_bpm": rate.limit_bpm},
         )
+
+    def _disorganised(self, sample: int, rate: RateChange) -> list[Alert]:
+        """Say that fast complexes are not a heart's: its rhythm is not known while they last."""
+        if self.state.reason is Reason.OK:
+            self.state.changed_at = sample
+        why = f"{rate.bpm:.0f} bpm of complexes that neither repeat themselves nor keep time"
+        return self._unmonitored(sample, rate.begun_at, f"not analysable: {why}")
 
 
 def _technical(reason: Reason) -> str:

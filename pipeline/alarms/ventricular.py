@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.alarms.settings import RANGES, AlarmSettings
 from pipeline.alarms.short_runs import RUN_BEATS, are_even, is_named_ventricular, is_run
-from pipeline.alarms.tachycardia import MOST_BEATS, StretchBeat, tachycardia_of
+from pipeline.alarms.tachycardia import BEFORE, MOST_BEATS, StretchBeat, tachycardia_of
 from pipeline.schema.state import State, field
 from pipeline.scoring.baseline_hold import FAST_RR_S
 from pipeline.scoring.qrs_shape import QrsShape
@@ -109,7 +109,7 @@ class VentricularRhythmState(State):
     latest: int = 0
     """Sample of the latest beat."""
     beats: list[StretchBeat] = field(default_factory=list)
-    """The latest beats, as many as a tachycardia is judged by."""
+    """The latest beats: as many as a tachycardia is found in, and those before it."""
     between: int | None = None
     """The latest beat, if its QRS is unusual: part of a run if a ventricular one follows."""
     named: int = 0
@@ -169,7 +169,7 @@ class VentricularRhythm:
         state.latest = sample
         beat = StretchBeat(sample, rr_s, ventricular, shape or QrsShape(), doubtful)
         state.beats.append(beat)
-        del state.beats[: -max(self._settings.tachycardia_beats, MOST_BEATS)]
+        del state.beats[: -max(self._settings.tachycardia_beats + BEFORE, MOST_BEATS)]
         if not state.tachycardia and (beats := self._tachycardia()):
             yield from self._begin_tachycardia(beats)
         elif self._belongs(beat):

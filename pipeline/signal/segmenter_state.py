@@ -43,7 +43,7 @@ DETECTOR: Final = np.array(
         180,  # T_SLOW: 500 ms, the longest QT interval; so long a T wave is recognised
         0.2,  # T_SLOPE: by its slope, beside that of the last beat
         115,  # T_PEAK: 320 ms, in which T waves peak: so long they are recognised
-        0.5,  # T_BLUNT: by their sharpness beside that of the last beat
+        0.65,  # T_BLUNT: by their sharpness beside that of the last beat
         0.75,  # T_SLOWER: where its slope is less than that of the last beat
         0.5,  # USUAL: of the height of the latest beats, and
         0.85,  # USUAL_SHARP: of their sharpness: no T wave by its height alone
@@ -65,6 +65,8 @@ DETECTOR: Final = np.array(
         0.08,  # LEARN_SHARE: of the height of the latest beats
         3.0,  # DOMINANT: times the height of the latest beats: these were P waves
         0.15,  # IN_TIME: by so much of their mean intervals of a tachycardia differ
+        1500.0,  # LEARN_SPAN: 0.15 mV, as AAMI EC12 states the floor,
+        0.6,  # LEARN_SHARP: of what is this sharp. A bell of 60 ms has 0.55, of 80 ms 0.44
     ]
 )
 """Settings of `pipeline.signal.kernels.beats.detect_beats`, in the order of its slots."""

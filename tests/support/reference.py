@@ -109,7 +109,8 @@ def sanitise(x, flags, longest_fill, leap_mv=1.0, longest_spike=2, fs=FS):
             if height <= leap_mv:
                 usual += (min(height, 0.3 * leap_mv) - usual) * (1 - most)
             flank = usual < 0.07 * height and moving > 0.05 * height
-            if height > leap_mv and not flank and leaps < longest_spike:
+            away = leaps < math.ceil(0.025 * fs) and abs(moved - spike) <= 0.05 * abs(spike)
+            if height > leap_mv and not flank and (leaps < longest_spike or away):
                 if not after:
                     base, spike = last, moved
                 spike = max(spike, moved, key=abs)
@@ -511,7 +512,7 @@ class Detector:
         since = c.at - last.at
         if since < 180 and c.slope < 0.2 * last.slope:
             return True
-        if since < 115 and c.slope < 0.75 * last.slope and c.sharpness < 0.5 * last.sharpness:
+        if since < 115 and c.slope < 0.75 * last.slope and c.sharpness < 0.65 * last.sharpness:
             return True
         usual = c.height > 0.5 * self._level() and c.sharpness > 0.85 * self._sharpness()
         least = 0.9 - 0.65 * max(since - 72, 0) / (130 - 72)
@@ -558,7 +559,7 @@ class Detector:
         if now - c.at > 1440 or c.contrast < 3:
             return False
         if self.learned <= 4:
-            return c.height >= 35 * 300
+            return c.height >= 35 * 300 or (c.span >= 0.15 and c.sharpness >= 0.6)
         return c.height >= 0.08 * self._level() and self._is_alike(c)
 
     def _search_back(self, now):

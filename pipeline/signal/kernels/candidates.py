@@ -58,8 +58,9 @@ BEAT, RR, SHARP, SIZE = range(4)
     SEARCH_RATIO, SEARCH_LEAST, PEAKED, FLOOR, T_WITHIN, T_EARLY, T_LATE, T_SLOW, T_SLOPE,
     T_PEAK, T_BLUNT, T_SLOWER, USUAL, USUAL_SHARP, P_SPAN, P_SHARE, BLUNT, SMALL, SHARPER,
     P_SHARP, LIKE, SHARP_AS, SHOWN, SHOWN_LIKE, LEARN_RATIO, LEARN_CONTRAST, LEARN_FLOOR,
-    LEARN_SHARE, DOMINANT, IN_TIME, SETTINGS,
-) = range(41)  # fmt: skip
+    LEARN_SHARE, DOMINANT, IN_TIME, LEARN_SPAN, LEARN_SHARP,
+    SETTINGS,
+) = range(43)  # fmt: skip
 
 
 @jit
@@ -270,7 +271,8 @@ def may_teach(
 ) -> bool:
     """Return whether the levels may be learned from a candidate.
 
-    It stands out and is as large as what counts (AAMI EC12: 150 uV). In a patient who has shown
+    It stands out and is as large as what counts (AAMI EC12: 150 uV), by its energy, or, where it is
+    too sharp for a P wave, by its span: a narrow QRS has less energy. In a patient who has shown
     enough QRS complexes it is one of these in small.
     """
     if (
@@ -279,7 +281,9 @@ def may_teach(
     ):
         return False
     if beats.counters[LEARNED] <= settings[SHOWN]:
-        return bool(candidate[HEIGHT] >= settings[LEARN_FLOOR])
+        tall = candidate[SPAN] >= settings[LEARN_SPAN]
+        sharp = candidate[SHARPNESS] >= MILLION * settings[LEARN_SHARP]
+        return bool(candidate[HEIGHT] >= settings[LEARN_FLOOR] or (tall and sharp))
     return bool(
         candidate[HEIGHT] >= settings[LEARN_SHARE] * median(beats.levels[BEAT])
         and is_alike(beats, candidate, filtered, first, settings)

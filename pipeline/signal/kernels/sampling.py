@@ -9,6 +9,7 @@ FLAG_LEAD_OFF, FLAG_SATURATED, FLAG_FILLED = 1, 2, 128
 LEAD_OFF, SATURATED, NO_SIGNAL, GAP = 1, 2, 4, 6
 RISEN = 0.05  # of a leap's height the signal has moved just before it: a spike a filter has widened
 RESTLESS = 0.07  # of it the signal moves from sample to sample: noise, where any leap is a spike's
+STAYS = 0.05  # of its leap's height a dropout's level moves at most: what a QRS has left moves on
 MOST = 0.3  # of the smallest leap; more does not count there: the flank itself must not
 # Slots of `sanitise`'s memory.
 OFFSET, LAST, STARTED, HELD, LEAPING, LEAP, BASE, AFTER, TAIL, MOVED, USUAL = range(11)
@@ -22,6 +23,7 @@ def sanitise(
     rebase_after: float,
     leap_mv: float,
     longest_spike: float,
+    longest_dropout: float,
     largest_tail: float,
     fast: float,
     slow: float,
@@ -35,8 +37,9 @@ def sanitise(
     settled, whatever the electrode offset. After a long stretch without signal the level is
     taken anew, so that the stream continues where it stopped instead of with a step. A leap that no
     heart makes is held back for as long as a pacing spike lasts: a spike is over by then, and
-    leaves no trace, its after-potential included; a step is taken as it is. So is the flank of
-    a spike that a filter has widened, known by what of it came before the leap
+    leaves no trace, its after-potential included. So it is with a dropout, a contact that is lost
+    for some hundredths of a second: its level is another, and stays. A step is taken as it is.
+    So is the flank of a spike that a filter has widened, known by what of it came before the leap
     (`kernels.spikes` has the rest).
 
     Args:
@@ -45,7 +48,8 @@ def sanitise(
         plausible_mv: larger values are no signal.
         rebase_after: held samples after which the level is taken anew.
         leap_mv: a larger change from one sample to the next is a leap.
-        longest_spike: samples that a leap is held back.
+        longest_spike: samples that a leap is held back,
+        longest_dropout: and one that leads to another level.
         largest_tail: of a spike's height, that of its after-potential.
         fast: what at least remains of an after-potential from one sample to the next.
         slow: what at most remains.
@@ -90,7 +94,10 @@ def sanitise(
             if height <= leap_mv:
                 usual = usual * slow + min(height, MOST * leap_mv) * (1.0 - slow)
             leap = height > leap_mv and not (usual < RESTLESS * height and risen > RISEN * height)
-            if leap and leaping < longest_spike:
+            if leap and (
+                leaping < longest_spike
+                or (leaping < longest_dropout and abs(moved - spike) <= STAYS * abs(spike))
+            ):
                 if after == 0.0:
                     base, spike = last, moved
                 elif height > abs(spike):

@@ -27,9 +27,9 @@ FIBRILLATION_S: Final = 4.0
 FIBRILLATION_STEP_S: Final = kernel.THIN * kernel.EVERY / SAMPLING_RATE_HZ
 """From one measure to the next."""
 
-FLAT_WEIGHT: Final = -12.64
-LOW_WEIGHT: Final = 8.51
-BIAS: Final = 0.27
+FLAT_WEIGHT: Final = -12.71
+LOW_WEIGHT: Final = 8.03
+BIAS: Final = 0.53
 
 BEGINS_ABOVE: Final = 2.55
 """Of the weighted sum: the lowest that gives at most two false alarms in 24 h on the records of

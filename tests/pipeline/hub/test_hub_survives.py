@@ -561,7 +561,7 @@ def test_rules_on_a_devices_signal_go_on_without_a_scorer(
     tmp_path: Path, minute: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beats that nobody scores are given up where there is no room, counted, and said."""
-    monkeypatch.setattr("pipeline.hub.admission.MAX_PENDING", 20)
+    monkeypatch.setattr("pipeline.hub.admission.MOST_ROOM", 20)
     with hub_by_hand(tmp_path / "log") as one:
         source = one.connect("ingest")
         number = 0
@@ -594,7 +594,7 @@ def test_a_record_waits_for_a_scorer_and_loses_nothing(
     tmp_path: Path, minute: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A record is not urgent: its source has to wait, and asks again."""
-    monkeypatch.setattr("pipeline.hub.admission.MAX_PENDING", 5)
+    monkeypatch.setattr("pipeline.hub.admission.MOST_ROOM", 5)
     with hub_by_hand(tmp_path / "log") as one:
         source, number = one.connect("ingest"), 0
         while one.hub._streams.pending < 5:

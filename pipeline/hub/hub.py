@@ -101,8 +101,9 @@ class Hub:
             self._outbox = Outbox(self._sockets.alerts, self._log, clock, config.keep)
             self._catch_up = CatchUp(self._sockets.replay, self._log)
             self._control = Control(
-                self._sockets.control, self._log, self._acknowledge, self._state, self._on_death
-            )
+                self._sockets.control, self._log, self._acknowledge, self._state, self._on_death,
+                config.supervisor,
+            )  # fmt: skip
             self._status = HubStatus(
                 config, clock, self._counters, self._streams, self._dispatcher, self._outbox,
                 self._log, self._sockets, self._system_alarms,
@@ -260,6 +261,8 @@ class Hub:
         event = Acknowledged(stream=stream, episode=episode)
         alerts = self._system_alarms.acknowledge(event)
         self._outbox.add_alerts(alerts)
+        if not self._streams.can_acknowledge(event):
+            return alerts
         return alerts + self._apply(event, self._clock()).acknowledged
 
     def _state(self) -> tuple[SystemReport, list[Status]]:

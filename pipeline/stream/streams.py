@@ -265,6 +265,11 @@ class Streams:
                 return {event.stream} & set(self.sessions)
         return {event.stream}
 
+    def can_acknowledge(self, event: Acknowledged) -> bool:
+        """Return whether there is an alarm that ``event`` acknowledges, and nobody has yet."""
+        alarms = (alarm for name in self.concerned(event) for alarm in self.sessions[name].alarms)
+        return any(a.state != "ack" and event.episode in ("", a.episode) for a in alarms)
+
     def apply(
         self, event: Event, arrived_at: float, *, to: Callable[[str], bool] | None = None
     ) -> Outcome:

@@ -46,11 +46,18 @@ from replay.headers import DEMO_RECORD
 from replay.records import RecordSource
 from tests.monitor.run.test_system import command, environment
 from tests.support.hub_by_hand import HubByHand, chunk, hub_by_hand
-from tests.support.running import CONFIG, DEADLINE_S, TrivialClassifier, TrivialScorer, until
+from tests.support.running import (
+    CONFIG,
+    DEADLINE_S,
+    SUPERVISOR,
+    TrivialClassifier,
+    TrivialScorer,
+    until,
+)
 
 pytestmark = pytest.mark.system
 
-DIED = encode_json(Died(process="source", code=-9, times=1))
+DIED = encode_json(Died(process="source", code=-9, times=1, token=SUPERVISOR))
 
 
 def scored(one: HubByHand, worker: Dealer) -> None:

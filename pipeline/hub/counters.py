@@ -67,6 +67,8 @@ class HubCounters:
         send."""
         self.uncredited_chunks = 0
         """Chunks that came without credit and were not taken."""
+        self.unsaved_states = 0
+        """States of streams that did not fit into the log."""
         self._warned_at = float("-inf")
         self._unwarned = 0
         self.alarms: Counter[str] = Counter()

@@ -275,7 +275,9 @@ class Hub:
     def _watch_system(self, now: float) -> None:
         """Raise and end the alarms that go by the clock."""
         waiting, scorers = self._streams.pending > 0, self._dispatcher.working(now)
-        alerts = self._system_alarms.watch(scorers, self._outbox.unwritable, waiting=waiting)
+        alerts = self._system_alarms.watch(
+            scorers, self._outbox.unwritable, self._journal.unsaved, waiting=waiting
+        )
         self._outbox.add_alerts(alerts + self._streams.watch_sources(self._clock()))
 
     # --- commit, answer, publish ------------------------------------------------------------
@@ -283,6 +285,7 @@ class Hub:
     def _commit(self) -> None:
         """Commit what became known in this turn; only then answer and publish."""
         logged = self._outbox.commit(self._journal)
+        self._counters.unsaved_states = self._journal.unsaved_states
         for alert in logged:
             self._streams.want_strip(alert)
             self._control.on_alert(alert)

@@ -234,6 +234,8 @@ class SystemReport(msgspec.Struct, frozen=True, kw_only=True):
     """Lines or packets of devices that their sources could not read."""
     uncredited_chunks: int = 0
     """Chunks that came though their sources had no credit, and were not taken."""
+    unsaved_states: int = 0
+    """States of streams that did not fit into the log, and were not written."""
 
     @property
     def unaccounted_windows(self) -> int:

@@ -118,6 +118,48 @@ def test_of_a_turn_no_more_than_the_credit_is_taken(tmp_path: Path) -> None:
             assert one.accepted(source, chunk(number)).written == number
 
 
+def test_a_state_that_does_not_fit_costs_its_own_stream_alone(
+    tmp_path: Path, demo: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All alerts are committed; that stream begins again after a crash, and an alarm says so."""
+    with hub_by_hand(tmp_path / "log") as one:
+        source = one.connect("ingest")
+        size = 0
+        for stream, seconds in (("wide", demo), ("s", np.zeros(demo.size, np.float32))):
+            for number in range(1, 13):
+                samples = seconds[(number - 1) * FS : number * FS]
+                one.accepted(source, chunk(number, samples, stream=stream))
+            body = one.hub._journal._packed({stream: one.hub._streams.sessions[stream]})[stream]
+            size = max(size, len(body))
+        assert len(body) < size
+        monkeypatch.setattr("pipeline.hub.journal.LONGEST_STATE", (size + len(body)) // 2)
+        one.later_s = 11.0
+        one.turns(3)
+        assert set(one.hub._log.snapshots()) == {"s"}
+        assert one.hub._log.entries() == []
+        report = one.hub._state()[0]
+        assert (report.unsaved_states, report.log.writable) == (1, True)
+        (alarm,) = [alert for alert in report.alarms if alert.kind == "state_not_saved"]
+        assert "wide" in alarm.reason
+        assert one.hub._log.alert(alarm.seq) or any(
+            alert.kind == "state_not_saved" for alert in one.hub._log.read(1, 100)
+        )
+        assert one.accepted(source, chunk(13, stream="s")).written == 13
+        assert one.accepted(source, chunk(13, stream="wide")).written == 13
+    with hub_by_hand(tmp_path / "log") as one:
+        source = one.connect("ingest")
+        assert one.accepted(source, Hello(stream="s", session="a")).written == 13
+        lost = one.accepted(source, Hello(stream="wide", session="a"))
+        assert (lost.known, lost.written) == (False, 0)
+        again = one.accepted(source, chunk(14, stream="wide", unkept=True))
+        assert again.written == 14
+        monkeypatch.undo()
+        one.later_s = 11.0
+        one.turns(3)
+        assert set(one.hub._log.snapshots()) == {"s", "wide"}
+        assert not one.hub._journal.unsaved
+
+
 STRANGE: tuple[dict[str, Any], ...] = (
     {"session": "", "number": 0},
     {"session": "", "number": 3},

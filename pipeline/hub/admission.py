@@ -7,8 +7,9 @@ wait: its samples are taken, so that the rules on the signal run, and if no scor
 the oldest of them are given up. What comes without credit is not taken and counted; a source of
 ours sends it again.
 
-A log that takes nothing stops all sources: first the hub leaves samples unread, then it gives no
-credit. Not thread-safe: runs in the hub's loop. Units: seconds of the hub's clock.
+A log that takes nothing stops the records, and devices much later: first the hub leaves samples
+unread, then it gives no credit. Not thread-safe: runs in the hub's loop. Units: seconds of the
+hub's clock.
 """
 
 from collections import Counter
@@ -25,7 +26,10 @@ CHUNKS_UNDER_WAY: Final = 8
 
 MAX_PENDING: Final = 4_096
 """Beats without a result that all streams share as room; alerts outside the log at which no samples
-are taken."""
+of records are taken."""
+
+_MAX_UNLOGGED: Final = 4 * MAX_PENDING
+"""Alerts outside the log at which no samples are taken: some 16 MiB."""
 
 LEAST_ROOM: Final = 64
 """Room of a stream, however many there are: a batch for a scorer,"""
@@ -65,7 +69,10 @@ class Admission:
         self._under_way: Counter[str] = Counter()
         """Chunks that were taken and are not answered, by stream."""
         self._log_full_since: float | None = None
-        self._refuses_all = False
+        self._log_full = False
+        """Whether so many alerts wait for the log that no record is taken,"""
+        self._log_overfull = False
+        """nor anything else."""
 
     def update(self, unlogged_alerts: int, now: float) -> GivenUp | None:
         """Update by the backlog, of which the log's is given; return the windows to give up now."""
@@ -86,12 +93,13 @@ class Admission:
         return GivenUp(ids=ids) if ids else None
 
     def _watch_log(self, unlogged_alerts: int, now: float) -> None:
+        self._log_overfull = unlogged_alerts >= _MAX_UNLOGGED
         if unlogged_alerts < MAX_PENDING:
-            self._log_full_since, self._refuses_all, self.reads_samples = None, False, True
+            self._log_full_since, self._log_full, self.reads_samples = None, False, True
             return
         if self._log_full_since is None:
             self._log_full_since = now
-        self._refuses_all = self.reads_samples = now - self._log_full_since >= _HOLD_S
+        self._log_full = self.reads_samples = now - self._log_full_since >= _HOLD_S
 
     def _oldest(self, session: StreamSession, full_since: float, now: float) -> list[Beat]:
         """Return the beats to give up of a stream whose room is full: none of a record."""
@@ -109,10 +117,9 @@ class Admission:
 
     def require_credit(self, name: str, now: float) -> None:
         """Raise `NoCreditError` if no chunk of a stream is taken now."""
-        if self._refuses_all or self._under_way[name] >= CHUNKS_UNDER_WAY:
+        if self._is_refused(name) or self._under_way[name] >= CHUNKS_UNDER_WAY:
             raise NoCreditError
-        waits_s = now - self._full_since.get(name, now)
-        if self._is_overfull(name) or (self._waits(name) and waits_s >= _HOLD_S):
+        if self._waits(name) and now - self._full_since.get(name, now) >= _HOLD_S:
             raise NoCreditError
 
     def on_taken(self, name: str) -> None:
@@ -131,18 +138,25 @@ class Admission:
 
     def credit(self, name: str) -> int:
         """Return how many chunks the source of a stream may send without an answer."""
-        none = self._refuses_all or self._waits(name) or self._is_overfull(name)
-        return 0 if none else CHUNKS_UNDER_WAY
+        return 0 if self._is_refused(name) or self._waits(name) else CHUNKS_UNDER_WAY
 
     def _waits(self, name: str) -> bool:
         """Return whether a stream's room is full, and its source can wait."""
         session = self._streams.sessions.get(name)
-        if session is None or session.stream.live:
-            return False
-        return session.stream.pending >= self._room
+        return session is not None and _can_wait(session) and session.stream.pending >= self._room
 
-    def _is_overfull(self, name: str) -> bool:
-        """Return whether so many beats of a stream wait that not even a device's are taken."""
+    def _is_refused(self, name: str) -> bool:
+        """Return whether nothing of a stream is taken.
+
+        So many beats of it wait that not even a device's are taken, or too much waits for the log.
+        """
         session = self._streams.sessions.get(name)
+        if self._log_overfull or session is None:
+            return self._log_overfull
         most = self._room if self._pending >= _TAKEN else 2 * MOST_ROOM
-        return session is not None and session.stream.pending >= most
+        return session.stream.pending >= most or (self._log_full and _can_wait(session))
+
+
+def _can_wait(session: StreamSession) -> bool:
+    """Return whether the source of a stream can wait; not if nothing is known of it yet."""
+    return not session.stream.live and session.stream.counters.samples > 0

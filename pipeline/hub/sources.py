@@ -31,6 +31,9 @@ from pipeline.transport.sockets import Peer, Router
 
 _MESSAGES_A_TURN: Final = 64
 
+_LOOK_S: Final = 1.0
+"""Whether a source is there is looked for no more often: each time it gets a message."""
+
 
 class _Unanswered(NamedTuple):
     """A message of a source that waits for its `Accepted`."""
@@ -75,7 +78,9 @@ class Sources:
         self._counters = counters
         self._unanswered: list[_Unanswered] = []
         self._senders: dict[str, Peer] = {}
-        """The connection over which a stream's newest chunk came."""
+        """The connection over which the source of a stream sent last,"""
+        self._looked_at: dict[str, float] = {}
+        """and when it was last looked whether it is there."""
 
     def receive(self, now: float) -> None:
         """Take in what has arrived."""
@@ -109,9 +114,12 @@ class Sources:
             raise WireError("this key may not send that stream; see monitor keys list")
         if isinstance(message, Hello):
             if self._streams.busy(name, message.session, now) and not (
-                message.resume and self._is_gone(name, peer)
+                message.resume and self._is_gone(name, now)
             ):
                 raise BusyError(f"another source sends {name}: give this one another name")
+            session = self._streams.sessions.get(name)
+            if session is not None and message.session == session.state.source_session:
+                self._remember(name, peer)
             return
         if not self._streams.is_news(message, now):
             return
@@ -128,11 +136,15 @@ class Sources:
             known = self._streams.sessions
             self._senders = {n: sender for n, sender in self._senders.items() if n in known}
 
-    def _is_gone(self, name: str, asking: Peer) -> bool:
-        """Return whether the source of a stream has no connection, or is the one that asks."""
+    def _is_gone(self, name: str, now: float) -> bool:
+        """Return whether the source of a stream has no connection any more."""
         sender = self._senders.get(name)
-        if sender is None or sender == asking:
+        if sender is None:
             return True
+        if now - self._looked_at.get(name, float("-inf")) < _LOOK_S:
+            return False
+        self._looked_at = {n: at for n, at in self._looked_at.items() if now - at < _LOOK_S}
+        self._looked_at[name] = now
         # libzmq says it of a message only: this one repeats what the source knows.
         return self._socket.offer(sender, encode(self._progress(name))) is None
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.hub.admission import CHUNKS_UNDER_WAY, MOST_ROOM
+from pipeline.errors import LogError
+from pipeline.hub.admission import CHUNKS_UNDER_WAY, MOST_ROOM, NoCreditError
 from pipeline.log.reader import LogReader
 from pipeline.schema.messages import (
     MAX_CHUNK_S,
@@ -18,9 +19,10 @@ from pipeline.schema.messages import (
     Refused,
     encode,
 )
+from pipeline.schema.public import Alert
 from pipeline.signal.samples import in_blocks
 from pipeline.stream.embedded import EmbeddedRunner
-from pipeline.transport.sockets import Dealer, wait
+from pipeline.transport.sockets import Dealer
 from tests.pipeline.hub.test_hub_survives import all_scored, scored
 from tests.support.hub_by_hand import chunk, hub_by_hand
 from tests.support.running import CONFIG, TrivialScorer, comparable, until
@@ -104,16 +106,28 @@ def test_a_source_that_ignores_its_credit_harms_no_other(
 def test_of_a_turn_no_more_than_the_credit_is_taken(tmp_path: Path) -> None:
     """The rest is dropped before it costs anything; what is sent again after an answer is taken."""
     with hub_by_hand(tmp_path / "log") as one:
-        source = one.connect("ingest")
-        until(lambda: source.send(encode(chunk(1))) or bool(wait([source], 0.02)))
+        source, admission = one.connect("ingest"), one.hub._admission
+        one.accepted(source, chunk(1))
+        for _ in range(CHUNKS_UNDER_WAY):
+            admission.require_credit("s", 0.0)
+            admission.on_taken("s")
+        with pytest.raises(NoCreditError):
+            admission.require_credit("s", 0.0)
+        source.send(encode(chunk(2)))
+        until(lambda: bool(one.turns(1)) or one.hub._counters.uncredited_chunks == 1)
+        assert one.hub._streams.sessions["s"].state.number == 1
+        for _ in range(CHUNKS_UNDER_WAY):
+            admission.on_answered("s")
+
         for number in range(2, 31):
             assert source.send(encode(chunk(number)))
-        until(lambda: bool(one.turns(1)) or one.hub._counters.uncredited_chunks > 0)
-        one.turns(3)
-        state = one.hub._streams.sessions["s"].state
-        assert state.number % CHUNKS_UNDER_WAY == 0
-        there = one.accepted(source, Hello(stream="s", session="a"))
-        assert there.written == state.number < 30
+        before = 1
+        for _ in range(20):
+            one.turns(1)
+            now = one.hub._streams.sessions["s"].state.number
+            assert now - before <= CHUNKS_UNDER_WAY
+            before = now
+        there = one.accepted(source, Hello(stream="s", session=SESSION))
         for number in range(there.written + 1, 31):
             assert one.accepted(source, chunk(number)).written == number
 
@@ -219,12 +233,18 @@ def test_the_session_of_a_source_that_is_there_is_not_given_away(tmp_path: Path)
         refused = one.request(stranger, asks)
         assert isinstance(refused, Refused)
         assert refused.busy
+        looked_for: list[bytes] = []
+        until(lambda: looked_for.extend(source.receive()) or bool(looked_for))
+        assert isinstance(one.request(stranger, asks), Refused)  # and no message to the source
+        assert one.accepted(source, Hello(stream="s", session=SESSION)).written == 1
         assert one.accepted(source, chunk(2)).written == 2
 
         source.close(linger_ms=0)
         answers: list[object] = []
 
         def resumed() -> bool:
+            one.later_s += 1.0
+            one.hub._streams.sessions["s"].arrived_at = one.hub._clock()
             answers.append(one.request(stranger, asks))
             return isinstance(answers[-1], Accepted)
 
@@ -302,3 +322,35 @@ def test_records_and_a_device_without_a_scorer_give_up_only_what_is_theirs(
     found = [alert for name in records for alert in alerts_of(tmp_path / "log", name)]
     found = [alert for alert in found if "'no_data'" not in alert]
     assert sorted(found, key=repr) == sorted(renamed, key=repr)
+
+
+def test_a_log_that_takes_nothing_stops_records_before_devices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rules on a device's signal go on; a record can wait for the log."""
+    monkeypatch.setattr("pipeline.hub.admission.MAX_PENDING", 1)
+    still = np.zeros(FS, np.float32)
+
+    def full(commit: object) -> list[Alert]:
+        raise LogError("the disk is full")
+
+    with hub_by_hand(tmp_path / "log") as one:
+        record, device = one.connect("ingest"), one.connect("ingest")
+        one.accepted(record, chunk(1, stream="record"))
+        one.accepted(device, chunk(1, still, stamp_s=1e9))
+        monkeypatch.setattr(one.hub._log, "commit", full)
+        for number in range(2, 14):
+            one.later_s += 1.0
+            answer = one.accepted(device, chunk(number, still, stamp_s=1e9 + number))
+            assert answer.credit == CHUNKS_UNDER_WAY
+        waits = one.accepted(record, Hello(stream="record", session=SESSION))
+        assert (waits.credit, waits.known) == (0, True)
+        begins = one.accepted(device, chunk(1, stream="bed2", stamp_s=1e9))
+        assert begins.credit == CHUNKS_UNDER_WAY
+        kinds = {pending.alert.kind for pending in one.hub._outbox._pending}
+        assert "asystole" in kinds
+        assert one.hub._streams.sessions["s"].stream.counters.samples == 13 * FS
+        monkeypatch.undo()
+        one.later_s += 2.0
+        one.turns(3)
+        assert one.accepted(record, Hello(stream="record", session=SESSION)).credit

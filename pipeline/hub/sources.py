@@ -31,6 +31,9 @@ from pipeline.transport.sockets import Peer, Router
 
 _MESSAGES_A_TURN: Final = 64
 
+_KEPT_S: Final = 10.0
+"""For so long a source that is connected may be silent until another may begin its stream."""
+
 _LOOK_S: Final = 1.0
 """Whether a source is there is looked for no more often: each time it gets a message."""
 
@@ -112,11 +115,10 @@ class Sources:
         name = message.stream
         if not peer.rights.may_send(name):
             raise WireError("this key may not send that stream; see monitor keys list")
+        resumes = isinstance(message, Hello) and message.resume
+        if not isinstance(message, End) and self._is_taken(name, message.session, now, resumes):
+            raise BusyError(f"another source sends {name}: give this one another name")
         if isinstance(message, Hello):
-            if self._streams.busy(name, message.session, now) and not (
-                message.resume and self._is_gone(name, now)
-            ):
-                raise BusyError(f"another source sends {name}: give this one another name")
             session = self._streams.sessions.get(name)
             if session is not None and message.session == session.state.source_session:
                 self._remember(name, peer)
@@ -135,6 +137,17 @@ class Sources:
         if len(self._senders) > 2 * MAX_STREAMS:
             known = self._streams.sessions
             self._senders = {n: sender for n, sender in self._senders.items() if n in known}
+
+    def _is_taken(self, name: str, source_session: str, now: float, resumes: bool) -> bool:
+        """Return whether another source has a stream, and keeps it.
+
+        One that sends keeps it, unless its connection is gone and another ``resumes`` its work. One
+        that is connected keeps it for longer: if the hub was held up, all sources look silent.
+        """
+        if self._streams.busy(name, source_session, now) and not resumes:
+            return True
+        kept = self._streams.busy(name, source_session, now, silent_s=_KEPT_S)
+        return kept and not self._is_gone(name, now)
 
     def _is_gone(self, name: str, now: float) -> bool:
         """Return whether the source of a stream has no connection any more."""

@@ -219,12 +219,18 @@ class Streams:
             raise WireError(f"{chunk.stream} goes on after its end")
         return [chunk]
 
-    def busy(self, name: str, source_session: str, now: float) -> bool:
-        """Return whether another source than that of ``source_session`` sends the stream now."""
+    def busy(
+        self, name: str, source_session: str, now: float, *, silent_s: float = STALE_S
+    ) -> bool:
+        """Return whether another source than that of ``source_session`` sends the stream now.
+
+        That is, it is not over, and something came within ``silent_s``.
+        """
         session = self.sessions.get(name)
         if session is None or session.state.ending:
             return False
-        return source_session != session.state.source_session and now - session.arrived_at < STALE_S
+        other = source_session != session.state.source_session
+        return other and now - session.arrived_at < silent_s
 
     def _removal(self, now: float) -> list[Event]:
         """Return the removal of a stream, where there are too many for another one.

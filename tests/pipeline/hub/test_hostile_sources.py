@@ -253,12 +253,34 @@ def test_the_session_of_a_source_that_is_there_is_not_given_away(tmp_path: Path)
         assert (answers[-1].session, answers[-1].written) == (SESSION, 2)
 
 
+def test_a_source_that_was_held_up_keeps_its_stream(tmp_path: Path) -> None:
+    """A hub that stood still finds all sources silent: who is connected goes on."""
+    with hub_by_hand(tmp_path / "log") as one:
+        source, stranger = one.connect("ingest"), one.connect("ingest")
+        one.accepted(source, chunk(1))
+        one.later_s = 5.0
+        for message in (Hello(stream="s", session=STRANGER), chunk(1, session=STRANGER, epoch=1)):
+            refused = one.request(stranger, message)
+            assert isinstance(refused, Refused)
+            assert refused.busy
+        source.close(linger_ms=0)
+        answers: list[object] = []
+
+        def begun() -> bool:
+            one.later_s += 1.0
+            one.hub._streams.sessions["s"].arrived_at = one.hub._clock() - 3.0
+            answers.append(one.request(stranger, chunk(1, session=STRANGER, epoch=1)))
+            return isinstance(answers[-1], Accepted)
+
+        until(begun)
+
+
 def test_a_silent_stream_tells_a_new_source_no_session(tmp_path: Path) -> None:
     """It may begin anew there; it may not continue as the one before."""
     with hub_by_hand(tmp_path / "log") as one:
         source, other = one.connect("ingest"), one.connect("ingest")
         one.accepted(source, chunk(1))
-        one.later_s = 3.0
+        one.later_s = 11.0
         for question in (Hello(stream="s", session=STRANGER), chunk(9, session=STRANGER, epoch=1)):
             answer = one.accepted(other, question)
             assert (answer.session, answer.written, answer.known) == ("", 0, True)

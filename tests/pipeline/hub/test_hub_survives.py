@@ -484,7 +484,7 @@ def test_chunks_of_an_epoch_that_is_over_are_refused_and_not_missed_for_ever(
         one.accepted(other, chunk(1, session="b", epoch=1))
         one.accepted(other, End(stream="s", epoch=1, next_sample=360, number=2, session="b"))
         one.accepted(other, chunk(1, session="c", epoch=2))
-        one.later_s = 3.0
+        one.later_s = 11.0
         answer = one.request(one.connect("ingest"), chunk(1, session="a", epoch=1))
     assert isinstance(answer, Refused)
     assert "begin again" in answer.reason

@@ -8,6 +8,8 @@ of its own, in order of arrival, and a batch is of one task.
   beats behind them wait.
 * A batch that is not answered within `redeliver_after_s`, or whose scorer fell silent, goes back to
   the head of its queue and to another scorer.
+* Scorers whose latest batch was answered in time go first: one that says that it is ready, and
+  answers nothing, gets what they have no credit for.
 * In a batch the streams take turns: no stream waits for all the windows of another.
 * A scorer computes or reports that it is ready, never both at a time. One whose answer is overdue
   gets nothing more until it answers or reports that it is ready, lest it fall further behind.
@@ -68,6 +70,8 @@ class _Scorer:
     credit: int
     seen_at: float
     """When it last sent anything."""
+    answers: bool = False
+    """Whether it has answered, and no batch of it is overdue since."""
 
 
 @dataclass(slots=True)
@@ -251,7 +255,8 @@ class Dispatcher:
         """Record that a scorer is ready, and how many batches it takes at a time."""
         # An overdue answer that has not come by now never will: it would have been sent before.
         self._under_way = [b for b in self._under_way if not (b.late and b.scorer == scorer)]
-        self._scorers[scorer] = _Scorer(credit=message.credit, seen_at=now)
+        known = self._scorers.setdefault(scorer, _Scorer(message.credit, now))
+        known.credit, known.seen_at = message.credit, now
 
     def on_answer(self, scorer: bytes, task: Task, ids: list[WindowId], now: float) -> list[int]:
         """Record an answer; return the positions in ``ids`` that were still waiting for one.
@@ -270,6 +275,8 @@ class Dispatcher:
         found = [at for at, window_id in enumerate(ids) if queue.answered(window_id)]
         if found:
             self._progress_at = now
+            if scorer in self._scorers:
+                self._scorers[scorer].answers = True
         return found
 
     def due(self, now: float) -> list[tuple[bytes, Request]]:
@@ -304,13 +311,18 @@ class Dispatcher:
         return due_at is not None and now >= due_at
 
     def _free_scorer(self) -> bytes | None:
-        """Return the scorer with credit, and no answer overdue, that was served longest ago."""
+        """Return the scorer with credit, and no answer overdue, that was served longest ago.
+
+        One that has not answered yet, or not in time, only where no other is free.
+        """
         busy = Counter(batch.scorer for batch in self._under_way)
         late = {batch.scorer for batch in self._under_way if batch.late}
-        for name, scorer in self._scorers.items():
-            if busy[name] < scorer.credit and name not in late:
-                return name
-        return None
+        free = [
+            name
+            for name, scorer in self._scorers.items()
+            if busy[name] < scorer.credit and name not in late
+        ]
+        return next((name for name in free if self._scorers[name].answers), next(iter(free), None))
 
     def _redeliver(self, now: float) -> None:
         """Put back the windows of silent scorers, and those that were not answered in time."""
@@ -323,6 +335,8 @@ class Dispatcher:
             overdue = now >= batch.sent_at + config.redeliver_after_s
             if not batch.late and (overdue or batch.scorer not in self._scorers):
                 batch.late = True
+                if batch.scorer in self._scorers:
+                    self._scorers[batch.scorer].answers = False
                 self._queues[batch.task].put_back(batch.ids, batch.sent_at)
         self._under_way = [b for b in self._under_way if b.scorer in self._scorers]
 

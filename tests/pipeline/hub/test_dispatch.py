@@ -329,3 +329,23 @@ def test_only_a_scorer_that_was_asked_may_answer() -> None:
     assert dispatcher.scorers == 0
     assert dispatcher.on_answer(b"a", Task.SCORE, [window_id(1)], 60.0) == [0]
     assert dispatcher.on_answer(b"stranger", Task.SCORE, [window_id(1)], 60.1) == []
+
+
+def test_a_scorer_that_answers_goes_before_one_that_only_says_that_it_is_ready() -> None:
+    """However often it says so: a beat waits for it only where no other scorer has credit."""
+    dispatcher = Dispatcher(DispatchConfig(max_batch=1))
+    dispatcher.on_ready(b"idle", READY, 0.0)
+    dispatcher.on_ready(b"good", READY, 0.0)
+    asked = Counter[bytes]()
+    for n in range(100):
+        now = n / 10
+        dispatcher.on_ready(b"idle", READY, now)
+        dispatcher.on_ready(b"good", READY, now)
+        dispatcher.want_score(window_id(n), WINDOW, now)
+        for scorer, request in dispatcher.due(now + 0.01):
+            asked[scorer] += 1
+            if scorer == b"good":
+                dispatcher.on_answer(scorer, Task.SCORE, request.ids, now + 0.02)
+
+    assert asked[b"idle"] <= 3
+    assert dispatcher.pending == 0

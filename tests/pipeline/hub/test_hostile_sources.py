@@ -276,7 +276,7 @@ def test_a_source_that_was_held_up_keeps_its_stream(tmp_path: Path) -> None:
 
 
 def test_a_silent_stream_tells_a_new_source_no_session(tmp_path: Path) -> None:
-    """It may begin anew there; it may not continue as the one before."""
+    """It may begin there; it may not continue as the one before."""
     with hub_by_hand(tmp_path / "log") as one:
         source, other = one.connect("ingest"), one.connect("ingest")
         one.accepted(source, chunk(1))

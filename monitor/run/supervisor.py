@@ -13,6 +13,7 @@ and published.
 """
 
 import logging
+import secrets
 import threading
 import time
 from collections import deque
@@ -23,7 +24,7 @@ from urllib.parse import urlsplit
 
 from monitor.run.addresses import Ports
 from monitor.run.events import HubReady, SourceReady
-from monitor.run.processes import Child, Refused, end_all
+from monitor.run.processes import SUPERVISOR, Child, Refused, end_all
 from pipeline.alarms.kinds import STEADY_S
 from pipeline.alarms.system import cause_of_death
 from pipeline.errors import WireError
@@ -132,7 +133,9 @@ class Supervised:
 class DeathReporter:
     """Reports deaths to the hub in order, each until the hub has replied. One thread."""
 
-    def __init__(self, control: str, clock: Callable[[], float]) -> None:
+    def __init__(self, control: str, clock: Callable[[], float], token: str = "") -> None:
+        """Connect to the hub's control socket; ``token`` is the secret that it was started with."""
+        self._token = token
         self._hub = Dealer(connect=control)
         self._clock = clock
         self.unreported: deque[Died] = deque(maxlen=_MAX_REPORTS)
@@ -154,8 +157,11 @@ class DeathReporter:
                 self.unreported.popleft()
             self._sent_at = float("-inf")
         now = self._clock()
-        due = bool(self.unreported) and now - self._sent_at > _REPLY_S
-        if due and self._hub.send(encode_json(self.unreported[0])):
+        if not self.unreported or now - self._sent_at <= _REPLY_S:
+            return
+        died = self.unreported[0]
+        report = Died(process=died.process, code=died.code, times=died.times, token=self._token)
+        if self._hub.send(encode_json(report)):
             self._sent_at = now
 
     def close(self) -> None:
@@ -199,6 +205,8 @@ class System:
         self._all: list[Supervised] = []
         self._lock = threading.Lock()
         self._failure: Exception | None = None
+        self._token = secrets.token_hex(16)
+        """By which the hub knows its supervisor."""
         self._dashboard_stopped = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
@@ -210,7 +218,7 @@ class System:
             arguments += ["--alarms", str(alarms)]
         metrics_arguments = [] if metrics is None else ["--metrics", str(metrics)]
         try:
-            hub = Supervised("hub", Child(arguments, stderr))
+            hub = Supervised("hub", Child(arguments, stderr, environment={SUPERVISOR: self._token}))
             self._add(hub, "--no-resume", *metrics_arguments)
             ready = hub.child.wait_ready(HubReady, on_note)
             self.last_seq = ready.last_seq
@@ -319,7 +327,7 @@ class System:
 
     def _supervise(self) -> None:
         """Check all processes until `close`; runs in the supervisor's thread."""
-        reporter = DeathReporter(self.endpoints["control"], time.monotonic)
+        reporter = DeathReporter(self.endpoints["control"], time.monotonic, self._token)
         failed_at: float | None = None
         try:
             while not self._closing.wait(_CHECK_S):

@@ -6,6 +6,7 @@ the process that started it.
 
 import contextlib
 import logging
+import os
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from monitor.inputs import default_log, load_alarm_settings
 from monitor.run.events import HubReady, Note, announce
 from monitor.run.limits import return_memory, set_hub_limits
-from monitor.run.processes import interrupted_between_turns, stop_when_orphaned
+from monitor.run.processes import SUPERVISOR, interrupted_between_turns, stop_when_orphaned
 from pipeline.errors import ConfigError
 from pipeline.transport.addresses import check_address
 from pipeline.transport.auth import Authenticator
@@ -77,6 +78,7 @@ def run_hub(
         keep=keep,
         version=installed_version(),
         commit=commit(),
+        supervisor=os.environ.pop(SUPERVISOR, ""),
         auth=authenticator,
     )
     with (

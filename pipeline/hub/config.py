@@ -30,5 +30,7 @@ class HubConfig:
     version: str = ""
     commit: str = ""
     """Both of the program, for its reports."""
+    supervisor: str = ""
+    """The secret by which the supervisor of this hub is known; empty where there is none."""
     auth: Authenticator | None = None
     """Checks the key of every client; without it, every program on this machine may connect."""

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from pipeline.errors import LogError, WireError
+from pipeline.log.faults import write_fault
 from pipeline.log.lock import LogLock
 from pipeline.log.reader import LogQueries
 from pipeline.log.schema import (
@@ -285,7 +286,7 @@ class AlertLog(LogQueries):
             with suppress(sqlite3.Error):
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-            raise LogError(f"cannot write the log {self.path}: {error}; free space?") from None
+            raise LogError(write_fault(self.path, error)) from None
 
     def raised(self, most: int) -> list[str]:
         """Return when the oldest alerts were raised, up to ``most``; empty where unknown.

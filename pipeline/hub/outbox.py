@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 _LOG_RETRY_S: Final = 1.0
 
+_CHECK_S: Final = 0.5
+"""A log that was removed is noticed within this time, whether or not anything is to be written."""
+
 
 class Outbox:
     """Alerts on their way into ``log`` and out of ``publisher``."""
@@ -37,7 +40,7 @@ class Outbox:
         self._maintenance = LogMaintenance(log, keep)
         self._clock = clock
         self._pending: list[PendingAlert] = []
-        self._retry_at = 0.0
+        self._retry_at = self._check_at = 0.0
 
     @property
     def waiting(self) -> int:
@@ -105,7 +108,13 @@ class Outbox:
             self._failed(error)
 
     def maintain(self, now: float) -> None:
-        """Do what is due to keep the log within its limits."""
+        """Do what is due to keep the log within its limits; find out whether it is still there."""
+        if now >= self._check_at:
+            self._check_at = now + _CHECK_S
+            try:
+                self._log.check()
+            except LogError as error:
+                self._failed(error)
         self._maintenance.run(now)
 
     @property
@@ -119,5 +128,6 @@ class Outbox:
         self._damage = str(error)
 
     def _failed(self, error: LogError) -> None:
-        logger.error("%s", error)
+        if self.unwritable != str(error):  # it is tried again and again
+            logger.error("%s", error)
         self.unwritable = str(error)

@@ -15,7 +15,6 @@ Not thread-safe: one writer, the hub, which holds a lock on a file beside the lo
 removed, and when.
 """
 
-import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,9 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from pipeline.errors import LogError, WireError
+from pipeline.errors import LogError
 from pipeline.log.faults import write_fault
-from pipeline.log.lock import LogLock
+from pipeline.log.lock import LogFile, LogLock
 from pipeline.log.reader import LogQueries
 from pipeline.log.schema import (
     LONGEST_VALUE,
@@ -39,7 +38,7 @@ from pipeline.log.schema import (
     write_meta,
 )
 from pipeline.schema.alert import numbered
-from pipeline.schema.public import Alert, SignalStrip, decode_alert, encode_json
+from pipeline.schema.public import Alert, SignalStrip, encode_json
 
 _PAGES_A_STEP: Final = 256
 """Returned to the file system at a time: 1 MiB, some milliseconds."""
@@ -48,12 +47,6 @@ _LEAST_FREE_PAGES: Final = 1024
 """Kept in the file however few rows it has: the journal will use them again."""
 
 Connect = Callable[[Path], sqlite3.Connection]
-
-
-def _create_closed(path: Path) -> None:
-    """Create the file of a new log with mode 0600; SQLite gives the files beside it the same."""
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -92,13 +85,19 @@ class AlertLog(LogQueries):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = LogLock(path)
-            _create_closed(path)
         except OSError as error:
+            raise LogError(f"cannot open the log {path}: {error}; choose another --log") from None
+        try:
+            self._file = LogFile(path)
+        except (OSError, LogError) as error:
+            self._lock.release()
+            if isinstance(error, LogError):
+                raise
             raise LogError(f"cannot open the log {path}: {error}; choose another --log") from None
         try:
             self._db = connect(path)
         except sqlite3.Error as error:
-            self._lock.release()
+            self._release()
             raise LogError(f"cannot open the log {path}: {error}; choose another --log") from None
         try:
             self._meta = prepare(self._db, path)
@@ -115,6 +114,9 @@ class AlertLog(LogQueries):
         except LogError:
             self._shut()
             raise
+        self._file.note_wal()
+        self._lost = ""
+        """What became of its files at their paths, as of the last look; empty for nothing."""
         self.version = self._meta.version
         self.last_entry: int = last_entry or 0
         """Number of the newest entry that was ever in the journal."""
@@ -278,6 +280,7 @@ class AlertLog(LogQueries):
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """Commit what is done inside, or roll it back and raise `LogError`."""
+        self.check()
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield
@@ -288,34 +291,24 @@ class AlertLog(LogQueries):
                     self._db.execute("ROLLBACK")
             raise LogError(write_fault(self.path, error)) from None
 
-    def raised(self, most: int) -> list[str]:
-        """Return when the oldest alerts were raised, up to ``most``; empty where unknown.
+    def check(self) -> None:
+        """Compare the files that are open with those at their paths.
+
+        Nothing is written any more into a file that nobody will find. What was committed is folded
+        into it once, so that no write-ahead log remains beside a file that it does not belong to.
+        Once the file is back at its path, it is written again.
 
         Raises:
-            LogError: the file cannot be read.
+            LogError: the log, or its write-ahead log, was removed or replaced while it was open.
         """
-        times = []
-        for (body,) in self.rows(
-            "SELECT CAST(body AS BLOB) FROM alert ORDER BY seq LIMIT ?", (most,)
-        ):
-            try:
-                times.append(decode_alert(body or b"").utc)
-            except WireError:  # a damaged one is removed with its neighbours
-                times.append("")
-        return times
-
-    def sizes(self, most: int) -> list[int]:
-        """Return the bytes that the oldest alerts take with their strips, up to ``most``.
-
-        Raises:
-            LogError: the file cannot be read.
-        """
-        rows = self.rows(
-            "SELECT coalesce(length(alert.body), 0) + ?1, length(strip.body) + ?1"
-            " FROM alert LEFT JOIN strip USING (seq) ORDER BY seq LIMIT ?2",
-            (ROW_BYTES, most),
-        )
-        return [alert + (strip or 0) for alert, strip in rows]
+        self._lock.renew()
+        before, self._lost = self._lost, self._file.fault()
+        if not self._lost:
+            return
+        if not before:
+            with suppress(LogError):
+                self.checkpoint()
+        raise LogError(f"{self._lost}: put it back, or restart the monitor")
 
     def remove_before(self, seq: int) -> None:
         """Remove the alerts before ``seq``, and their strips.
@@ -383,6 +376,10 @@ class AlertLog(LogQueries):
 
     def _shut(self) -> None:
         self._db.close()
+        self._release()
+
+    def _release(self) -> None:
+        self._file.close()
         self._lock.release()
 
     def __enter__(self) -> Self:

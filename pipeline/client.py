@@ -18,10 +18,10 @@ from pipeline.clients.cursor import load_position, store_position
 from pipeline.clients.sequencer import Record, Sequencer
 from pipeline.errors import ConfigError, EndpointError, WireError
 from pipeline.schema.public import (
-    Alert,
     Gap,
     Heartbeat,
     LogReplaced,
+    PublishedAlert,
     Received,
     decode_public,
     encode_json,
@@ -152,7 +152,9 @@ class Subscriber:
             store_position(self._file, position)
         known = isinstance(position, Position) and position.log_id != ""
         if isinstance(position, Position) and known:
-            self._sequencer = Sequencer(have=position.seq, log_id=position.log_id)
+            self._sequencer = Sequencer(
+                have=position.seq, log_id=position.log_id, link=position.link
+            )
         elif from_seq is None and position is None:
             self._sequencer = Sequencer(have=None)
         else:
@@ -184,7 +186,8 @@ class Subscriber:
         """The position after everything that was yielded."""
         if self._yielded is not None:
             return self._yielded
-        return Position(log_id=self._sequencer.log_id, seq=self._sequencer.have or 0)
+        one = self._sequencer
+        return Position(log_id=one.log_id, seq=one.have or 0, link=one.link)
 
     @property
     def silent_s(self) -> float:
@@ -195,7 +198,7 @@ class Subscriber:
         """Yield alerts, gaps and replaced logs, for ever."""
         while True:
             for message in self.receive(_TURN_S):
-                if isinstance(message, Alert | Gap | LogReplaced):
+                if isinstance(message, PublishedAlert | Gap | LogReplaced):
                     yield message
                     self._processed = self.position
                     if time.monotonic() - self._stored_at >= _STORE_S:
@@ -216,8 +219,9 @@ class Subscriber:
             self._receive_all()
         while self._ready:
             message = self._ready.popleft()
-            if isinstance(message, Alert | Gap | LogReplaced):
-                self._yielded = Position(log_id=message.log_id, seq=message.seq)
+            if isinstance(message, PublishedAlert | Gap | LogReplaced):
+                link = message.link if isinstance(message, PublishedAlert) else ""
+                self._yielded = Position(log_id=message.log_id, seq=message.seq, link=link)
             yield message
 
     def store(self) -> None:
@@ -252,7 +256,7 @@ class Subscriber:
             except WireError:
                 continue
             self._received_at = now
-            if isinstance(message, Alert):
+            if isinstance(message, PublishedAlert):
                 self.last_seq = max(self.last_seq or 0, message.seq)
                 self._ready += self._sequencer.on_alert(message)
             elif isinstance(message, Heartbeat):

@@ -20,7 +20,7 @@ from typing import Final
 from pipeline.errors import LogError, SnapshotError, WireError
 from pipeline.log.store import AlertLog, Commit
 from pipeline.schema.messages import Entry, Event, Forgotten, Opened, decode_entry, encode_entry
-from pipeline.schema.public import Alert
+from pipeline.schema.public import Alert, PublishedAlert
 from pipeline.stream.session import Progress, SessionState, StreamSession
 from pipeline.stream.snapshot import pack, unpack
 from pipeline.stream.streams import Streams
@@ -97,7 +97,7 @@ class Journal:
             self._removed.add(event.stream)
             self._unsaved.pop(event.stream, None)
 
-    def commit(self, alerts: Sequence[Alert], now: float) -> list[Alert]:
+    def commit(self, alerts: Sequence[Alert], now: float) -> list[PublishedAlert]:
         """Write what waits together with ``alerts``; return those as logged.
 
         Raises:
@@ -130,7 +130,7 @@ class Journal:
         self._on_written()
         return logged
 
-    def close(self, alerts: Sequence[Alert], now: float) -> list[Alert]:
+    def close(self, alerts: Sequence[Alert], now: float) -> list[PublishedAlert]:
         """Write what waits and the state of every stream, for a new hub to continue at once.
 
         Raises:

@@ -14,7 +14,7 @@ from pipeline.hub.journal import Journal
 from pipeline.log.maintenance import LogMaintenance, Retention
 from pipeline.log.store import AlertLog
 from pipeline.schema.alert import timed, utc_text
-from pipeline.schema.public import Alert, Public, SignalStrip, encode_json
+from pipeline.schema.public import Alert, Public, PublishedAlert, SignalStrip, encode_json
 from pipeline.stream.session import PendingAlert
 from pipeline.transport.sockets import Publisher
 
@@ -60,7 +60,7 @@ class Outbox:
         """Send a message that is not recorded."""
         self._publisher.publish(topic, encode_json(message))
 
-    def commit(self, journal: Journal) -> list[Alert]:
+    def commit(self, journal: Journal) -> list[PublishedAlert]:
         """Commit what waits, here and in the journal, then publish the alerts; return them.
 
         On a fault, or within a second after one, it returns nothing and everything stays pending.

@@ -129,6 +129,7 @@ class HubStatus:
             log_id=self._log.log_id,
             last_seq=self._log.last_seq,
             low_water_seq=self._log.low_water_seq,
+            link=self._log.link,
         )
 
     def _log_scorers(self, scorers: int) -> None:

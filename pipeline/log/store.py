@@ -37,8 +37,8 @@ from pipeline.log.schema import (
     prepare,
     write_meta,
 )
-from pipeline.schema.alert import numbered
-from pipeline.schema.public import Alert, SignalStrip, encode_json
+from pipeline.schema.alert import link_text, numbered, published
+from pipeline.schema.public import Alert, PublishedAlert, SignalStrip, encode_json
 
 _PAGES_A_STEP: Final = 256
 """Returned to the file system at a time: 1 MiB, some milliseconds."""
@@ -137,6 +137,16 @@ class AlertLog(LogQueries):
         return self._meta.low_water_seq
 
     @property
+    def link(self) -> str:
+        """Link of the chain after the newest alert."""
+        return link_text(self._meta.chain)
+
+    @property
+    def low_water_link(self) -> str:
+        """Link of the chain before the oldest alert that is held."""
+        return link_text(self._meta.low_water_chain)
+
+    @property
     def bytes_held(self) -> int:
         """Bytes that the alerts and their strips take."""
         return self._meta.bytes_held
@@ -149,12 +159,12 @@ class AlertLog(LogQueries):
         except FileNotFoundError:
             return 0
 
-    def append(self, alerts: Sequence[Alert]) -> list[Alert]:
+    def append(self, alerts: Sequence[Alert]) -> list[PublishedAlert]:
         """Number the alerts and commit them; return them as logged. Raises as `commit` does."""
         return self.commit(Commit(alerts=alerts))
 
-    def commit(self, commit: Commit) -> list[Alert]:
-        """Write a commit in one transaction; return its alerts, numbered, as logged.
+    def commit(self, commit: Commit) -> list[PublishedAlert]:
+        """Write a commit in one transaction; return its alerts, numbered, as logged, with links.
 
         Raises:
             LogError: nothing was written; the log stays usable.
@@ -182,9 +192,9 @@ class AlertLog(LogQueries):
                 ((n, checksum(n, e), e) for n, e in enumerate(commit.entries, self.last_entry + 1)),
             )
             self._keep_snapshots(commit, last_entry)
-        self._meta = meta
-        self.last_entry = last_entry
-        return logged
+        before, self._meta, self.last_entry = self.link, meta, last_entry
+        links = [before, *(link_text(row[4]) for row in rows)]
+        return [published(*alert) for alert in zip(logged, links[1:], links, strict=False)]
 
     def _keep_snapshots(self, commit: Commit, last_entry: int) -> None:
         self._db.executemany(

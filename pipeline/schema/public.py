@@ -17,6 +17,7 @@ from pipeline.constants import NOTICE, SAMPLING_RATE_LIMITS_HZ, SCHEMA, STEERING
 from pipeline.errors import WireError
 from pipeline.schema.alert import Alert as Alert
 from pipeline.schema.alert import Latency as Latency
+from pipeline.schema.alert import PublishedAlert as PublishedAlert
 
 _T = TypeVar("_T")
 
@@ -110,6 +111,8 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     last_seq: int
     low_water_seq: int
     """The oldest sequence number that the log still holds."""
+    link: str = ""
+    """Of the chain of the log, after its newest alert: that of an alert's ``link``."""
 
 
 class SignalStrip(msgspec.Struct, frozen=True, kw_only=True):
@@ -265,7 +268,8 @@ class Gap:
 class LogReplaced:
     """The log is another one, or an older copy of the one read so far; it is read from its start.
 
-    Alerts of the old log that were not read are lost. Alerts of an older copy come again.
+    Alerts of the old log that were not read are lost. Alerts of an older copy come again, whether
+    it ends before what was read, or went on and has other alerts under the same numbers.
     """
 
     schema: int = SCHEMA
@@ -284,7 +288,7 @@ class LogReplaced:
     notice: str = NOTICE
 
 
-Public = Alert | BeatNote | Status | Heartbeat | SignalStrip | WindowView | SystemReport
+Public = PublishedAlert | BeatNote | Status | Heartbeat | SignalStrip | WindowView | SystemReport
 
 Received = Public | Gap | LogReplaced
 """What a subscriber receives: messages, and where the numbers of the alerts break off."""
@@ -293,7 +297,7 @@ _STEERING: Final = re.compile(f"[{STEERING}]")
 
 _json_encoder = msgspec.json.Encoder()
 _public_decoders: Final[dict[bytes, msgspec.json.Decoder[Public]]] = {
-    b"alert": msgspec.json.Decoder(Alert),
+    b"alert": msgspec.json.Decoder(PublishedAlert),
     b"beat": msgspec.json.Decoder(BeatNote),
     b"status": msgspec.json.Decoder(Status),
     b"heartbeat": msgspec.json.Decoder(Heartbeat),

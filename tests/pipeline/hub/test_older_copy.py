@@ -9,10 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.client import Position, Subscriber
 from pipeline.clients.ingest import IngestClient
+from pipeline.log.store import AlertLog
+from pipeline.schema.public import LogReplaced
 from pipeline.signal.samples import SampleBlock
 from tests.support.hub_by_hand import HubByHand, hub_by_hand
-from tests.support.running import thread, until
+from tests.support.logs import alert
+from tests.support.running import running_hub, thread, until
 
 pytestmark = pytest.mark.system
 
@@ -126,3 +130,44 @@ def test_a_source_that_the_copy_does_not_know_goes_on(before: str, tmp_path: Pat
                 assert session.stream.next_sample == SECOND * 5
                 assert session.stream.epoch == (before != "nothing")
                 assert session.ended
+
+
+def read_to(log: Path, last: int, position: Path | Position) -> list[object]:
+    """Return numbers and breaks, up to alert ``last``, as a subscriber at ``position`` has them."""
+    records: list[object] = []
+    with (
+        running_hub(log) as hub,
+        Subscriber(
+            hub.endpoints["alerts"], hub.endpoints["replay"], position=position
+        ) as subscriber,
+    ):
+        for record in subscriber:
+            records.append(type(record) if isinstance(record, LogReplaced) else record.seq)
+            if record.seq == last:
+                return records
+    return records
+
+
+@pytest.mark.parametrize("at", [26, 95])
+def test_subscriber_of_an_older_copy_that_went_on_misses_nothing(at: int, tmp_path: Path) -> None:
+    """The log had 26 alerts, was put back to 4 and has 95 now: none of the new ones is skipped.
+
+    Also where the subscriber had read exactly as many as there are now.
+    """
+    log, copy, position = tmp_path / "log", tmp_path / "copy", tmp_path / "position"
+    with AlertLog(log) as one:
+        one.append([alert(n) for n in range(1, 5)])
+        back_up(log, copy)
+        one.append([alert(n) for n in range(5, at + 1)])
+    assert read_to(log, at, position) == list(range(1, at + 1))
+    put_back(copy, log)
+    with AlertLog(log) as one:
+        one.append([alert(n + 1000) for n in range(5, 96)])
+
+    assert read_to(log, 95, position) == [LogReplaced, *range(1, 96)]
+    assert read_to(log, 95, Position(*_identity(log), 94)) == [95]
+
+
+def _identity(log: Path) -> tuple[str]:
+    with AlertLog(log) as one:
+        return (one.log_id,)

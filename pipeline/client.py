@@ -26,6 +26,7 @@ from pipeline.schema.public import (
     decode_public,
     encode_json,
 )
+from pipeline.schema.public import Unrecorded as Unrecorded
 from pipeline.schema.requests import (
     ControlReply,
     ControlRequest,
@@ -108,6 +109,9 @@ class Subscriber:
     in their place; where the log is another one, or an older copy, a `LogReplaced`. Both have a
     ``reason``, and the ``kind``, ``stream``, ``log_id`` and ``seq`` of an alert.
 
+    While the log cannot be written, alerts have no number yet: each is yielded at once as
+    `Unrecorded`, and again as an alert once it is in the log. `recorded` says whether it can be.
+
     There are two ways to keep the position over the subscriber's own death:
 
     * A file. It is written once the loop has asked for the next record: when none is ready, or a
@@ -167,6 +171,10 @@ class Subscriber:
         """The newest alert known to exist; None before the first heartbeat."""
         self.heartbeats = 0
         """Heartbeats received."""
+        self.recorded = True
+        """Whether the log can be written; as of the last heartbeat."""
+        self.log_fault = ""
+        """Why it cannot; empty while it can."""
         self._received_at = time.monotonic()
         self._live = Subscription(alerts, ["alert/", "heartbeat", *topics], keys=keys)
         try:
@@ -194,11 +202,13 @@ class Subscriber:
         """Seconds since anything arrived: after two the connection is lost."""
         return time.monotonic() - self._received_at
 
-    def __iter__(self) -> Iterator[Record]:
-        """Yield alerts, gaps and replaced logs, for ever."""
+    def __iter__(self) -> Iterator[Record | Unrecorded]:
+        """Yield alerts, gaps, replaced logs, and alerts that are not recorded, for ever."""
         while True:
             for message in self.receive(_TURN_S):
-                if isinstance(message, PublishedAlert | Gap | LogReplaced):
+                if isinstance(message, Unrecorded):
+                    yield message
+                elif isinstance(message, PublishedAlert | Gap | LogReplaced):
                     yield message
                     self._processed = self.position
                     if time.monotonic() - self._stored_at >= _STORE_S:
@@ -256,12 +266,15 @@ class Subscriber:
             except WireError:
                 continue
             self._received_at = now
-            if isinstance(message, PublishedAlert):
+            if isinstance(message, PublishedAlert) and not message.recorded:
+                self._ready.append(Unrecorded(alert=message))
+            elif isinstance(message, PublishedAlert):
                 self.last_seq = max(self.last_seq or 0, message.seq)
                 self._ready += self._sequencer.on_alert(message)
             elif isinstance(message, Heartbeat):
                 self.last_seq = message.last_seq
                 self.heartbeats += 1
+                self.recorded, self.log_fault = message.recorded, message.fault
                 self._sequencer.on_heartbeat(message)
                 self._ask(now)
                 self._ready.append(message)

@@ -6,7 +6,7 @@ picture; a new alarm of high priority ends it. Whatever arrives is hostile until
 thread-safe: runs in the hub's loop.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from pipeline.errors import LogError, WireError
@@ -99,8 +99,13 @@ class Control:
             self._replies.append(_Reply(peer, content, claims_record))
         return errors
 
-    def reply(self, logged: Sequence[Alert], unwritable: str) -> None:
-        """Send the replies, after a commit that wrote ``logged`` or was not possible."""
+    def reply(self, logged: Sequence[Alert], new: Iterable[Alert], unwritable: str) -> None:
+        """Send the replies, after a commit that wrote ``logged`` or was not possible.
+
+        ``new`` alerts, published for the first time, may end an audio pause.
+        """
+        for alert in new:
+            self.on_alert(alert)
         recorded = {_alarm(alert): alert for alert in logged}
         for peer, content, claims_record in self._replies:
             if isinstance(content, ControlReply):

@@ -334,11 +334,10 @@ class Hub:
         logged = self._outbox.commit(self._journal)
         for alert in logged:
             self._streams.want_strip(alert)
-            self._control.on_alert(alert)
             self._counters.on_alert(alert)
             self._status.on_alert(alert)
         self._answer_sources()
-        self._control.reply(logged, self._outbox.unwritable)
+        self._control.reply(logged, self._outbox.take_new(), self._outbox.unwritable)
         self._outbox.log_strips(self._streams.take_strips())
         for topic, message in self._messages:
             self._outbox.publish(topic, message)

@@ -1,7 +1,9 @@
 """What leaves the hub: alerts into the log first and to subscribers then; the rest directly.
 
-Alerts that the log does not take wait here, in order, and are tried again. No alert is published
-that is not in the log. Not thread-safe: runs in the hub's loop.
+Alerts that the log does not take wait here, in order, and are tried again. An alert has a number
+only once it is in the log. One that waits is published at once as not recorded, without a number,
+for a full disk must not keep an alarm from whoever looks. It is published again, with its number,
+when the log has it. Not thread-safe: runs in the hub's loop.
 """
 
 import logging
@@ -13,7 +15,7 @@ from pipeline.errors import LogError
 from pipeline.hub.journal import Journal
 from pipeline.log.maintenance import LogMaintenance, Retention
 from pipeline.log.store import AlertLog
-from pipeline.schema.alert import timed, utc_text
+from pipeline.schema.alert import timed, unrecorded, utc_text
 from pipeline.schema.public import Alert, Public, PublishedAlert, SignalStrip, encode_json
 from pipeline.stream.session import PendingAlert
 from pipeline.transport.sockets import Publisher
@@ -40,6 +42,9 @@ class Outbox:
         self._maintenance = LogMaintenance(log, keep)
         self._clock = clock
         self._pending: list[PendingAlert] = []
+        self._announced = 0
+        """So many of them, the first, were published as not recorded."""
+        self._new: list[Alert] = []
         self._retry_at = self._check_at = 0.0
 
     @property
@@ -67,19 +72,41 @@ class Outbox:
         """
         now = self._clock()
         if now < self._retry_at or not (self._pending or journal.is_due(now)):
+            self._announce(now)
             return []
         try:
             logged = journal.commit(self._to_log(now), now)
         except LogError as error:
             self._failed(error)
             self._retry_at = now + _LOG_RETRY_S
+            self._announce(now)
             return []
         self.unwritable = ""
         for pending, alert in zip(self._pending, logged, strict=True):
             latency = pending.latency(self._clock())
             self.publish(f"alert/{alert.stream}", timed(alert, latency))
+        self._new += logged[self._announced :]
         self._pending.clear()
+        self._announced = 0
         return logged
+
+    def _announce(self, now: float) -> None:
+        """Publish as not recorded what waits for a log that cannot be written; each alert once."""
+        if not self.unwritable:
+            return
+        utc = utc_text(time.time())
+        for pending in self._pending[self._announced :]:
+            # When it is recorded, that is still when it was raised.
+            pending.alert = timed(pending.alert, pending.latency(now), utc=utc)
+            self._new.append(pending.alert)
+            alert = unrecorded(pending.alert, self._log.log_id)
+            self.publish(f"alert/{alert.stream}", alert)
+        self._announced = len(self._pending)
+
+    def take_new(self) -> list[Alert]:
+        """Return, once, the alerts that were published for the first time, recorded or not."""
+        new, self._new = self._new, []
+        return new
 
     def close(self, journal: Journal) -> None:
         """Commit all that is pending for a new hub to continue at once; a fault is only logged."""
@@ -96,7 +123,10 @@ class Outbox:
     def _to_log(self, now: float) -> list[Alert]:
         """Return the alerts as they are logged, with latencies before their own commit."""
         utc = utc_text(time.time())
-        return [timed(pending.alert, pending.latency(now), utc=utc) for pending in self._pending]
+        return [
+            timed(pending.alert, pending.latency(now), utc=pending.alert.utc or utc)
+            for pending in self._pending
+        ]
 
     def log_strips(self, strips: Sequence[tuple[int, SignalStrip]]) -> None:
         """Write strips of signal, each under the number of its alert."""

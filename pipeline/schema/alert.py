@@ -101,6 +101,9 @@ class PublishedAlert(Alert, frozen=True, kw_only=True):
     """Of the chain, after this alert; 16 hexadecimal digits."""
     link_before: str = ""
     """Of the chain, after the alert before; empty where that is not known."""
+    recorded: bool = True
+    """False where the log cannot take it: it has no number yet, ``seq`` is 0, and it comes again
+    with one once the log can."""
 
 
 _Alert = TypeVar("_Alert", bound=Alert)
@@ -114,6 +117,12 @@ def link_text(link: bytes) -> str:
 def published(alert: Alert, link: str, link_before: str) -> PublishedAlert:
     """Return an alert of the log with its place in the chain."""
     return PublishedAlert(**msgspec.structs.asdict(alert), link=link, link_before=link_before)
+
+
+def unrecorded(alert: Alert, log_id: str) -> PublishedAlert:
+    """Return an alert as it is published while the log, of that identity, cannot take it."""
+    facts = msgspec.structs.asdict(alert) | {"log_id": log_id, "seq": 0}
+    return PublishedAlert(**facts, recorded=False)
 
 
 def episode_of(kind: str, epoch: int, sample: int) -> str:

@@ -113,6 +113,12 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """The oldest sequence number that the log still holds."""
     link: str = ""
     """Of the chain of the log, after its newest alert: that of an alert's ``link``."""
+    recorded: bool = True
+    """False while the log cannot be written, for the reason in ``fault``: nothing is recorded."""
+    waiting: int = 0
+    """Alerts that are not in the log yet."""
+    fault: str = ""
+    """Why the log cannot be written; empty while it can."""
 
 
 class SignalStrip(msgspec.Struct, frozen=True, kw_only=True):
@@ -288,10 +294,56 @@ class LogReplaced:
     notice: str = NOTICE
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unrecorded:
+    """An alert that the log cannot take now.
+
+    It comes again, as an alert with its number, once the log can. It changes no position; should
+    the hub die before, it may be lost, or be raised once more.
+    """
+
+    alert: PublishedAlert
+
+    @property
+    def stream(self) -> str:
+        """That of the alert; empty for the system."""
+        return self.alert.stream
+
+    @property
+    def kind(self) -> str:
+        """That of the alert."""
+        return self.alert.kind
+
+    @property
+    def category(self) -> str:
+        """That of the alert."""
+        return self.alert.category
+
+    @property
+    def priority(self) -> str:
+        """That of the alert."""
+        return self.alert.priority
+
+    @property
+    def reason(self) -> str:
+        """That of the alert."""
+        return self.alert.reason
+
+    @property
+    def log_id(self) -> str:
+        """The log that cannot take it."""
+        return self.alert.log_id
+
+    @property
+    def seq(self) -> int:
+        """0: it has no number."""
+        return self.alert.seq
+
+
 Public = PublishedAlert | BeatNote | Status | Heartbeat | SignalStrip | WindowView | SystemReport
 
-Received = Public | Gap | LogReplaced
-"""What a subscriber receives: messages, and where the numbers of the alerts break off."""
+Received = Public | Gap | LogReplaced | Unrecorded
+"""What a subscriber receives: messages, what is not recorded, and where the numbers break off."""
 
 _STEERING: Final = re.compile(f"[{STEERING}]")
 

@@ -325,6 +325,8 @@ class Hub:
         """Raise and end the alarms that go by the clock."""
         waiting, scorers = self._streams.pending > 0, self._dispatcher.working(now)
         alerts = self._system_alarms.watch(scorers, self._outbox.unwritable, waiting=waiting)
+        if alerts:
+            self._due["status"] = 0.0
         self._outbox.add_alerts(alerts + self._streams.watch_sources(self._clock()))
 
     # --- commit, answer, publish ------------------------------------------------------------

@@ -1,11 +1,13 @@
 """Alerts, gaps and replaced logs as lines of text for a person, without control characters."""
 
 from monitor.text import number, safe_text
-from pipeline.schema.public import Alert, Gap, LogReplaced
+from pipeline.schema.public import Alert, Gap, LogReplaced, Unrecorded
 
 
-def record_line(record: Alert | Gap | LogReplaced) -> str:
-    """Return an alert, a gap between alerts, or a replaced log as one line."""
+def record_line(record: Alert | Gap | LogReplaced | Unrecorded) -> str:
+    """Return an alert, recorded or not, a gap between alerts, or a replaced log as one line."""
+    if isinstance(record, Unrecorded):
+        return f"{_alert_line(record.alert)}  NOT RECORDED"
     if isinstance(record, Alert):
         return _alert_line(record)
     return f"{record.kind.replace('_', ' ').upper()}: {safe_text(record.reason, 160)}"

@@ -18,14 +18,15 @@ from pipeline.clients.cursor import load_position, store_position
 from pipeline.clients.sequencer import Record, Sequencer
 from pipeline.errors import ConfigError, EndpointError, WireError
 from pipeline.schema.public import (
-    Alert,
     Gap,
     Heartbeat,
     LogReplaced,
+    PublishedAlert,
     Received,
     decode_public,
     encode_json,
 )
+from pipeline.schema.public import Unrecorded as Unrecorded
 from pipeline.schema.requests import (
     ControlReply,
     ControlRequest,
@@ -108,6 +109,9 @@ class Subscriber:
     in their place; where the log is another one, or an older copy, a `LogReplaced`. Both have a
     ``reason``, and the ``kind``, ``stream``, ``log_id`` and ``seq`` of an alert.
 
+    While the log cannot be written, alerts have no number yet: each is yielded at once as
+    `Unrecorded`, and again as an alert once it is in the log. `recorded` says whether it can be.
+
     There are two ways to keep the position over the subscriber's own death:
 
     * A file. It is written once the loop has asked for the next record: when none is ready, or a
@@ -152,7 +156,9 @@ class Subscriber:
             store_position(self._file, position)
         known = isinstance(position, Position) and position.log_id != ""
         if isinstance(position, Position) and known:
-            self._sequencer = Sequencer(have=position.seq, log_id=position.log_id)
+            self._sequencer = Sequencer(
+                have=position.seq, log_id=position.log_id, link=position.link
+            )
         elif from_seq is None and position is None:
             self._sequencer = Sequencer(have=None)
         else:
@@ -165,6 +171,10 @@ class Subscriber:
         """The newest alert known to exist; None before the first heartbeat."""
         self.heartbeats = 0
         """Heartbeats received."""
+        self.recorded = True
+        """Whether the log can be written; as of the last heartbeat."""
+        self.log_fault = ""
+        """Why it cannot; empty while it can."""
         self._received_at = time.monotonic()
         self._live = Subscription(alerts, ["alert/", "heartbeat", *topics], keys=keys)
         try:
@@ -184,18 +194,21 @@ class Subscriber:
         """The position after everything that was yielded."""
         if self._yielded is not None:
             return self._yielded
-        return Position(log_id=self._sequencer.log_id, seq=self._sequencer.have or 0)
+        one = self._sequencer
+        return Position(log_id=one.log_id, seq=one.have or 0, link=one.link)
 
     @property
     def silent_s(self) -> float:
         """Seconds since anything arrived: after two the connection is lost."""
         return time.monotonic() - self._received_at
 
-    def __iter__(self) -> Iterator[Record]:
-        """Yield alerts, gaps and replaced logs, for ever."""
+    def __iter__(self) -> Iterator[Record | Unrecorded]:
+        """Yield alerts, gaps, replaced logs, and alerts that are not recorded, for ever."""
         while True:
             for message in self.receive(_TURN_S):
-                if isinstance(message, Alert | Gap | LogReplaced):
+                if isinstance(message, Unrecorded):
+                    yield message
+                elif isinstance(message, PublishedAlert | Gap | LogReplaced):
                     yield message
                     self._processed = self.position
                     if time.monotonic() - self._stored_at >= _STORE_S:
@@ -216,8 +229,9 @@ class Subscriber:
             self._receive_all()
         while self._ready:
             message = self._ready.popleft()
-            if isinstance(message, Alert | Gap | LogReplaced):
-                self._yielded = Position(log_id=message.log_id, seq=message.seq)
+            if isinstance(message, PublishedAlert | Gap | LogReplaced):
+                link = message.link if isinstance(message, PublishedAlert) else ""
+                self._yielded = Position(log_id=message.log_id, seq=message.seq, link=link)
             yield message
 
     def store(self) -> None:
@@ -252,12 +266,15 @@ class Subscriber:
             except WireError:
                 continue
             self._received_at = now
-            if isinstance(message, Alert):
+            if isinstance(message, PublishedAlert) and not message.recorded:
+                self._ready.append(Unrecorded(alert=message))
+            elif isinstance(message, PublishedAlert):
                 self.last_seq = max(self.last_seq or 0, message.seq)
                 self._ready += self._sequencer.on_alert(message)
             elif isinstance(message, Heartbeat):
                 self.last_seq = message.last_seq
                 self.heartbeats += 1
+                self.recorded, self.log_fault = message.recorded, message.fault
                 self._sequencer.on_heartbeat(message)
                 self._ask(now)
                 self._ready.append(message)

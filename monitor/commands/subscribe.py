@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Final
 
 from monitor.alert_lines import record_line
+from monitor.text import safe_text
 from pipeline.client import Subscriber
-from pipeline.schema.public import Alert, Gap, LogReplaced, encode_json
+from pipeline.schema.public import Alert, Gap, LogReplaced, Unrecorded, encode_json
 from pipeline.transport.curve import ClientKeys
 
 _RECEIVE_S: Final = 0.25
@@ -38,20 +39,30 @@ def print_alerts(
         EndpointError: the monitor refuses these keys.
     """
     with Subscriber(endpoint, from_seq=from_seq, position=position, keys=keys) as subscriber:
-        silent = False
+        silent, recorded = False, True
         while True:
             for message in subscriber.receive(_RECEIVE_S):
                 if isinstance(message, Gap | LogReplaced) or (
-                    isinstance(message, Alert) and stream in (None, message.stream)
+                    isinstance(message, Alert | Unrecorded) and stream in (None, message.stream)
                 ):
-                    line = encode_json(message).decode() if as_json else record_line(message)
-                    sys.stdout.write(line + "\n")
+                    sys.stdout.write(_line(message, as_json=as_json) + "\n")
                     sys.stdout.flush()
             # After the lines were flushed: killed between the two, it prints them again.
             subscriber.store()
             if silent != (subscriber.silent_s > _SILENT_AFTER_S):
                 silent = not silent
                 _report_contact(endpoint, subscriber, silent=silent)
+            if recorded != subscriber.recorded:
+                recorded = not recorded
+                _report(
+                    f"NOT RECORDED: {subscriber.log_fault}" if not recorded else "recorded again"
+                )
+
+
+def _line(record: Alert | Gap | LogReplaced | Unrecorded, *, as_json: bool) -> str:
+    if not as_json:
+        return record_line(record)
+    return encode_json(record.alert if isinstance(record, Unrecorded) else record).decode()
 
 
 def _report_contact(endpoint: str, subscriber: Subscriber, *, silent: bool) -> None:
@@ -62,5 +73,9 @@ def _report_contact(endpoint: str, subscriber: Subscriber, *, silent: bool) -> N
         text = f"nothing received from {endpoint} for {_SILENT_AFTER_S:g} s, still waiting"
     else:
         text = f"nothing received from {endpoint} yet, still waiting; is a monitor running?"
-    sys.stderr.write(f"monitor: {text}\n")
+    _report(text)
+
+
+def _report(text: str) -> None:
+    sys.stderr.write(f"monitor: {safe_text(text, 300)}\n")
     sys.stderr.flush()

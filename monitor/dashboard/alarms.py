@@ -16,7 +16,7 @@ from rich.text import Text
 
 from monitor.alert_lines import class_text
 from monitor.dashboard.layout import ANOMALY, MUTED, Block, box, clock, fit
-from monitor.dashboard.state import DashboardState, ReceivedAlert
+from monitor.dashboard.state import DashboardState, ReceivedAlert, is_recorded
 from monitor.text import number, safe_text
 from pipeline.schema.public import Alert
 
@@ -105,6 +105,8 @@ def _alert_line(received: ReceivedAlert, name_width: int) -> Text:
     if name_width:
         line.append_text(fit(Text(safe_text(alert.stream, 12)), name_width)).append("  ")
     kind = safe_text(alert.kind, 32).replace("_", " ")
+    if not is_recorded(alert):
+        line.append("NOT RECORDED  ", "bold")
     if alert.state == "off":
         return line.append(f"{kind} ended  {safe_text(alert.reason, 128)}", MUTED)
     if alert.state == "latched":

@@ -21,10 +21,12 @@ from pipeline.schema.public import (
     Gap,
     Heartbeat,
     LogReplaced,
+    PublishedAlert,
     Received,
     SignalStrip,
     Status,
     SystemReport,
+    Unrecorded,
     WindowView,
 )
 
@@ -147,8 +149,10 @@ class DashboardState:
         if isinstance(message, Gap | LogReplaced):
             self._receive_break(message, now)
             return
-        if isinstance(message, Alert):
-            self._receive_alert(message, now)
+        if isinstance(message, Alert | Unrecorded):
+            alert = message.alert if isinstance(message, Unrecorded) else message
+            if not self._record(alert):
+                self._receive_alert(alert, now)
             return
         stream = self._stream(message.stream, now)
         if stream is None:
@@ -243,6 +247,19 @@ class DashboardState:
                 return True
         return False
 
+    def _record(self, alert: Alert) -> bool:
+        """Return whether ``alert`` was shown as not recorded; it is recorded now."""
+        if not is_recorded(alert):
+            return False
+        for n, received in enumerate(self.alerts):
+            if not is_recorded(received.alert) and _same(received.alert, alert):
+                self.alerts[n] = ReceivedAlert(alert, received.at)
+                active = self.active.get(self._key(alert))
+                if active is not None and active.alert is received.alert:
+                    self.active[self._key(alert)] = ReceivedAlert(alert, active.at)
+                return True
+        return False
+
     def _receive_alert(self, alert: Alert, now: float) -> None:
         received = ReceivedAlert(alert, now)
         self.alerts_received += 1
@@ -333,6 +350,18 @@ class DashboardState:
         quiet = shown is None or shown.alarmed_at is None or now - shown.alarmed_at > HOLD_S
         if quiet or (shown is not None and rank > shown.alarm_rank):
             self._selected = name
+
+
+def is_recorded(alert: Alert) -> bool:
+    """Return whether an alert is in the log, or need not be, as those in a status."""
+    return not isinstance(alert, PublishedAlert) or alert.recorded
+
+
+def _same(one: Alert, other: Alert) -> bool:
+    """Return whether two are the same alert, with its number and before it had one."""
+    return (one.stream, one.kind, one.episode, one.state, one.epoch, one.sample, one.count) == (
+        other.stream, other.kind, other.episode, other.state, other.epoch, other.sample, other.count
+    )  # fmt: skip
 
 
 def _is_window(message: WindowView) -> bool:

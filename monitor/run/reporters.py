@@ -6,7 +6,7 @@ from typing import IO, Protocol
 
 from monitor.alert_lines import record_line
 from monitor.run.summary import RunSummary, summary_json, summary_lines
-from pipeline.schema.public import Alert, Gap, LogReplaced, Received, encode_json
+from pipeline.schema.public import Alert, Gap, LogReplaced, Received, Unrecorded, encode_json
 
 
 class Reporter(Protocol):
@@ -38,6 +38,8 @@ class JsonReporter:
 
     def receive(self, message: Received) -> None:
         """Print an alert, a gap or a replaced log."""
+        if isinstance(message, Unrecorded):
+            message = message.alert
         if isinstance(message, Alert | Gap | LogReplaced):
             self._out.write(encode_json(message) + b"\n")
             self._out.flush()
@@ -61,7 +63,7 @@ class PlainReporter:
 
     def receive(self, message: Received) -> None:
         """Print an alert, a gap or a replaced log."""
-        if isinstance(message, Alert | Gap | LogReplaced):
+        if isinstance(message, Alert | Gap | LogReplaced | Unrecorded):
             self._out.write(record_line(message) + "\n")
             self._out.flush()
 

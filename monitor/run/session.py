@@ -25,7 +25,7 @@ from monitor.run.supervisor import System
 from monitor.run.terminal import CapturedStderr, Terminal
 from pipeline.client import Subscriber
 from pipeline.log.lock import SUFFIX
-from pipeline.schema.public import Alert, Gap, Received, Status
+from pipeline.schema.public import Alert, Gap, Heartbeat, Received, Status
 
 _RECEIVE_S: Final = 0.1
 _DRAINED_HEARTBEATS: Final = 2
@@ -44,6 +44,8 @@ class Tally:
     """The latest alert of every active alarm, by stream and episode."""
     missing: int = 0
     """Alerts that can no longer be read."""
+    waiting: int = 0
+    """Alerts that the log had not taken, by the last heartbeat."""
 
     def receive(self, message: Received) -> None:
         """Count one message."""
@@ -56,6 +58,8 @@ class Tally:
                 del self.active[alarm]
         elif isinstance(message, Status):
             self.statuses[message.stream] = message
+        elif isinstance(message, Heartbeat):
+            self.waiting = 0 if message.recorded else message.waiting
         elif isinstance(message, Gap):
             self.missing += message.to_seq - message.from_seq + 1
 
@@ -88,6 +92,7 @@ class Tally:
             restarts=dict(restarts),
             log=str(self.log),
             unreadable_lines=sum(s.unreadable_lines for s in statuses),
+            alerts_unrecorded=self.waiting,
             leads={name: self.statuses[name].lead for name in sorted(self.statuses)},
         )
 

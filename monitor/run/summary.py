@@ -65,6 +65,8 @@ class RunSummary:
     """The lead of each stream."""
     unreadable_lines: int = 0
     """Lines of devices that could not be read."""
+    alerts_unrecorded: int = 0
+    """Alerts that the log had not taken when the run ended."""
 
 
 Summary = ScanSummary | RunSummary
@@ -85,16 +87,27 @@ def summary_lines(summary: Summary) -> list[str]:
     return [
         f"signal   {int(minutes)} min {seconds:.0f} s of {streams}, in {summary.wall_s:.1f} s",
         f"beats    {summary.beats}" + (f", {unread} of them not analysable" if unread else ""),
-        f"alerts   {kinds or 'none'}",
+        f"alerts   {kinds or _no_alerts(summary)}",
         *(_run_lines(summary) if isinstance(summary, RunSummary) else ()),
         f"notice   {NOTICE}",
     ]
 
 
+def _no_alerts(summary: Summary) -> str:
+    unrecorded = isinstance(summary, RunSummary) and summary.alerts_unrecorded
+    return "none in the log" if unrecorded else "none"
+
+
 def _run_lines(summary: RunSummary) -> list[str]:
     missing, unread = summary.alerts_missing, summary.unreadable_lines
     active = [safe_text(f"{a.kind} ({a.state})").replace("_", " ") for a in summary.standing]
+    waiting = summary.alerts_unrecorded
     return [
+        *(
+            [f"waiting  {waiting} alerts that the log has not taken: NOT RECORDED"]
+            if waiting
+            else []
+        ),
         *([f"missing  {missing} alerts that the log no longer holds"] if missing else []),
         *([f"unread   {unread} lines of the device"] if unread else []),
         *([f"active   {', '.join(active)}"] if active else []),

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline.errors import ConfigError
+from pipeline.schema.requests import LONGEST_LINK
 
 _MOST_BYTES = 4_096
 
@@ -21,6 +22,9 @@ class Position:
     log_id: str = ""
     """Empty before any log is known."""
     seq: int = 0
+    link: str = ""
+    """Of the chain, after that alert: it proves that the log is still the one that was read. Empty
+    where it is not known, as in positions of earlier versions."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be the number of an alert."""
@@ -53,10 +57,12 @@ def load_position(path: Path) -> Position:
 def _position(value: object) -> Position:
     """Return ``value`` as a position; raise `ValueError` if it is none."""
     match value:
-        case {"log_id": str(log_id), "seq": int(seq)} if (
+        case {"log_id": str(log_id), "seq": int(seq), **rest} if (
             not isinstance(seq, bool) and log_id.isascii()
         ):
-            return Position(log_id, seq)
+            match rest.get("link", ""):
+                case str(link) if link.isascii() and len(link) <= LONGEST_LINK:
+                    return Position(log_id, seq, link)
     raise ValueError
 
 

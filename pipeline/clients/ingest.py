@@ -18,7 +18,8 @@ from typing import Final, NamedTuple, Self
 
 import numpy as np
 
-from pipeline.errors import EndpointError, WireError
+from pipeline.clients.outgoing import Outgoing, answer_in
+from pipeline.errors import EndpointError
 from pipeline.schema.messages import (
     NO_FLAGS,
     Accepted,
@@ -26,8 +27,6 @@ from pipeline.schema.messages import (
     End,
     Hello,
     Refused,
-    after_loss,
-    decode,
     encode,
     numbered,
 )
@@ -62,15 +61,6 @@ class Start(NamedTuple):
     sample: int = 0
     over: bool = False
     """Whether the hub has the whole stream."""
-
-
-class _Message(NamedTuple):
-    """A chunk or an end on its way."""
-
-    content: Chunk | End
-    number: int = 0
-    """0 until it is sent."""
-    frame: bytes = b""
 
 
 class IngestClient:
@@ -118,15 +108,17 @@ class IngestClient:
         self._written = False
         """Whether anything of this session is known to be in the log."""
         self._credit = 1
-        self._queue: deque[_Message] = deque()
+        self._queue: deque[Outgoing] = deque()
         """To be sent, in order."""
-        self._buffer: deque[_Message] = deque()
+        self._buffer: deque[Outgoing] = deque()
         """Sent and not acknowledged, in order."""
         self._buffered_bytes = 0
         self._unanswered: set[int] = set()
         """Numbers of sent messages without any answer: they take up credit."""
         self._asked = False
         """Whether a `Hello` has no answer yet."""
+        self._busy_since = 0.0
+        """Since when the hub takes another source for the one that sends; 0 while it does not."""
         self._answered_at = time.monotonic()
         self._next = (0, 0)
         """Epoch and number of the sample that follows on the last one."""
@@ -183,7 +175,7 @@ class IngestClient:
             # Without a connection nothing wakes the wait: look again soon.
             wait([self._hub], min(remaining_s, _ASK_STOP_S if self._asked else 0.01))
             for frame in self._hub.receive():
-                message = _answer(frame)
+                message = answer_in(frame)
                 if isinstance(message, Refused):
                     wait([self._hub], min(SILENCE_S, max(0.0, deadline - time.monotonic())))
                 if message is not None:
@@ -242,7 +234,7 @@ class IngestClient:
         )
 
     def _send(self, chunk: Chunk) -> bool:
-        self._queue.append(_Message(chunk))
+        self._queue.append(Outgoing(chunk))
         self._pump(0.0)
         if self._live:
             self._shed_oldest()
@@ -261,7 +253,7 @@ class IngestClient:
         if self._next == (0, 0) and self._first_epoch:
             epoch = self._first_epoch
         end = End(stream=self._stream, epoch=epoch, next_sample=next_sample)
-        self._queue.append(_Message(end))
+        self._queue.append(Outgoing(end))
         deadline = time.monotonic() + timeout_s
         self._pump_until(lambda: not (self._queue or self._buffer) or time.monotonic() >= deadline)
         return not (self._queue or self._buffer)
@@ -289,7 +281,7 @@ class IngestClient:
         message = self._queue[0]
         if not message.number:
             content = self._numbered(message.content)
-            message = _Message(content, self._number + 1, encode(content))
+            message = Outgoing(content, self._number + 1, encode(content))
         if not self._hub.send(message.frame):
             return False
         if message.number > self._number:
@@ -302,7 +294,7 @@ class IngestClient:
         self._buffered_bytes += len(message.frame)
         if self._buffered_bytes > BUFFER_BYTES:
             self._buffered_bytes -= len(self._buffer.popleft().frame)
-            self._buffer[0] = _after_loss(self._buffer[0])
+            self._buffer[0] = self._buffer[0].after_loss()
         return True
 
     def _numbered(self, content: Chunk | End) -> Chunk | End:
@@ -333,21 +325,32 @@ class IngestClient:
         if timeout_s:
             wait([self._hub], timeout_s)
         for frame in self._hub.receive():
-            answer = _answer(frame)
+            answer = answer_in(frame)
             if isinstance(answer, Refused):
-                raise EndpointError(f"the hub refuses {self._stream}: {answer.reason}")
-            if answer is not None:
+                self._on_refused(answer)
+            elif answer is not None:
                 self._on_accepted(answer)
 
+    def _on_refused(self, answer: Refused) -> None:
+        """Raise `EndpointError`, unless the hub may still find out that it was mistaken.
+
+        A hub that was put back to an older log takes the session before this one for present.
+        """
+        now = time.monotonic()
+        self._busy_since = self._busy_since or now
+        if not answer.busy or now - self._busy_since > _BUSY_S:
+            raise EndpointError(f"the hub refuses {self._stream}: {answer.reason}")
+        self._answered_at, self._asked = now, False
+
     def _on_accepted(self, answer: Accepted) -> None:
-        self._answered_at = time.monotonic()
+        self._answered_at, self._busy_since = time.monotonic(), 0.0
         self._credit = answer.credit
         self._unanswered.discard(answer.number)
         if answer.session == self._session:
             self._written = True
             while self._buffer and self._buffer[0].number <= answer.written:
                 self._buffered_bytes -= len(self._buffer.popleft().frame)
-        elif self._written and answer.known:
+        elif self._written and answer.known and answer.epoch >= (self._first_epoch or 0):
             raise EndpointError(f"another source has taken {self._stream} over")
         if answer.missing and not self._asked:
             self._send_hello()
@@ -358,9 +361,12 @@ class IngestClient:
             self._queue.extendleft(reversed(self._buffer))
             self._buffer.clear()
             self._buffered_bytes = 0
-            if answer.session != self._session and self._queue and self._queue[0].number > 1:
-                # The hub has lost this session, and what it acknowledged is no longer buffered.
-                self._queue[0] = _after_loss(self._queue[0])
+            written = answer.written if answer.session == self._session else 0
+            if self._queue and self._queue[0].leaves_out(written):
+                # It has another log, or an older copy of it: what it had acknowledged since is kept
+                # nowhere, and becomes a gap.
+                logger.warning("%s: the hub has lost samples it had: a gap", self._stream)
+                self._queue[0] = self._queue[0].after_loss()
 
     def _shed_oldest(self) -> None:
         """Drop queued chunks that are older than `QUEUE_S`, so that the next ones are not late.
@@ -384,16 +390,3 @@ class IngestClient:
 
     def __exit__(self, *exception: object) -> None:
         self._hub.close()
-
-
-def _after_loss(message: _Message) -> _Message:
-    content = after_loss(message.content)
-    return _Message(content, message.number, encode(content))
-
-
-def _answer(frame: bytes) -> Accepted | Refused | None:
-    try:
-        message = decode(frame)
-    except WireError:
-        return None
-    return message if isinstance(message, Accepted | Refused) else None

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipeline.errors import DamageError, LogError, WireError
+from pipeline.log.links import link_after, read_published
 from pipeline.log.store import AlertLog
-from pipeline.schema.public import Alert, encode_json
+from pipeline.schema.public import PublishedAlert, encode_json
 from pipeline.schema.requests import (
     ALERTS_PER_PAGE,
     ReplayPage,
@@ -32,6 +33,8 @@ class _Reader:
 
     from_seq: int
     question: int
+    diverged: bool
+    """Whether what it has read is not in this log, under these numbers."""
     page: bytes = b""
     """The page that did not fit into its queue."""
     after_page: int | None = None
@@ -65,7 +68,10 @@ class CatchUp:
             except WireError as error:
                 errors.append(error)
                 continue
-            self._readers[peer] = _Reader(self._first_wanted(request), request.question)
+            try:
+                self._readers[peer] = self._reader(request)
+            except LogError as error:
+                errors.append(error)
         for waiting in [peer for peer, reader in self._readers.items() if reader.page]:
             self._send(waiting)
         due = next((peer for peer, reader in self._readers.items() if not reader.page), None)
@@ -78,11 +84,22 @@ class CatchUp:
                 del self._readers[due]
         return errors
 
-    def _first_wanted(self, request: ReplayRequest) -> int:
-        """Numbers of another log mean nothing here: such a reader gets everything."""
-        if request.log_id not in ("", self._log.log_id):
-            return self._log.low_water_seq
-        return max(request.from_seq, self._log.low_water_seq)
+    def _reader(self, request: ReplayRequest) -> _Reader:
+        """Return what a reader wants; it gets everything where its numbers mean nothing here.
+
+        That is so in another log, and in one that has another alert where it has read one.
+
+        Raises:
+            LogError: the log cannot be read.
+        """
+        log, first = self._log, request.from_seq
+        same = request.log_id in ("", log.log_id)
+        diverged = False
+        if same and request.log_id and request.link:
+            diverged = link_after(log, first - 1) not in ("", request.link)
+        if diverged or not same:
+            first = log.low_water_seq
+        return _Reader(max(first, log.low_water_seq), request.question, diverged)
 
     def _send(self, peer: Peer) -> None:
         reader = self._readers[peer]
@@ -98,6 +115,7 @@ class CatchUp:
         to_seq = min(reader.from_seq + ALERTS_PER_PAGE - 1, last_seq)
         try:
             alerts, errors = self._read(reader.from_seq, to_seq)
+            link = link_after(self._log, to_seq)
         except LogError as error:
             return [error]
         end = to_seq >= last_seq
@@ -111,12 +129,14 @@ class CatchUp:
                 question=reader.question,
                 from_seq=reader.from_seq,
                 to_seq=to_seq,
+                diverged=reader.diverged,
+                link=link,
             )
         )
         reader.after_page = None if end else to_seq + 1
         return errors
 
-    def _read(self, from_seq: int, to_seq: int) -> tuple[list[Alert], list[LogError]]:
+    def _read(self, from_seq: int, to_seq: int) -> tuple[list[PublishedAlert], list[LogError]]:
         """Return what can be read from one number to the other, and what could not.
 
         Raises:
@@ -125,12 +145,12 @@ class CatchUp:
         if to_seq < from_seq:
             return [], []
         try:
-            return self._log.read(from_seq, to_seq - from_seq + 1), []
+            return read_published(self._log, from_seq, to_seq - from_seq + 1), []
         except DamageError as error:
             first = error
         # One damaged row must not keep the others from a reader that needs them.
-        alerts: list[Alert] = []
+        alerts: list[PublishedAlert] = []
         for seq in range(from_seq, to_seq + 1):
             with contextlib.suppress(DamageError):
-                alerts += [alert for alert in self._log.read(seq, 1) if alert.seq == seq]
+                alerts += [one for one in read_published(self._log, seq, 1) if one.seq == seq]
         return alerts, [first]

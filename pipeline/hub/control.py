@@ -9,7 +9,7 @@ until decoded. Not thread-safe: runs in the hub's loop.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hmac import compare_digest
 from typing import Final, NamedTuple
 
@@ -147,8 +147,13 @@ class Control:
         if changes and not self._allowance.use(peer.user or bytes(peer), now):
             raise WireError(f"more than {CHANGES_A_SECOND:g} changes a second from one client")
 
-    def reply(self, logged: Sequence[Alert], unwritable: str) -> None:
-        """Send the replies, after a commit that wrote ``logged`` or was not possible."""
+    def reply(self, logged: Sequence[Alert], new: Iterable[Alert], unwritable: str) -> None:
+        """Send the replies, after a commit that wrote ``logged`` or was not possible.
+
+        ``new`` alerts, published for the first time, may end an audio pause.
+        """
+        for alert in new:
+            self.on_alert(alert)
         recorded = {_alarm(alert): alert for alert in logged}
         for peer, content, claims_record in self._replies:
             if isinstance(content, ControlReply):

@@ -278,6 +278,8 @@ class Hub:
         alerts = self._system_alarms.watch(
             scorers, self._outbox.unwritable, self._journal.unsaved, waiting=waiting
         )
+        if alerts:
+            self._due["status"] = 0.0
         self._outbox.add_alerts(alerts + self._streams.watch_sources(self._clock()))
 
     # --- commit, answer, publish ------------------------------------------------------------
@@ -288,11 +290,10 @@ class Hub:
         self._counters.unsaved_states = self._journal.unsaved_states
         for alert in logged:
             self._streams.want_strip(alert)
-            self._control.on_alert(alert)
             self._counters.on_alert(alert)
             self._status.on_alert(alert)
         self._sources.answer(self._clock())
-        self._control.reply(logged, self._outbox.unwritable)
+        self._control.reply(logged, self._outbox.take_new(), self._outbox.unwritable)
         self._outbox.log_strips(self._streams.take_strips())
         for topic, message in self._messages:
             self._outbox.publish(topic, message)

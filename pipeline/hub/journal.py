@@ -21,7 +21,7 @@ from pipeline.errors import LogError, SnapshotError, WireError
 from pipeline.log.schema import LONGEST_VALUE
 from pipeline.log.store import AlertLog, Commit
 from pipeline.schema.messages import Entry, Event, Forgotten, Opened, decode_entry, encode_entry
-from pipeline.schema.public import Alert
+from pipeline.schema.public import Alert, PublishedAlert
 from pipeline.stream.session import Progress, SessionState, StreamSession
 from pipeline.stream.snapshot import pack, unpack
 from pipeline.stream.streams import Streams
@@ -108,7 +108,7 @@ class Journal:
             self._removed.add(event.stream)
             self._unsaved.pop(event.stream, None)
 
-    def commit(self, alerts: Sequence[Alert], now: float) -> list[Alert]:
+    def commit(self, alerts: Sequence[Alert], now: float) -> list[PublishedAlert]:
         """Write what waits together with ``alerts``; return those as logged.
 
         Raises:
@@ -161,7 +161,7 @@ class Journal:
                 snapshots[name] = state
         return snapshots
 
-    def close(self, alerts: Sequence[Alert], now: float) -> list[Alert]:
+    def close(self, alerts: Sequence[Alert], now: float) -> list[PublishedAlert]:
         """Write what waits and the state of every stream, for a new hub to continue at once.
 
         Raises:

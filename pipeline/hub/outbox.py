@@ -1,7 +1,9 @@
 """What leaves the hub: alerts into the log first and to subscribers then; the rest directly.
 
-Alerts that the log does not take wait here, in order, and are tried again. No alert is published
-that is not in the log. Not thread-safe: runs in the hub's loop.
+Alerts that the log does not take wait here, in order, and are tried again. An alert has a number
+only once it is in the log. One that waits is published at once as not recorded, without a number,
+for a full disk must not keep an alarm from whoever looks. It is published again, with its number,
+when the log has it. Not thread-safe: runs in the hub's loop.
 """
 
 import logging
@@ -13,14 +15,17 @@ from pipeline.errors import LogError
 from pipeline.hub.journal import Journal
 from pipeline.log.maintenance import LogMaintenance, Retention
 from pipeline.log.store import AlertLog
-from pipeline.schema.alert import timed, utc_text
-from pipeline.schema.public import Alert, Public, SignalStrip, encode_json
+from pipeline.schema.alert import timed, unrecorded, utc_text
+from pipeline.schema.public import Alert, Public, PublishedAlert, SignalStrip, encode_json
 from pipeline.stream.session import PendingAlert
 from pipeline.transport.sockets import Publisher
 
 logger = logging.getLogger(__name__)
 
 _LOG_RETRY_S: Final = 1.0
+
+_CHECK_S: Final = 0.5
+"""A log that was removed is noticed within this time, whether or not anything is to be written."""
 
 
 class Outbox:
@@ -37,7 +42,10 @@ class Outbox:
         self._maintenance = LogMaintenance(log, keep)
         self._clock = clock
         self._pending: list[PendingAlert] = []
-        self._retry_at = 0.0
+        self._announced = 0
+        """So many of them, the first, were published as not recorded."""
+        self._new: list[Alert] = []
+        self._retry_at = self._check_at = 0.0
 
     @property
     def waiting(self) -> int:
@@ -57,26 +65,48 @@ class Outbox:
         """Send a message that is not recorded."""
         self._publisher.publish(topic, encode_json(message))
 
-    def commit(self, journal: Journal) -> list[Alert]:
+    def commit(self, journal: Journal) -> list[PublishedAlert]:
         """Commit what waits, here and in the journal, then publish the alerts; return them.
 
         On a fault, or within a second after one, it returns nothing and everything stays pending.
         """
         now = self._clock()
         if now < self._retry_at or not (self._pending or journal.is_due(now)):
+            self._announce(now)
             return []
         try:
             logged = journal.commit(self._to_log(now), now)
         except LogError as error:
             self._failed(error)
             self._retry_at = now + _LOG_RETRY_S
+            self._announce(now)
             return []
         self.unwritable = ""
         for pending, alert in zip(self._pending, logged, strict=True):
             latency = pending.latency(self._clock())
             self.publish(f"alert/{alert.stream}", timed(alert, latency))
+        self._new += logged[self._announced :]
         self._pending.clear()
+        self._announced = 0
         return logged
+
+    def _announce(self, now: float) -> None:
+        """Publish as not recorded what waits for a log that cannot be written; each alert once."""
+        if not self.unwritable:
+            return
+        utc = utc_text(time.time())
+        for pending in self._pending[self._announced :]:
+            # When it is recorded, that is still when it was raised.
+            pending.alert = timed(pending.alert, pending.latency(now), utc=utc)
+            self._new.append(pending.alert)
+            alert = unrecorded(pending.alert, self._log.log_id)
+            self.publish(f"alert/{alert.stream}", alert)
+        self._announced = len(self._pending)
+
+    def take_new(self) -> list[Alert]:
+        """Return, once, the alerts that were published for the first time, recorded or not."""
+        new, self._new = self._new, []
+        return new
 
     def close(self, journal: Journal) -> None:
         """Commit all that is pending for a new hub to continue at once; a fault is only logged."""
@@ -93,7 +123,10 @@ class Outbox:
     def _to_log(self, now: float) -> list[Alert]:
         """Return the alerts as they are logged, with latencies before their own commit."""
         utc = utc_text(time.time())
-        return [timed(pending.alert, pending.latency(now), utc=utc) for pending in self._pending]
+        return [
+            timed(pending.alert, pending.latency(now), utc=pending.alert.utc or utc)
+            for pending in self._pending
+        ]
 
     def log_strips(self, strips: Sequence[tuple[int, SignalStrip]]) -> None:
         """Write strips of signal, each under the number of its alert."""
@@ -105,7 +138,13 @@ class Outbox:
             self._failed(error)
 
     def maintain(self, now: float) -> None:
-        """Do what is due to keep the log within its limits."""
+        """Do what is due to keep the log within its limits; find out whether it is still there."""
+        if now >= self._check_at:
+            self._check_at = now + _CHECK_S
+            try:
+                self._log.check()
+            except LogError as error:
+                self._failed(error)
         self._maintenance.run(now)
 
     @property
@@ -119,5 +158,6 @@ class Outbox:
         self._damage = str(error)
 
     def _failed(self, error: LogError) -> None:
-        logger.error("%s", error)
+        if self.unwritable != str(error):  # it is tried again and again
+            logger.error("%s", error)
         self.unwritable = str(error)

@@ -126,11 +126,15 @@ class HubStatus:
         )
 
     def heartbeat(self) -> Heartbeat:
-        """Return the numbers of the newest and the oldest alert that the log holds."""
+        """Return which alerts the log holds, and whether it can be written."""
         return Heartbeat(
             log_id=self._log.log_id,
             last_seq=self._log.last_seq,
             low_water_seq=self._log.low_water_seq,
+            link=self._log.link,
+            recorded=not self._outbox.unwritable,
+            waiting=self._outbox.waiting,
+            fault=self._outbox.unwritable,
         )
 
     def _log_scorers(self, scorers: int) -> None:

@@ -17,6 +17,7 @@ from pipeline.errors import DamageError, InputError, LogError, WireError
 from pipeline.log.schema import (
     LOG_VERSION,
     LONGEST_VALUE,
+    ROW_BYTES,
     UNREADABLE,
     Meta,
     checksum,
@@ -93,6 +94,35 @@ class LogQueries:
             return None
         rows = self.rows("SELECT crc32, CAST(body AS BLOB) FROM strip WHERE seq = ?", (seq,))
         return self.strip_of(seq, *rows[0]) if rows else None
+
+    def raised(self, most: int) -> list[str]:
+        """Return when the oldest alerts were raised, up to ``most``; empty where unknown.
+
+        Raises:
+            LogError: the file cannot be read.
+        """
+        times = []
+        for (body,) in self.rows(
+            "SELECT CAST(body AS BLOB) FROM alert ORDER BY seq LIMIT ?", (most,)
+        ):
+            try:
+                times.append(decode_alert(body or b"").utc)
+            except WireError:  # a damaged one is removed with its neighbours
+                times.append("")
+        return times
+
+    def sizes(self, most: int) -> list[int]:
+        """Return the bytes that the oldest alerts take with their strips, up to ``most``.
+
+        Raises:
+            LogError: the file cannot be read.
+        """
+        rows = self.rows(
+            "SELECT coalesce(length(alert.body), 0) + ?1, length(strip.body) + ?1"
+            " FROM alert LEFT JOIN strip USING (seq) ORDER BY seq LIMIT ?2",
+            (ROW_BYTES, most),
+        )
+        return [alert + (strip or 0) for alert, strip in rows]
 
     def alert_of(self, seq: int, crc32: int, body: bytes | None) -> Alert:
         """Return the alert in a row. Raises `LogError` where it is damaged."""

@@ -15,7 +15,6 @@ Not thread-safe: one writer, the hub, which holds a lock on a file beside the lo
 removed, and when.
 """
 
-import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,8 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from pipeline.errors import LogError, WireError
-from pipeline.log.lock import LogLock
+from pipeline.errors import LogError
+from pipeline.log.faults import write_fault
+from pipeline.log.lock import LogFile, LogLock
 from pipeline.log.reader import LogQueries
 from pipeline.log.schema import (
     LONGEST_VALUE,
@@ -37,8 +37,8 @@ from pipeline.log.schema import (
     prepare,
     write_meta,
 )
-from pipeline.schema.alert import numbered
-from pipeline.schema.public import Alert, SignalStrip, decode_alert, encode_json
+from pipeline.schema.alert import link_text, numbered, published
+from pipeline.schema.public import Alert, PublishedAlert, SignalStrip, encode_json
 
 _PAGES_A_STEP: Final = 256
 """Returned to the file system at a time: 1 MiB, some milliseconds."""
@@ -47,12 +47,6 @@ _LEAST_FREE_PAGES: Final = 1024
 """Kept in the file however few rows it has: the journal will use them again."""
 
 Connect = Callable[[Path], sqlite3.Connection]
-
-
-def _create_closed(path: Path) -> None:
-    """Create the file of a new log with mode 0600; SQLite gives the files beside it the same."""
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -91,13 +85,19 @@ class AlertLog(LogQueries):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = LogLock(path)
-            _create_closed(path)
         except OSError as error:
+            raise LogError(f"cannot open the log {path}: {error}; choose another --log") from None
+        try:
+            self._file = LogFile(path)
+        except (OSError, LogError) as error:
+            self._lock.release()
+            if isinstance(error, LogError):
+                raise
             raise LogError(f"cannot open the log {path}: {error}; choose another --log") from None
         try:
             self._db = connect(path)
         except sqlite3.Error as error:
-            self._lock.release()
+            self._release()
             raise LogError(f"cannot open the log {path}: {error}; choose another --log") from None
         try:
             self._meta = prepare(self._db, path)
@@ -114,6 +114,9 @@ class AlertLog(LogQueries):
         except LogError:
             self._shut()
             raise
+        self._file.note_wal()
+        self._lost = ""
+        """What became of its files at their paths, as of the last look; empty for nothing."""
         self.version = self._meta.version
         self.last_entry: int = last_entry or 0
         """Number of the newest entry that was ever in the journal."""
@@ -134,6 +137,16 @@ class AlertLog(LogQueries):
         return self._meta.low_water_seq
 
     @property
+    def link(self) -> str:
+        """Link of the chain after the newest alert."""
+        return link_text(self._meta.chain)
+
+    @property
+    def low_water_link(self) -> str:
+        """Link of the chain before the oldest alert that is held."""
+        return link_text(self._meta.low_water_chain)
+
+    @property
     def bytes_held(self) -> int:
         """Bytes that the alerts and their strips take."""
         return self._meta.bytes_held
@@ -146,12 +159,12 @@ class AlertLog(LogQueries):
         except FileNotFoundError:
             return 0
 
-    def append(self, alerts: Sequence[Alert]) -> list[Alert]:
+    def append(self, alerts: Sequence[Alert]) -> list[PublishedAlert]:
         """Number the alerts and commit them; return them as logged. Raises as `commit` does."""
         return self.commit(Commit(alerts=alerts))
 
-    def commit(self, commit: Commit) -> list[Alert]:
-        """Write a commit in one transaction; return its alerts, numbered, as logged.
+    def commit(self, commit: Commit) -> list[PublishedAlert]:
+        """Write a commit in one transaction; return its alerts, numbered, as logged, with links.
 
         Raises:
             LogError: nothing was written; the log stays usable.
@@ -179,9 +192,9 @@ class AlertLog(LogQueries):
                 ((n, checksum(n, e), e) for n, e in enumerate(commit.entries, self.last_entry + 1)),
             )
             self._keep_snapshots(commit, last_entry)
-        self._meta = meta
-        self.last_entry = last_entry
-        return logged
+        before, self._meta, self.last_entry = self.link, meta, last_entry
+        links = [before, *(link_text(row[4]) for row in rows)]
+        return [published(*alert) for alert in zip(logged, links[1:], links, strict=False)]
 
     def _keep_snapshots(self, commit: Commit, last_entry: int) -> None:
         self._db.executemany(
@@ -277,6 +290,7 @@ class AlertLog(LogQueries):
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """Commit what is done inside, or roll it back and raise `LogError`."""
+        self.check()
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield
@@ -285,36 +299,26 @@ class AlertLog(LogQueries):
             with suppress(sqlite3.Error):
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-            raise LogError(f"cannot write the log {self.path}: {error}; free space?") from None
+            raise LogError(write_fault(self.path, error)) from None
 
-    def raised(self, most: int) -> list[str]:
-        """Return when the oldest alerts were raised, up to ``most``; empty where unknown.
+    def check(self) -> None:
+        """Compare the files that are open with those at their paths.
 
-        Raises:
-            LogError: the file cannot be read.
-        """
-        times = []
-        for (body,) in self.rows(
-            "SELECT CAST(body AS BLOB) FROM alert ORDER BY seq LIMIT ?", (most,)
-        ):
-            try:
-                times.append(decode_alert(body or b"").utc)
-            except WireError:  # a damaged one is removed with its neighbours
-                times.append("")
-        return times
-
-    def sizes(self, most: int) -> list[int]:
-        """Return the bytes that the oldest alerts take with their strips, up to ``most``.
+        Nothing is written any more into a file that nobody will find. What was committed is folded
+        into it once, so that no write-ahead log remains beside a file that it does not belong to.
+        Once the file is back at its path, it is written again.
 
         Raises:
-            LogError: the file cannot be read.
+            LogError: the log, or its write-ahead log, was removed or replaced while it was open.
         """
-        rows = self.rows(
-            "SELECT coalesce(length(alert.body), 0) + ?1, length(strip.body) + ?1"
-            " FROM alert LEFT JOIN strip USING (seq) ORDER BY seq LIMIT ?2",
-            (ROW_BYTES, most),
-        )
-        return [alert + (strip or 0) for alert, strip in rows]
+        self._lock.renew()
+        before, self._lost = self._lost, self._file.fault()
+        if not self._lost:
+            return
+        if not before:
+            with suppress(LogError):
+                self.checkpoint()
+        raise LogError(f"{self._lost}: put it back, or restart the monitor")
 
     def remove_before(self, seq: int) -> None:
         """Remove the alerts before ``seq``, and their strips.
@@ -382,6 +386,10 @@ class AlertLog(LogQueries):
 
     def _shut(self) -> None:
         self._db.close()
+        self._release()
+
+    def _release(self) -> None:
+        self._file.close()
         self._lock.release()
 
     def __enter__(self) -> Self:

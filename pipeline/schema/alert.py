@@ -5,7 +5,7 @@ ever renamed or removed. Pure in memory.
 """
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -90,6 +90,41 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class PublishedAlert(Alert, frozen=True, kw_only=True):
+    """An alert as subscribers receive it: with its place in the chain of the log.
+
+    Two logs of one ``log_id`` that went apart, because one of them is an older copy that went on,
+    have other links from there on: so ``link`` proves which of them ``seq`` counts in.
+    """
+
+    link: str = ""
+    """Of the chain, after this alert; 16 hexadecimal digits."""
+    link_before: str = ""
+    """Of the chain, after the alert before; empty where that is not known."""
+    recorded: bool = True
+    """False where the log cannot take it: it has no number yet, ``seq`` is 0, and it comes again
+    with one once the log can."""
+
+
+_Alert = TypeVar("_Alert", bound=Alert)
+
+
+def link_text(link: bytes) -> str:
+    """Return a link of the chain as messages have it: its first eight bytes."""
+    return link[:8].hex()
+
+
+def published(alert: Alert, link: str, link_before: str) -> PublishedAlert:
+    """Return an alert of the log with its place in the chain."""
+    return PublishedAlert(**msgspec.structs.asdict(alert), link=link, link_before=link_before)
+
+
+def unrecorded(alert: Alert, log_id: str) -> PublishedAlert:
+    """Return an alert as it is published while the log, of that identity, cannot take it."""
+    facts = msgspec.structs.asdict(alert) | {"log_id": log_id, "seq": 0}
+    return PublishedAlert(**facts, recorded=False)
+
+
 def episode_of(kind: str, epoch: int, sample: int) -> str:
     """Return the name of an alarm, given kind, epoch and sample of its first alert."""
     return f"{kind}-{epoch}-{sample}"
@@ -127,7 +162,7 @@ def followed_by(alert: Alert, **changes: Any) -> Alert:
     return msgspec.structs.replace(alert, **fresh)
 
 
-def timed(alert: Alert, latency: Latency, *, utc: str | None = None) -> Alert:
+def timed(alert: _Alert, latency: Latency, *, utc: str | None = None) -> _Alert:
     """Return ``alert`` with its latency breakdown, and the time it was raised where given."""
     return msgspec.structs.replace(alert, latency_ms=latency, utc=utc or alert.utc)
 

@@ -17,6 +17,7 @@ from pipeline.constants import NOTICE, SAMPLING_RATE_LIMITS_HZ, SCHEMA, STEERING
 from pipeline.errors import WireError
 from pipeline.schema.alert import Alert as Alert
 from pipeline.schema.alert import Latency as Latency
+from pipeline.schema.alert import PublishedAlert as PublishedAlert
 
 _T = TypeVar("_T")
 
@@ -112,6 +113,14 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     last_seq: int
     low_water_seq: int
     """The oldest sequence number that the log still holds."""
+    link: str = ""
+    """Of the chain of the log, after its newest alert: that of an alert's ``link``."""
+    recorded: bool = True
+    """False while the log cannot be written, for the reason in ``fault``: nothing is recorded."""
+    waiting: int = 0
+    """Alerts that are not in the log yet."""
+    fault: str = ""
+    """Why the log cannot be written; empty while it can."""
 
 
 class SignalStrip(msgspec.Struct, frozen=True, kw_only=True):
@@ -271,7 +280,8 @@ class Gap:
 class LogReplaced:
     """The log is another one, or an older copy of the one read so far; it is read from its start.
 
-    Alerts of the old log that were not read are lost. Alerts of an older copy come again.
+    Alerts of the old log that were not read are lost. Alerts of an older copy come again, whether
+    it ends before what was read, or went on and has other alerts under the same numbers.
     """
 
     schema: int = SCHEMA
@@ -290,16 +300,62 @@ class LogReplaced:
     notice: str = NOTICE
 
 
-Public = Alert | BeatNote | Status | Heartbeat | SignalStrip | WindowView | SystemReport
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unrecorded:
+    """An alert that the log cannot take now.
 
-Received = Public | Gap | LogReplaced
-"""What a subscriber receives: messages, and where the numbers of the alerts break off."""
+    It comes again, as an alert with its number, once the log can. It changes no position; should
+    the hub die before, it may be lost, or be raised once more.
+    """
+
+    alert: PublishedAlert
+
+    @property
+    def stream(self) -> str:
+        """That of the alert; empty for the system."""
+        return self.alert.stream
+
+    @property
+    def kind(self) -> str:
+        """That of the alert."""
+        return self.alert.kind
+
+    @property
+    def category(self) -> str:
+        """That of the alert."""
+        return self.alert.category
+
+    @property
+    def priority(self) -> str:
+        """That of the alert."""
+        return self.alert.priority
+
+    @property
+    def reason(self) -> str:
+        """That of the alert."""
+        return self.alert.reason
+
+    @property
+    def log_id(self) -> str:
+        """The log that cannot take it."""
+        return self.alert.log_id
+
+    @property
+    def seq(self) -> int:
+        """0: it has no number."""
+        return self.alert.seq
+
+
+Public = PublishedAlert | BeatNote | Status | Heartbeat | SignalStrip | WindowView | SystemReport
+
+Received = Public | Gap | LogReplaced | Unrecorded
+"""What a subscriber receives: messages, what is not recorded, and where the numbers break off."""
 
 _STEERING: Final = re.compile(f"[{STEERING}]")
 
 _json_encoder = msgspec.json.Encoder()
 _public_decoders: Final[dict[bytes, msgspec.json.Decoder[Public]]] = {
-    b"alert": msgspec.json.Decoder(Alert),
+    b"alert": msgspec.json.Decoder(PublishedAlert),
     b"beat": msgspec.json.Decoder(BeatNote),
     b"status": msgspec.json.Decoder(Status),
     b"heartbeat": msgspec.json.Decoder(Heartbeat),

@@ -9,13 +9,23 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from pipeline.schema.public import Alert, SignalStrip, Status, SystemReport, decode_json
+from pipeline.schema.public import (
+    Alert,
+    PublishedAlert,
+    SignalStrip,
+    Status,
+    SystemReport,
+    decode_json,
+)
 
 MAX_SILENCE_S: Final = 180.0
 """The longest audio pause that can be asked for (bedside monitors: 30 s to 3 min)."""
 
 ALERTS_PER_PAGE: Final = 500
 """Alerts in one page of the replay socket's answer."""
+
+LONGEST_LINK: Final = 64
+"""Characters of a link of the chain, whole; messages have 16 of them."""
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +36,8 @@ class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
     from_seq: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 1
     question: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
     """Any number: every page of the answer repeats it."""
+    link: Annotated[str, msgspec.Meta(max_length=LONGEST_LINK)] = ""
+    """That of the alert before ``from_seq``, as it was read; empty where it is not known."""
 
 
 class ReplayPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,13 +46,18 @@ class ReplayPage(msgspec.Struct, frozen=True, kw_only=True):
     log_id: str
     low_water_seq: int
     last_seq: int
-    alerts: list[Alert]
+    alerts: list[PublishedAlert]
     end: bool
     question: int = 0
     """That of the request."""
     from_seq: int = 0
     to_seq: int = 0
     """The page has every alert from one to the other that can be read."""
+    diverged: bool = False
+    """Whether the log has another alert than the one before ``from_seq`` of the request, whose
+    ``link`` that has: it is an older copy that went on. The answer is the whole log."""
+    link: str = ""
+    """Of the chain, after the alert ``to_seq``."""
 
 
 class Acknowledge(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="ack"):

@@ -352,6 +352,10 @@ class Streams:
         session.arrived_at = arrived_at
         session.state.number = max(session.state.number, end.number)
         self._absorb(session, session.stream.finish(), outcome)
+        if end.unkept:  # what came last before the end is lost
+            counters = session.stream.counters
+            lost = max(0, end.next_sample - session.stream.next_sample)
+            counters.gap_samples = counted(counters.gap_samples, lost)
         session.state.ending = True
 
     def _absorb(self, session: StreamSession, taken: StreamUpdate, outcome: Outcome) -> None:

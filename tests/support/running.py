@@ -180,5 +180,5 @@ def comparable(alert: Alert) -> tuple[object, ...]:
     """Return what has to be the same however an alert came about."""
     apart = {"seq", "log_id", "utc", "latency_ms"}
     return tuple(
-        repr(getattr(alert, name)) for name in alert.__struct_fields__ if name not in apart
+        repr(getattr(alert, name)) for name in Alert.__struct_fields__ if name not in apart
     )

@@ -15,6 +15,7 @@ from monitor.dashboard.layout import MUTED, STALE
 from monitor.dashboard.screen import Screen, export_svg, render
 from monitor.dashboard.state import DashboardState
 from pipeline.constants import NOTICE
+from pipeline.schema.alert import unrecorded
 from pipeline.schema.public import (
     Alert,
     BeatNote,
@@ -22,6 +23,7 @@ from pipeline.schema.public import (
     LogReplaced,
     SignalStrip,
     Status,
+    Unrecorded,
     WindowView,
     encode_json,
 )
@@ -337,6 +339,13 @@ def test_ages_run_by_the_dashboards_own_clock(stopped):
     )
     frames = [lines_of(dashboard, (120, 40), 10.0 + 0.25 * n)[0] for n in range(1, 20)]
     assert len(set(frames)) == len(frames)
+
+
+def test_an_alert_that_is_not_recorded_says_so():
+    """In the list of alerts, beside its kind."""
+    dashboard = filled()
+    dashboard.receive(Unrecorded(alert=unrecorded(alert(kind="asystole", sample=1), "L")), 10.0)
+    assert any("NOT RECORDED  asystole" in line for line in lines_of(dashboard))
 
 
 def test_the_header_says_not_recorded_while_the_log_cannot_be_written():

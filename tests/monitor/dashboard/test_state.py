@@ -14,9 +14,11 @@ from monitor.dashboard.state import (
     MAX_BEATS,
     MAX_STREAMS,
     DashboardState,
+    is_recorded,
 )
 from monitor.dashboard.stream_signal import SIGNAL_SECONDS, StreamSignal
 from pipeline.hub.counters import HubCounters
+from pipeline.schema.alert import published, unrecorded
 from pipeline.schema.public import (
     Alert,
     BeatNote,
@@ -25,6 +27,7 @@ from pipeline.schema.public import (
     LogReplaced,
     SignalStrip,
     Status,
+    Unrecorded,
     WindowView,
 )
 from tests.pipeline.hub.test_counters import report_of
@@ -392,3 +395,19 @@ def test_a_late_dashboard_shows_alarms_of_the_system():
     kinds = [received.alert.kind for received in dashboard.active_alarms()]
     assert "no_scorer" not in kinds
     assert kinds == [gap.kind]
+
+
+def test_an_alert_that_is_not_recorded_is_shown_once_and_then_recorded():
+    """It counts at once; the same alert with its number takes its place."""
+    dashboard, first = DashboardState(0.0), alert(0, kind="asystole", priority="high", episode="e")
+    dashboard.receive(Unrecorded(alert=unrecorded(first, "L")), 1.0)
+    (shown,) = dashboard.alerts_to_show(9)
+    assert not is_recorded(shown.alert)
+    assert dashboard.alarms_raised == 1
+
+    dashboard.receive(published(msgspec.structs.replace(first, seq=4), "b", "a"), 2.0)
+    (shown,) = dashboard.alerts_to_show(9)
+    assert (shown.alert.seq, is_recorded(shown.alert), shown.at) == (4, True, 1.0)
+    (active,) = dashboard.active_alarms()
+    assert active.alert.seq == 4
+    assert (dashboard.alarms_raised, dashboard.alerts_received) == (1, 1)

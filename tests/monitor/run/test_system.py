@@ -27,7 +27,7 @@ STAGES = {"hub", "score", "source"}
 ECTOPIC_DEVICE = ("--device", "synthetic:?ectopic=0.3", "--false-alerts-per-hour", "30")
 """Raises its first alert within seconds."""
 
-RUN_FIELDS = {"seq", "log_id", "utc", "latency_ms"}
+RUN_FIELDS = {"seq", "log_id", "utc", "latency_ms", "link", "link_before", "recorded"}
 """Fields that differ between runs; everything else of an alert must be the same."""
 
 

@@ -72,7 +72,9 @@ def test_a_file_begins_with_the_oldest_alert_and_continues_where_the_block_ended
     """Left without an exception, the last record was dealt with."""
     with listen(hub, tmp_path / "p") as subscriber:
         assert numbers(take(subscriber, 5)) == [1, 2, 3, 4, 5]
-    assert load_position(tmp_path / "p") == subscriber.position == Position(log_id(tmp_path), 5)
+    position = load_position(tmp_path / "p")
+    assert position == subscriber.position
+    assert (position.log_id, position.seq, len(position.link)) == (log_id(tmp_path), 5, 16)
     with listen(hub, tmp_path / "p", from_seq=700) as subscriber:
         assert numbers(take(subscriber, 2)) == [6, 7]
 
@@ -171,11 +173,18 @@ def log_id(folder: Path) -> str:
 def test_a_position_is_stored_as_an_object_and_read_back(tmp_path: Path) -> None:
     """It can be read with any JSON reader, and nothing is left beside it."""
     store_position(tmp_path / "p", Position("5f0c", 12))
-    store_position(tmp_path / "p", Position("5f0c", 13))
+    store_position(tmp_path / "p", Position("5f0c", 13, "ab12"))
 
-    assert json.loads((tmp_path / "p").read_text()) == {"log_id": "5f0c", "seq": 13}
-    assert load_position(tmp_path / "p") == Position("5f0c", 13)
+    written = {"log_id": "5f0c", "seq": 13, "link": "ab12"}
+    assert json.loads((tmp_path / "p").read_text()) == written
+    assert load_position(tmp_path / "p") == Position("5f0c", 13, "ab12")
     assert os.listdir(tmp_path) == ["p"]
+
+
+def test_a_position_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """It has no link: its number counts."""
+    (tmp_path / "p").write_text('{"log_id": "5f0c", "seq": 13}')
+    assert load_position(tmp_path / "p") == Position("5f0c", 13)
 
 
 def test_no_file_is_the_position_of_one_who_has_read_nothing(tmp_path: Path) -> None:
@@ -185,7 +194,17 @@ def test_no_file_is_the_position_of_one_who_has_read_nothing(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{}x", b"[]", b'{"log_id": 5}', b'{"seq": -1}', b'{"seq": 1e99}', b"\xff", b"{" * 9000],
+    [
+        b"",
+        b"{}x",
+        b"[]",
+        b'{"log_id": 5}',
+        b'{"log_id": "", "seq": 1, "link": 5}',
+        b'{"seq": -1}',
+        b'{"seq": 1e99}',
+        b"\xff",
+        b"{" * 9000,
+    ],
 )
 def test_what_is_no_position_is_refused_by_name(tmp_path: Path, body: bytes) -> None:
     """A file of something else is neither read from nor written over."""

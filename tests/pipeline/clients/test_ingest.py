@@ -272,6 +272,48 @@ def test_hub_that_lost_the_session_learns_that_its_beginning_is_lost() -> None:
             hub.say(hub.wait_for(End))
 
 
+def test_hub_that_was_put_back_to_an_older_log_learns_what_is_lost() -> None:
+    """It knows the session, and wants a message that it had acknowledged: that is a gap."""
+    with Router("tcp://127.0.0.1:0") as router:
+        hub = FakeHub(router, credit=8)
+
+        def send(_: object) -> None:
+            with connect(router, threading.Event()) as client:
+                for n in range(5):
+                    assert client.send(SampleBlock(10 * n, np.zeros(10, np.float32)))
+                assert client.finish()
+
+        with thread(send):
+            hub.greet()
+            for n in range(3):
+                hub.say(hub.wait_for(Chunk), written=n + 1)
+            for _ in range(2):
+                hub.wait_for(Chunk)
+            hub.wait_for(End)
+            hub.greet(known=True, written=1)
+            again = [hub.wait_for(Chunk) for _ in range(2)]
+            assert [(c.number, c.unkept) for c in again] == [(4, True), (5, False)]
+            hub.say(hub.wait_for(End))
+
+
+def test_source_that_another_one_has_replaced_ends() -> None:
+    """The hub is in an epoch that began after this source's: it is no older copy."""
+    with Router("tcp://127.0.0.1:0") as router:
+        hub = FakeHub(router, credit=8)
+
+        def send(_: object) -> None:
+            with connect(router, threading.Event()) as client:
+                client.send(SampleBlock(0, np.zeros(10, np.float32)))
+                client.send(SampleBlock(10, np.zeros(10, np.float32)))
+                with pytest.raises(EndpointError, match="has taken s over"):
+                    client.finish()
+
+        with thread(send):
+            hub.greet()
+            hub.say(hub.wait_for(Chunk))
+            hub.say(hub.wait_for(Chunk), session="0f", epoch=1, known=True)
+
+
 def test_hub_that_does_not_answer_is_logged(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,18 +1,20 @@
 """The books of a subscriber: every alert once and in order, and never a break without a word."""
 
 from collections import deque
+from collections.abc import Sequence
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.clients.sequencer import MOST_HELD, PATIENCE_S, Record, Sequencer
-from pipeline.schema.public import Alert, Gap, Heartbeat, LogReplaced
+from pipeline.schema.public import Gap, Heartbeat, LogReplaced, PublishedAlert
 from pipeline.schema.requests import ReplayPage, ReplayRequest
 
 
-def alert(seq: int, log_id: str = "L") -> Alert:
+def alert(seq: int, log_id: str = "L", link: str = "", link_before: str = "") -> PublishedAlert:
     """Return the alert with this number."""
-    return Alert(
+    return PublishedAlert(
         log_id=log_id,
         seq=seq,
         stream="100",
@@ -22,12 +24,14 @@ def alert(seq: int, log_id: str = "L") -> Alert:
         sample=seq,
         time_s=0.0,
         reason="",
+        link=link,
+        link_before=link_before,
     )
 
 
-def heartbeat(last: int, low: int = 1, log_id: str = "L") -> Heartbeat:
+def heartbeat(last: int, low: int = 1, log_id: str = "L", link: str = "") -> Heartbeat:
     """Return the heartbeat of a log that ends at ``last``."""
-    return Heartbeat(log_id=log_id, last_seq=last, low_water_seq=low)
+    return Heartbeat(log_id=log_id, last_seq=last, low_water_seq=low, link=link)
 
 
 def answer(
@@ -38,9 +42,14 @@ def answer(
     log_id: str = "L",
     damaged: tuple[int, ...] = (),
     size: int = 500,
+    links: Sequence[str] = (),
 ) -> list[ReplayPage]:
-    """Return the pages with which a hub answers."""
-    at = max(low, request.from_seq if request.log_id in ("", log_id) else low)
+    """Return the pages with which a hub answers; ``links`` are those of a log, from before 1 on."""
+    link = dict(enumerate(links)).get
+    known = link(request.from_seq - 1, "") if request.from_seq >= low else ""
+    unlike = "" not in (known, request.link) and known != request.link
+    diverged = unlike and request.log_id == log_id
+    at = max(low, request.from_seq if request.log_id in ("", log_id) and not diverged else low)
     pages: list[ReplayPage] = []
     while not pages or not pages[-1].end:
         to = min(at + size - 1, last)
@@ -49,11 +58,17 @@ def answer(
                 log_id=log_id,
                 low_water_seq=low,
                 last_seq=last,
-                alerts=[alert(n, log_id) for n in range(at, to + 1) if n not in damaged],
+                alerts=[
+                    alert(n, log_id, link(n, ""), link(n - 1, ""))
+                    for n in range(at, to + 1)
+                    if n not in damaged
+                ],
                 end=to >= last,
                 question=request.question,
                 from_seq=at,
                 to_seq=to,
+                diverged=diverged,
+                link=link(to, ""),
             )
         )
         at = to + 1
@@ -67,7 +82,7 @@ def yielded(sequencer: Sequencer, pages: list[ReplayPage], now: float = 0.0) -> 
 
 def brief(record: Record) -> object:
     """Return what has to be the same of a record."""
-    if isinstance(record, Alert):
+    if isinstance(record, PublishedAlert):
         return record.seq
     if isinstance(record, Gap):
         return ("gap", record.from_seq, record.to_seq)
@@ -86,10 +101,13 @@ class Scenario:
 
     def __init__(self) -> None:
         self.log_id, self.last, self.low = "L1", 0, 1
+        self.links = ["L1"]
+        """Of the log as it is now: before alert 1, and after each."""
         self.logs = 1
+        """How many there were, copies that were put back included."""
         self.lows = {"L1": 1}
         """How far each log was shortened at last."""
-        self.live: deque[Alert | Heartbeat] = deque()
+        self.live: deque[PublishedAlert | Heartbeat] = deque()
         self.pages: deque[ReplayPage] = deque()
         self.now = 0.0
         self.sequencer = Sequencer(have=0)
@@ -100,17 +118,25 @@ class Scenario:
         """Let one thing happen."""
         if action in ("alert", "lost"):
             self.last += 1
+            self.links.append(f"{self.log_id}.{self.logs}.{self.last}")
             if action == "alert":
-                self.live.append(alert(self.last, self.log_id))
+                self.live.append(alert(self.last, self.log_id, self.links[-1], self.links[-2]))
         elif action == "beat":
-            self.live.append(heartbeat(self.last, self.low, self.log_id))
+            self.live.append(heartbeat(self.last, self.low, self.log_id, self.links[-1]))
         elif action == "trim":
             self.low = min(self.low + 2, self.last + 1)
             self.lows[self.log_id] = self.low
         elif action == "replace":
             self.logs += 1
             self.log_id, self.last, self.low = f"L{self.logs}", 0, 1
+            self.links = [self.log_id]
             self.lows[self.log_id] = 1
+        elif action == "restore":
+            self.logs += 1
+            self.last //= 2
+            self.low = min(self.low, self.last + 1)
+            del self.links[self.last + 1 :]
+            self.pages.clear()  # its hub ended
         elif action == "cut" and self.pages:
             self.pages.clear()
         elif action == "late":
@@ -120,16 +146,17 @@ class Scenario:
         elif action == "hear" and self.live:
             self.hear(self.live.popleft())
 
-    def hear(self, message: Alert | Heartbeat) -> None:
+    def hear(self, message: PublishedAlert | Heartbeat) -> None:
         """Take one live message, as `Subscriber` does."""
-        if isinstance(message, Alert):
+        if isinstance(message, PublishedAlert):
             self.records += self.sequencer.on_alert(message)
             return
         self.last_seq = message.last_seq
         self.sequencer.on_heartbeat(message)
         request = self.sequencer.wanted(self.last_seq, self.now)
         if request is not None:
-            self.pages.extend(answer(request, self.last, low=self.low, log_id=self.log_id, size=3))
+            log: dict[str, Any] = {"low": self.low, "log_id": self.log_id, "links": self.links}
+            self.pages.extend(answer(request, self.last, size=3, **log))
 
     def settle(self) -> None:
         """Let everything arrive, and a few more heartbeats."""
@@ -142,24 +169,29 @@ class Scenario:
                     self.act("page")
 
 
-ACTIONS = "alert alert lost beat hear hear page trim cut late replace"
+ACTIONS = "alert alert lost beat hear hear page trim cut late replace restore"
 
 
 @settings(max_examples=300)
 @given(st.lists(st.sampled_from(ACTIONS.split()), max_size=80))
 def test_every_alert_comes_once_and_every_break_has_its_record(actions: list[str]) -> None:
-    """Whatever is lost, late, asked twice, shortened or replaced: numbers go on without a hole."""
+    """Whatever is lost, late, asked twice, shortened, replaced or put back to an older copy.
+
+    Numbers go on without a hole, and what the log holds in the end was read from it.
+    """
     scenario = Scenario()
     for action in actions:
         scenario.act(action)
     scenario.settle()
 
     have, log_id, replaced = 0, "", 0
+    read: dict[int, str] = {}
     for record in scenario.records:
         if isinstance(record, LogReplaced):
             assert record.old_seq == have
             assert log_id in ("", record.old_log_id)
             have, log_id, replaced = 0, record.log_id, replaced + 1
+            read.clear()
             continue
         assert log_id in ("", record.log_id)
         log_id = record.log_id
@@ -167,7 +199,10 @@ def test_every_alert_comes_once_and_every_break_has_its_record(actions: list[str
             assert have + 1 == record.from_seq <= record.to_seq < scenario.lows[log_id]
         else:
             assert record.seq == have + 1
+            read[record.seq] = record.link
         have = record.seq
+    held = range(scenario.low, scenario.last + 1)
+    assert {n: read.get(n) for n in held} == {n: scenario.links[n] for n in held}
     assert (scenario.sequencer.log_id, have) == (scenario.log_id, scenario.last)
     assert replaced <= scenario.logs - 1
     assert scenario.sequencer.wanted(scenario.last, scenario.now) is None
@@ -304,6 +339,51 @@ def test_an_answer_to_another_question_is_none() -> None:
     assert yielded(sequencer, fresh) == [1, 2, 3, 4]
 
 
+def test_an_older_copy_that_went_on_is_a_replaced_log() -> None:
+    """It has the numbers that were read, and other links: it is read from its beginning."""
+    first = [f"a{n}" for n in range(9)]
+    then = [*first[:3], *(f"b{n}" for n in range(3, 9))]
+    sequencer = Sequencer(have=5, log_id="L", link="a5")
+
+    request = asked(sequencer, 8)
+    assert (request.from_seq, request.link) == (6, "a5")
+    got = yielded(sequencer, answer(request, 8, links=then, size=3))
+
+    assert got == [("log_replaced", "L", "L"), *range(1, 9)]
+    assert sequencer.link == "b8"
+    assert sequencer.wanted(8, 0.0) is None
+
+
+def test_the_next_alert_of_an_older_copy_is_not_delivered() -> None:
+    """Its number is the next one, its link is not: the log is asked first."""
+    sequencer = Sequencer(have=5, log_id="L", link="a5")
+
+    assert sequencer.on_alert(alert(6, link="b6", link_before="b5")) == []
+    request = asked(sequencer, 6)
+
+    assert yielded(sequencer, answer(request, 6, links=[f"b{n}" for n in range(7)])) == [
+        ("log_replaced", "L", "L"),
+        *range(1, 7),
+    ]
+
+
+def test_a_heartbeat_of_an_older_copy_that_has_come_as_far_makes_it_ask() -> None:
+    """As many alerts as were read, others among them: no number shows it."""
+    sequencer = Sequencer(have=5, log_id="L", link="a5")
+    sequencer.on_heartbeat(heartbeat(5, link="a5"))
+    assert sequencer.wanted(5, 0.0) is None
+    sequencer.on_heartbeat(heartbeat(5, link="b5"))
+    assert asked(sequencer, 5).link == "a5"
+
+
+def test_a_position_without_a_link_is_continued() -> None:
+    """As positions of earlier versions are: numbers alone count, until the next alert has one."""
+    sequencer = Sequencer(have=5, log_id="L")
+    links = [f"a{n}" for n in range(8)]
+    assert yielded(sequencer, answer(asked(sequencer, 7), 7, links=links)) == [6, 7]
+    assert sequencer.link == "a7"
+
+
 def test_unanswered_question_is_asked_again() -> None:
     """A question that went down with a connection does not block the follower for ever."""
     sequencer = Sequencer(have=0)
@@ -329,10 +409,9 @@ def test_more_live_alerts_than_can_be_held_do_not_stop_the_old_ones() -> None:
     last = MOST_HELD + 100
     for n in range(50, last + 1):
         sequencer.on_alert(alert(n))
-    pages = answer(asked(sequencer, 48), 48)
+    pages = answer(asked(sequencer, last), last, size=48)[:1]
     assert yielded(sequencer, pages) == list(range(1, 49))
     assert [brief(one) for one in sequencer.on_alert(alert(49))] == list(range(49, MOST_HELD + 50))
 
-    assert yielded(sequencer, answer(asked(sequencer, last), last)) == list(
-        range(MOST_HELD + 50, last + 1)
-    )
+    again = asked(sequencer, last, PATIENCE_S)
+    assert yielded(sequencer, answer(again, last)) == list(range(MOST_HELD + 50, last + 1))

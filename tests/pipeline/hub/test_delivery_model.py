@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from pipeline.alarms.settings import DEFAULTS
 from pipeline.errors import MissingChunkError
 from pipeline.hub.journal import Journal
+from pipeline.log.links import read_published
 from pipeline.log.store import AlertLog
 from pipeline.schema.messages import Chunk, End, ScoreReply
 from pipeline.schema.public import Alert
@@ -170,7 +171,7 @@ class Outbox(RuleBasedStateMachine):
             )
         self.commit(0.0)
         assert sorted(map(comparable, self.logged), key=repr) == EXPECTED
-        assert self.log.read(1, 10_000) == self.logged
+        assert read_published(self.log, 1, 10_000) == self.logged
         self.log.close()
         self.folder.cleanup()
 

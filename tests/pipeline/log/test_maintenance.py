@@ -111,7 +111,8 @@ def test_active_alarms_are_kept_whatever_their_age(tmp_path: Path) -> None:
     """The latest alert of an active alarm can be read after its row was removed."""
     path = tmp_path / "log.sqlite"
     with AlertLog(path) as log:
-        on = log.append([raised(9, episode="e"), raised(8)])[0]
+        log.append([raised(9, episode="e"), raised(8)])
+        (on,) = log.read(1, 1)
         log.append_strips([(1, strip(1))])
         LogMaintenance(log, Retention(days=7), utc=lambda: NOW_S).run(0.0)
 

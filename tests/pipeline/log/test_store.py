@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import LogError
+from pipeline.log.links import read_published
 from pipeline.log.store import AlertLog, Commit
+from pipeline.schema.alert import numbered
 from pipeline.schema.public import Alert
 
 
@@ -44,7 +46,8 @@ def test_alert_read_back_is_the_alert_that_was_logged(tmp_path: Path) -> None:
     with AlertLog(tmp_path / "log.sqlite") as log:
         logged = log.append([alert(7)])
 
-        assert log.read(1, 10) == logged
+        assert read_published(log, 1, 10) == logged
+        assert log.read(1, 10) == [numbered(alert(7), log.log_id, 1)]
 
 
 def test_read_returns_pages_in_order(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pipeline.constants import RR_FEATURES
 from pipeline.errors import WireError
 from pipeline.schema import messages, public, requests
+from pipeline.schema.alert import published
 from pipeline.schema.messages import (
     Accepted,
     Chunk,
@@ -84,8 +85,9 @@ ALERT = Alert(
     shares={"model": 4.5, "early": 2.81},
     latency_ms=Latency(window=500.0, total=500.0),
 )
+PUBLISHED = published(ALERT, "5f0c77ab5f0c77ab", "0123456789abcdef")
 PUBLIC = {
-    "alert/100": ALERT,
+    "alert/100": PUBLISHED,
     "beat/100": BeatNote(stream="100", sample=1, time_s=0.1, score=None, rr_s=None),
     "status/100": Status(stream="100", state="learning", fs_hz=360.0, sample=9, time_s=0.1),
     "heartbeat": Heartbeat(log_id="L", last_seq=4, low_water_seq=1),
@@ -326,8 +328,8 @@ def test_unknown_topics_are_refused(topic: bytes) -> None:
 
 def test_replay_messages_come_back_as_they_were() -> None:
     """Requests and pages of the replay socket survive the wire; numbers are checked."""
-    request = ReplayRequest(log_id="L", from_seq=5)
-    page = ReplayPage(log_id="L", low_water_seq=1, last_seq=1, alerts=[ALERT], end=True)
+    request = ReplayRequest(log_id="L", from_seq=5, link="5f0c77ab5f0c77ab")
+    page = ReplayPage(log_id="L", low_water_seq=1, last_seq=1, alerts=[PUBLISHED], end=True)
 
     assert requests.decode_replay_request(public.encode_json(request)) == request
     assert requests.decode_replay_page(public.encode_json(page)) == page

@@ -29,6 +29,7 @@ from monitor.cli.options import (
     Metrics,
     Plain,
     Port,
+    PseudonymKey,
     Records,
     Sound,
     Speed,
@@ -117,6 +118,7 @@ def replay(
     log: Log = None,
     port: Port = DEFAULT_PORT,
     metrics: Metrics = None,
+    pseudonyms: PseudonymKey = None,
     log_format: LogLines = LogFormat.TEXT,
 ) -> None:
     """Replay WFDB records through the whole system, with the dashboard."""
@@ -134,6 +136,7 @@ def replay(
         false_alerts_per_hour=false_alerts_per_hour,
         alarms=alarms,
         metrics=metrics,
+        pseudonyms=pseudonyms,
         plain=plain,
         sound=sound,
         as_json=as_json,
@@ -154,6 +157,7 @@ def live(
     log: Log = None,
     port: Port = DEFAULT_PORT,
     metrics: Metrics = None,
+    pseudonyms: PseudonymKey = None,
     log_format: LogLines = LogFormat.TEXT,
 ) -> None:
     """Monitor a device until Ctrl-C; without --device, the only one attached."""
@@ -166,6 +170,7 @@ def live(
         false_alerts_per_hour=false_alerts_per_hour,
         alarms=alarms,
         metrics=metrics,
+        pseudonyms=pseudonyms,
         plain=plain,
         sound=sound,
         as_json=as_json,
@@ -189,6 +194,7 @@ def scan(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Write WFDB annotations (.mon) into this folder."),
     ] = None,
+    pseudonyms: PseudonymKey = None,
 ) -> None:
     """Scan whole records offline, in this process, as fast as the machine can."""
     from monitor.commands.scan import scan_records
@@ -198,6 +204,7 @@ def scan(
         lead=lead,
         false_alerts_per_hour=false_alerts_per_hour,
         alarms=alarms,
+        pseudonyms=pseudonyms,
         as_json=as_json,
         beats=beats,
         annotations=annotations,

@@ -8,8 +8,10 @@ import errno
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Final, Optional
 
 import typer
 
@@ -44,6 +46,9 @@ from monitor.text import LONGEST_LINE, SafeLines, safe_text
 from pipeline.constants import DEFAULT_PORT, NOTICE
 from pipeline.errors import MonitorError
 
+_FOR_ALL: Final = frozenset({"train", "evaluate", "bench", "fetch", "keys"})
+"""Commands whose files are documents, weights and public databases, or have modes of their own."""
+
 app = typer.Typer(
     name="monitor",
     help=f"Streaming ECG monitor: finds anomalous beats live and explains them. For {NOTICE}.",
@@ -64,7 +69,8 @@ def main() -> None:
     handler.setFormatter(SafeLines("monitor: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
-        app(args=_fill_bare_device(sys.argv[1:]))
+        with _closed_files(sys.argv[1:2]):
+            app(args=_fill_bare_device(sys.argv[1:]))
     except Refused as refused:
         sys.exit(refused.code)
     except MonitorError as error:
@@ -84,6 +90,20 @@ def main() -> None:
             _drop_output()
             sys.exit(0)
         raise
+
+
+@contextmanager
+def _closed_files(command: list[str]) -> Iterator[None]:
+    """Create all files and folders of a command for their owner alone, whatever the umask.
+
+    Logs, exports, pictures and annotations are about patients. What `_FOR_ALL` writes is not.
+    """
+    before = os.umask(0o077)
+    os.umask(before if _FOR_ALL.issuperset(command) else before | 0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _drop_output() -> None:

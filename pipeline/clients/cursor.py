@@ -1,7 +1,7 @@
 """A subscriber's position in the log, and the file that keeps it.
 
-The file always holds an old position or a new one, never half of one. One writer; a position that
-was stored survives a power cut.
+The file always holds an old position or a new one, never half of one, and its owner alone can read
+or write it. One writer; a position that was stored survives a power cut.
 """
 
 import json
@@ -67,7 +67,7 @@ def store_position(path: Path, position: Position) -> None:
     """
     beside = path.with_name(f".{path.name}.new")
     try:
-        with open(create_new(beside), "wb") as file:
+        with open(create_new(beside, 0o600), "wb") as file:
             file.write(json.dumps(asdict(position)).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())

@@ -98,16 +98,23 @@ def filled(log: AlertLog, *, rounds: int = 6) -> None:
     log.commit(Commit(entries=entries))
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return a log of both streams as a machine that lost its power left it: with its WAL."""
-    folder = tmp_path / "power" / "cut"
-    with AlertLog(tmp_path / "running" / "log.sqlite") as log:
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a log of both streams, as it was at a power cut: with its WAL."""
+    folder = tmp_path_factory.mktemp("power")
+    with AlertLog(folder / "running" / "log.sqlite") as log:
         filled(log)
-        folder.parent.mkdir()
-        shutil.copytree(log.path.parent, folder, ignore=shutil.ignore_patterns("*-lock"))
-    assert (folder / "log.sqlite-wal").stat().st_size > 0
-    return folder / "log.sqlite"
+        cut = folder / "cut"
+        shutil.copytree(log.path.parent, cut, ignore=shutil.ignore_patterns("*-lock"))
+    assert (cut / "log.sqlite-wal").stat().st_size > 0
+    return cut
+
+
+@pytest.fixture
+def path(cut: Path, tmp_path: Path) -> Path:
+    """Return a copy of that log, alone in its folder."""
+    shutil.copytree(cut, tmp_path / "log")
+    return tmp_path / "log" / "log.sqlite"
 
 
 def all_bytes(path: Path) -> bytes:

@@ -3,7 +3,7 @@
 `StreamEraser` opens a log that no hub has open. In one transaction it puts tombstones in the place
 of the stream's alerts (`pipeline.log.tombstones`), appends the alert that records this, and
 removes strips, active alarms, the snapshot, and what the journal has of the stream. Then the file
-is written anew without free pages, and the write-ahead log is emptied: neither holds a byte of
+is rewritten without free pages, and the write-ahead log is emptied: neither holds a byte of
 what was removed. What a file system, a backup or a subscriber keeps is beyond this
 (`docs/deploy.md`).
 
@@ -161,7 +161,7 @@ class StreamEraser(AlertLog):
         return seq
 
     def remove_bytes(self) -> None:
-        """Write the file anew without what was removed, and empty the write-ahead log.
+        """Rewrite the file without what was removed, and empty the write-ahead log.
 
         Needs free space of twice the length of the log: for the write-ahead log, and for a
         temporary file that SQLite makes in the same folder, for its owner alone.

@@ -59,7 +59,7 @@ def test_exports_and_annotations_are_closed(
 
 
 def test_a_removal_leaves_the_log_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is written anew, with the mode that it had."""
+    """The file is rewritten, with the mode that it had."""
     log = tmp_path / "log" / "log.sqlite"
     filled_log(log)
     changed(log, "DELETE FROM journal")

@@ -40,7 +40,7 @@ from pipeline.schema.messages import (
 from pipeline.schema.public import Alert, Gap, LogReplaced, SignalStrip, encode_json
 from pipeline.stream.snapshot import pack
 from tests.support.hub_by_hand import HubByHand, chunk, hub_by_hand
-from tests.support.logs import alert, changed
+from tests.support.logs import alert, changed, old_log
 from tests.support.running import until
 
 ANNA, OTHER = "anna-k", "bed-7"
@@ -230,7 +230,7 @@ def test_a_change_to_what_is_left_is_found(
 
 
 def buried(path: Path, seq: int, record_seq: int) -> Verification:
-    """Put a well-formed tombstone in the place of an alert; return what is found."""
+    """Put a valid tombstone in the place of an alert; return what is found."""
     with LogReader(path) as log:
         body = encode_json(tombstone(log.meta().log_id, seq, record_seq)).decode()
     assert "'" not in body
@@ -308,6 +308,22 @@ def test_strips_of_alarms_older_than_the_log_are_removed_too(tmp_path: Path) -> 
         assert log.strip(1) is None
         assert log.strip(2) == strip_of(OTHER, 1)
     assert verify(path).damage == []
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_logs_of_every_version_can_forget(version: int, tmp_path: Path) -> None:
+    """An older one is upgraded first, as a hub would do it."""
+    path = tmp_path / "log.sqlite"
+    old_log(path, version)
+    changed(path, *(["DELETE FROM journal"] if version == 3 else []))
+    with LogReader(path) as log:
+        streams = [one.stream for one in log.read(1, 10)]
+    name = max(streams)
+
+    forgotten(path, name)
+
+    assert (verify(path).damage, verify(path).forgotten) == ([], streams.count(name))
+    assert f'"stream":"{name}"'.encode() not in all_bytes(path)
 
 
 def test_a_log_in_use_is_refused_and_left_alone(path: Path) -> None:

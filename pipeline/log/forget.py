@@ -84,7 +84,7 @@ class StreamEraser(AlertLog):
         """
         if not path.is_file():
             raise InputError(f"no log {path}: name the file that --log or the summary named")
-        with suppress(OSError):  # of which opening the log tells more
+        with suppress(OSError):  # which opening the log reports
             _refuse_open(path.resolve())
         super().__init__(path)
 
@@ -123,12 +123,14 @@ class StreamEraser(AlertLog):
     def forget(self, stream: str, *, utc_s: float | None = None) -> int:
         """Remove all that the log holds of ``stream``; return the number of the recording alert.
 
+        The bytes are in the file until `remove_bytes`.
+
         Args:
             stream: its name.
             utc_s: when, in seconds since 1970; now by default.
 
         Raises:
-            LogError: nothing was removed; or the bytes are still in the file, which the text says.
+            LogError: nothing was removed.
         """
         self._check_name(stream)
         seqs = [seq for (seq,) in self._of("SELECT seq FROM alert WHERE stream = ?1", stream)]

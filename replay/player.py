@@ -1,6 +1,9 @@
 """Send sources to the hub: one thread and one connection for each.
 
 A source that fails ends alone. The others continue, and the failure is raised at the end.
+
+With pseudonyms no name of a record or a device leaves this process: `stream_infos` is where a
+stream gets its name, and what a device says of itself is sent without what it quotes.
 """
 
 import threading
@@ -12,11 +15,17 @@ from pipeline.clients.ingest import IngestClient
 from pipeline.errors import EndpointError, MonitorError
 from pipeline.signal.samples import SampleBlock
 from pipeline.transport.curve import ClientKeys
+from pipeline.transport.pseudonyms import Pseudonyms, without_quotations
 from replay.source import ReportingSource, Source, SourceInfo
 
 
-def stream_infos(sources: Sequence[Source]) -> list[SourceInfo]:
-    """Return the `SourceInfo` of each source, with unique stream names: 100, 100-2, 100-3."""
+def stream_infos(
+    sources: Sequence[Source], pseudonyms: Pseudonyms | None = None
+) -> list[SourceInfo]:
+    """Return the `SourceInfo` of each source, with unique stream names: 100, 100-2, 100-3.
+
+    With ``pseudonyms`` each has the pseudonym of that name in its place.
+    """
     seen: Counter[str] = Counter()
     infos = []
     for source in sources:
@@ -25,7 +34,8 @@ def stream_infos(sources: Sequence[Source]) -> list[SourceInfo]:
         while seen[name] > 1:
             name = f"{source.info.stream[:58]}-{seen[source.info.stream]}"
             seen[name] += 1
-        infos.append(replace(source.info, stream=name))
+        stream = name if pseudonyms is None else pseudonyms.of(name)
+        infos.append(replace(source.info, stream=stream))
     return infos
 
 
@@ -36,11 +46,12 @@ def play(
     *,
     resume: bool = False,
     keys: ClientKeys | None = None,
+    pseudonyms: Pseudonyms | None = None,
 ) -> None:
     """Send every source to its end, or until ``stop`` returns True, and close them all.
 
     With ``resume`` they continue where sources of the same names stopped. ``keys`` are for a hub
-    that requires them.
+    that requires them, ``pseudonyms`` for names that the hub must not learn.
 
     Raises:
         MonitorError: the first failure of a source, after the others have ended.
@@ -49,13 +60,21 @@ def play(
 
     def run(source: Source, info: SourceInfo) -> None:
         try:
-            send(source, info, ingest, stop, resume=resume, keys=keys)
+            send(
+                source,
+                info,
+                ingest,
+                stop,
+                resume=resume,
+                keys=keys,
+                quotations=pseudonyms is None,
+            )
         except BaseException as error:
             failures.append(error)
 
     threads = [
         threading.Thread(target=run, args=pair, name=pair[1].stream, daemon=True)
-        for pair in zip(sources, stream_infos(sources), strict=True)
+        for pair in zip(sources, stream_infos(sources, pseudonyms), strict=True)
     ]
     for thread in threads:
         thread.start()
@@ -74,8 +93,12 @@ def send(
     *,
     resume: bool = False,
     keys: ClientKeys | None = None,
+    quotations: bool = True,
 ) -> None:
-    """Send one source under the name in ``info``; with ``resume``, from the hub's last sample."""
+    """Send one source under the name in ``info``; with ``resume``, from the hub's last sample.
+
+    Without ``quotations``, what a device says of itself names no path and repeats none of its text.
+    """
     live = info.total_samples is None
     try:
         with IngestClient(
@@ -98,7 +121,7 @@ def send(
                 return
             try:
                 for block in source.blocks():
-                    if stop() or not _sent(client, source, block):
+                    if stop() or not _sent(client, source, block, quotations=quotations):
                         return
             except MonitorError as error:
                 # The samples sent so far are valid: the stream ends where its source failed.
@@ -111,9 +134,14 @@ def send(
         source.close()
 
 
-def _sent(client: IngestClient, source: Source, block: SampleBlock | None) -> bool:
+def _sent(
+    client: IngestClient, source: Source, block: SampleBlock | None, *, quotations: bool
+) -> bool:
     """Send what a source yields and reports; False if the client was told to stop."""
     if block is not None and not client.send(block):
         return False
     report = source.report() if isinstance(source, ReportingSource) else None
-    return report is None or client.report(report.unreadable, report.fault)
+    if report is None:
+        return True
+    fault = report.fault if quotations else without_quotations(report.fault)
+    return client.report(report.unreadable, fault)

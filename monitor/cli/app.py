@@ -8,8 +8,10 @@ import errno
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Final, Optional
 
 import typer
 
@@ -29,6 +31,7 @@ from monitor.cli.options import (
     Metrics,
     Plain,
     Port,
+    PseudonymKey,
     Records,
     Sound,
     Speed,
@@ -42,6 +45,9 @@ from monitor.log_format import LogFormat, report_line
 from monitor.text import LONGEST_LINE, SafeLines, safe_text
 from pipeline.constants import DEFAULT_PORT, NOTICE
 from pipeline.errors import MonitorError
+
+_FOR_ALL: Final = frozenset({"train", "evaluate", "bench", "fetch", "keys"})
+"""Commands whose files are documents, weights and public databases, or have modes of their own."""
 
 app = typer.Typer(
     name="monitor",
@@ -63,7 +69,8 @@ def main() -> None:
     handler.setFormatter(SafeLines("monitor: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
-        app(args=_fill_bare_device(sys.argv[1:]))
+        with _closed_files(sys.argv[1:2]):
+            app(args=_fill_bare_device(sys.argv[1:]))
     except Refused as refused:
         sys.exit(refused.code)
     except MonitorError as error:
@@ -83,6 +90,20 @@ def main() -> None:
             _drop_output()
             sys.exit(0)
         raise
+
+
+@contextmanager
+def _closed_files(command: list[str]) -> Iterator[None]:
+    """Create all files and folders of a command for their owner alone, whatever the umask.
+
+    Logs, exports, pictures and annotations are about patients. What `_FOR_ALL` writes is not.
+    """
+    before = os.umask(0o077)
+    os.umask(before if _FOR_ALL.issuperset(command) else before | 0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _drop_output() -> None:
@@ -117,6 +138,7 @@ def replay(
     log: Log = None,
     port: Port = DEFAULT_PORT,
     metrics: Metrics = None,
+    pseudonyms: PseudonymKey = None,
     log_format: LogLines = LogFormat.TEXT,
 ) -> None:
     """Replay WFDB records through the whole system, with the dashboard."""
@@ -134,6 +156,7 @@ def replay(
         false_alerts_per_hour=false_alerts_per_hour,
         alarms=alarms,
         metrics=metrics,
+        pseudonyms=pseudonyms,
         plain=plain,
         sound=sound,
         as_json=as_json,
@@ -154,6 +177,7 @@ def live(
     log: Log = None,
     port: Port = DEFAULT_PORT,
     metrics: Metrics = None,
+    pseudonyms: PseudonymKey = None,
     log_format: LogLines = LogFormat.TEXT,
 ) -> None:
     """Monitor a device until Ctrl-C; without --device, the only one attached."""
@@ -166,6 +190,7 @@ def live(
         false_alerts_per_hour=false_alerts_per_hour,
         alarms=alarms,
         metrics=metrics,
+        pseudonyms=pseudonyms,
         plain=plain,
         sound=sound,
         as_json=as_json,
@@ -189,6 +214,7 @@ def scan(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Write WFDB annotations (.mon) into this folder."),
     ] = None,
+    pseudonyms: PseudonymKey = None,
 ) -> None:
     """Scan whole records offline, in this process, as fast as the machine can."""
     from monitor.commands.scan import scan_records
@@ -198,6 +224,7 @@ def scan(
         lead=lead,
         false_alerts_per_hour=false_alerts_per_hour,
         alarms=alarms,
+        pseudonyms=pseudonyms,
         as_json=as_json,
         beats=beats,
         annotations=annotations,

@@ -1,5 +1,6 @@
 """Parse ``monitor keys``; `monitor.commands.keys` does the work."""
 
+from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
@@ -63,6 +64,24 @@ def revoke(name: Name, keys: Keys = None, as_json: Json = False) -> None:
     from monitor.commands.keys import revoke_key
 
     revoke_key(name, keys, as_json=as_json)
+
+
+@keys_app.command()
+def pseudonyms(
+    file: Annotated[Path, typer.Argument(help="The file of the key, for --pseudonyms.")],
+    names: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(help="Names of streams: print their pseudonyms. Without one, make the key."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key for --pseudonyms, or print the pseudonyms of NAMES under it."""
+    from monitor.commands.keys import make_pseudonym_key, print_pseudonyms
+
+    if names:
+        print_pseudonyms(file, names, as_json=as_json)
+    else:
+        make_pseudonym_key(file, as_json=as_json)
 
 
 @keys_app.command(name="list")

@@ -1,4 +1,4 @@
-"""Parse ``monitor log verify`` and ``monitor log export``."""
+"""Parse ``monitor log verify``, ``export`` and ``forget``."""
 
 from pathlib import Path
 from typing import Annotated, Optional
@@ -8,7 +8,9 @@ import typer
 from monitor.cli.options import Json
 from pipeline.errors import ConfigError
 
-log_app = typer.Typer(help="Check and export alert logs, also while a monitor writes them.")
+log_app = typer.Typer(
+    help="Check and export alert logs, also while a monitor writes them; remove a stream from one."
+)
 
 LogFile = Annotated[Path, typer.Argument(help="The alert log, as --log or the summary names it.")]
 
@@ -40,3 +42,16 @@ def export(
     if csv is None and json_lines is None and wfdb is None:
         raise ConfigError("nothing to write: give --csv FILE, --json FILE or --wfdb FOLDER")
     export_log(log, csv_file=csv, json_lines=json_lines, wfdb=wfdb)
+
+
+@log_app.command()
+def forget(
+    log: LogFile,
+    stream: Annotated[str, typer.Argument(help="Name of the stream, or its pseudonym.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove all that a log holds of a stream; no monitor may have the log open."""
+    from monitor.commands.log import forget_stream
+
+    forget_stream(log, stream, yes=yes, as_json=as_json)

@@ -84,6 +84,14 @@ Metrics = Annotated[
         min=0, max=65535, help="Serve metrics for Prometheus on this port; 0 for any free one."
     ),
 ]
+PseudonymKey = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--pseudonyms",
+        help="Key file (monitor keys pseudonyms FILE): streams get pseudonyms in place of their "
+        "names.",
+    ),
+]
 Key = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(help="Name of our own key (monitor keys new), for a hub that asks for keys."),

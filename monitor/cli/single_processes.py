@@ -18,6 +18,7 @@ from monitor.cli.options import (
     Metrics,
     Parent,
     Port,
+    PseudonymKey,
     ServerKey,
     Speed,
     Start,
@@ -141,6 +142,7 @@ def source(
     key: Key = None,
     server_key: ServerKey = None,
     keys: Keys = None,
+    pseudonyms: PseudonymKey = None,
     log_format: LogLines = LogFormat.TEXT,
     parent: Parent = None,
 ) -> None:
@@ -160,5 +162,6 @@ def source(
         lead=lead,
         resume=resume,
         keys=client_keys(key, server_key, keys),
+        pseudonyms=pseudonyms,
         parent=parent,
     )

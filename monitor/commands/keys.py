@@ -1,4 +1,4 @@
-"""`monitor keys`: make keys, and change the list of what each may do at a hub."""
+"""`monitor keys`: make keys, change the list of what each may do at a hub, print pseudonyms."""
 
 import json
 import sys
@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.errors import KeysError
 from pipeline.transport.access_list import AccessEntry, Rights, editing, load_access_list
 from pipeline.transport.keystore import KeyStore, default_folder
+from pipeline.transport.pseudonyms import Pseudonyms
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,25 @@ class RevokedKey:
 
     revoked: str
     public: str
+
+
+@dataclass(frozen=True, slots=True)
+class PseudonymKey:
+    """A key of pseudonyms that was made, as printed with ``--json``."""
+
+    pseudonym_key: str
+    """Its file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pseudonym:
+    """A name and its pseudonym, as printed with ``--json``."""
+
+    stream: str
+    pseudonym: str
+
+
+Facts = NewKey | OwnKey | AllowedKey | RevokedKey | PseudonymKey | Pseudonym
 
 
 def new_key(name: str, folder: Path | None, *, as_json: bool) -> None:
@@ -137,6 +157,31 @@ def print_keys(folder: Path | None, *, as_json: bool) -> None:
         sys.stderr.write(f"monitor: no keys in {store.folder}: monitor keys new NAME makes one\n")
 
 
+def make_pseudonym_key(path: Path, *, as_json: bool) -> None:
+    """Make the key of pseudonyms in a file; print its name.
+
+    Raises:
+        KeysError: the file exists, or cannot be written.
+    """
+    Pseudonyms.create(path)
+    text = (
+        f"pseudonyms  {path}: give it to sources with --pseudonyms, never to the hub; keep a copy: "
+        "without it nobody can say whose stream is whose"
+    )
+    _print(PseudonymKey(str(path)), text, as_json=as_json)
+
+
+def print_pseudonyms(path: Path, names: Sequence[str], *, as_json: bool) -> None:
+    """Print the pseudonym of each name under the key in a file.
+
+    Raises:
+        KeysError: the key cannot be used, or no stream can have one of the names.
+    """
+    pseudonyms = Pseudonyms.load(path)
+    for pair in [Pseudonym(name, pseudonyms.of(name)) for name in names]:
+        _print(pair, f"{pair.stream}  {pair.pseudonym}", as_json=as_json)
+
+
 def _store(folder: Path | None) -> KeyStore:
     return KeyStore(folder or default_folder())
 
@@ -153,5 +198,5 @@ def _rights_text(entry: AccessEntry) -> str:
     return f"{entry.name} may {', '.join(may)}"
 
 
-def _print(facts: NewKey | OwnKey | AllowedKey | RevokedKey, text: str, *, as_json: bool) -> None:
+def _print(facts: Facts, text: str, *, as_json: bool) -> None:
     sys.stdout.write((json.dumps(asdict(facts)) if as_json else text) + "\n")

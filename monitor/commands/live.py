@@ -5,6 +5,7 @@ from pathlib import Path
 from monitor.inputs import default_log
 from monitor.run.reporters import choose_reporter
 from monitor.run.session import run
+from pipeline.transport.pseudonyms import Pseudonyms
 from replay.devices import only_device
 
 
@@ -16,6 +17,7 @@ def monitor_device(
     false_alerts_per_hour: float | None,
     alarms: Path | None,
     metrics: int | None,
+    pseudonyms: Path | None,
     plain: bool,
     sound: bool,
     as_json: bool,
@@ -29,6 +31,7 @@ def monitor_device(
         false_alerts_per_hour: of the live score; None for that of the calibration.
         alarms: file of alarm settings; None for the defaults.
         metrics: port of the hub's metrics; None for none.
+        pseudonyms: file of the key under which the stream has a pseudonym; None for its own name.
         plain: print lines in place of the dashboard.
         sound: let the dashboard ring the terminal's bell.
         as_json: print JSON in place of the dashboard.
@@ -37,11 +40,15 @@ def monitor_device(
         DeviceError: no device is named, and not exactly one is attached.
         Refused: a process refused its configuration, with the reason on stderr.
         EndpointError: a port is in use.
+        KeysError: the key of the pseudonyms cannot be used.
         KeyboardInterrupt: a signal ended the run; the summary was shown.
     """
+    if pseudonyms is not None:  # a key that others can read is refused before any process starts
+        Pseudonyms.load(pseudonyms)
+    named = [] if pseudonyms is None else ["--pseudonyms", str(pseudonyms)]
     reporter, dashboard = choose_reporter(plain=plain, as_json=as_json, sound=sound)
     run(
-        ["--device", device or only_device()],
+        ["--device", device or only_device(), *named],
         port=port,
         log=log or default_log(),
         false_alerts_per_hour=false_alerts_per_hour,

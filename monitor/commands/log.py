@@ -1,7 +1,8 @@
-"""`monitor log verify` and `monitor log export`: check an alert log, and write its alerts to files.
+"""`monitor log`: check an alert log, write its alerts to files, remove a stream from it.
 
-A log is only read, so a hub may write it meanwhile. An export has the alerts that the log held when
-it began, as CSV, JSON lines or WFDB annotations. Each file appears whole or not at all.
+``verify`` and ``export`` only read the log, so a hub may write it meanwhile. An export has the
+alerts that the log held when it began, as CSV, JSON lines or WFDB annotations. Each file appears
+whole or not at all. ``forget`` needs the log for itself.
 """
 
 import csv
@@ -21,7 +22,9 @@ from rich.progress import Progress
 
 from models.files.atomic_write import replaceable_file, write_atomically
 from monitor.text import safe_text
-from pipeline.errors import ConfigError, LogError
+from pipeline.errors import ConfigError, InputError, LogError
+from pipeline.files import create_new
+from pipeline.log.forget import StreamEraser
 from pipeline.log.reader import LogReader
 from pipeline.log.verify import verify
 from pipeline.schema.public import Alert, encode_json
@@ -30,6 +33,9 @@ from replay.annotations import note_bytes
 
 ANNOTATOR: Final = "alarm"
 """Not ``mon``, which `monitor scan` writes: both may lie beside a record."""
+
+_NAMED_STREAMS: Final = 5
+"""So many streams of a log are named where it holds nothing of another one."""
 
 _LATEST_SAMPLE: Final = 2**40
 """Decades of signal. Later samples, in steps of 2**31 samples, would fill an annotation file."""
@@ -51,6 +57,56 @@ def verify_log(path: Path, *, as_json: bool) -> None:
             sys.stdout.write(safe_text(line, 300) + "\n")
     if not checked.intact:
         raise LogError(f"{path} is damaged: {len(checked.damage) + checked.uncounted} findings")
+
+
+def forget_stream(path: Path, stream: str, *, yes: bool, as_json: bool) -> None:
+    """Remove all that a log holds of a stream, and print what that was.
+
+    Args:
+        path: the log.
+        stream: the name of the stream.
+        yes: do not ask; without a terminal nobody can be asked.
+        as_json: print one JSON object.
+
+    Raises:
+        InputError: there is no such log, or it holds nothing of the stream.
+        ConfigError: nobody confirmed; nothing was removed.
+        LogError: a hub has the log open, or it cannot be written.
+    """
+    with StreamEraser(path) as log:
+        found, record_seq = log.holdings(stream), 0
+        if found:
+            _confirm(f"remove {found} of {safe_text(stream)} from {_shown(path)}", yes=yes)
+            record_seq = log.forget(stream)
+        log.remove_bytes()  # also what an earlier removal could not finish
+        log_id, names = log.log_id, log.names()
+    if not found:
+        held = ", ".join(map(safe_text, names[:_NAMED_STREAMS])) or "no stream"
+        more = f" and {len(names) - _NAMED_STREAMS} more" if len(names) > _NAMED_STREAMS else ""
+        raise InputError(f"{path} holds nothing of {safe_text(stream)!r}; it holds {held}{more}")
+    facts = {"log": str(path), "log_id": log_id, "stream": stream, **asdict(found)}
+    text = (
+        f"removed {found} of {safe_text(stream)} from {_shown(path)}; "
+        f"alert {record_seq} records that\n"
+        "exports, backups and what subscribers have received are other files: remove them there"
+    )
+    line = json.dumps({**facts, "record_seq": record_seq}) if as_json else text
+    sys.stdout.write(line + "\n")
+
+
+def _shown(path: Path) -> str:
+    return safe_text(str(path), 300)
+
+
+def _confirm(question: str, *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError(f"nobody can be asked here whether to {question}: give --yes")
+    sys.stderr.write(f"monitor: {question}? Nothing brings it back. [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise ConfigError("nothing was removed")
 
 
 def export_log(
@@ -183,7 +239,7 @@ def _whole_file(target: Path) -> Iterator[IO[str]]:
     unfinished = target.with_name(target.name + ".unfinished")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("w", encoding="utf-8", newline="") as file:
+        with open(create_new(unfinished), "w", encoding="utf-8", newline="") as file:
             yield file
         unfinished.replace(target)
     except OSError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from monitor.inputs import default_log, find_leads, report_leads
 from monitor.run.reporters import choose_reporter
 from monitor.run.session import run
+from pipeline.transport.pseudonyms import Pseudonyms
 
 
 def replay_records(
@@ -21,6 +22,7 @@ def replay_records(
     false_alerts_per_hour: float | None,
     alarms: Path | None,
     metrics: int | None,
+    pseudonyms: Path | None,
     plain: bool,
     sound: bool,
     as_json: bool,
@@ -39,22 +41,27 @@ def replay_records(
         false_alerts_per_hour: of the live score; None for that of the calibration.
         alarms: file of alarm settings; None for the defaults.
         metrics: port of the hub's metrics; None for none.
+        pseudonyms: file of the key under which streams have pseudonyms; None for their own names.
         plain: print lines in place of the dashboard.
         sound: let the dashboard ring the terminal's bell.
         as_json: print JSON in place of the dashboard.
 
     Raises:
         InputError: a record cannot be used, or has no such lead.
+        KeysError: the key of the pseudonyms cannot be used.
         Refused: a process refused its configuration, with the reason on stderr.
         EndpointError: a port is in use.
         KeyboardInterrupt: a signal ended the run; the summary was shown.
     """
-    # Refuse a bad record before any process starts.
+    # Refuse a bad record, or a key that others can read, before any process starts.
     report_leads(find_leads(records, lead))
+    if pseudonyms is not None:
+        Pseudonyms.load(pseudonyms)
     arguments = [*records, "--speed", speed, "--start", str(start_s)]
     arguments += [] if duration_s is None else ["--duration", str(duration_s)]
     arguments += [] if lead is None else ["--lead", lead]
     arguments += ["--loop"] if loop else []
+    arguments += [] if pseudonyms is None else ["--pseudonyms", str(pseudonyms)]
     reporter, dashboard = choose_reporter(plain=plain, as_json=as_json, sound=sound)
     run(
         arguments,

@@ -19,6 +19,7 @@ from monitor.run.summary import ScanSummary, summary_json, summary_lines
 from pipeline.errors import InputError
 from pipeline.schema.public import BeatNote, encode_json
 from pipeline.stream.embedded import EmbeddedRunner, Outcome
+from pipeline.transport.pseudonyms import Pseudonyms
 from replay.player import stream_infos
 from replay.records import RecordSource, write_beats
 
@@ -32,6 +33,7 @@ def scan_records(
     lead: str | None,
     false_alerts_per_hour: float | None,
     alarms: Path | None,
+    pseudonyms: Path | None,
     as_json: bool,
     beats: bool,
     annotations: Path | None,
@@ -42,11 +44,13 @@ def scan_records(
         InputError: a record cannot be used, or the folder for annotations does not exist.
         ConfigError: the live score was not calibrated for this rate of false alerts, or the alarm
             settings are refused.
+        KeysError: the key of the pseudonyms cannot be used.
     """
     found = find_leads(records, lead)
     settings = load_alarm_settings(alarms)
     if annotations is not None and not annotations.is_dir():
         raise InputError(f"no folder {str(annotations)!r} to write annotations into: create it")
+    renamed = None if pseudonyms is None else Pseudonyms.load(pseudonyms)
     sources = [RecordSource(one.path, lead=one.index, speed=None) for one in found]
     report_leads(found)
     config = load_calibration(false_alerts_per_hour=false_alerts_per_hour)
@@ -55,7 +59,7 @@ def scan_records(
     leads = {}
     with _progress() as progress:
         task = progress.add_task("records", total=len(sources))
-        for source, info in zip(sources, stream_infos(sources), strict=True):
+        for source, info in zip(sources, stream_infos(sources, renamed), strict=True):
             leads[info.stream] = info.lead
             runner = EmbeddedRunner(
                 info.stream,

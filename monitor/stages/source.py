@@ -6,12 +6,14 @@ Ctrl-C, or the death of the process that started it.
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 from monitor.inputs import find_leads, report_leads
 from monitor.run.events import SourceReady, announce
 from monitor.run.limits import return_memory
 from monitor.run.processes import stop_when_orphaned
 from pipeline.transport.curve import ClientKeys
+from pipeline.transport.pseudonyms import Pseudonyms
 from replay.pacing import parse_speed
 from replay.source import Source
 
@@ -30,6 +32,7 @@ def run_source(
     lead: str | None,
     resume: bool,
     keys: ClientKeys | None = None,
+    pseudonyms: Path | None = None,
     parent: int | None,
 ) -> None:
     """Send records or a device to a hub, to their end or until told to stop.
@@ -45,10 +48,12 @@ def run_source(
         lead: by name or index; None for the usual one.
         resume: continue where a source of the same streams stopped.
         keys: for a hub that asks for keys.
+        pseudonyms: file of the key under which streams have pseudonyms; None for their own names.
         parent: process whose end ends this one; None for none.
 
     Raises:
         EndpointError: the hub refuses these keys, or a stream.
+        KeysError: the key of the pseudonyms cannot be used.
         InputError: a record cannot be used.
         DeviceError: the device is unknown, absent or busy.
     """
@@ -56,6 +61,7 @@ def run_source(
 
     return_memory()
     stop = stop_when_orphaned(parent)
+    renamed = None if pseudonyms is None else Pseudonyms.load(pseudonyms)
     sources: list[Source] = []
     if device is not None:
         from replay.devices import open_device
@@ -78,8 +84,8 @@ def run_source(
                     loop=loop,
                 )
             )
-    streams = [info.stream for info in stream_infos(sources)]
+    streams = [info.stream for info in stream_infos(sources, renamed)]
     announce(SourceReady(streams=streams))
     for stream in streams:
         logger.info("the source sends to %s", ingest, extra={"stream": stream})
-    play(sources, ingest, stop, resume=resume, keys=keys)
+    play(sources, ingest, stop, resume=resume, keys=keys, pseudonyms=renamed)

@@ -1,7 +1,7 @@
 """A subscriber's position in the log, and the file that keeps it.
 
-The file always holds an old position or a new one, never half of one. One writer; a position that
-was stored survives a power cut.
+The file always holds an old position or a new one, never half of one, and its owner alone can read
+or write it. One writer; a position that was stored survives a power cut.
 """
 
 import json
@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline.errors import ConfigError
+from pipeline.files import create_new, read_regular
 from pipeline.schema.requests import LONGEST_LINK
 
 _MOST_BYTES = 4_096
@@ -39,9 +40,7 @@ def load_position(path: Path) -> Position:
         ConfigError: the file cannot be read, or holds something else.
     """
     try:
-        # O_NONBLOCK: opening a pipe must not wait for a writer.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            body = file.read(_MOST_BYTES) or b""
+        body = read_regular(path, _MOST_BYTES)
     except FileNotFoundError:
         return Position()
     except OSError as error:
@@ -74,7 +73,7 @@ def store_position(path: Path, position: Position) -> None:
     """
     beside = path.with_name(f".{path.name}.new")
     try:
-        with beside.open("wb") as file:
+        with open(create_new(beside, 0o600), "wb") as file:
             file.write(json.dumps(asdict(position)).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())

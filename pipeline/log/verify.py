@@ -1,7 +1,8 @@
 """Verification of a log: its structure, every row, and the chain from end to end.
 
 `verify` only reads, and holds no transaction for long, so it can check a log that a hub is writing:
-it checks what was there when it began. It finds every change that a reader would see. It cannot
+it checks what was there when it began. It finds every change that a reader would see. Alerts that
+were removed on request are counted: `pipeline.log.tombstones` says what is known of them. It cannot
 find that the newest alerts are missing where the whole file was replaced by an older copy; a
 subscriber that has read more of it can (`docs/operations.md`).
 """
@@ -23,6 +24,7 @@ from pipeline.log.schema import (
     next_link,
     schema,
 )
+from pipeline.log.tombstones import Removals
 from pipeline.schema.public import Alert
 
 LONGEST_READ_S: Final = 5.0
@@ -50,6 +52,8 @@ class Verification:
     standing: int = 0
     entries: int = 0
     snapshots: int = 0
+    forgotten: int = 0
+    """Alerts that were removed on request: they are counted in ``alerts``, too."""
     damage: list[str] = field(default_factory=list)
     """One line each, beginning with where it is."""
     uncounted: int = 0
@@ -67,6 +71,7 @@ class Verification:
             f"{self.alerts} alerts, {self.first_seq} to {self.last_seq}; {self.strips} strips of "
             f"signal; {self.standing} active alarms; {self.entries} entries of the journal, "
             f"{self.snapshots} snapshots",
+            *([f"{self.forgotten} alerts were removed on request"] if self.forgotten else []),
             "intact" if self.intact else f"damaged: {len(self.damage) + self.uncounted} findings",
         ]
 
@@ -99,6 +104,7 @@ class _Check:
         self._result = Verification(log=str(reader.path), version=reader.version)
         self._add = self._result.add
         self._keyed = reader.version >= LOG_VERSION
+        self._removals = Removals()
         self._overtaken = False
         """Whether retention removed alerts before they were checked."""
 
@@ -144,6 +150,11 @@ class _Check:
         result.first_seq, result.last_seq = meta.low_water_seq, meta.last_seq
         active = {k: alert for k, alert in standing.items() if alert.seq < meta.low_water_seq}
         link = self._walk_chain(meta, active)
+        result.forgotten = self._removals.forgotten
+        for finding in self._removals.damage(
+            complete=meta.low_water_seq == 1 and not self._overtaken
+        ):
+            self._add(finding)
         if self._keyed:
             if meta.low_water_seq == 1 and meta.low_water_chain != first_link(meta.log_id):
                 self._add("meta: the chain does not begin as that of this log")
@@ -204,8 +215,10 @@ class _Check:
                 alert = self._readable(seq, stream, crc32, body, meta.log_id)
                 if alert is not None:
                     _update(active, alert)
-                if self._keyed and kept != next_link(link, seq, body or b""):
-                    self._add(f"alert {seq}: the chain breaks here")
+                if self._keyed:
+                    self._check_link(
+                        seq, alert, body or b"", next_link(link, seq, body or b"") == kept
+                    )
                 link, expected = kept or b"", seq + 1
             # 4. Pages must advance, and end with the last row.
             if rows and rows[-1][0] < first:
@@ -216,6 +229,14 @@ class _Check:
                 self._add(f"alert {expected} to {meta.last_seq}: missing")
                 break
         return link
+
+    def _check_link(self, seq: int, alert: Alert | None, body: bytes, fits: bool) -> None:
+        """Check a row whose link is that of its body, or not; in that case it is a tombstone."""
+        if fits:
+            if alert is not None:
+                self._removals.take_record(alert)
+        elif alert is None or not self._removals.take_tombstone(alert, body):
+            self._add(f"alert {seq}: the chain breaks here")
 
     def _page(self, from_seq: int, last_seq: int) -> tuple[Meta, list[tuple[Any, ...]]]:
         """Return ``meta`` and up to 500 rows, both of one commit."""

@@ -75,7 +75,9 @@ class KeyStore:
         file = f"{check_name(name)}.secret"
         credentials = os.environ.get("CREDENTIALS_DIRECTORY")
         if credentials and os.path.lexists(Path(credentials) / file):
-            text = _read(Path(credentials) / file, forbidden=0o037, owners={0, os.geteuid()})
+            text = read_closed_file(
+                Path(credentials) / file, forbidden=0o037, owners={0, os.geteuid()}
+            )
         else:
             if not self.holds(file):
                 raise KeysError(
@@ -153,7 +155,7 @@ class KeyStore:
             KeysError: it is not there, not ours, or its permissions have a ``forbidden`` bit.
         """
         with _folder(self.folder) as folder:
-            return _read(self.folder / file, folder, forbidden=forbidden)
+            return read_closed_file(self.folder / file, folder, forbidden=forbidden)
 
     def _write_new(self, file: str, text: str, mode: int) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -187,9 +189,20 @@ def _folder(path: Path) -> Iterator[int]:
         os.close(handle)
 
 
-def _read(
+def read_closed_file(
     path: Path, folder: int | None = None, *, forbidden: int, owners: set[int] | None = None
 ) -> str:
+    """Return the text of a file that is ours and closed to others.
+
+    Args:
+        path: the file; no link.
+        folder: descriptor of its folder, where that is open already.
+        forbidden: bits that its mode must not have.
+        owners: users to whom it may belong; None for ourselves.
+
+    Raises:
+        KeysError: it cannot be read, belongs to another user, or has a forbidden bit.
+    """
     # Non-blocking: opening a FIFO of that name would wait for a writer.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
     try:

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from monitor.cli.keys import allow, list_keys, new, revoke
+from monitor.cli.keys import allow, list_keys, new, pseudonyms, revoke
 from monitor.cli.options import client_keys
 from monitor.stages.hub import hub_addresses, hub_authenticator
 from pipeline.errors import ConfigError, KeysError
 from pipeline.transport.access_list import Rights, load_access_list
 from pipeline.transport.curve import new_pair
 from pipeline.transport.keystore import KeyStore
+from pipeline.transport.pseudonyms import Pseudonyms
 
 
 @pytest.fixture
@@ -130,3 +131,26 @@ def test_a_hub_with_a_key_has_five_ports_in_a_row(keys: Path) -> None:
     assert hub_authenticator(None, keys) is None
     with pytest.raises(KeysError):
         hub_authenticator("hub", keys)
+
+
+def test_pseudonyms_are_printed_to_those_who_hold_the_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without names the key is made, and not printed; a key that exists is not replaced."""
+    file = tmp_path / "key"
+    pseudonyms(file)
+    made = capsys.readouterr().out
+    assert str(file) in made
+    assert file.read_text().split("\n")[1] not in made
+    key = Pseudonyms.load(file)
+
+    pseudonyms(file, ["100", "bed-3"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [f"100  {key.of('100')}", f"bed-3  {key.of('bed-3')}"]
+    pseudonyms(file, ["100"], as_json=True)
+    assert json.loads(capsys.readouterr().out) == {"stream": "100", "pseudonym": key.of("100")}
+    with pytest.raises(KeysError, match="exists"):
+        pseudonyms(file)
+    with pytest.raises(KeysError, match="no name"):
+        pseudonyms(file, ["100", "a b"])
+    assert capsys.readouterr().out == ""

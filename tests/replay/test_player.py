@@ -1,0 +1,149 @@
+"""Sources on their way to the hub: under which names their streams are sent."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from monitor.cli import app as cli
+from pipeline.log.store import AlertLog
+from pipeline.schema.public import Status
+from pipeline.signal.samples import SampleBlock
+from pipeline.transport.pseudonyms import Pseudonyms
+from replay.headers import DEMO_RECORD
+from replay.player import play, stream_infos
+from replay.records import RecordSource
+from replay.source import SourceInfo, SourceReport
+from tests.support.running import receive_until_ended, running_hub, running_worker, subscriber
+
+SAMPLES = 20 * 360
+BASELINE = (1024).to_bytes(2, "little")
+KEY = Pseudonyms(bytes(range(32)))
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Path:
+    """Return a record whose file and folder are named after a person: ten seconds, and a stop."""
+    folder = tmp_path / "ward-anna-k"
+    folder.mkdir()
+    beats = DEMO_RECORD.with_suffix(".dat").read_bytes()[:SAMPLES]
+    (folder / "kowalska.dat").write_bytes(beats + BASELINE * (SAMPLES // 2))
+    header = folder / "kowalska.hea"
+    header.write_text(
+        f"kowalska 1 360 {SAMPLES}\nkowalska.dat 16 200 11 1024 0 0 0 MLII\n", encoding="ascii"
+    )
+    return header
+
+
+def source(header: Path) -> RecordSource:
+    """Return a source of the first lead, as fast as the hub takes it."""
+    return RecordSource(header, lead=0, speed=None)
+
+
+class Recorder:
+    """A device that says what is wrong with it, in words that name a person."""
+
+    info = SourceInfo(stream="annas-bed", fs_hz=250.0, lead="II")
+
+    def blocks(self) -> Iterator[SampleBlock | None]:
+        """Yield a moment of signal."""
+        yield SampleBlock(0, np.zeros(250, dtype=np.float32))
+
+    def report(self) -> SourceReport:
+        """Return a fault."""
+        return SourceReport(1, "its lines cannot be read, such as 'Anna K.': check baud=9600")
+
+    def seek(self, epoch: int, sample: int) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def test_streams_of_one_name_stay_apart_under_pseudonyms(record: Path) -> None:
+    """A pseudonym is that of the unique name, so its owner can look it up."""
+    sources = [source(record), source(record)]
+
+    plain = [info.stream for info in stream_infos(sources)]
+    hidden = [info.stream for info in stream_infos(sources, KEY)]
+
+    assert plain == ["kowalska", "kowalska-2"]
+    assert hidden == [KEY.of(name) for name in plain]
+
+
+def test_with_pseudonyms_no_name_reaches_the_wire_or_the_log(record: Path, tmp_path: Path) -> None:
+    """Neither of record, folder or device, in any message or file of the hub."""
+    hidden = {KEY.of("kowalska"), KEY.of("annas-bed")}
+    log = tmp_path / "log" / "alerts.sqlite"
+    with running_hub(log) as hub, running_worker(hub):
+        with subscriber(hub, topics=("status/", "beat/", "signal/", "window/", "system")) as ear:
+            sources = [source(record), Recorder()]
+            play(sources, hub.endpoints["ingest"], lambda: False, pseudonyms=KEY)
+            received = receive_until_ended(ear, *hidden)
+        open_files = b"".join(file.read_bytes() for file in log.parent.iterdir())
+    files = b"".join(file.read_bytes() for file in log.parent.iterdir())
+
+    statuses = [message for message in received if isinstance(message, Status)]
+    assert {status.stream for status in statuses} == hidden
+    assert "its lines cannot be read, such as '…': check baud=9600" in {
+        status.source_fault for status in statuses
+    }
+    with AlertLog(log) as kept:
+        assert {alert.stream for alert in kept.read(1, 10_000)} == {KEY.of("kowalska")}
+        assert set(kept.snapshots()) == hidden
+    for name in ("kowalska", "anna"):
+        assert name not in repr(received).lower()
+        assert name.encode() not in (files + open_files).lower()
+
+
+def test_scan_prints_pseudonyms_only(
+    record: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """On stdout and in the names of annotation files, which go to others."""
+    key = tmp_path / "key"
+    hidden = Pseudonyms.create(key).of("kowalska")
+    arguments = ["scan", str(record), "--json", "--annotations", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["monitor", *arguments, "--pseudonyms", str(key)])
+    with pytest.raises(SystemExit, match="0"):
+        cli.main()
+    printed = capsys.readouterr().out
+
+    assert json.loads(printed.splitlines()[-1])["streams"] == [hidden]
+    assert "kowalska" not in printed
+    assert {file.name for file in tmp_path.glob("*.mon")} == {f"{hidden}.mon"}
+
+
+@pytest.mark.parametrize("command", ["replay", "live", "scan", "source"])
+def test_a_key_that_others_can_read_is_refused_before_anything_starts(
+    command: str,
+    record: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Exit 2 and one line, and no log is begun."""
+    key, log = tmp_path / "key", tmp_path / "log.sqlite"
+    Pseudonyms.create(key)
+    key.chmod(0o644)
+    further = {
+        "replay": [str(record), "--log", str(log)],
+        "live": ["--device", "synthetic:", "--log", str(log)],
+        "scan": [str(record)],
+        "source": [str(record), "--ingest", "tcp://127.0.0.1:1"],
+    }
+    monkeypatch.setattr(
+        sys, "argv", ["monitor", command, *further[command], "--pseudonyms", str(key)]
+    )
+    with pytest.raises(SystemExit, match="2"):
+        cli.main()
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.splitlines()[-1].endswith(f"chmod 600 {key}")
+    assert not log.exists()

@@ -12,12 +12,14 @@ from monitor.cli.options import (
     Key,
     Keys,
     Lead,
+    Listeners,
     Log,
     LogLines,
     Loop,
     Metrics,
     Parent,
     Port,
+    RunEnd,
     ServerKey,
     Speed,
     Start,
@@ -73,6 +75,8 @@ def hub(
     ] = None,
     metrics: Metrics = None,
     log_format: LogLines = LogFormat.TEXT,
+    listeners: Listeners = None,
+    run_end: RunEnd = None,
     parent: Parent = None,
 ) -> None:
     """Run a hub alone; when ready it prints its addresses as one JSON line."""
@@ -92,6 +96,8 @@ def hub(
         keep_days=keep_days,
         keep_mb=keep_mb,
         metrics=metrics,
+        listeners=listeners,
+        run_end=run_end,
         parent=parent,
     )
 

@@ -1,6 +1,7 @@
 """The settings of a hub."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
@@ -30,5 +31,9 @@ class HubConfig:
     version: str = ""
     commit: str = ""
     """Both of the program, for its reports."""
+    listeners: Mapping[str, int] = field(default_factory=dict)
+    """Descriptors of sockets that listen at these addresses already, by name."""
+    ending: Callable[[], bool] = lambda: False
+    """Whether the run that this hub belongs to stops its sources now: their silence is no alarm."""
     auth: Authenticator | None = None
     """Checks the key of every client; without it, every program on this machine may connect."""

@@ -56,7 +56,6 @@ from pipeline.schema.requests import Died
 from pipeline.scoring.beat import Beat
 from pipeline.stream.session import NOT_BEGUN
 from pipeline.stream.streams import Outcome, Streams
-from pipeline.transport.access_list import SOCKETS
 from pipeline.transport.sockets import Peer, wait
 
 logger = logging.getLogger(__name__)
@@ -107,7 +106,7 @@ class Hub:
         self._dispatcher = Dispatcher()
         self._admission = Admission(self._streams, self._dispatcher)
         self._system_alarms = SystemAlarmBook(config.alarms, clock)
-        self._sockets = HubSockets({name: getattr(config, name) for name in SOCKETS}, config.auth)
+        self._sockets = HubSockets(config)
         with contextlib.ExitStack() as on_failure:
             on_failure.enter_context(self._sockets)
             self._log = AlertLog(config.log)
@@ -325,7 +324,9 @@ class Hub:
         """Raise and end the alarms that go by the clock."""
         waiting, scorers = self._streams.pending > 0, self._dispatcher.working(now)
         alerts = self._system_alarms.watch(scorers, self._outbox.unwritable, waiting=waiting)
-        self._outbox.add_alerts(alerts + self._streams.watch_sources(self._clock()))
+        if not self._config.ending():  # the run stops its sources itself
+            alerts += self._streams.watch_sources(self._clock())
+        self._outbox.add_alerts(alerts)
 
     # --- commit, answer, publish ------------------------------------------------------------
 

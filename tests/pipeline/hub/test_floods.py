@@ -16,7 +16,8 @@ import pytest
 
 from pipeline.errors import EndpointError
 from pipeline.transport.curve import ClientKeys, new_pair
-from pipeline.transport.sockets import DATA_FRAME_BYTES, Dealer, wait
+from pipeline.transport.sockets import Dealer, wait
+from pipeline.transport.zmq_socket import DATA_FRAME_BYTES
 from tests.support.keys import KeyRing, deliver
 from tests.support.limits import BUSY_S, promised
 from tests.support.zmtp import COMMAND, CURVE_GREETING, GREETING, LONG, frame, ready

@@ -13,6 +13,7 @@ from monitor.log_format import report_line
 from monitor.text import safe_text
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings, settings_of
 from pipeline.errors import ConfigError, InputError
+from pipeline.files import read_regular
 from pipeline.scoring.protocols import Classifier
 from replay.headers import find_records, load_header
 from replay.leads import lead_choice, stream_name
@@ -82,15 +83,14 @@ def load_alarm_settings(path: Path | None) -> AlarmSettings:
     """Return the alarm settings in the TOML file ``path``; the defaults without one.
 
     Raises:
-        ConfigError: the file cannot be read, is longer than 64 KiB, is not TOML, or contains a
-            setting that is refused.
+        ConfigError: the file cannot be read, is a pipe or a device, is longer than 64 KiB, is not
+            TOML, or contains a setting that is refused.
     """
     if path is None:
         return DEFAULTS
     try:
-        # O_NONBLOCK: opening a named pipe must not wait for a writer.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            content = file.read(_MAX_SETTINGS_BYTES + 1) or b""
+        # A pipe can be read once, and a hub that is started again would find it empty.
+        content = read_regular(path, _MAX_SETTINGS_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"cannot read the alarm settings {path}: {error.strerror}") from None
     if len(content) > _MAX_SETTINGS_BYTES:  # applying half of the file would be worse than none

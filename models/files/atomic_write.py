@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.errors import ConfigError
+from pipeline.files import create_new
 
 
 def replaceable_file(path: Path, *, read: Iterable[Path] = ()) -> Path:
@@ -38,7 +39,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     raw = content.encode() if isinstance(content, str) else content
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(raw)
+        with open(create_new(unfinished), "wb") as file:
+            file.write(raw)
         os.replace(unfinished, path)
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}; name another place") from None

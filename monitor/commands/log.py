@@ -22,6 +22,7 @@ from rich.progress import Progress
 from models.files.atomic_write import replaceable_file, write_atomically
 from monitor.text import safe_text
 from pipeline.errors import ConfigError, LogError
+from pipeline.files import create_new
 from pipeline.log.reader import LogReader
 from pipeline.log.verify import verify
 from pipeline.schema.public import Alert, encode_json
@@ -183,7 +184,7 @@ def _whole_file(target: Path) -> Iterator[IO[str]]:
     unfinished = target.with_name(target.name + ".unfinished")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("w", encoding="utf-8", newline="") as file:
+        with open(create_new(unfinished), "w", encoding="utf-8", newline="") as file:
             yield file
         unfinished.replace(target)
     except OSError as error:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline.errors import ConfigError
+from pipeline.files import create_new, read_regular
 
 _MOST_BYTES = 4_096
 
@@ -35,9 +36,7 @@ def load_position(path: Path) -> Position:
         ConfigError: the file cannot be read, or holds something else.
     """
     try:
-        # O_NONBLOCK: opening a pipe must not wait for a writer.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            body = file.read(_MOST_BYTES) or b""
+        body = read_regular(path, _MOST_BYTES)
     except FileNotFoundError:
         return Position()
     except OSError as error:
@@ -68,7 +67,7 @@ def store_position(path: Path, position: Position) -> None:
     """
     beside = path.with_name(f".{path.name}.new")
     try:
-        with beside.open("wb") as file:
+        with open(create_new(beside), "wb") as file:
             file.write(json.dumps(asdict(position)).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())

@@ -9,6 +9,7 @@ from tests.support.sources import PACKAGES, imports_of, modules, relative, tree_
 ORDER = (
     "pipeline.constants",
     "pipeline.errors",
+    "pipeline.files",
     "pipeline.schema",
     "pipeline.transport",
     "pipeline.log",

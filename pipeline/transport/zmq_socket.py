@@ -3,8 +3,10 @@
 The classes that are used are those of `pipeline.transport.sockets`.
 """
 
+import functools
 import logging
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Final, Self
 
@@ -26,8 +28,25 @@ LINGER_MS: Final = 2_000
 QUEUE: Final = 10_000
 """Messages that a socket holds, where its class says nothing else."""
 
+_ZMQ_THREADS: Final = 2
+"""Threads that libzmq starts with the first socket of a process."""
+
 _FAILURES_LOGGED: Final = 3
 """Handshakes that failed without a reason, as under the wrong key of the hub: worth a warning."""
+
+
+@functools.cache
+def _require_threads() -> None:
+    """Raise `RuntimeError` where no thread can be started: libzmq would abort the process."""
+    enough = threading.Event()
+    threads = [threading.Thread(target=enough.wait, daemon=True) for _ in range(_ZMQ_THREADS)]
+    try:
+        for thread in threads:
+            thread.start()
+    finally:
+        enough.set()
+    for thread in threads:
+        thread.join()
 
 
 class ZmqSocket:
@@ -79,6 +98,7 @@ class ZmqSocket:
         """The address in use, with the port that the kernel chose where 0 was asked for."""
 
     def _open(self, address: str, *, binds: bool) -> "zmq.Socket[bytes]":
+        _require_threads()
         try:
             socket: zmq.Socket[bytes] = zmq.Context.instance().socket(self._kind)
         except zmq.ZMQError as error:  # no descriptor is free

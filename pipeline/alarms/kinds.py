@@ -138,6 +138,7 @@ KINDS: Final = {
         Kind("lead_off", TECHNICAL, LOW, "electrode off"),
         Kind("not_analysable", TECHNICAL, LOW, "not analysable"),
         Kind("clock_stepped", TECHNICAL, LOW, "clock of the source stepped"),
+        Kind("rate_changed", TECHNICAL, LOW, "sampling rate changed"),
         Kind("process_died", TECHNICAL, LOW, "a process died", hold_s=STEADY_S),
     )
 }

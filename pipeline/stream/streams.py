@@ -194,7 +194,7 @@ class Streams:
         if chunk.epoch - before > MOST_EPOCHS:
             # The next source would have to begin behind it, and no epoch follows the last.
             raise WireError(f"{chunk.stream} is in epoch {before}, not {chunk.epoch}")
-        if session is None or session.ended:
+        if session is None or session.ended or session.begins_again_at(chunk, now):
             removal = [] if session is not None else self._removal(now)
             opened = Opened(
                 stream=chunk.stream,
@@ -206,8 +206,6 @@ class Streams:
             )
             return [*removal, opened, chunk]
         stream = session.stream
-        if chunk.fs_hz != stream.fs_hz:
-            raise WireError(f"{chunk.stream} changed its rate to {chunk.fs_hz} Hz")
         if self.busy(chunk.stream, chunk.session, now):
             raise BusyError(f"another source sends {chunk.stream} now: give this one another name")
         if chunk.epoch < stream.epoch:
@@ -284,8 +282,11 @@ class Streams:
                 continue
             match event:
                 case Opened():
-                    outcome.removed = self.sessions.get(name)
-                    self.sessions[name] = self.begun(event)
+                    former = outcome.removed = self.sessions.get(name)
+                    session = self.sessions[name] = self.begun(event)
+                    if former is not None and not former.ended:  # it had another rate
+                        alerts = session.stream.report_another_rate(former.stream.fs_hz)
+                        outcome.add(alerts, arrived_at)
                 case Forgotten():
                     outcome.removed = self.sessions.pop(name, None)
                 case Chunk():

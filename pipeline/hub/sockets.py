@@ -1,11 +1,12 @@
 """The hub's five sockets: all open or none, on loopback or with keys."""
 
 from contextlib import ExitStack
-from typing import Self
+from typing import Final, Self
 
 from pipeline.hub.catchup import PAGES_UNDER_WAY
 from pipeline.hub.config import HubConfig
 from pipeline.transport.access_list import ALERTS, CONTROL, INGEST, REPLAY, WORK
+from pipeline.transport.connections import USUAL_LIMITS, ConnectionLimits
 from pipeline.transport.sockets import (
     CONTROL_FRAME_BYTES,
     PEER_QUEUE,
@@ -13,6 +14,14 @@ from pipeline.transport.sockets import (
     Router,
 )
 from pipeline.transport.zmq_socket import DATA_FRAME_BYTES
+
+LIMITS: Final = {
+    # A reader that takes nothing costs its pages under way, two megabytes.
+    REPLAY: ConnectionLimits(in_all=64, per_key=16),
+    # A source has one for each of its streams, of which there are at most 256.
+    INGEST: ConnectionLimits(in_all=512, per_key=256),
+}
+"""How many connections these sockets have at most; the others have the usual number."""
 
 
 class HubSockets:
@@ -38,6 +47,7 @@ class HubSockets:
                     auth=auth,
                     socket_name=name,
                     listener=listeners.get(name),
+                    limits=LIMITS.get(name, USUAL_LIMITS),
                 )
                 return opened.enter_context(socket)
 

@@ -28,6 +28,7 @@ import zmq
 from pipeline.errors import EndpointError
 from pipeline.transport.access_list import ALL_RIGHTS, Rights
 from pipeline.transport.auth import Authenticator
+from pipeline.transport.connections import USUAL_LIMITS, ConnectionLimits
 from pipeline.transport.curve import ClientKeys
 from pipeline.transport.zmq_socket import DATA_FRAME_BYTES, QUEUE, ZmqSocket
 
@@ -68,15 +69,18 @@ class Router(ZmqSocket):
         auth: Authenticator | None = None,
         socket_name: str = "",
         listener: int | None = None,
+        limits: ConnectionLimits = USUAL_LIMITS,
     ) -> None:
         """Bind to an address; port 0 lets the kernel choose. ``queue`` messages wait for a peer.
 
         With ``auth``, ``socket_name`` is its name in the access list. ``listener`` is a descriptor
-        that listens there already.
+        that listens there already. ``limits`` are those of its connections.
         """
         self._max_frame = max_frame
         self._queue = queue
-        super().__init__(bind=bind, auth=auth, socket_name=socket_name, listener=listener)
+        super().__init__(
+            bind=bind, auth=auth, socket_name=socket_name, listener=listener, limits=limits
+        )
 
     def _configure(self, socket: "zmq.Socket[bytes]") -> None:
         super()._configure(socket)
@@ -85,32 +89,38 @@ class Router(ZmqSocket):
 
     def receive(self, most: int = 1_000) -> Iterator[tuple[Peer, bytes]]:
         """Yield (peer, frame) for what has arrived, at most ``most``."""
-        if self._auth is not None:
-            yield from self._receive_authenticated(self._auth, most)
-            return
-        for frames in self._frames(most):
-            if len(frames) == 2:
-                yield Peer(frames[0]), frames[1]
-            else:
-                self.rejected += 1
-
-    def _receive_authenticated(
-        self, auth: Authenticator, most: int
-    ) -> Iterator[tuple[Peer, bytes]]:
+        assert self._connections is not None
+        self._connections.update()
         for _ in range(most):
             try:
                 frames = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
-            # The key of the connection, as the ZAP handler named it: nothing that the peer wrote.
-            user = str(frames[-1].get("User-Id"))
-            rights = auth.rights(user)
+            user, rights = self._sender(frames[-1])
+            self._connections.heard(frames[-1], user)
             if len(frames) != 2 or not rights.may_use(self._socket_name):
                 self.rejected += 1
                 continue
             peer = Peer(frames[0].bytes)
             peer.user, peer.rights = user, rights
             yield peer, frames[1].bytes
+
+    def _sender(self, frame: zmq.Frame) -> tuple[str, Rights]:
+        if self._auth is None:
+            return "", ALL_RIGHTS
+        # The key of the connection, as the ZAP handler named it: nothing that the peer wrote.
+        user = str(frame.get("User-Id"))
+        return user, self._auth.rights(user)
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return 0 if self._connections is None else len(self._connections)
+
+    @property
+    def refused_connections(self) -> int:
+        """How many were shut down, for there were too many."""
+        return 0 if self._connections is None else self._connections.refused
 
     def send(self, peer: bytes, frame: bytes) -> bool:
         """Send to one peer; False if it disconnected, has lost its rights, or its queue is full."""
@@ -190,6 +200,8 @@ class Publisher(ZmqSocket):
 
     def publish(self, topic: str, body: bytes) -> None:
         """Send ``body`` under ``topic``."""
+        if self._connections is not None:
+            self._connections.update()
         if self._auth is not None:
             subscribers = self._auth.subscribers()
             if self._subscribers - subscribers:

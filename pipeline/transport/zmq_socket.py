@@ -17,6 +17,7 @@ from pipeline.errors import EndpointError
 from pipeline.transport import curve
 from pipeline.transport.addresses import check_address
 from pipeline.transport.auth import Authenticator
+from pipeline.transport.connections import USUAL_LIMITS, ConnectionLimits, Connections
 from pipeline.transport.curve import HANDSHAKE_EVENTS, ClientKeys
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class ZmqSocket:
         socket_name: str = "",
         keys: ClientKeys | None = None,
         listener: int | None = None,
+        limits: ConnectionLimits = USUAL_LIMITS,
     ) -> None:
         """Bind or connect.
 
@@ -76,6 +78,7 @@ class ZmqSocket:
             keys: what to present to a hub that asks for keys.
             listener: descriptor of a socket that listens at the address to bind to, which stays
                 open; None to open one.
+            limits: of the connections to what is bound.
 
         Raises:
             ConfigError: the address is malformed, or off loopback without keys.
@@ -91,6 +94,8 @@ class ZmqSocket:
         self._keys = keys
         self._listener = listener
         self._monitor: zmq.Socket[bytes] | None = None
+        self._limits = limits
+        self._connections: Connections | None = None
         self._failures = 0
         self._refusal = ""
         self._socket = self._open(address, binds=bind is not None)
@@ -113,6 +118,7 @@ class ZmqSocket:
                 if self._listener is not None:
                     # libzmq closes what it is given.
                     socket.setsockopt(zmq.USE_FD, os.dup(self._listener))
+                self._connections = Connections(socket, self._limits)
                 socket.bind(address)
             else:
                 self._monitor = socket.get_monitor_socket(HANDSHAKE_EVENTS)
@@ -190,6 +196,9 @@ class ZmqSocket:
                 socket.disable_monitor()
             self._monitor.close(linger=0)
             self._monitor = None
+        if self._connections is not None:
+            self._connections.close()
+            self._connections = None
         socket.close(linger=linger_ms)
 
     def __enter__(self) -> Self:

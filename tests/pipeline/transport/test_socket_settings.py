@@ -114,6 +114,7 @@ def test_one_place_binds_and_connects() -> None:
     ]
     assert sorted(set(calls)) == [
         ("auth.py", "_start_zap_handler"),
+        ("connections.py", "__init__"),
         ("curve.py", "try_key"),
         ("zmq_socket.py", "_open"),
     ]

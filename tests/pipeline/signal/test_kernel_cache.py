@@ -85,7 +85,7 @@ def test_a_user_without_a_home_has_kernels_that_are_not_kept(
         default_folder()
 
 
-@pytest.mark.parametrize("threads", ["0", "-1", "all"])
+@pytest.mark.parametrize("threads", ["0", "all"])
 def test_an_environment_in_which_numba_cannot_begin_is_one_line(threads: str) -> None:
     """It names the variable."""
     scan = run(SCAN, NUMBA_NUM_THREADS=threads)

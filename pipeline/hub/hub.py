@@ -324,9 +324,8 @@ class Hub:
         """Raise and end the alarms that go by the clock."""
         waiting, scorers = self._streams.pending > 0, self._dispatcher.working(now)
         alerts = self._system_alarms.watch(scorers, self._outbox.unwritable, waiting=waiting)
-        if not self._config.ending():  # the run stops its sources itself
-            alerts += self._streams.watch_sources(self._clock())
-        self._outbox.add_alerts(alerts)
+        silent = [] if self._config.ending() else self._streams.watch_sources(self._clock())
+        self._outbox.add_alerts(alerts + silent)
 
     # --- commit, answer, publish ------------------------------------------------------------
 

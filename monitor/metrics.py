@@ -49,7 +49,9 @@ COUNTERS: Final = {
     "scored_windows": "Beats that were scored.",
     "refused_windows": "Beats that were given up without a score.",
     "redelivered_windows": "Beats sent to a scorer again because one did not reply.",
-    "rejected_frames": "Frames that could not be decoded.",
+    "rejected_frames": "Frames that could not be decoded, or were not their sender's to send.",
+    "uncredited_chunks": "Chunks that came without credit and were not taken.",
+    "unsaved_states": "States of streams that did not fit into the log.",
 }
 """Fields of a report that only grow, with their HELP text."""
 

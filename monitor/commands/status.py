@@ -106,7 +106,10 @@ def lines(reply: ControlReply, system: SystemReport) -> Iterator[Text | Table]:
         f"{system.unreadable_lines} lines unreadable"
     )
     kinds = (f"{n} {safe_text(kind).replace('_', ' ')}" for kind, n in system.alerts.items())
-    yield Text(f"alerts   {', '.join(kinds) or 'none'}; {system.rejected_frames} frames rejected")
+    yield Text(
+        f"alerts   {', '.join(kinds) or 'none'}; {system.rejected_frames} frames rejected, "
+        f"{system.uncredited_chunks} chunks without credit"
+    )
     log = system.log
     held = f"alerts {log.low_water_seq} to {log.last_seq}"
     yield Text(

@@ -18,7 +18,9 @@ _MAX_REPORTS: Final = 1_000
 class DeathReporter:
     """Reports deaths to the hub in order, each until the hub has replied. One thread."""
 
-    def __init__(self, control: str, clock: Callable[[], float]) -> None:
+    def __init__(self, control: str, clock: Callable[[], float], token: str = "") -> None:
+        """Connect to the hub's control socket; ``token`` is the secret that it was started with."""
+        self._token = token
         self._hub = Dealer(connect=control)
         self._clock = clock
         self.unreported: deque[Died] = deque(maxlen=_MAX_REPORTS)
@@ -40,8 +42,11 @@ class DeathReporter:
                 self.unreported.popleft()
             self._sent_at = float("-inf")
         now = self._clock()
-        due = bool(self.unreported) and now - self._sent_at > _REPLY_S
-        if due and self._hub.send(encode_json(self.unreported[0])):
+        if not self.unreported or now - self._sent_at <= _REPLY_S:
+            return
+        died = self.unreported[0]
+        report = Died(process=died.process, code=died.code, times=died.times, token=self._token)
+        if self._hub.send(encode_json(report)):
             self._sent_at = now
 
     def close(self) -> None:

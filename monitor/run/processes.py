@@ -13,7 +13,7 @@ import site
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final, TypeVar
 
@@ -24,6 +24,10 @@ ReadyEvent = TypeVar("ReadyEvent", HubReady, ScorerReady, SourceReady)
 
 _READY_TIMEOUT_S: Final = 180.0
 """The hub may have to compile its kernels first."""
+
+SUPERVISOR: Final = "ECG_MONITOR_SUPERVISOR"
+"""Variable of the environment with the secret by which a hub knows its supervisor: other users
+cannot read it, as they could an argument."""
 
 _ROOT: Final = Path(__file__).parents[2]
 """Where the packages lie."""
@@ -125,6 +129,7 @@ class Child:
         *,
         on_terminal: bool = False,
         inherits: Iterable[int] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare the process; `start` starts it.
 
@@ -133,11 +138,13 @@ class Child:
             stderr: receives its stderr; None for that of this process.
             on_terminal: whether it draws on this terminal, instead of printing events on stdout.
             inherits: descriptors that it inherits.
+            environment: further variables of its environment.
         """
         self._arguments = arguments
         self._stderr = stderr
         self._on_terminal = on_terminal
         self._inherits = tuple(inherits)
+        self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *further: str) -> None:
@@ -147,7 +154,7 @@ class Child:
         command, environment = child_command(words)
         self._process = subprocess.Popen(
             command,
-            env=environment,
+            env=environment | self._environment,
             stdin=None if self._on_terminal else subprocess.DEVNULL,
             stdout=None if self._on_terminal else subprocess.PIPE,
             stderr=self._stderr,

@@ -13,6 +13,7 @@ and published.
 """
 
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from typing import IO, Final, Self
 from monitor.run.addresses import Ports, listeners_argument
 from monitor.run.deaths import DeathReporter
 from monitor.run.events import HubReady, SourceReady
-from monitor.run.processes import Child, Refused, end_all
+from monitor.run.processes import SUPERVISOR, Child, Refused, end_all
 from monitor.run.run_end import RunEnd
 from monitor.run.supervised import Supervised
 from pipeline.alarms.system import cause_of_death
@@ -72,6 +73,8 @@ class System:
         self._all: list[Supervised] = []
         self._lock = threading.Lock()
         self._failure: Exception | None = None
+        self._token = secrets.token_hex(16)
+        """By which the hub knows its supervisor."""
         self._dashboard_stopped = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
@@ -88,7 +91,10 @@ class System:
         arguments += ["--run-end", str(self._run_end.descriptor)]
         inherits = [*inherited.values(), self._run_end.descriptor]
         try:
-            hub = Supervised("hub", Child(arguments, stderr, inherits=inherits))
+            child = Child(
+                arguments, stderr, inherits=inherits, environment={SUPERVISOR: self._token}
+            )
+            hub = Supervised("hub", child)
             self._all.append(hub)
             ready = hub.start_until_ready(HubReady, on_note, "--no-resume")
             self.last_seq = ready.last_seq
@@ -195,7 +201,7 @@ class System:
 
     def _supervise(self) -> None:
         """Check all processes until `close`; runs in the supervisor's thread."""
-        reporter = DeathReporter(self.endpoints["control"], time.monotonic)
+        reporter = DeathReporter(self.endpoints["control"], time.monotonic, self._token)
         failed_at: float | None = None
         try:
             while not self._closing.wait(_CHECK_S):

@@ -6,6 +6,7 @@ the process that started it.
 
 import contextlib
 import logging
+import os
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +15,7 @@ from monitor.inputs import default_log, load_alarm_settings
 from monitor.run.addresses import inherited_listeners
 from monitor.run.events import HubReady, Note, announce
 from monitor.run.limits import return_memory, set_hub_limits
-from monitor.run.processes import interrupted_between_turns, stop_when_orphaned
+from monitor.run.processes import SUPERVISOR, interrupted_between_turns, stop_when_orphaned
 from monitor.run.run_end import end_of_run
 from pipeline.errors import ConfigError
 from pipeline.transport.addresses import check_address
@@ -84,6 +85,7 @@ def run_hub(
         commit=commit(),
         listeners=inherited,
         ending=ending,
+        supervisor=os.environ.pop(SUPERVISOR, ""),
         auth=authenticator,
     )
     with (

@@ -139,6 +139,7 @@ KINDS: Final = {
         Kind("lead_off", TECHNICAL, LOW, "electrode off"),
         Kind("not_analysable", TECHNICAL, LOW, "not analysable"),
         Kind("clock_stepped", TECHNICAL, LOW, "clock of the source stepped"),
+        Kind("state_not_saved", TECHNICAL, LOW, "state of a stream not saved"),
         Kind("process_died", TECHNICAL, LOW, "a process died", hold_s=STEADY_S),
     )
 }

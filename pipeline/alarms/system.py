@@ -4,6 +4,7 @@ They alone go by a clock, whose seconds are passed in: what does not happen has 
 stream. No I/O.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from pipeline.alarms.settings import AlarmSettings
@@ -58,6 +59,15 @@ class SystemAlarms:
         if not fault:
             return self._machine.end("log_not_writable", self._ticks(now), "recorded again")
         return self._machine.begin("log_not_writable", self._ticks(now), fault)
+
+    def on_unsaved(self, unsaved: Mapping[str, str], now: float) -> list[Alert]:
+        """Record the streams whose state the log does not hold, each with the reason."""
+        if not unsaved:
+            return self._machine.end("state_not_saved", self._ticks(now), "saved again")
+        name, why = next(iter(unsaved.items()))
+        others = f" and {len(unsaved) - 1} more" if len(unsaved) > 1 else ""
+        reason = f"the state of {name}{others} is not saved ({why}): after a crash it begins again"
+        return self._machine.begin("state_not_saved", self._ticks(now), reason)
 
     def on_scorers(self, scorers: int, now: float, *, waiting: bool) -> list[Alert]:
         """Record how many scorers there are, and whether beats wait for one."""

@@ -1,32 +1,51 @@
-"""Back-pressure: whether the hub takes samples, and what it does while it cannot.
+"""Back-pressure: whether the hub takes the samples of a stream, and what it does while it cannot.
 
-A short backlog passes by itself: the hub leaves samples unread, and sources wait. After `_UNREAD_S`
-it reads again, lest sources take it for dead: it answers without credit, and refuses whatever comes
-in spite of that, for it will be sent again. Without a scorer, the hub gives up the beats of live
-devices, which cannot wait, so that the rules on the signal still run. A record waits and loses
-nothing.
+Each stream has room for beats without a result of its own, and its own credit: no source takes the
+room of another. A record whose room is full waits: the answers to its chunks are held back, for
+`_HOLD_S` at most, lest its source take the hub for dead. Then they give no credit. A device cannot
+wait: its samples are taken, so that the rules on the signal run, and if no scorer takes its beats
+the oldest of them are given up. What comes without credit is not taken and counted; a source of
+ours sends it again.
 
-Not thread-safe: runs in the hub's loop. Units: seconds of the hub's clock.
+A log that takes nothing stops the records, and devices much later: first the hub leaves samples
+unread, then it gives no credit. Not thread-safe: runs in the hub's loop. Units: seconds of the
+hub's clock.
 """
 
+from collections import Counter
 from typing import Final
 
 from pipeline.hub.dispatch import Dispatcher
 from pipeline.schema.messages import GivenUp
+from pipeline.scoring.beat import Beat
+from pipeline.stream.session import StreamSession
 from pipeline.stream.streams import Streams
 
 CHUNKS_UNDER_WAY: Final = 8
 """Credit of a source: chunks it may have sent without an `Accepted`."""
 
 MAX_PENDING: Final = 4_096
-"""Backlog, in beats without a result or alerts outside the log, at which no samples are taken."""
+"""Beats without a result that all streams share as room; alerts outside the log at which no samples
+of records are taken."""
+
+_MAX_UNLOGGED: Final = 4 * MAX_PENDING
+"""Alerts outside the log at which no samples are taken: some 16 MiB."""
+
+LEAST_ROOM: Final = 64
+"""Room of a stream, however many there are: a batch for a scorer,"""
+
+MOST_ROOM: Final = 512
+"""and however few: seven minutes of a heart."""
+
+_TAKEN: Final = 4 * MAX_PENDING
+"""With so many beats in all no stream has more than its room."""
 
 GIVE_UP_S: Final = 10.0
-"""After so long without a useful answer, windows are given up to make space for others."""
+"""After so long without a useful answer, or with its room full, a device's beats are given up."""
 
 _GIVEN_UP_A_TURN: Final = 256
 
-_UNREAD_S: Final = 0.4
+_HOLD_S: Final = 0.4
 """Shorter than the silence after which a source asks."""
 
 
@@ -42,28 +61,102 @@ class Admission:
         """Whether the ingest socket is read."""
         self._streams = streams
         self._dispatcher = dispatcher
-        self._full_since: float | None = None
-        self._refuses = False
+        self._room = MOST_ROOM
+        self._pending = 0
+        """Beats without a result, over all streams."""
+        self._full_since: dict[str, float] = {}
+        """Streams whose room is full, and since when."""
+        self._under_way: Counter[str] = Counter()
+        """Chunks that were taken and are not answered, by stream."""
+        self._log_full_since: float | None = None
+        self._log_full = False
+        """Whether so many alerts wait for the log that no record is taken,"""
+        self._log_overfull = False
+        """nor anything else."""
 
     def update(self, unlogged_alerts: int, now: float) -> GivenUp | None:
         """Update by the backlog, of which the log's is given; return the windows to give up now."""
-        if max(self._streams.pending, unlogged_alerts) < MAX_PENDING:
-            self._full_since, self._refuses, self.reads_samples = None, False, True
-            return None
-        if self._full_since is None:
-            self._full_since = now
-        self._refuses = self.reads_samples = now - self._full_since >= _UNREAD_S
-        if not self._streams.live or self._dispatcher.stalled_s(now) < GIVE_UP_S:
-            return None
-        ids = self._dispatcher.give_up(_GIVEN_UP_A_TURN)
+        self._watch_log(unlogged_alerts, now)
+        sessions = self._streams.sessions
+        pending = {name: one.stream.pending for name, one in sessions.items()}
+        open_streams = sum(not one.ended for one in sessions.values())
+        self._pending = sum(pending.values())
+        self._room = min(MOST_ROOM, max(LEAST_ROOM, MAX_PENDING // max(1, open_streams)))
+        full = [name for name, beats in pending.items() if beats >= self._room]
+        self._full_since = {name: self._full_since.get(name, now) for name in full}
+        ids = [
+            beat.id
+            for name, since in self._full_since.items()
+            for beat in self._oldest(sessions[name], since, now)
+        ][:_GIVEN_UP_A_TURN]
+        self._dispatcher.give_up(ids)
         return GivenUp(ids=ids) if ids else None
 
-    @property
-    def credit(self) -> int:
-        """Chunks that a source may send without an answer."""
-        return 0 if self._refuses else CHUNKS_UNDER_WAY
+    def _watch_log(self, unlogged_alerts: int, now: float) -> None:
+        self._log_overfull = unlogged_alerts >= _MAX_UNLOGGED
+        if unlogged_alerts < MAX_PENDING:
+            self._log_full_since, self._log_full, self.reads_samples = None, False, True
+            return
+        if self._log_full_since is None:
+            self._log_full_since = now
+        self._log_full = self.reads_samples = now - self._log_full_since >= _HOLD_S
 
-    def require_credit(self) -> None:
-        """Raise `NoCreditError` while no chunk is taken."""
-        if self._refuses:
+    def _oldest(self, session: StreamSession, full_since: float, now: float) -> list[Beat]:
+        """Return the beats to give up of a stream whose room is full: none of a record."""
+        stalled_s = max(now - full_since, self._dispatcher.stalled_s(now))
+        if not session.stream.live or stalled_s < GIVE_UP_S:
+            return []
+        # A beat that waits for its class holds up those behind it.
+        waiting = sorted(session.stream.beats.waiting, key=lambda beat: beat.wants_score)
+        return waiting[: session.stream.pending - self._room + 1]
+
+    def next_deadline(self) -> float | None:
+        """Return when `update` should be asked again at the latest; None if nothing is held."""
+        held = [since for name, since in self._full_since.items() if self._under_way[name]]
+        return min(held) + _HOLD_S if held else None
+
+    def require_credit(self, name: str, now: float) -> None:
+        """Raise `NoCreditError` if no chunk of a stream is taken now."""
+        if self._is_refused(name) or self._under_way[name] >= CHUNKS_UNDER_WAY:
             raise NoCreditError
+        if self._waits(name) and now - self._full_since.get(name, now) >= _HOLD_S:
+            raise NoCreditError
+
+    def on_taken(self, name: str) -> None:
+        """Record that a chunk of a stream was taken."""
+        self._under_way[name] += 1
+
+    def holds(self, name: str, now: float) -> bool:
+        """Return whether the answers to the chunks of a stream are held back."""
+        return self._waits(name) and now - self._full_since.get(name, now) < _HOLD_S
+
+    def on_answered(self, name: str) -> None:
+        """Record that a message of a stream is answered."""
+        self._under_way[name] -= 1
+        if self._under_way[name] <= 0:
+            del self._under_way[name]
+
+    def credit(self, name: str) -> int:
+        """Return how many chunks the source of a stream may send without an answer."""
+        return 0 if self._is_refused(name) or self._waits(name) else CHUNKS_UNDER_WAY
+
+    def _waits(self, name: str) -> bool:
+        """Return whether a stream's room is full, and its source can wait."""
+        session = self._streams.sessions.get(name)
+        return session is not None and _can_wait(session) and session.stream.pending >= self._room
+
+    def _is_refused(self, name: str) -> bool:
+        """Return whether nothing of a stream is taken.
+
+        So many beats of it wait that not even a device's are taken, or too much waits for the log.
+        """
+        session = self._streams.sessions.get(name)
+        if self._log_overfull or session is None:
+            return self._log_overfull
+        most = self._room if self._pending >= _TAKEN else 2 * MOST_ROOM
+        return session.stream.pending >= most or (self._log_full and _can_wait(session))
+
+
+def _can_wait(session: StreamSession) -> bool:
+    """Return whether the source of a stream can wait; not if nothing is known of it yet."""
+    return not session.stream.live and session.stream.counters.samples > 0

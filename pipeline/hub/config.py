@@ -35,5 +35,7 @@ class HubConfig:
     """Descriptors of sockets that listen at these addresses already, by name."""
     ending: Callable[[], bool] = lambda: False
     """Whether the run that this hub belongs to stops its sources now: their silence is no alarm."""
+    supervisor: str = ""
+    """The secret by which the supervisor of this hub is known; empty where there is none."""
     auth: Authenticator | None = None
     """Checks the key of every client; without it, every program on this machine may connect."""

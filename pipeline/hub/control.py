@@ -1,12 +1,16 @@
 """The control socket: acknowledge, silence, show, state, and the deaths of processes.
 
 One frame a request, one frame back. Acknowledging makes alerts, logged and published like any
-other, so that every subscriber sees them. An audio pause silences the sound and never hides the
-picture; a new alarm of high priority ends it. Whatever arrives is hostile until decoded. Not
-thread-safe: runs in the hub's loop.
+other, so that every subscriber sees them; where there is nothing to acknowledge, nothing is
+written. Deaths are reported by the supervisor alone, which shows the secret that it gave to the
+hub. A client that asks for changes faster than a person can is refused. An audio pause silences the
+sound and never hides the picture; a new alarm of high priority ends it. Whatever arrives is hostile
+until decoded. Not thread-safe: runs in the hub's loop.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from hmac import compare_digest
 from typing import Final, NamedTuple
 
 from pipeline.errors import LogError, WireError
@@ -15,16 +19,44 @@ from pipeline.schema.public import Alert, Status, SystemReport, encode_json
 from pipeline.schema.requests import (
     Acknowledge,
     ControlReply,
+    ControlRequest,
     Died,
     Show,
     Silence,
     State,
     decode_control_request,
 )
-from pipeline.transport.sockets import Router
+from pipeline.transport.sockets import Peer, Router
 
 REQUESTS_A_TURN: Final = 16
 """Answered in one turn of the hub's loop; further requests wait, so that the beats do not."""
+
+CHANGES_A_SECOND: Final = 8.0
+"""Requests for a change that one client may make in the long run,"""
+
+CHANGES_AT_ONCE: Final = 32.0
+"""and after a pause."""
+
+_MOST_CLIENTS: Final = 1_024
+"""Whose requests are remembered."""
+
+
+class _Allowance:
+    """How many changes each client may still ask for: by its key, or by its connection."""
+
+    def __init__(self) -> None:
+        self._left: OrderedDict[str | bytes, tuple[float, float]] = OrderedDict()
+        """(changes left, when that was so), the client that asked last at the end."""
+
+    def use(self, client: str | bytes, now: float) -> bool:
+        """Use one of the changes of ``client``; False where none is left."""
+        left, then = self._left.pop(client, (CHANGES_AT_ONCE, now))
+        left = min(CHANGES_AT_ONCE, left + CHANGES_A_SECOND * (now - then))
+        allowed = left >= 1.0
+        self._left[client] = (left - 1.0 if allowed else left, now)
+        if len(self._left) > _MOST_CLIENTS:
+            self._left.popitem(last=False)
+        return allowed
 
 
 class _Reply(NamedTuple):
@@ -47,6 +79,7 @@ class Control:
         acknowledge: Callable[[str, str], list[Alert]],
         state: Callable[[], tuple[SystemReport, list[Status]]],
         on_death: Callable[[Died], None],
+        supervisor: str = "",
     ) -> None:
         """Begin.
 
@@ -55,13 +88,16 @@ class Control:
             log: the alert log.
             acknowledge: acknowledges alarms, given stream and episode; returns the alerts.
             state: returns the report on the system and the status of every stream, as of now.
-            on_death: called when a supervisor reports that a process died.
+            on_death: called when the supervisor reports that a process died.
+            supervisor: the secret that it shows; empty where there is none.
         """
         self._socket = socket
         self._log = log
         self._acknowledge = acknowledge
         self._state = state
         self._on_death = on_death
+        self._supervisor = supervisor
+        self._allowance = _Allowance()
         self._silent_until = 0.0
         self._replies: list[_Reply] = []
 
@@ -83,11 +119,7 @@ class Control:
             claims_record = False
             try:
                 request = decode_control_request(frame)
-                changes = isinstance(request, Acknowledge | Silence | Died)
-                # A supervisor shows no key: it starts hubs on loopback alone.
-                forbidden = isinstance(request, Died) and peer.user
-                if forbidden or not (peer.rights.control if changes else peer.rights.subscribe):
-                    raise WireError("this key may not do that; see monitor keys list")
+                self._require_right(peer, request, now)
                 claims_record = isinstance(request, Acknowledge)
                 if isinstance(request, State):
                     content = state = state or self._state_now(now)
@@ -98,6 +130,22 @@ class Control:
                 content = ControlReply(error=str(error)[:300])
             self._replies.append(_Reply(peer, content, claims_record))
         return errors
+
+    def _require_right(self, peer: Peer, request: ControlRequest, now: float) -> None:
+        """Raise `WireError` if a client may not ask for that, or not so often."""
+        if isinstance(request, Died):
+            # It shows no key: it starts hubs on loopback alone.
+            known = bool(self._supervisor) and compare_digest(
+                request.token.encode(), self._supervisor.encode()
+            )
+            if peer.user or not known:
+                raise WireError("others than the supervisor of this hub may not do that")
+            return
+        changes = isinstance(request, Acknowledge | Silence)
+        if not (peer.rights.control if changes else peer.rights.subscribe):
+            raise WireError("this key may not do that; see monitor keys list")
+        if changes and not self._allowance.use(peer.user or bytes(peer), now):
+            raise WireError(f"more than {CHANGES_A_SECOND:g} changes a second from one client")
 
     def reply(self, logged: Sequence[Alert], unwritable: str) -> None:
         """Send the replies, after a commit that wrote ``logged`` or was not possible."""

@@ -4,9 +4,10 @@ Counters of a stream live in the stream, so that they continue with it in a new 
 `HubCounters` keeps those of removed streams, and whatever belongs to no stream. What it counts is
 reported by `pipeline.hub.status`.
 
-Pure: no sockets, no clock. Not thread-safe: runs in the hub's loop.
+No sockets; the clock is an argument. Not thread-safe: runs in the hub's loop.
 """
 
+import logging
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
@@ -14,9 +15,14 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
+from pipeline.errors import WireError
 from pipeline.schema.public import STAGES, Alert, Latency, StageHistogram
 from pipeline.stream.counters import Counters, counted
 from pipeline.stream.session import StreamSession
+
+logger = logging.getLogger(__name__)
+
+_WARN_S: Final = 10.0
 
 BUCKETS_MS: Final = (
     1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 300.0, 400.0, 500.0, 600.0, 700.0, 1e3, 2e3, 5e3,
@@ -57,11 +63,32 @@ class HubCounters:
 
     def __init__(self) -> None:
         self.rejected_frames = 0
-        """Frames that were no message, or contradicted their stream."""
+        """Frames that were no message, contradicted their stream, or were not their sender's to
+        send."""
+        self.uncredited_chunks = 0
+        """Chunks that came without credit and were not taken."""
+        self.unsaved_states = 0
+        """States of streams that did not fit into the log."""
+        self._warned_at = float("-inf")
+        self._unwarned = 0
         self.alarms: Counter[str] = Counter()
         """Alarms that began and are in the log, by kind."""
         self._removed = Totals(Counters(), 0)
         self._stages = {stage: Histogram() for stage in STAGES}
+
+    def reject(self, error: WireError, now: float) -> None:
+        """Count a frame that is refused; the program's log says so, every `_WARN_S` at most."""
+        self.rejected_frames += 1
+        self._unwarned += 1
+        if now - self._warned_at >= _WARN_S:
+            logger.warning("%d frames refused, the last: %s", self._unwarned, error)
+            self._warned_at, self._unwarned = now, 0
+
+    def on_uncredited(self, session: StreamSession | None) -> None:
+        """Count a chunk that came without credit, of a stream where there is one."""
+        self.uncredited_chunks += 1
+        if session is not None:
+            session.uncredited_chunks += 1
 
     def on_beat(self, latency: Latency) -> None:
         """Count where the time of a beat with a score went."""

@@ -8,24 +8,28 @@ of its own, in order of arrival, and a batch is of one task.
   beats behind them wait.
 * A batch that is not answered within `redeliver_after_s`, or whose scorer fell silent, goes back to
   the head of its queue and to another scorer.
+* Scorers whose latest batch was answered in time go first: one that says that it is ready, and
+  answers nothing, gets what they have no credit for.
+* In a batch the streams take turns: no stream waits for all the windows of another.
 * A scorer computes or reports that it is ready, never both at a time. One whose answer is overdue
   gets nothing more until it answers or reports that it is ready, lest it fall further behind.
 
-Every window is accounted for once a task: the first answer counts, later ones are duplicates.
+Every window is accounted for once a task: the first answer counts, later ones are duplicates. An
+answer counts only from a scorer to which that window was handed.
 
 Pure: no sockets, no clock; ``now`` is an argument, in seconds of any steady clock.
 """
 
 from collections import Counter, OrderedDict, deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
-from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, WireError
 from pipeline.schema.messages import MAX_BATCH, ClassRequest, Ready, Request, ScoreRequest, WindowId
 
 STALLED_S: Final = 5.0
@@ -66,6 +70,8 @@ class _Scorer:
     credit: int
     seen_at: float
     """When it last sent anything."""
+    answers: bool = False
+    """Whether it has answered, and no batch of it is overdue since."""
 
 
 @dataclass(slots=True)
@@ -80,6 +86,16 @@ class _Batch:
     """Whether its answer is overdue; then its windows were put back."""
 
 
+class _Waiting(NamedTuple):
+    """A window to hand out; it may have been answered meanwhile."""
+
+    id: WindowId
+    since: float
+    """When it began to wait."""
+    again: bool
+    """Whether it was handed out before."""
+
+
 class _Queue:
     """The windows that want one task done."""
 
@@ -87,45 +103,81 @@ class _Queue:
         self._max_wait_s = max_wait_s
         self.rows: dict[WindowId, tuple[NDArray[np.float32], ...]] = {}
         """For each window without an answer, the rows that a request carries."""
-        self.waiting: deque[tuple[WindowId, float, bool]] = deque()
-        """Windows to hand out, each with when it began to wait, and whether it was handed out
-        before; some may have been answered meanwhile."""
+        self.waiting: OrderedDict[str, deque[_Waiting]] = OrderedDict()
+        """By stream, the one whose turn it is first; a stream without any is not there."""
+        self._asked: dict[WindowId, set[bytes]] = {}
+        """The scorers to which each of the `rows` was handed."""
+        self._length = 0
         self.redelivered = 0
         """Windows that were handed out again."""
+
+    def __len__(self) -> int:
+        """Return how many windows wait to be handed out."""
+        return self._length
 
     def add(self, window_id: WindowId, rows: tuple[NDArray[np.float32], ...], now: float) -> None:
         """Queue a window; a known id is a no-op."""
         if window_id not in self.rows:
             self.rows[window_id] = rows
-            self.waiting.append((window_id, now, False))
+            self.waiting.setdefault(window_id[0], deque()).append(_Waiting(window_id, now, False))
+            self._length += 1
 
     def due_at(self) -> float | None:
         """Return when the oldest window has waited long enough, or None if none waits."""
-        return self.waiting[0][1] + self._max_wait_s if self.waiting else None
+        oldest = min((queue[0].since for queue in self.waiting.values()), default=None)
+        return None if oldest is None else oldest + self._max_wait_s
 
-    def take(self, most: int) -> list[WindowId]:
-        """Take up to ``most`` windows that have no answer yet."""
+    def take(self, most: int, scorer: bytes) -> list[WindowId]:
+        """Take up to ``most`` windows that have no answer yet, for ``scorer``."""
         ids: list[WindowId] = []
         while self.waiting and len(ids) < most:
-            window_id, _, again = self.waiting.popleft()
+            stream, queue = next(iter(self.waiting.items()))
+            window_id, _, again = queue.popleft()
+            self._length -= 1
+            if queue:
+                self.waiting.move_to_end(stream)
+            else:
+                del self.waiting[stream]
             if window_id in self.rows:
                 ids.append(window_id)
+                self._asked.setdefault(window_id, set()).add(scorer)
                 self.redelivered += again
         return ids
 
-    def forget(self, most: int) -> list[WindowId]:
-        """Drop up to ``most`` windows, oldest first, and return them."""
-        ids = list(islice(self.rows, most))
+    def require_asked(self, scorer: bytes, ids: list[WindowId]) -> None:
+        """Raise `WireError` if one of ``ids`` waits and was never handed to ``scorer``."""
         for window_id in ids:
-            del self.rows[window_id]
+            if window_id in self.rows and scorer not in self._asked.get(window_id, ()):
+                raise WireError(f"answer for {window_id[0]} from a scorer that was not asked")
+
+    def answered(self, window_id: WindowId) -> bool:
+        """Record the answer for a window; False where none waits."""
+        self._asked.pop(window_id, None)
+        return self.rows.pop(window_id, None) is not None
+
+    def forget(self, ids: Collection[WindowId]) -> None:
+        """Drop windows."""
+        for window_id in ids:
+            self.answered(window_id)
         # While no scorer takes any, nothing else clears this queue.
-        self.waiting = deque(one for one in self.waiting if one[0] in self.rows)
-        return ids
+        for stream in {window_id[0] for window_id in ids} & set(self.waiting):
+            queue = self.waiting[stream]
+            self._length -= len(queue)
+            kept = deque(one for one in queue if one.id in self.rows)
+            self._length += len(kept)
+            if kept:
+                self.waiting[stream] = kept
+            else:
+                del self.waiting[stream]
 
     def put_back(self, ids: list[WindowId], since: float) -> None:
-        """Queue again, at the head, those of ``ids`` that have no answer."""
-        again = [window_id for window_id in ids if window_id in self.rows]
-        self.waiting.extendleft((window_id, since, True) for window_id in reversed(again))
+        """Queue again, at the head of their streams, those of ``ids`` that have no answer."""
+        for window_id in reversed(ids):
+            if window_id in self.rows:
+                queue = self.waiting.setdefault(window_id[0], deque())
+                queue.appendleft(_Waiting(window_id, since, True))
+                self.waiting.move_to_end(window_id[0], last=False)
+                self._length += 1
 
 
 class Dispatcher:
@@ -170,12 +222,11 @@ class Dispatcher:
         """Return how many scorers there are; none while no useful answer comes from them."""
         return 0 if self.stalled_s(now) > STALLED_S else self.scorers
 
-    def give_up(self, most: int) -> list[WindowId]:
-        """Forget up to ``most`` windows, those first that have waited longest; return them."""
-        ids: list[WindowId] = []
-        for queue in self._queues.values():
-            ids += queue.forget(most - len(ids))
-        return ids
+    def give_up(self, ids: Collection[WindowId]) -> None:
+        """Forget windows: they want neither a score nor a class any more."""
+        if ids:
+            for queue in self._queues.values():
+                queue.forget(ids)
 
     def want_score(self, window_id: WindowId, window: NDArray[np.float32], now: float) -> None:
         """Queue a window, float32[320], for its score; one that waits already is a no-op."""
@@ -204,20 +255,28 @@ class Dispatcher:
         """Record that a scorer is ready, and how many batches it takes at a time."""
         # An overdue answer that has not come by now never will: it would have been sent before.
         self._under_way = [b for b in self._under_way if not (b.late and b.scorer == scorer)]
-        self._scorers[scorer] = _Scorer(credit=message.credit, seen_at=now)
+        known = self._scorers.setdefault(scorer, _Scorer(message.credit, now))
+        known.credit, known.seen_at = message.credit, now
 
     def on_answer(self, scorer: bytes, task: Task, ids: list[WindowId], now: float) -> list[int]:
-        """Record an answer; return the positions in ``ids`` that were still waiting for one."""
+        """Record an answer; return the positions in ``ids`` that were still waiting for one.
+
+        Raises:
+            WireError: one of them waits, and was not handed to this scorer.
+        """
+        self._queues[task].require_asked(scorer, ids)
         if scorer in self._scorers:
             self._scorers[scorer].seen_at = now
         answered = (scorer, task, ids)
         self._under_way = [
             batch for batch in self._under_way if (batch.scorer, batch.task, batch.ids) != answered
         ]
-        rows = self._queues[task].rows
-        found = [at for at, window_id in enumerate(ids) if rows.pop(window_id, None) is not None]
+        queue = self._queues[task]
+        found = [at for at, window_id in enumerate(ids) if queue.answered(window_id)]
         if found:
             self._progress_at = now
+            if scorer in self._scorers:
+                self._scorers[scorer].answers = True
         return found
 
     def due(self, now: float) -> list[tuple[bytes, Request]]:
@@ -226,7 +285,7 @@ class Dispatcher:
         requests: list[tuple[bytes, Request]] = []
         for task, queue in self._queues.items():
             while self._is_due(queue, now) and (scorer := self._free_scorer()) is not None:
-                ids = queue.take(self._config.max_batch)
+                ids = queue.take(self._config.max_batch, scorer)
                 if not ids:
                     continue
                 self._under_way.append(_Batch(scorer, task, ids, now))
@@ -246,18 +305,24 @@ class Dispatcher:
         return max(now, min(deadlines)) if deadlines else None
 
     def _is_due(self, queue: _Queue, now: float) -> bool:
+        if len(queue) >= self._config.max_batch:
+            return True
         due_at = queue.due_at()
-        full = len(queue.waiting) >= self._config.max_batch
-        return due_at is not None and (full or now >= due_at)
+        return due_at is not None and now >= due_at
 
     def _free_scorer(self) -> bytes | None:
-        """Return the scorer with credit, and no answer overdue, that was served longest ago."""
+        """Return the scorer with credit, and no answer overdue, that was served longest ago.
+
+        One that has not answered yet, or not in time, only where no other is free.
+        """
         busy = Counter(batch.scorer for batch in self._under_way)
         late = {batch.scorer for batch in self._under_way if batch.late}
-        for name, scorer in self._scorers.items():
-            if busy[name] < scorer.credit and name not in late:
-                return name
-        return None
+        free = [
+            name
+            for name, scorer in self._scorers.items()
+            if busy[name] < scorer.credit and name not in late
+        ]
+        return next((name for name in free if self._scorers[name].answers), next(iter(free), None))
 
     def _redeliver(self, now: float) -> None:
         """Put back the windows of silent scorers, and those that were not answered in time."""
@@ -270,6 +335,8 @@ class Dispatcher:
             overdue = now >= batch.sent_at + config.redeliver_after_s
             if not batch.late and (overdue or batch.scorer not in self._scorers):
                 batch.late = True
+                if batch.scorer in self._scorers:
+                    self._scorers[batch.scorer].answers = False
                 self._queues[batch.task].put_back(batch.ids, batch.sent_at)
         self._under_way = [b for b in self._under_way if b.scorer in self._scorers]
 

@@ -17,10 +17,10 @@ counted in ``rejected_frames`` and ignored. One thread; `Hub.run` ends when ``st
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
-from pipeline.errors import BusyError, LogError, MissingChunkError, WireError
-from pipeline.hub.admission import Admission, NoCreditError
+from pipeline.errors import LogError, WireError
+from pipeline.hub.admission import Admission
 from pipeline.hub.catchup import CatchUp
 from pipeline.hub.config import HubConfig
 from pipeline.hub.control import Control
@@ -29,50 +29,33 @@ from pipeline.hub.dispatch import Dispatcher, Task
 from pipeline.hub.journal import Journal
 from pipeline.hub.outbox import Outbox
 from pipeline.hub.sockets import HubSockets
+from pipeline.hub.sources import Sources
 from pipeline.hub.status import HubStatus
 from pipeline.hub.system_alarms import SystemAlarmBook
 from pipeline.log.store import AlertLog
 from pipeline.schema.messages import (
-    Accepted,
     Acknowledged,
-    Chunk,
     ClassReply,
-    End,
     Event,
     Forgotten,
-    Hello,
     Opened,
     Ready,
-    Refused,
     ScoreReply,
     decode,
-    decode_from_source,
     encode,
     rows_of,
-    stream_named_in,
 )
 from pipeline.schema.public import Alert, Public, Status, SystemReport
 from pipeline.schema.requests import Died
 from pipeline.scoring.beat import Beat
-from pipeline.stream.session import NOT_BEGUN
 from pipeline.stream.streams import Outcome, Streams
-from pipeline.transport.sockets import Peer, wait
+from pipeline.transport.sockets import wait
 
 logger = logging.getLogger(__name__)
 
 _HEARTBEAT_S: Final = 0.25
 _STATUS_S: Final = 1.0
 _STRIP_S: Final = 0.1
-
-
-class _Unanswered(NamedTuple):
-    """A message of a source that waits for its `Accepted`."""
-
-    peer: Peer
-    stream: str
-    number: int
-    missing: bool
-    """Whether it was not taken, for one before it has not arrived."""
 
 
 class Hub:
@@ -96,7 +79,6 @@ class Hub:
         self._clock = clock
         self._on_report = on_report
         self._due = {"heartbeat": 0.0, "status": 0.0, "strip": 0.0}
-        self._unanswered: list[_Unanswered] = []
         self._messages: list[tuple[str, Public]] = []
         """To be published after the commit, by topic."""
         self._reported_beats: list[Beat] = []
@@ -111,11 +93,16 @@ class Hub:
             on_failure.enter_context(self._sockets)
             self._log = AlertLog(config.log)
             self._journal = Journal(self._log, self._streams)
+            self._sources = Sources(
+                self._sockets.ingest, self._streams, self._journal, self._admission,
+                apply=self._apply, hand_over=self._hand_over, counters=self._counters,
+            )  # fmt: skip
             self._outbox = Outbox(self._sockets.alerts, self._log, clock, config.keep)
             self._catch_up = CatchUp(self._sockets.replay, self._log)
             self._control = Control(
-                self._sockets.control, self._log, self._acknowledge, self._state, self._on_death
-            )
+                self._sockets.control, self._log, self._acknowledge, self._state, self._on_death,
+                config.supervisor,
+            )  # fmt: skip
             self._status = HubStatus(
                 config, clock, self._counters, self._streams, self._dispatcher, self._outbox,
                 self._log, self._sockets, self._system_alarms,
@@ -163,12 +150,13 @@ class Hub:
         """
         self._sockets.check()
         now = self._clock()
-        deadlines = [*self._due.values(), self._dispatcher.next_deadline(now) or now + 1.0]
+        parts = (self._dispatcher.next_deadline(now), self._admission.next_deadline())
+        deadlines = [*self._due.values(), *(at for at in parts if at is not None)]
         if given_up := self._admission.update(self._outbox.waiting, now):
             self._apply(given_up, now)
         self._wait(min(deadlines) - now)
         if self._admission.reads_samples:
-            self._receive_samples()
+            self._sources.receive(self._clock())
         self._receive_answers()
         self._send_requests()
         self._serve_clients()
@@ -183,44 +171,6 @@ class Hub:
         ingest = self._sockets.ingest
         readable = [one for one in routers if one is not ingest or self._admission.reads_samples]
         wait(readable, 0.0 if self._catch_up.under_way else timeout_s)
-
-    # --- receive: samples -------------------------------------------------------------------
-
-    def _receive_samples(self) -> None:
-        for peer, frame in self._sockets.ingest.receive(64):
-            missing = False
-            try:
-                message = decode_from_source(frame)
-                self._admit(peer, message)
-            except NoCreditError:
-                continue  # it will be sent again, once a question is answered with credit
-            except MissingChunkError:
-                missing = True
-            except WireError as error:
-                self._refuse(peer, stream_named_in(frame), error)
-                continue
-            number = 0 if isinstance(message, Hello) else message.number
-            self._unanswered.append(_Unanswered(peer, message.stream, number, missing))
-
-    def _refuse(self, peer: Peer, stream: str | None, error: WireError) -> None:
-        """Count what is not taken and, where it names its stream, tell its source why."""
-        self._reject(error)
-        if stream is not None:
-            busy = isinstance(error, BusyError)
-            refused = Refused(stream=stream, reason=str(error)[:300], busy=busy)
-            self._sockets.ingest.send(peer, encode(refused))
-
-    def _admit(self, peer: Peer, message: Hello | Chunk | End) -> None:
-        """Apply what a source sends; raise `WireError` or `NoCreditError` if it is not taken."""
-        if not peer.rights.may_send(message.stream):
-            raise WireError("this key may not send that stream; see monitor keys list")
-        now = self._clock()
-        if not isinstance(message, Hello):
-            self._admission.require_credit()
-            for event in self._streams.admit(message, now, self._hand_over):
-                self._apply(event, now)
-        elif not message.resume and self._streams.busy(message.stream, message.session, now):
-            raise BusyError(f"another source sends {message.stream}: give this one another name")
 
     def _hand_over(self, name: str) -> list[Alert]:
         """Return, once, the latched alarms retained from earlier streams called ``name``."""
@@ -260,8 +210,7 @@ class Hub:
             self._apply(rows_of(reply, rows), now)
 
     def _reject(self, error: WireError) -> None:
-        self._counters.rejected_frames += 1
-        logger.debug("frame refused: %s", error)
+        self._counters.reject(error, self._clock())
 
     # --- apply ------------------------------------------------------------------------------
 
@@ -311,6 +260,8 @@ class Hub:
         event = Acknowledged(stream=stream, episode=episode)
         alerts = self._system_alarms.acknowledge(event)
         self._outbox.add_alerts(alerts)
+        if not self._streams.can_acknowledge(event):
+            return alerts
         return alerts + self._apply(event, self._clock()).acknowledged
 
     def _state(self) -> tuple[SystemReport, list[Status]]:
@@ -323,7 +274,9 @@ class Hub:
     def _watch_system(self, now: float) -> None:
         """Raise and end the alarms that go by the clock."""
         waiting, scorers = self._streams.pending > 0, self._dispatcher.working(now)
-        alerts = self._system_alarms.watch(scorers, self._outbox.unwritable, waiting=waiting)
+        alerts = self._system_alarms.watch(
+            scorers, self._outbox.unwritable, self._journal.unsaved, waiting=waiting
+        )
         silent = [] if self._config.ending() else self._streams.watch_sources(self._clock())
         self._outbox.add_alerts(alerts + silent)
 
@@ -332,12 +285,13 @@ class Hub:
     def _commit(self) -> None:
         """Commit what became known in this turn; only then answer and publish."""
         logged = self._outbox.commit(self._journal)
+        self._counters.unsaved_states = self._journal.unsaved_states
         for alert in logged:
             self._streams.want_strip(alert)
             self._control.on_alert(alert)
             self._counters.on_alert(alert)
             self._status.on_alert(alert)
-        self._answer_sources()
+        self._sources.answer(self._clock())
         self._control.reply(logged, self._outbox.unwritable)
         self._outbox.log_strips(self._streams.take_strips())
         for topic, message in self._messages:
@@ -349,27 +303,6 @@ class Hub:
             if (session := self._streams.sessions.get(beat.id[0])) is not None:
                 session.record_latency(latency.total)
         self._reported_beats.clear()
-
-    def _answer_sources(self) -> None:
-        """Acknowledge to the sources what is in the log by now."""
-        for peer, name, number, missing in self._unanswered:
-            progress = self._journal.progress(name) or NOT_BEGUN
-            session = self._streams.sessions.get(name)
-            answer = Accepted(
-                stream=name,
-                epoch=progress.epoch,
-                next_sample=progress.next_sample,
-                credit=self._admission.credit,
-                number=number,
-                session=progress.source_session,
-                written=progress.number,
-                missing=missing,
-                known=progress is not NOT_BEGUN and session is not None and not session.ended,
-                over=progress.over,
-                session_epoch=session.state.source_epoch if session else 0,
-            )
-            self._sockets.ingest.send(peer, encode(answer))
-        self._unanswered.clear()
 
     def _regular_messages(self, now: float) -> Iterator[tuple[str, Public]]:
         """Yield what is published at fixed intervals and is due, by topic."""

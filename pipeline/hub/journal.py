@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipeline.errors import LogError, SnapshotError, WireError
+from pipeline.log.schema import LONGEST_VALUE
 from pipeline.log.store import AlertLog, Commit
 from pipeline.schema.messages import Entry, Event, Forgotten, Opened, decode_entry, encode_entry
 from pipeline.schema.public import Alert
@@ -36,6 +37,9 @@ _SNAPSHOTS_A_COMMIT: Final = 4
 
 _MAX_WAITING_BYTES: Final = 8 * 1024 * 1024
 """Of events that the log does not take; beyond, snapshots are written instead once it does."""
+
+LONGEST_STATE: Final = LONGEST_VALUE - 4_096
+"""Bytes of a state that fits into a row of the log."""
 
 _STRIPS_RESUMED: Final = 256
 
@@ -70,6 +74,11 @@ class Journal:
         self._removed: set[str] = set()
         """Streams whose snapshot is to be dropped."""
         self._progress: dict[str, Progress] = {}
+        self.unsaved: dict[str, str] = {}
+        """Streams whose newest state could not be written, and why: a hub that continues from this
+        log begins them again."""
+        self.unsaved_states = 0
+        """How many states were not written."""
 
     def is_due(self, now: float) -> bool:
         """Return whether anything waits to be written."""
@@ -93,6 +102,8 @@ class Journal:
         for name in concerned:
             unsaved = self._unsaved.setdefault(name, _Unsaved(number, 0, arrived_at))
             unsaved.events += 1
+        if isinstance(event, Forgotten | Opened):
+            self.unsaved.pop(event.stream, None)
         if isinstance(event, Forgotten):
             self._removed.add(event.stream)
             self._unsaved.pop(event.stream, None)
@@ -105,9 +116,11 @@ class Journal:
         """
         sessions = self._streams.sessions
         due = self._snapshots_due(now)
-        snapshots = {name: _packed(sessions[name]) for name in due if name in sessions}
+        snapshots = self._packed({name: sessions[name] for name in due if name in sessions})
         first_unsaved = [
-            unsaved.first for name, unsaved in self._unsaved.items() if name not in snapshots
+            unsaved.first
+            for name, unsaved in self._unsaved.items()
+            if name not in snapshots and name not in self.unsaved
         ]
         next_number = self._log.last_entry + len(self._entries) + 1
         try:
@@ -117,18 +130,36 @@ class Journal:
                     entries=self._entries,
                     snapshots=snapshots,
                     removed=sorted(self._removed),
-                    entries_needed_from=(
-                        min(first_unsaved, default=next_number) if snapshots else None
-                    ),
+                    entries_needed_from=(min(first_unsaved, default=next_number) if due else None),
                 )
             )
         except LogError:
             self._drop_entries_beyond_limit()
             raise
-        for name in snapshots:
+        for name in due:
             self._unsaved.pop(name, None)
         self._on_written()
         return logged
+
+    def _packed(self, sessions: Mapping[str, StreamSession]) -> dict[str, bytes]:
+        """Return the states that can be written; of the others the log keeps none.
+
+        One that is too long would fail the commit, and with it everybody's alerts.
+        """
+        snapshots = {}
+        for name, session in sessions.items():
+            try:
+                state = _FS_HZ.pack(session.stream.fs_hz) + pack(session.state)
+                if len(state) > LONGEST_STATE:
+                    raise ValueError(f"{len(state) / 2**20:.1f} MiB")
+            except (ValueError, OverflowError) as error:
+                self.unsaved[name] = str(error)
+                self.unsaved_states += 1
+                self._removed.add(name)
+            else:
+                self.unsaved.pop(name, None)
+                snapshots[name] = state
+        return snapshots
 
     def close(self, alerts: Sequence[Alert], now: float) -> list[Alert]:
         """Write what waits and the state of every stream, for a new hub to continue at once.
@@ -245,7 +276,3 @@ class Journal:
         arrived_at = min(entry.arrived_at, now)  # the clock begins anew with the machine
         self._streams.apply(entry.event, arrived_at, to=lacks_it)
         return self._streams.concerned(entry.event)
-
-
-def _packed(session: StreamSession) -> bytes:
-    return _FS_HZ.pack(session.stream.fs_hz) + pack(session.state)

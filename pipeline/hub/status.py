@@ -121,6 +121,8 @@ class HubStatus:
             fault=self._outbox.fault,
             alarms=list(self._system_alarms.active),
             unreadable_lines=total.unreadable_lines,
+            uncredited_chunks=self._counters.uncredited_chunks,
+            unsaved_states=self._counters.unsaved_states,
         )
 
     def heartbeat(self) -> Heartbeat:

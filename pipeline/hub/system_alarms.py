@@ -4,7 +4,7 @@
 raised them ended. The clock is an argument; no I/O.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from pipeline.alarms.retained import RetainedAlarms
 from pipeline.alarms.settings import AlarmSettings
@@ -59,16 +59,20 @@ class SystemAlarmBook:
         """Record that the hub before this one did not end in order."""
         self._system.on_interruption(self._clock())
 
-    def watch(self, scorers: int, unwritable: str, *, waiting: bool) -> list[Alert]:
+    def watch(
+        self, scorers: int, unwritable: str, unsaved: Mapping[str, str], *, waiting: bool
+    ) -> list[Alert]:
         """Return the alerts of conditions that do not come with samples.
 
         Args:
             scorers: how many there are.
             unwritable: why the log takes nothing; empty while it does.
+            unsaved: streams whose state the log does not hold, and why.
             waiting: whether beats wait for a scorer.
         """
         now = self._clock()
         alerts = self._system.on_scorers(scorers, now, waiting=waiting)
         alerts += self._system.on_log(unwritable, now) + self._last_of_removed
+        alerts += self._system.on_unsaved(unsaved, now)
         self._last_of_removed = []
         return alerts + self._system.advance(now)

@@ -28,6 +28,9 @@ from pipeline.schema.public import Alert
 MAX_CHUNK_SAMPLES: Final = 32_768
 """Keeps a chunk, flags included, under the 256 KiB that an inbound data frame may have."""
 
+MAX_CHUNK_S: Final = 75.0
+"""Longest signal in a chunk on the wire; a replay sends 72 s at most. Old journals hold longer."""
+
 MAX_BATCH: Final = 128
 """Windows in one request to a scorer."""
 
@@ -293,6 +296,8 @@ def decode(frame: bytes) -> Message:
         message = _decoder.decode(frame)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"frame of {len(frame)} bytes is no message: {error}") from None
+    if isinstance(message, Chunk) and message.samples.size > MAX_CHUNK_S * message.fs_hz:
+        raise WireError(f"chunk of {message.stream}: over {MAX_CHUNK_S:g} s of signal")
     return _with_checked_arrays(message)
 
 
@@ -334,13 +339,11 @@ def _with_checked_arrays(message: _M) -> _M:
     """
     replace = msgspec.structs.replace
     if isinstance(message, Chunk):
-        n = message.samples.size
+        n, flags = message.samples.size, message.flags.size
         if n > MAX_CHUNK_SAMPLES:
             raise WireError(f"chunk of {message.stream}: {n} samples")
-        if message.flags.size not in (0, n):
-            raise WireError(
-                f"chunk of {message.stream}: {n} samples but {message.flags.size} flags"
-            )
+        if flags not in (0, n):
+            raise WireError(f"chunk of {message.stream}: {n} samples but {flags} flags")
     elif isinstance(message, ScoreReply):
         n = len(message.ids)
         scores = _finite(message.scores, n, 1, "score")[:, 0]
@@ -392,7 +395,6 @@ def rows_of(reply: ScoreReply | ClassReply, rows: list[int]) -> ScoreReply | Cla
         return reply
     ids = [reply.ids[row] for row in rows]
     if isinstance(reply, ClassReply):
-        probabilities = reply.probabilities[rows]
-        return msgspec.structs.replace(reply, ids=ids, probabilities=probabilities)
+        return msgspec.structs.replace(reply, ids=ids, probabilities=reply.probabilities[rows])
     scores, residuals = reply.scores[rows], reply.residuals[rows]
     return msgspec.structs.replace(reply, ids=ids, scores=scores, residuals=residuals)

@@ -100,6 +100,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     longer (the burden); null where nothing was judged yet."""
     rhythm_s: float = 0.0
     """Time in which the rhythm was judged, over all epochs."""
+    uncredited_chunks: int = 0
+    """Chunks that came though the source had no credit, and were not taken, since the hub began."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,6 +232,10 @@ class SystemReport(msgspec.Struct, frozen=True, kw_only=True):
     """The latest alert of every active alarm about the system, not about a stream."""
     unreadable_lines: int = 0
     """Lines or packets of devices that their sources could not read."""
+    uncredited_chunks: int = 0
+    """Chunks that came though their sources had no credit, and were not taken."""
+    unsaved_states: int = 0
+    """States of streams that did not fit into the log, and were not written."""
 
     @property
     def unaccounted_windows(self) -> int:

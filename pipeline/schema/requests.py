@@ -77,6 +77,8 @@ class Died(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="died"
     """Its exit code, or minus the signal that killed it."""
     times: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
     """How often it died without a steady run between."""
+    token: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    """The secret that the supervisor gave to the hub when it started it."""
 
 
 class ControlReply(msgspec.Struct, frozen=True, kw_only=True):

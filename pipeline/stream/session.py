@@ -108,6 +108,8 @@ class StreamSession:
         self.stream = stream
         self.arrived_at = arrived_at
         """When the newest samples arrived."""
+        self.uncredited_chunks = 0
+        """Chunks that came without credit and were not taken, since this hub began."""
         self.recorder = StripRecorder(stream.name, self.state.recorder)
         self.source_alarm = SourceAlarm(stream.name, stream.fs_hz, stream.settings)
 
@@ -249,4 +251,5 @@ class StreamSession:
             source_fault=self.state.source_fault,
             atrial_fibrillation_share=share,
             rhythm_s=rhythm_s,
+            uncredited_chunks=self.uncredited_chunks,
         )

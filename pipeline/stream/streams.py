@@ -14,7 +14,7 @@ from typing import Final
 
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.system import STALE_S
-from pipeline.errors import BusyError, MissingChunkError, WireError
+from pipeline.errors import WireError
 from pipeline.schema.messages import (
     Acknowledged,
     Chunk,
@@ -31,6 +31,7 @@ from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.counters import counted
+from pipeline.stream.numbering import is_news
 from pipeline.stream.session import PendingAlert, SessionState, StreamSession
 from pipeline.stream.stream import Stream, StreamUpdate
 from pipeline.stream.strips import wants_strip
@@ -172,19 +173,19 @@ class Streams:
             BusyError: another source sends this stream.
             MissingChunkError: the message before this one did not arrive.
         """
-        session = self.sessions.get(message.stream)
-        if message.number:
-            known = session is not None and message.session == session.state.source_session
-            before = session.state.number if session is not None and known else 0
-            if session is not None and message.number <= before and not _adds_to(message, session):
-                return []  # sent again, though it had arrived
-            if message.number > before + 1 and not message.unkept:
-                raise MissingChunkError(f"{message.stream}: {before + 1} before {message.number}")
-        return (
-            self._chunk(message, now, retained)
-            if isinstance(message, Chunk)
-            else self._end(message)
-        )
+        if not self.is_news(message, now):
+            return []
+        if isinstance(message, End):
+            return self._end(message)
+        return self._chunk(message, now, retained)
+
+    def is_news(self, message: Chunk | End, now: float) -> bool:
+        """Return whether a message changes its stream; one that is sent again does not.
+
+        Raises `WireError` as `admit` does, but for contradictions to the samples before.
+        """
+        busy = self.busy(message.stream, message.session, now)
+        return is_news(message, self.sessions.get(message.stream), busy=busy)
 
     def _chunk(
         self, chunk: Chunk, now: float, retained: Callable[[str], list[Alert]]
@@ -206,8 +207,6 @@ class Streams:
             )
             return [*removal, opened, chunk]
         stream = session.stream
-        if self.busy(chunk.stream, chunk.session, now):
-            raise BusyError(f"another source sends {chunk.stream} now: give this one another name")
         if chunk.epoch < stream.epoch:
             if chunk.session != session.state.source_session:
                 # If it were ignored, it would be missing for ever, and all that follows it.
@@ -218,12 +217,18 @@ class Streams:
             raise WireError(f"{chunk.stream} goes on after its end")
         return [chunk]
 
-    def busy(self, name: str, source_session: str, now: float) -> bool:
-        """Return whether another source than that of ``source_session`` sends the stream now."""
+    def busy(
+        self, name: str, source_session: str, now: float, *, silent_s: float = STALE_S
+    ) -> bool:
+        """Return whether another source than that of ``source_session`` sends the stream now.
+
+        That is, it is not over, and something came within ``silent_s``.
+        """
         session = self.sessions.get(name)
         if session is None or session.state.ending:
             return False
-        return source_session != session.state.source_session and now - session.arrived_at < STALE_S
+        other = source_session != session.state.source_session
+        return other and now - session.arrived_at < silent_s
 
     def _removal(self, now: float) -> list[Event]:
         """Return the removal of a stream, where there are too many for another one.
@@ -246,9 +251,7 @@ class Streams:
         return [Forgotten(stream=min(silent)[1])]
 
     def _end(self, end: End) -> list[Event]:
-        session = self.sessions.get(end.stream)
-        if session is None:
-            raise WireError(f"end of {end.stream}, which never began")
+        session = self.sessions[end.stream]
         if end.epoch != session.stream.epoch:
             raise WireError(f"end of {end.stream} in epoch {end.epoch}, which is not now")
         return [] if session.state.ending else [end]
@@ -265,6 +268,11 @@ class Streams:
             case Acknowledged():
                 return {event.stream} & set(self.sessions)
         return {event.stream}
+
+    def can_acknowledge(self, event: Acknowledged) -> bool:
+        """Return whether there is an alarm that ``event`` acknowledges, and nobody has yet."""
+        alarms = (alarm for name in self.concerned(event) for alarm in self.sessions[name].alarms)
+        return any(a.state != "ack" and event.episode in ("", a.episode) for a in alarms)
 
     def apply(
         self, event: Event, arrived_at: float, *, to: Callable[[str], bool] | None = None
@@ -382,10 +390,3 @@ class Streams:
             logger.info("the stream is over", extra={"stream": name})
             outcome.add(session.stream.close(), session.arrived_at)
             outcome.ended = True
-
-
-def _adds_to(message: Chunk | End, session: StreamSession) -> bool:
-    """Return whether a message of a known number adds something: a source that resumes may."""
-    if isinstance(message, End):
-        return not session.state.ending
-    return (message.epoch, message.end) > (session.stream.epoch, session.stream.next_sample)

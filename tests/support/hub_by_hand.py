@@ -13,7 +13,7 @@ from pipeline.hub.config import HubConfig
 from pipeline.hub.hub import Hub
 from pipeline.schema.messages import Accepted, Chunk, Message, decode, encode
 from pipeline.transport.sockets import Dealer, wait
-from tests.support.running import CONFIG, DEADLINE_S
+from tests.support.running import CONFIG, DEADLINE_S, SUPERVISOR
 
 
 class HubByHand:
@@ -24,7 +24,7 @@ class HubByHand:
         """How far its clock is ahead of that of the machine."""
         self.log = log
         self.connections: list[Dealer] = []
-        settings: dict[str, Any] = {"live_score": CONFIG, **config}
+        settings: dict[str, Any] = {"live_score": CONFIG, "supervisor": SUPERVISOR, **config}
         self.hub = Hub(HubConfig(log=log, **settings), lambda: time.monotonic() + self.later_s)
 
     def connect(self, socket_name: str) -> Dealer:

@@ -22,6 +22,9 @@ from pipeline.scoring.protocols import Classifier, ScoredBatch
 from pipeline.signal.samples import SampleBlock
 
 DEADLINE_S = 60.0
+SUPERVISOR = "f" * 32
+"""The secret of the supervisor of every hub of the tests."""
+
 CONFIG = LiveScoreConfig(
     scales={name: Scale(median=-2.0, p95=0.5) for name in COMPONENTS},
     threshold=3.0,
@@ -99,7 +102,9 @@ def running_hub(
     on_report: Callable[[SystemReport], None] = lambda report: None,
 ) -> Iterator[Hub]:
     """Run a hub in a thread; its sockets and its log belong to that thread alone."""
-    config = HubConfig(log=log, live_score=CONFIG, classify=classify, resume=resume)
+    config = HubConfig(
+        log=log, live_score=CONFIG, classify=classify, resume=resume, supervisor=SUPERVISOR
+    )
     begun: queue.Queue[Hub] = queue.Queue()
 
     def serve(stop: Callable[[], bool]) -> None:

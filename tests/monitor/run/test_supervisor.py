@@ -20,7 +20,7 @@ from pipeline.client import Subscriber
 from pipeline.errors import ConfigError
 from pipeline.schema.public import Alert
 from pipeline.schema.requests import Died
-from tests.support.running import running_hub, subscriber, until
+from tests.support.running import SUPERVISOR, running_hub, subscriber, until
 
 
 class FakeChild:
@@ -239,7 +239,7 @@ def test_process_that_cannot_be_started_is_tried_again() -> None:
 def test_deaths_are_reported_once_to_a_hub_that_starts_later(tmp_path: Path) -> None:
     """Until a hub listens they are queued, and then sent in order."""
     with running_hub(tmp_path / "log") as hub, subscriber(hub) as listener:
-        reporter = DeathReporter(hub.endpoints["control"], lambda: 0.0)
+        reporter = DeathReporter(hub.endpoints["control"], lambda: 0.0, SUPERVISOR)
         try:
             for times in (1, 2, 3):
                 reporter.add(Died(process="hub", code=-9, times=times))

@@ -14,11 +14,21 @@ from pipeline.client import Subscriber, ask
 from pipeline.errors import ConfigError, EndpointError, InputError
 from pipeline.hub.hub import Hub
 from pipeline.log.store import AlertLog
-from pipeline.schema.public import Alert, Public, Status
-from pipeline.schema.requests import Acknowledge, Died, Show, Silence
+from pipeline.schema.public import Alert, Public, Status, encode_json
+from pipeline.schema.requests import (
+    Acknowledge,
+    ControlReply,
+    Died,
+    Show,
+    Silence,
+    State,
+    decode_control_reply,
+)
 from pipeline.signal.samples import SampleBlock
 from replay.synthetic import PatientConfig, SyntheticPatient
+from tests.support.hub_by_hand import chunk, hub_by_hand
 from tests.support.running import (
+    SUPERVISOR,
     alerts_of,
     feed,
     ingest_client,
@@ -177,7 +187,7 @@ def test_restored_hub_keeps_the_alarms_of_its_streams(tmp_path: Path) -> None:
 def test_reported_death_is_an_alarm_for_every_watcher(tmp_path: Path) -> None:
     """The control socket takes it, with bounds on what it says."""
     with running_hub(tmp_path / "log") as hub, subscriber(hub) as listener:
-        died = Died(process="scorer", code=-9, times=1)
+        died = Died(process="scorer", code=-9, times=1, token=SUPERVISOR)
         assert ask(hub.endpoints["control"], died).error == ""
         on = Watcher(listener).wait_for("process_died", "on")
         assert (on.stream, on.category, on.count) == ("", "technical", 1)
@@ -238,3 +248,67 @@ def test_request_without_a_monitor_is_an_error() -> None:
     """After a moment, with what to check."""
     with pytest.raises(EndpointError, match="is a monitor running"):
         ask("tcp://127.0.0.1:9", Acknowledge(), timeout_s=0.2)
+
+
+def test_a_flood_of_requests_writes_nothing(tmp_path: Path) -> None:
+    """What is acknowledged already, and deaths that strangers report, leave the log as it was."""
+    with hub_by_hand(tmp_path / "log") as one:
+        source = one.connect("ingest")
+        for number in range(1, 9):
+            one.accepted(source, chunk(number))
+        nurse = one.connect("control")
+        reply = decode_control_reply(one.ask(nurse, encode_json(Acknowledge())))
+        assert "asystole" in {alert.kind for alert in reply.alerts}
+        written = one.hub._log.last_seq, one.hub._log.last_entry
+        flood = [
+            Acknowledge(),
+            Acknowledge(stream="s"),
+            Acknowledge(stream="s", episode=reply.alerts[0].episode),
+            Died(process="source", code=-9, times=1),
+            Died(process="hub", code=-9, times=1, token="0" * 32),
+        ]
+        strangers = [one.connect("control") for _ in range(3)]
+        for stranger in strangers:
+            one.ask(stranger, encode_json(State()))
+        answers: list[ControlReply] = []
+        for n in range(60):
+            for stranger in strangers:
+                assert stranger.send(encode_json(flood[n % len(flood)]))
+        while len(answers) < 180:
+            one.turns(1)
+            for stranger in strangers:
+                answers += map(decode_control_reply, stranger.receive())
+        assert (one.hub._log.last_seq, one.hub._log.last_entry) == written
+        assert [answer.alerts for answer in answers] == [[]] * 180
+        assert sum("supervisor" in answer.error for answer in answers) == 72
+        assert one.hub._state()[0].rejected_frames >= 72
+
+
+def test_a_client_may_ask_for_changes_as_fast_as_a_person_can(tmp_path: Path) -> None:
+    """Beyond, it is refused with the reason, and counted; questions and other clients are not."""
+    with hub_by_hand(tmp_path / "log") as one:
+        rude, nurse = one.connect("control"), one.connect("control")
+        request = encode_json(Silence(seconds=1.0))
+        replies = [decode_control_reply(one.ask(rude, request)) for _ in range(80)]
+        assert [reply.error for reply in replies[:32]] == [""] * 32
+        assert "changes a second" in replies[-1].error
+        refused = sum(bool(reply.error) for reply in replies)
+        assert one.hub._state()[0].rejected_frames == refused
+        assert decode_control_reply(one.ask(rude, encode_json(State()))).system is not None
+        assert not decode_control_reply(one.ask(nurse, request)).error
+        one.later_s += 5.0
+        assert not decode_control_reply(one.ask(rude, request)).error
+
+
+def test_deaths_are_reported_by_the_supervisor_of_this_hub_alone(tmp_path: Path) -> None:
+    """By the secret that it was started with; a hub without one takes no report."""
+    report = Died(process="scorer", code=-9, times=1, token=SUPERVISOR)
+    for supervisor, taken in ((SUPERVISOR, True), ("e" * 32, False), ("", False)):
+        with hub_by_hand(tmp_path / f"log{supervisor}", supervisor=supervisor) as one:
+            control = one.connect("control")
+            for request in (report, Died(process="scorer", code=-9, times=1)):
+                reply = decode_control_reply(one.ask(control, encode_json(request)))
+                assert ("supervisor" in reply.error) == (not (taken and request.token))
+            one.turns(1)
+            kinds = {alert.kind for alert in one.hub._system_alarms.active}
+            assert ("process_died" in kinds) == taken

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from pipeline.constants import RR_FEATURES
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, WireError
 from pipeline.hub.dispatch import DispatchConfig, Dispatcher, Task
 from pipeline.schema.messages import (
     ClassRequest,
@@ -290,6 +290,62 @@ def test_windows_that_are_given_up_leave_nothing_behind() -> None:
     dispatcher = Dispatcher()
     for n in range(1_000):
         dispatcher.want_score(("s", 0, n), np.zeros(320, np.float32), 0.0)
-    assert dispatcher.give_up(990) == [("s", 0, n) for n in range(990)]
+    dispatcher.give_up([("s", 0, n) for n in range(990)])
     assert dispatcher.pending == 10
-    assert len(dispatcher._queues[Task.SCORE].waiting) == 10
+    assert len(dispatcher._queues[Task.SCORE]) == 10
+    dispatcher.on_ready(b"a", READY, 0.0)
+    [(_, request)] = dispatcher.due(1.0)
+    assert request.ids == [("s", 0, n) for n in range(990, 1_000)]
+
+
+def test_streams_take_turns_in_a_batch() -> None:
+    """A beat of one waits for no more than a batch, however many of another came before it."""
+    dispatcher = Dispatcher(DispatchConfig(max_batch=4))
+    dispatcher.on_ready(b"a", READY, 0.0)
+    for n in range(100):
+        dispatcher.want_score(("fast", 0, n), WINDOW, 0.0)
+    dispatcher.want_score(("bed", 0, 7), WINDOW, 0.0)
+
+    (_, first), (_, second) = dispatcher.due(0.0)
+
+    assert first.ids == [("fast", 0, 0), ("bed", 0, 7), ("fast", 0, 1), ("fast", 0, 2)]
+    assert second.ids == [("fast", 0, n) for n in range(3, 7)]
+
+
+def test_only_a_scorer_that_was_asked_may_answer() -> None:
+    """Nobody else's numbers reach a patient's baseline; who was asked first may still be late."""
+    dispatcher = Dispatcher(DispatchConfig(redeliver_after_s=1.0, silent_after_s=1.5))
+    dispatcher.on_ready(b"a", READY, 0.0)
+    dispatcher.want_score(window_id(1), WINDOW, 0.0)
+    with pytest.raises(WireError, match="was not asked"):
+        dispatcher.on_answer(b"a", Task.SCORE, [window_id(1)], 0.0)
+    dispatcher.due(0.1)
+    dispatcher.on_ready(b"stranger", READY, 0.2)
+    with pytest.raises(WireError, match="was not asked"):
+        dispatcher.on_answer(b"stranger", Task.SCORE, [window_id(5), window_id(1)], 0.2)
+
+    dispatcher.due(60.0)
+
+    assert dispatcher.scorers == 0
+    assert dispatcher.on_answer(b"a", Task.SCORE, [window_id(1)], 60.0) == [0]
+    assert dispatcher.on_answer(b"stranger", Task.SCORE, [window_id(1)], 60.1) == []
+
+
+def test_a_scorer_that_answers_goes_before_one_that_only_says_that_it_is_ready() -> None:
+    """However often it says so: a beat waits for it only where no other scorer has credit."""
+    dispatcher = Dispatcher(DispatchConfig(max_batch=1))
+    dispatcher.on_ready(b"idle", READY, 0.0)
+    dispatcher.on_ready(b"good", READY, 0.0)
+    asked = Counter[bytes]()
+    for n in range(100):
+        now = n / 10
+        dispatcher.on_ready(b"idle", READY, now)
+        dispatcher.on_ready(b"good", READY, now)
+        dispatcher.want_score(window_id(n), WINDOW, now)
+        for scorer, request in dispatcher.due(now + 0.01):
+            asked[scorer] += 1
+            if scorer == b"good":
+                dispatcher.on_answer(scorer, Task.SCORE, request.ids, now + 0.02)
+
+    assert asked[b"idle"] <= 3
+    assert dispatcher.pending == 0

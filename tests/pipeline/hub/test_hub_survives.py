@@ -46,11 +46,18 @@ from replay.headers import DEMO_RECORD
 from replay.records import RecordSource
 from tests.monitor.run.test_system import command, environment
 from tests.support.hub_by_hand import HubByHand, chunk, hub_by_hand
-from tests.support.running import CONFIG, DEADLINE_S, TrivialClassifier, TrivialScorer, until
+from tests.support.running import (
+    CONFIG,
+    DEADLINE_S,
+    SUPERVISOR,
+    TrivialClassifier,
+    TrivialScorer,
+    until,
+)
 
 pytestmark = pytest.mark.system
 
-DIED = encode_json(Died(process="source", code=-9, times=1))
+DIED = encode_json(Died(process="source", code=-9, times=1, token=SUPERVISOR))
 
 
 def scored(one: HubByHand, worker: Dealer) -> None:
@@ -477,7 +484,7 @@ def test_chunks_of_an_epoch_that_is_over_are_refused_and_not_missed_for_ever(
         one.accepted(other, chunk(1, session="b", epoch=1))
         one.accepted(other, End(stream="s", epoch=1, next_sample=360, number=2, session="b"))
         one.accepted(other, chunk(1, session="c", epoch=2))
-        one.later_s = 3.0
+        one.later_s = 11.0
         answer = one.request(one.connect("ingest"), chunk(1, session="a", epoch=1))
     assert isinstance(answer, Refused)
     assert "begin again" in answer.reason
@@ -561,7 +568,7 @@ def test_rules_on_a_devices_signal_go_on_without_a_scorer(
     tmp_path: Path, minute: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beats that nobody scores are given up where there is no room, counted, and said."""
-    monkeypatch.setattr("pipeline.hub.admission.MAX_PENDING", 20)
+    monkeypatch.setattr("pipeline.hub.admission.MOST_ROOM", 20)
     with hub_by_hand(tmp_path / "log") as one:
         source = one.connect("ingest")
         number = 0
@@ -594,7 +601,7 @@ def test_a_record_waits_for_a_scorer_and_loses_nothing(
     tmp_path: Path, minute: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A record is not urgent: its source has to wait, and asks again."""
-    monkeypatch.setattr("pipeline.hub.admission.MAX_PENDING", 5)
+    monkeypatch.setattr("pipeline.hub.admission.MOST_ROOM", 5)
     with hub_by_hand(tmp_path / "log") as one:
         source, number = one.connect("ingest"), 0
         while one.hub._streams.pending < 5:

@@ -27,7 +27,7 @@ def test_what_a_live_source_had_to_drop_is_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hub that takes nothing in: dropped, said to be dropped, and missing are the same number."""
-    monkeypatch.setattr("pipeline.hub.admission.MAX_PENDING", 20)
+    monkeypatch.setattr("pipeline.hub.admission.MOST_ROOM", 20)
     x = SyntheticPatient(PatientConfig(seed=4)).generate(300 * FS).samples
     shed: list[int] = []
     with (
@@ -68,7 +68,7 @@ def test_a_record_is_slowed_down_and_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A source that can wait has to: everything arrives, however few beats may wait for a score."""
-    monkeypatch.setattr("pipeline.hub.admission.MAX_PENDING", 5)
+    monkeypatch.setattr("pipeline.hub.admission.MOST_ROOM", 5)
     x = SyntheticPatient(PatientConfig(seed=4)).generate(120 * FS).samples
     waiting: list[bool] = []
     with (

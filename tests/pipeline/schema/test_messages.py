@@ -144,6 +144,21 @@ def test_torn_arrays_are_refused() -> None:
     refused(CLASS_REPLY, probabilities=bytes(16))
 
 
+def test_a_chunk_has_a_longest_duration_on_the_wire_and_not_in_old_journals() -> None:
+    """What one message adds to a stream is bounded; what an older program took is read back."""
+    n = round(messages.MAX_CHUNK_S * CHUNK.fs_hz)
+    longest = msgspec.structs.replace(
+        CHUNK, samples=np.zeros(n, np.float32), flags=messages.NO_FLAGS
+    )
+    assert isinstance(messages.decode(messages.encode(longest)), Chunk)
+    longer = msgspec.structs.replace(longest, samples=np.zeros(n + 1, np.float32))
+    with pytest.raises(WireError, match="s of signal"):
+        messages.decode(messages.encode(longer))
+    entry = messages.decode_entry(messages.encode_entry(messages.Entry(0.0, longer)))
+    assert isinstance(entry.event, Chunk)
+    assert entry.event.samples.size == n + 1
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_scores_and_residuals_that_are_not_finite_are_refused(value: float) -> None:
     """A faulty scorer reaches neither the baseline of a patient nor a subscriber's parser."""

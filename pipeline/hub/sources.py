@@ -1,0 +1,218 @@
+"""The ingest socket: what sources send is admitted or refused, and answered after the commit.
+
+What is refused is counted, and its source gets the reason; what comes without credit is counted and
+gets no answer. The name of a source's session is what lets it change its stream, so no other source
+learns it: only one that goes on for a source whose connection is gone, or that has fallen silent.
+Whatever arrives is hostile until decoded. Not thread-safe: runs in the hub's loop.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from pipeline.errors import BusyError, MissingChunkError, WireError
+from pipeline.hub.admission import Admission, NoCreditError
+from pipeline.hub.counters import HubCounters
+from pipeline.hub.journal import Journal
+from pipeline.schema.messages import (
+    Accepted,
+    Chunk,
+    End,
+    Event,
+    Hello,
+    Refused,
+    decode_from_source,
+    encode,
+    stream_named_in,
+)
+from pipeline.schema.public import Alert
+from pipeline.stream.session import NOT_BEGUN
+from pipeline.stream.streams import MAX_STREAMS, Streams
+from pipeline.transport.sockets import Peer, Router
+
+_MESSAGES_A_TURN: Final = 64
+
+_KEPT_S: Final = 10.0
+"""For so long a source that is connected may be silent until another may begin its stream."""
+
+_LOOK_S: Final = 1.0
+"""Whether a source is there is looked for no more often: each time it gets a message."""
+
+
+class _Unanswered(NamedTuple):
+    """A message of a source that waits for its `Accepted`."""
+
+    peer: Peer
+    message: Hello | Chunk | End
+    missing: bool
+    """Whether it was not taken, for one before it has not arrived."""
+
+
+class Sources:
+    """The sources on the ingest ``socket`` of a hub."""
+
+    def __init__(
+        self,
+        socket: Router,
+        streams: Streams,
+        journal: Journal,
+        admission: Admission,
+        *,
+        apply: Callable[[Event, float], object],
+        hand_over: Callable[[str], list[Alert]],
+        counters: HubCounters,
+    ) -> None:
+        """Begin.
+
+        Args:
+            socket: where messages arrive.
+            streams: what they are about.
+            journal: says how far each stream is in the log.
+            admission: says which streams are taken.
+            apply: applies an event that arrived at a time.
+            hand_over: returns, once, the alarms retained from earlier streams of a name.
+            counters: count what is not taken.
+        """
+        self._socket = socket
+        self._streams = streams
+        self._journal = journal
+        self._admission = admission
+        self._apply = apply
+        self._hand_over = hand_over
+        self._counters = counters
+        self._unanswered: list[_Unanswered] = []
+        self._senders: dict[str, Peer] = {}
+        """The connection over which the source of a stream sent last,"""
+        self._looked_at: dict[str, float] = {}
+        """and when it was last looked whether it is there."""
+
+    def receive(self, now: float) -> None:
+        """Take in what has arrived."""
+        for peer, frame in self._socket.receive(_MESSAGES_A_TURN):
+            missing = False
+            try:
+                message = decode_from_source(frame)
+                self._admit(peer, message, now)
+            except NoCreditError:
+                self._counters.on_uncredited(self._streams.sessions.get(message.stream))
+                continue  # it will be sent again, once a question is answered with credit
+            except MissingChunkError:
+                missing = True
+            except WireError as error:
+                self._refuse(peer, stream_named_in(frame), error, now)
+                continue
+            self._unanswered.append(_Unanswered(peer, message, missing))
+
+    def _refuse(self, peer: Peer, stream: str | None, error: WireError, now: float) -> None:
+        """Count what is not taken and, where it names its stream, tell its source why."""
+        self._counters.reject(error, now)
+        if stream is not None:
+            busy = isinstance(error, BusyError)
+            refused = Refused(stream=stream, reason=str(error)[:300], busy=busy)
+            self._socket.send(peer, encode(refused))
+
+    def _admit(self, peer: Peer, message: Hello | Chunk | End, now: float) -> None:
+        """Apply what a source sends; raise `WireError` or `NoCreditError` if it is not taken."""
+        name = message.stream
+        if not peer.rights.may_send(name):
+            raise WireError("this key may not send that stream; see monitor keys list")
+        resumes = isinstance(message, Hello) and message.resume
+        if not isinstance(message, End) and self._is_taken(name, message.session, now, resumes):
+            raise BusyError(f"another source sends {name}: give this one another name")
+        if isinstance(message, Hello):
+            session = self._streams.sessions.get(name)
+            if session is not None and message.session == session.state.source_session:
+                self._remember(name, peer)
+            return
+        if not self._streams.is_news(message, now):
+            return
+        self._admission.require_credit(name, now)
+        for event in self._streams.admit(message, now, self._hand_over):
+            self._apply(event, now)
+            if isinstance(event, Chunk):
+                self._admission.on_taken(name)
+                self._remember(name, peer)
+
+    def _remember(self, name: str, peer: Peer) -> None:
+        self._senders[name] = peer
+        if len(self._senders) > 2 * MAX_STREAMS:
+            known = self._streams.sessions
+            self._senders = {n: sender for n, sender in self._senders.items() if n in known}
+
+    def _is_taken(self, name: str, source_session: str, now: float, resumes: bool) -> bool:
+        """Return whether another source has a stream, and keeps it.
+
+        One that sends keeps it, unless its connection is gone and another ``resumes`` its work. One
+        that is connected keeps it for longer: if the hub was held up, all sources look silent.
+        """
+        if self._streams.busy(name, source_session, now) and not resumes:
+            return True
+        kept = self._streams.busy(name, source_session, now, silent_s=_KEPT_S)
+        return kept and not self._is_gone(name, now)
+
+    def _is_gone(self, name: str, now: float) -> bool:
+        """Return whether the source of a stream has no connection any more."""
+        sender = self._senders.get(name)
+        if sender is None:
+            return True
+        if now - self._looked_at.get(name, float("-inf")) < _LOOK_S:
+            return False
+        self._looked_at = {n: at for n, at in self._looked_at.items() if now - at < _LOOK_S}
+        self._looked_at[name] = now
+        # libzmq says it of a message only: this one repeats what the source knows.
+        return self._socket.offer(sender, encode(self._progress(name))) is None
+
+    def answer(self, now: float) -> None:
+        """Acknowledge to the sources what is in the log by now, but to those that are to wait."""
+        held = []
+        for one in self._unanswered:
+            peer, message, missing = one
+            name, resume, number = message.stream, False, 0
+            if isinstance(message, Hello):
+                resume = message.resume
+            elif not missing and self._admission.holds(name, now):
+                held.append(one)
+                continue
+            else:
+                number = message.number
+                if not missing:
+                    self._admission.on_answered(name)
+            answer = self._progress(
+                name, message.session, resume=resume, number=number, missing=missing
+            )
+            self._socket.send(peer, encode(answer))
+        self._unanswered = held
+
+    def _progress(
+        self,
+        name: str,
+        asking: str | None = None,
+        *,
+        resume: bool = False,
+        number: int = 0,
+        missing: bool = False,
+    ) -> Accepted:
+        """Return how far a stream is in the log.
+
+        Args:
+            name: of the stream.
+            asking: session of the source that is answered; None for the one that sent last.
+            resume: whether it goes on for that one, and so learns the name of its session.
+            number: of the message that is answered; 0 for a question.
+            missing: whether it was not taken, for one before it has not arrived.
+        """
+        progress = self._journal.progress(name) or NOT_BEGUN
+        session = self._streams.sessions.get(name)
+        own = resume or asking in (None, progress.source_session)
+        return Accepted(
+            stream=name,
+            epoch=progress.epoch,
+            next_sample=progress.next_sample,
+            credit=self._admission.credit(name),
+            number=number,
+            session=progress.source_session if own else "",
+            written=progress.number if own else 0,
+            missing=missing,
+            known=progress is not NOT_BEGUN and session is not None and not session.ended,
+            over=progress.over,
+            session_epoch=session.state.source_epoch if session else 0,
+        )

@@ -59,31 +59,31 @@ little or a very large one, and most where there is no P wave."""
 
 WEIGHTS: Final = np.array(
     [
-        -0.1312,  # median step
-        -0.3627,  # rms step
-        0.0772,  # entropy
-        1.6612,  # cells
-        -0.9759,  # repeats
-        -0.3735,  # next
-        1.5254,  # turns
-        2.476,  # unequal
-        1.9747,  # rate
-        -0.7255,  # P alike
-        -0.3347,  # P height
-        73.4258,  # QRS alike
-        -4.4561,  # odd share
-        -0.4662,  # P noise
-        -0.0684,  # median step^2
-        -0.0967,  # rms step^2
-        0.0365,  # entropy^2
-        -1.2738,  # P alike^2
-        -0.0046,  # rate^2
-        -0.3426,  # entropy * P alike
-        -3.1425,  # next^2
-        0.0346,  # next * entropy
+        -0.1942,  # median step
+        -0.314,  # rms step
+        0.0857,  # entropy
+        1.1851,  # cells
+        -1.2599,  # repeats
+        -0.2841,  # next
+        1.5828,  # turns
+        2.7915,  # unequal
+        2.1964,  # rate
+        -0.309,  # P alike
+        -0.7069,  # P height
+        44.4389,  # QRS alike
+        -3.4759,  # odd share
+        -0.0032,  # P noise
+        -0.0752,  # median step^2
+        -0.099,  # rms step^2
+        0.0373,  # entropy^2
+        -1.3963,  # P alike^2
+        -0.0736,  # rate^2
+        -0.2642,  # entropy * P alike
+        -3.2816,  # next^2
+        -0.0087,  # next * entropy
     ]
 )
-BIAS: Final = -74.7774
+BIAS: Final = -49.5955
 
 _FIRST, _SECOND = (np.array(side) for side in zip(*PRODUCTS, strict=True))
 

@@ -62,6 +62,11 @@ class RateRules:
         self._settings = settings
         self._fs_hz = fs_hz
 
+    @property
+    def intervals_s(self) -> list[float]:
+        """The latest known intervals in seconds, those of `FAST_BEATS` beats at most."""
+        return [rr_s for _, rr_s in self.state.intervals]
+
     def reset(self) -> None:
         """Start over: the next beat does not follow those before."""
         self._forget()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.alarms.atrial_fibrillation import AtrialAlarms, AtrialState
 from pipeline.alarms.kinds import SIGNAL_KINDS
+from pipeline.alarms.organisation import Organisation, OrganisationState
 from pipeline.alarms.rate_rules import RateChange, RateRules, RateRulesState
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.state_machine import AlarmStateMachine
@@ -80,9 +81,12 @@ class SignalAlarmsState(State):
     """What the waveform does, where it fibrillates."""
     fast_rhythm: FastRhythmChange | None = None
     """The rhythm that is too fast for single beats, while there is one."""
+    may_be_fast: bool = False
+    """Whether there may be one, which the next seconds show."""
     interval_from: int | None = None
     """The QRS that the next interval begins with; None where the signal was lost since."""
     atrial: AtrialState = field(default_factory=AtrialState.fresh)
+    organisation: OrganisationState = field(default_factory=OrganisationState)
 
     @classmethod
     def fresh(cls, first_sample: int = 0) -> Self:
@@ -119,6 +123,7 @@ class SignalAlarms:
         self._settings = settings
         self._rates = RateRules(settings, fs_hz, state.rates)
         self.atrial = AtrialAlarms(machine, fs_hz, settings, state.atrial)
+        self._organisation = Organisation(state.organisation)
 
     def begin_epoch(self, epoch: int, first_sample: int, ended_at: int) -> list[Alert]:
         """Begin anew at ``first_sample`` of an epoch; the old one ended at ``ended_at``."""
@@ -130,6 +135,7 @@ class SignalAlarms:
         state.qrs_at = state.still_from = state.seen_from = first_sample
         state.blind_from = state.changed_at = state.watched_to = first_sample
         state.fast_rhythm = state.interval_from = None
+        state.may_be_fast = False
         self._rates.reset()
         self.atrial.reset()
         return alerts
@@ -143,6 +149,7 @@ class SignalAlarms:
         if reason is Reason.GAP:
             self.state.fibrillation = None  # the detection of fibrillation begins anew, too
             self.state.fast_rhythm = None
+            self.state.may_be_fast = False
         if before is not Reason.OK:
             now = "analysable again" if reason is Reason.OK else f"now {reason.text}"
             alerts += self.machine.end(_technical(before), sample, now)
@@ -209,6 +216,7 @@ class SignalAlarms:
             if known_at - self.state.still_from < self._samples(seconds):
                 alerts += self.machine.end(kind, sample, "QRS seen again")
         interval_s = self._interval(sample, rr_s)
+        self._organisation.take(window)
         if self.state.reason not in _BLIND and self.state.fast_rhythm is None:
             for rate in self._rates.on_qrs(sample, interval_s):
                 alerts += self._on_rate(sample, rate)
@@ -254,7 +262,10 @@ class SignalAlarms:
         )
 
     def on_fast_rhythm(self, change: FastRhythmChange) -> list[Alert]:
-        """Record that a rhythm too fast for single beats begins or ends."""
+        """Record that a rhythm too fast for single beats, or what may be one, begins or ends."""
+        self.state.may_be_fast = change.active and not change.sure
+        if not change.sure:
+            return []
         self.state.fast_rhythm = change if change.active else None
         self._rates.reset()  # of such a rhythm every second or third beat is found
         self.atrial.reset()
@@ -310,6 +321,8 @@ class SignalAlarms:
             yield scattered, partial(self._unmonitored, scattered, self.state.watched_to, never)
         if self.state.reason in _BLIND or self.state.fast_rhythm is not None:
             return
+        if self.state.may_be_fast:
+            return  # its beats are no standstill; for some seconds only, and no time is lost
         for kind, seconds in self._still_kinds():
             at = max(
                 self.state.still_from + self._samples(seconds),
@@ -341,6 +354,9 @@ class SignalAlarms:
     def _on_rate(self, sample: int, rate: RateChange) -> list[Alert]:
         if not rate.active:
             return self.machine.end(rate.kind, sample, f"{rate.bpm:.0f} bpm")
+        begins = rate.kind == "extreme_tachycardia" and not self.machine.present(rate.kind)
+        if begins and not self._organisation.holds(self._rates.intervals_s):
+            return self._disorganised(sample, rate)
         side = "below" if rate.bpm < rate.limit_bpm else "above"
         return self.machine.begin(
             rate.kind,
@@ -350,6 +366,13 @@ class SignalAlarms:
             bpm=round(rate.bpm, 1),
             values={"bpm": round(rate.bpm, 1), "limit_bpm": rate.limit_bpm},
         )
+
+    def _disorganised(self, sample: int, rate: RateChange) -> list[Alert]:
+        """Say that fast complexes are not a heart's: its rhythm is not known while they last."""
+        if self.state.reason is Reason.OK:
+            self.state.changed_at = sample
+        why = f"{rate.bpm:.0f} bpm of complexes that neither repeat themselves nor keep time"
+        return self._unmonitored(sample, rate.begun_at, f"not analysable: {why}")
 
 
 def _technical(reason: Reason) -> str:

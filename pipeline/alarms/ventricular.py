@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.alarms.settings import RANGES, AlarmSettings
-from pipeline.alarms.tachycardia import MOST_BEATS, StretchBeat, tachycardia_of
+from pipeline.alarms.short_runs import RUN_BEATS, are_even, is_named_ventricular, is_run
+from pipeline.alarms.tachycardia import BEFORE, MOST_BEATS, StretchBeat, tachycardia_of
 from pipeline.schema.state import State, field
 from pipeline.scoring.baseline_hold import FAST_RR_S
 from pipeline.scoring.qrs_shape import QrsShape
@@ -34,7 +35,6 @@ _USUAL_BEATS: Final = 101
 _FEWEST: Final = 8
 """Usual beats without which nothing can be compared."""
 
-RUN_BEATS: Final = 3
 ODD_BEATS: Final = 2
 """Up to so many beats in a row that do not look ventricular do not end a tachycardia."""
 
@@ -109,7 +109,7 @@ class VentricularRhythmState(State):
     latest: int = 0
     """Sample of the latest beat."""
     beats: list[StretchBeat] = field(default_factory=list)
-    """The latest beats, as many as a tachycardia is judged by."""
+    """The latest beats: as many as a tachycardia is found in, and those before it."""
     between: int | None = None
     """The latest beat, if its QRS is unusual: part of a run if a ventricular one follows."""
     named: int = 0
@@ -169,10 +169,10 @@ class VentricularRhythm:
         state.latest = sample
         beat = StretchBeat(sample, rr_s, ventricular, shape or QrsShape(), doubtful)
         state.beats.append(beat)
-        del state.beats[: -max(self._settings.tachycardia_beats, MOST_BEATS)]
+        del state.beats[: -max(self._settings.tachycardia_beats + BEFORE, MOST_BEATS)]
         if not state.tachycardia and (beats := self._tachycardia()):
             yield from self._begin_tachycardia(beats)
-        elif ventricular or (state.tachycardia and beat.looks_ventricular):
+        elif self._belongs(beat):
             yield from self._grow(sample, named=bool(ventricular))
         elif state.tachycardia and state.odd < ODD_BEATS:
             state.odd += 1
@@ -181,6 +181,8 @@ class VentricularRhythm:
             if not between or state.between is not None:
                 yield from self._end_run(sample)
             state.between = sample if between else None
+        if state.length < RUN_BEATS and not state.tachycardia and is_run(state.beats):
+            yield self._begin_run()
         yield from self._alternating(sample, ventricular)
 
     def _tachycardia(self) -> int:
@@ -204,8 +206,19 @@ class VentricularRhythm:
         state.odd, state.between, state.tachycardia = 0, None, True
         yield self._found("ventricular_tachycardia", True, samples[-1], beats)
 
+    def _begin_run(self) -> RhythmChange:
+        """Begin a run of the latest beats, whatever their names."""
+        state, beats = self.state, self.state.beats[-RUN_BEATS:]
+        state.run = [beat.sample for beat in beats]
+        state.length, state.odd, state.between = RUN_BEATS, 0, None
+        state.named = sum(beat.ventricular is True for beat in beats)
+        return self._found("ventricular_run", True, beats[-1].sample, RUN_BEATS)
+
     def _grow(self, sample: int, *, named: bool) -> Iterator[RhythmChange]:
         state = self.state
+        between = state.between if state.run and not state.tachycardia else None
+        if between is not None and not are_even(between - state.run[-1], sample - between):
+            yield from self._end_run(sample)
         grown = [sample] if state.between is None else [state.between, sample]
         state.run.extend(grown)
         del state.run[:-_MOST_BEATS]
@@ -219,6 +232,12 @@ class VentricularRhythm:
         begun = state.length - len(grown) < RUN_BEATS <= state.length
         if begun and not state.tachycardia:
             yield self._found("ventricular_run", True, sample, state.length)
+
+    def _belongs(self, beat: StretchBeat) -> bool:
+        """Return whether a beat is one of the run so far, or its first."""
+        if self.state.tachycardia:
+            return bool(beat.ventricular) or beat.looks_ventricular
+        return is_named_ventricular(beat)
 
     def _may_belong(self, beat: StretchBeat) -> bool:
         """Return whether a beat that is not named is part of a run if a ventricular one follows.

@@ -11,6 +11,9 @@ alike and not every one. It must also be higher than after any shorter period: m
 repeat sooner. In 58 h of mitdb, svdb, nstdb and CinC 2017 (first leads) there is no such window;
 those in vfdb and cu lie in fibrillation, flutter and ventricular tachycardia.
 
+That takes four seconds, and after four without a QRS an asystole would be raised. So the latest
+second is looked at, too: while it repeats itself so, there may be such a rhythm, and no standstill.
+
 Pure in memory: no clock. Positions count samples of the 360 Hz stream.
 """
 
@@ -49,8 +52,12 @@ ENDS_AFTER: Final = 2
 """Measures in a row without it, or without signal: 2 s."""
 
 
+POSSIBLE_FOR: Final = 5
+"""Seconds after which the rhythm is sure, or what repeated itself is none."""
+
+
 class Change(NamedTuple):
-    """A rhythm too fast for the detector begins or ends."""
+    """A rhythm too fast for the detector, or what may be one, begins or ends."""
 
     position: int
     """Where that was sure."""
@@ -60,6 +67,8 @@ class Change(NamedTuple):
     """Where the rhythm began, or ended, as far as the measures show."""
     bpm: float
     """Its rate."""
+    sure: bool = True
+    """Whether there is such a rhythm, or may be; the one ends with the beginning of the other."""
 
 
 class FastRhythmState(State):
@@ -74,6 +83,10 @@ class FastRhythmState(State):
     """Measures in a row in which it does not continue."""
     active: bool = False
     """Whether it is there now."""
+    lately: int = 0
+    """Seconds in a row that repeated themselves."""
+    possible: bool = False
+    """Whether it may be there now, and is not sure."""
 
     @classmethod
     def fresh(cls) -> Self:
@@ -99,6 +112,8 @@ class FastRhythmWatch:
 
     def __init__(self, state: FastRhythmState | None = None) -> None:
         self.state = state or FastRhythmState.fresh()
+        self._positions = np.empty(1, np.int64)
+        self._rows = np.empty((1, kernel.MEASURES, kernel.COLUMNS))
 
     def push(self, y: NDArray[np.float32], masked: NDArray[np.uint8]) -> list[Change]:
         """Take the next samples.
@@ -109,8 +124,10 @@ class FastRhythmWatch:
         """
         state = self.state
         most = y.size // (kernel.THIN * kernel.EVERY) + 1
-        positions = np.empty(most, dtype=np.int64)
-        rows = np.empty((most, kernel.COLUMNS))
+        if most > self._positions.size:
+            self._positions = np.empty(most, np.int64)
+            self._rows = np.empty((most, kernel.MEASURES, kernel.COLUMNS))
+        positions, rows = self._positions, self._rows
         n = kernel.measure(
             y, masked, int(Reason.NOISE), state.ring, state.lost, state.counters, positions, rows
         )
@@ -122,15 +139,10 @@ class FastRhythmWatch:
         )
         return [change for change in changes if change is not None]
 
-    def _decide(self, position: int, row: list[float]) -> Change | None:
+    def _decide(self, position: int, row: list[list[float]]) -> Change | None:
         state, step = self.state, kernel.THIN * kernel.EVERY
-        alike = row[kernel.ALIKE]
-        repeats = (
-            row[kernel.SPAN] > LEAST_MV
-            and row[kernel.MISSING] <= LOST_SHARE
-            and alike >= AS_MUCH_AS_TWICE * row[kernel.TWICE]
-            and alike > MORE_THAN_SHORTER * row[kernel.SHORTER]
-        )
+        measure = row[kernel.THREE_SECONDS]
+        repeats, alike = _repeats(measure), measure[kernel.ALIKE]
         state.above = state.above + 1 if repeats and alike > BEGINS_ABOVE else 0
         state.below = 0 if repeats and alike > CONTINUES_ABOVE else state.below + 1
         if not state.active and state.above >= BEGINS_AFTER:
@@ -138,8 +150,30 @@ class FastRhythmWatch:
         elif state.active and state.below >= ENDS_AFTER:
             begun_at = position - ENDS_AFTER * step
         else:
-            return None
+            return self._may_begin(position, row[kernel.ONE_SECOND])
         state.active = not state.active
-        period_s = row[kernel.PERIOD] * kernel.THIN / SAMPLING_RATE_HZ
+        state.lately, state.possible = 0, False
+        period_s = measure[kernel.PERIOD] * kernel.THIN / SAMPLING_RATE_HZ
         bpm = 60.0 / period_s if state.active else 0.0
         return Change(position, state.active, max(begun_at, 0), bpm)
+
+    def _may_begin(self, position: int, measure: list[float]) -> Change | None:
+        """Return whether from now on there may be such a rhythm, or no more; None as before."""
+        state = self.state
+        repeats = _repeats(measure) and measure[kernel.ALIKE] > BEGINS_ABOVE
+        state.lately = state.lately + 1 if repeats else 0
+        possible = 0 < state.lately <= POSSIBLE_FOR and not state.active
+        if possible == state.possible:
+            return None
+        state.possible = possible
+        return Change(position, possible, position, 0.0, sure=False)
+
+
+def _repeats(measure: list[float]) -> bool:
+    """Return whether a measure is one of what repeats itself after each such period."""
+    return (
+        measure[kernel.SPAN] > LEAST_MV
+        and measure[kernel.MISSING] <= LOST_SHARE
+        and measure[kernel.ALIKE] >= AS_MUCH_AS_TWICE * measure[kernel.TWICE]
+        and measure[kernel.ALIKE] > MORE_THAN_SHORTER * measure[kernel.SHORTER]
+    )

@@ -27,9 +27,9 @@ FIBRILLATION_S: Final = 4.0
 FIBRILLATION_STEP_S: Final = kernel.THIN * kernel.EVERY / SAMPLING_RATE_HZ
 """From one measure to the next."""
 
-FLAT_WEIGHT: Final = -12.64
-LOW_WEIGHT: Final = 8.51
-BIAS: Final = 0.27
+FLAT_WEIGHT: Final = -12.71
+LOW_WEIGHT: Final = 8.03
+BIAS: Final = 0.53
 
 BEGINS_ABOVE: Final = 2.55
 """Of the weighted sum: the lowest that gives at most two false alarms in 24 h on the records of
@@ -106,6 +106,10 @@ class Change(NamedTuple):
     """Peak to peak."""
 
 
+NO_MEASURES: Final = (np.empty(0, np.int64), np.empty((0, kernel.COLUMNS)))
+"""What the samples between two measures give."""
+
+
 class FibrillationState(State):
     """All memory of a `FibrillationWatch`: arrays of `kernel.measure`, and counts of measures."""
 
@@ -141,10 +145,13 @@ class FibrillationWatch:
     def __init__(self, state: FibrillationState | None = None, most_flat: float = np.inf) -> None:
         """Begin, or continue from ``state``.
 
-        From the share ``most_flat`` of flat slopes on, the share of the power is given as 0:
-        `NEVER_FLATTER` and more leave every decision as it is.
+        From the share ``most_flat`` of flat slopes on, the share of the power is given as 0, and so
+        are the zero crossings once nothing can end: `NEVER_FLATTER` and more leave every decision
+        as it is.
         """
         self._most_flat = most_flat
+        self._positions, self._rows = np.empty(1, np.int64), np.empty((1, kernel.COLUMNS))
+        self._room = np.empty(kernel.ROOM, dtype=np.float32)
         self.state = state or FibrillationState.fresh()
 
     def push(self, clean: NDArray[np.float32], masked: NDArray[np.uint8]) -> list[Change]:
@@ -176,13 +183,14 @@ class FibrillationWatch:
         """
         state = self.state
         most = clean.size // (kernel.THIN * kernel.EVERY) + 1
-        positions = np.empty(most, dtype=np.int64)
-        rows = np.empty((most, kernel.COLUMNS))
+        if most > self._positions.size:
+            self._positions, self._rows = np.empty(most, np.int64), np.empty((most, kernel.COLUMNS))
         n = kernel.measure(
             clean, masked, state.mean, BAND, state.wide, LOW, state.low, self._most_flat,
-            state.rings, state.counters, positions, rows,
+            state.below, ENDS_AFTER, state.rings, self._room, state.counters, self._positions,
+            self._rows,
         )  # fmt: skip
-        return positions[:n], rows[:n]
+        return (self._positions[:n].copy(), self._rows[:n].copy()) if n else NO_MEASURES
 
     def _decide(self, position: int, row: list[float]) -> Change | None:
         state, step = self.state, kernel.THIN * kernel.EVERY

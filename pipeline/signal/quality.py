@@ -189,21 +189,27 @@ filter and sampling leave of it, and decays with a time constant of 4 to 100 ms:
 that monitors are tested with."""
 
 
+DROPOUT_S: Final = 0.025
+"""The longest dropout of which nothing is left: no QRS complex lies in it, and a beat that it
+covers is seen, if later. A step is taken as much later."""
+
+
 def _after_potentials(fs_hz: float) -> tuple[float, float, float]:
     """Return an after-potential's largest share; what of it remains after a sample, least, most."""
     fast_s, slow_s = AFTER_POTENTIAL_S
     return AFTER_POTENTIAL_SHARE, math.exp(-1 / fs_hz / fast_s), math.exp(-1 / fs_hz / slow_s)
 
 
-def pacing_spikes(fs_hz: float) -> tuple[float, float, float, float, float]:
+def pacing_spikes(fs_hz: float) -> tuple[float, float, float, float, float, float]:
     """Return how `kernels.sampling.sanitise` knows a spike that no filter has widened.
 
     From what leap on a sample may be one, in mV, and for how many samples: it may begin within
-    one; then `_after_potentials`.
+    one; how many samples a dropout may have; then `_after_potentials`.
     """
     return (
         max(LEAP_MV, LEAP_MV_PER_S / fs_hz),
         float(math.ceil(SPIKE_S * fs_hz)) + 1.0,
+        float(math.ceil(DROPOUT_S * fs_hz)),
         *_after_potentials(fs_hz),
     )
 

@@ -47,9 +47,11 @@ def in_blocks(samples: NDArray[np.float32], length: int) -> Iterator[SampleBlock
 def admit(
     samples: NDArray[np.float32], first_sample: int, flags: NDArray[np.uint8] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Check and copy what comes in, so that the kernels always get one type of array."""
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, and that is no signal
-        x = np.array(samples, dtype=np.float32)
+    """Check what comes in, and copy it unless it is of the type of array that all kernels get."""
+    x = np.asarray(samples)
+    if x.dtype != np.float32 or not x.flags.carray:
+        with np.errstate(over="ignore"):  # beyond float32 is infinite, and that is no signal
+            x = np.array(x, dtype=np.float32)
     if x.ndim != 1:
         raise ValueError(f"samples have shape {x.shape}, not (n,)")
     if not 0 <= first_sample < LATEST_SAMPLE:

@@ -3,7 +3,7 @@
 Pure in memory. Units: mV, seconds, sample indices.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -40,6 +40,8 @@ class FastRhythmChange(NamedTuple):
     begun_at: int
     """Where the rhythm began, or ended."""
     bpm: float
+    sure: bool = True
+    """Whether there is such a rhythm, or may be; the one ends with the beginning of the other."""
 
 
 @dataclass(slots=True)
@@ -80,13 +82,24 @@ class Segment:
 
     def followed_by(self, after: "Segment") -> "Segment":
         """Return what was completed before a gap, this one, and ``after`` it as one segment."""
-        both = joined([self, after])
+        both = joined([self, after], self.strip.size + after.strip.size)
         both.strip, both.strip_first = after.strip, after.strip_first
         return both
 
 
-def joined(parts: Sequence[Segment]) -> Segment:
-    """Return what pushes one right after the other completed, as one segment."""
+def joined(pushes: Iterable[Segment], most: int) -> Segment:
+    """Return what pushes one right after the other completed, as one segment.
+
+    Their strips, together of at most so many samples, are put in place one by one, so that the next
+    push gets the memory of the last: new memory would take as long as a filter.
+    """
+    strip, end = np.empty(most, dtype=np.float32), 0
+    parts = []
+    for part in pushes:
+        begin, end = end, end + part.strip.size
+        strip[begin:end] = part.strip
+        part.strip = strip[begin:end]
+        parts.append(part)
     return Segment(
         np.concatenate([part.r_samples for part in parts]),
         np.concatenate([part.samples for part in parts]),
@@ -97,7 +110,7 @@ def joined(parts: Sequence[Segment]) -> Segment:
         np.concatenate([part.reasons for part in parts]),
         [change for part in parts for change in part.quality],
         [change for part in parts for change in part.fibrillation],
-        np.concatenate([part.strip for part in parts]),
+        strip[:end],
         parts[0].strip_first,
         fast_rhythm=[change for part in parts for change in part.fast_rhythm],
     )

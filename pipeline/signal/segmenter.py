@@ -22,8 +22,9 @@ from pipeline.constants import (
 from pipeline.signal import quality
 from pipeline.signal.fast_rhythm import FastRhythmWatch
 from pipeline.signal.fibrillation import NEVER_FLATTER, FibrillationWatch
-from pipeline.signal.filters import BAND, QRS, filter_bank, resampling
+from pipeline.signal.filters import BAND, filter_bank, resampling
 from pipeline.signal.kernels import beats, candidates, condition, sampling, slots, spikes
+from pipeline.signal.pacing import band_without_spikes
 from pipeline.signal.quality import QualityChange, Reason
 from pipeline.signal.samples import SampleBlock, admit
 from pipeline.signal.segment import (
@@ -50,6 +51,7 @@ from pipeline.signal.segmenter_state import (
     WATCH,
     SegmenterState,
 )
+from pipeline.signal.workspace import Workspace, Workspaces
 
 PIECE: Final = 16384
 """Samples that go through the kernels at once: what these hand on to each other stays in the
@@ -96,12 +98,16 @@ class Segmenter:
         if state is not None:
             state.check(self._rate.half)
         self.state = state or SegmenterState.fresh(self._rate.half)
+        self._workspaces = Workspaces()
         self._connect()
 
     def _connect(self) -> None:
         """Let the parts of the segmenter work on the arrays of its state."""
         state = self.state
-        self._beats = candidates.Beats(state.detector, state.candidates, state.levels, state.shape)
+        self._beats = candidates.Beats(
+            state.detector, state.candidates, state.levels, state.shape,
+            np.zeros(candidates.CANDIDATE, dtype=np.int64),
+        )  # fmt: skip
         self._fibrillation = FibrillationWatch(state.fibrillation, _MOST_FLAT)
         self._fast_rhythm = FastRhythmWatch(state.fast_rhythm)
 
@@ -124,7 +130,8 @@ class Segmenter:
             expected = block.first_sample
         duplicates = min(max(expected - block.first_sample, 0), x.size)
         first = block.first_sample + duplicates
-        x, marks = x[duplicates:], marks[duplicates:]
+        if duplicates:
+            x, marks = x[duplicates:], marks[duplicates:]
         gap = first - expected if x.size else 0
         before: Segment | None = None
         if x.size:
@@ -138,10 +145,11 @@ class Segmenter:
                 x, marks = fill(float(self.state.raw[0]), gap, x, marks)
             counters[EXPECTED] = end
             self.state.raw[0] = x[-1]
-        pieces = [self._advance(x[:PIECE], marks[:PIECE])]
-        for at in range(PIECE, x.size, PIECE):
-            pieces.append(self._advance(x[at : at + PIECE], marks[at : at + PIECE]))
-        segment = pieces[0] if len(pieces) == 1 else joined(pieces)
+        begins = range(0, max(x.size, 1), PIECE)
+        pieces = (self._advance(x[i : i + PIECE], marks[i : i + PIECE]) for i in begins)
+        most = x.size * self._rate.per // self._rate.step + 2 * len(begins)
+        segment = next(pieces) if len(begins) == 1 else joined(pieces, most)
+        self._workspaces.forget_large()
         if before is not None:
             segment = before.followed_by(segment)
         segment.gap_samples, segment.duplicate_samples = gap, duplicates
@@ -194,50 +202,43 @@ class Segmenter:
         if not n:
             return Segment(*NO_BEATS, [], [], clean, first)
         new = n if end is None else end - done
+        room = self._workspaces.of(n)
+        room.put_before(state)
         # 2.
-        raw = self._without_spikes(clean)
-        y = np.empty((3, n), dtype=np.float32)
-        sampling.filter_bank(clean, raw[TAIL_SAMPLES:], self._bank, state.filters, y)
-        filtered = np.concatenate((state.tail, y[BAND]))
+        room.spiked.new[:] = clean
+        spikes.remove_spikes(room.spiked.whole, self._filtered_spikes, state.spikes, room.raw.new)
+        sampling.filter_bank(clean, room.raw.new, self._bank, state.filters, room.y)
+        room.filtered.new[:] = room.band
         # 3.
-        heard = n - min(max(spikes.LATE - done, 0), n)  # the segment's first samples come later
-        found = np.empty((n // int(DETECTOR[candidates.APART]) + 32, 2), dtype=np.int64)
-        energies = np.empty(candidates.LONG_SAMPLES + heard, dtype=np.int32)
-        energies[: candidates.LONG_SAMPLES] = state.energies
+        heard = band_without_spikes(state, self._bank, clean, room)
+        early = min(max(spikes.LATE - done, 0), n)  # the segment's first samples come later
         n_found = beats.detect_beats(
-            y[QRS, n - heard :], raw[spikes.LATE :], filtered[: -spikes.LATE], DETECTOR,
-            self._beats, energies, found,
+            room.qrs[early:], room.unspiked, heard, DETECTOR,
+            self._beats, room.energies.whole, room.found,
         )  # fmt: skip
-        found = found[:n_found]
-        found[:, 1] += spikes.LATE
+        found = room.found[:n_found]
+        if n_found:
+            found[:, 1] += spikes.LATE
         # 4.
         before = state.watch[slots.STATE]
         measures = self._fibrillation.measure(clean[:new], codes[:new])
-        fast, moving = self._too_fast(y[QRS][:new], codes[:new], *measures)
-        states = np.empty(n, dtype=np.uint8)
-        runs = np.empty(TAIL_SAMPLES + n, dtype=np.uint8)
-        runs[:TAIL_SAMPLES] = state.tail_runs
+        fast, moving = self._too_fast(room.qrs[:new], codes[:new], *measures)
         wrong = condition.watch(
-            clean, codes, filtered, y, found, measures[0], moving, WATCH, state.watch,
-            state.extremes, state.recent, state.blocks, state.usual, state.shapes, states,
-            runs[TAIL_SAMPLES:],
+            clean, codes, room.filtered.whole, room.y, found, measures[0], moving, WATCH,
+            state.watch, state.extremes, state.recent, state.blocks, state.usual, state.shapes,
+            room.states, room.runs.new,
         )  # fmt: skip
-        mask = np.where(codes != 0, codes, states) if wrong else states
-        masks = np.concatenate((state.tail_codes, mask))
+        mask = np.where(codes != 0, codes, room.states) if wrong else room.states
+        room.masks.new[:] = mask
         # 5.
-        stretch = Stretch(done - TAIL_SAMPLES, done + new - 1, filtered, masks, runs)
-        emitted = self._emit(found, stretch, closed=end is not None)
+        emitted = self._emit(found, room, done + new - 1, closed=end is not None)
         # 6.
-        strip = np.where(mask == 0, y[BAND], np.float32(np.nan)) if wrong else y[BAND]
-        changes = self._changes(before, states[:new], first) if wrong else []
+        strip = np.where(mask == 0, room.band, np.float32(np.nan)) if wrong else room.band.copy()
+        changes = self._changes(before, room.states[:new], first) if wrong else []
         fibrillation = self._fibrillating(*measures)
         # 7.
         state.counters[DONE] = done + n
-        state.energies[:] = energies[heard:]
-        state.tail_clean[:] = raw[n:]
-        state.tail[:] = filtered[n:]
-        state.tail_codes[:] = masks[n:]
-        state.tail_runs[:] = runs[n:]
+        room.keep_latest(state, n - early)
         return Segment(*emitted, changes, fibrillation, strip[:new], first, fast_rhythm=fast)
 
     def sampled(
@@ -270,16 +271,6 @@ class Segmenter:
         state.history[:] = inputs[x.size :]
         return out[:n], out_codes[:n]
 
-    def _without_spikes(self, clean: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the signal as the detector sees it: `TAIL_SAMPLES` of before, then as many new."""
-        state = self.state
-        x = np.concatenate((state.unspiked, clean))
-        out = np.empty(TAIL_SAMPLES + clean.size, dtype=np.float32)
-        out[:TAIL_SAMPLES] = state.tail_clean
-        spikes.remove_spikes(x, self._filtered_spikes, state.spikes, out[TAIL_SAMPLES:])
-        state.unspiked[:] = x[clean.size :]
-        return out
-
     def _changes(
         self, before: np.int64, states: NDArray[np.uint8], first: int
     ) -> list[QualityChange]:
@@ -295,6 +286,8 @@ class Segmenter:
         self, positions: NDArray[np.int64], rows: NDArray[np.float64]
     ) -> list[FibrillationChange]:
         """List where fibrillation begins and ends."""
+        if not positions.size:
+            return []  # nearly always
         origin = int(self.state.counters[ORIGIN])
         found = []
         for change in self._fibrillation.decide(positions, rows):
@@ -315,35 +308,47 @@ class Segmenter:
         Also return the measures of motion: the ``rows`` at ``positions``, of which those in such a
         rhythm say nothing. What moves an electrode does not repeat itself.
         """
-        origin = int(self.state.counters[ORIGIN])
         was_active = self._fast_rhythm.state.active
         changes = self._fast_rhythm.push(y, codes)
         if not was_active and not changes:
             return [], rows  # nearly always
+        origin = int(self.state.counters[ORIGIN])
         repeats = np.full(positions.size, was_active)
         found = []
         for change in changes:
-            repeats[positions >= change.position] = change.active
+            if change.sure:
+                repeats[positions >= change.position] = change.active
             at = np.array([change.position, change.begun_at]) + origin
             sample, begun_at = self._rate.to_source(at).tolist()
-            found.append(FastRhythmChange(sample, change.active, begun_at, change.bpm))
+            found.append(FastRhythmChange(sample, change.active, begun_at, change.bpm, change.sure))
         rows = rows.copy()
         rows[repeats, slots.UNKNOWN] = 1.0
         return found, rows
 
-    def _emit(self, found: NDArray[np.int64], stretch: Stretch, *, closed: bool) -> BeatArrays:
-        """Return the beats whose window the stretch completes; all of them when ``closed``."""
-        state = self.state
-        counters = state.counters
-        waiting = np.concatenate((state.pending[: counters[PENDING]], found))
+    def _emit(
+        self, found: NDArray[np.int64], room: Workspace, last: int, *, closed: bool
+    ) -> BeatArrays:
+        """Return the beats whose window is complete with the sample at ``last``.
+
+        When ``closed``, all of them.
+        """
+        state, counters = self.state, self.state.counters
+        pending = int(counters[PENDING])
         reach = _EDGE if closed else WINDOW_AFTER_R - 1
-        b = int(np.count_nonzero(waiting[:, 0] + reach <= stretch.last))
+        if not (found.size or closed or (pending and state.pending[0, 0] + reach <= last)):
+            return NO_BEATS  # nearly always, when chunks are short
+        waiting = np.concatenate((state.pending[:pending], found))
+        b = int(np.count_nonzero(waiting[:, 0] + reach <= last))
         still = 0 if closed else len(waiting) - b
         state.pending[:still] = waiting[b : b + still]
         counters[PENDING] = still
         if not b:
             return NO_BEATS
         r = waiting[:b, 0]
+        stretch = Stretch(
+            int(counters[DONE]) - TAIL_SAMPLES, last, room.filtered.whole, room.masks.whole,
+            room.runs.whole,
+        )  # fmt: skip
         r_samples = r + counters[ORIGIN]
         needed = np.maximum(r + (WINDOW_AFTER_R - 1), waiting[:b, 1]) + counters[ORIGIN]
         return (
@@ -392,5 +397,4 @@ def filter_record(x: NDArray[np.float32]) -> NDArray[np.float32]:
         state.sanitise, clean, codes,
     )  # fmt: skip
     sampling.filter_bank(clean, clean, filter_bank(), state.filters, out)
-    filtered: NDArray[np.float32] = out[BAND]
-    return filtered
+    return np.asarray(out[BAND])

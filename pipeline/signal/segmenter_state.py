@@ -43,7 +43,7 @@ DETECTOR: Final = np.array(
         180,  # T_SLOW: 500 ms, the longest QT interval; so long a T wave is recognised
         0.2,  # T_SLOPE: by its slope, beside that of the last beat
         115,  # T_PEAK: 320 ms, in which T waves peak: so long they are recognised
-        0.5,  # T_BLUNT: by their sharpness beside that of the last beat
+        0.65,  # T_BLUNT: by their sharpness beside that of the last beat
         0.75,  # T_SLOWER: where its slope is less than that of the last beat
         0.5,  # USUAL: of the height of the latest beats, and
         0.85,  # USUAL_SHARP: of their sharpness: no T wave by its height alone
@@ -52,6 +52,8 @@ DETECTOR: Final = np.array(
         0.75,  # P_SHARE: of the span of the latest beats
         0.8,  # BLUNT: of the sharpness of the latest beats
         0.4,  # SMALL: of their height; so small a beat must have the shape of the others
+        1.1,  # SHARPER: times their sharpness no P wave has,
+        0.6,  # P_SHARP: nor so much. A bell of 60 ms has 0.55, one of 80 ms, a short P wave, 0.44
         0.93,  # LIKE: correlation with the usual QRS complex
         0.9,  # SHARP_AS: of the sharpness of the latest beats
         # From what the levels are learned, at first and after RELEARN.
@@ -63,6 +65,8 @@ DETECTOR: Final = np.array(
         0.08,  # LEARN_SHARE: of the height of the latest beats
         3.0,  # DOMINANT: times the height of the latest beats: these were P waves
         0.15,  # IN_TIME: by so much of their mean intervals of a tachycardia differ
+        1500.0,  # LEARN_SPAN: 0.15 mV, as AAMI EC12 states the floor,
+        0.6,  # LEARN_SHARP: of what is this sharp. A bell of 60 ms has 0.55, of 80 ms 0.44
     ]
 )
 """Settings of `pipeline.signal.kernels.beats.detect_beats`, in the order of its slots."""
@@ -164,6 +168,18 @@ class SegmenterState(State):
     """R peak and confirmation of beats whose window is not complete."""
     fibrillation: FibrillationState
     fast_rhythm: FastRhythmState = field(default_factory=FastRhythmState.fresh)
+    spiked: Annotated[NDArray[np.float32], Shape((spikes.LATE,))] = field(
+        default_factory=lambda: np.zeros(spikes.LATE, dtype=np.float32)
+    )
+    """The latest samples, with pacing spikes: the detector has not seen them."""
+    response: Annotated[NDArray[np.float32], Shape((TAIL_SAMPLES,))] = field(
+        default_factory=lambda: np.zeros(TAIL_SAMPLES, dtype=np.float32)
+    )
+    """What spikes leave in the band of windows, placed as ``tail_clean``;"""
+    response_filter: Annotated[NDArray[np.float64], Shape((5,))] = field(
+        default_factory=lambda: np.zeros(5)
+    )
+    """and the memory of its filter."""
 
     @classmethod
     def fresh(cls, half: int) -> Self:
@@ -239,7 +255,8 @@ class SegmenterState(State):
         for array in (
             self.sanitise, self.resample, self.history, self.spikes, self.unspiked, self.filters,
             self.detector, self.energies, self.watch, self.extremes, self.recent, self.blocks,
-            self.tail_clean, self.tail, self.tail_codes, self.tail_runs,
+            self.tail_clean, self.tail, self.tail_codes, self.tail_runs, self.spiked,
+            self.response, self.response_filter,
         ):  # fmt: skip
             array[...] = 0
         self.fibrillation = FibrillationState.fresh()

@@ -109,7 +109,8 @@ def sanitise(x, flags, longest_fill, leap_mv=1.0, longest_spike=2, fs=FS):
             if height <= leap_mv:
                 usual += (min(height, 0.3 * leap_mv) - usual) * (1 - most)
             flank = usual < 0.07 * height and moving > 0.05 * height
-            if height > leap_mv and not flank and leaps < longest_spike:
+            away = leaps < math.ceil(0.025 * fs) and abs(moved - spike) <= 0.05 * abs(spike)
+            if height > leap_mv and not flank and (leaps < longest_spike or away):
                 if not after:
                     base, spike = last, moved
                 spike = max(spike, moved, key=abs)
@@ -412,11 +413,10 @@ class Candidate(NamedTuple):
 class Detector:
     """The QRS detector over a whole record; `r` and `confirmed` hold its beats."""
 
-    def __init__(self, clean, with_spikes=None):
-        """Detect in ``clean``, float32[n] at 360 Hz; shapes are looked at with pacing spikes."""
+    def __init__(self, clean):
+        """Detect in ``clean``, float32[n] at 360 Hz, without pacing spikes."""
         self.clean = clean.astype(float)
-        with_spikes = clean if with_spikes is None else with_spikes
-        self.band = filtered(with_spikes, "band").astype(float)
+        self.band = filtered(clean, "band").astype(float)
         self.energy = np.minimum(np.abs(filtered(clean, "qrs").astype(float)) * 1e4, 1e8)
         self.energy = self.energy.astype(int)
         self.heights = [int(self.energy[max(0, i - 34) : i + 1].sum()) for i in range(len(clean))]
@@ -482,6 +482,13 @@ class Detector:
     def _evidence(self, c):
         return c.height / max(self._level(), 1) * c.contrast
 
+    def _has_evidence(self, c):
+        if self._evidence(c) <= 0.55 or not self.taken:
+            return False
+        last = self.taken[-1]
+        as_a_qrs = c.span >= self._size() and c.slope >= 0.5 * last.slope
+        return self._evidence(c) > 1.1 or (c.at - last.at > 130 and as_a_qrs)
+
     def _is_alike(self, c):
         if c.sharpness < 0.9 * self._sharpness():
             return False
@@ -505,7 +512,7 @@ class Detector:
         since = c.at - last.at
         if since < 180 and c.slope < 0.2 * last.slope:
             return True
-        if since < 115 and c.slope < 0.75 * last.slope and c.sharpness < 0.5 * last.sharpness:
+        if since < 115 and c.slope < 0.75 * last.slope and c.sharpness < 0.65 * last.sharpness:
             return True
         usual = c.height > 0.5 * self._level() and c.sharpness > 0.85 * self._sharpness()
         least = 0.9 - 0.65 * max(since - 72, 0) / (130 - 72)
@@ -514,12 +521,14 @@ class Detector:
     def _is_p_wave(self, c):
         if c.span >= min(0.35, 0.75 * self._size()) or c.height >= self._level():
             return False
+        if c.sharpness > max(1.1 * self._sharpness(), 0.6) and c.contrast > 3:
+            return False
         if c.sharpness < 0.8 * self._sharpness():
             return True
         return c.height < 0.4 * self._level() and not self._is_alike(c)
 
     def _consider(self, c, now):
-        enough = self.learned and self._evidence(c) > 1.1
+        enough = self.learned and self._has_evidence(c)
         if enough and not self._is_t_wave(c) and not self._is_p_wave(c):
             last = self.taken[-1].at if self.taken else -1
             if c.at - last > 1.5 * statistics.median(self.rr[-8:]):
@@ -550,7 +559,7 @@ class Detector:
         if now - c.at > 1440 or c.contrast < 3:
             return False
         if self.learned <= 4:
-            return c.height >= 35 * 300
+            return c.height >= 35 * 300 or (c.span >= 0.15 and c.sharpness >= 0.6)
         return c.height >= 0.08 * self._level() and self._is_alike(c)
 
     def _search_back(self, now):

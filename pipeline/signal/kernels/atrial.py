@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.sections import jit
+from pipeline.signal.kernels.sections import copy, jit
 
 BEATS: Final = 32
 """Beats looked back on: some 25 s. Shorter, the chance in 16 irregular intervals decides; longer,
@@ -268,7 +268,7 @@ def _rhythm(
             steps += 1
     if steps < LEAST_STEPS:
         return False
-    scratch[3, :known] = rr[:known]
+    copy(rr[:known], scratch[3, :known])
     median_s = _median(scratch[3], known)
     large = 0
     for k in range(steps):

@@ -9,7 +9,6 @@ from pipeline.signal.kernels.candidates import (
     BEAT,
     BEST,
     BEST_AT,
-    CANDIDATE,
     CONTRAST,
     DELAY,
     DUE,
@@ -55,6 +54,7 @@ from pipeline.signal.kernels.candidates import (
     describe,
     dominates,
     evidence,
+    has_evidence,
     is_p_wave,
     is_t_wave,
     is_usual,
@@ -64,7 +64,7 @@ from pipeline.signal.kernels.candidates import (
     remember,
     remember_shape,
 )
-from pipeline.signal.kernels.sections import jit, median
+from pipeline.signal.kernels.sections import copy, jit, median
 
 
 @jit
@@ -175,7 +175,7 @@ def _sweep(
             _accept(beats, candidate, clean, filtered, first, settings, found)
             kept = k + 1
     for k in range(kept, counters[WAITING]):
-        beats.waiting[k - kept] = beats.waiting[k]
+        copy(beats.waiting[k], beats.waiting[k - kept])
     counters[WAITING] -= kept
 
 
@@ -247,7 +247,7 @@ def _consider(
     """Decide about the candidate that has just proved to be the highest for 200 ms each way."""
     counters = beats.counters
     if counters[LEARNED] > 0 and (
-        evidence(beats, candidate) > settings[EVIDENCE]
+        has_evidence(beats, candidate, settings)
         and not is_t_wave(beats, candidate, settings)
         and not is_p_wave(beats, candidate, filtered, first, settings)
     ):
@@ -259,9 +259,9 @@ def _consider(
     elif candidate[CONTRAST] > THOUSAND * settings[PEAKED] or counters[LEARNED] == 0:
         if counters[WAITING] == beats.waiting.shape[0]:
             for k in range(1, counters[WAITING]):
-                beats.waiting[k - 1] = beats.waiting[k]
+                copy(beats.waiting[k], beats.waiting[k - 1])
             counters[WAITING] -= 1
-        beats.waiting[counters[WAITING]] = candidate
+        copy(candidate, beats.waiting[counters[WAITING]])
         counters[WAITING] += 1
 
 
@@ -270,6 +270,15 @@ def _next_search(beats: Beats, settings: NDArray[np.float64]) -> int:
     """Return when a beat will be overdue."""
     since = max(int(beats.counters[LAST_AT]), 0)
     return since + int(settings[SEARCH_AFTER] * median(beats.levels[RR]) + settings[APART])
+
+
+@jit
+def _sum(energies: NDArray[np.int32], begin: int) -> int:
+    """Return the sum over 611 ms from ``begin`` on."""
+    total = np.int64(0)
+    for energy in energies[begin : begin + LONG_SAMPLES]:
+        total += energy
+    return int(total)
 
 
 @jit
@@ -286,12 +295,12 @@ def detect_beats(
 
     1. The energy of a sample is the magnitude of the QRS band, as an integer: sums of integers
        accumulate no rounding, so that no chunking shows.
-    2. With each sample two sums move on: over the last 97 ms, the height, and over the last
-       611 ms, what surrounds it.
-    3. A candidate is a height that stays the highest for 200 ms before and after it.
+    2. With each sample a sum moves on: over the last 97 ms, the height.
+    3. A candidate is a height that stays the highest for 200 ms before and after it. The sum over
+       the last 611 ms is what surrounds it.
     4. A candidate is a beat when it is large beside the latest beats and stands out from what
-       surrounds it (`evidence`), and is neither the last beat's T wave nor a P wave. The R peak is
-       where the signal deflects most nearby (`_locate`).
+       surrounds it (`has_evidence`), and is neither the last beat's T wave nor a P wave. The R
+       peak is where the signal deflects most nearby (`_locate`).
     5. When a beat is overdue, the candidates passed over are looked at again, with half the
        evidence. At first, and after 2.5 s without a beat, the levels are learned again, but only
        from what may be a QRS of this patient (`may_teach`): before an asystole is raised.
@@ -316,18 +325,17 @@ def detect_beats(
     for i in range(y.size):
         loud = abs(np.float64(y[i])) * UNITS_PER_MV
         energies[LONG_SAMPLES + i] = np.int32(loud if loud < MOST_ENERGY else MOST_ENERGY)
-    now, height, around = counters[NOW], counters[SHORT], counters[LONG]
+    now, height = counters[NOW], counters[SHORT]
     best, best_at, due = counters[BEST], counters[BEST_AT], counters[DUE]
     apart = int(settings[APART])
     first = now + y.size - clean.size
     counters[FOUND] = 0
-    candidate = np.empty(CANDIDATE, dtype=np.int64)
+    candidate = beats.candidate
     for i in range(y.size):
         # 2.
         newest = LONG_SAMPLES + i
         energy = np.int64(energies[newest])
         height += energy - energies[newest - SHORT_SAMPLES]
-        around += energy - energies[newest - LONG_SAMPLES]
         # 3. Without a candidate since the last one, `best_at` is -1 and `best` follows the height
         # down, until it rises again.
         if height > best:
@@ -338,6 +346,7 @@ def detect_beats(
             # 4.
             counters[NOW] = now
             if best >= settings[FLOOR]:
+                around = _sum(energies, i + 1)
                 describe(beats, best_at, best, around, filtered, first, settings, candidate)
                 _consider(beats, candidate, clean, filtered, first, settings, found)
             best, best_at = height, np.int64(-1)
@@ -349,6 +358,6 @@ def detect_beats(
             _search_back(beats, clean, filtered, first, settings, found)
             due = max(now + apart, _next_search(beats, settings))
         now += 1
-    counters[NOW], counters[SHORT], counters[LONG] = now, height, around
+    counters[NOW], counters[SHORT], counters[LONG] = now, height, _sum(energies, y.size)
     counters[BEST], counters[BEST_AT], counters[DUE] = best, best_at, due
     return int(counters[FOUND])

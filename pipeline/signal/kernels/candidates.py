@@ -21,6 +21,7 @@ SHAPE_REACH = 36  # 100 ms before and after the centre: where a complex lies
 MOST_CONTRAST = 5.0  # from here on the line around is quiet
 LIKENESS_REACH, LIKENESS_STEP = 24, 2  # 67 ms, in steps of 6 ms
 SLOPE_SAMPLES = 5  # 14 ms: slopes are taken over so much
+HALF_AS_STEEP = 0.5  # as the last beat: T waves are less (Pan & Tompkins 1985)
 
 
 class Beats(NamedTuple):
@@ -34,6 +35,8 @@ class Beats(NamedTuple):
     """int64[4, 8], rings of the latest beats; the rows below."""
     shape: NDArray[np.float32]
     """float32[73]: the patient's usual QRS complex, 100 ms around its R peak."""
+    candidate: NDArray[np.int64]
+    """int64[CANDIDATE]: what may be a beat, as long as it is looked at."""
 
 
 # Slots of `Beats.counters`.
@@ -53,10 +56,11 @@ BEAT, RR, SHARP, SIZE = range(4)
 (
     APART, DELAY, REACH, RIM, TAPER, LEARN, RELEARN, EXPIRE, EVIDENCE, SEARCH_AFTER,
     SEARCH_RATIO, SEARCH_LEAST, PEAKED, FLOOR, T_WITHIN, T_EARLY, T_LATE, T_SLOW, T_SLOPE,
-    T_PEAK, T_BLUNT, T_SLOWER, USUAL, USUAL_SHARP, P_SPAN, P_SHARE, BLUNT, SMALL, LIKE, SHARP_AS,
-    SHOWN, SHOWN_LIKE, LEARN_RATIO, LEARN_CONTRAST, LEARN_FLOOR, LEARN_SHARE, DOMINANT,
-    IN_TIME, SETTINGS,
-) = range(39)  # fmt: skip
+    T_PEAK, T_BLUNT, T_SLOWER, USUAL, USUAL_SHARP, P_SPAN, P_SHARE, BLUNT, SMALL, SHARPER,
+    P_SHARP, LIKE, SHARP_AS, SHOWN, SHOWN_LIKE, LEARN_RATIO, LEARN_CONTRAST, LEARN_FLOOR,
+    LEARN_SHARE, DOMINANT, IN_TIME, LEARN_SPAN, LEARN_SHARP,
+    SETTINGS,
+) = range(43)  # fmt: skip
 
 
 @jit
@@ -133,6 +137,24 @@ def evidence(beats: Beats, candidate: NDArray[np.int64]) -> float:
     """Return how large a candidate is beside the latest beats, times how far it stands out."""
     level = max(median(beats.levels[BEAT]), 1.0)
     return float(candidate[HEIGHT] / level * candidate[CONTRAST] / THOUSAND)
+
+
+@jit
+def has_evidence(beats: Beats, candidate: NDArray[np.int64], settings: NDArray[np.float64]) -> bool:
+    """Return whether a candidate is large enough and stands out enough for a beat.
+
+    Between the wide complexes of a run no line is quiet. After the time of the T wave half of the
+    evidence will do for what is as large as the latest beats, and half as steep as the last.
+    """
+    found, counters = evidence(beats, candidate), beats.counters
+    if found > settings[EVIDENCE]:
+        return True
+    return bool(
+        found > settings[SEARCH_RATIO] * settings[EVIDENCE]
+        and candidate[AT] - counters[LAST_AT] > settings[T_WITHIN]
+        and candidate[SPAN] >= median(beats.levels[SIZE])
+        and candidate[SLOPE] >= HALF_AS_STEEP * counters[LAST_SLOPE]
+    )
 
 
 @jit
@@ -218,7 +240,8 @@ def is_p_wave(
 ) -> bool:
     """Return whether a candidate is no more than the atria.
 
-    It is low, and blunter than the QRS; or very low, and not the QRS in small.
+    It is low, and blunter than the QRS; or very low, and not the QRS in small. What stands out and
+    is sharper than both the QRS and any P wave is none: a fusion beat may be as low.
     """
     if candidate[SPAN] >= settings[P_SPAN]:  # most beats
         return False
@@ -227,7 +250,13 @@ def is_p_wave(
         candidate[HEIGHT] >= level
     ):
         return False
-    blunt = candidate[SHARPNESS] < settings[BLUNT] * median(beats.levels[SHARP])
+    usual = median(beats.levels[SHARP])
+    if (
+        candidate[SHARPNESS] > max(settings[SHARPER] * usual, MILLION * settings[P_SHARP])
+        and candidate[CONTRAST] > THOUSAND * settings[LEARN_CONTRAST]
+    ):
+        return False  # no wave of the atria, and no noise
+    blunt = candidate[SHARPNESS] < settings[BLUNT] * usual
     small = candidate[HEIGHT] < settings[SMALL] * level
     return bool(blunt or (small and not is_alike(beats, candidate, filtered, first, settings)))
 
@@ -242,7 +271,8 @@ def may_teach(
 ) -> bool:
     """Return whether the levels may be learned from a candidate.
 
-    It stands out and is as large as what counts (AAMI EC12: 150 uV). In a patient who has shown
+    It stands out and is as large as what counts (AAMI EC12: 150 uV), by its energy, or, where it is
+    too sharp for a P wave, by its span: a narrow QRS has less energy. In a patient who has shown
     enough QRS complexes it is one of these in small.
     """
     if (
@@ -251,7 +281,9 @@ def may_teach(
     ):
         return False
     if beats.counters[LEARNED] <= settings[SHOWN]:
-        return bool(candidate[HEIGHT] >= settings[LEARN_FLOOR])
+        tall = candidate[SPAN] >= settings[LEARN_SPAN]
+        sharp = candidate[SHARPNESS] >= MILLION * settings[LEARN_SHARP]
+        return bool(candidate[HEIGHT] >= settings[LEARN_FLOOR] or (tall and sharp))
     return bool(
         candidate[HEIGHT] >= settings[LEARN_SHARE] * median(beats.levels[BEAT])
         and is_alike(beats, candidate, filtered, first, settings)
@@ -268,8 +300,10 @@ def keep_time(beats: Beats, settings: NDArray[np.float64]) -> bool:
     n = beats.counters[WAITING]
     if n < 8 or beats.counters[NOW] - beats.waiting[n - 8, AT] > settings[EXPIRE]:
         return False
-    heights = beats.waiting[n - 8 : n, HEIGHT]
-    lowest, highest = heights.min(), heights.max()
+    lowest = highest = beats.waiting[n - 8, HEIGHT]
+    for k in range(n - 7, n):
+        height = beats.waiting[k, HEIGHT]
+        lowest, highest = min(lowest, height), max(highest, height)
     if lowest < settings[LEARN_FLOOR] or highest > 2 * lowest:
         return False
     mean = (beats.waiting[n - 1, AT] - beats.waiting[n - 8, AT]) / 7.0

@@ -121,15 +121,9 @@ def watch(
         if into == 0:
             extremes[LOW] = extremes[TOP] = clean[begin]
             counters[HELD] = 0
-        low, top = value_range(clean, begin, end)
-        extremes[LOW], extremes[TOP] = min(extremes[LOW], low), max(extremes[TOP], top)
-        low, top = value_range(qrs, begin, end)
-        extremes[QRS_PEAK] = max(extremes[QRS_PEAK], top, -low)
-        noise, code = extremes[HIGH_SUM], 0
-        for i in range(begin, end):
-            noise += abs(np.float64(high[i]))
-            code |= codes[i]
-        extremes[HIGH_SUM] = noise
+        code = _measure(
+            clean[begin:end], codes[begin:end], qrs[begin:end], high[begin:end], extremes
+        )
         is_flat = counters[FLAT_FOR] >= settings[FLAT_BLOCKS]
         at_rest = counters[STATE] == 0 and counters[MASKED] == 0 and not is_flat
         quiet = counters[NOISY_AS] == 0 and not moves(settings, counters)
@@ -159,6 +153,31 @@ def watch(
                 counters[TICK] - first, filtered, settings, counters, extremes, blocks, usual
             )
     return wrong
+
+
+@jit
+def _measure(
+    clean: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+    qrs: NDArray[np.float32],
+    high: NDArray[np.float32],
+    extremes: NDArray[np.float64],
+) -> int:
+    """Take a block, or a part of it, into ``extremes``; return 0 if no sample of it is masked.
+
+    In one pass: the sum waits for itself, and all else is done meanwhile.
+    """
+    low = top = clean[0]
+    peak, noise, code = np.float32(0.0), extremes[HIGH_SUM], 0
+    for i in range(clean.size):
+        low, top = min(low, clean[i]), max(top, clean[i])
+        peak = max(peak, abs(qrs[i]))
+        noise += abs(np.float64(high[i]))
+        code |= codes[i]
+    extremes[LOW], extremes[TOP] = min(extremes[LOW], low), max(extremes[TOP], top)
+    extremes[QRS_PEAK] = max(extremes[QRS_PEAK], peak)
+    extremes[HIGH_SUM] = noise
+    return code
 
 
 @jit

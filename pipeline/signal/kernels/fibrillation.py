@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.sections import NOTHING, jit, section, value_range
+from pipeline.signal.kernels.sections import NOTHING, jit, section
 
 THIN: Final = 3
 """Means of so many samples of the 360 Hz stream are looked at: what is looked for lies below 30 Hz,
@@ -17,6 +17,10 @@ and such a mean lets nothing of 120 Hz fall onto it."""
 
 KEPT: Final = 480
 """Thinned samples looked back on: 4 s."""
+
+ROOM: Final = KEPT + KEPT // 2 + KEPT + 1
+"""Scratch: the slopes, the highest of every so many, and those at or above a bound: where the line
+is flat, all of them, and a place behind."""
 
 EVERY: Final = 60
 """Thinned samples from one row of measures to the next: 0.5 s."""
@@ -46,8 +50,8 @@ _STEEP: Final = 8
 """... the eighth steepest of the four seconds. Two QRS have more: 30 a minute are enough. A spike
 and its return have fewer, and decide nothing."""
 
-_LANES: Final = 16
-"""Every so many slopes one counts, for a first bound."""
+_LANES: Final = 30
+"""`KEPT`, halved four times: every so many slopes one counts, for a first bound."""
 
 
 @jit
@@ -60,7 +64,10 @@ def measure(
     low: NDArray[np.float64],
     low_memory: NDArray[np.float64],
     most_flat: float,
+    flat_rows: int,
+    ends_after: int,
     rings: NDArray[np.float32],
+    room: NDArray[np.float32],
     counters: NDArray[np.int64],
     positions: NDArray[np.int64],
     rows: NDArray[np.float64],
@@ -76,119 +83,190 @@ def measure(
         low: float64[2, 5], sections of the band of fibrillation.
         low_memory: float64[2, 2]; updated.
         most_flat: from this share of flat slopes on the share of the power is not looked at.
+        flat_rows: how many rows before these had such a share, in a row, or more.
+        ends_after: after so many of them no fibrillation is left to end, and the zero crossings are
+            not looked at either.
         rings: float32[2, KEPT]: the signal and its part in that band; updated.
+        room: float32[ROOM]: scratch.
         counters: int64[SIZE]; updated.
         positions: int64[m], written: raw samples seen when each row was complete.
         rows: float64[m, COLUMNS], written: share of flat slopes, share of the power that lies in
-            the band (0 where it is not looked at), peak to peak in mV, upward zero crossings, and 1
-            where the four seconds hold too little signal.
+            the band, peak to peak in mV, upward zero crossings, and 1 where the four seconds hold
+            too little signal; 0 for what is not looked at.
 
     Returns:
         How many rows were written; m must be at least n // (THIN * EVERY) + 1.
     """
-    n = 0
+    n = begin = 0
     a0, a1, b0, b1 = wide_memory[0, 0], wide_memory[0, 1], wide_memory[1, 0], wide_memory[1, 1]
     c0, c1, d0, d1 = low_memory[0, 0], low_memory[0, 1], low_memory[1, 0], low_memory[1, 1]
-    total, lost, count = memory[0], counters[LOST], counters[COUNT]
+    total, count, at, since = memory[0], counters[COUNT], counters[AT], counters[SINCE]
     until = THIN - count % THIN
-    for i in range(x.size):
-        total += x[i]
-        lost += np.int64((masked[i] != 0) & (masked[i] != SATURATED))
-        until -= 1
-        if until:
-            continue
-        until = THIN
-        v, a0, a1 = section(total / THIN + NOTHING, wide[0], a0, a1)
-        v, b0, b1 = section(v, wide[1], b0, b1)
-        y, c0, c1 = section(v, low[0], c0, c1)
-        y, d0, d1 = section(y, low[1], d0, d1)
-        at = counters[AT]
-        total = 0.0
-        rings[0, at] = np.float32(v)
-        rings[1, at] = np.float32(y)
-        counters[AT] = at + 1 if at + 1 < KEPT else 0
-        counters[FILLED] = min(counters[FILLED] + 1, KEPT)
-        counters[SINCE] += 1
-        if counters[SINCE] == EVERY:
-            counters[SINCE] = 0
-            positions[n] = count + i + 1
-            counters[LOST] = lost
-            _row(rings, counters, most_flat, rows[n])
+    while begin < x.size:
+        end = min(x.size, begin + until + THIN * (EVERY - 1 - since))  # of a row, or of the samples
+        counters[LOST] += _lost(masked[begin:end])
+        before = since
+        for i in range(begin, end):
+            total += x[i]
+            until -= 1
+            if until:
+                continue
+            until = np.int64(THIN)
+            v, a0, a1 = section(total / THIN + NOTHING, wide[0], a0, a1)
+            v, b0, b1 = section(v, wide[1], b0, b1)
+            y, c0, c1 = section(v, low[0], c0, c1)
+            y, d0, d1 = section(y, low[1], d0, d1)
+            total = 0.0
+            rings[0, at] = np.float32(v)
+            rings[1, at] = np.float32(y)
+            at = at + 1 if at + 1 < KEPT else 0
+            since += 1
+        begin = end
+        counters[FILLED] = min(counters[FILLED] + since - before, KEPT)
+        if since == EVERY:
+            since = np.int64(0)
+            positions[n] = count + end
+            flat_rows = _row(rings, at, counters, most_flat, flat_rows, ends_after, room, rows[n])
             for k in range(SIZE - 1, LOST, -1):
                 counters[k] = counters[k - 1]
-            lost = np.int64(0)
+            counters[LOST] = 0
             n += 1
-    memory[0], counters[LOST], counters[COUNT] = total, lost, count + x.size
+    memory[0], counters[COUNT], counters[AT], counters[SINCE] = total, count + x.size, at, since
     wide_memory[0, 0], wide_memory[0, 1], wide_memory[1, 0], wide_memory[1, 1] = a0, a1, b0, b1
     low_memory[0, 0], low_memory[0, 1], low_memory[1, 0], low_memory[1, 1] = c0, c1, d0, d1
     return n
 
 
 @jit
+def _lost(masked: NDArray[np.uint8]) -> int:
+    """Return how many samples are no signal."""
+    lost = np.int32(0)
+    for i in range(masked.size):
+        lost += np.int32((masked[i] != 0) & (masked[i] != SATURATED))
+    return int(lost)
+
+
+@jit
 def _row(
     rings: NDArray[np.float32],
+    oldest: int,
     counters: NDArray[np.int64],
     most_flat: float,
+    flat_rows: int,
+    ends_after: int,
+    room: NDArray[np.float32],
     row: NDArray[np.float64],
-) -> None:
-    """Write the measures of the last four seconds."""
+) -> int:
+    """Write the measures of the last four seconds; return how many rows in a row were flat."""
+    row[:] = 0.0
     row[MASKED] = 1.0
     lost = np.int64(0)
     for k in range(LOST, SIZE):
         lost += counters[k]
     if counters[FILLED] < KEPT or lost > BRIDGED:
-        return
-    x, oldest = rings[0], counters[AT]
-    slopes, room = np.empty(KEPT, dtype=np.float32), np.empty(KEPT + 1, dtype=np.float32)
+        return flat_rows
+    x, slopes = rings[0], room[:KEPT]
     slopes[0] = abs(x[0] - x[KEPT - 1])
     for i in range(KEPT - 1):
         slopes[i + 1] = abs(x[i + 1] - x[i])
     slopes[oldest] = 0.0  # there the ring's end meets its beginning
-    # No branch depends on the slopes, which no processor could predict; and each step waits for
-    # the sum, so that the search among the slopes costs nothing.
-    bound, n, total = _bound(slopes, room[:_LANES]), np.int64(0), 0.0
-    for i in range(KEPT):
-        total += x[i]
-        room[n] = slopes[i]
-        n += np.int64(slopes[i] >= bound)
-    mean, level = total / KEPT, np.float32(_FLAT_SHARE) * _eighth(room[:n])
-    flat = np.int32(0)
-    for i in range(KEPT):
-        flat += np.int32(slopes[i] < level)
-    flat -= np.int32(level > 0.0)
-    lowest, highest = value_range(x, 0, KEPT)
+    level = np.float32(_FLAT_SHARE) * _steep(slopes, room[KEPT:])
+    flat = _count_below(slopes, level) - np.int32(level > 0.0)
     row[FLAT] = flat / (KEPT - 1)
-    row[LOW] = _low_share(x, rings[1], mean) if row[FLAT] < most_flat else 0.0
-    row[SPAN] = highest - lowest
-    row[CROSSINGS] = _crossings(x, mean, oldest)
+    row[SPAN] = _span(x, room[KEPT:])
     row[MASKED] = 0.0
+    flat_rows = flat_rows + 1 if row[FLAT] >= most_flat else 0
+    if flat_rows <= ends_after:
+        total = 0.0
+        for i in range(KEPT):
+            total += x[i]
+        mean = total / KEPT
+        row[CROSSINGS] = _crossings(x, mean, oldest)
+        row[LOW] = _low_share(x, rings[1], mean) if row[FLAT] < most_flat else 0.0
+    return flat_rows
 
 
 @jit
-def _bound(slopes: NDArray[np.float32], tops: NDArray[np.float32]) -> np.float32:
-    """Return what the eighth steepest slope reaches, and few others; ``tops`` is written.
+def _steep(slopes: NDArray[np.float32], room: NDArray[np.float32]) -> np.float32:
+    """Return the eighth steepest slope; ``room``, float32[KEPT // 2 + KEPT + 1], is written.
 
-    It is the eighth of the highest of every sixteenth slope.
+    The eighth of the steepest of every thirtieth slope is a bound that it reaches, and few others;
+    often none.
     """
-    tops[:] = slopes[:_LANES]
-    for begin in range(_LANES, KEPT, _LANES):
-        for i in range(_LANES):
-            tops[i] = max(tops[i], slopes[begin + i])
-    return _eighth(tops)
+    tops, found = room[: KEPT // 2], room[KEPT // 2 :]
+    _fold_highest(slopes, tops)
+    tops = tops[:_LANES]
+    bound, n = _eighth(tops), np.int64(0)
+    if KEPT - _count_below(slopes, bound) == _STEEP:
+        return bound
+    for lane in range(_LANES):
+        if tops[lane] >= bound:
+            for i in range(lane, KEPT, _LANES):
+                found[n] = slopes[i]
+                n += np.int64(slopes[i] >= bound)
+    return _eighth(found[:n])
+
+
+@jit
+def _count_below(x: NDArray[np.float32], level: np.float32) -> int:
+    """Return how many values are below ``level``."""
+    count = np.int32(0)
+    for i in range(KEPT):
+        count = np.int32(count + np.int32(x[i] < level))
+    return int(count)
+
+
+@jit
+def _fold_highest(x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Write the highest of every so many values: half of them as long as more than ``_LANES`` stay.
+
+    The compiler does several in a step, which it does not in search of a single one.
+    """
+    n = KEPT // 2
+    for i in range(n):
+        out[i] = max(x[i], x[i + n])
+    while n > _LANES:
+        n //= 2
+        for i in range(n):
+            out[i] = max(out[i], out[i + n])
+
+
+@jit
+def _fold_lowest(x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Write the lowest of every so many values, as `_fold_highest` does."""
+    n = KEPT // 2
+    for i in range(n):
+        out[i] = min(x[i], x[i + n])
+    while n > _LANES:
+        n //= 2
+        for i in range(n):
+            out[i] = min(out[i], out[i + n])
+
+
+@jit
+def _span(x: NDArray[np.float32], room: NDArray[np.float32]) -> float:
+    """Return the distance between the extremes; ``room``, float32[KEPT], is written."""
+    highs, lows = room[: KEPT // 2], room[KEPT // 2 : KEPT]
+    _fold_highest(x, highs)
+    _fold_lowest(x, lows)
+    low, top = lows[0], highs[0]
+    for i in range(1, _LANES):
+        low, top = min(low, lows[i]), max(top, highs[i])
+    return float(top - low)
 
 
 @jit
 def _eighth(x: NDArray[np.float32]) -> np.float32:
-    """Return the eighth highest value."""
-    found = np.float32(0.0)
+    """Return the eighth highest value, 0 where there are fewer."""
     for i in range(x.size):
+        value = np.float32(x[i])
         higher = same = np.int32(0)
         for j in range(x.size):
-            higher += np.int32(x[j] > x[i])
-            same += np.int32(x[j] == x[i])
+            higher += np.int32(x[j] > value)
+            same += np.int32(x[j] == value)
         if (higher < _STEEP) & (higher + same >= _STEEP):
-            found = x[i]
-    return found
+            return value
+    return np.float32(0.0)
 
 
 @jit

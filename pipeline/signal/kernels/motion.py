@@ -64,16 +64,16 @@ def moves(settings: NDArray[np.float64], counters: NDArray[np.int64]) -> bool:
 @jit
 def _level(blocks: NDArray[np.float64], newest: int) -> float:
     """Return the median level of half a second of blocks, the last of them ``newest``."""
-    for k in range(LEVEL_BLOCKS):
-        v = blocks[LEVEL, (newest - k) % BLOCKS_KEPT]
-        below = above = 0
-        for j in range(LEVEL_BLOCKS):
-            u = blocks[LEVEL, (newest - j) % BLOCKS_KEPT]
-            below += u < v
-            above += u > v
-        if 2 * below <= LEVEL_BLOCKS and 2 * above <= LEVEL_BLOCKS:
-            return float(v)
-    return 0.0
+    levels, first = blocks[LEVEL], (newest - LEVEL_BLOCKS + 1) % BLOCKS_KEPT
+    second = first + 1 if first + 1 < BLOCKS_KEPT else 0
+    third = second + 1 if second + 1 < BLOCKS_KEPT else 0
+    fourth = third + 1 if third + 1 < BLOCKS_KEPT else 0
+    a, b, c, d = levels[first], levels[second], levels[third], levels[fourth]
+    e = levels[newest % BLOCKS_KEPT]
+    # Of two pairs the lowest and the highest value are none.
+    a, b, c, d = min(a, b), max(a, b), min(c, d), max(c, d)
+    low, top = max(a, c), min(b, d)
+    return float(max(min(low, e), min(max(low, e), top)))
 
 
 @jit
@@ -133,44 +133,44 @@ def compare_shape(
         return
     newest = counters[SHAPE]
     counters[SHAPE] = newest + 1 if newest + 1 < USUAL_BEATS else 0
-    shape = np.empty(SHAPE_SIZE)
-    for i in range(SHAPE_SIZE):
-        shape[i] = filtered[begin + SHAPE_STEP * i]
     total = power = 0.0
     for i in range(SHAPE_PLAY, SHAPE_SIZE - SHAPE_PLAY):
-        total += shape[i]
-        power += shape[i] * shape[i]
+        v = np.float64(filtered[begin + SHAPE_STEP * i])
+        total += v
+        power += v * v
     is_odd = True
     for k in range(USUAL_BEATS * (2 * SHAPE_PLAY + 1)):
         # The latest first, and as they lie: nearly always that is enough.
         back, turn = k % USUAL_BEATS + 1, k // USUAL_BEATS
         shift = SHAPE_PLAY + ((turn + 1) // 2) * (1 - 2 * (turn % 2))
         other = newest - back if newest >= back else newest - back + USUAL_BEATS
-        if _alike(shape, total, power, shapes, other, shift) > settings[LIKE]:
+        if _alike(filtered, begin, total, power, shapes, other, shift) > settings[LIKE]:
             is_odd = False
             break
     for i in range(SHAPE_SIZE):
-        shapes[newest, i] = shape[i]
+        shapes[newest, i] = filtered[begin + SHAPE_STEP * i]
     counters[ODD] = (2 * counters[ODD] + np.int64(is_odd)) % (1 << USUAL_BEATS)
 
 
 @jit
 def _alike(
-    shape: NDArray[np.float64],
+    filtered: NDArray[np.float32],
+    begin: int,
     total: float,
     power: float,
     shapes: NDArray[np.float64],
     other: int,
     shift: int,
 ) -> float:
-    """Return the correlation of the inner part of a shape with another, shifted.
+    """Return the correlation of the inner part of the shape from ``begin`` with another, shifted.
 
     ``total`` and ``power`` are the sums of that part, and of its squares.
     """
     n = SHAPE_SIZE - 2 * SHAPE_PLAY
     sb = sbb = sab = 0.0
     for i in range(n):
-        a, b = shape[i + SHAPE_PLAY], shapes[other, i + shift]
+        a = np.float64(filtered[begin + SHAPE_STEP * (i + SHAPE_PLAY)])
+        b = shapes[other, i + shift]
         sb += b
         sbb += b * b
         sab += a * b

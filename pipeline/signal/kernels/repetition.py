@@ -1,4 +1,4 @@
-"""How well the QRS band repeats itself after a fifth of a second, over the last three seconds.
+"""How well the QRS band repeats itself after a fifth of a second, over three seconds and over one.
 
 Compiled; every array is fixed, nothing is allocated. `pipeline.signal.fast_rhythm` explains the
 measures.
@@ -18,7 +18,7 @@ KEPT: Final = 360
 """Thinned samples looked back on: 3 s."""
 
 EVERY: Final = 120
-"""Thinned samples from one row of measures to the next: 1 s."""
+"""Thinned samples from one row of measures to the next: 1 s. So long is the second measure, too."""
 
 SHORTEST: Final = 17
 LONGEST: Final = 26
@@ -34,12 +34,15 @@ _EVEN: Final = 0.3
 sum of magnitudes never falls below this part of the highest. Between slower beats it does, so they
 cost no correlation."""
 
-COUNT, AT, SINCE, FILLED, LOST, SIZE = range(6)
-"""Counters: raw samples seen, place in the rings, thinned samples since the last row, thinned
-samples seen (at most `KEPT`), and how many of those in the ring are lost."""
+COUNT, AT, SINCE, FILLED, SIZE = range(5)
+"""Counters: raw samples seen, place in the rings, thinned samples since the last row, and thinned
+samples seen (at most `KEPT`)."""
 
 PERIOD, ALIKE, SHORTER, TWICE, SPAN, MISSING, COLUMNS = range(7)
-"""Columns of a row."""
+"""Columns of a measure."""
+
+THREE_SECONDS, ONE_SECOND, MEASURES = range(3)
+"""The two measures of a row."""
 
 
 @jit
@@ -63,71 +66,79 @@ def measure(
         lost: uint8[KEPT]: which of them are lost; updated.
         counters: int64[SIZE]; updated.
         positions: int64[m], written: raw samples seen when each row was complete.
-        rows: float64[m, COLUMNS], written: the period after which the band is most alike, in
-            thinned samples and halves of them; how alike, as a correlation; the same of the best
+        rows: float64[m, MEASURES, COLUMNS], written: the period after which the band is most alike,
+            in thinned samples and halves of them; how alike, as a correlation; the same of the best
             shorter and of the double period; peak to peak in mV; and the share of lost samples, 1
-            until three seconds are there. 0 but for the last where nothing is alike.
+            until so many seconds are there. 0 but for the last where nothing is alike.
 
     Returns:
         How many rows were written; m must be at least n // (THIN * EVERY) + 1.
     """
     n = 0
-    count, at, since, gone = counters[COUNT], counters[AT], counters[SINCE], counters[LOST]
+    count, at, since = counters[COUNT], counters[AT], counters[SINCE]
     for i in range(THIN - 1 - count % THIN, y.size, THIN):
-        now = np.uint8((masked[i] != 0) & (masked[i] != noise_code))
-        gone += np.int64(now) - np.int64(lost[at])
-        ring[at], lost[at] = y[i], now
+        ring[at], lost[at] = y[i], (masked[i] != 0) & (masked[i] != noise_code)
         at = at + 1 if at + 1 < KEPT else 0
         since += 1
         if since == EVERY:
             since = 0
-            counters[LOST] = gone
             counters[FILLED] = min(counters[FILLED] + EVERY, KEPT)
             positions[n] = count + i + 1
-            _row(ring, at, counters, rows[n])
+            _measure(ring, lost, at, KEPT, counters[FILLED], rows[n, THREE_SECONDS])
+            _measure(ring, lost, at, EVERY, counters[FILLED], rows[n, ONE_SECOND])
             n += 1
     counters[COUNT], counters[AT], counters[SINCE] = count + y.size, at, since
-    counters[LOST] = gone
     return n
 
 
 @jit
-def _row(
-    ring: NDArray[np.float32], oldest: int, counters: NDArray[np.int64], row: NDArray[np.float64]
+def _measure(
+    ring: NDArray[np.float32],
+    lost: NDArray[np.uint8],
+    at: int,
+    size: int,
+    filled: int,
+    row: NDArray[np.float64],
 ) -> None:
-    """Write the measures of the last three seconds; the ring's first value lies at ``oldest``."""
+    """Write the measure of the latest ``size`` values; the ring's next value goes to ``at``."""
     row[:] = 0.0
-    row[MISSING] = counters[LOST] / KEPT if counters[FILLED] == KEPT else 1.0
-    if counters[FILLED] < KEPT or not _is_even(ring):
+    row[MISSING] = 1.0
+    oldest = at - size if at >= size else at - size + KEPT
+    if filled < size or not _is_even(ring, oldest, size):
         return
-    lowest = highest = ring[0]
-    for i in range(KEPT):
+    lowest = highest = ring[oldest]
+    gone = 0
+    for k in range(size):
+        i = oldest + k if oldest + k < KEPT else oldest + k - KEPT
         lowest, highest = min(lowest, ring[i]), max(highest, ring[i])
-    row[SPAN] = highest - lowest
+        gone += lost[i]
+    row[MISSING], row[SPAN] = gone / size, highest - lowest
     best, period = -1.0, 0
     for lag in range(SHORTEST - 1, LONGEST + 2):
-        now = _alike(ring, oldest, lag)
+        now = _alike(ring, oldest, size, lag)
         if now > best:
             best, period = now, lag
     if best < 0.5 or period < SHORTEST or period > LONGEST:
         return  # nothing is alike, or more so outside these periods
     row[PERIOD], row[ALIKE] = period, best
     for lag in range(_LEAST, 3 * period // 4 + 1):
-        row[SHORTER] = max(row[SHORTER], _alike(ring, oldest, lag))
+        row[SHORTER] = max(row[SHORTER], _alike(ring, oldest, size, lag))
     for lag in range(2 * period - 1, 2 * period + 2):
-        now = _alike(ring, oldest, lag)
+        now = _alike(ring, oldest, size, lag)
         if now > row[TWICE]:
             row[TWICE], row[PERIOD] = now, 0.5 * lag  # half a sample is 2 % of the rate
 
 
 @jit
-def _is_even(ring: NDArray[np.float32]) -> bool:
-    """Return whether no stretch of the ring is much quieter than the loudest."""
+def _is_even(ring: NDArray[np.float32], oldest: int, size: int) -> bool:
+    """Return whether no stretch of ``size`` values is much quieter than the loudest."""
     quietest, loudest = np.float32(np.inf), np.float32(0.0)
-    for begin in range(0, KEPT - _BLOCK + 1, _BLOCK):
+    i = oldest
+    for _ in range(size // _BLOCK):
         loud = np.float32(0.0)
-        for i in range(begin, begin + _BLOCK):
+        for _ in range(_BLOCK):
             loud += abs(ring[i])
+            i = i + 1 if i + 1 < KEPT else 0
         quietest, loudest = min(quietest, loud), max(loudest, loud)
         if quietest < np.float32(_EVEN) * loudest:
             return False
@@ -135,13 +146,13 @@ def _is_even(ring: NDArray[np.float32]) -> bool:
 
 
 @jit
-def _alike(ring: NDArray[np.float32], oldest: int, lag: int) -> float:
-    """Return the correlation of the ring, oldest value first, with itself ``lag`` samples later."""
+def _alike(ring: NDArray[np.float32], oldest: int, size: int, lag: int) -> float:
+    """Return the correlation of ``size`` values, oldest first, with those ``lag`` samples later."""
     product = early = late = 0.0
     i, j = oldest, oldest + lag
     if j >= KEPT:
         j -= KEPT
-    for _ in range(KEPT - lag):
+    for _ in range(size - lag):
         a, b = np.float64(ring[i]), np.float64(ring[j])
         product += a * b
         early += a * a

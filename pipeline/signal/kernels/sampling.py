@@ -9,6 +9,7 @@ FLAG_LEAD_OFF, FLAG_SATURATED, FLAG_FILLED = 1, 2, 128
 LEAD_OFF, SATURATED, NO_SIGNAL, GAP = 1, 2, 4, 6
 RISEN = 0.05  # of a leap's height the signal has moved just before it: a spike a filter has widened
 RESTLESS = 0.07  # of it the signal moves from sample to sample: noise, where any leap is a spike's
+STAYS = 0.05  # of its leap's height a dropout's level moves at most: what a QRS has left moves on
 MOST = 0.3  # of the smallest leap; more does not count there: the flank itself must not
 # Slots of `sanitise`'s memory.
 OFFSET, LAST, STARTED, HELD, LEAPING, LEAP, BASE, AFTER, TAIL, MOVED, USUAL = range(11)
@@ -22,6 +23,7 @@ def sanitise(
     rebase_after: float,
     leap_mv: float,
     longest_spike: float,
+    longest_dropout: float,
     largest_tail: float,
     fast: float,
     slow: float,
@@ -35,8 +37,9 @@ def sanitise(
     settled, whatever the electrode offset. After a long stretch without signal the level is
     taken anew, so that the stream continues where it stopped instead of with a step. A leap that no
     heart makes is held back for as long as a pacing spike lasts: a spike is over by then, and
-    leaves no trace, its after-potential included; a step is taken as it is. So is the flank of
-    a spike that a filter has widened, known by what of it came before the leap
+    leaves no trace, its after-potential included. So it is with a dropout, a contact that is lost
+    for some hundredths of a second: its level is another, and stays. A step is taken as it is.
+    So is the flank of a spike that a filter has widened, known by what of it came before the leap
     (`kernels.spikes` has the rest).
 
     Args:
@@ -45,7 +48,8 @@ def sanitise(
         plausible_mv: larger values are no signal.
         rebase_after: held samples after which the level is taken anew.
         leap_mv: a larger change from one sample to the next is a leap.
-        longest_spike: samples that a leap is held back.
+        longest_spike: samples that a leap is held back,
+        longest_dropout: and one that leads to another level.
         largest_tail: of a spike's height, that of its after-potential.
         fast: what at least remains of an after-potential from one sample to the next.
         slow: what at most remains.
@@ -90,7 +94,10 @@ def sanitise(
             if height <= leap_mv:
                 usual = usual * slow + min(height, MOST * leap_mv) * (1.0 - slow)
             leap = height > leap_mv and not (usual < RESTLESS * height and risen > RISEN * height)
-            if leap and leaping < longest_spike:
+            if leap and (
+                leaping < longest_spike
+                or (leaping < longest_dropout and abs(moved - spike) <= STAYS * abs(spike))
+            ):
                 if after == 0.0:
                     base, spike = last, moved
                 elif height > abs(spike):
@@ -144,34 +151,39 @@ def resample(
     """
     half = taps.shape[1] // 2
     phases = taps.shape[0] - 1
-    first = counters[TAKEN] - (2 * half - 1)
-    end = counters[TAKEN] + codes.size
-    seen = counters[TAKEN]
+    taken, position, rest = counters[TAKEN], counters[POSITION], counters[REST]
+    bad_at, bad_code = counters[BAD_AT], counters[BAD_CODE]
+    step_whole, step_rest = step // per, step % per
+    first = taken - (2 * half - 1)
+    end = taken + codes.size
+    seen = taken
     n = 0
-    while counters[POSITION] + half < end:
-        position = counters[POSITION]
+    while position + half < end:
         while seen <= position + half:
-            if codes[seen - counters[TAKEN]]:
-                counters[BAD_AT] = seen
-                counters[BAD_CODE] = codes[seen - counters[TAKEN]]
+            if codes[seen - taken]:
+                bad_at, bad_code = seen, np.int64(codes[seen - taken])
             seen += 1
-        row = (counters[REST] * phases + per // 2) // per
+        # Nearly always without a division, which takes as long as the sum.
+        weights = taps[rest if phases == per else (rest * phases + per // 2) // per]
         at = position - half + 1 - first
+        inputs = x[at : at + 2 * half]
         total = 0.0
-        for j in range(2 * half):
-            total += taps[row, j] * x[at + j]
+        for j in range(weights.size):
+            total += weights[j] * inputs[j]
         out[n] = np.float32(total)
-        out_codes[n] = counters[BAD_CODE] if counters[BAD_AT] > position - half else 0
+        out_codes[n] = bad_code if bad_at > position - half else 0
         n += 1
-        rest = counters[REST] + step
-        counters[POSITION] += rest // per
-        counters[REST] = rest % per
+        position += step_whole
+        rest += step_rest
+        if rest >= per:
+            position += 1
+            rest -= per
     while seen < end:
-        if codes[seen - counters[TAKEN]]:
-            counters[BAD_AT] = seen
-            counters[BAD_CODE] = codes[seen - counters[TAKEN]]
+        if codes[seen - taken]:
+            bad_at, bad_code = seen, np.int64(codes[seen - taken])
         seen += 1
-    counters[TAKEN] = end
+    counters[TAKEN], counters[POSITION], counters[REST] = end, position, rest
+    counters[BAD_AT], counters[BAD_CODE] = bad_at, bad_code
     return n
 
 

@@ -1,9 +1,9 @@
-"""The kernel that takes pacing spikes out of what the QRS detector sees."""
+"""The kernels that take pacing spikes out of what the QRS detector sees."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.sections import decayed, jit
+from pipeline.signal.kernels.sections import copy, decayed, jit, section
 
 STRETCH = 5  # 14 ms each way from its peak: what a spike of at most 12.5 ms lies within
 FOOT = 3  # samples that a level is the mean of: 8 ms, a period of what rings at 125 Hz
@@ -19,6 +19,8 @@ SEARCHED = 32  # samples that are looked through at once
 LEAST, WIDEST, CALM, BALANCE, AFTER, FAST, SLOW = range(7)
 # Slots of the memory: the after-potential in mV, the one that follows, and in how many samples.
 TAIL, NEXT, WAIT = range(3)
+
+NO_RESPONSE = 1e-5  # mV: less of a spike's response is none
 
 
 @jit
@@ -157,7 +159,7 @@ def remove_spikes(
         n = min(SEARCHED, out.size - begin)
         first = KEPT + begin - AROUND
         if not (busy or _any_steep(x, first, n, least)):  # nearly always
-            out[begin : begin + n] = x[first - STRETCH : first - STRETCH + n]
+            copy(x[first - STRETCH : first - STRETCH + n], out[begin : begin + n])
             continue
         for p in range(first, first + n):
             steep = _is_steep(
@@ -168,3 +170,58 @@ def remove_spikes(
                 busy = (memory[TAIL] != 0.0) | (memory[WAIT] != 0.0)
             else:
                 out[begin + p - first] = x[p - STRETCH]
+
+
+@jit
+def spike_response(
+    x: NDArray[np.float32],
+    unspiked: NDArray[np.float32],
+    late: NDArray[np.float32],
+    sections: NDArray[np.float64],
+    memory: NDArray[np.float64],
+    kept: int,
+    out: NDArray[np.float32],
+) -> bool:
+    """Filter what was taken out of a signal: what spikes leave in the band of windows.
+
+    The filter is linear. Its output for the signal without spikes is its output for the signal less
+    this; and this is nothing, at no cost, but for a second after a spike.
+
+    Args:
+        x: float32[n], the signal.
+        unspiked: float32[n], what left `remove_spikes` meanwhile.
+        late: float32[LATE], the samples before ``x``; updated.
+        sections: float64[5, 5], the filter's in the first two rows.
+        memory: float64[5], two of each section, and the count of samples that follow; updated.
+        kept: after the last response so many samples more count as one, for they are looked back
+            on.
+        out: float32[n], written where there is one, as late as ``unspiked``.
+
+    Returns:
+        Whether there is one.
+    """
+    n = x.size
+    same = np.int32(memory[4] == 0.0)
+    for i in range(min(LATE, n)):
+        same &= np.int32(late[i] == unspiked[i])
+    for i in range(n - LATE):  # several samples a step
+        same &= np.int32(x[i] == unspiked[LATE + i])
+    if not same:  # hardly ever
+        a0, a1, b0, b1, left = memory
+        for i in range(n):
+            v = late[i] if i < LATE else x[i - LATE]
+            taken = np.float64(v) - np.float64(unspiked[i])
+            y, a0, a1 = section(taken, sections[0], a0, a1)
+            y, b0, b1 = section(y, sections[1], b0, b1)
+            if taken == 0.0 and max(abs(a0), abs(b0), abs(b1)) < NO_RESPONSE:
+                y = a0 = a1 = b0 = b1 = 0.0
+                left = max(left - 1.0, 0.0)
+            else:
+                left = float(kept)
+            out[i] = np.float32(y)
+        memory[:] = a0, a1, b0, b1, left
+    for i in range(LATE - n):
+        late[i] = late[i + n]
+    for i in range(min(LATE, n)):
+        late[LATE - 1 - i] = x[n - 1 - i]
+    return not same

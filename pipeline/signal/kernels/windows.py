@@ -46,13 +46,13 @@ def cut_windows(
     """
     width = windows.shape[1]
     for b in range(starts.size):
-        at = starts[b]
-        low, high = value_range(filtered, at, at + width)
+        x, window = filtered[starts[b] : starts[b] + width], windows[b]
+        low, high = value_range(x, 0, width)
         span = high - low
         spans[b] = span
         if span < flat_mv:
-            windows[b, :] = np.float32(0.0)
+            window[:] = np.float32(0.0)
         else:
             scale = np.float32(2.0) / span
             for i in range(width):
-                windows[b, i] = (filtered[at + i] - low) * scale - np.float32(1.0)
+                window[i] = (x[i] - low) * scale - np.float32(1.0)

@@ -57,14 +57,13 @@ def test_missed_and_extra_beats_both_count() -> None:
 
 
 def test_asystole_and_steady_rates_are_within_their_bounds() -> None:
-    """What is asked of every monitor: the alarm in time, and rates from 30 to 240 bpm.
+    """What is asked of every monitor: the alarm in time, and rates from 30 to 300 bpm.
 
-    A stream that begins at 300 bpm shows its rate, too, and may raise an asystole before.
+    A stream that begins so fast raises no asystole.
     """
     figures = [*ec13.asystole(), *ec13.rates()]
 
-    failed = [(one.waveform, one.what) for one in figures if one.kept is False]
-    assert failed in ([], [("300 bpm", "asystole alarms")])
+    assert [(one.waveform, one.what) for one in figures if one.kept is False] == []
     assert all(one.value is not None for one in figures[:2])
 
 

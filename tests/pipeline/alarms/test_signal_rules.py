@@ -13,6 +13,7 @@ from pipeline.alarms.signal_rules import (
 )
 from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineState
 from pipeline.schema.public import Alert
+from pipeline.scoring.protocols import Window
 from pipeline.signal.quality import Reason
 from pipeline.signal.segment import FastRhythmChange, FibrillationChange
 
@@ -269,6 +270,18 @@ def test_rhythm_too_fast_for_single_beats_is_no_asystole() -> None:
     assert brief(alarms.on_position(20_000 + SILENCE + 1)) == [("asystole", "on", 21_440)]
 
 
+def test_what_may_be_too_fast_for_single_beats_is_no_asystole() -> None:
+    """Neither a pause; but no time is lost, if it turns out to be none."""
+    alarms = rules()
+    beat(alarms, 1000)
+    maybe = FastRhythmChange(1300, active=True, begun_at=1300, bpm=0.0, sure=False)
+    assert alarms.on_fast_rhythm(maybe) == []
+    assert alarms.on_position(1000 + SILENCE + 700) == []
+    over = maybe._replace(sample=1000 + SILENCE + 720, active=False)
+    assert alarms.on_fast_rhythm(over) == []
+    assert [kind for kind, *_ in brief(alarms.on_position(1000 + SILENCE + 721))] == ["asystole"]
+
+
 def test_rhythm_too_fast_yields_to_fibrillation() -> None:
     """Flutter is one alarm, not two; the other follows when the waveform is none any more."""
     alarms = rules()
@@ -306,3 +319,33 @@ def test_asystole_and_rates_are_seen_where_the_qrs_stands_out_of_noise() -> None
 
     last = at[-1]
     assert ("asystole", "on", last + 1440) in brief(alarms.on_position(last + SILENCE + 1))
+
+
+def fast(
+    alarms: SignalAlarms, begin: int, intervals: list[int], windows: list[Window]
+) -> list[Alert]:
+    """Let QRS complexes be found one after the other; return the lethal and technical alerts."""
+    alerts, at = [], begin
+    for interval, window in zip(intervals, windows, strict=True):
+        at += interval
+        alerts += alarms.on_qrs(at, interval / FS, at + 180, window, usable=True)
+        alerts += alarms.on_position(at + 200)
+    return [alert for alert in alerts if alert.kind in ("extreme_tachycardia", "unmonitored")]
+
+
+def test_fast_complexes_that_are_not_organised_are_not_monitored() -> None:
+    """Motion between QRS complexes: no rate is known. Once they repeat, it is a tachycardia."""
+    alarms, rng = rules(), np.random.default_rng(5)
+    uneven = [120, 240, 126, 130, 230, 108, 250, 130, 100] * 3
+    shapes = [np.convolve(rng.normal(size=320), np.hanning(37), "same") for _ in uneven]
+    windows = [shape.astype(np.float32) for shape in shapes]
+
+    motion = fast(alarms, 1000, uneven, windows)
+    assert {(alert.kind, alert.state) for alert in motion} == {("unmonitored", "on")}
+    assert "neither repeat" in motion[0].reason
+
+    later = fast(alarms, 1000 + sum(uneven), uneven, [windows[0]] * len(uneven))
+    assert [(alert.kind, alert.state) for alert in later] == [
+        ("extreme_tachycardia", "on"),
+        ("unmonitored", "off"),
+    ]

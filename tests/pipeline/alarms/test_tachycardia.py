@@ -38,11 +38,31 @@ def test_names_do_not_matter_where_the_beats_are_foreign_and_alike(names: str) -
     assert is_named(stretch(names, WIDE))
 
 
-def test_all_named_are_one_whatever_their_shape() -> None:
-    """A tachycardia of many shapes and intervals, too."""
-    many = QrsShape(likeness=0.5, repeats=0.1, width_ms=120.0, widening=1.3)
-    assert is_named(stretch("VVVVV", many, [0.3, 0.5, 0.35, 0.6, 0.4]))
-    assert is_named(stretch("VVVVV", QrsShape()))
+CHANGING = QrsShape(likeness=0.5, repeats=0.5, width_ms=150.0, widening=1.4)
+UNEVEN = [0.68, 0.37, 0.64, 0.34, 0.7]
+
+
+def test_named_beats_that_repeat_half_or_keep_time_are_one() -> None:
+    """A tachycardia may change its shape or its time; where nobody compared shapes, both."""
+    alike = QrsShape(likeness=0.5, repeats=0.92, width_ms=150.0, widening=1.4)
+    assert is_named(stretch("VVVVV", [CHANGING, CHANGING, alike, CHANGING, alike], UNEVEN))
+    assert is_named(stretch("VVVVV", CHANGING, [0.7, 0.4, 0.45, 0.44, 0.4]))
+    assert is_named(stretch("VVVVV", QrsShape(), UNEVEN))
+
+
+def test_named_beats_of_changing_shape_and_time_are_motion() -> None:
+    """So motion at 60 a minute looks on top of a sinus rhythm of 75, which it hides."""
+    assert not is_named(stretch("VVVVV", CHANGING, UNEVEN))
+    assert not is_named(stretch("N" * 8 + "V" * 5, CHANGING, [*UNEVEN, *UNEVEN, 0.3, 0.7, 0.4]))
+
+
+def test_changing_tachycardia_begins_on_the_own_rhythm() -> None:
+    """Half of the eight beats before it have the usual QRS, as with every second beat ectopic."""
+    for before in ([USUAL] * 8, [USUAL, WIDE] * 4):
+        beats = stretch("N" * 8 + "V" * 5, [*before, *[CHANGING] * 5], [0.8] * 8 + UNEVEN)
+        assert is_named(beats)
+    hidden = [USUAL] * 3 + [QrsShape()] * 5
+    assert not is_named(stretch("?" * 8 + "V" * 5, [*hidden, *[CHANGING] * 5], [0.8] * 8 + UNEVEN))
 
 
 def test_names_alone_do_not_make_usual_beats_ventricular() -> None:

@@ -11,7 +11,7 @@ from pipeline.alarms.ventricular import RhythmChange, VentricularRhythm, Ventric
 from pipeline.scoring.qrs_shape import QrsShape
 
 FS = 100.0
-KNOWN = {"V": True, "N": False, "?": None, "S": False, "U": False, "*": None}
+KNOWN = {"V": True, "N": False, "?": None, "S": False, "U": False, "*": None, "C": True}
 WIDE = QrsShape(likeness=0.3, repeats=0.98, width_ms=170.0, widening=1.8)
 SHAPES = {
     "N": QrsShape(likeness=0.99),
@@ -19,13 +19,14 @@ SHAPES = {
     "S": WIDE,
     "*": WIDE,
     "U": QrsShape(likeness=0.5, repeats=0.1, width_ms=100.0, widening=1.0),
+    "C": QrsShape(likeness=0.99),
 }
 """S is none of the patient's own beats and repeats itself, * is one that fibrillation hides; U is
-none of them either, and like nothing before."""
+none of them either, and like nothing before; C is named ventricular and has the usual QRS."""
 
 
 def found_in(beats: str, rr_s: float = 0.5) -> list[tuple[int, RhythmChange]]:
-    """Return (beat, found) for beats written as V, N, ?, S, U or *, evenly spaced."""
+    """Return (beat, found) for beats written as keys of `KNOWN`, evenly spaced."""
     rhythm = VentricularRhythm(DEFAULTS, FS)
     found = []
     for n, kind in enumerate(beats):
@@ -96,9 +97,32 @@ def test_unusual_beat_between_ventricular_ones_is_part_of_the_run() -> None:
     assert brief("NNUVNN") == []
 
 
+@pytest.mark.parametrize(("last_s", "is_run"), [(0.22, False), (0.4, True)])
+def test_complex_that_is_found_twice_makes_no_run(last_s: float, *, is_run: bool) -> None:
+    """A T wave comes within a third of the interval before it: the ventricles are refractory."""
+    rhythm = VentricularRhythm(DEFAULTS, FS)
+    found, at_s = [], 1.0
+    for kind, rr_s in (("N", 0.8), ("V", 0.5), ("U", 0.9), ("V", last_s), ("N", 0.9)):
+        at_s += rr_s
+        found += list(rhythm.on_beat(round(at_s * FS), rr_s, KNOWN[kind], SHAPES[kind]))
+    assert [one.kind for one in found if one.active] == (["ventricular_run"] if is_run else [])
+
+
 def test_unusual_beat_behind_two_ventricular_ones_leaves_them_a_couplet() -> None:
     """It may be the T wave of the second."""
     assert brief("NNVVUNN") == [(5, "couplet", True)]
+
+
+def test_beat_with_the_usual_qrs_is_part_of_no_run_whatever_its_name() -> None:
+    """It was conducted, as a sinus beat soon after a ventricular one that is misnamed."""
+    assert brief("NVCVCN") == []
+    assert brief("NVVCN") == [(3, "couplet", True)]
+
+
+def test_beat_with_the_usual_qrs_does_not_end_a_tachycardia() -> None:
+    """Once that is found, a name is enough."""
+    kinds = [kind for _, kind, _ in brief("NVVVVVCCCVNNN")]
+    assert kinds.count("ventricular_tachycardia") == 2
 
 
 def test_unknown_beat_is_part_of_no_run() -> None:

@@ -55,9 +55,10 @@ def band(x: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def watch(x: NDArray[np.float64], masked: NDArray[np.uint8] | None = None) -> list[Change]:
-    """Return all changes of a whole signal."""
+    """Return all changes of a whole signal that are sure."""
     unmasked = np.zeros(x.size, np.uint8)
-    return FastRhythmWatch().push(band(x), unmasked if masked is None else masked)
+    changes = FastRhythmWatch().push(band(x), unmasked if masked is None else masked)
+    return [change for change in changes if change.sure]
 
 
 @pytest.mark.parametrize("bpm", [290.0, 300.0, 320.0, 350.0, 400.0])
@@ -72,6 +73,33 @@ def test_what_is_too_fast_for_single_beats_is_found(bpm: float, alternating: flo
     assert begin.bpm == pytest.approx(bpm, rel=0.05)
     assert not end.active
     assert 24 <= end.position / FS <= 29
+
+
+@pytest.mark.parametrize("silence_s", [0.0, 0.9, 2.0])
+def test_stream_that_begins_so_fast_may_be_fast_before_an_asystole(silence_s: float) -> None:
+    """From two and a half seconds of it on, until that is sure; before, and later, it may not."""
+    x = noise(np.concatenate((np.zeros(round(silence_s * FS)), beats(300.0))), 0.005)
+
+    may_be, sure = FastRhythmWatch().push(band(x), np.zeros(x.size, np.uint8))
+
+    assert (may_be.sure, sure.sure) == (False, True)
+    assert may_be.active
+    assert may_be.position / FS <= silence_s + 2.5
+    assert sure.active
+
+
+def test_what_never_proves_a_fast_rhythm_may_be_one_for_five_seconds() -> None:
+    """A rate that jumps each second and a half repeats itself for one second, never for three."""
+    parts = [beats(bpm, 1.5) for bpm in (300.0, 400.0) * 8]
+    x = noise(np.concatenate(parts), 0.005)
+
+    changes = FastRhythmWatch().push(band(x), np.zeros(x.size, np.uint8))
+
+    assert changes
+    assert not any(change.sure for change in changes)
+    for begin, end in pairwise(changes):
+        assert begin.active != end.active
+        assert not begin.active or end.position - begin.position <= 5 * FS
 
 
 @pytest.mark.parametrize("bpm", [40.0, 75.0, 100.0, 150.0, 200.0, 250.0])
@@ -130,7 +158,8 @@ def test_chunking_changes_nothing(cuts: list[int]) -> None:
     masked = np.zeros(x.size, np.uint8)
     masked[100:140] = Reason.SATURATED
     whole = FastRhythmWatch().push(x, masked)
-    assert len(whole) == 2
+    assert [change.sure for change in whole].count(True) == 2
+    assert len(whole) > 2
     edges = sorted({0, x.size, *(cut for cut in cuts if cut < x.size)})
     part = FastRhythmWatch()
     pieces = [change for a, b in pairwise(edges) for change in part.push(x[a:b], masked[a:b])]

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.schema.messages import FLAG_SATURATED
-from pipeline.signal.fibrillation import NEVER_FLATTER, Change, FibrillationWatch
+from pipeline.signal.fibrillation import (
+    BAND,
+    LOW,
+    NEVER_FLATTER,
+    Change,
+    FibrillationState,
+    FibrillationWatch,
+)
 from pipeline.signal.kernels import fibrillation as kernel
 from pipeline.signal.quality import Reason
 from pipeline.signal.samples import SampleBlock
@@ -55,7 +62,10 @@ def test_four_seconds_of_it_are_found_and_its_end_too(hz: float) -> None:
 
 
 def test_what_is_not_looked_at_decides_nothing() -> None:
-    """Where most slopes are flat, the share of the power changes no decision: it is left out."""
+    """Where most slopes are flat, the share of the power changes no decision: it is left out.
+
+    So are the zero crossings, but not of the measures that may end fibrillation.
+    """
     x = np.concatenate((sinus(20), flutter(15, 4.5), sinus(20)))
     unmasked = np.zeros(x.size, np.uint8)
     sparing = FibrillationWatch(most_flat=NEVER_FLATTER)
@@ -67,6 +77,9 @@ def test_what_is_not_looked_at_decides_nothing() -> None:
     assert left_out.sum() > 40
     assert not rows[left_out, kernel.LOW].any()
     whole[left_out, kernel.LOW] = 0.0
+    at_rest = left_out & (rows[:, kernel.CROSSINGS] == 0)
+    assert at_rest.sum() > 20
+    whole[at_rest, kernel.CROSSINGS] = 0.0
     assert np.array_equal(rows[known], whole[known])
     assert sparing.decide(positions, rows) == watch(x)
 
@@ -141,3 +154,18 @@ def test_fibrillation_of_a_patient_is_found_in_the_stream() -> None:
     segmenter = Segmenter(info.fs_hz)
     segment = segmenter.push(SampleBlock(0, x))
     assert [change.active for change in segment.fibrillation][:2] == [True, False]
+
+
+@pytest.mark.parametrize("x", [np.zeros(1800, np.float32), sinus(5), flutter(5)])
+def test_the_scratch_is_large_enough(x: np.ndarray) -> None:
+    """Of a flat line every slope is as steep as the eighth: nothing is written behind the room."""
+    state, room = FibrillationState.fresh(), np.full(2 * kernel.ROOM, 7.0, np.float32)
+    positions, rows = np.empty(11, np.int64), np.empty((11, kernel.COLUMNS))
+
+    n = kernel.measure(
+        x, np.zeros(x.size, np.uint8), state.mean, BAND, state.wide, LOW, state.low, np.inf, 0, 4,
+        state.rings, room[: kernel.ROOM], state.counters, positions, rows,
+    )  # fmt: skip
+
+    assert rows[n - 1, kernel.MASKED] == 0
+    assert (room[kernel.ROOM :] == 7.0).all()

@@ -5,13 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import config
+from numba.core.errors import NumbaError
 from numba.core.registry import CPUDispatcher
 
 from pipeline.schema import messages
 from pipeline.signal.fibrillation import FibrillationWatch
 from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank
 from pipeline.signal.kernels import beats, condition, fibrillation, sampling, slots, spikes, windows
-from pipeline.signal.kernels.sections import median
+from pipeline.signal.kernels.sections import jit, median
 from pipeline.signal.quality import Reason, pacing_spikes
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import cut_windows
@@ -152,3 +153,15 @@ def test_the_median_of_eight_is_numpys(values: list[int]) -> None:
     """The network sorts enough of any eight values, equal ones too."""
     assert median(np.array(values)) == np.median(values)
     assert median(np.array([*values, 99], dtype=np.float64)) == np.median(values)
+
+
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled without the JIT")
+def test_kernels_cannot_allocate() -> None:
+    """What would be memory of numba's runtime is refused: so it counts no references in kernels."""
+
+    @jit
+    def kernel(x: np.ndarray) -> float:
+        return float((x + x)[0])
+
+    with pytest.raises(NumbaError, match="NRT required"):
+        kernel(np.ones(3))

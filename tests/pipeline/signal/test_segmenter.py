@@ -144,7 +144,7 @@ def test_beats_and_windows_equal_reference(seed: int) -> None:
     """R peaks, confirmation and windows are those of the slow detector on the whole record."""
     x, flags = reference.damaged(20, 360, seed)
     clean, _ = reference.sanitise(x, flags, 14)
-    expected = reference.Detector(reference.without_spikes(clean), clean)
+    expected = reference.Detector(reference.without_spikes(clean))
     band = reference.filtered(clean, "band")
 
     streamed = Segmenter(360).push(SampleBlock(0, x, flags=flags))

@@ -113,6 +113,35 @@ def test_paced_beats_are_found_at_their_qrs() -> None:
     assert np.abs(found[1] - found[0]).max() <= 1
 
 
+@pytest.mark.parametrize("after", [0.0, 0.2])
+@pytest.mark.parametrize(
+    ("mv", "width_s"), [(2.0, 0.01), (3.0, 0.006), (5.0, 0.01), (-2.0, 0.008), (-5.0, 0.006)]
+)
+def test_beat_soon_after_a_paced_one_is_no_t_wave_of_it(
+    mv: float, width_s: float, after: float
+) -> None:
+    """The slope of a paced beat is that of its QRS: a V 400 ms later is as steep, and found.
+
+    A spike before the QRS is five times as steep and more.
+    """
+    t = np.arange(40 * 360) / 360
+    x = np.random.default_rng(2).normal(0, 0.005, t.size)
+    times = np.arange(0.7, 39.0, 1.0)
+    early = times[10::3] + 0.4
+    for at, qrs_mv in [*zip(times, itertools.repeat(-1.2)), *zip(early, itertools.repeat(1.4))]:
+        x += qrs_mv * (np.exp(-0.5 * ((t - at) / 0.038) ** 2))
+        x -= 0.3 * qrs_mv * np.exp(-0.5 * ((t - at - 0.26) / 0.05) ** 2)
+    for at in times - 0.09:
+        x += mv * bell(t - at, width_s)
+        age_s = t - at - 0.8 * width_s
+        x -= np.where(age_s > 0, after * mv * np.exp(-np.maximum(age_s, 0) / 0.03), 0.0)
+
+    found = detect_record(x.astype(np.float32), 360.0) / 360
+
+    beats = np.sort(np.concatenate((times[5:], early)))
+    assert np.abs(found[:, None] - beats).min(axis=0).max() < 0.05
+
+
 @settings(max_examples=10)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_kernel_equals_reference(seed: int) -> None:

@@ -1,0 +1,32 @@
+"""The band of windows as the detector sees it: without pacing spikes.
+
+Pure in memory: the arrays of a segmenter's state are updated. Units: mV at 360 Hz.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.signal.kernels import spikes
+from pipeline.signal.segmenter_state import TAIL_SAMPLES, SegmenterState
+from pipeline.signal.workspace import Workspace
+
+
+def band_without_spikes(
+    state: SegmenterState, bank: NDArray[np.float64], clean: NDArray[np.float32], room: Workspace
+) -> NDArray[np.float32]:
+    """Return ``room.heard`` as if there had been no spikes, float32[TAIL_SAMPLES + n - LATE].
+
+    Args:
+        state: the segmenter's.
+        bank: float64[5, 5], `filters.filter_bank`.
+        clean: float32[n], the new samples.
+        room: what holds them without spikes and filtered.
+    """
+    if not spikes.spike_response(
+        clean, room.raw.new, state.spiked, bank, state.response_filter, TAIL_SAMPLES,
+        room.response.new,
+    ):  # fmt: skip  # nearly always
+        return room.heard
+    room.response.before[:] = state.response
+    state.response[:] = room.response.latest
+    return room.heard - room.response.whole[spikes.LATE :]

@@ -1,0 +1,115 @@
+"""The arrays through which new samples go on their way from kernel to kernel.
+
+They are made once for each number of samples that a push has, with all the parts of them that
+kernels get: for the 19 ms that a live source sends, making and slicing arrays takes longer than the
+kernels do, and memory that is new for each piece of a record costs as much as a filter.
+
+Nothing in them is remembered from push to push: `pipeline.signal.segmenter_state` has what is.
+"""
+
+from typing import Final, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.signal.filters import BAND, QRS
+from pipeline.signal.kernels import candidates, spikes
+from pipeline.signal.segmenter_state import DETECTOR, TAIL_SAMPLES, SegmenterState
+
+ScalarT = TypeVar("ScalarT", bound=np.generic)
+
+_SMALL: Final = 512
+_MOST: Final = 4
+"""So many workspaces, for at most so many samples, are kept from push to push: where the rate is
+converted, chunks of one length give two."""
+
+
+class Behind(Generic[ScalarT]):
+    """An array of new samples behind what came before them, and its parts."""
+
+    __slots__ = ("before", "latest", "new", "whole")
+
+    def __init__(self, before: int, n: int, dtype: type[ScalarT]) -> None:
+        self.whole: NDArray[ScalarT] = np.empty(before + n, dtype=dtype)
+        self.before: NDArray[ScalarT] = self.whole[:before]
+        self.new: NDArray[ScalarT] = self.whole[before:]
+        self.latest: NDArray[ScalarT] = self.whole[n:]
+        """What will have come before the next ones."""
+
+
+class Workspace:
+    """Room for n new samples at 360 Hz."""
+
+    __slots__ = (
+        "band", "energies", "filtered", "found", "heard", "masks", "n", "qrs", "raw",
+        "response", "runs", "spiked", "states", "unspiked", "y",
+    )  # fmt: skip
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.spiked = Behind(spikes.KEPT, n, np.float32)
+        self.raw = Behind(TAIL_SAMPLES, n, np.float32)
+        """The signal as the detector sees it, without pacing spikes,"""
+        self.unspiked = self.raw.whole[spikes.LATE :]
+        """and as much of it as the detector gets."""
+        self.y = np.empty((3, n), dtype=np.float32)
+        """Behind the three filters."""
+        self.band, self.qrs = self.y[BAND], self.y[QRS]
+        self.filtered = Behind(TAIL_SAMPLES, n, np.float32)
+        self.heard = self.filtered.whole[: -spikes.LATE]
+        """What the detector gets of it, if there was no spike."""
+        self.response = Behind(TAIL_SAMPLES, n, np.float32)
+        """What spikes left in it."""
+        self.energies = Behind(candidates.LONG_SAMPLES, n, np.int32)
+        self.found = np.empty((n // int(DETECTOR[candidates.APART]) + 32, 2), dtype=np.int64)
+        self.states = np.empty(n, dtype=np.uint8)
+        self.masks = Behind(TAIL_SAMPLES, n, np.uint8)
+        self.runs = Behind(TAIL_SAMPLES, n, np.uint8)
+
+    def put_before(self, state: SegmenterState) -> None:
+        """Put before the new samples what the segment still remembers."""
+        self.spiked.before[:] = state.unspiked
+        self.raw.before[:] = state.tail_clean
+        self.filtered.before[:] = state.tail
+        self.energies.before[:] = state.energies
+        self.masks.before[:] = state.tail_codes
+        self.runs.before[:] = state.tail_runs
+
+    def keep_latest(self, state: SegmenterState, heard: int) -> None:
+        """Remember the latest samples, of whose new ones the detector got ``heard``."""
+        state.unspiked[:] = self.spiked.latest
+        state.tail_clean[:] = self.raw.latest
+        state.tail[:] = self.filtered.latest
+        state.energies[:] = self.energies.whole[heard : heard + state.energies.size]
+        state.tail_codes[:] = self.masks.latest
+        state.tail_runs[:] = self.runs.latest
+
+
+class Workspaces:
+    """The workspaces of one stream."""
+
+    def __init__(self) -> None:
+        self._small: dict[int, Workspace] = {}
+        self._large: Workspace | None = None
+
+    def __deepcopy__(self, _: object) -> "Workspaces":
+        """Return fresh ones: parts that are copied one by one would be parts no more."""
+        return Workspaces()
+
+    def of(self, n: int) -> Workspace:
+        """Return the workspace for n samples; what it holds is undefined."""
+        room = self._small.get(n, self._large)
+        if room is not None and room.n == n:
+            return room
+        room = Workspace(n)
+        if n > _SMALL:
+            self._large = room
+        else:
+            if len(self._small) == _MOST:
+                self._small.clear()
+            self._small[n] = room
+        return room
+
+    def forget_large(self) -> None:
+        """Let go of what would be a burden on a hub with many streams."""
+        self._large = None

@@ -106,10 +106,17 @@ def load_alarm_settings(path: Path | None) -> AlarmSettings:
 
 
 def default_log() -> Path:
-    """Return the path of a new log, for a run without ``--log``."""
-    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    """Return the path of a new log, for a run without ``--log``.
+
+    Raises:
+        ConfigError: this user has no home folder.
+    """
+    try:
+        state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    except RuntimeError:
+        raise ConfigError("this user has no home folder for the log: name one with --log") from None
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    return Path(state) / "ecg-monitor" / f"{stamp}-{os.getpid()}.sqlite"
+    return state / "ecg-monitor" / f"{stamp}-{os.getpid()}.sqlite"
 
 
 def shipped_classifier() -> Classifier | None:

@@ -9,6 +9,7 @@ most one connection is accepted in `_ACCEPT_INTERVAL_S`.
 
 import errno
 import logging
+import os
 import socket
 import sys
 import threading
@@ -168,12 +169,16 @@ class _Server(ThreadingTCPServer):
     allow_reuse_address = True
     request_queue_size = 64
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, listener: int | None) -> None:
         self.last = _LastReport()
         self._clients: list[socket.socket] = []
         self._lock = threading.Lock()
         self._pause = threading.Event()
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__(("127.0.0.1", port), _Handler, bind_and_activate=listener is None)
+        if listener is not None:
+            self.socket.close()
+            self.socket = socket.socket(fileno=os.dup(listener))
+            self.server_address = self.socket.getsockname()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve a client; disconnect the oldest one where there are too many."""
@@ -207,14 +212,16 @@ def _disconnect(client: socket.socket) -> None:
 class MetricsServer:
     """Serves the metrics of the last report; a context manager."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, listener: int | None = None) -> None:
         """Listen on loopback; port 0 lets the kernel choose.
+
+        ``listener`` is a descriptor that listens there already, which stays open.
 
         Raises:
             EndpointError: the port cannot be used.
         """
         try:
-            self._server = _Server(port)
+            self._server = _Server(port, listener)
         except OSError as error:
             why = "is in use" if error.errno == errno.EADDRINUSE else f"fails: {error.strerror}"
             raise EndpointError(

@@ -9,6 +9,9 @@ show in the positions of the blocks, which follow the device's own count; a gap 
   was damaged. A repeated number is dropped.
 * After a silence, a disconnection or a restart of its count, the clock decides how far the position
   advances. Without numbers, only a silence of over a second can be recognised as a loss.
+* Lines that come out of order, before or after their time by seconds, are skipped; they do not move
+  what follows. A count that goes on from there for over a second is that of a device that
+  restarted.
 * Lines that have neither form, are too long, or whose number is not plausible are skipped and
   counted (`LineReader.rejected`, `PositionTracker.implausible`).
 
@@ -22,6 +25,12 @@ SEQUENCE_MODULUS: Final = 65_536
 MAX_LINE_BYTES: Final = 32
 SILENCE_S: Final = 1.0
 """Without numbers, a longer silence is a gap; with them, the tolerance of a plausible number."""
+
+DISORDER_S: Final = 10.0
+"""Numbers that are off by up to so much signal are of lines out of order, ..."""
+
+ANOTHER_COUNT_S: Final = 1.0
+"""... unless the count goes on from there for so long: what was held up comes in a burst."""
 
 _LINE = re.compile(rb"(?:(\d{1,10}),)?(?:(-?\d{1,8})(?:,([01]))?|!)")
 
@@ -95,6 +104,9 @@ class PositionTracker:
         self._position = -1
         self._sequence: int | None = None
         self._unconfirmed: int | None = None
+        """The number that would confirm another count,"""
+        self._unconfirmed_since = 0.0
+        """and when the first of that count came."""
         self._deferred: tuple[Reading, int, float] | None = None
         """A reading whose number skips some, its distance from the last one, and its time. The next
         reading shows whether the number was damaged."""
@@ -172,10 +184,22 @@ class PositionTracker:
         if step <= 1 + elapsed + SILENCE_S * self._rate_hz:
             # The numbers may wrap around during a silence: the clock decides how often.
             return step + SEQUENCE_MODULUS * max(0, round((elapsed - step) / SEQUENCE_MODULUS))
-        # A damaged number, or a device that restarted: the next number shows which.
-        expected = self._unconfirmed
-        self._unconfirmed = (sequence + 1) % SEQUENCE_MODULUS
-        if sequence == expected:
+        if self._is_another_count(sequence, step, now_s):
             return by_clock
         self.implausible += 1
         return None
+
+    def _is_another_count(self, sequence: int, step: int, now_s: float) -> bool:
+        """Return whether a number that does not continue the count confirms another one.
+
+        It may also be damaged, which the next number shows, or of a line out of order.
+        """
+        expected, self._unconfirmed = self._unconfirmed, (sequence + 1) % SEQUENCE_MODULUS
+        if sequence != expected:
+            self._unconfirmed_since = now_s
+            return False
+        off = min(step, SEQUENCE_MODULUS - step)
+        silence_s = self._unconfirmed_since - (self._last_s or 0.0)
+        # After a silence a device has most probably restarted: lines of its present come in order.
+        in_disorder = off <= DISORDER_S * self._rate_hz and silence_s <= SILENCE_S
+        return not in_disorder or now_s - self._unconfirmed_since >= ANOTHER_COUNT_S

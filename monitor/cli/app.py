@@ -1,10 +1,12 @@
 """The ``monitor`` command: parse, call one function of the packages, map errors to exit codes.
 
-0 done, 2 bad input or refused configuration (one line on stderr), 130 interrupted, 1 a bug.
+0 done, 2 bad input or refused configuration (one line on stderr), 130 interrupted, 1 a bug, or a
+machine that has no memory or processes left (one line).
 Heavy imports lie inside the commands, so that ``--help`` answers at once.
 """
 
 import errno
+import io
 import logging
 import os
 import sys
@@ -42,6 +44,7 @@ from monitor.cli.running_monitor import running_monitor_app
 from monitor.cli.single_processes import single_process_app
 from monitor.cli.train import train_app
 from monitor.log_format import LogFormat, report_line
+from monitor.machine_faults import machine_fault
 from monitor.text import LONGEST_LINE, SafeLines, safe_text
 from pipeline.constants import DEFAULT_PORT, NOTICE
 from pipeline.errors import MonitorError
@@ -65,6 +68,9 @@ def main() -> None:
 
     if sys.stdout is None:  # closed by the parent: run on without output
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal may lack characters that we write; nothing ends because of that.
+        sys.stdout.reconfigure(errors="replace")
     handler = logging.StreamHandler()
     handler.setFormatter(SafeLines("monitor: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
@@ -76,12 +82,6 @@ def main() -> None:
     except MonitorError as error:
         report_line(f"monitor: {safe_text(str(error), LONGEST_LINE)}")
         sys.exit(2)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        _drop_output()
-        report_line("monitor: no space left to write to: free some, or write elsewhere")
-        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
     except SystemExit as exit_:
@@ -90,6 +90,20 @@ def main() -> None:
             _drop_output()
             sys.exit(0)
         raise
+    except Exception as error:
+        _exit_for_the_machine(error)
+        raise
+
+
+def _exit_for_the_machine(error: Exception) -> None:
+    """Exit with a line if the machine is to blame: 2 for a full disk, 1 for what may pass."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        _drop_output()
+        report_line("monitor: no space left to write to: free some, or write elsewhere")
+        sys.exit(2)
+    if line := machine_fault(error):
+        report_line(f"monitor: {line}")
+        sys.exit(1)
 
 
 @contextmanager

@@ -60,6 +60,8 @@ Plain = Annotated[bool, typer.Option("--plain", help="Lines instead of the dashb
 Sound = Annotated[bool, typer.Option("--sound", help="Ring the terminal's bell for alarms.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
 Parent = Annotated[Optional[int], typer.Option(hidden=True)]  # noqa: UP045
+Listeners = Annotated[Optional[str], typer.Option(hidden=True)]  # noqa: UP045
+RunEnd = Annotated[Optional[int], typer.Option(hidden=True)]  # noqa: UP045
 
 
 def _set_log_format(context: typer.Context, log_format: LogFormat) -> LogFormat:

@@ -12,6 +12,7 @@ from monitor.cli.options import (
     Key,
     Keys,
     Lead,
+    Listeners,
     Log,
     LogLines,
     Loop,
@@ -19,6 +20,7 @@ from monitor.cli.options import (
     Parent,
     Port,
     PseudonymKey,
+    RunEnd,
     ServerKey,
     Speed,
     Start,
@@ -74,6 +76,8 @@ def hub(
     ] = None,
     metrics: Metrics = None,
     log_format: LogLines = LogFormat.TEXT,
+    listeners: Listeners = None,
+    run_end: RunEnd = None,
     parent: Parent = None,
 ) -> None:
     """Run a hub alone; when ready it prints its addresses as one JSON line."""
@@ -93,6 +97,8 @@ def hub(
         keep_days=keep_days,
         keep_mb=keep_mb,
         metrics=metrics,
+        listeners=listeners,
+        run_end=run_end,
         parent=parent,
     )
 

@@ -20,7 +20,7 @@ from typing import IO, Final, TypeVar
 from monitor.run.events import HubReady, ScorerReady, SourceReady
 from pipeline.errors import MonitorError
 
-_Ready = TypeVar("_Ready", HubReady, ScorerReady, SourceReady)
+ReadyEvent = TypeVar("ReadyEvent", HubReady, ScorerReady, SourceReady)
 
 _READY_TIMEOUT_S: Final = 180.0
 """The hub may have to compile its kernels first."""
@@ -128,6 +128,7 @@ class Child:
         stderr: IO[bytes] | None,
         *,
         on_terminal: bool = False,
+        inherits: Iterable[int] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare the process; `start` starts it.
@@ -136,11 +137,13 @@ class Child:
             arguments: of ``monitor``.
             stderr: receives its stderr; None for that of this process.
             on_terminal: whether it draws on this terminal, instead of printing events on stdout.
+            inherits: descriptors that it inherits.
             environment: further variables of its environment.
         """
         self._arguments = arguments
         self._stderr = stderr
         self._on_terminal = on_terminal
+        self._inherits = tuple(inherits)
         self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -155,6 +158,7 @@ class Child:
             stdin=None if self._on_terminal else subprocess.DEVNULL,
             stdout=None if self._on_terminal else subprocess.PIPE,
             stderr=self._stderr,
+            pass_fds=self._inherits,
             # Only the parent acts on Ctrl-C in the terminal. A dashboard must stay in the
             # foreground to use the terminal; it ignores the signal.
             start_new_session=not self._on_terminal,
@@ -170,7 +174,7 @@ class Child:
         """Return the exit code, minus the signal for one that was killed; None while it runs."""
         return None if self._process is None else self._process.poll()
 
-    def wait_ready(self, kind: type[_Ready], on_note: Callable[[str], None]) -> _Ready:
+    def wait_ready(self, kind: type[ReadyEvent], on_note: Callable[[str], None]) -> ReadyEvent:
         """Return the ready event of the process.
 
         Args:

@@ -4,7 +4,7 @@ A thread checks them several times a second, whatever the rest of the program do
 dies is started again, at first after 0.1 s, then after twice as long each time up to 5 s, until one
 has run steadily for 10 s. Every death is reported to the hub, which raises a technical alarm; the
 death of a hub is reported to its successor. A hub is started again at the same addresses and on the
-same log.
+same log. A process that is killed before it is ready is started again as well, a few times.
 
 Not everything is started again. A process that refuses its configuration at its first start (exit
 code 2, the reason already on stderr) ends the run. A source that ends with 0 is finished. One that
@@ -16,157 +16,24 @@ import logging
 import secrets
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Final, Literal, Self
-from urllib.parse import urlsplit
+from typing import IO, Final, Self
 
-from monitor.run.addresses import Ports
+from monitor.run.addresses import Ports, listeners_argument
+from monitor.run.deaths import DeathReporter
 from monitor.run.events import HubReady, SourceReady
 from monitor.run.processes import SUPERVISOR, Child, Refused, end_all
-from pipeline.alarms.kinds import STEADY_S
+from monitor.run.run_end import RunEnd
+from monitor.run.supervised import Supervised
 from pipeline.alarms.system import cause_of_death
-from pipeline.errors import WireError
-from pipeline.schema.public import encode_json
-from pipeline.schema.requests import Died, decode_control_reply
-from pipeline.transport.sockets import Dealer
 
 logger = logging.getLogger(__name__)
-
-FIRST_BACK_OFF_S: Final = 0.1
-LONGEST_BACK_OFF_S: Final = 5.0
 
 _CHECK_S: Final = 0.05
 _STOP_S: Final = 5.0
 _FAILED_SOURCE_S: Final = 5.0
 """Time to score and publish what a source sent before it failed."""
-
-_REPLY_S: Final = 2.0
-"""A report without a reply for so long is sent again."""
-
-_MAX_REPORTS: Final = 1_000
-
-
-class Supervised:
-    """A process with the rules for starting it again; the time is an argument."""
-
-    def __init__(
-        self,
-        name: Literal["hub", "scorer", "source", "dashboard"],
-        child: Child,
-        *,
-        finishes: bool = False,
-        restart_arguments: Sequence[str] = (),
-        on_death: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Prepare; `start` starts the process.
-
-        Args:
-            name: as in reports of its death.
-            child: the process.
-            finishes: whether exit code 0 means that its work is done, and 2 that it failed for
-                good.
-            restart_arguments: further arguments when it is started again.
-            on_death: called when it has died.
-        """
-        self.name = name
-        self.child = child
-        self.restarts = 0
-        self.finished = False
-        """Whether it is not to be started again."""
-        self._finishes = finishes
-        self.restart_arguments = restart_arguments
-        self.on_death = on_death
-        self._started_at = 0.0
-        self._deaths = 0
-        """In a row, without a steady run between."""
-        self._restart_at: float | None = None
-
-    def start(self, now: float, *further: str) -> None:
-        """Start the process for the first time, with ``further`` arguments."""
-        self.child.start(*further)
-        self._started_at = now
-
-    def check(self, now: float) -> Died | None:
-        """Start the process again if that is due; return its death if it has just died.
-
-        Raises:
-            Refused: it refused its configuration.
-        """
-        if self.finished:
-            return None
-        if self._restart_at is not None:
-            if now >= self._restart_at:
-                self._restart(now)
-            return None
-        code = self.child.exit_code()
-        if code is None:
-            return None
-        if self._finishes and code in (0, 2):
-            self.finished = True
-            return None
-        if code == 2 and not self.restarts:
-            raise Refused(2)
-        self.on_death()
-        self._back_off(now)
-        return Died(process=self.name, code=max(code, -255), times=self._deaths)
-
-    def _restart(self, now: float) -> None:
-        self._restart_at = None
-        self._started_at = now
-        try:
-            self.child.start(*self.restart_arguments)
-        except OSError as error:
-            logger.warning("%s cannot be started: %s", self.name, error)
-            self._back_off(now)
-        else:
-            self.restarts += 1
-
-    def _back_off(self, now: float) -> None:
-        if now - self._started_at > STEADY_S:
-            self._deaths = 0
-        self._restart_at = now + min(FIRST_BACK_OFF_S * 2.0**self._deaths, LONGEST_BACK_OFF_S)
-        self._deaths += 1
-
-
-class DeathReporter:
-    """Reports deaths to the hub in order, each until the hub has replied. One thread."""
-
-    def __init__(self, control: str, clock: Callable[[], float], token: str = "") -> None:
-        """Connect to the hub's control socket; ``token`` is the secret that it was started with."""
-        self._token = token
-        self._hub = Dealer(connect=control)
-        self._clock = clock
-        self.unreported: deque[Died] = deque(maxlen=_MAX_REPORTS)
-        """Deaths without a reply from the hub, oldest first."""
-        self._sent_at = float("-inf")
-
-    def add(self, died: Died) -> None:
-        """Queue a death; `update` sends it."""
-        self.unreported.append(died)
-
-    def update(self) -> None:
-        """Take replies and send what is due, without waiting."""
-        for frame in self._hub.receive():
-            try:
-                decode_control_reply(frame)
-            except WireError:
-                continue
-            if self.unreported and self._sent_at > float("-inf"):
-                self.unreported.popleft()
-            self._sent_at = float("-inf")
-        now = self._clock()
-        if not self.unreported or now - self._sent_at <= _REPLY_S:
-            return
-        died = self.unreported[0]
-        report = Died(process=died.process, code=died.code, times=died.times, token=self._token)
-        if self._hub.send(encode_json(report)):
-            self._sent_at = now
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._hub.close(linger_ms=0)
 
 
 class System:
@@ -199,7 +66,8 @@ class System:
             ConfigError: there is no such port.
             EndpointError: a port is in use.
         """
-        self._ports = Ports(port)
+        self._ports = Ports(port, metrics)
+        self._run_end = RunEnd()
         self.endpoints = self._ports.endpoints
         self._stderr = stderr
         self._all: list[Supervised] = []
@@ -216,16 +84,22 @@ class System:
             arguments += ["--false-alerts-per-hour", str(false_alerts_per_hour)]
         if alarms is not None:
             arguments += ["--alarms", str(alarms)]
-        metrics_arguments = [] if metrics is None else ["--metrics", str(metrics)]
+        if metrics is not None:
+            arguments += ["--metrics", str(metrics)]
+        inherited = self._ports.descriptors
+        arguments += ["--listeners", listeners_argument(inherited)]
+        arguments += ["--run-end", str(self._run_end.descriptor)]
+        inherits = [*inherited.values(), self._run_end.descriptor]
         try:
-            hub = Supervised("hub", Child(arguments, stderr, environment={SUPERVISOR: self._token}))
-            self._add(hub, "--no-resume", *metrics_arguments)
-            ready = hub.child.wait_ready(HubReady, on_note)
+            child = Child(
+                arguments, stderr, inherits=inherits, environment={SUPERVISOR: self._token}
+            )
+            hub = Supervised("hub", child)
+            self._all.append(hub)
+            ready = hub.start_until_ready(HubReady, on_note, "--no-resume")
             self.last_seq = ready.last_seq
             if ready.metrics is not None:
                 on_note(f"metrics at {ready.metrics}")
-                # The port that the kernel chose for the first hub serves the next ones as well.
-                hub.restart_arguments = ["--metrics", str(urlsplit(ready.metrics).port)]
             work = ["score", "--work", self.endpoints["work"]]
             self._add(Supervised("scorer", Child(work, stderr)))
             self._thread.start()
@@ -261,9 +135,8 @@ class System:
         words = ["source", *arguments, "--ingest", self.endpoints["ingest"]]
         child = Child(words, self._stderr)
         source = Supervised("source", child, finishes=True, restart_arguments=["--resume"])
-        source.start(time.monotonic())
         try:
-            streams = source.child.wait_ready(SourceReady, lambda text: None).streams
+            streams = source.start_until_ready(SourceReady, lambda text: None).streams
         finally:
             with self._lock:
                 self._all.append(source)
@@ -293,7 +166,8 @@ class System:
             dashboard.on_death()
 
     def stop_source(self) -> None:
-        """Ask the source to end; neither it nor a dashboard is started again."""
+        """Ask the source to end, whose silence is no alarm; no dashboard is started again."""
+        self._run_end.announce()
         source, dashboard = self._named("source"), self._named("dashboard")
         with self._lock:
             for process in (source, dashboard):
@@ -369,12 +243,14 @@ class System:
             if self._thread.ident is not None:
                 self._thread.join()
             self.stop_dashboard(timeout_s)
+            self._run_end.announce()
             if "source" in children:
                 end_all([children.pop("source")], timeout_s)
             end_all(children.values(), deadline - time.monotonic())
         finally:
             end_all((process.child for process in self._all), 0.0)
             self._ports.close()
+            self._run_end.close()
 
     def __enter__(self) -> Self:
         return self

@@ -12,9 +12,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from monitor.inputs import default_log, load_alarm_settings
+from monitor.run.addresses import inherited_listeners
 from monitor.run.events import HubReady, Note, announce
 from monitor.run.limits import return_memory, set_hub_limits
 from monitor.run.processes import SUPERVISOR, interrupted_between_turns, stop_when_orphaned
+from monitor.run.run_end import end_of_run
 from pipeline.errors import ConfigError
 from pipeline.transport.addresses import check_address
 from pipeline.transport.auth import Authenticator
@@ -38,14 +40,16 @@ def run_hub(
     keep_days: float | None,
     keep_mb: float | None,
     metrics: int | None,
+    listeners: str | None,
+    run_end: int | None,
     parent: int | None,
 ) -> None:
     """Run the hub until told to stop.
 
     Raises:
         ConfigError: an address is off loopback without a key, the port is out of range, the live
-            score was not calibrated for this rate of false alerts, or the alarm settings or the
-            limits of the log are refused.
+            score was not calibrated for this rate of false alerts, or the alarm settings, the
+            limits of the log or what the hub inherits are refused.
         EndpointError: a port is in use.
         LogError: the log cannot be opened.
         ArtifactError: the calibration of the live score is missing or altered.
@@ -62,6 +66,7 @@ def run_hub(
     return_memory()
     addresses = hub_addresses(bind, port, ingest, work, with_keys=key is not None)
     settings, keep = load_alarm_settings(alarms), Retention(days=keep_days, mb=keep_mb)
+    inherited, ending = inherited_listeners(listeners), end_of_run(run_end)
     stop = stop_when_orphaned(parent)
     if not compiled_before():
         announce(Note("compiling the signal kernels, once on this machine ..."))
@@ -78,6 +83,8 @@ def run_hub(
         keep=keep,
         version=installed_version(),
         commit=commit(),
+        listeners=inherited,
+        ending=ending,
         supervisor=os.environ.pop(SUPERVISOR, ""),
         auth=authenticator,
     )
@@ -90,7 +97,7 @@ def run_hub(
         if metrics is not None:
             from monitor.metrics import MetricsServer
 
-            server = stack.enter_context(MetricsServer(metrics))
+            server = stack.enter_context(MetricsServer(metrics, inherited.get("metrics")))
         hub = stack.enter_context(
             Hub(config, time.monotonic, on_report=server.update if server else _ignore_report)
         )

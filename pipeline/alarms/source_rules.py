@@ -41,6 +41,16 @@ class SourceRules:
         """Start over: positions count from another sample."""
         self.state.unreadable.clear()
 
+    def on_another_rate(self, sample: int, former_hz: float) -> list[Alert]:
+        """Record that a source of another rate begins the stream again at ``sample``."""
+        reason = (
+            f"a source of {self._fs_hz:g} Hz begins this stream again, which had {former_hz:g} Hz: "
+            "its beats, its alarms and what was learned of them are over"
+        )
+        values = {"former_hz": former_hz, "rate_hz": self._fs_hz}
+        alerts = self._machine.begin("rate_changed", sample, reason, values=values)
+        return alerts + self._machine.end("rate_changed", sample, "once")
+
     def on_stamp(self, sample: int, step_s: float | None, rate_off: float | None) -> list[Alert]:
         """Take in what the stamps of the source's clock show at ``sample``.
 

@@ -1,6 +1,7 @@
 """The settings of a hub."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
@@ -30,6 +31,10 @@ class HubConfig:
     version: str = ""
     commit: str = ""
     """Both of the program, for its reports."""
+    listeners: Mapping[str, int] = field(default_factory=dict)
+    """Descriptors of sockets that listen at these addresses already, by name."""
+    ending: Callable[[], bool] = lambda: False
+    """Whether the run that this hub belongs to stops its sources now: their silence is no alarm."""
     supervisor: str = ""
     """The secret by which the supervisor of this hub is known; empty where there is none."""
     auth: Authenticator | None = None

@@ -49,7 +49,6 @@ from pipeline.schema.public import Alert, Public, Status, SystemReport
 from pipeline.schema.requests import Died
 from pipeline.scoring.beat import Beat
 from pipeline.stream.streams import Outcome, Streams
-from pipeline.transport.access_list import SOCKETS
 from pipeline.transport.sockets import wait
 
 logger = logging.getLogger(__name__)
@@ -89,7 +88,7 @@ class Hub:
         self._dispatcher = Dispatcher()
         self._admission = Admission(self._streams, self._dispatcher)
         self._system_alarms = SystemAlarmBook(config.alarms, clock)
-        self._sockets = HubSockets({name: getattr(config, name) for name in SOCKETS}, config.auth)
+        self._sockets = HubSockets(config)
         with contextlib.ExitStack() as on_failure:
             on_failure.enter_context(self._sockets)
             self._log = AlertLog(config.log)
@@ -280,7 +279,8 @@ class Hub:
         )
         if alerts:
             self._due["status"] = 0.0
-        self._outbox.add_alerts(alerts + self._streams.watch_sources(self._clock()))
+        silent = [] if self._config.ending() else self._streams.watch_sources(self._clock())
+        self._outbox.add_alerts(alerts + silent)
 
     # --- commit, answer, publish ------------------------------------------------------------
 

@@ -1,42 +1,59 @@
 """The hub's five sockets: all open or none, on loopback or with keys."""
 
-from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import Self
+from typing import Final, Self
 
 from pipeline.hub.catchup import PAGES_UNDER_WAY
+from pipeline.hub.config import HubConfig
 from pipeline.transport.access_list import ALERTS, CONTROL, INGEST, REPLAY, WORK
-from pipeline.transport.auth import Authenticator
+from pipeline.transport.connections import USUAL_LIMITS, ConnectionLimits
 from pipeline.transport.sockets import (
     CONTROL_FRAME_BYTES,
-    DATA_FRAME_BYTES,
     PEER_QUEUE,
     Publisher,
     Router,
 )
+from pipeline.transport.zmq_socket import DATA_FRAME_BYTES
+
+LIMITS: Final = {
+    # A reader that takes nothing costs its pages under way, two megabytes.
+    REPLAY: ConnectionLimits(in_all=64, per_key=16),
+    # A source has one for each of its streams, of which there are at most 256.
+    INGEST: ConnectionLimits(in_all=512, per_key=256),
+}
+"""How many connections these sockets have at most; the others have the usual number."""
 
 
 class HubSockets:
     """The sockets by name; a context manager."""
 
-    def __init__(self, addresses: Mapping[str, str], auth: Authenticator | None) -> None:
-        """Bind them; with ``auth``, have it test each of them.
+    def __init__(self, config: HubConfig) -> None:
+        """Bind them; where there are keys, have each of them tested.
 
         Raises:
             EndpointError: an address is in use.
             ConfigError: an address is off loopback, and there are no keys.
             AuthenticationError: a socket lets in a key that is not on the list, or none at all.
         """
-        self._auth = auth
+        self._auth = auth = config.auth
+        listeners = config.listeners
         with ExitStack() as opened:
 
             def router(name: str, max_frame: int, queue: int = PEER_QUEUE) -> Router:
                 socket = Router(
-                    addresses[name], max_frame=max_frame, queue=queue, auth=auth, socket_name=name
+                    getattr(config, name),
+                    max_frame=max_frame,
+                    queue=queue,
+                    auth=auth,
+                    socket_name=name,
+                    listener=listeners.get(name),
+                    limits=LIMITS.get(name, USUAL_LIMITS),
                 )
                 return opened.enter_context(socket)
 
-            self.alerts = Publisher(addresses[ALERTS], auth=auth, socket_name=ALERTS)
+            self.alerts = Publisher(
+                config.alerts, auth=auth, socket_name=ALERTS, listener=listeners.get(ALERTS)
+            )
             opened.enter_context(self.alerts)
             self.replay = router(REPLAY, CONTROL_FRAME_BYTES, PAGES_UNDER_WAY)
             self.control = router(CONTROL, CONTROL_FRAME_BYTES)

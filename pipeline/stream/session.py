@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from pipeline.alarms.system import STALE_S, STARTING_S, SourceAlarm
+from pipeline.errors import BusyError, WireError
+from pipeline.schema.messages import Chunk
 from pipeline.schema.public import Alert, Latency, SignalStrip, Status
 from pipeline.schema.state import State, field
 from pipeline.scoring.beat import Beat
@@ -127,6 +129,24 @@ class StreamSession:
     def ended(self) -> bool:
         """Whether the stream is over and all its beats are published."""
         return self.state.ending and self.stream.pending == 0
+
+    def begins_again_at(self, chunk: Chunk, now: float) -> bool:
+        """Return whether a chunk of a new source begins this silent stream again, at another rate.
+
+        Raises:
+            WireError: it has another rate, and does not.
+        """
+        rate_hz = self.stream.fs_hz
+        if self.ended or chunk.fs_hz == rate_hz:
+            return False
+        changed = f"{chunk.stream} changed its rate to {chunk.fs_hz:g} Hz, and had {rate_hz:g} Hz"
+        if chunk.session == self.state.source_session or chunk.epoch <= self.stream.epoch:
+            raise WireError(f"{changed}: start the source again")
+        if now - self.arrived_at < STALE_S:
+            raise BusyError(f"{changed}; another source sends it now: end that one first")
+        if self.stream.pending:
+            raise BusyError(f"{changed}; beats of it wait for their scores: is a scorer there?")
+        return True
 
     def add_strip(self, strip: Strip) -> None:
         """Collect signal to be published; what a gap or a new epoch cuts off is dropped."""

@@ -318,6 +318,10 @@ class Stream:
         """Acknowledge the alarm ``episode``, or all active ones; return their alerts."""
         return self._dated(self._alarms.acknowledge(self.next_sample, episode))
 
+    def report_another_rate(self, former_hz: float) -> list[Alert]:
+        """Return the alerts that this stream takes the place of one of ``former_hz``."""
+        return self._dated(self._alarms.source.on_another_rate(self.next_sample, former_hz))
+
     def adopt(self, alerts: Iterable[Alert]) -> None:
         """Take over alarms that latched in an earlier stream of this name."""
         self._alarms.adopt(alerts)

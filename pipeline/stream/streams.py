@@ -195,7 +195,7 @@ class Streams:
         if chunk.epoch - before > MOST_EPOCHS:
             # The next source would have to begin behind it, and no epoch follows the last.
             raise WireError(f"{chunk.stream} is in epoch {before}, not {chunk.epoch}")
-        if session is None or session.ended:
+        if session is None or session.ended or session.begins_again_at(chunk, now):
             removal = [] if session is not None else self._removal(now)
             opened = Opened(
                 stream=chunk.stream,
@@ -207,8 +207,6 @@ class Streams:
             )
             return [*removal, opened, chunk]
         stream = session.stream
-        if chunk.fs_hz != stream.fs_hz:
-            raise WireError(f"{chunk.stream} changed its rate to {chunk.fs_hz} Hz")
         if chunk.epoch < stream.epoch:
             if chunk.session != session.state.source_session:
                 # If it were ignored, it would be missing for ever, and all that follows it.
@@ -292,8 +290,11 @@ class Streams:
                 continue
             match event:
                 case Opened():
-                    outcome.removed = self.sessions.get(name)
-                    self.sessions[name] = self.begun(event)
+                    former = outcome.removed = self.sessions.get(name)
+                    session = self.sessions[name] = self.begun(event)
+                    if former is not None and not former.ended:  # it had another rate
+                        alerts = session.stream.report_another_rate(former.stream.fs_hz)
+                        outcome.add(alerts, arrived_at)
                 case Forgotten():
                     outcome.removed = self.sessions.pop(name, None)
                 case Chunk():

@@ -3,7 +3,8 @@
 The folder has mode 0700 and a secret 0600 from the moment they exist: a secret is created with
 these permissions, never given them afterwards. A file that others could read, or could have
 written, is refused with the command that puts it right. A secret is in a file of the store and
-nowhere else: no argument, environment variable, log or error text holds it.
+nowhere else: no argument, environment variable, log or error text holds it, and a process that
+reads or makes one leaves no core file.
 
 No sockets here.
 """
@@ -11,6 +12,7 @@ No sockets here.
 import contextlib
 import os
 import re
+import resource
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,9 +30,25 @@ _OTHERS_WRITE: Final = 0o022
 
 
 def default_folder() -> Path:
-    """Return where keys are kept without ``--keys``."""
+    """Return where keys are kept without ``--keys``.
+
+    Raises:
+        KeysError: this user has no home folder.
+    """
     config = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(config) if config else Path.home() / ".config") / "ecg-monitor" / "keys"
+    try:
+        return (Path(config) if config else Path.home() / ".config") / "ecg-monitor" / "keys"
+    except RuntimeError:
+        raise KeysError("this user has no home folder for keys: name one with --keys") from None
+
+
+def forbid_core_files() -> None:
+    """Let this process leave no image of its memory when it crashes, from now on.
+
+    It will hold a secret, and the file, wherever the system puts it, would hold it too.
+    """
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def check_name(name: str) -> str:
@@ -54,6 +72,7 @@ class KeyStore:
         """
         check_name(name)
         self.make_folder()
+        forbid_core_files()
         pair = new_pair()
         self._write_new(f"{name}.secret", f"{_SECRET}\n{pair.public}\n{pair.secret}\n", 0o600)
         try:
@@ -73,6 +92,7 @@ class KeyStore:
             KeysError: it is missing, others could read it, or it is damaged.
         """
         file = f"{check_name(name)}.secret"
+        forbid_core_files()
         credentials = os.environ.get("CREDENTIALS_DIRECTORY")
         if credentials and os.path.lexists(Path(credentials) / file):
             text = read_closed_file(

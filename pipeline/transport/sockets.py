@@ -18,35 +18,24 @@ later. HANDOVER, which would give it to the latest, is for peers that come back 
 and none of ours does.
 """
 
-import logging
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, Self
+from typing import Final
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from pipeline.errors import EndpointError
-from pipeline.transport import curve
 from pipeline.transport.access_list import ALL_RIGHTS, Rights
-from pipeline.transport.addresses import check_address
 from pipeline.transport.auth import Authenticator
-from pipeline.transport.curve import HANDSHAKE_EVENTS, ClientKeys
-
-logger = logging.getLogger(__name__)
-
-DATA_FRAME_BYTES: Final = 256 * 1024
-"""Largest inbound frame between our own processes."""
+from pipeline.transport.connections import USUAL_LIMITS, ConnectionLimits
+from pipeline.transport.curve import ClientKeys
+from pipeline.transport.zmq_socket import DATA_FRAME_BYTES, QUEUE, ZmqSocket
 
 CONTROL_FRAME_BYTES: Final = 64 * 1024
 """Largest inbound frame from a subscriber."""
 
-_LINGER_MS: Final = 2_000
-_QUEUE: Final = 10_000
 _REBIND_S: Final = 1.0
-_FAILURES_LOGGED: Final = 3
-"""Handshakes that failed without a reason, as under the wrong key of the hub: worth a warning."""
 
 PEER_QUEUE: Final = 100
 """Messages that a `Router` holds for and from each peer. With credit there are never so many; a
@@ -66,149 +55,7 @@ class Peer(bytes):
     """Those of that key when the message arrived."""
 
 
-class _Socket:
-    """A socket of one kind with this project's settings."""
-
-    _kind: int
-    _max_frame = DATA_FRAME_BYTES
-    _queue = _QUEUE
-
-    def __init__(
-        self,
-        *,
-        bind: str | None = None,
-        connect: str | None = None,
-        auth: Authenticator | None = None,
-        socket_name: str = "",
-        keys: ClientKeys | None = None,
-    ) -> None:
-        """Bind or connect.
-
-        Args:
-            bind: address to bind to.
-            connect: address to connect to, if not.
-            auth: checks the key of every peer.
-            socket_name: name of this socket in the access list.
-            keys: what to present to a hub that asks for keys.
-
-        Raises:
-            ConfigError: the address is malformed, or off loopback without keys.
-            EndpointError: the address is in use.
-        """
-        address = bind or connect
-        assert address is not None
-        check_address(address, keys=auth is not None or keys is not None)
-        self.rejected = 0
-        """Messages dropped: not one frame, or from a key without a right on this socket."""
-        self._auth = auth
-        self._socket_name = socket_name
-        self._keys = keys
-        self._monitor: zmq.Socket[bytes] | None = None
-        self._failures = 0
-        self._refusal = ""
-        self._socket = self._open(address, binds=bind is not None)
-        self.endpoint: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
-        """The address in use, with the port that the kernel chose where 0 was asked for."""
-
-    def _open(self, address: str, *, binds: bool) -> "zmq.Socket[bytes]":
-        try:
-            socket: zmq.Socket[bytes] = zmq.Context.instance().socket(self._kind)
-        except zmq.ZMQError as error:  # no descriptor is free
-            raise EndpointError(f"cannot use {address}: {error}") from None
-        self._configure(socket)
-        if self._auth is not None:
-            self._auth.require_keys(socket, self._socket_name)
-        if self._keys is not None:
-            curve.present_keys(socket, self._keys)
-        try:
-            if binds:
-                socket.bind(address)
-            else:
-                self._monitor = socket.get_monitor_socket(HANDSHAKE_EVENTS)
-                socket.connect(address)
-        except zmq.ZMQError as error:
-            self._shut(socket, 0)
-            if error.errno == zmq.EADDRINUSE:
-                raise EndpointError(
-                    f"{address} is in use: another monitor may be running; "
-                    "choose another port with --port"
-                ) from None
-            raise EndpointError(f"cannot use {address}: {error}") from None
-        return socket
-
-    def _configure(self, socket: "zmq.Socket[bytes]") -> None:
-        for option, value in (
-            (zmq.LINGER, _LINGER_MS),
-            (zmq.SNDHWM, self._queue),
-            (zmq.RCVHWM, self._queue),
-            (zmq.MAXMSGSIZE, self._max_frame),
-            (zmq.HANDSHAKE_IVL, 2_000),
-            (zmq.RECONNECT_IVL, 100),
-            (zmq.RECONNECT_IVL_MAX, 5_000),
-            (zmq.TCP_KEEPALIVE, 1),
-            (zmq.TCP_KEEPALIVE_IDLE, 30),
-            (zmq.TCP_KEEPALIVE_INTVL, 5),
-            (zmq.TCP_KEEPALIVE_CNT, 3),
-        ):
-            socket.setsockopt(option, value)
-
-    def _frames(self, most: int) -> Iterator[list[bytes]]:
-        if self._monitor is not None:
-            self._read_monitor(self._monitor)
-        for _ in range(most):
-            try:
-                yield self._socket.recv_multipart(zmq.DONTWAIT)
-            except zmq.Again:
-                return
-
-    def _read_monitor(self, monitor: "zmq.Socket[bytes]") -> None:
-        """Raise `EndpointError` if the other end has refused us for good."""
-        while monitor.poll(0):
-            if curve.is_final_refusal(recv_monitor_message(monitor)):
-                self._refusal = (
-                    f"{self.endpoint} asks for keys: give --key and --server-key"
-                    if self._keys is None
-                    else f"{self.endpoint} refuses the key {self._keys.own.public} here: "
-                    "where the hub runs, see monitor keys list"
-                )
-            else:
-                self._failures += 1
-            if self._failures == _FAILURES_LOGGED and self._keys is not None:
-                logger.warning(
-                    "handshakes with %s fail, still trying: is --server-key its key?",
-                    self.endpoint,
-                )
-        if self._refusal:
-            raise EndpointError(self._refusal)
-
-    def _send(self, frames: Sequence[bytes]) -> bool:
-        try:
-            self._socket.send_multipart(frames, zmq.DONTWAIT)
-        except (zmq.Again, zmq.ZMQError):
-            # A full queue, or (ROUTER_MANDATORY) a peer without a connection; the caller counts it.
-            return False
-        return True
-
-    def close(self, *, linger_ms: int = _LINGER_MS) -> None:
-        """Close the socket; queued messages are still sent for up to ``linger_ms``."""
-        self._shut(self._socket, linger_ms)
-
-    def _shut(self, socket: "zmq.Socket[bytes]", linger_ms: int) -> None:
-        if self._monitor is not None:
-            if not socket.closed:
-                socket.disable_monitor()
-            self._monitor.close(linger=0)
-            self._monitor = None
-        socket.close(linger=linger_ms)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-
-class Router(_Socket):
+class Router(ZmqSocket):
     """The hub's side towards many peers, each known by an opaque `Peer`."""
 
     _kind = zmq.ROUTER
@@ -221,14 +68,19 @@ class Router(_Socket):
         queue: int = PEER_QUEUE,
         auth: Authenticator | None = None,
         socket_name: str = "",
+        listener: int | None = None,
+        limits: ConnectionLimits = USUAL_LIMITS,
     ) -> None:
         """Bind to an address; port 0 lets the kernel choose. ``queue`` messages wait for a peer.
 
-        With ``auth``, ``socket_name`` is its name in the access list.
+        With ``auth``, ``socket_name`` is its name in the access list. ``listener`` is a descriptor
+        that listens there already. ``limits`` are those of its connections.
         """
         self._max_frame = max_frame
         self._queue = queue
-        super().__init__(bind=bind, auth=auth, socket_name=socket_name)
+        super().__init__(
+            bind=bind, auth=auth, socket_name=socket_name, listener=listener, limits=limits
+        )
 
     def _configure(self, socket: "zmq.Socket[bytes]") -> None:
         super()._configure(socket)
@@ -237,32 +89,38 @@ class Router(_Socket):
 
     def receive(self, most: int = 1_000) -> Iterator[tuple[Peer, bytes]]:
         """Yield (peer, frame) for what has arrived, at most ``most``."""
-        if self._auth is not None:
-            yield from self._receive_authenticated(self._auth, most)
-            return
-        for frames in self._frames(most):
-            if len(frames) == 2:
-                yield Peer(frames[0]), frames[1]
-            else:
-                self.rejected += 1
-
-    def _receive_authenticated(
-        self, auth: Authenticator, most: int
-    ) -> Iterator[tuple[Peer, bytes]]:
+        assert self._connections is not None
+        self._connections.update()
         for _ in range(most):
             try:
                 frames = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
-            # The key of the connection, as the ZAP handler named it: nothing that the peer wrote.
-            user = str(frames[-1].get("User-Id"))
-            rights = auth.rights(user)
+            user, rights = self._sender(frames[-1])
+            self._connections.heard(frames[-1], user)
             if len(frames) != 2 or not rights.may_use(self._socket_name):
                 self.rejected += 1
                 continue
             peer = Peer(frames[0].bytes)
             peer.user, peer.rights = user, rights
             yield peer, frames[1].bytes
+
+    def _sender(self, frame: zmq.Frame) -> tuple[str, Rights]:
+        if self._auth is None:
+            return "", ALL_RIGHTS
+        # The key of the connection, as the ZAP handler named it: nothing that the peer wrote.
+        user = str(frame.get("User-Id"))
+        return user, self._auth.rights(user)
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return 0 if self._connections is None else len(self._connections)
+
+    @property
+    def refused_connections(self) -> int:
+        """How many were shut down, for there were too many."""
+        return 0 if self._connections is None else self._connections.refused
 
     def send(self, peer: bytes, frame: bytes) -> bool:
         """Send to one peer; False if it disconnected, has lost its rights, or its queue is full."""
@@ -287,7 +145,7 @@ class Router(_Socket):
         return True
 
 
-class Dealer(_Socket):
+class Dealer(ZmqSocket):
     """One peer's side towards a `Router`."""
 
     _kind = zmq.DEALER
@@ -297,7 +155,7 @@ class Dealer(_Socket):
         connect: str,
         *,
         max_frame: int = DATA_FRAME_BYTES,
-        queue: int = _QUEUE,
+        queue: int = QUEUE,
         keys: ClientKeys | None = None,
     ) -> None:
         """Connect; the other end need not be there yet. ``queue`` messages wait at most."""
@@ -323,20 +181,27 @@ class Dealer(_Socket):
         return self._send([frame])
 
 
-class Publisher(_Socket):
+class Publisher(ZmqSocket):
     """Live messages to all subscribers; a slow one loses some, and none delays another."""
 
     _kind = zmq.PUB
 
     def __init__(
-        self, bind: str, *, auth: Authenticator | None = None, socket_name: str = ""
+        self,
+        bind: str,
+        *,
+        auth: Authenticator | None = None,
+        socket_name: str = "",
+        listener: int | None = None,
     ) -> None:
-        """Bind to an address; port 0 lets the kernel choose. See `Router` for ``auth``."""
+        """Bind to an address; see `Router` for the arguments."""
         self._subscribers = auth.subscribers() if auth is not None else frozenset()
-        super().__init__(bind=bind, auth=auth, socket_name=socket_name)
+        super().__init__(bind=bind, auth=auth, socket_name=socket_name, listener=listener)
 
     def publish(self, topic: str, body: bytes) -> None:
         """Send ``body`` under ``topic``."""
+        if self._connections is not None:
+            self._connections.update()
         if self._auth is not None:
             subscribers = self._auth.subscribers()
             if self._subscribers - subscribers:
@@ -361,7 +226,7 @@ class Publisher(_Socket):
                     raise
 
 
-class Subscription(_Socket):
+class Subscription(ZmqSocket):
     """Live messages from a `Publisher`, by the prefixes of their topics."""
 
     _kind = zmq.SUB
@@ -384,7 +249,7 @@ class Subscription(_Socket):
                 self.rejected += 1
 
 
-def wait(sockets: Sequence[_Socket], timeout_s: float) -> None:
+def wait(sockets: Sequence[ZmqSocket], timeout_s: float) -> None:
     """Return when one of ``sockets`` has something to receive, or after ``timeout_s``."""
     poller = zmq.Poller()
     for one in sockets:

@@ -35,6 +35,7 @@ ORDER = (
     "models.evaluation.cards",
     "models.experiments",
     "monitor.text",
+    "monitor.machine_faults",
     "monitor.log_format",
     "monitor.metrics",
     "monitor.alert_lines",

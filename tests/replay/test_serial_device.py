@@ -358,6 +358,41 @@ def test_a_damaged_number_moves_nothing(damaged: int) -> None:
     assert tracker.implausible == 1
 
 
+OUT_OF_ORDER = {
+    "late": [*range(1000), *range(2000, 2750), *range(1200, 1900)],
+    "early": [*range(1000), *range(1500, 2000), *range(1000, 1500)],
+    "the newest first": [*range(1000), *range(1800, 2000), *range(1400, 1800), *range(1000, 1400)],
+    "in between": [n for i in range(1000) for n in ((1000 + i, 300 + i) if i > 500 else (i,))],
+}
+"""Numbers of a burst of lines; from the last one's second on the device is in time again."""
+
+
+@pytest.mark.parametrize("burst", OUT_OF_ORDER.values(), ids=OUT_OF_ORDER.keys())
+def test_lines_out_of_order_by_seconds_move_nothing(burst: list[int]) -> None:
+    """What follows lies where its number and the clock say; of the burst, what is in order."""
+    tracker = PositionTracker(250)
+    now_s = len(burst) / 250
+    for i, number in enumerate(burst):
+        placed(tracker, number, (i if i < 1000 else 1000) / 250)
+    later = range(max(burst) + 1, max(burst) + 1000)
+    got = [one for n in later for one in placed(tracker, n, now_s + (n - later[0]) / 250)]
+
+    # A count that is far ahead of the clock needs a second to be believed.
+    assert got[-500:] == list(later)[-500:]
+
+
+def test_a_device_that_starts_again_in_its_first_seconds_is_believed_after_a_second() -> None:
+    """Its numbers could be late ones; the clock places it. After a silence it is at once."""
+    tracker = PositionTracker(250)
+    assert [placed(tracker, i, i / 250) for i in range(500)] == [[i] for i in range(500)]
+    got = [one for i in range(1000) for one in placed(tracker, i, (500 + i) / 250)]
+    assert got == list(range(750, 1500))
+
+    silent_s = 1500 / 250 + 2.0
+    assert placed(tracker, 0, silent_s) == []
+    assert placed(tracker, 1, silent_s + 0.004) == [2001]
+
+
 def test_every_second_line_lost_loses_no_other() -> None:
     """A jump that the next jump confirms is one."""
     tracker = PositionTracker(250)

@@ -6,39 +6,113 @@ is then closed to them as well. ``NUMBA_CACHE_DIR`` names another folder, for wh
 
 numba compiles a kernel again when its own file has changed, but not when that of a kernel which it
 calls has. So every state of the sources has a folder of its own.
+
+Where nothing can be kept, because the disk is full, the folder cannot be written, or the user has
+no home, every process compiles the kernels for itself, which takes a minute or two, and says so
+once.
 """
 
 import hashlib
+import logging
 import os
 import stat
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from numba.core import config as numba_config
-
 from pipeline.errors import ConfigError
 
-config: Any = numba_config
-"""Its names are created at import, which mypy cannot see."""
+logger = logging.getLogger(__name__)
+
+_THREADS = "NUMBA_NUM_THREADS"
 
 
 def use_private_cache() -> None:
     """Let numba keep what it compiles from now on in the folder of `cache_folder`.
 
     Raises:
-        ConfigError: the folder cannot be made, belongs to somebody else, or is open to others.
+        ConfigError: the folder belongs to somebody else, or is open to others; or the environment
+            has a setting with which numba cannot begin.
     """
-    if not config.DISABLE_JIT:
+    _check_environment()
+    # Only now: with such a setting the import would fail.
+    from numba.core import caching, dispatcher
+    from numba.core import config as numba_config
+
+    config: Any = numba_config  # its names are created at import, which mypy cannot see
+    numba: Any = dispatcher
+    if config.DISABLE_JIT:
+        return
+    try:
         state = sources_digest(Path(__file__).parent)
-        config.CACHE_DIR = str(private_folder(private_folder(cache_folder()) / state))
+        folder = private_folder(private_folder(cache_folder()) / state)
+        with tempfile.TemporaryFile(dir=folder):  # numba would go on to the next folder it knows
+            pass
+    except OSError as error:
+        _report_not_kept(error)
+        numba.FunctionCache = lambda kernel: caching.NullCache()
+        return
+    config.CACHE_DIR = str(folder)
+    numba.FunctionCache = _tolerant(caching.FunctionCache)
+
+
+def _check_environment() -> None:
+    threads = os.environ.get(_THREADS, "1")
+    try:
+        usable = int(threads) > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError(f"{_THREADS}={threads[:80]!r}: unset it, or name a number from 1 on")
+
+
+def _tolerant(function_cache: Any) -> Any:
+    """Return a class of caches whose files may fail: the kernel is compiled, and not kept."""
+
+    class TolerantCache(function_cache):  # type: ignore[misc]
+        def load_overload(self, sig: Any, target_context: Any) -> Any:
+            try:
+                return super().load_overload(sig, target_context)
+            except OSError as error:
+                _report_not_kept(error)
+                return None
+
+        def save_overload(self, sig: Any, data: Any) -> None:
+            try:
+                super().save_overload(sig, data)
+            except OSError as error:
+                _report_not_kept(error)
+
+    return TolerantCache
+
+
+_reported: list[OSError] = []
+
+
+def _report_not_kept(error: OSError) -> None:
+    if not _reported:
+        _reported.append(error)
+        logger.warning(
+            "compiled kernels are not kept: %s; each start takes a minute or two, "
+            "free some space or name another folder in NUMBA_CACHE_DIR",
+            f"{error.filename}: {error.strerror}" if error.filename else error.strerror,
+        )
 
 
 def cache_folder() -> Path:
-    """Return where compiled kernels are kept."""
+    """Return where compiled kernels are kept.
+
+    Raises:
+        OSError: nothing names a folder, and the user has no home.
+    """
     if named := os.environ.get("NUMBA_CACHE_DIR"):
         return Path(named)
-    caches = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(caches) / "ecg-monitor" / "numba"
+    if caches := os.environ.get("XDG_CACHE_HOME"):
+        return Path(caches) / "ecg-monitor" / "numba"
+    try:
+        return Path.home() / ".cache" / "ecg-monitor" / "numba"
+    except RuntimeError:
+        raise OSError(0, "this user has no home folder") from None
 
 
 def sources_digest(folder: Path) -> str:
@@ -53,16 +127,14 @@ def private_folder(folder: Path) -> Path:
     """Return ``folder``, created if need be, which belongs to the user with mode 0700.
 
     Raises:
-        ConfigError: it cannot be made, belongs to somebody else, or is open to others.
+        ConfigError: it belongs to somebody else, or is open to others.
+        OSError: it cannot be made.
     """
     what = f"folder {str(folder)!r} of compiled kernels"
     another = "name another in NUMBA_CACHE_DIR"
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        status = folder.stat()
-    except OSError as error:
-        raise ConfigError(f"{what} cannot be made: {error.strerror}; {another}") from None
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.stat()
     if not hasattr(os, "geteuid"):  # no owners and modes of this kind, as on Windows
         return folder
     if status.st_uid != os.geteuid():

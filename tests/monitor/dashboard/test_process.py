@@ -198,6 +198,16 @@ def test_dashboard_without_a_terminal_is_refused(tmp_path: Path) -> None:
     assert run.stdout == b""
 
 
+def test_a_terminal_that_lacks_characters_shows_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of Latin-1 has no box drawing; the dashboard draws, with question marks."""
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    with on_terminal(tmp_path, "watch", "--endpoint", "tcp://127.0.0.1:1") as (process, terminal):
+        assert terminal.sees(IN, b"ECG MONITOR", b"????")
+        assert process.poll() is None
+
+
 def test_lost_terminal_ends_the_run(tmp_path: Path) -> None:
     """A closed window or a broken connection drains the run like SIGTERM."""
     arguments = ("live", *ECTOPIC_DEVICE, "--port", "0")

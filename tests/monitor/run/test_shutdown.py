@@ -88,8 +88,12 @@ def test_drained_run_leaves_its_log_and_nothing_else(tmp_path: Path) -> None:
 def test_run_with_a_frozen_scorer_ends_in_five_seconds_all_the_same(
     tmp_path: Path, limit_s: float
 ) -> None:
-    """It does not wait for scores without end, and leaves no process behind."""
-    with running(tmp_path, "replay", "demo", "--speed", "20", "--json", "--port", "0") as process:
+    """It waits for scores longer than a source may be silent, but not without end.
+
+    That its own source is silent is no alarm, and no process is left behind.
+    """
+    arguments = ("replay", "demo", "--loop", "--speed", "20", "--json", "--port", "0")
+    with running(tmp_path, *arguments) as process:
         first_line(process)
         stages = children(process.pid)
         os.kill(stages["score"], signal.SIGSTOP)
@@ -97,7 +101,10 @@ def test_run_with_a_frozen_scorer_ends_in_five_seconds_all_the_same(
 
     assert process.returncode == 130
     assert took_s < limit_s
-    assert json.loads(output.splitlines()[-1])["kind"] == "summary"
+    summary = json.loads(output.splitlines()[-1])
+    assert summary["kind"] == "summary"
+    with AlertLog(Path(summary["log"])) as log:
+        assert "no_data" not in {alert.kind for alert in log.read(1, log.last_seq)}
     assert not any(alive(pid) for pid in stages.values())
 
 

@@ -1,14 +1,23 @@
-"""When a process is started again, and what is reported; the processes here are fakes."""
+"""When a process is started again, and what is reported; most processes here are fakes."""
 
-from collections.abc import Iterable
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from monitor.run.processes import Refused
-from monitor.run.supervisor import FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S, DeathReporter, Supervised
+from monitor.run.deaths import DeathReporter
+from monitor.run.events import HubReady
+from monitor.run.processes import Child, ChildDiedError, Refused
+from monitor.run.run_end import RunEnd, end_of_run
+from monitor.run.supervised import FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S, Supervised
+from monitor.run.supervisor import System
 from pipeline.alarms.kinds import STEADY_S
+from pipeline.client import Subscriber
+from pipeline.errors import ConfigError
 from pipeline.schema.public import Alert
 from pipeline.schema.requests import Died
 from tests.support.running import SUPERVISOR, running_hub, subscriber, until
@@ -21,6 +30,8 @@ class FakeChild:
         self.code: int | None = None
         self.starts: list[tuple[str, ...]] = []
         self.cannot_start = False
+        self.killed_early = 0
+        """So many starts end before it is ready."""
 
     def start(self, *further: str) -> None:
         """Run again."""
@@ -32,6 +43,14 @@ class FakeChild:
     def exit_code(self) -> int | None:
         """Return the code that the test has set."""
         return self.code
+
+    def wait_ready(self, kind: type[HubReady], on_note: Callable[[str], None]) -> HubReady:
+        """Be ready, or be killed."""
+        if self.killed_early:
+            self.killed_early -= 1
+            self.code = -9
+            raise ChildDiedError("killed")
+        return kind(endpoints={}, log="", last_seq=0, classifies=False)
 
 
 def supervised(**rules: Any) -> tuple[Supervised, FakeChild]:
@@ -114,6 +133,94 @@ def test_source_that_was_killed_is_started_again() -> None:
     assert process.check(1.0) is not None
     assert process.check(1.2) is None
     assert child.starts[1:] == [("--resume",)]
+
+
+def test_process_that_is_killed_before_it_is_ready_is_started_again() -> None:
+    """With the same arguments; its deaths are reported like others."""
+    child = FakeChild()
+    child.killed_early = 2
+    process = Supervised("hub", child, restart_arguments=("--again",))  # type: ignore[arg-type]
+    ready = process.start_until_ready(HubReady, lambda note: None, "--first")
+
+    assert ready.last_seq == 0
+    assert child.starts == [("--first",)] * 3
+    assert process.restarts == 2
+    assert [process.check(1.0) for _ in range(3)] == [
+        Died(process="hub", code=-9, times=1),
+        Died(process="hub", code=-9, times=2),
+        None,
+    ]
+
+
+def test_process_that_is_never_ready_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is killed five times in a row, or refuses its configuration."""
+    monkeypatch.setattr("monitor.run.supervised.wait_s", lambda seconds: None)
+    child = FakeChild()
+    child.killed_early = 5
+    with pytest.raises(ChildDiedError):
+        Supervised("hub", child).start_until_ready(HubReady, lambda note: None)  # type: ignore[arg-type]
+
+    assert len(child.starts) == 5
+
+
+def test_a_hub_that_is_killed_while_it_starts_does_not_end_the_run(tmp_path: Path) -> None:
+    """The next one serves, and its log has the reason."""
+    killed: list[int] = []
+    original = Child.start
+
+    def start_and_kill(self: Child, *further: str) -> None:
+        original(self, *further)
+        if self._arguments[0] == "hub" and not killed:
+            killed.append(self.pid)
+            os.kill(self.pid, signal.SIGKILL)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Child, "start", start_and_kill)
+        with (
+            System(port=0, log=tmp_path / "log", on_note=lambda note: None) as system,
+            Subscriber(
+                system.endpoints["alerts"], system.endpoints["replay"], from_seq=1
+            ) as listener,
+        ):
+            alerts: list[Alert] = []
+
+            def reported() -> bool:
+                system.check()
+                alerts.extend(m for m in listener.receive(0.05) if isinstance(m, Alert))
+                return bool(alerts)
+
+            until(reported)
+            assert system.restarts == {"hub": 1}
+
+    assert (alerts[0].kind, alerts[0].reason) == (
+        "process_died",
+        "hub was killed by signal 9; started again",
+    )
+
+
+def test_a_hub_knows_of_the_end_of_its_run_before_the_source_is_stopped() -> None:
+    """So does one that is started again, and one whose run was killed."""
+    run_end = RunEnd()
+    ending = end_of_run(run_end.descriptor)
+    assert not ending()
+
+    class FakeSource(FakeChild):
+        def terminate(self) -> None:
+            """Note what a hub knows at this moment."""
+            self.starts.append(("ending", str(ending())))
+
+    child = FakeSource()
+    system = System.__new__(System)
+    system._lock, system._run_end = threading.Lock(), run_end
+    system._all = [Supervised("source", child)]  # type: ignore[arg-type]
+    system.stop_source()
+
+    assert child.starts == [("ending", "True")]
+    assert end_of_run(run_end.descriptor)()
+    run_end.close()
+    assert not end_of_run(None)()
+    with pytest.raises(ConfigError, match="--run-end"):
+        end_of_run(10**6)
 
 
 def test_process_that_cannot_be_started_is_tried_again() -> None:

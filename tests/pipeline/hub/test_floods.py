@@ -16,7 +16,8 @@ import pytest
 
 from pipeline.errors import EndpointError
 from pipeline.transport.curve import ClientKeys, new_pair
-from pipeline.transport.sockets import DATA_FRAME_BYTES, Dealer, wait
+from pipeline.transport.sockets import Dealer, wait
+from pipeline.transport.zmq_socket import DATA_FRAME_BYTES
 from tests.support.keys import KeyRing, deliver
 from tests.support.limits import BUSY_S, promised
 from tests.support.zmtp import COMMAND, CURVE_GREETING, GREETING, LONG, frame, ready
@@ -241,6 +242,43 @@ def test_endless_parts_from_an_accepted_peer_end_at_the_limit() -> None:
         assert LIMIT_BYTES // 2 < taken < 2 * LIMIT_BYTES
         assert victim.peak() < LIMIT_BYTES + GROWTH_BYTES
         victim.serves()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+READ_BY_NOBODY = """
+from pipeline.hub.catchup import PAGES_UNDER_WAY
+from pipeline.hub.sockets import LIMITS
+from pipeline.transport.sockets import Router, wait
+with Router("tcp://127.0.0.1:0", queue=PAGES_UNDER_WAY, limits=LIMITS["replay"]) as router:
+    print(router.endpoint, flush=True)
+    while True:
+        wait([router], 0.5)
+        for peer, frame in router.receive(1):
+            while router.offer(peer, bytes([len(frame)]) * 524_288):
+                pass
+            print(router.refused_connections, flush=True)
+"""
+"""Sends pages to each peer that asks, until it takes no more."""
+
+
+def test_readers_that_do_not_read_take_little_memory() -> None:
+    """Of 160, which would be 320 MiB, as many are served as the hub has memory for."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", READ_BY_NOBODY], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        victim = Victim(process.stdout.readline().strip(), process.pid, None)
+        before = victim.peak()
+        with ExitStack() as stack:
+            for _ in range(160):
+                reader = Dealer(victim.endpoint, max_frame=1 << 20, queue=1)
+                deliver(stack.enter_context(reader), b"x")
+                refused = int(process.stdout.readline())
+        assert refused >= 90
+        assert victim.peak() - before < 200 * MIB
     finally:
         process.kill()
         process.communicate()

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ConfigError
+from monitor.inputs import default_log
+from pipeline.errors import ConfigError, KeysError
 from pipeline.signal.kernels.cache import cache_folder, private_folder, sources_digest
+from pipeline.transport.keystore import default_folder
 
 SCAN = "import sys; sys.argv = ['monitor', 'scan', 'demo']; import monitor.cli.app as c; c.main()"
+ONE_KERNEL = "import pipeline.signal.kernels.sections as s; print(s.decayed(1.0, 0.0, 0.5, 1.0))"
 WHERE = "import pipeline.signal.kernels.sampling as s; print(s.filter_bank.stats.cache_path)"
 
 
@@ -47,12 +50,47 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
         private_folder(foreign)
 
 
-@pytest.mark.parametrize("place", ["file/cache", "file"])
-def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, place: str) -> None:
-    """With what to do about it."""
+@pytest.mark.parametrize("place", ["file/cache", "full"])
+def test_without_a_place_for_compiled_kernels_they_are_compiled_and_not_kept(
+    tmp_path: Path, place: str
+) -> None:
+    """One line says so, with what to do about it: a folder cannot be made, or the disk is full."""
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(ConfigError, match="NUMBA_CACHE_DIR"):
-        private_folder(tmp_path / place)
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+    ran = run(full * (place == "full") + ONE_KERNEL, NUMBA_CACHE_DIR=str(tmp_path / place))
+
+    assert (ran.returncode, ran.stdout) == (0, "1.0\n")
+    assert ran.stderr.count("\n") == 1
+    assert "not kept" in ran.stderr
+    assert "NUMBA_CACHE_DIR" in ran.stderr
+    assert [path for path in (tmp_path / place).rglob("*") if path.is_file()] == []
+
+
+def test_a_user_without_a_home_has_kernels_that_are_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a service may run, under a number that no table of users names."""
+    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    with pytest.raises(OSError, match="no home"):
+        cache_folder()
+    with pytest.raises(ConfigError, match="--log"):
+        default_log()
+    with pytest.raises(KeysError, match="--keys"):
+        default_folder()
+
+
+@pytest.mark.parametrize("threads", ["0", "all"])
+def test_an_environment_in_which_numba_cannot_begin_is_one_line(threads: str) -> None:
+    """It names the variable."""
+    scan = run(SCAN, NUMBA_NUM_THREADS=threads)
+    assert (scan.returncode, scan.stdout, scan.stderr.count("\n")) == (2, "", 1)
+    assert f"NUMBA_NUM_THREADS='{threads}'" in scan.stderr
 
 
 def test_the_folder_is_made_for_one_alone(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from unittest.mock import Mock
@@ -361,3 +363,20 @@ def test_the_live_list_is_read_again_after_a_fault(
     now = 0.6
     assert live.rights(key).score
     assert not live.fault
+
+
+@pytest.mark.parametrize("command", ["create", "pair"])
+def test_a_process_that_holds_a_secret_leaves_no_core_file(store: KeyStore, command: str) -> None:
+    """Neither does what it starts: nobody can raise the limit again."""
+    store.create("mine")
+    code = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from pipeline.transport.keystore import KeyStore\n"
+        "getattr(KeyStore(Path(sys.argv[1])), sys.argv[2])(sys.argv[3])\n"
+        "print(resource.getrlimit(resource.RLIMIT_CORE))\n"
+    )
+    name = {"create": "other", "pair": "mine"}[command]
+    words = [sys.executable, "-c", code, str(store.folder), command, name]
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert (ran.stdout, ran.stderr) == ("(0, 0)\n", "")

@@ -8,12 +8,12 @@ import zmq
 from pipeline.transport.access_list import ALERTS, INGEST
 from pipeline.transport.sockets import (
     CONTROL_FRAME_BYTES,
-    DATA_FRAME_BYTES,
     Dealer,
     Publisher,
     Router,
     Subscription,
 )
+from pipeline.transport.zmq_socket import DATA_FRAME_BYTES
 from tests.support.keys import ANY, KeyRing, until
 from tests.support.limits import BUSY_S
 from tests.support.sources import modules, relative, tree_of
@@ -100,7 +100,7 @@ def test_a_socket_that_asks_for_keys_has_its_three_settings_together(tmp_path: P
 
 
 def test_one_place_binds_and_connects() -> None:
-    """Only `_Socket._open` binds or connects, so that no socket passes the checks by."""
+    """Only `ZmqSocket._open` binds or connects, so that no socket passes the checks by."""
     calls = [
         (path.name, function.name)
         for path in modules()
@@ -114,8 +114,9 @@ def test_one_place_binds_and_connects() -> None:
     ]
     assert sorted(set(calls)) == [
         ("auth.py", "_start_zap_handler"),
+        ("connections.py", "__init__"),
         ("curve.py", "try_key"),
-        ("sockets.py", "_open"),
+        ("zmq_socket.py", "_open"),
     ]
 
 

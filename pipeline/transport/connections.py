@@ -1,0 +1,159 @@
+"""The connections to a socket of the hub: how many there may be, in all and for one key.
+
+Each costs memory: what its peer has not read, or sends faster than the hub takes it. libzmq does
+not limit them, but it reports the descriptor of each that it accepts or loses, and with each
+message that of its connection, which can be shut down; the peer may connect again.
+
+Of the connections that have sent nothing yet the oldest gives way, so that one more can always show
+its key, as the self-test does. Of those that have, of one key or in all, it is the one that was
+silent longest. The peers of a publisher send nothing: after `SETTLED_S` they stay, and the newest
+of them gives way. Not thread-safe: runs in the thread of the socket.
+"""
+
+import contextlib
+import itertools
+import logging
+import os
+import socket as sockets
+import time
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+logger = logging.getLogger(__name__)
+
+_EVENTS: Final = int(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
+_numbers = itertools.count()
+
+_REPORT_S: Final = 60.0
+
+SETTLED_S: Final = 3.0
+"""A connection that is older has done its handshake, for which libzmq gives it two seconds."""
+
+
+class ConnectionLimits(NamedTuple):
+    """How many connections a socket has at most."""
+
+    in_all: int = 256
+    """That have sent a message; to a publisher, all."""
+    silent: int = 512
+    """That have not: they cost little."""
+    per_key: int = 64
+    """That have sent a message, where keys are asked for."""
+
+
+USUAL_LIMITS: Final = ConnectionLimits()
+
+
+@dataclass(slots=True)
+class _Connection:
+    """One that is open."""
+
+    descriptor: int
+    accepted_at: float
+    user: str = ""
+    """The key of its peer, once it has sent a message where keys are asked for."""
+
+
+class Connections:
+    """The open connections of one bound socket."""
+
+    def __init__(self, socket: "zmq.Socket[bytes]", limits: ConnectionLimits) -> None:
+        """Watch ``socket``, which is about to be bound; the peers of a publisher send nothing."""
+        self._limits = limits
+        self._watched = socket
+        self._publishes = socket.type == zmq.PUB
+        self._waiting: dict[int, _Connection] = {}
+        """Those that have sent nothing, by descriptor, the newest last."""
+        self._open: dict[int, _Connection] = {}
+        """All others, those heard of latest last."""
+        self.refused = 0
+        """Connections that were shut down, for there were too many."""
+        self._reported_at = float("-inf")
+        address = f"inproc://connections-{next(_numbers)}"
+        socket.monitor(address, _EVENTS)
+        self.monitor: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PAIR)
+        # A full queue of events would stop libzmq's thread.
+        self.monitor.setsockopt(zmq.RCVHWM, 0)
+        self.monitor.setsockopt(zmq.LINGER, 0)
+        self.monitor.connect(address)
+
+    def __len__(self) -> int:
+        """Return how many connections there are."""
+        return len(self._waiting) + len(self._open)
+
+    def update(self) -> None:
+        """Take in what was accepted and lost since the last call; shut down what is too many."""
+        while self.monitor.poll(0):
+            event = recv_monitor_message(self.monitor)
+            descriptor = int(event["value"])
+            match event["event"]:
+                case zmq.EVENT_ACCEPTED:
+                    self._waiting[descriptor] = _Connection(descriptor, time.monotonic())
+                case zmq.EVENT_DISCONNECTED:
+                    self._waiting.pop(descriptor, None)
+                    self._open.pop(descriptor, None)
+        if self._publishes:
+            self._settle(time.monotonic() - SETTLED_S)
+        # Only now: a descriptor of an earlier event may have been used again.
+        while len(self._waiting) > self._limits.silent:
+            self._shut_down(next(iter(self._waiting.values())))
+        while len(self._open) > self._limits.in_all:
+            order = reversed(self._open.values()) if self._publishes else self._open.values()
+            self._shut_down(next(iter(order)))
+
+    def _settle(self, before: float) -> None:
+        for descriptor, one in list(self._waiting.items()):
+            if one.accepted_at > before:
+                return
+            self._open[descriptor] = self._waiting.pop(descriptor)
+
+    def heard(self, frame: zmq.Frame, user: str) -> None:
+        """Record a message, by its last frame, of a peer with this key; empty without keys."""
+        try:
+            descriptor = int(frame.get("__fd"))
+        except zmq.ZMQError:  # of a peer of ZMTP 1, which counts as silent
+            return
+        if descriptor not in self._open and descriptor not in self._waiting:
+            self.update()
+        is_known = descriptor in self._open
+        one = (self._open if is_known else self._waiting).pop(descriptor, None)
+        if one is None:  # lost since, or shut down: this message was still under way
+            return
+        self._open[descriptor] = one
+        if is_known:
+            return
+        one.user = user
+        of_key = [other for other in self._open.values() if other.user == user]
+        if user and len(of_key) > self._limits.per_key:
+            self._shut_down(of_key[0])
+
+    def _shut_down(self, one: _Connection) -> None:
+        self._waiting.pop(one.descriptor, None)
+        self._open.pop(one.descriptor, None)
+        self.refused += 1
+        self._report()
+        with contextlib.suppress(OSError):  # it is gone already
+            descriptor = os.dup(one.descriptor)
+            try:
+                connection = sockets.socket(fileno=descriptor)
+            except OSError:  # or another file by now
+                os.close(descriptor)
+                return
+            with connection:
+                connection.shutdown(sockets.SHUT_RDWR)
+
+    def _report(self) -> None:
+        now = time.monotonic()
+        if now - self._reported_at > _REPORT_S:
+            self._reported_at = now
+            endpoint = self._watched.getsockopt_string(zmq.LAST_ENDPOINT)
+            logger.warning("too many connections to %s, %d shut down", endpoint, self.refused)
+
+    def close(self) -> None:
+        """End watching; call it before the watched socket is closed."""
+        if not self._watched.closed:
+            self._watched.disable_monitor()
+        self.monitor.close(linger=0)

@@ -22,10 +22,19 @@ class HubByHand:
     def __init__(self, log: Path, **config: Any) -> None:
         self.later_s = 0.0
         """How far its clock is ahead of that of the machine."""
+        self._stopped_at: float | None = None
         self.log = log
         self.connections: list[Dealer] = []
         settings: dict[str, Any] = {"live_score": CONFIG, "supervisor": SUPERVISOR, **config}
-        self.hub = Hub(HubConfig(log=log, **settings), lambda: time.monotonic() + self.later_s)
+        self.hub = Hub(HubConfig(log=log, **settings), self._clock)
+
+    def _clock(self) -> float:
+        now = time.monotonic() if self._stopped_at is None else self._stopped_at
+        return now + self.later_s
+
+    def stop_clock(self) -> None:
+        """Let its clock move with ``later_s`` alone, however slow the machine is."""
+        self._stopped_at = time.monotonic()
 
     def connect(self, socket_name: str) -> Dealer:
         """Return a new connection to one of the hub's sockets."""

@@ -1,8 +1,9 @@
 """Limits of a process: open files, the memory it may allocate, and the memory it keeps.
 
-libzmq keeps the parts of a message until the last one has arrived, so an authenticated client that
-sends parts without end would use up all memory. With a limit, only the hub's process dies of it and
-is started again; nothing that it acknowledged is lost.
+libzmq keeps the parts of a message until the last one has arrived. The hub shuts such a connection
+down (`pipeline.transport.connections`). Should that take too long, the memory of the machine must
+not go: with a limit, only the hub's process dies of it and is started again; nothing that it
+acknowledged is lost.
 """
 
 import contextlib

@@ -89,7 +89,6 @@ class Admission:
             for name, since in self._full_since.items()
             for beat in self._oldest(sessions[name], since, now)
         ][:_GIVEN_UP_A_TURN]
-        self._dispatcher.give_up(ids)
         return GivenUp(ids=ids) if ids else None
 
     def _watch_log(self, unlogged_alerts: int, now: float) -> None:

@@ -38,6 +38,7 @@ from pipeline.schema.messages import (
     ClassReply,
     Event,
     Forgotten,
+    GivenUp,
     Opened,
     Ready,
     ScoreReply,
@@ -222,6 +223,8 @@ class Hub:
         outcome = self._streams.apply(event, arrived_at)
         for beat in outcome.windows + outcome.anomalous:
             self._request(beat)
+        if isinstance(event, GivenUp):
+            self._dispatcher.give_up(event.ids)
         self._outbox.add(outcome.alerts)
         self._messages += outcome.messages
         self._reported_beats += outcome.reported

@@ -5,8 +5,9 @@ from typing import Final, Self
 
 from pipeline.hub.catchup import PAGES_UNDER_WAY
 from pipeline.hub.config import HubConfig
+from pipeline.hub.control import REQUESTS_A_TURN
 from pipeline.transport.access_list import ALERTS, CONTROL, INGEST, REPLAY, WORK
-from pipeline.transport.connections import USUAL_LIMITS, ConnectionLimits
+from pipeline.transport.connections import ConnectionLimits
 from pipeline.transport.sockets import (
     CONTROL_FRAME_BYTES,
     PEER_QUEUE,
@@ -20,8 +21,17 @@ LIMITS: Final = {
     REPLAY: ConnectionLimits(in_all=64, per_key=16),
     # A source has one for each of its streams, of which there are at most 256.
     INGEST: ConnectionLimits(in_all=512, per_key=256),
+    # A client of control that takes nothing costs sixteen states of 256 streams, three megabytes.
+    CONTROL: ConnectionLimits(in_all=64, per_key=16),
+    # A scorer that takes nothing costs its batches under way, three megabytes.
+    WORK: ConnectionLimits(in_all=64, per_key=32),
 }
-"""How many connections these sockets have at most; the others have the usual number."""
+"""How many connections these sockets have at most."""
+
+
+QUEUES: Final = {REPLAY: PAGES_UNDER_WAY, CONTROL: REQUESTS_A_TURN, WORK: 32}
+"""Messages that wait for a peer of these sockets. A client that asks again before it has read so
+many replies gets no more; a scorer has 32 batches at a time at most (`Ready`)."""
 
 
 class HubSockets:
@@ -39,15 +49,15 @@ class HubSockets:
         listeners = config.listeners
         with ExitStack() as opened:
 
-            def router(name: str, max_frame: int, queue: int = PEER_QUEUE) -> Router:
+            def router(name: str, max_frame: int) -> Router:
                 socket = Router(
                     getattr(config, name),
                     max_frame=max_frame,
-                    queue=queue,
+                    queue=QUEUES.get(name, PEER_QUEUE),
                     auth=auth,
                     socket_name=name,
                     listener=listeners.get(name),
-                    limits=LIMITS.get(name, USUAL_LIMITS),
+                    limits=LIMITS[name],
                 )
                 return opened.enter_context(socket)
 
@@ -55,7 +65,7 @@ class HubSockets:
                 config.alerts, auth=auth, socket_name=ALERTS, listener=listeners.get(ALERTS)
             )
             opened.enter_context(self.alerts)
-            self.replay = router(REPLAY, CONTROL_FRAME_BYTES, PAGES_UNDER_WAY)
+            self.replay = router(REPLAY, CONTROL_FRAME_BYTES)
             self.control = router(CONTROL, CONTROL_FRAME_BYTES)
             self.ingest = router(INGEST, DATA_FRAME_BYTES)
             self.work = router(WORK, DATA_FRAME_BYTES)

@@ -85,6 +85,11 @@ class BeatQueue:
         return list(self._waiting.values())
 
     @property
+    def all_pending(self) -> list[Beat]:
+        """The beats that are not published yet, in order."""
+        return [*self.state.unpublished, *self.state.unscored]
+
+    @property
     def pending(self) -> int:
         """Beats detected but not published yet."""
         return len(self.state.unscored) + len(self.state.unpublished)

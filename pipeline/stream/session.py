@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from pipeline.alarms.system import STALE_S, STARTING_S, SourceAlarm
 from pipeline.errors import BusyError, WireError
-from pipeline.schema.messages import Chunk
+from pipeline.schema.messages import Chunk, GivenUp
 from pipeline.schema.public import Alert, Latency, SignalStrip, Status
 from pipeline.schema.state import State, field
 from pipeline.scoring.beat import Beat
@@ -17,6 +17,9 @@ from pipeline.stream.strips import Strip, StripRecorder, StripRecorderState, pub
 
 _LONGEST_STRIP: Final = 3_600
 _LATENCIES: Final = 1_000
+
+_LAST_SCORES_S: Final = 10.0
+"""A silent stream that is to begin again waits so long for the scores of its last beats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,9 +147,14 @@ class StreamSession:
             raise WireError(f"{changed}: start the source again")
         if now - self.arrived_at < STALE_S:
             raise BusyError(f"{changed}; another source sends it now: end that one first")
-        if self.stream.pending:
+        if self.stream.pending and now - self.arrived_at < _LAST_SCORES_S:
             raise BusyError(f"{changed}; beats of it wait for their scores: is a scorer there?")
         return True
+
+    def give_up(self) -> list[GivenUp]:
+        """Return the event that gives up the beats without a result, where there are any."""
+        ids = [beat.id for beat in self.stream.beats.all_pending]
+        return [GivenUp(ids=ids)] if ids else []
 
     def add_strip(self, strip: Strip) -> None:
         """Collect signal to be published; what a gap or a new epoch cuts off is dropped."""

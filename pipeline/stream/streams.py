@@ -196,7 +196,7 @@ class Streams:
             # The next source would have to begin behind it, and no epoch follows the last.
             raise WireError(f"{chunk.stream} is in epoch {before}, not {chunk.epoch}")
         if session is None or session.ended or session.begins_again_at(chunk, now):
-            removal = [] if session is not None else self._removal(now)
+            before_it = self._removal(now) if session is None else session.give_up()
             opened = Opened(
                 stream=chunk.stream,
                 fs_hz=chunk.fs_hz,
@@ -205,7 +205,7 @@ class Streams:
                 first_sample=chunk.first_sample,
                 adopted=retained(chunk.stream),
             )
-            return [*removal, opened, chunk]
+            return [*before_it, opened, chunk]
         stream = session.stream
         if chunk.epoch < stream.epoch:
             if chunk.session != session.state.source_session:

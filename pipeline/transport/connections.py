@@ -7,14 +7,23 @@ message that of its connection, which can be shut down; the peer may connect aga
 Of the connections that have sent nothing yet the oldest gives way, so that one more can always show
 its key, as the self-test does. Of those that have, of one key or in all, it is the one that was
 silent longest. The peers of a publisher send nothing: after `SETTLED_S` they stay, and the newest
-of them gives way. Not thread-safe: runs in the thread of the socket.
+of them gives way.
+
+libzmq holds the parts of a message until the last one has come, and what a publisher's peers
+subscribe to, however much that is. So a connection is shut down over which more bytes came than the
+messages that may wait, and none of them was a message. Not thread-safe: runs in the thread of the
+socket.
 """
 
 import contextlib
+import fcntl
 import itertools
 import logging
 import os
 import socket as sockets
+import struct
+import sys
+import termios
 import time
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -31,6 +40,30 @@ _REPORT_S: Final = 60.0
 
 SETTLED_S: Final = 3.0
 """A connection that is older has done its handshake, for which libzmq gives it two seconds."""
+
+
+HELD_CHECK_S: Final = 0.1
+"""How often it is looked how much libzmq holds of each peer: a flood brings 100 MB meanwhile,"""
+
+SUBSCRIBED_CHECK_S: Final = 0.02
+"""and of each subscriber: the thread of the socket itself spends the time for their topics."""
+
+HELD_IN_ALL: Final = 64 * 1024 * 1024
+"""Bytes that libzmq may hold of all peers of a socket; short parts take twenty times as much."""
+
+_CHECK_SHARE_S: Final = 0.5e-3
+"""For each connection: looking takes 10 us, so 2 % of the time at most."""
+
+SUBSCRIPTION_BYTES: Final = 8 * 1024
+"""Bytes that a subscriber may send: its handshake, and a hundred topics with the longest names,"""
+
+_SUBSCRIPTION_BYTES_A_S: Final = 32.0
+"""and for each second that it is there: a heartbeat of other libraries."""
+
+_BYTES_RECEIVED: Final = struct.Struct("=128xQ")
+"""Of Linux's `struct tcp_info`: `tcpi_bytes_received`."""
+
+_INT: Final = struct.Struct("=i")
 
 
 class ConnectionLimits(NamedTuple):
@@ -55,14 +88,25 @@ class _Connection:
     accepted_at: float
     user: str = ""
     """The key of its peer, once it has sent a message where keys are asked for."""
+    heard: bool = False
+    """Whether a message came since it was last looked how much libzmq holds."""
+    heard_bytes: int = 0
+    """Bytes that had come when that was last so."""
 
 
 class Connections:
     """The open connections of one bound socket."""
 
-    def __init__(self, socket: "zmq.Socket[bytes]", limits: ConnectionLimits) -> None:
-        """Watch ``socket``, which is about to be bound; the peers of a publisher send nothing."""
+    def __init__(
+        self, socket: "zmq.Socket[bytes]", limits: ConnectionLimits, held_bytes: int
+    ) -> None:
+        """Watch ``socket``, which is about to be bound; the peers of a publisher send nothing.
+
+        ``held_bytes`` are those of the messages of one peer that may wait in the socket.
+        """
         self._limits = limits
+        self._held_bytes = held_bytes
+        self._looked_at = float("-inf")
         self._watched = socket
         self._publishes = socket.type == zmq.PUB
         self._waiting: dict[int, _Connection] = {}
@@ -103,6 +147,30 @@ class Connections:
         while len(self._open) > self._limits.in_all:
             order = reversed(self._open.values()) if self._publishes else self._open.values()
             self._shut_down(next(iter(order)))
+        now = time.monotonic()
+        every_s = SUBSCRIBED_CHECK_S if self._publishes else HELD_CHECK_S
+        if now - self._looked_at >= max(every_s, _CHECK_SHARE_S * len(self)):
+            self._looked_at = now
+            self._limit_held(now)
+
+    def _limit_held(self, now: float) -> None:
+        """Shut down the connections of which libzmq holds too much, of all those with the most."""
+        held: list[tuple[int, _Connection]] = []
+        for one in (*self._waiting.values(), *self._open.values()):
+            taken = _bytes_taken(one.descriptor)
+            if one.heard:
+                one.heard, one.heard_bytes = False, taken
+            held.append((taken - one.heard_bytes, one))
+        held.sort(key=lambda entry: entry[0])
+        in_all = sum(size for size, _ in held)
+        while held:
+            size, one = held.pop()
+            most = self._held_bytes
+            if self._publishes:
+                most = SUBSCRIPTION_BYTES + int(_SUBSCRIPTION_BYTES_A_S * (now - one.accepted_at))
+            if size > most or in_all > HELD_IN_ALL:
+                self._shut_down(one)
+                in_all -= size
 
     def _settle(self, before: float) -> None:
         for descriptor, one in list(self._waiting.items()):
@@ -123,6 +191,7 @@ class Connections:
         if one is None:  # lost since, or shut down: this message was still under way
             return
         self._open[descriptor] = one
+        one.heard = True
         if is_known:
             return
         one.user = user
@@ -150,10 +219,33 @@ class Connections:
         if now - self._reported_at > _REPORT_S:
             self._reported_at = now
             endpoint = self._watched.getsockopt_string(zmq.LAST_ENDPOINT)
-            logger.warning("too many connections to %s, %d shut down", endpoint, self.refused)
+            logger.warning(
+                "too many connections to %s, or too much from one: %d shut down",
+                endpoint,
+                self.refused,
+            )
 
     def close(self) -> None:
         """End watching; call it before the watched socket is closed."""
         if not self._watched.closed:
             self._watched.disable_monitor()
         self.monitor.close(linger=0)
+
+
+def _bytes_taken(descriptor: int) -> int:
+    """Return how many bytes of a connection libzmq has taken; 0 where the system cannot say it."""
+    if sys.platform != "linux":
+        return 0
+    try:
+        connection = sockets.socket(sockets.AF_INET, sockets.SOCK_STREAM, fileno=descriptor)
+    except OSError:  # it is gone
+        return 0
+    try:
+        info = connection.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, _BYTES_RECEIVED.size)
+        (received,) = _BYTES_RECEIVED.unpack(info)
+        (waiting,) = _INT.unpack(fcntl.ioctl(connection, termios.FIONREAD, bytes(_INT.size)))
+    except (OSError, struct.error):  # another file by now, or an older system
+        return 0
+    finally:
+        connection.detach()
+    return int(received) - int(waiting)

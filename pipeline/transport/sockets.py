@@ -30,16 +30,20 @@ from pipeline.transport.access_list import ALL_RIGHTS, Rights
 from pipeline.transport.auth import Authenticator
 from pipeline.transport.connections import USUAL_LIMITS, ConnectionLimits
 from pipeline.transport.curve import ClientKeys
-from pipeline.transport.zmq_socket import DATA_FRAME_BYTES, QUEUE, ZmqSocket
+from pipeline.transport.zmq_socket import DATA_FRAME_BYTES, QUEUE, ROUTER_QUEUE, ZmqSocket
 
 CONTROL_FRAME_BYTES: Final = 64 * 1024
 """Largest inbound frame from a subscriber."""
 
+SUBSCRIBER_FRAME_BYTES: Final = 512
+"""Largest inbound frame of a `Publisher`: its own topics have 72 bytes at most, and the longest
+command of a handshake with keys some 300."""
+
 _REBIND_S: Final = 1.0
 
 PEER_QUEUE: Final = 100
-"""Messages that a `Router` holds for and from each peer. With credit there are never so many; a
-peer that ignores it, or does not read its pages, fills no memory."""
+"""Messages that a `Router` holds for each peer. With credit there are never so many; a peer that
+ignores it, or does not read its pages, fills no memory."""
 
 SUBSCRIBER_QUEUE: Final = 1_000
 """Messages that a `Subscription` holds: some seconds of a busy hub. More are lost here, and alerts
@@ -85,7 +89,7 @@ class Router(ZmqSocket):
     def _configure(self, socket: "zmq.Socket[bytes]") -> None:
         super()._configure(socket)
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        socket.setsockopt(zmq.RCVHWM, PEER_QUEUE)
+        socket.setsockopt(zmq.RCVHWM, ROUTER_QUEUE)
 
     def receive(self, most: int = 1_000) -> Iterator[tuple[Peer, bytes]]:
         """Yield (peer, frame) for what has arrived, at most ``most``."""
@@ -185,6 +189,7 @@ class Publisher(ZmqSocket):
     """Live messages to all subscribers; a slow one loses some, and none delays another."""
 
     _kind = zmq.PUB
+    _max_frame = SUBSCRIBER_FRAME_BYTES
 
     def __init__(
         self,
@@ -197,6 +202,11 @@ class Publisher(ZmqSocket):
         """Bind to an address; see `Router` for the arguments."""
         self._subscribers = auth.subscribers() if auth is not None else frozenset()
         super().__init__(bind=bind, auth=auth, socket_name=socket_name, listener=listener)
+
+    def _configure(self, socket: "zmq.Socket[bytes]") -> None:
+        super()._configure(socket)
+        # Topics are taken in while a message is sent: few at a time, so that none waits for them.
+        socket.setsockopt(zmq.RCVHWM, ROUTER_QUEUE)
 
     def publish(self, topic: str, body: bytes) -> None:
         """Send ``body`` under ``topic``."""

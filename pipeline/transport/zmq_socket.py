@@ -29,6 +29,10 @@ LINGER_MS: Final = 2_000
 QUEUE: Final = 10_000
 """Messages that a socket holds, where its class says nothing else."""
 
+ROUTER_QUEUE: Final = 16
+"""Messages that a `Router` holds from each peer. With credit a source sends no more than 8; what a
+peer sends faster than it is read waits in its own connection."""
+
 _ZMQ_THREADS: Final = 2
 """Threads that libzmq starts with the first socket of a process."""
 
@@ -118,7 +122,9 @@ class ZmqSocket:
                 if self._listener is not None:
                     # libzmq closes what it is given.
                     socket.setsockopt(zmq.USE_FD, os.dup(self._listener))
-                self._connections = Connections(socket, self._limits)
+                self._connections = Connections(
+                    socket, self._limits, (ROUTER_QUEUE + 2) * self._max_frame
+                )
                 socket.bind(address)
             else:
                 self._monitor = socket.get_monitor_socket(HANDSHAKE_EVENTS)

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.schema.messages import Accepted, Hello, Refused
 from tests.support.hub_by_hand import HubByHand, chunk, hub_by_hand
@@ -70,3 +72,33 @@ def test_what_does_not_begin_a_silent_stream_again_keeps_its_rate(
         assert isinstance(refused, Refused)
         assert said in refused.reason
         assert one.hub._streams.sessions["s"].stream.fs_hz == 360.0
+
+
+def test_beats_without_a_scorer_delay_a_corrected_rate_and_do_not_prevent_it(
+    tmp_path: Path, demo: NDArray[np.float32]
+) -> None:
+    """A device is monitored also where no scorer is: what waited for one is given up."""
+    log = tmp_path / "log"
+    with hub_by_hand(log) as one:
+        source = one.connect("ingest")
+        for number in range(1, 13):
+            one.accepted(source, chunk(number, demo[360 * (number - 1) : 360 * number]))
+        waiting = one.hub._streams.sessions["s"].stream.pending
+        assert waiting > 3
+        source.close(linger_ms=0)
+        one.later_s = 5.0
+        right = chunk(1, session="b", epoch=1, fs_hz=250.0)
+        new = one.connect("ingest")
+        refused = one.request(new, right)
+        assert isinstance(refused, Refused)
+        assert refused.busy
+        one.later_s = LONG_S
+        assert one.accepted(new, right).next_sample == 360
+        one.turns()
+        stream = one.hub._streams.sessions["s"].stream
+        assert (stream.fs_hz, stream.pending, one.hub._dispatcher.pending) == (250.0, 0, 0)
+        report = one.hub._state()[0]
+        assert report.produced_windows == report.refused_windows == waiting
+    with hub_by_hand(log) as again:  # as after kill -9
+        assert again.hub._streams.sessions["s"].stream.fs_hz == 250.0
+        assert again.hub._dispatcher.pending == 0

@@ -286,7 +286,7 @@ def test_a_log_has_one_hub(tmp_path: Path) -> None:
 def test_a_flood_of_questions_is_answered_a_few_a_turn_from_one_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So it costs the loop what one question costs, and all are answered in the end."""
+    """So it costs the loop what one question costs; who reads the answers gets them all."""
     with hub_by_hand(tmp_path / "log") as one:
         ends = [one.connect("control") for _ in range(4)]
         for end in ends:
@@ -294,19 +294,21 @@ def test_a_flood_of_questions_is_answered_a_few_a_turn_from_one_look(
         looks = []
         state = one.hub._control._state
         monkeypatch.setattr(one.hub._control, "_state", lambda: looks.append(1) or state())
-        for end in ends:
-            for _ in range(50):
-                assert end.send(encode_json(State()))
         answers = [0] * len(ends)
         turns = 0
-        while sum(answers) < 200:
-            one.turns(1)
-            turns += 1
-            answers = [n + len(list(end.receive())) for n, end in zip(answers, ends, strict=True)]
-            assert turns < 10_000
-        assert answers == [50] * 4
+        for asked in range(8, 49, 8):  # no more than wait for one client
+            for end in ends:
+                for _ in range(8):
+                    assert end.send(encode_json(State()))
+            while sum(answers) < asked * len(ends):
+                one.turns(1)
+                turns += 1
+                new = [len(list(end.receive())) for end in ends]
+                answers = [n + more for n, more in zip(answers, new, strict=True)]
+                assert turns < 10_000
+        assert answers == [48] * 4
         assert len(looks) <= turns
-        assert len(looks) >= 200 / 16
+        assert len(looks) >= 192 / 16
 
 
 def test_a_damaged_row_of_the_active_alarms_is_a_fault_and_not_the_end(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """How many connections a bound socket has, and which gives way to another."""
 
+import os
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 
 import pytest
 import zmq
@@ -10,6 +12,9 @@ import zmq
 from pipeline.transport.connections import ConnectionLimits
 from pipeline.transport.sockets import Dealer, Publisher, Router, Subscription, wait
 from tests.support.keys import ANY, KeyRing, until
+from tests.support.zmtp import GREETING, frame, ready
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what a peer has sent")
 
 FEW = ConnectionLimits(in_all=4, silent=4, per_key=2)
 
@@ -25,8 +30,8 @@ def served(router: Router, dealer: Dealer) -> bool:
     """Send a message and return whether the answer came back soon."""
     dealer.send(b"x")
     wait([router], 0.05)
-    for peer, frame in router.receive():
-        router.send(peer, frame)
+    for peer, message in router.receive():
+        router.send(peer, message)
     wait([dealer], 0.05)
     return bool(list(dealer.receive()))
 
@@ -115,6 +120,81 @@ def test_subscribers_have_a_limit_and_those_there_stay(
     assert connections.refused == 0
     monkeypatch.setattr("pipeline.transport.connections.SETTLED_S", 0.0)
     until(lambda: bool(publish() and connections.refused >= 2))
+    received.clear()
+    until(publish)
+
+
+def endless(endpoint: str, kind: bytes) -> socket.socket:
+    """Connect, and say that parts follow."""
+    peer = socket.create_connection(("127.0.0.1", int(endpoint.rpartition(":")[2])), timeout=10.0)
+    peer.sendall(GREETING + ready(b"Socket-Type", kind))
+    greeted = b""
+    while b"READY" not in greeted:
+        greeted += peer.recv(4_096)
+    return peer
+
+
+def poured(peer: socket.socket, data: bytes, most: int, meanwhile: Callable[[], object]) -> int:
+    """Send ``data`` until the connection is shut down, at most ``most`` bytes; return how many."""
+    sent = 0
+    peer.settimeout(0.05)
+    with suppress(ConnectionError):
+        while sent < most:
+            with suppress(TimeoutError):
+                sent += peer.send(data)
+            meanwhile()
+    return sent
+
+
+@linux
+def test_parts_without_end_are_cut_and_take_nothing_from_others(stack: ExitStack) -> None:
+    """The parts are kept until the last has come, which would be all memory."""
+    router = stack.enter_context(Router(ANY, max_frame=1_000))
+    other = stack.enter_context(Dealer(router.endpoint))
+    until(lambda: served(router, other))
+    peer = stack.enter_context(endless(router.endpoint, b"DEALER"))
+    part = frame(bytes(900), more=True)
+    assert poured(peer, part, 1 << 26, lambda: served(router, other)) < 1 << 26
+    assert router.refused_connections == 1
+    assert served(router, other)
+
+
+@linux
+def test_who_sends_more_than_is_read_waits_and_is_not_cut(stack: ExitStack) -> None:
+    """Whole messages wait in its own connection; a hub that stood still shuts nobody down."""
+    router = stack.enter_context(Router(ANY, max_frame=100_000))
+    peer = stack.enter_context(endless(router.endpoint, b"DEALER"))
+    assert router._connections is not None
+    message, sent = frame(bytes(100_000)), 0
+    with suppress(TimeoutError):
+        peer.settimeout(0.5)
+        while sent < 1 << 28:
+            sent += peer.send(message)
+    assert sent < 1 << 28
+    router._connections.update()
+    assert router.refused_connections == 0
+    until(lambda: len(list(router.receive(1))) == 1)
+
+
+@linux
+def test_a_subscriber_to_ever_more_topics_is_cut(stack: ExitStack) -> None:
+    """Each byte of a topic takes a hundred in the hub; who subscribes to a few stays."""
+    publisher = stack.enter_context(Publisher(ANY))
+    listener = stack.enter_context(Subscription(publisher.endpoint, ["t"]))
+    received: list[tuple[bytes, bytes]] = []
+
+    def publish() -> bool:
+        publisher.publish("t", b"x")
+        wait([listener], 0.02)
+        received.extend(listener.receive())
+        return bool(received)
+
+    until(publish)
+    peer = stack.enter_context(endless(publisher.endpoint, b"SUB"))
+    topics = b"".join(frame(b"\x01" + os.urandom(60)) for _ in range(100))
+    assert poured(peer, topics, 1 << 26, publish) < 1 << 26
+    assert publisher._connections is not None
+    assert publisher._connections.refused == 1
     received.clear()
     until(publish)
 

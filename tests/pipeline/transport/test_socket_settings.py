@@ -13,7 +13,6 @@ from pipeline.transport.sockets import (
     Router,
     Subscription,
 )
-from pipeline.transport.zmq_socket import DATA_FRAME_BYTES
 from tests.support.keys import ANY, KeyRing, until
 from tests.support.limits import BUSY_S
 from tests.support.sources import modules, relative, tree_of
@@ -27,7 +26,6 @@ EVERYWHERE = {
     zmq.TCP_KEEPALIVE_IDLE: 30,
     zmq.TCP_KEEPALIVE_INTVL: 5,
     zmq.TCP_KEEPALIVE_CNT: 3,
-    zmq.MAXMSGSIZE: DATA_FRAME_BYTES,
     zmq.HEARTBEAT_IVL: 0,
 }
 
@@ -61,10 +59,23 @@ def test_every_socket_has_the_settings() -> None:
     ):
         for end in (router, dealer, publisher, subscription):
             assert settings(end._socket, EVERYWHERE) == EVERYWHERE
-        assert publisher._socket.getsockopt(zmq.SNDHWM) == 10_000
+        for end, most in (
+            (router, 1 << 18),
+            (dealer, 1 << 18),
+            (subscription, 1 << 18),
+            (publisher, 512),
+        ):
+            assert end._socket.getsockopt(zmq.MAXMSGSIZE) == most
+        assert settings(publisher._socket, {zmq.SNDHWM: 0, zmq.RCVHWM: 0}) == {
+            zmq.SNDHWM: 10_000,
+            zmq.RCVHWM: 16,
+        }
         assert subscription._socket.getsockopt(zmq.RCVHWM) == 1_000
         assert dealer._socket.getsockopt(zmq.IMMEDIATE) == 1
-        assert router._socket.getsockopt(zmq.SNDHWM) == router._socket.getsockopt(zmq.RCVHWM) == 100
+        assert settings(router._socket, {zmq.SNDHWM: 0, zmq.RCVHWM: 0}) == {
+            zmq.SNDHWM: 100,
+            zmq.RCVHWM: 16,
+        }
     with Router(ANY, max_frame=CONTROL_FRAME_BYTES) as control:
         assert control._socket.getsockopt(zmq.MAXMSGSIZE) == CONTROL_FRAME_BYTES == 64 * 1024
 

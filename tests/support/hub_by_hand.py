@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from pipeline.hub.config import HubConfig
 from pipeline.hub.hub import Hub
 from pipeline.schema.messages import Accepted, Chunk, Message, decode, encode
+from pipeline.transport.curve import ClientKeys
 from pipeline.transport.sockets import Dealer, wait
 from tests.support.running import CONFIG, DEADLINE_S, SUPERVISOR
 
@@ -19,17 +20,25 @@ from tests.support.running import CONFIG, DEADLINE_S, SUPERVISOR
 class HubByHand:
     """A hub, its clients, and its clock."""
 
-    def __init__(self, log: Path, **config: Any) -> None:
+    def __init__(self, log: Path, *, stopped: bool = False, **config: Any) -> None:
+        """Begin; a ``stopped`` clock goes only where the test moves it."""
         self.later_s = 0.0
-        """How far its clock is ahead of that of the machine."""
+        """How far its clock is ahead of that of the machine, or of the beginning."""
         self.log = log
         self.connections: list[Dealer] = []
         settings: dict[str, Any] = {"live_score": CONFIG, "supervisor": SUPERVISOR, **config}
-        self.hub = Hub(HubConfig(log=log, **settings), lambda: time.monotonic() + self.later_s)
+        began = time.monotonic()
+        self.hub = Hub(
+            HubConfig(log=log, **settings),
+            lambda: (began if stopped else time.monotonic()) + self.later_s,
+        )
 
-    def connect(self, socket_name: str) -> Dealer:
+    def connect(
+        self, socket_name: str, keys: ClientKeys | None = None, kind: type[Dealer] = Dealer
+    ) -> Dealer:
         """Return a new connection to one of the hub's sockets."""
-        self.connections.append(Dealer(connect=self.hub.endpoints[socket_name], max_frame=1 << 23))
+        endpoint = self.hub.endpoints[socket_name]
+        self.connections.append(kind(connect=endpoint, max_frame=1 << 23, keys=keys))
         return self.connections[-1]
 
     def turns(self, n: int = 3) -> None:

@@ -109,29 +109,26 @@ class Wire(RuleBasedStateMachine):
         """Take note of what was thrown and refused; for the campaign of `make nightly`."""
 
 
-def run_wire(examples: int, machine: type[Wire] = Wire, *, steps: int = 40, **options: Any) -> None:
-    """Run some sequences of so many steps at most."""
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-            **options,
-        ),
+def wire_settings(steps: int, **options: Any) -> settings:
+    """Return the settings of sequences of so many steps at most."""
+    return settings(
+        stateful_step_count=steps,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        **options,
     )
 
 
 def test_no_peer_changes_what_is_not_its_own() -> None:
     """A few sequences, the same each time."""
     assert all(honest()[1].values())
-    run_wire(4, steps=20, derandomize=True)
+    quick = wire_settings(20, max_examples=4, derandomize=True)
+    run_state_machine_as_test(Wire, settings=quick)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_no_peer_changes_what_is_not_its_own_in_many_sequences() -> None:
     """Others each time."""
-    run_wire(150)
+    run_state_machine_as_test(Wire, settings=wire_settings(40, max_examples=150))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import EndpointError
 from pipeline.log.reader import LogReader
-from pipeline.schema.messages import Accepted, End
+from pipeline.schema.messages import Accepted, End, encode
 from pipeline.schema.public import Alert
 from pipeline.signal.samples import in_blocks
 from pipeline.stream.embedded import EmbeddedRunner
@@ -179,14 +179,16 @@ class Ward:
         self.thrown.at_the_door += not sent
         return sent
 
-    def throw_plainly(self, socket_name: str, data: bytes) -> None:
-        """Send bytes over TCP, of no protocol or without a key."""
+    def throw_plainly(self, socket_name: str, opening: bytes, body: bytes) -> None:
+        """Send bytes over TCP, of no protocol or without a key: some, and after an answer more."""
         self.thrown.frames += 1
-        self.thrown.bytes += len(data)
+        self.thrown.bytes += len(opening) + len(body)
         self.thrown.at_the_door += 1
         port = int(self.one.hub.endpoints[socket_name].rpartition(":")[2])
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5.0) as peer:
-            peer.sendall(data)
+            peer.sendall(opening)
+            peer.recv(4_096)  # libzmq drops what comes together with a greeting
+            peer.sendall(body)
 
     def _connection(self, peer: str, socket_name: str) -> Dealer:
         if (there := self._connections.get((peer, socket_name))) is not None:
@@ -197,6 +199,10 @@ class Ward:
         if (PEERS[peer] or Rights()).may_use(socket_name):
             until(lambda: _up(made, 50))
         return made
+
+    def next_of_a(self) -> bytes:
+        """Return the very message that the hub expects of stream ``a``, of other samples."""
+        return encode(chunk(self.seconds + 1, **_facts("a")))
 
     def waiting_ids(self) -> list[tuple[str, int, int]]:
         """Return the windows that wait for a score."""

@@ -27,13 +27,18 @@ from tests.support.zmtp import COMMAND, CURVE_GREETING, GREETING, frame, ready
 
 pytestmark = pytest.mark.system
 
+DEALER = 5
+"""Number of the kind of a socket in ZMTP 2."""
+
 OPENINGS = (
     b"",
     GREETING + ready(b"Socket-Type", b"DEALER"),
     CURVE_GREETING,
     CURVE_GREETING + bytes([COMMAND, 200]) + b"\x05HELLO" + b"\x01\x00" + bytes(192),
+    GREETING[:10] + b"\x01" + bytes([DEALER, 0, 0]),
     b"GET / HTTP/1.1\r\n\r\n",
 )
+"""Of ZMTP 3 without a key or with half of one, of ZMTP 2, which knows no keys, and of HTTP."""
 
 
 @cache
@@ -81,7 +86,7 @@ class Wire(RuleBasedStateMachine):
             for socket_name, make, how, at in messages
         ]
         for socket_name, opening, more in plainly:
-            self.ward.throw_plainly(socket_name, opening + frame(bytes(90), more=more))
+            self.ward.throw_plainly(socket_name, opening, frame(self.ward.next_of_a(), more=more))
         if any(let_in):
             self.ward.pass_a_moment()
 

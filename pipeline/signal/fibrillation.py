@@ -151,7 +151,7 @@ class FibrillationWatch:
         """
         self._most_flat = most_flat
         self._positions, self._rows = np.empty(1, np.int64), np.empty((1, kernel.COLUMNS))
-        self._room = np.empty(kernel.ROOM, dtype=np.float32)
+        self._scratch = np.empty(kernel.SCRATCH, dtype=np.float32)
         self.state = state or FibrillationState.fresh()
 
     def push(self, clean: NDArray[np.float32], masked: NDArray[np.uint8]) -> list[Change]:
@@ -187,7 +187,7 @@ class FibrillationWatch:
             self._positions, self._rows = np.empty(most, np.int64), np.empty((most, kernel.COLUMNS))
         n = kernel.measure(
             clean, masked, state.mean, BAND, state.wide, LOW, state.low, self._most_flat,
-            state.below, ENDS_AFTER, state.rings, self._room, state.counters, self._positions,
+            state.below, ENDS_AFTER, state.rings, self._scratch, state.counters, self._positions,
             self._rows,
         )  # fmt: skip
         return (self._positions[:n].copy(), self._rows[:n].copy()) if n else NO_MEASURES

@@ -12,21 +12,21 @@ from pipeline.signal.workspace import Workspace
 
 
 def band_without_spikes(
-    state: SegmenterState, bank: NDArray[np.float64], clean: NDArray[np.float32], room: Workspace
+    state: SegmenterState, bank: NDArray[np.float64], clean: NDArray[np.float32], work: Workspace
 ) -> NDArray[np.float32]:
-    """Return ``room.heard`` as if there had been no spikes, float32[TAIL_SAMPLES + n - LATE].
+    """Return ``work.heard`` as if there had been no spikes, float32[TAIL_SAMPLES + n - LATE].
 
     Args:
         state: the segmenter's.
         bank: float64[5, 5], `filters.filter_bank`.
         clean: float32[n], the new samples.
-        room: what holds them without spikes and filtered.
+        work: what holds them without spikes and filtered.
     """
     if not spikes.spike_response(
-        clean, room.raw.new, state.spiked, bank, state.response_filter, TAIL_SAMPLES,
-        room.response.new,
+        clean, work.raw.new, state.spiked, bank, state.response_filter, TAIL_SAMPLES,
+        work.response.new,
     ):  # fmt: skip  # nearly always
-        return room.heard
-    room.response.before[:] = state.response
-    state.response[:] = room.response.latest
-    return room.heard - room.response.whole[spikes.LATE :]
+        return work.heard
+    work.response.before[:] = state.response
+    state.response[:] = work.response.latest
+    return work.heard - work.response.whole[spikes.LATE :]

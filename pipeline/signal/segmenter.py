@@ -202,43 +202,43 @@ class Segmenter:
         if not n:
             return Segment(*NO_BEATS, [], [], clean, first)
         new = n if end is None else end - done
-        room = self._workspaces.of(n)
-        room.put_before(state)
+        work = self._workspaces.of(n)
+        work.put_before(state)
         # 2.
-        room.spiked.new[:] = clean
-        spikes.remove_spikes(room.spiked.whole, self._filtered_spikes, state.spikes, room.raw.new)
-        sampling.filter_bank(clean, room.raw.new, self._bank, state.filters, room.y)
-        room.filtered.new[:] = room.band
+        work.spiked.new[:] = clean
+        spikes.remove_spikes(work.spiked.whole, self._filtered_spikes, state.spikes, work.raw.new)
+        sampling.filter_bank(clean, work.raw.new, self._bank, state.filters, work.y)
+        work.filtered.new[:] = work.band
         # 3.
-        heard = band_without_spikes(state, self._bank, clean, room)
+        heard = band_without_spikes(state, self._bank, clean, work)
         early = min(max(spikes.LATE - done, 0), n)  # the segment's first samples come later
         n_found = beats.detect_beats(
-            room.qrs[early:], room.unspiked, heard, DETECTOR,
-            self._beats, room.energies.whole, room.found,
+            work.qrs[early:], work.unspiked, heard, DETECTOR,
+            self._beats, work.energies.whole, work.found,
         )  # fmt: skip
-        found = room.found[:n_found]
+        found = work.found[:n_found]
         if n_found:
             found[:, 1] += spikes.LATE
         # 4.
         before = state.watch[slots.STATE]
         measures = self._fibrillation.measure(clean[:new], codes[:new])
-        fast, moving = self._too_fast(room.qrs[:new], codes[:new], *measures)
+        fast, moving = self._too_fast(work.qrs[:new], codes[:new], *measures)
         wrong = condition.watch(
-            clean, codes, room.filtered.whole, room.y, found, measures[0], moving, WATCH,
+            clean, codes, work.filtered.whole, work.y, found, measures[0], moving, WATCH,
             state.watch, state.extremes, state.recent, state.blocks, state.usual, state.shapes,
-            room.states, room.runs.new,
+            work.states, work.runs.new,
         )  # fmt: skip
-        mask = np.where(codes != 0, codes, room.states) if wrong else room.states
-        room.masks.new[:] = mask
+        mask = np.where(codes != 0, codes, work.states) if wrong else work.states
+        work.masks.new[:] = mask
         # 5.
-        emitted = self._emit(found, room, done + new - 1, closed=end is not None)
+        emitted = self._emit(found, work, done + new - 1, closed=end is not None)
         # 6.
-        strip = np.where(mask == 0, room.band, np.float32(np.nan)) if wrong else room.band.copy()
-        changes = self._changes(before, room.states[:new], first) if wrong else []
+        strip = np.where(mask == 0, work.band, np.float32(np.nan)) if wrong else work.band.copy()
+        changes = self._changes(before, work.states[:new], first) if wrong else []
         fibrillation = self._fibrillating(*measures)
         # 7.
         state.counters[DONE] = done + n
-        room.keep_latest(state, n - early)
+        work.keep_latest(state, n - early)
         return Segment(*emitted, changes, fibrillation, strip[:new], first, fast_rhythm=fast)
 
     def sampled(
@@ -326,7 +326,7 @@ class Segmenter:
         return found, rows
 
     def _emit(
-        self, found: NDArray[np.int64], room: Workspace, last: int, *, closed: bool
+        self, found: NDArray[np.int64], work: Workspace, last: int, *, closed: bool
     ) -> BeatArrays:
         """Return the beats whose window is complete with the sample at ``last``.
 
@@ -346,8 +346,8 @@ class Segmenter:
             return NO_BEATS
         r = waiting[:b, 0]
         stretch = Stretch(
-            int(counters[DONE]) - TAIL_SAMPLES, last, room.filtered.whole, room.masks.whole,
-            room.runs.whole,
+            int(counters[DONE]) - TAIL_SAMPLES, last, work.filtered.whole, work.masks.whole,
+            work.runs.whole,
         )  # fmt: skip
         r_samples = r + counters[ORIGIN]
         needed = np.maximum(r + (WINDOW_AFTER_R - 1), waiting[:b, 1]) + counters[ORIGIN]

@@ -38,7 +38,7 @@ class Behind(Generic[ScalarT]):
 
 
 class Workspace:
-    """Room for n new samples at 360 Hz."""
+    """Arrays for n new samples at 360 Hz."""
 
     __slots__ = (
         "band", "energies", "filtered", "found", "heard", "masks", "n", "qrs", "raw",
@@ -98,17 +98,17 @@ class Workspaces:
 
     def of(self, n: int) -> Workspace:
         """Return the workspace for n samples; what it holds is undefined."""
-        room = self._small.get(n, self._large)
-        if room is not None and room.n == n:
-            return room
-        room = Workspace(n)
+        work = self._small.get(n, self._large)
+        if work is not None and work.n == n:
+            return work
+        work = Workspace(n)
         if n > _SMALL:
-            self._large = room
+            self._large = work
         else:
             if len(self._small) == _MOST:
                 self._small.clear()
-            self._small[n] = room
-        return room
+            self._small[n] = work
+        return work
 
     def forget_large(self) -> None:
         """Let go of what would be a burden on a hub with many streams."""

@@ -20,18 +20,22 @@ from tests.support.running import CONFIG, DEADLINE_S, SUPERVISOR
 class HubByHand:
     """A hub, its clients, and its clock."""
 
-    def __init__(self, log: Path, *, stopped: bool = False, **config: Any) -> None:
-        """Begin; a ``stopped`` clock goes only where the test moves it."""
+    def __init__(self, log: Path, **config: Any) -> None:
         self.later_s = 0.0
-        """How far its clock is ahead of that of the machine, or of the beginning."""
+        """How far its clock is ahead of that of the machine."""
+        self._stopped_at: float | None = None
         self.log = log
         self.connections: list[Dealer] = []
         settings: dict[str, Any] = {"live_score": CONFIG, "supervisor": SUPERVISOR, **config}
-        began = time.monotonic()
-        self.hub = Hub(
-            HubConfig(log=log, **settings),
-            lambda: (began if stopped else time.monotonic()) + self.later_s,
-        )
+        self.hub = Hub(HubConfig(log=log, **settings), self._clock)
+
+    def _clock(self) -> float:
+        now = time.monotonic() if self._stopped_at is None else self._stopped_at
+        return now + self.later_s
+
+    def stop_clock(self) -> None:
+        """Let its clock move with ``later_s`` alone, however slow the machine is."""
+        self._stopped_at = time.monotonic()
 
     def connect(
         self, socket_name: str, keys: ClientKeys | None = None, kind: type[Dealer] = Dealer

@@ -107,7 +107,8 @@ class Ward:
                 if rights is not None:
                     keys.allow(key, **{n: getattr(rights, n) for n in Rights.__slots__})
             auth = opened.enter_context(keys.auth())
-            self.one = HubByHand(folder / "log", stopped=True, auth=auth)
+            self.one = HubByHand(folder / "log", auth=auth)
+            self.one.stop_clock()
             opened.callback(self.one.killed)
             self._sources = {
                 "a": self.one.connect("ingest", self._keys["source of a"]),

@@ -18,7 +18,7 @@ and such a mean lets nothing of 120 Hz fall onto it."""
 KEPT: Final = 480
 """Thinned samples looked back on: 4 s."""
 
-ROOM: Final = KEPT + KEPT // 2 + KEPT + 1
+SCRATCH: Final = KEPT + KEPT // 2 + KEPT + 1
 """Scratch: the slopes, the highest of every so many, and those at or above a bound: where the line
 is flat, all of them, and a place behind."""
 
@@ -67,7 +67,7 @@ def measure(
     flat_rows: int,
     ends_after: int,
     rings: NDArray[np.float32],
-    room: NDArray[np.float32],
+    scratch: NDArray[np.float32],
     counters: NDArray[np.int64],
     positions: NDArray[np.int64],
     rows: NDArray[np.float64],
@@ -87,7 +87,7 @@ def measure(
         ends_after: after so many of them no fibrillation is left to end, and the zero crossings are
             not looked at either.
         rings: float32[2, KEPT]: the signal and its part in that band; updated.
-        room: float32[ROOM]: scratch.
+        scratch: float32[SCRATCH], overwritten.
         counters: int64[SIZE]; updated.
         positions: int64[m], written: raw samples seen when each row was complete.
         rows: float64[m, COLUMNS], written: share of flat slopes, share of the power that lies in
@@ -126,7 +126,9 @@ def measure(
         if since == EVERY:
             since = np.int64(0)
             positions[n] = count + end
-            flat_rows = _row(rings, at, counters, most_flat, flat_rows, ends_after, room, rows[n])
+            flat_rows = _row(
+                rings, at, counters, most_flat, flat_rows, ends_after, scratch, rows[n]
+            )
             for k in range(SIZE - 1, LOST, -1):
                 counters[k] = counters[k - 1]
             counters[LOST] = 0
@@ -154,7 +156,7 @@ def _row(
     most_flat: float,
     flat_rows: int,
     ends_after: int,
-    room: NDArray[np.float32],
+    scratch: NDArray[np.float32],
     row: NDArray[np.float64],
 ) -> int:
     """Write the measures of the last four seconds; return how many rows in a row were flat."""
@@ -165,15 +167,15 @@ def _row(
         lost += counters[k]
     if counters[FILLED] < KEPT or lost > BRIDGED:
         return flat_rows
-    x, slopes = rings[0], room[:KEPT]
+    x, slopes = rings[0], scratch[:KEPT]
     slopes[0] = abs(x[0] - x[KEPT - 1])
     for i in range(KEPT - 1):
         slopes[i + 1] = abs(x[i + 1] - x[i])
     slopes[oldest] = 0.0  # there the ring's end meets its beginning
-    level = np.float32(_FLAT_SHARE) * _steep(slopes, room[KEPT:])
+    level = np.float32(_FLAT_SHARE) * _steep(slopes, scratch[KEPT:])
     flat = _count_below(slopes, level) - np.int32(level > 0.0)
     row[FLAT] = flat / (KEPT - 1)
-    row[SPAN] = _span(x, room[KEPT:])
+    row[SPAN] = _span(x, scratch[KEPT:])
     row[MASKED] = 0.0
     flat_rows = flat_rows + 1 if row[FLAT] >= most_flat else 0
     if flat_rows <= ends_after:
@@ -187,13 +189,13 @@ def _row(
 
 
 @jit
-def _steep(slopes: NDArray[np.float32], room: NDArray[np.float32]) -> np.float32:
-    """Return the eighth steepest slope; ``room``, float32[KEPT // 2 + KEPT + 1], is written.
+def _steep(slopes: NDArray[np.float32], scratch: NDArray[np.float32]) -> np.float32:
+    """Return the eighth steepest slope; ``scratch``, float32[KEPT // 2 + KEPT + 1], is written.
 
     The eighth of the steepest of every thirtieth slope is a bound that it reaches, and few others;
     often none.
     """
-    tops, found = room[: KEPT // 2], room[KEPT // 2 :]
+    tops, found = scratch[: KEPT // 2], scratch[KEPT // 2 :]
     _fold_highest(slopes, tops)
     tops = tops[:_LANES]
     bound, n = _eighth(tops), np.int64(0)
@@ -244,9 +246,9 @@ def _fold_lowest(x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
 
 
 @jit
-def _span(x: NDArray[np.float32], room: NDArray[np.float32]) -> float:
-    """Return the distance between the extremes; ``room``, float32[KEPT], is written."""
-    highs, lows = room[: KEPT // 2], room[KEPT // 2 : KEPT]
+def _span(x: NDArray[np.float32], scratch: NDArray[np.float32]) -> float:
+    """Return the distance between the extremes; ``scratch``, float32[KEPT], is written."""
+    highs, lows = scratch[: KEPT // 2], scratch[KEPT // 2 : KEPT]
     _fold_highest(x, highs)
     _fold_lowest(x, lows)
     low, top = lows[0], highs[0]

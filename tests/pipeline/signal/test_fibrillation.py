@@ -158,14 +158,14 @@ def test_fibrillation_of_a_patient_is_found_in_the_stream() -> None:
 
 @pytest.mark.parametrize("x", [np.zeros(1800, np.float32), sinus(5), flutter(5)])
 def test_the_scratch_is_large_enough(x: np.ndarray) -> None:
-    """Of a flat line every slope is as steep as the eighth: nothing is written behind the room."""
-    state, room = FibrillationState.fresh(), np.full(2 * kernel.ROOM, 7.0, np.float32)
+    """Of a flat line every slope is as steep as the eighth: nothing is written behind the array."""
+    state, scratch = FibrillationState.fresh(), np.full(2 * kernel.SCRATCH, 7.0, np.float32)
     positions, rows = np.empty(11, np.int64), np.empty((11, kernel.COLUMNS))
 
     n = kernel.measure(
         x, np.zeros(x.size, np.uint8), state.mean, BAND, state.wide, LOW, state.low, np.inf, 0, 4,
-        state.rings, room[: kernel.ROOM], state.counters, positions, rows,
+        state.rings, scratch[: kernel.SCRATCH], state.counters, positions, rows,
     )  # fmt: skip
 
     assert rows[n - 1, kernel.MASKED] == 0
-    assert (room[kernel.ROOM :] == 7.0).all()
+    assert (scratch[kernel.SCRATCH :] == 7.0).all()

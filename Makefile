@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all:
 
-.PHONY: help demo test test-slow check lint soak nightly bench figures weights cards stress alarms picture lock clean
+.PHONY: help demo test test-slow check lint soak nightly kills bytes bench figures weights cards stress alarms picture lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -31,10 +31,19 @@ test: $(READY) ## Run the tests, in WORKERS processes (2)
 test-slow: $(READY) ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-soak: $(READY) ## Run fifty streams for MINUTES (10; 480 for a night), write docs/reliability.md
-	$(BIN)/monitor evaluate soak --minutes $(or $(MINUTES),10) --report docs/reliability.md
+# Of the soak and of each campaign.
+MINUTES_EACH = $(or $(MINUTES),10)
 
-nightly: test test-slow soak ## All tests and the soak of ten minutes
+soak: $(READY) ## Run fifty streams for MINUTES (10; 480 for a night), write docs/reliability.md
+	$(BIN)/monitor evaluate soak --minutes $(MINUTES_EACH) --report docs/reliability.md
+
+nightly: test test-slow soak kills bytes ## All tests, the soak, the kills and the hostile bytes, MINUTES (10) each
+
+kills: $(READY) ## Kill processes of replays for MINUTES (10), compare the alerts, write docs/reliability.md
+	$(BIN)/python -m tests.nightly kills --minutes $(MINUTES_EACH) --report docs/reliability.md
+
+bytes: $(READY) ## Give hostile bytes to all that reads for MINUTES (10), write docs/reliability.md
+	$(BIN)/python -m tests.nightly bytes --minutes $(MINUTES_EACH) --report docs/reliability.md
 
 lint: $(READY) ## Run the gate: style, format, types, import directions
 	$(BIN)/ruff check .

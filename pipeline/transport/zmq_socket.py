@@ -3,6 +3,7 @@
 The classes that are used are those of `pipeline.transport.sockets`.
 """
 
+import ctypes
 import functools
 import logging
 import os
@@ -52,6 +53,15 @@ def _require_threads() -> None:
         enough.set()
     for thread in threads:
         thread.join()
+
+
+def _make_names_unpredictable() -> None:
+    """Have the next socket give its peers other names than in any other program.
+
+    A ROUTER numbers its peers from a number of C's ``rand``, which libzmq never seeds, and aborts
+    the program if a peer has given itself the name of the next one.
+    """
+    ctypes.CDLL(None).srand(ctypes.c_uint(int.from_bytes(os.urandom(4), "little")))
 
 
 class ZmqSocket:
@@ -108,6 +118,8 @@ class ZmqSocket:
 
     def _open(self, address: str, *, binds: bool) -> "zmq.Socket[bytes]":
         _require_threads()
+        if binds:
+            _make_names_unpredictable()
         try:
             socket: zmq.Socket[bytes] = zmq.Context.instance().socket(self._kind)
         except zmq.ZMQError as error:  # no descriptor is free

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from pipeline.hub.config import HubConfig
 from pipeline.hub.hub import Hub
 from pipeline.schema.messages import Accepted, Chunk, Message, decode, encode
+from pipeline.transport.curve import ClientKeys
 from pipeline.transport.sockets import Dealer, wait
 from tests.support.running import CONFIG, DEADLINE_S, SUPERVISOR
 
@@ -36,9 +37,12 @@ class HubByHand:
         """Let its clock move with ``later_s`` alone, however slow the machine is."""
         self._stopped_at = time.monotonic()
 
-    def connect(self, socket_name: str) -> Dealer:
+    def connect(
+        self, socket_name: str, keys: ClientKeys | None = None, kind: type[Dealer] = Dealer
+    ) -> Dealer:
         """Return a new connection to one of the hub's sockets."""
-        self.connections.append(Dealer(connect=self.hub.endpoints[socket_name], max_frame=1 << 23))
+        endpoint = self.hub.endpoints[socket_name]
+        self.connections.append(kind(connect=endpoint, max_frame=1 << 23, keys=keys))
         return self.connections[-1]
 
     def turns(self, n: int = 3) -> None:

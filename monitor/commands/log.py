@@ -7,6 +7,7 @@ whole or not at all. ``forget`` needs the log for itself.
 
 import csv
 import json
+import os
 import re
 import sys
 from collections import defaultdict
@@ -73,6 +74,7 @@ def forget_stream(path: Path, stream: str, *, yes: bool, as_json: bool) -> None:
         ConfigError: nobody confirmed; nothing was removed.
         LogError: a hub has the log open, or it cannot be written.
     """
+    stream = os.fsencode(stream).decode(errors="replace")  # of a terminal that is not in UTF-8
     with StreamEraser(path) as log:
         found, record_seq = log.holdings(stream), 0
         if found:

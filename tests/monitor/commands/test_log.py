@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from monitor.cli import app as cli
 from monitor.commands.log import forget_stream, write_exports
 from pipeline.errors import ConfigError, InputError, LogError
-from pipeline.log.store import AlertLog
+from pipeline.log.store import AlertLog, Commit
 from pipeline.schema.public import Alert, decode_alert
 from replay.annotations import note_bytes, read_annotations
 from tests.support.logs import alert, changed, filled_log, old_log
@@ -296,3 +296,17 @@ def test_forgetting_a_name_that_is_no_utf_8_is_one_line(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="holds nothing of"):
         forget_stream(log, "M\udcfcller", yes=True, as_json=False)
+
+
+def test_forgetting_says_that_the_log_is_damaged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Afterwards nothing shows it: the rows that were changed are gone."""
+    log = tmp_path / "log.sqlite"
+    with AlertLog(log) as writer:
+        writer.commit(Commit(alerts=[alert(1)]))
+    changed(log, "UPDATE alert SET crc32 = crc32 + 1")
+
+    forget_stream(log, alert(1).stream, yes=True, as_json=False)
+
+    assert "which is damaged" in capsys.readouterr().out

@@ -66,6 +66,7 @@ def main() -> None:
     """Run the command line; the entry point of the ``monitor`` script."""
     from monitor.run.processes import Refused
 
+    _hold_standard_descriptors()
     if sys.stdout is None:  # closed by the parent: run on without output
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -93,6 +94,19 @@ def main() -> None:
     except Exception as error:
         _exit_for_the_machine(error)
         raise
+
+
+def _hold_standard_descriptors() -> None:
+    """Open what the parent closed of 0, 1 and 2, or a socket or a log would get its number.
+
+    A child process has something else there.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+            os.set_inheritable(number, True)
 
 
 def _exit_for_the_machine(error: Exception) -> None:

@@ -7,6 +7,7 @@ whole or not at all. ``forget`` needs the log for itself.
 
 import csv
 import json
+import os
 import re
 import sys
 from collections import defaultdict
@@ -73,10 +74,13 @@ def forget_stream(path: Path, stream: str, *, yes: bool, as_json: bool) -> None:
         ConfigError: nobody confirmed; nothing was removed.
         LogError: a hub has the log open, or it cannot be written.
     """
+    stream = os.fsencode(stream).decode(errors="replace")  # of a terminal that is not in UTF-8
+    damage = ""
     with StreamEraser(path) as log:
         found, record_seq = log.holdings(stream), 0
         if found:
-            _confirm(f"remove {found} of {safe_text(stream)} from {_shown(path)}", yes=yes)
+            damage = _damage(path)
+            _confirm(f"remove {found} of {safe_text(stream)} from {_shown(path)}{damage}", yes=yes)
             record_seq = log.forget(stream)
         log.remove_bytes()  # also what an earlier removal could not finish
         log_id, names = log.log_id, log.names()
@@ -86,12 +90,20 @@ def forget_stream(path: Path, stream: str, *, yes: bool, as_json: bool) -> None:
         raise InputError(f"{path} holds nothing of {safe_text(stream)!r}; it holds {held}{more}")
     facts = {"log": str(path), "log_id": log_id, "stream": stream, **asdict(found)}
     text = (
-        f"removed {found} of {safe_text(stream)} from {_shown(path)}; "
+        f"removed {found} of {safe_text(stream)} from {_shown(path)}{damage}; "
         f"alert {record_seq} records that\n"
         "exports, backups and what subscribers have received are other files: remove them there"
     )
-    line = json.dumps({**facts, "record_seq": record_seq}) if as_json else text
+    facts |= {"record_seq": record_seq, "was_damaged": bool(damage)}
+    line = json.dumps(facts) if as_json else text
     sys.stdout.write(line + "\n")
+
+
+def _damage(path: Path) -> str:
+    """Return what is to be said of a damaged log: rows that are removed show no damage any more."""
+    checked = verify(path)
+    findings = len(checked.damage) + checked.uncounted
+    return "" if checked.intact else f", which is damaged: {findings} findings of log verify"
 
 
 def _shown(path: Path) -> str:

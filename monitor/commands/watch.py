@@ -12,6 +12,7 @@ from monitor.dashboard.bell import Bells
 from monitor.dashboard.screen import Screen
 from monitor.dashboard.state import DashboardState
 from monitor.run.processes import stop_when_orphaned
+from monitor.run.terminal import can_be_drawn_on
 from pipeline.client import Subscriber
 from pipeline.errors import ConfigError
 from pipeline.transport.curve import ClientKeys
@@ -42,7 +43,7 @@ def show_dashboard(
         ConfigError: the address is malformed, or there is no terminal.
         KeyboardInterrupt: Ctrl-C ended a dashboard of its own.
     """
-    if not sys.stdout.isatty():
+    if not can_be_drawn_on(sys.stdout):
         raise ConfigError("no terminal to draw on: `monitor subscribe` prints lines")
     stop = stop_when_orphaned(parent)
     if parent is not None:

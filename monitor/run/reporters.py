@@ -6,6 +6,7 @@ from typing import IO, Protocol
 
 from monitor.alert_lines import record_line
 from monitor.run.summary import RunSummary, summary_json, summary_lines
+from monitor.run.terminal import can_be_drawn_on
 from pipeline.schema.public import Alert, Gap, LogReplaced, Received, Unrecorded, encode_json
 
 
@@ -101,10 +102,10 @@ def choose_reporter(
 ) -> tuple[Reporter, list[str] | None]:
     """Return the reporter of a run, and the arguments of its dashboard; None for no dashboard.
 
-    The dashboard is shown on a terminal, unless lines or JSON are wanted.
+    The dashboard is shown on a terminal that can be drawn on, unless lines or JSON are wanted.
     """
     if as_json:
         return JsonReporter(sys.stdout.buffer), None
-    if plain or not sys.stdout.isatty():
+    if plain or not can_be_drawn_on(sys.stdout):
         return PlainReporter(sys.stdout), None
     return SummaryReporter(sys.stdout), ["--sound"] if sound else []

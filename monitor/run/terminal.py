@@ -5,10 +5,15 @@ import os
 import sys
 import tempfile
 import termios
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TextIO
 
 _RESTORE: Final = b"\x1b[0m\x1b[?25h\x1b[?1049l"
 """Colours off, cursor shown, back from the alternate screen."""
+
+
+def can_be_drawn_on(output: TextIO) -> bool:
+    """Return whether ``output`` is a terminal with a cursor: elsewhere no dashboard is seen."""
+    return output.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
 
 
 class Terminal:

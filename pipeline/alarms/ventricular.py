@@ -7,6 +7,7 @@ judged as a whole (`pipeline.alarms.tachycardia`). Pure: no clock, no I/O.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from pipeline.alarms.settings import RANGES, AlarmSettings
 from pipeline.alarms.short_runs import RUN_BEATS, are_even, is_named_ventricular, is_run
 from pipeline.alarms.tachycardia import BEFORE, MOST_BEATS, StretchBeat, tachycardia_of
+from pipeline.errors import SnapshotError
 from pipeline.schema.state import State, field
 from pipeline.scoring.baseline_hold import FAST_RR_S
 from pipeline.scoring.qrs_shape import QrsShape
@@ -115,6 +117,16 @@ class VentricularRhythmState(State):
     named: int = 0
     """How many beats of the run are named ventricular."""
 
+    @property
+    def possible(self) -> bool:
+        """Whether the counts are those of the beats of the run."""
+        return (
+            len(self.run) == min(self.length, _MOST_BEATS)
+            and all(a < b for a, b in pairwise(self.run))
+            and 0 <= self.named <= self.length
+            and (self.length > 0 or not self.tachycardia)
+        )
+
 
 class VentricularRhythm:
     """Finds couplets, runs, tachycardia and bigeminy among the beats of one stream."""
@@ -122,7 +134,14 @@ class VentricularRhythm:
     def __init__(
         self, settings: AlarmSettings, fs_hz: float, state: VentricularRhythmState | None = None
     ) -> None:
+        """Continue from ``state``, or start over.
+
+        Raises:
+            SnapshotError: the state is none that a rhythm leaves behind.
+        """
         self.state = state or VentricularRhythmState()
+        if not self.state.possible:
+            raise SnapshotError("state of a run that does not have its beats")
         self._settings = settings
         self._fs_hz = fs_hz
 

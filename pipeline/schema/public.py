@@ -8,7 +8,7 @@ Pure in memory: no sockets, no clock. Units: mV, Hz, seconds; latencies in ms.
 """
 
 import re
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -261,6 +261,7 @@ Received = Public | Gap | LogReplaced | Unrecorded
 """What a subscriber receives: messages, what is not recorded, and where the numbers break off."""
 
 _STEERING: Final = re.compile(f"[{STEERING}]")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 _json_encoder = msgspec.json.Encoder()
 _public_decoders: Final[dict[bytes, msgspec.json.Decoder[Public]]] = {
@@ -279,12 +280,25 @@ _strip_decoder = msgspec.json.Decoder(SignalStrip)
 def encode_json(message: msgspec.Struct | Gap | LogReplaced) -> bytes:
     """Return ``message`` as one JSON object in UTF-8, without a newline.
 
-    Characters that could steer a terminal on which the line is shown are escaped, as JSON allows.
+    Characters that could steer a terminal on which the line is shown are escaped, as JSON allows. A
+    file may have a name in bytes that are no UTF-8: U+FFFD stands for each of these.
     """
-    body = _json_encoder.encode(message)
+    try:
+        body = _json_encoder.encode(message)
+    except UnicodeEncodeError:
+        body = _json_encoder.encode(_encodable(msgspec.to_builtins(message)))
     if body.isascii() and b"\x7f" not in body:  # msgspec escapes C0 itself
         return body
     return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", body.decode()).encode()
+
+
+def _encodable(value: Any) -> Any:
+    """Return ``value`` with U+FFFD in place of lone surrogates, for which UTF-8 has no bytes."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    return [_encodable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def decode_json(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:

@@ -1,13 +1,22 @@
 """Quantiles of the latest values of a series. Pure in memory."""
 
 from bisect import bisect_left, insort
+from math import isfinite
+
+from pipeline.errors import SnapshotError
 
 
 class RollingQuantiles:
     """The last values of a series, and their quantiles, each in logarithmic time."""
 
     def __init__(self, size: int, values: list[float]) -> None:
-        """Keep the last ``size`` values in ``values``, the oldest first."""
+        """Keep the last ``size`` values in ``values``, the oldest first.
+
+        Raises:
+            SnapshotError: there are more, or some have no order.
+        """
+        if len(values) > size or not all(map(isfinite, values)):
+            raise SnapshotError(f"state of {len(values)} values that are not the latest {size}")
         self._values = values
         self._sorted = sorted(values)
         self._size = size

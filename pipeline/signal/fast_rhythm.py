@@ -99,11 +99,15 @@ class FastRhythmState(State):
 
     @property
     def sound(self) -> bool:
-        """Whether the kernel may trust the indices of a state that was read."""
-        return bool(
-            0 <= self.counters[kernel.AT] < kernel.KEPT
-            and 0 <= self.counters[kernel.SINCE] < kernel.EVERY
-            and self.counters[kernel.COUNT] >= 0
+        """Whether the kernel may trust the places and counts of a state that was read."""
+        count, at, since, filled = self.counters.tolist()
+        thinned = count // kernel.THIN
+        return (
+            count >= 0
+            and at == thinned % kernel.KEPT
+            and since == thinned % kernel.EVERY
+            and filled == min(thinned - since, kernel.KEPT)
+            and all(0 <= n <= thinned for n in (self.above, self.below, self.lately))
         )
 
 

@@ -138,6 +138,20 @@ class FibrillationState(State):
             counters=np.zeros(kernel.SIZE, dtype=np.int64),
         )
 
+    @property
+    def sound(self) -> bool:
+        """Whether the kernel may trust the places and counts of a state that was read."""
+        count, at, since, filled = self.counters[: kernel.LOST].tolist()
+        thinned, row = count // kernel.THIN, kernel.THIN * kernel.EVERY
+        return (
+            count >= 0
+            and at == thinned % kernel.KEPT
+            and since == thinned % kernel.EVERY
+            and filled == min(thinned, kernel.KEPT)
+            and all(0 <= lost <= row for lost in self.counters[kernel.LOST :].tolist())
+            and all(0 <= n <= thinned for n in (self.above, self.below, self.unknown))
+        )
+
 
 class FibrillationWatch:
     """Finds fibrillation in one uninterrupted stretch of signal."""

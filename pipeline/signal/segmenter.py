@@ -96,7 +96,7 @@ class Segmenter:
         self._filtered_spikes = np.array(quality.filtered_spikes(fs_hz))
         self._bank = filter_bank()
         if state is not None:
-            state.check(self._rate.half)
+            state.check(self._rate)
         self.state = state or SegmenterState.fresh(self._rate.half)
         self._workspaces = Workspaces()
         self._connect()

@@ -3,7 +3,7 @@
 All of it lies in fixed arrays, which the kernels update in place. Pure in memory.
 """
 
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from pipeline.signal import quality
 from pipeline.signal.fast_rhythm import FastRhythmState
 from pipeline.signal.fibrillation import FIBRILLATION_STEP_S, FibrillationState
 from pipeline.signal.filters import Resampling
-from pipeline.signal.kernels import candidates, sampling, slots, spikes
+from pipeline.signal.kernels import candidates, repetition, sampling, slots, spikes
 from pipeline.signal.kernels import fibrillation as fibrillation_kernel
 from pipeline.signal.quality import Reason
 
@@ -111,6 +111,26 @@ PENDING_BEATS: Final = 32
 detector's 16 waiting candidates."""
 
 _USUAL_RR: Final = 288  # 75 bpm until it is known
+
+_LARGEST: Final = 1e12
+"""Of every number that kernels calculate with: values are in mV, and lost samples are counted."""
+
+_MOST_ENERGY: Final = int(candidates.MOST_ENERGY)
+
+_LAST_SAMPLE: Final = 2**54
+_LAST_POSITION: Final = 2**58
+"""Beyond all samples that a source may number, and where the slowest lie at 360 Hz."""
+
+_DETECTOR_SIZES: Final = (
+    candidates.BEST, candidates.LAST_HEIGHT, candidates.LAST_SLOPE, candidates.LAST_SHARP,
+)  # fmt: skip
+_WATCHED: Final = (
+    slots.FLAT_FOR, slots.MASKED, slots.ABSENT, slots.HELD, slots.PASSED, slots.MOVING,
+    slots.STEADY, slots.JUMPED_AT, slots.SEEN_AT,
+)  # fmt: skip
+"""Slots of `SegmenterState.watch` that count samples, or what is rarer,"""
+_REASONS: Final = (slots.STATE, slots.MASK_CODE, slots.NOISY_AS)
+"""and those that hold a `Reason`."""
 
 NONE: Final = -1
 """Value of `EXPECTED` and `LAST_R` before the first sample and beat."""
@@ -216,31 +236,110 @@ class SegmenterState(State):
             fibrillation=FibrillationState.fresh(),
         )
 
-    def check(self, half: int) -> None:
-        """Raise `SnapshotError` unless the kernels may trust the indices of a state that was read.
+    def check(self, rate: Resampling) -> None:
+        """Raise `SnapshotError` unless this can be the state of a stream of such a ``rate``.
 
-        They do not look whether an index lies within its array.
+        The kernels do not look whether an index lies within its array, nor a code among those of
+        `Reason`; and what is no number, or beyond all times, would leave a stream deaf for ever.
         """
-        done, now = int(self.counters[DONE]), int(self.detector[candidates.NOW])
-        pending, waiting = int(self.counters[PENDING]), int(self.detector[candidates.WAITING])
-        due, fibrillation = self.resample, self.fibrillation.counters
         if not (
-            self.history.size == max(2 * half - 1, 0)
-            and 0 <= pending <= PENDING_BEATS
-            and 0 <= waiting <= len(self.candidates)
-            and bool((self.pending[:pending, 0] >= done - TAIL_SAMPLES + WINDOW_BEFORE_R).all())
-            and bool((self.candidates[:waiting, 0] <= now).all())
-            and self.detector[candidates.BEST_AT] <= now
-            and self.watch[slots.TICK] >= 0
-            and 0 <= self.watch[slots.BLOCK] < slots.BLOCKS_KEPT
-            and 0 <= self.watch[slots.SHAPE] < slots.USUAL_BEATS
-            and (not half or due[sampling.POSITION] >= due[sampling.TAKEN] - half)
-            and 0 <= fibrillation[fibrillation_kernel.AT] < fibrillation_kernel.KEPT
-            and 0 <= fibrillation[fibrillation_kernel.SINCE] < fibrillation_kernel.EVERY
-            and fibrillation[fibrillation_kernel.COUNT] >= 0
-            and self.fast_rhythm.sound
+            self.history.size == max(2 * rate.half - 1, 0)
+            and self._numbers_are_possible()
+            and self._positions_agree(rate)
+            and self._detector_is_possible()
+            and self._quality_is_possible()
         ):
-            raise SnapshotError("state of a segmenter whose indices are out of range")
+            raise SnapshotError("state of a segmenter whose numbers no signal leaves behind")
+
+    def _numbers_are_possible(self) -> bool:
+        """Return whether every number that a kernel calculates with is one, and none is absurd."""
+        fibrillation = self.fibrillation
+        numbers = (
+            self.sanitise, self.history, self.spikes, self.unspiked, self.filters, self.shape,
+            self.extremes, self.blocks, self.usual, self.shapes, self.tail_clean, self.tail,
+            self.spiked, self.response, self.response_filter, fibrillation.mean, fibrillation.wide,
+            fibrillation.low, fibrillation.rings, self.fast_rhythm.ring,
+        )  # fmt: skip
+        return all(bool((np.abs(one) <= _LARGEST).all()) for one in numbers)  # NaN is not
+
+    def _positions_agree(self, rate: Resampling) -> bool:
+        """Return whether all parts have seen the same samples."""
+        expected, origin, done, pending, last_r, _ = self.counters.tolist()
+        due = self.resample.tolist()
+        to_come = due[sampling.POSITION] - due[sampling.TAKEN]
+        if not (
+            NONE <= expected <= _LAST_SAMPLE
+            and 0 <= origin <= _LAST_POSITION
+            and 0 <= done <= _LAST_POSITION
+            and 0 <= pending <= PENDING_BEATS
+            and NONE <= last_r <= origin + done
+            and 0 <= due[sampling.TAKEN] <= _LAST_POSITION
+            and 0 <= due[sampling.REST] < rate.per
+            and 0 <= due[sampling.BAD_CODE] <= max(Reason)
+            and -rate.half <= to_come <= rate.step // rate.per + 1
+        ):
+            return False
+        if expected == NONE:  # before the first sample and after the last
+            return bool(done == 0 and pending == 0)
+        next_in = (expected + to_come) * rate.per + due[sampling.REST] if rate.half else expected
+        r, confirmed = self.pending[:pending].T
+        return bool(
+            (origin + done) * rate.step == next_in
+            and self.watch[slots.TICK] == done
+            and self.detector[candidates.NOW] == max(done - spikes.LATE, 0)
+            and self.fibrillation.counters[fibrillation_kernel.COUNT] == done
+            and self.fast_rhythm.counters[repetition.COUNT] == done
+            and (r >= done - TAIL_SAMPLES + WINDOW_BEFORE_R).all()
+            and (r < done).all()
+            and (np.diff(r) >= DETECTOR[candidates.APART]).all()
+            and (confirmed >= 0).all()
+            and (confirmed < done).all()
+        )
+
+    def _detector_is_possible(self) -> bool:
+        """Return whether the memory of `kernels.beats` is one that it leaves behind."""
+        counters, apart = self.detector.tolist(), int(DETECTOR[candidates.APART])
+        now, waiting = counters[candidates.NOW], counters[candidates.WAITING]
+        best_at, last_at = counters[candidates.BEST_AT], counters[candidates.LAST_AT]
+        learn, most = int(DETECTOR[candidates.LEARN]), candidates.SHORT_SAMPLES * _MOST_ENERGY
+        overdue = int(DETECTOR[candidates.SEARCH_AFTER] * learn) + apart
+        sizes = (candidates.HEIGHT, candidates.CONTRAST, candidates.SLOPE, candidates.SPAN)
+        if not 0 <= waiting <= len(self.candidates):
+            return False
+        looked_at = self.candidates[:waiting]
+        return bool(
+            (best_at == NONE or max(now - apart, 0) <= best_at <= now)
+            and NONE <= last_at <= now
+            and -_LAST_POSITION <= counters[candidates.LAST_R] <= now
+            and 0 <= counters[candidates.LEARNED] <= DETECTOR[candidates.SHOWN] + 1
+            and 0 <= counters[candidates.DUE] <= now + overdue
+            and all(0 <= counters[at] <= most for at in _DETECTOR_SIZES)
+            and _within(self.energies, 0, _MOST_ENERGY)
+            and counters[candidates.SHORT] == self.energies[-candidates.SHORT_SAMPLES :].sum()
+            and _within(looked_at[:, candidates.AT], 0, now)
+            and _within(looked_at[:, sizes], 0, most)
+            and _within(looked_at[:, candidates.SHARPNESS], 0, most)
+            and _within(self.levels, 0, most)
+            and _within(self.levels[candidates.RR], 0, learn)
+        )
+
+    def _quality_is_possible(self) -> bool:
+        """Return whether the memory of `kernels.condition` and the watches is what they leave."""
+        watch, tick = self.watch.tolist(), int(self.watch[slots.TICK])
+        return bool(
+            all(0 <= watch[at] <= tick for at in _WATCHED)
+            and all(0 <= watch[at] <= max(Reason) for at in _REASONS)
+            and 0 <= watch[slots.RUN] <= _LAST_POSITION
+            and 0 <= watch[slots.BLOCK] < slots.BLOCKS_KEPT
+            and 0 <= watch[slots.SHAPE] < slots.USUAL_BEATS
+            and 0 <= watch[slots.ODD] < 1 << slots.USUAL_BEATS
+            and abs(watch[slots.RECOVERING]) <= tick
+            and self.recent.max() <= 1
+            and watch[slots.MASKED] == self.recent.sum()
+            and self.tail_codes.max() <= max(Reason)
+            and self.fibrillation.sound
+            and self.fast_rhythm.sound
+        )
 
     def begin_segment(self, rate: Resampling, first_sample: int, *, after_gap: bool) -> None:
         """Put everything at rest but the sizes and intervals that the detector has learned.
@@ -276,3 +375,8 @@ class SegmenterState(State):
         if after_gap:
             self.watch[slots.STATE] = Reason.GAP
             self.watch[slots.RUN] = run + 1 + run % 2
+
+
+def _within(values: NDArray[Any], least: int, most: int) -> bool:
+    """Return whether no value lies outside of two bounds; they may be none."""
+    return bool(((least <= values) & (values <= most)).all())

@@ -18,6 +18,7 @@ from typing import Final
 
 import numpy as np
 
+from pipeline.errors import SnapshotError
 from pipeline.schema.state import State, field
 
 WINDOW_S: Final = 600.0
@@ -101,7 +102,14 @@ class SourceClock:
     """The clock of one stream's source, in one epoch."""
 
     def __init__(self, fs_hz: float, state: SourceClockState | None = None) -> None:
+        """Begin, or continue from ``state``.
+
+        Raises:
+            SnapshotError: it has a rate that no source was ever found to have.
+        """
         self.state = state or SourceClockState()
+        if not 1.0 / MOST_OFF < self.state.rate < MOST_OFF:
+            raise SnapshotError(f"state of a source at {self.state.rate} times its stated rate")
         self._fs_hz = fs_hz
 
     @property

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.cli import app as cli
-from monitor.commands.log import write_exports
-from pipeline.errors import ConfigError, LogError
-from pipeline.log.store import AlertLog
+from monitor.commands.log import forget_stream, write_exports
+from pipeline.errors import ConfigError, InputError, LogError
+from pipeline.log.store import AlertLog, Commit
 from pipeline.schema.public import Alert, decode_alert
 from replay.annotations import note_bytes, read_annotations
 from tests.support.logs import alert, changed, filled_log, old_log
@@ -287,3 +287,26 @@ def test_a_picture_never_replaces_the_log(
     assert "name another place" in capsys.readouterr().err
     with AlertLog(log) as whole:
         assert whole.last_seq == 40
+
+
+def test_forgetting_a_name_that_is_no_utf_8_is_one_line(tmp_path: Path) -> None:
+    """As a terminal in Latin-1 sends it; no stream has such a name."""
+    log = tmp_path / "log.sqlite"
+    AlertLog(log).close()
+
+    with pytest.raises(InputError, match="holds nothing of"):
+        forget_stream(log, "M\udcfcller", yes=True, as_json=False)
+
+
+def test_forgetting_says_that_the_log_is_damaged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Afterwards nothing shows it: the rows that were changed are gone."""
+    log = tmp_path / "log.sqlite"
+    with AlertLog(log) as writer:
+        writer.commit(Commit(alerts=[alert(1)]))
+    changed(log, "UPDATE alert SET crc32 = crc32 + 1")
+
+    forget_stream(log, alert(1).stream, yes=True, as_json=False)
+
+    assert "which is damaged" in capsys.readouterr().out

@@ -8,6 +8,7 @@ import select
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Iterator, Sequence
@@ -196,6 +197,27 @@ def test_dashboard_without_a_terminal_is_refused(tmp_path: Path) -> None:
     assert run.returncode == 2
     assert b"monitor subscribe" in run.stderr
     assert run.stdout == b""
+
+
+def test_a_terminal_without_a_cursor_is_none_to_draw_on(tmp_path: Path) -> None:
+    """It would stay empty, whatever the patients: a run prints lines there."""
+    dumb = ("env", "TERM=dumb")
+    with on_terminal(tmp_path, "watch", "--endpoint", "tcp://127.0.0.1:1", shell=dumb) as (
+        process,
+        terminal,
+    ):
+        assert terminal.sees(b"monitor subscribe")
+        assert process.wait(DEADLINE_S) == 2
+
+    script = (
+        "from monitor.run.reporters import choose_reporter\n"
+        "print(choose_reporter(plain=False, as_json=False, sound=False))"
+    )
+    for term, chosen in (("dumb", b"PlainReporter"), ("xterm", b"SummaryReporter")):
+        with on_terminal(
+            tmp_path, shell=("env", f"TERM={term}", sys.executable, "-c", script, "--")
+        ) as (process, terminal):
+            assert terminal.sees(chosen)
 
 
 def test_a_terminal_that_lacks_characters_shows_the_rest(

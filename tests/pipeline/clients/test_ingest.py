@@ -2,6 +2,7 @@
 
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -248,8 +249,15 @@ def test_what_the_hub_has_not_in_its_log_is_sent_again_after_a_silence() -> None
             hub.say(hub.wait_for(End))
 
 
-def test_hub_that_lost_the_session_learns_that_its_beginning_is_lost() -> None:
-    """It began anew, or its log was replaced: what it had is kept nowhere, the rest is sent."""
+@pytest.mark.parametrize(
+    ("in_the_log", "greeting"),
+    [(2, {"session": "", "written": 0}), (3, {"known": True, "written": 1})],
+    ids=["began again", "put back to an older copy"],
+)
+def test_hub_that_asks_for_what_it_had_learns_that_it_is_lost(
+    in_the_log: int, greeting: dict[str, Any]
+) -> None:
+    """What the hub had acknowledged is kept nowhere: that is a gap, and the rest is sent."""
     with Router("tcp://127.0.0.1:0") as router:
         hub = FakeHub(router, credit=8)
 
@@ -261,38 +269,17 @@ def test_hub_that_lost_the_session_learns_that_its_beginning_is_lost() -> None:
 
         with thread(send):
             hub.greet()
-            for n in range(2):
+            for n in range(in_the_log):
                 hub.say(hub.wait_for(Chunk), written=n + 1)
-            for _ in range(3):
+            for _ in range(5 - in_the_log):
                 hub.wait_for(Chunk)
             hub.wait_for(End)
-            hub.greet(session="", written=0)
-            again = [hub.wait_for(Chunk) for _ in range(3)]
-            assert [(c.number, c.unkept) for c in again] == [(3, True), (4, False), (5, False)]
-            hub.say(hub.wait_for(End))
-
-
-def test_hub_that_was_put_back_to_an_older_log_learns_what_is_lost() -> None:
-    """It knows the session, and wants a message that it had acknowledged: that is a gap."""
-    with Router("tcp://127.0.0.1:0") as router:
-        hub = FakeHub(router, credit=8)
-
-        def send(_: object) -> None:
-            with connect(router, threading.Event()) as client:
-                for n in range(5):
-                    assert client.send(SampleBlock(10 * n, np.zeros(10, np.float32)))
-                assert client.finish()
-
-        with thread(send):
-            hub.greet()
-            for n in range(3):
-                hub.say(hub.wait_for(Chunk), written=n + 1)
-            for _ in range(2):
-                hub.wait_for(Chunk)
-            hub.wait_for(End)
-            hub.greet(known=True, written=1)
-            again = [hub.wait_for(Chunk) for _ in range(2)]
-            assert [(c.number, c.unkept) for c in again] == [(4, True), (5, False)]
+            hub.greet(**greeting)
+            again = [hub.wait_for(Chunk) for _ in range(5 - in_the_log)]
+            first = in_the_log + 1
+            assert [(c.number, c.unkept) for c in again] == [
+                (number, number == first) for number in range(first, 6)
+            ]
             hub.say(hub.wait_for(End))
 
 

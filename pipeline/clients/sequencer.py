@@ -48,7 +48,7 @@ class Sequencer:
     _diverged: int = 0
     """The request whose answer said that the log is another continuation."""
     _asked_from: int = 0
-    _heard_to: int = 0
+    _received_to: int = 0
     """The newest alert that was held when that was sent."""
     _active_at: float = 0.0
     """When that was sent, or the last page of its answer came."""
@@ -106,8 +106,8 @@ class Sequencer:
         if page.log_id != self.log_id or page.last_seq < self._asked_from - 1 or diverged:
             self._diverged = page.question
             records.append(self._begin_anew(page))
-        # What was heard before the question and is in no answer is of a log that is no more.
-        for seq in [seq for seq in self._held if page.last_seq < seq <= self._heard_to]:
+        # What was received before the question and is in no answer is of a log that is no more.
+        for seq in [seq for seq in self._held if page.last_seq < seq <= self._received_to]:
             del self._held[seq]
         # 3. What was removed from the log will never come.
         records += self._skip_to(page.low_water_seq - 1, "no longer in the log")
@@ -132,7 +132,7 @@ class Sequencer:
             return None
         self._asking, self._doubt, self._active_at = True, False, now
         self._question += 1
-        self._asked_from, self._heard_to = self.have + 1, max(self._held, default=0)
+        self._asked_from, self._received_to = self.have + 1, max(self._held, default=0)
         return ReplayRequest(
             log_id=self.log_id,
             from_seq=self._asked_from,

@@ -14,7 +14,7 @@ from pipeline.signal.workspace import Workspace
 def band_without_spikes(
     state: SegmenterState, bank: NDArray[np.float64], clean: NDArray[np.float32], work: Workspace
 ) -> NDArray[np.float32]:
-    """Return ``work.heard`` as if there had been no spikes, float32[TAIL_SAMPLES + n - LATE].
+    """Return ``work.delayed`` as if there had been no spikes, float32[TAIL_SAMPLES + n - LATE].
 
     Args:
         state: the segmenter's.
@@ -26,7 +26,7 @@ def band_without_spikes(
         clean, work.raw.new, state.spiked, bank, state.response_filter, TAIL_SAMPLES,
         work.response.new,
     ):  # fmt: skip  # nearly always
-        return work.heard
+        return work.delayed
     work.response.before[:] = state.response
     state.response[:] = work.response.latest
-    return work.heard - work.response.whole[spikes.LATE :]
+    return work.delayed - work.response.whole[spikes.LATE :]

@@ -210,10 +210,10 @@ class Segmenter:
         sampling.filter_bank(clean, work.raw.new, self._bank, state.filters, work.y)
         work.filtered.new[:] = work.band
         # 3.
-        heard = band_without_spikes(state, self._bank, clean, work)
+        band = band_without_spikes(state, self._bank, clean, work)
         early = min(max(spikes.LATE - done, 0), n)  # the segment's first samples come later
         n_found = beats.detect_beats(
-            work.qrs[early:], work.unspiked, heard, DETECTOR,
+            work.qrs[early:], work.unspiked, band, DETECTOR,
             self._beats, work.energies.whole, work.found,
         )  # fmt: skip
         found = work.found[:n_found]

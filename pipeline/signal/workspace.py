@@ -41,7 +41,7 @@ class Workspace:
     """Arrays for n new samples at 360 Hz."""
 
     __slots__ = (
-        "band", "energies", "filtered", "found", "heard", "masks", "n", "qrs", "raw",
+        "band", "delayed", "energies", "filtered", "found", "masks", "n", "qrs", "raw",
         "response", "runs", "spiked", "states", "unspiked", "y",
     )  # fmt: skip
 
@@ -56,7 +56,7 @@ class Workspace:
         """Behind the three filters."""
         self.band, self.qrs = self.y[BAND], self.y[QRS]
         self.filtered = Behind(TAIL_SAMPLES, n, np.float32)
-        self.heard = self.filtered.whole[: -spikes.LATE]
+        self.delayed = self.filtered.whole[: -spikes.LATE]
         """What the detector gets of it, if there was no spike."""
         self.response = Behind(TAIL_SAMPLES, n, np.float32)
         """What spikes left in it."""
@@ -75,12 +75,12 @@ class Workspace:
         self.masks.before[:] = state.tail_codes
         self.runs.before[:] = state.tail_runs
 
-    def keep_latest(self, state: SegmenterState, heard: int) -> None:
-        """Remember the latest samples, of whose new ones the detector got ``heard``."""
+    def keep_latest(self, state: SegmenterState, detected: int) -> None:
+        """Remember the latest samples, of whose new ones the detector got ``detected``."""
         state.unspiked[:] = self.spiked.latest
         state.tail_clean[:] = self.raw.latest
         state.tail[:] = self.filtered.latest
-        state.energies[:] = self.energies.whole[heard : heard + state.energies.size]
+        state.energies[:] = self.energies.whole[detected : detected + state.energies.size]
         state.tail_codes[:] = self.masks.latest
         state.tail_runs[:] = self.runs.latest
 

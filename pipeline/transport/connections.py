@@ -88,9 +88,9 @@ class _Connection:
     accepted_at: float
     user: str = ""
     """The key of its peer, once it has sent a message where keys are asked for."""
-    heard: bool = False
+    read: bool = False
     """Whether a message came since it was last looked how much libzmq holds."""
-    heard_bytes: int = 0
+    read_bytes: int = 0
     """Bytes that had come when that was last so."""
 
 
@@ -112,7 +112,7 @@ class Connections:
         self._waiting: dict[int, _Connection] = {}
         """Those that have sent nothing, by descriptor, the newest last."""
         self._open: dict[int, _Connection] = {}
-        """All others, those heard of latest last."""
+        """All others, the latest to send last."""
         self.refused = 0
         """Connections that were shut down, for there were too many."""
         self._reported_at = float("-inf")
@@ -158,9 +158,9 @@ class Connections:
         held: list[tuple[int, _Connection]] = []
         for one in (*self._waiting.values(), *self._open.values()):
             taken = _bytes_taken(one.descriptor)
-            if one.heard:
-                one.heard, one.heard_bytes = False, taken
-            held.append((taken - one.heard_bytes, one))
+            if one.read:
+                one.read, one.read_bytes = False, taken
+            held.append((taken - one.read_bytes, one))
         held.sort(key=lambda entry: entry[0])
         in_all = sum(size for size, _ in held)
         while held:
@@ -178,7 +178,7 @@ class Connections:
                 return
             self._open[descriptor] = self._waiting.pop(descriptor)
 
-    def heard(self, frame: zmq.Frame, user: str) -> None:
+    def on_frame(self, frame: zmq.Frame, user: str) -> None:
         """Record a message, by its last frame, of a peer with this key; empty without keys."""
         try:
             descriptor = int(frame.get("__fd"))
@@ -191,7 +191,7 @@ class Connections:
         if one is None:  # lost since, or shut down: this message was still under way
             return
         self._open[descriptor] = one
-        one.heard = True
+        one.read = True
         if is_known:
             return
         one.user = user

@@ -101,7 +101,7 @@ class Router(ZmqSocket):
             except zmq.Again:
                 return
             user, rights = self._sender(frames[-1])
-            self._connections.heard(frames[-1], user)
+            self._connections.on_frame(frames[-1], user)
             if len(frames) != 2 or not rights.may_use(self._socket_name):
                 self.rejected += 1
                 continue

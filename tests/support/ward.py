@@ -171,12 +171,12 @@ class Ward:
             frames = [one[:_LONGEST_TOPIC] for one in frames]
         allowed = (PEERS[peer] or Rights()).may_use(socket_name)
         try:
-            heard = list(connection._frames(1_000))  # raises once the key is refused
+            received = list(connection._frames(1_000))  # raises once the key is refused
             # Subscriptions of a subscriber that is not connected are dropped without a word.
             sent = connection._send(frames) and (allowed or socket_name != "alerts")
         except EndpointError:
-            heard, sent = [], False
-        assert allowed or not (heard or sent), f"{peer} is let in at {socket_name}"
+            received, sent = [], False
+        assert allowed or not (received or sent), f"{peer} is let in at {socket_name}"
         self.thrown.at_the_door += not sent
         return sent
 

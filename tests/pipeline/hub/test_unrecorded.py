@@ -38,12 +38,12 @@ def listening(one: HubByHand) -> Iterator[Subscriber]:
     ends = one.hub.endpoints
     with Subscriber(ends["alerts"], ends["replay"], from_seq=1) as subscriber:
 
-        def heard() -> bool:
+        def has_heartbeat() -> bool:
             one.turns(1)
             one.later_s += 0.3
             return bool(list(subscriber.receive(0.02))) or subscriber.heartbeats > 0
 
-        until(heard)
+        until(has_heartbeat)
         yield subscriber
 
 
@@ -54,12 +54,12 @@ def take(one: HubByHand, subscriber: Subscriber, seconds: float) -> list[Receive
         one.later_s += 0.25
         heartbeats = subscriber.heartbeats
 
-        def heard(heartbeats: int = heartbeats) -> bool:
+        def has_heartbeat(heartbeats: int = heartbeats) -> bool:
             one.turns(1)
             received.extend(subscriber.receive(0.02))
             return subscriber.heartbeats > heartbeats
 
-        until(heard)
+        until(has_heartbeat)
     return received
 
 

@@ -76,6 +76,21 @@ def evaluate_interpatient(
     )
 
 
+@evaluate_app.command("beats")
+def evaluate_beats(
+    data: Data = None,
+    cache: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Keep the streamed beats of each record in this folder, some 300 MB."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Name each beat of the patients left out: DS2 of mitdb, and svdb."""
+    from monitor.measure import evaluate as evaluation
+
+    evaluation.evaluate_beats(data, cache=cache, as_json=as_json)
+
+
 @evaluate_app.command("cards")
 def write_cards(
     data: Data = None,

@@ -104,9 +104,25 @@ def stream_beats(path: Path, models: Models) -> StreamedBeats:
     info, x = read_lead(path)
     segmenter = Segmenter(info.fs_hz)
     parts = [segmenter.push(SampleBlock(0, x)), segmenter.finish()]
-    rr_s = np.concatenate([part.rr_s for part in parts])
-    windows = np.concatenate([part.windows for part in parts])
-    usable = np.concatenate([part.reasons for part in parts]) == Reason.OK
+    return follow(
+        np.array([info.fs_hz, x.size]),
+        np.concatenate([part.samples for part in parts]),
+        np.concatenate([part.rr_s for part in parts]),
+        np.concatenate([part.windows for part in parts]),
+        np.concatenate([part.reasons for part in parts]) == Reason.OK,
+        models,
+    )
+
+
+def follow(
+    extent: NDArray[np.float64],
+    samples: NDArray[np.int64],
+    rr_s: NDArray[np.float64],
+    windows: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+    models: Models,
+) -> StreamedBeats:
+    """Score and classify the beats of one patient, in order; arguments as in `StreamedBeats`."""
     beats = len(rr_s)
     student = np.full(beats, np.nan, dtype=np.float32)
     student[usable] = models.scorer.score(windows[usable]).scores
@@ -132,8 +148,8 @@ def stream_beats(path: Path, models: Models) -> StreamedBeats:
     probabilities = np.full((beats, len(CLASSES)), np.nan, dtype=np.float32)
     probabilities[usable] = models.classifier.classify(windows[usable], context[usable])
     return StreamedBeats(
-        extent=np.array([info.fs_hz, x.size]),
-        samples=np.concatenate([part.samples for part in parts]),
+        extent=extent,
+        samples=samples,
         rr_s=rr_s,
         windows=windows,
         context=context,

@@ -27,16 +27,28 @@ from models.files.student import INPUT as WINDOW_INPUT
 from pipeline.constants import CLASSES
 from pipeline.errors import ArtifactError
 from pipeline.scoring.beat_features import FEATURE_NAMES
+from pipeline.scoring.live_score import COMPONENTS
 
 MOST_TREES: Final = 4_000
 MOST_NODES: Final = 60_000
+
+LIVE_NAMES: Final = (
+    *(f"live_{name}" for name in (*COMPONENTS, "typical")),
+    "live_score",
+    "fibrillation",
+)
+"""What the live stream knows of a beat: contributions to its live score, their sum, evidence of
+atrial fibrillation in [-8, 8]; 0 where not known."""
+
+INPUT_NAMES: Final = (*FEATURE_NAMES, *LIVE_NAMES)
+"""What the trees see of a beat, in this order."""
 
 NODE_ARRAYS: Final = ("feature", "threshold", "left", "right", "value")
 
 KIND: Final = WeightsKind(
     model="beat-trees",
     format=1,
-    input={**WINDOW_INPUT, "features": list(FEATURE_NAMES), "classes": list(CLASSES)},
+    input={**WINDOW_INPUT, "features": list(INPUT_NAMES), "classes": list(CLASSES)},
     network={},
     remedy="train them with `monitor train beats`",
 )
@@ -142,7 +154,7 @@ def _check_nodes(tensors: Tensors, description: Path) -> None:
         (side > place)[inner].all() and (side >= 0).all() and (side < place.size).all()
         for side in (left, right)
     )
-    within = bool(((feature >= -1) & (feature < len(FEATURE_NAMES))).all())
+    within = bool(((feature >= -1) & (feature < len(INPUT_NAMES))).all())
     rooted = bool(((tensors["roots"] >= 0) & (tensors["roots"] < place.size)).all())
     if not (whole and follows and within and rooted):
         raise ArtifactError(f"{description} describes nodes that make no trees; {KIND.remedy}")

@@ -10,10 +10,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.files.beat_trees import BeatTreesArtifact, load_beat_trees
+from models.files.beat_trees import INPUT_NAMES, BeatTreesArtifact, load_beat_trees
 from pipeline.constants import CLASSES
-from pipeline.scoring.beat_features import FEATURE_NAMES
 from pipeline.signal.kernels.naming.trees import walk
+
+LEAST: Final = np.float32(1e-6)
+"""No probability that is joined is lower."""
+
+_N, _S = CLASSES.index("N"), CLASSES.index("S")
 
 
 class BeatTrees:
@@ -45,13 +49,13 @@ class BeatTrees:
         """Return the probabilities of `CLASSES`, float32[B, 4], rows of sum 1.
 
         Args:
-            measures: float32[B, len(FEATURE_NAMES)], finite; B may be any number, 0 included.
+            measures: float32[B, len(INPUT_NAMES)], finite; B may be any number, 0 included.
 
         Raises:
             ValueError: another shape, or a measure that is not finite.
         """
-        if measures.ndim != 2 or measures.shape[1] != len(FEATURE_NAMES):
-            raise ValueError(f"measures of shape {measures.shape}, not [B, {len(FEATURE_NAMES)}]")
+        if measures.ndim != 2 or measures.shape[1] != len(INPUT_NAMES):
+            raise ValueError(f"measures of shape {measures.shape}, not [B, {len(INPUT_NAMES)}]")
         if not np.isfinite(measures).all():
             raise ValueError("a measure is not finite")
         logits = np.tile(self._baseline, (len(measures), 1))
@@ -65,3 +69,32 @@ class BeatTrees:
         found: NDArray[np.float32] = (logits / logits.sum(axis=1, keepdims=True)).astype(np.float32)
         assert found.shape[1] == len(CLASSES)
         return found
+
+
+def joined(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the geometric mean of two classifiers' probabilities, float32[B, 4], rows of sum 1."""
+    mean = np.sqrt(np.maximum(one, LEAST) * np.maximum(other, LEAST))
+    found: NDArray[np.float32] = mean / mean.sum(axis=1, keepdims=True)
+    return found
+
+
+def without_fibrillation(
+    probabilities: NDArray[np.float32], evidence: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Return probabilities, float32[B, 4], in which no beat is S because the atria fibrillate.
+
+    In atrial fibrillation intervals are irregular and P waves absent, so many a conducted beat
+    comes early; there is no premature atrial beat. The probability of S goes to N by as much as the
+    rhythm is atrial fibrillation.
+
+    Args:
+        probabilities: of `CLASSES`.
+        evidence: float64[B], the logarithm of the odds of atrial fibrillation
+            (`pipeline.alarms.atrial_fibrillation`); NaN where not known.
+    """
+    share = np.nan_to_num(1.0 / (1.0 + np.exp(-np.clip(evidence, -30.0, 30.0))))
+    found = probabilities.copy()
+    moved = found[:, _S] * share.astype(np.float32)
+    found[:, _S] -= moved
+    found[:, _N] += moved
+    return found

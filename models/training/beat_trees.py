@@ -14,35 +14,61 @@ alone (``pip install 'ecg-monitor[train]'``).
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.data.beat_cache import cached_beats, code_digest
 from models.data.heavy_ectopy import KINDS, LEADING_BEATS, heavy_ectopy
-from models.data.streamed_beats import ReferenceBeats, StreamedBeats
-from models.files.beat_trees import NODE_ARRAYS, BeatTreesArtifact, BeatTreesTraining
+from models.data.mitdb import DATABASE, DS1, database_folder
+from models.data.streamed_beats import (
+    Models,
+    ReferenceBeats,
+    StreamedBeats,
+    follow,
+    reference_of,
+)
+from models.files.beat_trees import (
+    INPUT_NAMES,
+    NODE_ARRAYS,
+    BeatTreesArtifact,
+    BeatTreesTraining,
+    save_beat_trees,
+)
+from models.files.calibration import load_calibration
+from models.inference.classifier import ClassifierScorer
+from models.inference.student import StudentScorer
 from pipeline.constants import CLASSES
 from pipeline.errors import ConfigError
-from pipeline.scoring.beat_features import FEATURE_NAMES, BeatFeatures
+from pipeline.scoring.beat_features import BeatFeatures
+from replay.headers import find_records
 
-MOST_OF_A_RECORD: Final = {"N": 400, "S": 300, "V": 300, "F": 150}
+SVDB: Final = "svdb"
+DATABASES: Final = (DATABASE, SVDB)
+"""That there is something to train on in."""
+
+MOST_OF_A_RECORD: Final = {"N": 250, "S": 200, "V": 200, "F": 100}
 """Beats drawn of a record or stream, by class."""
+
+EVIDENCE_LIMIT: Final = 8.0
+"""Of atrial fibrillation; beyond it there is nothing to learn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BeatTreesConfig:
     """How the trees are grown."""
 
-    rounds: int = 150
-    leaves: int = 31
+    rounds: int = 120
+    leaves: int = 8
     learning_rate: float = 0.1
-    ridge: float = 1.0
-    least_in_leaf: int = 20
-    features_at_a_split: float = 0.3
-    synthetic_weight: float = 0.25
+    ridge: float = 10.0
+    least_in_leaf: int = 50
+    features_at_a_split: float = 0.2
+    synthetic_weight: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -56,7 +82,7 @@ class MeasuredRecord(NamedTuple):
 
     name: str
     measures: NDArray[np.float32]
-    """float32[n, len(FEATURE_NAMES)]."""
+    """float32[n, len(INPUT_NAMES)]."""
     classes: NDArray[np.str_]
     usable: NDArray[np.bool_]
     """Whether a beat can be analysed, and is one to learn from."""
@@ -71,31 +97,41 @@ class DrawnBeats(NamedTuple):
     weights: NDArray[np.float64]
 
 
-def measure_record(name: str, beats: StreamedBeats, reference: ReferenceBeats) -> MeasuredRecord:
-    """Return the measures of a record's beats."""
+def inputs_of(beats: StreamedBeats) -> NDArray[np.float32]:
+    """Return what the trees see of a record's beats, float32[n, len(INPUT_NAMES)]."""
     measures = BeatFeatures().measure(beats.rr_s, beats.windows, beats.analysable, beats.held)
+    fibrillation = np.clip(beats.fibrillation, -EVIDENCE_LIMIT, EVIDENCE_LIMIT)
+    live = np.column_stack((beats.contributions, beats.score, fibrillation))
+    return np.concatenate((measures, np.nan_to_num(live).astype(np.float32)), axis=1)
+
+
+def measure_record(name: str, beats: StreamedBeats, reference: ReferenceBeats) -> MeasuredRecord:
+    """Return a record's beats as the trees see them."""
     usable = beats.analysable & ~reference.flutter
-    return MeasuredRecord(name, measures, reference.classes, usable)
+    return MeasuredRecord(name, inputs_of(beats), reference.classes, usable)
 
 
 def synthetic_streams(
-    name: str, beats: StreamedBeats, reference: ReferenceBeats
+    name: str, beats: StreamedBeats, reference: ReferenceBeats, models: Models
 ) -> Iterator[MeasuredRecord]:
-    """Yield the streams of heavy ectopy that a record's beats make, measured.
-
-    Nothing is held in them: whether it is depends on the live score, which is not computed.
-    """
+    """Yield the streams of heavy ectopy that a record's beats make."""
     usable = beats.analysable & ~reference.flutter
     for seed, kind in enumerate(KINDS):
         rows = heavy_ectopy(reference.classes, usable, kind, seed)
         if not rows.size:
             continue
-        measures = BeatFeatures().measure(
-            beats.rr_s[rows], beats.windows[rows], beats.analysable[rows], np.zeros(rows.size, bool)
+        streamed = follow(
+            beats.extent,
+            np.arange(rows.size),
+            beats.rr_s[rows],
+            beats.windows[rows],
+            beats.analysable[rows],
+            models,
         )
         learned_from = usable[rows]
         learned_from[:LEADING_BEATS] = False
-        yield MeasuredRecord(name, measures, reference.classes[rows], learned_from, synthetic=True)
+        classes = reference.classes[rows]
+        yield MeasuredRecord(name, inputs_of(streamed), classes, learned_from, synthetic=True)
 
 
 def draw(records: Sequence[MeasuredRecord], synthetic_weight: float, seed: int) -> DrawnBeats:
@@ -114,6 +150,63 @@ def draw(records: Sequence[MeasuredRecord], synthetic_weight: float, seed: int) 
             classes.append(np.full(drawn.size, number, dtype=np.int64))
             weights.append(np.full(drawn.size, weight))
     return DrawnBeats(np.concatenate(measures), np.concatenate(classes), np.concatenate(weights))
+
+
+def measure_records(
+    data: Path,
+    databases: Collection[str],
+    config: BeatTreesConfig,
+    *,
+    cache: Path | None,
+    on_step: Callable[[str], None],
+) -> tuple[dict[str, tuple[str, ...]], list[MeasuredRecord]]:
+    """Return the names by database, and the records and streams that trees may be trained on.
+
+    Args:
+        data: folder with ``mitdb/`` and ``svdb/``.
+        databases: of `DATABASES`; of mitdb the records are those of DS1.
+        config: streams of heavy ectopy are made only if they have a weight.
+        cache: folder that keeps streamed beats; None keeps none.
+        on_step: called before each record.
+
+    Raises:
+        InputError: records are missing or unusable.
+        ArtifactError: what ships is unusable.
+    """
+    folder = database_folder(data)
+    names = {DATABASE: DS1, SVDB: tuple(p.stem for p in find_records(str(folder.parent / SVDB)))}
+    names = {database: of for database, of in names.items() if database in databases}
+    models = Models(StudentScorer.load(device="cpu"), ClassifierScorer.load(), load_calibration())
+    code, records = code_digest() if cache else "", []
+    for database, of in names.items():
+        for name in of:
+            on_step(f"{database} {name}")
+            path = folder.parent / database / name
+            beats = cached_beats(path, models, cache, code)
+            reference = reference_of(path, beats)
+            records.append(measure_record(name, beats, reference))
+            if config.synthetic_weight:
+                records += synthetic_streams(name, beats, reference, models)
+    return names, records
+
+
+def train_beat_trees(
+    data: Path,
+    description: Path,
+    config: BeatTreesConfig,
+    databases: Collection[str],
+    *,
+    cache: Path | None = None,
+    on_step: Callable[[str], None] = lambda text: None,
+) -> str:
+    """Train trees and write them to ``description``, a ``.json`` path; return their SHA-256.
+
+    Raises:
+        InputError: records are missing or unusable.
+        ConfigError: scikit-learn is not installed, or the files cannot be written.
+    """
+    names, records = measure_records(data, databases, config, cache=cache, on_step=on_step)
+    return save_beat_trees(fit_beat_trees(records, config, names), description)
 
 
 def fit_beat_trees(
@@ -193,7 +286,7 @@ def arrays_of(grown: Any) -> dict[str, NDArray[np.float32]]:
             parts["value"].append(np.where(leaf, nodes["value"], 0.0))
             first += nodes.size
     arrays = {name: np.concatenate(part).astype(np.float32) for name, part in parts.items()}
-    assert arrays["feature"].max() < len(FEATURE_NAMES)
+    assert arrays["feature"].max() < len(INPUT_NAMES)
     arrays["roots"] = np.array(roots, dtype=np.float32)
     arrays["baseline"] = grown._baseline_prediction.reshape(-1).astype(np.float32)
     return arrays

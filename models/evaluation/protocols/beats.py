@@ -7,7 +7,7 @@ is part of the result. Names of another classifier are counted in the same way: 
 the probabilities of any.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
@@ -34,19 +34,21 @@ from models.evaluation.protocols.classifier import (
     class_result,
 )
 from models.evaluation.protocols.interpatient import APART
+from models.files.beat_trees import load_beat_trees
 from models.files.calibration import load_calibration
 from models.files.classifier import load_classifier
+from models.inference.beat_trees import BeatTrees, joined, without_fibrillation
 from models.inference.classifier import ClassifierScorer
 from models.inference.student import StudentScorer
 from models.measure.metrics import average_precision, roc_auc
 from models.measure.result_json import INLINE
+from models.training.beat_trees import SVDB, inputs_of
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.constants import CLASSES as NAMED
 from pipeline.errors import InputError
 from replay.annotations import Annotations, read_annotations
 from replay.headers import find_records
 
-SVDB: Final = "svdb"
 FIRST_S: Final = 60.0
 """The first minute of a record, whose false alerts are counted apart."""
 
@@ -120,42 +122,58 @@ class BeatsResult:
     protocol: str = "beats"
     classifier: str
     trained_on: list[str]
-    """Records of mitdb, none of which is counted."""
+    """Records, none of which is counted."""
     counting: list[str]
     databases: dict[str, DatabaseFigures]
 
 
 def evaluate_beats(
-    data: Path, *, cache: Path | None = None, on_step: Callable[[str], None] = lambda text: None
+    data: Path,
+    *,
+    trees: Path | None = None,
+    cache: Path | None = None,
+    on_step: Callable[[str], None] = lambda text: None,
 ) -> BeatsResult:
     """Return the figures of what ships on the patients that it was not trained on.
 
     Args:
         data: folder with ``mitdb/`` and, for its figures, ``svdb/``.
+        trees: description of trees that name the beats together with the classifier; their
+            patients are left out as well. None: the classifier alone.
         cache: folder that keeps the streamed beats for the next time; None keeps none.
         on_step: called before each record.
 
     Raises:
         InputError: records are missing or unusable.
-        ArtifactError: what ships is unusable.
+        ArtifactError: what ships, or the trees, are unusable.
     """
     artifact = load_classifier()
-    classifier = ClassifierScorer(artifact)
+    classifier, seen = ClassifierScorer(artifact), set(artifact.training.records)
+    name, of_trees = classifier.name, None
+    if trees is not None:
+        loaded = load_beat_trees(trees)
+        of_trees = BeatTrees(loaded)
+        seen |= {record for records in loaded.training.records.values() for record in records}
+        name = f"{name} and {of_trees.name}"
     models = Models(StudentScorer.load(device="cpu"), classifier, load_calibration())
-    figures = {
-        name: figures_of(load_records(paths, models, cache, on_step))
-        for name, paths in record_paths(data, artifact.training.records).items()
-    }
+    databases = {}
+    for database, paths in record_paths(data, seen).items():
+        records = load_records(paths, models, cache, on_step)
+        named = None if of_trees is None else {one.name: _joined(one, of_trees) for one in records}
+        databases[database] = figures_of(records, named)
     return BeatsResult(
-        classifier=classifier.name,
-        trained_on=sorted(artifact.training.records),
-        counting=list(COUNTING),
-        databases=figures,
+        classifier=name, trained_on=sorted(seen), counting=list(COUNTING), databases=databases
     )
 
 
-def record_paths(data: Path, seen: Sequence[str]) -> dict[str, list[Path]]:
-    """Return the records of each database, those of mitdb but for the ones ``seen`` in training.
+def _joined(one: RecordBeats, trees: BeatTrees) -> NDArray[np.float32]:
+    """Return the probabilities of trees and classifier together, float32[n, 4]."""
+    both = joined(trees.probabilities(inputs_of(one.beats)), one.beats.probabilities)
+    return without_fibrillation(both, one.beats.fibrillation)
+
+
+def record_paths(data: Path, seen: Collection[str]) -> dict[str, list[Path]]:
+    """Return the records of each database but for those ``seen`` in training.
 
     Raises:
         InputError: mitdb is not complete, or there is a folder of svdb without records.
@@ -164,10 +182,11 @@ def record_paths(data: Path, seen: Sequence[str]) -> dict[str, list[Path]]:
     found = {f"{DATABASE} DS2": [folder / name for name in DS2 if name not in seen]}
     svdb = folder.parent / SVDB
     if svdb.is_dir():
-        found[SVDB] = [path.with_suffix("") for path in find_records(str(svdb))]
-        if not found[SVDB]:
+        records = find_records(str(svdb))
+        if not records:
             raise InputError(f"{svdb} holds no records: fetch them with `monitor fetch {SVDB}`")
-    return found
+        found[SVDB] = [path.with_suffix("") for path in records if path.stem not in seen]
+    return {database: paths for database, paths in found.items() if paths}
 
 
 def load_records(

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from models.files.beat_trees import (
+    INPUT_NAMES,
     BeatTreesArtifact,
     BeatTreesTraining,
     load_beat_trees,
     save_beat_trees,
 )
-from models.inference.beat_trees import BeatTrees
+from models.inference.beat_trees import BeatTrees, joined, without_fibrillation
 from pipeline.errors import ArtifactError
-from pipeline.scoring.beat_features import FEATURE_NAMES
 
 TRAINING = BeatTreesTraining(
     records={"mitdb": ("101",)},
@@ -48,7 +48,7 @@ def stumps(**changed: list[float]) -> BeatTreesArtifact:
 
 def measures(*first: float) -> np.ndarray:
     """Return measures of beats, of which the first is given."""
-    rows = np.zeros((len(first), len(FEATURE_NAMES)), dtype=np.float32)
+    rows = np.zeros((len(first), len(INPUT_NAMES)), dtype=np.float32)
     rows[:, 0] = first
     return rows
 
@@ -93,7 +93,7 @@ def test_files_give_back_the_trees(tmp_path: Path) -> None:
         {"right": [0.0, 6.0, 0.0, 0.0, 0.0, 0.0]},
         {"right": [0.0, 2.5, 0.0, 0.0, 0.0, 0.0]},
         {"left": [-1.0, 2.0, 0.0, 0.0, 0.0, 0.0]},
-        {"feature": [-1.0, float(len(FEATURE_NAMES)), -1.0, -1.0, -1.0, -1.0]},
+        {"feature": [-1.0, float(len(INPUT_NAMES)), -1.0, -1.0, -1.0, -1.0]},
         {"roots": [0.0, 1.0, 4.0, 6.0]},
     ],
 )
@@ -124,3 +124,21 @@ def test_measures_that_are_none_are_refused() -> None:
         trees.probabilities(measures(0.0)[:, :-1])
     with pytest.raises(ValueError, match="finite"):
         trees.probabilities(measures(np.nan))
+
+
+def test_two_classifiers_are_joined_by_their_geometric_mean() -> None:
+    """Both must agree; each row is of sum 1, where one is certain as well."""
+    one = np.array([[0.8, 0.2, 0.0, 0.0]], dtype=np.float32)
+    other = np.array([[0.2, 0.8, 0.0, 0.0]], dtype=np.float32)
+
+    np.testing.assert_allclose(joined(one, other)[0, :2], 0.5, atol=1e-5)
+    np.testing.assert_allclose(joined(one, one), one, atol=1e-5)
+
+
+def test_no_beat_is_s_in_atrial_fibrillation() -> None:
+    """S becomes N by the probability of fibrillation; V stays, and so does all that is unknown."""
+    rows = np.tile(np.array([0.1, 0.6, 0.3, 0.0], dtype=np.float32), (3, 1))
+    found = without_fibrillation(rows, np.array([20.0, -20.0, np.nan]))
+
+    np.testing.assert_allclose(found[0], [0.7, 0.0, 0.3, 0.0], atol=1e-6)
+    np.testing.assert_allclose(found[1:], rows[1:], atol=1e-6)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from models.data.heavy_ectopy import LEADING_BEATS, heavy_ectopy
+from models.files.beat_trees import INPUT_NAMES
 from models.inference.beat_trees import BeatTrees
 from models.training.beat_trees import (
     MOST_OF_A_RECORD,
@@ -14,14 +15,13 @@ from models.training.beat_trees import (
     fit_beat_trees,
 )
 from pipeline.errors import ConfigError
-from pipeline.scoring.beat_features import FEATURE_NAMES
 
 
 def record(name: str, classes: str, *, synthetic: bool = False) -> MeasuredRecord:
     """Return a record whose first measure tells the classes apart."""
     kinds = np.array(list(classes))
     rng = np.random.default_rng(len(classes))
-    measures = rng.standard_normal((kinds.size, len(FEATURE_NAMES))).astype(np.float32)
+    measures = rng.standard_normal((kinds.size, len(INPUT_NAMES))).astype(np.float32)
     measures[:, 0] += 4 * np.array(["NSVF".index(kind) for kind in classes])
     return MeasuredRecord(name, measures, kinds, np.ones(kinds.size, dtype=bool), synthetic)
 

@@ -12,7 +12,12 @@ from models.files.beat_trees import (
     load_beat_trees,
     save_beat_trees,
 )
-from models.inference.beat_trees import BeatTrees, joined, without_fibrillation
+from models.inference.beat_trees import (
+    TREES_SHARE,
+    BeatTrees,
+    joined,
+    without_fibrillation,
+)
 from pipeline.errors import ArtifactError
 
 TRAINING = BeatTreesTraining(
@@ -126,13 +131,16 @@ def test_measures_that_are_none_are_refused() -> None:
         trees.probabilities(measures(np.nan))
 
 
-def test_two_classifiers_are_joined_by_their_geometric_mean() -> None:
-    """Both must agree; each row is of sum 1, where one is certain as well."""
-    one = np.array([[0.8, 0.2, 0.0, 0.0]], dtype=np.float32)
-    other = np.array([[0.2, 0.8, 0.0, 0.0]], dtype=np.float32)
+def test_trees_and_network_are_joined() -> None:
+    """The weighted geometric mean, of sum 1; what both hold for certain stays so."""
+    trees = np.array([[0.1, 0.0, 0.9, 0.0]], dtype=np.float32)
+    network = np.array([[0.5, 0.0, 0.5, 0.0]], dtype=np.float32)
 
-    np.testing.assert_allclose(joined(one, other)[0, :2], 0.5, atol=1e-5)
-    np.testing.assert_allclose(joined(one, one), one, atol=1e-5)
+    both = joined(trees, network)
+    np.testing.assert_allclose(both.sum(axis=1), 1.0, rtol=1e-6)
+    assert both[0, 2] / both[0, 0] == pytest.approx(9.0**TREES_SHARE, rel=1e-4)
+    certain = np.array([[0.0, 0.0, 1.0, 0.0]], dtype=np.float32)
+    np.testing.assert_allclose(joined(certain, certain), certain, atol=1e-5)
 
 
 def test_no_beat_is_s_in_atrial_fibrillation() -> None:

@@ -37,6 +37,7 @@ from models.training.beat_trees import (
     measure_records,
 )
 from models.training.classifier import FOLDS
+from pipeline.constants import CLASSES
 
 PARTS: Final = len(FOLDS)
 
@@ -49,6 +50,9 @@ class BeatFolds:
     folds: list[list[str]]
     counting: list[str]
     config: dict[str, float]
+    streams: dict[str, dict[str, int]]
+    """Of streams of heavy ectopy of patients left out: how many beats of each class got which name;
+    empty where there are no such streams."""
     trees: dict[str, DatabaseFigures]
     """By database."""
     without_fibrillation: dict[str, DatabaseFigures]
@@ -71,19 +75,33 @@ def cross_validate_beats(
     names, records = measure_records(data, DATABASES, config, cache=cache, on_step=on_step)
     folds = [[*FOLDS[part], *names[SVDB][part::PARTS]] for part in range(PARTS)]
     named: dict[str, NDArray[np.float32]] = {}
+    streams: dict[str, dict[str, int]] = {}
     for part, out in enumerate(folds):
         on_step(f"trees without part {part + 1}")
         trees = BeatTrees(
             fit_beat_trees([one for one in records if one.name not in out], config, {})
         )
-        named |= {
-            one.name: _named(trees, one) for one in records if one.name in out and not one.synthetic
-        }
-    return _result(data, config, folds, named, cache)
+        for one in records:
+            if one.name not in out:
+                continue
+            found = trees.probabilities(one.measures)
+            if one.synthetic:
+                _count(streams, one, found)
+            else:
+                named[one.name] = found
+    return _result(data, config, folds, named, streams, cache)
 
 
-def _named(trees: BeatTrees, one: MeasuredRecord) -> NDArray[np.float32]:
-    return trees.probabilities(one.measures)
+def _count(
+    streams: dict[str, dict[str, int]], one: MeasuredRecord, found: NDArray[np.float32]
+) -> None:
+    """Add how the beats of a stream were named."""
+    names = np.array(CLASSES)[found.argmax(axis=1)]
+    for kind in CLASSES:
+        row = streams.setdefault(kind, dict.fromkeys(CLASSES, 0))
+        for name in CLASSES:
+            chosen = one.usable & (one.classes == kind) & (names == name)
+            row[name] += int(np.count_nonzero(chosen))
 
 
 def _result(
@@ -91,6 +109,7 @@ def _result(
     config: BeatTreesConfig,
     folds: list[list[str]],
     named: dict[str, NDArray[np.float32]],
+    streams: dict[str, dict[str, int]],
     cache: Path | None,
 ) -> BeatFolds:
     folder = database_folder(data)
@@ -114,6 +133,7 @@ def _result(
         folds=folds,
         counting=list(COUNTING),
         config={name: float(getattr(config, name)) for name in config.__slots__},
+        streams=streams,
         trees=plain,
         without_fibrillation=gated,
     )

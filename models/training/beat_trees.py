@@ -68,7 +68,7 @@ class BeatTreesConfig:
     ridge: float = 10.0
     least_in_leaf: int = 50
     features_at_a_split: float = 0.2
-    synthetic_weight: float = 0.0
+    synthetic_weight: float = 0.25
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -163,7 +163,7 @@ def train_beat_folds(
     ),
     synthetic_weight: Annotated[
         float, typer.Option(help="Of a beat of a stream of heavy ectopy; 0 makes none.")
-    ] = 0.0,
+    ] = 0.25,
     cache: Cache = None,
     seed: Seed = 0,
 ) -> None:

@@ -53,7 +53,7 @@ def test_a_training_repeats() -> None:
 
 
 def test_a_class_without_beats_is_refused() -> None:
-    """All four classes must be there to be told apart."""
+    """All four classes must be there."""
     pytest.importorskip("sklearn")
     with pytest.raises(ConfigError, match="lack"):
         fit_beat_trees([record("1", "NSV" * 60)], BeatTreesConfig(rounds=1), {})

@@ -6,7 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from monitor.cli.options import Data, FalseAlerts, Student
+from monitor.cli.options import Cache, Data, FalseAlerts, Student
 
 evaluate_app = typer.Typer(help="Measure what ships by stated protocols, and write its cards.")
 
@@ -74,6 +74,22 @@ def evaluate_interpatient(
         pictures=pictures,
         as_json=as_json,
     )
+
+
+@evaluate_app.command("beats")
+def evaluate_beats(
+    data: Data = None,
+    trees: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="JSON of trees by `monitor train beats`, to name beats with as well."),
+    ] = None,
+    cache: Cache = None,
+    as_json: Json = False,
+) -> None:
+    """Name each beat of the patients left out: DS2 of mitdb, and svdb."""
+    from monitor.measure import evaluate as evaluation
+
+    evaluation.evaluate_beats(data, trees=trees, cache=cache, as_json=as_json)
 
 
 @evaluate_app.command("cards")

@@ -17,6 +17,10 @@ Data = Annotated[
     Optional[Path],  # noqa: UP045  (typer reads annotations at run time)
     typer.Option(help="Folder with mitdb/; $MONITOR_DATA, ./data or ../shared/data, by default."),
 ]
+Cache = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="Keep the streamed beats of each record in this folder, some 300 MB."),
+]
 FalseAlerts = Annotated[
     Optional[float],  # noqa: UP045
     typer.Option(

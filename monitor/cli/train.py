@@ -5,7 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from monitor.cli.options import Data, Student
+from monitor.cli.options import Cache, Data, Student
 
 train_app = typer.Typer(
     help="Train the models that ship; every training can be stopped and resumed."
@@ -134,6 +134,44 @@ def train_classifier(
         learning_rate=learning_rate,
         device=device,
         bf16=bf16,
+    )
+
+
+@train_app.command("beats")
+def train_beats(
+    data: Data = None,
+    out: Annotated[Path, typer.Option(help="JSON file; the arrays go beside it.")] = Path(
+        "runs/beat_trees.json"
+    ),
+    mitdb_only: Annotated[
+        bool, typer.Option("--mitdb-only", help="Train on DS1 without svdb.")
+    ] = False,
+    cache: Cache = None,
+    seed: Seed = 0,
+) -> None:
+    """Train the trees that name every beat on the patients of DS1 and svdb; not used live yet."""
+    from monitor.commands import train as training
+
+    training.train_beats(data, out, mitdb_only=mitdb_only, cache=cache, seed=seed)
+
+
+@train_app.command("beat-folds")
+def train_beat_folds(
+    data: Data = None,
+    result: Annotated[Path, typer.Option(help="JSON file for the figures.")] = Path(
+        "runs/beat_folds.json"
+    ),
+    synthetic_weight: Annotated[
+        float, typer.Option(help="Of a beat of a stream of heavy ectopy; 0 makes none.")
+    ] = 0.25,
+    cache: Cache = None,
+    seed: Seed = 0,
+) -> None:
+    """Cross-validate those trees by patient."""
+    from monitor.commands import train as training
+
+    training.cross_validate_beats(
+        data, result, cache=cache, seed=seed, synthetic_weight=synthetic_weight
     )
 
 

@@ -81,6 +81,63 @@ def train_classifier(data: Path | None, *, find_lr: bool, **settings: Any) -> No
     )
 
 
+def train_beats(
+    data: Path | None, out: Path, *, mitdb_only: bool, cache: Path | None, seed: int
+) -> None:
+    """Train the trees that name every beat; print their file.
+
+    Args:
+        data: as in `data_folder`.
+        out: JSON file; the arrays go beside it.
+        mitdb_only: train on DS1 alone.
+        cache: folder that keeps streamed beats.
+        seed: of all random numbers.
+    """
+    from models.data.mitdb import DATABASE
+    from models.training.beat_trees import DATABASES, BeatTreesConfig, train_beat_trees
+
+    databases = (DATABASE,) if mitdb_only else DATABASES
+    with _bar() as progress:
+        task = progress.add_task("beats", total=None)
+        train_beat_trees(
+            data_folder(data),
+            out,
+            BeatTreesConfig(seed=seed),
+            databases,
+            cache=cache,
+            on_step=lambda text: progress.update(task, description=text),
+        )
+    sys.stdout.write(f"{out}\n")
+
+
+def cross_validate_beats(
+    data: Path | None, result: Path, *, cache: Path | None, **settings: Any
+) -> None:
+    """Cross-validate the trees that name every beat by patient; print the file of the figures.
+
+    Args:
+        data: as in `data_folder`.
+        result: JSON of the figures.
+        cache: folder that keeps streamed beats.
+        settings: of `models.training.beat_trees.BeatTreesConfig`.
+    """
+    from models.experiments.beat_folds import cross_validate_beats
+    from models.files.atomic_write import write_atomically
+    from models.measure.result_json import to_json
+    from models.training.beat_trees import BeatTreesConfig
+
+    with _bar() as progress:
+        task = progress.add_task("beat-folds", total=None)
+        found = cross_validate_beats(
+            data_folder(data),
+            BeatTreesConfig(**settings),
+            cache=cache,
+            on_step=lambda text: progress.update(task, description=text),
+        )
+    write_atomically(result, json.dumps(to_json(found), indent=2, allow_nan=False) + "\n")
+    sys.stdout.write(f"{result}\n")
+
+
 def compare_optimisers(data: Path | None, folder: Path, result: Path) -> None:
     """Compare the classifier's optimisers on patients of DS1 that they have not seen.
 

@@ -86,6 +86,28 @@ def evaluate_interpatient(
         print_sections([Section(blocks=interpatient_tables(evaluation.result))])
 
 
+def evaluate_beats(
+    data: Path | None, *, trees: Path | None, cache: Path | None, as_json: bool
+) -> None:
+    """Print how each beat of the patients left out is named, by database.
+
+    Raises:
+        InputError: records are missing or unreadable.
+        ArtifactError: what ships, or the trees, are unusable.
+        ConfigError: the folder for streamed beats cannot be written.
+    """
+    from models.evaluation.protocols.beats import evaluate_beats, record_paths
+    from models.evaluation.report.beats import beats_sections
+
+    folder = data_folder(data)
+    with progress_of(sum(map(len, record_paths(folder, ()).values()))) as on_step:
+        result = evaluate_beats(folder, trees=trees, cache=cache, on_step=on_step)
+    if as_json:
+        print_json(result)
+    else:
+        print_sections(beats_sections(result))
+
+
 def evaluate_ec57(
     data: Path,
     reference: str,

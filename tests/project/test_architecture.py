@@ -77,6 +77,7 @@ OWNERS = {
     "wfdb": ("replay/records.py",),
     "serial": ("replay/serial_device.py", "replay/devices.py"),
     "torch": ("models/",),
+    "sklearn": ("models/training/",),
     "safetensors": ("models/",),
     "matplotlib": ("models/",),
     "typer": ("monitor/",),

@@ -1,0 +1,375 @@
+"""Each beat by name, on patients left out: the streaming front end, detector in the loop.
+
+For each database: how the classifier names every beat that can be analysed, how the stream names
+them today (it classifies what the live score calls anomalous, the rest is N), the ventricular runs
+of both, and how the live score ranks beats and raises alerts. `COUNTING` states how beats count and
+is part of the result. Names of another classifier are counted in the same way: `figures_of` takes
+the probabilities of any.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.data.beat_cache import cached_beats, code_digest
+from models.data.mitdb import DATABASE, DS2, database_folder
+from models.data.streamed_beats import Models, ReferenceBeats, StreamedBeats, reference_of
+from models.ec57.annotators import Score
+from models.ec57.matching import ANOMALOUS, CLASSES, FALSE_DETECTION, LEARNING_S
+from models.ec57.rxr import compare_runs
+from models.ec57.sumstats import Runs
+from models.evaluation.protocols.classifier import (
+    COUNTING as COUNTING_OF_CLASSES,
+)
+from models.evaluation.protocols.classifier import (
+    NOT_NAMED,
+    ClassFigures,
+    ClassResult,
+    class_result,
+)
+from models.evaluation.protocols.interpatient import APART
+from models.files.beat_trees import load_beat_trees
+from models.files.calibration import load_calibration
+from models.files.classifier import load_classifier
+from models.inference.beat_trees import BeatTrees, joined, without_fibrillation
+from models.inference.classifier import ClassifierScorer
+from models.inference.student import StudentScorer
+from models.measure.metrics import average_precision, roc_auc
+from models.measure.result_json import INLINE
+from models.training.beat_trees import SVDB, inputs_of
+from pipeline.alarms.kinds import EPISODE_S
+from pipeline.constants import CLASSES as NAMED
+from pipeline.errors import InputError
+from replay.annotations import Annotations, read_annotations
+from replay.headers import find_records
+
+FIRST_S: Final = 60.0
+"""The first minute of a record, whose false alerts are counted apart."""
+
+COUNTING: Final = (
+    *COUNTING_OF_CLASSES,
+    "As published live, a beat that the live score does not call anomalous is N.",
+    "The average precision of a class ranks by its probability; a beat of the class that was not "
+    "detected or could not be analysed ranks below all, another such beat takes no part.",
+    "Runs are counted as by WFDB's rxr: couplets, three to five beats, six and more.",
+    f"An alert is raised by the first of an episode of anomalous beats, which ends {EPISODE_S:g} s "
+    "after its last. It is false where that first beat is normal or no beat.",
+    "The first minute is counted from the beginning of each record.",
+)
+
+
+class RecordBeats(NamedTuple):
+    """One record as the stream sees it, with its reference."""
+
+    name: str
+    beats: StreamedBeats
+    reference: ReferenceBeats
+    annotations: Annotations
+    """All that the annotators wrote, which the comparison of runs needs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedFigures:
+    """How beats are named, all records together and each."""
+
+    classes: ClassResult = field(metadata=INLINE)
+    without: dict[str, ClassFigures]
+    """All records but `APART`, where it is one of them."""
+    runs: Runs[Score]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertFigures:
+    """How the live score ranks beats, and what it raises."""
+
+    auc: float | None
+    ap: float | None
+    sensitivity: dict[str, float | None]
+    """Share of the beats of each class that are called anomalous."""
+    false_alerts_per_hour: float
+    """After the fifth minute,"""
+    false_alerts_per_hour_first_minute: float
+    """and in the first one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseFigures:
+    """The figures of the records of one database."""
+
+    records: list[str]
+    hours: float
+    """Counted time: after the fifth minute, without ventricular flutter."""
+    every_beat: NamedFigures
+    """Every beat that can be analysed is named."""
+    live: NamedFigures
+    """As published live."""
+    average_precision: dict[str, float | None]
+    """Of the probability of each class, among the beats of `every_beat`."""
+    alerts: AlertFigures
+    alerts_without: dict[str, AlertFigures]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeatsResult:
+    """The figures of a classifier, by database."""
+
+    protocol: str = "beats"
+    classifier: str
+    trained_on: list[str]
+    """Records, none of which is counted."""
+    counting: list[str]
+    databases: dict[str, DatabaseFigures]
+
+
+def evaluate_beats(
+    data: Path,
+    *,
+    trees: Path | None = None,
+    cache: Path | None = None,
+    on_step: Callable[[str], None] = lambda text: None,
+) -> BeatsResult:
+    """Return the figures of what ships on the patients that it was not trained on.
+
+    Args:
+        data: folder with ``mitdb/`` and, for its figures, ``svdb/``.
+        trees: description of trees that name the beats together with the classifier; their
+            patients are left out as well. None: the classifier alone.
+        cache: folder that keeps the streamed beats for the next time; None keeps none.
+        on_step: called before each record.
+
+    Raises:
+        InputError: records are missing or unusable.
+        ArtifactError: what ships, or the trees, are unusable.
+    """
+    artifact = load_classifier()
+    classifier, seen = ClassifierScorer(artifact), set(artifact.training.records)
+    name, of_trees = classifier.name, None
+    if trees is not None:
+        loaded = load_beat_trees(trees)
+        of_trees = BeatTrees(loaded)
+        seen |= {record for records in loaded.training.records.values() for record in records}
+        name = f"{name} and {of_trees.name}"
+    models = Models(StudentScorer.load(device="cpu"), classifier, load_calibration())
+    databases = {}
+    for database, paths in record_paths(data, seen).items():
+        records = load_records(paths, models, cache, on_step)
+        named = None if of_trees is None else {one.name: _joined(one, of_trees) for one in records}
+        databases[database] = figures_of(records, named)
+    return BeatsResult(
+        classifier=name, trained_on=sorted(seen), counting=list(COUNTING), databases=databases
+    )
+
+
+def _joined(one: RecordBeats, trees: BeatTrees) -> NDArray[np.float32]:
+    """Return the probabilities of trees and classifier together, float32[n, 4]."""
+    both = joined(trees.probabilities(inputs_of(one.beats)), one.beats.probabilities)
+    return without_fibrillation(both, one.beats.fibrillation)
+
+
+def record_paths(data: Path, seen: Collection[str]) -> dict[str, list[Path]]:
+    """Return the records of each database but for those ``seen`` in training.
+
+    Raises:
+        InputError: mitdb is not complete, or there is a folder of svdb without records.
+    """
+    folder = database_folder(data)
+    found = {f"{DATABASE} DS2": [folder / name for name in DS2 if name not in seen]}
+    svdb = folder.parent / SVDB
+    if svdb.is_dir():
+        records = find_records(str(svdb))
+        if not records:
+            raise InputError(f"{svdb} holds no records: fetch them with `monitor fetch {SVDB}`")
+        found[SVDB] = [path.with_suffix("") for path in records if path.stem not in seen]
+    return {database: paths for database, paths in found.items() if paths}
+
+
+def load_records(
+    paths: Sequence[Path], models: Models, cache: Path | None, on_step: Callable[[str], None]
+) -> list[RecordBeats]:
+    """Return records as the stream sees them, with their references.
+
+    Raises:
+        InputError: a record is missing or unusable.
+    """
+    code, records = code_digest() if cache else "", []
+    for path in paths:
+        on_step(f"record {path.name}")
+        beats = cached_beats(path, models, cache, code)
+        notes = read_annotations(path, "atr", fs_hz=beats.fs_hz)
+        records.append(RecordBeats(path.name, beats, reference_of(path, beats), notes))
+    return records
+
+
+def figures_of(
+    records: Sequence[RecordBeats], probabilities: Mapping[str, NDArray[np.float32]] | None = None
+) -> DatabaseFigures:
+    """Return the figures of the records of a database.
+
+    Args:
+        records: at least one.
+        probabilities: of another classifier, by record, float32[n, 4]; NaN of beats that cannot be
+            analysed.
+    """
+    of = {one.name: one.beats.probabilities for one in records}
+    of |= probabilities or {}
+    every = {one.name: _names(of[one.name]) for one in records}
+    live = {
+        one.name: np.where(
+            one.beats.anomalous | (every[one.name] == NOT_NAMED), every[one.name], "N"
+        )
+        for one in records
+    }
+    apart = [one for one in records if one.name != APART]
+    return DatabaseFigures(
+        records=[one.name for one in records],
+        hours=round(sum(map(_counted_hours, records)), 3),
+        every_beat=_named_figures(records, every),
+        live=_named_figures(records, live),
+        average_precision={
+            name: _class_precision(records, of, number) for number, name in enumerate(NAMED)
+        },
+        alerts=_alert_figures(records),
+        alerts_without={APART: _alert_figures(apart)} if len(apart) < len(records) else {},
+    )
+
+
+def _names(probabilities: NDArray[np.float32]) -> NDArray[np.str_]:
+    known = np.isfinite(probabilities).all(axis=1)
+    names = np.array(NAMED)[np.nan_to_num(probabilities).argmax(axis=1)]
+    return np.where(known, names, NOT_NAMED)
+
+
+def _named_figures(
+    records: Sequence[RecordBeats], names: Mapping[str, NDArray[np.str_]]
+) -> NamedFigures:
+    tables = {one.name: _table(one, names[one.name]) for one in records}
+    apart = {name: table for name, table in tables.items() if name != APART}
+    return NamedFigures(
+        classes=class_result(tables),
+        without={APART: class_result(apart).gross} if len(apart) < len(tables) else {},
+        runs=_runs(records, names),
+    )
+
+
+def _counted(one: RecordBeats) -> NDArray[np.bool_]:
+    return (one.beats.samples >= LEARNING_S * one.beats.fs_hz) & ~one.reference.flutter
+
+
+def _missed(one: RecordBeats) -> NDArray[np.str_]:
+    return one.reference.missed[one.reference.missed_samples >= LEARNING_S * one.beats.fs_hz]
+
+
+def _counted_hours(one: RecordBeats) -> float:
+    seconds = max(0.0, one.beats.seconds - LEARNING_S)
+    for first, last in one.reference.flutters:
+        begin, end = first / one.beats.fs_hz, min(last / one.beats.fs_hz, one.beats.seconds)
+        seconds -= max(0.0, end - max(begin, LEARNING_S))
+    return seconds / 3600.0
+
+
+def _table(one: RecordBeats, names: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Return how many beats of each true class got which name, int64[6, 5]."""
+    rows, columns = [*CLASSES, FALSE_DETECTION], [*NAMED, NOT_NAMED]
+    table = np.zeros((len(rows), len(columns)), dtype=np.int64)
+    counted, missed = _counted(one), _missed(one)
+    true = np.concatenate((one.reference.classes[counted], missed))
+    named = np.concatenate((names[counted], np.full(missed.size, NOT_NAMED)))
+    for row, kind in enumerate(rows):
+        for column, name in enumerate(columns):
+            table[row, column] = np.count_nonzero((true == kind) & (named == name))
+    return table
+
+
+class _NamedBeats(NamedTuple):
+    """The beats by their names, as an annotator."""
+
+    sample: NDArray[np.int64]
+    symbol: list[str]
+    subtype: list[int]
+    aux_note: list[str]
+
+
+def _runs(records: Sequence[RecordBeats], names: Mapping[str, NDArray[np.str_]]) -> Runs[Score]:
+    compared = []
+    for one in records:
+        symbols = np.where(names[one.name] == NOT_NAMED, "Q", names[one.name]).tolist()
+        beats = len(symbols)
+        ours = _NamedBeats(one.beats.samples, symbols, [0] * beats, [""] * beats)
+        compared.append(
+            compare_runs(one.annotations, ours, one.beats.fs_hz, int(one.beats.extent[1]))
+        )
+    nothing = Score(0, 0, 0, 0)
+    return Runs(
+        couplets=reduce(add, (found.couplets for found in compared), nothing),
+        short_runs=reduce(add, (found.short_runs for found in compared), nothing),
+        long_runs=reduce(add, (found.long_runs for found in compared), nothing),
+    )
+
+
+def _class_precision(
+    records: Sequence[RecordBeats], of: Mapping[str, NDArray[np.float32]], number: int
+) -> float | None:
+    scores, right = [], []
+    for one in records:
+        counted, missed = _counted(one), _missed(one)
+        true = np.concatenate((one.reference.classes[counted], missed)) == NAMED[number]
+        unknown = np.full(missed.size, np.nan, dtype=np.float32)
+        found = np.concatenate((of[one.name][counted, number], unknown))
+        part = np.isfinite(found) | true
+        scores.append(np.where(np.isfinite(found), found, -1.0)[part])
+        right.append(true[part])
+    return _figure(average_precision, np.concatenate(scores), np.concatenate(right))
+
+
+def _alert_figures(records: Sequence[RecordBeats]) -> AlertFigures:
+    scores, kinds, alerted = [], [], []
+    late = early = 0
+    for one in records:
+        counted, missed = _counted(one), _missed(one)
+        scores.append(np.concatenate((one.beats.score[counted], np.full(missed.size, np.nan))))
+        kinds.append(np.concatenate((one.reference.classes[counted], missed)))
+        alerted.append(
+            np.concatenate((one.beats.anomalous[counted], np.zeros(missed.size, dtype=bool)))
+        )
+        false_at_s = _false_alerts_s(one)
+        late += int(np.count_nonzero(false_at_s >= LEARNING_S))
+        early += int(np.count_nonzero(false_at_s < FIRST_S))
+    score, kind, called = map(np.concatenate, (scores, kinds, alerted))
+    anomalous, known = np.isin(kind, ANOMALOUS), np.isfinite(score)
+    part = known | anomalous
+    ranked = np.where(known, score, score[known].min(initial=0.0) - 1.0)[part]
+    return AlertFigures(
+        auc=_figure(roc_auc, ranked, anomalous[part]),
+        ap=_figure(average_precision, ranked, anomalous[part]),
+        sensitivity={
+            name: float(called[kind == name].mean()) if (kind == name).any() else None
+            for name in ANOMALOUS
+        },
+        false_alerts_per_hour=late / sum(map(_counted_hours, records)),
+        false_alerts_per_hour_first_minute=early * 3600.0 / (FIRST_S * len(records)),
+    )
+
+
+def _false_alerts_s(one: RecordBeats) -> NDArray[np.float64]:
+    """Return when false alerts are raised, float64[n] seconds of the record."""
+    called = np.flatnonzero(one.beats.anomalous)
+    at_s = one.beats.samples[called] / one.beats.fs_hz
+    begins = np.diff(at_s, prepend=-np.inf) > EPISODE_S
+    normal = np.isin(one.reference.classes[called], ("N", FALSE_DETECTION))
+    return at_s[begins & normal & ~one.reference.flutter[called]]
+
+
+def _figure(
+    figure: Callable[[NDArray[np.float32], NDArray[np.bool_]], float],
+    scores: NDArray[np.float64],
+    right: NDArray[np.bool_],
+) -> float | None:
+    """Return the figure, or None where there are not both kinds of beats to rank."""
+    both = right.any() and not right.all()
+    return figure(scores.astype(np.float32), right) if both else None

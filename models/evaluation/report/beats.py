@@ -1,0 +1,85 @@
+"""Tables of the evaluation of each beat by name."""
+
+from models.ec57.annotators import Score
+from models.evaluation.protocols.beats import BeatsResult, DatabaseFigures, NamedFigures
+from models.evaluation.report.classifier import class_record_table, confusion_table
+from models.evaluation.report.documents import Section
+from models.evaluation.report.tables import Table, number, percent
+
+_SHOWN = ("V", "S")
+
+
+def beats_sections(result: BeatsResult) -> list[Section]:
+    """Return a section for each database."""
+    return [
+        Section(
+            title=f"{name}: {len(figures.records)} records, {figures.hours:.2f} h counted",
+            blocks=[
+                name_table(figures),
+                alert_table(figures),
+                confusion_table(figures.every_beat.classes.gross),
+                class_record_table(figures.every_beat.classes.per_record),
+            ],
+        )
+        for name, figures in result.databases.items()
+    ]
+
+
+def name_table(figures: DatabaseFigures) -> Table:
+    """Return how beats and runs are named: every beat, and as published live."""
+    both = (figures.every_beat, figures.live)
+    rows = [(kind, *(_of_class(one, kind) for one in both)) for kind in _SHOWN]
+    rows += [
+        (f"{kind} without {apart}", *(_of_class(one, kind, apart) for one in both))
+        for apart in figures.every_beat.without
+        for kind in _SHOWN
+    ]
+    for label, name in (
+        ("couplets", "couplets"),
+        ("runs of 3 to 5", "short_runs"),
+        ("runs of 6 and more", "long_runs"),
+    ):
+        rows.append((label, *(_of_runs(getattr(one.runs, name)) for one in both)))
+    precision = ", ".join(
+        f"{name} {number(value, 3)}" for name, value in figures.average_precision.items()
+    )
+    return Table(
+        title="Sensitivity / positive predictivity, %",
+        columns=("", "every beat", "as published live"),
+        rows=rows,
+        notes=[f"Average precision: {precision}."],
+    )
+
+
+def alert_table(figures: DatabaseFigures) -> Table:
+    """Return how the live score ranks beats, and what it raises."""
+    apart = figures.alerts_without.items()
+    columns = [("all", figures.alerts), *((f"without {name}", one) for name, one in apart)]
+    shown = [one for _, one in columns]
+    return Table(
+        title="The live score",
+        columns=("", *(name for name, _ in columns)),
+        rows=[
+            ("AUC", *(number(one.auc) for one in shown)),
+            ("AP", *(number(one.ap) for one in shown)),
+            *(
+                (f"called anomalous: {kind}", *(percent(one.sensitivity[kind]) for one in shown))
+                for kind in figures.alerts.sensitivity
+            ),
+            ("false alerts/h", *(number(one.false_alerts_per_hour, 1) for one in shown)),
+            (
+                "false alerts/h, first minute",
+                *(number(one.false_alerts_per_hour_first_minute, 1) for one in shown),
+            ),
+        ],
+    )
+
+
+def _of_class(figures: NamedFigures, kind: str, apart: str | None = None) -> str:
+    one = figures.classes.gross if apart is None else figures.without[apart]
+    found, right = one.sensitivity[kind], one.positive_predictivity[kind]
+    return f"{number(found, 1)} / {number(right, 1)}"
+
+
+def _of_runs(score: Score) -> str:
+    return f"{number(score.sensitivity, 1)} / {number(score.positive_predictivity, 1)}"

@@ -1,0 +1,156 @@
+"""Each beat beside its patient's own past, as numbers for a classifier of every beat.
+
+The references of a patient whose beats are mostly ectopic become the ectopic beats. What comes late
+is sinus rhythm even there: so the **late template** is the median, tick by tick, of the last 24
+windows whose interval was at or above the 85th percentile of the last 300. The measures are:
+
+* Rhythm. The interval over the means of the last 30, 80, 400 and 1000, over four quantiles of the
+  last 300, over the interval before; the two before it; steps between neighbours over the last 64
+  and 16: their mean, root mean square, and the share above 6 %.
+* The late template. Correlations and distances of P wave, QRS and T wave; width and height.
+* The beat before and the one before that: correlations.
+* P waves. The correlation with the mean of the last 48, and its mean over them.
+* Shapes. Beats whose QRS complexes correlate above 0.9 share a shape: how often the beat's own one
+  came lately, how early on average, and how alike the commonest one is.
+* The QRS itself. Width, slopes, height, and 15 values, less those of the late template as well.
+
+Logarithms of ratios are natural and limited to 1.5 on either side; what is not known counts as 0.
+Causal: nothing after the window is used. Pure: no clock, no I/O; what is learned depends on the
+beats in order, however they are cut into batches. One instance a stream; not thread-safe.
+"""
+
+from typing import Annotated, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.constants import WINDOW_SAMPLES
+from pipeline.errors import SnapshotError
+from pipeline.schema.state import Shape, State
+from pipeline.signal.kernels.naming import features as kernel
+from pipeline.signal.kernels.naming import slots
+
+FEATURE_NAMES: Final = (
+    *("known", "rr_to_mean_30", "rr_to_mean_80", "rr_to_mean_400", "rr_to_mean_1000"),
+    *("rr_to_q25", "rr_to_median", "rr_to_q75", "rr_to_q90", "last_rr_to_q75"),
+    *("rr_before_to_q75", "rr_to_last", "last_step", "mean_step", "rms_step", "few_mean_step"),
+    *("unequal", "spread", "late_known", "late_qrs", "late_qrs_at_best_lag", "late_p", "late_t"),
+    *("late_whole", "late_distance_p", "late_distance_qrs", "late_distance_t", "width"),
+    *("width_to_late", "up_slope", "down_slope", "height", "height_to_late", "r", "deepest"),
+    *("p_height", "t_height", "last_qrs", "last_whole", "qrs_before", "last_p", "p_like"),
+    *("p_mean_like", "own_like", "own_share", "own_early", "main_like", "main_share"),
+    *("last_late_qrs", "last_earliness", "last_width_to_late", "area"),
+    *(f"qrs_{k}" for k in range(slots.POINTS)),
+    *(f"qrs_less_late_{k}" for k in range(slots.POINTS)),
+)
+"""In the order of `pipeline.signal.kernels.naming.slots`."""
+
+Doubles = NDArray[np.float64]
+Singles = NDArray[np.float32]
+
+
+class BeatFeaturesState(State):
+    """All memory of a `BeatFeatures`: the arrays of the kernel."""
+
+    counters: Annotated[NDArray[np.int64], Shape((slots.COUNTERS,))]
+    numbers: Annotated[Doubles, Shape((slots.NUMBERS,))]
+    intervals: Annotated[Doubles, Shape((slots.RR_MEMORY,))]
+    """Ring of the last known RR intervals in seconds;"""
+    ordered: Annotated[Doubles, Shape((slots.QUANTILES_OVER,))]
+    """the last 300 of them, ascending."""
+    steps: Annotated[Doubles, Shape((slots.STEPS,))]
+    """Ring of |log ratio| of neighbours."""
+    late: Annotated[Singles, Shape((slots.LATE_BEATS, slots.TICKS))]
+    """Ring of late windows;"""
+    late_ordered: Annotated[Singles, Shape((slots.TICKS, slots.LATE_BEATS))]
+    """the same, ascending at each tick."""
+    p_waves: Annotated[Singles, Shape((slots.P_BEATS, slots.P_TICKS))]
+    p_likes: Annotated[Doubles, Shape((1, slots.P_BEATS))]
+    """Ring of P waves, and how alike each was to the mean of those before."""
+    shapes: Annotated[Singles, Shape((slots.SHAPES, slots.QRS_TICKS))]
+    shape_numbers: Annotated[Doubles, Shape((slots.SHAPES, slots.SHAPE_COLUMNS))]
+    last: Annotated[Singles, Shape((2, slots.TICKS))]
+    """The two windows before."""
+
+    @classmethod
+    def fresh(cls) -> Self:
+        """Return the state before the first beat."""
+        numbers = np.zeros(slots.NUMBERS)
+        numbers[[slots.PREVIOUS, slots.BEFORE]] = np.nan
+        return cls(
+            counters=np.zeros(slots.COUNTERS, dtype=np.int64),
+            numbers=numbers,
+            intervals=np.zeros(slots.RR_MEMORY),
+            ordered=np.zeros(slots.QUANTILES_OVER),
+            steps=np.zeros(slots.STEPS),
+            late=np.zeros((slots.LATE_BEATS, slots.TICKS), dtype=np.float32),
+            late_ordered=np.zeros((slots.TICKS, slots.LATE_BEATS), dtype=np.float32),
+            p_waves=np.zeros((slots.P_BEATS, slots.P_TICKS), dtype=np.float32),
+            p_likes=np.zeros((1, slots.P_BEATS)),
+            shapes=np.zeros((slots.SHAPES, slots.QRS_TICKS), dtype=np.float32),
+            shape_numbers=np.zeros((slots.SHAPES, slots.SHAPE_COLUMNS)),
+            last=np.zeros((2, slots.TICKS), dtype=np.float32),
+        )
+
+
+_LIMITS: Final = (
+    (slots.INTERVALS, slots.RR_MEMORY + 1),
+    (slots.RR_AT, slots.RR_MEMORY),
+    (slots.LATE, slots.LATE_BEATS + 1),
+    (slots.LATE_AT, slots.LATE_BEATS),
+    (slots.PS, slots.P_BEATS + 1),
+    (slots.P_AT, slots.P_BEATS),
+    (slots.STEPS_KNOWN, slots.STEPS + 1),
+    (slots.STEP_AT, slots.STEPS),
+    (slots.SEEN, 3),
+)
+
+
+class BeatFeatures:
+    """Measures the beats of one patient, and learns from them."""
+
+    def __init__(self, state: BeatFeaturesState | None = None) -> None:
+        """Continue from ``state``, or begin.
+
+        Raises:
+            SnapshotError: the state is none that the kernel may trust.
+        """
+        self.state = state or BeatFeaturesState.fresh()
+        counters = self.state.counters
+        if not all(0 <= counters[place] < limit for place, limit in _LIMITS):
+            raise SnapshotError("state of beats whose places are out of range")
+        self._beat = np.zeros(slots.TICKS, dtype=np.float32)
+        self._middle = np.zeros(slots.TICKS, dtype=np.float32)
+
+    def measure(
+        self,
+        rr_s: Doubles,
+        windows: Singles,
+        usable: NDArray[np.bool_],
+        held: NDArray[np.bool_],
+    ) -> Singles:
+        """Return float32[n, len(FEATURE_NAMES)], finite, of the next beats, and learn from them.
+
+        Args:
+            rr_s: float64[n], intervals to the beat before, NaN where it is not known.
+            windows: float32[n, 320] in [-1, 1].
+            usable: bool[n], whether the window can be analysed; all measures are 0 where not.
+            held: bool[n], whether nothing may be learned (`pipeline.scoring.baseline_hold`).
+
+        Raises:
+            ValueError: the arrays do not fit each other.
+        """
+        beats = len(rr_s)
+        if windows.shape != (beats, WINDOW_SAMPLES) or usable.size != beats or held.size != beats:
+            raise ValueError(f"{beats} intervals, windows of shape {windows.shape}")
+        out = np.empty((beats, slots.MEASURES), dtype=np.float32)
+        state = self.state
+        kernel.extract(
+            np.ascontiguousarray(rr_s, dtype=np.float64),
+            np.ascontiguousarray(windows, dtype=np.float32),
+            np.ascontiguousarray(usable), np.ascontiguousarray(held),
+            state.counters, state.numbers, state.intervals, state.ordered, state.steps,
+            state.late, state.late_ordered, state.p_waves, state.p_likes, state.shapes,
+            state.shape_numbers, state.last, self._beat, self._middle, out,
+        )  # fmt: skip
+        return out

@@ -1,0 +1,95 @@
+"""What a classifier sees of a beat beside its patient's own past: rhythm, shapes, P waves.
+
+Compiled; every array is fixed, nothing is allocated. `pipeline.scoring.beat_features` explains the
+measures and holds the memory.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.signal.kernels.naming.rhythm import learn_interval, measure_rhythm
+from pipeline.signal.kernels.naming.shapes import (
+    learn_late,
+    learn_p,
+    learn_shape,
+    measure_beside_last,
+    measure_beside_late,
+    measure_beside_shapes,
+    measure_own,
+)
+from pipeline.signal.kernels.naming.slots import (
+    BEFORE,
+    LAST_EARLY,
+    LAST_LIKE,
+    LAST_WIDTH,
+    LATE_QRS_LAG,
+    PREVIOUS,
+    SEEN,
+    TICKS,
+    TO_Q75,
+    WIDTH_TO_LATE,
+)
+from pipeline.signal.kernels.sections import copy, jit
+
+
+@jit
+def extract(
+    rr_s: NDArray[np.float64],
+    windows: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+    held: NDArray[np.bool_],
+    counters: NDArray[np.int64],
+    numbers: NDArray[np.float64],
+    intervals: NDArray[np.float64],
+    ordered: NDArray[np.float64],
+    steps: NDArray[np.float64],
+    late: NDArray[np.float32],
+    late_ordered: NDArray[np.float32],
+    p_waves: NDArray[np.float32],
+    p_likes: NDArray[np.float64],
+    shapes: NDArray[np.float32],
+    shape_numbers: NDArray[np.float64],
+    last: NDArray[np.float32],
+    beat: NDArray[np.float32],
+    middle: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    """Write the measures of each beat to ``out``, float32[n, MEASURES], and learn from it.
+
+    Arrays from ``counters`` to ``last`` are the memory, see `pipeline.scoring.beat_features`;
+    ``beat`` and ``middle``, float32[TICKS], are working memory. Of a beat that is not ``usable``
+    only the interval is used, and its measures are 0; from one that is ``held`` nothing is learned.
+    """
+    for i in range(rr_s.size):
+        rr = rr_s[i]
+        row = out[i]
+        row[:] = 0.0
+        if not (0.0 < rr < math.inf):
+            rr = math.nan
+        measure_rhythm(rr, counters, numbers, intervals, ordered, steps, row)
+        if usable[i]:
+            for k in range(TICKS):
+                beat[k] = 0.5 * (windows[i, 2 * k] + windows[i, 2 * k + 1])
+            measure_own(beat, row)
+            measure_beside_late(beat, counters, late_ordered, middle, numbers, row)
+            measure_beside_last(beat, counters, last, p_waves, p_likes, row)
+            nearest = measure_beside_shapes(beat, shapes, shape_numbers, row)
+            if not held[i]:
+                learn_shape(beat, nearest, row[TO_Q75], shapes, shape_numbers)
+                learn_late(beat, rr, row, counters, ordered, late, late_ordered)
+                learn_p(beat, row, counters, p_waves, p_likes)
+            numbers[LAST_LIKE], numbers[LAST_WIDTH] = row[LATE_QRS_LAG], row[WIDTH_TO_LATE]
+            copy(last[0], last[1])
+            copy(beat, last[0])
+            counters[SEEN] = min(counters[SEEN] + 1, 2)
+        else:
+            row[:] = 0.0
+            numbers[LAST_LIKE] = numbers[LAST_WIDTH] = 0.0
+            counters[SEEN] = 0
+        numbers[LAST_EARLY] = row[TO_Q75]
+        if not held[i]:
+            learn_interval(rr, counters, numbers, intervals, ordered, steps)
+        numbers[BEFORE] = numbers[PREVIOUS]
+        numbers[PREVIOUS] = rr

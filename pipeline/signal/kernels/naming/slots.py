@@ -1,0 +1,64 @@
+"""What is measured of a beat: the places of the measures, and the sizes of the memory.
+
+`pipeline.scoring.beat_features` explains them. Windows are looked at in steps of two ticks, `TICKS`
+values, the R peak at `R`.
+"""
+
+from typing import Final
+
+TICKS: Final = 160
+R: Final = 70
+P_FROM: Final = 25
+P_TO: Final = 56
+"""P wave: 250 to 80 ms before the R peak."""
+QRS_FROM: Final = 52
+QRS_TO: Final = 97
+"""QRS: 100 ms before to 150 ms after."""
+T_TO: Final = 150
+"""T wave: from there to 440 ms after."""
+
+P_TICKS: Final = P_TO - P_FROM
+QRS_TICKS: Final = QRS_TO - QRS_FROM
+
+RR_MEMORY: Final = 1000
+QUANTILES_OVER: Final = 300
+STEPS: Final = 64
+LATE_BEATS: Final = 24
+LATE_PART: Final = 0.85
+"""A beat is late whose interval is at or above this quantile of the last `QUANTILES_OVER`."""
+P_BEATS: Final = 48
+SHAPES: Final = 8
+SAME_SHAPE: Final = 0.9
+FORGETTING: Final = 0.999
+SHAPE_STEP: Final = 0.05
+LEAST_INTERVALS: Final = 3
+LEAST_LATE: Final = 3
+LIMIT: Final = 1.5
+UNEQUAL_ABOVE: Final = 0.06
+FEW_STEPS: Final = 16
+COARSE: Final = 3
+POINTS: Final = QRS_TICKS // COARSE
+"""Values of the QRS itself, one in 17 ms."""
+
+INTERVALS, RR_AT, LATE, LATE_AT, PS, P_AT, STEPS_KNOWN, STEP_AT, SEEN, COUNTERS = range(10)
+"""Counters: intervals known (at most `RR_MEMORY`) and the place of the next; so of late beats, P
+waves and steps; windows seen (at most 2)."""
+
+PREVIOUS, BEFORE, LAST_LIKE, LAST_EARLY, LAST_WIDTH, NUMBERS = range(6)
+"""Numbers: the two intervals before, NaN where not known; of the beat before its likeness to the
+late ones, its interval over the upper quartile, its width."""
+
+WEIGHT, EARLY, COUNT, SHAPE_COLUMNS = range(4)
+"""Columns of the shapes: how often each came lately, how early on average, how often in all."""
+
+(
+    KNOWN, TO_30, TO_80, TO_400, TO_1000, TO_Q25, TO_Q50, TO_Q75, TO_Q90, LAST_TO_Q75,
+    BEFORE_TO_Q75, TO_LAST, LAST_STEP, MEAN_STEP, RMS_STEP, FEW_MEAN_STEP, UNEQUAL, SPREAD,
+    LATE_KNOWN, LATE_QRS, LATE_QRS_LAG, LATE_P, LATE_T, LATE_WHOLE, LATE_DISTANCE_P,
+    LATE_DISTANCE_QRS, LATE_DISTANCE_T, WIDTH, WIDTH_TO_LATE, UP_SLOPE, DOWN_SLOPE, HEIGHT,
+    HEIGHT_TO_LATE, R_VALUE, DEEPEST, P_HEIGHT, T_HEIGHT, LAST_QRS, LAST_WHOLE, BEFORE_QRS,
+    LAST_P, P_LIKE, P_MEAN_LIKE, OWN_LIKE, OWN_SHARE, OWN_EARLY, MAIN_LIKE, MAIN_SHARE,
+    LAST_LATE_LIKE, LAST_EARLINESS, LAST_WIDTH_RATIO, AREA,
+) = range(52)  # fmt: skip
+MEASURES: Final = 52 + 2 * POINTS
+"""Slots of the measures; the QRS and its difference from the late ones follow."""

@@ -1,0 +1,172 @@
+"""What is measured of every beat: its definitions, and on what it depends."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pipeline.constants import WINDOW_SAMPLES
+from pipeline.errors import SnapshotError
+from pipeline.schema.state import decode, encode
+from pipeline.scoring.beat_features import FEATURE_NAMES, BeatFeatures, BeatFeaturesState
+from pipeline.signal.kernels.naming import slots
+
+Rows = NDArray[np.float32]
+
+
+def beats_of(seed: int, beats: int) -> tuple[NDArray[np.float64], Rows, NDArray[np.bool_]]:
+    """Return intervals, windows and which are usable, of a patient with ectopic beats."""
+    rng = np.random.default_rng(seed)
+    at = np.arange(WINDOW_SAMPLES)
+    normal = np.exp(-(((at - 140) / 6) ** 2)) + 0.15 * np.exp(-(((at - 85) / 10) ** 2))
+    wide = -np.exp(-(((at - 145) / 20) ** 2))
+    ectopic = rng.random(beats) < 0.2
+    windows = np.where(ectopic[:, None], wide, normal) + 0.02 * rng.standard_normal(
+        (beats, WINDOW_SAMPLES)
+    )
+    rr_s = np.where(ectopic, 0.55, 0.85) + 0.02 * rng.standard_normal(beats)
+    rr_s[rng.random(beats) < 0.03] = np.nan
+    windows = np.clip(windows, -1, 1).astype(np.float32)
+    return rr_s, windows, rng.random(beats) > 0.05
+
+
+def measured(
+    memory: BeatFeatures, rr_s: NDArray[np.float64], windows: Rows, usable: NDArray[np.bool_]
+) -> Rows:
+    """Return the measures of beats none of which is held."""
+    return memory.measure(rr_s, windows, usable, np.zeros(len(rr_s), dtype=bool))
+
+
+def limited(a: float, b: float) -> float:
+    """Return a limited logarithm of a ratio, 0 where a part of it is not known."""
+    return 0.0 if math.isnan(a) or math.isnan(b) else float(np.clip(math.log(a / b), -1.5, 1.5))
+
+
+def late_template(rr_s: NDArray[np.float64], windows: Rows, usable: NDArray[np.bool_]) -> Rows:
+    """Return the median of the last 24 usable late windows, by its definition."""
+    late = []
+    for i, rr in enumerate(rr_s):
+        known = [one for one in rr_s[:i] if not math.isnan(one)][-300:]
+        if usable[i] and len(known) >= 3 and rr >= np.quantile(known, 0.85):
+            late.append(windows[i].reshape(-1, 2).mean(axis=1))
+    return np.median(late[-24:], axis=0)
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 2**32 - 1), size=st.integers(1, 40), cut=st.integers(1, 200))
+def test_batches_change_nothing(seed: int, size: int, cut: int) -> None:
+    """The measures depend on the beats in order, however they are cut, over a restart as well."""
+    rr_s, windows, usable = beats_of(seed, 200)
+    whole = measured(BeatFeatures(), rr_s, windows, usable)
+    memory, parts = BeatFeatures(), []
+    for first in range(0, 200, size):
+        if first <= cut < first + size:
+            saved = encode(1, memory.state)
+            memory = BeatFeatures(decode(1, saved, BeatFeaturesState))
+        part = slice(first, first + size)
+        parts.append(measured(memory, rr_s[part], windows[part], usable[part]))
+
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    assert np.isfinite(whole).all()
+
+
+def test_rhythm_is_measured_by_its_definition() -> None:
+    """Means and quantiles are those of the known intervals before the beat."""
+    rr_s, windows, usable = beats_of(5, 1200)
+    found = measured(BeatFeatures(), rr_s, windows, np.ones_like(usable))
+    for at in (10, 299, 400, 1199):
+        known = rr_s[:at][np.isfinite(rr_s[:at])]
+        for name, last in (("30", 30), ("80", 80), ("400", 400), ("1000", 1000)):
+            expected = limited(rr_s[at], known[-last:].mean())
+            assert found[at, FEATURE_NAMES.index(f"rr_to_mean_{name}")] == pytest.approx(
+                expected, abs=1e-5
+            )
+        for name, part in (("q25", 0.25), ("median", 0.5), ("q75", 0.75), ("q90", 0.9)):
+            expected = limited(rr_s[at], float(np.quantile(known[-300:], part)))
+            assert found[at, FEATURE_NAMES.index(f"rr_to_{name}")] == pytest.approx(
+                expected, abs=1e-5
+            )
+
+
+def test_the_late_template_is_the_median_of_late_beats() -> None:
+    """What a beat is compared with are the last 24 windows that came late."""
+    rr_s, windows, usable = beats_of(7, 500)
+    found = measured(BeatFeatures(), rr_s, windows, usable)
+    at = int(np.flatnonzero(usable)[-1])
+    template = late_template(rr_s[:at], windows[:at], usable[:at])
+    beat = windows[at].reshape(-1, 2).mean(axis=1)
+    qrs = slice(slots.QRS_FROM, slots.QRS_TO)
+
+    expected = np.corrcoef(beat[qrs], template[qrs])[0, 1]
+    assert found[at, slots.LATE_QRS] == pytest.approx(expected, abs=1e-4)
+
+
+def test_sinus_beats_stay_the_reference_where_most_beats_are_ectopic() -> None:
+    """With four ectopic beats in five the late template is still the sinus beat."""
+    rr_s, windows, _ = beats_of(3, 600)
+    rng = np.random.default_rng(1)
+    ectopic = rng.random(600) < 0.8
+    sinus = windows[rr_s > 0.75][0]
+    other = windows[rr_s < 0.65][0]
+    windows = np.where(ectopic[:, None], other, sinus)
+    rr_s = np.where(ectopic, 0.55, 0.85) + 0.01 * rng.standard_normal(600)
+    found = measured(BeatFeatures(), rr_s, windows, np.ones(600, dtype=bool))[100:, slots.LATE_QRS]
+
+    assert found[~ectopic[100:]].min() > 0.99
+    assert found[ectopic[100:]].max() < 0.9
+
+
+def test_a_beat_that_cannot_be_analysed_leaves_its_interval_alone() -> None:
+    """Its measures are 0 and its window is not learned."""
+    rr_s, windows, usable = beats_of(2, 120)
+    usable[:] = True
+    usable[60] = False
+    changed = windows.copy()
+    changed[60] = -1.0
+    found = measured(BeatFeatures(), rr_s, windows, usable)
+    again = measured(BeatFeatures(), rr_s, changed, usable)
+
+    assert not found[60].any()
+    np.testing.assert_array_equal(again, found)
+
+
+def test_nothing_is_learned_from_held_beats() -> None:
+    """After a held stretch the references are those from before."""
+    rr_s, windows, usable = beats_of(11, 130)
+    usable[:] = True
+    rr_s = np.nan_to_num(rr_s, nan=0.85)
+    held = np.zeros(130, dtype=bool)
+    held[100:129] = True
+    changed = windows.copy()
+    changed[100:127] = 0.5
+    found = BeatFeatures().measure(rr_s, windows, usable, held)
+    again = BeatFeatures().measure(rr_s, changed, usable, held)
+
+    np.testing.assert_array_equal(again[129], found[129])
+
+
+def test_a_state_out_of_range_is_refused() -> None:
+    """A kernel that trusts its memory is given none that it cannot."""
+    state = BeatFeaturesState.fresh()
+    state.counters[slots.RR_AT] = slots.RR_MEMORY
+
+    with pytest.raises(SnapshotError):
+        BeatFeatures(state)
+
+
+def test_arrays_that_do_not_fit_are_refused() -> None:
+    """As many windows as intervals, each of 320 samples."""
+    rr_s, windows, usable = beats_of(1, 5)
+
+    with pytest.raises(ValueError, match="5 intervals"):
+        measured(BeatFeatures(), rr_s, windows[:4], usable)
+
+
+def test_every_measure_has_a_name() -> None:
+    """Names and slots go together."""
+    assert len(FEATURE_NAMES) == slots.MEASURES
+    assert FEATURE_NAMES[slots.LATE_QRS] == "late_qrs"
+    assert FEATURE_NAMES[slots.AREA] == "area"

@@ -29,9 +29,9 @@ FAST_RR_S: Final = 0.6
 BEGINS_AFTER: Final = 3
 """Beats of a stretch: one is an ectopic beat, two are a couplet, and both are learned from."""
 
-_MOST: Final = 6
-_OTHER: Final = 2
-"""A beat of the stretch counts one, to `_MOST`, and another takes this off."""
+MOST_LEVEL: Final = 6
+OTHER_TAKES_OFF: Final = 2
+"""A beat of the stretch counts one, to `MOST_LEVEL`, and another takes this off."""
 
 HELD_AT_MOST: Final = 600
 """Beats from which nothing is learned, on end: five minutes at 120 bpm."""
@@ -68,11 +68,11 @@ class BaselineHold:
         """Take in a beat and the interval before it; return whether it must not be learned."""
         state = self.state
         if not _is_fast_and_unusual(rr_s, shape):
-            state.level = max(0, state.level - _OTHER)
+            state.level = max(0, state.level - OTHER_TAKES_OFF)
             if state.level == 0:
                 state.held = 0
             return False
-        state.level = min(_MOST, state.level + 1)
+        state.level = min(MOST_LEVEL, state.level + 1)
         held = self.active
         state.held += held
         return held

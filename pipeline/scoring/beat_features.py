@@ -29,6 +29,7 @@ from pipeline.errors import SnapshotError
 from pipeline.schema.state import Shape, State
 from pipeline.signal.kernels.naming import features as kernel
 from pipeline.signal.kernels.naming import slots
+from pipeline.signal.kernels.naming.hold import HELD_AT_MOST, MOST_LEVEL
 
 FEATURE_NAMES: Final = (
     *("known", "rr_to_mean_30", "rr_to_mean_80", "rr_to_mean_400", "rr_to_mean_1000"),
@@ -103,6 +104,8 @@ _LIMITS: Final = (
     (slots.STEPS_KNOWN, slots.STEPS + 1),
     (slots.STEP_AT, slots.STEPS),
     (slots.SEEN, 3),
+    (slots.HOLD_LEVEL, MOST_LEVEL + 1),
+    (slots.HELD, HELD_AT_MOST + 1),
 )
 
 
@@ -127,7 +130,6 @@ class BeatFeatures:
         rr_s: Doubles,
         windows: Singles,
         usable: NDArray[np.bool_],
-        held: NDArray[np.bool_],
     ) -> Singles:
         """Return float32[n, len(FEATURE_NAMES)], finite, of the next beats, and learn from them.
 
@@ -135,20 +137,19 @@ class BeatFeatures:
             rr_s: float64[n], intervals to the beat before, NaN where it is not known.
             windows: float32[n, 320] in [-1, 1].
             usable: bool[n], whether the window can be analysed; all measures are 0 where not.
-            held: bool[n], whether nothing may be learned (`pipeline.scoring.baseline_hold`).
 
         Raises:
             ValueError: the arrays do not fit each other.
         """
         beats = len(rr_s)
-        if windows.shape != (beats, WINDOW_SAMPLES) or usable.size != beats or held.size != beats:
+        if windows.shape != (beats, WINDOW_SAMPLES) or usable.size != beats:
             raise ValueError(f"{beats} intervals, windows of shape {windows.shape}")
         out = np.empty((beats, slots.MEASURES), dtype=np.float32)
         state = self.state
         kernel.extract(
             np.ascontiguousarray(rr_s, dtype=np.float64),
             np.ascontiguousarray(windows, dtype=np.float32),
-            np.ascontiguousarray(usable), np.ascontiguousarray(held),
+            np.ascontiguousarray(usable),
             state.counters, state.numbers, state.intervals, state.ordered, state.steps,
             state.late, state.late_ordered, state.p_waves, state.p_likes, state.shapes,
             state.shape_numbers, state.last, self._beat, self._middle, out,

@@ -9,6 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.signal.kernels.naming.hold import active, hold
 from pipeline.signal.kernels.naming.rhythm import learn_interval, measure_rhythm
 from pipeline.signal.kernels.naming.shapes import (
     learn_late,
@@ -39,7 +40,6 @@ def extract(
     rr_s: NDArray[np.float64],
     windows: NDArray[np.float32],
     usable: NDArray[np.bool_],
-    held: NDArray[np.bool_],
     counters: NDArray[np.int64],
     numbers: NDArray[np.float64],
     intervals: NDArray[np.float64],
@@ -60,7 +60,8 @@ def extract(
 
     Arrays from ``counters`` to ``last`` are the memory, see `pipeline.scoring.beat_features`;
     ``beat`` and ``middle``, float32[TICKS], are working memory. Of a beat that is not ``usable``
-    only the interval is used, and its measures are 0; from one that is ``held`` nothing is learned.
+    only the interval is used, and its measures are 0. Of some nothing is learned
+    (`pipeline.signal.kernels.naming.hold`).
     """
     for i in range(rr_s.size):
         rr = rr_s[i]
@@ -76,7 +77,8 @@ def extract(
             measure_beside_late(beat, counters, late_ordered, middle, numbers, row)
             measure_beside_last(beat, counters, last, p_waves, p_likes, row)
             nearest = measure_beside_shapes(beat, shapes, shape_numbers, row)
-            if not held[i]:
+            held = hold(rr, row, counters)
+            if not held:
                 learn_shape(beat, nearest, row[TO_Q75], shapes, shape_numbers)
                 learn_late(beat, rr, row, counters, ordered, late, late_ordered)
                 learn_p(beat, row, counters, p_waves, p_likes)
@@ -86,10 +88,11 @@ def extract(
             counters[SEEN] = min(counters[SEEN] + 1, 2)
         else:
             row[:] = 0.0
+            held = active(counters)
             numbers[LAST_LIKE] = numbers[LAST_WIDTH] = 0.0
             counters[SEEN] = 0
         numbers[LAST_EARLY] = row[TO_Q75]
-        if not held[i]:
+        if not held:
             learn_interval(rr, counters, numbers, intervals, ordered, steps)
         numbers[BEFORE] = numbers[PREVIOUS]
         numbers[PREVIOUS] = rr

@@ -40,9 +40,13 @@ COARSE: Final = 3
 POINTS: Final = QRS_TICKS // COARSE
 """Values of the QRS itself, one in 17 ms."""
 
-INTERVALS, RR_AT, LATE, LATE_AT, PS, P_AT, STEPS_KNOWN, STEP_AT, SEEN, COUNTERS = range(10)
+(
+    INTERVALS, RR_AT, LATE, LATE_AT, PS, P_AT, STEPS_KNOWN, STEP_AT, SEEN, HOLD_LEVEL, HELD,
+    COUNTERS,
+) = range(12)  # fmt: skip
 """Counters: intervals known (at most `RR_MEMORY`) and the place of the next; so of late beats, P
-waves and steps; windows seen (at most 2)."""
+waves and steps; windows seen (at most 2); level and length of a stretch from which nothing is
+learned (`pipeline.signal.kernels.naming.hold`)."""
 
 PREVIOUS, BEFORE, LAST_LIKE, LAST_EARLY, LAST_WIDTH, NUMBERS = range(6)
 """Numbers: the two intervals before, NaN where not known; of the beat before its likeness to the

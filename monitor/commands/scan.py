@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from models.files.calibration import load_calibration
-from models.inference.student import StudentScorer
+from models.inference.beat_scorer import load_scorer
 from monitor.alert_lines import record_line
-from monitor.inputs import find_leads, load_alarm_settings, report_leads, shipped_classifier
+from monitor.inputs import find_leads, load_alarm_settings, report_leads
 from monitor.run.summary import ScanSummary, summary_json, summary_lines
 from pipeline.errors import InputError
 from pipeline.schema.public import BeatNote, encode_json
@@ -24,7 +24,8 @@ from replay.player import stream_infos
 from replay.records import RecordSource, write_beats
 
 ANNOTATOR: Final = "mon"
-"""Extension of the annotations: N for a normal beat, Q for an unclear or anomalous one."""
+"""Extension of the annotations: N, S, V or F, the class of the beat; Q where it cannot be
+analysed."""
 
 
 def scan_records(
@@ -54,7 +55,7 @@ def scan_records(
     sources = [RecordSource(one.path, lead=one.index, speed=None) for one in found]
     report_leads(found)
     config = load_calibration(false_alerts_per_hour=false_alerts_per_hour)
-    scorer, classifier = StudentScorer.load(), shipped_classifier()
+    scorer = load_scorer()
     began, kinds, totals = time.monotonic(), Counter[str](), Counter[str]()
     leads = {}
     with _progress() as progress:
@@ -66,7 +67,6 @@ def scan_records(
                 info.fs_hz,
                 scorer,
                 config,
-                classifier=classifier,
                 settings=settings,
             )
             notes = []
@@ -124,5 +124,5 @@ def _print_outcome(outcome: Outcome, *, as_json: bool, beats: bool) -> None:
 
 def _write_annotations(folder: Path, record: str, notes: list[BeatNote], fs_hz: float) -> None:
     samples = np.array([note.sample for note in notes], dtype=np.int64)
-    symbols = ["N" if note.analysable and not note.anomalous else "Q" for note in notes]
+    symbols = [note.beat_class or "Q" for note in notes]
     write_beats(folder, record, ANNOTATOR, samples, symbols, fs_hz)

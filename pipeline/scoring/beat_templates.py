@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.constants import WINDOW_SAMPLES
+from pipeline.errors import SnapshotError
 from pipeline.schema.state import Shape, State, field
 
 MAX_TEMPLATES: Final = 8
@@ -74,7 +75,19 @@ class BeatTemplates:
     """The shapes of one patient's beats."""
 
     def __init__(self, state: BeatTemplatesState | None = None) -> None:
-        self.state = state or BeatTemplatesState.fresh()
+        """Continue from ``state``, or begin.
+
+        Raises:
+            SnapshotError: the state is none that templates leave behind.
+        """
+        self.state = state = state or BeatTemplatesState.fresh()
+        in_use = len(state.weights)
+        if in_use > MAX_TEMPLATES or any(
+            len(one) != in_use for one in (state.counts, state.early, state.error)
+        ):
+            raise SnapshotError(f"state of {in_use} templates without their numbers")
+        if not all(map(math.isfinite, (*state.weights, *state.early, *state.error))):
+            raise SnapshotError("state of templates with numbers that are not finite")
 
     def distances(self, window: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return how far float32[320] lies from each template, float64[templates]."""

@@ -1,10 +1,12 @@
 """Templates of beats: sorted by shape, usual by how often and how early they come."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from pipeline.errors import SnapshotError
 from pipeline.scoring.beat_templates import (
     COMPARED,
     FORGETTING,
@@ -12,6 +14,7 @@ from pipeline.scoring.beat_templates import (
     SAME_SHAPE,
     TEMPLATE_STEP,
     BeatTemplates,
+    BeatTemplatesState,
 )
 
 SHAPES = np.random.default_rng(0).uniform(-1, 1, (12, 320)).astype(np.float32)
@@ -130,3 +133,25 @@ def test_distance_is_over_the_compared_ticks(shape: int) -> None:
     assert templates.distances(window) == [0.0]
     apart = np.sqrt(np.square(SHAPES[(shape + 1) % 12] - SHAPES[shape])[COMPARED].mean())
     assert apart > SAME_SHAPE
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"weights": [float("nan"), 1.0]},
+        {"early": [float("inf"), 0.0]},
+        {"error": [0.0]},
+        {"weights": [1.0] * 9},
+    ],
+    ids=str,
+)
+def test_state_with_impossible_numbers_is_refused(change: dict[str, list[float]]) -> None:
+    """Without it no template is the commonest, and the next beat ended the hub."""
+    state = BeatTemplatesState.fresh()
+    state.weights, state.counts = [2.0, 1.0], [2, 1]
+    state.early, state.error = [0.0, 0.0], [0.0, 0.0]
+    assert BeatTemplates(state).usual()
+    for name, values in change.items():
+        setattr(state, name, values)
+    with pytest.raises(SnapshotError):
+        BeatTemplates(state)

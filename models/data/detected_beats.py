@@ -1,4 +1,4 @@
-"""Beats as the stream finds them: detected, cut and put into context by the live code.
+"""Beats as the stream finds them: detected, cut and measured by the live code.
 
 A record runs through `pipeline.signal.segmenter`, detector in the loop. Afterwards its beats are
 paired with the annotation by the rules of `models.ec57.matching`. The classifier's training and
@@ -13,9 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.data.measured_beats import measured
 from models.ec57.matching import classes_of, match_beats, match_samples
-from pipeline.constants import CLASSES
-from pipeline.scoring.rr_context import RRContext
 from pipeline.signal.quality import Reason
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
@@ -38,8 +37,10 @@ class DetectedRecord:
     samples: NDArray[np.int64]
     windows: NDArray[np.float32]
     """float32[n, 320]."""
-    context: NDArray[np.float32]
-    """float32[n, RR_FEATURES]."""
+    rr_s: NDArray[np.float64]
+    """The interval before each, NaN where it is not known."""
+    measures: NDArray[np.float32]
+    """float32[n, MEASURES], see `pipeline.scoring.beat_measures`."""
     analysable: NDArray[np.bool_]
     classes: NDArray[np.str_]
     """Class of the annotation, one of `models.ec57.matching.CLASSES`, or `FALSE_DETECTION`."""
@@ -63,14 +64,8 @@ def detect_beats(path: Path) -> DetectedRecord:
     windows = np.concatenate([part.windows for part in parts])
     rr_s = np.concatenate([part.rr_s for part in parts])
     analysable = np.concatenate([part.reasons for part in parts]) == Reason.OK
-    # 2. Put each beat into the context of those before it.
-    memory = RRContext()
-    context = np.stack(
-        [
-            memory.note(rr, window if usable else None)
-            for rr, window, usable in zip(rr_s.tolist(), windows, analysable, strict=True)
-        ]
-    )
+    # 2. Measure each beat beside those before it.
+    measures, _ = measured(rr_s, windows, analysable)
     # 3. Pair detections with annotations, one to one, and give each its class.
     pairs = match_beats(annotated, found, match_samples(info.fs_hz))
     of_annotation = classes_of(symbols)
@@ -83,7 +78,8 @@ def detect_beats(path: Path) -> DetectedRecord:
         fs_hz=info.fs_hz,
         samples=found[counted],
         windows=windows[counted],
-        context=context[counted],
+        rr_s=rr_s[counted],
+        measures=measures[counted],
         analysable=analysable[counted],
         classes=classes[counted],
         missed=of_annotation[missed],
@@ -107,35 +103,3 @@ def _outside_flutter(path: Path, samples: NDArray[np.int64]) -> NDArray[np.bool_
     for first, last in read_flutter(path):
         outside &= (samples < first) | (samples > last)
     return outside
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingBeats:
-    """Analysable detections of one of `CLASSES`, one row each, ordered by group."""
-
-    windows: NDArray[np.float32]
-    context: NDArray[np.float32]
-    classes: NDArray[np.int64]
-    """Index into `pipeline.constants.CLASSES`."""
-    groups: NDArray[np.int64]
-    """int64[groups, 2]: first row and number of rows of each record's beats of each class."""
-
-
-def training_beats(records: Sequence[DetectedRecord]) -> TrainingBeats:
-    """Collect the beats of these records, record by record and class by class."""
-    windows, context, classes, sizes = [], [], [], []
-    for record in records:
-        for number, name in enumerate(CLASSES):
-            rows = record.analysable & (record.classes == name)
-            if rows.any():
-                windows.append(record.windows[rows])
-                context.append(record.context[rows])
-                sizes.append(int(rows.sum()))
-                classes.append(np.full(sizes[-1], number, dtype=np.int64))
-    firsts = np.cumsum([0, *sizes[:-1]])
-    return TrainingBeats(
-        windows=np.concatenate(windows),
-        context=np.concatenate(context),
-        classes=np.concatenate(classes),
-        groups=np.stack((firsts, sizes), axis=1).astype(np.int64),
-    )

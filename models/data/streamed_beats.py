@@ -1,8 +1,8 @@
-"""Records as the stream sees them, beat by beat: window, rhythm, live score, class probabilities.
+"""Records as the stream sees them, beat by beat: window, measures, live score without the class.
 
-A record runs through the parts of the live monitor, each beat in order: segmenter, student, live
-score, context of the classifier, classifier, evidence of atrial fibrillation. What is learned of
-the patient depends on no class, so all else is as it is live.
+A record runs through the parts of the live monitor, each beat in order: segmenter, measures,
+student, live score. What is learned of the patient depends on no class. So the class of a beat may
+come from any classifier, afterwards: `judged` gives the live score and the decision with it.
 
 `reference_of` pairs the beats with the annotation, by the rules of `models.ec57.matching`.
 """
@@ -14,34 +14,26 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.atrial_beats import SHIPPED
 from models.data.detected_beats import FALSE_DETECTION
+from models.data.measured_beats import measured
 from models.ec57.matching import classes_of, match_beats, match_samples
-from models.inference.classifier import Classifier
 from models.inference.student import WindowScorer
-from pipeline.alarms.atrial_fibrillation import AtrialMeasures, AtrialState
-from pipeline.constants import CLASSES, RR_FEATURES
-from pipeline.scoring.live_score import COMPONENTS, LiveScore, LiveScoreConfig
-from pipeline.scoring.rr_context import RRContext
+from pipeline.constants import CLASSES
+from pipeline.scoring.live_score import LiveScore, LiveScoreConfig, class_contribution
 from pipeline.signal.quality import Reason
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
 from replay.annotations import read_beats, read_flutter
 from replay.records import read_lead
 
-CONTRIBUTIONS: Final = (*COMPONENTS, "typical")
-"""Columns of `StreamedBeats.contributions`."""
-
-
-_NOT_NAMED: Final = np.full(len(CLASSES), 1.0 / len(CLASSES), dtype=np.float32)
-"""Beats are classified after all are scored: the live score does not use the class."""
+_UNDECIDED: Final = np.full(len(CLASSES), 1.0 / len(CLASSES), dtype=np.float32)
+_OF_UNDECIDED: Final = float(class_contribution(_UNDECIDED))
 
 
 class Models(NamedTuple):
-    """What scores and names the beats."""
+    """What scores the beats."""
 
     scorer: WindowScorer
-    classifier: Classifier
     config: LiveScoreConfig
 
 
@@ -56,22 +48,15 @@ class StreamedBeats:
     rr_s: NDArray[np.float64]
     windows: NDArray[np.float32]
     """float32[n, 320]."""
-    context: NDArray[np.float32]
-    """float32[n, RR_FEATURES], of what was learned as it is live."""
+    measures: NDArray[np.float32]
+    """float32[n, MEASURES]."""
     analysable: NDArray[np.bool_]
     student: NDArray[np.float32]
     """The student's score."""
-    contributions: NDArray[np.float32]
-    """float32[n, len(CONTRIBUTIONS)], to the live score; NaN of those not known yet."""
     score: NDArray[np.float64]
-    """The live score."""
-    anomalous: NDArray[np.bool_]
-    held: NDArray[np.bool_]
-    """Nothing was learned from the beat (`pipeline.scoring.baseline_hold`)."""
-    probabilities: NDArray[np.float32]
-    """float32[n, 4], of each of `CLASSES`."""
-    fibrillation: NDArray[np.float64]
-    """Evidence of atrial fibrillation, the logarithm of its odds."""
+    """The live score without the contribution of the class."""
+    learning: NDArray[np.bool_]
+    """Whether the patient's usual beats were still being learned."""
 
     @property
     def fs_hz(self) -> float:
@@ -82,6 +67,14 @@ class StreamedBeats:
     def seconds(self) -> float:
         """Length of the record."""
         return float(self.extent[1] / self.extent[0])
+
+
+class JudgedBeats(NamedTuple):
+    """The live score of beats, and which of them are anomalous."""
+
+    score: NDArray[np.float64]
+    """NaN where nothing is known."""
+    anomalous: NDArray[np.bool_]
 
 
 class ReferenceBeats(NamedTuple):
@@ -126,46 +119,39 @@ def follow(
     usable: NDArray[np.bool_],
     models: Models,
 ) -> StreamedBeats:
-    """Score and classify the beats of one patient, in order; arguments as in `StreamedBeats`."""
+    """Measure and score the beats of one patient, in order; arguments as in `StreamedBeats`."""
     beats = len(rr_s)
     student = np.full(beats, np.nan, dtype=np.float32)
     student[usable] = models.scorer.score(windows[usable]).scores
-    context = np.zeros((beats, RR_FEATURES), dtype=np.float32)
-    contributions = np.full((beats, len(CONTRIBUTIONS)), np.nan, dtype=np.float32)
-    score, fibrillation = np.full(beats, np.nan), np.full(beats, np.nan)
-    anomalous, held = np.zeros(beats, dtype=bool), np.zeros(beats, dtype=bool)
-    live, memory = LiveScore(models.config), RRContext()
-    atrial = AtrialMeasures(AtrialState.fresh())
+    score, learning = np.full(beats, np.nan), np.zeros(beats, dtype=bool)
+    live = LiveScore(models.config)
     for i, rr in enumerate(rr_s.tolist()):
-        window = windows[i] if usable[i] else None
-        measures = atrial.of_beat(rr, windows[i], usable=bool(usable[i]))
-        if measures is not None:
-            fibrillation[i] = measures @ SHIPPED[:-1] + SHIPPED[-1]
-        context[i] = memory.compare(rr, window)
-        if window is None:
-            live.skip(rr)
+        if usable[i]:
+            verdict = live.score(windows[i], rr, float(student[i]), _UNDECIDED)
+            score[i], learning[i] = verdict.score - _OF_UNDECIDED, verdict.learning
         else:
-            verdict = live.score(window, rr, float(student[i]), _NOT_NAMED)
-            score[i], anomalous[i], held[i] = verdict.score, verdict.anomalous, verdict.held
-            contributions[i] = [verdict.contributions.get(name, np.nan) for name in CONTRIBUTIONS]
-        memory.remember(rr, window, held=bool(held[i]))
-    probabilities = np.full((beats, len(CLASSES)), np.nan, dtype=np.float32)
-    probabilities[usable] = models.classifier.classify(windows[usable], context[usable])
+            live.skip(rr)
+    measures, _ = measured(rr_s, windows, usable)
     return StreamedBeats(
         extent=extent,
         samples=samples,
         rr_s=rr_s,
         windows=windows,
-        context=context,
+        measures=measures,
         analysable=usable,
         student=student,
-        contributions=contributions,
         score=score,
-        anomalous=anomalous,
-        held=held,
-        probabilities=probabilities,
-        fibrillation=fibrillation,
+        learning=learning,
     )
+
+
+def judged(
+    beats: StreamedBeats, probabilities: NDArray[np.float32], config: LiveScoreConfig
+) -> JudgedBeats:
+    """Return the live score of beats with these probabilities of `CLASSES`, float32[n, 4]."""
+    score = beats.score + class_contribution(probabilities)
+    threshold = np.where(beats.learning, config.learning_threshold, config.threshold)
+    return JudgedBeats(score, score > threshold)
 
 
 def reference_of(path: Path, beats: StreamedBeats) -> ReferenceBeats:

@@ -1,139 +1,106 @@
-"""Cross-validate the trees that name every beat, by patient, over DS1 and svdb.
+"""Classifiers that have not seen a patient: of DS1 alone, and cross-validated over all patients.
 
-    monitor train beat-folds --data DIR
+    monitor evaluate beats --data DIR --folder DIR
 
-Each of four parts of the patients is named by trees that were grown on the other three. Figures are
-those of `models.evaluation.protocols.beats`, of each database apart, with and without the rule that
-no beat is S in atrial fibrillation. The weights of the evidence of atrial fibrillation were fitted
-on these records as well, and the live score was calibrated on DS1: DS2 alone is unseen to all.
+Each of four parts of the patients that the classifier is trained on is left out by one classifier;
+a further one is trained on DS1 alone, as the literature does. They are trained where the folder
+does not hold them yet. So every record can be named by a classifier of other patients: those of DS2
+by that of DS1, all others by that without their part. The weights of the evidence of atrial
+fibrillation were fitted on all these records but DS2.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from models.data.mitdb import DATABASE, DS1, database_folder
-from models.data.streamed_beats import Models
-from models.evaluation.protocols.beats import (
-    COUNTING,
-    DatabaseFigures,
-    figures_of,
-    load_records,
-)
-from models.files.calibration import load_calibration
-from models.inference.beat_trees import BeatTrees, without_fibrillation
-from models.inference.classifier import ClassifierScorer
-from models.inference.student import StudentScorer
-from models.training.beat_trees import (
+from models.data.mitdb import DATABASE, DS1, DS2
+from models.data.training_beats import (
     DATABASES,
-    SVDB,
-    BeatTreesConfig,
-    MeasuredRecord,
-    fit_beat_trees,
-    measure_records,
+    PARTS,
+    TrainingRecord,
+    part_of,
+    record_names,
+    training_records,
 )
-from models.training.classifier import FOLDS
-from pipeline.constants import CLASSES
+from models.files.beat_trees import SHIPPED_TREES, load_beat_trees
+from models.files.classifier import SHIPPED_CLASSIFIER, load_classifier
+from models.inference.beat_classifier import BeatClassifier
+from models.training.beat_classifier import BeatClassifierConfig, ClassifierParts, fit
+from models.training.progress import Progress
+from pipeline.errors import ArtifactError
 
-PARTS: Final = len(FOLDS)
+Unseen = Callable[[str], BeatClassifier]
+"""Returns the classifier for a record; raises `ArtifactError` where none is without it."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BeatFolds:
-    """The figures of trees, each patient named by trees of other patients."""
-
-    protocol: str = "beats, cross-validation by patient over DS1 and svdb"
-    folds: list[list[str]]
-    counting: list[str]
-    config: dict[str, float]
-    streams: dict[str, dict[str, int]]
-    """Of streams of heavy ectopy of patients left out: how many beats of each class got which name;
-    empty where there are no such streams."""
-    trees: dict[str, DatabaseFigures]
-    """By database."""
-    without_fibrillation: dict[str, DatabaseFigures]
-    """The same with no beat S in atrial fibrillation."""
+_DS1: Final = "ds1"
 
 
-def cross_validate_beats(
+def classifiers_without(
     data: Path,
-    config: BeatTreesConfig,
-    *,
-    cache: Path | None = None,
+    config: BeatClassifierConfig,
+    folder: Path,
+    progress: Progress,
     on_step: Callable[[str], None] = lambda text: None,
-) -> BeatFolds:
-    """Grow trees without each part of the patients, and name the beats of that part.
+) -> Unseen:
+    """Return what names records without having seen them; train what ``folder`` lacks.
+
+    Args:
+        data: folder with ``mitdb/``, ``svdb/`` and ``cinc17/``.
+        config: of each training.
+        folder: holds the classifiers; an interrupted training continues.
+        progress: called within each epoch of a network and after it.
+        on_step: called before each record that is read.
 
     Raises:
         InputError: records are missing or unusable.
-        ConfigError: scikit-learn is not installed.
+        ArtifactError: a classifier in the folder is unusable.
+        ConfigError: a library for training is not installed.
     """
-    names, records = measure_records(data, DATABASES, config, cache=cache, on_step=on_step)
-    folds = [[*FOLDS[part], *names[SVDB][part::PARTS]] for part in range(PARTS)]
-    named: dict[str, NDArray[np.float32]] = {}
-    streams: dict[str, dict[str, int]] = {}
-    for part, out in enumerate(folds):
-        on_step(f"trees without part {part + 1}")
-        trees = BeatTrees(
-            fit_beat_trees([one for one in records if one.name not in out], config, {})
-        )
-        for one in records:
-            if one.name not in out:
-                continue
-            found = trees.probabilities(one.measures)
-            if one.synthetic:
-                _count(streams, one, found)
-            else:
-                named[one.name] = found
-    return _result(data, config, folds, named, streams, cache)
+    names = record_names(data, DATABASES)
+    wanted = {_DS1: {DATABASE: DS1}, **_without_part(names)}
+    if not all((folder / one / SHIPPED_CLASSIFIER.name).is_file() for one in wanted):
+        records = training_records(data, names, on_step)
+        for one, seen in wanted.items():
+            if not (folder / one / SHIPPED_CLASSIFIER.name).is_file():
+                _train(records, seen, config, folder / one, progress)
+    parts = {one: _load(folder / one, seen) for one, seen in wanted.items()}
+
+    def unseen(record: str) -> BeatClassifier:
+        of = _DS1 if record in DS2 else f"part-{part_of(record, names)}"
+        return parts[of].classifier
+
+    return unseen
 
 
-def _count(
-    streams: dict[str, dict[str, int]], one: MeasuredRecord, found: NDArray[np.float32]
+def _without_part(names: Mapping[str, Sequence[str]]) -> dict[str, dict[str, tuple[str, ...]]]:
+    return {
+        f"part-{part}": {
+            database: tuple(name for name in of if part_of(name, names) != part)
+            for database, of in names.items()
+        }
+        for part in range(PARTS)
+    }
+
+
+def _train(
+    records: Sequence[TrainingRecord],
+    seen: Mapping[str, tuple[str, ...]],
+    config: BeatClassifierConfig,
+    folder: Path,
+    progress: Progress,
 ) -> None:
-    """Add how the beats of a stream were named."""
-    names = np.array(CLASSES)[found.argmax(axis=1)]
-    for kind in CLASSES:
-        row = streams.setdefault(kind, dict.fromkeys(CLASSES, 0))
-        for name in CLASSES:
-            chosen = one.usable & (one.classes == kind) & (names == name)
-            row[name] += int(np.count_nonzero(chosen))
+    of_seen = [one for one in records if one.name in seen.get(one.database, ())]
+    network = dataclasses.replace(config.network, folder=folder)
+    fit(of_seen, seen, dataclasses.replace(config, network=network), progress).save(folder)
 
 
-def _result(
-    data: Path,
-    config: BeatTreesConfig,
-    folds: list[list[str]],
-    named: dict[str, NDArray[np.float32]],
-    streams: dict[str, dict[str, int]],
-    cache: Path | None,
-) -> BeatFolds:
-    folder = database_folder(data)
-    models = Models(StudentScorer.load(device="cpu"), ClassifierScorer.load(), load_calibration())
-    svdb = sorted(name for fold in folds for name in fold if name not in DS1)
-    plain, gated = {}, {}
-    for title, database, of in ((f"{DATABASE} DS1", DATABASE, DS1), (SVDB, SVDB, tuple(svdb))):
-        paths = [folder.parent / database / name for name in of]
-        loaded = load_records(paths, models, cache, lambda text: None)
-        for one in loaded:
-            named[one.name][~one.beats.analysable] = np.nan
-        plain[title] = figures_of(loaded, named)
-        gated[title] = figures_of(
-            loaded,
-            {
-                one.name: without_fibrillation(named[one.name], one.beats.fibrillation)
-                for one in loaded
-            },
-        )
-    return BeatFolds(
-        folds=folds,
-        counting=list(COUNTING),
-        config={name: float(getattr(config, name)) for name in config.__slots__},
-        streams=streams,
-        trees=plain,
-        without_fibrillation=gated,
+def _load(folder: Path, seen: Mapping[str, tuple[str, ...]]) -> ClassifierParts:
+    found = ClassifierParts(
+        load_beat_trees(folder / SHIPPED_TREES.name),
+        load_classifier(folder / SHIPPED_CLASSIFIER.name),
     )
+    for part in found:
+        if dict(part.training.records) != dict(seen):
+            raise ArtifactError(f"{folder} was trained on other records: remove it")
+    return found

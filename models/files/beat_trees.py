@@ -24,33 +24,30 @@ from models.files.model_file import (
 )
 from models.files.strict_json import JsonObject, to_json
 from models.files.student import INPUT as WINDOW_INPUT
+from models.files.student import SHIPPED_STUDENT
 from pipeline.constants import CLASSES
 from pipeline.errors import ArtifactError
-from pipeline.scoring.beat_features import FEATURE_NAMES
-from pipeline.scoring.live_score import COMPONENTS
+from pipeline.scoring.beat_measures import CONTEXT_COLUMNS, MEASURE_NAMES
+
+SHIPPED_TREES: Final = SHIPPED_STUDENT.with_name("beat_trees.json")
 
 MOST_TREES: Final = 4_000
 MOST_NODES: Final = 60_000
 
-LIVE_NAMES: Final = (
-    *(f"live_{name}" for name in (*COMPONENTS, "typical")),
-    "live_score",
-    "fibrillation",
+INPUT_COLUMNS: Final = tuple(
+    column for column in range(len(MEASURE_NAMES)) if column not in CONTEXT_COLUMNS
 )
-"""What the live stream knows of a beat: contributions to its live score, their sum, evidence of
-atrial fibrillation in [-8, 8]; 0 where not known."""
-
-INPUT_NAMES: Final = (*FEATURE_NAMES, *LIVE_NAMES)
-"""What the trees see of a beat, in this order."""
+INPUT_NAMES: Final = tuple(MEASURE_NAMES[column] for column in INPUT_COLUMNS)
+"""What the trees see of a beat, in this order: all but what the network sees."""
 
 NODE_ARRAYS: Final = ("feature", "threshold", "left", "right", "value")
 
 KIND: Final = WeightsKind(
     model="beat-trees",
-    format=1,
+    format=2,
     input={**WINDOW_INPUT, "features": list(INPUT_NAMES), "classes": list(CLASSES)},
     network={},
-    remedy="train them with `monitor train beats`",
+    remedy="install this version's weights again, or train them with `monitor train classifier`",
 )
 
 
@@ -72,6 +69,8 @@ class BeatTreesTraining:
     """Share of the measures that each split chooses from, drawn at random."""
     synthetic_weight: float
     """Of a beat of a stream of heavy ectopy, beside one of a record; 0 without such streams."""
+    rhythm_weights: Mapping[str, float]
+    """Of a beat of a record of which the rhythm alone is known, by the name of the rhythm."""
     seed: int
     library: str
     """What trained them, and its version."""
@@ -113,7 +112,7 @@ def save_beat_trees(artifact: BeatTreesArtifact, description: Path) -> str:
     return write_weights(KIND, parts, tensors, tensor_shapes(trees, nodes), description)
 
 
-def load_beat_trees(description: Path) -> BeatTreesArtifact:
+def load_beat_trees(description: Path = SHIPPED_TREES) -> BeatTreesArtifact:
     """Read trees and check all of them.
 
     Args:

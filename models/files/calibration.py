@@ -21,7 +21,7 @@ from models.files.student import SHIPPED_STUDENT, load_student
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.scoring.live_score import COMPONENTS, LiveScoreConfig, Scale
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 SHIPPED_CALIBRATION: Final = SHIPPED_STUDENT.with_name("live_score.json")
 
 _MAX_BYTES: Final = 65_536
@@ -46,11 +46,12 @@ class Threshold:
 class Calibration:
     """Scales and thresholds of the live score, and the records that they come from."""
 
-    records: tuple[str, ...]
+    records: Mapping[str, tuple[str, ...]]
+    """By database."""
     halves: tuple[tuple[str, ...], tuple[str, ...]]
-    """Each was scored by a student that was trained on the other."""
+    """Of mitdb: each was scored by a student that was trained on the other."""
     beats: Mapping[str, int]
-    """Number of analysable beats, by class of EC57; "-" for false detections."""
+    """Number of analysable beats of annotated records, by class of EC57; "-": false detections."""
     hours: float
     scales: Mapping[str, Scale]
     """Of each of `pipeline.scoring.live_score.COMPONENTS`."""

@@ -24,8 +24,8 @@ from models.files.model_file import (
 from models.files.strict_json import JsonObject, to_json
 from models.files.student import INPUT as WINDOW_INPUT
 from models.files.student import SHIPPED_STUDENT
-from pipeline.constants import CLASSES, RR_FEATURES, WINDOW_SAMPLES
-from pipeline.scoring.rr_context import RR_FEATURE_NAMES
+from pipeline.constants import CLASSES, WINDOW_SAMPLES
+from pipeline.scoring.beat_measures import CONTEXT_COLUMNS, MEASURE_NAMES
 
 SHIPPED_CLASSIFIER: Final = SHIPPED_STUDENT.with_name("classifier.json")
 
@@ -55,7 +55,7 @@ LEAK: Final = 0.1
 # wrongly without failing.
 INPUT: Final[JsonObject] = {
     **WINDOW_INPUT,
-    "context": list(RR_FEATURE_NAMES),
+    "context": [MEASURE_NAMES[column] for column in CONTEXT_COLUMNS],
     "classes": list(CLASSES),
 }
 
@@ -72,7 +72,7 @@ NETWORK: Final[JsonObject] = {
 
 KIND: Final = WeightsKind(
     model="resnext-classifier",
-    format=1,
+    format=2,
     input=INPUT,
     network=NETWORK,
     remedy="install this version's weights again, or train them with `monitor train classifier`",
@@ -84,7 +84,6 @@ class ClassifierSettings(TrainingSettings):
     """What decides the outcome of the classifier's training."""
 
     optimiser: str
-    held_out: int | None
     beats_sha256: str
     """Of the windows, contexts and classes that train it."""
 
@@ -93,15 +92,16 @@ class ClassifierSettings(TrainingSettings):
 class ClassifierTraining(ClassifierSettings):
     """Where the weights of a classifier come from."""
 
-    database: str
-    records: tuple[str, ...]
+    records: Mapping[str, tuple[str, ...]]
+    """By database."""
     beats: Mapping[str, int]
     """Number of beats of each class."""
     class_weights: Mapping[str, float]
     focus: float
     """Gamma of the focal loss."""
     most_of_a_record: Mapping[str, int]
-    """Beats of a record in an epoch, of class N and of each of the ``others``."""
+    """Beats of a record in an epoch: of class N, of each of the ``others``, and of a record of
+    which the rhythm alone is known."""
     epoch: int
     """The one that was kept."""
 
@@ -135,7 +135,7 @@ def tensor_shapes() -> dict[str, tuple[int, ...]]:
         shapes[f"{prefix}.expand.weight"] = (width, inner, 1)
         shapes[f"{prefix}.shortcut.weight"] = (width, inputs[stage], 1)
     shapes["flat.weight"] = (FLAT_WIDTH, inputs[-1] * LAST_SAMPLES)
-    shapes["context.weight"] = (CONTEXT_WIDTH, RR_FEATURES)
+    shapes["context.weight"] = (CONTEXT_WIDTH, len(CONTEXT_COLUMNS))
     shapes["join.weight"] = (HEAD_WIDTH, FLAT_WIDTH + CONTEXT_WIDTH)
     shapes["head.weight"] = (len(CLASSES), HEAD_WIDTH)
     biases = {name.replace("weight", "bias"): (shape[0],) for name, shape in shapes.items()}

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.files.student import SHIPPED_STUDENT
-from models.inference.classifier import ClassifierScorer
+from models.inference.beat_classifier import BeatClassifier
 from models.inference.student import StudentScorer
-from pipeline.constants import MEASURES, RR_FEATURES
+from pipeline.constants import MEASURES
 from pipeline.scoring.protocols import ScoredBatch
 
 Floats = NDArray[np.float32]
@@ -73,26 +73,4 @@ def load_scorer(description: Path = SHIPPED_STUDENT, *, device: str | None = Non
     Raises:
         ArtifactError: a model is missing, altered, or made for something else.
     """
-    return BeatScorer(StudentScorer.load(description, device=device), load_class_model())
-
-
-def load_class_model() -> ClassModel:
-    """Return the class model that ships.
-
-    Raises:
-        ArtifactError: it is missing, altered, or made for something else.
-    """
-    return _ByWindow(ClassifierScorer.load())
-
-
-class _ByWindow:
-    """The classifier of anomalous beats as a class model: it sees no RR context."""
-
-    def __init__(self, classifier: ClassifierScorer) -> None:
-        self._classifier = classifier
-        self.name: Final = classifier.name
-
-    def probabilities(self, windows: Floats, measures: Floats) -> Floats:
-        """Return what the classifier says of the windows alone."""
-        no_context = np.zeros((len(windows), RR_FEATURES), dtype=np.float32)
-        return self._classifier.classify(windows, no_context)
+    return BeatScorer(StudentScorer.load(description, device=device), BeatClassifier.load())

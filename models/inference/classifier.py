@@ -1,4 +1,4 @@
-"""Classify beats with the trained classifier, in numpy.
+"""The network of the classifier, in numpy.
 
 `ClassifierScorer` satisfies `Classifier` and needs no torch. Every
 convolution is a product of matrices over the patches of its input, channels last; the grouped ones
@@ -13,7 +13,7 @@ Thread-safe: a classifier does not change after it is made.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -31,27 +31,15 @@ from models.files.classifier import (
     ClassifierArtifact,
     load_classifier,
 )
-from pipeline.constants import CLASSES, RR_FEATURES, WINDOW_SAMPLES
+from pipeline.constants import CLASSES, WINDOW_SAMPLES
+from pipeline.scoring.beat_measures import CONTEXT_COLUMNS
 
 TILE: Final = 16
 """Beats computed together: their activations stay in the processor's cache."""
 
+CONTEXTS: Final = len(CONTEXT_COLUMNS)
+
 Floats = NDArray[np.float32]
-
-
-class Classifier(Protocol):
-    """Names the class of beats by window and RR context, each by itself."""
-
-    def classify(self, windows: Floats, rr_context: Floats) -> Floats:
-        """Return the probabilities of `CLASSES`, float32[B, 4], rows of sum 1.
-
-        Stateless and independent of the batch, bit for bit.
-
-        Args:
-            windows: float32[B, 320] in [-1, 1]; B may be any number, 0 included.
-            rr_context: float32[B, RR_FEATURES], see `pipeline.scoring.rr_context`.
-        """
-        ...
 
 
 class ClassifierScorer:
@@ -83,35 +71,39 @@ class ClassifierScorer:
         """
         return cls(load_classifier(description))
 
-    def classify(self, windows: Floats, rr_context: Floats) -> Floats:
-        """Return the probabilities of `CLASSES`, as `Classifier.classify` promises.
+    def classify(self, windows: Floats, context: Floats) -> Floats:
+        """Return the probabilities of `CLASSES`, float32[B, 4], rows of sum 1.
+
+        Args:
+            windows: float32[B, 320] in [-1, 1]; B may be any number, 0 included.
+            context: float32[B, CONTEXTS], of `pipeline.scoring.beat_measures.CONTEXT_COLUMNS`.
 
         Raises:
             ValueError: another shape, a window value that is not finite or outside [-1, 1], or a
                 context that is not finite.
         """
         beats = len(windows)
-        if windows.shape != (beats, WINDOW_SAMPLES) or rr_context.shape != (beats, RR_FEATURES):
+        if windows.shape != (beats, WINDOW_SAMPLES) or context.shape != (beats, CONTEXTS):
             raise ValueError(
-                f"windows of shape {windows.shape} and contexts of shape {rr_context.shape}, not "
-                f"[B, {WINDOW_SAMPLES}] and [B, {RR_FEATURES}]"
+                f"windows of shape {windows.shape} and contexts of shape {context.shape}, not "
+                f"[B, {WINDOW_SAMPLES}] and [B, {CONTEXTS}]"
             )
         # A thousandth of slack for the rounding of the scaling; NaN fails the comparison too.
-        if not (np.abs(windows) <= 1.001).all() or not np.isfinite(rr_context).all():
+        if not (np.abs(windows) <= 1.001).all() or not np.isfinite(context).all():
             raise ValueError("a value is not finite, or a window's is outside [-1, 1]")
         probabilities = np.empty((beats, len(CLASSES)), dtype=np.float32)
         for first in range(0, beats, TILE):
             tile = slice(first, first + TILE)
             logits = self._logits(
                 np.ascontiguousarray(windows[tile], dtype=np.float32),
-                np.ascontiguousarray(rr_context[tile], dtype=np.float32),
+                np.ascontiguousarray(context[tile], dtype=np.float32),
             )
             logits -= logits.max(axis=1, keepdims=True)
             np.exp(logits, out=logits)
             probabilities[tile] = logits / logits.sum(axis=1, keepdims=True)
         return probabilities
 
-    def _logits(self, windows: Floats, rr_context: Floats) -> Floats:
+    def _logits(self, windows: Floats, context: Floats) -> Floats:
         first = _convolve(
             windows[:, :, None], self._window, STEM_KERNEL, stride=STEM_STRIDE, padding=4
         )
@@ -127,7 +119,7 @@ class ClassifierScorer:
         # PyTorch flattens with the channels first.
         flat = np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(len(x), 1, -1)
         from_window = _leaky(self._layer("flat", flat))
-        from_context = _leaky(self._layer("context", rr_context[:, None]))
+        from_context = _leaky(self._layer("context", context[:, None]))
         joined = _leaky(self._layer("join", np.concatenate((from_window, from_context), axis=2)))
         return self._layer("head", joined)[:, 0]
 

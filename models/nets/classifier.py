@@ -39,7 +39,8 @@ from models.files.classifier import (
     WIDTHS,
     stage_inputs,
 )
-from pipeline.constants import CLASSES, RR_FEATURES
+from pipeline.constants import CLASSES
+from pipeline.scoring.beat_measures import CONTEXT_COLUMNS
 
 MAP_DROPOUT: Final = 0.5
 """Share of the last map's values that are dropped in training."""
@@ -83,15 +84,15 @@ class ResNeXt(nn.Module):
         inputs = stage_inputs()
         self.stages = nn.ModuleList(map(Block, inputs, INNER_WIDTHS, WIDTHS))
         self.flat = nn.Linear(inputs[-1] * LAST_SAMPLES, FLAT_WIDTH)
-        self.context_norm = nn.BatchNorm1d(RR_FEATURES, affine=False)
-        self.context = nn.Linear(RR_FEATURES, CONTEXT_WIDTH)
+        self.context_norm = nn.BatchNorm1d(len(CONTEXT_COLUMNS), affine=False)
+        self.context = nn.Linear(len(CONTEXT_COLUMNS), CONTEXT_WIDTH)
         self.join = nn.Linear(FLAT_WIDTH + CONTEXT_WIDTH, HEAD_WIDTH)
         self.head = nn.Linear(HEAD_WIDTH, len(CLASSES))
 
     def forward(
         self, windows_b1t: Tensor, context_bf: Tensor, rng: torch.Generator | None = None
     ) -> Tensor:
-        """Return the logits [B, 4] of windows [B, 1, 320] with contexts [B, RR_FEATURES].
+        """Return the logits [B, 4] of windows [B, 1, 320] with contexts [B, contexts].
 
         In training, ``rng`` on the CPU draws what is dropped and the noise of the context, so that
         a run can be repeated. Without it nothing is dropped or added.

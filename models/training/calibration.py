@@ -1,48 +1,59 @@
-"""Find the scales and thresholds of the live score on the patients of DS1.
+"""Find the scales and thresholds of the live score.
 
     monitor train calibration --half-a FILE --half-b FILE
 
-`calibrate` runs the streaming front end, detector in the loop, over de Chazal's training patients
-and computes each component of `pipeline.scoring.live_score` for every beat. The live score meets
-patients that its student has never seen, so it is calibrated on such: of DS1's two halves, each is
-scored by a student that was trained on the other. Normal beats give the scales. The threshold for a
-rate of false alerts is the score above which a normal beat or a false detection begins so many
-episodes an hour (`pipeline.alarms.beat_rules`); it is stored for several rates, and
-`models.files.calibration.load_calibration` finds those between.
+`calibrate` runs the streaming front end, detector in the loop, over patients that neither student
+nor classifier has seen: of DS1's two halves, each is scored by a student that was trained on the
+other, svdb by the student that ships, and each record is named by a classifier that was trained
+without its patient. Normal beats of DS1 give the scales of the components of
+`pipeline.scoring.live_score`.
+
+The threshold for a rate of false alerts is the score above which a normal beat or a false detection
+of DS1 or svdb begins so many episodes an hour (`pipeline.alarms.beat_rules`); it is stored for
+several rates, and `models.files.calibration.load_calibration` finds those between. While a patient
+is still being learned nothing is known but what is common to all. The threshold for these beats is
+the one that one in a hundred beats of normal records of the Challenge 2017 exceeds, at the default
+rate; at another rate more or fewer in proportion.
 
 Source of the split: de Chazal, O'Dwyer & Reilly, IEEE Trans. Biomed. Eng. 51 (2004).
 """
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.mitdb import DS1, DS1A, DS1B, database_folder
+from models.data.cinc17 import find_labelled
+from models.data.measured_beats import measured
+from models.data.mitdb import DATABASE, DS1, DS1A, DS1B, database_folder
+from models.data.training_beats import CINC17, NORMAL_RHYTHM, SVDB
 from models.ec57.matching import classes_of, match_beats, match_samples
+from models.experiments.beat_folds import Unseen
 from models.files.calibration import Calibration, Threshold
 from models.files.student import load_student
+from models.inference.beat_classifier import BeatClassifier
 from models.inference.student import StudentScorer, WindowScorer
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.errors import ArtifactError
 from pipeline.scoring.live_score import (
     COMPONENTS,
-    UNIVERSAL,
     LiveScore,
     LiveScoreConfig,
     Scale,
     Typical,
+    class_contribution,
     contributions_of,
 )
 from pipeline.signal.quality import Reason
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
 from replay.annotations import read_beats, read_flutter
+from replay.headers import find_records
 from replay.records import read_lead
 
 FALSE_ALERTS_PER_HOUR: Final = 6.0
@@ -50,6 +61,9 @@ FALSE_ALERTS_PER_HOUR: Final = 6.0
 
 RATES_PER_HOUR: Final = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 30.0)
 """Not more: lower thresholds would make one long episode of several."""
+
+LEARNING_SHARE: Final = 0.01
+"""Of the normal beats of patients still being learned, above the threshold at the default rate."""
 
 _BETWEEN_RECORDS_S: Final = 86_400.0
 """Separates the records on one time line, so that no episode spans two."""
@@ -61,6 +75,8 @@ class _ScoredRecord:
 
     raw: dict[str, NDArray[np.float64]]
     """float64[n] for each component, unscaled; NaN where it has no value yet."""
+    of_class: NDArray[np.float64]
+    """What the probabilities of the classes contribute."""
     times_s: NDArray[np.float64]
     classes: NDArray[np.str_]
     """Class of `models.ec57.matching`, or "-" for a false detection."""
@@ -74,48 +90,92 @@ class _ScoredRecord:
         return np.isin(self.classes, ("N", "-"))
 
 
-def calibrate(
-    data: Path, scorer_a: WindowScorer, scorer_b: WindowScorer, on_step: Callable[[str], None]
-) -> Calibration:
+class Scorers(NamedTuple):
+    """What scores and names each record without having seen its patient."""
+
+    half_a: WindowScorer
+    """A student trained on the records DS1A; scores those of DS1B."""
+    half_b: WindowScorer
+    """The other way round."""
+    student: WindowScorer
+    """The one to calibrate for, trained on records of DS1; scores all others."""
+    unseen: Unseen
+    """Returns the classifier for a record."""
+
+
+def calibrate(data: Path, scorers: Scorers, on_step: Callable[[str], None]) -> Calibration:
     """Return the calibration of the live score.
 
     Args:
-        data: folder of the records, or the folder that holds ``mitdb/``.
-        scorer_a: trained on the records DS1A; scores those of DS1B.
-        scorer_b: the other way round.
-        on_step: called before each of the 22 records.
+        data: folder with ``mitdb/``, ``svdb/`` and ``cinc17/``.
+        scorers: of students and classifiers.
+        on_step: called before each record of `calibration_records`.
 
     Raises:
-        InputError: records of DS1 are missing.
+        InputError: records are missing.
+        ArtifactError: no classifier is without a record.
     """
-    # 1. Compute the components for every beat, each half by the student of the other.
-    folder = database_folder(data)
-    parts = []
-    for name in DS1:
-        on_step(f"record {name}")
-        parts.append(_score_record(folder / name, scorer_b if name in DS1A else scorer_a))
-    scored = _ScoredRecord(
-        raw={name: np.concatenate([part.raw[name] for part in parts]) for name in COMPONENTS},
-        times_s=np.concatenate([i * _BETWEEN_RECORDS_S + p.times_s for i, p in enumerate(parts)]),
-        classes=np.concatenate([part.classes for part in parts]),
-        learning=np.concatenate([part.learning for part in parts]),
-        hours=sum(part.hours for part in parts),
-    )
-    # 2. Scale them by the normal beats.
-    scales = _scales(scored)
-    # 3. Score every beat, of a known patient and as if it were of an unknown one.
-    known = np.concatenate([_scores(part, scales) for part in parts])
-    unknown = _universal_scores(scored, scales)
-    # 4. Find the threshold for each rate of false alerts.
+    # 1. Compute the components for every beat, by what has not seen the patient.
+    folder = database_folder(data).parent
+    of: dict[str, list[_ScoredRecord]] = {}
+    for database, name in calibration_records(data):
+        on_step(f"{database} {name}")
+        student = scorers.student
+        if database == DATABASE:
+            student = scorers.half_b if name in DS1A else scorers.half_a
+        scored = _score_record(
+            folder / database / name,
+            student,
+            scorers.unseen(name),
+            annotated=database != CINC17,
+        )
+        of.setdefault(database, []).append(scored)
+    # 2. Scale them by the normal beats of DS1.
+    scales = _scales(_together(of[DATABASE]))
+    # 3. Find the threshold for each rate of false alerts.
+    annotated = of[DATABASE] + of[SVDB]
+    scored = _together(annotated)
+    known = np.concatenate([_scores(part, scales) for part in annotated])
+    first = _together(of[CINC17])
+    unknown = np.concatenate([_scores(part, scales) for part in of[CINC17]])[first.learning]
     classes = sorted(set(scored.classes.tolist()))
     return Calibration(
-        records=DS1,
+        records={
+            database: tuple(name for one, name in calibration_records(data) if one == database)
+            for database in of
+        },
         halves=(DS1A, DS1B),
         beats={name: int((scored.classes == name).sum()) for name in classes},
         hours=round(scored.hours, 3),
         scales=scales,
         thresholds=_thresholds(scored, known, unknown),
         false_alerts_per_hour=FALSE_ALERTS_PER_HOUR,
+    )
+
+
+def calibration_records(data: Path) -> list[tuple[str, str]]:
+    """Return database and name of each record that the live score is calibrated on.
+
+    Raises:
+        InputError: a database is missing.
+    """
+    folder = database_folder(data).parent
+    return [
+        *((DATABASE, name) for name in DS1),
+        *((SVDB, path.stem) for path in find_records(str(folder / SVDB))),
+        *((CINC17, name) for name in find_labelled(folder / CINC17, NORMAL_RHYTHM)),
+    ]
+
+
+def _together(parts: Sequence[_ScoredRecord]) -> _ScoredRecord:
+    """Return several records as one."""
+    return _ScoredRecord(
+        raw={name: np.concatenate([part.raw[name] for part in parts]) for name in COMPONENTS},
+        of_class=np.concatenate([part.of_class for part in parts]),
+        times_s=np.concatenate([i * _BETWEEN_RECORDS_S + p.times_s for i, p in enumerate(parts)]),
+        classes=np.concatenate([part.classes for part in parts]),
+        learning=np.concatenate([part.learning for part in parts]),
+        hours=sum(part.hours for part in parts),
     )
 
 
@@ -136,18 +196,26 @@ def half_scorer(description: Path, split: str) -> StudentScorer:
     return StudentScorer(artifact)
 
 
-def _score_record(path: Path, scorer: WindowScorer) -> _ScoredRecord:
-    """Run the front end over a record and compute the components for each beat."""
+def _score_record(
+    path: Path, student: WindowScorer, classifier: BeatClassifier, *, annotated: bool
+) -> _ScoredRecord:
+    """Run the front end over a record and compute the components for each beat.
+
+    Beats of a record that is not ``annotated`` are all N.
+    """
     info, x = read_lead(path)
-    annotated, symbols = read_beats(path)
     segmenter = Segmenter(info.fs_hz)
     parts = [segmenter.push(SampleBlock(0, x)), segmenter.finish()]
     found = np.concatenate([part.samples for part in parts])
     windows = np.concatenate([part.windows for part in parts])
     rr_s = np.concatenate([part.rr_s for part in parts])
     analysable = np.concatenate([part.reasons for part in parts]) == Reason.OK
-    scores = np.zeros(len(found), dtype=np.float32)
-    scores[analysable] = scorer.score(windows[analysable]).scores
+    scores, of_class = np.zeros(len(found), dtype=np.float32), np.zeros(len(found))
+    scores[analysable] = student.score(windows[analysable]).scores
+    measures, _ = measured(rr_s, windows, analysable)
+    of_class[analysable] = class_contribution(
+        classifier.probabilities(windows[analysable], measures[analysable])
+    )
 
     live = LiveScore(_NO_CALIBRATION)
     raw = np.full((len(COMPONENTS), len(found)), np.nan)
@@ -160,16 +228,19 @@ def _score_record(path: Path, scorer: WindowScorer) -> _ScoredRecord:
         values = live.observe(windows[beat], float(rr_s[beat]), float(scores[beat]))
         raw[:, beat] = [values.get(name, np.nan) for name in COMPONENTS]
 
-    classes = np.full(len(found), "-")
-    pairs = match_beats(annotated, found, match_samples(info.fs_hz))
-    classes[pairs[pairs >= 0]] = classes_of(symbols)[pairs >= 0]
     counted, seconds = analysable.copy(), len(x) / info.fs_hz
-    for first, last in read_flutter(path):
+    classes = np.full(len(found), "-" if annotated else "N")
+    if annotated:
+        annotations, symbols = read_beats(path)
+        pairs = match_beats(annotations, found, match_samples(info.fs_hz))
+        classes[pairs[pairs >= 0]] = classes_of(symbols)[pairs >= 0]
+    for first, last in read_flutter(path) if annotated else ():
         # A detection within ventricular flutter is not a false detection.
         counted &= ~((found >= first) & (found <= last))
         seconds -= (min(last, len(x)) - first) / info.fs_hz
     return _ScoredRecord(
         raw={name: raw[row, counted] for row, name in enumerate(COMPONENTS)},
+        of_class=of_class[counted],
         times_s=found[counted] / info.fs_hz,
         classes=classes[counted],
         learning=learning[counted],
@@ -202,14 +273,7 @@ def _scores(scored: _ScoredRecord, scales: Mapping[str, Scale]) -> NDArray[np.fl
     for beat, values in enumerate(_values(scored, COMPONENTS)):
         total = sum(contributions_of(values, scales).values())
         scores[beat] = total + (0.0 if scored.learning[beat] else typical.contribution(total))
-    return scores
-
-
-def _universal_scores(scored: _ScoredRecord, scales: Mapping[str, Scale]) -> NDArray[np.float64]:
-    """Return what each beat would score if its patient were unknown, float64[n]."""
-    return np.array(
-        [sum(contributions_of(values, scales).values()) for values in _values(scored, UNIVERSAL)]
-    )
+    return scores + scored.of_class
 
 
 def _values(scored: _ScoredRecord, names: tuple[str, ...]) -> Iterator[dict[str, float]]:
@@ -222,15 +286,21 @@ def _values(scored: _ScoredRecord, names: tuple[str, ...]) -> Iterator[dict[str,
 def _thresholds(
     scored: _ScoredRecord, known: NDArray[np.float64], unknown: NDArray[np.float64]
 ) -> tuple[Threshold, ...]:
-    """Return the thresholds for each rate, and what of each class they find on these patients."""
+    """Return the thresholds for each rate, and what of each class they find on these patients.
+
+    Args:
+        scored: the beats of DS1 and svdb.
+        known: their scores.
+        unknown: scores of normal beats of patients still being learned.
+    """
     learned = ~scored.learning
-    of_known = _at_rates(scored, known, learned)
-    of_unknown = _at_rates(scored, unknown, np.ones_like(learned))
     return tuple(
         Threshold(
             false_alerts_per_hour=rate,
             threshold=threshold,
-            learning_threshold=learning_threshold,
+            learning_threshold=round(
+                float(np.quantile(unknown, 1.0 - LEARNING_SHARE * rate / FALSE_ALERTS_PER_HOUR)), 4
+            ),
             false_beats_per_hour=round(
                 np.count_nonzero(known[learned & scored.not_anomalous] > threshold) / scored.hours,
                 1,
@@ -241,9 +311,7 @@ def _thresholds(
                 if c in scored.classes[learned]
             },
         )
-        for rate, threshold, learning_threshold in zip(
-            RATES_PER_HOUR, of_known, of_unknown, strict=True
-        )
+        for rate, threshold in zip(RATES_PER_HOUR, _at_rates(scored, known, learned), strict=True)
     )
 
 

@@ -1,14 +1,12 @@
-"""Train the classifier on the patients of DS1.
+"""Train the network of the classifier.
 
-    monitor train classifier --data DIR
-
-The beats are those that the stream finds (`models.data.detected_beats`). An epoch uses a limited
+The beats are those of `models.data.training_beats`, without the streams of heavy ectopy, which cost
+more than they bring here. An epoch uses a limited
 number of beats of each record and class, drawn again for each batch, so that neither the many
 normal beats nor the patients with many ectopic beats dominate. The loss is the focal loss; the
 optimiser is AdaBound (Luo et al., ICLR 2019), or AdamW with a one-cycle schedule.
 
-The settings were chosen by cross-validation on patients of DS1
-(`models.experiments.classifier_folds`). The training itself holds out no patient to choose an
+The training itself holds out no patient to choose an
 epoch: few patients have supraventricular beats, and the training needs them. It keeps the epoch
 that fits the training patients best, which is one of the last. Cross-validation finds no
 difference between the optimisers beyond that between seeds.
@@ -27,28 +25,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.data.detected_beats import (
-    DetectedRecord,
-    TrainingBeats,
-    detect_all,
-    training_beats,
-)
-from models.data.mitdb import DATABASE, DS1, database_folder
+from models.data.training_beats import FIBRILLATION, NORMAL_RHYTHM, TrainingRecord
 from models.files.classifier import (
     ClassifierArtifact,
     ClassifierSettings,
     ClassifierTraining,
-    save_classifier,
 )
 from models.measure.metrics import average_precision
 from models.nets.classifier import ResNeXt, focal_loss, folded_classifier
 from models.training.checkpoint import read_checkpoint, restore_network, settings_in
 from models.training.config import TrainingConfig, chosen_device, settings_of
-from models.training.find_lr import RangeTest, find_rate
 from models.training.progress import Progress
 from models.training.run import EVALUATION_BATCH, TrainingRun, Validator, constant, one_cycle
 from pipeline.constants import CLASSES
 from pipeline.errors import ConfigError, InputError
+from pipeline.scoring.beat_measures import CONTEXT_COLUMNS
 
 OPTIMISERS: Final = ("adabound", "adamw")
 
@@ -65,19 +56,14 @@ MAX_NORMAL: Final = 200
 MAX_OTHERS: Final = 150
 """Most beats of a record and class in an epoch: of class N, of every other class."""
 
+MOST_OF_A_RHYTHM: Final = {NORMAL_RHYTHM: 4, FIBRILLATION: 25}
+"""Of a record of which the rhythm alone is known."""
+
 SHIFT_TICKS: Final = 3
 """Windows are shifted by up to this much, as the detector's R peak is not the annotator's."""
 
 WINDOW_NOISE: Final = 0.05
 """Highest standard deviation of the noise that is added to windows."""
-
-FOLDS: Final = (
-    ("209", "106", "203", "101", "122"),
-    ("201", "119", "118", "115", "215", "230"),
-    ("207", "223", "116", "112", "108"),
-    ("220", "208", "124", "109", "114", "205"),
-)
-"""DS1 in four parts, divided by hand so that each has patients with S and with V beats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +77,6 @@ class ClassifierConfig(TrainingConfig):
     """Of AdaBound; for AdamW the top of the one-cycle schedule."""
     optimiser: str = "adabound"
     """One of `OPTIMISERS`."""
-    held_out: int | None = None
-    """Index of the part of `FOLDS` that is left out; None: train on all of DS1."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
@@ -102,65 +86,77 @@ class ClassifierConfig(TrainingConfig):
                 f"there is no optimiser {self.optimiser!r:.40}: choose one of "
                 f"{', '.join(OPTIMISERS)}"
             )
-        if self.split != "ds1":
-            raise ConfigError(f"the classifier trains on ds1, not on {self.split!r:.40}")
-        if self.held_out is not None and not 0 <= self.held_out < len(FOLDS):
-            raise ConfigError(f"there is no fold {self.held_out}: choose one of 0 to 3")
-
-    @property
-    def records(self) -> tuple[str, ...]:
-        """The records to train on."""
-        held_out = () if self.held_out is None else FOLDS[self.held_out]
-        return tuple(name for name in DS1 if name not in held_out)
 
 
-def train_classifier(config: ClassifierConfig, progress: Progress) -> Path:
-    """Train the classifier; return its finished ``classifier.json``.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingBeats:
+    """Beats to train on, one row each, ordered by group."""
+
+    windows: NDArray[np.float32]
+    context: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    """Index into `pipeline.constants.CLASSES`."""
+    groups: NDArray[np.int64]
+    """int64[groups, 3]: first row and number of rows of each record's beats of each class, and how
+    many of them an epoch has."""
+
+
+def training_beats(records: Sequence[TrainingRecord]) -> TrainingBeats:
+    """Collect the beats of these records, record by record and class by class."""
+    windows, context, classes, groups = [], [], [], []
+    first = 0
+    for record in records:
+        for number, name in enumerate(CLASSES):
+            rows = record.rows(number)
+            if not rows.size:
+                continue
+            most = MOST_OF_A_RHYTHM.get(record.kind, MAX_NORMAL if name == "N" else MAX_OTHERS)
+            windows.append(record.windows[rows])
+            context.append(record.measures[rows][:, CONTEXT_COLUMNS])
+            classes.append(np.full(rows.size, number, dtype=np.int64))
+            groups.append((first, rows.size, min(rows.size, most)))
+            first += rows.size
+    return TrainingBeats(
+        windows=np.concatenate(windows),
+        context=np.concatenate(context),
+        classes=np.concatenate(classes),
+        groups=np.array(groups, dtype=np.int64),
+    )
+
+
+def fit_classifier(
+    config: ClassifierConfig,
+    records: Sequence[TrainingRecord],
+    names: Mapping[str, tuple[str, ...]],
+    progress: Progress,
+) -> ClassifierArtifact:
+    """Train the network; return it with BatchNorm folded, ready for inference.
+
+    Args:
+        config: how; an interrupted training continues from the checkpoints in its folder.
+        records: with beats of every class.
+        names: the records by database, for the description.
+        progress: called within each epoch and after it.
 
     Raises:
-        InputError: records are missing or unreadable.
+        InputError: the records lack beats of a class.
         ConfigError: the loss is no longer finite, or the folder holds another run.
     """
-    records = detect_all(database_folder(config.data), config.records)
-    best = fit_classifier(config, records, progress)
-    return finish_classifier(best, config, records)
-
-
-def find_classifier_rate(config: ClassifierConfig, progress: Progress) -> RangeTest:
-    """Run the learning-rate range test instead.
-
-    Raises:
-        InputError: records are missing or unreadable.
-        ConfigError: no rate could be found.
-    """
-    records = detect_all(database_folder(config.data), config.records)
-    return find_rate(classifier_run(config, training_beats(records)), progress)
-
-
-def finish_classifier(
-    best: Path, config: ClassifierConfig, records: Sequence[DetectedRecord]
-) -> Path:
-    """Write the files of the checkpoint ``best`` into the run's folder; return the JSON."""
+    beats = training_beats(records)
+    best = classifier_run(config, beats).finish(_validator(beats, config), progress)
     checkpoint = read_checkpoint(best)
     settings = settings_in(ClassifierSettings, checkpoint, best)
-    counts = {
-        name: int(sum((r.analysable & (r.classes == name)).sum() for r in records))
-        for name in CLASSES
-    }
+    counted = np.bincount(beats.classes, minlength=len(CLASSES)).tolist()
     training = ClassifierTraining(
         **vars(settings),
-        database=DATABASE,
-        records=tuple(record.name for record in records),
-        beats=counts,
+        records=names,
+        beats=dict(zip(CLASSES, counted, strict=True)),
         class_weights=CLASS_WEIGHTS,
         focus=FOCUS,
-        most_of_a_record={"N": MAX_NORMAL, "others": MAX_OTHERS},
+        most_of_a_record={"N": MAX_NORMAL, "others": MAX_OTHERS, **MOST_OF_A_RHYTHM},
         epoch=checkpoint.state.best_epoch,
     )
-    artifact = ClassifierArtifact(training=training, tensors=folded_classifier(load_network(best)))
-    description = config.folder / "classifier.json"
-    save_classifier(artifact, description)
-    return description
+    return ClassifierArtifact(training=training, tensors=folded_classifier(load_network(best)))
 
 
 def load_network(checkpoint: Path) -> ResNeXt:
@@ -174,16 +170,8 @@ def load_network(checkpoint: Path) -> ResNeXt:
     return network.eval()
 
 
-def fit_classifier(
-    config: ClassifierConfig, records: Sequence[DetectedRecord], progress: Progress
-) -> Path:
-    """Train on these records; return the file of the best epoch."""
-    beats = training_beats(records)
-    return classifier_run(config, beats).finish(_validator(beats, config), progress)
-
-
 def classifier_run(config: ClassifierConfig, beats: TrainingBeats) -> TrainingRun:
-    """Return the training that `fit_classifier` runs, before its first step."""
+    """Return the training of the network, before its first step."""
     trainer = ClassifierTrainer(config, beats)
     return TrainingRun(
         config=config,
@@ -235,15 +223,13 @@ class ClassifierTrainer:
         return {"focal": loss.item()}
 
     def _rows(self, slots: Tensor, rng: torch.Generator) -> Tensor:
-        first, size = self._groups[self._group_of_slot[slots]].unbind(dim=1)
+        first, size, _ = self._groups[self._group_of_slot[slots]].unbind(dim=1)
         return first + (torch.rand(len(slots), generator=rng) * size).long().clamp(max=size - 1)
 
 
 def _slots(beats: TrainingBeats) -> NDArray[np.int64]:
-    """Return the group of each slot: one for each beat, up to `MAX_NORMAL` or `MAX_OTHERS`."""
-    normal = beats.classes[beats.groups[:, 0]] == CLASSES.index("N")
-    most = np.where(normal, MAX_NORMAL, MAX_OTHERS)
-    return np.repeat(np.arange(len(beats.groups)), np.minimum(beats.groups[:, 1], most))
+    """Return the group of each slot, as many slots as an epoch has beats of the group."""
+    return np.repeat(np.arange(len(beats.groups)), beats.groups[:, 2])
 
 
 def _optimiser(config: ClassifierConfig, network: nn.Module) -> torch.optim.Optimizer:
@@ -294,12 +280,8 @@ def probabilities_of(
 def _validator(beats: TrainingBeats, config: ClassifierConfig) -> Validator:
     """Return the validator: AP of S and V on as many training beats as an epoch has."""
     random = np.random.RandomState(config.seed)
-    most = np.bincount(_slots(beats), minlength=len(beats.groups))
     rows = np.concatenate(
-        [
-            first + random.permutation(size)[:n]
-            for (first, size), n in zip(beats.groups.tolist(), most.tolist(), strict=True)
-        ]
+        [first + random.permutation(size)[:most] for first, size, most in beats.groups.tolist()]
     )
     classes = beats.classes[rows]
     for name in ("S", "V"):

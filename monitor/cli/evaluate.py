@@ -6,7 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from monitor.cli.options import Cache, Data, FalseAlerts, Student
+from monitor.cli.options import Cache, Data, FalseAlerts, Folder, Student
 
 evaluate_app = typer.Typer(help="Measure what ships by stated protocols, and write its cards.")
 
@@ -79,17 +79,14 @@ def evaluate_interpatient(
 @evaluate_app.command("beats")
 def evaluate_beats(
     data: Data = None,
-    trees: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="JSON of trees by `monitor train beats`, to name beats with as well."),
-    ] = None,
+    folder: Folder = Path("runs/beats"),
     cache: Cache = None,
     as_json: Json = False,
 ) -> None:
-    """Name each beat of the patients left out: DS2 of mitdb, and svdb."""
+    """Name each beat by classifiers that have not seen the patient; train them where need be."""
     from monitor.measure import evaluate as evaluation
 
-    evaluation.evaluate_beats(data, trees=trees, cache=cache, as_json=as_json)
+    evaluation.evaluate_beats(data, folder=folder, cache=cache, as_json=as_json)
 
 
 @evaluate_app.command("cards")

@@ -106,6 +106,13 @@ ServerKey = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(help="The hub's public key, or its name in the folder of keys."),
 ]
+Folder = Annotated[
+    Path,
+    typer.Option(
+        help="Classifiers that have not seen a patient; those that the folder lacks are trained."
+    ),
+]
+
 Keys = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(help="Folder of keys; ~/.config/ecg-monitor/keys by default."),

@@ -5,7 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from monitor.cli.options import Cache, Data, Student
+from monitor.cli.options import Data, Folder, Student
 
 train_app = typer.Typer(
     help="Train the models that ship; every training can be stopped and resumed."
@@ -112,81 +112,17 @@ def train_student(
 @train_app.command("classifier")
 def train_classifier(
     data: Data = None,
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs/classifier"),
-    epochs: Epochs = None,
+    out: Annotated[Path, typer.Option(help="Folder for files and checkpoints.")] = Path(
+        "runs/classifier"
+    ),
+    ds1: Annotated[bool, typer.Option("--ds1", help="Train on the patients of DS1 alone.")] = False,
     seed: Seed = 0,
-    patience: Patience = None,
-    learning_rate: Rate = None,
     device: Device = "auto",
-    bf16: Bf16 = None,
-    find_lr: FindRate = False,
 ) -> None:
-    """Train the classifier of anomalous beats on the patients of DS1."""
+    """Train the classifier of every beat on patients of DS1, svdb and the Challenge 2017."""
     from monitor.commands import train as training
 
-    training.train_classifier(
-        data,
-        find_lr=find_lr,
-        folder=out,
-        epochs=epochs,
-        seed=seed,
-        patience=patience,
-        learning_rate=learning_rate,
-        device=device,
-        bf16=bf16,
-    )
-
-
-@train_app.command("beats")
-def train_beats(
-    data: Data = None,
-    out: Annotated[Path, typer.Option(help="JSON file; the arrays go beside it.")] = Path(
-        "runs/beat_trees.json"
-    ),
-    mitdb_only: Annotated[
-        bool, typer.Option("--mitdb-only", help="Train on DS1 without svdb.")
-    ] = False,
-    cache: Cache = None,
-    seed: Seed = 0,
-) -> None:
-    """Train the trees that name every beat on the patients of DS1 and svdb; not used live yet."""
-    from monitor.commands import train as training
-
-    training.train_beats(data, out, mitdb_only=mitdb_only, cache=cache, seed=seed)
-
-
-@train_app.command("beat-folds")
-def train_beat_folds(
-    data: Data = None,
-    result: Annotated[Path, typer.Option(help="JSON file for the figures.")] = Path(
-        "runs/beat_folds.json"
-    ),
-    synthetic_weight: Annotated[
-        float, typer.Option(help="Of a beat of a stream of heavy ectopy; 0 makes none.")
-    ] = 0.25,
-    cache: Cache = None,
-    seed: Seed = 0,
-) -> None:
-    """Cross-validate those trees by patient."""
-    from monitor.commands import train as training
-
-    training.cross_validate_beats(
-        data, result, cache=cache, seed=seed, synthetic_weight=synthetic_weight
-    )
-
-
-@train_app.command("optimisers")
-def train_optimisers(
-    data: Data = None,
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs/optimisers"),
-    result: Annotated[Path, typer.Option(help="JSON file for the figures.")] = Path(
-        "docs/models/classifier_optimisers.json"
-    ),
-) -> None:
-    """Compare AdaBound with AdamW for the classifier, on held-out patients of DS1."""
-    from monitor.commands import train as training
-
-    training.compare_optimisers(data, out, result)
+    training.train_classifier(data, out, ds1=ds1, seed=seed, device=device)
 
 
 @train_app.command("ablation")
@@ -224,11 +160,12 @@ def train_calibration(
     half_b: Annotated[Path, typer.Option(help="The same with --split ds1b.")],
     data: Data = None,
     student: Student = None,
+    folder: Folder = Path("runs/beats"),
 ) -> None:
-    """Calibrate scales and thresholds of the live score on the patients of DS1."""
+    """Calibrate scales and thresholds of the live score on patients that no model has seen."""
     from monitor.commands import train as training
 
-    training.calibrate(data, student, half_a, half_b)
+    training.calibrate(data, student, half_a, half_b, folder)
 
 
 @train_app.command("fibrillation")

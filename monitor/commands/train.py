@@ -14,6 +14,7 @@ from monitor.inputs import data_folder
 
 if TYPE_CHECKING:
     from models.data.annotated_beats import Beats
+    from models.experiments.beat_folds import Unseen
     from models.files.student import StudentArtifact
     from models.measure.result_json import Json
     from models.training.config import TrainingConfig
@@ -61,106 +62,56 @@ def train_student(data: Path | None, *, find_lr: bool, **settings: Any) -> None:
     run_training("student", config, train, student.find_student_rate, find_lr=find_lr)
 
 
-def train_classifier(data: Path | None, *, find_lr: bool, **settings: Any) -> None:
-    """Train the classifier, or continue its training; print its file.
+def train_classifier(data: Path | None, folder: Path, *, ds1: bool, seed: int, device: str) -> None:
+    """Train the classifier, or continue its training; print its files.
 
     Args:
         data: as in `data_folder`.
-        find_lr: run the learning-rate range test instead.
-        settings: of `models.training.classifier.ClassifierConfig`; None stands for its default.
-    """
-    from models.training import classifier
-
-    config = classifier.ClassifierConfig(data=data_folder(data), **_without_none(settings))
-    run_training(
-        "classifier",
-        config,
-        classifier.train_classifier,
-        classifier.find_classifier_rate,
-        find_lr=find_lr,
-    )
-
-
-def train_beats(
-    data: Path | None, out: Path, *, mitdb_only: bool, cache: Path | None, seed: int
-) -> None:
-    """Train the trees that name every beat; print their file.
-
-    Args:
-        data: as in `data_folder`.
-        out: JSON file; the arrays go beside it.
-        mitdb_only: train on DS1 alone.
-        cache: folder that keeps streamed beats.
+        folder: for the files and the checkpoints.
+        ds1: train on the patients of DS1 alone.
         seed: of all random numbers.
+        device: where the network is trained.
     """
     from models.data.mitdb import DATABASE
-    from models.training.beat_trees import DATABASES, BeatTreesConfig, train_beat_trees
+    from models.data.training_beats import DATABASES, record_names, training_records
+    from models.training.beat_classifier import classifier_config, fit
 
-    databases = (DATABASE,) if mitdb_only else DATABASES
+    where = data_folder(data)
+    names = record_names(where, (DATABASE,) if ds1 else DATABASES)
+    config = classifier_config(where, folder, seed=seed, device=device)
     with _bar() as progress:
-        task = progress.add_task("beats", total=None)
-        train_beat_trees(
-            data_folder(data),
-            out,
-            BeatTreesConfig(seed=seed),
-            databases,
-            cache=cache,
-            on_step=lambda text: progress.update(task, description=text),
+        task = progress.add_task("classifier", total=sum(map(len, names.values())))
+        records = training_records(
+            where, names, lambda text: progress.update(task, advance=1, description=text)
         )
-    sys.stdout.write(f"{out}\n")
+        progress.remove_task(task)
+        parts = fit(records, names, config, _ProgressDisplay("classifier", progress))
+    for description in parts.save(folder):
+        sys.stdout.write(f"{description}\n")
 
 
-def cross_validate_beats(
-    data: Path | None, result: Path, *, cache: Path | None, **settings: Any
-) -> None:
-    """Cross-validate the trees that name every beat by patient; print the file of the figures.
+def unseen_classifiers(data: Path, folder: Path) -> "Unseen":
+    """Return the classifiers of patients left out; train those that ``folder`` lacks.
 
     Args:
-        data: as in `data_folder`.
-        result: JSON of the figures.
-        cache: folder that keeps streamed beats.
-        settings: of `models.training.beat_trees.BeatTreesConfig`.
+        data: folder with the databases.
+        folder: of the classifiers.
     """
-    from models.experiments.beat_folds import cross_validate_beats
-    from models.files.atomic_write import write_atomically
-    from models.measure.result_json import to_json
-    from models.training.beat_trees import BeatTreesConfig
+    from models.data.training_beats import DATABASES, record_names
+    from models.experiments.beat_folds import classifiers_without
+    from models.training.beat_classifier import classifier_config
 
+    config = classifier_config(data, folder)
+    records = sum(map(len, record_names(data, DATABASES).values()))
     with _bar() as progress:
-        task = progress.add_task("beat-folds", total=None)
-        found = cross_validate_beats(
-            data_folder(data),
-            BeatTreesConfig(**settings),
-            cache=cache,
-            on_step=lambda text: progress.update(task, description=text),
+        task = progress.add_task("classifiers of patients left out", total=records)
+        return classifiers_without(
+            data,
+            config,
+            folder,
+            _ProgressDisplay("classifier", progress),
+            lambda text: progress.update(task, advance=1, description=text),
         )
-    write_atomically(result, json.dumps(to_json(found), indent=2, allow_nan=False) + "\n")
-    sys.stdout.write(f"{result}\n")
-
-
-def compare_optimisers(data: Path | None, folder: Path, result: Path) -> None:
-    """Compare the classifier's optimisers on patients of DS1 that they have not seen.
-
-    Args:
-        data: as in `data_folder`.
-        folder: for checkpoints; an interrupted comparison continues.
-        result: JSON of the figures; its path is printed.
-    """
-    from models.experiments.classifier_folds import COMPARED, compare_optimisers
-    from models.training.classifier import ClassifierConfig
-
-    configs = [
-        ClassifierConfig(
-            data=data_folder(data),
-            folder=folder / optimiser,
-            optimiser=optimiser,
-            learning_rate=learning_rate,
-        )
-        for optimiser, learning_rate in COMPARED.items()
-    ]
-    with _bar() as progress:
-        written = compare_optimisers(configs, result, _ProgressDisplay("classifier", progress))
-    sys.stdout.write(f"{written}\n")
 
 
 def ablate(data: Path | None, **settings: Any) -> None:
@@ -183,7 +134,9 @@ def ablate(data: Path | None, **settings: Any) -> None:
     sys.stdout.write(f"{table}\n")
 
 
-def calibrate(data: Path | None, student: Path | None, half_a: Path, half_b: Path) -> None:
+def calibrate(
+    data: Path | None, student: Path | None, half_a: Path, half_b: Path, folder: Path
+) -> None:
     """Calibrate the live score for a student and write it beside its weights.
 
     Args:
@@ -191,22 +144,28 @@ def calibrate(data: Path | None, student: Path | None, half_a: Path, half_b: Pat
         student: description of the student; by default of the one that ships.
         half_a: description of a student trained with ``--split ds1a``, otherwise alike.
         half_b: the same with ``--split ds1b``.
+        folder: of classifiers of patients left out; those that it lacks are trained.
     """
-    from models.data.mitdb import DS1
     from models.files.calibration import save_calibration
     from models.files.model_file import pin
     from models.files.student import SHIPPED_STUDENT
-    from models.training.calibration import calibrate, half_scorer
+    from models.inference.student import StudentScorer
+    from models.training.calibration import Scorers, calibrate, calibration_records, half_scorer
 
-    description = student or SHIPPED_STUDENT
-    scorers = half_scorer(half_a, "ds1a"), half_scorer(half_b, "ds1b")
+    where, description = data_folder(data), student or SHIPPED_STUDENT
+    scorers = Scorers(
+        half_scorer(half_a, "ds1a"),
+        half_scorer(half_b, "ds1b"),
+        StudentScorer.load(description, device="cpu"),
+        unseen_classifiers(where, folder),
+    )
     with _bar() as progress:
-        task = progress.add_task("calibration", total=len(DS1))
+        task = progress.add_task("calibration", total=len(calibration_records(where)))
 
         def on_step(text: str) -> None:
             progress.update(task, advance=1, description=text)
 
-        calibration = calibrate(data_folder(data), *scorers, on_step)
+        calibration = calibrate(where, scorers, on_step)
     path = description.with_name("live_score.json")
     save_calibration(calibration, path, description)
     if student is None:

@@ -62,13 +62,11 @@ def evaluate_interpatient(
     from models.evaluation.protocols.interpatient import APART, evaluate_interpatient
     from models.evaluation.report.interpatient import draw_interpatient, interpatient_tables
     from models.evaluation.report.pictures import prepare
-    from models.files.classifier import SHIPPED_CLASSIFIER
     from models.files.student import SHIPPED_STUDENT
 
     if pictures is not None:
         prepare(pictures)
-    passes = 1 + SHIPPED_CLASSIFIER.is_file()
-    with progress_of(passes * len(DS2) + (pictures is not None)) as on_step:
+    with progress_of(2 * len(DS2) + (pictures is not None)) as on_step:
         evaluation = evaluate_interpatient(
             data_folder(data),
             student or SHIPPED_STUDENT,
@@ -86,22 +84,28 @@ def evaluate_interpatient(
         print_sections([Section(blocks=interpatient_tables(evaluation.result))])
 
 
-def evaluate_beats(
-    data: Path | None, *, trees: Path | None, cache: Path | None, as_json: bool
-) -> None:
+def evaluate_beats(data: Path | None, *, folder: Path, cache: Path | None, as_json: bool) -> None:
     """Print how each beat of the patients left out is named, by database.
+
+    Args:
+        data: as in `data_folder`.
+        folder: holds the classifiers that have not seen them; those that it lacks are trained.
+        cache: folder that keeps streamed beats.
+        as_json: print one JSON object instead.
 
     Raises:
         InputError: records are missing or unreadable.
-        ArtifactError: what ships, or the trees, are unusable.
-        ConfigError: the folder for streamed beats cannot be written.
+        ArtifactError: what ships, or a classifier in the folder, is unusable.
+        ConfigError: a folder cannot be written, or a library for training is not installed.
     """
     from models.evaluation.protocols.beats import evaluate_beats, record_paths
     from models.evaluation.report.beats import beats_sections
+    from monitor.commands.train import unseen_classifiers
 
-    folder = data_folder(data)
-    with progress_of(sum(map(len, record_paths(folder, ()).values()))) as on_step:
-        result = evaluate_beats(folder, trees=trees, cache=cache, on_step=on_step)
+    where = data_folder(data)
+    unseen = unseen_classifiers(where, folder)
+    with progress_of(sum(map(len, record_paths(where).values()))) as on_step:
+        result = evaluate_beats(where, unseen, cache=cache, on_step=on_step)
     if as_json:
         print_json(result)
     else:

@@ -7,8 +7,9 @@ from pipeline.constants import CLASSES
 from pipeline.schema.messages import WindowId
 from pipeline.schema.public import Latency
 from pipeline.schema.state import State
-from pipeline.scoring.live_score import Verdict, wrong_ticks
+from pipeline.scoring.live_score import Verdict
 from pipeline.scoring.protocols import Measures, Probabilities, Window
+from pipeline.scoring.reason import wrong_ticks
 from pipeline.signal.quality import Reason
 
 

@@ -15,6 +15,11 @@ from pipeline.scoring.beat_features import FEATURE_NAMES
 MEASURE_NAMES: Final = (*FEATURE_NAMES, "atrial_fibrillation")
 """The columns, `pipeline.constants.MEASURES` of them."""
 
+CONTEXT_COLUMNS: Final = tuple(
+    column for column, name in enumerate(MEASURE_NAMES) if name.startswith("context_")
+)
+"""Those that the network of the classifier sees beside the window."""
+
 EVIDENCE_LIMIT: Final = 8.0
 """Logarithms of odds are limited to this on either side: 3000 to 1 is as good as certain."""
 
@@ -27,9 +32,10 @@ def with_evidence(
     Args:
         features: float32[n, len(FEATURE_NAMES)], of `BeatFeatures.measure`.
         evidence: float64[n], the logarithm of the odds of atrial fibrillation at each beat, NaN
-            where too little is known; it counts as 0 there.
+            where too little is known; that counts as no sign of it, the lower limit.
     """
     limited = np.clip(evidence, -EVIDENCE_LIMIT, EVIDENCE_LIMIT).astype(np.float32)
+    limited[np.isnan(limited)] = -EVIDENCE_LIMIT
     measures: NDArray[np.float32] = np.concatenate((features, limited[:, None]), axis=1)
     # Of a forged state no feature need be finite, and a scorer refuses a batch with such a beat,
     # those of other patients included.

@@ -1,4 +1,4 @@
-"""One anomaly score per beat, the sum of components about three things: model, patient, rhythm.
+"""One anomaly score per beat: components about model, patient and rhythm, and the beat's class.
 
 A model of all patients alone does not hold on a patient it has never seen. So the beat is also
 compared with this patient's own usual beats and with this patient's own rhythm. Each component is a
@@ -9,6 +9,9 @@ number, and larger means more unusual:
   of the root mean square distance to the nearest of the patient's usual templates
   (`pipeline.scoring.beat_templates`) over the whole window, less its median: how far the beat lies
   outside of what varies in this patient anyway. ``qrs``: the same over the QRS complex alone.
+* Class. ``class``: what the classifier says, `class_contribution`. A beat that is surely N is
+  rarely anomalous, however its window looks, and one that is surely S is, though its shape be the
+  usual one.
 * Rhythm. ``early``: prematurity, 1 - RR / usual RR, where that is the mean of two ratios, to the
   median of the last 20 intervals and to the 85th percentile of the last 100: the median fails a
   patient whose every second beat is premature. ``family``: how early the beats of this template
@@ -22,9 +25,10 @@ patient whose every beat is a little unusual it takes more to be called anomalou
 anomalous above the threshold that the calibration found for a stated rate of false alerts.
 
 The first `LEARNING_BEATS` beats are scored without the components about the patient, against a
-threshold of its own. Which beats are usual does not depend on the threshold: asking for fewer
-alerts must not teach the baseline ectopic beats. Nothing is learned from a fast stretch of unusual
-ones (`pipeline.scoring.baseline_hold`).
+threshold of its own, which few normal beats of people never seen before exceed. Which beats are
+usual depends on no threshold and no class: asking for fewer alerts must not teach the baseline
+ectopic beats. Nothing is learned from a fast stretch of unusual ones
+(`pipeline.scoring.baseline_hold`).
 
 Pure and causal: depends on this stream's beats alone, in order. No clock, no I/O.
 """
@@ -37,13 +41,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.constants import WINDOW_SAMPLES
 from pipeline.errors import ConfigError
 from pipeline.schema.state import State, field
 from pipeline.scoring.baseline_hold import BaselineHold, BaselineHoldState
 from pipeline.scoring.beat_templates import SAME_SHAPE, BeatTemplates, BeatTemplatesState
 from pipeline.scoring.protocols import Window
 from pipeline.scoring.qrs_shape import QRS, QrsShape, compare
+from pipeline.scoring.reason import reason_of
 from pipeline.scoring.rolling_quantiles import RollingQuantiles
 
 LEARNING_BEATS: Final = 16
@@ -84,8 +88,14 @@ COMPONENTS: Final = tuple(WEIGHTS)
 UNIVERSAL: Final = ("model", "early", "late")
 """Those that are known from the first beats on."""
 
+CLASS_WEIGHT: Final = 2.0
+CLASS_LIMIT: Final = 4.0
+"""Of the log odds of not-N, natural: beyond 55 to 1 nothing is surer. Factors from 1 to 3 rank
+beats of patients that the classifier has not seen alike (``docs/models/trials.md``)."""
+
 ORDINARY: Final = 8.0
-"""A beat whose components sum up to at most this is ordinary, whatever the threshold."""
+"""A beat whose components without its class sum up to at most this is ordinary, whatever the
+threshold."""
 
 TYPICAL_WEIGHT: Final = 0.5
 
@@ -117,6 +127,21 @@ def contributions_of(raw: Mapping[str, float], scales: Mapping[str, Scale]) -> d
     }
 
 
+def class_contribution(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return what the class of beats contributes to their scores, float64[...].
+
+    That is the logarithm of the odds of not-N, limited and weighted. Below 0 for a beat that is
+    more probably N than not.
+
+    Args:
+        probabilities: float32[..., 4], of each of `CLASSES`.
+    """
+    normal = np.asarray(probabilities, dtype=np.float64)[..., 0]
+    log_odds = np.log(np.maximum(1.0 - normal, _FLOOR) / np.maximum(normal, _FLOOR))
+    contribution: NDArray[np.float64] = CLASS_WEIGHT * np.clip(log_odds, -CLASS_LIMIT, CLASS_LIMIT)
+    return contribution
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveScoreConfig:
     """Scales and thresholds, as the calibration found them."""
@@ -145,7 +170,7 @@ class Verdict(State, eq=True, kw_only=True):
     reason: str
     """What is unusual, in words; empty for a beat that is not anomalous."""
     contributions: dict[str, float] = field(default_factory=dict)
-    """What each known component, and ``typical``, contribute; their sum is the score."""
+    """What each known component, ``class`` and ``typical`` contribute; their sum is the score."""
     shape: QrsShape = field(default_factory=QrsShape)
     """The QRS beside the patient's usual ones and the beat before."""
     held: bool = False
@@ -234,7 +259,7 @@ class LiveScore:
             window: float32[320], scaled to [-1, 1].
             rr_s: RR interval before the beat in seconds, NaN if unknown.
             model_score: the student's score, > 0.
-            probabilities: float32[4], of each of `CLASSES`; the score does not use them yet.
+            probabilities: float32[4], of each of `CLASSES`.
         """
         config, learning = self._config, self.learning
         usual, shape, held = self._look(window, rr_s)
@@ -243,6 +268,7 @@ class LiveScore:
         if not learning:
             total = sum(contributions.values())
             contributions["typical"] = self._typical.contribution(total, learns=not held)
+        contributions["class"] = float(class_contribution(probabilities))
         threshold = config.learning_threshold if learning else config.threshold
         score = sum(contributions.values())
         anomalous = score > threshold
@@ -251,7 +277,7 @@ class LiveScore:
             threshold=threshold,
             anomalous=anomalous,
             learning=learning,
-            reason=_reason(contributions, raw) if anomalous else "",
+            reason=reason_of(_scaled(contributions), raw, probabilities) if anomalous else "",
             contributions=contributions,
             shape=shape,
             held=held,
@@ -366,35 +392,6 @@ def _log_rms(x: NDArray[np.float32]) -> float:
     return math.log(max(math.sqrt(float(x @ x) / x.size), _FLOOR))
 
 
-def _reason(contributions: Mapping[str, float], raw: Mapping[str, float]) -> str:
-    """Name the components above their 95th percentile over normal beats, the largest first."""
-    scaled = {name: contributions.get(name, 0.0) / WEIGHTS[name] for name in COMPONENTS}
-    texts = []
-    if (largest := max(scaled["shape"], scaled["qrs"], scaled["own"])) >= 1.0:
-        part = "QRS" if scaled["qrs"] == largest else "beat"
-        texts.append((largest, f"{part} differs from this patient's normal"))
-    if scaled["model"] >= 1.0:
-        texts.append((scaled["model"], "shape unlike normal beats of any patient"))
-    if scaled["early"] >= 1.0:
-        texts.append((scaled["early"], f"{100 * raw['early']:.0f} % premature"))
-    if scaled["family"] >= 1.0:
-        texts.append((scaled["family"], "a shape that comes early in this patient"))
-    if scaled["late"] >= 1.0:
-        texts.append((scaled["late"], f"late, RR {100 * raw['late']:.0f} % longer"))
-    texts.sort(key=lambda text: -text[0])
-    return "; ".join(text for _, text in texts) or "several witnesses slightly raised"
-
-
-def wrong_ticks(residual: NDArray[np.float32]) -> list[int]:
-    """Return [first, last] of the stretch of a window that was reconstructed worst.
-
-    The squared residual, float32[320], is smoothed over 9 ticks (25 ms); the stretch is where it
-    stays above a quarter of its peak, around the peak.
-    """
-    energy = np.convolve(np.square(residual, dtype=np.float64), np.ones(9) / 9, mode="same")
-    peak = int(energy.argmax())
-    below = np.flatnonzero(energy < energy[peak] / 4)
-    before, after = below[below < peak], below[below > peak]
-    first = int(before[-1]) + 1 if before.size else 0
-    last = int(after[0]) - 1 if after.size else WINDOW_SAMPLES - 1
-    return [first, last]
+def _scaled(contributions: Mapping[str, float]) -> dict[str, float]:
+    """Return the components, limited, with the 95th percentile of normal beats at 1."""
+    return {name: contributions.get(name, 0.0) / WEIGHTS[name] for name in COMPONENTS}

@@ -253,12 +253,8 @@ class Stream:
 
     def _measures(self, segment: Segment, evidence: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return the measures of a segment's beats, float32[b, MEASURES], and learn from them."""
-        features = self._features.measure(
-            segment.rr_s,
-            segment.windows,
-            segment.reasons == Reason.OK,
-            np.zeros(len(segment.samples), dtype=np.bool_),
-        )
+        usable = segment.reasons == Reason.OK
+        features = self._features.measure(segment.rr_s, segment.windows, usable)
         return with_evidence(features, evidence)
 
     def _queue(self, beats: list[Beat], measures: NDArray[np.float32], taken: StreamUpdate) -> None:

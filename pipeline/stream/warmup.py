@@ -32,8 +32,7 @@ def compile_kernels() -> None:
             segmenter.finish()
         window = np.zeros(WINDOW_SAMPLES, dtype=np.float32)
         AtrialMeasures(AtrialState.fresh()).of_beat(0.8, window, usable=True)
-        every = np.ones(1, dtype=np.bool_)
-        BeatFeatures().measure(np.full(1, 0.8), window[None], every, ~every)
+        BeatFeatures().measure(np.full(1, 0.8), window[None], np.ones(1, dtype=np.bool_))
 
 
 @contextmanager

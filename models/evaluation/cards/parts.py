@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from models.evaluation.protocols.beatgan import BeatganResult, TeacherResult
-from models.evaluation.protocols.classifier import OptimiserComparison
 from models.evaluation.protocols.interpatient import InterpatientResult
 from models.evaluation.report.documents import Block, Bullets, Picture, Section
 from models.measure.provenance import Provenance
@@ -34,7 +33,6 @@ class Reports:
     interpatient: InterpatientResult
     teacher: TeacherResult | None = None
     """None where no teacher was measured."""
-    classifier_optimisers: OptimiserComparison | None = None
     ablation: bool
     """Whether its page lies beside the cards."""
 

@@ -15,7 +15,6 @@ from models.evaluation.cards.live_score import live_score_card
 from models.evaluation.cards.parts import HEAD, PICTURES, Reports, measured_on
 from models.evaluation.cards.student import student_card, student_targets
 from models.evaluation.protocols.beatgan import BeatganResult, TeacherResult, evaluate_beatgan
-from models.evaluation.protocols.classifier import OptimiserComparison
 from models.evaluation.protocols.interpatient import (
     APART,
     InterpatientResult,
@@ -37,8 +36,7 @@ T = TypeVar("T")
 BEATGAN: Final = "beatgan"
 INTERPATIENT: Final = "interpatient"
 TEACHER: Final = "teacher"
-OPTIMISERS: Final = "classifier_optimisers"
-"""Names of the reports. The last two are shown where they exist."""
+"""Names of the reports. The last is shown where it exists."""
 
 
 def write_reports(
@@ -89,7 +87,6 @@ def write_cards(folder: Path) -> list[Path]:
         beatgan=_report(folder, BEATGAN, BeatganResult),
         interpatient=_report(folder, INTERPATIENT, InterpatientResult),
         teacher=_optional_report(folder, TEACHER, TeacherResult),
-        classifier_optimisers=_optional_report(folder, OPTIMISERS, OptimiserComparison),
         ablation=(folder / "ablation.md").is_file(),
     )
     pages = {
@@ -119,8 +116,7 @@ def index_card(reports: Reports) -> list[Section]:
                 HEAD,
                 "Three parts assess a beat. The [student](student.md) scores its shape, the "
                 "[live score](live_score.md) joins that with what is usual in this patient and "
-                "with rhythm, and the [classifier](classifier.md) names the class of what is "
-                "anomalous."
+                "with rhythm and with the class, which the [classifier](classifier.md) names."
                 + (
                     " [The ablation](ablation.md) asks whether a teacher helps the student."
                     * reports.ablation

@@ -1,13 +1,12 @@
 """Each beat by name, on patients left out: the streaming front end, detector in the loop.
 
-For each database: how the classifier names every beat that can be analysed, how the stream names
-them today (it classifies what the live score calls anomalous, the rest is N), the ventricular runs
-of both, and how the live score ranks beats and raises alerts. `COUNTING` states how beats count and
-is part of the result. Names of another classifier are counted in the same way: `figures_of` takes
-the probabilities of any.
+Each record is named by a classifier that was trained without its patient: DS2 by one that was
+trained on DS1, svdb and DS1 by cross-validation (`models.experiments.beat_folds`). For each
+database: how every beat that can be analysed is named, the ventricular runs, and how the live score
+ranks beats and raises alerts. `COUNTING` states how beats count and is part of the result.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
@@ -18,8 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.beat_cache import cached_beats, code_digest
-from models.data.mitdb import DATABASE, DS2, database_folder
-from models.data.streamed_beats import Models, ReferenceBeats, StreamedBeats, reference_of
+from models.data.mitdb import DATABASE, DS1, DS2, database_folder
+from models.data.streamed_beats import (
+    JudgedBeats,
+    Models,
+    ReferenceBeats,
+    StreamedBeats,
+    judged,
+    reference_of,
+)
+from models.data.training_beats import SVDB
 from models.ec57.annotators import Score
 from models.ec57.matching import ANOMALOUS, CLASSES, FALSE_DETECTION, LEARNING_S
 from models.ec57.rxr import compare_runs
@@ -34,18 +41,15 @@ from models.evaluation.protocols.classifier import (
     class_result,
 )
 from models.evaluation.protocols.interpatient import APART
-from models.files.beat_trees import load_beat_trees
+from models.experiments.beat_folds import Unseen
 from models.files.calibration import load_calibration
-from models.files.classifier import load_classifier
-from models.inference.beat_trees import BeatTrees, joined, without_fibrillation
-from models.inference.classifier import ClassifierScorer
 from models.inference.student import StudentScorer
 from models.measure.metrics import average_precision, roc_auc
 from models.measure.result_json import INLINE
-from models.training.beat_trees import SVDB, inputs_of
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.constants import CLASSES as NAMED
 from pipeline.errors import InputError
+from pipeline.scoring.live_score import LiveScoreConfig
 from replay.annotations import Annotations, read_annotations
 from replay.headers import find_records
 
@@ -54,7 +58,6 @@ FIRST_S: Final = 60.0
 
 COUNTING: Final = (
     *COUNTING_OF_CLASSES,
-    "As published live, a beat that the live score does not call anomalous is N.",
     "The average precision of a class ranks by its probability; a beat of the class that was not "
     "detected or could not be analysed ranks below all, another such beat takes no part.",
     "Runs are counted as by WFDB's rxr: couplets, three to five beats, six and more.",
@@ -105,12 +108,10 @@ class DatabaseFigures:
     records: list[str]
     hours: float
     """Counted time: after the fifth minute, without ventricular flutter."""
-    every_beat: NamedFigures
+    named: NamedFigures
     """Every beat that can be analysed is named."""
-    live: NamedFigures
-    """As published live."""
     average_precision: dict[str, float | None]
-    """Of the probability of each class, among the beats of `every_beat`."""
+    """Of the probability of each class, among the beats of `named`."""
     alerts: AlertFigures
     alerts_without: dict[str, AlertFigures]
 
@@ -120,73 +121,65 @@ class BeatsResult:
     """The figures of a classifier, by database."""
 
     protocol: str = "beats"
-    classifier: str
-    trained_on: list[str]
-    """Records, none of which is counted."""
     counting: list[str]
     databases: dict[str, DatabaseFigures]
 
 
 def evaluate_beats(
     data: Path,
+    unseen: Unseen,
     *,
-    trees: Path | None = None,
     cache: Path | None = None,
     on_step: Callable[[str], None] = lambda text: None,
 ) -> BeatsResult:
-    """Return the figures of what ships on the patients that it was not trained on.
+    """Return how beats of patients are named by a classifier that has not seen them.
 
     Args:
         data: folder with ``mitdb/`` and, for its figures, ``svdb/``.
-        trees: description of trees that name the beats together with the classifier; their
-            patients are left out as well. None: the classifier alone.
+        unseen: returns the classifier for a record.
         cache: folder that keeps the streamed beats for the next time; None keeps none.
         on_step: called before each record.
 
     Raises:
         InputError: records are missing or unusable.
-        ArtifactError: what ships, or the trees, are unusable.
+        ArtifactError: what ships is unusable, or no classifier is without a record.
     """
-    artifact = load_classifier()
-    classifier, seen = ClassifierScorer(artifact), set(artifact.training.records)
-    name, of_trees = classifier.name, None
-    if trees is not None:
-        loaded = load_beat_trees(trees)
-        of_trees = BeatTrees(loaded)
-        seen |= {record for records in loaded.training.records.values() for record in records}
-        name = f"{name} and {of_trees.name}"
-    models = Models(StudentScorer.load(device="cpu"), classifier, load_calibration())
+    models = Models(StudentScorer.load(device="cpu"), load_calibration())
     databases = {}
-    for database, paths in record_paths(data, seen).items():
+    for database, paths in record_paths(data).items():
         records = load_records(paths, models, cache, on_step)
-        named = None if of_trees is None else {one.name: _joined(one, of_trees) for one in records}
-        databases[database] = figures_of(records, named)
-    return BeatsResult(
-        classifier=name, trained_on=sorted(seen), counting=list(COUNTING), databases=databases
-    )
+        probabilities = {one.name: _probabilities(one, unseen) for one in records}
+        databases[database] = figures_of(records, probabilities, models.config)
+    return BeatsResult(counting=list(COUNTING), databases=databases)
 
 
-def _joined(one: RecordBeats, trees: BeatTrees) -> NDArray[np.float32]:
-    """Return the probabilities of trees and classifier together, float32[n, 4]."""
-    both = joined(trees.probabilities(inputs_of(one.beats)), one.beats.probabilities)
-    return without_fibrillation(both, one.beats.fibrillation)
+def _probabilities(one: RecordBeats, unseen: Unseen) -> NDArray[np.float32]:
+    """Return the probabilities of each class, float32[n, 4], NaN of what is not analysable."""
+    known = one.beats.analysable
+    found = np.full((known.size, len(NAMED)), np.nan, dtype=np.float32)
+    classifier = unseen(one.name)
+    found[known] = classifier.probabilities(one.beats.windows[known], one.beats.measures[known])
+    return found
 
 
-def record_paths(data: Path, seen: Collection[str]) -> dict[str, list[Path]]:
-    """Return the records of each database but for those ``seen`` in training.
+def record_paths(data: Path) -> dict[str, list[Path]]:
+    """Return the records of each database.
 
     Raises:
         InputError: mitdb is not complete, or there is a folder of svdb without records.
     """
     folder = database_folder(data)
-    found = {f"{DATABASE} DS2": [folder / name for name in DS2 if name not in seen]}
+    found = {
+        f"{DATABASE} DS2": [folder / name for name in DS2],
+        f"{DATABASE} DS1": [folder / name for name in DS1],
+    }
     svdb = folder.parent / SVDB
     if svdb.is_dir():
         records = find_records(str(svdb))
         if not records:
             raise InputError(f"{svdb} holds no records: fetch them with `monitor fetch {SVDB}`")
-        found[SVDB] = [path.with_suffix("") for path in records if path.stem not in seen]
-    return {database: paths for database, paths in found.items() if paths}
+        found[SVDB] = [path.with_suffix("") for path in records]
+    return found
 
 
 def load_records(
@@ -207,35 +200,32 @@ def load_records(
 
 
 def figures_of(
-    records: Sequence[RecordBeats], probabilities: Mapping[str, NDArray[np.float32]] | None = None
+    records: Sequence[RecordBeats],
+    probabilities: Mapping[str, NDArray[np.float32]],
+    config: LiveScoreConfig,
 ) -> DatabaseFigures:
     """Return the figures of the records of a database.
 
     Args:
         records: at least one.
-        probabilities: of another classifier, by record, float32[n, 4]; NaN of beats that cannot be
-            analysed.
+        probabilities: by record, float32[n, 4]; NaN of beats that cannot be analysed.
+        config: of the live score.
     """
-    of = {one.name: one.beats.probabilities for one in records}
-    of |= probabilities or {}
-    every = {one.name: _names(of[one.name]) for one in records}
-    live = {
-        one.name: np.where(
-            one.beats.anomalous | (every[one.name] == NOT_NAMED), every[one.name], "N"
-        )
-        for one in records
-    }
+    names = {one.name: _names(probabilities[one.name]) for one in records}
+    scored = {one.name: judged(one.beats, probabilities[one.name], config) for one in records}
     apart = [one for one in records if one.name != APART]
     return DatabaseFigures(
         records=[one.name for one in records],
         hours=round(sum(map(_counted_hours, records)), 3),
-        every_beat=_named_figures(records, every),
-        live=_named_figures(records, live),
+        named=_named_figures(records, names),
         average_precision={
-            name: _class_precision(records, of, number) for number, name in enumerate(NAMED)
+            name: _class_precision(records, probabilities, number)
+            for number, name in enumerate(NAMED)
         },
-        alerts=_alert_figures(records),
-        alerts_without={APART: _alert_figures(apart)} if len(apart) < len(records) else {},
+        alerts=_alert_figures(records, scored),
+        alerts_without=(
+            {APART: _alert_figures(apart, scored)} if len(apart) < len(records) else {}
+        ),
     )
 
 
@@ -327,17 +317,21 @@ def _class_precision(
     return _figure(average_precision, np.concatenate(scores), np.concatenate(right))
 
 
-def _alert_figures(records: Sequence[RecordBeats]) -> AlertFigures:
+def _alert_figures(
+    records: Sequence[RecordBeats], scored: Mapping[str, JudgedBeats]
+) -> AlertFigures:
     scores, kinds, alerted = [], [], []
     late = early = 0
     for one in records:
         counted, missed = _counted(one), _missed(one)
-        scores.append(np.concatenate((one.beats.score[counted], np.full(missed.size, np.nan))))
+        scores.append(
+            np.concatenate((scored[one.name].score[counted], np.full(missed.size, np.nan)))
+        )
         kinds.append(np.concatenate((one.reference.classes[counted], missed)))
         alerted.append(
-            np.concatenate((one.beats.anomalous[counted], np.zeros(missed.size, dtype=bool)))
+            np.concatenate((scored[one.name].anomalous[counted], np.zeros(missed.size, dtype=bool)))
         )
-        false_at_s = _false_alerts_s(one)
+        false_at_s = _false_alerts_s(one, scored[one.name].anomalous)
         late += int(np.count_nonzero(false_at_s >= LEARNING_S))
         early += int(np.count_nonzero(false_at_s < FIRST_S))
     score, kind, called = map(np.concatenate, (scores, kinds, alerted))
@@ -356,9 +350,9 @@ def _alert_figures(records: Sequence[RecordBeats]) -> AlertFigures:
     )
 
 
-def _false_alerts_s(one: RecordBeats) -> NDArray[np.float64]:
+def _false_alerts_s(one: RecordBeats, anomalous: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return when false alerts are raised, float64[n] seconds of the record."""
-    called = np.flatnonzero(one.beats.anomalous)
+    called = np.flatnonzero(anomalous)
     at_s = one.beats.samples[called] / one.beats.fs_hz
     begins = np.diff(at_s, prepend=-np.inf) > EPISODE_S
     normal = np.isin(one.reference.classes[called], ("N", FALSE_DETECTION))

@@ -1,4 +1,4 @@
-"""The classifier on patients it has never seen, counted as ANSI/AAMI EC57 counts beats.
+"""The classifier trained on DS1, on the patients of DS2, counted as ANSI/AAMI EC57 counts beats.
 
 Every analysable detection is classified, whatever its live score: these are the figures of the
 classifier alone. `COUNTING` states how beats count and is part of the result.
@@ -18,13 +18,16 @@ from models.data.mitdb import DATABASE, DS1, DS2, database_folder
 from models.ec57.matching import CLASSES, LEARNING_S, MATCH_S
 from models.evaluation.protocols.beatgan import plain_facts
 from models.files import strict_json
+from models.files.beat_trees import SHIPPED_TREES, load_beat_trees
 from models.files.classifier import SHIPPED_CLASSIFIER, load_classifier
 from models.files.model_file import weights_path
-from models.inference.classifier import Classifier, ClassifierScorer
+from models.inference.beat_classifier import SHIPPED_DS1, BeatClassifier
+from models.inference.beat_trees import BeatTrees
+from models.inference.classifier import ClassifierScorer
 from models.measure.result_json import INLINE, Fact
 from models.measure.speed import DeviceTimes, us_per_beat
 from pipeline.constants import CLASSES as NAMED
-from pipeline.constants import RR_FEATURES
+from pipeline.constants import MEASURES
 from pipeline.errors import ArtifactError
 
 NOT_NAMED: Final = "none"
@@ -82,37 +85,16 @@ class ClassifierResult:
     counting: list[str]
     classes: ClassResult = field(metadata=INLINE)
     parameters: int
+    """Of the network."""
+    trees: int
     file_bytes: int
     training: dict[str, Fact]
     us_per_beat: DeviceTimes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CrossValidation:
-    """The figures of one way to train, each patient classified by a network of other patients."""
-
-    optimiser: str
-    learning_rate: float
-    epochs: int
-    batch: int
-    seed: int
-    classes: ClassResult = field(metadata=INLINE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptimiserComparison:
-    """Cross-validations within DS1."""
-
-    protocol: str = "EC57 beat classes, cross-validation by patient within DS1"
-    folds: list[list[str]]
-    """The records of each fold."""
-    counting: list[str]
-    runs: list[CrossValidation]
-
-
 def evaluate_classifier(
     data: Path,
-    description: Path = SHIPPED_CLASSIFIER,
+    folder: Path = SHIPPED_DS1,
     *,
     on_step: Callable[[str], None] = lambda text: None,
 ) -> ClassifierResult:
@@ -120,42 +102,58 @@ def evaluate_classifier(
 
     Args:
         data: folder of the records, or the folder that holds ``mitdb/``.
-        description: of a classifier trained on patients of DS1 alone.
+        folder: of a classifier trained on patients of DS1 alone.
         on_step: called before each record.
 
     Raises:
         InputError: records are missing or unreadable.
         ArtifactError: the classifier is unusable, or may have seen DS2.
     """
-    artifact = load_classifier(description)
-    if not set(artifact.training.records) <= set(DS1):
-        raise ArtifactError(
-            f"{description} was not trained on records of DS1 alone, so those of DS2 are not "
-            "unseen: train one with `monitor train classifier`"
-        )
-    classifier = ClassifierScorer(artifact)
-    folder = database_folder(data)
-    records = detect_all(folder, DS2, lambda name: on_step(f"record {name}: classes"))
+    classifier = load_ds1_classifier(folder)
+    network = load_classifier(folder / SHIPPED_CLASSIFIER.name)
+    trees = load_beat_trees(folder / SHIPPED_TREES.name)
+    records = detect_all(
+        database_folder(data), DS2, lambda name: on_step(f"record {name}: classes")
+    )
+    descriptions = [folder / one.name for one in (SHIPPED_TREES, SHIPPED_CLASSIFIER)]
     return ClassifierResult(
         classifier=classifier.name,
         counting=list(COUNTING),
         classes=class_result(tables_of(records, classifier)),
-        parameters=sum(tensor.size for tensor in artifact.tensors.values()),
-        file_bytes=weights_path(description).stat().st_size,
-        training=plain_facts(strict_json.to_json(artifact.training)),
+        parameters=sum(tensor.size for tensor in network.tensors.values()),
+        trees=trees.tensors["roots"].size,
+        file_bytes=sum(weights_path(one).stat().st_size for one in descriptions),
+        training=plain_facts(strict_json.to_json(network.training)),
         us_per_beat=DeviceTimes(cpu=us_per_beat(partial(_classify_without_rhythm, classifier))),
     )
 
 
+def load_ds1_classifier(folder: Path = SHIPPED_DS1) -> BeatClassifier:
+    """Return a classifier trained on patients of DS1 alone, by default the one beside what ships.
+
+    Raises:
+        ArtifactError: it is unusable, or may have seen DS2.
+    """
+    trees = load_beat_trees(folder / SHIPPED_TREES.name)
+    network = load_classifier(folder / SHIPPED_CLASSIFIER.name)
+    for training in (trees.training, network.training):
+        if set(training.records) != {DATABASE} or not set(training.records[DATABASE]) <= set(DS1):
+            raise ArtifactError(
+                f"{folder} was not trained on records of DS1 alone, so those of DS2 are not "
+                "unseen: train one with `monitor train classifier --ds1`"
+            )
+    return BeatClassifier(BeatTrees(trees), ClassifierScorer(network))
+
+
 def _classify_without_rhythm(
-    classifier: Classifier, windows: NDArray[np.float32]
+    classifier: BeatClassifier, windows: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Classify windows, to measure how long it takes."""
-    return classifier.classify(windows, np.zeros((len(windows), RR_FEATURES), dtype=np.float32))
+    return classifier.probabilities(windows, np.zeros((len(windows), MEASURES), dtype=np.float32))
 
 
 def tables_of(
-    records: Sequence[DetectedRecord], classifier: Classifier
+    records: Sequence[DetectedRecord], classifier: BeatClassifier
 ) -> dict[str, NDArray[np.int64]]:
     """Return for each record how many beats of each true class got which name, int64[6, 5].
 
@@ -180,11 +178,11 @@ _ROWS: Final = (*CLASSES, FALSE_DETECTION)
 _COLUMNS: Final = (*NAMED, NOT_NAMED)
 
 
-def _table(record: DetectedRecord, classifier: Classifier) -> NDArray[np.int64]:
+def _table(record: DetectedRecord, classifier: BeatClassifier) -> NDArray[np.int64]:
     begin = LEARNING_S * record.fs_hz
     named = np.full(record.samples.size, len(NAMED))
     usable = record.analysable
-    probabilities = classifier.classify(record.windows[usable], record.context[usable])
+    probabilities = classifier.probabilities(record.windows[usable], record.measures[usable])
     named[usable] = probabilities.argmax(axis=1)
     table = np.zeros((len(_ROWS), len(_COLUMNS)), dtype=np.int64)
     row_of = {name: row for row, name in enumerate(_ROWS)}

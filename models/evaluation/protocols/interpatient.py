@@ -1,8 +1,8 @@
 """Patients never seen: the 22 records of DS2 through the stream, detector in the loop.
 
-Everything that is trained or was chosen (student, scales, threshold, classifier) comes from the
-patients of DS1; the stream gets DS2 as a live monitor would. `COUNTING` states how each beat
-counts and is part of the result.
+Student, scales and classifier come from the patients of DS1 alone, the thresholds from them and
+from svdb and healthy people of the Challenge 2017; the stream gets DS2 as a live monitor would.
+`COUNTING` states how each beat counts and is part of the result.
 
 Source of the split: de Chazal, O'Dwyer & Reilly, IEEE Trans. Biomed. Eng. 51 (2004). The rules of
 counting follow ANSI/AAMI EC57 and WFDB's ``bxb``.
@@ -21,7 +21,11 @@ from models.data.annotated_beats import PATIENT_SPLITS
 from models.data.mitdb import DATABASE, DS2, database_folder
 from models.ec57.matching import ANOMALOUS, CLASSES, FALSE_DETECTION, LEARNING_S, MATCH_S
 from models.evaluation.protocols.beatgan import StudentFacts, plain_facts, student_facts
-from models.evaluation.protocols.classifier import ClassifierResult, evaluate_classifier
+from models.evaluation.protocols.classifier import (
+    ClassifierResult,
+    evaluate_classifier,
+    load_ds1_classifier,
+)
 from models.evaluation.protocols.scored_beats import (
     ScoredBeats,
     ScoredRecord,
@@ -30,9 +34,8 @@ from models.evaluation.protocols.scored_beats import (
     score_record,
 )
 from models.files.calibration import load_calibration
-from models.files.classifier import SHIPPED_CLASSIFIER
 from models.files.student import SHIPPED_STUDENT, StudentArtifact, load_student
-from models.inference.beat_scorer import BeatScorer, load_class_model
+from models.inference.beat_scorer import BeatScorer
 from models.inference.student import StudentScorer
 from models.measure.metrics import average_precision, roc_auc
 from models.measure.provenance import Provenance, provenance
@@ -161,8 +164,7 @@ class InterpatientResult:
     threshold: float
     counting: list[str]
     unseen: UnseenResult = field(metadata=INLINE)
-    classifier: ClassifierResult | None
-    """None where no classifier ships."""
+    classifier: ClassifierResult
     machine: Provenance
 
 
@@ -205,7 +207,7 @@ def evaluate_interpatient(
     config = load_calibration(calibration, student, false_alerts_per_hour=false_alerts_per_hour)
     calibrated = json.loads(calibration.read_bytes())
     folder = database_folder(data)
-    scorer = BeatScorer(StudentScorer(artifact, device=device), load_class_model())
+    scorer = BeatScorer(StudentScorer(artifact, device=device), load_ds1_classifier())
     records = score_records(
         [folder / name for name in DS2], scorer, config, keep_strips=keep_strips, on_step=on_step
     )
@@ -217,9 +219,7 @@ def evaluate_interpatient(
         threshold=config.threshold,
         counting=list(COUNTING),
         unseen=unseen_result(records),
-        classifier=evaluate_classifier(data, on_step=on_step)
-        if SHIPPED_CLASSIFIER.is_file()
-        else None,
+        classifier=evaluate_classifier(data, on_step=on_step),
         machine=provenance(),
     )
     return InterpatientEvaluation(result=result, beats=pooled(records))

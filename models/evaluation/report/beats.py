@@ -17,8 +17,8 @@ def beats_sections(result: BeatsResult) -> list[Section]:
             blocks=[
                 name_table(figures),
                 alert_table(figures),
-                confusion_table(figures.every_beat.classes.gross),
-                class_record_table(figures.every_beat.classes.per_record),
+                confusion_table(figures.named.classes.gross),
+                class_record_table(figures.named.classes.per_record),
             ],
         )
         for name, figures in result.databases.items()
@@ -26,26 +26,25 @@ def beats_sections(result: BeatsResult) -> list[Section]:
 
 
 def name_table(figures: DatabaseFigures) -> Table:
-    """Return how beats and runs are named: every beat, and as published live."""
-    both = (figures.every_beat, figures.live)
-    rows = [(kind, *(_of_class(one, kind) for one in both)) for kind in _SHOWN]
+    """Return how beats and runs are named."""
+    named = figures.named
+    rows = [(kind, _of_class(named, kind)) for kind in _SHOWN]
     rows += [
-        (f"{kind} without {apart}", *(_of_class(one, kind, apart) for one in both))
-        for apart in figures.every_beat.without
+        (f"{kind} without {apart}", _of_class(named, kind, apart))
+        for apart in named.without
         for kind in _SHOWN
     ]
-    for label, name in (
-        ("couplets", "couplets"),
-        ("runs of 3 to 5", "short_runs"),
-        ("runs of 6 and more", "long_runs"),
-    ):
-        rows.append((label, *(_of_runs(getattr(one.runs, name)) for one in both)))
+    rows += [
+        ("couplets", _of_runs(named.runs.couplets)),
+        ("runs of 3 to 5", _of_runs(named.runs.short_runs)),
+        ("runs of 6 and more", _of_runs(named.runs.long_runs)),
+    ]
     precision = ", ".join(
         f"{name} {number(value, 3)}" for name, value in figures.average_precision.items()
     )
     return Table(
         title="Sensitivity / positive predictivity, %",
-        columns=("", "every beat", "as published live"),
+        columns=("", "every beat that can be analysed"),
         rows=rows,
         notes=[f"Average precision: {precision}."],
     )

@@ -58,4 +58,4 @@ def hold(rr: float, row: NDArray[np.float32], counters: NDArray[np.int64]) -> bo
 @jit
 def active(counters: NDArray[np.int64]) -> bool:
     """Return whether a stretch lasts from which nothing is learned."""
-    return counters[HOLD_LEVEL] >= BEGINS_AFTER and counters[HELD] < HELD_AT_MOST
+    return bool(counters[HOLD_LEVEL] >= BEGINS_AFTER) and bool(counters[HELD] < HELD_AT_MOST)

@@ -1,0 +1,31 @@
+"""The measures of beats, as a stream gives them to its scorer, of a whole record at once."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.data.atrial_beats import SHIPPED
+from pipeline.alarms.atrial_fibrillation import AtrialMeasures, AtrialState
+from pipeline.scoring.beat_features import BeatFeatures
+from pipeline.scoring.beat_measures import with_evidence
+
+
+def measured(
+    rr_s: NDArray[np.float64], windows: NDArray[np.float32], usable: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return the measures, float32[n, MEASURES], of the beats of one patient, in order.
+
+    Also returns the evidence of atrial fibrillation at each beat, float64[n], NaN where too little
+    is known.
+
+    Args:
+        rr_s: float64[n], the interval before each beat, NaN where it is not known.
+        windows: float32[n, 320].
+        usable: bool[n], whether a beat can be analysed.
+    """
+    atrial = AtrialMeasures(AtrialState.fresh())
+    evidence = np.full(len(rr_s), np.nan)
+    for i, rr in enumerate(rr_s.tolist()):
+        row = atrial.of_beat(rr, windows[i], usable=bool(usable[i]))
+        if row is not None:
+            evidence[i] = row @ SHIPPED[:-1] + SHIPPED[-1]
+    return with_evidence(BeatFeatures().measure(rr_s, windows, usable), evidence), evidence

@@ -1,0 +1,93 @@
+"""The class of every beat: trees over its measures and a network over its window, joined.
+
+The trees (`models.inference.beat_trees`) see the beat beside its patient's own past, the network
+(`models.inference.classifier`) its window and a few numbers of that past. They err in different
+patients. Their probabilities are joined by a weighted geometric mean. Last, no beat is S because
+the atria fibrillate: in atrial fibrillation intervals are irregular and P waves absent, so many a
+conducted beat comes early, and there is no premature atrial beat.
+
+A beat's result never depends on its batch. Thread-safe: nothing changes after it is made.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.files.model_file import SHIPPED
+from models.inference.beat_trees import BeatTrees
+from models.inference.classifier import ClassifierScorer
+from pipeline.constants import CLASSES
+from pipeline.scoring.beat_measures import CONTEXT_COLUMNS
+
+Floats = NDArray[np.float32]
+
+SHIPPED_DS1: Final = SHIPPED / "ds1"
+"""Holds what is trained as that which ships, on DS1 alone: it has seen no patient of DS2."""
+
+TREES_SHARE: Final = 0.3
+"""Of the logarithms of the probabilities."""
+
+LEAST: Final = np.float32(1e-6)
+"""No probability that is joined is lower."""
+
+_N, _S = CLASSES.index("N"), CLASSES.index("S")
+
+
+class BeatClassifier:
+    """Trees and network, ready to name beats."""
+
+    def __init__(self, trees: BeatTrees, network: ClassifierScorer) -> None:
+        self._trees = trees
+        self._network = network
+        self.name: Final = f"{network.name}, {trees.name}"
+
+    @classmethod
+    def load(cls) -> "BeatClassifier":
+        """Return what ships.
+
+        Raises:
+            ArtifactError: anything is missing, altered, or made for something else.
+        """
+        return cls(BeatTrees.load(), ClassifierScorer.load())
+
+    def probabilities(self, windows: Floats, measures: Floats) -> Floats:
+        """Return the probabilities of `CLASSES`, float32[B, 4], rows of sum 1.
+
+        Args:
+            windows: float32[B, 320] in [-1, 1]; B may be any number, 0 included.
+            measures: float32[B, MEASURES], finite, see `pipeline.scoring.beat_measures`.
+
+        Raises:
+            ValueError: another shape, or a value that is not finite or outside its range.
+        """
+        by_trees = self._trees.probabilities(measures)
+        by_network = self._network.classify(windows, measures[:, CONTEXT_COLUMNS])
+        return without_fibrillation(joined(by_trees, by_network), measures[:, -1])
+
+
+def joined(trees: Floats, network: Floats) -> Floats:
+    """Return the probabilities of trees and network together, float32[B, 4], rows of sum 1."""
+    logs = TREES_SHARE * np.log(np.maximum(trees, LEAST))
+    logs += (1.0 - TREES_SHARE) * np.log(np.maximum(network, LEAST))
+    mean = np.exp(logs)
+    found: Floats = (mean / mean.sum(axis=1, keepdims=True)).astype(np.float32)
+    return found
+
+
+def without_fibrillation(probabilities: Floats, evidence: Floats) -> Floats:
+    """Return probabilities, float32[B, 4], in which no beat is S because the atria fibrillate.
+
+    The probability of S goes to N by as much as the rhythm is atrial fibrillation.
+
+    Args:
+        probabilities: of `CLASSES`.
+        evidence: float32[B], the logarithm of the odds of atrial fibrillation, limited, as in
+            `pipeline.scoring.beat_measures`.
+    """
+    share = 1.0 / (1.0 + np.exp(-evidence))
+    found = probabilities.copy()
+    moved = found[:, _S] * share
+    found[:, _S] -= moved
+    found[:, _N] += moved
+    return found

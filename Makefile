@@ -81,11 +81,11 @@ runs/student-%/student.json: $(READY)
 runs/classifier/classifier.json: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/monitor train classifier --out $(@D)
 
-runs/teacher/best.safetensors: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/monitor train teacher --out $(@D)
+runs/teacher-%/best.safetensors: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/monitor train teacher --member $* --out $(@D)
 
 cards: $(READY) ## Measure what ships by both protocols; write docs/models
-	$(BIN)/monitor evaluate cards $(addprefix --teacher ,$(wildcard runs/teacher/best.safetensors))
+	$(BIN)/monitor evaluate cards $(addprefix --teacher ,$(wildcard runs/teacher-*/best.safetensors))
 
 stress: $(READY) ## Measure noise and faults of streams; write docs/detector.md
 	$(BIN)/monitor evaluate noise --pictures docs --report docs/detector.md

@@ -1,12 +1,13 @@
-"""Does distillation help? Students of every method, size and seed, trained alike, in one table.
+"""Does distillation help? Students by target, method, size and seed, trained alike, in one table.
 
-    monitor train ablation --data DIR --teacher FILE
+    monitor train ablation --data DIR --teacher FILE --teacher FILE
 
-One cell is one student: a method of `models.training.student.METHODS`, a latent size, a width and a
-seed, all with the same beats and epochs. Its epoch is chosen on the validation part and its
-figures are read once on the test part of fold 0, by the score rule that ships. The split is the
-same for every cell, that of seed 0, on which the teacher was trained; a cell's own seed decides
-its first weights and the order of its beats.
+One cell is one student: a target and a method of `models.training.student`, a latent size and a
+seed, all with the same beats and epochs. Every target and every latent size is tried without a
+method; every method at the size that ships, for the beat as target and for its neighbours. The
+epoch is chosen on the validation part and the figures are read once on the test part of fold 0, by
+the score rule that ships. The split is the same for every cell, that of seed 0, on which the
+teachers were trained; a cell's own seed decides its first weights and the order of its beats.
 
 One JSON file holds the finished cells, which are not trained again; an unfinished cell continues
 from its checkpoint. Several processes may work on one file: each takes the next free cell. The
@@ -14,10 +15,9 @@ locks are those of the operating system, which end with the process that holds t
 """
 
 import fcntl
-import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -34,23 +34,29 @@ from models.data.mitdb import DATABASE
 from models.experiments.ablation_table import Ablation, Cell, FinishedCell, Setup, ablation_markdown
 from models.files.atomic_write import write_atomically
 from models.files.strict_json import from_json, to_json
-from models.inference.student import SCORED_TICKS, SMOOTHING_TICKS
+from models.inference.student import SCORED_TICKS, SMOOTHING_TICKS, STUDENT_LATENT
 from models.measure.metrics import average_precision, roc_auc
 from models.measure.provenance import provenance
 from models.nets.beatgan import Autoencoder
 from models.training.checkpoint import read_checkpoint, restore_network
 from models.training.config import chosen_bf16, chosen_device
-from models.training.distillation import TeacherTable, new_student, teacher_table
+from models.training.distillation.losses import TeacherTable, new_student, teacher_table
 from models.training.progress import EpochReport, Progress, StepReport
 from models.training.run import Validation, score_windows
-from models.training.student import METHODS, TEACHER_METHODS, StudentConfig, fit_student
+from models.training.student import (
+    METHODS,
+    TARGETS,
+    TEACHER_METHODS,
+    StudentConfig,
+    digests_of,
+    fit_student,
+)
 from models.training.teacher import load_teacher
 from pipeline.errors import ConfigError
 
 SPLIT: Final = "0"
 SPLIT_SEED: Final = 0
-LATENTS: Final = (4, 8, 16)
-WIDTHS: Final = (8, 16)
+LATENTS: Final = (4, STUDENT_LATENT, 8)
 SEEDS: Final = (0, 1, 2)
 
 OnCell = Callable[[int, int, str], None]
@@ -59,8 +65,9 @@ OnCell = Callable[[int, int, str], None]
 
 # A seed is finished before the next begins, so that an interrupted table is complete for few seeds.
 CELLS: Final = tuple(
-    Cell(seed=seed, method=method, latent=latent, width=width)
-    for seed, width, latent, method in product(SEEDS, WIDTHS, LATENTS, METHODS)
+    Cell(seed=seed, target=target, method=method, latent=latent)
+    for seed, target, latent, method in product(SEEDS, TARGETS, LATENTS, METHODS)
+    if method == "none" or (target != "teacher" and latent == STUDENT_LATENT)
 )
 
 
@@ -69,8 +76,8 @@ class AblationConfig:
     """What to train, and where the results go."""
 
     data: Path
-    teacher: Path
-    """``best.safetensors`` of a teacher of split 0, seed 0."""
+    teachers: tuple[Path, ...]
+    """``best.safetensors`` of each teacher, of split 0, seed 0."""
     folder: Path
     """Checkpoints and locks while cells are trained."""
     result: Path
@@ -90,6 +97,8 @@ class _SharedData:
     validation: Validation
     test: Validation
     teacher: TeacherTable
+    teacher_scores: NDArray[np.float32]
+    """Of the validation part, by the teachers' mean reconstruction."""
 
 
 def run_ablation(config: AblationConfig, on_cell: OnCell) -> Path:
@@ -97,14 +106,17 @@ def run_ablation(config: AblationConfig, on_cell: OnCell) -> Path:
 
     Raises:
         InputError: records are missing or unreadable.
-        ArtifactError: the teacher is missing, or was trained on another split.
+        ArtifactError: a teacher is missing, or was trained on another split.
         ConfigError: a loss is no longer finite, the result cannot be written, or it was begun
-            with another budget, teacher or other beats.
+            with another budget, other teachers or other beats.
     """
-    teacher = load_teacher(config.teacher, split=SPLIT, seed=SPLIT_SEED, device=config.device)
+    teachers = [
+        load_teacher(path, split=SPLIT, seed=SPLIT_SEED, device=config.device)
+        for path in config.teachers
+    ]
     on_cell(0, len(CELLS), "reading the records")
     beats = load_beats(config.data)
-    shared = _shared_data(beats, teacher, config.train_beats)
+    shared = _shared_data(beats, teachers, config.train_beats)
     setup = _setup(config, beats, shared)
     for cell in CELLS:
         with _locked(config.folder / f"{cell.name}.lock", wait=False) as mine:
@@ -138,7 +150,7 @@ def _train_cell(
         shared.teacher,
     )
     checkpoint = read_checkpoint(best)
-    student = new_student(cell.width, cell.latent)
+    student = new_student(latent=cell.latent)
     restore_network(student, "student", checkpoint.tensors)
     scores = score_windows(student.to(chosen_device(config.device)), shared.test.windows)
     curves = read_checkpoint(folder / "last.safetensors").state.curves
@@ -162,14 +174,18 @@ def _student_config(cell: Cell, config: AblationConfig) -> StudentConfig:
         split=SPLIT,
         seed=cell.seed,
         device=config.device,
-        width=cell.width,
         latent=cell.latent,
+        target=cell.target,
         method=cell.method,
-        teacher=config.teacher if cell.method in TEACHER_METHODS else None,
+        teachers=config.teachers
+        if cell.method in TEACHER_METHODS or cell.target == "teacher"
+        else (),
     )
 
 
-def _shared_data(beats: Beats, teacher: Autoencoder, train_beats: int | None) -> _SharedData:
+def _shared_data(
+    beats: Beats, teachers: Sequence[Autoencoder], train_beats: int | None
+) -> _SharedData:
     split = split_named(beats, SPLIT, seed=SPLIT_SEED)
     # The rows of a split are in random order, so the first ones are a random draw.
     train = beats.windows[split.train[:train_beats]]
@@ -177,8 +193,15 @@ def _shared_data(beats: Beats, teacher: Autoencoder, train_beats: int | None) ->
         Validation(windows=beats.windows[rows], anomalous=~beats.normal[rows])
         for rows in (split.validation, split.test)
     )
-    table = teacher_table(teacher, torch.from_numpy(train))
-    return _SharedData(train=train, validation=validation, test=test, teacher=table)
+    return _SharedData(
+        train=train,
+        validation=validation,
+        test=test,
+        teacher=teacher_table(teachers, torch.from_numpy(train)),
+        teacher_scores=teacher_table(teachers, torch.from_numpy(validation.windows))
+        .scores.cpu()
+        .numpy(),
+    )
 
 
 def _setup(config: AblationConfig, beats: Beats, shared: _SharedData) -> Setup:
@@ -199,11 +222,21 @@ def _setup(config: AblationConfig, beats: Beats, shared: _SharedData) -> Setup:
         beta=cell.beta,
         temperature=cell.temperature,
         bf16=chosen_bf16(cell.bf16, chosen_device(config.device)),
-        teacher_sha256=hashlib.sha256(config.teacher.read_bytes()).hexdigest(),
-        teacher_validation=read_checkpoint(config.teacher).state.validation,
+        width=cell.width,
+        teachers_sha256=digests_of(config.teachers),
+        teachers_validation=_validation_of(shared),
         smoothing_ticks=SMOOTHING_TICKS,
         scored_ticks=SCORED_TICKS,
     )
+
+
+def _validation_of(shared: _SharedData) -> Mapping[str, float]:
+    """Return AP and AUC of the teachers' mean reconstruction on the validation part."""
+    anomalous = shared.validation.anomalous
+    return {
+        "ap": average_precision(shared.teacher_scores, anomalous),
+        "auc": roc_auc(shared.teacher_scores, anomalous),
+    }
 
 
 def _finished(result: Path, setup: Setup) -> Mapping[str, FinishedCell]:

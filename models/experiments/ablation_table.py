@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, product
 from typing import Final
 
 from models.measure.metrics import summary
 from models.measure.provenance import Provenance
-from models.training.student import METHODS
+from models.training.student import METHODS, TARGETS
 
 TITLES: Final[Mapping[str, str]] = {
     "none": "no distillation",
@@ -16,22 +16,30 @@ TITLES: Final[Mapping[str, str]] = {
     "kd+ft": "KD + FT",
     "frskd": "FRSKD",
 }
+TARGET_TITLES: Final[Mapping[str, str]] = {
+    "beat": "the beat",
+    "neighbours": "mean of its nearest others",
+    "teacher": "mean of the teachers",
+}
+DASH: Final = "–"
 MEASURES: Final = ("auc", "ap")
+PLAIN: Final = ("beat", "none")
+"""Target and method of the student without a teacher."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """One student of the table."""
 
+    target: str
     method: str
     latent: int
-    width: int
     seed: int
 
     @property
     def name(self) -> str:
         """What its files are called."""
-        return f"{self.method}-latent{self.latent}-width{self.width}-seed{self.seed}"
+        return f"{self.target}-{self.method}-latent{self.latent}-seed{self.seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +76,10 @@ class Setup:
     beta: float
     temperature: float
     bf16: bool
-    teacher_sha256: str
-    teacher_validation: Mapping[str, float]
+    width: int
+    teachers_sha256: tuple[str, ...]
+    teachers_validation: Mapping[str, float]
+    """Of their mean reconstruction."""
     smoothing_ticks: int
     scored_ticks: tuple[int, int]
 
@@ -89,7 +99,6 @@ Cells = Sequence[FinishedCell]
 def ablation_markdown(ablation: Ablation, planned: Sequence[Cell]) -> str:
     """Return the page of the finished cells, out of every one that is ``planned``."""
     setup, cells = ablation.setup, list(ablation.cells.values())
-    sizes = sorted({(cell.width, cell.latent) for cell in planned})
     seeds = sorted({cell.seed for cell in planned})
     lines = [
         "# Does distillation help?",
@@ -97,32 +106,40 @@ def ablation_markdown(ablation: Ablation, planned: Sequence[Cell]) -> str:
         "Written by `monitor train ablation` from `ablation.json`. Published BeatGAN protocol, "
         f"{setup.database}, split {setup.split} of seed {setup.split_seed}, one student "
         "a cell. Each was trained the same way; its epoch was chosen on the validation part, and "
-        "its test part was read once.",
+        "its test part was read once. The target is what the student learns to give for a beat.",
         "",
         f"{len(cells)} of {len(planned)} cells are finished. A cell shows mean ± standard "
         f"deviation over the seeds ({', '.join(map(str, seeds))}), and in brackets how many of "
-        "them are finished.",
+        f"them are finished; {DASH} is not planned.",
     ]
     for measure in MEASURES:
-        lines += ["", f"## {measure.upper()} on the test part", "", *_sizes(cells, sizes, measure)]
-    lines += ["", "## Against no distillation", "", *_differences(cells)]
+        lines += ["", f"## {measure.upper()} on the test part", "", *_rows(cells, planned, measure)]
+    lines += ["", "## Against the plain student", "", *_differences(cells)]
     lines += ["", "## Configuration", "", *_configuration(setup, cells)]
     return "\n".join(lines) + "\n"
 
 
-def _sizes(cells: Cells, sizes: Sequence[tuple[int, int]], measure: str) -> list[str]:
+def _rows(cells: Cells, planned: Sequence[Cell], measure: str) -> list[str]:
     rows = [
-        "| width | latent | parameters | " + " | ".join(TITLES[m] for m in METHODS) + " |",
-        "|---:|---:|---:|" + "---:|" * len(METHODS),
+        "| target | latent | parameters | " + " | ".join(TITLES[m] for m in METHODS) + " |",
+        "|---|---:|---:|" + "---:|" * len(METHODS),
     ]
-    for width, latent in sizes:
-        of_size = [cell for cell in cells if (cell.width, cell.latent) == (width, latent)]
-        parameters = f"{of_size[0].parameters:,}" if of_size else ""
+    for target, latent in sorted(
+        {(cell.target, cell.latent) for cell in planned},
+        key=lambda row: (TARGETS.index(row[0]), row[1]),
+    ):
+        of_row = [cell for cell in cells if (cell.target, cell.latent) == (target, latent)]
+        wanted = {c.method for c in planned if (c.target, c.latent) == (target, latent)}
+        parameters = f"{of_row[0].parameters:,}" if of_row else ""
         columns = [
-            _mean([getattr(cell, measure) for cell in of_size if cell.method == method])
+            _mean([getattr(cell, measure) for cell in of_row if cell.method == method])
+            if method in wanted
+            else DASH
             for method in METHODS
         ]
-        rows.append(f"| {width} | {latent} | {parameters} | " + " | ".join(columns) + " |")
+        rows.append(
+            f"| {TARGET_TITLES[target]} | {latent} | {parameters} | " + " | ".join(columns) + " |"
+        )
     return rows
 
 
@@ -135,38 +152,39 @@ def _mean(values: Sequence[float]) -> str:
 
 
 def _differences(cells: Cells) -> list[str]:
-    """Compare each method with none, pair by pair of equal width, latent and seed."""
-
-    def key(cell: Cell) -> tuple[int, int, int]:
-        return cell.width, cell.latent, cell.seed
-
-    alone = {key(cell): cell for cell in cells if cell.method == "none"}
+    """Compare each target and method with the plain student of equal latent size and seed."""
+    alone = {(c.latent, c.seed): c for c in cells if (c.target, c.method) == PLAIN}
     rows = [
-        "Difference between two students of equal size and seed, one distilled, one not: mean ± "
-        "standard deviation over the pairs, and in how many the distilled one is better.",
+        "Difference between two students of equal size and seed, one distilled, one that "
+        "reconstructs the beat and has no teacher: mean ± standard deviation over the pairs, and "
+        "in how many the distilled one is better.",
         "",
-        "| method | pairs | AUC | better | AP | better |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| target | method | pairs | AUC | better | AP | better |",
+        "|---|---|---:|---:|---:|---:|---:|",
     ]
-    for method in METHODS[1:]:
-        pairs = [(c, alone[key(c)]) for c in cells if c.method == method and key(c) in alone]
-        columns = [TITLES[method], str(len(pairs))]
+    for target, method in product(TARGETS, METHODS):
+        found = [cell for cell in cells if (cell.target, cell.method) == (target, method)]
+        pairs = [
+            (one, alone[one.latent, one.seed]) for one in found if (one.latent, one.seed) in alone
+        ]
+        if not pairs or (target, method) == PLAIN:
+            continue
+        columns = [TARGET_TITLES[target], TITLES[method], str(len(pairs))]
         for measure in MEASURES:
             gains = [getattr(one, measure) - getattr(other, measure) for one, other in pairs]
-            columns += [_gain(gains), str(sum(gain > 0 for gain in gains)) if gains else ""]
+            columns += [_gain(gains), str(sum(gain > 0 for gain in gains))]
         rows.append("| " + " | ".join(columns) + " |")
     return rows
 
 
 def _gain(gains: Sequence[float]) -> str:
-    if not gains:
-        return "not yet"
     over = summary(gains)
     return f"{over.mean:+.4f}" + ("" if over.sd is None else f" ± {over.sd:.4f}")
 
 
 def _configuration(setup: Setup, cells: Cells) -> list[str]:
-    of_teacher = ", ".join(f"{k.upper()} {v:.4f}" for k, v in setup.teacher_validation.items())
+    of_teacher = ", ".join(f"{k.upper()} {v:.4f}" for k, v in setup.teachers_validation.items())
+    digests = ", ".join(digest[:12] for digest in setup.teachers_sha256)
     first, end = setup.scored_ticks
     minutes = {
         method: summary([cell.seconds / 60 for cell in of_method]).mean
@@ -182,9 +200,10 @@ def _configuration(setup: Setup, cells: Cells) -> list[str]:
         f"choice of the epoch, {setup.test_beats:,} for the figures; {setup.epochs} epochs, "
         f"batches of {setup.batch}, AdamW at {setup.learning_rate:g} with a one-cycle "
         f"schedule, convolutions in {'bfloat16' if setup.bf16 else 'float32'}.",
-        f"* Loss: L_G + {setup.alpha:g} L_KD + {setup.beta:g} L_F, temperature "
-        f"{setup.temperature:g}. Teacher of KD and FT: BeatGAN of the same split "
-        f"(validation {of_teacher}; SHA-256 {setup.teacher_sha256[:12]}); FRSKD has none.",
+        f"* Loss: L_R + {setup.alpha:g} L_KD + {setup.beta:g} L_F, temperature "
+        f"{setup.temperature:g}; width {setup.width}. Teachers of the target, KD and FT: "
+        f"{len(setup.teachers_sha256)} of `monitor train teacher`, of the same split (together, on "
+        f"validation, {of_teacher}; SHA-256 {digests}); FRSKD has none of them.",
         f"* Score: mean square over ticks {first} to {end} of the residual, smoothed over "
         f"{setup.smoothing_ticks} ticks.",
         "* Minutes a student: "

@@ -63,19 +63,21 @@ class StudentSettings(TrainingSettings):
 
     width: int
     latent: int
+    target: str = "beat"
+    """What it was trained to reconstruct, one of `models.training.student.TARGETS`."""
     method: str
     alpha: float
     beta: float
     temperature: float
     beats_sha256: str
     """Of the windows that train it."""
-    teacher_sha256: str | None = None
-    """Of the teacher's checkpoint, where the method has a teacher."""
+    teachers_sha256: tuple[str, ...] = ()
+    """Of each teacher's checkpoint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeacherSource:
-    """The teacher that a student was distilled from."""
+    """A teacher that a student was distilled from."""
 
     config: JsonObject
     """The settings of its training."""
@@ -93,7 +95,7 @@ class StudentData:
     """`models.data.annotated_beats.annotation_digest`: which beats were dealt out."""
     train_beats: int
     validation_beats: int
-    teacher: TeacherSource | None = None
+    teachers: tuple[TeacherSource, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ from models.files.student import SHIPPED_STUDENT, STAGES, StudentArtifact, load_
 from pipeline.constants import WINDOW_SAMPLES
 
 STUDENT_WIDTH: Final = 8
-STUDENT_LATENT: Final = 8
+STUDENT_LATENT: Final = 6
 SMOOTHING_TICKS: Final = 31
 SCORED_TICKS: Final = (20, 200)
 """333 ms before to 167 ms after the R peak."""

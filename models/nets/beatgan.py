@@ -26,8 +26,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from pipeline.constants import WINDOW_SAMPLES
 
-TEACHER_WIDTH: Final = 32
-TEACHER_LATENT: Final = 50
+BEATGAN_WIDTH: Final = 32
+BEATGAN_LATENT: Final = 50
+"""As published; the teachers and the student are narrower."""
 STAGES: Final = 5
 """Each halves the window: 320 samples become 10."""
 
@@ -92,7 +93,7 @@ class Decoder(nn.Module):
 class Autoencoder(nn.Module):
     """BeatGAN's generator: a beat through the bottleneck and back."""
 
-    def __init__(self, width: int = TEACHER_WIDTH, latent: int = TEACHER_LATENT) -> None:
+    def __init__(self, width: int = BEATGAN_WIDTH, latent: int = BEATGAN_LATENT) -> None:
         super().__init__()
         self.width = width
         self.latent = latent
@@ -112,7 +113,7 @@ class Discriminator(nn.Module):
     Without BatchNorm; `normalise_spectrally` belongs after `initialise`.
     """
 
-    def __init__(self, width: int = TEACHER_WIDTH) -> None:
+    def __init__(self, width: int = BEATGAN_WIDTH) -> None:
         super().__init__()
         self.encoder = Encoder(width, 1, batch_norm=False)
 

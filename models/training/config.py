@@ -47,6 +47,11 @@ class TrainingConfig:
         """Refuse settings that cannot be trained."""
         check_settings(self)
 
+    @property
+    def draw(self) -> int:
+        """Seed of the first weights and of the order of the beats; ``seed`` decides the split."""
+        return self.seed
+
 
 def check_settings(config: TrainingConfig) -> None:
     """Raise `ConfigError` for settings that cannot be trained, here or anywhere."""
@@ -96,7 +101,10 @@ def chosen_bf16(wanted: bool | None, device: torch.device) -> bool:
 
 
 def settings_of(
-    kind: type[Settings], config: TrainingConfig, *arrays: NDArray[np.generic], **more: str | None
+    kind: type[Settings],
+    config: TrainingConfig,
+    *arrays: NDArray[np.generic],
+    **more: str | tuple[str, ...],
 ) -> Settings:
     """Return all that decides the outcome of a run.
 

@@ -18,7 +18,7 @@ from models.files.student import (
 from models.inference.student import SCORED_TICKS, SMOOTHING_TICKS
 from models.nets.beatgan import Autoencoder
 from models.training.checkpoint import read_checkpoint, restore_network, settings_in
-from models.training.distillation import new_student
+from models.training.distillation.losses import new_student
 
 Floats = NDArray[np.float32]
 

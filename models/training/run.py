@@ -33,7 +33,7 @@ from models.training.checkpoint import (
     save_checkpoint,
 )
 from models.training.config import TrainingConfig, chosen_device
-from models.training.distillation import smoothed_score
+from models.training.distillation.losses import smoothed_score
 from models.training.learning_curves import write_curves
 from models.training.progress import EpochReport, Progress, StepReport
 from pipeline.errors import ConfigError
@@ -215,7 +215,7 @@ class TrainingRun:
     def _train_epoch(self, epoch: int, progress: Progress) -> dict[str, float]:
         for network in self.networks.values():
             network.train()
-        rng = torch.Generator().manual_seed(1000 * self.config.seed + epoch)
+        rng = torch.Generator().manual_seed(1000 * self.config.draw + epoch)
         means, epochs = Means(), self.config.epochs
         steps = self.beats // self.config.batch
         for step, rows in enumerate(shuffled_batches(self.beats, self.config.batch, rng)):

@@ -1,12 +1,16 @@
-"""Train a student: alone, after a teacher, or after a teacher grown on itself.
+"""Train a student: what it reconstructs, and what else it takes from a teacher.
 
     monitor train student --data DIR --split ds1
 
-The loss is L_G + alpha L_KD + beta L_F: the student's own mean squared residual, its scores against
-the teacher's (`models.training.distillation.kd_loss`), and the attention of its encoder against the
-teacher's (`models.training.distillation.attention_loss`). The method decides which of the last two
-count and what the teacher is: the BeatGAN teacher, or
-`models.training.self_distillation.SelfTeacher`, which is trained with the student and dropped.
+The loss is L_R + alpha L_KD + beta L_F: the mean square by which the student misses its target,
+its scores against the teacher's, and the attention of its encoder against the teacher's
+(`models.training.distillation.losses`).
+
+The target is the beat itself, the mean of the nearest other normal beats
+(`models.training.distillation.neighbours`), or the mean reconstruction of one or more teachers.
+The method decides which of L_KD and L_F count and whose scores and attention they follow: those of
+the teachers (`models.training.teacher`), or of a self-teacher, which is trained with the student
+and dropped (`models.training.distillation.self_teacher`).
 
 The training runs on CUDA where there is one and on the CPU otherwise. It writes a checkpoint after
 each epoch and continues from it (`models.training.run`). The best epoch on the validation part
@@ -15,7 +19,7 @@ each epoch and continues from it (`models.training.run`). The best epoch on the 
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -46,7 +50,7 @@ from models.inference.student import STUDENT_LATENT, STUDENT_WIDTH
 from models.nets.beatgan import Autoencoder
 from models.training.checkpoint import read_checkpoint
 from models.training.config import TrainingConfig, chosen_device, settings_of
-from models.training.distillation import (
+from models.training.distillation.losses import (
     TeacherTable,
     attention,
     attention_loss,
@@ -56,6 +60,8 @@ from models.training.distillation import (
     stage_maps,
     teacher_table,
 )
+from models.training.distillation.neighbours import nearest, neighbours_mean
+from models.training.distillation.self_teacher import SelfTeacher
 from models.training.export import export_student
 from models.training.find_lr import RangeTest, find_rate
 from models.training.progress import Progress
@@ -67,7 +73,6 @@ from models.training.run import (
     one_cycle,
     parts_of,
 )
-from models.training.self_distillation import SelfTeacher
 from models.training.teacher import load_teacher
 from pipeline.errors import ConfigError
 
@@ -77,6 +82,9 @@ METHODS: Final = ("none", "kd", "ft", "kd+ft", "frskd")
 SCORE_METHODS: Final = ("kd", "kd+ft", "frskd")
 MAP_METHODS: Final = ("ft", "kd+ft", "frskd")
 TEACHER_METHODS: Final = ("kd", "ft", "kd+ft")
+
+TARGETS: Final = ("beat", "neighbours", "teacher")
+"""What is reconstructed: the beat, the mean of its nearest others, the teachers' mean."""
 
 Evaluate = Callable[[Beats, StudentArtifact], JsonObject]
 """Returns the figures of a student on the test part of its fold of the beats."""
@@ -93,11 +101,13 @@ class StudentConfig(TrainingConfig):
     width: int = STUDENT_WIDTH
     """Channels after the first stage."""
     latent: int = STUDENT_LATENT
+    target: str = "neighbours"
+    """One of `TARGETS`."""
     method: str = "none"
     """One of `METHODS`."""
-    teacher: Path | None = None
-    """``best.safetensors`` of a teacher trained on the same split and seed, for a method with a
-    teacher."""
+    teachers: tuple[Path, ...] = ()
+    """``best.safetensors`` of one or more teachers trained on the same split and seed, for a target
+    or a method that needs them. Their reconstructions and their attention are averaged."""
     # Weights from short runs (6,000 beats, 6 epochs), by AP on the validation part: ten times the
     # alpha cost both residual and AP, ten times the beta some AP.
     alpha: float = 1e-3
@@ -114,15 +124,20 @@ class StudentConfig(TrainingConfig):
             raise ConfigError(
                 f"there is no method {self.method!r:.40}: choose one of {', '.join(METHODS)}"
             )
-        if self.teacher is None and self.method in TEACHER_METHODS:
+        if self.target not in TARGETS:
             raise ConfigError(
-                f"method {self.method} needs a teacher: train one with `monitor train teacher` and "
-                f"name its best.safetensors"
+                f"there is no target {self.target!r:.40}: choose one of {', '.join(TARGETS)}"
             )
-        if self.teacher is not None and self.method not in TEACHER_METHODS:
+        needed = self.method in TEACHER_METHODS or self.target == "teacher"
+        if needed and not self.teachers:
             raise ConfigError(
-                f"method {self.method} has no teacher: leave it out, or choose one of "
-                f"{', '.join(TEACHER_METHODS)}"
+                f"target {self.target} by method {self.method} needs a teacher: train one with "
+                f"`monitor train teacher` and name its best.safetensors"
+            )
+        if self.teachers and not needed:
+            raise ConfigError(
+                f"target {self.target} by method {self.method} has no teacher: leave it out, or "
+                f"choose target teacher or one of the methods {', '.join(TEACHER_METHODS)}"
             )
         if self.width < 1 or self.latent < 1:
             raise ConfigError(f"no network has width {self.width} and latent {self.latent}")
@@ -149,10 +164,10 @@ def train_student(config: StudentConfig, progress: Progress, evaluate: Evaluate)
         ArtifactError: the teacher is missing, or was trained on another split.
         ConfigError: the loss is no longer finite, or the folder holds another run.
     """
-    teacher = _teacher_of(config)
+    teachers = _teachers_of(config)
     beats = load_beats(config.data)
     train, validation = parts_of(beats, config)
-    table = None if teacher is None else teacher_table(teacher, torch.from_numpy(train))
+    table = teacher_table(teachers, torch.from_numpy(train)) if teachers else None
     best = fit_student(config, train, validation, progress, table)
     return finish_student(best, config.folder / "student.json", beats, config, evaluate)
 
@@ -165,16 +180,17 @@ def find_student_rate(config: StudentConfig, progress: Progress) -> RangeTest:
         ArtifactError: the teacher is missing, or was trained on another split.
         ConfigError: no rate could be found.
     """
-    teacher = _teacher_of(config)
+    teachers = _teachers_of(config)
     train, _ = parts_of(load_beats(config.data), config)
-    table = None if teacher is None else teacher_table(teacher, torch.from_numpy(train))
+    table = teacher_table(teachers, torch.from_numpy(train)) if teachers else None
     return find_rate(student_run(config, train, table), progress)
 
 
-def _teacher_of(config: StudentConfig) -> Autoencoder | None:
-    if config.teacher is None:
-        return None
-    return load_teacher(config.teacher, split=config.split, seed=config.seed, device=config.device)
+def _teachers_of(config: StudentConfig) -> list[Autoencoder]:
+    return [
+        load_teacher(path, split=config.split, seed=config.seed, device=config.device)
+        for path in config.teachers
+    ]
 
 
 def finish_student(
@@ -188,7 +204,7 @@ def finish_student(
         annotations_sha256=annotation_digest(beats),
         train_beats=int(split.train.size),
         validation_beats=int(split.validation.size),
-        teacher=None if config.teacher is None else _teacher_source(config.teacher),
+        teachers=tuple(map(_teacher_source, config.teachers)),
     )
     export_student(best, description, data=data, metrics={})
     if split.test.size:
@@ -214,7 +230,7 @@ def fit_student(
 ) -> Path:
     """Train a student on windows float32[n, 320]; return the file of its best epoch.
 
-    ``teacher`` holds the teacher's outputs for the same windows, for a method with a teacher.
+    ``teacher`` holds the teachers' outputs for the same windows, where there are any.
     """
     run = student_run(config, train, teacher)
     return run.finish(autoencoder_validator(validation), progress)
@@ -225,12 +241,11 @@ def student_run(
 ) -> TrainingRun:
     """Return the training that `fit_student` runs, before its first step."""
     trainer = StudentTrainer(config, train, teacher)
-    teacher_sha256 = None
-    if config.teacher is not None:
-        teacher_sha256 = hashlib.sha256(config.teacher.read_bytes()).hexdigest()
     return TrainingRun(
         config=config,
-        settings=settings_of(StudentSettings, config, train, teacher_sha256=teacher_sha256),
+        settings=settings_of(
+            StudentSettings, config, train, teachers_sha256=digests_of(config.teachers)
+        ),
         networks=trainer.networks,
         optimisers={"optimiser": trainer.optimiser},
         validated="student",
@@ -238,6 +253,11 @@ def student_run(
         train_batch=trainer.train_batch,
         schedule=one_cycle,
     )
+
+
+def digests_of(files: Iterable[Path]) -> tuple[str, ...]:
+    """Return the SHA-256 of each file."""
+    return tuple(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
 
 
 class StudentTrainer:
@@ -249,14 +269,15 @@ class StudentTrainer:
         """Draw the weights and move everything to the device.
 
         Args:
-            config: of the training; a method with a teacher needs ``teacher``.
+            config: of the training; target or method may need ``teacher``.
             train: float32[n, 320].
-            teacher: the teacher's outputs for each row of ``train``.
+            teacher: the teachers' outputs for each row of ``train``.
         """
         device = chosen_device(config.device)
         self._config = config
         self._beats = torch.from_numpy(train)[:, None].to(device)
         self._teacher = teacher
+        self._nearest = nearest(self._beats[:, 0]) if config.target == "neighbours" else None
         self._self_teacher: SelfTeacher | None = None
         self.student = new_student(config.width, config.latent)
         self.networks: dict[str, nn.Module] = {"student": self.student}
@@ -287,14 +308,14 @@ class StudentTrainer:
             maps = stage_maps(self.student.encoder, x_b1t)
             reconstruction = self.student.decoder(self.student.encoder.head(maps[-1]))
             refined, again = self._self_teacher(maps) if self._self_teacher else (maps, x_b1t)
+        target_b1t = self._target(rows)
         residual = x_b1t - reconstruction.float()
-        parts = {"residual": residual.square().mean()}
-        total = parts["residual"]
+        parts = {"missed": (target_b1t - reconstruction.float()).square().mean()}
+        total = parts["missed"]
         if self._self_teacher is not None:
-            of_self_teacher = x_b1t - again.float()
-            parts["self_teacher"] = of_self_teacher.square().mean()
+            parts["self_teacher"] = (target_b1t - again.float()).square().mean()
             total = total + parts["self_teacher"]
-            teacher_score = smoothed_score(of_self_teacher[:, 0])
+            teacher_score = smoothed_score((x_b1t - again.float())[:, 0])
             teacher_attention = attention(refined)
         elif self._teacher is not None:
             teacher_score = self._teacher.scores[rows]
@@ -307,3 +328,11 @@ class StudentTrainer:
             parts["ft"] = attention_loss(attention(maps), teacher_attention)
             total = total + config.beta * parts["ft"]
         return total, parts
+
+    def _target(self, rows: Tensor) -> Tensor:
+        """Return what the student is to give for these rows, float32[B, 1, 320]."""
+        if self._nearest is not None:
+            return neighbours_mean(self._beats, self._nearest, rows)
+        if self._config.target == "teacher" and self._teacher is not None:
+            return self._teacher.reconstructions[rows][:, None].float()
+        return self._beats[rows]

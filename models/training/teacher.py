@@ -1,6 +1,11 @@
-"""Train the BeatGAN teacher.
+"""Train a teacher: BeatGAN, as narrow as its student; several make an ensemble.
 
-    monitor train teacher --data DIR
+    monitor train teacher --data DIR --member 0
+
+It reconstructs beats, or the mean of the nearest other normal beats
+(`models.training.distillation.neighbours`). The members of an ensemble have the split in common
+and differ by their first weights and by the order of the beats. With ``--width 32 --latent 50
+--target beat`` it is BeatGAN as published.
 
 Half of the beats of each batch are warped in time (`models.training.warping`). Generator and
 discriminator learn from the same reconstructions, each at its own rate (Heusel et al., "GANs
@@ -24,10 +29,9 @@ from torch import Tensor
 
 from models.data.annotated_beats import annotation_digest, load_beats
 from models.files.model_file import TrainingSettings
+from models.inference.student import STUDENT_LATENT, STUDENT_WIDTH
 from models.nets.beatgan import (
     STAGES,
-    TEACHER_LATENT,
-    TEACHER_WIDTH,
     Autoencoder,
     Discriminator,
     discriminator_loss,
@@ -36,6 +40,7 @@ from models.nets.beatgan import (
 )
 from models.training.checkpoint import read_checkpoint, restore_network
 from models.training.config import TrainingConfig, chosen_device, settings_of
+from models.training.distillation.neighbours import nearest, neighbours_mean
 from models.training.find_lr import RangeTest, find_rate
 from models.training.progress import Progress
 from models.training.run import (
@@ -47,10 +52,15 @@ from models.training.run import (
     parts_of,
 )
 from models.training.warping import warp
-from pipeline.errors import ArtifactError
+from pipeline.errors import ArtifactError, ConfigError
 
 WARPED_SHARE: Final = 0.5
 """Share of the beats that are warped; the teacher has to score beats as they were recorded."""
+
+TEACHER_TARGETS: Final = ("beat", "neighbours")
+
+_BETWEEN_MEMBERS: Final = 1_000_003
+"""Between the seeds of two members of an ensemble."""
 
 WON_BELOW: Final = 0.1
 """Mean L_D of an epoch in which the discriminator recognised nearly every beat; 1.39 is chance."""
@@ -67,6 +77,8 @@ class TeacherSettings(TrainingSettings):
     first_momentum: float
     width: int
     latent: int
+    target: str
+    member: int
     adversarial_weight: float
     beats_sha256: str
     """Of the windows that train it."""
@@ -76,20 +88,42 @@ class TeacherSettings(TrainingSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeacherConfig(TrainingConfig):
-    """How the teacher is trained; batch and first momentum are BeatGAN's."""
+    """How a teacher is trained; the first momentum is BeatGAN's."""
 
-    epochs: int = 5
-    batch: int = 64
-    learning_rate: float = 1e-3
+    epochs: int = 10
+    batch: int = 128
+    learning_rate: float = 3e-3
     """Top of the generator's one-cycle schedule."""
     discriminator_rate: float = 1e-3
     """Top of the discriminator's."""
     first_momentum: float = 0.5
-    width: int = TEACHER_WIDTH
+    width: int = STUDENT_WIDTH
     """Channels after the first stage, of both networks."""
-    latent: int = TEACHER_LATENT
+    latent: int = STUDENT_LATENT
+    target: str = "neighbours"
+    """What the generator reconstructs, one of `TEACHER_TARGETS`."""
+    member: int = 0
+    """Number in an ensemble."""
     adversarial_weight: float = 40.0
     """Weight of the discriminator's features, which spectral normalisation keeps small."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained."""
+        TrainingConfig.__post_init__(self)
+        if self.target not in TEACHER_TARGETS:
+            raise ConfigError(
+                f"a teacher has no target {self.target!r:.40}: choose one of "
+                f"{', '.join(TEACHER_TARGETS)}"
+            )
+        if self.width < 1 or self.latent < 1 or self.member < 0:
+            raise ConfigError(
+                f"no teacher has width {self.width}, latent {self.latent}, member {self.member}"
+            )
+
+    @property
+    def draw(self) -> int:
+        """Seed of the first weights and of the order of the beats."""
+        return self.seed + _BETWEEN_MEMBERS * self.member
 
 
 def train_teacher(config: TeacherConfig, progress: Progress) -> Path:
@@ -138,16 +172,20 @@ def teacher_run(
     device = chosen_device(config.device)
     generator = Autoencoder(config.width, config.latent)
     discriminator = Discriminator(config.width)
-    rng = torch.Generator().manual_seed(config.seed)
+    rng = torch.Generator().manual_seed(config.draw)
     initialise_on(device, generator, rng)
     initialise_on(device, discriminator, rng)
-    normalise_spectrally(discriminator, config.seed)
+    normalise_spectrally(discriminator, config.draw)
     beats_b1t = torch.from_numpy(train)[:, None].to(device)
+    nearest_nk = nearest(beats_b1t[:, 0]) if config.target == "neighbours" else None
     betas = (config.first_momentum, 0.999)
 
     def train_batch(run: TrainingRun, rows: Tensor, rng: torch.Generator) -> dict[str, float]:
-        x_b1t = warp(beats_b1t[rows], WARPED_SHARE, rng)
-        return _train_both(run, x_b1t, config.adversarial_weight)
+        x_b1t = target_b1t = beats_b1t[rows]
+        if nearest_nk is not None:
+            target_b1t = neighbours_mean(beats_b1t, nearest_nk, rows)
+        both_b2t = warp(torch.cat((x_b1t, target_b1t), dim=1), WARPED_SHARE, rng)
+        return _train_both(run, both_b2t[:, :1], both_b2t[:, 1:], config.adversarial_weight)
 
     return TrainingRun(
         config=config,
@@ -169,14 +207,16 @@ def teacher_run(
     )
 
 
-def _train_both(run: TrainingRun, x_b1t: Tensor, adversarial_weight: float) -> dict[str, float]:
+def _train_both(
+    run: TrainingRun, x_b1t: Tensor, target_b1t: Tensor, adversarial_weight: float
+) -> dict[str, float]:
     """Take one step of each network, both from the weights before."""
     with run.autocast():
         reconstruction = run.networks["generator"](x_b1t)
-        real, features = run.networks["discriminator"](x_b1t)
+        real, features = run.networks["discriminator"](target_b1t)
         fake, fake_features = run.networks["discriminator"](reconstruction)
     loss_g = generator_loss(
-        x_b1t, reconstruction, features.detach(), fake_features, adversarial_weight
+        target_b1t, reconstruction, features.detach(), fake_features, adversarial_weight
     )
     loss_d = discriminator_loss(real, fake)
     # In this order: the generator's gradient goes through the discriminator as it was.
@@ -184,7 +224,7 @@ def _train_both(run: TrainingRun, x_b1t: Tensor, adversarial_weight: float) -> d
     run.step("discriminator_optimiser", loss_d)
     with torch.no_grad():
         accuracy = ((real > 0).float().mean() + (fake < 0).float().mean()) / 2
-        spread = reconstruction.float().var(dim=0).mean() / x_b1t.var(dim=0).mean()
+        spread = reconstruction.float().var(dim=0).mean() / target_b1t.var(dim=0).mean()
     return {
         "generator": loss_g.item(),
         "discriminator": loss_d.item(),

@@ -37,7 +37,7 @@ def warped_ticks(beats: int, share: float, rng: torch.Generator) -> Tensor:
     return ticks.repeat_interleave(shown.flatten()).reshape(beats, WINDOW_SAMPLES)
 
 
-def warp(x_b1t: Tensor, share: float, rng: torch.Generator) -> Tensor:
-    """Return beats [B, 1, 320], each warped with the probability ``share``."""
-    ticks = warped_ticks(len(x_b1t), share, rng).to(x_b1t.device)
-    return x_b1t.gather(2, ticks[:, None])
+def warp(x_bct: Tensor, share: float, rng: torch.Generator) -> Tensor:
+    """Return beats [B, C, 320], each warped with the probability ``share``, all channels alike."""
+    ticks = warped_ticks(len(x_bct), share, rng).to(x_bct.device)
+    return x_bct.gather(2, ticks[:, None].expand_as(x_bct))

@@ -15,9 +15,11 @@ Pictures = Annotated[
     Optional[Path],  # noqa: UP045  (typer reads annotations at run time)
     typer.Option(help="Draw ROC, precision-recall, histograms and worst beats into this folder."),
 ]
-Teacher = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(help="best.safetensors of a teacher, to measure it as well."),
+Teachers = Annotated[
+    Optional[list[Path]],  # noqa: UP045
+    typer.Option(
+        "--teacher", help="best.safetensors of a teacher, to measure it as well; repeatable."
+    ),
 ]
 
 
@@ -92,13 +94,13 @@ def evaluate_beats(
 @evaluate_app.command("cards")
 def write_cards(
     data: Data = None,
-    teacher: Teacher = None,
+    teachers: Teachers = None,
     out: Annotated[Path, typer.Option(help="Folder for the cards.")] = Path("docs/models"),
 ) -> None:
     """Run both protocols and write the model cards."""
     from monitor.measure import evaluate as evaluation
 
-    evaluation.write_cards(data, teacher, out)
+    evaluation.write_cards(data, tuple(teachers or ()), out)
 
 
 @evaluate_app.command("ec57")

@@ -22,6 +22,10 @@ Split = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
+Latent = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(help="Numbers in the bottleneck; by default few, 50 in BeatGAN as published."),
+]
 Patience = Annotated[
     Optional[int],  # noqa: UP045
     typer.Option(help="Stop after so many epochs without improvement on validation."),
@@ -47,18 +51,31 @@ def train_teacher(
     epochs: Epochs = None,
     split: Split = "0",
     seed: Seed = 0,
+    member: Annotated[int, typer.Option(help="Number in an ensemble of one split and seed.")] = 0,
+    target: Annotated[
+        str, typer.Option(help="What it reconstructs: beat or neighbours (the mean of nearest).")
+    ] = "neighbours",
+    width: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Channels after the first stage; 32 as published."),
+    ] = None,
+    latent: Latent = None,
     patience: Patience = None,
     learning_rate: Rate = None,
     device: Device = "auto",
     bf16: Bf16 = None,
     find_lr: FindRate = False,
 ) -> None:
-    """Train the BeatGAN teacher on normal beats."""
+    """Train a BeatGAN teacher on normal beats; several members make an ensemble."""
     from monitor.commands import train as training
 
     training.train_teacher(
         data,
         find_lr=find_lr,
+        member=member,
+        target=target,
+        width=width,
+        latent=latent,
         folder=out,
         epochs=epochs,
         split=split,
@@ -73,13 +90,22 @@ def train_teacher(
 @train_app.command("student")
 def train_student(
     data: Data = None,
+    target: Annotated[
+        str,
+        typer.Option(
+            help="What it learns to give for a beat: the beat, the mean of its nearest others "
+            "(neighbours), or the mean of its teachers (teacher)."
+        ),
+    ] = "neighbours",
     method: Annotated[
-        str, typer.Option(help="Distillation: none, kd, ft, kd+ft (of a teacher) or frskd.")
+        str,
+        typer.Option(help="Distillation beside it: none, kd, ft, kd+ft (of teachers) or frskd."),
     ] = "none",
     teacher: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="best.safetensors of the teacher, for methods that have one."),
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option(help="best.safetensors of a teacher; repeat it for an ensemble."),
     ] = None,
+    latent: Latent = None,
     out: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs/student"),
     epochs: Epochs = None,
     split: Split = "0",
@@ -90,14 +116,16 @@ def train_student(
     bf16: Bf16 = None,
     find_lr: FindRate = False,
 ) -> None:
-    """Train the student, alone or with a teacher."""
+    """Train the student, alone or with teachers."""
     from monitor.commands import train as training
 
     training.train_student(
         data,
         find_lr=find_lr,
+        target=target,
         method=method,
-        teacher=teacher,
+        teachers=tuple(teacher or ()),
+        latent=latent,
         folder=out,
         epochs=epochs,
         split=split,
@@ -127,7 +155,10 @@ def train_classifier(
 
 @train_app.command("ablation")
 def train_ablation(
-    teacher: Annotated[Path, typer.Option(help="best.safetensors of a teacher of split 0.")],
+    teacher: Annotated[
+        list[Path],
+        typer.Option(help="best.safetensors of a teacher of split 0; repeat it for an ensemble."),
+    ],
     data: Data = None,
     out: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs/ablation"),
     result: Annotated[
@@ -140,12 +171,12 @@ def train_ablation(
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Train every method, size and seed of the ablation table; processes may share the work."""
+    """Train every student of the ablation table; processes may share the work."""
     from monitor.commands import train as training
 
     training.ablate(
         data,
-        teacher=teacher,
+        teachers=tuple(teacher),
         folder=out,
         result=result,
         epochs=epochs,

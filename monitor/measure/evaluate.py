@@ -288,12 +288,12 @@ def draw_places(data: Path | None, texts: Sequence[str], pictures: Path | None) 
             sys.stdout.write(f"{draw_view(look_at(folder, place), pictures)}\n")
 
 
-def write_cards(data: Path | None, teacher: Path | None, folder: Path) -> None:
+def write_cards(data: Path | None, teachers: Sequence[Path], folder: Path) -> None:
     """Run both protocols, write the model cards into ``folder``, and print their files.
 
     Raises:
         InputError: records are missing or unreadable.
-        ArtifactError: something that ships is unusable, or the teacher is.
+        ArtifactError: something that ships is unusable, or a teacher is.
         ConfigError: pictures cannot be drawn here, or the folder cannot be written.
     """
     from models.data.annotated_beats import FOLDS
@@ -302,8 +302,8 @@ def write_cards(data: Path | None, teacher: Path | None, folder: Path) -> None:
     from models.files.classifier import SHIPPED_CLASSIFIER
 
     passes = 1 + SHIPPED_CLASSIFIER.is_file()
-    steps = (teacher is not None) + (1 + FOLDS + 1) + (passes * len(DS2) + 1)
+    steps = bool(teachers) + (1 + FOLDS + 1) + (passes * len(DS2) + 1)
     with progress_of(steps) as on_step:
-        write_reports(data_folder(data), folder, teacher=teacher, on_step=on_step)
+        write_reports(data_folder(data), folder, teachers=teachers, on_step=on_step)
     for file in write_cards(folder):
         sys.stdout.write(f"{file}\n")

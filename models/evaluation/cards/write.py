@@ -5,7 +5,7 @@ pages from that JSON alone, so that no figure in them is typed by hand.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -43,7 +43,7 @@ def write_reports(
     data: Path,
     folder: Path,
     *,
-    teacher: Path | None = None,
+    teachers: Sequence[Path] = (),
     on_step: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Measure what ships and write JSON and pictures into ``folder``, which is made.
@@ -51,20 +51,20 @@ def write_reports(
     Args:
         data: folder of the records, or the folder that holds ``mitdb/``.
         folder: of the cards.
-        teacher: checkpoint of a teacher, to measure it too.
+        teachers: checkpoints of the teachers of one fold, to measure them together too.
         on_step: called before each step with a few words that name it.
 
     Raises:
         InputError: records are missing or unreadable.
-        ArtifactError: something that ships is unusable, or the teacher is.
+        ArtifactError: something that ships is unusable, or a teacher is.
         ConfigError: pictures cannot be drawn here, or the folder cannot be written.
     """
     pictures = folder / PICTURES
-    if teacher is not None:
-        from models.evaluation.protocols.teacher import evaluate_teacher
+    if teachers:
+        from models.evaluation.protocols.teacher import evaluate_teachers
 
-        on_step("teacher")
-        save_report(folder, TEACHER, evaluate_teacher(load_beats(data), teacher))
+        on_step("teachers")
+        save_report(folder, TEACHER, evaluate_teachers(load_beats(data), teachers))
     prepare(pictures)
     beatgan = evaluate_beatgan(data, on_step=on_step)
     on_step("drawing")

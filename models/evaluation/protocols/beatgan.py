@@ -124,15 +124,18 @@ class PlainFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeacherResult:
-    """The figures of a teacher on the test part of its fold."""
+    """The figures of the teachers on the test part of their fold, by their mean reconstruction."""
 
     protocol: str = "beatgan"
     fold: str
     seed: int
+    teachers: int
+    """How many."""
     ranking: Ranking = field(metadata=INLINE)
     """By the score rule of the student."""
     plain: PlainFigures
     parameters: int
+    """Of all of them."""
     us_per_beat: DeviceTimes
     machine: Provenance
 

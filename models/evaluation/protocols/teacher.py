@@ -1,9 +1,10 @@
-"""The teacher, beside its student: its figures by the BeatGAN protocol, its size and speed.
+"""The teachers, beside their student: their figures by the BeatGAN protocol, size and speed.
 
-The teacher does not ship; anyone who has trained one can measure it. Needs torch.
+Several are measured together, by the mean of their reconstructions. Teachers do not ship; anyone
+who has trained some can measure them. Needs torch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,13 +27,35 @@ from pipeline.errors import ArtifactError
 _BATCH: Final = 256
 
 
-def evaluate_teacher(beats: Beats, path: Path) -> TeacherResult:
-    """Return the figures of the teacher in ``path`` on the test part of its fold of ``beats``.
+def evaluate_teachers(beats: Beats, paths: Sequence[Path]) -> TeacherResult:
+    """Return the figures of the teachers in ``paths`` on the test part of their fold of ``beats``.
 
     Raises:
-        ArtifactError: missing, altered, not of a fold, or trained on other beats than the
-            training part of that fold.
+        ArtifactError: one is missing, altered, not of a fold, of another fold than the first, or
+            trained on other beats than the training part of that fold.
     """
+    fold, seed = _fold_of(paths[0], beats)
+    for path in paths[1:]:
+        _fold_of(path, beats)
+    teachers = [load_teacher(path, split=fold, seed=seed, device="cpu") for path in paths]
+    reconstruct = _reconstruction(teachers)
+    test = rows_of(beats, split_named(beats, fold, seed=seed).test)
+    smoothed, plain = _scores(reconstruct, test.windows)
+    abnormal = ~test.normal
+    return TeacherResult(
+        fold=fold,
+        seed=seed,
+        teachers=len(teachers),
+        ranking=rank(test, smoothed),
+        plain=PlainFigures(auc=roc_auc(plain, abnormal), ap=average_precision(plain, abnormal)),
+        parameters=sum(weight.numel() for teacher in teachers for weight in teacher.parameters()),
+        us_per_beat=DeviceTimes(cpu=us_per_beat(reconstruct)),
+        machine=provenance(),
+    )
+
+
+def _fold_of(path: Path, beats: Beats) -> tuple[str, int]:
+    """Return fold and seed of a teacher; raise `ArtifactError` if its beats are not known."""
     settings = read_checkpoint(path).state.config
     fold, seed = settings.get("split"), settings.get("seed")
     if fold not in FOLD_NAMES or type(seed) is not int:
@@ -40,25 +63,12 @@ def evaluate_teacher(beats: Beats, path: Path) -> TeacherResult:
             f"{path} does not say on which fold its teacher was trained: name the best.safetensors "
             "of `monitor train teacher`"
         )
-    split = split_named(beats, fold, seed=seed)
     if settings.get("annotations_sha256") != annotation_digest(beats):
         raise ArtifactError(
             f"{path} was trained on other beats than fold {fold} has here, so no beat is known to "
             "be unseen: train it anew"
         )
-    teacher = load_teacher(path, split=fold, seed=seed, device="cpu")
-    test = rows_of(beats, split.test)
-    smoothed, plain = _scores(_reconstruction(teacher), test.windows)
-    abnormal = ~test.normal
-    return TeacherResult(
-        fold=fold,
-        seed=seed,
-        ranking=rank(test, smoothed),
-        plain=PlainFigures(auc=roc_auc(plain, abnormal), ap=average_precision(plain, abnormal)),
-        parameters=sum(parameter.numel() for parameter in teacher.parameters()),
-        us_per_beat=DeviceTimes(cpu=us_per_beat(_reconstruction(teacher))),
-        machine=provenance(),
-    )
+    return str(fold), seed
 
 
 def teacher_reconstruction() -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
@@ -68,15 +78,17 @@ def teacher_reconstruction() -> Callable[[NDArray[np.float32]], NDArray[np.float
     weights are untrained, which costs the same time.
     """
     torch.set_num_threads(1)
-    return _reconstruction(Autoencoder().eval())
+    return _reconstruction([Autoencoder().eval()])
 
 
 def _reconstruction(
-    teacher: Autoencoder,
+    teachers: Sequence[Autoencoder],
 ) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     def reconstruct(windows: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            result: NDArray[np.float32] = teacher(torch.from_numpy(windows)[:, None])[:, 0].numpy()
+            x_b1t = torch.from_numpy(windows)[:, None]
+            mean = torch.stack([teacher(x_b1t)[:, 0] for teacher in teachers]).mean(dim=0)
+            result: NDArray[np.float32] = mean.numpy()
         return result
 
     return reconstruct

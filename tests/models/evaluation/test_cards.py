@@ -114,15 +114,22 @@ def test_cards_hold_the_figures_of_the_reports(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "said"), [("none", "without a teacher"), ("kd+ft", "by the method kd+ft")]
+    ("target", "method", "said"),
+    [
+        ("beat", "none", "to reconstruct normal beats, without a teacher network;"),
+        ("neighbours", "kd+ft", "the five other normal beats nearest to it, by the method kd+ft;"),
+        ("teacher", "none", "the mean reconstruction of its teachers;"),
+    ],
 )
-def test_the_card_of_the_student_says_who_taught_it(folder: Path, method: str, said: str) -> None:
+def test_the_card_of_the_student_says_who_taught_it(
+    folder: Path, target: str, method: str, said: str
+) -> None:
     """As the artifacts have it, not as the plan was."""
     for name, kind in (("beatgan", BeatganResult), ("interpatient", InterpatientResult)):
         changed = report(folder, name)
-        changed["student"]["training"]["method"] = method
+        changed["student"]["training"] |= {"target": target, "method": method}
         save_report(folder, name, from_json(kind, changed))
-    assert f"to reconstruct normal beats, {said};" in write_cards(folder)[1].read_text()
+    assert said in write_cards(folder)[1].read_text()
 
 
 def test_a_changed_report_changes_the_card(folder: Path) -> None:
@@ -177,6 +184,7 @@ def test_a_teacher_stands_beside_the_student_of_its_fold(folder: Path) -> None:
         TeacherResult(
             fold="1",
             seed=9,
+            teachers=5,
             ranking=Ranking(
                 auc=0.5678,
                 ap=0.4567,

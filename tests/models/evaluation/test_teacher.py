@@ -9,7 +9,7 @@ import torch
 
 import models.training.teacher
 from models.data.annotated_beats import annotation_digest, split_beats
-from models.evaluation.protocols.teacher import evaluate_teacher, teacher_reconstruction
+from models.evaluation.protocols.teacher import evaluate_teachers, teacher_reconstruction
 from models.measure.metrics import roc_auc
 from models.nets.beatgan import Autoencoder
 from models.training.checkpoint import TrainingState, save_checkpoint
@@ -20,11 +20,11 @@ from tests.support.evaluations import humps
 pytestmark = pytest.mark.system
 
 
-def checkpoint(path: Path, **changes: Any) -> Path:
+def checkpoint(path: Path, draw: int = 0, **changes: Any) -> Path:
     """Write an untrained teacher as if trained on fold 1 of the humps, but for the changes."""
     digest = annotation_digest(humps())
     config = {"split": "1", "seed": 3, "annotations_sha256": digest, **changes}
-    torch.manual_seed(0)
+    torch.manual_seed(draw)
     state = TrainingState(config=config, epoch=1, best_epoch=1, validation={"ap": 0.5})
     save_checkpoint(path, state, networks={"generator": Autoencoder()})
     return path
@@ -34,7 +34,7 @@ def test_figures_are_those_of_the_test_part(tmp_path: Path) -> None:
     """By BeatGAN's own score, the mean square of the residual, against the network itself."""
     torch.set_num_threads(1)
     beats = humps()
-    figures = evaluate_teacher(beats, checkpoint(tmp_path / "best.safetensors"))
+    figures = evaluate_teachers(beats, [checkpoint(tmp_path / "best.safetensors")])
     rows = split_beats(beats, fold=1, seed=3).test
     torch.manual_seed(0)
     network = Autoencoder().eval()
@@ -47,6 +47,28 @@ def test_figures_are_those_of_the_test_part(tmp_path: Path) -> None:
     assert figures.plain.auc == pytest.approx(roc_auc(plain, ~beats.normal[rows]), abs=1e-3)
     assert figures.parameters == sum(p.numel() for p in network.parameters())
     assert figures.us_per_beat.cpu.batch_64 > 0
+
+
+def test_teachers_are_measured_together_by_their_mean(tmp_path: Path) -> None:
+    """The mean of the reconstructions is scored, not the mean of the scores."""
+    torch.set_num_threads(1)
+    beats = humps()
+    paths = [checkpoint(tmp_path / f"{draw}.safetensors", draw) for draw in (0, 1)]
+
+    figures = evaluate_teachers(beats, paths)
+
+    rows = split_beats(beats, fold=1, seed=3).test
+    x = torch.from_numpy(beats.windows[rows])[:, None]
+    mean = torch.zeros_like(x)
+    for draw in (0, 1):
+        torch.manual_seed(draw)
+        with torch.no_grad():
+            mean += Autoencoder().eval()(x) / 2
+    plain = (x - mean).square().mean(dim=(1, 2)).numpy()
+    assert figures.teachers == 2
+    assert figures.plain.auc == pytest.approx(roc_auc(plain, ~beats.normal[rows]), abs=1e-3)
+    with pytest.raises(ArtifactError, match="split 2"):
+        evaluate_teachers(beats, [paths[0], checkpoint(tmp_path / "2.safetensors", split="2")])
 
 
 def test_a_teacher_as_it_is_trained_is_measured(
@@ -63,7 +85,7 @@ def test_a_teacher_as_it_is_trained_is_measured(
 
     best = train_teacher(config, lambda report: None)
 
-    assert evaluate_teacher(beats, best).parameters > 0
+    assert evaluate_teachers(beats, [best]).parameters > 0
 
 
 @pytest.mark.parametrize(
@@ -80,7 +102,7 @@ def test_a_teacher_of_unknown_beats_is_refused(
     """Not of a fold, or trained on other windows than the fold's: no beat is known to be unseen."""
     path = checkpoint(tmp_path / "best.safetensors", **changes)
     with pytest.raises(ArtifactError, match=said):
-        evaluate_teacher(humps(), path)
+        evaluate_teachers(humps(), [path])
 
 
 def test_teacher_to_measure_against_takes_the_students_windows() -> None:

@@ -3,6 +3,7 @@
 import fcntl
 import json
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -15,22 +16,23 @@ from models.data.mitdb import RECORDS
 from models.experiments.ablation import CELLS, AblationConfig, run_ablation
 from models.experiments.ablation_table import Ablation, Cell, FinishedCell, Setup, ablation_markdown
 from models.files.strict_json import from_json, to_json
+from models.inference.student import STUDENT_LATENT
 from models.measure.provenance import Provenance
 from models.nets.beatgan import Autoencoder, initialise
 from models.training.checkpoint import TrainingState, save_checkpoint
-from models.training.student import METHODS
+from models.training.student import METHODS, TARGETS
 from pipeline.errors import ConfigError
 from tests.support.paths import ROOT
 
 TWO = (
-    Cell(method="none", latent=3, width=2, seed=1),
-    Cell(method="kd+ft", latent=3, width=2, seed=1),
+    Cell(target="neighbours", method="none", latent=3, seed=1),
+    Cell(target="teacher", method="kd+ft", latent=3, seed=1),
 )
 
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AblationConfig:
-    """Two small cells on a few beats, with a teacher that was never trained."""
+    """Two cells on a few beats, with two teachers that were never trained."""
     records = np.repeat(RECORDS, 10)
     inverted = np.arange(records.size) % 5 == 0
     centres = np.random.default_rng(0).uniform(120, 160, (records.size, 1))
@@ -44,18 +46,20 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AblationConfig:
     )
     monkeypatch.setattr(models.experiments.ablation, "load_beats", lambda _: beats)
     monkeypatch.setattr(models.experiments.ablation, "CELLS", TWO)
-    teacher = Autoencoder()
-    initialise(teacher, torch.Generator().manual_seed(5))
     state = TrainingState(
         config={"split": "0", "seed": 0},
         epoch=1,
         best_epoch=1,
         validation={"ap": 0.5, "auc": 0.6},
     )
-    save_checkpoint(tmp_path / "teacher.safetensors", state, networks={"generator": teacher})
+    teachers = tuple(tmp_path / f"teacher-{draw}.safetensors" for draw in (5, 6))
+    for draw, path in zip((5, 6), teachers, strict=True):
+        teacher = Autoencoder(2, 3)
+        initialise(teacher, torch.Generator().manual_seed(draw))
+        save_checkpoint(path, state, networks={"generator": teacher})
     return AblationConfig(
         data=tmp_path,
-        teacher=tmp_path / "teacher.safetensors",
+        teachers=teachers,
         folder=tmp_path / "runs",
         result=tmp_path / "ablation.json",
         epochs=1,
@@ -72,10 +76,22 @@ def _cells(config: AblationConfig) -> dict:
     return json.loads(config.result.read_text())["cells"]
 
 
-def test_every_method_size_and_seed_has_its_cell_and_a_seed_ends_before_the_next() -> None:
-    """All 90 once; a table cut short is a whole one of fewer seeds."""
-    assert len(set(CELLS)) == len(CELLS) == len(METHODS) * 3 * 2 * 3
+def test_every_planned_student_has_its_cell_and_a_seed_ends_before_the_next() -> None:
+    """Once each; a table cut short is a whole one of fewer seeds.
+
+    Every target is compared at each size, and every method with the plain student of its size.
+    """
+    assert len(set(CELLS)) == len(CELLS)
     assert [cell.seed for cell in CELLS] == sorted(cell.seed for cell in CELLS)
+    of_a_seed = {(c.target, c.method, c.latent) for c in CELLS if c.seed == CELLS[0].seed}
+    assert len(CELLS) == 3 * len(of_a_seed)
+    latents = {latent for _, _, latent in of_a_seed}
+    assert STUDENT_LATENT in latents
+    assert {(t, m, n) for t, m, n in of_a_seed if m == "none"} == {
+        (target, "none", latent) for target in TARGETS for latent in latents
+    }
+    for target, method in product(("beat", "neighbours"), METHODS):
+        assert (target, method, STUDENT_LATENT) in of_a_seed
 
 
 def test_cells_are_trained_once_and_keep_no_checkpoints(config: AblationConfig) -> None:
@@ -153,22 +169,22 @@ def test_file_that_is_no_ablation_is_refused(config: AblationConfig, content: st
     assert config.result.read_text() == content
 
 
-def _ablation(aucs: dict[tuple[str, int], float]) -> Ablation:
-    """A result with one size: AUC by method and seed; the AP is 0.1 less."""
+def _ablation(aucs: dict[tuple[str, str, int], float]) -> Ablation:
+    """A result with one size: AUC by target, method and seed; the AP is 0.1 less."""
     machine = Provenance(processor="chip", cores=2, python="3.11", commit="abc", date="today")
     setup = Setup(
         protocol="beatgan", database="mitdb", annotations_sha256="a" * 64, split="0", split_seed=0,
         train_beats=12000, validation_beats=2800, test_beats=26000, epochs=8, batch=128,
         learning_rate=3e-3, alpha=1e-3, beta=1e-3, temperature=2.0, bf16=False,
-        teacher_sha256="f" * 64, teacher_validation={"ap": 0.9, "auc": 0.94}, smoothing_ticks=31,
-        scored_ticks=(20, 200),
+        width=8, teachers_sha256=("f" * 64, "e" * 64),
+        teachers_validation={"ap": 0.9, "auc": 0.94}, smoothing_ticks=31, scored_ticks=(20, 200),
     )  # fmt: skip
     cells = [
         FinishedCell(
-            method=method, latent=8, width=8, seed=seed, parameters=108560, best_epoch=1,
+            target=target, method=method, latent=8, seed=seed, parameters=108560, best_epoch=1,
             validation={"ap": 0.9}, auc=auc, ap=auc - 0.1, seconds=60.0, machine=machine,
         )
-        for (method, seed), auc in aucs.items()
+        for (target, method, seed), auc in aucs.items()
     ]  # fmt: skip
     return Ablation(setup=setup, cells={cell.name: cell for cell in cells})
 
@@ -184,25 +200,44 @@ def test_page_in_the_documents_is_that_of_the_stored_results() -> None:
 
 
 def test_table_shows_mean_and_deviation_and_what_is_missing() -> None:
-    """Over the seeds that are finished, with their number; sample deviation, none of one seed."""
-    planned = [Cell(width=8, latent=8, seed=s, method=m) for s in (0, 1) for m in METHODS]
-    ablation = _ablation({("none", 0): 0.96, ("none", 1): 0.98, ("kd", 0): 0.97})
+    """Over the seeds that are finished, with their number; sample deviation, none of one seed.
+
+    What is planned is not yet there; what is not planned has a dash.
+    """
+    planned = [
+        Cell(target="beat", latent=8, seed=seed, method=method)
+        for seed in (0, 1)
+        for method in METHODS[:3]
+    ]
+    ablation = _ablation(
+        {("beat", "none", 0): 0.96, ("beat", "none", 1): 0.98, ("beat", "kd", 0): 0.97}
+    )
 
     page = ablation_markdown(ablation, planned)
 
-    assert "3 of 10 cells are finished" in page
-    row = "| 8 | 8 | 108,560 | 0.9700 ± 0.0141 (2) | 0.9700 (1) | not yet | not yet | not yet |"
+    assert "3 of 6 cells are finished" in page
+    row = "| the beat | 8 | 108,560 | 0.9700 ± 0.0141 (2) | 0.9700 (1) | not yet | – | – |"
     assert row in page
     assert row.replace("0.9700 ±", "0.8700 ±").replace("0.9700 (", "0.8700 (") in page
     assert "chip, 2 cores, Python 3.11, commit abc, today" in page
+    assert "2 of `monitor train teacher`" in page
 
 
-def test_methods_are_compared_pair_by_pair() -> None:
+def test_targets_and_methods_are_compared_with_the_plain_student_pair_by_pair() -> None:
     """Equal sizes and seeds only: what seeds differ in does not count."""
     ablation = _ablation(
-        {("none", 0): 0.90, ("none", 1): 0.98, ("ft", 0): 0.91, ("ft", 1): 0.97, ("kd", 2): 0.99}
+        {
+            ("beat", "none", 0): 0.90,
+            ("beat", "none", 1): 0.98,
+            ("beat", "ft", 0): 0.91,
+            ("beat", "ft", 1): 0.97,
+            ("neighbours", "none", 1): 0.99,
+            ("beat", "kd", 2): 0.99,
+        }
     )
     page = ablation_markdown(ablation, list(ablation.cells.values()))
 
-    assert "| FT | 2 | +0.0000 ± 0.0141 | 1 | +0.0000 ± 0.0141 | 1 |" in page
-    assert "| KD | 0 | not yet |  | not yet |  |" in page
+    assert "| the beat | FT | 2 | +0.0000 ± 0.0141 | 1 | +0.0000 ± 0.0141 | 1 |" in page
+    assert "| mean of its nearest others | no distillation | 1 | +0.0100 | 1 |" in page
+    assert "| the beat | KD |" not in page
+    assert "| the beat | no distillation | 2 |" not in page

@@ -21,7 +21,7 @@ from models.files.student import (
     save_student,
     tensor_shapes,
 )
-from models.training.distillation import new_student
+from models.training.distillation.losses import new_student
 from models.training.export import folded_tensors
 from pipeline.errors import ArtifactError
 

@@ -21,7 +21,7 @@ from models.inference.student import (
 )
 from models.inference.torch_student import FIXED_BATCH, TorchStudent
 from models.nets.beatgan import Autoencoder, initialise
-from models.training.distillation import new_student
+from models.training.distillation.losses import new_student
 from models.training.export import folded_tensors
 
 BATCHES = (1, 2, 3, 7, 8, 16, 64, 256)

@@ -20,7 +20,8 @@ from models.nets.beatgan import (
     normalise_spectrally,
 )
 from models.training.checkpoint import TrainingState, read_checkpoint, save_checkpoint
-from models.training.distillation import new_student
+from models.training.distillation.losses import new_student
+from models.training.distillation.neighbours import nearest, neighbours_mean
 from models.training.progress import EpochReport, StepReport
 from models.training.run import Validation, score_windows
 from models.training.teacher import (
@@ -34,6 +35,7 @@ from models.training.teacher import (
     teacher_run,
     train_teacher,
 )
+from models.training.warping import warped_ticks
 from pipeline.errors import ArtifactError, ConfigError
 
 pytestmark = pytest.mark.system
@@ -64,7 +66,7 @@ def validation(windows: np.ndarray) -> Validation:
 def _config(folder: Path, **changes: object) -> TeacherConfig:
     settings: dict = {
         "data": folder, "folder": folder, "epochs": 2, "batch": 16, "width": 4, "latent": 6,
-        "device": "cpu", "bf16": False,
+        "target": "beat", "device": "cpu", "bf16": False,
     } | changes  # fmt: skip
     return TeacherConfig(**settings)
 
@@ -104,7 +106,7 @@ def test_networks_are_beatgans() -> None:
     assert logits.shape == (3,)
     assert features.shape == (3, 512, 10)
     assert sum(p.numel() for p in teacher.parameters()) == pytest.approx(1.9e6, rel=0.02)
-    assert sum(p.numel() for p in new_student().parameters()) == 108_560
+    assert sum(p.numel() for p in new_student().parameters()) == 103_440
 
 
 def test_initial_weights_are_those_of_the_paper() -> None:
@@ -209,6 +211,49 @@ def test_both_networks_follow_their_own_loss(
         for key, weight in network.named_parameters():
             expected = dict(before.networks[name].named_parameters())[key]
             assert torch.allclose(weight, expected, rtol=0, atol=1e-7), f"{name} {key}"
+
+
+def test_target_of_neighbours_is_reconstructed_and_warped_with_the_beat(
+    windows: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Generator and discriminator learn from the mean of the nearest others, ticks moved alike."""
+    seen = []
+
+    def keep(run: object, x_b1t: torch.Tensor, target_b1t: torch.Tensor, _: float) -> dict:
+        seen.append((x_b1t, target_b1t))
+        return {}
+
+    monkeypatch.setattr(models.training.teacher, "_train_both", keep)
+    monkeypatch.setattr(models.training.teacher, "WARPED_SHARE", 1.0)
+    run = teacher_run(_config(tmp_path, target="neighbours"), windows)
+    rows = torch.arange(16)
+    run.train_batch(run, rows, torch.Generator().manual_seed(3))
+
+    beats = torch.from_numpy(windows)[:, None]
+    mean = neighbours_mean(beats, nearest(beats[:, 0]), rows)
+    ticks = warped_ticks(16, 1.0, torch.Generator().manual_seed(3))[:, None]
+    assert torch.equal(seen[0][0], beats[rows].gather(2, ticks))
+    assert torch.equal(seen[0][1], mean.gather(2, ticks))
+
+
+def test_members_of_an_ensemble_differ_on_one_split(windows: np.ndarray, tmp_path: Path) -> None:
+    """First weights and order of the beats are each member's own; the seed of the split is not."""
+    one, other = (_config(tmp_path, member=member) for member in (0, 1))
+    first, second = (teacher_run(config, windows).networks["generator"] for config in (one, other))
+
+    assert (one.seed, one.draw) == (0, 0)
+    assert (other.seed, other.draw) != (0, 0)
+    assert not torch.equal(first.encoder.head.weight, second.encoder.head.weight)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"target": "teacher"}, "no target 'teacher'"), ({"member": -1}, "member -1")],
+)
+def test_teacher_that_cannot_be_is_refused(tmp_path: Path, changes: dict, message: str) -> None:
+    """Before anything is read."""
+    with pytest.raises(ConfigError, match=message):
+        _config(tmp_path, **changes)
 
 
 def test_discriminator_that_learns_alone_does_not_win(windows: np.ndarray, tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ Self-Knowledge Distillation", CVPR 2021) in one dimension, for an autoencoder. A
 maps of the student's own encoder, mixes the stages from deep to shallow and back, and returns a
 refined map of each. A head and a decoder of its own turn the deepest into a second reconstruction
 of the beat, which trains the self-teacher. The student imitates its maps
-(`models.training.distillation.attention_loss`) and its scores
-(`models.training.distillation.kd_loss`).
+(`models.training.distillation.losses.attention_loss`) and its scores
+(`models.training.distillation.losses.kd_loss`).
 
 Layers after the paper: 1x1 lateral convolutions, depthwise-separable ones on the paths, channels
 of each stage in proportion to the encoder's, and weighted sums normalised as in EfficientDet
@@ -80,8 +80,8 @@ class SelfTeacher(nn.Module):
         """Return the refined maps and the reconstruction [B, 1, 320].
 
         Args:
-            maps: `models.training.distillation.stage_maps` of the student, with their graph: the
-                gradient of the self-teacher's loss reaches the student's encoder.
+            maps: `models.training.distillation.losses.stage_maps` of the student, with their
+                graph: the gradient of the self-teacher's loss reaches the student's encoder.
         """
         laterals = [lateral(one) for lateral, one in zip(self.laterals, maps, strict=True)]
         down = [laterals[-1]]

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from models.nets.beatgan import initialise
-from models.training.distillation import attention, attention_loss, new_student, stage_maps
-from models.training.self_distillation import SelfTeacher
+from models.training.distillation.losses import attention, attention_loss, new_student, stage_maps
+from models.training.distillation.self_teacher import SelfTeacher
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.nets.beatgan import Autoencoder, initialise
-from models.training.distillation import (
+from models.training.distillation.losses import (
     ATTENTION_SAMPLES,
     attention,
     attention_loss,
@@ -134,7 +134,7 @@ def test_following_a_loss_brings_the_student_closer_to_the_teacher(what: str) ->
     """A few steps on one of the two alone lower it."""
     student, teacher = _network().train(), _network(8, 5, seed=7)
     windows = _beats(16)
-    table = teacher_table(teacher, windows)
+    table = teacher_table([teacher], windows)
     optimiser = torch.optim.Adam(student.parameters(), 3e-3)
     losses = []
     for _ in range(20):
@@ -157,7 +157,7 @@ def test_teacher_is_asked_in_evaluation_mode_for_every_beat() -> None:
     teacher, windows = _network().train(), _beats(300)
     before = {name: tensor.clone() for name, tensor in teacher.named_buffers()}
 
-    table = teacher_table(teacher, windows)
+    table = teacher_table([teacher], windows)
 
     assert table.scores.dtype == torch.float32
     assert table.attention.dtype == torch.float16
@@ -170,3 +170,18 @@ def test_teacher_is_asked_in_evaluation_mode_for_every_beat() -> None:
         phi = attention(stage_maps(teacher.encoder, x_b1t))
         assert table.scores[row].item() == pytest.approx(score.item(), rel=1e-4)
         np.testing.assert_allclose(table.attention[row].float(), phi[0].detach(), atol=1e-3)
+
+
+def test_teachers_of_an_ensemble_are_averaged() -> None:
+    """Reconstructions before they are scored, and attention; one alone is its own mean."""
+    one, other, windows = _network(seed=1).eval(), _network(8, 5, seed=2).eval(), _beats()
+    x_b1t = windows[:, None]
+    with torch.no_grad():
+        mean = (one(x_b1t) + other(x_b1t))[:, 0] / 2
+        maps = [attention(stage_maps(network.encoder, x_b1t)) for network in (one, other)]
+
+    table = teacher_table([one, other], windows)
+
+    np.testing.assert_allclose(table.reconstructions.float(), mean, atol=1e-3)
+    np.testing.assert_allclose(table.scores, smoothed_score(windows - mean), rtol=1e-4)
+    np.testing.assert_allclose(table.attention.float(), (maps[0] + maps[1]) / 2, atol=1e-3)

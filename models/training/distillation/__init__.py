@@ -1,0 +1,1 @@
+"""What a student learns from: losses against teachers, its own teacher, the nearest beats."""

@@ -55,8 +55,8 @@ class BeatQueue:
         """Continue from ``state``; scored and refused windows are counted in ``counters``.
 
         Raises:
-            SnapshotError: the state holds a beat that is none of ``stream``, or one that no scorer
-                would take.
+            SnapshotError: the state holds a beat that is none of ``stream``, or one with values
+                that are not finite.
         """
         self.state = state
         self._clock = clock
@@ -65,7 +65,8 @@ class BeatQueue:
         for beat in state.beats:
             if beat.id[0] != stream:
                 raise SnapshotError(f"state of a beat that is none of {stream}")
-            if not np.isfinite(beat.window).all() or not np.isfinite(beat.measures).all():
+            arrays = (beat.window, beat.measures, beat.residual, beat.probabilities)
+            if not all(np.isfinite(one).all() for one in arrays if one is not None):
                 raise SnapshotError("state of a beat with values that are not finite")
         self._waiting = {beat.id: beat for beat in state.beats if beat.wants_score}
 

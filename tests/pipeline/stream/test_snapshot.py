@@ -230,6 +230,9 @@ WRONG: dict[str, Callable[[StreamState], None]] = {
     "a beat that no scorer would take": (
         lambda s: s.beats.beats[0].measures.__setitem__(3, np.nan)
     ),
+    "a beat with probabilities that are none": lambda s: setattr(
+        s.beats.beats[0], "probabilities", np.full(4, np.nan, np.float32)
+    ),
     "places of measures that a kernel would follow": (
         lambda s: s.features.counters.__setitem__(slice(None), 10**9)
     ),

@@ -1,4 +1,4 @@
-"""Find and check what a command line names: records, databases, alarm settings, log and models."""
+"""Find and check what a command line names: records, databases, alarm settings and log."""
 
 import logging
 import os
@@ -14,7 +14,6 @@ from monitor.text import safe_text
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings, settings_of
 from pipeline.errors import ConfigError, InputError
 from pipeline.files import read_regular
-from pipeline.scoring.protocols import Classifier
 from replay.headers import find_records, load_header
 from replay.leads import lead_choice, stream_name
 
@@ -117,15 +116,3 @@ def default_log() -> Path:
         raise ConfigError("this user has no home folder for the log: name one with --log") from None
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     return state / "ecg-monitor" / f"{stamp}-{os.getpid()}.sqlite"
-
-
-def shipped_classifier() -> Classifier | None:
-    """Return the classifier that ships; None in an installation without its weights.
-
-    Raises:
-        ArtifactError: the weights are altered, or made for something else.
-    """
-    from models.files.classifier import SHIPPED_CLASSIFIER
-    from models.inference.classifier import ClassifierScorer
-
-    return ClassifierScorer.load() if SHIPPED_CLASSIFIER.exists() else None

@@ -1,9 +1,8 @@
 """Records as the stream sees them, beat by beat: window, rhythm, live score, class probabilities.
 
 A record runs through the parts of the live monitor, each beat in order: segmenter, student, live
-score, context of the classifier, classifier, evidence of atrial fibrillation. Unlike in the live
-stream every beat that can be analysed is classified, not the anomalous ones alone. What is learned
-of the patient depends on no class, so all else is as it is live.
+score, context of the classifier, classifier, evidence of atrial fibrillation. What is learned of
+the patient depends on no class, so all else is as it is live.
 
 `reference_of` pairs the beats with the annotation, by the rules of `models.ec57.matching`.
 """
@@ -18,10 +17,11 @@ from numpy.typing import NDArray
 from models.data.atrial_beats import SHIPPED
 from models.data.detected_beats import FALSE_DETECTION
 from models.ec57.matching import classes_of, match_beats, match_samples
+from models.inference.classifier import Classifier
+from models.inference.student import WindowScorer
 from pipeline.alarms.atrial_fibrillation import AtrialMeasures, AtrialState
 from pipeline.constants import CLASSES, RR_FEATURES
 from pipeline.scoring.live_score import COMPONENTS, LiveScore, LiveScoreConfig
-from pipeline.scoring.protocols import Classifier, Scorer
 from pipeline.scoring.rr_context import RRContext
 from pipeline.signal.quality import Reason
 from pipeline.signal.samples import SampleBlock
@@ -33,10 +33,14 @@ CONTRIBUTIONS: Final = (*COMPONENTS, "typical")
 """Columns of `StreamedBeats.contributions`."""
 
 
+_NOT_NAMED: Final = np.full(len(CLASSES), 1.0 / len(CLASSES), dtype=np.float32)
+"""Beats are classified after all are scored: the live score does not use the class."""
+
+
 class Models(NamedTuple):
     """What scores and names the beats."""
 
-    scorer: Scorer
+    scorer: WindowScorer
     classifier: Classifier
     config: LiveScoreConfig
 
@@ -141,7 +145,7 @@ def follow(
         if window is None:
             live.skip(rr)
         else:
-            verdict = live.score(window, rr, float(student[i]))
+            verdict = live.score(window, rr, float(student[i]), _NOT_NAMED)
             score[i], anomalous[i], held[i] = verdict.score, verdict.anomalous, verdict.held
             contributions[i] = [verdict.contributions.get(name, np.nan) for name in CONTRIBUTIONS]
         memory.remember(rr, window, held=bool(held[i]))

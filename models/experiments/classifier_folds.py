@@ -41,7 +41,7 @@ COMPARED: Final[Mapping[str, float]] = {"adabound": 1e-3, "adamw": 3e-3}
 
 
 class NetworkClassifier:
-    """A trained network as a `pipeline.scoring.protocols.Classifier`."""
+    """A trained network as a `models.inference.classifier.Classifier`."""
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network

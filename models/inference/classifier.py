@@ -1,6 +1,6 @@
 """Classify beats with the trained classifier, in numpy.
 
-`ClassifierScorer` satisfies `pipeline.scoring.protocols.Classifier` and needs no torch. Every
+`ClassifierScorer` satisfies `Classifier` and needs no torch. Every
 convolution is a product of matrices over the patches of its input, channels last; the grouped ones
 have zeros between their groups, for at these sizes one dense product is faster than 32 small ones.
 
@@ -13,7 +13,7 @@ Thread-safe: a classifier does not change after it is made.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -37,6 +37,21 @@ TILE: Final = 16
 """Beats computed together: their activations stay in the processor's cache."""
 
 Floats = NDArray[np.float32]
+
+
+class Classifier(Protocol):
+    """Names the class of beats by window and RR context, each by itself."""
+
+    def classify(self, windows: Floats, rr_context: Floats) -> Floats:
+        """Return the probabilities of `CLASSES`, float32[B, 4], rows of sum 1.
+
+        Stateless and independent of the batch, bit for bit.
+
+        Args:
+            windows: float32[B, 320] in [-1, 1]; B may be any number, 0 included.
+            rr_context: float32[B, RR_FEATURES], see `pipeline.scoring.rr_context`.
+        """
+        ...
 
 
 class ClassifierScorer:

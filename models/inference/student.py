@@ -1,10 +1,10 @@
 """Score beats with the trained student: numpy on the CPU, torch on CUDA where there is one.
 
-`StudentScorer` satisfies `pipeline.scoring.protocols.Scorer`. On the CPU it needs no torch, which
-saves a scorer process two seconds and about 200 MB. The score is the mean square of the residual
-after smoothing: noise averages out, a misshapen wave does not. It counts the ticks up to the
-beginning of the T wave, whose shape varies in normal beats too. Both were chosen on the validation
-part.
+`StudentScorer` is the part of a scorer (`models.inference.beat_scorer`) that gives scores and
+residuals. On the CPU it needs no torch, which saves a scorer process two seconds and about 200 MB.
+The score is the mean square of the residual after smoothing: noise averages out, a misshapen wave
+does not. It counts the ticks up to the beginning of the T wave, whose shape varies in normal beats
+too. Both were chosen on the validation part.
 
 **A window's result never depends on its batch.** BLAS may sum a product of other size in another
 order, so each beat passes through products of its own, always of the same shapes (`np.matmul`
@@ -17,15 +17,15 @@ Thread-safe: a scorer does not change after it is made.
 import ctypes
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.files.student import SHIPPED_STUDENT, STAGES, StudentArtifact, load_student
 from pipeline.constants import WINDOW_SAMPLES
-from pipeline.scoring.protocols import ScoredBatch
 
 STUDENT_WIDTH: Final = 8
 STUDENT_LATENT: Final = 8
@@ -38,6 +38,24 @@ TILE: Final = 16
 """Beats computed together: their activations stay in the processor's cache."""
 
 Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredWindows:
+    """Scores and residuals of windows, one row each."""
+
+    scores: Floats
+    """float32[B], at least 0: the higher, the less like the beats the model was trained on."""
+    residuals: Floats
+    """float32[B, 320]: window minus reconstruction, tick by tick."""
+
+
+class WindowScorer(Protocol):
+    """Scores windows, each by itself, and names no class."""
+
+    def score(self, windows: Floats) -> ScoredWindows:
+        """Score float32[B, 320] windows in [-1, 1], as `pipeline.scoring.protocols.Scorer` does."""
+        ...
 
 
 class StudentScorer:
@@ -68,8 +86,8 @@ class StudentScorer:
         """
         return cls(load_student(description), device=device)
 
-    def score(self, windows: Floats) -> ScoredBatch:
-        """Score float32[B, 320] windows in [-1, 1]; see `pipeline.scoring.protocols.Scorer`.
+    def score(self, windows: Floats) -> ScoredWindows:
+        """Score float32[B, 320] windows in [-1, 1]; see `WindowScorer`.
 
         Raises:
             ValueError: another shape, or a value that is not finite or outside [-1, 1].
@@ -85,7 +103,7 @@ class StudentScorer:
             tile = windows[first : first + TILE]
             np.subtract(tile, self._reconstruct(tile), out=residuals[first : first + TILE])
         scores = smoothed_score(residuals, self._smoothing, self._scored)
-        return ScoredBatch(scores=scores, residuals=residuals)
+        return ScoredWindows(scores=scores, residuals=residuals)
 
 
 def smoothed_score(residuals: Floats, ticks: int, part: slice) -> Floats:

@@ -27,7 +27,7 @@ from models.data.mitdb import DS1, DS1A, DS1B, database_folder
 from models.ec57.matching import classes_of, match_beats, match_samples
 from models.files.calibration import Calibration, Threshold
 from models.files.student import load_student
-from models.inference.student import StudentScorer
+from models.inference.student import StudentScorer, WindowScorer
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.errors import ArtifactError
 from pipeline.scoring.live_score import (
@@ -39,7 +39,6 @@ from pipeline.scoring.live_score import (
     Typical,
     contributions_of,
 )
-from pipeline.scoring.protocols import Scorer
 from pipeline.signal.quality import Reason
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
@@ -76,7 +75,7 @@ class _ScoredRecord:
 
 
 def calibrate(
-    data: Path, scorer_a: Scorer, scorer_b: Scorer, on_step: Callable[[str], None]
+    data: Path, scorer_a: WindowScorer, scorer_b: WindowScorer, on_step: Callable[[str], None]
 ) -> Calibration:
     """Return the calibration of the live score.
 
@@ -137,7 +136,7 @@ def half_scorer(description: Path, split: str) -> StudentScorer:
     return StudentScorer(artifact)
 
 
-def _score_record(path: Path, scorer: Scorer) -> _ScoredRecord:
+def _score_record(path: Path, scorer: WindowScorer) -> _ScoredRecord:
     """Run the front end over a record and compute the components for each beat."""
     info, x = read_lead(path)
     annotated, symbols = read_beats(path)

@@ -135,7 +135,7 @@ def check_cuda() -> Iterator[Finding]:
 def check_kernels() -> Iterator[Finding]:
     """Check whether the kernels are compiled, and run them."""
     from pipeline.signal.kernels.cache import cache_folder  # refused where others could write to it
-    from pipeline.signal.warmup import compile_kernels, compiled_before
+    from pipeline.stream.warmup import compile_kernels, compiled_before
 
     if not compiled_before():
         yield note("not compiled yet", "the first start of a hub does it, within a minute or so")
@@ -147,24 +147,17 @@ def check_kernels() -> Iterator[Finding]:
 
 
 def check_weights() -> Iterator[Finding]:
-    """Verify the weights that ship by their hashes, and score a beat with them."""
+    """Verify the weights that ship by their hashes, and score and classify a beat with them."""
     import numpy as np
 
     from models.files.calibration import load_calibration
-    from models.files.classifier import SHIPPED_CLASSIFIER
-    from models.inference.classifier import ClassifierScorer
-    from models.inference.student import StudentScorer
-    from pipeline.constants import RR_FEATURES, WINDOW_BEFORE_R, WINDOW_SAMPLES
+    from models.inference.beat_scorer import load_scorer
+    from pipeline.constants import MEASURES, WINDOW_BEFORE_R, WINDOW_SAMPLES
 
     beat = np.zeros((1, WINDOW_SAMPLES), dtype=np.float32)
     beat[0, WINDOW_BEFORE_R - 10 : WINDOW_BEFORE_R + 10] = np.hanning(20)
-    scorer = StudentScorer.load(device="cpu")
-    score = float(scorer.score(beat).scores[0])
-    threshold = load_calibration().threshold
+    scorer = load_scorer(device="cpu")
+    scored = scorer.score(beat, np.zeros((1, MEASURES), dtype=np.float32))
+    score, threshold = float(scored.scores[0]), load_calibration().threshold
     yield ok(f"{scorer.name}, hash verified; a beat scored {score:.4f}; alarms at {threshold}")
-    if not SHIPPED_CLASSIFIER.exists():
-        yield note("no classifier: beats are published without a class")
-        return
-    classifier = ClassifierScorer.load()
-    classifier.classify(beat, np.zeros((1, RR_FEATURES), dtype=np.float32))
-    yield ok(f"{classifier.name}, hash verified; a beat classified")
+    yield ok(f"{scorer.class_model}, hash verified; a beat classified")

@@ -118,7 +118,7 @@ def score(
     log_format: LogLines = LogFormat.TEXT,
     parent: Parent = None,
 ) -> None:
-    """Run a scorer alone: it scores batches of beats and classifies anomalous ones."""
+    """Run a scorer alone: it scores batches of beats and names their classes."""
     from monitor.stages.score import run_scorer
 
     run_scorer(

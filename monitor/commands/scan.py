@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from models.files.calibration import load_calibration
-from models.inference.student import StudentScorer
+from models.inference.beat_scorer import load_scorer
 from monitor.alert_lines import record_line
-from monitor.inputs import find_leads, load_alarm_settings, report_leads, shipped_classifier
+from monitor.inputs import find_leads, load_alarm_settings, report_leads
 from monitor.run.summary import ScanSummary, summary_json, summary_lines
 from pipeline.errors import InputError
 from pipeline.schema.public import BeatNote, encode_json
@@ -54,7 +54,7 @@ def scan_records(
     sources = [RecordSource(one.path, lead=one.index, speed=None) for one in found]
     report_leads(found)
     config = load_calibration(false_alerts_per_hour=false_alerts_per_hour)
-    scorer, classifier = StudentScorer.load(), shipped_classifier()
+    scorer = load_scorer()
     began, kinds, totals = time.monotonic(), Counter[str](), Counter[str]()
     leads = {}
     with _progress() as progress:
@@ -66,7 +66,6 @@ def scan_records(
                 info.fs_hz,
                 scorer,
                 config,
-                classifier=classifier,
                 settings=settings,
             )
             notes = []

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.files.calibration import load_calibration
-from models.inference.student import StudentScorer
+from models.inference.beat_scorer import load_scorer
 from models.measure.result_json import INLINE
 from monitor.measure.bench_kernels import CHUNK, shortest_s
 from monitor.run.processes import child_command
@@ -84,7 +84,7 @@ class StartFigures:
 
 def measure_embedded(x: NDArray[np.float32]) -> EmbeddedFigures:
     """Measure the whole pipeline in one process on a signal, float32[n], mV at 360 Hz."""
-    runner = EmbeddedRunner("bench", _FS_HZ, StudentScorer.load(), load_calibration())
+    runner = EmbeddedRunner("bench", _FS_HZ, load_scorer(), load_calibration())
     began = time.perf_counter()
     beats = sum(len(outcome.beats) for outcome in runner.run(in_blocks(x, 3600)))
     seconds = time.perf_counter() - began

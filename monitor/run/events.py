@@ -24,7 +24,6 @@ class HubReady:
     log: str
     last_seq: int
     """Number of the newest alert in the log."""
-    classifies: bool
     metrics: str | None = None
     """URL of the metrics; None where none are served."""
 
@@ -35,7 +34,6 @@ class ScorerReady:
 
     model: str
     device: str
-    classifies: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,12 +56,11 @@ def run_hub(
         AuthenticationError: the keys do not protect the sockets, or no longer do.
     """
     from models.files.calibration import load_calibration
-    from models.files.classifier import SHIPPED_CLASSIFIER
     from models.measure.provenance import commit
     from pipeline.hub.config import HubConfig
     from pipeline.hub.hub import Hub
     from pipeline.log.maintenance import Retention
-    from pipeline.signal.warmup import compile_kernels, compiled_before
+    from pipeline.stream.warmup import compile_kernels, compiled_before
 
     return_memory()
     addresses = hub_addresses(bind, port, ingest, work, with_keys=key is not None)
@@ -77,7 +76,6 @@ def run_hub(
         **addresses,
         log=log or default_log(),
         live_score=load_calibration(false_alerts_per_hour=false_alerts_per_hour),
-        classify=SHIPPED_CLASSIFIER.exists(),
         alarms=settings,
         resume=resume,
         keep=keep,
@@ -106,7 +104,6 @@ def run_hub(
                 endpoints=hub.endpoints,
                 log=str(config.log),
                 last_seq=hub.last_seq,
-                classifies=config.classify,
                 metrics=server.url if server else None,
             )
         )

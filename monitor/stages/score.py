@@ -7,7 +7,6 @@ started it.
 import logging
 from pathlib import Path
 
-from monitor.inputs import shipped_classifier
 from monitor.run.events import ScorerReady, announce
 from monitor.run.processes import stop_when_orphaned
 from pipeline.transport.curve import ClientKeys
@@ -35,19 +34,15 @@ def run_scorer(
         ArtifactError: weights are missing, altered, or made for something else.
     """
     from models.files.student import SHIPPED_STUDENT
-    from models.inference.student import StudentScorer
+    from models.inference.beat_scorer import load_scorer
     from pipeline.clients.scorer import run_worker
 
     stop = stop_when_orphaned(parent)
-    scorer = StudentScorer.load(weights.with_suffix(".json") if weights else SHIPPED_STUDENT)
-    classifier = shipped_classifier()
-    announce(
-        ScorerReady(model=scorer.name, device=scorer.device, classifies=classifier is not None)
-    )
+    scorer = load_scorer(weights.with_suffix(".json") if weights else SHIPPED_STUDENT)
+    announce(ScorerReady(model=scorer.name, device=scorer.device))
     logger.info("scores for %s with %s on %s", work, scorer.name, scorer.device)
     run_worker(
         scorer,
-        classifier,
         model=scorer.name,
         device=scorer.device,
         work=work,

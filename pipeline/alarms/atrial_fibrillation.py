@@ -172,6 +172,9 @@ class AtrialRhythm:
         Raises:
             SnapshotError: the state is none that the kernel may trust.
         """
+        self.evidence = math.nan
+        """Of the latest beat that was taken in; NaN where too little was known. In no state: it
+        counts only until the next beat."""
         self.state = state or AtrialState.fresh()
         at, count = self.state.counters[[kernel.AT, kernel.COUNT]].tolist()
         if not (0 <= at < kernel.BEATS and 0 <= count <= kernel.BEATS):
@@ -197,8 +200,8 @@ class AtrialRhythm:
             The condition with every beat while it has lasted for its delay, and its end, once.
         """
         measures = self._measures.of_beat(rr_s, window, usable=usable)
-        evidence = math.nan if measures is None else float(WEIGHTS @ measures + BIAS)
-        yield from self.judge(sample, evidence)
+        self.evidence = math.nan if measures is None else float(WEIGHTS @ measures + BIAS)
+        yield from self.judge(sample, self.evidence)
 
     def advance(self, position: int) -> Iterator[AtrialChange]:
         """Yield the end of a condition of which nothing was known for `UNKNOWN_S`."""
@@ -259,6 +262,11 @@ class AtrialAlarms:
         self._machine = machine
         self._rhythm = AtrialRhythm(settings, fs_hz, state)
         self._reason = f"irregular without P waves for {settings.atrial_fibrillation_delay_s:g} s"
+
+    @property
+    def evidence(self) -> float:
+        """The evidence of the latest beat, the logarithm of the odds; NaN where not known."""
+        return self._rhythm.evidence
 
     def reset(self) -> None:
         """Start over: the next beat does not follow those before."""

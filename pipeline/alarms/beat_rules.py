@@ -19,7 +19,6 @@ from pipeline.alarms.ventricular import (
     RhythmChange,
     VentricularRhythm,
     VentricularRhythmState,
-    VentricularShape,
 )
 from pipeline.constants import CLASSES
 from pipeline.schema.public import Alert
@@ -33,8 +32,6 @@ class BeatAlarmsState(State):
     """All memory of `BeatAlarms`."""
 
     rhythm: VentricularRhythmState = field(default_factory=VentricularRhythmState)
-    usual_ticks: list[int] = field(default_factory=list)
-    """QRS widths of the latest usual beats (`VentricularShape`)."""
     latest: int = 0
     """Sample of the latest beat."""
     ends: list[tuple[int, int]] = field(default_factory=list)
@@ -50,15 +47,11 @@ class BeatAlarms:
         fs_hz: float,
         settings: AlarmSettings,
         state: BeatAlarmsState | None = None,
-        *,
-        classify: bool = False,
     ) -> None:
-        """Raise alarms in ``machine``; with ``classify`` anomalous beats come with their class."""
+        """Raise alarms in ``machine``; continue from ``state``, or begin."""
         self.state = state = state or BeatAlarmsState()
         self.machine = machine
         self._settings = settings
-        self._classify = classify
-        self._shape = VentricularShape(state.usual_ticks)
         self._rhythm = VentricularRhythm(settings, fs_hz, state.rhythm)
 
     def on_beat(self, beat: Beat) -> list[Alert]:
@@ -69,7 +62,7 @@ class BeatAlarms:
         alerts += self.advance(beat.sample)
         self.state.latest = beat.sample
         shape = None if beat.verdict is None else beat.verdict.shape
-        named = self._ventricular(beat)
+        named = _is_ventricular(beat)
         doubtful = _may_be_ventricular(beat)
         for found in self._rhythm.on_beat(beat.sample, beat.rr_s, named, shape, doubtful=doubtful):
             alerts += self._on_rhythm(found)
@@ -106,14 +99,6 @@ class BeatAlarms:
 
     def _finish(self, why: str) -> list[Alert]:
         return self.machine.end_all(why, self.state.latest, BEAT_KINDS)
-
-    def _ventricular(self, beat: Beat) -> bool | None:
-        """Return whether a beat is ventricular; None where its window does not show."""
-        if beat.verdict is None or beat.fibrillating:
-            return None
-        if self._classify:
-            return beat.beat_class == "V"
-        return self._shape.is_ventricular(beat.window, anomalous=beat.verdict.anomalous)
 
     def _on_rhythm(self, found: RhythmChange) -> list[Alert]:
         rate = f" at {found.bpm:.0f} bpm" if found.bpm > 0 else ""
@@ -155,7 +140,21 @@ class BeatAlarms:
         return begun + self.machine.end("anomalous_beat", beat.sample, "over")
 
 
+def _is_ventricular(beat: Beat) -> bool | None:
+    """Return whether a beat is ventricular; None where its window does not show."""
+    if beat.verdict is None or beat.fibrillating:
+        return None
+    return _counts(beat) and beat.beat_class == "V"
+
+
 def _may_be_ventricular(beat: Beat) -> bool:
     """Return whether class V is no less probable than by chance."""
     probabilities = beat.probabilities
-    return probabilities is not None and float(probabilities[CLASSES.index("V")]) >= _BY_CHANCE
+    if probabilities is None or not _counts(beat):
+        return False
+    return float(probabilities[CLASSES.index("V")]) >= _BY_CHANCE
+
+
+def _counts(beat: Beat) -> bool:
+    """Return whether the class of a beat counts for the rhythms: that of an anomalous one does."""
+    return beat.verdict is not None and beat.verdict.anomalous

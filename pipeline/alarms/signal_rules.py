@@ -123,6 +123,9 @@ class SignalAlarms:
         self._settings = settings
         self._rates = RateRules(settings, fs_hz, state.rates)
         self.atrial = AtrialAlarms(machine, fs_hz, settings, state.atrial)
+        self.evidence = math.nan
+        """Of atrial fibrillation at the latest QRS, the logarithm of the odds; NaN where too little
+        is known, or the waveform is no sequence of beats."""
         self._organisation = Organisation(state.organisation)
 
     def begin_epoch(self, epoch: int, first_sample: int, ended_at: int) -> list[Alert]:
@@ -209,6 +212,7 @@ class SignalAlarms:
             usable: whether the window can be analysed.
         """
         alerts = []
+        self.evidence = math.nan
         if sample > self.state.qrs_at:
             self.state.qrs_at = sample
             self.state.still_from = max(sample, self.state.seen_from)
@@ -222,6 +226,7 @@ class SignalAlarms:
                 alerts += self._on_rate(sample, rate)
             if window is not None and self.state.fibrillation is None:
                 alerts += self.atrial.on_beat(sample, rr_s, window, usable=usable)
+                self.evidence = self.atrial.evidence
         return alerts
 
     def _interval(self, sample: int, rr_s: float) -> float:

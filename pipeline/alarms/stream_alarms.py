@@ -42,10 +42,8 @@ class StreamAlarms:
         fs_hz: float,
         settings: AlarmSettings,
         state: StreamAlarmsState,
-        *,
-        classify: bool,
     ) -> None:
-        """Continue from ``state``; with ``classify`` anomalous beats come with their class.
+        """Continue from ``state``.
 
         Raises:
             SnapshotError: the state holds alarms of an unknown kind.
@@ -53,7 +51,7 @@ class StreamAlarms:
         self.state = state
         self._machine = AlarmStateMachine(stream, fs_hz, settings, state.machine)
         self.signal = SignalAlarms(self._machine, fs_hz, settings, state.signal)
-        self.beats = BeatAlarms(self._machine, fs_hz, settings, state.beats, classify=classify)
+        self.beats = BeatAlarms(self._machine, fs_hz, settings, state.beats)
         self.source = SourceRules(self._machine, fs_hz, state.source)
 
     def acknowledge(self, position: int, episode: str = "") -> list[Alert]:

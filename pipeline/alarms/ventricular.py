@@ -1,9 +1,8 @@
 """Ventricular beats, and the rhythms that several of them form.
 
-Where a classifier names classes, a ventricular beat is one of class V. Where none does,
-`VentricularShape` calls an anomalous beat ventricular whose QRS is wide for this patient.
-`VentricularRhythm` counts them: couplets, runs, bigeminy, and tachycardia, for which the stretch is
-judged as a whole (`pipeline.alarms.tachycardia`). Pure: no clock, no I/O.
+A ventricular beat is one of class V. `VentricularRhythm` counts them: couplets, runs, bigeminy, and
+tachycardia, for which the stretch is judged as a whole (`pipeline.alarms.tachycardia`). Pure: no
+clock, no I/O.
 """
 
 from collections.abc import Iterator
@@ -11,7 +10,6 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.alarms.settings import RANGES, AlarmSettings
 from pipeline.alarms.short_runs import RUN_BEATS, are_even, is_named_ventricular, is_run
@@ -20,22 +18,6 @@ from pipeline.errors import SnapshotError
 from pipeline.schema.state import State, field
 from pipeline.scoring.baseline_hold import FAST_RR_S
 from pipeline.scoring.qrs_shape import QrsShape
-
-WIDER: Final = 1.2
-"""Times the patient's usual width. Chosen on DS1 of the MIT-BIH records, where it finds 87 % of the
-ventricular beats with a positive predictivity of 90 %; the classifier does better."""
-
-_QRS: Final = slice(80, 230)
-"""Ticks of the window in which the QRS lies, from 60 before R to 90 after it."""
-
-_STEEP: Final = 0.15
-"""The QRS is where the signal is steeper than this part of its steepest."""
-
-_SMOOTHED: Final = 5
-
-_USUAL_BEATS: Final = 101
-_FEWEST: Final = 8
-"""Usual beats without which nothing can be compared."""
 
 ODD_BEATS: Final = 2
 """Up to so many beats in a row that do not look ventricular do not end a tachycardia."""
@@ -48,34 +30,6 @@ SILENT_S: Final = 3.0
 
 _CYCLES: Final = "VNVNVN"
 """Bigeminy: three cycles."""
-
-
-def qrs_ticks(window: NDArray[np.float32]) -> int:
-    """Return how many samples of a window, float32[320], are part of its QRS."""
-    slopes = np.convolve(np.abs(np.diff(window[_QRS])), np.ones(_SMOOTHED), "same")
-    return int(np.count_nonzero(slopes > _STEEP * slopes.max()))
-
-
-class VentricularShape:
-    """How wide the QRS of one patient usually is."""
-
-    def __init__(self, usual_ticks: list[int] | None = None) -> None:
-        """Begin, or continue from the widths of the latest usual beats, in samples."""
-        self._usual = [] if usual_ticks is None else usual_ticks
-
-    def is_ventricular(self, window: NDArray[np.float32], *, anomalous: bool) -> bool:
-        """Take in a scored beat; return whether it looks ventricular.
-
-        A stream that begins within a tachycardia has no usual beats: none of its beats is called
-        ventricular. The rules of the waveform (`pipeline.signal.fibrillation`) and of the rate
-        still hold.
-        """
-        ticks = qrs_ticks(window)
-        if not anomalous:
-            self._usual.append(ticks)
-            del self._usual[:-_USUAL_BEATS]
-            return False
-        return len(self._usual) >= _FEWEST and ticks > WIDER * float(np.median(self._usual))
 
 
 _MOST_BEATS: Final = int(RANGES["tachycardia_beats"][1])

@@ -1,4 +1,4 @@
-"""A scorer process: takes batches of windows from the hub, answers with scores and classes.
+"""A scorer process: takes batches of beats from the hub, answers with their scores and classes.
 
 It holds no state: it can be killed at any moment, and the hub hands its batches out again. Once its
 models have warmed up it sends `Ready`, and again every 250 ms.
@@ -11,18 +11,17 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.constants import RR_FEATURES, WINDOW_SAMPLES
+from pipeline.constants import MEASURES, WINDOW_SAMPLES
 from pipeline.errors import WireError
 from pipeline.schema.messages import (
-    ClassReply,
-    ClassRequest,
+    SCORING_VERSION,
     Ready,
     ScoreReply,
     ScoreRequest,
     decode,
     encode,
 )
-from pipeline.scoring.protocols import Classifier, Scorer
+from pipeline.scoring.protocols import Scorer
 from pipeline.transport.curve import ClientKeys
 from pipeline.transport.sockets import Dealer, wait
 
@@ -36,7 +35,6 @@ PATIENCE_S: Final = 5.0
 
 def run_worker(
     scorer: Scorer,
-    classifier: Classifier | None,
     *,
     model: str,
     device: str,
@@ -50,11 +48,10 @@ def run_worker(
         ConfigError: the address is malformed, or off loopback without keys.
         EndpointError: the hub refuses these keys.
     """
-    blank = np.zeros((1, WINDOW_SAMPLES), dtype=np.float32)
-    scorer.score(blank)
-    if classifier is not None:
-        classifier.classify(blank, np.zeros((1, RR_FEATURES), dtype=np.float32))
-    ready = encode(Ready(model=model, device=device, classifies=classifier is not None))
+    scorer.score(
+        np.zeros((1, WINDOW_SAMPLES), dtype=np.float32), np.zeros((1, MEASURES), dtype=np.float32)
+    )
+    ready = encode(Ready(model=model, device=device, version=SCORING_VERSION))
     due = 0.0
     patient_until: float | None = time.monotonic() + PATIENCE_S
     hub = Dealer(connect=work, keys=keys)
@@ -78,7 +75,7 @@ def run_worker(
             wait([hub], due - now)
             for frame in hub.receive():
                 try:
-                    reply = answer(scorer, classifier, frame)
+                    reply = answer(scorer, frame)
                 except WireError as error:
                     logger.warning("request refused: %s", error)
                     continue
@@ -87,23 +84,17 @@ def run_worker(
         hub.close()
 
 
-def answer(scorer: Scorer, classifier: Classifier | None, frame: bytes) -> ScoreReply | ClassReply:
-    """Return the answer to one request frame; raise `WireError` if it is none for this scorer."""
+def answer(scorer: Scorer, frame: bytes) -> ScoreReply:
+    """Return the answer to one request frame; raise `WireError` if it is none for a scorer."""
     request = decode(frame)
+    if not isinstance(request, ScoreRequest):
+        raise WireError(f"{type(request).__name__} is no request that a scorer answers")
     began = time.perf_counter()
-    if isinstance(request, ScoreRequest):
-        batch = scorer.score(request.windows)
-        return ScoreReply(
-            ids=request.ids,
-            scores=batch.scores.astype(np.float32, copy=False),
-            residuals=batch.residuals.astype(np.float32, copy=False),
-            compute_ms=1e3 * (time.perf_counter() - began),
-        )
-    if isinstance(request, ClassRequest) and classifier is not None:
-        probabilities = classifier.classify(request.windows, request.rr_context)
-        return ClassReply(
-            ids=request.ids,
-            probabilities=probabilities.astype(np.float32, copy=False),
-            compute_ms=1e3 * (time.perf_counter() - began),
-        )
-    raise WireError(f"{type(request).__name__} is no request that this scorer answers")
+    batch = scorer.score(request.windows, request.measures)
+    return ScoreReply(
+        ids=request.ids,
+        scores=batch.scores.astype(np.float32, copy=False),
+        residuals=batch.residuals.astype(np.float32, copy=False),
+        probabilities=batch.probabilities.astype(np.float32, copy=False),
+        compute_ms=1e3 * (time.perf_counter() - began),
+    )

@@ -105,9 +105,7 @@ class Admission:
         stalled_s = max(now - full_since, self._dispatcher.stalled_s(now))
         if not session.stream.live or stalled_s < GIVE_UP_S:
             return []
-        # A beat that waits for its class holds up those behind it.
-        waiting = sorted(session.stream.beats.waiting, key=lambda beat: beat.wants_score)
-        return waiting[: session.stream.pending - self._room + 1]
+        return session.stream.beats.waiting[: session.stream.pending - self._room + 1]
 
     def next_deadline(self) -> float | None:
         """Return when `update` should be asked again at the latest; None if nothing is held."""

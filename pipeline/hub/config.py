@@ -21,8 +21,6 @@ class HubConfig:
     work: str = "tcp://127.0.0.1:0"
     log: Path
     live_score: LiveScoreConfig
-    classify: bool = False
-    """Whether anomalous beats are published with their class; every scorer must then classify."""
     resume: bool = True
     """Whether streams continue where the log ends; otherwise they begin anew."""
     alarms: AlarmSettings = DEFAULTS

@@ -1,21 +1,18 @@
 """Which windows go to which scorer, and when: batches, credit, and redelivery.
 
-A window is handed out for a `Task`: its score, and later perhaps its class. Each task has a queue
-of its own, in order of arrival, and a batch is of one task.
-
 * A batch leaves as soon as a scorer has credit and the batch is full, or its oldest window has
-  waited `DispatchConfig.max_wait_s`. Classes go first and do not wait for a full batch, because the
-  beats behind them wait.
+  waited `DispatchConfig.max_wait_s`.
 * A batch that is not answered within `redeliver_after_s`, or whose scorer fell silent, goes back to
-  the head of its queue and to another scorer.
+  the head of the queue and to another scorer.
 * Scorers whose latest batch was answered in time go first: one that says that it is ready, and
   answers nothing, gets what they have no credit for.
 * In a batch the streams take turns: no stream waits for all the windows of another.
 * A scorer computes or reports that it is ready, never both at a time. One whose answer is overdue
   gets nothing more until it answers or reports that it is ready, lest it fall further behind.
 
-Every window is accounted for once a task: the first answer counts, later ones are duplicates. An
-answer counts only from a scorer to which that window was handed.
+Every window is accounted for once: the first answer counts, later ones are duplicates. An answer
+counts only from a scorer to which that window was handed. With each window go the measures of its
+beat.
 
 Pure: no sockets, no clock; ``now`` is an argument, in seconds of any steady clock.
 """
@@ -23,24 +20,16 @@ Pure: no sockets, no clock; ``now`` is an argument, in seconds of any steady clo
 from collections import Counter, OrderedDict, deque
 from collections.abc import Collection
 from dataclasses import dataclass
-from enum import Enum
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError, WireError
-from pipeline.schema.messages import MAX_BATCH, ClassRequest, Ready, Request, ScoreRequest, WindowId
+from pipeline.schema.messages import MAX_BATCH, Ready, ScoreRequest, WindowId
 
 STALLED_S: Final = 5.0
 """Windows have waited for so long without a useful answer: no scorer is working."""
-
-
-class Task(Enum):
-    """What is wanted of a window."""
-
-    CLASS = "class"
-    SCORE = "score"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +68,6 @@ class _Batch:
     """Windows under way to a scorer, without an answer yet."""
 
     scorer: bytes
-    task: Task
     ids: list[WindowId]
     sent_at: float
     late: bool = False
@@ -96,13 +84,19 @@ class _Waiting(NamedTuple):
     """Whether it was handed out before."""
 
 
+class _Row(NamedTuple):
+    """What a request carries of a beat."""
+
+    window: NDArray[np.float32]
+    measures: NDArray[np.float32]
+
+
 class _Queue:
-    """The windows that want one task done."""
+    """The windows without an answer."""
 
     def __init__(self, max_wait_s: float) -> None:
         self._max_wait_s = max_wait_s
-        self.rows: dict[WindowId, tuple[NDArray[np.float32], ...]] = {}
-        """For each window without an answer, the rows that a request carries."""
+        self.rows: dict[WindowId, _Row] = {}
         self.waiting: OrderedDict[str, deque[_Waiting]] = OrderedDict()
         """By stream, the one whose turn it is first; a stream without any is not there."""
         self._asked: dict[WindowId, set[bytes]] = {}
@@ -115,10 +109,10 @@ class _Queue:
         """Return how many windows wait to be handed out."""
         return self._length
 
-    def add(self, window_id: WindowId, rows: tuple[NDArray[np.float32], ...], now: float) -> None:
+    def add(self, window_id: WindowId, row: _Row, now: float) -> None:
         """Queue a window; a known id is a no-op."""
         if window_id not in self.rows:
-            self.rows[window_id] = rows
+            self.rows[window_id] = row
             self.waiting.setdefault(window_id[0], deque()).append(_Waiting(window_id, now, False))
             self._length += 1
 
@@ -181,15 +175,11 @@ class _Queue:
 
 
 class Dispatcher:
-    """Queues of windows, and the scorers that take them."""
+    """The queue of windows, and the scorers that take them."""
 
     def __init__(self, config: DispatchConfig | None = None) -> None:
         self._config = config or DispatchConfig()
-        # Windows that want a class are found together, by the answer to one batch.
-        self._queues = {
-            Task.CLASS: _Queue(max_wait_s=0.0),
-            Task.SCORE: _Queue(self._config.max_wait_s),
-        }
+        self._queue = _Queue(self._config.max_wait_s)
         self._scorers: OrderedDict[bytes, _Scorer] = OrderedDict()
         self._under_way: list[_Batch] = []
         self._progress_at = 0.0
@@ -197,17 +187,13 @@ class Dispatcher:
 
     @property
     def pending(self) -> int:
-        """Windows without an answer, over both tasks."""
-        return sum(len(queue.rows) for queue in self._queues.values())
+        """Windows without an answer."""
+        return len(self._queue.rows)
 
     @property
     def redelivered(self) -> int:
-        """Windows that were handed out again, over both tasks."""
-        return sum(queue.redelivered for queue in self._queues.values())
-
-    def unanswered(self, task: Task) -> int:
-        """Return how many windows want ``task`` done."""
-        return len(self._queues[task].rows)
+        """Windows that were handed out again."""
+        return self._queue.redelivered
 
     @property
     def scorers(self) -> int:
@@ -223,33 +209,24 @@ class Dispatcher:
         return 0 if self.stalled_s(now) > STALLED_S else self.scorers
 
     def give_up(self, ids: Collection[WindowId]) -> None:
-        """Forget windows: they want neither a score nor a class any more."""
+        """Forget windows: they want no score any more."""
         if ids:
-            for queue in self._queues.values():
-                queue.forget(ids)
+            self._queue.forget(ids)
 
-    def want_score(self, window_id: WindowId, window: NDArray[np.float32], now: float) -> None:
-        """Queue a window, float32[320], for its score; one that waits already is a no-op."""
-        self._begin_to_wait(now)
-        self._queues[Task.SCORE].add(window_id, (window,), now)
-
-    def want_class(
+    def want_score(
         self,
         window_id: WindowId,
         window: NDArray[np.float32],
-        rr_context: NDArray[np.float32],
+        measures: NDArray[np.float32],
         now: float,
     ) -> None:
-        """Queue a window, float32[320], and its RR context, float32[RR_FEATURES], for its class.
+        """Queue a window, float32[320], and the measures of its beat, float32[MEASURES].
 
         One that waits already is a no-op.
         """
-        self._begin_to_wait(now)
-        self._queues[Task.CLASS].add(window_id, (window, rr_context), now)
-
-    def _begin_to_wait(self, now: float) -> None:
         if not self.pending:
             self._progress_at = now
+        self._queue.add(window_id, _Row(window, measures), now)
 
     def on_ready(self, scorer: bytes, message: Ready, now: float) -> None:
         """Record that a scorer is ready, and how many batches it takes at a time."""
@@ -258,39 +235,43 @@ class Dispatcher:
         known = self._scorers.setdefault(scorer, _Scorer(message.credit, now))
         known.credit, known.seen_at = message.credit, now
 
-    def on_answer(self, scorer: bytes, task: Task, ids: list[WindowId], now: float) -> list[int]:
+    def on_answer(self, scorer: bytes, ids: list[WindowId], now: float) -> list[int]:
         """Record an answer; return the positions in ``ids`` that were still waiting for one.
 
         Raises:
             WireError: one of them waits, and was not handed to this scorer.
         """
-        self._queues[task].require_asked(scorer, ids)
+        self._queue.require_asked(scorer, ids)
         if scorer in self._scorers:
             self._scorers[scorer].seen_at = now
-        answered = (scorer, task, ids)
+        answered = (scorer, ids)
         self._under_way = [
-            batch for batch in self._under_way if (batch.scorer, batch.task, batch.ids) != answered
+            batch for batch in self._under_way if (batch.scorer, batch.ids) != answered
         ]
-        queue = self._queues[task]
-        found = [at for at, window_id in enumerate(ids) if queue.answered(window_id)]
+        found = [at for at, window_id in enumerate(ids) if self._queue.answered(window_id)]
         if found:
             self._progress_at = now
             if scorer in self._scorers:
                 self._scorers[scorer].answers = True
         return found
 
-    def due(self, now: float) -> list[tuple[bytes, Request]]:
+    def due(self, now: float) -> list[tuple[bytes, ScoreRequest]]:
         """Return the batches to send now, each with its scorer."""
         self._redeliver(now)
-        requests: list[tuple[bytes, Request]] = []
-        for task, queue in self._queues.items():
-            while self._is_due(queue, now) and (scorer := self._free_scorer()) is not None:
-                ids = queue.take(self._config.max_batch, scorer)
-                if not ids:
-                    continue
-                self._under_way.append(_Batch(scorer, task, ids, now))
-                self._scorers.move_to_end(scorer)
-                requests.append((scorer, _request(task, ids, [queue.rows[i] for i in ids])))
+        requests: list[tuple[bytes, ScoreRequest]] = []
+        while self._is_due(now) and (scorer := self._free_scorer()) is not None:
+            ids = self._queue.take(self._config.max_batch, scorer)
+            if not ids:
+                continue
+            self._under_way.append(_Batch(scorer, ids, now))
+            self._scorers.move_to_end(scorer)
+            rows = [self._queue.rows[window_id] for window_id in ids]
+            request = ScoreRequest(
+                ids=ids,
+                windows=np.stack([row.window for row in rows]),
+                measures=np.stack([row.measures for row in rows]),
+            )
+            requests.append((scorer, request))
         return requests
 
     def next_deadline(self, now: float) -> float | None:
@@ -300,14 +281,14 @@ class Dispatcher:
             batch.sent_at + config.redeliver_after_s for batch in self._under_way if not batch.late
         ]
         if self._free_scorer() is not None:
-            waits = (queue.due_at() for queue in self._queues.values())
-            deadlines += [due_at for due_at in waits if due_at is not None]
+            due_at = self._queue.due_at()
+            deadlines += [] if due_at is None else [due_at]
         return max(now, min(deadlines)) if deadlines else None
 
-    def _is_due(self, queue: _Queue, now: float) -> bool:
-        if len(queue) >= self._config.max_batch:
+    def _is_due(self, now: float) -> bool:
+        if len(self._queue) >= self._config.max_batch:
             return True
-        due_at = queue.due_at()
+        due_at = self._queue.due_at()
         return due_at is not None and now >= due_at
 
     def _free_scorer(self) -> bytes | None:
@@ -337,15 +318,5 @@ class Dispatcher:
                 batch.late = True
                 if batch.scorer in self._scorers:
                     self._scorers[batch.scorer].answers = False
-                self._queues[batch.task].put_back(batch.ids, batch.sent_at)
+                self._queue.put_back(batch.ids, batch.sent_at)
         self._under_way = [b for b in self._under_way if b.scorer in self._scorers]
-
-
-def _request(
-    task: Task, ids: list[WindowId], rows: list[tuple[NDArray[np.float32], ...]]
-) -> Request:
-    columns = [np.stack(column) for column in zip(*rows, strict=True)]
-    if task is Task.CLASS:
-        windows, rr_context = columns
-        return ClassRequest(ids=ids, windows=windows, rr_context=rr_context)
-    return ScoreRequest(ids=ids, windows=columns[0])

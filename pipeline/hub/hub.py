@@ -25,7 +25,7 @@ from pipeline.hub.catchup import CatchUp
 from pipeline.hub.config import HubConfig
 from pipeline.hub.control import Control
 from pipeline.hub.counters import HubCounters
-from pipeline.hub.dispatch import Dispatcher, Task
+from pipeline.hub.dispatch import Dispatcher
 from pipeline.hub.journal import Journal
 from pipeline.hub.outbox import Outbox
 from pipeline.hub.sockets import HubSockets
@@ -34,8 +34,8 @@ from pipeline.hub.status import HubStatus
 from pipeline.hub.system_alarms import SystemAlarmBook
 from pipeline.log.store import AlertLog
 from pipeline.schema.messages import (
+    SCORING_VERSION,
     Acknowledged,
-    ClassReply,
     Event,
     Forgotten,
     GivenUp,
@@ -85,7 +85,7 @@ class Hub:
         self._reported_beats: list[Beat] = []
         """Beats with a score that these messages report."""
         self._counters = HubCounters()
-        self._streams = Streams(config.live_score, config.alarms, clock, classify=config.classify)
+        self._streams = Streams(config.live_score, config.alarms, clock)
         self._dispatcher = Dispatcher()
         self._admission = Admission(self._streams, self._dispatcher)
         self._system_alarms = SystemAlarmBook(config.alarms, clock)
@@ -179,7 +179,7 @@ class Hub:
             self._system_alarms.on_removed(session)
         return self._system_alarms.hand_over(name)
 
-    # --- receive: scores and classes --------------------------------------------------------
+    # --- receive: scores --------------------------------------------------------------------
 
     def _receive_answers(self) -> None:
         for peer, frame in self._sockets.work.receive():
@@ -189,24 +189,23 @@ class Hub:
                 if isinstance(message, Ready):
                     self._on_ready(peer, message, now)
                 elif isinstance(message, ScoreReply):
-                    self._on_reply(peer, Task.SCORE, message, now)
-                elif isinstance(message, ClassReply):
-                    self._on_reply(peer, Task.CLASS, message, now)
+                    self._on_reply(peer, message, now)
                 else:
                     raise WireError(f"{type(message).__name__} on the work socket")
             except WireError as error:
                 self._reject(error)
 
     def _on_ready(self, peer: bytes, ready: Ready, now: float) -> None:
-        if self._config.classify and not ready.classifies:
-            # It would get class requests too, and the beats behind them would wait for ever.
-            raise WireError(f"scorer {ready.model} names no classes, which this hub wants")
+        if ready.version != SCORING_VERSION:
+            # Its answers could not be read, and the beats would wait for ever.
+            raise WireError(
+                f"scorer {ready.model} answers requests of version {ready.version}, this hub sends "
+                f"version {SCORING_VERSION}: start a scorer of the hub's own release"
+            )
         self._dispatcher.on_ready(peer, ready, now)
 
-    def _on_reply(
-        self, peer: bytes, task: Task, reply: ScoreReply | ClassReply, now: float
-    ) -> None:
-        rows = self._dispatcher.on_answer(peer, task, reply.ids, now)
+    def _on_reply(self, peer: bytes, reply: ScoreReply, now: float) -> None:
+        rows = self._dispatcher.on_answer(peer, reply.ids, now)
         if rows:
             self._apply(rows_of(reply, rows), now)
 
@@ -221,7 +220,7 @@ class Hub:
             logger.info("a source begins, %g Hz", event.fs_hz, extra={"stream": event.stream})
         self._journal.add(event, arrived_at)
         outcome = self._streams.apply(event, arrived_at)
-        for beat in outcome.windows + outcome.anomalous:
+        for beat in outcome.windows:
             self._request(beat)
         if isinstance(event, GivenUp):
             self._dispatcher.give_up(event.ids)
@@ -237,11 +236,8 @@ class Hub:
         return outcome
 
     def _request(self, beat: Beat) -> None:
-        """Queue a beat for its score, or for its class if it has one."""
-        if beat.wants_score:
-            self._dispatcher.want_score(beat.id, beat.window, self._clock())
-        else:
-            self._dispatcher.want_class(beat.id, beat.window, beat.rr_context, self._clock())
+        """Queue a beat for its score."""
+        self._dispatcher.want_score(beat.id, beat.window, beat.measures, self._clock())
 
     def _send_requests(self) -> None:
         known = self._dispatcher.scorers

@@ -17,7 +17,7 @@ from typing import Final
 
 from pipeline.hub.config import HubConfig
 from pipeline.hub.counters import BUCKETS_MS, HubCounters
-from pipeline.hub.dispatch import Dispatcher, Task
+from pipeline.hub.dispatch import Dispatcher
 from pipeline.hub.outbox import Outbox
 from pipeline.hub.sockets import HubSockets
 from pipeline.hub.system_alarms import SystemAlarmBook
@@ -102,7 +102,7 @@ class HubStatus:
             shed_samples=sums.shed_samples,
             produced_windows=total.windows,
             scored_windows=total.scored_windows,
-            pending_windows=self._dispatcher.unanswered(Task.SCORE),
+            pending_windows=self._dispatcher.pending,
             refused_windows=total.refused_windows,
             redelivered_windows=self._dispatcher.redelivered,
             rejected_frames=self._rejected(),

@@ -27,7 +27,6 @@ from pipeline.log.store import AlertLog
 from pipeline.log.tombstones import record, tombstone
 from pipeline.schema.alert import utc_text
 from pipeline.schema.messages import (
-    ClassReply,
     Entry,
     Event,
     GivenUp,
@@ -259,7 +258,7 @@ class StreamEraser(AlertLog):
 
 def without_stream(event: Event, stream: str) -> Event:
     """Return ``event`` itself where it does not concern ``stream``, else what is left of it."""
-    if not isinstance(event, ScoreReply | ClassReply | GivenUp):
+    if not isinstance(event, ScoreReply | GivenUp):
         return NOTHING if event.stream == stream else event
     rows = [row for row, window_id in enumerate(event.ids) if window_id[0] != stream]
     if len(rows) == len(event.ids):

@@ -22,10 +22,9 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     segment: float = 0.0
     """Filtering, detecting and cutting."""
     queue: float = 0.0
-    """Waiting for a batch to fill, for a scorer, and for the way there and back; a second time for
-    an anomalous beat whose class is asked for."""
+    """Waiting for a batch to fill, for a scorer, and for the way there and back."""
     score: float = 0.0
-    """Computing in the models: the student, and the classifier where it was asked."""
+    """Computing in the scorer: of the score and of the class."""
     deliver: float = 0.0
     """Baseline, rules, waiting for the beats before, commit to the log, publication."""
     total: float = 0.0
@@ -59,7 +58,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     ticks: list[int] | None = None
     """[first, last] of the 320 samples of the window that look wrong."""
     beat_class: str | None = None
-    """``N``, ``S``, ``V`` or ``F`` of AAMI EC57; null where no classifier runs."""
+    """``N``, ``S``, ``V`` or ``F`` of AAMI EC57; null of an alarm that is about no single beat."""
     bpm: float | None = None
     latency_ms: Latency = Latency()
     notice: str = NOTICE

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.constants import (
     CLASSES,
-    RR_FEATURES,
+    MEASURES,
     SAMPLING_RATE_LIMITS_HZ,
     STEERING,
     STREAM_NAME,
@@ -162,9 +162,13 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
     device: Label
     credit: Annotated[int, msgspec.Meta(ge=1, le=32)] = 2
     """Batches that may be under way to this scorer."""
-    classifies: bool = False
-    """Whether it answers class requests as well."""
+    version: Count = 1
+    """Of the requests that it answers: `SCORING_VERSION`. Older scorers name none, and are 1."""
 
+
+SCORING_VERSION: Final = 2
+"""Of `ScoreRequest` and `ScoreReply`. Since 2 a request carries the measures of each beat, and the
+reply its class; before, classes were asked for apart."""
 
 _SUM_TOLERANCE: Final = 1e-3
 """Rounding of float32 takes a sum of probabilities no further from 1."""
@@ -174,11 +178,13 @@ WindowId = tuple[StreamName, Count, Count]
 
 
 class ScoreRequest(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="score"):
-    """A batch of windows for a scorer."""
+    """A batch of beats for a scorer."""
 
     ids: Annotated[list[WindowId], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
     windows: Float32Array
     """float32[len(ids), 320], each window scaled to [-1, 1]."""
+    measures: Float32Array
+    """float32[len(ids), MEASURES]."""
 
 
 class ScoreReply(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="scored"):
@@ -190,29 +196,11 @@ class ScoreReply(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="score
     residuals: Float32Array
     """float32[len(ids), 320]: window minus reconstruction."""
     compute_ms: Annotated[float, msgspec.Meta(ge=0)]
-
-
-class ClassRequest(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="classify"):
-    """A batch of anomalous beats for a scorer to classify."""
-
-    ids: Annotated[list[WindowId], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
-    windows: Float32Array
-    """float32[len(ids), 320], each window scaled to [-1, 1]."""
-    rr_context: Float32Array
-    """float32[len(ids), RR_FEATURES]."""
-
-
-class ClassReply(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="classified"):
-    """A scorer's answer to one `ClassRequest`."""
-
-    ids: Annotated[list[WindowId], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
     probabilities: Float32Array
     """float32[len(ids), 4]: of each of `CLASSES`."""
-    compute_ms: Annotated[float, msgspec.Meta(ge=0)]
 
 
-Request = ScoreRequest | ClassRequest
-Message = Hello | Chunk | End | Accepted | Refused | Ready | Request | ScoreReply | ClassReply
+Message = Hello | Chunk | End | Accepted | Refused | Ready | ScoreRequest | ScoreReply
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):
@@ -246,7 +234,7 @@ class GivenUp(msgspec.Struct, frozen=True, kw_only=True, tag="given_up"):
     ids: list[WindowId]
 
 
-Event = Opened | Forgotten | Acknowledged | GivenUp | Chunk | End | ScoreReply | ClassReply
+Event = Opened | Forgotten | Acknowledged | GivenUp | Chunk | End | ScoreReply
 """Everything that changes a stream."""
 
 
@@ -348,14 +336,14 @@ def _with_checked_arrays(message: _M) -> _M:
         n = len(message.ids)
         scores = _finite(message.scores, n, 1, "score")[:, 0]
         residuals = _finite(message.residuals, n, WINDOW_SAMPLES, "residual")
-        return replace(message, scores=scores, residuals=residuals)
-    elif isinstance(message, ClassReply):
-        return replace(message, probabilities=_probabilities(message))
+        probabilities = _probabilities(message.probabilities, n)
+        return replace(message, scores=scores, residuals=residuals, probabilities=probabilities)
     elif isinstance(message, ScoreRequest):
-        return replace(message, windows=_windows(message))
-    elif isinstance(message, ClassRequest):
-        context = _finite(message.rr_context, len(message.ids), RR_FEATURES, "RR context")
-        return replace(message, windows=_windows(message), rr_context=context)
+        n = len(message.ids)
+        windows = _finite(message.windows, n, WINDOW_SAMPLES, "window")
+        return replace(
+            message, windows=windows, measures=_finite(message.measures, n, MEASURES, "measures")
+        )
     return message
 
 
@@ -367,14 +355,10 @@ def _finite(values: Float32Array, rows: int, columns: int, what: str) -> Float32
     return values.reshape(rows, columns)
 
 
-def _windows(request: Request) -> Float32Array:
-    return _finite(request.windows, len(request.ids), WINDOW_SAMPLES, "request")
-
-
-def _probabilities(reply: ClassReply) -> Float32Array:
-    rows = _finite(reply.probabilities, len(reply.ids), len(CLASSES), "class reply")
-    if (rows < 0).any() or not np.allclose(rows.sum(axis=1), 1.0, atol=_SUM_TOLERANCE):
-        raise WireError("class reply holds values that are no probabilities")
+def _probabilities(values: Float32Array, beats: int) -> Float32Array:
+    rows = _finite(values, beats, len(CLASSES), "probabilities")
+    if (rows < 0).any() or not (np.abs(rows.sum(axis=1) - 1.0) <= _SUM_TOLERANCE).all():
+        raise WireError("score reply holds values that are no probabilities")
     return rows
 
 
@@ -389,12 +373,14 @@ def after_loss(message: Chunk | End) -> Chunk | End:
     return msgspec.structs.replace(message, unkept=True)
 
 
-def rows_of(reply: ScoreReply | ClassReply, rows: list[int]) -> ScoreReply | ClassReply:
+def rows_of(reply: ScoreReply, rows: list[int]) -> ScoreReply:
     """Return the part of a decoded reply about the windows in ``rows``; for all, the reply."""
     if len(rows) == len(reply.ids):
         return reply
-    ids = [reply.ids[row] for row in rows]
-    if isinstance(reply, ClassReply):
-        return msgspec.structs.replace(reply, ids=ids, probabilities=reply.probabilities[rows])
-    scores, residuals = reply.scores[rows], reply.residuals[rows]
-    return msgspec.structs.replace(reply, ids=ids, scores=scores, residuals=residuals)
+    return msgspec.structs.replace(
+        reply,
+        ids=[reply.ids[row] for row in rows],
+        scores=reply.scores[rows],
+        residuals=reply.residuals[rows],
+        probabilities=reply.probabilities[rows],
+    )

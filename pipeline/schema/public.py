@@ -37,14 +37,15 @@ class BeatNote(msgspec.Struct, frozen=True, kw_only=True):
     anomalous: bool = False
     analysable: bool = True
     beat_class: str | None = None
-    """Of an anomalous beat."""
+    """The most probable class; null where the beat cannot be analysed."""
     rr_s: float | None = None
     epoch: int = 0
     reason: str = ""
     class_probabilities: dict[str, float] | None = None
+    """Of each class, as in an alert; null where the beat cannot be analysed."""
     shares: dict[str, float] | None = None
     ticks: list[int] | None = None
-    """These three as in an alert: not every anomalous beat raises one."""
+    """These two of an anomalous beat, as in an alert: not every anomalous beat raises one."""
     event_utc: str = ""
     """When it happened by the source's clock; empty where the source sends no stamps."""
 

@@ -221,13 +221,20 @@ class LiveScore:
         if not self._hold.active:
             self._keep_rhythm(rr_s)
 
-    def score(self, window: NDArray[np.float32], rr_s: float, model_score: float) -> Verdict:
+    def score(
+        self,
+        window: NDArray[np.float32],
+        rr_s: float,
+        model_score: float,
+        probabilities: NDArray[np.float32],
+    ) -> Verdict:
         """Score one analysable beat and learn from it.
 
         Args:
             window: float32[320], scaled to [-1, 1].
             rr_s: RR interval before the beat in seconds, NaN if unknown.
             model_score: the student's score, > 0.
+            probabilities: float32[4], of each of `CLASSES`; the score does not use them yet.
         """
         config, learning = self._config, self.learning
         usual, shape, held = self._look(window, rr_s)

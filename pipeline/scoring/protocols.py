@@ -1,7 +1,7 @@
-"""The two models of a stream: a score for every beat, a class for the anomalous ones.
+"""The model of a stream: a score and the class of every beat.
 
-The pipeline knows no model. Whatever satisfies `Scorer` can score its beats, whatever satisfies
-`Classifier` can name their class; `models.inference.student` has the scorer that ships.
+The pipeline knows no model. Whatever satisfies `Scorer` can score its beats and name their class;
+`models.inference.beat_scorer` has the one that ships.
 """
 
 from dataclasses import dataclass
@@ -10,47 +10,42 @@ from typing import Annotated, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.constants import WINDOW_SAMPLES
+from pipeline.constants import CLASSES, MEASURES, WINDOW_SAMPLES
 from pipeline.schema.state import Shape
 
 Window = Annotated[NDArray[np.float32], Shape((WINDOW_SAMPLES,))]
 """float32[320]: a beat's window, scaled to [-1, 1], or its residual."""
 
+Measures = Annotated[NDArray[np.float32], Shape((MEASURES,))]
+"""float32[MEASURES]: a beat's row of `pipeline.scoring.beat_measures`."""
+
+Probabilities = Annotated[NDArray[np.float32], Shape((len(CLASSES),))]
+"""float32[4], of each of `CLASSES`; their sum is 1."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredBatch:
-    """A scorer's answer, one row a window."""
+    """A scorer's answer, one row a beat."""
 
     scores: NDArray[np.float32]
     """float32[B], at least 0: the higher, the less like the beats the model was trained on."""
     residuals: NDArray[np.float32]
     """float32[B, 320]: window minus reconstruction, tick by tick."""
+    probabilities: NDArray[np.float32]
+    """float32[B, 4], of each of `CLASSES`; rows of sum 1."""
 
 
 class Scorer(Protocol):
-    """Scores beats, each by itself."""
+    """Scores beats and names their class, each by itself."""
 
-    def score(self, windows: NDArray[np.float32]) -> ScoredBatch:
-        """Score float32[B, 320] windows in [-1, 1]; B may be any number, 0 included.
+    def score(self, windows: NDArray[np.float32], measures: NDArray[np.float32]) -> ScoredBatch:
+        """Score and classify beats.
 
-        Stateless: on one machine a window's row is the same, bit for bit, whatever other windows
+        Stateless: on one machine a beat's row is the same, bit for bit, whatever other beats
         share its batch, so that no decision depends on how beats were batched.
-        """
-        ...
-
-
-class Classifier(Protocol):
-    """Names the class of beats, each by itself."""
-
-    def classify(
-        self, windows: NDArray[np.float32], rr_context: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """Return the probabilities of `CLASSES`, float32[B, 4], rows of sum 1.
-
-        Stateless and independent of the batch, bit for bit, as `Scorer.score` is.
 
         Args:
             windows: float32[B, 320] in [-1, 1]; B may be any number, 0 included.
-            rr_context: float32[B, RR_FEATURES], see `pipeline.scoring.rr_context`.
+            measures: float32[B, MEASURES], finite, see `pipeline.scoring.beat_measures`.
         """
         ...

@@ -1,9 +1,8 @@
 """The beats of one stream between their detection and their publication.
 
-A beat waits for its score and, where it is anomalous and the system has a classifier, for its
-class. Beats get their verdict in order as far as the scores reach, so that the patient's baseline
-grows the same whatever order the scores arrive in. No verdict depends on a class, so it does not
-wait for one. Beats are published in order too: one waits for the class of those before it.
+A beat waits for its score and its class, which come together. Beats get their verdict in order as
+far as the scores reach, so that the patient's baseline grows the same whatever order the scores
+arrive in, and are published at once.
 
 The clock is an argument and serves latencies only. No I/O.
 """
@@ -15,15 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.alarms.rate_rules import RATE_BEATS
-from pipeline.constants import RR_FEATURES
 from pipeline.errors import SnapshotError
 from pipeline.schema.messages import WindowId
 from pipeline.schema.state import State, field
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.beat_templates import BeatTemplatesState
 from pipeline.scoring.live_score import LiveScore, LiveScoreConfig, LiveScoreState
-from pipeline.scoring.patient_template import PatientTemplateState
-from pipeline.scoring.rr_context import RRContext, RRContextState
 from pipeline.signal.quality import Reason
 from pipeline.stream.counters import Counters
 
@@ -32,28 +28,21 @@ class BeatQueueState(State):
     """All memory of a `BeatQueue`."""
 
     live: LiveScoreState
-    rr_context: RRContextState | None
-    """None where no class is asked for."""
-    unscored: list[Beat] = field(default_factory=list)
+    beats: list[Beat] = field(default_factory=list)
     """Beats that wait for their score, or behind one that does, in order."""
-    unpublished: list[Beat] = field(default_factory=list)
-    """Beats with a verdict that wait for their class, or behind one that does, in order."""
     rr_s: list[float] = field(default_factory=list)
     """The latest `RATE_BEATS` known RR intervals."""
     anomalous: tuple[int, int] | None = None
     """(epoch, sample) of the latest anomalous beat."""
 
     @classmethod
-    def fresh(cls, *, classify: bool) -> Self:
+    def fresh(cls) -> Self:
         """Return the state before the first beat."""
-        return cls(
-            LiveScoreState(BeatTemplatesState.fresh()),
-            RRContextState(PatientTemplateState()) if classify else None,
-        )
+        return cls(LiveScoreState(BeatTemplatesState.fresh()))
 
 
 class BeatQueue:
-    """Beats in as they are found, scores and classes in as they come, beats out in order."""
+    """Beats in as they are found, scores in as they come, beats out in order."""
 
     def __init__(
         self,
@@ -66,33 +55,35 @@ class BeatQueue:
         """Continue from ``state``; scored and refused windows are counted in ``counters``.
 
         Raises:
-            SnapshotError: the state holds a beat that is none of ``stream``.
+            SnapshotError: the state holds a beat that is none of ``stream``, or one with values
+                that are not finite.
         """
         self.state = state
         self._clock = clock
         self._counters = counters
         self._live = LiveScore(config, state.live)
-        self._rr_context = RRContext(state.rr_context) if state.rr_context is not None else None
-        beats = [*state.unpublished, *state.unscored]
-        for beat in beats:
-            if beat.id[0] != stream or beat.rr_context.size not in (0, RR_FEATURES):
+        for beat in state.beats:
+            if beat.id[0] != stream:
                 raise SnapshotError(f"state of a beat that is none of {stream}")
-        self._waiting = {beat.id: beat for beat in beats if beat.wants_score or beat.wants_class}
+            arrays = (beat.window, beat.measures, beat.residual, beat.probabilities)
+            if not all(np.isfinite(one).all() for one in arrays if one is not None):
+                raise SnapshotError("state of a beat with values that are not finite")
+        self._waiting = {beat.id: beat for beat in state.beats if beat.wants_score}
 
     @property
     def waiting(self) -> list[Beat]:
-        """The beats that want a score or a class; those that want the same in order."""
+        """The beats that want a score, in order."""
         return list(self._waiting.values())
 
     @property
     def all_pending(self) -> list[Beat]:
         """The beats that are not published yet, in order."""
-        return [*self.state.unpublished, *self.state.unscored]
+        return list(self.state.beats)
 
     @property
     def pending(self) -> int:
         """Beats detected but not published yet."""
-        return len(self.state.unscored) + len(self.state.unpublished)
+        return len(self.state.beats)
 
     @property
     def learning(self) -> bool:
@@ -105,92 +96,61 @@ class BeatQueue:
 
     def push(self, beat: Beat) -> None:
         """Take in the next beat."""
-        self.state.unscored.append(beat)
+        self.state.beats.append(beat)
         if beat.wants_score:
             self._waiting[beat.id] = beat
 
     def scored(
-        self, window_id: WindowId, score: float, residual: NDArray[np.float32], compute_s: float
-    ) -> list[Beat]:
-        """Bring back the score and residual, float32[320], of a window; a no-op if none waits.
-
-        Returns:
-            The beats that want a class now, in order.
-        """
-        beat = self._waiting.pop(window_id, None)
-        if beat is None:
-            return []
-        beat.score = score
-        beat.residual = residual
-        beat.compute_s = compute_s if np.isfinite(compute_s) else 0.0
-        beat.scored_at = self._clock()
-        self._counters.scored_windows += 1
-        return self.assign_verdicts()
-
-    def classified(
-        self, window_id: WindowId, probabilities: NDArray[np.float32], compute_s: float
+        self,
+        window_id: WindowId,
+        score: float,
+        residual: NDArray[np.float32],
+        probabilities: NDArray[np.float32],
+        compute_s: float,
     ) -> None:
-        """Bring back the class probabilities, float32[4], of a beat; a no-op if none waits.
+        """Bring back what a scorer says of a beat; a no-op if none of this id waits.
 
-        None waits where a journal is applied under other thresholds: then other beats want a class.
+        Args:
+            window_id: of the beat.
+            score: at least 0.
+            residual: float32[320].
+            probabilities: float32[4], of each of `CLASSES`.
+            compute_s: what the scorer took for its batch.
         """
         beat = self._waiting.pop(window_id, None)
         if beat is None:
             return
-        beat.probabilities = probabilities
-        beat.class_compute_s = compute_s if np.isfinite(compute_s) else 0.0
-        beat.classified_at = self._clock()
+        beat.score, beat.residual, beat.probabilities = score, residual, probabilities
+        beat.compute_s = compute_s if np.isfinite(compute_s) else 0.0
+        beat.scored_at = self._clock()
+        self._counters.scored_windows += 1
 
-    def give_up(self, window_id: WindowId) -> list[Beat]:
-        """Record that no scorer will score a window, or name its class; a no-op if none waits.
-
-        Returns:
-            The beats that want a class now, in order.
-        """
+    def give_up(self, window_id: WindowId) -> None:
+        """Record that no scorer will score a beat; a no-op if none of this id waits."""
         beat = self._waiting.pop(window_id, None)
-        if beat is None:
-            return []
-        if beat.wants_score:
+        if beat is not None:
             beat.reason = Reason.UNSCORED
             self._counters.refused_windows += 1
-        beat.class_asked_at = None
-        return self.assign_verdicts()
-
-    def assign_verdicts(self) -> list[Beat]:
-        """Give beats their verdict, up to one without a score; return those that want a class."""
-        state = self.state
-        wanted = []
-        while state.unscored and not state.unscored[0].wants_score:
-            beat = state.unscored.pop(0)
-            state.unpublished.append(beat)
-            if np.isfinite(beat.rr_s):
-                state.rr_s.append(beat.rr_s)
-                del state.rr_s[:-RATE_BEATS]
-            if beat.score is None:
-                self._live.skip(beat.rr_s)
-            else:
-                beat.verdict = self._live.score(beat.window, beat.rr_s, beat.score)
-                beat.bpm = self.bpm()
-            anomalous = beat.verdict is not None and beat.verdict.anomalous
-            if anomalous:
-                state.anomalous = (beat.id[1], beat.sample)
-            if self._rr_context is None:
-                continue
-            window = None if beat.score is None else beat.window
-            if anomalous:
-                beat.rr_context = self._rr_context.compare(beat.rr_s, window)
-                beat.class_asked_at = self._clock()
-                self._waiting[beat.id] = beat
-                wanted.append(beat)
-            held = beat.verdict is not None and beat.verdict.held
-            self._rr_context.remember(beat.rr_s, window, held=held)
-        return wanted
 
     def drain(self) -> list[Beat]:
-        """Return the beats that can be published now, in order; stops at one that wants a class."""
-        beats, ready = self.state.unpublished, 0
-        while ready < len(beats) and not beats[ready].wants_class:
+        """Return, with their verdicts, the beats up to the first one that wants a score."""
+        beats, ready = self.state.beats, 0
+        while ready < len(beats) and not beats[ready].wants_score:
+            self._assign_verdict(beats[ready])
             ready += 1
         drained = beats[:ready]
         del beats[:ready]
         return drained
+
+    def _assign_verdict(self, beat: Beat) -> None:
+        state = self.state
+        if np.isfinite(beat.rr_s):
+            state.rr_s.append(beat.rr_s)
+            del state.rr_s[:-RATE_BEATS]
+        if beat.score is None or beat.probabilities is None:
+            self._live.skip(beat.rr_s)
+            return
+        beat.verdict = self._live.score(beat.window, beat.rr_s, beat.score, beat.probabilities)
+        beat.bpm = self.bpm()
+        if beat.verdict.anomalous:
+            state.anomalous = (beat.id[1], beat.sample)

@@ -13,7 +13,7 @@ from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.schema.public import Alert, BeatNote
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import LiveScoreConfig
-from pipeline.scoring.protocols import Classifier, Scorer
+from pipeline.scoring.protocols import Scorer
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.counters import Counters
 from pipeline.stream.stream import Stream, StreamUpdate
@@ -33,8 +33,19 @@ class Outcome:
     beats: list[BeatNote]
 
 
+def score_beats(stream: Stream, beats: list[Beat], scorer: Scorer) -> None:
+    """Score beats of ``stream`` in one batch, and bring their scores and classes back to it."""
+    if not beats:
+        return
+    windows = np.stack([beat.window for beat in beats])
+    batch = scorer.score(windows, np.stack([beat.measures for beat in beats]))
+    for row, beat in enumerate(beats):
+        score, residual = float(batch.scores[row]), batch.residuals[row]
+        stream.beats.scored(beat.id, score, residual, batch.probabilities[row], 0.0)
+
+
 class EmbeddedRunner:
-    """One stream, scored and, with a classifier, classified in this process.
+    """One stream, scored in this process.
 
     Latencies in the alerts are zero: nothing arrives, the samples are there.
     """
@@ -46,20 +57,17 @@ class EmbeddedRunner:
         scorer: Scorer,
         config: LiveScoreConfig,
         *,
-        classifier: Classifier | None = None,
         first_sample: int = 0,
         settings: AlarmSettings = DEFAULTS,
         clock: Callable[[], float] = _no_clock,
     ) -> None:
         self._scorer = scorer
-        self._classifier = classifier
         self._stream = Stream(
             name,
             fs_hz,
             config,
             clock,
             first_sample=first_sample,
-            classify=classifier is not None,
             settings=settings,
         )
         self._waiting: list[Beat] = []
@@ -80,21 +88,7 @@ class EmbeddedRunner:
         self._waiting += taken.windows
         while len(self._waiting) >= least:
             batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-            scored = self._scorer.score(np.stack([beat.window for beat in batch]))
-            anomalous = []
-            for row, beat in enumerate(batch):
-                score, residual = float(scored.scores[row]), scored.residuals[row]
-                anomalous += self._stream.beats.scored(beat.id, score, residual, 0.0)
-            self._classify(anomalous)
+            score_beats(self._stream, batch, self._scorer)
         reports = self._stream.drain()
         alerts = taken.alerts + [alert for report in reports for alert in report.alerts]
         return Outcome(alerts, [report.note for report in reports])
-
-    def _classify(self, beats: list[Beat]) -> None:
-        """Bring back the classes of beats that want one."""
-        if self._classifier is None or not beats:
-            return
-        windows = np.stack([beat.window for beat in beats])
-        rr_context = np.stack([beat.rr_context for beat in beats])
-        for beat, row in zip(beats, self._classifier.classify(windows, rr_context), strict=True):
-            self._stream.beats.classified(beat.id, row, 0.0)

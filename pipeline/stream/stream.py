@@ -1,9 +1,9 @@
 """One stream from samples to alerts, apart from the models.
 
-`Stream.take` accepts samples and returns the beats that want a score. `Stream.beats` is where
-scores and classes are brought back (`pipeline.stream.beat_queue`), and `Stream.drain` returns the
-beats that can be published, in order. Rules on the signal itself wait for no score: `take` returns
-their alerts at once.
+`Stream.take` accepts samples and returns the beats that want a score, each with its window and its
+measures. `Stream.beats` is where scores and classes are brought back, together
+(`pipeline.stream.beat_queue`), and `Stream.drain` returns the beats that can be published, in
+order. Rules on the signal itself wait for no score: `take` returns their alerts at once.
 
 The hub, `pipeline.stream.embedded` and the tests run this same code. The clock is an argument and
 serves latencies only; it decides nothing. No I/O.
@@ -12,19 +12,23 @@ serves latencies only; it decides nothing. No I/O.
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.alarms.signal_rules import WINDOW_DELAY_S
 from pipeline.alarms.stream_alarms import StreamAlarms, StreamAlarmsState
-from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_AFTER_R
-from pipeline.errors import SnapshotError
+from pipeline.constants import MEASURES, SAMPLING_RATE_HZ, WINDOW_AFTER_R
 from pipeline.schema.alert import happened_at, utc_text
 from pipeline.schema.messages import LATEST_UTC_S
 from pipeline.schema.public import Alert
 from pipeline.schema.state import State
 from pipeline.scoring.beat import Beat
+from pipeline.scoring.beat_features import BeatFeatures, BeatFeaturesState
+from pipeline.scoring.beat_measures import with_evidence
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.signal.arrivals import ArrivalState, ArrivalTimes
 from pipeline.signal.filters import resampling
@@ -66,9 +70,10 @@ class StreamState(State):
     beats: BeatQueueState
     published_to: int
     """No beat before this position is still to be found."""
+    features: BeatFeaturesState
 
     @classmethod
-    def fresh(cls, fs_hz: float, epoch: int, first_sample: int, *, classify: bool) -> Self:
+    def fresh(cls, fs_hz: float, epoch: int, first_sample: int) -> Self:
         """Return the state before the ``first_sample`` of an epoch."""
         return cls(
             epoch=epoch,
@@ -78,9 +83,14 @@ class StreamState(State):
             segmenter=SegmenterState.fresh(resampling(fs_hz).half),
             arrivals=ArrivalState(),
             alarms=StreamAlarmsState.fresh(epoch, first_sample),
-            beats=BeatQueueState.fresh(classify=classify),
+            beats=BeatQueueState.fresh(),
             published_to=first_sample,
+            features=BeatFeaturesState.fresh(),
         )
+
+
+_NOT_MEASURED: Final = np.zeros(MEASURES, dtype=np.float32)
+"""Until all beats of a segment are measured, in one call."""
 
 
 class Stream:
@@ -95,13 +105,10 @@ class Stream:
         *,
         epoch: int = 0,
         first_sample: int = 0,
-        classify: bool = False,
         settings: AlarmSettings = DEFAULTS,
         state: StreamState | None = None,
     ) -> None:
         """Begin at ``first_sample`` of ``epoch``, or continue from ``state``.
-
-        With ``classify``, anomalous beats are published with their class.
 
         Raises:
             SnapshotError: the state is none of a stream that is begun this way.
@@ -109,16 +116,13 @@ class Stream:
         self.name = name
         self.fs_hz = fs_hz
         self.settings = settings
-        self.state = state = state or StreamState.fresh(
-            fs_hz, epoch, first_sample, classify=classify
-        )
+        self.state = state = state or StreamState.fresh(fs_hz, epoch, first_sample)
         self._clock = clock
         self._rate = resampling(fs_hz)
-        self._alarms = StreamAlarms(name, fs_hz, settings, state.alarms, classify=classify)
-        if classify != (state.beats.rr_context is not None):
-            raise SnapshotError(f"state of a hub {'without' if classify else 'with'} a classifier")
+        self._alarms = StreamAlarms(name, fs_hz, settings, state.alarms)
+        self._features = BeatFeatures(state.features)
         self.beats = BeatQueue(name, config, clock, state.counters, state.beats)
-        """Beats that wait for scores and classes, which are brought back there."""
+        """Beats that wait for their scores and classes, which are brought back there."""
         self._connect()
 
     def _connect(self) -> None:
@@ -200,7 +204,6 @@ class Stream:
             self._absorb(segment, taken)
         if last is not None:
             self._absorb(last(), taken)
-        self.beats.assign_verdicts()  # of beats that want no score, and so no class
         if not self.pending:
             # The same alerts however late the scores come: else the next beat would bring these.
             taken.alerts.extend(self._dated(self._alarms.beats.advance(self.state.published_to)))
@@ -222,6 +225,7 @@ class Stream:
             *segment.fast_rhythm,
         ]
         changes = deque(sorted(events, key=lambda change: change.sample))
+        beats, evidence = [], np.full(len(segment.samples), np.nan)
         for b in range(len(segment.samples)):
             known_at = int(segment.ready_samples[b]) - self._rate.half
             while changes and changes[0].sample <= known_at:
@@ -232,10 +236,10 @@ class Stream:
             alerts += self._alarms.signal.on_qrs(
                 beat.sample, beat.rr_s, known_at, beat.window, usable=usable
             )
-            self.beats.push(beat)
-            if beat.wants_score:
-                taken.windows.append(beat)
-                self.counters.windows += 1
+            evidence[b] = self._alarms.signal.evidence
+            beats.append(beat)
+        if beats:
+            self._queue(beats, self._measures(segment, evidence), taken)
         for change in changes:
             alerts += self._on_change(change)
         seen = segment.strip_first + segment.strip.size
@@ -246,6 +250,24 @@ class Stream:
         if segment.strip.size:
             strip = Strip(self.epoch, segment.strip_first, segment.strip)
             taken.strips.append(strip)
+
+    def _measures(self, segment: Segment, evidence: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return the measures of a segment's beats, float32[b, MEASURES], and learn from them."""
+        features = self._features.measure(
+            segment.rr_s,
+            segment.windows,
+            segment.reasons == Reason.OK,
+            np.zeros(len(segment.samples), dtype=np.bool_),
+        )
+        return with_evidence(features, evidence)
+
+    def _queue(self, beats: list[Beat], measures: NDArray[np.float32], taken: StreamUpdate) -> None:
+        for beat, row in zip(beats, measures, strict=True):
+            beat.measures = row
+            self.beats.push(beat)
+            if beat.wants_score:
+                taken.windows.append(beat)
+                self.counters.windows += 1
 
     def _on_change(
         self, change: QualityChange | FibrillationChange | FastRhythmChange
@@ -266,6 +288,7 @@ class Stream:
             sample=sample,
             rr_s=float(segment.rr_s[b]),
             window=segment.windows[b],
+            measures=_NOT_MEASURED,
             reason=Reason(segment.reasons[b]),
             r_arrived=self._arrival(sample),
             window_arrived=self._arrival(last_of_window),
@@ -278,10 +301,10 @@ class Stream:
         at = self._arrivals.of(sample)
         return self._clock() if at is None else at
 
-    # --- scores and classes in, beats out ---------------------------------------------------
+    # --- scores in, beats out ---------------------------------------------------------------
 
     def drain(self) -> list[BeatReport]:
-        """Return the beats that can be published now, in order; stops at one that wants a class."""
+        """Return the beats that can be published now, in order; stops at one without a score."""
         return [self._report(beat) for beat in self.beats.drain()]
 
     def close(self) -> list[Alert]:

@@ -18,7 +18,6 @@ from pipeline.errors import WireError
 from pipeline.schema.messages import (
     Acknowledged,
     Chunk,
-    ClassReply,
     End,
     Event,
     Forgotten,
@@ -53,8 +52,6 @@ class Outcome:
 
     windows: list[Beat] = field(default_factory=list)
     """Beats that want a score."""
-    anomalous: list[Beat] = field(default_factory=list)
-    """Beats that want a class."""
     alerts: list[PendingAlert] = field(default_factory=list)
     """Alerts on their way to the log."""
     messages: list[tuple[str, Public]] = field(default_factory=list)
@@ -84,15 +81,11 @@ class Streams:
         live_score: LiveScoreConfig,
         settings: AlarmSettings,
         clock: Callable[[], float],
-        *,
-        classify: bool,
     ) -> None:
-        """Begin without a stream; with ``classify``, anomalous beats are published with a class."""
+        """Begin without a stream."""
         self.sessions: dict[str, StreamSession] = {}
         self._clock = clock
-        self._stream = partial(
-            Stream, config=live_score, clock=clock, classify=classify, settings=settings
-        )
+        self._stream = partial(Stream, config=live_score, clock=clock, settings=settings)
 
     @property
     def pending(self) -> int:
@@ -106,7 +99,7 @@ class Streams:
 
     @property
     def waiting(self) -> list[Beat]:
-        """The beats that want a score or a class."""
+        """The beats that want a score."""
         return [beat for session in self.sessions.values() for beat in session.stream.beats.waiting]
 
     @property
@@ -261,7 +254,7 @@ class Streams:
     def concerned(self, event: Event) -> set[str]:
         """Return the names of the streams that an event changes."""
         match event:
-            case ScoreReply() | ClassReply() | GivenUp():
+            case ScoreReply() | GivenUp():
                 return {window_id[0] for window_id in event.ids}
             case Acknowledged() if not event.stream:
                 return set(self.sessions)
@@ -280,7 +273,7 @@ class Streams:
         """Apply an event; return what follows from it.
 
         Args:
-            event: as `admit` returned it; scores and classes only of windows that wait for one.
+            event: as `admit` returned it; scores only of beats that wait for one.
             arrived_at: when it arrived, for latencies.
             to: where given, decides to which of the streams concerned the event is applied.
         """
@@ -302,14 +295,12 @@ class Streams:
                 case End():
                     self._on_end(self.sessions[name], event, arrived_at, outcome)
                 case ScoreReply():
-                    self._on_scores(name, event, outcome)
-                case ClassReply():
-                    self._on_classes(name, event)
+                    self._on_scores(name, event)
                 case GivenUp():
                     stream = self.sessions[name].stream
                     for window_id in event.ids:
                         if window_id[0] == name:
-                            outcome.anomalous += stream.beats.give_up(window_id)
+                            stream.beats.give_up(window_id)
                 case Acknowledged():
                     alerts = self.sessions[name].acknowledge(event.episode)
                     outcome.acknowledged += alerts
@@ -365,19 +356,14 @@ class Streams:
         for strip in taken.strips:
             session.add_strip(strip)
 
-    def _on_scores(self, name: str, reply: ScoreReply, outcome: Outcome) -> None:
-        stream, compute_s = self.sessions[name].stream, reply.compute_ms / 1e3
-        for window_id, score, residual in zip(
-            reply.ids, reply.scores.tolist(), reply.residuals, strict=True
-        ):
+    def _on_scores(self, name: str, reply: ScoreReply) -> None:
+        beats, compute_s = self.sessions[name].stream.beats, reply.compute_ms / 1e3
+        rows = zip(
+            reply.ids, reply.scores.tolist(), reply.residuals, reply.probabilities, strict=True
+        )
+        for window_id, score, residual, probabilities in rows:
             if window_id[0] == name:
-                outcome.anomalous += stream.beats.scored(window_id, score, residual, compute_s)
-
-    def _on_classes(self, name: str, reply: ClassReply) -> None:
-        stream, compute_s = self.sessions[name].stream, reply.compute_ms / 1e3
-        for window_id, probabilities in zip(reply.ids, reply.probabilities, strict=True):
-            if window_id[0] == name:
-                stream.beats.classified(window_id, probabilities, compute_s)
+                beats.scored(window_id, score, residual, probabilities, compute_s)
 
     def _settle(self, name: str, outcome: Outcome) -> None:
         """Report the beats that can be published now, and the end of the stream after the last."""

@@ -19,7 +19,6 @@ from pipeline.log.store import AlertLog, Commit
 from pipeline.log.verify import verify
 from pipeline.schema.messages import (
     Chunk,
-    ClassReply,
     End,
     Entry,
     Hello,
@@ -79,8 +78,7 @@ def messages(folder: Path, chance: random.Random) -> Target:
         End(stream="s", next_sample=90, session="a1", number=2),
         Ready(model="m", device="cpu"),
         ScoreReply(ids=ids, scores=np.ones(2, "<f4"), compute_ms=0.1,
-                   residuals=np.zeros((2, WINDOW_SAMPLES), "<f4")),
-        ClassReply(ids=ids, compute_ms=0.1,
+                   residuals=np.zeros((2, WINDOW_SAMPLES), "<f4"),
                    probabilities=np.full((2, len(CLASSES)), 1 / len(CLASSES), "<f4")),
     ]  # fmt: skip
     requests = [Acknowledge(stream="s"), Silence(seconds=3.0), Died(process="hub", code=1, times=1)]

@@ -106,9 +106,7 @@ class HubProcess:
 def scorer_of(hub: HubProcess) -> Iterator[TrivialScorer]:
     """Run a scorer for ``hub`` in a thread."""
     scorer, work = TrivialScorer(), hub.endpoints["work"]
-    with thread(
-        lambda stop: run_worker(scorer, None, model="m", device="cpu", work=work, stop=stop)
-    ):
+    with thread(lambda stop: run_worker(scorer, model="m", device="cpu", work=work, stop=stop)):
         yield scorer
 
 

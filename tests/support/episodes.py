@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pipeline.constants import MEASURES
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import Verdict
 from pipeline.signal.quality import Reason
@@ -32,6 +33,7 @@ def beat_at(
         sample=sample,
         rr_s=0.8,
         window=np.zeros(320, dtype=np.float32),
+        measures=np.zeros(MEASURES, dtype=np.float32),
         reason=Reason.OK,
         r_arrived=0.0,
         window_arrived=0.0,

@@ -10,7 +10,6 @@ from pipeline.constants import CLASSES, WINDOW_SAMPLES
 from pipeline.schema.messages import (
     Accepted,
     Chunk,
-    ClassReply,
     End,
     Hello,
     Refused,
@@ -84,8 +83,9 @@ def of_source(draw: st.DrawFn) -> Maker:
 @st.composite
 def of_scorer(draw: st.DrawFn) -> Maker:
     """Return scores or classes of windows that were handed to another, or to nobody."""
-    kind = draw(st.sampled_from(["score", "score", "class", "request"]))
+    kind = draw(st.sampled_from(["score", "score", "request"]))
     value = draw(st.sampled_from([0.0, 1e6, -1.0]))
+    share = draw(st.sampled_from([1 / len(CLASSES), 1 / len(CLASSES), 1.0]))
     made_up = draw(st.booleans())
 
     def make(ward: Ward, peer: str) -> bytes:
@@ -93,12 +93,14 @@ def of_scorer(draw: st.DrawFn) -> Maker:
         ids = ids or [("a", 0, FS * ward.seconds), ("b-1", 0, 100)]
         n = len(ids)
         scores, residuals = np.full(n, value, "<f4"), np.zeros((n, WINDOW_SAMPLES), "<f4")
-        if kind == "class":
-            shares = np.full((n, len(CLASSES)), 1 / len(CLASSES), "<f4")
-            return encode(ClassReply(ids=ids, probabilities=shares, compute_ms=0.0))
         if kind == "request":  # what is for a scorer to receive, not to send
             return encode(Refused(stream="a", reason="over"))
-        return encode(ScoreReply(ids=ids, scores=scores, residuals=residuals, compute_ms=0.0))
+        shares = np.full((n, len(CLASSES)), share, "<f4")
+        return encode(
+            ScoreReply(
+                ids=ids, scores=scores, residuals=residuals, probabilities=shares, compute_ms=0.0
+            )
+        )
 
     return make
 

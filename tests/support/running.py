@@ -18,7 +18,7 @@ from pipeline.hub.config import HubConfig
 from pipeline.hub.hub import Hub
 from pipeline.schema.public import Alert, Public, Status, SystemReport
 from pipeline.scoring.live_score import COMPONENTS, LiveScoreConfig, Scale
-from pipeline.scoring.protocols import Classifier, ScoredBatch
+from pipeline.scoring.protocols import ScoredBatch
 from pipeline.signal.samples import SampleBlock
 
 DEADLINE_S = 60.0
@@ -33,33 +33,23 @@ CONFIG = LiveScoreConfig(
 
 
 class TrivialScorer:
-    """Scores by the window alone, and remembers how many it saw."""
+    """Scores by the window and classifies by window and measures; counts the windows."""
 
     def __init__(self) -> None:
         self.windows = 0
 
-    def score(self, windows: NDArray[np.float32]) -> ScoredBatch:
-        """Return how much each window changes in 3 ticks."""
+    def score(self, windows: NDArray[np.float32], measures: NDArray[np.float32]) -> ScoredBatch:
+        """Return how much each window changes in 3 ticks, and a class that follows from sums."""
         self.windows += len(windows)
         residuals = windows - np.roll(windows, 3, axis=1)
         scores = np.mean(np.square(residuals, dtype=np.float64), axis=1) + 1e-3
-        return ScoredBatch(scores=scores.astype(np.float32), residuals=residuals)
-
-
-class TrivialClassifier:
-    """Names classes by the window and the rhythm alone, and remembers how many it saw."""
-
-    def __init__(self) -> None:
-        self.windows = 0
-
-    def classify(
-        self, windows: NDArray[np.float32], rr_context: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """Return probabilities that follow from four sums, one row a beat."""
-        self.windows += len(windows)
-        quarters = windows.reshape(-1, 4, WINDOW_SAMPLES // 4).sum(axis=2) + rr_context[:, :4]
-        weights = np.square(np.sin(quarters, dtype=np.float64)) + 1e-3
-        return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+        sums = windows.reshape(-1, 4, WINDOW_SAMPLES // 4).sum(axis=2) + measures[:, 1:5]
+        weights = np.square(np.sin(sums, dtype=np.float64)) + 1e-3
+        return ScoredBatch(
+            scores=scores.astype(np.float32),
+            residuals=residuals,
+            probabilities=(weights / weights.sum(axis=1, keepdims=True)).astype(np.float32),
+        )
 
 
 def until(done: Callable[[], bool]) -> None:
@@ -97,14 +87,11 @@ def thread(work: Callable[[Callable[[], bool]], None]) -> Iterator[None]:
 def running_hub(
     log: Path,
     *,
-    classify: bool = False,
     resume: bool = True,
     on_report: Callable[[SystemReport], None] = lambda report: None,
 ) -> Iterator[Hub]:
     """Run a hub in a thread; its sockets and its log belong to that thread alone."""
-    config = HubConfig(
-        log=log, live_score=CONFIG, classify=classify, resume=resume, supervisor=SUPERVISOR
-    )
+    config = HubConfig(log=log, live_score=CONFIG, resume=resume, supervisor=SUPERVISOR)
     begun: queue.Queue[Hub] = queue.Queue()
 
     def serve(stop: Callable[[], bool]) -> None:
@@ -117,13 +104,11 @@ def running_hub(
 
 
 @contextmanager
-def running_worker(hub: Hub, classifier: Classifier | None = None) -> Iterator[TrivialScorer]:
+def running_worker(hub: Hub) -> Iterator[TrivialScorer]:
     """Run a scorer for ``hub`` in a thread."""
     scorer = TrivialScorer()
     work = hub.endpoints["work"]
-    with thread(
-        lambda stop: run_worker(scorer, classifier, model="m", device="cpu", work=work, stop=stop)
-    ):
+    with thread(lambda stop: run_worker(scorer, model="m", device="cpu", work=work, stop=stop)):
         yield scorer
 
 

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from pipeline.schema.public import Alert
 from pipeline.schema.state import Shape, State, field_types
 from pipeline.signal.samples import SampleBlock
+from pipeline.stream.embedded import score_beats
 from pipeline.stream.session import SessionState, StreamSession
 from pipeline.stream.snapshot import STATE_VERSION, pack
 from pipeline.stream.stream import Stream, StreamUpdate
 from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.paths import GOLDEN
-from tests.support.running import CONFIG, TrivialClassifier, TrivialScorer
+from tests.support.running import CONFIG, TrivialScorer
 
 SCHEMA: Final = GOLDEN / f"state_v{STATE_VERSION}.txt"
 SAVED: Final = GOLDEN / f"state_v{STATE_VERSION}.npz"
@@ -80,17 +81,8 @@ def go_on(
 
 
 def answer(stream: Stream, most: int) -> None:
-    """Bring back up to ``most`` scores and classes, and the classes of what they show."""
-    scorer, classifier = TrivialScorer(), TrivialClassifier()
-    beats = stream.beats.waiting[:most]
-    while beats:
-        beat = beats.pop(0)
-        if beat.wants_score:
-            scored = scorer.score(beat.window[None])
-            beats += stream.beats.scored(beat.id, float(scored.scores[0]), scored.residuals[0], 0.0)
-        else:
-            row = classifier.classify(beat.window[None], beat.rr_context[None])[0]
-            stream.beats.classified(beat.id, row, 0.0)
+    """Bring back up to ``most`` scores and classes."""
+    score_beats(stream, stream.beats.waiting[:most], TrivialScorer())
 
 
 def brief(alerts: list[Alert]) -> list[list[object]]:
@@ -102,7 +94,7 @@ def _record() -> None:
     patient = PatientConfig(ectopic=0.1, sve=0.05, pause=0.02, leadoff=0.02, fs=FS_HZ, seed=11)
     signal = SyntheticPatient(patient).generate(round(60 * FS_HZ))
     x, flags, half = signal.samples, signal.flags, signal.samples.size // 2
-    stream = Stream("p", FS_HZ, CONFIG, lambda: 0.0, classify=True)
+    stream = Stream("p", FS_HZ, CONFIG, lambda: 0.0)
     session = StreamSession(stream, "II", 0.0)
     for a in range(0, half, 250):
         b = min(a + 250, half)
@@ -111,10 +103,7 @@ def _record() -> None:
             session.add_strip(strip)
         answer(stream, max(0, len(stream.beats.waiting) - 12))
         stream.drain()
-    while not any(beat.wants_class for beat in stream.beats.waiting):
-        beat = stream.beats.waiting[0]
-        scored = TrivialScorer().score(beat.window[None])
-        stream.beats.scored(beat.id, float(scored.scores[0]), scored.residuals[0], 0.0)
+    score_beats(stream, stream.beats.waiting[6:9], TrivialScorer())  # behind others
     state = np.frombuffer(pack(session.state), dtype=np.uint8)
     np.savez_compressed(SAVED, state=state, samples=x[half:], flags=flags[half:])
     alerts = brief(go_on(session, x[half:], flags[half:]))

@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.files.calibration import load_calibration
-from models.files.student import SHIPPED_STUDENT
-from models.inference.classifier import ClassifierScorer
-from models.inference.student import StudentScorer
+from models.inference.beat_scorer import load_scorer
 from pipeline.schema.public import Alert, BeatNote
 from pipeline.scoring.live_score import LiveScoreConfig
-from pipeline.scoring.protocols import Classifier, Scorer
+from pipeline.scoring.protocols import Scorer
 from pipeline.signal.samples import in_blocks
 from pipeline.stream.embedded import EmbeddedRunner
 from replay.records import read_lead
@@ -52,14 +50,13 @@ class Detected:
 
 
 @cache
-def shipped() -> tuple[Scorer, Classifier, LiveScoreConfig]:
-    """Return what ships: student, classifier and calibration.
+def shipped() -> tuple[Scorer, LiveScoreConfig]:
+    """Return what ships: scorer and calibration.
 
     Raises:
         ArtifactError: one of them is missing or altered.
     """
-    scorer = StudentScorer.load(SHIPPED_STUDENT, device="cpu")
-    return scorer, ClassifierScorer.load(), load_calibration()
+    return load_scorer(device="cpu"), load_calibration()
 
 
 def detect(record: Path, lead: str | int | None = None, until_s: float | None = None) -> Detected:
@@ -76,8 +73,8 @@ def detect(record: Path, lead: str | int | None = None, until_s: float | None = 
 
 def detect_in_signal(samples: NDArray[np.float32], fs_hz: float) -> Detected:
     """Run a signal, float32[n] in mV, through the stream."""
-    scorer, classifier, config = shipped()
-    runner = EmbeddedRunner("alarms", fs_hz, scorer, config, classifier=classifier)
+    scorer, config = shipped()
+    runner = EmbeddedRunner("alarms", fs_hz, scorer, config)
     outcomes = list(runner.run(in_blocks(samples, round(_BLOCK_S * fs_hz))))
     return Detected(
         [alert for outcome in outcomes for alert in outcome.alerts],

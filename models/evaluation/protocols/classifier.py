@@ -20,13 +20,12 @@ from models.evaluation.protocols.beatgan import plain_facts
 from models.files import strict_json
 from models.files.classifier import SHIPPED_CLASSIFIER, load_classifier
 from models.files.model_file import weights_path
-from models.inference.classifier import ClassifierScorer
+from models.inference.classifier import Classifier, ClassifierScorer
 from models.measure.result_json import INLINE, Fact
 from models.measure.speed import DeviceTimes, us_per_beat
 from pipeline.constants import CLASSES as NAMED
 from pipeline.constants import RR_FEATURES
 from pipeline.errors import ArtifactError
-from pipeline.scoring.protocols import Classifier
 
 NOT_NAMED: Final = "none"
 """Name of a beat that was missed or could not be analysed."""

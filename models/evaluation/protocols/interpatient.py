@@ -32,6 +32,7 @@ from models.evaluation.protocols.scored_beats import (
 from models.files.calibration import load_calibration
 from models.files.classifier import SHIPPED_CLASSIFIER
 from models.files.student import SHIPPED_STUDENT, StudentArtifact, load_student
+from models.inference.beat_scorer import BeatScorer, load_class_model
 from models.inference.student import StudentScorer
 from models.measure.metrics import average_precision, roc_auc
 from models.measure.provenance import Provenance, provenance
@@ -204,7 +205,7 @@ def evaluate_interpatient(
     config = load_calibration(calibration, student, false_alerts_per_hour=false_alerts_per_hour)
     calibrated = json.loads(calibration.read_bytes())
     folder = database_folder(data)
-    scorer = StudentScorer(artifact, device=device)
+    scorer = BeatScorer(StudentScorer(artifact, device=device), load_class_model())
     records = score_records(
         [folder / name for name in DS2], scorer, config, keep_strips=keep_strips, on_step=on_step
     )

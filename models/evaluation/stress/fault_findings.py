@@ -25,6 +25,7 @@ from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import Segment
 from pipeline.signal.segmenter import Segmenter
 from pipeline.stream.counters import Counters
+from pipeline.stream.embedded import score_beats
 from pipeline.stream.stream import Stream, StreamUpdate
 
 SETTLED_S: Final = 10.0
@@ -148,10 +149,7 @@ def run_stream(
 
     def absorb(taken: StreamUpdate) -> None:
         alerts.extend(taken.alerts)
-        if taken.windows:
-            scored = clean.scorer.score(np.stack([beat.window for beat in taken.windows]))
-            for row, beat in enumerate(taken.windows):
-                stream.beats.scored(beat.id, float(scored.scores[row]), scored.residuals[row], 0.0)
+        score_beats(stream, taken.windows, clean.scorer)
         for report in stream.drain():
             notes.append(report.note)
             alerts.extend(report.alerts)

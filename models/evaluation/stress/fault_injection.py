@@ -31,8 +31,7 @@ from models.evaluation.stress.fault_findings import (
     scored,
 )
 from models.files.calibration import load_calibration
-from models.files.student import SHIPPED_STUDENT, load_student
-from models.inference.student import StudentScorer
+from models.inference.beat_scorer import load_scorer
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_SAMPLES
 from pipeline.signal.quality import Reason
 from pipeline.signal.reorder import REORDER_S
@@ -318,7 +317,7 @@ def evaluate_faults(
         ArtifactError: what ships is unusable.
     """
     folder = data / "mitdb" if (data / "mitdb").is_dir() else data
-    scorer, config = StudentScorer(load_student(SHIPPED_STUDENT), device="cpu"), load_calibration()
+    scorer, config = load_scorer(device="cpu"), load_calibration()
     streams = {}
     for name in RECORDS:
         info, samples = read_lead(folder / name, 0)

@@ -30,8 +30,7 @@ from models.evaluation.stress.noise import (
     signal_amplitude,
 )
 from models.files.calibration import load_calibration
-from models.files.student import SHIPPED_STUDENT, load_student
-from models.inference.student import StudentScorer
+from models.inference.beat_scorer import load_scorer
 from models.measure.result_json import INLINE
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.errors import InputError
@@ -322,7 +321,7 @@ def evaluate_noise(
         InputError: a record is missing or unusable, or its rate is not that of the noise.
         ArtifactError: what ships is unusable.
     """
-    scorer, config = StudentScorer(load_student(SHIPPED_STUDENT), device="cpu"), load_calibration()
+    scorer, config = load_scorer(device="cpu"), load_calibration()
     records = {name: read_clean(data / "mitdb" / name) for name in RECORDS}
     noises = {name: read_lead(data / "nstdb" / name, 0) for name in NOISES}
     for name, (info, _) in noises.items():

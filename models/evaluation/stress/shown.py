@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.files.calibration import load_calibration
-from models.files.student import SHIPPED_STUDENT
-from models.inference.classifier import ClassifierScorer
-from models.inference.student import StudentScorer
+from models.inference.beat_scorer import load_scorer
 from pipeline.schema.public import Alert
 from pipeline.scoring.live_score import LiveScoreConfig
-from pipeline.scoring.protocols import Classifier, Scorer
+from pipeline.scoring.protocols import Scorer
 from pipeline.signal.samples import in_blocks
+from pipeline.stream.embedded import score_beats
 from pipeline.stream.session import StreamSession, SystemState
 from pipeline.stream.stream import Stream, StreamUpdate
 
@@ -72,9 +71,8 @@ class Shown:
 
 
 @cache
-def _shipped() -> tuple[Scorer, Classifier, LiveScoreConfig]:
-    scorer = StudentScorer.load(SHIPPED_STUDENT, device="cpu")
-    return scorer, ClassifierScorer.load(), load_calibration()
+def _shipped() -> tuple[Scorer, LiveScoreConfig]:
+    return load_scorer(device="cpu"), load_calibration()
 
 
 def run_shown(samples: NDArray[np.float64], fs_hz: float) -> Shown:
@@ -83,9 +81,9 @@ def run_shown(samples: NDArray[np.float64], fs_hz: float) -> Shown:
     Raises:
         ArtifactError: what ships is unusable.
     """
-    scorer, classifier, config = _shipped()
+    scorer, config = _shipped()
     now = 0.0
-    stream = Stream("ec13", fs_hz, config, lambda: now, classify=True)
+    stream = Stream("ec13", fs_hz, config, lambda: now)
     session = StreamSession(stream, "II", now)
     raised: list[tuple[float, Alert]] = []
     beats: list[int] = []
@@ -94,20 +92,7 @@ def run_shown(samples: NDArray[np.float64], fs_hz: float) -> Shown:
 
     def absorb(taken: StreamUpdate) -> None:
         raised.extend((now, alert) for alert in taken.alerts)
-        anomalous = []
-        if taken.windows:
-            scored = scorer.score(np.stack([beat.window for beat in taken.windows]))
-            for row, beat in enumerate(taken.windows):
-                anomalous += stream.beats.scored(
-                    beat.id, float(scored.scores[row]), scored.residuals[row], 0.0
-                )
-        if anomalous:
-            rows = classifier.classify(
-                np.stack([beat.window for beat in anomalous]),
-                np.stack([beat.rr_context for beat in anomalous]),
-            )
-            for beat, probabilities in zip(anomalous, rows, strict=True):
-                stream.beats.classified(beat.id, probabilities, 0.0)
+        score_beats(stream, taken.windows, scorer)
         for report in stream.drain():
             raised.extend((now, alert) for alert in report.alerts)
             beats.append(report.note.sample)

@@ -28,8 +28,7 @@ from models.evaluation.stress.fault_findings import (
 )
 from models.evaluation.stress.fault_injection import INJECTIONS, RECORDS, WorstFinding
 from models.files.calibration import load_calibration
-from models.files.student import SHIPPED_STUDENT, load_student
-from models.inference.student import StudentScorer
+from models.inference.beat_scorer import load_scorer
 from models.measure.provenance import Provenance
 from monitor.cli import app as cli
 from monitor.measure.output import WIDTH, print_sections
@@ -62,7 +61,7 @@ def clean(source: str) -> CleanStream:
         samples=samples,
         fs_hz=fs_hz,
         beats=beats[beats < samples.size],
-        scorer=StudentScorer(load_student(SHIPPED_STUDENT), device="cpu"),
+        scorer=load_scorer(device="cpu"),
         config=load_calibration(),
     )
 

@@ -21,6 +21,7 @@ from models.evaluation.report.interpatient import draw_interpatient
 from models.files.student import load_student, save_student
 from models.measure.result_json import to_json
 from pipeline.alarms.kinds import EPISODE_S
+from pipeline.constants import MEASURES
 from pipeline.errors import ArtifactError, InputError
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import EmbeddedRunner
@@ -161,7 +162,8 @@ def test_windows_and_residuals_belong_to_their_beats(record: Path) -> None:
     scored = np.isfinite(beats.scores)
     windows, residuals = beats.strips[scored].astype(np.float32).transpose(1, 0, 2)
 
-    expected = TrivialScorer().score(windows).residuals
+    measures = np.zeros((len(windows), MEASURES), dtype=np.float32)
+    expected = TrivialScorer().score(windows, measures).residuals
     np.testing.assert_allclose(residuals, expected, atol=5e-3)
     assert np.isnan(beats.strips[~scored]).all()
     assert score_record(record, TrivialScorer(), CONFIG).beats.strips is None

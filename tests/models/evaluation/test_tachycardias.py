@@ -23,8 +23,8 @@ def alerts_of(record: Path, begin_s: float, end_s: float) -> list[Alert]:
     """Return the alerts of a part of a record, as a stream."""
     info, samples = read_lead(record, 0)
     part = samples[round(begin_s * info.fs_hz) : round(end_s * info.fs_hz)]
-    scorer, classifier, config = shipped()
-    runner = EmbeddedRunner(record.name, info.fs_hz, scorer, config, classifier=classifier)
+    scorer, config = shipped()
+    runner = EmbeddedRunner(record.name, info.fs_hz, scorer, config)
     alerts: list[Alert] = []
     for outcome in runner.run(in_blocks(part, round(info.fs_hz))):
         alerts += outcome.alerts

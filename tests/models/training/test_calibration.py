@@ -19,6 +19,7 @@ from models.files.calibration import (
     save_calibration,
 )
 from models.files.student import SHIPPED_STUDENT, load_student
+from models.inference.student import ScoredWindows
 from models.training.calibration import (
     FALSE_ALERTS_PER_HOUR,
     RATES_PER_HOUR,
@@ -30,7 +31,6 @@ from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineState
 from pipeline.constants import WINDOW_SAMPLES
 from pipeline.errors import ArtifactError, ConfigError, InputError
-from pipeline.scoring.protocols import ScoredBatch
 from replay.records import write_beats
 from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.episodes import beat_at
@@ -44,11 +44,12 @@ class RoughScorer:
     def __init__(self) -> None:
         self.seen = 0
 
-    def score(self, windows: NDArray[np.float32]) -> ScoredBatch:
+    def score(self, windows: NDArray[np.float32]) -> ScoredWindows:
         """Score float32[B, 320]."""
         self.seen += len(windows)
         scores = np.abs(windows[:, 200] - windows[:, 20]) + np.float32(0.01)
-        return ScoredBatch(scores=scores, residuals=np.zeros((len(windows), WINDOW_SAMPLES), "f4"))
+        residuals = np.zeros((len(windows), WINDOW_SAMPLES), "f4")
+        return ScoredWindows(scores=scores, residuals=residuals)
 
 
 @pytest.fixture(scope="module")

@@ -192,7 +192,9 @@ def test_altered_weights_are_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     load = StudentScorer.load
     monkeypatch.setattr(
-        StudentScorer, "load", lambda **options: load(tmp_path / "student.json", **options)
+        StudentScorer,
+        "load",
+        lambda description, **options: load(tmp_path / "student.json", **options),
     )
     [(_, finding)] = examine({"weights": installation_checks.check_weights})
     assert finding.verdict is Verdict.FAULT

@@ -50,7 +50,7 @@ class FakeChild:
             self.killed_early -= 1
             self.code = -9
             raise ChildDiedError("killed")
-        return kind(endpoints={}, log="", last_seq=0, classifies=False)
+        return kind(endpoints={}, log="", last_seq=0)
 
 
 def supervised(**rules: Any) -> tuple[Supervised, FakeChild]:

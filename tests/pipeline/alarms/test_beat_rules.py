@@ -15,10 +15,10 @@ FS = 1000.0
 PAUSE = round(EPISODE_S * FS)
 
 
-def alarms(*, classify: bool = False) -> BeatAlarms:
+def alarms() -> BeatAlarms:
     """Return the alarms of beats at the beginning of a stream."""
     machine = AlarmStateMachine("100", FS, AlarmSettings(), AlarmStateMachineState(1, 1))
-    return BeatAlarms(machine, FS, AlarmSettings(), classify=classify)
+    return BeatAlarms(machine, FS, AlarmSettings())
 
 
 def brief(alerts: list[Alert]) -> list[tuple[str, int, int | None]]:
@@ -42,13 +42,6 @@ def test_an_anomalous_beat_carries_what_was_found() -> None:
     assert alert.bpm == 72.5
     assert alert.count == 1
     assert "not a medical device" in alert.notice
-
-
-def test_without_a_classifier_the_class_is_null() -> None:
-    """Nobody was asked, so nothing is claimed."""
-    [alert] = alarms().on_beat(beat_at(5000))
-
-    assert (alert.beat_class, alert.class_probabilities) == (None, None)
 
 
 def test_beats_that_are_normal_or_without_a_verdict_raise_nothing() -> None:
@@ -125,7 +118,7 @@ def test_alarm_ends_though_no_beat_comes_any_more() -> None:
 
 def test_tachycardia_is_over_when_nothing_beats_for_three_seconds() -> None:
     """It latches, at its last beat."""
-    beats = alarms(classify=True)
+    beats = alarms()
     ventricular = [0.0, 0.0, 1.0, 0.0]
     for n in range(6):
         beats.on_beat(beat_at(1_000 + 400 * n, probabilities=ventricular))
@@ -137,7 +130,7 @@ def test_tachycardia_is_over_when_nothing_beats_for_three_seconds() -> None:
 
 def test_regular_tachycardia_is_named_although_its_waveform_fibrillates() -> None:
     """Beats that are found, keep time and repeat themselves are a tachycardia: both alarm."""
-    beats = alarms(classify=True)
+    beats = alarms()
     for n in range(5):
         beat = beat_at(1_000 + 400 * n, probabilities=[0.0, 1.0, 0.0, 0.0])
         assert beat.verdict is not None
@@ -151,13 +144,23 @@ def test_regular_tachycardia_is_named_although_its_waveform_fibrillates() -> Non
 def test_beat_that_may_be_ventricular_belongs_to_the_run_around_it() -> None:
     """Class V is no less probable than by chance, and the QRS is not just the usual one."""
     for likeness, doubt, run in ((0.92, 0.4, True), (0.99, 0.4, False), (0.92, 0.1, False)):
-        beats = alarms(classify=True)
+        beats = alarms()
         for n, v in enumerate((0.9, doubt, 0.9)):
             beat = beat_at(1_000 + 500 * n, probabilities=[0.0, 1.0 - v, v, 0.0])
             assert beat.verdict is not None
             beat.verdict.shape = QrsShape(likeness=likeness if v == doubt else 0.5)
             beats.on_beat(beat)
         assert beats.machine.present("ventricular_run") is run
+
+
+def test_class_of_a_beat_that_is_not_anomalous_makes_no_run() -> None:
+    """Every beat has a class; that of an anomalous one counts for couplets, runs and bigeminy."""
+    for anomalous in (True, False):
+        beats = alarms()
+        for n in range(3):
+            ventricular = [0.0, 0.0, 1.0, 0.0]
+            beats.on_beat(beat_at(1_000 + 500 * n, anomalous=anomalous, probabilities=ventricular))
+        assert beats.machine.present("ventricular_run") is anomalous
 
 
 def test_epoch_that_ends_within_an_alarm_gives_the_same_alerts_however_late() -> None:

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from pipeline.alarms.settings import DEFAULTS
-from pipeline.alarms.ventricular import RhythmChange, VentricularRhythm, VentricularShape
+from pipeline.alarms.ventricular import RhythmChange, VentricularRhythm
 from pipeline.scoring.qrs_shape import QrsShape
 
 FS = 100.0
@@ -167,33 +166,6 @@ def test_what_begins_ends_before_it_begins_again(beats: str) -> None:
             continue
         assert (kind in there) != begins
         there ^= {kind}
-
-
-def window(width: int) -> NDArray[np.float32]:
-    """Return a window whose QRS is a triangle of ``width`` samples."""
-    shape = np.zeros(320, dtype=np.float32)
-    half = width // 2
-    shape[140 - half : 140 + half] = 1.0 - np.abs(np.arange(-half, half)) / half
-    return shape
-
-
-def test_wide_anomalous_beat_looks_ventricular_beside_usual_ones() -> None:
-    """Wide alone is not enough, nor is anomalous; before eight usual beats nothing is called."""
-    shape = VentricularShape()
-    assert not shape.is_ventricular(window(60), anomalous=True)
-    for _ in range(8):
-        assert not shape.is_ventricular(window(30), anomalous=False)
-    assert shape.is_ventricular(window(60), anomalous=True)
-    assert not shape.is_ventricular(window(32), anomalous=True)
-    assert not shape.is_ventricular(window(60), anomalous=False)
-
-
-def test_patient_whose_every_beat_is_wide_has_no_ventricular_ones() -> None:
-    """A bundle branch block is this patient's usual."""
-    shape = VentricularShape()
-    for _ in range(20):
-        shape.is_ventricular(window(60), anomalous=False)
-    assert not shape.is_ventricular(window(62), anomalous=True)
 
 
 def test_a_run_of_a_day_takes_no_memory_and_is_counted_whole() -> None:

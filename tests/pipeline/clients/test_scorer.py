@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from pipeline.clients.scorer import answer, run_worker
-from pipeline.constants import RR_FEATURES
+from pipeline.constants import MEASURES
 from pipeline.errors import ConfigError, WireError
 from pipeline.schema.messages import (
-    ClassReply,
-    ClassRequest,
+    SCORING_VERSION,
     Ready,
     ScoreReply,
     ScoreRequest,
@@ -16,34 +15,23 @@ from pipeline.schema.messages import (
     encode,
 )
 from pipeline.transport.sockets import Router, wait
-from tests.support.running import TrivialClassifier, TrivialScorer, thread, until
+from tests.support.running import TrivialScorer, thread, until
 
 WINDOWS = np.random.default_rng(0).uniform(-1, 1, (3, 320)).astype("<f4")
-CONTEXTS = np.random.default_rng(1).uniform(-1, 1, (3, RR_FEATURES)).astype("<f4")
-REQUEST = ScoreRequest(ids=[("s", 0, n) for n in range(3)], windows=WINDOWS)
-CLASS_REQUEST = ClassRequest(ids=REQUEST.ids, windows=WINDOWS, rr_context=CONTEXTS)
+MEASURED = np.random.default_rng(1).uniform(-1, 1, (3, MEASURES)).astype("<f4")
+REQUEST = ScoreRequest(ids=[("s", 0, n) for n in range(3)], windows=WINDOWS, measures=MEASURED)
 
 
 def test_answer_has_a_row_for_every_id() -> None:
-    """Scores and residuals come back in the order of the ids."""
-    reply = answer(TrivialScorer(), None, encode(REQUEST))
-    assert isinstance(reply, ScoreReply)
-    expected = TrivialScorer().score(WINDOWS)
+    """Scores, residuals and classes come back in the order of the ids."""
+    reply = answer(TrivialScorer(), encode(REQUEST))
+    expected = TrivialScorer().score(WINDOWS, MEASURED)
 
     assert reply.ids == REQUEST.ids
     np.testing.assert_array_equal(reply.scores, expected.scores)
     np.testing.assert_array_equal(reply.residuals, expected.residuals)
+    np.testing.assert_array_equal(reply.probabilities, expected.probabilities)
     assert reply.compute_ms >= 0
-
-
-def test_class_request_is_answered_by_the_classifier() -> None:
-    """Probabilities come back in the order of the ids, made of window and RR context."""
-    reply = answer(TrivialScorer(), TrivialClassifier(), encode(CLASS_REQUEST))
-    assert isinstance(reply, ClassReply)
-
-    assert reply.ids == REQUEST.ids
-    expected = TrivialClassifier().classify(WINDOWS, CONTEXTS)
-    np.testing.assert_array_equal(reply.probabilities, expected)
 
 
 def test_missing_hub_is_logged(
@@ -54,17 +42,9 @@ def test_missing_hub_is_logged(
     with Router("tcp://127.0.0.1:0") as gone:
         work = gone.endpoint
     asked = iter(range(4))
-    run_worker(
-        TrivialScorer(), None, model="m", device="cpu", work=work, stop=lambda: next(asked) == 3
-    )
+    run_worker(TrivialScorer(), model="m", device="cpu", work=work, stop=lambda: next(asked) == 3)
     (record,) = caplog.records
     assert work in record.getMessage()
-
-
-def test_scorer_without_a_classifier_refuses_class_requests() -> None:
-    """It does not invent a class."""
-    with pytest.raises(WireError, match="ClassRequest"):
-        answer(TrivialScorer(), None, encode(CLASS_REQUEST))
 
 
 @pytest.mark.parametrize(
@@ -73,17 +53,17 @@ def test_scorer_without_a_classifier_refuses_class_requests() -> None:
 def test_what_is_no_request_is_refused(frame: bytes) -> None:
     """A frame that is no score request is a WireError."""
     with pytest.raises(WireError):
-        answer(TrivialScorer(), None, frame)
+        answer(TrivialScorer(), frame)
 
 
 def test_worker_reports_that_it_is_ready_and_answers_after_rubbish() -> None:
     """It warms up first, says again and again that it is ready, and survives a bad frame."""
-    scorer, classifier = TrivialScorer(), TrivialClassifier()
+    scorer = TrivialScorer()
     with Router("tcp://127.0.0.1:0") as hub:
 
         def work(stop: object) -> None:
             end = hub.endpoint
-            run_worker(scorer, classifier, model="m", device="cpu", work=end, stop=stop)  # type: ignore[arg-type]
+            run_worker(scorer, model="m", device="cpu", work=end, stop=stop)  # type: ignore[arg-type]
 
         with thread(work):
             readies: list[Ready] = []
@@ -95,7 +75,6 @@ def test_worker_reports_that_it_is_ready_and_answers_after_rubbish() -> None:
                     message = decode(frame)
                     if isinstance(message, Ready):
                         assert scorer.windows >= 1
-                        assert classifier.windows >= 1
                         if not readies:
                             hub.send(peer, b"rubbish")
                             hub.send(peer, encode(REQUEST))
@@ -106,7 +85,7 @@ def test_worker_reports_that_it_is_ready_and_answers_after_rubbish() -> None:
 
             until(done)
     assert [reply.ids for reply in replies] == [REQUEST.ids]
-    assert (readies[0].model, readies[0].device, readies[0].classifies) == ("m", "cpu", True)
+    assert readies[0] == Ready(model="m", device="cpu", version=SCORING_VERSION)
 
 
 def test_worker_refuses_an_address_off_loopback() -> None:
@@ -114,7 +93,6 @@ def test_worker_refuses_an_address_off_loopback() -> None:
     with pytest.raises(ConfigError):
         run_worker(
             TrivialScorer(),
-            None,
             model="m",
             device="cpu",
             work="tcp://10.1.1.1:1",

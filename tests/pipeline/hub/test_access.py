@@ -72,7 +72,6 @@ def scorer(hub: Hub, keys: ClientKeys) -> Iterator[None]:
     def work(stop: Callable[[], bool]) -> None:
         run_worker(
             TrivialScorer(),
-            None,
             model="m",
             device="cpu",
             work=hub.endpoints["work"],

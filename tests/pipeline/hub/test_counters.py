@@ -20,7 +20,7 @@ from pipeline.alarms.state_machine import AlarmStateMachine
 from pipeline.client import ask
 from pipeline.hub.counters import BUCKETS_MS, Histogram, HubCounters
 from pipeline.hub.status import HubStatus, resident_bytes
-from pipeline.schema.messages import Chunk, Ready, ScoreRequest, decode, encode
+from pipeline.schema.messages import SCORING_VERSION, Chunk, Ready, ScoreRequest, decode, encode
 from pipeline.schema.public import (
     STAGES,
     Alert,
@@ -74,9 +74,7 @@ def status_of(
 ) -> HubStatus:
     """Return what reports on a hub with these parts; each report finds the next of ``scorers``."""
     working = iter(scorers)
-    dispatcher = SimpleNamespace(
-        working=lambda now: next(working), redelivered=0, unanswered=lambda task: 0
-    )
+    dispatcher = SimpleNamespace(working=lambda now: next(working), redelivered=0, pending=0)
     parts: tuple[Any, ...] = (
         SimpleNamespace(version=version, commit=commit),
         lambda: 10.0,
@@ -282,7 +280,7 @@ def test_windows_under_way_are_pending(tmp_path: Path, demo: NDArray[np.float32]
     ):
         feed(hub, "demo", demo[:7200])
         taken: list[ScoreRequest] = []
-        ready = encode(Ready(model="mute", device="none", credit=1))
+        ready = encode(Ready(model="mute", device="none", credit=1, version=SCORING_VERSION))
         until(lambda: mute.send(ready) or bool(wait([mute], 0.02)))
 
         def took() -> bool:

@@ -19,6 +19,7 @@ from pipeline.log.links import read_published
 from pipeline.log.store import AlertLog
 from pipeline.schema.messages import Chunk, End, ScoreReply
 from pipeline.schema.public import Alert
+from pipeline.scoring.beat import Beat
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import EmbeddedRunner
 from pipeline.stream.streams import Streams
@@ -40,6 +41,19 @@ def oracle() -> list[tuple[object, ...]]:
 
 
 EXPECTED = oracle()
+
+
+def scores_of(beats: list[Beat]) -> ScoreReply:
+    """Return the answer of a scorer."""
+    windows, measures = [beat.window for beat in beats], [beat.measures for beat in beats]
+    batch = TrivialScorer().score(np.stack(windows), np.stack(measures))
+    return ScoreReply(
+        ids=[beat.id for beat in beats],
+        scores=batch.scores,
+        residuals=batch.residuals,
+        probabilities=batch.probabilities,
+        compute_ms=0.0,
+    )
 
 
 class Outbox(RuleBasedStateMachine):
@@ -71,20 +85,20 @@ class Outbox(RuleBasedStateMachine):
     def open(self) -> None:
         """Start the hub on what the log holds."""
         self.log = AlertLog(Path(self.folder.name) / "log")
-        self.streams = Streams(CONFIG, DEFAULTS, lambda: 0.0, classify=False)
+        self.streams = Streams(CONFIG, DEFAULTS, lambda: 0.0)
         self.journal = Journal(self.log, self.streams)
         assert self.journal.restore(0.0) == []
         self.pending: list[Alert] = []
         session = self.streams.sessions.get("s")
         waiting = [] if session is None else session.stream.beats.waiting
-        self.unscored = [(beat.id, beat.window) for beat in waiting]
+        self.unscored = list(waiting)
 
     def let(self, event: object) -> None:
         """Let an event happen as the hub does."""
         self.journal.add(event, 0.0)
         outcome = self.streams.apply(event, 0.0)
         self.pending += [one.alert for one in outcome.alerts]
-        self.unscored += [(beat.id, beat.window) for beat in outcome.windows]
+        self.unscored += outcome.windows
 
     def deliver(self, number: int) -> None:
         """Let a message of the source arrive."""
@@ -119,15 +133,7 @@ class Outbox(RuleBasedStateMachine):
     def score(self, data: st.DataObject, n: int) -> None:
         """Some windows are scored, in any order."""
         picked = data.draw(st.permutations(range(len(self.unscored))))[:n]
-        batch = TrivialScorer().score(np.stack([self.unscored[i][1] for i in picked]))
-        self.let(
-            ScoreReply(
-                ids=[self.unscored[i][0] for i in picked],
-                scores=batch.scores,
-                residuals=batch.residuals,
-                compute_ms=0.0,
-            )
-        )
+        self.let(scores_of([self.unscored[i] for i in picked]))
         self.unscored = [one for i, one in enumerate(self.unscored) if i not in set(picked)]
 
     @rule(seconds=st.sampled_from([0.0, 100.0]))
@@ -159,16 +165,7 @@ class Outbox(RuleBasedStateMachine):
         while self.arrived() < len(self.messages):
             self.deliver(self.arrived() + 1)
         while self.unscored:
-            window_id, window = self.unscored.pop(0)
-            batch = TrivialScorer().score(window[None])
-            self.let(
-                ScoreReply(
-                    ids=[window_id],
-                    scores=batch.scores,
-                    residuals=batch.residuals,
-                    compute_ms=0.0,
-                )
-            )
+            self.let(scores_of([self.unscored.pop(0)]))
         self.commit(0.0)
         assert sorted(map(comparable, self.logged), key=repr) == EXPECTED
         assert read_published(self.log, 1, 10_000) == self.logged

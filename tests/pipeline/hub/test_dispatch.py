@@ -1,4 +1,4 @@
-"""The dispatcher: batches by size and deadline, second chances, every window once a task."""
+"""The dispatcher: batches by size and deadline, second chances, every window once."""
 
 from collections import Counter
 
@@ -8,18 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from pipeline.constants import RR_FEATURES
+from pipeline.constants import MEASURES
 from pipeline.errors import ConfigError, WireError
-from pipeline.hub.dispatch import DispatchConfig, Dispatcher, Task
-from pipeline.schema.messages import (
-    ClassRequest,
-    Ready,
-    Request,
-    WindowId,
-)
+from pipeline.hub.dispatch import DispatchConfig, Dispatcher
+from pipeline.schema.messages import Ready, ScoreRequest, WindowId
 
 WINDOW = np.zeros(320, dtype=np.float32)
-CONTEXT = np.zeros(RR_FEATURES, dtype=np.float32)
+MEASURED = np.zeros(MEASURES, dtype=np.float32)
 READY = Ready(model="m", device="cpu", credit=2)
 
 
@@ -32,7 +27,7 @@ def test_lone_window_leaves_after_its_deadline_and_not_before() -> None:
     """A lone beat waits 5 ms for company, no longer."""
     dispatcher = Dispatcher()
     dispatcher.on_ready(b"a", READY, 0.0)
-    dispatcher.want_score(window_id(1), WINDOW, 10.0)
+    dispatcher.want_score(window_id(1), WINDOW, MEASURED, 10.0)
     dispatcher.on_ready(b"a", READY, 10.0)
 
     assert dispatcher.due(10.0) == []
@@ -46,7 +41,7 @@ def test_full_batch_leaves_at_once() -> None:
     dispatcher = Dispatcher(DispatchConfig(max_batch=4))
     dispatcher.on_ready(b"a", READY, 0.0)
     for n in range(5):
-        dispatcher.want_score(window_id(n), WINDOW, 0.0)
+        dispatcher.want_score(window_id(n), WINDOW, MEASURED, 0.0)
 
     batches = [request.ids for _, request in dispatcher.due(0.0)]
 
@@ -58,11 +53,11 @@ def test_nothing_leaves_without_credit() -> None:
     dispatcher = Dispatcher(DispatchConfig(max_batch=1))
     dispatcher.on_ready(b"a", READY, 0.0)
     for n in range(5):
-        dispatcher.want_score(window_id(n), WINDOW, 0.0)
+        dispatcher.want_score(window_id(n), WINDOW, MEASURED, 0.0)
 
     assert len(dispatcher.due(0.0)) == 2
     assert dispatcher.due(0.1) == []
-    dispatcher.on_answer(b"a", Task.SCORE, [window_id(0)], 0.1)
+    dispatcher.on_answer(b"a", [window_id(0)], 0.1)
     assert len(dispatcher.due(0.1)) == 1
 
 
@@ -70,15 +65,15 @@ def test_unanswered_batch_is_handed_out_again_and_its_late_answer_counts_once() 
     """A second scorer gets what the first did not answer; of two answers the first counts."""
     dispatcher = Dispatcher(DispatchConfig(redeliver_after_s=1.0, silent_after_s=10.0))
     dispatcher.on_ready(b"a", READY, 0.0)
-    dispatcher.want_score(window_id(1), WINDOW, 0.0)
+    dispatcher.want_score(window_id(1), WINDOW, MEASURED, 0.0)
     [(first, _)] = dispatcher.due(0.005)
     dispatcher.on_ready(b"b", READY, 0.9)
 
     [(second, request)] = dispatcher.due(1.01)
 
     assert (first, second, request.ids) == (b"a", b"b", [window_id(1)])
-    assert dispatcher.on_answer(b"a", Task.SCORE, [window_id(1)], 1.02) == [0]
-    assert dispatcher.on_answer(b"b", Task.SCORE, [window_id(1)], 1.03) == []
+    assert dispatcher.on_answer(b"a", [window_id(1)], 1.02) == [0]
+    assert dispatcher.on_answer(b"b", [window_id(1)], 1.03) == []
     assert dispatcher.redelivered == 1
     assert dispatcher.pending == 0
 
@@ -87,14 +82,14 @@ def test_slow_scorer_is_not_given_its_batch_again() -> None:
     """Alone, and slower than a batch is waited for: it falls no further behind."""
     dispatcher = Dispatcher(DispatchConfig(max_batch=1))
     for n in range(8):
-        dispatcher.want_score(window_id(n), WINDOW, 0.0)
-    unanswered: list[Request] = []
+        dispatcher.want_score(window_id(n), WINDOW, MEASURED, 0.0)
+    unanswered: list[ScoreRequest] = []
     done = 0
     for tick in range(1, 200):
         now = tick / 10
         if tick % 20 == 0:  # two seconds a batch; then it says that it is ready
             request = unanswered.pop(0)
-            done += len(dispatcher.on_answer(b"slow", Task.SCORE, request.ids, now))
+            done += len(dispatcher.on_answer(b"slow", request.ids, now))
         if not unanswered:
             dispatcher.on_ready(b"slow", READY, now)
         unanswered += [request for _, request in dispatcher.due(now)]
@@ -109,16 +104,16 @@ def test_what_a_slow_scorer_owes_goes_to_another_one() -> None:
     """And the slow one takes part again once it has answered, whether that was of use or not."""
     dispatcher = Dispatcher(DispatchConfig(max_batch=1))
     dispatcher.on_ready(b"slow", READY, 0.0)
-    dispatcher.want_score(window_id(1), WINDOW, 0.0)
+    dispatcher.want_score(window_id(1), WINDOW, MEASURED, 0.0)
     assert len(dispatcher.due(0.1)) == 1
     dispatcher.on_ready(b"quick", READY, 1.1)
     assert [to for to, _ in dispatcher.due(1.2)] == [b"quick"]
-    dispatcher.on_answer(b"quick", Task.SCORE, [window_id(1)], 1.2)
+    dispatcher.on_answer(b"quick", [window_id(1)], 1.2)
 
     for n in range(2, 6):
-        dispatcher.want_score(window_id(n), WINDOW, 1.2)
+        dispatcher.want_score(window_id(n), WINDOW, MEASURED, 1.2)
     assert [to for to, _ in dispatcher.due(1.3)] == [b"quick", b"quick"]
-    assert dispatcher.on_answer(b"slow", Task.SCORE, [window_id(1)], 1.4) == []
+    assert dispatcher.on_answer(b"slow", [window_id(1)], 1.4) == []
     assert [to for to, _ in dispatcher.due(1.4)] == [b"slow", b"slow"]
 
 
@@ -126,7 +121,7 @@ def test_answer_that_never_comes_is_not_waited_for() -> None:
     """A scorer that is ready, and has not answered, has lost the batch: it may have it again."""
     dispatcher = Dispatcher(DispatchConfig(max_batch=1))
     dispatcher.on_ready(b"a", READY, 0.0)
-    dispatcher.want_score(window_id(1), WINDOW, 0.0)
+    dispatcher.want_score(window_id(1), WINDOW, MEASURED, 0.0)
     dispatcher.due(0.1)
     dispatcher.on_ready(b"a", READY, 1.0)
     assert dispatcher.due(1.05) == []  # it may have said so before the batch was there
@@ -140,7 +135,7 @@ def test_silent_scorer_loses_its_batches() -> None:
     """What a dead scorer held goes to the next one that is ready."""
     dispatcher = Dispatcher(DispatchConfig(redeliver_after_s=60.0, silent_after_s=1.5))
     dispatcher.on_ready(b"a", READY, 0.0)
-    dispatcher.want_score(window_id(1), WINDOW, 0.0)
+    dispatcher.want_score(window_id(1), WINDOW, MEASURED, 0.0)
     dispatcher.due(0.005)
 
     assert dispatcher.due(1.6) == []
@@ -163,48 +158,25 @@ def test_adding_a_known_window_again_changes_nothing(numbers: list[int]) -> None
     dispatcher = Dispatcher()
     dispatcher.on_ready(b"a", READY, 0.0)
     for n in numbers:
-        dispatcher.want_score(window_id(n), WINDOW, 0.0)
+        dispatcher.want_score(window_id(n), WINDOW, MEASURED, 0.0)
 
     sent = [one for _, request in dispatcher.due(1.0) for one in request.ids]
 
     assert sent == [window_id(n) for n in dict.fromkeys(numbers)]
 
 
-def test_classes_go_first_at_once_and_in_batches_of_their_own() -> None:
-    """A batch holds one task, and beats wait for the classes: those are asked for at once."""
+def test_measures_go_with_their_windows() -> None:
+    """Row by row, in the order of the ids."""
     dispatcher = Dispatcher()
     dispatcher.on_ready(b"a", READY, 0.0)
-    dispatcher.want_score(window_id(1), WINDOW, 0.001)
-    window, context = WINDOW + np.float32(0.5), CONTEXT + np.float32(0.25)
-    dispatcher.want_class(window_id(7), window, context, 0.002)
+    for n in range(3):
+        dispatcher.want_score(window_id(n), WINDOW + np.float32(n), MEASURED - np.float32(n), 0.0)
 
-    assert dispatcher.next_deadline(0.002) == 0.002
-    [(_, request)] = dispatcher.due(0.002)
-    assert isinstance(request, ClassRequest)
-    assert request.ids == [window_id(7)]
-    np.testing.assert_array_equal(request.windows, [window])
-    np.testing.assert_array_equal(request.rr_context, [context])
+    [(_, request)] = dispatcher.due(0.005)
 
-    dispatcher = Dispatcher()
-    for n in range(4):
-        dispatcher.want_score(window_id(n), WINDOW, 0.0)
-        dispatcher.want_class(window_id(n), WINDOW, CONTEXT, 0.0)
-    dispatcher.on_ready(b"a", READY, 1.0)
-    assert [type(request) is ClassRequest for _, request in dispatcher.due(1.0)] == [True, False]
-
-
-def test_answer_to_one_task_is_none_to_the_other() -> None:
-    """A late score of a beat that by now wants a class does not count as the class."""
-    dispatcher = Dispatcher()
-    dispatcher.on_ready(b"a", READY, 0.0)
-    dispatcher.want_class(window_id(1), WINDOW, CONTEXT, 0.0)
-    dispatcher.due(0.005)
-
-    assert dispatcher.on_answer(b"a", Task.SCORE, [window_id(1)], 0.01) == []
-    assert dispatcher.pending == 1
-    assert dispatcher.next_deadline(0.01) == pytest.approx(1.005)  # to be handed out again
-    assert dispatcher.on_answer(b"a", Task.CLASS, [window_id(1)], 0.01) == [0]
-    assert dispatcher.next_deadline(0.01) is None
+    assert request.ids == [window_id(n) for n in range(3)]
+    assert request.windows[:, 0].tolist() == [0.0, 1.0, 2.0]
+    assert request.measures[:, 0].tolist() == [0.0, -1.0, -2.0]
 
 
 class Deliveries(RuleBasedStateMachine):
@@ -214,17 +186,17 @@ class Deliveries(RuleBasedStateMachine):
         super().__init__()
         self.now = 0.0
         self.dispatcher = Dispatcher(DispatchConfig(max_batch=3))
-        self.under_way: list[tuple[bytes, Request]] = []
-        self.added: set[tuple[Task, WindowId]] = set()
-        self.counted: Counter[tuple[Task, WindowId]] = Counter()
+        self.under_way: list[tuple[bytes, ScoreRequest]] = []
+        self.added: set[WindowId] = set()
+        self.counted: Counter[WindowId] = Counter()
 
     @rule(n=st.integers(1, 5))
     def add(self, n: int) -> None:
         """Beats are found."""
         for _ in range(n):
             one = window_id(len(self.added))
-            self.dispatcher.want_score(one, WINDOW, self.now)
-            self.added.add((Task.SCORE, one))
+            self.dispatcher.want_score(one, WINDOW, MEASURED, self.now)
+            self.added.add(one)
 
     @rule(scorer=st.sampled_from([b"a", b"b", b"c"]))
     def seen(self, scorer: bytes) -> None:
@@ -246,15 +218,10 @@ class Deliveries(RuleBasedStateMachine):
         if not keep:
             del self.under_way[at]
 
-    def count(self, scorer: bytes, request: Request) -> None:
-        """Answer a request; every third window that got its score wants a class then."""
-        task = Task.CLASS if isinstance(request, ClassRequest) else Task.SCORE
-        for row in self.dispatcher.on_answer(scorer, task, request.ids, self.now):
-            one = request.ids[row]
-            self.counted[task, one] += 1
-            if task is Task.SCORE and one[2] % 3 == 0:
-                self.dispatcher.want_class(one, WINDOW, CONTEXT, self.now)
-                self.added.add((Task.CLASS, one))
+    def count(self, scorer: bytes, request: ScoreRequest) -> None:
+        """Answer a request."""
+        for row in self.dispatcher.on_answer(scorer, request.ids, self.now):
+            self.counted[request.ids[row]] += 1
 
     @precondition(lambda self: self.under_way)
     @rule()
@@ -289,10 +256,10 @@ def test_windows_that_are_given_up_leave_nothing_behind() -> None:
     """However long nobody scores: the oldest go, whole, and the younger ones are handed out."""
     dispatcher = Dispatcher()
     for n in range(1_000):
-        dispatcher.want_score(("s", 0, n), np.zeros(320, np.float32), 0.0)
+        dispatcher.want_score(("s", 0, n), WINDOW.copy(), MEASURED, 0.0)
     dispatcher.give_up([("s", 0, n) for n in range(990)])
     assert dispatcher.pending == 10
-    assert len(dispatcher._queues[Task.SCORE]) == 10
+    assert len(dispatcher._queue) == 10
     dispatcher.on_ready(b"a", READY, 0.0)
     [(_, request)] = dispatcher.due(1.0)
     assert request.ids == [("s", 0, n) for n in range(990, 1_000)]
@@ -303,8 +270,8 @@ def test_streams_take_turns_in_a_batch() -> None:
     dispatcher = Dispatcher(DispatchConfig(max_batch=4))
     dispatcher.on_ready(b"a", READY, 0.0)
     for n in range(100):
-        dispatcher.want_score(("fast", 0, n), WINDOW, 0.0)
-    dispatcher.want_score(("bed", 0, 7), WINDOW, 0.0)
+        dispatcher.want_score(("fast", 0, n), WINDOW, MEASURED, 0.0)
+    dispatcher.want_score(("bed", 0, 7), WINDOW, MEASURED, 0.0)
 
     (_, first), (_, second) = dispatcher.due(0.0)
 
@@ -316,19 +283,19 @@ def test_only_a_scorer_that_was_asked_may_answer() -> None:
     """Nobody else's numbers reach a patient's baseline; who was asked first may still be late."""
     dispatcher = Dispatcher(DispatchConfig(redeliver_after_s=1.0, silent_after_s=1.5))
     dispatcher.on_ready(b"a", READY, 0.0)
-    dispatcher.want_score(window_id(1), WINDOW, 0.0)
+    dispatcher.want_score(window_id(1), WINDOW, MEASURED, 0.0)
     with pytest.raises(WireError, match="was not asked"):
-        dispatcher.on_answer(b"a", Task.SCORE, [window_id(1)], 0.0)
+        dispatcher.on_answer(b"a", [window_id(1)], 0.0)
     dispatcher.due(0.1)
     dispatcher.on_ready(b"stranger", READY, 0.2)
     with pytest.raises(WireError, match="was not asked"):
-        dispatcher.on_answer(b"stranger", Task.SCORE, [window_id(5), window_id(1)], 0.2)
+        dispatcher.on_answer(b"stranger", [window_id(5), window_id(1)], 0.2)
 
     dispatcher.due(60.0)
 
     assert dispatcher.scorers == 0
-    assert dispatcher.on_answer(b"a", Task.SCORE, [window_id(1)], 60.0) == [0]
-    assert dispatcher.on_answer(b"stranger", Task.SCORE, [window_id(1)], 60.1) == []
+    assert dispatcher.on_answer(b"a", [window_id(1)], 60.0) == [0]
+    assert dispatcher.on_answer(b"stranger", [window_id(1)], 60.1) == []
 
 
 def test_a_scorer_that_answers_goes_before_one_that_only_says_that_it_is_ready() -> None:
@@ -341,11 +308,11 @@ def test_a_scorer_that_answers_goes_before_one_that_only_says_that_it_is_ready()
         now = n / 10
         dispatcher.on_ready(b"idle", READY, now)
         dispatcher.on_ready(b"good", READY, now)
-        dispatcher.want_score(window_id(n), WINDOW, now)
+        dispatcher.want_score(window_id(n), WINDOW, MEASURED, now)
         for scorer, request in dispatcher.due(now + 0.01):
             asked[scorer] += 1
             if scorer == b"good":
-                dispatcher.on_answer(scorer, Task.SCORE, request.ids, now + 0.02)
+                dispatcher.on_answer(scorer, request.ids, now + 0.02)
 
     assert asked[b"idle"] <= 3
     assert dispatcher.pending == 0

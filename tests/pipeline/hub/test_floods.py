@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import zmq
 
-from pipeline.constants import WINDOW_SAMPLES
+from pipeline.constants import MEASURES, WINDOW_SAMPLES
 from pipeline.errors import EndpointError
 from pipeline.hub.dispatch import DispatchConfig
 from pipeline.schema.messages import ScoreRequest, encode
@@ -298,7 +298,8 @@ def test_clients_that_do_not_read_hold_little_of_any_socket(tmp_path: Path) -> N
     window = np.zeros((DispatchConfig().max_batch, WINDOW_SAMPLES), np.float32)
     ids = [("s" * 64, 2**62, 2**52)] * len(window)
     longest = {"replay": ALERTS_PER_PAGE * 1_200, "ingest": 1_000}
-    longest["work"] = len(encode(ScoreRequest(ids=ids, windows=window)))
+    measures = np.zeros((len(window), MEASURES), np.float32)
+    longest["work"] = len(encode(ScoreRequest(ids=ids, windows=window, measures=measures)))
     with hub_by_hand(tmp_path / "log") as one:
         source = one.connect("ingest")
         one.accepted(source, chunk(1))

@@ -18,7 +18,6 @@ from pipeline.log.store import AlertLog
 from pipeline.schema.messages import (
     Accepted,
     Chunk,
-    ClassReply,
     End,
     Message,
     Ready,
@@ -36,7 +35,6 @@ from pipeline.transport.sockets import Dealer, wait
 from tests.support.limits import promised
 from tests.support.running import (
     CONFIG,
-    TrivialClassifier,
     TrivialScorer,
     alerts_of,
     comparable,
@@ -188,25 +186,35 @@ def test_rubbish_on_every_socket_is_counted_and_ignored(
     ids = [("demo", 0, 140), ("nobody", 5, 2**62)]
     sure = np.tile(np.array([0, 0, 1, 0], np.float32), (2, 1))
     none, two = np.zeros((2, 0), np.float32), np.zeros(2, np.float32)
+    whole = np.zeros((2, 320), np.float32)
     lies: list[bytes] = [
         encode(message)
         for message in (
             End(stream="never", next_sample=0),
             Ready(model="m", device="d"),
             Accepted(stream="s", epoch=0, next_sample=0, credit=1),
-            ScoreReply(
-                ids=ids, scores=two, residuals=np.zeros((2, 320), np.float32), compute_ms=1e300
+            *(
+                ScoreReply(
+                    ids=ids,
+                    scores=scores,
+                    residuals=residuals,
+                    probabilities=probabilities,
+                    compute_ms=1e300,
+                )
+                for scores, residuals, probabilities in (
+                    (two, whole, sure),
+                    (two[:1], none, sure),
+                    (two, whole, 0 * sure),
+                    (two, whole, none),
+                )
             ),
-            ScoreReply(ids=ids, scores=two[:1], residuals=none, compute_ms=0.0),
-            ClassReply(ids=ids, probabilities=np.zeros((2, 4), np.float32), compute_ms=0.0),
-            ClassReply(ids=ids, probabilities=sure, compute_ms=1e300),
             msgspec.structs.replace(CHUNK, samples=np.frombuffer(b"123", np.uint8)),
             msgspec.structs.replace(CHUNK, flags=np.ones(1, np.uint8)),
         )
     ]
     lies += [rng.bytes(int(n)) for n in rng.integers(0, 400, 200)]
     with (
-        running_hub(tmp_path / "log", classify=True) as hub,
+        running_hub(tmp_path / "log") as hub,
         subscriber(hub, topics=("status/",)) as listener,
         ExitStack() as open_ends,
     ):
@@ -215,7 +223,7 @@ def test_rubbish_on_every_socket_is_counted_and_ignored(
             rude = open_ends.enter_context(Dealer(hub.endpoints[name]))
             for lie in lies:
                 until(lambda r=rude, x=lie: r.send(x) or bool(wait([r], 0.02)))
-        with running_worker(hub, TrivialClassifier()):
+        with running_worker(hub):
             feed(hub, "demo", demo)
             received = receive_until_ended(listener, "demo")
     last = [m for m in received if isinstance(m, Status)][-1]

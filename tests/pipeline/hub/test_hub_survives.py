@@ -21,8 +21,8 @@ from pipeline.log.lock import LogLock
 from pipeline.log.reader import LogReader
 from pipeline.log.store import AlertLog
 from pipeline.schema.messages import (
+    SCORING_VERSION,
     Accepted,
-    ClassReply,
     End,
     Entry,
     Hello,
@@ -50,28 +50,28 @@ from tests.support.running import (
     CONFIG,
     DEADLINE_S,
     SUPERVISOR,
-    TrivialClassifier,
     TrivialScorer,
     until,
 )
 
 pytestmark = pytest.mark.system
 
+READY = Ready(model="m", device="cpu", version=SCORING_VERSION)
 DIED = encode_json(Died(process="source", code=-9, times=1, token=SUPERVISOR))
 
 
 def scored(one: HubByHand, worker: Dealer) -> None:
-    """Score and classify what the hub hands out just now."""
-    scorer, classifier = TrivialScorer(), TrivialClassifier()
-    worker.send(encode(Ready(model="m", device="cpu", classifies=True)))
+    """Score what the hub hands out just now."""
+    scorer = TrivialScorer()
+    worker.send(encode(READY))
     one.turns(1)
     for frame in worker.receive():
-        worker.send(encode(answer(scorer, classifier, frame)))
+        worker.send(encode(answer(scorer, frame)))
         one.turns(1)
 
 
 def all_scored(one: HubByHand, worker: Dealer) -> None:
-    """Score and classify until nothing is pending."""
+    """Score until nothing is pending."""
 
     def done() -> bool:
         scored(one, worker)
@@ -235,8 +235,8 @@ def test_a_chunk_that_was_taken_half_is_taken_again(
 def test_a_restored_hub_runs_under_another_threshold(
     tmp_path: Path, minute: NDArray[np.float32], threshold: float
 ) -> None:
-    """The journal names classes of beats that no longer ask for one, or lacks those that do now."""
-    with hub_by_hand(tmp_path / "log", classify=True) as one:
+    """What the journal brings back of the scorer counts; the verdicts are those of now."""
+    with hub_by_hand(tmp_path / "log") as one:
         source, worker = one.connect("ingest"), one.connect("work")
         for n in range(60):
             one.accepted(source, chunk(n + 1, minute[360 * n : 360 * (n + 1)]))
@@ -244,10 +244,10 @@ def test_a_restored_hub_runs_under_another_threshold(
             scored(one, worker)
         all_scored(one, worker)
         events = [decode_entry(data).event for _, data in one.hub._log.entries()]
-        assert any(isinstance(event, ClassReply) for event in events)
+        assert any(isinstance(event, ScoreReply) for event in events)
         beats = one.hub._streams.sessions["s"].stream.counters.beats
     other = dataclasses.replace(CONFIG, threshold=threshold, learning_threshold=threshold)
-    with hub_by_hand(tmp_path / "log", classify=True, live_score=other) as one:
+    with hub_by_hand(tmp_path / "log", live_score=other) as one:
         one.later_s = 1.0
         all_scored(one, one.connect("work"))
         counters = one.hub._streams.sessions["s"].stream.counters
@@ -405,17 +405,6 @@ def test_showing_an_alert_needs_no_log_that_can_be_written(
         shown = decode_control_reply(one.ask(control, encode_json(Show(seq=1))))
         assert shown.error == ""
         assert [alert.seq for alert in shown.alerts] == [1]
-
-
-def test_state_of_a_hub_with_a_classifier_is_none_for_one_without(tmp_path: Path) -> None:
-    """Its beats would ask for classes that nobody names, and all behind them would wait."""
-    with hub_by_hand(tmp_path / "log", classify=True) as one:
-        one.accepted(one.connect("ingest"), chunk(1))
-        one.closed()
-    with hub_by_hand(tmp_path / "log", classify=False) as one:
-        assert "with a classifier" in one.hub._outbox.fault
-        one.accepted(one.connect("ingest"), chunk(1, session="b"))
-        assert one.hub._streams.sessions["s"].stream.state.beats.rr_context is None
 
 
 def test_ctrl_c_ends_a_hub_in_order(tmp_path: Path) -> None:
@@ -633,15 +622,18 @@ def test_a_scorer_whose_answers_are_of_no_use_is_none(
             one.accepted(source, chunk(n + 1, minute[360 * n : 360 * (n + 1)]))
         for _ in range(60):
             one.later_s += 0.25
-            worker.send(encode(Ready(model="m", device="cpu", classifies=True)))
+            worker.send(encode(READY))
             one.turns(1)
             for frame in worker.receive():
                 request = decode(frame)
                 assert isinstance(request, ScoreRequest)
                 nothing = np.full(len(request.ids), np.nan, "<f4")
-                residuals = np.zeros((len(request.ids), 320), "<f4")
                 reply = ScoreReply(
-                    ids=request.ids, scores=nothing, residuals=residuals, compute_ms=1.0
+                    ids=request.ids,
+                    scores=nothing,
+                    residuals=np.zeros((len(request.ids), 320), "<f4"),
+                    probabilities=np.full((len(request.ids), 4), 0.25, "<f4"),
+                    compute_ms=1.0,
                 )
                 worker.send(encode(reply))
                 one.turns(1)

@@ -27,7 +27,6 @@ from pipeline.log.tombstones import FORGOTTEN, RECORD, record, tombstone
 from pipeline.log.verify import Verification, verify
 from pipeline.schema.messages import (
     Acknowledged,
-    ClassReply,
     End,
     Entry,
     Event,
@@ -64,9 +63,16 @@ def events() -> list[Event]:
     scores = np.ones(3, "<f4")
     classes = np.full((3, 4), 0.25, "<f4")
     of_both: list[Event] = [
-        ScoreReply(ids=ids, scores=scores, residuals=windows, compute_ms=1.0),
-        ScoreReply(ids=ids[:1], scores=scores[:1], residuals=windows[:1], compute_ms=1.0),
-        ClassReply(ids=ids, probabilities=classes, compute_ms=1.0),
+        ScoreReply(
+            ids=ids[:n],
+            scores=scores[:n],
+            residuals=windows[:n],
+            probabilities=classes[:n],
+            compute_ms=1.0,
+        )
+        for n in (3, 1)
+    ]
+    of_both += [
         GivenUp(ids=ids),
         Acknowledged(stream="", episode=""),
     ]
@@ -279,7 +285,7 @@ def test_events_of_others_are_untouched_and_stay_readable(stream: str, at: int) 
     assert stream not in repr(again)
     if stream not in repr(event):
         assert left is event
-    elif not isinstance(event, ScoreReply | ClassReply | GivenUp):
+    elif not isinstance(event, ScoreReply | GivenUp):
         assert left is NOTHING
     else:
         kept = [row for row, one in enumerate(event.ids) if one[0] != stream]
@@ -287,6 +293,7 @@ def test_events_of_others_are_untouched_and_stay_readable(stream: str, at: int) 
         if isinstance(left, ScoreReply):
             assert isinstance(event, ScoreReply)
             assert np.array_equal(left.residuals, event.residuals[kept])
+            assert np.array_equal(left.probabilities, event.probabilities[kept])
 
 
 def test_strips_of_alarms_older_than_the_log_are_removed_too(tmp_path: Path) -> None:

@@ -8,15 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.constants import RR_FEATURES
+from pipeline.constants import MEASURES
 from pipeline.errors import WireError
 from pipeline.schema import messages, public, requests
 from pipeline.schema.alert import published
 from pipeline.schema.messages import (
     Accepted,
     Chunk,
-    ClassReply,
-    ClassRequest,
     End,
     Message,
     Ready,
@@ -47,27 +45,26 @@ CHUNK = Chunk(
     flags=np.array([0, 1, 2], np.uint8),
     lead="MLII",
 )
-REQUEST = ScoreRequest(ids=[("100", 0, 7), ("b", 1, 8)], windows=np.zeros((2, 320), np.float32))
-REPLY = ScoreReply(
-    ids=[("100", 0, 7)],
-    scores=np.zeros(1, np.float32),
-    residuals=np.zeros((1, 320), np.float32),
-    compute_ms=1.25,
-)
-CLASS_REQUEST = ClassRequest(
-    ids=REQUEST.ids, windows=REQUEST.windows, rr_context=np.zeros((2, RR_FEATURES), np.float32)
+REQUEST = ScoreRequest(
+    ids=[("100", 0, 7), ("b", 1, 8)],
+    windows=np.zeros((2, 320), np.float32),
+    measures=np.zeros((2, MEASURES), np.float32),
 )
 PROBABILITIES = np.array([[0.1, 0.2, 0.3, 0.4], [0.0, 0.0, 1.0, 0.0]], np.float32)
-CLASS_REPLY = ClassReply(ids=REQUEST.ids, probabilities=PROBABILITIES, compute_ms=0.5)
+REPLY = ScoreReply(
+    ids=REQUEST.ids,
+    scores=np.zeros(2, np.float32),
+    residuals=np.zeros((2, 320), np.float32),
+    probabilities=PROBABILITIES,
+    compute_ms=1.25,
+)
 INTERNAL: list[Message] = [
     CHUNK,
     End(stream="100", epoch=1, next_sample=5),
     Accepted(stream="100", epoch=1, next_sample=5, credit=8),
-    Ready(model="student", device="cpu", credit=2, classifies=True),
+    Ready(model="student", device="cpu", credit=2, version=messages.SCORING_VERSION),
     REQUEST,
     REPLY,
-    CLASS_REQUEST,
-    CLASS_REPLY,
 ]
 ALERT = Alert(
     stream="100",
@@ -121,7 +118,7 @@ def test_arrays_travel_as_little_endian_bytes() -> None:
     fields = msgspec.msgpack.decode(messages.encode(CHUNK))
     assert fields["samples"] == np.array([0.0, np.nan, -1.5], "<f4").tobytes()
     assert fields["flags"] == b"\x00\x01\x02"
-    assert msgspec.msgpack.decode(messages.encode(REPLY))["residuals"] == bytes(4 * 320)
+    assert msgspec.msgpack.decode(messages.encode(REPLY))["residuals"] == bytes(2 * 4 * 320)
 
 
 def refused(message: Message, **fields: bytes) -> None:
@@ -140,10 +137,9 @@ def test_torn_arrays_are_refused() -> None:
     refused(CHUNK, samples=bytes(4 * (messages.MAX_CHUNK_SAMPLES + 1)), flags=b"")
     refused(REQUEST, windows=bytes(4 * 320))
     refused(REPLY, residuals=b"")
-    refused(REPLY, scores=bytes(8))
-    refused(CLASS_REQUEST, windows=bytes(4 * 320))
-    refused(CLASS_REQUEST, rr_context=bytes(4))
-    refused(CLASS_REPLY, probabilities=bytes(16))
+    refused(REPLY, scores=bytes(4))
+    refused(REQUEST, measures=bytes(4 * MEASURES))
+    refused(REPLY, probabilities=bytes(16))
 
 
 def test_a_chunk_has_a_longest_duration_on_the_wire_and_not_in_old_journals() -> None:
@@ -164,24 +160,31 @@ def test_a_chunk_has_a_longest_duration_on_the_wire_and_not_in_old_journals() ->
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_scores_and_residuals_that_are_not_finite_are_refused(value: float) -> None:
     """A faulty scorer reaches neither the baseline of a patient nor a subscriber's parser."""
-    refused(REPLY, scores=np.array([value], "<f4").tobytes())
-    refused(REPLY, residuals=np.full(320, value, "<f4").tobytes())
+    refused(REPLY, scores=np.array([value, 0.0], "<f4").tobytes())
+    refused(REPLY, residuals=np.full((2, 320), value, "<f4").tobytes())
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_requests_that_are_not_finite_are_refused(value: float) -> None:
     """What no front end cuts does not reach a model."""
-    for request in (REQUEST, CLASS_REQUEST):
-        refused(request, windows=np.full((2, 320), value, "<f4").tobytes())
-    refused(CLASS_REQUEST, rr_context=np.full((2, RR_FEATURES), value, "<f4").tobytes())
+    refused(REQUEST, windows=np.full((2, 320), value, "<f4").tobytes())
+    refused(REQUEST, measures=np.full((2, MEASURES), value, "<f4").tobytes())
 
 
 @pytest.mark.parametrize(
-    "row", [[np.nan, 0, 0, 1], [0, 0, 0, 0], [0.5, 0.5, 0.5, 0.5], [2, -1, 0, 0], [np.inf, 0, 0, 0]]
+    "row",
+    [
+        [np.nan, 0, 0, 1],
+        [0, 0, 0, 0],
+        [0.5, 0.5, 0.5, 0.5],
+        [2, -1, 0, 0],
+        [np.inf, 0, 0, 0],
+        [0.25, 0.25, 0.25, 0.2515],
+    ],
 )
 def test_what_are_no_probabilities_is_refused(row: list[float]) -> None:
-    """Four numbers of at least 0 that sum to 1, or the reply counts for nothing."""
-    refused(CLASS_REPLY, probabilities=np.array([PROBABILITIES[0], row], "<f4").tobytes())
+    """Four numbers of at least 0 that sum to 1 within a thousandth, or the reply is refused."""
+    refused(REPLY, probabilities=np.array([PROBABILITIES[0], row], "<f4").tobytes())
 
 
 def test_a_reply_is_cut_to_some_of_its_rows() -> None:
@@ -190,17 +193,27 @@ def test_a_reply_is_cut_to_some_of_its_rows() -> None:
         ids=[("s", 0, n) for n in range(3)],
         scores=np.arange(3, dtype=np.float32),
         residuals=np.arange(3 * 320, dtype=np.float32).reshape(3, 320),
+        probabilities=np.eye(4, dtype=np.float32)[:3],
         compute_ms=1.0,
     )
     some = messages.rows_of(reply, [0, 2])
 
-    assert isinstance(some, ScoreReply)
     assert some.ids == [("s", 0, 0), ("s", 0, 2)]
     assert some.scores.tolist() == [0.0, 2.0]
     np.testing.assert_array_equal(some.residuals, reply.residuals[[0, 2]])
-    second = messages.rows_of(CLASS_REPLY, [1])
-    assert isinstance(second, ClassReply)
-    np.testing.assert_array_equal(second.probabilities, PROBABILITIES[1:])
+    np.testing.assert_array_equal(some.probabilities, reply.probabilities[[0, 2]])
+
+
+def test_messages_of_the_former_scoring_differ_from_those_of_now() -> None:
+    """An old request or reply is no message; an old scorer says so when it is ready."""
+    request = msgspec.msgpack.decode(messages.encode(REQUEST))
+    reply = msgspec.msgpack.decode(messages.encode(REPLY))
+    del request["measures"], reply["probabilities"]
+    for frame in (request, reply, {"type": "classify", **request}, {"type": "classified", **reply}):
+        with pytest.raises(WireError):
+            messages.decode(msgspec.msgpack.encode(frame))
+    ready = {"type": "ready", "model": "m", "device": "cpu", "classifies": True}
+    assert messages.decode(msgspec.msgpack.encode(ready)).version == 1 < messages.SCORING_VERSION
 
 
 @given(st.binary(max_size=300))

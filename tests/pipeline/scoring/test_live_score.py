@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
+from pipeline.scoring import live_score
 from pipeline.scoring.live_score import (
     COMPONENTS,
     LEARNING_BEATS,
@@ -15,9 +16,9 @@ from pipeline.scoring.live_score import (
     TYPICAL_WEIGHT,
     UNIVERSAL,
     WEIGHTS,
-    LiveScore,
     LiveScoreConfig,
     Scale,
+    Verdict,
     wrong_ticks,
 )
 
@@ -35,6 +36,21 @@ CONFIG = LiveScoreConfig(
     learning_threshold=1.4,
 )
 T = np.arange(320)
+EVEN = np.full(4, 0.25, dtype=np.float32)
+
+
+class LiveScore(live_score.LiveScore):
+    """The live score of beats of which no class is known."""
+
+    def score(
+        self,
+        window: NDArray[np.float32],
+        rr_s: float,
+        model_score: float,
+        probabilities: NDArray[np.float32] = EVEN,
+    ) -> Verdict:
+        """Score a beat."""
+        return super().score(window, rr_s, model_score, probabilities)
 
 
 def normal(rng: np.random.Generator) -> NDArray[np.float32]:

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.files.classifier import SHIPPED_CLASSIFIER
 from models.files.student import SHIPPED_STUDENT, load_student
-from models.inference.classifier import ClassifierScorer
+from models.inference.beat_scorer import load_scorer
 from models.inference.student import StudentScorer
-from pipeline.constants import RR_FEATURES
+from pipeline.constants import MEASURES
 from pipeline.scoring.live_score import LiveScore
 from pipeline.signal.quality import Reason
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import Segment
 from pipeline.signal.segmenter import Segmenter
+from pipeline.stream.embedded import score_beats
 from pipeline.stream.stream import Stream
 from replay.demo import NOISE_S
 from replay.headers import DEMO_RECORD
@@ -29,6 +29,7 @@ from tests.support.running import CONFIG, TrivialScorer
 
 ARRAYS = ("r_samples", "samples", "ready_samples", "rr_s", "windows", "spans_mv", "reasons")
 BATCHES = (1, 8, 64, 256)
+EVEN = np.full(4, 0.25, dtype=np.float32)
 
 
 def demo(seconds: float) -> tuple[np.ndarray, np.ndarray]:
@@ -114,8 +115,7 @@ def test_stream_continues_from_a_copy_anywhere(
 
         def answer() -> None:
             for beat in waiting:
-                scored = scorer.score(beat.window[None])
-                stream.beats.scored(beat.id, float(scored.scores[0]), scored.residuals[0], 0.0)
+                score_beats(stream, [beat], scorer)
             waiting.clear()
             for one in stream.drain():
                 received.extend([one.note, *one.alerts])
@@ -173,25 +173,20 @@ def test_batches_do_not_change_what_is_decided(sizes: list[int]) -> None:
 
     assert scores.tobytes() == alone.scores.tobytes()
     for window, one, other in zip(x, alone.scores.tolist(), scores.tolist(), strict=True):
-        assert live.score(window, 0.8, one) == again.score(window, 0.8, other)
+        assert live.score(window, 0.8, one, EVEN) == again.score(window, 0.8, other, EVEN)
 
 
 @settings(max_examples=15)
 @given(sizes=st.lists(st.sampled_from(BATCHES), min_size=1, max_size=12))
 def test_batches_do_not_change_the_class(sizes: list[int]) -> None:
-    """R22: probabilities differ by less than 1e-5, and no class but of two as probable does."""
-    if not SHIPPED_CLASSIFIER.is_file():
-        pytest.skip("no classifier ships")
+    """R22: the shipped scorer's probabilities are the same, bit for bit."""
     x = windows()
-    context = np.random.default_rng(0).normal(0, 1, (len(x), RR_FEATURES)).astype(np.float32)
-    classifier = ClassifierScorer.load()
-    together = classifier.classify(x, context)
+    measures = np.random.default_rng(0).normal(0, 1, (len(x), MEASURES)).astype(np.float32)
+    scorer = load_scorer(device="cpu")
+    together = scorer.score(x, measures).probabilities
 
     parts = in_batches(len(x), sizes)
-    named = np.concatenate([classifier.classify(x[part], context[part]) for part in parts])
+    named = [scorer.score(x[part], measures[part]).probabilities for part in parts]
 
-    assert np.abs(named - together).max() <= 1e-5
-    highest = np.sort(together, axis=1)
-    clear = highest[:, -1] - highest[:, -2] > 2e-5
-    assert (named.argmax(axis=1) == together.argmax(axis=1))[clear].all()
-    assert clear.mean() > 0.9
+    assert np.concatenate(named).tobytes() == together.tobytes()
+    np.testing.assert_allclose(together.sum(axis=1), 1.0, atol=1e-5)

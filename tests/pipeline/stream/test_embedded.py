@@ -3,19 +3,18 @@
 import numpy as np
 import pytest
 
+from pipeline.schema.messages import FLAG_LEAD_OFF
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import BATCH, EmbeddedRunner, Outcome
 from replay.synthetic import PatientConfig, SyntheticPatient
-from tests.support.running import CONFIG, TrivialClassifier, TrivialScorer
+from tests.support.running import CONFIG, TrivialScorer
 
 SIGNAL = SyntheticPatient(PatientConfig(ectopic=0.1, seed=3)).generate(120 * 360)
 
 
-def outcomes(
-    step: int, classifier: TrivialClassifier | None = None
-) -> tuple[EmbeddedRunner, list[Outcome]]:
+def outcomes(step: int) -> tuple[EmbeddedRunner, list[Outcome]]:
     """Run the synthetic patient in blocks of ``step`` samples."""
-    runner = EmbeddedRunner("p", 360.0, TrivialScorer(), CONFIG, classifier=classifier)
+    runner = EmbeddedRunner("p", 360.0, TrivialScorer(), CONFIG)
     blocks = (
         SampleBlock(a, SIGNAL.samples[a : a + step], SIGNAL.flags[a : a + step])
         for a in range(0, SIGNAL.samples.size, step)
@@ -37,12 +36,11 @@ def test_every_beat_is_published_once_and_in_order(step: int) -> None:
     assert sum(note.anomalous for note in notes) == runner.counters.anomalous
 
 
-@pytest.mark.parametrize("classify", [False, True])
-def test_blocks_change_nothing(classify: bool) -> None:
+def test_blocks_change_nothing() -> None:
     """The same alerts, classes included and without latencies, for any length of block."""
     alerts = []
     for step in (SIGNAL.samples.size, 1000, 97):
-        _, results = outcomes(step, TrivialClassifier() if classify else None)
+        _, results = outcomes(step)
         alerts.append(sorted((a for outcome in results for a in outcome.alerts), key=repr))
     assert alerts[0]
     assert alerts[0] == alerts[1] == alerts[2]
@@ -51,15 +49,21 @@ def test_blocks_change_nothing(classify: bool) -> None:
     assert sum(kinds.values()) == sum(alert.state == "on" for alert in alerts[0])
 
 
-def test_classifier_sees_the_anomalous_beats_alone() -> None:
-    """The second stage costs what the anomalous beats cost."""
-    classifier = TrivialClassifier()
-    runner, results = outcomes(1000, classifier)
-    classes = [note.beat_class for outcome in results for note in outcome.beats if note.anomalous]
+def test_every_analysable_beat_is_scored_and_named_in_one_request() -> None:
+    """A window goes to the scorer once; what cannot be analysed has neither score nor class."""
+    scorer = TrivialScorer()
+    runner = EmbeddedRunner("p", 360.0, scorer, CONFIG)
+    flags = SIGNAL.flags.copy()
+    flags[3600:7200] |= FLAG_LEAD_OFF
+    blocks = [SampleBlock(0, SIGNAL.samples, flags=flags)]
+    notes = [note for one in runner.run(blocks) for note in one.beats]
 
-    assert 0 < classifier.windows == runner.counters.anomalous < runner.counters.beats
-    assert None not in classes
-    assert len(classes) == classifier.windows
+    assert scorer.windows == sum(note.analysable for note in notes) == runner.counters.windows
+    assert {note.analysable for note in notes} == {True, False}
+    for note in notes:
+        assert (note.beat_class is None) == (not note.analysable)
+        assert (note.class_probabilities is None) == (not note.analysable)
+    assert {note.beat_class for note in notes if not note.anomalous} > {None, "N"}
 
 
 def test_nothing_in_nothing_out() -> None:

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.system
 FS_HZ = 250.0
 PATIENT = PatientConfig(ectopic=0.2, pause=0.05, leadoff=0.02, fs=FS_HZ, seed=7)
 SIGNAL = SyntheticPatient(PATIENT).generate(round(80 * FS_HZ))
+EVEN = np.full(4, 0.25, np.float32)
 SAVED_AT = round(20.3 * FS_HZ)
 INTEGERS = (-(2**63), -(2**62), -(2**31), -1000, -1, 0, 1, 2, 7, 255, 481, 2**31, 2**53, 2**63 - 1)
 FLOATS = (float("nan"), float("inf"), -float("inf"), 1e308, -1e308, -1.0, 0.0, 1.0, 1e9)
@@ -39,7 +40,7 @@ def _take(stream: Stream, begin: int, end: int) -> None:
             a, SIGNAL.samples[a:b], flags=SIGNAL.flags[a:b], stamp_s=1e9 + b / FS_HZ
         )
         for beat in stream.take(block).windows:
-            stream.beats.scored(beat.id, 0.5, np.zeros(320, np.float32), 0.0)
+            stream.beats.scored(beat.id, 0.5, np.zeros(320, np.float32), EVEN, 0.0)
         stream.drain()
 
 

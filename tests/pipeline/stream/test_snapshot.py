@@ -9,47 +9,47 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.constants import MEASURES
 from pipeline.errors import SnapshotError
 from pipeline.schema.state import State
 from pipeline.signal.kernels.candidates import WAITING
 from pipeline.signal.samples import SampleBlock
+from pipeline.stream.embedded import score_beats
 from pipeline.stream.snapshot import STATE_VERSION, pack, unpack
 from pipeline.stream.stream import Stream, StreamState
 from replay.synthetic import PatientConfig, SyntheticPatient
-from tests.support.running import CONFIG, TrivialClassifier, TrivialScorer
+from tests.support.running import CONFIG, TrivialScorer
 
 FS_HZ = 250.0
 PATIENT = PatientConfig(ectopic=0.1, sve=0.05, pause=0.02, leadoff=0.02, fs=FS_HZ, seed=5)
 SIGNAL = SyntheticPatient(PATIENT).generate(round(600 * FS_HZ))
 
 
-def begun(state: StreamState | None = None, *, classify: bool = True) -> Stream:
+def begun(state: StreamState | None = None) -> Stream:
     """Return a stream as every one of these tests begins it, or goes on with it."""
-    return Stream("p", FS_HZ, CONFIG, lambda: 0.0, classify=classify, state=state)
+    return Stream("p", FS_HZ, CONFIG, lambda: 0.0, state=state)
 
 
-def restored(data: bytes, *, classify: bool = True) -> Stream:
+def restored(data: bytes) -> Stream:
     """Return a stream that goes on from bytes."""
-    return begun(unpack(data, StreamState), classify=classify)
+    return begun(unpack(data, StreamState))
 
 
-def saved(stream: Stream, *, classify: bool = True) -> Stream:
+def saved(stream: Stream) -> Stream:
     """Return another stream that was restored from the bytes of ``stream``."""
-    return restored(pack(stream.state), classify=classify)
+    return restored(pack(stream.state))
 
 
 class Run:
     """A stream, its scorer, and all that it published."""
 
-    def __init__(self, *, classify: bool) -> None:
-        self.stream = begun(classify=classify)
+    def __init__(self) -> None:
+        self.stream = begun()
         self.published: list[str] = []
-        self._classify = classify
-        self._unscored: list[tuple[object, np.ndarray]] = []
 
     def save(self) -> None:
         """Go on with a stream that was restored from bytes."""
-        self.stream = saved(self.stream, classify=self._classify)
+        self.stream = saved(self.stream)
 
     def take(self, a: int, b: int) -> None:
         """Push samples; a step of the source's clock and its stamps included."""
@@ -59,35 +59,25 @@ class Run:
         self._absorb(taken)
 
     def score(self, most: int) -> None:
-        """Bring back up to ``most`` scores, and the classes of what they show."""
-        for window_id, window in self._unscored[:most]:
-            batch = TrivialScorer().score(window[None])
-            wanted = self.stream.beats.scored(
-                window_id, float(batch.scores[0]), batch.residuals[0], 0.0
-            )
-            for beat in wanted:
-                row = TrivialClassifier().classify(beat.window[None], beat.rr_context[None])[0]
-                self.stream.beats.classified(beat.id, row, 0.0)
-        del self._unscored[:most]
+        """Bring back up to ``most`` scores and classes."""
+        score_beats(self.stream, self.stream.beats.waiting[:most], TrivialScorer())
         for one in self.stream.drain():
             self.published += [repr(one.note), *map(repr, one.alerts)]
 
     def finish(self) -> list[str]:
         """End the stream; return all that was published, and its counters and alarms."""
         self._absorb(self.stream.finish())
-        self.score(len(self._unscored))
+        self.score(len(self.stream.beats.waiting))
         self.published += map(repr, self.stream.close())
         return [*self.published, repr(self.stream.counters), repr(self.stream.alarms)]
 
     def _absorb(self, taken: object) -> None:
-        self._unscored += [(beat.id, beat.window) for beat in taken.windows]
         self.published += map(repr, taken.alerts)
 
 
-@pytest.mark.parametrize("classify", [False, True])
-def test_restored_at_every_boundary_of_chunks_the_output_is_identical(classify: bool) -> None:
+def test_restored_at_every_boundary_of_chunks_the_output_is_identical() -> None:
     """Ten minutes, saved and restored after every chunk: the same beats, alerts and counters."""
-    kept, interrupted = Run(classify=classify), Run(classify=classify)
+    kept, interrupted = Run(), Run()
     for a in range(0, SIGNAL.samples.size, 500):
         for run in (kept, interrupted):
             run.take(a, a + 500)
@@ -115,7 +105,7 @@ def test_restored_anywhere_the_output_is_identical(
     steps: list[tuple[int, str, int, bool]],
 ) -> None:
     """With gaps, repeats, holes that are filled late and new epochs, saved at any of them."""
-    kept, interrupted = Run(classify=True), Run(classify=True)
+    kept, interrupted = Run(), Run()
     at = epoch = 0
     for length, how, scores, save in steps:
         at += 400 if how == "skip" else 0
@@ -146,7 +136,7 @@ def test_acknowledged_and_latched_alarms_are_in_the_state() -> None:
 
 def busy_state() -> bytes:
     """Return the state of a stream with all kinds of memory in it."""
-    run = Run(classify=True)
+    run = Run()
     for a in range(0, 5_000, 500):
         run.take(a, a + 500)
         run.score(2)
@@ -195,6 +185,21 @@ def test_state_before_structs_is_refused_by_name() -> None:
         restored(data)
 
 
+def test_measures_of_waiting_beats_are_restored_bit_for_bit() -> None:
+    """A scorer that is asked again after a restart sees the same, and so do later beats."""
+    kept = begun(unpack(BUSY, StreamState))
+    again = saved(kept)
+    rest = SIGNAL.samples[5_300:9_000]
+    for stream in (kept, again):
+        stream.take(SampleBlock(5_300, rest))
+    waiting = [
+        [(beat.id, beat.measures.tobytes()) for beat in stream.beats.waiting]
+        for stream in (kept, again)
+    ]
+    assert waiting[0] == waiting[1]
+    assert len(waiting[0]) > 10
+
+
 def changed(change: Callable[[StreamState], None]) -> bytes:
     """Return a state in which something was changed."""
     state = unpack(BUSY, StreamState)
@@ -206,7 +211,7 @@ WRONG: dict[str, Callable[[StreamState], None]] = {
     "an array of another dtype": lambda s: setattr(s.segmenter, "tail", np.zeros(2048)),
     "an array of another shape": lambda s: setattr(s.segmenter, "raw", np.zeros(2)),
     "a window of another length": lambda s: setattr(
-        s.beats.unscored[0], "window", np.zeros(3, np.float32)
+        s.beats.beats[0], "window", np.zeros(3, np.float32)
     ),
     "the resampler of another rate": lambda s: setattr(
         s.segmenter, "history", np.zeros(0, np.float32)
@@ -214,12 +219,23 @@ WRONG: dict[str, Callable[[StreamState], None]] = {
     "an index that a kernel would follow": (
         lambda s: s.segmenter.detector.__setitem__(WAITING, 10**9)
     ),
-    "a beat of another stream": lambda s: setattr(s.beats.unscored[0], "id", ("q", 0, 1)),
+    "a beat of another stream": lambda s: setattr(s.beats.beats[0], "id", ("q", 0, 1)),
     "an alarm of no kind": lambda s: s.alarms.machine.alarms.update(
         x=next(iter(s.alarms.machine.alarms.values()))
     ),
     "a text for a number": lambda s: setattr(s, "epoch", "0"),
-    "a state of a hub without a classifier": lambda s: setattr(s.beats, "rr_context", None),
+    "a beat with too few measures": lambda s: setattr(
+        s.beats.beats[0], "measures", np.zeros(MEASURES - 1, np.float32)
+    ),
+    "a beat that no scorer would take": (
+        lambda s: s.beats.beats[0].measures.__setitem__(3, np.nan)
+    ),
+    "a beat with probabilities that are none": lambda s: setattr(
+        s.beats.beats[0], "probabilities", np.full(4, np.nan, np.float32)
+    ),
+    "places of measures that a kernel would follow": (
+        lambda s: s.features.counters.__setitem__(slice(None), 10**9)
+    ),
 }
 
 

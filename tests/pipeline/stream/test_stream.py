@@ -5,18 +5,20 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from pipeline.alarms.atrial_fibrillation import BIAS, WEIGHTS, AtrialMeasures, AtrialState
+from pipeline.constants import MEASURES
 from pipeline.schema.messages import FLAG_LEAD_OFF
 from pipeline.schema.public import Alert, BeatNote
 from pipeline.scoring.beat import Beat
+from pipeline.scoring.beat_features import BeatFeatures
 from pipeline.scoring.live_score import COMPONENTS, LiveScoreConfig, Scale
-from pipeline.scoring.rr_context import RRContext
+from pipeline.signal.quality import Reason
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.beat_report import BeatReport
 from pipeline.stream.stream import Stream, StreamUpdate
@@ -41,22 +43,18 @@ class Clock:
         return self.now
 
 
-def fake_score(beat: Beat) -> tuple[float, NDArray[np.float32]]:
-    """Score by the window alone, as every scorer must."""
+def fake_score(beat: Beat) -> tuple[float, NDArray[np.float32], NDArray[np.float32]]:
+    """Score by the window and name the class by window and measures, as every scorer must."""
     residual = beat.window - np.roll(beat.window, 3)
-    return float(np.mean(np.square(residual))) + 1e-3, residual
+    weights = np.square(np.sin(beat.window.reshape(4, -1).sum(axis=1) + beat.measures[1:5])) + 1e-3
+    probabilities = (weights / weights.sum()).astype(np.float32)
+    return float(np.mean(np.square(residual))) + 1e-3, residual, probabilities
 
 
-def fake_class(beat: Beat) -> NDArray[np.float32]:
-    """Name the class by window and rhythm alone, as every classifier must."""
-    quarters = beat.window.reshape(4, -1).sum(axis=1) + beat.rr_context[:4]
-    weights = np.square(np.sin(quarters)) + 1e-3
-    return (weights / weights.sum()).astype(np.float32)
-
-
-def answer(stream: Stream, beats: Sequence[Beat], compute_s: float = 0.0) -> list[Beat]:
-    """Bring the scores of ``beats`` back; return the beats that want a class then."""
-    return [b for beat in beats for b in stream.beats.scored(beat.id, *fake_score(beat), compute_s)]
+def answer(stream: Stream, beats: Sequence[Beat], compute_s: float = 0.0) -> None:
+    """Bring the scores and classes of ``beats`` back."""
+    for beat in beats:
+        stream.beats.scored(beat.id, *fake_score(beat), compute_s)
 
 
 @cache
@@ -74,26 +72,22 @@ def patient(fs_hz: float) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
 
 
 def play(
-    fs_hz: float, edges: Sequence[int], order: np.random.Generator | None, *, classify: bool
+    fs_hz: float, edges: Sequence[int], order: np.random.Generator | None
 ) -> tuple[list[Alert], list[BeatNote]]:
     """Run the patient through a stream cut at ``edges``; answers return late and shuffled."""
     x, flags = patient(fs_hz)
-    stream = Stream("p", fs_hz, CONFIG, lambda: 0.0, classify=classify)
+    stream = Stream("p", fs_hz, CONFIG, lambda: 0.0)
     alerts: list[Alert] = []
     published: list[BeatReport] = []
-    waiting: deque[tuple[Beat, bool]] = deque()
+    waiting: deque[Beat] = deque()
 
     def absorb(taken: StreamUpdate, least: int) -> None:
         alerts.extend(taken.alerts)
-        waiting.extend((beat, False) for beat in taken.windows)
+        waiting.extend(taken.windows)
         while len(waiting) > least:
             if order is not None:
                 waiting.rotate(int(order.integers(0, 5)))
-            beat, scored = waiting.popleft()
-            if scored:
-                stream.beats.classified(beat.id, fake_class(beat), 0.0)
-            else:
-                waiting.extend((one, True) for one in answer(stream, [beat]))
+            answer(stream, [waiting.popleft()])
         published.extend(stream.drain())
 
     for a, b in pairwise(edges):
@@ -107,14 +101,14 @@ def play(
 
 
 @cache
-def whole(fs_hz: float, *, classify: bool) -> tuple[list[Alert], list[BeatNote]]:
+def whole(fs_hz: float) -> tuple[list[Alert], list[BeatNote]]:
     """Return what one chunk and answers in order give."""
-    return play(fs_hz, [0, len(patient(fs_hz)[0])], None, classify=classify)
+    return play(fs_hz, [0, len(patient(fs_hz)[0])], None)
 
 
 def test_the_patient_shows_what_the_property_is_about() -> None:
     """The signal of the property test raises alerts of every kind."""
-    alerts, notes = whole(360.0, classify=False)
+    alerts, notes = whole(360.0)
     kinds = {(alert.kind, alert.state) for alert in alerts}
 
     assert {("asystole", "on"), ("asystole", "latched"), ("lead_off", "on")} <= kinds
@@ -127,86 +121,107 @@ def test_the_patient_shows_what_the_property_is_about() -> None:
     st.sampled_from([360.0, 250.0, 128.0]),
     st.lists(st.integers(0, 60 * 128), max_size=40),
     st.integers(0, 2**32 - 1),
-    st.booleans(),
 )
 def test_neither_chunks_nor_the_order_of_answers_change_what_is_published(
-    fs_hz: float, cuts: list[int], seed: int, classify: bool
+    fs_hz: float, cuts: list[int], seed: int
 ) -> None:
     """Any cutting, scores and classes late and in any order: the same beats and alerts."""
     n = len(patient(fs_hz)[0])
     edges = [0, *sorted(min(n, round(cut * fs_hz / 128)) for cut in cuts), n]
     order = np.random.default_rng(seed)
-    assert play(fs_hz, edges, order, classify=classify) == whole(fs_hz, classify=classify)
+    assert play(fs_hz, edges, order) == whole(fs_hz)
 
 
-def test_class_is_published_of_anomalous_beats_alone_and_changes_nothing_else() -> None:
-    """With a classifier, alerts and beats are what they are without one, and name the class."""
-    plain, classified = whole(360.0, classify=False), whole(360.0, classify=True)
-    replace = msgspec.structs.replace
-    bare = [replace(alert, beat_class=None, class_probabilities=None) for alert in classified[0]]
-
-    assert sorted(bare, key=repr) == plain[0]
-    assert [
-        replace(note, beat_class=None, class_probabilities=None) for note in classified[1]
-    ] == plain[1]
-    assert all((note.beat_class is not None) == note.anomalous for note in classified[1])
-    explained = [bool(note.reason) and bool(note.shares) and bool(note.ticks) for note in plain[1]]
-    assert explained == [note.anomalous for note in plain[1]]
-    classes = {note.sample: note.beat_class for note in classified[1]}
-    assert {"N", "S", "V", "F"} >= set(filter(None, classes.values())) > {"V"}
-    for alert in classified[0]:
-        if (alert.kind, alert.state) != ("anomalous_beat", "on"):
-            assert alert.beat_class is alert.class_probabilities is None
+def test_class_is_published_of_every_analysable_beat() -> None:
+    """With its probabilities; an alarm of anomalous beats has the class of its beat."""
+    alerts, notes = whole(360.0)
+    assert {note.analysable for note in notes} == {True, False}
+    assert {note.anomalous for note in notes} == {True, False}
+    for note in notes:
+        assert (note.beat_class is not None) == note.analysable
+        assert bool(note.reason) == bool(note.shares) == bool(note.ticks) == note.anomalous
+        if note.class_probabilities is None:
+            assert not note.analysable
             continue
-        assert alert.beat_class == classes[alert.sample]
-        assert alert.class_probabilities is not None
-        assert list(alert.class_probabilities) == ["N", "S", "V", "F"]
-        assert sum(alert.class_probabilities.values()) == pytest.approx(1.0, abs=0.003)
-        most = max(alert.class_probabilities.values())
-        assert alert.class_probabilities[alert.beat_class] == most
+        assert list(note.class_probabilities) == ["N", "S", "V", "F"]
+        assert sum(note.class_probabilities.values()) == pytest.approx(1.0, abs=0.003)
+        most = max(note.class_probabilities.values())
+        assert note.class_probabilities[note.beat_class or ""] == most
+    named = {note.sample: (note.beat_class, note.class_probabilities) for note in notes}
+    assert {"N", "S", "V", "F"} == {name for name, _ in named.values() if name is not None}
+    for alert in alerts:
+        if (alert.kind, alert.state) == ("anomalous_beat", "on"):
+            assert (alert.beat_class, alert.class_probabilities) == named[alert.sample]
+        else:
+            assert alert.beat_class is alert.class_probabilities is None
 
 
-def test_beats_wait_for_the_class_of_one_before_them_and_judging_does_not() -> None:
-    """Order is a promise; the template learns on meanwhile, and asystole is reported at once."""
+def test_beats_wait_for_the_score_of_one_before_them_and_asystole_does_not() -> None:
+    """Order is a promise; an alarm of the signal alone is reported at once."""
     x, _ = patient(360.0)
-    stream = Stream("p", 360.0, CONFIG, lambda: 0.0, classify=True)
-    wanted = answer(stream, stream.take(SampleBlock(0, x[: 20 * 360])).windows)
-    assert len(wanted) >= 2
-    first, *others = wanted
-    before = [one.beat.sample for one in stream.drain()]
-    assert all(sample < first.sample for sample in before)
-    assert all(beat.verdict is not None for beat in others)
-
-    for beat in others:
-        stream.beats.classified(beat.id, fake_class(beat), 0.0)
-    assert stream.drain() == []
+    stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
+    first, *others = stream.take(SampleBlock(0, x[: 20 * 360])).windows
+    answer(stream, others)
+    assert all(report.beat.sample < first.sample for report in stream.drain())
     silence = stream.take(SampleBlock(20 * 360, x[20 * 360 : 28 * 360]))
     assert "asystole" in {alert.kind for alert in silence.alerts}
-    stream.beats.classified(first.id, fake_class(first), 0.0)
-    published = [one.beat.sample for one in stream.drain()]
+    answer(stream, [first])
+    published = [report.beat.sample for report in stream.drain()]
 
     assert published[0] == first.sample
     assert published == sorted(published)
     assert set(published) >= {beat.sample for beat in others}
 
 
-def test_rr_context_is_that_of_all_beats_before() -> None:
-    """Normal and unreadable beats are part of the past in which a class is named."""
-    x, flags = patient(360.0)
-    stream = Stream("p", 360.0, CONFIG, lambda: 0.0, classify=True)
-    taken = stream.take(SampleBlock(0, x, flags=flags))
-    for beat in answer(stream, taken.windows):
-        stream.beats.classified(beat.id, fake_class(beat), 0.0)
-    beats = [one.beat for one in stream.drain()]
-    context = RRContext()
+def test_beat_that_no_scorer_answers_for_has_no_class() -> None:
+    """It is published as not analysable, and the beats behind it are published too."""
+    x, _ = patient(360.0)
+    stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
+    first, *others = stream.take(SampleBlock(0, x[: 20 * 360])).windows
+    answer(stream, others)
+    stream.beats.give_up(first.id)
+    notes = {report.beat.sample: report.note for report in stream.drain()}
 
-    for beat in beats:
-        window = None if beat.verdict is None else beat.window
-        expected = context.note(beat.rr_s, window)
-        if beat.verdict is not None and beat.verdict.anomalous:
-            np.testing.assert_array_equal(beat.rr_context, expected)
-    kinds = {None if beat.verdict is None else beat.verdict.anomalous for beat in beats}
-    assert kinds == {None, False, True}
+    assert not notes[first.sample].analysable
+    assert notes[first.sample].beat_class is None
+    assert all(notes[beat.sample].beat_class for beat in others)
+
+
+@settings(max_examples=10)
+@given(cuts=st.lists(st.integers(0, 60 * 360), max_size=30))
+def test_measures_are_those_of_all_beats_before(cuts: list[int]) -> None:
+    """However the samples are cut: of each beat beside its past, and of atrial fibrillation."""
+    x, flags = patient(360.0)
+    stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
+    for a, b in pairwise([0, *sorted(cuts), x.size]):
+        stream.take(SampleBlock(a, x[a:b], flags=flags[a:b]))
+    stream.finish()
+    beats = stream.beats.all_pending
+    rr_s, windows = np.array([b.rr_s for b in beats]), np.stack([b.window for b in beats])
+    usable = np.array([beat.reason is Reason.OK for beat in beats])
+    expected = BeatFeatures().measure(rr_s, windows, usable, np.zeros(len(beats), dtype=bool))
+
+    measured = np.stack([beat.measures for beat in beats])
+    assert measured.shape == (len(beats), MEASURES)
+    assert measured[:, :-1].tobytes() == expected.tobytes()
+    assert np.isfinite(measured).all()
+    assert {bool(one) for one in usable} == {True, False}
+
+
+def test_evidence_of_atrial_fibrillation_is_measured_once_and_limited() -> None:
+    """It is that of the alarm, beat by beat, within 8 of 0; 0 where too little is known."""
+    x = SyntheticPatient(PatientConfig(noise=0.01, seed=4)).generate(60 * 360).samples
+    stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
+    stream.take(SampleBlock(0, x))
+    measured, atrial = [], AtrialMeasures(AtrialState.fresh())
+    for beat in stream.beats.all_pending:
+        found = atrial.of_beat(beat.rr_s, beat.window, usable=beat.reason is Reason.OK)
+        evidence = 0.0 if found is None else float(WEIGHTS @ found + BIAS)
+        measured.append((float(beat.measures[-1]), np.float32(np.clip(evidence, -8.0, 8.0))))
+
+    assert all(one == other for one, other in measured)
+    assert measured[0][0] == 0.0
+    assert min(measured)[0] < -1.0
 
 
 @pytest.mark.parametrize("fs_hz", [250.0, 360.0])
@@ -264,9 +279,9 @@ def test_latency_parts_add_up_to_the_time_on_the_clock() -> None:
     """The total runs from the arrival of the R sample to the telling, and is the parts' sum."""
     x, _ = patient(360.0)
     clock = Clock()
-    stream = Stream("p", 360.0, CONFIG, clock, classify=True)
+    stream = Stream("p", 360.0, CONFIG, clock)
     arrived: dict[int, float] = {}
-    beats = classified = 0
+    beats = 0
     for a in range(0, 20 * 360, 36):
         clock.now = (a + 36) / 360
         arrived |= dict.fromkeys(range(a, a + 36), clock.now)
@@ -274,10 +289,7 @@ def test_latency_parts_add_up_to_the_time_on_the_clock() -> None:
         clock.now += 0.001  # decoding
         taken = stream.take(SampleBlock(a, x[a : a + 36], arrived_at=chunk_at))
         clock.now += 0.004  # on the way
-        wanted = answer(stream, taken.windows, compute_s=0.002)
-        clock.now += 0.005  # to the classifier and back
-        for beat in wanted:
-            stream.beats.classified(beat.id, fake_class(beat), 0.0015)
+        answer(stream, taken.windows, compute_s=0.002)
         published_at = clock.now + 0.003
         for published in stream.drain():
             if published.beat.score is None:
@@ -289,14 +301,11 @@ def test_latency_parts_add_up_to_the_time_on_the_clock() -> None:
             expected = published_at - arrived[published.beat.sample]
             assert parts.total == pytest.approx(1e3 * expected, abs=0.01)
             assert all(getattr(parts, n) >= 0 for n in names)
-            anomalous = published.note.anomalous
-            assert parts.score == pytest.approx(3.5 if anomalous else 2.0)
-            assert parts.queue == pytest.approx(5.5 if anomalous else 2.0)
-            assert parts.deliver == pytest.approx(3.0 if anomalous else 8.0)
+            assert parts.score == pytest.approx(2.0)
+            assert parts.queue == pytest.approx(2.0)
+            assert parts.deliver == pytest.approx(3.0)
             assert parts.segment == pytest.approx(1.0)
-            classified += anomalous
     assert beats > 10
-    assert 0 < classified < beats
 
 
 def test_repeated_chunk_is_a_no_op() -> None:

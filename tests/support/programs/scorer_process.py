@@ -10,7 +10,6 @@ if __name__ == "__main__":
     parent = os.getppid()
     run_worker(
         TrivialScorer(),
-        None,
         model="m",
         device="cpu",
         work=sys.argv[1],

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.alarms.atrial_fibrillation import AtrialMeasures, AtrialState
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_SAMPLES
-from pipeline.signal.kernels import atrial, sampling
+from pipeline.scoring.beat_features import BeatFeatures
+from pipeline.signal.kernels import sampling
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
 
@@ -20,7 +22,7 @@ def compiled_before() -> bool:
 
 
 def compile_kernels() -> None:
-    """Compile or load every kernel by running a few seconds of a pulse through a segmenter."""
+    """Compile or load every kernel: run some seconds of a pulse through the parts of a stream."""
     x = np.zeros(8 * SAMPLING_RATE_HZ, dtype=np.float32)
     x[::SAMPLING_RATE_HZ] = 1.0
     with _without_blas():
@@ -28,23 +30,10 @@ def compile_kernels() -> None:
             segmenter = Segmenter(fs_hz)
             segmenter.push(SampleBlock(0, x))
             segmenter.finish()
-        _measure_beat()
-
-
-def _measure_beat() -> None:
-    """Run the kernel that `pipeline.alarms.atrial_fibrillation` runs for each beat."""
-    atrial.measure(
-        0.8,
-        np.zeros(WINDOW_SAMPLES, dtype=np.float32),
-        True,
-        np.zeros((atrial.BEATS, atrial.COLUMNS)),
-        np.zeros((atrial.BEATS, atrial.P_TICKS), dtype=np.float32),
-        np.zeros((atrial.BEATS, atrial.QRS_TICKS), dtype=np.float32),
-        np.zeros(atrial.SIZE, dtype=np.int64),
-        np.zeros(atrial.SCRATCH),
-        np.zeros(atrial.CELLS_SHAPE, dtype=np.uint8),
-        np.zeros(atrial.MEASURES),
-    )
+        window = np.zeros(WINDOW_SAMPLES, dtype=np.float32)
+        AtrialMeasures(AtrialState.fresh()).of_beat(0.8, window, usable=True)
+        every = np.ones(1, dtype=np.bool_)
+        BeatFeatures().measure(np.full(1, 0.8), window[None], every, ~every)
 
 
 @contextmanager

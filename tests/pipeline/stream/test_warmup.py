@@ -13,8 +13,8 @@ def test_hub_imports_nothing_slow_that_it_does_not_use() -> None:
     """Neither torch nor scipy's filter design nor its linear algebra nor WFDB."""
     run(
         "import sys, monitor.cli.app, monitor.stages.hub, models.files.calibration\n"
-        "import models.files.classifier, pipeline.hub.hub, pipeline.signal.warmup\n"
-        "pipeline.signal.warmup.compile_kernels()\n"
+        "import pipeline.hub.hub, pipeline.stream.warmup\n"
+        "pipeline.stream.warmup.compile_kernels()\n"
         "slow = {'torch', 'scipy.signal', 'scipy.stats', 'scipy.linalg', 'wfdb', 'rich.console'}\n"
         "assert not slow & set(sys.modules), slow & set(sys.modules)"
     )
@@ -23,7 +23,7 @@ def test_hub_imports_nothing_slow_that_it_does_not_use() -> None:
 def test_linear_algebra_can_be_imported_after_the_kernels() -> None:
     """Only while they load it is kept away."""
     run(
-        "from pipeline.signal.warmup import compile_kernels\n"
+        "from pipeline.stream.warmup import compile_kernels\n"
         "compile_kernels()\n"
         "from scipy import linalg\n"
         "assert linalg.det([[2.0]]) == 2.0"

@@ -1,0 +1,37 @@
+"""What a scorer is given of a beat beside its window: one row of numbers.
+
+They are the measures of the beat beside its patient's own past (`pipeline.scoring.beat_features`)
+and, last, the evidence of atrial fibrillation at this beat (`pipeline.alarms.atrial_fibrillation`),
+in which an early beat is no premature atrial one. Pure.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.scoring.beat_features import FEATURE_NAMES
+
+MEASURE_NAMES: Final = (*FEATURE_NAMES, "atrial_fibrillation")
+"""The columns, `pipeline.constants.MEASURES` of them."""
+
+EVIDENCE_LIMIT: Final = 8.0
+"""Logarithms of odds are limited to this on either side: 3000 to 1 is as good as certain."""
+
+
+def with_evidence(
+    features: NDArray[np.float32], evidence: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Return the measures float32[n, MEASURES], finite, of beats.
+
+    Args:
+        features: float32[n, len(FEATURE_NAMES)], of `BeatFeatures.measure`.
+        evidence: float64[n], the logarithm of the odds of atrial fibrillation at each beat, NaN
+            where too little is known; it counts as 0 there.
+    """
+    limited = np.clip(evidence, -EVIDENCE_LIMIT, EVIDENCE_LIMIT).astype(np.float32)
+    measures: NDArray[np.float32] = np.concatenate((features, limited[:, None]), axis=1)
+    # Of a forged state no feature need be finite, and a scorer refuses a batch with such a beat,
+    # those of other patients included.
+    measures[~np.isfinite(measures)] = 0.0
+    return measures

@@ -240,7 +240,10 @@ def scan(
     ] = False,
     annotations: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Write WFDB annotations (.mon) into this folder."),
+        typer.Option(
+            help="Write WFDB annotations (.mon) into this folder: the class of each beat, "
+            "or Q where it cannot be analysed."
+        ),
     ] = None,
     pseudonyms: PseudonymKey = None,
 ) -> None:

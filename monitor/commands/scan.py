@@ -24,7 +24,8 @@ from replay.player import stream_infos
 from replay.records import RecordSource, write_beats
 
 ANNOTATOR: Final = "mon"
-"""Extension of the annotations: N for a normal beat, Q for an unclear or anomalous one."""
+"""Extension of the annotations: N, S, V or F, the class of the beat; Q where it cannot be
+analysed."""
 
 
 def scan_records(
@@ -123,5 +124,5 @@ def _print_outcome(outcome: Outcome, *, as_json: bool, beats: bool) -> None:
 
 def _write_annotations(folder: Path, record: str, notes: list[BeatNote], fs_hz: float) -> None:
     samples = np.array([note.sample for note in notes], dtype=np.int64)
-    symbols = ["N" if note.analysable and not note.anomalous else "Q" for note in notes]
+    symbols = [note.beat_class or "Q" for note in notes]
     write_beats(folder, record, ANNOTATOR, samples, symbols, fs_hz)

@@ -33,10 +33,9 @@ from models.data.measured_beats import measured
 from models.data.mitdb import DATABASE, DS1, DS1A, DS1B, database_folder
 from models.data.training_beats import CINC17, NORMAL_RHYTHM, SVDB
 from models.ec57.matching import classes_of, match_beats, match_samples
-from models.experiments.beat_folds import Unseen
 from models.files.calibration import Calibration, Threshold
 from models.files.student import load_student
-from models.inference.beat_classifier import BeatClassifier
+from models.inference.beat_classifier import BeatClassifier, Unseen
 from models.inference.student import StudentScorer, WindowScorer
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.errors import ArtifactError

@@ -62,7 +62,7 @@ def test_in_atrial_fibrillation_s_is_n(rows: np.ndarray, evidence: float) -> Non
 
     _, s, v, f = (CLASSES.index(name) for name in "NSVF")
     np.testing.assert_array_equal(found[:, [v, f]], rows[:, [v, f]])
-    np.testing.assert_allclose(found[:, s], rows[:, s] / (1 + np.exp(evidence)), rtol=1e-4)
+    np.testing.assert_allclose(found[:, s], rows[:, s] / (1 + np.exp(evidence)), atol=1e-6)
     np.testing.assert_allclose(found.sum(axis=1), rows.sum(axis=1), rtol=1e-5)
 
 

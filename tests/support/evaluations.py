@@ -6,8 +6,15 @@ from dataclasses import replace
 import numpy as np
 
 from models.data.annotated_beats import Beats, annotation_digest
+from models.evaluation.protocols.classifier import (
+    ClassFigures,
+    ClassifierResult,
+    ClassResult,
+    RecordClassFigures,
+)
 from models.evaluation.protocols.scored_beats import ScoredBeats, ScoredRecord
 from models.files.student import StudentArtifact, load_student
+from models.measure.speed import DeviceTimes
 
 NAN = float("nan")
 KNOWN = [
@@ -64,3 +71,28 @@ def scored_record(
         raised=np.array(alerted),
     )
     return ScoredRecord(name=name, hours=hours, beats=beats, alerts={"anomalous_beat": 3})
+
+
+def classifier_result(speed: DeviceTimes) -> ClassifierResult:
+    """Return figures of a classifier."""
+    names = ("N", "S", "V", "F", "none")
+    gross = ClassFigures(
+        sensitivity={"V": 93.21, "S": 72.12},
+        positive_predictivity={"V": 91.5, "S": None},
+        confusion={
+            kind: dict(zip(names, range(10 * row, 10 * row + 5), strict=True))
+            for row, kind in enumerate("NSVFQ-")
+        },
+    )
+    return ClassifierResult(
+        classifier="classifier-0",
+        counting=["Each beat once."],
+        classes=ClassResult(
+            gross=gross, per_record=[RecordClassFigures(record="200", figures=gross)]
+        ),
+        parameters=123_456,
+        trees=480,
+        file_bytes=500_000,
+        training={"optimiser": "adabound"},
+        us_per_beat=speed,
+    )

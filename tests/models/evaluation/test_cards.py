@@ -17,12 +17,6 @@ from models.evaluation.protocols.beatgan import (
     folds_result,
     student_facts,
 )
-from models.evaluation.protocols.classifier import (
-    ClassFigures,
-    ClassifierResult,
-    ClassResult,
-    RecordClassFigures,
-)
 from models.evaluation.protocols.fold_scores import score_fold
 from models.evaluation.protocols.interpatient import (
     COUNTING,
@@ -38,7 +32,13 @@ from models.measure.provenance import provenance
 from models.measure.result_json import from_json
 from models.measure.speed import BeatTime, DeviceTimes
 from pipeline.errors import ArtifactError, ConfigError
-from tests.support.evaluations import KNOWN, humps, scored_record, trained_on
+from tests.support.evaluations import (
+    KNOWN,
+    classifier_result,
+    humps,
+    scored_record,
+    trained_on,
+)
 
 SPEED = DeviceTimes(cpu=BeatTime(batch_1=321.4, batch_64=98.6))
 
@@ -72,7 +72,7 @@ def folder(tmp_path: Path) -> Path:
             threshold=5.5,
             counting=list(COUNTING),
             unseen=unseen_result([scored_record("100", KNOWN), scored_record("232", easy)]),
-            classifier=classifier(),
+            classifier=classifier_result(SPEED),
             machine=provenance(),
         ),
     )
@@ -197,31 +197,6 @@ def test_a_teacher_stands_beside_the_student_of_its_fold(folder: Path) -> None:
 
     assert f"| AUC, fold 1 | 0.5678 | {student['auc']:.4f} |" in text
     assert "1,900,000" in text
-
-
-def classifier() -> ClassifierResult:
-    """Return figures of a classifier."""
-    names = ("N", "S", "V", "F", "none")
-    gross = ClassFigures(
-        sensitivity={"V": 93.21, "S": 72.12},
-        positive_predictivity={"V": 91.5, "S": None},
-        confusion={
-            kind: dict(zip(names, range(10 * row, 10 * row + 5), strict=True))
-            for row, kind in enumerate("NSVFQ-")
-        },
-    )
-    return ClassifierResult(
-        classifier="classifier-0",
-        counting=["Each beat once."],
-        classes=ClassResult(
-            gross=gross, per_record=[RecordClassFigures(record="200", figures=gross)]
-        ),
-        parameters=123_456,
-        trees=480,
-        file_bytes=500_000,
-        training={"optimiser": "adabound"},
-        us_per_beat=SPEED,
-    )
 
 
 def test_the_classifier_has_its_card(folder: Path) -> None:

@@ -35,7 +35,13 @@ from models.measure.speed import BeatTime, DeviceTimes
 from monitor.cli import app as cli
 from monitor.measure.output import WIDTH, print_json, print_lines, print_sections, terminal_table
 from pipeline.errors import ConfigError
-from tests.support.evaluations import KNOWN, humps, scored_record, trained_on
+from tests.support.evaluations import (
+    KNOWN,
+    classifier_result,
+    humps,
+    scored_record,
+    trained_on,
+)
 
 
 def folds(*names: str) -> FoldsResult:
@@ -64,7 +70,7 @@ def unseen() -> InterpatientResult:
         threshold=5.0,
         counting=list(COUNTING),
         unseen=unseen_result([scored_record("100", KNOWN), scored_record("232", KNOWN)]),
-        classifier=None,
+        classifier=classifier_result(DeviceTimes(cpu=BeatTime(batch_1=1.0, batch_64=1.0))),
         machine=provenance(),
     )
 

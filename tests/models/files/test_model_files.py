@@ -16,6 +16,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from models.files import model_file
+from models.files.beat_trees import load_beat_trees
 from models.files.calibration import load_calibration
 from models.files.classifier import load_classifier
 from models.files.model_file import PINNED, SHIPPED, pin, read_model_file, weights_path
@@ -185,6 +186,7 @@ def test_a_shipped_description_that_was_altered_is_refused(shipped: Path) -> Non
     load_student(student)
     load_calibration(score, student)
     load_classifier(shipped / "classifier.json")
+    load_beat_trees(shipped / "beat_trees.json")
 
     score.write_bytes(score.read_bytes().replace(b'"threshold": ', b'"threshold": 1', 1))
     with pytest.raises(ArtifactError, match=r"live_score\.json is not the file that SHA256SUMS"):
@@ -219,7 +221,7 @@ def test_a_new_training_is_pinned(shipped: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"[" * 60_000, b"\xff", b"{}", b"[]", b'{"format": 3, "weights_sha256": "", "scales": 1}'],
+    [b"[" * 60_000, b"\xff", b"{}", b"[]", b'{"format": 4, "weights_sha256": "", "scales": 1}'],
 )
 def test_a_calibration_of_any_bytes_is_refused(tmp_path: Path, content: bytes) -> None:
     """Too deep, too short, another shape: the error is ours."""

@@ -1,11 +1,15 @@
-"""The scorer that ships: score, residual and class of each beat, whatever its batch."""
+"""The scorer: score, residual and class of each beat, whatever its batch."""
 
 import numpy as np
 import pytest
 
+from models.inference.beat_classifier import BeatClassifier
 from models.inference.beat_scorer import BeatScorer, load_scorer
+from models.inference.beat_trees import BeatTrees
+from models.inference.classifier import ClassifierScorer
 from models.inference.student import StudentScorer
 from pipeline.constants import MEASURES
+from tests.support.classifiers import network, stumps
 
 RNG = np.random.default_rng(0)
 WINDOWS = RNG.uniform(-1, 1, (40, 320)).astype(np.float32)
@@ -14,8 +18,9 @@ MEASURED = RNG.normal(0, 1, (40, MEASURES)).astype(np.float32)
 
 @pytest.fixture(scope="module")
 def scorer() -> BeatScorer:
-    """What ships, on the CPU."""
-    return load_scorer(device="cpu")
+    """The student that ships, on the CPU, and a class model of random weights."""
+    classes = BeatClassifier(BeatTrees(stumps()), ClassifierScorer(network(seed=1)))
+    return BeatScorer(StudentScorer.load(device="cpu"), classes)
 
 
 @pytest.mark.parametrize("batch", [1, 7, 16])
@@ -59,3 +64,12 @@ def test_measures_that_do_not_fit_are_refused(scorer: BeatScorer, measures: np.n
     """A row for each window, MEASURES columns, finite."""
     with pytest.raises(ValueError, match="measures"):
         scorer.score(WINDOWS, measures)
+
+
+def test_the_scorer_that_ships_names_beats() -> None:
+    """It loads, and says which student and which class model it has."""
+    ships = load_scorer(device="cpu")
+
+    assert ships.name == StudentScorer.load(device="cpu").name
+    assert ships.class_model == BeatClassifier.load().name
+    assert np.isfinite(ships.score(WINDOWS, MEASURED).probabilities).all()

@@ -66,3 +66,15 @@ def test_only_fetch_fetches() -> None:
     }
 
     assert able == {"monitor/commands/fetch.py"}
+
+
+def test_all_that_ships_is_packaged() -> None:
+    """Each folder of weights is in the package, that of the models of DS1 alone as well."""
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    patterns = data["package-data"]["models"]
+    weights = ROOT / "models" / "weights"
+    folders = {weights / "ds1", *(path for path in weights.rglob("*") if path.is_dir())}
+
+    assert {"weights/*"} | {
+        f"{folder.relative_to(ROOT / 'models').as_posix()}/*" for folder in folders
+    } == set(patterns)

@@ -199,7 +199,7 @@ def test_measures_are_those_of_all_beats_before(cuts: list[int]) -> None:
     beats = stream.beats.all_pending
     rr_s, windows = np.array([b.rr_s for b in beats]), np.stack([b.window for b in beats])
     usable = np.array([beat.reason is Reason.OK for beat in beats])
-    expected = BeatFeatures().measure(rr_s, windows, usable, np.zeros(len(beats), dtype=bool))
+    expected = BeatFeatures().measure(rr_s, windows, usable)
 
     measured = np.stack([beat.measures for beat in beats])
     assert measured.shape == (len(beats), MEASURES)

@@ -49,4 +49,4 @@ MEASURES: Final = 105
 """What a scorer is given of a beat beside its window: `pipeline.scoring.beat_measures` names it."""
 
 RR_FEATURES: Final = 22
-"""Length of a beat's RR context: the names are in `pipeline.scoring.rr_context`."""
+"""How many of them are the context of a beat: `pipeline.scoring.beat_features` names them."""

@@ -47,6 +47,3 @@ CLASSES: Final = ("N", "S", "V", "F")
 
 MEASURES: Final = 105
 """What a scorer is given of a beat beside its window: `pipeline.scoring.beat_measures` names it."""
-
-RR_FEATURES: Final = 22
-"""How many of them are the context of a beat: `pipeline.scoring.beat_features` names them."""

@@ -56,7 +56,7 @@ CONTEXT_NAMES: Final = (
     *("context_qrs_correlation", "context_p_correlation", "context_whole_correlation"),
     *("context_qrs_correlation_at_best_lag", "context_qrs_width", "context_qrs_height"),
 )
-"""The last of the measures, `pipeline.constants.RR_FEATURES` of them."""
+"""The last of the measures."""
 
 FEATURE_NAMES: Final = (
     *("known", "rr_to_mean_30", "rr_to_mean_80", "rr_to_mean_400", "rr_to_mean_1000"),

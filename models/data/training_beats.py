@@ -100,7 +100,8 @@ def record_names(data: Path, databases: Collection[str]) -> dict[str, tuple[str,
     folder = database_folder(data).parent
     names = {DATABASE: DS1}
     if SVDB in databases:
-        names[SVDB] = tuple(path.stem for path in find_records(str(folder / SVDB)))
+        found = find_records(str(folder / SVDB)) if (folder / SVDB).is_dir() else []
+        names[SVDB] = tuple(path.stem for path in found)
     if CINC17 in databases:
         names[CINC17] = tuple(find_labelled(folder / CINC17, *RHYTHMS))
     if not all(names.values()):

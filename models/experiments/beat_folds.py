@@ -25,13 +25,10 @@ from models.data.training_beats import (
 )
 from models.files.beat_trees import SHIPPED_TREES, load_beat_trees
 from models.files.classifier import SHIPPED_CLASSIFIER, load_classifier
-from models.inference.beat_classifier import BeatClassifier
+from models.inference.beat_classifier import BeatClassifier, Unseen
 from models.training.beat_classifier import BeatClassifierConfig, ClassifierParts, fit
 from models.training.progress import Progress
 from pipeline.errors import ArtifactError
-
-Unseen = Callable[[str], BeatClassifier]
-"""Returns the classifier for a record; raises `ArtifactError` where none is without it."""
 
 _DS1: Final = "ds1"
 
@@ -67,6 +64,8 @@ def classifiers_without(
     parts = {one: _load(folder / one, seen) for one, seen in wanted.items()}
 
     def unseen(record: str) -> BeatClassifier:
+        if record not in DS2 and not any(record in of for of in names.values()):
+            raise ArtifactError(f"no classifier is known to be without record {record!r:.40}")
         of = _DS1 if record in DS2 else f"part-{part_of(record, names)}"
         return parts[of].classifier
 

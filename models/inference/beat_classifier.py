@@ -9,6 +9,7 @@ conducted beat comes early, and there is no premature atrial beat.
 A beat's result never depends on its batch. Thread-safe: nothing changes after it is made.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -70,6 +71,11 @@ class BeatClassifier:
         by_trees = self._trees.probabilities(measures)
         by_network = self._network.classify(windows, measures[:, CONTEXT_COLUMNS])
         return without_fibrillation(joined(by_trees, by_network), measures[:, -1])
+
+
+Unseen = Callable[[str], BeatClassifier]
+"""Returns a classifier that has not seen the patient of a record; raises `ArtifactError` where
+there is none."""
 
 
 def joined(trees: Floats, network: Floats) -> Floats:

@@ -28,15 +28,13 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.cinc17 import find_labelled
 from models.data.measured_beats import measured
-from models.data.mitdb import DATABASE, DS1, DS1A, DS1B, database_folder
-from models.data.training_beats import CINC17, NORMAL_RHYTHM, SVDB
+from models.data.mitdb import DATABASE, DS1A, DS1B, database_folder
+from models.data.training_beats import CINC17, DATABASES, NORMAL_RHYTHM, SVDB, record_names
 from models.ec57.matching import classes_of, match_beats, match_samples
-from models.experiments.beat_folds import Unseen
 from models.files.calibration import Calibration, Threshold
 from models.files.student import load_student
-from models.inference.beat_classifier import BeatClassifier
+from models.inference.beat_classifier import BeatClassifier, Unseen
 from models.inference.student import StudentScorer, WindowScorer
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.errors import ArtifactError
@@ -53,7 +51,6 @@ from pipeline.signal.quality import Reason
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
 from replay.annotations import read_beats, read_flutter
-from replay.headers import find_records
 from replay.records import read_lead
 
 FALSE_ALERTS_PER_HOUR: Final = 6.0
@@ -159,11 +156,11 @@ def calibration_records(data: Path) -> list[tuple[str, str]]:
     Raises:
         InputError: a database is missing.
     """
-    folder = database_folder(data).parent
     return [
-        *((DATABASE, name) for name in DS1),
-        *((SVDB, path.stem) for path in find_records(str(folder / SVDB))),
-        *((CINC17, name) for name in find_labelled(folder / CINC17, NORMAL_RHYTHM)),
+        (database, name)
+        for database, names in record_names(data, DATABASES).items()
+        for name in names
+        if database != CINC17 or name.startswith(f"{NORMAL_RHYTHM}/")
     ]
 
 

@@ -14,8 +14,8 @@ from monitor.inputs import data_folder
 
 if TYPE_CHECKING:
     from models.data.annotated_beats import Beats
-    from models.experiments.beat_folds import Unseen
     from models.files.student import StudentArtifact
+    from models.inference.beat_classifier import Unseen
     from models.measure.result_json import Json
     from models.training.config import TrainingConfig
     from models.training.find_lr import RangeTest

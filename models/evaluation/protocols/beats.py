@@ -41,8 +41,8 @@ from models.evaluation.protocols.classifier import (
     class_result,
 )
 from models.evaluation.protocols.interpatient import APART
-from models.experiments.beat_folds import Unseen
 from models.files.calibration import load_calibration
+from models.inference.beat_classifier import Unseen
 from models.inference.student import StudentScorer
 from models.measure.metrics import average_precision, roc_auc
 from models.measure.result_json import INLINE

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -9,44 +10,54 @@ import pytest
 from models.data import beat_cache
 from models.data.beat_cache import cached_beats, code_digest
 from models.data.streamed_beats import (
-    CONTRIBUTIONS,
     Models,
     ReferenceBeats,
     StreamedBeats,
+    judged,
     reference_of,
     stream_beats,
 )
-from models.evaluation.alarms.detection import shipped
-from models.evaluation.protocols.beats import RecordBeats, figures_of
-from models.files.calibration import load_calibration
-from models.inference.classifier import ClassifierScorer
-from models.inference.student import StudentScorer
-from pipeline.constants import RR_FEATURES, WINDOW_SAMPLES
+from models.evaluation.protocols.beats import (
+    DatabaseFigures,
+    RecordBeats,
+    _probabilities,
+    figures_of,
+)
+from models.inference.beat_classifier import BeatClassifier
+from models.inference.student import ScoredWindows
+from pipeline.constants import CLASSES, MEASURES, WINDOW_SAMPLES
+from pipeline.scoring.live_score import class_contribution
 from pipeline.signal.samples import in_blocks
 from pipeline.stream.embedded import EmbeddedRunner
 from replay.annotations import Annotations
 from replay.demo import write_demo
 from replay.records import read_lead
+from tests.support.running import CONFIG, TrivialScorer
 
-NAMES = "NSVF"
+
+class Windows:
+    """The part of the trivial scorer that a student has."""
+
+    def score(self, windows: np.ndarray) -> ScoredWindows:
+        """Score float32[B, 320]."""
+        found = TrivialScorer().score(windows, np.zeros((len(windows), MEASURES), dtype=np.float32))
+        return ScoredWindows(scores=found.scores, residuals=found.residuals)
 
 
-def models() -> Models:
-    """Return what ships."""
-    return Models(StudentScorer.load(device="cpu"), ClassifierScorer.load(), load_calibration())
+MODELS = Models(Windows(), CONFIG)
 
 
 @pytest.fixture(scope="module")
 def demo_beats(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StreamedBeats]:
     """The bundled record, streamed."""
     record = write_demo(tmp_path_factory.mktemp("demo")).with_suffix("")
-    return record, stream_beats(record, models())
+    return record, stream_beats(record, MODELS)
 
 
-def record_of(
+def beats_of(
     true: str, named: str, called: str, *, name: str = "one", missed: str = ""
-) -> RecordBeats:
-    """Return a record at 1 Hz with a beat a second after the fifth minute.
+) -> tuple[RecordBeats, np.ndarray]:
+    """Return a record at 1 Hz with a beat a second after the fifth minute, and its probabilities.
 
     ``true`` and ``named`` hold a class a beat, ``called`` an x for each anomalous one; the beats
     ``missed`` follow.
@@ -54,27 +65,24 @@ def record_of(
     beats = len(true)
     samples = np.arange(301, 301 + beats)
     probabilities = np.full((beats, 4), 0.1, dtype=np.float32)
-    probabilities[np.arange(beats), [NAMES.index(one) for one in named]] = 0.7
+    probabilities[np.arange(beats), [CLASSES.index(one) for one in named]] = 0.7
     anomalous = np.array([one == "x" for one in called])
+    wanted = np.where(anomalous, CONFIG.threshold + 1.0, CONFIG.threshold - 1.0)
     classes = np.array(list(true))
     annotated = [*true.replace("-", ""), *missed]
     at = [*samples[classes != "-"].tolist(), *range(301 + beats, 301 + beats + len(missed))]
-    return RecordBeats(
+    one = RecordBeats(
         name,
         StreamedBeats(
             extent=np.array([1.0, 300.0 + beats + len(missed) + 1]),
             samples=samples,
             rr_s=np.ones(beats),
             windows=np.zeros((beats, WINDOW_SAMPLES), dtype=np.float32),
-            context=np.zeros((beats, RR_FEATURES), dtype=np.float32),
+            measures=np.zeros((beats, MEASURES), dtype=np.float32),
             analysable=np.ones(beats, dtype=bool),
             student=np.ones(beats, dtype=np.float32),
-            contributions=np.zeros((beats, len(CONTRIBUTIONS)), dtype=np.float32),
-            score=np.where(anomalous, 9.0, 1.0),
-            anomalous=anomalous,
-            held=np.zeros(beats, dtype=bool),
-            probabilities=probabilities,
-            fibrillation=np.full(beats, np.nan),
+            score=wanted - class_contribution(probabilities),
+            learning=np.zeros(beats, dtype=bool),
         ),
         ReferenceBeats(
             classes=classes,
@@ -91,29 +99,47 @@ def record_of(
             fs=1.0,
         ),
     )
+    return one, probabilities
+
+
+def figures(*parts: tuple[RecordBeats, np.ndarray]) -> DatabaseFigures:
+    """Return the figures of records, as they are named."""
+    return figures_of([one for one, _ in parts], {one.name: named for one, named in parts}, CONFIG)
 
 
 def test_the_parts_find_what_the_stream_publishes(demo_beats: tuple[Path, StreamedBeats]) -> None:
-    """Beats and live scores are those of the stream."""
+    """Beats are those of the stream, and so are score and decision with the scorer's classes."""
     record, beats = demo_beats
     info, samples = read_lead(record)
-    scorer, config = shipped()
-    runner = EmbeddedRunner("demo", info.fs_hz, scorer, config)
+    runner = EmbeddedRunner("demo", info.fs_hz, TrivialScorer(), CONFIG)
     notes = [note for one in runner.run(in_blocks(samples, 3600)) for note in one.beats]
+    probabilities = np.full((len(notes), 4), np.nan, dtype=np.float32)
+    known = beats.analysable
+    probabilities[known] = (
+        TrivialScorer().score(beats.windows[known], beats.measures[known]).probabilities
+    )
+    found = judged(beats, probabilities, CONFIG)
 
     assert beats.samples.tolist() == [note.sample for note in notes]
-    assert beats.anomalous.tolist() == [note.anomalous for note in notes]
+    assert found.anomalous.tolist() == [note.anomalous for note in notes]
     scores = [np.nan if note.score is None else note.score for note in notes]
-    np.testing.assert_allclose(beats.score, scores, atol=1e-4)
+    np.testing.assert_allclose(found.score, scores, atol=1e-4)
 
 
-def test_contributions_add_up_to_the_score(demo_beats: tuple[Path, StreamedBeats]) -> None:
-    """The live score is the sum of what is kept of its components."""
+def test_the_class_moves_the_score_and_nothing_else(
+    demo_beats: tuple[Path, StreamedBeats],
+) -> None:
+    """A beat that is surely V lies above one that is surely N by twice the limit, in each place."""
     _, beats = demo_beats
-    usable = beats.analysable
+    known = beats.analysable
+    scores = []
+    for name in "NV":
+        certain = np.zeros((known.size, 4), dtype=np.float32)
+        certain[:, CLASSES.index(name)] = 1.0
+        scores.append(judged(beats, certain, CONFIG).score[known])
 
-    total = np.nansum(beats.contributions[usable].astype(np.float64), axis=1)
-    np.testing.assert_allclose(total, beats.score[usable], atol=1e-3)
+    apart = float(np.ptp(class_contribution(np.eye(4, dtype=np.float32))))
+    np.testing.assert_allclose(scores[1] - scores[0], apart)
 
 
 def test_every_detection_has_a_reference(demo_beats: tuple[Path, StreamedBeats]) -> None:
@@ -138,48 +164,91 @@ def test_kept_beats_are_used_again_only_where_nothing_has_changed(
 
     monkeypatch.setattr(beat_cache, "stream_beats", stream)
     for code in (code_digest(), code_digest(), "other code"):
-        kept = cached_beats(record, models(), tmp_path / "cache", code)
+        kept = cached_beats(record, MODELS, tmp_path / "cache", code)
 
     assert len(streamed) == 2
     for one in dataclasses.fields(StreamedBeats):
         np.testing.assert_array_equal(getattr(kept, one.name), getattr(beats, one.name))
 
 
-def test_live_names_are_those_of_anomalous_beats() -> None:
-    """A beat that the live score lets pass is N live, and has its name otherwise."""
-    figures = figures_of([record_of("NSVVN", "NSVVS", "..x..")])
+def test_every_beat_is_named_whatever_the_live_score_says() -> None:
+    """A beat that raises no alert has its class all the same, in runs as well."""
+    found = figures(beats_of("NSVVN", "NSVVS", "..x.."))
 
-    assert figures.every_beat.classes.gross.sensitivity == {"V": 100.0, "S": 100.0}
-    assert figures.every_beat.classes.gross.positive_predictivity == {"V": 100.0, "S": 50.0}
-    assert figures.live.classes.gross.sensitivity == {"V": 50.0, "S": 0.0}
-    assert figures.every_beat.runs.couplets.sensitivity == 100.0
-    assert figures.live.runs.couplets.sensitivity == 0.0
+    assert found.named.classes.gross.sensitivity == {"V": 100.0, "S": 100.0}
+    assert found.named.classes.gross.positive_predictivity == {"V": 100.0, "S": 50.0}
+    assert found.named.runs.couplets.sensitivity == 100.0
+    assert found.alerts.sensitivity["V"] == 0.5
+    assert found.alerts.sensitivity["S"] == 0.0
+
+
+def test_a_beat_that_cannot_be_analysed_has_no_name() -> None:
+    """It counts as not found, and raises no alert."""
+    one, probabilities = beats_of("NVVN", "NVVN", ".xx.")
+    probabilities[1] = np.nan
+    found = figures((one, probabilities))
+
+    assert found.named.classes.gross.sensitivity["V"] == 50.0
+    assert found.named.classes.gross.confusion["V"]["none"] == 1
+    assert found.alerts.sensitivity["V"] == 0.5
 
 
 def test_missed_beats_count_as_not_found() -> None:
     """A beat that was not detected lowers sensitivity and average precision."""
-    figures = figures_of([record_of("NNVN", "NNVN", "..x.", missed="V")])
+    found = figures(beats_of("NNVN", "NNVN", "..x.", missed="V"))
 
-    assert figures.every_beat.classes.gross.sensitivity["V"] == 50.0
-    precision = figures.average_precision["V"]
+    assert found.named.classes.gross.sensitivity["V"] == 50.0
+    precision = found.average_precision["V"]
     assert precision is not None
     assert precision < 1.0
-    assert figures.alerts.sensitivity["V"] == 0.5
+    assert found.alerts.sensitivity["V"] == 0.5
 
 
 def test_false_alerts_are_episodes_that_begin_with_a_normal_beat() -> None:
     """Ten seconds end an episode; a normal beat within one of a V raises no alert."""
-    figures = figures_of([record_of("N" * 40, "N" * 40, "xx" + "." * 18 + "x" + "." * 19)])
-    after = figures_of([record_of("VN" + "N" * 38, "N" * 40, "xx" + "." * 38)])
+    found = figures(beats_of("N" * 40, "N" * 40, "xx" + "." * 18 + "x" + "." * 19))
+    after = figures(beats_of("VN" + "N" * 38, "N" * 40, "xx" + "." * 38))
 
-    assert round(figures.alerts.false_alerts_per_hour * figures.hours) == 2
+    assert round(found.alerts.false_alerts_per_hour * found.hours) == 2
     assert after.alerts.false_alerts_per_hour == 0.0
 
 
 def test_record_232_is_set_apart() -> None:
     """Figures without it stand beside those with it, where it is one of the records."""
-    both = figures_of([record_of("NS", "NS", ".."), record_of("SS", "NN", "..", name="232")])
+    both = figures(beats_of("NS", "NS", ".."), beats_of("SS", "NN", "..", name="232"))
 
-    assert both.every_beat.classes.gross.sensitivity["S"] == pytest.approx(33.33)
-    assert both.every_beat.without["232"].sensitivity["S"] == 100.0
-    assert figures_of([record_of("NS", "NS", "..")]).every_beat.without == {}
+    assert both.named.classes.gross.sensitivity["S"] == pytest.approx(33.33)
+    assert both.named.without["232"].sensitivity["S"] == 100.0
+    assert figures(beats_of("NS", "NS", "..")).named.without == {}
+
+
+def test_each_record_is_named_by_what_has_not_seen_it(
+    demo_beats: tuple[Path, StreamedBeats],
+) -> None:
+    """The classifier is asked for by the record's name, and gets the beats it can analyse."""
+    record, beats = demo_beats
+    asked: list[str] = []
+
+    class Even:
+        """Names nothing."""
+
+        def probabilities(self, windows: np.ndarray, measures: np.ndarray) -> np.ndarray:
+            """Return the same for all."""
+            assert len(windows) == len(measures) == beats.analysable.sum()
+            return np.full((len(windows), 4), 0.25, dtype=np.float32)
+
+    def unseen(name: str) -> BeatClassifier:
+        asked.append(name)
+        return cast("BeatClassifier", Even())
+
+    notes = Annotations(
+        sample=np.empty(0, dtype=np.int64),
+        symbol=[],
+        subtype=np.empty(0, dtype=np.int64),
+        aux_note=[],
+        fs=360.0,
+    )
+    found = _probabilities(RecordBeats("demo", beats, reference_of(record, beats), notes), unseen)
+
+    assert asked == ["demo"]
+    np.testing.assert_array_equal(np.isfinite(found).all(axis=1), beats.analysable)

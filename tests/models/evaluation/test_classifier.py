@@ -12,36 +12,37 @@ from models.evaluation.protocols.classifier import (
     ClassFigures,
     class_result,
     evaluate_classifier,
+    load_ds1_classifier,
     tables_of,
 )
-from models.files.classifier import (
-    ClassifierArtifact,
-    load_classifier,
-    save_classifier,
-    tensor_shapes,
-)
-from pipeline.constants import CLASSES, RR_FEATURES
+from models.inference.beat_classifier import BeatClassifier
+from pipeline.constants import CLASSES, MEASURES
 from pipeline.errors import ArtifactError
+from tests.support.classifiers import save_parts
 
 
-class NamesFromContext:
-    """Names the class that stands in the first number of the context."""
+class NamesFromMeasures(BeatClassifier):
+    """Names the class that stands in the first measure."""
 
-    def classify(self, windows: np.ndarray, rr_context: np.ndarray) -> np.ndarray:
+    def __init__(self) -> None:
+        """Need no trees and no network."""
+
+    def probabilities(self, windows: np.ndarray, measures: np.ndarray) -> np.ndarray:
         """Return certainty."""
-        return np.eye(len(CLASSES), dtype=np.float32)[rr_context[:, 0].astype(int)]
+        return np.eye(len(CLASSES), dtype=np.float32)[measures[:, 0].astype(int)]
 
 
 def record(true: str, named: str, *, begin: int = 300 * 360, missed: str = "") -> DetectedRecord:
     """Return a record whose detections have these classes and will get these names."""
-    context = np.zeros((len(true), RR_FEATURES), dtype=np.float32)
-    context[:, 0] = [CLASSES.index(name) for name in named]
+    measures = np.zeros((len(true), MEASURES), dtype=np.float32)
+    measures[:, 0] = [CLASSES.index(name) for name in named]
     return DetectedRecord(
         name="100",
         fs_hz=360.0,
         samples=begin + 300 * np.arange(len(true)),
         windows=np.zeros((len(true), 320), dtype=np.float32),
-        context=context,
+        rr_s=np.full(len(true), 0.8),
+        measures=measures,
         analysable=np.ones(len(true), dtype=bool),
         classes=np.array(list(true)),
         missed=np.array(list(missed), dtype="<U1"),
@@ -51,7 +52,7 @@ def record(true: str, named: str, *, begin: int = 300 * 360, missed: str = "") -
 
 def gross(*records: DetectedRecord) -> ClassFigures:
     """Return the gross figures of the records, named as they say."""
-    return class_result(tables_of(records, NamesFromContext())).gross
+    return class_result(tables_of(records, NamesFromMeasures())).gross
 
 
 def test_sensitivity_and_predictivity_are_shares_of_beats_and_of_names() -> None:
@@ -110,26 +111,41 @@ def test_records_are_reported_one_by_one_and_added_up() -> None:
     """Gross figures are of all beats together, not means over records."""
     first, second = record("VVVV", "VVVV"), replace(record("VN", "NN"), name="103")
 
-    got = class_result(tables_of([first, second], NamesFromContext()))
+    got = class_result(tables_of([first, second], NamesFromMeasures()))
 
     assert [one.record for one in got.per_record] == ["100", "103"]
     assert [one.figures.sensitivity["V"] for one in got.per_record] == [100.0, 0.0]
     assert got.gross.sensitivity["V"] == 80.0
 
 
-def classifier(folder: Path, records: list[str]) -> Path:
-    """Write a classifier of zeros that says it was trained on these records."""
-    tensors = {name: np.zeros(shape, np.float32) for name, shape in tensor_shapes().items()}
-    path = folder / "classifier.json"
-    training = replace(load_classifier().training, records=tuple(records))
-    save_classifier(ClassifierArtifact(training=training, tensors=tensors), path)
-    return path
-
-
-def test_classifier_that_may_have_seen_ds2_is_refused(tmp_path: Path) -> None:
-    """Figures on DS2 need a classifier of DS1 alone."""
+@pytest.mark.parametrize(
+    "records",
+    [
+        {"mitdb": ("101", "100")},
+        {"mitdb": ("101",), "svdb": ("800",)},
+        {"svdb": ("800",)},
+    ],
+    ids=["a patient of DS2", "another database too", "another database"],
+)
+def test_classifier_of_more_than_ds1_is_refused(
+    tmp_path: Path, records: dict[str, tuple[str, ...]]
+) -> None:
+    """Figures on DS2 need a classifier of DS1 alone, as the literature trains it."""
     with pytest.raises(ArtifactError, match="not unseen"):
-        evaluate_classifier(tmp_path, classifier(tmp_path, ["101", "100"]))
+        evaluate_classifier(tmp_path, save_parts(tmp_path, records))
+
+
+@pytest.mark.parametrize("part", ["beat_trees", "classifier"])
+def test_neither_part_may_have_seen_ds2(tmp_path: Path, part: str) -> None:
+    """Trees and network are looked at, each."""
+    folder = save_parts(tmp_path / "ds1", {"mitdb": ("101",)})
+    load_ds1_classifier(folder)
+    other = save_parts(tmp_path / "other", {"mitdb": ("101", "100")})
+    for suffix in (".json", ".safetensors"):
+        (folder / f"{part}{suffix}").write_bytes((other / f"{part}{suffix}").read_bytes())
+
+    with pytest.raises(ArtifactError, match="monitor train classifier --ds1"):
+        load_ds1_classifier(folder)
 
 
 def test_figures_name_the_classifier_and_the_rules(
@@ -145,8 +161,15 @@ def test_figures_name_the_classifier_and_the_rules(
         lambda folder, names, on: [record("NV", "NN")],
     )
 
-    got = evaluate_classifier(tmp_path, classifier(tmp_path, ["101"]))
+    got = evaluate_classifier(tmp_path, save_parts(tmp_path, {"mitdb": ("101",)}))
 
-    assert got.classifier.startswith("classifier-")
+    assert "classifier-" in got.classifier
+    assert "trees-" in got.classifier
+    assert (got.trees, got.training["optimiser"]) == (4, "adabound")
     assert len(got.counting) == 5
     assert sum(got.classes.gross.confusion["N"].values()) == 1
+
+
+def test_what_ships_for_ds2_is_of_ds1_alone() -> None:
+    """It lies beside what ships, which has seen more patients."""
+    assert load_ds1_classifier().name

@@ -23,6 +23,7 @@ from models.measure.result_json import to_json
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.constants import MEASURES
 from pipeline.errors import ArtifactError, InputError
+from pipeline.scoring.protocols import ScoredBatch
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import EmbeddedRunner
 from replay.records import write_beats
@@ -35,6 +36,15 @@ pytestmark = pytest.mark.system
 
 FS = 360
 MINUTES = 6
+
+
+class UndecidedScorer(TrivialScorer):
+    """Holds N for as probable as not, so that the class contributes nothing to a score."""
+
+    def score(self, windows: np.ndarray, measures: np.ndarray) -> ScoredBatch:
+        """Score as the trivial scorer does."""
+        probabilities = np.tile(np.array([0.5, 0.2, 0.2, 0.1], dtype=np.float32), (len(windows), 1))
+        return replace(super().score(windows, measures), probabilities=probabilities)
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +75,14 @@ def annotate(record: Path, folder: Path, samples: Sequence[int], symbols: Sequen
 def detections(record: Path) -> list[tuple[int, float, bool]]:
     """Return position, score and verdict of each detected beat of a record, by the stream alone."""
     samples = np.fromfile(record.with_suffix(".dat"), "<i2").astype(np.float32) / 200
-    runner = EmbeddedRunner("900", FS, TrivialScorer(), CONFIG)
+    runner = EmbeddedRunner("900", FS, UndecidedScorer(), CONFIG)
     notes = [note for outcome in runner.run([SampleBlock(0, samples)]) for note in outcome.beats]
     return [(n.sample, np.nan if n.score is None else n.score, n.anomalous) for n in notes]
 
 
 def test_every_beat_after_the_learning_period_counts_once(record: Path) -> None:
     """Annotated beats and false detections, with the score and the verdict of the stream."""
-    one = score_record(record, TrivialScorer(), CONFIG)
+    one = score_record(record, UndecidedScorer(), CONFIG)
     found = detections(record)
     patient = SyntheticPatient(PatientConfig(ectopic=0.06, seed=5)).generate(MINUTES * 60 * FS)
     counted = patient.beats >= LEARNING_S * FS
@@ -109,7 +119,7 @@ def test_a_detection_without_annotation_is_false_and_an_annotation_without_is_mi
     symbols = ["V" if sample == between else "N" for sample in samples]
 
     beats = score_record(
-        annotate(record, tmp_path, samples, symbols), TrivialScorer(), CONFIG
+        annotate(record, tmp_path, samples, symbols), UndecidedScorer(), CONFIG
     ).beats
 
     false, missed = beats.classes == "-", ~beats.found
@@ -128,8 +138,8 @@ def test_the_learning_period_does_not_count(record: Path, tmp_path: Path) -> Non
     spoiled = [s + 100 if s < (LEARNING_S - 2) * FS else s for s in samples]
     normal = ["N"] * len(samples)
 
-    usual = score_record(annotate(record, tmp_path, samples, normal), TrivialScorer(), CONFIG)
-    other = score_record(annotate(record, tmp_path, spoiled, normal), TrivialScorer(), CONFIG)
+    usual = score_record(annotate(record, tmp_path, samples, normal), UndecidedScorer(), CONFIG)
+    other = score_record(annotate(record, tmp_path, spoiled, normal), UndecidedScorer(), CONFIG)
 
     assert usual.beats.found.all()
     for name in ("times_s", "classes", "found", "scores", "alerted"):
@@ -145,7 +155,7 @@ def test_ventricular_flutter_is_no_counted_time(record: Path, tmp_path: Path) ->
 
     one = score_record(
         annotate(record, tmp_path, sorted(marks), [marks[at] for at in sorted(marks)]),
-        TrivialScorer(),
+        UndecidedScorer(),
         CONFIG,
     )
 
@@ -157,16 +167,16 @@ def test_ventricular_flutter_is_no_counted_time(record: Path, tmp_path: Path) ->
 
 def test_windows_and_residuals_belong_to_their_beats(record: Path) -> None:
     """What was scored is kept beside the score, where it is asked for."""
-    beats = score_record(record, TrivialScorer(), CONFIG, keep_strips=True).beats
+    beats = score_record(record, UndecidedScorer(), CONFIG, keep_strips=True).beats
     assert beats.strips is not None
     scored = np.isfinite(beats.scores)
     windows, residuals = beats.strips[scored].astype(np.float32).transpose(1, 0, 2)
 
     measures = np.zeros((len(windows), MEASURES), dtype=np.float32)
-    expected = TrivialScorer().score(windows, measures).residuals
+    expected = UndecidedScorer().score(windows, measures).residuals
     np.testing.assert_allclose(residuals, expected, atol=5e-3)
     assert np.isnan(beats.strips[~scored]).all()
-    assert score_record(record, TrivialScorer(), CONFIG).beats.strips is None
+    assert score_record(record, UndecidedScorer(), CONFIG).beats.strips is None
 
 
 def test_a_record_within_the_learning_period_is_refused(tmp_path: Path) -> None:
@@ -174,7 +184,7 @@ def test_a_record_within_the_learning_period_is_refused(tmp_path: Path) -> None:
     write_signal(tmp_path, "901", np.zeros(FS * 60, dtype=np.float32))
     write_beats(tmp_path, "901", "atr", np.array([500]), ["N"], FS)
     with pytest.raises(InputError, match="901 ends within the learning period"):
-        score_record(tmp_path / "901", TrivialScorer(), CONFIG)
+        score_record(tmp_path / "901", UndecidedScorer(), CONFIG)
 
 
 def test_known_beats_have_known_figures() -> None:
@@ -267,7 +277,7 @@ def test_pictures_are_drawn_of_scored_beats(record: Path, tmp_path: Path) -> Non
     """Four PNG files, whole, and nothing else; each record was announced."""
     steps: list[str] = []
     records = score_records(
-        [record], TrivialScorer(), CONFIG, keep_strips=True, on_step=steps.append
+        [record], UndecidedScorer(), CONFIG, keep_strips=True, on_step=steps.append
     )
     files = draw_interpatient(pooled(records), CONFIG.threshold, "232", tmp_path)
 

@@ -15,24 +15,17 @@ from models.files.classifier import (
     ClassifierArtifact,
     load_classifier,
     save_classifier,
-    tensor_shapes,
 )
 from models.files.model_file import MAX_DESCRIPTION_BYTES, MAX_WEIGHTS_BYTES, weights_path
 from models.inference.classifier import ClassifierScorer
 from pipeline.errors import ArtifactError
+from tests.support.classifiers import network
 
 
 @pytest.fixture
 def artifact() -> ClassifierArtifact:
     """A classifier with random weights."""
-    random = np.random.default_rng(0)
-    return ClassifierArtifact(
-        training=load_classifier().training,
-        tensors={
-            name: random.normal(size=shape).astype(np.float32)
-            for name, shape in tensor_shapes().items()
-        },
-    )
+    return network(seed=0)
 
 
 @pytest.fixture
@@ -72,8 +65,8 @@ def test_what_is_saved_is_loaded(artifact: ClassifierArtifact, description: Path
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (lambda facts: facts.update(format=2), "format 1"),
-        (lambda facts: facts.update(format=True), "format 1"),
+        (lambda facts: facts.update(format=1), "format 2"),
+        (lambda facts: facts.update(format=True), "format 2"),
         (lambda facts: facts.update(model="beatgan-student"), "beatgan-student"),
         (lambda facts: facts["input"].update(window_samples=321), "window_samples"),
         (lambda facts: facts["input"]["context"].reverse(), "context"),

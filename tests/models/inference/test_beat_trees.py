@@ -6,55 +6,22 @@ import numpy as np
 import pytest
 
 from models.files.beat_trees import (
+    INPUT_COLUMNS,
     INPUT_NAMES,
-    BeatTreesArtifact,
-    BeatTreesTraining,
     load_beat_trees,
     save_beat_trees,
 )
-from models.inference.beat_trees import (
-    TREES_SHARE,
-    BeatTrees,
-    joined,
-    without_fibrillation,
-)
+from models.inference.beat_trees import BeatTrees
+from pipeline.constants import MEASURES
 from pipeline.errors import ArtifactError
-
-TRAINING = BeatTreesTraining(
-    records={"mitdb": ("101",)},
-    beats={"N": 1, "S": 1, "V": 1, "F": 1},
-    rounds=1,
-    leaves=2,
-    learning_rate=0.1,
-    ridge=0.0,
-    least_in_leaf=1,
-    features_at_a_split=1.0,
-    synthetic_weight=0.0,
-    seed=0,
-    library="by hand",
-    measures_sha256="0" * 64,
-)
-
-
-def stumps(**changed: list[float]) -> BeatTreesArtifact:
-    """Return a tree a class: above 0.5 of measure 0 the answer is class S."""
-    arrays = {
-        "roots": [0.0, 1.0, 4.0, 5.0],
-        "baseline": [0.0, 0.0, 0.0, 0.0],
-        "feature": [-1.0, 0.0, -1.0, -1.0, -1.0, -1.0],
-        "threshold": [0.0, 0.5, 0.0, 0.0, 0.0, 0.0],
-        "left": [0.0, 2.0, 0.0, 0.0, 0.0, 0.0],
-        "right": [0.0, 3.0, 0.0, 0.0, 0.0, 0.0],
-        "value": [1.0, 0.0, -1.0, 3.0, 0.0, 0.0],
-    } | changed
-    tensors = {name: np.array(values, dtype=np.float32) for name, values in arrays.items()}
-    return BeatTreesArtifact(training=TRAINING, tensors=tensors)
+from pipeline.scoring.beat_measures import CONTEXT_COLUMNS
+from tests.support.classifiers import TREES_TRAINING, stumps
 
 
 def measures(*first: float) -> np.ndarray:
-    """Return measures of beats, of which the first is given."""
-    rows = np.zeros((len(first), len(INPUT_NAMES)), dtype=np.float32)
-    rows[:, 0] = first
+    """Return measures of beats, of which the trees' first is given."""
+    rows = np.zeros((len(first), MEASURES), dtype=np.float32)
+    rows[:, INPUT_COLUMNS[0]] = first
     return rows
 
 
@@ -66,6 +33,17 @@ def test_a_beat_walks_to_its_leaf() -> None:
     expected = np.exp([1.0, -1.0, 0.0, 0.0])
     np.testing.assert_allclose(found[0], expected / expected.sum(), rtol=1e-6)
     np.testing.assert_allclose(found.sum(axis=1), 1.0, rtol=1e-6)
+
+
+def test_the_trees_see_what_the_network_does_not() -> None:
+    """Each measure has one reader: the context is the network's, all others are the trees'."""
+    assert sorted((*INPUT_COLUMNS, *CONTEXT_COLUMNS)) == list(range(MEASURES))
+    assert len(INPUT_NAMES) == len(INPUT_COLUMNS)
+    rows = measures(0.2, 0.8)
+    other = rows.copy()
+    other[:, CONTEXT_COLUMNS] = 7.0
+    trees = BeatTrees(stumps())
+    np.testing.assert_array_equal(trees.probabilities(rows), trees.probabilities(other))
 
 
 def test_a_batch_changes_nothing() -> None:
@@ -86,7 +64,7 @@ def test_files_give_back_the_trees(tmp_path: Path) -> None:
     loaded = load_beat_trees(tmp_path / "trees.json")
 
     assert loaded.sha256 == sha256
-    assert loaded.training == TRAINING
+    assert loaded.training == TREES_TRAINING
     for name, array in stumps().tensors.items():
         np.testing.assert_array_equal(loaded.tensors[name], array)
 
@@ -129,24 +107,3 @@ def test_measures_that_are_none_are_refused() -> None:
         trees.probabilities(measures(0.0)[:, :-1])
     with pytest.raises(ValueError, match="finite"):
         trees.probabilities(measures(np.nan))
-
-
-def test_trees_and_network_are_joined() -> None:
-    """The weighted geometric mean, of sum 1; what both hold for certain stays so."""
-    trees = np.array([[0.1, 0.0, 0.9, 0.0]], dtype=np.float32)
-    network = np.array([[0.5, 0.0, 0.5, 0.0]], dtype=np.float32)
-
-    both = joined(trees, network)
-    np.testing.assert_allclose(both.sum(axis=1), 1.0, rtol=1e-6)
-    assert both[0, 2] / both[0, 0] == pytest.approx(9.0**TREES_SHARE, rel=1e-4)
-    certain = np.array([[0.0, 0.0, 1.0, 0.0]], dtype=np.float32)
-    np.testing.assert_allclose(joined(certain, certain), certain, atol=1e-5)
-
-
-def test_no_beat_is_s_in_atrial_fibrillation() -> None:
-    """S becomes N by the probability of fibrillation; V stays, and so does all that is unknown."""
-    rows = np.tile(np.array([0.1, 0.6, 0.3, 0.0], dtype=np.float32), (3, 1))
-    found = without_fibrillation(rows, np.array([20.0, -20.0, np.nan]))
-
-    np.testing.assert_allclose(found[0], [0.7, 0.0, 0.3, 0.0], atol=1e-6)
-    np.testing.assert_allclose(found[1:], rows[1:], atol=1e-6)

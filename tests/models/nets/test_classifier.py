@@ -11,15 +11,16 @@ from models.files.classifier import (
     GROUPS,
     WIDTHS,
     ClassifierArtifact,
-    load_classifier,
     tensor_shapes,
 )
 from models.inference.classifier import ClassifierScorer
 from models.nets.classifier import ResNeXt, focal_loss, folded_classifier
-from pipeline.constants import CLASSES, RR_FEATURES
-from pipeline.scoring.protocols import Classifier
+from pipeline.constants import CLASSES
+from pipeline.scoring.beat_measures import CONTEXT_COLUMNS
+from tests.support.classifiers import NETWORK_TRAINING
 
 N = 50
+CONTEXTS = len(CONTEXT_COLUMNS)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def network() -> ResNeXt:
 def scorer(network: ResNeXt) -> ClassifierScorer:
     """The same network without torch."""
     return ClassifierScorer(
-        ClassifierArtifact(training=load_classifier().training, tensors=folded_classifier(network))
+        ClassifierArtifact(training=NETWORK_TRAINING, tensors=folded_classifier(network))
     )
 
 
@@ -51,7 +52,7 @@ def beats() -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(1)
     return (
         random.uniform(-1, 1, (N, 320)).astype(np.float32),
-        random.standard_normal((N, RR_FEATURES)).astype(np.float32),
+        random.standard_normal((N, CONTEXTS)).astype(np.float32),
     )
 
 
@@ -77,7 +78,7 @@ def test_untouched_window_reaches_every_stage(network: ResNeXt) -> None:
             nn.init.zeros_(part[1].bias)
     window = torch.randn(1, 1, 320, requires_grad=True)
 
-    silenced(window, torch.zeros(1, RR_FEATURES)).sum().backward()
+    silenced(window, torch.zeros(1, CONTEXTS)).sum().backward()
 
     assert window.grad is not None
     assert (window.grad != 0).any()
@@ -123,11 +124,7 @@ def test_batch_never_changes_a_row(
 
 def test_no_beats_give_no_rows(scorer: ClassifierScorer) -> None:
     """An empty batch is answered by an empty one."""
-    classifier: Classifier = scorer
-
-    got = classifier.classify(
-        np.empty((0, 320), np.float32), np.empty((0, RR_FEATURES), np.float32)
-    )
+    got = scorer.classify(np.empty((0, 320), np.float32), np.empty((0, CONTEXTS), np.float32))
 
     assert got.shape == (0, len(CLASSES))
     assert got.dtype == np.float32
@@ -136,7 +133,7 @@ def test_no_beats_give_no_rows(scorer: ClassifierScorer) -> None:
 @pytest.mark.parametrize("what", ["window shape", "context shape", "rows", "nan", "range", "inf"])
 def test_what_is_no_beat_is_refused(scorer: ClassifierScorer, what: str) -> None:
     """Other shapes and values that no segmenter produces raise `ValueError`."""
-    windows, context = np.zeros((2, 320), np.float32), np.zeros((2, RR_FEATURES), np.float32)
+    windows, context = np.zeros((2, 320), np.float32), np.zeros((2, CONTEXTS), np.float32)
     match what:
         case "window shape":
             windows = windows[:, 1:]

@@ -4,39 +4,37 @@ import numpy as np
 import pytest
 
 from models.data.heavy_ectopy import LEADING_BEATS, heavy_ectopy
-from models.files.beat_trees import INPUT_NAMES
+from models.data.training_beats import FIBRILLATION, NORMAL_RHYTHM, STREAM
+from models.files.beat_trees import INPUT_COLUMNS
 from models.inference.beat_trees import BeatTrees
 from models.training.beat_trees import (
     MOST_OF_A_RECORD,
+    RHYTHM_WEIGHTS,
+    SURELY_VENTRICULAR,
     BeatTreesConfig,
-    MeasuredRecord,
     arrays_of,
     draw,
     fit_beat_trees,
+    without_ventricular,
 )
 from pipeline.errors import ConfigError
-
-
-def record(name: str, classes: str, *, synthetic: bool = False) -> MeasuredRecord:
-    """Return a record whose first measure tells the classes apart."""
-    kinds = np.array(list(classes))
-    rng = np.random.default_rng(len(classes))
-    measures = rng.standard_normal((kinds.size, len(INPUT_NAMES))).astype(np.float32)
-    measures[:, 0] += 4 * np.array(["NSVF".index(kind) for kind in classes])
-    return MeasuredRecord(name, measures, kinds, np.ones(kinds.size, dtype=bool), synthetic)
+from tests.support.classifiers import training_record as record
 
 
 def test_arrays_answer_as_the_library_does() -> None:
     """The trees in arrays name beats as those that scikit-learn grew, to rounding."""
     ensemble = pytest.importorskip("sklearn.ensemble")
-    drawn = draw([record("1", "NSVF" * 100)], 0.25, 0)
+    one = record("1", "NSVF" * 100)
+    drawn = draw([one], 0.25, 0)
     grown = ensemble.HistGradientBoostingClassifier(max_iter=5, early_stopping=False)
     grown.fit(drawn.measures, drawn.classes)
-    artifact = fit_beat_trees([record("1", "NSVF" * 100)], BeatTreesConfig(rounds=2), {})
+    artifact = fit_beat_trees([one], BeatTreesConfig(rounds=2), {})
     arrays = BeatTrees(type(artifact)(training=artifact.training, tensors=arrays_of(grown)))
 
     np.testing.assert_allclose(
-        arrays.probabilities(drawn.measures), grown.predict_proba(drawn.measures), atol=1e-5
+        arrays.probabilities(one.measures),
+        grown.predict_proba(one.measures[:, INPUT_COLUMNS]),
+        atol=1e-5,
     )
 
 
@@ -62,10 +60,46 @@ def test_a_class_without_beats_is_refused() -> None:
 def test_no_record_and_class_dominates() -> None:
     """Of many beats of a class some are drawn; each stands for more, and streams weigh less."""
     many = 4 * MOST_OF_A_RECORD["N"]
-    drawn = draw([record("1", "N" * many), record("1", "N" * 8, synthetic=True)], 0.25, 0)
+    drawn = draw([record("1", "N" * many), record("1", "N" * 8, kind=STREAM)], 0.25, 0)
 
     assert len(drawn.classes) == MOST_OF_A_RECORD["N"] + 8
     assert sorted(set(drawn.weights.tolist())) == [0.25, 2.0]
+
+
+def test_beats_of_a_rhythm_weigh_as_their_rhythm_does() -> None:
+    """However many a record has: nobody has looked at its beats one by one."""
+    for kind, weight in RHYTHM_WEIGHTS.items():
+        many = 4 * MOST_OF_A_RECORD["N"]
+        drawn = draw([record("a", "N" * 8, kind=kind), record("b", "N" * many, kind=kind)], 0.25, 0)
+        assert set(drawn.weights.tolist()) == {weight}
+
+
+def test_what_cannot_be_learned_from_is_not_drawn() -> None:
+    """Beats that are not usable have no part, whatever their class."""
+    one = record("1", "NSVF" * 4)
+    one.usable[:8] = False
+
+    assert np.bincount(draw([one], 0.25, 0).classes).tolist() == [2, 2, 2, 2]
+
+
+def test_ventricular_beats_of_a_rhythm_are_left_out() -> None:
+    """What looks like V in a record of a rhythm teaches nothing; annotated beats are untouched."""
+    pytest.importorskip("sklearn")
+    annotated = record("1", "NSVF" * 100)
+    rhythms = []
+    for kind in (NORMAL_RHYTHM, FIBRILLATION):
+        hidden = record(f"{kind}/1", "NNNV" * 5, kind=kind, seed=4)
+        hidden.classes[:] = "N"
+        rhythms.append(hidden)
+    config = BeatTreesConfig(rounds=30, features_at_a_split=1.0)
+    kept = without_ventricular([rhythms[0], annotated, rhythms[1]], config)
+
+    assert [one.name for one in kept] == ["1", f"{NORMAL_RHYTHM}/1", f"{FIBRILLATION}/1"]
+    assert kept[0] is annotated
+    for one in kept[1:]:
+        assert one.usable.tolist() == [True, True, True, False] * 5
+    assert all(one.usable.all() for one in rhythms)
+    assert SURELY_VENTRICULAR[FIBRILLATION] < SURELY_VENTRICULAR[NORMAL_RHYTHM]
 
 
 def test_ectopic_beats_are_the_rule_in_a_stream() -> None:

@@ -14,7 +14,7 @@ def test_columns_are_named_once_each() -> None:
 
 
 def test_evidence_is_the_last_column_and_limited() -> None:
-    """What is not known counts as 0; so does a feature that is not finite."""
+    """Of too few beats there is no sign of fibrillation; a feature that is not finite is 0."""
     features = np.arange(6 * len(FEATURE_NAMES), dtype=np.float32).reshape(6, -1)
     features[5, :2] = np.nan, np.inf
     evidence = np.array([0.5, -0.25, np.nan, 100.0, -np.inf, 0.0])
@@ -22,7 +22,9 @@ def test_evidence_is_the_last_column_and_limited() -> None:
     measures = with_evidence(features, evidence)
 
     assert (measures.shape, measures.dtype) == ((6, MEASURES), np.float32)
-    assert measures[:, -1].tolist() == [0.5, -0.25, 0.0, EVIDENCE_LIMIT, -EVIDENCE_LIMIT, 0.0]
+    assert measures[:, -1].tolist() == [
+        0.5, -0.25, -EVIDENCE_LIMIT, EVIDENCE_LIMIT, -EVIDENCE_LIMIT, 0.0
+    ]  # fmt: skip
     np.testing.assert_array_equal(measures[:5, :-1], features[:5])
     assert measures[5, :2].tolist() == [0.0, 0.0]
 

@@ -6,9 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from pipeline.constants import CLASSES
 from pipeline.errors import ConfigError
+from pipeline.schema.state import encode
 from pipeline.scoring import live_score
 from pipeline.scoring.live_score import (
+    CLASS_LIMIT,
+    CLASS_WEIGHT,
     COMPONENTS,
     LEARNING_BEATS,
     LIMITS,
@@ -19,8 +23,9 @@ from pipeline.scoring.live_score import (
     LiveScoreConfig,
     Scale,
     Verdict,
-    wrong_ticks,
+    class_contribution,
 )
+from pipeline.scoring.reason import reason_of, wrong_ticks
 
 CONFIG = LiveScoreConfig(
     scales={
@@ -36,11 +41,12 @@ CONFIG = LiveScoreConfig(
     learning_threshold=1.4,
 )
 T = np.arange(320)
-EVEN = np.full(4, 0.25, dtype=np.float32)
+EVEN = np.array([0.5, 0.5 / 3, 0.5 / 3, 0.5 / 3], dtype=np.float32)
+"""As probably N as not: the class contributes nothing."""
 
 
 class LiveScore(live_score.LiveScore):
-    """The live score of beats of which no class is known."""
+    """The live score of beats whose class is undecided unless it is given."""
 
     def score(
         self,
@@ -63,6 +69,13 @@ def ectopic(rng: np.random.Generator) -> NDArray[np.float32]:
     """Return a window of a wide beat."""
     beat = np.exp(-(((T - 150) / 25.0) ** 2)) - 0.7 * np.exp(-(((T - 215) / 30.0) ** 2))
     return (1.2 * beat - 0.2 + rng.normal(0, 0.02, T.size)).astype(np.float32)
+
+
+def surely(name: str, probability: float = 1.0) -> NDArray[np.float32]:
+    """Return probabilities of the classes, of one this much, of the others alike."""
+    found = np.full(len(CLASSES), (1.0 - probability) / 3, dtype=np.float32)
+    found[CLASSES.index(name)] = probability
+    return found
 
 
 def learned(rng: np.random.Generator, ectopics: int = 0) -> LiveScore:
@@ -185,6 +198,74 @@ def test_it_takes_more_in_a_patient_whose_every_beat_is_strange() -> None:
     assert strange[1] < strange[0] <= 0.0
 
 
+@settings(max_examples=30)
+@given(st.integers(0, 2**32 - 1))
+def test_what_is_learned_depends_on_no_class(seed: int) -> None:
+    """Whatever the classifier says, the patient's usual beats are the same; the score moves."""
+    outcomes = []
+    for name in ("N", "V"):
+        rng = np.random.default_rng(seed)
+        live = LiveScore(CONFIG)
+        for _ in range(60):
+            beat = ectopic(rng) if rng.random() < 0.3 else normal(rng)
+            verdict = live.score(beat, float(rng.uniform(0.5, 1.0)), 0.03, surely(name))
+        rest = {part: value for part, value in verdict.contributions.items() if part != "class"}
+        outcomes.append((encode(1, live.state), rest, verdict.shape, verdict.held))
+
+    assert outcomes[0] == outcomes[1]
+
+
+def test_a_beat_of_usual_shape_that_is_surely_ectopic_is_anomalous() -> None:
+    """However early it comes, by shape and prematurity alone it would pass."""
+    rng = np.random.default_rng(20)
+    live = learned(rng)
+    for _ in range(50):
+        live.score(normal(rng), 0.8, 0.03, surely("N"))
+
+    for name in "SVF":
+        undecided = learned(np.random.default_rng(21)).score(normal(rng), 0.55, 0.03)
+        assert not undecided.anomalous
+        verdict = live.score(normal(rng), 0.55, 0.03, surely(name))
+        assert verdict.anomalous
+        assert verdict.contributions["class"] == CLASS_WEIGHT * CLASS_LIMIT
+
+
+def test_a_strange_window_that_is_surely_n_is_not_anomalous() -> None:
+    """A shape that differs somewhat raises no alert then; a very strange one still does."""
+    rng = np.random.default_rng(22)
+    live = learned(rng)
+
+    for _ in range(5):
+        strange = np.float32(0.85) * normal(rng) + np.float32(0.15) * ectopic(rng)
+        assert live.score(strange, 0.8, 0.3).anomalous
+        assert not live.score(strange, 0.8, 0.3, surely("N")).anomalous
+    assert live.score(ectopic(rng), 0.4, 0.9, surely("N")).anomalous
+
+
+def test_the_first_beats_have_their_class_too() -> None:
+    """Nothing is known of the patient, but a beat that is surely V is anomalous all the same."""
+    rng = np.random.default_rng(23)
+    live = LiveScore(CONFIG)
+    live.score(normal(rng), 0.8, 0.03, surely("N"))
+
+    assert live.score(normal(rng), 0.8, 0.03, surely("V")).anomalous
+    assert not live.score(ectopic(rng), 0.4, 0.9, surely("N")).anomalous
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_the_class_contributes_its_log_odds(one: float, other: float) -> None:
+    """0 where N is as probable as not, more the less probable N is, and limited on both sides."""
+    contributions = class_contribution(np.array([surely("N", p) for p in (one, other, 0.5)]))
+
+    assert np.abs(contributions).max() <= CLASS_WEIGHT * CLASS_LIMIT
+    assert contributions[2] == pytest.approx(0.0, abs=1e-6)
+    if one <= other:
+        assert contributions[0] >= contributions[1]
+    if 0.05 < one < 0.95:
+        expected = CLASS_WEIGHT * np.log((1 - one) / one)
+        assert contributions[0] == pytest.approx(expected, abs=1e-4)
+
+
 def test_the_first_beats_are_scored_without_the_patient() -> None:
     """While learning only the universal components count, against a threshold of its own."""
     live = LiveScore(CONFIG)
@@ -194,7 +275,7 @@ def test_the_first_beats_are_scored_without_the_patient() -> None:
 
     assert verdict.learning
     assert verdict.threshold == CONFIG.learning_threshold
-    assert set(verdict.contributions) == set(UNIVERSAL)
+    assert set(verdict.contributions) == {*UNIVERSAL, "class"}
     assert verdict.anomalous
 
 
@@ -268,6 +349,33 @@ def test_reason_names_the_components_that_are_raised() -> None:
     late = live.score(ectopic(rng), 1.6, 0.03).reason
     assert "late, RR 100 % longer" in late
     assert "premature" not in late
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("S", "supraventricular (90 %)"),
+        ("V", "ventricular (90 %)"),
+        ("F", "a fusion of normal and ventricular (90 %)"),
+    ],
+)
+def test_reason_names_the_class(name: str, text: str) -> None:
+    """The likeliest one with its probability, beside what else is unusual; N is no reason."""
+    rng = np.random.default_rng(24)
+    live = learned(rng)
+
+    found = live.score(ectopic(rng), 0.4, 0.9, surely(name, 0.9)).reason.split("; ")
+    assert text in found
+    assert "50 % premature" in found
+    undecided = live.score(ectopic(rng), 0.4, 0.9, surely("N", 0.6)).reason
+    assert "ventricular" not in undecided
+
+
+def test_there_is_always_a_reason() -> None:
+    """Where no component and no class stands out, the text says so."""
+    nothing = dict.fromkeys(COMPONENTS, 0.9)
+    assert reason_of(nothing, {}, surely("N", 0.9)) == "several measures slightly raised"
+    assert reason_of(nothing, {}, surely("S", 0.8)) == "supraventricular (80 %)"
 
 
 @given(st.floats(-1e30, 1e30), st.floats(0.01, 100.0), st.floats(0, 1e30, allow_nan=False))

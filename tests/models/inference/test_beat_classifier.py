@@ -1,0 +1,113 @@
+"""Trees and network joined: the weighted geometric mean, no S in atrial fibrillation, any batch."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from models.inference.beat_classifier import (
+    LEAST,
+    TREES_SHARE,
+    BeatClassifier,
+    joined,
+    without_fibrillation,
+)
+from models.inference.beat_trees import BeatTrees
+from models.inference.classifier import ClassifierScorer
+from pipeline.constants import CLASSES, MEASURES, WINDOW_SAMPLES
+from pipeline.scoring.beat_measures import CONTEXT_COLUMNS, EVIDENCE_LIMIT
+from tests.support.classifiers import network, stumps
+
+BEATS = 40
+RANDOM = np.random.default_rng(3)
+WINDOWS = RANDOM.uniform(-1, 1, (BEATS, WINDOW_SAMPLES)).astype(np.float32)
+MEASURED = RANDOM.standard_normal((BEATS, MEASURES)).astype(np.float32)
+
+ROWS = arrays(np.float32, (3, len(CLASSES)), elements=st.floats(0, 1, width=32)).map(
+    lambda rows: (rows + np.float32(1e-3)) / (rows + np.float32(1e-3)).sum(axis=1, keepdims=True)
+)
+
+
+@pytest.fixture(scope="module")
+def classifier() -> BeatClassifier:
+    """Stumps, and a network of random weights."""
+    return BeatClassifier(BeatTrees(stumps()), ClassifierScorer(network(seed=1)))
+
+
+@given(ROWS, ROWS)
+def test_the_join_is_the_weighted_geometric_mean(trees: np.ndarray, others: np.ndarray) -> None:
+    """Odds of two classes are the product of both parts' odds, each to the power of its share."""
+    both = joined(trees, others).astype(np.float64)
+
+    mean = trees.astype(np.float64) ** TREES_SHARE * others.astype(np.float64) ** (1 - TREES_SHARE)
+    np.testing.assert_allclose(both, mean / mean.sum(axis=1, keepdims=True), rtol=1e-4)
+    np.testing.assert_allclose(both.sum(axis=1), 1.0, rtol=1e-5)
+
+
+def test_certainty_that_both_share_stays() -> None:
+    """A probability of 0 is no logarithm that is not finite, and excludes no class."""
+    certain = np.array([[0.0, 0.0, 1.0, 0.0]], dtype=np.float32)
+    np.testing.assert_allclose(joined(certain, certain), certain, atol=1e-5)
+    other = np.array([[1.0, 0.0, 0.0, 0.0]], dtype=np.float32)
+    both = joined(other, certain)
+    assert np.isfinite(both).all()
+    assert both.min() >= LEAST / 10
+
+
+@given(ROWS, st.floats(-EVIDENCE_LIMIT, EVIDENCE_LIMIT))
+def test_in_atrial_fibrillation_s_is_n(rows: np.ndarray, evidence: float) -> None:
+    """S becomes N by the probability of the rhythm; V and F stay, and so does the sum."""
+    found = without_fibrillation(rows, np.full(len(rows), evidence, dtype=np.float32))
+
+    _, s, v, f = (CLASSES.index(name) for name in "NSVF")
+    np.testing.assert_array_equal(found[:, [v, f]], rows[:, [v, f]])
+    np.testing.assert_allclose(found[:, s], rows[:, s] / (1 + np.exp(evidence)), atol=1e-6)
+    np.testing.assert_allclose(found.sum(axis=1), rows.sum(axis=1), rtol=1e-5)
+
+
+def test_no_beat_is_named_s_in_atrial_fibrillation() -> None:
+    """The last measure alone decides whether what the trees take for S is S."""
+    classifier = BeatClassifier(BeatTrees(stumps()), ClassifierScorer(network()))
+    measured = MEASURED.copy()
+    measured[:, :-1] = 1.0
+    named = {}
+    for evidence in (-EVIDENCE_LIMIT, EVIDENCE_LIMIT):
+        measured[:, -1] = evidence
+        probabilities = classifier.probabilities(WINDOWS, measured)
+        named[evidence] = set(np.array(CLASSES)[probabilities.argmax(axis=1)].tolist())
+
+    assert named == {-EVIDENCE_LIMIT: {"S"}, EVIDENCE_LIMIT: {"N"}}
+
+
+def test_trees_and_network_each_get_their_measures(classifier: BeatClassifier) -> None:
+    """The result is that of the parts, the network's with its context alone."""
+    measured = MEASURED.copy()
+    measured[:, -1] = -EVIDENCE_LIMIT
+    found = classifier.probabilities(WINDOWS, measured)
+
+    by_trees = BeatTrees(stumps()).probabilities(measured)
+    by_network = ClassifierScorer(network(seed=1)).classify(WINDOWS, measured[:, CONTEXT_COLUMNS])
+    np.testing.assert_allclose(found, joined(by_trees, by_network), atol=1e-3)
+
+
+def test_row_is_the_same_in_any_batch(classifier: BeatClassifier) -> None:
+    """Bit for bit alone, in part and in another order; no beats have no rows."""
+    whole = classifier.probabilities(WINDOWS, MEASURED)
+
+    assert classifier.probabilities(WINDOWS[:0], MEASURED[:0]).shape == (0, len(CLASSES))
+    for first, size in ((0, 1), (3, 17), (16, 16), (39, 1)):
+        rows = slice(first, first + size)
+        part = classifier.probabilities(WINDOWS[rows], MEASURED[rows])
+        assert part.tobytes() == whole[rows].tobytes()
+    order = RANDOM.permutation(BEATS)
+    found = classifier.probabilities(WINDOWS[order], MEASURED[order])
+    assert found.tobytes() == whole[order].tobytes()
+    assert found.dtype == np.float32
+
+
+def test_what_ships_is_loaded() -> None:
+    """Trees and network of the package fit this program; the name says which they are."""
+    name = BeatClassifier.load().name
+    assert "classifier-" in name
+    assert "trees-" in name

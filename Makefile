@@ -66,11 +66,12 @@ SPLITS := ds1 ds1a ds1b 0 1 2 3 4
 STUDENTS := $(SPLITS:%=runs/student-%/student.json)
 WEIGHTS := models/weights
 
-weights: $(STUDENTS) runs/classifier/classifier.json ## Train all that ships, some two hours: make -j2 weights
+weights: $(STUDENTS) runs/classifier/classifier.json runs/ds1/classifier.json ## Train all that ships, some two hours: make -j2 weights
 	for fold in 0 1 2 3 4; do for kind in json safetensors; do \
 		cp runs/student-$$fold/student.$$kind $(WEIGHTS)/folds/student-$$fold.$$kind || exit 1; done; done
 	cp runs/student-ds1/student.json runs/student-ds1/student.safetensors $(WEIGHTS)/
-	cp runs/classifier/classifier.json runs/classifier/classifier.safetensors $(WEIGHTS)/
+	for part in classifier beat_trees; do for kind in json safetensors; do \
+		cp runs/classifier/$$part.$$kind $(WEIGHTS)/ && cp runs/ds1/$$part.$$kind $(WEIGHTS)/ds1/ || exit 1; done; done
 	$(BIN)/python -m models.files.model_file
 	$(BIN)/monitor train calibration --half-a runs/student-ds1a/student.json --half-b runs/student-ds1b/student.json
 
@@ -80,6 +81,9 @@ runs/student-%/student.json: $(READY)
 
 runs/classifier/classifier.json: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/monitor train classifier --out $(@D)
+
+runs/ds1/classifier.json: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/monitor train classifier --ds1 --out $(@D)
 
 runs/teacher-%/best.safetensors: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/monitor train teacher --member $* --out $(@D)

@@ -45,8 +45,5 @@ STREAM_NAME: Final = r"[A-Za-z0-9._-]{1,64}"
 CLASSES: Final = ("N", "S", "V", "F")
 """Classes of ANSI/AAMI EC57: normal, supraventricular, ventricular, fusion of normal and V."""
 
-MEASURES: Final = 83
+MEASURES: Final = 105
 """What a scorer is given of a beat beside its window: `pipeline.scoring.beat_measures` names it."""
-
-RR_FEATURES: Final = 22
-"""Length of a beat's RR context: the names are in `pipeline.scoring.rr_context`."""

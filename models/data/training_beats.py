@@ -9,8 +9,8 @@ Three kinds of beats:
   record of normal rhythm all beats are N. In one of atrial fibrillation no beat is a premature
   atrial one, and all but ventricular ones are N.
 
-They are the wearers of another device, 460 of them and more, where the other two databases have 61
-patients.
+The latter are wearers of another device, some hundreds of people where the other two databases have
+61 patients.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

@@ -29,6 +29,12 @@ SHIPPED_DS1: Final = SHIPPED / "ds1"
 TREES_SHARE: Final = 0.3
 """Of the logarithms of the probabilities."""
 
+FIBRILLATES: Final = 1.0
+"""Evidence of atrial fibrillation, natural logarithm of odds, at which half of S goes to N. Below it
+frequent atrial ectopy has some evidence too. This number and the share are those with the highest
+F1, mean over the patients of DS1 and svdb and over V and S, each named by classifiers of other
+patients (``docs/models/trials.md``)."""
+
 LEAST: Final = np.float32(1e-6)
 """No probability that is joined is lower."""
 
@@ -91,7 +97,7 @@ def without_fibrillation(probabilities: Floats, evidence: Floats) -> Floats:
         evidence: float32[B], the logarithm of the odds of atrial fibrillation, limited, as in
             `pipeline.scoring.beat_measures`.
     """
-    share = 1.0 / (1.0 + np.exp(-evidence))
+    share = 1.0 / (1.0 + np.exp(FIBRILLATES - evidence))
     found = probabilities.copy()
     moved = found[:, _S] * share
     found[:, _S] -= moved

@@ -13,8 +13,21 @@ windows whose interval was at or above the 85th percentile of the last 300. The 
 * Shapes. Beats whose QRS complexes correlate above 0.9 share a shape: how often the beat's own one
   came lately, how early on average, and how alike the commonest one is.
 * The QRS itself. Width, slopes, height, and 15 values, less those of the late template as well.
+* The context, what the ResNeXt sees beside the window. With q25, q50, q75, q90 the quantiles of the
+  last 1000 intervals and s the median of the last 64 steps: 1 where the interval is known and
+  others are; log rr/q75; the same of the interval before and of the one before it; log(rr/q50) over
+  0.1 + log q75/q25; log(rr/q75) over 0.1 + log q90/q50; log(rr/q50) over 0.05 + s; the last three
+  in [-6, 6]. Usual beats have log rr/q75 between -0.12 and 0.25; their template is the median, tick
+  by tick, of 64 of them. Then: 1 where 5 are known, or all the rest is 0; of whole window, P wave,
+  QRS and T wave the log of the root mean square distance to the template plus 0.01, less the median
+  of the same over the usual beats, in [-2, 4]; these over 0.1 plus the usual beats' 90th percentile
+  less median, in [-6, 12]; correlations with the template over QRS, P wave, whole window, and QRS
+  at the best lag up to 12 ticks; log of the ratio of the QRS widths; the QRS height over that of
+  the template, less 1, in [-1, 1]. The idea: the RR ratios of de Chazal, O'Dwyer & Reilly, IEEE
+  Trans. Biomed. Eng. 51 (2004), without the interval after the beat.
 
 Logarithms of ratios are natural and limited to 1.5 on either side; what is not known counts as 0.
+Nothing is learned from a fast stretch of unlike beats (`pipeline.signal.kernels.naming.hold`).
 Causal: nothing after the window is used. Pure: no clock, no I/O; what is learned depends on the
 beats in order, however they are cut into batches. One instance a stream; not thread-safe.
 """
@@ -28,8 +41,22 @@ from pipeline.constants import WINDOW_SAMPLES
 from pipeline.errors import SnapshotError
 from pipeline.schema.state import Shape, State
 from pipeline.signal.kernels.naming import features as kernel
-from pipeline.signal.kernels.naming import slots
+from pipeline.signal.kernels.naming import slots, usual
 from pipeline.signal.kernels.naming.hold import HELD_AT_MOST, MOST_LEVEL
+
+_PARTS: Final = ("whole", "p", "qrs", "t")
+
+CONTEXT_NAMES: Final = (
+    *("context_rr_known", "context_rr_to_upper_quartile", "context_previous_rr_to_upper_quartile"),
+    *("context_rr_before_to_upper_quartile", "context_rr_in_spreads_below_median"),
+    *("context_rr_in_spreads_below_upper_quartile", "context_rr_in_usual_steps"),
+    "context_shape_known",
+    *(f"context_{part}_distance" for part in _PARTS),
+    *(f"context_{part}_distance_in_spreads" for part in _PARTS),
+    *("context_qrs_correlation", "context_p_correlation", "context_whole_correlation"),
+    *("context_qrs_correlation_at_best_lag", "context_qrs_width", "context_qrs_height"),
+)
+"""The last of the measures."""
 
 FEATURE_NAMES: Final = (
     *("known", "rr_to_mean_30", "rr_to_mean_80", "rr_to_mean_400", "rr_to_mean_1000"),
@@ -43,6 +70,7 @@ FEATURE_NAMES: Final = (
     *("last_late_qrs", "last_earliness", "last_width_to_late", "area"),
     *(f"qrs_{k}" for k in range(slots.POINTS)),
     *(f"qrs_less_late_{k}" for k in range(slots.POINTS)),
+    *CONTEXT_NAMES,
 )
 """In the order of `pipeline.signal.kernels.naming.slots`."""
 
@@ -72,6 +100,8 @@ class BeatFeaturesState(State):
     shape_numbers: Annotated[Doubles, Shape((slots.SHAPES, slots.SHAPE_COLUMNS))]
     last: Annotated[Singles, Shape((2, slots.TICKS))]
     """The two windows before."""
+    usual: Annotated[Singles, Shape((slots.WINDOW, slots.USUAL_BEATS))]
+    """Ring of the windows of usual beats, a column each."""
 
     @classmethod
     def fresh(cls) -> Self:
@@ -91,10 +121,11 @@ class BeatFeaturesState(State):
             shapes=np.zeros((slots.SHAPES, slots.QRS_TICKS), dtype=np.float32),
             shape_numbers=np.zeros((slots.SHAPES, slots.SHAPE_COLUMNS)),
             last=np.zeros((2, slots.TICKS), dtype=np.float32),
+            usual=np.zeros((slots.WINDOW, slots.USUAL_BEATS), dtype=np.float32),
         )
 
 
-_LIMITS: Final = (
+LIMITS: Final = (
     (slots.INTERVALS, slots.RR_MEMORY + 1),
     (slots.RR_AT, slots.RR_MEMORY),
     (slots.LATE, slots.LATE_BEATS + 1),
@@ -106,7 +137,11 @@ _LIMITS: Final = (
     (slots.SEEN, 3),
     (slots.HOLD_LEVEL, MOST_LEVEL + 1),
     (slots.HELD, HELD_AT_MOST + 1),
+    (slots.USUAL, slots.USUAL_BEATS + 1),
+    (slots.USUAL_AT, slots.USUAL_BEATS),
+    (slots.USUAL_TURN, slots.USUAL_EVERY),
 )
+"""Counters of a state, each at least 0 and less than this."""
 
 
 class BeatFeatures:
@@ -120,8 +155,15 @@ class BeatFeatures:
         """
         self.state = state or BeatFeaturesState.fresh()
         counters = self.state.counters
-        if not all(0 <= counters[place] < limit for place, limit in _LIMITS):
+        if not all(0 <= counters[place] < limit for place, limit in LIMITS):
             raise SnapshotError("state of beats whose places are out of range")
+        if not all(np.isfinite(memory).all() for memory in _finite(self.state)):
+            raise SnapshotError("state of beats with values that are not finite")
+        self._lines, self._usual_ordered = _in_order(self.state)
+        self._work = np.zeros((slots.WORK_ROWS, slots.WINDOW))
+        usual.describe_usual(
+            int(counters[slots.USUAL]), self.state.usual, self._usual_ordered, self._work
+        )
         self._beat = np.zeros(slots.TICKS, dtype=np.float32)
         self._middle = np.zeros(slots.TICKS, dtype=np.float32)
 
@@ -144,7 +186,7 @@ class BeatFeatures:
         beats = len(rr_s)
         if windows.shape != (beats, WINDOW_SAMPLES) or usable.size != beats:
             raise ValueError(f"{beats} intervals, windows of shape {windows.shape}")
-        out = np.empty((beats, slots.MEASURES), dtype=np.float32)
+        out = np.empty((beats, slots.COLUMNS), dtype=np.float32)
         state = self.state
         kernel.extract(
             np.ascontiguousarray(rr_s, dtype=np.float64),
@@ -152,6 +194,28 @@ class BeatFeatures:
             np.ascontiguousarray(usable),
             state.counters, state.numbers, state.intervals, state.ordered, state.steps,
             state.late, state.late_ordered, state.p_waves, state.p_likes, state.shapes,
-            state.shape_numbers, state.last, self._beat, self._middle, out,
+            state.shape_numbers, state.last, state.usual, self._usual_ordered, self._lines,
+            self._work, self._beat, self._middle, out,
         )  # fmt: skip
         return out
+
+
+def _finite(state: BeatFeaturesState) -> tuple[NDArray[np.floating], ...]:
+    """Return the memory in which nothing is unknown."""
+    return (
+        state.intervals, state.ordered, state.steps, state.late, state.late_ordered, state.p_waves,
+        state.p_likes, state.shapes, state.shape_numbers, state.last, state.usual,
+    )  # fmt: skip
+
+
+def _in_order(state: BeatFeaturesState) -> tuple[Doubles, Singles]:
+    """Return the intervals and steps known, and the usual windows at each tick, ascending."""
+    counters = state.counters
+    intervals, steps = counters[slots.INTERVALS], counters[slots.STEPS_KNOWN]
+    lines = np.zeros(slots.LINES)
+    lines[:intervals] = np.sort(state.intervals[:intervals])
+    lines[slots.RR_MEMORY :][:steps] = np.sort(state.steps[:steps])
+    ordered = np.full((slots.ORDERED_ROWS, slots.WINDOW), np.inf, dtype=np.float32)
+    kept = counters[slots.USUAL]
+    ordered[:kept] = np.sort(state.usual[:, :kept].T, axis=0)
+    return lines, ordered

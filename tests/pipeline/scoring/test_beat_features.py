@@ -11,14 +11,24 @@ from numpy.typing import NDArray
 from pipeline.constants import WINDOW_SAMPLES
 from pipeline.errors import SnapshotError
 from pipeline.schema.state import decode, encode
-from pipeline.scoring.beat_features import FEATURE_NAMES, BeatFeatures, BeatFeaturesState
+from pipeline.scoring.beat_features import (
+    FEATURE_NAMES,
+    LIMITS,
+    BeatFeatures,
+    BeatFeaturesState,
+)
 from pipeline.signal.kernels.naming import slots
 
 Rows = NDArray[np.float32]
 
 
-def beats_of(seed: int, beats: int) -> tuple[NDArray[np.float64], Rows, NDArray[np.bool_]]:
-    """Return intervals, windows and which are usable, of a patient with ectopic beats."""
+def beats_of(
+    seed: int, beats: int, early_s: float = 0.67
+) -> tuple[NDArray[np.float64], Rows, NDArray[np.bool_]]:
+    """Return intervals, windows and which are usable, of a patient with ectopic beats.
+
+    Those come after ``early_s``, in seconds; too slow for a stretch of which nothing is learned.
+    """
     rng = np.random.default_rng(seed)
     at = np.arange(WINDOW_SAMPLES)
     normal = np.exp(-(((at - 140) / 6) ** 2)) + 0.15 * np.exp(-(((at - 85) / 10) ** 2))
@@ -27,17 +37,10 @@ def beats_of(seed: int, beats: int) -> tuple[NDArray[np.float64], Rows, NDArray[
     windows = np.where(ectopic[:, None], wide, normal) + 0.02 * rng.standard_normal(
         (beats, WINDOW_SAMPLES)
     )
-    rr_s = np.where(ectopic, 0.55, 0.85) + 0.02 * rng.standard_normal(beats)
+    rr_s = np.where(ectopic, early_s, 0.85) + 0.02 * rng.standard_normal(beats)
     rr_s[rng.random(beats) < 0.03] = np.nan
     windows = np.clip(windows, -1, 1).astype(np.float32)
     return rr_s, windows, rng.random(beats) > 0.05
-
-
-def measured(
-    memory: BeatFeatures, rr_s: NDArray[np.float64], windows: Rows, usable: NDArray[np.bool_]
-) -> Rows:
-    """Return the measures of beats none of which is held."""
-    return memory.measure(rr_s, windows, usable, np.zeros(len(rr_s), dtype=bool))
 
 
 def limited(a: float, b: float) -> float:
@@ -60,23 +63,35 @@ def late_template(rr_s: NDArray[np.float64], windows: Rows, usable: NDArray[np.b
 def test_batches_change_nothing(seed: int, size: int, cut: int) -> None:
     """The measures depend on the beats in order, however they are cut, over a restart as well."""
     rr_s, windows, usable = beats_of(seed, 200)
-    whole = measured(BeatFeatures(), rr_s, windows, usable)
+    whole = BeatFeatures().measure(rr_s, windows, usable)
     memory, parts = BeatFeatures(), []
     for first in range(0, 200, size):
         if first <= cut < first + size:
             saved = encode(1, memory.state)
             memory = BeatFeatures(decode(1, saved, BeatFeaturesState))
         part = slice(first, first + size)
-        parts.append(measured(memory, rr_s[part], windows[part], usable[part]))
+        parts.append(memory.measure(rr_s[part], windows[part], usable[part]))
 
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     assert np.isfinite(whole).all()
 
 
+def test_a_full_memory_goes_on_after_a_restart() -> None:
+    """What is in order follows from the rings alone, wherever in them the next place is."""
+    rr_s, windows, usable = beats_of(9, 1300)
+    whole = BeatFeatures().measure(rr_s, windows, usable)
+    memory = BeatFeatures()
+    memory.measure(rr_s[:1190], windows[:1190], usable[:1190])
+    again = BeatFeatures(decode(1, encode(1, memory.state), BeatFeaturesState))
+
+    found = again.measure(rr_s[1190:], windows[1190:], usable[1190:])
+    np.testing.assert_array_equal(found, whole[1190:])
+
+
 def test_rhythm_is_measured_by_its_definition() -> None:
     """Means and quantiles are those of the known intervals before the beat."""
     rr_s, windows, usable = beats_of(5, 1200)
-    found = measured(BeatFeatures(), rr_s, windows, np.ones_like(usable))
+    found = BeatFeatures().measure(rr_s, windows, np.ones_like(usable))
     for at in (10, 299, 400, 1199):
         known = rr_s[:at][np.isfinite(rr_s[:at])]
         for name, last in (("30", 30), ("80", 80), ("400", 400), ("1000", 1000)):
@@ -94,7 +109,7 @@ def test_rhythm_is_measured_by_its_definition() -> None:
 def test_the_late_template_is_the_median_of_late_beats() -> None:
     """What a beat is compared with are the last 24 windows that came late."""
     rr_s, windows, usable = beats_of(7, 500)
-    found = measured(BeatFeatures(), rr_s, windows, usable)
+    found = BeatFeatures().measure(rr_s, windows, usable)
     at = int(np.flatnonzero(usable)[-1])
     template = late_template(rr_s[:at], windows[:at], usable[:at])
     beat = windows[at].reshape(-1, 2).mean(axis=1)
@@ -113,7 +128,7 @@ def test_sinus_beats_stay_the_reference_where_most_beats_are_ectopic() -> None:
     other = windows[rr_s < 0.65][0]
     windows = np.where(ectopic[:, None], other, sinus)
     rr_s = np.where(ectopic, 0.55, 0.85) + 0.01 * rng.standard_normal(600)
-    found = measured(BeatFeatures(), rr_s, windows, np.ones(600, dtype=bool))[100:, slots.LATE_QRS]
+    found = BeatFeatures().measure(rr_s, windows, np.ones(600, dtype=bool))[100:, slots.LATE_QRS]
 
     assert found[~ectopic[100:]].min() > 0.99
     assert found[ectopic[100:]].max() < 0.9
@@ -126,35 +141,80 @@ def test_a_beat_that_cannot_be_analysed_leaves_its_interval_alone() -> None:
     usable[60] = False
     changed = windows.copy()
     changed[60] = -1.0
-    found = measured(BeatFeatures(), rr_s, windows, usable)
-    again = measured(BeatFeatures(), rr_s, changed, usable)
+    found = BeatFeatures().measure(rr_s, windows, usable)
+    again = BeatFeatures().measure(rr_s, changed, usable)
 
     assert not found[60].any()
     np.testing.assert_array_equal(again, found)
 
 
-def test_nothing_is_learned_from_held_beats() -> None:
-    """After a held stretch the references are those from before."""
-    rr_s, windows, usable = beats_of(11, 130)
+def test_nothing_is_learned_from_a_fast_run_of_unlike_beats() -> None:
+    """After the run nothing but the intervals just before a beat says that it was there."""
+    rr_s, windows, usable = beats_of(11, 160)
     usable[:] = True
     rr_s = np.nan_to_num(rr_s, nan=0.85)
-    held = np.zeros(130, dtype=bool)
-    held[100:129] = True
-    changed = windows.copy()
-    changed[100:127] = 0.5
-    found = BeatFeatures().measure(rr_s, windows, usable, held)
-    again = BeatFeatures().measure(rr_s, changed, usable, held)
+    run = slice(100, 150)
+    at = np.arange(WINDOW_SAMPLES)
+    rr_s[run] = 0.4
+    windows[run] = -np.exp(-(((at - 150) / 25) ** 2))
+    begun, changed, faster = 102, windows.copy(), rr_s.copy()
+    changed[begun:148] = 0.5 * np.sin(at / 20.0)
+    faster[begun:148] = 0.3
+    found = BeatFeatures().measure(rr_s, windows, usable)
+    again = BeatFeatures().measure(faster, changed, usable)
+    slow = BeatFeatures().measure(np.where(rr_s == 0.4, 0.7, rr_s), windows, usable)
 
-    np.testing.assert_array_equal(again[129], found[129])
+    np.testing.assert_array_equal(again[152:], found[152:])
+    assert (slow[152:] != found[152:]).any(axis=1).all()
 
 
-def test_a_state_out_of_range_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("place", "size"),
+    [
+        (slots.RR_AT, slots.RR_MEMORY),
+        (slots.INTERVALS, slots.RR_MEMORY + 1),
+        (slots.STEPS_KNOWN, slots.STEPS + 1),
+        (slots.USUAL, slots.USUAL_BEATS + 1),
+        (slots.USUAL_AT, slots.USUAL_BEATS),
+        (slots.USUAL_TURN, slots.USUAL_EVERY),
+    ],
+)
+def test_a_state_out_of_range_is_refused(place: int, size: int) -> None:
     """A kernel that trusts its memory is given none that it cannot."""
-    state = BeatFeaturesState.fresh()
-    state.counters[slots.RR_AT] = slots.RR_MEMORY
+    for value in (-1, size, 2**62):
+        state = BeatFeaturesState.fresh()
+        state.counters[place] = value
 
-    with pytest.raises(SnapshotError):
+        with pytest.raises(SnapshotError, match="out of range"):
+            BeatFeatures(state)
+
+
+@pytest.mark.parametrize("name", ["intervals", "steps", "late_ordered", "usual"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_state_that_is_not_finite_is_refused(name: str, value: float) -> None:
+    """Nothing in order could be made of it."""
+    state = BeatFeaturesState.fresh()
+    getattr(state, name).flat[7] = value
+
+    with pytest.raises(SnapshotError, match="not finite"):
         BeatFeatures(state)
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_a_state_of_any_numbers_within_range_does_no_harm(seed: int) -> None:
+    """No place beyond an array is read or written, or the process would not go on."""
+    rng = np.random.default_rng(seed)
+    state = BeatFeatures().state
+    for name in state.__struct_fields__:
+        array = getattr(state, name)
+        if name != "counters":
+            array[...] = rng.choice([-1e30, -1.0, 0.0, 0.6, 1.0, 1e30], array.shape)
+    for place, limit in LIMITS:
+        state.counters[place] = rng.integers(limit)
+    rr_s, windows, usable = beats_of(seed, 100)
+
+    assert BeatFeatures(state).measure(rr_s, windows, usable).shape == (100, len(FEATURE_NAMES))
 
 
 def test_arrays_that_do_not_fit_are_refused() -> None:
@@ -162,11 +222,14 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
     rr_s, windows, usable = beats_of(1, 5)
 
     with pytest.raises(ValueError, match="5 intervals"):
-        measured(BeatFeatures(), rr_s, windows[:4], usable)
+        BeatFeatures().measure(rr_s, windows[:4], usable)
 
 
 def test_every_measure_has_a_name() -> None:
     """Names and slots go together."""
-    assert len(FEATURE_NAMES) == slots.MEASURES
+    assert len(FEATURE_NAMES) == len(set(FEATURE_NAMES)) == slots.COLUMNS
+    assert FEATURE_NAMES[slots.MEASURES - 1] == f"qrs_less_late_{slots.POINTS - 1}"
     assert FEATURE_NAMES[slots.LATE_QRS] == "late_qrs"
     assert FEATURE_NAMES[slots.AREA] == "area"
+    assert FEATURE_NAMES[slots.CONTEXT_IN_SPREADS] == "context_whole_distance_in_spreads"
+    assert FEATURE_NAMES[slots.CONTEXT_HEIGHT] == "context_qrs_height"

@@ -199,7 +199,7 @@ def test_measures_are_those_of_all_beats_before(cuts: list[int]) -> None:
     beats = stream.beats.all_pending
     rr_s, windows = np.array([b.rr_s for b in beats]), np.stack([b.window for b in beats])
     usable = np.array([beat.reason is Reason.OK for beat in beats])
-    expected = BeatFeatures().measure(rr_s, windows, usable, np.zeros(len(beats), dtype=bool))
+    expected = BeatFeatures().measure(rr_s, windows, usable)
 
     measured = np.stack([beat.measures for beat in beats])
     assert measured.shape == (len(beats), MEASURES)
@@ -209,19 +209,19 @@ def test_measures_are_those_of_all_beats_before(cuts: list[int]) -> None:
 
 
 def test_evidence_of_atrial_fibrillation_is_measured_once_and_limited() -> None:
-    """It is that of the alarm, beat by beat, within 8 of 0; 0 where too little is known."""
+    """It is that of the alarm, beat by beat, within 8 of 0; -8 where too little is known."""
     x = SyntheticPatient(PatientConfig(noise=0.01, seed=4)).generate(60 * 360).samples
     stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
     stream.take(SampleBlock(0, x))
     measured, atrial = [], AtrialMeasures(AtrialState.fresh())
     for beat in stream.beats.all_pending:
         found = atrial.of_beat(beat.rr_s, beat.window, usable=beat.reason is Reason.OK)
-        evidence = 0.0 if found is None else float(WEIGHTS @ found + BIAS)
+        evidence = -8.0 if found is None else float(WEIGHTS @ found + BIAS)
         measured.append((float(beat.measures[-1]), np.float32(np.clip(evidence, -8.0, 8.0))))
 
     assert all(one == other for one, other in measured)
-    assert measured[0][0] == 0.0
-    assert min(measured)[0] < -1.0
+    assert measured[0][0] == -8.0
+    assert -8.0 < max(measured)[0] < 0.0
 
 
 @pytest.mark.parametrize("fs_hz", [250.0, 360.0])

@@ -9,6 +9,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.signal.kernels.naming.context import (
+    is_due,
+    learn_context_interval,
+    measure_context_rhythm,
+)
 from pipeline.signal.kernels.naming.hold import active, hold
 from pipeline.signal.kernels.naming.rhythm import learn_interval, measure_rhythm
 from pipeline.signal.kernels.naming.shapes import (
@@ -32,6 +37,7 @@ from pipeline.signal.kernels.naming.slots import (
     TO_Q75,
     WIDTH_TO_LATE,
 )
+from pipeline.signal.kernels.naming.usual import learn_usual, measure_beside_usual
 from pipeline.signal.kernels.sections import copy, jit
 
 
@@ -52,14 +58,19 @@ def extract(
     shapes: NDArray[np.float32],
     shape_numbers: NDArray[np.float64],
     last: NDArray[np.float32],
+    usual: NDArray[np.float32],
+    usual_ordered: NDArray[np.float32],
+    lines: NDArray[np.float64],
+    work: NDArray[np.float64],
     beat: NDArray[np.float32],
     middle: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
-    """Write the measures of each beat to ``out``, float32[n, MEASURES], and learn from it.
+    """Write the measures of each beat to ``out``, float32[n, COLUMNS], and learn from it.
 
-    Arrays from ``counters`` to ``last`` are the memory, see `pipeline.scoring.beat_features`;
-    ``beat`` and ``middle``, float32[TICKS], are working memory. Of a beat that is not ``usable``
+    Arrays from ``counters`` to ``usual`` are the memory, see `pipeline.scoring.beat_features`;
+    ``usual_ordered`` to ``work`` follow from it; ``beat`` and ``middle``, float32[TICKS], are
+    working memory. Of a beat that is not ``usable``
     only the interval is used, and its measures are 0. Of some nothing is learned
     (`pipeline.signal.kernels.naming.hold`).
     """
@@ -70,6 +81,7 @@ def extract(
         if not (0.0 < rr < math.inf):
             rr = math.nan
         measure_rhythm(rr, counters, numbers, intervals, ordered, steps, row)
+        measure_context_rhythm(rr, counters, numbers, lines, row)
         if usable[i]:
             for k in range(TICKS):
                 beat[k] = 0.5 * (windows[i, 2 * k] + windows[i, 2 * k + 1])
@@ -77,11 +89,14 @@ def extract(
             measure_beside_late(beat, counters, late_ordered, middle, numbers, row)
             measure_beside_last(beat, counters, last, p_waves, p_likes, row)
             nearest = measure_beside_shapes(beat, shapes, shape_numbers, row)
+            measure_beside_usual(windows[i], counters, work, row)
             held = hold(rr, row, counters)
             if not held:
                 learn_shape(beat, nearest, row[TO_Q75], shapes, shape_numbers)
                 learn_late(beat, rr, row, counters, ordered, late, late_ordered)
                 learn_p(beat, row, counters, p_waves, p_likes)
+                if is_due(rr, counters, lines):
+                    learn_usual(windows[i], counters, usual, usual_ordered, work)
             numbers[LAST_LIKE], numbers[LAST_WIDTH] = row[LATE_QRS_LAG], row[WIDTH_TO_LATE]
             copy(last[0], last[1])
             copy(beat, last[0])
@@ -93,6 +108,7 @@ def extract(
             counters[SEEN] = 0
         numbers[LAST_EARLY] = row[TO_Q75]
         if not held:
+            learn_context_interval(rr, counters, numbers, intervals, steps, lines)
             learn_interval(rr, counters, numbers, intervals, ordered, steps)
         numbers[BEFORE] = numbers[PREVIOUS]
         numbers[PREVIOUS] = rr

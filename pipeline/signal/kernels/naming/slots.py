@@ -1,7 +1,8 @@
 """What is measured of a beat: the places of the measures, and the sizes of the memory.
 
 `pipeline.scoring.beat_features` explains them. Windows are looked at in steps of two ticks, `TICKS`
-values, the R peak at `R`.
+values, the R peak at `R`; for the context of a beat at every tick, `WINDOW` values, the R peak at
+`CONTEXT_R`.
 """
 
 from typing import Final
@@ -40,13 +41,28 @@ COARSE: Final = 3
 POINTS: Final = QRS_TICKS // COARSE
 """Values of the QRS itself, one in 17 ms."""
 
+WINDOW: Final = 320
+CONTEXT_R: Final = 140
+USUAL_BEATS: Final = 64
+USUAL_EVERY: Final = 5
+"""Once full, every fifth usual beat replaces the oldest: the memory spans some five minutes. Odd,
+so that it does not fall into step with a bigeminy."""
+LEAST_USUAL: Final = 5
+"""Fewer do not show what is usual."""
+PART_FROM: Final = (0, CONTEXT_R - 90, CONTEXT_R - 36, CONTEXT_R + 54)
+PART_TO: Final = (WINDOW, CONTEXT_R - 28, CONTEXT_R + 54, CONTEXT_R + 160)
+"""Whole window, P wave, QRS and T wave at every tick: the same times as above."""
+PARTS: Final = 4
+WHOLE_PART, P_PART, QRS_PART, _T_PART = range(PARTS)
+
 (
     INTERVALS, RR_AT, LATE, LATE_AT, PS, P_AT, STEPS_KNOWN, STEP_AT, SEEN, HOLD_LEVEL, HELD,
-    COUNTERS,
-) = range(12)  # fmt: skip
+    USUAL, USUAL_AT, USUAL_TURN, COUNTERS,
+) = range(15)  # fmt: skip
 """Counters: intervals known (at most `RR_MEMORY`) and the place of the next; so of late beats, P
 waves and steps; windows seen (at most 2); level and length of a stretch from which nothing is
-learned (`pipeline.signal.kernels.naming.hold`)."""
+learned (`pipeline.signal.kernels.naming.hold`); usual beats kept, the place of the next, and how
+many came, modulo `USUAL_EVERY`."""
 
 PREVIOUS, BEFORE, LAST_LIKE, LAST_EARLY, LAST_WIDTH, NUMBERS = range(6)
 """Numbers: the two intervals before, NaN where not known; of the beat before its likeness to the
@@ -66,3 +82,38 @@ WEIGHT, EARLY, COUNT, SHAPE_COLUMNS = range(4)
 ) = range(52)  # fmt: skip
 MEASURES: Final = 52 + 2 * POINTS
 """Slots of the measures; the QRS and its difference from the late ones follow."""
+
+(
+    CONTEXT_RR_KNOWN, CONTEXT_TO_Q75, CONTEXT_LAST_TO_Q75, CONTEXT_BEFORE_TO_Q75,
+    CONTEXT_BELOW_MEDIAN, CONTEXT_BELOW_Q75, CONTEXT_IN_STEPS, CONTEXT_SHAPE_KNOWN,
+) = range(MEASURES, MEASURES + 8)  # fmt: skip
+CONTEXT_DISTANCE: Final = MEASURES + 8
+"""Slots of the context: rhythm, then shapes, of which the distances of the parts come first,"""
+CONTEXT_IN_SPREADS: Final = CONTEXT_DISTANCE + PARTS
+"""then these in spreads,"""
+(
+    CONTEXT_QRS, CONTEXT_P, CONTEXT_WHOLE, CONTEXT_QRS_LAG, CONTEXT_WIDTH, CONTEXT_HEIGHT, COLUMNS,
+) = range(CONTEXT_IN_SPREADS + PARTS, CONTEXT_IN_SPREADS + PARTS + 7)  # fmt: skip
+"""then correlations, width and height. `COLUMNS` is how many numbers a beat has in all."""
+
+LINES: Final = RR_MEMORY + STEPS
+"""Length of two ascending lines, one after the other: of the last intervals, and of the steps."""
+
+ORDERED_ROWS: Final = USUAL_BEATS + 3
+"""Rows of the windows of usual beats in order at each tick. The last three are of infinity, what
+fills a place that nothing has yet, and room for two windows."""
+
+TEMPLATE, BESIDE, OF_USUAL, IN_ORDER, DISTANCES = range(5)
+"""Rows of `WINDOW` numbers that follow from the usual beats: the median of their windows; room for
+the one that is compared; `USUAL_CENTRE` and the next; room to sort in; how far each lies from the
+median, a row a part."""
+WORK_ROWS: Final = DISTANCES + PARTS
+
+USUAL_CENTRE: Final = 0
+"""Among the numbers of the usual beats: the median of the distances, by part;"""
+USUAL_SPREAD: Final = PARTS
+"""their 90th percentile less this;"""
+USUAL_WIDTH: Final = 2 * PARTS
+"""the width of the QRS of the median, in ticks,"""
+USUAL_HEIGHT: Final = 2 * PARTS + 1
+"""and its height."""

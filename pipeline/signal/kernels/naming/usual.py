@@ -1,0 +1,236 @@
+"""A beat beside the usual ones of its patient, wave by wave, at every tick. Compiled.
+
+Usual are the last `USUAL_BEATS` that came when they were due. Kept are their windows as they came,
+and in order at each tick, so that the median costs nothing. What depends on them alone is renewed
+when one of them is replaced: the template, and how far from it they lie themselves.
+"""
+
+import math
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.signal.kernels.naming.ordered import put_in_order, ratio, replace_each
+from pipeline.signal.kernels.naming.slots import (
+    BESIDE,
+    CONTEXT_DISTANCE,
+    CONTEXT_HEIGHT,
+    CONTEXT_IN_SPREADS,
+    CONTEXT_P,
+    CONTEXT_QRS,
+    CONTEXT_QRS_LAG,
+    CONTEXT_R,
+    CONTEXT_SHAPE_KNOWN,
+    CONTEXT_WHOLE,
+    CONTEXT_WIDTH,
+    DISTANCES,
+    IN_ORDER,
+    LEAST_USUAL,
+    OF_USUAL,
+    P_PART,
+    PART_FROM,
+    PART_TO,
+    PARTS,
+    QRS_PART,
+    TEMPLATE,
+    USUAL,
+    USUAL_AT,
+    USUAL_BEATS,
+    USUAL_CENTRE,
+    USUAL_EVERY,
+    USUAL_HEIGHT,
+    USUAL_SPREAD,
+    USUAL_TURN,
+    USUAL_WIDTH,
+    WHOLE_PART,
+    WINDOW,
+)
+from pipeline.signal.kernels.sections import jit
+
+DISTANCE_FLOOR: Final = 0.01
+"""Added to distances: half a percent of a window's height is nothing."""
+
+SPREAD_FLOOR: Final = 0.1
+HEIGHT_FLOOR: Final = 0.05
+MOST_LAG: Final = 12
+LAG_STEP: Final = 3
+"""Ticks; the detector may take another peak of a wide complex for R."""
+
+NEVER: Final = 1e-6
+QRS_FROM: Final = PART_FROM[QRS_PART]
+QRS_TO: Final = PART_TO[QRS_PART]
+
+
+@jit
+def measure_beside_usual(
+    window: NDArray[np.float32],
+    counters: NDArray[np.int64],
+    work: NDArray[np.float64],
+    row: NDArray[np.float32],
+) -> None:
+    """Write how a window, float32[320], compares with the usual ones to ``row``."""
+    if counters[USUAL] < LEAST_USUAL:
+        return
+    beat, template, usual = work[BESIDE], work[TEMPLATE], work[OF_USUAL]
+    for k in range(WINDOW):
+        beat[k] = window[k]
+    row[CONTEXT_SHAPE_KNOWN] = 1.0
+    for part in range(PARTS):
+        squared = _squared_distance(beat, template, PART_FROM[part], PART_TO[part])
+        further = _log_distance(squared) - usual[USUAL_CENTRE + part]
+        spreads = further / (SPREAD_FLOOR + usual[USUAL_SPREAD + part])
+        row[CONTEXT_DISTANCE + part] = min(4.0, max(-2.0, further))
+        row[CONTEXT_IN_SPREADS + part] = min(12.0, max(-6.0, spreads))
+    row[CONTEXT_P] = _correlation(beat, template, PART_FROM[P_PART], PART_TO[P_PART], 0)
+    row[CONTEXT_WHOLE] = _correlation(beat, template, 0, PART_TO[WHOLE_PART], 0)
+    best = -1.0
+    for lag in range(-MOST_LAG, MOST_LAG + 1, LAG_STEP):
+        like = _correlation(beat, template, QRS_FROM, QRS_TO, lag)
+        best = max(best, like)
+        if lag == 0:
+            row[CONTEXT_QRS] = like
+    row[CONTEXT_QRS_LAG] = best
+    row[CONTEXT_WIDTH] = ratio(_width(beat), usual[USUAL_WIDTH])
+    height = _height(beat) / (usual[USUAL_HEIGHT] + HEIGHT_FLOOR) - 1.0
+    row[CONTEXT_HEIGHT] = min(1.0, max(-1.0, height))
+
+
+@jit
+def learn_usual(
+    window: NDArray[np.float32],
+    counters: NDArray[np.int64],
+    usual: NDArray[np.float32],
+    ordered: NDArray[np.float32],
+    work: NDArray[np.float64],
+) -> None:
+    """Keep the window of a beat that came when it was due, in the place of the oldest.
+
+    Args:
+        window: float32[320].
+        counters: int64[COUNTERS].
+        usual: float32[320, USUAL_BEATS], ring of the windows kept.
+        ordered: float32[ORDERED_ROWS, 320], the same, ascending at each tick.
+        work: float64[WORK_ROWS, 320].
+    """
+    counters[USUAL_TURN] = (counters[USUAL_TURN] + 1) % USUAL_EVERY
+    known, at = counters[USUAL], counters[USUAL_AT]
+    if known == USUAL_BEATS and counters[USUAL_TURN] != 0:
+        return
+    old = ordered[USUAL_BEATS + 1]
+    for k in range(WINDOW):
+        old[k] = usual[k, at] if known == USUAL_BEATS else math.inf
+        usual[k, at] = window[k]
+    replace_each(ordered[: USUAL_BEATS + 1], old, window, ordered[USUAL_BEATS + 2])
+    counters[USUAL_AT] = (at + 1) % USUAL_BEATS
+    counters[USUAL] = min(known + 1, USUAL_BEATS)
+    describe_usual(counters[USUAL], usual, ordered, work)
+
+
+@jit
+def describe_usual(
+    known: int,
+    usual: NDArray[np.float32],
+    ordered: NDArray[np.float32],
+    work: NDArray[np.float64],
+) -> None:
+    """Write the template, and what follows from it and the windows kept, to ``work``."""
+    if known < LEAST_USUAL:
+        return
+    template, numbers = work[TEMPLATE], work[OF_USUAL]
+    low, high = ordered[(known - 1) // 2], ordered[known // 2]
+    for k in range(WINDOW):
+        template[k] = 0.5 * (float(low[k]) + float(high[k]))
+    for part in range(PARTS):
+        distances, line = work[DISTANCES + part], work[IN_ORDER]
+        _squared_distances(usual, template, known, PART_FROM[part], PART_TO[part], distances)
+        put_in_order(distances, known, line)
+        numbers[USUAL_CENTRE + part] = _log_quantile(line, known, 0.5)
+        ninth_decile = _log_quantile(line, known, 0.9)
+        numbers[USUAL_SPREAD + part] = ninth_decile - numbers[USUAL_CENTRE + part]
+    numbers[USUAL_WIDTH], numbers[USUAL_HEIGHT] = _width(template), _height(template)
+
+
+@jit
+def _squared_distances(
+    usual: NDArray[np.float32],
+    template: NDArray[np.float64],
+    known: int,
+    begin: int,
+    end: int,
+    out: NDArray[np.float64],
+) -> None:
+    """Write the mean square distance of each window kept to the template to ``out``."""
+    for b in range(known):
+        out[b] = 0.0
+    # All windows tick by tick: the sums do not wait for each other.
+    for k in range(begin, end):
+        middle, line = template[k], usual[k]
+        for b in range(known):
+            apart = line[b] - middle
+            out[b] += apart * apart
+    for b in range(known):
+        out[b] /= end - begin
+
+
+@jit
+def _log_quantile(squared: NDArray[np.float64], known: int, part: float) -> float:
+    """Return the quantile of the logarithms of distances whose squares ascend."""
+    at = part * (known - 1)
+    low = int(at)
+    high = min(low + 1, known - 1)
+    below, above = _log_distance(squared[low]), _log_distance(squared[high])
+    return below + (at - low) * (above - below)
+
+
+@jit
+def _log_distance(squared: float) -> float:
+    return math.log(math.sqrt(squared) + DISTANCE_FLOOR)
+
+
+@jit
+def _squared_distance(
+    a: NDArray[np.float64], b: NDArray[np.float64], begin: int, end: int
+) -> float:
+    total = 0.0
+    for k in range(begin, end):
+        total += (a[k] - b[k]) * (a[k] - b[k])
+    return total / (end - begin)
+
+
+@jit
+def _correlation(
+    a: NDArray[np.float64], b: NDArray[np.float64], begin: int, end: int, lag: int
+) -> float:
+    """Return the correlation of b[begin:end] with ``a`` shifted by ``lag``."""
+    n = end - begin
+    sum_a = sum_b = aa = bb = ab = 0.0
+    for k in range(begin, end):
+        x, y = a[k + lag], b[k]
+        sum_a += x
+        sum_b += y
+        aa += x * x
+        bb += y * y
+        ab += x * y
+    power = (aa - sum_a * sum_a / n) * (bb - sum_b * sum_b / n)
+    return (ab - sum_a * sum_b / n) / math.sqrt(max(power, 0.0) + NEVER)
+
+
+@jit
+def _width(window: NDArray[np.float64]) -> float:
+    """Return how far from R the QRS has its slopes, root mean square, in ticks, at least 1."""
+    power = spread = 0.0
+    for k in range(QRS_FROM, QRS_TO):
+        slope = window[k] - window[k - 1]
+        power += slope * slope
+        spread += (k - CONTEXT_R) * (k - CONTEXT_R) * slope * slope
+    return max(1.0, math.sqrt(spread / (power + NEVER)))
+
+
+@jit
+def _height(window: NDArray[np.float64]) -> float:
+    """Return by how much the values of the QRS differ at most."""
+    low = high = window[QRS_FROM]
+    for k in range(QRS_FROM + 1, QRS_TO):
+        low, high = min(low, window[k]), max(high, window[k])
+    return float(high - low)

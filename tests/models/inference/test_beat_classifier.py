@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from models.inference.beat_classifier import (
+    FIBRILLATES,
     LEAST,
     TREES_SHARE,
     BeatClassifier,
@@ -57,12 +58,14 @@ def test_certainty_that_both_share_stays() -> None:
 
 @given(ROWS, st.floats(-EVIDENCE_LIMIT, EVIDENCE_LIMIT))
 def test_in_atrial_fibrillation_s_is_n(rows: np.ndarray, evidence: float) -> None:
-    """S becomes N by the probability of the rhythm; V and F stay, and so does the sum."""
+    """S becomes N the more certain the rhythm is; V and F stay, and so does the sum."""
     found = without_fibrillation(rows, np.full(len(rows), evidence, dtype=np.float32))
 
     _, s, v, f = (CLASSES.index(name) for name in "NSVF")
     np.testing.assert_array_equal(found[:, [v, f]], rows[:, [v, f]])
-    np.testing.assert_allclose(found[:, s], rows[:, s] / (1 + np.exp(evidence)), atol=1e-6)
+    np.testing.assert_allclose(
+        found[:, s], rows[:, s] / (1 + np.exp(evidence - FIBRILLATES)), atol=1e-6
+    )
     np.testing.assert_allclose(found.sum(axis=1), rows.sum(axis=1), rtol=1e-5)
 
 

@@ -49,7 +49,7 @@ def is_run(beats: Sequence[StretchBeat]) -> bool:
 
     They come at 100 bpm, the first of them early, after a beat that is one of the patient's own.
     All are named ventricular or have a QRS that is none of the patient's own, each resembles the
-    one before, and of one at least class V is no less probable than by chance.
+    one before, and of one at least class V is more probable than it is of any beat.
     """
     if len(beats) <= RUN_BEATS:
         return False

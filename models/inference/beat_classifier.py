@@ -32,8 +32,8 @@ TREES_SHARE: Final = 0.3
 FIBRILLATES: Final = 1.0
 """Evidence of atrial fibrillation, natural logarithm of odds, at which half of S goes to N. Below
 it frequent atrial ectopy has some evidence too. This number and the share are those with the
-highest F1, mean over the patients of DS1 and svdb and over V and S, each named by classifiers of other
-patients (``docs/models/trials.md``)."""
+highest F1, mean over the patients of DS1 and svdb and over V and S, each named by classifiers of
+other patients (``docs/models/trials.md``)."""
 
 LEAST: Final = np.float32(1e-6)
 """No probability that is joined is lower."""

@@ -26,9 +26,9 @@ from pipeline.schema.state import State, field
 from pipeline.scoring.beat import Beat
 
 VENTRICULAR: Final = 0.6
-"""A beat counts as ventricular for the rhythms where V is clearly more probable than all else. Motion
-of an electrode makes beats of less, one after the other: counted, they are four false tachycardias
-in the two records of nstdb, and one above this bound."""
+"""A beat counts as ventricular for the rhythms where V is clearly more probable than all else.
+Motion of an electrode makes beats of less, one after the other: counted, they are four false
+tachycardias in the two records of nstdb, and one above this bound."""
 
 DOUBTFUL: Final = 0.1
 """A beat may be ventricular where V is more probable than before anything is known of it: 7 % of

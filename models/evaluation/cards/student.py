@@ -29,6 +29,7 @@ from models.evaluation.report.tables import (
     target_table,
     words,
 )
+from models.measure.result_json import Fact
 
 _WEAKEST: Final = 3
 
@@ -63,10 +64,10 @@ def student_card(reports: Reports) -> list[Section]:
             blocks=[
                 HEAD,
                 "An autoencoder in the layout of BeatGAN's generator, narrower, with a smaller "
-                f"bottleneck. It was trained {_training(reports)}; the score of a beat is the mean "
-                "square of the difference between the beat and what the student gives for it, "
-                "after a moving average. Input: one lead at 360 Hz, 3 to 45 Hz, a window of 320 "
-                "samples from 140 before the R peak on, scaled to [-1, 1].",
+                f"bottleneck. {_training(reports)} The score of a beat is the mean square of "
+                "the difference between the beat and what the student gives for it, after a moving "
+                "average. Input: one lead at 360 Hz, 3 to 45 Hz, a window of 320 samples from 140 "
+                "before the R peak on, scaled to [-1, 1].",
                 "The student that scores live was trained on the patients of DS1 alone. Those in "
                 "`models/weights/folds` were trained on the folds of the BeatGAN protocol; they "
                 "are there for its figures and score nothing else.",
@@ -94,20 +95,24 @@ def student_card(reports: Reports) -> list[Section]:
 
 
 def _training(reports: Reports) -> str:
-    """Return how the students were trained, as their artifacts have it."""
-    students = (reports.interpatient.student.facts, reports.beatgan.student.facts)
-    found = sorted(
-        {
-            (str(one.training.get("target", "beat")), str(one.training.get("method", "unknown")))
-            for one in students
-        }
+    """Return a sentence on how the students were trained, as their artifacts have it."""
+    live, folds = (
+        _lesson(one.training)
+        for one in (reports.interpatient.student.facts, reports.beatgan.student.facts)
     )
-    return " and ".join(
-        _TARGETS[target]
-        + {"none": ""}.get(method, f", by the method {method}")
-        + ", without a teacher network" * (method in ("none", "frskd") and target != "teacher")
-        for target, method in found
+    if live == folds:
+        return f"It was trained {live}."
+    return (
+        f"The student that scores live was trained {live}; those of the folds {folds}. What helps "
+        "on patients whose other beats were seen did not help on new ones ([trials](trials.md))."
     )
+
+
+def _lesson(training: Mapping[str, Fact]) -> str:
+    target, method = str(training.get("target", "beat")), str(training.get("method", "unknown"))
+    if method != "none":
+        return f"{_TARGETS[target]}, by the method {method}"
+    return _TARGETS[target] + ", without a teacher" * (target == "beat")
 
 
 def _student_table(reports: Reports) -> Table:

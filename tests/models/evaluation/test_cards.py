@@ -107,9 +107,9 @@ def test_cards_hold_the_figures_of_the_reports(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "method", "said"),
     [
-        ("beat", "none", "to reconstruct normal beats, without a teacher network;"),
-        ("neighbours", "kd+ft", "the five other normal beats nearest to it, by the method kd+ft;"),
-        ("teacher", "none", "the mean reconstruction of its teachers;"),
+        ("beat", "none", "to reconstruct normal beats, without a teacher."),
+        ("neighbours", "kd+ft", "the five other normal beats nearest to it, by the method kd+ft."),
+        ("teacher", "none", "the mean reconstruction of its teachers."),
     ],
 )
 def test_the_card_of_the_student_says_who_taught_it(
@@ -121,6 +121,17 @@ def test_the_card_of_the_student_says_who_taught_it(
         changed["student"]["training"] |= {"target": target, "method": method}
         save_report(folder, name, from_json(kind, changed))
     assert said in write_cards(folder)[1].read_text()
+
+
+def test_students_trained_differently_are_described_apart(folder: Path) -> None:
+    """The one that scores live by its own training, those of the folds by theirs."""
+    changed = report(folder, "beatgan")
+    changed["student"]["training"] |= {"target": "neighbours", "method": "none"}
+    save_report(folder, "beatgan", from_json(BeatganResult, changed))
+    text = write_cards(folder)[1].read_text()
+    live, folds = text.index("The student that scores live was trained"), text.index("of the folds")
+    assert live < text.index("to reconstruct normal beats") < folds
+    assert folds < text.index("five other normal beats")
 
 
 def test_a_changed_report_changes_the_card(folder: Path) -> None:

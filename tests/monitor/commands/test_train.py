@@ -136,6 +136,12 @@ def test_line_of_an_epoch_says_all_of_its_report() -> None:
         (("teacher", "--device", "tpu"), "choose one of auto, cpu, cuda"),
         (("student", "--method", "kd"), "needs a teacher"),
         (("student", "--method", "magic"), "no method 'magic'"),
+        (("student", "--target", "magic"), "no target 'magic'"),
+        (("student", "--target", "teacher"), "needs a teacher"),
+        (("student", "--teacher", "a", "--teacher", "b"), "has no teacher"),
+        (("student", "--method", "kd", "--teacher", "none.safetensors"), "train it first"),
+        (("teacher", "--target", "teacher"), "no target 'teacher'"),
+        (("teacher", "--latent", "0"), "latent 0"),
         (("ablation", "--teacher", "none.safetensors"), "train it first"),
     ],
 )
@@ -159,6 +165,21 @@ def test_what_cannot_be_trained_is_one_line_and_exit_2(
     assert line.startswith("monitor: ")
     assert message in line
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_each_teacher_that_is_named_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Repeated, the option makes an ensemble, for students and the ablation, in the order given."""
+    asked = []
+    for module in ("models.training.student", "models.experiments.ablation"):
+        monkeypatch.setattr(f"{module}.load_teacher", lambda path, **_: asked.append(path.name))
+    (tmp_path / "mitdb").mkdir()
+    teachers = ("--teacher", "a", "--teacher", "b", "--data", str(tmp_path))
+    for command in (("student", "--target", "teacher"), ("ablation",)):
+        asked.clear()
+        assert _exit_code(monkeypatch, "train", *command, *teachers) == 2
+        assert asked == ["a", "b"]
 
 
 def test_incomplete_data_folder_says_which_records_are_missing(

@@ -2,7 +2,7 @@
 
 A record runs through the parts of the live monitor, each beat in order: segmenter, measures,
 student, live score. What is learned of the patient depends on no class. So the class of a beat may
-come from any classifier, afterwards: `judged` gives the live score and the decision with it.
+come from any classifier, afterwards: `decide` gives the live score and the decision with it.
 
 `reference_of` pairs the beats with the annotation, by the rules of `models.ec57.matching`.
 """
@@ -69,7 +69,7 @@ class StreamedBeats:
         return float(self.extent[1] / self.extent[0])
 
 
-class JudgedBeats(NamedTuple):
+class Decisions(NamedTuple):
     """The live score of beats, and which of them are anomalous."""
 
     score: NDArray[np.float64]
@@ -145,13 +145,13 @@ def follow(
     )
 
 
-def judged(
+def decide(
     beats: StreamedBeats, probabilities: NDArray[np.float32], config: LiveScoreConfig
-) -> JudgedBeats:
+) -> Decisions:
     """Return the live score of beats with these probabilities of `CLASSES`, float32[n, 4]."""
     score = beats.score + class_contribution(probabilities)
     threshold = np.where(beats.learning, config.learning_threshold, config.threshold)
-    return JudgedBeats(score, score > threshold)
+    return Decisions(score, score > threshold)
 
 
 def reference_of(path: Path, beats: StreamedBeats) -> ReferenceBeats:

@@ -99,12 +99,14 @@ def evaluate_beats(data: Path | None, *, folder: Path, cache: Path | None, as_js
         ConfigError: a folder cannot be written, or a library for training is not installed.
     """
     from models.evaluation.protocols.beats import evaluate_beats, record_paths
+    from models.evaluation.protocols.healthy_beats import healthy_records
     from models.evaluation.report.beats import beats_sections
     from monitor.commands.train import unseen_classifiers
 
     where = data_folder(data)
     unseen = unseen_classifiers(where, folder)
-    with progress_of(sum(map(len, record_paths(where).values()))) as on_step:
+    steps = sum(map(len, record_paths(where).values())) + len(healthy_records(where))
+    with progress_of(steps) as on_step:
         result = evaluate_beats(where, unseen, cache=cache, on_step=on_step)
     if as_json:
         print_json(result)

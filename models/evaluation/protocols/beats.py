@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from models.data.beat_cache import cached_beats, code_digest
 from models.data.mitdb import DATABASE, DS1, DS2, database_folder
 from models.data.streamed_beats import (
-    JudgedBeats,
+    Decisions,
     Models,
     ReferenceBeats,
     StreamedBeats,
-    judged,
+    decide,
     reference_of,
 )
 from models.data.training_beats import SVDB
@@ -31,6 +31,7 @@ from models.ec57.annotators import Score
 from models.ec57.matching import ANOMALOUS, CLASSES, FALSE_DETECTION, LEARNING_S
 from models.ec57.rxr import compare_runs
 from models.ec57.sumstats import Runs
+from models.evaluation.protocols.beat_reliability import NamedWith, reliability
 from models.evaluation.protocols.classifier import (
     COUNTING as COUNTING_OF_CLASSES,
 )
@@ -39,6 +40,11 @@ from models.evaluation.protocols.classifier import (
     ClassFigures,
     ClassResult,
     class_result,
+)
+from models.evaluation.protocols.healthy_beats import (
+    HealthyFigures,
+    evaluate_healthy,
+    healthy_records,
 )
 from models.evaluation.protocols.interpatient import APART
 from models.files.calibration import load_calibration
@@ -110,6 +116,8 @@ class DatabaseFigures:
     """Counted time: after the fifth minute, without ventricular flutter."""
     named: NamedFigures
     """Every beat that can be analysed is named."""
+    reliability: dict[str, list[NamedWith]]
+    """By name, how often it is right."""
     average_precision: dict[str, float | None]
     """Of the probability of each class, among the beats of `named`."""
     alerts: AlertFigures
@@ -123,6 +131,8 @@ class BeatsResult:
     protocol: str = "beats"
     counting: list[str]
     databases: dict[str, DatabaseFigures]
+    healthy: HealthyFigures | None
+    """None where the Challenge 2017 is not there."""
 
 
 def evaluate_beats(
@@ -150,7 +160,8 @@ def evaluate_beats(
         records = load_records(paths, models, cache, on_step)
         probabilities = {one.name: _probabilities(one, unseen) for one in records}
         databases[database] = figures_of(records, probabilities, models.config)
-    return BeatsResult(counting=list(COUNTING), databases=databases)
+    healthy = evaluate_healthy(data, models, unseen, on_step) if healthy_records(data) else None
+    return BeatsResult(counting=list(COUNTING), databases=databases, healthy=healthy)
 
 
 def _probabilities(one: RecordBeats, unseen: Unseen) -> NDArray[np.float32]:
@@ -212,12 +223,16 @@ def figures_of(
         config: of the live score.
     """
     names = {one.name: _names(probabilities[one.name]) for one in records}
-    scored = {one.name: judged(one.beats, probabilities[one.name], config) for one in records}
+    scored = {one.name: decide(one.beats, probabilities[one.name], config) for one in records}
     apart = [one for one in records if one.name != APART]
     return DatabaseFigures(
         records=[one.name for one in records],
         hours=round(sum(map(_counted_hours, records)), 3),
         named=_named_figures(records, names),
+        reliability=reliability(
+            np.concatenate([probabilities[one.name][_counted(one)] for one in records]),
+            np.concatenate([one.reference.classes[_counted(one)] for one in records]),
+        ),
         average_precision={
             name: _class_precision(records, probabilities, number)
             for number, name in enumerate(NAMED)
@@ -317,9 +332,7 @@ def _class_precision(
     return _figure(average_precision, np.concatenate(scores), np.concatenate(right))
 
 
-def _alert_figures(
-    records: Sequence[RecordBeats], scored: Mapping[str, JudgedBeats]
-) -> AlertFigures:
+def _alert_figures(records: Sequence[RecordBeats], scored: Mapping[str, Decisions]) -> AlertFigures:
     scores, kinds, alerted = [], [], []
     late = early = 0
     for one in records:

@@ -2,6 +2,7 @@
 
 from models.ec57.annotators import Score
 from models.evaluation.protocols.beats import BeatsResult, DatabaseFigures, NamedFigures
+from models.evaluation.protocols.healthy_beats import HealthyFigures
 from models.evaluation.report.classifier import class_record_table, confusion_table
 from models.evaluation.report.documents import Section
 from models.evaluation.report.tables import Table, number, percent
@@ -10,19 +11,54 @@ _SHOWN = ("V", "S")
 
 
 def beats_sections(result: BeatsResult) -> list[Section]:
-    """Return a section for each database."""
-    return [
+    """Return a section for each database, and one of healthy people."""
+    sections = [
         Section(
             title=f"{name}: {len(figures.records)} records, {figures.hours:.2f} h counted",
             blocks=[
                 name_table(figures),
                 alert_table(figures),
+                reliability_table(figures),
                 confusion_table(figures.named.classes.gross),
                 class_record_table(figures.named.classes.per_record),
             ],
         )
         for name, figures in result.databases.items()
     ]
+    if result.healthy is not None:
+        sections.append(
+            Section(
+                title=f"Healthy people: {result.healthy.records} records of normal rhythm",
+                blocks=[healthy_table(result.healthy)],
+            )
+        )
+    return sections
+
+
+def healthy_table(figures: HealthyFigures) -> Table:
+    """Return what is called anomalous in healthy people."""
+    return Table(
+        title="Healthy people",
+        columns=("", "measured"),
+        rows=[
+            ("beats flagged in the first ten seconds", percent(figures.flagged_first_10_s)),
+            ("false alerts/h after them", number(figures.false_alerts_per_hour, 1)),
+            ("hours after them", number(figures.hours, 2)),
+        ],
+    )
+
+
+def reliability_table(figures: DatabaseFigures) -> Table:
+    """Return how often a name is right, by the probability that it is given with."""
+    return Table(
+        title="How often a name is right",
+        columns=("named", "probability", "right", "beats"),
+        rows=[
+            (kind, number(one.probability, 2), number(one.right, 2), f"{one.beats:,}")
+            for kind, of in figures.reliability.items()
+            for one in of
+        ],
+    )
 
 
 def name_table(figures: DatabaseFigures) -> Table:

@@ -13,7 +13,7 @@ from models.data.streamed_beats import (
     Models,
     ReferenceBeats,
     StreamedBeats,
-    judged,
+    decide,
     reference_of,
     stream_beats,
 )
@@ -118,7 +118,7 @@ def test_the_parts_find_what_the_stream_publishes(demo_beats: tuple[Path, Stream
     probabilities[known] = (
         TrivialScorer().score(beats.windows[known], beats.measures[known]).probabilities
     )
-    found = judged(beats, probabilities, CONFIG)
+    found = decide(beats, probabilities, CONFIG)
 
     assert beats.samples.tolist() == [note.sample for note in notes]
     assert found.anomalous.tolist() == [note.anomalous for note in notes]
@@ -136,7 +136,7 @@ def test_the_class_moves_the_score_and_nothing_else(
     for name in "NV":
         certain = np.zeros((known.size, 4), dtype=np.float32)
         certain[:, CLASSES.index(name)] = 1.0
-        scores.append(judged(beats, certain, CONFIG).score[known])
+        scores.append(decide(beats, certain, CONFIG).score[known])
 
     apart = float(np.ptp(class_contribution(np.eye(4, dtype=np.float32))))
     np.testing.assert_allclose(scores[1] - scores[0], apart)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.data.cinc17 import LABELS
 from models.data.mitdb import DATABASE, DS1, DS1A, RECORDS
-from models.data.streamed_beats import Models, judged, stream_beats
+from models.data.streamed_beats import Models, decide, stream_beats
 from models.data.training_beats import CINC17, SVDB
 from models.files.calibration import (
     SHIPPED_CALIBRATION,
@@ -190,7 +190,7 @@ def test_few_beats_of_healthy_people_are_anomalous_at_first(
     probabilities[known] = RoughClassifier().probabilities(
         beats.windows[known], beats.measures[known]
     )
-    found = judged(beats, probabilities, config)
+    found = decide(beats, probabilities, config)
 
     first = beats.learning & known
     assert first.sum() >= LEARNING_BEATS

@@ -8,6 +8,7 @@ import pytest
 
 import models.data.training_beats as data
 import models.evaluation.protocols.beats as protocol
+import models.evaluation.protocols.healthy_beats as healthy_beats
 import models.experiments.beat_folds as folds
 import models.training.beat_classifier as training
 from models.data.mitdb import DATABASE
@@ -95,11 +96,12 @@ def test_beats_are_named_by_the_classifiers_of_the_folder(
     ) -> BeatsResult:
         assert given is unseen
         assert cache is None
-        return BeatsResult(counting=["by hand"], databases={})
+        return BeatsResult(counting=["by hand"], databases={}, healthy=None)
 
     monkeypatch.setattr(data, "record_names", lambda *_: {})
     monkeypatch.setattr(folds, "classifiers_without", classifiers)
     monkeypatch.setattr(protocol, "record_paths", lambda _: {})
+    monkeypatch.setattr(healthy_beats, "healthy_records", lambda _: [])
     monkeypatch.setattr(protocol, "evaluate_beats", evaluate)
     code = exit_code(
         monkeypatch,

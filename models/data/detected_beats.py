@@ -65,7 +65,7 @@ def detect_beats(path: Path) -> DetectedRecord:
     rr_s = np.concatenate([part.rr_s for part in parts])
     analysable = np.concatenate([part.reasons for part in parts]) == Reason.OK
     # 2. Measure each beat beside those before it.
-    measures, _ = measured(rr_s, windows, analysable)
+    measures = measured(rr_s, windows, analysable)
     # 3. Pair detections with annotations, one to one, and give each its class.
     pairs = match_beats(annotated, found, match_samples(info.fs_hz))
     of_annotation = classes_of(symbols)

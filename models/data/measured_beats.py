@@ -11,11 +11,8 @@ from pipeline.scoring.beat_measures import with_evidence
 
 def measured(
     rr_s: NDArray[np.float64], windows: NDArray[np.float32], usable: NDArray[np.bool_]
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+) -> NDArray[np.float32]:
     """Return the measures, float32[n, MEASURES], of the beats of one patient, in order.
-
-    Also returns the evidence of atrial fibrillation at each beat, float64[n], NaN where too little
-    is known.
 
     Args:
         rr_s: float64[n], the interval before each beat, NaN where it is not known.
@@ -28,4 +25,4 @@ def measured(
         row = atrial.of_beat(rr, windows[i], usable=bool(usable[i]))
         if row is not None:
             evidence[i] = row @ SHIPPED[:-1] + SHIPPED[-1]
-    return with_evidence(BeatFeatures().measure(rr_s, windows, usable), evidence), evidence
+    return with_evidence(BeatFeatures().measure(rr_s, windows, usable), evidence)

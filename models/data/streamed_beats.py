@@ -131,7 +131,7 @@ def follow(
             score[i], learning[i] = verdict.score - _OF_UNDECIDED, verdict.learning
         else:
             live.skip(rr)
-    measures, _ = measured(rr_s, windows, usable)
+    measures = measured(rr_s, windows, usable)
     return StreamedBeats(
         extent=extent,
         samples=samples,

@@ -155,7 +155,7 @@ def streams_of(found: DetectedRecord, database: str) -> Iterator[TrainingRecord]
         if not rows.size:
             continue
         windows, usable = found.windows[rows], found.analysable[rows]
-        measures, _ = measured(found.rr_s[rows], windows, usable)
+        measures = measured(found.rr_s[rows], windows, usable)
         usable[:LEADING_BEATS] = False
         yield TrainingRecord(
             name=found.name,
@@ -177,7 +177,7 @@ def _of_rhythm(path: Path, name: str) -> Iterator[TrainingRecord]:
     usable = np.concatenate([part.reasons for part in parts]) == Reason.OK
     if not usable.any():
         return
-    measures, _ = measured(np.concatenate([part.rr_s for part in parts]), windows, usable)
+    measures = measured(np.concatenate([part.rr_s for part in parts]), windows, usable)
     yield TrainingRecord(
         name=name,
         database=CINC17,

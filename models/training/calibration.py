@@ -209,7 +209,7 @@ def _score_record(
     analysable = np.concatenate([part.reasons for part in parts]) == Reason.OK
     scores, of_class = np.zeros(len(found), dtype=np.float32), np.zeros(len(found))
     scores[analysable] = student.score(windows[analysable]).scores
-    measures, _ = measured(rr_s, windows, analysable)
+    measures = measured(rr_s, windows, analysable)
     of_class[analysable] = class_contribution(
         classifier.probabilities(windows[analysable], measures[analysable])
     )

@@ -115,9 +115,13 @@ def test_the_tests_themselves_use_such_a_folder() -> None:
     private_folder(cache_folder())
 
 
-def test_kernels_are_compiled_again_when_one_that_they_call_has_changed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("below", [".", "naming"])
+def test_kernels_are_compiled_again_when_one_that_they_call_has_changed(
+    tmp_path: Path, below: str
+) -> None:
     """Numba looks at the file of the caller only, so the folder's name depends on all of them."""
-    caller, called = tmp_path / "caller.py", tmp_path / "called.py"
+    (tmp_path / below).mkdir(exist_ok=True)
+    caller, called = tmp_path / "caller.py", tmp_path / below / "called.py"
     caller.write_text("from called import f")
     called.write_text("def f(): return 1")
     before = sources_digest(tmp_path)

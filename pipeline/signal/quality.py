@@ -74,6 +74,21 @@ class QualityChange(NamedTuple):
     reason: Reason
 
 
+class LeadChange(NamedTuple):
+    """The state of one lead from ``sample`` on (the source's own rate)."""
+
+    sample: int
+    lead: int
+    reason: Reason
+
+
+BEST_FIRST: Final = (
+    Reason.OK, Reason.OVERLAID, Reason.FLAT, Reason.NOISE, Reason.MOTION, Reason.SATURATED,
+    Reason.NO_SIGNAL, Reason.LEAD_OFF, Reason.GAP,
+)  # fmt: skip
+"""The patient is in the state of the lead that shows most: whose beats can be analysed, else a QRS
+or its absence, else fibrillation."""
+
 PLAUSIBLE_MV: Final = 1000.0
 """Values beyond are held back as `Reason.SATURATED`: electrode offsets stay within 300 mV
 (IEC 60601-2-27), so anything above is a fault of the source or of its unit."""

@@ -45,20 +45,33 @@ def in_blocks(samples: NDArray[np.float32], length: int) -> Iterator[SampleBlock
 
 
 def admit(
-    samples: NDArray[np.float32], first_sample: int, flags: NDArray[np.uint8] | None
+    samples: NDArray[np.float32],
+    first_sample: int,
+    flags: NDArray[np.uint8] | None,
+    leads: int = 1,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Check what comes in, and copy it unless it is of the type of array that all kernels get."""
+    """Return samples and flags of shape (leads, n), of the type of array that all kernels get.
+
+    They are copied unless they are of that type.
+
+    Raises:
+        ValueError: they have another shape, or the first sample is beyond all streams.
+    """
     x = np.asarray(samples)
     if x.dtype != np.float32 or not x.flags.carray:
         with np.errstate(over="ignore"):  # beyond float32 is infinite, and that is no signal
             x = np.array(x, dtype=np.float32)
-    if x.ndim != 1:
-        raise ValueError(f"samples have shape {x.shape}, not (n,)")
+    if x.ndim == 1 and leads == 1:
+        x = x[np.newaxis]
+    if x.ndim != 2 or len(x) != leads:
+        wanted = "(n,)" if leads == 1 else f"({leads}, n)"
+        raise ValueError(f"samples have shape {x.shape}, not {wanted}")
     if not 0 <= first_sample < LATEST_SAMPLE:
         raise ValueError(f"first sample {first_sample} is outside 0 to 2**53")
     if flags is None:
-        return x, np.zeros(x.size, dtype=np.uint8)
+        return x, np.zeros(x.shape, dtype=np.uint8)
     marks = np.array(flags, dtype=np.uint8)
-    if marks.shape != x.shape:
-        raise ValueError(f"flags have shape {marks.shape}, samples {x.shape}")
+    if marks.shape != samples.shape:
+        raise ValueError(f"flags have shape {marks.shape}, samples {samples.shape}")
+    marks = marks.reshape(x.shape)
     return x, marks & _KNOWN_FLAGS

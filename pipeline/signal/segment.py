@@ -64,15 +64,17 @@ class Segment:
     """float32[b]: peak-to-peak amplitude of the window; 0 where incomplete."""
     reasons: NDArray[np.uint8]
     """uint8[b] of `pipeline.signal.quality.Reason`; 0 is analysable."""
+    leads: NDArray[np.uint8]
+    """uint8[b]: the lead in which each is seen, by number."""
     quality: list[QualityChange]
     """Changes of the stream's state, in order. A stream begins with `Reason.OK`."""
     fibrillation: list[FibrillationChange]
     """Beginnings and ends of ventricular fibrillation or flutter, in order."""
-    strip: NDArray[np.float32]
-    """float32[m]: new band-passed samples at 360 Hz, NaN where masked; for pictures. Of a push
-    that declares a long gap only what follows the gap."""
+    strips: NDArray[np.float32]
+    """float32[leads, m]: new band-passed samples at 360 Hz, NaN where masked; for pictures. Of a
+    push that declares a long gap only what follows the gap."""
     strip_first: int
-    """Position of ``strip[0]`` in the 360 Hz stream."""
+    """Position of the strips' first sample in the 360 Hz stream."""
     gap_samples: int = 0
     """Source samples found missing in this push."""
     duplicate_samples: int = 0
@@ -82,9 +84,15 @@ class Segment:
 
     def followed_by(self, after: "Segment") -> "Segment":
         """Return what was completed before a gap, this one, and ``after`` it as one segment."""
-        both = joined([self, after], self.strip.size + after.strip.size)
-        both.strip, both.strip_first = after.strip, after.strip_first
+        both = joined([self, after], self.strips.shape[1] + after.strips.shape[1])
+        both.strips, both.strip_first = after.strips, after.strip_first
         return both
+
+    @property
+    def strip(self) -> NDArray[np.float32]:
+        """The strip of the first lead, float32[m]."""
+        first: NDArray[np.float32] = self.strips[0]
+        return first
 
 
 def joined(pushes: Iterable[Segment], most: int) -> Segment:
@@ -93,12 +101,14 @@ def joined(pushes: Iterable[Segment], most: int) -> Segment:
     Their strips, together of at most so many samples, are put in place one by one, so that the next
     push gets the memory of the last: new memory would take as long as a filter.
     """
-    strip, end = np.empty(most, dtype=np.float32), 0
-    parts = []
+    parts: list[Segment] = []
+    strips, end = np.empty((0, 0), dtype=np.float32), 0
     for part in pushes:
-        begin, end = end, end + part.strip.size
-        strip[begin:end] = part.strip
-        part.strip = strip[begin:end]
+        if not parts:
+            strips = np.empty((len(part.strips), most), dtype=np.float32)
+        begin, end = end, end + part.strips.shape[1]
+        strips[:, begin:end] = part.strips
+        part.strips = strips[:, begin:end]
         parts.append(part)
     return Segment(
         np.concatenate([part.r_samples for part in parts]),
@@ -108,9 +118,10 @@ def joined(pushes: Iterable[Segment], most: int) -> Segment:
         np.concatenate([part.windows for part in parts]),
         np.concatenate([part.spans_mv for part in parts]),
         np.concatenate([part.reasons for part in parts]),
+        np.concatenate([part.leads for part in parts]),
         [change for part in parts for change in part.quality],
         [change for part in parts for change in part.fibrillation],
-        strip[:end],
+        strips[:, :end],
         parts[0].strip_first,
         fast_rhythm=[change for part in parts for change in part.fast_rhythm],
     )
@@ -124,6 +135,7 @@ BeatArrays = tuple[
     NDArray[np.float32],
     NDArray[np.float32],
     NDArray[np.uint8],
+    NDArray[np.uint8],
 ]
 """The arrays of beats of a `Segment`, in its order."""
 
@@ -134,6 +146,7 @@ NO_BEATS: Final[BeatArrays] = (
     np.empty(0, np.float64),
     np.empty((0, WINDOW_SAMPLES), np.float32),
     np.empty(0, np.float32),
+    np.empty(0, np.uint8),
     np.empty(0, np.uint8),
 )
 
@@ -147,7 +160,6 @@ class Stretch(NamedTuple):
     """The newest position that counts."""
     filtered: NDArray[np.float32]
     masks: NDArray[np.uint8]
-    runs: NDArray[np.uint8]
 
 
 def cut(

@@ -18,13 +18,16 @@ from pipeline.constants import SAMPLING_RATE_HZ
 from pipeline.schema.state import State
 from pipeline.signal import fast_rhythm, fibrillation
 
-BEATS_ON_S: Final = 3.0
+BEATS_ON_S: Final = 4.0
 """So far back a lead must show ..."""
 
 BEATS_ON: Final = 3
-"""... so many complexes like the patient's usual ones: more than 50 bpm. Fewer may be chance."""
+"""... so many complexes like the patient's usual ones: 45 bpm, and fewer may be chance. A lead whose
+waveform fibrillates was watched for as long before that is sure, so this costs no time."""
 
-_NEVER: Final = -1
+RESUMES_AFTER: Final = 4
+"""In so many measures in a row, half a second apart, a lead must show them to end fibrillation that
+another still shows."""
 
 
 class LeadRhythm(State):
@@ -48,6 +51,8 @@ class RhythmAgreementState(State):
 
     leads: list[LeadRhythm]
     fibrillates: bool = False
+    resumed: int = 0
+    """Measures in a row in which a lead showed usual beats while another fibrillates."""
     too_fast: int = 0
     chosen: int = 0
 
@@ -59,7 +64,7 @@ class RhythmAgreementState(State):
     def begin_segment(self) -> None:
         """Forget what a segment showed; the detection of rhythms begins anew, too."""
         self.leads = [LeadRhythm() for _ in self.leads]
-        self.fibrillates, self.too_fast = False, 0
+        self.fibrillates, self.resumed, self.too_fast = False, 0, 0
 
 
 class RhythmAgreement:
@@ -104,9 +109,12 @@ class RhythmAgreement:
         for position, what, lead, change in sorted(events, key=itemgetter(0, 1, 2)):
             if what == 0:
                 state.chosen = lead
-            if change is not None:
+            elif change is None:
+                fibrillating += self._fibrillation(position, shown)
+            else:
                 self._take(state.leads[lead], change)
-            fibrillating += self._fibrillation(position, change, shown)
+                if not any(one.fibrillates for one in state.leads):
+                    fibrillating += self._fibrillation(position, shown)
             fast += self._fast_rhythm(position)
         return fibrillating, fast
 
@@ -121,23 +129,22 @@ class RhythmAgreement:
         lead.fast_from, lead.bpm = change.begun_at, change.bpm
 
     def _fibrillation(
-        self,
-        position: int,
-        change: fibrillation.Change | fast_rhythm.Change | None,
-        shown: NDArray[np.int64],
+        self, position: int, shown: NDArray[np.int64]
     ) -> list[fibrillation.Change]:
         state = self.state
         say_so = [lead for lead in state.leads if lead.fibrillates]
         others = [k for k, lead in enumerate(state.leads) if not lead.fibrillates]
-        fibrillates = bool(say_so) and not any(_beats_on(k, position, shown) for k in others)
+        beats_on = any(_beats_on(k, position, shown) for k in others)
+        state.resumed = state.resumed + 1 if beats_on else 0
+        lasts = state.fibrillates and state.resumed < RESUMES_AFTER
+        fibrillates = bool(say_so) and (lasts or not beats_on)
         if fibrillates == state.fibrillates:
             return []
         state.fibrillates = fibrillates
         if fibrillates:
             first = min(say_so, key=lambda lead: lead.begun_at)
             return [fibrillation.Change(position, True, first.begun_at, first.hz, first.mv)]
-        ended = isinstance(change, fibrillation.Change) and not say_so
-        begun_at = change.begun_at if ended and change is not None else position
+        begun_at = position if say_so else max(lead.begun_at for lead in state.leads)
         return [fibrillation.Change(position, False, begun_at, 0.0, 0.0)]
 
     def _fast_rhythm(self, position: int) -> list[fast_rhythm.Change]:

@@ -106,6 +106,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Time in which the rhythm was judged, over all epochs."""
     uncredited_chunks: int = 0
     """Chunks that came though the source had no credit, and were not taken, since the hub began."""
+    leads: list[str] = []
+    """The names of all leads, ``lead`` the first."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
-"""Consecutive samples of one stream, on their way from a source to the segmenter."""
+"""Consecutive samples of one stream, of one lead or several, on their way to the segmenter."""
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,10 @@ class SampleBlock(State):
     first_sample: int
     """Index of the first one in the source's own sampling rate, counted from 0."""
     samples: NDArray[np.float32]
-    """float32[n], mV; NaN where no value is known."""
+    """float32[n] of one lead, float32[leads, n] of several, mV; NaN where no value is known."""
     flags: NDArray[np.uint8] | None = None
-    """uint8[n] of `pipeline.schema.messages.FLAG_LEAD_OFF` and `FLAG_SATURATED`; None for none."""
+    """uint8 as the samples, of `pipeline.schema.messages.FLAG_LEAD_OFF` and
+    `FLAG_SATURATED`; None for none."""
     epoch: int = 0
     """Which numbering of the source this is: a looped record begins the next one."""
     stamp_s: float | None = None
@@ -33,15 +34,44 @@ class SampleBlock(State):
     """When it arrived, in seconds of the receiver's clock; for latencies only."""
 
     @property
+    def n(self) -> int:
+        """Samples of each lead."""
+        return int(self.samples.shape[-1])
+
+    @property
+    def leads(self) -> int:
+        """How many leads these are samples of."""
+        return 1 if self.samples.ndim == 1 else self.samples.shape[0]
+
+    @property
     def end(self) -> int:
         """Index one past the last sample."""
-        return self.first_sample + len(self.samples)
+        return self.first_sample + self.n
+
+    def first_lead(self) -> Self:
+        """Return the first of several leads as a block of one."""
+        flags = None if self.flags is None else self.flags[0]
+        return type(self)(
+            self.first_sample, self.samples[0], flags, self.epoch, self.stamp_s, self.arrived_at
+        )
 
 
 def in_blocks(samples: NDArray[np.float32], length: int) -> Iterator[SampleBlock]:
-    """Yield a whole signal, float32[n] in mV, in blocks of ``length`` samples."""
-    for first in range(0, samples.size, length):
-        yield SampleBlock(first, samples[first : first + length])
+    """Yield a whole signal, float32[n] or float32[leads, n] in mV, ``length`` samples a block."""
+    for first in range(0, samples.shape[-1], length):
+        yield SampleBlock(first, samples[..., first : first + length])
+
+
+def side_by_side(leads: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return the signals of several leads, each float32[n], as float32[leads, n].
+
+    Raises:
+        ValueError: they are not of one length.
+    """
+    lengths = {lead.size for lead in leads}
+    if len(lengths) > 1:
+        raise ValueError(f"leads of different lengths: {min(lengths)} to {max(lengths)} samples")
+    return np.stack(leads)
 
 
 def admit(

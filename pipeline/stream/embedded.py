@@ -58,6 +58,7 @@ class EmbeddedRunner:
         config: LiveScoreConfig,
         *,
         first_sample: int = 0,
+        leads: int = 1,
         settings: AlarmSettings = DEFAULTS,
         clock: Callable[[], float] = _no_clock,
     ) -> None:
@@ -68,6 +69,7 @@ class EmbeddedRunner:
             config,
             clock,
             first_sample=first_sample,
+            leads=leads,
             settings=settings,
         )
         self._waiting: list[Beat] = []

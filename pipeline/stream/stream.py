@@ -10,7 +10,7 @@ serves latencies only; it decides nothing. No I/O.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -105,6 +105,7 @@ class Stream:
         *,
         epoch: int = 0,
         first_sample: int = 0,
+        leads: int = 1,
         settings: AlarmSettings = DEFAULTS,
         state: StreamState | None = None,
     ) -> None:
@@ -115,6 +116,8 @@ class Stream:
         """
         self.name = name
         self.fs_hz = fs_hz
+        self.leads = leads
+        """How many leads its blocks hold."""
         self.settings = settings
         self.state = state = state or StreamState.fresh(fs_hz, epoch, first_sample)
         self._clock = clock
@@ -155,11 +158,13 @@ class Stream:
         return self._reorder.expected
 
     def take(self, block: SampleBlock) -> StreamUpdate:
-        """Accept samples of the current epoch; repeats are no-ops."""
+        """Accept samples of all leads of the current epoch; repeats are no-ops."""
+        if block.leads != self.leads:
+            raise ValueError(f"samples of {block.leads} leads, the stream has {self.leads}")
         self.counters.late_samples += self._reorder.late(block)
         self.counters.out_of_order_samples += self._reorder.overtaken(block)
         taken = self._push(self._reorder.push(block))
-        if block.stamp_s is not None and len(block.samples):
+        if block.stamp_s is not None and block.n:
             last = block.end - 1
             step_s = self._source_clock.observe(last, block.stamp_s)
             alerts = self._alarms.source.on_stamp(last, step_s, self._source_clock.rate_off())
@@ -196,8 +201,9 @@ class Stream:
         """Take blocks that are in order, and the segment that ``last`` returns behind them."""
         taken = StreamUpdate([], [], [])
         for block in blocks:
-            segment = self._segmenter.push(block)
-            new = len(block.samples) - segment.duplicate_samples
+            # To be replaced by the segmenter of several leads, which takes the block as it is.
+            segment = self._segmenter.push(block if self.leads == 1 else block.first_lead())
+            new = block.n - segment.duplicate_samples
             if new:
                 self.counters.samples += new
                 self._arrivals.record(block.end, block.arrived_at)
@@ -340,6 +346,10 @@ class Stream:
     def report_another_rate(self, former_hz: float) -> list[Alert]:
         """Return the alerts that this stream takes the place of one of ``former_hz``."""
         return self._dated(self._alarms.source.on_another_rate(self.next_sample, former_hz))
+
+    def report_other_leads(self, former: Sequence[str], leads: Sequence[str]) -> list[Alert]:
+        """Return the alerts that this stream of ``leads`` takes the place of ``former`` ones."""
+        return self._dated(self._alarms.source.on_other_leads(self.next_sample, former, leads))
 
     def adopt(self, alerts: Iterable[Alert]) -> None:
         """Take over alarms that latched in an earlier stream of this name."""

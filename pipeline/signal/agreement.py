@@ -39,6 +39,8 @@ SETTINGS: Final = np.array(
         -2.0,  # UNSEEN_BIAS
         130,  # SOON: 360 ms after a beat come T waves (Pan & Tompkins 1985)
         2.0,  # SOON_WEIGHT
+        2.0,  # OVERDUE_WEIGHT: for each interval that has passed without the beat that was due:
+        6.0,  # MOST_OVERDUE: hearts beat, and what a lead goes on finding is rather the patient's
         1 / 64,  # MEMORY: a lead's record is that of the latest minute
         0.95,  # USUAL_SENSITIVITY: the record that a lead begins with,
         0.03,  # USUAL_FALSE
@@ -46,6 +48,7 @@ SETTINGS: Final = np.array(
         0.02,  # FLAT_SPAN: a line within +-10 uV shows nothing, as `quality.FLAT_MV`
         # When another lead is chosen.
         1.0,  # BETTER_BY
+        1.5,  # PREFERRED_BY: so much worse the first lead may be; beats are named best in it
         10,  # BETTER_BEATS
     ]
 )

@@ -83,11 +83,12 @@ class LeadChange(NamedTuple):
 
 
 BEST_FIRST: Final = (
-    Reason.OK, Reason.OVERLAID, Reason.FLAT, Reason.NOISE, Reason.MOTION, Reason.SATURATED,
+    Reason.OK, Reason.OVERLAID, Reason.NOISE, Reason.MOTION, Reason.FLAT, Reason.SATURATED,
     Reason.NO_SIGNAL, Reason.LEAD_OFF, Reason.GAP,
 )  # fmt: skip
-"""The patient is in the state of the lead that shows most: whose beats can be analysed, else a QRS
-or its absence, else fibrillation."""
+"""The patient is in the state of the lead that shows most: whose beats can be analysed, else whose
+QRS can be counted. A line that is flat while another moves is no standstill of the heart, which
+every lead would show, so it counts after those."""
 
 PLAUSIBLE_MV: Final = 1000.0
 """Values beyond are held back as `Reason.SATURATED`: electrode offsets stay within 300 mV

@@ -21,8 +21,8 @@ from pipeline.signal import fast_rhythm, fibrillation
 BEATS_ON_S: Final = 4.0
 """So far back a lead must show ..."""
 
-BEATS_ON: Final = 3
-"""... so many complexes like the patient's usual ones: 45 bpm, and fewer may be chance. A lead whose
+BEATS_ON: Final = 2
+"""... so many complexes like the patient's usual ones: 30 bpm, and one may be chance. A lead whose
 waveform fibrillates was watched for as long before that is sure, so this costs no time."""
 
 RESUMES_AFTER: Final = 4

@@ -73,14 +73,14 @@ class StreamState(State):
     features: BeatFeaturesState
 
     @classmethod
-    def fresh(cls, fs_hz: float, epoch: int, first_sample: int) -> Self:
+    def fresh(cls, fs_hz: float, epoch: int, first_sample: int, leads: int = 1) -> Self:
         """Return the state before the ``first_sample`` of an epoch."""
         return cls(
             epoch=epoch,
             counters=Counters(),
             reorder=ReorderState(first_sample),
             source_clock=SourceClockState(),
-            segmenter=SegmenterState.fresh(resampling(fs_hz).half),
+            segmenter=SegmenterState.fresh(resampling(fs_hz).half, leads),
             arrivals=ArrivalState(),
             alarms=StreamAlarmsState.fresh(epoch, first_sample),
             beats=BeatQueueState.fresh(),
@@ -119,7 +119,7 @@ class Stream:
         self.leads = leads
         """How many leads its blocks hold."""
         self.settings = settings
-        self.state = state = state or StreamState.fresh(fs_hz, epoch, first_sample)
+        self.state = state = state or StreamState.fresh(fs_hz, epoch, first_sample, leads)
         self._clock = clock
         self._rate = resampling(fs_hz)
         self._alarms = StreamAlarms(name, fs_hz, settings, state.alarms)
@@ -189,7 +189,7 @@ class Stream:
         state.epoch = epoch
         state.reorder = ReorderState(first_sample)
         state.source_clock = SourceClockState()
-        state.segmenter = SegmenterState.fresh(self._rate.half)
+        state.segmenter = SegmenterState.fresh(self._rate.half, self.leads)
         state.arrivals = ArrivalState()
         state.published_to = first_sample
         self._connect()
@@ -201,8 +201,7 @@ class Stream:
         """Take blocks that are in order, and the segment that ``last`` returns behind them."""
         taken = StreamUpdate([], [], [])
         for block in blocks:
-            # To be replaced by the segmenter of several leads, which takes the block as it is.
-            segment = self._segmenter.push(block if self.leads == 1 else block.first_lead())
+            segment = self._segmenter.push(block)
             new = block.n - segment.duplicate_samples
             if new:
                 self.counters.samples += new
@@ -248,12 +247,12 @@ class Stream:
             self._queue(beats, self._measures(segment, evidence), taken)
         for change in changes:
             alerts += self._on_change(change)
-        seen = segment.strip_first + segment.strip.size
+        seen = segment.strip_first + segment.strips.shape[1]
         position = seen * self._rate.step // self._rate.per
         alerts += self._alarms.signal.on_position(position)
         self.state.published_to = position - round(WINDOW_DELAY_S * self.fs_hz)
         taken.alerts.extend(self._dated(alerts))
-        if segment.strip.size:
+        if segment.strips.shape[1]:
             strip = Strip(self.epoch, segment.strip_first, segment.strip)
             taken.strips.append(strip)
 

@@ -14,11 +14,12 @@ WAITS, COUNTED, REFUSED = range(1, 4)
 FOUND_KEPT = 48  # of each lead: those of 4 s that were decided, and those that wait
 
 # Slots of the counters; positions count from the segment's start. BETTER is the lead that would be
-# chosen instead of CHOSEN, and for how many beats in a row.
-LAST_R, CHOSEN, BETTER, BETTER_FOR, COUNTERS = range(5)
+# chosen instead of CHOSEN, and for how many beats in a row; USUAL_RR follows the intervals, 0 until
+# there was one.
+LAST_R, CHOSEN, BETTER, BETTER_FOR, USUAL_RR, COUNTERS = range(6)
 
 # Columns of a lead's record: its sensitivity, its false complexes for each beat, by how many
-# samples its R peaks come after the patient's, and how many beats were learned from.
+# samples its R peaks come after those of the first lead, and how many beats were learned from.
 SENSITIVITY, FALSE, OFFSET, LEARNED, RECORD = range(5)
 
 # Columns of what is written of each beat of the patient: its R peak, the sample with which it was
@@ -31,9 +32,10 @@ SHOWN_COLUMNS = 3
 # Settings of `agree`; `pipeline.signal.agreement` fills them.
 (
     SAME, APART, BEHIND, KEEP_FOR, LIKE_WEIGHT, SIZE_WEIGHT, MOST_SIZE, NOISE_WEIGHT, FOUND_BIAS,
-    UNSEEN_WEIGHT, UNSEEN_BIAS, SOON, SOON_WEIGHT, MEMORY, USUAL_SENSITIVITY, USUAL_FALSE,
-    MOST_TRUST, FLAT_SPAN, BETTER_BY, BETTER_BEATS, SETTINGS,
-) = range(21)  # fmt: skip
+    UNSEEN_WEIGHT, UNSEEN_BIAS, SOON, SOON_WEIGHT, OVERDUE_WEIGHT, MOST_OVERDUE, MEMORY, USUAL_SENSITIVITY, USUAL_FALSE,
+    MOST_TRUST, FLAT_SPAN, BETTER_BY, PREFERRED_BY,
+    BETTER_BEATS, SETTINGS,
+) = range(24)  # fmt: skip
 
 SHAPE_REACH = 36  # 100 ms before and after the R peak: where a complex lies
 PLAY, PLAY_STEP = 12, 2  # by so much, in such steps, a complex may be shifted against the usual one
@@ -42,6 +44,8 @@ NOISE_S, NOISE_STEP = 1440, 36  # four seconds before, each tenth of a second
 NOISE_SHARE = 0.4  # so much of the time between beats is without P, QRS and T
 LEAST_NOISE = 0.05  # of a beat's span: no lead is quieter for what beats vary by themselves
 USUAL_LIKENESS, LEAST_USUAL = 0.8, 0.5  # as `segmenter_state` has it for the detector
+FEW_ERRORS = 0.02  # a beat; with fewer, noise decides between leads
+LONGEST_RR = 1080
 FLAT_REACH = 180  # half a second each way
 USUAL_BEATS = 8
 SPANS = USUAL_BEATS  # the ring of spans; behind it their median
@@ -72,8 +76,8 @@ def agree(
        it if that is later: by then nearly every lead has found it that will. What other leads
        found within 150 ms is the same complex.
     2. It is a beat if every lead that could show it has found it. Else the odds decide (`_odds`).
-    3. The R peak is that of the chosen lead; else another lead's, less by how much that one
-       usually comes later. So it does not jump when another lead is chosen.
+    3. The R peak is that of the chosen lead, else another's, less by how much it usually comes
+       after that of the first lead. So it does not jump when another lead is chosen.
     4. From every decision the record of each lead is learned: how many of the patient's beats it
        finds, and how many it finds that are none (Dawid & Skene 1979, one observer a lead, from
        decision to decision).
@@ -126,8 +130,9 @@ def agree(
         )  # fmt: skip
         _learn_record(filtered, masks, first, r, settings, record, of_lead, is_beat)
         if is_beat:
-            _learn_shapes(filtered, first, patient_r, record, spans, shapes, found, of_lead)
+            _learn_shapes(filtered, first, record, spans, shapes, found, of_lead)
             _choose(filtered, first, r, settings, counters, record, spans, scratch, of_lead)
+            _learn_interval(counters, patient_r - counters[LAST_R])
             counters[LAST_R] = patient_r
             beats[n, PATIENT_R], beats[n, DECIDED], beats[n, LEAD] = patient_r, due, counters[CHOSEN]
             for k in range(found.shape[0]):
@@ -309,7 +314,7 @@ def _is_beat(
 ) -> bool:
     """Return whether a complex at ``r``, found by some leads, is a beat.
 
-    While too little is known of a patient, the chosen lead decides if it can show anything.
+    What a lead finds first is taken for beats: so many are needed to know their size and shape.
     """
     against = 0
     for k in range(filtered.shape[0]):
@@ -318,19 +323,16 @@ def _is_beat(
     if against == 0:
         return True
     odds = 0.0
-    if r - counters[LAST_R] < settings[SOON]:
+    since = r - counters[LAST_R]
+    if since < settings[SOON]:
         odds -= settings[SOON_WEIGHT]
-    known = True
-    for k in range(filtered.shape[0]):
-        votes = of_lead[k] >= 0 or _votes(filtered[k], masks[k], r - first, settings)
-        if votes:
-            known = known and record[k, LEARNED] >= USUAL_BEATS
-    if not known:
-        chosen = counters[CHOSEN]
-        votes = _votes(filtered[chosen], masks[chosen], r - first, settings)
-        return bool(of_lead[chosen] >= 0 or not votes)
+    elif counters[USUAL_RR] > 0:
+        overdue = settings[OVERDUE_WEIGHT] * (since / counters[USUAL_RR] - 1.0)
+        odds += min(max(overdue, 0.0), settings[MOST_OVERDUE])
     for k in range(filtered.shape[0]):
         x, span = filtered[k], spans[k, SPANS]
+        if of_lead[k] >= 0 and record[k, LEARNED] < USUAL_BEATS:
+            return True
         if of_lead[k] >= 0:
             odds += _odds_of_found(x, r - first, settings, record[k], span, shapes[k], ring)
         elif _votes(x, masks[k], r - first, settings):
@@ -422,6 +424,17 @@ def _r_in(
 
 
 @jit
+def _learn_interval(counters: NDArray[np.int64], interval: int) -> None:
+    """Let the usual interval follow one, if it can be that of two beats: up to three seconds."""
+    if interval > LONGEST_RR:
+        return
+    if counters[USUAL_RR] == 0:
+        counters[USUAL_RR] = interval
+    else:
+        counters[USUAL_RR] += np.int64(np.round(FOLLOW * (interval - counters[USUAL_RR])))
+
+
+@jit
 def _learn_record(
     filtered: NDArray[np.float32],
     masks: NDArray[np.uint8],
@@ -448,7 +461,6 @@ def _learn_record(
 def _learn_shapes(
     filtered: NDArray[np.float32],
     first: int,
-    patient_r: int,
     record: NDArray[np.float64],
     spans: NDArray[np.float64],
     shapes: NDArray[np.float32],
@@ -477,7 +489,9 @@ def _learn_shapes(
         ring[SPANS] = median(ring)
         if record[k, LEARNED] < USUAL_BEATS:
             record[k, LEARNED] += 1
-        record[k, OFFSET] += FOLLOW * (r - patient_r - record[k, OFFSET])
+        if of_lead[0] >= 0:
+            apart = r - found[0, int(of_lead[0]), R]
+            record[k, OFFSET] += FOLLOW * (apart - record[k, OFFSET])
 
 
 @jit
@@ -494,7 +508,7 @@ def _choose(
 ) -> None:
     """Choose another lead if it was better for several beats in a row.
 
-    A lead that has never found a beat of the patient cannot be chosen, and one that did not find
+    The first lead is preferred while it is nearly as good. A lead that has never found a beat of the patient cannot be chosen, and one that did not find
     this one is no better now.
     """
     ring = scratch[filtered.shape[0] :]
@@ -502,10 +516,14 @@ def _choose(
         filtered[counters[CHOSEN]], r - first, record[counters[CHOSEN]],
         spans[counters[CHOSEN], SPANS], ring,
     )  # fmt: skip
+    if counters[CHOSEN] == 0:
+        highest += settings[PREFERRED_BY]
     for k in range(filtered.shape[0]):
         if k == counters[CHOSEN] or of_lead[k] < 0 or record[k, LEARNED] < USUAL_BEATS:
             continue
         worth = _worth(filtered[k], r - first, record[k], spans[k, SPANS], ring)
+        if k == 0:
+            worth += settings[PREFERRED_BY]
         if worth > highest:
             best, highest = k, worth
     if best == counters[CHOSEN]:
@@ -525,6 +543,6 @@ def _worth(
     span: float,
     ring: NDArray[np.float64],
 ) -> float:
-    """Return how well a lead shows the patient's beats: by its record and its noise."""
-    trust = np.log(record[SENSITIVITY] / max(record[FALSE], 0.01))
-    return float(trust - np.log(_noise(x, at, span, ring)))
+    """Return how well a lead shows the patient's beats: by its errors and its noise."""
+    errors = 1.0 - record[SENSITIVITY] + record[FALSE]
+    return float(-np.log(errors + FEW_ERRORS) - np.log(_noise(x, at, span, ring)))

@@ -344,7 +344,7 @@ class SyntheticSource:
     @property
     def info(self) -> SourceInfo:
         """Return the stream's name, at the patient's rate."""
-        return SourceInfo(stream=self._stream, fs_hz=self._patient.config.fs, lead="II")
+        return SourceInfo(stream=self._stream, fs_hz=self._patient.config.fs, leads=("II",))
 
     def blocks(self) -> Iterator[SampleBlock | None]:
         """Yield 20 ms at a time, as they become due, until closed."""

@@ -4,6 +4,7 @@
 
     serial:PATH?baud=115200&fs=250&gain=341
     synthetic:?bpm=72&ectopic=0.05&sve=0&pause=0.01&noise=0.02&leadoff=0&fs=360&seed=1
+    synthetic:?leads=I,II,V1&off=V1@30+20&noisy=II@60+10&reversed=I&swapped=I/V1@90+10
 
 Every parameter is optional; the defaults of ``serial`` fit the sketch in docs/devices.md. Each
 address also takes ``name=``, the name of the stream, which is otherwise the port's name or
@@ -12,12 +13,15 @@ address also takes ``name=``, the name of the stream, which is otherwise the por
 
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from pipeline.constants import SAMPLING_RATE_LIMITS_HZ, STREAM_NAME
 from pipeline.errors import ConfigError, DeviceError
 from replay.headers import quoted
+from replay.lead_sets.dipole import LEAD_VECTORS
+from replay.lead_sets.troubles import KINDS, parse_troubles
 from replay.leads import stream_name
 from replay.source import Source
 
@@ -54,14 +58,20 @@ def open_device(uri: str) -> Source:
         raise DeviceError(f"unknown device {quoted(uri)}: known are {KNOWN}")
     path, _, query = rest.partition("?")
     stream, query = _name(uri, query)
+    texts, query = _texts(uri, query, ("leads", *KINDS) if scheme == "synthetic" else ())
     if scheme == "synthetic":
         from replay.synthetic import PatientConfig, SyntheticSource
 
         if path:
             raise ConfigError(f"device {quoted(uri)}: 'synthetic:' has no path, only ?parameters")
-        values = _parameters(uri, query, SYNTHETIC_DEFAULTS)
+        values = _parameters(uri, query, SYNTHETIC_DEFAULTS, ("leads", *KINDS))
         seed = int(values.pop("seed"))
-        return SyntheticSource(PatientConfig(seed=seed, **values), stream=stream or "synthetic")
+        leads = _known_leads(uri, texts.pop("leads", "II"))
+        troubles = tuple(
+            trouble for kind, text in texts.items() for trouble in parse_troubles(kind, text, leads)
+        )
+        patient = PatientConfig(seed=seed, leads=leads, troubles=troubles, **values)
+        return SyntheticSource(patient, stream=stream or "synthetic")
     from replay.serial_device import SerialSource
 
     if not path or "\0" in path:
@@ -111,16 +121,42 @@ def _name(uri: str, query: str) -> tuple[str, str]:
     return "".join(names), rest
 
 
-def _parameters(uri: str, query: str, defaults: dict[str, float]) -> dict[str, float]:
+def _texts(uri: str, query: str, names: Sequence[str]) -> tuple[dict[str, str], str]:
+    """Return the parameters in ``query`` that are texts, each at most once, and the rest of it."""
+    texts: dict[str, str] = {}
+    rest = []
+    for part in query.split("&") if query else []:
+        name, equals, text = part.partition("=")
+        if name not in names or not equals:
+            rest.append(part)
+        elif name in texts:
+            raise ConfigError(f"device {quoted(uri)}: {name} is given twice")
+        else:
+            texts[name] = text
+    return texts, "&".join(rest)
+
+
+def _known_leads(uri: str, text: str) -> tuple[str, ...]:
+    """Return the leads of a synthetic patient in ``text``, as they are written."""
+    written = {lead.upper(): lead for lead in LEAD_VECTORS}
+    leads = tuple(written.get(name.strip().upper(), "") for name in text.split(","))
+    if "" in leads or len(set(leads)) < len(leads):
+        known = ", ".join(LEAD_VECTORS)
+        raise ConfigError(f"device {quoted(uri)}: leads= takes one or more of {known}, each once")
+    return leads
+
+
+def _parameters(
+    uri: str, query: str, defaults: dict[str, float], texts: Sequence[str] = ()
+) -> dict[str, float]:
     """Return ``defaults`` updated by ``query`` (``a=1&b=2``)."""
     values: dict[str, float] = {}
     where = f"device {quoted(uri)}"
     for part in query.split("&") if query else []:
         name, equals, text = part.partition("=")
         if name not in defaults or not equals:
-            raise ConfigError(
-                f"{where}: unknown {quoted(part)}; known are {', '.join((*defaults, 'name'))}"
-            )
+            known = ", ".join((*defaults, *texts, "name"))
+            raise ConfigError(f"{where}: unknown {quoted(part)}; known are {known}")
         if name in values:
             raise ConfigError(f"{where}: {name} is given twice")
         try:

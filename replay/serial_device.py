@@ -78,7 +78,7 @@ class SerialSource:
         self._gain = gain
         self._clock = clock
         self._wait = wait
-        self._info = SourceInfo(stream=stream, fs_hz=rate_hz, lead="serial")
+        self._info = SourceInfo(stream=stream, fs_hz=rate_hz, leads=("serial",))
         self._block = max(1, round(rate_hz * BLOCK_S))
         self._lines = LineReader()
         self._tracker = PositionTracker(rate_hz)

@@ -93,7 +93,10 @@ class Tally:
             log=str(self.log),
             unreadable_lines=sum(s.unreadable_lines for s in statuses),
             alerts_unrecorded=self.waiting,
-            leads={name: self.statuses[name].lead for name in sorted(self.statuses)},
+            leads={
+                name: ", ".join(status.leads) or status.lead
+                for name, status in sorted(self.statuses.items())
+            },
         )
 
 

@@ -33,7 +33,7 @@ class ScanSummary:
     streams: list[str]
     notice: str = NOTICE
     leads: dict[str, str] = field(default_factory=dict)
-    """The lead of each stream."""
+    """The leads of each stream, with commas between them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class RunSummary:
     log: str
     notice: str = NOTICE
     leads: dict[str, str] = field(default_factory=dict)
-    """The lead of each stream."""
+    """The leads of each stream, with commas between them."""
     unreadable_lines: int = 0
     """Lines of devices that could not be read."""
     alerts_unrecorded: int = 0

@@ -46,7 +46,7 @@ def source(header: Path) -> RecordSource:
 class Recorder:
     """A device that says what is wrong with it, in words that name a person."""
 
-    info = SourceInfo(stream="annas-bed", fs_hz=250.0, lead="II")
+    info = SourceInfo(stream="annas-bed", fs_hz=250.0, leads=("II",))
 
     def blocks(self) -> Iterator[SampleBlock | None]:
         """Yield a moment of signal."""

@@ -48,6 +48,8 @@ class BeatNote(msgspec.Struct, frozen=True, kw_only=True):
     """These two of an anomalous beat, as in an alert: not every anomalous beat raises one."""
     event_utc: str = ""
     """When it happened by the source's clock; empty where the source sends no stamps."""
+    lead: str = ""
+    """The lead in which it is seen; empty where the source names none."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

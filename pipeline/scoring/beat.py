@@ -31,6 +31,8 @@ class Beat(State):
     ready_arrived: float
     """and when the last one that the segmenter needed did."""
     cut_at: float
+    lead: int = 0
+    """The lead that the window is of, by number."""
     fibrillating: bool = False
     """Whether the waveform fibrillated when the beat was found: it is part of no run then."""
     scored_at: float = 0.0

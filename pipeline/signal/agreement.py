@@ -120,7 +120,9 @@ class AgreementState(State):
             and (self.record[:, : kernel.OFFSET] >= 0).all()
             and (self.record[:, : kernel.OFFSET] <= 1).all()
             and all(
-                ((rows[:n_rows, kernel.R] >= 0) & (rows[:n_rows, : kernel.BECAME].max(1) < done)).all()
+                (
+                    (rows[:n_rows, kernel.R] >= 0) & (rows[:n_rows, : kernel.BECAME].max(1) < done)
+                ).all()
                 for rows, n_rows in zip(self.found, self.waiting.tolist(), strict=True)
                 if n_rows
             )

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_BEFORE_R
-from pipeline.errors import SnapshotError
+from pipeline.constants import SAMPLING_RATE_HZ
 from pipeline.schema.state import Shape, State, field
 from pipeline.signal import quality
 from pipeline.signal.fast_rhythm import FastRhythmState

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from pipeline.signal.kernels import spikes
 from pipeline.signal.lead_state import TAIL_SAMPLES, LeadState
-from pipeline.signal.workspace import Workspace
+from pipeline.signal.workspace import LeadWorkspace
 
 
 def band_without_spikes(
-    state: LeadState, bank: NDArray[np.float64], clean: NDArray[np.float32], work: Workspace
+    state: LeadState, bank: NDArray[np.float64], clean: NDArray[np.float32], work: LeadWorkspace
 ) -> NDArray[np.float32]:
     """Return ``work.delayed`` as if there had been no spikes, float32[TAIL_SAMPLES + n - LATE].
 

@@ -118,9 +118,7 @@ class RhythmAgreement:
             fast += self._fast_rhythm(position)
         return fibrillating, fast
 
-    def _take(
-        self, lead: LeadRhythm, change: fibrillation.Change | fast_rhythm.Change
-    ) -> None:
+    def _take(self, lead: LeadRhythm, change: fibrillation.Change | fast_rhythm.Change) -> None:
         if isinstance(change, fibrillation.Change):
             lead.fibrillates, lead.begun_at = change.active, change.begun_at
             lead.hz, lead.mv = change.hz, change.mv
@@ -128,9 +126,7 @@ class RhythmAgreement:
         lead.too_fast = (_SURELY if change.sure else _POSSIBLY) if change.active else 0
         lead.fast_from, lead.bpm = change.begun_at, change.bpm
 
-    def _fibrillation(
-        self, position: int, shown: NDArray[np.int64]
-    ) -> list[fibrillation.Change]:
+    def _fibrillation(self, position: int, shown: NDArray[np.int64]) -> list[fibrillation.Change]:
         state = self.state
         say_so = [lead for lead in state.leads if lead.fibrillates]
         others = [k for k, lead in enumerate(state.leads) if not lead.fibrillates]

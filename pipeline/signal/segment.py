@@ -65,7 +65,11 @@ class Segment:
     reasons: NDArray[np.uint8]
     """uint8[b] of `pipeline.signal.quality.Reason`; 0 is analysable."""
     leads: NDArray[np.uint8]
-    """uint8[b]: the lead in which each is seen, by number."""
+    """uint8[b]: the lead in which each is seen, by number; ``windows`` and ``reasons`` are its."""
+    windows_of: NDArray[np.float32]
+    """float32[leads, b, 320]: the windows in every lead,"""
+    reasons_of: NDArray[np.uint8]
+    """uint8[leads, b]: and why they cannot be analysed."""
     quality: list[QualityChange]
     """Changes of the stream's state, in order. A stream begins with `Reason.OK`."""
     fibrillation: list[FibrillationChange]
@@ -119,6 +123,8 @@ def joined(pushes: Iterable[Segment], most: int) -> Segment:
         np.concatenate([part.spans_mv for part in parts]),
         np.concatenate([part.reasons for part in parts]),
         np.concatenate([part.leads for part in parts]),
+        np.concatenate([part.windows_of for part in parts], axis=1),
+        np.concatenate([part.reasons_of for part in parts], axis=1),
         [change for part in parts for change in part.quality],
         [change for part in parts for change in part.fibrillation],
         strips[:, :end],
@@ -136,19 +142,26 @@ BeatArrays = tuple[
     NDArray[np.float32],
     NDArray[np.uint8],
     NDArray[np.uint8],
+    NDArray[np.float32],
+    NDArray[np.uint8],
 ]
 """The arrays of beats of a `Segment`, in its order."""
 
-NO_BEATS: Final[BeatArrays] = (
-    np.empty(0, np.int64),
-    np.empty(0, np.int64),
-    np.empty(0, np.int64),
-    np.empty(0, np.float64),
-    np.empty((0, WINDOW_SAMPLES), np.float32),
-    np.empty(0, np.float32),
-    np.empty(0, np.uint8),
-    np.empty(0, np.uint8),
-)
+
+def no_beats(leads: int) -> BeatArrays:
+    """Return the arrays of no beat in so many leads."""
+    return (
+        np.empty(0, np.int64),
+        np.empty(0, np.int64),
+        np.empty(0, np.int64),
+        np.empty(0, np.float64),
+        np.empty((0, WINDOW_SAMPLES), np.float32),
+        np.empty(0, np.float32),
+        np.empty(0, np.uint8),
+        np.empty(0, np.uint8),
+        np.empty((leads, 0, WINDOW_SAMPLES), np.float32),
+        np.empty((leads, 0), np.uint8),
+    )
 
 
 class Stretch(NamedTuple):

@@ -27,11 +27,10 @@ from pipeline.signal.filters import BAND, filter_bank, resampling
 from pipeline.signal.kernels import sampling, spikes
 from pipeline.signal.lead import FILL_SECONDS, Lead, LeadStep
 from pipeline.signal.lead_state import NONE, TAIL_SAMPLES, LeadState
-from pipeline.signal.quality import BEST_FIRST, LeadChange, QualityChange, Reason
+from pipeline.signal.quality import BEST_FIRST, QualityChange, Reason
 from pipeline.signal.rhythm_agreement import BEATS_ON_S, RhythmAgreement
 from pipeline.signal.samples import SampleBlock, admit
 from pipeline.signal.segment import (
-    NO_BEATS,
     BeatArrays,
     FastRhythmChange,
     FibrillationChange,
@@ -40,6 +39,7 @@ from pipeline.signal.segment import (
     cut,
     fill,
     joined,
+    no_beats,
 )
 from pipeline.signal.segmenter_state import (
     DONE,
@@ -99,6 +99,7 @@ class Segmenter:
             state.check(self._rate)
         self.state = state = state or SegmenterState.fresh(self._rate.half, leads)
         self._workspaces = Workspaces(len(state.leads))
+        self._no_beats = no_beats(len(state.leads))
         self._leads = [Lead(fs_hz, self._rate, lead) for lead in state.leads]
         self._agreement = Agreement(state.agreement)
         self._rhythms = RhythmAgreement(state.rhythms)
@@ -202,7 +203,7 @@ class Segmenter:
         sampled = [lead.sampled(*rows) for lead, *rows in zip(self._leads, x, marks, strict=True)]
         n = sampled[0][0].size
         if not n:
-            return Segment(*NO_BEATS, [], [], np.empty((len(x), 0), np.float32), first)
+            return Segment(*self._no_beats, [], [], np.empty((len(x), 0), np.float32), first)
         new = n if end is None else end - done
         work = self._workspaces.of(n)
         steps = [
@@ -244,12 +245,11 @@ class Segmenter:
         before = counters[STATE]
         if not wrong and before == Reason.OK:
             work.runs.new[:] = counters[RUN] & 255
-            return work.states[0]
-        states = work.states[0]
-        if len(work.states) > 1:
-            states = np.take_along_axis(
-                work.states, _RANK[work.states].argmin(axis=0)[np.newaxis], axis=0
-            )[0]
+            return work.leads[0].states
+        states = work.leads[0].states
+        if len(work.leads) > 1:
+            best = _RANK[work.states].argmin(axis=0)
+            states = work.states[best, np.arange(work.n)]
         shows = np.concatenate((np.array([before], dtype=np.uint8), states))
         shows = (shows == Reason.OK) | (shows == Reason.OVERLAID)
         runs = counters[RUN] + np.cumsum(shows[1:] != shows[:-1])
@@ -286,7 +286,7 @@ class Segmenter:
     def sampled(
         self, x: NDArray[np.float32], marks: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Sanitise raw samples of one lead and convert their rate, for trainings: `Lead.sampled`."""
+        """Sanitise samples of one lead and convert their rate, for trainings: `Lead.sampled`."""
         return self._leads[0].sampled(x, marks)
 
     def _changes(
@@ -311,9 +311,11 @@ class Segmenter:
         pending = int(counters[PENDING])
         reach = _EDGE if closed else WINDOW_AFTER_R - 1
         if not (found.size or closed or (pending and state.pending[0, R] + reach <= last)):
-            return NO_BEATS  # nearly always, when chunks are short
-        waiting = np.concatenate((state.pending[:pending], found)) if found.size else (
-            state.pending[:pending].copy()
+            return self._no_beats  # nearly always, when chunks are short
+        waiting = (
+            np.concatenate((state.pending[:pending], found))
+            if found.size
+            else (state.pending[:pending].copy())
         )
         ends = waiting[:, FIRST_R:].max(axis=1) + reach
         b = int(np.logical_and.accumulate(ends <= last).sum())
@@ -321,44 +323,51 @@ class Segmenter:
         state.pending[:still] = waiting[b : b + still]
         counters[PENDING] = still
         if not b:
-            return NO_BEATS
+            return self._no_beats
         r = waiting[:b, R]
         begin = int(counters[DONE]) - TAIL_SAMPLES
         r_samples = r + counters[ORIGIN]
         ends[:b] += WINDOW_AFTER_R - 1 - reach
         needed = np.maximum(ends[:b], waiting[:b, SURE]) + counters[ORIGIN]
-        leads, *cuts = self._cut(waiting[:b], work, begin, last)
         return (
             r_samples,
             self._rate.to_source(r_samples),
             np.minimum(self._rate.needed(needed), counters[EXPECTED] - 1),
             self._intervals(r_samples, work.runs.whole[r - begin]),
-            *cuts,
-            leads,
+            *self._cut(waiting[:b], work, begin, last),
         )
 
     def _cut(
         self, beats: NDArray[np.int64], work: Workspace, begin: int, last: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]:
-        """Return the lead of each beat's window, the windows, their spans and reasons.
+    ) -> tuple[
+        NDArray[np.float32],
+        NDArray[np.float32],
+        NDArray[np.uint8],
+        NDArray[np.uint8],
+        NDArray[np.float32],
+        NDArray[np.uint8],
+    ]:
+        """Return the arrays of a `Segment` from ``windows`` to ``reasons_of``.
 
         A beat whose window cannot be analysed in the chosen lead is seen in the first other lead
         where it can.
         """
         leads = beats[:, LEAD].astype(np.uint8)
-        parts = [Stretch(begin, last, *rows) for rows in zip(work.filtered, work.masks, strict=True)]
-        if len(parts) == 1:
-            return leads, *cut(beats[:, FIRST_R], parts[0])
+        parts = [
+            Stretch(begin, last, *rows) for rows in zip(work.filtered, work.masks, strict=True)
+        ]
         in_leads = [cut(beats[:, FIRST_R + k], part) for k, part in enumerate(parts)]
+        if len(parts) == 1:
+            windows, spans, reasons = in_leads[0]
+            return windows, spans, reasons, leads, windows[np.newaxis], reasons[np.newaxis]
+        windows = np.stack([part[0] for part in in_leads])
+        spans = np.stack([part[1] for part in in_leads])
         reasons = np.stack([part[2] for part in in_leads])
-        rows = np.arange(len(beats))
-        usable = reasons == Reason.OK
+        rows, usable = np.arange(len(beats)), reasons == Reason.OK
         elsewhere = ~usable[leads, rows] & usable.any(axis=0)
         leads[elsewhere] = usable.argmax(axis=0)[elsewhere]
-        windows, spans, reasons = (
-            np.stack([part[k] for part in in_leads])[leads, rows] for k in range(3)
-        )
-        return leads, windows, spans, reasons
+        at = leads, rows
+        return windows[at], spans[at], reasons[at], leads, windows, reasons
 
     def _intervals(
         self, r_samples: NDArray[np.int64], runs: NDArray[np.uint8]

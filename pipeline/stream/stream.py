@@ -22,6 +22,7 @@ from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.alarms.signal_rules import WINDOW_DELAY_S
 from pipeline.alarms.stream_alarms import StreamAlarms, StreamAlarmsState
 from pipeline.constants import MEASURES, SAMPLING_RATE_HZ, WINDOW_AFTER_R
+from pipeline.errors import SnapshotError
 from pipeline.schema.alert import happened_at, utc_text
 from pipeline.schema.messages import LATEST_UTC_S
 from pipeline.schema.public import Alert
@@ -70,7 +71,8 @@ class StreamState(State):
     beats: BeatQueueState
     published_to: int
     """No beat before this position is still to be found."""
-    features: BeatFeaturesState
+    features: list[BeatFeaturesState]
+    """Of each lead."""
 
     @classmethod
     def fresh(cls, fs_hz: float, epoch: int, first_sample: int, leads: int = 1) -> Self:
@@ -83,9 +85,9 @@ class StreamState(State):
             segmenter=SegmenterState.fresh(resampling(fs_hz).half, leads),
             arrivals=ArrivalState(),
             alarms=StreamAlarmsState.fresh(epoch, first_sample),
-            beats=BeatQueueState.fresh(),
+            beats=BeatQueueState.fresh(leads),
             published_to=first_sample,
-            features=BeatFeaturesState.fresh(),
+            features=[BeatFeaturesState.fresh() for _ in range(leads)],
         )
 
 
@@ -105,7 +107,7 @@ class Stream:
         *,
         epoch: int = 0,
         first_sample: int = 0,
-        leads: int = 1,
+        leads: Sequence[str] = ("",),
         settings: AlarmSettings = DEFAULTS,
         state: StreamState | None = None,
     ) -> None:
@@ -116,14 +118,16 @@ class Stream:
         """
         self.name = name
         self.fs_hz = fs_hz
-        self.leads = leads
-        """How many leads its blocks hold."""
+        self.leads = tuple(leads)
+        """The names of the leads that its blocks hold; one need not have any."""
         self.settings = settings
-        self.state = state = state or StreamState.fresh(fs_hz, epoch, first_sample, leads)
+        self.state = state = state or StreamState.fresh(fs_hz, epoch, first_sample, len(leads))
         self._clock = clock
         self._rate = resampling(fs_hz)
         self._alarms = StreamAlarms(name, fs_hz, settings, state.alarms)
-        self._features = BeatFeatures(state.features)
+        if not len(leads) == len(state.segmenter.leads) == len(state.features):
+            raise SnapshotError(f"state of {len(state.segmenter.leads)} leads, not {len(leads)}")
+        self._features = [BeatFeatures(of_lead) for of_lead in state.features]
         self.beats = BeatQueue(name, config, clock, state.counters, state.beats)
         """Beats that wait for their scores and classes, which are brought back there."""
         self._connect()
@@ -159,8 +163,8 @@ class Stream:
 
     def take(self, block: SampleBlock) -> StreamUpdate:
         """Accept samples of all leads of the current epoch; repeats are no-ops."""
-        if block.leads != self.leads:
-            raise ValueError(f"samples of {block.leads} leads, the stream has {self.leads}")
+        if block.leads != len(self.leads):
+            raise ValueError(f"samples of {block.leads} leads, the stream has {len(self.leads)}")
         self.counters.late_samples += self._reorder.late(block)
         self.counters.out_of_order_samples += self._reorder.overtaken(block)
         taken = self._push(self._reorder.push(block))
@@ -189,7 +193,7 @@ class Stream:
         state.epoch = epoch
         state.reorder = ReorderState(first_sample)
         state.source_clock = SourceClockState()
-        state.segmenter = SegmenterState.fresh(self._rate.half, self.leads)
+        state.segmenter = SegmenterState.fresh(self._rate.half, len(self.leads))
         state.arrivals = ArrivalState()
         state.published_to = first_sample
         self._connect()
@@ -258,9 +262,16 @@ class Stream:
 
     def _measures(self, segment: Segment, evidence: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return the measures of a segment's beats, float32[b, MEASURES], and learn from them."""
-        usable = segment.reasons == Reason.OK
-        features = self._features.measure(segment.rr_s, segment.windows, usable)
-        return with_evidence(features, evidence)
+        in_leads = [
+            features.measure(segment.rr_s, windows, reasons == Reason.OK)
+            for features, windows, reasons in zip(
+                self._features, segment.windows_of, segment.reasons_of, strict=True
+            )
+        ]
+        if len(in_leads) == 1:
+            return with_evidence(in_leads[0], evidence)
+        seen = np.stack(in_leads)[segment.leads, np.arange(len(segment.leads))]
+        return with_evidence(seen, evidence)
 
     def _queue(self, beats: list[Beat], measures: NDArray[np.float32], taken: StreamUpdate) -> None:
         for beat, row in zip(beats, measures, strict=True):
@@ -295,6 +306,7 @@ class Stream:
             window_arrived=self._arrival(last_of_window),
             ready_arrived=self._arrival(ready),
             cut_at=cut_at,
+            lead=int(segment.leads[b]),
             fibrillating=self._alarms.present("ventricular_fibrillation"),
         )
 
@@ -319,7 +331,9 @@ class Stream:
         elif beat.verdict.anomalous:
             self.counters.anomalous += 1
         alerts = self._dated(self._alarms.beats.on_beat(beat))
-        return report_of(beat, self.fs_hz, alerts, self._utc(beat.sample, beat.id[1]))
+        return report_of(
+            beat, self.fs_hz, alerts, self._utc(beat.sample, beat.id[1]), self.leads[beat.lead]
+        )
 
     def _dated(self, alerts: list[Alert]) -> list[Alert]:
         """Count the alerts, and put the time of the source's clock on them."""

@@ -139,7 +139,7 @@ class Streams:
             opened.fs_hz,
             epoch=opened.epoch,
             first_sample=opened.first_sample,
-            leads=len(opened.lead_names),
+            leads=opened.lead_names,
         )
         stream.adopt(opened.adopted)
         return StreamSession(stream, opened.lead, self._clock(), leads=opened.leads)
@@ -153,7 +153,7 @@ class Streams:
         """
         if len(set(state.lead_names)) < len(state.lead_names) or len(state.leads) > MOST_LEADS:
             raise SnapshotError(f"{len(state.leads)} leads, not {MOST_LEADS} or fewer with names")
-        stream = self._stream(name, fs_hz, leads=len(state.lead_names), state=state.stream)
+        stream = self._stream(name, fs_hz, leads=state.lead_names, state=state.stream)
         return StreamSession(stream, state.lead, self._clock(), state)
 
     # --- messages of sources ---------------------------------------------------------------

@@ -32,9 +32,9 @@ SHOWN_COLUMNS = 3
 # Settings of `agree`; `pipeline.signal.agreement` fills them.
 (
     SAME, APART, BEHIND, KEEP_FOR, LIKE_WEIGHT, SIZE_WEIGHT, MOST_SIZE, NOISE_WEIGHT, FOUND_BIAS,
-    UNSEEN_WEIGHT, UNSEEN_BIAS, SOON, SOON_WEIGHT, OVERDUE_WEIGHT, MOST_OVERDUE, MEMORY, USUAL_SENSITIVITY, USUAL_FALSE,
-    MOST_TRUST, FLAT_SPAN, BETTER_BY, PREFERRED_BY,
-    BETTER_BEATS, SETTINGS,
+    UNSEEN_WEIGHT, UNSEEN_BIAS, SOON, SOON_WEIGHT, OVERDUE_WEIGHT, MOST_OVERDUE, MEMORY,
+    USUAL_SENSITIVITY, USUAL_FALSE, MOST_TRUST, FLAT_SPAN, BETTER_BY, PREFERRED_BY, BETTER_BEATS,
+    SETTINGS,
 ) = range(24)  # fmt: skip
 
 SHAPE_REACH = 36  # 100 ms before and after the R peak: where a complex lies
@@ -134,7 +134,11 @@ def agree(
             _choose(filtered, first, r, settings, counters, record, spans, scratch, of_lead)
             _learn_interval(counters, patient_r - counters[LAST_R])
             counters[LAST_R] = patient_r
-            beats[n, PATIENT_R], beats[n, DECIDED], beats[n, LEAD] = patient_r, due, counters[CHOSEN]
+            beats[n, PATIENT_R], beats[n, DECIDED], beats[n, LEAD] = (
+                patient_r,
+                due,
+                counters[CHOSEN],
+            )
             for k in range(found.shape[0]):
                 beats[n, BEAT_COLUMNS + k] = _r_in(k, patient_r, record, found, of_lead)
             n += 1
@@ -242,7 +246,7 @@ def _noise(x: NDArray[np.float32], at: int, span: float, ring: NDArray[np.float6
         n += 1
     if n == 0 or span <= 0.0:
         return 1.0
-    return min(max(ring[int(NOISE_SHARE * n)] / span, LEAST_NOISE), 1.0)
+    return float(min(max(ring[int(NOISE_SHARE * n)] / span, LEAST_NOISE), 1.0))
 
 
 @jit
@@ -293,9 +297,7 @@ def _votes(
     ``at`` is a place in the arrays. An electrode may be off for seconds before that is sure.
     """
     inside = min(max(at, 0), mask.size - 1)
-    return bool(
-        _can_show(int(mask[inside])) and _range(x, at, FLAT_REACH) > settings[FLAT_SPAN]
-    )
+    return bool(_can_show(int(mask[inside])) and _range(x, at, FLAT_REACH) > settings[FLAT_SPAN])
 
 
 @jit
@@ -383,9 +385,7 @@ def _odds_of_unseen(
     The more there is at that place, and the more beats of this patient the lead misses.
     """
     size = min(_range(x, at, SHAPE_REACH) / max(span, 1e-9), 1.0)
-    trust = np.log(1.0 - min(record[SENSITIVITY], 0.99)) - np.log(
-        1.0 - settings[USUAL_SENSITIVITY]
-    )
+    trust = np.log(1.0 - min(record[SENSITIVITY], 0.99)) - np.log(1.0 - settings[USUAL_SENSITIVITY])
     return float(
         settings[UNSEEN_WEIGHT] * size
         + settings[UNSEEN_BIAS]
@@ -508,8 +508,8 @@ def _choose(
 ) -> None:
     """Choose another lead if it was better for several beats in a row.
 
-    The first lead is preferred while it is nearly as good. A lead that has never found a beat of the patient cannot be chosen, and one that did not find
-    this one is no better now.
+    The first lead is preferred while it is nearly as good. A lead that has never found a beat of
+    the patient cannot be chosen, and one that did not find this one is no better now.
     """
     ring = scratch[filtered.shape[0] :]
     best, highest = counters[CHOSEN], settings[BETTER_BY] + _worth(

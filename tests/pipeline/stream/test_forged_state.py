@@ -151,7 +151,8 @@ def test_a_number_that_no_signal_leaves_behind_is_refused(name: str) -> None:
     """An index beyond its array, a code of nothing, a filter that no signal gets out of."""
     state = unpack(SAVED, StreamState)
     at, value = BEYOND[name]
-    getattr(state.segmenter, name).flat[at] = value
+    part = state.segmenter if hasattr(state.segmenter, name) else state.segmenter.leads[0]
+    getattr(part, name).flat[at] = value
     if name == "pending":
         state.segmenter.counters[slots.PENDING] = 1
     with pytest.raises(SnapshotError, match="no signal leaves behind"):

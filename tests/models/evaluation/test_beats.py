@@ -26,7 +26,7 @@ from models.evaluation.protocols.beats import (
 from models.inference.beat_classifier import BeatClassifier
 from models.inference.student import ScoredWindows
 from pipeline.constants import CLASSES, MEASURES, WINDOW_SAMPLES
-from pipeline.scoring.live_score import class_contribution
+from pipeline.scoring.live_score import COMPONENTS, class_contribution
 from pipeline.signal.samples import in_blocks
 from pipeline.stream.embedded import EmbeddedRunner
 from replay.annotations import Annotations
@@ -83,6 +83,8 @@ def beats_of(
             student=np.ones(beats, dtype=np.float32),
             score=wanted - class_contribution(probabilities),
             learning=np.zeros(beats, dtype=bool),
+            held=np.zeros(beats, dtype=bool),
+            raw=np.full((beats, len(COMPONENTS)), np.nan),
         ),
         ReferenceBeats(
             classes=classes,

@@ -116,10 +116,10 @@ def cache_folder() -> Path:
 
 
 def sources_digest(folder: Path) -> str:
-    """Return a name for the state of the Python files in ``folder``."""
+    """Return a name for the state of the Python files in ``folder`` and below."""
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
 

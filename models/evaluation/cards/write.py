@@ -131,7 +131,7 @@ def index_card(reports: Reports) -> list[Section]:
             title="Asked and measured",
             blocks=[
                 "The BeatGAN protocol mixes the beats of all patients, as the published figures of "
-                "that family do. A monitor meets patients whom it has never seen: the other "
+                "such models do. A monitor meets patients whom it has never seen: the other "
                 "figures are of such.",
                 target_table(asked),
             ],

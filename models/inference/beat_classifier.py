@@ -10,7 +10,7 @@ A beat's result never depends on its batch. Thread-safe: nothing changes after i
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,17 @@ LEAST: Final = np.float32(1e-6)
 _N, _S = CLASSES.index("N"), CLASSES.index("S")
 
 
+class Parts(NamedTuple):
+    """Probabilities of `CLASSES`, float32[B, 4], rows of sum 1."""
+
+    network: Floats
+    trees: Floats
+    joined: Floats
+    """Of both together,"""
+    classifier: Floats
+    """and without S in atrial fibrillation: what is said in the end."""
+
+
 class BeatClassifier:
     """Trees and network, ready to name beats."""
 
@@ -68,9 +79,14 @@ class BeatClassifier:
         Raises:
             ValueError: another shape, or a value that is not finite or outside its range.
         """
-        by_trees = self._trees.probabilities(measures)
-        by_network = self._network.classify(windows, measures[:, CONTEXT_COLUMNS])
-        return without_fibrillation(joined(by_trees, by_network), measures[:, -1])
+        return self.parts(windows, measures).classifier
+
+    def parts(self, windows: Floats, measures: Floats) -> Parts:
+        """Return what each part says, and all together; as `probabilities`."""
+        trees = self._trees.probabilities(measures)
+        network = self._network.classify(windows, measures[:, CONTEXT_COLUMNS])
+        both = joined(trees, network)
+        return Parts(network, trees, both, without_fibrillation(both, measures[:, -1]))
 
 
 Unseen = Callable[[str], BeatClassifier]

@@ -104,13 +104,13 @@ class AtrialState(State):
     known_at: int | None = None
     """The latest beat of which enough was known; None before the first and after a long loss."""
     known_samples: int = 0
-    """How much time was judged, in source samples,"""
+    """How much time was assessed, in source samples,"""
     fibrillating_samples: int = 0
     """and how much of it was atrial fibrillation that lasted for the on-delay."""
 
     @property
     def share(self) -> float | None:
-        """The share of the judged time that was atrial fibrillation; None before there is any."""
+        """The share of the assessed time that was atrial fibrillation; None before there is any."""
         known = self.known_samples
         return min(self.fibrillating_samples / known, 1.0) if known else None
 

@@ -129,7 +129,7 @@ class SignalAlarms:
         self._organisation = Organisation(state.organisation)
 
     def begin_epoch(self, epoch: int, first_sample: int, ended_at: int) -> list[Alert]:
-        """Begin anew at ``first_sample`` of an epoch; the old one ended at ``ended_at``."""
+        """Start over at ``first_sample`` of an epoch; the old one ended at ``ended_at``."""
         alerts = self.machine.end_all("new epoch", ended_at, SIGNAL_KINDS)
         state = self.state
         self.machine.state.epoch = epoch
@@ -150,7 +150,7 @@ class SignalAlarms:
         before, self.state.reason = self.state.reason, reason
         alerts = []
         if reason is Reason.GAP:
-            self.state.fibrillation = None  # the detection of fibrillation begins anew, too
+            self.state.fibrillation = None  # the detection of fibrillation starts over, too
             self.state.fast_rhythm = None
             self.state.may_be_fast = False
         if before is not Reason.OK:

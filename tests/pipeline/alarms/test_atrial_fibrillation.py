@@ -184,7 +184,7 @@ def test_too_little_known_neither_begins_nor_ends_it() -> None:
 
 
 def test_share_of_time_counts_what_lasted_for_the_delay() -> None:
-    """From where it began, as a part of the time that was judged."""
+    """From where it began, as a part of the time that was assessed."""
     heart = Heart()
     assert heart.rhythm.state.share is None
     heart.sinus(100)

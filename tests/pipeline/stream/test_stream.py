@@ -350,7 +350,7 @@ def test_gap_is_counted_and_reported() -> None:
 
 
 def test_beats_of_an_old_epoch_keep_it_and_do_not_colour_the_new_one() -> None:
-    """A score that comes back after the record began anew is reported under the old numbering."""
+    """A score that comes back after the record started over is reported under the old numbering."""
     x, _ = patient(360.0)
     stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
     old = stream.take(SampleBlock(0, x[: 20 * 360]))

@@ -2,7 +2,8 @@
 
 After each beat the last 32 are measured (`pipeline.signal.kernels.atrial`): how irregular the
 intervals are and whether they follow a pattern, as those of bigeminy do; how alike the stretches
-before the QRS complexes are, where a sinus rhythm has its P wave; how alike the complexes are.
+before the QRS complexes are, where a sinus rhythm has its P wave, and those before the beats that
+come latest; how alike the complexes are.
 Intervals beside a complex unlike the others are left out: ventricular ectopy is irregular, too. A
 logistic regression weighs the measures; `monitor train atrial-fibrillation` fits it, and
 ``models/weights/atrial_fibrillation.json`` says on what. Its sum is the evidence of a beat.
@@ -53,37 +54,42 @@ PRODUCTS: Final = (
     (kernel.ENTROPY, kernel.P_ALIKE),
     (kernel.NEXT, kernel.NEXT),
     (kernel.NEXT, kernel.ENTROPY),
+    (kernel.LATEST_P_ALIKE, kernel.LATEST_P_ALIKE),
+    (kernel.ENTROPY, kernel.LATEST_P_ALIKE),
 )
 """Products of two measures that are weighed as well: a moderate irregularity means more than a
 little or a very large one, and most where there is no P wave."""
 
 WEIGHTS: Final = np.array(
     [
-        -0.1942,  # median step
-        -0.314,  # rms step
-        0.0857,  # entropy
-        1.1851,  # cells
-        -1.2599,  # repeats
-        -0.2841,  # next
-        1.5828,  # turns
-        2.7915,  # unequal
-        2.1964,  # rate
-        -0.309,  # P alike
-        -0.7069,  # P height
-        44.4389,  # QRS alike
-        -3.4759,  # odd share
-        -0.0032,  # P noise
-        -0.0752,  # median step^2
-        -0.099,  # rms step^2
-        0.0373,  # entropy^2
-        -1.3963,  # P alike^2
-        -0.0736,  # rate^2
-        -0.2642,  # entropy * P alike
-        -3.2816,  # next^2
-        -0.0087,  # next * entropy
+        -0.1773,  # median step
+        -0.3133,  # rms step
+        0.0948,  # entropy
+        1.0209,  # cells
+        -1.1914,  # repeats
+        -0.2611,  # next
+        1.5595,  # turns
+        2.804,  # unequal
+        2.2599,  # rate
+        -0.039,  # P alike
+        -0.6918,  # P height
+        44.9638,  # QRS alike
+        -3.5853,  # odd share
+        -0.0409,  # P noise
+        -0.0623,  # P alike before the latest
+        -0.0772,  # median step^2
+        -0.0973,  # rms step^2
+        0.0374,  # entropy^2
+        -1.0998,  # P alike^2
+        -0.0751,  # rate^2
+        -0.1281,  # entropy * P alike
+        -3.2982,  # next^2
+        -0.0125,  # next * entropy
+        -0.4132,  # P alike before the latest^2
+        -0.2086,  # entropy * P alike before the latest
     ]
 )
-BIAS: Final = -49.5955
+BIAS: Final = -49.9576
 
 _FIRST, _SECOND = (np.array(side) for side in zip(*PRODUCTS, strict=True))
 

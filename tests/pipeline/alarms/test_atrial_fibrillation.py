@@ -140,6 +140,42 @@ def test_supraventricular_bigeminy_and_trigeminy_are_none(every: int) -> None:
     assert heart.found == []
 
 
+Beats = list[tuple[float, NDArray[np.float32]]]
+
+
+def frequent_ectopy(rng: np.random.Generator, runs: int) -> Beats:
+    """Return runs of up to nine atrial beats of three foci, one or two sinus beats between them."""
+    beats: Beats = []
+    for _ in range(runs):
+        for _ in range(int(rng.integers(1, 10))):
+            p_mv, pr_s = [(-0.1, 0.12), (0.06, 0.12), (0.12, 0.22)][int(rng.integers(3))]
+            beats.append((float(rng.uniform(0.4, 0.65)), window(rng, p_mv=p_mv, pr_s=pr_s)))
+        for n in range(int(rng.integers(1, 3))):
+            rr_s = (0.85 if n else 0.95) + 0.03 * float(rng.normal())
+            beats.append((rr_s, window(rng)))
+    return beats
+
+
+def fibrillating(rng: np.random.Generator, n: int) -> Beats:
+    """Return beats of atrial fibrillation."""
+    intervals = np.maximum(0.7 * (1 + 0.22 * rng.normal(size=n)), 0.35)
+    return [(float(rr_s), window(rng, p_mv=0.0)) for rr_s in intervals]
+
+
+def test_beats_that_come_latest_show_the_p_wave_of_the_sinus_node() -> None:
+    """Where most beats are ectopic the others hide it; in fibrillation there is none."""
+    rng = np.random.default_rng(3)
+    alike = []
+    for beats in (frequent_ectopy(rng, 30), fibrillating(rng, 150)):
+        measures = AtrialMeasures(AtrialState.fresh())
+        rows = [measures.of_beat(rr_s, one, usable=True) for rr_s, one in beats]
+        known = np.array([row for row in rows[40:] if row is not None])
+        alike.append(known[:, [kernel.P_ALIKE, kernel.LATEST_P_ALIKE]].mean(axis=0))
+    ectopic, fibrillation = alike
+    assert ectopic[1] > 0.6 > ectopic[0] + 0.2
+    assert np.abs(fibrillation).max() < 0.15
+
+
 def test_scattered_supraventricular_ectopy_is_none() -> None:
     """One beat in four early by chance: no pattern, but a P wave before all others."""
     heart = Heart()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.alarms.atrial_fibrillation import (
     CONTINUES_ABOVE,
+    LATEST_ALIKE,
     MIDDLE_BEATS,
     UNKNOWN_S,
     AtrialAlarms,
@@ -16,6 +17,7 @@ from pipeline.alarms.atrial_fibrillation import (
     AtrialMeasures,
     AtrialRhythm,
     AtrialState,
+    without_p_waves,
 )
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.alarms.state_machine import AlarmStateMachine
@@ -174,6 +176,36 @@ def test_beats_that_come_latest_show_the_p_wave_of_the_sinus_node() -> None:
     ectopic, fibrillation = alike
     assert ectopic[1] > 0.6 > ectopic[0] + 0.2
     assert np.abs(fibrillation).max() < 0.15
+
+
+def test_p_waves_before_the_latest_beats_speak_against_fibrillation() -> None:
+    """More than their part in the alarm: frequent ectopy is as irregular as fibrillation."""
+    found = []
+    for ectopic in (True, False):
+        heart = Heart()
+        beats = frequent_ectopy(heart.rng, 30) if ectopic else fibrillating(heart.rng, 150)
+        evidence = []
+        for rr_s, one in beats:
+            heart.beats([rr_s], [one])
+            evidence.append((heart.rhythm.evidence, heart.rhythm.evidence_without_p))
+        found.append(np.array(evidence[40:]).mean(axis=0))
+    (ectopic_alarm, ectopic_without), (alarm, without) = found
+    assert ectopic_without < -1.0 < ectopic_alarm
+    assert without == pytest.approx(alarm, abs=0.2)
+    assert alarm > 2.0
+
+
+@pytest.mark.parametrize("evidence", [-8.0, 0.0, 8.0])
+def test_evidence_without_p_waves_is_the_odds_of_both(evidence: float) -> None:
+    """Of fibrillation, and of no P wave; the same where there surely is none, or nothing known."""
+    both = without_p_waves(evidence, LATEST_ALIKE)
+    assert 1 / (1 + np.exp(-both)) == pytest.approx(0.5 / (1 + np.exp(-evidence)))
+    assert without_p_waves(evidence, -1.0) == pytest.approx(evidence, abs=0.01)
+    assert without_p_waves(evidence, 0.9) < -4.0
+    assert np.isnan(without_p_waves(np.nan, 0.5))
+    for forged in (np.nan, np.inf, -np.inf):
+        without_p_waves(evidence, forged)
+        without_p_waves(forged, 0.5)
 
 
 def test_scattered_supraventricular_ectopy_is_none() -> None:

@@ -4,7 +4,8 @@ The trees (`models.inference.beat_trees`) see the beat beside its patient's own 
 (`models.inference.classifier`) its window and a few numbers of that past. They err in different
 patients. Their probabilities are joined by a weighted geometric mean. Last, no beat is S because
 the atria fibrillate: in atrial fibrillation intervals are irregular and P waves absent, so many a
-conducted beat comes early, and there is no premature atrial beat.
+conducted beat comes early, and there is no premature atrial beat. Where ectopy is frequent, the
+intervals are as irregular, but the beats that come latest have their P wave.
 
 A beat's result never depends on its batch. Thread-safe: nothing changes after it is made.
 """
@@ -29,11 +30,11 @@ SHIPPED_DS1: Final = SHIPPED / "ds1"
 TREES_SHARE: Final = 0.3
 """Of the logarithms of the probabilities."""
 
-FIBRILLATES: Final = 1.0
-"""Evidence of atrial fibrillation, natural logarithm of odds, at which half of S goes to N. Below
-it frequent atrial ectopy has some evidence too. This number and the share are those with the
-highest F1, mean over the patients of DS1 and svdb and over V and S, each named by classifiers of
-other patients (``docs/models/trials.md``)."""
+FIBRILLATES: Final = 0.5
+"""Evidence of atrial fibrillation without P waves, natural logarithm of odds, at which half of S
+goes to N. This number and the share are those with the highest F1, mean over the patients of DS1
+and svdb and over V and S, each named by classifiers of other patients
+(``docs/models/trials.md``)."""
 
 LEAST: Final = np.float32(1e-6)
 """No probability that is joined is lower."""
@@ -110,8 +111,8 @@ def without_fibrillation(probabilities: Floats, evidence: Floats) -> Floats:
 
     Args:
         probabilities: of `CLASSES`.
-        evidence: float32[B], the logarithm of the odds of atrial fibrillation, limited, as in
-            `pipeline.scoring.beat_measures`.
+        evidence: float32[B], the logarithm of the odds of atrial fibrillation without P waves,
+            limited, as in `pipeline.scoring.beat_measures`.
     """
     share = 1.0 / (1.0 + np.exp(FIBRILLATES - evidence))
     found = probabilities.copy()

@@ -89,7 +89,10 @@ runs/ds1/classifier.json: $(READY)
 runs/teacher-%/best.safetensors: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/monitor train teacher --member $* --out $(@D)
 
-cards: $(READY) ## Measure what ships by both protocols; write docs/models
+cards: $(READY) ## Measure what ships, and classifiers of patients left out; write docs/models
+	mkdir -p runs/beats
+	$(BIN)/monitor evaluate beats --json > runs/beats/beats.json
+	cp runs/beats/beats.json docs/models/
 	$(BIN)/monitor evaluate cards $(addprefix --teacher ,$(wildcard runs/teacher-*/best.safetensors))
 
 stress: $(READY) ## Measure noise and faults of streams; write docs/detector.md
@@ -102,7 +105,7 @@ alarms: $(READY) ## Measure the alarms on every database that is there; write do
 picture: $(READY) ## Draw the README's picture of the dashboard
 	$(BIN)/python -m monitor.measure.picture docs/dashboard.svg
 
-lock: ## Write requirements.lock anew, after a change of dependencies or constraints.txt; needs uv
+lock: ## Write requirements.lock again, after a change of dependencies or constraints.txt; needs uv
 	uv pip compile pyproject.toml --extra dev --extra train --constraint constraints.txt \
 		--universal --python-version 3.11 --only-binary :all: --generate-hashes \
 		--no-emit-package torch --no-header --no-annotate --quiet --output-file requirements.lock

@@ -1,4 +1,4 @@
-"""Records judged beat by beat for atrial fibrillation, by the measures and the rule that run live.
+"""Atrial fibrillation in records, beat by beat, by the measures and the rule that run live.
 
 For training and evaluation: the same measures may be weighed by other weights.
 """

@@ -4,9 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.atrial_beats import SHIPPED
-from pipeline.alarms.atrial_fibrillation import AtrialMeasures, AtrialState
+from pipeline.alarms.atrial_fibrillation import AtrialMeasures, AtrialState, without_p_waves
 from pipeline.scoring.beat_features import BeatFeatures
 from pipeline.scoring.beat_measures import with_evidence
+from pipeline.signal.kernels.atrial import LATEST_P_ALIKE
 
 
 def measured(
@@ -24,5 +25,6 @@ def measured(
     for i, rr in enumerate(rr_s.tolist()):
         row = atrial.of_beat(rr, windows[i], usable=bool(usable[i]))
         if row is not None:
-            evidence[i] = row @ SHIPPED[:-1] + SHIPPED[-1]
+            weighed = float(row @ SHIPPED[:-1] + SHIPPED[-1])
+            evidence[i] = without_p_waves(weighed, float(row[LATEST_P_ALIKE]))
     return with_evidence(BeatFeatures().measure(rr_s, windows, usable), evidence)

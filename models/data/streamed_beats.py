@@ -19,7 +19,12 @@ from models.data.measured_beats import measured
 from models.ec57.matching import classes_of, match_beats, match_samples
 from models.inference.student import WindowScorer
 from pipeline.constants import CLASSES
-from pipeline.scoring.live_score import LiveScore, LiveScoreConfig, class_contribution
+from pipeline.scoring.live_score import (
+    COMPONENTS,
+    LiveScore,
+    LiveScoreConfig,
+    class_contribution,
+)
 from pipeline.signal.quality import Reason
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
@@ -57,6 +62,10 @@ class StreamedBeats:
     """The live score without the contribution of the class."""
     learning: NDArray[np.bool_]
     """Whether the patient's usual beats were still being learned."""
+    held: NDArray[np.bool_]
+    """Whether nothing was learned from the beat (`pipeline.scoring.baseline_hold`)."""
+    raw: NDArray[np.float64]
+    """float64[n, len(COMPONENTS)], the components of the live score, unscaled."""
 
     @property
     def fs_hz(self) -> float:
@@ -124,11 +133,14 @@ def follow(
     student = np.full(beats, np.nan, dtype=np.float32)
     student[usable] = models.scorer.score(windows[usable]).scores
     score, learning = np.full(beats, np.nan), np.zeros(beats, dtype=bool)
+    held, raw = np.zeros(beats, dtype=bool), np.full((beats, len(COMPONENTS)), np.nan)
     live = LiveScore(models.config)
     for i, rr in enumerate(rr_s.tolist()):
         if usable[i]:
-            verdict = live.score(windows[i], rr, float(student[i]), _UNDECIDED)
-            score[i], learning[i] = verdict.score - _OF_UNDECIDED, verdict.learning
+            seen = live.observe(windows[i], rr, float(student[i]))
+            raw[i] = [seen.raw.get(name, np.nan) for name in COMPONENTS]
+            learning[i], held[i] = seen.learning, seen.held
+            score[i] = live.assess(seen, _UNDECIDED).score - _OF_UNDECIDED
         else:
             live.skip(rr)
     measures = measured(rr_s, windows, usable)
@@ -142,6 +154,8 @@ def follow(
         student=student,
         score=score,
         learning=learning,
+        held=held,
+        raw=raw,
     )
 
 

@@ -4,13 +4,14 @@ The trees (`models.inference.beat_trees`) see the beat beside its patient's own 
 (`models.inference.classifier`) its window and a few numbers of that past. They err in different
 patients. Their probabilities are joined by a weighted geometric mean. Last, no beat is S because
 the atria fibrillate: in atrial fibrillation intervals are irregular and P waves absent, so many a
-conducted beat comes early, and there is no premature atrial beat.
+conducted beat comes early, and there is no premature atrial beat. Where ectopy is frequent, the
+intervals are as irregular, but the beats that come latest have their P wave.
 
 A beat's result never depends on its batch. Thread-safe: nothing changes after it is made.
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,16 +30,27 @@ SHIPPED_DS1: Final = SHIPPED / "ds1"
 TREES_SHARE: Final = 0.3
 """Of the logarithms of the probabilities."""
 
-FIBRILLATES: Final = 1.0
-"""Evidence of atrial fibrillation, natural logarithm of odds, at which half of S goes to N. Below
-it frequent atrial ectopy has some evidence too. This number and the share are those with the
-highest F1, mean over the patients of DS1 and svdb and over V and S, each named by classifiers of
-other patients (``docs/models/trials.md``)."""
+FIBRILLATES: Final = 0.5
+"""Evidence of atrial fibrillation without P waves, natural logarithm of odds, at which half of S
+goes to N. This number and the share are those with the highest F1, mean over the patients of DS1
+and svdb and over V and S, each named by classifiers of other patients
+(``docs/models/trials.md``)."""
 
 LEAST: Final = np.float32(1e-6)
 """No probability that is joined is lower."""
 
 _N, _S = CLASSES.index("N"), CLASSES.index("S")
+
+
+class Parts(NamedTuple):
+    """Probabilities of `CLASSES`, float32[B, 4], rows of sum 1."""
+
+    network: Floats
+    trees: Floats
+    joined: Floats
+    """Of both together,"""
+    classifier: Floats
+    """and without S in atrial fibrillation: what is said in the end."""
 
 
 class BeatClassifier:
@@ -68,9 +80,14 @@ class BeatClassifier:
         Raises:
             ValueError: another shape, or a value that is not finite or outside its range.
         """
-        by_trees = self._trees.probabilities(measures)
-        by_network = self._network.classify(windows, measures[:, CONTEXT_COLUMNS])
-        return without_fibrillation(joined(by_trees, by_network), measures[:, -1])
+        return self.parts(windows, measures).classifier
+
+    def parts(self, windows: Floats, measures: Floats) -> Parts:
+        """Return what each part says, and all together; as `probabilities`."""
+        trees = self._trees.probabilities(measures)
+        network = self._network.classify(windows, measures[:, CONTEXT_COLUMNS])
+        both = joined(trees, network)
+        return Parts(network, trees, both, without_fibrillation(both, measures[:, -1]))
 
 
 Unseen = Callable[[str], BeatClassifier]
@@ -94,8 +111,8 @@ def without_fibrillation(probabilities: Floats, evidence: Floats) -> Floats:
 
     Args:
         probabilities: of `CLASSES`.
-        evidence: float32[B], the logarithm of the odds of atrial fibrillation, limited, as in
-            `pipeline.scoring.beat_measures`.
+        evidence: float32[B], the logarithm of the odds of atrial fibrillation without P waves,
+            limited, as in `pipeline.scoring.beat_measures`.
     """
     share = 1.0 / (1.0 + np.exp(FIBRILLATES - evidence))
     found = probabilities.copy()

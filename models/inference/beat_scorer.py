@@ -1,11 +1,11 @@
-"""The scorer that ships: the student's score and residual, and the class model's probabilities.
+"""The scorer that ships: the student's score and residual, and the classifier's probabilities.
 
 Both answer for each beat alone, so a row of `BeatScorer.score` is the same, bit for bit, in any
 batch. Thread-safe: a scorer does not change after it is made.
 """
 
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,27 +19,10 @@ from pipeline.scoring.protocols import ScoredBatch
 Floats = NDArray[np.float32]
 
 
-class ClassModel(Protocol):
-    """Names the class of beats by window and measures, each by itself."""
-
-    @property
-    def name(self) -> str:
-        """Name and version."""
-        ...
-
-    def probabilities(self, windows: Floats, measures: Floats) -> Floats:
-        """Return the probabilities of `pipeline.constants.CLASSES`, float32[B, 4], rows of sum 1.
-
-        Stateless and independent of the batch, bit for bit; arguments as of
-        `pipeline.scoring.protocols.Scorer.score`.
-        """
-        ...
-
-
 class BeatScorer:
-    """Satisfies `pipeline.scoring.protocols.Scorer` with a student and a class model."""
+    """Satisfies `pipeline.scoring.protocols.Scorer` with a student and a classifier."""
 
-    def __init__(self, student: StudentScorer, classes: ClassModel) -> None:
+    def __init__(self, student: StudentScorer, classes: BeatClassifier) -> None:
         self._student = student
         self._classes = classes
         self.name: Final = student.name

@@ -20,7 +20,7 @@ Source of the split: de Chazal, O'Dwyer & Reilly, IEEE Trans. Biomed. Eng. 51 (2
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -28,10 +28,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.measured_beats import measured
 from models.data.mitdb import DATABASE, DS1A, DS1B, database_folder
+from models.data.streamed_beats import Models, reference_of, stream_beats
 from models.data.training_beats import CINC17, DATABASES, NORMAL_RHYTHM, SVDB, record_names
-from models.ec57.matching import classes_of, match_beats, match_samples
+from models.ec57.matching import FALSE_DETECTION
 from models.files.calibration import Calibration, Threshold
 from models.files.student import load_student
 from models.inference.beat_classifier import BeatClassifier, Unseen
@@ -40,18 +40,12 @@ from pipeline.alarms.kinds import EPISODE_S
 from pipeline.errors import ArtifactError
 from pipeline.scoring.live_score import (
     COMPONENTS,
-    LiveScore,
     LiveScoreConfig,
     Scale,
-    Typical,
     class_contribution,
     contributions_of,
 )
-from pipeline.signal.quality import Reason
-from pipeline.signal.samples import SampleBlock
-from pipeline.signal.segmenter import Segmenter
-from replay.annotations import read_beats, read_flutter
-from replay.records import read_lead
+from pipeline.scoring.typical import Typical
 
 FALSE_ALERTS_PER_HOUR: Final = 6.0
 """The default rate: one in ten minutes."""
@@ -67,24 +61,40 @@ _BETWEEN_RECORDS_S: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class _ScoredRecord:
-    """The components of the live score for the analysable beats of some records."""
+class _Record:
+    """One record: all its beats, in order."""
 
-    raw: dict[str, NDArray[np.float64]]
-    """float64[n] for each component, unscaled; NaN where it has no value yet."""
+    raw: NDArray[np.float64]
+    """float64[n, len(COMPONENTS)], unscaled; NaN where a component has no value yet."""
     of_class: NDArray[np.float64]
     """What the probabilities of the classes contribute."""
-    times_s: NDArray[np.float64]
-    classes: NDArray[np.str_]
-    """Class of `models.ec57.matching`, or "-" for a false detection."""
     learning: NDArray[np.bool_]
     """Whether the live score was still learning the patient."""
+    held: NDArray[np.bool_]
+    """Whether nothing was learned from the beat."""
+    counted: NDArray[np.bool_]
+    """Whether it can be analysed and lies outside of ventricular flutter."""
+    times_s: NDArray[np.float64]
+    classes: NDArray[np.str_]
+    """Class of `models.ec57.matching`, or `FALSE_DETECTION`."""
+    hours: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """The beats of some records that count, with their scores."""
+
+    scores: NDArray[np.float64]
+    """As the live score has them."""
+    times_s: NDArray[np.float64]
+    classes: NDArray[np.str_]
+    learning: NDArray[np.bool_]
     hours: float
 
     @property
     def not_anomalous(self) -> NDArray[np.bool_]:
         """Which of them make a false alert when they are called anomalous."""
-        return np.isin(self.classes, ("N", "-"))
+        return np.isin(self.classes, ("N", FALSE_DETECTION))
 
 
 class Scorers(NamedTuple):
@@ -114,27 +124,21 @@ def calibrate(data: Path, scorers: Scorers, on_step: Callable[[str], None]) -> C
     """
     # 1. Compute the components for every beat, by what has not seen the patient.
     folder = database_folder(data).parent
-    of: dict[str, list[_ScoredRecord]] = {}
+    of: dict[str, list[_Record]] = {}
     for database, name in calibration_records(data):
         on_step(f"{database} {name}")
         student = scorers.student
         if database == DATABASE:
             student = scorers.half_b if name in DS1A else scorers.half_a
-        scored = _score_record(
-            folder / database / name,
-            student,
-            scorers.unseen(name),
-            annotated=database != CINC17,
+        path, annotated = folder / database / name, database != CINC17
+        of.setdefault(database, []).append(
+            _record(path, student, scorers.unseen(name), annotated=annotated)
         )
-        of.setdefault(database, []).append(scored)
     # 2. Scale them by the normal beats of DS1.
-    scales = _scales(_together(of[DATABASE]))
+    scales = _scales(of[DATABASE])
     # 3. Find the threshold for each rate of false alerts.
-    annotated = of[DATABASE] + of[SVDB]
-    scored = _together(annotated)
-    known = np.concatenate([_scores(part, scales) for part in annotated])
-    first = _together(of[CINC17])
-    unknown = np.concatenate([_scores(part, scales) for part in of[CINC17]])[first.learning]
+    scored = _counted(of[DATABASE] + of[SVDB], scales)
+    first = _counted(of[CINC17], scales)
     classes = sorted(set(scored.classes.tolist()))
     return Calibration(
         records={
@@ -145,7 +149,7 @@ def calibrate(data: Path, scorers: Scorers, on_step: Callable[[str], None]) -> C
         beats={name: int((scored.classes == name).sum()) for name in classes},
         hours=round(scored.hours, 3),
         scales=scales,
-        thresholds=_thresholds(scored, known, unknown),
+        thresholds=_thresholds(scored, first.scores[first.learning]),
         false_alerts_per_hour=FALSE_ALERTS_PER_HOUR,
     )
 
@@ -162,18 +166,6 @@ def calibration_records(data: Path) -> list[tuple[str, str]]:
         for name in names
         if database != CINC17 or name.startswith(f"{NORMAL_RHYTHM}/")
     ]
-
-
-def _together(parts: Sequence[_ScoredRecord]) -> _ScoredRecord:
-    """Return several records as one."""
-    return _ScoredRecord(
-        raw={name: np.concatenate([part.raw[name] for part in parts]) for name in COMPONENTS},
-        of_class=np.concatenate([part.of_class for part in parts]),
-        times_s=np.concatenate([i * _BETWEEN_RECORDS_S + p.times_s for i, p in enumerate(parts)]),
-        classes=np.concatenate([part.classes for part in parts]),
-        learning=np.concatenate([part.learning for part in parts]),
-        hours=sum(part.hours for part in parts),
-    )
 
 
 def half_scorer(description: Path, split: str) -> StudentScorer:
@@ -193,54 +185,36 @@ def half_scorer(description: Path, split: str) -> StudentScorer:
     return StudentScorer(artifact)
 
 
-def _score_record(
+def _record(
     path: Path, student: WindowScorer, classifier: BeatClassifier, *, annotated: bool
-) -> _ScoredRecord:
-    """Run the front end over a record and compute the components for each beat.
+) -> _Record:
+    """Stream a record and name its beats.
 
     Beats of a record that is not ``annotated`` are all N.
     """
-    info, x = read_lead(path)
-    segmenter = Segmenter(info.fs_hz)
-    parts = [segmenter.push(SampleBlock(0, x)), segmenter.finish()]
-    found = np.concatenate([part.samples for part in parts])
-    windows = np.concatenate([part.windows for part in parts])
-    rr_s = np.concatenate([part.rr_s for part in parts])
-    analysable = np.concatenate([part.reasons for part in parts]) == Reason.OK
-    scores, of_class = np.zeros(len(found), dtype=np.float32), np.zeros(len(found))
-    scores[analysable] = student.score(windows[analysable]).scores
-    measures = measured(rr_s, windows, analysable)
-    of_class[analysable] = class_contribution(
-        classifier.probabilities(windows[analysable], measures[analysable])
+    beats = stream_beats(path, Models(student, _NO_CALIBRATION))
+    known = beats.analysable
+    of_class = np.zeros(known.size)
+    of_class[known] = class_contribution(
+        classifier.probabilities(beats.windows[known], beats.measures[known])
     )
-
-    live = LiveScore(_NO_CALIBRATION)
-    raw = np.full((len(COMPONENTS), len(found)), np.nan)
-    learning = np.zeros(len(found), dtype=bool)
-    for beat in range(len(found)):
-        if not analysable[beat]:
-            live.skip(float(rr_s[beat]))
-            continue
-        learning[beat] = live.learning
-        values = live.observe(windows[beat], float(rr_s[beat]), float(scores[beat]))
-        raw[:, beat] = [values.get(name, np.nan) for name in COMPONENTS]
-
-    counted, seconds = analysable.copy(), len(x) / info.fs_hz
-    classes = np.full(len(found), "-" if annotated else "N")
+    counted, seconds = known.copy(), beats.seconds
+    classes = np.full(known.size, "N")
     if annotated:
-        annotations, symbols = read_beats(path)
-        pairs = match_beats(annotations, found, match_samples(info.fs_hz))
-        classes[pairs[pairs >= 0]] = classes_of(symbols)[pairs >= 0]
-    for first, last in read_flutter(path) if annotated else ():
+        reference = reference_of(path, beats)
+        classes = reference.classes
         # A detection within ventricular flutter is not a false detection.
-        counted &= ~((found >= first) & (found <= last))
-        seconds -= (min(last, len(x)) - first) / info.fs_hz
-    return _ScoredRecord(
-        raw={name: raw[row, counted] for row, name in enumerate(COMPONENTS)},
-        of_class=of_class[counted],
-        times_s=found[counted] / info.fs_hz,
-        classes=classes[counted],
-        learning=learning[counted],
+        counted &= ~reference.flutter
+        for first, last in reference.flutters:
+            seconds -= min(last / beats.fs_hz, beats.seconds) - first / beats.fs_hz
+    return _Record(
+        raw=beats.raw,
+        of_class=of_class,
+        learning=beats.learning,
+        held=beats.held,
+        counted=counted,
+        times_s=beats.samples / beats.fs_hz,
+        classes=classes,
         hours=seconds / 3600,
     )
 
@@ -252,45 +226,69 @@ _NO_CALIBRATION: Final = LiveScoreConfig(
 )
 
 
-def _scales(scored: _ScoredRecord) -> dict[str, Scale]:
-    normal = scored.classes == "N"
+def _scales(records: Sequence[_Record]) -> dict[str, Scale]:
+    normal = np.concatenate([one.raw[one.counted & (one.classes == "N")] for one in records])
     return {
         name: Scale(
-            median=float(np.nanmedian(values[normal])),
-            p95=float(np.nanquantile(values[normal], 0.95)),
+            median=float(np.nanmedian(values)),
+            p95=float(np.nanquantile(values, 0.95)),
         )
-        for name, values in scored.raw.items()
+        for name, values in zip(COMPONENTS, normal.T, strict=True)
     }
 
 
-def _scores(scored: _ScoredRecord, scales: Mapping[str, Scale]) -> NDArray[np.float64]:
-    """Return the score of each beat of one patient as the live score has it, float64[n]."""
+def _counted(records: Sequence[_Record], scales: Mapping[str, Scale]) -> _Counted:
+    """Return the beats of records that count, on one time line."""
+    scores = [
+        (scores_of(one.raw, one.learning, one.held, scales) + one.of_class)[one.counted]
+        for one in records
+    ]
+    return _Counted(
+        scores=np.concatenate(scores),
+        times_s=np.concatenate(
+            [i * _BETWEEN_RECORDS_S + one.times_s[one.counted] for i, one in enumerate(records)]
+        ),
+        classes=np.concatenate([one.classes[one.counted] for one in records]),
+        learning=np.concatenate([one.learning[one.counted] for one in records]),
+        hours=sum(one.hours for one in records),
+    )
+
+
+def scores_of(
+    raw: NDArray[np.float64],
+    learning: NDArray[np.bool_],
+    held: NDArray[np.bool_],
+    scales: Mapping[str, Scale],
+) -> NDArray[np.float64]:
+    """Return the live score without the class, float64[n], of the beats of one patient, in order.
+
+    Args:
+        raw: float64[n, len(COMPONENTS)], unscaled; NaN where there is no value, and in the whole
+            row of a beat that cannot be analysed, whose score is NaN.
+        learning: bool[n], whether the patient was still being learned.
+        held: bool[n], whether nothing was learned from the beat.
+        scales: of each component.
+    """
     typical = Typical()
-    scores = np.zeros(len(scored.classes))
-    for beat, values in enumerate(_values(scored, COMPONENTS)):
+    scores = np.full(len(raw), np.nan)
+    for beat in np.flatnonzero(~np.isnan(raw).all(axis=1)).tolist():
+        named = zip(COMPONENTS, raw[beat].tolist(), strict=True)
+        values = {name: value for name, value in named if not math.isnan(value)}
         total = sum(contributions_of(values, scales).values())
-        scores[beat] = total + (0.0 if scored.learning[beat] else typical.contribution(total))
-    return scores + scored.of_class
+        scores[beat] = total
+        if not learning[beat]:
+            scores[beat] += typical.contribution(total, learns=not held[beat])
+    return scores
 
 
-def _values(scored: _ScoredRecord, names: tuple[str, ...]) -> Iterator[dict[str, float]]:
-    """Yield the components called ``names`` of each beat, but for those without a value."""
-    columns = [scored.raw[name].tolist() for name in names]
-    for row in zip(*columns, strict=True):
-        yield {name: value for name, value in zip(names, row, strict=True) if not math.isnan(value)}
-
-
-def _thresholds(
-    scored: _ScoredRecord, known: NDArray[np.float64], unknown: NDArray[np.float64]
-) -> tuple[Threshold, ...]:
+def _thresholds(scored: _Counted, unknown: NDArray[np.float64]) -> tuple[Threshold, ...]:
     """Return the thresholds for each rate, and what of each class they find on these patients.
 
     Args:
         scored: the beats of DS1 and svdb.
-        known: their scores.
         unknown: scores of normal beats of patients still being learned.
     """
-    learned = ~scored.learning
+    learned, known = ~scored.learning, scored.scores
     return tuple(
         Threshold(
             false_alerts_per_hour=rate,
@@ -308,19 +306,17 @@ def _thresholds(
                 if c in scored.classes[learned]
             },
         )
-        for rate, threshold in zip(RATES_PER_HOUR, _at_rates(scored, known, learned), strict=True)
+        for rate, threshold in zip(RATES_PER_HOUR, _at_rates(scored, learned), strict=True)
     )
 
 
-def _at_rates(
-    scored: _ScoredRecord, scores: NDArray[np.float64], part: NDArray[np.bool_]
-) -> list[float]:
+def _at_rates(scored: _Counted, part: NDArray[np.bool_]) -> list[float]:
     """Return for each of `RATES_PER_HOUR` the lowest threshold that keeps to it.
 
     Coming from above: far below, where nearly all is anomalous, episodes grow together and
     become fewer again.
     """
-    scores, times_s, false = scores[part], scored.times_s[part], scored.not_anomalous[part]
+    scores, times_s, false = scored.scores[part], scored.times_s[part], scored.not_anomalous[part]
     candidates = iter(np.unique(scores[false])[::-1].tolist())
     threshold = next(candidates)
     thresholds = []

@@ -30,7 +30,7 @@ CHECKPOINT_VERSION: Final = 2
 
 MAX_CHECKPOINT_BYTES: Final = 512 << 20
 
-_RESTART: Final = "remove it and start anew"
+_RESTART: Final = "remove it and start over"
 
 Number = bool | int | float
 
@@ -166,7 +166,7 @@ def restore_network(network: nn.Module, name: str, tensors: Mapping[str, Tensor]
         network.load_state_dict(_under(name, tensors))
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-        raise ArtifactError(f"checkpoint is not for this {name}: {reason}; start anew") from None
+        raise ArtifactError(f"checkpoint is not for this {name}: {reason}; start over") from None
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, name: str, checkpoint: Checkpoint) -> None:
@@ -187,7 +187,7 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, name: str, checkpoint: C
         groups = [g | saved for g, saved in zip(groups, numbers.groups, strict=True)]
         optimiser.load_state_dict({"state": state, "param_groups": groups})
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise ArtifactError(f"checkpoint is not for this {name}: {error}; start anew") from None
+        raise ArtifactError(f"checkpoint is not for this {name}: {error}; start over") from None
 
 
 def _numbers(memory: Mapping[str, object]) -> dict[str, Number]:

@@ -4,12 +4,11 @@ The beats are those of `models.data.training_beats`, without the streams of heav
 more than they bring here. An epoch uses a limited
 number of beats of each record and class, drawn again for each batch, so that neither the many
 normal beats nor the patients with many ectopic beats dominate. The loss is the focal loss; the
-optimiser is AdaBound (Luo et al., ICLR 2019), or AdamW with a one-cycle schedule.
+optimiser is AdaBound (Luo et al., ICLR 2019).
 
 The training itself holds out no patient to choose an
 epoch: few patients have supraventricular beats, and the training needs them. It keeps the epoch
-that fits the training patients best, which is one of the last. Cross-validation finds no
-difference between the optimisers beyond that between seeds.
+that fits the training patients best, which is one of the last.
 
 The training runs on CUDA where there is one and on the CPU otherwise. It writes a checkpoint after
 each epoch and continues from it (`models.training.run`).
@@ -36,12 +35,10 @@ from models.nets.classifier import ResNeXt, focal_loss, folded_classifier
 from models.training.checkpoint import read_checkpoint, restore_network, settings_in
 from models.training.config import TrainingConfig, chosen_device, settings_of
 from models.training.progress import Progress
-from models.training.run import EVALUATION_BATCH, TrainingRun, Validator, constant, one_cycle
+from models.training.run import EVALUATION_BATCH, TrainingRun, Validator, constant
 from pipeline.constants import CLASSES
 from pipeline.errors import ConfigError, InputError
 from pipeline.scoring.beat_measures import CONTEXT_COLUMNS
-
-OPTIMISERS: Final = ("adabound", "adamw")
 
 FINAL_RATE: Final = 0.1
 """Of AdaBound: the rate of gradient descent that its bounds converge to."""
@@ -74,18 +71,6 @@ class ClassifierConfig(TrainingConfig):
     epochs: int = 12
     batch: int = 128
     learning_rate: float = 1e-3
-    """Of AdaBound; for AdamW the top of the one-cycle schedule."""
-    optimiser: str = "adabound"
-    """One of `OPTIMISERS`."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be trained."""
-        TrainingConfig.__post_init__(self)
-        if self.optimiser not in OPTIMISERS:
-            raise ConfigError(
-                f"there is no optimiser {self.optimiser!r:.40}: choose one of "
-                f"{', '.join(OPTIMISERS)}"
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,14 +161,19 @@ def classifier_run(config: ClassifierConfig, beats: TrainingBeats) -> TrainingRu
     return TrainingRun(
         config=config,
         settings=settings_of(
-            ClassifierSettings, config, beats.windows, beats.context, beats.classes
+            ClassifierSettings,
+            config,
+            beats.windows,
+            beats.context,
+            beats.classes,
+            optimiser="adabound",
         ),
         networks={"classifier": trainer.network},
         optimisers={"optimiser": trainer.optimiser},
         validated="classifier",
         beats=trainer.slots,
         train_batch=trainer.train_batch,
-        schedule=one_cycle if config.optimiser == "adamw" else constant,
+        schedule=constant,
     )
 
 
@@ -233,14 +223,10 @@ def _slots(beats: TrainingBeats) -> NDArray[np.int64]:
 
 
 def _optimiser(config: ClassifierConfig, network: nn.Module) -> torch.optim.Optimizer:
-    if config.optimiser == "adamw":
-        return torch.optim.AdamW(network.parameters(), config.learning_rate)
     try:
         from pytorch_optimizer import AdaBound
     except ImportError:
-        raise ConfigError(
-            "AdaBound is not installed: pip install 'ecg-monitor[train]', or train with adamw"
-        ) from None
+        raise ConfigError("AdaBound is not installed: pip install 'ecg-monitor[train]'") from None
     # The library scales the final rate with the current one; the ratio of 100 is Luo et al.'s.
     return AdaBound(
         network.parameters(), config.learning_rate, final_lr=FINAL_RATE, weight_decay=1e-2

@@ -189,7 +189,7 @@ class TrainingRun:
                 kept = f"holds epoch {epoch - 1}" if epoch > 1 else "holds nothing yet"
                 raise ConfigError(
                     f"epoch {epoch} left the finite numbers ({error}): {folder} {kept}; "
-                    f"start anew elsewhere with a lower learning rate"
+                    f"start over elsewhere with a lower learning rate"
                 ) from None
             state = replace(state, epoch=epoch)
             if not state.best_epoch or _deciding(figures) > _deciding(state.validation):

@@ -64,7 +64,7 @@ def hub(
     false_alerts_per_hour: FalseAlerts = None,
     alarms: Alarms = None,
     resume: Annotated[
-        bool, typer.Option(help="Continue the streams where the log ends, or start them anew.")
+        bool, typer.Option(help="Continue the streams where the log ends, or start them over.")
     ] = True,
     keep_days: Annotated[
         Optional[float],  # noqa: UP045

@@ -5,7 +5,7 @@
 missing, repeated or out of order.
 
 Pure: no sockets, no clock (monotonic seconds are passed in), no terminal. Signal and beats share
-the axis of ``time_s``, which starts anew with each epoch. Not thread-safe.
+the axis of ``time_s``, which starts over with each epoch. Not thread-safe.
 """
 
 import math

@@ -26,7 +26,7 @@ def _finite(values: list[float] | list[float | None]) -> NDArray[np.float32]:
 class StreamSignal:
     """The last `SIGNAL_SECONDS` of one stream's signal, from the strips that are published.
 
-    `SignalRing` says where strips are placed; one of another rate begins the ring anew.
+    `SignalRing` says where strips are placed; one of another rate starts the ring over.
     """
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ same log. A process that is killed before it is ready is started again as well, 
 
 Not everything is started again. A process that refuses its configuration at its first start (exit
 code 2, the reason already on stderr) ends the run. A source that ends with 0 is finished. One that
-ends with 2 has failed for good, as with a device that was unplugged; what it sent is still scored
+ends with 2 has failed finally, as with a device that was unplugged; what it sent is still scored
 and published.
 """
 

@@ -124,12 +124,12 @@ class SignalAlarms:
         self._rates = RateRules(settings, fs_hz, state.rates)
         self.atrial = AtrialAlarms(machine, fs_hz, settings, state.atrial)
         self.evidence = math.nan
-        """Of atrial fibrillation at the latest QRS, the logarithm of the odds; NaN where too little
-        is known, or the waveform is no sequence of beats."""
+        """Of atrial fibrillation without P waves at the latest QRS, the logarithm of the odds; NaN
+        where too little is known, or the waveform is no sequence of beats."""
         self._organisation = Organisation(state.organisation)
 
     def begin_epoch(self, epoch: int, first_sample: int, ended_at: int) -> list[Alert]:
-        """Begin anew at ``first_sample`` of an epoch; the old one ended at ``ended_at``."""
+        """Start over at ``first_sample`` of an epoch; the old one ended at ``ended_at``."""
         alerts = self.machine.end_all("new epoch", ended_at, SIGNAL_KINDS)
         state = self.state
         self.machine.state.epoch = epoch
@@ -150,7 +150,7 @@ class SignalAlarms:
         before, self.state.reason = self.state.reason, reason
         alerts = []
         if reason is Reason.GAP:
-            self.state.fibrillation = None  # the detection of fibrillation begins anew, too
+            self.state.fibrillation = None  # the detection of fibrillation starts over, too
             self.state.fast_rhythm = None
             self.state.may_be_fast = False
         if before is not Reason.OK:
@@ -226,7 +226,7 @@ class SignalAlarms:
                 alerts += self._on_rate(sample, rate)
             if window is not None and self.state.fibrillation is None:
                 alerts += self.atrial.on_beat(sample, rr_s, window, usable=usable)
-                self.evidence = self.atrial.evidence
+                self.evidence = self.atrial.evidence_without_p
         return alerts
 
     def _interval(self, sample: int, rr_s: float) -> float:

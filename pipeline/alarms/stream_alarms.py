@@ -69,7 +69,7 @@ class StreamAlarms:
         return alerts + self.beats.close(sample)
 
     def begin_epoch(self, epoch: int, first_sample: int, ended_at: int) -> list[Alert]:
-        """Begin anew at ``first_sample`` of an epoch; the old one ended at ``ended_at``."""
+        """Start over at ``first_sample`` of an epoch; the old one ended at ``ended_at``."""
         self.beats.begin_epoch(epoch, ended_at)
         self.source.begin_epoch()
         return self.signal.begin_epoch(epoch, first_sample, ended_at)

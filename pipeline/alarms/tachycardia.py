@@ -1,4 +1,4 @@
-"""Whether a stretch of fast beats is a ventricular tachycardia, judged as a whole.
+"""Whether a stretch of fast beats is a ventricular tachycardia, assessed as a whole.
 
 A rhythm is more than a run of names. The classifier errs in one beat of five of a tachycardia, and
 names by the patients that it was trained on. So a stretch is a ventricular tachycardia in one of

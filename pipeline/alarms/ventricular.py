@@ -1,7 +1,7 @@
 """Ventricular beats, and the rhythms that several of them form.
 
 A ventricular beat is one of class V. `VentricularRhythm` counts them: couplets, runs, bigeminy, and
-tachycardia, for which the stretch is judged as a whole (`pipeline.alarms.tachycardia`). Pure: no
+tachycardia, for which the stretch is assessed as a whole (`pipeline.alarms.tachycardia`). Pure: no
 clock, no I/O.
 """
 

@@ -49,7 +49,7 @@ def load_position(path: Path) -> Position:
         return _position(json.loads(body))
     except (ValueError, RecursionError):
         raise ConfigError(
-            f"{path} holds no position: name another file, or remove it to read the log anew"
+            f"{path} holds no position: name another file, or remove it to read the log again"
         ) from None
 
 

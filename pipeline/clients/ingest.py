@@ -311,7 +311,7 @@ class IngestClient:
         return numbered(content, self._session, number, shed=self._shed, unreadable=unreadable)
 
     def _send_hello(self) -> None:
-        """Ask how far the hub is; where that is not possible, connect anew.
+        """Ask how far the hub is; where that is not possible, connect again.
 
         A socket whose hub has died tries ever more rarely, every five seconds in the end. A new one
         tries at once, and gets `SILENCE_S` for it.

@@ -22,7 +22,7 @@ class HubConfig:
     log: Path
     live_score: LiveScoreConfig
     resume: bool = True
-    """Whether streams continue where the log ends; otherwise they begin anew."""
+    """Whether streams continue where the log ends; otherwise they start over."""
     alarms: AlarmSettings = DEFAULTS
     keep: Retention = KEEP_ALL
     """How much of the log is kept."""

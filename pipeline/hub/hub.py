@@ -112,7 +112,7 @@ class Hub:
             on_failure.pop_all()
 
     def _begin(self) -> None:
-        """Continue where the log ends, or begin anew; report what became of active alarms."""
+        """Continue where the log ends, or start over; report what became of active alarms."""
         if self._config.resume:
             for message in self._journal.restore(self._clock()):
                 self._outbox.on_damage(LogError(message))
@@ -229,7 +229,7 @@ class Hub:
         self._reported_beats += outcome.reported
         if outcome.removed is not None:
             self._counters.on_removed(outcome.removed)
-            if isinstance(event, Forgotten):  # for a stream that begins anew, `_hand_over` did it
+            if isinstance(event, Forgotten):  # for a stream that starts over, `_hand_over` did it
                 self._system_alarms.on_removed(outcome.removed)
         if outcome.ended:
             self._due["status"] = 0.0

@@ -201,7 +201,7 @@ class Journal:
         """Bring the streams, of which there are none yet, to where they were at the last commit.
 
         Returns:
-            A sentence for each stream, or for all, of which that was not possible: it begins anew.
+            A sentence for each stream, or for all, of which that was not possible: it starts over.
 
         Raises:
             LogError: the log can be neither read nor written.
@@ -214,12 +214,12 @@ class Journal:
         except Exception as error:
             self._streams.sessions.clear()
             self._log.forget_streams()
-            messages = [f"all streams begin anew: {error}"]
+            messages = [f"all streams start over: {error}"]
         # 2. A source may take as long to come back as any other before it counts as silent.
         for session in self._streams.sessions.values():
             session.arrived_at = now
         # 3. All of this is in the log. Lost streams are dropped from it with the next commit: else
-        #    the next hub would find them again, and take the streams that begin anew for lost.
+        #    the next hub would find them again, and take the streams that start over for lost.
         self._on_written()
         self._removed |= set(lost)
         # 4. Strips of alarms that were still to be cut.
@@ -239,7 +239,7 @@ class Journal:
             try:
                 self._restore_one(name, data)
             except SnapshotError as error:
-                lost[name] = f"{name} begins anew: {error}"
+                lost[name] = f"{name} starts over: {error}"
         # 2. The events, in order, each to the streams whose snapshot does not hold it yet.
         in_snapshot = {name: number for name, (number, _) in snapshots.items()}
         concerned: set[str] = set()
@@ -273,6 +273,6 @@ class Journal:
             begun = name in self._streams.sessions or isinstance(entry.event, Opened)
             return begun and name not in lost and number > in_snapshot.get(name, 0)
 
-        arrived_at = min(entry.arrived_at, now)  # the clock begins anew with the machine
+        arrived_at = min(entry.arrived_at, now)  # the clock starts over with the machine
         self._streams.apply(entry.event, arrived_at, to=lacks_it)
         return self._streams.concerned(entry.event)

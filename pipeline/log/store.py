@@ -232,7 +232,7 @@ class AlertLog(LogQueries):
         }
 
     def forget_streams(self) -> None:
-        """Drop the journal and all snapshots: every stream begins anew.
+        """Drop the journal and all snapshots: every stream starts over.
 
         Raises:
             LogError: nothing was written; the log stays usable.

@@ -84,7 +84,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="chunk"):
 
     stream: StreamName
     epoch: Count = 0
-    """Counts how often the numbering began anew: a looped record has an epoch for each pass."""
+    """Counts how often the numbering started over: a looped record has an epoch for each pass."""
     first_sample: Position
     """Index of the first sample, in the source's own rate. A jump ahead is a gap."""
     fs_hz: Rate

@@ -103,9 +103,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """What keeps the source from sending samples, and what to do; empty for nothing."""
     atrial_fibrillation_share: float | None = None
     """Share of the time in ``rhythm_s`` that was atrial fibrillation of the alarm's on-delay and
-    longer (the burden); null where nothing was judged yet."""
+    longer (the burden); null where nothing was assessed yet."""
     rhythm_s: float = 0.0
-    """Time in which the rhythm was judged, over all epochs."""
+    """Time in which the rhythm was assessed, over all epochs."""
     uncredited_chunks: int = 0
     """Chunks that came though the source had no credit, and were not taken, since the hub began."""
     leads: list[str] = []

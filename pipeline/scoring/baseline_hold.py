@@ -6,9 +6,9 @@ are not the patient's own, nothing of it is learned: templates, RR intervals and
 stay as they were. One other beat in five does not end the stretch, for a tachycardia has fusion and
 capture beats, and the detector errs in it; a bigeminy is no stretch.
 
-This has an end. A heart whose beats have changed for good (pacing begins, a bundle branch blocks)
-mostly beats at less than 100/min and is learned at once. Where it is as fast, it is learned after
-`HELD_AT_MOST` beats.
+This has an end. A heart whose beats have changed permanently (pacing begins, a bundle branch
+blocks) mostly beats at less than 100/min and is learned at once. Where it is as fast, it is learned
+after `HELD_AT_MOST` beats.
 
 Where a stream begins there are no usual beats. A fast rhythm of wide beats is then taken for no
 baseline either, if they repeat themselves: a tachycardia with wide complexes is ventricular until

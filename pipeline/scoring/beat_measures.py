@@ -1,8 +1,9 @@
 """What a scorer is given of a beat beside its window: one row of numbers.
 
 They are the measures of the beat beside its patient's own past (`pipeline.scoring.beat_features`)
-and, last, the evidence of atrial fibrillation at this beat (`pipeline.alarms.atrial_fibrillation`),
-in which an early beat is no premature atrial one. Pure.
+and, last, the evidence at this beat of atrial fibrillation, in which an early beat is no premature
+atrial one; less than what its alarm goes by where P waves precede the beats that come latest
+(`pipeline.alarms.atrial_fibrillation.without_p_waves`). Pure.
 """
 
 from typing import Final
@@ -31,8 +32,8 @@ def with_evidence(
 
     Args:
         features: float32[n, len(FEATURE_NAMES)], of `BeatFeatures.measure`.
-        evidence: float64[n], the logarithm of the odds of atrial fibrillation at each beat, NaN
-            where too little is known; that counts as no sign of it, the lower limit.
+        evidence: float64[n], the logarithm of the odds of atrial fibrillation without P waves at
+            each beat, NaN where too little is known; that counts as no sign of it, the lower limit.
     """
     limited = np.clip(evidence, -EVIDENCE_LIMIT, EVIDENCE_LIMIT).astype(np.float32)
     limited[np.isnan(limited)] = -EVIDENCE_LIMIT

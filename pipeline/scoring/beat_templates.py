@@ -7,7 +7,7 @@ template, or begins a new one where none is near.
 A template is usual if it comes often, is not premature on average and is no worse for the student
 than this patient's commonest one. So a minority of ectopic beats among the first does no harm, a
 patient may have more than one normal shape, every second beat may be ectopic without becoming
-usual, and a shape that changes for good becomes usual once it has come often enough. Beats that
+usual, and a shape that changes permanently becomes usual once it has come often enough. Beats that
 come early move no usual template.
 
 Pure and causal: depends on the beats alone, in order. Sorting beats by templates is as old as

@@ -36,7 +36,7 @@ Pure and causal: depends on this stream's beats alone, in order. No clock, no I/
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,14 +49,13 @@ from pipeline.scoring.protocols import Window
 from pipeline.scoring.qrs_shape import QRS, QrsShape, compare
 from pipeline.scoring.reason import reason_of
 from pipeline.scoring.rolling_quantiles import RollingQuantiles
+from pipeline.scoring.typical import USUAL_BEATS, Typical
 
 LEARNING_BEATS: Final = 16
 RECENT_RR: Final = 20
 LONG_RR: Final = 100
 LONG_RR_QUANTILE: Final = 0.85
 """This quantile stays that of usual beats until five of six are premature."""
-USUAL_BEATS: Final = 128
-"""Over this many usual beats the medians are taken: about two minutes."""
 
 NOT_EARLY: Final = 0.15
 """A usual beat comes at most this much early."""
@@ -92,12 +91,6 @@ CLASS_WEIGHT: Final = 2.0
 CLASS_LIMIT: Final = 4.0
 """Of the log odds of not-N, natural: beyond 55 to 1 nothing is surer. Factors from 1 to 3 rank
 beats of patients that the classifier has not seen alike (``docs/models/trials.md``)."""
-
-ORDINARY: Final = 8.0
-"""A beat whose components without its class sum up to at most this is ordinary, whatever the
-threshold."""
-
-TYPICAL_WEIGHT: Final = 0.5
 
 _FLOOR: Final = 1e-6
 
@@ -177,22 +170,16 @@ class Verdict(State, eq=True, kw_only=True):
     """Whether nothing was learned from the beat: it lies within a fast stretch of unusual ones."""
 
 
-class Typical:
-    """What the ordinary beats of one patient typically score."""
+class Observed(NamedTuple):
+    """What is seen of one beat beside its patient's past."""
 
-    def __init__(self, ordinary: list[float] | None = None) -> None:
-        """Begin, or continue from the sums of the latest ordinary beats."""
-        self._ordinary = RollingQuantiles(USUAL_BEATS, [] if ordinary is None else ordinary)
-
-    def contribution(self, total: float, *, learns: bool = True) -> float:
-        """Return its contribution to the score of a beat whose components sum up to ``total``.
-
-        It learns ``total`` then, if it may.
-        """
-        contribution = -TYPICAL_WEIGHT * self._ordinary.quantile(0.5)
-        if learns and total <= ORDINARY:
-            self._ordinary.add(total)
-        return contribution
+    raw: dict[str, float]
+    """Every component that is known, unscaled."""
+    shape: QrsShape
+    learning: bool
+    """Whether the patient's usual beats were still being learned."""
+    held: bool
+    """Whether nothing was learned from the beat."""
 
 
 class LiveScoreState(State):
@@ -261,45 +248,44 @@ class LiveScore:
             model_score: the student's score, > 0.
             probabilities: float32[4], of each of `CLASSES`.
         """
-        config, learning = self._config, self.learning
-        usual, shape, held = self._look(window, rr_s)
+        return self.assess(self.observe(window, rr_s, model_score), probabilities)
+
+    def observe(self, window: NDArray[np.float32], rr_s: float, model_score: float) -> Observed:
+        """Return what is seen of a beat, and learn from it; arguments as for `score`.
+
+        Neither depends on a scale or a threshold.
+        """
+        learning = self.learning
+        usual = [] if learning else self._templates.usual()
+        templates = [self._templates.template(index) for index in usual]
+        shape = compare(window, templates, self.state.before)
+        self.state.before = window
+        held = self._hold.on_beat(rr_s, shape)
         raw = self._observe(window, rr_s, model_score, usual, learns=not held)
-        contributions = contributions_of(raw, config.scales)
-        if not learning:
+        return Observed(raw, shape, learning, held)
+
+    def assess(self, seen: Observed, probabilities: NDArray[np.float32]) -> Verdict:
+        """Return the verdict on the beat observed last; it learns what is typical from that."""
+        config = self._config
+        contributions = contributions_of(seen.raw, config.scales)
+        if not seen.learning:
             total = sum(contributions.values())
-            contributions["typical"] = self._typical.contribution(total, learns=not held)
+            contributions["typical"] = self._typical.contribution(total, learns=not seen.held)
         contributions["class"] = float(class_contribution(probabilities))
-        threshold = config.learning_threshold if learning else config.threshold
+        threshold = config.learning_threshold if seen.learning else config.threshold
         score = sum(contributions.values())
         anomalous = score > threshold
+        reason = reason_of(_scaled(contributions), seen.raw, probabilities) if anomalous else ""
         return Verdict(
             score=score,
             threshold=threshold,
             anomalous=anomalous,
-            learning=learning,
-            reason=reason_of(_scaled(contributions), raw, probabilities) if anomalous else "",
+            learning=seen.learning,
+            reason=reason,
             contributions=contributions,
-            shape=shape,
-            held=held,
+            shape=seen.shape,
+            held=seen.held,
         )
-
-    def observe(
-        self, window: NDArray[np.float32], rr_s: float, model_score: float
-    ) -> dict[str, float]:
-        """Return every component that is known of this beat, unscaled; learn from it.
-
-        What is learned does not depend on any scale or threshold. Arguments as for `score`.
-        """
-        usual, _, held = self._look(window, rr_s)
-        return self._observe(window, rr_s, model_score, usual, learns=not held)
-
-    def _look(self, window: NDArray[np.float32], rr_s: float) -> tuple[list[int], QrsShape, bool]:
-        """Return the usual templates, the QRS beside them, and whether nothing may be learned."""
-        usual = [] if self.learning else self._templates.usual()
-        templates = [self._templates.template(index) for index in usual]
-        shape = compare(window, templates, self.state.before)
-        self.state.before = window
-        return usual, shape, self._hold.on_beat(rr_s, shape)
 
     def _observe(
         self,

@@ -2,7 +2,7 @@
 
 The Butterworth filters are given as numbers: their corners never change while the monitor runs,
 and scipy's design functions take longer to import than a hub may take to start. A test designs
-them anew from their corners. The resampling depends on the source and is designed per stream.
+them again from their corners. The resampling depends on the source and is designed per stream.
 
 Pure: no state, no clock. `pipeline.signal.kernels` runs them.
 """

@@ -159,7 +159,7 @@ class LeadState(State):
     recent: Annotated[NDArray[np.uint8], Shape((SAMPLING_RATE_HZ,))]
     blocks: Annotated[NDArray[np.float64], Shape((slots.BLOCK_ROWS, slots.BLOCKS_KEPT))]
     usual: Annotated[NDArray[np.float64], Shape((slots.USUAL_ROWS, slots.USUAL_BEATS + 1))]
-    """Sizes of the latest beats, by which noise is judged, and how much of the time rests;"""
+    """Sizes of the latest beats, by which noise is assessed, and how much of the time rests;"""
     shapes: Annotated[NDArray[np.float64], Shape((slots.USUAL_BEATS, slots.SHAPE_SIZE))]
     """their shapes."""
     tail_clean: Annotated[NDArray[np.float32], Shape((TAIL_SAMPLES,))]

@@ -15,7 +15,7 @@ class SignalRingState(State):
     """float32[size]: the value at position p lies at p % size; NaN where none is known."""
     epoch: int = 0
     begin: int = 0
-    """Position of the first value since the ring began anew; nothing is missing before it."""
+    """Position of the first value since the ring started over; nothing is missing before it."""
     end: int = 0
     """Position one past the newest value."""
 
@@ -30,7 +30,7 @@ class SignalRing:
 
     Values are placed by position: a repeat changes nothing, a hole is NaN, and what comes late
     fills it. What lies in another epoch, or further from the newest value than the ring is long,
-    begins the ring anew, so that no wrong position can freeze it.
+    starts the ring over, so that no wrong position can freeze it.
     """
 
     def __init__(self, state: SignalRingState) -> None:
@@ -64,7 +64,7 @@ class SignalRing:
 
     @property
     def oldest(self) -> int:
-        """Position of the oldest value that is kept since the ring began anew."""
+        """Position of the oldest value that is kept since the ring started over."""
         return max(self.state.begin, self.state.end - self.state.values.size)
 
     def _write(self, first: int, values: NDArray[np.float32]) -> None:

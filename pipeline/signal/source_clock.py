@@ -7,7 +7,7 @@ line through the stamps of the last minutes gives every sample its time to a few
 
 A clock that steps leaves the line at once, a source whose rate is not the stated one leaves it
 little by little: several stamps in a row that agree behind a jump are a step, and the line begins
-anew; a steady drift away from it is another rate, and the line takes that slope. After a delay of
+again; a steady drift away from it is another rate, and the line takes that slope. After a delay of
 the source the samples that it had not read come in a burst: their stamps show when they were read,
 not taken.
 Pure: the stamps are arguments.
@@ -215,7 +215,7 @@ class SourceClock:
 
         Returns:
             Whether they have the rate that the line had, though they have left it ``for_good``: a
-            step of the clock that was not seen as one. The line begins anew for that, too.
+            step of the clock that was not seen as one. The line starts over for that, too.
         """
         state, recent = self.state, np.array(self.state.recent)
         if recent[-1, 1] - recent[0, 1] < RATE_S:

@@ -3,7 +3,7 @@
 `pack` writes the state structs of a stream, `unpack` reads them (`pipeline.schema.state`). What a
 stream is begun with (settings, calibration, clock, rate) is not in the bytes: `Stream` and
 `StreamSession` take it beside the state. A state of another `STATE_VERSION` is refused; the hub
-begins that stream anew. Pure in memory.
+starts that stream over. Pure in memory.
 """
 
 from typing import Final

@@ -133,7 +133,7 @@ class Stream:
         self._connect()
 
     def _connect(self) -> None:
-        """Let the parts that begin anew with each epoch work on the state."""
+        """Let the parts that start over with each epoch work on the state."""
         self._reorder = ReorderBuffer(self.fs_hz, self.state.reorder)
         self._source_clock = SourceClock(self.fs_hz, self.state.source_clock)
         self._segmenter = Segmenter(self.fs_hz, self.state.segmenter)
@@ -185,7 +185,7 @@ class Stream:
         return self._push(self._reorder.flush(), last=self._segmenter.finish)
 
     def begin_epoch(self, epoch: int, first_sample: int) -> StreamUpdate:
-        """Start the numbering anew: what the old epoch still held comes out as by `finish`."""
+        """Start the numbering over: what the old epoch still held comes out as by `finish`."""
         taken = self.finish()
         ended = self._alarms.begin_epoch(epoch, first_sample, self.next_sample)
         taken.alerts.extend(self._dated(ended))
@@ -389,7 +389,7 @@ class Stream:
         return self.beats.bpm() if fast is None else round(fast.bpm, 1)
 
     def atrial_fibrillation(self) -> tuple[float | None, float]:
-        """Return its share of the time in which the rhythm was judged, and that time in seconds."""
+        """Return its share of the time in which the rhythm was known, and that time in seconds."""
         atrial = self.state.alarms.signal.atrial
         share = atrial.share
         seconds = round(atrial.known_samples / self.fs_hz, 1)

@@ -39,7 +39,7 @@ from pipeline.stream.strips import wants_strip
 logger = logging.getLogger(__name__)
 
 MOST_EPOCHS: Final = 2**32
-"""A source may be ahead by so many at most: none begins anew so often."""
+"""A source may be ahead by so many at most: none starts over so often."""
 
 MAX_STREAMS: Final = 256
 

@@ -11,7 +11,7 @@ socket reaches its high-water mark), MAXMSGSIZE on everything inbound, linger 2 
 
 One `Context` a process, one thread a socket. Addresses off loopback are refused without keys: the
 `Authenticator` of a hub, the `ClientKeys` of a client. With an authenticator, the rights of the
-sender are looked up anew for every message.
+sender are looked up again for every message.
 
 A `Router` makes up the ids of its peers; a peer that chose its own keeps it against all who come
 later. HANDOVER, which would give it to the latest, is for peers that come back under their old id,

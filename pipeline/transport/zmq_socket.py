@@ -177,7 +177,7 @@ class ZmqSocket:
                 return
 
     def _read_monitor(self, monitor: "zmq.Socket[bytes]") -> None:
-        """Raise `EndpointError` if the other end has refused us for good."""
+        """Raise `EndpointError` if the other end has refused us finally."""
         while monitor.poll(0):
             if curve.is_final_refusal(recv_monitor_message(monitor)):
                 self._refusal = (

@@ -145,9 +145,9 @@ def _distances(apart: Doubles) -> Doubles:
 
 def _correlation(a: Doubles, b: Doubles) -> float:
     a, b = a - a.mean(), b - b.mean()
-    return float(a @ b / np.sqrt((a @ a) * (b @ b) + 1e-6))
+    return float(a @ b / np.sqrt((a @ a) * (b @ b) + 1e-9))
 
 
 def _width(window: Doubles) -> float:
     slope = np.square(np.diff(window[QRS.start - 1 : QRS.stop]))
-    return max(1.0, math.sqrt(np.square(TICKS) @ slope / (slope.sum() + 1e-6)))
+    return max(1.0, math.sqrt(np.square(TICKS) @ slope / (slope.sum() + 1e-9)))

@@ -1,6 +1,6 @@
 """How far a figure would move with other patients: the bootstrap over records.
 
-The records of a database are drawn anew with replacement, 2,000 times, always by the same seed;
+The records of a database are resampled with replacement, 2,000 times, always by the same seed;
 the interval holds the middle 95 % of the figures (Efron & Tibshirani 1993). A share of nothing or
 of everything, and one to which a single record contributes, would have an interval without width,
 which says nothing about the next patient: it has none.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from models.evaluation.protocols.beatgan import BeatganResult, TeacherResult
+from models.evaluation.protocols.beats import BeatsResult
 from models.evaluation.protocols.interpatient import InterpatientResult
 from models.evaluation.report.documents import Block, Bullets, Picture, Section
 from models.measure.provenance import Provenance
@@ -33,6 +34,8 @@ class Reports:
     interpatient: InterpatientResult
     teacher: TeacherResult | None = None
     """None where no teacher was measured."""
+    beats: BeatsResult | None = None
+    """None where no classifiers of patients left out were."""
     ablation: bool
     """Whether its page lies beside the cards."""
 

@@ -15,6 +15,7 @@ from models.evaluation.cards.live_score import live_score_card
 from models.evaluation.cards.parts import HEAD, PICTURES, Reports, measured_on
 from models.evaluation.cards.student import student_card, student_targets
 from models.evaluation.protocols.beatgan import BeatganResult, TeacherResult, evaluate_beatgan
+from models.evaluation.protocols.beats import BeatsResult
 from models.evaluation.protocols.interpatient import (
     APART,
     InterpatientResult,
@@ -36,7 +37,9 @@ T = TypeVar("T")
 BEATGAN: Final = "beatgan"
 INTERPATIENT: Final = "interpatient"
 TEACHER: Final = "teacher"
-"""Names of the reports. The last is shown where it exists."""
+BEATS: Final = "beats"
+"""Names of the reports. The last two are shown where they exist; ``monitor evaluate beats --json``
+prints the last."""
 
 
 def write_reports(
@@ -87,6 +90,7 @@ def write_cards(folder: Path) -> list[Path]:
         beatgan=_report(folder, BEATGAN, BeatganResult),
         interpatient=_report(folder, INTERPATIENT, InterpatientResult),
         teacher=_optional_report(folder, TEACHER, TeacherResult),
+        beats=_optional_report(folder, BEATS, BeatsResult),
         ablation=(folder / "ablation.md").is_file(),
     )
     pages = {
@@ -127,7 +131,7 @@ def index_card(reports: Reports) -> list[Section]:
             title="Asked and measured",
             blocks=[
                 "The BeatGAN protocol mixes the beats of all patients, as the published figures of "
-                "that family do. A monitor meets patients whom it has never seen: the other "
+                "such models do. A monitor meets patients whom it has never seen: the other "
                 "figures are of such.",
                 target_table(asked),
             ],
@@ -147,7 +151,8 @@ def _optional_report(folder: Path, name: str, kind: type[T]) -> T | None:
 
 
 def _report(folder: Path, name: str, kind: type[T]) -> T:
-    path, again = folder / f"{name}.json", "write it with `monitor evaluate cards`"
+    command = "beats --json" if name == BEATS else "cards"
+    path, again = folder / f"{name}.json", f"write it with `monitor evaluate {command}`"
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:

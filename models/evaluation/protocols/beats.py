@@ -8,55 +8,45 @@ ranks beats and raises alerts. `COUNTING` states how beats count and is part of 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
-from operator import add
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.data.beat_cache import cached_beats, code_digest
 from models.data.mitdb import DATABASE, DS1, DS2, database_folder
-from models.data.streamed_beats import (
-    Decisions,
-    Models,
-    ReferenceBeats,
-    StreamedBeats,
-    decide,
-    reference_of,
-)
+from models.data.streamed_beats import Decisions, Models, decide, reference_of
 from models.data.training_beats import SVDB
-from models.ec57.annotators import Score
-from models.ec57.matching import ANOMALOUS, CLASSES, FALSE_DETECTION, LEARNING_S
-from models.ec57.rxr import compare_runs
-from models.ec57.sumstats import Runs
+from models.ec57.matching import ANOMALOUS, FALSE_DETECTION, LEARNING_S
 from models.evaluation.protocols.beat_reliability import NamedWith, reliability
-from models.evaluation.protocols.classifier import (
-    COUNTING as COUNTING_OF_CLASSES,
-)
-from models.evaluation.protocols.classifier import (
-    NOT_NAMED,
-    ClassFigures,
-    ClassResult,
-    class_result,
-)
+from models.evaluation.protocols.classifier import COUNTING as COUNTING_OF_CLASSES
 from models.evaluation.protocols.healthy_beats import (
     HealthyFigures,
     evaluate_healthy,
     healthy_records,
 )
 from models.evaluation.protocols.interpatient import APART
+from models.evaluation.protocols.named_beats import (
+    NamedFigures,
+    PartFigures,
+    Probabilities,
+    RecordBeats,
+    class_precision,
+    named_figures,
+    part_figures,
+    ranking_figure,
+)
 from models.files.calibration import load_calibration
-from models.inference.beat_classifier import Unseen
+from models.inference.beat_classifier import Parts, Unseen
 from models.inference.student import StudentScorer
 from models.measure.metrics import average_precision, roc_auc
-from models.measure.result_json import INLINE
+from models.measure.provenance import Provenance, provenance
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.constants import CLASSES as NAMED
 from pipeline.errors import InputError
 from pipeline.scoring.live_score import LiveScoreConfig
-from replay.annotations import Annotations, read_annotations
+from replay.annotations import read_annotations
 from replay.headers import find_records
 
 FIRST_S: Final = 60.0
@@ -71,26 +61,6 @@ COUNTING: Final = (
     "after its last. It is false where that first beat is normal or no beat.",
     "The first minute is counted from the beginning of each record.",
 )
-
-
-class RecordBeats(NamedTuple):
-    """One record as the stream sees it, with its reference."""
-
-    name: str
-    beats: StreamedBeats
-    reference: ReferenceBeats
-    annotations: Annotations
-    """All that the annotators wrote, which the comparison of runs needs."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NamedFigures:
-    """How beats are named, all records together and each."""
-
-    classes: ClassResult = field(metadata=INLINE)
-    without: dict[str, ClassFigures]
-    """All records but `APART`, where it is one of them."""
-    runs: Runs[Score]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +89,11 @@ class DatabaseFigures:
     reliability: dict[str, list[NamedWith]]
     """By name, how often it is right."""
     average_precision: dict[str, float | None]
-    """Of the probability of each class, among the beats of `named`."""
+    """Of the probability of each class, among the beats of `named`,"""
+    average_precision_without: dict[str, dict[str, float | None]]
+    """and of all records but `APART`, where it is one of them."""
+    parts: dict[str, PartFigures] = field(default_factory=dict)
+    """Network and trees, each alone, and both before the rule of atrial fibrillation."""
     alerts: AlertFigures
     alerts_without: dict[str, AlertFigures]
 
@@ -133,6 +107,7 @@ class BeatsResult:
     databases: dict[str, DatabaseFigures]
     healthy: HealthyFigures | None
     """None where the Challenge 2017 is not there."""
+    machine: Provenance
 
 
 def evaluate_beats(
@@ -158,19 +133,28 @@ def evaluate_beats(
     databases = {}
     for database, paths in record_paths(data).items():
         records = load_records(paths, models, cache, on_step)
-        probabilities = {one.name: _probabilities(one, unseen) for one in records}
-        databases[database] = figures_of(records, probabilities, models.config)
+        said = {one.name: parts_of(one, unseen) for one in records}
+        *parts, classifier = (
+            {name: parts[number] for name, parts in said.items()}
+            for number in range(len(Parts._fields))
+        )
+        databases[database] = figures_of(
+            records, classifier, models.config, dict(zip(Parts._fields, parts, strict=False))
+        )
     healthy = evaluate_healthy(data, models, unseen, on_step) if healthy_records(data) else None
-    return BeatsResult(counting=list(COUNTING), databases=databases, healthy=healthy)
+    return BeatsResult(
+        counting=list(COUNTING), databases=databases, healthy=healthy, machine=provenance()
+    )
 
 
-def _probabilities(one: RecordBeats, unseen: Unseen) -> NDArray[np.float32]:
+def parts_of(one: RecordBeats, unseen: Unseen) -> Parts:
     """Return the probabilities of each class, float32[n, 4], NaN of what is not analysable."""
     known = one.beats.analysable
-    found = np.full((known.size, len(NAMED)), np.nan, dtype=np.float32)
-    classifier = unseen(one.name)
-    found[known] = classifier.probabilities(one.beats.windows[known], one.beats.measures[known])
-    return found
+    said = unseen(one.name).parts(one.beats.windows[known], one.beats.measures[known])
+    filled = np.full((len(said), known.size, len(NAMED)), np.nan, dtype=np.float32)
+    for whole, part in zip(filled, said, strict=True):
+        whole[known] = part
+    return Parts(*filled)
 
 
 def record_paths(data: Path) -> dict[str, list[Path]]:
@@ -212,131 +196,44 @@ def load_records(
 
 def figures_of(
     records: Sequence[RecordBeats],
-    probabilities: Mapping[str, NDArray[np.float32]],
+    probabilities: Probabilities,
     config: LiveScoreConfig,
+    parts: Mapping[str, Probabilities] | None = None,
 ) -> DatabaseFigures:
     """Return the figures of the records of a database.
 
     Args:
         records: at least one.
-        probabilities: by record, float32[n, 4]; NaN of beats that cannot be analysed.
+        probabilities: what the classifier says.
         config: of the live score.
+        parts: what its parts say, by their names.
     """
-    names = {one.name: _names(probabilities[one.name]) for one in records}
     scored = {one.name: decide(one.beats, probabilities[one.name], config) for one in records}
     apart = [one for one in records if one.name != APART]
+    has_apart = len(apart) < len(records)
     return DatabaseFigures(
         records=[one.name for one in records],
-        hours=round(sum(map(_counted_hours, records)), 3),
-        named=_named_figures(records, names),
+        hours=round(sum(one.hours for one in records), 3),
+        named=named_figures(records, probabilities),
         reliability=reliability(
-            np.concatenate([probabilities[one.name][_counted(one)] for one in records]),
-            np.concatenate([one.reference.classes[_counted(one)] for one in records]),
+            np.concatenate([probabilities[one.name][one.counted] for one in records]),
+            np.concatenate([one.reference.classes[one.counted] for one in records]),
         ),
-        average_precision={
-            name: _class_precision(records, probabilities, number)
-            for number, name in enumerate(NAMED)
-        },
+        average_precision=class_precision(records, probabilities),
+        average_precision_without=(
+            {APART: class_precision(apart, probabilities)} if has_apart else {}
+        ),
+        parts={name: part_figures(records, said) for name, said in (parts or {}).items()},
         alerts=_alert_figures(records, scored),
-        alerts_without=(
-            {APART: _alert_figures(apart, scored)} if len(apart) < len(records) else {}
-        ),
+        alerts_without={APART: _alert_figures(apart, scored)} if has_apart else {},
     )
-
-
-def _names(probabilities: NDArray[np.float32]) -> NDArray[np.str_]:
-    known = np.isfinite(probabilities).all(axis=1)
-    names = np.array(NAMED)[np.nan_to_num(probabilities).argmax(axis=1)]
-    return np.where(known, names, NOT_NAMED)
-
-
-def _named_figures(
-    records: Sequence[RecordBeats], names: Mapping[str, NDArray[np.str_]]
-) -> NamedFigures:
-    tables = {one.name: _table(one, names[one.name]) for one in records}
-    apart = {name: table for name, table in tables.items() if name != APART}
-    return NamedFigures(
-        classes=class_result(tables),
-        without={APART: class_result(apart).gross} if len(apart) < len(tables) else {},
-        runs=_runs(records, names),
-    )
-
-
-def _counted(one: RecordBeats) -> NDArray[np.bool_]:
-    return (one.beats.samples >= LEARNING_S * one.beats.fs_hz) & ~one.reference.flutter
-
-
-def _missed(one: RecordBeats) -> NDArray[np.str_]:
-    return one.reference.missed[one.reference.missed_samples >= LEARNING_S * one.beats.fs_hz]
-
-
-def _counted_hours(one: RecordBeats) -> float:
-    seconds = max(0.0, one.beats.seconds - LEARNING_S)
-    for first, last in one.reference.flutters:
-        begin, end = first / one.beats.fs_hz, min(last / one.beats.fs_hz, one.beats.seconds)
-        seconds -= max(0.0, end - max(begin, LEARNING_S))
-    return seconds / 3600.0
-
-
-def _table(one: RecordBeats, names: NDArray[np.str_]) -> NDArray[np.int64]:
-    """Return how many beats of each true class got which name, int64[6, 5]."""
-    rows, columns = [*CLASSES, FALSE_DETECTION], [*NAMED, NOT_NAMED]
-    table = np.zeros((len(rows), len(columns)), dtype=np.int64)
-    counted, missed = _counted(one), _missed(one)
-    true = np.concatenate((one.reference.classes[counted], missed))
-    named = np.concatenate((names[counted], np.full(missed.size, NOT_NAMED)))
-    for row, kind in enumerate(rows):
-        for column, name in enumerate(columns):
-            table[row, column] = np.count_nonzero((true == kind) & (named == name))
-    return table
-
-
-class _NamedBeats(NamedTuple):
-    """The beats by their names, as an annotator."""
-
-    sample: NDArray[np.int64]
-    symbol: list[str]
-    subtype: list[int]
-    aux_note: list[str]
-
-
-def _runs(records: Sequence[RecordBeats], names: Mapping[str, NDArray[np.str_]]) -> Runs[Score]:
-    compared = []
-    for one in records:
-        symbols = np.where(names[one.name] == NOT_NAMED, "Q", names[one.name]).tolist()
-        beats = len(symbols)
-        ours = _NamedBeats(one.beats.samples, symbols, [0] * beats, [""] * beats)
-        compared.append(
-            compare_runs(one.annotations, ours, one.beats.fs_hz, int(one.beats.extent[1]))
-        )
-    nothing = Score(0, 0, 0, 0)
-    return Runs(
-        couplets=reduce(add, (found.couplets for found in compared), nothing),
-        short_runs=reduce(add, (found.short_runs for found in compared), nothing),
-        long_runs=reduce(add, (found.long_runs for found in compared), nothing),
-    )
-
-
-def _class_precision(
-    records: Sequence[RecordBeats], of: Mapping[str, NDArray[np.float32]], number: int
-) -> float | None:
-    scores, right = [], []
-    for one in records:
-        counted, missed = _counted(one), _missed(one)
-        true = np.concatenate((one.reference.classes[counted], missed)) == NAMED[number]
-        unknown = np.full(missed.size, np.nan, dtype=np.float32)
-        found = np.concatenate((of[one.name][counted, number], unknown))
-        part = np.isfinite(found) | true
-        scores.append(np.where(np.isfinite(found), found, -1.0)[part])
-        right.append(true[part])
-    return _figure(average_precision, np.concatenate(scores), np.concatenate(right))
 
 
 def _alert_figures(records: Sequence[RecordBeats], scored: Mapping[str, Decisions]) -> AlertFigures:
     scores, kinds, alerted = [], [], []
     late = early = 0
     for one in records:
-        counted, missed = _counted(one), _missed(one)
+        counted, missed = one.counted, one.missed
         scores.append(
             np.concatenate((scored[one.name].score[counted], np.full(missed.size, np.nan)))
         )
@@ -352,13 +249,13 @@ def _alert_figures(records: Sequence[RecordBeats], scored: Mapping[str, Decision
     part = known | anomalous
     ranked = np.where(known, score, score[known].min(initial=0.0) - 1.0)[part]
     return AlertFigures(
-        auc=_figure(roc_auc, ranked, anomalous[part]),
-        ap=_figure(average_precision, ranked, anomalous[part]),
+        auc=ranking_figure(roc_auc, ranked, anomalous[part]),
+        ap=ranking_figure(average_precision, ranked, anomalous[part]),
         sensitivity={
             name: float(called[kind == name].mean()) if (kind == name).any() else None
             for name in ANOMALOUS
         },
-        false_alerts_per_hour=late / sum(map(_counted_hours, records)),
+        false_alerts_per_hour=late / sum(one.hours for one in records),
         false_alerts_per_hour_first_minute=early * 3600.0 / (FIRST_S * len(records)),
     )
 
@@ -370,13 +267,3 @@ def _false_alerts_s(one: RecordBeats, anomalous: NDArray[np.bool_]) -> NDArray[n
     begins = np.diff(at_s, prepend=-np.inf) > EPISODE_S
     normal = np.isin(one.reference.classes[called], ("N", FALSE_DETECTION))
     return at_s[begins & normal & ~one.reference.flutter[called]]
-
-
-def _figure(
-    figure: Callable[[NDArray[np.float32], NDArray[np.bool_]], float],
-    scores: NDArray[np.float64],
-    right: NDArray[np.bool_],
-) -> float | None:
-    """Return the figure, or None where there are not both kinds of beats to rank."""
-    both = right.any() and not right.all()
-    return figure(scores.astype(np.float32), right) if both else None

@@ -69,7 +69,7 @@ def check_annotations(artifact: StudentArtifact, beats: Beats) -> None:
     if artifact.training.annotations_sha256 != annotation_digest(beats):
         raise ArtifactError(
             "the student was trained with other annotations than these, so no beat is known to "
-            f"be unseen: use the {DATABASE} it was trained on, or train it anew"
+            f"be unseen: use the {DATABASE} it was trained on, or train it again"
         )
 
 

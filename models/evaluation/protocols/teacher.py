@@ -66,7 +66,7 @@ def _fold_of(path: Path, beats: Beats) -> tuple[str, int]:
     if settings.get("annotations_sha256") != annotation_digest(beats):
         raise ArtifactError(
             f"{path} was trained on other beats than fold {fold} has here, so no beat is known to "
-            "be unseen: train it anew"
+            "be unseen: train it again"
         )
     return str(fold), seed
 

@@ -1,13 +1,24 @@
 """Tables of the evaluation of each beat by name."""
 
+from collections.abc import Mapping
+from typing import Final
+
 from models.ec57.annotators import Score
-from models.evaluation.protocols.beats import BeatsResult, DatabaseFigures, NamedFigures
+from models.evaluation.protocols.beats import BeatsResult, DatabaseFigures
+from models.evaluation.protocols.classifier import ClassFigures
 from models.evaluation.protocols.healthy_beats import HealthyFigures
+from models.evaluation.protocols.interpatient import APART
 from models.evaluation.report.classifier import class_record_table, confusion_table
 from models.evaluation.report.documents import Section
-from models.evaluation.report.tables import Table, number, percent
+from models.evaluation.report.tables import DASH, Table, number, percent
 
-_SHOWN = ("V", "S")
+_SHOWN: Final = ("V", "S")
+_PARTS: Final = {
+    "network": "network alone",
+    "trees": "trees alone",
+    "joined": "both joined",
+}
+_CLASSIFIER: Final = "classifier: both, no S in atrial fibrillation"
 
 
 def beats_sections(result: BeatsResult) -> list[Section]:
@@ -17,8 +28,9 @@ def beats_sections(result: BeatsResult) -> list[Section]:
             title=f"{name}: {len(figures.records)} records, {figures.hours:.2f} h counted",
             blocks=[
                 name_table(figures),
+                *([part_table({name: figures})] if figures.parts else []),
                 alert_table(figures),
-                reliability_table(figures),
+                reliability_table({name: figures}),
                 confusion_table(figures.named.classes.gross),
                 class_record_table(figures.named.classes.per_record),
             ],
@@ -48,26 +60,58 @@ def healthy_table(figures: HealthyFigures) -> Table:
     )
 
 
-def reliability_table(figures: DatabaseFigures) -> Table:
+def reliability_table(databases: Mapping[str, DatabaseFigures]) -> Table:
     """Return how often a name is right, by the probability that it is given with."""
     return Table(
         title="How often a name is right",
-        columns=("named", "probability", "right", "beats"),
+        columns=("", "named", "probability", "right", "beats"),
+        text_columns=2,
         rows=[
-            (kind, number(one.probability, 2), number(one.right, 2), f"{one.beats:,}")
+            (name, kind, number(one.probability, 2), number(one.right, 2), f"{one.beats:,}")
+            for name, figures in databases.items()
             for kind, of in figures.reliability.items()
             for one in of
         ],
     )
 
 
+def part_table(databases: Mapping[str, DatabaseFigures]) -> Table:
+    """Return network and trees, each alone and joined, beside the classifier."""
+    rows = []
+    for name, figures in databases.items():
+        named = figures.named
+        parts = [
+            (_PARTS[part], one.classes, one.without, one.couplets, one.average_precision)
+            for part, one in figures.parts.items()
+        ]
+        gross, couplets = named.classes.gross, named.runs.couplets
+        parts.append((_CLASSIFIER, gross, named.without, couplets, figures.average_precision))
+        rows += [
+            (
+                name,
+                title,
+                *(_of_class(classes, kind) for kind in _SHOWN),
+                _of_class(without[APART], "S") if APART in without else DASH,
+                *(number(precision[kind], 3) for kind in _SHOWN),
+                _of_runs(pairs),
+            )
+            for title, classes, without, pairs, precision in parts
+        ]
+    return Table(
+        title="Parts of the classifier: sensitivity / positive predictivity, %",
+        columns=("", "", "V", "S", f"S without {APART}", "AP of V", "AP of S", "couplets"),
+        text_columns=2,
+        rows=rows,
+    )
+
+
 def name_table(figures: DatabaseFigures) -> Table:
     """Return how beats and runs are named."""
     named = figures.named
-    rows = [(kind, _of_class(named, kind)) for kind in _SHOWN]
+    rows = [(kind, _of_class(named.classes.gross, kind)) for kind in _SHOWN]
     rows += [
-        (f"{kind} without {apart}", _of_class(named, kind, apart))
-        for apart in named.without
+        (f"{kind} without {apart}", _of_class(one, kind))
+        for apart, one in named.without.items()
         for kind in _SHOWN
     ]
     rows += [
@@ -75,14 +119,19 @@ def name_table(figures: DatabaseFigures) -> Table:
         ("runs of 3 to 5", _of_runs(named.runs.short_runs)),
         ("runs of 6 and more", _of_runs(named.runs.long_runs)),
     ]
-    precision = ", ".join(
-        f"{name} {number(value, 3)}" for name, value in figures.average_precision.items()
-    )
+    precision = {"Average precision": figures.average_precision}
+    for apart, one in figures.average_precision_without.items():
+        precision[f"Average precision without {apart}"] = one
     return Table(
         title="Sensitivity / positive predictivity, %",
         columns=("", "every beat that can be analysed"),
         rows=rows,
-        notes=[f"Average precision: {precision}."],
+        notes=[
+            f"{title}: "
+            + ", ".join(f"{name} {number(value, 3)}" for name, value in of.items())
+            + "."
+            for title, of in precision.items()
+        ],
     )
 
 
@@ -110,9 +159,8 @@ def alert_table(figures: DatabaseFigures) -> Table:
     )
 
 
-def _of_class(figures: NamedFigures, kind: str, apart: str | None = None) -> str:
-    one = figures.classes.gross if apart is None else figures.without[apart]
-    found, right = one.sensitivity[kind], one.positive_predictivity[kind]
+def _of_class(figures: ClassFigures, kind: str) -> str:
+    found, right = figures.sensitivity[kind], figures.positive_predictivity[kind]
     return f"{number(found, 1)} / {number(right, 1)}"
 
 

@@ -26,7 +26,7 @@ def ec13_sections(figures: Sequence[WaveformFigure], machine: Provenance) -> lis
     kept = sum(one.kept is True for one in bounded)
     words = (
         f"{NO_CLAIM} Waveforms and bounds are those that manufacturers' manuals name for ANSI/AAMI "
-        f"EC13 and IEC 60601-2-27, made anew; the standards were not read. {kept} of "
+        f"EC13 and IEC 60601-2-27, synthesised here; the standards were not read. {kept} of "
         f"{len(bounded)} bounds are kept. One lead at {FS_HZ:g} Hz, {1000 * NOISE_MV:g} µV of "
         f"noise. {machine}."
     )

@@ -2,9 +2,9 @@
 
 A disclosure, as the manual of every bedside monitor has one. **No conformity is claimed**: the
 texts of ANSI/AAMI EC13 and IEC 60601-2-27 were not read; the waveforms are those that
-manufacturers' manuals name when they cite them, made anew (`waveforms` beside this); the bounds are
-the ones these manuals state. The irregular rhythms and the ventricular tachycardias are named as
-there and made by their description; PhysioNet's `aami-ec13` has the originals.
+manufacturers' manuals name when they cite them, synthesised here (`waveforms` beside this); the
+bounds are the ones these manuals state. The irregular rhythms and the ventricular tachycardias are
+named as there and made by their description; PhysioNet's `aami-ec13` has the originals.
 
 All signals go through the stream that ships, at 500 Hz, with 5 uV of noise. A figure without a
 bound is reported for information.

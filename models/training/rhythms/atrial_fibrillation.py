@@ -6,7 +6,7 @@ of it only beats with two annotated ectopic ones or more among those looked at, 
 like without fibrillation. The beats are those that the detector finds. A record of mitdb has the
 weight of twelve of CinC 2017, one of svdb of three.
 
-For the figures every record is judged by a regression that was fitted without it, in five parts.
+For the figures every record is assessed by a regression that was fitted without it, in five parts.
 DS2 is looked at by the evaluation alone.
 """
 
@@ -66,11 +66,11 @@ class AtrialFit:
     weights: list[float]
     bias: float
     cinc17_f1_left_out: float
-    """Of A against the rest; each record judged without it."""
+    """Of A against the rest; each record assessed without it."""
     cinc17_f1_shipped: float
     """The same records by the weights that ship, which were fitted to them."""
     ds1_sensitivity_left_out: float
-    """Of the time of DS1 in atrial fibrillation, in %: in alarms, each record judged without it;"""
+    """Of the time of DS1 in atrial fibrillation, in %: in alarms, by weights fitted without it;"""
     ds1_positive_predictivity_left_out: float
     """and how much of the time in alarms that is."""
     svdb_alarm_share_left_out: float

@@ -36,8 +36,8 @@ unlike the others."""
 
 (
     MEDIAN_STEP, RMS_STEP, ENTROPY, CELLS, REPEATS, NEXT, TURNS, UNEQUAL,
-    RATE, P_ALIKE, P_HEIGHT, QRS_ALIKE, ODD_SHARE, P_NOISE, MEASURES,
-) = range(15)  # fmt: skip
+    RATE, P_ALIKE, P_HEIGHT, QRS_ALIKE, ODD_SHARE, P_NOISE, LATEST_P_ALIKE, MEASURES,
+) = range(16)  # fmt: skip
 """Slots of the measures, see `_rhythm`, `_mark_odd` and `_p_waves`."""
 
 LEAST_INTERVALS: Final = 6
@@ -53,6 +53,11 @@ _LATE: Final = 0.9
 there the T wave is over, and a supraventricular ectopic beat, whose P wave is another, does not
 come so late."""
 
+_QUANTILE: Final = 0.85
+_LATEST: Final = 0.95
+"""The latest beats come no earlier than this part of this quantile of the intervals. Where ectopy
+is frequent the median interval is an ectopic one; what comes latest is sinus even there."""
+
 _ALIKE: Final = 0.9
 """QRS complexes of one heart are at least so much alike; only less speaks of noise."""
 
@@ -67,7 +72,7 @@ _CELLS: Final = 15
 _UNEQUAL: Final = 0.06
 """A step of more than this part of the median interval."""
 
-SCRATCH: Final = (4, 2 * P_TICKS)
+SCRATCH: Final = (4, 2 * P_TICKS + 1)
 CELLS_SHAPE: Final = (2 * _CELLS + 1, 2 * _CELLS + 1)
 """Shapes of the working memory of `measure`."""
 
@@ -197,6 +202,7 @@ def _p_waves(
 
     P_ALIKE is the mean correlation of all pairs of P windows, P_HEIGHT the span of their mean and
     P_NOISE the mean size of single ones, both as parts of half a window's span, as logarithms.
+    LATEST_P_ALIKE is as P_ALIKE, of the latest beats alone; 0 where fewer than three are known.
     """
     intervals, total = scratch[0], scratch[1]
     known = 0
@@ -204,28 +210,55 @@ def _p_waves(
         if numbers[i, ODD] == 0.0 and numbers[i, RR] == numbers[i, RR]:
             intervals[known] = numbers[i, RR]
             known += 1
-    least_s = _LATE * _median(intervals, known) if known else 0.0
-    used = size = like = 0.0
-    total[:] = 0.0
-    for i in range(n):
-        late = numbers[i, RR] >= least_s  # not where the interval is not known
-        if late and numbers[i, P_SIZE] > 0.0 and numbers[i, ODD] == 0.0:
-            used += 1.0
-            size += numbers[i, P_SIZE]
-            for k in range(P_TICKS):
-                total[k] += p[i, k]
-                total[P_TICKS + k] += numbers[i, P_SIZE] * p[i, k]
+    late_s = _LATE * _median(intervals, known) if known else 0.0
+    latest_s = _LATEST * intervals[int(_QUANTILE * (known - 1) + 0.5)] if known else 0.0  # sorted
+    used = _sum_of_late(numbers, p, n, latest_s, total)
+    out[LATEST_P_ALIKE] = _alike(total, used) if used >= 3.0 else 0.0
+    used = _sum_of_late(numbers, p, n, late_s, total)
     if used < 4.0:
         out[P_ALIKE], out[P_HEIGHT], out[P_NOISE] = 0.0, np.log(0.005), np.log(0.01)
         return
     lowest = highest = total[P_TICKS]
     for k in range(P_TICKS):
-        like += total[k] * total[k]
         lowest = min(lowest, total[P_TICKS + k])
         highest = max(highest, total[P_TICKS + k])
-    out[P_ALIKE] = (like - used) / (used * (used - 1.0))
+    out[P_ALIKE] = _alike(total, used)
     out[P_HEIGHT] = np.log(0.5 * (highest - lowest) / used + 0.005)
-    out[P_NOISE] = np.log(size / used + 0.01)
+    out[P_NOISE] = np.log(total[2 * P_TICKS] / used + 0.01)
+
+
+@jit
+def _sum_of_late(
+    numbers: NDArray[np.float64],
+    p: NDArray[np.float32],
+    n: int,
+    least_s: float,
+    total: NDArray[np.float64],
+) -> float:
+    """Write sums over the beats no earlier than ``least_s`` that are not odd; return their number.
+
+    Of their windows of length 1, of these in their size, and of the sizes.
+    """
+    used = 0.0
+    total[:] = 0.0
+    for i in range(n):
+        late = numbers[i, RR] >= least_s  # not where the interval is not known
+        if late and numbers[i, P_SIZE] > 0.0 and numbers[i, ODD] == 0.0:
+            used += 1.0
+            total[2 * P_TICKS] += numbers[i, P_SIZE]
+            for k in range(P_TICKS):
+                total[k] += p[i, k]
+                total[P_TICKS + k] += numbers[i, P_SIZE] * p[i, k]
+    return used
+
+
+@jit
+def _alike(total: NDArray[np.float64], used: float) -> float:
+    """Return the mean correlation of all pairs of windows of length 1, from their sum."""
+    like = 0.0
+    for k in range(P_TICKS):
+        like += total[k] * total[k]
+    return (like - used) / (used * (used - 1.0))
 
 
 @jit

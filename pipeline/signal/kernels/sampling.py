@@ -35,8 +35,8 @@ def sanitise(
 
     The level of the first good sample is taken off everything, so that filters at rest are
     settled, whatever the electrode offset. After a long stretch without signal the level is
-    taken anew, so that the stream continues where it stopped instead of with a step. A leap that no
-    heart makes is held back for as long as a pacing spike lasts: a spike is over by then, and
+    taken again, so that the stream continues where it stopped instead of with a step. A leap that
+    no heart makes is held back for as long as a pacing spike lasts: a spike is over by then, and
     leaves no trace, its after-potential included. So it is with a dropout, a contact that is lost
     for some hundredths of a second: its level is another, and stays. A step is taken as it is.
     So is the flank of a spike that a filter has widened, known by what of it came before the leap
@@ -46,7 +46,7 @@ def sanitise(
         x: float32[n], anything.
         flags: uint8[n] of FLAG_*.
         plausible_mv: larger values are no signal.
-        rebase_after: held samples after which the level is taken anew.
+        rebase_after: held samples after which the level is taken again.
         leap_mv: a larger change from one sample to the next is a leap.
         longest_spike: samples that a leap is held back,
         longest_dropout: and one that leads to another level.

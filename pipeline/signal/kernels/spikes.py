@@ -144,8 +144,8 @@ def remove_spikes(
     pulse begins there. What a narrow R wave stands between, Q and S waves, is not calm.
 
     Its peak and 14 ms each way become a straight line. An after-potential of the opposite sign
-    is taken away as it decays. A sample leaves LATE samples after it came, for a peak is judged by
-    the 39 ms that follow it.
+    is taken away as it decays. A sample leaves LATE samples after it came, for a peak is assessed
+    by the 39 ms that follow it.
 
     Args:
         x: float32[KEPT + n], finite: as the last call left them, then n new ones; changed.

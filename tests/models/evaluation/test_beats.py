@@ -17,16 +17,12 @@ from models.data.streamed_beats import (
     reference_of,
     stream_beats,
 )
-from models.evaluation.protocols.beats import (
-    DatabaseFigures,
-    RecordBeats,
-    _probabilities,
-    figures_of,
-)
-from models.inference.beat_classifier import BeatClassifier
+from models.evaluation.protocols.beats import DatabaseFigures, figures_of, parts_of
+from models.evaluation.protocols.named_beats import RecordBeats
+from models.inference.beat_classifier import BeatClassifier, Parts
 from models.inference.student import ScoredWindows
 from pipeline.constants import CLASSES, MEASURES, WINDOW_SAMPLES
-from pipeline.scoring.live_score import class_contribution
+from pipeline.scoring.live_score import COMPONENTS, class_contribution
 from pipeline.signal.samples import in_blocks
 from pipeline.stream.embedded import EmbeddedRunner
 from replay.annotations import Annotations
@@ -83,6 +79,8 @@ def beats_of(
             student=np.ones(beats, dtype=np.float32),
             score=wanted - class_contribution(probabilities),
             learning=np.zeros(beats, dtype=bool),
+            held=np.zeros(beats, dtype=bool),
+            raw=np.full((beats, len(COMPONENTS)), np.nan),
         ),
         ReferenceBeats(
             classes=classes,
@@ -219,6 +217,7 @@ def test_record_232_is_set_apart() -> None:
 
     assert both.named.classes.gross.sensitivity["S"] == pytest.approx(33.33)
     assert both.named.without["232"].sensitivity["S"] == 100.0
+    assert both.average_precision_without["232"]["S"] == 1.0
     assert figures(beats_of("NS", "NS", "..")).named.without == {}
 
 
@@ -232,10 +231,10 @@ def test_each_record_is_named_by_what_has_not_seen_it(
     class Even:
         """Names nothing."""
 
-        def probabilities(self, windows: np.ndarray, measures: np.ndarray) -> np.ndarray:
+        def parts(self, windows: np.ndarray, measures: np.ndarray) -> Parts:
             """Return the same for all."""
             assert len(windows) == len(measures) == beats.analysable.sum()
-            return np.full((len(windows), 4), 0.25, dtype=np.float32)
+            return Parts(*np.full((4, len(windows), 4), 0.25, dtype=np.float32))
 
     def unseen(name: str) -> BeatClassifier:
         asked.append(name)
@@ -248,7 +247,21 @@ def test_each_record_is_named_by_what_has_not_seen_it(
         aux_note=[],
         fs=360.0,
     )
-    found = _probabilities(RecordBeats("demo", beats, reference_of(record, beats), notes), unseen)
+    found = parts_of(RecordBeats("demo", beats, reference_of(record, beats), notes), unseen)
 
     assert asked == ["demo"]
-    np.testing.assert_array_equal(np.isfinite(found).all(axis=1), beats.analysable)
+    for part in found:
+        np.testing.assert_array_equal(np.isfinite(part).all(axis=1), beats.analysable)
+
+
+def test_each_part_of_the_classifier_is_counted_as_the_whole() -> None:
+    """Trees that miss a V stand beside a classifier that does not, with their own couplets."""
+    one, whole = beats_of("NSVVN", "NSVVN", ".....")
+    _, trees = beats_of("NSVVN", "NSVNN", ".....")
+
+    found = figures_of([one], {"one": whole}, CONFIG, {"trees": {"one": trees}})
+
+    assert found.named.classes.gross.sensitivity["V"] == 100.0
+    assert found.parts["trees"].classes.sensitivity == {"V": 50.0, "S": 100.0}
+    assert found.parts["trees"].couplets.sensitivity == 0.0
+    assert found.parts["trees"].average_precision["S"] == 1.0

@@ -17,7 +17,9 @@ from models.evaluation.protocols.beatgan import (
     folds_result,
     student_facts,
 )
+from models.evaluation.protocols.beats import BeatsResult, figures_of
 from models.evaluation.protocols.fold_scores import score_fold
+from models.evaluation.protocols.healthy_beats import HealthyFigures
 from models.evaluation.protocols.interpatient import (
     COUNTING,
     InterpatientResult,
@@ -32,6 +34,7 @@ from models.measure.provenance import provenance
 from models.measure.result_json import from_json
 from models.measure.speed import BeatTime, DeviceTimes
 from pipeline.errors import ArtifactError, ConfigError
+from tests.models.evaluation.test_beats import beats_of
 from tests.support.evaluations import (
     KNOWN,
     classifier_result,
@@ -39,6 +42,7 @@ from tests.support.evaluations import (
     scored_record,
     trained_on,
 )
+from tests.support.running import CONFIG
 
 SPEED = DeviceTimes(cpu=BeatTime(batch_1=321.4, batch_64=98.6))
 
@@ -220,6 +224,40 @@ def test_the_classifier_has_its_card(folder: Path) -> None:
     assert "| V | 20 | 21 | 22 | 23 | 24 |" in page
     assert "| trees | 480 |" in page
     assert "| parameters of the network | 123,456 |" in page
+
+
+def test_patients_left_out_are_on_the_card_where_they_were_measured(folder: Path) -> None:
+    """Parts beside the whole, how often a name is right, false alerts: from the JSON alone."""
+    page = write_cards(folder)[3]
+    assert "Patients left out" not in page.read_text()
+    one, said = beats_of("N" * 20 + "SVVN", "N" * 20 + "SVVN", "." * 24)
+    _, by_trees = beats_of("N" * 20 + "SVVN", "N" * 20 + "SVNN", "." * 24)
+    apart, of_apart = beats_of("NS", "NN", "..", name="232")
+    parts = {"trees": {"one": by_trees, "232": of_apart}}
+    found = figures_of([one, apart], {"one": said, "232": of_apart}, CONFIG, parts)
+    save_report(
+        folder,
+        "beats",
+        BeatsResult(
+            counting=["Each by hand."],
+            databases={"mitdb DS2": found},
+            healthy=HealthyFigures(
+                records=1, flagged_first_10_s=0.0123, false_alerts_per_hour=4.5, hours=1.0
+            ),
+            machine=provenance(),
+        ),
+    )
+    write_cards(folder)
+    text = page.read_text()
+
+    assert "* Each by hand." in text
+    assert "| mitdb DS2 | trees alone | 50.0 / 100.0 | 50.0 / 100.0 | 100.0 / 100.0 |" in text
+    assert "| mitdb DS2 | N | 0.70 | 0.96 | 23 |" in text
+    assert "| false alerts/h, first minute | 0.0 | 0.0 |" in text
+    assert "1.2 %" in text
+    (folder / "beats.json").write_text("{}")
+    with pytest.raises(ArtifactError, match="evaluate beats --json"):
+        write_cards(folder)
 
 
 def test_a_missing_or_broken_report_is_refused_by_name(folder: Path) -> None:

@@ -43,7 +43,7 @@ def test_rate_may_be_off_by_ten_percent_or_five() -> None:
 
 
 def test_rate_that_leaves_again_has_not_settled() -> None:
-    """The response ends where the rate is right for good, and never where it ends wrong."""
+    """The response ends where the rate is right and stays so, and never where it ends wrong."""
     assert shown([80, 90, 110, 119, 90, 118, 121]).settled_s(120.0, 12.0, 0.5) == 5.5
     assert shown([80, 119, 121, np.nan]).settled_s(120.0, 12.0, 0.5) is None
 

@@ -289,11 +289,23 @@ def test_pictures_are_drawn_of_scored_beats(record: Path, tmp_path: Path) -> Non
 
 @pytest.mark.data
 def test_shipped_student_holds_on_unseen_patients() -> None:
-    """Detector in the loop, all records of DS2: what was asked of the live score and is reached."""
+    """Detector in the loop, all records of DS2: what was asked of the live score and is reached.
+
+    Where nothing was asked the bound lies below what docs/models shows. Two trainings that differ
+    by their seed differ by 0.001 in AUC and 0.012 in AP (docs/models/trials.md), the number of
+    false alerts by its square root, a ninth: every bound leaves as much.
+    """
     result = evaluate_interpatient(database("mitdb")).result.unseen
+    gross, scored, apart = result.gross, result.scored, result.without["232"]
 
     assert len(result.records) == 22
-    assert (result.gross.ranking.auc or 0) >= 0.90
-    assert (result.scored.ranking.auc_by_class["V"] or 0) >= 0.995
-    assert (result.scored.without["232"].ap or 0) >= 0.85
-    assert (result.detection.sensitivity or 0) >= 0.998
+    assert (gross.ranking.auc or 0) >= 0.965
+    assert (gross.ranking.ap or 0) >= 0.85
+    assert (apart.auc or 0) >= 0.97
+    assert (apart.ap or 0) >= 0.89
+    assert (scored.ranking.auc_by_class["V"] or 0) >= 0.998
+    assert (scored.without["232"].ap or 0) >= 0.90
+    assert (gross.sensitivity["V"] or 0) >= 0.97
+    assert (gross.false_alerts_per_hour or 99) <= 10.0
+    assert (result.detection.sensitivity or 0) >= 0.999
+    assert (result.detection.positive_predictivity or 0) >= 0.998

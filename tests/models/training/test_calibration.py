@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.data.cinc17 import LABELS
 from models.data.mitdb import DATABASE, DS1, DS1A, RECORDS
-from models.data.streamed_beats import Models, decide, stream_beats
+from models.data.streamed_beats import Models, decide, follow, stream_beats
 from models.data.training_beats import CINC17, SVDB
 from models.files.calibration import (
     SHIPPED_CALIBRATION,
@@ -33,15 +33,17 @@ from models.training.calibration import (
     calibration_records,
     false_alerts,
     half_scorer,
+    scores_of,
 )
 from pipeline.alarms.beat_rules import BeatAlarms
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineState
 from pipeline.constants import WINDOW_SAMPLES
 from pipeline.errors import ArtifactError, ConfigError, InputError
-from pipeline.scoring.live_score import LEARNING_BEATS, LiveScoreConfig
+from pipeline.scoring.live_score import COMPONENTS, LEARNING_BEATS, LiveScoreConfig, Scale
 from replay.records import write_beats
 from replay.synthetic import PatientConfig, Signal, SyntheticPatient
+from tests.pipeline.scoring.test_live_score import ectopic, normal
 from tests.support.episodes import beat_at
 
 MINUTES = 2
@@ -197,6 +199,37 @@ def test_few_beats_of_healthy_people_are_anomalous_at_first(
     assert found.anomalous[first].mean() <= LEARNING_SHARE + 1 / first.sum()
     # The highest of so few beats is just below, or at, the threshold.
     assert found.score[first].max() == pytest.approx(default.learning_threshold, abs=1.0)
+
+
+def test_scores_are_those_of_the_live_score_where_a_tachycardia_is_not_learned() -> None:
+    """Beats of the stretch, and those that cannot be analysed, change nothing that is typical."""
+    rng = np.random.default_rng(3)
+    windows = [normal(rng) for _ in range(60)]
+    windows += [ectopic(rng) for _ in range(60)]
+    windows += [normal(rng) for _ in range(30)]
+    rr_s = np.repeat([0.8, 0.4, 0.8], (60, 60, 30))
+    usable = np.arange(150) % 40 != 30
+    # Of such wide scales even a tachycardia is ordinary.
+    config = LiveScoreConfig(
+        scales={name: Scale(median=-5.0, p95=5.0) for name in COMPONENTS},
+        threshold=4.0,
+        learning_threshold=4.0,
+    )
+
+    beats = follow(
+        np.array([360.0, 43_200.0]),
+        np.arange(150) * 288,
+        rr_s,
+        np.stack(windows).astype(np.float32),
+        usable,
+        Models(RoughScorer(), config),
+    )
+    found = scores_of(beats.raw, beats.learning, beats.held, config.scales)
+
+    assert beats.held[60:120].sum() > 40
+    np.testing.assert_allclose(found, beats.score, atol=1e-9)
+    learned = scores_of(beats.raw, beats.learning, np.zeros(150, dtype=bool), config.scales)
+    assert np.abs(learned - beats.score)[usable].max() > 0.1
 
 
 def test_a_rate_is_what_the_normal_beats_make_of_it(calibration: Calibration) -> None:

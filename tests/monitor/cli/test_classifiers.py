@@ -16,6 +16,7 @@ from models.data.training_beats import DATABASES, TrainingRecord
 from models.evaluation.protocols.beats import BeatsResult
 from models.files.student import SHIPPED_STUDENT
 from models.inference.beat_classifier import Unseen
+from models.measure.provenance import provenance
 from models.training.beat_classifier import BeatClassifierConfig, ClassifierParts
 from monitor.cli import app as cli
 from tests.support.classifiers import network, stumps, training_record
@@ -96,7 +97,7 @@ def test_beats_are_named_by_the_classifiers_of_the_folder(
     ) -> BeatsResult:
         assert given is unseen
         assert cache is None
-        return BeatsResult(counting=["by hand"], databases={}, healthy=None)
+        return BeatsResult(counting=["by hand"], databases={}, healthy=None, machine=provenance())
 
     monkeypatch.setattr(data, "record_names", lambda *_: {})
     monkeypatch.setattr(folds, "classifiers_without", classifiers)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.alarms.atrial_fibrillation import (
     CONTINUES_ABOVE,
+    LATEST_ALIKE,
     MIDDLE_BEATS,
     UNKNOWN_S,
     AtrialAlarms,
@@ -16,6 +17,7 @@ from pipeline.alarms.atrial_fibrillation import (
     AtrialMeasures,
     AtrialRhythm,
     AtrialState,
+    without_p_waves,
 )
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.alarms.state_machine import AlarmStateMachine
@@ -140,6 +142,72 @@ def test_supraventricular_bigeminy_and_trigeminy_are_none(every: int) -> None:
     assert heart.found == []
 
 
+Beats = list[tuple[float, NDArray[np.float32]]]
+
+
+def frequent_ectopy(rng: np.random.Generator, runs: int) -> Beats:
+    """Return runs of up to nine atrial beats of three foci, one or two sinus beats between them."""
+    beats: Beats = []
+    for _ in range(runs):
+        for _ in range(int(rng.integers(1, 10))):
+            p_mv, pr_s = [(-0.1, 0.12), (0.06, 0.12), (0.12, 0.22)][int(rng.integers(3))]
+            beats.append((float(rng.uniform(0.4, 0.65)), window(rng, p_mv=p_mv, pr_s=pr_s)))
+        for n in range(int(rng.integers(1, 3))):
+            rr_s = (0.85 if n else 0.95) + 0.03 * float(rng.normal())
+            beats.append((rr_s, window(rng)))
+    return beats
+
+
+def fibrillating(rng: np.random.Generator, n: int) -> Beats:
+    """Return beats of atrial fibrillation."""
+    intervals = np.maximum(0.7 * (1 + 0.22 * rng.normal(size=n)), 0.35)
+    return [(float(rr_s), window(rng, p_mv=0.0)) for rr_s in intervals]
+
+
+def test_beats_that_come_latest_show_the_p_wave_of_the_sinus_node() -> None:
+    """Where most beats are ectopic the others hide it; in fibrillation there is none."""
+    rng = np.random.default_rng(3)
+    alike = []
+    for beats in (frequent_ectopy(rng, 30), fibrillating(rng, 150)):
+        measures = AtrialMeasures(AtrialState.fresh())
+        rows = [measures.of_beat(rr_s, one, usable=True) for rr_s, one in beats]
+        known = np.array([row for row in rows[40:] if row is not None])
+        alike.append(known[:, [kernel.P_ALIKE, kernel.LATEST_P_ALIKE]].mean(axis=0))
+    ectopic, fibrillation = alike
+    assert ectopic[1] > 0.6 > ectopic[0] + 0.2
+    assert np.abs(fibrillation).max() < 0.15
+
+
+def test_p_waves_before_the_latest_beats_speak_against_fibrillation() -> None:
+    """More than their part in the alarm: frequent ectopy is as irregular as fibrillation."""
+    found = []
+    for ectopic in (True, False):
+        heart = Heart()
+        beats = frequent_ectopy(heart.rng, 30) if ectopic else fibrillating(heart.rng, 150)
+        evidence = []
+        for rr_s, one in beats:
+            heart.beats([rr_s], [one])
+            evidence.append((heart.rhythm.evidence, heart.rhythm.evidence_without_p))
+        found.append(np.array(evidence[40:]).mean(axis=0))
+    (ectopic_alarm, ectopic_without), (alarm, without) = found
+    assert ectopic_without < -1.0 < ectopic_alarm
+    assert without == pytest.approx(alarm, abs=0.2)
+    assert alarm > 2.0
+
+
+@pytest.mark.parametrize("evidence", [-8.0, 0.0, 8.0])
+def test_evidence_without_p_waves_is_the_odds_of_both(evidence: float) -> None:
+    """Of fibrillation, and of no P wave; the same where there surely is none, or nothing known."""
+    both = without_p_waves(evidence, LATEST_ALIKE)
+    assert 1 / (1 + np.exp(-both)) == pytest.approx(0.5 / (1 + np.exp(-evidence)))
+    assert without_p_waves(evidence, -1.0) == pytest.approx(evidence, abs=0.01)
+    assert without_p_waves(evidence, 0.9) < -4.0
+    assert np.isnan(without_p_waves(np.nan, 0.5))
+    for forged in (np.nan, np.inf, -np.inf):
+        without_p_waves(evidence, forged)
+        without_p_waves(forged, 0.5)
+
+
 def test_scattered_supraventricular_ectopy_is_none() -> None:
     """One beat in four early by chance: no pattern, but a P wave before all others."""
     heart = Heart()
@@ -184,7 +252,7 @@ def test_too_little_known_neither_begins_nor_ends_it() -> None:
 
 
 def test_share_of_time_counts_what_lasted_for_the_delay() -> None:
-    """From where it began, as a part of the time that was judged."""
+    """From where it began, as a part of the time that was assessed."""
     heart = Heart()
     assert heart.rhythm.state.share is None
     heart.sinus(100)

@@ -78,7 +78,7 @@ def test_the_next_episode_begins_after_the_end_of_the_last() -> None:
 
 
 def test_no_episode_spans_two_epochs() -> None:
-    """Numbering begins anew: the old episode ends in its own epoch."""
+    """Numbering starts over: the old episode ends in its own epoch."""
     episode = alarms()
     episode.on_beat(beat_at(50_000, epoch=1))
     episode.begin_epoch(2, 51_000)

@@ -82,7 +82,7 @@ def test_heart_that_never_beats_is_noticed() -> None:
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if not reason.shows_qrs])
 def test_signal_that_cannot_be_analysed_is_no_asystole(reason: Reason) -> None:
-    """A lost electrode is reported as such; the time counts anew once the signal is back."""
+    """A lost electrode is reported as such; the time counts from zero once the signal is back."""
     alarms = rules()
     beat(alarms, 1000)
     [lost] = alarms.on_quality(1500, reason)
@@ -189,7 +189,7 @@ def test_late_qrs_does_not_turn_the_time_back() -> None:
 
 
 def test_fibrillation_before_a_gap_is_none_behind_it() -> None:
-    """Who watches the waveform begins anew there: it would never say that it is over."""
+    """Who watches the waveform starts over there: it would never say that it is over."""
     alarms = rules()
     change = FibrillationChange(1000, active=True, begun_at=900, hz=5.0, mv=0.5)
     assert brief(alarms.on_fibrillation(change)) == [("ventricular_fibrillation", "on", 1000)]

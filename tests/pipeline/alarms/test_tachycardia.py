@@ -1,4 +1,4 @@
-"""A stretch of fast beats judged as a whole: what is a ventricular tachycardia and what is not."""
+"""A stretch of fast beats as a whole: what is a ventricular tachycardia and what is not."""
 
 import numpy as np
 import pytest

@@ -382,7 +382,7 @@ def test_source_that_resumes_continues_at_the_position_of_the_hub() -> None:
 
 
 def test_source_of_a_known_stream_begins_its_next_epoch() -> None:
-    """A source that begins anew, or a device that comes back, never repeats positions."""
+    """A source that starts over, or a device that comes back, never repeats positions."""
     for how in ({}, {"resume": True, "live": True}):
         with Router("tcp://127.0.0.1:0") as router:
             hub = FakeHub(router)

@@ -162,10 +162,10 @@ def leave_older_state(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_follows_a_state_that_was_lost_outlives_the_next_death(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After an upgrade a stream begins anew; what is acknowledged from then on is kept."""
+    """After an upgrade a stream starts over; what is acknowledged from then on is kept."""
     leave_older_state(tmp_path / "log", monkeypatch)
     with hub_by_hand(tmp_path / "log") as one:
-        assert "begins anew" in one.hub._outbox.fault
+        assert "starts over" in one.hub._outbox.fault
         source = one.connect("ingest")
         for n in range(1, 6):
             last = one.accepted(source, chunk(n, session="b"))
@@ -184,7 +184,7 @@ def test_a_lost_state_is_a_trouble_of_the_system(
         reply = decode_control_reply(one.ask(one.connect("control"), encode_json(State())))
     assert reply.system is not None
     (trouble,) = troubles(reply.system, reply.statuses)
-    assert "s begins anew" in trouble
+    assert "s starts over" in trouble
 
 
 def test_what_is_raised_while_publishing_makes_no_second_alert(tmp_path: Path) -> None:

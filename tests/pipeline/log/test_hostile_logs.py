@@ -185,13 +185,13 @@ def test_a_hub_begins_whatever_its_journal_holds(tmp_path: Path, event: object) 
 
     with hub_by_hand(log) as one:
         report, _ = one.hub._state()
-        assert "begin anew" in report.fault
+        assert "start over" in report.fault
         one.accepted(one.connect("ingest"), chunk(1, session="b", epoch=1))
 
 
 @pytest.mark.parametrize("state", [b"", b"abc", b"\xff" * 8, b"\x00" * 8, b"\x00" * 7 + b"\x7f"])
 def test_a_hub_begins_whatever_the_state_of_a_stream(tmp_path: Path, state: bytes) -> None:
-    """Too short, a rate that is no number or none that a signal can have: it begins anew."""
+    """Too short, a rate that is no number or none that a signal can have: it starts over."""
     log = tmp_path / "log"
     with hub_by_hand(log) as one:
         one.accepted(one.connect("ingest"), chunk(1))
@@ -202,7 +202,7 @@ def test_a_hub_begins_whatever_the_state_of_a_stream(tmp_path: Path, state: byte
     db.close()
 
     with hub_by_hand(log) as one:
-        assert "t begins anew" in one.hub._state()[0].fault
+        assert "t starts over" in one.hub._state()[0].fault
         assert "s" in one.hub._streams.sessions
 
 

@@ -16,8 +16,6 @@ from pipeline.scoring.live_score import (
     COMPONENTS,
     LEARNING_BEATS,
     LIMITS,
-    ORDINARY,
-    TYPICAL_WEIGHT,
     UNIVERSAL,
     WEIGHTS,
     LiveScoreConfig,
@@ -26,6 +24,7 @@ from pipeline.scoring.live_score import (
     class_contribution,
 )
 from pipeline.scoring.reason import reason_of, wrong_ticks
+from pipeline.scoring.typical import ORDINARY, TYPICAL_WEIGHT
 
 CONFIG = LiveScoreConfig(
     scales={
@@ -168,7 +167,7 @@ def test_fast_rhythm_of_usual_beats_is_learned() -> None:
     live = learned(rng)
     for _ in range(200):
         assert not live.score(normal(rng), 0.4, 0.03).held
-    assert live.observe(normal(rng), 0.4, 0.03)["early"] < 0.01
+    assert live.observe(normal(rng), 0.4, 0.03).raw["early"] < 0.01
 
 
 def test_stream_that_begins_in_a_tachycardia_learns_the_rhythm_after_it() -> None:
@@ -311,15 +310,15 @@ def test_no_score_depends_on_later_beats(seed: int, split: int) -> None:
 def test_prematurity_counts_against_the_median_of_this_patient() -> None:
     """0.5 s is early after 0.8 s; a beat that could not be analysed still sets the rhythm."""
     live = LiveScore(CONFIG)
-    assert "early" not in live.observe(normal(np.random.default_rng(0)), float("nan"), 0.03)
+    assert "early" not in live.observe(normal(np.random.default_rng(0)), float("nan"), 0.03).raw
     for _ in range(100):
         live.skip(0.8)
     live.skip(float("nan"))
-    raw = live.observe(normal(np.random.default_rng(0)), 0.5, 0.03)
+    raw = live.observe(normal(np.random.default_rng(0)), 0.5, 0.03).raw
 
     assert raw["early"] == pytest.approx(1 - 0.5 / 0.8)
     assert raw["late"] == 0.0
-    unknown = live.observe(normal(np.random.default_rng(0)), float("nan"), 0.03)
+    unknown = live.observe(normal(np.random.default_rng(0)), float("nan"), 0.03).raw
     assert "early" not in unknown
 
 
@@ -330,7 +329,7 @@ def test_early_is_seen_where_early_beats_are_the_rule() -> None:
     raw = {}
     for n in range(200):
         rr_s = 1.1 if n % 4 == 0 else 0.6
-        raw[rr_s] = live.observe(beat, rr_s, 0.03).get("early", 0.0)
+        raw[rr_s] = live.observe(beat, rr_s, 0.03).raw.get("early", 0.0)
 
     assert raw[0.6] > 0.2
     assert raw[1.1] == 0.0

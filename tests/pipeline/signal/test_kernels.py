@@ -65,7 +65,7 @@ def test_each_kernel_is_compiled_once() -> None:
 @few
 @given(seed=seeds)
 def test_sanitise_equals_reference(seed: int) -> None:
-    """Holding, masking and taking the level anew are those of the plain loop."""
+    """Holding, masking and taking the level again are those of the plain loop."""
     x, flags = reference.damaged(6, 360, seed)
     clean, codes = np.empty_like(x), np.empty_like(flags)
 

@@ -372,7 +372,7 @@ def test_no_input_makes_it_hang_or_raise(kind: str, value: float) -> None:
 
 
 def test_a_flat_line_holds_no_beats() -> None:
-    """After the heart stops nothing is found, not even when the levels are learned anew."""
+    """After the heart stops nothing is found, not even when the levels are learned again."""
     x, _ = reference.ecg(60, seed=9)
     rng = np.random.default_rng(1)
     x[20 * 360 :] = x[20 * 360] + rng.normal(0, 0.005, x.size - 20 * 360)

@@ -17,7 +17,7 @@ from tests.support.states import ALERTS, FS_HZ, SAVED, SCHEMA, brief, go_on, sch
 
 CHANGED = f"""the structs of a saved state are no longer those of version {STATE_VERSION}:
 raise STATE_VERSION in pipeline/stream/snapshot.py, run python -m tests.support.states,
-and delete the golden files of the version before. Hubs then begin their streams anew once."""
+and delete the golden files of the version before. Hubs then start their streams over once."""
 
 
 def test_structure_changes_with_the_version_alone() -> None:

@@ -29,7 +29,7 @@ def added(*strips: Strip) -> StripRecorder:
 
 @given(st.lists(st.integers(0, 9_000), min_size=1, max_size=12), st.data())
 def test_any_part_of_the_last_minute_is_as_it_came(sizes: list[int], data: st.DataObject) -> None:
-    """However it was cut into chunks, and wherever the ring begins anew."""
+    """However it was cut into chunks, and wherever the ring starts over."""
     begins = [0, *accumulate(sizes)]
     recorder = added(*map(strip, begins[:-1], sizes))
     end = begins[-1]

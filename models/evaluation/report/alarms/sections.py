@@ -316,6 +316,7 @@ def _labels(one: LabelResult) -> Iterator[Block]:
         ],
         notes=[
             f"Called: {called}. The weights were fitted on these records: `monitor train "
-            "atrial-fibrillation` prints F1 with each record judged by weights that do not know it."
+            "atrial-fibrillation` prints F1 with each record assessed by "
+            "weights that do not know it."
         ],
     )

@@ -89,7 +89,7 @@ def extract(
             measure_beside_late(beat, counters, late_ordered, middle, numbers, row)
             measure_beside_last(beat, counters, last, p_waves, p_likes, row)
             nearest = measure_beside_shapes(beat, shapes, shape_numbers, row)
-            measure_beside_usual(windows[i], counters, work, row)
+            measure_beside_usual(windows[i], counters, usual_ordered, work, row)
             held = hold(rr, row, counters)
             if not held:
                 learn_shape(beat, nearest, row[TO_Q75], shapes, shape_numbers)

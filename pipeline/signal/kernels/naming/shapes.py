@@ -5,6 +5,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.signal.kernels.naming.likeness import (
+    NEVER,
+    correlation,
+    log_distance,
+    slope_width,
+    squared_distance,
+    value_span,
+)
 from pipeline.signal.kernels.naming.ordered import put_in, quantile, ratio, take_out
 from pipeline.signal.kernels.naming.slots import (
     AREA,
@@ -78,56 +86,9 @@ from pipeline.signal.kernels.sections import copy, jit
 
 
 @jit
-def correlation(
-    a: NDArray[np.float32], b: NDArray[np.float32], begin: int, end: int, lag: int
-) -> float:
-    """Return the correlation of b[begin:end] with ``a`` shifted by ``lag``."""
-    n = end - begin
-    sum_a = sum_b = aa = bb = ab = 0.0
-    for k in range(begin, end):
-        x, y = a[k + lag], b[k]
-        sum_a += x
-        sum_b += y
-        aa += x * x
-        bb += y * y
-        ab += x * y
-    power = (aa - sum_a * sum_a / n) * (bb - sum_b * sum_b / n)
-    return (ab - sum_a * sum_b / n) / math.sqrt(max(power, 0.0) + 1e-9)
-
-
-@jit
-def value_span(x: NDArray[np.float32], begin: int, end: int) -> float:
-    """Return by how much the values of x[begin:end] differ at most."""
-    low = high = x[begin]
-    for k in range(begin + 1, end):
-        low, high = min(low, x[k]), max(high, x[k])
-    return float(high - low)
-
-
-@jit
-def qrs_width(x: NDArray[np.float32]) -> float:
-    """Return how far from R the QRS has its slopes, root mean square, in steps, at least 1."""
-    power = spread = 0.0
-    for k in range(QRS_FROM, QRS_TO):
-        slope = x[k] - x[k - 1]
-        power += slope * slope
-        spread += (k - R) * (k - R) * slope * slope
-    return max(1.0, math.sqrt(spread / (power + 1e-9)))
-
-
-@jit
-def _distance(a: NDArray[np.float32], b: NDArray[np.float32], begin: int, end: int) -> float:
-    """Return the logarithm of the root mean square distance, plus a floor."""
-    total = 0.0
-    for k in range(begin, end):
-        total += (a[k] - b[k]) * (a[k] - b[k])
-    return math.log(math.sqrt(total / (end - begin)) + 0.01)
-
-
-@jit
 def measure_own(beat: NDArray[np.float32], row: NDArray[np.float32]) -> None:
     """Write width, slopes, heights and values of the beat itself to ``row``."""
-    row[WIDTH] = qrs_width(beat)
+    row[WIDTH] = slope_width(beat, QRS_FROM, QRS_TO, R)
     up = down = area = 0.0
     deepest = beat[QRS_FROM]
     base = 0.5 * (beat[QRS_FROM] + beat[QRS_TO - 1])
@@ -169,10 +130,10 @@ def measure_beside_late(
     row[LATE_P] = correlation(beat, middle, P_FROM, P_TO, 0)
     row[LATE_T] = correlation(beat, middle, QRS_TO, T_TO, 0)
     row[LATE_WHOLE] = correlation(beat, middle, P_FROM, T_TO, 0)
-    row[LATE_DISTANCE_P] = _distance(beat, middle, P_FROM, P_TO)
-    row[LATE_DISTANCE_QRS] = _distance(beat, middle, QRS_FROM, QRS_TO)
-    row[LATE_DISTANCE_T] = _distance(beat, middle, QRS_TO, T_TO)
-    row[WIDTH_TO_LATE] = ratio(row[WIDTH], qrs_width(middle))
+    row[LATE_DISTANCE_P] = log_distance(squared_distance(beat, middle, P_FROM, P_TO))
+    row[LATE_DISTANCE_QRS] = log_distance(squared_distance(beat, middle, QRS_FROM, QRS_TO))
+    row[LATE_DISTANCE_T] = log_distance(squared_distance(beat, middle, QRS_TO, T_TO))
+    row[WIDTH_TO_LATE] = ratio(row[WIDTH], slope_width(middle, QRS_FROM, QRS_TO, R))
     row[HEIGHT_TO_LATE] = ratio(row[HEIGHT] + 0.05, value_span(middle, QRS_FROM, QRS_TO) + 0.05)
     row[LAST_LATE_LIKE], row[LAST_WIDTH_RATIO] = numbers[LAST_LIKE], numbers[LAST_WIDTH]
     for k in range(POINTS):
@@ -206,7 +167,7 @@ def measure_beside_last(
     n = P_TICKS
     sum_a = sum_b = aa = bb = ab = 0.0
     for k in range(n):
-        x, y = float(beat[P_FROM + k]), 0.0
+        x, y = np.float64(beat[P_FROM + k]), 0.0
         for b in range(known):
             y += p_waves[b, k]
         y /= known
@@ -216,7 +177,7 @@ def measure_beside_last(
         bb += y * y
         ab += x * y
     power = (aa - sum_a * sum_a / n) * (bb - sum_b * sum_b / n)
-    row[P_LIKE] = (ab - sum_a * sum_b / n) / math.sqrt(max(power, 0.0) + 1e-9)
+    row[P_LIKE] = (ab - sum_a * sum_b / n) / math.sqrt(max(power, 0.0) + NEVER)
 
 
 @jit

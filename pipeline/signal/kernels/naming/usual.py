@@ -11,9 +11,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.signal.kernels.naming.likeness import (
+    correlation,
+    log_distance,
+    slope_width,
+    squared_distance,
+    value_span,
+)
 from pipeline.signal.kernels.naming.ordered import put_in_order, ratio, replace_each
 from pipeline.signal.kernels.naming.slots import (
-    BESIDE,
     CONTEXT_DISTANCE,
     CONTEXT_HEIGHT,
     CONTEXT_IN_SPREADS,
@@ -48,16 +54,12 @@ from pipeline.signal.kernels.naming.slots import (
 )
 from pipeline.signal.kernels.sections import jit
 
-DISTANCE_FLOOR: Final = 0.01
-"""Added to distances: half a percent of a window's height is nothing."""
-
 SPREAD_FLOOR: Final = 0.1
 HEIGHT_FLOOR: Final = 0.05
 MOST_LAG: Final = 12
 LAG_STEP: Final = 3
 """Ticks; the detector may take another peak of a wide complex for R."""
 
-NEVER: Final = 1e-6
 QRS_FROM: Final = PART_FROM[QRS_PART]
 QRS_TO: Final = PART_TO[QRS_PART]
 
@@ -66,33 +68,32 @@ QRS_TO: Final = PART_TO[QRS_PART]
 def measure_beside_usual(
     window: NDArray[np.float32],
     counters: NDArray[np.int64],
+    ordered: NDArray[np.float32],
     work: NDArray[np.float64],
     row: NDArray[np.float32],
 ) -> None:
     """Write how a window, float32[320], compares with the usual ones to ``row``."""
     if counters[USUAL] < LEAST_USUAL:
         return
-    beat, template, usual = work[BESIDE], work[TEMPLATE], work[OF_USUAL]
-    for k in range(WINDOW):
-        beat[k] = window[k]
+    template, usual = ordered[TEMPLATE], work[OF_USUAL]
     row[CONTEXT_SHAPE_KNOWN] = 1.0
     for part in range(PARTS):
-        squared = _squared_distance(beat, template, PART_FROM[part], PART_TO[part])
-        further = _log_distance(squared) - usual[USUAL_CENTRE + part]
+        squared = squared_distance(window, template, PART_FROM[part], PART_TO[part])
+        further = log_distance(squared) - usual[USUAL_CENTRE + part]
         spreads = further / (SPREAD_FLOOR + usual[USUAL_SPREAD + part])
         row[CONTEXT_DISTANCE + part] = min(4.0, max(-2.0, further))
         row[CONTEXT_IN_SPREADS + part] = min(12.0, max(-6.0, spreads))
-    row[CONTEXT_P] = _correlation(beat, template, PART_FROM[P_PART], PART_TO[P_PART], 0)
-    row[CONTEXT_WHOLE] = _correlation(beat, template, 0, PART_TO[WHOLE_PART], 0)
+    row[CONTEXT_P] = correlation(window, template, PART_FROM[P_PART], PART_TO[P_PART], 0)
+    row[CONTEXT_WHOLE] = correlation(window, template, 0, PART_TO[WHOLE_PART], 0)
     best = -1.0
     for lag in range(-MOST_LAG, MOST_LAG + 1, LAG_STEP):
-        like = _correlation(beat, template, QRS_FROM, QRS_TO, lag)
+        like = correlation(window, template, QRS_FROM, QRS_TO, lag)
         best = max(best, like)
         if lag == 0:
             row[CONTEXT_QRS] = like
     row[CONTEXT_QRS_LAG] = best
-    row[CONTEXT_WIDTH] = ratio(_width(beat), usual[USUAL_WIDTH])
-    height = _height(beat) / (usual[USUAL_HEIGHT] + HEIGHT_FLOOR) - 1.0
+    row[CONTEXT_WIDTH] = ratio(slope_width(window, QRS_FROM, QRS_TO, CONTEXT_R), usual[USUAL_WIDTH])
+    height = value_span(window, QRS_FROM, QRS_TO) / (usual[USUAL_HEIGHT] + HEIGHT_FLOOR) - 1.0
     row[CONTEXT_HEIGHT] = min(1.0, max(-1.0, height))
 
 
@@ -134,10 +135,10 @@ def describe_usual(
     ordered: NDArray[np.float32],
     work: NDArray[np.float64],
 ) -> None:
-    """Write the template, and what follows from it and the windows kept, to ``work``."""
+    """Write the template to ``ordered``, and what follows from it and the windows to ``work``."""
     if known < LEAST_USUAL:
         return
-    template, numbers = work[TEMPLATE], work[OF_USUAL]
+    template, numbers = ordered[TEMPLATE], work[OF_USUAL]
     low, high = ordered[(known - 1) // 2], ordered[known // 2]
     for k in range(WINDOW):
         template[k] = 0.5 * (float(low[k]) + float(high[k]))
@@ -148,13 +149,14 @@ def describe_usual(
         numbers[USUAL_CENTRE + part] = _log_quantile(line, known, 0.5)
         ninth_decile = _log_quantile(line, known, 0.9)
         numbers[USUAL_SPREAD + part] = ninth_decile - numbers[USUAL_CENTRE + part]
-    numbers[USUAL_WIDTH], numbers[USUAL_HEIGHT] = _width(template), _height(template)
+    numbers[USUAL_WIDTH] = slope_width(template, QRS_FROM, QRS_TO, CONTEXT_R)
+    numbers[USUAL_HEIGHT] = value_span(template, QRS_FROM, QRS_TO)
 
 
 @jit
 def _squared_distances(
     usual: NDArray[np.float32],
-    template: NDArray[np.float64],
+    template: NDArray[np.float32],
     known: int,
     begin: int,
     end: int,
@@ -165,7 +167,7 @@ def _squared_distances(
         out[b] = 0.0
     # All windows tick by tick: the sums do not wait for each other.
     for k in range(begin, end):
-        middle, line = template[k], usual[k]
+        middle, line = np.float64(template[k]), usual[k]
         for b in range(known):
             apart = line[b] - middle
             out[b] += apart * apart
@@ -179,58 +181,5 @@ def _log_quantile(squared: NDArray[np.float64], known: int, part: float) -> floa
     at = part * (known - 1)
     low = int(at)
     high = min(low + 1, known - 1)
-    below, above = _log_distance(squared[low]), _log_distance(squared[high])
+    below, above = log_distance(squared[low]), log_distance(squared[high])
     return below + (at - low) * (above - below)
-
-
-@jit
-def _log_distance(squared: float) -> float:
-    return math.log(math.sqrt(squared) + DISTANCE_FLOOR)
-
-
-@jit
-def _squared_distance(
-    a: NDArray[np.float64], b: NDArray[np.float64], begin: int, end: int
-) -> float:
-    total = 0.0
-    for k in range(begin, end):
-        total += (a[k] - b[k]) * (a[k] - b[k])
-    return total / (end - begin)
-
-
-@jit
-def _correlation(
-    a: NDArray[np.float64], b: NDArray[np.float64], begin: int, end: int, lag: int
-) -> float:
-    """Return the correlation of b[begin:end] with ``a`` shifted by ``lag``."""
-    n = end - begin
-    sum_a = sum_b = aa = bb = ab = 0.0
-    for k in range(begin, end):
-        x, y = a[k + lag], b[k]
-        sum_a += x
-        sum_b += y
-        aa += x * x
-        bb += y * y
-        ab += x * y
-    power = (aa - sum_a * sum_a / n) * (bb - sum_b * sum_b / n)
-    return (ab - sum_a * sum_b / n) / math.sqrt(max(power, 0.0) + NEVER)
-
-
-@jit
-def _width(window: NDArray[np.float64]) -> float:
-    """Return how far from R the QRS has its slopes, root mean square, in ticks, at least 1."""
-    power = spread = 0.0
-    for k in range(QRS_FROM, QRS_TO):
-        slope = window[k] - window[k - 1]
-        power += slope * slope
-        spread += (k - CONTEXT_R) * (k - CONTEXT_R) * slope * slope
-    return max(1.0, math.sqrt(spread / (power + NEVER)))
-
-
-@jit
-def _height(window: NDArray[np.float64]) -> float:
-    """Return by how much the values of the QRS differ at most."""
-    low = high = window[QRS_FROM]
-    for k in range(QRS_FROM + 1, QRS_TO):
-        low, high = min(low, window[k]), max(high, window[k])
-    return float(high - low)

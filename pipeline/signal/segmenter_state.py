@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from pipeline.constants import WINDOW_BEFORE_R
 from pipeline.errors import SnapshotError
 from pipeline.schema.state import Shape, State
-from pipeline.signal.agreement import AgreementState
 from pipeline.signal.filters import Resampling
 from pipeline.signal.kernels import candidates
-from pipeline.signal.lead_state import DETECTOR, NONE, TAIL_SAMPLES, LeadState
+from pipeline.signal.leads.agreement import AgreementState
+from pipeline.signal.leads.lead_state import DETECTOR, NONE, TAIL_SAMPLES, LeadState
+from pipeline.signal.leads.rhythm_agreement import RhythmAgreementState
 from pipeline.signal.quality import Reason
-from pipeline.signal.rhythm_agreement import RhythmAgreementState
 
 PENDING_BEATS: Final = 32
 """Beats that may wait for their window: those of half a second, 200 ms apart, and at most the

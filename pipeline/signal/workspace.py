@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.signal.filters import BAND, QRS
 from pipeline.signal.kernels import candidates, spikes
-from pipeline.signal.lead_state import DETECTOR, TAIL_SAMPLES, LeadState
+from pipeline.signal.leads.lead_state import DETECTOR, TAIL_SAMPLES, LeadState
 
 ScalarT = TypeVar("ScalarT", bound=np.generic)
 

@@ -29,7 +29,7 @@ PATIENT_R, DECIDED, LEAD, BEAT_COLUMNS = range(4)
 # Columns of complexes that are like the usual ones: lead, R peak, and where they are known.
 SHOWN_COLUMNS = 3
 
-# Settings of `agree`; `pipeline.signal.agreement` fills them.
+# Settings of `agree`; `pipeline.signal.leads.agreement` fills them.
 (
     SAME, APART, BEHIND, KEEP_FOR, LIKE_WEIGHT, SIZE_WEIGHT, MOST_SIZE, NOISE_WEIGHT, FOUND_BIAS,
     UNSEEN_WEIGHT, UNSEEN_BIAS, SOON, SOON_WEIGHT, OVERDUE_WEIGHT, MOST_OVERDUE, MEMORY,

@@ -20,7 +20,7 @@ from pipeline.constants import WINDOW_AFTER_R
 from pipeline.schema.state import Shape, State
 from pipeline.signal.kernels import agreement as kernel
 from pipeline.signal.kernels import candidates
-from pipeline.signal.lead_state import DETECTOR
+from pipeline.signal.leads.lead_state import DETECTOR
 
 SETTINGS: Final = np.array(
     [

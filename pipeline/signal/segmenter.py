@@ -230,7 +230,7 @@ class Segmenter:
         emitted = self._emit(found, work, last, closed=closed)
         # 5.
         changes = changes_of(was, states[:new], first, self._rate) if wrong or was else []
-        rhythms = self._rhythm_changes(steps, found)
+        rhythms = self._rhythm_changes(steps, found, last)
         strip = work.filtered[:, TAIL_SAMPLES : TAIL_SAMPLES + new].copy()
         if wrong:
             strip[work.masks[:, TAIL_SAMPLES : TAIL_SAMPLES + new] != 0] = np.nan
@@ -242,20 +242,19 @@ class Segmenter:
         )  # fmt: skip
 
     def _rhythm_changes(
-        self, steps: list[LeadStep], beats: NDArray[np.int64]
+        self, steps: list[LeadStep], beats: NDArray[np.int64], last: int
     ) -> tuple[list[FibrillationChange], list[FastRhythmChange]]:
         """List where fibrillation and rhythms too fast for single beats begin and end."""
         fibrillation, fast = steps[0].fibrillation, steps[0].fast_rhythm
         if len(steps) > 1:
             chosen = [(int(row[SURE]), int(row[LEAD])) for row in beats]
-            done = int(self.state.counters[DONE])
             fibrillation, fast = self._rhythms.push(
                 [[*step.fibrillation, *step.fast_rhythm] for step in steps],
                 steps[0].measured_at,
                 self.state.agreement.shown,
                 chosen,
             )
-            self._agreement.forget_before(done - round(2 * BEATS_ON_S * SAMPLING_RATE_HZ))
+            self._agreement.forget_before(last + 1 - round(2 * BEATS_ON_S * SAMPLING_RATE_HZ))
         return (
             [FibrillationChange(*self._placed(one), one.hz, one.mv) for one in fibrillation],
             [FastRhythmChange(*self._placed(one), one.bpm, one.sure) for one in fast],

@@ -96,6 +96,7 @@ class SegmenterState(State):
             all((origin + done) * rate.step == one.next_in(rate, expected) for one in self.leads)
             and (in_leads >= done - TAIL_SAMPLES + WINDOW_BEFORE_R).all()
             and (in_leads < done).all()
+            and ((beats[:, R] >= done - TAIL_SAMPLES) & (beats[:, R] < done)).all()
             and (np.diff(beats[:, R]) >= DETECTOR[candidates.APART]).all()
             and ((beats[:, SURE] >= 0) & (beats[:, SURE] < done)).all()
             and ((beats[:, LEAD] >= 0) & (beats[:, LEAD] < len(self.leads))).all()

@@ -107,7 +107,7 @@ class Lead:
             work.qrs[early:], work.unspiked, band, DETECTOR,
             self._beats, work.energies.whole, work.found,
         )  # fmt: skip
-        found = work.found[:n_found]
+        found = work.found[:n_found].copy()
         if n_found:
             found[:, 1] += spikes.LATE
         # 3.

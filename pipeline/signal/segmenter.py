@@ -223,16 +223,15 @@ class Segmenter:
                 closed=closed,
             )  # fmt: skip
         # 3.
-        wrong = any(step.wrong for step in steps)
-        was = counters[STATE]
-        states = patient_states(state, work, wrong=wrong)
+        was, wrong = counters[STATE], [step.wrong for step in steps]
+        states = patient_states(state, work, wrong)
         # 4.
         emitted = self._emit(found, work, last, closed=closed)
         # 5.
-        changes = changes_of(was, states[:new], first, self._rate) if wrong or was else []
+        changes = changes_of(was, states[:new], first, self._rate) if all(wrong) or was else []
         rhythms = self._rhythm_changes(steps, found, last)
         strip = work.filtered[:, TAIL_SAMPLES : TAIL_SAMPLES + new].copy()
-        if wrong:
+        if any(wrong):
             strip[work.masks[:, TAIL_SAMPLES : TAIL_SAMPLES + new] != 0] = np.nan
         counters[DONE] = done + n
         state.tail_runs[:] = work.runs.latest

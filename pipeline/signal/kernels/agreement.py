@@ -20,6 +20,7 @@ from pipeline.signal.kernels.evidence import (
     is_beat,
     is_usual,
     learn_record,
+    most_worth,
     span_around,
     worth_of,
 )
@@ -330,9 +331,10 @@ def _choose(
     for k in range(x.shape[0]):
         if k == chosen or of_lead[k] < 0 or (record[k, LEARNED] < USUAL_BEATS and not blind):
             continue
-        worth = worth_of(x[k], codes[k], at, record[k], spans[k, SPANS], ring)
-        if k == 0:
-            worth += settings[PREFERRED_BY]
+        preferred = settings[PREFERRED_BY] if k == 0 else 0.0
+        if most_worth(record[k]) + preferred <= highest:
+            continue
+        worth = preferred + worth_of(x[k], codes[k], at, record[k], spans[k, SPANS], ring)
         if worth > highest:
             best, highest = k, worth
     if best == chosen:

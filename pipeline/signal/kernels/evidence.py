@@ -79,13 +79,19 @@ def noise_before(
 
 
 @jit
-def likeness(x: NDArray[np.float32], centre: int, shape: NDArray[np.float32]) -> float:
-    """Return the best correlation with a lead's usual complex near ``centre``, at least 0."""
+def likeness(
+    x: NDArray[np.float32], centre: int, shape: NDArray[np.float32], enough: float
+) -> float:
+    """Return the best correlation with a lead's usual complex near ``centre``, at least 0.
+
+    The nearest places come first; where one has ``enough``, no other is looked at.
+    """
     best = usual = 0.0
     for i in range(shape.size):
         usual += shape[i] * shape[i]
-    for at in range(centre - PLAY, centre + PLAY + 1, PLAY_STEP):
-        begin = at - SHAPE_REACH
+    for k in range(2 * (PLAY // PLAY_STEP) + 1):
+        away = PLAY_STEP * ((k + 1) // 2)
+        begin = centre + (away if k % 2 else -away) - SHAPE_REACH
         if begin < 0 or begin + shape.size > x.size:
             continue
         total = both = own = 0.0
@@ -97,6 +103,8 @@ def likeness(x: NDArray[np.float32], centre: int, shape: NDArray[np.float32]) ->
         own -= total * total / shape.size
         if usual > 0.0 and own > 0.0:
             best = max(best, both / np.sqrt(usual * own))
+            if best >= enough:
+                break
     return best
 
 
@@ -105,7 +113,7 @@ def is_usual(x: NDArray[np.float32], at: int, span: float, shape: NDArray[np.flo
     """Return whether a complex is like a lead's usual one, and not much smaller."""
     return bool(
         span_around(x, at, SHAPE_REACH) >= LEAST_USUAL * span
-        and likeness(x, at, shape) >= USUAL_LIKENESS
+        and likeness(x, at, shape, USUAL_LIKENESS) >= USUAL_LIKENESS
     )
 
 
@@ -142,7 +150,7 @@ def odds_of_found(
     The more the complex is like this patient's, as large, and the quieter the line around it; and
     the fewer of what this lead found were none.
     """
-    like = likeness(x, at, shape)
+    like = likeness(x, at, shape, 1.0)
     size = min(span_around(x, at, SIZE_REACH) / max(span, 1e-9), settings[MOST_SIZE])
     noise = np.log(noise_before(x, mask, at, span, ring))
     seen = (
@@ -257,5 +265,11 @@ def worth_of(
     ring: NDArray[np.float64],
 ) -> float:
     """Return how well a lead shows the patient's beats: by its errors and its noise."""
+    return float(most_worth(record) - np.log(noise_before(x, mask, at, span, ring) / LEAST_NOISE))
+
+
+@jit
+def most_worth(record: NDArray[np.float64]) -> float:
+    """Return what `worth_of` would be without noise."""
     errors = 1.0 - record[SENSITIVITY] + record[FALSE]
-    return float(-np.log(errors + FEW_ERRORS) - np.log(noise_before(x, mask, at, span, ring)))
+    return float(-np.log(errors + FEW_ERRORS) - np.log(LEAST_NOISE))

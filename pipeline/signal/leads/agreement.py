@@ -56,6 +56,7 @@ SETTINGS: Final = np.array(
 
 NO_BEATS: Final = np.empty((0, 0), dtype=np.int64)
 
+_NEVER: Final = 2**62
 _LARGEST: Final = 1e12
 _LONGEST_AGO: Final = 2**58
 """As `lead_state` has them for a lead."""
@@ -101,7 +102,7 @@ class AgreementState(State):
 
     def begin_segment(self, last_r: int) -> None:
         """Forget what waits, and keep what was learned; ``last_r`` is where the latest beat was."""
-        self.waiting[...] = 0
+        self.waiting[...], self.found[...] = 0, 0
         self.shown = self.shown[:0]
         self.counters[[kernel.LAST_R, kernel.BETTER_FOR]] = last_r, 0
 
@@ -161,6 +162,7 @@ class Agreement:
         self.state = state
         leads = len(state.waiting)
         self._scratch = np.empty(leads + evidence.NOISE_S // evidence.NOISE_STEP)
+        self._due = self._next_due()
 
     def push(
         self,
@@ -188,7 +190,7 @@ class Agreement:
         """
         state, leads = self.state, len(found)
         new = max(len(one) for one in found)
-        if not new and not (state.found[:, :, kernel.BECAME] == kernel.WAITS).any():
+        if not new and last < self._due and not closed:
             return NO_BEATS  # nearly always, when chunks are short
         rows = np.zeros((leads, kernel.FOUND_KEPT + new, kernel.COLUMNS), dtype=np.int64)
         rows[:, : kernel.FOUND_KEPT] = state.found
@@ -210,7 +212,17 @@ class Agreement:
             state.found[lead] = 0
             state.found[lead, : kept - begin] = rows[lead, begin:kept]
             state.waiting[lead] = kept - begin
+        self._due = self._next_due()
         return beats[:n]
+
+    def _next_due(self) -> int:
+        """Return with which sample something will be decided, if nothing else is found."""
+        found = self.state.found
+        waits = found[found[:, :, kernel.BECAME] == kernel.WAITS]
+        if not len(waits):
+            return _NEVER
+        r, confirmed = waits[:, kernel.R], waits[:, kernel.CONFIRMED]
+        return int(np.maximum(r + int(SETTINGS[evidence.BEHIND]), confirmed).min())
 
     def forget_before(self, position: int) -> None:
         """Forget complexes that were shown before ``position``."""

@@ -15,7 +15,7 @@ _IN_ORDER: Final = np.array([*BEST_FIRST, *sorted(set(Reason).difference(BEST_FI
 _PLACE: Final = np.argsort(_IN_ORDER).astype(np.uint8)
 
 
-def patient_states(state: SegmenterState, work: Workspace, *, wrong: bool) -> NDArray[np.uint8]:
+def patient_states(state: SegmenterState, work: Workspace, wrong: list[bool]) -> NDArray[np.uint8]:
     """Return the patient's `Reason` from each new sample on, uint8[n], and number the runs.
 
     A run is a stretch of signal that could show a QRS, or that could not; between two beats in
@@ -24,16 +24,17 @@ def patient_states(state: SegmenterState, work: Workspace, *, wrong: bool) -> ND
     Args:
         state: ``counters`` are updated.
         work: the states of the leads; ``runs`` is written.
-        wrong: whether anything is wrong with any lead.
+        wrong: whether anything is wrong with each lead.
     """
     counters = state.counters
     work.runs.before[:] = state.tail_runs
     before = counters[STATE]
-    if not wrong and before == Reason.OK:
+    usable = next((lead for lead, its in zip(work.leads, wrong, strict=True) if not its), None)
+    if usable is not None and before == Reason.OK:
         work.runs.new[:] = counters[RUN] & 255
-        return work.leads[0].states
-    states = work.leads[0].states
-    if len(work.leads) > 1:
+        return usable.states
+    states = (usable or work.leads[0]).states
+    if usable is None and len(work.leads) > 1:
         states = _IN_ORDER[_PLACE[work.states].min(axis=0)]
     shows = np.concatenate((np.array([before], dtype=np.uint8), states))
     shows = (shows == Reason.OK) | (shows == Reason.OVERLAID)

@@ -120,11 +120,16 @@ class Agreement:
             for x, mask in zip(self.filtered, self.masks, strict=True)
         ]
         mine = [one if k == of else self._nearest(k, one.r, due) for k in range(len(self.leads))]
+        clear = []
         for k, (lead, view, its) in enumerate(zip(self.leads, views, mine, strict=True)):
             usual = its and lead.learned >= 8 and view.span(its.r, 36) >= 0.5 * lead.span
             if usual and view.likeness(its.r, lead.shape) >= 0.8:
                 self.shown.append((k, its.r, due))
-        first = self.chosen if mine[self.chosen] else next(k for k, its in enumerate(mine) if its)
+                clear.append(k)
+            elif its and lead.learned >= 8 and view.noise(one.r, lead.span) < 0.33:
+                clear.append(k)
+        places = clear or [k for k, its in enumerate(mine) if its]
+        first = self.chosen if self.chosen in places else places[0]
         patient_r = max(mine[first].r - round(self.leads[first].offset), 0)
         if patient_r - self.last_r < APART:
             is_beat = True  # known already

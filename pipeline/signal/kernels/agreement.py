@@ -21,6 +21,7 @@ from pipeline.signal.kernels.evidence import (
     is_usual,
     learn_record,
     most_worth,
+    noise_before,
     span_around,
     worth_of,
 )
@@ -46,6 +47,7 @@ SHOWN_COLUMNS = 3
 
 LONGEST_RR = 1080
 FOLLOW = 0.125  # how fast the usual complex and the offset follow, of each beat
+QUIET = 0.33  # of the usual span: less noise does not move an R peak
 LOOKED_AT = 2000  # samples before a decision; fewer than what a stream remembers
 
 
@@ -74,8 +76,9 @@ def agree(
        found within 150 ms is the same complex. What is decided depends on the samples up to there,
        and on a bounded time before.
     2. It is a beat if every lead that could show it has found it. Else the odds decide (`is_beat`).
-    3. The R peak is that of the chosen lead, else another's, less by how much it usually comes
-       after that of the first lead. So it does not jump when another lead is chosen.
+    3. The R peak is that of the chosen lead, or of another where that one's is noise,
+       less by how much it usually comes after that of the first lead. So it does not jump
+       when another lead is chosen.
     4. From every decision the record of each lead is learned: how many of the patient's beats it
        finds, and how many it finds that are none (Dawid & Skene 1979, one observer a lead, from
        decision to decision).
@@ -94,7 +97,7 @@ def agree(
         record: float64[leads, RECORD], updated.
         spans: float64[leads, USUAL_BEATS + 1], spans of each lead's latest beats; updated.
         shapes: float32[leads, 2 * SHAPE_REACH + 1], each lead's usual complex; updated.
-        scratch: float64[leads + NOISE_S // NOISE_STEP], overwritten.
+        scratch: float64[2 * leads + NOISE_S // NOISE_STEP], overwritten.
         beats: int64[b, BEAT_COLUMNS + leads], written; as many as all rows of ``found``.
         shown: int64[b, SHOWN_COLUMNS], written: complexes like the usual ones of their lead.
 
@@ -103,7 +106,7 @@ def agree(
     """
     n = like_usual = 0
     leads = found.shape[0]
-    of_lead, ring = scratch[:leads], scratch[leads:]
+    of_lead, clear, ring = scratch[:leads], scratch[leads : 2 * leads], scratch[2 * leads :]
     while n < beats.shape[0]:
         lead, row, due = _next_due(found, waiting, settings)
         if lead < 0 or (due > upto and not closed):
@@ -115,13 +118,17 @@ def agree(
         x = filtered[:, begin - first : decided + 1 - first]
         codes = masks[:, begin - first : decided + 1 - first]
         for k in range(leads):
+            clear[k] = 0.0
             if of_lead[k] >= 0 and record[k, LEARNED] >= USUAL_BEATS:
                 at = found[k, int(of_lead[k]), R]
                 if is_usual(x[k], at - begin, spans[k, SPANS], shapes[k]):
+                    clear[k] = 1.0
                     shown[like_usual, 0] = k
                     shown[like_usual, 1], shown[like_usual, 2] = at, decided
                     like_usual += 1
-        patient_r = _patient_r(counters, record, found, of_lead)
+                elif noise_before(x[k], codes[k], r - begin, spans[k, SPANS], ring) < QUIET:
+                    clear[k] = 1.0  # another beat, but no noise
+        patient_r = _patient_r(counters[CHOSEN], record, found, of_lead, clear)
         if patient_r - counters[LAST_R] < settings[APART]:
             # The same beat, which this lead has found late, or one before it.
             _settle(found, waiting, due, settings, of_lead, True)
@@ -217,17 +224,24 @@ def _settle(
 
 @jit
 def _patient_r(
-    counters: NDArray[np.int64],
+    chosen: int,
     record: NDArray[np.float64],
     found: NDArray[np.int64],
     of_lead: NDArray[np.float64],
+    clear: NDArray[np.float64],
 ) -> int:
-    """Return the R peak of the patient: by the chosen lead, or by the first that found it."""
-    lead = counters[CHOSEN]
-    if of_lead[lead] < 0:
-        lead = 0
-        while of_lead[lead] < 0:
-            lead += 1
+    """Return the R peak of the patient.
+
+    It is that of the chosen lead, else of the first that found it; but where a lead is noisy and
+    what it has found is not like its usual complex, that may lie beside the beat, so a lead in
+    which it is ``clear`` comes first.
+    """
+    lead = -1
+    for k in range(found.shape[0]):
+        if of_lead[k] >= 0:
+            better = lead < 0 or clear[k] > clear[lead]
+            if better or (k == chosen and clear[k] == clear[lead]):
+                lead = k
     r = found[lead, int(of_lead[lead]), R] - np.int64(np.round(record[lead, OFFSET]))
     return int(max(r, 0))  # the first beat may be cut off
 

@@ -165,9 +165,13 @@ class Agreement:
         everybody = list(zip(self.leads, views, mine, strict=True))
         against = [(lead, view) for lead, view, its in everybody if not its and view.votes(r)]
         begins = any(its and lead.learned < 8 for lead, _, its in everybody)
-        if not against or (begins and not any(lead.learned >= 8 for lead, _ in against)):
+        since = r - self.last_r
+        if not against:
             return True
-        odds, since = 0.0, r - self.last_r
+        if begins and not any(lead.learned >= 8 for lead, _ in against):
+            noises = [view.noise(r, view.span(r, 25)) for _, view, its in everybody if its]
+            return min(noises) < 0.5 or since > 1.5 * max(self.usual_rr, 288)
+        odds = 0.0
         if since < SOON:
             odds = -2.0
         elif self.usual_rr:

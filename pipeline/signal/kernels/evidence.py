@@ -29,6 +29,9 @@ NOISE_SHARE = 0.4  # so much of the time between beats is without P, QRS and T
 LEAST_NOISE = 0.05  # of a beat's span: no lead is quieter for what beats vary by themselves
 USUAL_LIKENESS, LEAST_USUAL = 0.8, 0.5  # as `lead_state` has it for the detector
 FEW_ERRORS = 0.02  # a beat; with fewer, noise decides between leads
+FIRST_NOISE = 0.5  # of the span of a first beat: it is twice as high as what lies before it,
+FIRST_LATE = 1.5  # or so many intervals after the last one
+USUAL_RR = 288  # 75 bpm until it is known
 FLAT_REACH = 179  # half a second each way, and no further than a complex is decided on
 
 
@@ -202,19 +205,25 @@ def is_beat(
 ) -> bool:
     """Return whether a complex at the place ``at``, found by some leads, is a beat.
 
-    Its last beat was ``since`` samples before. What a lead finds first is taken for beats, unless a
-    lead that knows the patient has found nothing: so many are needed to know size and shape.
+    Its last beat was ``since`` samples before. Size and shape are known after so many beats. Until
+    then, and unless a lead that knows the patient has found nothing, a complex is taken for one if
+    it stands out of the line before it, or if a beat is late.
     """
     against, knows, begins = 0, False, False
+    stands_out = since > FIRST_LATE * max(usual_rr, USUAL_RR)
     for k in range(x.shape[0]):
         learned = record[k, LEARNED] >= USUAL_BEATS
         if of_lead[k] >= 0:
             begins = begins or not learned
+            own = span_around(x[k], at, SIZE_REACH)
+            stands_out = stands_out or noise_before(x[k], codes[k], at, own, ring) < FIRST_NOISE
         elif votes(x[k], codes[k], at, settings):
             against += 1
             knows = knows or learned
-    if against == 0 or (begins and not knows):
+    if against == 0:
         return True
+    if begins and not knows:
+        return stands_out
     odds = 0.0
     if since < settings[SOON]:
         odds -= settings[SOON_WEIGHT]

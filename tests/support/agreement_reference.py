@@ -178,7 +178,8 @@ class Agreement:
             odds = min(max(2.0 * (since / self.usual_rr - 1), 0.0), 6.0)
         for lead, view, its in everybody:
             if its and lead.learned >= 8:
-                size = min(view.span(r, 25) / max(lead.span, 1e-9), 1.5)
+                size = view.span(r, 25) / max(lead.span, 1e-9)
+                size = min(size, 1.5) - min(max(size - 3.0, 0.0), 1.5)
                 trust = math.log(lead.sensitivity / max(lead.false, 0.01)) - math.log(0.95 / 0.03)
                 odds += 3.0 * view.likeness(r, lead.shape) + 2.0 * size - 4.5
                 odds += min(max(trust, -3.0), 3.0) - 1.3 * math.log(view.noise(r, lead.span))

@@ -154,7 +154,9 @@ def odds_of_found(
     the fewer of what this lead found were none.
     """
     like = likeness(x, at, shape, 1.0)
-    size = min(span_around(x, at, SIZE_REACH) / max(span, 1e-9), settings[MOST_SIZE])
+    most = settings[MOST_SIZE]
+    size = span_around(x, at, SIZE_REACH) / max(span, 1e-9)
+    size = min(size, most) - min(max(size - 2.0 * most, 0.0), most)
     noise = np.log(noise_before(x, mask, at, span, ring))
     seen = (
         settings[LIKE_WEIGHT] * like

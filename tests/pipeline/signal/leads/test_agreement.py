@@ -63,7 +63,9 @@ def heart(
         for at in sorted(max(one, 0) for one in seen):
             if not apart or at - apart[-1] >= 72:
                 apart.append(at)
-        late = 72 + np.where(rng.random(len(apart)) < 0.1, rng.integers(0, 1400, len(apart)), 0)
+        late = 72 + np.where(
+            rng.random(len(apart)) < rng.choice([0.05, 0.4]), rng.integers(0, 1400, len(apart)), 0
+        )
         confirmed = np.maximum.accumulate(np.add(apart, late).astype(int))
         found.append(list(zip(apart, confirmed.tolist(), strict=True)))
     return filtered.astype(np.float32), masks, found

@@ -212,19 +212,21 @@ def is_beat(
     it stands out of the line before it, or if a beat is late.
     """
     against, knows, begins = 0, False, False
-    stands_out = since > FIRST_LATE * max(usual_rr, USUAL_RR)
     for k in range(x.shape[0]):
         learned = record[k, LEARNED] >= USUAL_BEATS
         if of_lead[k] >= 0:
             begins = begins or not learned
-            own = span_around(x[k], at, SIZE_REACH)
-            stands_out = stands_out or noise_before(x[k], codes[k], at, own, ring) < FIRST_NOISE
         elif votes(x[k], codes[k], at, settings):
             against += 1
             knows = knows or learned
     if against == 0:
         return True
     if begins and not knows:
+        stands_out = since > FIRST_LATE * max(usual_rr, USUAL_RR)
+        for k in range(x.shape[0]):
+            if of_lead[k] >= 0 and not stands_out:
+                own = span_around(x[k], at, SIZE_REACH)
+                stands_out = noise_before(x[k], codes[k], at, own, ring) < FIRST_NOISE
         return stands_out
     odds = 0.0
     if since < settings[SOON]:

@@ -11,7 +11,15 @@ from typing import Final
 from pipeline.constants import MOST_LEADS, SAMPLING_RATE_LIMITS_HZ
 from pipeline.errors import LeadError
 from replay.headers import RecordHeader, quoted
-from replay.leads import choose_lead, ecg_leads, enumerated, lead_choice, lead_kind, preference
+from replay.leads import (
+    choose_lead,
+    ecg_leads,
+    enumerated,
+    lead_choice,
+    lead_kind,
+    lead_names,
+    preference,
+)
 from replay.signal_names import ECG
 
 DEFAULT_LEADS: Final = 1
@@ -138,4 +146,5 @@ def _asked(header: RecordHeader, asked: str) -> list[int]:
 
 
 def _names(header: RecordHeader, indices: Sequence[int]) -> str:
-    return enumerated([quoted(header.signals[i].name) for i in indices])
+    names = lead_names(header)
+    return enumerated([quoted(names[i]) for i in indices])

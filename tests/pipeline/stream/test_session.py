@@ -24,7 +24,7 @@ def session() -> StreamSession:
 
 def strip(first: int, n: int, epoch: int = 0) -> Strip:
     """Return ``n`` values that are their own positions."""
-    return Strip(epoch, first, np.arange(first, first + n, dtype=np.float32))
+    return Strip(epoch, first, np.arange(first, first + n, dtype=np.float32)[np.newaxis])
 
 
 def shown(first: int, n: int, epoch: int = 0) -> SignalStrip:

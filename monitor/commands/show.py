@@ -1,4 +1,4 @@
-"""`monitor show`: one alert and the ten seconds of signal around it, all leads under each other."""
+"""`monitor show`: an alert and the ten seconds of signal around it, all leads under each other."""
 
 import sys
 from collections.abc import Iterator

@@ -24,6 +24,7 @@ from monitor.dashboard.layout import (
     box,
     centred,
     clock,
+    fit,
     fit_block,
     runs,
 )
@@ -43,7 +44,7 @@ _BEAT_S: Final = (0.1, 0.16)
 _LEAST_ROWS: Final = 4
 """A trace that has others beside it has at least so many lines."""
 
-_GUTTERS: Final = ((14, 76), (10, 36))
+_GUTTERS: Final = ((14, 76), (12, 36))
 """Cells for the names of leads, and the least width of a panel's inside that has them."""
 
 
@@ -146,15 +147,15 @@ def strip_panel(stream: StreamState, now: float, width: int, height: int) -> Blo
     beats, anomalous = _beat_marks(stream, axis, traces)
     margin = Text(" " * plan.gutter)
     block, samples = [margin + beats], signal.samples
-    for number_of, rows in plan.rows.items():
-        used = number_of == signal.in_use
+    for lead_number, rows in plan.rows.items():
+        used = lead_number == signal.in_use
         base = MUTED if stale else TRACE if used else OTHER_TRACE
         styles = [ANOMALY if one else base for one in anomalous]
-        limits = _limits(samples[number_of])
-        lines = _trace(signal, samples[number_of], axis, (traces, rows), limits, styles)
+        limits = _limits(samples[lead_number])
+        lines = _trace(signal, samples[lead_number], axis, (traces, rows), limits, styles)
         if plan.gutter:
-            labels = _lead_label(stream, number_of, limits, stale=stale)
-            lines = beside(fit_block(labels, plan.gutter, rows), lines)
+            label = _lead_label(stream, lead_number, limits, plan.gutter, stale=stale)
+            lines = beside(fit_block(label, plan.gutter, rows), lines)
         block += lines
     block.append(margin + _time_axis(axis, traces))
     if plan.others:
@@ -197,17 +198,19 @@ def _trace(
 
 
 def _lead_label(
-    stream: StreamState, lead: int, limits: tuple[float, float], *, stale: bool
+    stream: StreamState, lead: int, limits: tuple[float, float], width: int, *, stale: bool
 ) -> Block:
     """Return the name of one of several leads, a mark if it is in use, its state and its scale."""
     used = lead == stream.signal.in_use
-    name = safe_text(stream.signal.leads[lead], 16)
+    mark, name = "▸ " if used else "  ", safe_text(stream.signal.leads[lead], 16)
+    scale = f"{limits[0]:g}…{limits[1]:g}"
+    indent = "  " if len(scale) + 2 < width else " "
+    unit = " mV" if len(scale) + 6 <= width else ""
+    # The last cell separates the label from the trace.
     return [
-        Text.assemble(
-            ("▸ " if used else "  ") + name, style="bold" if used and not stale else MUTED
-        ),
-        Text(f"  {_state_of(stream, lead)}", MUTED),
-        Text(f"  {limits[0]:g}…{limits[1]:g} mV", MUTED),
+        fit(Text(mark + name, "bold" if used and not stale else MUTED), width - 1),
+        fit(Text(f"  {_state_of(stream, lead)}", MUTED), width - 1),
+        fit(Text(indent + scale + unit, MUTED), width - 1),
     ]
 
 

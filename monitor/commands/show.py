@@ -136,6 +136,9 @@ def picture(alert: Alert, strip: SignalStrip | None) -> Iterator[str]:
 def _trace(values: list[float | None], name: str, rows: int) -> Iterator[str]:
     """Yield the curve of one lead on its scale, with its name under the upper limit."""
     mv = np.array([np.nan if value is None else value for value in values])
+    if name and not np.isfinite(mv).any():
+        yield f"{name:8s} no signal"
+        return
     bottom, top = (np.nanmin(mv), np.nanmax(mv)) if np.isfinite(mv).any() else (-0.5, 0.5)
     top = max(top, bottom + _LEAST_MV)
     low, high = envelope(mv, 0.0, mv.size / (2 * _WIDTH), 2 * _WIDTH)

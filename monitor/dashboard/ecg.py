@@ -44,7 +44,7 @@ _BEAT_S: Final = (0.1, 0.16)
 _LEAST_ROWS: Final = 4
 """A trace that has others beside it has at least so many lines."""
 
-_GUTTERS: Final = ((14, 76), (12, 36))
+_GUTTERS: Final = ((14, 76), (13, 36))
 """Cells for the names of leads, and the least width of a panel's inside that has them."""
 
 

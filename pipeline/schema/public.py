@@ -112,7 +112,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     leads: list[str] = []
     """The names of all leads, ``lead`` the first."""
     lead_states: dict[str, str] = {}
-    """The state of each of several leads in a word."""
+    """The state of each of several leads in a word, by its name; empty where there is one."""
+    lead_in_use: str = ""
+    """The lead in which the beats are seen now, one of ``lead_states``."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):

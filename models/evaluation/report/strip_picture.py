@@ -31,8 +31,13 @@ def draw_strip(path: Path, alert: Alert, strip: SignalStrip) -> None:
             axes.axvspan(alert.begin_s, alert.time_s, color="tab:red", alpha=0.12)
         axes.axvline(alert.time_s, color="tab:red", linewidth=1)
         if names:
-            used = ", in use" if lead == strip.in_use else ""
-            axes.set_ylabel(f"{names[lead]}{used}, mV")
+            used = " (in use)" if lead == strip.in_use else ""
+            lost = "" if any(value is not None for value in values) else ": no signal"
+            name = f"{names[lead]}{used}, mV{lost}"
+            axes.set_ylabel("")
+            axes.locator_params(axis="y", steps=[1, 5, 10], nbins=6)  # as wide in every lead
+            corner = {"transform": axes.transAxes, "verticalalignment": "top"}
+            axes.text(0.01, 0.97, name, parse_math=False, **corner)
         axes.label_outer()
     below_each_other[0].set_title(
         f"{alert.stream}: {alert.kind.replace('_', ' ')} ({alert.priority}), {alert.reason}"

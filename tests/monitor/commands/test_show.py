@@ -46,6 +46,15 @@ def test_leads_are_drawn_under_each_other() -> None:
     assert lines[-1].split() == ["0:00.0", "0:10.0"]
 
 
+def test_lead_that_was_off_says_so() -> None:
+    """A blank would look as if the drawing had failed."""
+    off = replace(of_leads("II", "V1", used="V1"), mv=[None] * 3600)
+    lines = list(picture(alert(1_800), off))
+
+    assert lines[1] == "  II     no signal"
+    assert lines[3][:8].strip() == "2.0 mV"
+
+
 def test_name_of_a_lead_steers_no_terminal() -> None:
     """A log may come from anybody."""
     lines = "".join(picture(alert(1_800), of_leads("II", "\x1b[2J\u202e", used="II")))
@@ -72,9 +81,9 @@ def test_log_keeps_twelve_leads_of_an_alert(
 
 
 def test_picture_grows_with_the_leads(tmp_path: Path) -> None:
-    """Bytes 16 to 24 of a PNG are its width and its height."""
+    """Bytes 16 to 24 of a PNG are its width and its height; names are no formulas."""
     sizes = []
-    for names in (["II", "V1"], ["II", "V1", "V5"]):
+    for names in (["II", r"$\lead$"], ["II", "V1", "V5"]):
         draw_strip(tmp_path / "leads.png", alert(1_800), of_leads(*names, used="II"))
         header = (tmp_path / "leads.png").read_bytes()[16:24]
         sizes.append((int.from_bytes(header[:4]), int.from_bytes(header[4:])))

@@ -213,7 +213,7 @@ def test_masked_signal_is_a_gap_and_time_runs_below():
     assert axis.index("╵0:08") - axis.index("╵0:07") == 20
 
 
-THREE = {"II": "beats", "V1": "noise", "V5": "off"}
+THREE = {"II": "analysable", "V1": "noise", "V5": "off"}
 
 
 def of_three(used="V1", states=THREE):
@@ -231,7 +231,7 @@ def test_leads_lie_under_each_other_on_one_time_axis():
     assert "lead V1 of 3" in title
     assert at == sorted(at)
     assert [traces[i][:14].strip() for i in at] == ["II", "▸ V1", "V5"]
-    assert [traces[i + 1][:14].strip() for i in at] == ["beats", "noise", "off"]
+    assert [traces[i + 1][:14].strip() for i in at] == [*THREE.values()]
     assert "-0.5…0.5 mV" in traces[at[1] + 2]
     for i, j in pairwise([*at, len(traces)]):
         assert j - i >= 4
@@ -273,7 +273,7 @@ def test_only_the_lead_in_use_has_the_colour_of_the_trace():
 def test_a_small_terminal_draws_the_lead_in_use_and_names_the_others(used):
     """With their states, at 80 x 24."""
     _, _, *traces, axis, others = panel(lines_of(of_three(used), (80, 24)), "208")
-    drawn = [line[:12].strip() for line in traces if line[:12].strip()]
+    drawn = [line[:13].strip() for line in traces if line[:13].strip()]
 
     assert drawn[:2] == [f"▸ {used}", THREE[used]]
     assert "╵0:08" in axis

@@ -221,11 +221,14 @@ def _state_of(stream: StreamState, lead: int) -> str:
 
 
 def _names_of(stream: StreamState, leads: list[int]) -> Text:
-    """Return the names and states of the leads that have no room for their traces."""
-    line = Text("not drawn:", MUTED)
+    """Return the names of leads that are not drawn, by their states, the rarest state first."""
+    by_state: dict[str, list[str]] = {}
     for lead in leads:
-        line.append(f"  {safe_text(stream.signal.leads[lead], 16)}")
-        line.append(f" {_state_of(stream, lead)}".rstrip(), MUTED)
+        name = safe_text(stream.signal.leads[lead], 16)
+        by_state.setdefault(_state_of(stream, lead), []).append(name)
+    line = Text("also:", MUTED)
+    for state, names in sorted(by_state.items(), key=lambda item: len(item[1])):
+        line.append("  " + " ".join(names)).append(f" {state}".rstrip(), MUTED)
     return line
 
 

@@ -277,9 +277,24 @@ def test_a_small_terminal_draws_the_lead_in_use_and_names_the_others(used):
 
     assert drawn[:2] == [f"▸ {used}", THREE[used]]
     assert "╵0:08" in axis
-    assert others.split() == ["not", "drawn:"] + [
+    assert others.split() == ["also:"] + [
         word for name, state in THREE.items() if name != used for word in (name, state)
     ]
+
+
+def test_leads_that_are_not_drawn_are_named_by_their_states():
+    """Twelve fit beside each other, the exceptions first."""
+    names = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"]
+    dashboard = filled(signal=partial(strip_of_leads, *names))
+
+    def also(**states):
+        states = dict.fromkeys(names, "analysable") | states
+        dashboard.receive(status(leads=names, lead_states=states), 10.0)
+        [line] = [line for line in lines_of(dashboard, (80, 24)) if "also:" in line]
+        return line[2:57].split(maxsplit=1)[1].strip()
+
+    assert also() == "II III aVR aVL aVF V1 V2 V3 V4 V5 V6 analysable"
+    assert also(V2="off", III="noise", V5="off").startswith("III noise  V2 V5 off  II aVR aVL")
 
 
 def test_leads_without_states_have_their_names():
@@ -295,7 +310,7 @@ def test_twelve_leads_are_drawn_or_named(rows):
     dashboard = filled(signal=partial(strip_of_leads, *names, used="L9"))
     lines = lines_of(dashboard, (160, rows))
     drawn = re.findall(r"^│ [▸ ] (L\d+) ", "\n".join(lines), re.MULTILINE)
-    others = [name for line in lines if "not drawn:" in line for name in line.split()[3:]]
+    others = [name for line in lines if "│ also:" in line for name in line.split()[2:]]
 
     if any("of 12" in line for line in lines):
         assert "L9" in drawn

@@ -3,7 +3,7 @@
 The beats are those of `models.data.training_beats`. Of each record and class a limited number of
 beats is drawn, so that neither the many normal beats nor the patients with many ectopic beats
 dominate; a beat that is drawn has the weight of the square root of those that it stands for. Beats
-of streams of heavy ectopy have a quarter of the weight.
+of another view of a record have half of the weight, of streams of heavy ectopy a quarter.
 
 Beats of records of which the rhythm alone is known have the weights of `RHYTHM_WEIGHTS`. A few of
 them are ventricular all the same: so trees are first grown without these records, and what they
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from models.data.training_beats import (
     FIBRILLATION,
     NORMAL_RHYTHM,
+    OTHER_VIEW,
     RHYTHMS,
     STREAM,
     TrainingRecord,
@@ -45,6 +46,9 @@ MOST_OF_A_RECORD: Final = {"N": 250, "S": 200, "V": 200, "F": 100}
 
 RHYTHM_WEIGHTS: Final = {NORMAL_RHYTHM: 0.05, FIBRILLATION: 0.3}
 """Of a beat of a record of which the rhythm alone is known, beside one that is annotated."""
+
+VIEW_WEIGHT: Final = 0.5
+"""Of a beat of another view of a record: it is the same heart again."""
 
 SURELY_VENTRICULAR: Final = {NORMAL_RHYTHM: 0.9, FIBRILLATION: 0.3}
 """A beat of such a record is left out where V and F are together as probable as this: in a record
@@ -90,7 +94,7 @@ def draw(records: Sequence[TrainingRecord], synthetic_weight: float, seed: int) 
                 continue
             stands_for = float(np.sqrt(rows.size / drawn.size))
             weight = RHYTHM_WEIGHTS.get(record.kind, stands_for)
-            weight *= synthetic_weight if record.kind == STREAM else 1.0
+            weight *= {STREAM: synthetic_weight, OTHER_VIEW: VIEW_WEIGHT}.get(record.kind, 1.0)
             measures.append(record.measures[drawn][:, INPUT_COLUMNS])
             classes.append(np.full(drawn.size, number, dtype=np.int64))
             weights.append(np.full(drawn.size, weight))

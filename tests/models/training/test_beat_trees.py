@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from models.data.heavy_ectopy import LEADING_BEATS, heavy_ectopy
-from models.data.training_beats import FIBRILLATION, NORMAL_RHYTHM, STREAM
+from models.data.training_beats import ANNOTATED, FIBRILLATION, NORMAL_RHYTHM, OTHER_VIEW, STREAM
 from models.files.beat_trees import INPUT_COLUMNS
 from models.inference.beat_trees import BeatTrees
 from models.training.beat_trees import (
     MOST_OF_A_RECORD,
     RHYTHM_WEIGHTS,
     SURELY_VENTRICULAR,
+    VIEW_WEIGHT,
     BeatTreesConfig,
     arrays_of,
     draw,
@@ -64,6 +65,15 @@ def test_no_record_and_class_dominates() -> None:
 
     assert len(drawn.classes) == MOST_OF_A_RECORD["N"] + 8
     assert sorted(set(drawn.weights.tolist())) == [0.25, 2.0]
+
+
+def test_beats_of_another_view_weigh_less() -> None:
+    """They are the same heart again, not a further patient."""
+    many = 4 * MOST_OF_A_RECORD["N"]
+    kinds = {kind: record("1", "N" * many, kind=kind) for kind in (OTHER_VIEW, ANNOTATED)}
+    other, annotated = (draw([one], 0.25, 0).weights for one in kinds.values())
+
+    np.testing.assert_allclose(other, VIEW_WEIGHT * annotated)
 
 
 def test_beats_of_a_rhythm_weigh_as_their_rhythm_does() -> None:

@@ -7,7 +7,9 @@ of another view of a record have half of the weight, of streams of heavy ectopy 
 
 Beats of records of which the rhythm alone is known have the weights of `RHYTHM_WEIGHTS`. A few of
 them are ventricular all the same: so trees are first grown without these records, and what they
-take for ventricular in them is left out.
+surely take for ventricular in them is left out. What else they doubt in records of normal rhythm is
+mostly motion of the electrodes, and muscle. It is little among many plain beats, and there is none
+like it in the annotated records: so these beats come once more, as a record of their own.
 
 scikit-learn grows the trees; they are then copied into arrays, which
 `pipeline.signal.kernels.naming.trees` walks with the same result. scikit-learn is needed to train
@@ -53,6 +55,9 @@ VIEW_WEIGHT: Final = 0.5
 SURELY_VENTRICULAR: Final = {NORMAL_RHYTHM: 0.9, FIBRILLATION: 0.3}
 """A beat of such a record is left out where V and F are together as probable as this: in a record
 that experts call normal there is hardly any."""
+
+DOUBTFUL: Final = 0.7
+"""A beat of a record of normal rhythm is doubted where N is less probable than this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +114,7 @@ def fit_beat_trees(
     """Grow trees on records and streams.
 
     Args:
-        records: with beats of every class; beats of a rhythm as `without_ventricular` leaves them.
+        records: with beats of every class; beats of a rhythm as `beats_to_learn` returns them.
         config: how.
         names: the records by database, for the description.
 
@@ -141,10 +146,12 @@ def fit_beat_trees(
     )
 
 
-def without_ventricular(
+def beats_to_learn(
     records: Sequence[TrainingRecord], config: BeatTreesConfig
 ) -> list[TrainingRecord]:
     """Return the records, those of a rhythm without the beats that are ventricular all the same.
+
+    Each record of normal rhythm is followed by one of its doubted beats, where it has any.
 
     Raises:
         ConfigError: as `fit_beat_trees`.
@@ -153,13 +160,17 @@ def without_ventricular(
     if len(annotated) == len(records):
         return annotated
     grown, _ = _grown(draw(annotated, config.synthetic_weight, config.seed), config)
-    ventricular = [CLASSES.index(name) for name in "VF"]
+    normal, ventricular = CLASSES.index("N"), [CLASSES.index(name) for name in "VF"]
     kept = list(annotated)
     for record in records:
         if record.kind in RHYTHMS:
-            found = grown.predict_proba(record.measures[:, INPUT_COLUMNS])[:, ventricular]
-            usable = record.usable & (found.sum(axis=1) < SURELY_VENTRICULAR[record.kind])
+            found = grown.predict_proba(record.measures[:, INPUT_COLUMNS])
+            least = SURELY_VENTRICULAR[record.kind]
+            usable = record.usable & (found[:, ventricular].sum(axis=1) < least)
             kept.append(dataclasses.replace(record, usable=usable))
+            doubted = usable & (found[:, normal] < DOUBTFUL)
+            if record.kind == NORMAL_RHYTHM and doubted.any():
+                kept.append(dataclasses.replace(record, usable=doubted))
     return kept
 
 

@@ -113,11 +113,19 @@ def evaluate_ec57(
     ] = None,
     against: Annotated[
         Optional[Against],  # noqa: UP045
-        typer.Option(help="Compare our own detector, on the first lead."),
+        typer.Option(help="Compare our own detector."),
     ] = None,
     records: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="Records, separated by commas; by default all that have the annotators."),
+    ] = None,
+    lead: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--lead",
+            help="Leads on which the detector runs: a name or number, several with commas, or "
+            "`all` that are ECG, at most three; the first by default.",
+        ),
     ] = None,
     annotations: Annotated[
         Optional[Path],  # noqa: UP045
@@ -136,6 +144,7 @@ def evaluate_ec57(
         test,
         detector=against is not None,
         records=records,
+        leads=lead,
         annotations=annotations,
         as_json=as_json,
     )

@@ -121,6 +121,7 @@ def evaluate_ec57(
     *,
     detector: bool,
     records: str | None,
+    leads: str | None,
     annotations: Path | None,
     as_json: bool,
 ) -> None:
@@ -138,17 +139,29 @@ def evaluate_ec57(
         raise ConfigError("compare an annotator or the detector: --test EXT or --against detector")
     if annotations is not None and not detector:
         raise ConfigError("--annotations holds what the detector found: add --against detector")
+    if leads is not None and not detector:
+        raise ConfigError("--lead is where the detector runs: add --against detector")
     if annotations is not None and not annotations.is_dir():
         raise InputError(f"no folder {str(annotations)!r} to write annotations into: create it")
-    names = None if records is None else [name for name in records.split(",") if name]
-    chosen = choose_records(data, reference, test, names)
+    chosen = choose_records(data, reference, test, _names(records))
     with progress_of(len(chosen)) as on_step:
         lines = collect(
-            compare_records(chosen, reference, test, annotations=annotations, on_step=on_step),
+            compare_records(
+                chosen,
+                reference,
+                test,
+                leads=0 if leads is None else leads,
+                annotations=annotations,
+                on_step=on_step,
+            ),
             as_json=as_json,
         )
     if not as_json:
         print_sections(ec57_sections(lines, names_classes=not detector))
+
+
+def _names(records: str | None) -> list[str] | None:
+    return None if records is None else [name for name in records.split(",") if name]
 
 
 def evaluate_noise(

@@ -166,6 +166,22 @@ def evaluate_noise(
     evaluation.evaluate_noise(data, pictures=pictures, report=report, as_json=as_json)
 
 
+@evaluate_app.command("leads")
+def evaluate_leads(
+    data: Databases = None,
+    records: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Records of mitdb, separated by commas; by default all."),
+    ] = None,
+    report: Report = None,
+    as_json: JsonLines = False,
+) -> None:
+    """Trouble one lead of two, and measure which QRS complexes are still found."""
+    from monitor.measure import evaluate as evaluation
+
+    evaluation.evaluate_leads(data, records=records, report=report, as_json=as_json)
+
+
 @evaluate_app.command("faults")
 def evaluate_faults(
     data: Data = None,

@@ -194,6 +194,32 @@ def evaluate_noise(
         replace_section(report, SECTION, sections)
 
 
+def evaluate_leads(
+    data: Path | None, *, records: str | None, report: Path | None, as_json: bool
+) -> None:
+    """Print what a troubled lead of two costs; write it into a document, if asked to.
+
+    Raises:
+        InputError: records are missing or unreadable.
+        ConfigError: the document has no place for the table.
+    """
+    from models.evaluation.report.document_file import replace_section, split_at_section
+    from models.evaluation.report.lead_troubles import SECTION, trouble_sections
+    from models.evaluation.stress.lead_troubles import choose_records, evaluate_troubles, steps
+
+    if report is not None:
+        split_at_section(report, SECTION)
+    folder = data_folder(data)
+    chosen = choose_records(folder, _names(records))
+    with progress_of(steps(chosen)) as on_step:
+        lines = collect(evaluate_troubles(folder, chosen, on_step=on_step), as_json=as_json)
+    sections = trouble_sections(lines, provenance())
+    if not as_json:
+        print_sections(sections)
+    if report is not None:
+        replace_section(report, SECTION, sections)
+
+
 def evaluate_faults(data: Path | None, *, report: Path | None, as_json: bool) -> None:
     """Print the findings of the stream with faults; write them into a document, if asked to.
 

@@ -33,6 +33,14 @@ Databases = Annotated[
         help="Folder with mitdb/ and nstdb/; $MONITOR_DATA, ./data or ../shared/data, by default."
     ),
 ]
+Leads = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--lead",
+        help="Watch these leads: a name or number, several with commas, or `all` that are ECG, at "
+        "most three. Records without them are left out.",
+    ),
+]
 JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 
@@ -223,16 +231,23 @@ def evaluate_alarms(
             "that is called wrongly in the record. May be repeated.",
         ),
     ] = None,
+    lead: Leads = None,
     report: Report = None,
     as_json: Json = False,
 ) -> None:
-    """Compare our alarms with annotated alarms, rhythms and beats."""
+    """Compare our alarms with annotated alarms, rhythms and beats: one lead beside all.
+
+    Without --lead: of the challenge the lead that a replay chooses, elsewhere the first signal,
+    and beside it all leads that are ECG, at most three.
+    """
     from monitor.measure import evaluate as evaluation
 
     if picture:
-        evaluation.draw_places(data, picture, pictures)
+        evaluation.draw_places(data, picture, pictures, lead)
     else:
-        evaluation.evaluate_alarms(data, pictures=pictures, report=report, as_json=as_json)
+        evaluation.evaluate_alarms(
+            data, leads=lead, pictures=pictures, report=report, as_json=as_json
+        )
 
 
 @evaluate_app.command("soak")

@@ -89,6 +89,7 @@ def test_a_record_that_is_not_there_is_named(tmp_path: Path) -> None:
         choose_records(tmp_path, ["100", "999"])
 
 
+@pytest.mark.system
 def test_a_healthy_record_is_found_without_a_lead(capsys: pytest.CaptureFixture[str]) -> None:
     """Record 103: no trouble of the second lead costs more than a few beats; a line for each."""
     data = database("nstdb").parent

@@ -24,10 +24,11 @@ from pipeline.signal.agreement import Agreement
 from pipeline.signal.fast_rhythm import Change as FastChange
 from pipeline.signal.fibrillation import Change as FibrillationFound
 from pipeline.signal.filters import BAND, filter_bank, resampling
-from pipeline.signal.kernels import sampling, spikes
+from pipeline.signal.kernels import sampling, slots, spikes
 from pipeline.signal.lead import FILL_SECONDS, Lead, LeadStep
 from pipeline.signal.lead_state import NONE, TAIL_SAMPLES, LeadState
-from pipeline.signal.quality import BEST_FIRST, QualityChange, Reason
+from pipeline.signal.leads.lead_events import lead_events
+from pipeline.signal.quality import BEST_FIRST, LeadChange, QualityChange, Reason
 from pipeline.signal.rhythm_agreement import BEATS_ON_S, RhythmAgreement
 from pipeline.signal.samples import SampleBlock, admit
 from pipeline.signal.segment import (
@@ -134,6 +135,11 @@ class Segmenter:
                 before = self._flush()
                 if counters[STATE] != Reason.GAP:
                     before.quality.append(QualityChange(expected, Reason.GAP))
+                before.lead_quality += [
+                    LeadChange(expected, k, Reason.GAP)
+                    for k, state in enumerate(self._lead_states())
+                    if state != Reason.GAP
+                ]
                 self._begin(first, after_gap=True)
             elif gap:
                 x, marks = self._filled(gap, x, marks)
@@ -206,6 +212,7 @@ class Segmenter:
             return Segment(*self._no_beats, [], [], np.empty((len(x), 0), np.float32), first)
         new = n if end is None else end - done
         work = self._workspaces.of(n)
+        were = self._lead_states()
         steps = [
             lead.advance(*its, part, done, new)
             for lead, its, part in zip(self._leads, sampled, work.leads, strict=True)
@@ -231,12 +238,19 @@ class Segmenter:
         # 5.
         changes = self._changes(was, states[:new], first) if wrong or was else []
         rhythms = self._rhythm_changes(steps, found)
+        of_leads = (
+            lead_events(steps, were, work.states[:, :new], first, origin, self._rate)
+            if were
+            else ()
+        )
         strip = work.filtered[:, TAIL_SAMPLES : TAIL_SAMPLES + new].copy()
         if wrong:
             strip[work.masks[:, TAIL_SAMPLES : TAIL_SAMPLES + new] != 0] = np.nan
         counters[DONE] = done + n
         state.tail_runs[:] = work.runs.latest
-        return Segment(*emitted, changes, rhythms[0], strip, first, fast_rhythm=rhythms[1])
+        return Segment(
+            *emitted, changes, rhythms[0], strip, first, 0, 0, rhythms[1], *of_leads
+        )  # fmt: skip
 
     def _patient_states(self, work: Workspace, *, wrong: bool) -> NDArray[np.uint8]:
         """Return the patient's state from each new sample on, and number the runs of signal."""
@@ -276,6 +290,11 @@ class Segmenter:
             [FibrillationChange(*self._placed(one), one.hz, one.mv) for one in fibrillation],
             [FastRhythmChange(*self._placed(one), one.bpm, one.sure) for one in fast],
         )
+
+    def _lead_states(self) -> list[int]:
+        """Return the `Reason` that each lead is in; nothing where there is one."""
+        leads = self.state.leads
+        return [int(lead.watch[slots.STATE]) for lead in leads] if len(leads) > 1 else []
 
     def _placed(self, change: FibrillationFound | FastChange) -> tuple[int, bool, int]:
         """Return where a change was sure, whether something begins, and since when."""

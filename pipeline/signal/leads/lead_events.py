@@ -1,0 +1,55 @@
+"""What each of several leads shows by itself, in the source's own samples. Pure in memory."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.signal.filters import Resampling
+from pipeline.signal.lead import LeadStep
+from pipeline.signal.quality import LeadChange, Reason
+from pipeline.signal.segment import LeadFibrillation
+
+
+def lead_events(
+    steps: Sequence[LeadStep],
+    were: Sequence[int],
+    states: NDArray[np.uint8],
+    first: int,
+    origin: int,
+    rate: Resampling,
+) -> tuple[list[LeadChange], list[LeadFibrillation], NDArray[np.int64]]:
+    """List what each lead shows by itself, as a `pipeline.signal.segment.Segment` has it.
+
+    Args:
+        steps: of each lead; positions count from ``origin``.
+        were: the state of each before ``states``.
+        states: uint8[leads, n], of `Reason`.
+        first: position of states[:, 0] in the 360 Hz stream.
+        origin: position of the segment's start in it.
+        rate: of the stream.
+    """
+    quality: list[LeadChange] = []
+    for lead, (step, before, its) in enumerate(zip(steps, were, states, strict=True)):
+        if step.wrong or before:
+            at = np.flatnonzero(np.diff(its, prepend=np.uint8(before)))
+            samples = rate.to_source(at + first).tolist()
+            quality += [
+                LeadChange(sample, lead, Reason(reason))
+                for sample, reason in zip(samples, its[at].tolist(), strict=True)
+            ]
+    fibrillation = [
+        LeadFibrillation(int(sample), lead, change.active)
+        for lead, step in enumerate(steps)
+        for change in step.fibrillation
+        for sample in rate.to_source(np.array([change.position + origin]))
+    ]
+    found = [
+        np.column_stack((np.full(len(step.found), lead), rate.to_source(step.found + origin)))
+        for lead, step in enumerate(steps)
+        if len(step.found)
+    ]
+    complexes = np.concatenate(found) if found else np.empty((0, 3), np.int64)
+    quality.sort(key=lambda change: change.sample)
+    fibrillation.sort(key=lambda change: change.sample)
+    return quality, fibrillation, complexes

@@ -91,6 +91,9 @@ def lines(reply: ControlReply, system: SystemReport) -> Iterator[Text | Table]:
     if not found:
         yield Text("system   well", "green")
     yield streams_table(reply.statuses) if reply.statuses else Text("streams  none")
+    several = [one for one in reply.statuses if one.lead_states and not one.ended]
+    for n, one in enumerate(several):
+        yield Text(("leads    " if n == 0 else " " * 9) + leads_text(one))
     alarms = [*system.alarms, *(alarm for one in reply.statuses for alarm in one.alarms)]
     for n, alarm in enumerate(alarms):
         yield Text(("alarms   " if n == 0 else " " * 9) + alarm_text(alarm))
@@ -145,6 +148,16 @@ def streams_table(statuses: Sequence[Status]) -> Table:
             "-" if p99 is None else f"{p99:.0f} ms",
         )
     return table
+
+
+def leads_text(status: Status) -> str:
+    """Return the state of each lead of a stream as one line."""
+    used = {status.lead_in_use: " (in use)"}
+    leads = (
+        f"{safe_text(name)} {safe_text(state)}{used.get(name, '')}"
+        for name, state in status.lead_states.items()
+    )
+    return f"{safe_text(status.stream)}: {', '.join(leads)}"
 
 
 def alarm_text(alarm: Alert) -> str:

@@ -110,6 +110,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Chunks that came though the source had no credit, and were not taken, since the hub began."""
     leads: list[str] = []
     """The names of all leads, ``lead`` the first."""
+    lead_states: dict[str, str] = {}
+    """The state of each of several leads in a word, by its name; empty where there is one."""
+    lead_in_use: str = ""
+    """The lead in which the beats are seen now, one of ``lead_states``."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):

@@ -94,12 +94,20 @@ class Organisation:
 
         An electrode that moves hides how alike beats are in its lead alone. NaN if few are known.
         """
-        known = [one for one in map(_median_likeness, self.state.leads) if not math.isnan(one)]
-        return max(known, default=math.nan)
+        known = [one[~np.isnan(one)] for one in self.likeness()]
+        return max(
+            (float(np.median(one)) for one in known if one.size >= _FEWEST), default=math.nan
+        )
+
+    def likeness(self) -> NDArray[np.float64]:
+        """Return the correlation of each beat with the one before, float64[leads, BEATS - 1].
+
+        NaN where one of the two is not known.
+        """
+        return np.stack([_likeness(of_lead) for of_lead in self.state.leads])
 
 
-def _median_likeness(of_lead: NDArray[np.float32]) -> float:
-    """Return the median correlation of a beat with the one before; NaN if few are known."""
+def _likeness(of_lead: NDArray[np.float32]) -> NDArray[np.float64]:
     shapes = of_lead.astype(np.float64)
     before = shapes[:-1, _LAG : _LAG + _COMPARED]
     shifted = sliding_window_view(shapes[1:], _COMPARED, axis=1)
@@ -108,10 +116,10 @@ def _median_likeness(of_lead: NDArray[np.float32]) -> float:
     powers = np.einsum("bln,bln->bl", shifted, shifted)
     powers *= np.einsum("bn,bn->b", before, before)[:, None]
     known = powers.min(axis=1) > 0.0
-    if np.count_nonzero(known) < _FEWEST:
-        return math.nan
+    likeness = np.full(len(before), np.nan)
     both = np.einsum("bln,bn->bl", shifted[known], before[known])
-    return float(np.median((both / np.sqrt(powers[known])).max(axis=1)))
+    likeness[known] = (both / np.sqrt(powers[known])).max(axis=1, initial=-1.0)
+    return likeness
 
 
 def _keep_time(intervals_s: Sequence[float]) -> bool:

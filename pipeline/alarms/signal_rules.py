@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from pipeline.alarms.atrial_fibrillation import AtrialAlarms
 from pipeline.alarms.kinds import SIGNAL_KINDS
+from pipeline.alarms.leads.beating import beating_to
 from pipeline.alarms.leads.watch import LeadWatch
-from pipeline.alarms.organisation import Organisation
+from pipeline.alarms.organisation import BEATS, Organisation
 from pipeline.alarms.rate_rules import RateChange, RateRules
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.signal_state import SignalAlarmsState
@@ -26,7 +27,7 @@ from pipeline.errors import SnapshotError
 from pipeline.schema.public import Alert
 from pipeline.scoring.beat import InLeads
 from pipeline.signal.quality import Reason
-from pipeline.signal.segment import FastRhythmChange, FibrillationChange, Segment
+from pipeline.signal.segment import FastRhythmChange, FibrillationChange
 
 WINDOW_DELAY_S: Final = 0.6
 """A beat is reported when its window is complete; only then is its absence certain."""
@@ -88,7 +89,7 @@ class SignalAlarms:
         where too little is known, or the waveform is no sequence of beats."""
         self._organisation = Organisation(state.organisation)
         self.leads = LeadWatch(leads, fs_hz, state.leads)
-        """What each of several leads shows by itself."""
+        """What each of several leads shows by itself; takes segments before these rules do."""
         self._several = len(leads) > 1
         if not len(leads) == len(self._organisation.state.leads) == self.atrial.leads:
             raise SnapshotError(f"state of other rules than those of {len(leads)} leads")
@@ -99,7 +100,8 @@ class SignalAlarms:
         state = self.state
         self.machine.state.epoch = epoch
         state.reason = Reason.OK
-        state.fibrillation = None
+        state.fibrillation = state.beating_to = None
+        state.beats_at.clear()
         state.qrs_at = state.still_from = state.seen_from = first_sample
         state.blind_from = state.changed_at = state.watched_to = first_sample
         state.fast_rhythm = state.interval_from = None
@@ -109,10 +111,6 @@ class SignalAlarms:
         self.leads.reset()
         return alerts
 
-    def take_leads(self, segment: Segment) -> None:
-        """Take in what a segment says of each of several leads, before its changes and beats."""
-        self.leads.take(segment.lead_quality, segment.lead_fibrillation, segment.complexes)
-
     def on_quality(self, sample: int, reason: Reason) -> list[Alert]:
         """Record that from ``sample`` on the signal is analysable (OK) or not."""
         if reason == self.state.reason:
@@ -121,11 +119,13 @@ class SignalAlarms:
         alerts = []
         if reason is Reason.GAP:
             self.state.fibrillation = None  # the detection of fibrillation starts over, too
+            self.state.beating_to = None
+            self.state.beats_at.clear()
             self.state.fast_rhythm = None
             self.state.may_be_fast = False
-        if before is not Reason.OK:
+        if before is not Reason.OK and self._says(before):
             now = "analysable again" if reason is Reason.OK else f"now {reason.text}"
-            alerts += self._end_technical(before, sample, now)
+            alerts += self.machine.end(_technical(before), sample, now)
         if Reason.OK in (before, reason):
             self.state.changed_at = sample
         if reason is not Reason.OK and self._says(reason):
@@ -143,9 +143,6 @@ class SignalAlarms:
         if reason.shows_waves and not before.shows_waves:
             alerts += self._fibrillates(sample)
         return alerts
-
-    def _end_technical(self, before: Reason, sample: int, now: str) -> list[Alert]:
-        return self.machine.end(_technical(before), sample, now) if self._says(before) else []
 
     def _says(self, reason: Reason) -> bool:
         """Return whether a state of the stream is an alarm: several leads say themselves: off."""
@@ -200,6 +197,9 @@ class SignalAlarms:
                 alerts += self.machine.end(kind, sample, "QRS seen again")
         interval_s = self._interval(sample, rr_s)
         self._organisation.take(window if leads is None else leads.windows)
+        if self._several:
+            self.state.beats_at.append(sample)
+            del self.state.beats_at[:-BEATS]
         if self.state.reason not in _BLIND and self.state.fast_rhythm is None:
             for rate in self._rates.on_qrs(sample, interval_s):
                 alerts += self._on_rate(sample, rate, known_at)
@@ -225,6 +225,7 @@ class SignalAlarms:
     def on_fibrillation(self, change: FibrillationChange) -> list[Alert]:
         """Record that the waveform begins or ceases to fibrillate."""
         self.state.fibrillation = change if change.active else None
+        self.state.beating_to = None
         self._rates.reset()  # detections within fibrillation are no beats
         self.atrial.reset()
         if change.active:
@@ -234,16 +235,23 @@ class SignalAlarms:
         return alerts + self._runs_too_fast(change.sample)
 
     def _fibrillates(self, sample: int) -> list[Alert]:
-        change = self.state.fibrillation
+        change, self.state.beating_to = self.state.fibrillation, None
         if change is None or not self.state.reason.shows_waves:
             return []
+        if self._several and not self.machine.present("ventricular_fibrillation"):
+            likeness = self._organisation.likeness()
+            others = self.leads.without_fibrillation(sample + 1)
+            until = beating_to(self.state.beats_at, likeness, others, self._fs_hz)
+            if until > sample:
+                self.state.beating_to = until
+                return []
         return self.machine.begin(
             "ventricular_fibrillation",
             sample,
             f"fibrillating waveform, {60 * change.hz:.0f} a minute, {change.mv:.1f} mV",
             begun_at=change.begun_at,
             values={"frequency_hz": round(change.hz, 2), "amplitude_mv": round(change.mv, 3)},
-            leads=self._said(sample),
+            leads=self._said(sample + 1),
         )
 
     def on_fast_rhythm(self, change: FastRhythmChange) -> list[Alert]:
@@ -297,6 +305,8 @@ class SignalAlarms:
         """Yield the conditions that time alone brings about: where each is sure, and its call."""
         for changed_at in self.state.leads.off_due:
             yield changed_at, partial(self._electrodes, changed_at)
+        if self.state.beating_to is not None:
+            yield self.state.beating_to, partial(self._fibrillates, self.state.beating_to)
         scattered = self.state.watched_to + self._samples(SCATTERED_S)
         never = f"within {SCATTERED_S:g} s never analysable for {WATCHED_S:g} s on end"
         watched = self.state.changed_at + self._samples(WATCHED_S)

@@ -40,6 +40,10 @@ class SignalAlarmsState(State):
     """The QRS that the next interval begins with; None where the signal was lost since."""
     atrial: AtrialState = field(default_factory=AtrialState.fresh)
     organisation: OrganisationState = field(default_factory=OrganisationState)
+    beats_at: list[int] = field(default_factory=list)
+    """The beats of ``organisation``, where there are several leads."""
+    beating_to: int | None = None
+    """Up to where a lead shows beats while another fibrillates."""
     leads: LeadWatchState = field(default_factory=LeadWatchState)
 
     @classmethod

@@ -195,7 +195,7 @@ class Stream:
         self.counters.duplicate_samples += segment.duplicate_samples
         cut_at = self._clock()
         alerts: list[Alert] = []
-        self._alarms.signal.take_leads(segment)
+        self._alarms.signal.leads.take(segment)
         events: list[QualityChange | FibrillationChange | FastRhythmChange] = [
             *segment.quality,
             *segment.fibrillation,

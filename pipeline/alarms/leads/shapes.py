@@ -64,8 +64,9 @@ class LeadShapes:
     def on_beat(self, beat: Beat, *, learns: bool) -> list[QrsShape]:
         """Return the shape of a beat in each lead, unknown where it cannot be analysed there.
 
-        In the lead that it is seen in that is the shape of its verdict; while the live score still
-        learns there, because the lead was chosen just now, what was learned here counts.
+        In the lead that it is seen in that is the shape of its verdict, unless it is more like what
+        was learned here: the live score has seen this lead only while it was in use, and may have
+        to learn it, or remember it from long ago.
 
         Args:
             beat: with its verdict, where it has one.
@@ -80,7 +81,8 @@ class LeadShapes:
         ]
         if beat.verdict is not None:
             its = beat.verdict.shape
-            if not math.isnan(its.likeness) or math.isnan(shapes[beat.lead].likeness):
+            here = shapes[beat.lead].likeness
+            if math.isnan(here) or its.likeness >= here:
                 shapes[beat.lead] = its
         usual = learns and shapes[beat.lead].likeness >= LOOKED_AT
         for lead, (window, usable) in enumerate(zip(beat.in_leads, beat.usable_in, strict=True)):

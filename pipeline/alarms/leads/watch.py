@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from pipeline.errors import SnapshotError
 from pipeline.schema.state import Shape, State, field
-from pipeline.signal.quality import LeadChange, Reason
-from pipeline.signal.segment import LeadFibrillation
+from pipeline.signal.quality import Reason
+from pipeline.signal.segment import Segment
 
 KEPT_S: Final = 30.0
 """So long the events are remembered: alarms ask for the latest seconds."""
@@ -102,26 +102,21 @@ class LeadWatch:
         state.rhythms.clear()
         state.off_due.clear()
 
-    def take(
-        self,
-        quality: Iterable[LeadChange],
-        fibrillation: Iterable[LeadFibrillation],
-        complexes: NDArray[np.int64],
-    ) -> None:
+    def take(self, segment: Segment) -> None:
         """Take in what a segment says of each lead, before the rules run over its time."""
         state = self.state
-        for sample, lead, reason in quality:
+        for sample, lead, reason in segment.lead_quality:
             off = Reason.LEAD_OFF in (reason, self._reason(lead))
             if off and sample not in state.off_due:
                 state.off_due.append(sample)
             state.changes.append((sample, lead, int(reason)))
             if reason is Reason.GAP:  # the detection of fibrillation starts over, too
                 state.rhythms.append((sample, lead, _QUIET))
-        for change in fibrillation:
+        for change in segment.lead_fibrillation:
             state.rhythms.append((change.sample, change.lead, int(change.active)))
         state.rhythms.sort()
-        if len(complexes):
-            state.complexes = np.concatenate((state.complexes, complexes))
+        if len(segment.complexes):
+            state.complexes = np.concatenate((state.complexes, segment.complexes))
 
     def forget_before(self, position: int) -> None:
         """Forget what happened so long before ``position`` that no rule asks for it."""
@@ -140,6 +135,12 @@ class LeadWatch:
     def reasons(self, upto: int) -> list[Reason]:
         """Return the state that each lead is in at the sample before ``upto``."""
         return [Reason(value) for value in _at(self.state.reasons, self.state.changes, upto)]
+
+    def without_fibrillation(self, upto: int) -> list[int]:
+        """Return the leads that can be analysed just before ``upto``, and do not fibrillate."""
+        fibrillating = _at(self.state.fibrillating, self.state.rhythms, upto)
+        reasons = self.reasons(upto)
+        return [k for k, f in enumerate(fibrillating) if not f and reasons[k] is Reason.OK]
 
     def words(self, upto: int, since: int) -> dict[str, str] | None:
         """Return what each lead showed just before ``upto``, by name; None for one lead.

@@ -54,7 +54,7 @@ def test_other_lead_knows_its_usual_qrs_from_the_one_in_use() -> None:
     shapes = learned()
     assert shapes.on_beat(beat(9000, CONDUCTED), learns=True)[1].likeness > 0.99
     first, second = shapes.on_beat(beat(9500, VENTRICULAR), learns=False)
-    assert first.likeness == 0.99
+    assert first.likeness >= 0.99
     assert second.unusual
     assert second.widening > 1.5
 
@@ -72,10 +72,11 @@ def test_nothing_is_learned_of_what_is_unusual_or_not_seen() -> None:
         assert shapes.state.learned[1] == 0
 
 
-def test_lead_that_was_chosen_just_now_keeps_what_was_learned_here() -> None:
-    """The live score learns it first: until then this is its shape."""
+@pytest.mark.parametrize("likeness", [math.nan, 0.6], ids=["not known", "of long ago"])
+def test_lead_that_was_chosen_just_now_keeps_what_was_learned_here(likeness: float) -> None:
+    """The live score has seen it only while it was in use; what is usual may have changed since."""
     shapes = learned()
-    moved = beat(9000, CONDUCTED, likeness=math.nan)
+    moved = beat(9000, CONDUCTED, likeness)
     moved.lead = 1
     assert shapes.on_beat(moved, learns=True)[1].likeness > 0.99
 

@@ -65,6 +65,18 @@ def lead_choice(header: RecordHeader, lead: str | int | None = None) -> LeadChoi
     )
 
 
+def lead_names(header: RecordHeader) -> list[str]:
+    """Return the names of all signals, of which no two are alike: ECG, ECG-2, ECG-3."""
+    found: list[str] = []
+    for signal in header.signals:
+        number, unique = 1, signal.name
+        while unique in found:
+            number += 1
+            unique = f"{signal.name[:60]}-{number}"
+        found.append(unique)
+    return found
+
+
 def ecg_leads(header: RecordHeader) -> list[int]:
     """Return the indices of all signals that may be ECG: in voltage, and not named otherwise."""
     return [i for i in range(len(header.signals)) if lead_kind(header, i) in (ECG, "")]
@@ -136,6 +148,9 @@ def _find(header: RecordHeader, lead: str | int) -> int | None:
     """Return the index of the lead of that name or number, or None."""
     folded = [plain_name(signal.name) for signal in header.signals]
     if isinstance(lead, str):
+        exact = [name.upper() for name in lead_names(header)]
+        if lead.strip().upper() in exact:
+            return exact.index(lead.strip().upper())
         if plain_name(lead) in folded:
             return folded.index(plain_name(lead))
         if not (lead.isascii() and lead.isdigit() and len(lead) < 4):

@@ -31,7 +31,7 @@ from replay.lead_sets.choice import lead_choices
 from replay.lead_sets.derived import Compared, derived_leads
 from replay.lead_sets.frames import piece_frames, wfdb_library
 from replay.lead_sets.reading import LeadReader, LeadsReader
-from replay.leads import MV_PER_UNIT, choose_lead, stream_name
+from replay.leads import MV_PER_UNIT, choose_lead, lead_names, stream_name
 from replay.pacing import Pacer, wait_s
 from replay.source import SourceInfo
 
@@ -40,18 +40,6 @@ _LOOKED_THROUGH_S: Final = 120.0
 
 _LOOKED_THROUGH: Final = 2**24
 """and not more samples of all leads together: 64 MiB."""
-
-
-def unique_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return names of leads of which no two are alike: ECG, ECG-2, ECG-3."""
-    found: list[str] = []
-    for name in names:
-        number, unique = 1, name
-        while unique in found:
-            number += 1
-            unique = f"{name[:60]}-{number}"
-        found.append(unique)
-    return tuple(found)
 
 
 def _info(header: RecordHeader, indices: Sequence[int]) -> SourceInfo:
@@ -69,10 +57,12 @@ def _info(header: RecordHeader, indices: Sequence[int]) -> SourceInfo:
             f"record {quoted(header.path)}: {len(indices)} leads; {MOST_LEADS} at most are taken"
         )
     per_frame = max(header.signals[index].samples_per_frame for index in indices)
+    # One alone is called what the header calls it.
+    names = lead_names(header) if len(indices) > 1 else [signal.name for signal in header.signals]
     return SourceInfo(
         stream=stream_name(header.path),
         fs_hz=header.frame_rate_hz * per_frame,
-        leads=unique_names([header.signals[index].name for index in indices]),
+        leads=tuple(names[index] for index in indices),
         total_samples=header.frames * per_frame,
     )
 
@@ -136,10 +126,11 @@ def derived_in(header: RecordHeader, indices: Sequence[int]) -> dict[int, str]:
             samples if flags is None else np.where(flags > 0, np.float32(np.nan), samples)
         )
     known = np.concatenate(pieces, axis=1)
-    compared = [
-        Compared(signal.name, lead, MV_PER_UNIT.get(signal.units.lower(), 1.0) / abs(signal.gain))
-        for signal, lead in zip((header.signals[i] for i in alike), known, strict=True)
-    ]
+    names, compared = lead_names(header), []
+    for index, lead in zip(alike, known, strict=True):
+        signal = header.signals[index]
+        step_mv = MV_PER_UNIT.get(signal.units.lower(), 1.0) / abs(signal.gain)
+        compared.append(Compared(names[index], lead, step_mv))
     return {places[at]: what for at, what in derived_leads(compared, rate_hz).items()}
 
 

@@ -67,7 +67,7 @@ def scan_records(
                 info.fs_hz,
                 scorer,
                 config,
-                leads=len(info.leads),
+                leads=info.leads,
                 settings=settings,
             )
             notes = []

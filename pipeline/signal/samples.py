@@ -1,7 +1,7 @@
 """Consecutive samples of one stream, of one lead or several, on their way to the segmenter."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,13 +47,6 @@ class SampleBlock(State):
     def end(self) -> int:
         """Index one past the last sample."""
         return self.first_sample + self.n
-
-    def first_lead(self) -> Self:
-        """Return the first of several leads as a block of one."""
-        flags = None if self.flags is None else self.flags[0]
-        return type(self)(
-            self.first_sample, self.samples[0], flags, self.epoch, self.stamp_s, self.arrived_at
-        )
 
 
 def in_blocks(samples: NDArray[np.float32], length: int) -> Iterator[SampleBlock]:

@@ -8,10 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.constants import MOST_LEADS
+from pipeline.constants import MOST_LEADS, SAMPLING_RATE_LIMITS_HZ
 from pipeline.errors import LeadError
 from replay.headers import RecordHeader, quoted
-from replay.leads import choose_lead, ecg_leads, enumerated, lead_choice, lead_kind, preference
+from replay.leads import (
+    choose_lead,
+    ecg_leads,
+    enumerated,
+    lead_choice,
+    lead_kind,
+    lead_names,
+    preference,
+)
 from replay.signal_names import ECG
 
 DEFAULT_LEADS: Final = 1
@@ -73,7 +81,7 @@ def lead_choices(
 
 def _default(header: RecordHeader, derived: Derived, most: int) -> LeadChoices:
     candidates = ecg_leads(header)
-    named = [i for i in candidates if lead_kind(header, i) == ECG]
+    named = _named_ecg(header, candidates)
     if most == 1 or len(named) < 2:
         one = lead_choice(header)
         return LeadChoices((one.index,), one.why)
@@ -100,9 +108,19 @@ def _default(header: RecordHeader, derived: Derived, most: int) -> LeadChoices:
 def _all_ecg(header: RecordHeader) -> list[int]:
     """Return every signal named like an ECG, or where there is none all that may be one."""
     candidates = ecg_leads(header)
-    named = [i for i in candidates if lead_kind(header, i) == ECG]
+    named = _named_ecg(header, candidates)
     found = sorted(named or candidates, key=lambda i: preference(header, i))
     return found or [choose_lead(header)]  # which says that there is none
+
+
+def _named_ecg(header: RecordHeader, candidates: Sequence[int]) -> list[int]:
+    """Return the signals named like an ECG, of a rate that can be used."""
+    low, high = SAMPLING_RATE_LIMITS_HZ
+    return [
+        i
+        for i in candidates
+        if lead_kind(header, i) == ECG and low <= header.lead_rate_hz(i) <= high
+    ]
 
 
 def _has(header: RecordHeader, name: str) -> bool:
@@ -128,4 +146,5 @@ def _asked(header: RecordHeader, asked: str) -> list[int]:
 
 
 def _names(header: RecordHeader, indices: Sequence[int]) -> str:
-    return enumerated([quoted(header.signals[i].name) for i in indices])
+    names = lead_names(header)
+    return enumerated([quoted(names[i]) for i in indices])

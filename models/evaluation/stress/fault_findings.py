@@ -33,7 +33,7 @@ SETTLED_S: Final = 10.0
 windows may be cut off."""
 
 BEAT_ARRAYS: Final = (
-    "r_samples", "samples", "ready_samples", "rr_s", "windows", "spans_mv", "reasons",
+    "r_samples", "samples", "ready_samples", "rr_s", "windows", "spans_mv", "reasons", "leads",
 )  # fmt: skip
 """The arrays of a `Segment` that have one row a beat."""
 
@@ -96,7 +96,9 @@ def run_segmenter(
         fast_rhythm=[change for part in parts for change in part.fast_rhythm],
         gap_samples=sum(part.gap_samples for part in parts),
         duplicate_samples=sum(part.duplicate_samples for part in parts),
-        strip=np.concatenate([part.strip for part in parts]),
+        windows_of=np.concatenate([part.windows_of for part in parts], axis=1),
+        reasons_of=np.concatenate([part.reasons_of for part in parts], axis=1),
+        strips=np.concatenate([part.strips for part in parts], axis=1),
         strip_first=parts[0].strip_first,
     )
 

@@ -48,6 +48,26 @@ def test_leads_of_a_stream_outlast_its_hub(tmp_path: Path) -> None:
         assert third.hub._streams.sessions["s"].stream.counters.samples == 720
 
 
+def test_leads_that_wait_for_samples_before_them_are_part_of_the_state(tmp_path: Path) -> None:
+    """A snapshot holds them side by side, with their flags; what was missing may still come."""
+    late = np.arange(3 * 90, dtype=np.float32).reshape(3, 90)
+    flags = (late % 2).astype(np.uint8)
+    log = tmp_path / "log"
+    one = HubByHand(log)
+    source = one.connect("ingest")
+    one.accepted(source, of_leads(1, LEADS))
+    ahead = chunk(2, late, first_sample=450, flags=flags, lead="II", leads=LEADS)
+    assert one.accepted(source, ahead).next_sample == 360
+    one.closed()
+    with hub_by_hand(log) as again:
+        [held] = again.hub._streams.sessions["s"].stream.state.reorder.held
+        np.testing.assert_array_equal(held.samples, late)
+        assert held.flags is not None
+        np.testing.assert_array_equal(held.flags, flags)
+        missing = chunk(3, np.zeros((3, 90)), first_sample=360, lead="II", leads=LEADS)
+        assert again.accepted(again.connect("ingest"), missing).next_sample == 540
+
+
 @pytest.mark.parametrize(
     "names",
     [["II", "V1"], ["II", "V5", "V1"], ["II", "V1", "V6"], ["II", "V1", "V5", "V6"], ["II"]],
@@ -110,7 +130,7 @@ def test_a_new_source_of_a_silent_stream_may_have_other_leads(tmp_path: Path) ->
 
 
 def test_a_state_with_leads_that_no_stream_has_is_refused(tmp_path: Path) -> None:
-    """A damaged log begins that stream anew, whatever its bytes say."""
+    """A damaged log loses that stream alone, whatever its bytes say."""
     with hub_by_hand(tmp_path / "log") as one:
         one.accepted(one.connect("ingest"), of_leads(1, LEADS))
         streams = one.hub._streams

@@ -26,20 +26,6 @@ def test_a_signal_of_several_leads_is_cut_along_its_time() -> None:
     np.testing.assert_array_equal(np.concatenate([b.samples for b in blocks], axis=1), signal)
 
 
-def test_the_first_of_several_leads_is_a_block_of_one() -> None:
-    """Its flags, epoch and stamps go with it."""
-    samples = np.arange(6, dtype=np.float32).reshape(2, 3)
-    flags = samples.astype(np.uint8)
-    several = SampleBlock(7, samples, flags, epoch=2, stamp_s=3.0, arrived_at=4.0)
-
-    one = several.first_lead()
-
-    np.testing.assert_array_equal(one.samples, [0.0, 1.0, 2.0])
-    assert one.flags is not None
-    np.testing.assert_array_equal(one.flags, [0, 1, 2])
-    assert (one.first_sample, one.epoch, one.stamp_s, one.arrived_at) == (7, 2, 3.0, 4.0)
-
-
 def test_leads_of_different_lengths_are_refused() -> None:
     """Signals side by side begin and end together."""
     leads = [np.zeros(5, np.float32), np.zeros(4, np.float32)]

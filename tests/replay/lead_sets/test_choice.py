@@ -135,3 +135,16 @@ def test_a_signal_may_have_a_comma_or_all_for_a_name(tmp_path: Path) -> None:
     record = header(tmp_path, "II,V1", "II", "V1", "all")
     assert lead_choices(record, "II,V1").indices == (0,)
     assert lead_choices(record, "all").indices == (3,)
+
+
+def test_a_lead_of_a_rate_that_cannot_be_used_does_not_stop_the_others(tmp_path: Path) -> None:
+    """A trend beside the leads is not taken with them; by name it is refused for its rate."""
+    lines = ["r 3 10 10"]
+    lines += [f"r.dat 16{per_frame} 200/mV 16 0 0 0 0 {name}" for per_frame, name in (
+        ("x36", "II"), ("", "ECG trend"), ("x36", "V1"),
+    )]  # fmt: skip
+    (tmp_path / "r.hea").write_text("\n".join(lines) + "\n")
+    (tmp_path / "r.dat").write_bytes(bytes(20 * 73))
+    record = load_header(tmp_path / "r.hea")
+    assert lead_choices(record, most=3).indices == (0, 2)
+    assert lead_choices(record, "all").indices == (0, 2)

@@ -1,10 +1,18 @@
 """Leads that repeat others are recognised by their samples, and by nothing else."""
 
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from replay.headers import load_header
+from replay.lead_sets.choice import lead_choices
 from replay.lead_sets.derived import Compared, derived_leads
+from replay.lead_sets.dipole import LEAD_VECTORS
+from replay.records import derived_in, read_leads
+from replay.synthetic import PatientConfig, SyntheticPatient
 
 FS = 250
 STEP_MV = 0.005
@@ -89,3 +97,28 @@ def test_nothing_is_compared_of_no_signal() -> None:
     """A record shorter than a second."""
     assert derived_leads([lead("A", LIMB_2[:10]), lead("B", LIMB_2[:10])], FS) == {}
     assert derived_leads([], FS) == {}
+
+
+def test_a_standard_ecg_has_eight_views(tmp_path: Path) -> None:
+    """Of a record of twelve leads, quiet and rounded, begun with all electrodes off."""
+    patient = SyntheticPatient(PatientConfig(leads=tuple(LEAD_VECTORS), noise=0.0, ectopic=0.1))
+    mv = patient.generate(20 * 360).samples
+    mv[:, : 5 * 360] = 0.0
+    np.rint(mv.T * 200).astype("<i2").tofile(tmp_path / "r.dat")
+    lines = [f"r 12 360 {20 * 360}"]
+    lines += [f"r.dat 16 200/mV 16 0 0 0 0 {name}" for name in LEAD_VECTORS]
+    (tmp_path / "r.hea").write_text("\n".join(lines) + "\n")
+    header = load_header(tmp_path / "r.hea")
+
+    found = derived_in(header, range(12))
+    default = lead_choices(header, most=3, derived=partial(derived_in, header))
+
+    assert found == {
+        2: "III is II − I",
+        3: "aVR is −I/2 − II/2",
+        4: "aVL is I − II/2",
+        5: "aVF is II − I/2",
+    }
+    assert [header.signals[i].name for i in default.indices] == ["II", "I", "V1"]
+    assert "III is II − I: it adds no view" in default.why
+    assert read_leads(tmp_path / "r.hea", "all")[0].leads[:3] == ("II", "I", "III")

@@ -136,10 +136,16 @@ def test_blocks_of_twelve_leads_fit_into_a_chunk(tmp_path: Path) -> None:
         RecordSource(path, leads=range(13), speed=None)
 
 
-def test_leads_of_one_name_are_told_apart(tmp_path: Path) -> None:
-    """The wire has no two leads alike; a record may."""
+def test_leads_of_one_name_get_names_that_differ(tmp_path: Path) -> None:
+    """The wire has no two leads alike; a record may. They are asked for by the names they get."""
     path = record(tmp_path, [("ECG", "16")] * 3, [wave(1, s) for s in range(3)])
     assert read_leads(path, "all")[0].leads == ("ECG", "ECG-2", "ECG-3")
+    info, samples = read_leads(path, "ECG-3,ecg-2")
+    assert info.leads == ("ECG-3", "ECG-2")
+    np.testing.assert_array_equal(samples, read_leads(path, [2, 1])[1])
+    info, sample = read_lead(path, "ECG-2")
+    assert info.lead == "ECG"
+    np.testing.assert_array_equal(sample, samples[1])
 
 
 def test_one_lead_is_read_without_a_second_axis(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.signal.kernels import spikes
-from pipeline.signal.lead_state import TAIL_SAMPLES, LeadState
+from pipeline.signal.leads.lead_state import TAIL_SAMPLES, LeadState
 from pipeline.signal.workspace import LeadWorkspace
 
 

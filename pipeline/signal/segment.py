@@ -19,6 +19,10 @@ FLAT_WINDOW_MV: Final = 0.02
 """A window that spans less is no beat: it becomes zeros instead of amplified noise."""
 
 
+_AXES: Final = {"windows_of": 1, "reasons_of": 1}
+"""Of beats, in arrays that have another first."""
+
+
 class FibrillationChange(NamedTuple):
     """Ventricular fibrillation or flutter begins or ends; see `pipeline.signal.fibrillation`."""
 
@@ -51,6 +55,21 @@ class LeadFibrillation(NamedTuple):
     """Where that was sure, in the source's own rate."""
     lead: int
     active: bool
+
+
+class BeatArrays(NamedTuple):
+    """The arrays of beats of a `Segment`, which says what they hold."""
+
+    r_samples: NDArray[np.int64]
+    samples: NDArray[np.int64]
+    ready_samples: NDArray[np.int64]
+    rr_s: NDArray[np.float64]
+    windows: NDArray[np.float32]
+    spans_mv: NDArray[np.float32]
+    reasons: NDArray[np.uint8]
+    leads: NDArray[np.uint8]
+    windows_of: NDArray[np.float32]
+    reasons_of: NDArray[np.uint8]
 
 
 @dataclass(slots=True)
@@ -130,21 +149,18 @@ def joined(pushes: Iterable[Segment], most: int) -> Segment:
         strips[:, begin:end] = part.strips
         part.strips = strips[:, begin:end]
         parts.append(part)
+    beats = {
+        name: np.concatenate([getattr(part, name) for part in parts], axis=_AXES.get(name, 0))
+        for name in BeatArrays._fields
+    }
     return Segment(
-        np.concatenate([part.r_samples for part in parts]),
-        np.concatenate([part.samples for part in parts]),
-        np.concatenate([part.ready_samples for part in parts]),
-        np.concatenate([part.rr_s for part in parts]),
-        np.concatenate([part.windows for part in parts]),
-        np.concatenate([part.spans_mv for part in parts]),
-        np.concatenate([part.reasons for part in parts]),
-        np.concatenate([part.leads for part in parts]),
-        np.concatenate([part.windows_of for part in parts], axis=1),
-        np.concatenate([part.reasons_of for part in parts], axis=1),
-        [change for part in parts for change in part.quality],
-        [change for part in parts for change in part.fibrillation],
-        strips[:, :end],
-        parts[0].strip_first,
+        **beats,
+        quality=[change for part in parts for change in part.quality],
+        fibrillation=[change for part in parts for change in part.fibrillation],
+        strips=strips[:, :end],
+        strip_first=parts[0].strip_first,
+        gap_samples=sum(part.gap_samples for part in parts),
+        duplicate_samples=sum(part.duplicate_samples for part in parts),
         fast_rhythm=[change for part in parts for change in part.fast_rhythm],
         lead_quality=[change for part in parts for change in part.lead_quality],
         lead_fibrillation=[change for part in parts for change in part.lead_fibrillation],
@@ -152,34 +168,19 @@ def joined(pushes: Iterable[Segment], most: int) -> Segment:
     )
 
 
-BeatArrays = tuple[
-    NDArray[np.int64],
-    NDArray[np.int64],
-    NDArray[np.int64],
-    NDArray[np.float64],
-    NDArray[np.float32],
-    NDArray[np.float32],
-    NDArray[np.uint8],
-    NDArray[np.uint8],
-    NDArray[np.float32],
-    NDArray[np.uint8],
-]
-"""The arrays of beats of a `Segment`, in its order."""
-
-
 def no_beats(leads: int) -> BeatArrays:
     """Return the arrays of no beat in so many leads."""
-    return (
-        np.empty(0, np.int64),
-        np.empty(0, np.int64),
-        np.empty(0, np.int64),
-        np.empty(0, np.float64),
-        np.empty((0, WINDOW_SAMPLES), np.float32),
-        np.empty(0, np.float32),
-        np.empty(0, np.uint8),
-        np.empty(0, np.uint8),
-        np.empty((leads, 0, WINDOW_SAMPLES), np.float32),
-        np.empty((leads, 0), np.uint8),
+    return BeatArrays(
+        r_samples=np.empty(0, np.int64),
+        samples=np.empty(0, np.int64),
+        ready_samples=np.empty(0, np.int64),
+        rr_s=np.empty(0, np.float64),
+        windows=np.empty((0, WINDOW_SAMPLES), np.float32),
+        spans_mv=np.empty(0, np.float32),
+        reasons=np.empty(0, np.uint8),
+        leads=np.empty(0, np.uint8),
+        windows_of=np.empty((leads, 0, WINDOW_SAMPLES), np.float32),
+        reasons_of=np.empty((leads, 0), np.uint8),
     )
 
 
@@ -220,6 +221,45 @@ def cut(
     every_reason = np.full(r.size, Reason.INCOMPLETE, dtype=np.uint8)
     every[complete], every_span[complete], every_reason[complete] = whole, spans, reasons
     return every, every_span, every_reason
+
+
+class Views(NamedTuple):
+    """The windows of beats, each in the lead where it is seen, and all of them in every lead.
+
+    The fields are those of a `Segment`.
+    """
+
+    windows: NDArray[np.float32]
+    spans_mv: NDArray[np.float32]
+    reasons: NDArray[np.uint8]
+    leads: NDArray[np.uint8]
+    windows_of: NDArray[np.float32]
+    reasons_of: NDArray[np.uint8]
+
+
+def cut_leads(r: NDArray[np.int64], chosen: NDArray[np.int64], stretches: list[Stretch]) -> Views:
+    """Cut the windows of beats in every lead.
+
+    A beat whose window cannot be analysed in the chosen lead is seen in the first other lead
+    where it can.
+
+    Args:
+        r: int64[b, leads]: R peak in each lead.
+        chosen: int64[b]: the lead to see each in.
+        stretches: of each lead.
+    """
+    leads = chosen.astype(np.uint8)
+    parts = [cut(r[:, k], part) for k, part in enumerate(stretches)]
+    if len(parts) == 1:
+        windows_in, spans_in, reasons_in = parts[0]
+        whole, reasons_of = windows_in[np.newaxis], reasons_in[np.newaxis]
+        return Views(windows_in, spans_in, reasons_in, leads, whole, reasons_of)
+    windows_of, spans_of, reasons_of = (np.stack(rows) for rows in zip(*parts, strict=True))
+    rows, usable = np.arange(len(r)), reasons_of == Reason.OK
+    elsewhere = ~usable[leads, rows] & usable.any(axis=0)
+    leads[elsewhere] = usable.argmax(axis=0)[elsewhere]
+    at = leads, rows
+    return Views(windows_of[at], spans_of[at], reasons_of[at], leads, windows_of, reasons_of)
 
 
 def cut_windows(

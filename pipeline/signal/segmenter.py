@@ -20,16 +20,17 @@ from pipeline.constants import (
     WINDOW_AFTER_R,
 )
 from pipeline.signal import quality
-from pipeline.signal.agreement import Agreement
 from pipeline.signal.fast_rhythm import Change as FastChange
 from pipeline.signal.fibrillation import Change as FibrillationFound
 from pipeline.signal.filters import BAND, filter_bank, resampling
 from pipeline.signal.kernels import sampling, slots, spikes
-from pipeline.signal.lead import FILL_SECONDS, Lead, LeadStep
-from pipeline.signal.lead_state import NONE, TAIL_SAMPLES, LeadState
+from pipeline.signal.leads.agreement import Agreement
+from pipeline.signal.leads.lead import FILL_SECONDS, Lead, LeadStep
 from pipeline.signal.leads.lead_events import lead_events
-from pipeline.signal.quality import BEST_FIRST, LeadChange, QualityChange, Reason
-from pipeline.signal.rhythm_agreement import BEATS_ON_S, RhythmAgreement
+from pipeline.signal.leads.lead_state import NONE, TAIL_SAMPLES, LeadState
+from pipeline.signal.leads.patient_quality import changes_of, patient_states
+from pipeline.signal.leads.rhythm_agreement import BEATS_ON_S, RhythmAgreement
+from pipeline.signal.quality import LeadChange, QualityChange, Reason
 from pipeline.signal.samples import SampleBlock, admit
 from pipeline.signal.segment import (
     BeatArrays,
@@ -37,7 +38,7 @@ from pipeline.signal.segment import (
     FibrillationChange,
     Segment,
     Stretch,
-    cut,
+    cut_leads,
     fill,
     joined,
     no_beats,
@@ -51,7 +52,6 @@ from pipeline.signal.segmenter_state import (
     LEAD,
     ORIGIN,
     PENDING,
-    RUN,
     STATE,
     SURE,
     R,
@@ -69,9 +69,6 @@ the detector is behind."""
 
 _EDGE: Final = 5
 """An R peak nearer to the end than so many samples is none: the signal was not seen to turn."""
-
-_RANK: Final = np.argsort([*BEST_FIRST, *set(Reason).difference(BEST_FIRST)]).astype(np.uint8)
-"""Place of each `Reason` in the order of `BEST_FIRST`."""
 
 
 class Segmenter:
@@ -209,7 +206,10 @@ class Segmenter:
         sampled = [lead.sampled(*rows) for lead, *rows in zip(self._leads, x, marks, strict=True)]
         n = sampled[0][0].size
         if not n:
-            return Segment(*self._no_beats, [], [], np.empty((len(x), 0), np.float32), first)
+            nothing = np.empty((len(x), 0), np.float32)
+            return Segment(
+                *self._no_beats, quality=[], fibrillation=[], strips=nothing, strip_first=first
+            )
         new = n if end is None else end - done
         work = self._workspaces.of(n)
         were = self._lead_states()
@@ -230,62 +230,39 @@ class Segmenter:
                 closed=closed,
             )  # fmt: skip
         # 3.
-        wrong = any(step.wrong for step in steps)
-        was = counters[STATE]
-        states = self._patient_states(work, wrong=wrong)
+        was, wrong = counters[STATE], [step.wrong for step in steps]
+        states = patient_states(state, work, wrong)
         # 4.
         emitted = self._emit(found, work, last, closed=closed)
         # 5.
-        changes = self._changes(was, states[:new], first) if wrong or was else []
-        rhythms = self._rhythm_changes(steps, found)
-        of_leads = (
-            lead_events(steps, were, work.states[:, :new], first, origin, self._rate)
-            if were
-            else ()
-        )
+        changes = changes_of(was, states[:new], first, self._rate) if all(wrong) or was else []
+        rhythms = self._rhythm_changes(steps, found, last)
+        of_leads = lead_events(steps, were, work.states[:, :new], first, origin, self._rate)
         strip = work.filtered[:, TAIL_SAMPLES : TAIL_SAMPLES + new].copy()
-        if wrong:
+        if any(wrong):
             strip[work.masks[:, TAIL_SAMPLES : TAIL_SAMPLES + new] != 0] = np.nan
         counters[DONE] = done + n
         state.tail_runs[:] = work.runs.latest
         return Segment(
-            *emitted, changes, rhythms[0], strip, first, 0, 0, rhythms[1], *of_leads
+            *emitted, quality=changes, fibrillation=rhythms[0], strips=strip, strip_first=first,
+            fast_rhythm=rhythms[1], lead_quality=of_leads[0], lead_fibrillation=of_leads[1],
+            complexes=of_leads[2],
         )  # fmt: skip
 
-    def _patient_states(self, work: Workspace, *, wrong: bool) -> NDArray[np.uint8]:
-        """Return the patient's state from each new sample on, and number the runs of signal."""
-        counters = self.state.counters
-        work.runs.before[:] = self.state.tail_runs
-        before = counters[STATE]
-        if not wrong and before == Reason.OK:
-            work.runs.new[:] = counters[RUN] & 255
-            return work.leads[0].states
-        states = work.leads[0].states
-        if len(work.leads) > 1:
-            best = _RANK[work.states].argmin(axis=0)
-            states = work.states[best, np.arange(work.n)]
-        shows = np.concatenate((np.array([before], dtype=np.uint8), states))
-        shows = (shows == Reason.OK) | (shows == Reason.OVERLAID)
-        runs = counters[RUN] + np.cumsum(shows[1:] != shows[:-1])
-        work.runs.new[:] = runs & 255
-        counters[[STATE, RUN]] = states[-1], runs[-1]
-        return states
-
     def _rhythm_changes(
-        self, steps: list[LeadStep], beats: NDArray[np.int64]
+        self, steps: list[LeadStep], beats: NDArray[np.int64], last: int
     ) -> tuple[list[FibrillationChange], list[FastRhythmChange]]:
         """List where fibrillation and rhythms too fast for single beats begin and end."""
         fibrillation, fast = steps[0].fibrillation, steps[0].fast_rhythm
         if len(steps) > 1:
             chosen = [(int(row[SURE]), int(row[LEAD])) for row in beats]
-            done = int(self.state.counters[DONE])
             fibrillation, fast = self._rhythms.push(
                 [[*step.fibrillation, *step.fast_rhythm] for step in steps],
                 steps[0].measured_at,
                 self.state.agreement.shown,
                 chosen,
             )
-            self._agreement.forget_before(done - round(2 * BEATS_ON_S * SAMPLING_RATE_HZ))
+            self._agreement.forget_before(last + 1 - round(2 * BEATS_ON_S * SAMPLING_RATE_HZ))
         return (
             [FibrillationChange(*self._placed(one), one.hz, one.mv) for one in fibrillation],
             [FastRhythmChange(*self._placed(one), one.bpm, one.sure) for one in fast],
@@ -307,17 +284,6 @@ class Segmenter:
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Sanitise samples of one lead and convert their rate, for trainings: `Lead.sampled`."""
         return self._leads[0].sampled(x, marks)
-
-    def _changes(
-        self, before: np.int64, states: NDArray[np.uint8], first: int
-    ) -> list[QualityChange]:
-        """List where the stream's state changed; ``first`` is the position of states[0]."""
-        at = np.flatnonzero(np.diff(states, prepend=np.uint8(before)))
-        samples = self._rate.to_source(at + first)
-        return [
-            QualityChange(int(sample), Reason(int(state)))
-            for sample, state in zip(samples, states[at], strict=True)
-        ]
 
     def _emit(
         self, found: NDArray[np.int64], work: Workspace, last: int, *, closed: bool
@@ -348,45 +314,16 @@ class Segmenter:
         r_samples = r + counters[ORIGIN]
         ends[:b] += WINDOW_AFTER_R - 1 - reach
         needed = np.maximum(ends[:b], waiting[:b, SURE]) + counters[ORIGIN]
-        return (
+        stretches = [
+            Stretch(begin, last, *rows) for rows in zip(work.filtered, work.masks, strict=True)
+        ]
+        return BeatArrays(
             r_samples,
             self._rate.to_source(r_samples),
             np.minimum(self._rate.needed(needed), counters[EXPECTED] - 1),
             self._intervals(r_samples, work.runs.whole[r - begin]),
-            *self._cut(waiting[:b], work, begin, last),
+            *cut_leads(waiting[:b, FIRST_R:], waiting[:b, LEAD], stretches),
         )
-
-    def _cut(
-        self, beats: NDArray[np.int64], work: Workspace, begin: int, last: int
-    ) -> tuple[
-        NDArray[np.float32],
-        NDArray[np.float32],
-        NDArray[np.uint8],
-        NDArray[np.uint8],
-        NDArray[np.float32],
-        NDArray[np.uint8],
-    ]:
-        """Return the arrays of a `Segment` from ``windows`` to ``reasons_of``.
-
-        A beat whose window cannot be analysed in the chosen lead is seen in the first other lead
-        where it can.
-        """
-        leads = beats[:, LEAD].astype(np.uint8)
-        parts = [
-            Stretch(begin, last, *rows) for rows in zip(work.filtered, work.masks, strict=True)
-        ]
-        in_leads = [cut(beats[:, FIRST_R + k], part) for k, part in enumerate(parts)]
-        if len(parts) == 1:
-            windows, spans, reasons = in_leads[0]
-            return windows, spans, reasons, leads, windows[np.newaxis], reasons[np.newaxis]
-        windows = np.stack([part[0] for part in in_leads])
-        spans = np.stack([part[1] for part in in_leads])
-        reasons = np.stack([part[2] for part in in_leads])
-        rows, usable = np.arange(len(beats)), reasons == Reason.OK
-        elsewhere = ~usable[leads, rows] & usable.any(axis=0)
-        leads[elsewhere] = usable.argmax(axis=0)[elsewhere]
-        at = leads, rows
-        return windows[at], spans[at], reasons[at], leads, windows, reasons
 
     def _intervals(
         self, r_samples: NDArray[np.int64], runs: NDArray[np.uint8]

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from pipeline.constants import WINDOW_BEFORE_R
 from pipeline.errors import SnapshotError
 from pipeline.schema.state import Shape, State
-from pipeline.signal.agreement import AgreementState
 from pipeline.signal.filters import Resampling
 from pipeline.signal.kernels import candidates
-from pipeline.signal.lead_state import DETECTOR, NONE, TAIL_SAMPLES, LeadState
+from pipeline.signal.leads.agreement import AgreementState
+from pipeline.signal.leads.lead_state import DETECTOR, NONE, TAIL_SAMPLES, LeadState
+from pipeline.signal.leads.rhythm_agreement import RhythmAgreementState
 from pipeline.signal.quality import Reason
-from pipeline.signal.rhythm_agreement import RhythmAgreementState
 
 PENDING_BEATS: Final = 32
 """Beats that may wait for their window: those of half a second, 200 ms apart, and at most the
@@ -96,6 +96,7 @@ class SegmenterState(State):
             all((origin + done) * rate.step == one.next_in(rate, expected) for one in self.leads)
             and (in_leads >= done - TAIL_SAMPLES + WINDOW_BEFORE_R).all()
             and (in_leads < done).all()
+            and ((beats[:, R] >= done - TAIL_SAMPLES) & (beats[:, R] < done)).all()
             and (np.diff(beats[:, R]) >= DETECTOR[candidates.APART]).all()
             and ((beats[:, SURE] >= 0) & (beats[:, SURE] < done)).all()
             and ((beats[:, LEAD] >= 0) & (beats[:, LEAD] < len(self.leads))).all()

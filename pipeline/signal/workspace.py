@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.signal.filters import BAND, QRS
 from pipeline.signal.kernels import candidates, spikes
-from pipeline.signal.lead_state import DETECTOR, TAIL_SAMPLES, LeadState
+from pipeline.signal.leads.lead_state import DETECTOR, TAIL_SAMPLES, LeadState
 
 ScalarT = TypeVar("ScalarT", bound=np.generic)
 
@@ -41,6 +41,31 @@ def _behind(before: int, n: int, dtype: type[ScalarT]) -> Behind[ScalarT]:
     return Behind(np.empty(before + n, dtype=dtype), before)
 
 
+class Passage:
+    """Arrays for n new samples that hold one lead's, and then the next one's.
+
+    So they stay in the processor's cache, however many leads there are.
+    """
+
+    __slots__ = (
+        "band", "energies", "found", "qrs", "raw", "response", "spiked", "unspiked", "y",
+    )  # fmt: skip
+
+    def __init__(self, n: int) -> None:
+        self.spiked = _behind(spikes.KEPT, n, np.float32)
+        self.raw = _behind(TAIL_SAMPLES, n, np.float32)
+        """The signal as the detector sees it, without pacing spikes,"""
+        self.unspiked = self.raw.whole[spikes.LATE :]
+        """and as much of it as the detector gets."""
+        self.y = np.empty((3, n), dtype=np.float32)
+        """Behind the three filters."""
+        self.band, self.qrs = self.y[BAND], self.y[QRS]
+        self.response = _behind(TAIL_SAMPLES, n, np.float32)
+        """What spikes left in it."""
+        self.energies = _behind(candidates.LONG_SAMPLES, n, np.int32)
+        self.found = np.empty((n // int(DETECTOR[candidates.APART]) + 32, 2), dtype=np.int64)
+
+
 class LeadWorkspace:
     """Arrays for n new samples of one lead at 360 Hz."""
 
@@ -50,27 +75,22 @@ class LeadWorkspace:
     )  # fmt: skip
 
     def __init__(
-        self, filtered: NDArray[np.float32], masks: NDArray[np.uint8], states: NDArray[np.uint8]
+        self,
+        filtered: NDArray[np.float32],
+        masks: NDArray[np.uint8],
+        states: NDArray[np.uint8],
+        passage: Passage,
     ) -> None:
-        """Use a row of the arrays of all leads; the other arrays are this lead's own."""
-        n = states.size
-        self.spiked = _behind(spikes.KEPT, n, np.float32)
-        self.raw = _behind(TAIL_SAMPLES, n, np.float32)
-        """The signal as the detector sees it, without pacing spikes,"""
-        self.unspiked = self.raw.whole[spikes.LATE :]
-        """and as much of it as the detector gets."""
-        self.y = np.empty((3, n), dtype=np.float32)
-        """Behind the three filters."""
-        self.band, self.qrs = self.y[BAND], self.y[QRS]
+        """Use rows of the arrays of all leads, and what they pass through one after the other."""
         self.filtered = Behind(filtered, TAIL_SAMPLES)
         self.delayed = self.filtered.whole[: -spikes.LATE]
         """What the detector gets of it, if there was no spike."""
-        self.response = _behind(TAIL_SAMPLES, n, np.float32)
-        """What spikes left in it."""
-        self.energies = _behind(candidates.LONG_SAMPLES, n, np.int32)
-        self.found = np.empty((n // int(DETECTOR[candidates.APART]) + 32, 2), dtype=np.int64)
-        self.states = states
         self.masks = Behind(masks, TAIL_SAMPLES)
+        self.states = states
+        self.spiked, self.raw, self.unspiked = passage.spiked, passage.raw, passage.unspiked
+        self.y, self.band, self.qrs = passage.y, passage.band, passage.qrs
+        self.response, self.energies = passage.response, passage.energies
+        self.found = passage.found
 
     def put_before(self, state: LeadState) -> None:
         """Put before the new samples what the segment still remembers."""
@@ -101,8 +121,9 @@ class Workspace:
         self.states = np.empty((leads, n), dtype=np.uint8)
         self.runs = _behind(TAIL_SAMPLES, n, np.uint8)
         """Number of the run, analysable or not, that each sample belongs to, modulo 256."""
+        passage = Passage(n)
         self.leads = [
-            LeadWorkspace(*rows)
+            LeadWorkspace(*rows, passage)
             for rows in zip(self.filtered, self.masks, self.states, strict=True)
         ]
 

@@ -1,14 +1,17 @@
 """What each of several leads shows by itself, in the source's own samples. Pure in memory."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.signal.filters import Resampling
-from pipeline.signal.lead import LeadStep
+from pipeline.signal.leads.lead import LeadStep
 from pipeline.signal.quality import LeadChange, Reason
 from pipeline.signal.segment import LeadFibrillation
+
+_NO_COMPLEXES: Final = np.empty((0, 3), dtype=np.int64)
 
 
 def lead_events(
@@ -23,12 +26,14 @@ def lead_events(
 
     Args:
         steps: of each lead; positions count from ``origin``.
-        were: the state of each before ``states``.
+        were: the state of each before ``states``; empty where there is one lead: nothing is listed.
         states: uint8[leads, n], of `Reason`.
         first: position of states[:, 0] in the 360 Hz stream.
         origin: position of the segment's start in it.
         rate: of the stream.
     """
+    if not were:
+        return [], [], _NO_COMPLEXES
     quality: list[LeadChange] = []
     for lead, (step, before, its) in enumerate(zip(steps, were, states, strict=True)):
         if step.wrong or before:
@@ -49,7 +54,7 @@ def lead_events(
         for lead, step in enumerate(steps)
         if len(step.found)
     ]
-    complexes = np.concatenate(found) if found else np.empty((0, 3), np.int64)
+    complexes = np.concatenate(found) if found else _NO_COMPLEXES
     quality.sort(key=lambda change: change.sample)
     fibrillation.sort(key=lambda change: change.sample)
     return quality, fibrillation, complexes

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.signal.fast_rhythm import Change, FastRhythmWatch
 from pipeline.signal.filters import QRS, filter_bank
 from pipeline.signal.kernels import sampling
-from pipeline.signal.lead_state import LeadState
+from pipeline.signal.leads.lead_state import LeadState
 from pipeline.signal.quality import Reason
 
 FS = 360

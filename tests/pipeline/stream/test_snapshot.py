@@ -209,16 +209,16 @@ def changed(change: Callable[[StreamState], None]) -> bytes:
 
 
 WRONG: dict[str, Callable[[StreamState], None]] = {
-    "an array of another dtype": lambda s: setattr(s.segmenter, "tail", np.zeros(2048)),
-    "an array of another shape": lambda s: setattr(s.segmenter, "raw", np.zeros(2)),
+    "an array of another dtype": lambda s: setattr(s.segmenter.leads[0], "tail", np.zeros(2048)),
+    "an array of another shape": lambda s: setattr(s.segmenter.leads[0], "raw", np.zeros(2)),
     "a window of another length": lambda s: setattr(
         s.beats.beats[0], "window", np.zeros(3, np.float32)
     ),
     "the resampler of another rate": lambda s: setattr(
-        s.segmenter, "history", np.zeros(0, np.float32)
+        s.segmenter.leads[0], "history", np.zeros(0, np.float32)
     ),
     "an index that a kernel would follow": (
-        lambda s: s.segmenter.detector.__setitem__(WAITING, 10**9)
+        lambda s: s.segmenter.leads[0].detector.__setitem__(WAITING, 10**9)
     ),
     "a beat of another stream": lambda s: setattr(s.beats.beats[0], "id", ("q", 0, 1)),
     "an alarm of no kind": lambda s: s.alarms.machine.alarms.update(
@@ -235,7 +235,7 @@ WRONG: dict[str, Callable[[StreamState], None]] = {
         s.beats.beats[0], "probabilities", np.full(4, np.nan, np.float32)
     ),
     "places of measures that a kernel would follow": (
-        lambda s: s.features.counters.__setitem__(slice(None), 10**9)
+        lambda s: s.features[0].counters.__setitem__(slice(None), 10**9)
     ),
 }
 

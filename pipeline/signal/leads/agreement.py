@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from pipeline.constants import WINDOW_AFTER_R
 from pipeline.schema.state import Shape, State
 from pipeline.signal.kernels import agreement as kernel
-from pipeline.signal.kernels import candidates
-from pipeline.signal.lead_state import DETECTOR
+from pipeline.signal.kernels import candidates, evidence
+from pipeline.signal.leads.lead_state import DETECTOR
 
 SETTINGS: Final = np.array(
     [
@@ -56,6 +56,11 @@ SETTINGS: Final = np.array(
 
 NO_BEATS: Final = np.empty((0, 0), dtype=np.int64)
 
+_NEVER: Final = 2**62
+_LARGEST: Final = 1e12
+_LONGEST_AGO: Final = 2**58
+"""As `lead_state` has them for a lead."""
+
 _NONE_YET: Final = -int(DETECTOR[candidates.APART])
 
 
@@ -65,9 +70,9 @@ class AgreementState(State):
     counters: Annotated[NDArray[np.int64], Shape((kernel.COUNTERS,))]
     found: Annotated[NDArray[np.int64], Shape((None, kernel.FOUND_KEPT, kernel.COLUMNS))]
     waiting: Annotated[NDArray[np.int64], Shape((None,))]
-    record: Annotated[NDArray[np.float64], Shape((None, kernel.RECORD))]
-    spans: Annotated[NDArray[np.float64], Shape((None, kernel.USUAL_BEATS + 1))]
-    shapes: Annotated[NDArray[np.float32], Shape((None, 2 * kernel.SHAPE_REACH + 1))]
+    record: Annotated[NDArray[np.float64], Shape((None, evidence.RECORD))]
+    spans: Annotated[NDArray[np.float64], Shape((None, evidence.USUAL_BEATS + 1))]
+    shapes: Annotated[NDArray[np.float32], Shape((None, 2 * evidence.SHAPE_REACH + 1))]
     shown: Annotated[NDArray[np.int64], Shape((None, kernel.SHOWN_COLUMNS))]
     """Complexes like the usual ones of their lead, of the latest seconds."""
 
@@ -75,9 +80,9 @@ class AgreementState(State):
     def fresh(cls, leads: int) -> Self:
         """Return the state before the first beat."""
         n = leads if leads > 1 else 0
-        record = np.zeros((n, kernel.RECORD))
-        record[:, kernel.SENSITIVITY] = SETTINGS[kernel.USUAL_SENSITIVITY]
-        record[:, kernel.FALSE] = SETTINGS[kernel.USUAL_FALSE]
+        record = np.zeros((n, evidence.RECORD))
+        record[:, evidence.SENSITIVITY] = SETTINGS[evidence.USUAL_SENSITIVITY]
+        record[:, evidence.FALSE] = SETTINGS[evidence.USUAL_FALSE]
         counters = np.zeros(kernel.COUNTERS, dtype=np.int64)
         counters[kernel.LAST_R] = _NONE_YET
         return cls(
@@ -85,8 +90,8 @@ class AgreementState(State):
             found=np.zeros((n, kernel.FOUND_KEPT, kernel.COLUMNS), dtype=np.int64),
             waiting=np.zeros(n, dtype=np.int64),
             record=record,
-            spans=np.zeros((n, kernel.USUAL_BEATS + 1)),
-            shapes=np.zeros((n, 2 * kernel.SHAPE_REACH + 1), dtype=np.float32),
+            spans=np.zeros((n, evidence.USUAL_BEATS + 1)),
+            shapes=np.zeros((n, 2 * evidence.SHAPE_REACH + 1), dtype=np.float32),
             shown=np.zeros((0, kernel.SHOWN_COLUMNS), dtype=np.int64),
         )
 
@@ -97,36 +102,57 @@ class AgreementState(State):
 
     def begin_segment(self, last_r: int) -> None:
         """Forget what waits, and keep what was learned; ``last_r`` is where the latest beat was."""
-        self.waiting[...] = 0
+        self.waiting[...], self.found[...] = 0, 0
         self.shown = self.shown[:0]
         self.counters[[kernel.LAST_R, kernel.BETTER_FOR]] = last_r, 0
 
     def sound(self, leads: int, done: int) -> bool:
-        """Return whether the kernel may trust places and numbers of a state that was read."""
+        """Return whether the kernel may trust places and numbers of a state that was read.
+
+        Also whether no number would leave the stream deaf for ever.
+        """
         n = leads if leads > 1 else 0
-        counters = self.counters
-        if not all(len(one) == n for one in (self.found, self.waiting, self.record, self.spans)):
+        arrays = (self.found, self.waiting, self.record, self.spans, self.shapes)
+        if not all(len(one) == n for one in arrays):
             return False
         numbers = (self.record, self.spans, self.shapes)
         return bool(
-            len(self.shapes) == n
-            and all((np.abs(one) <= 1e12).all() for one in numbers)
+            all((np.abs(one) <= _LARGEST).all() for one in numbers)
             and ((self.waiting >= 0) & (self.waiting <= kernel.FOUND_KEPT)).all()
-            and 0 <= counters[kernel.CHOSEN] < leads
-            and 0 <= counters[kernel.BETTER] < leads
-            and counters[kernel.LAST_R] <= done
-            and (np.abs(self.shown) <= done + 1).all()
-            and (np.abs(self.record[:, kernel.OFFSET]) <= 2 * SETTINGS[kernel.SAME]).all()
-            and (self.record[:, : kernel.OFFSET] >= 0).all()
-            and (self.record[:, : kernel.OFFSET] <= 1).all()
+            and self._counters_are_possible(leads, done)
+            and (np.abs(self.shown) <= done + kernel.FOUND_KEPT).all()
+            and (np.abs(self.record[:, evidence.OFFSET]) <= SETTINGS[evidence.SAME]).all()
+            and (self.record[:, : evidence.OFFSET] >= 0).all()
+            and (self.record[:, : evidence.OFFSET] <= 1).all()
             and all(
-                (
-                    (rows[:n_rows, kernel.R] >= 0) & (rows[:n_rows, : kernel.BECAME].max(1) < done)
-                ).all()
-                for rows, n_rows in zip(self.found, self.waiting.tolist(), strict=True)
-                if n_rows
+                _found_is_possible(rows[:used], done)
+                for rows, used in zip(self.found, self.waiting.tolist(), strict=True)
             )
         )
+
+    def _counters_are_possible(self, leads: int, done: int) -> bool:
+        last_r, chosen, better, better_for, usual_rr = self.counters.tolist()
+        return bool(
+            -_LONGEST_AGO <= last_r <= done
+            and 0 <= chosen < leads
+            and 0 <= better < leads
+            and 0 <= better_for <= SETTINGS[evidence.BETTER_BEATS]
+            and 0 <= usual_rr <= kernel.LONGEST_RR
+        )
+
+
+def _found_is_possible(rows: NDArray[np.int64], done: int) -> bool:
+    """Return whether a lead can have found this, with so many samples seen.
+
+    What waits lies in the half second that a window still needs.
+    """
+    r, became = rows[:, kernel.R], rows[:, kernel.BECAME]
+    waits = became == kernel.WAITS
+    return bool(
+        ((r >= 0) & (rows[:, : kernel.BECAME].max(axis=1) < done)).all()
+        and ((became >= kernel.WAITS) & (became <= kernel.REFUSED)).all()
+        and (r[waits] + SETTINGS[evidence.BEHIND] >= done).all()
+    )
 
 
 class Agreement:
@@ -135,7 +161,8 @@ class Agreement:
     def __init__(self, state: AgreementState) -> None:
         self.state = state
         leads = len(state.waiting)
-        self._scratch = np.empty(leads + kernel.NOISE_S // kernel.NOISE_STEP)
+        self._scratch = np.empty(2 * leads + evidence.NOISE_S // evidence.NOISE_STEP)
+        self._due = self._next_due()
 
     def push(
         self,
@@ -163,7 +190,7 @@ class Agreement:
         """
         state, leads = self.state, len(found)
         new = max(len(one) for one in found)
-        if not new and not (state.found[:, :, kernel.BECAME] == kernel.WAITS).any():
+        if not new and last < self._due and not closed:
             return NO_BEATS  # nearly always, when chunks are short
         rows = np.zeros((leads, kernel.FOUND_KEPT + new, kernel.COLUMNS), dtype=np.int64)
         rows[:, : kernel.FOUND_KEPT] = state.found
@@ -185,7 +212,17 @@ class Agreement:
             state.found[lead] = 0
             state.found[lead, : kept - begin] = rows[lead, begin:kept]
             state.waiting[lead] = kept - begin
+        self._due = self._next_due()
         return beats[:n]
+
+    def _next_due(self) -> int:
+        """Return with which sample something will be decided, if nothing else is found."""
+        found = self.state.found
+        waits = found[found[:, :, kernel.BECAME] == kernel.WAITS]
+        if not len(waits):
+            return _NEVER
+        r, confirmed = waits[:, kernel.R], waits[:, kernel.CONFIRMED]
+        return int(np.maximum(r + int(SETTINGS[evidence.BEHIND]), confirmed).min())
 
     def forget_before(self, position: int) -> None:
         """Forget complexes that were shown before ``position``."""

@@ -131,7 +131,7 @@ class RhythmAgreement:
         say_so = [lead for lead in state.leads if lead.fibrillates]
         others = [k for k, lead in enumerate(state.leads) if not lead.fibrillates]
         beats_on = any(_beats_on(k, position, shown) for k in others)
-        state.resumed = state.resumed + 1 if beats_on else 0
+        state.resumed = state.resumed + 1 if beats_on and state.fibrillates else 0
         lasts = state.fibrillates and state.resumed < RESUMES_AFTER
         fibrillates = bool(say_so) and (lasts or not beats_on)
         if fibrillates == state.fibrillates:

@@ -14,7 +14,7 @@ from pipeline.signal.fast_rhythm import FastRhythmWatch
 from pipeline.signal.fibrillation import NEVER_FLATTER, FibrillationWatch
 from pipeline.signal.filters import Resampling, filter_bank
 from pipeline.signal.kernels import beats, candidates, condition, sampling, slots, spikes
-from pipeline.signal.lead_state import DETECTOR, WATCH, LeadState
+from pipeline.signal.leads.lead_state import DETECTOR, WATCH, LeadState
 from pipeline.signal.pacing import band_without_spikes
 from pipeline.signal.workspace import LeadWorkspace
 
@@ -107,7 +107,7 @@ class Lead:
             work.qrs[early:], work.unspiked, band, DETECTOR,
             self._beats, work.energies.whole, work.found,
         )  # fmt: skip
-        found = work.found[:n_found]
+        found = work.found[:n_found].copy()
         if n_found:
             found[:, 1] += spikes.LATE
         # 3.

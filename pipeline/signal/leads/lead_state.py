@@ -131,7 +131,7 @@ NONE: Final = -1
 
 
 class LeadState(State):
-    """All memory of a `pipeline.signal.lead.Lead`: arrays that the kernels update in place."""
+    """All memory of a `Lead` of `pipeline.signal.leads`: arrays that kernels update in place."""
 
     raw: Annotated[NDArray[np.float64], Shape((1,))]
     """The last raw value, where a short gap's line begins."""

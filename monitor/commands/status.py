@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.commands.control import send_request
-from monitor.text import safe_text
+from monitor.text import lead_words, safe_text
 from pipeline.constants import SCHEMA
 from pipeline.errors import EndpointError
 from pipeline.schema.public import Alert, Status, SystemReport, encode_json
@@ -93,7 +93,8 @@ def lines(reply: ControlReply, system: SystemReport) -> Iterator[Text | Table]:
     yield streams_table(reply.statuses) if reply.statuses else Text("streams  none")
     several = [one for one in reply.statuses if one.lead_states and not one.ended]
     for n, one in enumerate(several):
-        yield Text(("leads    " if n == 0 else " " * 9) + leads_text(one))
+        states = lead_words(one.lead_states, one.lead_in_use)
+        yield Text(("leads    " if n == 0 else " " * 9) + f"{safe_text(one.stream)}: {states}")
     alarms = [*system.alarms, *(alarm for one in reply.statuses for alarm in one.alarms)]
     for n, alarm in enumerate(alarms):
         yield Text(("alarms   " if n == 0 else " " * 9) + alarm_text(alarm))
@@ -148,16 +149,6 @@ def streams_table(statuses: Sequence[Status]) -> Table:
             "-" if p99 is None else f"{p99:.0f} ms",
         )
     return table
-
-
-def leads_text(status: Status) -> str:
-    """Return the state of each lead of a stream as one line."""
-    used = {status.lead_in_use: " (in use)"}
-    leads = (
-        f"{safe_text(name)} {safe_text(state)}{used.get(name, '')}"
-        for name, state in status.lead_states.items()
-    )
-    return f"{safe_text(status.stream)}: {', '.join(leads)}"
 
 
 def alarm_text(alarm: Alert) -> str:

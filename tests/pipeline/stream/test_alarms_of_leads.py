@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 from pipeline.schema.messages import FLAG_LEAD_OFF
 from pipeline.schema.public import Alert
 from pipeline.signal.samples import SampleBlock
-from pipeline.stream.embedded import EmbeddedRunner
+from pipeline.stream.embedded import EmbeddedRunner, score_beats
+from pipeline.stream.snapshot import pack, unpack
 from pipeline.stream.stream import Stream
+from pipeline.stream.stream_state import StreamState
 from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.running import CONFIG, TrivialScorer
 
@@ -136,6 +138,26 @@ def test_chunks_change_no_alert(chunk: int) -> None:
     expected = facts(alerts_of(x, flags))
     assert {kind for kind, *_ in expected} >= {"lead_off", "asystole"}
     assert facts(alerts_of(x, flags, chunk)) == expected
+
+
+def test_restart_changes_no_alert() -> None:
+    """What leads said, what is usual in each and what is due are part of the state."""
+    x, flags = patient()
+    off(x, flags, 1, 10.0, 30.0)
+    x[:, 32 * FS : 37 * FS] = np.random.default_rng(1).normal(0, 0.01, (2, 5 * FS))
+
+    def watched(*, restarted: bool) -> list[str]:
+        stream, alerts = Stream("s", FS, CONFIG, lambda: 0.0, leads=LEADS), []
+        for i in range(0, x.shape[1], 500):
+            if restarted:
+                state = unpack(pack(stream.state), StreamState)
+                stream = Stream("s", FS, CONFIG, lambda: 0.0, leads=LEADS, state=state)
+            taken = stream.take(SampleBlock(i, x[:, i : i + 500], flags[:, i : i + 500]))
+            score_beats(stream, taken.windows, TrivialScorer())
+            alerts += taken.alerts + [a for beat in stream.drain() for a in beat.alerts]
+        return [repr(alert) for alert in alerts]
+
+    assert watched(restarted=True) == watched(restarted=False)
 
 
 def test_stream_says_the_state_of_each_lead_and_which_is_in_use() -> None:

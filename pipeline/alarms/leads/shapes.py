@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.constants import WINDOW_SAMPLES
 from pipeline.schema.state import Shape, State, field
 from pipeline.scoring.beat import Beat
-from pipeline.scoring.qrs_shape import LOOKED_AT, QrsShape, compare
+from pipeline.scoring.qrs_shape import LOOKED_AT, QrsShape, as_it_lies, compare
 
 LEARNED: Final = 8
 """From so many usual beats the template of a lead is known: one or two may be misnamed."""
@@ -64,9 +64,9 @@ class LeadShapes:
     def on_beat(self, beat: Beat, *, learns: bool) -> list[QrsShape]:
         """Return the shape of a beat in each lead, unknown where it cannot be analysed there.
 
-        In the lead that it is seen in that is the shape of its verdict, unless it is more like what
-        was learned here: the live score has seen this lead only while it was in use, and may have
-        to learn it, or remember it from long ago.
+        In the lead that it is seen in that is the shape of its verdict, unless it is as usual by
+        what was learned here: the live score has seen this lead only while it was in use, and may
+        have to learn it, or remember it from long ago.
 
         Args:
             beat: with its verdict, where it has one.
@@ -76,14 +76,9 @@ class LeadShapes:
         if not state.learned or beat.in_leads is None:
             return []
         shapes = [
-            self._shape(lead, window) if usable else QrsShape()
+            self._shape(lead, window, beat) if usable else QrsShape()
             for lead, (window, usable) in enumerate(zip(beat.in_leads, beat.usable_in, strict=True))
         ]
-        if beat.verdict is not None:
-            its = beat.verdict.shape
-            here = shapes[beat.lead].likeness
-            if math.isnan(here) or its.likeness >= here:
-                shapes[beat.lead] = its
         usual = learns and shapes[beat.lead].likeness >= LOOKED_AT
         for lead, (window, usable) in enumerate(zip(beat.in_leads, beat.usable_in, strict=True)):
             state.before[lead] = window if usable else 0.0
@@ -91,9 +86,17 @@ class LeadShapes:
                 self._learn(lead, window)
         return shapes
 
-    def _shape(self, lead: int, window: NDArray[np.float32]) -> QrsShape:
+    def _shape(self, lead: int, window: NDArray[np.float32], beat: Beat) -> QrsShape:
         state = self.state
-        if state.learned[lead] < LEARNED:
+        known = state.learned[lead] >= LEARNED
+        if lead == beat.lead and beat.verdict is not None:
+            its = beat.verdict.shape
+            if its.likeness >= LOOKED_AT or not known:
+                return its
+            if not math.isnan(its.likeness):
+                here = as_it_lies(window, state.usual[lead])
+                return QrsShape(likeness=here) if here >= LOOKED_AT else its
+        if not known:
             return QrsShape()
         before = state.before[lead]
         return compare(window, [state.usual[lead]], before if before.any() else None)

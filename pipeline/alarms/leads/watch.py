@@ -35,7 +35,11 @@ WORDS: Final = {
 }
 """Of the states that a lead can be in."""
 
-_FIBRILLATING, _QUIET = 1, 0
+_QUIET: Final = 0
+"""Of a lead that does not fibrillate."""
+
+_PRUNED_AT: Final = 64
+"""With so many complexes for each lead, more than `KEPT_S` has of most hearts, the old ones go."""
 
 
 def lead_names(names: Sequence[str]) -> list[str]:
@@ -125,7 +129,7 @@ class LeadWatch:
             while events and events[0][0] < since:
                 _, lead, value = events.pop(0)
                 now[lead] = value
-        if len(state.complexes) and state.complexes[:, 1].min() < since:
+        if len(state.complexes) > _PRUNED_AT * len(self.names):
             state.complexes = state.complexes[state.complexes[:, 1] >= since]
 
     def take_off_due(self, sample: int) -> None:

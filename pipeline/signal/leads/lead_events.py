@@ -49,12 +49,12 @@ def lead_events(
         for change in step.fibrillation
         for sample in rate.to_source(np.array([change.position + origin]))
     ]
-    found = [
-        np.column_stack((np.full(len(step.found), lead), rate.to_source(step.found + origin)))
-        for lead, step in enumerate(steps)
-        if len(step.found)
-    ]
-    complexes = np.concatenate(found) if found else _NO_COMPLEXES
+    complexes = _NO_COMPLEXES
+    if n := sum(len(step.found) for step in steps):
+        complexes = np.empty((n, 3), dtype=np.int64)
+        complexes[:, 0] = np.repeat(np.arange(len(steps)), [len(step.found) for step in steps])
+        found = np.concatenate([step.found for step in steps])
+        complexes[:, 1:] = rate.to_source(found + origin)
     quality.sort(key=lambda change: change.sample)
     fibrillation.sort(key=lambda change: change.sample)
     return quality, fibrillation, complexes

@@ -70,8 +70,7 @@ class SegmenterState(State):
             and self._positions_agree(rate)
             and all(lead.sound(rate, expected, done) for lead in self.leads)
             and self.agreement.sound(len(self.leads), done)
-            and len(self.rhythms.leads) == len(self.leads)
-            and 0 <= self.rhythms.chosen < len(self.leads)
+            and self.rhythms.sound(self.leads)
         ):
             raise SnapshotError("state of a segmenter whose numbers no signal leaves behind")
 

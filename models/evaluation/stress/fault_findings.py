@@ -33,7 +33,7 @@ SETTLED_S: Final = 10.0
 windows may be cut off."""
 
 BEAT_ARRAYS: Final = (
-    "r_samples", "samples", "ready_samples", "rr_s", "windows", "spans_mv", "reasons", "leads",
+    "r_samples", "samples", "ready_samples", "rr_s", "windows", "spans_mv", "reasons",
 )  # fmt: skip
 """The arrays of a `Segment` that have one row a beat."""
 

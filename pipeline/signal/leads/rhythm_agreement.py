@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pipeline.constants import SAMPLING_RATE_HZ
 from pipeline.schema.state import State
 from pipeline.signal import fast_rhythm, fibrillation
+from pipeline.signal.leads.lead_state import LeadState
 
 BEATS_ON_S: Final = 4.0
 """So far back a lead must show ..."""
@@ -44,6 +45,8 @@ class LeadRhythm(State):
 
 
 _POSSIBLY, _SURELY = 1, 2
+_LONGEST: Final = 2**58
+"""Beyond all positions."""
 
 
 class RhythmAgreementState(State):
@@ -60,6 +63,27 @@ class RhythmAgreementState(State):
     def fresh(cls, leads: int) -> Self:
         """Return the state before the first sample."""
         return cls([LeadRhythm() for _ in range(leads)])
+
+    def sound(self, leads: Sequence[LeadState]) -> bool:
+        """Return whether this can be what leads in such a state have said.
+
+        A lead that fibrillates, as only this state had it, would do so for ever.
+        """
+        times = [at for lead in self.leads for at in (lead.begun_at, lead.fast_from)]
+        several = len(leads) > 1
+        return (
+            len(self.leads) == len(leads)
+            and 0 <= self.chosen < len(leads)
+            and 0 <= self.resumed <= _LONGEST
+            and all(0 <= at <= _LONGEST for at in times)
+            and 0 <= self.too_fast <= _SURELY
+            and all(0 <= lead.too_fast <= _SURELY for lead in self.leads)
+            and all(
+                one.fibrillates == (several and lead.fibrillation.active)
+                and (one.too_fast == _SURELY) == (several and lead.fast_rhythm.active)
+                for one, lead in zip(self.leads, leads, strict=True)
+            )
+        )
 
     def begin_segment(self) -> None:
         """Forget what a segment showed; the detection of rhythms begins anew, too."""

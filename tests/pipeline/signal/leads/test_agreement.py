@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from pipeline.signal.kernels import evidence
 from pipeline.signal.leads.agreement import Agreement, AgreementState
 from pipeline.signal.leads.lead_state import TAIL_SAMPLES
+from pipeline.signal.quality import Reason
 from tests.support import agreement_reference
 
 Finds = list[list[tuple[int, int]]]
@@ -63,7 +65,9 @@ def heart(
         for at in sorted(max(one, 0) for one in seen):
             if not apart or at - apart[-1] >= 72:
                 apart.append(at)
-        late = 72 + np.where(rng.random(len(apart)) < 0.1, rng.integers(0, 1400, len(apart)), 0)
+        late = 72 + np.where(
+            rng.random(len(apart)) < rng.choice([0.05, 0.4]), rng.integers(0, 1400, len(apart)), 0
+        )
         confirmed = np.maximum.accumulate(np.add(apart, late).astype(int))
         found.append(list(zip(apart, confirmed.tolist(), strict=True)))
     return filtered.astype(np.float32), masks, found
@@ -91,3 +95,64 @@ def test_decisions_equal_the_reference_however_the_record_is_cut(
         known = (lead.sensitivity, lead.false, lead.offset, lead.learned)
         np.testing.assert_allclose(state.record[k], known, atol=1e-9)
     assert state.sound(leads, filtered.shape[1])
+
+
+def pair(seconds: int) -> tuple[NDArray[np.float32], NDArray[np.uint8], list[int]]:
+    """Return two quiet leads of a heart that beats each second, their masks, and its R peaks."""
+    n = seconds * SECOND
+    filtered = np.random.default_rng(3).normal(0, 0.012, (2, n))
+    beats = list(range(SECOND, n - SECOND, SECOND))
+    for at in beats:
+        filtered[:, at - 10 : at + 11] += np.hanning(21) - 0.3
+    return filtered.astype(np.float32), np.zeros((2, n), np.uint8), beats
+
+
+def as_found(places: list[int]) -> list[tuple[int, int]]:
+    """Return what a detector finds at these places."""
+    return [(at, at + 80) for at in sorted(places)]
+
+
+def test_a_lead_that_was_refused_for_long_is_believed_when_beats_are_overdue() -> None:
+    """One lead alone shows the heart now: within three intervals its complexes are beats again."""
+    filtered, masks, beats = pair(120)
+    lost, n = 60 * SECOND, filtered.shape[1]
+    early, late = [at for at in beats if at < lost], [at for at in beats if at >= lost]
+    false = [at + 150 for at in early]  # nothing is there, and the other lead finds nothing
+    filtered[1, lost:] = np.random.default_rng(5).normal(0, 0.03, n - lost)
+    found = [as_found([*early, *false, *late]), as_found(early)]
+
+    decisions, _, _ = decided(filtered, masks, found, [])
+
+    r = [row[0] for row in decisions]
+    assert [at for at in r if at < lost] == early
+    assert [at for at in r if at >= lost + 3 * SECOND] == [
+        at for at in late if at >= lost + 3 * SECOND
+    ]
+
+
+def test_leads_that_find_a_beat_behind_the_end_agree_on_it() -> None:
+    """The last beat, which is confirmed after the last sample, is one and found by both."""
+    filtered, masks, beats = pair(30)
+    end = beats[-1] + 60
+    state = AgreementState.fresh(2)
+    agreement = Agreement(state)
+    found = [np.array([(at, at + 80 + k) for at in beats], dtype=np.int64) for k in (0, 20)]
+
+    out = agreement.push(found, filtered, masks, 0, end - 1, closed=True)
+
+    assert out[:, 0].tolist() == beats
+    assert (out[:, 1] < end).all()
+    assert (state.record[:, evidence.SENSITIVITY] > 0.96).all()
+
+
+def test_no_beat_is_before_the_first_sample() -> None:
+    """An R peak at the start, in a lead where R comes late, is not moved out of the record."""
+    filtered, masks, _ = pair(20)
+    masks[0] = Reason.LEAD_OFF
+    state = AgreementState.fresh(2)
+    state.record[1, evidence.OFFSET] = 40.0
+    found = [np.empty((0, 2), np.int64), np.array([(12, 95)], dtype=np.int64)]
+
+    out = Agreement(state).push(found, filtered, masks, 0, 400, closed=False)
+
+    assert out[:, 0].tolist() == [0]

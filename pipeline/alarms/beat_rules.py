@@ -82,7 +82,7 @@ class BeatAlarms:
             SnapshotError: the state is none of such rules.
         """
         self.state = state = state or BeatAlarmsState.fresh(len(leads))
-        if not state.shapes.fits(len(leads)):
+        if not state.shapes.fits(len(leads)) or any(len(one) != len(leads) for one in state.said):
             raise SnapshotError("state of the QRS of other leads than the stream has")
         self._names = lead_names(leads)
         self._shapes = LeadShapes(state.shapes)

@@ -91,7 +91,8 @@ class SignalAlarms:
         self.leads = LeadWatch(leads, fs_hz, state.leads)
         """What each of several leads shows by itself; takes segments before these rules do."""
         self._several = len(leads) > 1
-        if not len(leads) == len(self._organisation.state.leads) == self.atrial.leads:
+        same = len(leads) == len(self._organisation.state.leads) == self.atrial.leads
+        if not same or len(state.beats_at) > BEATS:
             raise SnapshotError(f"state of other rules than those of {len(leads)} leads")
 
     def begin_epoch(self, epoch: int, first_sample: int, ended_at: int) -> list[Alert]:

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from pipeline.alarms.leads.beating import BEATS_ON_S, beating_to
+from pipeline.alarms.organisation import BEATS
 from pipeline.alarms.settings import DEFAULTS
 from pipeline.alarms.signal_rules import SignalAlarms
 from pipeline.alarms.signal_state import SignalAlarmsState
 from pipeline.alarms.state_machine import AlarmStateMachine
+from pipeline.errors import SnapshotError
 from pipeline.scoring.beat import InLeads
 from pipeline.signal.quality import Reason
 from pipeline.signal.segment import FibrillationChange
@@ -104,3 +106,12 @@ def test_fibrillation_that_ends_while_it_waits_is_never_raised() -> None:
     assert alarms.on_fibrillation(over) == []
     kinds = {alert.kind for alert in alarms.on_position(20 * SECOND)}
     assert "ventricular_fibrillation" not in kinds
+
+
+def test_state_with_more_beats_than_are_compared_is_refused() -> None:
+    """Nor is one of other leads taken."""
+    state = SignalAlarmsState.fresh(leads=2)
+    state.beats_at = list(range(BEATS + 1))
+    for leads, its in (("II", "V1"), state), (("II",), SignalAlarmsState.fresh(leads=2)):
+        with pytest.raises(SnapshotError):
+            SignalAlarms(AlarmStateMachine("s", FS, DEFAULTS), FS, DEFAULTS, its, leads)

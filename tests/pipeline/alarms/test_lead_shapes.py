@@ -102,3 +102,7 @@ def test_state_of_other_leads_is_refused() -> None:
     state = BeatAlarms(machine, FS, AlarmSettings(), leads=("I", "II", "III")).state
     with pytest.raises(SnapshotError):
         BeatAlarms(machine, FS, AlarmSettings(), state, leads=("I", "II"))
+    state = BeatAlarms(machine, FS, AlarmSettings(), leads=("I", "II")).state
+    state.said.append(["usual QRS"])
+    with pytest.raises(SnapshotError):
+        BeatAlarms(machine, FS, AlarmSettings(), state, leads=("I", "II"))

@@ -49,14 +49,20 @@ class DetectedRecord:
     missed_samples: NDArray[np.int64]
 
 
-def detect_beats(path: Path) -> DetectedRecord:
+def detect_beats(path: Path, view: NDArray[np.float32] | None = None) -> DetectedRecord:
     """Run a record through the streaming front end and pair what it finds with the annotation.
+
+    Args:
+        path: of the record.
+        view: taken instead of its usual lead, of the same rate and length
+            (`models.data.other_views`).
 
     Raises:
         InputError: the record or its annotation cannot be used.
     """
     # 1. Detect and cut the beats as the stream does.
     info, x = read_lead(path)
+    x = x if view is None else view
     annotated, symbols = read_beats(path)
     segmenter = Segmenter(info.fs_hz)
     parts = [segmenter.push(SampleBlock(0, x)), segmenter.finish()]

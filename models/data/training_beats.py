@@ -1,15 +1,16 @@
 """The beats that the classifier is trained on, and the four parts of their patients.
 
-Three kinds of beats:
+Four kinds of beats:
 
 * Annotated ones, of the patients of DS1 and of svdb.
+* The same, seen in the second lead of their record (`models.data.other_views`).
 * Streams in which a patient's own supraventricular beats are the rule, made of the former
   (`models.data.heavy_ectopy`).
 * Beats of the Challenge 2017, whose annotators name the rhythm of a record and no beat. In a
   record of normal rhythm all beats are N. In one of atrial fibrillation no beat is a premature
   atrial one, and all but ventricular ones are N.
 
-The latter are wearers of another device, some hundreds of people where the other two databases have
+The last are wearers of another device, some hundreds of people where the other two databases have
 61 patients.
 """
 
@@ -26,6 +27,7 @@ from models.data.detected_beats import DetectedRecord, detect_beats
 from models.data.heavy_ectopy import KINDS, LEADING_BEATS, heavy_ectopy
 from models.data.measured_beats import measured
 from models.data.mitdb import DATABASE, DS1, database_folder
+from models.data.other_views import second_lead
 from pipeline.constants import CLASSES
 from pipeline.errors import InputError
 from pipeline.signal.quality import Reason
@@ -40,6 +42,7 @@ DATABASES: Final = (DATABASE, SVDB, CINC17)
 """That there is something to train on in; of mitdb the records are those of DS1."""
 
 ANNOTATED: Final = "annotated"
+OTHER_VIEW: Final = "other view"
 STREAM: Final = "stream"
 NORMAL_RHYTHM: Final = "normal"
 FIBRILLATION: Final = "af"
@@ -64,7 +67,7 @@ class TrainingRecord:
     """Of the record: a stream has that of the patient it is made of."""
     database: str
     kind: str
-    """`ANNOTATED`, `STREAM`, or one of `RHYTHMS`."""
+    """`ANNOTATED`, `OTHER_VIEW`, `STREAM`, or one of `RHYTHMS`."""
     windows: NDArray[np.float32]
     """float32[n, 320]."""
     measures: NDArray[np.float32]
@@ -132,15 +135,18 @@ def training_records(
                 found = detect_beats(path)
                 records.append(annotated(found, database))
                 records += streams_of(found, database)
+                view = second_lead(path)
+                if view is not None:
+                    records.append(annotated(detect_beats(path, view), database, OTHER_VIEW))
     return records
 
 
-def annotated(found: DetectedRecord, database: str) -> TrainingRecord:
-    """Return the beats of a record."""
+def annotated(found: DetectedRecord, database: str, kind: str = ANNOTATED) -> TrainingRecord:
+    """Return the beats of a record, or of another view of it."""
     return TrainingRecord(
         name=found.name,
         database=database,
-        kind=ANNOTATED,
+        kind=kind,
         windows=found.windows,
         measures=found.measures,
         classes=found.classes,

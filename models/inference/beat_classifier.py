@@ -2,10 +2,14 @@
 
 The trees (`models.inference.beat_trees`) see the beat beside its patient's own past, the network
 (`models.inference.classifier`) its window and a few numbers of that past. They err in different
-patients. Their probabilities are joined by a weighted geometric mean. Last, no beat is S because
-the atria fibrillate: in atrial fibrillation intervals are irregular and P waves absent, so many a
-conducted beat comes early, and there is no premature atrial beat. Where ectopy is frequent, the
-intervals are as irregular, but the beats that come latest have their P wave.
+patients. Their probabilities are joined by a weighted geometric mean, in which the trees count the
+more, the longer the patient's longest intervals are beside the median one: where ectopic beats are
+the rule, that median is theirs, and with it all that the network is told of the rhythm.
+
+Last, no beat is S because the atria fibrillate: in atrial fibrillation intervals are irregular and
+P waves absent, so many a conducted beat comes early, and there is no premature atrial beat. Where
+ectopy is frequent, the intervals are as irregular, but the beats that come latest have their P
+wave.
 
 A beat's result never depends on its batch. Thread-safe: nothing changes after it is made.
 """
@@ -20,7 +24,7 @@ from models.files.model_file import SHIPPED
 from models.inference.beat_trees import BeatTrees
 from models.inference.classifier import ClassifierScorer
 from pipeline.constants import CLASSES
-from pipeline.scoring.beat_measures import CONTEXT_COLUMNS
+from pipeline.scoring.beat_measures import CONTEXT_COLUMNS, MEASURE_NAMES
 
 Floats = NDArray[np.float32]
 
@@ -28,18 +32,26 @@ SHIPPED_DS1: Final = SHIPPED / "ds1"
 """Holds what is trained as that which ships, on DS1 alone: it has seen no patient of DS2."""
 
 TREES_SHARE: Final = 0.3
-"""Of the logarithms of the probabilities."""
+"""Of the logarithms of the probabilities, in a patient whose intervals are even, ..."""
+
+EVEN: Final = 0.85
+UNEVEN: Final = 0.7
+"""... as they are while the median interval is no less than this part of the 90th percentile. At
+and below the other part, the trees have all of it, and between the two a share in between."""
 
 FIBRILLATES: Final = 0.5
 """Evidence of atrial fibrillation without P waves, natural logarithm of odds, at which half of S
-goes to N. This number and the share are those with the highest F1, mean over the patients of DS1
-and svdb and over V and S, each named by classifiers of other patients
+goes to N. This number and those of the share are the ones with the highest F1, mean over the
+patients of DS1 and svdb and over V and S, each named by classifiers of other patients
 (``docs/models/trials.md``)."""
 
 LEAST: Final = np.float32(1e-6)
 """No probability that is joined is lower."""
 
 _N, _S = CLASSES.index("N"), CLASSES.index("S")
+_RR_TO_MEDIAN: Final = MEASURE_NAMES.index("rr_to_median")
+_RR_TO_Q90: Final = MEASURE_NAMES.index("rr_to_q90")
+"""Logarithms of the interval beside these."""
 
 
 class Parts(NamedTuple):
@@ -86,7 +98,7 @@ class BeatClassifier:
         """Return what each part says, and all together; as `probabilities`."""
         trees = self._trees.probabilities(measures)
         network = self._network.classify(windows, measures[:, CONTEXT_COLUMNS])
-        both = joined(trees, network)
+        both = joined(trees, network, trees_share(measures))
         return Parts(network, trees, both, without_fibrillation(both, measures[:, -1]))
 
 
@@ -95,10 +107,27 @@ Unseen = Callable[[str], BeatClassifier]
 there is none."""
 
 
-def joined(trees: Floats, network: Floats) -> Floats:
-    """Return the probabilities of trees and network together, float32[B, 4], rows of sum 1."""
-    logs = TREES_SHARE * np.log(np.maximum(trees, LEAST))
-    logs += (1.0 - TREES_SHARE) * np.log(np.maximum(network, LEAST))
+def trees_share(measures: Floats) -> Floats:
+    """Return how much the trees count for each beat, float32[B]: `TREES_SHARE` to 1.
+
+    Where the intervals are not known, their measures are 0, as if they were even.
+    """
+    median_to_q90 = np.exp(measures[:, _RR_TO_Q90] - measures[:, _RR_TO_MEDIAN])
+    uneven = np.clip((EVEN - median_to_q90) / (EVEN - UNEVEN), 0.0, 1.0)
+    share: Floats = (TREES_SHARE + (1.0 - TREES_SHARE) * uneven).astype(np.float32)
+    return share
+
+
+def joined(trees: Floats, network: Floats, share: Floats) -> Floats:
+    """Return the probabilities of trees and network together, float32[B, 4], rows of sum 1.
+
+    Args:
+        trees: float32[B, 4],
+        network: float32[B, 4], rows of sum 1.
+        share: float32[B], that of the trees.
+    """
+    logs = share[:, None] * np.log(np.maximum(trees, LEAST))
+    logs += (1.0 - share[:, None]) * np.log(np.maximum(network, LEAST))
     mean = np.exp(logs)
     found: Floats = (mean / mean.sum(axis=1, keepdims=True)).astype(np.float32)
     return found

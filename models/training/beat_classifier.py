@@ -17,7 +17,7 @@ from models.files.classifier import SHIPPED_CLASSIFIER, ClassifierArtifact, save
 from models.inference.beat_classifier import BeatClassifier
 from models.inference.beat_trees import BeatTrees
 from models.inference.classifier import ClassifierScorer
-from models.training.beat_trees import BeatTreesConfig, fit_beat_trees, without_ventricular
+from models.training.beat_trees import BeatTreesConfig, beats_to_learn, fit_beat_trees
 from models.training.classifier import ClassifierConfig, fit_classifier
 from models.training.progress import Progress
 
@@ -91,7 +91,7 @@ def fit(
         ConfigError: scikit-learn or pytorch_optimizer is not installed, a loss is no longer
             finite, or the folder holds another run.
     """
-    of_rhythm_kept = without_ventricular(records, config.trees)
-    trees = fit_beat_trees(of_rhythm_kept, config.trees, names)
-    recorded = [record for record in of_rhythm_kept if record.kind != STREAM]
+    learned = beats_to_learn(records, config.trees)
+    trees = fit_beat_trees(learned, config.trees, names)
+    recorded = [record for record in learned if record.kind != STREAM]
     return ClassifierParts(trees, fit_classifier(config.network, recorded, names, progress))

@@ -3,11 +3,13 @@
 The beats are those of `models.data.training_beats`. Of each record and class a limited number of
 beats is drawn, so that neither the many normal beats nor the patients with many ectopic beats
 dominate; a beat that is drawn has the weight of the square root of those that it stands for. Beats
-of streams of heavy ectopy have a quarter of the weight.
+of another view of a record have half of the weight, of streams of heavy ectopy a quarter.
 
 Beats of records of which the rhythm alone is known have the weights of `RHYTHM_WEIGHTS`. A few of
 them are ventricular all the same: so trees are first grown without these records, and what they
-take for ventricular in them is left out.
+surely take for ventricular in them is left out. What else they doubt in records of normal rhythm is
+mostly motion of the electrodes, and muscle. It is little among many plain beats, and there is none
+like it in the annotated records: so these beats come once more, as a record of their own.
 
 scikit-learn grows the trees; they are then copied into arrays, which
 `pipeline.signal.kernels.naming.trees` walks with the same result. scikit-learn is needed to train
@@ -26,6 +28,7 @@ from numpy.typing import NDArray
 from models.data.training_beats import (
     FIBRILLATION,
     NORMAL_RHYTHM,
+    OTHER_VIEW,
     RHYTHMS,
     STREAM,
     TrainingRecord,
@@ -46,9 +49,15 @@ MOST_OF_A_RECORD: Final = {"N": 250, "S": 200, "V": 200, "F": 100}
 RHYTHM_WEIGHTS: Final = {NORMAL_RHYTHM: 0.05, FIBRILLATION: 0.3}
 """Of a beat of a record of which the rhythm alone is known, beside one that is annotated."""
 
+VIEW_WEIGHT: Final = 0.5
+"""Of a beat of another view of a record: it is the same heart again."""
+
 SURELY_VENTRICULAR: Final = {NORMAL_RHYTHM: 0.9, FIBRILLATION: 0.3}
 """A beat of such a record is left out where V and F are together as probable as this: in a record
 that experts call normal there is hardly any."""
+
+DOUBTFUL: Final = 0.7
+"""A beat of a record of normal rhythm is doubted where N is less probable than this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +99,7 @@ def draw(records: Sequence[TrainingRecord], synthetic_weight: float, seed: int) 
                 continue
             stands_for = float(np.sqrt(rows.size / drawn.size))
             weight = RHYTHM_WEIGHTS.get(record.kind, stands_for)
-            weight *= synthetic_weight if record.kind == STREAM else 1.0
+            weight *= {STREAM: synthetic_weight, OTHER_VIEW: VIEW_WEIGHT}.get(record.kind, 1.0)
             measures.append(record.measures[drawn][:, INPUT_COLUMNS])
             classes.append(np.full(drawn.size, number, dtype=np.int64))
             weights.append(np.full(drawn.size, weight))
@@ -105,7 +114,7 @@ def fit_beat_trees(
     """Grow trees on records and streams.
 
     Args:
-        records: with beats of every class; beats of a rhythm as `without_ventricular` leaves them.
+        records: with beats of every class; beats of a rhythm as `beats_to_learn` returns them.
         config: how.
         names: the records by database, for the description.
 
@@ -137,10 +146,12 @@ def fit_beat_trees(
     )
 
 
-def without_ventricular(
+def beats_to_learn(
     records: Sequence[TrainingRecord], config: BeatTreesConfig
 ) -> list[TrainingRecord]:
     """Return the records, those of a rhythm without the beats that are ventricular all the same.
+
+    Each record of normal rhythm is followed by one of its doubted beats, where it has any.
 
     Raises:
         ConfigError: as `fit_beat_trees`.
@@ -149,13 +160,17 @@ def without_ventricular(
     if len(annotated) == len(records):
         return annotated
     grown, _ = _grown(draw(annotated, config.synthetic_weight, config.seed), config)
-    ventricular = [CLASSES.index(name) for name in "VF"]
+    normal, ventricular = CLASSES.index("N"), [CLASSES.index(name) for name in "VF"]
     kept = list(annotated)
     for record in records:
         if record.kind in RHYTHMS:
-            found = grown.predict_proba(record.measures[:, INPUT_COLUMNS])[:, ventricular]
-            usable = record.usable & (found.sum(axis=1) < SURELY_VENTRICULAR[record.kind])
+            found = grown.predict_proba(record.measures[:, INPUT_COLUMNS])
+            least = SURELY_VENTRICULAR[record.kind]
+            usable = record.usable & (found[:, ventricular].sum(axis=1) < least)
             kept.append(dataclasses.replace(record, usable=usable))
+            doubted = usable & (found[:, normal] < DOUBTFUL)
+            if record.kind == NORMAL_RHYTHM and doubted.any():
+                kept.append(dataclasses.replace(record, usable=doubted))
     return kept
 
 

@@ -24,7 +24,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.data.training_beats import FIBRILLATION, NORMAL_RHYTHM, TrainingRecord
+from models.data.training_beats import (
+    FIBRILLATION,
+    NORMAL_RHYTHM,
+    OTHER_VIEW,
+    TrainingRecord,
+)
 from models.files.classifier import (
     ClassifierArtifact,
     ClassifierSettings,
@@ -52,6 +57,9 @@ FOCUS: Final = 2.0
 MAX_NORMAL: Final = 200
 MAX_OTHERS: Final = 150
 """Most beats of a record and class in an epoch: of class N, of every other class."""
+
+MOST_OF_A_VIEW: Final = {"N": 100, "others": 75}
+"""The same of another view of a record."""
 
 MOST_OF_A_RHYTHM: Final = {NORMAL_RHYTHM: 4, FIBRILLATION: 25}
 """Of a record of which the rhythm alone is known."""
@@ -95,11 +103,10 @@ def training_beats(records: Sequence[TrainingRecord]) -> TrainingBeats:
             rows = record.rows(number)
             if not rows.size:
                 continue
-            most = MOST_OF_A_RHYTHM.get(record.kind, MAX_NORMAL if name == "N" else MAX_OTHERS)
             windows.append(record.windows[rows])
             context.append(record.measures[rows][:, CONTEXT_COLUMNS])
             classes.append(np.full(rows.size, number, dtype=np.int64))
-            groups.append((first, rows.size, min(rows.size, most)))
+            groups.append((first, rows.size, min(rows.size, _most(record.kind, name))))
             first += rows.size
     return TrainingBeats(
         windows=np.concatenate(windows),
@@ -107,6 +114,12 @@ def training_beats(records: Sequence[TrainingRecord]) -> TrainingBeats:
         classes=np.concatenate(classes),
         groups=np.array(groups, dtype=np.int64),
     )
+
+
+def _most(kind: str, name: str) -> int:
+    """Return how many beats of a class an epoch has at most, of a record of this kind."""
+    most = MOST_OF_A_VIEW if kind == OTHER_VIEW else {"N": MAX_NORMAL, "others": MAX_OTHERS}
+    return MOST_OF_A_RHYTHM.get(kind, most["N" if name == "N" else "others"])
 
 
 def fit_classifier(
@@ -138,7 +151,12 @@ def fit_classifier(
         beats=dict(zip(CLASSES, counted, strict=True)),
         class_weights=CLASS_WEIGHTS,
         focus=FOCUS,
-        most_of_a_record={"N": MAX_NORMAL, "others": MAX_OTHERS, **MOST_OF_A_RHYTHM},
+        most_of_a_record={
+            "N": MAX_NORMAL,
+            "others": MAX_OTHERS,
+            **{f"{OTHER_VIEW}, {name}": most for name, most in MOST_OF_A_VIEW.items()},
+            **MOST_OF_A_RHYTHM,
+        },
         epoch=checkpoint.state.best_epoch,
     )
     return ClassifierArtifact(training=training, tensors=folded_classifier(load_network(best)))

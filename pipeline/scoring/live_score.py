@@ -87,10 +87,11 @@ COMPONENTS: Final = tuple(WEIGHTS)
 UNIVERSAL: Final = ("model", "early", "late")
 """Those that are known from the first beats on."""
 
-CLASS_WEIGHT: Final = 2.0
-CLASS_LIMIT: Final = 4.0
-"""Of the log odds of not-N, natural: beyond 55 to 1 nothing is surer. Factors from 1 to 3 rank
-beats of patients that the classifier has not seen alike (``docs/models/trials.md``)."""
+CLASS_WEIGHT: Final = 3.0
+CLASS_LIMIT: Final = 8.0 / 3.0
+"""Of the log odds of not-N, natural: beyond 14 to 1 nothing is surer, and no class outweighs the
+strangest shapes. Chosen on patients that the classifier has not seen
+(``docs/models/trials.md``)."""
 
 _FLOOR: Final = 1e-6
 

@@ -16,7 +16,7 @@ from pipeline.schema.state import State, field
 from pipeline.scoring.beat import Beat
 from pipeline.stream.stream import Stream
 from pipeline.stream.stream_state import StreamState
-from pipeline.stream.strips import Strip, StripRecorder, StripRecorderState, public_strip
+from pipeline.stream.strips import Strip, StripRecorder, StripRecorderState
 
 _LONGEST_STRIP: Final = 3_600
 _LATENCIES: Final = 1_000
@@ -131,14 +131,14 @@ class StreamSession:
             SnapshotError: the state is none of this program's.
         """
         self.state = state or SessionState(
-            stream.state, StripRecorderState.fresh(), lead, leads=list(leads)
+            stream.state, StripRecorderState.fresh(len(stream.leads)), lead, leads=list(leads)
         )
         self.stream = stream
         self.arrived_at = arrived_at
         """When the newest samples arrived."""
         self.uncredited_chunks = 0
         """Chunks that came without credit and were not taken, since this hub began."""
-        self.recorder = StripRecorder(stream.name, self.state.recorder)
+        self.recorder = StripRecorder(stream.name, self.state.recorder, leads=stream.leads)
         self.source_alarm = SourceAlarm(stream.name, stream.fs_hz, stream.settings)
 
     @property
@@ -215,7 +215,7 @@ class StreamSession:
         self.state.unseen_from = end
         if begin >= end:
             return None
-        return public_strip(self.stream.name, self.recorder.signal(begin, end))
+        return self.recorder.published(begin, end, end)
 
     def record_latency(self, latency_ms: float) -> None:
         """Remember how long a beat took, for the quantiles of `status`."""

@@ -43,7 +43,7 @@ from pipeline.stream.beat_queue import BeatQueue
 from pipeline.stream.beat_report import BeatReport, report_of
 from pipeline.stream.counters import Counters, counted
 from pipeline.stream.stream_state import StreamState
-from pipeline.stream.strips import Strip
+from pipeline.stream.strips import Strip, strip_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +229,7 @@ class Stream:
         self.state.published_to = position - round(WINDOW_DELAY_S * self.fs_hz)
         taken.alerts.extend(self._dated(alerts))
         if segment.strips.shape[1]:
-            strip = Strip(self.epoch, segment.strip_first, segment.strip)
-            taken.strips.append(strip)
+            taken.strips.append(strip_of(self.epoch, segment))
 
     def _measures(self, segment: Segment, evidence: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return the measures of a segment's beats, float32[b, MEASURES], and learn from them."""

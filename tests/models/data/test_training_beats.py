@@ -16,6 +16,7 @@ from models.data.training_beats import (
     DATABASES,
     FIBRILLATION,
     NORMAL_RHYTHM,
+    OTHER_VIEW,
     PARTS,
     RHYTHMS,
     STREAM,
@@ -28,6 +29,7 @@ from models.data.training_beats import (
 )
 from pipeline.constants import CLASSES, MEASURES, WINDOW_SAMPLES
 from pipeline.errors import InputError
+from replay.records import write_beats
 from replay.synthetic import PatientConfig, SyntheticPatient
 
 NAMES = {
@@ -141,6 +143,27 @@ def test_beats_of_a_rhythm_are_n(tmp_path: Path) -> None:
         assert one.windows.shape == (one.usable.size, WINDOW_SAMPLES)
         assert one.measures.shape == (one.usable.size, MEASURES)
     assert steps == [f"{CINC17} {one.name}" for one in found]
+
+
+def test_a_second_lead_is_another_view_of_the_same_patient(tmp_path: Path) -> None:
+    """Its beats are found in that lead, have the classes of the record, and stay in its part."""
+    patient = SyntheticPatient(PatientConfig(ectopic=0.2, seed=5, fs=360.0)).generate(60 * 360)
+    both = np.column_stack((patient.samples, -0.5 * patient.samples))
+    folder = tmp_path / SVDB
+    folder.mkdir()
+    np.round(400 * both).astype("<i2").tofile(folder / "800.dat")
+    lines = [f"800.dat 16 400/mV 16 0 0 0 0 ECG{lead}" for lead in (1, 2)]
+    (folder / "800.hea").write_text("\n".join([f"800 2 360 {len(both)}", *lines]) + "\n")
+    write_beats(folder, "800", "atr", patient.beats, ["V"] * patient.beats.size, 360)
+    empty_records(tmp_path / DATABASE, *RECORDS)
+
+    found = training_records(tmp_path, {SVDB: ("800",)})
+
+    assert [(one.kind, one.name) for one in found] == [(ANNOTATED, "800"), (OTHER_VIEW, "800")]
+    first, other = found
+    assert min((one.classes == "V").sum() for one in found) > 0.9 * patient.beats.size
+    away = np.abs(first.windows[5] - other.windows[5]).max()
+    assert away > 0.5  # the second lead is the first one upside down
 
 
 def test_records_are_named_by_database(tmp_path: Path) -> None:

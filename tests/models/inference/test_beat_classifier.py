@@ -7,17 +7,20 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from models.inference.beat_classifier import (
+    EVEN,
     FIBRILLATES,
     LEAST,
     TREES_SHARE,
+    UNEVEN,
     BeatClassifier,
     joined,
+    trees_share,
     without_fibrillation,
 )
 from models.inference.beat_trees import BeatTrees
 from models.inference.classifier import ClassifierScorer
 from pipeline.constants import CLASSES, MEASURES, WINDOW_SAMPLES
-from pipeline.scoring.beat_measures import CONTEXT_COLUMNS, EVIDENCE_LIMIT
+from pipeline.scoring.beat_measures import CONTEXT_COLUMNS, EVIDENCE_LIMIT, MEASURE_NAMES
 from tests.support.classifiers import network, stumps
 
 BEATS = 40
@@ -36,12 +39,15 @@ def classifier() -> BeatClassifier:
     return BeatClassifier(BeatTrees(stumps()), ClassifierScorer(network(seed=1)))
 
 
-@given(ROWS, ROWS)
-def test_the_join_is_the_weighted_geometric_mean(trees: np.ndarray, others: np.ndarray) -> None:
+@given(ROWS, ROWS, arrays(np.float32, 3, elements=st.floats(0, 1, width=32)))
+def test_the_join_is_the_weighted_geometric_mean(
+    trees: np.ndarray, others: np.ndarray, share: np.ndarray
+) -> None:
     """Odds of two classes are the product of both parts' odds, each to the power of its share."""
-    both = joined(trees, others).astype(np.float64)
+    both = joined(trees, others, share).astype(np.float64)
 
-    mean = trees.astype(np.float64) ** TREES_SHARE * others.astype(np.float64) ** (1 - TREES_SHARE)
+    part = share.astype(np.float64)[:, None]
+    mean = trees.astype(np.float64) ** part * others.astype(np.float64) ** (1 - part)
     np.testing.assert_allclose(both, mean / mean.sum(axis=1, keepdims=True), rtol=1e-4)
     np.testing.assert_allclose(both.sum(axis=1), 1.0, rtol=1e-5)
 
@@ -49,9 +55,10 @@ def test_the_join_is_the_weighted_geometric_mean(trees: np.ndarray, others: np.n
 def test_certainty_that_both_share_stays() -> None:
     """A probability of 0 is no logarithm that is not finite, and excludes no class."""
     certain = np.array([[0.0, 0.0, 1.0, 0.0]], dtype=np.float32)
-    np.testing.assert_allclose(joined(certain, certain), certain, atol=1e-5)
+    half = np.array([0.5], dtype=np.float32)
+    np.testing.assert_allclose(joined(certain, certain, half), certain, atol=1e-5)
     other = np.array([[1.0, 0.0, 0.0, 0.0]], dtype=np.float32)
-    both = joined(other, certain)
+    both = joined(other, certain, half)
     assert np.isfinite(both).all()
     assert both.min() >= LEAST / 10
 
@@ -91,7 +98,29 @@ def test_trees_and_network_each_get_their_measures(classifier: BeatClassifier) -
 
     by_trees = BeatTrees(stumps()).probabilities(measured)
     by_network = ClassifierScorer(network(seed=1)).classify(WINDOWS, measured[:, CONTEXT_COLUMNS])
-    np.testing.assert_allclose(found, joined(by_trees, by_network), atol=1e-3)
+    both = joined(by_trees, by_network, trees_share(measured))
+    np.testing.assert_allclose(found, both, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("longest_s", "share"), [(0.8, TREES_SHARE), (0.9, TREES_SHARE), (1.2, 1.0), (1.6, 1.0)]
+)
+def test_trees_decide_where_the_longest_intervals_are_long(longest_s: float, share: float) -> None:
+    """Median of 0.8 s: near the longest in an even rhythm, far below where ectopy is the rule."""
+    measured = np.zeros((2, MEASURES), dtype=np.float32)
+    for rr_s, row in zip((0.8, 0.5), measured, strict=True):
+        row[MEASURE_NAMES.index("rr_to_median")] = np.log(rr_s / 0.8)
+        row[MEASURE_NAMES.index("rr_to_q90")] = np.log(rr_s / longest_s)
+
+    np.testing.assert_allclose(trees_share(measured), share, atol=1e-6)
+
+
+def test_unknown_intervals_are_even() -> None:
+    """Before intervals are known the trees have their least share, and between two bounds more."""
+    measured = np.zeros((2, MEASURES), dtype=np.float32)
+    measured[1, MEASURE_NAMES.index("rr_to_q90")] = np.log((EVEN + UNEVEN) / 2)
+
+    np.testing.assert_allclose(trees_share(measured), [TREES_SHARE, (TREES_SHARE + 1) / 2])
 
 
 def test_row_is_the_same_in_any_batch(classifier: BeatClassifier) -> None:

@@ -4,18 +4,19 @@ import numpy as np
 import pytest
 
 from models.data.heavy_ectopy import LEADING_BEATS, heavy_ectopy
-from models.data.training_beats import FIBRILLATION, NORMAL_RHYTHM, STREAM
+from models.data.training_beats import ANNOTATED, FIBRILLATION, NORMAL_RHYTHM, OTHER_VIEW, STREAM
 from models.files.beat_trees import INPUT_COLUMNS
 from models.inference.beat_trees import BeatTrees
 from models.training.beat_trees import (
     MOST_OF_A_RECORD,
     RHYTHM_WEIGHTS,
     SURELY_VENTRICULAR,
+    VIEW_WEIGHT,
     BeatTreesConfig,
     arrays_of,
+    beats_to_learn,
     draw,
     fit_beat_trees,
-    without_ventricular,
 )
 from pipeline.errors import ConfigError
 from tests.support.classifiers import training_record as record
@@ -66,6 +67,15 @@ def test_no_record_and_class_dominates() -> None:
     assert sorted(set(drawn.weights.tolist())) == [0.25, 2.0]
 
 
+def test_beats_of_another_view_weigh_less() -> None:
+    """They are the same heart again, not a further patient."""
+    many = 4 * MOST_OF_A_RECORD["N"]
+    kinds = {kind: record("1", "N" * many, kind=kind) for kind in (OTHER_VIEW, ANNOTATED)}
+    other, annotated = (draw([one], 0.25, 0).weights for one in kinds.values())
+
+    np.testing.assert_allclose(other, VIEW_WEIGHT * annotated)
+
+
 def test_beats_of_a_rhythm_weigh_as_their_rhythm_does() -> None:
     """However many a record has: nobody has looked at its beats one by one."""
     for kind, weight in RHYTHM_WEIGHTS.items():
@@ -92,7 +102,7 @@ def test_ventricular_beats_of_a_rhythm_are_left_out() -> None:
         hidden.classes[:] = "N"
         rhythms.append(hidden)
     config = BeatTreesConfig(rounds=30, features_at_a_split=1.0)
-    kept = without_ventricular([rhythms[0], annotated, rhythms[1]], config)
+    kept = beats_to_learn([rhythms[0], annotated, rhythms[1]], config)
 
     assert [one.name for one in kept] == ["1", f"{NORMAL_RHYTHM}/1", f"{FIBRILLATION}/1"]
     assert kept[0] is annotated
@@ -100,6 +110,26 @@ def test_ventricular_beats_of_a_rhythm_are_left_out() -> None:
         assert one.usable.tolist() == [True, True, True, False] * 5
     assert all(one.usable.all() for one in rhythms)
     assert SURELY_VENTRICULAR[FIBRILLATION] < SURELY_VENTRICULAR[NORMAL_RHYTHM]
+
+
+def test_doubted_beats_of_a_normal_rhythm_come_once_more() -> None:
+    """Those that look like S: experts saw no such rhythm there. In fibrillation many look so."""
+    pytest.importorskip("sklearn")
+    annotated = record("1", "NSVF" * 100)
+    rhythms = []
+    for kind in (NORMAL_RHYTHM, FIBRILLATION):
+        doubted = record(f"{kind}/1", "NNNS" * 5, kind=kind, seed=4)
+        doubted.classes[:] = "N"
+        rhythms.append(doubted)
+    config = BeatTreesConfig(rounds=30, features_at_a_split=1.0)
+
+    of_normal, again, of_fibrillation = beats_to_learn([annotated, *rhythms], config)[1:]
+
+    assert (again.name, again.kind) == (of_normal.name, NORMAL_RHYTHM)
+    looks_like_s = np.arange(20) % 4 == 3
+    np.testing.assert_array_equal(again.usable, of_normal.usable & looks_like_s)
+    assert again.usable.sum() >= 3
+    assert of_fibrillation.name == rhythms[1].name
 
 
 def test_ectopic_beats_are_the_rule_in_a_stream() -> None:

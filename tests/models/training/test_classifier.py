@@ -8,7 +8,13 @@ import pytest
 import torch
 
 from models.data.detected_beats import detect_beats
-from models.data.training_beats import FIBRILLATION, NORMAL_RHYTHM, STREAM, TrainingRecord
+from models.data.training_beats import (
+    FIBRILLATION,
+    NORMAL_RHYTHM,
+    OTHER_VIEW,
+    STREAM,
+    TrainingRecord,
+)
 from models.files.classifier import load_classifier, save_classifier
 from models.inference.classifier import ClassifierScorer
 from models.training.beat_classifier import BeatClassifierConfig, fit
@@ -18,6 +24,7 @@ from models.training.classifier import (
     MAX_NORMAL,
     MAX_OTHERS,
     MOST_OF_A_RHYTHM,
+    MOST_OF_A_VIEW,
     SHIFT_TICKS,
     WINDOW_NOISE,
     ClassifierConfig,
@@ -131,8 +138,9 @@ def test_no_patient_and_no_class_rules_an_epoch(tmp_path: Path) -> None:
     rhythms = [
         training_record(f"{kind}/1", 40 * "N", kind=kind) for kind in (NORMAL_RHYTHM, FIBRILLATION)
     ]
+    view = training_record("101", 400 * "N" + 300 * "S", kind=OTHER_VIEW)
     many = training_beats(
-        [record("101", 0, 400 * "N" + 300 * "S" + 9 * "VF"), record("106", 1), *rhythms]
+        [record("101", 0, 400 * "N" + 300 * "S" + 9 * "VF"), record("106", 1), *rhythms, view]
     )
     trainer = ClassifierTrainer(config(tmp_path), many)
 
@@ -142,6 +150,8 @@ def test_no_patient_and_no_class_rules_an_epoch(tmp_path: Path) -> None:
         *(MAX_NORMAL if name == "N" else MAX_OTHERS for name in 2 * CLASSES),
         MOST_OF_A_RHYTHM[NORMAL_RHYTHM],
         MOST_OF_A_RHYTHM[FIBRILLATION],
+        MOST_OF_A_VIEW["N"],
+        MOST_OF_A_VIEW["others"],
     ]
     for (first, size, _), allowed in zip(many.groups.tolist(), most, strict=True):
         inside = (rows >= first) & (rows < first + size)

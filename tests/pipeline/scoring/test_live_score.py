@@ -241,6 +241,21 @@ def test_a_strange_window_that_is_surely_n_is_not_anomalous() -> None:
     assert live.score(ectopic(rng), 0.4, 0.9, surely("N")).anomalous
 
 
+def test_a_class_of_fifteen_to_one_is_as_sure_as_any() -> None:
+    """Either way; four to one counts about half of that."""
+    for name, sign in (("N", -1.0), ("S", 1.0)):
+        sure, half = (_odds(odds, name) for odds in (15.0, 4.0))
+        assert class_contribution(sure) == class_contribution(surely(name))
+        assert class_contribution(half) == pytest.approx(sign * 3.0 * np.log(4.0), rel=1e-5)
+
+
+def _odds(odds: float, name: str) -> NDArray[np.float32]:
+    """Return probabilities by which N is so much more probable than S, or S than N."""
+    sure = odds / (1.0 + odds)
+    normal = sure if name == "N" else 1.0 - sure
+    return np.array([normal, 1.0 - normal, 0.0, 0.0], dtype=np.float32)
+
+
 def test_the_first_beats_have_their_class_too() -> None:
     """Nothing is known of the patient, but a beat that is surely V is anomalous all the same."""
     rng = np.random.default_rng(23)
@@ -260,7 +275,7 @@ def test_the_class_contributes_its_log_odds(one: float, other: float) -> None:
     assert contributions[2] == pytest.approx(0.0, abs=1e-6)
     if one <= other:
         assert contributions[0] >= contributions[1]
-    if 0.05 < one < 0.95:
+    if 0.07 < one < 0.93:
         expected = CLASS_WEIGHT * np.log((1 - one) / one)
         assert contributions[0] == pytest.approx(expected, abs=1e-4)
 

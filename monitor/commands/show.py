@@ -9,7 +9,7 @@ import numpy as np
 
 from monitor.commands.control import print_reply, send_request
 from monitor.dashboard.braille import curve, envelope
-from monitor.text import safe_text
+from monitor.text import lead_words, safe_text
 from pipeline.errors import InputError
 from pipeline.log.reader import LogReader
 from pipeline.schema.public import Alert, SignalStrip, is_signal
@@ -103,6 +103,8 @@ def facts(alert: Alert) -> Iterator[str]:
         if table:
             entries = (f"{safe_text(key)} {value:g}" for key, value in table.items())
             yield f"{name:8s} {', '.join(entries)}"
+    if alert.leads:
+        yield f"leads    {lead_words(alert.leads)}"
     if alert.score is not None and alert.threshold is not None:
         yield f"score    {alert.score:.2f}, alarmed above {alert.threshold:.2f}"
     yield f"notice   {safe_text(alert.notice)}"

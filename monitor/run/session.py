@@ -97,6 +97,11 @@ class Tally:
                 name: ", ".join(status.leads) or status.lead
                 for name, status in sorted(self.statuses.items())
             },
+            lead_states={
+                name: status.lead_states
+                for name, status in sorted(self.statuses.items())
+                if status.lead_states
+            },
         )
 
 

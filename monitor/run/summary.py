@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, field
 
-from monitor.text import safe_text
+from monitor.text import lead_words, safe_text
 from pipeline.constants import NOTICE, SCHEMA
 
 
@@ -67,6 +67,8 @@ class RunSummary:
     """Lines of devices that could not be read."""
     alerts_unrecorded: int = 0
     """Alerts that the log had not taken when the run ended."""
+    lead_states: dict[str, dict[str, str]] = field(default_factory=dict)
+    """The last state of each lead in a word, of each stream with several."""
 
 
 Summary = ScanSummary | RunSummary
@@ -111,5 +113,9 @@ def _run_lines(summary: RunSummary) -> list[str]:
         *([f"missing  {missing} alerts that the log no longer holds"] if missing else []),
         *([f"unread   {unread} lines of the device"] if unread else []),
         *([f"active   {', '.join(active)}"] if active else []),
+        *(
+            f"leads    {safe_text(stream)}: {lead_words(of)}"
+            for stream, of in summary.lead_states.items()
+        ),
         f"log      {summary.log}",
     ]

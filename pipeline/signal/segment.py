@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.constants import WINDOW_AFTER_R, WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.signal.kernels import windows
 from pipeline.signal.kernels.sampling import FLAG_FILLED
-from pipeline.signal.quality import QualityChange, Reason
+from pipeline.signal.quality import LeadChange, QualityChange, Reason
 
 FLAT_WINDOW_MV: Final = 0.02
 """A window that spans less is no beat: it becomes zeros instead of amplified noise."""
@@ -46,6 +46,15 @@ class FastRhythmChange(NamedTuple):
     bpm: float
     sure: bool = True
     """Whether there is such a rhythm, or may be; the one ends with the beginning of the other."""
+
+
+class LeadFibrillation(NamedTuple):
+    """The waveform of one lead begins or ceases to fibrillate, whatever the others show."""
+
+    sample: int
+    """Where that was sure, in the source's own rate."""
+    lead: int
+    active: bool
 
 
 class BeatArrays(NamedTuple):
@@ -104,6 +113,13 @@ class Segment:
     """Source samples that were known already and dropped."""
     fast_rhythm: list[FastRhythmChange] = field(default_factory=list)
     """Beginnings and ends of rhythms too fast for single beats, in order."""
+    lead_quality: list[LeadChange] = field(default_factory=list)
+    """Changes of the state of each lead, in order; this and what follows is empty for one lead."""
+    lead_fibrillation: list[LeadFibrillation] = field(default_factory=list)
+    """What each lead's waveform does by itself, in order."""
+    complexes: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 3), np.int64))
+    """int64[c, 3]: lead, R peak and the sample that confirmed it, of all that each lead's detector
+    found, whether the leads agreed on a beat or not; source samples, lead by lead in order."""
 
     def followed_by(self, after: "Segment") -> "Segment":
         """Return what was completed before a gap, this one, and ``after`` it as one segment."""
@@ -146,6 +162,9 @@ def joined(pushes: Iterable[Segment], most: int) -> Segment:
         gap_samples=sum(part.gap_samples for part in parts),
         duplicate_samples=sum(part.duplicate_samples for part in parts),
         fast_rhythm=[change for part in parts for change in part.fast_rhythm],
+        lead_quality=[change for part in parts for change in part.lead_quality],
+        lead_fibrillation=[change for part in parts for change in part.lead_fibrillation],
+        complexes=np.concatenate([part.complexes for part in parts]),
     )
 
 

@@ -23,13 +23,14 @@ from pipeline.signal import quality
 from pipeline.signal.fast_rhythm import Change as FastChange
 from pipeline.signal.fibrillation import Change as FibrillationFound
 from pipeline.signal.filters import BAND, filter_bank, resampling
-from pipeline.signal.kernels import sampling, spikes
+from pipeline.signal.kernels import sampling, slots, spikes
 from pipeline.signal.leads.agreement import Agreement
 from pipeline.signal.leads.lead import FILL_SECONDS, Lead, LeadStep
+from pipeline.signal.leads.lead_events import lead_events
 from pipeline.signal.leads.lead_state import NONE, TAIL_SAMPLES, LeadState
 from pipeline.signal.leads.patient_quality import changes_of, patient_states
 from pipeline.signal.leads.rhythm_agreement import BEATS_ON_S, RhythmAgreement
-from pipeline.signal.quality import QualityChange, Reason
+from pipeline.signal.quality import LeadChange, QualityChange, Reason
 from pipeline.signal.samples import SampleBlock, admit
 from pipeline.signal.segment import (
     BeatArrays,
@@ -131,6 +132,11 @@ class Segmenter:
                 before = self._flush()
                 if counters[STATE] != Reason.GAP:
                     before.quality.append(QualityChange(expected, Reason.GAP))
+                before.lead_quality += [
+                    LeadChange(expected, k, Reason.GAP)
+                    for k, state in enumerate(self._lead_states())
+                    if state != Reason.GAP
+                ]
                 self._begin(first, after_gap=True)
             elif gap:
                 x, marks = self._filled(gap, x, marks)
@@ -206,6 +212,7 @@ class Segmenter:
             )
         new = n if end is None else end - done
         work = self._workspaces.of(n)
+        were = self._lead_states()
         steps = [
             lead.advance(*its, part, done, new)
             for lead, its, part in zip(self._leads, sampled, work.leads, strict=True)
@@ -230,6 +237,7 @@ class Segmenter:
         # 5.
         changes = changes_of(was, states[:new], first, self._rate) if all(wrong) or was else []
         rhythms = self._rhythm_changes(steps, found, last)
+        of_leads = lead_events(steps, were, work.states[:, :new], first, origin, self._rate)
         strip = work.filtered[:, TAIL_SAMPLES : TAIL_SAMPLES + new].copy()
         if any(wrong):
             strip[work.masks[:, TAIL_SAMPLES : TAIL_SAMPLES + new] != 0] = np.nan
@@ -237,7 +245,8 @@ class Segmenter:
         state.tail_runs[:] = work.runs.latest
         return Segment(
             *emitted, quality=changes, fibrillation=rhythms[0], strips=strip, strip_first=first,
-            fast_rhythm=rhythms[1],
+            fast_rhythm=rhythms[1], lead_quality=of_leads[0], lead_fibrillation=of_leads[1],
+            complexes=of_leads[2],
         )  # fmt: skip
 
     def _rhythm_changes(
@@ -258,6 +267,11 @@ class Segmenter:
             [FibrillationChange(*self._placed(one), one.hz, one.mv) for one in fibrillation],
             [FastRhythmChange(*self._placed(one), one.bpm, one.sure) for one in fast],
         )
+
+    def _lead_states(self) -> list[int]:
+        """Return the `Reason` that each lead is in; nothing where there is one."""
+        leads = self.state.leads
+        return [int(lead.watch[slots.STATE]) for lead in leads] if len(leads) > 1 else []
 
     def _placed(self, change: FibrillationFound | FastChange) -> tuple[int, bool, int]:
         """Return where a change was sure, whether something begins, and since when."""

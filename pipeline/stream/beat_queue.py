@@ -66,7 +66,12 @@ class BeatQueue:
         for beat in state.beats:
             if beat.id[0] != stream or not 0 <= beat.lead < len(state.live):
                 raise SnapshotError(f"state of a beat that is none of {stream}")
-            arrays = (beat.window, beat.measures, beat.residual, beat.probabilities)
+            in_leads = 0 if beat.in_leads is None else len(beat.in_leads)
+            if in_leads != len(beat.reasons_in) or in_leads not in (0, len(state.live)):
+                raise SnapshotError("state of a beat in other leads than the stream has")
+            arrays = (
+                beat.window, beat.measures, beat.residual, beat.probabilities, beat.in_leads,
+            )  # fmt: skip
             if not all(np.isfinite(one).all() for one in arrays if one is not None):
                 raise SnapshotError("state of a beat with values that are not finite")
         self._waiting = {beat.id: beat for beat in state.beats if beat.wants_score}

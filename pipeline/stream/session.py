@@ -14,7 +14,8 @@ from pipeline.schema.messages import Chunk, GivenUp
 from pipeline.schema.public import Alert, Latency, SignalStrip, Status
 from pipeline.schema.state import State, field
 from pipeline.scoring.beat import Beat
-from pipeline.stream.stream import Stream, StreamState
+from pipeline.stream.stream import Stream
+from pipeline.stream.stream_state import StreamState
 from pipeline.stream.strips import Strip, StripRecorder, StripRecorderState
 
 _LONGEST_STRIP: Final = 3_600
@@ -306,4 +307,6 @@ class StreamSession:
             rhythm_s=rhythm_s,
             uncredited_chunks=self.uncredited_chunks,
             leads=[name for name in self.state.lead_names if name],
+            lead_states=stream.lead_states,
+            lead_in_use=stream.lead_in_use,
         )

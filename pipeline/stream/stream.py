@@ -12,7 +12,7 @@ serves latencies only; it decides nothing. No I/O.
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +20,14 @@ from numpy.typing import NDArray
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.alarms.signal_rules import WINDOW_DELAY_S
-from pipeline.alarms.stream_alarms import StreamAlarms, StreamAlarmsState
+from pipeline.alarms.stream_alarms import StreamAlarms
 from pipeline.constants import MEASURES, SAMPLING_RATE_HZ, WINDOW_AFTER_R
 from pipeline.errors import SnapshotError
 from pipeline.schema.alert import happened_at, utc_text
 from pipeline.schema.messages import LATEST_UTC_S
 from pipeline.schema.public import Alert
-from pipeline.schema.state import State
 from pipeline.scoring.beat import Beat
-from pipeline.scoring.beat_features import BeatFeatures, BeatFeaturesState
+from pipeline.scoring.beat_features import BeatFeatures
 from pipeline.scoring.beat_measures import with_evidence
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.signal.arrivals import ArrivalState, ArrivalTimes
@@ -40,9 +39,10 @@ from pipeline.signal.segment import FastRhythmChange, FibrillationChange, Segmen
 from pipeline.signal.segmenter import Segmenter
 from pipeline.signal.segmenter_state import SegmenterState
 from pipeline.signal.source_clock import SourceClock, SourceClockState
-from pipeline.stream.beat_queue import BeatQueue, BeatQueueState
+from pipeline.stream.beat_queue import BeatQueue
 from pipeline.stream.beat_report import BeatReport, report_of
 from pipeline.stream.counters import Counters, counted
+from pipeline.stream.stream_state import StreamState
 from pipeline.stream.strips import Strip, strip_of
 
 
@@ -56,39 +56,6 @@ class StreamUpdate:
     """Alerts of rules that need no score."""
     strips: list[Strip]
     """The new signal, for pictures."""
-
-
-class StreamState(State):
-    """All memory of a `Stream`."""
-
-    epoch: int
-    counters: Counters
-    reorder: ReorderState
-    source_clock: SourceClockState
-    segmenter: SegmenterState
-    arrivals: ArrivalState
-    alarms: StreamAlarmsState
-    beats: BeatQueueState
-    published_to: int
-    """No beat before this position is still to be found."""
-    features: list[BeatFeaturesState]
-    """Of each lead."""
-
-    @classmethod
-    def fresh(cls, fs_hz: float, epoch: int, first_sample: int, leads: int = 1) -> Self:
-        """Return the state before the ``first_sample`` of an epoch."""
-        return cls(
-            epoch=epoch,
-            counters=Counters(),
-            reorder=ReorderState(first_sample),
-            source_clock=SourceClockState(),
-            segmenter=SegmenterState.fresh(resampling(fs_hz).half, leads),
-            arrivals=ArrivalState(),
-            alarms=StreamAlarmsState.fresh(epoch, first_sample),
-            beats=BeatQueueState.fresh(leads),
-            published_to=first_sample,
-            features=[BeatFeaturesState.fresh() for _ in range(leads)],
-        )
 
 
 _NOT_MEASURED: Final = np.zeros(MEASURES, dtype=np.float32)
@@ -124,7 +91,7 @@ class Stream:
         self.state = state = state or StreamState.fresh(fs_hz, epoch, first_sample, len(leads))
         self._clock = clock
         self._rate = resampling(fs_hz)
-        self._alarms = StreamAlarms(name, fs_hz, settings, state.alarms)
+        self._alarms = StreamAlarms(name, fs_hz, settings, state.alarms, self.leads)
         if not len(leads) == len(state.segmenter.leads) == len(state.features):
             raise SnapshotError(f"state of {len(state.segmenter.leads)} leads, not {len(leads)}")
         self._features = [BeatFeatures(of_lead) for of_lead in state.features]
@@ -228,6 +195,7 @@ class Stream:
         self.counters.duplicate_samples += segment.duplicate_samples
         cut_at = self._clock()
         alerts: list[Alert] = []
+        self._alarms.signal.leads.take(segment)
         events: list[QualityChange | FibrillationChange | FastRhythmChange] = [
             *segment.quality,
             *segment.fibrillation,
@@ -241,9 +209,13 @@ class Stream:
                 alerts += self._on_change(changes.popleft())
             alerts += self._alarms.signal.on_position(known_at)
             beat = self._beat(segment, b, cut_at)
-            usable = beat.reason is Reason.OK
             alerts += self._alarms.signal.on_qrs(
-                beat.sample, beat.rr_s, known_at, beat.window, usable=usable
+                beat.sample,
+                beat.rr_s,
+                known_at,
+                beat.window,
+                usable=beat.reason is Reason.OK,
+                leads=beat.seen_in_leads,
             )
             evidence[b] = self._alarms.signal.evidence
             beats.append(beat)
@@ -294,6 +266,7 @@ class Stream:
         sample = int(segment.samples[b])
         last_of_window = sample + round((WINDOW_AFTER_R - 1) * self.fs_hz / SAMPLING_RATE_HZ)
         ready = max(last_of_window, int(segment.ready_samples[b]))
+        several = len(self.leads) > 1
         return Beat(
             id=(self.name, self.epoch, int(segment.r_samples[b])),
             sample=sample,
@@ -307,6 +280,8 @@ class Stream:
             cut_at=cut_at,
             lead=int(segment.leads[b]),
             fibrillating=self._alarms.present("ventricular_fibrillation"),
+            in_leads=segment.windows_of[:, b] if several else None,
+            reasons_in=[Reason(one) for one in segment.reasons_of[:, b]] if several else [],
         )
 
     def _arrival(self, sample: int) -> float:
@@ -393,6 +368,16 @@ class Stream:
         share = atrial.share
         seconds = round(atrial.known_samples / self.fs_hz, 1)
         return None if share is None else round(share, 4), seconds
+
+    @property
+    def lead_states(self) -> dict[str, str]:
+        """The present state of each of several leads in a word, by name; empty for one."""
+        return self._alarms.signal.leads.states()
+
+    @property
+    def lead_in_use(self) -> str:
+        """The lead in which the beats are seen; empty for one."""
+        return self._alarms.signal.leads.in_use(self.state.segmenter.agreement.chosen)
 
     def condition(self) -> tuple[str, str]:
         """Return the state of the stream and the reason for it, from the signal alone."""

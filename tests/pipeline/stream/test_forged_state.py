@@ -20,7 +20,8 @@ from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
 from pipeline.signal.segmenter_state import SegmenterState
 from pipeline.stream.snapshot import pack, unpack
-from pipeline.stream.stream import Stream, StreamState
+from pipeline.stream.stream import Stream
+from pipeline.stream.stream_state import StreamState
 from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.running import CONFIG
 

@@ -17,7 +17,8 @@ from pipeline.signal.kernels.candidates import WAITING
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import score_beats
 from pipeline.stream.snapshot import STATE_VERSION, pack, unpack
-from pipeline.stream.stream import Stream, StreamState
+from pipeline.stream.stream import Stream
+from pipeline.stream.stream_state import StreamState
 from replay.lead_sets.troubles import LeadTrouble
 from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.running import CONFIG, TrivialScorer

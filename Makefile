@@ -95,8 +95,9 @@ cards: $(READY) ## Measure what ships, and classifiers of patients left out; wri
 	cp runs/beats/beats.json docs/models/
 	$(BIN)/monitor evaluate cards $(addprefix --teacher ,$(wildcard runs/teacher-*/best.safetensors))
 
-stress: $(READY) ## Measure noise and faults of streams; write docs/detector.md
+stress: $(READY) ## Measure noise, troubled leads and faults of streams; write docs/detector.md
 	$(BIN)/monitor evaluate noise --pictures docs --report docs/detector.md
+	$(BIN)/monitor evaluate leads --report docs/detector.md
 	$(BIN)/monitor evaluate faults --report docs/detector.md
 
 alarms: $(READY) ## Measure the alarms on every database that is there; write docs/alarms.md

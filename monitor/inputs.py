@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -15,41 +16,47 @@ from pipeline.alarms.settings import DEFAULTS, AlarmSettings, settings_of
 from pipeline.errors import ConfigError, InputError
 from pipeline.files import read_regular
 from replay.headers import find_records, load_header
-from replay.leads import lead_choice, stream_name
+from replay.lead_sets.choice import lead_choices
+from replay.leads import stream_name
 
 _MAX_SETTINGS_BYTES: Final = 1 << 16
 
 _NAMED_RECORDS: Final = 3
-"""So many records are named of those of which the same lead was taken."""
+"""So many records are named of those of which the same leads were taken."""
 
 
 @dataclass(frozen=True, slots=True)
-class FoundLead:
-    """One lead of a record that the command line names."""
+class FoundLeads:
+    """The leads that are taken of a record that the command line names."""
 
     path: Path
     """The header."""
-    index: int
+    indices: tuple[int, ...]
     why: str
-    """Why this lead, as `replay.leads.LeadChoice`; empty where there was nothing to choose."""
+    """Why these, as `replay.lead_sets.choice.LeadChoices`; empty where nothing is to be said."""
 
 
-def find_leads(records: Sequence[str], lead: str | None) -> list[FoundLead]:
-    """Return header and lead of every record that the arguments name, all checked.
+def find_leads(records: Sequence[str], lead: str | None) -> list[FoundLeads]:
+    """Return header and leads of every record that the arguments name, all checked.
+
+    ``lead`` is the option's text: a name or an index, several with commas, or ``all``.
 
     Raises:
         InputError: a record cannot be used, or has no such lead.
     """
+    from replay.records import derived_in
+
     found = []
     for argument in records:
         for path in find_records(argument):
-            choice = lead_choice(load_header(path), lead)
-            found.append(FoundLead(path, choice.index, choice.why))
+            header = load_header(path)
+            choice = lead_choices(header, lead, derived=partial(derived_in, header))
+            found.append(FoundLeads(path, choice.indices, choice.why))
     return found
 
 
-def report_leads(found: Iterable[FoundLead]) -> None:
-    """Write to stderr which lead of which record was taken and why, where there was a choice.
+def report_leads(found: Iterable[FoundLeads]) -> None:
+    """Write to stderr which leads of which record were taken and why, where there was a choice.
 
     Records of one database have the same signals: they share a line.
     """

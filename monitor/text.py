@@ -8,6 +8,7 @@ screen), bidirectional overrides or invisible characters. Everything that is sho
 import logging
 import math
 import unicodedata
+from collections.abc import Mapping
 from typing import Final
 
 from rich.cells import cell_len, set_cell_size
@@ -67,3 +68,11 @@ class SafeLines(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (of logging)
         """Return the line; a traceback that follows is our own text."""
         return safe_text(super().formatMessage(record), LONGEST_LINE)
+
+
+def lead_words(leads: Mapping[str, str], in_use: str = "") -> str:
+    """Return what each lead says in one line; ``in_use`` is the name of one."""
+    used = {in_use: " (in use)"}
+    return ", ".join(
+        f"{safe_text(name)} {safe_text(word)}{used.get(name, '')}" for name, word in leads.items()
+    )

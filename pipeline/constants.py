@@ -36,6 +36,9 @@ DEFAULT_PORT: Final = 5570
 MAX_LEADS_PER_RECORD: Final = 64
 """More signals than this in one header is a mistake or an attack."""
 
+MOST_LEADS: Final = 12
+"""Leads of one patient that a stream carries: those of a standard ECG."""
+
 SAMPLING_RATE_LIMITS_HZ: Final = (50.0, 10_000.0)
 """Rates outside are refused, at the file as on the wire."""
 

@@ -2,8 +2,9 @@
 
 ::
 
-    serial:PATH?baud=115200&fs=250&gain=341
+    serial:PATH?baud=115200&fs=250&gain=341&leads=I,II
     synthetic:?bpm=72&ectopic=0.05&sve=0&pause=0.01&noise=0.02&leadoff=0&fs=360&seed=1
+    synthetic:?leads=I,II,V1&off=V1@30+20&noisy=II@60+10&reversed=I&swapped=I/V1@90+10
 
 Every parameter is optional; the defaults of ``serial`` fit the sketch in docs/devices.md. Each
 address also takes ``name=``, the name of the stream, which is otherwise the port's name or
@@ -12,13 +13,17 @@ address also takes ``name=``, the name of the stream, which is otherwise the por
 
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from pipeline.constants import SAMPLING_RATE_LIMITS_HZ, STREAM_NAME
+from pipeline.constants import MOST_LEADS, SAMPLING_RATE_LIMITS_HZ, STREAM_NAME
 from pipeline.errors import ConfigError, DeviceError
 from replay.headers import quoted
+from replay.lead_sets.dipole import LEAD_VECTORS
+from replay.lead_sets.troubles import KINDS, parse_troubles
 from replay.leads import stream_name
+from replay.signal_names import ECG, kind_named
 from replay.source import Source
 
 SERIAL_DEFAULTS: Final = {"baud": 115_200.0, "fs": 250.0, "gain": 341.0}
@@ -54,19 +59,25 @@ def open_device(uri: str) -> Source:
         raise DeviceError(f"unknown device {quoted(uri)}: known are {KNOWN}")
     path, _, query = rest.partition("?")
     stream, query = _name(uri, query)
+    texts, query = _texts(uri, query, ("leads", *KINDS) if scheme == "synthetic" else ("leads",))
     if scheme == "synthetic":
         from replay.synthetic import PatientConfig, SyntheticSource
 
         if path:
             raise ConfigError(f"device {quoted(uri)}: 'synthetic:' has no path, only ?parameters")
-        values = _parameters(uri, query, SYNTHETIC_DEFAULTS)
+        values = _parameters(uri, query, SYNTHETIC_DEFAULTS, ("leads", *KINDS))
         seed = int(values.pop("seed"))
-        return SyntheticSource(PatientConfig(seed=seed, **values), stream=stream or "synthetic")
+        leads = _known_leads(uri, texts.pop("leads", "II"))
+        troubles = tuple(
+            trouble for kind, text in texts.items() for trouble in parse_troubles(kind, text, leads)
+        )
+        patient = PatientConfig(seed=seed, leads=leads, troubles=troubles, **values)
+        return SyntheticSource(patient, stream=stream or "synthetic")
     from replay.serial_device import SerialSource
 
     if not path or "\0" in path:
         raise ConfigError(f"device {quoted(uri)}: a path belongs here, as in serial:/dev/ttyUSB0")
-    values = _parameters(uri, query, SERIAL_DEFAULTS)
+    values = _parameters(uri, query, SERIAL_DEFAULTS, ("leads",))
     for name, (low, high) in SERIAL_LIMITS.items():
         if not low <= values[name] <= high:
             raise ConfigError(f"device {quoted(uri)}: {name} has to be {low:g} to {high:g}")
@@ -76,6 +87,7 @@ def open_device(uri: str) -> Source:
         rate_hz=values["fs"],
         gain=values["gain"],
         stream=stream or stream_name(Path(path)),
+        leads=_named_leads(uri, texts["leads"]) if "leads" in texts else ("serial",),
     )
 
 
@@ -111,16 +123,56 @@ def _name(uri: str, query: str) -> tuple[str, str]:
     return "".join(names), rest
 
 
-def _parameters(uri: str, query: str, defaults: dict[str, float]) -> dict[str, float]:
+def _texts(uri: str, query: str, names: Sequence[str]) -> tuple[dict[str, str], str]:
+    """Return the parameters in ``query`` that are texts, each at most once, and the rest of it."""
+    texts: dict[str, str] = {}
+    rest = []
+    for part in query.split("&") if query else []:
+        name, equals, text = part.partition("=")
+        if name not in names or not equals:
+            rest.append(part)
+        elif name in texts:
+            raise ConfigError(f"device {quoted(uri)}: {name} is given twice")
+        else:
+            texts[name] = text
+    return texts, "&".join(rest)
+
+
+def _known_leads(uri: str, text: str) -> tuple[str, ...]:
+    """Return the leads of a synthetic patient in ``text``, as they are written."""
+    written = {lead.upper(): lead for lead in LEAD_VECTORS}
+    leads = tuple(written.get(name.strip().upper(), "") for name in text.split(","))
+    if "" in leads or len(set(leads)) < len(leads):
+        known = ", ".join(LEAD_VECTORS)
+        raise ConfigError(f"device {quoted(uri)}: leads= takes one or more of {known}, each once")
+    return leads
+
+
+def _named_leads(uri: str, text: str) -> tuple[str, ...]:
+    """Return the names of the leads of a serial device in ``text``."""
+    leads = tuple(name.strip() for name in text.split(","))
+    where = f"device {quoted(uri)}"
+    if not all(re.fullmatch(r"[A-Za-z0-9._+-]{1,16}", lead) for lead in leads):
+        raise ConfigError(f"{where}: leads= takes names of up to 16 letters, digits and . _ + -")
+    if len(leads) > MOST_LEADS or len(set(leads)) < len(leads):
+        raise ConfigError(f"{where}: leads= takes {MOST_LEADS} names at most, no two alike")
+    for lead in leads:
+        if (kind := kind_named(lead, leads)) not in (ECG, ""):
+            raise ConfigError(f"{where}: lead {quoted(lead)} is named like no ECG ({kind})")
+    return leads
+
+
+def _parameters(
+    uri: str, query: str, defaults: dict[str, float], texts: Sequence[str] = ()
+) -> dict[str, float]:
     """Return ``defaults`` updated by ``query`` (``a=1&b=2``)."""
     values: dict[str, float] = {}
     where = f"device {quoted(uri)}"
     for part in query.split("&") if query else []:
         name, equals, text = part.partition("=")
         if name not in defaults or not equals:
-            raise ConfigError(
-                f"{where}: unknown {quoted(part)}; known are {', '.join((*defaults, 'name'))}"
-            )
+            known = ", ".join((*defaults, *texts, "name"))
+            raise ConfigError(f"{where}: unknown {quoted(part)}; known are {known}")
         if name in values:
             raise ConfigError(f"{where}: {name} is given twice")
         try:

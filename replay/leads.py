@@ -48,7 +48,7 @@ def lead_choice(header: RecordHeader, lead: str | int | None = None) -> LeadChoi
     if lead is not None:
         return LeadChoice(_asked_for(header, lead, where), "")
     candidates = ecg_leads(header)
-    named = [i for i in candidates if _kind(header, i) == ECG]
+    named = [i for i in candidates if lead_kind(header, i) == ECG]
     for preferred in _PREFERRED_LEADS:
         for i in candidates:
             if plain_name(header.signals[i].name) == preferred:
@@ -65,12 +65,30 @@ def lead_choice(header: RecordHeader, lead: str | int | None = None) -> LeadChoi
     )
 
 
+def lead_names(header: RecordHeader) -> list[str]:
+    """Return the names of all signals, of which no two are alike: ECG, ECG-2, ECG-3."""
+    found: list[str] = []
+    for signal in header.signals:
+        number, unique = 1, signal.name
+        while unique in found:
+            number += 1
+            unique = f"{signal.name[:60]}-{number}"
+        found.append(unique)
+    return found
+
+
 def ecg_leads(header: RecordHeader) -> list[int]:
     """Return the indices of all signals that may be ECG: in voltage, and not named otherwise."""
-    return [i for i in range(len(header.signals)) if _kind(header, i) in (ECG, "")]
+    return [i for i in range(len(header.signals)) if lead_kind(header, i) in (ECG, "")]
 
 
-def _kind(header: RecordHeader, index: int) -> str:
+def preference(header: RecordHeader, index: int) -> int:
+    """Return how far down a signal is among the usual ones for rhythm: MLII, II, any other."""
+    name = plain_name(header.signals[index].name)
+    return _PREFERRED_LEADS.index(name) if name in _PREFERRED_LEADS else len(_PREFERRED_LEADS)
+
+
+def lead_kind(header: RecordHeader, index: int) -> str:
     """Return `ECG`, why a signal is none, or nothing if its name does not say."""
     signal = header.signals[index]
     if signal.units.lower() not in MV_PER_UNIT:
@@ -84,28 +102,29 @@ def _choice(header: RecordHeader, index: int, candidates: list[int], why: str) -
     parts = [f"lead {quoted(header.signals[index].name)} is taken, {why}"]
     others = [quoted(header.signals[i].name) for i in candidates if i != index]
     if others:
-        parts.append(f"{_enumerated(others)} may be ECG, too")
+        parts.append(f"{enumerated(others)} may be ECG, too")
     refused = [
-        f"{quoted(signal.name)} ({_kind(header, i)})"
+        f"{quoted(signal.name)} ({lead_kind(header, i)})"
         for i, signal in enumerate(header.signals)
         if i not in candidates
     ]
     if refused:
-        parts.append(f"no ECG: {_enumerated(refused)}")
+        parts.append(f"no ECG: {enumerated(refused)}")
     return LeadChoice(index, "; ".join([*parts, "--lead takes another"]))
 
 
-def _enumerated(names: list[str]) -> str:
+def enumerated(names: list[str]) -> str:
+    """Return names with commas between them, not more than a line holds."""
     more = len(names) - _LISTED
     return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _listed(header: RecordHeader, *, with_kinds: bool = False) -> str:
     """Return index, name and unit of every signal, and why it is no ECG."""
-    return _enumerated(
+    return enumerated(
         [
             f"{i} {quoted(signal.name)} ({signal.units[:12]!r}"
-            + (f", {_kind(header, i)})" if with_kinds else ")")
+            + (f", {lead_kind(header, i)})" if with_kinds else ")")
             for i, signal in enumerate(header.signals)
         ]
     )
@@ -129,6 +148,9 @@ def _find(header: RecordHeader, lead: str | int) -> int | None:
     """Return the index of the lead of that name or number, or None."""
     folded = [plain_name(signal.name) for signal in header.signals]
     if isinstance(lead, str):
+        exact = [name.upper() for name in lead_names(header)]
+        if lead.strip().upper() in exact:
+            return exact.index(lead.strip().upper())
         if plain_name(lead) in folded:
             return folded.index(plain_name(lead))
         if not (lead.isascii() and lead.isdigit() and len(lead) < 4):

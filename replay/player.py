@@ -106,6 +106,7 @@ def send(
             stream=info.stream,
             fs_hz=info.fs_hz,
             lead=info.lead,
+            leads=info.leads if len(info.leads) > 1 else (),
             stop=stop,
             live=live,
             resume=resume,

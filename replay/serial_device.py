@@ -13,7 +13,7 @@ import math
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -57,9 +57,9 @@ def attached_ports() -> list[str]:
 class SerialSource:
     """A serial device as a `replay.source.Source`, called ``stream``.
 
-    ``gain`` is in ADC units per mV. The constructor opens and locks the port; it raises
-    `DeviceError` if the port is absent, busy or not a serial port. A later loss of the device is
-    not an error: the source waits until it is back.
+    ``gain`` is in ADC units per mV, ``leads`` are the names of its leads. The constructor opens and
+    locks the port; it raises `DeviceError` if the port is absent, busy or no serial port. A later
+    loss of the device is not an error: the source waits until it is back.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class SerialSource:
         rate_hz: float,
         gain: float,
         stream: str,
+        leads: Sequence[str] = ("serial",),
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], None] = wait_s,
     ) -> None:
@@ -78,9 +79,9 @@ class SerialSource:
         self._gain = gain
         self._clock = clock
         self._wait = wait
-        self._info = SourceInfo(stream=stream, fs_hz=rate_hz, lead="serial")
+        self._info = SourceInfo(stream=stream, fs_hz=rate_hz, leads=tuple(leads))
         self._block = max(1, round(rate_hz * BLOCK_S))
-        self._lines = LineReader()
+        self._lines = LineReader(len(leads))
         self._tracker = PositionTracker(rate_hz)
         self._pending: list[tuple[int, Reading]] = []
         self._retry_s = FIRST_RETRY_S
@@ -152,7 +153,9 @@ class SerialSource:
             return self._reported.fault  # with the line that was the latest then
         latest = self._lines.latest_rejected[:16].strip().decode("latin-1")
         example = f", such as {latest!r}" if latest else ""
-        return f"{unread}{example}: check baud={self._baud} and what it prints"
+        leads = len(self._info.leads)
+        needed = f", which is {leads} values a line" if leads > 1 else ""
+        return f"{unread}{example}: check baud={self._baud} and what it prints{needed}"
 
     def seek(self, epoch: int, sample: int) -> None:
         """Do nothing: past samples of a device are lost."""
@@ -167,15 +170,17 @@ class SerialSource:
         pending, self._pending = self._pending, []
         positions = np.array([position for position, _ in pending], dtype=np.int64)
         # None becomes NaN.
-        mv = np.array([r.value for _, r in pending], dtype=np.float64) / self._gain
-        flags = np.array([FLAG_LEAD_OFF * r.lead_off for _, r in pending], dtype=np.uint8)
+        mv = np.array([r.values for _, r in pending], dtype=np.float64).T / self._gain
+        flags = np.array([r.lead_off for _, r in pending]).T * np.uint8(FLAG_LEAD_OFF)
+        if len(mv) == 1:
+            mv, flags = mv[0], flags[0]
         starts = [0, *(np.flatnonzero(np.diff(positions) != 1) + 1).tolist()]
         read_at = time.time()
         return [
             SampleBlock(
                 first_sample=int(positions[start]),
-                samples=mv[start:end].astype(np.float32),
-                flags=flags[start:end] if flags[start:end].any() else None,
+                samples=mv[..., start:end].astype(np.float32),
+                flags=flags[..., start:end] if flags[..., start:end].any() else None,
                 stamp_s=read_at if end == len(pending) else None,
             )
             for start, end in zip(starts, [*starts[1:], len(pending)], strict=True)

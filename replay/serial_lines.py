@@ -2,8 +2,10 @@
 
 The device sends text, a line a sample, either ``value`` or ``seq,value[,leadoff]``
 (docs/devices.md): ``value`` in ADC units, or ``!`` for a sample without one while an electrode is
-off, ``seq`` the number of the sample modulo 65,536, ``leadoff`` 1 while an electrode is off. Losses
-show in the positions of the blocks, which follow the device's own count; a gap is never closed:
+off, ``seq`` the number of the sample modulo 65,536, ``leadoff`` 1 while an electrode is off. A
+device of several leads sends a value for each, ``value,value`` or
+``seq,value,value[,leadoff,leadoff]``; the number of fields decides which it is. Losses show in the
+positions of the blocks, which follow the device's own count; a gap is never closed:
 
 * Missing numbers leave a gap of that many samples, unless the following line shows that the number
   was damaged. A repeated number is dropped.
@@ -23,6 +25,7 @@ from typing import Final, NamedTuple
 
 SEQUENCE_MODULUS: Final = 65_536
 MAX_LINE_BYTES: Final = 32
+"""Of one lead; each further one has half as many more."""
 SILENCE_S: Final = 1.0
 """Without numbers, a longer silence is a gap; with them, the tolerance of a plausible number."""
 
@@ -32,22 +35,34 @@ DISORDER_S: Final = 10.0
 ANOTHER_COUNT_S: Final = 1.0
 """... unless the count goes on from there for so long: what was held up comes in a burst."""
 
-_LINE = re.compile(rb"(?:(\d{1,10}),)?(?:(-?\d{1,8})(?:,([01]))?|!)")
+
+def _line_of(leads: int) -> re.Pattern[bytes]:
+    """Return the pattern of a line: number, values, flags."""
+    if leads == 1:
+        return re.compile(rb"(?:(\d{1,10}),)?(?:(-?\d{1,8})(?:,([01]))?|!)")
+    more = b"{%d}" % (leads - 1)
+    value = rb"(?:-?\d{1,8}|!)"
+    values = rb"(" + value + rb"(?:," + value + rb")" + more + rb")"
+    return re.compile(rb"(?:(\d{1,10}),)?" + values + rb"(?:,([01](?:,[01])" + more + rb"))?")
 
 
 class Reading(NamedTuple):
     """One parsed line of the device."""
 
     sequence: int | None
-    value: int | None
-    """None for ``!``: the sample was taken, and has no value."""
-    lead_off: bool
+    values: tuple[int | None, ...]
+    """Of each lead; None for ``!``: the sample was taken, and has no value."""
+    lead_off: tuple[bool, ...]
+    """Of each lead."""
 
 
 class LineReader:
-    """Parses bytes into readings. Pure: no port, no clock."""
+    """Parses bytes into readings of so many ``leads``. Pure: no port, no clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, leads: int = 1) -> None:
+        self._leads = leads
+        self._line = _line_of(leads)
+        self._longest = MAX_LINE_BYTES * (leads + 1) // 2
         self.rejected = 0
         """Number of lines that are not a reading,"""
         self.latest_rejected = b""
@@ -68,13 +83,13 @@ class LineReader:
             if self._skipping:
                 self._skipping = False
                 continue
-            reading = _parsed(line.strip(b" \r\t"))
+            reading = self._parsed(line.strip(b" \r\t"))
             if reading is None:
                 self.rejected += 1
                 self.latest_rejected = line[:MAX_LINE_BYTES]
             else:
                 readings.append(reading)
-        if len(tail) > MAX_LINE_BYTES:
+        if len(tail) > self._longest:
             # The line is too long: drop what there is of it, and skip the rest.
             self.rejected += not self._skipping
             self.latest_rejected = tail[:MAX_LINE_BYTES]
@@ -83,15 +98,18 @@ class LineReader:
         self._tail = tail
         return readings
 
-
-def _parsed(line: bytes) -> Reading | None:
-    match = _LINE.fullmatch(line)
-    if match is None or (match[3] is not None and match[1] is None):
-        return None
-    sequence = None if match[1] is None else int(match[1]) % SEQUENCE_MODULUS
-    if match[2] is None:
-        return Reading(sequence, None, True)
-    return Reading(sequence, int(match[2]), match[3] == b"1")
+    def _parsed(self, line: bytes) -> Reading | None:
+        match = self._line.fullmatch(line)
+        if match is None or (match[3] is not None and match[1] is None):
+            return None
+        sequence = None if match[1] is None else int(match[1]) % SEQUENCE_MODULUS
+        fields = (match[2] or b"!").split(b",")
+        values = tuple(None if field == b"!" else int(field) for field in fields)
+        flags = match[3].split(b",") if match[3] is not None else [b"0"] * self._leads
+        off = tuple(
+            value is None or flag == b"1" for value, flag in zip(values, flags, strict=True)
+        )
+        return Reading(sequence, values, off)
 
 
 class PositionTracker:

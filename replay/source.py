@@ -22,9 +22,15 @@ class SourceInfo:
     stream: str
     """Name on the wire, ``[A-Za-z0-9._-]``, at most 64 characters."""
     fs_hz: float
-    lead: str
+    leads: tuple[str, ...]
+    """The names of its leads, no two alike; blocks of several hold float32[leads, n]."""
     total_samples: int | None = None
     """Number of samples in one pass; None for a device."""
+
+    @property
+    def lead(self) -> str:
+        """Name of the first lead."""
+        return self.leads[0]
 
 
 class SourceReport(NamedTuple):

@@ -10,7 +10,9 @@ on a limit cycle of phase p, each of the waves P, Q, R, S and T contributes
   line.
 * The cycle lasts sqrt(RR x 1 s), as in the authors' later ECGSYN: the QRS keeps its width as the
   rate changes, and QT follows the rate by Bazett.
-* Heights are given in mV, a = height / b^2, instead of scaling the finished signal.
+* Heights are given in mV, a = height / b^2, instead of scaling the finished signal. They are those
+  in lead II: each wave is a dipole with a direction of its own, of which every lead sees a
+  projection (`replay.lead_sets.waves`, `dipole`).
 
 All randomness comes from the seed, and the result does not depend on how many samples are generated
 at a time. Units: mV, seconds, Hz.
@@ -18,7 +20,7 @@ at a time. Units: mV, seconds, Hz.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -28,40 +30,11 @@ from pipeline.constants import SAMPLING_RATE_LIMITS_HZ
 from pipeline.errors import ConfigError
 from pipeline.schema.messages import FLAG_LEAD_OFF
 from pipeline.signal.samples import SampleBlock
+from replay.lead_sets.dipole import LEAD_VECTORS, shares
+from replay.lead_sets.troubles import NOISY_MV, LeadTrouble, exchanged, lost
+from replay.lead_sets.waves import MORPHOLOGY
 from replay.pacing import Pacer, wait_s
 from replay.source import SourceInfo
-
-
-class Wave(NamedTuple):
-    """One Gaussian event on the cycle."""
-
-    phase: float
-    """Radians from the R peak."""
-    height_mv: float
-    width: float
-    """Standard deviation, radians."""
-
-
-_PI: Final = float(np.pi)
-_QRS_AND_T: Final = (
-    Wave(-_PI / 12, -0.10, 0.10),
-    Wave(0.0, 1.20, 0.10),
-    Wave(_PI / 12, -0.25, 0.10),
-    Wave(_PI / 2, 0.30, 0.40),
-)
-MORPHOLOGY: Final = {
-    # Phases and widths of N: Table I of McSharry et al.
-    "N": (Wave(-_PI / 3, 0.12, 0.25), *_QRS_AND_T),
-    # Supraventricular: from an ectopic focus in the atrium, so another P wave; the same QRS.
-    "A": (Wave(-_PI / 3, -0.08, 0.20), *_QRS_AND_T),
-    # Ventricular: no P wave, a QRS of about 180 ms (two standard deviations each way, at 72
-    # bpm; ectopic ones last 120 to 200 ms), a T wave of opposite polarity.
-    "V": (
-        Wave(0.0, 1.45, 0.20),
-        Wave(0.55, -0.65, 0.20),
-        Wave(2.0, -0.45, 0.45),
-    ),
-}
 
 PAUSE_S: Final = (2.5, 3.5)
 LEAD_OFF_S: Final = (3.0, 8.0)
@@ -84,6 +57,11 @@ _LIMITS: Final = {
 class PatientConfig:
     """The parameters of the patient; raises `ConfigError` for a value out of its limits."""
 
+    leads: tuple[str, ...] = ("II",)
+    """Of `LEAD_VECTORS`."""
+    troubles: tuple[LeadTrouble, ...] = ()
+    """Of single leads."""
+
     bpm: float = 72.0
     ectopic: float = 0.0
     """Probability that a beat is a ventricular ectopic, followed by a compensatory pause."""
@@ -94,7 +72,8 @@ class PatientConfig:
     noise: float = 0.02
     """Muscle noise, mV rms; the baseline wanders by twice as much."""
     leadoff: float = 0.0
-    """Lead-off episodes a minute, on average; each lasts 3 to 8 s."""
+    """Episodes a minute, on average, of an electrode that is off, and all leads with it; each lasts
+    3 to 8 s."""
     fs: float = 360.0
     seed: int = 1
 
@@ -105,18 +84,23 @@ class PatientConfig:
                 raise ConfigError(f"{name}={value:g}: {low:g} to {high:g} is possible")
         if self.ectopic + self.sve + self.pause > 1:
             raise ConfigError("ectopic, sve and pause are probabilities: together at most 1")
+        known = [lead for lead in self.leads if lead in LEAD_VECTORS]
+        if not known or len(set(known)) < len(self.leads):
+            raise ConfigError(f"leads: one or more of {', '.join(LEAD_VECTORS)}, no two alike")
+        if not {name for t in self.troubles for name in (t.lead, t.other) if name} <= set(known):
+            raise ConfigError("troubles: of the leads that are there")
 
 
 class Signal(NamedTuple):
     """A stretch of a synthetic patient."""
 
     samples: NDArray[np.float32]
-    """float32[n], mV."""
+    """float32[n] of one lead, float32[leads, n] of several, mV."""
     flags: NDArray[np.uint8]
-    """uint8[n]: `FLAG_LEAD_OFF` while the electrode is off."""
+    """uint8 as the samples: `FLAG_LEAD_OFF` while the electrode is off."""
     beats: NDArray[np.int64]
-    """Positions of the R peaks, int64, counted from the patient's first sample; none while the
-    electrode is off."""
+    """Positions of the R peaks in II, int64, counted from the patient's first sample; none while
+    all leads are off."""
     symbols: list[str]
     """WFDB symbols of the beats: N, A or V."""
 
@@ -224,35 +208,54 @@ class SyntheticPatient:
         self, config: PatientConfig | None = None, script: Sequence[tuple[float, str]] = ()
     ) -> None:
         self.config = config or PatientConfig()
-        rhythm, noise, electrode = (
+        leads, others = self.config.leads, len(LEAD_VECTORS)
+        # Lead II has the noise of a patient who has no other: it is the same beside others.
+        rhythm, noise, electrode, *more = (
             np.random.Generator(np.random.PCG64(seed))
-            for seed in np.random.SeedSequence(self.config.seed).spawn(3)
+            for seed in np.random.SeedSequence(self.config.seed).spawn(3 + 2 * others)
         )
+        of_lead = dict(zip(LEAD_VECTORS, more[:others], strict=True)) | {"II": noise}
         self._rhythm = Rhythm(self.config, rhythm, script)
-        self._noise = Noise(self.config, noise)
+        self._noise = [Noise(self.config, of_lead[lead]) for lead in leads]
+        bad = dict(zip(LEAD_VECTORS, more[others:], strict=True))
+        self._bad = {
+            lead: Noise(replace(self.config, noise=NOISY_MV), bad[lead])
+            for lead in sorted({t.lead for t in self.config.troubles if t.kind == "noisy"})
+        }
+        self._shares = {
+            wave: shares(wave.direction, leads)[:, None]
+            for waves in MORPHOLOGY.values()
+            for wave in waves
+        }
         self._electrode = electrode
         self._next_off_s = self._draw_lead_off(0.0)
         self._off_until_s = 0.0
         self._beats: list[_Beat] = []
-        self._z_mv = 0.0
+        self._z_mv = np.zeros((len(leads), 1))
         self._made = 0
         self._ready: list[Signal] = []
 
     def generate(self, n: int) -> Signal:
         """Return the next ``n`` samples with their flags and beats."""
-        have = sum(part.samples.size for part in self._ready)
-        while have < n:
+        have = sum(part.samples.shape[-1] for part in self._ready)
+        while have < n or not self._ready:
             self._ready.append(self._second())
-            have += self._ready[-1].samples.size
+            have += self._ready[-1].samples.shape[-1]
         joined = _joined(self._ready)
         first = self._made - have
         early = int(np.searchsorted(joined.beats, first + n))
         rest = Signal(
-            joined.samples[n:], joined.flags[n:], joined.beats[early:], joined.symbols[early:]
+            joined.samples[..., n:],
+            joined.flags[..., n:],
+            joined.beats[early:],
+            joined.symbols[early:],
         )
         self._ready = [rest] if rest.samples.size else []
         return Signal(
-            joined.samples[:n], joined.flags[:n], joined.beats[:early], joined.symbols[:early]
+            joined.samples[..., :n],
+            joined.flags[..., :n],
+            joined.beats[:early],
+            joined.symbols[:early],
         )
 
     def _second(self) -> Signal:
@@ -261,30 +264,37 @@ class SyntheticPatient:
         first, last = self._made, self._made + n
         while not self._beats or self._beats[-1].r_s < last / fs + _REACH_S:
             self._beats += self._rhythm.next_beats()
-        z = self._heart(first, n) + self._noise.make(first, n)
-        flags = self._lead_off(first, n)
-        off = flags > 0
+        leads, troubles, t = self.config.leads, self.config.troubles, np.arange(first, last) / fs
+        noise = np.stack([one.make(first, n) for one in self._noise])
+        z = exchanged(self._heart(first, n) + noise, t, leads, troubles)
+        for lead, bad in self._bad.items():
+            mine = [one for one in troubles if (one.kind, one.lead) == ("noisy", lead)]
+            noisy = np.logical_or.reduce([one.during(t) for one in mine])
+            z[leads.index(lead)] += np.where(noisy, bad.make(first, n), 0.0)
+        off = lost(t, leads, troubles) | (self._lead_off(first, n) > 0)
         hum = 0.2 * np.sin(2 * np.pi * 50 * np.arange(first, last) / fs)
-        z[off] = LEAD_OFF_LEVEL_MV + hum[off]
+        z = np.where(off, LEAD_OFF_LEVEL_MV + hum, z)
+        blind = np.logical_and.reduce(off)
         # An R peak may round to a sample outside the second in which it lies.
         visible = [(round(b.r_s * fs), b.symbol) for b in self._beats]
-        visible = [(at, s) for at, s in visible if first <= at < last and not off[at - first]]
+        visible = [(at, s) for at, s in visible if first <= at < last and not blind[at - first]]
         self._beats = [b for b in self._beats if b.r_s > last / fs - _REACH_S]
         self._made = last
+        rows = 0 if len(leads) == 1 else slice(None)
         return Signal(
-            z.astype(np.float32),
-            flags,
+            z.astype(np.float32)[rows],
+            np.where(off, np.uint8(FLAG_LEAD_OFF), np.uint8(0))[rows],
             np.array([at for at, _ in visible], dtype=np.int64),
             [symbol for _, symbol in visible],
         )
 
     def _heart(self, first: int, n: int) -> NDArray[np.float64]:
-        """Return z of the model for ``n`` samples: the sum over all beats in reach."""
+        """Return z of the model, float64[leads, n]: the sum over all beats in reach."""
         from scipy import signal
 
         step_s = 1 / self.config.fs
         t = (np.arange(first, first + n) - 0.5) * step_s  # midpoint rule
-        drive = np.zeros(n)
+        drive = np.zeros((len(self.config.leads), n))
         for beat in self._beats:
             if beat.r_s - beat.cycle_s > t[-1] or beat.r_s + beat.cycle_s < t[0]:
                 continue
@@ -292,10 +302,11 @@ class SyntheticPatient:
             for wave in MORPHOLOGY[beat.symbol]:
                 away = omega * (t - beat.r_s) - wave.phase
                 bell = np.exp(-(away**2) / (2 * wave.width**2))
-                drive -= wave.height_mv / wave.width**2 * away * bell * omega
+                height_mv = wave.height_mv * self._shares[wave]
+                drive -= height_mv / wave.width**2 * away * bell * omega
         decay = np.exp(-step_s)
-        z, _ = signal.lfilter([step_s], [1.0, -decay], drive, zi=[decay * self._z_mv])
-        self._z_mv = float(z[-1])
+        z, _ = signal.lfilter([step_s], [1.0, -decay], drive, zi=decay * self._z_mv)
+        self._z_mv = z[:, -1:]
         return np.asarray(z)
 
     def _lead_off(self, first: int, n: int) -> NDArray[np.uint8]:
@@ -318,9 +329,9 @@ class SyntheticPatient:
 
 def _joined(parts: list[Signal]) -> Signal:
     return Signal(
-        np.concatenate([part.samples for part in parts] or [np.empty(0, np.float32)]),
-        np.concatenate([part.flags for part in parts] or [np.empty(0, np.uint8)]),
-        np.concatenate([part.beats for part in parts] or [np.empty(0, np.int64)]),
+        np.concatenate([part.samples for part in parts], axis=-1),
+        np.concatenate([part.flags for part in parts], axis=-1),
+        np.concatenate([part.beats for part in parts]),
         [symbol for part in parts for symbol in part.symbols],
     )
 
@@ -343,8 +354,9 @@ class SyntheticSource:
 
     @property
     def info(self) -> SourceInfo:
-        """Return the stream's name, at the patient's rate."""
-        return SourceInfo(stream=self._stream, fs_hz=self._patient.config.fs, lead="II")
+        """Return the stream's name and its leads, at the patient's rate."""
+        config = self._patient.config
+        return SourceInfo(stream=self._stream, fs_hz=config.fs, leads=config.leads)
 
     def blocks(self) -> Iterator[SampleBlock | None]:
         """Yield 20 ms at a time, as they become due, until closed."""

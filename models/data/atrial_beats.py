@@ -13,9 +13,9 @@ from pipeline.alarms.atrial_fibrillation import (
     BIAS,
     RECORD_LIMIT,
     WEIGHTS,
+    AtrialBeats,
     AtrialMeasures,
     AtrialRhythm,
-    AtrialState,
 )
 from pipeline.alarms.settings import DEFAULTS
 from pipeline.signal.quality import Reason
@@ -56,7 +56,7 @@ def judge_record(record: Path) -> JudgedBeats:
     """
     info, x = read_lead(record, 0)
     segmenter = Segmenter(info.fs_hz)
-    measured = AtrialMeasures(AtrialState.fresh())
+    measured = AtrialMeasures(AtrialBeats.fresh())
     samples: list[int] = []
     rows = []
     nothing = np.full(WEIGHTS.size, np.nan)

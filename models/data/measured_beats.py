@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.atrial_beats import SHIPPED
-from pipeline.alarms.atrial_fibrillation import AtrialMeasures, AtrialState, without_p_waves
+from pipeline.alarms.atrial_fibrillation import AtrialBeats, AtrialMeasures, without_p_waves
 from pipeline.scoring.beat_features import BeatFeatures
 from pipeline.scoring.beat_measures import with_evidence
 from pipeline.signal.kernels.atrial import LATEST_P_ALIKE
@@ -20,7 +20,7 @@ def measured(
         windows: float32[n, 320].
         usable: bool[n], whether a beat can be analysed.
     """
-    atrial = AtrialMeasures(AtrialState.fresh())
+    atrial = AtrialMeasures(AtrialBeats.fresh())
     evidence = np.full(len(rr_s), np.nan)
     for i, rr in enumerate(rr_s.tolist()):
         row = atrial.of_beat(rr, windows[i], usable=bool(usable[i]))

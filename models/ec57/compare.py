@@ -4,8 +4,8 @@
 compares by `bxb` and `rxr`, and ends with the gross and the average line of `sumstats`.
 
 Annotation files are compared at the records' frame rate, as ``bxb`` does, and need no signals.
-The detector runs on the first lead at its own rate, as in a live stream. It names no classes: all
-its beats are N.
+The detector runs on the first lead, or on those that are asked for, at their own rate, as in a live
+stream. It names no classes: all its beats are N.
 """
 
 import math
@@ -19,14 +19,15 @@ from numpy.typing import NDArray
 
 from models.ec57.annotators import Score
 from models.ec57.bxb import LABELS, BeatComparison, compare_beats
+from models.ec57.detector import as_annotator, detect_beats
 from models.ec57.rxr import RunComparison, compare_runs
 from models.ec57.sumstats import Average, Beats, Runs, sum_beats, sum_runs
 from models.measure.result_json import INLINE
 from pipeline.errors import InputError
-from pipeline.signal.segmenter import detect_record
 from replay.annotations import Annotations, annotation_file, read_annotations, record_extent
 from replay.headers import find_records, header_path, quoted
-from replay.records import read_lead, write_beats
+from replay.lead_sets.asked import AskedLeads, read_asked
+from replay.records import write_beats
 
 DETECTOR: Final = "det"
 """Annotator name of what the detector finds."""
@@ -130,6 +131,7 @@ def compare_records(
     reference: str,
     test: str | None,
     *,
+    leads: AskedLeads = 0,
     annotations: Path | None = None,
     on_step: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Line]:
@@ -139,6 +141,7 @@ def compare_records(
         records: headers, as `choose_records` returns them.
         reference: name of the annotator that is right.
         test: name of the annotator to compare; None compares the detector.
+        leads: on which the detector runs.
         annotations: folder into which the detector's beats are written, as annotator `DETECTOR`.
         on_step: called before each record.
 
@@ -148,7 +151,7 @@ def compare_records(
     tally = _Tally()
     for record in records:
         on_step(f"record {record.stem}")
-        true, found, length = _annotators(record, reference, test, annotations)
+        true, found, length = _annotators(record, reference, test, leads, annotations)
         try:
             beats = compare_beats(true, found, true.fs, length)
             runs = compare_runs(true, found, true.fs, length)
@@ -180,24 +183,17 @@ def compare_records(
 
 
 def _annotators(
-    record: Path, reference: str, test: str | None, annotations: Path | None
+    record: Path, reference: str, test: str | None, leads: AskedLeads, annotations: Path | None
 ) -> tuple[Annotations, Annotations, int | None]:
     """Return both annotators of a record at one rate, and its length in samples if known."""
     if test is not None:
         true, found = (read_annotations(record, annotator) for annotator in (reference, test))
         return true, found, record_extent(record)[1]
-    info, samples = read_lead(record, 0)
-    peaks = detect_record(samples, info.fs_hz)
-    found = Annotations(
-        sample=peaks,
-        symbol=["N"] * peaks.size,
-        subtype=np.zeros(peaks.size, dtype=np.int64),
-        aux_note=[""] * peaks.size,
-        fs=info.fs_hz,
-    )
+    info, samples = read_asked(record, leads)
+    found = as_annotator(detect_beats(samples, info.fs_hz), info.fs_hz)
     if annotations is not None:
         write_beats(annotations, record.stem, DETECTOR, found.sample, found.symbol, found.fs)
-    return read_annotations(record, reference, fs_hz=info.fs_hz), found, samples.size
+    return read_annotations(record, reference, fs_hz=info.fs_hz), found, samples.shape[-1]
 
 
 def _positions(beats: BeatComparison) -> tuple[float | None, NDArray[np.float64]]:

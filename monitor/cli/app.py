@@ -197,6 +197,7 @@ def live(
         Optional[str],  # noqa: UP045
         typer.Option(help="serial:/dev/ttyUSB0?fs=250&gain=200 or synthetic:?bpm=72&ectopic=0.05."),
     ] = None,
+    lead: Lead = None,
     false_alerts_per_hour: FalseAlerts = None,
     alarms: Alarms = None,
     plain: Plain = False,
@@ -213,6 +214,7 @@ def live(
 
     monitor_device(
         device,
+        lead=lead,
         port=port,
         log=log,
         false_alerts_per_hour=false_alerts_per_hour,

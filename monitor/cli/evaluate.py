@@ -33,6 +33,14 @@ Databases = Annotated[
         help="Folder with mitdb/ and nstdb/; $MONITOR_DATA, ./data or ../shared/data, by default."
     ),
 ]
+Leads = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--lead",
+        help="Watch these leads: a name or number, several with commas, or `all` that are ECG, at "
+        "most three. Records without them are left out.",
+    ),
+]
 JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 
@@ -113,11 +121,19 @@ def evaluate_ec57(
     ] = None,
     against: Annotated[
         Optional[Against],  # noqa: UP045
-        typer.Option(help="Compare our own detector, on the first lead."),
+        typer.Option(help="Compare our own detector."),
     ] = None,
     records: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="Records, separated by commas; by default all that have the annotators."),
+    ] = None,
+    lead: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--lead",
+            help="Leads on which the detector runs: a name or number, several with commas, or "
+            "`all` that are ECG, at most three; the first by default.",
+        ),
     ] = None,
     annotations: Annotated[
         Optional[Path],  # noqa: UP045
@@ -136,6 +152,7 @@ def evaluate_ec57(
         test,
         detector=against is not None,
         records=records,
+        leads=lead,
         annotations=annotations,
         as_json=as_json,
     )
@@ -155,6 +172,22 @@ def evaluate_noise(
     from monitor.measure import evaluate as evaluation
 
     evaluation.evaluate_noise(data, pictures=pictures, report=report, as_json=as_json)
+
+
+@evaluate_app.command("leads")
+def evaluate_leads(
+    data: Databases = None,
+    records: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Records of mitdb, separated by commas; by default all."),
+    ] = None,
+    report: Report = None,
+    as_json: JsonLines = False,
+) -> None:
+    """Trouble one lead of two, and measure which QRS complexes are still found."""
+    from monitor.measure import evaluate as evaluation
+
+    evaluation.evaluate_leads(data, records=records, report=report, as_json=as_json)
 
 
 @evaluate_app.command("faults")
@@ -198,16 +231,23 @@ def evaluate_alarms(
             "that is called wrongly in the record. May be repeated.",
         ),
     ] = None,
+    lead: Leads = None,
     report: Report = None,
     as_json: Json = False,
 ) -> None:
-    """Compare our alarms with annotated alarms, rhythms and beats."""
+    """Compare our alarms with annotated alarms, rhythms and beats: one lead beside all.
+
+    Without --lead: of the challenge the lead that a replay chooses, elsewhere the first signal,
+    and beside it all leads that are ECG, at most three.
+    """
     from monitor.measure import evaluate as evaluation
 
     if picture:
-        evaluation.draw_places(data, picture, pictures)
+        evaluation.draw_places(data, picture, pictures, lead)
     else:
-        evaluation.evaluate_alarms(data, pictures=pictures, report=report, as_json=as_json)
+        evaluation.evaluate_alarms(
+            data, leads=lead, pictures=pictures, report=report, as_json=as_json
+        )
 
 
 @evaluate_app.command("soak")

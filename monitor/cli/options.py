@@ -47,7 +47,9 @@ Loop = Annotated[bool, typer.Option("--loop", help="Start again at the end, unti
 Lead = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
-        help="Lead by name or index. Default: MLII or II, else the first named like an ECG."
+        metavar="NAME[,NAME...]|all",
+        help="Leads by name or index, at most 12. Default: of a record MLII or II, else the first "
+        "named like an ECG; of a device all.",
     ),
 ]
 Port = Annotated[

@@ -12,6 +12,7 @@ from replay.devices import only_device
 def monitor_device(
     device: str | None,
     *,
+    lead: str | None,
     port: int,
     log: Path | None,
     false_alerts_per_hour: float | None,
@@ -26,6 +27,7 @@ def monitor_device(
 
     Args:
         device: its address; None for the only one attached.
+        lead: by name or index, several with commas, or ``all``; None for all that it has.
         port: of the alerts, 0 for one that the kernel chooses.
         log: the alert log; None for a new one.
         false_alerts_per_hour: of the live score; None for that of the calibration.
@@ -46,9 +48,10 @@ def monitor_device(
     if pseudonyms is not None:  # a key that others can read is refused before any process starts
         Pseudonyms.load(pseudonyms)
     named = [] if pseudonyms is None else ["--pseudonyms", str(pseudonyms)]
+    leads = [] if lead is None else ["--lead", lead]
     reporter, dashboard = choose_reporter(plain=plain, as_json=as_json, sound=sound)
     run(
-        ["--device", device or only_device(), *named],
+        ["--device", device or only_device(), *leads, *named],
         port=port,
         log=log or default_log(),
         false_alerts_per_hour=false_alerts_per_hour,

@@ -52,7 +52,7 @@ def scan_records(
     if annotations is not None and not annotations.is_dir():
         raise InputError(f"no folder {str(annotations)!r} to write annotations into: create it")
     renamed = None if pseudonyms is None else Pseudonyms.load(pseudonyms)
-    sources = [RecordSource(one.path, lead=one.index, speed=None) for one in found]
+    sources = [RecordSource(one.path, leads=one.indices, speed=None) for one in found]
     report_leads(found)
     config = load_calibration(false_alerts_per_hour=false_alerts_per_hour)
     scorer = load_scorer()
@@ -61,12 +61,13 @@ def scan_records(
     with _progress() as progress:
         task = progress.add_task("records", total=len(sources))
         for source, info in zip(sources, stream_infos(sources, renamed), strict=True):
-            leads[info.stream] = info.lead
+            leads[info.stream] = ", ".join(info.leads)
             runner = EmbeddedRunner(
                 info.stream,
                 info.fs_hz,
                 scorer,
                 config,
+                leads=info.leads,
                 settings=settings,
             )
             notes = []

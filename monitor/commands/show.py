@@ -1,4 +1,4 @@
-"""`monitor show`: one alert and the ten seconds of signal around it."""
+"""`monitor show`: an alert and the ten seconds of signal around it, all leads under each other."""
 
 import sys
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import numpy as np
 
 from monitor.commands.control import print_reply, send_request
 from monitor.dashboard.braille import curve, envelope
-from monitor.text import safe_text
+from monitor.text import lead_words, safe_text
 from pipeline.errors import InputError
 from pipeline.log.reader import LogReader
 from pipeline.schema.public import Alert, SignalStrip, is_signal
@@ -18,6 +18,9 @@ from pipeline.transport.curve import ClientKeys
 
 _WIDTH: Final = 100
 _ROWS: Final = 10
+_ROWS_OF_SEVERAL: Final = 6
+"""Lines of each trace, of one lead and of several."""
+
 _LEAST_MV: Final = 0.2
 """Smallest range of the vertical axis, so that a flat line looks flat."""
 
@@ -100,27 +103,29 @@ def facts(alert: Alert) -> Iterator[str]:
         if table:
             entries = (f"{safe_text(key)} {value:g}" for key, value in table.items())
             yield f"{name:8s} {', '.join(entries)}"
+    if alert.leads:
+        yield f"leads    {lead_words(alert.leads)}"
     if alert.score is not None and alert.threshold is not None:
         yield f"score    {alert.score:.2f}, alarmed above {alert.threshold:.2f}"
     yield f"notice   {safe_text(alert.notice)}"
 
 
 def picture(alert: Alert, strip: SignalStrip | None) -> Iterator[str]:
-    """Yield the strip as lines of braille with its axes; a mark shows the time of the alert."""
+    """Yield the strip as lines of braille with its axes; a mark shows the time of the alert.
+
+    Of several leads each has its name, and a mark if it was in use at the alert.
+    """
     if strip is None or not is_signal(strip):
         yield "signal   none was kept of it"
         return
-    mv = np.array([np.nan if value is None else value for value in strip.mv])
-    bottom, top = (np.nanmin(mv), np.nanmax(mv)) if np.isfinite(mv).any() else (-0.5, 0.5)
-    top = max(top, bottom + _LEAST_MV)
     begin_s = strip.first_sample / strip.fs_hz
-    seconds = mv.size / strip.fs_hz
-    yield ""
-    low, high = envelope(mv, 0.0, mv.size / (2 * _WIDTH), 2 * _WIDTH)
-    rows = curve(low, high, _ROWS, bottom, top)
-    for i, row in enumerate(rows):
-        label = f"{top:5.1f} mV" if i == 0 else f"{bottom:5.1f} mV" if i == _ROWS - 1 else ""
-        yield f"{label:8s} {row}".rstrip()
+    seconds = len(strip.mv) / strip.fs_hz
+    names = strip.leads or []
+    for lead, values in enumerate(strip.signals):
+        mark = "▸ " if lead == strip.in_use else "  "
+        name = mark + safe_text(names[lead], 6) if names else ""
+        yield ""
+        yield from _trace(values, name, _ROWS_OF_SEVERAL if names else _ROWS)
     share = (alert.time_s - begin_s) / seconds
     marks = [" "] * _WIDTH
     if 0.0 <= share <= 1.0:
@@ -128,6 +133,21 @@ def picture(alert: Alert, strip: SignalStrip | None) -> Iterator[str]:
     yield " " * 9 + "".join(marks).rstrip()
     left, right = _clock(begin_s), _clock(begin_s + seconds)
     yield " " * 9 + left + " " * max(1, _WIDTH - len(left) - len(right)) + right
+
+
+def _trace(values: list[float | None], name: str, rows: int) -> Iterator[str]:
+    """Yield the curve of one lead on its scale, with its name under the upper limit."""
+    mv = np.array([np.nan if value is None else value for value in values])
+    if name and not np.isfinite(mv).any():
+        yield f"{name:8s} no signal"
+        return
+    bottom, top = (np.nanmin(mv), np.nanmax(mv)) if np.isfinite(mv).any() else (-0.5, 0.5)
+    top = max(top, bottom + _LEAST_MV)
+    low, high = envelope(mv, 0.0, mv.size / (2 * _WIDTH), 2 * _WIDTH)
+    labels = {0: f"{top:5.1f} mV", 1: name, rows - 1: f"{bottom:5.1f} mV"}
+    for i, row in enumerate(curve(low, high, rows, bottom, top)):
+        label = labels.get(i, "")
+        yield f"{label:8s} {row}".rstrip()
 
 
 def _clock(time_s: float) -> str:

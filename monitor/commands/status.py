@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.commands.control import send_request
-from monitor.text import safe_text
+from monitor.text import lead_words, safe_text
 from pipeline.constants import SCHEMA
 from pipeline.errors import EndpointError
 from pipeline.schema.public import Alert, Status, SystemReport, encode_json
@@ -91,6 +91,10 @@ def lines(reply: ControlReply, system: SystemReport) -> Iterator[Text | Table]:
     if not found:
         yield Text("system   well", "green")
     yield streams_table(reply.statuses) if reply.statuses else Text("streams  none")
+    several = [one for one in reply.statuses if one.lead_states and not one.ended]
+    for n, one in enumerate(several):
+        states = lead_words(one.lead_states, one.lead_in_use)
+        yield Text(("leads    " if n == 0 else " " * 9) + f"{safe_text(one.stream)}: {states}")
     alarms = [*system.alarms, *(alarm for one in reply.statuses for alarm in one.alarms)]
     for n, alarm in enumerate(alarms):
         yield Text(("alarms   " if n == 0 else " " * 9) + alarm_text(alarm))

@@ -1,4 +1,4 @@
-"""The panels of the dashboard that draw curves: ECG strip, scores, window of the last anomaly.
+"""The panels of the dashboard that draw single beats: their scores, and the last anomalous window.
 
 Each returns a block of lines (`monitor.dashboard.layout`). Pure: the time is an argument.
 """
@@ -14,173 +14,21 @@ from monitor.dashboard.braille import curve, envelope
 from monitor.dashboard.layout import (
     ANOMALY,
     MUTED,
-    STALE,
     TRACE,
     Block,
     box,
-    centred,
     clock,
     runs,
 )
-from monitor.dashboard.panels import last_score, stale_for
-from monitor.dashboard.state import DashboardState, StreamState
-from monitor.dashboard.stream_signal import SIGNAL_SECONDS, StreamSignal
-from monitor.text import number, safe_text
+from monitor.dashboard.panels import last_score
+from monitor.dashboard.state import StreamState
+from monitor.text import number
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.schema.public import WindowView
-
-WAITING: Final = "waiting for the first beat"
-
-_SCALE_STEPS_MV: Final = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5)
-"""The limits of the strip are chosen from these, so that they rarely change."""
-
-_BEAT_S: Final = (0.1, 0.16)
-"""The part of the trace before and after R that is coloured for an anomalous beat."""
 
 _BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 _HEAT: Final = " ░▒▓█"
 _HEAT_STYLES: Final = (MUTED, "grey50", "magenta", "bright_magenta", ANOMALY)
-
-
-def waiting_panel(dashboard: DashboardState, now: float, width: int, height: int) -> Block:
-    """Return the strip's panel before there is any stream."""
-    line = Text(WAITING, "bold")
-    since = now - (
-        dashboard.received_at if dashboard.received_at is not None else dashboard.started
-    )
-    block = centred(line, width - 4, height - 2)
-    if since > 1:
-        text = Text(f"nothing received for {number(since)} s", MUTED)
-        block.append(text)
-        text.pad_left(max((width - 4 - text.cell_len) // 2, 0))
-    return box(Text("ECG", MUTED), Text(), block, width, height)
-
-
-def _limits(samples: NDArray[np.float32]) -> tuple[float, float]:
-    """Return bottom and top of the strip in mV, rounded outwards to a step of the scale.
-
-    A lone spike is cut off, because an artefact would otherwise shrink the ECG to a line: no limit
-    exceeds 2.5 times the median of the extremes of the individual seconds.
-    """
-
-    def limit(x: NDArray[np.float32]) -> float:
-        seconds = np.array_split(x, SIGNAL_SECONDS)
-        peaks = np.array([np.fmax.reduce(s, initial=0.0) for s in seconds if s.size])
-        peaks = peaks[peaks > 0]
-        if not peaks.size:
-            return _SCALE_STEPS_MV[0]
-        wanted = min(peaks.max(), 2.5 * np.median(peaks))
-        scale = 10.0 ** max(math.floor(math.log10(wanted)), 0)
-        steps = [scale * step for step in _SCALE_STEPS_MV] + [scale * 10]
-        return next(step for step in steps if step >= wanted)
-
-    return -limit(-samples), limit(samples)
-
-
-class _Axis:
-    """Cells of the strip against time: cell 0 is ``first`` cells after time 0.
-
-    Cells are anchored at time 0, so a scrolling trace moves by whole cells and a shape keeps the
-    dots with which it was first drawn.
-    """
-
-    def __init__(self, ring: StreamSignal, width: int) -> None:
-        self.per_second = max(20 if width >= 90 else 16, math.ceil(width / SIGNAL_SECONDS))
-        self.first = int(ring.end / ring.fs_hz * self.per_second) - width
-
-    def cell(self, time_s: float) -> int:
-        return int(time_s * self.per_second) - self.first
-
-
-def strip_panel(stream: StreamState, now: float, width: int, height: int) -> Block:
-    """Return the scrolling ECG with its beats, gaps and time axis."""
-    ring = stream.signal
-    inner, rows = width - 4, max(height - 4, 1)
-    title = Text.assemble((safe_text(stream.name), "bold"))
-    status = stream.status
-    if status is not None and status.lead:
-        title.append(f"  lead {safe_text(status.lead, 16)}", MUTED)
-    if not ring.samples.size:
-        return box(title, Text(), centred(Text(WAITING, "bold"), inner, height - 2), width, height)
-    if status is not None:
-        title.append(f"  {number(status.fs_hz, 'g')} Hz", MUTED)
-    stale = stream.is_stale(now)
-    bottom, top = _limits(ring.samples)
-    axis = _Axis(ring, inner)
-    per_column = ring.fs_hz / (2 * axis.per_second)
-    start = 2 * axis.first * per_column - (ring.end - ring.samples.size)
-    low, high = envelope(ring.samples, start, per_column, 2 * inner)
-    lines = curve(low, high, rows, bottom, top)
-    marks, styles = _beat_marks(stream, axis, inner, MUTED if stale else TRACE)
-    block = [marks]
-    received = np.isfinite(low[::2]) | np.isfinite(low[1::2])
-    begin = axis.cell(ring.begin / ring.fs_hz)
-    gaps = [i >= begin and not known for i, known in enumerate(received.tolist())]
-    zero_at = int(top / (top - bottom) * rows)
-    for i, line in enumerate(lines):
-        chars, colours = list(line), styles
-        if i == zero_at and any(gaps):
-            colours = [MUTED if gap else style for gap, style in zip(gaps, styles, strict=True)]
-            _write_gaps(chars, gaps)
-        block.append(runs("".join(chars), colours))
-    block.append(_time_axis(axis, inner))
-    right = Text(f"{bottom:g} … {top:g} mV", MUTED)
-    if stale:
-        right = Text(f" DATA STALE {stale_for(stream, now)} ", STALE)
-    elif not stream.beats:
-        right = Text(WAITING, "bold")
-    return box(title, right, block, width, height)
-
-
-def _beat_marks(stream: StreamState, axis: _Axis, width: int, base: str) -> tuple[Text, list[str]]:
-    """Return the line of marks above the trace and the style of each cell of the trace."""
-    marks, mark_styles = [" "] * width, [MUTED] * width
-    styles = [base] * width
-    before, after = (math.ceil(s * axis.per_second) for s in _BEAT_S)
-    for beat in stream.beats.values():
-        at = axis.cell(beat.time_s)
-        if beat.epoch != stream.signal.epoch or not -after <= at < width + before:
-            continue
-        mark, style = ("•", TRACE) if beat.analysable else ("×", MUTED)
-        if beat.anomalous:
-            mark, style = "▼", ANOMALY
-            for i in range(max(at - before, 0), min(at + after + 1, width)):
-                styles[i] = ANOMALY
-        if 0 <= at < width:
-            marks[at], mark_styles[at] = mark, style
-            label = safe_text(beat.beat_class or "", 1)
-            if beat.anomalous and label and at + 1 < width:
-                marks[at + 1] = label
-                mark_styles[at + 1] = style
-    return runs("".join(marks), mark_styles), styles
-
-
-def _write_gaps(chars: list[str], gaps: list[bool]) -> None:
-    """Write a dashed line into ``chars`` where there is no signal, with a label in long gaps."""
-    label = " gap "
-    start = None
-    for i, gap in enumerate([*gaps, False]):
-        if gap:
-            start = i if start is None else start
-        elif start is not None:
-            length = i - start
-            dashes = "┄" * length
-            if length >= len(label) + 4:
-                dashes = f"{label:┄^{length}}"
-            chars[start:i] = dashes
-            start = None
-
-
-def _time_axis(axis: _Axis, width: int) -> Text:
-    """Return the seconds of the signal's own time, each at its cell."""
-    cells = [" "] * width
-    second = math.ceil(max(axis.first, 0) / axis.per_second)
-    while (at := second * axis.per_second - axis.first) < width:
-        label = f"╵{clock(second)}"
-        if at + len(label) <= width:
-            cells[at : at + len(label)] = label
-        second += 1
-    return Text("".join(cells), MUTED)
 
 
 def score_panel(stream: StreamState, width: int, height: int) -> Block:

@@ -18,6 +18,8 @@ Block = list[Text]
 MUTED: Final = "grey58"
 BORDER: Final = "grey35"
 TRACE: Final = "green"
+OTHER_TRACE: Final = "dark_sea_green4"
+"""Of a lead that is not in use."""
 ANOMALY: Final = "bold bright_magenta"
 STALE: Final = "bold white on red"
 

@@ -17,7 +17,8 @@ from rich.console import Console, ScreenContext
 from rich.text import Text
 
 from monitor.dashboard.alarms import alerts_panel, banner, fastest_flash
-from monitor.dashboard.charts import score_panel, strip_panel, waiting_panel, window_panel
+from monitor.dashboard.charts import score_panel, window_panel
+from monitor.dashboard.ecg import strip_panel, waiting_panel
 from monitor.dashboard.layout import MUTED, STALE, Block, beside, clock, fit, fit_block, spread
 from monitor.dashboard.panels import health_panel, streams_panel, vitals_lines, vitals_panel
 from monitor.dashboard.state import DashboardState

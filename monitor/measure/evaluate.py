@@ -121,6 +121,7 @@ def evaluate_ec57(
     *,
     detector: bool,
     records: str | None,
+    leads: str | None,
     annotations: Path | None,
     as_json: bool,
 ) -> None:
@@ -138,17 +139,29 @@ def evaluate_ec57(
         raise ConfigError("compare an annotator or the detector: --test EXT or --against detector")
     if annotations is not None and not detector:
         raise ConfigError("--annotations holds what the detector found: add --against detector")
+    if leads is not None and not detector:
+        raise ConfigError("--lead is where the detector runs: add --against detector")
     if annotations is not None and not annotations.is_dir():
         raise InputError(f"no folder {str(annotations)!r} to write annotations into: create it")
-    names = None if records is None else [name for name in records.split(",") if name]
-    chosen = choose_records(data, reference, test, names)
+    chosen = choose_records(data, reference, test, _names(records))
     with progress_of(len(chosen)) as on_step:
         lines = collect(
-            compare_records(chosen, reference, test, annotations=annotations, on_step=on_step),
+            compare_records(
+                chosen,
+                reference,
+                test,
+                leads=0 if leads is None else leads,
+                annotations=annotations,
+                on_step=on_step,
+            ),
             as_json=as_json,
         )
     if not as_json:
         print_sections(ec57_sections(lines, names_classes=not detector))
+
+
+def _names(records: str | None) -> list[str] | None:
+    return None if records is None else [name for name in records.split(",") if name]
 
 
 def evaluate_noise(
@@ -177,6 +190,32 @@ def evaluate_noise(
         print_sections(sections)
     if pictures is not None:
         draw_noise(lines, pictures)
+    if report is not None:
+        replace_section(report, SECTION, sections)
+
+
+def evaluate_leads(
+    data: Path | None, *, records: str | None, report: Path | None, as_json: bool
+) -> None:
+    """Print what a troubled lead of two costs; write it into a document, if asked to.
+
+    Raises:
+        InputError: records are missing or unreadable.
+        ConfigError: the document has no place for the table.
+    """
+    from models.evaluation.report.document_file import replace_section, split_at_section
+    from models.evaluation.report.lead_troubles import SECTION, trouble_sections
+    from models.evaluation.stress.lead_troubles import choose_records, evaluate_troubles, steps
+
+    if report is not None:
+        split_at_section(report, SECTION)
+    folder = data_folder(data)
+    chosen = choose_records(folder, _names(records))
+    with progress_of(steps(chosen)) as on_step:
+        lines = collect(evaluate_troubles(folder, chosen, on_step=on_step), as_json=as_json)
+    sections = trouble_sections(lines, provenance())
+    if not as_json:
+        print_sections(sections)
     if report is not None:
         replace_section(report, SECTION, sections)
 
@@ -227,18 +266,30 @@ def evaluate_ec13(*, report: Path | None, as_json: bool) -> None:
 
 
 def evaluate_alarms(
-    data: Path | None, *, pictures: Path | None, report: Path | None, as_json: bool
+    data: Path | None,
+    *,
+    leads: str | None,
+    pictures: Path | None,
+    report: Path | None,
+    as_json: bool,
 ) -> None:
     """Print how right the alarms are; draw it, and write it into a document, if asked to.
+
+    Without ``leads`` one lead and all leads are measured, side by side.
 
     Raises:
         InputError: no database is there, or a record is missing or unreadable.
         ArtifactError: what ships is unusable.
         ConfigError: pictures cannot be drawn here, or the document has no place for the tables.
     """
-    from models.evaluation.alarms.evaluate import databases, evaluate_alarms
+    from models.evaluation.alarms.evaluate import databases, evaluate_alarms, steps
     from models.evaluation.report.alarms.pictures import draw_alarms
-    from models.evaluation.report.alarms.sections import SECTION, alarm_sections, wrong_lines
+    from models.evaluation.report.alarms.sections import (
+        SECTION,
+        alarm_sections,
+        wrong_lines,
+        wrong_lines_of_all_leads,
+    )
     from models.evaluation.report.document_file import replace_section, split_at_section
     from models.evaluation.report.pictures import prepare
 
@@ -247,9 +298,8 @@ def evaluate_alarms(
     if pictures is not None:
         prepare(pictures)
     folder = data_folder(data)
-    steps = sum(len(records) for records in databases(folder).values())
-    with progress_of(steps) as on_step:
-        result = evaluate_alarms(folder, on_step=on_step)
+    with progress_of(steps(databases(folder, leads), leads)) as on_step:
+        result = evaluate_alarms(folder, leads=leads, on_step=on_step)
     sections = alarm_sections(result, provenance())
     if as_json:
         print_json(result)
@@ -259,14 +309,21 @@ def evaluate_alarms(
             "Called wrongly (a picture of each: --picture RECORD@SECONDS --pictures DIR)",
             wrong_lines(result),
         )
+        print_lines(
+            "Called wrongly with all leads (add --lead all)", wrong_lines_of_all_leads(result)
+        )
     if pictures is not None:
         draw_alarms(result, pictures)
     if report is not None:
         replace_section(report, SECTION, sections)
 
 
-def draw_places(data: Path | None, texts: Sequence[str], pictures: Path | None) -> None:
+def draw_places(
+    data: Path | None, texts: Sequence[str], pictures: Path | None, leads: str | None = None
+) -> None:
     """Draw places of records, as `evaluate_alarms` lists them, and print the files.
+
+    ``leads`` are those to watch, by default the one of the evaluation.
 
     Raises:
         InputError: a record is missing or unreadable, or nothing is called wrongly in it.
@@ -283,11 +340,11 @@ def draw_places(data: Path | None, texts: Sequence[str], pictures: Path | None) 
     named = [parse_place(text) for text in texts]
     prepare(pictures)
     folder = data_folder(data)
-    places = [place for one in named for place in places_of(folder, one)]
+    places = [place for one in named for place in places_of(folder, one, leads)]
     with progress_of(len(places)) as on_step:
         for place in places:
             on_step(f"{place.database}/{place.record}")
-            sys.stdout.write(f"{draw_view(look_at(folder, place), pictures)}\n")
+            sys.stdout.write(f"{draw_view(look_at(folder, place, leads), pictures)}\n")
 
 
 def write_cards(data: Path | None, teachers: Sequence[Path], folder: Path) -> None:

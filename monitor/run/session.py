@@ -93,7 +93,15 @@ class Tally:
             log=str(self.log),
             unreadable_lines=sum(s.unreadable_lines for s in statuses),
             alerts_unrecorded=self.waiting,
-            leads={name: self.statuses[name].lead for name in sorted(self.statuses)},
+            leads={
+                name: ", ".join(status.leads) or status.lead
+                for name, status in sorted(self.statuses.items())
+            },
+            lead_states={
+                name: status.lead_states
+                for name, status in sorted(self.statuses.items())
+                if status.lead_states
+            },
         )
 
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, field
 
-from monitor.text import safe_text
+from monitor.text import lead_words, safe_text
 from pipeline.constants import NOTICE, SCHEMA
 
 
@@ -33,7 +33,7 @@ class ScanSummary:
     streams: list[str]
     notice: str = NOTICE
     leads: dict[str, str] = field(default_factory=dict)
-    """The lead of each stream."""
+    """The leads of each stream, with commas between them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +62,13 @@ class RunSummary:
     log: str
     notice: str = NOTICE
     leads: dict[str, str] = field(default_factory=dict)
-    """The lead of each stream."""
+    """The leads of each stream, with commas between them."""
     unreadable_lines: int = 0
     """Lines of devices that could not be read."""
     alerts_unrecorded: int = 0
     """Alerts that the log had not taken when the run ended."""
+    lead_states: dict[str, dict[str, str]] = field(default_factory=dict)
+    """The last state of each lead in a word, of each stream with several."""
 
 
 Summary = ScanSummary | RunSummary
@@ -111,5 +113,9 @@ def _run_lines(summary: RunSummary) -> list[str]:
         *([f"missing  {missing} alerts that the log no longer holds"] if missing else []),
         *([f"unread   {unread} lines of the device"] if unread else []),
         *([f"active   {', '.join(active)}"] if active else []),
+        *(
+            f"leads    {safe_text(stream)}: {lead_words(of)}"
+            for stream, of in summary.lead_states.items()
+        ),
         f"log      {summary.log}",
     ]

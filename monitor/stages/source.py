@@ -45,7 +45,8 @@ def run_source(
         start_s: second of each record to start at.
         duration_s: seconds of each record to send; None for all.
         loop: start each record again at its end.
-        lead: by name or index; None for the usual one.
+        lead: by name or index, several with commas, or ``all``; None for the usual one of a record,
+            and all of a device.
         resume: continue where a source of the same streams stopped.
         keys: for a hub that asks for keys.
         pseudonyms: file of the key under which streams have pseudonyms; None for their own names.
@@ -54,7 +55,7 @@ def run_source(
     Raises:
         EndpointError: the hub refuses these keys, or a stream.
         KeysError: the key of the pseudonyms cannot be used.
-        InputError: a record cannot be used.
+        InputError: a record cannot be used, or there is no such lead.
         DeviceError: the device is unknown, absent or busy.
     """
     from replay.player import play, stream_infos
@@ -65,8 +66,10 @@ def run_source(
     sources: list[Source] = []
     if device is not None:
         from replay.devices import open_device
+        from replay.lead_sets.selected import SelectedLeads
 
-        sources.append(open_device(device))
+        opened = open_device(device)
+        sources.append(opened if lead is None else SelectedLeads(opened, lead))
     else:
         from replay.records import RecordSource
 
@@ -77,7 +80,7 @@ def run_source(
             sources.append(
                 RecordSource(
                     one.path,
-                    lead=one.index,
+                    leads=one.indices,
                     speed=parse_speed(speed),
                     start_s=start_s,
                     duration_s=duration_s,

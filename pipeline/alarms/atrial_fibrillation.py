@@ -25,6 +25,7 @@ from pipeline.alarms.state_machine import AlarmStateMachine
 from pipeline.errors import SnapshotError
 from pipeline.schema.public import Alert
 from pipeline.schema.state import Shape, State, field
+from pipeline.scoring.beat import InLeads
 from pipeline.signal.kernels import atrial as kernel
 
 KIND: Final = "atrial_fibrillation"
@@ -122,13 +123,35 @@ def without_p_waves(evidence: float, latest_alike: float) -> float:
     return -math.log(math.exp(-limited) + math.exp(p_waves) + math.exp(p_waves - limited))
 
 
-class AtrialState(State):
-    """All memory of an `AtrialRhythm`: arrays of `kernel.measure`, and the condition."""
+class AtrialBeats(State):
+    """The latest beats in one lead: arrays of `kernel.measure`."""
 
     numbers: Annotated[NDArray[np.float64], Shape((kernel.BEATS, kernel.COLUMNS))]
     p: Annotated[NDArray[np.float32], Shape((kernel.BEATS, kernel.P_TICKS))]
     qrs: Annotated[NDArray[np.float32], Shape((kernel.BEATS, kernel.QRS_TICKS))]
     counters: Annotated[NDArray[np.int64], Shape((kernel.SIZE,))]
+
+    @classmethod
+    def fresh(cls) -> Self:
+        """Return the state before the first beat."""
+        return cls(
+            numbers=np.zeros((kernel.BEATS, kernel.COLUMNS)),
+            p=np.zeros((kernel.BEATS, kernel.P_TICKS), dtype=np.float32),
+            qrs=np.zeros((kernel.BEATS, kernel.QRS_TICKS), dtype=np.float32),
+            counters=np.zeros(kernel.SIZE, dtype=np.int64),
+        )
+
+    @property
+    def possible(self) -> bool:
+        """Whether the kernel may trust the places in it."""
+        at, count = self.counters[[kernel.AT, kernel.COUNT]].tolist()
+        return bool(0 <= at < kernel.BEATS and 0 <= count <= kernel.BEATS)
+
+
+class AtrialState(State):
+    """All memory of an `AtrialRhythm`: the beats in each lead, and the condition."""
+
+    leads: list[AtrialBeats]
     samples: list[int] = field(default_factory=list)
     """Of the latest `MIDDLE_BEATS` + 1 beats."""
     since: int | None = None
@@ -149,14 +172,9 @@ class AtrialState(State):
         return min(self.fibrillating_samples / known, 1.0) if known else None
 
     @classmethod
-    def fresh(cls) -> Self:
-        """Return the state before the first beat."""
-        return cls(
-            numbers=np.zeros((kernel.BEATS, kernel.COLUMNS)),
-            p=np.zeros((kernel.BEATS, kernel.P_TICKS), dtype=np.float32),
-            qrs=np.zeros((kernel.BEATS, kernel.QRS_TICKS), dtype=np.float32),
-            counters=np.zeros(kernel.SIZE, dtype=np.int64),
-        )
+    def fresh(cls, leads: int = 1) -> Self:
+        """Return the state before the first beat of a stream of so many leads."""
+        return cls([AtrialBeats.fresh() for _ in range(leads)])
 
 
 class AtrialChange(NamedTuple):
@@ -169,9 +187,9 @@ class AtrialChange(NamedTuple):
 
 
 class AtrialMeasures:
-    """Measures the last beats of one stream."""
+    """Measures the last beats in one lead."""
 
-    def __init__(self, state: AtrialState) -> None:
+    def __init__(self, state: AtrialBeats) -> None:
         self._state = state
         self._scratch = np.zeros(kernel.SCRATCH)
         self._cells = np.zeros(kernel.CELLS_SHAPE, dtype=np.uint8)
@@ -212,34 +230,50 @@ class AtrialRhythm:
         self.evidence_without_p = math.nan
         """The same, see `without_p_waves`."""
         self.state = state or AtrialState.fresh()
-        at, count = self.state.counters[[kernel.AT, kernel.COUNT]].tolist()
-        if not (0 <= at < kernel.BEATS and 0 <= count <= kernel.BEATS):
+        if not (self.state.leads and all(of_lead.possible for of_lead in self.state.leads)):
             raise SnapshotError("state of beats whose places are out of range")
         self._delay = round(settings.atrial_fibrillation_delay_s * fs_hz)
         self._unknown = round(UNKNOWN_S * fs_hz)
-        self._measures = AtrialMeasures(self.state)
+        self._measures = [AtrialMeasures(of_lead) for of_lead in self.state.leads]
 
     def reset(self) -> None:
         """Start over: the next beat does not follow those before. The shares of time stay."""
         state = self.state
-        state.counters[:] = 0
+        for of_lead in state.leads:
+            of_lead.counters[:] = 0
         state.samples.clear()
         state.since = state.known_at = None
         state.raised = False
 
     def on_beat(
-        self, sample: int, rr_s: float, window: NDArray[np.float32], *, usable: bool
+        self,
+        sample: int,
+        rr_s: float,
+        window: NDArray[np.float32],
+        *,
+        usable: bool,
+        leads: InLeads | None = None,
     ) -> Iterator[AtrialChange]:
-        """Take in a beat, as `AtrialMeasures.of_beat` does.
+        """Take in a beat, as `AtrialMeasures.of_beat` does, or the same beat in several ``leads``.
+
+        Beats are compared within one lead; what counts is that of the lead the beat is seen in.
 
         Yields:
             The condition with every beat while it has lasted for its delay, and its end, once.
         """
-        measures = self._measures.of_beat(rr_s, window, usable=usable)
+        measures = self._measured(rr_s, leads or InLeads(0, window[np.newaxis], (usable,)))
         self.evidence = math.nan if measures is None else float(WEIGHTS @ measures + BIAS)
         latest = math.nan if measures is None else float(measures[kernel.LATEST_P_ALIKE])
         self.evidence_without_p = without_p_waves(self.evidence, latest)
         yield from self.judge(sample, self.evidence)
+
+    def _measured(self, rr_s: float, beat: InLeads) -> NDArray[np.float64] | None:
+        """Take in a beat in every lead; return what is measured in the one it is seen in."""
+        in_leads = [
+            measures.of_beat(rr_s, window, usable=its)
+            for measures, window, its in zip(self._measures, beat.windows, beat.usable, strict=True)
+        ]
+        return in_leads[beat.lead]
 
     def advance(self, position: int) -> Iterator[AtrialChange]:
         """Yield the end of a condition of which nothing was known for `UNKNOWN_S`."""
@@ -310,12 +344,23 @@ class AtrialAlarms:
         """Start over: the next beat does not follow those before."""
         self._rhythm.reset()
 
+    @property
+    def leads(self) -> int:
+        """How many leads the beats are seen in."""
+        return len(self._rhythm.state.leads)
+
     def on_beat(
-        self, sample: int, rr_s: float, window: NDArray[np.float32], *, usable: bool
+        self,
+        sample: int,
+        rr_s: float,
+        window: NDArray[np.float32],
+        *,
+        usable: bool,
+        leads: InLeads | None = None,
     ) -> list[Alert]:
         """Take in a beat as `AtrialRhythm.on_beat` does."""
         alerts = []
-        for change in self._rhythm.on_beat(sample, rr_s, window, usable=usable):
+        for change in self._rhythm.on_beat(sample, rr_s, window, usable=usable, leads=leads):
             if change.active:
                 alerts += self._machine.begin(
                     KIND,

@@ -10,9 +10,14 @@ Time is the position of the beats: the alarms are the same however the samples w
 and in whatever order the scores came. No clock, no I/O.
 """
 
-from typing import Final
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, Self
 
 from pipeline.alarms.kinds import BEAT_KINDS
+from pipeline.alarms.leads.shapes import LeadShapes, LeadShapesState
+from pipeline.alarms.leads.watch import WORDS, lead_names
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.state_machine import AlarmStateMachine
 from pipeline.alarms.ventricular import (
@@ -21,9 +26,12 @@ from pipeline.alarms.ventricular import (
     VentricularRhythmState,
 )
 from pipeline.constants import CLASSES
+from pipeline.errors import SnapshotError
 from pipeline.schema.public import Alert
 from pipeline.schema.state import State, field
 from pipeline.scoring.beat import Beat
+from pipeline.scoring.qrs_shape import LOOKED_AT, QrsShape
+from pipeline.signal.quality import Reason
 
 VENTRICULAR: Final = 0.5
 """A beat counts as ventricular for the rhythms where V is more probable than all else together.
@@ -35,6 +43,10 @@ DOUBTFUL: Final = 0.1
 the beats of DS1 and svdb are."""
 
 
+_SAID: Final = 8
+"""Of so many beats what leads said is remembered."""
+
+
 class BeatAlarmsState(State):
     """All memory of `BeatAlarms`."""
 
@@ -43,6 +55,14 @@ class BeatAlarmsState(State):
     """Sample of the latest beat."""
     ends: list[tuple[int, int]] = field(default_factory=list)
     """Epochs that began, and where the one before each ended."""
+    shapes: LeadShapesState = field(default_factory=LeadShapesState)
+    said: list[list[str]] = field(default_factory=list)
+    """What each of several leads said of the latest beats, `_SAID` at most."""
+
+    @classmethod
+    def fresh(cls, leads: int) -> Self:
+        """Return the state before the first beat of a stream of so many leads."""
+        return cls(shapes=LeadShapesState.fresh(leads))
 
 
 class BeatAlarms:
@@ -54,9 +74,18 @@ class BeatAlarms:
         fs_hz: float,
         settings: AlarmSettings,
         state: BeatAlarmsState | None = None,
+        leads: Sequence[str] = ("",),
     ) -> None:
-        """Raise alarms in ``machine``; continue from ``state``, or begin."""
-        self.state = state = state or BeatAlarmsState()
+        """Raise alarms in ``machine``; continue from ``state``, or begin.
+
+        Raises:
+            SnapshotError: the state is none of such rules.
+        """
+        self.state = state = state or BeatAlarmsState.fresh(len(leads))
+        if not state.shapes.fits(len(leads)) or any(len(one) != len(leads) for one in state.said):
+            raise SnapshotError("state of the QRS of other leads than the stream has")
+        self._names = lead_names(leads)
+        self._shapes = LeadShapes(state.shapes)
         self.machine = machine
         self._settings = settings
         self._rhythm = VentricularRhythm(settings, fs_hz, state.rhythm)
@@ -71,9 +100,31 @@ class BeatAlarms:
         shape = None if beat.verdict is None else beat.verdict.shape
         named = _is_ventricular(beat)
         doubtful = _may_be_ventricular(beat)
-        for found in self._rhythm.on_beat(beat.sample, beat.rr_s, named, shape, doubtful=doubtful):
+        in_leads = self._in_leads(beat, learns=not (named or doubtful))
+        if in_leads and beat.verdict is not None:
+            shape = in_leads[beat.lead]
+        for found in self._rhythm.on_beat(
+            beat.sample, beat.rr_s, named, shape, doubtful=doubtful, in_leads=in_leads
+        ):
             alerts += self._on_rhythm(found)
         return alerts + self._on_anomaly(beat)
+
+    def _in_leads(self, beat: Beat, *, learns: bool) -> list[QrsShape]:
+        """Return the shape of a beat in each of several leads, and keep what each said of it."""
+        shapes = self._shapes.on_beat(beat, learns=learns)
+        if shapes:
+            its = zip(shapes, beat.reasons_in, strict=True)
+            self.state.said.append([_word(shape, reason) for shape, reason in its])
+            del self.state.said[:-_SAID]
+        return shapes
+
+    def _said(self, beats: int) -> dict[str, str] | None:
+        """Return what each of several leads said of most of the latest beats, in a word."""
+        latest = self.state.said[-min(beats, _SAID) :]
+        if not latest:
+            return None
+        words = (Counter(of_lead).most_common(1)[0][0] for of_lead in zip(*latest, strict=True))
+        return dict(zip(self._names, words, strict=True))
 
     def begin_epoch(self, epoch: int, ended_at: int) -> None:
         """Record that an epoch follows; the one before ended at ``ended_at``.
@@ -101,6 +152,7 @@ class BeatAlarms:
         alerts = self.advance(ended_at) + self._finish("new epoch")
         self.machine.state.beat_epoch = epoch
         self._rhythm.reset()
+        self.state.said.clear()
         self.state.latest = 0
         return alerts
 
@@ -122,7 +174,12 @@ class BeatAlarms:
             values["limit_bpm"] = self._settings.tachycardia_bpm
             values["limit_beats"] = float(self._settings.tachycardia_beats)
         alerts = self.machine.begin(
-            found.kind, found.sample, reason, begun_at=found.begun_at, values=values
+            found.kind,
+            found.sample,
+            reason,
+            begun_at=found.begun_at,
+            values=values,
+            leads=self._said(found.beats),
         )
         if found.kind == "couplet":  # over by the time it is found
             alerts += self.machine.end("couplet", found.sample, reason)
@@ -166,3 +223,12 @@ def _probability_of_v(beat: Beat) -> float:
 def _counts(beat: Beat) -> bool:
     """Return whether the class of a beat counts for the rhythms: that of an anomalous one does."""
     return beat.verdict is not None and beat.verdict.anomalous
+
+
+def _word(shape: QrsShape, reason: Reason) -> str:
+    """Return what a lead says of a beat, in a word."""
+    if reason is not Reason.OK:
+        return WORDS.get(reason, reason.text)
+    if math.isnan(shape.likeness):
+        return "beats"
+    return "unusual QRS" if shape.likeness < LOOKED_AT else "usual QRS"

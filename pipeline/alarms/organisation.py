@@ -53,25 +53,35 @@ _FEWEST: Final = BEATS // 2
 class OrganisationState(State):
     """All memory of an `Organisation`."""
 
-    shapes: Annotated[NDArray[np.float32], Shape((BEATS, _KEPT))] = field(
-        default_factory=lambda: np.zeros((BEATS, _KEPT), dtype=np.float32)
+    leads: Annotated[NDArray[np.float32], Shape((None, BEATS, _KEPT))] = field(
+        default_factory=lambda: np.zeros((1, BEATS, _KEPT), dtype=np.float32)
     )
-    """The latest beats, the newest last, every third sample; zeros where there is none."""
+    """The latest beats in each lead, the newest last, every third sample; zeros where there is
+    none."""
+
+    @classmethod
+    def fresh(cls, leads: int) -> Self:
+        """Return the state before the first beat of a stream of so many leads."""
+        return cls(np.zeros((leads, BEATS, _KEPT), dtype=np.float32))
 
 
 class Organisation:
-    """The shapes of the latest beats of one stream."""
+    """The shapes of the latest beats of one stream, each lead by itself."""
 
     def __init__(self, state: OrganisationState | None = None) -> None:
         self.state = state or OrganisationState()
 
-    def take(self, window: NDArray[np.float32] | None) -> Self:
-        """Take in a beat's window, float32[320]; None where there is none."""
-        shapes = self.state.shapes
-        shapes[:-1] = shapes[1:]
-        shapes[-1] = 0.0
-        if window is not None:
-            window[_PART].reshape(_KEPT, _STEP).mean(axis=1, out=shapes[-1])
+    def take(self, windows: NDArray[np.float32] | None) -> Self:
+        """Take in a beat's window, float32[320], or those in all leads, float32[leads, 320].
+
+        None where there is none.
+        """
+        shapes = self.state.leads
+        shapes[:, :-1] = shapes[:, 1:]
+        shapes[:, -1] = 0.0
+        if windows is not None:
+            parts = windows[..., _PART].reshape(len(shapes), _KEPT, _STEP)
+            parts.mean(axis=2, out=shapes[:, -1])
         return self
 
     def holds(self, intervals_s: Sequence[float]) -> bool:
@@ -80,19 +90,36 @@ class Organisation:
         return math.isnan(alike) or alike >= ALIKE or _keep_time(intervals_s)
 
     def median_likeness(self) -> float:
-        """Return the median correlation of a beat with the one before; NaN if few are known."""
-        shapes = self.state.shapes.astype(np.float64)
-        before = shapes[:-1, _LAG : _LAG + _COMPARED]
-        shifted = sliding_window_view(shapes[1:], _COMPARED, axis=1)
-        before = before - before.mean(axis=1, keepdims=True)
-        shifted = shifted - shifted.mean(axis=2, keepdims=True)
-        powers = np.einsum("bln,bln->bl", shifted, shifted)
-        powers *= np.einsum("bn,bn->b", before, before)[:, None]
-        known = powers.min(axis=1) > 0.0
-        if np.count_nonzero(known) < _FEWEST:
-            return math.nan
-        both = np.einsum("bln,bn->bl", shifted[known], before[known])
-        return float(np.median((both / np.sqrt(powers[known])).max(axis=1)))
+        """Return the median correlation of a beat with the one before, in the lead that has most.
+
+        An electrode that moves hides how alike beats are in its lead alone. NaN if few are known.
+        """
+        known = [one[~np.isnan(one)] for one in self.likeness()]
+        return max(
+            (float(np.median(one)) for one in known if one.size >= _FEWEST), default=math.nan
+        )
+
+    def likeness(self) -> NDArray[np.float64]:
+        """Return the correlation of each beat with the one before, float64[leads, BEATS - 1].
+
+        NaN where one of the two is not known.
+        """
+        return np.stack([_likeness(of_lead) for of_lead in self.state.leads])
+
+
+def _likeness(of_lead: NDArray[np.float32]) -> NDArray[np.float64]:
+    shapes = of_lead.astype(np.float64)
+    before = shapes[:-1, _LAG : _LAG + _COMPARED]
+    shifted = sliding_window_view(shapes[1:], _COMPARED, axis=1)
+    before = before - before.mean(axis=1, keepdims=True)
+    shifted = shifted - shifted.mean(axis=2, keepdims=True)
+    powers = np.einsum("bln,bln->bl", shifted, shifted)
+    powers *= np.einsum("bn,bn->b", before, before)[:, None]
+    known = powers.min(axis=1) > 0.0
+    likeness = np.full(len(before), np.nan)
+    both = np.einsum("bln,bn->bl", shifted[known], before[known])
+    likeness[known] = (both / np.sqrt(powers[known])).max(axis=1, initial=-1.0)
+    return likeness
 
 
 def _keep_time(intervals_s: Sequence[float]) -> bool:

@@ -6,22 +6,26 @@ in source samples, so the same samples give the same alerts at any speed. No clo
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from operator import itemgetter
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.alarms.atrial_fibrillation import AtrialAlarms, AtrialState
+from pipeline.alarms.atrial_fibrillation import AtrialAlarms
 from pipeline.alarms.kinds import SIGNAL_KINDS
-from pipeline.alarms.organisation import Organisation, OrganisationState
-from pipeline.alarms.rate_rules import RateChange, RateRules, RateRulesState
+from pipeline.alarms.leads.beating import beating_to
+from pipeline.alarms.leads.watch import LeadWatch
+from pipeline.alarms.organisation import BEATS, Organisation
+from pipeline.alarms.rate_rules import RateChange, RateRules
 from pipeline.alarms.settings import AlarmSettings
+from pipeline.alarms.signal_state import SignalAlarmsState
 from pipeline.alarms.state_machine import AlarmStateMachine
+from pipeline.errors import SnapshotError
 from pipeline.schema.public import Alert
-from pipeline.schema.state import State, field
+from pipeline.scoring.beat import InLeads
 from pipeline.signal.quality import Reason
 from pipeline.signal.segment import FastRhythmChange, FibrillationChange
 
@@ -58,50 +62,6 @@ _RATES: Final = (
 )
 
 
-class SignalAlarmsState(State):
-    """All memory of `SignalAlarms`; positions in source samples."""
-
-    rates: RateRulesState
-    qrs_at: int
-    """The last QRS."""
-    still_from: int
-    """Where the time without a QRS counts from: the last one, or later by the time in which none
-    could have been found."""
-    seen_from: int
-    """Where a signal that could show a QRS last returned, and"""
-    blind_from: int
-    """where it was last lost."""
-    changed_at: int
-    """Where the signal became analysable, or ceased to be."""
-    watched_to: int
-    """Up to where the heart was monitored."""
-    reason: Reason = Reason.OK
-    """Why the signal cannot be analysed now; OK where it can."""
-    fibrillation: FibrillationChange | None = None
-    """What the waveform does, where it fibrillates."""
-    fast_rhythm: FastRhythmChange | None = None
-    """The rhythm that is too fast for single beats, while there is one."""
-    may_be_fast: bool = False
-    """Whether there may be one, which the next seconds show."""
-    interval_from: int | None = None
-    """The QRS that the next interval begins with; None where the signal was lost since."""
-    atrial: AtrialState = field(default_factory=AtrialState.fresh)
-    organisation: OrganisationState = field(default_factory=OrganisationState)
-
-    @classmethod
-    def fresh(cls, first_sample: int = 0) -> Self:
-        """Return the state before the ``first_sample`` of an epoch."""
-        return cls(
-            rates=RateRulesState(),
-            qrs_at=first_sample,
-            still_from=first_sample,
-            seen_from=first_sample,
-            blind_from=first_sample,
-            changed_at=first_sample,
-            watched_to=first_sample,
-        )
-
-
 class SignalAlarms:
     """The rules of one stream that go by the signal alone, and the alarms they raised."""
 
@@ -111,8 +71,9 @@ class SignalAlarms:
         fs_hz: float,
         settings: AlarmSettings,
         state: SignalAlarmsState,
+        leads: Sequence[str] = ("",),
     ) -> None:
-        """Raise alarms in ``machine``.
+        """Raise alarms in ``machine``, of a stream of ``leads``.
 
         Raises:
             SnapshotError: the state is none of such rules.
@@ -127,6 +88,12 @@ class SignalAlarms:
         """Of atrial fibrillation without P waves at the latest QRS, the logarithm of the odds; NaN
         where too little is known, or the waveform is no sequence of beats."""
         self._organisation = Organisation(state.organisation)
+        self.leads = LeadWatch(leads, fs_hz, state.leads)
+        """What each of several leads shows by itself; takes segments before these rules do."""
+        self._several = len(leads) > 1
+        same = len(leads) == len(self._organisation.state.leads) == self.atrial.leads
+        if not same or len(state.beats_at) > BEATS:
+            raise SnapshotError(f"state of other rules than those of {len(leads)} leads")
 
     def begin_epoch(self, epoch: int, first_sample: int, ended_at: int) -> list[Alert]:
         """Start over at ``first_sample`` of an epoch; the old one ended at ``ended_at``."""
@@ -134,13 +101,15 @@ class SignalAlarms:
         state = self.state
         self.machine.state.epoch = epoch
         state.reason = Reason.OK
-        state.fibrillation = None
+        state.fibrillation = state.beating_to = None
+        state.beats_at.clear()
         state.qrs_at = state.still_from = state.seen_from = first_sample
         state.blind_from = state.changed_at = state.watched_to = first_sample
         state.fast_rhythm = state.interval_from = None
         state.may_be_fast = False
         self._rates.reset()
         self.atrial.reset()
+        self.leads.reset()
         return alerts
 
     def on_quality(self, sample: int, reason: Reason) -> list[Alert]:
@@ -151,14 +120,16 @@ class SignalAlarms:
         alerts = []
         if reason is Reason.GAP:
             self.state.fibrillation = None  # the detection of fibrillation starts over, too
+            self.state.beating_to = None
+            self.state.beats_at.clear()
             self.state.fast_rhythm = None
             self.state.may_be_fast = False
-        if before is not Reason.OK:
+        if before is not Reason.OK and self._says(before):
             now = "analysable again" if reason is Reason.OK else f"now {reason.text}"
             alerts += self.machine.end(_technical(before), sample, now)
         if Reason.OK in (before, reason):
             self.state.changed_at = sample
-        if reason is not Reason.OK:
+        if reason is not Reason.OK and self._says(reason):
             alerts += self.machine.begin(_technical(reason), sample, reason.text)
         if reason in _BLIND and before not in _BLIND:
             self.state.blind_from = sample
@@ -173,6 +144,10 @@ class SignalAlarms:
         if reason.shows_waves and not before.shows_waves:
             alerts += self._fibrillates(sample)
         return alerts
+
+    def _says(self, reason: Reason) -> bool:
+        """Return whether a state of the stream is an alarm: several leads say themselves: off."""
+        return not (self._several and reason is Reason.LEAD_OFF)
 
     def _hidden(self, kinds: tuple[str, ...], sample: int) -> list[Alert]:
         """End alarms of what the signal no longer shows."""
@@ -200,6 +175,7 @@ class SignalAlarms:
         window: NDArray[np.float32] | None = None,
         *,
         usable: bool = False,
+        leads: InLeads | None = None,
     ) -> list[Alert]:
         """Take in a QRS.
 
@@ -210,6 +186,7 @@ class SignalAlarms:
                 alarm of silence needs does not end that alarm.
             window: float32[320], as a segment has it; None where there is none.
             usable: whether the window can be analysed.
+            leads: the windows in all leads, where there are several: beats are compared within one.
         """
         alerts = []
         self.evidence = math.nan
@@ -220,12 +197,15 @@ class SignalAlarms:
             if known_at - self.state.still_from < self._samples(seconds):
                 alerts += self.machine.end(kind, sample, "QRS seen again")
         interval_s = self._interval(sample, rr_s)
-        self._organisation.take(window)
+        self._organisation.take(window if leads is None else leads.windows)
+        if self._several:
+            self.state.beats_at.append(sample)
+            del self.state.beats_at[:-BEATS]
         if self.state.reason not in _BLIND and self.state.fast_rhythm is None:
             for rate in self._rates.on_qrs(sample, interval_s):
-                alerts += self._on_rate(sample, rate)
+                alerts += self._on_rate(sample, rate, known_at)
             if window is not None and self.state.fibrillation is None:
-                alerts += self.atrial.on_beat(sample, rr_s, window, usable=usable)
+                alerts += self.atrial.on_beat(sample, rr_s, window, usable=usable, leads=leads)
                 self.evidence = self.atrial.evidence_without_p
         return alerts
 
@@ -246,6 +226,7 @@ class SignalAlarms:
     def on_fibrillation(self, change: FibrillationChange) -> list[Alert]:
         """Record that the waveform begins or ceases to fibrillate."""
         self.state.fibrillation = change if change.active else None
+        self.state.beating_to = None
         self._rates.reset()  # detections within fibrillation are no beats
         self.atrial.reset()
         if change.active:
@@ -255,15 +236,23 @@ class SignalAlarms:
         return alerts + self._runs_too_fast(change.sample)
 
     def _fibrillates(self, sample: int) -> list[Alert]:
-        change = self.state.fibrillation
+        change, self.state.beating_to = self.state.fibrillation, None
         if change is None or not self.state.reason.shows_waves:
             return []
+        if self._several and not self.machine.present("ventricular_fibrillation"):
+            likeness = self._organisation.likeness()
+            others = self.leads.without_fibrillation(sample + 1)
+            until = beating_to(self.state.beats_at, likeness, others, self._fs_hz)
+            if until > sample:
+                self.state.beating_to = until
+                return []
         return self.machine.begin(
             "ventricular_fibrillation",
             sample,
             f"fibrillating waveform, {60 * change.hz:.0f} a minute, {change.mv:.1f} mV",
             begun_at=change.begun_at,
             values={"frequency_hz": round(change.hz, 2), "amplitude_mv": round(change.mv, 3)},
+            leads=self._said(sample + 1),
         )
 
     def on_fast_rhythm(self, change: FastRhythmChange) -> list[Alert]:
@@ -294,6 +283,7 @@ class SignalAlarms:
             begun_at=change.begun_at,
             bpm=round(change.bpm, 1),
             values={"bpm": round(change.bpm, 1), "limit_bpm": limit_bpm},
+            leads=self._said(sample),
         )
 
     def on_position(self, position: int) -> list[Alert]:
@@ -308,10 +298,16 @@ class SignalAlarms:
             WATCHED_S
         ):
             self.state.watched_to = position
+        if self._several:
+            self.leads.forget_before(position)
         return alerts + self.machine.advance(position, SIGNAL_KINDS)
 
     def _due(self) -> Iterator[tuple[int, Callable[[], list[Alert]]]]:
         """Yield the conditions that time alone brings about: where each is sure, and its call."""
+        for changed_at in self.state.leads.off_due:
+            yield changed_at, partial(self._electrodes, changed_at)
+        if self.state.beating_to is not None:
+            yield self.state.beating_to, partial(self._fibrillates, self.state.beating_to)
         scattered = self.state.watched_to + self._samples(SCATTERED_S)
         never = f"within {SCATTERED_S:g} s never analysable for {WATCHED_S:g} s on end"
         watched = self.state.changed_at + self._samples(WATCHED_S)
@@ -340,7 +336,24 @@ class SignalAlarms:
         return ("asystole", self._settings.asystole_s), ("pause", self._settings.pause_s)
 
     def _unmonitored(self, at: int, since: int, reason: str) -> list[Alert]:
-        return self.machine.begin("unmonitored", at, reason, begun_at=since)
+        leads = self._said(at)
+        return self.machine.begin("unmonitored", at, reason, begun_at=since, leads=leads)
+
+    def _electrodes(self, at: int) -> list[Alert]:
+        """Report which electrodes are off from ``at`` on, where there are several leads."""
+        self.leads.take_off_due(at)
+        text = self.leads.off_text(at + 1)
+        if not text:
+            return self.machine.end("lead_off", at, "electrode on again")
+        states = self.leads.states_at(at + 1)
+        if self.machine.present("lead_off"):
+            return self.machine.update("lead_off", at, text, leads=states)
+        return self.machine.begin("lead_off", at, text, leads=states)
+
+    def _said(self, at: int, since: int | None = None) -> dict[str, str] | None:
+        """Return what each of several leads said just before ``at``, for an alert."""
+        since = at - self._samples(self._settings.asystole_s) if since is None else since
+        return self.leads.words(at, since)
 
     def _still(self, kind: str, at: int, seconds: float) -> list[Alert]:
         """Raise the alarm that there was no QRS for ``seconds`` up to ``at``."""
@@ -351,12 +364,13 @@ class SignalAlarms:
             f"no QRS for {seconds:g} s" + (" of signal that could show one" if carried else ""),
             begun_at=self.state.qrs_at if carried else self.state.still_from,
             values={"limit_s": seconds},
+            leads=self._said(at + self._samples(WINDOW_DELAY_S), self.state.still_from),
         )
 
     def _samples(self, seconds: float) -> int:
         return round(seconds * self._fs_hz)
 
-    def _on_rate(self, sample: int, rate: RateChange) -> list[Alert]:
+    def _on_rate(self, sample: int, rate: RateChange, known_at: int) -> list[Alert]:
         if not rate.active:
             return self.machine.end(rate.kind, sample, f"{rate.bpm:.0f} bpm")
         begins = rate.kind == "extreme_tachycardia" and not self.machine.present(rate.kind)
@@ -370,6 +384,7 @@ class SignalAlarms:
             begun_at=rate.begun_at,
             bpm=round(rate.bpm, 1),
             values={"bpm": round(rate.bpm, 1), "limit_bpm": rate.limit_bpm},
+            leads=self._said(known_at),
         )
 
     def _disorganised(self, sample: int, rate: RateChange) -> list[Alert]:

@@ -4,6 +4,7 @@ They go by the position in the stream, like the rules of the signal. What a sour
 no position: `pipeline.alarms.system` has that. No clock, no I/O.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from pipeline.alarms.state_machine import AlarmStateMachine
@@ -19,6 +20,15 @@ UNREADABLE_S: Final = 10.0
 """Lines that cannot be read count for so long, in signal."""
 
 _MOST_REPORTS: Final = 64
+
+_LEADS_NAMED: Final = 4
+
+
+def leads_text(names: Sequence[str]) -> str:
+    """Return leads as a text of bounded length, whatever their names are."""
+    more = len(names) - _LEADS_NAMED
+    named = ", ".join(name[:16] or "one without a name" for name in names[:_LEADS_NAMED])
+    return named + (f" and {more} more" if more > 0 else "")
 
 
 class SourceRulesState(State):
@@ -50,6 +60,18 @@ class SourceRules:
         values = {"former_hz": former_hz, "rate_hz": self._fs_hz}
         alerts = self._machine.begin("rate_changed", sample, reason, values=values)
         return alerts + self._machine.end("rate_changed", sample, "once")
+
+    def on_other_leads(
+        self, sample: int, former: Sequence[str], leads: Sequence[str]
+    ) -> list[Alert]:
+        """Record that a source of other leads begins the stream again at ``sample``."""
+        reason = (
+            f"a source of {leads_text(leads)} begins this stream again, which had "
+            f"{leads_text(former)}: its beats, its alarms and what was learned of them are over"
+        )
+        values: dict[str, float] = {"former_leads": len(former), "leads": len(leads)}
+        alerts = self._machine.begin("leads_changed", sample, reason, values=values)
+        return alerts + self._machine.end("leads_changed", sample, "once")
 
     def on_stamp(self, sample: int, step_s: float | None, rate_off: float | None) -> list[Alert]:
         """Take in what the stamps of the source's clock show at ``sample``.

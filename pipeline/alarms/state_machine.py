@@ -115,12 +115,16 @@ class AlarmStateMachine:
         changes = {**facts, "reason": reason, "count": alarm.count, "end_s": None}
         return [*alerts, self._follow(alarm, "on", sample, **changes)]
 
-    def update(self, name: str, sample: int, reason: str) -> list[Alert]:
-        """Return an alert with a new reason of an active alarm, in its state; none if it is not."""
+    def update(self, name: str, sample: int, reason: str, **facts: Any) -> list[Alert]:
+        """Return an alert with a new reason and other ``facts`` of an active alarm, in its state.
+
+        None if it is not active.
+        """
         alarm = self.state.alarms.get(name)
         if alarm is None:
             return []
-        return [self._follow(alarm, alarm.alert.state, sample, reason=reason, count=alarm.count)]
+        changes = {**facts, "reason": reason, "count": alarm.count}
+        return [self._follow(alarm, alarm.alert.state, sample, **changes)]
 
     def call_again(self, name: str, sample: int) -> list[Alert]:
         """Let an acknowledged alarm whose condition is still present call again."""

@@ -5,13 +5,14 @@ Neither waits for the other, so that no alarm depends on the progress of the oth
 clock, no I/O.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 from pipeline.alarms.beat_rules import BeatAlarms, BeatAlarmsState
 from pipeline.alarms.kinds import HIGH, KINDS, SIGNAL_KINDS
 from pipeline.alarms.settings import AlarmSettings
-from pipeline.alarms.signal_rules import SignalAlarms, SignalAlarmsState
+from pipeline.alarms.signal_rules import SignalAlarms
+from pipeline.alarms.signal_state import SignalAlarmsState
 from pipeline.alarms.source_rules import SourceRules, SourceRulesState
 from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineState
 from pipeline.schema.public import Alert
@@ -27,10 +28,11 @@ class StreamAlarmsState(State):
     source: SourceRulesState = field(default_factory=SourceRulesState)
 
     @classmethod
-    def fresh(cls, epoch: int, first_sample: int) -> Self:
-        """Return the state before the ``first_sample`` of an epoch."""
+    def fresh(cls, epoch: int, first_sample: int, leads: int = 1) -> Self:
+        """Return the state before the ``first_sample`` of an epoch of so many leads."""
         machine = AlarmStateMachineState(epoch, epoch)
-        return cls(machine, SignalAlarmsState.fresh(first_sample), BeatAlarmsState())
+        signal = SignalAlarmsState.fresh(first_sample, leads)
+        return cls(machine, signal, BeatAlarmsState.fresh(leads))
 
 
 class StreamAlarms:
@@ -42,6 +44,7 @@ class StreamAlarms:
         fs_hz: float,
         settings: AlarmSettings,
         state: StreamAlarmsState,
+        leads: Sequence[str] = ("",),
     ) -> None:
         """Continue from ``state``.
 
@@ -50,8 +53,8 @@ class StreamAlarms:
         """
         self.state = state
         self._machine = AlarmStateMachine(stream, fs_hz, settings, state.machine)
-        self.signal = SignalAlarms(self._machine, fs_hz, settings, state.signal)
-        self.beats = BeatAlarms(self._machine, fs_hz, settings, state.beats)
+        self.signal = SignalAlarms(self._machine, fs_hz, settings, state.signal, leads)
+        self.beats = BeatAlarms(self._machine, fs_hz, settings, state.beats, leads)
         self.source = SourceRules(self._machine, fs_hz, state.source)
 
     def acknowledge(self, position: int, episode: str = "") -> list[Alert]:

@@ -1,19 +1,19 @@
 """Ventricular beats, and the rhythms that several of them form.
 
 A ventricular beat is one of class V. `VentricularRhythm` counts them: couplets, runs, bigeminy, and
-tachycardia, for which the stretch is assessed as a whole (`pipeline.alarms.tachycardia`). Pure: no
-clock, no I/O.
+tachycardia, for which the stretch is assessed as a whole
+(`pipeline.alarms.stretches.tachycardia`). Pure: no clock, no I/O.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from pipeline.alarms.settings import RANGES, AlarmSettings
-from pipeline.alarms.short_runs import RUN_BEATS, are_even, is_named_ventricular, is_run
-from pipeline.alarms.tachycardia import BEFORE, MOST_BEATS, StretchBeat, tachycardia_of
+from pipeline.alarms.stretches.short_runs import RUN_BEATS, are_even, is_named_ventricular, is_run
+from pipeline.alarms.stretches.tachycardia import BEFORE, MOST_BEATS, StretchBeat, tachycardia_of
 from pipeline.errors import SnapshotError
 from pipeline.schema.state import State, field
 from pipeline.scoring.baseline_hold import FAST_RR_S
@@ -126,12 +126,13 @@ class VentricularRhythm:
         shape: QrsShape | None = None,
         *,
         doubtful: bool = False,
+        in_leads: Sequence[QrsShape] = (),
     ) -> Iterator[RhythmChange]:
         """Take in a beat and the interval before it, NaN if not known; yield what changes.
 
         ``ventricular`` is None where that is not known: such a beat is part of no run, but of a
         tachycardia by its ``shape``, where that is known. ``doubtful`` is one that is named
-        otherwise and may yet be ventricular.
+        otherwise and may yet be ventricular. ``in_leads`` are its shapes in several leads.
         """
         yield from self.advance(sample)
         state = self.state
@@ -140,7 +141,7 @@ class VentricularRhythm:
             state.pattern = ""
             state.beats.clear()
         state.latest = sample
-        beat = StretchBeat(sample, rr_s, ventricular, shape or QrsShape(), doubtful)
+        beat = StretchBeat(sample, rr_s, ventricular, shape or QrsShape(), doubtful, list(in_leads))
         state.beats.append(beat)
         del state.beats[: -max(self._settings.tachycardia_beats + BEFORE, MOST_BEATS)]
         if not state.tachycardia and (beats := self._tachycardia()):

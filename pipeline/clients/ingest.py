@@ -13,7 +13,7 @@ import logging
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Self
 
 import numpy as np
@@ -73,6 +73,7 @@ class IngestClient:
         stream: str,
         fs_hz: float,
         lead: str,
+        leads: Sequence[str] = (),
         stop: Callable[[], bool],
         live: bool = False,
         resume: bool = False,
@@ -84,7 +85,8 @@ class IngestClient:
             ingest: the hub's ingest address.
             stream: name on the wire.
             fs_hz: the source's own rate.
-            lead: name of the lead, for display.
+            lead: name of the lead, or of the first of several.
+            leads: names of several; the samples are then float32[leads, n].
             stop: asked while waiting; once true, sending gives up.
             live: whether the source is a device, which cannot wait for the hub.
             resume: whether this source continues for one that died.
@@ -97,6 +99,7 @@ class IngestClient:
         self._stream = stream
         self._fs_hz = fs_hz
         self._lead = lead
+        self._leads = list(leads)
         self._stop = stop
         self._live = live
         self._resume = resume
@@ -209,10 +212,11 @@ class IngestClient:
             return False
         assert self._first_epoch is not None
         epoch, at = self._next = max(self._next, (self._first_epoch, 0))
-        empty = SampleBlock(at, np.zeros(0, np.float32), epoch=epoch - self._first_epoch)
+        none = np.zeros((len(self._leads), 0) if self._leads else 0, np.float32)
+        empty = SampleBlock(at, none, epoch=epoch - self._first_epoch)
         if self._queue and not self._queue[-1].number:
             waiting = self._queue[-1].content
-            if isinstance(waiting, Chunk) and not waiting.samples.size:
+            if isinstance(waiting, Chunk) and not waiting.n:
                 # Without a hub no more than one report waits.
                 self._queue.pop()
                 unreadable += waiting.unreadable
@@ -228,6 +232,7 @@ class IngestClient:
             samples=block.samples.astype(np.float32),
             flags=NO_FLAGS if block.flags is None else block.flags.astype(np.uint8),
             lead=self._lead,
+            leads=self._leads,
             stamp_s=block.stamp_s,
             unreadable=unreadable,
             fault=fault,
@@ -377,7 +382,7 @@ class IngestClient:
         while len(self._queue) > first:
             oldest = self._queue[first].content
             assert isinstance(oldest, Chunk)
-            n = oldest.samples.size
+            n = oldest.n
             if self._next[1] - oldest.end <= QUEUE_S * self._fs_hz:
                 return
             del self._queue[first]

@@ -79,6 +79,9 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """The measured values, and under ``limit...`` the limits in force that they crossed."""
     event_utc: str = ""
     """When it happened by the source's clock; empty where the source sends no stamps."""
+    leads: dict[str, str] | None = None
+    """What each of several leads said when the alarm began, in a word, by its name; null where
+    there is one, and of an alarm that is not about what leads show."""
 
     @property
     def begins(self) -> bool:

@@ -8,15 +8,14 @@ further checks. What subscribers see is in `pipeline.schema.public`.
 Pure in memory: no sockets, no clock. Units: mV, Hz, seconds.
 """
 
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.constants import (
-    CLASSES,
     MEASURES,
+    MOST_LEADS,
     SAMPLING_RATE_LIMITS_HZ,
     STEERING,
     STREAM_NAME,
@@ -24,6 +23,15 @@ from pipeline.constants import (
 )
 from pipeline.errors import WireError
 from pipeline.schema.public import Alert
+from pipeline.schema.wire_arrays import (
+    Float32Array,
+    Uint8Array,
+    finite_rows,
+    from_array,
+    lead_rows,
+    probability_rows,
+    to_array,
+)
 
 MAX_CHUNK_SAMPLES: Final = 32_768
 """Keeps a chunk, flags included, under the 256 KiB that an inbound data frame may have."""
@@ -43,12 +51,6 @@ FLAG_SATURATED: Final = 2
 LATEST_UTC_S: Final = 4e9
 """Seconds since 1970, in the year 2096: no later time is believed."""
 
-Float32Array = NDArray[np.float32]
-Uint8Array = NDArray[np.uint8]
-_FLOAT32: Final = np.dtype("<f4")
-_UINT8: Final = np.dtype(np.uint8)
-_WIRE_TYPES: Final[dict[str, np.dtype[Any]]] = {_FLOAT32.char: _FLOAT32, _UINT8.char: _UINT8}
-
 StreamName = Annotated[str, msgspec.Meta(pattern=rf"^{STREAM_NAME}\Z")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 _LOWEST_HZ, _HIGHEST_HZ = SAMPLING_RATE_LIMITS_HZ
@@ -56,6 +58,8 @@ Position = Annotated[int, msgspec.Meta(ge=0, le=2**52)]  # the segmenter refuses
 Rate = Annotated[float, msgspec.Meta(ge=_LOWEST_HZ, le=_HIGHEST_HZ)]
 Stamp = Annotated[float, msgspec.Meta(ge=0.0, le=LATEST_UTC_S)]
 Label = Annotated[str, msgspec.Meta(pattern=rf"^[^{STEERING}]{{0,64}}\Z")]
+LeadName = Annotated[str, msgspec.Meta(pattern=rf"^[^{STEERING}]{{1,64}}\Z")]
+LeadNames = Annotated[list[LeadName], msgspec.Meta(max_length=MOST_LEADS)]
 Fault = Annotated[str, msgspec.Meta(pattern=rf"^[^{STEERING}]{{0,160}}\Z")]
 Session = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{0,32}\Z")]
 """Random, one for each run of a source: it distinguishes two sources of one name."""
@@ -76,7 +80,7 @@ NO_FLAGS.setflags(write=False)
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="chunk"):
-    """Consecutive samples of one lead, from a source to the hub."""
+    """Consecutive samples of the leads of one patient, from a source to the hub."""
 
     stream: StreamName
     epoch: Count = 0
@@ -85,10 +89,12 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="chunk"):
     """Index of the first sample, in the source's own rate. A jump ahead is a gap."""
     fs_hz: Rate
     samples: Float32Array
-    """float32[n], mV, at most `MAX_CHUNK_SAMPLES`; NaN where the source knows no value."""
+    """float32[n] of one lead, float32[leads, n] of several, on the wire one after the other; mV, at
+    most `MAX_CHUNK_SAMPLES` in all; NaN where the source knows no value."""
     flags: Uint8Array = NO_FLAGS
-    """uint8[n], of `FLAG_LEAD_OFF` and `FLAG_SATURATED`; empty where no sample has a flag."""
+    """uint8 as the samples, of `FLAG_LEAD_OFF` and `FLAG_SATURATED`; empty where there are none."""
     lead: Label = ""
+    """Name of the lead, or of the first of several."""
     stamp_s: Stamp | None = None
     """When the last sample was taken by the source's clock, seconds since 1970."""
     session: Session = ""
@@ -103,11 +109,23 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="chunk"):
     """Lines or packets of the device that could not be read, since the chunk before."""
     fault: Fault = ""
     """What keeps the source from sending samples, and what to do; empty for nothing."""
+    leads: LeadNames = []
+    """The names of several leads, no two alike, in the order of the samples; empty for one lead."""
+
+    @property
+    def n(self) -> int:
+        """Samples of each lead."""
+        return int(self.samples.shape[-1])
 
     @property
     def end(self) -> int:
         """Index one past the last sample."""
-        return self.first_sample + self.samples.size
+        return self.first_sample + self.n
+
+    @property
+    def lead_names(self) -> list[str]:
+        """The name of every lead."""
+        return self.leads or [self.lead]
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
@@ -170,9 +188,6 @@ SCORING_VERSION: Final = 2
 """Of `ScoreRequest` and `ScoreReply`. Since 2 a request carries the measures of each beat, and the
 reply its class; before, classes were asked for apart."""
 
-_SUM_TOLERANCE: Final = 1e-3
-"""Rounding of float32 takes a sum of probabilities no further from 1."""
-
 WindowId = tuple[StreamName, Count, Count]
 """(stream, epoch, R peak in samples of the 360 Hz stream)."""
 
@@ -213,6 +228,13 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):
     first_sample: Position
     adopted: list[Alert] = []
     """Alarms that latched in an earlier stream of the name."""
+    leads: LeadNames = []
+    """The names of several leads; empty for one."""
+
+    @property
+    def lead_names(self) -> list[str]:
+        """The name of every lead."""
+        return self.leads or [self.lead]
 
 
 class Forgotten(msgspec.Struct, frozen=True, kw_only=True, tag="forgotten"):
@@ -248,20 +270,9 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
 _M = TypeVar("_M")
 
 
-def _from_array(value: Any) -> memoryview:
-    array: NDArray[Any] = np.ascontiguousarray(value, dtype=_WIRE_TYPES[value.dtype.char])
-    return array.data
-
-
-def _to_array(kind: Any, value: Any) -> NDArray[Any]:
-    if not isinstance(value, bytes):
-        raise TypeError("an array travels as bytes")
-    return np.frombuffer(value, dtype=_FLOAT32 if kind == Float32Array else _UINT8)
-
-
-_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message, dec_hook=_to_array)
-_entry_decoder: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry, dec_hook=_to_array)
-_encoder = msgspec.msgpack.Encoder(enc_hook=_from_array)
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message, dec_hook=to_array)
+_entry_decoder: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry, dec_hook=to_array)
+_encoder = msgspec.msgpack.Encoder(enc_hook=from_array)
 
 
 class _Addressed(msgspec.Struct):
@@ -284,9 +295,10 @@ def decode(frame: bytes) -> Message:
         message = _decoder.decode(frame)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"frame of {len(frame)} bytes is no message: {error}") from None
-    if isinstance(message, Chunk) and message.samples.size > MAX_CHUNK_S * message.fs_hz:
+    message = _with_checked_arrays(message)
+    if isinstance(message, Chunk) and message.n > MAX_CHUNK_S * message.fs_hz:
         raise WireError(f"chunk of {message.stream}: over {MAX_CHUNK_S:g} s of signal")
-    return _with_checked_arrays(message)
+    return message
 
 
 def decode_from_source(frame: bytes) -> Hello | Chunk | End:
@@ -332,34 +344,24 @@ def _with_checked_arrays(message: _M) -> _M:
             raise WireError(f"chunk of {message.stream}: {n} samples")
         if flags not in (0, n):
             raise WireError(f"chunk of {message.stream}: {n} samples but {flags} flags")
+        if message.leads:
+            if message.lead != message.leads[0]:
+                raise WireError(f"chunk of {message.stream}: its lead is not the first of several")
+            samples = lead_rows(message.samples, message.leads)
+            flags_by_lead = lead_rows(message.flags, message.leads) if flags else message.flags
+            return replace(message, samples=samples, flags=flags_by_lead)
     elif isinstance(message, ScoreReply):
         n = len(message.ids)
-        scores = _finite(message.scores, n, 1, "score")[:, 0]
-        residuals = _finite(message.residuals, n, WINDOW_SAMPLES, "residual")
-        probabilities = _probabilities(message.probabilities, n)
+        scores = finite_rows(message.scores, n, 1, "score")[:, 0]
+        residuals = finite_rows(message.residuals, n, WINDOW_SAMPLES, "residual")
+        probabilities = probability_rows(message.probabilities, n)
         return replace(message, scores=scores, residuals=residuals, probabilities=probabilities)
     elif isinstance(message, ScoreRequest):
         n = len(message.ids)
-        windows = _finite(message.windows, n, WINDOW_SAMPLES, "window")
-        return replace(
-            message, windows=windows, measures=_finite(message.measures, n, MEASURES, "measures")
-        )
+        windows = finite_rows(message.windows, n, WINDOW_SAMPLES, "window")
+        measures = finite_rows(message.measures, n, MEASURES, "measures")
+        return replace(message, windows=windows, measures=measures)
     return message
-
-
-def _finite(values: Float32Array, rows: int, columns: int, what: str) -> Float32Array:
-    if values.size != rows * columns:
-        raise WireError(f"{what} of {rows} beats has {values.nbytes} bytes")
-    if not np.isfinite(values).all():
-        raise WireError(f"{what} holds a value that is not finite")
-    return values.reshape(rows, columns)
-
-
-def _probabilities(values: Float32Array, beats: int) -> Float32Array:
-    rows = _finite(values, beats, len(CLASSES), "probabilities")
-    if (rows < 0).any() or not (np.abs(rows.sum(axis=1) - 1.0) <= _SUM_TOLERANCE).all():
-        raise WireError("score reply holds values that are no probabilities")
-    return rows
 
 
 def numbered(message: Chunk | End, session: str, number: int, **of_chunk: int) -> Chunk | End:

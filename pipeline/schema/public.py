@@ -11,8 +11,9 @@ import re
 from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec import UNSET as UNSET
 
-from pipeline.constants import SAMPLING_RATE_LIMITS_HZ, SCHEMA, STEERING
+from pipeline.constants import MOST_LEADS, SAMPLING_RATE_LIMITS_HZ, SCHEMA, STEERING
 from pipeline.errors import WireError
 from pipeline.schema.alert import Alert as Alert
 from pipeline.schema.alert import Latency as Latency
@@ -48,6 +49,8 @@ class BeatNote(msgspec.Struct, frozen=True, kw_only=True):
     """These two of an anomalous beat, as in an alert: not every anomalous beat raises one."""
     event_utc: str = ""
     """When it happened by the source's clock; empty where the source sends no stamps."""
+    lead: str = ""
+    """The lead in which it is seen; empty where the source names none."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +109,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Time in which the rhythm was assessed, over all epochs."""
     uncredited_chunks: int = 0
     """Chunks that came though the source had no credit, and were not taken, since the hub began."""
+    leads: list[str] = []
+    """The names of all leads, ``lead`` the first."""
+    lead_states: dict[str, str] = {}
+    """The state of each of several leads in a word, by its name; empty where there is one."""
+    lead_in_use: str = ""
+    """The lead in which the beats are seen now, one of ``lead_states``."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +146,24 @@ class SignalStrip(msgspec.Struct, frozen=True, kw_only=True):
     fs_hz: float
     """Rate of the values, whatever the source's own."""
     mv: list[float | None]
-    """The band-passed signal; null where it is masked."""
+    """The band-passed signal of the first lead; null where it is masked."""
+    leads: list[str] | msgspec.UnsetType = UNSET
+    """The names of several leads, that of ``mv`` the first; absent of one lead."""
+    more_mv: list[list[float | None]] | msgspec.UnsetType = UNSET
+    """The signal of each further lead, as long as ``mv``; absent of one lead."""
+    lead: str | msgspec.UnsetType = UNSET
+    """The lead in use where the strip ends, in the log at the alert; absent of one lead."""
+
+    @property
+    def signals(self) -> list[list[float | None]]:
+        """The signal of every lead, the first one's first."""
+        return [self.mv, *(self.more_mv or [])]
+
+    @property
+    def in_use(self) -> int:
+        """The lead in use, by its number."""
+        names = self.leads or []
+        return names.index(self.lead) if self.lead in names else 0
 
 
 _LATEST_S: Final = 1e9
@@ -145,9 +171,17 @@ _LATEST_S: Final = 1e9
 
 
 def is_signal(strip: SignalStrip) -> bool:
-    """Return whether a strip holds values, at a rate and a position that a signal can have."""
+    """Return whether a strip holds values, at a rate and a position that a signal can have.
+
+    Of several leads each must have a name and as many values.
+    """
     lowest, highest = SAMPLING_RATE_LIMITS_HZ
     if not (strip.mv and lowest <= strip.fs_hz <= highest):
+        return False
+    signals = strip.signals
+    if len(signals) > MOST_LEADS or len(strip.leads or [""]) != len(signals):
+        return False
+    if any(len(mv) != len(strip.mv) for mv in signals):
         return False
     return 0 <= strip.first_sample <= _LATEST_S * strip.fs_hz
 

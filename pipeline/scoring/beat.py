@@ -3,14 +3,31 @@
 Pure in memory. Times are of the clock that the stream was given, in seconds.
 """
 
-from pipeline.constants import CLASSES
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.constants import CLASSES, WINDOW_SAMPLES
 from pipeline.schema.messages import WindowId
 from pipeline.schema.public import Latency
-from pipeline.schema.state import State
+from pipeline.schema.state import Shape, State, field
 from pipeline.scoring.live_score import Verdict
 from pipeline.scoring.protocols import Measures, Probabilities, Window
 from pipeline.scoring.reason import wrong_ticks
 from pipeline.signal.quality import Reason
+
+
+class InLeads(NamedTuple):
+    """A beat in several leads."""
+
+    lead: int
+    """The one that it is seen in."""
+    windows: NDArray[np.float32]
+    """float32[leads, 320] as a segment has them."""
+    usable: Sequence[bool]
+    """Whether each can be analysed."""
 
 
 class Beat(State):
@@ -31,8 +48,14 @@ class Beat(State):
     ready_arrived: float
     """and when the last one that the segmenter needed did."""
     cut_at: float
+    lead: int = 0
+    """The lead that the window is of, by number."""
     fibrillating: bool = False
     """Whether the waveform fibrillated when the beat was found: it is part of no run then."""
+    in_leads: Annotated[NDArray[np.float32], Shape((None, WINDOW_SAMPLES))] | None = None
+    """float32[leads, 320]: its windows in several leads; None where there is one,"""
+    reasons_in: list[Reason] = field(default_factory=list)
+    """and why each cannot be analysed; OK where it can."""
     scored_at: float = 0.0
     compute_s: float = 0.0
     score: float | None = None
@@ -41,6 +64,18 @@ class Beat(State):
     verdict: Verdict | None = None
     bpm: float | None = None
     """Heart rate at this beat, once it has a verdict."""
+
+    @property
+    def seen_in_leads(self) -> InLeads | None:
+        """The beat in several leads; None where there is one."""
+        if self.in_leads is None:
+            return None
+        return InLeads(self.lead, self.in_leads, self.usable_in)
+
+    @property
+    def usable_in(self) -> list[bool]:
+        """Which of its windows in several leads can be analysed."""
+        return [reason is Reason.OK for reason in self.reasons_in]
 
     @property
     def wants_score(self) -> bool:

@@ -72,7 +72,7 @@ def compare(
     usual template, all else is.
     """
     for template in usual:
-        correlation = _correlation(window[QRS], template[QRS])
+        correlation = as_it_lies(window, template)
         if correlation >= LOOKED_AT:
             return QrsShape(likeness=correlation)
     shape = QrsShape(width_ms=width_ms(window))
@@ -84,6 +84,11 @@ def compare(
     if before is not None:
         shape.repeats = likeness(window, before)
     return shape
+
+
+def as_it_lies(window: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Return the correlation of the QRS of two windows, float32[320] each, without a lag."""
+    return _correlation(window[QRS], other[QRS])
 
 
 def likeness(window: NDArray[np.float32], other: NDArray[np.float32]) -> float:

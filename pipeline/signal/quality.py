@@ -74,6 +74,22 @@ class QualityChange(NamedTuple):
     reason: Reason
 
 
+class LeadChange(NamedTuple):
+    """The state of one lead from ``sample`` on (the source's own rate)."""
+
+    sample: int
+    lead: int
+    reason: Reason
+
+
+BEST_FIRST: Final = (
+    Reason.OK, Reason.OVERLAID, Reason.NOISE, Reason.MOTION, Reason.FLAT, Reason.SATURATED,
+    Reason.NO_SIGNAL, Reason.LEAD_OFF, Reason.GAP,
+)  # fmt: skip
+"""The patient is in the state of the lead that shows most: whose beats can be analysed, else whose
+QRS can be counted. A line that is flat while another moves is no standstill of the heart, which
+every lead would show, so it counts after those."""
+
 PLAUSIBLE_MV: Final = 1000.0
 """Values beyond are held back as `Reason.SATURATED`: electrode offsets stay within 300 mV
 (IEC 60601-2-27), so anything above is a fault of the source or of its unit."""

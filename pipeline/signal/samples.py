@@ -1,6 +1,6 @@
-"""Consecutive samples of one stream, on their way from a source to the segmenter."""
+"""Consecutive samples of one stream, of one lead or several, on their way to the segmenter."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -21,9 +21,10 @@ class SampleBlock(State):
     first_sample: int
     """Index of the first one in the source's own sampling rate, counted from 0."""
     samples: NDArray[np.float32]
-    """float32[n], mV; NaN where no value is known."""
+    """float32[n] of one lead, float32[leads, n] of several, mV; NaN where no value is known."""
     flags: NDArray[np.uint8] | None = None
-    """uint8[n] of `pipeline.schema.messages.FLAG_LEAD_OFF` and `FLAG_SATURATED`; None for none."""
+    """uint8 as the samples, of `pipeline.schema.messages.FLAG_LEAD_OFF` and
+    `FLAG_SATURATED`; None for none."""
     epoch: int = 0
     """Which numbering of the source this is: a looped record begins the next one."""
     stamp_s: float | None = None
@@ -33,32 +34,67 @@ class SampleBlock(State):
     """When it arrived, in seconds of the receiver's clock; for latencies only."""
 
     @property
+    def n(self) -> int:
+        """Samples of each lead."""
+        return int(self.samples.shape[-1])
+
+    @property
+    def leads(self) -> int:
+        """How many leads these are samples of."""
+        return 1 if self.samples.ndim == 1 else self.samples.shape[0]
+
+    @property
     def end(self) -> int:
         """Index one past the last sample."""
-        return self.first_sample + len(self.samples)
+        return self.first_sample + self.n
 
 
 def in_blocks(samples: NDArray[np.float32], length: int) -> Iterator[SampleBlock]:
-    """Yield a whole signal, float32[n] in mV, in blocks of ``length`` samples."""
-    for first in range(0, samples.size, length):
-        yield SampleBlock(first, samples[first : first + length])
+    """Yield a whole signal, float32[n] or float32[leads, n] in mV, ``length`` samples a block."""
+    for first in range(0, samples.shape[-1], length):
+        yield SampleBlock(first, samples[..., first : first + length])
+
+
+def side_by_side(leads: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return the signals of several leads, each float32[n], as float32[leads, n].
+
+    Raises:
+        ValueError: they are not of one length.
+    """
+    lengths = {lead.size for lead in leads}
+    if len(lengths) > 1:
+        raise ValueError(f"leads of different lengths: {min(lengths)} to {max(lengths)} samples")
+    return np.stack(leads)
 
 
 def admit(
-    samples: NDArray[np.float32], first_sample: int, flags: NDArray[np.uint8] | None
+    samples: NDArray[np.float32],
+    first_sample: int,
+    flags: NDArray[np.uint8] | None,
+    leads: int = 1,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Check what comes in, and copy it unless it is of the type of array that all kernels get."""
+    """Return samples and flags of shape (leads, n), of the type of array that all kernels get.
+
+    They are copied unless they are of that type.
+
+    Raises:
+        ValueError: they have another shape, or the first sample is beyond all streams.
+    """
     x = np.asarray(samples)
     if x.dtype != np.float32 or not x.flags.carray:
         with np.errstate(over="ignore"):  # beyond float32 is infinite, and that is no signal
             x = np.array(x, dtype=np.float32)
-    if x.ndim != 1:
-        raise ValueError(f"samples have shape {x.shape}, not (n,)")
+    if x.ndim == 1 and leads == 1:
+        x = x[np.newaxis]
+    if x.ndim != 2 or len(x) != leads:
+        wanted = "(n,)" if leads == 1 else f"({leads}, n)"
+        raise ValueError(f"samples have shape {x.shape}, not {wanted}")
     if not 0 <= first_sample < LATEST_SAMPLE:
         raise ValueError(f"first sample {first_sample} is outside 0 to 2**53")
     if flags is None:
-        return x, np.zeros(x.size, dtype=np.uint8)
+        return x, np.zeros(x.shape, dtype=np.uint8)
     marks = np.array(flags, dtype=np.uint8)
-    if marks.shape != x.shape:
-        raise ValueError(f"flags have shape {marks.shape}, samples {x.shape}")
+    if marks.shape != samples.shape:
+        raise ValueError(f"flags have shape {marks.shape}, samples {samples.shape}")
+    marks = marks.reshape(x.shape)
     return x, marks & _KNOWN_FLAGS

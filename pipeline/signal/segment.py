@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 from pipeline.constants import WINDOW_AFTER_R, WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.signal.kernels import windows
 from pipeline.signal.kernels.sampling import FLAG_FILLED
-from pipeline.signal.quality import QualityChange, Reason
+from pipeline.signal.quality import LeadChange, QualityChange, Reason
 
 FLAT_WINDOW_MV: Final = 0.02
 """A window that spans less is no beat: it becomes zeros instead of amplified noise."""
+
+
+_AXES: Final = {"windows_of": 1, "reasons_of": 1}
+"""Of beats, in arrays that have another first."""
 
 
 class FibrillationChange(NamedTuple):
@@ -44,6 +48,30 @@ class FastRhythmChange(NamedTuple):
     """Whether there is such a rhythm, or may be; the one ends with the beginning of the other."""
 
 
+class LeadFibrillation(NamedTuple):
+    """The waveform of one lead begins or ceases to fibrillate, whatever the others show."""
+
+    sample: int
+    """Where that was sure, in the source's own rate."""
+    lead: int
+    active: bool
+
+
+class BeatArrays(NamedTuple):
+    """The arrays of beats of a `Segment`, which says what they hold."""
+
+    r_samples: NDArray[np.int64]
+    samples: NDArray[np.int64]
+    ready_samples: NDArray[np.int64]
+    rr_s: NDArray[np.float64]
+    windows: NDArray[np.float32]
+    spans_mv: NDArray[np.float32]
+    reasons: NDArray[np.uint8]
+    leads: NDArray[np.uint8]
+    windows_of: NDArray[np.float32]
+    reasons_of: NDArray[np.uint8]
+
+
 @dataclass(slots=True)
 class Segment:
     """What one push completed; the arrays of beats are parallel, in order of time."""
@@ -64,27 +92,46 @@ class Segment:
     """float32[b]: peak-to-peak amplitude of the window; 0 where incomplete."""
     reasons: NDArray[np.uint8]
     """uint8[b] of `pipeline.signal.quality.Reason`; 0 is analysable."""
+    leads: NDArray[np.uint8]
+    """uint8[b]: the lead in which each is seen, by number; ``windows`` and ``reasons`` are its."""
+    windows_of: NDArray[np.float32]
+    """float32[leads, b, 320]: the windows in every lead,"""
+    reasons_of: NDArray[np.uint8]
+    """uint8[leads, b]: and why they cannot be analysed."""
     quality: list[QualityChange]
     """Changes of the stream's state, in order. A stream begins with `Reason.OK`."""
     fibrillation: list[FibrillationChange]
     """Beginnings and ends of ventricular fibrillation or flutter, in order."""
-    strip: NDArray[np.float32]
-    """float32[m]: new band-passed samples at 360 Hz, NaN where masked; for pictures. Of a push
-    that declares a long gap only what follows the gap."""
+    strips: NDArray[np.float32]
+    """float32[leads, m]: new band-passed samples at 360 Hz, NaN where masked; for pictures. Of a
+    push that declares a long gap only what follows the gap."""
     strip_first: int
-    """Position of ``strip[0]`` in the 360 Hz stream."""
+    """Position of the strips' first sample in the 360 Hz stream."""
     gap_samples: int = 0
     """Source samples found missing in this push."""
     duplicate_samples: int = 0
     """Source samples that were known already and dropped."""
     fast_rhythm: list[FastRhythmChange] = field(default_factory=list)
     """Beginnings and ends of rhythms too fast for single beats, in order."""
+    lead_quality: list[LeadChange] = field(default_factory=list)
+    """Changes of the state of each lead, in order; this and what follows is empty for one lead."""
+    lead_fibrillation: list[LeadFibrillation] = field(default_factory=list)
+    """What each lead's waveform does by itself, in order."""
+    complexes: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 3), np.int64))
+    """int64[c, 3]: lead, R peak and the sample that confirmed it, of all that each lead's detector
+    found, whether the leads agreed on a beat or not; source samples, lead by lead in order."""
 
     def followed_by(self, after: "Segment") -> "Segment":
         """Return what was completed before a gap, this one, and ``after`` it as one segment."""
-        both = joined([self, after], self.strip.size + after.strip.size)
-        both.strip, both.strip_first = after.strip, after.strip_first
+        both = joined([self, after], self.strips.shape[1] + after.strips.shape[1])
+        both.strips, both.strip_first = after.strips, after.strip_first
         return both
+
+    @property
+    def strip(self) -> NDArray[np.float32]:
+        """The strip of the first lead, float32[m]."""
+        first: NDArray[np.float32] = self.strips[0]
+        return first
 
 
 def joined(pushes: Iterable[Segment], most: int) -> Segment:
@@ -93,49 +140,48 @@ def joined(pushes: Iterable[Segment], most: int) -> Segment:
     Their strips, together of at most so many samples, are put in place one by one, so that the next
     push gets the memory of the last: new memory would take as long as a filter.
     """
-    strip, end = np.empty(most, dtype=np.float32), 0
-    parts = []
+    parts: list[Segment] = []
+    strips, end = np.empty((0, 0), dtype=np.float32), 0
     for part in pushes:
-        begin, end = end, end + part.strip.size
-        strip[begin:end] = part.strip
-        part.strip = strip[begin:end]
+        if not parts:
+            strips = np.empty((len(part.strips), most), dtype=np.float32)
+        begin, end = end, end + part.strips.shape[1]
+        strips[:, begin:end] = part.strips
+        part.strips = strips[:, begin:end]
         parts.append(part)
+    beats = {
+        name: np.concatenate([getattr(part, name) for part in parts], axis=_AXES.get(name, 0))
+        for name in BeatArrays._fields
+    }
     return Segment(
-        np.concatenate([part.r_samples for part in parts]),
-        np.concatenate([part.samples for part in parts]),
-        np.concatenate([part.ready_samples for part in parts]),
-        np.concatenate([part.rr_s for part in parts]),
-        np.concatenate([part.windows for part in parts]),
-        np.concatenate([part.spans_mv for part in parts]),
-        np.concatenate([part.reasons for part in parts]),
-        [change for part in parts for change in part.quality],
-        [change for part in parts for change in part.fibrillation],
-        strip[:end],
-        parts[0].strip_first,
+        **beats,
+        quality=[change for part in parts for change in part.quality],
+        fibrillation=[change for part in parts for change in part.fibrillation],
+        strips=strips[:, :end],
+        strip_first=parts[0].strip_first,
+        gap_samples=sum(part.gap_samples for part in parts),
+        duplicate_samples=sum(part.duplicate_samples for part in parts),
         fast_rhythm=[change for part in parts for change in part.fast_rhythm],
+        lead_quality=[change for part in parts for change in part.lead_quality],
+        lead_fibrillation=[change for part in parts for change in part.lead_fibrillation],
+        complexes=np.concatenate([part.complexes for part in parts]),
     )
 
 
-BeatArrays = tuple[
-    NDArray[np.int64],
-    NDArray[np.int64],
-    NDArray[np.int64],
-    NDArray[np.float64],
-    NDArray[np.float32],
-    NDArray[np.float32],
-    NDArray[np.uint8],
-]
-"""The arrays of beats of a `Segment`, in its order."""
-
-NO_BEATS: Final[BeatArrays] = (
-    np.empty(0, np.int64),
-    np.empty(0, np.int64),
-    np.empty(0, np.int64),
-    np.empty(0, np.float64),
-    np.empty((0, WINDOW_SAMPLES), np.float32),
-    np.empty(0, np.float32),
-    np.empty(0, np.uint8),
-)
+def no_beats(leads: int) -> BeatArrays:
+    """Return the arrays of no beat in so many leads."""
+    return BeatArrays(
+        r_samples=np.empty(0, np.int64),
+        samples=np.empty(0, np.int64),
+        ready_samples=np.empty(0, np.int64),
+        rr_s=np.empty(0, np.float64),
+        windows=np.empty((0, WINDOW_SAMPLES), np.float32),
+        spans_mv=np.empty(0, np.float32),
+        reasons=np.empty(0, np.uint8),
+        leads=np.empty(0, np.uint8),
+        windows_of=np.empty((leads, 0, WINDOW_SAMPLES), np.float32),
+        reasons_of=np.empty((leads, 0), np.uint8),
+    )
 
 
 class Stretch(NamedTuple):
@@ -147,7 +193,6 @@ class Stretch(NamedTuple):
     """The newest position that counts."""
     filtered: NDArray[np.float32]
     masks: NDArray[np.uint8]
-    runs: NDArray[np.uint8]
 
 
 def cut(
@@ -176,6 +221,45 @@ def cut(
     every_reason = np.full(r.size, Reason.INCOMPLETE, dtype=np.uint8)
     every[complete], every_span[complete], every_reason[complete] = whole, spans, reasons
     return every, every_span, every_reason
+
+
+class Views(NamedTuple):
+    """The windows of beats, each in the lead where it is seen, and all of them in every lead.
+
+    The fields are those of a `Segment`.
+    """
+
+    windows: NDArray[np.float32]
+    spans_mv: NDArray[np.float32]
+    reasons: NDArray[np.uint8]
+    leads: NDArray[np.uint8]
+    windows_of: NDArray[np.float32]
+    reasons_of: NDArray[np.uint8]
+
+
+def cut_leads(r: NDArray[np.int64], chosen: NDArray[np.int64], stretches: list[Stretch]) -> Views:
+    """Cut the windows of beats in every lead.
+
+    A beat whose window cannot be analysed in the chosen lead is seen in the first other lead
+    where it can.
+
+    Args:
+        r: int64[b, leads]: R peak in each lead.
+        chosen: int64[b]: the lead to see each in.
+        stretches: of each lead.
+    """
+    leads = chosen.astype(np.uint8)
+    parts = [cut(r[:, k], part) for k, part in enumerate(stretches)]
+    if len(parts) == 1:
+        windows_in, spans_in, reasons_in = parts[0]
+        whole, reasons_of = windows_in[np.newaxis], reasons_in[np.newaxis]
+        return Views(windows_in, spans_in, reasons_in, leads, whole, reasons_of)
+    windows_of, spans_of, reasons_of = (np.stack(rows) for rows in zip(*parts, strict=True))
+    rows, usable = np.arange(len(r)), reasons_of == Reason.OK
+    elsewhere = ~usable[leads, rows] & usable.any(axis=0)
+    leads[elsewhere] = usable.argmax(axis=0)[elsewhere]
+    at = leads, rows
+    return Views(windows_of[at], spans_of[at], reasons_of[at], leads, windows_of, reasons_of)
 
 
 def cut_windows(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.signal.filters import BAND, QRS
 from pipeline.signal.kernels import candidates, spikes
-from pipeline.signal.segmenter_state import DETECTOR, TAIL_SAMPLES, SegmenterState
+from pipeline.signal.leads.lead_state import DETECTOR, TAIL_SAMPLES, LeadState
 
 ScalarT = TypeVar("ScalarT", bound=np.generic)
 
@@ -29,79 +29,123 @@ class Behind(Generic[ScalarT]):
 
     __slots__ = ("before", "latest", "new", "whole")
 
-    def __init__(self, before: int, n: int, dtype: type[ScalarT]) -> None:
-        self.whole: NDArray[ScalarT] = np.empty(before + n, dtype=dtype)
-        self.before: NDArray[ScalarT] = self.whole[:before]
-        self.new: NDArray[ScalarT] = self.whole[before:]
-        self.latest: NDArray[ScalarT] = self.whole[n:]
+    def __init__(self, whole: NDArray[ScalarT], before: int) -> None:
+        self.whole = whole
+        self.before: NDArray[ScalarT] = whole[:before]
+        self.new: NDArray[ScalarT] = whole[before:]
+        self.latest: NDArray[ScalarT] = whole[whole.size - before :]
         """What will have come before the next ones."""
 
 
-class Workspace:
-    """Arrays for n new samples at 360 Hz."""
+def _behind(before: int, n: int, dtype: type[ScalarT]) -> Behind[ScalarT]:
+    return Behind(np.empty(before + n, dtype=dtype), before)
+
+
+class Passage:
+    """Arrays for n new samples that hold one lead's, and then the next one's.
+
+    So they stay in the processor's cache, however many leads there are.
+    """
 
     __slots__ = (
-        "band", "delayed", "energies", "filtered", "found", "masks", "n", "qrs", "raw",
-        "response", "runs", "spiked", "states", "unspiked", "y",
+        "band", "energies", "found", "qrs", "raw", "response", "spiked", "unspiked", "y",
     )  # fmt: skip
 
     def __init__(self, n: int) -> None:
-        self.n = n
-        self.spiked = Behind(spikes.KEPT, n, np.float32)
-        self.raw = Behind(TAIL_SAMPLES, n, np.float32)
+        self.spiked = _behind(spikes.KEPT, n, np.float32)
+        self.raw = _behind(TAIL_SAMPLES, n, np.float32)
         """The signal as the detector sees it, without pacing spikes,"""
         self.unspiked = self.raw.whole[spikes.LATE :]
         """and as much of it as the detector gets."""
         self.y = np.empty((3, n), dtype=np.float32)
         """Behind the three filters."""
         self.band, self.qrs = self.y[BAND], self.y[QRS]
-        self.filtered = Behind(TAIL_SAMPLES, n, np.float32)
+        self.response = _behind(TAIL_SAMPLES, n, np.float32)
+        """What spikes left in it."""
+        self.energies = _behind(candidates.LONG_SAMPLES, n, np.int32)
+        self.found = np.empty((n // int(DETECTOR[candidates.APART]) + 32, 2), dtype=np.int64)
+
+
+class LeadWorkspace:
+    """Arrays for n new samples of one lead at 360 Hz."""
+
+    __slots__ = (
+        "band", "delayed", "energies", "filtered", "found", "masks", "qrs", "raw", "response",
+        "spiked", "states", "unspiked", "y",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        filtered: NDArray[np.float32],
+        masks: NDArray[np.uint8],
+        states: NDArray[np.uint8],
+        passage: Passage,
+    ) -> None:
+        """Use rows of the arrays of all leads, and what they pass through one after the other."""
+        self.filtered = Behind(filtered, TAIL_SAMPLES)
         self.delayed = self.filtered.whole[: -spikes.LATE]
         """What the detector gets of it, if there was no spike."""
-        self.response = Behind(TAIL_SAMPLES, n, np.float32)
-        """What spikes left in it."""
-        self.energies = Behind(candidates.LONG_SAMPLES, n, np.int32)
-        self.found = np.empty((n // int(DETECTOR[candidates.APART]) + 32, 2), dtype=np.int64)
-        self.states = np.empty(n, dtype=np.uint8)
-        self.masks = Behind(TAIL_SAMPLES, n, np.uint8)
-        self.runs = Behind(TAIL_SAMPLES, n, np.uint8)
+        self.masks = Behind(masks, TAIL_SAMPLES)
+        self.states = states
+        self.spiked, self.raw, self.unspiked = passage.spiked, passage.raw, passage.unspiked
+        self.y, self.band, self.qrs = passage.y, passage.band, passage.qrs
+        self.response, self.energies = passage.response, passage.energies
+        self.found = passage.found
 
-    def put_before(self, state: SegmenterState) -> None:
+    def put_before(self, state: LeadState) -> None:
         """Put before the new samples what the segment still remembers."""
         self.spiked.before[:] = state.unspiked
         self.raw.before[:] = state.tail_clean
         self.filtered.before[:] = state.tail
         self.energies.before[:] = state.energies
         self.masks.before[:] = state.tail_codes
-        self.runs.before[:] = state.tail_runs
 
-    def keep_latest(self, state: SegmenterState, detected: int) -> None:
+    def keep_latest(self, state: LeadState, detected: int) -> None:
         """Remember the latest samples, of whose new ones the detector got ``detected``."""
         state.unspiked[:] = self.spiked.latest
         state.tail_clean[:] = self.raw.latest
         state.tail[:] = self.filtered.latest
         state.energies[:] = self.energies.whole[detected : detected + state.energies.size]
         state.tail_codes[:] = self.masks.latest
-        state.tail_runs[:] = self.runs.latest
+
+
+class Workspace:
+    """Arrays for n new samples of several leads."""
+
+    __slots__ = ("filtered", "leads", "masks", "n", "runs", "states")
+
+    def __init__(self, n: int, leads: int) -> None:
+        self.n = n
+        self.filtered = np.empty((leads, TAIL_SAMPLES + n), dtype=np.float32)
+        self.masks = np.empty((leads, TAIL_SAMPLES + n), dtype=np.uint8)
+        self.states = np.empty((leads, n), dtype=np.uint8)
+        self.runs = _behind(TAIL_SAMPLES, n, np.uint8)
+        """Number of the run, analysable or not, that each sample belongs to, modulo 256."""
+        passage = Passage(n)
+        self.leads = [
+            LeadWorkspace(*rows, passage)
+            for rows in zip(self.filtered, self.masks, self.states, strict=True)
+        ]
 
 
 class Workspaces:
     """The workspaces of one stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, leads: int) -> None:
+        self._leads = leads
         self._small: dict[int, Workspace] = {}
         self._large: Workspace | None = None
 
     def __deepcopy__(self, _: object) -> "Workspaces":
         """Return fresh ones: parts that are copied one by one would be parts no more."""
-        return Workspaces()
+        return Workspaces(self._leads)
 
     def of(self, n: int) -> Workspace:
         """Return the workspace for n samples; what it holds is undefined."""
         work = self._small.get(n, self._large)
         if work is not None and work.n == n:
             return work
-        work = Workspace(n)
+        work = Workspace(n, self._leads)
         if n > _SMALL:
             self._large = work
         else:

@@ -27,7 +27,8 @@ from pipeline.stream.counters import Counters
 class BeatQueueState(State):
     """All memory of a `BeatQueue`."""
 
-    live: LiveScoreState
+    live: list[LiveScoreState]
+    """Of each lead: what is usual in one is not in another."""
     beats: list[Beat] = field(default_factory=list)
     """Beats that wait for their score, or behind one that does, in order."""
     rr_s: list[float] = field(default_factory=list)
@@ -36,9 +37,9 @@ class BeatQueueState(State):
     """(epoch, sample) of the latest anomalous beat."""
 
     @classmethod
-    def fresh(cls) -> Self:
-        """Return the state before the first beat."""
-        return cls(LiveScoreState(BeatTemplatesState.fresh()))
+    def fresh(cls, leads: int = 1) -> Self:
+        """Return the state before the first beat of a stream of so many leads."""
+        return cls([LiveScoreState(BeatTemplatesState.fresh()) for _ in range(leads)])
 
 
 class BeatQueue:
@@ -61,11 +62,16 @@ class BeatQueue:
         self.state = state
         self._clock = clock
         self._counters = counters
-        self._live = LiveScore(config, state.live)
+        self._live = [LiveScore(config, of_lead) for of_lead in state.live]
         for beat in state.beats:
-            if beat.id[0] != stream:
+            if beat.id[0] != stream or not 0 <= beat.lead < len(state.live):
                 raise SnapshotError(f"state of a beat that is none of {stream}")
-            arrays = (beat.window, beat.measures, beat.residual, beat.probabilities)
+            in_leads = 0 if beat.in_leads is None else len(beat.in_leads)
+            if in_leads != len(beat.reasons_in) or in_leads not in (0, len(state.live)):
+                raise SnapshotError("state of a beat in other leads than the stream has")
+            arrays = (
+                beat.window, beat.measures, beat.residual, beat.probabilities, beat.in_leads,
+            )  # fmt: skip
             if not all(np.isfinite(one).all() for one in arrays if one is not None):
                 raise SnapshotError("state of a beat with values that are not finite")
         self._waiting = {beat.id: beat for beat in state.beats if beat.wants_score}
@@ -87,8 +93,8 @@ class BeatQueue:
 
     @property
     def learning(self) -> bool:
-        """Whether the patient's usual beats are still being learned."""
-        return self._live.learning
+        """Whether the patient's usual beats are still being learned, in every lead."""
+        return all(of_lead.learning for of_lead in self._live)
 
     def bpm(self) -> float | None:
         """Return the heart rate over the last RR intervals, or None before the first."""
@@ -147,10 +153,14 @@ class BeatQueue:
         if np.isfinite(beat.rr_s):
             state.rr_s.append(beat.rr_s)
             del state.rr_s[:-RATE_BEATS]
+        seen_in = None if beat.score is None or beat.probabilities is None else beat.lead
+        for lead, live in enumerate(self._live):
+            if lead != seen_in:
+                live.skip(beat.rr_s)
         if beat.score is None or beat.probabilities is None:
-            self._live.skip(beat.rr_s)
             return
-        beat.verdict = self._live.score(beat.window, beat.rr_s, beat.score, beat.probabilities)
+        live = self._live[beat.lead]
+        beat.verdict = live.score(beat.window, beat.rr_s, beat.score, beat.probabilities)
         beat.bpm = self.bpm()
         if beat.verdict.anomalous:
             state.anomalous = (beat.id[1], beat.sample)

@@ -19,7 +19,9 @@ class BeatReport:
     """Window and residual, where the beat is anomalous."""
 
 
-def report_of(beat: Beat, fs_hz: float, alerts: list[Alert], event_utc: str) -> BeatReport:
+def report_of(
+    beat: Beat, fs_hz: float, alerts: list[Alert], event_utc: str, lead: str
+) -> BeatReport:
     """Return what is published of a beat with a verdict, or of one that cannot be analysed."""
     stream, epoch, _ = beat.id
     rr_s = round(beat.rr_s, 4) if np.isfinite(beat.rr_s) else None
@@ -33,6 +35,7 @@ def report_of(beat: Beat, fs_hz: float, alerts: list[Alert], event_utc: str) -> 
             analysable=False,
             rr_s=rr_s,
             event_utc=event_utc,
+            lead=lead,
         )
         return BeatReport(beat, note, alerts, None)
     anomalous = beat.verdict.anomalous
@@ -52,6 +55,7 @@ def report_of(beat: Beat, fs_hz: float, alerts: list[Alert], event_utc: str) -> 
         shares=beat.contributions if anomalous else None,
         ticks=ticks,
         event_utc=event_utc,
+        lead=lead,
     )
     if not anomalous:
         return BeatReport(beat, note, alerts, None)

@@ -3,7 +3,7 @@
 Runs the same `Stream` as the hub, so it gives the same alerts for the same samples.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,6 +58,7 @@ class EmbeddedRunner:
         config: LiveScoreConfig,
         *,
         first_sample: int = 0,
+        leads: Sequence[str] = ("",),
         settings: AlarmSettings = DEFAULTS,
         clock: Callable[[], float] = _no_clock,
     ) -> None:
@@ -68,6 +69,7 @@ class EmbeddedRunner:
             config,
             clock,
             first_sample=first_sample,
+            leads=leads,
             settings=settings,
         )
         self._waiting: list[Beat] = []

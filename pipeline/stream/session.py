@@ -3,17 +3,20 @@
 Pure: no sockets, no clock.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
+from pipeline.alarms.source_rules import leads_text
 from pipeline.alarms.system import STALE_S, STARTING_S, SourceAlarm
 from pipeline.errors import BusyError, WireError
 from pipeline.schema.messages import Chunk, GivenUp
 from pipeline.schema.public import Alert, Latency, SignalStrip, Status
 from pipeline.schema.state import State, field
 from pipeline.scoring.beat import Beat
-from pipeline.stream.stream import Stream, StreamState
-from pipeline.stream.strips import Strip, StripRecorder, StripRecorderState, public_strip
+from pipeline.stream.stream import Stream
+from pipeline.stream.stream_state import StreamState
+from pipeline.stream.strips import Strip, StripRecorder, StripRecorderState
 
 _LONGEST_STRIP: Final = 3_600
 _LATENCIES: Final = 1_000
@@ -94,26 +97,48 @@ class SessionState(State):
     """Position of the first value that was not published yet, at 360 Hz."""
     source_fault: str = ""
     """What keeps the source from sending samples; empty for nothing."""
+    leads: list[str] = field(default_factory=list)
+    """The names of several leads; empty for one."""
+
+    @property
+    def lead_names(self) -> list[str]:
+        """The name of every lead."""
+        return self.leads or [self.lead]
+
+
+def _same_leads(names: list[str], others: list[str]) -> bool:
+    """Return whether these may be the same leads: a single one need not be named."""
+    return names == others or (len(names) == len(others) == 1 and "" in (names[0], others[0]))
 
 
 class StreamSession:
     """What the hub knows of a stream besides the stream itself."""
 
     def __init__(
-        self, stream: Stream, lead: str, arrived_at: float, state: SessionState | None = None
+        self,
+        stream: Stream,
+        lead: str,
+        arrived_at: float,
+        state: SessionState | None = None,
+        *,
+        leads: Sequence[str] = (),
     ) -> None:
         """Begin with ``stream``, or continue from ``state``, which holds that of the stream.
+
+        ``lead`` is the name of its lead, or of the first of several ``leads``.
 
         Raises:
             SnapshotError: the state is none of this program's.
         """
-        self.state = state or SessionState(stream.state, StripRecorderState.fresh(), lead)
+        self.state = state or SessionState(
+            stream.state, StripRecorderState.fresh(len(stream.leads)), lead, leads=list(leads)
+        )
         self.stream = stream
         self.arrived_at = arrived_at
         """When the newest samples arrived."""
         self.uncredited_chunks = 0
         """Chunks that came without credit and were not taken, since this hub began."""
-        self.recorder = StripRecorder(stream.name, self.state.recorder)
+        self.recorder = StripRecorder(stream.name, self.state.recorder, leads=stream.leads)
         self.source_alarm = SourceAlarm(stream.name, stream.fs_hz, stream.settings)
 
     @property
@@ -134,15 +159,16 @@ class StreamSession:
         return self.state.ending and self.stream.pending == 0
 
     def begins_again_at(self, chunk: Chunk, now: float) -> bool:
-        """Return whether a chunk of a new source begins this silent stream again, at another rate.
+        """Return whether a chunk of a new source begins this silent stream again.
+
+        It does at another rate, or with other leads.
 
         Raises:
-            WireError: it has another rate, and does not.
+            WireError: it has another rate or other leads, and does not.
         """
-        rate_hz = self.stream.fs_hz
-        if self.ended or chunk.fs_hz == rate_hz:
+        changed = self._changed_by(chunk)
+        if self.ended or not changed:
             return False
-        changed = f"{chunk.stream} changed its rate to {chunk.fs_hz:g} Hz, and had {rate_hz:g} Hz"
         if chunk.session == self.state.source_session or chunk.epoch <= self.stream.epoch:
             raise WireError(f"{changed}: start the source again")
         if now - self.arrived_at < STALE_S:
@@ -150,6 +176,26 @@ class StreamSession:
         if self.stream.pending and now - self.arrived_at < _LAST_SCORES_S:
             raise BusyError(f"{changed}; beats of it wait for their scores: is a scorer there?")
         return True
+
+    def _changed_by(self, chunk: Chunk) -> str:
+        """Return in what a chunk contradicts the stream; empty for nothing."""
+        rate_hz, names = self.stream.fs_hz, self.state.lead_names
+        if chunk.fs_hz != rate_hz:
+            return f"{chunk.stream} changed its rate to {chunk.fs_hz:g} Hz, and had {rate_hz:g} Hz"
+        if _same_leads(names, chunk.lead_names):
+            return ""
+        leads = f"{leads_text(chunk.lead_names)}, and had {leads_text(names)}"
+        return f"{chunk.stream} changed its leads to {leads}"
+
+    def differences(self, former: Self) -> list[Alert]:
+        """Return the alerts of a stream that takes the place of ``former``, which is not over."""
+        stream, names, before = self.stream, self.state.lead_names, former.state.lead_names
+        alerts = []
+        if stream.fs_hz != former.stream.fs_hz:
+            alerts += stream.report_another_rate(former.stream.fs_hz)
+        if not _same_leads(names, before):
+            alerts += stream.report_other_leads(before, names)
+        return alerts
 
     def give_up(self) -> list[GivenUp]:
         """Return the event that gives up the beats without a result, where there are any."""
@@ -169,7 +215,7 @@ class StreamSession:
         self.state.unseen_from = end
         if begin >= end:
             return None
-        return public_strip(self.stream.name, self.recorder.signal(begin, end))
+        return self.recorder.published(begin, end, end)
 
     def record_latency(self, latency_ms: float) -> None:
         """Remember how long a beat took, for the quantiles of `status`."""
@@ -260,4 +306,7 @@ class StreamSession:
             atrial_fibrillation_share=share,
             rhythm_s=rhythm_s,
             uncredited_chunks=self.uncredited_chunks,
+            leads=[name for name in self.state.lead_names if name],
+            lead_states=stream.lead_states,
+            lead_in_use=stream.lead_in_use,
         )

@@ -10,9 +10,9 @@ serves latencies only; it decides nothing. No I/O.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.alarms.signal_rules import WINDOW_DELAY_S
-from pipeline.alarms.stream_alarms import StreamAlarms, StreamAlarmsState
+from pipeline.alarms.stream_alarms import StreamAlarms
 from pipeline.constants import MEASURES, SAMPLING_RATE_HZ, WINDOW_AFTER_R
+from pipeline.errors import SnapshotError
 from pipeline.schema.alert import happened_at, utc_text
 from pipeline.schema.messages import LATEST_UTC_S
 from pipeline.schema.public import Alert
-from pipeline.schema.state import State
 from pipeline.scoring.beat import Beat
-from pipeline.scoring.beat_features import BeatFeatures, BeatFeaturesState
+from pipeline.scoring.beat_features import BeatFeatures
 from pipeline.scoring.beat_measures import with_evidence
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.signal.arrivals import ArrivalState, ArrivalTimes
@@ -39,10 +39,11 @@ from pipeline.signal.segment import FastRhythmChange, FibrillationChange, Segmen
 from pipeline.signal.segmenter import Segmenter
 from pipeline.signal.segmenter_state import SegmenterState
 from pipeline.signal.source_clock import SourceClock, SourceClockState
-from pipeline.stream.beat_queue import BeatQueue, BeatQueueState
+from pipeline.stream.beat_queue import BeatQueue
 from pipeline.stream.beat_report import BeatReport, report_of
 from pipeline.stream.counters import Counters, counted
-from pipeline.stream.strips import Strip
+from pipeline.stream.stream_state import StreamState
+from pipeline.stream.strips import Strip, strip_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,38 +56,6 @@ class StreamUpdate:
     """Alerts of rules that need no score."""
     strips: list[Strip]
     """The new signal, for pictures."""
-
-
-class StreamState(State):
-    """All memory of a `Stream`."""
-
-    epoch: int
-    counters: Counters
-    reorder: ReorderState
-    source_clock: SourceClockState
-    segmenter: SegmenterState
-    arrivals: ArrivalState
-    alarms: StreamAlarmsState
-    beats: BeatQueueState
-    published_to: int
-    """No beat before this position is still to be found."""
-    features: BeatFeaturesState
-
-    @classmethod
-    def fresh(cls, fs_hz: float, epoch: int, first_sample: int) -> Self:
-        """Return the state before the ``first_sample`` of an epoch."""
-        return cls(
-            epoch=epoch,
-            counters=Counters(),
-            reorder=ReorderState(first_sample),
-            source_clock=SourceClockState(),
-            segmenter=SegmenterState.fresh(resampling(fs_hz).half),
-            arrivals=ArrivalState(),
-            alarms=StreamAlarmsState.fresh(epoch, first_sample),
-            beats=BeatQueueState.fresh(),
-            published_to=first_sample,
-            features=BeatFeaturesState.fresh(),
-        )
 
 
 _NOT_MEASURED: Final = np.zeros(MEASURES, dtype=np.float32)
@@ -105,6 +74,7 @@ class Stream:
         *,
         epoch: int = 0,
         first_sample: int = 0,
+        leads: Sequence[str] = ("",),
         settings: AlarmSettings = DEFAULTS,
         state: StreamState | None = None,
     ) -> None:
@@ -115,12 +85,16 @@ class Stream:
         """
         self.name = name
         self.fs_hz = fs_hz
+        self.leads = tuple(leads)
+        """The names of the leads that its blocks hold; one need not have any."""
         self.settings = settings
-        self.state = state = state or StreamState.fresh(fs_hz, epoch, first_sample)
+        self.state = state = state or StreamState.fresh(fs_hz, epoch, first_sample, len(leads))
         self._clock = clock
         self._rate = resampling(fs_hz)
-        self._alarms = StreamAlarms(name, fs_hz, settings, state.alarms)
-        self._features = BeatFeatures(state.features)
+        self._alarms = StreamAlarms(name, fs_hz, settings, state.alarms, self.leads)
+        if not len(leads) == len(state.segmenter.leads) == len(state.features):
+            raise SnapshotError(f"state of {len(state.segmenter.leads)} leads, not {len(leads)}")
+        self._features = [BeatFeatures(of_lead) for of_lead in state.features]
         self.beats = BeatQueue(name, config, clock, state.counters, state.beats)
         """Beats that wait for their scores and classes, which are brought back there."""
         self._connect()
@@ -155,11 +129,13 @@ class Stream:
         return self._reorder.expected
 
     def take(self, block: SampleBlock) -> StreamUpdate:
-        """Accept samples of the current epoch; repeats are no-ops."""
+        """Accept samples of all leads of the current epoch; repeats are no-ops."""
+        if block.leads != len(self.leads):
+            raise ValueError(f"samples of {block.leads} leads, the stream has {len(self.leads)}")
         self.counters.late_samples += self._reorder.late(block)
         self.counters.out_of_order_samples += self._reorder.overtaken(block)
         taken = self._push(self._reorder.push(block))
-        if block.stamp_s is not None and len(block.samples):
+        if block.stamp_s is not None and block.n:
             last = block.end - 1
             step_s = self._source_clock.observe(last, block.stamp_s)
             alerts = self._alarms.source.on_stamp(last, step_s, self._source_clock.rate_off())
@@ -184,7 +160,7 @@ class Stream:
         state.epoch = epoch
         state.reorder = ReorderState(first_sample)
         state.source_clock = SourceClockState()
-        state.segmenter = SegmenterState.fresh(self._rate.half)
+        state.segmenter = SegmenterState.fresh(self._rate.half, len(self.leads))
         state.arrivals = ArrivalState()
         state.published_to = first_sample
         self._connect()
@@ -197,7 +173,7 @@ class Stream:
         taken = StreamUpdate([], [], [])
         for block in blocks:
             segment = self._segmenter.push(block)
-            new = len(block.samples) - segment.duplicate_samples
+            new = block.n - segment.duplicate_samples
             if new:
                 self.counters.samples += new
                 self._arrivals.record(block.end, block.arrived_at)
@@ -219,6 +195,7 @@ class Stream:
         self.counters.duplicate_samples += segment.duplicate_samples
         cut_at = self._clock()
         alerts: list[Alert] = []
+        self._alarms.signal.leads.take(segment)
         events: list[QualityChange | FibrillationChange | FastRhythmChange] = [
             *segment.quality,
             *segment.fibrillation,
@@ -232,9 +209,13 @@ class Stream:
                 alerts += self._on_change(changes.popleft())
             alerts += self._alarms.signal.on_position(known_at)
             beat = self._beat(segment, b, cut_at)
-            usable = beat.reason is Reason.OK
             alerts += self._alarms.signal.on_qrs(
-                beat.sample, beat.rr_s, known_at, beat.window, usable=usable
+                beat.sample,
+                beat.rr_s,
+                known_at,
+                beat.window,
+                usable=beat.reason is Reason.OK,
+                leads=beat.seen_in_leads,
             )
             evidence[b] = self._alarms.signal.evidence
             beats.append(beat)
@@ -242,20 +223,26 @@ class Stream:
             self._queue(beats, self._measures(segment, evidence), taken)
         for change in changes:
             alerts += self._on_change(change)
-        seen = segment.strip_first + segment.strip.size
+        seen = segment.strip_first + segment.strips.shape[1]
         position = seen * self._rate.step // self._rate.per
         alerts += self._alarms.signal.on_position(position)
         self.state.published_to = position - round(WINDOW_DELAY_S * self.fs_hz)
         taken.alerts.extend(self._dated(alerts))
-        if segment.strip.size:
-            strip = Strip(self.epoch, segment.strip_first, segment.strip)
-            taken.strips.append(strip)
+        if segment.strips.shape[1]:
+            taken.strips.append(strip_of(self.epoch, segment))
 
     def _measures(self, segment: Segment, evidence: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return the measures of a segment's beats, float32[b, MEASURES], and learn from them."""
-        usable = segment.reasons == Reason.OK
-        features = self._features.measure(segment.rr_s, segment.windows, usable)
-        return with_evidence(features, evidence)
+        in_leads = [
+            features.measure(segment.rr_s, windows, reasons == Reason.OK)
+            for features, windows, reasons in zip(
+                self._features, segment.windows_of, segment.reasons_of, strict=True
+            )
+        ]
+        if len(in_leads) == 1:
+            return with_evidence(in_leads[0], evidence)
+        seen = np.stack(in_leads)[segment.leads, np.arange(len(segment.leads))]
+        return with_evidence(seen, evidence)
 
     def _queue(self, beats: list[Beat], measures: NDArray[np.float32], taken: StreamUpdate) -> None:
         for beat, row in zip(beats, measures, strict=True):
@@ -279,6 +266,7 @@ class Stream:
         sample = int(segment.samples[b])
         last_of_window = sample + round((WINDOW_AFTER_R - 1) * self.fs_hz / SAMPLING_RATE_HZ)
         ready = max(last_of_window, int(segment.ready_samples[b]))
+        several = len(self.leads) > 1
         return Beat(
             id=(self.name, self.epoch, int(segment.r_samples[b])),
             sample=sample,
@@ -290,7 +278,10 @@ class Stream:
             window_arrived=self._arrival(last_of_window),
             ready_arrived=self._arrival(ready),
             cut_at=cut_at,
+            lead=int(segment.leads[b]),
             fibrillating=self._alarms.present("ventricular_fibrillation"),
+            in_leads=segment.windows_of[:, b] if several else None,
+            reasons_in=[Reason(one) for one in segment.reasons_of[:, b]] if several else [],
         )
 
     def _arrival(self, sample: int) -> float:
@@ -314,7 +305,9 @@ class Stream:
         elif beat.verdict.anomalous:
             self.counters.anomalous += 1
         alerts = self._dated(self._alarms.beats.on_beat(beat))
-        return report_of(beat, self.fs_hz, alerts, self._utc(beat.sample, beat.id[1]))
+        return report_of(
+            beat, self.fs_hz, alerts, self._utc(beat.sample, beat.id[1]), self.leads[beat.lead]
+        )
 
     def _dated(self, alerts: list[Alert]) -> list[Alert]:
         """Count the alerts, and put the time of the source's clock on them."""
@@ -340,6 +333,10 @@ class Stream:
     def report_another_rate(self, former_hz: float) -> list[Alert]:
         """Return the alerts that this stream takes the place of one of ``former_hz``."""
         return self._dated(self._alarms.source.on_another_rate(self.next_sample, former_hz))
+
+    def report_other_leads(self, former: Sequence[str], leads: Sequence[str]) -> list[Alert]:
+        """Return the alerts that this stream of ``leads`` takes the place of ``former`` ones."""
+        return self._dated(self._alarms.source.on_other_leads(self.next_sample, former, leads))
 
     def adopt(self, alerts: Iterable[Alert]) -> None:
         """Take over alarms that latched in an earlier stream of this name."""
@@ -371,6 +368,16 @@ class Stream:
         share = atrial.share
         seconds = round(atrial.known_samples / self.fs_hz, 1)
         return None if share is None else round(share, 4), seconds
+
+    @property
+    def lead_states(self) -> dict[str, str]:
+        """The present state of each of several leads in a word, by name; empty for one."""
+        return self._alarms.signal.leads.states()
+
+    @property
+    def lead_in_use(self) -> str:
+        """The lead in which the beats are seen; empty for one."""
+        return self._alarms.signal.leads.in_use(self.state.segmenter.agreement.chosen)
 
     def condition(self) -> tuple[str, str]:
         """Return the state of the stream and the reason for it, from the signal alone."""

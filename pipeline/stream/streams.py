@@ -14,7 +14,8 @@ from typing import Final
 
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.system import STALE_S
-from pipeline.errors import WireError
+from pipeline.constants import MOST_LEADS
+from pipeline.errors import SnapshotError, WireError
 from pipeline.schema.messages import (
     Acknowledged,
     Chunk,
@@ -134,10 +135,14 @@ class Streams:
     def begun(self, opened: Opened) -> StreamSession:
         """Return a session with a stream that begins as ``opened`` describes."""
         stream = self._stream(
-            opened.stream, opened.fs_hz, epoch=opened.epoch, first_sample=opened.first_sample
+            opened.stream,
+            opened.fs_hz,
+            epoch=opened.epoch,
+            first_sample=opened.first_sample,
+            leads=opened.lead_names,
         )
         stream.adopt(opened.adopted)
-        return StreamSession(stream, opened.lead, self._clock())
+        return StreamSession(stream, opened.lead, self._clock(), leads=opened.leads)
 
     def restored(self, name: str, fs_hz: float, state: SessionState) -> StreamSession:
         """Return a session that continues from ``state``.
@@ -146,7 +151,9 @@ class Streams:
             SnapshotError: the state is none of such a stream.
             ValueError: no stream has such a rate.
         """
-        stream = self._stream(name, fs_hz, state=state.stream)
+        if len(set(state.lead_names)) < len(state.lead_names) or len(state.leads) > MOST_LEADS:
+            raise SnapshotError(f"{len(state.leads)} leads, not {MOST_LEADS} or fewer with names")
+        stream = self._stream(name, fs_hz, leads=state.lead_names, state=state.stream)
         return StreamSession(stream, state.lead, self._clock(), state)
 
     # --- messages of sources ---------------------------------------------------------------
@@ -197,6 +204,7 @@ class Streams:
                 epoch=chunk.epoch,
                 first_sample=chunk.first_sample,
                 adopted=retained(chunk.stream),
+                leads=chunk.leads,
             )
             return [*before_it, opened, chunk]
         stream = session.stream
@@ -285,9 +293,8 @@ class Streams:
                 case Opened():
                     former = outcome.removed = self.sessions.get(name)
                     session = self.sessions[name] = self.begun(event)
-                    if former is not None and not former.ended:  # it had another rate
-                        alerts = session.stream.report_another_rate(former.stream.fs_hz)
-                        outcome.add(alerts, arrived_at)
+                    if former is not None and not former.ended:
+                        outcome.add(session.differences(former), arrived_at)
                 case Forgotten():
                     outcome.removed = self.sessions.pop(name, None)
                 case Chunk():

@@ -1,11 +1,12 @@
 """The band-passed signal of a stream, on its way to the dashboard and around alarms in the log.
 
-Within the hub a strip is an array: a number that is not shown never becomes an object.
+Within the hub a strip is an array of all leads: a number that is not shown never becomes an object.
 `StripRecorder` remembers the last minute of one stream. Once the alert of an alarm has its number,
 and the signal lasts for long enough behind its position (or has ended), it gives out the
-strip around it. Pure: no sockets, no clock.
+strip around it, which names the lead in use there. Pure: no sockets, no clock.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple, Self
 
 import numpy as np
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 from pipeline.alarms.kinds import PHYSIOLOGICAL
 from pipeline.constants import SAMPLING_RATE_HZ
 from pipeline.errors import SnapshotError
-from pipeline.schema.public import Alert, SignalStrip
+from pipeline.schema.public import UNSET, Alert, SignalStrip
 from pipeline.schema.state import State, field
 from pipeline.signal.ring import SignalRing, SignalRingState
+from pipeline.signal.segment import Segment
 
 STRIP_S: Final = 10.0
 """Length of a strip, half before the position of the alert and half behind it."""
@@ -26,27 +28,51 @@ KEPT: Final = 60 * SAMPLING_RATE_HZ
 
 _MOST_WANTED: Final = 256
 
+NO_BEATS: Final = np.empty((0, 2), dtype=np.int64)
+NO_BEATS.setflags(write=False)
+
 
 class Strip(NamedTuple):
     """Consecutive values of one stream."""
 
     epoch: int
     first_sample: int
-    """Position of the first value, at 360 Hz."""
+    """Position of the first values, at 360 Hz."""
     mv: NDArray[np.float32]
-    """float32[n]; NaN where the signal is masked."""
+    """float32[leads, n]; NaN where the signal is masked."""
+    beats: NDArray[np.int64] = NO_BEATS
+    """int64[b, 2]: R peaks, at 360 Hz, of the beats that became complete with these values, and the
+    lead in which each is seen, by number; of one lead they need not be given."""
 
 
-def public_strip(stream: str, strip: Strip) -> SignalStrip:
-    """Return ``strip`` as it is published and logged: three decimals, None for NaN."""
+def strip_of(epoch: int, segment: Segment) -> Strip:
+    """Return the new signal of a segment, and of several leads where its beats are seen."""
+    beats = NO_BEATS
+    if len(segment.strips) > 1 and segment.leads.size:
+        beats = np.column_stack((segment.r_samples, segment.leads))
+    return Strip(epoch, segment.strip_first, segment.strips, beats)
+
+
+def public_strip(
+    stream: str, strip: Strip, leads: Sequence[str] = (), lead: int = 0
+) -> SignalStrip:
+    """Return ``strip`` as it is published and logged: three decimals, None for NaN.
+
+    ``leads`` are the names of several leads, ``lead`` is the one in use.
+    """
     # As float32 each number would be printed with all the digits of its neighbour in float64.
-    values = np.round(strip.mv.astype(np.float64), 3).tolist()
+    rows = np.round(strip.mv.astype(np.float64), 3).tolist()
+    first, *others = ([None if v != v else v for v in row] for row in rows)
+    several = len(rows) > 1
     return SignalStrip(
         stream=stream,
         epoch=strip.epoch,
         first_sample=strip.first_sample,
         fs_hz=float(SAMPLING_RATE_HZ),
-        mv=[None if v != v else v for v in values],
+        mv=first,
+        leads=list(leads) if several else UNSET,
+        more_mv=others if several else UNSET,
+        lead=leads[lead] if several else UNSET,
     )
 
 
@@ -58,26 +84,39 @@ class StripRecorderState(State):
     """(number of the alert, its position at 360 Hz) of the strips still to be cut."""
     cut: list[tuple[int, SignalStrip]] = field(default_factory=list)
     """(number of the alert, its strip) of those that were not taken yet."""
+    used: list[tuple[int, int]] = field(default_factory=list)
+    """(position at 360 Hz, lead by number) where another lead came into use than the one before,
+    which was the first lead at first."""
 
     @classmethod
-    def fresh(cls) -> Self:
-        """Return the state before the first sample."""
-        return cls(SignalRingState.fresh(KEPT))
+    def fresh(cls, leads: int = 1) -> Self:
+        """Return the state before the first sample of so many leads."""
+        return cls(SignalRingState.fresh(leads, KEPT))
 
 
 class StripRecorder:
     """The last minute of one stream's signal, and the strips that are still to be cut."""
 
-    def __init__(self, stream: str, state: StripRecorderState | None = None) -> None:
-        """Begin, or continue from ``state``.
+    def __init__(
+        self,
+        stream: str,
+        state: StripRecorderState | None = None,
+        *,
+        leads: Sequence[str] = ("",),
+    ) -> None:
+        """Begin with the signal of ``leads``, or continue from ``state``.
 
         Raises:
-            SnapshotError: it keeps another length of signal.
+            SnapshotError: it keeps other leads, or another length of signal.
         """
-        self.state = state or StripRecorderState.fresh()
-        if self.state.ring.values.size != KEPT:
-            raise SnapshotError(f"state of {self.state.ring.values.size} values, not {KEPT}")
+        self.state = state or StripRecorderState.fresh(len(leads))
+        kept, wanted = self.state.ring.values.shape, (len(leads), KEPT)
+        if kept != wanted:
+            raise SnapshotError(f"state of {kept[0]} x {kept[1]} values, not {len(leads)} x {KEPT}")
+        if not all(0 <= lead < len(leads) for _, lead in self.state.used):
+            raise SnapshotError(f"state of a lead beyond the {len(leads)} of the stream")
         self._stream = stream
+        self._leads = tuple(leads)
         self._ring = SignalRing(self.state.ring)
 
     @property
@@ -94,12 +133,25 @@ class StripRecorder:
         """Remember the newest signal of the stream."""
         if (strip.epoch, strip.first_sample) != (self.epoch, self.end):
             self._cut_wanted(all_of_them=True)
+        used = self.state.used
+        if strip.epoch != self.epoch and used:
+            used[:] = [(strip.first_sample, used[-1][1])]
         self._ring.place(strip.epoch, strip.first_sample, strip.mv)
+        for at, lead in strip.beats.tolist():
+            if lead != (used[-1][1] if used else 0):
+                used.append((at, lead))
+        while len(used) > 1 and used[1][0] <= self._ring.oldest:
+            del used[0]
 
     def signal(self, begin: int, end: int) -> Strip:
         """Return what is kept from one position to the other, a copy."""
         begin, end = max(begin, self._ring.oldest), min(end, self.end)
         return Strip(self.epoch, begin, self._ring.between(begin, end))
+
+    def published(self, begin: int, end: int, at: int) -> SignalStrip:
+        """Return what is kept between two positions, for others; ``at`` is where it is about."""
+        lead = next((lead for since, lead in reversed(self.state.used) if since <= at), 0)
+        return public_strip(self._stream, self.signal(begin, end), self._leads, lead)
 
     def want(self, seq: int, epoch: int, time_s: float) -> None:
         """Record that the alert ``seq`` at ``time_s`` wants its strip."""
@@ -121,7 +173,7 @@ class StripRecorder:
             if end < at + half and not all_of_them:
                 waiting.append((seq, at))
             elif begin < end:
-                self.state.cut.append((seq, public_strip(self._stream, self.signal(begin, end))))
+                self.state.cut.append((seq, self.published(begin, end, at)))
         self.state.wanted = waiting
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.alarms.atrial_fibrillation import AtrialMeasures, AtrialState
+from pipeline.alarms.atrial_fibrillation import AtrialBeats, AtrialMeasures
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_SAMPLES
 from pipeline.scoring.beat_features import BeatFeatures
 from pipeline.signal.kernels import sampling
@@ -31,7 +31,7 @@ def compile_kernels() -> None:
             segmenter.push(SampleBlock(0, x))
             segmenter.finish()
         window = np.zeros(WINDOW_SAMPLES, dtype=np.float32)
-        AtrialMeasures(AtrialState.fresh()).of_beat(0.8, window, usable=True)
+        AtrialMeasures(AtrialBeats.fresh()).of_beat(0.8, window, usable=True)
         BeatFeatures().measure(np.full(1, 0.8), window[None], np.ones(1, dtype=np.bool_))
 
 

@@ -22,6 +22,6 @@ def test_which_lead_was_taken_is_one_line_for_records_with_the_same_signals(
     found = find_leads([str(tmp_path)], None)
     report_leads(found)
 
-    assert [one.index for one in found] == [1, 1, 1, 1, 0]
+    assert [one.indices for one in found] == [(1,), (1,), (1,), (1,), (0,)]
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("monitor: a, b, c and 1 more: lead 'ECG' is taken, the only one named")

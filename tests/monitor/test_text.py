@@ -92,12 +92,13 @@ def test_ten_thousand_texts_through_everything_that_prints() -> None:
         alert = Alert(
             stream=a, kind=b, category=c, priority=d, state=e, sample=0, time_s=1.0, reason=f,
             episode=g, utc=h, event_utc=i, beat_class=j, values={j: 1.0}, shares={i: 1.0},
-            class_probabilities={j: 0.5}, notice=h,
+            class_probabilities={j: 0.5}, notice=h, leads={a: j},
         )  # fmt: skip
         summary = RunSummary(
             duration_s=1.0, wall_s=1.0, beats=0, beats_not_analysable=0, alerts={b: 1},
             alerts_missing=0, streams=[a], gap_samples=0, redelivered=0, scorer_restarts=0,
             standing=[ActiveAlarm(stream=a, kind=b, state=e, episode=g)], restarts={}, log="log",
+            lead_states={a: {b: c}},
         )  # fmt: skip
         lines = [record_line(alert), *facts(alert), *summary_lines(summary)]
         assert not STEERING & {ord(char) for line in lines for char in line}

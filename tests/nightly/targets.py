@@ -76,6 +76,8 @@ def messages(folder: Path, chance: random.Random) -> Target:
         Chunk(stream="s", first_sample=0, fs_hz=360.0, samples=np.ones(90, "<f4"), number=1,
               flags=np.ones(90, np.uint8), session="a1", lead="II", stamp_s=1e9),
         End(stream="s", next_sample=90, session="a1", number=2),
+        Chunk(stream="s", first_sample=0, fs_hz=360.0, samples=np.ones((3, 30), "<f4"), number=1,
+              flags=np.ones((3, 30), np.uint8), lead="I", leads=["I", "II", "V1"]),
         Ready(model="m", device="cpu"),
         ScoreReply(ids=ids, scores=np.ones(2, "<f4"), compute_ms=0.1,
                    residuals=np.zeros((2, WINDOW_SAMPLES), "<f4"),
@@ -86,7 +88,7 @@ def messages(folder: Path, chance: random.Random) -> Target:
     return Target(
         [
             *((encode(one), _read_by(decode)) for one in of_processes),
-            *((encode_entry(Entry(1.0, one)), _read_by(decode_entry)) for one in of_processes[1:3]),
+            *((encode_entry(Entry(1.0, one)), _read_by(decode_entry)) for one in of_processes[1:4]),
             *((encode_json(one), _read_by(decode_control_request)) for one in requests),
             (question, _read_by(decode_replay_request)),
         ]

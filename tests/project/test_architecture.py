@@ -74,7 +74,7 @@ OWNERS = {
     "sqlite3": ("pipeline/log/",),
     "prometheus_client": ("monitor/metrics.py",),
     "numba": ("pipeline/signal/kernels/",),
-    "wfdb": ("replay/records.py",),
+    "wfdb": ("replay/lead_sets/frames.py",),
     "serial": ("replay/serial_device.py", "replay/devices.py"),
     "torch": ("models/",),
     "sklearn": ("models/training/",),

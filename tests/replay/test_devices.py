@@ -29,9 +29,13 @@ def test_a_serial_device_is_opened_with_its_settings() -> None:
     """Path, rate and gain reach the source."""
     master, slave = os.openpty()
     path = os.ttyname(slave)
-    source = open_device(f"serial:{path}?baud=9600&fs=125&gain=100")
+    source = open_device(f"serial:{path}?baud=9600&fs=125&gain=100&leads=I,left")
     assert isinstance(source, SerialSource)
     assert source.info.fs_hz == 125
+    assert source.info.leads == ("I", "left")
+    source.close()
+    source = open_device(f"serial:{path}")
+    assert source.info.leads == ("serial",)
     source.close()
     os.close(master)
     os.close(slave)
@@ -51,6 +55,11 @@ def test_a_serial_device_is_opened_with_its_settings() -> None:
         ("serial:/dev/x?fs=0", ConfigError, "50 to 10000"),
         ("serial:/dev/x?fs=-250", ConfigError, "50 to 10000"),
         ("serial:/dev/x?gain=0", ConfigError, "gain"),
+        ("serial:/dev/x?leads=", ConfigError, "leads= takes names"),
+        ("serial:/dev/x?leads=II,II", ConfigError, "no two alike"),
+        ("serial:/dev/x?leads=a,b,c,d,e,f,g,h,i,j,k,l,m", ConfigError, "12 names at most"),
+        ("serial:/dev/x?leads=II,RESP", ConfigError, "'RESP' is named like no ECG .respiration"),
+        ("serial:/dev/x?leads=II,\x1b[2J", ConfigError, "leads= takes names"),
         ("serial:/dev/x?baud=9600.5", ConfigError, "whole number"),
         ("serial:/dev/x?fs=nan", ConfigError, "no number"),
         ("serial:/dev/x?fs=250&fs=360", ConfigError, "twice"),

@@ -24,7 +24,7 @@ from pipeline.errors import InputError
 from replay.annotations import read_annotations, read_beats
 from replay.flac import stream_info
 from replay.headers import DEMO_RECORD, load_header
-from replay.records import read_lead
+from replay.records import derived_in, read_lead, read_leads
 from tests.monitor.run.test_system import command, environment
 from tests.support import hostile_records
 from tests.support.limits import promised
@@ -179,6 +179,33 @@ def test_a_mutated_header_is_refused_or_read(
     for name in ("r.dat", "q.dat"):
         (tmp_path / name).write_bytes(bytes(3000))
     read_or_refused(tmp_path / "r.hea")
+
+
+@given(header=st.sampled_from(HEADERS), changes=CHANGES)
+@settings(
+    deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_all_leads_of_a_mutated_header_are_refused_or_read(
+    tmp_path: Path, header: bytes, changes: list[tuple[int, int, bytes]]
+) -> None:
+    """Whatever their rates, files, skews and names are."""
+    for at, cut, piece in changes:
+        at %= len(header) + 1
+        header = header[:at] + piece + header[at + cut :]
+    (tmp_path / "r.hea").write_bytes(header)
+    for name in ("r.dat", "q.dat"):
+        (tmp_path / name).write_bytes(bytes(3000))
+    refusal = ""
+    try:
+        checked = load_header(tmp_path / "r.hea")
+        info, samples = read_leads(tmp_path / "r.hea", range(len(checked.signals)))
+        derived_in(checked, range(len(checked.signals)))
+    except InputError as error:
+        refusal = str(error)
+    else:
+        assert samples.shape == (len(info.leads), info.total_samples)
+        assert len(set(info.leads)) == len(info.leads)
+    assert refusal.isprintable()
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,14 +11,24 @@ import pytest
 
 from monitor.cli import app as cli
 from pipeline.log.store import AlertLog
+from pipeline.schema.messages import Chunk, decode_entry
 from pipeline.schema.public import Status
-from pipeline.signal.samples import SampleBlock
+from pipeline.signal.samples import SampleBlock, in_blocks
 from pipeline.transport.pseudonyms import Pseudonyms
 from replay.headers import DEMO_RECORD
 from replay.player import play, stream_infos
 from replay.records import RecordSource
 from replay.source import SourceInfo, SourceReport
-from tests.support.running import receive_until_ended, running_hub, running_worker, subscriber
+from replay.synthetic import PatientConfig, SyntheticPatient
+from tests.support.hub_by_hand import HubByHand, hub_by_hand
+from tests.support.running import (
+    receive_until_ended,
+    running_hub,
+    running_worker,
+    subscriber,
+    thread,
+    until,
+)
 
 SAMPLES = 20 * 360
 BASELINE = (1024).to_bytes(2, "little")
@@ -46,7 +57,7 @@ def source(header: Path) -> RecordSource:
 class Recorder:
     """A device that says what is wrong with it, in words that name a person."""
 
-    info = SourceInfo(stream="annas-bed", fs_hz=250.0, lead="II")
+    info = SourceInfo(stream="annas-bed", fs_hz=250.0, leads=("II",))
 
     def blocks(self) -> Iterator[SampleBlock | None]:
         """Yield a moment of signal."""
@@ -72,6 +83,53 @@ def test_streams_of_one_name_stay_apart_under_pseudonyms(record: Path) -> None:
 
     assert plain == ["kowalska", "kowalska-2"]
     assert hidden == [KEY.of(name) for name in plain]
+
+
+def test_leads_of_a_device_reach_the_log_side_by_side(tmp_path: Path) -> None:
+    """All samples of all leads under their names, and a status that has these."""
+    leads = ("I", "II", "V1")
+    log = tmp_path / "alerts.sqlite"
+    patient = Patient(leads)
+    with hub_by_hand(log) as one:
+        over = threading.Event()
+        with thread(
+            lambda stop: play(
+                [patient], one.hub.endpoints["ingest"], lambda: stop() or over.is_set()
+            )
+        ):
+            until(lambda: bool(one.turns(1) or _sample_of(one) == patient.samples.shape[1]))
+            over.set()
+        [status] = one.hub._state()[1]
+        entries = [decode_entry(data).event for _, data in one.hub._log.entries()]
+
+    assert (status.lead, status.leads, status.rejected_frames) == ("I", list(leads), 0)
+    chunks = [event for event in entries if isinstance(event, Chunk)]
+    assert {tuple(chunk.leads) for chunk in chunks} == {leads}
+    samples = np.concatenate([chunk.samples for chunk in chunks], axis=1)
+    np.testing.assert_array_equal(samples, patient.samples)
+
+
+def _sample_of(one: HubByHand) -> int:
+    """Return how many samples the hub has taken."""
+    return max((status.sample for status in one.hub._state()[1]), default=0)
+
+
+class Patient:
+    """Five seconds of a synthetic patient, in blocks of a second."""
+
+    def __init__(self, leads: tuple[str, ...]) -> None:
+        self.info = SourceInfo(stream="bed", fs_hz=360.0, leads=leads, total_samples=5 * 360)
+        self.samples = SyntheticPatient(PatientConfig(leads=leads)).generate(5 * 360).samples
+
+    def blocks(self) -> Iterator[SampleBlock | None]:
+        """Yield the seconds."""
+        yield from in_blocks(self.samples, 360)
+
+    def seek(self, epoch: int, sample: int) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 def test_with_pseudonyms_no_name_reaches_the_wire_or_the_log(record: Path, tmp_path: Path) -> None:

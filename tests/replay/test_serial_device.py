@@ -3,7 +3,7 @@
 import itertools
 import os
 import termios
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,10 +59,10 @@ def device(tmp_path: Path) -> Iterator[Device]:
         device.unplug()
 
 
-def opened(device: Device, clock: Clock) -> SerialSource:
+def opened(device: Device, clock: Clock, leads: Sequence[str] = ("serial",)) -> SerialSource:
     """Open the device as a source of 250 Hz and 200 units per mV."""
     return SerialSource(
-        str(device.path), baud=115_200, rate_hz=250, gain=200, stream="ttyTest",
+        str(device.path), baud=115_200, rate_hz=250, gain=200, stream="ttyTest", leads=leads,
         clock=clock, wait=clock.wait,
     )  # fmt: skip
 
@@ -139,6 +139,58 @@ def test_an_exclamation_mark_is_a_sample_without_a_value(device: Device, numbere
     assert flags == [0 if n % 2 else FLAG_LEAD_OFF for n in range(100)]
     assert source.rejected_lines == 0
     source.close()
+
+
+def test_columns_become_leads_side_by_side(device: Device) -> None:
+    """Values, values with a number, and flags of each lead: the number of fields says which."""
+    source = opened(device, Clock(), ["I", "II"])
+    device.send("torn", "100,-200", "!,-200", "7,100,-200", "8,100,!", "9,100,-200,0,1")
+    got = collect(source.blocks(), 2 * 5)
+
+    assert source.info.leads == ("I", "II")
+    assert all(block.leads == 2 for block in got)
+    samples = np.concatenate([block.samples for block in got], axis=1)
+    off = np.concatenate(
+        [np.zeros((2, block.n)) if block.flags is None else block.flags for block in got], axis=1
+    )
+    none = np.nan
+    np.testing.assert_allclose(
+        samples, [[0.5, none, 0.5, 0.5, 0.5], [-1.0, -1.0, -1.0, none, -1.0]]
+    )
+    np.testing.assert_array_equal(off, [[0, FLAG_LEAD_OFF, 0, 0, 0], [0, 0, 0, 1, 1]])
+    assert source.rejected_lines == 0
+    source.close()
+
+
+def test_lines_with_more_or_fewer_columns_are_no_readings(device: Device) -> None:
+    """A value of one lead is never taken for another's; the report says how many are needed."""
+    clock = Clock()
+    source = opened(device, clock, ["I", "II", "V1"])
+    garbage = ["1", "1,2", "1,2,3,4,5", "1,2,3,0,0,0", "0,1,2,3,0,0", "0,1,2,3,0,0,2", "1,,3", "!"]
+    device.send("torn", *garbage)
+    blocks = source.blocks()
+    assert next(blocks) is None
+    clock.now_s += 1.5
+    device.send("!")
+    assert next(blocks) is None
+
+    assert source.rejected_lines == len(garbage) + 1
+    report = source.report()
+    assert report is not None
+    assert "its lines cannot be read, such as '!': check" in report.fault
+    assert report.fault.endswith("3 values a line")
+    source.close()
+
+
+def test_a_line_of_twelve_leads_is_short_enough(device: Device) -> None:
+    """The longest numbers there are, with a flag for each."""
+    reader = LineReader(12)
+    line = ",".join(["9999999999", *["-99999999"] * 12, *["1"] * 12])
+    [reading] = reader.push(f"torn\n{line}\n".encode())
+    assert reading.values == (-99_999_999,) * 12
+    assert all(reading.lead_off)
+    reader.push(line.encode())
+    assert reader.push(b"\n") == [reading]
 
 
 def test_garbage_is_skipped_and_counted(device: Device) -> None:
@@ -326,13 +378,13 @@ def test_any_bytes_are_survived_in_bounded_memory(parts: list[bytes]) -> None:
     reader = LineReader()
     for part in parts:
         for reading in reader.push(part):
-            assert abs(reading.value or 0) < 10**8
+            assert abs(reading.values[0] or 0) < 10**8
         assert len(reader._tail) <= MAX_LINE_BYTES
 
 
 def placed(tracker: PositionTracker, number: int | None, now_s: float) -> list[int]:
     """Return the positions that a reading brings."""
-    return [position for position, _ in tracker.track(Reading(number, 0, False), now_s)]
+    return [position for position, _ in tracker.track(Reading(number, (0,), (False,)), now_s)]
 
 
 def test_a_device_that_starts_again_is_placed_by_the_clock() -> None:
@@ -398,7 +450,7 @@ def test_every_second_line_lost_loses_no_other() -> None:
     tracker = PositionTracker(250)
     got = [one for i in range(0, 40, 2) for one in placed(tracker, i, i / 250)]
     assert got == list(range(0, 38, 2))
-    assert tracker.release() == [(38, Reading(38, 0, False))]
+    assert tracker.release() == [(38, Reading(38, (0,), (False,)))]
     assert tracker.implausible == 0
 
 

@@ -48,6 +48,10 @@ def _number(ward: Ward, number: Any) -> int:
     return {"next": ward.seconds + 1, "last": ward.seconds}.get(number, number)
 
 
+MANY = [f"L{i}" for i in range(12)]
+"""As many leads as there may be."""
+
+
 @st.composite
 def of_source(draw: st.DrawFn) -> Maker:
     """Return a chunk, an end or a question: of any stream, session, number, epoch and place."""
@@ -59,6 +63,7 @@ def of_source(draw: st.DrawFn) -> Maker:
     flag, fs_hz = draw(st.booleans()), draw(st.sampled_from([360.0, 360.0, 50.0, 250.0]))
     size = draw(st.sampled_from([0, 1, FS, 3000, 27_000]))
     level = draw(st.sampled_from([0.0, 1.0, float("nan"), 1e30]))
+    leads = draw(st.sampled_from([[], [], ["II"], ["II", "V1"], ["V1", "II"], ["II", "II"], MANY]))
 
     def make(ward: Ward, peer: str) -> bytes:
         name = _session(ward, peer, stream, session)
@@ -69,11 +74,12 @@ def of_source(draw: st.DrawFn) -> Maker:
         count = _number(ward, number)
         if kind == "end":
             return encode(End(**facts, epoch=epoch, next_sample=at, number=count, unkept=flag))
-        samples = np.full(size, level, "<f4")
+        samples = np.full((len(leads), size) if leads else size, level, "<f4")
         return encode(
             Chunk(
                 **facts, epoch=epoch, first_sample=at, number=count, unkept=flag, fs_hz=fs_hz,
                 samples=samples, shed=2**60 * flag, unreadable=7 * flag, fault="x" * flag,
+                lead=leads[0] if leads else "", leads=leads,
             )
         )  # fmt: skip
 

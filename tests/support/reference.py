@@ -56,6 +56,11 @@ def damaged(seconds, fs, seed):
     """Return an ECG with NaN, spikes, flat, noisy, clipped and lead-off stretches; and flags."""
     rng = np.random.default_rng(seed)
     x, _ = ecg(seconds, fs, seed)
+    return damage(x, fs, rng)
+
+
+def damage(x, fs, rng):
+    """Return a signal as a bad electrode and a bad amplifier would leave it; and flags."""
     flags = np.zeros(x.size, np.uint8)
     for kind in rng.permutation(7)[:4]:
         a = int(rng.integers(0, x.size))

@@ -40,8 +40,9 @@ def described(hint: Any, indent: str = "") -> list[str]:
     if origin is np.ndarray:
         return [f"{indent}array {np.dtype(get_args(args[1])[0])}"]
     if origin in (Union, UnionType):
-        (inner,) = (arg for arg in args if arg is not type(None))
-        return [f"{indent}or nothing", *described(inner, indent + "  ")]
+        absent = "absent" if msgspec.UnsetType in args else "nothing"
+        (inner,) = (arg for arg in args if arg not in (type(None), msgspec.UnsetType))
+        return [f"{indent}or {absent}", *described(inner, indent + "  ")]
     if origin in (list, tuple, dict):
         inner = [line for arg in args for line in described(arg, indent + "  ")]
         return [f"{indent}{origin.__name__}", *inner]

@@ -38,6 +38,7 @@ from models.evaluation.alarms.wrong import WrongCall, missed_or_late, nearest, w
 from pipeline.alarms.rate_rules import FAST_BEATS, SLOW_BEATS
 from pipeline.alarms.settings import DEFAULTS
 from replay.annotations import read_beats, read_flutter
+from replay.lead_sets.asked import AskedLeads
 
 TOLERANCE: Final = 5.0
 """A rate within so many bpm is right (ANSI/AAMI EC13: 10 % or 5 bpm, whichever is more)."""
@@ -143,11 +144,20 @@ def evaluate_annotated(
     folder: Path,
     records: Sequence[str],
     on_step: Callable[[str], None],
+    leads: AskedLeads = 0,
     *,
     database: str,
     unseen: Collection[str] = (),
 ) -> AnnotatedResult:
-    """Return the figures of a database, first signal; no weights were fitted on records ``unseen``.
+    """Return the figures of a database; no weights were fitted on records ``unseen``.
+
+    Args:
+        folder: of the database.
+        records: their names.
+        on_step: called before each.
+        leads: those to watch, by default the first signal.
+        database: its name.
+        unseen: records of it.
 
     Raises:
         InputError: a record is missing or unusable.
@@ -155,7 +165,7 @@ def evaluate_annotated(
     measured = []
     for name in records:
         on_step(f"{database} {name}")
-        measured.append(_measure(folder / name))
+        measured.append(_measure(folder / name, leads))
     return sum_annotated(database, measured, unseen)
 
 
@@ -200,8 +210,8 @@ evaluate_mitdb = partial(evaluate_annotated, database="mitdb", unseen=DS2)
 evaluate_svdb = partial(evaluate_annotated, database="svdb")
 
 
-def _measure(record: Path) -> AnnotatedRecord:
-    detected = detect(record, 0)
+def _measure(record: Path, leads: AskedLeads) -> AnnotatedRecord:
+    detected = detect(record, leads)
     beats, symbols = read_beats(record, lead=0)
     fs_hz = detected.fs_hz
     flutter = [Stretch("VFL", a / fs_hz, b / fs_hz) for a, b in read_flutter(record, lead=0)]

@@ -28,7 +28,7 @@ from models.files.calibration import load_calibration
 from pipeline.alarms.atrial_fibrillation import KIND, RECORD_ABOVE
 from pipeline.signal.samples import in_blocks
 from pipeline.stream.stream import Stream
-from replay.records import read_lead
+from replay.lead_sets.asked import AskedLeads, read_asked
 
 LEFT_OUT: Final = "left out"
 COUNTED: Final = "counted as fibrillation"
@@ -96,9 +96,9 @@ class _Record(NamedTuple):
 
 
 def evaluate_rhythms(
-    folder: Path, records: Sequence[str], on_step: Callable[[str], None]
+    folder: Path, records: Sequence[str], on_step: Callable[[str], None], leads: AskedLeads = 0
 ) -> AtrialResult:
-    """Return how the alarms agree with the rhythms of mitdb, first signal.
+    """Return how the alarms agree with the rhythms of mitdb, by default of the first signal.
 
     Raises:
         InputError: a record is missing or unusable.
@@ -106,7 +106,7 @@ def evaluate_rhythms(
     measured = []
     for name in records:
         on_step(f"mitdb {name}, atrial fibrillation")
-        measured.append(_watched(folder / name))
+        measured.append(_watched(folder / name, leads))
     groups = {"DS1": DS1, "DS2": DS2, "all": [one.name for one in measured]}
     return AtrialResult(
         records=len(measured),
@@ -132,9 +132,9 @@ def evaluate_rhythms(
 
 
 def evaluate_labels(
-    folder: Path, records: Sequence[str], on_step: Callable[[str], None]
+    folder: Path, records: Sequence[str], on_step: Callable[[str], None], leads: AskedLeads = 0
 ) -> LabelResult:
-    """Return how ``records`` are called, which are named with their label.
+    """Return how ``records`` are called, which are named with their label and have one lead.
 
     Raises:
         InputError: a record is missing or unusable.
@@ -179,15 +179,15 @@ def _f1(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     return 2.0 * sums[:, 0] / (2.0 * sums[:, 0] + sums[:, 1] + sums[:, 2])
 
 
-def _watched(record: Path) -> _Record:
-    """Run the first lead through a stream that is never scored."""
-    info, samples = read_lead(record, 0)
-    stream = Stream(record.name, info.fs_hz, load_calibration(), lambda: 0.0)
+def _watched(record: Path, leads: AskedLeads) -> _Record:
+    """Run leads of a record through a stream that is never scored."""
+    info, samples = read_asked(record, leads)
+    stream = Stream(record.name, info.fs_hz, load_calibration(), lambda: 0.0, leads=info.leads)
     alerts = []
     for block in in_blocks(samples, round(_BLOCK_S * info.fs_hz)):
         alerts += stream.take(block).alerts
     alerts += stream.finish().alerts
-    seconds = samples.size / info.fs_hz
+    seconds = samples.shape[-1] / info.fs_hz
     share, _ = stream.atrial_fibrillation()
     spans = spans_of(alerts, (KIND,), seconds)
     return _Record(record.name, seconds, spans, read_rhythms(record, seconds), share)

@@ -3,9 +3,10 @@
 In every record a bedside monitor alarmed at 5:00; ``ALARMS`` names the kind, and whether the alarm
 was true. It is called true here if our own alarm of that kind is on within the ten seconds before
 5:00, with `OWN_DELAY_S` for a beat that is known only once its window is complete. Score:
-100 (TP + TN) / (TP + TN + FP + 5 FN) (Clifford et al., CinC 2015). The system watches one lead:
-the figure is that of the lead that a replay chooses. The figure of the other ECG lead stands beside
-it.
+100 (TP + TN) / (TP + TN + FP + 5 FN) (Clifford et al., CinC 2015). The figure is that of the lead
+that a replay chooses, or of the leads that are asked for, watched together. Beside the one lead
+stand the figures of the other ECG lead, and of either: an alarm of any of two monitors, of which
+each watches one.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from models.evaluation.alarms.detection import Detected, detect
 from models.evaluation.alarms.spans import WITHIN_S, AlarmSpan, spans_of
 from models.evaluation.alarms.wrong import WrongCall, in_words, nearest, words
 from replay.headers import header_path, load_header
+from replay.lead_sets.asked import AskedLeads, names_of
 from replay.leads import choose_lead, ecg_leads
 
 OWN_DELAY_S: Final = 1.0
@@ -49,8 +51,9 @@ class ChallengeRow:
     kind: str
     true: bool
     lead: str
+    """Its name; several with commas."""
     fired: bool
-    """Whether our alarm of that kind was on in the first lead."""
+    """Whether our alarm of that kind was on in the first lead, or in the leads asked for."""
     alarm: str
     """Our alarm in words, or what was nearest to one."""
     fired_in_second_lead: bool | None
@@ -81,18 +84,22 @@ class ChallengeResult:
 
     records: int
     first_lead: ChallengeScore
-    second_lead: ChallengeScore
-    either_lead: ChallengeScore
+    """Of the lead that a replay chooses, or of the leads that were asked for."""
+    second_lead: ChallengeScore | None
+    either_lead: ChallengeScore | None
+    """None where leads were asked for."""
     own_delay_s: float
     wrong: list[WrongCall]
-    """In the first lead."""
+    """By the alarms of ``first_lead``."""
     rows: list[ChallengeRow]
 
 
 def evaluate_challenge(
-    folder: Path, records: Sequence[str], on_step: Callable[[str], None]
+    folder: Path, records: Sequence[str], on_step: Callable[[str], None], leads: AskedLeads = None
 ) -> ChallengeResult:
     """Return the figures of the challenge and a row for every record of ``records``.
+
+    Without ``leads`` the lead that a replay chooses is watched, and the other ECG lead alone.
 
     Raises:
         InputError: a record is missing or unusable.
@@ -101,15 +108,20 @@ def evaluate_challenge(
     for case in read_cases(folder):
         if case.record in records:
             on_step(f"challenge2015 {case.record}")
-            rows.append(_row(folder, case))
+            rows.append(_row(folder, case) if leads is None else _asked_row(folder, case, leads))
+    return sum_challenge(rows, asked=leads is not None)
+
+
+def sum_challenge(rows: Sequence[ChallengeRow], *, asked: bool) -> ChallengeResult:
+    """Return the figures of records; ``asked``: of leads that were asked for."""
     first_lead = [row.fired for row in rows]
     second_lead = [bool(row.fired_in_second_lead) for row in rows]
     either_lead = [one or other for one, other in zip(first_lead, second_lead, strict=True)]
     return ChallengeResult(
         records=len(rows),
         first_lead=_scored(rows, first_lead),
-        second_lead=_scored(rows, second_lead),
-        either_lead=_scored(rows, either_lead),
+        second_lead=_scored(rows, second_lead) if not asked else None,
+        either_lead=_scored(rows, either_lead) if not asked else None,
         own_delay_s=OWN_DELAY_S,
         wrong=[
             WrongCall(
@@ -121,7 +133,7 @@ def evaluate_challenge(
             for row in rows
             if row.fired != row.true
         ],
-        rows=rows,
+        rows=list(rows),
     )
 
 
@@ -131,17 +143,28 @@ def _row(folder: Path, case: Case) -> ChallengeRow:
     first = choose_lead(header)
     leads = [first, *(lead for lead in ecg_leads(header) if lead != first)]
     detected = [detect(record, lead, ALARM_AT_S + OWN_DELAY_S) for lead in leads[:2]]
-    fired = [_alarm_before(one, case.kind) for one in detected]
+    second = _alarm_before(detected[1], case.kind) is not None if len(detected) > 1 else None
+    return _row_of(case, header.signals[first].name, detected[0], second)
+
+
+def _asked_row(folder: Path, case: Case, leads: AskedLeads) -> ChallengeRow:
+    record = folder / case.record
+    detected = detect(record, leads, ALARM_AT_S + OWN_DELAY_S)
+    return _row_of(case, ",".join(names_of(record, leads)), detected, None)
+
+
+def _row_of(case: Case, lead: str, detected: Detected, second: bool | None) -> ChallengeRow:
+    alarm = _alarm_before(detected, case.kind)
     return ChallengeRow(
         record=case.record,
         kind=case.kind,
         true=case.true,
-        lead=header.signals[first].name,
-        fired=fired[0] is not None,
-        alarm=nearest(detected[0], _NEAREST_FROM_S, detected[0].seconds)
-        if fired[0] is None
-        else in_words(fired[0]),
-        fired_in_second_lead=fired[1] is not None if len(fired) > 1 else None,
+        lead=lead,
+        fired=alarm is not None,
+        alarm=nearest(detected, _NEAREST_FROM_S, detected.seconds)
+        if alarm is None
+        else in_words(alarm),
+        fired_in_second_lead=second,
     )
 
 

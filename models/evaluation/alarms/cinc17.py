@@ -12,6 +12,7 @@ from models.evaluation.alarms.detection import NOT_ANALYSABLE, detect
 from models.evaluation.alarms.false_alarms import FalseAlarms, FalseOfRecord, count_false
 from models.evaluation.alarms.spans import LETHAL, AlarmSpan, spans_of
 from models.evaluation.alarms.wrong import WrongCall, wrong_alarm
+from replay.lead_sets.asked import AskedLeads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,7 @@ class WearerResult:
 
 
 def evaluate_wearers(
-    folder: Path, records: Sequence[str], on_step: Callable[[str], None]
+    folder: Path, records: Sequence[str], on_step: Callable[[str], None], leads: AskedLeads = 0
 ) -> WearerResult:
     """Return the lethal alarms of ``records``, which are named with their label.
 
@@ -47,7 +48,7 @@ def evaluate_wearers(
     labels: list[str] = []
     for name in records:
         on_step(f"cinc17 {name}")
-        detected = detect(folder / name, 0)
+        detected = detect(folder / name, leads)
         spans = spans_of(detected.alerts, LETHAL, detected.seconds)
         found.append((name, FalseOfRecord(spans, detected.seconds)))
         labels += detected.beats.labels

@@ -1,6 +1,6 @@
-"""The alarms that the shipped system raises on a lead of a record, by the code that runs live."""
+"""The alarms that the shipped system raises on leads of a record, by the code that runs live."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.scoring.protocols import Scorer
 from pipeline.signal.samples import in_blocks
 from pipeline.stream.embedded import EmbeddedRunner
-from replay.records import read_lead
+from replay.lead_sets.asked import AskedLeads, read_asked
 
 _BLOCK_S: Final = 10.0
 
@@ -25,7 +25,7 @@ NOT_ANALYSABLE: Final = "?"
 
 @dataclass(frozen=True, slots=True)
 class DetectedBeats:
-    """The beats of one lead."""
+    """The beats of a patient."""
 
     samples: NDArray[np.int64]
     """R peaks, int64[n], ascending, at the record's own rate."""
@@ -35,7 +35,7 @@ class DetectedBeats:
 
 @dataclass(frozen=True, slots=True)
 class Detected:
-    """The alerts and beats of one lead."""
+    """The alerts and beats of a patient, from one lead or several."""
 
     alerts: list[Alert]
     beats: DetectedBeats
@@ -59,28 +59,36 @@ def shipped() -> tuple[Scorer, LiveScoreConfig]:
     return load_scorer(device="cpu"), load_calibration()
 
 
-def detect(record: Path, lead: str | int | None = None, until_s: float | None = None) -> Detected:
-    """Run a lead of a record through the stream, to its end or to ``until_s``.
+def detect(record: Path, leads: AskedLeads = None, until_s: float | None = None) -> Detected:
+    """Run leads of a record through the stream, to its end or to ``until_s``.
 
     Raises:
         InputError: the record cannot be used, or has no such lead.
     """
-    info, samples = read_lead(record, lead)
+    info, samples = read_asked(record, leads)
     if until_s is not None:
-        samples = samples[: round(until_s * info.fs_hz)]
-    return detect_in_signal(samples, info.fs_hz)
+        samples = samples[..., : round(until_s * info.fs_hz)]
+    return detect_in_signal(samples, info.fs_hz, info.leads)
 
 
-def detect_in_signal(samples: NDArray[np.float32], fs_hz: float) -> Detected:
-    """Run a signal, float32[n] in mV, through the stream."""
+def detect_in_signal(
+    samples: NDArray[np.float32], fs_hz: float, leads: Sequence[str] = ("",)
+) -> Detected:
+    """Run a signal through the stream.
+
+    Args:
+        samples: of one lead float32[n], of several float32[leads, n], mV.
+        fs_hz: samples a second.
+        leads: their names.
+    """
     scorer, config = shipped()
-    runner = EmbeddedRunner("alarms", fs_hz, scorer, config)
+    runner = EmbeddedRunner("alarms", fs_hz, scorer, config, leads=leads)
     outcomes = list(runner.run(in_blocks(samples, round(_BLOCK_S * fs_hz))))
     return Detected(
         [alert for outcome in outcomes for alert in outcome.alerts],
         _beats(note for outcome in outcomes for note in outcome.beats),
         fs_hz,
-        samples.size / fs_hz,
+        samples.shape[-1] / fs_hz,
     )
 
 

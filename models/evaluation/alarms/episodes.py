@@ -26,6 +26,7 @@ from models.evaluation.alarms.spans import (
 )
 from models.evaluation.alarms.wrong import WrongCall, missed_or_late, nearest, wrong_alarm
 from models.training.rhythms.fibrillation import training_records
+from replay.lead_sets.asked import AskedLeads
 
 
 class Rhythm(NamedTuple):
@@ -118,9 +119,9 @@ class EpisodeRecord(NamedTuple):
 
 
 def evaluate_vfdb(
-    folder: Path, records: Sequence[str], on_step: Callable[[str], None]
+    folder: Path, records: Sequence[str], on_step: Callable[[str], None], leads: AskedLeads = 0
 ) -> EpisodeResult:
-    """Return how the lethal alarms agree with the episodes of vfdb, first signal.
+    """Return how the lethal alarms agree with the episodes of vfdb, by default of the first signal.
 
     Raises:
         InputError: a record is missing or unusable.
@@ -128,16 +129,16 @@ def evaluate_vfdb(
     measured = []
     for name in records:
         on_step(f"vfdb {name}")
-        detected = detect(folder / name, 0)
+        detected = detect(folder / name, leads)
         named = read_rhythms(folder / name, detected.seconds)
         measured.append(EpisodeRecord.of(name, detected, named))
     return sum_episodes("vfdb", measured, RHYTHMS, "false", fitted=training_records()["vfdb"])
 
 
 def evaluate_cu(
-    folder: Path, records: Sequence[str], on_step: Callable[[str], None]
+    folder: Path, records: Sequence[str], on_step: Callable[[str], None], leads: AskedLeads = 0
 ) -> EpisodeResult:
-    """Return how the lethal alarms agree with the readings of CUDB, first signal.
+    """Return how the lethal alarms agree with the readings of CUDB, by default of the first signal.
 
     Only fibrillation and flutter were read: an alarm elsewhere may be right about a tachycardia.
 
@@ -149,7 +150,8 @@ def evaluate_cu(
         if one.record in records:
             on_step(f"cu {one.record}")
             named = [*one.fibrillation, *one.unclear]
-            measured.append(EpisodeRecord.of(one.record, detect(folder / one.record, 0), named))
+            detected = detect(folder / one.record, leads)
+            measured.append(EpisodeRecord.of(one.record, detected, named))
     return sum_episodes("cu", measured, {"vf": RHYTHMS["vf"]}, "unconfirmed")
 
 

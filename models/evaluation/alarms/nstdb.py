@@ -17,6 +17,7 @@ from models.evaluation.alarms.spans import (
     spans_of,
 )
 from models.evaluation.alarms.wrong import WrongCall, wrong_alarm
+from replay.lead_sets.asked import AskedLeads
 
 WITH_HEART: Final = ("118e_6", "118e00")
 """Record 118 with noise at -6 and 0 dB."""
@@ -49,10 +50,11 @@ class NoiseResult:
 
 
 def evaluate_nstdb(
-    folder: Path, records: Sequence[str], on_step: Callable[[str], None]
+    folder: Path, records: Sequence[str], on_step: Callable[[str], None], leads: AskedLeads = 0
 ) -> NoiseResult:
     """Return the lethal alarms in noise: with a healthy heart in it (118), and with none.
 
+    ``leads`` are those to watch, by default the first signal.
     Without a heart, asystole and a slow rate are right: only an alarm that claims beats is wrong.
 
     Raises:
@@ -61,7 +63,7 @@ def evaluate_nstdb(
     rows, qrs = [], []
     for name in records:
         on_step(f"nstdb {name}")
-        detected = detect(folder / name, 0)
+        detected = detect(folder / name, leads)
         with_heart = name in WITH_HEART
         if with_heart:
             samples = round(detected.seconds * detected.fs_hz)

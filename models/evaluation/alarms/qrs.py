@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from models.ec57.annotators import Score
 from models.ec57.bxb import compare_beats
+from models.ec57.detector import as_annotator
 from models.evaluation.alarms.bootstrap import Estimate, estimate, percent
 from models.evaluation.alarms.detection import DetectedBeats
 from models.measure.result_json import INLINE
 from pipeline.errors import InputError
-from replay.annotations import Annotations, read_annotations
+from replay.annotations import read_annotations
 from replay.headers import quoted
 
 
@@ -46,14 +45,7 @@ def compare_qrs(record: Path, beats: DetectedBeats, fs_hz: float, samples: int) 
     Raises:
         InputError: the annotations cannot be read, or the record ends in the learning period.
     """
-    n = beats.samples.size
-    found = Annotations(
-        sample=beats.samples,
-        symbol=["N"] * n,
-        subtype=np.zeros(n, dtype=np.int64),
-        aux_note=[""] * n,
-        fs=fs_hz,
-    )
+    found = as_annotator(beats.samples, fs_hz)
     true = read_annotations(record, "atr", fs_hz=fs_hz)
     try:
         return QrsOfRecord(record=record.name, score=compare_beats(true, found, fs_hz, samples).qrs)

@@ -22,6 +22,7 @@ from models.evaluation.alarms.spans import WITHIN_S, AlarmSpan, spans_of
 from pipeline.alarms.kinds import KINDS
 from pipeline.errors import ConfigError, InputError
 from replay.annotations import annotation_file, read_beats
+from replay.lead_sets.asked import read_asked
 from replay.records import read_lead
 
 AROUND_S: Final = 10.0
@@ -49,7 +50,7 @@ class View:
     first_s: float
     fs_hz: float
     mv: NDArray[np.float32]
-    """The lead as recorded, float32[n], NaN where the record has no value."""
+    """The first of the leads as recorded, float32[n], NaN where the record has no value."""
     reference: list[Stretch]
     """What the reference names here."""
     annotated: list[tuple[float, str]]
@@ -81,8 +82,10 @@ def parse_place(text: str) -> Place:
     return Place(database, name, at_s)
 
 
-def places_of(data: Path, place: Place) -> list[Place]:
+def places_of(data: Path, place: Place, leads: str | None = None) -> list[Place]:
     """Return the place itself or, without a second, where its record is called wrongly.
+
+    ``leads`` are those to watch, by default the one of the evaluation.
 
     Raises:
         InputError: the record is unusable, or nothing is called wrongly in it.
@@ -90,7 +93,9 @@ def places_of(data: Path, place: Place) -> list[Place]:
     if place.at_s is not None:
         return [place]
     folder = folder_of(data, place.database)
-    measured = DATABASES[place.database].evaluate(folder, [place.record], lambda text: None)
+    asked = [] if leads is None else [leads]
+    evaluate = DATABASES[place.database].evaluate
+    measured = evaluate(folder, [place.record], lambda text: None, *asked)
     if not measured.wrong:
         name = f"{place.database}/{place.record}"
         raise InputError(
@@ -100,8 +105,8 @@ def places_of(data: Path, place: Place) -> list[Place]:
     return [place._replace(at_s=call.at_s) for call in measured.wrong]
 
 
-def look_at(data: Path, place: Place) -> View:
-    """Return what is around a second of a record.
+def look_at(data: Path, place: Place, leads: str | None = None) -> View:
+    """Return what is around a second of a record; ``leads`` as for `places_of`.
 
     Raises:
         InputError: the record is unusable, or ends before.
@@ -111,14 +116,16 @@ def look_at(data: Path, place: Place) -> View:
     folder = folder_of(data, place.database)
     # As in the evaluation: the lead that a replay chooses, until the alarm; else the first one.
     chosen = database == "challenge2015"
-    info, samples = read_lead(folder / place.record, None if chosen else 0)
-    seconds = samples.size / info.fs_hz
+    asked = leads if leads is not None or chosen else 0
+    info, samples = read_asked(folder / place.record, asked)
+    seconds = samples.shape[-1] / info.fs_hz
     name = f"{place.database}/{place.record}"
     first_s, last_s = max(0.0, place.at_s - AROUND_S), min(seconds, place.at_s + AROUND_S)
     if first_s >= seconds:
         raise InputError(f"{name} ends at {seconds:.1f} s, before {place.at_s:g} s")
     until_s = min(seconds, ALARM_AT_S + OWN_DELAY_S) if chosen else seconds
-    found = detect_in_signal(samples[: round(until_s * info.fs_hz)], info.fs_hz)
+    watched = samples[..., : round(until_s * info.fs_hz)]
+    found = detect_in_signal(watched, info.fs_hz, info.leads)
     kinds = [kind for kind in KINDS if kind != "anomalous_beat"]
     stretches, annotated = _REFERENCES[database](folder, place.record, seconds)
     first = round(first_s * info.fs_hz)
@@ -133,7 +140,7 @@ def look_at(data: Path, place: Place) -> View:
         at_s=place.at_s,
         first_s=first / info.fs_hz,
         fs_hz=info.fs_hz,
-        mv=samples[first : round(last_s * info.fs_hz)],
+        mv=np.atleast_2d(samples)[0, first : round(last_s * info.fs_hz)],
         reference=[one for one in stretches if inside(one.begin_s, one.end_s)],
         annotated=[beat for beat in annotated if inside(beat[0], beat[0])],
         alarms=[

@@ -14,20 +14,32 @@ if TYPE_CHECKING:
 
 
 def draw_strip(path: Path, alert: Alert, strip: SignalStrip) -> None:
-    """Draw a strip of signal on a grid of 0.2 s and 0.5 mV.
+    """Draw a strip of signal on a grid of 0.2 s and 0.5 mV, several leads under each other.
 
     Raises:
         ConfigError: the file cannot be written.
     """
-    mv = np.array([np.nan if value is None else value for value in strip.mv])
-    at_s = (strip.first_sample + np.arange(mv.size)) / strip.fs_hz
-    figure = new_figure(11.0, 3.4)
-    axes = figure.subplots()
-    draw_on_paper(axes, at_s, mv)
-    if alert.begin_s is not None:
-        axes.axvspan(alert.begin_s, alert.time_s, color="tab:red", alpha=0.12)
-    axes.axvline(alert.time_s, color="tab:red", linewidth=1)
-    axes.set_title(
+    signals, names = strip.signals, strip.leads or []
+    at_s = (strip.first_sample + np.arange(len(strip.mv))) / strip.fs_hz
+    figure = new_figure(11.0, 3.4 + 2.2 * (len(signals) - 1))
+    below_each_other = figure.subplots(len(signals), sharex=True, squeeze=False)[:, 0]
+    for lead, (axes, values) in enumerate(zip(below_each_other, signals, strict=True)):
+        draw_on_paper(
+            axes, at_s, np.array([np.nan if value is None else value for value in values])
+        )
+        if alert.begin_s is not None:
+            axes.axvspan(alert.begin_s, alert.time_s, color="tab:red", alpha=0.12)
+        axes.axvline(alert.time_s, color="tab:red", linewidth=1)
+        if names:
+            used = " (in use)" if lead == strip.in_use else ""
+            lost = "" if any(value is not None for value in values) else ": no signal"
+            name = f"{names[lead]}{used}, mV{lost}"
+            axes.set_ylabel("")
+            axes.locator_params(axis="y", steps=[1, 5, 10], nbins=6)  # as wide in every lead
+            corner = {"transform": axes.transAxes, "verticalalignment": "top"}
+            axes.text(0.01, 0.97, name, parse_math=False, **corner)
+        axes.label_outer()
+    below_each_other[0].set_title(
         f"{alert.stream}: {alert.kind.replace('_', ' ')} ({alert.priority}), {alert.reason}"
     )
     save(figure, path)

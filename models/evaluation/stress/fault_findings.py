@@ -22,7 +22,7 @@ from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.scoring.protocols import Scorer
 from pipeline.signal.quality import Reason
 from pipeline.signal.samples import SampleBlock
-from pipeline.signal.segment import Segment
+from pipeline.signal.segment import Segment, joined
 from pipeline.signal.segmenter import Segmenter
 from pipeline.stream.counters import Counters
 from pipeline.stream.embedded import score_beats
@@ -89,16 +89,7 @@ def run_segmenter(
         for a, b in spans or [(0, x.size)]
     ]
     parts.append(segmenter.finish())
-    return Segment(
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in BEAT_ARRAYS},
-        quality=[change for part in parts for change in part.quality],
-        fibrillation=[change for part in parts for change in part.fibrillation],
-        fast_rhythm=[change for part in parts for change in part.fast_rhythm],
-        gap_samples=sum(part.gap_samples for part in parts),
-        duplicate_samples=sum(part.duplicate_samples for part in parts),
-        strip=np.concatenate([part.strip for part in parts]),
-        strip_first=parts[0].strip_first,
-    )
+    return joined(parts, sum(part.strip.size for part in parts))
 
 
 _EVENT_UTC: Final = re.compile("event_utc='[^']*'")

@@ -50,7 +50,6 @@ from pipeline.signal.kernels.slots import (
     QRS_PEAK,
     QUIET_SHARE,
     RELEASE,
-    RUN,
     SATURATED,
     SEEN_AT,
     SMALL_SHARE,
@@ -78,7 +77,6 @@ def watch(
     usual: NDArray[np.float64],
     shapes: NDArray[np.float64],
     states: NDArray[np.uint8],
-    runs: NDArray[np.uint8],
 ) -> bool:
     """Follow the stream's quality, sample by sample, with hysteresis.
 
@@ -103,8 +101,6 @@ def watch(
             there was none, and their medians; updated.
         shapes: float64[USUAL_BEATS, SHAPE_SIZE], ring of the latest beats' shapes; updated.
         states: uint8[n], written: the stream's state from each sample on.
-        runs: uint8[n], written: numbers the runs of signal that could show a QRS and other, modulo
-            256; even ones could.
 
     Returns:
         Whether anything was wrong: if not, all codes and states are 0.
@@ -114,7 +110,6 @@ def watch(
     first = counters[TICK] + clean.size - filtered.size
     qrs, high = y[QRS], y[HIGH]
     states[:] = 0
-    runs[:] = counters[RUN] & 255
     while begin < clean.size:
         into = counters[TICK] % BLOCK_SAMPLES
         end = min(clean.size, begin + BLOCK_SAMPLES - into)
@@ -128,14 +123,11 @@ def watch(
         at_rest = counters[STATE] == 0 and counters[MASKED] == 0 and not is_flat
         quiet = counters[NOISY_AS] == 0 and not moves(settings, counters)
         if not (code == 0 and at_rest and quiet):
-            wrong, run = True, counters[RUN]
+            wrong = True
             for i in range(begin, end):
                 at = (counters[TICK] + i - begin) % recent.size
                 _step(int(codes[i]), at, is_flat, settings, counters, recent)
                 states[i] = counters[STATE]
-                runs[i] = counters[RUN] & 255
-            if counters[RUN] != run:
-                runs[end:] = counters[RUN] & 255
         counters[TICK] += end - begin
         begin = end
         while beat < found.shape[0] and found[beat, 1] < counters[TICK]:
@@ -217,13 +209,6 @@ def _step(
         if counters[ABSENT] >= settings[RELEASE]:
             counters[STATE] = reason
             counters[ABSENT] = 0
-    if _shows_qrs(state) != _shows_qrs(counters[STATE]):
-        counters[RUN] += 1
-
-
-@jit
-def _shows_qrs(state: int) -> bool:
-    return bool(state in (0, OVERLAID))
 
 
 @jit

@@ -10,9 +10,9 @@ BLOCK_SAMPLES = 36  # a tenth of a second: shorter than what lies between two QR
 # Slots of `watch`'s counters; FLAT_FOR and RECOVERING count blocks, PASSED beats, MOVING and STEADY
 # measures. RECOVERING has the sign of the jump.
 (
-    TICK, FLAT_FOR, MASKED, STATE, ABSENT, MASK_CODE, RUN, NOISY_AS, BLOCK, HELD, PASSED, MOVING,
+    TICK, FLAT_FOR, MASKED, STATE, ABSENT, MASK_CODE, NOISY_AS, BLOCK, HELD, PASSED, MOVING,
     STEADY, SHAPE, ODD, RECOVERING, JUMPED_AT, SEEN_AT, COUNTERS,
-) = range(19)  # fmt: skip
+) = range(18)  # fmt: skip
 
 # Settings of `watch`; `pipeline.signal.segmenter` fills them.
 (

@@ -86,7 +86,7 @@ def test_the_detector_is_compared_at_the_records_rate(
 ) -> None:
     """One object a line; what it found is written, and compares as it did."""
     data = ("--data", str(folder), "--records", "a", "--json")
-    extra = ("--against", "detector", "--annotations", str(folder))
+    extra = ("--against", "detector", "--annotations", str(folder), "--lead", "all")
     assert command(monkeypatch, *data, *extra) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert command(monkeypatch, *data, "--test", "det") == 0
@@ -123,6 +123,8 @@ def test_tables_fit_and_hold_the_figures(
         ((), "--test EXT or --against detector"),
         (("--test", "late", "--annotations", "."), "add --against detector"),
         (("--against", "detector", "--annotations", "nowhere"), "create it"),
+        (("--test", "late", "--lead", "all"), "add --against detector"),
+        (("--against", "detector", "--lead", "aVF"), "no lead 'aVF'"),
         (("--test", "none"), "has an annotator"),
         (("--test", "../late"), "letters, digits"),
         (("--test", "late", "--records", "b"), "no annotator 'late'"),

@@ -12,24 +12,32 @@ from models.data.rhythms import Stretch
 from models.ec57.annotators import Score
 from models.evaluation.alarms.annotated import (
     AnnotatedRecord,
+    AnnotatedResult,
     rates_beyond,
     reference_of,
     sum_annotated,
     ventricular_runs,
 )
 from models.evaluation.alarms.bootstrap import estimate, per_24_hours, percent
-from models.evaluation.alarms.challenge2015 import confusion
+from models.evaluation.alarms.challenge2015 import (
+    ChallengeResult,
+    ChallengeRow,
+    confusion,
+    sum_challenge,
+)
 from models.evaluation.alarms.detection import Detected, DetectedBeats
 from models.evaluation.alarms.episodes import RHYTHMS, EpisodeRecord, sum_episodes
-from models.evaluation.alarms.evaluate import DATABASES, AlarmResult
+from models.evaluation.alarms.evaluate import DATABASES, AlarmResult, AllLeads
 from models.evaluation.alarms.false_alarms import FalseOfRecord, count_false
 from models.evaluation.alarms.qrs import QrsOfRecord, sum_qrs
+from models.evaluation.alarms.side_by_side import TOGETHER, false_side_by_side
 from models.evaluation.alarms.spans import LETHAL, AlarmSpan, spans_of
 from models.evaluation.alarms.wrong import longest_run, nearest
 from models.evaluation.report.alarms.sections import TITLES, alarm_sections, wrong_lines
 from models.evaluation.report.markdown import markdown
 from models.measure.provenance import provenance
 from models.measure.result_json import to_json
+from monitor.measure.output import WIDTH, print_sections
 from pipeline.alarms.settings import DEFAULTS
 from pipeline.alarms.state_machine import AlarmStateMachine
 from pipeline.errors import InputError
@@ -235,6 +243,62 @@ def test_records_that_no_rule_has_seen_are_counted_apart() -> None:
     pair = [alarmed._replace(name="a"), annotated(detected(), at_s, "N" * 400)._replace(name="b")]
     both = sum_annotated("made", pair, unseen=["b"])
     assert (both.false_lethal.alarms, both.false_lethal_unseen.alarms) == (1, 0)
+
+
+def test_false_alarms_of_one_lead_and_of_all_stand_side_by_side() -> None:
+    """By database and together; the challenge has no rate, and one lead stands for itself."""
+    at_s = np.arange(400) * 0.5
+
+    def svdb(*alarms: tuple[str, float, float, float]) -> AnnotatedResult:
+        return sum_annotated("svdb", [annotated(detected(*alarms), at_s, "N" * 400)])
+
+    false = ("asystole", 10.0, 14.0, 15.0), ("ventricular_tachycardia", 50.0, 53.0, 55.0)
+    unsaid = [EpisodeRecord.of("r", detected(*false[:1]), [])]
+    cu = sum_episodes("cu", unsaid, {"vf": RHYTHMS["vf"]}, "unconfirmed")
+
+    def row(fired: bool) -> ChallengeRow:
+        return ChallengeRow(
+            record="a1",
+            kind="Asystole",
+            true=False,
+            lead="II",
+            fired=fired,
+            alarm="",
+            fired_in_second_lead=None,
+        )
+
+    def challenge(fired: bool) -> ChallengeResult:
+        return sum_challenge([row(fired)], asked=True)
+
+    one = {"challenge2015": challenge(True), "svdb": svdb(*false), "cu": cu}
+    every = {"challenge2015": challenge(False), "svdb": svdb(false[1])}
+    got = false_side_by_side(one, every)
+    assert list(got) == ["challenge2015", "svdb", "cu", TOGETHER]
+    assert got["challenge2015"].one_lead.in_24_h is None
+    assert (got["svdb"].one_lead.in_24_h, got["svdb"].all_leads.in_24_h) == (48.0, 24.0)
+    assert got["cu"].one_lead == got["cu"].all_leads
+    both = got[TOGETHER]
+    assert (both.one_lead.alarms, both.all_leads.alarms) == (4, 2)
+    assert (both.one_lead.asystole, both.all_leads.asystole) == (3, 1)
+    assert (both.one_lead.ventricular_tachycardia, both.all_leads.ventricular_tachycardia) == (1, 1)
+    assert (both.hours, both.one_lead.in_24_h) == (2.0, 36.0)
+
+
+def test_one_lead_and_all_stand_in_one_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of each database a row for every figure; it fits a terminal."""
+    at_s = np.arange(400) * 0.5
+    false = annotated(detected(("asystole", 10.0, 14.0, 15.0)), at_s, "N" * 400)
+    one = {"svdb": sum_annotated("svdb", [false])}
+    every = {"svdb": sum_annotated("svdb", [annotated(detected(), at_s, "N" * 400)])}
+    rates = false_side_by_side(one, every)
+    result = AlarmResult(
+        databases=one, all_leads=AllLeads(databases=every, false_lethal=rates), missing=[]
+    )
+    page = markdown(alarm_sections(result, provenance()))
+    assert "| svdb | 1 | 0 | 24.0 | 0.0 | 1 | 0 | 0 | 0 |" in page
+    assert "| svdb | QRS missed and false | 0 + 0 = 0 | 0 + 0 = 0 |" in page
+    print_sections(alarm_sections(result, provenance())[:1])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= WIDTH
 
 
 def test_made_figures_are_written_with_their_intervals() -> None:

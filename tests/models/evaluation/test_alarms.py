@@ -9,9 +9,14 @@ import pytest
 from models.data.challenge2015 import read_cases
 from models.data.rhythms import read_rhythms
 from models.evaluation.alarms.challenge2015 import evaluate_challenge
-from models.evaluation.alarms.episodes import evaluate_vfdb
+from models.evaluation.alarms.episodes import EpisodeResult
 from models.evaluation.alarms.evaluate import DATABASES, databases, evaluate_alarms
-from models.evaluation.report.alarms.sections import alarm_sections, wrong_lines
+from models.evaluation.alarms.evaluate import steps as count_steps
+from models.evaluation.report.alarms.sections import (
+    alarm_sections,
+    wrong_lines,
+    wrong_lines_of_all_leads,
+)
 from models.evaluation.report.markdown import markdown
 from models.measure.provenance import provenance
 from models.measure.result_json import to_json
@@ -30,13 +35,6 @@ def test_rhythms_of_a_record_follow_each_other() -> None:
     for one, following in pairwise(named):
         assert one.end_s == following.begin_s
     assert named[-1].end_s == 2100.0
-
-
-def test_fibrillation_of_a_record_is_alarmed_within_ten_seconds() -> None:
-    """Record 424 of vfdb: every episode of fibrillation or flutter."""
-    result = evaluate_vfdb(database("vfdb"), ["424"], silent)
-    assert result.rhythms["vf"].own_alarm.episodes == 2
-    assert result.rhythms["vf"].own_alarm.found_within_10_s == 2
 
 
 def test_a_missed_alarm_of_the_challenge_is_named(tmp_path: Path) -> None:
@@ -59,6 +57,37 @@ def test_a_missed_alarm_of_the_challenge_is_named(tmp_path: Path) -> None:
     assert missed.record == "challenge2015/a105l"
     assert missed.wrong.startswith("missed Ventricular Flutter Fib")
     assert "beats" in missed.ours
+
+
+def test_the_leads_that_are_asked_for_take_the_place_of_the_first(tmp_path: Path) -> None:
+    """One alarm of the challenge with both ECG leads: no figure of another lead beside them."""
+    folder = database("challenge2015")
+    for suffix in (".hea", ".mat"):
+        (tmp_path / f"b124s{suffix}").symlink_to(folder / f"b124s{suffix}")
+    (tmp_path / "ALARMS").write_text("b124s,Bradycardia,1\n")
+
+    result = evaluate_challenge(tmp_path, ["b124s"], silent, "all")
+
+    assert [(row.lead, row.fired) for row in result.rows] == [("II,V", True)]
+    assert result.first_lead.all.tp == 1
+    assert (result.second_lead, result.either_lead) == (None, None)
+
+
+def test_records_without_the_leads_that_are_asked_for_are_left_out(tmp_path: Path) -> None:
+    """By name or by number; where none has them, that is an error."""
+    folder = tmp_path / "mitdb"
+    folder.mkdir()
+    for name, leads in {"a": ("MLII", "V1"), "b": ("V5",)}.items():
+        rows = [f"{name}.dat 16 200/mV 16 0 0 0 0 {lead}" for lead in leads]
+        text = [f"{name} {len(leads)} 360 3600", *rows]
+        (folder / f"{name}.hea").write_text("\n".join(text) + "\n")
+        (folder / f"{name}.dat").write_bytes(bytes(2 * 3600 * len(leads)))
+    assert databases(tmp_path)["mitdb"] == ["a", "b"]
+    assert databases(tmp_path, "V1")["mitdb"] == databases(tmp_path, "1")["mitdb"] == ["a"]
+    assert databases(tmp_path, "all")["mitdb"] == ["a", "b"]
+    assert count_steps({"mitdb": ["a", "b"]}, "all") == 2
+    with pytest.raises(InputError, match="has the leads 'aVF'"):
+        databases(tmp_path, "aVF")
 
 
 def test_a_database_is_found_in_its_folder_and_as_the_folder(tmp_path: Path) -> None:
@@ -86,7 +115,10 @@ def test_folder_without_any_database_says_what_to_fetch(tmp_path: Path) -> None:
 
 
 def test_what_is_there_is_measured_and_written(tmp_path: Path) -> None:
-    """A folder with one record of vfdb: its figures as JSON and as Markdown, the rest missing."""
+    """A record of vfdb, with one lead and with all: its figures as JSON and as Markdown.
+
+    Both episodes of fibrillation or flutter are alarmed within ten seconds.
+    """
     source = database("vfdb")
     (tmp_path / "vfdb").mkdir()
     for suffix in (".hea", ".dat", ".atr"):
@@ -95,11 +127,19 @@ def test_what_is_there_is_measured_and_written(tmp_path: Path) -> None:
 
     result = evaluate_alarms(tmp_path, on_step=steps.append)
 
-    assert steps == ["vfdb 424"]
+    assert steps == ["vfdb 424", "vfdb 424"]
+    assert len(steps) == count_steps(databases(tmp_path))
+    measured = result.databases["vfdb"]
+    assert isinstance(measured, EpisodeResult)
+    assert measured.rhythms["vf"].own_alarm.found_within_10_s == 2
     assert result.missing == [name for name in DATABASES if name != "vfdb"]
-    assert list(to_json(result)) == ["vfdb", "missing"]
-    assert all(line.startswith("vfdb/424@") for line in wrong_lines(result))
+    assert list(to_json(result)) == ["vfdb", "all_leads", "missing"]
+    assert list(to_json(result)["all_leads"]) == ["vfdb", "false_lethal"]
+    lines = wrong_lines(result) + wrong_lines_of_all_leads(result)
+    assert all(line.startswith("vfdb/424@") for line in lines)
     json.dumps(to_json(result), allow_nan=False)
     page = markdown(alarm_sections(result, provenance()))
+    assert "One lead and all leads" in page
+    assert "| vfdb | fibrillation, flutter: found within 10 s by its own alarm | 2 of 2 | 2" in page
     assert "Malignant Ventricular Ectopy" in page
     assert "Not there, and not measured: challenge2015, cu, mitdb, svdb, nstdb, cinc17, " in page

@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from monitor.commands.scan import ANNOTATOR, scan_records
 from replay.annotations import read_beats
 from replay.demo import write_demo
+from replay.records import read_leads
 
 pytestmark = pytest.mark.system
 
@@ -30,3 +32,27 @@ def test_beats_and_annotations_have_the_class_of_each_beat(
     samples, symbols = read_beats(record, ANNOTATOR)
     assert samples.tolist() == [beat["sample"] for beat in beats]
     assert symbols == [name or "Q" for name in named]
+
+
+def test_all_leads_of_a_record_are_scanned_as_one_stream(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was taken is said on stderr where there is something to say, and in the summary."""
+    header = write_demo(tmp_path)
+    one = np.fromfile(tmp_path / "demo.dat", "<i2")
+    np.repeat(one, 2).tofile(tmp_path / "demo.dat")
+    lines = header.read_text().splitlines()
+    second = lines[1].replace("MLII", "V1")
+    header.write_text("\n".join([lines[0].replace("demo 1", "demo 2"), lines[1], second]) + "\n")
+
+    scan_records(
+        [str(header)], lead="all", false_alerts_per_hour=None, alarms=None, pseudonyms=None,
+        as_json=True, beats=False, annotations=None,
+    )  # fmt: skip
+
+    said = capsys.readouterr()
+    summary = json.loads(said.out.splitlines()[-1])
+    assert summary["leads"] == {"demo": "MLII, V1"}
+    assert summary["beats"] > 100
+    assert "V1 is MLII: it adds no view" in said.err
+    assert read_leads(header, "all")[1].shape == (2, one.size)

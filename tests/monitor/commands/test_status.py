@@ -45,6 +45,15 @@ def shown(reply: ControlReply, system: SystemReport) -> str:
     return out.getvalue()
 
 
+def test_each_lead_of_a_stream_has_its_state() -> None:
+    """In a word, the one in use marked; a stream of one lead has no such line."""
+    states = {"II": "analysable", "V1": "off"}
+    several = msgspec.structs.replace(STATUS, lead_states=states, lead_in_use="II")
+    text = shown(ControlReply(statuses=[several]), report())
+    assert "leads    a: II analysable (in use), V1 off" in text
+    assert "leads " not in shown(ControlReply(statuses=[STATUS]), report())
+
+
 def test_the_state_of_a_running_system_is_complete(tmp_path: Path) -> None:
     """It has streams, alarms, scorers, log and counters, which agree with its metrics."""
     port = free_ports()

@@ -1,17 +1,21 @@
 """The picture has everything that matters, in every size, whatever was received."""
 
+import math
 import re
+from functools import partial
 from io import StringIO
+from itertools import pairwise
 from xml.dom import minidom
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from rich.cells import cell_len
 from rich.console import Console
 
 from monitor.alert_lines import record_line
-from monitor.dashboard.layout import MUTED, STALE
+from monitor.dashboard.layout import ANOMALY, MUTED, OTHER_TRACE, STALE, TRACE
 from monitor.dashboard.screen import Screen, export_svg, render
 from monitor.dashboard.state import DashboardState
 from pipeline.constants import NOTICE
@@ -78,11 +82,20 @@ def strip(stream="208"):
     return SignalStrip(stream=stream, first_sample=0, fs_hz=FS, mv=mv)
 
 
-def filled(names=("208",), now=10.0):
+def strip_of_leads(*names, used="", stream="208"):
+    """Return ten seconds of several leads, the second a sine of 0.4 mV, the third lost at last."""
+    first = strip(stream)
+    sine = [0.4 * math.sin(i / 20) for i in range(3600)]
+    lost = [0.1] * 3000 + [None] * 600
+    more = [sine, lost, *([[0.2] * 3600] * 9)][: len(names) - 1]
+    return replace(first, leads=list(names), more_mv=more, lead=used or names[0])
+
+
+def filled(names=("208",), now=10.0, signal=strip):
     """Return a dashboard that has received messages of every kind."""
     dashboard = DashboardState(0.0)
     for name in names:
-        dashboard.receive(strip(name), now)
+        dashboard.receive(signal(stream=name), now)
         for i in range(12):
             anomalous = i == 10
             dashboard.receive(
@@ -198,6 +211,122 @@ def test_masked_signal_is_a_gap_and_time_runs_below():
         assert not re.search("[\u2801-\u28ff]", line[begin : end + 1])
     axis = lines[-1]
     assert axis.index("╵0:08") - axis.index("╵0:07") == 20
+
+
+THREE = {"II": "analysable", "V1": "noise", "V5": "off"}
+
+
+def of_three(used="V1", states=THREE):
+    """Return a dashboard of three leads."""
+    dashboard = filled(signal=partial(strip_of_leads, *THREE, used=used))
+    dashboard.receive(status(leads=list(THREE), lead_states=states), 10.0)
+    return dashboard
+
+
+def test_leads_lie_under_each_other_on_one_time_axis():
+    """Each has its name, its state and its scale; the one in use is marked."""
+    title, _, *traces, axis = panel(lines_of(of_three()), "208")
+    at = [next(i for i, line in enumerate(traces) if name in line[:14]) for name in THREE]
+
+    assert "lead V1 of 3" in title
+    assert at == sorted(at)
+    assert [traces[i][:14].strip() for i in at] == ["II", "▸ V1", "V5"]
+    assert [traces[i + 1][:14].strip() for i in at] == [*THREE.values()]
+    assert "-0.5…0.5 mV" in traces[at[1] + 2]
+    for i, j in pairwise([*at, len(traces)]):
+        assert j - i >= 4
+        assert any(re.search("[\u2801-\u28ff]{4}", line[14:]) for line in traces[i:j])
+    assert axis.index("╵0:08") - axis.index("╵0:07") == 16
+
+
+def test_gaps_of_a_lead_are_its_own():
+    """Another lead goes on where one is lost."""
+    _, _, *traces, _ = panel(lines_of(of_three()), "208")
+    at = [next(i for i, line in enumerate(traces) if name in line[:14]) for name in THREE]
+    ends = [[line[-15:] for line in traces[i:j]] for i, j in pairwise([*at, len(traces)])]
+
+    assert ["┄" in "".join(end) for end in ends] == [False, False, True]
+    assert [bool(re.search("[\u2801-\u28ff]", "".join(end))) for end in ends] == [True, True, False]
+
+
+def test_only_the_lead_in_use_has_the_colour_of_the_trace():
+    """Beats are compared in it; what is anomalous is coloured in every lead."""
+    text = render(of_three(), (120, 40), 10.1)
+    lines = text.split("\n")
+    styles = {
+        name: {
+            str(span.style)
+            for line in lines[row : row + 4]
+            for span in line.spans
+            if re.search("[\u2801-\u28ff]", line.plain[span.start : span.end])
+        }
+        for name in THREE
+        for row in [next(i for i, line in enumerate(lines) if f"{name}  " in line.plain[:16])]
+    }
+    assert TRACE in styles["V1"]
+    assert OTHER_TRACE not in styles["V1"]
+    assert TRACE not in styles["II"] | styles["V5"]
+    assert all(ANOMALY in of_lead for of_lead in styles.values())
+
+
+@pytest.mark.parametrize("used", THREE)
+def test_a_small_terminal_draws_the_lead_in_use_and_names_the_others(used):
+    """With their states, at 80 x 24."""
+    _, _, *traces, axis, others = panel(lines_of(of_three(used), (80, 24)), "208")
+    drawn = [line[:13].strip() for line in traces if line[:13].strip()]
+
+    assert drawn[:2] == [f"▸ {used}", THREE[used]]
+    assert "╵0:08" in axis
+    assert others.split() == ["also:"] + [
+        word for name, state in THREE.items() if name != used for word in (name, state)
+    ]
+
+
+def test_leads_that_are_not_drawn_are_named_by_their_states():
+    """Twelve fit beside each other, the exceptions first."""
+    names = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"]
+    dashboard = filled(signal=partial(strip_of_leads, *names))
+
+    def also(**states):
+        states = dict.fromkeys(names, "analysable") | states
+        dashboard.receive(status(leads=names, lead_states=states), 10.0)
+        [line] = [line for line in lines_of(dashboard, (80, 24)) if "also:" in line]
+        return line[2:57].split(maxsplit=1)[1].strip()
+
+    assert also() == "II III aVR aVL aVF V1 V2 V3 V4 V5 V6 analysable"
+    assert also(V2="off", III="noise", V5="off").startswith("III noise  V2 V5 off  II aVR aVL")
+
+
+def test_leads_without_states_have_their_names():
+    """A monitor that sends no states."""
+    lines = panel(lines_of(of_three(states={})), "208")
+    assert [name for name in THREE if any(line[2:14].strip() == name for line in lines)] == [*THREE]
+
+
+@pytest.mark.parametrize("rows", [9, 12, 24, 30, 40, 60])
+def test_twelve_leads_are_drawn_or_named(rows):
+    """Those that have room, the one in use among them."""
+    names = [f"L{lead}" for lead in range(1, 13)]
+    dashboard = filled(signal=partial(strip_of_leads, *names, used="L9"))
+    lines = lines_of(dashboard, (160, rows))
+    drawn = re.findall(r"^│ [▸ ] (L\d+) ", "\n".join(lines), re.MULTILINE)
+    others = [name for line in lines if "│ also:" in line for name in line.split()[2:]]
+
+    if any("of 12" in line for line in lines):
+        assert "L9" in drawn
+        assert set(drawn).isdisjoint(others)
+        assert len(drawn) == 1 or {*drawn, *others} >= {*names}
+
+
+@settings(max_examples=60)
+@given(width=st.integers(1, 230), height=st.integers(1, 70), leads=st.integers(2, 12))
+def test_every_size_gives_a_picture_of_several_leads(width, height, leads):
+    """Lines are exact, and there is no exception."""
+    names = [f"lead number {lead}" for lead in range(leads)]
+    dashboard = filled(signal=partial(strip_of_leads, *names, used=names[-1]))
+    lines = lines_of(dashboard, (width, height))
+    assert len(lines) == height
+    assert {cell_len(line) for line in lines} == {width}
 
 
 def test_the_window_shows_where_the_reconstruction_failed():
@@ -469,7 +598,11 @@ def test_no_message_controls_the_terminal(name, text, size, again):
     fields = {"kind": text, "category": text, "priority": text, "beat_class": text}
     fields["class_probabilities"] = {text: 0.5}
     dashboard.receive(alert(name, reason=text, **fields), 10.0)
-    dashboard.receive(status(name, state=text, reason=text, lead=text, fault=text), 10.0)
+    states = {text: text, "II": text}
+    dashboard.receive(
+        status(name, state=text, reason=text, lead=text, fault=text, lead_states=states), 10.0
+    )
+    dashboard.receive(strip_of_leads("II", text, used=text, stream=name), 10.0)
     beat = BeatNote(stream=name, sample=0, time_s=9.5, anomalous=True, beat_class=text)
     dashboard.receive(beat, 10.0)
     file = StringIO()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from monitor.dashboard.state import (
     MAX_ACTIVE,
@@ -51,9 +52,10 @@ def status(stream="s", **more):
 
 
 def known(ring):
-    """Return the ring's samples by position."""
-    start = ring.end - ring.samples.size
-    return {start + i: float(v) for i, v in enumerate(ring.samples) if not np.isnan(v)}
+    """Return the ring's samples of the first lead by position."""
+    samples = ring.samples[0]
+    start = ring.end - samples.size
+    return {start + i: float(v) for i, v in enumerate(samples) if not np.isnan(v)}
 
 
 @given(
@@ -116,6 +118,23 @@ def test_another_epoch_rate_or_far_position_starts_anew(new):
     assert ring.begin == new.first_sample
     assert ring.place(strip(5002, [3.0]))
     assert known(ring) == {5002: 3.0}
+
+
+def test_leads_lie_side_by_side():
+    """Each at its position; a strip of other leads starts anew."""
+    ring = StreamSignal()
+    two = replace(strip(10, [1.0, 2.0]), leads=["II", "V1"], more_mv=[[None, 4.0]], lead="V1")
+    assert ring.place(two)
+    np.testing.assert_array_equal(ring.samples[:, -2:], [[1.0, 2.0], [np.nan, 4.0]])
+    assert (ring.leads, ring.in_use) == (["II", "V1"], 1)
+
+    assert ring.place(replace(two, first_sample=12, lead="II"))
+    np.testing.assert_array_equal(ring.samples[:, -3:], [[2.0, 1.0, 2.0], [4.0, np.nan, 4.0]])
+    assert ring.in_use == 0
+
+    assert not ring.place(replace(two, more_mv=[[4.0]]))
+    assert ring.place(strip(14, [7.0]))
+    assert (known(ring), ring.leads, ring.in_use) == ({14: 7.0}, [], 0)
 
 
 def test_a_strip_longer_than_the_ring_leaves_its_end():

@@ -13,6 +13,7 @@ from pipeline.alarms.atrial_fibrillation import (
     MIDDLE_BEATS,
     UNKNOWN_S,
     AtrialAlarms,
+    AtrialBeats,
     AtrialChange,
     AtrialMeasures,
     AtrialRhythm,
@@ -23,6 +24,7 @@ from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.alarms.state_machine import AlarmStateMachine
 from pipeline.errors import SnapshotError
 from pipeline.schema.state import decode, encode
+from pipeline.scoring.beat import InLeads
 from pipeline.signal.kernels import atrial as kernel
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
@@ -169,7 +171,7 @@ def test_beats_that_come_latest_show_the_p_wave_of_the_sinus_node() -> None:
     rng = np.random.default_rng(3)
     alike = []
     for beats in (frequent_ectopy(rng, 30), fibrillating(rng, 150)):
-        measures = AtrialMeasures(AtrialState.fresh())
+        measures = AtrialMeasures(AtrialBeats.fresh())
         rows = [measures.of_beat(rr_s, one, usable=True) for rr_s, one in beats]
         known = np.array([row for row in rows[40:] if row is not None])
         alike.append(known[:, [kernel.P_ALIKE, kernel.LATEST_P_ALIKE]].mean(axis=0))
@@ -283,7 +285,7 @@ def test_rhythm_continues_from_a_saved_state() -> None:
 def test_state_with_places_out_of_range_is_refused() -> None:
     """The kernel does not look whether an index lies within its array."""
     state = AtrialState.fresh()
-    state.counters[kernel.AT] = kernel.BEATS
+    state.leads[0].counters[kernel.AT] = kernel.BEATS
     with pytest.raises(SnapshotError, match="out of range"):
         AtrialRhythm(DEFAULTS, FS, state)
 
@@ -331,7 +333,7 @@ def test_share_of_patients(record: str, least: float, most: float) -> None:
 def test_measures_are_those_of_the_intervals() -> None:
     """Rate, steps and share of large ones, by hand; an odd beat takes both its intervals along."""
     rng = np.random.default_rng(1)
-    measures = AtrialMeasures(AtrialState.fresh())
+    measures = AtrialMeasures(AtrialBeats.fresh())
     row = None
     for rr_s in [np.nan, *[0.8, 0.9] * 8]:
         row = measures.of_beat(float(rr_s), window(rng), usable=True)
@@ -344,7 +346,7 @@ def test_measures_are_those_of_the_intervals() -> None:
     assert row[kernel.P_ALIKE] > 0.7
     assert row[kernel.ODD_SHARE] == 0.0
 
-    measures = AtrialMeasures(AtrialState.fresh())
+    measures = AtrialMeasures(AtrialBeats.fresh())
     for n in range(24):
         odd = n % 8 == 4
         rr_s = 0.4 if odd else 1.2 if n % 8 == 5 else 0.8
@@ -352,3 +354,21 @@ def test_measures_are_those_of_the_intervals() -> None:
     assert row is not None
     assert row[kernel.ODD_SHARE] == pytest.approx(3 / 24)
     assert row[kernel.UNEQUAL] == 0.0
+
+
+def test_beats_are_compared_within_one_lead() -> None:
+    """Seen in one lead, then in the other, a rhythm is as regular as in each by itself."""
+    alone, both = Heart(), Heart()
+    both.rhythm = AtrialRhythm(DEFAULTS, FS, AtrialState.fresh(2))
+    evidence = []
+    rng = np.random.default_rng(7)
+    for n in range(60):
+        one, rr_s = window(rng), 0.8 + 0.01 * float(rng.normal())
+        alone.beats([rr_s], [one])
+        in_leads = InLeads(n // 5 % 2, np.stack((one, -one)), (True, True))
+        list(both.rhythm.on_beat(round(n * FS), rr_s, one, usable=True, leads=in_leads))
+        evidence.append((alone.rhythm.evidence, both.rhythm.evidence))
+    known = [(a, b) for a, b in evidence if np.isfinite(a)]
+    assert len(known) > 20
+    assert max(b for _, b in known) < CONTINUES_ABOVE
+    assert all(abs(a - b) < 1.0 for a, b in known[::10])

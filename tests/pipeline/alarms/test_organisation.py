@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.alarms.organisation import BEATS, Organisation
+from pipeline.alarms.organisation import BEATS, Organisation, OrganisationState
 from pipeline.constants import WINDOW_BEFORE_R, WINDOW_SAMPLES
 
 EVEN = [0.4] * 16
@@ -83,3 +83,17 @@ def test_compared_is_what_lies_around_the_r_peak() -> None:
         window[part] = shape[part]
         organisation.take(window.astype(np.float32))
     assert organisation.median_likeness() > 0.99
+
+
+def test_one_lead_in_which_beats_are_alike_is_enough() -> None:
+    """An electrode that moves hides it in its lead; beats are compared within each."""
+    rng = np.random.default_rng(6)
+    shape = smooth(rng)
+    both = Organisation(OrganisationState.fresh(2))
+    moving = Organisation()
+    for _ in range(17):
+        noise = smooth(rng)
+        both.take(np.stack((noise, shape)))
+        moving.take(noise)
+    assert not moving.holds(UNEVEN)
+    assert both.holds(UNEVEN)

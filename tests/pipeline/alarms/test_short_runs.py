@@ -5,8 +5,8 @@ import math
 import pytest
 
 from pipeline.alarms.settings import DEFAULTS
-from pipeline.alarms.short_runs import is_run
-from pipeline.alarms.tachycardia import StretchBeat
+from pipeline.alarms.stretches.short_runs import is_run
+from pipeline.alarms.stretches.tachycardia import StretchBeat
 from pipeline.alarms.ventricular import VentricularRhythm
 from pipeline.scoring.qrs_shape import QrsShape
 

@@ -9,8 +9,8 @@ from pipeline.alarms.signal_rules import (
     WATCHED_S,
     WINDOW_DELAY_S,
     SignalAlarms,
-    SignalAlarmsState,
 )
+from pipeline.alarms.signal_state import SignalAlarmsState
 from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineState
 from pipeline.schema.public import Alert
 from pipeline.scoring.protocols import Window

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.alarms.tachycardia import ONE_FOCUS_S, StretchBeat, tachycardia_of
+from pipeline.alarms.stretches.tachycardia import ONE_FOCUS_S, StretchBeat, tachycardia_of
 from pipeline.scoring.qrs_shape import QrsShape
 
 WIDE = QrsShape(likeness=0.3, repeats=0.98, width_ms=170.0, widening=1.8)
@@ -115,3 +115,39 @@ def test_beginning_of_a_stream_in_a_wide_tachycardia() -> None:
     assert is_named(stretch("NNNNN", FIRST))
     assert not is_named(stretch("NNNNN", FIRST, 0.55))
     assert not is_named(stretch("NNNNN", QrsShape(repeats=0.98, width_ms=100.0)))
+
+
+def in_leads(names: str, *leads: list[QrsShape], rr_s: list[float] | float = 0.4) -> bool:
+    """Return whether beats are a tachycardia that have these shapes in each lead, seen in one."""
+    beats = stretch(names, leads[0], rr_s)
+    for beat, shapes in zip(beats, zip(*leads, strict=True), strict=True):
+        beat.in_leads = list(shapes)
+    return is_named(beats)
+
+
+def test_tachycardia_that_another_lead_shows_repeat_itself_is_one() -> None:
+    """Its complexes may lie across one lead, which then shows what moves the electrode."""
+    small = [QrsShape(likeness=0.7, repeats=0.5, width_ms=110.0, widening=1.1)] * 5
+    assert not is_named(stretch("VVVVV", small, UNEVEN))
+    assert in_leads("VVVVV", small, [WIDE] * 5, rr_s=UNEVEN)
+    assert in_leads("VVVSV", small, [WIDE] * 5)
+
+
+def test_lead_in_which_the_shape_of_a_beat_is_not_known_shows_no_tachycardia() -> None:
+    """Nothing is known of the QRS in noise, and nothing before eight usual beats were seen."""
+    unknown = [WIDE, WIDE, QrsShape(), WIDE, WIDE]
+    assert not in_leads("VVVVV", [CHANGING] * 5, unknown, rr_s=UNEVEN)
+
+
+def test_names_count_before_what_another_lead_shows() -> None:
+    """What nobody named is assessed by the lead that it is seen in alone."""
+    assert not in_leads("SSSSS", [USUAL] * 5, [WIDE] * 5)
+    assert not in_leads("VVVVV", [USUAL] * 5, [USUAL] * 5)
+
+
+def test_changing_beats_beside_the_usual_qrs_of_another_lead_are_motion() -> None:
+    """An electrode that moves as the own rhythm goes on: the other lead shows it."""
+    shown = [USUAL] * 8 + [CHANGING] * 5
+    rr_s = [0.8] * 8 + UNEVEN
+    assert in_leads("N" * 8 + "V" * 5, shown, shown, rr_s=rr_s)
+    assert not in_leads("N" * 8 + "V" * 5, shown, [USUAL] * 13, rr_s=rr_s)

@@ -132,6 +132,43 @@ def test_ramp_arrives_complete_and_never_more_than_the_credit_is_under_way() -> 
     assert (end.stream, end.epoch, end.next_sample) == ("s", 2, 50_000)
 
 
+def test_leads_side_by_side_arrive_as_they_were_sent() -> None:
+    """Samples, flags and names of all leads; a report without a sample has the names, too."""
+    leads = ["II", "V1", "V5"]
+    samples = np.arange(60, dtype=np.float32).reshape(3, 20)
+    flags = (samples % 3).astype(np.uint8)
+    got: list[Chunk] = []
+    with Router("tcp://127.0.0.1:0") as router:
+        hub = FakeHub(router, credit=4)
+
+        def send(stop: object) -> None:
+            with IngestClient(
+                router.endpoint,
+                stream="s",
+                fs_hz=250.0,
+                lead="II",
+                leads=leads,
+                stop=lambda: False,
+            ) as client:
+                assert client.report(unreadable=1)
+                assert client.send(SampleBlock(0, samples[:, :10], flags=flags[:, :10]))
+                assert client.send(SampleBlock(10, samples[:, 10:]))
+
+        with thread(send):
+            hub.greet()
+            for _ in range(3):
+                message = hub.wait_for(Chunk)
+                assert isinstance(message, Chunk)
+                got.append(message)
+                hub.say(message)
+
+    assert [chunk.lead_names for chunk in got] == [leads] * 3
+    assert [(chunk.first_sample, chunk.end) for chunk in got] == [(0, 0), (0, 10), (10, 20)]
+    np.testing.assert_array_equal(got[1].samples, samples[:, :10])
+    np.testing.assert_array_equal(got[1].flags, flags[:, :10])
+    np.testing.assert_array_equal(got[2].samples, samples[:, 10:])
+
+
 def test_source_waits_without_credit_until_stopped() -> None:
     """With a credit of one the second chunk waits until the source is asked to stop."""
     stop = threading.Event()

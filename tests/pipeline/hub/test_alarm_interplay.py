@@ -5,7 +5,8 @@ import numpy as np
 from pipeline.alarms.kinds import STEADY_S
 from pipeline.alarms.retained import MAX_RETAINED, RetainedAlarms
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
-from pipeline.alarms.signal_rules import WINDOW_DELAY_S, SignalAlarms, SignalAlarmsState
+from pipeline.alarms.signal_rules import WINDOW_DELAY_S, SignalAlarms
+from pipeline.alarms.signal_state import SignalAlarmsState
 from pipeline.alarms.state_machine import AlarmStateMachine
 from pipeline.alarms.system import (
     EXPLAINED_S,

@@ -55,7 +55,7 @@ def test_classes_through_sockets_are_those_of_one_process(
     tmp_path: Path, demo: NDArray[np.float32]
 ) -> None:
     """Two streams, two scorers: every analysable beat goes out once, and has its class."""
-    runner = EmbeddedRunner("demo", 360.0, TrivialScorer(), CONFIG)
+    runner = EmbeddedRunner("demo", 360.0, TrivialScorer(), CONFIG, leads=["II"])
     outcomes = list(runner.run([SampleBlock(0, demo)]))
     alerts = sorted((comparable(a) for outcome in outcomes for a in outcome.alerts), key=repr)
     notes = [note for outcome in outcomes for note in outcome.beats]

@@ -348,3 +348,110 @@ def test_replay_messages_come_back_as_they_were() -> None:
     assert requests.decode_replay_page(public.encode_json(page)) == page
     with pytest.raises(WireError):
         requests.decode_replay_request(b'{"log_id": "L", "from_seq": -1}')
+
+
+SEVERAL = msgspec.structs.replace(
+    CHUNK,
+    lead="II",
+    leads=["II", "V1"],
+    samples=np.array([[0.0, np.nan, -1.5], [1.0, 2.0, 3.0]], np.float32),
+    flags=np.array([[0, 1, 2], [0, 0, 1]], np.uint8),
+)
+
+
+def test_samples_of_several_leads_travel_lead_after_lead() -> None:
+    """float32[leads, n] is what it was behind the wire and in the journal; its end counts n."""
+    frame = messages.encode(SEVERAL)
+    fields = msgspec.msgpack.decode(frame)
+    assert fields["samples"] == np.array([0.0, np.nan, -1.5, 1.0, 2.0, 3.0], "<f4").tobytes()
+    assert fields["flags"] == b"\x00\x01\x02\x00\x00\x01"
+
+    entry = messages.decode_entry(messages.encode_entry(messages.Entry(0.0, SEVERAL)))
+    for found in (messages.decode(frame), entry.event):
+        assert isinstance(found, Chunk)
+        np.testing.assert_array_equal(found.samples, SEVERAL.samples, strict=True)
+        np.testing.assert_array_equal(found.flags, SEVERAL.flags, strict=True)
+        assert (found.n, found.end, found.lead_names) == (3, 723, ["II", "V1"])
+
+
+def test_several_leads_without_flags_and_without_samples_come_back() -> None:
+    """A report of a device has no samples, and keeps its leads."""
+    empty = msgspec.structs.replace(
+        SEVERAL, samples=np.zeros((2, 0), np.float32), flags=messages.NO_FLAGS
+    )
+
+    found = messages.decode(messages.encode(empty))
+
+    assert isinstance(found, Chunk)
+    assert (found.samples.shape, found.flags.size, found.end) == ((2, 0), 0, 720)
+
+
+def test_a_message_of_one_lead_has_no_leads() -> None:
+    """What an older source sends is decoded as ever: samples in one dimension, one name."""
+    fields = msgspec.msgpack.decode(messages.encode(CHUNK))
+    del fields["leads"]
+
+    found = messages.decode(msgspec.msgpack.encode(fields))
+
+    assert isinstance(found, Chunk)
+    assert (found.samples.shape, found.lead_names) == ((3,), ["MLII"])
+
+
+@pytest.mark.parametrize(
+    "leads",
+    [
+        ["II"],
+        ["II", "II"],
+        ["V1", "II"],
+        ["II", ""],
+        ["II", "V\x1b"],
+        ["II", float("nan")],
+        ["II", None],
+        ["II", "V1", "V2", "V3"],
+        ["II", *(f"L{i}" for i in range(12))],
+    ],
+    ids=["one", "twice", "another first", "empty", "control", "nan", "none", "no multiple", "13"],
+)
+def test_names_of_leads_that_no_chunk_has_are_refused(leads: list[object]) -> None:
+    """2 to 12 names, no two alike, each a lead of as many samples; the first is `lead`."""
+    frame = msgspec.msgpack.encode(
+        msgspec.msgpack.decode(messages.encode(SEVERAL)) | {"leads": leads}
+    )
+    with pytest.raises(WireError):
+        messages.decode(frame)
+
+
+def test_the_limits_of_a_chunk_hold_for_all_its_leads() -> None:
+    """The frame bounds the samples of all leads together; the duration is that of each."""
+    full = msgspec.structs.replace(
+        SEVERAL,
+        fs_hz=10_000.0,
+        samples=np.zeros((2, messages.MAX_CHUNK_SAMPLES // 2), np.float32),
+        flags=np.zeros((2, messages.MAX_CHUNK_SAMPLES // 2), np.uint8),
+    )
+    assert len(messages.encode(full)) < 256 * 1024
+    messages.decode(messages.encode(full))
+    n = round(messages.MAX_CHUNK_S * 200)
+    longest = msgspec.structs.replace(
+        SEVERAL, fs_hz=200.0, samples=np.zeros((2, n), np.float32), flags=messages.NO_FLAGS
+    )
+    messages.decode(messages.encode(longest))
+    longer = msgspec.structs.replace(longest, samples=np.zeros((2, n + 1), np.float32))
+    with pytest.raises(WireError, match="s of signal"):
+        messages.decode(messages.encode(longer))
+    refused(full, samples=bytes(4 * (messages.MAX_CHUNK_SAMPLES + 2)), flags=b"")
+
+
+@pytest.mark.parametrize("leads", [1, 2, 12])
+def test_decoding_copies_no_sample(leads: int) -> None:
+    """The arrays of a decoded chunk lie in the bytes that were decoded, whatever their shape."""
+    names = [f"L{i}" for i in range(leads)] if leads > 1 else []
+    samples = np.zeros((leads, 100), np.float32) if names else np.zeros(100, np.float32)
+    lead = names[0] if names else ""
+    chunk = Chunk(stream="s", first_sample=0, fs_hz=250.0, samples=samples, lead=lead, leads=names)
+
+    found = messages.decode(messages.encode(chunk))
+
+    assert isinstance(found, Chunk)
+    assert not found.samples.flags.owndata
+    assert not found.samples.flags.writeable

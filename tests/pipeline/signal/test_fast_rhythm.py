@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pipeline.signal.fast_rhythm import Change, FastRhythmWatch
 from pipeline.signal.filters import QRS, filter_bank
 from pipeline.signal.kernels import sampling
+from pipeline.signal.leads.lead_state import LeadState
 from pipeline.signal.quality import Reason
-from pipeline.signal.segmenter_state import SegmenterState
 
 FS = 360
 
@@ -49,7 +49,7 @@ def band(x: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return the QRS band of a signal, as the segmenter filters it."""
     out = np.empty((3, x.size), dtype=np.float32)
     x = x.astype(np.float32)
-    sampling.filter_bank(x, x, filter_bank(), SegmenterState.fresh(0).filters, out)
+    sampling.filter_bank(x, x, filter_bank(), LeadState.fresh(0).filters, out)
     y: NDArray[np.float32] = out[QRS]
     return y
 

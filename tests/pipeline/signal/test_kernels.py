@@ -13,11 +13,11 @@ from pipeline.signal.fibrillation import FibrillationWatch
 from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank
 from pipeline.signal.kernels import beats, condition, fibrillation, sampling, slots, spikes, windows
 from pipeline.signal.kernels.sections import jit, median
+from pipeline.signal.leads.lead_state import WATCH
 from pipeline.signal.quality import Reason, pacing_spikes
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import cut_windows
 from pipeline.signal.segmenter import Segmenter, filter_record
-from pipeline.signal.segmenter_state import WATCH
 from tests.support import reference
 
 seeds = st.integers(0, 2**32 - 1)
@@ -115,18 +115,17 @@ def test_quality_states_equal_reference(seed: int) -> None:
     detector = reference.Detector(clean)
     found = np.column_stack((detector.r, detector.confirmed)).astype(np.int64).reshape(-1, 2)
     measures = FibrillationWatch().measure(clean, codes)
-    states, runs = np.empty_like(codes), np.empty_like(codes)
+    states = np.empty_like(codes)
     usual = np.zeros((slots.USUAL_ROWS, slots.USUAL_BEATS + 1))
 
     condition.watch(
         clean, codes, y[BAND], y, found, *measures, WATCH, np.zeros(slots.COUNTERS, np.int64),
         np.zeros(slots.EXTREMES), np.zeros(360, np.uint8),
         np.zeros((slots.BLOCK_ROWS, slots.BLOCKS_KEPT)), usual,
-        np.zeros((slots.USUAL_BEATS, slots.SHAPE_SIZE)), states, runs,
+        np.zeros((slots.USUAL_BEATS, slots.SHAPE_SIZE)), states,
     )  # fmt: skip
 
     np.testing.assert_array_equal(states, reference.states(clean, codes, y, found, *measures))
-    np.testing.assert_array_equal(runs % 2 == 0, np.isin(states, (Reason.OK, Reason.OVERLAID)))
 
 
 @pytest.mark.parametrize("span", [0.0, 0.019])

@@ -35,9 +35,10 @@ def run_and_look(fs: float, blocks: list[SampleBlock]) -> tuple[list[Segment], b
     segmenter = Segmenter(fs)
     out = [segmenter.push(block) for block in blocks]
     state = segmenter.state
-    state.detector[kernel.FOUND] = 0  # how many the last call found
+    for lead in state.leads:
+        lead.detector[kernel.FOUND] = 0  # how many the last call found
+        lead.candidates[lead.detector[kernel.WAITING] :] = 0
     state.pending[state.counters[PENDING] :] = 0
-    state.candidates[state.detector[kernel.WAITING] :] = 0
     memory = encode(0, state)
     return [*out, segmenter.finish()], memory
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from pipeline.schema.public import Alert
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.snapshot import pack, unpack
-from pipeline.stream.stream import Stream, StreamState
+from pipeline.stream.stream import Stream
+from pipeline.stream.stream_state import StreamState
 from tests.support.running import CONFIG
 
 FS = 250

@@ -3,11 +3,16 @@
 import numpy as np
 import pytest
 
+from pipeline.errors import SnapshotError
 from pipeline.schema.public import SignalStrip
 from pipeline.scoring.live_score import COMPONENTS, LiveScoreConfig, Scale
-from pipeline.stream.session import StreamSession, SystemState
+from pipeline.signal.samples import SampleBlock
+from pipeline.stream.session import SessionState, StreamSession, SystemState
+from pipeline.stream.snapshot import pack, unpack
 from pipeline.stream.stream import Stream
 from pipeline.stream.strips import Strip
+from replay.lead_sets.troubles import LeadTrouble
+from replay.synthetic import PatientConfig, SyntheticPatient
 
 CONFIG = LiveScoreConfig(
     scales={name: Scale(median=0.0, p95=1.0) for name in COMPONENTS},
@@ -24,7 +29,7 @@ def session() -> StreamSession:
 
 def strip(first: int, n: int, epoch: int = 0) -> Strip:
     """Return ``n`` values that are their own positions."""
-    return Strip(epoch, first, np.arange(first, first + n, dtype=np.float32))
+    return Strip(epoch, first, np.arange(first, first + n, dtype=np.float32)[np.newaxis])
 
 
 def shown(first: int, n: int, epoch: int = 0) -> SignalStrip:
@@ -60,6 +65,41 @@ def test_picture_needs_only_the_newest_ten_seconds() -> None:
     one.add_strip(strip(0, 10_000))
 
     assert one.take_strip() == shown(6_400, 3_600)
+
+
+def test_several_leads_go_out_together_and_survive_a_restart() -> None:
+    """Each under its name, with the lead of the latest beat; the state of one lead is refused."""
+    names, fs_hz = ["II", "V1"], 360.0
+    patient = SyntheticPatient(
+        PatientConfig(leads=tuple(names), troubles=(LeadTrouble("off", "II", 10.0, 60.0),), seed=3)
+    )
+    signal = patient.generate(round(25 * fs_hz))
+
+    def begun(state: SessionState | None = None) -> StreamSession:
+        inner = None if state is None else state.stream
+        stream = Stream("s", fs_hz, CONFIG, lambda: 0.0, leads=names, state=inner)
+        return StreamSession(stream, "II", 0.0, state, leads=names)
+
+    def play(one: StreamSession, begin: int, end: int) -> SignalStrip:
+        block = SampleBlock(begin, signal.samples[:, begin:end], flags=signal.flags[:, begin:end])
+        for strip in one.stream.take(block).strips:
+            one.add_strip(strip)
+        taken = one.take_strip()
+        assert taken is not None
+        return taken
+
+    one = begun()
+    early = play(one, 0, 3_000)
+    other = begun(unpack(pack(one.state), SessionState))
+    late = play(one, 3_000, 9_000)
+
+    assert (early.leads, early.lead, late.lead) == (names, "II", "V1")
+    assert [len(mv) for mv in late.signals] == [3_600, 3_600]
+    assert late.mv[-720:] == [None] * 720
+    assert None not in late.signals[1]
+    assert play(other, 3_000, 9_000) == late
+    with pytest.raises(SnapshotError):
+        StreamSession(Stream("s", fs_hz, CONFIG, lambda: 0.0), "II", 0.0, one.state)
 
 
 def test_silent_source_is_not_analysable_until_its_end() -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -16,18 +17,26 @@ from pipeline.signal.kernels.candidates import WAITING
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import score_beats
 from pipeline.stream.snapshot import STATE_VERSION, pack, unpack
-from pipeline.stream.stream import Stream, StreamState
+from pipeline.stream.stream import Stream
+from pipeline.stream.stream_state import StreamState
+from replay.lead_sets.troubles import LeadTrouble
 from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.running import CONFIG, TrivialScorer
 
 FS_HZ = 250.0
 PATIENT = PatientConfig(ectopic=0.1, sve=0.05, pause=0.02, leadoff=0.02, fs=FS_HZ, seed=5)
 SIGNAL = SyntheticPatient(PATIENT).generate(round(600 * FS_HZ))
+LEADS = ("II", "V1", "V5")
+TROUBLES = (LeadTrouble("off", "II", 60.0, 40.0), LeadTrouble("noisy", "V1", 120.0, 30.0))
+SIGNALS = SyntheticPatient(replace(PATIENT, leads=LEADS, troubles=TROUBLES)).generate(
+    round(200 * FS_HZ)
+)
 
 
-def begun(state: StreamState | None = None) -> Stream:
+def begun(state: StreamState | None = None, leads: int = 1) -> Stream:
     """Return a stream as every one of these tests begins it, or goes on with it."""
-    return Stream("p", FS_HZ, CONFIG, lambda: 0.0, state=state)
+    names = LEADS[: leads if state is None else len(state.segmenter.leads)]
+    return Stream("p", FS_HZ, CONFIG, lambda: 0.0, leads=names, state=state)
 
 
 def restored(data: bytes) -> Stream:
@@ -43,8 +52,9 @@ def saved(stream: Stream) -> Stream:
 class Run:
     """A stream, its scorer, and all that it published."""
 
-    def __init__(self) -> None:
-        self.stream = begun()
+    def __init__(self, leads: int = 1) -> None:
+        self.stream = begun(leads=leads)
+        self.signal = SIGNAL if leads == 1 else SIGNALS
         self.published: list[str] = []
 
     def save(self) -> None:
@@ -54,8 +64,8 @@ class Run:
     def take(self, a: int, b: int) -> None:
         """Push samples; a step of the source's clock and its stamps included."""
         stamp_s = 1e9 + b / FS_HZ * 1.0001 + (3600.0 if b > 60_000 else 0.0)
-        flags = SIGNAL.flags[a:b]
-        taken = self.stream.take(SampleBlock(a, SIGNAL.samples[a:b], flags=flags, stamp_s=stamp_s))
+        samples, flags = self.signal.samples[..., a:b], self.signal.flags[..., a:b]
+        taken = self.stream.take(SampleBlock(a, samples, flags=flags, stamp_s=stamp_s))
         self._absorb(taken)
 
     def score(self, most: int) -> None:
@@ -75,10 +85,13 @@ class Run:
         self.published += map(repr, taken.alerts)
 
 
-def test_restored_at_every_boundary_of_chunks_the_output_is_identical() -> None:
-    """Ten minutes, saved and restored after every chunk: the same beats, alerts and counters."""
-    kept, interrupted = Run(), Run()
-    for a in range(0, SIGNAL.samples.size, 500):
+@pytest.mark.parametrize(("leads", "seconds"), [(1, 600), (3, 200)])
+def test_restored_at_every_boundary_of_chunks_the_output_is_identical(
+    leads: int, seconds: int
+) -> None:
+    """Minutes, saved and restored after every chunk: the same beats, alerts and counters."""
+    kept, interrupted = Run(leads), Run(leads)
+    for a in range(0, round(seconds * FS_HZ), 500):
         for run in (kept, interrupted):
             run.take(a, a + 500)
             run.score(3)
@@ -86,7 +99,7 @@ def test_restored_at_every_boundary_of_chunks_the_output_is_identical() -> None:
     expected = kept.finish()
 
     assert interrupted.finish() == expected
-    assert len(expected) > 700
+    assert len(expected) > 1.1 * seconds
 
 
 @settings(max_examples=25)
@@ -208,16 +221,16 @@ def changed(change: Callable[[StreamState], None]) -> bytes:
 
 
 WRONG: dict[str, Callable[[StreamState], None]] = {
-    "an array of another dtype": lambda s: setattr(s.segmenter, "tail", np.zeros(2048)),
-    "an array of another shape": lambda s: setattr(s.segmenter, "raw", np.zeros(2)),
+    "an array of another dtype": lambda s: setattr(s.segmenter.leads[0], "tail", np.zeros(2048)),
+    "an array of another shape": lambda s: setattr(s.segmenter.leads[0], "raw", np.zeros(2)),
     "a window of another length": lambda s: setattr(
         s.beats.beats[0], "window", np.zeros(3, np.float32)
     ),
     "the resampler of another rate": lambda s: setattr(
-        s.segmenter, "history", np.zeros(0, np.float32)
+        s.segmenter.leads[0], "history", np.zeros(0, np.float32)
     ),
     "an index that a kernel would follow": (
-        lambda s: s.segmenter.detector.__setitem__(WAITING, 10**9)
+        lambda s: s.segmenter.leads[0].detector.__setitem__(WAITING, 10**9)
     ),
     "a beat of another stream": lambda s: setattr(s.beats.beats[0], "id", ("q", 0, 1)),
     "an alarm of no kind": lambda s: s.alarms.machine.alarms.update(
@@ -234,7 +247,7 @@ WRONG: dict[str, Callable[[StreamState], None]] = {
         s.beats.beats[0], "probabilities", np.full(4, np.nan, np.float32)
     ),
     "places of measures that a kernel would follow": (
-        lambda s: s.features.counters.__setitem__(slice(None), 10**9)
+        lambda s: s.features[0].counters.__setitem__(slice(None), 10**9)
     ),
 }
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pipeline.alarms.atrial_fibrillation import (
     BIAS,
     WEIGHTS,
+    AtrialBeats,
     AtrialMeasures,
-    AtrialState,
     without_p_waves,
 )
 from pipeline.constants import MEASURES
@@ -220,7 +220,7 @@ def test_evidence_of_atrial_fibrillation_is_measured_once_and_limited() -> None:
     x = SyntheticPatient(PatientConfig(noise=0.01, seed=4)).generate(60 * 360).samples
     stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
     stream.take(SampleBlock(0, x))
-    measured, atrial = [], AtrialMeasures(AtrialState.fresh())
+    measured, atrial = [], AtrialMeasures(AtrialBeats.fresh())
     for beat in stream.beats.all_pending:
         found = atrial.of_beat(beat.rr_s, beat.window, usable=beat.reason is Reason.OK)
         evidence = -8.0

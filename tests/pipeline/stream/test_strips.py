@@ -7,21 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.errors import SnapshotError
 from pipeline.schema.public import Alert
 from pipeline.stream.strips import KEPT, STRIP_S, Strip, StripRecorder, public_strip, wants_strip
 
 HALF = round(STRIP_S * 360 / 2)
+NAMES = ["II", "V1", "V5"]
 
 
-def strip(first: int, n: int, epoch: int = 0) -> Strip:
-    """Return ``n`` values by their position, every seventh of them masked."""
-    at = np.arange(first, first + n)
+def strip(first: int, n: int, epoch: int = 0, leads: int = 1) -> Strip:
+    """Return ``n`` values by their position and lead, every seventh of them masked."""
+    at = np.arange(first, first + n) + 100 * np.arange(leads)[:, np.newaxis]
     return Strip(epoch, first, np.where(at % 7, at % 1_000, np.nan).astype(np.float32))
 
 
 def added(*strips: Strip) -> StripRecorder:
     """Return a recorder of ``strips``."""
-    recorder = StripRecorder("s")
+    leads = len(strips[0].mv)
+    recorder = StripRecorder("s", leads=NAMES[:leads] if leads > 1 else [""])
     for one in strips:
         recorder.add(one)
     return recorder
@@ -29,9 +32,11 @@ def added(*strips: Strip) -> StripRecorder:
 
 @given(st.lists(st.integers(0, 9_000), min_size=1, max_size=12), st.data())
 def test_any_part_of_the_last_minute_is_as_it_came(sizes: list[int], data: st.DataObject) -> None:
-    """However it was cut into chunks, and wherever the ring starts over."""
-    begins = [0, *accumulate(sizes)]
-    recorder = added(*map(strip, begins[:-1], sizes))
+    """However it was cut into chunks, wherever the ring starts over, and in every lead."""
+    begins, leads = [0, *accumulate(sizes)], data.draw(st.integers(1, 3))
+    recorder = added(
+        *(strip(begin, n, leads=leads) for begin, n in zip(begins[:-1], sizes, strict=True))
+    )
     end = begins[-1]
     first = data.draw(st.integers(0, end))
     last = data.draw(st.integers(first, end))
@@ -40,7 +45,7 @@ def test_any_part_of_the_last_minute_is_as_it_came(sizes: list[int], data: st.Da
 
     assert recorder.end == end
     assert found.first_sample == kept
-    np.testing.assert_array_equal(found.mv, strip(0, end).mv[kept:last])
+    np.testing.assert_array_equal(found.mv, strip(0, end, leads=leads).mv[:, kept:last])
 
 
 def test_a_chunk_longer_than_the_memory_leaves_its_end() -> None:
@@ -77,9 +82,9 @@ def test_what_breaks_the_signal_off_ends_the_strips_that_wait(after: Strip) -> N
 def test_gap_within_the_memory_is_masked_and_a_longer_one_forgets() -> None:
     """So a strip that spans a gap shows where it is."""
     recorder = added(strip(0, 100), strip(150, 50))
-    found = recorder.signal(0, 200).mv
+    (found,) = recorder.signal(0, 200).mv
     assert np.isnan(found[100:150]).all()
-    np.testing.assert_array_equal(found[150:], strip(150, 50).mv)
+    np.testing.assert_array_equal(found[150:], strip(150, 50).mv[0])
 
     recorder.add(strip(200 + KEPT + 1, 20))
     assert recorder.signal(0, 10**9).first_sample == 200 + KEPT + 1
@@ -90,6 +95,65 @@ def test_strip_of_another_epoch_is_not_cut() -> None:
     recorder = added(strip(0, 5_000), strip(0, 5_000, 1))
     recorder.want(7, 0, 5.0)
     assert recorder.take(all_of_them=True) == []
+
+
+def seen(first: int, n: int, *beats: tuple[int, int], epoch: int = 0) -> Strip:
+    """Return values of two leads, and the beats (position, lead) that became complete there."""
+    return strip(first, n, epoch, leads=2)._replace(beats=np.array(beats).reshape(-1, 2))
+
+
+def test_strip_has_every_lead_and_names_the_one_in_use_at_its_alert() -> None:
+    """That changes with the first beat that is seen in another one."""
+    recorder = added(seen(0, 3_000, (1_000, 0), (2_000, 1)), seen(3_000, 3_000, (4_000, 0)))
+    for seq, time_s in [(1, 1_990 / 360), (2, 2_000 / 360), (3, 4_000 / 360)]:
+        recorder.want(seq, 0, time_s)
+    cut = dict(recorder.take(all_of_them=True))
+
+    assert [cut[seq].lead for seq in (1, 2, 3)] == ["II", "V1", "II"]
+    whole = strip(2_000 - HALF, 2 * HALF, leads=2)
+    assert cut[2].leads == ["II", "V1"]
+    assert cut[2] == public_strip("s", whole, NAMES[:2], 1)
+    assert [
+        mv == public_strip("s", Strip(0, 0, row[np.newaxis])).mv
+        for mv, row in zip(cut[2].signals, whole.mv, strict=True)
+    ] == [True, True]
+
+
+@pytest.mark.parametrize("size", [1, 70, 999, 6_000])
+def test_lead_in_use_is_the_same_however_the_signal_was_cut(size: int) -> None:
+    """Beats belong to their places, not to the chunks that completed them."""
+    beats = [(at, (at // 1_100) % 2) for at in range(300, 6_000, 290)]
+    chunks = []
+    for first in range(0, 6_000, size):
+        new = [beat for beat in beats if first <= beat[0] + 180 < first + size]
+        chunks.append(seen(first, min(size, 6_000 - first), *new))
+    recorder = added(*chunks)
+    leads = [recorder.published(0, 6_000, at).lead for at in range(0, 5_500, 50)]
+    expected = [
+        next((lead for r, lead in reversed(beats) if r <= at), 0) for at in range(0, 5_500, 50)
+    ]
+
+    assert leads == [NAMES[lead] for lead in expected]
+
+
+def test_lead_in_use_outlasts_the_memory_and_a_new_epoch() -> None:
+    """No change of it is kept that lies before the signal that is kept."""
+    recorder = added(seen(0, 500, (100, 1), (200, 0), (300, 1)), seen(500, 2 * KEPT))
+    assert recorder.published(KEPT, KEPT + 9_000, KEPT + 9_000).lead == "V1"
+    assert len(recorder.state.used) == 1
+    recorder.add(seen(0, 50, epoch=1))
+    assert recorder.published(0, 50, 0).lead == "V1"
+
+
+@pytest.mark.parametrize("used", [[(0, 2)], [(0, -1)]])
+def test_state_of_other_leads_is_refused(used: list[tuple[int, int]]) -> None:
+    """One that names a lead which is none, or keeps more of them."""
+    state = added(seen(0, 500)).state
+    with pytest.raises(SnapshotError):
+        StripRecorder("s", state, leads=NAMES)
+    state.used = used
+    with pytest.raises(SnapshotError):
+        StripRecorder("s", state, leads=NAMES[:2])
 
 
 def test_only_the_beginning_of_a_physiological_alarm_gets_a_strip() -> None:

@@ -22,6 +22,12 @@ AGREEMENT_COLUMNS: Final = (
 
 OWN, ANY = "its own", "any lethal one"
 
+RHYTHM_TITLES: Final = {
+    "vf": "fibrillation, flutter",
+    "vt": "ventricular tachycardia",
+    "asystole": "asystole",
+}
+
 AGREEMENT_NOTE: Final = (
     "TP: an alarm came within 10 s of the onset; FN: none did. The times are those of all alarms "
     "that came. In brackets the 95 % interval of a bootstrap over records, where it has a width."

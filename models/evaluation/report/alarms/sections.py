@@ -1,6 +1,6 @@
 """The sections about the alarms in a document: one for each database that was there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from models.evaluation.alarms.annotated import AnnotatedResult
@@ -8,17 +8,20 @@ from models.evaluation.alarms.atrial_fibrillation import AtrialResult, LabelResu
 from models.evaluation.alarms.challenge2015 import ChallengeResult
 from models.evaluation.alarms.cinc17 import WearerResult
 from models.evaluation.alarms.episodes import RHYTHMS, EpisodeResult
-from models.evaluation.alarms.evaluate import AlarmResult, Measured
+from models.evaluation.alarms.evaluate import AlarmResult
 from models.evaluation.alarms.nstdb import NoiseResult
+from models.evaluation.alarms.side_by_side import Measured
 from models.evaluation.report.alarms.cells import (
     AGREEMENT_COLUMNS,
     AGREEMENT_NOTE,
     ANY,
     OWN,
+    RHYTHM_TITLES,
     agreement_row,
     false_table,
     interval,
 )
+from models.evaluation.report.alarms.leads import ALL_LEADS, OTHER_LEAD, leads_section
 from models.evaluation.report.alarms.pictures import TIME_LINES
 from models.evaluation.report.documents import Block, Picture, Section
 from models.evaluation.report.tables import Table, counted, number, percent, words
@@ -41,29 +44,44 @@ TITLES: Final = {
 
 
 def alarm_sections(result: AlarmResult, machine: Provenance) -> list[Section]:
-    """Return the figures of the databases that were there, and where they were measured."""
+    """Return the figures of the databases that were there, and where they were measured.
+
+    First one lead and all side by side, then each database, of one lead or of those asked for.
+    """
     missing = ", ".join(result.missing)
+    every = result.all_leads.databases if result.all_leads else {}
+    absent = "Not there, and" if result.leads is None else "Not there, or without these leads, and"
     return [
-        *(_section(name, one) for name, one in result.databases.items()),
-        Section(
-            blocks=[f"Not there, and not measured: {missing}." if missing else "", f"{machine}."]
-        ),
+        *([leads_section(result)] if every else []),
+        *([Section(blocks=[f"Leads: {result.leads}."])] if result.leads is not None else []),
+        *(_section(name, one, every.get(name)) for name, one in result.databases.items()),
+        Section(blocks=[f"{absent} not measured: {missing}." if missing else "", f"{machine}."]),
     ]
 
 
 def wrong_lines(result: AlarmResult) -> list[str]:
-    """Return what was called wrongly in every database, a line each."""
+    """Return what was called wrongly in every database, with one lead, a line each."""
+    return _lines(result.databases.values())
+
+
+def wrong_lines_of_all_leads(result: AlarmResult) -> list[str]:
+    """Return the same with all leads."""
+    return _lines(result.all_leads.databases.values()) if result.all_leads else []
+
+
+def _lines(measured: Iterable[Measured]) -> list[str]:
     return [
         f"{call.record}@{call.at_s:.1f}  {call.wrong}; ours: {call.ours}"
-        for one in result.databases.values()
+        for one in measured
         for call in one.wrong
     ]
 
 
-def _section(name: str, one: Measured) -> Section:
+def _section(name: str, one: Measured, every: Measured | None) -> Section:
     match one:
         case ChallengeResult():
-            length, blocks = f"{one.records} records", list(_challenge(one))
+            all_leads = every if isinstance(every, ChallengeResult) else None
+            length, blocks = f"{one.records} records", list(_challenge(one, all_leads))
         case EpisodeResult():
             length, blocks = _length(one.records, one.hours), list(_episodes(name, one))
         case AnnotatedResult():
@@ -86,15 +104,17 @@ def _length(records: int, hours: float) -> str:
     return f"{records} records, {hours:g} h"
 
 
-def _challenge(one: ChallengeResult) -> Iterator[Block]:
+def _challenge(one: ChallengeResult, every: ChallengeResult | None) -> Iterator[Block]:
     yield (
         "The score weighs an alarm that was suppressed though true five times. Believing every "
         "alarm scores 39 on the full set of 750; the winners had pressure and pulse as well: 81. "
         "In brackets the 95 % interval of a bootstrap over records."
     )
+    chosen = "the leads asked for" if one.second_lead is None else "the lead that a replay chooses"
     leads = (
-        ("the lead that a replay chooses", one.first_lead),
-        ("the other ECG lead alone", one.second_lead),
+        (chosen, one.first_lead),
+        (ALL_LEADS, every.first_lead if every else None),
+        (OTHER_LEAD, one.second_lead),
         ("either of them", one.either_lead),
     )
     yield Table(
@@ -107,17 +127,11 @@ def _challenge(one: ChallengeResult) -> Iterator[Block]:
                 interval(cells.score),
             )
             for name, lead in leads
+            if lead is not None
             for kind, cells in {"all": lead.all, **lead.of_kind}.items()
         ],
         text_columns=2,
     )
-
-
-RHYTHM_TITLES: Final = {
-    "vf": "fibrillation, flutter",
-    "vt": "ventricular tachycardia",
-    "asystole": "asystole",
-}
 
 
 def _episodes(name: str, one: EpisodeResult) -> Iterator[Block]:

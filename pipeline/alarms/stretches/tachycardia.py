@@ -19,6 +19,10 @@ four cases:
 4. The same where nothing is known of the patient yet, but wider than nearly every normal QRS and
    faster (`pipeline.scoring.baseline_hold`).
 
+Of several leads one is enough that shows a stretch as one of the first two: its axis may be such
+that another shows it small, or nearly as usual. What changes shape and time while another lead goes
+on showing the patient's usual QRS is no tachycardia, but an electrode that moves.
+
 Pure: no state, no clock, no I/O.
 """
 
@@ -27,7 +31,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
-from pipeline.schema.state import State
+from pipeline.schema.state import State, field
 from pipeline.scoring.baseline_hold import FIRST_RR_S, WIDE_MS
 from pipeline.scoring.qrs_shape import LOOKED_AT, REPEATED, UNUSUAL, QrsShape
 
@@ -74,6 +78,13 @@ class StretchBeat(State):
     shape: QrsShape
     doubtful: bool = False
     """Whether it may be ventricular by its name, though another class is more probable."""
+    in_leads: list[QrsShape] = field(default_factory=list)
+    """Its shape in each of several leads; empty where there is one."""
+
+    def as_in(self, lead: int) -> "StretchBeat":
+        """Return the beat with the shape that it has in a lead."""
+        named, shape = self.ventricular, self.in_leads[lead]
+        return StretchBeat(self.sample, self.rr_s, named, shape, self.doubtful, self.in_leads)
 
     @property
     def is_foreign(self) -> bool:
@@ -94,12 +105,50 @@ def tachycardia_of(beats: Sequence[StretchBeat], fewest: int) -> int:
     ``beats`` are at least ``fewest``, two or more, and fast enough. Of those before the latest
     ``fewest``, `BEFORE` are looked at, or so many that all take `ONE_FOCUS_S`.
     """
+    found = _tachycardia_of(beats, fewest)
+    if found or not beats[-1].in_leads or _named(beats[-fewest:]) < fewest - fewest // ONE_IN:
+        return found
+    for lead in range(len(beats[-1].in_leads)):
+        seen = _seen_in(beats, lead)
+        if len(seen) >= fewest and (found := _tachycardia_of(seen, fewest)):
+            return found
+    return 0
+
+
+def _named(beats: Sequence[StretchBeat]) -> int:
+    """Return how many of these beats are named ventricular."""
+    return sum(beat.ventricular is True for beat in beats)
+
+
+def _seen_in(beats: Sequence[StretchBeat], lead: int) -> list[StretchBeat]:
+    """Return the latest beats in a row whose shape is known in a lead, as they are in it."""
+    seen: list[StretchBeat] = []
+    for beat in reversed(beats):
+        if lead >= len(beat.in_leads) or math.isnan(beat.in_leads[lead].likeness):
+            break
+        seen.append(beat.as_in(lead))
+    return seen[::-1]
+
+
+def _a_lead_shows_usual(beats: Sequence[StretchBeat]) -> bool:
+    """Return whether a lead shows the patient's usual QRS in most of these beats."""
+    leads = min(len(beat.in_leads) for beat in beats)
+    usual = (
+        sum(beat.in_leads[lead].likeness >= LOOKED_AT for beat in beats) for lead in range(leads)
+    )
+    return any(2 * count > len(beats) for count in usual)
+
+
+def _tachycardia_of(beats: Sequence[StretchBeat], fewest: int) -> int:
+    """Return what `tachycardia_of` does, from the ``shape`` of the beats."""
     latest = beats[-fewest:]
-    named = sum(beat.ventricular is True for beat in latest)
+    named = _named(latest)
     if named == fewest:
         usual = _median([beat.shape.likeness for beat in latest]) >= LOOKED_AT
         before = beats[-fewest - BEFORE : -fewest]
-        sure = _are_organised(latest) or _show_own_rhythm(before)
+        sure = _are_organised(latest) or (
+            _show_own_rhythm(before) and not _a_lead_shows_usual(latest)
+        )
         return fewest if sure and not usual else 0
     if not _are_of_one_focus(latest):
         return 0

@@ -1,11 +1,11 @@
 """Whether three beats are a ventricular run though the classifier names them otherwise.
 
 A run of three or four beats is over before its stretch can show a tachycardia
-(`pipeline.alarms.tachycardia`), and the classifier names each beat alone, by the patients that it
-was trained on. It takes early beats that are not much wider than usual for supraventricular ones.
-How a run begins tells the two apart. A ventricular run begins with a premature beat, and its QRS
-is another from this beat on, for it starts elsewhere. A supraventricular one begins with the usual
-QRS; aberrant beats come later in it.
+(`pipeline.alarms.stretches.tachycardia`), and the classifier names each beat alone, by the patients
+that it was trained on. It takes early beats that are not much wider than usual for supraventricular
+ones. How a run begins tells the two apart. A ventricular run begins with a premature beat, and its
+QRS is another from this beat on, for it starts elsewhere. A supraventricular one begins with the
+usual QRS; aberrant beats come later in it.
 
 Pure: no state, no clock, no I/O.
 """
@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from pipeline.alarms.tachycardia import StretchBeat
+from pipeline.alarms.stretches.tachycardia import StretchBeat
 from pipeline.scoring.baseline_hold import FAST_RR_S
 from pipeline.scoring.live_score import NOT_EARLY
 

@@ -1,0 +1,63 @@
+"""What the rules of `pipeline.alarms.signal_rules` remember. Pure in memory."""
+
+from typing import Self
+
+from pipeline.alarms.atrial_fibrillation import AtrialState
+from pipeline.alarms.leads.watch import LeadWatchState
+from pipeline.alarms.organisation import OrganisationState
+from pipeline.alarms.rate_rules import RateRulesState
+from pipeline.schema.state import State, field
+from pipeline.signal.quality import Reason
+from pipeline.signal.segment import FastRhythmChange, FibrillationChange
+
+
+class SignalAlarmsState(State):
+    """All memory of `pipeline.alarms.signal_rules.SignalAlarms`; positions in source samples."""
+
+    rates: RateRulesState
+    qrs_at: int
+    """The last QRS."""
+    still_from: int
+    """Where the time without a QRS counts from: the last one, or later by the time in which none
+    could have been found."""
+    seen_from: int
+    """Where a signal that could show a QRS last returned, and"""
+    blind_from: int
+    """where it was last lost."""
+    changed_at: int
+    """Where the signal became analysable, or ceased to be."""
+    watched_to: int
+    """Up to where the heart was monitored."""
+    reason: Reason = Reason.OK
+    """Why the signal cannot be analysed now; OK where it can."""
+    fibrillation: FibrillationChange | None = None
+    """What the waveform does, where it fibrillates."""
+    fast_rhythm: FastRhythmChange | None = None
+    """The rhythm that is too fast for single beats, while there is one."""
+    may_be_fast: bool = False
+    """Whether there may be one, which the next seconds show."""
+    interval_from: int | None = None
+    """The QRS that the next interval begins with; None where the signal was lost since."""
+    atrial: AtrialState = field(default_factory=AtrialState.fresh)
+    organisation: OrganisationState = field(default_factory=OrganisationState)
+    beats_at: list[int] = field(default_factory=list)
+    """The beats of ``organisation``, where there are several leads."""
+    beating_to: int | None = None
+    """Up to where a lead shows beats while another fibrillates."""
+    leads: LeadWatchState = field(default_factory=LeadWatchState)
+
+    @classmethod
+    def fresh(cls, first_sample: int = 0, leads: int = 1) -> Self:
+        """Return the state before the ``first_sample`` of an epoch of so many leads."""
+        return cls(
+            atrial=AtrialState.fresh(leads),
+            organisation=OrganisationState.fresh(leads),
+            leads=LeadWatchState.fresh(leads),
+            rates=RateRulesState(),
+            qrs_at=first_sample,
+            still_from=first_sample,
+            seen_from=first_sample,
+            blind_from=first_sample,
+            changed_at=first_sample,
+            watched_to=first_sample,
+        )

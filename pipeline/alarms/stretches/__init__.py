@@ -1,0 +1,1 @@
+"""Rules that assess several beats in a row as a whole."""

@@ -1,0 +1,360 @@
+"""The kernel that makes one patient's beats of what the detectors of several leads found."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.signal.kernels.evidence import (
+    APART,
+    BEHIND,
+    BETTER_BEATS,
+    BETTER_BY,
+    KEEP_FOR,
+    LEARNED,
+    OFFSET,
+    PREFERRED_BY,
+    SAME,
+    SHAPE_REACH,
+    SPANS,
+    USUAL_BEATS,
+    can_show,
+    is_beat,
+    is_usual,
+    learn_record,
+    most_worth,
+    noise_before,
+    span_around,
+    worth_of,
+)
+from pipeline.signal.kernels.sections import copy, jit, median
+
+# Columns of what a lead's detector found, in order of time: R peak, the sample that confirmed it,
+# and what became of it.
+R, CONFIRMED, BECAME, COLUMNS = range(4)
+WAITS, COUNTED, REFUSED = range(1, 4)
+FOUND_KEPT = 48  # of each lead: those of 4 s that were decided, and those that wait
+
+# Slots of the counters; positions count from the segment's start. BETTER is the lead that would be
+# chosen instead of CHOSEN, and for how many beats in a row; USUAL_RR follows the intervals, 0 until
+# there was one.
+LAST_R, CHOSEN, BETTER, BETTER_FOR, USUAL_RR, COUNTERS = range(6)
+
+# Columns of what is written of each beat of the patient: its R peak, the sample with which it was
+# decided, and the chosen lead; then follows its R peak in each lead.
+PATIENT_R, DECIDED, LEAD, BEAT_COLUMNS = range(4)
+
+# Columns of complexes that are like the usual ones: lead, R peak, and where they are known.
+SHOWN_COLUMNS = 3
+
+LONGEST_RR = 1080
+FOLLOW = 0.125  # how fast the usual complex and the offset follow, of each beat
+QUIET = 0.33  # of the usual span: less noise does not move an R peak
+LOOKED_AT = 2000  # samples before a decision; fewer than what a stream remembers
+
+
+@jit
+def agree(
+    filtered: NDArray[np.float32],
+    masks: NDArray[np.uint8],
+    first: int,
+    upto: int,
+    closed: bool,
+    settings: NDArray[np.float64],
+    counters: NDArray[np.int64],
+    found: NDArray[np.int64],
+    waiting: NDArray[np.int64],
+    record: NDArray[np.float64],
+    spans: NDArray[np.float64],
+    shapes: NDArray[np.float32],
+    scratch: NDArray[np.float64],
+    beats: NDArray[np.int64],
+    shown: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Decide which complexes that leads found are beats of the patient, in order of time.
+
+    1. A complex is decided on with the last sample of its window, or with the one that confirmed
+       it if that is later: by then nearly every lead has found it that will. What other leads
+       found within 150 ms is the same complex. What is decided depends on the samples up to there,
+       and on a bounded time before.
+    2. It is a beat if every lead that could show it has found it. Else the odds decide (`is_beat`).
+    3. The R peak is that of the chosen lead, or of another where that one's is noise,
+       less by how much it usually comes after that of the first lead. So it does not jump
+       when another lead is chosen.
+    4. From every decision the record of each lead is learned: how many of the patient's beats it
+       finds, and how many it finds that are none (Dawid & Skene 1979, one observer a lead, from
+       decision to decision).
+    5. Another lead is chosen when its record and its noise were better for several beats.
+
+    Args:
+        filtered: float32[leads, m], the band of windows, ending with the sample ``upto``.
+        masks: uint8[leads, m], why each sample is masked.
+        first: position of the arrays' first sample.
+        upto: the newest position that counts.
+        closed: whether nothing follows: everything that waits is decided on.
+        settings: float64[SETTINGS], the slots above.
+        counters: int64[COUNTERS], updated.
+        found: int64[leads, f, COLUMNS], what each lead has found, in order; updated.
+        waiting: int64[leads], how many rows of it are used; updated.
+        record: float64[leads, RECORD], updated.
+        spans: float64[leads, USUAL_BEATS + 1], spans of each lead's latest beats; updated.
+        shapes: float32[leads, 2 * SHAPE_REACH + 1], each lead's usual complex; updated.
+        scratch: float64[2 * leads + NOISE_S // NOISE_STEP], overwritten.
+        beats: int64[b, BEAT_COLUMNS + leads], written; as many as all rows of ``found``.
+        shown: int64[b, SHOWN_COLUMNS], written: complexes like the usual ones of their lead.
+
+    Returns:
+        How many beats were written, and how many complexes of ``shown``.
+    """
+    n = like_usual = 0
+    leads = found.shape[0]
+    of_lead, clear, ring = scratch[:leads], scratch[leads : 2 * leads], scratch[2 * leads :]
+    while n < beats.shape[0]:
+        lead, row, due = _next_due(found, waiting, settings)
+        if lead < 0 or (due > upto and not closed):
+            break
+        r = found[lead, row, R]
+        _gather(found, waiting, lead, row, due, settings, of_lead)
+        decided = min(due, upto)
+        begin = max(max(decided - LOOKED_AT, 0), first)
+        x = filtered[:, begin - first : decided + 1 - first]
+        codes = masks[:, begin - first : decided + 1 - first]
+        for k in range(leads):
+            clear[k] = 0.0
+            if of_lead[k] >= 0 and record[k, LEARNED] >= USUAL_BEATS:
+                at = found[k, int(of_lead[k]), R]
+                if is_usual(x[k], at - begin, spans[k, SPANS], shapes[k]):
+                    clear[k] = 1.0
+                    shown[like_usual, 0] = k
+                    shown[like_usual, 1], shown[like_usual, 2] = at, decided
+                    like_usual += 1
+                elif noise_before(x[k], codes[k], r - begin, spans[k, SPANS], ring) < QUIET:
+                    clear[k] = 1.0  # another beat, but no noise
+        patient_r = _patient_r(counters[CHOSEN], record, found, of_lead, clear)
+        if patient_r - counters[LAST_R] < settings[APART]:
+            # The same beat, which this lead has found late, or one before it.
+            _settle(found, waiting, due, settings, of_lead, True)
+            continue
+        at = r - begin
+        since = r - counters[LAST_R]
+        beat = is_beat(
+            x, codes, at, since, counters[USUAL_RR], settings, record, spans, shapes, of_lead, ring
+        )
+        learn_record(x, codes, at, settings, record, of_lead, beat)
+        if beat:
+            _learn_shapes(x, begin, patient_r, record, spans, shapes, found, of_lead)
+            _choose(x, codes, at, settings, counters, record, spans, of_lead, ring)
+            _learn_interval(counters, patient_r - counters[LAST_R])
+            counters[LAST_R] = patient_r
+            beats[n, PATIENT_R], beats[n, DECIDED] = patient_r, decided
+            beats[n, LEAD] = counters[CHOSEN]
+            for k in range(leads):
+                beats[n, BEAT_COLUMNS + k] = _r_in(k, patient_r, record, found, of_lead)
+            n += 1
+        _settle(found, waiting, due, settings, of_lead, beat)
+    return n, like_usual
+
+
+@jit
+def _next_due(
+    found: NDArray[np.int64], waiting: NDArray[np.int64], settings: NDArray[np.float64]
+) -> tuple[int, int, int]:
+    """Return lead, row and position of the decision that comes first; lead -1 if none waits."""
+    lead, row, due = -1, 0, 0
+    for k in range(found.shape[0]):
+        for i in range(waiting[k]):
+            if found[k, i, BECAME] == WAITS:
+                at = max(found[k, i, R] + int(settings[BEHIND]), found[k, i, CONFIRMED])
+                if lead < 0 or at < due:
+                    lead, row, due = k, i, at
+                break
+    return lead, row, due
+
+
+@jit
+def _gather(
+    found: NDArray[np.int64],
+    waiting: NDArray[np.int64],
+    lead: int,
+    row: int,
+    due: int,
+    settings: NDArray[np.float64],
+    of_lead: NDArray[np.float64],
+) -> None:
+    """Write which row of each lead is the complex in ``row`` of ``lead``, -1 where it found none.
+
+    What was refused when this lead alone had found it still counts as found by it.
+    """
+    r = found[lead, row, R]
+    for k in range(found.shape[0]):
+        of_lead[k] = -1.0
+        nearest = settings[SAME] + 1
+        for i in range(waiting[k]):
+            one = found[k, i]
+            if one[R] > r + settings[SAME]:
+                break
+            apart = abs(one[R] - r)
+            if apart < nearest and one[CONFIRMED] <= due and one[BECAME] != COUNTED:
+                of_lead[k], nearest = i, apart
+    of_lead[lead] = row
+
+
+@jit
+def _settle(
+    found: NDArray[np.int64],
+    waiting: NDArray[np.int64],
+    due: int,
+    settings: NDArray[np.float64],
+    of_lead: NDArray[np.float64],
+    is_beat: bool,
+) -> None:
+    """Remember what became of a complex, and forget those that are too old to matter."""
+    for k in range(found.shape[0]):
+        if of_lead[k] >= 0:
+            found[k, int(of_lead[k]), BECAME] = COUNTED if is_beat else REFUSED
+    for k in range(found.shape[0]):
+        old = 0
+        while old < waiting[k] and (
+            found[k, old, BECAME] != WAITS and found[k, old, R] < due - settings[KEEP_FOR]
+        ):
+            old += 1
+        if old:
+            for i in range(old, waiting[k]):
+                copy(found[k, i], found[k, i - old])
+            waiting[k] -= old
+
+
+@jit
+def _patient_r(
+    chosen: int,
+    record: NDArray[np.float64],
+    found: NDArray[np.int64],
+    of_lead: NDArray[np.float64],
+    clear: NDArray[np.float64],
+) -> int:
+    """Return the R peak of the patient.
+
+    It is that of the chosen lead, else of the first that found it; but where a lead is noisy and
+    what it has found is not like its usual complex, that may lie beside the beat, so a lead in
+    which it is ``clear`` comes first.
+    """
+    lead = -1
+    for k in range(found.shape[0]):
+        if of_lead[k] >= 0:
+            better = lead < 0 or clear[k] > clear[lead]
+            if better or (k == chosen and clear[k] == clear[lead]):
+                lead = k
+    r = found[lead, int(of_lead[lead]), R] - np.int64(np.round(record[lead, OFFSET]))
+    return int(max(r, 0))  # the first beat may be cut off
+
+
+@jit
+def _r_in(
+    lead: int,
+    patient_r: int,
+    record: NDArray[np.float64],
+    found: NDArray[np.int64],
+    of_lead: NDArray[np.float64],
+) -> int:
+    """Return where the R peak of a beat of the patient lies in a lead."""
+    if of_lead[lead] >= 0:
+        return int(found[lead, int(of_lead[lead]), R])
+    return int(patient_r + np.int64(np.round(record[lead, OFFSET])))
+
+
+@jit
+def _learn_interval(counters: NDArray[np.int64], interval: int) -> None:
+    """Let the usual interval follow one, if it can be that of two beats: up to three seconds."""
+    if interval > LONGEST_RR:
+        return
+    if counters[USUAL_RR] == 0:
+        counters[USUAL_RR] = interval
+    else:
+        counters[USUAL_RR] += np.int64(np.round(FOLLOW * (interval - counters[USUAL_RR])))
+
+
+@jit
+def _learn_shapes(
+    x: NDArray[np.float32],
+    begin: int,
+    patient_r: int,
+    record: NDArray[np.float64],
+    spans: NDArray[np.float64],
+    shapes: NDArray[np.float32],
+    found: NDArray[np.int64],
+    of_lead: NDArray[np.float64],
+) -> None:
+    """Learn span, shape and place of a beat in each lead that has found it.
+
+    ``begin`` is the position of the first sample. Without the first lead, places are learned beside
+    the patient's R peak, and by leads that have none yet alone: nothing may drift.
+    """
+    for k in range(x.shape[0]):
+        if of_lead[k] < 0:
+            continue
+        r = found[k, int(of_lead[k]), R]
+        of_first = r - begin - SHAPE_REACH
+        shape, ring = shapes[k], spans[k]
+        if of_first < 0 or of_first + shape.size > x.shape[1]:
+            continue
+        total = 0.0
+        for i in range(shape.size):
+            total += x[k, of_first + i]
+        mean = total / shape.size
+        share = FOLLOW if record[k, LEARNED] > 0 else 1.0
+        for i in range(shape.size):
+            shape[i] += np.float32(share * (x[k, of_first + i] - mean - shape[i]))
+        for i in range(USUAL_BEATS - 1):
+            ring[i] = ring[i + 1]
+        ring[USUAL_BEATS - 1] = span_around(x[k], r - begin, SHAPE_REACH)
+        ring[SPANS] = median(ring)
+        if of_lead[0] >= 0:
+            apart = r - found[0, int(of_lead[0]), R]
+            record[k, OFFSET] += share * (apart - record[k, OFFSET])
+        elif record[k, LEARNED] < USUAL_BEATS:
+            record[k, OFFSET] += share * (r - patient_r - record[k, OFFSET])
+        if record[k, LEARNED] < USUAL_BEATS:
+            record[k, LEARNED] += 1
+
+
+@jit
+def _choose(
+    x: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+    at: int,
+    settings: NDArray[np.float64],
+    counters: NDArray[np.int64],
+    record: NDArray[np.float64],
+    spans: NDArray[np.float64],
+    of_lead: NDArray[np.float64],
+    ring: NDArray[np.float64],
+) -> None:
+    """Choose another lead if it was better for several beats in a row.
+
+    The first lead is preferred while it is nearly as good. A lead that does not know the patient
+    cannot be chosen, and one that did not find this beat is no better now. But a chosen lead that
+    shows nothing at all is left for any that has found the beat, at once.
+    """
+    chosen = counters[CHOSEN]
+    blind = of_lead[chosen] < 0 and not can_show(codes[chosen, min(max(at, 0), x.shape[1] - 1)])
+    best, highest = chosen, -np.inf
+    if not blind:
+        highest = settings[BETTER_BY] + worth_of(
+            x[chosen], codes[chosen], at, record[chosen], spans[chosen, SPANS], ring
+        )
+        if chosen == 0:
+            highest += settings[PREFERRED_BY]
+    for k in range(x.shape[0]):
+        if k == chosen or of_lead[k] < 0 or (record[k, LEARNED] < USUAL_BEATS and not blind):
+            continue
+        preferred = settings[PREFERRED_BY] if k == 0 else 0.0
+        if most_worth(record[k]) + preferred <= highest:
+            continue
+        worth = preferred + worth_of(x[k], codes[k], at, record[k], spans[k, SPANS], ring)
+        if worth > highest:
+            best, highest = k, worth
+    if best == chosen:
+        counters[BETTER_FOR] = 0
+        return
+    counters[BETTER_FOR] = counters[BETTER_FOR] + 1 if best == counters[BETTER] else 1
+    counters[BETTER] = best
+    if blind or counters[BETTER_FOR] >= settings[BETTER_BEATS]:
+        counters[CHOSEN], counters[BETTER_FOR] = best, 0

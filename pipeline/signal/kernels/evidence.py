@@ -1,0 +1,288 @@
+"""What one lead says for and against a complex that leads have found, and how it is remembered."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.signal.kernels.sections import jit, value_range
+
+LEAD_OFF, SATURATED, FLAT, NO_SIGNAL, GAP = 1, 2, 3, 4, 6  # of `Reason`
+
+# Columns of a lead's record: its sensitivity, its false complexes for each beat, by how many
+# samples its R peaks come after those of the first lead, and how many beats were learned from.
+SENSITIVITY, FALSE, OFFSET, LEARNED, RECORD = range(5)
+
+# Settings of `kernels.agreement.agree`; `pipeline.signal.leads.agreement` fills them.
+(
+    SAME, APART, BEHIND, KEEP_FOR, LIKE_WEIGHT, SIZE_WEIGHT, MOST_SIZE, NOISE_WEIGHT, FOUND_BIAS,
+    UNSEEN_WEIGHT, UNSEEN_BIAS, SOON, SOON_WEIGHT, OVERDUE_WEIGHT, MOST_OVERDUE, MEMORY,
+    USUAL_SENSITIVITY, USUAL_FALSE, MOST_TRUST, FLAT_SPAN, BETTER_BY, PREFERRED_BY, BETTER_BEATS,
+    SETTINGS,
+) = range(24)  # fmt: skip
+
+USUAL_BEATS = 8
+SPANS = USUAL_BEATS  # the ring of spans; behind it their median
+SHAPE_REACH = 36  # 100 ms before and after the R peak: where a complex lies
+PLAY, PLAY_STEP = 12, 2  # by so much, in such steps, a complex may be shifted against the usual one
+SIZE_REACH = 25  # 69 ms each way, within which a complex is measured beside the noise
+NOISE_S, NOISE_STEP = 1440, 36  # four seconds before, each tenth of a second
+NOISE_SHARE = 0.4  # so much of the time between beats is without P, QRS and T
+LEAST_NOISE = 0.05  # of a beat's span: no lead is quieter for what beats vary by themselves
+USUAL_LIKENESS, LEAST_USUAL = 0.8, 0.5  # as `lead_state` has it for the detector
+FEW_ERRORS = 0.02  # a beat; with fewer, noise decides between leads
+FIRST_NOISE = 0.5  # of the span of a first beat: it is twice as high as what lies before it,
+FIRST_LATE = 1.5  # or so many intervals after the last one
+USUAL_RR = 288  # 75 bpm until it is known
+FLAT_REACH = 179  # half a second each way, and no further than a complex is decided on
+
+
+@jit
+def span_around(x: NDArray[np.float32], centre: int, reach: int) -> float:
+    """Return the span of x around ``centre``, clipped to the array."""
+    begin, end = max(centre - reach, 0), min(centre + reach + 1, x.size)
+    if begin >= end:
+        return 0.0
+    low, top = value_range(x, begin, end)
+    return float(top - low)
+
+
+@jit
+def can_show(code: int) -> bool:
+    """Return whether a lead that is masked for such a `Reason`, or not masked, can show a beat."""
+    return code not in (LEAD_OFF, SATURATED, FLAT, NO_SIGNAL, GAP)
+
+
+@jit
+def noise_before(
+    x: NDArray[np.float32],
+    mask: NDArray[np.uint8],
+    at: int,
+    span: float,
+    ring: NDArray[np.float64],
+) -> float:
+    """Return the noise of a lead in the seconds before ``at`` as a part of a beat's ``span``.
+
+    That is the span of so much signal as a complex takes, in those parts of the time that have
+    little: between beats. What a lead does not show is not quiet. ``ring`` is overwritten.
+    """
+    n = 0
+    for k in range(NOISE_S // NOISE_STEP):
+        centre = at - NOISE_STEP * (k + 1) - SIZE_REACH
+        if centre - SIZE_REACH < 0 or centre + SIZE_REACH >= x.size or not can_show(mask[centre]):
+            continue
+        value = span_around(x, centre, SIZE_REACH)
+        i = n
+        while i > 0 and ring[i - 1] > value:  # insertion into what is sorted
+            ring[i] = ring[i - 1]
+            i -= 1
+        ring[i] = value
+        n += 1
+    if n == 0 or span <= 0.0:
+        return 1.0
+    return float(min(max(ring[int(NOISE_SHARE * n)] / span, LEAST_NOISE), 1.0))
+
+
+@jit
+def likeness(
+    x: NDArray[np.float32], centre: int, shape: NDArray[np.float32], enough: float
+) -> float:
+    """Return the best correlation with a lead's usual complex near ``centre``, at least 0.
+
+    The nearest places come first; where one has ``enough``, no other is looked at.
+    """
+    best = usual = 0.0
+    for i in range(shape.size):
+        usual += shape[i] * shape[i]
+    for k in range(2 * (PLAY // PLAY_STEP) + 1):
+        away = PLAY_STEP * ((k + 1) // 2)
+        begin = centre + (away if k % 2 else -away) - SHAPE_REACH
+        if begin < 0 or begin + shape.size > x.size:
+            continue
+        total = both = own = 0.0
+        for i in range(shape.size):
+            v = np.float64(x[begin + i])
+            total += v
+            both += v * shape[i]  # whose mean is 0
+            own += v * v
+        own -= total * total / shape.size
+        if usual > 0.0 and own > 0.0:
+            best = max(best, both / np.sqrt(usual * own))
+            if best >= enough:
+                break
+    return best
+
+
+@jit
+def is_usual(x: NDArray[np.float32], at: int, span: float, shape: NDArray[np.float32]) -> bool:
+    """Return whether a complex is like a lead's usual one, and not much smaller."""
+    return bool(
+        span_around(x, at, SHAPE_REACH) >= LEAST_USUAL * span
+        and likeness(x, at, shape, USUAL_LIKENESS) >= USUAL_LIKENESS
+    )
+
+
+@jit
+def votes(
+    x: NDArray[np.float32],
+    mask: NDArray[np.uint8],
+    at: int,
+    settings: NDArray[np.float64],
+) -> bool:
+    """Return whether a lead that has found nothing could have: a line that is flat could not.
+
+    ``at`` is a place in the arrays. An electrode may be off for seconds before that is sure.
+    """
+    inside = min(max(at, 0), mask.size - 1)
+    return bool(
+        can_show(int(mask[inside])) and span_around(x, at, FLAT_REACH) > settings[FLAT_SPAN]
+    )
+
+
+@jit
+def odds_of_found(
+    x: NDArray[np.float32],
+    mask: NDArray[np.uint8],
+    at: int,
+    settings: NDArray[np.float64],
+    record: NDArray[np.float64],
+    span: float,
+    shape: NDArray[np.float32],
+    ring: NDArray[np.float64],
+) -> float:
+    """Return what a lead says for a beat at ``at`` that it has found, as the log of odds.
+
+    The more the complex is like this patient's, as large, and the quieter the line around it; and
+    the fewer of what this lead found were none.
+    """
+    like = likeness(x, at, shape, 1.0)
+    most = settings[MOST_SIZE]
+    size = span_around(x, at, SIZE_REACH) / max(span, 1e-9)
+    size = min(size, most) - min(max(size - 2.0 * most, 0.0), most)
+    noise = np.log(noise_before(x, mask, at, span, ring))
+    seen = (
+        settings[LIKE_WEIGHT] * like
+        + settings[SIZE_WEIGHT] * size
+        - settings[NOISE_WEIGHT] * noise
+        + settings[FOUND_BIAS]
+    )
+    trust = np.log(record[SENSITIVITY] / max(record[FALSE], 0.01)) - np.log(
+        settings[USUAL_SENSITIVITY] / settings[USUAL_FALSE]
+    )
+    return float(seen + min(max(trust, -settings[MOST_TRUST]), settings[MOST_TRUST]))
+
+
+@jit
+def odds_of_unseen(
+    x: NDArray[np.float32],
+    at: int,
+    settings: NDArray[np.float64],
+    record: NDArray[np.float64],
+    span: float,
+) -> float:
+    """Return what a lead says for a beat at ``at`` that it has not found, as the log of odds.
+
+    The more there is at that place, and the more beats of this patient the lead misses.
+    """
+    size = min(span_around(x, at, SHAPE_REACH) / max(span, 1e-9), 1.0)
+    trust = np.log(1.0 - min(record[SENSITIVITY], 0.99)) - np.log(1.0 - settings[USUAL_SENSITIVITY])
+    return float(
+        settings[UNSEEN_WEIGHT] * size
+        + settings[UNSEEN_BIAS]
+        + min(max(trust, -settings[MOST_TRUST]), settings[MOST_TRUST])
+    )
+
+
+@jit
+def is_beat(
+    x: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+    at: int,
+    since: int,
+    usual_rr: int,
+    settings: NDArray[np.float64],
+    record: NDArray[np.float64],
+    spans: NDArray[np.float64],
+    shapes: NDArray[np.float32],
+    of_lead: NDArray[np.float64],
+    ring: NDArray[np.float64],
+) -> bool:
+    """Return whether a complex at the place ``at``, found by some leads, is a beat.
+
+    Its last beat was ``since`` samples before. Size and shape are known after so many beats. Until
+    then, and unless a lead that knows the patient has found nothing, a complex is taken for one if
+    it stands out of the line before it, or if a beat is late.
+    """
+    against, knows, begins = 0, False, False
+    for k in range(x.shape[0]):
+        learned = record[k, LEARNED] >= USUAL_BEATS
+        if of_lead[k] >= 0:
+            begins = begins or not learned
+        elif votes(x[k], codes[k], at, settings):
+            against += 1
+            knows = knows or learned
+    if against == 0:
+        return True
+    if begins and not knows:
+        stands_out = since > FIRST_LATE * max(usual_rr, USUAL_RR)
+        for k in range(x.shape[0]):
+            if of_lead[k] >= 0 and not stands_out:
+                own = span_around(x[k], at, SIZE_REACH)
+                stands_out = noise_before(x[k], codes[k], at, own, ring) < FIRST_NOISE
+        return stands_out
+    odds = 0.0
+    if since < settings[SOON]:
+        odds -= settings[SOON_WEIGHT]
+    elif usual_rr > 0:
+        overdue = settings[OVERDUE_WEIGHT] * (since / usual_rr - 1.0)
+        odds += min(max(overdue, 0.0), settings[MOST_OVERDUE])
+    for k in range(x.shape[0]):
+        span = spans[k, SPANS]
+        if of_lead[k] >= 0:
+            if record[k, LEARNED] >= USUAL_BEATS:
+                odds += odds_of_found(
+                    x[k], codes[k], at, settings, record[k], span, shapes[k], ring
+                )
+        elif votes(x[k], codes[k], at, settings):
+            odds += odds_of_unseen(x[k], at, settings, record[k], span)
+    return odds > 0.0
+
+
+@jit
+def learn_record(
+    x: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+    at: int,
+    settings: NDArray[np.float64],
+    record: NDArray[np.float64],
+    of_lead: NDArray[np.float64],
+    was_beat: bool,
+) -> None:
+    """Learn from a decision how far each lead that could show a beat is to be believed."""
+    for k in range(x.shape[0]):
+        has = of_lead[k] >= 0
+        if not has and not votes(x[k], codes[k], at, settings):
+            continue
+        if was_beat:
+            found = 1.0 if has else 0.0
+            record[k, SENSITIVITY] += settings[MEMORY] * (found - record[k, SENSITIVITY])
+        false = 1.0 if has and not was_beat else 0.0
+        record[k, FALSE] += settings[MEMORY] * (false - record[k, FALSE])
+
+
+@jit
+def worth_of(
+    x: NDArray[np.float32],
+    mask: NDArray[np.uint8],
+    at: int,
+    record: NDArray[np.float64],
+    span: float,
+    ring: NDArray[np.float64],
+) -> float:
+    """Return how well a lead shows the patient's beats: by its errors and its noise."""
+    return float(most_worth(record) - np.log(noise_before(x, mask, at, span, ring) / LEAST_NOISE))
+
+
+@jit
+def most_worth(record: NDArray[np.float64]) -> float:
+    """Return what `worth_of` would be without noise."""
+    errors = 1.0 - record[SENSITIVITY] + record[FALSE]
+    return float(-np.log(errors + FEW_ERRORS) - np.log(LEAST_NOISE))

@@ -1,0 +1,60 @@
+"""What each of several leads shows by itself, in the source's own samples. Pure in memory."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.signal.filters import Resampling
+from pipeline.signal.leads.lead import LeadStep
+from pipeline.signal.quality import LeadChange, Reason
+from pipeline.signal.segment import LeadFibrillation
+
+_NO_COMPLEXES: Final = np.empty((0, 3), dtype=np.int64)
+
+
+def lead_events(
+    steps: Sequence[LeadStep],
+    were: Sequence[int],
+    states: NDArray[np.uint8],
+    first: int,
+    origin: int,
+    rate: Resampling,
+) -> tuple[list[LeadChange], list[LeadFibrillation], NDArray[np.int64]]:
+    """List what each lead shows by itself, as a `pipeline.signal.segment.Segment` has it.
+
+    Args:
+        steps: of each lead; positions count from ``origin``.
+        were: the state of each before ``states``; empty where there is one lead: nothing is listed.
+        states: uint8[leads, n], of `Reason`.
+        first: position of states[:, 0] in the 360 Hz stream.
+        origin: position of the segment's start in it.
+        rate: of the stream.
+    """
+    if not were:
+        return [], [], _NO_COMPLEXES
+    quality: list[LeadChange] = []
+    for lead, (step, before, its) in enumerate(zip(steps, were, states, strict=True)):
+        if step.wrong or before:
+            at = np.flatnonzero(np.diff(its, prepend=np.uint8(before)))
+            samples = rate.to_source(at + first).tolist()
+            quality += [
+                LeadChange(sample, lead, Reason(reason))
+                for sample, reason in zip(samples, its[at].tolist(), strict=True)
+            ]
+    fibrillation = [
+        LeadFibrillation(int(sample), lead, change.active)
+        for lead, step in enumerate(steps)
+        for change in step.fibrillation
+        for sample in rate.to_source(np.array([change.position + origin]))
+    ]
+    complexes = _NO_COMPLEXES
+    if n := sum(len(step.found) for step in steps):
+        complexes = np.empty((n, 3), dtype=np.int64)
+        complexes[:, 0] = np.repeat(np.arange(len(steps)), [len(step.found) for step in steps])
+        found = np.concatenate([step.found for step in steps])
+        complexes[:, 1:] = rate.to_source(found + origin)
+    quality.sort(key=lambda change: change.sample)
+    fibrillation.sort(key=lambda change: change.sample)
+    return quality, fibrillation, complexes

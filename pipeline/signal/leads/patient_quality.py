@@ -1,0 +1,62 @@
+"""What the signal of one patient is worth: that of the best lead. Pure in memory."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.signal.filters import Resampling
+from pipeline.signal.quality import BEST_FIRST, QualityChange, Reason
+from pipeline.signal.segmenter_state import RUN, STATE, SegmenterState
+from pipeline.signal.workspace import Workspace
+
+_IN_ORDER: Final = np.array([*BEST_FIRST, *sorted(set(Reason).difference(BEST_FIRST))], np.uint8)
+"""uint8[reasons]: every `Reason`, the best one first, and where in that order each lies."""
+_PLACE: Final = np.argsort(_IN_ORDER).astype(np.uint8)
+
+
+def patient_states(state: SegmenterState, work: Workspace, wrong: list[bool]) -> NDArray[np.uint8]:
+    """Return the patient's `Reason` from each new sample on, uint8[n], and number the runs.
+
+    A run is a stretch of signal that could show a QRS, or that could not; between two beats in
+    one run lies an RR interval.
+
+    Args:
+        state: ``counters`` are updated.
+        work: the states of the leads; ``runs`` is written.
+        wrong: whether anything is wrong with each lead.
+    """
+    counters = state.counters
+    work.runs.before[:] = state.tail_runs
+    before = counters[STATE]
+    usable = next((lead for lead, its in zip(work.leads, wrong, strict=True) if not its), None)
+    if usable is not None and before == Reason.OK:
+        work.runs.new[:] = counters[RUN] & 255
+        return usable.states
+    states = (usable or work.leads[0]).states
+    if usable is None and len(work.leads) > 1:
+        states = _IN_ORDER[_PLACE[work.states].min(axis=0)]
+    shows = np.concatenate((np.array([before], dtype=np.uint8), states))
+    shows = (shows == Reason.OK) | (shows == Reason.OVERLAID)
+    runs = counters[RUN] + np.cumsum(shows[1:] != shows[:-1])
+    work.runs.new[:] = runs & 255
+    counters[[STATE, RUN]] = states[-1], runs[-1]
+    return states
+
+
+def changes_of(
+    before: np.int64, states: NDArray[np.uint8], first: int, rate: Resampling
+) -> list[QualityChange]:
+    """List where the patient's state changed.
+
+    Args:
+        before: the `Reason` before these.
+        states: uint8[n], from each sample on.
+        first: position of the first at 360 Hz.
+        rate: of the source.
+    """
+    at = np.flatnonzero(np.diff(states, prepend=np.uint8(before)))
+    return [
+        QualityChange(int(sample), Reason(int(state)))
+        for sample, state in zip(rate.to_source(at + first), states[at], strict=True)
+    ]

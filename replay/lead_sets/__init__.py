@@ -1,0 +1,1 @@
+"""Several leads of one patient: which are taken, and how they are read together."""

@@ -149,10 +149,16 @@ def joined(pushes: Iterable[Segment], most: int) -> Segment:
         strips[:, begin:end] = part.strips
         part.strips = strips[:, begin:end]
         parts.append(part)
+    # Those of one lead are its own windows once more: they need no second copy.
+    several = len(strips) > 1
+    names = BeatArrays._fields if several else BeatArrays._fields[: -len(_AXES)]
     beats = {
         name: np.concatenate([getattr(part, name) for part in parts], axis=_AXES.get(name, 0))
-        for name in BeatArrays._fields
+        for name in names
     }
+    if not several:
+        beats["windows_of"] = beats["windows"][np.newaxis]
+        beats["reasons_of"] = beats["reasons"][np.newaxis]
     return Segment(
         **beats,
         quality=[change for part in parts for change in part.quality],

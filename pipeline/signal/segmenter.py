@@ -71,6 +71,9 @@ _EDGE: Final = 5
 """An R peak nearer to the end than so many samples is none: the signal was not seen to turn."""
 
 
+_NO_BEATS_OF_ONE: Final = np.empty((0, FIRST_R + 1), dtype=np.int64)
+
+
 class Segmenter:
     """The way of one stream from samples to windows.
 
@@ -221,16 +224,14 @@ class Segmenter:
         last, closed = done + new - 1, end is not None
         begin = done - TAIL_SAMPLES
         if len(steps) == 1:
-            alone = steps[0].found
-            found = np.zeros((len(alone), FIRST_R + 1), dtype=np.int64)
-            found[:, [R, FIRST_R]], found[:, SURE] = alone[:, :1], alone[:, 1]
+            found = _of_one_lead(steps[0].found)
         else:
             found = self._agreement.push(
                 [step.found for step in steps], work.filtered, work.masks, begin, last,
                 closed=closed,
             )  # fmt: skip
         # 3.
-        was, wrong = counters[STATE], [step.wrong for step in steps]
+        was, wrong = int(counters[STATE]), [step.wrong for step in steps]
         states = patient_states(state, work, wrong)
         # 4.
         emitted = self._emit(found, work, last, closed=closed)
@@ -254,6 +255,8 @@ class Segmenter:
     ) -> tuple[list[FibrillationChange], list[FastRhythmChange]]:
         """List where fibrillation and rhythms too fast for single beats begin and end."""
         fibrillation, fast = steps[0].fibrillation, steps[0].fast_rhythm
+        if len(steps) == 1 and not fibrillation and not fast:
+            return [], []  # nearly always
         if len(steps) > 1:
             chosen = [(int(row[SURE]), int(row[LEAD])) for row in beats]
             fibrillation, fast = self._rhythms.push(
@@ -335,6 +338,15 @@ class Segmenter:
         known = (previous != NONE) & (before == runs) & (runs % 2 == 0)
         counters[LAST_R], counters[LAST_RUN] = r_samples[-1], runs[-1]
         return np.where(known, (r_samples - previous) / SAMPLING_RATE_HZ, np.nan)
+
+
+def _of_one_lead(found: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return what the one lead of a stream has found, int64[f, 2], as beats of the patient."""
+    if not len(found):
+        return _NO_BEATS_OF_ONE  # nearly always, when chunks are short
+    beats = np.zeros((len(found), FIRST_R + 1), dtype=np.int64)
+    beats[:, [R, FIRST_R]], beats[:, SURE] = found[:, :1], found[:, 1]
+    return beats
 
 
 def detect_record(x: NDArray[np.float32], fs_hz: float) -> NDArray[np.int64]:

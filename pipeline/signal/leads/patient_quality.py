@@ -14,6 +14,9 @@ _IN_ORDER: Final = np.array([*BEST_FIRST, *sorted(set(Reason).difference(BEST_FI
 """uint8[reasons]: every `Reason`, the best one first, and where in that order each lies."""
 _PLACE: Final = np.argsort(_IN_ORDER).astype(np.uint8)
 
+_OK: Final = int(Reason.OK)
+"""A number compares with numpy's in a fraction of the time that an enumeration takes."""
+
 
 def patient_states(state: SegmenterState, work: Workspace, wrong: list[bool]) -> NDArray[np.uint8]:
     """Return the patient's `Reason` from each new sample on, uint8[n], and number the runs.
@@ -28,10 +31,10 @@ def patient_states(state: SegmenterState, work: Workspace, wrong: list[bool]) ->
     """
     counters = state.counters
     work.runs.before[:] = state.tail_runs
-    before = counters[STATE]
-    usable = next((lead for lead, its in zip(work.leads, wrong, strict=True) if not its), None)
-    if usable is not None and before == Reason.OK:
-        work.runs.new[:] = counters[RUN] & 255
+    before = int(counters[STATE])
+    usable = None if all(wrong) else work.leads[wrong.index(False)]
+    if usable is not None and before == _OK:
+        work.runs.new[:] = int(counters[RUN]) & 255
         return usable.states
     states = (usable or work.leads[0]).states
     if usable is None and len(work.leads) > 1:
@@ -45,7 +48,7 @@ def patient_states(state: SegmenterState, work: Workspace, wrong: list[bool]) ->
 
 
 def changes_of(
-    before: np.int64, states: NDArray[np.uint8], first: int, rate: Resampling
+    before: int, states: NDArray[np.uint8], first: int, rate: Resampling
 ) -> list[QualityChange]:
     """List where the patient's state changed.
 

@@ -86,7 +86,7 @@ class RhythmAgreementState(State):
         )
 
     def begin_segment(self) -> None:
-        """Forget what a segment showed; the detection of rhythms begins anew, too."""
+        """Forget what a segment showed; the detection of rhythms starts over, too."""
         self.leads = [LeadRhythm() for _ in self.leads]
         self.fibrillates, self.resumed, self.too_fast = False, 0, 0
 

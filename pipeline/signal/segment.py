@@ -127,12 +127,6 @@ class Segment:
         both.strips, both.strip_first = after.strips, after.strip_first
         return both
 
-    @property
-    def strip(self) -> NDArray[np.float32]:
-        """The strip of the first lead, float32[m]."""
-        first: NDArray[np.float32] = self.strips[0]
-        return first
-
 
 def joined(pushes: Iterable[Segment], most: int) -> Segment:
     """Return what pushes one right after the other completed, as one segment.

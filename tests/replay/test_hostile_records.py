@@ -164,6 +164,17 @@ def read_or_refused(record: Path) -> bool:
     return not refusal
 
 
+def write_mutated(folder: Path, header: bytes, changes: list[tuple[int, int, bytes]]) -> Path:
+    """Write a header with pieces of it exchanged, and its signal files; return its path."""
+    for at, cut, piece in changes:
+        at %= len(header) + 1
+        header = header[:at] + piece + header[at + cut :]
+    (folder / "r.hea").write_bytes(header)
+    for name in ("r.dat", "q.dat"):
+        (folder / name).write_bytes(bytes(3000))
+    return folder / "r.hea"
+
+
 @given(header=st.sampled_from(HEADERS), changes=CHANGES)
 @settings(
     deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -172,13 +183,7 @@ def test_a_mutated_header_is_refused_or_read(
     tmp_path: Path, header: bytes, changes: list[tuple[int, int, bytes]]
 ) -> None:
     """One that is nearly right raises `InputError` and nothing else, or is read to its end."""
-    for at, cut, piece in changes:
-        at %= len(header) + 1
-        header = header[:at] + piece + header[at + cut :]
-    (tmp_path / "r.hea").write_bytes(header)
-    for name in ("r.dat", "q.dat"):
-        (tmp_path / name).write_bytes(bytes(3000))
-    read_or_refused(tmp_path / "r.hea")
+    read_or_refused(write_mutated(tmp_path, header, changes))
 
 
 @given(header=st.sampled_from(HEADERS), changes=CHANGES)
@@ -189,16 +194,11 @@ def test_all_leads_of_a_mutated_header_are_refused_or_read(
     tmp_path: Path, header: bytes, changes: list[tuple[int, int, bytes]]
 ) -> None:
     """Whatever their rates, files, skews and names are."""
-    for at, cut, piece in changes:
-        at %= len(header) + 1
-        header = header[:at] + piece + header[at + cut :]
-    (tmp_path / "r.hea").write_bytes(header)
-    for name in ("r.dat", "q.dat"):
-        (tmp_path / name).write_bytes(bytes(3000))
+    record = write_mutated(tmp_path, header, changes)
     refusal = ""
     try:
-        checked = load_header(tmp_path / "r.hea")
-        info, samples = read_leads(tmp_path / "r.hea", range(len(checked.signals)))
+        checked = load_header(record)
+        info, samples = read_leads(record, range(len(checked.signals)))
         derived_in(checked, range(len(checked.signals)))
     except InputError as error:
         refusal = str(error)

@@ -89,7 +89,7 @@ def run_segmenter(
         for a, b in spans or [(0, x.size)]
     ]
     parts.append(segmenter.finish())
-    return joined(parts, sum(part.strip.size for part in parts))
+    return joined(parts, sum(part.strips.shape[1] for part in parts))
 
 
 _EVENT_UTC: Final = re.compile("event_utc='[^']*'")

@@ -97,7 +97,7 @@ def agree(
         record: float64[leads, RECORD], updated.
         spans: float64[leads, USUAL_BEATS + 1], spans of each lead's latest beats; updated.
         shapes: float32[leads, 2 * SHAPE_REACH + 1], each lead's usual complex; updated.
-        scratch: float64[2 * leads + NOISE_S // NOISE_STEP], overwritten.
+        scratch: float64[2 * leads + NOISE_SAMPLES // NOISE_STEP], overwritten.
         beats: int64[b, BEAT_COLUMNS + leads], written; as many as all rows of ``found``.
         shown: int64[b, SHOWN_COLUMNS], written: complexes like the usual ones of their lead.
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.sections import jit, median
+from pipeline.signal.kernels.sections import correlation_with, jit, median, sum_of_squares
 
 UNITS_PER_MV = 10_000.0  # energies are integers, in 0.1 uV
 MOST_ENERGY = 1e8  # 10 V: keeps every sum far inside int64
@@ -169,24 +169,9 @@ def is_usual(beats: Beats, candidate: NDArray[np.int64], settings: NDArray[np.fl
 @jit
 def likeness(beats: Beats, filtered: NDArray[np.float32], centre: int) -> float:
     """Return the correlation with the usual QRS complex at the best place near ``centre``."""
-    shape, best = beats.shape, 0.0
-    usual = 0.0
-    for i in range(shape.size):
-        usual += shape[i] * shape[i]
+    best, energy = 0.0, sum_of_squares(beats.shape)
     for at in range(centre - LIKENESS_REACH, centre + LIKENESS_REACH + 1, LIKENESS_STEP):
-        begin = at - SHAPE_REACH
-        if begin < 0 or begin + shape.size > filtered.size:
-            continue
-        x = filtered[begin : begin + shape.size]
-        total = both = own = 0.0
-        for i in range(shape.size):
-            v = np.float64(x[i])
-            total += v
-            both += v * shape[i]  # whose mean is 0
-            own += v * v
-        own -= total * total / shape.size
-        if usual > 0.0 and own > 0.0:
-            best = max(best, both / np.sqrt(usual * own))
+        best = max(best, correlation_with(beats.shape, energy, filtered, at - SHAPE_REACH))
     return best
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.sections import jit, value_range
-
-LEAD_OFF, SATURATED, FLAT, NO_SIGNAL, GAP = 1, 2, 3, 4, 6  # of `Reason`
+from pipeline.signal.kernels.sampling import GAP, LEAD_OFF, NO_SIGNAL, SATURATED
+from pipeline.signal.kernels.sections import correlation_with, jit, sum_of_squares, value_range
+from pipeline.signal.kernels.slots import FLAT
 
 # Columns of a lead's record: its sensitivity, its false complexes for each beat, by how many
 # samples its R peaks come after those of the first lead, and how many beats were learned from.
@@ -24,7 +24,7 @@ SPANS = USUAL_BEATS  # the ring of spans; behind it their median
 SHAPE_REACH = 36  # 100 ms before and after the R peak: where a complex lies
 PLAY, PLAY_STEP = 12, 2  # by so much, in such steps, a complex may be shifted against the usual one
 SIZE_REACH = 25  # 69 ms each way, within which a complex is measured beside the noise
-NOISE_S, NOISE_STEP = 1440, 36  # four seconds before, each tenth of a second
+NOISE_SAMPLES, NOISE_STEP = 1440, 36  # four seconds before, each tenth of a second
 NOISE_SHARE = 0.4  # so much of the time between beats is without P, QRS and T
 LEAST_NOISE = 0.05  # of a beat's span: no lead is quieter for what beats vary by themselves
 USUAL_LIKENESS, LEAST_USUAL = 0.8, 0.5  # as `lead_state` has it for the detector
@@ -65,7 +65,7 @@ def noise_before(
     little: between beats. What a lead does not show is not quiet. ``ring`` is overwritten.
     """
     n = 0
-    for k in range(NOISE_S // NOISE_STEP):
+    for k in range(NOISE_SAMPLES // NOISE_STEP):
         centre = at - NOISE_STEP * (k + 1) - SIZE_REACH
         if centre - SIZE_REACH < 0 or centre + SIZE_REACH >= x.size or not can_show(mask[centre]):
             continue
@@ -89,25 +89,13 @@ def likeness(
 
     The nearest places come first; where one has ``enough``, no other is looked at.
     """
-    best = usual = 0.0
-    for i in range(shape.size):
-        usual += shape[i] * shape[i]
+    best, energy = 0.0, sum_of_squares(shape)
     for k in range(2 * (PLAY // PLAY_STEP) + 1):
         away = PLAY_STEP * ((k + 1) // 2)
         begin = centre + (away if k % 2 else -away) - SHAPE_REACH
-        if begin < 0 or begin + shape.size > x.size:
-            continue
-        total = both = own = 0.0
-        for i in range(shape.size):
-            v = np.float64(x[begin + i])
-            total += v
-            both += v * shape[i]  # whose mean is 0
-            own += v * v
-        own -= total * total / shape.size
-        if usual > 0.0 and own > 0.0:
-            best = max(best, both / np.sqrt(usual * own))
-            if best >= enough:
-                break
+        best = max(best, correlation_with(shape, energy, x, begin))
+        if best >= enough:
+            break
     return best
 
 

@@ -87,3 +87,34 @@ def median(ring: NDArray[np.int64] | NDArray[np.float64]) -> float:
     lower = max(max(min(a, h), min(b, g)), max(min(c, f), min(d, e)))
     upper = min(min(max(a, h), max(b, g)), min(max(c, f), max(d, e)))
     return float(0.5 * (lower + upper))
+
+
+@jit
+def sum_of_squares(x: NDArray[np.float32]) -> float:
+    """Return the sum of squares of x."""
+    total = 0.0
+    for i in range(x.size):
+        total += x[i] * x[i]
+    return total
+
+
+@jit
+def correlation_with(
+    shape: NDArray[np.float32], energy: float, x: NDArray[np.float32], begin: int
+) -> float:
+    """Return how a complex at x[begin] correlates with a usual one, -1 to 1; 0 of a flat line.
+
+    ``shape`` has the mean 0, and ``energy`` is its sum of squares. 0 where x ends before.
+    """
+    if begin < 0 or begin + shape.size > x.size:
+        return 0.0
+    total = both = own = 0.0
+    for i in range(shape.size):
+        v = np.float64(x[begin + i])
+        total += v
+        both += v * shape[i]
+        own += v * v
+    own -= total * total / shape.size
+    if energy <= 0.0 or own <= 0.0:
+        return 0.0
+    return float(both / np.sqrt(energy * own))

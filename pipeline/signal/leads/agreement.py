@@ -29,7 +29,8 @@ SETTINGS: Final = np.array(
         WINDOW_AFTER_R - 1,  # BEHIND: the last sample of a window
         1440,  # KEEP_FOR: 4 s, as long as a candidate may become a beat
         # The odds of a beat that not every lead has found, natural logarithms. Logistic regression
-        # over what two leads of mitdb and svdb disagree on, each record by others, rounded.
+        # over what two leads of mitdb and svdb disagree on, rounded; the sum of the biases is
+        # near where these records have the fewest errors.
         3.0,  # LIKE_WEIGHT: of the correlation with the usual complex of the lead
         2.0,  # SIZE_WEIGHT: of the size beside the usual one,
         1.5,  # MOST_SIZE: at most so much of it
@@ -161,7 +162,7 @@ class Agreement:
     def __init__(self, state: AgreementState) -> None:
         self.state = state
         leads = len(state.waiting)
-        self._scratch = np.empty(2 * leads + evidence.NOISE_S // evidence.NOISE_STEP)
+        self._scratch = np.empty(2 * leads + evidence.NOISE_SAMPLES // evidence.NOISE_STEP)
         self._due = self._next_due()
 
     def push(

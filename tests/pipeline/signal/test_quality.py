@@ -39,7 +39,7 @@ def test_clean_signal_stays_analysable() -> None:
         segment = stream(x)
 
         assert segment.quality == []
-        assert np.isfinite(segment.strip).all()
+        assert np.isfinite(segment.strips[0]).all()
         assert not segment.reasons[segment.r_samples >= 140].any()
 
 
@@ -66,7 +66,7 @@ def test_missing_values_are_no_signal(value: float) -> None:
     begin, end = only_change(segment, Reason.NO_SIGNAL)
     assert A < begin <= A + 360
     assert B < end <= B + 720
-    assert np.isnan(segment.strip[A:B]).all()
+    assert np.isnan(segment.strips[0][A:B]).all()
 
 
 def test_one_bad_sample_costs_only_its_windows() -> None:
@@ -126,7 +126,7 @@ def test_implausible_values_are_held_as_saturation() -> None:
     segment = stream(x)
 
     only_change(segment, Reason.SATURATED)
-    later = segment.strip[B + 720 :]
+    later = segment.strips[0][B + 720 :]
     assert np.abs(later).max() < 3.0
 
 
@@ -317,7 +317,7 @@ def test_pacing_spike_leaves_nothing(fs_hz: float, mv: float) -> None:
         paced[first : first + max(1, round(0.002 * fs_hz))] += mv
     pushed = [Segmenter(fs_hz).push(SampleBlock(0, x)) for x in (still, paced)]
     assert len(pushed[1].samples) == 0
-    np.testing.assert_allclose(pushed[1].strip, pushed[0].strip, atol=0.02)
+    np.testing.assert_allclose(pushed[1].strips[0], pushed[0].strips[0], atol=0.02)
 
 
 @pytest.mark.parametrize("fs_hz", [250.0, 360.0, 500.0, 1000.0])
@@ -335,7 +335,7 @@ def test_pulse_leaves_nothing_wherever_it_begins(fs_hz: float, mv: float, tau_s:
         paced[first + 2 :] -= np.sign(mv) * 2.0 * np.exp(-age_s / tau_s)
     pushed = [Segmenter(fs_hz).push(SampleBlock(0, x.astype(np.float32))) for x in (still, paced)]
     assert len(pushed[1].samples) == 0
-    assert np.nanmax(np.abs(pushed[1].strip - pushed[0].strip)) < 0.15
+    assert np.nanmax(np.abs(pushed[1].strips[0] - pushed[0].strips[0])) < 0.15
 
 
 def test_step_is_no_spike_and_a_tall_qrs_is_whole() -> None:
@@ -343,6 +343,6 @@ def test_step_is_no_spike_and_a_tall_qrs_is_whole() -> None:
     x = (0.05 * np.sin(2 * np.pi * 0.5 * np.arange(3600) / 360.0)).astype(np.float32)
     x[1800:] += 2.0
     step = Segmenter(360.0).push(SampleBlock(0, x))
-    assert np.nanmax(np.abs(step.strip[1790:1900])) > 1.0
+    assert np.nanmax(np.abs(step.strips[0][1790:1900])) > 1.0
     leap_mv = pacing_spikes(250.0)[0]
     assert leap_mv > 5.0 / (0.020 * 250.0)

@@ -94,7 +94,7 @@ def test_same_rate_is_passed_through() -> None:
     segment = Segmenter(360).push(SampleBlock(7, x))
 
     assert resampling(360).half == resampling(360.000001).half == 0
-    assert segment.strip.size == x.size
+    assert segment.strips[0].size == x.size
     assert segment.strip_first == 7
 
 
@@ -131,7 +131,7 @@ def test_delay_is_as_disclosed(fs: float) -> None:
 
     assert rate.half / fs <= max(0.02, 3 / fs)
     segment = Segmenter(fs).push(SampleBlock(0, np.zeros(round(fs), np.float32)))
-    assert segment.strip.size == -(-(round(fs) - rate.half) * rate.per // rate.step)
+    assert segment.strips[0].size == -(-(round(fs) - rate.half) * rate.per // rate.step)
 
 
 @given(

@@ -2,7 +2,7 @@
 
 A heart fibrillates in every lead or in none. A lead that does not fibrillate, and whose complexes
 repeat one another at a rate that no fibrillation has, shows beats, whatever their shape: of a new
-rhythm, too, which is none of the patient's usual beats (`pipeline.signal.rhythm_agreement`).
+rhythm, too, which is none of the patient's usual beats (`pipeline.signal.leads.rhythm_agreement`).
 
 Pure: no state, no clock, no I/O.
 """
@@ -13,14 +13,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-BEATS_ON_S: Final = 4.0
-"""So far back a lead must show ..."""
-
-BEATS_ON: Final = 2
-"""... so many complexes ..."""
+from pipeline.signal.leads.rhythm_agreement import BEATS_ON, BEATS_ON_S
 
 REPEATED: Final = 0.9
-"""... that correlate so much with the one before, ..."""
+"""`BEATS_ON` complexes of the last `BEATS_ON_S` must correlate so much with the one before, ..."""
 
 SPACED_S: Final = 0.5
 """... and come so long after it: 120 a minute. Waves of fibrillation and flutter come at 150 and

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.alarms.leads.beating import BEATS_ON_S, beating_to
+from pipeline.alarms.leads.beating import beating_to
 from pipeline.alarms.organisation import BEATS
 from pipeline.alarms.settings import DEFAULTS
 from pipeline.alarms.signal_rules import SignalAlarms
@@ -11,6 +11,7 @@ from pipeline.alarms.signal_state import SignalAlarmsState
 from pipeline.alarms.state_machine import AlarmStateMachine
 from pipeline.errors import SnapshotError
 from pipeline.scoring.beat import InLeads
+from pipeline.signal.leads.rhythm_agreement import BEATS_ON_S
 from pipeline.signal.quality import Reason
 from pipeline.signal.segment import FibrillationChange
 

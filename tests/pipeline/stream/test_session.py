@@ -28,13 +28,14 @@ def session() -> StreamSession:
 
 
 def strip(first: int, n: int, epoch: int = 0) -> Strip:
-    """Return ``n`` values that are their own positions."""
-    return Strip(epoch, first, np.arange(first, first + n, dtype=np.float32)[np.newaxis])
+    """Return ``n`` values that are their own positions, in uV."""
+    values = np.arange(first, first + n)[np.newaxis] / 1e3
+    return Strip(epoch, first, values.astype(np.float32))
 
 
 def shown(first: int, n: int, epoch: int = 0) -> SignalStrip:
     """Return what is published of them."""
-    values = [float(first + i) for i in range(n)]
+    values = [(first + i) / 1e3 for i in range(n)]
     return SignalStrip(stream="s", epoch=epoch, first_sample=first, fs_hz=360.0, mv=list(values))
 
 

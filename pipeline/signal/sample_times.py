@@ -93,9 +93,8 @@ class SampleTimes:
         return float(state.seconds[min(at, state.end - 1)])
 
     def _make_room(self) -> None:
-        """Move the entries to the front, in larger arrays if they fill more than half."""
-        size = len(self.state.samples)
-        self._put(self.samples, self.seconds, 2 * size if len(self) > size // 2 else size)
+        """Move the entries to the front of arrays with room for half as many more."""
+        self._put(self.samples, self.seconds, len(self) + len(self) // 2)
 
     def _put(self, samples: NDArray[np.int64], seconds: NDArray[np.float64], size: int) -> None:
         state, n = self.state, len(samples)

@@ -76,7 +76,7 @@ _ENDS: Final = 5
 _APART_S: Final = 0.2
 """Stamps nearer to the last one, in signal, are not needed."""
 
-_MOST_STAMPS: Final = 1024
+_MOST_STAMPS: Final = 900
 """Where there are more, one in a second is enough of those before the last `LINE_S`."""
 
 _OUTLIER: Final = 3.0
@@ -257,8 +257,7 @@ class SourceClock:
         stamps.add(sample, stamp_s)
         stamps.forget_before(math.ceil(sample - WINDOW_S * self._hz))
         if len(stamps) > _MOST_STAMPS:
-            seconds = stamps.samples // self._hz
-            firsts = np.diff(seconds, prepend=-1.0) > 0
+            firsts = np.diff(stamps.samples // self._hz, prepend=-1.0) > 0
             stamps.keep(firsts | (stamps.samples >= sample - LINE_S * self._hz))
         self._rate_off = self._measured_rate_off()
         # Once a second is often enough; the very first ones count at once.

@@ -26,7 +26,7 @@ from pipeline.signal.sample_times import SampleTimes, SampleTimesState
 
 WINDOW_S: Final = 600.0
 """The line goes through the stamps of so much signal: with jitter of ±50 ms its end is known to
-about a millisecond, and a clock hardly changes its rate within."""
+about two milliseconds, and a clock hardly changes its rate within."""
 
 LINE_S: Final = 60.0
 """Before so much signal was stamped the nominal rate is the line's slope: jitter would decide."""

@@ -124,3 +124,21 @@ def test_end_is_reported_only_when_the_log_has_everything() -> None:
 
     assert not status.ended
     assert status.fault == "full"
+
+
+@pytest.mark.parametrize("beats", [1, 2, 99, 700, 1_203])
+def test_latencies_are_those_of_the_latest_beats(beats: int) -> None:
+    """Median and 99th percentile of five hundred at most, after a restart as well."""
+    one = session()
+    assert one.status(11.0, WELL).latency_p99_ms is None
+    taken = np.random.default_rng(0).permutation(beats).astype(float).tolist()
+    for latency_ms in taken:
+        one.record_latency(latency_ms)
+
+    latest = sorted(taken[-500:])
+    state = unpack(pack(one.state), SessionState)
+    stream = Stream("s", 360.0, CONFIG, lambda: 0.0, state=state.stream)
+    for session_ in (one, StreamSession(stream, "II", 10.0, state)):
+        status = session_.status(11.0, WELL)
+        assert status.latency_p50_ms == latest[len(latest) // 2]
+        assert status.latency_p99_ms == latest[len(latest) * 99 // 100]

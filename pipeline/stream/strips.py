@@ -1,7 +1,7 @@
 """The band-passed signal of a stream, on its way to the dashboard and around alarms in the log.
 
 Within the hub a strip is an array of all leads: a number that is not shown never becomes an object.
-`StripRecorder` remembers the last minute of one stream, to the microvolt. Once the alert of an
+`StripRecorder` remembers the last 30 s of one stream, to the microvolt. Once the alert of an
 alarm has its number, and the signal lasts for long enough behind its position (or has ended), it
 gives out the strip around it, which names the lead in use there. Pure: no sockets, no clock.
 """
@@ -23,8 +23,9 @@ from pipeline.signal.segment import Segment
 STRIP_S: Final = 10.0
 """Length of a strip, half before the position of the alert and half behind it."""
 
-KEPT: Final = 60 * SAMPLING_RATE_HZ
-"""Values kept: an alert that waits for a score comes late."""
+KEPT: Final = 30 * SAMPLING_RATE_HZ
+"""Values kept: an alert that waits for a score comes late. A scorer that died is back in a few
+seconds; one that is later by 25 s finds the strip cut off at its beginning."""
 
 _MOST_WANTED: Final = 256
 
@@ -97,7 +98,7 @@ class StripRecorderState(State):
 
 
 class StripRecorder:
-    """The last minute of one stream's signal, and the strips that are still to be cut."""
+    """The last 30 s of one stream's signal, and the strips that are still to be cut."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The signal around an alarm: what is kept of the last minute, and cut out of it."""
+"""The signal around an alarm: what is kept of the last 30 s, and cut out of it."""
 
 from itertools import accumulate
 
@@ -31,7 +31,7 @@ def added(*strips: Strip) -> StripRecorder:
 
 
 @given(st.lists(st.integers(0, 9_000), min_size=1, max_size=12), st.data())
-def test_any_part_of_the_last_minute_is_as_it_came(sizes: list[int], data: st.DataObject) -> None:
+def test_any_part_of_the_last_seconds_is_as_it_came(sizes: list[int], data: st.DataObject) -> None:
     """However it was cut into chunks, wherever the ring starts over, and in every lead."""
     begins, leads = [0, *accumulate(sizes)], data.draw(st.integers(1, 3))
     recorder = added(
@@ -61,7 +61,7 @@ def test_values_are_kept_to_the_microvolt(mv: float, kept: float | None) -> None
     assert recorder.published(0, 1, 0).mv == [kept]
 
 
-def test_memory_of_a_minute_takes_two_bytes_a_value() -> None:
+def test_memory_takes_two_bytes_a_value() -> None:
     """A hub keeps it of every stream and lead."""
     recorder = added(strip(0, 10, leads=3))
     assert recorder.state.ring.values.nbytes == 2 * 3 * KEPT

@@ -58,6 +58,9 @@ class StreamUpdate:
     """The new signal, for pictures."""
 
 
+_Change = QualityChange | FibrillationChange | FastRhythmChange
+_Changes = deque[_Change]
+
 _NOT_MEASURED: Final = np.zeros(MEASURES, dtype=np.float32)
 """Until all beats of a segment are measured, in one call."""
 
@@ -91,6 +94,7 @@ class Stream:
         self.state = state = state or StreamState.fresh(fs_hz, epoch, first_sample, len(leads))
         self._clock = clock
         self._rate = resampling(fs_hz)
+        self._window_delay = round(WINDOW_DELAY_S * fs_hz)
         self._alarms = StreamAlarms(name, fs_hz, settings, state.alarms, self.leads)
         if not len(leads) == len(state.segmenter.leads) == len(state.features):
             raise SnapshotError(f"state of {len(state.segmenter.leads)} leads, not {len(leads)}")
@@ -193,15 +197,23 @@ class Stream:
         """
         self.counters.gap_samples = counted(self.counters.gap_samples, segment.gap_samples)
         self.counters.duplicate_samples += segment.duplicate_samples
+        self._alarms.signal.leads.take(segment)
+        changes = _in_order(segment)
+        alerts = self._take(segment, changes, taken) if len(segment.samples) else []
+        for change in changes:
+            alerts += self._on_change(change)
+        seen = segment.strip_first + segment.strips.shape[1]
+        position = seen * self._rate.step // self._rate.per
+        alerts += self._alarms.signal.on_position(position)
+        self.state.published_to = position - self._window_delay
+        taken.alerts.extend(self._dated(alerts))
+        if segment.strips.shape[1]:
+            taken.strips.append(strip_of(self.epoch, segment))
+
+    def _take(self, segment: Segment, changes: _Changes, taken: StreamUpdate) -> list[Alert]:
+        """Queue the segment's beats, and run the rules up to the last; take what comes before."""
         cut_at = self._clock()
         alerts: list[Alert] = []
-        self._alarms.signal.leads.take(segment)
-        events: list[QualityChange | FibrillationChange | FastRhythmChange] = [
-            *segment.quality,
-            *segment.fibrillation,
-            *segment.fast_rhythm,
-        ]
-        changes = deque(sorted(events, key=lambda change: change.sample))
         beats, evidence = [], np.full(len(segment.samples), np.nan)
         for b in range(len(segment.samples)):
             known_at = int(segment.ready_samples[b]) - self._rate.half
@@ -210,26 +222,13 @@ class Stream:
             alerts += self._alarms.signal.on_position(known_at)
             beat = self._beat(segment, b, cut_at)
             alerts += self._alarms.signal.on_qrs(
-                beat.sample,
-                beat.rr_s,
-                known_at,
-                beat.window,
-                usable=beat.reason is Reason.OK,
-                leads=beat.seen_in_leads,
-            )
+                beat.sample, beat.rr_s, known_at, beat.window,
+                usable=beat.reason is Reason.OK, leads=beat.seen_in_leads,
+            )  # fmt: skip
             evidence[b] = self._alarms.signal.evidence
             beats.append(beat)
-        if beats:
-            self._queue(beats, self._measures(segment, evidence), taken)
-        for change in changes:
-            alerts += self._on_change(change)
-        seen = segment.strip_first + segment.strips.shape[1]
-        position = seen * self._rate.step // self._rate.per
-        alerts += self._alarms.signal.on_position(position)
-        self.state.published_to = position - round(WINDOW_DELAY_S * self.fs_hz)
-        taken.alerts.extend(self._dated(alerts))
-        if segment.strips.shape[1]:
-            taken.strips.append(strip_of(self.epoch, segment))
+        self._queue(beats, self._measures(segment, evidence), taken)
+        return alerts
 
     def _measures(self, segment: Segment, evidence: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return the measures of a segment's beats, float32[b, MEASURES], and learn from them."""
@@ -252,9 +251,7 @@ class Stream:
                 taken.windows.append(beat)
                 self.counters.windows += 1
 
-    def _on_change(
-        self, change: QualityChange | FibrillationChange | FastRhythmChange
-    ) -> list[Alert]:
+    def _on_change(self, change: _Change) -> list[Alert]:
         alerts = self._alarms.signal.on_position(change.sample)
         if isinstance(change, FastRhythmChange):
             return alerts + self._alarms.signal.on_fast_rhythm(change)
@@ -311,6 +308,8 @@ class Stream:
 
     def _dated(self, alerts: list[Alert]) -> list[Alert]:
         """Count the alerts, and put the time of the source's clock on them."""
+        if not alerts:
+            return alerts  # nearly always
         self.counters.alerts += len(alerts)
         for alert in alerts:
             if alert.begins:
@@ -393,3 +392,9 @@ class Stream:
         if self.beats.learning:
             return "learning", ""
         return "normal", ""
+
+
+def _in_order(segment: Segment) -> _Changes:
+    """Return what changes in a segment, in order of time; nearly always nothing."""
+    changes: list[_Change] = [*segment.quality, *segment.fibrillation, *segment.fast_rhythm]
+    return deque(sorted(changes, key=lambda change: change.sample) if changes else ())

@@ -59,7 +59,7 @@ class StreamUpdate:
 
 
 _Change = QualityChange | FibrillationChange | FastRhythmChange
-_Changes = deque[_Change]
+_REASONS: Final = tuple(Reason)
 
 _NOT_MEASURED: Final = np.zeros(MEASURES, dtype=np.float32)
 """Until all beats of a segment are measured, in one call."""
@@ -95,6 +95,7 @@ class Stream:
         self._clock = clock
         self._rate = resampling(fs_hz)
         self._window_delay = round(WINDOW_DELAY_S * fs_hz)
+        self._after_r = round((WINDOW_AFTER_R - 1) * fs_hz / SAMPLING_RATE_HZ)
         self._alarms = StreamAlarms(name, fs_hz, settings, state.alarms, self.leads)
         if not len(leads) == len(state.segmenter.leads) == len(state.features):
             raise SnapshotError(f"state of {len(state.segmenter.leads)} leads, not {len(leads)}")
@@ -210,15 +211,14 @@ class Stream:
         if segment.strips.shape[1]:
             taken.strips.append(strip_of(self.epoch, segment))
 
-    def _take(self, segment: Segment, changes: _Changes, taken: StreamUpdate) -> list[Alert]:
+    def _take(self, segment: Segment, due: deque[_Change], taken: StreamUpdate) -> list[Alert]:
         """Queue the segment's beats, and run the rules up to the last; take what comes before."""
-        cut_at = self._clock()
-        alerts: list[Alert] = []
+        alerts, cut_at = list[Alert](), self._clock()
         beats, evidence = [], np.full(len(segment.samples), np.nan)
-        for b in range(len(segment.samples)):
+        for b in range(evidence.size):
             known_at = int(segment.ready_samples[b]) - self._rate.half
-            while changes and changes[0].sample <= known_at:
-                alerts += self._on_change(changes.popleft())
+            while due and due[0].sample <= known_at:
+                alerts += self._on_change(due.popleft())
             alerts += self._alarms.signal.on_position(known_at)
             beat = self._beat(segment, b, cut_at)
             alerts += self._alarms.signal.on_qrs(
@@ -261,7 +261,7 @@ class Stream:
 
     def _beat(self, segment: Segment, b: int, cut_at: float) -> Beat:
         sample = int(segment.samples[b])
-        last_of_window = sample + round((WINDOW_AFTER_R - 1) * self.fs_hz / SAMPLING_RATE_HZ)
+        last_of_window = sample + self._after_r
         ready = max(last_of_window, int(segment.ready_samples[b]))
         several = len(self.leads) > 1
         return Beat(
@@ -270,7 +270,7 @@ class Stream:
             rr_s=float(segment.rr_s[b]),
             window=segment.windows[b],
             measures=_NOT_MEASURED,
-            reason=Reason(segment.reasons[b]),
+            reason=_REASONS[segment.reasons[b]],
             r_arrived=self._arrival(sample),
             window_arrived=self._arrival(last_of_window),
             ready_arrived=self._arrival(ready),
@@ -278,7 +278,7 @@ class Stream:
             lead=int(segment.leads[b]),
             fibrillating=self._alarms.present("ventricular_fibrillation"),
             in_leads=segment.windows_of[:, b] if several else None,
-            reasons_in=[Reason(one) for one in segment.reasons_of[:, b]] if several else [],
+            reasons_in=[_REASONS[one] for one in segment.reasons_of[:, b]] if several else [],
         )
 
     def _arrival(self, sample: int) -> float:
@@ -394,7 +394,7 @@ class Stream:
         return "normal", ""
 
 
-def _in_order(segment: Segment) -> _Changes:
+def _in_order(segment: Segment) -> deque[_Change]:
     """Return what changes in a segment, in order of time; nearly always nothing."""
     changes: list[_Change] = [*segment.quality, *segment.fibrillation, *segment.fast_rhythm]
     return deque(sorted(changes, key=lambda change: change.sample) if changes else ())

@@ -222,5 +222,5 @@ def _middles(windows: Singles, known: int) -> Singles:
     middles = np.zeros((slots.MIDDLE_ROWS, len(windows)), dtype=np.float32)
     if known:
         at = (known - 1) // 2, known // 2
-        middles[[slots.LOW, slots.HIGH]] = np.partition(windows[:, :known], at, axis=1)[:, at].T
+        middles[[slots.LOW, slots.HIGH]] = np.sort(windows[:, :known], axis=1)[:, at].T
     return middles

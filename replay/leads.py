@@ -83,8 +83,13 @@ def ecg_leads(header: RecordHeader) -> list[int]:
 
 
 def preference(header: RecordHeader, index: int) -> int:
-    """Return how far down a signal is among the usual ones for rhythm: MLII, II, any other."""
-    name = plain_name(header.signals[index].name)
+    """Return how far down a signal is among the usual ones for rhythm, as `preference_of`."""
+    return preference_of(header.signals[index].name)
+
+
+def preference_of(name: str) -> int:
+    """Return how far down a lead is among the usual ones for rhythm: MLII, II, any other."""
+    name = plain_name(name)
     return _PREFERRED_LEADS.index(name) if name in _PREFERRED_LEADS else len(_PREFERRED_LEADS)
 
 

@@ -237,7 +237,7 @@ def evaluate_alarms(
 ) -> None:
     """Compare our alarms with annotated alarms, rhythms and beats: one lead beside all.
 
-    Without --lead: of the challenge the lead that a replay chooses, elsewhere the first signal,
+    Without --lead: of the challenge the lead that is usual for rhythm, elsewhere the first,
     and beside it all leads that are ECG, at most three.
     """
     from monitor.measure import evaluate as evaluation

@@ -74,6 +74,18 @@ def test_the_choice_is_one_sentence_with_its_reason(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        (["MLII", "MLII"], "leads 'MLII', 'MLII-2' are taken, the usual one for rhythm first"),
+        (["V5", "V2"], "leads 'V5', 'V2' are taken, the first that are named like an ECG"),
+    ],
+)
+def test_the_reason_is_that_of_the_first_lead(tmp_path: Path, names: list[str], why: str) -> None:
+    """Also of two leads of one name, which get numbers."""
+    assert lead_choices(header(tmp_path, *names)).why == f"{why}; --lead takes others"
+
+
 def test_by_default_a_patient_is_watched_by_three_leads(tmp_path: Path) -> None:
     """All that are named like an ECG, at most three; a record of one lead says nothing of it."""
     record = header(tmp_path, "V1", "II", "V2", "V5", "RESP")
@@ -106,7 +118,9 @@ def test_leads_are_named_in_any_order(tmp_path: Path, asked: str, expected: list
     record = header(tmp_path, "II", "V1", "RESP")
     choices = lead_choices(record, asked)
     assert names_of(record, choices.indices) == expected
-    assert ("named like no ECG (respiration)" in choices.why) == ("RESP" in expected)
+    assert ("named like no ECG (respiration), and is watched as one" in choices.why) == (
+        "RESP" in expected
+    )
 
 
 @pytest.mark.parametrize(

@@ -165,12 +165,19 @@ def _names(records: str | None) -> list[str] | None:
 
 
 def evaluate_noise(
-    data: Path | None, *, pictures: Path | None, report: Path | None, as_json: bool
+    data: Path | None,
+    *,
+    leads: str | None,
+    pictures: Path | None,
+    report: Path | None,
+    as_json: bool,
 ) -> None:
     """Print the figures of the stream under noise; draw them, and write them into a document.
 
+    Without ``leads`` the first lead is watched.
+
     Raises:
-        InputError: records are missing or unreadable.
+        InputError: records are missing or unreadable, or lack the leads.
         ArtifactError: the student or its calibration is unusable.
         ConfigError: pictures cannot be drawn here, or the document has no place for the table.
     """
@@ -184,7 +191,10 @@ def evaluate_noise(
     if pictures is not None:
         prepare(pictures)
     with progress_of(STEPS) as on_step:
-        lines = collect(evaluate_noise(data_folder(data), on_step=on_step), as_json=as_json)
+        asked = 0 if leads is None else leads
+        lines = collect(
+            evaluate_noise(data_folder(data), leads=asked, on_step=on_step), as_json=as_json
+        )
     sections = noise_sections(lines, provenance())
     if not as_json:
         print_sections(sections)

@@ -38,12 +38,18 @@ class TrivialScorer:
     def __init__(self) -> None:
         self.windows = 0
 
-    def score(self, windows: NDArray[np.float32], measures: NDArray[np.float32]) -> ScoredBatch:
+    def score(
+        self,
+        windows: NDArray[np.float32],
+        measures: NDArray[np.float32],
+        second: NDArray[np.float32] | None = None,
+    ) -> ScoredBatch:
         """Return how much each window changes in 3 ticks, and a class that follows from sums."""
         self.windows += len(windows)
         residuals = windows - np.roll(windows, 3, axis=1)
         scores = np.mean(np.square(residuals, dtype=np.float64), axis=1) + 1e-3
         sums = windows.reshape(-1, 4, WINDOW_SAMPLES // 4).sum(axis=2) + measures[:, 1:5]
+        sums += 0.0 if second is None else second[:, 1:5]
         weights = np.square(np.sin(sums, dtype=np.float64)) + 1e-3
         return ScoredBatch(
             scores=scores.astype(np.float32),

@@ -15,9 +15,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.detected_beats import FALSE_DETECTION
 from models.data.measured_beats import measured_in_leads
-from models.ec57.matching import classes_of, match_beats, match_samples
+from models.ec57.matching import FALSE_DETECTION, classes_of, match_beats, match_samples
 from models.inference.student import WindowScorer
 from pipeline.constants import CLASSES
 from pipeline.scoring.live_score import (

@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -124,25 +124,34 @@ def subscriber(hub: Hub, *, from_seq: int | None = 1, topics: tuple[str, ...] = 
     return Subscriber(ends["alerts"], ends["replay"], from_seq=from_seq, topics=topics)
 
 
-def ingest_client(hub: Hub, stream: str, fs_hz: float = 360.0) -> IngestClient:
+def ingest_client(
+    hub: Hub, stream: str, fs_hz: float = 360.0, leads: Sequence[str] = ("II",)
+) -> IngestClient:
     """Return a source's connection that gives up after the test's patience."""
     until_s = time.monotonic() + DEADLINE_S
     return IngestClient(
         hub.endpoints["ingest"],
         stream=stream,
         fs_hz=fs_hz,
-        lead="II",
+        lead=leads[0],
+        leads=leads if len(leads) > 1 else (),
         stop=lambda: time.monotonic() > until_s,
     )
 
 
 def feed(
-    hub: Hub, stream: str, x: NDArray[np.float32], *, epoch: int = 0, step: int = 3600
+    hub: Hub,
+    stream: str,
+    x: NDArray[np.float32],
+    *,
+    epoch: int = 0,
+    step: int = 3600,
+    leads: Sequence[str] = ("II",),
 ) -> None:
-    """Send a whole stream, its end included."""
-    with ingest_client(hub, stream) as source:
-        for a in range(0, len(x), step):
-            assert source.send(SampleBlock(a, x[a : a + step], epoch=epoch))
+    """Send a whole stream, float32[n] or float32[leads, n], its end included."""
+    with ingest_client(hub, stream, leads=leads) as source:
+        for a in range(0, x.shape[-1], step):
+            assert source.send(SampleBlock(a, x[..., a : a + step], epoch=epoch))
         assert source.finish()
 
 

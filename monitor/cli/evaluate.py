@@ -93,7 +93,10 @@ def evaluate_beats(
     cache: Cache = None,
     as_json: Json = False,
 ) -> None:
-    """Name each beat by classifiers that have not seen the patient; train them where need be."""
+    """Name each beat by classifiers that have not seen the patient, in one lead and in all leads.
+
+    Classifiers that the folder lacks are trained.
+    """
     from monitor.measure import evaluate as evaluation
 
     evaluation.evaluate_beats(data, folder=folder, cache=cache, as_json=as_json)

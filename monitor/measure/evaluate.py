@@ -85,7 +85,7 @@ def evaluate_interpatient(
 
 
 def evaluate_beats(data: Path | None, *, folder: Path, cache: Path | None, as_json: bool) -> None:
-    """Print how each beat of the patients left out is named, by database.
+    """Print how each beat of the patients left out is named, by database, in one lead and in all.
 
     Args:
         data: as in `data_folder`.
@@ -98,15 +98,13 @@ def evaluate_beats(data: Path | None, *, folder: Path, cache: Path | None, as_js
         ArtifactError: what ships, or a classifier in the folder, is unusable.
         ConfigError: a folder cannot be written, or a library for training is not installed.
     """
-    from models.evaluation.protocols.beats import evaluate_beats, record_paths
-    from models.evaluation.protocols.healthy_beats import healthy_records
+    from models.evaluation.protocols.beats import evaluate_beats, evaluation_steps
     from models.evaluation.report.beats import beats_sections
     from monitor.commands.train import unseen_classifiers
 
     where = data_folder(data)
     unseen = unseen_classifiers(where, folder)
-    steps = sum(map(len, record_paths(where).values())) + len(healthy_records(where))
-    with progress_of(steps) as on_step:
+    with progress_of(evaluation_steps(where)) as on_step:
         result = evaluate_beats(where, unseen, cache=cache, on_step=on_step)
     if as_json:
         print_json(result)

@@ -56,6 +56,10 @@ class Beat(State):
     """float32[leads, 320]: its windows in several leads; None where there is one,"""
     reasons_in: list[Reason] = field(default_factory=list)
     """and why each cannot be analysed; OK where it can."""
+    second: Measures | None = None
+    """Its measures in a second lead; None where there is none,"""
+    second_lead: int = 0
+    """and that lead, by number."""
     scored_at: float = 0.0
     compute_s: float = 0.0
     score: float | None = None

@@ -193,17 +193,17 @@ class Agreement:
         if not against:
             return math.inf
         if begins and not any(lead.learned >= 8 for lead, _ in against):
-            noises = [view.noise(r, view.span(r, 25)) for _, view, its in everybody if its]
+            noises = [view.noise(r, view.span(its.r, 25)) for _, view, its in everybody if its]
             stands_out = min(noises) < 0.5 or since > 1.5 * max(self.usual_rr, 288)
             return 3.0 if stands_out else -3.0
         odds, noises = -2.0 if since < SOON else 0.0, []
         for lead, view, its in everybody:
             if its and lead.learned >= 8:
                 noise = view.noise(r, lead.span)
-                size = view.span(r, 25) / max(lead.span, 1e-9)
+                size = view.span(its.r, 25) / max(lead.span, 1e-9)
                 size = min(size, 1.5) - min(max(size - 3.0, 0.0), 1.5)
                 trust = math.log(lead.sensitivity / max(lead.false, 0.01)) - math.log(0.95 / 0.03)
-                odds += 3.0 * view.likeness(r, lead.shape) + 2.0 * size - 4.5
+                odds += 3.0 * view.likeness(its.r, lead.shape) + 2.0 * size - 4.5
                 odds += min(max(trust, -3.0), 3.0) - 1.3 * math.log(noise)
                 noises.append(noise)
         if self.usual_rr:

@@ -105,7 +105,7 @@ def agree(
         record: float64[leads, RECORD], updated.
         spans: float64[leads, USUAL_BEATS + 1], spans of each lead's latest beats; updated.
         shapes: float32[leads, 2 * SHAPE_REACH + 1], each lead's usual complex; updated.
-        scratch: float64[2 * leads + NOISE_SAMPLES // NOISE_STEP], overwritten.
+        scratch: float64[3 * leads + NOISE_SAMPLES // NOISE_STEP], overwritten.
         beats: int64[b, BEAT_COLUMNS + leads], written; as many as all rows of ``found``.
         shown: int64[b, SHOWN_COLUMNS], written: complexes like the usual ones of their lead.
 
@@ -114,7 +114,8 @@ def agree(
     """
     n = like_usual = 0
     leads = found.shape[0]
-    of_lead, clear, ring = scratch[:leads], scratch[leads : 2 * leads], scratch[2 * leads :]
+    of_lead, clear = scratch[:leads], scratch[leads : 2 * leads]
+    places, ring = scratch[2 * leads : 3 * leads], scratch[3 * leads :]
     while n < beats.shape[0]:
         lead, row, due = _next_due(found, waiting, settings)
         if lead < 0 or (due > upto and not closed):
@@ -126,8 +127,8 @@ def agree(
         x = filtered[:, begin - first : decided + 1 - first]
         codes = masks[:, begin - first : decided + 1 - first]
         like_usual += _look(
-            x, codes, begin, r - begin, decided, counters[LAST_R], settings, found, of_lead, record,
-            spans, shapes, ring, clear, shown[like_usual:],
+            x, codes, begin, r - begin, counters[LAST_R], settings, found, of_lead, record,
+            spans, shapes, ring, places, clear, shown[like_usual:],
         )  # fmt: skip
         patient_r = _patient_r(counters[CHOSEN], record, found, of_lead, clear)
         if patient_r - counters[LAST_R] < settings[APART]:
@@ -137,10 +138,9 @@ def agree(
         at = r - begin
         since = r - counters[LAST_R]
         odds = odds_of(
-            x, codes, at, since, counters[USUAL_RR], settings, record, spans, shapes, of_lead, ring
+            x, codes, at, since, counters[USUAL_RR], settings, record, spans, shapes, places, ring
         )
-        beat = odds > 0.0
-        sure = 1.0 / (1.0 + np.exp(-odds))
+        beat, sure = odds > 0.0, 1.0 / (1.0 + np.exp(-odds))
         learn_record(x, codes, at, settings, record, of_lead, sure)
         if beat:
             _learn_shapes(x, codes, begin, patient_r, record, spans, shapes, found, of_lead)
@@ -286,7 +286,6 @@ def _look(
     codes: NDArray[np.uint8],
     begin: int,
     at: int,
-    decided: int,
     last_r: int,
     settings: NDArray[np.float64],
     found: NDArray[np.int64],
@@ -295,20 +294,22 @@ def _look(
     spans: NDArray[np.float64],
     shapes: NDArray[np.float32],
     ring: NDArray[np.float64],
+    places: NDArray[np.float64],
     clear: NDArray[np.float64],
     shown: NDArray[np.int64],
 ) -> int:
-    """Write in which leads a complex is ``clear``, and ``shown``; return how many are shown.
+    """Write the ``places`` of a complex, in which leads it is ``clear``, and what is ``shown``.
 
-    It is where it is like the usual one, or where that has changed, or where it is another and the
-    line is quiet. ``begin`` is the position of the first sample, ``at`` the complex's place.
+    It is clear where it is like the usual one, or that has changed, or the line is quiet. Returns
+    how many are shown. ``begin`` is the position of the first sample, ``at`` the complex's place.
     """
-    n, since = 0, max(last_r + settings[APART], decided - settings[KEEP_FOR])
+    n, decided = 0, begin + x.shape[1] - 1
+    since = max(last_r + settings[APART], decided - settings[KEEP_FOR])
     for k in range(x.shape[0]):
-        clear[k] = 0.0
-        if of_lead[k] < 0 or record[k, LEARNED] < USUAL_BEATS:
+        clear[k], row = 0.0, int(of_lead[k])
+        places[k] = -1.0 if row < 0 else max(found[k, row, R] - begin, 0)
+        if row < 0 or record[k, LEARNED] < USUAL_BEATS:
             continue
-        row = int(of_lead[k])
         r = found[k, row, R]
         if is_usual(x[k], r - begin, spans[k, SPANS], shapes[k]):
             clear[k] = 1.0
@@ -335,9 +336,8 @@ def _has_changed(
 ) -> bool:
     """Return whether what a lead finds is a new kind of complex, which repeats itself.
 
-    Most of what it has found since the last beat of the patient, and so many of these, are alike,
-    and none was a beat. A lead that was exchanged for another, or whose electrode moved, shows the
-    heart in another way; what is much smaller than the QRS was may be P waves.
+    Most of what it has found since the patient's last beat is alike. A lead that was exchanged, or
+    whose electrode moved, shows the heart in another way; what is much smaller may be P waves.
     """
     at = found[row, R] - begin
     span = span_around(x, at, SHAPE_REACH)

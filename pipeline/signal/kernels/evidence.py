@@ -227,7 +227,7 @@ def odds_of(
     record: NDArray[np.float64],
     spans: NDArray[np.float64],
     shapes: NDArray[np.float32],
-    of_lead: NDArray[np.float64],
+    places: NDArray[np.float64],
     ring: NDArray[np.float64],
 ) -> float:
     """Return the log of odds that a complex at the place ``at``, found by some leads, is a beat.
@@ -235,12 +235,13 @@ def odds_of(
     It is one if every lead that could show it has found it. The last beat was ``since`` samples
     before. Size and shape are known after so many beats. Until then, and unless a lead that knows
     the patient has found nothing, a complex is taken for one if it stands out of the line before
-    it, or if a beat is late.
+    it, or if a beat is late. ``places`` are where leads have found it, -1 where not: each is
+    measured at its own, for in noise that may be a tenth of a second away.
     """
     against, knows, begins = 0, False, False
     for k in range(x.shape[0]):
         learned = record[k, LEARNED] >= USUAL_BEATS
-        if of_lead[k] >= 0:
+        if places[k] >= 0:
             begins = begins or not learned
         elif votes(x[k], codes[k], at, settings):
             against += 1
@@ -250,18 +251,20 @@ def odds_of(
     if begins and not knows:
         stands_out = since > FIRST_LATE * max(usual_rr, USUAL_RR)
         for k in range(x.shape[0]):
-            if of_lead[k] >= 0 and not stands_out:
-                own = span_around(x[k], at, SIZE_REACH)
+            if places[k] >= 0 and not stands_out:
+                own = span_around(x[k], int(places[k]), SIZE_REACH)
                 stands_out = noise_before(x[k], codes[k], at, own, ring) < FIRST_NOISE
         return FIRST_ODDS if stands_out else -FIRST_ODDS
     odds, quietest = 0.0, np.inf
     for k in range(x.shape[0]):
         span = spans[k, SPANS]
-        if of_lead[k] >= 0:
+        if places[k] >= 0:
             if record[k, LEARNED] >= USUAL_BEATS:
                 noise = noise_before(x[k], codes[k], at, span, ring)
                 quietest = min(quietest, noise)
-                odds += odds_of_found(x[k], at, settings, record[k], span, shapes[k], noise)
+                odds += odds_of_found(
+                    x[k], int(places[k]), settings, record[k], span, shapes[k], noise
+                )
         elif votes(x[k], codes[k], at, settings):
             odds += odds_of_unseen(x[k], at, settings, record[k], span)
     return odds + odds_of_time(since, usual_rr, quietest if quietest <= 1.0 else 0.0, settings)

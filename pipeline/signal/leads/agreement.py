@@ -167,7 +167,7 @@ class Agreement:
     def __init__(self, state: AgreementState) -> None:
         self.state = state
         leads = len(state.waiting)
-        self._scratch = np.empty(2 * leads + evidence.NOISE_SAMPLES // evidence.NOISE_STEP)
+        self._scratch = np.empty(3 * leads + evidence.NOISE_SAMPLES // evidence.NOISE_STEP)
         self._due = self._next_due()
 
     def push(

@@ -397,15 +397,13 @@ def test_a_good_lead_that_comes_into_motion_is_no_longer_believed() -> None:
 TWELVE = ("II", "V5", "V1", "I", "III", "aVR", "aVL", "aVF", "V2", "V3", "V4", "V6")
 
 
-@pytest.mark.parametrize(
-    ("kind", "most"), [("off", 5), ("noisy", 2), ("reversed", 5), ("swapped", 5)]
-)
-def test_several_of_twelve_leads_in_trouble_cost_no_beat(kind: str, most: int) -> None:
+@pytest.mark.parametrize("kind", ["off", "noisy", "reversed", "swapped"])
+def test_up_to_five_of_twelve_leads_in_trouble_cost_no_beat(kind: str) -> None:
     """Whatever is wrong with one or up to five of them, and when it begins and ends.
 
     As EC57 matches beats, within 150 ms.
     """
-    for troubled in sorted({1, 2, most}):
+    for troubled in (1, 3, 5):
         first, last = TWELVE[:troubled], TWELVE[: -troubled - 1 : -1]
         troubles = [
             LeadTrouble(kind, lead, 15, 20, other if kind == "swapped" else "")

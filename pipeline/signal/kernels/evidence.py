@@ -285,7 +285,7 @@ def odds_of_time(since: int, usual_rr: int, noise: float, settings: NDArray[np.f
     if since >= settings[SOON]:
         overdue = settings[OVERDUE_WEIGHT] * max(late, 0.0)
         odds += (1.0 - noise) * min(overdue, settings[MOST_OVERDUE])
-    return odds - settings[EARLY_WEIGHT] * noise * (max(-late, 0.0) - settings[ON_TIME])
+    return float(odds - settings[EARLY_WEIGHT] * noise * (max(-late, 0.0) - settings[ON_TIME]))
 
 
 @jit

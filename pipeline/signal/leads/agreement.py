@@ -27,7 +27,7 @@ SETTINGS: Final = np.array(
         54,  # SAME: 150 ms, within which two beats are one (EC57)
         72,  # APART: 200 ms, the refractory period, as the detector has it
         WINDOW_AFTER_R - 1,  # BEHIND: the last sample of a window
-        1440,  # KEEP_FOR: 4 s, as long as a candidate may become a beat
+        1800,  # KEEP_FOR: 5 s, longer than a candidate may become a beat, and four beats at 40 bpm
         # The odds of a beat that not every lead has found, natural logarithms. Logistic regression
         # over what two leads of mitdb and svdb disagree on, rounded; the sum of the biases is
         # near where these records have the fewest errors.
@@ -51,6 +51,10 @@ SETTINGS: Final = np.array(
         1.0,  # BETTER_BY
         1.5,  # PREFERRED_BY: so much worse the first lead may be; beats are named best in it
         10,  # BETTER_BEATS
+        # In noise, what comes before its time is rather a wave of it. Chosen on mitdb and svdb,
+        # clean and with motion of 0 dB in one lead; see docs/detector.md.
+        20.0,  # EARLY_WEIGHT: for each interval that it comes too early, of noise as high as a beat
+        0.15,  # ON_TIME: so much of an interval earlier than usual is none
     ]
 )
 """Settings of `kernels.agreement.agree`, in the order of its slots."""
@@ -132,13 +136,14 @@ class AgreementState(State):
         )
 
     def _counters_are_possible(self, leads: int, done: int) -> bool:
-        last_r, chosen, better, better_for, usual_rr = self.counters.tolist()
+        last_r, chosen, better, better_for, usual_rr, doubted = self.counters.tolist()
         return bool(
             -_LONGEST_AGO <= last_r <= done
             and 0 <= chosen < leads
             and 0 <= better < leads
             and 0 <= better_for <= SETTINGS[evidence.BETTER_BEATS]
             and 0 <= usual_rr <= kernel.LONGEST_RR
+            and 0 <= doubted <= 1
         )
 
 
@@ -162,7 +167,7 @@ class Agreement:
     def __init__(self, state: AgreementState) -> None:
         self.state = state
         leads = len(state.waiting)
-        self._scratch = np.empty(2 * leads + evidence.NOISE_SAMPLES // evidence.NOISE_STEP)
+        self._scratch = np.empty(3 * leads + evidence.NOISE_SAMPLES // evidence.NOISE_STEP)
         self._due = self._next_due()
 
     def push(

@@ -49,8 +49,7 @@ from pipeline.errors import InputError
 from pipeline.scoring.live_score import LiveScoreConfig
 from replay.annotations import read_annotations
 from replay.headers import find_records
-from replay.lead_sets.asked import MOST_OF_ALL
-from replay.lead_sets.choice import ALL
+from replay.lead_sets.choice import ALL, DEFAULT_LEADS
 
 FIRST_S: Final = 60.0
 """The first minute of a record, whose false alerts are counted apart."""
@@ -63,8 +62,8 @@ COUNTING: Final = (
     f"An alert is raised by the first of an episode of anomalous beats, which ends {EPISODE_S:g} s "
     "after its last. It is false where that first beat is normal or no beat.",
     "The first minute is counted from the beginning of each record.",
-    f"In all leads: those of a record that are named like an ECG, at most {MOST_OF_ALL}; one that "
-    "is derived from others is left out.",
+    f"In all leads: those of a record that are named like an ECG, at most {DEFAULT_LEADS}; one "
+    "that is derived from others is left out.",
 )
 
 

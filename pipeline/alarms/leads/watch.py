@@ -18,6 +18,9 @@ from pipeline.signal.segment import Segment
 KEPT_S: Final = 30.0
 """So long the events are remembered: alarms ask for the latest seconds."""
 
+AT_ONCE_S: Final = 0.1
+"""The peaks of one QRS in two leads lie at most so far apart: it lasts little longer."""
+
 BEATS: Final = "beats"
 NO_QRS: Final = "no QRS"
 FIBRILLATES: Final = "fibrillates"
@@ -145,6 +148,15 @@ class LeadWatch:
         fibrillating = _at(self.state.fibrillating, self.state.rhythms, upto)
         reasons = self.reasons(upto)
         return [k for k, f in enumerate(fibrillating) if not f and reasons[k] is Reason.OK]
+
+    def found_at(self, sample: int, upto: int) -> list[bool]:
+        """Return whether each of several leads found a complex at ``sample``, before ``upto``."""
+        if not self.state.reasons:
+            return []
+        lead, r, known_at = self.state.complexes.T
+        there = (np.abs(r - sample) <= AT_ONCE_S * self._fs_hz) & (known_at < upto)
+        found = set(lead[there].tolist())
+        return [k in found for k in range(len(self.names))]
 
     def words(self, upto: int, since: int) -> dict[str, str] | None:
         """Return what each lead showed just before ``upto``, by name; None for one lead.

@@ -145,6 +145,20 @@ def test_names_count_before_what_another_lead_shows() -> None:
     assert not in_leads("VVVVV", [USUAL] * 5, [USUAL] * 5)
 
 
+@pytest.mark.parametrize(("found", "whole"), [(5, True), (3, True), (2, False)])
+def test_changing_complexes_that_another_lead_has_not_found_are_motion(
+    found: int, whole: bool
+) -> None:
+    """A ventricle that is excited shows in all leads at once; an electrode moves by itself."""
+    beats = stretch("N" * 8 + "V" * 5, [USUAL] * 8 + [CHANGING] * 5, [0.8] * 8 + UNEVEN)
+    for n, beat in enumerate(beats):
+        beat.in_leads, beat.found_in = [beat.shape] * 2, [True, n < 8 + found]
+    assert is_named(beats) == whole
+    for beat in beats[8:]:
+        beat.in_leads = [beat.shape, QrsShape()]
+    assert is_named(beats), "a lead that cannot be analysed contradicts nothing"
+
+
 def test_changing_beats_beside_the_usual_qrs_of_another_lead_are_motion() -> None:
     """An electrode that moves as the own rhythm goes on: the other lead shows it."""
     shown = [USUAL] * 8 + [CHANGING] * 5

@@ -19,9 +19,14 @@ four cases:
 4. The same where nothing is known of the patient yet, but wider than nearly every normal QRS and
    faster (`pipeline.scoring.baseline_hold`).
 
-Of several leads one is enough that shows a stretch as one of the first two: its axis may be such
-that another shows it small, or nearly as usual. What changes shape and time while another lead goes
-on showing the patient's usual QRS is no tachycardia, but an electrode that moves.
+Of several leads one is enough that shows a stretch as one of these: its axis may be such that
+another shows it small, narrow, or nearly as usual (a QRS is as wide as in the lead that shows it
+widest: AHA/ACCF/HRS 2009). But the more leads there are, the sooner one of them looks foreign by
+chance, so two things speak against a stretch:
+
+* A lead that shows the patient's usual QRS, where shape alone speaks for a tachycardia (3, 4), or
+  where the complexes change shape and time: an electrode moves.
+* Where shape alone speaks for it, names of which most leave no doubt that they are not ventricular.
 
 A ventricle that is excited shows in all leads at once. So complexes that change shape and time,
 and that a lead which can be analysed has mostly not found by itself, come from an electrode.
@@ -113,13 +118,12 @@ def tachycardia_of(beats: Sequence[StretchBeat], fewest: int) -> int:
     ``fewest``, `BEFORE` are looked at, or so many that all take `ONE_FOCUS_S`.
     """
     found = _tachycardia_of(beats, fewest)
-    if found or not beats[-1].in_leads or _named(beats[-fewest:]) < fewest - fewest // ONE_IN:
-        return found
     for lead in range(len(beats[-1].in_leads)):
-        seen = _seen_in(beats, lead)
-        if len(seen) >= fewest and (found := _tachycardia_of(seen, fewest)):
+        if found:
             return found
-    return 0
+        seen = _seen_in(beats, lead)
+        found = _tachycardia_of(seen, fewest) if len(seen) >= fewest else 0
+    return found
 
 
 def _named(beats: Sequence[StretchBeat]) -> int:
@@ -155,6 +159,15 @@ def _are_simultaneous(beats: Sequence[StretchBeat]) -> bool:
     return True
 
 
+def _names_deny(beats: Sequence[StretchBeat]) -> bool:
+    """Return whether, of several leads, most beats whose name is known are surely not ventricular.
+
+    One lead may hide from the classifier what its shape shows; there the shape decides.
+    """
+    known = [beat for beat in beats if beat.ventricular is not None and beat.in_leads]
+    return 2 * sum(bool(beat.ventricular) or beat.doubtful for beat in known) < len(known)
+
+
 def _tachycardia_of(beats: Sequence[StretchBeat], fewest: int) -> int:
     """Return what `tachycardia_of` does, from the ``shape`` of the beats."""
     latest = beats[-fewest:]
@@ -171,6 +184,8 @@ def _tachycardia_of(beats: Sequence[StretchBeat], fewest: int) -> int:
         if len(latest) == len(beats):
             return 0
         latest = beats[-len(latest) - 1 :]
+    if _names_deny(latest) or _a_lead_shows_usual(latest):
+        return 0
     return len(latest) if _are_of_one_focus(latest) and _are_far_from_usual(latest) else 0
 
 

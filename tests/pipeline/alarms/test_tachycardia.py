@@ -139,9 +139,32 @@ def test_lead_in_which_the_shape_of_a_beat_is_not_known_shows_no_tachycardia() -
     assert not in_leads("VVVVV", [CHANGING] * 5, unknown, rr_s=UNEVEN)
 
 
-def test_names_count_before_what_another_lead_shows() -> None:
-    """What nobody named is assessed by the lead that it is seen in alone."""
-    assert not in_leads("SSSSS", [USUAL] * 5, [WIDE] * 5)
+def foreign_in_second(names: str, first: QrsShape, *, doubtful: bool) -> bool:
+    """Return whether beats are a tachycardia that only a second lead shows foreign and wide."""
+    beats = stretch(names, first)
+    for beat in beats:
+        beat.in_leads, beat.doubtful = [first, WIDE], doubtful
+    return is_named(beats)
+
+
+@pytest.mark.parametrize("first", [SIMILAR, NARROW, QrsShape()])
+def test_one_lead_is_enough_that_shows_beats_foreign_and_wide(first: QrsShape) -> None:
+    """A QRS is as wide as in the lead that shows it widest; in another it may look narrow."""
+    assert not is_named(stretch("SSSSS", first))
+    assert foreign_in_second("SSSSS", first, doubtful=True)
+    assert foreign_in_second("?????", first, doubtful=False)
+
+
+def test_names_without_doubt_count_before_the_shape_in_one_of_several_leads() -> None:
+    """The more leads there are, the sooner one of them looks foreign by chance."""
+    assert not foreign_in_second("SSSSS", SIMILAR, doubtful=False)
+    assert not foreign_in_second("SSVSS", SIMILAR, doubtful=False)
+    assert foreign_in_second("SVSVV", SIMILAR, doubtful=False)
+
+
+def test_beats_that_a_lead_shows_as_usual_are_none_by_their_shape_alone() -> None:
+    """What starts in a ventricle spreads another way, and mostly shows so in every lead."""
+    assert not foreign_in_second("SSSSS", USUAL, doubtful=True)
     assert not in_leads("VVVVV", [USUAL] * 5, [USUAL] * 5)
 
 

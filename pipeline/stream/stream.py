@@ -94,6 +94,8 @@ class Stream:
         self._alarms = StreamAlarms(name, fs_hz, settings, state.alarms, self.leads)
         if not len(leads) == len(state.segmenter.leads) == len(state.features):
             raise SnapshotError(f"state of {len(state.segmenter.leads)} leads, not {len(leads)}")
+        if not state.alarms.signal.leads_fibrillation.sound(state.segmenter, fs_hz):
+            raise SnapshotError("state of fibrillation that no lead sees")
         self._features = [BeatFeatures(of_lead) for of_lead in state.features]
         self.beats = BeatQueue(name, config, clock, state.counters, state.beats)
         """Beats that wait for their scores and classes, which are brought back there."""

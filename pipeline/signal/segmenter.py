@@ -24,6 +24,7 @@ from pipeline.signal.fast_rhythm import Change as FastChange
 from pipeline.signal.fibrillation import Change as FibrillationFound
 from pipeline.signal.filters import BAND, filter_bank, resampling
 from pipeline.signal.kernels import sampling, slots, spikes
+from pipeline.signal.kernels.agreement import SHOWN_COLUMNS
 from pipeline.signal.leads.agreement import Agreement
 from pipeline.signal.leads.lead import FILL_SECONDS, Lead, LeadStep
 from pipeline.signal.leads.lead_events import lead_events
@@ -72,6 +73,7 @@ _EDGE: Final = 5
 
 
 _NO_BEATS_OF_ONE: Final = np.empty((0, FIRST_R + 1), dtype=np.int64)
+_NONE_USUAL: Final = np.empty((0, SHOWN_COLUMNS), dtype=np.int64)
 
 
 class Segmenter:
@@ -255,6 +257,8 @@ class Segmenter:
     ) -> tuple[list[FibrillationChange], list[FastRhythmChange]]:
         """List where fibrillation and rhythms too fast for single beats begin and end."""
         fast = steps[0].fast_rhythm
+        if len(steps) == 1 and not fast and not steps[0].fibrillation:
+            return [], []  # nearly always
         if len(steps) > 1:
             chosen = [(int(row[SURE]), int(row[LEAD])) for row in beats]
             fast = self._rhythms.push([step.fast_rhythm for step in steps], chosen)
@@ -271,9 +275,10 @@ class Segmenter:
 
     def _usual(self) -> NDArray[np.int64]:
         """Return the complexes like the usual ones of their lead that are known just now."""
+        if not len(self.state.agreement.shown):
+            return _NONE_USUAL  # nearly always, when chunks are short
         shown = self._agreement.take_shown()
-        if len(shown):
-            shown[:, 1:] = self._rate.to_source(shown[:, 1:] + self.state.counters[ORIGIN])
+        shown[:, 1:] = self._rate.to_source(shown[:, 1:] + self.state.counters[ORIGIN])
         return shown
 
     def _lead_states(self) -> list[int]:

@@ -26,7 +26,8 @@ chance, so two things speak against a stretch:
 
 * A lead that shows the patient's usual QRS, where shape alone speaks for a tachycardia (3, 4), or
   where the complexes change shape and time: an electrode moves.
-* Where shape alone speaks for it, names of which most leave no doubt that they are not ventricular.
+* Names of which most leave no doubt that they are not ventricular, where shape alone speaks for
+  one of a patient who is known (3).
 
 A ventricle that is excited shows in all leads at once. So complexes that change shape and time,
 and that a lead which can be analysed has mostly not found by itself, come from an electrode.
@@ -162,8 +163,11 @@ def _are_simultaneous(beats: Sequence[StretchBeat]) -> bool:
 def _names_deny(beats: Sequence[StretchBeat]) -> bool:
     """Return whether, of several leads, most beats whose name is known are surely not ventricular.
 
-    One lead may hide from the classifier what its shape shows; there the shape decides.
+    One lead may hide from the classifier what its shape shows; there the shape decides. So it does
+    where nothing is usual yet: neither score nor class knows the patient.
     """
+    if math.isnan(_median([beat.shape.likeness for beat in beats])):
+        return False
     known = [beat for beat in beats if beat.ventricular is not None and beat.in_leads]
     return 2 * sum(bool(beat.ventricular) or beat.doubtful for beat in known) < len(known)
 

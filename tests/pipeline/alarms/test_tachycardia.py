@@ -162,6 +162,11 @@ def test_names_without_doubt_count_before_the_shape_in_one_of_several_leads() ->
     assert foreign_in_second("SVSVV", SIMILAR, doubtful=False)
 
 
+def test_names_do_not_count_in_several_leads_where_a_stream_begins() -> None:
+    """Nothing is usual yet: a wide fast rhythm is one with two leads as it is with one."""
+    assert in_leads("NNNNN", [FIRST] * 5, [QrsShape()] * 5)
+
+
 def test_beats_that_a_lead_shows_as_usual_are_none_by_their_shape_alone() -> None:
     """What starts in a ventricle spreads another way, and mostly shows so in every lead."""
     assert not foreign_in_second("SSSSS", USUAL, doubtful=True)

@@ -343,10 +343,9 @@ class SignalAlarms:
     def _electrodes(self, at: int) -> list[Alert]:
         """Report which electrodes are off from ``at`` on, where there are several leads."""
         self.leads.take_off_due(at)
-        text = self.leads.off_text(at + 1)
+        text, states = self.leads.off_text(at + 1), self.leads.states_at(at + 1)
         if not text:
-            return self.machine.end("lead_off", at, "electrode on again")
-        states = self.leads.states_at(at + 1)
+            return self.machine.end("lead_off", at, self.leads.on_text(at), leads=states)
         if self.machine.present("lead_off"):
             return self.machine.update("lead_off", at, text, leads=states)
         return self.machine.begin("lead_off", at, text, leads=states)

@@ -58,6 +58,10 @@ class Beat(State):
     """why each cannot be analysed; OK where it can,"""
     found_in: list[bool] = field(default_factory=list)
     """and whether each has found a complex there by itself."""
+    second: Measures | None = None
+    """Its measures in a second lead; None where there is none,"""
+    second_lead: int = 0
+    """and that lead, by number."""
     scored_at: float = 0.0
     compute_s: float = 0.0
     score: float | None = None

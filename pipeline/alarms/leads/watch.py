@@ -203,10 +203,25 @@ class LeadWatch:
         off = [name for name, reason in self._named(reasons) if reason is Reason.LEAD_OFF]
         if not off or len(off) == len(reasons):
             return Reason.LEAD_OFF.text if off else ""
+        return f"{Reason.LEAD_OFF.text}: {', '.join(off)}; {self._watched_text(reasons)}"
+
+    def on_text(self, sample: int) -> str:
+        """Return which electrodes are on again from ``sample`` on, for people."""
+        before, reasons = self.reasons(sample), self.reasons(sample + 1)
+        back = [
+            name
+            for name, was, now in zip(self.names, before, reasons, strict=True)
+            if was is Reason.LEAD_OFF and now is not Reason.GAP
+        ]
+        if not back:
+            return "samples are missing: nothing is known of the electrodes"
+        which = f"electrode{'' if len(back) == 1 else 's'} {_listed(back)}"
+        return f"{which} {_are(back)} back; {self._watched_text(reasons)}"
+
+    def _watched_text(self, reasons: Sequence[Reason]) -> str:
+        """Return which leads are watched in these states of them, for people."""
         shown = [name for name, reason in self._named(reasons) if reason.shows_qrs]
-        watched = f"{', '.join(shown)} {'is' if len(shown) == 1 else 'are'} watched"
-        others = watched if shown else "no lead shows a QRS"
-        return f"{Reason.LEAD_OFF.text}: {', '.join(off)}; {others}"
+        return f"{_listed(shown)} {_are(shown)} watched" if shown else "no lead shows a QRS"
 
     def _named(self, reasons: Sequence[Reason]) -> Iterator[tuple[str, Reason]]:
         return zip(self.names, reasons, strict=True)
@@ -215,6 +230,15 @@ class LeadWatch:
         """Return the latest state of a lead."""
         latest = (value for _, at, value in reversed(self.state.changes) if at == lead)
         return Reason(next(latest, self.state.reasons[lead]))
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names as in a sentence: I, II and V1."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
+def _are(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _at(before: Sequence[int], events: Iterable[tuple[int, int, int]], upto: int) -> list[int]:

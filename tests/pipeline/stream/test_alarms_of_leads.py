@@ -63,12 +63,35 @@ def test_one_electrode_off_is_named_and_the_watch_goes_on() -> None:
     assert {alert.kind for alert in alerts} == {"lead_off"}
     assert said(alerts, "lead_off") == [
         ("on", "electrode off: V1; II is watched", {"II": "analysable", "V1": "off"}),
-        ("off", "electrode on again", {"II": "analysable", "V1": "off"}),
+        (
+            "off",
+            "electrode V1 is back; II and V1 are watched",
+            {"II": "analysable", "V1": "analysable"},
+        ),
     ]
     begun, ended = alerts
     assert (begun.priority, begun.category) == ("low", "technical")
     assert begun.time_s == pytest.approx(10.3, abs=0.5)
     assert ended.time_s == pytest.approx(36.0, abs=1.5)
+
+
+def test_electrode_that_is_off_when_samples_go_missing_is_not_said_to_be_back() -> None:
+    """The alarm ends, for nothing is known of it, and begins again where it is seen to be off."""
+    x, flags = patient()
+    off(x, flags, 1, 10.0, 35.0)
+    runner = EmbeddedRunner("s", FS, TrivialScorer(), CONFIG, leads=LEADS)
+    blocks = (
+        SampleBlock(i, x[:, i : i + FS], flags[:, i : i + FS]) for i in range(0, x.shape[1], FS)
+    )
+    kept = (block for block in blocks if not 20 * FS <= block.first_sample < 25 * FS)
+    alerts = [alert for outcome in runner.run(kept) for alert in outcome.alerts]
+
+    assert [(state, reason) for state, reason, _ in said(alerts, "lead_off")] == [
+        ("on", "electrode off: V1; II is watched"),
+        ("off", "samples are missing: nothing is known of the electrodes"),
+        ("on", "electrode off: V1; no lead shows a QRS"),  # yet, so soon after the gap
+        ("off", "electrode V1 is back; II and V1 are watched"),
+    ]
 
 
 def test_alarm_of_electrodes_says_when_another_goes_off() -> None:
@@ -82,7 +105,7 @@ def test_alarm_of_electrodes_says_when_another_goes_off() -> None:
         ("on", "electrode off: V1; II is watched"),
         ("on", "electrode off"),
         ("on", "electrode off: V1; II is watched"),
-        ("off", "electrode on again"),
+        ("off", "electrode V1 is back; II and V1 are watched"),
     ]
     assert alerts[1][2] == {"II": "off", "V1": "off"}
 
@@ -96,6 +119,11 @@ def test_all_electrodes_off_at_once_is_one_alert_as_of_one_lead() -> None:
 
     assert sorted((a.kind, a.state, a.sample, a.begin_s) for a in both) == sorted(
         (a.kind, a.state, a.sample, a.begin_s) for a in one
+    )
+    assert said(both, "lead_off")[-1] == (
+        "off",
+        "electrodes II and V1 are back; II and V1 are watched",
+        {"II": "analysable", "V1": "analysable"},
     )
     assert said(both, "lead_off")[0][:2] == said(one, "lead_off")[0][:2] == ("on", "electrode off")
     assert next(a.leads for a in both if a.kind == "unmonitored") == {"II": "off", "V1": "off"}

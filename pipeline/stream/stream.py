@@ -94,6 +94,8 @@ class Stream:
         self._alarms = StreamAlarms(name, fs_hz, settings, state.alarms, self.leads)
         if not len(leads) == len(state.segmenter.leads) == len(state.features):
             raise SnapshotError(f"state of {len(state.segmenter.leads)} leads, not {len(leads)}")
+        if not state.alarms.signal.leads_fibrillation.sound(state.segmenter, fs_hz):
+            raise SnapshotError("state of fibrillation that no lead sees")
         self._features = [BeatFeatures(of_lead) for of_lead in state.features]
         self.beats = BeatQueue(name, config, clock, state.counters, state.beats)
         """Beats that wait for their scores and classes, which are brought back there."""
@@ -208,7 +210,7 @@ class Stream:
             while changes and changes[0].sample <= known_at:
                 alerts += self._on_change(changes.popleft())
             alerts += self._alarms.signal.on_position(known_at)
-            beat = self._beat(segment, b, cut_at)
+            beat = self._beat(segment, b, known_at, cut_at)
             alerts += self._alarms.signal.on_qrs(
                 beat.sample,
                 beat.rr_s,
@@ -260,7 +262,7 @@ class Stream:
             return alerts + self._alarms.signal.on_fibrillation(change)
         return alerts + self._alarms.signal.on_quality(change.sample, Reason(change.reason))
 
-    def _beat(self, segment: Segment, b: int, cut_at: float) -> Beat:
+    def _beat(self, segment: Segment, b: int, known_at: int, cut_at: float) -> Beat:
         sample = int(segment.samples[b])
         last_of_window = sample + round((WINDOW_AFTER_R - 1) * self.fs_hz / SAMPLING_RATE_HZ)
         ready = max(last_of_window, int(segment.ready_samples[b]))
@@ -280,6 +282,7 @@ class Stream:
             fibrillating=self._alarms.present("ventricular_fibrillation"),
             in_leads=segment.windows_of[:, b] if several else None,
             reasons_in=[Reason(one) for one in segment.reasons_of[:, b]] if several else [],
+            found_in=self._alarms.signal.leads.found_at(sample, known_at),
         )
 
     def _arrival(self, sample: int) -> float:

@@ -79,7 +79,7 @@ class AgreementState(State):
     spans: Annotated[NDArray[np.float64], Shape((None, evidence.USUAL_BEATS + 1))]
     shapes: Annotated[NDArray[np.float32], Shape((None, 2 * evidence.SHAPE_REACH + 1))]
     shown: Annotated[NDArray[np.int64], Shape((None, kernel.SHOWN_COLUMNS))]
-    """Complexes like the usual ones of their lead, of the latest seconds."""
+    """Complexes like the usual ones of their lead that nobody has taken yet."""
 
     @classmethod
     def fresh(cls, leads: int) -> Self:
@@ -230,7 +230,7 @@ class Agreement:
         r, confirmed = waits[:, kernel.R], waits[:, kernel.CONFIRMED]
         return int(np.maximum(r + int(SETTINGS[evidence.BEHIND]), confirmed).min())
 
-    def forget_before(self, position: int) -> None:
-        """Forget complexes that were shown before ``position``."""
-        if len(self.state.shown) and self.state.shown[0, 1] < position:
-            self.state.shown = self.state.shown[self.state.shown[:, 1] >= position]
+    def take_shown(self) -> NDArray[np.int64]:
+        """Return the complexes like the usual ones that are known since the last call."""
+        shown, self.state.shown = self.state.shown, self.state.shown[:0]
+        return shown

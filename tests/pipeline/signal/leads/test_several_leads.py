@@ -74,6 +74,7 @@ def everything(parts: list[Segment], segmenter: Segmenter) -> dict[str, object]:
         "quality": whole.quality,
         "fibrillation": whole.fibrillation,
         "fast_rhythm": whole.fast_rhythm,
+        "usual": whole.usual.tobytes(),
         "memory": encode(0, state),
     }
 
@@ -263,48 +264,6 @@ def test_the_chosen_lead_changes_without_a_jump() -> None:
     assert (np.abs(segment.rr_s - expected)[inner] < 0.02).all()
     at_r = segment.windows_of[1][inner & (segment.leads == 1)].argmax(axis=1)
     assert (np.abs(at_r - 140) <= 3).all()  # its own R peak is in the middle of its window
-
-
-def flutter(seconds: float, hz: float = 4.5, mv: float = 0.8) -> NDArray[np.float32]:
-    """Return a slowly wandering sine, as fibrillation nearly is."""
-    t = np.arange(round(seconds * FS)) / FS
-    phase = 2 * np.pi * (hz * t + 0.6 * np.sin(2 * np.pi * 0.3 * t))
-    return (mv / 2 * (1 + 0.35 * np.sin(2 * np.pi * 0.21 * t)) * np.sin(phase)).astype(np.float32)
-
-
-def test_fibrillation_of_one_lead_alone_is_none() -> None:
-    """While another lead goes on showing the usual beats, in whichever the waves are."""
-    clean = patient(60)
-    for lead in (0, 1):
-        x = clean.samples.copy()
-        x[lead, 20 * FS : 40 * FS] = flutter(20)
-        assert run(x[lead]).fibrillation[0].active
-
-        segment = run(x)
-
-        assert segment.fibrillation == []
-        assert_beats(segment, clean.beats, x.shape[1])
-
-
-@pytest.mark.parametrize("other", ["fibrillates", "off", "flat"])
-def test_fibrillation_of_all_leads_is_raised_as_early_as_of_one(other: str) -> None:
-    """A lead that shows nothing says nothing against it; what fibrillates is said once."""
-    clean = patient(60)
-    x, there = clean.samples.copy(), slice(20 * FS, 40 * FS)
-    flags = np.zeros(x.shape, np.uint8)
-    x[0, there] = flutter(20)
-    if other == "fibrillates":
-        x[1, there] = flutter(20, hz=4.7, mv=0.5)
-    else:
-        x[1, there] = put(other, x[1, there], np.random.default_rng(1))
-        flags[1, there] = other == "off"
-    alone = run(x[0]).fibrillation
-
-    together = run(x, flags).fibrillation
-
-    assert [change.active for change in together] == [True, False]
-    assert together[0].sample <= alone[0].sample
-    assert together[1].sample <= alone[1].sample + 2 * FS
 
 
 @pytest.mark.parametrize("leads", [2, 3])

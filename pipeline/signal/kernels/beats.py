@@ -275,9 +275,9 @@ def _next_search(beats: Beats, settings: NDArray[np.float64]) -> int:
 @jit
 def _sum(energies: NDArray[np.int32], begin: int) -> int:
     """Return the sum over 611 ms from ``begin`` on."""
-    total = np.int64(0)
-    for energy in energies[begin : begin + LONG_SAMPLES]:
-        total += energy
+    total, part = np.int64(0), energies[begin : begin + LONG_SAMPLES]
+    for i in range(LONG_SAMPLES):  # several a step
+        total += part[i]
     return int(total)
 
 

@@ -108,7 +108,6 @@ def watch(
     wrong = False
     begin = beat = row = 0
     first = counters[TICK] + clean.size - filtered.size
-    qrs, high = y[QRS], y[HIGH]
     states[:] = 0
     while begin < clean.size:
         into = counters[TICK] % BLOCK_SAMPLES
@@ -116,18 +115,17 @@ def watch(
         if into == 0:
             extremes[LOW] = extremes[TOP] = clean[begin]
             counters[HELD] = 0
-        code = _measure(
-            clean[begin:end], codes[begin:end], qrs[begin:end], high[begin:end], extremes
-        )
+        blocks_own = clean[begin:end], codes[begin:end], y[QRS, begin:end], y[HIGH, begin:end]
+        if end - begin == BLOCK_SAMPLES:  # nearly always: a number that the compiler knows
+            code = _measure(*blocks_own, BLOCK_SAMPLES, extremes)
+        else:
+            code = _measure(*blocks_own, end - begin, extremes)
         is_flat = counters[FLAT_FOR] >= settings[FLAT_BLOCKS]
         at_rest = counters[STATE] == 0 and counters[MASKED] == 0 and not is_flat
         quiet = counters[NOISY_AS] == 0 and not moves(settings, counters)
         if not (code == 0 and at_rest and quiet):
             wrong = True
-            for i in range(begin, end):
-                at = (counters[TICK] + i - begin) % recent.size
-                _step(int(codes[i]), at, is_flat, settings, counters, recent)
-                states[i] = counters[STATE]
+            _follow(codes[begin:end], code, is_flat, settings, counters, recent, states[begin:end])
         counters[TICK] += end - begin
         begin = end
         while beat < found.shape[0] and found[beat, 1] < counters[TICK]:
@@ -153,23 +151,57 @@ def _measure(
     codes: NDArray[np.uint8],
     qrs: NDArray[np.float32],
     high: NDArray[np.float32],
+    n: int,
     extremes: NDArray[np.float64],
 ) -> int:
-    """Take a block, or a part of it, into ``extremes``; return 0 if no sample of it is masked.
+    """Take a block of n samples, or a part of it, into ``extremes``; return 0 if none is masked.
 
-    In one pass: the sum waits for itself, and all else is done meanwhile.
+    The sum waits for itself, and what is done in the same pass is done meanwhile.
     """
     low = top = clean[0]
     peak, noise, code = np.float32(0.0), extremes[HIGH_SUM], 0
-    for i in range(clean.size):
+    for i in range(n):
         low, top = min(low, clean[i]), max(top, clean[i])
         peak = max(peak, abs(qrs[i]))
         noise += abs(np.float64(high[i]))
+    for i in range(n):
         code |= codes[i]
     extremes[LOW], extremes[TOP] = min(extremes[LOW], low), max(extremes[TOP], top)
     extremes[QRS_PEAK] = max(extremes[QRS_PEAK], peak)
     extremes[HIGH_SUM] = noise
     return code
+
+
+@jit
+def _follow(
+    codes: NDArray[np.uint8],
+    masked: int,
+    is_flat: bool,
+    settings: NDArray[np.float64],
+    counters: NDArray[np.int64],
+    recent: NDArray[np.uint8],
+    states: NDArray[np.uint8],
+) -> None:
+    """Follow the state over a block, or a part of it, of which a sample is ``masked`` or none.
+
+    Where none of the last second is, one reason holds throughout.
+    """
+    if not masked and counters[MASKED] == 0:
+        reason, state = _reason(0, is_flat, settings, counters), counters[STATE]
+        if reason == 0 and state == 0:
+            return
+        if reason != 0 and (state == 0 or reason <= state):
+            counters[STATE], counters[ABSENT] = reason, 0
+            states[:] = np.uint8(reason)
+            return
+        if counters[ABSENT] + states.size < settings[RELEASE]:
+            counters[ABSENT] += states.size
+            states[:] = np.uint8(state)
+            return
+    for i in range(codes.size):
+        at = (counters[TICK] + i) % recent.size
+        _step(int(codes[i]), at, is_flat, settings, counters, recent)
+        states[i] = counters[STATE]
 
 
 @jit
@@ -189,18 +221,7 @@ def _step(
         counters[MASK_CODE] = code
         if code != SATURATED:
             counters[HELD] = 1
-    reason = 0
-    if code == LEAD_OFF:
-        reason = LEAD_OFF
-    elif counters[MASKED] > settings[MASKED_MOST]:
-        reason = counters[MASK_CODE]
-    elif is_flat:
-        reason = FLAT
-    elif counters[NOISY_AS] != NOISE and moves(settings, counters):
-        reason = MOTION
-    else:
-        reason = counters[NOISY_AS]
-    state = counters[STATE]
+    reason, state = _reason(code, is_flat, settings, counters), counters[STATE]
     if reason != 0 and (state == 0 or reason <= state):
         counters[STATE] = reason
         counters[ABSENT] = 0
@@ -209,6 +230,22 @@ def _step(
         if counters[ABSENT] >= settings[RELEASE]:
             counters[STATE] = reason
             counters[ABSENT] = 0
+
+
+@jit
+def _reason(
+    code: int, is_flat: bool, settings: NDArray[np.float64], counters: NDArray[np.int64]
+) -> int:
+    """Return what is wrong with the stream at a sample of ``code``, 0 if nothing is."""
+    if code == LEAD_OFF:
+        return LEAD_OFF
+    if counters[MASKED] > settings[MASKED_MOST]:
+        return int(counters[MASK_CODE])
+    if is_flat:
+        return FLAT
+    if counters[NOISY_AS] != NOISE and moves(settings, counters):
+        return MOTION
+    return int(counters[NOISY_AS])
 
 
 @jit
@@ -257,13 +294,12 @@ def _assess_noise(
     if not known:
         lowest, highest = value_range(filtered, max(0, now - OWN_SPAN), now)
         span = highest - lowest
-    quietest, between = blocks[HIGH_MEAN, at], blocks[QRS_LARGEST, at]
-    for back in range(1, int(settings[NOISE_BLOCKS])):
-        b = (at - back) % BLOCKS_KEPT
-        quietest = min(quietest, blocks[HIGH_MEAN, b])
+    between, b, quiet = blocks[QRS_LARGEST, at], at, share * max(settings[LEAST_SPAN], span)
+    for _ in range(int(settings[NOISE_BLOCKS])):
+        if blocks[HIGH_MEAN, b] <= quiet:
+            return
         between = min(between, blocks[QRS_LARGEST, b])
-    if quietest <= share * max(settings[LEAST_SPAN], span):
-        return
+        b = b - 1 if b > 0 else BLOCKS_KEPT - 1
     drowned = settings[DROWNED_SHARE] * usual[LOUD, MEDIAN]
     if before == NOISE:
         drowned *= settings[QUIET_SHARE] / settings[NOISY_SHARE]

@@ -19,12 +19,10 @@ def worst_codes(
         out: uint8[b], written.
     """
     for b in range(starts.size):
-        worst = np.int64(0)
-        for i in range(starts[b], starts[b] + width):
-            code = np.int64(codes[i])
-            if code != 0 and (worst == 0 or code < worst):
-                worst = code
-        out[b] = worst
+        window, worst = codes[starts[b] : starts[b] + width], np.uint8(255)
+        for i in range(width):  # several a step; one less than 0 is the largest number there is
+            worst = min(worst, np.uint8(window[i] - np.uint8(1)))
+        out[b] = np.uint8(worst + np.uint8(1))
 
 
 @jit

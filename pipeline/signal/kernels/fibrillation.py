@@ -43,6 +43,20 @@ SATURATED: Final = 2
 FLAT, LOW, SPAN, CROSSINGS, MASKED, COLUMNS = range(6)
 """Columns of a row."""
 
+ABOVE, BELOW, UNKNOWN, ACTIVE, COUNTS = range(5)
+"""Counts of `follow`: measures in a row in which fibrillation begins, in which it does not
+continue, and that hold too many masked samples; and 1 as long as it fibrillates."""
+
+(
+    FLAT_WEIGHT, LOW_WEIGHT, BIAS, LEAST_SPAN, BEGINS_ABOVE, CONTINUES_ABOVE, BEGINS_AFTER,
+    ENDS_AFTER, GIVEN_UP_AFTER, RULES,
+) = range(10)  # fmt: skip
+"""Rules of `follow`; `pipeline.signal.fibrillation` fills them."""
+
+POSITION, BEGINS, BEGUN_AT, ROW, CHANGE = range(5)
+"""Columns of a change: where it was sure, 1 where fibrillation begins, since when, and the row of
+measures that showed it."""
+
 _FLAT_SHARE: Final = 0.1
 """A slope below this part of a steep one is flat, ..."""
 
@@ -179,10 +193,7 @@ def _row(
     row[MASKED] = 0.0
     flat_rows = flat_rows + 1 if row[FLAT] >= most_flat else 0
     if flat_rows <= ends_after:
-        total = 0.0
-        for i in range(KEPT):
-            total += x[i]
-        mean = total / KEPT
+        mean = _total(x) / KEPT
         row[CROSSINGS] = _crossings(x, mean, oldest)
         row[LOW] = _low_share(x, rings[1], mean) if row[FLAT] < most_flat else 0.0
     return flat_rows
@@ -272,12 +283,37 @@ def _eighth(x: NDArray[np.float32]) -> np.float32:
 
 
 @jit
+def _total(x: NDArray[np.float32]) -> float:
+    """Return the sum of a ring: four sums, of which none waits for another."""
+    a = b = c = d = 0.0
+    for k in range(KEPT // 4):
+        i = 4 * k
+        a += x[i]
+        b += x[i + 1]
+        c += x[i + 2]
+        d += x[i + 3]
+    return (a + b) + (c + d)
+
+
+@jit
 def _low_share(x: NDArray[np.float32], low: NDArray[np.float32], mean: float) -> float:
-    """Return which share of the power of a ring around its ``mean`` lies in the band ``low``."""
-    whole = inside = 0.0
-    for i in range(KEPT):
-        whole += (x[i] - mean) * (x[i] - mean)
-        inside += low[i] * low[i]
+    """Return which share of the power of a ring around its ``mean`` lies in the band ``low``.
+
+    Four sums of each, as in `_total`.
+    """
+    a = b = c = d = 0.0
+    e = f = g = h = 0.0
+    for k in range(KEPT // 4):
+        i = 4 * k
+        a += (x[i] - mean) * (x[i] - mean)
+        b += (x[i + 1] - mean) * (x[i + 1] - mean)
+        c += (x[i + 2] - mean) * (x[i + 2] - mean)
+        d += (x[i + 3] - mean) * (x[i + 3] - mean)
+        e += low[i] * low[i]
+        f += low[i + 1] * low[i + 1]
+        g += low[i + 2] * low[i + 2]
+        h += low[i + 3] * low[i + 3]
+    whole, inside = (a + b) + (c + d), (e + f) + (g + h)
     return min(inside / whole, 1.0) if whole > 0.0 else 0.0
 
 
@@ -289,3 +325,53 @@ def _crossings(x: NDArray[np.float32], mean: float, oldest: int) -> int:
         count += np.int32(x[i] < mean) & np.int32(mean <= x[i + 1])
     before = x[oldest - 1] if oldest else x[KEPT - 1]
     return int(count - (np.int32(before < mean) & np.int32(mean <= x[oldest])))
+
+
+@jit
+def follow(
+    positions: NDArray[np.int64],
+    rows: NDArray[np.float64],
+    rules: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    changes: NDArray[np.int64],
+) -> int:
+    """Take the next measures, and write where fibrillation begins and ends.
+
+    Args:
+        positions: int64[m] and
+        rows: float64[m, COLUMNS], as `measure` wrote them.
+        rules: float64[RULES], the slots above.
+        counts: int64[COUNTS]; updated.
+        changes: int64[m, CHANGE], written; the row is -1 where signal was missing for too long.
+
+    Returns:
+        How many changes were written.
+    """
+    n = 0
+    for k in range(positions.size):
+        row, position, shown = rows[k], positions[k], k
+        if row[MASKED] != 0.0:
+            counts[ABOVE] = 0
+            counts[UNKNOWN] += 1
+            if counts[ACTIVE] == 0 or counts[UNKNOWN] < rules[GIVEN_UP_AFTER]:
+                continue
+            lasted, shown = rules[GIVEN_UP_AFTER], -1
+        else:
+            counts[UNKNOWN] = 0
+            score = rules[FLAT_WEIGHT] * row[FLAT] + rules[LOW_WEIGHT] * row[LOW] + rules[BIAS]
+            high = row[SPAN] > rules[LEAST_SPAN]
+            begins = high and score > rules[BEGINS_ABOVE]
+            continues = high and score > rules[CONTINUES_ABOVE]
+            counts[ABOVE] = counts[ABOVE] + 1 if begins else 0
+            counts[BELOW] = 0 if continues else counts[BELOW] + 1
+            if counts[ACTIVE] == 0 and counts[ABOVE] >= rules[BEGINS_AFTER]:
+                lasted = rules[BEGINS_AFTER] - 1 + KEPT // EVERY
+            elif counts[ACTIVE] != 0 and counts[BELOW] >= rules[ENDS_AFTER]:
+                lasted = rules[ENDS_AFTER]
+            else:
+                continue
+        counts[ACTIVE] = 1 - counts[ACTIVE]
+        changes[n, POSITION], changes[n, BEGINS], changes[n, ROW] = position, counts[ACTIVE], shown
+        changes[n, BEGUN_AT] = max(position - THIN * EVERY * np.int64(lasted), 0)
+        n += 1
+    return n

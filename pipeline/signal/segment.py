@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.constants import WINDOW_AFTER_R, WINDOW_BEFORE_R, WINDOW_SAMPLES
+from pipeline.constants import WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.signal.kernels import windows
 from pipeline.signal.kernels.sampling import FLAG_FILLED
 from pipeline.signal.quality import LeadChange, QualityChange, Reason
@@ -204,23 +204,14 @@ def cut(
         windows float32[b, 320], spans float32[b] in mV and reasons uint8[b]; a window that
         reaches over an end of the segment is zeros and `Reason.INCOMPLETE`.
     """
-    complete = (r >= WINDOW_BEFORE_R) & (r + (WINDOW_AFTER_R - 1) <= stretch.last)
-    inside = r[complete] - (WINDOW_BEFORE_R + stretch.first)
-    whole = np.empty((inside.size, WINDOW_SAMPLES), dtype=np.float32)
-    spans = np.empty(inside.size, dtype=np.float32)
-    reasons = np.empty(inside.size, dtype=np.uint8)
-    windows.cut_windows(stretch.filtered, inside, FLAT_WINDOW_MV, whole, spans)
-    reasons[:] = Reason.OK
-    if stretch.masks.any():
-        windows.worst_codes(stretch.masks, inside, WINDOW_SAMPLES, reasons)
-    reasons[(spans < FLAT_WINDOW_MV) & (reasons == Reason.OK)] = Reason.FLAT
-    if inside.size == r.size:
-        return whole, spans, reasons
-    every = np.zeros((r.size, WINDOW_SAMPLES), dtype=np.float32)
-    every_span = np.zeros(r.size, dtype=np.float32)
-    every_reason = np.full(r.size, Reason.INCOMPLETE, dtype=np.uint8)
-    every[complete], every_span[complete], every_reason[complete] = whole, spans, reasons
-    return every, every_span, every_reason
+    whole = np.empty((r.size, WINDOW_SAMPLES), dtype=np.float32)
+    spans = np.empty(r.size, dtype=np.float32)
+    reasons = np.empty(r.size, dtype=np.uint8)
+    windows.cut_beats(
+        stretch.filtered, stretch.masks, stretch.first, stretch.last, np.ascontiguousarray(r),
+        WINDOW_BEFORE_R, FLAT_WINDOW_MV, whole, spans, reasons,
+    )  # fmt: skip
+    return whole, spans, reasons
 
 
 class Views(NamedTuple):

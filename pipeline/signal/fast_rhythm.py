@@ -56,7 +56,7 @@ POSSIBLE_FOR: Final = 5
 """Seconds after which the rhythm is sure, or what repeated itself is none."""
 
 
-_RULES: Final = np.array(
+RULES: Final = np.array(
     [
         BEGINS_ABOVE, CONTINUES_ABOVE, AS_MUCH_AS_TWICE, MORE_THAN_SHORTER, LEAST_MV, LOST_SHARE,
         BEGINS_AFTER, ENDS_AFTER, POSSIBLE_FOR,
@@ -148,12 +148,19 @@ class FastRhythmWatch:
         if not n:
             return []
         changes = np.empty((n, kernel.CHANGE), dtype=np.int64)
-        changed = kernel.follow(positions[:n], rows[:n], _RULES, state.counts, changes)
-        return [_change(change, rows) for change in changes[:changed].tolist()]
+        changed = kernel.follow(positions[:n], rows[:n], RULES, state.counts, changes)
+        return changes_of(changes[:changed], rows)
+
+
+def changes_of(changes: NDArray[np.int64], rows: NDArray[np.float64]) -> list[Change]:
+    """List the changes that `kernel.follow` wrote, with the rates that the ``rows`` say.
+
+    int64[c, kernel.CHANGE] and float64[m, kernel.MEASURES, kernel.COLUMNS].
+    """
+    return [_change(change, rows) for change in changes.tolist()]
 
 
 def _change(change: list[int], rows: NDArray[np.float64]) -> Change:
-    """Return a change that `kernel.follow` wrote, with the rate that the ``rows`` say."""
     position, begins, begun_at, sure, row = change
     period = float(rows[row, kernel.THREE_SECONDS, kernel.PERIOD])
     bpm = 60.0 / (period * kernel.THIN / SAMPLING_RATE_HZ) if begins and sure else 0.0

@@ -57,7 +57,7 @@ GIVEN_UP_AFTER: Final = 12
 """Measures in a row that hold too many masked samples: 2 s of them, and the 4 s that each sees."""
 
 
-_RULES: Final = np.array(
+RULES: Final = np.array(
     [
         FLAT_WEIGHT, LOW_WEIGHT, BIAS, LEAST_MV, BEGINS_ABOVE, CONTINUES_ABOVE, BEGINS_AFTER,
         ENDS_AFTER, GIVEN_UP_AFTER,
@@ -192,8 +192,8 @@ class FibrillationWatch:
         if not positions.size:
             return []
         changes = np.empty((positions.size, kernel.CHANGE), dtype=np.int64)
-        n = kernel.follow(positions, rows, _RULES, self.state.counts, changes)
-        return [_change(change, rows) for change in changes[:n].tolist()]
+        n = kernel.follow(positions, rows, RULES, self.state.counts, changes)
+        return changes_of(changes[:n], rows)
 
     def measure(
         self, clean: NDArray[np.float32], masked: NDArray[np.uint8]
@@ -214,8 +214,15 @@ class FibrillationWatch:
         return (self._positions[:n].copy(), self._rows[:n].copy()) if n else NO_MEASURES
 
 
+def changes_of(changes: NDArray[np.int64], rows: NDArray[np.float64]) -> list[Change]:
+    """List the changes that `kernel.follow` wrote, with what the ``rows`` of measures say of them.
+
+    int64[c, kernel.CHANGE] and float64[m, kernel.COLUMNS].
+    """
+    return [_change(change, rows) for change in changes.tolist()]
+
+
 def _change(change: list[int], rows: NDArray[np.float64]) -> Change:
-    """Return a change that `kernel.follow` wrote, with what the ``rows`` of measures say of it."""
     position, begins, begun_at, row = change
     hz = float(rows[row, kernel.CROSSINGS]) / FIBRILLATION_S if row >= 0 else 0.0
     mv = float(rows[row, kernel.SPAN]) if row >= 0 else 0.0

@@ -1,0 +1,1 @@
+"""Kernels that bring together those of one lead."""

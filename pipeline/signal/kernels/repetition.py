@@ -31,8 +31,9 @@ _LEAST: Final = 5
 _BLOCK: Final = LONGEST + 1
 _AT_ONCE: Final = 4
 
-LINE: Final = KEPT + 2 * LONGEST + 2 + _AT_ONCE
-"""Scratch: the values in order of time, and how alike they are after each lag."""
+LINE: Final = KEPT + KEPT + 1 + 2 * LONGEST + 2 + _AT_ONCE
+"""Scratch: the values in order of time, the energy before each, and how alike they are after each
+lag."""
 
 _EVEN: Final = 0.3
 """A stretch as long as the longest period holds a whole beat of a fast rhythm, or nearly two: its
@@ -140,9 +141,12 @@ def _measure(
         gone += lost[i]
         line[k] = ring[i]
     row[MISSING], row[SPAN] = gone / size, highest - lowest
-    x, likeness = line[:size], line[KEPT:]
+    x, energy, likeness = line[:size], line[KEPT : KEPT + size + 1], line[2 * KEPT + 1 :]
+    energy[0] = 0.0
+    for k in range(size):
+        energy[k + 1] = energy[k] + x[k] * x[k]
     best, period = -1.0, 0
-    _alike(x, SHORTEST - 1, LONGEST + 1, likeness)
+    _alike(x, energy, SHORTEST - 1, LONGEST + 1, likeness)
     for lag in range(SHORTEST - 1, LONGEST + 2):
         if likeness[lag] > best:
             best, period = likeness[lag], lag
@@ -150,10 +154,10 @@ def _measure(
         return  # nothing is alike, or more so outside these periods
     row[PERIOD], row[ALIKE] = period, best
     longest = 3 * period // 4
-    _alike(x, _LEAST, longest, likeness)
+    _alike(x, energy, _LEAST, longest, likeness)
     for lag in range(_LEAST, longest + 1):
         row[SHORTER] = max(row[SHORTER], likeness[lag])
-    _alike(x, 2 * period - 1, 2 * period + 1, likeness)
+    _alike(x, energy, 2 * period - 1, 2 * period + 1, likeness)
     for lag in range(2 * period - 1, 2 * period + 2):
         if likeness[lag] > row[TWICE]:
             row[TWICE], row[PERIOD] = likeness[lag], 0.5 * lag  # half a sample is 2 % of the rate
@@ -177,43 +181,40 @@ def _is_even(ring: NDArray[np.float32], oldest: int, size: int) -> bool:
 
 @jit
 def _alike(
-    x: NDArray[np.float64], shortest: int, longest: int, likeness: NDArray[np.float64]
+    x: NDArray[np.float64],
+    energy: NDArray[np.float64],
+    shortest: int,
+    longest: int,
+    likeness: NDArray[np.float64],
 ) -> None:
     """Write into likeness[lag] the correlation of values with those ``lag`` later, and a few more.
 
     Four lags at once, from ``shortest`` on until ``longest`` is among them: each sum waits for
-    itself, and the others are added up meanwhile.
+    itself, and the others are added up meanwhile. energy[k] is the sum of squares before x[k].
     """
     for lag in range(shortest, longest + 1, _AT_ONCE):
         p = q = r = s = 0.0
-        e = f = g = h = early = 0.0
-        last = x.size - lag - (_AT_ONCE - 1)
-        for i in range(last):
+        common = x.size - lag - (_AT_ONCE - 1)
+        for i in range(common):
             v, y = x[i], x[i + lag : i + lag + _AT_ONCE]
-            early += v * v
             p += v * y[0]
             q += v * y[1]
             r += v * y[2]
             s += v * y[3]
-            e += y[0] * y[0]
-            f += y[1] * y[1]
-            g += y[2] * y[2]
-            h += y[3] * y[3]
-        likeness[lag] = _completed(x, last, lag, p, early, e)
-        likeness[lag + 1] = _completed(x, last, lag + 1, q, early, f)
-        likeness[lag + 2] = _completed(x, last, lag + 2, r, early, g)
-        likeness[lag + 3] = _completed(x, last, lag + 3, s, early, h)
+        likeness[lag] = _completed(x, energy, common, lag, p)
+        likeness[lag + 1] = _completed(x, energy, common, lag + 1, q)
+        likeness[lag + 2] = _completed(x, energy, common, lag + 2, r)
+        likeness[lag + 3] = _completed(x, energy, common, lag + 3, s)
 
 
 @jit
 def _completed(
-    x: NDArray[np.float64], begin: int, lag: int, product: float, early: float, late: float
+    x: NDArray[np.float64], energy: NDArray[np.float64], begin: int, lag: int, product: float
 ) -> float:
-    """Return the correlation after ``lag``, whose sums go up to ``begin``; 0 of a flat line."""
+    """Return the correlation after ``lag``, whose ``product`` goes up to ``begin``; 0 if flat."""
     for i in range(begin, x.size - lag):
         product += x[i] * x[i + lag]
-        early += x[i] * x[i]
-        late += x[i + lag] * x[i + lag]
+    early, late = energy[x.size - lag], energy[x.size] - energy[lag]
     if early <= 0.0 or late <= 0.0:
         return 0.0
     return float(product / np.sqrt(early * late))

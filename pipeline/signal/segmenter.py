@@ -38,7 +38,6 @@ from pipeline.signal.segment import (
     FastRhythmChange,
     FibrillationChange,
     Segment,
-    Stretch,
     cut_leads,
     fill,
     joined,
@@ -316,13 +315,10 @@ class Segmenter:
             return self._no_beats
         counters[LAST_R] = positions[0, b - 1]
         counters[LAST_RUN] = work.runs.whole[waiting[b - 1, R] - begin]
-        stretches = [
-            Stretch(begin, last, *rows) for rows in zip(work.filtered, work.masks, strict=True)
-        ]
         r_samples, samples, ready = positions[:, :b]
         return BeatArrays(
             r_samples, samples, np.minimum(ready, counters[EXPECTED] - 1), rr_s[:b],
-            *cut_leads(waiting[:b, FIRST_R:], waiting[:b, LEAD], stretches),
+            *cut_leads(waiting[:b], work.filtered, work.masks, begin, last),
         )  # fmt: skip
 
 

@@ -161,19 +161,19 @@ def _sweep(
 ) -> None:
     """Take every waiting candidate of enough evidence, forget those before the last taken."""
     counters = beats.counters
-    kept = 0
+    kept, level = 0, median(beats.levels[BEAT])
     for k in range(counters[WAITING]):
         candidate = beats.waiting[k]
         if counters[NOW] - candidate[AT] > settings[EXPIRE]:
             kept = k + 1
         elif (
-            evidence(beats, candidate) > above
-            and candidate[HEIGHT] > least * median(beats.levels[BEAT])
+            evidence(candidate, level) > above
+            and candidate[HEIGHT] > least * level
             and not is_t_wave(beats, candidate, settings)
             and not is_p_wave(beats, candidate, filtered, first, settings)
         ):
             _accept(beats, candidate, clean, filtered, first, settings, found)
-            kept = k + 1
+            kept, level = k + 1, median(beats.levels[BEAT])
     for k in range(kept, counters[WAITING]):
         copy(beats.waiting[k], beats.waiting[k - kept])
     counters[WAITING] -= kept

@@ -59,6 +59,8 @@ from pipeline.signal.kernels.slots import (
     TOP,
 )
 
+MAGNITUDE = np.int32(0x7FFFFFFF)  # the bits of a float32 without its sign
+
 
 @jit
 def watch(
@@ -156,18 +158,18 @@ def _measure(
 ) -> int:
     """Take a block of n samples, or a part of it, into ``extremes``; return 0 if none is masked.
 
-    The sum waits for itself, and what is done in the same pass is done meanwhile.
+    The sum waits for itself; extremes are those of several samples in a step.
     """
-    low = top = clean[0]
-    peak, noise, code = np.float32(0.0), extremes[HIGH_SUM], 0
+    low, top = value_range(clean, 0, n)
+    noise, peak, code = extremes[HIGH_SUM], np.int32(0), 0
+    bits = qrs.view(np.int32)
     for i in range(n):
-        low, top = min(low, clean[i]), max(top, clean[i])
-        peak = max(peak, abs(qrs[i]))
-        noise += abs(np.float64(high[i]))
+        peak = max(peak, np.int32(bits[i] & MAGNITUDE))  # in the order of the numbers themselves
     for i in range(n):
         code |= codes[i]
+        noise += abs(np.float64(high[i]))
     extremes[LOW], extremes[TOP] = min(extremes[LOW], low), max(extremes[TOP], top)
-    extremes[QRS_PEAK] = max(extremes[QRS_PEAK], peak)
+    extremes[QRS_PEAK] = max(extremes[QRS_PEAK], np.int32(peak).view(np.float32))
     extremes[HIGH_SUM] = noise
     return code
 
@@ -340,3 +342,25 @@ def _learn_beat(
     lowest, highest = value_range(filtered, begin, end)
     remember(usual[SPAN], highest - lowest)
     remember(usual[LOUD], loudest)
+
+
+@jit
+def number_runs(states: NDArray[np.uint8], before: int, run: int, runs: NDArray[np.uint8]) -> int:
+    """Number the runs of signal that could show a QRS, and of signal that could not.
+
+    Args:
+        states: uint8[n], the stream's state from each sample on.
+        before: the state before them.
+        run: the number of the run before them.
+        runs: uint8[n], written: the run of each sample, modulo 256.
+
+    Returns:
+        The number of the latest run.
+    """
+    shown = before == 0 or before == OVERLAID
+    for i in range(states.size):
+        shows = states[i] == 0 or states[i] == OVERLAID
+        run += int(shows != shown)
+        shown = shows
+        runs[i] = run & 255
+    return run

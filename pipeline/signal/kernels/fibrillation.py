@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.sections import NOTHING, jit, section
+from pipeline.signal.kernels.sections import NOTHING, jit, section, value_range
 
 THIN: Final = 3
 """Means of so many samples of the 360 Hz stream are looked at: what is looked for lies below 30 Hz,
@@ -189,13 +189,15 @@ def _row(
     level = np.float32(_FLAT_SHARE) * _steep(slopes, scratch[KEPT:])
     flat = _count_below(slopes, level) - np.int32(level > 0.0)
     row[FLAT] = flat / (KEPT - 1)
-    row[SPAN] = _span(x, scratch[KEPT:])
+    lowest, highest = value_range(x, 0, KEPT)
+    row[SPAN] = highest - lowest
     row[MASKED] = 0.0
     flat_rows = flat_rows + 1 if row[FLAT] >= most_flat else 0
     if flat_rows <= ends_after:
-        mean = _total(x) / KEPT
+        doubles = scratch[:KEPT].view(np.float64)
+        mean = _mean(x, doubles)
         row[CROSSINGS] = _crossings(x, mean, oldest)
-        row[LOW] = _low_share(x, rings[1], mean) if row[FLAT] < most_flat else 0.0
+        row[LOW] = _low_share(x, rings[1], mean, doubles) if row[FLAT] < most_flat else 0.0
     return flat_rows
 
 
@@ -245,30 +247,6 @@ def _fold_highest(x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
 
 
 @jit
-def _fold_lowest(x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-    """Write the lowest of every so many values, as `_fold_highest` does."""
-    n = KEPT // 2
-    for i in range(n):
-        out[i] = min(x[i], x[i + n])
-    while n > _LANES:
-        n //= 2
-        for i in range(n):
-            out[i] = min(out[i], out[i + n])
-
-
-@jit
-def _span(x: NDArray[np.float32], scratch: NDArray[np.float32]) -> float:
-    """Return the distance between the extremes; ``scratch``, float32[KEPT], is written."""
-    highs, lows = scratch[: KEPT // 2], scratch[KEPT // 2 : KEPT]
-    _fold_highest(x, highs)
-    _fold_lowest(x, lows)
-    low, top = lows[0], highs[0]
-    for i in range(1, _LANES):
-        low, top = min(low, lows[i]), max(top, highs[i])
-    return float(top - low)
-
-
-@jit
 def _eighth(x: NDArray[np.float32]) -> np.float32:
     """Return the eighth highest value, 0 where there are fewer."""
     for i in range(x.size):
@@ -283,38 +261,44 @@ def _eighth(x: NDArray[np.float32]) -> np.float32:
 
 
 @jit
-def _total(x: NDArray[np.float32]) -> float:
-    """Return the sum of a ring: four sums, of which none waits for another."""
-    a = b = c = d = 0.0
-    for k in range(KEPT // 4):
-        i = 4 * k
-        a += x[i]
-        b += x[i + 1]
-        c += x[i + 2]
-        d += x[i + 3]
-    return (a + b) + (c + d)
+def _mean(x: NDArray[np.float32], scratch: NDArray[np.float64]) -> float:
+    """Return the mean of a ring; ``scratch``, float64[KEPT // 2], is written."""
+    n = KEPT // 2
+    for i in range(n):
+        scratch[i] = np.float64(x[i]) + np.float64(x[i + n])
+    return _sum(scratch) / KEPT
 
 
 @jit
-def _low_share(x: NDArray[np.float32], low: NDArray[np.float32], mean: float) -> float:
+def _low_share(
+    x: NDArray[np.float32], low: NDArray[np.float32], mean: float, scratch: NDArray[np.float64]
+) -> float:
     """Return which share of the power of a ring around its ``mean`` lies in the band ``low``.
 
-    Four sums of each, as in `_total`.
+    ``scratch``, float64[KEPT // 2], is written.
     """
-    a = b = c = d = 0.0
-    e = f = g = h = 0.0
-    for k in range(KEPT // 4):
-        i = 4 * k
-        a += (x[i] - mean) * (x[i] - mean)
-        b += (x[i + 1] - mean) * (x[i + 1] - mean)
-        c += (x[i + 2] - mean) * (x[i + 2] - mean)
-        d += (x[i + 3] - mean) * (x[i + 3] - mean)
-        e += low[i] * low[i]
-        f += low[i + 1] * low[i + 1]
-        g += low[i + 2] * low[i + 2]
-        h += low[i + 3] * low[i + 3]
-    whole, inside = (a + b) + (c + d), (e + f) + (g + h)
+    n = KEPT // 2
+    for i in range(n):
+        a, b = x[i] - mean, x[i + n] - mean
+        scratch[i] = a * a + b * b
+    whole = _sum(scratch)
+    for i in range(n):
+        scratch[i] = np.float64(low[i] * low[i]) + np.float64(low[i + n] * low[i + n])
+    inside = _sum(scratch)
     return min(inside / whole, 1.0) if whole > 0.0 else 0.0
+
+
+@jit
+def _sum(x: NDArray[np.float64]) -> float:
+    """Return the sum of values, of which one half is added to the other: several a step."""
+    n, total = x.size, 0.0
+    while n % 2 == 0:
+        n //= 2
+        for i in range(n):
+            x[i] += x[i + n]
+    for i in range(n):
+        total += x[i]
+    return total
 
 
 @jit

@@ -69,8 +69,8 @@ def complete(
         positions[2, b] = whole * step + rest * step // per + half
         known = (last_r >= 0) & (last_run == run) & (run % 2 == 0)
         rr_s[b] = (r - last_r) / rate_hz if known else np.nan
-        last_r, last_run = r, run
-    return beats.shape[0]
+        last_r, last_run = int(r), int(run)
+    return len(beats)
 
 
 @jit
@@ -79,40 +79,42 @@ def cut_beats(
     masks: NDArray[np.uint8],
     first: int,
     last: int,
-    r: NDArray[np.int64],
+    beats: NDArray[np.int64],
     before: int,
     flat_mv: float,
     windows: NDArray[np.float32],
     spans: NDArray[np.float32],
     reasons: NDArray[np.uint8],
 ) -> None:
-    """Cut the windows around R peaks out of a stretch, and say which cannot be analysed.
+    """Cut the windows of beats out of each lead, and say which cannot be analysed.
 
     Args:
-        filtered: float32[n], mV.
-        masks: uint8[n], why each sample is masked, 0 where it is not.
+        filtered: float32[leads, n], mV.
+        masks: uint8[leads, n], why each sample is masked, 0 where it is not.
         first: position of the arrays' first sample, counted from the segment's start.
         last: the newest position that counts.
-        r: int64[b], R peaks.
+        beats: int64[b, FIRST_R + leads].
         before: samples of a window before its R peak.
         flat_mv: a window whose extremes lie closer than this becomes zeros.
-        windows: float32[b, width], written, scaled to [-1, 1]; zeros where one reaches over an end
-            of the segment.
-        spans: float32[b], written: the distance between the extremes, mV.
-        reasons: uint8[b], written: the smallest code of a window's samples, FLAT, or INCOMPLETE.
+        windows: float32[leads, b, width], written, scaled to [-1, 1]; zeros where one reaches over
+            an end of the segment.
+        spans: float32[leads, b], written: the distance between the extremes, mV.
+        reasons: uint8[leads, b], written: the smallest code of a window's samples, FLAT, or
+            INCOMPLETE.
     """
-    width = windows.shape[1]
-    for b in range(r.size):
-        begin = r[b] - before
-        if begin < 0 or begin + width - 1 > last:
-            windows[b, :], spans[b] = np.float32(0.0), np.float32(0.0)
-            reasons[b] = INCOMPLETE
-            continue
-        at = begin - first
-        spans[b] = _scale(filtered[at : at + width], flat_mv, windows[b])
-        reasons[b] = _worst_code(masks[at : at + width])
-        if reasons[b] == 0 and spans[b] < flat_mv:
-            reasons[b] = FLAT
+    leads, count, width = windows.shape
+    for lead in range(leads):
+        band, why = filtered[lead], masks[lead]
+        for b in range(count):
+            begin, window = beats[b, FIRST_R + lead] - before, windows[lead, b]
+            if begin < 0 or begin + width - 1 > last:
+                window[:] = np.float32(0.0)
+                spans[lead, b], reasons[lead, b] = 0.0, INCOMPLETE
+                continue
+            at = begin - first
+            span = _scale(band[at : at + width], flat_mv, window)
+            code = _worst_code(why[at : at + width])
+            spans[lead, b], reasons[lead, b] = span, FLAT if code == 0 and span < flat_mv else code
 
 
 @jit
@@ -147,7 +149,7 @@ def _worst_code(codes: NDArray[np.uint8]) -> int:
 
 
 @jit
-def _scale(x: NDArray[np.float32], flat_mv: float, window: NDArray[np.float32]) -> np.float32:
+def _scale(x: NDArray[np.float32], flat_mv: float, window: NDArray[np.float32]) -> float:
     """Write ``x`` scaled to [-1, 1] by its own extremes; return the distance between these."""
     low, high = value_range(x, 0, x.size)
     span = high - low

@@ -13,7 +13,7 @@ from pipeline.signal.fibrillation import FibrillationWatch
 from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank
 from pipeline.signal.kernels import beats, condition, fibrillation, sampling, slots, spikes, windows
 from pipeline.signal.kernels.leads import passage
-from pipeline.signal.kernels.sections import jit, median
+from pipeline.signal.kernels.sections import jit, median, value_range
 from pipeline.signal.leads.lead_state import WATCH
 from pipeline.signal.quality import Reason, pacing_spikes
 from pipeline.signal.samples import SampleBlock
@@ -155,6 +155,31 @@ def test_the_median_of_eight_is_numpys(values: list[int]) -> None:
     """The network sorts enough of any eight values, equal ones too."""
     assert median(np.array(values)) == np.median(values)
     assert median(np.array([*values, 99], dtype=np.float64)) == np.median(values)
+
+
+@given(st.lists(st.floats(-(2.0**99), 2.0**99, width=32), min_size=1, max_size=80))
+def test_the_extremes_are_numpys(values: list[float]) -> None:
+    """Numbers are compared by their bits, negative ones and those next to 0 too."""
+    x = np.array(values, dtype=np.float32)
+
+    lowest, highest = value_range(np.concatenate((x[:1] - 1, x, x[:1] + 1)), 1, x.size + 1)
+
+    assert (lowest, highest) == (x.min(), x.max())
+
+
+@given(st.lists(st.sampled_from(Reason), min_size=1, max_size=60), st.sampled_from(Reason))
+def test_a_run_ends_where_a_qrs_could_be_seen_no_more(
+    reasons: list[Reason], before: Reason
+) -> None:
+    """The number of the run rises by one with each such change, and with each change back."""
+    states, runs = np.array(reasons, dtype=np.uint8), np.empty(len(reasons), dtype=np.uint8)
+
+    last = condition.number_runs(states, int(before), 254, runs)
+
+    shows = [reason in (Reason.OK, Reason.OVERLAID) for reason in (before, *reasons)]
+    numbers = 254 + np.cumsum(np.diff(shows))
+    assert last == numbers[-1]
+    np.testing.assert_array_equal(runs, numbers % 256)
 
 
 @pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled without the JIT")

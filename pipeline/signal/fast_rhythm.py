@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from pipeline.constants import SAMPLING_RATE_HZ
 from pipeline.schema.state import Shape, State
 from pipeline.signal.kernels import repetition as kernel
-from pipeline.signal.quality import Reason
 
 BEGINS_ABOVE: Final = 0.8
 """Likeness after one period (correlation). Made-up tachycardias of 277 to 424 bpm, with R waves
@@ -81,7 +80,7 @@ class Change(NamedTuple):
 
 
 class FastRhythmState(State):
-    """All memory of a `FastRhythmWatch`: arrays of `kernel.measure`, and counts of measures."""
+    """What is remembered of one lead: arrays of `kernel.measure`, and counts of measures."""
 
     ring: Annotated[NDArray[np.float32], Shape((kernel.KEPT,))]
     lost: Annotated[NDArray[np.uint8], Shape((kernel.KEPT,))]
@@ -117,39 +116,6 @@ class FastRhythmState(State):
             and all(0 <= n <= thinned for n in self.counts.tolist())
             and self.counts[[kernel.ACTIVE, kernel.POSSIBLE]].max() <= 1
         )
-
-
-class FastRhythmWatch:
-    """Finds a rhythm too fast for the detector in one uninterrupted stretch of signal."""
-
-    def __init__(self, state: FastRhythmState | None = None) -> None:
-        self.state = state or FastRhythmState.fresh()
-        self._positions = np.empty(1, np.int64)
-        self._rows = np.empty((1, kernel.MEASURES, kernel.COLUMNS))
-        self._line = np.empty(kernel.LINE)
-
-    def push(self, y: NDArray[np.float32], masked: NDArray[np.uint8]) -> list[Change]:
-        """Take the next samples.
-
-        Args:
-            y: float32[n], mV at 360 Hz behind the QRS band-pass, finite.
-            masked: uint8[n] of `Reason`: noisy samples count, other masked ones are lost.
-        """
-        state = self.state
-        most = y.size // (kernel.THIN * kernel.EVERY) + 1
-        if most > self._positions.size:
-            self._positions = np.empty(most, np.int64)
-            self._rows = np.empty((most, kernel.MEASURES, kernel.COLUMNS))
-        positions, rows = self._positions, self._rows
-        n = kernel.measure(
-            y, masked, int(Reason.NOISE), state.ring, state.lost, state.counters, self._line,
-            positions, rows,
-        )  # fmt: skip
-        if not n:
-            return []
-        changes = np.empty((n, kernel.CHANGE), dtype=np.int64)
-        changed = kernel.follow(positions[:n], rows[:n], RULES, state.counts, changes)
-        return changes_of(changes[:changed], rows)
 
 
 def changes_of(changes: NDArray[np.int64], rows: NDArray[np.float64]) -> list[Change]:

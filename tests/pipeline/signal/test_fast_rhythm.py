@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.signal.fast_rhythm import Change, FastRhythmWatch
+from pipeline.signal.fast_rhythm import Change
 from pipeline.signal.filters import QRS, filter_bank
 from pipeline.signal.kernels import repetition, sampling
 from pipeline.signal.leads.lead_state import LeadState
 from pipeline.signal.quality import Reason
+from tests.support.fast_rhythm_watch import FastRhythmWatch
 
 FS = 360
 

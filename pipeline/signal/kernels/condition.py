@@ -200,10 +200,11 @@ def _follow(
             counters[ABSENT] += states.size
             states[:] = np.uint8(state)
             return
+    at = counters[TICK] % recent.size
     for i in range(codes.size):
-        at = (counters[TICK] + i) % recent.size
         _step(int(codes[i]), at, is_flat, settings, counters, recent)
         states[i] = counters[STATE]
+        at = at + 1 if at + 1 < recent.size else 0
 
 
 @jit

@@ -47,7 +47,8 @@ _LIVE_S: Final = 240
 _MEANING: Final = (
     "**kernels**: raw sample to window, one core, a whole record a call; a live chunk is 19 ms.\n"
     "  sleepecg's detector on the same record, in turns. Worst: of noise, spikes, missing values\n"
-    "  and 300 bpm the one that takes longest, over the ordinary record.",
+    "  and 300 bpm the one that takes longest, over the ordinary record. Two and twelve leads of\n"
+    "  one heart, over one lead: a record a call, and in live chunks.",
     "**models**: one thread, alternating in one run; the scorer is student and class model, the\n"
     "  teacher BeatGAN's generator.",
     "**embedded**: the whole pipeline in one process. **replay**: source, hub, scorer and\n"

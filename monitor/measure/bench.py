@@ -48,7 +48,8 @@ _LIVE_S: Final = 240
 _MEANING: Final = (
     "**kernels**: raw sample to window, one core, a whole record a call; a live chunk is 19 ms.\n"
     "  sleepecg's detector on the same record, in turns. Worst: of noise, spikes, missing values\n"
-    "  and 300 bpm the one that takes longest, over the ordinary record.",
+    "  and 300 bpm the one that takes longest, over the ordinary record. Two and twelve leads of\n"
+    "  one heart, over one lead: a record a call, and in live chunks.",
     "**models**: one thread, alternating in one run; the scorer is student and class model, the\n"
     "  teacher BeatGAN's generator.",
     "**stream**: the pure core on a synthetic patient at 250 Hz with 1, 2 and 12 leads: processor\n"
@@ -60,7 +61,8 @@ _MEANING: Final = (
     "  message at a subscriber in another process than the hub, 500 ms of it the window itself;\n"
     "  window: from its last sample leaving the source; alert says: the latency that the alerts\n"
     "  themselves state; memory is the proportional set size of all processes.",
-    "**scan**: the whole command. **start**: the whole command, kernels compiled before.",
+    "**scan**: the whole command, with both leads of a record; beside it with the first alone.\n"
+    "  **start**: the whole command, kernels compiled before. All other parts have one lead.",
     "**student**: `monitor evaluate beatgan`.",
 )
 
@@ -94,6 +96,7 @@ class BenchResult:
     replay: ReplayFigures
     live: LiveFigures
     scan: ScanFigures | Skipped
+    scan_one_lead: ScanFigures | Skipped
     student: StudentFigures | Skipped
     start: StartFigures
 
@@ -129,6 +132,7 @@ def _measure(data: Path | None) -> BenchResult:
         replay=measured("replay", lambda: measure_replay(x)),
         live=measured("live", lambda: measure_live(*_live_signal(data, x))),
         scan=measured("scan", lambda: _scan(data)),
+        scan_one_lead=measured("scan of one lead", lambda: _scan(data, "--lead", "0")),
         student=measured("student", lambda: _student(data)),
         start=measured("start", measure_start),
     )
@@ -177,9 +181,9 @@ def _mitdb(data: Path | None) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _scan(data: Path | None) -> ScanFigures | Skipped:
+def _scan(data: Path | None, *options: str) -> ScanFigures | Skipped:
     folder = _mitdb(data)
-    return Skipped(skipped="no mitdb") if folder is None else measure_scan(folder)
+    return Skipped(skipped="no mitdb") if folder is None else measure_scan(folder, *options)
 
 
 def _student(data: Path | None) -> StudentFigures | Skipped:

@@ -23,13 +23,15 @@ from pipeline.signal import quality
 from pipeline.signal.fast_rhythm import Change as FastChange
 from pipeline.signal.fibrillation import Change as FibrillationFound
 from pipeline.signal.filters import BAND, filter_bank, resampling
-from pipeline.signal.kernels import sampling, slots, spikes
+from pipeline.signal.kernels import sampling, slots, spikes, windows
+from pipeline.signal.kernels.agreement import SHOWN_COLUMNS
+from pipeline.signal.kernels.windows import FIRST_R, LEAD, SURE, R
 from pipeline.signal.leads.agreement import Agreement
 from pipeline.signal.leads.lead import FILL_SECONDS, Lead, LeadStep
 from pipeline.signal.leads.lead_events import lead_events
 from pipeline.signal.leads.lead_state import NONE, TAIL_SAMPLES, LeadState
 from pipeline.signal.leads.patient_quality import changes_of, patient_states
-from pipeline.signal.leads.rhythm_agreement import BEATS_ON_S, RhythmAgreement
+from pipeline.signal.leads.rhythm_agreement import RhythmAgreement
 from pipeline.signal.quality import LeadChange, QualityChange, Reason
 from pipeline.signal.samples import SampleBlock, admit
 from pipeline.signal.segment import (
@@ -37,7 +39,6 @@ from pipeline.signal.segment import (
     FastRhythmChange,
     FibrillationChange,
     Segment,
-    Stretch,
     cut_leads,
     fill,
     joined,
@@ -46,15 +47,11 @@ from pipeline.signal.segment import (
 from pipeline.signal.segmenter_state import (
     DONE,
     EXPECTED,
-    FIRST_R,
     LAST_R,
     LAST_RUN,
-    LEAD,
     ORIGIN,
     PENDING,
     STATE,
-    SURE,
-    R,
     SegmenterState,
 )
 from pipeline.signal.workspace import Workspace, workspaces
@@ -72,6 +69,7 @@ _EDGE: Final = 5
 
 
 _NO_BEATS_OF_ONE: Final = np.empty((0, FIRST_R + 1), dtype=np.int64)
+_NONE_USUAL: Final = np.empty((0, SHOWN_COLUMNS), dtype=np.int64)
 
 
 class Segmenter:
@@ -237,7 +235,7 @@ class Segmenter:
         emitted = self._emit(found, work, last, closed=closed)
         # 5.
         changes = changes_of(was, states[:new], first, self._rate) if all(wrong) or was else []
-        rhythms = self._rhythm_changes(steps, found, last)
+        rhythms = self._rhythm_changes(steps, found)
         of_leads = lead_events(steps, were, work.states[:, :new], first, origin, self._rate)
         strip = work.filtered[:, TAIL_SAMPLES : TAIL_SAMPLES + new].copy()
         if any(wrong):
@@ -246,30 +244,38 @@ class Segmenter:
         state.tail_runs[:] = work.runs.latest
         return Segment(
             *emitted, quality=changes, fibrillation=rhythms[0], strips=strip, strip_first=first,
-            fast_rhythm=rhythms[1], lead_quality=of_leads[0], lead_fibrillation=of_leads[1],
-            complexes=of_leads[2],
+            fast_rhythm=rhythms[1], lead_quality=of_leads[0], complexes=of_leads[1],
+            usual=self._usual(),
         )  # fmt: skip
 
     def _rhythm_changes(
-        self, steps: list[LeadStep], beats: NDArray[np.int64], last: int
+        self, steps: list[LeadStep], beats: NDArray[np.int64]
     ) -> tuple[list[FibrillationChange], list[FastRhythmChange]]:
         """List where fibrillation and rhythms too fast for single beats begin and end."""
-        fibrillation, fast = steps[0].fibrillation, steps[0].fast_rhythm
-        if len(steps) == 1 and not fibrillation and not fast:
+        fast = steps[0].fast_rhythm
+        if len(steps) == 1 and not fast and not steps[0].fibrillation:
             return [], []  # nearly always
         if len(steps) > 1:
             chosen = [(int(row[SURE]), int(row[LEAD])) for row in beats]
-            fibrillation, fast = self._rhythms.push(
-                [[*step.fibrillation, *step.fast_rhythm] for step in steps],
-                steps[0].measured_at,
-                self.state.agreement.shown,
-                chosen,
-            )
-            self._agreement.forget_before(last + 1 - round(2 * BEATS_ON_S * SAMPLING_RATE_HZ))
+            fast = self._rhythms.push([step.fast_rhythm for step in steps], chosen)
+        fibrillation = [
+            FibrillationChange(*self._placed(one), one.hz, one.mv, lead)
+            for lead, step in enumerate(steps)
+            for one in step.fibrillation
+        ]
+        fibrillation.sort(key=lambda change: change.sample)
         return (
-            [FibrillationChange(*self._placed(one), one.hz, one.mv) for one in fibrillation],
+            fibrillation,
             [FastRhythmChange(*self._placed(one), one.bpm, one.sure) for one in fast],
         )
+
+    def _usual(self) -> NDArray[np.int64]:
+        """Return the complexes like the usual ones of their lead that are known just now."""
+        if not len(self.state.agreement.shown):
+            return _NONE_USUAL  # nearly always, when chunks are short
+        shown = self._agreement.take_shown()
+        shown[:, 1:] = self._rate.to_source(shown[:, 1:] + self.state.counters[ORIGIN])
+        return shown
 
     def _lead_states(self) -> list[int]:
         """Return the `Reason` that each lead is in; nothing where there is one."""
@@ -300,44 +306,30 @@ class Segmenter:
         reach = _EDGE if closed else WINDOW_AFTER_R - 1
         if not (found.size or closed or (pending and state.pending[0, R] + reach <= last)):
             return self._no_beats  # nearly always, when chunks are short
-        waiting = (
-            np.concatenate((state.pending[:pending], found))
-            if found.size
-            else (state.pending[:pending].copy())
-        )
-        ends = waiting[:, FIRST_R:].max(axis=1) + reach
-        b = int(np.logical_and.accumulate(ends <= last).sum())
+        waiting = np.empty((pending + len(found), state.pending.shape[1]), dtype=np.int64)
+        waiting[:pending] = state.pending[:pending]
+        if found.size:
+            waiting[pending:] = found
+        done, origin, rate = int(counters[DONE]), int(counters[ORIGIN]), self._rate
+        begin = done - TAIL_SAMPLES
+        positions, rr_s = np.empty((3, len(waiting)), np.int64), np.empty(len(waiting))
+        b = windows.complete(
+            waiting, last, reach, WINDOW_AFTER_R - 1, origin, rate.step, rate.per, rate.half,
+            int(counters[LAST_R]), int(counters[LAST_RUN]), work.runs.whole, begin,
+            SAMPLING_RATE_HZ, positions, rr_s,
+        )  # fmt: skip
         still = 0 if closed else len(waiting) - b
         state.pending[:still] = waiting[b : b + still]
         counters[PENDING] = still
         if not b:
             return self._no_beats
-        r = waiting[:b, R]
-        begin = int(counters[DONE]) - TAIL_SAMPLES
-        r_samples = r + counters[ORIGIN]
-        ends[:b] += WINDOW_AFTER_R - 1 - reach
-        needed = np.maximum(ends[:b], waiting[:b, SURE]) + counters[ORIGIN]
-        stretches = [
-            Stretch(begin, last, *rows) for rows in zip(work.filtered, work.masks, strict=True)
-        ]
+        counters[LAST_R] = positions[0, b - 1]
+        counters[LAST_RUN] = work.runs.whole[waiting[b - 1, R] - begin]
+        r_samples, samples, ready = positions[:, :b]
         return BeatArrays(
-            r_samples,
-            self._rate.to_source(r_samples),
-            np.minimum(self._rate.needed(needed), counters[EXPECTED] - 1),
-            self._intervals(r_samples, work.runs.whole[r - begin]),
-            *cut_leads(waiting[:b, FIRST_R:], waiting[:b, LEAD], stretches),
-        )
-
-    def _intervals(
-        self, r_samples: NDArray[np.int64], runs: NDArray[np.uint8]
-    ) -> NDArray[np.float64]:
-        """Return the RR intervals in seconds, NaN unless one analysable stretch holds both."""
-        counters = self.state.counters
-        previous = np.concatenate((counters[LAST_R : LAST_R + 1], r_samples[:-1]))
-        before = np.concatenate((counters[LAST_RUN : LAST_RUN + 1], runs[:-1]))
-        known = (previous != NONE) & (before == runs) & (runs % 2 == 0)
-        counters[LAST_R], counters[LAST_RUN] = r_samples[-1], runs[-1]
-        return np.where(known, (r_samples - previous) / SAMPLING_RATE_HZ, np.nan)
+            r_samples, samples, np.minimum(ready, counters[EXPECTED] - 1), rr_s[:b],
+            *cut_leads(waiting[:b], work.filtered, work.masks, begin, last),
+        )  # fmt: skip
 
 
 def _of_one_lead(found: NDArray[np.int64]) -> NDArray[np.int64]:

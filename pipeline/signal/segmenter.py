@@ -54,7 +54,7 @@ from pipeline.signal.segmenter_state import (
     STATE,
     SegmenterState,
 )
-from pipeline.signal.workspace import Workspace, Workspaces
+from pipeline.signal.workspace import Workspace, workspaces
 
 PIECE: Final = 16384
 """Samples that go through the kernels at once: what these hand on to each other stays in the
@@ -97,7 +97,7 @@ class Segmenter:
         if state is not None:
             state.check(self._rate)
         self.state = state = state or SegmenterState.fresh(self._rate.half, leads)
-        self._workspaces = Workspaces(len(state.leads))
+        self._workspaces = workspaces(len(state.leads))
         self._no_beats = no_beats(len(state.leads))
         self._leads = [Lead(fs_hz, self._rate, lead) for lead in state.leads]
         self._agreement = Agreement(state.agreement)

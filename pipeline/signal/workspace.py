@@ -1,12 +1,15 @@
 """The arrays through which new samples go on their way from kernel to kernel.
 
-They are made once for each number of samples that a push has, with all the parts of them that
-kernels get: for the 19 ms that a live source sends, making and slicing arrays takes longer than the
-kernels do, and memory that is new for each piece of a record costs as much as a filter.
+They are made once for each number of samples that a push has, whatever the stream, with all the
+parts of them that kernels get: for the 19 ms that a live source sends, making and slicing arrays
+takes longer than the kernels do, and memory that is new for each piece of a record costs as much as
+a filter.
 
 Nothing in them is remembered from push to push: `pipeline.signal.segmenter_state` has what is.
 """
 
+import threading
+from functools import cache
 from typing import Final, Generic, TypeVar
 
 import numpy as np
@@ -23,9 +26,9 @@ _FAST_ROW: Final = repetition.THIN * repetition.EVERY
 """Samples from one row of measures to the next."""
 
 _SMALL: Final = 512
-_MOST: Final = 4
+_MOST: Final = 16
 """So many workspaces, for at most so many samples, are kept from push to push: where the rate is
-converted, chunks of one length give two."""
+converted, chunks of one length give two, and streams have chunks of several lengths."""
 
 
 class Behind(Generic[ScalarT]):
@@ -102,8 +105,11 @@ class Workspace:
         self.leads = _leads(self.filtered, self.masks, self.states)
 
 
-class Workspaces:
-    """The workspaces of one stream."""
+class Workspaces(threading.local):
+    """The workspaces of all streams of so many leads, for each thread its own.
+
+    A push leaves nothing in them, so many streams need no more of them than one.
+    """
 
     def __init__(self, leads: int) -> None:
         self._leads = leads
@@ -111,8 +117,8 @@ class Workspaces:
         self._large: Workspace | None = None
 
     def __deepcopy__(self, _: object) -> "Workspaces":
-        """Return fresh ones: parts that are copied one by one would be parts no more."""
-        return Workspaces(self._leads)
+        """Return these: a copied stream uses them as others do."""
+        return self
 
     def of(self, n: int) -> Workspace:
         """Return the workspace for n samples; what it holds is undefined."""
@@ -131,3 +137,9 @@ class Workspaces:
     def forget_large(self) -> None:
         """Let go of what would be a burden on a hub with many streams."""
         self._large = None
+
+
+@cache
+def workspaces(leads: int) -> Workspaces:
+    """Return the workspaces for streams of so many leads."""
+    return Workspaces(leads)

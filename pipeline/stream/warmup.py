@@ -30,9 +30,9 @@ def compile_kernels() -> None:
     x[::SAMPLING_RATE_HZ] = 1.0
     x[-SAMPLING_RATE_HZ:] = np.nan
     with _without_blas():
-        for fs_hz in (float(SAMPLING_RATE_HZ), 250.0):
-            segmenter = Segmenter(fs_hz)
-            segmenter.push(SampleBlock(0, x))
+        for fs_hz, leads in ((float(SAMPLING_RATE_HZ), 1), (250.0, 2)):
+            segmenter = Segmenter(fs_hz, leads=leads)
+            segmenter.push(SampleBlock(0, x if leads == 1 else np.stack([x] * leads)))
             segmenter.finish()
         window = np.zeros(WINDOW_SAMPLES, dtype=np.float32)
         AtrialMeasures(AtrialBeats.fresh()).of_beat(0.8, window, usable=True)

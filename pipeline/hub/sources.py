@@ -13,6 +13,7 @@ from pipeline.errors import BusyError, MissingChunkError, WireError
 from pipeline.hub.admission import Admission, NoCreditError
 from pipeline.hub.counters import HubCounters
 from pipeline.hub.journal import Journal
+from pipeline.schema.bundles import Bundle, decode_from_source
 from pipeline.schema.messages import (
     Accepted,
     Chunk,
@@ -20,7 +21,6 @@ from pipeline.schema.messages import (
     Event,
     Hello,
     Refused,
-    decode_from_source,
     encode,
     stream_named_in,
 )
@@ -90,7 +90,10 @@ class Sources:
         for peer, frame in self._socket.receive(_MESSAGES_A_TURN):
             missing = False
             try:
-                message = decode_from_source(frame)
+                found = decode_from_source(frame)
+                if isinstance(found, Bundle):
+                    raise WireError("messages of many streams in one frame")
+                message = found
                 self._admit(peer, message, now)
             except NoCreditError:
                 self._counters.on_uncredited(self._streams.sessions.get(message.stream))

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.clients.ingest import IngestClient, Start
+from pipeline.clients.ingest import IngestClient
+from pipeline.clients.outgoing import Start
 from pipeline.errors import EndpointError
 from pipeline.schema.messages import (
     Accepted,
@@ -484,11 +485,11 @@ def test_live_source_stays_bounded_behind_what_is_sent_again() -> None:
                     assert client.send(SampleBlock(250 * n, np.zeros(250, np.float32)))
                 assert missing.wait(10)
                 # A live source does not wait for an answer itself.
-                wait([client._hub], 10)
+                client._line.wait(10)
                 assert client.send(SampleBlock(250 * 5, np.zeros(250, np.float32)))
                 assert answered.wait(10)
                 if client._asked:  # perhaps once more, on a busy machine: then nobody answers
-                    wait([client._hub], 0.5)
+                    client._line.wait(0.5)
                 for n in range(6, 60):  # a second each
                     assert client.send(SampleBlock(250 * n, np.zeros(250, np.float32)))
                 waiting.append(len(client._queue))

@@ -140,6 +140,14 @@ def source(
     start: Start = 0.0,
     duration: Duration = None,
     loop: Loop = False,
+    chunk: Annotated[
+        float,
+        typer.Option(
+            min=5,
+            max=1000,
+            help="Milliseconds in a chunk of a record; a device sends what it gives at once.",
+        ),
+    ] = 20,
     lead: Lead = None,
     resume: Annotated[
         bool,
@@ -165,6 +173,7 @@ def source(
         start_s=start,
         duration_s=duration,
         loop=loop,
+        chunk_ms=chunk,
         lead=lead,
         resume=resume,
         keys=client_keys(key, server_key, keys),

@@ -29,6 +29,7 @@ def run_source(
     start_s: float,
     duration_s: float | None,
     loop: bool,
+    chunk_ms: float,
     lead: str | None,
     resume: bool,
     keys: ClientKeys | None = None,
@@ -45,6 +46,7 @@ def run_source(
         start_s: second of each record to start at.
         duration_s: seconds of each record to send; None for all.
         loop: start each record again at its end.
+        chunk_ms: time that a chunk of a record covers on the clock.
         lead: by name or index, several with commas, or ``all``; None for the usual one of a record,
             and all of a device.
         resume: continue where a source of the same streams stopped.
@@ -58,12 +60,14 @@ def run_source(
         InputError: a record cannot be used, or there is no such lead.
         DeviceError: the device is unknown, absent or busy.
     """
-    from replay.player import play, stream_infos
+    from replay.pacing import wait_s
+    from replay.player import play, play_together, stream_infos
 
     return_memory()
     stop = stop_when_orphaned(parent)
     renamed = None if pseudonyms is None else Pseudonyms.load(pseudonyms)
     sources: list[Source] = []
+    together, pace = device is None and len(records) > 1, parse_speed(speed)
     if device is not None:
         from replay.devices import open_device
         from replay.lead_sets.selected import SelectedLeads
@@ -81,14 +85,27 @@ def run_source(
                 RecordSource(
                     one.path,
                     leads=one.indices,
-                    speed=parse_speed(speed),
+                    speed=pace,
                     start_s=start_s,
                     duration_s=duration_s,
                     loop=loop,
+                    wait=None if together else wait_s,
+                    block_s=chunk_ms / 1e3,
                 )
             )
     streams = [info.stream for info in stream_infos(sources, renamed)]
     announce(SourceReady(streams=streams))
     for stream in streams:
         logger.info("the source sends to %s", ingest, extra={"stream": stream})
-    play(sources, ingest, stop, resume=resume, keys=keys, pseudonyms=renamed)
+    if together:
+        play_together(
+            sources,
+            ingest,
+            stop,
+            paced=pace is not None,
+            resume=resume,
+            keys=keys,
+            pseudonyms=renamed,
+        )
+    else:
+        play(sources, ingest, stop, resume=resume, keys=keys, pseudonyms=renamed)

@@ -128,6 +128,11 @@ class Stream:
         """Index of the sample expected next, in the current epoch."""
         return self._reorder.expected
 
+    @property
+    def beat_due_at(self) -> int:
+        """Position of the sample that completes the next window; 0 where no beat waits for it."""
+        return self.state.segmenter.window_complete_at(self._rate)
+
     def take(self, block: SampleBlock) -> StreamUpdate:
         """Accept samples of all leads of the current epoch; repeats are no-ops."""
         if block.leads != len(self.leads):

@@ -97,7 +97,7 @@ class Hub:
         self._reported_beats: list[Beat] = []
         """Beats with a score that these messages report."""
         self._counters = HubCounters()
-        self._streams = Streams(config.live_score, config.alarms, clock)
+        self._streams = Streams(config.live_score, config.alarms, clock, config.max_streams)
         self._dispatcher = Dispatcher()
         self._admission = Admission(self._streams, self._dispatcher)
         self._system_alarms = SystemAlarmBook(config.alarms, clock)

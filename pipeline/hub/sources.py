@@ -203,8 +203,8 @@ class Sources:
 
     def _remember(self, name: str, peer: Peer) -> None:
         self._senders[name] = peer
-        if len(self._senders) > 2 * MAX_STREAMS:
-            known = self._streams.sessions
+        known = self._streams.sessions
+        if len(self._senders) > 2 * max(MAX_STREAMS, len(known)):
             self._senders = {n: sender for n, sender in self._senders.items() if n in known}
 
     def _is_taken(self, name: str, source_session: str, now: float, resumes: bool) -> bool:

@@ -248,9 +248,16 @@ def scan(
         ),
     ] = None,
     pseudonyms: PseudonymKey = None,
+    jobs: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            min=1, max=1024, help="Processes, each with a record at a time; one a processor."
+        ),
+    ] = None,
 ) -> None:
-    """Scan whole records offline, in this process, as fast as the machine can."""
+    """Scan whole records offline, as fast as the machine can."""
     from monitor.commands.scan import scan_records
+    from monitor.run.workers import processors
 
     scan_records(
         records,
@@ -261,6 +268,7 @@ def scan(
         as_json=as_json,
         beats=beats,
         annotations=annotations,
+        jobs=jobs or processors(),
     )
 
 

@@ -50,7 +50,7 @@ from pipeline.schema.messages import (
 from pipeline.schema.public import Alert, Public, Status, SystemReport
 from pipeline.schema.requests import Died
 from pipeline.scoring.beat import Beat
-from pipeline.stream.streams import Outcome, Streams
+from pipeline.stream.streams import MAX_STREAMS, Outcome, Streams
 from pipeline.transport.sockets import wait
 
 logger = logging.getLogger(__name__)
@@ -337,7 +337,9 @@ class Hub:
     def _regular_messages(self, now: float) -> Iterator[tuple[str, Public]]:
         """Yield what is published at fixed intervals and is due, by topic."""
         if now >= self._due["strip"]:
-            self._due["strip"] = now + _STRIP_S
+            # Beyond the usual number of streams no more strips a second, but longer ones.
+            share = len(self._streams.sessions) / MAX_STREAMS
+            self._due["strip"] = now + _STRIP_S * max(1.0, share)
             for strip in self._streams.take_signal():
                 yield f"signal/{strip.stream}", strip
         if now >= self._due["status"]:

@@ -12,6 +12,7 @@ from pipeline.hub.gathering import GATHER_S, MANY
 from pipeline.schema.bundles import answers_in, bundled
 from pipeline.schema.messages import Accepted, Chunk, Refused, encode
 from pipeline.signal.samples import SampleBlock, in_blocks
+from pipeline.stream.streams import MAX_STREAMS
 from pipeline.transport.sockets import Dealer
 from replay.player import play_together
 from replay.source import SourceInfo
@@ -189,6 +190,21 @@ def test_one_refused_message_in_a_frame_refuses_its_stream_alone(ward: Ward) -> 
     refused = [a.stream for a in ward.answers if isinstance(a, Refused)]
     assert refused == ["bed-0"]
     assert ward.written("bed-0") == 1
+
+
+def test_pictures_of_very_many_streams_are_no_more_a_second(tmp_path: Path) -> None:
+    """They come less often, and hold all that came since."""
+    names = [f"bed-{n}" for n in range(2 * MAX_STREAMS)]
+    with hub_by_hand(tmp_path / "log", max_streams=len(names)) as one:
+        one.stop_clock()
+        ward = Ward(one)
+        for first in range(0, len(names), 64):
+            ward.send(*(short(name, 1) for name in names[first : first + 64]))
+        until(lambda: ward.turn() or all(ward.written(name) == 1 for name in names))
+        one.later_s += 1.0
+        now = one.hub._clock()
+        list(one.hub._regular_messages(now))
+        assert one.hub._due["strip"] - now == pytest.approx(0.2)
 
 
 def test_few_streams_wait_for_nothing(tmp_path: Path) -> None:

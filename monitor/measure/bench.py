@@ -97,6 +97,14 @@ class BenchResult:
     scale: list[ScaleFigures]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleResult:
+    """How many live patients a hub of this installation takes."""
+
+    machine: Provenance
+    cases: list[ScaleFigures]
+
+
 def bench_scale(cases: Sequence[tuple[int, float]], *, as_json: bool) -> None:
     """Measure how many live patients a hub takes, and print the table (or JSON).
 
@@ -104,11 +112,11 @@ def bench_scale(cases: Sequence[tuple[int, float]], *, as_json: bool) -> None:
         cases: streams, and milliseconds of their chunks; empty for the usual ones.
         as_json: print JSON.
     """
-    result = _scale(cases or CASES)
+    result = ScaleResult(machine=provenance(), cases=_scale(cases or CASES))
     if as_json:
         print_json(result)
     else:
-        Console().print(terminal_table(_scale_table(result)))
+        Console().print(terminal_table(_scale_table(result.cases)), f"{result.machine}.")
 
 
 def _scale(cases: Sequence[tuple[int, float]]) -> list[ScaleFigures]:

@@ -15,7 +15,7 @@ from typing import Final
 from pipeline.errors import ConfigError
 
 BLOCK_S: Final = 0.02
-"""Time that one block covers on the clock."""
+"""Time that one block covers on the clock, by default."""
 
 MAX_BLOCK_SAMPLES: Final = 3600
 """No block is longer, at any speed."""
@@ -40,31 +40,47 @@ class Pacer:
         speed: float | None,
         *,
         clock: Callable[[], float] = time.monotonic,
-        wait: Callable[[float], None] = wait_s,
+        wait: Callable[[float], None] | None = wait_s,
+        block_s: float = BLOCK_S,
     ) -> None:
+        """Pace samples of ``rate_hz`` at ``speed``, None for as fast as they are asked for.
+
+        Args:
+            rate_hz: of the samples.
+            speed: a multiple of real time.
+            clock: in seconds.
+            wait: sleeps; None for a reader that looks again by itself.
+            block_s: time that one block covers on the clock.
+
+        Raises:
+            ConfigError: the speed is outside `SPEED_LIMITS`.
+        """
         low, high = SPEED_LIMITS
         if speed is not None and not low <= speed <= high:
             raise ConfigError(f"speed {speed:g}: {low:g} to {high:,.0f} times, or 'max'")
         self._rate_hz = None if speed is None else rate_hz * speed
         self._clock = clock
         self._wait = wait
+        self._block_s = block_s
         self._started_s: float | None = None
 
     @property
     def block_samples(self) -> int:
-        """Return the length of a block: 20 ms of the clock, at most `MAX_BLOCK_SAMPLES`."""
+        """Return the length of a block, at most `MAX_BLOCK_SAMPLES`."""
         if self._rate_hz is None:
             return MAX_BLOCK_SAMPLES
-        return max(1, min(MAX_BLOCK_SAMPLES, round(self._rate_hz * BLOCK_S)))
+        return max(1, min(MAX_BLOCK_SAMPLES, round(self._rate_hz * self._block_s)))
 
     def wait_for(self, sample: int) -> bool:
-        """Return whether sample number ``sample`` is due, after waiting for it up to 250 ms."""
+        """Return whether sample number ``sample`` is due, after up to `LONGEST_WAIT_S`."""
         if self._rate_hz is None:
             return True
         now_s = self._clock()
         if self._started_s is None:
             self._started_s = now_s
         missing_s = self._started_s + sample / self._rate_hz - now_s
+        if self._wait is None:
+            return missing_s <= 0
         if missing_s > 0:
             self._wait(min(missing_s, LONGEST_WAIT_S))
         return missing_s <= LONGEST_WAIT_S

@@ -1,4 +1,7 @@
-"""Send sources to the hub: one thread and one connection for each.
+"""Send sources to the hub: a device, or one record, in a thread over a connection of its own.
+
+Many records share one thread and one connection (`play_together`): each tick brings what has become
+due of each, in as few frames as hold it.
 
 A source that fails ends alone. The others continue, and the failure is raised at the end.
 
@@ -7,16 +10,26 @@ stream gets its name, and what a device says of itself is sent without what it q
 """
 
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Final
 
 from pipeline.clients.ingest import PATIENCE_S, IngestClient
+from pipeline.clients.lines import SharedLine
 from pipeline.errors import EndpointError, MonitorError
 from pipeline.signal.samples import SampleBlock
 from pipeline.transport.curve import ClientKeys
 from pipeline.transport.pseudonyms import Pseudonyms, without_quotations
+from replay.pacing import wait_s
 from replay.source import ReportingSource, Source, SourceInfo
+
+_TICK_S: Final = 0.01
+"""Many records that are paced are looked at so often."""
+
+_ASK_STOP_S: Final = 0.25
+_END_S: Final = 60.0
 
 
 def stream_infos(
@@ -147,8 +160,9 @@ def _sent(
         return False
     report = source.report() if isinstance(source, ReportingSource) else None
     if report is None:
-        # A report that no credit was there for goes out though the device has nothing new.
-        return block is not None or client.go_on()
+        if block is None:
+            client.pump()  # a report goes out, though nothing new was there when it got no credit
+        return True
     fault = report.fault if quotations else without_quotations(report.fault)
     return client.report(report.unreadable, fault)
 
@@ -162,3 +176,111 @@ def _other_leads(client: IngestClient, info: SourceInfo, leads: int) -> Endpoint
     client.report(fault=why)
     client.settle(PATIENCE_S)
     return EndpointError(f"{info.stream}: {why}")
+
+
+def play_together(
+    sources: Sequence[Source],
+    ingest: str,
+    stop: Callable[[], bool],
+    *,
+    paced: bool,
+    resume: bool = False,
+    keys: ClientKeys | None = None,
+    pseudonyms: Pseudonyms | None = None,
+) -> None:
+    """Send every record to its end, or until ``stop`` returns True, and close them all.
+
+    Args:
+        sources: that do not wait: they yield None where nothing is due.
+        ingest: the hub's address for sources.
+        stop: asked many times a second.
+        paced: whether samples become due with time; otherwise as the hub gives credit.
+        resume: continue where sources of the same names stopped.
+        keys: for a hub that asks for keys.
+        pseudonyms: for names that the hub must not learn.
+
+    Raises:
+        MonitorError: the first failure of a record, after the others have ended.
+    """
+    failures: list[BaseException] = []
+    with SharedLine(ingest, keys) as line:
+
+        def begun(source: Source, info: SourceInfo) -> Iterator[bool]:
+            client = IngestClient(
+                ingest,
+                stream=info.stream,
+                fs_hz=info.fs_hz,
+                lead=info.lead,
+                leads=info.leads if len(info.leads) > 1 else (),
+                stop=stop,
+                resume=resume,
+                line=line.of(info.stream),
+            )
+            return _way(client, source, info, ingest, paced=paced)
+
+        pairs = zip(sources, stream_infos(sources, pseudonyms), strict=True)
+        under_way = [begun(source, info) for source, info in pairs]
+        try:
+            while under_way and not stop():
+                line.receive()
+                steps = [(one, _step(one, failures)) for one in under_way]
+                under_way = [one for one, step in steps if step is not None]
+                line.flush()
+                if under_way and paced:
+                    wait_s(_TICK_S)
+                elif under_way and not any(step for _, step in steps):
+                    line.wait(_ASK_STOP_S)
+        finally:
+            for source in sources:
+                source.close()
+    if failures:
+        raise failures[0]
+
+
+def _step(one: Iterator[bool], failures: list[BaseException]) -> bool | None:
+    """Do the next step of a record; return whether another can follow at once, None at its end."""
+    try:
+        return next(one, None)
+    except Exception as error:
+        failures.append(error)
+        return None
+
+
+def _way(
+    client: IngestClient, source: Source, info: SourceInfo, ingest: str, *, paced: bool
+) -> Iterator[bool]:
+    """Send one record; yield whether the next step need not wait for anything.
+
+    At full speed a step is one block, so that the records take turns.
+    """
+    while (start := client.begin()) is None:
+        yield False
+    if start.over:
+        return
+    source.seek(start.epoch, start.sample)
+    failure: MonitorError | None = None
+    try:
+        for block in source.blocks():
+            if block is None:
+                yield False
+                continue
+            client.offer(block)
+            while not client.has_credit:
+                yield False
+                client.pump()
+            if not paced:
+                yield True
+    except EndpointError:
+        raise
+    except MonitorError as error:
+        # The samples sent so far are valid: the stream ends where its source failed.
+        failure = error
+    client.end()
+    give_up_at = time.monotonic() + _END_S
+    while not client.is_written:
+        yield False
+        client.pump()
+        if time.monotonic() > give_up_at:
+            raise EndpointError(f"{info.stream}: the hub at {ingest} does not answer")
+    if failure is not None:
+        raise failure

@@ -32,7 +32,7 @@ from replay.lead_sets.derived import Compared, derived_leads
 from replay.lead_sets.frames import piece_frames, wfdb_library
 from replay.lead_sets.reading import LeadReader, LeadsReader
 from replay.leads import MV_PER_UNIT, choose_lead, lead_names, stream_name
-from replay.pacing import Pacer, wait_s
+from replay.pacing import BLOCK_S, Pacer, wait_s
 from replay.source import SourceInfo
 
 _LOOKED_THROUGH_S: Final = 120.0
@@ -211,7 +211,8 @@ class RecordSource:
         duration_s: float | None = None,
         loop: bool = False,
         clock: Callable[[], float] = time.monotonic,
-        wait: Callable[[float], None] = wait_s,
+        wait: Callable[[float], None] | None = wait_s,
+        block_s: float = BLOCK_S,
     ) -> None:
         header = load_header(path)
         indices = list(leads) or [choose_lead(header, lead)]
@@ -235,7 +236,7 @@ class RecordSource:
         self._piece_length = _piece_length(header, indices)
         self._loop = loop
         self._start = (0, self._first)
-        self._pacer = Pacer(whole.fs_hz, speed, clock=clock, wait=wait)
+        self._pacer = Pacer(whole.fs_hz, speed, clock=clock, wait=wait, block_s=block_s)
         self._block = min(self._pacer.block_samples, MAX_CHUNK_SAMPLES // len(indices))
         self._closed = False
 

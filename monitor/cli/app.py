@@ -248,9 +248,16 @@ def scan(
         ),
     ] = None,
     pseudonyms: PseudonymKey = None,
+    jobs: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            min=1, max=1024, help="Processes, each with a record at a time; one a processor."
+        ),
+    ] = None,
 ) -> None:
-    """Scan whole records offline, in this process, as fast as the machine can."""
+    """Scan whole records offline, as fast as the machine can."""
     from monitor.commands.scan import scan_records
+    from monitor.run.workers import processors
 
     scan_records(
         records,
@@ -261,6 +268,7 @@ def scan(
         as_json=as_json,
         beats=beats,
         annotations=annotations,
+        jobs=jobs or processors(),
     )
 
 
@@ -277,10 +285,24 @@ def bench(
     as_json: Json = False,
     json_file: Annotated[Optional[Path], typer.Option(help="Write JSON here.")] = None,  # noqa: UP045
     report: Annotated[Optional[Path], typer.Option(help="Write Markdown here.")] = None,  # noqa: UP045
+    scale: Annotated[
+        bool, typer.Option("--scale", help="Only how many live patients one hub takes.")
+    ] = False,
+    streams: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="With --scale: so many streams alone."),
+    ] = None,
+    chunk: Annotated[
+        float, typer.Option(min=5, max=1000, help="With --streams: milliseconds in a chunk.")
+    ] = 20,
 ) -> None:
     """Measure kernels, student, throughput, latency and memory on this machine."""
     from monitor.measure.bench import bench as run_bench
+    from monitor.measure.bench import bench_scale
 
+    if scale or streams is not None:
+        bench_scale([] if streams is None else [(streams, chunk)], as_json=as_json)
+        return
     run_bench(data, as_json=as_json, json_file=json_file, report=report)
 
 

@@ -66,6 +66,14 @@ def hub(
     resume: Annotated[
         bool, typer.Option(help="Continue the streams where the log ends, or start them over.")
     ] = True,
+    max_streams: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=100_000,
+            help="Streams at a time; above 256 it may use 2 MiB more for each (docs/scale.md).",
+        ),
+    ] = 256,
     keep_days: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(help="Remove alerts from the log after so many days; never by default."),
@@ -94,6 +102,7 @@ def hub(
         false_alerts_per_hour=false_alerts_per_hour,
         alarms=alarms,
         resume=resume,
+        max_streams=max_streams,
         keep_days=keep_days,
         keep_mb=keep_mb,
         metrics=metrics,
@@ -140,6 +149,14 @@ def source(
     start: Start = 0.0,
     duration: Duration = None,
     loop: Loop = False,
+    chunk: Annotated[
+        float,
+        typer.Option(
+            min=5,
+            max=1000,
+            help="Milliseconds in a chunk of a record; a device sends what it gives at once.",
+        ),
+    ] = 20,
     lead: Lead = None,
     resume: Annotated[
         bool,
@@ -165,6 +182,7 @@ def source(
         start_s=start,
         duration_s=duration,
         loop=loop,
+        chunk_ms=chunk,
         lead=lead,
         resume=resume,
         keys=client_keys(key, server_key, keys),

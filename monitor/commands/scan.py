@@ -1,9 +1,11 @@
-"""`monitor scan`: whole records offline, in this process, as fast as the machine can."""
+"""`monitor scan`: whole records offline, as fast as the machine can."""
 
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -16,16 +18,31 @@ from models.inference.beat_scorer import load_scorer
 from monitor.alert_lines import record_line
 from monitor.inputs import find_leads, load_alarm_settings, report_leads
 from monitor.run.summary import ScanSummary, summary_json, summary_lines
+from monitor.run.workers import in_order
 from pipeline.errors import InputError
 from pipeline.schema.public import BeatNote, encode_json
+from pipeline.stream.counters import Counters
 from pipeline.stream.embedded import EmbeddedRunner, Outcome
+from pipeline.stream.warmup import compile_kernels
 from pipeline.transport.pseudonyms import Pseudonyms
 from replay.player import stream_infos
 from replay.records import RecordSource, write_beats
+from replay.source import SourceInfo
 
 ANNOTATOR: Final = "mon"
 """Extension of the annotations: N, S, V or F, the class of the beat; Q where it cannot be
 analysed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scanned:
+    """What a scan of one record gave."""
+
+    lines: list[str]
+    """As they are printed."""
+    notes: list[BeatNote]
+    """Of its beats, where they are to be written."""
+    counters: Counters
 
 
 def scan_records(
@@ -38,14 +55,18 @@ def scan_records(
     as_json: bool,
     beats: bool,
     annotations: Path | None,
+    jobs: int = 1,
 ) -> None:
     """Scan every record and print alerts (or beats), then a summary.
+
+    With several ``jobs`` so many processes scan a record each; the output is that of one.
 
     Raises:
         InputError: a record cannot be used, or the folder for annotations does not exist.
         ConfigError: the live score was not calibrated for this rate of false alerts, or the alarm
             settings are refused.
         KeysError: the key of the pseudonyms cannot be used.
+        MonitorError: one of the processes died.
     """
     found = find_leads(records, lead)
     settings = load_alarm_settings(alarms)
@@ -55,44 +76,74 @@ def scan_records(
     sources = [RecordSource(one.path, leads=one.indices, speed=None) for one in found]
     report_leads(found)
     config = load_calibration(false_alerts_per_hour=false_alerts_per_hour)
-    scorer = load_scorer()
-    began, kinds, totals = time.monotonic(), Counter[str](), Counter[str]()
-    leads = {}
-    with _progress() as progress:
-        task = progress.add_task("records", total=len(sources))
-        for source, info in zip(sources, stream_infos(sources, renamed), strict=True):
-            leads[info.stream] = ", ".join(info.leads)
-            runner = EmbeddedRunner(
-                info.stream,
-                info.fs_hz,
-                scorer,
-                config,
-                leads=info.leads,
-                settings=settings,
-            )
-            notes = []
-            for outcome in _outcomes(runner, source):
-                _print_outcome(outcome, as_json=as_json, beats=beats)
-                notes += outcome.beats
+    scorer = cache(load_scorer)
+    began = time.monotonic()
+    infos = stream_infos(sources, renamed)
+    several = min(jobs, len(sources)) > 1
+    if several:
+        compile_kernels()  # once for all processes
+
+    def scan(n: int) -> _Scanned:
+        """Scan a record; if nothing else is scanned meanwhile, print each line once it is known."""
+        info = infos[n]
+        runner = EmbeddedRunner(
+            info.stream, info.fs_hz, scorer(), config, leads=info.leads, settings=settings
+        )
+        lines: list[str] = []
+        notes: list[BeatNote] = []
+        for outcome in _outcomes(runner, sources[n]):
+            lines += _lines(outcome, as_json=as_json, beats=beats)
+            if not several:
+                _print(lines)
+                lines.clear()
             if annotations is not None:
-                _write_annotations(annotations, info.stream, notes, info.fs_hz)
-            kinds.update(runner.counters.alerts_by_kind)
-            totals["beats"] += runner.counters.beats
-            totals["beats_not_analysable"] += runner.counters.beats_not_analysable
-            totals["samples_ms"] += round(1e3 * runner.counters.samples / info.fs_hz)
+                notes += outcome.beats
+        return _Scanned(lines, notes, runner.counters)
+
+    total = _Total(began)
+    # The processes first: the progress bar is a thread, which they would not have.
+    with in_order(scan, range(len(sources)), jobs) as results, _progress() as progress:
+        task = progress.add_task("records", total=len(sources))
+        for info, scanned in zip(infos, results, strict=True):
+            _print(scanned.lines)
+            if annotations is not None:
+                _write_annotations(annotations, info.stream, scanned.notes, info.fs_hz)
+            total.add(info, scanned.counters)
             progress.advance(task)
-    summary = ScanSummary(
-        duration_s=totals["samples_ms"] / 1e3,
-        wall_s=round(time.monotonic() - began, 3),
-        beats=totals["beats"],
-        beats_not_analysable=totals["beats_not_analysable"],
-        alerts=dict(kinds),
-        streams=list(leads),
-        leads=leads,
-    )
+    summary = total.summary()
     text = summary_json(summary) if as_json or beats else "\n".join(summary_lines(summary))
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+class _Total:
+    """The sums over the records, since a time of the monotonic clock."""
+
+    def __init__(self, began: float) -> None:
+        self._began = began
+        self._kinds = Counter[str]()
+        self._counts = Counter[str]()
+        self._leads: dict[str, str] = {}
+
+    def add(self, info: SourceInfo, counters: Counters) -> None:
+        """Add what one record gave."""
+        self._leads[info.stream] = ", ".join(info.leads)
+        self._kinds.update(counters.alerts_by_kind)
+        self._counts["beats"] += counters.beats
+        self._counts["beats_not_analysable"] += counters.beats_not_analysable
+        self._counts["samples_ms"] += round(1e3 * counters.samples / info.fs_hz)
+
+    def summary(self) -> ScanSummary:
+        """Return the summary as of now."""
+        return ScanSummary(
+            duration_s=self._counts["samples_ms"] / 1e3,
+            wall_s=round(time.monotonic() - self._began, 3),
+            beats=self._counts["beats"],
+            beats_not_analysable=self._counts["beats_not_analysable"],
+            alerts=dict(self._kinds),
+            streams=list(self._leads),
+            leads=self._leads,
+        )
 
 
 def _progress() -> Progress:
@@ -112,13 +163,15 @@ def _outcomes(runner: EmbeddedRunner, source: RecordSource) -> Iterator[Outcome]
     return runner.run(block for block in source.blocks() if block is not None)
 
 
-def _print_outcome(outcome: Outcome, *, as_json: bool, beats: bool) -> None:
+def _lines(outcome: Outcome, *, as_json: bool, beats: bool) -> list[str]:
     if beats:
-        lines = [encode_json(note).decode() for note in outcome.beats]
-    elif as_json:
-        lines = [encode_json(alert).decode() for alert in outcome.alerts]
-    else:
-        lines = [record_line(alert) for alert in outcome.alerts]
+        return [encode_json(note).decode() for note in outcome.beats]
+    if as_json:
+        return [encode_json(alert).decode() for alert in outcome.alerts]
+    return [record_line(alert) for alert in outcome.alerts]
+
+
+def _print(lines: Sequence[str]) -> None:
     if lines:
         sys.stdout.write("\n".join(lines) + "\n")
 

@@ -4,7 +4,7 @@ Nothing here decides anything; figures are printed, never asserted.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from models.measure.provenance import Provenance, provenance
 from models.measure.result_json import to_json
 from monitor.inputs import data_folder
 from monitor.measure.bench_kernels import KernelFigures, measure_kernels, shortest_s
+from monitor.measure.bench_scale import CASES, ScaleFigures, measure_scale
 from monitor.measure.bench_stream import StreamFigures, measure_stream
 from monitor.measure.bench_system import (
     EmbeddedFigures,
@@ -63,6 +64,8 @@ _MEANING: Final = (
     "  themselves state; memory is the proportional set size of all processes.",
     "**scan**: the whole command, with both leads of a record; beside it with the first alone.\n"
     "  **start**: the whole command, kernels compiled before. All other parts have one lead.",
+    "**live patients of one hub**: the bundled record as so many streams in real time from one\n"
+    "  source; real time is the share that the hub keeps up with; see docs/scale.md.",
     "**student**: `monitor evaluate beatgan`.",
 )
 
@@ -99,6 +102,53 @@ class BenchResult:
     scan_one_lead: ScanFigures | Skipped
     student: StudentFigures | Skipped
     start: StartFigures
+    scale: list[ScaleFigures]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleResult:
+    """How many live patients a hub of this installation takes."""
+
+    machine: Provenance
+    cases: list[ScaleFigures]
+
+
+def bench_scale(cases: Sequence[tuple[int, float]], *, as_json: bool) -> None:
+    """Measure how many live patients a hub takes, and print the table (or JSON).
+
+    Args:
+        cases: streams, and milliseconds of their chunks; empty for the usual ones.
+        as_json: print JSON.
+    """
+    result = ScaleResult(machine=provenance(), cases=_scale(cases or CASES))
+    if as_json:
+        print_json(result)
+    else:
+        Console().print(terminal_table(_scale_table(result.cases)), f"{result.machine}.")
+
+
+def _scale(cases: Sequence[tuple[int, float]]) -> list[ScaleFigures]:
+    return [measure_scale(streams, chunk_ms) for streams, chunk_ms in cases]
+
+
+def _scale_table(figures: Sequence[ScaleFigures]) -> Table:
+    rows = [to_json(one) for one in figures]
+    return Table(
+        title="live patients of one hub",
+        columns=(
+            "streams",
+            "chunk ms",
+            "real time",
+            "hub %",
+            "scorer %",
+            "source %",
+            "ms a patient and s",
+            "beat p50 ms",
+            "p99 ms",
+            "hub MB",
+        ),
+        rows=[tuple("" if v is None else str(v) for v in row.values()) for row in rows],
+    )
 
 
 def bench(data: Path | None, *, as_json: bool, json_file: Path | None, report: Path | None) -> None:
@@ -135,6 +185,7 @@ def _measure(data: Path | None) -> BenchResult:
         scan_one_lead=measured("scan of one lead", lambda: _scan(data, "--lead", "0")),
         student=measured("student", lambda: _student(data)),
         start=measured("start", measure_start),
+        scale=measured("scale", lambda: _scale(CASES)),
     )
 
 
@@ -212,4 +263,5 @@ def _table(result: BenchResult) -> Table:
 def bench_sections(result: BenchResult) -> list[Section]:
     """Return the figures with their meaning."""
     written = f"Written by `make figures`. {result.machine}."
-    return [Section(title="Figures", level=1, blocks=[written, _table(result), Bullets(_MEANING)])]
+    tables = _table(result), _scale_table(result.scale)
+    return [Section(title="Figures", level=1, blocks=[written, *tables, Bullets(_MEANING)])]

@@ -11,9 +11,14 @@ import ctypes
 import resource
 from typing import Final
 
+from pipeline.stream.streams import MAX_STREAMS
+
 FILES: Final = 65_536
 DATA_BYTES: Final = 2 * 1024**3
 """Several times what a hub with 50 streams needs."""
+
+BYTES_A_STREAM: Final = 2 * 1024**2
+"""Of a hub of more streams than usual, for each of them: its state, and what waits of it."""
 
 ARENAS: Final = 2
 MMAP_BYTES: Final = 128 * 1024
@@ -33,6 +38,11 @@ def return_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_ARENA_MAX, ARENAS)
         mallopt(_M_MMAP_THRESHOLD, MMAP_BYTES)
+
+
+def hub_bytes(max_streams: int) -> int:
+    """Return how much memory a hub of so many streams may allocate."""
+    return DATA_BYTES + BYTES_A_STREAM * max(0, max_streams - MAX_STREAMS)
 
 
 def set_hub_limits(data_bytes: int = DATA_BYTES) -> None:

@@ -47,6 +47,7 @@ class System:
         false_alerts_per_hour: float | None = None,
         alarms: Path | None = None,
         metrics: int | None = None,
+        max_streams: int | None = None,
         on_note: Callable[[str], None],
         stderr: IO[bytes] | None = None,
     ) -> None:
@@ -58,6 +59,7 @@ class System:
             false_alerts_per_hour: of the live score; None for that of the calibration.
             alarms: file of alarm settings; None for the defaults.
             metrics: port of the hub's metrics; None for none.
+            max_streams: that the hub takes at a time; None for as many as usual.
             on_note: takes notes for a person while the hub starts.
             stderr: receives the stderr of the children; None for that of this process.
 
@@ -86,6 +88,8 @@ class System:
             arguments += ["--alarms", str(alarms)]
         if metrics is not None:
             arguments += ["--metrics", str(metrics)]
+        if max_streams is not None:
+            arguments += ["--max-streams", str(max_streams)]
         inherited = self._ports.descriptors
         arguments += ["--listeners", listeners_argument(inherited)]
         arguments += ["--run-end", str(self._run_end.descriptor)]

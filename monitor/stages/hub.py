@@ -14,7 +14,7 @@ from pathlib import Path
 from monitor.inputs import default_log, load_alarm_settings
 from monitor.run.addresses import inherited_listeners
 from monitor.run.events import HubReady, Note, announce
-from monitor.run.limits import return_memory, set_hub_limits
+from monitor.run.limits import hub_bytes, return_memory, set_hub_limits
 from monitor.run.processes import SUPERVISOR, interrupted_between_turns, stop_when_orphaned
 from monitor.run.run_end import end_of_run
 from pipeline.errors import ConfigError
@@ -37,6 +37,7 @@ def run_hub(
     false_alerts_per_hour: float | None,
     alarms: Path | None,
     resume: bool,
+    max_streams: int,
     keep_days: float | None,
     keep_mb: float | None,
     metrics: int | None,
@@ -70,7 +71,7 @@ def run_hub(
     if not compiled_before():
         announce(Note("compiling the signal kernels, once on this machine ..."))
     compile_kernels()
-    set_hub_limits()
+    set_hub_limits(hub_bytes(max_streams))
     authenticator = hub_authenticator(key, keys)
     config = HubConfig(
         **addresses,
@@ -78,6 +79,7 @@ def run_hub(
         live_score=load_calibration(false_alerts_per_hour=false_alerts_per_hour),
         alarms=settings,
         resume=resume,
+        max_streams=max_streams,
         keep=keep,
         version=installed_version(),
         commit=commit(),

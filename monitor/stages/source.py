@@ -30,6 +30,7 @@ def run_source(
     start_s: float,
     duration_s: float | None,
     loop: bool,
+    chunk_ms: float,
     lead: str | None,
     resume: bool,
     keys: ClientKeys | None = None,
@@ -46,6 +47,7 @@ def run_source(
         start_s: second of each record to start at.
         duration_s: seconds of each record to send; None for all.
         loop: start each record again at its end.
+        chunk_ms: time that a chunk of a record covers on the clock.
         lead: by name or index, several with commas, or ``all``; None for the usual ones, at most
             three.
         resume: continue where a source of the same streams stopped.
@@ -59,12 +61,14 @@ def run_source(
         InputError: a record cannot be used, or there is no such lead.
         DeviceError: the device is unknown, absent or busy.
     """
-    from replay.player import play, stream_infos
+    from replay.pacing import wait_s
+    from replay.player import play, play_together, stream_infos
 
     return_memory()
     stop = stop_when_orphaned(parent)
     renamed = None if pseudonyms is None else Pseudonyms.load(pseudonyms)
     sources: list[Source] = []
+    together, pace = device is None and len(records) > 1, parse_speed(speed)
     if device is not None:
         from replay.devices import open_device
         from replay.lead_sets.selected import SelectedLeads, usual_leads_text
@@ -85,14 +89,27 @@ def run_source(
                 RecordSource(
                     one.path,
                     leads=one.indices,
-                    speed=parse_speed(speed),
+                    speed=pace,
                     start_s=start_s,
                     duration_s=duration_s,
                     loop=loop,
+                    wait=None if together else wait_s,
+                    block_s=chunk_ms / 1e3,
                 )
             )
     streams = [info.stream for info in stream_infos(sources, renamed)]
     announce(SourceReady(streams=streams))
     for stream in streams:
         logger.info("the source sends to %s", ingest, extra={"stream": stream})
-    play(sources, ingest, stop, resume=resume, keys=keys, pseudonyms=renamed)
+    if together:
+        play_together(
+            sources,
+            ingest,
+            stop,
+            paced=pace is not None,
+            resume=resume,
+            keys=keys,
+            pseudonyms=renamed,
+        )
+    else:
+        play(sources, ingest, stop, resume=resume, keys=keys, pseudonyms=renamed)

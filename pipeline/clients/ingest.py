@@ -3,7 +3,6 @@
 `IngestClient.send` blocks while the hub gives no credit, so a replay at full speed goes as fast as
 the hub takes it, and nothing is dropped on the way. A live source cannot wait: its chunks queue for
 `QUEUE_S` of signal, then the oldest are dropped and counted (`shed`).
-
 Every chunk is buffered until the hub acknowledges that it is in its log. After a silence the client
 asks how far the hub is and sends the rest again, so a hub that was killed, or a connection that
 broke, loses nothing. The hub ignores repeats.
@@ -18,7 +17,8 @@ from typing import Final, Self
 
 import numpy as np
 
-from pipeline.clients.outgoing import Outgoing, Start, answer_in
+from pipeline.clients.lines import Line, OwnLine
+from pipeline.clients.outgoing import Outgoing, Start
 from pipeline.errors import EndpointError
 from pipeline.schema.messages import (
     NO_FLAGS,
@@ -32,7 +32,6 @@ from pipeline.schema.messages import (
 )
 from pipeline.signal.samples import SampleBlock
 from pipeline.transport.curve import ClientKeys
-from pipeline.transport.sockets import Dealer, wait
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +68,7 @@ class IngestClient:
         live: bool = False,
         resume: bool = False,
         keys: ClientKeys | None = None,
+        line: Line | None = None,
     ) -> None:
         """Connect to the hub.
 
@@ -82,11 +82,10 @@ class IngestClient:
             live: whether the source is a device, which cannot wait for the hub.
             resume: whether this source continues for one that died.
             keys: what to present to a hub that asks for keys.
+            line: a connection to use, for none of its own; only what does not wait may be called.
         """
         self._ingest = ingest
-        self._keys = keys
-        self._hub = Dealer(connect=ingest, keys=keys)
-        self._opened_at = time.monotonic()
+        self._line = line or OwnLine(ingest, keys)
         self._stream = stream
         self._fs_hz = fs_hz
         self._lead = lead
@@ -113,7 +112,10 @@ class IngestClient:
         """Whether a `Hello` has no answer yet."""
         self._busy_since = 0.0
         """Since when the hub takes another source for the one that sends; 0 while it does not."""
-        self._answered_at = time.monotonic()
+        self._began_at = self._answered_at = time.monotonic()
+        self._again_at = 0.0
+        """When a hub that refused may be asked again."""
+        self._warned = False
         self._next = (0, 0)
         """Epoch and number of the sample that follows on the last one."""
         self._shed = 0
@@ -126,25 +128,40 @@ class IngestClient:
     def handshake(self) -> Start | None:
         """Ask the hub where this source begins; None if ``stop`` came before the answer.
 
-        A stream that the hub knows begins its next epoch, unless this source resumes it.
+        A stream that the hub knows begins its next epoch, unless this source resumes it. Raises as
+        `begin`.
+        """
+        self._began_at = time.monotonic()
+        while not self._stop():
+            if (start := self.begin()) is not None:
+                return start
+            # Without a connection nothing wakes the wait: look again soon.
+            self._line.wait(_ASK_STOP_S if self._asked else 0.01)
+        return None
+
+    def begin(self) -> Start | None:
+        """Return where this source begins, as `handshake`; None as long as no answer is there.
 
         Raises:
             EndpointError: the hub refuses this stream, or another source is still sending it.
         """
-        began, warned = time.monotonic(), False
-        while not self._stop():
-            self._send_hello()
-            answer = self._answer_to_hello()
+        now = time.monotonic()
+        for answer in self._line.answers():
+            self._asked, self._warned = False, True
+            self._unanswered.clear()
             if isinstance(answer, Accepted):
                 return self._start(answer)
-            if answer is None and not warned and time.monotonic() - began > PATIENCE_S:
-                warned = True
-                logger.warning(
-                    "%s: nothing answers at %s yet, still waiting; does a hub take sources there?",
-                    self._stream, self._ingest,
-                )  # fmt: skip
-            if answer is not None and (not answer.busy or time.monotonic() - began > _BUSY_S):
+            if not answer.busy or now - self._began_at > _BUSY_S:
                 raise EndpointError(f"the hub refuses {self._stream}: {answer.reason}")
+            self._again_at = now + SILENCE_S
+        if now >= self._again_at and (not self._asked or now - self._answered_at > SILENCE_S):
+            self._send_hello()
+        if not self._warned and now - self._began_at > PATIENCE_S:
+            self._warned = True
+            logger.warning(
+                "%s: nothing answers at %s yet, still waiting; does a hub take sources there?",
+                self._stream, self._ingest,
+            )  # fmt: skip
         return None
 
     def _start(self, answer: Accepted) -> Start:
@@ -160,47 +177,26 @@ class IngestClient:
         self._first_epoch = answer.session_epoch
         return Start(answer.epoch - answer.session_epoch, answer.next_sample, answer.over)
 
-    def _answer_to_hello(self) -> Accepted | Refused | None:
-        """Return the answer to the `Hello` under way, or None where none comes in time."""
-        deadline = time.monotonic() + SILENCE_S
-        while (remaining_s := deadline - time.monotonic()) > 0 and not self._stop():
-            if not self._asked:
-                self._send_hello()
-            # Without a connection nothing wakes the wait: look again soon.
-            wait([self._hub], min(remaining_s, _ASK_STOP_S if self._asked else 0.01))
-            for frame in self._hub.receive():
-                message = answer_in(frame)
-                if isinstance(message, Refused):
-                    wait([self._hub], min(SILENCE_S, max(0.0, deadline - time.monotonic())))
-                if message is not None:
-                    self._asked = False
-                    self._unanswered.clear()
-                    return message
-        return None
-
     def send(self, block: SampleBlock) -> bool:
-        """Send samples; False if ``stop`` came before the hub gave credit.
-
-        Raises:
-            EndpointError: the hub refuses this stream, or the block is of more or fewer leads.
-        """
+        """Send samples; False if ``stop`` came before the hub gave credit. Raises as `offer`."""
         if self._first_epoch is None and self.handshake() is None:
             return False
+        self.offer(block)
+        return self._sent()
+
+    def offer(self, block: SampleBlock) -> None:
+        """Queue samples, after `begin`, and send them if there is credit.
+
+        Raises `EndpointError` if the hub refuses this stream, or for more or fewer leads.
+        """
         if block.leads != max(1, len(self._leads)):
             raise EndpointError(f"{self._stream}: a block of {block.leads} leads: start it again")
         assert self._first_epoch is not None
         self._next = (self._first_epoch + block.epoch, block.end)
-        return self._send(self._chunk(block))
-
-    def go_on(self) -> bool:
-        """Send what waits, where a source has nothing new; returns and raises as `send`."""
-        self._pump(0.0)
-        return not self._stop()
+        self._offer(self._chunk(block))
 
     def report(self, unreadable: int = 0, fault: str = "") -> bool:
-        """Say how a source fares, without a sample; this opens its stream.
-
-        Returns and raises as `send`.
+        """Say how a source fares, which opens its stream; returns and raises as `send`.
 
         Args:
             unreadable: lines or packets of the device that could not be read, since the last call.
@@ -218,7 +214,11 @@ class IngestClient:
                 # Without a hub no more than one report waits.
                 self._queue.pop()
                 unreadable += waiting.unreadable
-        return self._send(self._chunk(empty, unreadable, fault))
+        self._offer(self._chunk(empty, unreadable, fault))
+        return self._sent()
+
+    def _sent(self) -> bool:
+        return not self._stop() if self._live else self._pump_until(lambda: self.has_credit)
 
     def _chunk(self, block: SampleBlock, unreadable: int = 0, fault: str = "") -> Chunk:
         """Return a block, the last of what is `_next`, as a chunk."""
@@ -227,7 +227,7 @@ class IngestClient:
             epoch=self._next[0],
             first_sample=block.first_sample,
             fs_hz=self._fs_hz,
-            samples=block.samples.astype(np.float32),
+            samples=block.samples.astype(np.float32, copy=False),
             flags=NO_FLAGS if block.flags is None else block.flags.astype(np.uint8),
             lead=self._lead,
             leads=self._leads,
@@ -236,32 +236,40 @@ class IngestClient:
             fault=fault,
         )
 
-    def _send(self, chunk: Chunk) -> bool:
+    def _offer(self, chunk: Chunk) -> None:
         self._queue.append(Outgoing(chunk))
-        self._pump(0.0)
+        self.pump(0.0)
         if self._live:
             self._shed_oldest()
-            return not self._stop()
-        return self._pump_until(lambda: not self._queue)
+
+    @property
+    def has_credit(self) -> bool:
+        """Whether all that was offered was sent."""
+        return not self._queue
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the hub has all that was offered in its log."""
+        return not (self._queue or self._buffer)
 
     def finish(self, timeout_s: float = 60.0) -> bool:
-        """Send the end of the stream; True once the hub has everything in its log.
-
-        Raises:
-            EndpointError: the hub refuses this stream.
-        """
+        """Send the end of the stream; True once all is in the hub's log. Raises as `offer`."""
         if self._first_epoch is None and self.handshake() is None:
             return False
-        epoch, next_sample = max(self._next, (self._first_epoch or 0, 0))
-        end = End(stream=self._stream, epoch=epoch, next_sample=next_sample)
-        self._queue.append(Outgoing(end))
+        self.end()
         return self.settle(timeout_s)
 
     def settle(self, timeout_s: float) -> bool:
-        """Wait until all that was sent is in the log; False if it is not after so long."""
+        """Wait until all that was offered is in the log; False if it is not after so long."""
         deadline = time.monotonic() + timeout_s
-        self._pump_until(lambda: not (self._queue or self._buffer) or time.monotonic() >= deadline)
-        return not (self._queue or self._buffer)
+        self._pump_until(lambda: self.is_written or time.monotonic() >= deadline)
+        return self.is_written
+
+    def end(self) -> None:
+        """Queue the end of the stream, after `begin`; the stream is over once it `is_written`."""
+        epoch, next_sample = max(self._next, (self._first_epoch or 0, 0))
+        end = End(stream=self._stream, epoch=epoch, next_sample=next_sample)
+        self._queue.append(Outgoing(end))
 
     def _pump_until(self, done: Callable[[], bool]) -> bool:
         while not done():
@@ -269,11 +277,14 @@ class IngestClient:
                 return False
             waiting = self._unanswered or self._asked
             # Without a connection nothing wakes the wait: look again soon.
-            self._pump(_ASK_STOP_S if waiting else 0.01)
+            self.pump(_ASK_STOP_S if waiting else 0.01)
         return True
 
-    def _pump(self, timeout_s: float) -> None:
-        """Receive, after waiting at most so long for something; then send what may be sent."""
+    def pump(self, timeout_s: float = 0.0) -> None:
+        """Receive, after waiting at most so long for something; then send what may be sent.
+
+        Call it several times a second while something is under way. Raises as `send`.
+        """
         self._receive(timeout_s)
         waiting = bool(self._unanswered or self._buffer or self._asked or not self._credit)
         if waiting and time.monotonic() - self._answered_at > SILENCE_S:
@@ -287,7 +298,7 @@ class IngestClient:
         if not message.number:
             content = self._numbered(message.content)
             message = Outgoing(content, self._number + 1, encode(content))
-        if not self._hub.send(message.frame):
+        if not self._line.send(message.frame):
             return False
         if message.number > self._number:
             self._number, self._shed, self._unreadable = message.number, 0, 0
@@ -310,29 +321,21 @@ class IngestClient:
         return numbered(content, self._session, self._number + 1, **facts)
 
     def _send_hello(self) -> None:
-        """Ask how far the hub is; where that is not possible, connect again.
-
-        A socket whose hub has died tries ever more rarely, every five seconds in the end. A new one
-        tries at once, and gets `SILENCE_S` for it.
-        """
+        """Ask how far the hub is; where that is not possible, connect again."""
         hello = Hello(stream=self._stream, session=self._session, resume=self._resume)
-        if not self._asked and self._hub.send(encode(hello)):
+        if not self._asked and self._line.send(encode(hello)):
             self._asked = True
             self._answered_at = time.monotonic()
-        elif time.monotonic() - self._opened_at > SILENCE_S:
-            self._hub.close(linger_ms=0)
-            self._hub = Dealer(connect=self._ingest, keys=self._keys)
-            self._opened_at = time.monotonic()
+        elif self._line.renew():
             self._asked = False
 
     def _receive(self, timeout_s: float) -> None:
         if timeout_s:
-            wait([self._hub], timeout_s)
-        for frame in self._hub.receive():
-            answer = answer_in(frame)
+            self._line.wait(timeout_s)
+        for answer in self._line.answers():
             if isinstance(answer, Refused):
                 self._on_refused(answer)
-            elif answer is not None:
+            else:
                 self._on_accepted(answer)
 
     def _on_refused(self, answer: Refused) -> None:
@@ -349,7 +352,8 @@ class IngestClient:
     def _on_accepted(self, answer: Accepted) -> None:
         self._answered_at, self._busy_since = time.monotonic(), 0.0
         self._credit = answer.credit
-        self._unanswered.discard(answer.number)
+        if answer.number in self._unanswered:  # it stands for those before it
+            self._unanswered = {one for one in self._unanswered if one > answer.number}
         if answer.session == self._session:
             self._written = True
             while self._buffer and self._buffer[0].number <= answer.written:
@@ -393,4 +397,4 @@ class IngestClient:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._hub.close()
+        self._line.close()

@@ -1,12 +1,11 @@
-"""A source's messages on their way to the hub, and the answers that come back.
+"""A source's messages on their way to the hub.
 
 Pure: no sockets, no clock.
 """
 
 from typing import NamedTuple, Self
 
-from pipeline.errors import WireError
-from pipeline.schema.messages import Accepted, Chunk, End, Refused, after_loss, decode, encode
+from pipeline.schema.messages import Chunk, End, after_loss, encode
 
 
 class Start(NamedTuple):
@@ -37,12 +36,3 @@ class Outgoing(NamedTuple):
         It wants the next number, unless the message says that those before it are no longer kept.
         """
         return self.number > written + 1 and not self.content.unkept
-
-
-def answer_in(frame: bytes) -> Accepted | Refused | None:
-    """Return the hub's answer in ``frame``, or None where it is none."""
-    try:
-        message = decode(frame)
-    except WireError:
-        return None
-    return message if isinstance(message, Accepted | Refused) else None

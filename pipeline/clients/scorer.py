@@ -29,6 +29,15 @@ logger = logging.getLogger(__name__)
 
 _READY_S: Final = 0.25
 
+_UNDER_WAY_S: Final = 0.1
+"""Of work, as far as possible, lies here: a busy hub answers no more often."""
+
+_CREDIT: Final = (2, 8)
+"""Batches under way to a scorer, by its speed."""
+
+_BATCH: Final = 64
+"""Beats in a batch of a busy hub."""
+
 PATIENCE_S: Final = 5.0
 """After so long without a hub at the beginning, a warning is logged."""
 
@@ -51,8 +60,7 @@ def run_worker(
     scorer.score(
         np.zeros((1, WINDOW_SAMPLES), dtype=np.float32), np.zeros((1, MEASURES), dtype=np.float32)
     )
-    ready = encode(Ready(model=model, device=device, version=SCORING_VERSION))
-    due = 0.0
+    credit, due = _CREDIT[0], 0.0
     patient_until: float | None = time.monotonic() + PATIENCE_S
     hub = Dealer(connect=work, keys=keys)
     try:
@@ -60,7 +68,8 @@ def run_worker(
             now = time.monotonic()
             if now >= due:
                 due = now + _READY_S
-                if hub.send(ready):
+                ready = Ready(model=model, device=device, credit=credit, version=SCORING_VERSION)
+                if hub.send(encode(ready)):
                     patient_until = None
                 else:
                     # No hub. An old socket tries to connect ever more rarely; a new one at once.
@@ -79,9 +88,17 @@ def run_worker(
                 except WireError as error:
                     logger.warning("request refused: %s", error)
                     continue
+                credit = credit_for(len(reply.ids), reply.compute_ms / 1e3)
                 hub.send(encode(reply))
     finally:
         hub.close()
+
+
+def credit_for(beats: int, seconds: float) -> int:
+    """Return how many batches a scorer takes at a time that needed ``seconds`` for ``beats``."""
+    least, most = _CREDIT
+    batch_s = max(seconds / beats * _BATCH, 1e-6)
+    return max(least, min(most, int(_UNDER_WAY_S / batch_s)))
 
 
 def answer(scorer: Scorer, frame: bytes) -> ScoreReply:

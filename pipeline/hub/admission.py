@@ -16,6 +16,7 @@ from collections import Counter
 from typing import Final
 
 from pipeline.hub.dispatch import Dispatcher
+from pipeline.hub.gathering import MANY
 from pipeline.schema.messages import GivenUp
 from pipeline.scoring.beat import Beat
 from pipeline.stream.session import StreamSession
@@ -45,6 +46,9 @@ GIVE_UP_S: Final = 10.0
 
 _GIVEN_UP_A_TURN: Final = 256
 
+_UPDATE_S: Final = 0.02
+"""Of many streams the rooms are looked at no more often."""
+
 _HOLD_S: Final = 0.4
 """Shorter than the silence after which a source asks."""
 
@@ -59,8 +63,11 @@ class Admission:
     def __init__(self, streams: Streams, dispatcher: Dispatcher) -> None:
         self.reads_samples = True
         """Whether the ingest socket is read."""
+        self.open_streams = 0
+        """How many streams are not over, as of the last `update`."""
         self._streams = streams
         self._dispatcher = dispatcher
+        self._updated_at = float("-inf")
         self._room = MOST_ROOM
         self._pending = 0
         """Beats without a result, over all streams."""
@@ -77,9 +84,12 @@ class Admission:
     def update(self, unlogged_alerts: int, now: float) -> GivenUp | None:
         """Update by the backlog, of which the log's is given; return the windows to give up now."""
         self._watch_log(unlogged_alerts, now)
+        if self.open_streams >= MANY and now - self._updated_at < _UPDATE_S:
+            return None
+        self._updated_at = now
         sessions = self._streams.sessions
         pending = {name: one.stream.pending for name, one in sessions.items()}
-        open_streams = sum(not one.ended for one in sessions.values())
+        self.open_streams = open_streams = sum(not one.ended for one in sessions.values())
         self._pending = sum(pending.values())
         self._room = min(MOST_ROOM, max(LEAST_ROOM, MAX_PENDING // max(1, open_streams)))
         full = [name for name, beats in pending.items() if beats >= self._room]
@@ -127,9 +137,9 @@ class Admission:
         """Return whether the answers to the chunks of a stream are held back."""
         return self._waits(name) and now - self._full_since.get(name, now) < _HOLD_S
 
-    def on_answered(self, name: str) -> None:
-        """Record that a message of a stream is answered."""
-        self._under_way[name] -= 1
+    def on_answered(self, name: str, messages: int = 1) -> None:
+        """Record that messages of a stream are answered."""
+        self._under_way[name] -= messages
         if self._under_way[name] <= 0:
             del self._under_way[name]
 

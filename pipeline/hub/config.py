@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.log.maintenance import KEEP_ALL, Retention
 from pipeline.scoring.live_score import LiveScoreConfig
+from pipeline.stream.streams import MAX_STREAMS
 from pipeline.transport.auth import Authenticator
 
 
@@ -24,6 +25,8 @@ class HubConfig:
     resume: bool = True
     """Whether streams continue where the log ends; otherwise they start over."""
     alarms: AlarmSettings = DEFAULTS
+    max_streams: int = MAX_STREAMS
+    """Streams at a time; each takes memory (`monitor.run.limits`)."""
     keep: Retention = KEEP_ALL
     """How much of the log is kept."""
     version: str = ""

@@ -105,6 +105,11 @@ class Control:
         """Return for how many seconds there will be no sound."""
         return round(max(0.0, self._silent_until - now), 1)
 
+    @property
+    def waits(self) -> bool:
+        """Whether a reply waits for the commit."""
+        return bool(self._replies)
+
     def on_alert(self, alert: Alert) -> None:
         """End an audio pause if a new alert calls at high priority."""
         if alert.state == "on" and alert.priority == "high":

@@ -26,6 +26,7 @@ from pipeline.hub.config import HubConfig
 from pipeline.hub.control import Control
 from pipeline.hub.counters import HubCounters
 from pipeline.hub.dispatch import Dispatcher
+from pipeline.hub.gathering import MANY
 from pipeline.hub.journal import Journal
 from pipeline.hub.outbox import Outbox
 from pipeline.hub.sockets import HubSockets
@@ -49,7 +50,7 @@ from pipeline.schema.messages import (
 from pipeline.schema.public import Alert, Public, Status, SystemReport
 from pipeline.schema.requests import Died
 from pipeline.scoring.beat import Beat
-from pipeline.stream.streams import Outcome, Streams
+from pipeline.stream.streams import MAX_STREAMS, Outcome, Streams
 from pipeline.transport.sockets import wait
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,15 @@ logger = logging.getLogger(__name__)
 _HEARTBEAT_S: Final = 0.25
 _STATUS_S: Final = 1.0
 _STRIP_S: Final = 0.1
+
+_READ_S: Final = 0.01
+"""Where many streams are live, their samples are read as often,"""
+
+_COMMIT_S: Final = 0.02
+"""what has become known is committed as often, and at once with an alert,"""
+
+_WATCH_S: Final = 0.1
+"""and what concerns every stream is looked at as often: silent sources, strips of alarms."""
 
 
 class Hub:
@@ -80,12 +90,14 @@ class Hub:
         self._clock = clock
         self._on_report = on_report
         self._due = {"heartbeat": 0.0, "status": 0.0, "strip": 0.0}
+        self._paced = {"read": 0.0, "commit": 0.0, "watch": 0.0, "strips": 0.0}
+        """When what many live streams have in common is due again."""
         self._messages: list[tuple[str, Public]] = []
         """To be published after the commit, by topic."""
         self._reported_beats: list[Beat] = []
         """Beats with a score that these messages report."""
         self._counters = HubCounters()
-        self._streams = Streams(config.live_score, config.alarms, clock)
+        self._streams = Streams(config.live_score, config.alarms, clock, config.max_streams)
         self._dispatcher = Dispatcher()
         self._admission = Admission(self._streams, self._dispatcher)
         self._system_alarms = SystemAlarmBook(config.alarms, clock)
@@ -151,27 +163,42 @@ class Hub:
         """
         self._sockets.check()
         now = self._clock()
-        parts = (self._dispatcher.next_deadline(now), self._admission.next_deadline())
-        deadlines = [*self._due.values(), *(at for at in parts if at is not None)]
         if given_up := self._admission.update(self._outbox.waiting, now):
             self._apply(given_up, now)
-        self._wait(min(deadlines) - now)
-        if self._admission.reads_samples:
-            self._sources.receive(self._clock())
+        self._wait(now)
+        now = self._clock()
+        if self._admission.reads_samples and self._is_due("read", now, _READ_S):
+            self._sources.receive(now)
         self._receive_answers()
         self._send_requests()
         self._serve_clients()
         self._watch_system(now)
-        self._commit()
+        if self._outbox.waiting or self._control.waits or self._is_due("commit", now, _COMMIT_S):
+            self._commit()
         self._outbox.maintain(self._clock())
         for topic, message in self._regular_messages(self._clock()):
             self._outbox.publish(topic, message)
 
-    def _wait(self, timeout_s: float) -> None:
-        routers = self._sockets.routers.values()
-        ingest = self._sockets.ingest
-        readable = [one for one in routers if one is not ingest or self._admission.reads_samples]
-        wait(readable, 0.0 if self._catch_up.under_way else timeout_s)
+    def _is_due(self, what: str, now: float, every_s: float) -> bool:
+        """Return whether something is due: always, but where many streams are live."""
+        if self._admission.open_streams >= MANY and now < self._paced[what]:
+            return False
+        self._paced[what] = now + every_s
+        return True
+
+    def _wait(self, now: float) -> None:
+        """Wait for something to do, at most until the next deadline."""
+        reads, many = self._admission.reads_samples, self._admission.open_streams >= MANY
+        parts = [self._dispatcher.next_deadline(now), self._admission.next_deadline()]
+        if reads and not many:
+            parts.append(self._sources.next_deadline())
+        if many:
+            parts += [self._paced["read"] if reads else None, self._paced["commit"]]
+        deadlines = [*self._due.values(), *(at for at in parts if at is not None)]
+        timeout_s = 0.0 if self._catch_up.under_way else min(deadlines) - now
+        routers, ingest = self._sockets.routers.values(), self._sockets.ingest
+        waits_for_samples = reads and not (many and now < self._paced["read"])
+        wait([one for one in routers if one is not ingest or waits_for_samples], timeout_s)
 
     def _hand_over(self, name: str) -> list[Alert]:
         """Return, once, the latched alarms retained from earlier streams called ``name``."""
@@ -273,14 +300,16 @@ class Hub:
 
     def _watch_system(self, now: float) -> None:
         """Raise and end the alarms that go by the clock."""
-        waiting, scorers = self._streams.pending > 0, self._dispatcher.working(now)
+        waiting = any(one.stream.pending for one in self._streams.sessions.values())
+        scorers = self._dispatcher.working(now)
         alerts = self._system_alarms.watch(
             scorers, self._outbox.unwritable, self._journal.unsaved, waiting=waiting
         )
         if alerts:
             self._due["status"] = 0.0
-        silent = [] if self._config.ending() else self._streams.watch_sources(self._clock())
-        self._outbox.add_alerts(alerts + silent)
+        self._outbox.add_alerts(alerts)
+        if not self._config.ending() and self._is_due("watch", now, _WATCH_S):
+            self._outbox.add_alerts(self._streams.watch_sources(self._clock()))
 
     # --- commit, answer, publish ------------------------------------------------------------
 
@@ -294,7 +323,8 @@ class Hub:
             self._status.on_alert(alert)
         self._sources.answer(self._clock())
         self._control.reply(logged, self._outbox.take_new(), self._outbox.unwritable)
-        self._outbox.log_strips(self._streams.take_strips())
+        if self._is_due("strips", self._clock(), _WATCH_S):
+            self._outbox.log_strips(self._streams.take_strips())
         for topic, message in self._messages:
             self._outbox.publish(topic, message)
         self._messages.clear()
@@ -308,7 +338,9 @@ class Hub:
     def _regular_messages(self, now: float) -> Iterator[tuple[str, Public]]:
         """Yield what is published at fixed intervals and is due, by topic."""
         if now >= self._due["strip"]:
-            self._due["strip"] = now + _STRIP_S
+            # Beyond the usual number of streams no more strips a second, but longer ones.
+            share = len(self._streams.sessions) / MAX_STREAMS
+            self._due["strip"] = now + _STRIP_S * max(1.0, share)
             for strip in self._streams.take_signal():
                 yield f"signal/{strip.stream}", strip
         if now >= self._due["status"]:

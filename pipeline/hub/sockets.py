@@ -6,6 +6,7 @@ from typing import Final, Self
 from pipeline.hub.catchup import PAGES_UNDER_WAY
 from pipeline.hub.config import HubConfig
 from pipeline.hub.control import REQUESTS_A_TURN
+from pipeline.stream.streams import MAX_STREAMS
 from pipeline.transport.access_list import ALERTS, CONTROL, INGEST, REPLAY, WORK
 from pipeline.transport.connections import ConnectionLimits
 from pipeline.transport.sockets import (
@@ -19,19 +20,32 @@ from pipeline.transport.zmq_socket import DATA_FRAME_BYTES
 LIMITS: Final = {
     # A reader that takes nothing costs its pages under way, two megabytes.
     REPLAY: ConnectionLimits(in_all=64, per_key=16),
-    # A source has one for each of its streams, of which there are at most 256.
-    INGEST: ConnectionLimits(in_all=512, per_key=256),
-    # A client of control that takes nothing costs sixteen states of 256 streams, three megabytes.
+    # A client of control that takes nothing costs sixteen states of 256 streams, three megabytes,
+    # or as many bytes of fewer.
     CONTROL: ConnectionLimits(in_all=64, per_key=16),
     # A scorer that takes nothing costs its batches under way, three megabytes.
     WORK: ConnectionLimits(in_all=64, per_key=32),
 }
-"""How many connections these sockets have at most."""
+"""How many connections these sockets have at most; the ingest socket by the number of streams."""
 
 
-QUEUES: Final = {REPLAY: PAGES_UNDER_WAY, CONTROL: REQUESTS_A_TURN, WORK: 32}
+_QUEUES: Final = {REPLAY: PAGES_UNDER_WAY, CONTROL: REQUESTS_A_TURN, WORK: 32}
 """Messages that wait for a peer of these sockets. A client that asks again before it has read so
 many replies gets no more; a scorer has 32 batches at a time at most (`Ready`)."""
+
+
+def limits_of(name: str, max_streams: int) -> ConnectionLimits:
+    """Return how many connections a socket has: a source may have one for each of its streams."""
+    n = max(MAX_STREAMS, max_streams)
+    ingest = ConnectionLimits(in_all=2 * n, per_key=n, silent=2 * n)
+    return ingest if name == INGEST else LIMITS[name]
+
+
+def queue_of(name: str, max_streams: int) -> int:
+    """Return how many messages wait for a peer; a state of many streams is a long message."""
+    if name == CONTROL:
+        return max(2, REQUESTS_A_TURN * MAX_STREAMS // max(MAX_STREAMS, max_streams))
+    return _QUEUES.get(name, PEER_QUEUE)
 
 
 class HubSockets:
@@ -53,11 +67,11 @@ class HubSockets:
                 socket = Router(
                     getattr(config, name),
                     max_frame=max_frame,
-                    queue=QUEUES.get(name, PEER_QUEUE),
+                    queue=queue_of(name, config.max_streams),
                     auth=auth,
                     socket_name=name,
                     listener=listeners.get(name),
-                    limits=LIMITS[name],
+                    limits=limits_of(name, config.max_streams),
                 )
                 return opened.enter_context(socket)
 

@@ -12,7 +12,9 @@ from typing import Final, NamedTuple
 from pipeline.errors import BusyError, MissingChunkError, WireError
 from pipeline.hub.admission import Admission, NoCreditError
 from pipeline.hub.counters import HubCounters
+from pipeline.hub.gathering import MANY, Gathering
 from pipeline.hub.journal import Journal
+from pipeline.schema.bundles import Bundle, decode_from_source, encode_answers
 from pipeline.schema.messages import (
     Accepted,
     Chunk,
@@ -20,7 +22,6 @@ from pipeline.schema.messages import (
     Event,
     Hello,
     Refused,
-    decode_from_source,
     encode,
     stream_named_in,
 )
@@ -30,6 +31,7 @@ from pipeline.stream.streams import MAX_STREAMS, Streams
 from pipeline.transport.sockets import Peer, Router
 
 _MESSAGES_A_TURN: Final = 64
+"""That are read, or twice as many as there are streams, where that is more."""
 
 _KEPT_S: Final = 10.0
 """For so long a source that is connected may be silent until another may begin its stream."""
@@ -45,6 +47,10 @@ class _Unanswered(NamedTuple):
     message: Hello | Chunk | End
     missing: bool
     """Whether it was not taken, for one before it has not arrived."""
+    bundled: bool
+    """Whether it came in a frame for many streams, and is answered in one."""
+    chunks: int = 1
+    """So many messages are answered, of which this is the last."""
 
 
 class Sources:
@@ -79,6 +85,9 @@ class Sources:
         self._apply = apply
         self._hand_over = hand_over
         self._counters = counters
+        self._gathering = Gathering()
+        self._gathered: dict[str, list[_Unanswered]] = {}
+        """The messages of the chunks that wait there."""
         self._unanswered: list[_Unanswered] = []
         self._senders: dict[str, Peer] = {}
         """The connection over which the source of a stream sent last,"""
@@ -87,20 +96,80 @@ class Sources:
 
     def receive(self, now: float) -> None:
         """Take in what has arrived."""
-        for peer, frame in self._socket.receive(_MESSAGES_A_TURN):
-            missing = False
+        self._gathering.gathers = self._admission.open_streams >= MANY
+        most = max(_MESSAGES_A_TURN, 2 * len(self._streams.sessions))
+        for peer, frame in self._socket.receive(most):
             try:
                 message = decode_from_source(frame)
-                self._admit(peer, message, now)
-            except NoCreditError:
-                self._counters.on_uncredited(self._streams.sessions.get(message.stream))
-                continue  # it will be sent again, once a question is answered with credit
-            except MissingChunkError:
-                missing = True
             except WireError as error:
                 self._refuse(peer, stream_named_in(frame), error, now)
                 continue
-            self._unanswered.append(_Unanswered(peer, message, missing))
+            if isinstance(message, Bundle):
+                for one in message.messages:
+                    self._take(peer, one, now, bundled=True)
+                most -= len(message.messages)
+            else:
+                self._take(peer, message, now, bundled=False)
+                most -= 1
+            if most <= 0:
+                break
+        for name in self._gathering.due(now):
+            self._take_gathered(name)
+
+    def next_deadline(self) -> float | None:
+        """Return when `receive` should be called at the latest, or None if nothing waits."""
+        return self._gathering.next_deadline()
+
+    def _take(self, peer: Peer, message: Hello | Chunk | End, now: float, *, bundled: bool) -> None:
+        """Take one message, or refuse it."""
+        missing = False
+        try:
+            if isinstance(message, Chunk) and self._gathers(peer, message, now):
+                waiting = self._gathered.setdefault(message.stream, [])
+                waiting.append(_Unanswered(peer, message, False, bundled))
+                session = self._streams.sessions[message.stream]
+                if self._gathering.add(message, session, now):
+                    self._take_gathered(message.stream)
+                return
+            self._take_gathered(message.stream)
+            self._admit(peer, message, now)
+        except NoCreditError:
+            self._counters.on_uncredited(self._streams.sessions.get(message.stream))
+            return  # it will be sent again, once a question is answered with credit
+        except MissingChunkError:
+            missing = True
+        except WireError as error:
+            self._refuse(peer, message.stream, error, now)
+            return
+        self._unanswered.append(_Unanswered(peer, message, missing, bundled))
+
+    def _gathers(self, peer: Peer, chunk: Chunk, now: float) -> bool:
+        """Return whether a chunk waits for the next of its stream; raise as `_admit` does."""
+        name = chunk.stream
+        if not peer.rights.may_send(name):
+            return False
+        if not self._gathering.continues(chunk):
+            session = self._streams.sessions.get(name)
+            if name in self._gathered or not self._gathering.begins(chunk, session):
+                return False
+            self._admission.require_credit(name, now)
+            self._senders[name] = peer
+        self._admission.on_taken(name)
+        return True
+
+    def _take_gathered(self, name: str) -> None:
+        """Take the chunks of a stream that wait for more, where there are any."""
+        gathered = self._gathering.take(name)
+        if gathered is None:
+            return
+        self._streams.sessions[name].have_arrived(*gathered.parts)
+        self._apply(gathered.as_one(), gathered.arrivals[-1])
+        waiting = self._gathered.pop(name)
+        last = waiting[-1]
+        if last.bundled and all(one.peer == last.peer for one in waiting):
+            self._unanswered.append(last._replace(chunks=len(waiting)))
+        else:
+            self._unanswered += waiting
 
     def _refuse(self, peer: Peer, stream: str | None, error: WireError, now: float) -> None:
         """Count what is not taken and, where it names its stream, tell its source why."""
@@ -134,8 +203,8 @@ class Sources:
 
     def _remember(self, name: str, peer: Peer) -> None:
         self._senders[name] = peer
-        if len(self._senders) > 2 * MAX_STREAMS:
-            known = self._streams.sessions
+        known = self._streams.sessions
+        if len(self._senders) > 2 * max(MAX_STREAMS, len(known)):
             self._senders = {n: sender for n, sender in self._senders.items() if n in known}
 
     def _is_taken(self, name: str, source_session: str, now: float, resumes: bool) -> bool:
@@ -164,8 +233,9 @@ class Sources:
     def answer(self, now: float) -> None:
         """Acknowledge to the sources what is in the log by now, but to those that are to wait."""
         held = []
+        together: dict[Peer, dict[tuple[str, bool, bool], Accepted]] = {}
         for one in self._unanswered:
-            peer, message, missing = one
+            peer, message, missing, bundled, chunks = one
             name, resume, number = message.stream, False, 0
             if isinstance(message, Hello):
                 resume = message.resume
@@ -175,12 +245,19 @@ class Sources:
             else:
                 number = message.number
                 if not missing:
-                    self._admission.on_answered(name)
+                    self._admission.on_answered(name, chunks)
             answer = self._progress(
                 name, message.session, resume=resume, number=number, missing=missing
             )
-            self._socket.send(peer, encode(answer))
+            if bundled:  # the last answer of a kind stands for those before it
+                of_peer = together.setdefault(peer, {})
+                of_peer[name, isinstance(message, Hello), missing] = answer
+            else:
+                self._socket.send(peer, encode(answer))
         self._unanswered = held
+        for peer, answers in together.items():
+            for frame in encode_answers(list(answers.values())):
+                self._socket.send(peer, frame)
 
     def _progress(
         self,

@@ -3,9 +3,7 @@
 MessagePack, one frame a message: `encode` and `decode`. Decoding raises `WireError` and nothing
 else, whatever the bytes. Arrays travel as little-endian bytes. A decoded message holds them as
 read-only arrays whose shapes and values are checked, so a message from `decode` needs no
-further checks. What subscribers see is in `pipeline.schema.public`.
-
-Pure in memory: no sockets, no clock. Units: mV, Hz, seconds.
+further checks. What subscribers see is in `pipeline.schema.public`. Units: mV, Hz, seconds.
 """
 
 from typing import Annotated, Final, TypeVar
@@ -303,17 +301,18 @@ def decode(frame: bytes) -> Message:
         message = _decoder.decode(frame)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"frame of {len(frame)} bytes is no message: {error}") from None
+    return checked(message)
+
+
+def checked(message: _M) -> _M:
+    """Return a message of the wire with checked arrays.
+
+    Raises:
+        WireError: an array is torn or holds what its kind cannot have, or a chunk is too long.
+    """
     message = _with_checked_arrays(message)
     if isinstance(message, Chunk) and message.n > MAX_CHUNK_S * message.fs_hz:
         raise WireError(f"chunk of {message.stream}: over {MAX_CHUNK_S:g} s of signal")
-    return message
-
-
-def decode_from_source(frame: bytes) -> Hello | Chunk | End:
-    """Return the message of a source in ``frame``, or raise `WireError`."""
-    message = decode(frame)
-    if not isinstance(message, Hello | Chunk | End):
-        raise WireError(f"{type(message).__name__} on the ingest socket")
     return message
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.constants import WINDOW_BEFORE_R
+from pipeline.constants import WINDOW_AFTER_R, WINDOW_BEFORE_R
 from pipeline.errors import SnapshotError
 from pipeline.schema.state import Shape, State
 from pipeline.signal.filters import Resampling
@@ -57,6 +57,15 @@ class SegmenterState(State):
             agreement=AgreementState.fresh(leads),
             rhythms=RhythmAgreementState.fresh(leads),
         )
+
+    def window_complete_at(self, rate: Resampling) -> int:
+        """Return which sample of the source completes the first window that waits; 0 for none."""
+        counters = self.counters
+        if not counters[PENDING]:
+            return 0
+        last = int(self.pending[0, FIRST_R:].max()) + WINDOW_AFTER_R - 1 + int(counters[ORIGIN])
+        whole, rest = divmod(last, rate.per)
+        return whole * rate.step + rest * rate.step // rate.per + rate.half
 
     def check(self, rate: Resampling) -> None:
         """Raise `SnapshotError` unless this can be the state of a stream of such a ``rate``."""

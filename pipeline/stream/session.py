@@ -17,6 +17,7 @@ from pipeline.schema.messages import Chunk, GivenUp
 from pipeline.schema.public import Alert, Latency, SignalStrip, Status
 from pipeline.schema.state import Shape, State, field
 from pipeline.scoring.beat import Beat
+from pipeline.signal.arrivals import ArrivalTimes
 from pipeline.stream.stream import Stream
 from pipeline.stream.stream_state import StreamState
 from pipeline.stream.strips import Strip, StripRecorder, StripRecorderState
@@ -175,6 +176,12 @@ class StreamSession:
     def ended(self) -> bool:
         """Whether the stream is over and all its beats are published."""
         return self.state.ending and self.stream.pending == 0
+
+    def have_arrived(self, ends: Sequence[int], arrivals: Sequence[float]) -> None:
+        """Record when the samples before each of ``ends`` arrived, ahead of the chunk with them."""
+        times = ArrivalTimes(self.stream.fs_hz, self.stream.state.arrivals)
+        for end, at in zip(ends, arrivals, strict=True):
+            times.record(end, at)
 
     def begins_again_at(self, chunk: Chunk, now: float) -> bool:
         """Return whether a chunk of a new source begins this silent stream again.

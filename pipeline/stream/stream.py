@@ -135,6 +135,11 @@ class Stream:
         """Index of the sample expected next, in the current epoch."""
         return self._reorder.expected
 
+    @property
+    def beat_due_at(self) -> int:
+        """Position of the sample that completes the next window; 0 where no beat waits for it."""
+        return self.state.segmenter.window_complete_at(self._rate)
+
     def take(self, block: SampleBlock) -> StreamUpdate:
         """Accept samples of all leads of the current epoch; repeats are no-ops."""
         if block.leads != len(self.leads):
@@ -230,26 +235,23 @@ class Stream:
             evidence[b] = self._alarms.signal.evidence
             beats.append(beat)
         self._measure(beats, segment, evidence)
-        self._queue(beats, taken)
+        for beat in beats:
+            self.beats.push(beat)
+        wanting = [beat for beat in beats if beat.wants_score]
+        taken.windows.extend(wanting)
+        self.counters.windows += len(wanting)
         return alerts
 
     def _measure(self, beats: list[Beat], segment: Segment, evidence: NDArray[np.float64]) -> None:
         """Give a segment's beats their measures, and learn from them."""
-        usable = segment.reasons_of == Reason.OK
         measured = measure_beats(
-            self._features, segment.rr_s, segment.windows_of, usable, segment.leads, evidence
-        )
+            self._features, segment.rr_s, segment.windows_of, segment.reasons_of == Reason.OK,
+            segment.leads, evidence,
+        )  # fmt: skip
         for b, lead in enumerate(measured.second_leads.tolist()):
             beats[b].measures = measured.in_use[b]
             if lead >= 0:
                 beats[b].second, beats[b].second_lead = measured.second[b], lead
-
-    def _queue(self, beats: list[Beat], taken: StreamUpdate) -> None:
-        for beat in beats:
-            self.beats.push(beat)
-            if beat.wants_score:
-                taken.windows.append(beat)
-                self.counters.windows += 1
 
     def _on_change(self, change: _Change) -> list[Alert]:
         alerts = self._alarms.signal.on_position(change.sample)
@@ -363,9 +365,8 @@ class Stream:
     def atrial_fibrillation(self) -> tuple[float | None, float]:
         """Return its share of the time in which the rhythm was known, and that time in seconds."""
         atrial = self.state.alarms.signal.atrial
-        share = atrial.share
-        seconds = round(atrial.known_samples / self.fs_hz, 1)
-        return None if share is None else round(share, 4), seconds
+        share = None if atrial.share is None else round(atrial.share, 4)
+        return share, round(atrial.known_samples / self.fs_hz, 1)
 
     @property
     def lead_states(self) -> dict[str, str]:

@@ -42,6 +42,7 @@ MOST_EPOCHS: Final = 2**32
 """A source may be ahead by so many at most: none starts over so often."""
 
 MAX_STREAMS: Final = 256
+"""That a hub takes at a time, unless it is given another number."""
 
 FORGOTTEN_S: Final = 600.0
 """A stream without an end whose source has been silent for so long may give way to another."""
@@ -82,10 +83,12 @@ class Streams:
         live_score: LiveScoreConfig,
         settings: AlarmSettings,
         clock: Callable[[], float],
+        max_streams: int = MAX_STREAMS,
     ) -> None:
-        """Begin without a stream."""
+        """Begin without a stream, of which there are up to ``max_streams`` at a time."""
         self.sessions: dict[str, StreamSession] = {}
         self._clock = clock
+        self._most = max_streams
         self._stream = partial(Stream, config=live_score, clock=clock, settings=settings)
 
     @property
@@ -237,7 +240,7 @@ class Streams:
         That is the first that is over. Where none is, it is the one whose source is silent for
         longest, of those without beats that wait.
         """
-        if len(self.sessions) < MAX_STREAMS:
+        if len(self.sessions) < self._most:
             return []
         for name, session in self.sessions.items():
             if session.state.end_reported:
@@ -248,7 +251,10 @@ class Streams:
             if now - session.arrived_at >= FORGOTTEN_S and not session.stream.pending
         ]
         if not silent:
-            raise WireError(f"more than {MAX_STREAMS} streams")
+            raise WireError(
+                f"more than {self._most} streams: start the hub with a higher --max-streams, for "
+                "each of which it asks for memory (docs/scale.md)"
+            )
         return [Forgotten(stream=min(silent)[1])]
 
     def _end(self, end: End) -> list[Event]:

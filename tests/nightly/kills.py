@@ -1,6 +1,7 @@
 """Hub, scorer and source are killed or stopped at random; the alerts are compared with a scan.
 
-Records are replayed through the processes of a run. `no_data` is left out: it says for how long the
+Records are replayed through the processes of a run: one, or the bundled one as a ward of many live
+streams. `no_data` is left out: it says for how long the
 source was silent, and so depends on the kills, as do the alarms of the system.
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from models.evaluation.report.tables import Table
+from pipeline.hub.gathering import MANY
 from tests.monitor.run.test_system import (
     DEADLINE_S,
     alerts_and_summary,
@@ -33,6 +35,9 @@ STAGES: Final = ("hub", "score", "source")
 LONGEST_STOP_S: Final = 4.0
 PAUSE_S: Final = (0.3, 3.0)
 """Between two of them."""
+
+WARD: Final = (["demo"] * (MANY + 4), 2.0)
+"""So many streams, and how fast: chunks of 40 ms, which the hub puts together."""
 
 SECONDS_A_RUN: Final = 25.0
 """A record is played so fast that it lasts about so long without kills."""
@@ -61,28 +66,30 @@ class Figures:
 def campaign(seconds: float, seed: int) -> tuple[Table, bool]:
     """Replay, kill and compare for so long; return the table, and whether something was lost."""
     chance, figures, until_s = random.Random(seed), Figures(), time.monotonic() + seconds
-    scans: dict[str, list[str]] = {}
+    scans: dict[tuple[str, ...], list[str]] = {}
     with tempfile.TemporaryDirectory() as folder:
         while time.monotonic() < until_s:
-            record, speed = _record(chance, figures.runs)
-            if record not in scans:
-                scans[record] = _scanned(Path(folder), record)
-            _run(Path(folder), record, speed, scans[record], chance, figures)
+            records, speed = _records(chance, figures.runs)
+            expected = scans.get(tuple(records)) or _scanned(Path(folder), records)
+            scans[tuple(records)] = expected
+            _run(Path(folder), records, speed, expected, chance, figures)
     return _table(figures), bool(figures.missing or figures.extra or figures.failed)
 
 
-def _record(chance: random.Random, run: int) -> tuple[str, float]:
-    """Return what is replayed, and how fast: the bundled record, or one of a database."""
+def _records(chance: random.Random, run: int) -> tuple[list[str], float]:
+    """Return what is replayed, and how fast: the bundled record, a ward, or one of a database."""
+    if run % 3 == 1:
+        return WARD
     there = [root / name for root in roots() for name in RECORD_S if (root / name).is_dir()]
-    if run % 2 == 0 or not there:
-        return "demo", 6.0
+    if run % 3 == 0 or not there:
+        return ["demo"], 6.0
     database = chance.choice(there)
     header = chance.choice(sorted(database.glob("*.hea")))
-    return str(header), RECORD_S[database.name] / SECONDS_A_RUN
+    return [str(header)], RECORD_S[database.name] / SECONDS_A_RUN
 
 
-def _scanned(folder: Path, record: str) -> list[str]:
-    run = finish(folder, "scan", record, "--json")
+def _scanned(folder: Path, records: list[str]) -> list[str]:
+    run = finish(folder, "scan", *records, "--json")
     assert run.returncode == 0, run.stderr
     return _kept(alerts_and_summary(run.stdout)[0])
 
@@ -93,17 +100,17 @@ def _kept(alerts: list[str]) -> list[str]:
 
 def _run(
     folder: Path,
-    record: str,
+    records: list[str],
     speed: float,
     expected: list[str],
     chance: random.Random,
     figures: Figures,
 ) -> None:
-    """Replay a record once, strike at its processes until it is over, and compare."""
-    name = Path(record).stem
+    """Replay records once, strike at the processes until they are over, and compare."""
+    name = Path(records[0]).stem
     figures.runs += 1
     figures.records.add(name)
-    arguments = ("replay", record, "--speed", str(speed), "--json", "--port", "0")
+    arguments = ("replay", *records, "--speed", str(speed), "--json", "--port", "0")
     out, err = folder / "out", folder / "err"
     with open(out, "wb") as output, open(err, "wb") as errors:
         process = subprocess.Popen(

@@ -26,6 +26,20 @@ class Clock:
         self.now_s += seconds + self.late_s
 
 
+def test_without_a_wait_it_says_what_is_due_and_no_more() -> None:
+    """For a reader of many records, which looks again by itself; blocks as long as it asks for."""
+    clock = Clock()
+    pacer = Pacer(250.0, 1.0, clock=clock, wait=None, block_s=0.2)
+    assert pacer.block_samples == 50
+    assert not pacer.wait_for(50)
+    clock.now_s += 0.199
+    assert not pacer.wait_for(50)
+    clock.now_s += 0.002
+    assert pacer.wait_for(50)
+    assert not pacer.wait_for(100)
+    assert clock.longest_s == 0.0
+
+
 @pytest.mark.parametrize(("rate_hz", "speed"), [(360.0, 1.0), (250.0, 20.0), (128.3, 1.5)])
 def test_an_hour_drifts_by_less_than_one_block(rate_hz: float, speed: float) -> None:
     """Waits that are each 1.7 ms too long do not add up."""

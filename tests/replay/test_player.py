@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from monitor.cli import app as cli
+from pipeline.errors import InputError
 from pipeline.log.store import AlertLog
 from pipeline.schema.messages import Chunk, decode_entry
 from pipeline.schema.public import Status
 from pipeline.signal.samples import SampleBlock, in_blocks
 from pipeline.transport.pseudonyms import Pseudonyms
 from replay.headers import DEMO_RECORD
-from replay.player import play, stream_infos
+from replay.player import play, play_together, stream_infos
 from replay.records import RecordSource
 from replay.source import SourceInfo, SourceReport
 from replay.synthetic import PatientConfig, SyntheticPatient
@@ -130,6 +131,34 @@ class Patient:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+class Failing(Patient):
+    """A record whose second half cannot be read."""
+
+    def blocks(self) -> Iterator[SampleBlock | None]:
+        """Yield two seconds."""
+        yield from in_blocks(self.samples[:720], 360)
+        raise InputError("unreadable from 2 s on")
+
+
+@pytest.mark.parametrize("paced", [False, True])
+def test_records_that_share_a_connection_end_one_by_one(tmp_path: Path, paced: bool) -> None:
+    """One that fails ends alone, with what it sent; the failure is raised after all others."""
+    sources = [Patient(("II",)), Failing(("II",)), Patient(("I", "II"))]
+    names = [info.stream for info in stream_infos(sources)]
+    with (
+        running_hub(tmp_path / "log") as hub,
+        running_worker(hub),
+        subscriber(hub, topics=("status/",)) as ear,
+    ):
+        with pytest.raises(InputError, match="from 2 s on"):
+            play_together(sources, hub.endpoints["ingest"], lambda: False, paced=paced)
+        received = receive_until_ended(ear, *names)
+        again = [Patient(("II",))]
+        play_together(again, hub.endpoints["ingest"], lambda: False, paced=paced, resume=True)
+    ended = {m.stream: m.sample for m in received if isinstance(m, Status) and m.ended}
+    assert ended == {names[0]: 1800, names[1]: 720, names[2]: 1800}
 
 
 def test_with_pseudonyms_no_name_reaches_the_wire_or_the_log(record: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from pipeline.constants import CLASSES, WINDOW_SAMPLES
+from pipeline.schema.bundles import bundled
 from pipeline.schema.messages import (
     Accepted,
     Chunk,
@@ -148,8 +149,22 @@ def of_nobody(draw: st.DrawFn) -> Maker:
     return lambda ward, peer: data
 
 
+@st.composite
+def of_sources(draw: st.DrawFn) -> Maker:
+    """Return what a source sends, or several messages in one frame."""
+    makers = draw(st.lists(of_source(), min_size=1, max_size=3))
+    if len(makers) == 1:
+        return makers[0]
+
+    def make(ward: Ward, peer: str) -> bytes:
+        [frame] = bundled([one(ward, peer) for one in makers], 2**30)
+        return frame
+
+    return make
+
+
 MESSAGES: Final[dict[str, st.SearchStrategy[Maker]]] = {
-    "ingest": st.one_of(of_source(), of_source(), of_source(), of_hub(), of_nobody()),
+    "ingest": st.one_of(of_sources(), of_source(), of_source(), of_hub(), of_nobody()),
     "work": st.one_of(of_scorer(), of_scorer(), of_source(), of_hub(), of_nobody()),
     "control": st.one_of(of_operator(), of_operator(), of_nobody()),
     "replay": st.one_of(of_operator(), of_operator(), of_nobody()),

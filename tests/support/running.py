@@ -20,6 +20,7 @@ from pipeline.schema.public import Alert, Public, Status, SystemReport
 from pipeline.scoring.live_score import COMPONENTS, LiveScoreConfig, Scale
 from pipeline.scoring.protocols import ScoredBatch
 from pipeline.signal.samples import SampleBlock
+from pipeline.stream.streams import MAX_STREAMS
 
 DEADLINE_S = 60.0
 SUPERVISOR = "f" * 32
@@ -94,10 +95,17 @@ def running_hub(
     log: Path,
     *,
     resume: bool = True,
+    max_streams: int = MAX_STREAMS,
     on_report: Callable[[SystemReport], None] = lambda report: None,
 ) -> Iterator[Hub]:
     """Run a hub in a thread; its sockets and its log belong to that thread alone."""
-    config = HubConfig(log=log, live_score=CONFIG, resume=resume, supervisor=SUPERVISOR)
+    config = HubConfig(
+        log=log,
+        live_score=CONFIG,
+        resume=resume,
+        max_streams=max_streams,
+        supervisor=SUPERVISOR,
+    )
     begun: queue.Queue[Hub] = queue.Queue()
 
     def serve(stop: Callable[[], bool]) -> None:

@@ -79,3 +79,27 @@ def test_all_leads_of_a_record_are_scanned_as_one_stream(
     assert summary["beats"] > 100
     assert "V1 is MLII: it adds no view" in said.err
     assert read_leads(header, "all")[1].shape == (2, len(both))
+
+
+def test_several_processes_print_and_write_what_one_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Records in the order in which they are named, however many processes scan them."""
+    records = []
+    for name in ("b", "a", "c"):
+        folder = tmp_path / name
+        folder.mkdir()
+        records.append(str(write_demo(folder)))
+    said = []
+    for jobs in (1, 2):
+        out = tmp_path / f"jobs-{jobs}"
+        out.mkdir()
+        scan_records(
+            records, lead=None, false_alerts_per_hour=None, alarms=None, pseudonyms=None,
+            as_json=True, beats=False, annotations=out, jobs=jobs,
+        )  # fmt: skip
+        *lines, summary = map(json.loads, capsys.readouterr().out.splitlines())
+        files = {file.name: file.read_bytes() for file in sorted(out.iterdir())}
+        said.append((lines, {**summary, "wall_s": 0}, files))
+    assert said[0] == said[1]
+    assert said[0][1]["streams"] == ["demo", "demo-2", "demo-3"]

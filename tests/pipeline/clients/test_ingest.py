@@ -21,6 +21,7 @@ from pipeline.schema.messages import (
     decode,
     encode,
 )
+from pipeline.schema.public import Status
 from pipeline.signal.samples import SampleBlock
 from pipeline.transport.sockets import Router, wait
 from tests.support.hub_by_hand import hub_by_hand
@@ -487,11 +488,11 @@ def test_live_source_stays_bounded_behind_what_is_sent_again() -> None:
                     assert client.send(SampleBlock(250 * n, np.zeros(250, np.float32)))
                 assert missing.wait(10)
                 # A live source does not wait for an answer itself.
-                wait([client._hub], 10)
+                client._line.wait(10)
                 assert client.send(SampleBlock(250 * 5, np.zeros(250, np.float32)))
                 assert answered.wait(10)
                 if client._asked:  # perhaps once more, on a busy machine: then nobody answers
-                    wait([client._hub], 0.5)
+                    client._line.wait(0.5)
                 for n in range(6, 60):  # a second each
                     assert client.send(SampleBlock(250 * n, np.zeros(250, np.float32)))
                 waiting.append(len(client._queue))
@@ -545,6 +546,11 @@ def test_a_report_without_samples_after_it_reaches_the_hub(tmp_path: Path) -> No
             one.turns(1)
             return False
 
+        def known() -> list[Status]:
+            one.turns(1)
+            client.pump()
+            return one.hub._state()[1]
+
         ingest = one.hub.endpoints["ingest"]
         with IngestClient(
             ingest, stream="bed", fs_hz=360.0, lead="II", stop=turned, live=True
@@ -552,6 +558,6 @@ def test_a_report_without_samples_after_it_reaches_the_hub(tmp_path: Path) -> No
             assert client.report()
             client._send_hello()
             assert client.report(fault="the device sends nothing")
-            until(lambda: client.go_on() and bool(one.hub._state()[1]))
-            until(lambda: client.go_on() and bool(one.hub._state()[1][0].source_fault))
+            until(lambda: bool(known()))
+            until(lambda: bool(known()[0].source_fault))
             assert one.hub._state()[1][0].source_fault == "the device sends nothing"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.clients.scorer import answer, run_worker
+from pipeline.clients.scorer import answer, credit_for, run_worker
 from pipeline.constants import MEASURES
 from pipeline.errors import ConfigError, WireError
 from pipeline.schema.messages import (
@@ -110,3 +110,14 @@ def test_worker_refuses_an_address_off_loopback() -> None:
             work="tcp://10.1.1.1:1",
             stop=lambda: True,
         )
+
+
+@pytest.mark.parametrize(
+    ("beats", "seconds", "credit"),
+    [(64, 0.008, 8), (64, 0.02, 5), (64, 2.0, 2), (1, 0.0003, 5), (1, 0.0, 8)],
+)
+def test_a_scorer_takes_a_tenth_of_a_second_of_work(
+    beats: int, seconds: float, credit: int
+) -> None:
+    """A hub of many streams answers no more often; a slow scorer is given two batches, as ever."""
+    assert credit_for(beats, seconds) == credit

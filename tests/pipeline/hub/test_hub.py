@@ -29,7 +29,6 @@ from pipeline.schema.messages import (
 from pipeline.schema.public import Alert, BeatNote, Status, encode_json
 from pipeline.schema.requests import ReplayRequest, decode_replay_page
 from pipeline.signal.samples import SampleBlock
-from pipeline.stream import streams as streams_module
 from pipeline.stream.embedded import EmbeddedRunner
 from pipeline.transport.sockets import Dealer, wait
 from tests.support.limits import promised
@@ -463,18 +462,19 @@ def test_stream_without_a_scorer_is_not_analysable(
 
 
 def test_room_for_streams_is_made_by_forgetting_those_that_are_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     """A hub that has run for months still takes new streams, and never more than its limit."""
-    monkeypatch.setattr(streams_module, "MAX_STREAMS", 2)
     with (
-        running_hub(tmp_path / "log") as hub,
+        running_hub(tmp_path / "log", max_streams=2) as hub,
         Dealer(hub.endpoints["ingest"]) as source,
         subscriber(hub, topics=("status/",)) as listener,
     ):
         for name in ("a", "b"):
             accepted(source, msgspec.structs.replace(CHUNK, stream=name))
-        assert "2 streams" in refused(source, msgspec.structs.replace(CHUNK, stream="c"))
+        why = refused(source, msgspec.structs.replace(CHUNK, stream="c"))
+        assert "2 streams" in why
+        assert "--max-streams" in why
         accepted(source, End(stream="a", next_sample=36))
         receive_until_ended(listener, "a")
         answer = accepted(source, msgspec.structs.replace(CHUNK, stream="d"))

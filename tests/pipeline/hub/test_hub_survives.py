@@ -59,6 +59,9 @@ pytestmark = pytest.mark.system
 READY = Ready(model="m", device="cpu", version=SCORING_VERSION)
 DIED = encode_json(Died(process="source", code=-9, times=1, token=SUPERVISOR))
 
+FEW = 8
+"""Streams for which a hub has room."""
+
 
 def scored(one: HubByHand, worker: Dealer) -> None:
     """Score what the hub hands out just now."""
@@ -346,25 +349,18 @@ def test_streams_that_never_end_make_room_in_the_end(tmp_path: Path) -> None:
         assert "bed1-1" not in one.hub._streams.sessions
 
 
-@pytest.fixture
-def few_streams(monkeypatch: pytest.MonkeyPatch) -> int:
-    """A hub has room for so many streams."""
-    monkeypatch.setattr("pipeline.stream.streams.MAX_STREAMS", 8)
-    return 8
-
-
 def test_a_stream_that_waits_for_a_scorer_keeps_no_other_in(
-    tmp_path: Path, minute: NDArray[np.float32], few_streams: int
+    tmp_path: Path, minute: NDArray[np.float32]
 ) -> None:
     """Of those that are silent one goes that waits for nothing."""
-    with hub_by_hand(tmp_path / "log") as one:
+    with hub_by_hand(tmp_path / "log", max_streams=FEW) as one:
         source = one.connect("ingest")
         for n in range(1, 8):
             waits = minute[(n - 1) * 360 : n * 360]
             first = (n - 1) * 360
             one.accepted(source, chunk(n, stream="waits", samples=waits, first_sample=first))
         one.later_s = 1.0
-        for n in range(few_streams - 1):
+        for n in range(FEW - 1):
             one.accepted(source, chunk(1, stream=f"bed1-{n}"))
         assert one.hub._streams.sessions["waits"].stream.pending
         one.later_s = FORGOTTEN_S + 2.0
@@ -445,17 +441,17 @@ def test_reply_to_an_acknowledgement_holds_the_alert_as_logged(tmp_path: Path) -
 
 
 def test_alarms_of_a_stream_that_is_forgotten_are_over_or_stay_to_be_acknowledged(
-    tmp_path: Path, few_streams: int
+    tmp_path: Path,
 ) -> None:
     """No alarm is left that could neither end nor be acknowledged."""
-    with hub_by_hand(tmp_path / "log") as one:
+    with hub_by_hand(tmp_path / "log", max_streams=FEW) as one:
         source, control = one.connect("ingest"), one.connect("control")
         for n in range(1, 8):
             one.accepted(source, chunk(n, stream="bed"))
         one.later_s = 3.0
         one.turns(3)
         assert {"asystole", "no_data"} <= {alert.kind for alert in one.hub._log.active_alarms()}
-        for n in range(few_streams - 1):
+        for n in range(FEW - 1):
             one.accepted(source, chunk(1, stream=f"bed-{n}"))
         one.later_s = FORGOTTEN_S + 10.0
         one.accepted(one.connect("ingest"), chunk(1, stream="icu"))

@@ -1,0 +1,124 @@
+"""Measure how many live patients one hub takes: the processor time of each process, and lateness.
+
+The bundled record is played in real time as so many streams, from one source, through hub and
+scorer as processes. The processor time of a patient hardly depends on other load of the machine;
+whether all keep real time does.
+"""
+
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from monitor.run.supervisor import System
+from pipeline.client import Subscriber
+from pipeline.schema.public import StageHistogram, SystemReport
+from pipeline.stream.streams import MAX_STREAMS
+
+CASES: Final = ((1, 20), (64, 20), (250, 20), (250, 200), (1000, 200))
+"""Streams, and milliseconds of their chunks."""
+
+_WARM_UP_S: Final = 15.0
+_SECONDS: Final = 20.0
+_RECEIVE_S: Final = 0.2
+_FS_HZ: Final = 360.0
+_TICKS_A_S: Final = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleFigures:
+    """So many streams live."""
+
+    streams: int
+    chunk_ms: float
+    real_time: float
+    """Signal that is in the log, over the time that it took: 1 where the hub keeps up."""
+    hub_percent: float
+    """Of a core, as the two below."""
+    scorer_percent: float
+    source_percent: float
+    ms_a_patient_s: float
+    """Processor time of all three for a second of one patient."""
+    beat_p50_ms: float | None
+    """From the arrival of the R sample to the report; the upper end of the histogram's bucket."""
+    beat_p99_ms: float | None
+    hub_mb: float | None
+    """Resident memory."""
+
+
+def measure_scale(
+    streams: int, chunk_ms: float, *, seconds: float = _SECONDS, warm_up_s: float = _WARM_UP_S
+) -> ScaleFigures:
+    """Run so many streams in real time, and measure the last ``seconds``."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log.sqlite"
+        with (
+            System(
+                port=0,
+                log=log,
+                max_streams=max(streams, MAX_STREAMS),
+                on_note=lambda text: None,
+            ) as system,
+            Subscriber(system.endpoints["alerts"], from_seq=1, topics=["system"]) as subscriber,
+        ):
+            arguments = ["--speed", "1", "--loop", "--chunk", str(chunk_ms)]
+            system.start_source([*["demo"] * streams, *arguments])
+            before = _after(system, subscriber, warm_up_s)
+            after = _after(system, subscriber, seconds)
+    samples = after.report.received_samples - before.report.received_samples
+    patients = samples / _FS_HZ / (after.at - before.at)
+    cpu_s = {name: after.cpu_s[name] - before.cpu_s[name] for name in before.cpu_s}
+    percent = {name: 100 * used / (after.at - before.at) for name, used in cpu_s.items()}
+    total = after.report.latency_ms["total"], before.report.latency_ms["total"]
+    resident = after.report.resident_bytes
+    return ScaleFigures(
+        streams=streams,
+        chunk_ms=chunk_ms,
+        real_time=round(patients / streams, 3),
+        hub_percent=round(percent["hub"], 1),
+        scorer_percent=round(percent["scorer"], 1),
+        source_percent=round(percent["source"], 1),
+        ms_a_patient_s=round(10 * sum(percent.values()) / patients, 2),
+        beat_p50_ms=_quantile(*total, after.report.buckets_ms, 0.5),
+        beat_p99_ms=_quantile(*total, after.report.buckets_ms, 0.99),
+        hub_mb=None if resident is None else round(resident / 2**20, 1),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """The state of the processes at one time."""
+
+    at: float
+    report: SystemReport
+    cpu_s: dict[str, float]
+
+
+def _after(system: System, subscriber: Subscriber, seconds: float) -> _Moment:
+    """Return the state at the first report that comes ``seconds`` from now, or later."""
+    due = time.monotonic() + seconds
+    while True:
+        for message in subscriber.receive(_RECEIVE_S):
+            if isinstance(message, SystemReport) and time.monotonic() >= due:
+                cpu_s = {name: _cpu_s(pid) for name, pid in system.pids.items()}
+                return _Moment(time.monotonic(), message, cpu_s)
+        system.check()
+
+
+def _cpu_s(pid: int) -> float:
+    """Return how many seconds of a processor a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_A_S
+
+
+def _quantile(
+    after: StageHistogram, before: StageHistogram, buckets_ms: list[float], share: float
+) -> float | None:
+    """Return the end of the bucket in which a quantile of what came in between lies."""
+    count = after.count - before.count
+    for end, up_to, then in zip(buckets_ms, after.cumulative, before.cumulative, strict=True):
+        if count and up_to - then >= share * count:
+            return end
+    return None

@@ -1,0 +1,142 @@
+"""The same work for many things, in several processes, with the results in order.
+
+The processes are forked, so what this one has loaded and compiled is there at once; call it before
+any thread starts. Each is given one thing at a time, and no more than `_AHEAD` a process are done
+ahead of the one whose result is due, so the memory that results take is bounded. The processes end
+with this one, however it ends: each sees that its pipe is closed.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Final, Generic, TypeVar, cast
+
+from pipeline.errors import MonitorError
+
+_AHEAD: Final = 4
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+
+
+@contextmanager
+def in_order(work: Callable[[T], R], things: Sequence[T], jobs: int) -> Iterator[Iterator[R]]:
+    """Give an iterator over ``work`` of each thing, in order, from ``jobs`` processes.
+
+    For one, there is none but this one. The iterator raises what ``work`` raised, in its turn, and
+    `MonitorError` if a process died.
+    """
+    jobs = min(jobs, len(things)) if sys.platform == "linux" else 1
+    if jobs <= 1:
+        yield map(work, things)
+        return
+    workers = _Workers(work, things, jobs)
+    try:
+        yield workers.results()
+    finally:
+        workers.end()
+
+
+@dataclass(frozen=True, slots=True)
+class _Done(Generic[R]):
+    """What became of one thing."""
+
+    result: R | None
+    error: Exception | None = None
+
+
+class _Workers(Generic[T, R]):
+    """The processes."""
+
+    def __init__(self, work: Callable[[T], R], things: Sequence[T], jobs: int) -> None:
+        self._things = things
+        self._next = 0
+        """The thing to hand out next,"""
+        self._due = 0
+        """and the one whose result is due."""
+        self._idle: list[Connection] = []
+        self._busy: dict[Connection, int] = {}
+        self._processes: list[BaseProcess] = []
+        context = get_context("fork")
+        for _ in range(jobs):
+            ours, theirs = context.Pipe()
+            others = [*self._idle, ours]
+            process = context.Process(target=_serve, args=(work, things, theirs, others))
+            try:
+                process.start()
+            except BaseException:
+                self.end()
+                raise
+            theirs.close()
+            self._idle.append(ours)
+            self._processes.append(process)
+
+    def results(self) -> Iterator[R]:
+        """Yield the results in order."""
+        done: dict[int, _Done[R]] = {}
+        while self._due < len(self._things):
+            self._hand_out()
+            while self._due in done:
+                one = done.pop(self._due)
+                if one.error is not None:
+                    raise one.error
+                self._due += 1
+                yield cast(R, one.result)
+                self._hand_out()
+            if self._due < len(self._things):
+                self._receive(done)
+
+    def _hand_out(self) -> None:
+        most = self._due + _AHEAD * len(self._processes)
+        while self._idle and self._next < min(len(self._things), most):
+            connection = self._idle.pop()
+            connection.send(self._next)
+            self._busy[connection] = self._next
+            self._next += 1
+
+    def _receive(self, done: dict[int, _Done[R]]) -> None:
+        for connection in wait(list(self._busy)):
+            assert isinstance(connection, Connection)
+            try:
+                done[self._busy.pop(connection)] = connection.recv()
+            except (EOFError, OSError):
+                raise MonitorError("a process of this command was killed: start it again") from None
+            self._idle.append(connection)
+
+    def end(self) -> None:
+        """End the processes, whatever they do."""
+        for process in self._processes:
+            process.terminate()
+        for connection in (*self._idle, *self._busy):
+            connection.close()
+        for process in self._processes:
+            process.join()
+
+
+def _serve(
+    work: Callable[[T], R], things: Sequence[T], asked: Connection, others: Sequence[Connection]
+) -> None:
+    """Do what is asked for until nobody asks any more; runs in a process of its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this one
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for connection in others:  # or this one would keep its own pipe open
+        connection.close()
+    with suppress(EOFError, OSError):
+        while True:
+            at = asked.recv()
+            try:
+                done = _Done(work(things[at]))
+            except Exception as error:
+                done = _Done(None, error)
+            asked.send(done)

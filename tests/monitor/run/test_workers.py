@@ -1,0 +1,86 @@
+"""Several processes for many things: the results in order, and none of the processes left."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from monitor.run.workers import in_order
+from pipeline.errors import InputError, MonitorError
+from tests.support.running import until
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(sys.platform != "linux", reason="elsewhere this process does the work"),
+]
+
+
+def squared(n: int) -> int:
+    """Fail for 13."""
+    if n == 13:
+        raise InputError("13")
+    return n * n
+
+
+def test_results_come_in_order_from_several_processes() -> None:
+    """However long each takes, and however many there are."""
+    with in_order(lambda n: (n, os.getpid()), range(40), 3) as results:
+        got = list(results)
+    assert [n for n, _ in got] == list(range(40))
+    assert os.getpid() not in {pid for _, pid in got}
+
+
+def test_one_job_is_this_process() -> None:
+    """Nothing is started for it."""
+    with in_order(lambda n: os.getpid(), range(3), 1) as results:
+        assert set(results) == {os.getpid()}
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_what_fails_is_raised_in_its_turn(jobs: int) -> None:
+    """What comes before it has been given."""
+    with in_order(squared, range(20), jobs) as results:
+        got = [next(results) for _ in range(13)]
+        with pytest.raises(InputError, match="13"):
+            next(results)
+    assert got == [n * n for n in range(13)]
+
+
+def test_a_killed_process_is_an_error_in_one_line() -> None:
+    """No result is waited for that nobody will give."""
+    with (
+        in_order(lambda n: os.kill(os.getpid(), signal.SIGKILL), range(4), 2) as results,
+        pytest.raises(MonitorError, match="was killed"),
+    ):
+        next(results)
+
+
+def test_no_process_outlives_the_one_that_started_it(tmp_path: Path) -> None:
+    """Also where that one was killed, or interrupted in the middle."""
+    begun = tmp_path / "pids"
+
+    def noted(n: int) -> None:
+        with begun.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+    parent = os.fork()
+    if not parent:
+        with in_order(noted, range(100_000), 2) as results:
+            for _ in results:
+                if len(set(begun.read_text().split())) == 2:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        os._exit(1)
+    os.waitpid(parent, 0)
+    pids = {int(line) for line in begun.read_text().split()}
+    assert len(pids) == 2
+    until(lambda: not any(alive(pid) for pid in pids))
+
+
+def alive(pid: int) -> bool:
+    """Return whether a process runs."""
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False

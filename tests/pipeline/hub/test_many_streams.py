@@ -1,0 +1,216 @@
+"""Many live streams over one connection: the alerts of each are those that it has alone."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pipeline.hub.gathering import GATHER_S, MANY
+from pipeline.schema.bundles import answers_in, bundled
+from pipeline.schema.messages import Accepted, Chunk, Refused, encode
+from pipeline.signal.samples import SampleBlock, in_blocks
+from pipeline.stream.streams import MAX_STREAMS
+from pipeline.transport.sockets import Dealer
+from replay.player import play_together
+from replay.source import SourceInfo
+from replay.synthetic import PatientConfig, SyntheticPatient
+from tests.support.chaos import History, HubProcess, oracle, scorer_of
+from tests.support.hub_by_hand import HubByHand, chunk, hub_by_hand
+from tests.support.running import thread, until
+
+pytestmark = pytest.mark.system
+
+NAMES = [f"bed-{n}" for n in range(MANY + 1)]
+SHORT = 7
+"""Samples of a chunk of 20 ms."""
+
+
+@dataclass
+class Bed:
+    """A source whose samples are there as soon as the hub takes them."""
+
+    name: str
+    x: NDArray[np.float32]
+    first: int = 0
+
+    @property
+    def info(self) -> SourceInfo:
+        """Of a record, which waits for the hub."""
+        return SourceInfo(stream=self.name, fs_hz=360.0, leads=("",), total_samples=self.x.size)
+
+    def blocks(self) -> Iterator[SampleBlock]:
+        """Yield 20 ms at a time."""
+        for block in in_blocks(self.x[self.first :], SHORT):
+            yield SampleBlock(block.first_sample + self.first, block.samples)
+
+    def seek(self, epoch: int, sample: int) -> None:
+        """Begin there."""
+        self.first = sample
+
+    def close(self) -> None:
+        """Release nothing."""
+
+
+@pytest.fixture(scope="module")
+def signals() -> dict[str, NDArray[np.float32]]:
+    """Eight seconds of each bed's own patient."""
+    patients = (
+        SyntheticPatient(PatientConfig(ectopic=0.15, pause=0.05, seed=n)) for n in range(len(NAMES))
+    )
+    return {
+        name: patient.generate(8 * 360).samples
+        for name, patient in zip(NAMES, patients, strict=True)
+    }
+
+
+def test_a_hub_that_is_killed_among_many_streams_loses_and_repeats_nothing(
+    tmp_path: Path, signals: dict[str, NDArray[np.float32]]
+) -> None:
+    """What waits in the hub for more of its stream is sent again; each alert comes once."""
+    expected = {name: oracle(name, x) for name, x in signals.items()}
+    hub = HubProcess(tmp_path / "log")
+    hub.start()
+    try:
+        history = History(hub)
+        beds = [Bed(name, x) for name, x in signals.items()]
+
+        def feed(stop: Callable[[], bool]) -> None:
+            play_together(beds, hub.endpoints["ingest"], stop, paced=False)
+
+        with scorer_of(hub), history.subscriber, thread(feed):
+            until(lambda: history.receive() or _beats(history) > 20)
+            hub.kill()
+            hub.restart()
+            history.until_ended(NAMES)
+        history.check(expected)
+    finally:
+        hub.kill()
+
+
+def _beats(history: History) -> int:
+    return sum(status.beats for status in history.statuses.values())
+
+
+def short(name: str, number: int, **fields: object) -> Chunk:
+    """Return the ``number``-th chunk of 20 ms of a stream."""
+    first = SHORT * (number - 1)
+    return chunk(number, np.zeros(SHORT), stream=name, first_sample=first, **fields)
+
+
+class Ward:
+    """Many streams by hand, over one connection."""
+
+    def __init__(self, one: HubByHand) -> None:
+        self.one = one
+        self.source: Dealer = one.connect("ingest")
+        self.answers: list[Accepted | Refused] = []
+
+    def send(self, *messages: Chunk) -> None:
+        """Send messages in one frame, and let the hub turn until it has read them."""
+        [frame] = bundled([encode(one) for one in messages], 1 << 17)
+        until(lambda: self.source.send(frame) or bool(self.turn()))
+        for _ in range(4):
+            self.turn()
+
+    def turn(self) -> None:
+        """Let a moment pass in which all that is due is done."""
+        self.one.later_s += 0.02
+        self.one.hub.turn()
+        for frame in self.source.receive():
+            self.answers += answers_in(frame)
+
+    def written(self, name: str) -> int:
+        """Return how much of a stream is acknowledged."""
+        numbers = [a.written for a in self.answers if isinstance(a, Accepted) and a.stream == name]
+        return max(numbers, default=0)
+
+
+@pytest.fixture
+def ward(tmp_path: Path) -> Iterator[Ward]:
+    """Many streams that have begun."""
+    with hub_by_hand(tmp_path / "log") as one:
+        one.stop_clock()
+        ward = Ward(one)
+        ward.send(*(short(name, 1) for name in NAMES))
+        until(lambda: ward.turn() or all(ward.written(name) == 1 for name in NAMES))
+        yield ward
+
+
+def test_what_waits_for_more_of_its_stream_is_not_acknowledged(ward: Ward) -> None:
+    """A chunk of many live streams is in the log after a tenth of a second, and answered then."""
+    one = ward.one
+    ward.send(short("bed-0", 2))
+    assert ward.written("bed-0") == 1
+    assert one.hub._streams.sessions["bed-0"].stream.next_sample == SHORT
+    one.later_s += GATHER_S
+    until(lambda: ward.turn() or ward.written("bed-0") == 2)
+    assert one.hub._log.last_entry > 0
+
+
+def test_chunks_of_a_stream_become_one_entry_and_have_one_answer(ward: Ward) -> None:
+    """The answer to the last stands for those before it."""
+    before = ward.one.hub._log.last_entry
+    ward.answers.clear()
+    ward.send(*(short("bed-0", number) for number in range(2, 7)))
+    until(lambda: ward.turn() or ward.written("bed-0") == 6)
+    assert ward.one.hub._log.last_entry == before + 1
+    assert [answer.stream for answer in ward.answers] == ["bed-0"]
+
+
+def test_long_chunks_that_arrived_together_become_one_entry(ward: Ward) -> None:
+    """A hub that is behind takes at once what has come meanwhile."""
+    before = ward.one.hub._log.last_entry
+    long = [
+        chunk(n, np.zeros(72), stream="bed-0", first_sample=SHORT + 72 * (n - 2)) for n in (2, 3, 4)
+    ]
+    ward.send(*long)
+    until(lambda: ward.turn() or ward.written("bed-0") == 4)
+    assert ward.one.hub._log.last_entry == before + 1
+
+
+def test_a_chunk_that_does_not_follow_is_taken_after_what_waits(ward: Ward) -> None:
+    """Repeats are no-ops, what is missing is said, and what the source says is not mixed."""
+    ward.send(short("bed-0", 2), short("bed-0", 2), short("bed-0", 4))
+    until(lambda: ward.turn() or ward.written("bed-0") == 2)
+    assert any(isinstance(a, Accepted) and a.missing for a in ward.answers)
+    ward.send(short("bed-0", 3), short("bed-0", 4, fault="lead off"))
+    until(lambda: ward.turn() or ward.written("bed-0") == 4)
+    session = ward.one.hub._streams.sessions["bed-0"]
+    assert session.state.source_fault == "lead off"
+    assert session.stream.next_sample == 4 * SHORT
+
+
+def test_one_refused_message_in_a_frame_refuses_its_stream_alone(ward: Ward) -> None:
+    """The others in the frame are taken."""
+    ward.send(short("bed-0", 2, session="b"), short("bed-1", 2))
+    until(lambda: ward.turn() or ward.written("bed-1") == 2)
+    refused = [a.stream for a in ward.answers if isinstance(a, Refused)]
+    assert refused == ["bed-0"]
+    assert ward.written("bed-0") == 1
+
+
+def test_pictures_of_very_many_streams_are_no_more_a_second(tmp_path: Path) -> None:
+    """They come less often, and hold all that came since."""
+    names = [f"bed-{n}" for n in range(2 * MAX_STREAMS)]
+    with hub_by_hand(tmp_path / "log", max_streams=len(names)) as one:
+        one.stop_clock()
+        ward = Ward(one)
+        for first in range(0, len(names), 64):
+            ward.send(*(short(name, 1) for name in names[first : first + 64]))
+        until(lambda: ward.turn() or all(ward.written(name) == 1 for name in names))
+        one.later_s += 1.0
+        now = one.hub._clock()
+        list(one.hub._regular_messages(now))
+        assert one.hub._due["strip"] - now == pytest.approx(0.2)
+
+
+def test_few_streams_wait_for_nothing(tmp_path: Path) -> None:
+    """One stream alone is taken at once."""
+    with hub_by_hand(tmp_path / "log") as one:
+        source = one.connect("ingest")
+        for number in (1, 2, 3):
+            answer = one.accepted(source, short("alone", number))
+            assert answer.written == number

@@ -251,15 +251,15 @@ def load_settings(path: Path | None) -> dict[str, str]:
     """Return the settings of librdkafka in a file of ``name=value`` lines; none without a file.
 
     Raises:
-        ConfigError: the file cannot be read, others may write it, it holds something else, or a
+        ConfigError: the file cannot be read, it is open to others, it holds something else, or a
             setting on which the delivery rests.
     """
     if path is None:
         return {}
     try:
         body = read_regular(path, _MOST_BYTES + 1)
-        if path.stat().st_mode & 0o022 and os.name == "posix":
-            raise ConfigError(f"{path} can be written by others: chmod 600 it")
+        if path.stat().st_mode & 0o077 and os.name == "posix":
+            raise ConfigError(f"{path} is open to others, and may hold a password: chmod 600 it")
     except OSError as error:
         raise ConfigError(f"cannot read the settings {path}: {error.strerror}") from None
     if len(body) > _MOST_BYTES:

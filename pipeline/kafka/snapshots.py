@@ -4,7 +4,7 @@ The commit of an offset of ``chunks`` carries a `Pointer` to the snapshot that w
 state and position share one fate. The coordinator of the group takes a commit only from the member
 that has the partition now, in the present generation of the group: a worker that was asleep while
 another one took its place is refused, and the newer snapshot stays. Pieces without a pointer to
-them mean nothing; the retention of the topic removes them.
+them mean nothing; the topic is compacted, and keeps the newest pieces of each number.
 """
 
 import logging
@@ -71,9 +71,13 @@ class Saving:
         self._pieces = pieces_of(saved)
         self._at: list[int] = []
         """Offsets of the pieces that the broker has."""
-        for piece in self._pieces:
+        for number, piece in enumerate(self._pieces):
             producer.produce(
-                topics.snapshots, piece, partition=partition, on_delivery=self._on_delivery
+                topics.snapshots,
+                piece,
+                key=str(number),
+                partition=partition,
+                on_delivery=self._on_delivery,
             )
 
     def _on_delivery(self, error: "KafkaError | None", message: "Message") -> None:

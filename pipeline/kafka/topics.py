@@ -76,20 +76,23 @@ class Topics:
         """Return the topics by name, each with the settings in which it differs from others.
 
         The broker stamps chunks when it appends them, so that time goes by one clock for all
-        gateways. Chunks and snapshots outlive a day without workers, alerts a month without
-        readers.
+        gateways. Chunks outlive a day without workers, alerts a month without readers. Of snapshots
+        the newest stay for ever, and all for an hour: one that is under way takes the keys of the
+        one before, which counts until it is complete.
         """
-        one_day, one_month = (
-            {"retention.ms": str(24 * _HOUR_MS)},
-            {"retention.ms": str(30 * 24 * _HOUR_MS)},
-        )
-        soon = {"retention.ms": str(_HOUR_MS // 6)}
         return {
-            self.chunks: one_day | {"message.timestamp.type": "LogAppendTime"},
-            self.alerts: one_month,
-            self.answers: soon,
-            self.snapshots: one_day,
-            self.live: soon,
+            self.chunks: {
+                "message.timestamp.type": "LogAppendTime",
+                "retention.ms": str(24 * _HOUR_MS),
+            },
+            self.alerts: {"retention.ms": str(30 * 24 * _HOUR_MS)},
+            self.answers: {"retention.ms": str(_HOUR_MS // 6)},
+            self.snapshots: {
+                "cleanup.policy": "compact",
+                "min.compaction.lag.ms": str(_HOUR_MS),
+                "segment.ms": str(_HOUR_MS // 6),
+            },
+            self.live: {"retention.ms": str(_HOUR_MS // 6)},
         }
 
 

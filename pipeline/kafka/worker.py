@@ -33,9 +33,6 @@ logger = logging.getLogger(__name__)
 SNAPSHOT_S: Final = 60.0
 """A worker that takes over applies this much again, at most."""
 
-IDLE_SNAPSHOT_S: Final = 3_600.0
-"""A partition without messages is saved so often, before retention removes its snapshot."""
-
 _MESSAGES_A_TURN: Final = 256
 _WAIT_S: Final = 0.1
 _CLOCK_S: Final = 0.25
@@ -284,8 +281,7 @@ class Worker:
             owned.commit(self._member)
             if begun or owned.saving is not None or now < owned.save_due:
                 continue
-            idle_s = now - owned.save_due
-            if owned.partition.next_offset == owned.saved_offset and idle_s < IDLE_SNAPSHOT_S:
+            if owned.partition.next_offset == owned.saved_offset:
                 continue
             self._save(number, owned)
             begun = True

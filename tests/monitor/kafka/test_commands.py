@@ -72,11 +72,11 @@ def test_settings_on_which_the_delivery_rests_are_refused(tmp_path: Path, text: 
         load_settings(path)
 
 
-def test_settings_that_others_may_write_are_refused(tmp_path: Path) -> None:
-    """Whoever writes them chooses where the patients' signals go."""
+def test_settings_that_are_open_to_others_are_refused(tmp_path: Path) -> None:
+    """They hold passwords; whoever writes them chooses where the patients' signals go."""
     path = tmp_path / "kafka.properties"
     path.write_text("security.protocol=SASL_SSL\nsasl.username = me\n")
-    path.chmod(0o622)
+    path.chmod(0o640)
     with pytest.raises(ConfigError, match="chmod"):
         load_settings(path)
     path.chmod(0o600)

@@ -7,8 +7,10 @@ many streams at full speed, in chunks of a given length.
 
 import contextlib
 import json
+import math
 import os
 import subprocess
+import tempfile
 import threading
 import time
 import uuid
@@ -29,6 +31,8 @@ from pipeline.kafka.brokers import Cluster
 from pipeline.kafka.partition import Partition, Rules
 from pipeline.kafka.snapshots import newest, pieces_of
 from pipeline.kafka.topics import Topics
+from pipeline.log.store import AlertLog, Commit
+from pipeline.schema.public import Alert, decode_alert
 from pipeline.signal.samples import in_blocks
 
 if TYPE_CHECKING:
@@ -54,6 +58,9 @@ class ClusterFigures:
     """On the topic of chunks, before the broker's own frame,"""
     alert_bytes: float
     """and on that of alerts."""
+    alerts_an_hour: float
+    bridge_alerts_s: float
+    """Alerts a second that the log of a bridge takes, a thousand in a transaction."""
     snapshot_bytes: float
     """Of a stream, compressed."""
     snapshot_us: float
@@ -134,7 +141,9 @@ def measure_cluster(
         )
         grown = worker.resident_bytes - before[2]
         worker.end()  # saves what it has
-        sizes = _sizes(cluster)
+        chunks, alerts = (
+            list(cluster.values(topic)) for topic in (cluster.topics.chunks, cluster.topics.alerts)
+        )
         take_us, restore_us, snapshot_bytes = _snapshots(cluster)
     total = streams * seconds
     return ClusterFigures(
@@ -143,8 +152,10 @@ def measure_cluster(
         chunk_s=chunk_s,
         gateway_us=round(1e6 * costs[0] / total, 1),
         worker_us=round(1e6 * costs[1] / total, 1),
-        chunk_bytes=round(sizes["chunks"] / total, 1),
-        alert_bytes=round(sizes["alerts"] / total, 1),
+        chunk_bytes=round(sum(map(len, chunks)) / total, 1),
+        alert_bytes=round(sum(map(len, alerts)) / total, 1),
+        alerts_an_hour=round(3_600 * len(alerts) / total, 1),
+        bridge_alerts_s=round(_bridged_a_second([decode_alert(one) for one in alerts])),
         snapshot_bytes=round(snapshot_bytes),
         snapshot_us=round(take_us, 1),
         restore_us=round(restore_us, 1),
@@ -211,12 +222,16 @@ def _idle(child: _Child) -> float:
     return (child.cpu_s - before) / 2.0
 
 
-def _sizes(cluster: Cluster) -> dict[str, int]:
-    """Return the bytes of all values on the topics of chunks and alerts."""
-    return {
-        "chunks": sum(map(len, cluster.values(cluster.topics.chunks))),
-        "alerts": sum(map(len, cluster.values(cluster.topics.alerts))),
-    }
+def _bridged_a_second(alerts: Sequence[Alert]) -> float:
+    """Return how many alerts a second an alert log takes."""
+    many = [alerts[n % len(alerts)] for n in range(1_000)]
+    best = math.inf
+    with tempfile.TemporaryDirectory() as folder, AlertLog(Path(folder) / "log.sqlite") as log:
+        for _ in range(5):
+            began = time.perf_counter()
+            log.commit(Commit(alerts=many))
+            best = min(best, time.perf_counter() - began)
+    return len(many) / best
 
 
 def _snapshots(cluster: Cluster) -> tuple[float, float, float]:

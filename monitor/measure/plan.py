@@ -44,6 +44,8 @@ class Assumptions:
     cores_a_machine: int = 8
     replicas: int = 3
     chunks_kept_h: float = 24.0
+    snapshots_kept_h: float = 1.5
+    """Until they are compacted."""
     alerts_kept_d: float = 30.0
     snapshot_s: float = 60.0
     detect_s: float = 10.0
@@ -55,11 +57,11 @@ class Assumptions:
     broker_bytes_s: float = 150e6
     """That one broker takes in and copies, its disks and replicas included."""
     broker_partitions: int = 4_000
-    """Copies of partitions on one broker."""
+    """Copies of partitions on one broker,"""
+    cluster_partitions: int = 200_000
+    """and on one cluster, of the five topics together."""
     group_members: int = 1_000
     """Beyond, one rebalance of the group takes minutes."""
-    bridge_alerts_s: float = 2_000.0
-    """That one log takes: a bridge for all streams needs no more."""
     core_hour: float = 0.045
     """US dollars, list prices of large clouds, rounded: a core with 4 GiB,"""
     disk_gb_month: float = 0.08
@@ -100,14 +102,15 @@ def plan_for(streams: int, one: ClusterFigures, assumed: Assumptions) -> Plan:
     chunk_bytes = one.chunk_bytes * assumed.source_hz / one.source_hz
     snapshot_bytes = one.snapshot_bytes / assumed.snapshot_s
     each_s = chunk_bytes + one.alert_bytes + snapshot_bytes
-    kept = (chunk_bytes + snapshot_bytes) * 3_600 * assumed.chunks_kept_h
+    kept = 3_600 * chunk_bytes * assumed.chunks_kept_h
+    kept += 3_600 * snapshot_bytes * assumed.snapshots_kept_h
     kept += one.alert_bytes * _DAY_S * assumed.alerts_kept_d
     disk_gb = streams * kept * assumed.replicas / _GIGA
     written = streams * each_s * assumed.replicas
     brokers = max(
         assumed.replicas,
         math.ceil(written / assumed.broker_bytes_s),
-        math.ceil(5 * partitions * assumed.replicas / assumed.broker_partitions),
+        math.ceil(_TOPICS * partitions * assumed.replicas / assumed.broker_partitions),
     )
     memory = worker_cores * one.worker_base_mib * 2**20 + streams * one.worker_kib * 1024
     recovery_s = recovered_after_s(streams, worker_cores, one, assumed)
@@ -119,7 +122,7 @@ def plan_for(streams: int, one: ClusterFigures, assumed: Assumptions) -> Plan:
         partitions=partitions,
         worker_cores=worker_cores,
         gateway_cores=gateway_cores,
-        worker_machines=math.ceil(worker_cores / assumed.cores_a_machine),
+        worker_machines=math.ceil(worker_cores / cores_of_a_machine(worker_cores, assumed)),
         brokers=brokers,
         memory_gb=round(memory / _GIGA, 1),
         disk_gb=round(disk_gb),
@@ -139,7 +142,7 @@ def recovered_after_s(
     Each core is a worker. The others share the streams of the dead ones evenly; each continues from
     snapshots as old as they may be, and has what its own streams leave of its core.
     """
-    dead = min(assumed.cores_a_machine, max(1, worker_cores - 1))
+    dead = cores_of_a_machine(worker_cores, assumed)
     others = max(1, worker_cores - dead)
     own, taken = streams / worker_cores, streams * dead / worker_cores / others
     now = assumed.detect_s + assumed.rebalance_s
@@ -161,21 +164,25 @@ def breaks_first(
     streams: int, workers: int, partitions: int, one: ClusterFigures, assumed: Assumptions
 ) -> str:
     """Return the part nearest to its limit, and at how many streams it is reached."""
-    alerts_s = streams * one.alert_bytes / _ALERT_BYTES
+    copies = _TOPICS * partitions * assumed.replicas
     shares = {
         "members of one group": workers / assumed.group_members,
-        "partitions of one cluster": partitions / _CLUSTER_PARTITIONS,
-        "alerts a second into one bridge": alerts_s / assumed.bridge_alerts_s,
+        "partitions of one cluster": copies / assumed.cluster_partitions,
+        "one bridge for all alerts": streams * one.alerts_an_hour / 3_600 / one.bridge_alerts_s,
     }
     name, share = max(shares.items(), key=lambda item: item[1])
-    return f"{name}: {100 * share:.0f} % used, the limit is at {streams / share:,.0f} streams"
+    return f"{name}, at {streams / share:,.0f} streams"
 
 
-_ALERT_BYTES: Final = 900.0
-"""Of an alert as a message, about."""
+_TOPICS: Final = 5
 
-_CLUSTER_PARTITIONS: Final = 200_000 // 15
-"""Partitions of each topic: a cluster has 200,000 copies, of five topics, three of each."""
+
+def cores_of_a_machine(worker_cores: int, assumed: Assumptions) -> int:
+    """Return the cores of a machine of workers: there are four machines at least, if they can be.
+
+    Of fewer the others could not take over what one leaves.
+    """
+    return min(assumed.cores_a_machine, max(1, worker_cores // 4))
 
 
 def plan(*, report: Path | None, as_json: bool) -> None:
@@ -237,6 +244,8 @@ _MEASURED: Final = {
     "worker_us": "CPU of the worker, scoring included, us a second of signal",
     "chunk_bytes": "bytes of chunks a second, at 360 Hz",
     "alert_bytes": "bytes of alerts a second",
+    "alerts_an_hour": "alerts an hour, of the bundled record",
+    "bridge_alerts_s": "alerts a second that the log of a bridge takes",
     "snapshot_bytes": "bytes of a snapshot",
     "snapshot_us": "us to take a snapshot",
     "restore_us": "us to continue from one",

@@ -1,7 +1,6 @@
 """The plan follows from what was measured: more streams cost more, a dead machine is made up."""
 
 import math
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -19,8 +18,9 @@ from monitor.measure.plan import (
 
 ONE = ClusterFigures(
     streams=32, seconds=60, chunk_s=1.0, gateway_us=50.0, worker_us=250.0, chunk_bytes=1_500.0,
-    alert_bytes=10.0, snapshot_bytes=50_000.0, snapshot_us=300.0, restore_us=300.0,
-    worker_kib=300.0, worker_base_mib=150.0, idle_share=0.02, source_hz=360,
+    alert_bytes=10.0, alerts_an_hour=20.0, bridge_alerts_s=5_000.0, snapshot_bytes=50_000.0,
+    snapshot_us=300.0, restore_us=300.0, worker_kib=300.0, worker_base_mib=150.0, idle_share=0.02,
+    source_hz=360,
 )  # fmt: skip
 ASSUMED = Assumptions()
 
@@ -48,7 +48,7 @@ def test_a_dead_machine_is_made_up_in_the_time_that_the_others_have_left() -> No
     expected = waiting_s + taken * 50_000 / 1.25e9 + behind / left
 
     assert recovered_after_s(100_000, cores, ONE, ASSUMED) == pytest.approx(expected, rel=0.01)
-    assert recovered_after_s(10_000, 3, ONE, replace(ASSUMED, full=0.9)) == math.inf
+    assert recovered_after_s(10_000, 3, ONE, ASSUMED) == math.inf
 
 
 def test_the_document_says_what_was_assumed() -> None:

@@ -37,7 +37,7 @@ def test_subscribers_of_a_bridge_have_each_alert_once(
     tmp_path: Path, demo: NDArray[np.float32]
 ) -> None:
     """Numbered without a hole over a bridge that was killed; an acknowledgement comes back."""
-    x = {"a": signal_of(1, 40, demo), "flat": np.zeros(40 * 360, np.float32)}
+    x = {"a": signal_of(1, 24, demo), "flat": np.zeros(12 * 360, np.float32)}
     expected = {name: compared(embedded(name, one)) for name, one in x.items()}
     port, log = free_ports(), tmp_path / "log.sqlite"
     alerts = f"tcp://127.0.0.1:{port}"

@@ -31,7 +31,7 @@ def run_bridge(
     keys: Path | None,
     parent: int | None,
 ) -> None:
-    """Run a bridge until told to stop.
+    """Run a bridge until asked to stop.
 
     Args:
         options: name the cluster.

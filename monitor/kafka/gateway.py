@@ -31,7 +31,7 @@ def run_gateway(
     keys: Path | None,
     parent: int | None,
 ) -> None:
-    """Run a gateway until told to stop.
+    """Run a gateway until asked to stop.
 
     Args:
         options: name the cluster.

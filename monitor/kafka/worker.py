@@ -35,7 +35,7 @@ def run_worker(
     screens: bool,
     parent: int | None,
 ) -> None:
-    """Run a worker until told to stop.
+    """Run a worker until asked to stop.
 
     Args:
         options: name the cluster.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from pipeline.errors import ConfigError, WireError
 from pipeline.kafka.brokers import ANSWER_S, Cluster
-from pipeline.schema.public import Alert, PublishedAlert, decode_alert, encode_json
+from pipeline.schema.public import Alert, decode_alert
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message
@@ -82,11 +82,6 @@ def positions_of(text: str | bytes) -> dict[int, PartitionPosition]:
         }
     except (AttributeError, TypeError, RecursionError) as error:
         raise ValueError(f"no positions: {error}") from None
-
-
-def alert_value(alert: PublishedAlert) -> bytes:
-    """Return an alert as a message."""
-    return encode_json(alert)
 
 
 def alert_in(message: "Message") -> ReadAlert:

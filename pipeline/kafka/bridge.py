@@ -165,7 +165,7 @@ class Bridge:
         return {name: socket.endpoint for name, socket in sockets.items()}
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Serve until told to stop.
+        """Serve until ``stop`` returns true.
 
         Raises:
             AuthenticationError: the sockets are no longer protected by their keys.

@@ -26,7 +26,7 @@ ANSWER_S: Final = 10.0
 """A broker that has not answered after so long is not there."""
 
 MESSAGE_BYTES: Final = 900_000
-"""Longest message: below the megabyte that brokers take unless told otherwise."""
+"""Longest message: below the megabyte that brokers take by default."""
 
 _OF_GROUPS: Final = frozenset(
     {

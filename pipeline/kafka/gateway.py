@@ -120,7 +120,7 @@ class Gateway:
         return self._socket.endpoint
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Serve until told to stop.
+        """Serve until ``stop`` returns true.
 
         Raises:
             EndpointError: the cluster can no longer be used by this process.

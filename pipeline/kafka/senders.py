@@ -139,7 +139,7 @@ class Senders(Generic[PeerT]):
         """
         name, sender = message.stream, self._senders.get(message.stream)
         if sender is None:
-            # Without a number nothing can be missing, or be told from a repeat.
+            # Without a number nothing can be missing, and no repeat be recognised.
             if message.number:
                 raise MissingChunkError(f"{name}: its source has not asked here yet")
             if self._is_full(now):

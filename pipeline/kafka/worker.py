@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from pipeline.errors import EndpointError, SnapshotError
-from pipeline.kafka.alerts import ID, RULES, AlertId, alert_value, newest_term
+from pipeline.kafka.alerts import ID, RULES, AlertId, newest_term
 from pipeline.kafka.brokers import ANSWER_S, Cluster, is_fatal
 from pipeline.kafka.partition import ANSWERED_S, Partition, Rules, Step, score_all
 from pipeline.kafka.screens import Screens
 from pipeline.kafka.snapshots import Saving, load
 from pipeline.schema.alert import published, timed, utc_text
 from pipeline.schema.partition_log import encode_answer, encode_batch, encode_silent
+from pipeline.schema.public import encode_json
 from pipeline.scoring.protocols import Scorer
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class Worker:
         )
 
     def run(self) -> None:
-        """Serve until told to stop.
+        """Serve until ``stop`` returns true.
 
         Raises:
             EndpointError: the cluster can no longer be used by this process.
@@ -219,7 +220,7 @@ class Worker:
             self._produce(
                 self._topics.alerts,
                 number,
-                alert_value(published(alert, "", "")),
+                encode_json(published(alert, "", "")),
                 key=alert.stream,
                 headers=[(ID, str(id_).encode()), (RULES, self._rules.version.encode())],
                 on_delivery=owned.on_delivery,

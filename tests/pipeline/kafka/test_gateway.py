@@ -69,7 +69,7 @@ def test_only_keys_with_the_right_send_a_stream(tmp_path: Path) -> None:
 
 
 def test_what_is_no_message_is_counted_and_goes_nowhere() -> None:
-    """Nor does a chunk whose source has not asked: it is told that one before it is missing."""
+    """Nor does a chunk whose source has not asked: the answer is that one before it is missing."""
     with Brokers() as brokers, Gateway(brokers.cluster, ANY) as one:
         frame = encode(chunk("bed-1"))
         refused = answer_to(one, frame.replace(b"fs_hz", b"fs_hx"))

@@ -1,6 +1,6 @@
 """Three brokers of librdkafka's mock cluster, as a process: it prints their addresses.
 
-Each line on stdin is a command, answered by one line with its result, 0 if all is well: ``topic
+Each line on stdin is a command, answered by one line with its result, 0 for success: ``topic
 NAME PARTITIONS``, ``down BROKER``, ``up BROKER``, ``errors API CODE...`` (the next answers to
 requests of that kind), ``delay BROKER MS``. The client library has the cluster inside, and Python
 no names for it: hence ctypes. It stores nothing, and keeps some megabytes of each partition.

@@ -4,6 +4,7 @@
 Samples are rounded to ADC units, which hides the last bits in which platforms differ.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -36,24 +37,31 @@ NOISE_MV: Final = 0.9
 LEAD_OFF_S: Final = (80.0, 86.0)
 
 
-def write_demo(folder: Path) -> Path:
-    """Write ``demo.hea``, ``demo.dat`` and ``demo.atr`` into ``folder``; return the header."""
-    patient = SyntheticPatient(PatientConfig(noise=0.015, seed=SEED, fs=RATE_HZ), SCRIPT)
-    signal = patient.generate(SECONDS * RATE_HZ)
-    mv = signal.samples.astype(np.float64)
+def write_demo(folder: Path, further: Sequence[str] = ()) -> Path:
+    """Write ``demo.hea``, ``demo.dat`` and ``demo.atr`` into ``folder``; return the header.
+
+    With ``further`` leads of the patient (`replay.lead_sets.dipole`) the record has these beside
+    the first, which alone is noisy and off.
+    """
+    leads = ("II", *further)
+    config = PatientConfig(noise=0.015, seed=SEED, fs=RATE_HZ, leads=leads)
+    signal = SyntheticPatient(config, SCRIPT).generate(SECONDS * RATE_HZ)
+    mv = np.atleast_2d(signal.samples).astype(np.float64)
     noisy = slice(*(round(s * RATE_HZ) for s in NOISE_S))
     bad = Noise(PatientConfig(noise=NOISE_MV, fs=RATE_HZ), np.random.default_rng(SEED))
-    mv[noisy] += bad.make(0, noisy.stop - noisy.start)
+    mv[0, noisy] += bad.make(0, noisy.stop - noisy.start)
     off = slice(*(round(s * RATE_HZ) for s in LEAD_OFF_S))
     adc = np.rint(mv * GAIN).astype(np.int64) + ADC_ZERO
     adc = np.clip(adc, 0, ADC_HIGHEST)
-    adc[off] = ADC_HIGHEST  # a record has no flags: the input drifts to the converter's rail
-    checksum = int(adc.astype("<i2").sum(dtype="<i2"))
-    (folder / "demo.dat").write_bytes(adc.astype("<i2").tobytes())
+    adc[0, off] = ADC_HIGHEST  # a record has no flags: the input drifts to the converter's rail
+    (folder / "demo.dat").write_bytes(adc.T.astype("<i2").tobytes())
+    signals = [
+        f"demo.dat 16 {GAIN} 11 {ADC_ZERO} {lead[0]} {lead.astype('<i2').sum(dtype='<i2')} 0 {name}"
+        for name, lead in zip(("MLII", *further), adc, strict=True)
+    ]
     header = folder / "demo.hea"
     header.write_text(
-        f"demo 1 {RATE_HZ} {adc.size}\n"
-        f"demo.dat 16 {GAIN} 11 {ADC_ZERO} {adc[0]} {checksum} 0 MLII\n"
+        "\n".join([f"demo {len(adc)} {RATE_HZ} {adc.shape[1]}", *signals]) + "\n"
         "# synthetic patient after McSharry et al. 2003, made by replay/demo.py\n",
         newline="\n",
     )

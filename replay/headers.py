@@ -174,6 +174,9 @@ def load_header(record: str | Path) -> RecordHeader:
     if sum(signal.samples_per_frame for signal in signals) > MAX_FRAME_SAMPLES:
         _refuse(path, f"declares more than {MAX_FRAME_SAMPLES:,} samples in one frame")
     held = [_frames_held(path, group, frames) for group in _files(path, signals)]
+    if frames is None and max(held) - min(held) > rate_hz:  # over a second: no padding
+        lengths = f"{min(held):,} to {max(held):,} samples"
+        _refuse(path, f"has leads of {lengths} and states no length; write it after the rate")
     frames = frames or min(held)
     if any(signal.skew_frames >= frames for signal in signals):
         _refuse(path, "moves a signal by more than its length (skew); nothing would be left of it")

@@ -13,6 +13,8 @@ from replay.headers import RecordHeader, quoted
 from replay.signal_names import ECG, kind_named, plain_name
 
 _PREFERRED_LEADS: Final = ("MLII", "II")
+NO_PREFERENCE: Final = len(_PREFERRED_LEADS)
+"""The `preference` of a lead that is none of them."""
 MV_PER_UNIT: Final = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
 _LISTED: Final = 16
 """So many signals are named in a line at most."""
@@ -83,9 +85,14 @@ def ecg_leads(header: RecordHeader) -> list[int]:
 
 
 def preference(header: RecordHeader, index: int) -> int:
-    """Return how far down a signal is among the usual ones for rhythm: MLII, II, any other."""
-    name = plain_name(header.signals[index].name)
-    return _PREFERRED_LEADS.index(name) if name in _PREFERRED_LEADS else len(_PREFERRED_LEADS)
+    """Return how far down a signal is among the usual ones for rhythm, as `preference_of`."""
+    return preference_of(header.signals[index].name)
+
+
+def preference_of(name: str) -> int:
+    """Return how far down a lead is among the usual ones for rhythm: MLII, II, any other."""
+    name = plain_name(name)
+    return _PREFERRED_LEADS.index(name) if name in _PREFERRED_LEADS else NO_PREFERENCE
 
 
 def lead_kind(header: RecordHeader, index: int) -> str:

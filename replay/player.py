@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from pipeline.clients.ingest import IngestClient
+from pipeline.clients.ingest import PATIENCE_S, IngestClient
 from pipeline.errors import EndpointError, MonitorError
 from pipeline.signal.samples import SampleBlock
 from pipeline.transport.curve import ClientKeys
@@ -124,6 +124,8 @@ def send(
                 for block in source.blocks():
                     if stop() or not _sent(client, source, block, quotations=quotations):
                         return
+            except EndpointError:
+                raise  # the hub takes nothing more of this source, and has an alarm that says why
             except MonitorError as error:
                 # The samples sent so far are valid: the stream ends where its source failed.
                 failure = error
@@ -139,10 +141,24 @@ def _sent(
     client: IngestClient, source: Source, block: SampleBlock | None, *, quotations: bool
 ) -> bool:
     """Send what a source yields and reports; False if the client was told to stop."""
+    if block is not None and block.leads != len(source.info.leads):
+        raise _other_leads(client, source.info, block.leads)
     if block is not None and not client.send(block):
         return False
     report = source.report() if isinstance(source, ReportingSource) else None
     if report is None:
-        return True
+        # A report that no credit was there for goes out though the device has nothing new.
+        return block is not None or client.go_on()
     fault = report.fault if quotations else without_quotations(report.fault)
     return client.report(report.unreadable, fault)
+
+
+def _other_leads(client: IngestClient, info: SourceInfo, leads: int) -> EndpointError:
+    """Say to the hub, for its alarm, that a lead has appeared or vanished; return the error.
+
+    Nothing says which leads these are: their samples would be taken for those of others.
+    """
+    why = f"it sends {leads} leads now, and began with {len(info.leads)}: start the source again"
+    client.report(fault=why)
+    client.settle(PATIENCE_S)
+    return EndpointError(f"{info.stream}: {why}")

@@ -148,11 +148,14 @@ class SerialSource:
             return ""
         if now_s - self._heard_s >= FAULT_S:
             return "the device sends nothing: check its cable, its power and its program"
-        unread = "its lines cannot be read"
+        changed = self._tracker.placed_any and self._lines.has_other_columns
+        unread = "its lines have other columns now" if changed else "its lines cannot be read"
         if self._reported.fault.startswith(unread):
             return self._reported.fault  # with the line that was the latest then
         latest = self._lines.latest_rejected[:16].strip().decode("latin-1")
         example = f", such as {latest!r}" if latest else ""
+        if changed:
+            return f"{unread}{example}: end this, and start again with leads= as the device sends"
         leads = len(self._info.leads)
         needed = f", which is {leads} values a line" if leads > 1 else ""
         return f"{unread}{example}: check baud={self._baud} and what it prints{needed}"

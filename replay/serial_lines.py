@@ -16,6 +16,9 @@ positions of the blocks, which follow the device's own count; a gap is never clo
   restarted.
 * Lines that have neither form, are too long, or whose number is not plausible are skipped and
   counted (`LineReader.rejected`, `PositionTracker.implausible`).
+* A device numbers its lines or does not, for as long as it is read. A lead that appears or vanishes
+  in mid-stream changes the number of fields: without this rule ``512,498`` of a device that sent
+  ``512`` would be line 512 with the other lead's value. Such lines count as unreadable.
 
 Pure: no port, no clock. Units: samples, seconds.
 """
@@ -34,6 +37,13 @@ DISORDER_S: Final = 10.0
 
 ANOTHER_COUNT_S: Final = 1.0
 """... unless the count goes on from there for so long: what was held up comes in a burst."""
+
+_FORM_LINES: Final = 10
+"""So many more lines with a number than without, or the other way about, settle which form a device
+sends: damage makes one line of the other form, hardly ten."""
+
+_OF_NUMBERS: Final = re.compile(rb"[-!,\d]*\d[-!,\d]*")
+"""A line that is made like a reading."""
 
 
 def _line_of(leads: int) -> re.Pattern[bytes]:
@@ -67,8 +77,15 @@ class LineReader:
         """Number of lines that are not a reading,"""
         self.latest_rejected = b""
         """and the latest of them, or its beginning."""
+        self._form = 0
+        """Lines with a number less those without, at most `_FORM_LINES` either way."""
         self._tail = b""
         self._skipping = True
+
+    @property
+    def has_other_columns(self) -> bool:
+        """Whether the latest line that is not a reading is made like one: of other columns."""
+        return _OF_NUMBERS.fullmatch(self.latest_rejected.strip(b" \r\t")) is not None
 
     def restart(self) -> None:
         """Drop the unfinished line; the next line counts as incomplete."""
@@ -105,11 +122,26 @@ class LineReader:
         sequence = None if match[1] is None else int(match[1]) % SEQUENCE_MODULUS
         fields = (match[2] or b"!").split(b",")
         values = tuple(None if field == b"!" else int(field) for field in fields)
+        if not self._has_form(sequence is not None, any(v is not None for v in values)):
+            return None
         flags = match[3].split(b",") if match[3] is not None else [b"0"] * self._leads
         off = tuple(
             value is None or flag == b"1" for value, flag in zip(values, flags, strict=True)
         )
         return Reading(sequence, values, off)
+
+    def _has_form(self, numbered: bool, has_values: bool) -> bool:
+        """Return whether a line is numbered, or not, as most before it were.
+
+        A line without any value may lack its number: it says that an electrode is off, whatever
+        else the device sends.
+        """
+        if not numbered and not has_values:
+            return True
+        step = 1 if numbered else -1
+        if abs(self._form) < _FORM_LINES:
+            self._form += step
+        return step * self._form > 0
 
 
 class PositionTracker:
@@ -130,6 +162,11 @@ class PositionTracker:
         reading shows whether the number was damaged."""
         self._last_s: float | None = None
         self._use_clock = False
+
+    @property
+    def placed_any(self) -> bool:
+        """Whether a reading has a position already."""
+        return self._position >= 0
 
     def reconnected(self) -> None:
         """Place the next reading by the clock: its number does not continue the last one."""

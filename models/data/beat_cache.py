@@ -40,7 +40,9 @@ def code_digest() -> str:
     return digest.hexdigest()
 
 
-def cached_beats(path: Path, models: Models, folder: Path | None, code: str) -> StreamedBeats:
+def cached_beats(
+    path: Path, models: Models, folder: Path | None, code: str, leads: str | None = None
+) -> StreamedBeats:
     """Return the streamed beats of a record, from a file in ``folder`` where there is one.
 
     Args:
@@ -48,18 +50,20 @@ def cached_beats(path: Path, models: Models, folder: Path | None, code: str) -> 
         models: those that ship; others have no place in the name of the file.
         folder: None keeps nothing.
         code: as `code_digest` returns it.
+        leads: of the record, as `stream_beats` takes them.
 
     Raises:
         InputError: the record cannot be used.
+        LeadError: it has no such lead.
         ConfigError: the folder cannot be written.
     """
     if folder is None:
-        return stream_beats(path, models)
-    file = folder / f"{path.parent.name}-{path.name}-{_key(path, code)[:24]}.npz"
+        return stream_beats(path, models, leads)
+    file = folder / f"{path.parent.name}-{path.name}-{_key(path, code, leads)[:24]}.npz"
     if file.is_file():
         with np.load(file, allow_pickle=False) as kept:
             return StreamedBeats(**{one.name: kept[one.name] for one in fields(StreamedBeats)})
-    beats = stream_beats(path, models)
+    beats = stream_beats(path, models, leads)
     partial = file.with_suffix(".partial.npz")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,8 +74,8 @@ def cached_beats(path: Path, models: Models, folder: Path | None, code: str) -> 
     return beats
 
 
-def _key(path: Path, code: str) -> str:
-    digest = hashlib.sha256(code.encode())
+def _key(path: Path, code: str, leads: str | None) -> str:
+    digest = hashlib.sha256(f"{code} {leads}".encode())
     for extension in ("hea", "dat"):
         digest.update(header_path(path).with_suffix(f".{extension}").read_bytes())
     return digest.hexdigest()

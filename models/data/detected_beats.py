@@ -8,21 +8,17 @@ evaluation both use these beats.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.data.measured_beats import measured
-from models.ec57.matching import classes_of, match_beats, match_samples
+from models.ec57.matching import FALSE_DETECTION, classes_of, match_beats, match_samples
 from pipeline.signal.quality import Reason
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
 from replay.annotations import read_beats, read_flutter
 from replay.records import read_lead
-
-FALSE_DETECTION: Final = "-"
-"""The class of a detection without an annotated beat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,9 @@
 """Records as the stream sees them, beat by beat: window, measures, live score without the class.
 
-A record runs through the parts of the live monitor, each beat in order: segmenter, measures,
-student, live score. What is learned of the patient depends on no class. So the class of a beat may
-come from any classifier, afterwards: `decide` gives the live score and the decision with it.
+One lead of a record, or several, run through the parts of the live monitor, each beat in order:
+segmenter, measures, student, live score. What is learned of the patient depends on no class. So the
+class of a beat may come from any classifier, afterwards: `decide` gives the live score and the
+decision with it.
 
 `reference_of` pairs the beats with the annotation, by the rules of `models.ec57.matching`.
 """
@@ -14,9 +15,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.detected_beats import FALSE_DETECTION
-from models.data.measured_beats import measured
-from models.ec57.matching import classes_of, match_beats, match_samples
+from models.data.measured_beats import measured_in_leads
+from models.ec57.matching import FALSE_DETECTION, classes_of, match_beats, match_samples
 from models.inference.student import WindowScorer
 from pipeline.constants import CLASSES
 from pipeline.scoring.live_score import (
@@ -29,7 +29,7 @@ from pipeline.signal.quality import Reason
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
 from replay.annotations import read_beats, read_flutter
-from replay.records import read_lead
+from replay.lead_sets.asked import AskedLeads, read_asked
 
 _UNDECIDED: Final = np.full(len(CLASSES), 1.0 / len(CLASSES), dtype=np.float32)
 _OF_UNDECIDED: Final = float(class_contribution(_UNDECIDED))
@@ -47,14 +47,16 @@ class StreamedBeats:
     """All detections of one record, one row each, in order; NaN where nothing is known."""
 
     extent: NDArray[np.float64]
-    """float64[2]: the lead's rate in Hz and its length in samples."""
+    """float64[2]: the rate in Hz and the length in samples, of each lead."""
     samples: NDArray[np.int64]
-    """R peaks, at the lead's own rate."""
+    """R peaks, at that rate."""
     rr_s: NDArray[np.float64]
     windows: NDArray[np.float32]
-    """float32[n, 320]."""
+    """float32[n, 320], of the lead in use; so is what follows."""
     measures: NDArray[np.float32]
     """float32[n, MEASURES]."""
+    second: NDArray[np.float32]
+    """float32[n, MEASURES], in a second lead; rows of zeros where there is none."""
     analysable: NDArray[np.bool_]
     student: NDArray[np.float32]
     """The student's score."""
@@ -69,7 +71,7 @@ class StreamedBeats:
 
     @property
     def fs_hz(self) -> float:
-        """The lead's own rate."""
+        """The rate of the leads."""
         return float(self.extent[0])
 
     @property
@@ -101,55 +103,74 @@ class ReferenceBeats(NamedTuple):
     """First and last sample of each episode of flutter."""
 
 
-def stream_beats(path: Path, models: Models) -> StreamedBeats:
+class FoundBeats(NamedTuple):
+    """The beats of one patient as a segmenter finds them, in order."""
+
+    samples: NDArray[np.int64]
+    """int64[n], R peaks."""
+    rr_s: NDArray[np.float64]
+    """float64[n], the interval before each, NaN where it is not known."""
+    windows: NDArray[np.float32]
+    """float32[leads, n, 320]."""
+    usable: NDArray[np.bool_]
+    """bool[leads, n], in which leads each can be analysed."""
+    leads: NDArray[np.integer]
+    """int[n], the lead in use."""
+
+
+def stream_beats(path: Path, models: Models, leads: AskedLeads = None) -> StreamedBeats:
     """Run a record through the parts of the live stream.
+
+    Args:
+        path: of the record.
+        models: what scores the beats.
+        leads: of the record, as `replay.lead_sets.asked` takes them.
 
     Raises:
         InputError: the record cannot be used.
+        LeadError: it has no such lead.
     """
-    info, x = read_lead(path)
-    segmenter = Segmenter(info.fs_hz)
+    info, x = read_asked(path, leads)
+    segmenter = Segmenter(info.fs_hz, leads=len(info.leads))
     parts = [segmenter.push(SampleBlock(0, x)), segmenter.finish()]
-    return follow(
-        np.array([info.fs_hz, x.size]),
+    found = FoundBeats(
         np.concatenate([part.samples for part in parts]),
         np.concatenate([part.rr_s for part in parts]),
-        np.concatenate([part.windows for part in parts]),
-        np.concatenate([part.reasons for part in parts]) == Reason.OK,
-        models,
+        np.concatenate([part.windows_of for part in parts], axis=1),
+        np.concatenate([part.reasons_of for part in parts], axis=1) == Reason.OK,
+        np.concatenate([part.leads for part in parts]),
     )
+    return follow(np.array([info.fs_hz, x.shape[-1]]), found, models)
 
 
-def follow(
-    extent: NDArray[np.float64],
-    samples: NDArray[np.int64],
-    rr_s: NDArray[np.float64],
-    windows: NDArray[np.float32],
-    usable: NDArray[np.bool_],
-    models: Models,
-) -> StreamedBeats:
-    """Measure and score the beats of one patient, in order; arguments as in `StreamedBeats`."""
-    beats = len(rr_s)
+def follow(extent: NDArray[np.float64], found: FoundBeats, models: Models) -> StreamedBeats:
+    """Measure and score the beats of one patient, in order; ``extent`` as in `StreamedBeats`."""
+    beats, each = len(found.rr_s), np.arange(len(found.rr_s))
+    windows, usable = found.windows[found.leads, each], found.usable[found.leads, each]
     student = np.full(beats, np.nan, dtype=np.float32)
     student[usable] = models.scorer.score(windows[usable]).scores
     score, learning = np.full(beats, np.nan), np.zeros(beats, dtype=bool)
     held, raw = np.zeros(beats, dtype=bool), np.full((beats, len(COMPONENTS)), np.nan)
-    live = LiveScore(models.config)
-    for i, rr in enumerate(rr_s.tolist()):
-        if usable[i]:
-            seen = live.observe(windows[i], rr, float(student[i]))
+    in_leads = [LiveScore(models.config) for _ in found.windows]
+    for i, rr in enumerate(found.rr_s.tolist()):
+        # As in `pipeline.stream.beat_queue`: the other leads see that a beat came, and when.
+        seen_in = in_leads[found.leads[i]] if usable[i] else None
+        for live in in_leads:
+            if live is not seen_in:
+                live.skip(rr)
+        if seen_in is not None:
+            seen = seen_in.observe(windows[i], rr, float(student[i]))
             raw[i] = [seen.raw.get(name, np.nan) for name in COMPONENTS]
             learning[i], held[i] = seen.learning, seen.held
-            score[i] = live.assess(seen, _UNDECIDED).score - _OF_UNDECIDED
-        else:
-            live.skip(rr)
-    measures = measured(rr_s, windows, usable)
+            score[i] = seen_in.assess(seen, _UNDECIDED).score - _OF_UNDECIDED
+    measured = measured_in_leads(found.rr_s, found.windows, found.usable, found.leads)
     return StreamedBeats(
         extent=extent,
-        samples=samples,
-        rr_s=rr_s,
+        samples=found.samples,
+        rr_s=found.rr_s,
         windows=windows,
-        measures=measures,
+        measures=measured.in_use,
+        second=measured.second,
         analysable=usable,
         student=student,
         score=score,

@@ -6,6 +6,12 @@ patients. Their probabilities are joined by a weighted geometric mean, in which 
 more, the longer the patient's longest intervals are beside the median one: where ectopic beats are
 the rule, that median is theirs, and with it all that the network is told of the rhythm.
 
+A beat of several leads is seen by the trees in two: in the lead in use and in its second lead
+(`pipeline.scoring.lead_measures`), each beside what is usual there. A lead is the projection of the
+heart's dipole on one direction. In one, a ventricular complex may look like a conducted one, or the
+P wave be too flat to see; in two at once that is rare. The network sees the window of the lead in
+use alone: in two it costs twice as much and names beats no better (``docs/models/trials.md``).
+
 Last, no beat is S because the atria fibrillate: in atrial fibrillation intervals are irregular and
 P waves absent, so many a conducted beat comes early, and there is no premature atrial beat. Where
 ectopy is frequent, the intervals are as irregular, but the beats that come latest have their P
@@ -45,6 +51,11 @@ goes to N. This number and those of the share are the ones with the highest F1, 
 patients of DS1 and svdb and over V and S, each named by classifiers of other patients
 (``docs/models/trials.md``)."""
 
+IN_USE: Final = 0.75
+"""Of the logarithms of the trees' probabilities in two leads, the share of the lead in use, whose
+signal is the better one. From 0.65 to 0.85 beats are named alike; with equal shares S of svdb is
+named worse (``docs/models/trials.md``)."""
+
 LEAST: Final = np.float32(1e-6)
 """No probability that is joined is lower."""
 
@@ -59,6 +70,7 @@ class Parts(NamedTuple):
 
     network: Floats
     trees: Floats
+    """In two leads, where there are two."""
     joined: Floats
     """Of both together,"""
     classifier: Floats
@@ -82,21 +94,29 @@ class BeatClassifier:
         """
         return cls(BeatTrees.load(), ClassifierScorer.load())
 
-    def probabilities(self, windows: Floats, measures: Floats) -> Floats:
+    def probabilities(
+        self, windows: Floats, measures: Floats, second: Floats | None = None
+    ) -> Floats:
         """Return the probabilities of `CLASSES`, float32[B, 4], rows of sum 1.
 
         Args:
             windows: float32[B, 320] in [-1, 1]; B may be any number, 0 included.
             measures: float32[B, MEASURES], finite, see `pipeline.scoring.beat_measures`.
+            second: the same in a second lead, rows of zeros of beats without one; None of none.
 
         Raises:
             ValueError: another shape, or a value that is not finite or outside its range.
         """
-        return self.parts(windows, measures).classifier
+        return self.parts(windows, measures, second).classifier
 
-    def parts(self, windows: Floats, measures: Floats) -> Parts:
+    def parts(self, windows: Floats, measures: Floats, second: Floats | None = None) -> Parts:
         """Return what each part says, and all together; as `probabilities`."""
         trees = self._trees.probabilities(measures)
+        if second is not None:
+            rows = np.flatnonzero(second.any(axis=1))
+            in_second = self._trees.probabilities(second[rows])
+            share = np.full(rows.size, IN_USE, dtype=np.float32)
+            trees[rows] = joined(trees[rows], in_second, share)
         network = self._network.classify(windows, measures[:, CONTEXT_COLUMNS])
         both = joined(trees, network, trees_share(measures))
         return Parts(network, trees, both, without_fibrillation(both, measures[:, -1]))
@@ -118,16 +138,16 @@ def trees_share(measures: Floats) -> Floats:
     return share
 
 
-def joined(trees: Floats, network: Floats, share: Floats) -> Floats:
-    """Return the probabilities of trees and network together, float32[B, 4], rows of sum 1.
+def joined(one: Floats, other: Floats, share: Floats) -> Floats:
+    """Return the probabilities of both together, float32[B, 4], rows of sum 1.
 
     Args:
-        trees: float32[B, 4],
-        network: float32[B, 4], rows of sum 1.
-        share: float32[B], that of the trees.
+        one: float32[B, 4],
+        other: float32[B, 4], rows of sum 1.
+        share: float32[B], that of ``one``.
     """
-    logs = share[:, None] * np.log(np.maximum(trees, LEAST))
-    logs += (1.0 - share[:, None]) * np.log(np.maximum(network, LEAST))
+    logs = share[:, None] * np.log(np.maximum(one, LEAST))
+    logs += (1.0 - share[:, None]) * np.log(np.maximum(other, LEAST))
     mean = np.exp(logs)
     found: Floats = (mean / mean.sum(axis=1, keepdims=True)).astype(np.float32)
     return found

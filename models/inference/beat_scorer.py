@@ -29,20 +29,21 @@ class BeatScorer:
         self.device: Final = student.device
         self.class_model: Final = classes.name
 
-    def score(self, windows: Floats, measures: Floats) -> ScoredBatch:
+    def score(self, windows: Floats, measures: Floats, second: Floats | None = None) -> ScoredBatch:
         """Score and classify beats, see `pipeline.scoring.protocols.Scorer`.
 
         Raises:
             ValueError: another shape, a value that is not finite, or a window outside [-1, 1].
         """
         expected = len(windows), MEASURES
-        if measures.shape != expected or not np.isfinite(measures).all():
-            raise ValueError(f"measures of shape {measures.shape}, not {expected}, or not finite")
+        for one in (measures,) if second is None else (measures, second):
+            if one.shape != expected or not np.isfinite(one).all():
+                raise ValueError(f"measures of shape {one.shape}, not {expected}, or not finite")
         scored = self._student.score(windows)
         return ScoredBatch(
             scores=scored.scores,
             residuals=scored.residuals,
-            probabilities=self._classes.probabilities(windows, measures),
+            probabilities=self._classes.probabilities(windows, measures, second),
         )
 
 

@@ -93,7 +93,10 @@ def evaluate_beats(
     cache: Cache = None,
     as_json: Json = False,
 ) -> None:
-    """Name each beat by classifiers that have not seen the patient; train them where need be."""
+    """Name each beat by classifiers that have not seen the patient, in one lead and in all leads.
+
+    Classifiers that the folder lacks are trained.
+    """
     from monitor.measure import evaluate as evaluation
 
     evaluation.evaluate_beats(data, folder=folder, cache=cache, as_json=as_json)
@@ -165,13 +168,21 @@ def evaluate_noise(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Draw the figures over the signal-to-noise ratio into this folder."),
     ] = None,
+    lead: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--lead",
+            help="Leads that are watched, each with noise of its own: a name or number, several "
+            "with commas, or `all` that are ECG, at most three; the first by default.",
+        ),
+    ] = None,
     report: Report = None,
     as_json: JsonLines = False,
 ) -> None:
     """Mix noise into clean records, 24 to -6 dB, as nst does."""
     from monitor.measure import evaluate as evaluation
 
-    evaluation.evaluate_noise(data, pictures=pictures, report=report, as_json=as_json)
+    evaluation.evaluate_noise(data, leads=lead, pictures=pictures, report=report, as_json=as_json)
 
 
 @evaluate_app.command("leads")
@@ -237,7 +248,7 @@ def evaluate_alarms(
 ) -> None:
     """Compare our alarms with annotated alarms, rhythms and beats: one lead beside all.
 
-    Without --lead: of the challenge the lead that a replay chooses, elsewhere the first signal,
+    Without --lead: of the challenge the lead that is usual for rhythm, elsewhere the first,
     and beside it all leads that are ECG, at most three.
     """
     from monitor.measure import evaluate as evaluation

@@ -48,8 +48,8 @@ Lead = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
         metavar="NAME[,NAME...]|all",
-        help="Leads by name or index, at most 12. Default: of a record MLII or II, else the first "
-        "named like an ECG; of a device all.",
+        help="Leads by name or index, at most 12. Default: all that are ECG, three at most, MLII "
+        "or II first.",
     ),
 ]
 Port = Annotated[

@@ -27,7 +27,8 @@ def monitor_device(
 
     Args:
         device: its address; None for the only one attached.
-        lead: by name or index, several with commas, or ``all``; None for all that it has.
+        lead: by name or index, several with commas, or ``all``; None for the usual
+            ones, at most three.
         port: of the alerts, 0 for one that the kernel chooses.
         log: the alert log; None for a new one.
         false_alerts_per_hour: of the live score; None for that of the calibration.

@@ -35,7 +35,8 @@ def replay_records(
         start_s: second of each record to start at.
         duration_s: seconds of each record to play; None for all.
         loop: start each record again at its end.
-        lead: by name or index, several with commas, or ``all``; None for the usual one.
+        lead: by name or index, several with commas, or ``all``; None for the usual ones, at
+            most three.
         port: of the alerts, 0 for one that the kernel chooses.
         log: the alert log; None for a new one.
         false_alerts_per_hour: of the live score; None for that of the calibration.

@@ -56,7 +56,8 @@ _MEANING: Final = (
     "  message at a subscriber in another process than the hub, 500 ms of it the window itself;\n"
     "  window: from its last sample leaving the source; alert says: the latency that the alerts\n"
     "  themselves state; memory is the proportional set size of all processes.",
-    "**scan**: the whole command. **start**: the whole command, kernels compiled before.",
+    "**scan**: the whole command, with both leads of a record; beside it with the first alone.\n"
+    "  **start**: the whole command, kernels compiled before. All other parts have one lead.",
     "**student**: `monitor evaluate beatgan`.",
 )
 
@@ -89,6 +90,7 @@ class BenchResult:
     replay: ReplayFigures
     live: LiveFigures
     scan: ScanFigures | Skipped
+    scan_one_lead: ScanFigures | Skipped
     student: StudentFigures | Skipped
     start: StartFigures
 
@@ -123,6 +125,7 @@ def _measure(data: Path | None) -> BenchResult:
         replay=measured("replay", lambda: measure_replay(x)),
         live=measured("live", lambda: measure_live(*_live_signal(data, x))),
         scan=measured("scan", lambda: _scan(data)),
+        scan_one_lead=measured("scan of one lead", lambda: _scan(data, "--lead", "0")),
         student=measured("student", lambda: _student(data)),
         start=measured("start", measure_start),
     )
@@ -171,9 +174,9 @@ def _mitdb(data: Path | None) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _scan(data: Path | None) -> ScanFigures | Skipped:
+def _scan(data: Path | None, *options: str) -> ScanFigures | Skipped:
     folder = _mitdb(data)
-    return Skipped(skipped="no mitdb") if folder is None else measure_scan(folder)
+    return Skipped(skipped="no mitdb") if folder is None else measure_scan(folder, *options)
 
 
 def _student(data: Path | None) -> StudentFigures | Skipped:

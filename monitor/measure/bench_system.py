@@ -155,10 +155,10 @@ def measure_live(name: str, x: NDArray[np.float32]) -> LiveFigures:
     )
 
 
-def measure_scan(folder: Path) -> ScanFigures:
-    """Measure `monitor scan` over the records of a folder, the whole command."""
+def measure_scan(folder: Path, *options: str) -> ScanFigures:
+    """Measure `monitor scan` over the records of a folder, the whole command, with ``options``."""
     began = time.monotonic()
-    command, environment = child_command(["scan", str(folder), "--json"])
+    command, environment = child_command(["scan", str(folder), "--json", *options])
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     seconds = time.monotonic() - began
     summary = json.loads(done.stdout.splitlines()[-1])

@@ -85,7 +85,7 @@ def evaluate_interpatient(
 
 
 def evaluate_beats(data: Path | None, *, folder: Path, cache: Path | None, as_json: bool) -> None:
-    """Print how each beat of the patients left out is named, by database.
+    """Print how each beat of the patients left out is named, by database, in one lead and in all.
 
     Args:
         data: as in `data_folder`.
@@ -98,15 +98,13 @@ def evaluate_beats(data: Path | None, *, folder: Path, cache: Path | None, as_js
         ArtifactError: what ships, or a classifier in the folder, is unusable.
         ConfigError: a folder cannot be written, or a library for training is not installed.
     """
-    from models.evaluation.protocols.beats import evaluate_beats, record_paths
-    from models.evaluation.protocols.healthy_beats import healthy_records
+    from models.evaluation.protocols.beats import evaluate_beats, evaluation_steps
     from models.evaluation.report.beats import beats_sections
     from monitor.commands.train import unseen_classifiers
 
     where = data_folder(data)
     unseen = unseen_classifiers(where, folder)
-    steps = sum(map(len, record_paths(where).values())) + len(healthy_records(where))
-    with progress_of(steps) as on_step:
+    with progress_of(evaluation_steps(where)) as on_step:
         result = evaluate_beats(where, unseen, cache=cache, on_step=on_step)
     if as_json:
         print_json(result)
@@ -165,12 +163,19 @@ def _names(records: str | None) -> list[str] | None:
 
 
 def evaluate_noise(
-    data: Path | None, *, pictures: Path | None, report: Path | None, as_json: bool
+    data: Path | None,
+    *,
+    leads: str | None,
+    pictures: Path | None,
+    report: Path | None,
+    as_json: bool,
 ) -> None:
     """Print the figures of the stream under noise; draw them, and write them into a document.
 
+    Without ``leads`` the first lead is watched.
+
     Raises:
-        InputError: records are missing or unreadable.
+        InputError: records are missing or unreadable, or lack the leads.
         ArtifactError: the student or its calibration is unusable.
         ConfigError: pictures cannot be drawn here, or the document has no place for the table.
     """
@@ -184,7 +189,10 @@ def evaluate_noise(
     if pictures is not None:
         prepare(pictures)
     with progress_of(STEPS) as on_step:
-        lines = collect(evaluate_noise(data_folder(data), on_step=on_step), as_json=as_json)
+        asked = 0 if leads is None else leads
+        lines = collect(
+            evaluate_noise(data_folder(data), leads=asked, on_step=on_step), as_json=as_json
+        )
     sections = noise_sections(lines, provenance())
     if not as_json:
         print_sections(sections)

@@ -1,4 +1,7 @@
-"""Draw the dashboard of a real run of the demo record as an SVG, for the README: `make picture`."""
+"""Draw the dashboard of a real run as an SVG, for the README: `make picture`.
+
+The run is that of the demo record, with a second lead of its patient.
+"""
 
 import sys
 import tempfile
@@ -12,6 +15,7 @@ from monitor.dashboard.state import DashboardState
 from monitor.run.session import run
 from monitor.run.summary import RunSummary
 from pipeline.schema.public import Received, Status
+from replay.demo import write_demo
 
 _START_S: Final = 24
 _DRAW_AT_S: Final = 49.6
@@ -48,10 +52,12 @@ class PictureReporter:
 
 
 def main(path: Path) -> None:
-    """Replay the demo record in real time and write the picture to ``path``."""
+    """Replay the record in real time and write the picture to ``path``."""
     with tempfile.TemporaryDirectory() as folder:
+        record = write_demo(Path(folder), further=["V1"])
+        lasting = ["--start", str(_START_S), "--duration", str(round(_DRAW_AT_S - _START_S + 3))]
         run(
-            ["demo", "--start", str(_START_S), "--duration", str(round(_DRAW_AT_S - _START_S + 3))],
+            [str(record), *lasting],
             port=0,
             log=Path(folder) / "log.sqlite",
             reporter=PictureReporter(path),

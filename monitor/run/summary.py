@@ -1,10 +1,15 @@
 """What a run or a scan has processed and found, printed at its end."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Final
 
 from monitor.text import lead_words, safe_text
 from pipeline.constants import NOTICE, SCHEMA
+
+_NAMED: Final = 8
+"""So many streams with the same leads are named in the summary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +95,21 @@ def summary_lines(summary: Summary) -> list[str]:
         f"signal   {int(minutes)} min {seconds:.0f} s of {streams}, in {summary.wall_s:.1f} s",
         f"beats    {summary.beats}" + (f", {unread} of them not analysable" if unread else ""),
         f"alerts   {kinds or _no_alerts(summary)}",
-        *(_run_lines(summary) if isinstance(summary, RunSummary) else ()),
+        *(_run_lines(summary) if isinstance(summary, RunSummary) else _lead_lines(summary.leads)),
         f"notice   {NOTICE}",
+    ]
+
+
+def _lead_lines(leads: Mapping[str, str]) -> list[str]:
+    """Return which leads were watched of streams with several; streams of the same share a line."""
+    streams: dict[str, list[str]] = {}
+    for stream, names in leads.items():
+        if ", " in names:
+            streams.setdefault(names, []).append(safe_text(stream))
+    return [
+        f"leads    {safe_text(names)} of {', '.join(of[:_NAMED])}"
+        + (f" and {len(of) - _NAMED} more" if len(of) > _NAMED else "")
+        for names, of in streams.items()
     ]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monitor.inputs import find_leads, report_leads
+from monitor.log_format import report_line
 from monitor.run.events import SourceReady, announce
 from monitor.run.limits import return_memory
 from monitor.run.processes import stop_when_orphaned
@@ -45,8 +46,8 @@ def run_source(
         start_s: second of each record to start at.
         duration_s: seconds of each record to send; None for all.
         loop: start each record again at its end.
-        lead: by name or index, several with commas, or ``all``; None for the usual one of a record,
-            and all of a device.
+        lead: by name or index, several with commas, or ``all``; None for the usual ones, at most
+            three.
         resume: continue where a source of the same streams stopped.
         keys: for a hub that asks for keys.
         pseudonyms: file of the key under which streams have pseudonyms; None for their own names.
@@ -66,10 +67,13 @@ def run_source(
     sources: list[Source] = []
     if device is not None:
         from replay.devices import open_device
-        from replay.lead_sets.selected import SelectedLeads
+        from replay.lead_sets.selected import SelectedLeads, usual_leads_text
 
         opened = open_device(device)
-        sources.append(opened if lead is None else SelectedLeads(opened, lead))
+        left_out = usual_leads_text(opened.info.leads) if lead is None else ""
+        if left_out:
+            report_line(f"monitor: {opened.info.stream}: {left_out}", logging.INFO)
+        sources.append(opened if lead is None and not left_out else SelectedLeads(opened, lead))
     else:
         from replay.records import RecordSource
 

@@ -104,8 +104,9 @@ class BeatAlarms:
         if in_leads and beat.verdict is not None:
             shape = in_leads[beat.lead]
         for found in self._rhythm.on_beat(
-            beat.sample, beat.rr_s, named, shape, doubtful=doubtful, in_leads=in_leads
-        ):
+            beat.sample, beat.rr_s, named, shape, doubtful=doubtful, in_leads=in_leads,
+            found_in=beat.found_in,
+        ):  # fmt: skip
             alerts += self._on_rhythm(found)
         return alerts + self._on_anomaly(beat)
 

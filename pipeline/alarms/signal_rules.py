@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from pipeline.alarms.atrial_fibrillation import AtrialAlarms
 from pipeline.alarms.kinds import SIGNAL_KINDS
-from pipeline.alarms.leads.beating import beating_to
+from pipeline.alarms.leads.fibrillation import LeadsFibrillation
 from pipeline.alarms.leads.watch import LeadWatch
-from pipeline.alarms.organisation import BEATS, Organisation
+from pipeline.alarms.organisation import Organisation
 from pipeline.alarms.rate_rules import RateChange, RateRules
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.signal_state import SignalAlarmsState
@@ -91,8 +91,9 @@ class SignalAlarms:
         self.leads = LeadWatch(leads, fs_hz, state.leads)
         """What each of several leads shows by itself; takes segments before these rules do."""
         self._several = len(leads) > 1
-        same = len(leads) == len(self._organisation.state.leads) == self.atrial.leads
-        if not same or len(state.beats_at) > BEATS:
+        its = state.leads_fibrillation
+        self._waves = LeadsFibrillation(fs_hz, its, self.leads, self._organisation)
+        if not len(leads) == len(self._organisation.state.leads) == self.atrial.leads:
             raise SnapshotError(f"state of other rules than those of {len(leads)} leads")
 
     def begin_epoch(self, epoch: int, first_sample: int, ended_at: int) -> list[Alert]:
@@ -101,8 +102,8 @@ class SignalAlarms:
         state = self.state
         self.machine.state.epoch = epoch
         state.reason = Reason.OK
-        state.fibrillation = state.beating_to = None
-        state.beats_at.clear()
+        state.fibrillation = None
+        self._waves.reset()
         state.qrs_at = state.still_from = state.seen_from = first_sample
         state.blind_from = state.changed_at = state.watched_to = first_sample
         state.fast_rhythm = state.interval_from = None
@@ -120,8 +121,7 @@ class SignalAlarms:
         alerts = []
         if reason is Reason.GAP:
             self.state.fibrillation = None  # the detection of fibrillation starts over, too
-            self.state.beating_to = None
-            self.state.beats_at.clear()
+            self._waves.reset()
             self.state.fast_rhythm = None
             self.state.may_be_fast = False
         if before is not Reason.OK and self._says(before):
@@ -198,9 +198,7 @@ class SignalAlarms:
                 alerts += self.machine.end(kind, sample, "QRS seen again")
         interval_s = self._interval(sample, rr_s)
         self._organisation.take(window if leads is None else leads.windows)
-        if self._several:
-            self.state.beats_at.append(sample)
-            del self.state.beats_at[:-BEATS]
+        self._waves.on_beat(sample)
         if self.state.reason not in _BLIND and self.state.fast_rhythm is None:
             for rate in self._rates.on_qrs(sample, interval_s):
                 alerts += self._on_rate(sample, rate, known_at)
@@ -224,28 +222,31 @@ class SignalAlarms:
         return (sample - before) / self._fs_hz
 
     def on_fibrillation(self, change: FibrillationChange) -> list[Alert]:
-        """Record that the waveform begins or ceases to fibrillate."""
+        """Record that a waveform, of one of several leads, begins or ceases to fibrillate."""
+        if self._several:
+            self._waves.on_change(change)
+            return []
+        return self._on_waveform(change)
+
+    def _compare_leads(self, position: int) -> list[Alert]:
+        changes = self._waves.changes(position)
+        return [alert for change in changes for alert in self._on_waveform(change)]
+
+    def _on_waveform(self, change: FibrillationChange) -> list[Alert]:
+        alerts = self.machine.advance(change.sample, SIGNAL_KINDS)
         self.state.fibrillation = change if change.active else None
-        self.state.beating_to = None
         self._rates.reset()  # detections within fibrillation are no beats
         self.atrial.reset()
         if change.active:
-            return self._fibrillates(change.sample)
+            return alerts + self._fibrillates(change.sample)
         why = "waveform no longer fibrillating"
-        alerts = self.machine.end("ventricular_fibrillation", change.sample, why)
+        alerts += self.machine.end("ventricular_fibrillation", change.sample, why)
         return alerts + self._runs_too_fast(change.sample)
 
     def _fibrillates(self, sample: int) -> list[Alert]:
-        change, self.state.beating_to = self.state.fibrillation, None
+        change = self.state.fibrillation
         if change is None or not self.state.reason.shows_waves:
             return []
-        if self._several and not self.machine.present("ventricular_fibrillation"):
-            likeness = self._organisation.likeness()
-            others = self.leads.without_fibrillation(sample + 1)
-            until = beating_to(self.state.beats_at, likeness, others, self._fs_hz)
-            if until > sample:
-                self.state.beating_to = until
-                return []
         return self.machine.begin(
             "ventricular_fibrillation",
             sample,
@@ -291,8 +292,10 @@ class SignalAlarms:
         alerts = []
         for known_at, raise_alarm in sorted(self._due(), key=itemgetter(0)):
             if known_at < position:  # in order of time, however far apart the positions are
+                alerts += self._compare_leads(known_at)
                 alerts += self.machine.advance(known_at, SIGNAL_KINDS)
                 alerts += raise_alarm()
+        alerts += self._compare_leads(position)
         alerts += self.atrial.advance(position)
         if self.state.reason is Reason.OK and position - self.state.changed_at > self._samples(
             WATCHED_S
@@ -306,8 +309,6 @@ class SignalAlarms:
         """Yield the conditions that time alone brings about: where each is sure, and its call."""
         for changed_at in self.state.leads.off_due:
             yield changed_at, partial(self._electrodes, changed_at)
-        if self.state.beating_to is not None:
-            yield self.state.beating_to, partial(self._fibrillates, self.state.beating_to)
         scattered = self.state.watched_to + self._samples(SCATTERED_S)
         never = f"within {SCATTERED_S:g} s never analysable for {WATCHED_S:g} s on end"
         watched = self.state.changed_at + self._samples(WATCHED_S)
@@ -342,10 +343,9 @@ class SignalAlarms:
     def _electrodes(self, at: int) -> list[Alert]:
         """Report which electrodes are off from ``at`` on, where there are several leads."""
         self.leads.take_off_due(at)
-        text = self.leads.off_text(at + 1)
+        text, states = self.leads.off_text(at + 1), self.leads.states_at(at + 1)
         if not text:
-            return self.machine.end("lead_off", at, "electrode on again")
-        states = self.leads.states_at(at + 1)
+            return self.machine.end("lead_off", at, self.leads.on_text(at), leads=states)
         if self.machine.present("lead_off"):
             return self.machine.update("lead_off", at, text, leads=states)
         return self.machine.begin("lead_off", at, text, leads=states)

@@ -3,6 +3,7 @@
 from typing import Self
 
 from pipeline.alarms.atrial_fibrillation import AtrialState
+from pipeline.alarms.leads.fibrillation import LeadsFibrillationState
 from pipeline.alarms.leads.watch import LeadWatchState
 from pipeline.alarms.organisation import OrganisationState
 from pipeline.alarms.rate_rules import RateRulesState
@@ -40,10 +41,7 @@ class SignalAlarmsState(State):
     """The QRS that the next interval begins with; None where the signal was lost since."""
     atrial: AtrialState = field(default_factory=AtrialState.fresh)
     organisation: OrganisationState = field(default_factory=OrganisationState)
-    beats_at: list[int] = field(default_factory=list)
-    """The beats of ``organisation``, where there are several leads."""
-    beating_to: int | None = None
-    """Up to where a lead shows beats while another fibrillates."""
+    leads_fibrillation: LeadsFibrillationState = field(default_factory=LeadsFibrillationState)
     leads: LeadWatchState = field(default_factory=LeadWatchState)
 
     @classmethod
@@ -52,6 +50,7 @@ class SignalAlarmsState(State):
         return cls(
             atrial=AtrialState.fresh(leads),
             organisation=OrganisationState.fresh(leads),
+            leads_fibrillation=LeadsFibrillationState.fresh(leads),
             leads=LeadWatchState.fresh(leads),
             rates=RateRulesState(),
             qrs_at=first_sample,

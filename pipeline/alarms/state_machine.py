@@ -131,8 +131,13 @@ class AlarmStateMachine:
         reason = f"still there {self._settings.realarm_s:g} s after acknowledgement"
         return [self._follow(self.state.alarms[name], "on", sample, reason=reason)]
 
-    def end(self, name: str, sample: int, why: str, *, at_once: bool = False) -> list[Alert]:
-        """Record that a condition is over at ``sample``; a no-op if it was not present."""
+    def end(
+        self, name: str, sample: int, why: str, *, at_once: bool = False, **facts: Any
+    ) -> list[Alert]:
+        """Record that a condition is over at ``sample``; a no-op if it was not present.
+
+        ``facts`` are further fields of the alert, where the alarm does not hold beyond that.
+        """
         alarm = self.state.alarms.get(name)
         if alarm is None:
             return []
@@ -140,7 +145,7 @@ class AlarmStateMachine:
             alarm.present, alarm.ended_at = False, sample
         elif not at_once or alarm.alert.state == "latched":
             return []
-        return [] if alarm.kind.hold_s and not at_once else [self._finish(alarm, why)]
+        return [] if alarm.kind.hold_s and not at_once else [self._finish(alarm, why, **facts)]
 
     def advance(self, position: int, kinds: Container[str] = KINDS) -> list[Alert]:
         """Advance the time of alarms of ``kinds`` to ``position``.
@@ -229,11 +234,11 @@ class AlarmStateMachine:
             **facts,
         )
 
-    def _finish(self, alarm: Alarm, why: str) -> Alert:
+    def _finish(self, alarm: Alarm, why: str, **further: Any) -> Alert:
         """Return the alert at the end of the condition: the alarm latches, or is over."""
         reason = why if alarm.count == 1 else f"{alarm.count} times, {why}"
         end_s = self._seconds(alarm.ended_at)
-        facts = {"reason": reason, "count": alarm.count, "end_s": end_s}
+        facts = {**further, "reason": reason, "count": alarm.count, "end_s": end_s}
         if alarm.kind.name in self._settings.latching and not alarm.acknowledged:
             return self._follow(alarm, "latched", alarm.ended_at, **facts)
         return self._drop(alarm, "off", alarm.ended_at, **facts)

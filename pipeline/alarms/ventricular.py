@@ -127,12 +127,14 @@ class VentricularRhythm:
         *,
         doubtful: bool = False,
         in_leads: Sequence[QrsShape] = (),
+        found_in: Sequence[bool] = (),
     ) -> Iterator[RhythmChange]:
         """Take in a beat and the interval before it, NaN if not known; yield what changes.
 
         ``ventricular`` is None where that is not known: such a beat is part of no run, but of a
         tachycardia by its ``shape``, where that is known. ``doubtful`` is one that is named
-        otherwise and may yet be ventricular. ``in_leads`` are its shapes in several leads.
+        otherwise and may yet be ventricular. ``in_leads`` are its shapes in several leads,
+        ``found_in`` whether each has found a complex there.
         """
         yield from self.advance(sample)
         state = self.state
@@ -141,7 +143,9 @@ class VentricularRhythm:
             state.pattern = ""
             state.beats.clear()
         state.latest = sample
-        beat = StretchBeat(sample, rr_s, ventricular, shape or QrsShape(), doubtful, list(in_leads))
+        beat = StretchBeat(
+            sample, rr_s, ventricular, shape or QrsShape(), doubtful, list(in_leads), list(found_in)
+        )
         state.beats.append(beat)
         del state.beats[: -max(self._settings.tachycardia_beats + BEFORE, MOST_BEATS)]
         if not state.tachycardia and (beats := self._tachycardia()):

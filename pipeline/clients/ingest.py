@@ -14,11 +14,11 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
 import numpy as np
 
-from pipeline.clients.outgoing import Outgoing, answer_in
+from pipeline.clients.outgoing import Outgoing, Start, answer_in
 from pipeline.errors import EndpointError
 from pipeline.schema.messages import (
     NO_FLAGS,
@@ -52,15 +52,6 @@ _BUSY_S: Final = 4.0
 """Within this time the hub gives up a silent source of the same name."""
 
 _ASK_STOP_S: Final = 0.25
-
-
-class Start(NamedTuple):
-    """Where a source begins, in its own numbering."""
-
-    epoch: int = 0
-    sample: int = 0
-    over: bool = False
-    """Whether the hub has the whole stream."""
 
 
 class IngestClient:
@@ -191,13 +182,20 @@ class IngestClient:
         """Send samples; False if ``stop`` came before the hub gave credit.
 
         Raises:
-            EndpointError: the hub refuses this stream.
+            EndpointError: the hub refuses this stream, or the block is of more or fewer leads.
         """
         if self._first_epoch is None and self.handshake() is None:
             return False
+        if block.leads != max(1, len(self._leads)):
+            raise EndpointError(f"{self._stream}: a block of {block.leads} leads: start it again")
         assert self._first_epoch is not None
         self._next = (self._first_epoch + block.epoch, block.end)
         return self._send(self._chunk(block))
+
+    def go_on(self) -> bool:
+        """Send what waits, where a source has nothing new; returns and raises as `send`."""
+        self._pump(0.0)
+        return not self._stop()
 
     def report(self, unreadable: int = 0, fault: str = "") -> bool:
         """Say how a source fares, without a sample; this opens its stream.
@@ -211,7 +209,7 @@ class IngestClient:
         if self._first_epoch is None and self.handshake() is None:
             return False
         assert self._first_epoch is not None
-        epoch, at = self._next = max(self._next, (self._first_epoch, 0))
+        epoch, at = self._next = max(self._next, (self._first_epoch or 0, 0))
         none = np.zeros((len(self._leads), 0) if self._leads else 0, np.float32)
         empty = SampleBlock(at, none, epoch=epoch - self._first_epoch)
         if self._queue and not self._queue[-1].number:
@@ -254,11 +252,13 @@ class IngestClient:
         """
         if self._first_epoch is None and self.handshake() is None:
             return False
-        epoch, next_sample = self._next
-        if self._next == (0, 0) and self._first_epoch:
-            epoch = self._first_epoch
+        epoch, next_sample = max(self._next, (self._first_epoch or 0, 0))
         end = End(stream=self._stream, epoch=epoch, next_sample=next_sample)
         self._queue.append(Outgoing(end))
+        return self.settle(timeout_s)
+
+    def settle(self, timeout_s: float) -> bool:
+        """Wait until all that was sent is in the log; False if it is not after so long."""
         deadline = time.monotonic() + timeout_s
         self._pump_until(lambda: not (self._queue or self._buffer) or time.monotonic() >= deadline)
         return not (self._queue or self._buffer)
@@ -304,11 +304,10 @@ class IngestClient:
 
     def _numbered(self, content: Chunk | End) -> Chunk | End:
         """Return the next message with its number, and what was dropped before it."""
-        unreadable = self._unreadable
+        facts = {"shed": self._shed, "unreadable": self._unreadable}
         if isinstance(content, Chunk):
-            unreadable += content.unreadable
-        number = self._number + 1
-        return numbered(content, self._session, number, shed=self._shed, unreadable=unreadable)
+            facts["unreadable"] += content.unreadable
+        return numbered(content, self._session, self._number + 1, **facts)
 
     def _send_hello(self) -> None:
         """Ask how far the hub is; where that is not possible, connect again.

@@ -9,6 +9,15 @@ from pipeline.errors import WireError
 from pipeline.schema.messages import Accepted, Chunk, End, Refused, after_loss, decode, encode
 
 
+class Start(NamedTuple):
+    """Where a source begins, in its own numbering."""
+
+    epoch: int = 0
+    sample: int = 0
+    over: bool = False
+    """Whether the hub has the whole stream."""
+
+
 class Outgoing(NamedTuple):
     """A chunk or an end on its way."""
 

@@ -90,7 +90,8 @@ def answer(scorer: Scorer, frame: bytes) -> ScoreReply:
     if not isinstance(request, ScoreRequest):
         raise WireError(f"{type(request).__name__} is no request that a scorer answers")
     began = time.perf_counter()
-    batch = scorer.score(request.windows, request.measures)
+    second = request.second if len(request.second) else None
+    batch = scorer.score(request.windows, request.measures, second)
     return ScoreReply(
         ids=request.ids,
         scores=batch.scores.astype(np.float32, copy=False),

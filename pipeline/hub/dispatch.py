@@ -12,7 +12,7 @@
 
 Every window is accounted for once: the first answer counts, later ones are duplicates. An answer
 counts only from a scorer to which that window was handed. With each window go the measures of its
-beat.
+beat, and those in its second lead.
 
 Pure: no sockets, no clock; ``now`` is an argument, in seconds of any steady clock.
 """
@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError, WireError
-from pipeline.schema.messages import MAX_BATCH, Ready, ScoreRequest, WindowId
+from pipeline.schema.messages import MAX_BATCH, NO_MEASURES, Ready, ScoreRequest, WindowId
+from pipeline.scoring.lead_measures import second_rows
 
 STALLED_S: Final = 5.0
 """Windows have waited for so long without a useful answer: no scorer is working."""
@@ -89,6 +90,7 @@ class _Row(NamedTuple):
 
     window: NDArray[np.float32]
     measures: NDArray[np.float32]
+    second: NDArray[np.float32] | None
 
 
 class _Queue:
@@ -219,14 +221,15 @@ class Dispatcher:
         window: NDArray[np.float32],
         measures: NDArray[np.float32],
         now: float,
+        second: NDArray[np.float32] | None = None,
     ) -> None:
         """Queue a window, float32[320], and the measures of its beat, float32[MEASURES].
 
-        One that waits already is a no-op.
+        ``second`` are its measures in a second lead. One that waits already is a no-op.
         """
         if not self.pending:
             self._progress_at = now
-        self._queue.add(window_id, _Row(window, measures), now)
+        self._queue.add(window_id, _Row(window, measures, second), now)
 
     def on_ready(self, scorer: bytes, message: Ready, now: float) -> None:
         """Record that a scorer is ready, and how many batches it takes at a time."""
@@ -266,10 +269,12 @@ class Dispatcher:
             self._under_way.append(_Batch(scorer, ids, now))
             self._scorers.move_to_end(scorer)
             rows = [self._queue.rows[window_id] for window_id in ids]
+            second = second_rows([row.second for row in rows])
             request = ScoreRequest(
                 ids=ids,
                 windows=np.stack([row.window for row in rows]),
                 measures=np.stack([row.measures for row in rows]),
+                second=NO_MEASURES if second is None else second,
             )
             requests.append((scorer, request))
         return requests

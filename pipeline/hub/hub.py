@@ -237,7 +237,8 @@ class Hub:
 
     def _request(self, beat: Beat) -> None:
         """Queue a beat for its score."""
-        self._dispatcher.want_score(beat.id, beat.window, beat.measures, self._clock())
+        now = self._clock()
+        self._dispatcher.want_score(beat.id, beat.window, beat.measures, now, beat.second)
 
     def _send_requests(self) -> None:
         known = self._dispatcher.scorers

@@ -184,15 +184,21 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
     """Of the requests that it answers: `SCORING_VERSION`. Older scorers name none, and are 1."""
 
 
-SCORING_VERSION: Final = 2
+SCORING_VERSION: Final = 3
 """Of `ScoreRequest` and `ScoreReply`. Since 2 a request carries the measures of each beat, and the
-reply its class; before, classes were asked for apart."""
+reply its class; before, classes were asked for apart. Since 3 it may have those of two leads."""
 
 WindowId = tuple[StreamName, Count, Count]
 """(stream, epoch, R peak in samples of the 360 Hz stream)."""
 
 
-class ScoreRequest(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="score"):
+NO_MEASURES: Final = np.zeros((0, MEASURES), dtype=np.float32)
+"""Where no beat of a batch has a second lead."""
+
+
+class ScoreRequest(
+    msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="score", omit_defaults=True
+):
     """A batch of beats for a scorer."""
 
     ids: Annotated[list[WindowId], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
@@ -200,6 +206,8 @@ class ScoreRequest(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="sco
     """float32[len(ids), 320], each window scaled to [-1, 1]."""
     measures: Float32Array
     """float32[len(ids), MEASURES]."""
+    second: Float32Array = NO_MEASURES
+    """The same in a second lead, zeros where a beat has none; absent where no beat has one."""
 
 
 class ScoreReply(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="scored"):
@@ -360,7 +368,11 @@ def _with_checked_arrays(message: _M) -> _M:
         n = len(message.ids)
         windows = finite_rows(message.windows, n, WINDOW_SAMPLES, "window")
         measures = finite_rows(message.measures, n, MEASURES, "measures")
-        return replace(message, windows=windows, measures=measures)
+        message = replace(message, windows=windows, measures=measures)
+        if message.second is not NO_MEASURES:
+            second = finite_rows(message.second, n, MEASURES, "measures in a second lead")
+            message = replace(message, second=second)
+        return message
     return message
 
 

@@ -51,6 +51,8 @@ class BeatNote(msgspec.Struct, frozen=True, kw_only=True):
     """When it happened by the source's clock; empty where the source sends no stamps."""
     lead: str = ""
     """The lead in which it is seen; empty where the source names none."""
+    class_leads: list[str] = []
+    """The leads that its class is from, ``lead`` first; empty where it is from that one alone."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

@@ -55,7 +55,13 @@ class Beat(State):
     in_leads: Annotated[NDArray[np.float32], Shape((None, WINDOW_SAMPLES))] | None = None
     """float32[leads, 320]: its windows in several leads; None where there is one,"""
     reasons_in: list[Reason] = field(default_factory=list)
-    """and why each cannot be analysed; OK where it can."""
+    """why each cannot be analysed; OK where it can,"""
+    found_in: list[bool] = field(default_factory=list)
+    """and whether each has found a complex there by itself."""
+    second: Measures | None = None
+    """Its measures in a second lead; None where there is none,"""
+    second_lead: int = 0
+    """and that lead, by number."""
     scored_at: float = 0.0
     compute_s: float = 0.0
     score: float | None = None

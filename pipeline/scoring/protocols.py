@@ -38,7 +38,12 @@ class ScoredBatch:
 class Scorer(Protocol):
     """Scores beats and names their class, each by itself."""
 
-    def score(self, windows: NDArray[np.float32], measures: NDArray[np.float32]) -> ScoredBatch:
+    def score(
+        self,
+        windows: NDArray[np.float32],
+        measures: NDArray[np.float32],
+        second: NDArray[np.float32] | None = None,
+    ) -> ScoredBatch:
         """Score and classify beats.
 
         Stateless: on one machine a beat's row is the same, bit for bit, whatever other beats
@@ -47,5 +52,7 @@ class Scorer(Protocol):
         Args:
             windows: float32[B, 320] in [-1, 1]; B may be any number, 0 included.
             measures: float32[B, MEASURES], finite, see `pipeline.scoring.beat_measures`.
+            second: the measures of each beat in a second lead, rows of zeros where there is none
+                (`pipeline.scoring.lead_measures`); None where no beat has one.
         """
         ...

@@ -33,6 +33,8 @@ class FibrillationChange(NamedTuple):
     """Where the condition began, or ended."""
     hz: float
     mv: float
+    lead: int = 0
+    """Whose waveform it is, by number."""
 
 
 class FastRhythmChange(NamedTuple):
@@ -46,15 +48,6 @@ class FastRhythmChange(NamedTuple):
     bpm: float
     sure: bool = True
     """Whether there is such a rhythm, or may be; the one ends with the beginning of the other."""
-
-
-class LeadFibrillation(NamedTuple):
-    """The waveform of one lead begins or ceases to fibrillate, whatever the others show."""
-
-    sample: int
-    """Where that was sure, in the source's own rate."""
-    lead: int
-    active: bool
 
 
 class BeatArrays(NamedTuple):
@@ -101,7 +94,8 @@ class Segment:
     quality: list[QualityChange]
     """Changes of the stream's state, in order. A stream begins with `Reason.OK`."""
     fibrillation: list[FibrillationChange]
-    """Beginnings and ends of ventricular fibrillation or flutter, in order."""
+    """Beginnings and ends of ventricular fibrillation or flutter, in order; of each of several
+    leads by itself, whatever the others show."""
     strips: NDArray[np.float32]
     """float32[leads, m]: new band-passed samples at 360 Hz, NaN where masked; for pictures. Of a
     push that declares a long gap only what follows the gap."""
@@ -115,11 +109,12 @@ class Segment:
     """Beginnings and ends of rhythms too fast for single beats, in order."""
     lead_quality: list[LeadChange] = field(default_factory=list)
     """Changes of the state of each lead, in order; this and what follows is empty for one lead."""
-    lead_fibrillation: list[LeadFibrillation] = field(default_factory=list)
-    """What each lead's waveform does by itself, in order."""
     complexes: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 3), np.int64))
     """int64[c, 3]: lead, R peak and the sample that confirmed it, of all that each lead's detector
     found, whether the leads agreed on a beat or not; source samples, lead by lead in order."""
+    usual: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 3), np.int64))
+    """int64[u, 3]: lead, R peak and the sample from which it is known, of complexes like the usual
+    ones of their lead; source samples, in the order in which they are known."""
 
     def followed_by(self, after: "Segment") -> "Segment":
         """Return what was completed before a gap, this one, and ``after`` it as one segment."""
@@ -163,8 +158,8 @@ def joined(pushes: Iterable[Segment], most: int) -> Segment:
         duplicate_samples=sum(part.duplicate_samples for part in parts),
         fast_rhythm=[change for part in parts for change in part.fast_rhythm],
         lead_quality=[change for part in parts for change in part.lead_quality],
-        lead_fibrillation=[change for part in parts for change in part.lead_fibrillation],
         complexes=np.concatenate([part.complexes for part in parts]),
+        usual=np.concatenate([part.usual for part in parts]),
     )
 
 

@@ -24,12 +24,13 @@ from pipeline.signal.fast_rhythm import Change as FastChange
 from pipeline.signal.fibrillation import Change as FibrillationFound
 from pipeline.signal.filters import BAND, filter_bank, resampling
 from pipeline.signal.kernels import sampling, slots, spikes
+from pipeline.signal.kernels.agreement import SHOWN_COLUMNS
 from pipeline.signal.leads.agreement import Agreement
 from pipeline.signal.leads.lead import FILL_SECONDS, Lead, LeadStep
 from pipeline.signal.leads.lead_events import lead_events
 from pipeline.signal.leads.lead_state import NONE, TAIL_SAMPLES, LeadState
 from pipeline.signal.leads.patient_quality import changes_of, patient_states
-from pipeline.signal.leads.rhythm_agreement import BEATS_ON_S, RhythmAgreement
+from pipeline.signal.leads.rhythm_agreement import RhythmAgreement
 from pipeline.signal.quality import LeadChange, QualityChange, Reason
 from pipeline.signal.samples import SampleBlock, admit
 from pipeline.signal.segment import (
@@ -72,6 +73,7 @@ _EDGE: Final = 5
 
 
 _NO_BEATS_OF_ONE: Final = np.empty((0, FIRST_R + 1), dtype=np.int64)
+_NONE_USUAL: Final = np.empty((0, SHOWN_COLUMNS), dtype=np.int64)
 
 
 class Segmenter:
@@ -237,7 +239,7 @@ class Segmenter:
         emitted = self._emit(found, work, last, closed=closed)
         # 5.
         changes = changes_of(was, states[:new], first, self._rate) if all(wrong) or was else []
-        rhythms = self._rhythm_changes(steps, found, last)
+        rhythms = self._rhythm_changes(steps, found)
         of_leads = lead_events(steps, were, work.states[:, :new], first, origin, self._rate)
         strip = work.filtered[:, TAIL_SAMPLES : TAIL_SAMPLES + new].copy()
         if any(wrong):
@@ -246,30 +248,38 @@ class Segmenter:
         state.tail_runs[:] = work.runs.latest
         return Segment(
             *emitted, quality=changes, fibrillation=rhythms[0], strips=strip, strip_first=first,
-            fast_rhythm=rhythms[1], lead_quality=of_leads[0], lead_fibrillation=of_leads[1],
-            complexes=of_leads[2],
+            fast_rhythm=rhythms[1], lead_quality=of_leads[0], complexes=of_leads[1],
+            usual=self._usual(),
         )  # fmt: skip
 
     def _rhythm_changes(
-        self, steps: list[LeadStep], beats: NDArray[np.int64], last: int
+        self, steps: list[LeadStep], beats: NDArray[np.int64]
     ) -> tuple[list[FibrillationChange], list[FastRhythmChange]]:
         """List where fibrillation and rhythms too fast for single beats begin and end."""
-        fibrillation, fast = steps[0].fibrillation, steps[0].fast_rhythm
-        if len(steps) == 1 and not fibrillation and not fast:
+        fast = steps[0].fast_rhythm
+        if len(steps) == 1 and not fast and not steps[0].fibrillation:
             return [], []  # nearly always
         if len(steps) > 1:
             chosen = [(int(row[SURE]), int(row[LEAD])) for row in beats]
-            fibrillation, fast = self._rhythms.push(
-                [[*step.fibrillation, *step.fast_rhythm] for step in steps],
-                steps[0].measured_at,
-                self.state.agreement.shown,
-                chosen,
-            )
-            self._agreement.forget_before(last + 1 - round(2 * BEATS_ON_S * SAMPLING_RATE_HZ))
+            fast = self._rhythms.push([step.fast_rhythm for step in steps], chosen)
+        fibrillation = [
+            FibrillationChange(*self._placed(one), one.hz, one.mv, lead)
+            for lead, step in enumerate(steps)
+            for one in step.fibrillation
+        ]
+        fibrillation.sort(key=lambda change: change.sample)
         return (
-            [FibrillationChange(*self._placed(one), one.hz, one.mv) for one in fibrillation],
+            fibrillation,
             [FastRhythmChange(*self._placed(one), one.bpm, one.sure) for one in fast],
         )
+
+    def _usual(self) -> NDArray[np.int64]:
+        """Return the complexes like the usual ones of their lead that are known just now."""
+        if not len(self.state.agreement.shown):
+            return _NONE_USUAL  # nearly always, when chunks are short
+        shown = self._agreement.take_shown()
+        shown[:, 1:] = self._rate.to_source(shown[:, 1:] + self.state.counters[ORIGIN])
+        return shown
 
     def _lead_states(self) -> list[int]:
         """Return the `Reason` that each lead is in; nothing where there is one."""

@@ -63,14 +63,16 @@ class BeatQueue:
         self._clock = clock
         self._counters = counters
         self._live = [LiveScore(config, of_lead) for of_lead in state.live]
+        leads = set(range(len(state.live)))
         for beat in state.beats:
-            if beat.id[0] != stream or not 0 <= beat.lead < len(state.live):
+            if beat.id[0] != stream or not {beat.lead, beat.second_lead} <= leads:
                 raise SnapshotError(f"state of a beat that is none of {stream}")
             in_leads = 0 if beat.in_leads is None else len(beat.in_leads)
             if in_leads != len(beat.reasons_in) or in_leads not in (0, len(state.live)):
                 raise SnapshotError("state of a beat in other leads than the stream has")
             arrays = (
-                beat.window, beat.measures, beat.residual, beat.probabilities, beat.in_leads,
+                beat.window, beat.measures, beat.second, beat.residual, beat.probabilities,
+                beat.in_leads,
             )  # fmt: skip
             if not all(np.isfinite(one).all() for one in arrays if one is not None):
                 raise SnapshotError("state of a beat with values that are not finite")

@@ -1,5 +1,6 @@
 """What is published of a beat. Pure: no clock, no I/O."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +21,19 @@ class BeatReport:
 
 
 def report_of(
-    beat: Beat, fs_hz: float, alerts: list[Alert], event_utc: str, lead: str
+    beat: Beat, fs_hz: float, alerts: list[Alert], event_utc: str, leads: Sequence[str]
 ) -> BeatReport:
-    """Return what is published of a beat with a verdict, or of one that cannot be analysed."""
+    """Return what is published of a beat with a verdict, or of one that cannot be analysed.
+
+    Args:
+        beat: the beat.
+        fs_hz: the source's own rate.
+        alerts: that it brings.
+        event_utc: when it happened; empty where the source sends no stamps.
+        leads: the names of the stream's leads.
+    """
     stream, epoch, _ = beat.id
+    lead = leads[beat.lead]
     rr_s = round(beat.rr_s, 4) if np.isfinite(beat.rr_s) else None
     time_s = round(beat.sample / fs_hz, 4)
     if beat.verdict is None or beat.residual is None:
@@ -56,6 +66,7 @@ def report_of(
         ticks=ticks,
         event_utc=event_utc,
         lead=lead,
+        class_leads=[] if beat.second is None else [lead, leads[beat.second_lead]],
     )
     if not anomalous:
         return BeatReport(beat, note, alerts, None)

@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.schema.public import Alert, BeatNote
 from pipeline.scoring.beat import Beat
+from pipeline.scoring.lead_measures import second_rows
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.scoring.protocols import Scorer
 from pipeline.signal.samples import SampleBlock
@@ -38,7 +39,8 @@ def score_beats(stream: Stream, beats: list[Beat], scorer: Scorer) -> None:
     if not beats:
         return
     windows = np.stack([beat.window for beat in beats])
-    batch = scorer.score(windows, np.stack([beat.measures for beat in beats]))
+    measures = np.stack([beat.measures for beat in beats])
+    batch = scorer.score(windows, measures, second_rows([beat.second for beat in beats]))
     for row, beat in enumerate(beats):
         score, residual = float(batch.scores[row]), batch.residuals[row]
         stream.beats.scored(beat.id, score, residual, batch.probabilities[row], 0.0)

@@ -136,6 +136,9 @@ class StreamSession:
         self.stream = stream
         self.arrived_at = arrived_at
         """When the newest samples arrived."""
+        self.refusal = ""
+        """Why a chunk of the stream's own source was refused, since this hub began; empty once it
+        sends samples that are taken."""
         self.uncredited_chunks = 0
         """Chunks that came without credit and were not taken, since this hub began."""
         self.recorder = StripRecorder(stream.name, self.state.recorder, leads=stream.leads)
@@ -154,6 +157,11 @@ class StreamSession:
         )
 
     @property
+    def source_fault(self) -> str:
+        """What keeps samples of the source from the stream, and what to do; empty for nothing."""
+        return self.state.source_fault or self.refusal
+
+    @property
     def ended(self) -> bool:
         """Whether the stream is over and all its beats are published."""
         return self.state.ending and self.stream.pending == 0
@@ -169,7 +177,10 @@ class StreamSession:
         changed = self._changed_by(chunk)
         if self.ended or not changed:
             return False
-        if chunk.session == self.state.source_session or chunk.epoch <= self.stream.epoch:
+        if chunk.session == self.state.source_session:
+            self.refusal = f"{changed}: start the source again"
+            raise WireError(self.refusal)
+        if chunk.epoch <= self.stream.epoch:
             raise WireError(f"{changed}: start the source again")
         if now - self.arrived_at < STALE_S:
             raise BusyError(f"{changed}; another source sends it now: end that one first")
@@ -231,7 +242,7 @@ class StreamSession:
             stream.next_sample,
             stream.epoch,
             over=self.state.ending,
-            fault=self.state.source_fault,
+            fault=self.source_fault,
             patience_s=STALE_S if stream.next_sample else STARTING_S,
         )
 
@@ -266,7 +277,7 @@ class StreamSession:
         if stream.pending and not system.scorers:
             state, reason = "not_analysable", "no scorer answers"
         elif age > STALE_S and not self.state.ending:
-            reason = self.state.source_fault or "no data from the source"
+            reason = self.source_fault or "no data from the source"
             state = "not_analysable"
         latencies = sorted(self.state.latencies_ms)
         share, rhythm_s = stream.atrial_fibrillation()
@@ -302,7 +313,7 @@ class StreamSession:
             shed_samples=self.state.shed_samples,
             recorded=system.recorded,
             unreadable_lines=counters.unreadable_lines,
-            source_fault=self.state.source_fault,
+            source_fault=self.source_fault,
             atrial_fibrillation_share=share,
             rhythm_s=rhythm_s,
             uncredited_chunks=self.uncredited_chunks,

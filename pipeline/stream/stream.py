@@ -28,7 +28,7 @@ from pipeline.schema.messages import LATEST_UTC_S
 from pipeline.schema.public import Alert
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.beat_features import BeatFeatures
-from pipeline.scoring.beat_measures import with_evidence
+from pipeline.scoring.lead_measures import measure_beats
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.signal.arrivals import ArrivalState, ArrivalTimes
 from pipeline.signal.filters import resampling
@@ -94,6 +94,8 @@ class Stream:
         self._alarms = StreamAlarms(name, fs_hz, settings, state.alarms, self.leads)
         if not len(leads) == len(state.segmenter.leads) == len(state.features):
             raise SnapshotError(f"state of {len(state.segmenter.leads)} leads, not {len(leads)}")
+        if not state.alarms.signal.leads_fibrillation.sound(state.segmenter, fs_hz):
+            raise SnapshotError("state of fibrillation that no lead sees")
         self._features = [BeatFeatures(of_lead) for of_lead in state.features]
         self.beats = BeatQueue(name, config, clock, state.counters, state.beats)
         """Beats that wait for their scores and classes, which are brought back there."""
@@ -208,7 +210,7 @@ class Stream:
             while changes and changes[0].sample <= known_at:
                 alerts += self._on_change(changes.popleft())
             alerts += self._alarms.signal.on_position(known_at)
-            beat = self._beat(segment, b, cut_at)
+            beat = self._beat(segment, b, known_at, cut_at)
             alerts += self._alarms.signal.on_qrs(
                 beat.sample,
                 beat.rr_s,
@@ -220,7 +222,8 @@ class Stream:
             evidence[b] = self._alarms.signal.evidence
             beats.append(beat)
         if beats:
-            self._queue(beats, self._measures(segment, evidence), taken)
+            self._measure(beats, segment, evidence)
+            self._queue(beats, taken)
         for change in changes:
             alerts += self._on_change(change)
         seen = segment.strip_first + segment.strips.shape[1]
@@ -231,22 +234,19 @@ class Stream:
         if segment.strips.shape[1]:
             taken.strips.append(strip_of(self.epoch, segment))
 
-    def _measures(self, segment: Segment, evidence: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Return the measures of a segment's beats, float32[b, MEASURES], and learn from them."""
-        in_leads = [
-            features.measure(segment.rr_s, windows, reasons == Reason.OK)
-            for features, windows, reasons in zip(
-                self._features, segment.windows_of, segment.reasons_of, strict=True
-            )
-        ]
-        if len(in_leads) == 1:
-            return with_evidence(in_leads[0], evidence)
-        seen = np.stack(in_leads)[segment.leads, np.arange(len(segment.leads))]
-        return with_evidence(seen, evidence)
+    def _measure(self, beats: list[Beat], segment: Segment, evidence: NDArray[np.float64]) -> None:
+        """Give a segment's beats their measures, and learn from them."""
+        usable = segment.reasons_of == Reason.OK
+        measured = measure_beats(
+            self._features, segment.rr_s, segment.windows_of, usable, segment.leads, evidence
+        )
+        for b, lead in enumerate(measured.second_leads.tolist()):
+            beats[b].measures = measured.in_use[b]
+            if lead >= 0:
+                beats[b].second, beats[b].second_lead = measured.second[b], lead
 
-    def _queue(self, beats: list[Beat], measures: NDArray[np.float32], taken: StreamUpdate) -> None:
-        for beat, row in zip(beats, measures, strict=True):
-            beat.measures = row
+    def _queue(self, beats: list[Beat], taken: StreamUpdate) -> None:
+        for beat in beats:
             self.beats.push(beat)
             if beat.wants_score:
                 taken.windows.append(beat)
@@ -262,7 +262,7 @@ class Stream:
             return alerts + self._alarms.signal.on_fibrillation(change)
         return alerts + self._alarms.signal.on_quality(change.sample, Reason(change.reason))
 
-    def _beat(self, segment: Segment, b: int, cut_at: float) -> Beat:
+    def _beat(self, segment: Segment, b: int, known_at: int, cut_at: float) -> Beat:
         sample = int(segment.samples[b])
         last_of_window = sample + round((WINDOW_AFTER_R - 1) * self.fs_hz / SAMPLING_RATE_HZ)
         ready = max(last_of_window, int(segment.ready_samples[b]))
@@ -282,6 +282,7 @@ class Stream:
             fibrillating=self._alarms.present("ventricular_fibrillation"),
             in_leads=segment.windows_of[:, b] if several else None,
             reasons_in=[Reason(one) for one in segment.reasons_of[:, b]] if several else [],
+            found_in=self._alarms.signal.leads.found_at(sample, known_at),
         )
 
     def _arrival(self, sample: int) -> float:
@@ -305,9 +306,8 @@ class Stream:
         elif beat.verdict.anomalous:
             self.counters.anomalous += 1
         alerts = self._dated(self._alarms.beats.on_beat(beat))
-        return report_of(
-            beat, self.fs_hz, alerts, self._utc(beat.sample, beat.id[1]), self.leads[beat.lead]
-        )
+        utc = self._utc(beat.sample, beat.id[1])
+        return report_of(beat, self.fs_hz, alerts, utc, self.leads)
 
     def _dated(self, alerts: list[Alert]) -> list[Alert]:
         """Count the alerts, and put the time of the source's clock on them."""

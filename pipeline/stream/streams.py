@@ -338,7 +338,7 @@ class Streams:
             self._absorb(session, taken, outcome)
         if block.end > stream.next_sample:
             # Repeats do not count: a source that begins again must not look alive.
-            session.arrived_at = arrived_at
+            session.arrived_at, session.refusal = arrived_at, ""
             session.state.shed_samples = counted(session.state.shed_samples, chunk.shed)
         taken = stream.take(block)
         taken.alerts.extend(stream.take_unreadable(chunk.unreadable))

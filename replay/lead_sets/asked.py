@@ -4,29 +4,26 @@ A record of a database lacks a lead that another one has: `has_leads` says so be
 """
 
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import LeadError
 from replay.headers import RecordHeader, header_path, load_header
-from replay.lead_sets.choice import ALL, lead_choices
+from replay.lead_sets.choice import ALL, DEFAULT_LEADS, lead_choices
 from replay.leads import choose_lead, lead_names
 from replay.records import derived_in, read_leads
 from replay.source import SourceInfo
 
 AskedLeads: TypeAlias = str | int | None
-"""A name or an index, several with commas, `ALL`; None for the lead that a replay chooses."""
-
-MOST_OF_ALL: Final = 3
-"""So many leads are taken at most where all are asked for."""
+"""A name or an index, several with commas, `ALL`; None for the one that `choose_lead` takes."""
 
 
 def asked_indices(header: RecordHeader, leads: AskedLeads) -> tuple[int, ...]:
     """Return the signals that are asked for, the usual one for rhythm first of `ALL`.
 
-    `ALL` are at most `MOST_OF_ALL` that are named like an ECG; one that is derived from others
+    `ALL` are at most `DEFAULT_LEADS` that are named like an ECG; one that is derived from others
     adds no view and is left out.
 
     Raises:
@@ -40,7 +37,7 @@ def asked_indices(header: RecordHeader, leads: AskedLeads) -> tuple[int, ...]:
         return indices
     repeated = derived_in(header, indices)
     views = [index for place, index in enumerate(indices) if place not in repeated]
-    return tuple(views[:MOST_OF_ALL])
+    return tuple(views[:DEFAULT_LEADS])
 
 
 def has_leads(record: Path, leads: str) -> bool:

@@ -12,6 +12,7 @@ from pipeline.constants import MOST_LEADS, SAMPLING_RATE_LIMITS_HZ
 from pipeline.errors import LeadError
 from replay.headers import RecordHeader, quoted
 from replay.leads import (
+    NO_PREFERENCE,
     choose_lead,
     ecg_leads,
     enumerated,
@@ -22,8 +23,9 @@ from replay.leads import (
 )
 from replay.signal_names import ECG
 
-DEFAULT_LEADS: Final = 1
-"""So many leads are taken where none is asked for."""
+DEFAULT_LEADS: Final = 3
+"""So many leads are taken at most where none is asked for. Two views of the heart outvote the noise
+of a third electrode; each further one costs as much again, and agrees with these."""
 
 ALL: Final = "all"
 
@@ -71,7 +73,7 @@ def lead_choices(
         return LeadChoices(tuple(indices), "")
     parts = [f"leads {_names(header, indices)} are taken"] if asked == ALL else []
     parts += [
-        f"{quoted(header.signals[i].name)} is named like no ECG ({kind})"
+        f"{quoted(header.signals[i].name)} is named like no ECG ({kind}), and is watched as one"
         for i in indices
         if (kind := lead_kind(header, i)) not in (ECG, "")
     ]
@@ -93,7 +95,7 @@ def _default(header: RecordHeader, derived: Derived, most: int) -> LeadChoices:
     if len(taken) == 1:
         parts = [f"lead {_names(header, taken)} is taken"]
     else:
-        usual = preference(header, taken[0]) < preference(header, taken[-1])
+        usual = preference(header, taken[0]) < NO_PREFERENCE
         why = "the usual one for rhythm first" if usual else "the first that are named like an ECG"
         parts = [f"leads {_names(header, taken)} are taken, {why}"]
     parts += [f"{what}: it adds no view" for what in repeated.values()]

@@ -104,6 +104,23 @@ def test_a_device_whose_lines_cannot_be_read_is_an_alarm_with_one_of_them(ward: 
     assert "'HR 72': check baud=115200" in ward.alarm("no_data")[1]
 
 
+def test_a_device_that_sends_another_column_is_an_alarm_and_no_samples(ward: Ward) -> None:
+    """As where a second lead is connected in mid-stream: a value would be read as a number."""
+    ward.device.send("torn", *map(str, range(300)))
+    ward.status(lambda one: one.sample == 300)
+
+    def named(status: Status) -> bool:
+        ward.device.send("512,498")
+        return "other columns now, such as '512,498': end this" in status.source_fault
+
+    assert ward.status(named).sample == 300
+    ward.hub.later_s = 3.0
+    assert "such as '512,498': end this" in ward.alarm("no_data")[1]
+    assert ward.status(lambda one: True).sample == 300
+    ward.device.send(*map(str, range(300)))
+    ward.status(lambda one: one.sample > 300)
+
+
 def test_a_device_that_sends_only_lead_off_is_an_alarm_at_once(ward: Ward) -> None:
     """``!`` of the AD8232's sketch, and nothing else: samples without a value."""
     ward.device.send("torn", *["!"] * 500)

@@ -182,6 +182,18 @@ def test_a_packed_format_may_end_in_half_a_group(tmp_path: Path) -> None:
     assert "truncated" in refusal(record(tmp_path, line, data=7))
 
 
+def test_leads_of_different_lengths_need_a_length(tmp_path: Path) -> None:
+    """Which of them is cut off nobody can know; less than a second is what a block pads."""
+    (tmp_path / "s.dat").write_bytes(bytes(4000))
+    for length, held in ((b"", 0), (b" 1000", 1000)):
+        path = record(tmp_path, b"r 2 360" + length + b"\nr.dat 16\ns.dat 16\n", data=2000)
+        if held:
+            assert load_header(path).frames == held
+        else:
+            assert "has leads of 1,000 to 2,000 samples and states no length" in refusal(path)
+    assert load_header(record(tmp_path, b"r 2 360\nr.dat 16\ns.dat 16\n", data=3300)).frames == 1650
+
+
 def test_every_form_of_a_record_argument_finds_its_header(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

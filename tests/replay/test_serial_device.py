@@ -141,24 +141,106 @@ def test_an_exclamation_mark_is_a_sample_without_a_value(device: Device, numbere
     source.close()
 
 
-def test_columns_become_leads_side_by_side(device: Device) -> None:
-    """Values, values with a number, and flags of each lead: the number of fields says which."""
+@pytest.mark.parametrize(
+    ("lines", "samples", "off"),
+    [
+        (["100,-200", "!,-200"], [[0.5, np.nan], [-1.0, -1.0]], [[0, 1], [0, 0]]),
+        (
+            ["7,100,-200", "8,100,!", "9,100,-200,0,1"],
+            [[0.5, 0.5, 0.5], [-1.0, np.nan, -1.0]],
+            [[0, 0, 0], [0, 1, 1]],
+        ),
+    ],
+    ids=["values", "numbered"],
+)
+def test_columns_become_leads_side_by_side(
+    device: Device, lines: list[str], samples: list[list[float]], off: list[list[int]]
+) -> None:
+    """Values, or values with a number, and flags of each lead: the number of fields says which."""
     source = opened(device, Clock(), ["I", "II"])
-    device.send("torn", "100,-200", "!,-200", "7,100,-200", "8,100,!", "9,100,-200,0,1")
-    got = collect(source.blocks(), 2 * 5)
+    device.send("torn", *lines)
+    got = collect(source.blocks(), 2 * len(lines))
 
     assert source.info.leads == ("I", "II")
     assert all(block.leads == 2 for block in got)
-    samples = np.concatenate([block.samples for block in got], axis=1)
-    off = np.concatenate(
-        [np.zeros((2, block.n)) if block.flags is None else block.flags for block in got], axis=1
-    )
-    none = np.nan
-    np.testing.assert_allclose(
-        samples, [[0.5, none, 0.5, 0.5, 0.5], [-1.0, -1.0, -1.0, none, -1.0]]
-    )
-    np.testing.assert_array_equal(off, [[0, FLAG_LEAD_OFF, 0, 0, 0], [0, 0, 0, 1, 1]])
+    flags = [np.zeros((2, b.n)) if b.flags is None else b.flags for b in got]
+    np.testing.assert_allclose(np.concatenate([block.samples for block in got], axis=1), samples)
+    np.testing.assert_array_equal(np.concatenate(flags, axis=1), np.array(off) * FLAG_LEAD_OFF)
     assert source.rejected_lines == 0
+    source.close()
+
+
+@pytest.mark.parametrize(
+    ("leads", "before", "after"),
+    [
+        (1, "{value}", "{value},{other}"),
+        (1, "{n},{value}", "{n},{value},{other}"),
+        (1, "{n},{value}", "{value}"),
+        (2, "{value},{other}", "{n},{value},{other}"),
+        (2, "{value},{other}", "{value}"),
+        (2, "{value},{other}", "{value},{other},{value}"),
+        (2, "{n},{value},{other}", "{n},{value}"),
+        (2, "{n},{value},{other}", "{n},{value},{other},{value}"),
+        (3, "{n},{value},{other},{value}", "{n},{value},{other}"),
+        (3, "{value},{other},{value}", "{value},{other}"),
+    ],
+)
+def test_a_lead_that_appears_or_vanishes_is_never_taken_for_another(
+    leads: int, before: str, after: str
+) -> None:
+    """A number of a line is no value, and a value no number: such lines are counted, not read."""
+    reader = LineReader(leads)
+
+    def lines(form: str, first: int) -> bytes:
+        texts = (
+            form.format(n=n, value=500 + 7 * n % 90, other=2 + n % 50)
+            for n in range(first, first + 300)
+        )
+        return "".join(f"{text}\n" for text in texts).encode()
+
+    assert len(reader.push(b"torn\n" + lines(before, 0))) == 300
+    assert reader.push(lines(after, 300)) == []
+    assert reader.rejected == 300
+    assert reader.has_other_columns
+    reader.restart()  # the device was away
+    assert reader.push(b"torn\n" + lines(after, 600)) == []
+    assert len(reader.push(lines(before, 900))) == 300
+
+
+def test_a_damaged_line_does_not_settle_the_form_of_a_device() -> None:
+    """Whether lines are numbered is what most of the first ones say, not the very first."""
+    reader = LineReader()
+    lines = ["torn", "1512", *(f"{n},512" for n in range(2, 100))]  # 1,512 without its comma
+    _, *readings = reader.push("".join(f"{line}\n" for line in lines).encode())
+    assert [reading.sequence for reading in readings] == list(range(3, 100))
+    assert reader.rejected == 1
+    assert reader.push(b"100512\n") == []  # once the form is known it is no value
+
+
+def test_an_electrode_that_is_off_is_said_in_either_form() -> None:
+    """``!`` alone, between numbered lines too: no value can be wrong, and an alarm hangs on it."""
+    reader = LineReader()
+    lines = ["torn", *(f"{n},512" for n in range(30)), *["!"] * 5, "35,512"]
+    readings = reader.push("".join(f"{line}\n" for line in lines).encode())
+    assert [all(reading.lead_off) for reading in readings] == [False] * 30 + [True] * 5 + [False]
+
+
+def test_other_columns_in_mid_stream_are_named(device: Device) -> None:
+    """One line says what comes now and what to do; a device that sent nothing readable had none."""
+    clock = Clock()
+    source = opened(device, clock, ["I", "II"])
+    blocks = source.blocks()
+    device.send("torn", *(f"{n},{n % 90},5" for n in range(50)))
+    collect(blocks, 2 * 50)
+    device.send(*(f"{n},{n % 90}" for n in range(50, 100)))
+    next(blocks)
+    clock.wait(1.5)
+    device.send("100,7")
+    report = reported(source, blocks)
+    assert report.fault == (
+        "its lines have other columns now, such as '100,7': "
+        "end this, and start again with leads= as the device sends"
+    )
     source.close()
 
 

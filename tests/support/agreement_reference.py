@@ -14,6 +14,7 @@ CANNOT_SHOW = (1, 2, 3, 4, 6)  # electrode off, saturated, flat, no values, gap
 WINDOW = 179  # from R to the last sample of its window
 SAME, APART, SOON = 54, 72, 130
 LOOKED_AT = 2000
+HIDDEN = (5, 9)  # noise, motion
 
 
 @dataclass
@@ -80,6 +81,23 @@ class View:
             return 1.0
         return min(max(sorted(spans)[int(0.4 * len(spans))] / span, 0.05), 1.0)
 
+    def is_hidden(self, at):
+        """Return whether noise or motion hides beats, there or at the end."""
+        inside = min(max(at - self.begin, 0), self.mask.size - 1)
+        return self.mask[inside] in HIDDEN or self.mask[-1] in HIDDEN
+
+    def shape(self, at):
+        """Return the complex at a place, of mean 0."""
+        part = self.x[at - self.begin - 36 : at - self.begin + 37]
+        return part - part.mean()
+
+    def alike(self, one, other):
+        """Return whether two complexes are alike, one of them shifted by up to 33 ms."""
+        spans = sorted((self.span(one, 36), self.span(other, 36)))
+        if other - self.begin < 36 or other - self.begin + 37 > self.x.size:
+            return False
+        return spans[0] >= 0.5 * spans[1] and self.likeness(one, self.shape(other)) >= 0.8
+
     def likeness(self, at, shape):
         """Return the best correlation with the usual complex, shifted by up to 33 ms."""
         best = 0.0
@@ -101,6 +119,7 @@ class Agreement:
         self.filtered, self.masks = filtered, masks
         self.leads = [Lead([Found(*one) for one in of_lead]) for of_lead in found]
         self.last_r, self.usual_rr, self.chosen = -APART, 0, 0
+        self.doubted = False
         self.better, self.better_for = 0, 0
         self.beats, self.shown = [], []
         while waiting := [
@@ -126,6 +145,10 @@ class Agreement:
             if usual and view.likeness(its.r, lead.shape) >= 0.8:
                 self.shown.append((k, its.r, due))
                 clear.append(k)
+            elif its and lead.learned >= 8 and self._has_changed(lead, view, its, due):
+                lead.shape, lead.spans = view.shape(its.r), [view.span(its.r, 36)] * 8
+                lead.false = min(lead.false, 0.03)
+                clear.append(k)
             elif its and lead.learned >= 8 and view.noise(one.r, lead.span) < 0.33:
                 clear.append(k)
         places = clear or [k for k, its in enumerate(mine) if its]
@@ -134,16 +157,17 @@ class Agreement:
         if patient_r - self.last_r < APART:
             is_beat = True  # known already
         else:
-            is_beat = self._is_beat(views, mine, one.r)
-            self._learn_record(views, mine, one.r, is_beat)
+            odds = self._odds(views, mine, one.r)
+            is_beat, sure = odds > 0, 1 / (1 + math.exp(-odds))
+            self._learn_record(views, mine, one.r, sure)
             if is_beat:
                 self._learn_shapes(views, mine, patient_r)
                 self._choose(views, mine, one.r)
-                interval = patient_r - self.last_r
-                if interval <= 1080:
+                interval, doubted = patient_r - self.last_r, sure < 0.9
+                if interval <= 1080 and not doubted and not self.doubted:
                     step = round(0.125 * (interval - self.usual_rr)) if self.usual_rr else interval
                     self.usual_rr += step
-                self.last_r = patient_r
+                self.last_r, self.doubted = patient_r, doubted
                 places = [
                     its.r if its else patient_r + round(lead.offset)
                     for its, lead in zip(mine, self.leads, strict=True)
@@ -161,49 +185,59 @@ class Agreement:
         ]
         return min(near, key=lambda one: abs(one.r - r), default=None)
 
-    def _is_beat(self, views, mine, r):
+    def _odds(self, views, mine, r):
         everybody = list(zip(self.leads, views, mine, strict=True))
         against = [(lead, view) for lead, view, its in everybody if not its and view.votes(r)]
         begins = any(its and lead.learned < 8 for lead, _, its in everybody)
         since = r - self.last_r
         if not against:
-            return True
+            return math.inf
         if begins and not any(lead.learned >= 8 for lead, _ in against):
-            noises = [view.noise(r, view.span(r, 25)) for _, view, its in everybody if its]
-            return min(noises) < 0.5 or since > 1.5 * max(self.usual_rr, 288)
-        odds = 0.0
-        if since < SOON:
-            odds = -2.0
-        elif self.usual_rr:
-            odds = min(max(2.0 * (since / self.usual_rr - 1), 0.0), 6.0)
+            noises = [view.noise(r, view.span(its.r, 25)) for _, view, its in everybody if its]
+            stands_out = min(noises) < 0.5 or since > 1.5 * max(self.usual_rr, 288)
+            return 3.0 if stands_out else -3.0
+        odds, noises = -2.0 if since < SOON else 0.0, []
         for lead, view, its in everybody:
             if its and lead.learned >= 8:
-                size = view.span(r, 25) / max(lead.span, 1e-9)
+                noise = view.noise(r, lead.span)
+                size = view.span(its.r, 25) / max(lead.span, 1e-9)
                 size = min(size, 1.5) - min(max(size - 3.0, 0.0), 1.5)
                 trust = math.log(lead.sensitivity / max(lead.false, 0.01)) - math.log(0.95 / 0.03)
-                odds += 3.0 * view.likeness(r, lead.shape) + 2.0 * size - 4.5
-                odds += min(max(trust, -3.0), 3.0) - 1.3 * math.log(view.noise(r, lead.span))
+                odds += 3.0 * view.likeness(its.r, lead.shape) + 2.0 * size - 4.5
+                odds += min(max(trust, -3.0), 3.0) - 1.3 * math.log(noise)
+                noises.append(noise)
+        if self.usual_rr:
+            noise, late = min(noises, default=0.0), since / self.usual_rr - 1
+            if since >= SOON:
+                odds += (1 - noise) * min(max(2.0 * late, 0.0), 6.0)
+            odds -= 20.0 * noise * (max(-late, 0.0) - 0.15)
         for lead, view in against:
             size = min(view.span(r, 36) / max(lead.span, 1e-9), 1.0)
             trust = math.log(1 - min(lead.sensitivity, 0.99)) - math.log(0.05)
             odds += 2.5 * size - 2.0 + min(max(trust, -3.0), 3.0)
-        return odds > 0
+        return odds
 
-    def _learn_record(self, views, mine, r, is_beat):
+    def _has_changed(self, lead, view, its, due):
+        since = max(self.last_r + APART, due - 1800)
+        before = [one for one in lead.found if since <= one.r < its.r]
+        like = sum(view.alike(one.r, its.r) for one in before)
+        return view.span(its.r, 36) >= 0.5 * lead.span and like >= 3 and 2 * like >= len(before)
+
+    def _learn_record(self, views, mine, r, sure):
         for lead, view, its in zip(self.leads, views, mine, strict=True):
             if its or view.votes(r):
-                if is_beat:
-                    lead.sensitivity += (bool(its) - lead.sensitivity) / 64
-                lead.false += ((bool(its) and not is_beat) - lead.false) / 64
+                lead.sensitivity += sure * (bool(its) - lead.sensitivity) / 64
+                lead.false += ((1 - sure if its else 0) - lead.false) / 64
 
     def _learn_shapes(self, views, mine, patient_r):
         for lead, view, its in zip(self.leads, views, mine, strict=True):
             begin = its.r - view.begin - 36 if its else -1
             if begin < 0 or begin + 73 > view.x.size:
                 continue
-            part = view.x[begin : begin + 73]
+            if lead.learned >= 8 and view.is_hidden(its.r):
+                continue
             share = 0.125 if lead.learned else 1.0
-            lead.shape = lead.shape + share * (part - part.mean() - lead.shape)
+            lead.shape = lead.shape + share * (view.shape(its.r) - lead.shape)
             lead.spans = [*lead.spans[1:], view.span(its.r, 36)]
             if mine[0]:
                 lead.offset += share * (its.r - mine[0].r - lead.offset)

@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,12 +38,18 @@ class TrivialScorer:
     def __init__(self) -> None:
         self.windows = 0
 
-    def score(self, windows: NDArray[np.float32], measures: NDArray[np.float32]) -> ScoredBatch:
+    def score(
+        self,
+        windows: NDArray[np.float32],
+        measures: NDArray[np.float32],
+        second: NDArray[np.float32] | None = None,
+    ) -> ScoredBatch:
         """Return how much each window changes in 3 ticks, and a class that follows from sums."""
         self.windows += len(windows)
         residuals = windows - np.roll(windows, 3, axis=1)
         scores = np.mean(np.square(residuals, dtype=np.float64), axis=1) + 1e-3
         sums = windows.reshape(-1, 4, WINDOW_SAMPLES // 4).sum(axis=2) + measures[:, 1:5]
+        sums += 0.0 if second is None else second[:, 1:5]
         weights = np.square(np.sin(sums, dtype=np.float64)) + 1e-3
         return ScoredBatch(
             scores=scores.astype(np.float32),
@@ -118,25 +124,34 @@ def subscriber(hub: Hub, *, from_seq: int | None = 1, topics: tuple[str, ...] = 
     return Subscriber(ends["alerts"], ends["replay"], from_seq=from_seq, topics=topics)
 
 
-def ingest_client(hub: Hub, stream: str, fs_hz: float = 360.0) -> IngestClient:
+def ingest_client(
+    hub: Hub, stream: str, fs_hz: float = 360.0, leads: Sequence[str] = ("II",)
+) -> IngestClient:
     """Return a source's connection that gives up after the test's patience."""
     until_s = time.monotonic() + DEADLINE_S
     return IngestClient(
         hub.endpoints["ingest"],
         stream=stream,
         fs_hz=fs_hz,
-        lead="II",
+        lead=leads[0],
+        leads=leads if len(leads) > 1 else (),
         stop=lambda: time.monotonic() > until_s,
     )
 
 
 def feed(
-    hub: Hub, stream: str, x: NDArray[np.float32], *, epoch: int = 0, step: int = 3600
+    hub: Hub,
+    stream: str,
+    x: NDArray[np.float32],
+    *,
+    epoch: int = 0,
+    step: int = 3600,
+    leads: Sequence[str] = ("II",),
 ) -> None:
-    """Send a whole stream, its end included."""
-    with ingest_client(hub, stream) as source:
-        for a in range(0, len(x), step):
-            assert source.send(SampleBlock(a, x[a : a + step], epoch=epoch))
+    """Send a whole stream, float32[n] or float32[leads, n], its end included."""
+    with ingest_client(hub, stream, leads=leads) as source:
+        for a in range(0, x.shape[-1], step):
+            assert source.send(SampleBlock(a, x[..., a : a + step], epoch=epoch))
         assert source.finish()
 
 

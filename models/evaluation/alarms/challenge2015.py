@@ -84,7 +84,7 @@ class ChallengeResult:
 
     records: int
     first_lead: ChallengeScore
-    """Of the lead that a replay chooses, or of the leads that were asked for."""
+    """Of the lead that is usual for rhythm, or of the leads that were asked for."""
     second_lead: ChallengeScore | None
     either_lead: ChallengeScore | None
     """None where leads were asked for."""
@@ -99,7 +99,7 @@ def evaluate_challenge(
 ) -> ChallengeResult:
     """Return the figures of the challenge and a row for every record of ``records``.
 
-    Without ``leads`` the lead that a replay chooses is watched, and the other ECG lead alone.
+    Without ``leads`` the lead that is usual for rhythm is watched, and the other ECG lead alone.
 
     Raises:
         InputError: a record is missing or unusable.

@@ -114,7 +114,7 @@ def look_at(data: Path, place: Place, leads: str | None = None) -> View:
     assert place.at_s is not None
     database = DATABASES[place.database].folder
     folder = folder_of(data, place.database)
-    # As in the evaluation: the lead that a replay chooses, until the alarm; else the first one.
+    # As in the evaluation: the lead that is usual for rhythm, until the alarm; else the first one.
     chosen = database == "challenge2015"
     asked = leads if leads is not None or chosen else 0
     info, samples = read_asked(folder / place.record, asked)

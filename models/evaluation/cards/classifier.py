@@ -1,11 +1,14 @@
 """The card of the classifier."""
 
+from typing import Final
+
 from models.evaluation.cards.parts import HEAD, MITDB, ONE_DATABASE, Reports, measured_on
 from models.evaluation.protocols.beats import BeatsResult
 from models.evaluation.protocols.classifier import COUNTING, ClassifierResult
 from models.evaluation.report.beats import (
     alert_table,
     healthy_table,
+    lead_table,
     name_table,
     part_table,
     reliability_table,
@@ -38,7 +41,8 @@ def classifier_card(reports: Reports) -> list[Section]:
                 HEAD,
                 "It names the class of every beat that can be analysed, with probabilities of N, "
                 "S, V and F. Trees see the beat beside its patient's own past "
-                "(`pipeline/scoring/beat_features.py`), a one-dimensional ResNeXt the window of "
+                "(`pipeline/scoring/beat_features.py`), of several leads in two "
+                "(`lead_measures.py`), a one-dimensional ResNeXt the window of "
                 "320 samples and a few numbers of that past; the two are joined "
                 "(`models/inference/beat_classifier.py`). What ships was trained on DS1, svdb and "
                 "records of the Challenge 2017 of which the rhythm alone is known. The figures "
@@ -96,6 +100,12 @@ def _unseen_patients(classifier: ClassifierResult) -> Section:
     )
 
 
+_ALL_LEADS: Final = (
+    "**One lead and all leads.** The same classifiers; of several leads, the trees see the one in "
+    "use and a second one:"
+)
+
+
 def _patients_left_out(beats: BeatsResult) -> list[Section]:
     """Return the figures of classifiers that have not seen the patient, by database."""
     databases = beats.databases
@@ -113,6 +123,7 @@ def _patients_left_out(beats: BeatsResult) -> list[Section]:
                 "**How often a name is right.** Of the beats that get a name with about the same "
                 "probability, the share that is of that class; a false detection is of none:",
                 reliability_table(databases),
+                *((_ALL_LEADS, lead_table(beats)) if beats.all_leads else ()),
             ],
         )
     ]

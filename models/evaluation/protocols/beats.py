@@ -3,7 +3,8 @@
 Each record is named by a classifier that was trained without its patient: DS2 by one that was
 trained on DS1, svdb and DS1 by cross-validation (`models.experiments.beat_folds`). For each
 database: how every beat that can be analysed is named, the ventricular runs, and how the live score
-ranks beats and raises alerts. `COUNTING` states how beats count and is part of the result.
+ranks beats and raises alerts; in one lead, and in all ECG leads of a record, at most three.
+`COUNTING` states how beats count and is part of the result.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -48,6 +49,7 @@ from pipeline.errors import InputError
 from pipeline.scoring.live_score import LiveScoreConfig
 from replay.annotations import read_annotations
 from replay.headers import find_records
+from replay.lead_sets.choice import ALL, DEFAULT_LEADS
 
 FIRST_S: Final = 60.0
 """The first minute of a record, whose false alerts are counted apart."""
@@ -60,6 +62,8 @@ COUNTING: Final = (
     f"An alert is raised by the first of an episode of anomalous beats, which ends {EPISODE_S:g} s "
     "after its last. It is false where that first beat is normal or no beat.",
     "The first minute is counted from the beginning of each record.",
+    f"In all leads: those of a record that are named like an ECG, at most {DEFAULT_LEADS}; one "
+    "that is derived from others is left out.",
 )
 
 
@@ -105,6 +109,9 @@ class BeatsResult:
     protocol: str = "beats"
     counting: list[str]
     databases: dict[str, DatabaseFigures]
+    """In the lead that a replay chooses."""
+    all_leads: dict[str, DatabaseFigures] = field(default_factory=dict)
+    """The same in all leads."""
     healthy: HealthyFigures | None
     """None where the Challenge 2017 is not there."""
     machine: Provenance
@@ -130,27 +137,47 @@ def evaluate_beats(
         ArtifactError: what ships is unusable, or no classifier is without a record.
     """
     models = Models(StudentScorer.load(device="cpu"), load_calibration())
-    databases = {}
-    for database, paths in record_paths(data).items():
-        records = load_records(paths, models, cache, on_step)
-        said = {one.name: parts_of(one, unseen) for one in records}
-        *parts, classifier = (
-            {name: parts[number] for name, parts in said.items()}
-            for number in range(len(Parts._fields))
-        )
-        databases[database] = figures_of(
-            records, classifier, models.config, dict(zip(Parts._fields, parts, strict=False))
-        )
-    healthy = evaluate_healthy(data, models, unseen, on_step) if healthy_records(data) else None
+    found = record_paths(data)
+
+    def in_leads(leads: str | None) -> dict[str, DatabaseFigures]:
+        figures = {}
+        for database, paths in found.items():
+            records = load_records(paths, models, cache, on_step, leads)
+            figures[database] = _named_by(unseen, records, models.config)
+        return figures
+
     return BeatsResult(
-        counting=list(COUNTING), databases=databases, healthy=healthy, machine=provenance()
+        counting=list(COUNTING),
+        databases=in_leads(None),
+        all_leads=in_leads(ALL),
+        healthy=evaluate_healthy(data, models, unseen, on_step) if healthy_records(data) else None,
+        machine=provenance(),
     )
+
+
+def _named_by(
+    unseen: Unseen, records: Sequence[RecordBeats], config: LiveScoreConfig
+) -> DatabaseFigures:
+    """Return the figures of the records of a database, and of the parts of the classifier."""
+    said = {one.name: parts_of(one, unseen) for one in records}
+    *parts, classifier = (
+        {name: of_record[number] for name, of_record in said.items()}
+        for number in range(len(Parts._fields))
+    )
+    by_part = dict(zip(Parts._fields, parts, strict=False))
+    return figures_of(records, classifier, config, by_part)
+
+
+def evaluation_steps(data: Path) -> int:
+    """Return how often `evaluate_beats` calls ``on_step``; errors as `record_paths`."""
+    return 2 * sum(map(len, record_paths(data).values())) + len(healthy_records(data))
 
 
 def parts_of(one: RecordBeats, unseen: Unseen) -> Parts:
     """Return the probabilities of each class, float32[n, 4], NaN of what is not analysable."""
     known = one.beats.analysable
-    said = unseen(one.name).parts(one.beats.windows[known], one.beats.measures[known])
+    beats = one.beats
+    said = unseen(one.name).parts(beats.windows[known], beats.measures[known], beats.second[known])
     filled = np.full((len(said), known.size, len(NAMED)), np.nan, dtype=np.float32)
     for whole, part in zip(filled, said, strict=True):
         whole[known] = part
@@ -178,17 +205,21 @@ def record_paths(data: Path) -> dict[str, list[Path]]:
 
 
 def load_records(
-    paths: Sequence[Path], models: Models, cache: Path | None, on_step: Callable[[str], None]
+    paths: Sequence[Path],
+    models: Models,
+    cache: Path | None,
+    on_step: Callable[[str], None],
+    leads: str | None = None,
 ) -> list[RecordBeats]:
-    """Return records as the stream sees them, with their references.
+    """Return records as the stream sees them in these leads, with their references.
 
     Raises:
         InputError: a record is missing or unusable.
     """
     code, records = code_digest() if cache else "", []
     for path in paths:
-        on_step(f"record {path.name}")
-        beats = cached_beats(path, models, cache, code)
+        on_step(f"record {path.name}" if leads is None else f"record {path.name}: {leads} leads")
+        beats = cached_beats(path, models, cache, code, leads)
         notes = read_annotations(path, "atr", fs_hz=beats.fs_hz)
         records.append(RecordBeats(path.name, beats, reference_of(path, beats), notes))
     return records

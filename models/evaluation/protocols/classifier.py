@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.detected_beats import FALSE_DETECTION, DetectedRecord, detect_all
+from models.data.detected_beats import DetectedRecord, detect_all
 from models.data.mitdb import DATABASE, DS1, DS2, database_folder
-from models.ec57.matching import CLASSES, LEARNING_S, MATCH_S
+from models.ec57.matching import CLASSES, FALSE_DETECTION, LEARNING_S, MATCH_S
 from models.evaluation.protocols.beatgan import plain_facts
 from models.files import strict_json
 from models.files.beat_trees import SHIPPED_TREES, load_beat_trees

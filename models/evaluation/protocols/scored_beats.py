@@ -204,9 +204,14 @@ class _StripRecorder:
         self._scorer = scorer
         self._parts = [np.empty((0, 2, WINDOW_SAMPLES), dtype=np.float16)]
 
-    def score(self, windows: NDArray[np.float32], measures: NDArray[np.float32]) -> ScoredBatch:
+    def score(
+        self,
+        windows: NDArray[np.float32],
+        measures: NDArray[np.float32],
+        second: NDArray[np.float32] | None = None,
+    ) -> ScoredBatch:
         """Score as the scorer does."""
-        scored = self._scorer.score(windows, measures)
+        scored = self._scorer.score(windows, measures, second)
         self._parts.append(np.stack((windows, scored.residuals), axis=1).astype(np.float16))
         return scored
 

@@ -22,21 +22,12 @@ _CLASSIFIER: Final = "classifier: both, no S in atrial fibrillation"
 
 
 def beats_sections(result: BeatsResult) -> list[Section]:
-    """Return a section for each database, and one of healthy people."""
-    sections = [
-        Section(
-            title=f"{name}: {len(figures.records)} records, {figures.hours:.2f} h counted",
-            blocks=[
-                name_table(figures),
-                *([part_table({name: figures})] if figures.parts else []),
-                alert_table(figures),
-                reliability_table({name: figures}),
-                confusion_table(figures.named.classes.gross),
-                class_record_table(figures.named.classes.per_record),
-            ],
-        )
-        for name, figures in result.databases.items()
-    ]
+    """Return a section for each database, in one lead and in all, and one of healthy people."""
+    sections = [_section(name, figures) for name, figures in result.databases.items()]
+    for name, figures in result.all_leads.items():
+        sections.append(_section(f"{name}, all leads", figures))
+    if result.all_leads:
+        sections.append(Section(title="One lead and all", blocks=[lead_table(result)]))
     if result.healthy is not None:
         sections.append(
             Section(
@@ -45,6 +36,50 @@ def beats_sections(result: BeatsResult) -> list[Section]:
             )
         )
     return sections
+
+
+def _section(name: str, figures: DatabaseFigures) -> Section:
+    return Section(
+        title=f"{name}: {len(figures.records)} records, {figures.hours:.2f} h counted",
+        blocks=[
+            name_table(figures),
+            *([part_table({name: figures})] if figures.parts else []),
+            alert_table(figures),
+            reliability_table({name: figures}),
+            confusion_table(figures.named.classes.gross),
+            class_record_table(figures.named.classes.per_record),
+        ],
+    )
+
+
+def lead_table(result: BeatsResult) -> Table:
+    """Return how beats are named in one lead and in all leads, side by side."""
+    rows = []
+    for name, every in result.all_leads.items():
+        for leads, one in (("one", result.databases[name]), ("all", every)):
+            gross, couplets = one.named.classes.gross, one.named.runs.couplets
+            without = one.named.without.get(APART)
+            rows.append(
+                (
+                    name,
+                    leads,
+                    *(_of_class(gross, kind) for kind in _SHOWN),
+                    DASH if without is None else _of_class(without, "S"),
+                    *(number(one.average_precision[kind], 3) for kind in _SHOWN),
+                    _of_runs(couplets),
+                    f"{number(one.alerts.auc, 3)} / {number(one.alerts.ap, 3)}",
+                    number(one.alerts.false_alerts_per_hour, 1),
+                )
+            )
+    return Table(
+        title="One lead and all: sensitivity / positive predictivity, %",
+        columns=(
+            *("", "leads", "V", "S", f"S without {APART}", "AP of V", "AP of S", "couplets"),
+            *("live score AUC / AP", "false alerts/h"),
+        ),
+        text_columns=2,
+        rows=rows,
+    )
 
 
 def healthy_table(figures: HealthyFigures) -> Table:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from models.ec57.annotators import Score
-from models.evaluation.report.documents import Section
+from models.evaluation.report.documents import Block, Section
 from models.evaluation.report.pictures import Panel, draw_panels
 from models.evaluation.report.tables import Table, number
 from models.evaluation.stress.noise_stress import (
@@ -25,6 +25,9 @@ GQRS: Final = {0: Score(1732, 184, 1732, 906), -6: Score(1696, 220, 1696, 1088)}
 4.3.1 (``wfdb.processing.gqrs_detect``, first lead). Without noise both detectors find all beats of
 118 and one more."""
 
+_FIRST: Final = "MLII"
+"""The first lead of the records, in which gqrs was counted."""
+
 NAMES: Final = {"bw": "baseline wander", "em": "electrode motion", "ma": "muscle"}
 
 
@@ -36,6 +39,7 @@ def of_all(lines: Sequence[NoiseLine], noise: str | None) -> list[NoiseLine]:
 def noise_sections(lines: Sequence[NoiseLine], machine: Provenance) -> list[Section]:
     """Return the figures of all records together, and where they were measured."""
     rows = [line for noise in (None, *NOISES) for line in of_all(lines, noise)]
+    leads = rows[0].leads
     table = Table(
         title="Noise stress: all records together",
         columns=(
@@ -59,17 +63,18 @@ def noise_sections(lines: Sequence[NoiseLine], machine: Provenance) -> list[Sect
             if line.record == "118" and line.noise == "em" and line.snr_db in GQRS
         ],
     )
-    return [
-        Section(
-            blocks=[
-                table,
-                f"Records {' and '.join(RECORDS)} together, {rows[0].figures.hours:.2f} h.",
-                "The database's own two records here, electrode motion in 118 alone:",
-                beside_gqrs,
-                f"{machine}.",
-            ]
-        )
+    words = "lead" if len(leads) == 1 else "leads"
+    blocks: list[Block] = [
+        table,
+        f"Records {' and '.join(RECORDS)} together, {rows[0].figures.hours:.2f} h, "
+        f"{words} {', '.join(leads)}.",
     ]
+    if leads == [_FIRST]:
+        blocks += [
+            "The database's own two records here, electrode motion in 118 alone:",
+            beside_gqrs,
+        ]
+    return [Section(blocks=[*blocks, f"{machine}."])]
 
 
 def _beside_gqrs(snr_db: int, ours: Score, gqrs: Score) -> tuple[str, ...]:

@@ -6,9 +6,13 @@ The noise of the MIT-BIH Noise Stress Test Database (baseline wander ``bw``, ele
 (`pipeline.stream.embedded`). Beats are counted as ``bxb`` does, after five minutes, noisy and clean
 parts together. They are counted a second time without the spans that the stream called not
 analysable: neither what was found there nor the beats of the reference there count.
+
+One lead is watched, the first, or those that are asked for, together. As in that database each
+lead gets another signal of the noise, at the same ratio to its own QRS: all are noisy at once. What
+noise in one of two leads costs is `models.evaluation.stress.lead_troubles`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
@@ -37,11 +41,13 @@ from pipeline.errors import InputError
 from pipeline.schema.public import Alert
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.scoring.protocols import Scorer
-from pipeline.signal.samples import in_blocks
+from pipeline.signal.samples import in_blocks, side_by_side
 from pipeline.stream.embedded import EmbeddedRunner
 from replay.annotations import Annotations, read_annotations, read_beats
-from replay.headers import quoted
-from replay.records import read_lead
+from replay.headers import header_path, load_header, quoted
+from replay.lead_sets.asked import AskedLeads, asked_indices, read_asked
+from replay.lead_sets.choice import ALL
+from replay.records import read_leads
 
 RECORDS: Final = ("118", "119")
 NOISES: Final = ("bw", "em", "ma")
@@ -69,11 +75,15 @@ class StreamOutput:
 
 
 def run_stream(
-    samples: NDArray[np.float32], fs_hz: float, scorer: Scorer, config: LiveScoreConfig
+    samples: NDArray[np.float32],
+    fs_hz: float,
+    scorer: Scorer,
+    config: LiveScoreConfig,
+    leads: Sequence[str] = ("",),
 ) -> StreamOutput:
-    """Return the output of the live stream for a signal, float32[n] in mV."""
+    """Return the output of the live stream for ``leads``, float32[n] or float32[leads, n] in mV."""
     blocks = in_blocks(samples, round(_BLOCK_S * fs_hz))
-    runner = EmbeddedRunner("noise", fs_hz, scorer, config)
+    runner = EmbeddedRunner("noise", fs_hz, scorer, config, leads=leads)
     found: list[int] = []
     alerts: list[Alert] = []
     for outcome in runner.run(blocks):
@@ -82,7 +92,7 @@ def run_stream(
     technical = [alert for alert in alerts if alert.kind in ("not_analysable", "lead_off")]
     begins = [alert.sample for alert in technical if alert.state == "on"]
     ends = [alert.sample for alert in technical if alert.state == "off"]
-    ends += [samples.size] * (len(begins) - len(ends))
+    ends += [samples.shape[-1]] * (len(begins) - len(ends))
     return StreamOutput(
         found=np.array(found, dtype=np.int64),
         not_analysable=list(zip(begins, ends, strict=True)),
@@ -176,6 +186,8 @@ class NoiseLine:
     noise: str | None
     snr_db: int | None
     """None, as ``noise``: without noise."""
+    leads: list[str]
+    """Those that were watched."""
     figures: NoiseFigures = field(metadata=INLINE)
 
 
@@ -230,53 +242,71 @@ def _score(matrix: NDArray[np.int64], missed: NDArray[np.int64]) -> Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CleanRecord:
-    """A record without noise, and its reference."""
+    """Leads of a record without noise, and its reference."""
 
+    leads: dict[str, int]
+    """Their names, each with its place among the signals."""
     samples: NDArray[np.float32]
+    """float32[n] of one lead, float32[leads, n] of several, mV."""
     fs_hz: float
     reference: Annotations
     beats: NDArray[np.int64]
     classes: NDArray[np.str_]
-    amplitude_mv: float
-    """Peak to peak, of a normal QRS."""
+    amplitude_mv: list[float]
+    """Peak to peak, of a normal QRS, in each lead."""
+
+    def with_noise(self, noise: NDArray[np.float32], snr_db: float) -> NDArray[np.float32]:
+        """Return the samples with noise, float32[k, m] in mV; each signal of it in another lead."""
+        noisy = []
+        rows = zip(np.atleast_2d(self.samples), self.leads.values(), self.amplitude_mv, strict=True)
+        for lead, place, amplitude_mv in rows:
+            added = noise[place % len(noise)]
+            gain = noise_gain(snr_db, amplitude_mv, noise_amplitude(added, self.fs_hz))
+            noisy.append(add_noise(lead, added, gain, self.fs_hz))
+        return side_by_side(noisy) if len(noisy) > 1 else noisy[0]
 
 
-def read_clean(path: Path) -> CleanRecord:
-    """Return the first lead of a record with its annotations.
+def read_clean(path: Path, leads: AskedLeads = 0) -> CleanRecord:
+    """Return a lead of a record, or several, with its annotations; the first by default.
 
     Raises:
+        LeadError: the record has no such lead.
         InputError: the record cannot be used, is shorter than the learning period, or has no
             normal QRS.
     """
-    info, samples = read_lead(path, 0)
-    if samples.size <= LEARNING_S * info.fs_hz:
+    info, samples = read_asked(path, leads)
+    if samples.shape[-1] <= LEARNING_S * info.fs_hz:
         raise InputError(
             f"record {quoted(path)} has no noisy part: it ends within {LEARNING_S:g} s; use another"
         )
     beats, symbols = read_beats(path, lead=0)
     normal = beats[[symbol in NORMAL_QRS for symbol in symbols]]
     try:
-        amplitude = signal_amplitude(samples, normal, info.fs_hz)
+        amplitude_mv = [
+            signal_amplitude(lead, normal, info.fs_hz) for lead in np.atleast_2d(samples)
+        ]
     except ValueError:
         raise InputError(
             f"record {quoted(path)} has no normal QRS to measure; use another"
         ) from None
+    places = asked_indices(load_header(header_path(path)), leads)
     return CleanRecord(
+        leads=dict(zip(info.leads, places, strict=True)),
         samples=samples,
         fs_hz=info.fs_hz,
         reference=read_annotations(path, "atr", fs_hz=info.fs_hz),
         beats=beats,
         classes=classes_of(symbols),
-        amplitude_mv=amplitude,
+        amplitude_mv=amplitude_mv,
     )
 
 
 def count(
     record: CleanRecord, samples: NDArray[np.float32], scorer: Scorer, config: LiveScoreConfig
 ) -> Count:
-    """Run the stream on ``samples``, float32[n] in mV, of a record, and count."""
-    fs_hz = record.fs_hz
-    output = run_stream(samples, fs_hz, scorer, config)
+    """Run the stream on ``samples`` of a record, as long as its own, and count."""
+    fs_hz, n = record.fs_hz, samples.shape[-1]
+    output = run_stream(samples, fs_hz, scorer, config, list(record.leads))
     all_found = Annotations(
         sample=output.found,
         symbol=["N"] * output.found.size,
@@ -284,13 +314,13 @@ def count(
         aux_note=[""] * output.found.size,
         fs=fs_hz,
     )
-    parts = noisy_parts(samples.size, fs_hz)
+    parts = noisy_parts(n, fs_hz)
 
     def compared(found: Annotations) -> BeatComparison:
-        return compare_beats(record.reference, found, fs_hz, samples.size)
+        return compare_beats(record.reference, found, fs_hz, n)
 
     return Count(
-        hours=(samples.size / fs_hz - LEARNING_S) / 3600.0,
+        hours=(n / fs_hz - LEARNING_S) / 3600.0,
         matrix=compared(all_found).matrix,
         analysable=compared(withdrawn(output, fs_hz)).matrix,
         noisy_s=sum(end - first for first, end in parts) / fs_hz,
@@ -306,7 +336,7 @@ def count(
 
 
 def evaluate_noise(
-    data: Path, *, on_step: Callable[[str], None] = lambda text: None
+    data: Path, *, leads: AskedLeads = 0, on_step: Callable[[str], None] = lambda text: None
 ) -> Iterator[NoiseLine]:
     """Yield the figures of each record and, after each ratio, of all of them together.
 
@@ -315,6 +345,7 @@ def evaluate_noise(
 
     Args:
         data: folder that holds ``mitdb/`` and ``nstdb/``.
+        leads: of the records, to be watched together.
         on_step: called before each run: `STEPS` times.
 
     Raises:
@@ -322,8 +353,9 @@ def evaluate_noise(
         ArtifactError: what ships is unusable.
     """
     scorer, config = load_scorer(device="cpu"), load_calibration()
-    records = {name: read_clean(data / "mitdb" / name) for name in RECORDS}
-    noises = {name: read_lead(data / "nstdb" / name, 0) for name in NOISES}
+    records = {name: read_clean(data / "mitdb" / name, leads) for name in RECORDS}
+    noises = {name: read_leads(data / "nstdb" / name, ALL) for name in NOISES}
+    watched = list(next(iter(records.values())).leads)
     for name, (info, _) in noises.items():
         for record in records.values():
             if record.fs_hz != info.fs_hz:
@@ -333,19 +365,20 @@ def evaluate_noise(
                 )
 
     def lines(noise: str | None, snr_db: int | None) -> Iterator[NoiseLine]:
+        def line(record: str | None, leads: list[str], count: Count) -> NoiseLine:
+            return NoiseLine(
+                record=record, noise=noise, snr_db=snr_db, leads=leads, figures=count.figures()
+            )
+
         counts = []
         for name, record in records.items():
             on_step(f"{name} clean" if noise is None else f"{name} {noise} {snr_db} dB")
             samples = record.samples
             if noise is not None and snr_db is not None:
-                added = noises[noise][1]
-                noise_mv = noise_amplitude(added, record.fs_hz)
-                gain = noise_gain(snr_db, record.amplitude_mv, noise_mv)
-                samples = add_noise(samples, added, gain, record.fs_hz)
+                samples = record.with_noise(noises[noise][1], snr_db)
             counts.append(count(record, samples, scorer, config))
-            yield NoiseLine(record=name, noise=noise, snr_db=snr_db, figures=counts[-1].figures())
-        total = reduce(add, counts)
-        yield NoiseLine(record=None, noise=noise, snr_db=snr_db, figures=total.figures())
+            yield line(name, list(record.leads), counts[-1])
+        yield line(None, watched, reduce(add, counts))
 
     yield from lines(None, None)
     for noise in NOISES:

@@ -18,6 +18,9 @@ from pipeline.signal.segment import Segment
 KEPT_S: Final = 30.0
 """So long the events are remembered: alarms ask for the latest seconds."""
 
+AT_ONCE_S: Final = 0.1
+"""The peaks of one QRS in two leads lie at most so far apart: it lasts little longer."""
+
 BEATS: Final = "beats"
 NO_QRS: Final = "no QRS"
 FIBRILLATES: Final = "fibrillates"
@@ -61,7 +64,12 @@ class LeadWatchState(State):
     complexes: Annotated[NDArray[np.int64], Shape((None, 3))] = field(
         default_factory=lambda: np.empty((0, 3), dtype=np.int64)
     )
-    """and int64[c, 3]: lead, R peak and the sample that confirmed it, of the latest seconds."""
+    """int64[c, 3]: lead, R peak and the sample that confirmed it, of the latest seconds,"""
+    usual: Annotated[NDArray[np.int64], Shape((None, 3))] = field(
+        default_factory=lambda: np.empty((0, 3), dtype=np.int64)
+    )
+    """and the same of those that are like the usual ones of their lead, and since when that is
+    known."""
     off_due: list[int] = field(default_factory=list)
     """Where an electrode went off or on, which is not reported yet."""
 
@@ -101,7 +109,7 @@ class LeadWatch:
         fresh = LeadWatchState.fresh(len(self.names))
         state = self.state
         state.reasons, state.fibrillating = fresh.reasons, fresh.fibrillating
-        state.complexes = fresh.complexes
+        state.complexes, state.usual = fresh.complexes, fresh.usual
         state.changes.clear()
         state.rhythms.clear()
         state.off_due.clear()
@@ -109,6 +117,8 @@ class LeadWatch:
     def take(self, segment: Segment) -> None:
         """Take in what a segment says of each lead, before the rules run over its time."""
         state = self.state
+        if not state.reasons:
+            return
         for sample, lead, reason in segment.lead_quality:
             off = Reason.LEAD_OFF in (reason, self._reason(lead))
             if off and sample not in state.off_due:
@@ -116,11 +126,13 @@ class LeadWatch:
             state.changes.append((sample, lead, int(reason)))
             if reason is Reason.GAP:  # the detection of fibrillation starts over, too
                 state.rhythms.append((sample, lead, _QUIET))
-        for change in segment.lead_fibrillation:
+        for change in segment.fibrillation:
             state.rhythms.append((change.sample, change.lead, int(change.active)))
         state.rhythms.sort()
         if len(segment.complexes):
             state.complexes = np.concatenate((state.complexes, segment.complexes))
+        if len(segment.usual):
+            state.usual = np.concatenate((state.usual, segment.usual))
 
     def forget_before(self, position: int) -> None:
         """Forget what happened so long before ``position`` that no rule asks for it."""
@@ -131,6 +143,7 @@ class LeadWatch:
                 now[lead] = value
         if len(state.complexes) > _PRUNED_AT * len(self.names):
             state.complexes = state.complexes[state.complexes[:, 1] >= since]
+            state.usual = state.usual[state.usual[:, 1] >= since]
 
     def take_off_due(self, sample: int) -> None:
         """Remove ``sample`` from where an electrode went off or on."""
@@ -140,11 +153,14 @@ class LeadWatch:
         """Return the state that each lead is in at the sample before ``upto``."""
         return [Reason(value) for value in _at(self.state.reasons, self.state.changes, upto)]
 
-    def without_fibrillation(self, upto: int) -> list[int]:
-        """Return the leads that can be analysed just before ``upto``, and do not fibrillate."""
-        fibrillating = _at(self.state.fibrillating, self.state.rhythms, upto)
-        reasons = self.reasons(upto)
-        return [k for k, f in enumerate(fibrillating) if not f and reasons[k] is Reason.OK]
+    def found_at(self, sample: int, upto: int) -> list[bool]:
+        """Return whether each of several leads found a complex at ``sample``, before ``upto``."""
+        if not self.state.reasons:
+            return []
+        lead, r, known_at = self.state.complexes.T
+        there = (np.abs(r - sample) <= AT_ONCE_S * self._fs_hz) & (known_at < upto)
+        found = set(lead[there].tolist())
+        return [k in found for k in range(len(self.names))]
 
     def words(self, upto: int, since: int) -> dict[str, str] | None:
         """Return what each lead showed just before ``upto``, by name; None for one lead.
@@ -187,10 +203,25 @@ class LeadWatch:
         off = [name for name, reason in self._named(reasons) if reason is Reason.LEAD_OFF]
         if not off or len(off) == len(reasons):
             return Reason.LEAD_OFF.text if off else ""
+        return f"{Reason.LEAD_OFF.text}: {', '.join(off)}; {self._watched_text(reasons)}"
+
+    def on_text(self, sample: int) -> str:
+        """Return which electrodes are on again from ``sample`` on, for people."""
+        before, reasons = self.reasons(sample), self.reasons(sample + 1)
+        back = [
+            name
+            for name, was, now in zip(self.names, before, reasons, strict=True)
+            if was is Reason.LEAD_OFF and now is not Reason.GAP
+        ]
+        if not back:
+            return "samples are missing: nothing is known of the electrodes"
+        which = f"electrode{'' if len(back) == 1 else 's'} {_listed(back)}"
+        return f"{which} {_are(back)} back; {self._watched_text(reasons)}"
+
+    def _watched_text(self, reasons: Sequence[Reason]) -> str:
+        """Return which leads are watched in these states of them, for people."""
         shown = [name for name, reason in self._named(reasons) if reason.shows_qrs]
-        watched = f"{', '.join(shown)} {'is' if len(shown) == 1 else 'are'} watched"
-        others = watched if shown else "no lead shows a QRS"
-        return f"{Reason.LEAD_OFF.text}: {', '.join(off)}; {others}"
+        return f"{_listed(shown)} {_are(shown)} watched" if shown else "no lead shows a QRS"
 
     def _named(self, reasons: Sequence[Reason]) -> Iterator[tuple[str, Reason]]:
         return zip(self.names, reasons, strict=True)
@@ -199,6 +230,15 @@ class LeadWatch:
         """Return the latest state of a lead."""
         latest = (value for _, at, value in reversed(self.state.changes) if at == lead)
         return Reason(next(latest, self.state.reasons[lead]))
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names as in a sentence: I, II and V1."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
+def _are(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _at(before: Sequence[int], events: Iterable[tuple[int, int, int]], upto: int) -> list[int]:

@@ -6,37 +6,39 @@ from numpy.typing import NDArray
 from pipeline.signal.kernels.evidence import (
     APART,
     BEHIND,
-    BETTER_BEATS,
-    BETTER_BY,
+    FALSE,
     KEEP_FOR,
     LEARNED,
+    LEAST_USUAL,
     OFFSET,
-    PREFERRED_BY,
     SAME,
     SHAPE_REACH,
     SPANS,
     USUAL_BEATS,
-    can_show,
-    is_beat,
+    USUAL_FALSE,
+    USUAL_LIKENESS,
+    is_hidden,
     is_usual,
     learn_record,
-    most_worth,
+    learn_shape,
+    likeness_of,
     noise_before,
+    odds_of,
     span_around,
-    worth_of,
 )
+from pipeline.signal.kernels.leads.choice import choose
 from pipeline.signal.kernels.sections import copy, jit, median
 
 # Columns of what a lead's detector found, in order of time: R peak, the sample that confirmed it,
 # and what became of it.
 R, CONFIRMED, BECAME, COLUMNS = range(4)
 WAITS, COUNTED, REFUSED = range(1, 4)
-FOUND_KEPT = 48  # of each lead: those of 4 s that were decided, and those that wait
+FOUND_KEPT = 48  # of each lead: those of 5 s that were decided, and those that wait
 
 # Slots of the counters; positions count from the segment's start. BETTER is the lead that would be
 # chosen instead of CHOSEN, and for how many beats in a row; USUAL_RR follows the intervals, 0 until
 # there was one.
-LAST_R, CHOSEN, BETTER, BETTER_FOR, USUAL_RR, COUNTERS = range(6)
+LAST_R, CHOSEN, BETTER, BETTER_FOR, USUAL_RR, DOUBTED, COUNTERS = range(7)
 
 # Columns of what is written of each beat of the patient: its R peak, the sample with which it was
 # decided, and the chosen lead; then follows its R peak in each lead.
@@ -48,6 +50,8 @@ SHOWN_COLUMNS = 3
 LONGEST_RR = 1080
 FOLLOW = 0.125  # how fast the usual complex and the offset follow, of each beat
 QUIET = 0.33  # of the usual span: less noise does not move an R peak
+REPEATED = 3  # alike before one: what two waves of noise have in common may be chance
+SURE = 0.9  # 9 to 1: what is less likely a beat teaches no interval
 LOOKED_AT = 2000  # samples before a decision; fewer than what a stream remembers
 
 
@@ -75,14 +79,18 @@ def agree(
        it if that is later: by then nearly every lead has found it that will. What other leads
        found within 150 ms is the same complex. What is decided depends on the samples up to there,
        and on a bounded time before.
-    2. It is a beat if every lead that could show it has found it. Else the odds decide (`is_beat`).
+    2. It is a beat if every lead that could show it has found it. Else the odds decide (`odds_of`):
+       the shape and size of it, the noise around, the time since the last beat, what the others
+       show there, and what each lead found before.
     3. The R peak is that of the chosen lead, or of another where that one's is noise,
        less by how much it usually comes after that of the first lead. So it does not jump
        when another lead is chosen.
     4. From every decision the record of each lead is learned: how many of the patient's beats it
        finds, and how many it finds that are none (Dawid & Skene 1979, one observer a lead, from
-       decision to decision).
-    5. Another lead is chosen when its record and its noise were better for several beats.
+       decision to decision, each with the probability that it is right).
+    5. What a lead finds again and again while no beat is found is its new usual complex
+       (`_has_changed`); else that follows the beats, but for those in noise or motion.
+    6. Another lead is chosen when its record and its noise were better for several beats.
 
     Args:
         filtered: float32[leads, m], the band of windows, ending with the sample ``upto``.
@@ -97,7 +105,7 @@ def agree(
         record: float64[leads, RECORD], updated.
         spans: float64[leads, USUAL_BEATS + 1], spans of each lead's latest beats; updated.
         shapes: float32[leads, 2 * SHAPE_REACH + 1], each lead's usual complex; updated.
-        scratch: float64[2 * leads + NOISE_SAMPLES // NOISE_STEP], overwritten.
+        scratch: float64[3 * leads + NOISE_SAMPLES // NOISE_STEP], overwritten.
         beats: int64[b, BEAT_COLUMNS + leads], written; as many as all rows of ``found``.
         shown: int64[b, SHOWN_COLUMNS], written: complexes like the usual ones of their lead.
 
@@ -106,7 +114,8 @@ def agree(
     """
     n = like_usual = 0
     leads = found.shape[0]
-    of_lead, clear, ring = scratch[:leads], scratch[leads : 2 * leads], scratch[2 * leads :]
+    of_lead, clear = scratch[:leads], scratch[leads : 2 * leads]
+    places, ring = scratch[2 * leads : 3 * leads], scratch[3 * leads :]
     while n < beats.shape[0]:
         lead, row, due = _next_due(found, waiting, settings)
         if lead < 0 or (due > upto and not closed):
@@ -117,17 +126,10 @@ def agree(
         begin = max(max(decided - LOOKED_AT, 0), first)
         x = filtered[:, begin - first : decided + 1 - first]
         codes = masks[:, begin - first : decided + 1 - first]
-        for k in range(leads):
-            clear[k] = 0.0
-            if of_lead[k] >= 0 and record[k, LEARNED] >= USUAL_BEATS:
-                at = found[k, int(of_lead[k]), R]
-                if is_usual(x[k], at - begin, spans[k, SPANS], shapes[k]):
-                    clear[k] = 1.0
-                    shown[like_usual, 0] = k
-                    shown[like_usual, 1], shown[like_usual, 2] = at, decided
-                    like_usual += 1
-                elif noise_before(x[k], codes[k], r - begin, spans[k, SPANS], ring) < QUIET:
-                    clear[k] = 1.0  # another beat, but no noise
+        like_usual += _look(
+            x, codes, begin, r - begin, counters[LAST_R], settings, found, of_lead, record,
+            spans, shapes, ring, places, clear, shown[like_usual:],
+        )  # fmt: skip
         patient_r = _patient_r(counters[CHOSEN], record, found, of_lead, clear)
         if patient_r - counters[LAST_R] < settings[APART]:
             # The same beat, which this lead has found late, or one before it.
@@ -135,15 +137,18 @@ def agree(
             continue
         at = r - begin
         since = r - counters[LAST_R]
-        beat = is_beat(
-            x, codes, at, since, counters[USUAL_RR], settings, record, spans, shapes, of_lead, ring
+        odds = odds_of(
+            x, codes, at, since, counters[USUAL_RR], settings, record, spans, shapes, places, ring
         )
-        learn_record(x, codes, at, settings, record, of_lead, beat)
+        beat, sure = odds > 0.0, 1.0 / (1.0 + np.exp(-odds))
+        learn_record(x, codes, at, settings, record, of_lead, sure)
         if beat:
-            _learn_shapes(x, begin, patient_r, record, spans, shapes, found, of_lead)
-            _choose(x, codes, at, settings, counters, record, spans, of_lead, ring)
-            _learn_interval(counters, patient_r - counters[LAST_R])
-            counters[LAST_R] = patient_r
+            _learn_shapes(x, codes, begin, patient_r, record, spans, shapes, found, of_lead)
+            counters[CHOSEN], counters[BETTER], counters[BETTER_FOR] = choose(
+                x, codes, at, settings, counters[CHOSEN], counters[BETTER], counters[BETTER_FOR],
+                record, spans, of_lead, ring,
+            )  # fmt: skip
+            _learn_interval(counters, patient_r, sure < SURE)
             beats[n, PATIENT_R], beats[n, DECIDED] = patient_r, decided
             beats[n, LEAD] = counters[CHOSEN]
             for k in range(leads):
@@ -261,19 +266,100 @@ def _r_in(
 
 
 @jit
-def _learn_interval(counters: NDArray[np.int64], interval: int) -> None:
-    """Let the usual interval follow one, if it can be that of two beats: up to three seconds."""
-    if interval > LONGEST_RR:
-        return
-    if counters[USUAL_RR] == 0:
-        counters[USUAL_RR] = interval
-    else:
-        counters[USUAL_RR] += np.int64(np.round(FOLLOW * (interval - counters[USUAL_RR])))
+def _learn_interval(counters: NDArray[np.int64], patient_r: int, doubted: bool) -> None:
+    """Let the usual interval follow that before a beat, if it can be that of two beats.
+
+    So it lasts up to three seconds, and neither beat is doubted: noise would make it shorter.
+    """
+    interval = patient_r - counters[LAST_R]
+    if not (doubted or counters[DOUBTED] or interval > LONGEST_RR):
+        if counters[USUAL_RR] == 0:
+            counters[USUAL_RR] = interval
+        else:
+            counters[USUAL_RR] += np.int64(np.round(FOLLOW * (interval - counters[USUAL_RR])))
+    counters[LAST_R], counters[DOUBTED] = patient_r, doubted
+
+
+@jit
+def _look(
+    x: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+    begin: int,
+    at: int,
+    last_r: int,
+    settings: NDArray[np.float64],
+    found: NDArray[np.int64],
+    of_lead: NDArray[np.float64],
+    record: NDArray[np.float64],
+    spans: NDArray[np.float64],
+    shapes: NDArray[np.float32],
+    ring: NDArray[np.float64],
+    places: NDArray[np.float64],
+    clear: NDArray[np.float64],
+    shown: NDArray[np.int64],
+) -> int:
+    """Write the ``places`` of a complex, in which leads it is ``clear``, and what is ``shown``.
+
+    It is clear where it is like the usual one, or that has changed, or the line is quiet. Returns
+    how many are shown. ``begin`` is the position of the first sample, ``at`` the complex's place.
+    """
+    n, decided = 0, begin + x.shape[1] - 1
+    since = max(last_r + settings[APART], decided - settings[KEEP_FOR])
+    for k in range(x.shape[0]):
+        clear[k], row = 0.0, int(of_lead[k])
+        places[k] = -1.0 if row < 0 else max(found[k, row, R] - begin, 0)
+        if row < 0 or record[k, LEARNED] < USUAL_BEATS:
+            continue
+        r = found[k, row, R]
+        if is_usual(x[k], r - begin, spans[k, SPANS], shapes[k]):
+            clear[k] = 1.0
+            shown[n, 0], shown[n, 1], shown[n, 2] = k, r, decided
+            n += 1
+        elif _has_changed(x[k], found[k], row, begin, since, spans[k, SPANS]):
+            clear[k] = 1.0
+            learn_shape(x[k], r - begin - SHAPE_REACH, 1.0, shapes[k])
+            spans[k, :] = span_around(x[k], r - begin, SHAPE_REACH)
+            record[k, FALSE] = min(record[k, FALSE], settings[USUAL_FALSE])
+        elif noise_before(x[k], codes[k], at, spans[k, SPANS], ring) < QUIET:
+            clear[k] = 1.0
+    return n
+
+
+@jit
+def _has_changed(
+    x: NDArray[np.float32],
+    found: NDArray[np.int64],
+    row: int,
+    begin: int,
+    since: float,
+    usual_span: float,
+) -> bool:
+    """Return whether what a lead finds is a new kind of complex, which repeats itself.
+
+    Most of what it has found since the patient's last beat is alike. A lead that was exchanged, or
+    whose electrode moved, shows the heart in another way; what is much smaller may be P waves.
+    """
+    at = found[row, R] - begin
+    span = span_around(x, at, SHAPE_REACH)
+    if span < LEAST_USUAL * usual_span:
+        return False
+    like, others, i = 0, 0, row - 1
+    while i >= 0 and found[i, R] >= since:
+        before = found[i, R] - begin
+        other = span_around(x, before, SHAPE_REACH)
+        is_like = min(other, span) >= LEAST_USUAL * max(other, span)
+        if is_like and likeness_of(x, before, at) >= USUAL_LIKENESS:
+            like += 1
+        else:
+            others += 1
+        i -= 1
+    return like >= REPEATED and like >= others
 
 
 @jit
 def _learn_shapes(
     x: NDArray[np.float32],
+    codes: NDArray[np.uint8],
     begin: int,
     patient_r: int,
     record: NDArray[np.float64],
@@ -284,6 +370,8 @@ def _learn_shapes(
 ) -> None:
     """Learn span, shape and place of a beat in each lead that has found it.
 
+    Nothing is learned where noise or motion hides the beats of a lead that knows the patient: its
+    own noise would become what it takes for usual.
     ``begin`` is the position of the first sample. Without the first lead, places are learned beside
     the patient's R peak, and by leads that have none yet alone: nothing may drift.
     """
@@ -293,15 +381,12 @@ def _learn_shapes(
         r = found[k, int(of_lead[k]), R]
         of_first = r - begin - SHAPE_REACH
         shape, ring = shapes[k], spans[k]
+        if record[k, LEARNED] >= USUAL_BEATS and is_hidden(codes[k], r - begin):
+            continue
         if of_first < 0 or of_first + shape.size > x.shape[1]:
             continue
-        total = 0.0
-        for i in range(shape.size):
-            total += x[k, of_first + i]
-        mean = total / shape.size
         share = FOLLOW if record[k, LEARNED] > 0 else 1.0
-        for i in range(shape.size):
-            shape[i] += np.float32(share * (x[k, of_first + i] - mean - shape[i]))
+        learn_shape(x[k], of_first, share, shape)
         for i in range(USUAL_BEATS - 1):
             ring[i] = ring[i + 1]
         ring[USUAL_BEATS - 1] = span_around(x[k], r - begin, SHAPE_REACH)
@@ -313,48 +398,3 @@ def _learn_shapes(
             record[k, OFFSET] += share * (r - patient_r - record[k, OFFSET])
         if record[k, LEARNED] < USUAL_BEATS:
             record[k, LEARNED] += 1
-
-
-@jit
-def _choose(
-    x: NDArray[np.float32],
-    codes: NDArray[np.uint8],
-    at: int,
-    settings: NDArray[np.float64],
-    counters: NDArray[np.int64],
-    record: NDArray[np.float64],
-    spans: NDArray[np.float64],
-    of_lead: NDArray[np.float64],
-    ring: NDArray[np.float64],
-) -> None:
-    """Choose another lead if it was better for several beats in a row.
-
-    The first lead is preferred while it is nearly as good. A lead that does not know the patient
-    cannot be chosen, and one that did not find this beat is no better now. But a chosen lead that
-    shows nothing at all is left for any that has found the beat, at once.
-    """
-    chosen = counters[CHOSEN]
-    blind = of_lead[chosen] < 0 and not can_show(codes[chosen, min(max(at, 0), x.shape[1] - 1)])
-    best, highest = chosen, -np.inf
-    if not blind:
-        highest = settings[BETTER_BY] + worth_of(
-            x[chosen], codes[chosen], at, record[chosen], spans[chosen, SPANS], ring
-        )
-        if chosen == 0:
-            highest += settings[PREFERRED_BY]
-    for k in range(x.shape[0]):
-        if k == chosen or of_lead[k] < 0 or (record[k, LEARNED] < USUAL_BEATS and not blind):
-            continue
-        preferred = settings[PREFERRED_BY] if k == 0 else 0.0
-        if most_worth(record[k]) + preferred <= highest:
-            continue
-        worth = preferred + worth_of(x[k], codes[k], at, record[k], spans[k, SPANS], ring)
-        if worth > highest:
-            best, highest = k, worth
-    if best == chosen:
-        counters[BETTER_FOR] = 0
-        return
-    counters[BETTER_FOR] = counters[BETTER_FOR] + 1 if best == counters[BETTER] else 1
-    counters[BETTER] = best
-    if blind or counters[BETTER_FOR] >= settings[BETTER_BEATS]:
-        counters[CHOSEN], counters[BETTER_FOR] = best, 0

@@ -4,8 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.signal.kernels.sampling import GAP, LEAD_OFF, NO_SIGNAL, SATURATED
-from pipeline.signal.kernels.sections import correlation_with, jit, sum_of_squares, value_range
-from pipeline.signal.kernels.slots import FLAT
+from pipeline.signal.kernels.sections import (
+    correlation,
+    correlation_with,
+    jit,
+    sum_of_squares,
+    value_range,
+)
+from pipeline.signal.kernels.slots import FLAT, MOTION, NOISE
 
 # Columns of a lead's record: its sensitivity, its false complexes for each beat, by how many
 # samples its R peaks come after those of the first lead, and how many beats were learned from.
@@ -16,8 +22,8 @@ SENSITIVITY, FALSE, OFFSET, LEARNED, RECORD = range(5)
     SAME, APART, BEHIND, KEEP_FOR, LIKE_WEIGHT, SIZE_WEIGHT, MOST_SIZE, NOISE_WEIGHT, FOUND_BIAS,
     UNSEEN_WEIGHT, UNSEEN_BIAS, SOON, SOON_WEIGHT, OVERDUE_WEIGHT, MOST_OVERDUE, MEMORY,
     USUAL_SENSITIVITY, USUAL_FALSE, MOST_TRUST, FLAT_SPAN, BETTER_BY, PREFERRED_BY, BETTER_BEATS,
-    SETTINGS,
-) = range(24)  # fmt: skip
+    EARLY_WEIGHT, ON_TIME, SETTINGS,
+) = range(26)  # fmt: skip
 
 USUAL_BEATS = 8
 SPANS = USUAL_BEATS  # the ring of spans; behind it their median
@@ -28,9 +34,9 @@ NOISE_SAMPLES, NOISE_STEP = 1440, 36  # four seconds before, each tenth of a sec
 NOISE_SHARE = 0.4  # so much of the time between beats is without P, QRS and T
 LEAST_NOISE = 0.05  # of a beat's span: no lead is quieter for what beats vary by themselves
 USUAL_LIKENESS, LEAST_USUAL = 0.8, 0.5  # as `lead_state` has it for the detector
-FEW_ERRORS = 0.02  # a beat; with fewer, noise decides between leads
 FIRST_NOISE = 0.5  # of the span of a first beat: it is twice as high as what lies before it,
 FIRST_LATE = 1.5  # or so many intervals after the last one
+FIRST_ODDS = 3.0  # 20 to 1: what stands out so much is hardly noise
 USUAL_RR = 288  # 75 bpm until it is known
 FLAT_REACH = 179  # half a second each way, and no further than a complex is decided on
 
@@ -49,6 +55,13 @@ def span_around(x: NDArray[np.float32], centre: int, reach: int) -> float:
 def can_show(code: int) -> bool:
     """Return whether a lead that is masked for such a `Reason`, or not masked, can show a beat."""
     return code not in (LEAD_OFF, SATURATED, FLAT, NO_SIGNAL, GAP)
+
+
+@jit
+def is_hidden(mask: NDArray[np.uint8], at: int) -> bool:
+    """Return whether noise or motion hides the beats of a lead, at ``at`` or by the last sample."""
+    there, now = mask[min(max(at, 0), mask.size - 1)], mask[mask.size - 1]
+    return bool(there in (NOISE, MOTION) or now in (NOISE, MOTION))
 
 
 @jit
@@ -100,6 +113,32 @@ def likeness(
 
 
 @jit
+def likeness_of(x: NDArray[np.float32], one: int, other: int) -> float:
+    """Return the best correlation of two complexes of a lead, as `likeness` has it."""
+    best, begin = 0.0, other - SHAPE_REACH
+    if begin < 0 or begin + 2 * SHAPE_REACH + 1 > x.size:
+        return 0.0
+    for away in range(-PLAY, PLAY + 1, PLAY_STEP):
+        best = max(best, correlation(x, begin, one + away - SHAPE_REACH, 2 * SHAPE_REACH + 1))
+        if best >= USUAL_LIKENESS:
+            break
+    return best
+
+
+@jit
+def learn_shape(
+    x: NDArray[np.float32], begin: int, share: float, shape: NDArray[np.float32]
+) -> None:
+    """Let a lead's usual complex, of mean 0, follow the one that begins at ``begin``."""
+    total = 0.0
+    for i in range(shape.size):
+        total += x[begin + i]
+    mean = total / shape.size
+    for i in range(shape.size):
+        shape[i] += np.float32(share * (x[begin + i] - mean - shape[i]))
+
+
+@jit
 def is_usual(x: NDArray[np.float32], at: int, span: float, shape: NDArray[np.float32]) -> bool:
     """Return whether a complex is like a lead's usual one, and not much smaller."""
     return bool(
@@ -128,13 +167,12 @@ def votes(
 @jit
 def odds_of_found(
     x: NDArray[np.float32],
-    mask: NDArray[np.uint8],
     at: int,
     settings: NDArray[np.float64],
     record: NDArray[np.float64],
     span: float,
     shape: NDArray[np.float32],
-    ring: NDArray[np.float64],
+    noise: float,
 ) -> float:
     """Return what a lead says for a beat at ``at`` that it has found, as the log of odds.
 
@@ -145,11 +183,10 @@ def odds_of_found(
     most = settings[MOST_SIZE]
     size = span_around(x, at, SIZE_REACH) / max(span, 1e-9)
     size = min(size, most) - min(max(size - 2.0 * most, 0.0), most)
-    noise = np.log(noise_before(x, mask, at, span, ring))
     seen = (
         settings[LIKE_WEIGHT] * like
         + settings[SIZE_WEIGHT] * size
-        - settings[NOISE_WEIGHT] * noise
+        - settings[NOISE_WEIGHT] * np.log(noise)
         + settings[FOUND_BIAS]
     )
     trust = np.log(record[SENSITIVITY] / max(record[FALSE], 0.01)) - np.log(
@@ -180,7 +217,7 @@ def odds_of_unseen(
 
 
 @jit
-def is_beat(
+def odds_of(
     x: NDArray[np.float32],
     codes: NDArray[np.uint8],
     at: int,
@@ -190,48 +227,65 @@ def is_beat(
     record: NDArray[np.float64],
     spans: NDArray[np.float64],
     shapes: NDArray[np.float32],
-    of_lead: NDArray[np.float64],
+    places: NDArray[np.float64],
     ring: NDArray[np.float64],
-) -> bool:
-    """Return whether a complex at the place ``at``, found by some leads, is a beat.
+) -> float:
+    """Return the log of odds that a complex at the place ``at``, found by some leads, is a beat.
 
-    Its last beat was ``since`` samples before. Size and shape are known after so many beats. Until
-    then, and unless a lead that knows the patient has found nothing, a complex is taken for one if
-    it stands out of the line before it, or if a beat is late.
+    It is one if every lead that could show it has found it. The last beat was ``since`` samples
+    before. Size and shape are known after so many beats. Until then, and unless a lead that knows
+    the patient has found nothing, a complex is taken for one if it stands out of the line before
+    it, or if a beat is late. ``places`` are where leads have found it, -1 where not: each is
+    measured at its own, for in noise that may be a tenth of a second away.
     """
     against, knows, begins = 0, False, False
     for k in range(x.shape[0]):
         learned = record[k, LEARNED] >= USUAL_BEATS
-        if of_lead[k] >= 0:
+        if places[k] >= 0:
             begins = begins or not learned
         elif votes(x[k], codes[k], at, settings):
             against += 1
             knows = knows or learned
     if against == 0:
-        return True
+        return np.inf
     if begins and not knows:
         stands_out = since > FIRST_LATE * max(usual_rr, USUAL_RR)
         for k in range(x.shape[0]):
-            if of_lead[k] >= 0 and not stands_out:
-                own = span_around(x[k], at, SIZE_REACH)
+            if places[k] >= 0 and not stands_out:
+                own = span_around(x[k], int(places[k]), SIZE_REACH)
                 stands_out = noise_before(x[k], codes[k], at, own, ring) < FIRST_NOISE
-        return stands_out
-    odds = 0.0
-    if since < settings[SOON]:
-        odds -= settings[SOON_WEIGHT]
-    elif usual_rr > 0:
-        overdue = settings[OVERDUE_WEIGHT] * (since / usual_rr - 1.0)
-        odds += min(max(overdue, 0.0), settings[MOST_OVERDUE])
+        return FIRST_ODDS if stands_out else -FIRST_ODDS
+    odds, quietest = 0.0, np.inf
     for k in range(x.shape[0]):
         span = spans[k, SPANS]
-        if of_lead[k] >= 0:
+        if places[k] >= 0:
             if record[k, LEARNED] >= USUAL_BEATS:
+                noise = noise_before(x[k], codes[k], at, span, ring)
+                quietest = min(quietest, noise)
                 odds += odds_of_found(
-                    x[k], codes[k], at, settings, record[k], span, shapes[k], ring
+                    x[k], int(places[k]), settings, record[k], span, shapes[k], noise
                 )
         elif votes(x[k], codes[k], at, settings):
             odds += odds_of_unseen(x[k], at, settings, record[k], span)
-    return odds > 0.0
+    return odds + odds_of_time(since, usual_rr, quietest if quietest <= 1.0 else 0.0, settings)
+
+
+@jit
+def odds_of_time(since: int, usual_rr: int, noise: float, settings: NDArray[np.float64]) -> float:
+    """Return what its time says for a complex, ``since`` samples after a beat, as the log of odds.
+
+    The more overdue a beat is, the rather it is one: hearts beat. But a wave of noise comes at any
+    time. So the more ``noise`` there is in the quietest lead that has found it, the less that says,
+    and the more it counts against a complex that it comes before its time.
+    """
+    odds = -settings[SOON_WEIGHT] if since < settings[SOON] else 0.0
+    if usual_rr == 0:
+        return odds
+    late = since / usual_rr - 1.0
+    if since >= settings[SOON]:
+        overdue = settings[OVERDUE_WEIGHT] * max(late, 0.0)
+        odds += (1.0 - noise) * min(overdue, settings[MOST_OVERDUE])
+    return float(odds - settings[EARLY_WEIGHT] * noise * (max(-late, 0.0) - settings[ON_TIME]))
 
 
 @jit
@@ -242,35 +296,19 @@ def learn_record(
     settings: NDArray[np.float64],
     record: NDArray[np.float64],
     of_lead: NDArray[np.float64],
-    was_beat: bool,
+    sure: float,
 ) -> None:
-    """Learn from a decision how far each lead that could show a beat is to be believed."""
+    """Learn from a decision how far each lead that could show a beat is to be believed.
+
+    A complex counts as a beat for the probability ``sure`` that it is one, and for the rest as
+    none: the expectation of Dawid & Skene's algorithm. If it counted as a beat altogether, a lead
+    in noise would prove the others wrong.
+    """
     for k in range(x.shape[0]):
         has = of_lead[k] >= 0
         if not has and not votes(x[k], codes[k], at, settings):
             continue
-        if was_beat:
-            found = 1.0 if has else 0.0
-            record[k, SENSITIVITY] += settings[MEMORY] * (found - record[k, SENSITIVITY])
-        false = 1.0 if has and not was_beat else 0.0
+        found = 1.0 if has else 0.0
+        record[k, SENSITIVITY] += sure * settings[MEMORY] * (found - record[k, SENSITIVITY])
+        false = 1.0 - sure if has else 0.0
         record[k, FALSE] += settings[MEMORY] * (false - record[k, FALSE])
-
-
-@jit
-def worth_of(
-    x: NDArray[np.float32],
-    mask: NDArray[np.uint8],
-    at: int,
-    record: NDArray[np.float64],
-    span: float,
-    ring: NDArray[np.float64],
-) -> float:
-    """Return how well a lead shows the patient's beats: by its errors and its noise."""
-    return float(most_worth(record) - np.log(noise_before(x, mask, at, span, ring) / LEAST_NOISE))
-
-
-@jit
-def most_worth(record: NDArray[np.float64]) -> float:
-    """Return what `worth_of` would be without noise."""
-    errors = 1.0 - record[SENSITIVITY] + record[FALSE]
-    return float(-np.log(errors + FEW_ERRORS) - np.log(LEAST_NOISE))

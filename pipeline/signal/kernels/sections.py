@@ -118,3 +118,26 @@ def correlation_with(
     if energy <= 0.0 or own <= 0.0:
         return 0.0
     return float(both / np.sqrt(energy * own))
+
+
+@jit
+def correlation(x: NDArray[np.float32], first: int, second: int, n: int) -> float:
+    """Return how x[first:first + n] correlates with x[second:second + n], -1 to 1.
+
+    0 of a flat line, and where x ends before.
+    """
+    if first < 0 or second < 0 or max(first, second) + n > x.size:
+        return 0.0
+    sum_u = sum_v = uu = vv = uv = 0.0
+    for i in range(n):
+        u, v = np.float64(x[first + i]), np.float64(x[second + i])
+        sum_u += u
+        sum_v += v
+        uu += u * u
+        vv += v * v
+        uv += u * v
+    uu -= sum_u * sum_u / n
+    vv -= sum_v * sum_v / n
+    if uu <= 0.0 or vv <= 0.0:
+        return 0.0
+    return float((uv - sum_u * sum_v / n) / np.sqrt(uu * vv))

@@ -27,7 +27,7 @@ SETTINGS: Final = np.array(
         54,  # SAME: 150 ms, within which two beats are one (EC57)
         72,  # APART: 200 ms, the refractory period, as the detector has it
         WINDOW_AFTER_R - 1,  # BEHIND: the last sample of a window
-        1440,  # KEEP_FOR: 4 s, as long as a candidate may become a beat
+        1800,  # KEEP_FOR: 5 s, longer than a candidate may become a beat, and four beats at 40 bpm
         # The odds of a beat that not every lead has found, natural logarithms. Logistic regression
         # over what two leads of mitdb and svdb disagree on, rounded; the sum of the biases is
         # near where these records have the fewest errors.
@@ -51,6 +51,10 @@ SETTINGS: Final = np.array(
         1.0,  # BETTER_BY
         1.5,  # PREFERRED_BY: so much worse the first lead may be; beats are named best in it
         10,  # BETTER_BEATS
+        # In noise, what comes before its time is rather a wave of it. Chosen on mitdb and svdb,
+        # clean and with motion of 0 dB in one lead; see docs/detector.md.
+        20.0,  # EARLY_WEIGHT: for each interval that it comes too early, of noise as high as a beat
+        0.15,  # ON_TIME: so much of an interval earlier than usual is none
     ]
 )
 """Settings of `kernels.agreement.agree`, in the order of its slots."""
@@ -75,7 +79,7 @@ class AgreementState(State):
     spans: Annotated[NDArray[np.float64], Shape((None, evidence.USUAL_BEATS + 1))]
     shapes: Annotated[NDArray[np.float32], Shape((None, 2 * evidence.SHAPE_REACH + 1))]
     shown: Annotated[NDArray[np.int64], Shape((None, kernel.SHOWN_COLUMNS))]
-    """Complexes like the usual ones of their lead, of the latest seconds."""
+    """Complexes like the usual ones of their lead that nobody has taken yet."""
 
     @classmethod
     def fresh(cls, leads: int) -> Self:
@@ -132,13 +136,14 @@ class AgreementState(State):
         )
 
     def _counters_are_possible(self, leads: int, done: int) -> bool:
-        last_r, chosen, better, better_for, usual_rr = self.counters.tolist()
+        last_r, chosen, better, better_for, usual_rr, doubted = self.counters.tolist()
         return bool(
             -_LONGEST_AGO <= last_r <= done
             and 0 <= chosen < leads
             and 0 <= better < leads
             and 0 <= better_for <= SETTINGS[evidence.BETTER_BEATS]
             and 0 <= usual_rr <= kernel.LONGEST_RR
+            and 0 <= doubted <= 1
         )
 
 
@@ -162,7 +167,7 @@ class Agreement:
     def __init__(self, state: AgreementState) -> None:
         self.state = state
         leads = len(state.waiting)
-        self._scratch = np.empty(2 * leads + evidence.NOISE_SAMPLES // evidence.NOISE_STEP)
+        self._scratch = np.empty(3 * leads + evidence.NOISE_SAMPLES // evidence.NOISE_STEP)
         self._due = self._next_due()
 
     def push(
@@ -225,7 +230,7 @@ class Agreement:
         r, confirmed = waits[:, kernel.R], waits[:, kernel.CONFIRMED]
         return int(np.maximum(r + int(SETTINGS[evidence.BEHIND]), confirmed).min())
 
-    def forget_before(self, position: int) -> None:
-        """Forget complexes that were shown before ``position``."""
-        if len(self.state.shown) and self.state.shown[0, 1] < position:
-            self.state.shown = self.state.shown[self.state.shown[:, 1] >= position]
+    def take_shown(self) -> NDArray[np.int64]:
+        """Return the complexes like the usual ones that are known since the last call."""
+        shown, self.state.shown = self.state.shown, self.state.shown[:0]
+        return shown

@@ -35,8 +35,6 @@ class LeadStep(NamedTuple):
     """Whether a sample is masked or the lead is in a state other than `quality.Reason.OK`."""
     fibrillation: list[fibrillation.Change]
     fast_rhythm: list[fast_rhythm.Change]
-    measured_at: NDArray[np.int64]
-    """int64[m]: where both were measured, each half second."""
 
 
 class Lead:
@@ -123,7 +121,7 @@ class Lead:
         fibrillating = self._fibrillation.decide(*measures) if measures[0].size else []
         # 5.
         work.keep_latest(state, n - early)
-        return LeadStep(found, wrong, fibrillating, fast, measures[0])
+        return LeadStep(found, wrong, fibrillating, fast)
 
     def sampled(
         self, x: NDArray[np.float32], marks: NDArray[np.uint8]

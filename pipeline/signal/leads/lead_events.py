@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from pipeline.signal.filters import Resampling
 from pipeline.signal.leads.lead import LeadStep
 from pipeline.signal.quality import LeadChange, Reason
-from pipeline.signal.segment import LeadFibrillation
 
 _NO_COMPLEXES: Final = np.empty((0, 3), dtype=np.int64)
 
@@ -21,7 +20,7 @@ def lead_events(
     first: int,
     origin: int,
     rate: Resampling,
-) -> tuple[list[LeadChange], list[LeadFibrillation], NDArray[np.int64]]:
+) -> tuple[list[LeadChange], NDArray[np.int64]]:
     """List what each lead shows by itself, as a `pipeline.signal.segment.Segment` has it.
 
     Args:
@@ -33,7 +32,7 @@ def lead_events(
         rate: of the stream.
     """
     if not were:
-        return [], [], _NO_COMPLEXES
+        return [], _NO_COMPLEXES
     quality: list[LeadChange] = []
     for lead, (step, before, its) in enumerate(zip(steps, were, states, strict=True)):
         if step.wrong or before:
@@ -43,12 +42,6 @@ def lead_events(
                 LeadChange(sample, lead, Reason(reason))
                 for sample, reason in zip(samples, its[at].tolist(), strict=True)
             ]
-    fibrillation = [
-        LeadFibrillation(int(sample), lead, change.active)
-        for lead, step in enumerate(steps)
-        for change in step.fibrillation
-        for sample in rate.to_source(np.array([change.position + origin]))
-    ]
     complexes = _NO_COMPLEXES
     if n := sum(len(step.found) for step in steps):
         complexes = np.empty((n, 3), dtype=np.int64)
@@ -56,5 +49,4 @@ def lead_events(
         found = np.concatenate([step.found for step in steps])
         complexes[:, 1:] = rate.to_source(found + origin)
     quality.sort(key=lambda change: change.sample)
-    fibrillation.sort(key=lambda change: change.sample)
-    return quality, fibrillation, complexes
+    return quality, complexes

@@ -17,18 +17,30 @@ from models.data.streamed_beats import (
     reference_of,
     stream_beats,
 )
-from models.evaluation.protocols.beats import DatabaseFigures, figures_of, parts_of
+from models.evaluation.protocols.beats import (
+    BeatsResult,
+    DatabaseFigures,
+    figures_of,
+    parts_of,
+)
 from models.evaluation.protocols.named_beats import RecordBeats
+from models.evaluation.report.beats import beats_sections, lead_table
 from models.inference.beat_classifier import BeatClassifier, Parts
 from models.inference.student import ScoredWindows
+from models.measure.provenance import provenance
 from pipeline.constants import CLASSES, MEASURES, WINDOW_SAMPLES
 from pipeline.scoring.live_score import COMPONENTS, class_contribution
 from pipeline.signal.samples import in_blocks
 from pipeline.stream.embedded import EmbeddedRunner
 from replay.annotations import Annotations
 from replay.demo import write_demo
+from replay.lead_sets.asked import read_asked
+from replay.lead_sets.troubles import LeadTrouble
 from replay.records import read_lead
+from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.running import CONFIG, TrivialScorer
+
+FS = 360
 
 
 class Windows:
@@ -75,6 +87,7 @@ def beats_of(
             rr_s=np.ones(beats),
             windows=np.zeros((beats, WINDOW_SAMPLES), dtype=np.float32),
             measures=np.zeros((beats, MEASURES), dtype=np.float32),
+            second=np.zeros((beats, MEASURES), dtype=np.float32),
             analysable=np.ones(beats, dtype=bool),
             student=np.ones(beats, dtype=np.float32),
             score=wanted - class_contribution(probabilities),
@@ -124,6 +137,43 @@ def test_the_parts_find_what_the_stream_publishes(demo_beats: tuple[Path, Stream
     np.testing.assert_allclose(found.score, scores, atol=1e-4)
 
 
+def two_leads(folder: Path) -> Path:
+    """Write a minute of a synthetic patient, whose first lead is noisy for a while."""
+    noisy = LeadTrouble("noisy", "II", 20.0, 15.0)
+    config = PatientConfig(leads=("II", "V1"), ectopic=0.1, troubles=(noisy,), seed=3)
+    mv = SyntheticPatient(config).generate(60 * FS).samples
+    np.round(200 * mv.T).astype("<i2").tofile(folder / "two.dat")
+    lines = [f"two.dat 16 200/mV 16 0 0 0 0 {lead}" for lead in config.leads]
+    (folder / "two.hea").write_text("\n".join([f"two 2 {FS} {mv.shape[1]}", *lines, ""]))
+    return folder / "two"
+
+
+def test_the_parts_find_in_several_leads_what_the_stream_publishes(tmp_path: Path) -> None:
+    """Each lead keeps its own past, and a beat is named by two leads."""
+    record = two_leads(tmp_path)
+    beats = stream_beats(record, MODELS, "all")
+    info, samples = read_asked(record, "all")
+    runner = EmbeddedRunner("two", info.fs_hz, TrivialScorer(), CONFIG, leads=info.leads)
+    notes = [note for one in runner.run(in_blocks(samples, 3600)) for note in one.beats]
+    known = beats.analysable
+    probabilities = np.full((len(notes), 4), np.nan, dtype=np.float32)
+    probabilities[known] = (
+        TrivialScorer()
+        .score(beats.windows[known], beats.measures[known], beats.second[known])
+        .probabilities
+    )
+    found = decide(beats, probabilities, CONFIG)
+
+    assert {note.lead for note in notes} == {"II", "V1"}
+    assert beats.samples.tolist() == [note.sample for note in notes]
+    named_by_two = [len(note.class_leads) == 2 for note in notes]
+    assert beats.second.any(axis=1)[known].tolist() == np.array(named_by_two)[known].tolist()
+    assert any(named_by_two)
+    scores = [np.nan if note.score is None else note.score for note in notes]
+    np.testing.assert_allclose(found.score, scores, atol=1e-4)
+    assert found.anomalous.tolist() == [note.anomalous for note in notes]
+
+
 def test_the_class_moves_the_score_and_nothing_else(
     demo_beats: tuple[Path, StreamedBeats],
 ) -> None:
@@ -156,15 +206,16 @@ def test_kept_beats_are_used_again_only_where_nothing_has_changed(
     record, beats = demo_beats
     streamed: list[Path] = []
 
-    def stream(path: Path, models: Models) -> StreamedBeats:
+    def stream(path: Path, models: Models, leads: str | None) -> StreamedBeats:
         streamed.append(path)
         return beats
 
     monkeypatch.setattr(beat_cache, "stream_beats", stream)
-    for code in (code_digest(), code_digest(), "other code"):
-        kept = cached_beats(record, MODELS, tmp_path / "cache", code)
+    same = code_digest()
+    for code, leads in ((same, None), (code_digest(), None), (same, "all"), ("other code", None)):
+        kept = cached_beats(record, MODELS, tmp_path / "cache", code, leads)
 
-    assert len(streamed) == 2
+    assert len(streamed) == 3
     for one in dataclasses.fields(StreamedBeats):
         np.testing.assert_array_equal(getattr(kept, one.name), getattr(beats, one.name))
 
@@ -231,9 +282,9 @@ def test_each_record_is_named_by_what_has_not_seen_it(
     class Even:
         """Names nothing."""
 
-        def parts(self, windows: np.ndarray, measures: np.ndarray) -> Parts:
+        def parts(self, windows: np.ndarray, measures: np.ndarray, second: np.ndarray) -> Parts:
             """Return the same for all."""
-            assert len(windows) == len(measures) == beats.analysable.sum()
+            assert len(windows) == len(measures) == len(second) == beats.analysable.sum()
             return Parts(*np.full((4, len(windows), 4), 0.25, dtype=np.float32))
 
     def unseen(name: str) -> BeatClassifier:
@@ -265,3 +316,30 @@ def test_each_part_of_the_classifier_is_counted_as_the_whole() -> None:
     assert found.parts["trees"].classes.sensitivity == {"V": 50.0, "S": 100.0}
     assert found.parts["trees"].couplets.sensitivity == 0.0
     assert found.parts["trees"].average_precision["S"] == 1.0
+
+
+def test_one_lead_and_all_stand_side_by_side() -> None:
+    """A line each, of every database that was measured in all leads."""
+    one, every = (
+        figures(beats_of("NSVVN", "NNVVN", ".....")),
+        figures(beats_of("NSV", "NSV", "...")),
+    )
+    result = BeatsResult(
+        counting=[],
+        databases={"mitdb": one},
+        all_leads={"mitdb": every},
+        healthy=None,
+        machine=provenance(),
+    )
+
+    rows = lead_table(result).rows
+    assert [row[:4] for row in rows] == [
+        ("mitdb", "one", "100.0 / 100.0", "0.0 / –"),
+        ("mitdb", "all", "100.0 / 100.0", "100.0 / 100.0"),
+    ]
+    titles = [section.title for section in beats_sections(result)]
+    assert [title.split(":")[0] for title in titles] == [
+        "mitdb",
+        "mitdb, all leads",
+        "One lead and all",
+    ]

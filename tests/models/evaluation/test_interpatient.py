@@ -41,10 +41,12 @@ MINUTES = 6
 class UndecidedScorer(TrivialScorer):
     """Holds N for as probable as not, so that the class contributes nothing to a score."""
 
-    def score(self, windows: np.ndarray, measures: np.ndarray) -> ScoredBatch:
+    def score(
+        self, windows: np.ndarray, measures: np.ndarray, second: np.ndarray | None = None
+    ) -> ScoredBatch:
         """Score as the trivial scorer does."""
         probabilities = np.tile(np.array([0.5, 0.2, 0.2, 0.1], dtype=np.float32), (len(windows), 1))
-        return replace(super().score(windows, measures), probabilities=probabilities)
+        return replace(super().score(windows, measures, second), probabilities=probabilities)
 
 
 @pytest.fixture(scope="module")

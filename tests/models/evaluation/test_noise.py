@@ -30,6 +30,7 @@ from models.evaluation.stress.noise_stress import (
     NoiseLine,
     StreamOutput,
     false_alerts,
+    read_clean,
     withdrawn,
 )
 from models.measure.provenance import Provenance
@@ -38,7 +39,7 @@ from monitor.measure.output import WIDTH, print_sections
 from pipeline.errors import ConfigError
 from pipeline.schema.public import Alert
 from replay.annotations import read_beats
-from replay.records import read_lead, write_beats
+from replay.records import read_lead, read_leads, write_beats
 from tests.support import reference
 from tests.support.databases import database
 from tests.support.paths import ROOT
@@ -214,7 +215,11 @@ def lines() -> list[NoiseLine]:
     ):
         for record in (*RECORDS, None):
             figures = counted(i + 1).figures()
-            made.append(NoiseLine(record=record, noise=noise, snr_db=snr_db, figures=figures))
+            made.append(
+                NoiseLine(
+                    record=record, noise=noise, snr_db=snr_db, leads=["MLII"], figures=figures
+                )
+            )
     return made
 
 
@@ -237,6 +242,23 @@ def test_table_page_and_picture_hold_all_ratios(
     gqrs = Score(1732, 184, 1732, 906)
     assert f"| {gqrs.sensitivity:.2f} | {gqrs.positive_predictivity:.2f} |" in page
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_each_lead_has_noise_of_its_own_at_the_ratio_of_its_own_qrs() -> None:
+    """As in the database itself; of one lead it is the signal of the noise of the lead's place."""
+    path, noise_path = database("mitdb") / "118", database("nstdb") / "em"
+    _, noise = read_leads(noise_path, "all")
+    both, first, second = (read_clean(path, leads) for leads in ("all", 0, "V1"))
+
+    mixed = both.with_noise(noise, 0)
+
+    assert both.leads == {"MLII": 0, "V1": 1}
+    assert (first.leads, second.leads) == ({"MLII": 0}, {"V1": 1})
+    np.testing.assert_array_equal(mixed[0], first.with_noise(noise, 0))
+    np.testing.assert_array_equal(mixed[1], second.with_noise(noise, 0))
+    added = noise[1]
+    gain = noise_gain(0, second.amplitude_mv[0], noise_amplitude(added, 360))
+    np.testing.assert_array_equal(mixed[1], add_noise(second.samples, added, gain, 360))
 
 
 def record(folder: Path, name: str, samples: np.ndarray) -> None:

@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 from models.inference.beat_classifier import (
     EVEN,
     FIBRILLATES,
+    IN_USE,
     LEAST,
     TREES_SHARE,
     UNEVEN,
@@ -121,6 +122,30 @@ def test_unknown_intervals_are_even() -> None:
     measured[1, MEASURE_NAMES.index("rr_to_q90")] = np.log((EVEN + UNEVEN) / 2)
 
     np.testing.assert_allclose(trees_share(measured), [TREES_SHARE, (TREES_SHARE + 1) / 2])
+
+
+def test_trees_see_two_leads_where_there_are_two(classifier: BeatClassifier) -> None:
+    """Joined by their shares; a beat of one lead is named as without the others, bit for bit."""
+    second = RANDOM.standard_normal(MEASURED.shape).astype(np.float32)
+    second[::2] = 0.0
+    one_lead, found = (
+        classifier.parts(WINDOWS, MEASURED),
+        classifier.parts(WINDOWS, MEASURED, second),
+    )
+
+    np.testing.assert_array_equal(found.network, one_lead.network)
+    for part, before in zip(found, one_lead, strict=True):
+        np.testing.assert_array_equal(part[::2], before[::2])
+    trees = BeatTrees(stumps())
+    in_use, in_second = trees.probabilities(MEASURED[1::2]), trees.probabilities(second[1::2])
+    share = np.full(BEATS // 2, IN_USE, dtype=np.float32)
+    np.testing.assert_array_equal(found.trees[1::2], joined(in_use, in_second, share))
+    assert (found.classifier[1::2] != one_lead.classifier[1::2]).any()
+    alone = [
+        classifier.probabilities(WINDOWS[b : b + 1], MEASURED[b : b + 1], second[b : b + 1])
+        for b in range(BEATS)
+    ]
+    np.testing.assert_array_equal(np.concatenate(alone), found.classifier)
 
 
 def test_row_is_the_same_in_any_batch(classifier: BeatClassifier) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.data.cinc17 import LABELS
 from models.data.mitdb import DATABASE, DS1, DS1A, RECORDS
-from models.data.streamed_beats import Models, decide, follow, stream_beats
+from models.data.streamed_beats import FoundBeats, Models, decide, follow, stream_beats
 from models.data.training_beats import CINC17, SVDB
 from models.files.calibration import (
     SHIPPED_CALIBRATION,
@@ -218,10 +218,13 @@ def test_scores_are_those_of_the_live_score_where_a_tachycardia_is_not_learned()
 
     beats = follow(
         np.array([360.0, 43_200.0]),
-        np.arange(150) * 288,
-        rr_s,
-        np.stack(windows).astype(np.float32),
-        usable,
+        FoundBeats(
+            np.arange(150) * 288,
+            rr_s,
+            np.stack(windows).astype(np.float32)[None],
+            usable[None],
+            np.zeros(150, dtype=np.int64),
+        ),
         Models(RoughScorer(), config),
     )
     found = scores_of(beats.raw, beats.learning, beats.held, config.scales)

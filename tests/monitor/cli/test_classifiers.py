@@ -8,7 +8,6 @@ import pytest
 
 import models.data.training_beats as data
 import models.evaluation.protocols.beats as protocol
-import models.evaluation.protocols.healthy_beats as healthy_beats
 import models.experiments.beat_folds as folds
 import models.training.beat_classifier as training
 from models.data.mitdb import DATABASE
@@ -101,8 +100,7 @@ def test_beats_are_named_by_the_classifiers_of_the_folder(
 
     monkeypatch.setattr(data, "record_names", lambda *_: {})
     monkeypatch.setattr(folds, "classifiers_without", classifiers)
-    monkeypatch.setattr(protocol, "record_paths", lambda _: {})
-    monkeypatch.setattr(healthy_beats, "healthy_records", lambda _: [])
+    monkeypatch.setattr(protocol, "evaluation_steps", lambda _: 1)
     monkeypatch.setattr(protocol, "evaluate_beats", evaluate)
     code = exit_code(
         monkeypatch,

@@ -34,16 +34,39 @@ def test_beats_and_annotations_have_the_class_of_each_beat(
     assert symbols == [name or "Q" for name in named]
 
 
+def test_a_record_is_watched_by_all_its_ecg_leads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Said once on stderr and in the summary; a record of one lead says nothing of it."""
+    header = write_demo(tmp_path, ["V1"])
+    scan_records(
+        [str(header)], lead=None, false_alerts_per_hour=None, alarms=None, pseudonyms=None,
+        as_json=False, beats=False, annotations=None,
+    )  # fmt: skip
+    said = capsys.readouterr()
+    assert said.err == (
+        "monitor: demo: leads 'MLII', 'V1' are taken, the usual one for rhythm first; "
+        "--lead takes others\n"
+    )
+    assert "leads    MLII, V1 of demo\n" in said.out
+
+    write_demo(tmp_path)
+    scan_records(
+        [str(header)], lead=None, false_alerts_per_hour=None, alarms=None, pseudonyms=None,
+        as_json=False, beats=False, annotations=None,
+    )  # fmt: skip
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "leads" not in said.out
+
+
 def test_all_leads_of_a_record_are_scanned_as_one_stream(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What was taken is said on stderr where there is something to say, and in the summary."""
-    header = write_demo(tmp_path)
-    one = np.fromfile(tmp_path / "demo.dat", "<i2")
-    np.repeat(one, 2).tofile(tmp_path / "demo.dat")
-    lines = header.read_text().splitlines()
-    second = lines[1].replace("MLII", "V1")
-    header.write_text("\n".join([lines[0].replace("demo 1", "demo 2"), lines[1], second]) + "\n")
+    header = write_demo(tmp_path, ["V1"])
+    both = np.fromfile(tmp_path / "demo.dat", "<i2").reshape(-1, 2)
+    both[:, [0, 0]].tofile(tmp_path / "demo.dat")
 
     scan_records(
         [str(header)], lead="all", false_alerts_per_hour=None, alarms=None, pseudonyms=None,
@@ -55,4 +78,4 @@ def test_all_leads_of_a_record_are_scanned_as_one_stream(
     assert summary["leads"] == {"demo": "MLII, V1"}
     assert summary["beats"] > 100
     assert "V1 is MLII: it adds no view" in said.err
-    assert read_leads(header, "all")[1].shape == (2, one.size)
+    assert read_leads(header, "all")[1].shape == (2, len(both))

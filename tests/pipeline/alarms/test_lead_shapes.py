@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.alarms.beat_rules import BeatAlarms
 from pipeline.alarms.leads.shapes import LEARNED, LeadShapes, LeadShapesState
+from pipeline.alarms.leads.watch import AT_ONCE_S, LeadWatch
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineState
 from pipeline.errors import SnapshotError
@@ -106,3 +107,14 @@ def test_state_of_other_leads_is_refused() -> None:
     state.said.append(["usual QRS"])
     with pytest.raises(SnapshotError):
         BeatAlarms(machine, FS, AlarmSettings(), state, leads=("I", "II"))
+
+
+def test_lead_has_found_a_beat_where_its_own_complex_lies_beside_it() -> None:
+    """Within 100 ms; one that was confirmed later than is asked for counts for nothing."""
+    watch = LeadWatch(("I", "II"), FS)
+    near = round(AT_ONCE_S * FS)
+    watch.state.complexes = np.array([[0, 5000 - near, 5300], [1, 5000 + near, 5400]])
+    assert watch.found_at(5000, 5401) == [True, True]
+    assert watch.found_at(5000, 5400) == [True, False]
+    assert watch.found_at(5001, 5401) == [False, True]
+    assert LeadWatch(("II",), FS).found_at(5000, 5401) == []

@@ -139,10 +139,52 @@ def test_lead_in_which_the_shape_of_a_beat_is_not_known_shows_no_tachycardia() -
     assert not in_leads("VVVVV", [CHANGING] * 5, unknown, rr_s=UNEVEN)
 
 
-def test_names_count_before_what_another_lead_shows() -> None:
-    """What nobody named is assessed by the lead that it is seen in alone."""
-    assert not in_leads("SSSSS", [USUAL] * 5, [WIDE] * 5)
+def foreign_in_second(names: str, first: QrsShape, *, doubtful: bool) -> bool:
+    """Return whether beats are a tachycardia that only a second lead shows foreign and wide."""
+    beats = stretch(names, first)
+    for beat in beats:
+        beat.in_leads, beat.doubtful = [first, WIDE], doubtful
+    return is_named(beats)
+
+
+@pytest.mark.parametrize("first", [SIMILAR, NARROW, QrsShape()])
+def test_one_lead_is_enough_that_shows_beats_foreign_and_wide(first: QrsShape) -> None:
+    """A QRS is as wide as in the lead that shows it widest; in another it may look narrow."""
+    assert not is_named(stretch("SSSSS", first))
+    assert foreign_in_second("SSSSS", first, doubtful=True)
+    assert foreign_in_second("?????", first, doubtful=False)
+
+
+def test_names_without_doubt_count_before_the_shape_in_one_of_several_leads() -> None:
+    """The more leads there are, the sooner one of them looks foreign by chance."""
+    assert not foreign_in_second("SSSSS", SIMILAR, doubtful=False)
+    assert not foreign_in_second("SSVSS", SIMILAR, doubtful=False)
+    assert foreign_in_second("SVSVV", SIMILAR, doubtful=False)
+
+
+def test_names_do_not_count_in_several_leads_where_a_stream_begins() -> None:
+    """Nothing is usual yet: a wide fast rhythm is one with two leads as it is with one."""
+    assert in_leads("NNNNN", [FIRST] * 5, [QrsShape()] * 5)
+
+
+def test_beats_that_a_lead_shows_as_usual_are_none_by_their_shape_alone() -> None:
+    """What starts in a ventricle spreads another way, and mostly shows so in every lead."""
+    assert not foreign_in_second("SSSSS", USUAL, doubtful=True)
     assert not in_leads("VVVVV", [USUAL] * 5, [USUAL] * 5)
+
+
+@pytest.mark.parametrize(("found", "whole"), [(5, True), (3, True), (2, False)])
+def test_changing_complexes_that_another_lead_has_not_found_are_motion(
+    found: int, whole: bool
+) -> None:
+    """A ventricle that is excited shows in all leads at once; an electrode moves by itself."""
+    beats = stretch("N" * 8 + "V" * 5, [USUAL] * 8 + [CHANGING] * 5, [0.8] * 8 + UNEVEN)
+    for n, beat in enumerate(beats):
+        beat.in_leads, beat.found_in = [beat.shape] * 2, [True, n < 8 + found]
+    assert is_named(beats) == whole
+    for beat in beats[8:]:
+        beat.in_leads = [beat.shape, QrsShape()]
+    assert is_named(beats), "a lead that cannot be analysed contradicts nothing"
 
 
 def test_changing_beats_beside_the_usual_qrs_of_another_lead_are_motion() -> None:

@@ -2,12 +2,14 @@
 
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline.clients.ingest import IngestClient, Start
+from pipeline.clients.ingest import IngestClient
+from pipeline.clients.outgoing import Start
 from pipeline.errors import EndpointError
 from pipeline.schema.messages import (
     Accepted,
@@ -21,6 +23,7 @@ from pipeline.schema.messages import (
 )
 from pipeline.signal.samples import SampleBlock
 from pipeline.transport.sockets import Router, wait
+from tests.support.hub_by_hand import hub_by_hand
 from tests.support.limits import BUSY_S, promised
 from tests.support.running import thread, until
 
@@ -532,3 +535,23 @@ def test_hub_that_comes_back_late_is_found_soon(limit_s: float) -> None:
                 found_s = time.monotonic() - back_at
                 stop.set()
     assert found_s < limit_s
+
+
+def test_a_report_without_samples_after_it_reaches_the_hub(tmp_path: Path) -> None:
+    """It waits while the hub owes an answer, and a silent device gives no other occasion."""
+    with hub_by_hand(tmp_path / "log") as one:
+
+        def turned() -> bool:
+            one.turns(1)
+            return False
+
+        ingest = one.hub.endpoints["ingest"]
+        with IngestClient(
+            ingest, stream="bed", fs_hz=360.0, lead="II", stop=turned, live=True
+        ) as client:
+            assert client.report()
+            client._send_hello()
+            assert client.report(fault="the device sends nothing")
+            until(lambda: client.go_on() and bool(one.hub._state()[1]))
+            until(lambda: client.go_on() and bool(one.hub._state()[1][0].source_fault))
+            assert one.hub._state()[1][0].source_fault == "the device sends nothing"

@@ -34,6 +34,18 @@ def test_answer_has_a_row_for_every_id() -> None:
     assert reply.compute_ms >= 0
 
 
+def test_second_lead_reaches_the_scorer() -> None:
+    """A beat of two leads among others is named by both."""
+    second = np.zeros_like(MEASURED)
+    second[1] = 0.5
+    request = ScoreRequest(ids=REQUEST.ids, windows=WINDOWS, measures=MEASURED, second=second)
+    found = answer(TrivialScorer(), encode(request)).probabilities
+    one_lead = answer(TrivialScorer(), encode(REQUEST)).probabilities
+
+    np.testing.assert_array_equal(found[[0, 2]], one_lead[[0, 2]])
+    assert (found[1] != one_lead[1]).any()
+
+
 def test_missing_hub_is_logged(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

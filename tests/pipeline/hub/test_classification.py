@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.schema.messages import SCORING_VERSION
 from pipeline.schema.public import BeatNote, Status
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import EmbeddedRunner
@@ -79,6 +80,28 @@ def test_classes_through_sockets_are_those_of_one_process(
     assert {note.beat_class for note in analysable} > {"N"}
 
 
+def test_second_lead_goes_through_sockets(tmp_path: Path, demo: NDArray[np.float32]) -> None:
+    """Beats of two leads, beside a stream of one, have the classes that one process gives them."""
+    leads = ["II", "V1"]
+    both = np.stack([demo, -0.5 * demo + 0.1 * np.roll(demo, 5)])[:, : 360 * 30]
+    runner = EmbeddedRunner("two", 360.0, TrivialScorer(), CONFIG, leads=leads)
+    notes = [note for one in runner.run([SampleBlock(0, both)]) for note in one.beats]
+    with (
+        running_hub(tmp_path / "log") as hub,
+        running_worker(hub),
+        subscriber(hub, topics=("beat/", "status/")) as listener,
+    ):
+        until(lambda: bool(list(listener.receive(0.1))) or listener.heartbeats > 0)
+        feed(hub, "one", both[0])
+        feed(hub, "two", both, leads=leads)
+        received = receive_until_ended(listener, "one", "two")
+    found = [m for m in received if isinstance(m, BeatNote) and m.stream == "two"]
+
+    assert found == notes
+    assert [note.class_leads for note in notes if note.analysable].count(leads) > 10
+    assert not any(m.class_leads for m in received if isinstance(m, BeatNote) and m.stream == "one")
+
+
 def test_scorer_of_an_older_release_is_refused_by_name(
     tmp_path: Path, demo: NDArray[np.float32], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -97,7 +120,8 @@ def test_scorer_of_an_older_release_is_refused_by_name(
                 )
             )
         assert received == []
-        assert "student-old answers requests of version 1, this hub sends version 2" in caplog.text
+        versions = f"requests of version 1, this hub sends version {SCORING_VERSION}"
+        assert f"student-old answers {versions}" in caplog.text
         with running_worker(hub):
             last = [m for m in receive_until_ended(listener, "demo") if isinstance(m, Status)][-1]
     assert last.pending == 0

@@ -179,6 +179,21 @@ def test_measures_go_with_their_windows() -> None:
     assert request.measures[:, 0].tolist() == [0.0, -1.0, -2.0]
 
 
+def test_second_leads_go_with_their_windows() -> None:
+    """Zeros for a beat of one lead among others; nothing for a batch of such beats."""
+    dispatcher = Dispatcher(DispatchConfig(max_batch=3))
+    dispatcher.on_ready(b"a", READY, 0.0)
+    for n in range(3):
+        second = MEASURED + np.float32(n) if n else None
+        dispatcher.want_score(window_id(n), WINDOW, MEASURED, 0.0, second)
+    dispatcher.want_score(window_id(3), WINDOW, MEASURED, 0.0)
+
+    (_, several), (_, one) = dispatcher.due(0.005)
+
+    assert several.second[:, 0].tolist() == [0.0, 1.0, 2.0]
+    assert one.second.size == 0
+
+
 class Deliveries(RuleBasedStateMachine):
     """Scorers come, go, answer late, twice or never; no window is lost and none counts twice."""
 

@@ -74,7 +74,7 @@ def test_leads_that_wait_for_samples_before_them_are_part_of_the_state(tmp_path:
     ids=["one less", "in another order", "another name", "one more", "one"],
 )
 def test_leads_that_change_in_mid_stream_are_refused(tmp_path: Path, names: list[str]) -> None:
-    """Other names, another order or number: one clear line, and the stream goes on as before."""
+    """One clear line, also in the status; the alarm of a silent source has it, until it goes on."""
     with hub_by_hand(tmp_path / "log") as one:
         source = one.connect("ingest")
         one.accepted(source, of_leads(1, LEADS))
@@ -87,7 +87,14 @@ def test_leads_that_change_in_mid_stream_are_refused(tmp_path: Path, names: list
         assert isinstance(refused, Refused)
         assert "changed its leads to II" in refused.reason
         assert "start the source again" in refused.reason
+        assert status(one).source_fault == refused.reason
+        one.later_s = 3.0
+        one.turns()
+        [silent] = status(one).alarms
+        assert silent.reason == f"nothing from the source for 2 s: {refused.reason}"
         assert one.accepted(source, of_leads(2, LEADS)).next_sample == 720
+        one.turns()
+        assert (status(one).source_fault, status(one).alarms) == ("", [])
 
 
 def test_the_lead_of_a_stream_of_one_does_not_change_either(tmp_path: Path) -> None:

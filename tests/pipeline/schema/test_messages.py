@@ -50,6 +50,8 @@ REQUEST = ScoreRequest(
     windows=np.zeros((2, 320), np.float32),
     measures=np.zeros((2, MEASURES), np.float32),
 )
+SECOND = np.stack([np.ones(MEASURES, np.float32), np.zeros(MEASURES, np.float32)])
+IN_TWO_LEADS = msgspec.structs.replace(REQUEST, second=SECOND)
 PROBABILITIES = np.array([[0.1, 0.2, 0.3, 0.4], [0.0, 0.0, 1.0, 0.0]], np.float32)
 REPLY = ScoreReply(
     ids=REQUEST.ids,
@@ -64,6 +66,7 @@ INTERNAL: list[Message] = [
     Accepted(stream="100", epoch=1, next_sample=5, credit=8),
     Ready(model="student", device="cpu", credit=2, version=messages.SCORING_VERSION),
     REQUEST,
+    IN_TWO_LEADS,
     REPLY,
 ]
 ALERT = Alert(
@@ -121,6 +124,13 @@ def test_arrays_travel_as_little_endian_bytes() -> None:
     assert msgspec.msgpack.decode(messages.encode(REPLY))["residuals"] == bytes(2 * 4 * 320)
 
 
+def test_request_without_second_leads_has_no_field_for_them() -> None:
+    """Its bytes are those of a stream of one lead, decoded and encoded again as well."""
+    frame = messages.encode(REQUEST)
+    assert set(msgspec.msgpack.decode(frame)) == {"type", "ids", "windows", "measures"}
+    assert messages.encode(messages.decode(frame)) == frame
+
+
 def refused(message: Message, **fields: bytes) -> None:
     """Assert that a frame with other ``fields`` is refused, alone and in the journal."""
     frame = msgspec.msgpack.encode(msgspec.msgpack.decode(messages.encode(message)) | fields)
@@ -139,6 +149,8 @@ def test_torn_arrays_are_refused() -> None:
     refused(REPLY, residuals=b"")
     refused(REPLY, scores=bytes(4))
     refused(REQUEST, measures=bytes(4 * MEASURES))
+    refused(REQUEST, second=bytes(4 * MEASURES))
+    refused(REQUEST, second=b"")
     refused(REPLY, probabilities=bytes(16))
 
 
@@ -168,7 +180,8 @@ def test_scores_and_residuals_that_are_not_finite_are_refused(value: float) -> N
 def test_requests_that_are_not_finite_are_refused(value: float) -> None:
     """What no front end cuts does not reach a model."""
     refused(REQUEST, windows=np.full((2, 320), value, "<f4").tobytes())
-    refused(REQUEST, measures=np.full((2, MEASURES), value, "<f4").tobytes())
+    for measures in ("measures", "second"):
+        refused(REQUEST, **{measures: np.full((2, MEASURES), value, "<f4").tobytes()})
 
 
 @pytest.mark.parametrize(

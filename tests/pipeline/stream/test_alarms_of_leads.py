@@ -63,12 +63,35 @@ def test_one_electrode_off_is_named_and_the_watch_goes_on() -> None:
     assert {alert.kind for alert in alerts} == {"lead_off"}
     assert said(alerts, "lead_off") == [
         ("on", "electrode off: V1; II is watched", {"II": "analysable", "V1": "off"}),
-        ("off", "electrode on again", {"II": "analysable", "V1": "off"}),
+        (
+            "off",
+            "electrode V1 is back; II and V1 are watched",
+            {"II": "analysable", "V1": "analysable"},
+        ),
     ]
     begun, ended = alerts
     assert (begun.priority, begun.category) == ("low", "technical")
     assert begun.time_s == pytest.approx(10.3, abs=0.5)
     assert ended.time_s == pytest.approx(36.0, abs=1.5)
+
+
+def test_electrode_that_is_off_when_samples_go_missing_is_not_said_to_be_back() -> None:
+    """The alarm ends, for nothing is known of it, and begins again where it is seen to be off."""
+    x, flags = patient()
+    off(x, flags, 1, 10.0, 35.0)
+    runner = EmbeddedRunner("s", FS, TrivialScorer(), CONFIG, leads=LEADS)
+    blocks = (
+        SampleBlock(i, x[:, i : i + FS], flags[:, i : i + FS]) for i in range(0, x.shape[1], FS)
+    )
+    kept = (block for block in blocks if not 20 * FS <= block.first_sample < 25 * FS)
+    alerts = [alert for outcome in runner.run(kept) for alert in outcome.alerts]
+
+    assert [(state, reason) for state, reason, _ in said(alerts, "lead_off")] == [
+        ("on", "electrode off: V1; II is watched"),
+        ("off", "samples are missing: nothing is known of the electrodes"),
+        ("on", "electrode off: V1; no lead shows a QRS"),  # yet, so soon after the gap
+        ("off", "electrode V1 is back; II and V1 are watched"),
+    ]
 
 
 def test_alarm_of_electrodes_says_when_another_goes_off() -> None:
@@ -82,7 +105,7 @@ def test_alarm_of_electrodes_says_when_another_goes_off() -> None:
         ("on", "electrode off: V1; II is watched"),
         ("on", "electrode off"),
         ("on", "electrode off: V1; II is watched"),
-        ("off", "electrode on again"),
+        ("off", "electrode V1 is back; II and V1 are watched"),
     ]
     assert alerts[1][2] == {"II": "off", "V1": "off"}
 
@@ -96,6 +119,11 @@ def test_all_electrodes_off_at_once_is_one_alert_as_of_one_lead() -> None:
 
     assert sorted((a.kind, a.state, a.sample, a.begin_s) for a in both) == sorted(
         (a.kind, a.state, a.sample, a.begin_s) for a in one
+    )
+    assert said(both, "lead_off")[-1] == (
+        "off",
+        "electrodes II and V1 are back; II and V1 are watched",
+        {"II": "analysable", "V1": "analysable"},
     )
     assert said(both, "lead_off")[0][:2] == said(one, "lead_off")[0][:2] == ("on", "electrode off")
     assert next(a.leads for a in both if a.kind == "unmonitored") == {"II": "off", "V1": "off"}
@@ -122,13 +150,54 @@ def test_a_lead_that_no_longer_beats_beside_one_that_does_is_no_asystole() -> No
     assert not said(alerts_of(x, flags), "asystole")
 
 
+def flutter(seconds: float, hz: float = 4.5, mv: float = 0.8) -> NDArray[np.float32]:
+    """Return a slowly wandering sine, as fibrillation nearly is."""
+    t = np.arange(round(seconds * FS)) / FS
+    phase = 2 * np.pi * (hz * t + 0.6 * np.sin(2 * np.pi * 0.3 * t))
+    return (mv / 2 * (1 + 0.35 * np.sin(2 * np.pi * 0.21 * t)) * np.sin(phase)).astype(np.float32)
+
+
+@pytest.mark.parametrize("lead", [0, 1])
+def test_fibrillation_of_one_lead_alone_is_none(lead: int) -> None:
+    """While another lead goes on showing the usual beats, in whichever the waves are."""
+    x, flags = patient(60)
+    x[lead, 20 * FS : 40 * FS] = flutter(20)
+    alone = alerts_of(x[lead], flags[lead], leads=("II",))
+    assert said(alone, "ventricular_fibrillation")
+
+    assert not said(alerts_of(x, flags), "ventricular_fibrillation")
+
+
+@pytest.mark.parametrize("other", ["fibrillates", "off", "flat"])
+def test_fibrillation_of_all_leads_is_raised_as_early_as_of_one(other: str) -> None:
+    """A lead that shows nothing says nothing against it; what fibrillates is said once."""
+    x, flags = patient(60)
+    there = slice(20 * FS, 40 * FS)
+    x[0, there] = flutter(20)
+    if other == "fibrillates":
+        x[1, there] = flutter(20, hz=4.7, mv=0.5)
+    elif other == "off":
+        off(x, flags, 1, 20.0, 40.0)
+    else:
+        x[1, there] = np.random.default_rng(1).normal(0, 0.002, 20 * FS)
+    kind = "ventricular_fibrillation"
+    one = [a for a in alerts_of(x[0], flags[0], leads=("II",)) if a.kind == kind]
+    both = [a for a in alerts_of(x, flags) if a.kind == kind]
+
+    assert [a.state for a in both] == [a.state for a in one] == ["on", "latched"]
+    assert both[0].time_s <= one[0].time_s
+    assert both[1].time_s <= one[1].time_s + 2.0
+    assert both[0].leads["II"] == "fibrillates"  # type: ignore[index]
+
+
 @pytest.mark.parametrize("chunk", [61, 5 * FS, 60 * FS])
 def test_chunks_change_no_alert(chunk: int) -> None:
     """What leads say, and when, goes by the samples."""
-    x, flags = patient()
+    x, flags = patient(60)
     off(x, flags, 1, 10.0, 30.0)
     off(x, flags, 0, *OFF_S)
     x[:, 32 * FS : 37 * FS] = np.random.default_rng(1).normal(0, 0.01, (2, 5 * FS))
+    x[0, 38 * FS : 55 * FS], x[1, 46 * FS : 50 * FS] = flutter(17), flutter(4, hz=4.7)
 
     def facts(alerts: list[Alert]) -> list[tuple[object, ...]]:
         return sorted(
@@ -136,15 +205,16 @@ def test_chunks_change_no_alert(chunk: int) -> None:
         )
 
     expected = facts(alerts_of(x, flags))
-    assert {kind for kind, *_ in expected} >= {"lead_off", "asystole"}
+    assert {kind for kind, *_ in expected} >= {"lead_off", "asystole", "ventricular_fibrillation"}
     assert facts(alerts_of(x, flags, chunk)) == expected
 
 
 def test_restart_changes_no_alert() -> None:
     """What leads said, what is usual in each and what is due are part of the state."""
-    x, flags = patient()
+    x, flags = patient(60)
     off(x, flags, 1, 10.0, 30.0)
     x[:, 32 * FS : 37 * FS] = np.random.default_rng(1).normal(0, 0.01, (2, 5 * FS))
+    x[0, 38 * FS : 55 * FS], x[1, 46 * FS : 50 * FS] = flutter(17), flutter(4, hz=4.7)
 
     def watched(*, restarted: bool) -> list[str]:
         stream, alerts = Stream("s", FS, CONFIG, lambda: 0.0, leads=LEADS), []

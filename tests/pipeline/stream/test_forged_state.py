@@ -206,10 +206,7 @@ BEYOND_LEADS: dict[str, Callable[[SegmenterState], None]] = {
     ),
     "a rhythm of a lead that is none": lambda s: setattr(s.rhythms, "chosen", 2),
     "a rhythm of no kind": lambda s: setattr(s.rhythms.leads[1], "too_fast", 7),
-    "a rhythm since before all time": lambda s: setattr(s.rhythms.leads[0], "begun_at", -(2**62)),
-    "fibrillation that its lead does not see": (
-        lambda s: setattr(s.rhythms.leads[1], "fibrillates", True)
-    ),
+    "a rhythm since before all time": lambda s: setattr(s.rhythms.leads[0], "fast_from", -(2**62)),
 }
 
 
@@ -219,6 +216,16 @@ def test_what_several_leads_cannot_leave_behind_is_refused(what: str) -> None:
     state = unpack(SAVED[2], StreamState)
     state.segmenter.counters[slots.PENDING] = max(state.segmenter.counters[slots.PENDING], 1)
     BEYOND_LEADS[what](state.segmenter)
+    with pytest.raises(SnapshotError):
+        _begun(2, state)
+
+
+@pytest.mark.parametrize("check_at", [None, -(2**62), 2**62])
+def test_fibrillation_that_its_lead_does_not_see_is_refused(check_at: int | None) -> None:
+    """It would never end; nor would leads be compared, or would they be until today."""
+    state = unpack(SAVED[2], StreamState)
+    its = state.alarms.signal.leads_fibrillation
+    its.waves[1].fibrillates, its.check_at = check_at is None, check_at
     with pytest.raises(SnapshotError):
         _begun(2, state)
 

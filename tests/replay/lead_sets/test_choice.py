@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.errors import LeadError
 from replay.headers import RecordHeader, load_header
-from replay.lead_sets.choice import DEFAULT_LEADS, lead_choices
+from replay.lead_sets.choice import DEFAULT_LEADS, LeadChoices, lead_choices
 from replay.leads import lead_choice
 
 
@@ -74,13 +74,32 @@ def test_the_choice_is_one_sentence_with_its_reason(tmp_path: Path) -> None:
     )
 
 
-def test_the_default_is_the_lead_of_a_replay(tmp_path: Path) -> None:
-    """One lead, for the reason that is given for one."""
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        (["MLII", "MLII"], "leads 'MLII', 'MLII-2' are taken, the usual one for rhythm first"),
+        (["V5", "V2"], "leads 'V5', 'V2' are taken, the first that are named like an ECG"),
+    ],
+)
+def test_the_reason_is_that_of_the_first_lead(tmp_path: Path, names: list[str], why: str) -> None:
+    """Also of two leads of one name, which get numbers."""
+    assert lead_choices(header(tmp_path, *names)).why == f"{why}; --lead takes others"
+
+
+def test_by_default_a_patient_is_watched_by_three_leads(tmp_path: Path) -> None:
+    """All that are named like an ECG, at most three; a record of one lead says nothing of it."""
+    record = header(tmp_path, "V1", "II", "V2", "V5", "RESP")
+    assert DEFAULT_LEADS == 3
+    assert lead_choices(record) == lead_choices(record, most=3)
+    assert names_of(record, lead_choices(record).indices) == ["II", "V1", "V2"]
+    assert lead_choices(header(tmp_path, "V1")) == LeadChoices((0,), "")
+
+
+def test_one_of_several_leads_is_the_one_that_is_taken_alone(tmp_path: Path) -> None:
+    """For the reason that is given for one."""
     record = header(tmp_path, "V1", "II")
-    one = lead_choice(record)
-    assert DEFAULT_LEADS == 1
-    assert lead_choices(record) == lead_choices(record, most=1)
-    assert (lead_choices(record).indices, lead_choices(record).why) == ((one.index,), one.why)
+    one, alone = lead_choice(record), lead_choices(record, most=1)
+    assert (alone.indices, alone.why) == ((one.index,), one.why)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +118,9 @@ def test_leads_are_named_in_any_order(tmp_path: Path, asked: str, expected: list
     record = header(tmp_path, "II", "V1", "RESP")
     choices = lead_choices(record, asked)
     assert names_of(record, choices.indices) == expected
-    assert ("named like no ECG (respiration)" in choices.why) == ("RESP" in expected)
+    assert ("named like no ECG (respiration), and is watched as one" in choices.why) == (
+        "RESP" in expected
+    )
 
 
 @pytest.mark.parametrize(

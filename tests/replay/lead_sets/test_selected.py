@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.errors import LeadError
 from pipeline.signal.samples import SampleBlock
-from replay.lead_sets.selected import SelectedLeads
+from replay.lead_sets.selected import SelectedLeads, usual_leads, usual_leads_text
 from replay.source import SourceInfo, SourceReport
 
 
@@ -71,3 +71,32 @@ def test_a_lead_that_the_device_lacks_is_one_line(asked: str, said: str) -> None
     with pytest.raises(LeadError, match=said):
         SelectedLeads(device, asked)
     assert device.closed
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["I"], ["I"]),
+        (["I", "II", "III"], ["I", "II", "III"]),
+        (["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V5"], ["II", "I", "V1"]),
+        (["V1", "V2", "V3", "V4"], ["V1", "V2", "V3"]),
+        (["aVL", "aVF", "aVR", "MLII", "V5"], ["MLII", "aVL", "aVF"]),
+        (["I", "III", "aVF", "C"], ["I", "III", "C"]),
+    ],
+)
+def test_of_a_device_three_leads_are_watched_that_add_a_view(
+    names: list[str], expected: list[str]
+) -> None:
+    """Any two limb leads give the other four; what is left out is said."""
+    assert usual_leads(names) == expected
+    text = usual_leads_text(names)
+    assert bool(text) == (len(expected) < len(names))
+    assert all(repr(name) in text for name in names if text)
+
+
+def test_a_device_of_many_leads_is_watched_by_the_usual_ones() -> None:
+    """Where none is asked for; ``all`` takes all."""
+    device = Device()
+    device.info = SourceInfo(stream="d", fs_hz=250.0, leads=("V1", "V2", "V3", "II"))
+    assert SelectedLeads(device, None).info.leads == ("II", "V1", "V2")
+    assert SelectedLeads(device, "all").info.leads == ("V1", "V2", "V3", "II")

@@ -19,9 +19,9 @@ ALL_LEADS: Final = "all ECG leads, watched together"
 OTHER_LEAD: Final = "the other ECG lead alone"
 
 _TEXT: Final = (
-    "One lead is what a monitor of one lead sees: in the challenge the lead that a replay chooses, "
-    "elsewhere the first signal. All leads are all that are ECG, at most three, watched together "
-    "as those of one patient."
+    "One lead is what a monitor of one lead sees: in the challenge the lead that is usual for "
+    "rhythm, elsewhere the first signal. All leads are all that are ECG, at most three, watched "
+    "together as those of one patient."
 )
 
 Row: TypeAlias = tuple[str, ...]

@@ -110,7 +110,9 @@ def _challenge(one: ChallengeResult, every: ChallengeResult | None) -> Iterator[
         "alarm scores 39 on the full set of 750; the winners had pressure and pulse as well: 81. "
         "In brackets the 95 % interval of a bootstrap over records."
     )
-    chosen = "the leads asked for" if one.second_lead is None else "the lead that a replay chooses"
+    chosen = (
+        "the leads asked for" if one.second_lead is None else "the lead that is usual for rhythm"
+    )
     leads = (
         (chosen, one.first_lead),
         (ALL_LEADS, every.first_lead if every else None),

@@ -23,7 +23,7 @@ from pipeline.hub.control import Control
 from pipeline.hub.sockets import LIMITS, QUEUES
 from pipeline.hub.status import resident_bytes
 from pipeline.kafka.alerts import AlertReader, PartitionPosition, positions_of, positions_text
-from pipeline.kafka.brokers import Cluster
+from pipeline.kafka.brokers import Cluster, failures_in_a_line
 from pipeline.kafka.topics import partition_of
 from pipeline.log.store import AlertLog, Commit
 from pipeline.schema.alert import followed_by, unrecorded, utc_text
@@ -168,10 +168,12 @@ class Bridge:
         """Serve until ``stop`` returns true.
 
         Raises:
+            EndpointError: the cluster cannot be used.
             AuthenticationError: the sockets are no longer protected by their keys.
         """
-        while not stop():
-            self.turn()
+        with failures_in_a_line():
+            while not stop():
+                self.turn()
 
     def turn(self) -> None:
         """Take what has come, write it down, publish it, and answer clients."""

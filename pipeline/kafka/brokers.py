@@ -5,6 +5,7 @@ until it does or the process ends. Consumers commit nothing by themselves. Furth
 librdkafka (security, time limits) come from a file of ``name=value`` lines.
 """
 
+import contextlib
 import logging
 import os
 import re
@@ -240,6 +241,17 @@ def _reason(error: BaseException) -> str:
     first = error.args[0] if error.args else error
     text = first.str() if hasattr(first, "str") else str(first)
     return " ".join((text or type(error).__name__).split())[:200]
+
+
+@contextlib.contextmanager
+def failures_in_a_line() -> Iterator[None]:
+    """Raise `EndpointError` for what the client library raises."""
+    from confluent_kafka import KafkaException
+
+    try:
+        yield
+    except KafkaException as error:
+        raise EndpointError(f"the cluster cannot be used: {_reason(error)}") from None
 
 
 def is_fatal(error: "KafkaError | None") -> bool:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 from pipeline.errors import BusyError, EndpointError, MissingChunkError, WireError
-from pipeline.kafka.brokers import MESSAGE_BYTES, Cluster, is_fatal
+from pipeline.kafka.brokers import MESSAGE_BYTES, Cluster, failures_in_a_line, is_fatal
 from pipeline.kafka.senders import Handed, Senders, handed
 from pipeline.kafka.topics import partition_of
 from pipeline.schema.messages import (
@@ -126,8 +126,9 @@ class Gateway:
             EndpointError: the cluster can no longer be used by this process.
             AuthenticationError: the socket is no longer protected by its keys.
         """
-        while not stop():
-            self.turn()
+        with failures_in_a_line():
+            while not stop():
+                self.turn()
 
     def turn(self) -> None:
         """Take what sources sent, hand over what is due, answer what is written."""

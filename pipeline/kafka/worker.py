@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from pipeline.errors import EndpointError, SnapshotError
 from pipeline.kafka.alerts import ID, RULES, AlertId, newest_term
-from pipeline.kafka.brokers import ANSWER_S, Cluster, is_fatal
+from pipeline.kafka.brokers import ANSWER_S, Cluster, failures_in_a_line, is_fatal
 from pipeline.kafka.partition import ANSWERED_S, Partition, Rules, Step, score_all
 from pipeline.kafka.screens import Screens
 from pipeline.kafka.snapshots import Saving, load
@@ -140,8 +140,9 @@ class Worker:
         Raises:
             EndpointError: the cluster can no longer be used by this process.
         """
-        while not self._stop():
-            self.turn()
+        with failures_in_a_line():
+            while not self._stop():
+                self.turn()
 
     def turn(self) -> None:
         """Take what has come; write what follows; see to the clock and to snapshots."""

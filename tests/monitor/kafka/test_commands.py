@@ -15,7 +15,7 @@ from monitor.run.processes import child_command
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.client import Subscriber
 from pipeline.errors import ConfigError, EndpointError
-from pipeline.kafka.brokers import Cluster, load_settings
+from pipeline.kafka.brokers import Cluster, failures_in_a_line, load_settings
 from pipeline.kafka.topics import Topics, partition_of
 from pipeline.schema.public import Alert
 from tests.support.kafka import Brokers, Command, GatewayProcess
@@ -96,6 +96,13 @@ def test_brokers_that_are_not_there_are_one_line(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("pipeline.kafka.brokers.ANSWER_S", 0.2)
     with pytest.raises(EndpointError, match="no Kafka broker answers at 127"):
         gateway(options())
+
+
+def test_what_the_client_raises_while_it_serves_is_one_line() -> None:
+    """As where no coordinator of the group answers."""
+    library = pytest.importorskip("confluent_kafka", reason="needs the extra kafka")
+    with pytest.raises(EndpointError, match="the cluster cannot be used"), failures_in_a_line():
+        raise library.KafkaException(library.KafkaError(library.KafkaError._TIMED_OUT))
 
 
 def test_topics_that_are_missing_are_named() -> None:

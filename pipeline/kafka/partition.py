@@ -54,9 +54,6 @@ logger = logging.getLogger(__name__)
 CREDIT: Final = 8
 """Chunks that a source may have sent without an answer."""
 
-ANSWERED_S: Final = 5.0
-"""A message that is older is read again after a crash: its answers were given before."""
-
 ASK_AGAIN_S: Final = 2.0
 """After so long a silence that was written, and did not come back, is written again."""
 

@@ -199,6 +199,8 @@ class Senders(Generic[PeerT]):
         sender = self._senders.get(name)
         if sender is None or sender.session != answer.asking:
             return None
+        if answer.accepted is not None and not answer.accepted.missing:
+            return None  # to a question that was asked, and answered, more than once
         # What it sent is not taken after all: it asks again, and its worker answers.
         del self._senders[name]
         return sender.peer, content

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from pipeline.errors import EndpointError, SnapshotError
 from pipeline.kafka.alerts import ID, RULES, AlertId, newest_term
 from pipeline.kafka.brokers import ANSWER_S, Cluster, failures_in_a_line, is_fatal
-from pipeline.kafka.partition import ANSWERED_S, Partition, Rules, Step, score_all
+from pipeline.kafka.partition import Partition, Rules, Step, score_all
 from pipeline.kafka.screens import Screens
 from pipeline.kafka.snapshots import Saving, load
 from pipeline.schema.alert import published, timed, utc_text
@@ -46,6 +46,9 @@ class _Owned:
     """A partition of this worker."""
 
     partition: Partition
+    answered_to: int
+    """Messages before this offset were there before this worker: they were answered, or those who
+    sent them ask again."""
     save_due: float
     saved_offset: int
     produced: int = 0
@@ -194,7 +197,7 @@ class Worker:
             return None
         at = message.timestamp()[1] / 1e3
         step = owned.partition.take(message.value() or b"", offset, at, time.monotonic())
-        if time.time() - at > ANSWERED_S:
+        if offset < owned.answered_to:
             step.answers.clear()
         self.rejected += step.rejected
         return step
@@ -323,6 +326,8 @@ class Worker:
 
     def _loaded(self, committed: "TopicPartition") -> _Owned:
         """Return a partition as its newest snapshot has it."""
+        from confluent_kafka import TopicPartition
+
         number, now = committed.partition, time.monotonic()
         saved, lost = None, False
         try:
@@ -333,20 +338,15 @@ class Worker:
         partition = Partition(self._rules, time.time, now, saved)
         for message in partition.lost.values():
             logger.error("partition %d: %s", number, message)
+        oldest, end = self._reader.get_watermark_offsets(
+            TopicPartition(self._topics.chunks, number), timeout=ANSWER_S
+        )
         if saved is None:
             version = "" if lost else self._rules.version  # what was derived, nobody can again
             partition.term = newest_term(self._reader, self._topics.alerts, number, version)
-            partition.next_offset = max(committed.offset, self._oldest(number))
+            partition.next_offset = max(committed.offset, oldest, 0)
         due = now + self._snapshot_s * (0.5 + 0.5 * (number % 16) / 16)  # not all at a time
-        return _Owned(partition, due, partition.next_offset)
-
-    def _oldest(self, number: int) -> int:
-        from confluent_kafka import TopicPartition
-
-        low, _ = self._reader.get_watermark_offsets(
-            TopicPartition(self._topics.chunks, number), timeout=ANSWER_S
-        )
-        return max(0, low)
+        return _Owned(partition, end, due, partition.next_offset)
 
     def _on_revoke(self, member: "Consumer", partitions: "list[TopicPartition]") -> None:
         given = [one.partition for one in partitions if one.partition in self._owned]

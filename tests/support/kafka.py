@@ -41,8 +41,9 @@ needs_real_brokers = pytest.mark.skipif(
 FS = 360
 PARTITIONS = 4
 
-QUICK = {"session.timeout.ms": "2000", "heartbeat.interval.ms": "300"}
-"""So that a test takes seconds: a worker that is silent for so long has lost its partitions."""
+QUICK = {"session.timeout.ms": "6000" if REAL else "2000", "heartbeat.interval.ms": "300"}
+"""So that a test takes seconds: a worker that is silent for so long has lost its partitions. Real
+brokers take no less than six, unless ``group.min.session.timeout.ms`` says so."""
 
 
 class Brokers:

@@ -119,6 +119,7 @@ def test_answers_to_others_concern_nobody_here() -> None:
     assert senders.on_answer(Answer(asking=A, accepted=other)) is None
     assert senders.on_answer(Answer(asking=B, accepted=accepted())) is None
     assert senders.on_answer(Answer(asking=A)) is None
+    assert senders.on_answer(Answer(asking=A, accepted=accepted())) is None  # asked twice
     assert senders.admit(chunk(1), "p", 0.0) is True
 
 

@@ -11,7 +11,7 @@ from pipeline.errors import SnapshotError
 from pipeline.kafka.brokers import Cluster
 from pipeline.kafka.snapshots import Saving, joined, newest, pieces_of
 from pipeline.schema.partition_log import Pointer, SavedPartition, decode_pointer, encode_pointer
-from tests.support.kafka import QUICK, Brokers
+from tests.support.kafka import QUICK, REAL, Brokers
 from tests.support.running import until
 
 
@@ -56,7 +56,7 @@ def brokers() -> Iterator[Brokers]:
 @pytest.mark.system
 def test_a_worker_that_lost_its_partition_cannot_commit(brokers: Brokers) -> None:
     """The group is a generation further: the coordinator refuses, the newer snapshot stays."""
-    settings = QUICK | {"max.poll.interval.ms": "2500"}
+    settings = QUICK | {"max.poll.interval.ms": "6500" if REAL else "2500"}
     cluster = Cluster(brokers=brokers.addresses, topics=brokers.topics, settings=settings)
     producer = cluster.producer()
     members = [cluster.member() for _ in range(2)]

@@ -24,6 +24,7 @@ from models.measure.provenance import Provenance, provenance
 from models.measure.result_json import to_json
 from monitor.inputs import data_folder
 from monitor.measure.bench_kernels import KernelFigures, measure_kernels, shortest_s
+from monitor.measure.bench_stream import StreamFigures, measure_stream
 from monitor.measure.bench_system import (
     EmbeddedFigures,
     LiveFigures,
@@ -47,9 +48,13 @@ _LIVE_S: Final = 240
 _MEANING: Final = (
     "**kernels**: raw sample to window, one core, a whole record a call; a live chunk is 19 ms.\n"
     "  sleepecg's detector on the same record, in turns. Worst: of noise, spikes, missing values\n"
-    "  and 300 bpm the one that takes longest, over the ordinary record.",
+    "  and 300 bpm the one that takes longest, over the ordinary record. Two and twelve leads of\n"
+    "  one heart, over one lead: a record a call, and in live chunks.",
     "**models**: one thread, alternating in one run; the scorer is student and class model, the\n"
     "  teacher BeatGAN's generator.",
+    "**stream**: the pure core on a synthetic patient at 250 Hz with 1, 2 and 12 leads: processor\n"
+    "  time for a second of signal without the scorer, in chunks of a second and in live chunks\n"
+    "  with stamps; memory of a live stream after five minutes, and the bytes of its snapshot.",
     "**embedded**: the whole pipeline in one process. **replay**: source, hub, scorer and\n"
     "  subscriber as processes at full speed, from the first chunk to the last alert.",
     "**live**: one stream in real time; latency from the R sample leaving the source to the\n"
@@ -86,6 +91,7 @@ class BenchResult:
     machine: Provenance
     kernels: KernelFigures
     models: dict[str, float]
+    stream: StreamFigures
     embedded: EmbeddedFigures
     replay: ReplayFigures
     live: LiveFigures
@@ -121,6 +127,7 @@ def _measure(data: Path | None) -> BenchResult:
         machine=provenance(),
         kernels=measured("kernels", lambda: measure_kernels(x)),
         models=measured("models", _models),
+        stream=measured("stream", measure_stream),
         embedded=measured("embedded", lambda: measure_embedded(x)),
         replay=measured("replay", lambda: measure_replay(x)),
         live=measured("live", lambda: measure_live(*_live_signal(data, x))),

@@ -210,7 +210,7 @@ class AtrialMeasures:
             rr_s, window, usable, state.numbers, state.p, state.qrs, state.counters,
             self._scratch, self._cells, out,
         )  # fmt: skip
-        return np.concatenate((out, out[_FIRST] * out[_SECOND])) if known else None
+        return np.concatenate((out, out.take(_FIRST) * out.take(_SECOND))) if known else None
 
 
 class AtrialRhythm:

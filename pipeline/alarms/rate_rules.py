@@ -30,6 +30,10 @@ BRIDGED_S: Final = 10.0
 asystole is carried over a loss of signal, and after which the heart counts as unmonitored."""
 
 
+_ROUNDING: Final = 1e-9
+"""A mean of sixteen intervals is rounded by less."""
+
+
 class RateChange(NamedTuple):
     """A condition of the rate: present with this beat, or over."""
 
@@ -61,6 +65,10 @@ class RateRules:
         self.state = state or RateRulesState()
         self._settings = settings
         self._fs_hz = fs_hz
+        self._limits_bpm = (
+            max(settings.extreme_bradycardia_bpm, settings.heart_rate_low_bpm),
+            min(settings.extreme_tachycardia_bpm, settings.heart_rate_high_bpm),
+        )
 
     @property
     def intervals_s(self) -> list[float]:
@@ -94,10 +102,20 @@ class RateRules:
         known.append((sample, rr_s))
         del known[: 1 - FAST_BEATS]
         settings = self._settings
+        if not self.state.active and not self.state.beyond_since and self._within_all_limits():
+            return
         yield from self._slow("extreme_bradycardia", settings.extreme_bradycardia_bpm)
         yield from self._fast("extreme_tachycardia", settings.extreme_tachycardia_bpm)
         yield from self._limit("heart_rate_low", -1, settings.heart_rate_low_bpm)
         yield from self._limit("heart_rate_high", 1, settings.heart_rate_high_bpm)
+
+    def _within_all_limits(self) -> bool:
+        """Return whether each interval is within every limit, and so is any mean of them."""
+        of_each = [rr_s for _, rr_s in self.state.intervals]
+        slowest, fastest = self._limits_bpm
+        return max(of_each) * slowest < 60.0 * (1 - _ROUNDING) and (
+            min(of_each) * fastest > 60.0 * (1 + _ROUNDING)
+        )
 
     def _slow(self, kind: str, limit_bpm: float) -> Iterator[RateChange]:
         latest = self._latest(SLOW_BEATS - 1)

@@ -54,12 +54,7 @@ electrode off, it may be asystole. Nor is noise out of which the patient's QRS s
 _STILL: Final = ("pause", "asystole")
 """The alarms of a missing QRS, the shorter time first."""
 
-_RATES: Final = (
-    "extreme_bradycardia",
-    "extreme_tachycardia",
-    "heart_rate_low",
-    "heart_rate_high",
-)
+_RATES: Final = ("extreme_bradycardia", "extreme_tachycardia", "heart_rate_low", "heart_rate_high")
 
 
 class SignalAlarms:
@@ -91,6 +86,9 @@ class SignalAlarms:
         self.leads = LeadWatch(leads, fs_hz, state.leads)
         """What each of several leads shows by itself; takes segments before these rules do."""
         self._several = len(leads) > 1
+        self._watched = self._samples(WATCHED_S)
+        waits_s = min(s for _, s in self._still_kinds()), SETTLED_S, SCATTERED_S
+        self._patience = tuple(map(self._samples, waits_s))
         its = state.leads_fibrillation
         self._waves = LeadsFibrillation(fs_hz, its, self.leads, self._organisation)
         if not len(leads) == len(self._organisation.state.leads) == self.atrial.leads:
@@ -290,16 +288,16 @@ class SignalAlarms:
     def on_position(self, position: int) -> list[Alert]:
         """Every QRS that completed before ``position`` is known: raise what is overdue."""
         alerts = []
-        for known_at, raise_alarm in sorted(self._due(), key=itemgetter(0)):
-            if known_at < position:  # in order of time, however far apart the positions are
-                alerts += self._compare_leads(known_at)
-                alerts += self.machine.advance(known_at, SIGNAL_KINDS)
-                alerts += raise_alarm()
+        seldom = not self.state.beats_until(position, *self._patience)
+        if seldom or self.machine.present("unmonitored"):
+            for known_at, raise_alarm in sorted(self._due(), key=itemgetter(0)):
+                if known_at < position:  # in order of time, however far apart the positions are
+                    alerts += self._compare_leads(known_at)
+                    alerts += self.machine.advance(known_at, SIGNAL_KINDS)
+                    alerts += raise_alarm()
         alerts += self._compare_leads(position)
         alerts += self.atrial.advance(position)
-        if self.state.reason is Reason.OK and position - self.state.changed_at > self._samples(
-            WATCHED_S
-        ):
+        if self.state.reason is Reason.OK and position - self.state.changed_at > self._watched:
             self.state.watched_to = position
         if self._several:
             self.leads.forget_before(position)

@@ -44,6 +44,24 @@ class SignalAlarmsState(State):
     leads_fibrillation: LeadsFibrillationState = field(default_factory=LeadsFibrillationState)
     leads: LeadWatchState = field(default_factory=LeadWatchState)
 
+    def beats_until(self, position: int, still: int, settled: int, scattered: int) -> bool:
+        """Return whether the signal was analysable and showed beats, as it nearly always does.
+
+        Then no time without a QRS, and none in which the heart was not monitored, can have passed.
+
+        Args:
+            position: the newest sample.
+            still: the shortest time without a QRS that is an alarm, in samples,
+            settled: that after which signal that returned shows beats,
+            scattered: and that in which the heart must have been monitored.
+        """
+        return (
+            self.reason is Reason.OK
+            and position <= max(self.still_from + still, self.seen_from + settled)
+            and position <= self.watched_to + scattered
+            and not self.leads.off_due
+        )
+
     @classmethod
     def fresh(cls, first_sample: int = 0, leads: int = 1) -> Self:
         """Return the state before the ``first_sample`` of an epoch of so many leads."""

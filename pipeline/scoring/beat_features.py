@@ -89,10 +89,8 @@ class BeatFeaturesState(State):
     """the last 300 of them, ascending."""
     steps: Annotated[Doubles, Shape((slots.STEPS,))]
     """Ring of |log ratio| of neighbours."""
-    late: Annotated[Singles, Shape((slots.LATE_BEATS, slots.TICKS))]
-    """Ring of late windows;"""
-    late_ordered: Annotated[Singles, Shape((slots.TICKS, slots.LATE_BEATS))]
-    """the same, ascending at each tick."""
+    late: Annotated[Singles, Shape((slots.TICKS, slots.LATE_BEATS))]
+    """Ring of late windows, a column each."""
     p_waves: Annotated[Singles, Shape((slots.P_BEATS, slots.P_TICKS))]
     p_likes: Annotated[Doubles, Shape((1, slots.P_BEATS))]
     """Ring of P waves, and how alike each was to the mean of those before."""
@@ -114,8 +112,7 @@ class BeatFeaturesState(State):
             intervals=np.zeros(slots.RR_MEMORY),
             ordered=np.zeros(slots.QUANTILES_OVER),
             steps=np.zeros(slots.STEPS),
-            late=np.zeros((slots.LATE_BEATS, slots.TICKS), dtype=np.float32),
-            late_ordered=np.zeros((slots.TICKS, slots.LATE_BEATS), dtype=np.float32),
+            late=np.zeros((slots.TICKS, slots.LATE_BEATS), dtype=np.float32),
             p_waves=np.zeros((slots.P_BEATS, slots.P_TICKS), dtype=np.float32),
             p_likes=np.zeros((1, slots.P_BEATS)),
             shapes=np.zeros((slots.SHAPES, slots.QRS_TICKS), dtype=np.float32),
@@ -159,10 +156,12 @@ class BeatFeatures:
             raise SnapshotError("state of beats whose places are out of range")
         if not all(np.isfinite(memory).all() for memory in _finite(self.state)):
             raise SnapshotError("state of beats with values that are not finite")
-        self._lines, self._usual_ordered = _in_order(self.state)
-        self._work = np.zeros((slots.WORK_ROWS, slots.WINDOW))
+        self._lines = _in_order(self.state)
+        self._late_middles = _middles(self.state.late, int(counters[slots.LATE]))
+        self._usual_middles = _middles(self.state.usual, int(counters[slots.USUAL]))
+        self._work = np.zeros((slots.WORK_ROWS, slots.USUAL_BEATS))
         usual.describe_usual(
-            int(counters[slots.USUAL]), self.state.usual, self._usual_ordered, self._work
+            int(counters[slots.USUAL]), self.state.usual, self._usual_middles, self._work
         )
         self._beat = np.zeros(slots.TICKS, dtype=np.float32)
         self._middle = np.zeros(slots.TICKS, dtype=np.float32)
@@ -193,8 +192,8 @@ class BeatFeatures:
             np.ascontiguousarray(windows, dtype=np.float32),
             np.ascontiguousarray(usable),
             state.counters, state.numbers, state.intervals, state.ordered, state.steps,
-            state.late, state.late_ordered, state.p_waves, state.p_likes, state.shapes,
-            state.shape_numbers, state.last, state.usual, self._usual_ordered, self._lines,
+            state.late, state.p_waves, state.p_likes, state.shapes, state.shape_numbers,
+            state.last, state.usual, self._late_middles, self._usual_middles, self._lines,
             self._work, self._beat, self._middle, out,
         )  # fmt: skip
         return out
@@ -203,19 +202,25 @@ class BeatFeatures:
 def _finite(state: BeatFeaturesState) -> tuple[NDArray[np.floating], ...]:
     """Return the memory in which nothing is unknown."""
     return (
-        state.intervals, state.ordered, state.steps, state.late, state.late_ordered, state.p_waves,
-        state.p_likes, state.shapes, state.shape_numbers, state.last, state.usual,
+        state.intervals, state.ordered, state.steps, state.late, state.p_waves, state.p_likes,
+        state.shapes, state.shape_numbers, state.last, state.usual,
     )  # fmt: skip
 
 
-def _in_order(state: BeatFeaturesState) -> tuple[Doubles, Singles]:
-    """Return the intervals and steps known, and the usual windows at each tick, ascending."""
+def _in_order(state: BeatFeaturesState) -> Doubles:
+    """Return the intervals and the steps known, ascending, one after the other."""
     counters = state.counters
     intervals, steps = counters[slots.INTERVALS], counters[slots.STEPS_KNOWN]
     lines = np.zeros(slots.LINES)
     lines[:intervals] = np.sort(state.intervals[:intervals])
     lines[slots.RR_MEMORY :][:steps] = np.sort(state.steps[:steps])
-    ordered = np.full((slots.ORDERED_ROWS, slots.WINDOW), np.inf, dtype=np.float32)
-    kept = counters[slots.USUAL]
-    ordered[:kept] = np.sort(state.usual[:, :kept].T, axis=0)
-    return lines, ordered
+    return lines
+
+
+def _middles(windows: Singles, known: int) -> Singles:
+    """Return the middles of the first columns of ``windows``, float32[MIDDLE_ROWS, ticks]."""
+    middles = np.zeros((slots.MIDDLE_ROWS, len(windows)), dtype=np.float32)
+    if known:
+        at = (known - 1) // 2, known // 2
+        middles[[slots.LOW, slots.HIGH]] = np.sort(windows[:, :known], axis=1)[:, at].T
+    return middles

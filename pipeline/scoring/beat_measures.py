@@ -35,10 +35,13 @@ def with_evidence(
         evidence: float64[n], the logarithm of the odds of atrial fibrillation without P waves at
             each beat, NaN where too little is known; that counts as no sign of it, the lower limit.
     """
-    limited = np.clip(evidence, -EVIDENCE_LIMIT, EVIDENCE_LIMIT).astype(np.float32)
-    limited[np.isnan(limited)] = -EVIDENCE_LIMIT
-    measures: NDArray[np.float32] = np.concatenate((features, limited[:, None]), axis=1)
+    measures = np.empty((len(features), len(MEASURE_NAMES)), dtype=np.float32)
+    measures[:, :-1] = features
+    # What is not known is the lower limit by this, too: fmax ignores NaN.
+    measures[:, -1] = np.minimum(np.fmax(evidence, -EVIDENCE_LIMIT), EVIDENCE_LIMIT)
     # Of a forged state no feature need be finite, and a scorer refuses a batch with such a beat,
     # those of other patients included.
-    measures[~np.isfinite(measures)] = 0.0
+    finite = np.isfinite(measures)
+    if not finite.all():
+        measures[~finite] = 0.0
     return measures

@@ -136,6 +136,12 @@ def class_contribution(probabilities: NDArray[np.float32]) -> NDArray[np.float64
     return contribution
 
 
+def _class_contribution(normal: float) -> float:
+    """Return `class_contribution` of one beat, of class N with this probability, as numbers."""
+    log_odds = float(np.log(max(1.0 - normal, _FLOOR) / max(normal, _FLOOR)))
+    return CLASS_WEIGHT * min(max(log_odds, -CLASS_LIMIT), CLASS_LIMIT)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveScoreConfig:
     """Scales and thresholds, as the calibration found them."""
@@ -272,7 +278,7 @@ class LiveScore:
         if not seen.learning:
             total = sum(contributions.values())
             contributions["typical"] = self._typical.contribution(total, learns=not seen.held)
-        contributions["class"] = float(class_contribution(probabilities))
+        contributions["class"] = _class_contribution(float(probabilities[0]))
         threshold = config.learning_threshold if seen.learning else config.threshold
         score = sum(contributions.values())
         anomalous = score > threshold

@@ -1,12 +1,13 @@
 """When the samples of a stream arrived, for the latencies of its beats. Pure."""
 
-from bisect import bisect_right
 from typing import Final
 
 from pipeline.schema.state import State, field
+from pipeline.signal.sample_times import SampleTimes, SampleTimesState
 
-KEPT_S: Final = 20.0
-"""Of signal: no beat is found later."""
+KEPT_S: Final = 6.0
+"""Of signal: no beat is found later, for a window is cut from the last 5.7 s
+(`pipeline.signal.leads.lead_state.TAIL_SAMPLES`)."""
 
 TOGETHER_S: Final = 0.005
 """Chunks within this time count as one arrival: there may be ten thousand a second."""
@@ -15,30 +16,32 @@ TOGETHER_S: Final = 0.005
 class ArrivalState(State):
     """All memory of `ArrivalTimes`."""
 
-    arrivals: list[tuple[int, float]] = field(default_factory=list)
-    """(index one past the last sample of a chunk, when it arrived in seconds), in order."""
+    arrivals: SampleTimesState = field(default_factory=SampleTimesState.fresh)
+    """Index one past the last sample of a chunk, when it arrived in seconds."""
 
 
 class ArrivalTimes:
     """The latest arrivals of one stream, in one epoch."""
 
     def __init__(self, fs_hz: float, state: ArrivalState | None = None) -> None:
+        """Begin, or continue from ``state``.
+
+        Raises:
+            SnapshotError: the state has no such arrivals.
+        """
         self.state = state or ArrivalState()
+        self._arrivals = SampleTimes(self.state.arrivals)
         self._kept = round(KEPT_S * fs_hz)
 
     def record(self, end: int, at: float) -> None:
         """Record that the samples before ``end`` had arrived at ``at``, in seconds."""
-        arrivals = self.state.arrivals
-        if arrivals and 0 <= at - arrivals[-1][1] < TOGETHER_S:
-            _, at = arrivals.pop()
-        arrivals.append((end, at))
-        while arrivals[0][0] < end - self._kept:
-            arrivals.pop(0)
+        arrivals = self._arrivals
+        if len(arrivals) and 0 <= at - arrivals.latest_s < TOGETHER_S:
+            arrivals.move_latest(end)
+        else:
+            arrivals.add(end, at)
+        arrivals.forget_before(end - self._kept)
 
     def of(self, sample: int) -> float | None:
         """Return when ``sample`` arrived; the nearest known time for one too old or missing."""
-        arrivals = self.state.arrivals
-        if not arrivals:
-            return None
-        at = bisect_right(arrivals, sample, key=lambda arrival: arrival[0])
-        return arrivals[min(at, len(arrivals) - 1)][1]
+        return self._arrivals.at_or_behind(sample)

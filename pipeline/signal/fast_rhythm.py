@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from pipeline.constants import SAMPLING_RATE_HZ
 from pipeline.schema.state import Shape, State
 from pipeline.signal.kernels import repetition as kernel
-from pipeline.signal.quality import Reason
 
 BEGINS_ABOVE: Final = 0.8
 """Likeness after one period (correlation). Made-up tachycardias of 277 to 424 bpm, with R waves
@@ -56,6 +55,15 @@ POSSIBLE_FOR: Final = 5
 """Seconds after which the rhythm is sure, or what repeated itself is none."""
 
 
+RULES: Final = np.array(
+    [
+        BEGINS_ABOVE, CONTINUES_ABOVE, AS_MUCH_AS_TWICE, MORE_THAN_SHORTER, LEAST_MV, LOST_SHARE,
+        BEGINS_AFTER, ENDS_AFTER, POSSIBLE_FOR,
+    ]
+)  # fmt: skip
+"""Rules of `kernel.follow`, in the order of its slots."""
+
+
 class Change(NamedTuple):
     """A rhythm too fast for the detector, or what may be one, begins or ends."""
 
@@ -72,21 +80,13 @@ class Change(NamedTuple):
 
 
 class FastRhythmState(State):
-    """All memory of a `FastRhythmWatch`: arrays of `kernel.measure`, and counts of measures."""
+    """What is remembered of one lead: arrays of `kernel.measure`, and counts of measures."""
 
     ring: Annotated[NDArray[np.float32], Shape((kernel.KEPT,))]
     lost: Annotated[NDArray[np.uint8], Shape((kernel.KEPT,))]
     counters: Annotated[NDArray[np.int64], Shape((kernel.SIZE,))]
-    above: int = 0
-    """Measures in a row in which the rhythm begins."""
-    below: int = 0
-    """Measures in a row in which it does not continue."""
-    active: bool = False
-    """Whether it is there now."""
-    lately: int = 0
-    """Seconds in a row that repeated themselves."""
-    possible: bool = False
-    """Whether it may be there now, and is not sure."""
+    counts: Annotated[NDArray[np.int64], Shape((kernel.COUNTS,))]
+    """Of measures in a row, for `kernel.follow`."""
 
     @classmethod
     def fresh(cls) -> Self:
@@ -95,7 +95,13 @@ class FastRhythmState(State):
             ring=np.zeros(kernel.KEPT, dtype=np.float32),
             lost=np.zeros(kernel.KEPT, dtype=np.uint8),
             counters=np.zeros(kernel.SIZE, dtype=np.int64),
+            counts=np.zeros(kernel.COUNTS, dtype=np.int64),
         )
+
+    @property
+    def active(self) -> bool:
+        """Whether the rhythm is there now."""
+        return bool(self.counts[kernel.ACTIVE])
 
     @property
     def sound(self) -> bool:
@@ -107,77 +113,21 @@ class FastRhythmState(State):
             and at == thinned % kernel.KEPT
             and since == thinned % kernel.EVERY
             and filled == min(thinned - since, kernel.KEPT)
-            and all(0 <= n <= thinned for n in (self.above, self.below, self.lately))
+            and all(0 <= n <= thinned for n in self.counts.tolist())
+            and self.counts[[kernel.ACTIVE, kernel.POSSIBLE]].max() <= 1
         )
 
 
-class FastRhythmWatch:
-    """Finds a rhythm too fast for the detector in one uninterrupted stretch of signal."""
+def changes_of(changes: NDArray[np.int64], rows: NDArray[np.float64]) -> list[Change]:
+    """List the changes that `kernel.follow` wrote, with the rates that the ``rows`` say.
 
-    def __init__(self, state: FastRhythmState | None = None) -> None:
-        self.state = state or FastRhythmState.fresh()
-        self._positions = np.empty(1, np.int64)
-        self._rows = np.empty((1, kernel.MEASURES, kernel.COLUMNS))
-
-    def push(self, y: NDArray[np.float32], masked: NDArray[np.uint8]) -> list[Change]:
-        """Take the next samples.
-
-        Args:
-            y: float32[n], mV at 360 Hz behind the QRS band-pass, finite.
-            masked: uint8[n] of `Reason`: noisy samples count, other masked ones are lost.
-        """
-        state = self.state
-        most = y.size // (kernel.THIN * kernel.EVERY) + 1
-        if most > self._positions.size:
-            self._positions = np.empty(most, np.int64)
-            self._rows = np.empty((most, kernel.MEASURES, kernel.COLUMNS))
-        positions, rows = self._positions, self._rows
-        n = kernel.measure(
-            y, masked, int(Reason.NOISE), state.ring, state.lost, state.counters, positions, rows
-        )
-        if not n:
-            return []
-        changes = (
-            self._decide(position, row)
-            for position, row in zip(positions[:n].tolist(), rows[:n].tolist(), strict=True)
-        )
-        return [change for change in changes if change is not None]
-
-    def _decide(self, position: int, row: list[list[float]]) -> Change | None:
-        state, step = self.state, kernel.THIN * kernel.EVERY
-        measure = row[kernel.THREE_SECONDS]
-        repeats, alike = _repeats(measure), measure[kernel.ALIKE]
-        state.above = state.above + 1 if repeats and alike > BEGINS_ABOVE else 0
-        state.below = 0 if repeats and alike > CONTINUES_ABOVE else state.below + 1
-        if not state.active and state.above >= BEGINS_AFTER:
-            begun_at = position - kernel.THIN * kernel.KEPT - (BEGINS_AFTER - 1) * step
-        elif state.active and state.below >= ENDS_AFTER:
-            begun_at = position - ENDS_AFTER * step
-        else:
-            return self._may_begin(position, row[kernel.ONE_SECOND])
-        state.active = not state.active
-        state.lately, state.possible = 0, False
-        period_s = measure[kernel.PERIOD] * kernel.THIN / SAMPLING_RATE_HZ
-        bpm = 60.0 / period_s if state.active else 0.0
-        return Change(position, state.active, max(begun_at, 0), bpm)
-
-    def _may_begin(self, position: int, measure: list[float]) -> Change | None:
-        """Return whether from now on there may be such a rhythm, or no more; None as before."""
-        state = self.state
-        repeats = _repeats(measure) and measure[kernel.ALIKE] > BEGINS_ABOVE
-        state.lately = state.lately + 1 if repeats else 0
-        possible = 0 < state.lately <= POSSIBLE_FOR and not state.active
-        if possible == state.possible:
-            return None
-        state.possible = possible
-        return Change(position, possible, position, 0.0, sure=False)
+    int64[c, kernel.CHANGE] and float64[m, kernel.MEASURES, kernel.COLUMNS].
+    """
+    return [_change(change, rows) for change in changes.tolist()]
 
 
-def _repeats(measure: list[float]) -> bool:
-    """Return whether a measure is one of what repeats itself after each such period."""
-    return (
-        measure[kernel.SPAN] > LEAST_MV
-        and measure[kernel.MISSING] <= LOST_SHARE
-        and measure[kernel.ALIKE] >= AS_MUCH_AS_TWICE * measure[kernel.TWICE]
-        and measure[kernel.ALIKE] > MORE_THAN_SHORTER * measure[kernel.SHORTER]
-    )
+def _change(change: list[int], rows: NDArray[np.float64]) -> Change:
+    position, begins, begun_at, sure, row = change
+    period = float(rows[row, kernel.THREE_SECONDS, kernel.PERIOD])
+    bpm = 60.0 / (period * kernel.THIN / SAMPLING_RATE_HZ) if begins and sure else 0.0
+    return Change(position, bool(begins), begun_at, bpm, bool(sure))

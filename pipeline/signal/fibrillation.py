@@ -57,6 +57,14 @@ GIVEN_UP_AFTER: Final = 12
 """Measures in a row that hold too many masked samples: 2 s of them, and the 4 s that each sees."""
 
 
+RULES: Final = np.array(
+    [
+        FLAT_WEIGHT, LOW_WEIGHT, BIAS, LEAST_MV, BEGINS_ABOVE, CONTINUES_ABOVE, BEGINS_AFTER,
+        ENDS_AFTER, GIVEN_UP_AFTER,
+    ]
+)  # fmt: skip
+"""Rules of `kernel.follow`, in the order of its slots."""
+
 BAND_HZ: Final = (1.0, 30.0)
 """Where the steepness of slopes is looked at."""
 
@@ -118,14 +126,8 @@ class FibrillationState(State):
     low: Annotated[NDArray[np.float64], Shape((2, 2))]
     rings: Annotated[NDArray[np.float32], Shape((2, kernel.KEPT))]
     counters: Annotated[NDArray[np.int64], Shape((kernel.SIZE,))]
-    above: int = 0
-    """Measures in a row above `BEGINS_ABOVE`."""
-    below: int = 0
-    """Measures in a row not above `CONTINUES_ABOVE`."""
-    unknown: int = 0
-    """Measures in a row that hold too many masked samples."""
-    active: bool = False
-    """Whether it fibrillates now."""
+    counts: Annotated[NDArray[np.int64], Shape((kernel.COUNTS,))]
+    """Of measures in a row, for `kernel.follow`."""
 
     @classmethod
     def fresh(cls) -> Self:
@@ -136,7 +138,13 @@ class FibrillationState(State):
             low=np.zeros((2, 2)),
             rings=np.zeros((2, kernel.KEPT), dtype=np.float32),
             counters=np.zeros(kernel.SIZE, dtype=np.int64),
+            counts=np.zeros(kernel.COUNTS, dtype=np.int64),
         )
+
+    @property
+    def active(self) -> bool:
+        """Whether it fibrillates now."""
+        return bool(self.counts[kernel.ACTIVE])
 
     @property
     def sound(self) -> bool:
@@ -149,7 +157,8 @@ class FibrillationState(State):
             and since == thinned % kernel.EVERY
             and filled == min(thinned, kernel.KEPT)
             and all(0 <= lost <= row for lost in self.counters[kernel.LOST :].tolist())
-            and all(0 <= n <= thinned for n in (self.above, self.below, self.unknown))
+            and all(0 <= n <= thinned for n in self.counts[: kernel.ACTIVE].tolist())
+            and self.counts[kernel.ACTIVE] in (0, 1)
         )
 
 
@@ -182,11 +191,9 @@ class FibrillationWatch:
         """Take the next measures, as `measure` returned them; return what changes."""
         if not positions.size:
             return []
-        changes = (
-            self._decide(position, row)
-            for position, row in zip(positions.tolist(), rows.tolist(), strict=True)
-        )
-        return [change for change in changes if change is not None]
+        changes = np.empty((positions.size, kernel.CHANGE), dtype=np.int64)
+        n = kernel.follow(positions, rows, RULES, self.state.counts, changes)
+        return changes_of(changes[:n], rows)
 
     def measure(
         self, clean: NDArray[np.float32], masked: NDArray[np.uint8]
@@ -201,33 +208,22 @@ class FibrillationWatch:
             self._positions, self._rows = np.empty(most, np.int64), np.empty((most, kernel.COLUMNS))
         n = kernel.measure(
             clean, masked, state.mean, BAND, state.wide, LOW, state.low, self._most_flat,
-            state.below, ENDS_AFTER, state.rings, self._scratch, state.counters, self._positions,
-            self._rows,
+            int(state.counts[kernel.BELOW]), ENDS_AFTER, state.rings, self._scratch,
+            state.counters, self._positions, self._rows,
         )  # fmt: skip
         return (self._positions[:n].copy(), self._rows[:n].copy()) if n else NO_MEASURES
 
-    def _decide(self, position: int, row: list[float]) -> Change | None:
-        state, step = self.state, kernel.THIN * kernel.EVERY
-        if row[kernel.MASKED]:
-            state.above = 0
-            state.unknown += 1
-            if not state.active or state.unknown < GIVEN_UP_AFTER:
-                return None
-            state.active = False
-            return Change(position, False, position - GIVEN_UP_AFTER * step, 0.0, 0.0)
-        state.unknown = 0
-        score = FLAT_WEIGHT * row[kernel.FLAT] + LOW_WEIGHT * row[kernel.LOW] + BIAS
-        score = score if row[kernel.SPAN] > LEAST_MV else -np.inf
-        state.above = state.above + 1 if score > BEGINS_ABOVE else 0
-        state.below = 0 if score > CONTINUES_ABOVE else state.below + 1
-        window = kernel.THIN * kernel.KEPT
-        if not state.active and state.above >= BEGINS_AFTER:
-            state.active = True
-            begun_at = position - window - (BEGINS_AFTER - 1) * step
-        elif state.active and state.below >= ENDS_AFTER:
-            state.active = False
-            begun_at = position - ENDS_AFTER * step
-        else:
-            return None
-        hz = row[kernel.CROSSINGS] / FIBRILLATION_S
-        return Change(position, state.active, max(begun_at, 0), hz, row[kernel.SPAN])
+
+def changes_of(changes: NDArray[np.int64], rows: NDArray[np.float64]) -> list[Change]:
+    """List the changes that `kernel.follow` wrote, with what the ``rows`` of measures say of them.
+
+    int64[c, kernel.CHANGE] and float64[m, kernel.COLUMNS].
+    """
+    return [_change(change, rows) for change in changes.tolist()]
+
+
+def _change(change: list[int], rows: NDArray[np.float64]) -> Change:
+    position, begins, begun_at, row = change
+    hz = float(rows[row, kernel.CROSSINGS]) / FIBRILLATION_S if row >= 0 else 0.0
+    mv = float(rows[row, kernel.SPAN]) if row >= 0 else 0.0
+    return Change(position, bool(begins), begun_at, hz, mv)

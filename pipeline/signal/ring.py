@@ -1,18 +1,32 @@
-"""The last seconds of the signals of one or several leads, by position. Pure in memory."""
+"""The last seconds of the signals of one or several leads, by position. Pure in memory.
 
-from typing import Annotated, Self
+For pictures: values are kept in whole microvolts, as 16-bit integers, the way WFDB's format 16 has
+them. That is what is published of them, in half the memory of float32.
+"""
+
+from typing import Annotated, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.schema.state import Shape, State
 
+PER_MV: Final = 1000.0
+"""Of the integers."""
+
+MOST_MV: Final = 32.767
+"""Larger values are kept as this: the band-passed ECG of no heart reaches a third of it."""
+
+_UNKNOWN: Final = -32768
+"""Where there is no value, as in WFDB's format 16."""
+
 
 class SignalRingState(State):
     """All memory of a `SignalRing`."""
 
-    values: Annotated[NDArray[np.float32], Shape((None, None))]
-    """float32[leads, size]: the values at position p lie at p % size; NaN where none is known."""
+    values: Annotated[NDArray[np.int16], Shape((None, None))]
+    """int16[leads, size], in microvolts: those at position p lie at p % size; `_UNKNOWN` where
+    none are."""
     epoch: int = 0
     begin: int = 0
     """Position of the first values since the ring started over; nothing is missing before it."""
@@ -22,7 +36,7 @@ class SignalRingState(State):
     @classmethod
     def fresh(cls, leads: int, size: int, epoch: int = 0, first: int = 0) -> Self:
         """Return the state of a ring whose first values are expected at position ``first``."""
-        return cls(np.full((leads, size), np.nan, dtype=np.float32), epoch, first, first)
+        return cls(np.full((leads, size), _UNKNOWN, dtype=np.int16), epoch, first, first)
 
     @property
     def size(self) -> int:
@@ -31,7 +45,7 @@ class SignalRingState(State):
 
 
 class SignalRing:
-    """The latest values of signals that go side by side.
+    """The latest values of signals that go side by side, to the microvolt.
 
     Values are placed by position: a repeat changes nothing, a hole is NaN, and what comes late
     fills it. What lies in another epoch, or further from the newest value than the ring is long,
@@ -42,41 +56,49 @@ class SignalRing:
         self.state = state
 
     def place(self, epoch: int, first: int, values: NDArray[np.float32]) -> None:
-        """Take in ``values``, float32[leads, n], the first ones at position ``first``."""
+        """Take in ``values``, float32[leads, n] in mV, the first ones at position ``first``."""
         state, size = self.state, self.state.size
         end = first + values.shape[1]
-        values = values[:, -size:]
-        first = end - values.shape[1]
+        newest = values[:, -size:]
+        first = end - newest.shape[1]
         if epoch != state.epoch or not state.end - size <= first <= state.end + size:
             state.epoch, state.begin, state.end = epoch, first, first
-            state.values.fill(np.nan)
+            state.values.fill(_UNKNOWN)
         if first > state.end:
-            hole = np.full((len(values), first - state.end), np.nan, dtype=np.float32)
+            hole = np.full((len(values), first - state.end), _UNKNOWN, dtype=np.int16)
             self._write(state.end, hole)
         kept = max(first, state.end - size)
-        self._write(kept, values[:, kept - first :])
+        self._write(kept, _microvolts(newest[:, kept - first :]))
         state.begin, state.end = min(state.begin, first), max(state.end, end)
 
     def between(self, begin: int, end: int) -> NDArray[np.float32]:
-        """Return a copy of the values from one position to another, float32[leads, end - begin].
+        """Return the values from one position to another, float32[leads, end - begin] in mV.
 
-        Both must lie within what is kept: the last ``size`` positions before `end`.
+        Both must lie within what is kept: the last ``size`` positions before `end`. NaN where none
+        is known.
         """
         values, size, n = self.state.values, self.state.size, max(0, end - begin)
-        if not n:
-            return values[:, :0].copy()
-        at = begin % size
+        at = begin % size if n else 0
         parts = values[:, at : at + n], values[:, : max(0, at + n - size)]
-        return np.concatenate(parts, axis=1)
+        kept = np.concatenate(parts, axis=1)
+        mv = (kept / PER_MV).astype(np.float32)
+        mv[kept == _UNKNOWN] = np.nan
+        return mv
 
     @property
     def oldest(self) -> int:
         """Position of the oldest value that is kept since the ring started over."""
         return max(self.state.begin, self.state.end - self.state.size)
 
-    def _write(self, first: int, values: NDArray[np.float32]) -> None:
+    def _write(self, first: int, values: NDArray[np.int16]) -> None:
         ring = self.state.values
         at = first % self.state.size
         before_the_seam = min(values.shape[1], self.state.size - at)
         ring[:, at : at + before_the_seam] = values[:, :before_the_seam]
         ring[:, : values.shape[1] - before_the_seam] = values[:, before_the_seam:]
+
+
+def _microvolts(mv: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Return values in whole microvolts, `_UNKNOWN` for NaN."""
+    scaled = np.rint(np.clip(mv.astype(np.float64), -MOST_MV, MOST_MV) * PER_MV)
+    return np.where(np.isnan(scaled), _UNKNOWN, scaled).astype(np.int16)

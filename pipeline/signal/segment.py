@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.constants import WINDOW_AFTER_R, WINDOW_BEFORE_R, WINDOW_SAMPLES
+from pipeline.constants import WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.signal.kernels import windows
 from pipeline.signal.kernels.sampling import FLAG_FILLED
 from pipeline.signal.quality import LeadChange, QualityChange, Reason
@@ -179,45 +179,6 @@ def no_beats(leads: int) -> BeatArrays:
     )
 
 
-class Stretch(NamedTuple):
-    """The filtered stream around the newest samples, positions counted from its segment's start."""
-
-    first: int
-    """Position of the arrays' first sample."""
-    last: int
-    """The newest position that counts."""
-    filtered: NDArray[np.float32]
-    masks: NDArray[np.uint8]
-
-
-def cut(
-    r: NDArray[np.int64], stretch: Stretch
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]:
-    """Cut the windows around the R peaks int64[b] of a stretch.
-
-    Returns:
-        windows float32[b, 320], spans float32[b] in mV and reasons uint8[b]; a window that
-        reaches over an end of the segment is zeros and `Reason.INCOMPLETE`.
-    """
-    complete = (r >= WINDOW_BEFORE_R) & (r + (WINDOW_AFTER_R - 1) <= stretch.last)
-    inside = r[complete] - (WINDOW_BEFORE_R + stretch.first)
-    whole = np.empty((inside.size, WINDOW_SAMPLES), dtype=np.float32)
-    spans = np.empty(inside.size, dtype=np.float32)
-    reasons = np.empty(inside.size, dtype=np.uint8)
-    windows.cut_windows(stretch.filtered, inside, FLAT_WINDOW_MV, whole, spans)
-    reasons[:] = Reason.OK
-    if stretch.masks.any():
-        windows.worst_codes(stretch.masks, inside, WINDOW_SAMPLES, reasons)
-    reasons[(spans < FLAT_WINDOW_MV) & (reasons == Reason.OK)] = Reason.FLAT
-    if inside.size == r.size:
-        return whole, spans, reasons
-    every = np.zeros((r.size, WINDOW_SAMPLES), dtype=np.float32)
-    every_span = np.zeros(r.size, dtype=np.float32)
-    every_reason = np.full(r.size, Reason.INCOMPLETE, dtype=np.uint8)
-    every[complete], every_span[complete], every_reason[complete] = whole, spans, reasons
-    return every, every_span, every_reason
-
-
 class Views(NamedTuple):
     """The windows of beats, each in the lead where it is seen, and all of them in every lead.
 
@@ -232,25 +193,37 @@ class Views(NamedTuple):
     reasons_of: NDArray[np.uint8]
 
 
-def cut_leads(r: NDArray[np.int64], chosen: NDArray[np.int64], stretches: list[Stretch]) -> Views:
+def cut_leads(
+    beats: NDArray[np.int64],
+    filtered: NDArray[np.float32],
+    masks: NDArray[np.uint8],
+    first: int,
+    last: int,
+) -> Views:
     """Cut the windows of beats in every lead.
 
     A beat whose window cannot be analysed in the chosen lead is seen in the first other lead
-    where it can.
+    where it can. A window that reaches over an end of the segment is zeros and
+    `Reason.INCOMPLETE`.
 
     Args:
-        r: int64[b, leads]: R peak in each lead.
-        chosen: int64[b]: the lead to see each in.
-        stretches: of each lead.
+        beats: int64[b, 3 + leads], columns of `kernels.windows`.
+        filtered: float32[leads, m], the filtered stream around the newest samples,
+        masks: uint8[leads, m] of `Reason`, and why each sample is masked.
+        first: position of the arrays' first sample, counted from the segment's start.
+        last: the newest position that counts.
     """
-    leads = chosen.astype(np.uint8)
-    parts = [cut(r[:, k], part) for k, part in enumerate(stretches)]
-    if len(parts) == 1:
-        windows_in, spans_in, reasons_in = parts[0]
-        whole, reasons_of = windows_in[np.newaxis], reasons_in[np.newaxis]
-        return Views(windows_in, spans_in, reasons_in, leads, whole, reasons_of)
-    windows_of, spans_of, reasons_of = (np.stack(rows) for rows in zip(*parts, strict=True))
-    rows, usable = np.arange(len(r)), reasons_of == Reason.OK
+    shape = len(filtered), len(beats)
+    windows_of = np.empty((*shape, WINDOW_SAMPLES), dtype=np.float32)
+    spans_of, reasons_of = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.uint8)
+    windows.cut_beats(
+        filtered, masks, first, last, beats, WINDOW_BEFORE_R, FLAT_WINDOW_MV, windows_of, spans_of,
+        reasons_of,
+    )  # fmt: skip
+    leads = beats[:, windows.LEAD].astype(np.uint8)
+    if len(filtered) == 1:
+        return Views(windows_of[0], spans_of[0], reasons_of[0], leads, windows_of, reasons_of)
+    rows, usable = np.arange(len(beats)), reasons_of == Reason.OK
     elsewhere = ~usable[leads, rows] & usable.any(axis=0)
     leads[elsewhere] = usable.argmax(axis=0)[elsewhere]
     at = leads, rows

@@ -23,8 +23,9 @@ from pipeline.signal import quality
 from pipeline.signal.fast_rhythm import Change as FastChange
 from pipeline.signal.fibrillation import Change as FibrillationFound
 from pipeline.signal.filters import BAND, filter_bank, resampling
-from pipeline.signal.kernels import sampling, slots, spikes
+from pipeline.signal.kernels import sampling, slots, spikes, windows
 from pipeline.signal.kernels.agreement import SHOWN_COLUMNS
+from pipeline.signal.kernels.windows import FIRST_R, LEAD, SURE, R
 from pipeline.signal.leads.agreement import Agreement
 from pipeline.signal.leads.lead import FILL_SECONDS, Lead, LeadStep
 from pipeline.signal.leads.lead_events import lead_events
@@ -38,7 +39,6 @@ from pipeline.signal.segment import (
     FastRhythmChange,
     FibrillationChange,
     Segment,
-    Stretch,
     cut_leads,
     fill,
     joined,
@@ -47,18 +47,14 @@ from pipeline.signal.segment import (
 from pipeline.signal.segmenter_state import (
     DONE,
     EXPECTED,
-    FIRST_R,
     LAST_R,
     LAST_RUN,
-    LEAD,
     ORIGIN,
     PENDING,
     STATE,
-    SURE,
-    R,
     SegmenterState,
 )
-from pipeline.signal.workspace import Workspace, Workspaces
+from pipeline.signal.workspace import Workspace, workspaces
 
 PIECE: Final = 16384
 """Samples that go through the kernels at once: what these hand on to each other stays in the
@@ -101,7 +97,7 @@ class Segmenter:
         if state is not None:
             state.check(self._rate)
         self.state = state = state or SegmenterState.fresh(self._rate.half, leads)
-        self._workspaces = Workspaces(len(state.leads))
+        self._workspaces = workspaces(len(state.leads))
         self._no_beats = no_beats(len(state.leads))
         self._leads = [Lead(fs_hz, self._rate, lead) for lead in state.leads]
         self._agreement = Agreement(state.agreement)
@@ -310,44 +306,30 @@ class Segmenter:
         reach = _EDGE if closed else WINDOW_AFTER_R - 1
         if not (found.size or closed or (pending and state.pending[0, R] + reach <= last)):
             return self._no_beats  # nearly always, when chunks are short
-        waiting = (
-            np.concatenate((state.pending[:pending], found))
-            if found.size
-            else (state.pending[:pending].copy())
-        )
-        ends = waiting[:, FIRST_R:].max(axis=1) + reach
-        b = int(np.logical_and.accumulate(ends <= last).sum())
+        waiting = np.empty((pending + len(found), state.pending.shape[1]), dtype=np.int64)
+        waiting[:pending] = state.pending[:pending]
+        if found.size:
+            waiting[pending:] = found
+        done, origin, rate = int(counters[DONE]), int(counters[ORIGIN]), self._rate
+        begin = done - TAIL_SAMPLES
+        positions, rr_s = np.empty((3, len(waiting)), np.int64), np.empty(len(waiting))
+        b = windows.complete(
+            waiting, last, reach, WINDOW_AFTER_R - 1, origin, rate.step, rate.per, rate.half,
+            int(counters[LAST_R]), int(counters[LAST_RUN]), work.runs.whole, begin,
+            SAMPLING_RATE_HZ, positions, rr_s,
+        )  # fmt: skip
         still = 0 if closed else len(waiting) - b
         state.pending[:still] = waiting[b : b + still]
         counters[PENDING] = still
         if not b:
             return self._no_beats
-        r = waiting[:b, R]
-        begin = int(counters[DONE]) - TAIL_SAMPLES
-        r_samples = r + counters[ORIGIN]
-        ends[:b] += WINDOW_AFTER_R - 1 - reach
-        needed = np.maximum(ends[:b], waiting[:b, SURE]) + counters[ORIGIN]
-        stretches = [
-            Stretch(begin, last, *rows) for rows in zip(work.filtered, work.masks, strict=True)
-        ]
+        counters[LAST_R] = positions[0, b - 1]
+        counters[LAST_RUN] = work.runs.whole[waiting[b - 1, R] - begin]
+        r_samples, samples, ready = positions[:, :b]
         return BeatArrays(
-            r_samples,
-            self._rate.to_source(r_samples),
-            np.minimum(self._rate.needed(needed), counters[EXPECTED] - 1),
-            self._intervals(r_samples, work.runs.whole[r - begin]),
-            *cut_leads(waiting[:b, FIRST_R:], waiting[:b, LEAD], stretches),
-        )
-
-    def _intervals(
-        self, r_samples: NDArray[np.int64], runs: NDArray[np.uint8]
-    ) -> NDArray[np.float64]:
-        """Return the RR intervals in seconds, NaN unless one analysable stretch holds both."""
-        counters = self.state.counters
-        previous = np.concatenate((counters[LAST_R : LAST_R + 1], r_samples[:-1]))
-        before = np.concatenate((counters[LAST_RUN : LAST_RUN + 1], runs[:-1]))
-        known = (previous != NONE) & (before == runs) & (runs % 2 == 0)
-        counters[LAST_R], counters[LAST_RUN] = r_samples[-1], runs[-1]
-        return np.where(known, (r_samples - previous) / SAMPLING_RATE_HZ, np.nan)
+            r_samples, samples, np.minimum(ready, counters[EXPECTED] - 1), rr_s[:b],
+            *cut_leads(waiting[:b], work.filtered, work.masks, begin, last),
+        )  # fmt: skip
 
 
 def _of_one_lead(found: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from pipeline.errors import SnapshotError
 from pipeline.schema.state import Shape, State
 from pipeline.signal.filters import Resampling
 from pipeline.signal.kernels import candidates
+from pipeline.signal.kernels.windows import FIRST_R, LEAD, SURE, R
 from pipeline.signal.leads.agreement import AgreementState
 from pipeline.signal.leads.lead_state import DETECTOR, NONE, TAIL_SAMPLES, LeadState
 from pipeline.signal.leads.rhythm_agreement import RhythmAgreementState
@@ -29,10 +30,6 @@ _LAST_POSITION: Final = 2**58
 # is, RUN the number of runs of signal that could show a QRS, and of other; even ones could.
 EXPECTED, ORIGIN, DONE, PENDING, LAST_R, LAST_RUN, STATE, RUN, COUNTERS = range(9)
 
-# Columns of `SegmenterState.pending`: R peak of the patient, the sample with which the beat was
-# sure, the lead of its window, and from FIRST_R on its R peak in each lead.
-R, SURE, LEAD, FIRST_R = range(4)
-
 
 class SegmenterState(State):
     """All memory of a `Segmenter`."""
@@ -40,7 +37,7 @@ class SegmenterState(State):
     counters: Annotated[NDArray[np.int64], Shape((COUNTERS,))]
     """The slots above."""
     pending: Annotated[NDArray[np.int64], Shape((PENDING_BEATS, None))]
-    """int64[32, 3 + leads]: beats whose window is not complete; the columns above."""
+    """int64[32, 3 + leads]: beats whose window is not complete; columns of `kernels.windows`."""
     tail_runs: Annotated[NDArray[np.uint8], Shape((TAIL_SAMPLES,))]
     """The runs that the latest samples belong to, modulo 256."""
     leads: list[LeadState]

@@ -13,17 +13,20 @@ not taken.
 Pure: the stamps are arguments.
 """
 
-from itertools import islice
+import math
+from statistics import median
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.errors import SnapshotError
 from pipeline.schema.state import State, field
+from pipeline.signal.sample_times import SampleTimes, SampleTimesState
 
 WINDOW_S: Final = 600.0
 """The line goes through the stamps of so much signal: with jitter of ±50 ms its end is known to
-about a millisecond, and a clock hardly changes its rate within."""
+about two milliseconds, and a clock hardly changes its rate within."""
 
 LINE_S: Final = 60.0
 """Before so much signal was stamped the nominal rate is the line's slope: jitter would decide."""
@@ -73,6 +76,9 @@ _ENDS: Final = 5
 _APART_S: Final = 0.2
 """Stamps nearer to the last one, in signal, are not needed."""
 
+_MOST_STAMPS: Final = 900
+"""Where there are more, one in a second is enough of those before the last `LINE_S`."""
+
 _OUTLIER: Final = 3.0
 """Times the median deviation beyond which a stamp is not used for the line."""
 
@@ -80,7 +86,7 @@ _OUTLIER: Final = 3.0
 class SourceClockState(State):
     """All memory of a `SourceClock`; a stamp is (sample, seconds since 1970)."""
 
-    stamps: list[tuple[int, float]] = field(default_factory=list)
+    stamps: SampleTimesState = field(default_factory=SampleTimesState.fresh)
     """Those that the line goes through, in order."""
     outliers: list[tuple[int, float]] = field(default_factory=list)
     """The latest ones, in a row, that lie far from the line, behind the one before them."""
@@ -105,12 +111,14 @@ class SourceClock:
         """Begin, or continue from ``state``.
 
         Raises:
-            SnapshotError: it has a rate that no source was ever found to have.
+            SnapshotError: it has a rate that no source was ever found to have, or no such stamps.
         """
         self.state = state or SourceClockState()
         if not 1.0 / MOST_OFF < self.state.rate < MOST_OFF:
             raise SnapshotError(f"state of a source at {self.state.rate} times its stated rate")
+        self._stamps = SampleTimes(self.state.stamps)
         self._fs_hz = fs_hz
+        self._rate_off = self._measured_rate_off()
 
     @property
     def _hz(self) -> float:
@@ -172,20 +180,24 @@ class SourceClock:
 
         None before `RATE_S` have passed. With jitter of 50 ms good to half a percent.
         """
+        return self._rate_off
+
+    def _measured_rate_off(self) -> float | None:
         known = self.state.rate - 1.0 if self.state.rate != 1.0 else None
-        points = self.state.stamps
-        if len(points) <= 2 * _ENDS:
+        samples, seconds = self._stamps.samples, self._stamps.seconds
+        if len(samples) <= 2 * _ENDS:
             return known
-        origin, origin_s = points[0]
-        ends = np.array([*islice(points, _ENDS), *islice(reversed(points), _ENDS)])
-        signal_at = (ends[:, 0] - origin) / self._hz
+        origin, origin_s, hz = int(samples[0]), float(seconds[0]), self._hz
+        ends = [*samples[:_ENDS].tolist(), *samples[-_ENDS:].tolist()]
+        signal_at: list[float] = [(sample - origin) / hz for sample in ends]
+        stamped_at: list[float] = [*seconds[:_ENDS].tolist(), *seconds[-_ENDS:].tolist()]
         # How late the stamps are: one that is late alone changes no median.
-        late_s = ends[:, 1] - origin_s - signal_at
-        signal_s = float(np.median(signal_at[_ENDS:]) - np.median(signal_at[:_ENDS]))
-        seconds = signal_s + float(np.median(late_s[_ENDS:]) - np.median(late_s[:_ENDS]))
-        if seconds < RATE_S:
+        late_s = [at - origin_s - of for at, of in zip(stamped_at, signal_at, strict=True)]
+        signal_s = median(signal_at[_ENDS:]) - median(signal_at[:_ENDS])
+        passed_s = signal_s + median(late_s[_ENDS:]) - median(late_s[:_ENDS])
+        if passed_s < RATE_S:
             return known
-        return self.state.rate * signal_s / seconds - 1.0
+        return self.state.rate * signal_s / passed_s - 1.0
 
     def _on_outlier(self, before: tuple[int, float], sample: int, stamp_s: float) -> float | None:
         """Return by how much the clock stepped, where this stamp, far from the line, shows it."""
@@ -205,7 +217,8 @@ class SourceClock:
 
     def _begin_anew(self, stamps: list[tuple[int, float]]) -> None:
         """Draw the line through ``stamps`` alone."""
-        self.state.stamps, self.state.outliers, self.state.line = [], [], None
+        self._stamps.clear()
+        self.state.outliers, self.state.line = [], None
         self.state.outlying_since = None
         for stamp in stamps:
             self._add(*stamp)
@@ -240,32 +253,40 @@ class SourceClock:
         return stepped
 
     def _add(self, sample: int, stamp_s: float) -> None:
-        stamps = self.state.stamps
-        stamps.append((sample, stamp_s))
-        while sample - stamps[0][0] > WINDOW_S * self._hz:
-            stamps.pop(0)
+        stamps = self._stamps
+        stamps.add(sample, stamp_s)
+        stamps.forget_before(math.ceil(sample - WINDOW_S * self._hz))
+        if len(stamps) > _MOST_STAMPS:
+            firsts = np.diff(stamps.samples // self._hz, prepend=-1.0) > 0
+            stamps.keep(firsts | (stamps.samples >= sample - LINE_S * self._hz))
+        self._rate_off = self._measured_rate_off()
         # Once a second is often enough; the very first ones count at once.
         fitted = self.state.line
         if fitted is None or len(stamps) < 16 or sample - fitted[0] >= self._hz:
             self.state.line = self._fit()
 
     def _fit(self) -> tuple[int, float, float]:
-        points = np.array(self.state.stamps, dtype=np.float64)
-        at = int(points[-1, 0])
-        x = points[:, 0] - at
-        off = self.rate_off()
+        samples, seconds = self._stamps.samples, self._stamps.seconds
+        at, first, origin = int(samples[-1]), int(samples[0]), float(seconds[0])
+        x = (samples - at).astype(np.float64)
+        off = self._rate_off
         rate = self.state.rate if off is None or abs(off) <= KNOWN_OFF else 1.0 + off
         nominal = 1.0 / (self._fs_hz * rate)
         # The stamps less their nominal times are small: nothing is rounded away.
-        origin = float(points[0, 1])
-        y = (points[:, 1] - origin) - (points[:, 0] - points[0, 0]) * nominal
-        kept = np.ones(x.size, dtype=np.bool_)
+        y = (seconds - origin) - (samples - first) * nominal
         offset, slope = float(np.median(y)), 0.0
         if -x[0] >= LINE_S * self._hz:
+            slope, offset = _line_through(x, y)
             for _ in range(2):
-                slope, offset = np.polyfit(x[kept], y[kept], 1)
                 away = np.abs(y - (offset + slope * x))
                 kept = away <= _OUTLIER * max(float(np.median(away)), 1e-6)
-            slope, offset = np.polyfit(x[kept], y[kept], 1)
-        utc_s = origin + (at - int(points[0, 0])) * nominal + float(offset)
-        return at, utc_s, nominal + float(slope)
+                slope, offset = _line_through(x[kept], y[kept])
+        utc_s = origin + (at - first) * nominal + offset
+        return at, utc_s, nominal + slope
+
+
+def _line_through(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
+    """Return slope and offset of the line with the least squares."""
+    middle = x - x.mean()
+    slope = float(middle @ y) / float(middle @ middle)
+    return slope, float(y.mean() - slope * x.mean())

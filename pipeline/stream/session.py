@@ -5,21 +5,25 @@ Pure: no sockets, no clock.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Self
+from typing import Annotated, Final, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.alarms.source_rules import leads_text
 from pipeline.alarms.system import STALE_S, STARTING_S, SourceAlarm
-from pipeline.errors import BusyError, WireError
+from pipeline.errors import BusyError, SnapshotError, WireError
 from pipeline.schema.messages import Chunk, GivenUp
 from pipeline.schema.public import Alert, Latency, SignalStrip, Status
-from pipeline.schema.state import State, field
+from pipeline.schema.state import Shape, State, field
 from pipeline.scoring.beat import Beat
 from pipeline.stream.stream import Stream
 from pipeline.stream.stream_state import StreamState
 from pipeline.stream.strips import Strip, StripRecorder, StripRecorderState
 
 _LONGEST_STRIP: Final = 3_600
-_LATENCIES: Final = 1_000
+_LATENCIES: Final = 500
+"""So many beats are enough for the 99th percentile of their latencies."""
 
 _LAST_SCORES_S: Final = 10.0
 """A silent stream that is to begin again waits so long for the scores of its last beats."""
@@ -91,8 +95,12 @@ class SessionState(State):
     """and the newest number that came of it."""
     shed_samples: int = 0
     """Samples that sources had to drop."""
-    latencies_ms: list[float] = field(default_factory=list)
-    """Of the latest `_LATENCIES` beats."""
+    latencies_ms: Annotated[NDArray[np.float64], Shape((_LATENCIES,))] = field(
+        default_factory=lambda: np.zeros(_LATENCIES)
+    )
+    """Ring of those of the latest beats,"""
+    timed_beats: int = 0
+    """and of how many beats the latency was recorded."""
     unseen_from: int = 0
     """Position of the first value that was not published yet, at 360 Hz."""
     source_fault: str = ""
@@ -133,6 +141,8 @@ class StreamSession:
         self.state = state or SessionState(
             stream.state, StripRecorderState.fresh(len(stream.leads)), lead, leads=list(leads)
         )
+        if self.state.timed_beats < 0:
+            raise SnapshotError(f"state of {self.state.timed_beats} beats")
         self.stream = stream
         self.arrived_at = arrived_at
         """When the newest samples arrived."""
@@ -230,8 +240,18 @@ class StreamSession:
 
     def record_latency(self, latency_ms: float) -> None:
         """Remember how long a beat took, for the quantiles of `status`."""
-        self.state.latencies_ms.append(latency_ms)
-        del self.state.latencies_ms[:-_LATENCIES]
+        state = self.state
+        state.latencies_ms[state.timed_beats % _LATENCIES] = latency_ms
+        state.timed_beats += 1
+
+    def _latencies(self) -> tuple[float | None, float | None]:
+        """Return median and 99th percentile of the latest latencies in ms; None without any."""
+        known = min(self.state.timed_beats, _LATENCIES)
+        if not known:
+            return None, None
+        at = known // 2, known * 99 // 100
+        p50, p99 = np.partition(self.state.latencies_ms[:known], at)[[*at]].tolist()
+        return p50, p99
 
     def watch_source(self, now: float) -> list[Alert]:
         """Return the alerts of a source that fell silent, or is back."""
@@ -279,7 +299,7 @@ class StreamSession:
         elif age > STALE_S and not self.state.ending:
             reason = self.source_fault or "no data from the source"
             state = "not_analysable"
-        latencies = sorted(self.state.latencies_ms)
+        latency_p50_ms, latency_p99_ms = self._latencies()
         share, rhythm_s = stream.atrial_fibrillation()
         return Status(
             stream=stream.name,
@@ -298,8 +318,8 @@ class StreamSession:
             alerts=counters.alerts,
             pending=stream.pending,
             data_age_s=round(age, 3),
-            latency_p50_ms=latencies[len(latencies) // 2] if latencies else None,
-            latency_p99_ms=latencies[len(latencies) * 99 // 100] if latencies else None,
+            latency_p50_ms=latency_p50_ms,
+            latency_p99_ms=latency_p99_ms,
             gap_samples=counters.gap_samples,
             duplicate_samples=counters.duplicate_samples,
             rejected_frames=system.rejected_frames,

@@ -58,6 +58,9 @@ class StreamUpdate:
     """The new signal, for pictures."""
 
 
+_Change = QualityChange | FibrillationChange | FastRhythmChange
+_REASONS: Final = tuple(Reason)
+
 _NOT_MEASURED: Final = np.zeros(MEASURES, dtype=np.float32)
 """Until all beats of a segment are measured, in one call."""
 
@@ -91,6 +94,8 @@ class Stream:
         self.state = state = state or StreamState.fresh(fs_hz, epoch, first_sample, len(leads))
         self._clock = clock
         self._rate = resampling(fs_hz)
+        self._window_delay = round(WINDOW_DELAY_S * fs_hz)
+        self._after_r = round((WINDOW_AFTER_R - 1) * fs_hz / SAMPLING_RATE_HZ)
         self._alarms = StreamAlarms(name, fs_hz, settings, state.alarms, self.leads)
         if not len(leads) == len(state.segmenter.leads) == len(state.features):
             raise SnapshotError(f"state of {len(state.segmenter.leads)} leads, not {len(leads)}")
@@ -195,44 +200,38 @@ class Stream:
         """
         self.counters.gap_samples = counted(self.counters.gap_samples, segment.gap_samples)
         self.counters.duplicate_samples += segment.duplicate_samples
-        cut_at = self._clock()
-        alerts: list[Alert] = []
         self._alarms.signal.leads.take(segment)
-        events: list[QualityChange | FibrillationChange | FastRhythmChange] = [
-            *segment.quality,
-            *segment.fibrillation,
-            *segment.fast_rhythm,
-        ]
-        changes = deque(sorted(events, key=lambda change: change.sample))
-        beats, evidence = [], np.full(len(segment.samples), np.nan)
-        for b in range(len(segment.samples)):
-            known_at = int(segment.ready_samples[b]) - self._rate.half
-            while changes and changes[0].sample <= known_at:
-                alerts += self._on_change(changes.popleft())
-            alerts += self._alarms.signal.on_position(known_at)
-            beat = self._beat(segment, b, known_at, cut_at)
-            alerts += self._alarms.signal.on_qrs(
-                beat.sample,
-                beat.rr_s,
-                known_at,
-                beat.window,
-                usable=beat.reason is Reason.OK,
-                leads=beat.seen_in_leads,
-            )
-            evidence[b] = self._alarms.signal.evidence
-            beats.append(beat)
-        if beats:
-            self._measure(beats, segment, evidence)
-            self._queue(beats, taken)
+        changes = _in_order(segment)
+        alerts = self._take(segment, changes, taken) if len(segment.samples) else []
         for change in changes:
             alerts += self._on_change(change)
         seen = segment.strip_first + segment.strips.shape[1]
         position = seen * self._rate.step // self._rate.per
         alerts += self._alarms.signal.on_position(position)
-        self.state.published_to = position - round(WINDOW_DELAY_S * self.fs_hz)
+        self.state.published_to = position - self._window_delay
         taken.alerts.extend(self._dated(alerts))
         if segment.strips.shape[1]:
             taken.strips.append(strip_of(self.epoch, segment))
+
+    def _take(self, segment: Segment, due: deque[_Change], taken: StreamUpdate) -> list[Alert]:
+        """Queue the segment's beats, and run the rules up to the last; take what comes before."""
+        alerts, cut_at = list[Alert](), self._clock()
+        beats, evidence = [], np.full(len(segment.samples), np.nan)
+        for b in range(evidence.size):
+            known_at = int(segment.ready_samples[b]) - self._rate.half
+            while due and due[0].sample <= known_at:
+                alerts += self._on_change(due.popleft())
+            alerts += self._alarms.signal.on_position(known_at)
+            beat = self._beat(segment, b, known_at, cut_at)
+            alerts += self._alarms.signal.on_qrs(
+                beat.sample, beat.rr_s, known_at, beat.window,
+                usable=beat.reason is Reason.OK, leads=beat.seen_in_leads,
+            )  # fmt: skip
+            evidence[b] = self._alarms.signal.evidence
+            beats.append(beat)
+        self._measure(beats, segment, evidence)
+        self._queue(beats, taken)
+        return alerts
 
     def _measure(self, beats: list[Beat], segment: Segment, evidence: NDArray[np.float64]) -> None:
         """Give a segment's beats their measures, and learn from them."""
@@ -252,9 +251,7 @@ class Stream:
                 taken.windows.append(beat)
                 self.counters.windows += 1
 
-    def _on_change(
-        self, change: QualityChange | FibrillationChange | FastRhythmChange
-    ) -> list[Alert]:
+    def _on_change(self, change: _Change) -> list[Alert]:
         alerts = self._alarms.signal.on_position(change.sample)
         if isinstance(change, FastRhythmChange):
             return alerts + self._alarms.signal.on_fast_rhythm(change)
@@ -264,7 +261,7 @@ class Stream:
 
     def _beat(self, segment: Segment, b: int, known_at: int, cut_at: float) -> Beat:
         sample = int(segment.samples[b])
-        last_of_window = sample + round((WINDOW_AFTER_R - 1) * self.fs_hz / SAMPLING_RATE_HZ)
+        last_of_window = sample + self._after_r
         ready = max(last_of_window, int(segment.ready_samples[b]))
         several = len(self.leads) > 1
         return Beat(
@@ -273,7 +270,7 @@ class Stream:
             rr_s=float(segment.rr_s[b]),
             window=segment.windows[b],
             measures=_NOT_MEASURED,
-            reason=Reason(segment.reasons[b]),
+            reason=_REASONS[segment.reasons[b]],
             r_arrived=self._arrival(sample),
             window_arrived=self._arrival(last_of_window),
             ready_arrived=self._arrival(ready),
@@ -281,8 +278,7 @@ class Stream:
             lead=int(segment.leads[b]),
             fibrillating=self._alarms.present("ventricular_fibrillation"),
             in_leads=segment.windows_of[:, b] if several else None,
-            reasons_in=[Reason(one) for one in segment.reasons_of[:, b]] if several else [],
-            found_in=self._alarms.signal.leads.found_at(sample, known_at),
+            reasons_in=[_REASONS[one] for one in segment.reasons_of[:, b]] if several else [],
         )
 
     def _arrival(self, sample: int) -> float:
@@ -311,6 +307,8 @@ class Stream:
 
     def _dated(self, alerts: list[Alert]) -> list[Alert]:
         """Count the alerts, and put the time of the source's clock on them."""
+        if not alerts:
+            return alerts  # nearly always
         self.counters.alerts += len(alerts)
         for alert in alerts:
             if alert.begins:
@@ -393,3 +391,9 @@ class Stream:
         if self.beats.learning:
             return "learning", ""
         return "normal", ""
+
+
+def _in_order(segment: Segment) -> deque[_Change]:
+    """Return what changes in a segment, in order of time; nearly always nothing."""
+    changes: list[_Change] = [*segment.quality, *segment.fibrillation, *segment.fast_rhythm]
+    return deque(sorted(changes, key=lambda change: change.sample) if changes else ())

@@ -1,9 +1,9 @@
 """The band-passed signal of a stream, on its way to the dashboard and around alarms in the log.
 
 Within the hub a strip is an array of all leads: a number that is not shown never becomes an object.
-`StripRecorder` remembers the last minute of one stream. Once the alert of an alarm has its number,
-and the signal lasts for long enough behind its position (or has ended), it gives out the
-strip around it, which names the lead in use there. Pure: no sockets, no clock.
+`StripRecorder` remembers the last 30 s of one stream, to the microvolt. Once the alert of an
+alarm has its number, and the signal lasts for long enough behind its position (or has ended), it
+gives out the strip around it, which names the lead in use there. Pure: no sockets, no clock.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,9 @@ from pipeline.signal.segment import Segment
 STRIP_S: Final = 10.0
 """Length of a strip, half before the position of the alert and half behind it."""
 
-KEPT: Final = 60 * SAMPLING_RATE_HZ
-"""Values kept: an alert that waits for a score comes late."""
+KEPT: Final = 30 * SAMPLING_RATE_HZ
+"""Values kept: an alert that waits for a score comes late. A scorer that died is back in a few
+seconds; one that is later by 25 s finds the strip cut off at its beginning."""
 
 _MOST_WANTED: Final = 256
 
@@ -62,7 +63,9 @@ def public_strip(
     """
     # As float32 each number would be printed with all the digits of its neighbour in float64.
     rows = np.round(strip.mv.astype(np.float64), 3).tolist()
-    first, *others = ([None if v != v else v for v in row] for row in rows)
+    if np.isnan(strip.mv).any():
+        rows = [[None if v != v else v for v in row] for row in rows]
+    first, *others = rows
     several = len(rows) > 1
     return SignalStrip(
         stream=stream,
@@ -95,7 +98,7 @@ class StripRecorderState(State):
 
 
 class StripRecorder:
-    """The last minute of one stream's signal, and the strips that are still to be cut."""
+    """The last 30 s of one stream's signal, and the strips that are still to be cut."""
 
     def __init__(
         self,

@@ -161,19 +161,19 @@ def _sweep(
 ) -> None:
     """Take every waiting candidate of enough evidence, forget those before the last taken."""
     counters = beats.counters
-    kept = 0
+    kept, level = 0, median(beats.levels[BEAT])
     for k in range(counters[WAITING]):
         candidate = beats.waiting[k]
         if counters[NOW] - candidate[AT] > settings[EXPIRE]:
             kept = k + 1
         elif (
-            evidence(beats, candidate) > above
-            and candidate[HEIGHT] > least * median(beats.levels[BEAT])
+            evidence(candidate, level) > above
+            and candidate[HEIGHT] > least * level
             and not is_t_wave(beats, candidate, settings)
             and not is_p_wave(beats, candidate, filtered, first, settings)
         ):
             _accept(beats, candidate, clean, filtered, first, settings, found)
-            kept = k + 1
+            kept, level = k + 1, median(beats.levels[BEAT])
     for k in range(kept, counters[WAITING]):
         copy(beats.waiting[k], beats.waiting[k - kept])
     counters[WAITING] -= kept
@@ -275,9 +275,9 @@ def _next_search(beats: Beats, settings: NDArray[np.float64]) -> int:
 @jit
 def _sum(energies: NDArray[np.int32], begin: int) -> int:
     """Return the sum over 611 ms from ``begin`` on."""
-    total = np.int64(0)
-    for energy in energies[begin : begin + LONG_SAMPLES]:
-        total += energy
+    total, part = np.int64(0), energies[begin : begin + LONG_SAMPLES]
+    for i in range(LONG_SAMPLES):  # several a step
+        total += part[i]
     return int(total)
 
 

@@ -8,7 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.sections import correlation_with, jit, median, sum_of_squares
+from pipeline.signal.kernels.sections import (
+    correlation_with,
+    jit,
+    median,
+    sum_of_squares,
+    value_range,
+)
 
 UNITS_PER_MV = 10_000.0  # energies are integers, in 0.1 uV
 MOST_ENERGY = 1e8  # 10 V: keeps every sum far inside int64
@@ -101,14 +107,13 @@ def describe(
     centre = at - int(settings[DELAY]) - first
     begin = max(centre - SHAPE_REACH, 0)
     end = min(centre + SHAPE_REACH + 1, filtered.size)
-    low = top = np.float64(filtered[min(begin, filtered.size - 1)])
-    steepest = 0.0
-    for i in range(begin, end):
-        v = np.float64(filtered[i])
-        low, top = min(low, v), max(top, v)
-        if i - begin >= SLOPE_SAMPLES:
-            steepest = max(steepest, abs(v - np.float64(filtered[i - SLOPE_SAMPLES])))
-    span = top - low
+    span, steepest = 0.0, 0.0
+    if begin < end:
+        low, top = value_range(filtered, begin, end)
+        span = np.float64(top) - np.float64(low)
+    for i in range(begin + SLOPE_SAMPLES, end):
+        slope = np.float64(filtered[i]) - np.float64(filtered[i - SLOPE_SAMPLES])
+        steepest = max(steepest, abs(slope))
     candidate[AT] = at
     candidate[HEIGHT] = height
     candidate[CONTRAST] = np.int64(THOUSAND * min(height / SHORT_SAMPLES / mean, MOST_CONTRAST))
@@ -133,10 +138,12 @@ def remember_shape(beats: Beats, filtered: NDArray[np.float32], r: int) -> None:
 
 
 @jit
-def evidence(beats: Beats, candidate: NDArray[np.int64]) -> float:
-    """Return how large a candidate is beside the latest beats, times how far it stands out."""
-    level = max(median(beats.levels[BEAT]), 1.0)
-    return float(candidate[HEIGHT] / level * candidate[CONTRAST] / THOUSAND)
+def evidence(candidate: NDArray[np.int64], level: float) -> float:
+    """Return how large a candidate is beside the latest beats, times how far it stands out.
+
+    ``level`` is the median height of these.
+    """
+    return float(candidate[HEIGHT] / max(level, 1.0) * candidate[CONTRAST] / THOUSAND)
 
 
 @jit
@@ -146,7 +153,7 @@ def has_evidence(beats: Beats, candidate: NDArray[np.int64], settings: NDArray[n
     Between the wide complexes of a run no line is quiet. After the time of the T wave half of the
     evidence will do for what is as large as the latest beats, and half as steep as the last.
     """
-    found, counters = evidence(beats, candidate), beats.counters
+    found, counters = evidence(candidate, median(beats.levels[BEAT])), beats.counters
     if found > settings[EVIDENCE]:
         return True
     return bool(

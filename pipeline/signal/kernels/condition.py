@@ -59,6 +59,8 @@ from pipeline.signal.kernels.slots import (
     TOP,
 )
 
+MAGNITUDE = np.int32(0x7FFFFFFF)  # the bits of a float32 without its sign
+
 
 @jit
 def watch(
@@ -108,7 +110,6 @@ def watch(
     wrong = False
     begin = beat = row = 0
     first = counters[TICK] + clean.size - filtered.size
-    qrs, high = y[QRS], y[HIGH]
     states[:] = 0
     while begin < clean.size:
         into = counters[TICK] % BLOCK_SAMPLES
@@ -116,18 +117,17 @@ def watch(
         if into == 0:
             extremes[LOW] = extremes[TOP] = clean[begin]
             counters[HELD] = 0
-        code = _measure(
-            clean[begin:end], codes[begin:end], qrs[begin:end], high[begin:end], extremes
-        )
+        blocks_own = clean[begin:end], codes[begin:end], y[QRS, begin:end], y[HIGH, begin:end]
+        if end - begin == BLOCK_SAMPLES:  # nearly always: a number that the compiler knows
+            code = _measure(*blocks_own, BLOCK_SAMPLES, extremes)
+        else:
+            code = _measure(*blocks_own, end - begin, extremes)
         is_flat = counters[FLAT_FOR] >= settings[FLAT_BLOCKS]
         at_rest = counters[STATE] == 0 and counters[MASKED] == 0 and not is_flat
         quiet = counters[NOISY_AS] == 0 and not moves(settings, counters)
         if not (code == 0 and at_rest and quiet):
             wrong = True
-            for i in range(begin, end):
-                at = (counters[TICK] + i - begin) % recent.size
-                _step(int(codes[i]), at, is_flat, settings, counters, recent)
-                states[i] = counters[STATE]
+            _follow(codes[begin:end], code, is_flat, settings, counters, recent, states[begin:end])
         counters[TICK] += end - begin
         begin = end
         while beat < found.shape[0] and found[beat, 1] < counters[TICK]:
@@ -153,23 +153,58 @@ def _measure(
     codes: NDArray[np.uint8],
     qrs: NDArray[np.float32],
     high: NDArray[np.float32],
+    n: int,
     extremes: NDArray[np.float64],
 ) -> int:
-    """Take a block, or a part of it, into ``extremes``; return 0 if no sample of it is masked.
+    """Take a block of n samples, or a part of it, into ``extremes``; return 0 if none is masked.
 
-    In one pass: the sum waits for itself, and all else is done meanwhile.
+    The sum waits for itself; extremes are those of several samples in a step.
     """
-    low = top = clean[0]
-    peak, noise, code = np.float32(0.0), extremes[HIGH_SUM], 0
-    for i in range(clean.size):
-        low, top = min(low, clean[i]), max(top, clean[i])
-        peak = max(peak, abs(qrs[i]))
-        noise += abs(np.float64(high[i]))
+    low, top = value_range(clean, 0, n)
+    noise, peak, code = extremes[HIGH_SUM], np.int32(0), 0
+    bits = qrs.view(np.int32)
+    for i in range(n):
+        peak = max(peak, np.int32(bits[i] & MAGNITUDE))  # in the order of the numbers themselves
+    for i in range(n):
         code |= codes[i]
+        noise += abs(np.float64(high[i]))
     extremes[LOW], extremes[TOP] = min(extremes[LOW], low), max(extremes[TOP], top)
-    extremes[QRS_PEAK] = max(extremes[QRS_PEAK], peak)
+    extremes[QRS_PEAK] = max(extremes[QRS_PEAK], np.int32(peak).view(np.float32))
     extremes[HIGH_SUM] = noise
     return code
+
+
+@jit
+def _follow(
+    codes: NDArray[np.uint8],
+    masked: int,
+    is_flat: bool,
+    settings: NDArray[np.float64],
+    counters: NDArray[np.int64],
+    recent: NDArray[np.uint8],
+    states: NDArray[np.uint8],
+) -> None:
+    """Follow the state over a block, or a part of it, of which a sample is ``masked`` or none.
+
+    Where none of the last second is, one reason holds throughout.
+    """
+    if not masked and counters[MASKED] == 0:
+        reason, state = _reason(0, is_flat, settings, counters), counters[STATE]
+        if reason == 0 and state == 0:
+            return
+        if reason != 0 and (state == 0 or reason <= state):
+            counters[STATE], counters[ABSENT] = reason, 0
+            states[:] = np.uint8(reason)
+            return
+        if counters[ABSENT] + states.size < settings[RELEASE]:
+            counters[ABSENT] += states.size
+            states[:] = np.uint8(state)
+            return
+    at = counters[TICK] % recent.size
+    for i in range(codes.size):
+        _step(int(codes[i]), at, is_flat, settings, counters, recent)
+        states[i] = counters[STATE]
+        at = at + 1 if at + 1 < recent.size else 0
 
 
 @jit
@@ -189,18 +224,7 @@ def _step(
         counters[MASK_CODE] = code
         if code != SATURATED:
             counters[HELD] = 1
-    reason = 0
-    if code == LEAD_OFF:
-        reason = LEAD_OFF
-    elif counters[MASKED] > settings[MASKED_MOST]:
-        reason = counters[MASK_CODE]
-    elif is_flat:
-        reason = FLAT
-    elif counters[NOISY_AS] != NOISE and moves(settings, counters):
-        reason = MOTION
-    else:
-        reason = counters[NOISY_AS]
-    state = counters[STATE]
+    reason, state = _reason(code, is_flat, settings, counters), counters[STATE]
     if reason != 0 and (state == 0 or reason <= state):
         counters[STATE] = reason
         counters[ABSENT] = 0
@@ -209,6 +233,22 @@ def _step(
         if counters[ABSENT] >= settings[RELEASE]:
             counters[STATE] = reason
             counters[ABSENT] = 0
+
+
+@jit
+def _reason(
+    code: int, is_flat: bool, settings: NDArray[np.float64], counters: NDArray[np.int64]
+) -> int:
+    """Return what is wrong with the stream at a sample of ``code``, 0 if nothing is."""
+    if code == LEAD_OFF:
+        return LEAD_OFF
+    if counters[MASKED] > settings[MASKED_MOST]:
+        return int(counters[MASK_CODE])
+    if is_flat:
+        return FLAT
+    if counters[NOISY_AS] != NOISE and moves(settings, counters):
+        return MOTION
+    return int(counters[NOISY_AS])
 
 
 @jit
@@ -257,13 +297,12 @@ def _assess_noise(
     if not known:
         lowest, highest = value_range(filtered, max(0, now - OWN_SPAN), now)
         span = highest - lowest
-    quietest, between = blocks[HIGH_MEAN, at], blocks[QRS_LARGEST, at]
-    for back in range(1, int(settings[NOISE_BLOCKS])):
-        b = (at - back) % BLOCKS_KEPT
-        quietest = min(quietest, blocks[HIGH_MEAN, b])
+    between, b, quiet = blocks[QRS_LARGEST, at], at, share * max(settings[LEAST_SPAN], span)
+    for _ in range(int(settings[NOISE_BLOCKS])):
+        if blocks[HIGH_MEAN, b] <= quiet:
+            return
         between = min(between, blocks[QRS_LARGEST, b])
-    if quietest <= share * max(settings[LEAST_SPAN], span):
-        return
+        b = b - 1 if b > 0 else BLOCKS_KEPT - 1
     drowned = settings[DROWNED_SHARE] * usual[LOUD, MEDIAN]
     if before == NOISE:
         drowned *= settings[QUIET_SHARE] / settings[NOISY_SHARE]
@@ -304,3 +343,25 @@ def _learn_beat(
     lowest, highest = value_range(filtered, begin, end)
     remember(usual[SPAN], highest - lowest)
     remember(usual[LOUD], loudest)
+
+
+@jit
+def number_runs(states: NDArray[np.uint8], before: int, run: int, runs: NDArray[np.uint8]) -> int:
+    """Number the runs of signal that could show a QRS, and of signal that could not.
+
+    Args:
+        states: uint8[n], the stream's state from each sample on.
+        before: the state before them.
+        run: the number of the run before them.
+        runs: uint8[n], written: the run of each sample, modulo 256.
+
+    Returns:
+        The number of the latest run.
+    """
+    shown = before == 0 or before == OVERLAID
+    for i in range(states.size):
+        shows = states[i] == 0 or states[i] == OVERLAID
+        run += int(shows != shown)
+        shown = shows
+        runs[i] = run & 255
+    return run

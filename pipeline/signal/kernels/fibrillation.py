@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.sections import NOTHING, jit, section
+from pipeline.signal.kernels.sections import NOTHING, jit, section, value_range
 
 THIN: Final = 3
 """Means of so many samples of the 360 Hz stream are looked at: what is looked for lies below 30 Hz,
@@ -42,6 +42,20 @@ SATURATED: Final = 2
 
 FLAT, LOW, SPAN, CROSSINGS, MASKED, COLUMNS = range(6)
 """Columns of a row."""
+
+ABOVE, BELOW, UNKNOWN, ACTIVE, COUNTS = range(5)
+"""Counts of `follow`: measures in a row in which fibrillation begins, in which it does not
+continue, and that hold too many masked samples; and 1 as long as it fibrillates."""
+
+(
+    FLAT_WEIGHT, LOW_WEIGHT, BIAS, LEAST_SPAN, BEGINS_ABOVE, CONTINUES_ABOVE, BEGINS_AFTER,
+    ENDS_AFTER, GIVEN_UP_AFTER, RULES,
+) = range(10)  # fmt: skip
+"""Rules of `follow`; `pipeline.signal.fibrillation` fills them."""
+
+POSITION, BEGINS, BEGUN_AT, ROW, CHANGE = range(5)
+"""Columns of a change: where it was sure, 1 where fibrillation begins, since when, and the row of
+measures that showed it."""
 
 _FLAT_SHARE: Final = 0.1
 """A slope below this part of a steep one is flat, ..."""
@@ -175,16 +189,15 @@ def _row(
     level = np.float32(_FLAT_SHARE) * _steep(slopes, scratch[KEPT:])
     flat = _count_below(slopes, level) - np.int32(level > 0.0)
     row[FLAT] = flat / (KEPT - 1)
-    row[SPAN] = _span(x, scratch[KEPT:])
+    lowest, highest = value_range(x, 0, KEPT)
+    row[SPAN] = highest - lowest
     row[MASKED] = 0.0
     flat_rows = flat_rows + 1 if row[FLAT] >= most_flat else 0
     if flat_rows <= ends_after:
-        total = 0.0
-        for i in range(KEPT):
-            total += x[i]
-        mean = total / KEPT
+        doubles = scratch[:KEPT].view(np.float64)
+        mean = _mean(x, doubles)
         row[CROSSINGS] = _crossings(x, mean, oldest)
-        row[LOW] = _low_share(x, rings[1], mean) if row[FLAT] < most_flat else 0.0
+        row[LOW] = _low_share(x, rings[1], mean, doubles) if row[FLAT] < most_flat else 0.0
     return flat_rows
 
 
@@ -234,30 +247,6 @@ def _fold_highest(x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
 
 
 @jit
-def _fold_lowest(x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-    """Write the lowest of every so many values, as `_fold_highest` does."""
-    n = KEPT // 2
-    for i in range(n):
-        out[i] = min(x[i], x[i + n])
-    while n > _LANES:
-        n //= 2
-        for i in range(n):
-            out[i] = min(out[i], out[i + n])
-
-
-@jit
-def _span(x: NDArray[np.float32], scratch: NDArray[np.float32]) -> float:
-    """Return the distance between the extremes; ``scratch``, float32[KEPT], is written."""
-    highs, lows = scratch[: KEPT // 2], scratch[KEPT // 2 : KEPT]
-    _fold_highest(x, highs)
-    _fold_lowest(x, lows)
-    low, top = lows[0], highs[0]
-    for i in range(1, _LANES):
-        low, top = min(low, lows[i]), max(top, highs[i])
-    return float(top - low)
-
-
-@jit
 def _eighth(x: NDArray[np.float32]) -> np.float32:
     """Return the eighth highest value, 0 where there are fewer."""
     for i in range(x.size):
@@ -272,13 +261,44 @@ def _eighth(x: NDArray[np.float32]) -> np.float32:
 
 
 @jit
-def _low_share(x: NDArray[np.float32], low: NDArray[np.float32], mean: float) -> float:
-    """Return which share of the power of a ring around its ``mean`` lies in the band ``low``."""
-    whole = inside = 0.0
-    for i in range(KEPT):
-        whole += (x[i] - mean) * (x[i] - mean)
-        inside += low[i] * low[i]
+def _mean(x: NDArray[np.float32], scratch: NDArray[np.float64]) -> float:
+    """Return the mean of a ring; ``scratch``, float64[KEPT // 2], is written."""
+    n = KEPT // 2
+    for i in range(n):
+        scratch[i] = np.float64(x[i]) + np.float64(x[i + n])
+    return _sum(scratch) / KEPT
+
+
+@jit
+def _low_share(
+    x: NDArray[np.float32], low: NDArray[np.float32], mean: float, scratch: NDArray[np.float64]
+) -> float:
+    """Return which share of the power of a ring around its ``mean`` lies in the band ``low``.
+
+    ``scratch``, float64[KEPT // 2], is written.
+    """
+    n = KEPT // 2
+    for i in range(n):
+        a, b = x[i] - mean, x[i + n] - mean
+        scratch[i] = a * a + b * b
+    whole = _sum(scratch)
+    for i in range(n):
+        scratch[i] = np.float64(low[i] * low[i]) + np.float64(low[i + n] * low[i + n])
+    inside = _sum(scratch)
     return min(inside / whole, 1.0) if whole > 0.0 else 0.0
+
+
+@jit
+def _sum(x: NDArray[np.float64]) -> float:
+    """Return the sum of values, of which one half is added to the other: several a step."""
+    n, total = x.size, 0.0
+    while n % 2 == 0:
+        n //= 2
+        for i in range(n):
+            x[i] += x[i + n]
+    for i in range(n):
+        total += x[i]
+    return total
 
 
 @jit
@@ -289,3 +309,53 @@ def _crossings(x: NDArray[np.float32], mean: float, oldest: int) -> int:
         count += np.int32(x[i] < mean) & np.int32(mean <= x[i + 1])
     before = x[oldest - 1] if oldest else x[KEPT - 1]
     return int(count - (np.int32(before < mean) & np.int32(mean <= x[oldest])))
+
+
+@jit
+def follow(
+    positions: NDArray[np.int64],
+    rows: NDArray[np.float64],
+    rules: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    changes: NDArray[np.int64],
+) -> int:
+    """Take the next measures, and write where fibrillation begins and ends.
+
+    Args:
+        positions: int64[m] and
+        rows: float64[m, COLUMNS], as `measure` wrote them.
+        rules: float64[RULES], the slots above.
+        counts: int64[COUNTS]; updated.
+        changes: int64[m, CHANGE], written; the row is -1 where signal was missing for too long.
+
+    Returns:
+        How many changes were written.
+    """
+    n = 0
+    for k in range(positions.size):
+        row, position, shown = rows[k], positions[k], k
+        if row[MASKED] != 0.0:
+            counts[ABOVE] = 0
+            counts[UNKNOWN] += 1
+            if counts[ACTIVE] == 0 or counts[UNKNOWN] < rules[GIVEN_UP_AFTER]:
+                continue
+            lasted, shown = rules[GIVEN_UP_AFTER], -1
+        else:
+            counts[UNKNOWN] = 0
+            score = rules[FLAT_WEIGHT] * row[FLAT] + rules[LOW_WEIGHT] * row[LOW] + rules[BIAS]
+            high = row[SPAN] > rules[LEAST_SPAN]
+            begins = high and score > rules[BEGINS_ABOVE]
+            continues = high and score > rules[CONTINUES_ABOVE]
+            counts[ABOVE] = counts[ABOVE] + 1 if begins else 0
+            counts[BELOW] = 0 if continues else counts[BELOW] + 1
+            if counts[ACTIVE] == 0 and counts[ABOVE] >= rules[BEGINS_AFTER]:
+                lasted = rules[BEGINS_AFTER] - 1 + KEPT // EVERY
+            elif counts[ACTIVE] != 0 and counts[BELOW] >= rules[ENDS_AFTER]:
+                lasted = rules[ENDS_AFTER]
+            else:
+                continue
+        counts[ACTIVE] = 1 - counts[ACTIVE]
+        changes[n, POSITION], changes[n, BEGINS], changes[n, ROW] = position, counts[ACTIVE], shown
+        changes[n, BEGUN_AT] = max(position - THIN * EVERY * np.int64(lasted), 0)
+        n += 1
+    return n

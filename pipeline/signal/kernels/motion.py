@@ -53,6 +53,8 @@ from pipeline.signal.kernels.slots import (
     WAVES_SHARE,
 )
 
+_INNER = SHAPE_SIZE - 2 * SHAPE_PLAY  # of a shape, what is compared
+
 
 @jit
 def moves(settings: NDArray[np.float64], counters: NDArray[np.int64]) -> bool:
@@ -139,14 +141,17 @@ def compare_shape(
         total += v
         power += v * v
     is_odd = True
-    for k in range(USUAL_BEATS * (2 * SHAPE_PLAY + 1)):
+    for back in range(1, USUAL_BEATS + 1):
         # The latest first, and as they lie: nearly always that is enough.
-        back, turn = k % USUAL_BEATS + 1, k // USUAL_BEATS
-        shift = SHAPE_PLAY + ((turn + 1) // 2) * (1 - 2 * (turn % 2))
-        other = newest - back if newest >= back else newest - back + USUAL_BEATS
-        if _alike(filtered, begin, total, power, shapes, other, shift) > settings[LIKE]:
+        other = shapes[newest - back if newest >= back else newest - back + USUAL_BEATS]
+        if _alike(filtered, begin, total, power, other) > settings[LIKE]:
             is_odd = False
             break
+    if is_odd:
+        for k in range(USUAL_BEATS):
+            if _alike_shifted(filtered, begin, total, power, shapes[k]) > settings[LIKE]:
+                is_odd = False
+                break
     for i in range(SHAPE_SIZE):
         shapes[newest, i] = filtered[begin + SHAPE_STEP * i]
     counters[ODD] = (2 * counters[ODD] + np.int64(is_odd)) % (1 << USUAL_BEATS)
@@ -158,24 +163,54 @@ def _alike(
     begin: int,
     total: float,
     power: float,
-    shapes: NDArray[np.float64],
-    other: int,
-    shift: int,
+    other: NDArray[np.float64],
 ) -> float:
-    """Return the correlation of the inner part of the shape from ``begin`` with another, shifted.
+    """Return the correlation of the inner part of the shape from ``begin`` with that of another.
 
     ``total`` and ``power`` are the sums of that part, and of its squares.
     """
-    n = SHAPE_SIZE - 2 * SHAPE_PLAY
     sb = sbb = sab = 0.0
-    for i in range(n):
+    for i in range(_INNER):
         a = np.float64(filtered[begin + SHAPE_STEP * (i + SHAPE_PLAY)])
-        b = shapes[other, i + shift]
+        b = other[i + SHAPE_PLAY]
         sb += b
         sbb += b * b
         sab += a * b
-    both = (power - total * total / n) * (sbb - sb * sb / n)
-    return (sab - total * sb / n) / np.sqrt(both) if both > 0.0 else 0.0
+    return _correlation(total, power, sb, sbb, sab)
+
+
+@jit
+def _alike_shifted(
+    filtered: NDArray[np.float32],
+    begin: int,
+    total: float,
+    power: float,
+    other: NDArray[np.float64],
+) -> float:
+    """Return the highest such correlation with another shape, shifted by one or two samples.
+
+    The four at once: each sum waits for itself, and the others are added up meanwhile.
+    """
+    sb = sbb = sab = tb = tbb = tab = 0.0
+    ub = ubb = uab = vb = vbb = vab = 0.0
+    for i in range(_INNER):
+        a = np.float64(filtered[begin + SHAPE_STEP * (i + SHAPE_PLAY)])
+        s, t, u, v = other[i], other[i + 1], other[i + 3], other[i + 4]
+        sb, sbb, sab = sb + s, sbb + s * s, sab + a * s
+        tb, tbb, tab = tb + t, tbb + t * t, tab + a * t
+        ub, ubb, uab = ub + u, ubb + u * u, uab + a * u
+        vb, vbb, vab = vb + v, vbb + v * v, vab + a * v
+    return max(
+        max(_correlation(total, power, sb, sbb, sab), _correlation(total, power, tb, tbb, tab)),
+        max(_correlation(total, power, ub, ubb, uab), _correlation(total, power, vb, vbb, vab)),
+    )
+
+
+@jit
+def _correlation(total: float, power: float, sb: float, sbb: float, sab: float) -> float:
+    """Return the correlation of two inner parts by their sums; 0 of a flat one."""
+    both = (power - total * total / _INNER) * (sbb - sb * sb / _INNER)
+    return (sab - total * sb / _INNER) / np.sqrt(both) if both > 0.0 else 0.0
 
 
 @jit

@@ -29,6 +29,12 @@ _LEAST: Final = 5
 """The shortest period that could be the true one, 0.04 s."""
 
 _BLOCK: Final = LONGEST + 1
+_AT_ONCE: Final = 4
+
+LINE: Final = KEPT + KEPT + 1 + 2 * LONGEST + 2 + _AT_ONCE
+"""Scratch: the values in order of time, the energy before each, and how alike they are after each
+lag."""
+
 _EVEN: Final = 0.3
 """A stretch as long as the longest period holds a whole beat of a fast rhythm, or nearly two: its
 sum of magnitudes never falls below this part of the highest. Between slower beats it does, so they
@@ -44,6 +50,21 @@ PERIOD, ALIKE, SHORTER, TWICE, SPAN, MISSING, COLUMNS = range(7)
 THREE_SECONDS, ONE_SECOND, MEASURES = range(3)
 """The two measures of a row."""
 
+ABOVE, BELOW, ACTIVE, LATELY, POSSIBLE, COUNTS = range(6)
+"""Counts of `follow`: measures in a row in which the rhythm begins, and in which it does not
+continue; 1 as long as it is there; seconds in a row that repeated themselves; and 1 as long as it
+may be there, and is not sure."""
+
+(
+    BEGINS_ABOVE, CONTINUES_ABOVE, AS_MUCH_AS_TWICE, MORE_THAN_SHORTER, LEAST_SPAN, LOST_SHARE,
+    BEGINS_AFTER, ENDS_AFTER, POSSIBLE_FOR, RULES,
+) = range(10)  # fmt: skip
+"""Rules of `follow`; `pipeline.signal.fast_rhythm` fills them."""
+
+POSITION, BEGINS, BEGUN_AT, SURE, ROW, CHANGE = range(6)
+"""Columns of a change: where it was sure, 1 where the rhythm begins, since when, 1 where there is
+such a rhythm and 0 where there may be one, and the row of measures that showed it."""
+
 
 @jit
 def measure(
@@ -53,6 +74,7 @@ def measure(
     ring: NDArray[np.float32],
     lost: NDArray[np.uint8],
     counters: NDArray[np.int64],
+    line: NDArray[np.float64],
     positions: NDArray[np.int64],
     rows: NDArray[np.float64],
 ) -> int:
@@ -65,6 +87,7 @@ def measure(
         ring: float32[KEPT]: the latest thinned samples; updated.
         lost: uint8[KEPT]: which of them are lost; updated.
         counters: int64[SIZE]; updated.
+        line: float64[LINE], overwritten.
         positions: int64[m], written: raw samples seen when each row was complete.
         rows: float64[m, MEASURES, COLUMNS], written: the period after which the band is most alike,
             in thinned samples and halves of them; how alike, as a correlation; the same of the best
@@ -84,8 +107,8 @@ def measure(
             since = 0
             counters[FILLED] = min(counters[FILLED] + EVERY, KEPT)
             positions[n] = count + i + 1
-            _measure(ring, lost, at, KEPT, counters[FILLED], rows[n, THREE_SECONDS])
-            _measure(ring, lost, at, EVERY, counters[FILLED], rows[n, ONE_SECOND])
+            _measure(ring, lost, at, KEPT, counters[FILLED], line, rows[n, THREE_SECONDS])
+            _measure(ring, lost, at, EVERY, counters[FILLED], line, rows[n, ONE_SECOND])
             n += 1
     counters[COUNT], counters[AT], counters[SINCE] = count + y.size, at, since
     return n
@@ -98,9 +121,13 @@ def _measure(
     at: int,
     size: int,
     filled: int,
+    line: NDArray[np.float64],
     row: NDArray[np.float64],
 ) -> None:
-    """Write the measure of the latest ``size`` values; the ring's next value goes to ``at``."""
+    """Write the measure of the latest ``size`` values; the ring's next value goes to ``at``.
+
+    ``line``, float64[LINE], is overwritten.
+    """
     row[:] = 0.0
     row[MISSING] = 1.0
     oldest = at - size if at >= size else at - size + KEPT
@@ -112,21 +139,28 @@ def _measure(
         i = oldest + k if oldest + k < KEPT else oldest + k - KEPT
         lowest, highest = min(lowest, ring[i]), max(highest, ring[i])
         gone += lost[i]
+        line[k] = ring[i]
     row[MISSING], row[SPAN] = gone / size, highest - lowest
+    x, energy, likeness = line[:size], line[KEPT : KEPT + size + 1], line[2 * KEPT + 1 :]
+    energy[0] = 0.0
+    for k in range(size):
+        energy[k + 1] = energy[k] + x[k] * x[k]
     best, period = -1.0, 0
+    _alike(x, energy, SHORTEST - 1, LONGEST + 1, likeness)
     for lag in range(SHORTEST - 1, LONGEST + 2):
-        now = _alike(ring, oldest, size, lag)
-        if now > best:
-            best, period = now, lag
+        if likeness[lag] > best:
+            best, period = likeness[lag], lag
     if best < 0.5 or period < SHORTEST or period > LONGEST:
         return  # nothing is alike, or more so outside these periods
     row[PERIOD], row[ALIKE] = period, best
-    for lag in range(_LEAST, 3 * period // 4 + 1):
-        row[SHORTER] = max(row[SHORTER], _alike(ring, oldest, size, lag))
+    longest = 3 * period // 4
+    _alike(x, energy, _LEAST, longest, likeness)
+    for lag in range(_LEAST, longest + 1):
+        row[SHORTER] = max(row[SHORTER], likeness[lag])
+    _alike(x, energy, 2 * period - 1, 2 * period + 1, likeness)
     for lag in range(2 * period - 1, 2 * period + 2):
-        now = _alike(ring, oldest, size, lag)
-        if now > row[TWICE]:
-            row[TWICE], row[PERIOD] = now, 0.5 * lag  # half a sample is 2 % of the rate
+        if likeness[lag] > row[TWICE]:
+            row[TWICE], row[PERIOD] = likeness[lag], 0.5 * lag  # half a sample is 2 % of the rate
 
 
 @jit
@@ -146,20 +180,105 @@ def _is_even(ring: NDArray[np.float32], oldest: int, size: int) -> bool:
 
 
 @jit
-def _alike(ring: NDArray[np.float32], oldest: int, size: int, lag: int) -> float:
-    """Return the correlation of ``size`` values, oldest first, with those ``lag`` samples later."""
-    product = early = late = 0.0
-    i, j = oldest, oldest + lag
-    if j >= KEPT:
-        j -= KEPT
-    for _ in range(size - lag):
-        a, b = np.float64(ring[i]), np.float64(ring[j])
-        product += a * b
-        early += a * a
-        late += b * b
-        i = i + 1 if i + 1 < KEPT else 0
-        j = j + 1 if j + 1 < KEPT else 0
+def _alike(
+    x: NDArray[np.float64],
+    energy: NDArray[np.float64],
+    shortest: int,
+    longest: int,
+    likeness: NDArray[np.float64],
+) -> None:
+    """Write into likeness[lag] the correlation of values with those ``lag`` later, and a few more.
+
+    Four lags at once, from ``shortest`` on until ``longest`` is among them: each sum waits for
+    itself, and the others are added up meanwhile. energy[k] is the sum of squares before x[k].
+    """
+    for lag in range(shortest, longest + 1, _AT_ONCE):
+        p = q = r = s = 0.0
+        common = x.size - lag - (_AT_ONCE - 1)
+        for i in range(common):
+            v, y = x[i], x[i + lag : i + lag + _AT_ONCE]
+            p += v * y[0]
+            q += v * y[1]
+            r += v * y[2]
+            s += v * y[3]
+        likeness[lag] = _completed(x, energy, common, lag, p)
+        likeness[lag + 1] = _completed(x, energy, common, lag + 1, q)
+        likeness[lag + 2] = _completed(x, energy, common, lag + 2, r)
+        likeness[lag + 3] = _completed(x, energy, common, lag + 3, s)
+
+
+@jit
+def _completed(
+    x: NDArray[np.float64], energy: NDArray[np.float64], begin: int, lag: int, product: float
+) -> float:
+    """Return the correlation after ``lag``, whose ``product`` goes up to ``begin``; 0 if flat."""
+    for i in range(begin, x.size - lag):
+        product += x[i] * x[i + lag]
+    early, late = energy[x.size - lag], energy[x.size] - energy[lag]
     if early <= 0.0 or late <= 0.0:
         return 0.0
-    likeness: float = product / np.sqrt(early * late)
-    return likeness
+    return float(product / np.sqrt(early * late))
+
+
+@jit
+def follow(
+    positions: NDArray[np.int64],
+    rows: NDArray[np.float64],
+    rules: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    changes: NDArray[np.int64],
+) -> int:
+    """Take the next measures, and write where a rhythm too fast for the detector begins and ends.
+
+    Args:
+        positions: int64[m] and
+        rows: float64[m, MEASURES, COLUMNS], as `measure` wrote them.
+        rules: float64[RULES], the slots above.
+        counts: int64[COUNTS]; updated.
+        changes: int64[m, CHANGE], written.
+
+    Returns:
+        How many changes were written.
+    """
+    n, step = 0, THIN * EVERY
+    for k in range(positions.size):
+        whole, lately = rows[k, THREE_SECONDS], rows[k, ONE_SECOND]
+        position = begun_at = positions[k]
+        repeats = _repeats(whole, rules)
+        begins = repeats and whole[ALIKE] > rules[BEGINS_ABOVE]
+        continues = repeats and whole[ALIKE] > rules[CONTINUES_ABOVE]
+        counts[ABOVE] = counts[ABOVE] + 1 if begins else 0
+        counts[BELOW] = 0 if continues else counts[BELOW] + 1
+        sure = True
+        if counts[ACTIVE] == 0 and counts[ABOVE] >= rules[BEGINS_AFTER]:
+            begun_at = position - THIN * KEPT - (np.int64(rules[BEGINS_AFTER]) - 1) * step
+        elif counts[ACTIVE] != 0 and counts[BELOW] >= rules[ENDS_AFTER]:
+            begun_at = position - np.int64(rules[ENDS_AFTER]) * step
+        else:
+            again = _repeats(lately, rules) and lately[ALIKE] > rules[BEGINS_ABOVE]
+            counts[LATELY] = counts[LATELY] + 1 if again else 0
+            few = 0 < counts[LATELY] <= rules[POSSIBLE_FOR]
+            possible = np.int64(few and counts[ACTIVE] == 0)
+            if possible == counts[POSSIBLE]:
+                continue
+            counts[POSSIBLE], sure = possible, False
+        if sure:
+            counts[ACTIVE] = 1 - counts[ACTIVE]
+            counts[LATELY] = counts[POSSIBLE] = 0
+        change = changes[n]
+        change[POSITION], change[BEGUN_AT] = position, max(begun_at, 0)
+        change[BEGINS] = counts[ACTIVE] if sure else counts[POSSIBLE]
+        change[SURE], change[ROW] = sure, k
+        n += 1
+    return n
+
+
+@jit
+def _repeats(measure: NDArray[np.float64], rules: NDArray[np.float64]) -> bool:
+    """Return whether a measure is one of what repeats itself after each such period."""
+    return bool(
+        measure[SPAN] > rules[LEAST_SPAN]
+        and measure[MISSING] <= rules[LOST_SHARE]
+        and measure[ALIKE] >= rules[AS_MUCH_AS_TWICE] * measure[TWICE]
+        and measure[ALIKE] > rules[MORE_THAN_SHORTER] * measure[SHORTER]
+    )

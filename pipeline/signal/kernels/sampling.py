@@ -60,23 +60,16 @@ def sanitise(
     offset, last, started, waiting = memory[OFFSET], memory[LAST], memory[STARTED], memory[HELD]
     leaping, spike, base, after = memory[LEAPING], memory[LEAP], memory[BASE], memory[AFTER]
     tail, risen, usual = memory[TAIL], memory[MOVED], memory[USUAL]
-    for i in range(x.size):
+    i = 0
+    while i < x.size:
+        if (started != 0.0) & (waiting == 0.0) & (tail == 0.0) & (after == 0.0) & (leaping == 0.0):
+            i, last, risen, usual = _calm(
+                x, flags, i, plausible_mv, leap_mv, slow, offset, last, risen, usual, out, codes
+            )
+            if i == x.size:
+                break
         v = np.float64(x[i])
-        flag = flags[i]
-        held = True
-        code = 0
-        if flag & FLAG_LEAD_OFF:
-            code = LEAD_OFF
-        elif not np.isfinite(v):
-            code = NO_SIGNAL
-        elif abs(v) > plausible_mv:
-            code = SATURATED
-        else:
-            held = False
-            if flag & FLAG_FILLED:
-                code = GAP
-            elif flag & FLAG_SATURATED:
-                code = SATURATED
+        held, code = _fault(v, flags[i], plausible_mv)
         if held:
             waiting += 1.0
         else:
@@ -113,9 +106,57 @@ def sanitise(
                 last, risen = level, max(abs(level - last), risen)
         out[i] = np.float32(last)
         codes[i] = code
+        i += 1
     memory[OFFSET], memory[LAST], memory[STARTED], memory[HELD] = offset, last, started, waiting
     memory[LEAPING], memory[LEAP], memory[BASE], memory[AFTER] = leaping, spike, base, after
     memory[TAIL], memory[MOVED], memory[USUAL] = tail, risen, usual
+
+
+@jit
+def _fault(v: float, flag: int, plausible_mv: float) -> tuple[bool, int]:
+    """Return whether a sample is no signal, and its code: there are some that are."""
+    if flag & FLAG_LEAD_OFF:
+        return True, LEAD_OFF
+    if not np.isfinite(v):
+        return True, NO_SIGNAL
+    if abs(v) > plausible_mv:
+        return True, SATURATED
+    if flag & FLAG_FILLED:
+        return False, GAP
+    return False, SATURATED if flag & FLAG_SATURATED else 0
+
+
+@jit
+def _calm(
+    x: NDArray[np.float32],
+    flags: NDArray[np.uint8],
+    begin: int,
+    plausible_mv: float,
+    leap_mv: float,
+    slow: float,
+    offset: float,
+    last: float,
+    risen: float,
+    usual: float,
+    out: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+) -> tuple[int, float, float, float]:
+    """Take samples as they are from ``begin`` on, as long as nothing is wrong with them.
+
+    Return where that ends, and what follows the samples: nearly always all of them go this way.
+    """
+    for i in range(begin, x.size):
+        v = np.float64(x[i])
+        level = v - offset
+        height = abs(level - last)
+        if not ((flags[i] == 0) & (abs(v) <= plausible_mv) & (height <= leap_mv)):  # NaN is not
+            return i, last, risen, usual
+        usual = usual * slow + min(height, MOST * leap_mv) * (1.0 - slow)
+        risen = max(height, risen * 0.5)
+        last = level
+        out[i] = np.float32(level)
+        codes[i] = 0
+    return x.size, last, risen, usual
 
 
 # Slots of `resample`'s counters.

@@ -49,19 +49,25 @@ def decayed(tail: float, moved: float, fast: float, slow: float) -> float:
 
 @jit
 def value_range(x: NDArray[np.float32], begin: int, end: int) -> tuple[float, float]:
-    """Return the extremes of x[begin:end], finite: four of each, which do not wait for another."""
-    part = x[begin:end]
-    low = top = low_1 = top_1 = low_2 = top_2 = low_3 = top_3 = part[0]
-    whole = part.size // 4
-    for k in range(whole):
-        i = 4 * k
-        low, top = min(low, part[i]), max(top, part[i])
-        low_1, top_1 = min(low_1, part[i + 1]), max(top_1, part[i + 1])
-        low_2, top_2 = min(low_2, part[i + 2]), max(top_2, part[i + 2])
-        low_3, top_3 = min(low_3, part[i + 3]), max(top_3, part[i + 3])
-    for i in range(4 * whole, part.size):
-        low, top = min(low, part[i]), max(top, part[i])
-    return min(min(low, low_1), min(low_2, low_3)), max(max(top, top_1), max(top_2, top_3))
+    """Return the extremes of x[begin:end], finite.
+
+    Numbers are in the order of their bits as integers, once those of the negative ones are turned
+    around; and of integers the compiler compares several in a step.
+    """
+    bits = x[begin:end].view(np.int32)
+    low = top = _ordered(bits[0])
+    for i in range(bits.size):
+        value = _ordered(bits[i])
+        low, top = min(low, value), max(top, value)
+    lowest: Any = np.int32(_ordered(low)).view(np.float32)
+    highest: Any = np.int32(_ordered(top)).view(np.float32)
+    return lowest, highest
+
+
+@jit
+def _ordered(bits: np.int32) -> np.int32:
+    """Turn the order of negative numbers around; twice, and the bits are what they were."""
+    return np.int32(bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF)))
 
 
 @jit

@@ -158,7 +158,11 @@ def remove_spikes(
     for begin in range(0, out.size, SEARCHED):
         n = min(SEARCHED, out.size - begin)
         first = KEPT + begin - AROUND
-        if not (busy or _any_steep(x, first, n, least)):  # nearly always
+        if n == SEARCHED:  # nearly always: a number that the compiler knows
+            steep_part = _any_steep(x, first, SEARCHED, least)
+        else:
+            steep_part = _any_steep(x, first, n, least)
+        if not (busy or steep_part):  # nearly always
             copy(x[first - STRETCH : first - STRETCH + n], out[begin : begin + n])
             continue
         for p in range(first, first + n):

@@ -1,30 +1,120 @@
-"""Kernels that cut windows out of the filtered stream."""
+"""Kernels that complete beats: their positions, their intervals, and the windows around them."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.signal.kernels.sections import jit, value_range
 
+FLAT, INCOMPLETE = 3, 7
+# Columns of a beat that waits for its window: R peak of the patient, the sample with which the beat
+# was sure, the lead of its window, and from FIRST_R on its R peak in each lead.
+R, SURE, LEAD, FIRST_R = range(4)
+
 
 @jit
-def worst_codes(
-    codes: NDArray[np.uint8], starts: NDArray[np.int64], width: int, out: NDArray[np.uint8]
-) -> None:
-    """Write the smallest code other than 0 of each window, 0 where all its samples are good.
+def complete(
+    beats: NDArray[np.int64],
+    last: int,
+    reach: int,
+    after: int,
+    origin: int,
+    step: int,
+    per: int,
+    half: int,
+    last_r: int,
+    last_run: int,
+    runs: NDArray[np.uint8],
+    first: int,
+    rate_hz: float,
+    positions: NDArray[np.int64],
+    rr_s: NDArray[np.float64],
+) -> int:
+    """Write where the beats lie whose window is complete, and their intervals.
 
     Args:
-        codes: uint8[n].
-        starts: int64[b], first sample of each window, 0 <= start <= n - width.
-        width: samples in a window.
-        out: uint8[b], written.
+        beats: int64[b, FIRST_R + leads], in order of time; positions count from ``origin``.
+        last: the newest position.
+        reach: samples after the R peak in the lead where it comes last that complete a window.
+        after: samples after it that a window needs.
+        origin: position of the segment's start in the 360 Hz stream.
+        step: output k of the resampler lies ``step / per`` inputs after output k - 1,
+        per: see ``step``,
+        half: and needs so many after that.
+        last_r: R peak of the beat before, in the 360 Hz stream; negative for none.
+        last_run: the run that it belongs to.
+        runs: uint8[m]: the run that each sample belongs to, from position ``first`` on; odd ones
+            show no QRS.
+        first: see ``runs``.
+        rate_hz: of the stream, 360.
+        positions: int64[3, b], written: R peaks in the 360 Hz stream and in the source's samples,
+            and the source's last sample that was needed.
+        rr_s: float64[b], written: intervals in seconds, NaN unless one run that shows QRS complexes
+            holds both beats.
+
+    Returns:
+        How many beats are complete.
     """
-    for b in range(starts.size):
-        worst = np.int64(0)
-        for i in range(starts[b], starts[b] + width):
-            code = np.int64(codes[i])
-            if code != 0 and (worst == 0 or code < worst):
-                worst = code
-        out[b] = worst
+    for b in range(beats.shape[0]):
+        end = beats[b, FIRST_R]
+        for k in range(FIRST_R + 1, beats.shape[1]):
+            end = max(end, beats[b, k])
+        if end + reach > last:
+            return b
+        r, run = beats[b, R] + origin, np.int64(runs[beats[b, R] - first])
+        whole, rest = r // per, r % per
+        positions[0, b] = r
+        positions[1, b] = whole * step + (2 * rest * step + per) // (2 * per)
+        needed = max(end + after, beats[b, SURE]) + origin
+        whole, rest = needed // per, needed % per
+        positions[2, b] = whole * step + rest * step // per + half
+        known = (last_r >= 0) & (last_run == run) & (run % 2 == 0)
+        rr_s[b] = (r - last_r) / rate_hz if known else np.nan
+        last_r, last_run = int(r), int(run)
+    return len(beats)
+
+
+@jit
+def cut_beats(
+    filtered: NDArray[np.float32],
+    masks: NDArray[np.uint8],
+    first: int,
+    last: int,
+    beats: NDArray[np.int64],
+    before: int,
+    flat_mv: float,
+    windows: NDArray[np.float32],
+    spans: NDArray[np.float32],
+    reasons: NDArray[np.uint8],
+) -> None:
+    """Cut the windows of beats out of each lead, and say which cannot be analysed.
+
+    Args:
+        filtered: float32[leads, n], mV.
+        masks: uint8[leads, n], why each sample is masked, 0 where it is not.
+        first: position of the arrays' first sample, counted from the segment's start.
+        last: the newest position that counts.
+        beats: int64[b, FIRST_R + leads].
+        before: samples of a window before its R peak.
+        flat_mv: a window whose extremes lie closer than this becomes zeros.
+        windows: float32[leads, b, width], written, scaled to [-1, 1]; zeros where one reaches over
+            an end of the segment.
+        spans: float32[leads, b], written: the distance between the extremes, mV.
+        reasons: uint8[leads, b], written: the smallest code of a window's samples, FLAT, or
+            INCOMPLETE.
+    """
+    leads, count, width = windows.shape
+    for lead in range(leads):
+        band, why = filtered[lead], masks[lead]
+        for b in range(count):
+            begin, window = beats[b, FIRST_R + lead] - before, windows[lead, b]
+            if begin < 0 or begin + width - 1 > last:
+                window[:] = np.float32(0.0)
+                spans[lead, b], reasons[lead, b] = 0.0, INCOMPLETE
+                continue
+            at = begin - first
+            span = _scale(band[at : at + width], flat_mv, window)
+            code = _worst_code(why[at : at + width])
+            spans[lead, b], reasons[lead, b] = span, FLAT if code == 0 and span < flat_mv else code
 
 
 @jit
@@ -46,13 +136,27 @@ def cut_windows(
     """
     width = windows.shape[1]
     for b in range(starts.size):
-        x, window = filtered[starts[b] : starts[b] + width], windows[b]
-        low, high = value_range(x, 0, width)
-        span = high - low
-        spans[b] = span
-        if span < flat_mv:
-            window[:] = np.float32(0.0)
-        else:
-            scale = np.float32(2.0) / span
-            for i in range(width):
-                window[i] = (x[i] - low) * scale - np.float32(1.0)
+        spans[b] = _scale(filtered[starts[b] : starts[b] + width], flat_mv, windows[b])
+
+
+@jit
+def _worst_code(codes: NDArray[np.uint8]) -> int:
+    """Return the smallest code other than 0, 0 where all samples are good."""
+    worst = np.uint8(255)
+    for i in range(codes.size):  # several a step; one less than 0 is the largest number there is
+        worst = min(worst, np.uint8(codes[i] - np.uint8(1)))
+    return int(np.uint8(worst + np.uint8(1)))
+
+
+@jit
+def _scale(x: NDArray[np.float32], flat_mv: float, window: NDArray[np.float32]) -> float:
+    """Write ``x`` scaled to [-1, 1] by its own extremes; return the distance between these."""
+    low, high = value_range(x, 0, x.size)
+    span = high - low
+    if span < flat_mv:
+        window[:] = np.float32(0.0)
+    else:
+        scale = np.float32(2.0) / span
+        for i in range(x.size):
+            window[i] = (x[i] - low) * scale - np.float32(1.0)
+    return span

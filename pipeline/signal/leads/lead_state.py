@@ -16,6 +16,7 @@ from pipeline.signal.fibrillation import FIBRILLATION_STEP_S, FibrillationState
 from pipeline.signal.filters import Resampling
 from pipeline.signal.kernels import candidates, repetition, sampling, slots, spikes
 from pipeline.signal.kernels import fibrillation as fibrillation_kernel
+from pipeline.signal.kernels.leads import passage
 from pipeline.signal.quality import Reason
 
 DETECTOR: Final = np.array(
@@ -213,6 +214,18 @@ class LeadState(State):
             tail_codes=np.zeros(TAIL_SAMPLES, dtype=np.uint8),
             fibrillation=FibrillationState.fresh(),
         )
+
+    def memory(self) -> passage.Memory:
+        """Return the arrays that `passage.advance` updates."""
+        fibrillation, fast = self.fibrillation, self.fast_rhythm
+        return passage.Memory(
+            self.unspiked, self.tail_clean, self.tail, self.tail_codes, self.energies, self.spikes,
+            self.filters, self.spiked, self.response, self.response_filter, self.detector,
+            self.candidates, self.levels, self.shape, self.watch, self.extremes, self.recent,
+            self.blocks, self.usual, self.shapes, fibrillation.mean, fibrillation.wide,
+            fibrillation.low, fibrillation.rings, fibrillation.counters, fibrillation.counts,
+            fast.ring, fast.lost, fast.counters, fast.counts,
+        )  # fmt: skip
 
     def sound(self, rate: Resampling, expected: int, done: int) -> bool:
         """Return whether this can be the state of a lead of such a ``rate``.

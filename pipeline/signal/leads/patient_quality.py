@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.signal.filters import Resampling
+from pipeline.signal.kernels import condition
 from pipeline.signal.quality import BEST_FIRST, QualityChange, Reason
 from pipeline.signal.segmenter_state import RUN, STATE, SegmenterState
 from pipeline.signal.workspace import Workspace
@@ -39,11 +40,8 @@ def patient_states(state: SegmenterState, work: Workspace, wrong: list[bool]) ->
     states = (usable or work.leads[0]).states
     if usable is None and len(work.leads) > 1:
         states = _IN_ORDER[_PLACE[work.states].min(axis=0)]
-    shows = np.concatenate((np.array([before], dtype=np.uint8), states))
-    shows = (shows == Reason.OK) | (shows == Reason.OVERLAID)
-    runs = counters[RUN] + np.cumsum(shows[1:] != shows[:-1])
-    work.runs.new[:] = runs & 255
-    counters[[STATE, RUN]] = states[-1], runs[-1]
+    counters[RUN] = condition.number_runs(states, before, int(counters[RUN]), work.runs.new)
+    counters[STATE] = states[-1]
     return states
 
 
@@ -58,6 +56,8 @@ def changes_of(
         first: position of the first at 360 Hz.
         rate: of the source.
     """
+    if not (states != before).any():
+        return []
     at = np.flatnonzero(np.diff(states, prepend=np.uint8(before)))
     return [
         QualityChange(int(sample), Reason(int(state)))

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.alarms.rate_rules import BRIDGED_S, RateChange, RateRules
 from pipeline.alarms.settings import AlarmSettings
@@ -136,3 +138,23 @@ def test_lost_signal_ends_a_condition_and_keeps_what_was_measured() -> None:
     assert rules.state.active == {}
     assert list(rules.on_qrs(2_500, np.nan)) == []
     assert [rate.kind for rate in rules.on_qrs(2_600, 0.4)] == ["extreme_tachycardia"]
+
+
+@given(
+    blocks=st.lists(
+        st.tuples(
+            st.sampled_from([30.0, 40.0, 50.0, 75.0, 119.9, 120.0, 141.0]), st.integers(1, 9)
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_nothing_is_missed_where_every_interval_is_within_its_limits(
+    blocks: list[tuple[float, int]],
+) -> None:
+    """The rules look no further then; what they would have found is nothing."""
+    rates = [bpm for bpm, beats in blocks for _ in range(beats)]
+    found = found_in(rates)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RateRules, "_within_all_limits", lambda self: False)
+        assert found == found_in(rates)

@@ -17,7 +17,7 @@ from pipeline.scoring.beat_features import (
     BeatFeatures,
     BeatFeaturesState,
 )
-from pipeline.signal.kernels.naming import slots
+from pipeline.signal.kernels.naming import ordered, slots
 
 Rows = NDArray[np.float32]
 
@@ -189,7 +189,7 @@ def test_a_state_out_of_range_is_refused(place: int, size: int) -> None:
             BeatFeatures(state)
 
 
-@pytest.mark.parametrize("name", ["intervals", "steps", "late_ordered", "usual"])
+@pytest.mark.parametrize("name", ["intervals", "steps", "late", "usual"])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_state_that_is_not_finite_is_refused(name: str, value: float) -> None:
     """Nothing in order could be made of it."""
@@ -215,6 +215,16 @@ def test_a_state_of_any_numbers_within_range_does_no_harm(seed: int) -> None:
     rr_s, windows, usable = beats_of(seed, 100)
 
     assert BeatFeatures(state).measure(rr_s, windows, usable).shape == (100, len(FEATURE_NAMES))
+
+
+@given(values=st.lists(st.integers(-6, 6), min_size=1, max_size=40))
+def test_middles_are_those_of_the_latest_values(values: list[int]) -> None:
+    """Of eight that are kept, equal ones among them, after each new one."""
+    kept, low, high = np.full(8, 99.0, np.float32), np.zeros(1, np.float32), np.zeros(1, np.float32)
+    for n, value in enumerate(values):
+        ordered.renew_middles(kept, min(n, 8), n % 8, np.float32(value), low, high, 0)
+        latest = sorted(values[max(n - 7, 0) : n + 1])
+        assert (low[0], high[0]) == (latest[(len(latest) - 1) // 2], latest[len(latest) // 2])
 
 
 def test_arrays_that_do_not_fit_are_refused() -> None:

@@ -1,9 +1,13 @@
 """When samples arrived, to a few milliseconds, in bounded memory."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.signal.arrivals import KEPT_S, TOGETHER_S, ArrivalTimes
+from pipeline.constants import SAMPLING_RATE_HZ
+from pipeline.errors import SnapshotError
+from pipeline.signal.arrivals import KEPT_S, TOGETHER_S, ArrivalState, ArrivalTimes
+from pipeline.signal.leads.lead_state import TAIL_SAMPLES
 
 
 @given(st.lists(st.tuples(st.integers(1, 400), st.floats(0, 0.02)), min_size=1, max_size=60))
@@ -26,7 +30,21 @@ def test_a_chunk_a_sample_takes_little_memory() -> None:
     arrivals = ArrivalTimes(10_000.0)
     for n in range(600_000):
         arrivals.record(n + 1, n / 10_000.0)
-    assert len(arrivals.state.arrivals) < 2 * KEPT_S / TOGETHER_S
+    assert arrivals.state.arrivals.samples.size < 4 * KEPT_S / TOGETHER_S
+
+
+def test_beats_are_found_within_what_is_kept() -> None:
+    """A beat of which nothing is known any more would have a wrong latency."""
+    assert KEPT_S * SAMPLING_RATE_HZ > TAIL_SAMPLES
+
+
+@pytest.mark.parametrize(("begin", "end"), [(-1, 3), (4, 3), (0, 17)])
+def test_state_of_arrivals_that_are_not_there_is_refused(begin: int, end: int) -> None:
+    """It has room for sixteen."""
+    state = ArrivalState()
+    state.arrivals.begin, state.arrivals.end = begin, end
+    with pytest.raises(SnapshotError, match="not there"):
+        ArrivalTimes(360.0, state)
 
 
 def test_before_the_first_chunk_nothing_arrived() -> None:

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.signal.fast_rhythm import Change, FastRhythmWatch
+from pipeline.signal.fast_rhythm import Change
 from pipeline.signal.filters import QRS, filter_bank
-from pipeline.signal.kernels import sampling
+from pipeline.signal.kernels import repetition, sampling
 from pipeline.signal.leads.lead_state import LeadState
 from pipeline.signal.quality import Reason
+from tests.support.fast_rhythm_watch import FastRhythmWatch
 
 FS = 360
 
@@ -164,3 +165,20 @@ def test_chunking_changes_nothing(cuts: list[int]) -> None:
     part = FastRhythmWatch()
     pieces = [change for a, b in pairwise(edges) for change in part.push(x[a:b], masked[a:b])]
     assert pieces == whole
+
+
+@pytest.mark.parametrize("n", [120, 360])
+def test_likeness_is_the_correlation_of_a_signal_with_itself(n: int) -> None:
+    """Four lags at once give what each gives by itself."""
+    x = np.random.default_rng(n).normal(size=n)
+    energy = np.concatenate(([0.0], np.cumsum(x * x)))
+    likeness = np.zeros(2 * repetition.LONGEST + 6)
+
+    repetition._alike(x, energy, 16, 27, likeness)
+
+    for lag in range(16, 28):
+        early, late = x[: n - lag], x[lag:]
+        expected = early @ late / np.sqrt((early @ early) * (late @ late))
+        assert likeness[lag] == pytest.approx(expected, abs=1e-12)
+    assert not likeness[:16].any()
+    assert not likeness[28:].any()

@@ -12,7 +12,8 @@ from pipeline.schema import messages
 from pipeline.signal.fibrillation import FibrillationWatch
 from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank
 from pipeline.signal.kernels import beats, condition, fibrillation, sampling, slots, spikes, windows
-from pipeline.signal.kernels.sections import jit, median
+from pipeline.signal.kernels.leads import passage
+from pipeline.signal.kernels.sections import jit, median, value_range
 from pipeline.signal.leads.lead_state import WATCH
 from pipeline.signal.quality import Reason, pacing_spikes
 from pipeline.signal.samples import SampleBlock
@@ -50,16 +51,18 @@ def test_each_kernel_is_compiled_once() -> None:
 
     kernels = {
         name: kernel
-        for module in (beats, condition, fibrillation, sampling, spikes, windows)
+        for module in (beats, condition, fibrillation, passage, sampling, spikes, windows)
         for name, kernel in vars(module).items()
         if isinstance(kernel, CPUDispatcher) and kernel.py_func.__module__ == module.__name__
     }
 
-    assert len(kernels) >= 6
     called = {n: k for n, k in kernels.items() if not n.startswith("_")}
-    assert {name: len(kernel.signatures) for name, kernel in called.items()} == dict.fromkeys(
-        called, 1
-    )
+    from_python = {"advance", "filter_bank", "sanitise", "resample", "cut_windows", "cut_beats"}
+    assert from_python < called.keys()
+    # Kernels that others call have none of their own where those were compiled by another process.
+    several = {n: k.signatures for n, k in called.items() if len(k.signatures) > 1}
+    assert several == {}
+    assert [n for n in from_python if not called[n].signatures] == []
 
 
 @few
@@ -152,6 +155,31 @@ def test_the_median_of_eight_is_numpys(values: list[int]) -> None:
     """The network sorts enough of any eight values, equal ones too."""
     assert median(np.array(values)) == np.median(values)
     assert median(np.array([*values, 99], dtype=np.float64)) == np.median(values)
+
+
+@given(st.lists(st.floats(-(2.0**99), 2.0**99, width=32), min_size=1, max_size=80))
+def test_the_extremes_are_numpys(values: list[float]) -> None:
+    """Numbers are compared by their bits, negative ones and those next to 0 too."""
+    x = np.array(values, dtype=np.float32)
+
+    lowest, highest = value_range(np.concatenate((x[:1] - 1, x, x[:1] + 1)), 1, x.size + 1)
+
+    assert (lowest, highest) == (x.min(), x.max())
+
+
+@given(st.lists(st.sampled_from(Reason), min_size=1, max_size=60), st.sampled_from(Reason))
+def test_a_run_ends_where_a_qrs_could_be_seen_no_more(
+    reasons: list[Reason], before: Reason
+) -> None:
+    """The number of the run rises by one with each such change, and with each change back."""
+    states, runs = np.array(reasons, dtype=np.uint8), np.empty(len(reasons), dtype=np.uint8)
+
+    last = condition.number_runs(states, int(before), 254, runs)
+
+    shows = [reason in (Reason.OK, Reason.OVERLAID) for reason in (before, *reasons)]
+    numbers = 254 + np.cumsum(np.diff(shows))
+    assert last == numbers[-1]
+    np.testing.assert_array_equal(runs, numbers % 256)
 
 
 @pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled without the JIT")

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.signal.source_clock import LINE_S, STEP_STAMPS, SourceClock
+from pipeline.schema.state import decode, encode
+from pipeline.signal.source_clock import LINE_S, STEP_STAMPS, SourceClock, SourceClockState
 
 FS_HZ = 250.0
 BEGAN = 1_780_000_000.0
@@ -33,6 +34,20 @@ def test_an_hour_of_drift_and_jitter_costs_at_most_5_ms(ppm: float) -> None:
             assert found is not None
             worst = max(worst, abs(found + 40 / FS_HZ - true_s))
     assert worst < 5e-3 + 40 / FS_HZ * 200e-6
+
+
+def test_an_hour_of_stamps_takes_little_memory_and_is_saved_whole() -> None:
+    """Three thousand in ten minutes; a clock that continues from the state says the same."""
+    clock = SourceClock(FS_HZ)
+    for sample, _, stamp_s in stamps(3600.0, ppm=3e4):
+        clock.observe(sample, float(stamp_s))
+    arrays = clock.state.stamps.samples, clock.state.stamps.seconds
+    assert sum(array.nbytes for array in arrays) <= 24_000
+
+    state = decode(1, encode(1, clock.state), SourceClockState)
+    again = SourceClock(FS_HZ, state)
+    assert again.rate_off() == clock.rate_off() == pytest.approx(0.03, abs=1e-3)
+    assert again.utc_s(sample) == clock.utc_s(sample)
 
 
 def test_before_a_minute_the_nominal_rate_holds() -> None:

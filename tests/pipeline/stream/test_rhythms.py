@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.alarms.signal_state import SignalAlarmsState
 from pipeline.schema.public import Alert
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.snapshot import pack, unpack
@@ -93,3 +94,23 @@ def test_chunks_and_restarts_change_nothing(seed: int, *, restarted: bool) -> No
     parts, stream = watched([0, *cuts, n], restarted=restarted)
     assert parts == whole
     assert stream.atrial_fibrillation() == unbroken.atrial_fibrillation()
+
+
+def test_nothing_is_missed_where_the_signal_shows_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rules ask for no overdue QRS then; pauses, loss and standstill are found as otherwise."""
+    rng = np.random.default_rng(4)
+    gaps_s = rng.choice([0.5, 0.8, 1.2, 2.9, 3.1, 5.0], 60, p=[0.2, 0.4, 0.2, 0.08, 0.08, 0.04])
+    x = beats_at(1.0 + np.cumsum(gaps_s), 80.0, 0.1)
+    x[40 * FS : 42 * FS] = x[60 * FS : 75 * FS] = np.nan
+    samples = (x + 0.005 * rng.standard_normal(x.size)).astype(np.float32)
+
+    def alerts() -> list[Alert]:
+        stream = Stream("p", FS, CONFIG, lambda: 0.0)
+        blocks = [SampleBlock(at, samples[at : at + 9]) for at in range(0, samples.size, 9)]
+        found = [alert for block in blocks for alert in stream.take(block).alerts]
+        return found + stream.finish().alerts
+
+    found = alerts()
+    monkeypatch.setattr(SignalAlarmsState, "beats_until", lambda *_: False)
+    assert {"pause", "asystole", "unmonitored"} <= {alert.kind for alert in found}
+    assert alerts() == found

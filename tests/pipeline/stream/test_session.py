@@ -28,13 +28,14 @@ def session() -> StreamSession:
 
 
 def strip(first: int, n: int, epoch: int = 0) -> Strip:
-    """Return ``n`` values that are their own positions."""
-    return Strip(epoch, first, np.arange(first, first + n, dtype=np.float32)[np.newaxis])
+    """Return ``n`` values that are their own positions, in uV."""
+    values = np.arange(first, first + n)[np.newaxis] / 1e3
+    return Strip(epoch, first, values.astype(np.float32))
 
 
 def shown(first: int, n: int, epoch: int = 0) -> SignalStrip:
     """Return what is published of them."""
-    values = [float(first + i) for i in range(n)]
+    values = [(first + i) / 1e3 for i in range(n)]
     return SignalStrip(stream="s", epoch=epoch, first_sample=first, fs_hz=360.0, mv=list(values))
 
 
@@ -123,3 +124,21 @@ def test_end_is_reported_only_when_the_log_has_everything() -> None:
 
     assert not status.ended
     assert status.fault == "full"
+
+
+@pytest.mark.parametrize("beats", [1, 2, 99, 700, 1_203])
+def test_latencies_are_those_of_the_latest_beats(beats: int) -> None:
+    """Median and 99th percentile of five hundred at most, after a restart as well."""
+    one = session()
+    assert one.status(11.0, WELL).latency_p99_ms is None
+    taken = np.random.default_rng(0).permutation(beats).astype(float).tolist()
+    for latency_ms in taken:
+        one.record_latency(latency_ms)
+
+    latest = sorted(taken[-500:])
+    state = unpack(pack(one.state), SessionState)
+    stream = Stream("s", 360.0, CONFIG, lambda: 0.0, state=state.stream)
+    for session_ in (one, StreamSession(stream, "II", 10.0, state)):
+        status = session_.status(11.0, WELL)
+        assert status.latency_p50_ms == latest[len(latest) // 2]
+        assert status.latency_p99_ms == latest[len(latest) * 99 // 100]

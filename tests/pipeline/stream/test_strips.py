@@ -1,4 +1,4 @@
-"""The signal around an alarm: what is kept of the last minute, and cut out of it."""
+"""The signal around an alarm: what is kept of the last 30 s, and cut out of it."""
 
 from itertools import accumulate
 
@@ -16,9 +16,9 @@ NAMES = ["II", "V1", "V5"]
 
 
 def strip(first: int, n: int, epoch: int = 0, leads: int = 1) -> Strip:
-    """Return ``n`` values by their position and lead, every seventh of them masked."""
+    """Return ``n`` values by their position and lead, in uV, every seventh of them masked."""
     at = np.arange(first, first + n) + 100 * np.arange(leads)[:, np.newaxis]
-    return Strip(epoch, first, np.where(at % 7, at % 1_000, np.nan).astype(np.float32))
+    return Strip(epoch, first, np.where(at % 7, at % 1_000 / 1e3, np.nan).astype(np.float32))
 
 
 def added(*strips: Strip) -> StripRecorder:
@@ -31,7 +31,7 @@ def added(*strips: Strip) -> StripRecorder:
 
 
 @given(st.lists(st.integers(0, 9_000), min_size=1, max_size=12), st.data())
-def test_any_part_of_the_last_minute_is_as_it_came(sizes: list[int], data: st.DataObject) -> None:
+def test_any_part_of_the_last_seconds_is_as_it_came(sizes: list[int], data: st.DataObject) -> None:
     """However it was cut into chunks, wherever the ring starts over, and in every lead."""
     begins, leads = [0, *accumulate(sizes)], data.draw(st.integers(1, 3))
     recorder = added(
@@ -46,6 +46,25 @@ def test_any_part_of_the_last_minute_is_as_it_came(sizes: list[int], data: st.Da
     assert recorder.end == end
     assert found.first_sample == kept
     np.testing.assert_array_equal(found.mv, strip(0, end, leads=leads).mv[:, kept:last])
+
+
+@pytest.mark.parametrize(
+    ("mv", "kept"),
+    [
+        (0.0004, 0.0), (-0.0006, -0.001), (1.2346, 1.235), (-9.8765, -9.877), (np.nan, None),
+        (40.0, 32.767), (-1e9, -32.767), (np.inf, 32.767), (-32.767, -32.767),
+    ],
+)  # fmt: skip
+def test_values_are_kept_to_the_microvolt(mv: float, kept: float | None) -> None:
+    """As they are published, in 16 bits; what no ECG reaches is kept as the largest value."""
+    recorder = added(Strip(0, 0, np.array([[mv]], dtype=np.float32)))
+    assert recorder.published(0, 1, 0).mv == [kept]
+
+
+def test_memory_takes_two_bytes_a_value() -> None:
+    """A hub keeps it of every stream and lead."""
+    recorder = added(strip(0, 10, leads=3))
+    assert recorder.state.ring.values.nbytes == 2 * 3 * KEPT
 
 
 def test_a_chunk_longer_than_the_memory_leaves_its_end() -> None:

@@ -28,3 +28,16 @@ def test_linear_algebra_can_be_imported_after_the_kernels() -> None:
         "from scipy import linalg\n"
         "assert linalg.det([[2.0]]) == 2.0"
     )
+
+
+def test_no_kernel_of_a_lead_is_compiled_later() -> None:
+    """Those that run only where something is wrong with the signal are ready, too."""
+    run(
+        "from pipeline.stream.warmup import compile_kernels\n"
+        "compile_kernels()\n"
+        "from pipeline.signal.kernels import condition, sampling, windows\n"
+        "from pipeline.signal.kernels.leads import passage\n"
+        "kernels = (condition.number_runs, sampling.resample, sampling.sanitise,\n"
+        "           windows.complete, windows.cut_beats, passage.advance)\n"
+        "assert all(kernel.signatures for kernel in kernels), kernels"
+    )

@@ -1,1 +1,1 @@
-"""Which of several leads is looked at."""
+"""What a lead goes through in one call, and which of several is looked at."""

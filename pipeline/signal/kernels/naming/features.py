@@ -52,14 +52,14 @@ def extract(
     ordered: NDArray[np.float64],
     steps: NDArray[np.float64],
     late: NDArray[np.float32],
-    late_ordered: NDArray[np.float32],
     p_waves: NDArray[np.float32],
     p_likes: NDArray[np.float64],
     shapes: NDArray[np.float32],
     shape_numbers: NDArray[np.float64],
     last: NDArray[np.float32],
     usual: NDArray[np.float32],
-    usual_ordered: NDArray[np.float32],
+    late_middles: NDArray[np.float32],
+    usual_middles: NDArray[np.float32],
     lines: NDArray[np.float64],
     work: NDArray[np.float64],
     beat: NDArray[np.float32],
@@ -69,7 +69,7 @@ def extract(
     """Write the measures of each beat to ``out``, float32[n, COLUMNS], and learn from it.
 
     Arrays from ``counters`` to ``usual`` are the memory, see `pipeline.scoring.beat_features`;
-    ``usual_ordered`` to ``work`` follow from it; ``beat`` and ``middle``, float32[TICKS], are
+    ``late_middles`` to ``work`` follow from it; ``beat`` and ``middle``, float32[TICKS], are
     working memory. Of a beat that is not ``usable``
     only the interval is used, and its measures are 0. Of some nothing is learned
     (`pipeline.signal.kernels.naming.hold`).
@@ -86,17 +86,17 @@ def extract(
             for k in range(TICKS):
                 beat[k] = 0.5 * (windows[i, 2 * k] + windows[i, 2 * k + 1])
             measure_own(beat, row)
-            measure_beside_late(beat, counters, late_ordered, middle, numbers, row)
+            measure_beside_late(beat, counters, late_middles, middle, numbers, row)
             measure_beside_last(beat, counters, last, p_waves, p_likes, row)
             nearest = measure_beside_shapes(beat, shapes, shape_numbers, row)
-            measure_beside_usual(windows[i], counters, usual_ordered, work, row)
+            measure_beside_usual(windows[i], counters, usual_middles, work, row)
             held = hold(rr, row, counters)
             if not held:
                 learn_shape(beat, nearest, row[TO_Q75], shapes, shape_numbers)
-                learn_late(beat, rr, row, counters, ordered, late, late_ordered)
+                learn_late(beat, rr, row, counters, ordered, late, late_middles)
                 learn_p(beat, row, counters, p_waves, p_likes)
                 if is_due(rr, counters, lines):
-                    learn_usual(windows[i], counters, usual, usual_ordered, work)
+                    learn_usual(windows[i], counters, usual, usual_middles, work)
             numbers[LAST_LIKE], numbers[LAST_WIDTH] = row[LATE_QRS_LAG], row[WIDTH_TO_LATE]
             copy(last[0], last[1])
             copy(beat, last[0])

@@ -89,29 +89,82 @@ def put_in_order(values: NDArray[np.float64], size: int, out: NDArray[np.float64
 
 
 @jit
-def replace_each(
-    ordered: NDArray[np.float32],
-    old: NDArray[np.float32],
-    new: NDArray[np.float32],
-    carried: NDArray[np.float32],
+def renew_middles(
+    values: NDArray[np.float32],
+    before: int,
+    at: int,
+    new: float,
+    low: NDArray[np.float32],
+    high: NDArray[np.float32],
+    k: int,
 ) -> None:
-    """Put ``new`` in the place of ``old`` in ascending columns, all at once.
+    """Put ``new`` among ``values`` at the place ``at``, and renew their two middle ones.
+
+    These are the same one twice where the number of values is odd. One more value, or one in the
+    place of another, moves each by one place at most, so nothing need be kept in order.
 
     Args:
-        ordered: float32[k + 1, n], each column k values ascending, and infinity.
-        old: float32[n], of each column a value of it.
-        new: float32[n].
-        carried: float32[n], working memory.
+        values: an even number, of which the first ``before`` counted so far.
+        before: how many these are.
+        at: the place behind them, or that of the oldest value, if all count.
+        new: the new value.
+        low: ``low[k]`` is the lower one of the middle, and is written;
+        high: ``high[k]`` is the other.
+        k: the place there.
     """
-    columns = ordered.shape[1]
-    for c in range(columns):
-        carried[c] = -math.inf
-    for k in range(ordered.shape[0] - 1):
-        row, following = ordered[k], ordered[k + 1]
-        for c in range(columns):
-            # Without ``old``, all that comes after it moves up. Of two neighbours and ``new`` the
-            # middle one then belongs here.
-            left = row[c] if row[c] < old[c] else following[c]
-            smaller = left if left < new[c] else new[c]
-            row[c] = carried[c] if carried[c] > smaller else smaller
-            carried[c] = left
+    old, values[at] = values[at], new
+    if before == 0:
+        low[k] = high[k] = new
+        return
+    known, a, b = min(before + 1, values.size), low[k], high[k]
+    lower, upper = (known - 1) // 2, known // 2
+    if known > before:
+        low[k], high[k] = _followed(values, known, a, lower), _followed(values, known, b, upper)
+    elif old <= a:
+        # Of a lower half that loses one value and gets another the rest stays where it is.
+        if new > a:
+            low[k] = min(new, b)
+            high[k] = b if new <= b else _followed(values, known, b, upper)
+        elif old == a:
+            low[k] = _followed(values, known, a, lower)
+    elif new < b:
+        high[k] = max(new, a)
+        low[k] = a if new >= a else _followed(values, known, a, lower)
+    elif old == b:
+        high[k] = _followed(values, known, b, upper)
+
+
+@jit
+def _followed(values: NDArray[np.float32], known: int, value: float, place: int) -> float:
+    """Return the value at ``place`` in order, given one at this place, or at the next or last."""
+    less, up_to = 0, 0
+    for i in range(known):
+        less += values[i] < value
+    for i in range(known):
+        up_to += values[i] <= value
+    if place < less:
+        return -_next(values, known, value, np.float32(-1.0))
+    return value if place < up_to else _next(values, known, value, np.float32(1.0))
+
+
+@jit
+def _next(values: NDArray[np.float32], known: int, value: float, sign: np.float32) -> float:
+    """Return the least value beyond ``value``, all of them times ``sign``; infinity if none is.
+
+    Four of every four, which do not wait for each other.
+    """
+    limit, nothing = sign * value, np.float32(np.inf)
+    one = two = three = four = nothing
+    for i in range(0, known - 3, 4):
+        v = sign * values[i]
+        one = v if limit < v < one else one
+        v = sign * values[i + 1]
+        two = v if limit < v < two else two
+        v = sign * values[i + 2]
+        three = v if limit < v < three else three
+        v = sign * values[i + 3]
+        four = v if limit < v < four else four
+    for i in range(known - known % 4, known):
+        v = sign * values[i]
+        one = v if limit < v < one else one
+    return float(min(min(one, two), min(three, four)))

@@ -13,7 +13,7 @@ from pipeline.signal.kernels.naming.likeness import (
     squared_distance,
     value_span,
 )
-from pipeline.signal.kernels.naming.ordered import put_in, quantile, ratio, take_out
+from pipeline.signal.kernels.naming.ordered import quantile, ratio, renew_middles
 from pipeline.signal.kernels.naming.slots import (
     AREA,
     BEFORE_QRS,
@@ -25,6 +25,7 @@ from pipeline.signal.kernels.naming.slots import (
     FORGETTING,
     HEIGHT,
     HEIGHT_TO_LATE,
+    HIGH,
     INTERVALS,
     LAST_LATE_LIKE,
     LAST_LIKE,
@@ -48,6 +49,7 @@ from pipeline.signal.kernels.naming.slots import (
     LATE_WHOLE,
     LEAST_INTERVALS,
     LEAST_LATE,
+    LOW,
     MAIN_LIKE,
     MAIN_SHARE,
     MEASURES,
@@ -110,7 +112,7 @@ def measure_own(beat: NDArray[np.float32], row: NDArray[np.float32]) -> None:
 def measure_beside_late(
     beat: NDArray[np.float32],
     counters: NDArray[np.int64],
-    late_ordered: NDArray[np.float32],
+    late_middles: NDArray[np.float32],
     middle: NDArray[np.float32],
     numbers: NDArray[np.float64],
     row: NDArray[np.float32],
@@ -120,8 +122,9 @@ def measure_beside_late(
     row[LATE_KNOWN] = size
     if size < LEAST_LATE:
         return
+    low, high = late_middles[LOW], late_middles[HIGH]
     for k in range(TICKS):
-        middle[k] = 0.5 * (late_ordered[k, (size - 1) // 2] + late_ordered[k, size // 2])
+        middle[k] = 0.5 * (low[k] + high[k])
     row[LATE_QRS] = correlation(beat, middle, QRS_FROM, QRS_TO, 0)
     best = -1.0
     for lag in range(-6, 7, 2):
@@ -247,19 +250,16 @@ def learn_late(
     counters: NDArray[np.int64],
     ordered: NDArray[np.float64],
     late: NDArray[np.float32],
-    late_ordered: NDArray[np.float32],
+    late_middles: NDArray[np.float32],
 ) -> None:
-    """Keep the window of a late beat, in the place of the oldest, and each tick's order."""
+    """Keep the window of a late beat, in the place of the oldest, and the middle at each tick."""
     size = min(counters[INTERVALS], QUANTILES_OVER)
     if size < LEAST_INTERVALS or not rr >= quantile(ordered, size, LATE_PART):
         return
     at, kept = counters[LATE_AT], counters[LATE]
+    low, high = late_middles[LOW], late_middles[HIGH]
     for k in range(TICKS):
-        line = late_ordered[k]
-        if kept == LATE_BEATS:
-            take_out(line, kept, late[at, k])
-        put_in(line, min(kept, LATE_BEATS - 1), beat[k])
-        late[at, k] = beat[k]
+        renew_middles(late[k], kept, at, beat[k], low, high, k)
     counters[LATE_AT] = (at + 1) % LATE_BEATS
     counters[LATE] = min(kept + 1, LATE_BEATS)
 

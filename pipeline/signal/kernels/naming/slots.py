@@ -99,14 +99,13 @@ CONTEXT_IN_SPREADS: Final = CONTEXT_DISTANCE + PARTS
 LINES: Final = RR_MEMORY + STEPS
 """Length of two ascending lines, one after the other: of the last intervals, and of the steps."""
 
-TEMPLATE: Final = USUAL_BEATS + 3
-ORDERED_ROWS: Final = TEMPLATE + 1
-"""Rows of the windows of usual beats in order at each tick. The last four are of infinity, what
-fills a place that nothing has yet, room for two windows, and the median of the usual ones."""
+LOW, HIGH, TEMPLATE, MIDDLE_ROWS = range(4)
+"""Rows of the middles of kept windows at each tick: the lower and the higher of the two in the
+middle; of usual windows the third is their median."""
 
 OF_USUAL, IN_ORDER, DISTANCES = range(3)
-"""Rows of `WINDOW` numbers that follow from the usual beats: `USUAL_CENTRE` and the next; room to
-sort in; how far each lies from the median, a row a part."""
+"""Rows of `USUAL_BEATS` numbers that follow from the usual beats: `USUAL_CENTRE` and the next; room
+to sort in; how far each lies from the median, a row a part."""
 WORK_ROWS: Final = DISTANCES + PARTS
 
 USUAL_CENTRE: Final = 0

@@ -1,11 +1,10 @@
 """A beat beside the usual ones of its patient, wave by wave, at every tick. Compiled.
 
-Usual are the last `USUAL_BEATS` that came when they were due. Kept are their windows as they came,
-and in order at each tick, so that the median costs nothing. What depends on them alone is renewed
-when one of them is replaced: the template, and how far from it they lie themselves.
+Usual are the last `USUAL_BEATS` that came when they were due. Kept are their windows, and the two
+middle values at each tick, which one more window moves by one place at most. What depends on them
+alone is renewed when one of them is replaced: the template, and how far they lie from it.
 """
 
-import math
 from typing import Final
 
 import numpy as np
@@ -18,7 +17,7 @@ from pipeline.signal.kernels.naming.likeness import (
     squared_distance,
     value_span,
 )
-from pipeline.signal.kernels.naming.ordered import put_in_order, ratio, replace_each
+from pipeline.signal.kernels.naming.ordered import put_in_order, ratio, renew_middles
 from pipeline.signal.kernels.naming.slots import (
     CONTEXT_DISTANCE,
     CONTEXT_HEIGHT,
@@ -31,8 +30,10 @@ from pipeline.signal.kernels.naming.slots import (
     CONTEXT_WHOLE,
     CONTEXT_WIDTH,
     DISTANCES,
+    HIGH,
     IN_ORDER,
     LEAST_USUAL,
+    LOW,
     OF_USUAL,
     P_PART,
     PART_FROM,
@@ -68,14 +69,14 @@ QRS_TO: Final = PART_TO[QRS_PART]
 def measure_beside_usual(
     window: NDArray[np.float32],
     counters: NDArray[np.int64],
-    ordered: NDArray[np.float32],
+    middles: NDArray[np.float32],
     work: NDArray[np.float64],
     row: NDArray[np.float32],
 ) -> None:
     """Write how a window, float32[320], compares with the usual ones to ``row``."""
     if counters[USUAL] < LEAST_USUAL:
         return
-    template, usual = ordered[TEMPLATE], work[OF_USUAL]
+    template, usual = middles[TEMPLATE], work[OF_USUAL]
     row[CONTEXT_SHAPE_KNOWN] = 1.0
     for part in range(PARTS):
         squared = squared_distance(window, template, PART_FROM[part], PART_TO[part])
@@ -102,7 +103,7 @@ def learn_usual(
     window: NDArray[np.float32],
     counters: NDArray[np.int64],
     usual: NDArray[np.float32],
-    ordered: NDArray[np.float32],
+    middles: NDArray[np.float32],
     work: NDArray[np.float64],
 ) -> None:
     """Keep the window of a beat that came when it was due, in the place of the oldest.
@@ -111,35 +112,34 @@ def learn_usual(
         window: float32[320].
         counters: int64[COUNTERS].
         usual: float32[320, USUAL_BEATS], ring of the windows kept.
-        ordered: float32[ORDERED_ROWS, 320], the same, ascending at each tick.
-        work: float64[WORK_ROWS, 320].
+        middles: float32[MIDDLE_ROWS, 320], of these windows.
+        work: float64[WORK_ROWS, USUAL_BEATS].
     """
     counters[USUAL_TURN] = (counters[USUAL_TURN] + 1) % USUAL_EVERY
     known, at = counters[USUAL], counters[USUAL_AT]
     if known == USUAL_BEATS and counters[USUAL_TURN] != 0:
         return
-    old = ordered[USUAL_BEATS + 1]
+    kept = min(known + 1, USUAL_BEATS)
+    low, high = middles[LOW], middles[HIGH]
     for k in range(WINDOW):
-        old[k] = usual[k, at] if known == USUAL_BEATS else math.inf
-        usual[k, at] = window[k]
-    replace_each(ordered[: USUAL_BEATS + 1], old, window, ordered[USUAL_BEATS + 2])
+        renew_middles(usual[k], known, at, window[k], low, high, k)
     counters[USUAL_AT] = (at + 1) % USUAL_BEATS
-    counters[USUAL] = min(known + 1, USUAL_BEATS)
-    describe_usual(counters[USUAL], usual, ordered, work)
+    counters[USUAL] = kept
+    describe_usual(kept, usual, middles, work)
 
 
 @jit
 def describe_usual(
     known: int,
     usual: NDArray[np.float32],
-    ordered: NDArray[np.float32],
+    middles: NDArray[np.float32],
     work: NDArray[np.float64],
 ) -> None:
-    """Write the template to ``ordered``, and what follows from it and the windows to ``work``."""
+    """Write the template to ``middles``, and what follows from it and the windows to ``work``."""
     if known < LEAST_USUAL:
         return
-    template, numbers = ordered[TEMPLATE], work[OF_USUAL]
-    low, high = ordered[(known - 1) // 2], ordered[known // 2]
+    template, numbers = middles[TEMPLATE], work[OF_USUAL]
+    low, high = middles[LOW], middles[HIGH]
     for k in range(WINDOW):
         template[k] = 0.5 * (float(low[k]) + float(high[k]))
     for part in range(PARTS):

@@ -188,7 +188,8 @@ class Command(Process):
     def __init__(self, words: Sequence[str], brokers: Brokers) -> None:
         """Start it, and wait until it is ready."""
         cluster = ["--kafka", brokers.addresses, "--prefix", brokers.topics.prefix]
-        command, environment = child_command([*words, *cluster])
+        # A test that fails ends it, too: it ends with this process.
+        command, environment = child_command([*words, *cluster, "--parent", str(os.getpid())])
         super().__init__(command, environment)
         self.wait_for(lambda lines: any('"ready"' in line for line in lines))
 

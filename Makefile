@@ -107,7 +107,7 @@ picture: $(READY) ## Draw the README's picture of the dashboard
 	$(BIN)/python -m monitor.measure.picture docs/dashboard.svg
 
 lock: ## Write requirements.lock again, after a change of dependencies or constraints.txt; needs uv
-	uv pip compile pyproject.toml --extra dev --extra train --constraint constraints.txt \
+	uv pip compile pyproject.toml --extra dev --extra kafka --extra train --constraint constraints.txt \
 		--universal --python-version 3.11 --only-binary :all: --generate-hashes \
 		--no-emit-package torch --no-header --no-annotate --quiet --output-file requirements.lock
 

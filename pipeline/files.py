@@ -30,3 +30,25 @@ def create_new(path: Path, mode: int = 0o666) -> int:
     path.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.open(path, flags, mode)
+
+
+def replace_file(path: Path, body: bytes) -> None:
+    """Replace the content of ``path``: it has the old one or the new, also after a power cut.
+
+    Its owner alone can read or write it.
+
+    Raises:
+        OSError: it cannot be written; its old content is still there.
+    """
+    beside = path.with_name(f".{path.name}.new")
+    with open(create_new(beside, 0o600), "wb") as file:
+        file.write(body)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    # The new name is durable only once the folder is.
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

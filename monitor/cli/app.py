@@ -18,6 +18,7 @@ from typing import Annotated, Final, Optional
 import typer
 
 from monitor.cli.evaluate import evaluate_app
+from monitor.cli.kafka import kafka_app
 from monitor.cli.keys import keys_app
 from monitor.cli.log import log_app
 from monitor.cli.options import (
@@ -273,6 +274,7 @@ def scan(
 
 
 app.add_typer(single_process_app)
+app.add_typer(kafka_app)
 app.add_typer(log_app, name="log")
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")

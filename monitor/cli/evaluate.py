@@ -273,3 +273,11 @@ def evaluate_soak(
     from monitor.measure.soak import soak
 
     soak(minutes=minutes, streams=streams, speed=speed, report=report, as_json=as_json)
+
+
+@evaluate_app.command("plan")
+def evaluate_plan(report: Report = None, as_json: Json = False) -> None:
+    """Measure what a stream costs over a Kafka cluster, and plan for up to a million."""
+    from monitor.measure.plan import plan
+
+    plan(report=report, as_json=as_json)

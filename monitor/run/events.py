@@ -43,12 +43,46 @@ class SourceReady:
     streams: list[str]
 
 
-Ready = HubReady | ScorerReady | SourceReady
+@dataclass(frozen=True, slots=True)
+class GatewayReady:
+    """A gateway listens, and its brokers answer."""
+
+    ingest: str
+    """Address for sources."""
+    partitions: int
 
 
-def announce(event: Note | Ready) -> None:
+@dataclass(frozen=True, slots=True)
+class WorkerReady:
+    """A worker has loaded its models and joins its group."""
+
+    model: str
+    version: str
+    """Of what its alerts follow from."""
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeReady:
+    """A bridge listens like a hub."""
+
+    endpoints: dict[str, str]
+    log: str
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """The partitions that a worker has from now on."""
+
+    partitions: list[int]
+
+
+Ready = HubReady | ScorerReady | SourceReady | GatewayReady | WorkerReady | BridgeReady
+
+
+def announce(event: Note | Owned | Ready) -> None:
     """Print one event; fields that are None are left out."""
-    name = "note" if isinstance(event, Note) else "ready"
+    name = {Note: "note", Owned: "owned"}.get(type(event), "ready")
     facts = {field: value for field, value in asdict(event).items() if value is not None}
     sys.stdout.write(json.dumps({"event": name, **facts}) + "\n")
     sys.stdout.flush()

@@ -20,6 +20,11 @@ class RetainedAlarms:
     def __init__(self) -> None:
         self._alarms: dict[str, list[Alert]] = {}
 
+    @property
+    def all_of_them(self) -> list[Alert]:
+        """The latest alert of every alarm that is kept, in the order of their streams."""
+        return [alert for alarms in self._alarms.values() for alert in alarms]
+
     def after_restart(self, active: Iterable[Alert], settings: AlarmSettings) -> list[Alert]:
         """Take over the alarms that were active when the monitor stopped; return their alerts.
 

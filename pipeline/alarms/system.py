@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from pipeline.alarms.settings import AlarmSettings
-from pipeline.alarms.state_machine import AlarmStateMachine
+from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineState
 from pipeline.schema.public import Alert
+from pipeline.schema.state import State
 
 STALE_S: Final = 2.0
 """A source that is not over and has sent nothing for so long is an alarm."""
@@ -118,21 +119,44 @@ def cause_of_death(code: int) -> str:
     return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
 
+class SourceAlarmState(State):
+    """All memory of a `SourceAlarm`."""
+
+    machine: AlarmStateMachineState
+    unacknowledged_s: float = 0.0
+    """The age when the alarm was not yet acknowledged."""
+    fault: str = ""
+    """The latest one that an alert gave."""
+
+
 class SourceAlarm:
     """Whether the source of one stream has fallen silent."""
 
-    def __init__(self, stream: str, fs_hz: float, settings: AlarmSettings) -> None:
-        self._machine = AlarmStateMachine(stream, fs_hz, settings)
+    def __init__(
+        self,
+        stream: str,
+        fs_hz: float,
+        settings: AlarmSettings,
+        state: SourceAlarmState | None = None,
+    ) -> None:
+        """Begin without an alarm, or continue from ``state``.
+
+        Raises:
+            SnapshotError: the state holds alarms of an unknown kind.
+        """
+        self.state = state or SourceAlarmState(AlarmStateMachineState())
+        self._machine = AlarmStateMachine(stream, fs_hz, settings, self.state.machine)
         self._realarm_s = settings.realarm_s
-        self._unacknowledged_s = 0.0
-        """The age when the alarm was not yet acknowledged."""
-        self._fault = ""
-        """The latest one that an alert gave."""
 
     @property
     def active(self) -> list[Alert]:
         """The latest alert of the alarm, where it is active."""
         return self._machine.active
+
+    def calls_again_at(self, age_s: float) -> bool:
+        """Return whether the alarm, acknowledged long ago, calls again at this age."""
+        acknowledged = any(alert.state == "ack" for alert in self._machine.active)
+        return acknowledged and age_s - self.state.unacknowledged_s > self._realarm_s
 
     def acknowledge(self, sample: int, episode: str = "") -> list[Alert]:
         """Acknowledge the alarm, where it is active and ``episode`` names it or is empty."""
@@ -164,11 +188,11 @@ class SourceAlarm:
             return self._machine.end("no_data", sample, why)
         reason = f"nothing from the source for {patience_s:g} s" + (f": {fault}" if fault else "")
         alerts = self._machine.begin("no_data", sample, reason)
-        if not alerts and fault not in ("", self._fault):
+        if not alerts and fault not in ("", self.state.fault):
             alerts = self._machine.update("no_data", sample, f"nothing from the source: {fault}")
-        self._fault = fault or self._fault
+        self.state.fault = fault or self.state.fault
         if all(alert.state != "ack" for alert in self._machine.active):
-            self._unacknowledged_s = age_s
-        elif age_s - self._unacknowledged_s > self._realarm_s:  # no position of the stream moves on
+            self.state.unacknowledged_s = age_s
+        elif self.calls_again_at(age_s):  # no position of the stream moves on
             alerts += self._machine.call_again("no_data", sample)
         return alerts

@@ -5,12 +5,11 @@ or write it. One writer; a position that was stored survives a power cut.
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline.errors import ConfigError
-from pipeline.files import create_new, read_regular
+from pipeline.files import read_regular, replace_file
 from pipeline.schema.requests import LONGEST_LINK
 
 _MOST_BYTES = 4_096
@@ -71,18 +70,7 @@ def store_position(path: Path, position: Position) -> None:
     Raises:
         ConfigError: the file cannot be written; its old content is still there.
     """
-    beside = path.with_name(f".{path.name}.new")
     try:
-        with open(create_new(beside, 0o600), "wb") as file:
-            file.write(json.dumps(asdict(position)).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        # The new name is durable only once the folder is.
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        replace_file(path, json.dumps(asdict(position)).encode() + b"\n")
     except OSError as error:
         raise ConfigError(f"cannot write the position {path}: {error.strerror}") from None

@@ -1,0 +1,185 @@
+"""Parse ``monitor gateway``, ``worker``, ``bridge`` and ``alerts``: a system of many machines."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from monitor.cli.options import (
+    Alarms,
+    FalseAlerts,
+    Json,
+    Keys,
+    Log,
+    LogLines,
+    Parent,
+    Port,
+)
+from monitor.log_format import LogFormat
+from pipeline.constants import DEFAULT_PORT
+
+if TYPE_CHECKING:
+    from monitor.kafka.cluster import ClusterOptions
+
+kafka_app = typer.Typer()
+
+Brokers = Annotated[
+    str, typer.Option("--kafka", metavar="HOST:PORT[,...]", help="Brokers of the cluster.")
+]
+Prefix = Annotated[str, typer.Option(help="Names of the topics begin with it.")]
+Config = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--kafka-config",
+        help="File of librdkafka settings, name=value a line: security, time limits, client.rack.",
+    ),
+]
+RequireKey = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Require keys of all clients; name of our own key (monitor keys new)."),
+]
+
+_PREFIX = "ecg"
+
+
+def _options(brokers: str, prefix: str, config: Path | None) -> "ClusterOptions":
+    from monitor.kafka.cluster import ClusterOptions
+
+    return ClusterOptions(brokers=brokers, prefix=prefix, config=config)
+
+
+@kafka_app.command()
+def gateway(
+    kafka: Brokers,
+    ingest: Annotated[
+        str, typer.Option(help="Address for sources; off loopback only with --key.")
+    ] = f"tcp://127.0.0.1:{DEFAULT_PORT + 3}",
+    partitions: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, max=10_000, help="Create the topics that are missing, with so many."),
+    ] = None,
+    replicas: Annotated[
+        int, typer.Option(min=1, max=5, help="Copies of each partition of topics it creates.")
+    ] = 3,
+    linger_ms: Annotated[
+        float,
+        typer.Option(min=0.0, max=1_000.0, help="A chunk waits so long for others to go with it."),
+    ] = 20.0,
+    max_streams: Annotated[
+        int, typer.Option(min=1, max=30_000, help="Streams that it takes at most.")
+    ] = 4_096,
+    key: RequireKey = None,
+    keys: Keys = None,
+    prefix: Prefix = _PREFIX,
+    kafka_config: Config = None,
+    log_format: LogLines = LogFormat.TEXT,
+    parent: Parent = None,
+) -> None:
+    """Take sources for a Kafka cluster; acknowledge what its brokers have."""
+    from monitor.kafka.gateway import run_gateway
+
+    run_gateway(
+        _options(kafka, prefix, kafka_config),
+        ingest=ingest,
+        partitions=partitions,
+        replicas=replicas,
+        linger_ms=linger_ms,
+        max_streams=max_streams,
+        key=key,
+        keys=keys,
+        parent=parent,
+    )
+
+
+@kafka_app.command()
+def worker(
+    kafka: Brokers,
+    false_alerts_per_hour: FalseAlerts = None,
+    alarms: Alarms = None,
+    weights: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            help="Student (.safetensors, its .json beside it); by default the one that ships."
+        ),
+    ] = None,
+    snapshot_s: Annotated[
+        float, typer.Option(min=0.5, max=3_600.0, help="Seconds between snapshots of a partition.")
+    ] = 60.0,
+    screens: Annotated[
+        bool,
+        typer.Option(
+            "--screens", help="Write beats, status and signal for dashboards: more than comes in."
+        ),
+    ] = False,
+    prefix: Prefix = _PREFIX,
+    kafka_config: Config = None,
+    log_format: LogLines = LogFormat.TEXT,
+    parent: Parent = None,
+) -> None:
+    """Analyse a share of a Kafka cluster's streams, beside other workers."""
+    from monitor.kafka.worker import run_worker
+
+    run_worker(
+        _options(kafka, prefix, kafka_config),
+        false_alerts_per_hour=false_alerts_per_hour,
+        alarms=alarms,
+        weights=weights,
+        snapshot_s=snapshot_s,
+        screens=screens,
+        parent=parent,
+    )
+
+
+@kafka_app.command()
+def bridge(
+    kafka: Brokers,
+    port: Port = DEFAULT_PORT,
+    bind: Annotated[
+        str, typer.Option(help="Address to listen on; off loopback only with --key.")
+    ] = "127.0.0.1",
+    log: Log = None,
+    stream: Annotated[
+        str, typer.Option(help="Pattern of the streams whose beats, status and signal it passes.")
+    ] = "*",
+    key: RequireKey = None,
+    keys: Keys = None,
+    prefix: Prefix = _PREFIX,
+    kafka_config: Config = None,
+    log_format: LogLines = LogFormat.TEXT,
+    parent: Parent = None,
+) -> None:
+    """Serve a Kafka cluster's alerts as a hub does, to subscribers and dashboards."""
+    from monitor.kafka.bridge import run_bridge
+
+    run_bridge(
+        _options(kafka, prefix, kafka_config),
+        port=port,
+        bind=bind,
+        log=log,
+        pattern=stream,
+        key=key,
+        keys=keys,
+        parent=parent,
+    )
+
+
+@kafka_app.command()
+def alerts(
+    kafka: Brokers,
+    position: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            help="File that keeps the position: continue there, at first with the oldest alert."
+        ),
+    ] = None,
+    stream: Annotated[Optional[str], typer.Option(help="Only this stream.")] = None,  # noqa: UP045
+    as_json: Json = False,
+    prefix: Prefix = _PREFIX,
+    kafka_config: Config = None,
+) -> None:
+    """Print the alerts of a Kafka cluster, each once, until Ctrl-C."""
+    from monitor.kafka.alerts import print_cluster_alerts
+
+    print_cluster_alerts(
+        _options(kafka, prefix, kafka_config), stream=stream, position=position, as_json=as_json
+    )

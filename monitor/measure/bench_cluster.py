@@ -1,0 +1,252 @@
+"""Measure a gateway and a worker, as processes, over brokers in this process.
+
+The brokers are librdkafka's mock cluster: they cost what no real broker would, but in this process,
+and what gateway and worker cost is read from the operating system. The bundled record is sent as
+many streams at full speed, in chunks of a given length.
+"""
+
+import contextlib
+import json
+import math
+import os
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.files.calibration import load_calibration
+from monitor.run.processes import child_command
+from pipeline.alarms.settings import DEFAULTS
+from pipeline.clients.ingest import IngestClient
+from pipeline.errors import MonitorError
+from pipeline.kafka.brokers import Cluster
+from pipeline.kafka.partition import Partition, Rules
+from pipeline.kafka.snapshots import newest, pieces_of
+from pipeline.kafka.topics import Topics
+from pipeline.log.store import AlertLog, Commit
+from pipeline.schema.public import Alert, decode_alert
+from pipeline.signal.samples import in_blocks
+
+if TYPE_CHECKING:
+    from io import TextIOWrapper
+
+FS_HZ: Final = 360
+_PATIENCE_S: Final = 300.0
+_TICK_S: Final = 1.0 / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterFigures:
+    """What a stream of one lead costs, for each second of it."""
+
+    streams: int
+    seconds: int
+    chunk_s: float
+    gateway_us: float
+    """CPU of the gateway,"""
+    worker_us: float
+    """and of the worker, its scorer included."""
+    chunk_bytes: float
+    """On the topic of chunks, before the broker's own frame,"""
+    alert_bytes: float
+    """and on that of alerts."""
+    alerts_an_hour: float
+    bridge_alerts_s: float
+    """Alerts a second that the log of a bridge takes, a thousand in a transaction."""
+    snapshot_bytes: float
+    """Of a stream, compressed."""
+    snapshot_us: float
+    """To take a stream's snapshot,"""
+    restore_us: float
+    """and to continue from it."""
+    worker_kib: float
+    """Memory of the worker for each stream,"""
+    worker_base_mib: float
+    """and without any."""
+    idle_share: float
+    """Of a core, that a worker without samples takes; not part of the others."""
+    source_hz: int
+
+
+class _Child:
+    """A ``monitor`` command, and what it costs."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        command, environment = child_command(words)
+        self._process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, text=True
+        )
+        stdout = self._process.stdout
+        assert stdout is not None
+        self._stdout: TextIOWrapper[Any] | Any = stdout
+
+    def until(self, event: str) -> dict[str, Any]:
+        """Return the next event of a kind."""
+        for line in self._stdout:
+            said: dict[str, Any] = json.loads(line)
+            if said["event"] == event:
+                return said
+        raise MonitorError(f"the process ended before it said {event!r}")
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU time so far."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) * _TICK_S
+
+    @property
+    def resident_bytes(self) -> int:
+        """Resident memory."""
+        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def end(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait()
+        self._stdout.close()
+
+
+def measure_cluster(
+    x: NDArray[np.float32], *, streams: int, seconds: int, chunk_s: float
+) -> ClusterFigures:
+    """Send ``seconds`` of ``x``, float32[n] in mV at 360 Hz, as several streams, to their end."""
+    x = x[: seconds * FS_HZ]
+    with mock_cluster() as cluster, contextlib.ExitStack() as ended:
+        options = ["--kafka", cluster.brokers, "--prefix", cluster.topics.prefix]
+        worker = _Child(["worker", *options, "--snapshot-s", "3600"])
+        ended.callback(worker.end)
+        gateway = _Child(["gateway", *options, "--ingest", "tcp://127.0.0.1:0"])
+        ended.callback(gateway.end)
+        ingest = gateway.until("ready")["ingest"]
+        worker.until("owned")
+        _send(ingest, "warm-up", x[: 20 * FS_HZ], FS_HZ)  # every process has done all once
+        idle = _idle(gateway), _idle(worker)
+        before = gateway.cpu_s, worker.cpu_s, worker.resident_bytes
+        began = time.monotonic()
+        _send_all(ingest, x, streams, round(chunk_s * FS_HZ))
+        settled = _settled(worker, idle[1])
+        lasted_s = time.monotonic() - began
+        costs = (
+            gateway.cpu_s - before[0] - lasted_s * idle[0],
+            settled - before[1] - lasted_s * idle[1],
+        )
+        grown = worker.resident_bytes - before[2]
+        worker.end()  # saves what it has
+        chunks, alerts = (
+            list(cluster.values(topic)) for topic in (cluster.topics.chunks, cluster.topics.alerts)
+        )
+        take_us, restore_us, snapshot_bytes = _snapshots(cluster)
+    total = streams * seconds
+    return ClusterFigures(
+        streams=streams,
+        seconds=seconds,
+        chunk_s=chunk_s,
+        gateway_us=round(1e6 * costs[0] / total, 1),
+        worker_us=round(1e6 * costs[1] / total, 1),
+        chunk_bytes=round(sum(map(len, chunks)) / total, 1),
+        alert_bytes=round(sum(map(len, alerts)) / total, 1),
+        alerts_an_hour=round(3_600 * len(alerts) / total, 1),
+        bridge_alerts_s=round(_bridged_a_second([decode_alert(one) for one in alerts])),
+        snapshot_bytes=round(snapshot_bytes),
+        snapshot_us=round(take_us, 1),
+        restore_us=round(restore_us, 1),
+        worker_kib=round(grown / 1024 / streams, 1),
+        worker_base_mib=round(before[2] / 2**20, 1),
+        idle_share=round(idle[1], 3),
+        source_hz=FS_HZ,
+    )
+
+
+@contextlib.contextmanager
+def mock_cluster() -> Iterator[Cluster]:
+    """Yield a cluster of three brokers in this process, with topics of its own.
+
+    Raises:
+        ConfigError: the Kafka client is not installed.
+    """
+    topics = Topics(f"bench-{uuid.uuid4().hex[:8]}")
+    first = Cluster(brokers="", settings={"test.mock.num.brokers": "3"})
+    host = first.producer()
+    known = host.list_topics(timeout=10).brokers.values()
+    for name in topics.settings():
+        host.list_topics(name, timeout=10)  # the mock cluster makes it, of four partitions
+    yield Cluster(brokers=",".join(f"{one.host}:{one.port}" for one in known), topics=topics)
+
+
+def _send_all(ingest: str, x: NDArray[np.float32], streams: int, chunk: int) -> None:
+    threads = [
+        threading.Thread(target=_send, args=(ingest, f"bed-{n}", x, chunk)) for n in range(streams)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _send(ingest: str, stream: str, x: NDArray[np.float32], chunk: int) -> None:
+    until_s = time.monotonic() + _PATIENCE_S
+    with IngestClient(
+        ingest,
+        stream=stream,
+        fs_hz=float(FS_HZ),
+        lead="II",
+        stop=lambda: time.monotonic() > until_s,
+    ) as source:
+        for block in in_blocks(x, chunk):
+            source.send(block)
+        source.finish()
+
+
+def _settled(worker: _Child, idle: float) -> float:
+    """Return the CPU time of a worker once it does no more than one that is ``idle``, a second."""
+    moment, before = threading.Event(), float("-inf")
+    while (now := worker.cpu_s) - before > 2.0 * idle + 4 * _TICK_S:
+        before = now
+        moment.wait(1.0)
+    return now
+
+
+def _idle(child: _Child) -> float:
+    """Return the CPU time that a process without samples takes in a second."""
+    before = child.cpu_s
+    threading.Event().wait(2.0)
+    return (child.cpu_s - before) / 2.0
+
+
+def _bridged_a_second(alerts: Sequence[Alert]) -> float:
+    """Return how many alerts a second an alert log takes."""
+    many = [alerts[n % len(alerts)] for n in range(1_000)]
+    best = math.inf
+    with tempfile.TemporaryDirectory() as folder, AlertLog(Path(folder) / "log.sqlite") as log:
+        for _ in range(5):
+            began = time.perf_counter()
+            log.commit(Commit(alerts=many))
+            best = min(best, time.perf_counter() - began)
+    return len(many) / best
+
+
+def _snapshots(cluster: Cluster) -> tuple[float, float, float]:
+    """Return, of a stream, the time to take a snapshot and to continue from it, and its bytes."""
+    rules = Rules(live_score=load_calibration(), alarms=DEFAULTS, version="")
+    taken = restored = size = 0.0
+    streams = 0
+    found = newest(cluster)
+    Partition(rules, time.time, 0.0, found[0])  # loads what is loaded once
+    for saved in found:
+        began = time.process_time()
+        partition = Partition(rules, time.time, 0.0, saved)
+        restored += time.process_time() - began
+        began = time.process_time()
+        size += sum(map(len, pieces_of(partition.saved())))
+        taken += time.process_time() - began
+        streams += len(saved.streams)
+    return 1e6 * taken / streams, 1e6 * restored / streams, size / streams

@@ -1,0 +1,200 @@
+"""Alerts on their topic: each with an id, and a reader that yields each once.
+
+A worker that continues from a snapshot writes the alerts after it once more, and so does one that
+was asleep while another one took its place. Each time they have the same id: the term of the
+partition, the offset of the message on ``chunks`` that they follow from, and their place among
+those of it. Within a partition the ids of first writings ascend; what does not is a repeat. So a
+reader remembers one id for each partition.
+"""
+
+import contextlib
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+
+from pipeline.errors import ConfigError, WireError
+from pipeline.kafka.brokers import ANSWER_S, Cluster
+from pipeline.schema.public import Alert, decode_alert
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, Message
+
+ID: Final = "id"
+"""Name of the header with the id,"""
+
+RULES: Final = "rules"
+"""and of that with the version of the rules that the alert follows from."""
+
+_ID: Final = re.compile(rb"(\d{1,18})-(\d{1,18})-(\d{1,18})")
+
+
+class AlertId(NamedTuple):
+    """The id of an alert within its partition."""
+
+    term: int
+    offset: int
+    place: int
+
+    def __str__(self) -> str:
+        """Return it as the header has it."""
+        return f"{self.term}-{self.offset}-{self.place}"
+
+
+NO_ID: Final = AlertId(0, -1, 0)
+"""Before the first alert."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAlert:
+    """An alert as it was read."""
+
+    partition: int
+    id: AlertId
+    alert: Alert
+
+
+class PartitionPosition(NamedTuple):
+    """How far a reader has read a partition of alerts."""
+
+    next_offset: int
+    """On the topic of alerts."""
+    newest: AlertId
+
+
+Positions = Mapping[int, PartitionPosition]
+"""By partition; one that is not there is read from its beginning."""
+
+
+def positions_text(positions: Positions) -> str:
+    """Return positions as JSON."""
+    return json.dumps({str(p): [one.next_offset, *one.newest] for p, one in positions.items()})
+
+
+def positions_of(text: str | bytes) -> dict[int, PartitionPosition]:
+    """Return the positions that `positions_text` wrote; raise `ValueError` for anything else."""
+    try:
+        return {
+            int(p): PartitionPosition(int(offset), AlertId(int(term), int(at), int(place)))
+            for p, (offset, term, at, place) in json.loads(text).items()
+        }
+    except (AttributeError, TypeError, RecursionError) as error:
+        raise ValueError(f"no positions: {error}") from None
+
+
+def alert_in(message: "Message") -> ReadAlert:
+    """Return the alert in a message; raise `WireError` where it is none of ours."""
+    headers = dict(message.headers() or [])
+    name = headers.get(ID)
+    match = _ID.fullmatch(name) if isinstance(name, bytes) else None
+    if match is None:
+        raise WireError("an alert without its id")
+    term, offset, place = (int(one) for one in match.groups())
+    partition = message.partition()
+    assert partition is not None
+    return ReadAlert(partition, AlertId(term, offset, place), decode_alert(message.value() or b""))
+
+
+def newest_term(reader: "Consumer", topic: str, partition: int, version: str) -> int:
+    """Return the term for a worker of ``version`` that finds no snapshot of a partition.
+
+    That of the newest alerts, if they follow from the same rules: what such a worker derives again
+    are repeats. Else the next one.
+
+    Args:
+        reader: a consumer that is in no group.
+        topic: of alerts.
+        partition: its number.
+        version: of the worker's rules.
+    """
+    from confluent_kafka import TopicPartition
+
+    low, high = reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=ANSWER_S)
+    first = max(low, high - _TAIL)
+    reader.assign([TopicPartition(topic, partition, first)])
+    found: list[tuple[int, bool]] = []
+    deadline = time.monotonic() + ANSWER_S
+    while first < high and time.monotonic() < deadline:
+        for message in reader.consume(high - first, 0.1):
+            first += 1
+            with contextlib.suppress(WireError):
+                term = alert_in(message).id.term
+                found.append((term, dict(message.headers() or []).get(RULES) == version.encode()))
+    reader.unassign()
+    term, same = max(found, default=(0, True))
+    return term if same else term + 1
+
+
+_TAIL: Final = 100
+"""Alerts that are read to find the newest term: a worker that was asleep may have written last."""
+
+
+class AlertReader:
+    """Reads all partitions of alerts, each alert once; a context manager, one thread."""
+
+    def __init__(
+        self, cluster: Cluster, positions: Positions | None = None, *, from_now: bool = False
+    ) -> None:
+        """Begin where ``positions`` are; else at the beginning, or with what comes from now on.
+
+        Raises:
+            ConfigError: the topic is missing, or a setting is refused.
+            EndpointError: no broker answers.
+        """
+        from confluent_kafka import OFFSET_END, TopicPartition
+
+        topic = cluster.topics.alerts
+        count = cluster.partitions([topic])
+        self._positions = dict(positions or {})
+        if unknown := sorted(p for p in self._positions if not 0 <= p < count):
+            raise ConfigError(f"{topic} has no partition {unknown[0]}: another cluster's position")
+        self.rejected = 0
+        """Messages that were no alerts of ours."""
+        self.removed = 0
+        """Messages that the cluster had removed before they were read."""
+        self._reader = cluster.reader()
+        starts = []
+        for partition in range(count):
+            known = self._positions.get(partition)
+            begin = OFFSET_END if from_now else 0
+            at = begin if known is None else known.next_offset
+            starts.append(TopicPartition(topic, partition, at))
+        self._reader.assign(starts)
+
+    @property
+    def positions(self) -> dict[int, PartitionPosition]:
+        """The positions after everything that was yielded."""
+        return dict(self._positions)
+
+    def read(self, timeout_s: float, most: int = 1_000) -> Iterator[ReadAlert]:
+        """Yield what has come, after waiting at most ``timeout_s`` for something."""
+        for message in self._reader.consume(most, timeout_s):
+            partition, offset = message.partition(), message.offset()
+            if message.error() is not None or partition is None or offset is None:
+                continue
+            before = self._positions.get(partition)
+            newest = NO_ID if before is None else before.newest
+            if before is not None:
+                self.removed += max(0, offset - before.next_offset)
+            try:
+                read = alert_in(message)
+            except WireError:
+                self.rejected += 1
+                self._positions[partition] = PartitionPosition(offset + 1, newest)
+                continue
+            news = read.id > newest
+            self._positions[partition] = PartitionPosition(offset + 1, max(newest, read.id))
+            if news:
+                yield read
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

@@ -1,0 +1,289 @@
+"""The clients of a cluster: the only module that makes one.
+
+Producers are idempotent and never give up: what a broker has not acknowledged waits, in order,
+until it does or the process ends. Consumers commit nothing by themselves. Further settings of
+librdkafka (security, time limits) come from a file of ``name=value`` lines.
+"""
+
+import contextlib
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.errors import ConfigError, EndpointError
+from pipeline.files import read_regular
+from pipeline.kafka.topics import Topics
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, KafkaError, Producer
+
+logger = logging.getLogger(__name__)
+
+ANSWER_S: Final = 10.0
+"""A broker that has not answered after so long is not there."""
+
+MESSAGE_BYTES: Final = 900_000
+"""Longest message: below the megabyte that brokers take by default."""
+
+_OF_GROUPS: Final = frozenset(
+    {
+        "session.timeout.ms",
+        "heartbeat.interval.ms",
+        "max.poll.interval.ms",
+        "group.instance.id",
+        "client.rack",
+    }
+)
+"""Settings that concern the members of a group alone."""
+
+_OURS: Final = frozenset(
+    {
+        "bootstrap.servers",
+        "group.id",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.idempotence",
+        "acks",
+        "message.timeout.ms",
+        "partition.assignment.strategy",
+        "auto.offset.reset",
+        "isolation.level",
+        "partitioner",
+    }
+)
+"""Settings that the promises of the delivery rest on."""
+
+_SETTING: Final = re.compile(r"([a-z][a-z0-9_.]*)\s*=\s*(.*)")
+
+_MOST_BYTES: Final = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """Where the brokers are, and how to talk to them."""
+
+    brokers: str
+    """``host:port``, several with commas."""
+    topics: Topics = field(default_factory=Topics)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Of librdkafka, besides ours."""
+
+    def producer(self) -> "Producer":
+        """Return a producer that delivers in order and waits for every replica.
+
+        Raises:
+            ConfigError: a setting is refused, or the client is not installed.
+        """
+        from_library = _library()
+        ours = {
+            "enable.idempotence": True,
+            "acks": "all",
+            "message.timeout.ms": 0,
+            "linger.ms": 0,
+            "message.max.bytes": 2 * MESSAGE_BYTES,
+        }
+        producer: Producer = self._made(from_library.Producer, ours, of_groups=False)
+        return producer
+
+    def reader(self) -> "Consumer":
+        """Return a consumer that is in no group, for partitions that are named.
+
+        Raises and returns as `producer`.
+        """
+        ours = {"group.id": f"{self.topics.prefix}.readers"}
+        consumer: Consumer = self._made(_library().Consumer, ours | _READS, of_groups=False)
+        return consumer
+
+    def member(self) -> "Consumer":
+        """Return a member of the group of workers.
+
+        Raises and returns as `producer`.
+        """
+        ours = {
+            "group.id": self.topics.group,
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": 10_000,
+            "heartbeat.interval.ms": 2_000,
+        }
+        consumer: Consumer = self._made(_library().Consumer, ours | _READS, of_groups=True)
+        return consumer
+
+    def _made(
+        self, kind: Callable[..., Any], ours: Mapping[str, object], *, of_groups: bool
+    ) -> Any:
+        others = {k: v for k, v in self.settings.items() if of_groups or k not in _OF_GROUPS}
+        # Of each broken connection it would write a line, and connect again.
+        every = {"bootstrap.servers": self.brokers, "log_level": 2, "error_cb": _on_error}
+        settings = every | dict(ours) | others
+        try:
+            return kind(settings, logger=logger)
+        except Exception as error:
+            raise ConfigError(f"the Kafka client refuses its settings: {_reason(error)}") from None
+
+    def partitions(self, names: Sequence[str]) -> int:
+        """Return how many partitions each of the topics ``names`` has.
+
+        Raises:
+            EndpointError: no broker answers.
+            ConfigError: a topic is missing, or has another number of partitions than the others.
+        """
+        counts = self._counts()
+        missing = [name for name in names if name not in counts]
+        if missing:
+            raise ConfigError(
+                f"the cluster has no topic {missing[0]}: create all of them with "
+                f"monitor gateway --partitions N"
+            )
+        found = {counts[name] for name in names}
+        if len(found) > 1:
+            raise ConfigError(
+                f"topics of {self.topics.prefix} differ in their partitions: {counts}"
+            )
+        return found.pop()
+
+    def create_topics(self, partitions: int, replicas: int) -> None:
+        """Create those of the topics that the cluster lacks.
+
+        Raises:
+            EndpointError: no broker answers.
+            ConfigError: a broker refuses one.
+        """
+        _library()
+        from confluent_kafka.admin import AdminClient
+        from confluent_kafka.cimpl import NewTopic
+
+        there = self._counts()
+        # What is acknowledged is on a majority, also where one broker is away.
+        majority = {"min.insync.replicas": str(max(1, replicas - 1))}
+        wanted = [
+            NewTopic(name, partitions, replicas, config=majority | of_topic)
+            for name, of_topic in self.topics.settings().items()
+            if name not in there
+        ]
+        if not wanted:
+            return
+        admin = self._made(AdminClient, {}, of_groups=False)
+        for name, done in admin.create_topics(wanted).items():
+            try:
+                done.result(ANSWER_S)
+            except Exception as error:
+                raise ConfigError(f"cannot create the topic {name}: {_reason(error)}") from None
+
+    def values(self, topic: str) -> Iterator[bytes]:
+        """Yield the values of all messages that a topic holds now, partition by partition.
+
+        Raises:
+            EndpointError: no broker answers.
+            ConfigError: the topic is missing, or the client is not installed.
+        """
+        count, reader = self.partitions([topic]), self.reader()
+        from confluent_kafka import TopicPartition
+
+        try:
+            for number in range(count):
+                one = TopicPartition(topic, number)
+                low, high = reader.get_watermark_offsets(one, timeout=ANSWER_S)
+                reader.assign([TopicPartition(topic, number, low)])
+                while low < high:
+                    for message in reader.consume(min(1_000, high - low), ANSWER_S):
+                        low += 1
+                        yield message.value() or b""
+        finally:
+            reader.close()
+
+    def _counts(self) -> dict[str, int]:
+        _library()
+        from confluent_kafka import KafkaException
+        from confluent_kafka.admin import AdminClient
+
+        admin = self._made(AdminClient, {}, of_groups=False)
+        try:
+            known = admin.list_topics(timeout=ANSWER_S).topics
+        except KafkaException as error:
+            raise EndpointError(
+                f"no Kafka broker answers at {self.brokers[:200]}: {_reason(error)}"
+            ) from None
+        return {name: len(topic.partitions) for name, topic in known.items() if not topic.error}
+
+
+_READS: Final = {
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "auto.offset.reset": "earliest",
+    "fetch.wait.max.ms": 100,
+    "queued.max.messages.kbytes": 16_384,
+    "fetch.message.max.bytes": 2 * MESSAGE_BYTES,
+}
+
+
+def _library() -> Any:
+    """Return the client library; raise `ConfigError` where it is not installed."""
+    try:
+        import confluent_kafka
+    except ImportError:
+        raise ConfigError(
+            "the Kafka client is not installed: pip install 'ecg-monitor[kafka]'"
+        ) from None
+    return confluent_kafka
+
+
+def _on_error(error: "KafkaError") -> None:
+    if error.name() not in ("_TRANSPORT", "_RESOLVE"):  # it connects again
+        logger.warning("%s", error.str())
+
+
+def _reason(error: BaseException) -> str:
+    """Return what is wrong in a line."""
+    first = error.args[0] if error.args else error
+    text = first.str() if hasattr(first, "str") else str(first)
+    return " ".join((text or type(error).__name__).split())[:200]
+
+
+@contextlib.contextmanager
+def failures_in_a_line() -> Iterator[None]:
+    """Raise `EndpointError` for what the client library raises."""
+    from confluent_kafka import KafkaException
+
+    try:
+        yield
+    except KafkaException as error:
+        raise EndpointError(f"the cluster cannot be used: {_reason(error)}") from None
+
+
+def is_fatal(error: "KafkaError | None") -> bool:
+    """Return whether a client can do no more."""
+    return error is not None and bool(error.fatal())
+
+
+def load_settings(path: Path | None) -> dict[str, str]:
+    """Return the settings of librdkafka in a file of ``name=value`` lines; none without a file.
+
+    Raises:
+        ConfigError: the file cannot be read, it is open to others, it holds something else, or a
+            setting on which the delivery rests.
+    """
+    if path is None:
+        return {}
+    try:
+        body = read_regular(path, _MOST_BYTES + 1)
+        if path.stat().st_mode & 0o077 and os.name == "posix":
+            raise ConfigError(f"{path} is open to others, and may hold a password: chmod 600 it")
+    except OSError as error:
+        raise ConfigError(f"cannot read the settings {path}: {error.strerror}") from None
+    if len(body) > _MOST_BYTES:
+        raise ConfigError(f"{path} is longer than 64 KiB: write lines like sasl.username=NAME")
+    found: dict[str, str] = {}
+    for number, line in enumerate(body.decode("utf-8", "replace").splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = _SETTING.fullmatch(line.strip())
+        if match is None:
+            raise ConfigError(f"{path}, line {number}: write name=value")
+        if match[1] in _OURS:
+            raise ConfigError(f"{path}, line {number}: {match[1]} is not for you to set")
+        found[match[1]] = match[2]
+    return found

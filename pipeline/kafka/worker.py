@@ -1,0 +1,380 @@
+"""A member of the group of workers: it owns the streams of the partitions that it is given.
+
+Each turn takes what has come, one message of each partition at a time, scores the beats of all of
+them in one batch, and writes the alerts that follow. Now and then a partition is saved
+(`pipeline.kafka.snapshots`); a worker that is given it continues there and reads again what came
+since. Whoever stops serving, asked to or not, leaves nothing behind that the next one needs.
+
+One thread. `Worker.run` ends when ``stop`` returns true.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from pipeline.errors import EndpointError, SnapshotError
+from pipeline.kafka.alerts import ID, RULES, AlertId, newest_term
+from pipeline.kafka.brokers import ANSWER_S, Cluster, failures_in_a_line, is_fatal
+from pipeline.kafka.partition import Partition, Rules, Step, score_all
+from pipeline.kafka.screens import Screens
+from pipeline.kafka.snapshots import Saving, load
+from pipeline.schema.alert import published, timed, utc_text
+from pipeline.schema.partition_log import encode_answer, encode_batch, encode_silent
+from pipeline.schema.public import encode_json
+from pipeline.scoring.protocols import Scorer
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+logger = logging.getLogger(__name__)
+
+SNAPSHOT_S: Final = 60.0
+"""A worker that takes over applies this much again, at most."""
+
+_MESSAGES_A_TURN: Final = 256
+_WAIT_S: Final = 0.1
+_CLOCK_S: Final = 0.25
+_LEAVE_S: Final = 20.0
+"""Within this time what is under way is delivered when partitions are given up."""
+
+
+@dataclass(slots=True)
+class _Owned:
+    """A partition of this worker."""
+
+    partition: Partition
+    answered_to: int
+    """Messages before this offset were there before this worker: they were answered, or those who
+    sent them ask again."""
+    save_due: float
+    saved_offset: int
+    produced: int = 0
+    """Alerts that were handed to the producer,"""
+    delivered: int = 0
+    """and those that the broker has."""
+    failure: str = ""
+    """Why an alert was not delivered."""
+    saving: Saving | None = None
+    """The snapshot under way; it counts once so many alerts are delivered:"""
+    needed: int = 0
+
+    def on_delivery(self, error: "KafkaError | None", message: "Message") -> None:
+        """Count an alert that the broker has."""
+        if error is None:
+            self.delivered += 1
+        else:
+            self.failure = self.failure or error.str()
+
+    @property
+    def can_commit(self) -> bool:
+        """Whether the snapshot under way is complete, and so are the alerts before it."""
+        saving = self.saving
+        return saving is not None and saving.written and self.delivered >= self.needed
+
+    def commit(self, member: "Consumer", *, wait: bool = False) -> None:
+        """Let the group commit the snapshot under way, if it is complete."""
+        if self.saving is not None and self.can_commit:
+            self.saving.commit(member, wait=wait)
+            self.saving = None
+
+
+class Worker:
+    """Serves the partitions that the group gives it; a context manager."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        rules: Rules,
+        scorer: Scorer,
+        stop: Callable[[], bool],
+        *,
+        snapshot_s: float = SNAPSHOT_S,
+        screens: bool = False,
+        on_owned: Callable[[Sequence[int]], None] = lambda partitions: None,
+    ) -> None:
+        """Join the group.
+
+        Args:
+            cluster: the brokers.
+            rules: what alerts follow from.
+            scorer: scores the beats, in this thread.
+            stop: whether to end.
+            snapshot_s: between two snapshots of a partition.
+            screens: whether to write what screens show, too.
+            on_owned: called with all partitions that this worker has now.
+
+        Raises:
+            ConfigError: topics are missing, or a setting is refused.
+            EndpointError: no broker answers.
+        """
+        topics = cluster.topics
+        cluster.partitions(list(topics.settings()))
+        self._cluster = cluster
+        self._topics = topics
+        self._rules = rules
+        self._scorer = scorer
+        self._stop = stop
+        self._snapshot_s = snapshot_s
+        self._on_owned = on_owned
+        self._owned: dict[int, _Owned] = {}
+        self._failure = ""
+        self._clock_due = 0.0
+        self.repeats = 0
+        """Messages that were taken before."""
+        self.rejected = 0
+        """Items that were not taken."""
+        self._producer = cluster.producer()
+        self._screens = Screens(self._producer, topics.live) if screens else None
+        self._reader = cluster.reader()
+        self._member = cluster.member()
+        self._member.subscribe(
+            [topics.chunks],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
+
+    def run(self) -> None:
+        """Serve until ``stop`` returns true.
+
+        Raises:
+            EndpointError: the cluster can no longer be used by this process.
+        """
+        with failures_in_a_line():
+            while not self._stop():
+                self.turn()
+
+    def turn(self) -> None:
+        """Take what has come; write what follows; see to the clock and to snapshots."""
+        first = self._member.poll(0.0 if self._producer.poll(0) else _WAIT_S)
+        if first is not None:
+            self._take([first, *self._member.consume(_MESSAGES_A_TURN - 1, 0.0)])
+        now = time.monotonic()
+        if now >= self._clock_due:
+            self._clock_due = now + _CLOCK_S
+            self._watch_clock(now)
+        self._save_due(now)
+        if self._screens is not None:
+            owned = {number: one.partition for number, one in self._owned.items()}
+            self._screens.write(owned, now, time.time())
+        self._failure = self._failure or next(
+            (one.failure for one in self._owned.values() if one.failure), ""
+        )
+        if self._failure:
+            raise EndpointError(f"this worker cannot go on: {self._failure}")
+
+    # --- messages ----------------------------------------------------------------------------
+
+    def _take(self, messages: Sequence["Message"]) -> None:
+        """Take messages, of each partition in order, one of each at a time."""
+        queues: dict[int, deque[Message]] = {}
+        for message in messages:
+            error, partition = message.error(), message.partition()
+            if error is not None:
+                self._on_error(error)
+            elif partition is not None:
+                queues.setdefault(partition, deque()).append(message)
+        while queues:
+            steps = [
+                (number, step)
+                for number, queue in queues.items()
+                if (step := self._step(number, queue.popleft())) is not None
+            ]
+            queues = {number: queue for number, queue in queues.items() if queue}
+            self._score(steps)
+            for number, step in steps:
+                self._publish(number, step)
+
+    def _step(self, number: int, message: "Message") -> Step | None:
+        owned, offset = self._owned.get(number), message.offset()
+        if owned is None or offset is None:
+            return None
+        if offset < owned.partition.next_offset:
+            self.repeats += 1
+            return None
+        at = message.timestamp()[1] / 1e3
+        step = owned.partition.take(message.value() or b"", offset, at, time.monotonic())
+        if offset < owned.answered_to:
+            step.answers.clear()
+        self.rejected += step.rejected
+        return step
+
+    def _score(self, steps: Sequence[tuple[int, Step]]) -> None:
+        """Score the beats of all steps in as few batches as there can be."""
+        beats = [beat for _, step in steps for beat in step.beats]
+        if not beats:
+            return
+        batch = score_all(self._scorer, beats)
+        first = 0
+        for number, step in steps:
+            of_step = len(step.beats)
+            if of_step:
+                self._owned[number].partition.on_scores(step, batch, first)
+            first += of_step
+
+    def _publish(self, number: int, step: Step) -> None:
+        """Write what follows from a message, every beat of which has its score."""
+        owned, now = self._owned[number], time.time()
+        for place, pending in enumerate(step.alerts):
+            id_ = AlertId(owned.partition.term, step.offset, place)
+            alert = timed(pending.alert, pending.latency(now), utc=utc_text(now))
+            self._produce(
+                self._topics.alerts,
+                number,
+                encode_json(published(alert, "", "")),
+                key=alert.stream,
+                headers=[(ID, str(id_).encode()), (RULES, self._rules.version.encode())],
+                on_delivery=owned.on_delivery,
+            )
+            owned.produced += 1
+        for answer in step.answers:
+            self._produce(self._topics.answers, number, encode_answer(answer))
+        if self._screens is not None:
+            self._screens.add(number, step.messages)
+
+    def _produce(self, topic: str, partition: int, value: bytes, **more: Any) -> None:
+        """Hand a message to the producer; where it has too many, wait until it takes one more."""
+        more.setdefault("on_delivery", self._on_delivery)
+        while True:
+            try:
+                self._producer.produce(topic, value, partition=partition, **more)
+                return
+            except BufferError:
+                self._producer.poll(_WAIT_S)
+            if self._stop() or self._failure:
+                return
+
+    def _on_delivery(self, error: "KafkaError | None", message: "Message") -> None:
+        if error is not None:
+            self._failure = self._failure or error.str()
+
+    def _on_error(self, error: "KafkaError") -> None:
+        if is_fatal(error):
+            self._failure = self._failure or error.str()
+        else:
+            logger.warning("%s", error.str())
+
+    # --- the clock ---------------------------------------------------------------------------
+
+    def _watch_clock(self, now: float) -> None:
+        """Write to each partition which of its sources have fallen silent."""
+        for number, owned in self._owned.items():
+            if not self._has_all(number, owned.partition.next_offset):
+                continue
+            if silent := owned.partition.silent(now):
+                frames = [encode_silent(one) for one in silent]
+                self._produce(self._topics.chunks, number, encode_batch(frames))
+
+    def _has_all(self, number: int, next_offset: int) -> bool:
+        """Return whether no message of a partition waits, as far as is known."""
+        from confluent_kafka import TopicPartition
+
+        known = self._member.get_watermark_offsets(
+            TopicPartition(self._topics.chunks, number), cached=True
+        )
+        return known is not None and 0 <= known[1] <= next_offset
+
+    # --- snapshots ---------------------------------------------------------------------------
+
+    def _save_due(self, now: float) -> None:
+        """Commit the snapshots that are complete; begin one that is due."""
+        begun = False
+        for number, owned in self._owned.items():
+            owned.commit(self._member)
+            if begun or owned.saving is not None or now < owned.save_due:
+                continue
+            if owned.partition.next_offset == owned.saved_offset:
+                continue
+            self._save(number, owned)
+            begun = True
+
+    def _save(self, number: int, owned: _Owned) -> None:
+        try:
+            owned.saving = Saving(self._producer, self._topics, number, owned.partition.saved())
+        except BufferError:  # the brokers take nothing now: the snapshot before this one stays
+            owned.saving = None
+        owned.needed = owned.produced
+        owned.saved_offset = owned.partition.next_offset
+        owned.save_due = time.monotonic() + self._snapshot_s
+
+    def _save_now(self, numbers: Sequence[int]) -> None:
+        """Save partitions, within `_LEAVE_S`; of one that cannot be, the snapshot before stays."""
+        chosen = [self._owned[number] for number in numbers]
+        for number, owned in zip(numbers, chosen, strict=True):
+            self._save(number, owned)
+        deadline = time.monotonic() + _LEAVE_S
+        while not all(one.can_commit for one in chosen) and time.monotonic() < deadline:
+            self._producer.poll(_WAIT_S)
+        for owned in chosen:
+            owned.commit(self._member, wait=True)
+
+    # --- the group ---------------------------------------------------------------------------
+
+    def _on_assign(self, member: "Consumer", partitions: "list[TopicPartition]") -> None:
+        from confluent_kafka import TopicPartition
+
+        starts = []
+        for committed in member.committed(partitions, timeout=ANSWER_S) if partitions else []:
+            number = committed.partition
+            owned = self._owned[number] = self._loaded(committed)
+            starts.append(TopicPartition(self._topics.chunks, number, owned.partition.next_offset))
+        member.incremental_assign(starts)
+        self._tell("has taken", [one.partition for one in starts])
+
+    def _loaded(self, committed: "TopicPartition") -> _Owned:
+        """Return a partition as its newest snapshot has it."""
+        from confluent_kafka import TopicPartition
+
+        number, now = committed.partition, time.monotonic()
+        saved, lost = None, False
+        try:
+            saved = load(self._reader, self._topics.snapshots, committed, self._stop)
+        except SnapshotError as error:
+            logger.error("partition %d begins again: %s", number, error)
+            lost = True
+        partition = Partition(self._rules, time.time, now, saved)
+        for message in partition.lost.values():
+            logger.error("partition %d: %s", number, message)
+        oldest, end = self._reader.get_watermark_offsets(
+            TopicPartition(self._topics.chunks, number), timeout=ANSWER_S
+        )
+        if saved is None:
+            version = "" if lost else self._rules.version  # what was derived, nobody can again
+            partition.term = newest_term(self._reader, self._topics.alerts, number, version)
+            partition.next_offset = max(committed.offset, oldest, 0)
+        due = now + self._snapshot_s * (0.5 + 0.5 * (number % 16) / 16)  # not all at a time
+        return _Owned(partition, end, due, partition.next_offset)
+
+    def _on_revoke(self, member: "Consumer", partitions: "list[TopicPartition]") -> None:
+        given = [one.partition for one in partitions if one.partition in self._owned]
+        self._save_now(given)
+        self._drop(given, "gives back")
+
+    def _on_lost(self, member: "Consumer", partitions: "list[TopicPartition]") -> None:
+        # Another worker has them: what this one knows may be old.
+        self._drop([one.partition for one in partitions], "has lost")
+
+    def _drop(self, numbers: Sequence[int], verb: str) -> None:
+        for number in numbers:
+            self._owned.pop(number, None)
+        self._tell(verb, numbers)
+
+    def _tell(self, verb: str, numbers: Sequence[int]) -> None:
+        if numbers:
+            logger.info("this worker %s partitions %s", verb, sorted(numbers))
+            self._on_owned(sorted(self._owned))
+
+    def close(self) -> None:
+        """Save what this worker has, and leave the group."""
+        self._member.close()  # revokes
+        self._producer.flush(_LEAVE_S)
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

@@ -1,0 +1,166 @@
+"""`monitor gateway`, `worker`, `bridge` and `alerts`: what they print, and what they refuse."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from monitor.kafka.cluster import ClusterOptions
+from monitor.kafka.gateway import run_gateway
+from monitor.kafka.worker import rules_version
+from monitor.run.processes import child_command
+from pipeline.alarms.settings import DEFAULTS, AlarmSettings
+from pipeline.client import Subscriber
+from pipeline.errors import ConfigError, EndpointError
+from pipeline.kafka.brokers import Cluster, failures_in_a_line, load_settings
+from pipeline.kafka.topics import Topics, partition_of
+from pipeline.schema.public import Alert
+from tests.support.kafka import Brokers, Command, GatewayProcess
+from tests.support.ports import free_ports
+from tests.support.running import CONFIG, until
+
+NOBODY = "127.0.0.1:9"
+
+
+def options(
+    brokers: str = NOBODY, prefix: str = "ecg", config: Path | None = None
+) -> ClusterOptions:
+    """Return the options of a command."""
+    return ClusterOptions(brokers=brokers, prefix=prefix, config=config)
+
+
+def gateway(chosen: ClusterOptions, ingest: str = "tcp://127.0.0.1:0") -> None:
+    """Run a gateway, which is expected to refuse."""
+    run_gateway(
+        chosen, ingest=ingest, partitions=None, replicas=3, linger_ms=20.0, max_streams=10,
+        key=None, keys=None, parent=os.getppid(),
+    )  # fmt: skip
+
+
+def test_without_the_client_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client is an extra: most people need none."""
+    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
+    with pytest.raises(ConfigError, match=r"pip install 'ecg-monitor\[kafka\]'"):
+        gateway(options())
+
+
+def test_an_address_off_loopback_needs_keys() -> None:
+    """As everywhere else."""
+    with pytest.raises(ConfigError, match="unprotected"):
+        gateway(options(), "tcp://0.0.0.0:5573")
+
+
+@pytest.mark.parametrize("prefix", ["", "a b", "-x", "ä", "x" * 101, "../x"])
+def test_a_prefix_is_a_name(prefix: str) -> None:
+    """It becomes a part of the names of topics."""
+    with pytest.raises(ConfigError, match="prefix"):
+        options(prefix=prefix).cluster()
+
+
+@pytest.mark.parametrize(
+    "text", ["acks=0", "enable.idempotence=false", "nonsense", "group.id=x", "=x", "A=b"]
+)
+def test_settings_on_which_the_delivery_rests_are_refused(tmp_path: Path, text: str) -> None:
+    """So is what is no setting; the line is named."""
+    path = tmp_path / "kafka.properties"
+    path.write_text(f"# ours\n\n{text}\n")
+    path.chmod(0o600)
+    with pytest.raises(ConfigError, match="line 3"):
+        load_settings(path)
+
+
+def test_settings_that_are_open_to_others_are_refused(tmp_path: Path) -> None:
+    """They hold passwords; whoever writes them chooses where the patients' signals go."""
+    path = tmp_path / "kafka.properties"
+    path.write_text("security.protocol=SASL_SSL\nsasl.username = me\n")
+    path.chmod(0o640)
+    with pytest.raises(ConfigError, match="chmod"):
+        load_settings(path)
+    path.chmod(0o600)
+    assert load_settings(path) == {"security.protocol": "SASL_SSL", "sasl.username": "me"}
+
+
+def test_settings_that_the_client_refuses_are_one_line() -> None:
+    """With its reason."""
+    pytest.importorskip("confluent_kafka", reason="needs the extra kafka")
+    with pytest.raises(ConfigError, match="refuses its settings"):
+        Cluster(brokers=NOBODY, settings={"no.such.setting": "1"}).producer()
+
+
+def test_brokers_that_are_not_there_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the time in which one would have answered."""
+    pytest.importorskip("confluent_kafka", reason="needs the extra kafka")
+    monkeypatch.setattr("pipeline.kafka.brokers.ANSWER_S", 0.2)
+    with pytest.raises(EndpointError, match="no Kafka broker answers at 127"):
+        gateway(options())
+
+
+def test_what_the_client_raises_while_it_serves_is_one_line() -> None:
+    """As where no coordinator of the group answers."""
+    library = pytest.importorskip("confluent_kafka", reason="needs the extra kafka")
+    with pytest.raises(EndpointError, match="the cluster cannot be used"), failures_in_a_line():
+        raise library.KafkaException(library.KafkaError(library.KafkaError._TIMED_OUT))
+
+
+def test_topics_that_are_missing_are_named() -> None:
+    """With the command that creates them."""
+    pytest.importorskip("confluent_kafka", reason="needs the extra kafka")
+    with Brokers() as brokers, pytest.raises(ConfigError, match="--partitions"):
+        gateway(options(brokers.addresses, "others"))
+
+
+def test_rules_of_another_name_are_other_rules() -> None:
+    """A setting that changes an alert changes the name."""
+    names = {
+        rules_version(CONFIG, DEFAULTS, "student"),
+        rules_version(CONFIG, AlarmSettings(asystole_s=5.0), "student"),
+        rules_version(CONFIG, DEFAULTS, "another"),
+    }
+    assert len(names) == 3
+    assert rules_version(CONFIG, DEFAULTS, "student") in names
+
+
+def test_a_stream_has_the_same_partition_everywhere() -> None:
+    """Recorded: with another function streams would lose their past."""
+    assert [partition_of(name, 64) for name in ("100", "208", "ward3-bed2")] == RECORDED
+    assert len({partition_of(f"bed-{n}", 64) for n in range(1_000)}) == 64
+    assert Topics("x").group == "x.workers"
+
+
+RECORDED = [42, 1, 61]
+
+
+@pytest.mark.system
+def test_a_record_goes_through_all_commands(tmp_path: Path) -> None:
+    """Source, gateway, worker and bridge as commands: the alerts are those of a scan."""
+    pytest.importorskip("confluent_kafka", reason="needs the extra kafka")
+    port = free_ports()
+    received: list[Alert] = []
+    with (
+        Brokers() as brokers,
+        GatewayProcess(brokers) as gateway,
+        Command(["worker", "--snapshot-s", "1"], brokers),
+        Command(["bridge", "--port", str(port), "--log", str(tmp_path / "log")], brokers),
+        Subscriber(f"tcp://127.0.0.1:{port}", from_seq=1) as subscriber,
+    ):
+        run("source", "demo", "--ingest", gateway.ingest, "--speed", "max")
+        scanned = [json.loads(line) for line in run("scan", "demo", "--json").splitlines()[:-1]]
+        expected = sorted((one["episode"], one["state"]) for one in scanned)
+
+        def got_all() -> bool:
+            received.extend(one for one in subscriber.receive(0.1) if isinstance(one, Alert))
+            return len(received) >= len(expected)
+
+        until(got_all)
+    assert sorted((one.episode, one.state) for one in received) == expected
+
+
+def run(*words: str) -> str:
+    """Run a command to its end; return what it prints."""
+    command, environment = child_command(words)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.kafka.alerts import print_cluster_alerts
 from monitor.kafka.cluster import ClusterOptions
 from monitor.kafka.gateway import run_gateway
 from monitor.kafka.worker import rules_version
@@ -15,6 +16,7 @@ from monitor.run.processes import child_command
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.client import Subscriber
 from pipeline.errors import ConfigError, EndpointError
+from pipeline.kafka.alerts import AlertReader
 from pipeline.kafka.brokers import Cluster, failures_in_a_line, load_settings
 from pipeline.kafka.topics import Topics, partition_of
 from pipeline.schema.public import Alert
@@ -45,6 +47,10 @@ def test_without_the_client_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "confluent_kafka", None)
     with pytest.raises(ConfigError, match=r"pip install 'ecg-monitor\[kafka\]'"):
         gateway(options())
+    with pytest.raises(ConfigError, match=r"pip install 'ecg-monitor\[kafka\]'"):
+        print_cluster_alerts(options(), stream=None, position=None, as_json=True)
+    with pytest.raises(ConfigError, match=r"pip install 'ecg-monitor\[kafka\]'"):
+        AlertReader(options().cluster())  # of a bridge
 
 
 def test_an_address_off_loopback_needs_keys() -> None:

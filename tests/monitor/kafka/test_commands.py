@@ -21,6 +21,7 @@ from pipeline.kafka.brokers import Cluster, failures_in_a_line, load_settings
 from pipeline.kafka.topics import Topics, partition_of
 from pipeline.schema.public import Alert
 from tests.support.kafka import Brokers, Command, GatewayProcess
+from tests.support.paths import ROOT
 from tests.support.ports import free_ports
 from tests.support.running import CONFIG, until
 
@@ -127,6 +128,27 @@ def test_rules_of_another_name_are_other_rules() -> None:
     }
     assert len(names) == 3
     assert rules_version(CONFIG, DEFAULTS, "student") in names
+
+
+def test_rules_have_one_name_in_all_processes() -> None:
+    """Alerts that a worker derives again after another was killed are repeats by that name."""
+    program = (
+        "from monitor.kafka.worker import rules_version\n"
+        "from pipeline.alarms.settings import DEFAULTS\n"
+        "from tests.support.running import CONFIG\n"
+        "print(rules_version(CONFIG, DEFAULTS, 'student'))\n"
+    )
+    names = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in ("1", "2", "3")
+    }
+    assert names == {rules_version(CONFIG, DEFAULTS, "student")}
 
 
 def test_a_stream_has_the_same_partition_everywhere() -> None:

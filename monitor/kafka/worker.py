@@ -4,8 +4,10 @@ It prints one ``ready`` event, an ``owned`` event whenever its partitions change
 SIGTERM, Ctrl-C, or the death of the process that started it.
 """
 
+import json
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 
@@ -97,4 +99,6 @@ def rules_version(live_score: LiveScoreConfig, alarms: AlarmSettings, models: st
     for those that the other one derived.
     """
     program = f"{installed_version()} {STATE_VERSION} {SCORING_VERSION}"
-    return sha256(f"{program} {models} {live_score!r} {alarms!r}".encode()).hexdigest()[:16]
+    # Each process has its own order of a set, and the name is that of all of them.
+    settings = json.dumps([asdict(live_score), asdict(alarms)], sort_keys=True, default=sorted)
+    return sha256(f"{program} {models} {settings}".encode()).hexdigest()[:16]

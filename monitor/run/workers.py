@@ -101,17 +101,16 @@ class _Workers(Generic[T, R]):
         most = self._due + _AHEAD * len(self._processes)
         while self._idle and self._next < min(len(self._things), most):
             connection = self._idle.pop()
-            connection.send(self._next)
             self._busy[connection] = self._next
+            with _killed_is_an_error():
+                connection.send(self._next)
             self._next += 1
 
     def _receive(self, done: dict[int, _Done[R]]) -> None:
         for connection in wait(list(self._busy)):
             assert isinstance(connection, Connection)
-            try:
+            with _killed_is_an_error():
                 done[self._busy.pop(connection)] = connection.recv()
-            except (EOFError, OSError):
-                raise MonitorError("a process of this command was killed: start it again") from None
             self._idle.append(connection)
 
     def end(self) -> None:
@@ -122,6 +121,18 @@ class _Workers(Generic[T, R]):
             connection.close()
         for process in self._processes:
             process.join()
+
+
+@contextmanager
+def _killed_is_an_error() -> Iterator[None]:
+    """Raise `MonitorError` where the other end of a pipe is gone.
+
+    As a `BrokenPipeError` it would stand for a reader of our output that has seen enough.
+    """
+    try:
+        yield
+    except (EOFError, OSError):
+        raise MonitorError("a process of this command was killed: start it again") from None
 
 
 def _serve(

@@ -195,6 +195,10 @@ class Sources:
         if not self._streams.is_news(message, now):
             return
         self._admission.require_credit(name, now)
+        if name not in self._streams.sessions:
+            # The one that gives way to it must be none whose source is back: its chunks may wait.
+            for waiting in list(self._gathered):
+                self._take_gathered(waiting)
         for event in self._streams.admit(message, now, self._hand_over):
             self._apply(event, now)
             if isinstance(event, Chunk):

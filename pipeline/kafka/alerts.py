@@ -143,10 +143,10 @@ class AlertReader:
             ConfigError: the topic is missing, or a setting is refused.
             EndpointError: no broker answers.
         """
+        topic = cluster.topics.alerts
+        count = cluster.partitions([topic])  # says what to do where the library is missing
         from confluent_kafka import OFFSET_END, TopicPartition
 
-        topic = cluster.topics.alerts
-        count = cluster.partitions([topic])
         self._positions = dict(positions or {})
         if unknown := sorted(p for p in self._positions if not 0 <= p < count):
             raise ConfigError(f"{topic} has no partition {unknown[0]}: another cluster's position")

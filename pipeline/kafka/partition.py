@@ -45,6 +45,7 @@ from pipeline.schema.public import Alert, Public
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.scoring.protocols import ScoredBatch, Scorer
+from pipeline.stream.embedded import scored
 from pipeline.stream.session import NOT_BEGUN, PendingAlert, SessionState, StreamSession
 from pipeline.stream.snapshot import pack, unpack
 from pipeline.stream.streams import Outcome, Streams
@@ -354,11 +355,10 @@ def _refusal(item: Hello | Chunk | End, error: WireError) -> Answer:
 
 def score_all(scorer: Scorer, beats: Sequence[Beat]) -> ScoredBatch:
     """Return the scores of any number of beats, in batches of at most `MAX_BATCH`."""
-    parts = []
-    for first in range(0, len(beats), MAX_BATCH):
-        part = beats[first : first + MAX_BATCH]
-        windows = np.stack([beat.window for beat in part])
-        parts.append(scorer.score(windows, np.stack([beat.measures for beat in part])))
+    parts = [
+        scored(beats[first : first + MAX_BATCH], scorer)
+        for first in range(0, len(beats), MAX_BATCH)
+    ]
     if len(parts) == 1:
         return parts[0]
     return ScoredBatch(

@@ -14,7 +14,7 @@ from pipeline.schema.public import Alert, BeatNote
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.lead_measures import second_rows
 from pipeline.scoring.live_score import LiveScoreConfig
-from pipeline.scoring.protocols import Scorer
+from pipeline.scoring.protocols import ScoredBatch, Scorer
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.counters import Counters
 from pipeline.stream.stream import Stream, StreamUpdate
@@ -34,13 +34,18 @@ class Outcome:
     beats: list[BeatNote]
 
 
+def scored(beats: Sequence[Beat], scorer: Scorer) -> ScoredBatch:
+    """Return the scores and classes of beats, of any streams, in one batch."""
+    windows = np.stack([beat.window for beat in beats])
+    measures = np.stack([beat.measures for beat in beats])
+    return scorer.score(windows, measures, second_rows([beat.second for beat in beats]))
+
+
 def score_beats(stream: Stream, beats: list[Beat], scorer: Scorer) -> None:
     """Score beats of ``stream`` in one batch, and bring their scores and classes back to it."""
     if not beats:
         return
-    windows = np.stack([beat.window for beat in beats])
-    measures = np.stack([beat.measures for beat in beats])
-    batch = scorer.score(windows, measures, second_rows([beat.second for beat in beats]))
+    batch = scored(beats, scorer)
     for row, beat in enumerate(beats):
         score, residual = float(batch.scores[row]), batch.residuals[row]
         stream.beats.scored(beat.id, score, residual, batch.probabilities[row], 0.0)

@@ -25,9 +25,9 @@ from pipeline.clients.ingest import IngestClient
 from pipeline.kafka.alerts import AlertReader, Positions, ReadAlert
 from pipeline.kafka.brokers import Cluster
 from pipeline.kafka.topics import Topics
-from pipeline.schema.public import Alert
+from pipeline.schema.public import Alert, BeatNote
 from pipeline.signal.samples import in_blocks
-from pipeline.stream.embedded import EmbeddedRunner
+from pipeline.stream.embedded import EmbeddedRunner, Outcome
 from tests.support.paths import PROGRAMS, ROOT
 from tests.support.running import CONFIG, DEADLINE_S, TrivialScorer, comparable, until
 
@@ -39,6 +39,7 @@ needs_real_brokers = pytest.mark.skipif(
 )
 
 FS = 360
+LEADS = ("II", "V5")
 PARTITIONS = 4
 
 QUICK = {"session.timeout.ms": "6000" if REAL else "2000", "heartbeat.interval.ms": "300"}
@@ -262,8 +263,19 @@ def signal_of(seed: int, seconds: int, x: NDArray[np.float32]) -> NDArray[np.flo
 
 def embedded(stream: str, x: NDArray[np.float32]) -> list[Alert]:
     """Return the alerts of a stream in one process."""
-    runner = EmbeddedRunner(stream, float(FS), TrivialScorer(), CONFIG, leads=("II",))
-    return [alert for outcome in runner.run(in_blocks(x, FS)) for alert in outcome.alerts]
+    return [alert for outcome in _outcomes(stream, x) for alert in outcome.alerts]
+
+
+def embedded_beats(stream: str, x: NDArray[np.float32]) -> list[BeatNote]:
+    """Return the beats of a stream in one process."""
+    return [note for outcome in _outcomes(stream, x) for note in outcome.beats]
+
+
+def _outcomes(stream: str, x: NDArray[np.float32]) -> Iterator[Outcome]:
+    """Run a stream of lead II, float32[n], or of the two `LEADS`, float32[2, n]."""
+    leads = LEADS if x.ndim > 1 else LEADS[:1]
+    runner = EmbeddedRunner(stream, float(FS), TrivialScorer(), CONFIG, leads=leads)
+    return runner.run(in_blocks(x, FS))
 
 
 def compared(alerts: Sequence[Alert]) -> list[tuple[object, ...]]:

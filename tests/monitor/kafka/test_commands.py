@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.kafka.alerts import print_cluster_alerts
 from monitor.kafka.cluster import ClusterOptions
 from monitor.kafka.gateway import run_gateway
 from monitor.kafka.worker import rules_version
@@ -15,10 +16,12 @@ from monitor.run.processes import child_command
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.client import Subscriber
 from pipeline.errors import ConfigError, EndpointError
+from pipeline.kafka.alerts import AlertReader
 from pipeline.kafka.brokers import Cluster, failures_in_a_line, load_settings
 from pipeline.kafka.topics import Topics, partition_of
 from pipeline.schema.public import Alert
 from tests.support.kafka import Brokers, Command, GatewayProcess
+from tests.support.paths import ROOT
 from tests.support.ports import free_ports
 from tests.support.running import CONFIG, until
 
@@ -45,6 +48,10 @@ def test_without_the_client_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "confluent_kafka", None)
     with pytest.raises(ConfigError, match=r"pip install 'ecg-monitor\[kafka\]'"):
         gateway(options())
+    with pytest.raises(ConfigError, match=r"pip install 'ecg-monitor\[kafka\]'"):
+        print_cluster_alerts(options(), stream=None, position=None, as_json=True)
+    with pytest.raises(ConfigError, match=r"pip install 'ecg-monitor\[kafka\]'"):
+        AlertReader(options().cluster())  # of a bridge
 
 
 def test_an_address_off_loopback_needs_keys() -> None:
@@ -121,6 +128,27 @@ def test_rules_of_another_name_are_other_rules() -> None:
     }
     assert len(names) == 3
     assert rules_version(CONFIG, DEFAULTS, "student") in names
+
+
+def test_rules_have_one_name_in_all_processes() -> None:
+    """Alerts that a worker derives again after another was killed are repeats by that name."""
+    program = (
+        "from monitor.kafka.worker import rules_version\n"
+        "from pipeline.alarms.settings import DEFAULTS\n"
+        "from tests.support.running import CONFIG\n"
+        "print(rules_version(CONFIG, DEFAULTS, 'student'))\n"
+    )
+    names = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in ("1", "2", "3")
+    }
+    assert names == {rules_version(CONFIG, DEFAULTS, "student")}
 
 
 def test_a_stream_has_the_same_partition_everywhere() -> None:

@@ -57,6 +57,29 @@ def test_a_killed_process_is_an_error_in_one_line() -> None:
         next(results)
 
 
+def test_a_process_that_is_killed_while_it_has_nothing_to_do_is_the_same(tmp_path: Path) -> None:
+    """A command whose output lacks records does not end as one whose reader has seen enough."""
+    done = tmp_path / "pids"
+
+    def first_kills_the_other(n: int) -> None:
+        if n:
+            with done.open("a") as file:
+                file.write(f"{os.getpid()}\n")
+            return
+        # The other does what may be done ahead of the first, and then waits for its pipe.
+        until(lambda: done.exists() and len(done.read_text().split()) == 7)
+        other = int(done.read_text().split()[0])
+        until(lambda: state(other) == "S")
+        os.kill(other, signal.SIGKILL)
+        until(lambda: not alive(other))
+
+    with (
+        in_order(first_kills_the_other, range(40), 2) as results,
+        pytest.raises(MonitorError, match="was killed"),
+    ):
+        list(results)
+
+
 def test_no_process_outlives_the_one_that_started_it(tmp_path: Path) -> None:
     """Also where that one was killed, or interrupted in the middle."""
     begun = tmp_path / "pids"
@@ -80,7 +103,12 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path: Path) -> None:
 
 def alive(pid: int) -> bool:
     """Return whether a process runs."""
+    return state(pid) not in ("Z", "")
+
+
+def state(pid: int) -> str:
+    """Return the state of a process as a letter: S where it waits; none where there is none."""
     try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except OSError:
-        return False
+        return ""

@@ -12,7 +12,7 @@ from pipeline.hub.gathering import GATHER_S, MANY
 from pipeline.schema.bundles import answers_in, bundled
 from pipeline.schema.messages import Accepted, Chunk, Refused, encode
 from pipeline.signal.samples import SampleBlock, in_blocks
-from pipeline.stream.streams import MAX_STREAMS
+from pipeline.stream.streams import FORGOTTEN_S, MAX_STREAMS
 from pipeline.transport.sockets import Dealer
 from replay.player import play_together
 from replay.source import SourceInfo
@@ -190,6 +190,20 @@ def test_one_refused_message_in_a_frame_refuses_its_stream_alone(ward: Ward) -> 
     refused = [a.stream for a in ward.answers if isinstance(a, Refused)]
     assert refused == ["bed-0"]
     assert ward.written("bed-0") == 1
+
+
+def test_no_stream_gives_way_to_another_while_its_chunks_wait(tmp_path: Path) -> None:
+    """A source that is back after a long silence is heard, before one gives way to a new stream."""
+    with hub_by_hand(tmp_path / "log", max_streams=len(NAMES)) as one:
+        one.stop_clock()
+        ward = Ward(one)
+        ward.send(*(short(name, 1) for name in NAMES))
+        until(lambda: ward.turn() or all(ward.written(name) == 1 for name in NAMES))
+        one.later_s += FORGOTTEN_S
+        ward.send(short("bed-0", 2), short("new", 1))
+        until(lambda: ward.turn() or ward.written("bed-0") == 2)
+        until(lambda: ward.turn() or ward.written("new") == 1)
+        assert set(NAMES) - set(one.hub._streams.sessions) == {"bed-1"}
 
 
 def test_pictures_of_very_many_streams_are_no_more_a_second(tmp_path: Path) -> None:

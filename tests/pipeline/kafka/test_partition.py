@@ -20,8 +20,8 @@ from pipeline.schema.partition_log import (
     encode_saved,
     encode_silent,
 )
-from pipeline.schema.public import Alert
-from tests.support.kafka import FS, compared, embedded, signal_of
+from pipeline.schema.public import Alert, BeatNote
+from tests.support.kafka import FS, LEADS, compared, embedded, embedded_beats, signal_of
 from tests.support.running import CONFIG, TrivialScorer, comparable
 
 RULES = Rules(live_score=CONFIG, alarms=DEFAULTS, version="1")
@@ -38,19 +38,19 @@ def chunk(stream: str, number: int, samples: NDArray[np.float32], session: str =
     """Return the chunk of a second, the ``number``-th."""
     return Chunk(
         stream=stream, first_sample=(number - 1) * FS, fs_hz=float(FS), samples=samples, lead="II",
-        session=session, number=number,
+        leads=list(LEADS) if samples.ndim > 1 else [], session=session, number=number,
     )  # fmt: skip
 
 
 def messages_of(signals: dict[str, NDArray[np.float32]]) -> list[bytes]:
     """Return batches, each of a second of every stream, and their ends."""
-    seconds = len(next(iter(signals.values()))) // FS
+    seconds = next(iter(signals.values())).shape[-1] // FS
     batches = [
-        [chunk(n, s + 1, x[s * FS : (s + 1) * FS]) for n, x in signals.items()]
+        [chunk(n, s + 1, x[..., s * FS : (s + 1) * FS]) for n, x in signals.items()]
         for s in range(seconds)
     ]
     ends: Sequence[Message] = [
-        End(stream=n, next_sample=len(x), session=SESSION, number=seconds + 1)
+        End(stream=n, next_sample=x.shape[-1], session=SESSION, number=seconds + 1)
         for n, x in signals.items()
     ]
     return [encode_batch(encode(one) for one in batch) for batch in [*batches, ends]]
@@ -91,6 +91,22 @@ def test_a_partition_gives_the_alerts_of_one_process(
         of_stream = [alert for alert in alerts if alert.stream == name]
         assert compared(of_stream) == compared(embedded(name, x))
     assert len(alerts) > 5
+
+
+def test_beats_of_two_leads_are_named_as_in_one_process(demo: NDArray[np.float32]) -> None:
+    """By the measures of both, also where the batch holds beats of a stream with one."""
+    x = signal_of(0, 30, demo)
+    signals = {"one": signal_of(1, 30, demo), "two": np.stack([x, 0.5 * x])}
+    steps = run(partition(), messages_of(signals))
+    messages = [content for step in steps for topic, content in step.messages]
+
+    for name, of_stream in signals.items():
+        expected = embedded_beats(name, of_stream)
+        notes = [one for one in messages if isinstance(one, BeatNote) and one.stream == name]
+        assert [note.class_probabilities for note in notes] == [
+            note.class_probabilities for note in expected
+        ]
+        assert len(expected) > 30
 
 
 @settings(max_examples=6)

@@ -145,9 +145,15 @@ class Segmenter:
             for lead, its in zip(self.state.leads, x, strict=True):
                 lead.raw[0] = its[-1]
         begins = range(0, max(x.shape[1], 1), PIECE)
-        pieces = (self._advance(x[:, i : i + PIECE], marks[:, i : i + PIECE]) for i in begins)
-        most = x.shape[1] * self._rate.per // self._rate.step + 2 * len(begins)
-        segment = next(pieces) if len(begins) == 1 else joined(pieces, most)
+        if len(begins) == 1:
+            segment = self._advance(x, marks)
+        else:
+            most = x.shape[1] * self._rate.per // self._rate.step + 2 * len(begins)
+            segment = joined(
+                (self._advance(x[:, i : i + PIECE], marks[:, i : i + PIECE], lent=True)
+                 for i in begins),
+                most,
+            )  # fmt: skip
         self._workspaces.forget_large()
         if before is not None:
             segment = before.followed_by(segment)
@@ -188,9 +194,16 @@ class Segmenter:
         return self._advance(pad, np.zeros((leads, more), dtype=np.uint8), end=max(end, 0))
 
     def _advance(
-        self, x: NDArray[np.float32], marks: NDArray[np.uint8], end: int | None = None
+        self,
+        x: NDArray[np.float32],
+        marks: NDArray[np.uint8],
+        end: int | None = None,
+        *,
+        lent: bool = False,
     ) -> Segment:
         """Run new samples through the kernels; ``end`` closes the segment there (see `_flush`).
+
+        The strips may be ``lent``: the next call writes over them.
 
         1. Sanitise each lead's raw samples and convert their rate to 360 Hz; filter them, find QRS
            complexes, follow the quality (`Lead`).
@@ -237,7 +250,9 @@ class Segmenter:
         changes = changes_of(was, states[:new], first, self._rate) if all(wrong) or was else []
         rhythms = self._rhythm_changes(steps, found)
         of_leads = lead_events(steps, were, work.states[:, :new], first, origin, self._rate)
-        strip = work.filtered[:, TAIL_SAMPLES : TAIL_SAMPLES + new].copy()
+        strip = work.filtered[:, TAIL_SAMPLES : TAIL_SAMPLES + new]
+        if not lent or any(wrong):
+            strip = strip.copy()
         if any(wrong):
             strip[work.masks[:, TAIL_SAMPLES : TAIL_SAMPLES + new] != 0] = np.nan
         counters[DONE] = done + n

@@ -28,7 +28,7 @@ from pipeline.signal.kernels.evidence import (
     span_around,
 )
 from pipeline.signal.kernels.leads.choice import choose
-from pipeline.signal.kernels.sections import copy, jit, median
+from pipeline.signal.kernels.sections import jit, median
 
 # Columns of what a lead's detector found, in order of time: R peak, the sample that confirmed it,
 # and what became of it.
@@ -48,7 +48,7 @@ PATIENT_R, DECIDED, LEAD, BEAT_COLUMNS = range(4)
 # Columns of complexes that are like the usual ones: lead, R peak, and where they are known.
 SHOWN_COLUMNS = 3
 
-LONGEST_RR = 1080
+LONGEST_RR, NEVER = 1080, 2**62
 FOLLOW = 0.125  # how fast the usual complex and the offset follow, of each beat
 QUIET = 0.33  # of the usual span: less noise does not move an R peak
 REPEATED = 3  # alike before one: what two waves of noise have in common may be chance
@@ -73,7 +73,7 @@ def agree(
     scratch: NDArray[np.float64],
     beats: NDArray[np.int64],
     shown: NDArray[np.int64],
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     """Decide which complexes that leads found are beats of the patient, in order of time.
 
     1. A complex is decided on with the last sample of its window, or with the one that confirmed
@@ -111,15 +111,14 @@ def agree(
         shown: int64[b, SHOWN_COLUMNS], written: complexes like the usual ones of their lead.
 
     Returns:
-        How many beats were written, and how many complexes of ``shown``.
+        How many beats and complexes of ``shown`` were written, and when the next decision is due.
     """
-    n = like_usual = 0
-    leads = found.shape[0]
+    n, like_usual, leads = 0, 0, found.shape[0]
     of_lead, clear = scratch[:leads], scratch[leads : 2 * leads]
     places, ring = scratch[2 * leads : 3 * leads], scratch[3 * leads :]
     while n < beats.shape[0]:
         lead, row, due = _next_due(found, waiting, settings)
-        if lead < 0 or (due > upto and not closed):
+        if due == NEVER or (due > upto and not closed):
             break
         r = found[lead, row, R]
         _gather(found, waiting, lead, row, due, settings, of_lead)
@@ -155,20 +154,20 @@ def agree(
                 beats[n, BEAT_COLUMNS + k] = _r_in(k, patient_r, record, found, of_lead)
             n += 1
         _settle(found, waiting, due, settings, of_lead, beat)
-    return n, like_usual
+    return n, like_usual, _next_due(found, waiting, settings)[2]
 
 
 @jit
 def _next_due(
     found: NDArray[np.int64], waiting: NDArray[np.int64], settings: NDArray[np.float64]
 ) -> tuple[int, int, int]:
-    """Return lead, row and position of the decision that comes first; lead -1 if none waits."""
-    lead, row, due = -1, 0, 0
+    """Return lead, row and position of the decision that comes first; NEVER if none waits."""
+    lead, row, due = 0, 0, NEVER
     for k in range(found.shape[0]):
         for i in range(waiting[k]):
             if found[k, i, BECAME] == WAITS:
                 at = max(found[k, i, R] + int(settings[BEHIND]), found[k, i, CONFIRMED])
-                if lead < 0 or at < due:
+                if at < due:
                     lead, row, due = k, i, at
                 break
     return lead, row, due
@@ -223,7 +222,8 @@ def _settle(
             old += 1
         if old:
             for i in range(old, waiting[k]):
-                copy(found[k, i], found[k, i - old])
+                for column in range(COLUMNS):
+                    found[k, i - old, column] = found[k, i, column]
             waiting[k] -= old
 
 

@@ -145,9 +145,15 @@ class Segmenter:
             for lead, its in zip(self.state.leads, x, strict=True):
                 lead.raw[0] = its[-1]
         begins = range(0, max(x.shape[1], 1), PIECE)
-        pieces = (self._advance(x[:, i : i + PIECE], marks[:, i : i + PIECE]) for i in begins)
-        most = x.shape[1] * self._rate.per // self._rate.step + 2 * len(begins)
-        segment = next(pieces) if len(begins) == 1 else joined(pieces, most)
+        if len(begins) == 1:
+            segment = self._advance(x, marks)
+        else:
+            most = x.shape[1] * self._rate.per // self._rate.step + 2 * len(begins)
+            segment = joined(
+                (self._advance(x[:, i : i + PIECE], marks[:, i : i + PIECE], lent=True)
+                 for i in begins),
+                most,
+            )  # fmt: skip
         self._workspaces.forget_large()
         if before is not None:
             segment = before.followed_by(segment)
@@ -188,9 +194,16 @@ class Segmenter:
         return self._advance(pad, np.zeros((leads, more), dtype=np.uint8), end=max(end, 0))
 
     def _advance(
-        self, x: NDArray[np.float32], marks: NDArray[np.uint8], end: int | None = None
+        self,
+        x: NDArray[np.float32],
+        marks: NDArray[np.uint8],
+        end: int | None = None,
+        *,
+        lent: bool = False,
     ) -> Segment:
         """Run new samples through the kernels; ``end`` closes the segment there (see `_flush`).
+
+        The strips may be ``lent``: the next call writes over them.
 
         1. Sanitise each lead's raw samples and convert their rate to 360 Hz; filter them, find QRS
            complexes, follow the quality (`Lead`).
@@ -219,15 +232,14 @@ class Segmenter:
             for lead, its, part in zip(self._leads, sampled, work.leads, strict=True)
         ]
         # 2.
-        last, closed = done + new - 1, end is not None
+        last, closed, of_leads = done + new - 1, end is not None, [step.found for step in steps]
         begin = done - TAIL_SAMPLES
         if len(steps) == 1:
             found = _of_one_lead(steps[0].found)
         else:
             found = self._agreement.push(
-                [step.found for step in steps], work.filtered, work.masks, begin, last,
-                closed=closed,
-            )  # fmt: skip
+                of_leads, work.filtered, work.masks, begin, last, closed=closed
+            )
         # 3.
         was, wrong = int(counters[STATE]), [step.wrong for step in steps]
         states = patient_states(state, work, wrong)
@@ -236,15 +248,17 @@ class Segmenter:
         # 5.
         changes = changes_of(was, states[:new], first, self._rate) if all(wrong) or was else []
         rhythms = self._rhythm_changes(steps, found)
-        of_leads = lead_events(steps, were, work.states[:, :new], first, origin, self._rate)
-        strip = work.filtered[:, TAIL_SAMPLES : TAIL_SAMPLES + new].copy()
+        events = lead_events(of_leads, wrong, were, work.states[:, :new], first, origin, self._rate)
+        strip = work.filtered[:, TAIL_SAMPLES : TAIL_SAMPLES + new]
+        if not lent or any(wrong):
+            strip = strip.copy()
         if any(wrong):
             strip[work.masks[:, TAIL_SAMPLES : TAIL_SAMPLES + new] != 0] = np.nan
         counters[DONE] = done + n
         state.tail_runs[:] = work.runs.latest
         return Segment(
             *emitted, quality=changes, fibrillation=rhythms[0], strips=strip, strip_first=first,
-            fast_rhythm=rhythms[1], lead_quality=of_leads[0], complexes=of_leads[1],
+            fast_rhythm=rhythms[1], lead_quality=events[0], complexes=events[1],
             usual=self._usual(),
         )  # fmt: skip
 
@@ -253,11 +267,11 @@ class Segmenter:
     ) -> tuple[list[FibrillationChange], list[FastRhythmChange]]:
         """List where fibrillation and rhythms too fast for single beats begin and end."""
         fast = steps[0].fast_rhythm
-        if len(steps) == 1 and not fast and not steps[0].fibrillation:
-            return [], []  # nearly always
         if len(steps) > 1:
-            chosen = [(int(row[SURE]), int(row[LEAD])) for row in beats]
+            chosen = list(zip(beats[:, SURE].tolist(), beats[:, LEAD].tolist(), strict=True))
             fast = self._rhythms.push([step.fast_rhythm for step in steps], chosen)
+        if not (fast or steps[0].fibrillation or any(step.fibrillation for step in steps[1:])):
+            return [], []  # nearly always
         fibrillation = [
             FibrillationChange(*self._placed(one), one.hz, one.mv, lead)
             for lead, step in enumerate(steps)

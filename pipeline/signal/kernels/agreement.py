@@ -17,6 +17,7 @@ from pipeline.signal.kernels.evidence import (
     USUAL_BEATS,
     USUAL_FALSE,
     USUAL_LIKENESS,
+    Seen,
     is_hidden,
     is_usual,
     learn_record,
@@ -27,7 +28,7 @@ from pipeline.signal.kernels.evidence import (
     span_around,
 )
 from pipeline.signal.kernels.leads.choice import choose
-from pipeline.signal.kernels.sections import copy, jit, median
+from pipeline.signal.kernels.sections import jit, median
 
 # Columns of what a lead's detector found, in order of time: R peak, the sample that confirmed it,
 # and what became of it.
@@ -47,7 +48,7 @@ PATIENT_R, DECIDED, LEAD, BEAT_COLUMNS = range(4)
 # Columns of complexes that are like the usual ones: lead, R peak, and where they are known.
 SHOWN_COLUMNS = 3
 
-LONGEST_RR = 1080
+LONGEST_RR, NEVER = 1080, 2**62
 FOLLOW = 0.125  # how fast the usual complex and the offset follow, of each beat
 QUIET = 0.33  # of the usual span: less noise does not move an R peak
 REPEATED = 3  # alike before one: what two waves of noise have in common may be chance
@@ -72,7 +73,7 @@ def agree(
     scratch: NDArray[np.float64],
     beats: NDArray[np.int64],
     shown: NDArray[np.int64],
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     """Decide which complexes that leads found are beats of the patient, in order of time.
 
     1. A complex is decided on with the last sample of its window, or with the one that confirmed
@@ -110,25 +111,23 @@ def agree(
         shown: int64[b, SHOWN_COLUMNS], written: complexes like the usual ones of their lead.
 
     Returns:
-        How many beats were written, and how many complexes of ``shown``.
+        How many beats and complexes of ``shown`` were written, and when the next decision is due.
     """
-    n = like_usual = 0
-    leads = found.shape[0]
+    n, like_usual, leads = 0, 0, found.shape[0]
     of_lead, clear = scratch[:leads], scratch[leads : 2 * leads]
     places, ring = scratch[2 * leads : 3 * leads], scratch[3 * leads :]
     while n < beats.shape[0]:
         lead, row, due = _next_due(found, waiting, settings)
-        if lead < 0 or (due > upto and not closed):
+        if due == NEVER or (due > upto and not closed):
             break
         r = found[lead, row, R]
         _gather(found, waiting, lead, row, due, settings, of_lead)
         decided = min(due, upto)
         begin = max(max(decided - LOOKED_AT, 0), first)
-        x = filtered[:, begin - first : decided + 1 - first]
-        codes = masks[:, begin - first : decided + 1 - first]
+        seen = Seen(filtered, masks, begin - first, decided + 1 - first)
         like_usual += _look(
-            x, codes, begin, r - begin, counters[LAST_R], settings, found, of_lead, record,
-            spans, shapes, ring, places, clear, shown[like_usual:],
+            seen, begin, r - begin, counters[LAST_R], settings, found, of_lead, record, spans,
+            shapes, ring, places, clear, shown[like_usual:],
         )  # fmt: skip
         patient_r = _patient_r(counters[CHOSEN], record, found, of_lead, clear)
         if patient_r - counters[LAST_R] < settings[APART]:
@@ -138,14 +137,14 @@ def agree(
         at = r - begin
         since = r - counters[LAST_R]
         odds = odds_of(
-            x, codes, at, since, counters[USUAL_RR], settings, record, spans, shapes, places, ring
+            seen, at, since, counters[USUAL_RR], settings, record, spans, shapes, places, ring
         )
         beat, sure = odds > 0.0, 1.0 / (1.0 + np.exp(-odds))
-        learn_record(x, codes, at, settings, record, of_lead, sure)
+        learn_record(seen, at, settings, record, of_lead, sure)
         if beat:
-            _learn_shapes(x, codes, begin, patient_r, record, spans, shapes, found, of_lead)
+            _learn_shapes(seen, begin, patient_r, record, spans, shapes, found, of_lead)
             counters[CHOSEN], counters[BETTER], counters[BETTER_FOR] = choose(
-                x, codes, at, settings, counters[CHOSEN], counters[BETTER], counters[BETTER_FOR],
+                seen, at, settings, counters[CHOSEN], counters[BETTER], counters[BETTER_FOR],
                 record, spans, of_lead, ring,
             )  # fmt: skip
             _learn_interval(counters, patient_r, sure < SURE)
@@ -155,20 +154,20 @@ def agree(
                 beats[n, BEAT_COLUMNS + k] = _r_in(k, patient_r, record, found, of_lead)
             n += 1
         _settle(found, waiting, due, settings, of_lead, beat)
-    return n, like_usual
+    return n, like_usual, _next_due(found, waiting, settings)[2]
 
 
 @jit
 def _next_due(
     found: NDArray[np.int64], waiting: NDArray[np.int64], settings: NDArray[np.float64]
 ) -> tuple[int, int, int]:
-    """Return lead, row and position of the decision that comes first; lead -1 if none waits."""
-    lead, row, due = -1, 0, 0
+    """Return lead, row and position of the decision that comes first; NEVER if none waits."""
+    lead, row, due = 0, 0, NEVER
     for k in range(found.shape[0]):
         for i in range(waiting[k]):
             if found[k, i, BECAME] == WAITS:
                 at = max(found[k, i, R] + int(settings[BEHIND]), found[k, i, CONFIRMED])
-                if lead < 0 or at < due:
+                if at < due:
                     lead, row, due = k, i, at
                 break
     return lead, row, due
@@ -223,7 +222,8 @@ def _settle(
             old += 1
         if old:
             for i in range(old, waiting[k]):
-                copy(found[k, i], found[k, i - old])
+                for column in range(COLUMNS):
+                    found[k, i - old, column] = found[k, i, column]
             waiting[k] -= old
 
 
@@ -282,8 +282,7 @@ def _learn_interval(counters: NDArray[np.int64], patient_r: int, doubted: bool) 
 
 @jit
 def _look(
-    x: NDArray[np.float32],
-    codes: NDArray[np.uint8],
+    seen: Seen,
     begin: int,
     at: int,
     last_r: int,
@@ -303,24 +302,25 @@ def _look(
     It is clear where it is like the usual one, or that has changed, or the line is quiet. Returns
     how many are shown. ``begin`` is the position of the first sample, ``at`` the complex's place.
     """
-    n, decided = 0, begin + x.shape[1] - 1
+    n, decided = 0, begin + seen.end - seen.begin - 1
     since = max(last_r + settings[APART], decided - settings[KEEP_FOR])
-    for k in range(x.shape[0]):
+    for k in range(record.shape[0]):
+        x, codes = seen.filtered[k, seen.begin : seen.end], seen.masks[k, seen.begin : seen.end]
         clear[k], row = 0.0, int(of_lead[k])
         places[k] = -1.0 if row < 0 else max(found[k, row, R] - begin, 0)
         if row < 0 or record[k, LEARNED] < USUAL_BEATS:
             continue
         r = found[k, row, R]
-        if is_usual(x[k], r - begin, spans[k, SPANS], shapes[k]):
+        if is_usual(x, r - begin, spans[k, SPANS], shapes[k]):
             clear[k] = 1.0
             shown[n, 0], shown[n, 1], shown[n, 2] = k, r, decided
             n += 1
-        elif _has_changed(x[k], found[k], row, begin, since, spans[k, SPANS]):
+        elif _has_changed(x, found[k], row, begin, since, spans[k, SPANS]):
             clear[k] = 1.0
-            learn_shape(x[k], r - begin - SHAPE_REACH, 1.0, shapes[k])
-            spans[k, :] = span_around(x[k], r - begin, SHAPE_REACH)
+            learn_shape(x, r - begin - SHAPE_REACH, 1.0, shapes[k])
+            spans[k, :] = span_around(x, r - begin, SHAPE_REACH)
             record[k, FALSE] = min(record[k, FALSE], settings[USUAL_FALSE])
-        elif noise_before(x[k], codes[k], at, spans[k, SPANS], ring) < QUIET:
+        elif noise_before(x, codes, at, spans[k, SPANS], ring) < QUIET:
             clear[k] = 1.0
     return n
 
@@ -358,8 +358,7 @@ def _has_changed(
 
 @jit
 def _learn_shapes(
-    x: NDArray[np.float32],
-    codes: NDArray[np.uint8],
+    seen: Seen,
     begin: int,
     patient_r: int,
     record: NDArray[np.float64],
@@ -375,21 +374,22 @@ def _learn_shapes(
     ``begin`` is the position of the first sample. Without the first lead, places are learned beside
     the patient's R peak, and by leads that have none yet alone: nothing may drift.
     """
-    for k in range(x.shape[0]):
+    for k in range(record.shape[0]):
         if of_lead[k] < 0:
             continue
+        x, codes = seen.filtered[k, seen.begin : seen.end], seen.masks[k, seen.begin : seen.end]
         r = found[k, int(of_lead[k]), R]
         of_first = r - begin - SHAPE_REACH
         shape, ring = shapes[k], spans[k]
-        if record[k, LEARNED] >= USUAL_BEATS and is_hidden(codes[k], r - begin):
+        if record[k, LEARNED] >= USUAL_BEATS and is_hidden(codes, r - begin):
             continue
-        if of_first < 0 or of_first + shape.size > x.shape[1]:
+        if of_first < 0 or of_first + shape.size > x.size:
             continue
         share = FOLLOW if record[k, LEARNED] > 0 else 1.0
-        learn_shape(x[k], of_first, share, shape)
+        learn_shape(x, of_first, share, shape)
         for i in range(USUAL_BEATS - 1):
             ring[i] = ring[i + 1]
-        ring[USUAL_BEATS - 1] = span_around(x[k], r - begin, SHAPE_REACH)
+        ring[USUAL_BEATS - 1] = span_around(x, r - begin, SHAPE_REACH)
         ring[SPANS] = median(ring)
         if of_lead[0] >= 0:
             apart = r - found[0, int(of_lead[0]), R]

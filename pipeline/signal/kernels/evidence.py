@@ -1,5 +1,7 @@
 """What one lead says for and against a complex that leads have found, and how it is remembered."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,6 +41,20 @@ FIRST_LATE = 1.5  # or so many intervals after the last one
 FIRST_ODDS = 3.0  # 20 to 1: what stands out so much is hardly noise
 USUAL_RR = 288  # 75 bpm until it is known
 FLAT_REACH = 179  # half a second each way, and no further than a complex is decided on
+
+
+class Seen(NamedTuple):
+    """What leads show before a decision: the samples [``begin``, ``end``) of the arrays.
+
+    A lead's own are cut out as ``filtered[k, begin:end]``: that lies in memory without gaps, which
+    numba knows of such a row, but not of a row of ``filtered[:, begin:end]``. So the compiler takes
+    several samples in a step.
+    """
+
+    filtered: NDArray[np.float32]
+    masks: NDArray[np.uint8]
+    begin: int
+    end: int
 
 
 @jit
@@ -218,8 +234,7 @@ def odds_of_unseen(
 
 @jit
 def odds_of(
-    x: NDArray[np.float32],
-    codes: NDArray[np.uint8],
+    seen: Seen,
     at: int,
     since: int,
     usual_rr: int,
@@ -239,34 +254,38 @@ def odds_of(
     measured at its own, for in noise that may be a tenth of a second away.
     """
     against, knows, begins = 0, False, False
-    for k in range(x.shape[0]):
+    for k in range(record.shape[0]):
+        x, codes = seen.filtered[k, seen.begin : seen.end], seen.masks[k, seen.begin : seen.end]
         learned = record[k, LEARNED] >= USUAL_BEATS
         if places[k] >= 0:
             begins = begins or not learned
-        elif votes(x[k], codes[k], at, settings):
+        elif votes(x, codes, at, settings):
             against += 1
             knows = knows or learned
     if against == 0:
         return np.inf
     if begins and not knows:
         stands_out = since > FIRST_LATE * max(usual_rr, USUAL_RR)
-        for k in range(x.shape[0]):
-            if places[k] >= 0 and not stands_out:
-                own = span_around(x[k], int(places[k]), SIZE_REACH)
-                stands_out = noise_before(x[k], codes[k], at, own, ring) < FIRST_NOISE
+        for k in range(record.shape[0]):
+            if places[k] < 0 or stands_out:
+                continue
+            x, codes = seen.filtered[k, seen.begin : seen.end], seen.masks[k, seen.begin : seen.end]
+            own = span_around(x, int(places[k]), SIZE_REACH)
+            stands_out = noise_before(x, codes, at, own, ring) < FIRST_NOISE
         return FIRST_ODDS if stands_out else -FIRST_ODDS
     odds, quietest = 0.0, np.inf
-    for k in range(x.shape[0]):
+    for k in range(record.shape[0]):
         span = spans[k, SPANS]
+        x, codes = seen.filtered[k, seen.begin : seen.end], seen.masks[k, seen.begin : seen.end]
         if places[k] >= 0:
             if record[k, LEARNED] >= USUAL_BEATS:
-                noise = noise_before(x[k], codes[k], at, span, ring)
+                noise = noise_before(x, codes, at, span, ring)
                 quietest = min(quietest, noise)
                 odds += odds_of_found(
-                    x[k], int(places[k]), settings, record[k], span, shapes[k], noise
+                    x, int(places[k]), settings, record[k], span, shapes[k], noise
                 )
-        elif votes(x[k], codes[k], at, settings):
-            odds += odds_of_unseen(x[k], at, settings, record[k], span)
+        elif votes(x, codes, at, settings):
+            odds += odds_of_unseen(x, at, settings, record[k], span)
     return odds + odds_of_time(since, usual_rr, quietest if quietest <= 1.0 else 0.0, settings)
 
 
@@ -290,8 +309,7 @@ def odds_of_time(since: int, usual_rr: int, noise: float, settings: NDArray[np.f
 
 @jit
 def learn_record(
-    x: NDArray[np.float32],
-    codes: NDArray[np.uint8],
+    seen: Seen,
     at: int,
     settings: NDArray[np.float64],
     record: NDArray[np.float64],
@@ -304,9 +322,10 @@ def learn_record(
     none: the expectation of Dawid & Skene's algorithm. If it counted as a beat altogether, a lead
     in noise would prove the others wrong.
     """
-    for k in range(x.shape[0]):
+    for k in range(record.shape[0]):
         has = of_lead[k] >= 0
-        if not has and not votes(x[k], codes[k], at, settings):
+        x, codes = seen.filtered[k, seen.begin : seen.end], seen.masks[k, seen.begin : seen.end]
+        if not has and not votes(x, codes, at, settings):
             continue
         found = 1.0 if has else 0.0
         record[k, SENSITIVITY] += sure * settings[MEMORY] * (found - record[k, SENSITIVITY])

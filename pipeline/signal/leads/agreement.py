@@ -59,9 +59,8 @@ SETTINGS: Final = np.array(
 )
 """Settings of `kernels.agreement.agree`, in the order of its slots."""
 
-NO_BEATS: Final = np.empty((0, 0), dtype=np.int64)
+NO_BEATS: Final = np.empty((0, kernel.BEAT_COLUMNS), dtype=np.int64)
 
-_NEVER: Final = 2**62
 _LARGEST: Final = 1e12
 _LONGEST_AGO: Final = 2**58
 """As `lead_state` has them for a lead."""
@@ -168,7 +167,8 @@ class Agreement:
         self.state = state
         leads = len(state.waiting)
         self._scratch = np.empty(3 * leads + evidence.NOISE_SAMPLES // evidence.NOISE_STEP)
-        self._due = self._next_due()
+        self._due = 0
+        """With which sample something may be decided, if nothing else is found."""
 
     def push(
         self,
@@ -207,28 +207,19 @@ class Agreement:
             state.waiting[lead] += len(one)
         beats = np.empty((int(state.waiting.sum()), kernel.BEAT_COLUMNS + leads), dtype=np.int64)
         shown = np.empty((leads * len(beats), kernel.SHOWN_COLUMNS), dtype=np.int64)
-        n, like_usual = kernel.agree(
+        n, like_usual, self._due = kernel.agree(
             filtered, masks, first, last, closed, SETTINGS, state.counters, rows, state.waiting,
             state.record, state.spans, state.shapes, self._scratch, beats, shown,
         )  # fmt: skip
-        state.shown = np.concatenate((state.shown, shown[:like_usual]))
+        if like_usual:
+            state.shown = np.concatenate((state.shown, shown[:like_usual]))
         for lead in range(leads):
             kept = int(state.waiting[lead])
             begin = max(kept - kernel.FOUND_KEPT, 0)
             state.found[lead] = 0
             state.found[lead, : kept - begin] = rows[lead, begin:kept]
             state.waiting[lead] = kept - begin
-        self._due = self._next_due()
         return beats[:n]
-
-    def _next_due(self) -> int:
-        """Return with which sample something will be decided, if nothing else is found."""
-        found = self.state.found
-        waits = found[found[:, :, kernel.BECAME] == kernel.WAITS]
-        if not len(waits):
-            return _NEVER
-        r, confirmed = waits[:, kernel.R], waits[:, kernel.CONFIRMED]
-        return int(np.maximum(r + int(SETTINGS[evidence.BEHIND]), confirmed).min())
 
     def take_shown(self) -> NDArray[np.int64]:
         """Return the complexes like the usual ones that are known since the last call."""

@@ -1,5 +1,8 @@
 """The kernels: one compilation each, and equality with the slow reference."""
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -63,6 +66,18 @@ def test_each_kernel_is_compiled_once() -> None:
     several = {n: k.signatures for n, k in called.items() if len(k.signatures) > 1}
     assert several == {}
     assert [n for n in from_python if not called[n].signatures] == []
+
+
+def test_kernels_cut_parts_out_of_single_rows() -> None:
+    """Of ``x[:, a:b]`` numba cannot know that its rows have no gaps: loops over them are slow."""
+    with_gaps = [
+        f"{path.name}:{node.lineno}"
+        for path in Path(spikes.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple)
+        if sum(isinstance(part, ast.Slice) for part in node.slice.elts) > 1
+    ]
+    assert with_gaps == []
 
 
 @few

@@ -13,6 +13,7 @@ from pipeline.signal.kernels.evidence import (
     SENSITIVITY,
     SPANS,
     USUAL_BEATS,
+    Seen,
     can_show,
     noise_before,
 )
@@ -23,8 +24,7 @@ FEW_ERRORS = 0.02  # a beat; with fewer, noise decides between leads
 
 @jit
 def choose(
-    x: NDArray[np.float32],
-    codes: NDArray[np.uint8],
+    seen: Seen,
     at: int,
     settings: NDArray[np.float64],
     chosen: int,
@@ -43,21 +43,22 @@ def choose(
     cannot be chosen, and one that did not find this beat is no better now. But a chosen lead that
     shows nothing at all is left for any that has found the beat, at once.
     """
-    blind = of_lead[chosen] < 0 and not can_show(codes[chosen, min(max(at, 0), x.shape[1] - 1)])
+    inside = min(max(seen.begin + at, seen.begin), seen.end - 1)
+    blind = of_lead[chosen] < 0 and not can_show(int(seen.masks[chosen, inside]))
     best, highest = chosen, -np.inf
     if not blind:
         highest = settings[BETTER_BY] + worth_of(
-            x[chosen], codes[chosen], at, record[chosen], spans[chosen, SPANS], ring
+            seen, chosen, at, record[chosen], spans[chosen, SPANS], ring
         )
         if chosen == 0:
             highest += settings[PREFERRED_BY]
-    for k in range(x.shape[0]):
+    for k in range(record.shape[0]):
         if k == chosen or of_lead[k] < 0 or (record[k, LEARNED] < USUAL_BEATS and not blind):
             continue
         preferred = settings[PREFERRED_BY] if k == 0 else 0.0
         if most_worth(record[k]) + preferred <= highest:
             continue
-        worth = preferred + worth_of(x[k], codes[k], at, record[k], spans[k, SPANS], ring)
+        worth = preferred + worth_of(seen, k, at, record[k], spans[k, SPANS], ring)
         if worth > highest:
             best, highest = k, worth
     if best == chosen:
@@ -70,15 +71,16 @@ def choose(
 
 @jit
 def worth_of(
-    x: NDArray[np.float32],
-    mask: NDArray[np.uint8],
+    seen: Seen,
+    k: int,
     at: int,
     record: NDArray[np.float64],
     span: float,
     ring: NDArray[np.float64],
 ) -> float:
     """Return how well a lead shows the patient's beats: by its errors and its noise."""
-    return float(most_worth(record) - np.log(noise_before(x, mask, at, span, ring) / LEAST_NOISE))
+    x, codes = seen.filtered[k, seen.begin : seen.end], seen.masks[k, seen.begin : seen.end]
+    return float(most_worth(record) - np.log(noise_before(x, codes, at, span, ring) / LEAST_NOISE))
 
 
 @jit

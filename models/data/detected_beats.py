@@ -1,8 +1,7 @@
-"""Beats as the stream finds them: detected, cut and measured by the live code.
+"""Beats as the stream finds them, with their classes, before any model scores them.
 
-A record runs through `pipeline.signal.segmenter`, detector in the loop. Afterwards its beats are
-paired with the annotation by the rules of `models.ec57.matching`. The classifier's training and
-evaluation both use these beats.
+Front end and pairing are those of `models.data.streamed_beats`; what follows there, the student and
+the live score, neither training nor figures of the classifier need.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,11 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.measured_beats import measured
-from models.ec57.matching import FALSE_DETECTION, classes_of, match_beats, match_samples
-from pipeline.signal.quality import Reason
-from pipeline.signal.samples import SampleBlock
-from pipeline.signal.segmenter import Segmenter
-from replay.annotations import read_beats, read_flutter
+from models.data.streamed_beats import find_beats, reference_of
 from replay.records import read_lead
 
 
@@ -56,36 +51,23 @@ def detect_beats(path: Path, view: NDArray[np.float32] | None = None) -> Detecte
     Raises:
         InputError: the record or its annotation cannot be used.
     """
-    # 1. Detect and cut the beats as the stream does.
     info, x = read_lead(path)
-    x = x if view is None else view
-    annotated, symbols = read_beats(path)
-    segmenter = Segmenter(info.fs_hz)
-    parts = [segmenter.push(SampleBlock(0, x)), segmenter.finish()]
-    found = np.concatenate([part.samples for part in parts])
-    windows = np.concatenate([part.windows for part in parts])
-    rr_s = np.concatenate([part.rr_s for part in parts])
-    analysable = np.concatenate([part.reasons for part in parts]) == Reason.OK
-    # 2. Measure each beat beside those before it.
-    measures = measured(rr_s, windows, analysable)
-    # 3. Pair detections with annotations, one to one, and give each its class.
-    pairs = match_beats(annotated, found, match_samples(info.fs_hz))
-    of_annotation = classes_of(symbols)
-    classes = np.full(found.size, FALSE_DETECTION)
-    classes[pairs[pairs >= 0]] = of_annotation[pairs >= 0]
-    # 4. Leave out ventricular flutter.
-    counted, missed = _outside_flutter(path, found), (pairs < 0) & _outside_flutter(path, annotated)
+    found = find_beats(x if view is None else view, info.fs_hz)
+    windows, analysable = found.windows[0], found.usable[0]
+    measures = measured(found.rr_s, windows, analysable)
+    reference = reference_of(path, found.samples, info.fs_hz)
+    counted = ~reference.flutter
     return DetectedRecord(
         name=path.name,
         fs_hz=info.fs_hz,
-        samples=found[counted],
+        samples=found.samples[counted],
         windows=windows[counted],
-        rr_s=rr_s[counted],
+        rr_s=found.rr_s[counted],
         measures=measures[counted],
         analysable=analysable[counted],
-        classes=classes[counted],
-        missed=of_annotation[missed],
-        missed_samples=annotated[missed],
+        classes=reference.classes[counted],
+        missed=reference.missed,
+        missed_samples=reference.missed_samples,
     )
 
 
@@ -98,10 +80,3 @@ def detect_all(
         on_record(name)
         records.append(detect_beats(folder / name))
     return records
-
-
-def _outside_flutter(path: Path, samples: NDArray[np.int64]) -> NDArray[np.bool_]:
-    outside = np.ones(samples.size, dtype=bool)
-    for first, last in read_flutter(path):
-        outside &= (samples < first) | (samples > last)
-    return outside

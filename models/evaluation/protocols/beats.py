@@ -221,7 +221,8 @@ def load_records(
         on_step(f"record {path.name}" if leads is None else f"record {path.name}: {leads} leads")
         beats = cached_beats(path, models, cache, code, leads)
         notes = read_annotations(path, "atr", fs_hz=beats.fs_hz)
-        records.append(RecordBeats(path.name, beats, reference_of(path, beats), notes))
+        reference = reference_of(path, beats.samples, beats.fs_hz)
+        records.append(RecordBeats(path.name, beats, reference, notes))
     return records
 
 

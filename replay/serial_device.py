@@ -148,8 +148,12 @@ class SerialSource:
             return ""
         if now_s - self._heard_s >= FAULT_S:
             return "the device sends nothing: check its cable, its power and its program"
-        changed = self._tracker.placed_any and self._lines.has_other_columns
-        unread = "its lines have other columns now" if changed else "its lines cannot be read"
+        columns, counts = self._lines.has_other_columns, self._lines.counts
+        changed = counts and columns and self._tracker.placed_any
+        if not counts:
+            unread = "its lines are not numbered"
+        else:
+            unread = "its lines have other columns now" if changed else "its lines cannot be read"
         if self._reported.fault.startswith(unread):
             return self._reported.fault  # with the line that was the latest then
         latest = self._lines.latest_rejected[:16].strip().decode("latin-1")
@@ -157,6 +161,8 @@ class SerialSource:
         if changed:
             return f"{unread}{example}: end this, and start again with leads= as the device sends"
         leads = len(self._info.leads)
+        if not counts or (columns and leads == 1):
+            return f"{unread}{example}: name each of its leads, as in serial:...?leads=I,II"
         needed = f", which is {leads} values a line" if leads > 1 else ""
         return f"{unread}{example}: check baud={self._baud} and what it prints{needed}"
 

@@ -19,6 +19,9 @@ positions of the blocks, which follow the device's own count; a gap is never clo
 * A device numbers its lines or does not, for as long as it is read. A lead that appears or vanishes
   in mid-stream changes the number of fields: without this rule ``512,498`` of a device that sent
   ``512`` would be line 512 with the other lead's value. Such lines count as unreadable.
+* A number counts up. Without ``leads`` in its address, ``512,498`` of a device of two leads reads
+  as line 512; but values fall as often as they rise. Then lines count as unreadable, too, until
+  their numbers count (`LineReader.counts`).
 
 Pure: no port, no clock. Units: samples, seconds.
 """
@@ -41,6 +44,16 @@ ANOTHER_COUNT_S: Final = 1.0
 _FORM_LINES: Final = 10
 """So many more lines with a number than without, or the other way about, settle which form a device
 sends: damage makes one line of the other form, hardly ten."""
+
+_FALL: Final = 3
+"""A number that falls weighs so much, one that rises 1 against it: a quarter of all fall where none
+is a count. A restart, damage or disorder make single ones fall."""
+
+_FALLEN: Final = 30
+"""So much weight of falling numbers shows that they are values: some tenths of a second of ECG."""
+
+_COUNTED: Final = 250
+"""So many numbers that rise in a row are a count again; no ECG rises for so long."""
 
 _OF_NUMBERS: Final = re.compile(rb"[-!,\d]*\d[-!,\d]*")
 """A line that is made like a reading."""
@@ -79,6 +92,14 @@ class LineReader:
         """and the latest of them, or its beginning."""
         self._form = 0
         """Lines with a number less those without, at most `_FORM_LINES` either way."""
+        self._number: int | None = None
+        """Of the latest numbered line."""
+        self._fallen = 0
+        """Weight of numbers that fell, at most `_FALLEN`."""
+        self._risen = 0
+        """Numbers in a row that rose."""
+        self.counts = True
+        """Whether the numbers of its lines count; if not, they are rather values of a lead."""
         self._tail = b""
         self._skipping = True
 
@@ -91,6 +112,7 @@ class LineReader:
         """Drop the unfinished line; the next line counts as incomplete."""
         self._tail = b""
         self._skipping = True
+        self._number = None
 
     def push(self, data: bytes) -> list[Reading]:
         """Return the readings of the lines that ``data`` completes, in order."""
@@ -128,7 +150,23 @@ class LineReader:
         off = tuple(
             value is None or flag == b"1" for value, flag in zip(values, flags, strict=True)
         )
+        if sequence is not None and not self._has_count(sequence):
+            return None
         return Reading(sequence, values, off)
+
+    def _has_count(self, number: int) -> bool:
+        """Return whether the numbers of lines count, with this one; a repeat says nothing."""
+        step = 0 if self._number is None else (number - self._number) % SEQUENCE_MODULUS
+        self._number = number
+        if step > SEQUENCE_MODULUS // 2:
+            self._fallen, self._risen = min(self._fallen + _FALL, _FALLEN), 0
+        elif step:
+            self._fallen, self._risen = max(self._fallen - 1, 0), self._risen + 1
+        if self._fallen == _FALLEN:
+            self.counts = False
+        elif self._risen >= _COUNTED:
+            self.counts = True
+        return self.counts
 
     def _has_form(self, numbered: bool, has_values: bool) -> bool:
         """Return whether a line is numbered, or not, as most before it were.

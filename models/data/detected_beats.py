@@ -1,8 +1,7 @@
-"""Beats as the stream finds them: detected, cut and measured by the live code.
+"""Beats as the stream finds them, with their classes, before any model scores them.
 
-A record runs through `pipeline.signal.segmenter`, detector in the loop. Afterwards its beats are
-paired with the annotation by the rules of `models.ec57.matching`. The classifier's training and
-evaluation both use these beats.
+Front end and pairing are those of `models.data.streamed_beats`; what follows there, the student and
+the live score, neither training nor figures of the classifier need.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,13 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.measured_beats import measured
-from models.ec57.matching import FALSE_DETECTION, classes_of, match_beats, match_samples
-from pipeline.signal.quality import Reason
-from pipeline.signal.samples import SampleBlock
-from pipeline.signal.segmenter import Segmenter
-from replay.annotations import read_beats, read_flutter
-from replay.records import read_lead
+from models.data.measured_beats import measured_in_leads
+from models.data.streamed_beats import find_beats, reference_of
+from replay.lead_sets.asked import AskedLeads, read_asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +27,13 @@ class DetectedRecord:
     fs_hz: float
     samples: NDArray[np.int64]
     windows: NDArray[np.float32]
-    """float32[n, 320]."""
+    """float32[n, 320], of the lead in use."""
     rr_s: NDArray[np.float64]
     """The interval before each, NaN where it is not known."""
     measures: NDArray[np.float32]
     """float32[n, MEASURES], see `pipeline.scoring.beat_measures`."""
+    second: NDArray[np.float32]
+    """The same in a second lead; rows of zeros where there is none."""
     analysable: NDArray[np.bool_]
     classes: NDArray[np.str_]
     """Class of the annotation, one of `models.ec57.matching.CLASSES`, or `FALSE_DETECTION`."""
@@ -45,63 +42,51 @@ class DetectedRecord:
     missed_samples: NDArray[np.int64]
 
 
-def detect_beats(path: Path, view: NDArray[np.float32] | None = None) -> DetectedRecord:
+def detect_beats(
+    path: Path, view: NDArray[np.float32] | None = None, leads: AskedLeads = None
+) -> DetectedRecord:
     """Run a record through the streaming front end and pair what it finds with the annotation.
 
     Args:
         path: of the record.
+        leads: to watch together, by default the one that is usual for rhythm.
         view: taken instead of its usual lead, of the same rate and length
             (`models.data.other_views`).
 
     Raises:
         InputError: the record or its annotation cannot be used.
+        LeadError: it has no such lead.
     """
-    # 1. Detect and cut the beats as the stream does.
-    info, x = read_lead(path)
-    x = x if view is None else view
-    annotated, symbols = read_beats(path)
-    segmenter = Segmenter(info.fs_hz)
-    parts = [segmenter.push(SampleBlock(0, x)), segmenter.finish()]
-    found = np.concatenate([part.samples for part in parts])
-    windows = np.concatenate([part.windows for part in parts])
-    rr_s = np.concatenate([part.rr_s for part in parts])
-    analysable = np.concatenate([part.reasons for part in parts]) == Reason.OK
-    # 2. Measure each beat beside those before it.
-    measures = measured(rr_s, windows, analysable)
-    # 3. Pair detections with annotations, one to one, and give each its class.
-    pairs = match_beats(annotated, found, match_samples(info.fs_hz))
-    of_annotation = classes_of(symbols)
-    classes = np.full(found.size, FALSE_DETECTION)
-    classes[pairs[pairs >= 0]] = of_annotation[pairs >= 0]
-    # 4. Leave out ventricular flutter.
-    counted, missed = _outside_flutter(path, found), (pairs < 0) & _outside_flutter(path, annotated)
+    info, x = read_asked(path, leads)
+    found = find_beats(x if view is None else view, info.fs_hz)
+    each = np.arange(found.samples.size)
+    windows, analysable = found.windows[found.leads, each], found.usable[found.leads, each]
+    measures = measured_in_leads(found.rr_s, found.windows, found.usable, found.leads)
+    reference = reference_of(path, found.samples, info.fs_hz)
+    counted = ~reference.flutter
     return DetectedRecord(
         name=path.name,
         fs_hz=info.fs_hz,
-        samples=found[counted],
+        samples=found.samples[counted],
         windows=windows[counted],
-        rr_s=rr_s[counted],
-        measures=measures[counted],
+        rr_s=found.rr_s[counted],
+        measures=measures.in_use[counted],
+        second=measures.second[counted],
         analysable=analysable[counted],
-        classes=classes[counted],
-        missed=of_annotation[missed],
-        missed_samples=annotated[missed],
+        classes=reference.classes[counted],
+        missed=reference.missed,
+        missed_samples=reference.missed_samples,
     )
 
 
 def detect_all(
-    folder: Path, names: Sequence[str], on_record: Callable[[str], None] = lambda name: None
+    paths: Sequence[Path],
+    leads: AskedLeads = None,
+    on_record: Callable[[str], None] = lambda name: None,
 ) -> list[DetectedRecord]:
     """Return `detect_beats` of each record; ``on_record`` gets the name of each before."""
     records = []
-    for name in names:
-        on_record(name)
-        records.append(detect_beats(folder / name))
+    for path in paths:
+        on_record(path.name)
+        records.append(detect_beats(path, leads=leads))
     return records
-
-
-def _outside_flutter(path: Path, samples: NDArray[np.int64]) -> NDArray[np.bool_]:
-    outside = np.ones(samples.size, dtype=bool)
-    for first, last in read_flutter(path):
-        outside &= (samples < first) | (samples > last)
-    return outside

@@ -131,16 +131,20 @@ def stream_beats(path: Path, models: Models, leads: AskedLeads = None) -> Stream
         LeadError: it has no such lead.
     """
     info, x = read_asked(path, leads)
-    segmenter = Segmenter(info.fs_hz, leads=len(info.leads))
-    parts = [segmenter.push(SampleBlock(0, x)), segmenter.finish()]
-    found = FoundBeats(
+    return follow(np.array([info.fs_hz, x.shape[-1]]), find_beats(x, info.fs_hz), models)
+
+
+def find_beats(samples: NDArray[np.float32], fs_hz: float) -> FoundBeats:
+    """Run the leads of a patient, float32[n] or float32[leads, n] in mV, through the segmenter."""
+    segmenter = Segmenter(fs_hz, leads=len(np.atleast_2d(samples)))
+    parts = [segmenter.push(SampleBlock(0, samples)), segmenter.finish()]
+    return FoundBeats(
         np.concatenate([part.samples for part in parts]),
         np.concatenate([part.rr_s for part in parts]),
         np.concatenate([part.windows_of for part in parts], axis=1),
         np.concatenate([part.reasons_of for part in parts], axis=1) == Reason.OK,
         np.concatenate([part.leads for part in parts]),
     )
-    return follow(np.array([info.fs_hz, x.shape[-1]]), found, models)
 
 
 def follow(extent: NDArray[np.float64], found: FoundBeats, models: Models) -> StreamedBeats:
@@ -189,22 +193,22 @@ def decide(
     return Decisions(score, score > threshold)
 
 
-def reference_of(path: Path, beats: StreamedBeats) -> ReferenceBeats:
-    """Pair the beats of a record with its annotation, one to one.
+def reference_of(path: Path, samples: NDArray[np.int64], fs_hz: float) -> ReferenceBeats:
+    """Pair the beats of a record, at ``samples`` of this rate, with its annotation, one to one.
 
     Raises:
         InputError: the annotation cannot be used.
     """
     annotated, symbols = read_beats(path)
     flutters = read_flutter(path)
-    pairs = match_beats(annotated, beats.samples, match_samples(beats.fs_hz))
+    pairs = match_beats(annotated, samples, match_samples(fs_hz))
     of_annotation = classes_of(symbols)
-    classes = np.full(beats.samples.size, FALSE_DETECTION)
+    classes = np.full(samples.size, FALSE_DETECTION)
     classes[pairs[pairs >= 0]] = of_annotation[pairs >= 0]
     missed = (pairs < 0) & ~_inside(flutters, annotated)
     return ReferenceBeats(
         classes=classes,
-        flutter=_inside(flutters, beats.samples),
+        flutter=_inside(flutters, samples),
         missed=of_annotation[missed],
         missed_samples=annotated[missed],
         flutters=flutters,

@@ -28,11 +28,9 @@ from models.data.heavy_ectopy import KINDS, LEADING_BEATS, heavy_ectopy
 from models.data.measured_beats import measured
 from models.data.mitdb import DATABASE, DS1, database_folder
 from models.data.other_views import second_lead
+from models.data.streamed_beats import find_beats
 from pipeline.constants import CLASSES
 from pipeline.errors import InputError
-from pipeline.signal.quality import Reason
-from pipeline.signal.samples import SampleBlock
-from pipeline.signal.segmenter import Segmenter
 from replay.headers import find_records
 from replay.records import read_lead
 
@@ -177,13 +175,11 @@ def streams_of(found: DetectedRecord, database: str) -> Iterator[TrainingRecord]
 def _of_rhythm(path: Path, name: str) -> Iterator[TrainingRecord]:
     """Yield the beats of a record of which the rhythm alone is known, all of class N."""
     info, x = read_lead(path)
-    segmenter = Segmenter(info.fs_hz)
-    parts = [segmenter.push(SampleBlock(0, x)), segmenter.finish()]
-    windows = np.concatenate([part.windows for part in parts])
-    usable = np.concatenate([part.reasons for part in parts]) == Reason.OK
+    found = find_beats(x, info.fs_hz)
+    windows, usable = found.windows[0], found.usable[0]
     if not usable.any():
         return
-    measures = measured(np.concatenate([part.rr_s for part in parts]), windows, usable)
+    measures = measured(found.rr_s, windows, usable)
     yield TrainingRecord(
         name=name,
         database=CINC17,

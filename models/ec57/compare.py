@@ -26,7 +26,7 @@ from models.measure.result_json import INLINE
 from pipeline.errors import InputError
 from replay.annotations import Annotations, annotation_file, read_annotations, record_extent
 from replay.headers import find_records, header_path, quoted
-from replay.lead_sets.asked import AskedLeads, read_asked
+from replay.lead_sets.asked import AskedLeads, count_leads, read_asked
 from replay.records import write_beats
 
 DETECTOR: Final = "det"
@@ -76,6 +76,8 @@ class RecordLine:
     record: str
     reference: str
     test: str
+    leads: list[str]
+    """In which the detector looked; none where annotators are compared."""
     fs_hz: float
     matrix: dict[str, dict[str, int]]
     """Pairs of beats: label of the reference, then, in lower case, that of the test."""
@@ -97,6 +99,8 @@ class GrossLine:
 
     kind: Literal["gross"] = "gross"
     records: int
+    leads: dict[str, int]
+    """As `replay.lead_sets.asked.count_leads`."""
     beats: Beats[Score] = field(metadata=INLINE)
     runs: Runs[Score] = field(metadata=INLINE)
     shutdown_s: int
@@ -123,6 +127,7 @@ class _Tally:
 
     beats: list[BeatComparison] = field(default_factory=list)
     runs: list[RunComparison] = field(default_factory=list)
+    leads: list[list[str]] = field(default_factory=list)
     squares_ms: float = 0.0
 
 
@@ -151,7 +156,7 @@ def compare_records(
     tally = _Tally()
     for record in records:
         on_step(f"record {record.stem}")
-        true, found, length = _annotators(record, reference, test, leads, annotations)
+        true, found, length, names = _annotators(record, reference, test, leads, annotations)
         try:
             beats = compare_beats(true, found, true.fs, length)
             runs = compare_runs(true, found, true.fs, length)
@@ -163,11 +168,13 @@ def compare_records(
         squares_ms = float(np.square(errors_ms).sum())
         tally.beats.append(beats)
         tally.runs.append(runs)
+        tally.leads += [names] if names else []
         tally.squares_ms += squares_ms
         yield RecordLine(
             record=record.stem,
             reference=reference,
             test=test or DETECTOR,
+            leads=names,
             fs_hz=true.fs,
             matrix=_matrix(beats),
             beats=Beats(qrs=beats.qrs, veb=beats.veb, sveb=beats.sveb),
@@ -184,16 +191,17 @@ def compare_records(
 
 def _annotators(
     record: Path, reference: str, test: str | None, leads: AskedLeads, annotations: Path | None
-) -> tuple[Annotations, Annotations, int | None]:
-    """Return both annotators of a record at one rate, and its length in samples if known."""
+) -> tuple[Annotations, Annotations, int | None, list[str]]:
+    """Return both annotators of a record at one rate, its length in samples if known, its leads."""
     if test is not None:
         true, found = (read_annotations(record, annotator) for annotator in (reference, test))
-        return true, found, record_extent(record)[1]
+        return true, found, record_extent(record)[1], []
     info, samples = read_asked(record, leads)
     found = as_annotator(detect_beats(samples, info.fs_hz), info.fs_hz)
     if annotations is not None:
         write_beats(annotations, record.stem, DETECTOR, found.sample, found.symbol, found.fs)
-    return read_annotations(record, reference, fs_hz=info.fs_hz), found, samples.shape[-1]
+    true = read_annotations(record, reference, fs_hz=info.fs_hz)
+    return true, found, samples.shape[-1], list(info.leads)
 
 
 def _positions(beats: BeatComparison) -> tuple[float | None, NDArray[np.float64]]:
@@ -221,6 +229,7 @@ def _last_lines(tally: _Tally) -> Iterator[GrossLine | AverageLine]:
     matched = sum(len(one.matched) for one in tally.beats)
     yield GrossLine(
         records=len(tally.beats),
+        leads=count_leads(tally.leads),
         beats=beats.gross,
         runs=runs.gross,
         shutdown_s=sum(one.shutdown_s for one in tally.beats),

@@ -201,7 +201,7 @@ def _record(
     counted, seconds = known.copy(), beats.seconds
     classes = np.full(known.size, "N")
     if annotated:
-        reference = reference_of(path, beats)
+        reference = reference_of(path, beats.samples, beats.fs_hz)
         classes = reference.classes
         # A detection within ventricular flutter is not a false detection.
         counted &= ~reference.flutter

@@ -8,7 +8,10 @@ import typer
 
 from monitor.cli.options import Cache, Data, FalseAlerts, Folder, Student
 
-evaluate_app = typer.Typer(help="Measure what ships by stated protocols, and write its cards.")
+evaluate_app = typer.Typer(
+    help="Measure what ships by stated protocols, and write its cards. `interpatient`, `beats`, "
+    "`ec57`, `noise` and `alarms` take `--lead NAME[,NAME]|all`."
+)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 Pictures = Annotated[
@@ -37,7 +40,8 @@ Leads = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
         "--lead",
-        help="Watch these leads: a name or number, several with commas, or `all` that are ECG, at "
+        metavar="NAME[,NAME]|all",
+        help="Watch these leads together: names or numbers with commas, or `all` that are ECG, at "
         "most three. Records without them are left out.",
     ),
 ]
@@ -71,16 +75,21 @@ def evaluate_interpatient(
     data: Data = None,
     student: Student = None,
     false_alerts_per_hour: FalseAlerts = None,
+    lead: Leads = None,
     pictures: Pictures = None,
     as_json: Json = False,
 ) -> None:
-    """Run the stream over the unseen patients of DS2."""
+    """Run the stream over the unseen patients of DS2.
+
+    Without --lead it watches the lead that is usual for rhythm.
+    """
     from monitor.measure import evaluate as evaluation
 
     evaluation.evaluate_interpatient(
         data,
         student,
         false_alerts_per_hour=false_alerts_per_hour,
+        leads=lead,
         pictures=pictures,
         as_json=as_json,
     )
@@ -90,16 +99,18 @@ def evaluate_interpatient(
 def evaluate_beats(
     data: Data = None,
     folder: Folder = Path("runs/beats"),
+    lead: Leads = None,
     cache: Cache = None,
     as_json: Json = False,
 ) -> None:
-    """Name each beat by classifiers that have not seen the patient, in one lead and in all leads.
+    """Name each beat by classifiers that have not seen the patient.
 
-    Classifiers that the folder lacks are trained.
+    Without --lead in the lead that is usual for rhythm, and beside it in all that are ECG, at most
+    three. Classifiers that the folder lacks are trained.
     """
     from monitor.measure import evaluate as evaluation
 
-    evaluation.evaluate_beats(data, folder=folder, cache=cache, as_json=as_json)
+    evaluation.evaluate_beats(data, folder=folder, leads=lead, cache=cache, as_json=as_json)
 
 
 @evaluate_app.command("cards")
@@ -130,14 +141,7 @@ def evaluate_ec57(
         Optional[str],  # noqa: UP045
         typer.Option(help="Records, separated by commas; by default all that have the annotators."),
     ] = None,
-    lead: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            "--lead",
-            help="Leads on which the detector runs: a name or number, several with commas, or "
-            "`all` that are ECG, at most three; the first by default.",
-        ),
-    ] = None,
+    lead: Leads = None,
     annotations: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="Write the detector's annotations into this folder, as RECORD.det."),
@@ -146,7 +150,10 @@ def evaluate_ec57(
         bool, typer.Option("--json", help="One JSON object a line: records, gross, average.")
     ] = False,
 ) -> None:
-    """Compare annotators beat by beat and run by run, as bxb and rxr do."""
+    """Compare annotators beat by beat and run by run, as bxb and rxr do.
+
+    Without --lead the detector runs on the first lead.
+    """
     from monitor.measure import evaluate as evaluation
 
     evaluation.evaluate_ec57(
@@ -168,18 +175,14 @@ def evaluate_noise(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Draw the figures over the signal-to-noise ratio into this folder."),
     ] = None,
-    lead: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            "--lead",
-            help="Leads that are watched, each with noise of its own: a name or number, several "
-            "with commas, or `all` that are ECG, at most three; the first by default.",
-        ),
-    ] = None,
+    lead: Leads = None,
     report: Report = None,
     as_json: JsonLines = False,
 ) -> None:
-    """Mix noise into clean records, 24 to -6 dB, as nst does."""
+    """Mix noise into clean records, 24 to -6 dB, as nst does.
+
+    Without --lead the first lead is watched; of several, each has noise of its own.
+    """
     from monitor.measure import evaluate as evaluation
 
     evaluation.evaluate_noise(data, leads=lead, pictures=pictures, report=report, as_json=as_json)

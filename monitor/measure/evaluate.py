@@ -48,29 +48,39 @@ def evaluate_interpatient(
     student: Path | None,
     *,
     false_alerts_per_hour: float | None,
+    leads: str | None,
     pictures: Path | None,
     as_json: bool,
 ) -> None:
     """Print the figures of the whole stream on patients it has never seen.
 
+    Without ``leads`` the lead that is usual for rhythm is watched.
+
     Raises:
-        InputError: records are missing or unreadable.
+        InputError: records are missing or unreadable, or none has the leads.
         ArtifactError: the student or its calibration is unusable for this protocol.
         ConfigError: the rate of false alerts was not calibrated, or pictures cannot be drawn here.
     """
     from models.data.mitdb import DS2
-    from models.evaluation.protocols.interpatient import APART, evaluate_interpatient
+    from models.evaluation.protocols.interpatient import (
+        APART,
+        evaluate_interpatient,
+        unseen_paths,
+    )
     from models.evaluation.report.interpatient import draw_interpatient, interpatient_tables
     from models.evaluation.report.pictures import prepare
     from models.files.student import SHIPPED_STUDENT
 
     if pictures is not None:
         prepare(pictures)
-    with progress_of(2 * len(DS2) + (pictures is not None)) as on_step:
+    folder = data_folder(data)
+    records = len(DS2 if leads is None else unseen_paths(folder, leads))
+    with progress_of(2 * records + (pictures is not None)) as on_step:
         evaluation = evaluate_interpatient(
-            data_folder(data),
+            folder,
             student or SHIPPED_STUDENT,
             false_alerts_per_hour=false_alerts_per_hour,
+            leads=leads,
             keep_strips=pictures is not None,
             on_step=on_step,
         )
@@ -84,17 +94,20 @@ def evaluate_interpatient(
         print_sections([Section(blocks=interpatient_tables(evaluation.result))])
 
 
-def evaluate_beats(data: Path | None, *, folder: Path, cache: Path | None, as_json: bool) -> None:
+def evaluate_beats(
+    data: Path | None, *, folder: Path, leads: str | None, cache: Path | None, as_json: bool
+) -> None:
     """Print how each beat of the patients left out is named, by database, in one lead and in all.
 
     Args:
         data: as in `data_folder`.
         folder: holds the classifiers that have not seen them; those that it lacks are trained.
+        leads: to watch instead, together.
         cache: folder that keeps streamed beats.
         as_json: print one JSON object instead.
 
     Raises:
-        InputError: records are missing or unreadable.
+        InputError: records are missing or unreadable, or none has the leads.
         ArtifactError: what ships, or a classifier in the folder, is unusable.
         ConfigError: a folder cannot be written, or a library for training is not installed.
     """
@@ -103,9 +116,10 @@ def evaluate_beats(data: Path | None, *, folder: Path, cache: Path | None, as_js
     from monitor.commands.train import unseen_classifiers
 
     where = data_folder(data)
+    steps = evaluation_steps(where, leads)
     unseen = unseen_classifiers(where, folder)
-    with progress_of(evaluation_steps(where)) as on_step:
-        result = evaluate_beats(where, unseen, cache=cache, on_step=on_step)
+    with progress_of(steps) as on_step:
+        result = evaluate_beats(where, unseen, leads=leads, cache=cache, on_step=on_step)
     if as_json:
         print_json(result)
     else:
@@ -125,13 +139,16 @@ def evaluate_ec57(
 ) -> None:
     """Print how an annotator, or the detector, compares with the reference.
 
+    Without ``leads`` the detector runs on the first one.
+
     Raises:
-        InputError: records or annotations are missing or unreadable, or the folder for
-            annotations is none.
+        InputError: records or annotations are missing or unreadable, no record has the leads, or
+            the folder for annotations is none.
         ConfigError: not exactly one of an annotator and the detector is to be compared.
     """
     from models.ec57.compare import choose_records, compare_records
     from models.evaluation.report.ec57 import ec57_sections
+    from replay.lead_sets.asked import with_leads
 
     if (test is not None) == detector:
         raise ConfigError("compare an annotator or the detector: --test EXT or --against detector")
@@ -141,14 +158,15 @@ def evaluate_ec57(
         raise ConfigError("--lead is where the detector runs: add --against detector")
     if annotations is not None and not annotations.is_dir():
         raise InputError(f"no folder {str(annotations)!r} to write annotations into: create it")
-    chosen = choose_records(data, reference, test, _names(records))
+    asked = 0 if leads is None else leads
+    chosen = with_leads(choose_records(data, reference, test, _names(records)), asked)
     with progress_of(len(chosen)) as on_step:
         lines = collect(
             compare_records(
                 chosen,
                 reference,
                 test,
-                leads=0 if leads is None else leads,
+                leads=asked,
                 annotations=annotations,
                 on_step=on_step,
             ),

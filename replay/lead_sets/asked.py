@@ -3,14 +3,16 @@
 A record of a database lacks a lead that another one has: `has_leads` says so before it is read.
 """
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import LeadError
-from replay.headers import RecordHeader, header_path, load_header
+from pipeline.errors import InputError, LeadError
+from replay.headers import RecordHeader, header_path, load_header, quoted
 from replay.lead_sets.choice import ALL, DEFAULT_LEADS, lead_choices
 from replay.leads import choose_lead, lead_names
 from replay.records import derived_in, read_leads
@@ -51,6 +53,28 @@ def has_leads(record: Path, leads: str) -> bool:
         return bool(lead_choices(header, leads).indices)
     except LeadError:
         return False
+
+
+def with_leads(records: Sequence[Path], leads: AskedLeads) -> list[Path]:
+    """Return the records that have the leads; all of them unless leads are named.
+
+    Raises:
+        InputError: none has, or a record cannot be used.
+    """
+    if not isinstance(leads, str):
+        return list(records)
+    found = [record for record in records if has_leads(record, leads)]
+    if not found:
+        raise InputError(f"no record has the leads {quoted(leads)}: name others with --lead")
+    return found
+
+
+def count_leads(names: Iterable[Sequence[str]]) -> dict[str, int]:
+    """Return in how many records which leads were watched, the most frequent first.
+
+    ``names`` are those of each record. A key holds them with commas between them.
+    """
+    return dict(Counter(",".join(of_record) for of_record in names).most_common())
 
 
 def names_of(record: Path, leads: AskedLeads) -> list[str]:

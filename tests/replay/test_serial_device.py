@@ -23,6 +23,7 @@ from replay.serial_lines import (
     Reading,
 )
 from replay.source import SourceReport
+from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.replay.test_pacing import Clock
 
 
@@ -242,6 +243,60 @@ def test_other_columns_in_mid_stream_are_named(device: Device) -> None:
         "end this, and start again with leads= as the device sends"
     )
     source.close()
+
+
+def ecg_lines(seconds: int, form: str) -> list[str]:
+    """Return lines of two leads of a synthetic patient, 250 Hz and 200 units a mV."""
+    patient = SyntheticPatient(PatientConfig(leads=("I", "II"), fs=250.0))
+    adc = np.round(200 * patient.generate(250 * seconds).samples).astype(int) + 512
+    return [form.format(n=n, i=i, ii=ii) for n, (i, ii) in enumerate(adc.T.tolist())]
+
+
+@pytest.mark.parametrize("form", ["{i},{ii}", "{n},{i},{ii}"])
+def test_leads_that_the_address_does_not_name_are_asked_for_within_5_s(
+    device: Device, form: str
+) -> None:
+    """``512,498`` reads as line 512: what does not count is refused, not analysed, and named."""
+    clock = Clock()
+    source = opened(device, clock)
+    blocks = source.blocks()
+    read, fault = 0, ""
+    lines = ecg_lines(5, form)
+    device.send("torn")
+    for at in range(0, len(lines), 25):
+        device.send(*lines[at : at + 25])
+        clock.wait(0.1)
+        for _ in range(2):
+            block = next(blocks)
+            read += 0 if block is None else block.samples.size
+        report = source.report()
+        fault = report.fault if report is not None and report.fault else fault
+    assert fault.endswith("': name each of its leads, as in serial:...?leads=I,II")
+    assert len(fault) <= 160
+    assert read < 250
+    source.close()
+
+
+def test_numbers_that_count_again_are_believed() -> None:
+    """A device that restarts often for a while, or whose lines come in disorder, is not lost."""
+    reader = LineReader()
+    falling = "".join(f"{n},512\n" for n in range(20, 0, -1))
+    reader.push(f"torn\n{falling}".encode())
+    assert not reader.counts
+    counting = "".join(f"{n},512\n" for n in range(1, 600))
+    assert len(reader.push(counting.encode())) > 300
+    assert reader.counts
+
+
+@given(st.lists(st.sampled_from([0, 1, 1, 1, 2, 5, 200]), max_size=400), st.integers(0, 65_535))
+def test_a_count_with_losses_and_repeats_stays_one(steps: list[int], first: int) -> None:
+    """Also where it wraps, and where every tenth number is of a device that starts over."""
+    reader = LineReader()
+    numbers = [(first + total) % SEQUENCE_MODULUS for total in itertools.accumulate(steps)]
+    for at in range(9, len(numbers), 10):
+        numbers[at] = 0
+    lines = "".join(f"{number},512\n" for number in numbers)
+    assert len(reader.push(f"torn\n{lines}".encode())) == len(numbers)
 
 
 def test_lines_with_more_or_fewer_columns_are_no_readings(device: Device) -> None:

@@ -70,7 +70,9 @@ def scored_record(
         alerted=np.array(alerted),
         raised=np.array(alerted),
     )
-    return ScoredRecord(name=name, hours=hours, beats=beats, alerts={"anomalous_beat": 3})
+    return ScoredRecord(
+        name=name, leads=("MLII",), hours=hours, beats=beats, alerts={"anomalous_beat": 3}
+    )
 
 
 def classifier_result(speed: DeviceTimes) -> ClassifierResult:

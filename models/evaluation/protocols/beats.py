@@ -8,7 +8,7 @@ ranks beats and raises alerts; in one lead, and in all ECG leads of a record, at
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -49,6 +49,7 @@ from pipeline.errors import InputError
 from pipeline.scoring.live_score import LiveScoreConfig
 from replay.annotations import read_annotations
 from replay.headers import find_records
+from replay.lead_sets.asked import count_leads, names_of, with_leads
 from replay.lead_sets.choice import ALL, DEFAULT_LEADS
 
 FIRST_S: Final = 60.0
@@ -86,6 +87,8 @@ class DatabaseFigures:
     """The figures of the records of one database."""
 
     records: list[str]
+    leads: dict[str, int] = field(default_factory=dict)
+    """As `replay.lead_sets.asked.count_leads`; empty in what an earlier release wrote."""
     hours: float
     """Counted time: after the fifth minute, without ventricular flutter."""
     named: NamedFigures
@@ -109,11 +112,11 @@ class BeatsResult:
     protocol: str = "beats"
     counting: list[str]
     databases: dict[str, DatabaseFigures]
-    """In the lead that a replay chooses."""
+    """In the lead that is usual for rhythm, or in the leads that were asked for."""
     all_leads: dict[str, DatabaseFigures] = field(default_factory=dict)
-    """The same in all leads."""
+    """The same in all leads; empty where leads were asked for."""
     healthy: HealthyFigures | None
-    """None where the Challenge 2017 is not there."""
+    """None where leads were asked for, or the Challenge 2017 is not there."""
     machine: Provenance
 
 
@@ -121,6 +124,7 @@ def evaluate_beats(
     data: Path,
     unseen: Unseen,
     *,
+    leads: str | None = None,
     cache: Path | None = None,
     on_step: Callable[[str], None] = lambda text: None,
 ) -> BeatsResult:
@@ -129,6 +133,8 @@ def evaluate_beats(
     Args:
         data: folder with ``mitdb/`` and, for its figures, ``svdb/``.
         unseen: returns the classifier for a record.
+        leads: to watch together, as `replay.lead_sets.asked` reads them; records without them are
+            left out. By default the lead that is usual for rhythm, and beside it all leads.
         cache: folder that keeps the streamed beats for the next time; None keeps none.
         on_step: called before each record.
 
@@ -137,20 +143,25 @@ def evaluate_beats(
         ArtifactError: what ships is unusable, or no classifier is without a record.
     """
     models = Models(StudentScorer.load(device="cpu"), load_calibration())
-    found = record_paths(data)
+    found = record_paths(data, leads)
 
-    def in_leads(leads: str | None) -> dict[str, DatabaseFigures]:
+    def in_leads(asked: str | None) -> dict[str, DatabaseFigures]:
         figures = {}
         for database, paths in found.items():
-            records = load_records(paths, models, cache, on_step, leads)
-            figures[database] = _named_by(unseen, records, models.config)
+            records = load_records(paths, models, cache, on_step, asked)
+            watched = count_leads(names_of(path, asked) for path in paths)
+            figures[database] = replace(_named_by(unseen, records, models.config), leads=watched)
         return figures
 
     return BeatsResult(
         counting=list(COUNTING),
-        databases=in_leads(None),
-        all_leads=in_leads(ALL),
-        healthy=evaluate_healthy(data, models, unseen, on_step) if healthy_records(data) else None,
+        databases=in_leads(leads),
+        all_leads=in_leads(ALL) if leads is None else {},
+        healthy=(
+            evaluate_healthy(data, models, unseen, on_step)
+            if leads is None and healthy_records(data)
+            else None
+        ),
         machine=provenance(),
     )
 
@@ -168,9 +179,10 @@ def _named_by(
     return figures_of(records, classifier, config, by_part)
 
 
-def evaluation_steps(data: Path) -> int:
+def evaluation_steps(data: Path, leads: str | None = None) -> int:
     """Return how often `evaluate_beats` calls ``on_step``; errors as `record_paths`."""
-    return 2 * sum(map(len, record_paths(data).values())) + len(healthy_records(data))
+    records = sum(map(len, record_paths(data, leads).values()))
+    return 2 * records + len(healthy_records(data)) if leads is None else records
 
 
 def parts_of(one: RecordBeats, unseen: Unseen) -> Parts:
@@ -184,11 +196,11 @@ def parts_of(one: RecordBeats, unseen: Unseen) -> Parts:
     return Parts(*filled)
 
 
-def record_paths(data: Path) -> dict[str, list[Path]]:
-    """Return the records of each database.
+def record_paths(data: Path, leads: str | None = None) -> dict[str, list[Path]]:
+    """Return the records of each database that have the leads that are asked for.
 
     Raises:
-        InputError: mitdb is not complete, or there is a folder of svdb without records.
+        InputError: none has, mitdb is not complete, or there is a folder of svdb without records.
     """
     folder = database_folder(data)
     found = {
@@ -201,7 +213,9 @@ def record_paths(data: Path) -> dict[str, list[Path]]:
         if not records:
             raise InputError(f"{svdb} holds no records: fetch them with `monitor fetch {SVDB}`")
         found[SVDB] = [path.with_suffix("") for path in records]
-    return found
+    have = set(with_leads([path for paths in found.values() for path in paths], leads))
+    every = {name: [path for path in paths if path in have] for name, paths in found.items()}
+    return {name: paths for name, paths in every.items() if paths}
 
 
 def load_records(
@@ -221,7 +235,8 @@ def load_records(
         on_step(f"record {path.name}" if leads is None else f"record {path.name}: {leads} leads")
         beats = cached_beats(path, models, cache, code, leads)
         notes = read_annotations(path, "atr", fs_hz=beats.fs_hz)
-        records.append(RecordBeats(path.name, beats, reference_of(path, beats), notes))
+        reference = reference_of(path, beats.samples, beats.fs_hz)
+        records.append(RecordBeats(path.name, beats, reference, notes))
     return records
 
 

@@ -29,6 +29,7 @@ from models.measure.speed import DeviceTimes, us_per_beat
 from pipeline.constants import CLASSES as NAMED
 from pipeline.constants import MEASURES
 from pipeline.errors import ArtifactError
+from replay.lead_sets.asked import AskedLeads, with_leads
 
 NOT_NAMED: Final = "none"
 """Name of a beat that was missed or could not be analysed."""
@@ -96,6 +97,7 @@ def evaluate_classifier(
     data: Path,
     folder: Path = SHIPPED_DS1,
     *,
+    leads: AskedLeads = None,
     on_step: Callable[[str], None] = lambda text: None,
 ) -> ClassifierResult:
     """Return the figures of a classifier on the records of DS2.
@@ -103,6 +105,8 @@ def evaluate_classifier(
     Args:
         data: folder of the records, or the folder that holds ``mitdb/``.
         folder: of a classifier trained on patients of DS1 alone.
+        leads: to watch together, as `replay.lead_sets.asked` reads them; records that lack those
+            that are named are left out.
         on_step: called before each record.
 
     Raises:
@@ -112,9 +116,8 @@ def evaluate_classifier(
     classifier = load_ds1_classifier(folder)
     network = load_classifier(folder / SHIPPED_CLASSIFIER.name)
     trees = load_beat_trees(folder / SHIPPED_TREES.name)
-    records = detect_all(
-        database_folder(data), DS2, lambda name: on_step(f"record {name}: classes")
-    )
+    paths = with_leads([database_folder(data) / name for name in DS2], leads)
+    records = detect_all(paths, leads, lambda name: on_step(f"record {name}: classes"))
     descriptions = [folder / one.name for one in (SHIPPED_TREES, SHIPPED_CLASSIFIER)]
     return ClassifierResult(
         classifier=classifier.name,
@@ -182,7 +185,9 @@ def _table(record: DetectedRecord, classifier: BeatClassifier) -> NDArray[np.int
     begin = LEARNING_S * record.fs_hz
     named = np.full(record.samples.size, len(NAMED))
     usable = record.analysable
-    probabilities = classifier.probabilities(record.windows[usable], record.measures[usable])
+    probabilities = classifier.probabilities(
+        record.windows[usable], record.measures[usable], record.second[usable]
+    )
     named[usable] = probabilities.argmax(axis=1)
     table = np.zeros((len(_ROWS), len(_COLUMNS)), dtype=np.int64)
     row_of = {name: row for row, name in enumerate(_ROWS)}

@@ -44,6 +44,7 @@ from pipeline.alarms.kinds import EPISODE_S
 from pipeline.errors import ArtifactError
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.scoring.protocols import Scorer
+from replay.lead_sets.asked import AskedLeads, count_leads, with_leads
 
 APART: Final = "232"
 """The gross figures are reported without this record as well: three quarters of its beats are
@@ -133,6 +134,8 @@ class UnseenResult:
     """The figures of all records together, and of each."""
 
     records: list[str]
+    leads: dict[str, int] = field(default_factory=dict)
+    """As `replay.lead_sets.asked.count_leads`; empty in what an earlier release wrote."""
     gross: UnseenFigures = field(metadata=INLINE)
     without: dict[str, UnseenRanking]
     """The ranking without the record `APART`."""
@@ -181,6 +184,7 @@ def evaluate_interpatient(
     student: Path = SHIPPED_STUDENT,
     *,
     false_alerts_per_hour: float | None = None,
+    leads: AskedLeads = None,
     device: str | None = None,
     keep_strips: bool = False,
     on_step: Callable[[str], None] = lambda text: None,
@@ -192,12 +196,14 @@ def evaluate_interpatient(
         student: description of a student trained on patients of DS1; ``live_score.json`` beside
             it holds its calibration.
         false_alerts_per_hour: the knob; by default the rate of the calibration.
+        leads: to watch together, as `replay.lead_sets.asked` reads them; records that lack those
+            that are named are left out. By default the lead that is usual for rhythm.
         device: ``cpu`` or ``cuda``; by default the best there is.
         keep_strips: keep window and residual of each beat, which pictures need.
         on_step: called before each record.
 
     Raises:
-        InputError: records are missing or unreadable.
+        InputError: records are missing or unreadable, or none has the leads.
         ArtifactError: student, calibration or classifier is unusable, or may have seen DS2.
         ConfigError: the rate was not calibrated.
     """
@@ -206,10 +212,10 @@ def evaluate_interpatient(
     calibration = student.with_name("live_score.json")
     config = load_calibration(calibration, student, false_alerts_per_hour=false_alerts_per_hour)
     calibrated = json.loads(calibration.read_bytes())
-    folder = database_folder(data)
+    paths = unseen_paths(data, leads)
     scorer = BeatScorer(StudentScorer(artifact, device=device), load_ds1_classifier())
     records = score_records(
-        [folder / name for name in DS2], scorer, config, keep_strips=keep_strips, on_step=on_step
+        paths, scorer, config, leads=leads, keep_strips=keep_strips, on_step=on_step
     )
     knob = false_alerts_per_hour
     result = InterpatientResult(
@@ -219,10 +225,16 @@ def evaluate_interpatient(
         threshold=config.threshold,
         counting=list(COUNTING),
         unseen=unseen_result(records),
-        classifier=evaluate_classifier(data, on_step=on_step),
+        classifier=evaluate_classifier(data, leads=leads, on_step=on_step),
         machine=provenance(),
     )
     return InterpatientEvaluation(result=result, beats=pooled(records))
+
+
+def unseen_paths(data: Path, leads: AskedLeads = None) -> list[Path]:
+    """Return the records of DS2, those that have the leads that are named; errors as there."""
+    folder = database_folder(data)
+    return with_leads([folder / name for name in DS2], leads)
 
 
 def check_unseen(artifact: StudentArtifact) -> None:
@@ -240,6 +252,7 @@ def score_records(
     scorer: Scorer,
     config: LiveScoreConfig,
     *,
+    leads: AskedLeads = None,
     keep_strips: bool = False,
     on_step: Callable[[str], None] = lambda text: None,
 ) -> list[ScoredRecord]:
@@ -247,7 +260,7 @@ def score_records(
     records = []
     for path in paths:
         on_step(f"record {path.name}")
-        records.append(score_record(path, scorer, config, keep_strips=keep_strips))
+        records.append(score_record(path, scorer, config, leads=leads, keep_strips=keep_strips))
     return records
 
 
@@ -257,6 +270,7 @@ def unseen_result(records: Sequence[ScoredRecord]) -> UnseenResult:
     kept, scored = beats.records != APART, np.isfinite(beats.scores)
     return UnseenResult(
         records=[record.name for record in records],
+        leads=count_leads(record.leads for record in records),
         gross=_figures(beats, hours),
         without={APART: _ranking(beats.take(kept))},
         scored=ScoredRanking(

@@ -28,6 +28,8 @@ from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.scoring.protocols import ScoredBatch, Scorer
 from pipeline.stream.embedded import EmbeddedRunner
 from replay.annotations import read_beats, read_flutter
+from replay.headers import load_header
+from replay.lead_sets.asked import AskedLeads, asked_indices
 from replay.records import RecordSource
 
 
@@ -70,6 +72,8 @@ class ScoredRecord:
     """One record after its learning period."""
 
     name: str
+    leads: tuple[str, ...]
+    """That were watched."""
     hours: float
     """Counted time."""
     beats: ScoredBeats
@@ -78,28 +82,36 @@ class ScoredRecord:
 
 
 def score_record(
-    path: Path, scorer: Scorer, config: LiveScoreConfig, *, keep_strips: bool = False
+    path: Path,
+    scorer: Scorer,
+    config: LiveScoreConfig,
+    *,
+    leads: AskedLeads = None,
+    keep_strips: bool = False,
 ) -> ScoredRecord:
     """Run a record through the stream and pair the detected beats with the annotation.
 
     The stream sees the record from its beginning, so that it can learn the patient; the first
     `LEARNING_S` seconds do not count. Pairs are made over the whole record: a pair counts if
     its annotation lies in the counted time, a false detection if it lies there itself. Episodes
-    of ventricular flutter, which has no beats, are no counted time.
+    of ventricular flutter, which has no beats, are no counted time. ``leads`` are watched together,
+    by default the one that is usual for rhythm.
 
     Raises:
         InputError: the record cannot be used, has no annotation, or ends within the learning
             period.
+        LeadError: it has no such lead.
     """
-    annotated, symbols = read_beats(path)
-    source = RecordSource(path, speed=None)
+    indices = asked_indices(load_header(path), leads)
+    annotated, symbols = read_beats(path, lead=indices[0])
+    source = RecordSource(path, leads=indices, speed=None)
     info = source.info
     counted_from = LEARNING_S * info.fs_hz
     seconds = (info.total_samples or 0) / info.fs_hz
     if seconds <= LEARNING_S:
         raise InputError(f"record {path} ends within the learning period of {LEARNING_S:g} s")
     recorder = _StripRecorder(scorer) if keep_strips else None
-    runner = EmbeddedRunner(info.stream, info.fs_hz, recorder or scorer, config)
+    runner = EmbeddedRunner(info.stream, info.fs_hz, recorder or scorer, config, leads=info.leads)
     notes: list[BeatNote] = []
     alerts: Counter[str] = Counter()
     raised: set[int] = set()
@@ -118,7 +130,7 @@ def score_record(
     counted = annotated >= counted_from
     false = ~np.isin(np.arange(found.size), pairs) & (found >= counted_from)
     hours = (seconds - LEARNING_S) / 3600
-    for first, last in read_flutter(path):
+    for first, last in read_flutter(path, lead=indices[0]):
         counted &= (annotated < first) | (annotated > last)
         false &= (found < first) | (found > last)
         hours -= (
@@ -129,6 +141,7 @@ def score_record(
     scores, alerted = _scores(notes)
     return ScoredRecord(
         name=path.name,
+        leads=info.leads,
         hours=hours,
         beats=ScoredBeats(
             records=np.full(rows.size, path.name),

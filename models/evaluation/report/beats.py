@@ -10,7 +10,7 @@ from models.evaluation.protocols.healthy_beats import HealthyFigures
 from models.evaluation.protocols.interpatient import APART
 from models.evaluation.report.classifier import class_record_table, confusion_table
 from models.evaluation.report.documents import Section
-from models.evaluation.report.tables import DASH, Table, number, percent
+from models.evaluation.report.tables import DASH, Table, leads_line, number, percent
 
 _SHOWN: Final = ("V", "S")
 _PARTS: Final = {
@@ -42,6 +42,7 @@ def _section(name: str, figures: DatabaseFigures) -> Section:
     return Section(
         title=f"{name}: {len(figures.records)} records, {figures.hours:.2f} h counted",
         blocks=[
+            leads_line(figures.leads),
             name_table(figures),
             *([part_table({name: figures})] if figures.parts else []),
             alert_table(figures),

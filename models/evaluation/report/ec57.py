@@ -6,7 +6,7 @@ from models.ec57.annotators import Score
 from models.ec57.compare import AverageLine, GrossLine, Line, RecordLine
 from models.ec57.sumstats import Average, Beats, Runs
 from models.evaluation.report.documents import Section
-from models.evaluation.report.tables import DASH, Table, number
+from models.evaluation.report.tables import DASH, Table, leads_line, number
 
 
 def ec57_sections(lines: Sequence[Line], *, names_classes: bool) -> list[Section]:
@@ -37,6 +37,7 @@ def _beat_table(
     rows.append(row("gross", gross, None))
     errors = (number(average.rms_rr_error_ms, 2), DASH)
     rows.append(("average", DASH, DASH, DASH, *shares(average.beats), *errors))
+    leads = leads_line(gross.leads)
     names = ("Q", "V", "S") if names_classes else ("Q",)
     return Table(
         title=f"{records[0].test} against {records[0].reference}: Se and +P in %, errors in ms",
@@ -47,7 +48,10 @@ def _beat_table(
         ),
         rows=rows,
         totals=2,
-        notes=("RR err: RMS of RR intervals; R err: RMS of positions, mean offset removed",),
+        notes=[
+            "RR err: RMS of RR intervals; R err: RMS of positions, mean offset removed",
+            *([leads] if leads else []),
+        ],
     )
 
 

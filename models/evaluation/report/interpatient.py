@@ -23,7 +23,15 @@ from models.evaluation.report.pictures import (
     draw_strips,
     worst_of_records,
 )
-from models.evaluation.report.tables import DASH, Table, Target, number, percent, target_table
+from models.evaluation.report.tables import (
+    DASH,
+    Table,
+    Target,
+    leads_line,
+    number,
+    percent,
+    target_table,
+)
 
 _WORST: Final = 3
 """Beats shown of each class."""
@@ -82,6 +90,7 @@ def ranking_table(unseen: UnseenResult) -> Table:
         f"{unseen.gross.false_alerts_per_hour:.1f} false alerts an hour",
         columns=("", "all", f"without {apart}", "scored beats", f"scored, without {apart}"),
         rows=rows,
+        notes=[line for line in [leads_line(unseen.leads)] if line],
     )
 
 

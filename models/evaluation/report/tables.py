@@ -64,6 +64,12 @@ def counted(numbers: Mapping[str, int]) -> str:
     return ", ".join(f"{n} {words(kind)}" for kind, n in numbers.items()) or "none"
 
 
+def leads_line(leads: Mapping[str, int]) -> str:
+    """Return which leads were watched in how many records; empty where that is not known."""
+    found = ", ".join(f"{names.replace(',', '+')} ({n})" for names, n in leads.items())
+    return f"Leads (records): {found}." if found else ""
+
+
 def facts_table(facts: Mapping[str, Fact]) -> Table:
     """Return settings and the like, one a row."""
     return Table(

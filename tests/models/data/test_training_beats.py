@@ -50,6 +50,7 @@ def detected(classes: str, name: str = "800") -> DetectedRecord:
         windows=random.uniform(-1, 1, (beats, WINDOW_SAMPLES)).astype(np.float32),
         rr_s=np.full(beats, 0.8),
         measures=np.zeros((beats, MEASURES), dtype=np.float32),
+        second=np.zeros((beats, MEASURES), dtype=np.float32),
         analysable=np.ones(beats, dtype=bool),
         classes=np.array(list(classes)),
         missed=np.array([], dtype="<U1"),

@@ -93,6 +93,8 @@ def test_the_detector_is_compared_at_the_records_rate(
     again = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
     assert [line["kind"] for line in lines] == ["record", "gross", "average"]
+    assert [line.pop("leads", None) for line in lines] == [["II"], {"II": 1}, None]
+    assert [line.pop("leads", None) for line in again] == [[], {}, None]
     assert lines == again
     assert lines[0]["qrs"]["sensitivity"] == lines[0]["qrs"]["positive_predictivity"] == 100
     assert read_annotations(folder / "a", "det").fs == FS_HZ
@@ -112,6 +114,8 @@ def test_tables_fit_and_hold_the_figures(
     assert "Ventricular runs" in named
     assert "V Se" in named
     assert "100.00" in detected
+    assert "Leads (records): II (2)." in detected
+    assert "Leads" not in named
     assert "Ventricular runs" not in detected
     assert "V Se" not in detected
 
@@ -124,7 +128,7 @@ def test_tables_fit_and_hold_the_figures(
         (("--test", "late", "--annotations", "."), "add --against detector"),
         (("--against", "detector", "--annotations", "nowhere"), "create it"),
         (("--test", "late", "--lead", "all"), "add --against detector"),
-        (("--against", "detector", "--lead", "aVF"), "no lead 'aVF'"),
+        (("--against", "detector", "--lead", "aVF"), "no record has the leads 'aVF'"),
         (("--test", "none"), "has an annotator"),
         (("--test", "../late"), "letters, digits"),
         (("--test", "late", "--records", "b"), "no annotator 'late'"),

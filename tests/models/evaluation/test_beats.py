@@ -9,6 +9,7 @@ import pytest
 
 from models.data import beat_cache
 from models.data.beat_cache import cached_beats, code_digest
+from models.data.detected_beats import detect_beats
 from models.data.streamed_beats import (
     Models,
     ReferenceBeats,
@@ -193,10 +194,24 @@ def test_the_class_moves_the_score_and_nothing_else(
 def test_every_detection_has_a_reference(demo_beats: tuple[Path, StreamedBeats]) -> None:
     """Each annotated beat is a detection or was missed."""
     record, beats = demo_beats
-    reference = reference_of(record, beats)
+    reference = reference_of(record, beats.samples, beats.fs_hz)
 
     assert reference.classes.size == beats.samples.size
     assert set(reference.classes.tolist()) <= {*"NSVFQ", "-"}
+
+
+def test_training_learns_from_the_beats_that_are_evaluated(
+    demo_beats: tuple[Path, StreamedBeats],
+) -> None:
+    """The same windows, measures and classes, to the bit."""
+    record, beats = demo_beats
+    reference = reference_of(record, beats.samples, beats.fs_hz)
+    learned, counted = detect_beats(record), ~reference.flutter
+
+    for name in ("samples", "windows", "rr_s", "measures", "analysable"):
+        np.testing.assert_array_equal(getattr(learned, name), getattr(beats, name)[counted])
+    np.testing.assert_array_equal(learned.classes, reference.classes[counted])
+    np.testing.assert_array_equal(learned.missed, reference.missed)
 
 
 def test_kept_beats_are_used_again_only_where_nothing_has_changed(
@@ -298,7 +313,8 @@ def test_each_record_is_named_by_what_has_not_seen_it(
         aux_note=[],
         fs=360.0,
     )
-    found = parts_of(RecordBeats("demo", beats, reference_of(record, beats), notes), unseen)
+    reference = reference_of(record, beats.samples, beats.fs_hz)
+    found = parts_of(RecordBeats("demo", beats, reference, notes), unseen)
 
     assert asked == ["demo"]
     for part in found:

@@ -27,7 +27,9 @@ class NamesFromMeasures(BeatClassifier):
     def __init__(self) -> None:
         """Need no trees and no network."""
 
-    def probabilities(self, windows: np.ndarray, measures: np.ndarray) -> np.ndarray:
+    def probabilities(
+        self, windows: np.ndarray, measures: np.ndarray, second: np.ndarray | None = None
+    ) -> np.ndarray:
         """Return certainty."""
         return np.eye(len(CLASSES), dtype=np.float32)[measures[:, 0].astype(int)]
 
@@ -43,6 +45,7 @@ def record(true: str, named: str, *, begin: int = 300 * 360, missed: str = "") -
         windows=np.zeros((len(true), 320), dtype=np.float32),
         rr_s=np.full(len(true), 0.8),
         measures=measures,
+        second=np.zeros_like(measures),
         analysable=np.ones(len(true), dtype=bool),
         classes=np.array(list(true)),
         missed=np.array(list(missed), dtype="<U1"),
@@ -158,7 +161,7 @@ def test_figures_name_the_classifier_and_the_rules(
     monkeypatch.setattr(
         models.evaluation.protocols.classifier,
         "detect_all",
-        lambda folder, names, on: [record("NV", "NN")],
+        lambda paths, leads, on: [record("NV", "NN")],
     )
 
     got = evaluate_classifier(tmp_path, save_parts(tmp_path, {"mitdb": ("101",)}))

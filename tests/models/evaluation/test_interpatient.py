@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 from models.ec57.matching import LEARNING_S, match_beats
+from models.evaluation.protocols.beats import record_paths
 from models.evaluation.protocols.interpatient import (
     COUNTING,
     check_unseen,
     evaluate_interpatient,
     score_records,
+    unseen_paths,
     unseen_result,
 )
 from models.evaluation.protocols.scored_beats import pooled, ranked, score_record
-from models.evaluation.report.interpatient import draw_interpatient
+from models.evaluation.report.interpatient import draw_interpatient, ranking_table
 from models.files.student import load_student, save_student
 from models.measure.result_json import to_json
 from pipeline.alarms.kinds import EPISODE_S
@@ -26,6 +28,7 @@ from pipeline.errors import ArtifactError, InputError
 from pipeline.scoring.protocols import ScoredBatch
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import EmbeddedRunner
+from replay.lead_sets.troubles import LeadTrouble
 from replay.records import write_beats
 from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.databases import database
@@ -59,10 +62,13 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "900"
 
 
-def write_signal(folder: Path, name: str, samples: np.ndarray) -> None:
-    """Write a lead MLII, 200 units a mV."""
-    np.round(200 * samples).astype("<i2").tofile(folder / f"{name}.dat")
-    header = f"{name} 1 {FS} {samples.size}\n{name}.dat 16 200/mV 16 0 0 0 0 MLII\n"
+def write_signal(
+    folder: Path, name: str, samples: np.ndarray, leads: Sequence[str] = ("MLII",)
+) -> None:
+    """Write leads, 200 units a mV."""
+    np.round(200 * samples.T).astype("<i2").tofile(folder / f"{name}.dat")
+    signals = [f"{name}.dat 16 200/mV 16 0 0 0 0 {lead}\n" for lead in leads]
+    header = f"{name} {len(leads)} {FS} {samples.shape[-1]}\n" + "".join(signals)
     (folder / f"{name}.hea").write_text(header)
 
 
@@ -273,6 +279,39 @@ def test_a_student_of_a_fold_is_refused_before_anything_is_read(tmp_path: Path) 
     save_student(student, tmp_path / "student.json")
     with pytest.raises(ArtifactError, match="not on the patients of DS1"):
         evaluate_interpatient(tmp_path / "nowhere", tmp_path / "student.json")
+
+
+def test_leads_that_are_asked_for_are_watched_together_and_said(tmp_path: Path) -> None:
+    """Where the usual lead is off, one lead finds nothing, and two find what the other shows."""
+    off = LeadTrouble("off", "II", 240.0, 120.0)
+    config = PatientConfig(leads=("II", "V1"), troubles=(off,), seed=5)
+    patient = SyntheticPatient(config).generate(MINUTES * 60 * FS)
+    write_signal(tmp_path, "900", patient.samples, ["II", "V1"])
+    write_beats(tmp_path, "900", "atr", patient.beats, patient.symbols, FS)
+
+    records = {
+        leads: score_record(tmp_path / "900", UndecidedScorer(), CONFIG, leads=leads)
+        for leads in (None, "V1", "all")
+    }
+    missed = {leads: np.count_nonzero(~one.beats.found) for leads, one in records.items()}
+    assert [one.leads for one in records.values()] == [("II",), ("V1",), ("II", "V1")]
+    assert missed[None] > 50
+    assert missed["all"] <= missed["V1"] + 1 <= 3
+    result = unseen_result(list(records.values()))
+    assert result.leads == {"II": 1, "V1": 1, "II,V1": 1}
+    assert ranking_table(result).notes == ["Leads (records): II (1), V1 (1), II+V1 (1)."]
+
+
+@pytest.mark.data
+def test_records_without_the_leads_are_left_out() -> None:
+    """Two records of mitdb have no MLII, which no record of svdb has; none has aVF."""
+    data = database("mitdb").parent
+    assert len(unseen_paths(data)) == len(unseen_paths(data, "all")) == 22
+    assert 0 < len(unseen_paths(data, "V5")) < 22
+    found = record_paths(data, "MLII")
+    assert {name: len(paths) for name, paths in found.items()} == {"mitdb DS2": 22, "mitdb DS1": 22}
+    with pytest.raises(InputError, match="no record has the leads 'aVF'"):
+        unseen_paths(data, "aVF")
 
 
 def test_pictures_are_drawn_of_scored_beats(record: Path, tmp_path: Path) -> None:

@@ -49,6 +49,21 @@ def test_every_command_and_option_has_a_help_text() -> None:
     assert silent == []
 
 
+def test_every_protocol_on_records_takes_leads_alike() -> None:
+    """One option, with one form and one text, and the help of all evaluations lists who has it."""
+    app = dict(commands())
+    options = {
+        name: [parameter for parameter in command.params if parameter.name == "lead"]  # type: ignore[attr-defined]
+        for name, command in app.items()
+        if name.split()[0] == "evaluate"
+    }
+    having = {name.split()[1] for name, found in options.items() if found}
+    assert having == {"interpatient", "beats", "ec57", "noise", "alarms"}
+    assert len({(one.metavar, one.help) for found in options.values() for one in found}) == 1
+    told = cli.evaluate_app.info.help
+    assert all(f"`{name}`" in told for name in having)
+
+
 def test_help_lists_the_commands_and_has_the_notice(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -92,19 +92,26 @@ def test_beats_are_named_by_the_classifiers_of_the_folder(
         raise AssertionError(name)
 
     def evaluate(
-        _: Path, given: Unseen, *, cache: Path | None, on_step: Callable[[str], None]
+        _: Path,
+        given: Unseen,
+        *,
+        leads: str | None,
+        cache: Path | None,
+        on_step: Callable[[str], None],
     ) -> BeatsResult:
         assert given is unseen
+        assert leads == "all"
         assert cache is None
         return BeatsResult(counting=["by hand"], databases={}, healthy=None, machine=provenance())
 
     monkeypatch.setattr(data, "record_names", lambda *_: {})
     monkeypatch.setattr(folds, "classifiers_without", classifiers)
-    monkeypatch.setattr(protocol, "evaluation_steps", lambda _: 1)
+    monkeypatch.setattr(protocol, "evaluation_steps", lambda *_: 1)
     monkeypatch.setattr(protocol, "evaluate_beats", evaluate)
     code = exit_code(
         monkeypatch,
         *("evaluate", "beats", "--data", str(tmp_path), "--folder", str(tmp_path / "folds")),
+        *("--lead", "all"),
         "--json",
     )
 

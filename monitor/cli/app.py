@@ -252,7 +252,9 @@ def scan(
     jobs: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(
-            min=1, max=1024, help="Processes, each with a record at a time; one a processor."
+            min=1,
+            max=1024,
+            help="Processes, each with a record at a time; by default one for each processor.",
         ),
     ] = None,
 ) -> None:
@@ -288,11 +290,11 @@ def bench(
     json_file: Annotated[Optional[Path], typer.Option(help="Write JSON here.")] = None,  # noqa: UP045
     report: Annotated[Optional[Path], typer.Option(help="Write Markdown here.")] = None,  # noqa: UP045
     scale: Annotated[
-        bool, typer.Option("--scale", help="Only how many live patients one hub takes.")
+        bool, typer.Option("--scale", help="Measure only how many live patients one hub takes.")
     ] = False,
     streams: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="With --scale: so many streams alone."),
+        typer.Option(min=1, help="With --scale: measure this number of streams only."),
     ] = None,
     chunk: Annotated[
         float, typer.Option(min=5, max=1000, help="With --streams: milliseconds in a chunk.")

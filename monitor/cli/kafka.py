@@ -56,14 +56,16 @@ def gateway(
     ] = f"tcp://127.0.0.1:{DEFAULT_PORT + 3}",
     partitions: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=1, max=10_000, help="Create the topics that are missing, with so many."),
+        typer.Option(
+            min=1, max=10_000, help="Create missing topics with this number of partitions."
+        ),
     ] = None,
     replicas: Annotated[
         int, typer.Option(min=1, max=5, help="Copies of each partition of topics it creates.")
     ] = 3,
     linger_ms: Annotated[
         float,
-        typer.Option(min=0.0, max=1_000.0, help="A chunk waits so long for others to go with it."),
+        typer.Option(min=0.0, max=1_000.0, help="Milliseconds that a chunk waits for others."),
     ] = 20.0,
     max_streams: Annotated[
         int, typer.Option(min=1, max=30_000, help="Streams that it takes at most.")
@@ -75,7 +77,7 @@ def gateway(
     log_format: LogLines = LogFormat.TEXT,
     parent: Parent = None,
 ) -> None:
-    """Take sources for a Kafka cluster; acknowledge what its brokers have."""
+    """Take samples of sources into a Kafka cluster; acknowledge what its brokers have."""
     from monitor.kafka.gateway import run_gateway
 
     run_gateway(
@@ -108,7 +110,8 @@ def worker(
     screens: Annotated[
         bool,
         typer.Option(
-            "--screens", help="Write beats, status and signal for dashboards: more than comes in."
+            "--screens",
+            help="Write beats, status and signal, too, for dashboards: more than sources send.",
         ),
     ] = False,
     prefix: Prefix = _PREFIX,

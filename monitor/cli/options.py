@@ -48,8 +48,8 @@ Lead = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
         metavar="NAME[,NAME...]|all",
-        help="Leads by name or index, at most 12. Default: all that are ECG, three at most, MLII "
-        "or II first.",
+        help="Leads by name or index, or all that are ECG: at most 12. Default: at most three that "
+        "are ECG, MLII or II first.",
     ),
 ]
 Port = Annotated[

@@ -76,11 +76,11 @@ def hub(
     ] = 256,
     keep_days: Annotated[
         Optional[float],  # noqa: UP045
-        typer.Option(help="Remove alerts from the log after so many days; never by default."),
+        typer.Option(help="Remove alerts from the log after this many days; never by default."),
     ] = None,
     keep_mb: Annotated[
         Optional[float],  # noqa: UP045
-        typer.Option(help="Keep only the newest alerts and strips, so many MB; all by default."),
+        typer.Option(help="Keep this many MB of alerts and strips, the newest; all by default."),
     ] = None,
     metrics: Metrics = None,
     log_format: LogLines = LogFormat.TEXT,
@@ -140,8 +140,8 @@ def score(
 
 @single_process_app.command()
 def source(
-    ingest: Annotated[str, typer.Option(help="The hub's address for sources.")],
-    records: Annotated[Optional[list[str]], typer.Argument(help="WFDB records.")] = None,  # noqa: UP045
+    ingest: Annotated[str, typer.Option(help="Address of the hub, or of a gateway, for sources.")],
+    records: Annotated[Optional[list[str]], typer.Argument(help="WFDB records, or demo.")] = None,  # noqa: UP045
     device: Annotated[
         str | None, typer.Option(help="Address of a device, instead of records.")
     ] = None,
@@ -169,7 +169,7 @@ def source(
     log_format: LogLines = LogFormat.TEXT,
     parent: Parent = None,
 ) -> None:
-    """Run a source alone: it sends records or a device to a hub."""
+    """Run a source alone: it sends records or a device to a hub or a gateway."""
     from monitor.stages.source import run_source
 
     if (device is None) == (not records):

@@ -28,7 +28,7 @@ Latent = Annotated[
 ]
 Patience = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option(help="Stop after so many epochs without improvement on validation."),
+    typer.Option(help="Stop after this many epochs without improvement on validation."),
 ]
 Rate = Annotated[
     Optional[float],  # noqa: UP045
@@ -167,7 +167,7 @@ def train_ablation(
     epochs: Epochs = None,
     train_beats: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(help="Train each cell on so many beats, the same ones; by default on all."),
+        typer.Option(help="Train each cell on this many beats, the same ones; by default on all."),
     ] = None,
     device: Device = "auto",
 ) -> None:

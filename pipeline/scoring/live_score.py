@@ -34,31 +34,25 @@ Pure and causal: depends on this stream's beats alone, in order. No clock, no I/
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, SnapshotError
 from pipeline.schema.state import State, field
 from pipeline.scoring.baseline_hold import BaselineHold, BaselineHoldState
-from pipeline.scoring.beat_templates import SAME_SHAPE, BeatTemplates, BeatTemplatesState
+from pipeline.scoring.beat_templates import BeatTemplates, BeatTemplatesState, Likeness
 from pipeline.scoring.protocols import Window
-from pipeline.scoring.qrs_shape import QRS, QrsShape, compare
+from pipeline.scoring.qrs_shape import QrsShape, compare
 from pipeline.scoring.reason import reason_of
-from pipeline.scoring.rolling_quantiles import RollingQuantiles
-from pipeline.scoring.typical import USUAL_BEATS, Typical
+from pipeline.scoring.rolling_quantiles import RollingState, series_of
+from pipeline.signal.kernels.scoring import live as kernel
 
 LEARNING_BEATS: Final = 16
-RECENT_RR: Final = 20
-LONG_RR: Final = 100
-LONG_RR_QUANTILE: Final = 0.85
-"""This quantile stays that of usual beats until five of six are premature."""
-
-NOT_EARLY: Final = 0.15
-"""A usual beat comes at most this much early."""
+NOT_EARLY: Final = kernel.NOT_EARLY
 
 LIMITS: Final = {
     "model": 3.0,
@@ -87,13 +81,13 @@ COMPONENTS: Final = tuple(WEIGHTS)
 UNIVERSAL: Final = ("model", "early", "late")
 """Those that are known from the first beats on."""
 
-CLASS_WEIGHT: Final = 3.0
-CLASS_LIMIT: Final = 8.0 / 3.0
-"""Of the log odds of not-N, natural: beyond 14 to 1 nothing is surer, and no class outweighs the
-strangest shapes. Chosen on patients that the classifier has not seen
-(``docs/models/trials.md``)."""
+CLASS_WEIGHT: Final = kernel.CLASS_WEIGHT
+CLASS_LIMIT: Final = kernel.CLASS_LIMIT
 
-_FLOOR: Final = 1e-6
+_FLOOR: Final = kernel.FLOOR
+_IN_ORDER: Final = ("model", "early", "late", "own", "shape", "qrs", "family")
+"""The components in the order of the kernel."""
+_CONTRIBUTIONS: Final = (*_IN_ORDER, "typical", "class")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,12 +130,6 @@ def class_contribution(probabilities: NDArray[np.float32]) -> NDArray[np.float64
     return contribution
 
 
-def _class_contribution(normal: float) -> float:
-    """Return `class_contribution` of one beat, of class N with this probability, as numbers."""
-    log_odds = float(np.log(max(1.0 - normal, _FLOOR) / max(normal, _FLOOR)))
-    return CLASS_WEIGHT * min(max(log_odds, -CLASS_LIMIT), CLASS_LIMIT)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveScoreConfig:
     """Scales and thresholds, as the calibration found them."""
@@ -180,29 +168,27 @@ class Verdict(State, eq=True, kw_only=True):
 class Observed(NamedTuple):
     """What is seen of one beat beside its patient's past."""
 
-    raw: dict[str, float]
-    """Every component that is known, unscaled."""
+    values: NDArray[np.float64]
+    """float64[components] as the kernel has them, unscaled, NaN where not known."""
     shape: QrsShape
     learning: bool
     """Whether the patient's usual beats were still being learned."""
     held: bool
     """Whether nothing was learned from the beat."""
 
+    @property
+    def raw(self) -> dict[str, float]:
+        """Every component that is known, unscaled."""
+        return _known(_IN_ORDER, self.values)
+
 
 class LiveScoreState(State):
-    """All memory of a `LiveScore`; every list of values is that of a `RollingQuantiles`."""
+    """All memory of a `LiveScore`."""
 
     templates: BeatTemplatesState
-    recent_rr_s: list[float] = field(default_factory=list)
-    long_rr_s: list[float] = field(default_factory=list)
-    own: list[float] = field(default_factory=list)
-    """``own`` of the latest usual beats,"""
-    shape: list[float] = field(default_factory=list)
-    """their ``shape``,"""
-    qrs: list[float] = field(default_factory=list)
-    """and their ``qrs``, before their medians are taken off."""
-    ordinary: list[float] = field(default_factory=list)
-    """What the components of the latest ordinary beats sum up to."""
+    series: RollingState
+    """RR intervals; ``own``, ``shape`` and ``qrs`` of the latest usual beats, before their medians
+    are taken off; what the components of the latest ordinary beats sum up to."""
     learned: int = 0
     """Beats from which the patient's usual ones were learned, `LEARNING_BEATS` at most."""
     learning: list[tuple[Window, float]] = field(default_factory=list)
@@ -211,23 +197,30 @@ class LiveScoreState(State):
     before: Window | None = None
     """The latest beat that could be analysed."""
 
+    @classmethod
+    def fresh(cls) -> Self:
+        """Return the state before the first beat."""
+        return cls(BeatTemplatesState.fresh(), RollingState.fresh())
+
 
 class LiveScore:
     """Scores the beats of one patient, and learns from them."""
 
     def __init__(self, config: LiveScoreConfig, state: LiveScoreState | None = None) -> None:
-        self.state = state = state or LiveScoreState(BeatTemplatesState.fresh())
+        """Continue from ``state``, or begin.
+
+        Raises:
+            SnapshotError: the state is none that the kernels may trust.
+        """
+        self.state = state = state or LiveScoreState.fresh()
         self._config = config
-        self._recent_rr = RollingQuantiles(RECENT_RR, state.recent_rr_s)
-        self._long_rr = RollingQuantiles(LONG_RR, state.long_rr_s)
+        self._scales = _scales(config.scales)
         self._templates = BeatTemplates(state.templates)
-        self._usual = {
-            "own": RollingQuantiles(USUAL_BEATS, state.own),
-            "shape": RollingQuantiles(USUAL_BEATS, state.shape),
-            "qrs": RollingQuantiles(USUAL_BEATS, state.qrs),
-        }
-        self._typical = Typical(state.ordinary)
+        self._series = series_of(state.series)
         self._hold = BaselineHold(state.hold)
+        self._out = np.zeros(kernel.CONTRIBUTIONS)
+        if not (self.learning or state.templates.known):
+            raise SnapshotError("state of a patient who is known without a template")
 
     @property
     def learning(self) -> bool:
@@ -238,7 +231,7 @@ class LiveScore:
         """Take in a beat that cannot be analysed: its RR interval still belongs to the rhythm."""
         self.state.before = None
         if not self._hold.active:
-            self._keep_rhythm(rr_s)
+            kernel.keep_rhythm(rr_s, *self._series)
 
     def score(
         self,
@@ -262,25 +255,30 @@ class LiveScore:
 
         Neither depends on a scale or a threshold.
         """
-        learning = self.learning
-        usual = [] if learning else self._templates.usual()
-        templates = [self._templates.template(index) for index in usual]
-        shape = compare(window, templates, self.state.before)
-        self.state.before = window
+        state, templates = self.state, self._templates
+        alike = None if self.learning else templates.look(window)
+        usual = [] if alike is None else [templates.template(t) for t in alike.usual]
+        shape = compare(window, usual, state.before)
+        state.before = window
         held = self._hold.on_beat(rr_s, shape)
-        raw = self._observe(window, rr_s, model_score, usual, learns=not held)
-        return Observed(raw, shape, learning, held)
+        values = _UNKNOWN.copy()
+        values[kernel.OF_MODEL] = error = math.log(max(model_score, _FLOOR))
+        early = kernel.observe_rhythm(rr_s, not held, *self._series, values)
+        if alike is not None:
+            self._observe(window, early, alike, values, learns=not held)
+        elif not held:
+            self._learn(window, early, error)
+        return Observed(values, shape, alike is None, held)
 
     def assess(self, seen: Observed, probabilities: NDArray[np.float32]) -> Verdict:
         """Return the verdict on the beat observed last; it learns what is typical from that."""
         config = self._config
-        contributions = contributions_of(seen.raw, config.scales)
-        if not seen.learning:
-            total = sum(contributions.values())
-            contributions["typical"] = self._typical.contribution(total, learns=not seen.held)
-        contributions["class"] = _class_contribution(float(probabilities[0]))
+        score = kernel.assess(
+            seen.values, float(probabilities[0]), seen.learning, not seen.held, self._scales,
+            *self._series, self._out,
+        )  # fmt: skip
+        contributions = _known(_CONTRIBUTIONS, self._out)
         threshold = config.learning_threshold if seen.learning else config.threshold
-        score = sum(contributions.values())
         anomalous = score > threshold
         reason = reason_of(_scaled(contributions), seen.raw, probabilities) if anomalous else ""
         return Verdict(
@@ -297,92 +295,52 @@ class LiveScore:
     def _observe(
         self,
         window: NDArray[np.float32],
-        rr_s: float,
-        model_score: float,
-        usual: list[int],
-        *,
-        learns: bool,
-    ) -> dict[str, float]:
-        error = math.log(max(model_score, _FLOOR))
-        raw = {"model": error}
-        early = 0.0
-        if len(self._recent_rr) and math.isfinite(rr_s):
-            median = self._recent_rr.quantile(0.5)
-            early = 1.0 - rr_s * (1 / median + 1 / self._long_rr.quantile(LONG_RR_QUANTILE)) / 2
-            raw |= {"early": max(0.0, early), "late": max(0.0, rr_s / median - 1.0)}
-        if learns:
-            self._keep_rhythm(rr_s)
-        if not self.learning:
-            raw |= self._compare(window, early, error, usual, learns=learns)
-        elif learns:
-            self._learn(window, early, error)
-        return raw
-
-    def _keep_rhythm(self, rr_s: float) -> None:
-        if math.isfinite(rr_s):
-            self._recent_rr.add(rr_s)
-            self._long_rr.add(rr_s)
-
-    def _compare(
-        self,
-        window: NDArray[np.float32],
         early: float,
-        error: float,
-        usual: list[int],
+        alike: Likeness,
+        values: NDArray[np.float64],
         *,
         learns: bool,
-    ) -> dict[str, float]:
-        """Return the components about the patient; remember the beat if it may be learned."""
-        templates = self._templates
-        distances = templates.distances(window)
-        found = self._against(usual, distances, window, error)
-        raw = {name: value - self._usual[name].quantile(0.5) for name, value in found.items()}
-        nearest = int(distances.argmin())
-        near = bool(distances[nearest] <= SAME_SHAPE)
-        raw["family"] = max(0.0, templates.prematurity(nearest)) if near else 0.0
-        if not learns:
-            return raw
-        is_usual = near and nearest in usual and early < NOT_EARLY
-        if is_usual:
-            self._remember(found)
-        templates.add(window, distances, early, error, is_usual=is_usual)
-        return raw
+    ) -> None:
+        """Write the components about the patient; remember the beat if it may be learned."""
+        templates, state = self._templates, self.state.templates
+        state.known = kernel.observe(
+            window, early, alike.nearest, alike.mean_squares, learns, state.templates,
+            state.numbers, state.known, templates.distances_to, templates.is_usual, *self._series,
+            values,
+        )  # fmt: skip
 
     def _learn(self, window: NDArray[np.float32], early: float, error: float) -> None:
         """Remember one of the first beats; after the last one, find those that are usual."""
-        templates = self._templates
-        templates.add(window, templates.distances(window), early, error, is_usual=True)
-        state = self.state
+        templates, state = self._templates, self.state
+        templates.add(window, early, error, usual=True)
         state.learned += 1
         state.learning.append((window, error))
         if self.learning:
             return
-        usual = templates.usual()
         for beat, its_error in state.learning:
-            distances = templates.distances(beat)
-            if int(distances.argmin()) in usual:
-                self._remember(self._against(usual, distances, beat, its_error))
+            alike = templates.look(beat)
+            if alike.nearest in alike.usual:
+                shape, qrs = map(kernel.log_rms, alike.mean_squares)
+                kernel.remember(its_error, shape, qrs, *self._series)
         state.learning.clear()
 
-    def _against(
-        self,
-        usual: list[int],
-        distances: NDArray[np.float64],
-        window: NDArray[np.float32],
-        error: float,
-    ) -> dict[str, float]:
-        """Return error and distances to the nearest usual template, their medians included."""
-        nearest = min(usual, key=distances.tolist().__getitem__)
-        apart = window - self._templates.template(nearest)
-        return {"own": error, "shape": _log_rms(apart), "qrs": _log_rms(apart[QRS])}
 
-    def _remember(self, found: Mapping[str, float]) -> None:
-        for name, value in found.items():
-            self._usual[name].add(value)
+_UNKNOWN: Final = np.full(kernel.COMPONENTS, np.nan)
 
 
-def _log_rms(x: NDArray[np.float32]) -> float:
-    return math.log(max(math.sqrt(float(x @ x) / x.size), _FLOOR))
+def _known(names: Sequence[str], values: NDArray[np.float64]) -> dict[str, float]:
+    """Return the values that are known, by name."""
+    named = zip(names, values.tolist(), strict=True)
+    return {name: value for name, value in named if value == value}  # no NaN
+
+
+def _scales(scales: Mapping[str, Scale]) -> NDArray[np.float64]:
+    """Return the scales as the kernel has them."""
+    rows = [
+        (scales[name].median, scales[name].p95 - scales[name].median, LIMITS[name], WEIGHTS[name])
+        for name in _IN_ORDER
+    ]
+    return np.array(rows, dtype=np.float64).T.copy()
 
 
 def _scaled(contributions: Mapping[str, float]) -> dict[str, float]:

@@ -1,41 +1,55 @@
-"""Quantiles of the latest values of a series. Pure in memory."""
+"""The latest values of the series of a live score, for their quantiles. Pure in memory."""
 
-from bisect import bisect_left, insort
-from math import isfinite
+from typing import Annotated, Final, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.errors import SnapshotError
+from pipeline.schema.state import Shape, State
+from pipeline.signal.kernels.scoring import series as kernel
+
+_SIZES: Final = np.array(kernel.SIZES)
 
 
-class RollingQuantiles:
-    """The last values of a series, and their quantiles, each in logarithmic time."""
+class RollingState(State):
+    """All memory of the series, a row each: arrays of `pipeline.signal.kernels.scoring.series`."""
 
-    def __init__(self, size: int, values: list[float]) -> None:
-        """Keep the last ``size`` values in ``values``, the oldest first.
+    values: Annotated[NDArray[np.float64], Shape((kernel.SERIES, kernel.LONGEST))]
+    counters: Annotated[NDArray[np.int64], Shape((kernel.SERIES, kernel.COUNTERS))]
 
-        Raises:
-            SnapshotError: there are more, or some have no order.
-        """
-        if len(values) > size or not all(map(isfinite, values)):
-            raise SnapshotError(f"state of {len(values)} values that are not the latest {size}")
-        self._values = values
-        self._sorted = sorted(values)
-        self._size = size
+    @classmethod
+    def fresh(cls) -> Self:
+        """Return the state before the first value."""
+        return cls(
+            values=np.zeros((kernel.SERIES, kernel.LONGEST)),
+            counters=np.zeros((kernel.SERIES, kernel.COUNTERS), dtype=np.int64),
+        )
 
-    def __len__(self) -> int:
-        return len(self._values)
 
-    def add(self, value: float) -> None:
-        """Remember a value, and forget the oldest where there are more than ``size``."""
-        if len(self._values) == self._size:
-            del self._sorted[bisect_left(self._sorted, self._values.pop(0))]
-        self._values.append(value)
-        insort(self._sorted, value)
+class Series(NamedTuple):
+    """The arrays that the kernels work on."""
 
-    def quantile(self, part: float) -> float:
-        """Return the quantile, interpolated linearly as by `numpy.quantile`; 0 of nothing."""
-        if not self._sorted:
-            return 0.0
-        at = part * (len(self._sorted) - 1)
-        low = int(at)
-        high = min(low + 1, len(self._sorted) - 1)
-        return self._sorted[low] + (at - low) * (self._sorted[high] - self._sorted[low])
+    values: NDArray[np.float64]
+    counters: NDArray[np.int64]
+    ordered: NDArray[np.float64]
+    """The values in ascending order, which no state need keep."""
+
+
+def series_of(state: RollingState) -> Series:
+    """Return the series that continue from ``state``.
+
+    Raises:
+        SnapshotError: the state is none that a kernel may trust.
+    """
+    kept, place = state.counters.T
+    if (kept < 0).any() or (kept > _SIZES).any() or (place < 0).any() or (place >= _SIZES).any():
+        raise SnapshotError("state of latest values whose places are out of range")
+    if ((kept < _SIZES) & (place != kept)).any():
+        raise SnapshotError("state of latest values with a gap among them")
+    if not np.isfinite(state.values).all():
+        raise SnapshotError("state of latest values that are not finite")
+    ordered = np.zeros_like(state.values)
+    for row, n in enumerate(kept.tolist()):
+        ordered[row, :n] = np.sort(state.values[row, :n])
+    return Series(state.values, state.counters, ordered)

@@ -18,7 +18,6 @@ from pipeline.errors import SnapshotError
 from pipeline.schema.messages import WindowId
 from pipeline.schema.state import State, field
 from pipeline.scoring.beat import Beat
-from pipeline.scoring.beat_templates import BeatTemplatesState
 from pipeline.scoring.live_score import LiveScore, LiveScoreConfig, LiveScoreState
 from pipeline.signal.quality import Reason
 from pipeline.stream.counters import Counters
@@ -39,7 +38,7 @@ class BeatQueueState(State):
     @classmethod
     def fresh(cls, leads: int = 1) -> Self:
         """Return the state before the first beat of a stream of so many leads."""
-        return cls([LiveScoreState(BeatTemplatesState.fresh()) for _ in range(leads)])
+        return cls([LiveScoreState.fresh() for _ in range(leads)])
 
 
 class BeatQueue:

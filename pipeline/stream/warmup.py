@@ -8,8 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.alarms.atrial_fibrillation import AtrialBeats, AtrialMeasures
-from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_SAMPLES
+from pipeline.constants import CLASSES, SAMPLING_RATE_HZ, WINDOW_SAMPLES
 from pipeline.scoring.beat_features import BeatFeatures
+from pipeline.scoring.live_score import (
+    COMPONENTS,
+    LEARNING_BEATS,
+    LiveScore,
+    LiveScoreConfig,
+    Scale,
+)
 from pipeline.signal.kernels import sampling
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
@@ -37,6 +44,11 @@ def compile_kernels() -> None:
         window = np.zeros(WINDOW_SAMPLES, dtype=np.float32)
         AtrialMeasures(AtrialBeats.fresh()).of_beat(0.8, window, usable=True)
         BeatFeatures().measure(np.full(1, 0.8), window[None], np.ones(1, dtype=np.bool_))
+        scales = dict.fromkeys(COMPONENTS, Scale(median=0.0, p95=1.0))
+        live = LiveScore(LiveScoreConfig(scales=scales, threshold=1.0, learning_threshold=1.0))
+        for _ in range(LEARNING_BEATS + 1):
+            live.score(window, 0.8, 1.0, np.full(len(CLASSES), 0.25, dtype=np.float32))
+        live.skip(0.8)
 
 
 @contextmanager

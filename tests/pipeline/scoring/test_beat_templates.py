@@ -14,8 +14,8 @@ from pipeline.scoring.beat_templates import (
     SAME_SHAPE,
     TEMPLATE_STEP,
     BeatTemplates,
-    BeatTemplatesState,
 )
+from pipeline.signal.kernels.scoring import templates as kernel
 
 SHAPES = np.random.default_rng(0).uniform(-1, 1, (12, 320)).astype(np.float32)
 """Far apart: any two differ by more than SAME_SHAPE."""
@@ -25,7 +25,7 @@ def add(
     templates: BeatTemplates, window: NDArray[np.float32], early: float, *, usual: bool
 ) -> None:
     """Add a beat as the live score does."""
-    templates.add(window, templates.distances(window), early, -5.0, is_usual=usual)
+    templates.add(window, early, -5.0, usual=usual)
 
 
 def add_all(shapes: list[tuple[int, float]]) -> BeatTemplates:
@@ -66,7 +66,7 @@ def test_a_shape_that_the_student_cannot_follow_is_not_usual() -> None:
     templates = BeatTemplates()
     for n in range(60):
         window, error = (SHAPES[1], -1.0) if n % 3 == 0 else (SHAPES[0], -6.0)
-        templates.add(window, templates.distances(window), 0.0, error, is_usual=True)
+        templates.add(window, 0.0, error, usual=True)
 
     assert usual_shapes(templates) == {0}
 
@@ -136,22 +136,22 @@ def test_distance_is_over_the_compared_ticks(shape: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
-    [
-        {"weights": [float("nan"), 1.0]},
-        {"early": [float("inf"), 0.0]},
-        {"error": [0.0]},
-        {"weights": [1.0] * 9},
-    ],
-    ids=str,
+    ("row", "value"),
+    [("WEIGHT", np.nan), ("EARLY", np.inf), ("ERROR", -np.inf), ("COUNT", 0.0)],
 )
-def test_state_with_impossible_numbers_is_refused(change: dict[str, list[float]]) -> None:
+def test_state_with_impossible_numbers_is_refused(row: str, value: float) -> None:
     """Without it no template is the commonest, and the next beat ended the hub."""
-    state = BeatTemplatesState.fresh()
-    state.weights, state.counts = [2.0, 1.0], [2, 1]
-    state.early, state.error = [0.0, 0.0], [0.0, 0.0]
+    state = add_all([(0, 0.0), (1, 0.0)]).state
     assert BeatTemplates(state).usual()
-    for name, values in change.items():
-        setattr(state, name, values)
+    state.numbers[getattr(kernel, row), 0] = value
+    with pytest.raises(SnapshotError):
+        BeatTemplates(state)
+
+
+@pytest.mark.parametrize("known", [-1, MAX_TEMPLATES + 1])
+def test_state_of_too_many_templates_is_refused(known: int) -> None:
+    """The kernel would read beyond its arrays."""
+    state = add_all([(0, 0.0)]).state
+    state.known = known
     with pytest.raises(SnapshotError):
         BeatTemplates(state)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.constants import CLASSES
-from pipeline.errors import ConfigError
-from pipeline.schema.state import encode
+from pipeline.errors import ConfigError, SnapshotError
+from pipeline.schema.state import decode, encode
 from pipeline.scoring import live_score
 from pipeline.scoring.live_score import (
     CLASS_LIMIT,
@@ -19,12 +19,15 @@ from pipeline.scoring.live_score import (
     UNIVERSAL,
     WEIGHTS,
     LiveScoreConfig,
+    LiveScoreState,
     Scale,
     Verdict,
     class_contribution,
 )
 from pipeline.scoring.reason import reason_of, wrong_ticks
+from pipeline.scoring.rolling_quantiles import RollingState, series_of
 from pipeline.scoring.typical import ORDINARY, TYPICAL_WEIGHT
+from pipeline.signal.kernels.scoring import series as kernel_series
 
 CONFIG = LiveScoreConfig(
     scales={
@@ -404,6 +407,64 @@ def test_any_value_gives_a_finite_score(level: float, rr_s: float, model: float)
         assert 0.0 <= verdict.contributions[name] <= WEIGHTS[name] * LIMITS[name]
     assert -TYPICAL_WEIGHT * ORDINARY <= verdict.contributions["typical"] <= 0.0
     assert verdict.score == pytest.approx(sum(verdict.contributions.values()))
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 300))
+def test_score_continues_from_an_encoded_state(seed: int, split: int) -> None:
+    """What is learned lies in the state; what only follows from it is found again."""
+    rng = np.random.default_rng(seed)
+    straight, live = LiveScore(CONFIG), LiveScore(CONFIG)
+    for n in range(split + 5):
+        beat = ectopic(rng) if rng.random() < 0.3 else normal(rng)
+        rr_s = float(rng.uniform(0.5, 1.0))
+        if n == split:
+            live = LiveScore(CONFIG, decode(1, encode(1, live.state), LiveScoreState))
+        if rng.random() < 0.1:
+            straight.skip(rr_s)
+            live.skip(rr_s)
+        else:
+            assert live.score(beat, rr_s, 0.03) == straight.score(beat, rr_s, 0.03)
+    assert encode(1, live.state) == encode(1, straight.state)
+
+
+def impossible(name: str, live: LiveScore) -> None:
+    """Make the state of a score one that no stream can have."""
+    series = live.state.series
+    if name == "too many":
+        series.counters[kernel_series.OWN, kernel_series.KEPT] = 129
+    elif name == "beyond":
+        series.counters[kernel_series.LONG_RR, kernel_series.PLACE] = 100
+    elif name == "gap":
+        series.counters[kernel_series.OWN, kernel_series.PLACE] += 1
+    elif name == "no order":
+        series.values[kernel_series.RECENT_RR, 0] = np.nan
+    else:
+        live.state.templates.known = 0
+
+
+@pytest.mark.parametrize("name", ["too many", "beyond", "gap", "no order", "no template"])
+def test_a_state_that_the_kernels_may_not_trust_is_refused(name: str) -> None:
+    """They check no index: a forged snapshot would write beyond the arrays."""
+    live = learned(np.random.default_rng(5))
+    assert LiveScore(CONFIG, live.state)
+    impossible(name, live)
+
+    with pytest.raises(SnapshotError):
+        LiveScore(CONFIG, live.state)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300), st.floats(0, 1))
+def test_quantiles_are_those_of_the_latest_values(series: list[float], part: float) -> None:
+    """As `numpy.quantile` finds them; 0 of nothing."""
+    arrays = series_of(RollingState.fresh())
+    row = kernel_series.OWN
+    assert kernel_series.quantile(row, part, arrays.counters, arrays.ordered) == 0.0
+    for value in series:
+        kernel_series.keep(row, value, *arrays)
+    found = kernel_series.quantile(row, part, arrays.counters, arrays.ordered)
+    latest = series[-kernel_series.SIZES[row] :]
+    assert found == pytest.approx(float(np.quantile(latest, part)), rel=1e-9, abs=1e-6)
 
 
 def test_calibration_for_other_components_is_refused() -> None:

@@ -30,14 +30,18 @@ def test_linear_algebra_can_be_imported_after_the_kernels() -> None:
     )
 
 
-def test_no_kernel_of_a_lead_is_compiled_later() -> None:
+def test_no_kernel_of_a_stream_is_compiled_later() -> None:
     """Those that run only where something is wrong with the signal are ready, too."""
     run(
         "from pipeline.stream.warmup import compile_kernels\n"
         "compile_kernels()\n"
         "from pipeline.signal.kernels import agreement, condition, sampling, windows\n"
         "from pipeline.signal.kernels.leads import passage\n"
+        "from pipeline.signal.kernels.scoring import live, templates\n"
         "kernels = (condition.number_runs, sampling.resample, sampling.sanitise, agreement.agree,\n"
-        "           windows.complete, windows.cut_beats, passage.advance)\n"
+        "           windows.complete, windows.cut_beats, passage.advance,\n"
+        "           templates.add, templates.measure_distances, live.look, live.log_rms,\n"
+        "           live.keep_rhythm, live.observe_rhythm, live.remember, live.observe,\n"
+        "           live.assess)\n"
         "assert all(kernel.signatures for kernel in kernels), kernels"
     )

@@ -1,0 +1,258 @@
+"""The live score of a beat, from what is known of its patient. Compiled.
+
+`pipeline.scoring.live_score` explains the components and has their numbers.
+"""
+
+import math
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.signal.kernels.scoring.series import (
+    KEPT,
+    LONG_RR,
+    ORDINARY,
+    OWN,
+    QRS,
+    RECENT_RR,
+    SHAPE,
+    keep,
+    quantile,
+)
+from pipeline.signal.kernels.scoring.templates import (
+    EARLY,
+    SAME_SHAPE,
+    add,
+    find_usual,
+    measure_distances,
+)
+from pipeline.signal.kernels.sections import jit
+
+LONG_RR_QUANTILE: Final = 0.85
+"""This quantile stays that of usual beats until five of six are premature."""
+
+NOT_EARLY: Final = 0.15
+"""A usual beat comes at most this much early."""
+
+FLOOR: Final = 1e-6
+
+ORDINARY_UP_TO: Final = 8.0
+"""A beat whose components without its class sum up to at most this is ordinary, whatever the
+threshold."""
+
+TYPICAL_WEIGHT: Final = 0.5
+
+CLASS_WEIGHT: Final = 3.0
+CLASS_LIMIT: Final = 8.0 / 3.0
+"""Of the log odds of not-N, natural: beyond 14 to 1 nothing is surer, and no class outweighs the
+strangest shapes. Chosen on patients that the classifier has not seen
+(``docs/models/trials.md``)."""
+
+OF_MODEL, OF_EARLY, OF_LATE, OF_OWN, OF_SHAPE, OF_QRS, OF_FAMILY, COMPONENTS = range(8)
+"""Places of the components; unknown ones are NaN."""
+OF_TYPICAL, OF_CLASS, CONTRIBUTIONS = range(COMPONENTS, COMPONENTS + 3)
+"""Places of what else contributes to the score."""
+
+MEDIAN, SPAN, LIMIT, PART, SCALES = range(5)
+"""Rows of the scales: median of normal beats, 95th percentile less this, limit and weight."""
+
+
+@jit
+def look(
+    window: NDArray[np.float32],
+    templates: NDArray[np.float32],
+    numbers: NDArray[np.float64],
+    known: int,
+    distances: NDArray[np.float64],
+    usual: NDArray[np.bool_],
+    apart: NDArray[np.float32],
+) -> int:
+    """Compare a window with the templates, of which there is at least one; return the nearest.
+
+    Args:
+        window: float32[320].
+        templates: float32[MAX_TEMPLATES, 320].
+        numbers: float64[NUMBERS, MAX_TEMPLATES].
+        known: how many templates are in use.
+        distances: float64[MAX_TEMPLATES], where the distance to each is written,
+        usual: bool[MAX_TEMPLATES], whether each is usual,
+        apart: float32[320], and the window less the nearest of the usual ones.
+    """
+    nearest = measure_distances(window, templates, known, distances)
+    find_usual(numbers, known, usual)
+    nearest_usual = -1
+    for t in range(known):
+        if usual[t] and (nearest_usual < 0 or distances[t] < distances[nearest_usual]):
+            nearest_usual = t
+    template = templates[nearest_usual]
+    for k in range(window.size):
+        apart[k] = window[k] - template[k]
+    return nearest
+
+
+@jit
+def log_rms(mean_square: float) -> float:
+    """Return the logarithm of a root mean square."""
+    return math.log(max(math.sqrt(mean_square), FLOOR))
+
+
+@jit
+def keep_rhythm(
+    rr_s: float,
+    values: NDArray[np.float64],
+    counters: NDArray[np.int64],
+    ordered: NDArray[np.float64],
+) -> None:
+    """Keep an interval in seconds, if it is known; arrays as for `keep`."""
+    if math.isfinite(rr_s):
+        keep(RECENT_RR, rr_s, values, counters, ordered)
+        keep(LONG_RR, rr_s, values, counters, ordered)
+
+
+@jit
+def observe_rhythm(
+    rr_s: float,
+    learns: bool,
+    values: NDArray[np.float64],
+    counters: NDArray[np.int64],
+    ordered: NDArray[np.float64],
+    raw: NDArray[np.float64],
+) -> float:
+    """Write ``early`` and ``late`` of an interval; return how early it is, 0 if not known.
+
+    The interval is kept if it may be learned from; arguments as for `observe`.
+    """
+    early = 0.0
+    if counters[RECENT_RR, KEPT] and math.isfinite(rr_s):
+        median = quantile(RECENT_RR, 0.5, counters, ordered)
+        long_rr = quantile(LONG_RR, LONG_RR_QUANTILE, counters, ordered)
+        early = 1.0 - rr_s * (1 / median + 1 / long_rr) / 2
+        raw[OF_EARLY] = max(0.0, early)
+        raw[OF_LATE] = max(0.0, rr_s / median - 1.0)
+    if learns:
+        keep_rhythm(rr_s, values, counters, ordered)
+    return early
+
+
+@jit
+def remember(
+    error: float,
+    shape: float,
+    qrs: float,
+    values: NDArray[np.float64],
+    counters: NDArray[np.int64],
+    ordered: NDArray[np.float64],
+) -> None:
+    """Keep what was found of a usual beat."""
+    keep(OWN, error, values, counters, ordered)
+    keep(SHAPE, shape, values, counters, ordered)
+    keep(QRS, qrs, values, counters, ordered)
+
+
+@jit
+def observe(
+    window: NDArray[np.float32],
+    early: float,
+    nearest: int,
+    mean_squares: tuple[float, float],
+    learns: bool,
+    templates: NDArray[np.float32],
+    numbers: NDArray[np.float64],
+    known: int,
+    distances: NDArray[np.float64],
+    usual: NDArray[np.bool_],
+    values: NDArray[np.float64],
+    counters: NDArray[np.int64],
+    ordered: NDArray[np.float64],
+    raw: NDArray[np.float64],
+) -> int:
+    """Write the components about the patient, and learn; return how many templates are in use.
+
+    Args:
+        window: float32[320].
+        early: how early the beat comes.
+        nearest: template, as `look` returned it.
+        mean_squares: of the window less the nearest usual template: of all, and of the QRS.
+        learns: whether the beat may be learned from.
+        templates: float32[MAX_TEMPLATES, 320].
+        numbers: float64[NUMBERS, MAX_TEMPLATES].
+        known: how many templates are in use.
+        distances: float64[MAX_TEMPLATES] to these,
+        usual: and bool[MAX_TEMPLATES], whether each is usual, both as `look` wrote them.
+        values: float64[SERIES, LONGEST].
+        counters: int64[SERIES, COUNTERS].
+        ordered: float64[SERIES, LONGEST].
+        raw: float64[COMPONENTS], of which `OF_MODEL` is known.
+    """
+    # 1. How far from this patient's usual beats, beside how far these lie.
+    error, shape, qrs = raw[OF_MODEL], log_rms(mean_squares[0]), log_rms(mean_squares[1])
+    raw[OF_OWN] = error - quantile(OWN, 0.5, counters, ordered)
+    raw[OF_SHAPE] = shape - quantile(SHAPE, 0.5, counters, ordered)
+    raw[OF_QRS] = qrs - quantile(QRS, 0.5, counters, ordered)
+    # 2. How early beats of this shape come.
+    near = distances[nearest] <= SAME_SHAPE
+    raw[OF_FAMILY] = max(0.0, numbers[EARLY, nearest]) if near else 0.0
+    if not learns:
+        return known
+    # 3. The beat belongs to what is usual then, and to its template.
+    is_usual = near and usual[nearest] and early < NOT_EARLY
+    if is_usual:
+        remember(error, shape, qrs, values, counters, ordered)
+    return add(window, nearest, near, early, error, is_usual, templates, numbers, known, usual)
+
+
+@jit
+def typical(
+    total: float,
+    learns: bool,
+    values: NDArray[np.float64],
+    counters: NDArray[np.int64],
+    ordered: NDArray[np.float64],
+) -> float:
+    """Return what is typical of the patient as a contribution, and learn from a sum."""
+    contribution = -TYPICAL_WEIGHT * quantile(ORDINARY, 0.5, counters, ordered)
+    if learns and total <= ORDINARY_UP_TO:
+        keep(ORDINARY, total, values, counters, ordered)
+    return contribution
+
+
+@jit
+def assess(
+    raw: NDArray[np.float64],
+    normal: float,
+    learning: bool,
+    learns: bool,
+    scales: NDArray[np.float64],
+    values: NDArray[np.float64],
+    counters: NDArray[np.int64],
+    ordered: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> float:
+    """Write what each component contributes to the score; return their sum.
+
+    Args:
+        raw: float64[COMPONENTS], NaN where unknown.
+        normal: the probability of class N.
+        learning: whether the patient's usual beats are not known yet.
+        learns: whether the beat may be learned from.
+        scales: float64[SCALES, COMPONENTS].
+        values: float64[SERIES, LONGEST].
+        counters: int64[SERIES, COUNTERS].
+        ordered: float64[SERIES, LONGEST].
+        out: float64[CONTRIBUTIONS], NaN where unknown.
+    """
+    total = 0.0
+    for c in range(COMPONENTS):
+        out[c] = math.nan
+        if not math.isnan(raw[c]):
+            scaled = (raw[c] - scales[MEDIAN, c]) / scales[SPAN, c]
+            out[c] = scales[PART, c] * min(scales[LIMIT, c], max(0.0, scaled))
+            total += out[c]
+    out[OF_TYPICAL] = math.nan
+    if not learning:
+        out[OF_TYPICAL] = typical(total, learns, values, counters, ordered)
+        total += out[OF_TYPICAL]
+    log_odds = math.log(max(1.0 - normal, FLOOR) / max(normal, FLOOR))
+    out[OF_CLASS] = CLASS_WEIGHT * min(max(log_odds, -CLASS_LIMIT), CLASS_LIMIT)
+    return float(total + out[OF_CLASS])

@@ -33,7 +33,8 @@ Report = Annotated[
 Databases = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(
-        help="Folder with mitdb/ and nstdb/; $MONITOR_DATA, ./data or ../shared/data, by default."
+        help="Folder with nstdb/ and mitdb/ (leads: or svdb/); $MONITOR_DATA, ./data or "
+        "../shared/data, by default."
     ),
 ]
 Leads = Annotated[
@@ -193,7 +194,7 @@ def evaluate_leads(
     data: Databases = None,
     records: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Records of mitdb, separated by commas; by default all."),
+        typer.Option(help="Records of mitdb or svdb, separated by commas; by default all."),
     ] = None,
     report: Report = None,
     as_json: JsonLines = False,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from models.ec57.annotators import Score
-from models.evaluation.report.documents import Section
+from models.evaluation.report.documents import Block, Section
 from models.evaluation.report.tables import DASH, Table, number
 from models.evaluation.stress.lead_troubles import (
     BOTH,
@@ -31,7 +31,20 @@ NAMES: Final = {
 
 
 def trouble_sections(lines: Sequence[TroubleLine], machine: Provenance) -> list[Section]:
-    """Return the figures beside the clean ones, and where they were measured."""
+    """Return the figures of each database beside the clean ones, and where they were measured."""
+    by_database: dict[str, list[TroubleLine]] = {}
+    for line in lines:
+        by_database.setdefault(line.database, []).append(line)
+    blocks: list[Block] = []
+    for database, of_database in by_database.items():
+        blocks += [
+            f"{database}, {of_database[0].records} records:",
+            _table(database, of_database),
+        ]
+    return [Section(blocks=[*blocks, f"{machine}."])]
+
+
+def _table(database: str, lines: Sequence[TroubleLine]) -> Table:
     by_key = {(line.trouble, line.lead, line.watched): line for line in lines}
     clean = by_key[NONE, BOTH, BOTH]
     rows = [
@@ -40,8 +53,8 @@ def trouble_sections(lines: Sequence[TroubleLine], machine: Provenance) -> list[
         for line in lines
         if line.trouble == trouble
     ]
-    table = Table(
-        title="A lead in trouble: QRS complexes",
+    return Table(
+        title=f"A lead in trouble: QRS complexes of {database}",
         columns=(
             "",
             "missed",
@@ -64,7 +77,6 @@ def trouble_sections(lines: Sequence[TroubleLine], machine: Provenance) -> list[
             "+P %, other lead": "+P oth",
         },
     )
-    return [Section(blocks=[table, f"{clean.records} records of mitdb. {machine}."])]
 
 
 def _row(line: TroubleLine, clean: Score) -> tuple[str, ...]:

@@ -1,14 +1,15 @@
-"""What a lead in trouble costs where another one is left: QRS complexes of mitdb, both leads.
+"""What a lead in trouble costs where another one is left: QRS complexes of mitdb and svdb.
 
-After five minutes one lead is in trouble for two minutes of every four, in the parts in which
-`models.evaluation.stress.noise` mixes noise. Beats are counted as ``bxb`` does, after five
-minutes, parts with and without trouble together. Where a lead is of no use, the other one is all
-that is left: so beside each figure is that of both leads with, in the parts with trouble, the beats
-of the other lead alone.
+Both leads are watched. After five minutes one lead is in trouble for two minutes of every four, in
+the parts in which `models.evaluation.stress.noise` mixes noise. Beats are counted as ``bxb`` does,
+after five minutes, parts with and without trouble together. Where a lead is of no use, the other
+one is all that is left: so beside each figure is that of both leads with, in the parts with
+trouble, the beats of the other lead alone.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -32,6 +33,9 @@ from replay.annotations import Annotations, read_annotations, read_beats
 from replay.headers import find_records, quoted
 from replay.records import read_lead, read_leads
 
+DATABASES: Final = ("mitdb", "svdb")
+WHERE: Final = " and ".join(DATABASES)
+
 LEADS: Final = ("first", "second")
 BOTH: Final = "both"
 
@@ -48,8 +52,9 @@ WITHOUT_USE: Final = ("off", "flat", NOISY)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TroubleLine:
-    """The QRS complexes of all records with one trouble."""
+    """The QRS complexes of all records of a database with one trouble."""
 
+    database: str
     trouble: str
     lead: str
     """The one in trouble, of `LEADS`, or `BOTH`."""
@@ -61,6 +66,26 @@ class TroubleLine:
     """With the other lead alone where there is trouble; None where the lead stays of use."""
 
 
+class Noise(NamedTuple):
+    """Electrode motion."""
+
+    mv: NDArray[np.float32]
+    """float32[n]."""
+    fs_hz: float
+
+    def at(self, fs_hz: float) -> NDArray[np.float32]:
+        """Return it at the rate of a record."""
+        if fs_hz == self.fs_hz:
+            return self.mv
+        from scipy import signal
+
+        ratio = Fraction(fs_hz) / Fraction(self.fs_hz)
+        resampled = signal.resample_poly(
+            self.mv, ratio.numerator, ratio.denominator, padtype="line"
+        )
+        return np.asarray(resampled, dtype=np.float32)
+
+
 class _Record(NamedTuple):
     reference: Annotations
     fs_hz: float
@@ -70,44 +95,67 @@ class _Record(NamedTuple):
     """Each lead with electrode motion, float32[n]."""
 
 
-def choose_records(data: Path, names: Sequence[str] | None = None) -> list[str]:
-    """Return the records of ``mitdb/`` in ``data``, or those that are named.
+def choose_records(data: Path, names: Sequence[str] | None = None) -> dict[str, list[str]]:
+    """Return the records of `DATABASES` in ``data``, by database, or those that are named.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or not one that is named.
     """
-    found = [path.stem for path in find_records(str(data / "mitdb"))]
-    chosen = found if names is None else [name for name in names if name in found]
-    if not chosen or (names is not None and len(chosen) < len(names)):
-        missing = ", ".join(name for name in names or () if name not in found)
-        raise InputError(f"{quoted(data)} lacks records of mitdb: {missing or 'all'}")
-    return chosen
+    there = {
+        database: [path.stem for path in find_records(str(data / database))]
+        for database in DATABASES
+        if (data / database).is_dir()
+    }
+    every = {name for found in there.values() for name in found}
+    missing = ", ".join(name for name in names or () if name not in every)
+    if not every or missing:
+        raise InputError(f"{quoted(data)} lacks records of {WHERE}: {missing or 'all'}")
+    chosen = {
+        database: [name for name in found if names is None or name in names]
+        for database, found in there.items()
+    }
+    return {database: found for database, found in chosen.items() if found}
 
 
-def steps(records: Sequence[str]) -> int:
+def steps(records: Mapping[str, Sequence[str]]) -> int:
     """Return how often `evaluate_troubles` calls ``on_step``."""
-    return len(records)
+    return sum(map(len, records.values()))
 
 
 def evaluate_troubles(
-    data: Path, records: Sequence[str], *, on_step: Callable[[str], None] = lambda text: None
+    data: Path,
+    records: Mapping[str, Sequence[str]],
+    *,
+    on_step: Callable[[str], None] = lambda text: None,
 ) -> Iterator[TroubleLine]:
     """Yield the QRS complexes found without trouble, by each lead alone, and with each trouble.
 
     Args:
-        data: folder that holds ``mitdb/`` and ``nstdb/``.
-        records: of mitdb.
+        data: folder that holds the databases and ``nstdb/``.
+        records: by database.
         on_step: called before each record.
 
     Raises:
-        InputError: a record is missing or unusable, has one lead or no normal QRS, or its rate is
-            not that of the noise.
+        InputError: a record is missing or unusable, or has one lead or no normal QRS.
     """
-    noise, noise_hz = _noise(data)
+    noise = read_noise(data)
+    for database, names in records.items():
+        yield from _of_database(data / database, names, noise, on_step)
+
+
+def read_noise(data: Path) -> Noise:
+    """Return the electrode motion of ``nstdb/`` in ``data``; `InputError` if it is not there."""
+    info, samples = read_lead(data / "nstdb" / "em", 0)
+    return Noise(samples, info.fs_hz)
+
+
+def _of_database(
+    folder: Path, records: Sequence[str], noise: Noise, on_step: Callable[[str], None]
+) -> Iterator[TroubleLine]:
     counts: dict[tuple[str, str, str], list[tuple[Score, Score | None]]] = {}
     for name in records:
-        on_step(f"mitdb {name}")
-        record = _read(data / "mitdb" / name, noise, noise_hz)
+        on_step(f"{folder.name} {name}")
+        record = _read(folder / name, noise)
         try:
             found = _scores(record)
         except ValueError as error:
@@ -117,6 +165,7 @@ def evaluate_troubles(
     for (trouble, lead, watched), scores in counts.items():
         others = [other for _, other in scores if other is not None]
         yield TroubleLine(
+            database=folder.name,
             trouble=trouble,
             lead=lead,
             watched=watched,
@@ -130,21 +179,12 @@ def _sum(scores: Sequence[Score]) -> Score:
     return sum(scores[1:], scores[0])
 
 
-def _noise(data: Path) -> tuple[NDArray[np.float32], float]:
-    info, noise = read_lead(data / "nstdb" / "em", 0)
-    return noise, info.fs_hz
-
-
-def _read(path: Path, noise: NDArray[np.float32], noise_hz: float) -> _Record:
+def _read(path: Path, noise: Noise) -> _Record:
     info, mv = read_leads(path, [0, 1])
-    if info.fs_hz != noise_hz:
-        raise InputError(
-            f"record {quoted(path)} has {info.fs_hz:g} Hz, the noise {noise_hz:g} Hz: they must "
-            "be equal"
-        )
     beats, symbols = read_beats(path, lead=0)
     normal = beats[[symbol in NORMAL_QRS for symbol in symbols]]
-    noise_mv = noise_amplitude(noise, noise_hz)
+    noise_mv = noise_amplitude(noise.mv, noise.fs_hz)
+    added = noise.at(info.fs_hz)
     try:
         gains = [
             noise_gain(NOISE_DB, signal_amplitude(lead, normal, info.fs_hz), noise_mv)
@@ -152,7 +192,7 @@ def _read(path: Path, noise: NDArray[np.float32], noise_hz: float) -> _Record:
         ]
     except ValueError as error:
         raise InputError(f"record {quoted(path)}: {error}; leave it out with --records") from None
-    noisy = [add_noise(lead, noise, gain, info.fs_hz) for lead, gain in zip(mv, gains, strict=True)]
+    noisy = [add_noise(lead, added, gain, info.fs_hz) for lead, gain in zip(mv, gains, strict=True)]
     reference = read_annotations(path, "atr", fs_hz=info.fs_hz)
     return _Record(reference, info.fs_hz, mv, noisy)
 

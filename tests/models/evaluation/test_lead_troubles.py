@@ -1,6 +1,7 @@
 """A lead in trouble: what is changed, what the other lead alone would find, and the table."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from models.evaluation.stress.lead_troubles import (
     SWAPPED,
     TroubleLine,
     choose_records,
+    read_noise,
     troubled,
     with_other,
 )
@@ -59,6 +61,7 @@ def test_the_table_has_the_difference_and_fits(capsys: pytest.CaptureFixture[str
 
     def line(trouble: str, lead: str, watched: str, missed: int) -> TroubleLine:
         return TroubleLine(
+            database="mitdb",
             trouble=trouble,
             lead=lead,
             watched=watched,
@@ -70,6 +73,7 @@ def test_the_table_has_the_difference_and_fits(capsys: pytest.CaptureFixture[str
     lines = [line(NONE, BOTH, watched, 10) for watched in (BOTH, *LEADS)]
     lines += [line(trouble, lead, BOTH, 60) for trouble in IN_ONE for lead in LEADS]
     lines.append(line(SWAPPED, BOTH, BOTH, 10))
+    lines += [replace(one, database="svdb") for one in lines]
     print_sections(trouble_sections(lines, provenance()))
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= WIDTH
@@ -77,16 +81,37 @@ def test_the_table_has_the_difference_and_fits(capsys: pytest.CaptureFixture[str
     rows = [[cell.strip() for cell in row.split("│")[1:-1]] for row in text.splitlines()]
     off = next(row for row in rows if row[:1] == ["first lead has no values"])
     assert off[1:] == ["60", "0", "99.40", "100.00", "-0.50", "+0.00", "99.00", "100.00"]
-    assert sum(len(row) > 1 for row in rows) == 3 + 2 * len(IN_ONE) + 1
+    assert sum(len(row) > 1 for row in rows) == 2 * (3 + 2 * len(IN_ONE) + 1)
+    assert all(f"{name}, 48 records" in text for name in ("mitdb", "svdb"))
 
 
 def test_a_record_that_is_not_there_is_named(tmp_path: Path) -> None:
     """Before minutes of work."""
-    (tmp_path / "mitdb").mkdir()
-    (tmp_path / "mitdb" / "100.hea").touch()
-    assert choose_records(tmp_path) == choose_records(tmp_path, ["100"]) == ["100"]
-    with pytest.raises(InputError, match="lacks records of mitdb: 999"):
+    for name in ("mitdb/100", "svdb/800"):
+        header = tmp_path / f"{name}.hea"
+        header.parent.mkdir()
+        header.touch()
+    assert choose_records(tmp_path) == {"mitdb": ["100"], "svdb": ["800"]}
+    assert choose_records(tmp_path, ["800"]) == {"svdb": ["800"]}
+    with pytest.raises(InputError, match="lacks records of mitdb and svdb: 999"):
         choose_records(tmp_path, ["100", "999"])
+
+
+@pytest.mark.data
+def test_noise_is_mixed_at_the_rate_of_svdb() -> None:
+    """Record 800 of 128 Hz: 0 dB of each lead's own QRS, and what is slow in it is the same."""
+    data = database("svdb").parent
+    database("nstdb")
+    noise = read_noise(data)
+    at_128 = noise.at(128.0)
+    assert abs(at_128.size - noise.mv.size * 128 / noise.fs_hz) < 1
+    assert noise.at(noise.fs_hz) is noise.mv
+    seconds = np.arange(10, 300)
+    slow = [
+        np.array([mv[round(s * rate) : round((s + 1) * rate)].mean() for s in seconds])
+        for mv, rate in ((noise.mv, noise.fs_hz), (at_128, 128.0))
+    ]
+    assert np.abs(slow[0] - slow[1]).max() < 0.02 * np.ptp(slow[0])
 
 
 @pytest.mark.system

@@ -26,7 +26,7 @@ from pipeline.signal.sample_times import SampleTimes, SampleTimesState
 
 WINDOW_S: Final = 600.0
 """The line goes through the stamps of so much signal: with jitter of ±50 ms its end is known to
-about two milliseconds, and a clock hardly changes its rate within."""
+about one and a half milliseconds, and a clock hardly changes its rate within."""
 
 LINE_S: Final = 60.0
 """Before so much signal was stamped the nominal rate is the line's slope: jitter would decide."""
@@ -76,8 +76,10 @@ _ENDS: Final = 5
 _APART_S: Final = 0.2
 """Stamps nearer to the last one, in signal, are not needed."""
 
-_MOST_STAMPS: Final = 900
-"""Where there are more, one in a second is enough of those before the last `LINE_S`."""
+_MOST_STAMPS: Final = 1_800
+"""Where there are more, one in `_OLD_APART_S` is enough of those before the last `LINE_S`."""
+
+_OLD_APART_S: Final = 0.5
 
 _OUTLIER: Final = 3.0
 """Times the median deviation beyond which a stamp is not used for the line."""
@@ -257,7 +259,7 @@ class SourceClock:
         stamps.add(sample, stamp_s)
         stamps.forget_before(math.ceil(sample - WINDOW_S * self._hz))
         if len(stamps) > _MOST_STAMPS:
-            firsts = np.diff(stamps.samples // self._hz, prepend=-1.0) > 0
+            firsts = np.diff(stamps.samples // (_OLD_APART_S * self._hz), prepend=-1.0) > 0
             stamps.keep(firsts | (stamps.samples >= sample - LINE_S * self._hz))
         self._rate_off = self._measured_rate_off()
         # Once a second is often enough; the very first ones count at once.

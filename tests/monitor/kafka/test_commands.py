@@ -28,6 +28,13 @@ from tests.support.running import CONFIG, until
 NOBODY = "127.0.0.1:9"
 
 
+@pytest.fixture(autouse=True)
+def _limits_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that runs in this process leaves the memory of the other tests as it was."""
+    monkeypatch.setattr("monitor.kafka.gateway.set_hub_limits", lambda: None)
+    monkeypatch.setattr("monitor.kafka.gateway.return_memory", lambda: None)
+
+
 def options(
     brokers: str = NOBODY, prefix: str = "ecg", config: Path | None = None
 ) -> ClusterOptions:

@@ -25,7 +25,8 @@ if sys.argv[1] == "yes":
     return_memory()
 libc.free(libc.malloc(4 << 20))  # from now on glibc would map no block of less than 4 MiB
 before = libc.mallinfo2().mapped_blocks
-block = libc.malloc(200 << 10)
+for _ in range(100):  # the first may find room in what the imports have freed
+    libc.malloc(200 << 10)
 print(libc.mallinfo2().mapped_blocks - before)
 
 together = threading.Barrier(16)
@@ -44,8 +45,8 @@ libc.fflush(None)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
-@pytest.mark.parametrize(("asked", "mapped"), [("yes", 1), ("no", 0)])
-def test_large_blocks_are_mapped_alone_and_threads_share_arenas(asked: str, mapped: int) -> None:
+@pytest.mark.parametrize("asked", ["yes", "no"])
+def test_large_blocks_are_mapped_alone_and_threads_share_arenas(asked: str) -> None:
     """By default glibc does neither."""
     run = subprocess.run(
         [sys.executable, "-c", SCRIPT, asked],
@@ -56,5 +57,5 @@ def test_large_blocks_are_mapped_alone_and_threads_share_arenas(asked: str, mapp
         timeout=60,
     )
     alone, _, arenas = run.stdout.partition("\n")
-    assert int(alone) == mapped
+    assert (int(alone) >= 50) == (asked == "yes")
     assert (arenas.count("<heap nr=") <= 2) == (asked == "yes")

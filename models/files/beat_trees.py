@@ -4,7 +4,8 @@ As for the classifier (`models.files.classifier`), the JSON describes the trees 
 SHA-256 of the arrays. Loading checks all of it, that no walk can leave the arrays or go in a circle
 among it, and refuses with an `ArtifactError`. The files hold no pickle and no code.
 
-The nodes of all trees lie in a row, as `pipeline.signal.kernels.naming.trees.walk` reads them; the
+The nodes of all trees lie in a row: one asks for a ``feature``, and goes ``left`` where it is at
+most the ``threshold``, otherwise ``right``; a leaf asks for feature -1 and has a ``value``. The
 whole numbers are float32 as well, as in every file of weights, and exact up to 2**24.
 """
 

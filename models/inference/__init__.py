@@ -1,1 +1,1 @@
-"""Running the trained models: numpy on the CPU, torch on CUDA."""
+"""Running the trained models: compiled on the CPU, torch on CUDA."""

@@ -1,12 +1,7 @@
-"""The network of the classifier, in numpy.
+"""The network of the classifier, compiled.
 
-`ClassifierScorer` satisfies `Classifier` and needs no torch. Every
-convolution is a product of matrices over the patches of its input, channels last; the grouped ones
-have zeros between their groups, for at these sizes one dense product is faster than 32 small ones.
-
-**A beat's result never depends on its batch**: as in `models.inference.student`, each beat passes
-through products of its own, always of the same shapes, and everything else is computed element by
-element or row by row.
+`ClassifierScorer` satisfies `Classifier` and needs no torch. A beat's result never depends on its
+batch, see `models.inference.layers`.
 
 Thread-safe: a classifier does not change after it is made.
 """
@@ -16,26 +11,30 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from models.files.classifier import (
-    GROUPS,
+    CONTEXT_WIDTH,
+    FLAT_WIDTH,
+    HEAD_WIDTH,
+    INNER_WIDTHS,
     LEAK,
     SHIPPED_CLASSIFIER,
     SKIP_WIDTH,
     STEM_KERNEL,
+    STEM_SAMPLES,
     STEM_STRIDE,
     STEM_WIDTH,
     WIDTHS,
     ClassifierArtifact,
     load_classifier,
 )
+from models.inference.layers import LINEAR, Layers, Ticks
 from pipeline.constants import CLASSES, WINDOW_SAMPLES
 from pipeline.scoring.beat_measures import CONTEXT_COLUMNS
 
-TILE: Final = 16
-"""Beats computed together: their activations stay in the processor's cache."""
+STEM_PADDING: Final = 4
+"""Zeros that the first output sees before the window."""
 
 CONTEXTS: Final = len(CONTEXT_COLUMNS)
 
@@ -48,19 +47,19 @@ class ClassifierScorer:
     def __init__(self, artifact: ClassifierArtifact) -> None:
         """Arrange the weights once, so that a batch only multiplies."""
         self.name: Final = f"classifier-{artifact.sha256[:12]}"
-        tensors = artifact.tensors
-        self._window = _dense(tensors, "window")
-        self._stages = [
-            {
-                part: _dense(tensors, f"stages.{stage}.{part}", GROUPS if part == "grouped" else 1)
-                for part in ("reduce", "grouped", "expand", "shortcut")
-            }
-            for stage in range(len(WIDTHS))
-        ]
-        self._layers = {
-            name: (np.ascontiguousarray(tensors[f"{name}.weight"].T), tensors[f"{name}.bias"])
-            for name in ("flat", "context", "join", "head")
-        }
+        layers, tensors = Layers(), artifact.tensors
+        self._window = layers.place(WINDOW_SAMPLES, 1, margin=STEM_KERNEL)
+        self._context = layers.place(1, CONTEXTS)
+        x = layers.place(STEM_SAMPLES, STEM_WIDTH)
+        weight, bias = (tensors[f"window.{part}"] for part in ("weight", "bias"))
+        layers.convolve(
+            self._window, weight[:STEM_WIDTH], bias[:STEM_WIDTH], x, LEAK,
+            stride=STEM_STRIDE, padding=STEM_PADDING,
+        )  # fmt: skip
+        for stage in range(len(WIDTHS)):
+            x = _add_stage(layers, tensors, stage, self._window, x)
+        self._logits = _add_head(layers, tensors, self._context, x)
+        self._layers = layers
 
     @classmethod
     def load(cls, description: Path = SHIPPED_CLASSIFIER) -> "ClassifierScorer":
@@ -91,83 +90,89 @@ class ClassifierScorer:
         # A thousandth of slack for the rounding of the scaling; NaN fails the comparison too.
         if not (np.abs(windows) <= 1.001).all() or not np.isfinite(context).all():
             raise ValueError("a value is not finite, or a window's is outside [-1, 1]")
-        probabilities = np.empty((beats, len(CLASSES)), dtype=np.float32)
-        for first in range(0, beats, TILE):
-            tile = slice(first, first + TILE)
-            logits = self._logits(
-                np.ascontiguousarray(windows[tile], dtype=np.float32),
-                np.ascontiguousarray(context[tile], dtype=np.float32),
-            )
-            logits -= logits.max(axis=1, keepdims=True)
-            np.exp(logits, out=logits)
-            probabilities[tile] = logits / logits.sum(axis=1, keepdims=True)
-        return probabilities
-
-    def _logits(self, windows: Floats, context: Floats) -> Floats:
-        first = _convolve(
-            windows[:, :, None], self._window, STEM_KERNEL, stride=STEM_STRIDE, padding=4
-        )
-        x, given = _leaky(first[:, :, :STEM_WIDTH].copy()), first[:, :, STEM_WIDTH:]
-        for stage, parts in enumerate(self._stages):
-            inner = _leaky(_convolve(x, parts["reduce"], 1))
-            inner = _leaky(_convolve(inner, parts["grouped"], 3, stride=2, padding=1))
-            block = _convolve(inner, parts["expand"], 1)
-            block += _convolve(_average(x, 2), parts["shortcut"], 1)
-            channels = slice(stage * SKIP_WIDTH, (stage + 1) * SKIP_WIDTH)
-            untouched = _average(given[:, :, channels], 2 << stage)
-            x = np.concatenate((_leaky(block), untouched), axis=2)
-        # PyTorch flattens with the channels first.
-        flat = np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(len(x), 1, -1)
-        from_window = _leaky(self._layer("flat", flat))
-        from_context = _leaky(self._layer("context", context[:, None]))
-        joined = _leaky(self._layer("join", np.concatenate((from_window, from_context), axis=2)))
-        return self._layer("head", joined)[:, 0]
-
-    def _layer(self, name: str, x: Floats) -> Floats:
-        weight, bias = self._layers[name]
-        out: Floats = np.matmul(x, weight)
-        out += bias
-        return out
+        given = (self._window, windows), (self._context, context)
+        logits = self._layers.compute(given, self._logits, beats)
+        logits -= logits.max(axis=1, keepdims=True)
+        np.exp(logits, out=logits)
+        logits /= logits.sum(axis=1, keepdims=True)
+        return logits
 
 
-def _dense(tensors: Mapping[str, Floats], name: str, groups: int = 1) -> tuple[Floats, Floats]:
-    """Return a convolution's [out, in / groups, kernel] as [kernel * in, out], and its bias."""
-    weight = tensors[f"{name}.weight"]
-    outputs, inputs, kernel = weight.shape
-    dense = np.zeros((kernel, groups, inputs, groups, outputs // groups), dtype=np.float32)
-    for group, part in enumerate(np.split(weight, groups)):
-        dense[:, group, :, group, :] = part.transpose(2, 1, 0)
-    return dense.reshape(kernel * groups * inputs, outputs), tensors[f"{name}.bias"]
+def _add_stage(
+    layers: Layers, tensors: Mapping[str, Floats], stage: int, window: Ticks, x: Ticks
+) -> Ticks:
+    """Add a stage over ``x``; return where its outputs lie, the skipped channels last."""
+    parts = {
+        name: (tensors[f"stages.{stage}.{name}.weight"], tensors[f"stages.{stage}.{name}.bias"])
+        for name in ("reduce", "grouped", "expand", "shortcut")
+    }
+    width, inner_width = WIDTHS[stage], INNER_WIDTHS[stage]
+    inner = layers.place(x.ticks, inner_width, margin=1)
+    layers.convolve(x, *parts["reduce"], inner, LEAK)
+    halved = layers.place(x.ticks // 2, inner_width)
+    layers.convolve_each(inner, *parts["grouped"], halved, LEAK, stride=2)
 
-
-def _convolve(
-    x: Floats,
-    weight_and_bias: tuple[Floats, Floats],
-    kernel: int,
-    *,
-    stride: int = 1,
-    padding: int = 0,
-) -> Floats:
-    """[B, T, in] -> [B, T / stride, out]."""
-    weight, bias = weight_and_bias
-    if kernel > 1:
-        beats, ticks, channels = x.shape
-        padded = np.zeros((beats, ticks + 2 * padding, channels), dtype=np.float32)
-        padded[:, padding : padding + ticks] = x
-        patches = sliding_window_view(padded, kernel, axis=1)[:, ::stride].swapaxes(2, 3)
-        x = np.ascontiguousarray(patches).reshape(beats, -1, kernel * channels)
-    out: Floats = np.matmul(x, weight)
-    out += bias
+    out = layers.place(x.ticks // 2, width + SKIP_WIDTH)
+    skipped, bias = _skipped(tensors, stage)
+    everything = np.zeros((out.channels, *skipped.shape[1:]), dtype=np.float32)
+    everything[width:] = skipped
+    biases = np.concatenate((parts["shortcut"][1] + parts["expand"][1], bias))
+    layers.convolve(
+        window, everything, biases, out, LINEAR,
+        stride=WINDOW_SAMPLES // out.ticks, padding=STEM_PADDING,
+    )  # fmt: skip
+    # The mean of two ticks, convolved, is a convolution of both with half the weights.
+    both = np.repeat(parts["shortcut"][0] / np.float32(2.0), 2, axis=2)
+    layers.convolve(x, _filled(both, out), None, out, LINEAR, stride=2, added=True)
+    slopes = np.full(out.channels, LINEAR, dtype=np.float32)
+    slopes[:width] = LEAK
+    layers.convolve(halved, _filled(parts["expand"][0], out), None, out, slopes, added=True)
     return out
 
 
-def _average(x: Floats, ticks: int) -> Floats:
-    """[B, T, C] -> [B, T / ticks, C]."""
-    beats, length, channels = x.shape
-    mean: Floats = x.reshape(beats, length // ticks, ticks, channels).mean(axis=2)
-    return mean
+def _skipped(tensors: Mapping[str, Floats], stage: int) -> tuple[Floats, Floats]:
+    """Return weights and biases of the channels that skip to a stage, as one convolution.
+
+    They are means over ticks of a convolution of the window.
+    """
+    ticks = 2 << stage
+    channels = slice(STEM_WIDTH + stage * SKIP_WIDTH, STEM_WIDTH + (stage + 1) * SKIP_WIDTH)
+    weight = tensors["window.weight"][channels]
+    mean = np.zeros((SKIP_WIDTH, 1, (ticks - 1) * STEM_STRIDE + STEM_KERNEL), dtype=np.float64)
+    for tick in range(ticks):
+        mean[:, :, tick * STEM_STRIDE : tick * STEM_STRIDE + STEM_KERNEL] += weight / ticks
+    return mean.astype(np.float32), tensors["window.bias"][channels]
 
 
-def _leaky(x: Floats) -> Floats:
-    raised: Floats = np.maximum(x, x * np.float32(LEAK), out=x)
-    return raised
+def _filled(weight: Floats, out: Ticks) -> Floats:
+    """Return weights with zeros for the last channels of ``out``, which are left as they are."""
+    filled = np.zeros((out.channels, *weight.shape[1:]), dtype=np.float32)
+    filled[: len(weight)] = weight
+    return filled
+
+
+def _add_head(layers: Layers, tensors: Mapping[str, Floats], context: Ticks, x: Ticks) -> Ticks:
+    """Add what joins window and context; return where the logits lie."""
+    # PyTorch flattens with the channels first.
+    flat = tensors["flat.weight"].reshape(1, FLAT_WIDTH, x.channels, x.ticks)
+    both = layers.place(2, max(FLAT_WIDTH, CONTEXT_WIDTH))
+    from_window, from_context = _ticks_of(both, FLAT_WIDTH, CONTEXT_WIDTH)
+    layers.connect(x, flat.swapaxes(2, 3), tensors["flat.bias"], from_window, LEAK)
+    weight = tensors["context.weight"][None, :, None]
+    layers.connect(context, weight, tensors["context.bias"], from_context, LEAK)
+    weight = np.zeros((1, HEAD_WIDTH, 2, both.channels), dtype=np.float32)
+    weight[0, :, 0, :FLAT_WIDTH] = tensors["join.weight"][:, :FLAT_WIDTH]
+    weight[0, :, 1, :CONTEXT_WIDTH] = tensors["join.weight"][:, FLAT_WIDTH:]
+    joined = layers.place(1, HEAD_WIDTH)
+    layers.connect(both, weight, tensors["join.bias"], joined, LEAK)
+    logits = layers.place(1, len(CLASSES))
+    weight = tensors["head.weight"][None, :, None]
+    layers.connect(joined, weight, tensors["head.bias"], logits, LINEAR)
+    return logits
+
+
+def _ticks_of(place: Ticks, *channels: int) -> list[Ticks]:
+    """Return the ticks of a place one by one, each of so many channels."""
+    return [
+        Ticks(place.at + tick * place.width, 1, n, place.width) for tick, n in enumerate(channels)
+    ]

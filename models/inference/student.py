@@ -1,4 +1,4 @@
-"""Score beats with the trained student: numpy on the CPU, torch on CUDA where there is one.
+"""Score beats with the trained student: compiled on the CPU, torch on CUDA where there is one.
 
 `StudentScorer` is the part of a scorer (`models.inference.beat_scorer`) that gives scores and
 residuals. On the CPU it needs no torch, which saves a scorer process two seconds and about 200 MB.
@@ -6,10 +6,10 @@ The score is the mean square of the residual after smoothing: noise averages out
 does not. It counts the ticks up to the beginning of the T wave, whose shape varies in normal beats
 too. Both were chosen on the validation part.
 
-**A window's result never depends on its batch.** BLAS may sum a product of other size in another
-order, so each beat passes through products of its own, always of the same shapes (`np.matmul`
-calls BLAS once per beat of a stack), and everything else is computed element by element or row by
-row. On CUDA every batch is padded to one size. The tests demand exact equality.
+**A window's result never depends on its batch.** On the CPU each output is one chain of fused
+multiplications and additions in one order (`pipeline.signal.kernels.network`), and everything else
+is computed element by element or row by row. On CUDA every batch is padded to one size. The tests
+demand exact equality.
 
 Thread-safe: a scorer does not change after it is made.
 """
@@ -25,7 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.files.student import SHIPPED_STUDENT, STAGES, StudentArtifact, load_student
+from models.inference.layers import LINEAR, RECTIFIED, Layers
 from pipeline.constants import WINDOW_SAMPLES
+from pipeline.signal.kernels.network.smoothing import smooth
 
 STUDENT_WIDTH: Final = 8
 STUDENT_LATENT: Final = 6
@@ -33,9 +35,7 @@ SMOOTHING_TICKS: Final = 31
 SCORED_TICKS: Final = (20, 200)
 """333 ms before to 167 ms after the R peak."""
 
-LEAK: Final = np.float32(0.2)
-TILE: Final = 16
-"""Beats computed together: their activations stay in the processor's cache."""
+LEAK: Final = 0.2
 
 Floats = NDArray[np.float32]
 
@@ -69,7 +69,7 @@ class StudentScorer:
         self.name: Final = f"student-{artifact.sha256[:12]}"
         self._reconstruct: Callable[[Floats], Floats]
         if self.device == "cpu":
-            self._reconstruct = NumpyStudent(artifact)
+            self._reconstruct = CompiledStudent(artifact)
         else:
             from models.inference.torch_student import TorchStudent
 
@@ -98,10 +98,8 @@ class StudentScorer:
         # A thousandth of slack for the rounding of the scaling; NaN fails the comparison too.
         if not (np.abs(windows) <= 1.001).all():
             raise ValueError("a window holds a value that is not finite or outside [-1, 1]")
-        residuals = np.empty_like(windows)
-        for first in range(0, len(windows), TILE):
-            tile = windows[first : first + TILE]
-            np.subtract(tile, self._reconstruct(tile), out=residuals[first : first + TILE])
+        residuals = self._reconstruct(windows)
+        np.subtract(windows, residuals, out=residuals)
         scores = smoothed_score(residuals, self._smoothing, self._scored)
         return ScoredWindows(scores=scores, residuals=residuals)
 
@@ -111,110 +109,45 @@ def smoothed_score(residuals: Floats, ticks: int, part: slice) -> Floats:
 
     Outside the window the residual counts as zero.
     """
-    margin = ticks // 2
-    padded = np.zeros((len(residuals), WINDOW_SAMPLES + 2 * margin), dtype=np.float32)
-    padded[:, margin : margin + WINDOW_SAMPLES] = residuals
-    smooth = padded[:, :WINDOW_SAMPLES].copy()
-    for shift in range(1, ticks):
-        smooth += padded[:, shift : shift + WINDOW_SAMPLES]
-    smooth *= np.float32(1 / ticks)
-    scored = np.ascontiguousarray(smooth[:, part])
+    scored = np.empty((len(residuals), part.stop - part.start), dtype=np.float32)
+    smooth(residuals, ticks, part.start, scored)
     scores: Floats = np.square(scored, out=scored).mean(axis=1)
     return scores
 
 
-class NumpyStudent:
-    """The autoencoder as products of matrices, channels last.
-
-    A convolution of kernel 4, stride 2 and padding 1 sees its padded input as pairs of samples:
-    output t is pair t times one matrix plus pair t + 1 times another. Its transpose computes two
-    outputs from each input and adds the overlap with the neighbours. Nothing is gathered or copied
-    except into the padding.
-    """
+class CompiledStudent:
+    """The autoencoder as one compiled pass."""
 
     def __init__(self, artifact: StudentArtifact) -> None:
         """Arrange the weights once, so that a batch only multiplies."""
         tensors = artifact.tensors
-        self._encoder = [
-            (
-                *_pair_matrices(tensors[f"encoder.{stage}.weight"]),
-                tensors.get(f"encoder.{stage}.bias"),
-            )
-            for stage in range(STAGES)
-        ]
-        self._latent = _matrix(tensors["latent.weight"].transpose(2, 1, 0), rows=2)
-        self._first = _matrix(tensors["decoder.0.weight"].transpose(0, 2, 1), rows=1)
-        self._first_bias = tensors["decoder.0.bias"]
-        self._decoder = [
-            (
-                *_own_and_overlap(tensors[f"decoder.{stage}.weight"]),
-                tensors[f"decoder.{stage}.bias"],
-            )
-            for stage in range(1, STAGES)
-        ]
-        self._output = _own_and_overlap(tensors["output.weight"])
+        widths = [artifact.width << stage for stage in range(STAGES)]
+        layers = Layers()
+        x = window = layers.place(WINDOW_SAMPLES, 1, margin=1)
+        for stage, width in enumerate(widths):
+            out = layers.place(x.ticks // 2, width, margin=1)
+            weight, bias = (tensors.get(f"encoder.{stage}.{part}") for part in ("weight", "bias"))
+            assert weight is not None
+            layers.convolve(x, weight, bias, out, LEAK, stride=2, padding=1)
+            x = out
+        latent = layers.place(1, artifact.latent)
+        layers.connect(x, tensors["latent.weight"].transpose(0, 2, 1)[None], None, latent, LINEAR)
+        x = layers.place(x.ticks, widths[-1], margin=1)
+        weight = tensors["decoder.0.weight"].transpose(2, 1, 0)[:, :, None]
+        layers.connect(latent, weight, tensors["decoder.0.bias"], x, RECTIFIED)
+        for stage, width in enumerate(reversed(widths[:-1]), 1):
+            out = layers.place(2 * x.ticks, width, margin=1)
+            weight, bias = (tensors[f"decoder.{stage}.{part}"] for part in ("weight", "bias"))
+            layers.convolve_transposed(x, weight, bias, out, RECTIFIED)
+            x = out
+        found = layers.place(WINDOW_SAMPLES, 1)
+        layers.convolve_transposed(x, tensors["output.weight"], None, found, LINEAR)
+        self._layers, self._window, self._found = layers, window, found
 
     def __call__(self, windows: Floats) -> Floats:
         """Return the reconstructions float32[B, 320] of windows float32[B, 320]."""
-        x = windows[:, :, None]
-        for earlier, later, bias in self._encoder:
-            x = _convolve(x, earlier, later)
-            if bias is not None:
-                x += bias
-            np.maximum(x, x * LEAK, out=x)
-        beats = len(windows)
-        latent = np.matmul(x.reshape(beats, 1, -1), self._latent)
-        x = np.matmul(latent, self._first).reshape(beats, -1, self._first_bias.size)
-        x += self._first_bias
-        np.maximum(x, 0, out=x)
-        for own, overlap, bias in self._decoder:
-            x = _convolve_transposed(x, own, overlap)
-            x += bias
-            np.maximum(x, 0, out=x)
-        return np.tanh(_convolve_transposed(x, *self._output)[:, :, 0])
-
-
-def _matrix(stack: Floats, *, rows: int) -> Floats:
-    """Return a three-dimensional array as a matrix; its first ``rows`` axes become the rows."""
-    n = int(np.prod(stack.shape[:rows]))
-    return np.ascontiguousarray(stack.reshape(n, -1))
-
-
-def _pair_matrices(weight: Floats) -> tuple[Floats, Floats]:
-    """Split a convolution's [out, in, 4] into [2 in, out] for its earlier and its later pair."""
-    taps = weight.transpose(2, 1, 0)
-    return _matrix(taps[:2], rows=2), _matrix(taps[2:], rows=2)
-
-
-def _convolve(x: Floats, earlier: Floats, later: Floats) -> Floats:
-    """[B, T, in] -> [B, T / 2, out]."""
-    beats, ticks, channels = x.shape
-    padded = np.zeros((beats, ticks + 2, channels), dtype=np.float32)
-    padded[:, 1:-1] = x
-    pairs = padded.reshape(beats, ticks // 2 + 1, 2 * channels)
-    out: Floats = np.matmul(pairs[:, :-1], earlier)
-    out += np.matmul(pairs[:, 1:], later)
-    return out
-
-
-def _own_and_overlap(weight: Floats) -> tuple[Floats, Floats]:
-    """Split a transposed convolution's [in, out, 4] into two [in, 2 out].
-
-    Input t makes outputs 2t and 2t + 1 with the first, and adds to 2t + 2 and 2t - 1 with the
-    second.
-    """
-    taps = weight.transpose(0, 2, 1)
-    return _matrix(taps[:, [1, 2]], rows=1), _matrix(taps[:, [3, 0]], rows=1)
-
-
-def _convolve_transposed(x: Floats, own: Floats, overlap: Floats) -> Floats:
-    """[B, T, in] -> [B, 2 T, out]."""
-    beats, ticks, _ = x.shape
-    out: Floats = np.matmul(x, own).reshape(beats, 2 * ticks, -1)
-    across = np.matmul(x, overlap).reshape(beats, 2 * ticks, -1)
-    out[:, 2::2] += across[:, :-2:2]
-    out[:, 1:-1:2] += across[:, 3::2]
-    return out
+        found = self._layers.compute([(self._window, windows)], self._found, len(windows))
+        return np.tanh(found, out=found)
 
 
 def cuda_available() -> bool:

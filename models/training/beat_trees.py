@@ -11,8 +11,8 @@ surely take for ventricular in them is left out. What else they doubt in records
 mostly motion of the electrodes, and muscle. It is little among many plain beats, and there is none
 like it in the annotated records: so these beats come once more, as a record of their own.
 
-scikit-learn grows the trees; they are then copied into arrays, which
-`pipeline.signal.kernels.naming.trees` walks with the same result. scikit-learn is needed to train
+scikit-learn grows the trees; they are then copied into arrays, of which
+`pipeline.signal.kernels.network.trees` makes the same result. scikit-learn is needed to train
 alone (``pip install 'ecg-monitor[train]'``).
 """
 

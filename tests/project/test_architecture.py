@@ -77,6 +77,7 @@ OWNERS = {
     "confluent_kafka": ("pipeline/kafka/",),
     "prometheus_client": ("monitor/metrics.py",),
     "numba": ("pipeline/signal/kernels/",),
+    "llvmlite": ("pipeline/signal/kernels/",),
     "wfdb": ("replay/lead_sets/frames.py",),
     "serial": ("replay/serial_device.py", "replay/devices.py"),
     "torch": ("models/",),

@@ -35,6 +35,50 @@ def test_a_beat_walks_to_its_leaf() -> None:
     np.testing.assert_allclose(found.sum(axis=1), 1.0, rtol=1e-6)
 
 
+def walked(measured: np.ndarray) -> np.ndarray:
+    """Return the logits of the trees that ship: each beat walks each tree, node by node."""
+    arrays = load_beat_trees().tensors
+    logits = np.tile(arrays["baseline"].astype(float), (len(measured), 1))
+    for row, beat in zip(logits, measured[:, INPUT_COLUMNS], strict=True):
+        for tree, node in enumerate(arrays["roots"].astype(int)):
+            while (feature := int(arrays["feature"][node])) >= 0:
+                side = "left" if beat[feature] <= arrays["threshold"][node] else "right"
+                node = int(arrays[side][node])
+            row[tree % len(row)] += arrays["value"][node]
+    return logits
+
+
+def test_every_beat_comes_to_the_leaf_that_a_walk_leads_to() -> None:
+    """Bit for bit, in batches that fill whole vectors and in others, on thresholds as well."""
+    measured = np.random.default_rng(5).normal(0, 1, (19, MEASURES)).astype(np.float32)
+    arrays = load_beat_trees().tensors
+    for node in np.flatnonzero(arrays["feature"] >= 0)[:19]:
+        column = INPUT_COLUMNS[int(arrays["feature"][node])]
+        measured[node % 19, column] = arrays["threshold"][node]
+    logits = walked(measured)
+    expected = np.exp(logits - logits.max(axis=1, keepdims=True))
+    expected = (expected / expected.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    np.testing.assert_array_equal(BeatTrees.load().probabilities(measured), expected)
+
+
+def test_tree_of_too_many_leaves_is_refused() -> None:
+    """A leaf is a bit of 32; nodes that share what is below them would make more than there are."""
+    depth = 9
+    chain = np.arange(depth + 1, dtype=float)
+    doubling = stumps(
+        roots=[0.0],
+        feature=[0.0] * depth + [-1.0],
+        threshold=[0.5] * (depth + 1),
+        left=[*(chain[1:]), 0.0],
+        right=[*(chain[1:]), 0.0],
+        value=[1.0] * (depth + 1),
+    )
+
+    with pytest.raises(ArtifactError, match="more than 32 leaves"):
+        BeatTrees(doubling)
+
+
 def test_the_trees_see_what_the_network_does_not() -> None:
     """Each measure has one reader: the context is the network's, all others are the trees'."""
     assert sorted((*INPUT_COLUMNS, *CONTEXT_COLUMNS)) == list(range(MEASURES))

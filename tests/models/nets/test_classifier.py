@@ -1,4 +1,4 @@
-"""The classifier: its shapes, its loss, and the same network in numpy, bit for bit in any batch."""
+"""The classifier: its shapes, its loss, and the same network compiled, bit for bit in any batch."""
 
 import math
 
@@ -91,7 +91,7 @@ def test_folded_weights_are_those_that_the_artifact_expects(network: ResNeXt) ->
     assert shapes == tensor_shapes()
 
 
-def test_numpy_agrees_with_torch(
+def test_compiled_network_agrees_with_torch(
     network: ResNeXt, scorer: ClassifierScorer, beats: tuple[np.ndarray, np.ndarray]
 ) -> None:
     """The classifier without torch gives the probabilities of the one with, to 1e-5."""

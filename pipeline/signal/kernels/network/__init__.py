@@ -1,0 +1,1 @@
+"""Forward passes of small networks, and sums of trees."""

@@ -53,9 +53,12 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Return what `monitor.api` offers under a name, imported at its first use (PEP 562)."""
     if name == "__version__":
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        return version("ecg-monitor")
+        try:
+            return version("ecg-monitor")
+        except PackageNotFoundError:  # a checkout that is not installed
+            return "not installed"
     if name not in _PLACES:
         raise AttributeError(f"module 'monitor' has no attribute {name!r}")
     from importlib import import_module

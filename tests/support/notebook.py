@@ -1,14 +1,18 @@
-"""Runs the cells of a notebook without a kernel: the code is plain Python.
+"""Runs the cells of a notebook, or the blocks of a document, as one program of its own.
 
-``python -m tests.support.notebook docs/python.ipynb`` writes their outputs into the file.
+No kernel is needed: the code is plain Python. ``python -m tests.support.notebook
+docs/python.ipynb`` writes into the file what its cells show.
 """
 
 import ast
 import base64
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+_MARK = "--- what the cells show ---"
 
 
 def code_cells(path: Path) -> list[dict[str, Any]]:
@@ -17,18 +21,30 @@ def code_cells(path: Path) -> list[dict[str, Any]]:
     return [cell for cell in cells if cell["cell_type"] == "code"]
 
 
-def run_cells(sources: list[str]) -> list[Any]:
-    """Run cells in one namespace; return the value of each one's last expression, or None."""
-    namespace: dict[str, Any] = {"__name__": "__main__"}
-    values = []
-    for number, source in enumerate(sources):
-        tree, last = ast.parse(source, f"cell {number}"), None
-        if tree.body and isinstance(tree.body[-1], ast.Expr):
-            last = ast.Expression(tree.body.pop().value)
-        exec(compile(tree, f"cell {number}", "exec"), namespace)
-        shown = None if last is None else eval(compile(last, f"cell {number}", "eval"), namespace)
-        values.append(shown)
-    return values
+def run_cells(sources: list[str]) -> tuple[str, list[list[dict[str, Any]]]]:
+    """Run cells in order; return what they printed, and the outputs of each.
+
+    Raises:
+        subprocess.CalledProcessError: one of them failed.
+    """
+    parts = ["_shown = []"]
+    for source in sources:
+        body = ast.parse(source).body
+        last = body.pop() if body and isinstance(body[-1], ast.Expr) else None
+        parts += map(ast.unparse, body)
+        parts.append(f"_shown.append({ast.unparse(last) if last else 'None'})")
+    parts += [
+        "import json",
+        "from tests.support.notebook import output_of",
+        f"print({_MARK!r})",
+        "print(json.dumps([output_of(one, n) for n, one in enumerate(_shown, 1)]))",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(parts)],
+        stdout=subprocess.PIPE, text=True, check=True, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    printed, _, shown = done.stdout.partition(f"{_MARK}\n")
+    return printed, json.loads(shown)
 
 
 def output_of(value: Any, count: int) -> list[dict[str, Any]]:
@@ -49,9 +65,9 @@ def main(path: Path) -> None:
     """Run a notebook, and write what its cells show into it."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    values = run_cells([cell["source"] for cell in cells])
-    for count, (cell, value) in enumerate(zip(cells, values, strict=True), 1):
-        cell["execution_count"], cell["outputs"] = count, output_of(value, count)
+    _, outputs = run_cells([cell["source"] for cell in cells])
+    for count, (cell, shown) in enumerate(zip(cells, outputs, strict=True), 1):
+        cell["execution_count"], cell["outputs"] = count, shown
     path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

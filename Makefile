@@ -24,15 +24,14 @@ demo: $(READY) ## See the live monitor on the bundled record (Ctrl-C ends it); P
 docs: $(READY) ## Build the documents as a site in build/site
 	$(BIN)/mkdocs build --strict
 
-# What a user gets: the wheel, in an environment with nothing but what it needs, and a list of all that
-# is in it (CycloneDX), the weights included. Dockerfile is linted; no test builds its image.
+# What a user gets: the wheel, in an environment with nothing but what it needs in the pinned versions,
+# and a list of all that is in it (CycloneDX), the weights included. The Dockerfile is linted, not built.
 release: $(READY) ## Build the wheel, and the list of all that it brings, in dist
 	rm -rf dist build/lib build/plain
-	$(INSTALL) --require-hashes --no-deps -r requirements.lock
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	$(PYTHON) -m venv build/plain
-	PIP_CONSTRAINT=constraints.txt build/plain/bin/python -m pip --quiet install --only-binary :all: dist/*.whl
+	PIP_CONSTRAINT=constraints.txt $(subst $(BIN),build/plain/bin,$(INSTALL)) dist/*.whl
 	build/plain/bin/monitor scan demo
 	$(BIN)/cyclonedx-py environment build/plain --pyproject pyproject.toml --output-file dist/sbom.json
 	$(BIN)/python -m models.measure.sbom dist/sbom.json

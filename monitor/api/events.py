@@ -124,7 +124,9 @@ class AlarmBook:
     def take(self, alert: Alert) -> Alarm:
         """Return the alarm that an alert is about, as it is from then on."""
         before = self._latest.get(alert.episode)
-        on = alert.state in ("on", "ack")
+        on, start = alert.state in ("on", "ack"), self._start
+        if alert.event_utc:  # the source has a clock
+            start = datetime.fromisoformat(alert.event_utc) - timedelta(seconds=alert.time_s)
         begin_s = alert.time_s if alert.begin_s is None else alert.begin_s
         end_s = None if on else alert.time_s if alert.end_s is None else alert.end_s
         now = Alarm(
@@ -140,8 +142,8 @@ class AlarmBook:
             values=alert.values or {},
             ended="" if on else alert.reason,
             episode=alert.episode,
-            begin=date_of(self._start, begin_s),
-            end=date_of(self._start, end_s),
+            begin=date_of(start, begin_s),
+            end=date_of(start, end_s),
         )
         self._latest[alert.episode] = now
         return now

@@ -1,6 +1,7 @@
 """`monitor.stream`: the same results as of the whole, as soon as they are known."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import pairwise
 
 import numpy as np
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 import monitor
 from monitor.api.events import AlarmBook
 from pipeline.schema.public import Alert
+from pipeline.signal.samples import SampleBlock
 from replay.headers import DEMO_RECORD
 from replay.records import RecordSource
+from replay.source import SourceInfo
 from tests.monitor.api.conftest import FS, LEADS
 
 PARTS = 30
@@ -126,6 +129,33 @@ def test_an_alarm_keeps_what_was_read_while_it_was_on() -> None:
     assert (over.message, over.ended, over.count) == ("no QRS", "2 times", 2)
     assert (over.begin_s, over.known_s, over.end_s) == (0.5, 1.0, 3.0)
     assert book.alarms == [over]
+
+
+def test_a_source_with_a_clock_gives_dates() -> None:
+    """Those of its clock, to beats and alarms alike, whatever start was said."""
+    samples = np.zeros(round(30 * FS), np.float32)
+
+    class Device:
+        """Sends a flat line, a second at a time, each stamped."""
+
+        info = SourceInfo(stream="device", fs_hz=FS, leads=("II",))
+
+        def blocks(self) -> Iterator[SampleBlock | None]:
+            yield None
+            for second in range(30):
+                first = round(second * FS)
+                block = samples[first : first + round(FS)]
+                yield SampleBlock(first, block, stamp_s=1e9 + second + 1 - 1 / FS)
+
+        def seek(self, epoch: int, sample: int) -> None: ...
+
+        def close(self) -> None: ...
+
+    events = list(monitor.stream(Device(), start=datetime(1999, 1, 1)))
+    stop = next(e for e in events if isinstance(e, monitor.Alarm) and e.kind == "asystole")
+
+    assert stop.begin is not None
+    assert stop.begin.timestamp() == pytest.approx(1e9 + stop.begin_s, abs=0.01)
 
 
 def test_what_no_chunk_can_be_is_refused(signal: NDArray[np.float32]) -> None:

@@ -70,7 +70,7 @@ class BeatTable(np.ndarray[Any, Any]):
         table["analysable"] = [note.analysable for note in notes]
         table["lead"] = [note.lead for note in notes]
         if start is None:
-            table["time"] = np.datetime64("NaT")
+            table["time"] = np.datetime64("NaT", "us")
         else:
             plain = start if start.tzinfo is None else start.astimezone(UTC).replace(tzinfo=None)
             since = np.rint(1e6 * table["time_s"]).astype("timedelta64[us]")

@@ -1,12 +1,8 @@
-"""The network of the classifier, in numpy.
+"""The network of the classifier, compiled.
 
-`ClassifierScorer` satisfies `Classifier` and needs no torch. Every
-convolution is a product of matrices over the patches of its input, channels last; the grouped ones
-have zeros between their groups, for at these sizes one dense product is faster than 32 small ones.
-
-**A beat's result never depends on its batch**: as in `models.inference.student`, each beat passes
-through products of its own, always of the same shapes, and everything else is computed element by
-element or row by row.
+`ClassifierScorer` satisfies `Classifier` and needs no torch. Everything in it is a product: means
+are, and the grouped convolutions have zeros between their groups. **A beat's result never depends
+on its batch**: each beat has a lane of its own (`models.inference.lanes`).
 
 Thread-safe: a classifier does not change after it is made.
 """
@@ -16,28 +12,32 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from models.files.classifier import (
+    CONTEXT_WIDTH,
+    FLAT_WIDTH,
     GROUPS,
+    HEAD_WIDTH,
+    INNER_WIDTHS,
     LEAK,
     SHIPPED_CLASSIFIER,
     SKIP_WIDTH,
     STEM_KERNEL,
+    STEM_SAMPLES,
     STEM_STRIDE,
     STEM_WIDTH,
     WIDTHS,
     ClassifierArtifact,
     load_classifier,
 )
+from models.inference.lanes import LaneNetwork, Plane, whole
 from pipeline.constants import CLASSES, WINDOW_SAMPLES
 from pipeline.scoring.beat_measures import CONTEXT_COLUMNS
-
-TILE: Final = 16
-"""Beats computed together: their activations stay in the processor's cache."""
+from pipeline.signal.kernels.network.product import LANES
 
 CONTEXTS: Final = len(CONTEXT_COLUMNS)
+STEM_PADDING: Final = (STEM_KERNEL - STEM_STRIDE) // 2
 
 Floats = NDArray[np.float32]
 
@@ -49,18 +49,66 @@ class ClassifierScorer:
         """Arrange the weights once, so that a batch only multiplies."""
         self.name: Final = f"classifier-{artifact.sha256[:12]}"
         tensors = artifact.tensors
-        self._window = _dense(tensors, "window")
-        self._stages = [
-            {
-                part: _dense(tensors, f"stages.{stage}.{part}", GROUPS if part == "grouped" else 1)
-                for part in ("reduce", "grouped", "expand", "shortcut")
-            }
-            for stage in range(len(WIDTHS))
-        ]
-        self._layers = {
-            name: (np.ascontiguousarray(tensors[f"{name}.weight"].T), tensors[f"{name}.bias"])
-            for name in ("flat", "context", "join", "head")
-        }
+        self._network = network = LaneNetwork()
+        self._window = network.plane(WINDOW_SAMPLES, 1, before=STEM_PADDING, after=STEM_PADDING)
+        x = network.plane(STEM_SAMPLES, whole(STEM_WIDTH))
+        given = network.plane(STEM_SAMPLES, whole(SKIP_WIDTH * len(WIDTHS)))
+        weight, bias = _taps(tensors["window.weight"]), tensors["window.bias"]
+        for out, channels, leak in (
+            (x, slice(STEM_WIDTH), LEAK),
+            (given, slice(STEM_WIDTH, None), 1.0),
+        ):
+            network.layer(
+                self._window, weight[:, :, channels], bias[channels], out,
+                leak=leak, taps=STEM_KERNEL, first=-STEM_PADDING, step=STEM_STRIDE, times=x.ticks,
+            )  # fmt: skip
+        for stage in range(len(WIDTHS)):
+            x = self._stage(tensors, stage, x, given)
+
+        self._context = network.plane(1, CONTEXTS)
+        both = network.plane(1, whole(FLAT_WIDTH) + whole(CONTEXT_WIDTH))
+        joined = network.plane(1, whole(HEAD_WIDTH))
+        self._logits = network.plane(1, whole(len(CLASSES)))
+        # PyTorch flattens with the channels first.
+        flat = tensors["flat.weight"].reshape(FLAT_WIDTH, -1, x.ticks)
+        network.layer(x, _taps(flat), tensors["flat.bias"], both, leak=LEAK, taps=x.ticks, times=1)
+        for name, source, target, channel, leak in (
+            ("context", self._context, both, whole(FLAT_WIDTH), LEAK),
+            ("join", both, joined, 0, LEAK),
+            ("head", joined, self._logits, 0, 1.0),
+        ):
+            weight, bias = tensors[f"{name}.weight"].T[None], tensors[f"{name}.bias"]
+            network.layer(source, weight, bias, target, channel=channel, leak=leak, times=1)
+
+    def _stage(self, tensors: Mapping[str, Floats], stage: int, x: Plane, given: Plane) -> Plane:
+        """Append the block of a stage, and what the window gives it past all blocks."""
+        network = self._network
+        weights = {
+            part: _taps(tensors[f"stages.{stage}.{part}.weight"])
+            for part in ("reduce", "expand", "shortcut")
+        } | {"grouped": _dense(tensors[f"stages.{stage}.grouped.weight"])}
+        biases = {part: tensors[f"stages.{stage}.{part}.bias"] for part in weights}
+        inner = network.plane(x.ticks, INNER_WIDTHS[stage], before=1, after=1)
+        narrow = network.plane(x.ticks // 2, INNER_WIDTHS[stage])
+        out = network.plane(narrow.ticks, whole(WIDTHS[stage]) + whole(SKIP_WIDTH))
+        network.layer(x, weights["reduce"], biases["reduce"], inner, leak=LEAK, times=x.ticks)
+        network.layer(
+            inner, weights["grouped"], biases["grouped"], narrow,
+            leak=LEAK, taps=3, first=-1, step=2, times=out.ticks,
+        )  # fmt: skip
+        bias = biases["expand"] + biases["shortcut"]
+        network.layer(narrow, weights["expand"], bias, out, times=out.ticks)
+        mean_of_two = np.repeat(weights["shortcut"] * np.float32(0.5), 2, axis=0)
+        network.layer(x, mean_of_two, None, out, leak=LEAK, taps=2, step=2, times=out.ticks)
+        ticks = given.ticks // out.ticks
+        mean = np.zeros((ticks, given.channels, SKIP_WIDTH), dtype=np.float32)
+        for channel in range(SKIP_WIDTH):
+            mean[:, stage * SKIP_WIDTH + channel, channel] = 1 / ticks
+        network.layer(
+            given, mean, np.zeros(SKIP_WIDTH, dtype=np.float32), out,
+            channel=whole(WIDTHS[stage]), taps=ticks, step=ticks, times=out.ticks,
+        )  # fmt: skip
+        return out
 
     @classmethod
     def load(cls, description: Path = SHIPPED_CLASSIFIER) -> "ClassifierScorer":
@@ -92,82 +140,27 @@ class ClassifierScorer:
         if not (np.abs(windows) <= 1.001).all() or not np.isfinite(context).all():
             raise ValueError("a value is not finite, or a window's is outside [-1, 1]")
         probabilities = np.empty((beats, len(CLASSES)), dtype=np.float32)
-        for first in range(0, beats, TILE):
-            tile = slice(first, first + TILE)
-            logits = self._logits(
-                np.ascontiguousarray(windows[tile], dtype=np.float32),
-                np.ascontiguousarray(context[tile], dtype=np.float32),
-            )
-            logits -= logits.max(axis=1, keepdims=True)
-            np.exp(logits, out=logits)
-            probabilities[tile] = logits / logits.sum(axis=1, keepdims=True)
+        for first in range(0, beats, LANES):
+            tile = slice(first, first + LANES)
+            self._network.write(self._window, windows[tile])
+            self._network.write(self._context, context[tile])
+            self._network.run()
+            probabilities[tile] = self._network.read(self._logits, len(CLASSES))[: beats - first]
+        probabilities -= probabilities.max(axis=1, keepdims=True)
+        np.exp(probabilities, out=probabilities)
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
         return probabilities
 
-    def _logits(self, windows: Floats, context: Floats) -> Floats:
-        first = _convolve(
-            windows[:, :, None], self._window, STEM_KERNEL, stride=STEM_STRIDE, padding=4
-        )
-        x, given = _leaky(first[:, :, :STEM_WIDTH].copy()), first[:, :, STEM_WIDTH:]
-        for stage, parts in enumerate(self._stages):
-            inner = _leaky(_convolve(x, parts["reduce"], 1))
-            inner = _leaky(_convolve(inner, parts["grouped"], 3, stride=2, padding=1))
-            block = _convolve(inner, parts["expand"], 1)
-            block += _convolve(_average(x, 2), parts["shortcut"], 1)
-            channels = slice(stage * SKIP_WIDTH, (stage + 1) * SKIP_WIDTH)
-            untouched = _average(given[:, :, channels], 2 << stage)
-            x = np.concatenate((_leaky(block), untouched), axis=2)
-        # PyTorch flattens with the channels first.
-        flat = np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(len(x), 1, -1)
-        from_window = _leaky(self._layer("flat", flat))
-        from_context = _leaky(self._layer("context", context[:, None]))
-        joined = _leaky(self._layer("join", np.concatenate((from_window, from_context), axis=2)))
-        return self._layer("head", joined)[:, 0]
 
-    def _layer(self, name: str, x: Floats) -> Floats:
-        weight, bias = self._layers[name]
-        out: Floats = np.matmul(x, weight)
-        out += bias
-        return out
+def _taps(weight: Floats) -> Floats:
+    """Return a convolution's [out, in, kernel] as [kernel, in, out]."""
+    return weight.transpose(2, 1, 0)
 
 
-def _dense(tensors: Mapping[str, Floats], name: str, groups: int = 1) -> tuple[Floats, Floats]:
-    """Return a convolution's [out, in / groups, kernel] as [kernel * in, out], and its bias."""
-    weight = tensors[f"{name}.weight"]
-    outputs, inputs, kernel = weight.shape
-    dense = np.zeros((kernel, groups, inputs, groups, outputs // groups), dtype=np.float32)
-    for group, part in enumerate(np.split(weight, groups)):
+def _dense(grouped: Floats) -> Floats:
+    """Return a grouped convolution's [out, in / groups, kernel] as [kernel, in, out]."""
+    outputs, inputs, kernel = grouped.shape
+    dense = np.zeros((kernel, GROUPS, inputs, GROUPS, outputs // GROUPS), dtype=np.float32)
+    for group, part in enumerate(np.split(grouped, GROUPS)):
         dense[:, group, :, group, :] = part.transpose(2, 1, 0)
-    return dense.reshape(kernel * groups * inputs, outputs), tensors[f"{name}.bias"]
-
-
-def _convolve(
-    x: Floats,
-    weight_and_bias: tuple[Floats, Floats],
-    kernel: int,
-    *,
-    stride: int = 1,
-    padding: int = 0,
-) -> Floats:
-    """[B, T, in] -> [B, T / stride, out]."""
-    weight, bias = weight_and_bias
-    if kernel > 1:
-        beats, ticks, channels = x.shape
-        padded = np.zeros((beats, ticks + 2 * padding, channels), dtype=np.float32)
-        padded[:, padding : padding + ticks] = x
-        patches = sliding_window_view(padded, kernel, axis=1)[:, ::stride].swapaxes(2, 3)
-        x = np.ascontiguousarray(patches).reshape(beats, -1, kernel * channels)
-    out: Floats = np.matmul(x, weight)
-    out += bias
-    return out
-
-
-def _average(x: Floats, ticks: int) -> Floats:
-    """[B, T, C] -> [B, T / ticks, C]."""
-    beats, length, channels = x.shape
-    mean: Floats = x.reshape(beats, length // ticks, ticks, channels).mean(axis=2)
-    return mean
-
-
-def _leaky(x: Floats) -> Floats:
-    raised: Floats = np.maximum(x, x * np.float32(LEAK), out=x)
-    return raised
+    return dense.reshape(kernel, GROUPS * inputs, outputs)

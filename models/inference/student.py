@@ -1,4 +1,4 @@
-"""Score beats with the trained student: numpy on the CPU, torch on CUDA where there is one.
+"""Score beats with the trained student: compiled on the CPU, torch on CUDA where there is one.
 
 `StudentScorer` is the part of a scorer (`models.inference.beat_scorer`) that gives scores and
 residuals. On the CPU it needs no torch, which saves a scorer process two seconds and about 200 MB.
@@ -6,10 +6,9 @@ The score is the mean square of the residual after smoothing: noise averages out
 does not. It counts the ticks up to the beginning of the T wave, whose shape varies in normal beats
 too. Both were chosen on the validation part.
 
-**A window's result never depends on its batch.** BLAS may sum a product of other size in another
-order, so each beat passes through products of its own, always of the same shapes (`np.matmul`
-calls BLAS once per beat of a stack), and everything else is computed element by element or row by
-row. On CUDA every batch is padded to one size. The tests demand exact equality.
+**A window's result never depends on its batch.** On the CPU each beat has a lane of its own
+(`models.inference.lanes`), and everything else is computed element by element or row by row. On
+CUDA every batch is padded to one size. The tests demand exact equality.
 
 Thread-safe: a scorer does not change after it is made.
 """
@@ -25,8 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.files.student import SHIPPED_STUDENT, STAGES, StudentArtifact, load_student
+from models.inference.lanes import LaneNetwork, Plane, whole
 from pipeline.constants import WINDOW_SAMPLES
 from pipeline.errors import ConfigError
+from pipeline.signal.kernels.network.product import LANES
 
 STUDENT_WIDTH: Final = 8
 STUDENT_LATENT: Final = 6
@@ -34,10 +35,7 @@ SMOOTHING_TICKS: Final = 31
 SCORED_TICKS: Final = (20, 200)
 """333 ms before to 167 ms after the R peak."""
 
-LEAK: Final = np.float32(0.2)
-TILE: Final = 16
-"""Beats computed together: their activations stay in the processor's cache."""
-
+LEAK: Final = 0.2
 Floats = NDArray[np.float32]
 
 _WITHOUT_TORCH: Final = "torch is not installed: pip install 'ecg-monitor[gpu]'"
@@ -76,7 +74,7 @@ class StudentScorer:
         self.name: Final = f"student-{artifact.sha256[:12]}"
         self._reconstruct: Callable[[Floats], Floats]
         if self.device == "cpu":
-            self._reconstruct = NumpyStudent(artifact)
+            self._reconstruct = LaneStudent(artifact)
         else:
             try:
                 from models.inference.torch_student import TorchStudent
@@ -107,10 +105,7 @@ class StudentScorer:
         # A thousandth of slack for the rounding of the scaling; NaN fails the comparison too.
         if not (np.abs(windows) <= 1.001).all():
             raise ValueError("a window holds a value that is not finite or outside [-1, 1]")
-        residuals = np.empty_like(windows)
-        for first in range(0, len(windows), TILE):
-            tile = windows[first : first + TILE]
-            np.subtract(tile, self._reconstruct(tile), out=residuals[first : first + TILE])
+        residuals = windows - self._reconstruct(windows)
         scores = smoothed_score(residuals, self._smoothing, self._scored)
         return ScoredWindows(scores=scores, residuals=residuals)
 
@@ -132,98 +127,75 @@ def smoothed_score(residuals: Floats, ticks: int, part: slice) -> Floats:
     return scores
 
 
-class NumpyStudent:
-    """The autoencoder as products of matrices, channels last.
+class LaneStudent:
+    """The autoencoder, 16 beats at a time.
 
-    A convolution of kernel 4, stride 2 and padding 1 sees its padded input as pairs of samples:
-    output t is pair t times one matrix plus pair t + 1 times another. Its transpose computes two
-    outputs from each input and adds the overlap with the neighbours. Nothing is gathered or copied
-    except into the padding.
+    A convolution of kernel 4, stride 2 and padding 1 reads four ticks for each that it writes. Its
+    transpose writes two ticks for each two that it reads: the earlier from tick t - 1 and t, the
+    later from t and t + 1.
     """
 
     def __init__(self, artifact: StudentArtifact) -> None:
-        """Arrange the weights once, so that a batch only multiplies."""
+        """Arrange the weights once."""
         tensors = artifact.tensors
-        self._encoder = [
-            (
-                *_pair_matrices(tensors[f"encoder.{stage}.weight"]),
-                tensors.get(f"encoder.{stage}.bias"),
-            )
-            for stage in range(STAGES)
-        ]
-        self._latent = _matrix(tensors["latent.weight"].transpose(2, 1, 0), rows=2)
-        self._first = _matrix(tensors["decoder.0.weight"].transpose(0, 2, 1), rows=1)
-        self._first_bias = tensors["decoder.0.bias"]
-        self._decoder = [
-            (
-                *_own_and_overlap(tensors[f"decoder.{stage}.weight"]),
-                tensors[f"decoder.{stage}.bias"],
-            )
-            for stage in range(1, STAGES)
-        ]
-        self._output = _own_and_overlap(tensors["output.weight"])
+        self._network = network = LaneNetwork()
+        self._window = x = network.plane(WINDOW_SAMPLES, 1, before=1, after=1)
+        for stage in range(STAGES):
+            weight = tensors[f"encoder.{stage}.weight"]
+            bias = tensors.get(f"encoder.{stage}.bias", _none(len(weight)))
+            out = network.plane(x.ticks // 2, whole(len(weight)), before=1, after=1)
+            network.layer(
+                x, weight.transpose(2, 1, 0), bias, out,
+                leak=LEAK, taps=4, first=-1, step=2, times=out.ticks,
+            )  # fmt: skip
+            x = out
+        weight = tensors["latent.weight"]
+        latent = network.plane(1, whole(len(weight)))
+        network.layer(
+            x, weight.transpose(2, 1, 0), _none(len(weight)), latent, taps=x.ticks, times=1
+        )
+        x = self._spread(latent, tensors["decoder.0.weight"], tensors["decoder.0.bias"])
+        for stage in range(1, STAGES):
+            weight, bias = tensors[f"decoder.{stage}.weight"], tensors[f"decoder.{stage}.bias"]
+            x = self._transposed(x, weight, bias, leak=0.0)
+        self._output = self._transposed(x, tensors["output.weight"], _none(1), leak=1.0)
+
+    def _spread(self, latent: Plane, weight: Floats, bias: Floats) -> Plane:
+        """Write all ticks of the first plane of the decoder, as if they were channels of one."""
+        inputs, channels, ticks = weight.shape
+        out = self._network.plane(ticks, whole(channels), before=1, after=1)
+        all_ticks = np.zeros((1, inputs, ticks, out.channels), dtype=np.float32)
+        all_ticks[0, :, :, :channels] = weight.transpose(0, 2, 1)
+        biases = np.zeros((ticks, out.channels), dtype=np.float32)
+        biases[:, :channels] = bias
+        self._network.layer(
+            latent, all_ticks.reshape(1, inputs, -1), biases.ravel(), out, leak=0.0, times=1
+        )
+        return out
+
+    def _transposed(self, x: Plane, weight: Floats, bias: Floats, *, leak: float) -> Plane:
+        out = self._network.plane(2 * x.ticks, whole(weight.shape[1]), before=1, after=1)
+        taps = weight.transpose(2, 0, 1)
+        for parity, pair in enumerate(([3, 1], [2, 0])):
+            self._network.layer(
+                x, taps[pair], bias, out,
+                leak=leak, taps=2, first=parity - 1, onto=parity, onto_step=2, times=x.ticks,
+            )  # fmt: skip
+        return out
 
     def __call__(self, windows: Floats) -> Floats:
         """Return the reconstructions float32[B, 320] of windows float32[B, 320]."""
-        x = windows[:, :, None]
-        for earlier, later, bias in self._encoder:
-            x = _convolve(x, earlier, later)
-            if bias is not None:
-                x += bias
-            np.maximum(x, x * LEAK, out=x)
-        beats = len(windows)
-        latent = np.matmul(x.reshape(beats, 1, -1), self._latent)
-        x = np.matmul(latent, self._first).reshape(beats, -1, self._first_bias.size)
-        x += self._first_bias
-        np.maximum(x, 0, out=x)
-        for own, overlap, bias in self._decoder:
-            x = _convolve_transposed(x, own, overlap)
-            x += bias
-            np.maximum(x, 0, out=x)
-        return np.tanh(_convolve_transposed(x, *self._output)[:, :, 0])
+        out = np.empty_like(windows)
+        for first in range(0, len(windows), LANES):
+            tile = windows[first : first + LANES]
+            self._network.write(self._window, tile)
+            self._network.run()
+            np.tanh(self._network.read(self._output)[: len(tile)], out=out[first : first + LANES])
+        return out
 
 
-def _matrix(stack: Floats, *, rows: int) -> Floats:
-    """Return a three-dimensional array as a matrix; its first ``rows`` axes become the rows."""
-    n = int(np.prod(stack.shape[:rows]))
-    return np.ascontiguousarray(stack.reshape(n, -1))
-
-
-def _pair_matrices(weight: Floats) -> tuple[Floats, Floats]:
-    """Split a convolution's [out, in, 4] into [2 in, out] for its earlier and its later pair."""
-    taps = weight.transpose(2, 1, 0)
-    return _matrix(taps[:2], rows=2), _matrix(taps[2:], rows=2)
-
-
-def _convolve(x: Floats, earlier: Floats, later: Floats) -> Floats:
-    """[B, T, in] -> [B, T / 2, out]."""
-    beats, ticks, channels = x.shape
-    padded = np.zeros((beats, ticks + 2, channels), dtype=np.float32)
-    padded[:, 1:-1] = x
-    pairs = padded.reshape(beats, ticks // 2 + 1, 2 * channels)
-    out: Floats = np.matmul(pairs[:, :-1], earlier)
-    out += np.matmul(pairs[:, 1:], later)
-    return out
-
-
-def _own_and_overlap(weight: Floats) -> tuple[Floats, Floats]:
-    """Split a transposed convolution's [in, out, 4] into two [in, 2 out].
-
-    Input t makes outputs 2t and 2t + 1 with the first, and adds to 2t + 2 and 2t - 1 with the
-    second.
-    """
-    taps = weight.transpose(0, 2, 1)
-    return _matrix(taps[:, [1, 2]], rows=1), _matrix(taps[:, [3, 0]], rows=1)
-
-
-def _convolve_transposed(x: Floats, own: Floats, overlap: Floats) -> Floats:
-    """[B, T, in] -> [B, 2 T, out]."""
-    beats, ticks, _ = x.shape
-    out: Floats = np.matmul(x, own).reshape(beats, 2 * ticks, -1)
-    across = np.matmul(x, overlap).reshape(beats, 2 * ticks, -1)
-    out[:, 2::2] += across[:, :-2:2]
-    out[:, 1:-1:2] += across[:, 3::2]
-    return out
+def _none(outputs: int) -> Floats:
+    return np.zeros(outputs, dtype=np.float32)
 
 
 def cuda_available() -> bool:

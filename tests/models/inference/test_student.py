@@ -15,7 +15,7 @@ from models.files.student import StudentArtifact, load_student
 from models.inference.student import (
     SCORED_TICKS,
     SMOOTHING_TICKS,
-    NumpyStudent,
+    LaneStudent,
     StudentScorer,
     smoothed_score,
 )
@@ -125,13 +125,13 @@ def test_threads_never_change_a_bit(windows: np.ndarray, tmp_path: Path) -> None
     assert len(answers) == 1
 
 
-def test_numpy_student_is_the_trained_network(windows: np.ndarray) -> None:
+def test_lane_student_is_the_trained_network(windows: np.ndarray) -> None:
     """Folding BatchNorm and rearranging the layers changes rounding and nothing else."""
     student = _trained_looking_student()
     with torch.no_grad():
         expected = student(torch.from_numpy(windows)[:, None])[:, 0].numpy()
 
-    got = NumpyStudent(_artifact_of(student))(windows)
+    got = LaneStudent(_artifact_of(student))(windows)
 
     np.testing.assert_allclose(got, expected, atol=1e-5)
     assert np.ptp(expected) > 0.1  # the comparison is of something
@@ -140,7 +140,7 @@ def test_numpy_student_is_the_trained_network(windows: np.ndarray) -> None:
 def test_torch_student_agrees_with_numpy(windows: np.ndarray) -> None:
     """The CUDA path, here on torch's CPU, reconstructs what numpy does, for any batch size."""
     artifact = load_student()
-    on_torch, on_numpy = TorchStudent(artifact, "cpu"), NumpyStudent(artifact)
+    on_torch, on_numpy = TorchStudent(artifact, "cpu"), LaneStudent(artifact)
     more = np.concatenate((windows, windows[:10]))
     assert len(more) > FIXED_BATCH
 
@@ -185,7 +185,7 @@ def test_residual_is_window_minus_reconstruction(
     """Residuals come back tick by tick, float32, and scores belong to them."""
     answer = scorer.score(windows[:20])
 
-    reconstruction = NumpyStudent(load_student())(windows[:20])
+    reconstruction = LaneStudent(load_student())(windows[:20])
     np.testing.assert_array_equal(answer.residuals, windows[:20] - reconstruction)
     np.testing.assert_array_equal(
         answer.scores, smoothed_score(answer.residuals, SMOOTHING_TICKS, slice(*SCORED_TICKS))

@@ -1,0 +1,1 @@
+"""Networks of 16 beats at a time, compiled: each beat has a lane of its own."""

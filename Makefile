@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all:
 
-.PHONY: help demo test test-slow check lint soak nightly kills bytes bench figures weights cards stress alarms picture lock clean
+.PHONY: help demo docs release test test-slow check lint soak nightly kills bytes bench figures weights cards stress alarms picture lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -18,8 +18,24 @@ $(READY): pyproject.toml constraints.txt requirements.lock
 	PIP_CONSTRAINT=constraints.txt $(INSTALL) --no-build-isolation -e '.[dev,train]'
 	touch $(READY)
 
-demo: $(READY) ## See the live monitor on the bundled record (Ctrl-C ends it)
-	$(BIN)/monitor replay demo --speed 2
+demo: $(READY) ## See the live monitor on the bundled record (Ctrl-C ends it); PORT=P, if 5570 is taken
+	$(BIN)/monitor replay demo --speed 2 $(if $(PORT),--port $(PORT))
+
+docs: $(READY) ## Build the documents as a site in build/site
+	$(BIN)/mkdocs build --strict
+
+# What a user gets: the wheel, in an environment with nothing but what it needs in the pinned versions,
+# and a list of all that is in it (CycloneDX), the weights included. The Dockerfile is linted, not built.
+release: $(READY) ## Build the wheel, and the list of all that it brings, in dist
+	rm -rf dist build/lib build/plain
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	$(PYTHON) -m venv build/plain
+	PIP_CONSTRAINT=constraints.txt $(subst $(BIN),build/plain/bin,$(INSTALL)) dist/*.whl
+	build/plain/bin/monitor scan demo
+	$(BIN)/cyclonedx-py environment build/plain --pyproject pyproject.toml --output-file dist/sbom.json
+	$(BIN)/python -m models.measure.sbom dist/sbom.json
+	cd dist && sha256sum *.whl sbom.json > SHA256SUMS
 
 # Two processes, each with a test file at a time: many tests wait for processes of their own.
 WORKERS ?= 2
@@ -107,7 +123,7 @@ picture: $(READY) ## Draw the README's picture of the dashboard
 	$(BIN)/python -m monitor.measure.picture docs/dashboard.svg
 
 lock: ## Write requirements.lock again, after a change of dependencies or constraints.txt; needs uv
-	uv pip compile pyproject.toml --extra dev --extra kafka --extra train --constraint constraints.txt \
+	uv pip compile pyproject.toml --extra dev --extra kafka --extra release --extra train --constraint constraints.txt \
 		--universal --python-version 3.11 --only-binary :all: --generate-hashes \
 		--no-emit-package torch --no-header --no-annotate --quiet --output-file requirements.lock
 

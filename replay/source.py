@@ -43,6 +43,7 @@ class SourceReport(NamedTuple):
     characters; empty for nothing. It holds until the next report or sample."""
 
 
+@runtime_checkable
 class Source(Protocol):
     """A record or a device that yields samples."""
 

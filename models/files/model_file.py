@@ -270,7 +270,7 @@ def read_model_file(path: Path, limit: int, remedy: str) -> bytes:
     refuse_pickle(path, content, remedy)
     if path.resolve().is_relative_to(SHIPPED.resolve()):
         name = path.resolve().relative_to(SHIPPED.resolve()).as_posix()
-        if _pinned().get(name) != hashlib.sha256(content).hexdigest():
+        if pinned().get(name) != hashlib.sha256(content).hexdigest():
             raise ArtifactError(f"{path} is not the file that {PINNED.name} pins; {remedy}")
     return content
 
@@ -297,7 +297,7 @@ def pin() -> None:
     write_atomically(PINNED, "".join(lines))
 
 
-def _pinned() -> dict[str, str]:
+def pinned() -> dict[str, str]:
     """Return the SHA-256 of each shipped file by name; empty if the list cannot be read."""
     try:
         with PINNED.open("rb") as file:

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from models.files.student import SHIPPED_STUDENT, STAGES, StudentArtifact, load_student
 from models.inference.layers import LINEAR, RECTIFIED, Layers
 from pipeline.constants import WINDOW_SAMPLES
+from pipeline.errors import ConfigError
 from pipeline.signal.kernels.network.smoothing import smooth
 
 STUDENT_WIDTH: Final = 8
@@ -38,6 +39,8 @@ SCORED_TICKS: Final = (20, 200)
 LEAK: Final = 0.2
 
 Floats = NDArray[np.float32]
+
+_WITHOUT_TORCH: Final = "torch is not installed: pip install 'ecg-monitor[gpu]'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +65,11 @@ class StudentScorer:
     """The student, ready to score."""
 
     def __init__(self, artifact: StudentArtifact, *, device: str | None = None) -> None:
-        """Arrange the weights of ``artifact`` for ``device``: ``cpu``, ``cuda``, None for best."""
+        """Arrange the weights of ``artifact`` for ``device``: ``cpu``, ``cuda``, None for best.
+
+        Raises:
+            ConfigError: ``cuda`` is asked for, and torch is not installed.
+        """
         self._smoothing = artifact.smoothing_ticks
         self._scored = slice(*artifact.scored_ticks)
         self.device: Final = device or ("cuda" if cuda_available() else "cpu")
@@ -71,8 +78,10 @@ class StudentScorer:
         if self.device == "cpu":
             self._reconstruct = CompiledStudent(artifact)
         else:
-            from models.inference.torch_student import TorchStudent
-
+            try:
+                from models.inference.torch_student import TorchStudent
+            except ModuleNotFoundError:
+                raise ConfigError(f"--device {self.device}: {_WITHOUT_TORCH}") from None
             self._reconstruct = TorchStudent(artifact, self.device)
 
     @classmethod
@@ -154,8 +163,10 @@ def cuda_available() -> bool:
     """Return whether torch can compute on CUDA; imports torch only where a driver is installed."""
     if not _has_cuda_driver():
         return False
-    import torch
-
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return False
     return torch.cuda.is_available()
 
 
@@ -163,8 +174,10 @@ def cuda_state() -> str:
     """Return the device on which torch computes with CUDA, or why it cannot."""
     if not _has_cuda_driver():
         return "not available: no CUDA driver on this machine"
-    import torch
-
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return f"not available: there is a driver, but {_WITHOUT_TORCH}"
     if torch.version.cuda is None:
         return f"not available: there is a driver, but torch {torch.__version__} is built for CPUs"
     if not torch.cuda.is_available():

@@ -128,8 +128,12 @@ def check_cuda() -> Iterator[Finding]:
     state = cuda_state()
     if "built for CPUs" in state:
         yield note(state, "install a torch that is built for CUDA, if the GPU is to be used")
+    elif "there is a driver" in state:
+        yield note(state, "only if the GPU is to be used")
     else:
         yield ok(state + ("; a CPU is enough" if state.startswith("not") else ""))
+    if not installed_versions(["torch"])["torch"]:
+        yield ok(f"no torch: only a GPU and training need it (pip install '{PACKAGE}[train]')")
 
 
 def check_kernels() -> Iterator[Finding]:

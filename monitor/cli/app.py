@@ -53,6 +53,15 @@ from pipeline.errors import MonitorError
 _FOR_ALL: Final = frozenset({"train", "evaluate", "bench", "fetch", "keys"})
 """Commands whose files are documents, weights and public databases, or have modes of their own."""
 
+_EXTRAS: Final = {
+    "confluent_kafka": "kafka",
+    "matplotlib": "plot",
+    "pytorch_optimizer": "train",
+    "sklearn": "train",
+    "torch": "train",
+}
+"""The extra that brings each library that a plain installation lacks."""
+
 app = typer.Typer(
     name="monitor",
     help=f"Streaming ECG monitor: finds anomalous beats live and explains them. For {NOTICE}.",
@@ -83,6 +92,13 @@ def main() -> None:
         sys.exit(refused.code)
     except MonitorError as error:
         report_line(f"monitor: {safe_text(str(error), LONGEST_LINE)}")
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in _EXTRAS:
+            raise
+        extra = f"pip install 'ecg-monitor[{_EXTRAS[library]}]'"
+        report_line(f"monitor: this command needs {library}, which is not installed: {extra}")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -149,6 +165,26 @@ def _fill_bare_device(arguments: list[str]) -> list[str]:
         elif argument or filled[-1:] != ["--device="]:  # an empty value, as of an unset variable
             filled.append(argument)
     return filled
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        import monitor
+
+        typer.echo(f"ecg-monitor {monitor.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Hold the options of the program itself, before the command."""
 
 
 @app.command()

@@ -55,7 +55,10 @@ Lead = Annotated[
 Port = Annotated[
     int, typer.Option(help="Port of the alerts; replay and control are one and two above.")
 ]
-Endpoint = Annotated[str, typer.Option(help="Address of the alerts of a running monitor.")]
+Endpoint = Annotated[
+    str,
+    typer.Option(envvar="MONITOR_ENDPOINT", help="Address of the alerts of a running monitor."),
+]
 FromSeq = Annotated[
     Optional[int],  # noqa: UP045
     typer.Option(min=1, help="First alert to show; by default only those from now on."),

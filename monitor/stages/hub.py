@@ -8,9 +8,9 @@ import contextlib
 import logging
 import os
 import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import monitor
 from monitor.inputs import default_log, load_alarm_settings
 from monitor.run.addresses import inherited_listeners
 from monitor.run.events import HubReady, Note, announce
@@ -117,10 +117,7 @@ def run_hub(
 
 def installed_version() -> str:
     """Return the version of this program; ``not installed`` for a checkout that is not."""
-    try:
-        return version("ecg-monitor")
-    except PackageNotFoundError:
-        return "not installed"
+    return monitor.__version__
 
 
 def hub_addresses(

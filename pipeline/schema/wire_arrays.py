@@ -3,7 +3,7 @@
 Pure in memory: no sockets, no clock.
 """
 
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +28,16 @@ def from_array(value: Any) -> memoryview:
 
 
 def to_array(kind: Any, value: Any) -> NDArray[Any]:
-    """Return the array of one dimension in ``value``, of ``kind``; it shares the memory."""
+    """Return the array of one dimension in ``value``, of ``kind``; it shares the memory.
+
+    ``kind`` is asked for its type of element: from NumPy 2.5 on ``NDArray`` is an alias, and what
+    msgspec makes of it does not equal it.
+    """
     if not isinstance(value, bytes):
         raise TypeError("an array travels as bytes")
-    return np.frombuffer(value, dtype=_FLOAT32 if kind == Float32Array else _UINT8)
+    while inner := get_args(kind):  # the last one is the element's
+        kind = inner[-1]
+    return np.frombuffer(value, dtype=_FLOAT32 if kind is np.float32 else _UINT8)
 
 
 def lead_rows(values: NDArray[Any], leads: list[str]) -> NDArray[Any]:

@@ -28,7 +28,7 @@ def python_blocks(document: str) -> list[str]:
 def test_documented_subscribers_receive_and_parse_alerts(tmp_path: Path) -> None:
     """The subscribers in README and docs/subscribing.md, as printed, print alerts."""
     stored, transaction, live, replay = python_blocks("docs/subscribing.md")
-    (readme,) = python_blocks("README.md")
+    readme = python_blocks("README.md")[-1]
     port = free_ports()
 
     def start(code: str) -> "subprocess.Popen[str]":
@@ -74,6 +74,7 @@ def test_readme_shows_every_command(tmp_path: Path) -> None:
         "docs/architecture.md",
         "docs/deploy.md",
         "docs/operations.md",
+        "docs/python.md",
         "CONTRIBUTING.md",
     ],
 )

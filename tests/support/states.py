@@ -37,8 +37,9 @@ def described(hint: Any, indent: str = "") -> list[str]:
         (first, *more) = described(args[0], indent)
         shapes = [repr(tuple(shape)) for shape in args[1:] if isinstance(shape, Shape)]
         return [" ".join((first, *shapes)), *more]
-    if origin is np.ndarray:
-        return [f"{indent}array {np.dtype(get_args(args[1])[0])}"]
+    if origin in (np.ndarray, NDArray):  # which NumPy 2.5 made an alias
+        (element,) = get_args(args[-1]) or args
+        return [f"{indent}array {np.dtype(element)}"]
     if origin in (Union, UnionType):
         absent = "absent" if msgspec.UnsetType in args else "nothing"
         (inner,) = (arg for arg in args if arg not in (type(None), msgspec.UnsetType))

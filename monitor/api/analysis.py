@@ -1,0 +1,182 @@
+"""`analyze`: a whole recording, as fast as the machine can."""
+
+import html
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from numpy.typing import ArrayLike, NDArray
+
+from monitor.api.beat_table import BeatTable
+from monitor.api.events import Alarm, AlarmBook, Rhythm, rhythms_in
+from monitor.api.recordings import LEAST_S, Leads, Recording, of_array, of_file
+from monitor.api.run import StreamRun
+from monitor.api.summary import AmplitudeNote, Summary, summary_of
+from monitor.api.wfdb_records import WfdbRecord, of_wfdb
+from pipeline.schema.public import BeatNote
+from pipeline.stream.embedded import Outcome
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+
+
+class Analysis:
+    """What was found in a recording."""
+
+    def __init__(
+        self,
+        recording: Recording,
+        beats: BeatTable,
+        alarms: list[Alarm],
+        rhythms: list[Rhythm],
+        summary: Summary,
+    ) -> None:
+        self._recording = recording
+        self.beats = beats
+        """Every beat, see `BeatTable`."""
+        self.alarms = alarms
+        """Every alarm, in order of time."""
+        self.rhythms = rhythms
+        """Stretches of a rhythm, or of signal that cannot be analysed."""
+        self.summary = summary
+        """Counts and shares."""
+
+    def signal(self, begin_s: float, end_s: float) -> "NDArray[np.float32]":
+        """Return the samples between two times, float32[leads, n], mV.
+
+        Raises:
+            ValueError: no sample lies between them.
+        """
+        fs_hz, n = self._recording.fs_hz, self._recording.n
+        if not (begin_s < end_s and begin_s * fs_hz < n and end_s > 0):
+            raise ValueError(
+                f"{begin_s:g} to {end_s:g} s holds no sample: "
+                f"the signal is from 0 to {self._recording.duration_s:g} s"
+            )
+        first = max(0, round(begin_s * fs_hz))
+        return self._recording.read(first, max(first + 1, min(n, round(end_s * fs_hz))))
+
+    def plot(self, begin_s: float, end_s: float) -> "Figure":
+        """Return a figure of the signal between two times, on paper's grid of 0.2 s and 0.5 mV.
+
+        R peaks have the class of their beat, alarms are shaded. A notebook shows the figure;
+        ``figure.savefig(path)`` writes it.
+
+        Raises:
+            ImportError: matplotlib is not there: ``pip install 'ecg-monitor[plot]'``.
+            ValueError: no sample lies between the times, or more than ten minutes do.
+        """
+        from monitor.api.plot import draw
+
+        return draw(self, begin_s, end_s)
+
+    def __repr__(self) -> str:
+        """Return the summary in a line."""
+        found, rate = self.summary, self.summary.bpm_mean
+        return (
+            f"<Analysis of {found.name}: {found.duration_s:g} s, {found.beats} beats"
+            f"{'' if rate is None else f' at {rate:g} bpm'}, {found.anomalous} anomalous, "
+            f"{len(self.alarms)} alarms>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the summary as a table, for a notebook."""
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(name.replace('_', ' '))}</th>"
+            f"<td style='text-align:left'>{html.escape(_shown(value))}</td></tr>"
+            for name, value in self.summary.to_dict().items()
+        )
+        return f"<table>{rows}</table>"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {count}" for name, count in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "not known" if value is None else str(value)
+
+
+def analyze(
+    signal: ArrayLike | str | Path | WfdbRecord,
+    fs: float | None = None,
+    *,
+    leads: Leads = None,
+    name: str | None = None,
+    start: datetime | None = None,
+    alarms: str | Path | None = None,
+    false_alerts_per_hour: float | None = None,
+) -> Analysis:
+    """Analyse a whole recording, by the code of ``monitor scan``.
+
+    The first call of an installation compiles the kernels, which takes minutes, once.
+
+    Args:
+        signal: float [n] or [n, leads] in mV, NaN where samples are missing; or the path of a
+            record, or ``demo``; or a `wfdb.Record` with its physical signal.
+        fs: sampling rate of an array in Hz; a record knows its own.
+        leads: of an array the names of its leads; of a record those to take, by name or index, or
+            ``all``; by default at most three that are ECG.
+        name: of the recording; by default that of the record.
+        start: when the first sample was taken, for dates; by default what the record says.
+        alarms: TOML file of alarm settings (docs/alarms.md). None latches: nobody acknowledges.
+        false_alerts_per_hour: alerts to accept that begin with a normal beat.
+
+    Raises:
+        ValueError: the signal, or a setting, cannot be used; the text says what to do.
+    """
+    recording = _recording(signal, fs, leads, name, start)
+    if recording.duration_s < LEAST_S:
+        raise ValueError(
+            f"{recording.name} is {recording.duration_s:.3g} s long: {LEAST_S:g} s are needed"
+        )
+    run = StreamRun(
+        recording.name, recording.fs_hz, recording.leads,
+        alarms=alarms, false_alerts_per_hour=false_alerts_per_hour,
+    )  # fmt: skip
+    notes, book = list[BeatNote](), AlarmBook(recording.start)
+    amplitude = AmplitudeNote(recording.fs_hz)
+    for outcome in _outcomes(run, recording, amplitude):
+        notes += outcome.beats
+        for alert in outcome.alerts:
+            book.take(alert)
+    beats, found = BeatTable.of(notes, recording.start), book.alarms
+    rhythms = rhythms_in(found)
+    summary = summary_of(
+        name=recording.name,
+        start=recording.start,
+        duration_s=recording.duration_s,
+        fs_hz=recording.fs_hz,
+        leads=recording.leads,
+        beats=beats,
+        alarms=found,
+        rhythms=rhythms,
+        atrial_fibrillation=run.atrial_fibrillation,
+        notes=[text for text in (recording.note, amplitude.text) if text],
+    )
+    return Analysis(recording, beats, found, rhythms, summary)
+
+
+def _outcomes(run: StreamRun, recording: Recording, amplitude: AmplitudeNote) -> Iterator[Outcome]:
+    for block in recording.blocks():
+        amplitude.look_at(block)
+        yield run.take(block)
+    yield run.finish()
+
+
+def _recording(
+    signal: ArrayLike | str | Path | WfdbRecord,
+    fs: float | None,
+    leads: Leads,
+    name: str | None,
+    start: datetime | None,
+) -> Recording:
+    if isinstance(signal, str | Path):
+        return of_file(signal, fs, leads, name, start)
+    if isinstance(signal, WfdbRecord):
+        return of_wfdb(signal, fs, leads, name, start)
+    if hasattr(signal, "segments"):
+        raise ValueError("a record of several segments: give record.multi_to_single(physical=True)")
+    return of_array(signal, fs, leads, name or "signal", start)

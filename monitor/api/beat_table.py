@@ -1,0 +1,98 @@
+"""The beats of a recording as one array."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from pipeline.constants import CLASSES
+from pipeline.schema.public import BeatNote
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class BeatTable(np.ndarray[Any, Any]):
+    """A structured array with an entry for each beat, in order of time.
+
+    ======================  ==============  ==============================================
+    field                   type            meaning
+    ======================  ==============  ==============================================
+    ``time_s``              float64         R peak, seconds from the first sample
+    ``time``                datetime64[us]  the same as a date, UTC where the start has a
+                                            time zone; NaT where no start is known
+    ``sample``              int64           R peak, counted from 0 at the signal's rate
+    ``rr_s``                float64         interval to the beat before; NaN if not known
+    ``beat_class``          str             ``N``, ``S``, ``V`` or ``F``; empty where the
+                                            beat cannot be analysed
+    ``N S V F``             float32         probability of each class, NaN as above
+    ``score``               float64         how unusual it is in this patient, NaN as above
+    ``threshold``           float64         above which it is anomalous
+    ``anomalous``           bool
+    ``analysable``          bool
+    ``lead``                str             the lead in which it is seen
+    ======================  ==============  ==============================================
+
+    ``table["rr_s"]`` is a plain array, ``table[table["beat_class"] == "V"]`` a table.
+    """
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return a field as a plain array, some beats as a table, and one beat as a record."""
+        found = super().__getitem__(key)
+        plain = isinstance(found, BeatTable) and found.dtype.names is None
+        return found.view(np.ndarray) if plain else found
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a `pandas.DataFrame` with a column for each field."""
+        try:
+            import pandas as pd
+        except ImportError:
+            raise ImportError("to_pandas() needs pandas: pip install pandas") from None
+        return pd.DataFrame({name: self[name] for name in self.dtype.names or ()})
+
+    @classmethod
+    def of(cls, notes: Sequence[BeatNote], start: datetime | None) -> Self:
+        """Return the table of published beats of a signal that began at ``start``."""
+        longest = max((len(note.lead) for note in notes), default=1) or 1
+        table = np.zeros(len(notes), dtype=_fields(longest))
+        table["time_s"] = [note.time_s for note in notes]
+        table["sample"] = [note.sample for note in notes]
+        table["rr_s"] = [_number(note.rr_s) for note in notes]
+        table["beat_class"] = [note.beat_class or "" for note in notes]
+        unknown = dict.fromkeys(CLASSES, np.nan)
+        probabilities = [note.class_probabilities or unknown for note in notes]
+        for name in CLASSES:
+            table[name] = [one[name] for one in probabilities]
+        table["score"] = [_number(note.score) for note in notes]
+        table["threshold"] = [_number(note.threshold) for note in notes]
+        table["anomalous"] = [note.anomalous for note in notes]
+        table["analysable"] = [note.analysable for note in notes]
+        table["lead"] = [note.lead for note in notes]
+        if start is None:
+            table["time"] = np.datetime64("NaT", "us")
+        else:
+            plain = start if start.tzinfo is None else start.astimezone(UTC).replace(tzinfo=None)
+            since = np.rint(1e6 * table["time_s"]).astype("timedelta64[us]")
+            table["time"] = np.datetime64(plain, "us") + since
+        return table.view(cls)
+
+
+def _fields(longest_lead: int) -> list[tuple[str, str]]:
+    return [
+        ("time_s", "f8"),
+        ("time", "M8[us]"),
+        ("sample", "i8"),
+        ("rr_s", "f8"),
+        ("beat_class", "U1"),
+        *((name, "f4") for name in CLASSES),
+        ("score", "f8"),
+        ("threshold", "f8"),
+        ("anomalous", "?"),
+        ("analysable", "?"),
+        ("lead", f"U{longest_lead}"),
+    ]
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value

@@ -123,6 +123,7 @@ def uninstalled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
 
 
 @needs_a_virtual_environment
+@pytest.mark.timeout(2 * COMPILED_S)  # the first compiles all kernels
 @pytest.mark.parametrize("found", ["in the current folder", "by PYTHONPATH"])
 def test_a_checkout_runs_without_being_installed(
     trap: Path, uninstalled: tuple[Path, dict[str, str]], found: str

@@ -32,16 +32,19 @@ def create_new(path: Path, mode: int = 0o666) -> int:
     return os.open(path, flags, mode)
 
 
-def replace_file(path: Path, body: bytes) -> None:
+def replace_file(path: Path, body: bytes, mode: int = 0o600) -> None:
     """Replace the content of ``path``: it has the old one or the new, also after a power cut.
 
-    Its owner alone can read or write it.
+    Args:
+        path: of the file; its folder is there.
+        body: what it holds from now on.
+        mode: of the file; by default its owner alone can read or write it.
 
     Raises:
         OSError: it cannot be written; its old content is still there.
     """
     beside = path.with_name(f".{path.name}.new")
-    with open(create_new(beside, 0o600), "wb") as file:
+    with open(create_new(beside, mode), "wb") as file:
         file.write(body)
         file.flush()
         os.fsync(file.fileno())

@@ -1,11 +1,10 @@
 """Write a file so that readers see all of it or its predecessor, never a part."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.errors import ConfigError
-from pipeline.files import create_new
+from pipeline.files import replace_file
 
 
 def replaceable_file(path: Path, *, read: Iterable[Path] = ()) -> Path:
@@ -35,12 +34,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             before is unchanged.
     """
     path = replaceable_file(path)
-    unfinished = path.with_name(path.name + ".unfinished")
     raw = content.encode() if isinstance(content, str) else content
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(create_new(unfinished), "wb") as file:
-            file.write(raw)
-        os.replace(unfinished, path)
+        replace_file(path, raw, mode=0o666)
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}; name another place") from None

@@ -8,7 +8,6 @@ many streams at full speed, in chunks of a given length.
 import contextlib
 import json
 import math
-import os
 import subprocess
 import tempfile
 import threading
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.files.calibration import load_calibration
+from monitor.measure.process_usage import cpu_s, resident_mib
 from monitor.run.processes import child_command
 from pipeline.alarms.settings import DEFAULTS
 from pipeline.clients.ingest import IngestClient
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 FS_HZ: Final = 360
 _PATIENCE_S: Final = 300.0
-_TICK_S: Final = 1.0 / os.sysconf("SC_CLK_TCK")
+_ROUGHLY_S: Final = 0.04
+"""Processor time is counted in ticks of 10 ms: what differs by less is the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,14 +100,12 @@ class _Child:
     @property
     def cpu_s(self) -> float:
         """CPU time so far."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * _TICK_S
+        return cpu_s(self._process.pid)
 
     @property
-    def resident_bytes(self) -> int:
+    def resident_mib(self) -> float:
         """Resident memory."""
-        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
+        return resident_mib(self._process.pid)
 
     def end(self) -> None:
         """End it."""
@@ -130,7 +129,7 @@ def measure_cluster(
         worker.until("owned")
         _send(ingest, "warm-up", x[: 20 * FS_HZ], FS_HZ)  # every process has done all once
         idle = _idle(gateway), _idle(worker)
-        before = gateway.cpu_s, worker.cpu_s, worker.resident_bytes
+        before = gateway.cpu_s, worker.cpu_s, worker.resident_mib
         began = time.monotonic()
         _send_all(ingest, x, streams, round(chunk_s * FS_HZ))
         settled = _settled(worker, idle[1])
@@ -139,7 +138,7 @@ def measure_cluster(
             gateway.cpu_s - before[0] - lasted_s * idle[0],
             settled - before[1] - lasted_s * idle[1],
         )
-        grown = worker.resident_bytes - before[2]
+        grown = worker.resident_mib - before[2]
         worker.end()  # saves what it has
         chunks, alerts = (
             list(cluster.values(topic)) for topic in (cluster.topics.chunks, cluster.topics.alerts)
@@ -159,8 +158,8 @@ def measure_cluster(
         snapshot_bytes=round(snapshot_bytes),
         snapshot_us=round(take_us, 1),
         restore_us=round(restore_us, 1),
-        worker_kib=round(grown / 1024 / streams, 1),
-        worker_base_mib=round(before[2] / 2**20, 1),
+        worker_kib=round(1024 * grown / streams, 1),
+        worker_base_mib=round(before[2], 1),
         idle_share=round(idle[1], 3),
         source_hz=FS_HZ,
     )
@@ -209,7 +208,7 @@ def _send(ingest: str, stream: str, x: NDArray[np.float32], chunk: int) -> None:
 def _settled(worker: _Child, idle: float) -> float:
     """Return the CPU time of a worker once it does no more than one that is ``idle``, a second."""
     moment, before = threading.Event(), float("-inf")
-    while (now := worker.cpu_s) - before > 2.0 * idle + 4 * _TICK_S:
+    while (now := worker.cpu_s) - before > 2.0 * idle + _ROUGHLY_S:
         before = now
         moment.wait(1.0)
     return now

@@ -5,13 +5,13 @@ scorer as processes. The processor time of a patient hardly depends on other loa
 whether all keep real time does.
 """
 
-import os
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from monitor.measure.process_usage import cpu_s
 from monitor.run.supervisor import System
 from pipeline.client import Subscriber
 from pipeline.schema.public import StageHistogram, SystemReport
@@ -24,7 +24,6 @@ _WARM_UP_S: Final = 15.0
 _SECONDS: Final = 20.0
 _RECEIVE_S: Final = 0.2
 _FS_HZ: Final = 360.0
-_TICKS_A_S: Final = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +68,8 @@ def measure_scale(
             after = _after(system, subscriber, seconds)
     samples = after.report.received_samples - before.report.received_samples
     patients = samples / _FS_HZ / (after.at - before.at)
-    cpu_s = {name: after.cpu_s[name] - before.cpu_s[name] for name in before.cpu_s}
-    percent = {name: 100 * used / (after.at - before.at) for name, used in cpu_s.items()}
+    used_s = {name: after.used_s[name] - before.used_s[name] for name in before.used_s}
+    percent = {name: 100 * used / (after.at - before.at) for name, used in used_s.items()}
     total = after.report.latency_ms["total"], before.report.latency_ms["total"]
     resident = after.report.resident_bytes
     return ScaleFigures(
@@ -93,7 +92,8 @@ class _Moment:
 
     at: float
     report: SystemReport
-    cpu_s: dict[str, float]
+    used_s: dict[str, float]
+    """Processor time of each process, in seconds."""
 
 
 def _after(system: System, subscriber: Subscriber, seconds: float) -> _Moment:
@@ -102,15 +102,9 @@ def _after(system: System, subscriber: Subscriber, seconds: float) -> _Moment:
     while True:
         for message in subscriber.receive(_RECEIVE_S):
             if isinstance(message, SystemReport) and time.monotonic() >= due:
-                cpu_s = {name: _cpu_s(pid) for name, pid in system.pids.items()}
-                return _Moment(time.monotonic(), message, cpu_s)
+                used_s = {name: cpu_s(pid) for name, pid in system.pids.items()}
+                return _Moment(time.monotonic(), message, used_s)
         system.check()
-
-
-def _cpu_s(pid: int) -> float:
-    """Return how many seconds of a processor a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS_A_S
 
 
 def _quantile(

@@ -24,6 +24,7 @@ from models.evaluation.report.tables import Table, words
 from models.measure.provenance import Provenance, provenance
 from models.measure.result_json import to_json
 from monitor.measure.output import print_json, print_sections, progress_of
+from monitor.measure.process_usage import resident_mib
 from monitor.run.supervisor import System
 from pipeline.client import Subscriber
 from pipeline.schema.public import Alert, Status, SystemReport
@@ -227,12 +228,6 @@ def slope(at: np.ndarray, values: np.ndarray) -> float:
         return 0.0
     apart = (values[-half:] - values[:half]) / (at[-half:] - at[:half])
     return float(np.median(apart))
-
-
-def resident_mib(pid: int) -> float:
-    """Return the resident memory of a process."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * 4096 / _MIB
 
 
 def soak_sections(result: SoakResult) -> list[Section]:

@@ -41,7 +41,7 @@ def test_a_link_to_a_regular_file_is_read(tmp_path: Path) -> None:
     ("write", "beside"),
     [
         (lambda path: store_position(path, Position("5f0c", 1)), ".p.new"),
-        (lambda path: write_atomically(path, "text"), "p.unfinished"),
+        (lambda path: write_atomically(path, "text"), ".p.new"),
     ],
 )
 def test_files_beside_another_follow_no_link(

@@ -335,11 +335,18 @@ def bench(
     chunk: Annotated[
         float, typer.Option(min=5, max=1000, help="With --streams: milliseconds in a chunk.")
     ] = 20,
+    cluster: Annotated[
+        bool,
+        typer.Option("--cluster", help="Measure only what a second worker of a cluster gains."),
+    ] = False,
 ) -> None:
     """Measure kernels, student, throughput, latency and memory on this machine."""
     from monitor.measure.bench import bench as run_bench
-    from monitor.measure.bench import bench_scale
+    from monitor.measure.bench import bench_cluster, bench_scale
 
+    if cluster:
+        bench_cluster(as_json=as_json)
+        return
     if scale or streams is not None:
         bench_scale([] if streams is None else [(streams, chunk)], as_json=as_json)
         return

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -23,6 +24,7 @@ from models.inference.student import StudentScorer
 from models.measure.provenance import Provenance, provenance
 from models.measure.result_json import to_json
 from monitor.inputs import data_folder
+from monitor.measure.bench_cluster import SharedFigures, measure_sharing
 from monitor.measure.bench_kernels import KernelFigures, measure_kernels, shortest_s
 from monitor.measure.bench_scale import CASES, ScaleFigures, measure_scale
 from monitor.measure.bench_stream import StreamFigures, measure_stream
@@ -66,6 +68,11 @@ _MEANING: Final = (
     "  **start**: the whole command, kernels compiled before. All other parts have one lead.",
     "**live patients of one hub**: the bundled record as so many streams in real time from one\n"
     "  source; real time is the share that the hub keeps up with; see docs/scale.md.",
+    "**cluster**: `monitor bench --cluster`: the bundled record as so many streams at full speed,\n"
+    "  in chunks of a second, through one worker and through two; processor time of each. Sources\n"
+    "  and brokers, librdkafka's mock cluster, are not part of it. One worker's time over that of\n"
+    "  the busier of two is how much more two serve where each has a core; 2 and a little more is\n"
+    "  all that there is, as each of two has less waiting than the one.",
     "**student**: `monitor evaluate beatgan`.",
 )
 
@@ -102,7 +109,16 @@ class BenchResult:
     scan_one_lead: ScanFigures | Skipped
     student: StudentFigures | Skipped
     start: StartFigures
+    cluster: SharedFigures | Skipped
     scale: list[ScaleFigures]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterResult:
+    """What a second worker of a cluster gains on this machine."""
+
+    machine: Provenance
+    cluster: SharedFigures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +141,19 @@ def bench_scale(cases: Sequence[tuple[int, float]], *, as_json: bool) -> None:
         print_json(result)
     else:
         Console().print(terminal_table(_scale_table(result.cases)), f"{result.machine}.")
+
+
+def bench_cluster(*, as_json: bool) -> None:
+    """Measure one worker of a Kafka cluster beside two, and print the table (or JSON).
+
+    Raises:
+        ConfigError: the Kafka client is not installed.
+    """
+    result = ClusterResult(machine=provenance(), cluster=measure_sharing())
+    if as_json:
+        print_json(result)
+    else:
+        Console().print(terminal_table(_table(result)))
 
 
 def _scale(cases: Sequence[tuple[int, float]]) -> list[ScaleFigures]:
@@ -185,6 +214,7 @@ def _measure(data: Path | None) -> BenchResult:
         scan_one_lead=measured("scan of one lead", lambda: _scan(data, "--lead", "0")),
         student=measured("student", lambda: _student(data)),
         start=measured("start", measure_start),
+        cluster=measured("cluster", _cluster),
         scale=measured("scale", lambda: _scale(CASES)),
     )
 
@@ -245,13 +275,19 @@ def _student(data: Path | None) -> StudentFigures | Skipped:
     return StudentFigures(beatgan_auc=round(folds.auc.mean, 4), beatgan_ap=round(folds.ap.mean, 4))
 
 
-def _rows(result: BenchResult) -> Iterator[tuple[str, str, str]]:
+def _cluster() -> SharedFigures | Skipped:
+    if find_spec("confluent_kafka") is None:
+        return Skipped(skipped="the extra kafka is not installed")
+    return measure_sharing()
+
+
+def _rows(result: BenchResult | ClusterResult) -> Iterator[tuple[str, str, str]]:
     for part, figures in to_json(result).items():
         if part != "machine" and isinstance(figures, dict):
             yield from ((part, words(name), str(value)) for name, value in figures.items())
 
 
-def _table(result: BenchResult) -> Table:
+def _table(result: BenchResult | ClusterResult) -> Table:
     return Table(
         title=str(result.machine),
         columns=("part", "what", "figure"),

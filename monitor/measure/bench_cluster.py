@@ -1,11 +1,12 @@
-"""Measure a gateway and a worker, as processes, over brokers in this process.
+"""Measure a gateway and workers, as processes, over brokers in this process.
 
 The brokers are librdkafka's mock cluster: they cost what no real broker would, but in this process,
-and what gateway and worker cost is read from the operating system. The bundled record is sent as
+and what gateway and workers cost is read from the operating system. The bundled record is sent as
 many streams at full speed, in chunks of a given length.
 """
 
 import contextlib
+import itertools
 import json
 import math
 import subprocess
@@ -30,10 +31,12 @@ from pipeline.errors import MonitorError
 from pipeline.kafka.brokers import Cluster
 from pipeline.kafka.partition import Partition, Rules
 from pipeline.kafka.snapshots import newest, pieces_of
-from pipeline.kafka.topics import Topics
+from pipeline.kafka.topics import Topics, partition_of
 from pipeline.log.store import AlertLog, Commit
 from pipeline.schema.public import Alert, decode_alert
 from pipeline.signal.samples import in_blocks
+from replay.headers import DEMO_RECORD
+from replay.records import read_lead
 
 if TYPE_CHECKING:
     from io import TextIOWrapper
@@ -75,6 +78,27 @@ class ClusterFigures:
     idle_share: float
     """Of a core, that a worker without samples takes; not part of the others."""
     source_hz: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedFigures:
+    """The same streams through one worker, and through two; processor time in seconds.
+
+    Sources and brokers are in the process that measures, and not part of any of these; what a
+    worker takes without samples is.
+    """
+
+    streams: int
+    seconds: int
+    """Of each stream, in chunks of a second."""
+    one_worker_s: float
+    two_workers_busier_s: float
+    two_workers_other_s: float
+    gateway_s: float
+    """Beside the one worker; hardly another beside two."""
+    times_as_much: float
+    """What one worker takes over what the busier of two takes: so many times as many streams two
+    workers serve, where each has a core."""
 
 
 class _Child:
@@ -131,7 +155,8 @@ def measure_cluster(
         idle = _idle(gateway), _idle(worker)
         before = gateway.cpu_s, worker.cpu_s, worker.resident_mib
         began = time.monotonic()
-        _send_all(ingest, x, streams, round(chunk_s * FS_HZ))
+        names = [f"bed-{n}" for n in range(streams)]
+        _send_all(ingest, x, names, round(chunk_s * FS_HZ))
         settled = _settled(worker, idle[1])
         lasted_s = time.monotonic() - began
         costs = (
@@ -165,6 +190,74 @@ def measure_cluster(
     )
 
 
+def measure_sharing(*, streams: int = 128, seconds: int = 60, rounds: int = 3) -> SharedFigures:
+    """Send ``seconds`` of the bundled record as many streams through one worker, and through two.
+
+    The streams lie evenly in the partitions. One worker and two take turns; each has the least
+    processor time of its ``rounds``, the two that of their best round.
+
+    Raises:
+        ConfigError: the Kafka client is not installed.
+    """
+    x = np.ascontiguousarray(read_lead(DEMO_RECORD)[1][: seconds * FS_HZ])
+    one, two, gateway = math.inf, (math.inf, math.inf), math.inf
+    for _ in range(rounds):
+        (alone,), beside = _shared(x, streams, workers=1)
+        one, gateway = min(one, alone), min(gateway, beside)
+        (busier, other), _ = _shared(x, streams, workers=2)
+        two = min(two, (busier, other))
+    return SharedFigures(
+        streams=streams,
+        seconds=seconds,
+        one_worker_s=round(one, 2),
+        two_workers_busier_s=round(two[0], 2),
+        two_workers_other_s=round(two[1], 2),
+        gateway_s=round(gateway, 2),
+        times_as_much=round(one / two[0], 2),
+    )
+
+
+def _shared(x: NDArray[np.float32], streams: int, *, workers: int) -> tuple[list[float], float]:
+    """Return the processor time of each worker, the busiest first, and of the gateway."""
+    with mock_cluster() as cluster, contextlib.ExitStack() as ended:
+        options = ["--kafka", cluster.brokers, "--prefix", cluster.topics.prefix]
+        members = [_Child(["worker", *options, "--snapshot-s", "3600"]) for _ in range(workers)]
+        for member in members:
+            ended.callback(member.end)
+        gateway = _Child(["gateway", *options, "--ingest", "tcp://127.0.0.1:0"])
+        ended.callback(gateway.end)
+        ready = gateway.until("ready")
+        ingest, partitions = ready["ingest"], ready["partitions"]
+        share = partitions // workers
+        for member in members:
+            while len(member.until("owned")["partitions"]) != share:
+                pass
+        _send_all(ingest, x[: 20 * FS_HZ], _even_names("warm-up", partitions, partitions), FS_HZ)
+        children = [*members, gateway]
+        idle = [_idle(child) for child in children]
+        before = [child.cpu_s for child in children]
+        _send_all(ingest, x, _even_names("bed", streams, partitions), FS_HZ)
+        settled = [_settled(one, of_one) for one, of_one in zip(children, idle, strict=True)]
+    *used, by_gateway = (after - first for after, first in zip(settled, before, strict=True))
+    return sorted(used, reverse=True), by_gateway
+
+
+def _even_names(word: str, count: int, partitions: int) -> list[str]:
+    """Return ``count`` names of streams, equally many in each partition."""
+    names: list[str] = []
+    numbers = itertools.count()
+    while len(names) < count:
+        wanted = len(names) % partitions
+        names.append(
+            next(
+                name
+                for name in (f"{word}-{n}" for n in numbers)
+                if partition_of(name, partitions) == wanted
+            )
+        )
+    return names
+
+
 @contextlib.contextmanager
 def mock_cluster() -> Iterator[Cluster]:
     """Yield a cluster of three brokers in this process, with topics of its own.
@@ -181,10 +274,8 @@ def mock_cluster() -> Iterator[Cluster]:
     yield Cluster(brokers=",".join(f"{one.host}:{one.port}" for one in known), topics=topics)
 
 
-def _send_all(ingest: str, x: NDArray[np.float32], streams: int, chunk: int) -> None:
-    threads = [
-        threading.Thread(target=_send, args=(ingest, f"bed-{n}", x, chunk)) for n in range(streams)
-    ]
+def _send_all(ingest: str, x: NDArray[np.float32], names: Sequence[str], chunk: int) -> None:
+    threads = [threading.Thread(target=_send, args=(ingest, name, x, chunk)) for name in names]
     for thread in threads:
         thread.start()
     for thread in threads:

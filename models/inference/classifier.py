@@ -33,7 +33,7 @@ from models.inference.layers import LINEAR, Layers, Ticks
 from pipeline.constants import CLASSES, WINDOW_SAMPLES
 from pipeline.scoring.beat_measures import CONTEXT_COLUMNS
 
-STEM_PADDING: Final = 4
+STEM_PADDING: Final = (STEM_KERNEL - STEM_STRIDE) // 2
 """Zeros that the first output sees before the window."""
 
 CONTEXTS: Final = len(CONTEXT_COLUMNS)

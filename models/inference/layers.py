@@ -7,6 +7,7 @@ bit for bit, in any batch. Thread-safe once it is whole: every thread has a work
 
 import threading
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -171,7 +172,7 @@ class Layers:
             found: n numbers, no zeros among them that fill a vector up.
             beats: any number, 0 included.
         """
-        steps, parameters, work = self._ready()
+        (steps, parameters), work = self._table, self._work_space()
         result = np.empty((beats, found.ticks * found.channels), dtype=np.float32)
         flat = work.reshape(-1)
         for first in range(0, beats, TILE):
@@ -182,14 +183,18 @@ class Layers:
             result[first : first + n] = work[:n, found.at : found.at + result.shape[1]]
         return result
 
-    def _ready(self) -> tuple[NDArray[np.int64], Floats, Floats]:
-        """Return steps, parameters and this thread's work space, float32[TILE, size]."""
+    @cached_property
+    def _table(self) -> tuple[NDArray[np.int64], Floats]:
+        """Steps and parameters as they are computed, the same for all threads."""
+        return np.array(self._steps, dtype=np.int64), np.concatenate(self._parameters)
+
+    def _work_space(self) -> Floats:
+        """Return this thread's work space, float32[TILE, size]."""
         own = self._own
         if not hasattr(own, "work"):
-            own.steps = np.array(self._steps, dtype=np.int64)
-            own.parameters = np.concatenate(self._parameters)
             own.work = np.zeros((TILE, self._size), dtype=np.float32)
-        return own.steps, own.parameters, own.work
+        work: Floats = own.work
+        return work
 
     def _multiply(
         self,

@@ -28,14 +28,14 @@ TILE: Final = 10
 """Beats whose steps are computed together: their work space stays in the processor's cache. A
 multiple of `ROWS`."""
 
-KIND, X_AT, X_STEP, RUNS, INPUTS, WEIGHTS_AT, BIAS_AT, SLOPE_AT, OUTPUTS, OUT_AT, OUT_STEP = range(
-    11
-)
+(
+    KIND, X_AT, X_STEP, RUNS, INPUTS, WEIGHTS_AT, BIAS_AT, SLOPE_AT, OUTPUTS, OUT_AT, OUT_STEP,
+    FIELDS,
+) = range(12)  # fmt: skip
 """Columns of the table. Row r of a step has ``INPUTS`` numbers from ``X_AT`` + r * ``X_STEP`` and
 writes ``OUTPUTS`` numbers, a multiple of `LANES`, from ``OUT_AT`` + r * ``OUT_STEP``. There are
 ``RUNS`` rows of each beat. The other places are those of the parameters: weights
 [``OUTPUTS`` / LANES, ``INPUTS``, LANES], a bias and a slope for each output."""
-FIELDS: Final = 11
 
 PRODUCT, ADDED, DENSE, EACH = range(4)
 """Kinds of steps: a product; one that is added to what its outputs hold; one of one row for each

@@ -37,9 +37,9 @@ def address(b: Any, base: Any, at: Any, step: Any = None, times: int = 0) -> Any
     return b.gep(base, [b.add(at, b.mul(step, INT(times))) if times else at])
 
 
-def load(b: Any, base: Any, vector: int = 0, kind: Any = FLOATS) -> Any:
+def load(b: Any, base: Any, vector: int = 0) -> Any:
     """Return the vector of this number that begins at an address."""
-    return b.load(_pointer(b, base, vector, kind), align=4)
+    return b.load(_pointer(b, base, vector, FLOATS), align=4)
 
 
 def store(b: Any, value: Any, base: Any, vector: int = 0) -> None:

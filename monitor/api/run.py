@@ -15,14 +15,10 @@ from monitor.inputs import load_alarm_settings
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.errors import MonitorError
 from pipeline.signal.samples import SampleBlock
-from pipeline.stream.embedded import Outcome, score_beats
+from pipeline.stream.embedded import Outcome, no_clock, published, score_beats
 from pipeline.stream.stream import Stream, StreamUpdate
 
 _scorer = cache(load_scorer)
-
-
-def _no_clock() -> float:
-    return 0.0
 
 
 class StreamRun:
@@ -65,7 +61,7 @@ class StreamRun:
         """
         if self._stream is None:
             self._stream = Stream(
-                self._name, self._fs_hz, self._config, _no_clock,
+                self._name, self._fs_hz, self._config, no_clock,
                 leads=lead_labels(self._leads, block.leads),
                 epoch=block.epoch, first_sample=block.first_sample, settings=self._settings,
             )  # fmt: skip
@@ -86,6 +82,4 @@ class StreamRun:
 
     def _scored(self, stream: Stream, taken: StreamUpdate) -> Outcome:
         score_beats(stream, taken.windows, self._scorer)
-        reports = stream.drain()
-        alerts = taken.alerts + [alert for report in reports for alert in report.alerts]
-        return Outcome(alerts, [report.note for report in reports])
+        return published(stream, taken.alerts)

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.api.events import AlarmBook, Event, beat_of
-from monitor.api.recordings import Leads, checked_rate, samples_of
+from monitor.api.recordings import BLOCK_S, Leads, checked_rate, samples_of
 from monitor.api.run import StreamRun
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import Outcome
@@ -19,9 +19,6 @@ from replay.source import Source
 
 Chunk = NDArray[Any] | Sequence[float]
 """Float [n] or [n, leads], mV."""
-
-LONGEST_BLOCK_S: Final = 20.0
-"""A longer chunk is analysed piece by piece, for the memory that it takes."""
 
 
 class EventStream(Iterator[Event]):
@@ -139,8 +136,8 @@ def _of_source(source: Source) -> Iterator[SampleBlock | None]:
 
 
 def _of_chunks(chunks: Iterable[Chunk], fs_hz: float) -> Iterator[SampleBlock]:
-    """Yield blocks of all samples, none longer than `LONGEST_BLOCK_S`."""
-    at, longest = 0, round(LONGEST_BLOCK_S * fs_hz)
+    """Yield blocks of all samples; a long chunk is analysed piece by piece, to take less memory."""
+    at, longest = 0, round(BLOCK_S * fs_hz)
     for chunk in chunks:
         if len(chunk):
             samples = samples_of(chunk)

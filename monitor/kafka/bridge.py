@@ -8,11 +8,12 @@ import contextlib
 import logging
 from pathlib import Path
 
+import monitor
 from monitor.inputs import default_log
 from monitor.kafka.cluster import ClusterOptions
 from monitor.run.events import BridgeReady, announce
 from monitor.run.processes import interrupted_between_turns, stop_when_orphaned
-from monitor.stages.hub import hub_addresses, hub_authenticator, installed_version
+from monitor.stages.hub import hub_addresses, hub_authenticator
 from pipeline.kafka.bridge import Bridge, BridgeConfig
 from pipeline.log.store import AlertLog
 from pipeline.transport.access_list import ALERTS, CONTROL, REPLAY
@@ -56,7 +57,7 @@ def run_bridge(
     config = BridgeConfig(
         endpoints={name: addresses[name] for name in (ALERTS, REPLAY, CONTROL)},
         pattern=pattern,
-        version=installed_version(),
+        version=monitor.__version__,
         auth=authenticator,
     )
     with (

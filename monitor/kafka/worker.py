@@ -11,12 +11,12 @@ from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 
+import monitor
 from monitor.inputs import load_alarm_settings
 from monitor.kafka.cluster import ClusterOptions
 from monitor.run.events import Note, Owned, WorkerReady, announce
 from monitor.run.limits import return_memory
 from monitor.run.processes import interrupted_between_turns, stop_when_orphaned
-from monitor.stages.hub import installed_version
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.kafka.partition import Rules
 from pipeline.kafka.worker import Worker
@@ -98,7 +98,7 @@ def rules_version(live_score: LiveScoreConfig, alarms: AlarmSettings, models: st
     A worker that continues from a snapshot of another name does not take the alerts that it derives
     for those that the other one derived.
     """
-    program = f"{installed_version()} {STATE_VERSION} {SCORING_VERSION}"
+    program = f"{monitor.__version__} {STATE_VERSION} {SCORING_VERSION}"
     # Each process has its own order of a set, and the name is that of all of them.
     settings = json.dumps([asdict(live_score), asdict(alarms)], sort_keys=True, default=sorted)
     return sha256(f"{program} {models} {settings}".encode()).hexdigest()[:16]

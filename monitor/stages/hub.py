@@ -81,7 +81,7 @@ def run_hub(
         resume=resume,
         max_streams=max_streams,
         keep=keep,
-        version=installed_version(),
+        version=monitor.__version__,
         commit=commit(),
         listeners=inherited,
         ending=ending,
@@ -113,11 +113,6 @@ def run_hub(
         logger.info("the hub serves %s, log %s up to alert %d", alerts, config.log, hub.last_seq)
         hub.run(stop)
     logger.info("the hub has ended")
-
-
-def installed_version() -> str:
-    """Return the version of this program; ``not installed`` for a checkout that is not."""
-    return monitor.__version__
 
 
 def hub_addresses(

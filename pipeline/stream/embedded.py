@@ -22,7 +22,8 @@ from pipeline.stream.stream import Stream, StreamUpdate
 BATCH: Final = 64
 
 
-def _no_clock() -> float:
+def no_clock() -> float:
+    """Return 0: nothing arrives, the samples are there."""
     return 0.0
 
 
@@ -51,6 +52,13 @@ def score_beats(stream: Stream, beats: list[Beat], scorer: Scorer) -> None:
         stream.beats.scored(beat.id, score, residual, batch.probabilities[row], 0.0)
 
 
+def published(stream: Stream, alerts: list[Alert]) -> Outcome:
+    """Return ``alerts``, and behind them the beats that ``stream`` can publish now, with theirs."""
+    reports = stream.drain()
+    of_beats = [alert for report in reports for alert in report.alerts]
+    return Outcome(alerts + of_beats, [report.note for report in reports])
+
+
 class EmbeddedRunner:
     """One stream, scored in this process.
 
@@ -67,7 +75,7 @@ class EmbeddedRunner:
         first_sample: int = 0,
         leads: Sequence[str] = ("",),
         settings: AlarmSettings = DEFAULTS,
-        clock: Callable[[], float] = _no_clock,
+        clock: Callable[[], float] = no_clock,
     ) -> None:
         self._scorer = scorer
         self._stream = Stream(
@@ -98,6 +106,4 @@ class EmbeddedRunner:
         while len(self._waiting) >= least:
             batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
             score_beats(self._stream, batch, self._scorer)
-        reports = self._stream.drain()
-        alerts = taken.alerts + [alert for report in reports for alert in report.alerts]
-        return Outcome(alerts, [report.note for report in reports])
+        return published(self._stream, taken.alerts)

@@ -63,7 +63,7 @@ _MEANING: Final = (
     "**live**: one stream in real time; latency from the R sample leaving the source to the\n"
     "  message at a subscriber in another process than the hub, 500 ms of it the window itself;\n"
     "  window: from its last sample leaving the source; alert says: the latency that the alerts\n"
-    "  themselves state; memory is the proportional set size of all processes.",
+    "  themselves state; memory is the proportional set size of hub and scorer.",
     "**scan**: the whole command, with both leads of a record; beside it with the first alone.\n"
     "  **start**: the whole command, kernels compiled before. All other parts have one lead.",
     "**live patients of one hub**: the bundled record as so many streams in real time from one\n"

@@ -5,7 +5,6 @@ subscriber in another process than the hub.
 """
 
 import json
-import os
 import subprocess
 import tempfile
 import threading
@@ -61,7 +60,7 @@ class LiveFigures:
     """Median and 99th percentile, as ``beat_p50_ms``: of beats and alerts from the R sample, of
     windows from their last sample, and as the alerts say themselves. Without messages no figure."""
     memory_mb: float | None
-    """Proportional set size of all processes; None where unknown."""
+    """Proportional set size of hub and scorer; None where unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +138,7 @@ def measure_live(name: str, x: NDArray[np.float32]) -> LiveFigures:
                     seconds["alert"].append(now - sent_at[message.sample // CHUNK])
                     seconds["alert_says"].append(message.latency_ms.total / 1e3)
                 ended |= isinstance(message, Status) and message.stream == "bench" and message.ended
-        memory = _memory_mb([os.getpid(), *system.pids.values()])
+        memory = _memory_mb(list(system.pids.values()))
         thread.join()
     return LiveFigures(
         signal=name,

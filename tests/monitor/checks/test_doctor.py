@@ -64,7 +64,7 @@ def test_a_checkout_that_is_not_installed_still_names_a_version(tmp_path: Path) 
         [
             Path(sys.base_prefix) / "bin" / Path(sys.executable).resolve().name,
             "-c",
-            "from monitor.stages.hub import installed_version; print(installed_version())",
+            "import monitor; print(monitor.__version__)",
         ],
         env={**environment(tmp_path), "PYTHONPATH": str(tmp_path)},
         cwd=tmp_path,

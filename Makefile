@@ -123,7 +123,7 @@ picture: $(READY) ## Draw the README's picture of the dashboard
 	$(BIN)/python -m monitor.measure.picture docs/dashboard.svg
 
 lock: ## Write requirements.lock again, after a change of dependencies or constraints.txt; needs uv
-	uv pip compile pyproject.toml --extra dev --extra kafka --extra release --extra train --constraint constraints.txt \
+	uv pip compile pyproject.toml --all-extras --constraint constraints.txt \
 		--universal --python-version 3.11 --only-binary :all: --generate-hashes \
 		--no-emit-package torch --no-header --no-annotate --quiet --output-file requirements.lock
 

@@ -41,6 +41,7 @@ from monitor.cli.options import (
     Start,
     checked_speed,
 )
+from monitor.cli.report import report_app
 from monitor.cli.running_monitor import running_monitor_app
 from monitor.cli.single_processes import single_process_app
 from monitor.cli.train import train_app
@@ -311,6 +312,7 @@ def scan(
     )
 
 
+app.add_typer(report_app)
 app.add_typer(single_process_app)
 app.add_typer(kafka_app)
 app.add_typer(log_app, name="log")

@@ -38,7 +38,7 @@ def subscribe(
     as_json: Json = False,
 ) -> None:
     """Print the alerts of a running monitor, each exactly once, until Ctrl-C."""
-    from monitor.commands.subscribe import print_alerts
+    from monitor.commands.running.subscribe import print_alerts
 
     print_alerts(
         endpoint,
@@ -61,7 +61,7 @@ def watch(
     parent: Parent = None,
 ) -> None:
     """Show a running monitor on a dashboard in this terminal, until Ctrl-C."""
-    from monitor.commands.watch import show_dashboard
+    from monitor.commands.running.watch import show_dashboard
 
     shown = client_keys(key, server_key, keys)
     show_dashboard(endpoint, from_seq=from_seq, sound=sound, parent=parent, keys=shown)
@@ -76,7 +76,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show the state of a running monitor: streams, alarms, scorers, log, counters."""
-    from monitor.commands.status import print_status
+    from monitor.commands.running.status import print_status
 
     print_status(endpoint, as_json=as_json, keys=client_keys(key, server_key, keys))
 
@@ -94,7 +94,7 @@ def ack(
     as_json: Json = False,
 ) -> None:
     """Acknowledge all active alarms, or some; new alarms sound again."""
-    from monitor.commands.ack import acknowledge
+    from monitor.commands.running.ack import acknowledge
 
     shown = client_keys(key, server_key, keys)
     acknowledge(endpoint, stream=stream, episode=episode, as_json=as_json, keys=shown)
@@ -112,7 +112,7 @@ def silence(
     as_json: Json = False,
 ) -> None:
     """Pause the sound of a running monitor; its dashboards go on showing alarms."""
-    from monitor.commands.silence import pause_sound
+    from monitor.commands.running.silence import pause_sound
 
     pause_sound(endpoint, seconds, as_json=as_json, keys=client_keys(key, server_key, keys))
 
@@ -132,7 +132,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show an alert with the ten seconds of signal around it."""
-    from monitor.commands.show import show_alert
+    from monitor.commands.running.show import show_alert
 
     shown = client_keys(key, server_key, keys)
     show_alert(seq, endpoint=endpoint, log=log, png=png, as_json=as_json, keys=shown)

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from monitor.alert_lines import record_line
 from monitor.cli import app as cli
-from monitor.commands.show import facts
+from monitor.commands.running.show import facts
 from monitor.run.summary import ActiveAlarm, RunSummary, summary_lines
 from monitor.text import REPLACEMENT, SafeLines, safe_text
 from pipeline.errors import InputError, WireError

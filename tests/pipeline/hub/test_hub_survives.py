@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from monitor.commands.status import troubles
+from monitor.commands.running.status import troubles
 from pipeline.clients.scorer import answer
 from pipeline.errors import LogError
 from pipeline.log.lock import LogLock

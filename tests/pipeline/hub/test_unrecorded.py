@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from monitor.alert_lines import record_line
-from monitor.commands.subscribe import print_alerts
+from monitor.commands.running.subscribe import print_alerts
 from monitor.run.reporters import JsonReporter
 from monitor.run.session import Tally
 from monitor.run.summary import summary_lines

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from monitor.commands.control import print_reply, send_request
+from monitor.commands.running.control import print_reply, send_request
 from monitor.dashboard.braille import curve, envelope
 from monitor.text import lead_words, safe_text
 from pipeline.errors import InputError

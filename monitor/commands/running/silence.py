@@ -2,7 +2,7 @@
 
 import sys
 
-from monitor.commands.control import print_reply, send_request
+from monitor.commands.running.control import print_reply, send_request
 from pipeline.schema.requests import Silence
 from pipeline.transport.curve import ClientKeys
 

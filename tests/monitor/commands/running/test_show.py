@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from models.evaluation.report.strip_picture import draw_strip
-from monitor.commands.show import picture, show_alert
+from monitor.commands.running.show import picture, show_alert
 from pipeline.log.store import AlertLog, Commit
 from pipeline.schema.public import SignalStrip
 from tests.support.logs import alert, strip

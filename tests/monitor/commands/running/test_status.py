@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from monitor.commands.status import duration_text, lines, troubles
+from monitor.commands.running.status import duration_text, lines, troubles
 from pipeline.hub.counters import HubCounters
 from pipeline.schema.public import Alert, Status, SystemReport
 from pipeline.schema.requests import ControlReply

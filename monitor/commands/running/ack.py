@@ -2,7 +2,7 @@
 
 import sys
 
-from monitor.commands.control import print_reply, send_request
+from monitor.commands.running.control import print_reply, send_request
 from monitor.text import safe_text
 from pipeline.schema.public import Alert
 from pipeline.schema.requests import Acknowledge

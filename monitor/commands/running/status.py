@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from monitor.commands.control import send_request
+from monitor.commands.running.control import send_request
 from monitor.text import lead_words, safe_text
 from pipeline.constants import SCHEMA
 from pipeline.errors import EndpointError

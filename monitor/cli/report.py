@@ -1,0 +1,58 @@
+"""Parse ``monitor report``."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from monitor.cli.options import Alarms, FalseAlerts, Json, Lead, Records
+from pipeline.errors import ConfigError
+
+report_app = typer.Typer()
+
+
+@report_app.command()
+def report(
+    records: Records,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            help="The page of one record (night.html), or a folder for the pages of several; "
+            "by default NAME.html in this folder."
+        ),
+    ] = None,
+    as_json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print the hourly table as CSV.")] = False,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Print one row a record, as CSV.")
+    ] = False,
+    lead: Lead = None,
+    alarms: Alarms = None,
+    false_alerts_per_hour: FalseAlerts = None,
+    jobs: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            min=1,
+            max=1024,
+            help="Processes, each with a record at a time; by default one for each processor.",
+        ),
+    ] = None,
+) -> None:
+    """Write a report of each record: one page of HTML that prints as A4 sheets."""
+    from monitor.commands.report import Printed, report_records
+    from monitor.run.workers import processors
+
+    if as_json + csv + summary > 1:
+        raise ConfigError("--json, --csv and --summary print different things: give one of them")
+    printed = Printed.NOTHING
+    if as_json or csv or summary:
+        printed = Printed.JSON if as_json else Printed.HOURS if csv else Printed.SUMMARY
+    report_records(
+        records,
+        out=out,
+        printed=printed,
+        lead=lead,
+        alarms=alarms,
+        false_alerts_per_hour=false_alerts_per_hour,
+        jobs=jobs or processors(),
+    )

@@ -1,0 +1,198 @@
+"""`monitor report`: what was found in each recording, as pages, as JSON or as a table."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+import monitor
+from models.files.atomic_write import replaceable_file, write_atomically
+from models.inference.beat_scorer import load_scorer
+from monitor.api.analysis import analyze
+from monitor.inputs import FoundLeads, find_leads, load_alarm_settings, report_leads
+from monitor.log_format import report_line
+from monitor.report.content import Content, content_of, hour_rows
+from monitor.report.page import page
+from monitor.run.workers import in_order
+from monitor.text import safe_text
+from pipeline.errors import ConfigError, InputError
+from pipeline.stream.warmup import compile_kernels
+from replay.leads import stream_name
+
+_SUFFIXES: Final = (".html", ".htm")
+
+
+class Printed(StrEnum):
+    """What is printed; pages are written into files."""
+
+    NOTHING = "nothing"
+    JSON = "json"
+    HOURS = "csv"
+    SUMMARY = "summary"
+
+
+@dataclass(frozen=True, slots=True)
+class _Reported:
+    """What became of one recording."""
+
+    lines: list[dict[str, Any]]
+    """What is printed of it."""
+    page: str
+    """Empty where none is asked for."""
+    fault: str = ""
+    """Why there is no report."""
+
+
+def report_records(
+    records: Sequence[str],
+    *,
+    out: Path | None,
+    printed: Printed,
+    lead: str | None,
+    alarms: Path | None,
+    false_alerts_per_hour: float | None,
+    jobs: int,
+) -> None:
+    """Write a page for each record, or print its figures.
+
+    Args:
+        records: paths, folders, or ``demo``.
+        out: the page of one record, or the folder for those of several; by default
+            ``NAME.html`` in this folder, and no page where something is printed.
+        printed: what goes to stdout.
+        lead: as for ``monitor scan``.
+        alarms: as for ``monitor scan``.
+        false_alerts_per_hour: as for ``monitor scan``.
+        jobs: processes, each with a record at a time.
+
+    Raises:
+        InputError: no record could be reported; of several, those that could not are named.
+        ConfigError: the alarm settings are refused, or a page cannot be written.
+    """
+    found = find_leads(records, lead)
+    settings = load_alarm_settings(alarms)
+    places = _places(found, out, wanted=out is not None or printed is Printed.NOTHING)
+    report_leads(found)
+    scorer = load_scorer()
+    software = f"ecg-monitor {monitor.__version__}, {scorer.name}"
+    if min(jobs, len(found)) > 1:
+        compile_kernels()  # once for all processes
+
+    def work(n: int) -> _Reported:
+        try:
+            analysis = analyze(
+                found[n].path,
+                leads=found[n].indices,
+                alarms=alarms,
+                false_alerts_per_hour=false_alerts_per_hour,
+            )
+        except ValueError as error:
+            return _Reported([], "", str(error))
+        content = content_of(analysis, settings, software)
+        text = page(content, analysis) if places else ""
+        return _Reported(_lines(content, printed), text)
+
+    faults, table = 0, _Table(printed)
+    with in_order(work, range(len(found)), jobs) as results, _progress() as progress:
+        task = progress.add_task("records", total=len(found))
+        for n, reported in enumerate(results):
+            if reported.fault:
+                faults += 1
+                name = stream_name(found[n].path)
+                if len(found) == 1:
+                    raise InputError(reported.fault)
+                report_line(
+                    f"monitor: no report of {safe_text(name)}: {safe_text(reported.fault, 300)}"
+                )
+            elif places:
+                write_atomically(places[n], reported.page)
+                if printed is Printed.NOTHING:
+                    sys.stdout.write(f"{safe_text(str(places[n]), 300)}\n")
+            table.print(reported.lines)
+            progress.advance(task)
+    if faults == len(found):
+        raise InputError(f"none of the {faults} records could be reported")
+
+
+def _places(found: Sequence[FoundLeads], out: Path | None, *, wanted: bool) -> list[Path]:
+    """Return the file of each page, none where no page is wanted; all of them checked.
+
+    Raises:
+        ConfigError: a place cannot be written, or is that of two pages.
+    """
+    if not wanted:
+        return []
+    names = [stream_name(one.path) for one in found]
+    if out is not None and len(found) == 1 and not out.is_dir():
+        if out.suffix.lower() not in _SUFFIXES:
+            raise ConfigError(f"{out} is no folder, and a page ends in .html: name one of the two")
+        return [replaceable_file(out)]
+    folder = out or Path()
+    if not folder.is_dir():
+        raise ConfigError(f"no folder {str(folder)!r} to write {len(found)} pages into: create it")
+    places = [folder / f"{name}.html" for name in names]
+    if len(set(places)) < len(places):
+        twice = next(place for place in places if places.count(place) > 1)
+        raise ConfigError(f"two records would be {twice}: report their folders one by one")
+    return [replaceable_file(place) for place in places]
+
+
+def _lines(content: Content, printed: Printed) -> list[dict[str, Any]]:
+    if printed is Printed.JSON:
+        return [content.to_dict()]
+    if printed is Printed.HOURS:
+        return hour_rows(content)
+    return [content.row()] if printed is Printed.SUMMARY else []
+
+
+class _Table:
+    """What is printed, record by record: JSON lines, or a table whose names come first."""
+
+    def __init__(self, printed: Printed) -> None:
+        self._json = printed is Printed.JSON
+        self._named = False
+
+    def print(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Print what is known of a record."""
+        text = io.StringIO()
+        if self._json:
+            text.writelines(
+                json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows
+            )
+        elif rows:
+            writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+            if not self._named:
+                writer.writeheader()
+                self._named = True
+            writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+        sys.stdout.write(text.getvalue())
+        sys.stdout.flush()
+
+
+def _cell(value: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula."""
+    if isinstance(value, str):
+        shown = safe_text(value, 200)
+        return f"'{shown}" if shown[:1] in ("=", "+", "-", "@") else shown
+    return "" if value is None else value
+
+
+def _progress() -> Progress:
+    """Return a progress bar on stderr, visible on a terminal only."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )

@@ -1,0 +1,134 @@
+"""A recording hour by hour, and its variability each five minutes. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+
+from monitor.api.beat_table import BeatTable
+from monitor.api.events import Rhythm
+from pipeline.alarms.rate_rules import RATE_BEATS
+from pipeline.trends.variability import PERIOD_S, Variability, variability
+
+HOUR_S: Final = 3600.0
+
+LOST: Final = frozenset({"not_analysable", "lead_off"})
+AF: Final = "atrial_fibrillation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hour:
+    """One row of the hourly table; of the first and the last hour only what was recorded."""
+
+    begin_s: float
+    end_s: float
+    beats: int
+    bpm_min: float | None
+    bpm_mean: float | None
+    bpm_max: float | None
+    """As those of the summary: over eight intervals at its lowest, on average, at its highest."""
+    classes: dict[str, int]
+    anomalous: int
+    longest_rr_s: float | None
+    atrial_fibrillation_s: float
+    """Time in an alarm of atrial fibrillation."""
+    lost_s: float
+    """Time in which nothing could be analysed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FiveMinutes:
+    """Variability of five minutes; None where it cannot be told."""
+
+    begin_s: float
+    variability: Variability | None
+
+
+def hours_of(
+    beats: BeatTable,
+    rhythms: Sequence[Rhythm],
+    duration_s: float,
+    start: datetime | None,
+    classes: Sequence[str],
+    *,
+    one_lead: bool,
+) -> list[Hour]:
+    """Return the hours of a recording: of the clock where its start is known.
+
+    Of several leads, one electrode that is off leaves the others to analyse.
+    """
+    lost = LOST if one_lead else LOST - {"lead_off"}
+    edges = _edges(duration_s, HOUR_S, start)
+    cuts = np.searchsorted(beats["time_s"], edges)
+    hours = []
+    for begin_s, end_s, first, last in zip(edges, edges[1:], cuts, cuts[1:], strict=False):
+        some = beats[first:last]
+        low, mean, high = rates(some)
+        known = some["rr_s"][np.isfinite(some["rr_s"])]
+        hours.append(
+            Hour(
+                begin_s=begin_s,
+                end_s=end_s,
+                beats=len(some),
+                bpm_min=low,
+                bpm_mean=mean,
+                bpm_max=high,
+                classes={name: int(np.sum(some["beat_class"] == name)) for name in classes},
+                anomalous=int(np.sum(some["anomalous"])),
+                longest_rr_s=round(float(known.max()), 3) if len(known) else None,
+                atrial_fibrillation_s=covered_s(rhythms, {AF}, begin_s, end_s),
+                lost_s=covered_s(rhythms, lost, begin_s, end_s),
+            )
+        )
+    return hours
+
+
+def rates(beats: BeatTable) -> tuple[float | None, float | None, float | None]:
+    """Return lowest, mean and highest rate of some beats, bpm; None with fewer intervals."""
+    known = beats["rr_s"][np.isfinite(beats["rr_s"])]
+    if not len(known):
+        return None, None, None
+    mean = round(60.0 / float(np.mean(known)), 1)
+    if len(known) < RATE_BEATS:
+        return None, mean, None
+    over = 60.0 * RATE_BEATS / np.convolve(known, np.ones(RATE_BEATS), mode="valid")
+    return round(float(over.min()), 1), mean, round(float(over.max()), 1)
+
+
+def covered_s(
+    rhythms: Iterable[Rhythm], kinds: Iterable[str], begin_s: float, end_s: float
+) -> float:
+    """Return how much of a time lies in stretches of these kinds, each moment once."""
+    wanted, covered, until = frozenset(kinds), 0.0, begin_s
+    for one in sorted(rhythms, key=lambda stretch: stretch.begin_s):
+        if one.kind in wanted:
+            covered += max(0.0, min(one.end_s, end_s) - max(one.begin_s, until))
+            until = max(until, min(one.end_s, end_s))
+    return round(covered, 3)
+
+
+def variability_of(
+    beats: BeatTable, rhythms: Sequence[Rhythm], duration_s: float
+) -> list[FiveMinutes]:
+    """Return the variability of each whole five minutes; none in atrial fibrillation."""
+    edges = np.arange(0.0, duration_s + 1e-9, PERIOD_S)
+    cuts = np.searchsorted(beats["time_s"], edges)
+    found = []
+    for begin_s, first, last in zip(edges, cuts, cuts[1:], strict=False):
+        some = beats[first:last]
+        normal = (some["beat_class"] == "N") & some["analysable"]
+        in_af = covered_s(rhythms, {AF}, begin_s, begin_s + PERIOD_S) > 0
+        value = None if in_af else variability(some["time_s"], some["rr_s"], normal)
+        found.append(FiveMinutes(begin_s=float(begin_s), variability=value))
+    return found
+
+
+def _edges(duration_s: float, step_s: float, start: datetime | None) -> list[float]:
+    """Return the limits of the hours, seconds of the signal."""
+    first = step_s
+    if start is not None:
+        first = step_s - (start.minute * 60 + start.second + start.microsecond / 1e6)
+    inner = np.arange(first, duration_s, step_s)
+    return [0.0, *map(float, inner), duration_s]

@@ -1,0 +1,54 @@
+"""`monitor report`: pages, JSON and tables of records."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from monitor.cli.app import app
+from pipeline.errors import ConfigError, InputError
+from replay.demo import write_demo
+
+pytestmark = pytest.mark.system
+
+
+def report(*arguments: str | Path) -> str:
+    """Run the command; return what it printed."""
+    result = CliRunner().invoke(app, ["report", "--jobs", "1", *map(str, arguments)])
+    if result.exception:
+        raise result.exception
+    return result.stdout
+
+
+def test_a_page_a_row_and_json_of_each_record(tmp_path: Path) -> None:
+    """A folder of records gives a page each; one row and one object each, with the same figures."""
+    nights = tmp_path / "nights"
+    nights.mkdir()
+    write_demo(nights, ["V1"])
+    pages = tmp_path / "pages"
+    pages.mkdir()
+
+    assert report(nights, "--out", pages).splitlines() == [str(pages / "demo.html")]
+    assert "<h1>ECG report</h1>" in (pages / "demo.html").read_text(encoding="utf-8")
+
+    (content,) = map(json.loads, report("demo", "--json").splitlines())
+    (row,) = csv.DictReader(report("demo", "--summary").splitlines())
+    hours = list(csv.DictReader(report("demo", "--csv").splitlines()))
+    assert int(row["beats"]) == content["summary"]["beats"] == sum(int(h["beats"]) for h in hours)
+    assert float(row["bpm_mean"]) == content["summary"]["bpm_mean"]
+
+
+def test_places_that_cannot_be_written_are_refused_before_the_work(tmp_path: Path) -> None:
+    """One line, with what to do."""
+    with pytest.raises(ConfigError, match=r"a page ends in \.html"):
+        report("demo", "--out", tmp_path / "night.pdf")
+    with pytest.raises(ConfigError, match="create it"):
+        report("demo", "demo", "--out", tmp_path / "missing")
+    with pytest.raises(ConfigError, match="two records would be"):
+        report("demo", "demo", "--out", tmp_path)
+    with pytest.raises(ConfigError, match="give one of them"):
+        report("demo", "--json", "--csv")
+    with pytest.raises(InputError, match="no record"):
+        report(tmp_path / "nothing")

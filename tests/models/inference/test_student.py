@@ -187,14 +187,31 @@ def test_torch_student_takes_windows_that_cannot_be_written(windows: np.ndarray)
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_cuda_agrees_with_the_cpu(scorer: StudentScorer, windows: np.ndarray) -> None:
-    """On CUDA too a window's score is its own, and close to the CPU's."""
+    """On CUDA too a window's score is its own, and close to the CPU's: so are the decisions."""
     on_cuda = StudentScorer.load(device="cuda")
     whole = on_cuda.score(windows).scores
 
-    np.testing.assert_allclose(whole, scorer.score(windows).scores, atol=1e-5)
+    expected = scorer.score(windows).scores
+    np.testing.assert_allclose(whole, expected, atol=1e-5)
+    threshold = np.quantile(expected, 0.9)
+    sure = np.abs(expected - threshold) > 1e-5
+    np.testing.assert_array_equal(whole[sure] > threshold, expected[sure] > threshold)
     for batch in BATCHES:
         got = [on_cuda.score(windows[i : i + batch]).scores for i in range(0, 256, batch)]
         np.testing.assert_array_equal(np.concatenate(got), whole)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_threads_share_a_captured_graph(windows: np.ndarray) -> None:
+    """Batches of threads that score at the same time do not reach each other."""
+    on_cuda = StudentScorer.load(device="cuda")
+    parts = [windows[i : i + 8] for i in range(0, 256, 8)]
+    expected = [on_cuda.score(part).residuals for part in parts]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda part: on_cuda.score(part).residuals, parts))
+
+    for got, wanted in zip(together, expected, strict=True):
+        np.testing.assert_array_equal(got, wanted)
 
 
 def test_score_is_the_mean_square_of_the_smoothed_residual() -> None:

@@ -16,7 +16,7 @@ def record_line(record: Alert | Gap | LogReplaced | Unrecorded) -> str:
 def _alert_line(alert: Alert) -> str:
     minutes, seconds = divmod(alert.time_s, 60.0)
     score = f"  {alert.score:.1f} > {alert.threshold:.1f}" if alert.score is not None else ""
-    beat_class = f"  {class_text(alert)}" if alert.beat_class is not None else ""
+    beat_class = f"  {name}" if (name := class_text(alert)) else ""
     state = "" if alert.state == "on" else f" ({safe_text(alert.state, 16)})"
     where, priority = safe_text(alert.stream), safe_text(alert.priority, 16)
     return (
@@ -26,7 +26,13 @@ def _alert_line(alert: Alert) -> str:
 
 
 def class_text(alert: Alert) -> str:
-    """Return the class of the alert's beat with its probability, as in ``V 97 %``."""
+    """Return the class of the alert's beat with its probability, as in ``V 97 %``.
+
+    Empty where there is none, and for class N: a beat is alarmed although the class model finds
+    nothing in it, and "anomalous beat N 94 %" would say both at once.
+    """
     name = safe_text(alert.beat_class or "", 8)
+    if name in ("", "N"):
+        return ""
     probability = (alert.class_probabilities or {}).get(alert.beat_class or "")
     return name if probability is None else f"{name} {number(100 * probability, '.0f', ' %')}"

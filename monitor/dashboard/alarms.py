@@ -112,8 +112,8 @@ def _alert_line(received: ReceivedAlert, name_width: int) -> Text:
     if alert.state == "latched":
         kind += " over, not acknowledged"
     line.append(kind, "bold" if alert.category != "technical" else "italic")
-    if alert.beat_class is not None:
-        line.append(f"  {class_text(alert)}", "bold")
+    if name := class_text(alert):
+        line.append(f"  {name}", "bold")
     if alert.score is not None:
         line.append(f"  {number(alert.score, '.2f')}", ANOMALY)
     return line.append(f"  {safe_text(alert.reason, 128)}", MUTED)

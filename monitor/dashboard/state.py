@@ -52,6 +52,9 @@ BREAK_S: Final = 60.0
 HOLD_S: Final = 10.0
 """The selected stream stays selected for so long after its last alert."""
 
+RATE_AFTER_S: Final = 300.0
+"""Of less signal, of all streams together, no rate of alarms is told."""
+
 MAX_ACTIVE: Final = 256
 """Active alarms kept, of all streams together."""
 
@@ -127,7 +130,7 @@ class DashboardState:
         self.alarms_raised = 0
         """Alarms that began, of all received."""
         self._raised_since = 0
-        """Alarms that began after the first status of their stream."""
+        """Alarms about the heart that began after the first status of their stream."""
         self._breaks: dict[tuple[str, str], float] = {}
         """Alarms of `active` that end by themselves, and when they came."""
         self._silenced = (0.0, 0.0)
@@ -211,13 +214,17 @@ class DashboardState:
         return max(0.0, silenced_s - (now - at)) if math.isfinite(silenced_s) else 0.0
 
     def alarms_per_hour(self) -> float | None:
-        """Return the alarms that began per hour of signal; None before a minute of signal."""
+        """Return the alarms about the heart that began per hour of signal.
+
+        None before `RATE_AFTER_S` of signal: one alarm in the first minute is not sixty an hour.
+        """
         seconds = sum(
             stream.status.duration_s - stream.first_status.duration_s
             for stream in self.streams.values()
             if stream.status and stream.first_status
         )
-        return 3600.0 * self._raised_since / seconds if 60.0 <= seconds <= _MAX_TIME_S else None
+        known = RATE_AFTER_S <= seconds <= _MAX_TIME_S
+        return 3600.0 * self._raised_since / seconds if known else None
 
     def alerts_to_show(self, n: int) -> list[ReceivedAlert]:
         """Return at most ``n`` alerts: active alarms above low priority first, then the newest."""
@@ -273,7 +280,7 @@ class DashboardState:
         known = self.streams.get(alert.stream)
         first = known.first_status if known else None
         old = first is not None and (alert.epoch, alert.time_s) < (first.epoch, first.time_s)
-        self._raised_since += raised and not old
+        self._raised_since += raised and not old and alert.category != "technical"
         if alert.state == "on" and alert.stream:
             self._select(alert.stream, RANK.get(alert.priority, 0), now)
 

@@ -1,7 +1,7 @@
 """What a run or a scan has processed and found, printed at its end."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
@@ -120,7 +120,6 @@ def _no_alerts(summary: Summary) -> str:
 
 def _run_lines(summary: RunSummary) -> list[str]:
     missing, unread = summary.alerts_missing, summary.unreadable_lines
-    active = [safe_text(f"{a.kind} ({a.state})").replace("_", " ") for a in summary.standing]
     waiting = summary.alerts_unrecorded
     return [
         *(
@@ -130,10 +129,23 @@ def _run_lines(summary: RunSummary) -> list[str]:
         ),
         *([f"missing  {missing} alerts that the log no longer holds"] if missing else []),
         *([f"unread   {unread} lines of the device"] if unread else []),
-        *([f"active   {', '.join(active)}"] if active else []),
+        *_active_lines(summary.standing),
         *(
             f"leads    {safe_text(stream)}: {lead_words(of)}"
             for stream, of in summary.lead_states.items()
         ),
         f"log      {summary.log}",
+    ]
+
+
+def _active_lines(alarms: Sequence[ActiveAlarm]) -> list[str]:
+    """Return which alarms were active at the end, and of which streams."""
+    streams: dict[str, list[str]] = {}
+    for alarm in alarms:
+        what = safe_text(f"{alarm.kind} ({alarm.state})").replace("_", " ")
+        streams.setdefault(what, []).append(safe_text(alarm.stream) or "the system")
+    return [
+        f"active   {what} of {', '.join(of[:_NAMED])}"
+        + (f" and {len(of) - _NAMED} more" if len(of) > _NAMED else "")
+        for what, of in streams.items()
     ]

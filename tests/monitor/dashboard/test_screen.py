@@ -545,11 +545,14 @@ def test_an_alert_has_the_class_of_its_beat(fields, shown):
 
 
 def test_the_line_of_an_alert_has_the_class_of_its_beat():
-    """It is between the kind and the score."""
+    """It is between the kind and the score; an anomalous beat is never announced as normal."""
     line = record_line(alert(score=7.31, threshold=4.0, **NAMED))
 
     assert line.endswith("anomalous_beat  V 97 %  7.3 > 4.0  QRS differs")
     assert "%" not in record_line(alert(score=7.31, threshold=4.0))
+    normal = {"beat_class": "N", "class_probabilities": {"N": 0.94}}
+    line = record_line(alert(score=7.31, threshold=4.0, **normal))
+    assert line.endswith("anomalous_beat  7.3 > 4.0  QRS differs")
 
 
 def test_several_streams_are_a_table_and_the_selected_one_is_drawn():

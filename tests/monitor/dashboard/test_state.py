@@ -302,12 +302,13 @@ def test_a_status_replaces_the_active_alarms_of_its_stream():
 
 
 def test_the_alarm_rate_is_per_hour_of_signal():
-    """Three in half an hour are six an hour; before a minute there is no rate."""
+    """Three in half an hour are six an hour; technical ones do not count, nor does a short time."""
     dashboard = DashboardState(0.0)
     dashboard.receive(status(duration_s=0.0, time_s=0.0), 0.0)
     for n in range(3):
         dashboard.receive(alert(n, episode=f"e{n}"), 0.0)
-    dashboard.receive(status(duration_s=50.0), 0.0)
+    dashboard.receive(alert(4, episode="t", kind="lead_off", category="technical"), 0.0)
+    dashboard.receive(status(duration_s=290.0), 0.0)
     assert dashboard.alarms_per_hour() is None
     dashboard.receive(status(duration_s=1800.0), 1.0)
     assert dashboard.alarms_per_hour() == 6.0

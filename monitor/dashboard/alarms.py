@@ -15,10 +15,14 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from monitor.alert_lines import class_text
+from monitor.dashboard.episodes import Episode, ReceivedAlert, is_recorded
 from monitor.dashboard.layout import ANOMALY, MUTED, Block, box, clock, fit
-from monitor.dashboard.state import DashboardState, ReceivedAlert, is_recorded
+from monitor.dashboard.state import DashboardState
 from monitor.text import number, safe_text
 from pipeline.schema.public import Alert
+
+_OTHERS_NAMED: Final = 3
+"""So many other streams in alarm are named in the banner."""
 
 FLASH_HZ: Final = {"high": 2.0, "medium": 0.6}
 """Of alarms in state ``on``; each of the two looks takes half of the period."""
@@ -42,16 +46,28 @@ def fastest_flash(dashboard: DashboardState) -> float:
 
 
 def banner(dashboard: DashboardState, now: float, width: int) -> list[Text]:
-    """Return the line of the most urgent active alarm above low priority; none without one."""
+    """Return the line of the most urgent alarm above low priority; none without one.
+
+    It is of the stream that is drawn, or of the system. What other streams have is named after it.
+    """
+    selected = dashboard.selected()
+    drawn = {"", selected.name if selected is not None else ""}
     active = [
-        received for received in dashboard.active_alarms() if received.alert.priority != "low"
+        received
+        for received in dashboard.active_alarms()
+        if received.alert.priority != "low" and received.alert.stream in drawn
     ]
+    others = [name for name in dashboard.in_alarm() if name not in drawn]
+    rest = f" +{len(active) - 1} more " if len(active) > 1 else ""
+    if others:
+        names = ", ".join(safe_text(name, 12) for name in others[:_OTHERS_NAMED])
+        more = f" and {len(others) - _OTHERS_NAMED} more" if len(others) > _OTHERS_NAMED else ""
+        rest += f" ALSO: {names}{more} "
     silenced = dashboard.silenced_s(now)
-    sound = f" SOUND OFF {silenced:.0f} s " if silenced else ""
+    rest += f" SOUND OFF {silenced:.0f} s " if silenced else ""
     if not active:
-        return [fit(Text(sound, MUTED), width)] if sound else []
-    more = f" +{len(active) - 1} more " if len(active) > 1 else ""
-    return [_banner_line(active[0], more + sound, now, width)]
+        return [fit(Text(rest, MUTED), width)] if rest else []
+    return [_banner_line(active[0], rest, now, width)]
 
 
 def _banner_line(received: ReceivedAlert, rest: str, now: float, width: int) -> Text:
@@ -59,7 +75,7 @@ def _banner_line(received: ReceivedAlert, rest: str, now: float, width: int) -> 
     hz = flash_hz(alert)
     lit = not hz or int((now - received.at) * 2 * hz) % 2 == 0
     words = _banner_words(alert)
-    space = max(width - len(rest), 0)
+    space = max(width - cell_len(rest), 0)
     if alert.category == "technical":
         styles = _TECHNICAL if lit else _TECHNICAL_DIM
         line = fit(Text.assemble((f" [{words}]", styles.get(alert.priority, "cyan"))), space)
@@ -82,12 +98,11 @@ def _banner_words(alert: Alert) -> str:
 
 
 def alerts_panel(dashboard: DashboardState, now: float, width: int, height: int) -> Block:
-    """Return the list of alerts: urgent active alarms first, then the newest alerts."""
-    space = height - 2
-    shown = dashboard.alerts_to_show(space)
-    names = [cell_len(safe_text(received.alert.stream, 12)) for received in shown]
+    """Return the list of alarms, an episode a line: urgent active ones first, then the newest."""
+    shown = dashboard.episodes_to_show(height - 2)
+    names = [cell_len(safe_text(episode.latest.stream, 12)) for episode in shown]
     name_width = max(names, default=0) if len(dashboard.streams) > 1 else 0
-    lines = [_alert_line(received, name_width) for received in shown]
+    lines = [_episode_line(dashboard, episode, name_width) for episode in shown]
     if not lines:
         lines = [Text("no alerts", MUTED)]
     per_hour = dashboard.alarms_per_hour()
@@ -98,25 +113,39 @@ def alerts_panel(dashboard: DashboardState, now: float, width: int, height: int)
     return box(Text("alerts", MUTED), total, lines, width, height)
 
 
-def _alert_line(received: ReceivedAlert, name_width: int) -> Text:
-    alert = received.alert
+def _episode_line(dashboard: DashboardState, episode: Episode, name_width: int) -> Text:
+    """Return one alarm: when it began, of whom, what, how long and how often, and why."""
+    alert = episode.latest
     line = priority_badge(alert)
-    line.append(f" {clock(alert.time_s, 1):>8}  ", MUTED)
+    line.append(f" {clock(episode.begin_s, 1):>8} {_length(dashboard, episode):>7}  ", MUTED)
     if name_width:
         line.append_text(fit(Text(safe_text(alert.stream, 12)), name_width)).append("  ")
-    kind = safe_text(alert.kind, 32).replace("_", " ")
     if not is_recorded(alert):
         line.append("NOT RECORDED  ", "bold")
-    if alert.state == "off":
-        return line.append(f"{kind} ended  {safe_text(alert.reason, 128)}", MUTED)
+    kind = safe_text(alert.kind, 32).replace("_", " ")
+    technical = alert.category == "technical"
+    line.append(kind, MUTED if episode.over else "italic" if technical else "bold")
+    if episode.count > 1:
+        line.append(f" x{number(episode.count, ',d')}", MUTED)
     if alert.state == "latched":
-        kind += " over, not acknowledged"
-    line.append(kind, "bold" if alert.category != "technical" else "italic")
-    if name := class_text(alert):
-        line.append(f"  {name}", "bold")
-    if alert.score is not None:
-        line.append(f"  {number(alert.score, '.2f')}", ANOMALY)
-    return line.append(f"  {safe_text(alert.reason, 128)}", MUTED)
+        line.append(" over, not acknowledged", "bold")
+    if name := class_text(episode.first):
+        line.append(f"  {name}", MUTED if episode.over else "bold")
+    if episode.first.score is not None:
+        line.append(f"  {number(episode.first.score, '.2f')}", ANOMALY)
+    return line.append(f"  {safe_text(episode.first.reason, 128)}", MUTED)
+
+
+def _length(dashboard: DashboardState, episode: Episode) -> str:
+    """Return how long an alarm lasted, or with an arrow after it has lasted until now."""
+    end_s, arrow = episode.end_s, ""
+    if end_s is None:
+        known = dashboard.streams.get(episode.latest.stream)
+        status = known.status if known is not None else None
+        if status is None or status.epoch != episode.latest.epoch:
+            return ""
+        end_s, arrow = status.time_s, "→"
+    return clock(max(0.0, end_s - episode.begin_s)) + arrow
 
 
 def priority_badge(alert: Alert) -> Text:

@@ -166,7 +166,7 @@ def health_facts(stream: StreamState, now: float) -> list[tuple[str, str]]:
 
 def _latency_facts(dashboard: DashboardState, stream: StreamState) -> list[tuple[str, str]]:
     """Return the latency of the stream's last alert by its parts."""
-    alerts = (received.alert for received in reversed(dashboard.alerts))
+    alerts = (episode.first for episode in dashboard.episodes.newest_first())
     last = next((a for a in alerts if a.stream == stream.name and a.latency_ms.total > 0), None)
     if last is None:
         return []
@@ -218,13 +218,13 @@ _COLUMNS: Final[list[_Column]] = [
 
 
 def streams_panel(dashboard: DashboardState, now: float, width: int, height: int) -> Block:
-    """Return a table of the streams; the selected one is marked and always shown."""
+    """Return a table of the streams, the worst first; the selected one is marked."""
     selected = dashboard.selected()
     columns = _columns_that_fit(width - 4 - _NAME_AND_STATE)
     header = Text(f"  {'stream':<14} {'state':<16}", MUTED)
     for name, size, _ in columns:
         header.append(f" {name:>{size}}", MUTED)
-    streams = list(dashboard.streams.values())
+    streams = dashboard.worst_first()
     space = height - 3
     shown = streams[:space]
     if selected is not None and selected not in shown and shown:
@@ -236,6 +236,11 @@ def streams_panel(dashboard: DashboardState, now: float, width: int, height: int
     more = (
         f"{len(shown)} of {len(streams)}{'+' if dashboard.more_streams else ''}" if hidden else ""
     )
+    names = {stream.name for stream in shown}
+    outside = [name for name in dashboard.in_alarm() if name not in names]
+    if outside and lines[1:]:
+        named = ", ".join(safe_text(name, 12) for name in outside)
+        more = f"also in alarm: {named}  {more}"
     return box(Text("streams", MUTED), Text(more, MUTED), lines, width, height)
 
 

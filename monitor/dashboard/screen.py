@@ -54,12 +54,14 @@ class _Plan:
     alerts: int
 
 
-def _plan(width: int, height: int, streams: int) -> _Plan:
+def _plan(width: int, height: int, streams: int, in_alarm: int) -> _Plan:
     """Divide ``height`` lines (without header, footer and vitals lines) among the rows.
 
-    The strip comes first, then the alerts, then the row of window and scores.
+    The strip comes first, then the alerts, then the row of window and scores. The table of streams
+    has a line for each one in alarm, as long as it leaves half of the picture.
     """
-    table = min(streams, max(2, height // 5)) + 3 if streams > 1 and height >= 12 else 0
+    rows = max(2, height // 5, min(in_alarm, height // 2 - 3))
+    table = min(streams, rows) + 3 if streams > 1 and height >= 12 else 0
     rest = height - table
     wide = width >= _WIDE
     least = 6 if wide else 4
@@ -135,14 +137,14 @@ def _footer(width: int, space: int) -> Block:
 def _body(dashboard: DashboardState, now: float, width: int, height: int) -> Block:
     stream = dashboard.selected()
     if stream is None:
-        alerts = 0 if height < 12 or not dashboard.alerts else height // 3
+        alerts = 0 if height < 12 or not dashboard.alerts_received else height // 3
         lines = waiting_panel(dashboard, now, width, height - alerts) if height >= 3 else []
         if alerts:
             lines += alerts_panel(dashboard, now, width, alerts)
         return fit_block(lines, width, height)
     wide = width >= _WIDE and height >= 10
     lines = [] if wide else vitals_lines(stream, now, width)
-    plan = _plan(width, height - len(lines), len(dashboard.streams))
+    plan = _plan(width, height - len(lines), len(dashboard.streams), len(dashboard.in_alarm()))
     if plan.streams:
         lines += streams_panel(dashboard, now, width, plan.streams)
     if plan.strip and wide:

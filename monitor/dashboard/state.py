@@ -9,10 +9,17 @@ the axis of ``time_s``, which starts over with each epoch. Not thread-safe.
 """
 
 import math
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
+from monitor.dashboard.episodes import (
+    Episode,
+    Episodes,
+    Key,
+    ReceivedAlert,
+    is_recorded,
+    key_of,
+)
 from monitor.dashboard.stream_signal import StreamSignal
 from pipeline.constants import WINDOW_SAMPLES
 from pipeline.schema.public import (
@@ -21,7 +28,6 @@ from pipeline.schema.public import (
     Gap,
     Heartbeat,
     LogReplaced,
-    PublishedAlert,
     Received,
     SignalStrip,
     Status,
@@ -32,9 +38,6 @@ from pipeline.schema.public import (
 
 MAX_BEATS: Final = 300
 """Beats (scores) kept of each stream."""
-
-MAX_ALERTS: Final = 100
-"""Alerts kept, of all streams together."""
 
 MAX_STREAMS: Final = 64
 """Streams kept; of further ones only the alerts are shown."""
@@ -49,9 +52,6 @@ DROP_AFTER_S: Final = 30.0
 BREAK_S: Final = 60.0
 """An alarm about a gap or a replaced log is active for so long; no other message ends it."""
 
-HOLD_S: Final = 10.0
-"""The selected stream stays selected for so long after its last alert."""
-
 RATE_AFTER_S: Final = 300.0
 """Of less signal, of all streams together, no rate of alarms is told."""
 
@@ -60,6 +60,10 @@ MAX_ACTIVE: Final = 256
 
 RANK: Final = {"high": 2, "medium": 1}
 """Order of the priorities; low, and any unknown one, is 0."""
+
+_Urgency = tuple[int, bool, int]
+_CALM: Final[_Urgency] = (-1, False, 0)
+"""Of a stream without an alarm."""
 
 _MAX_TIME_S: Final = 1e9
 """Thirty years of signal; positions beyond are refused before they are multiplied."""
@@ -81,8 +85,6 @@ class StreamState:
     """The last `MAX_BEATS` by (epoch, sample), in order of arrival."""
     window: WindowView | None = None
     """Window of the last anomalous beat; both lists are checked to hold 320 finite numbers."""
-    alarmed_at: float | None = None
-    alarm_rank: int = 0
 
     def data_age_s(self, now: float) -> float | None:
         """Return the age of the newest data at ``now``; None before there is any."""
@@ -100,14 +102,6 @@ class StreamState:
         return silent or (age is not None and age > STALE_AFTER_S)
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedAlert:
-    """An alert and the time of its arrival, in seconds of the dashboard's clock."""
-
-    alert: Alert
-    at: float
-
-
 class DashboardState:
     """Everything the dashboard shows; bounded, whatever arrives."""
 
@@ -121,9 +115,8 @@ class DashboardState:
         self.streams: dict[str, StreamState] = {}
         self.more_streams = False
         """Whether there were more than `MAX_STREAMS`."""
-        self.alerts: deque[ReceivedAlert] = deque(maxlen=MAX_ALERTS)
-        """The newest last; the client has sorted them and dropped repeats."""
-        self.active: dict[tuple[str, str], ReceivedAlert] = {}
+        self.episodes = Episodes()
+        self.active: dict[Key, ReceivedAlert] = {}
         """The latest alert of every active alarm, by stream and episode, with the time at which the
         alarm came into its present state."""
         self.alerts_received = 0
@@ -131,7 +124,7 @@ class DashboardState:
         """Alarms that began, of all received."""
         self._raised_since = 0
         """Alarms about the heart that began after the first status of their stream."""
-        self._breaks: dict[tuple[str, str], float] = {}
+        self._breaks: dict[Key, float] = {}
         """Alarms of `active` that end by themselves, and when they came."""
         self._silenced = (0.0, 0.0)
         """(seconds without sound, as of when)."""
@@ -141,6 +134,11 @@ class DashboardState:
         """Apply one message that arrived at ``now``; unusable content is ignored."""
         self.received_at = now
         self._end_breaks(now)
+        self._apply(message, now)
+        if isinstance(message, Alert | Unrecorded | Status):
+            self._select()
+
+    def _apply(self, message: Received, now: float) -> None:
         if isinstance(message, Heartbeat):
             return
         if isinstance(message, SystemReport):
@@ -190,22 +188,27 @@ class DashboardState:
         return self.silent_s(now) > STALE_AFTER_S
 
     def selected(self) -> StreamState | None:
-        """Return the stream to show in detail: the last with an alarm, else the first, or None."""
+        """Return the stream to show in detail: the worst, or None before there is any."""
         if self._selected is not None:
             return self.streams[self._selected]
         return next(iter(self.streams.values()), None)
 
-    def active_alarms(self) -> list[ReceivedAlert]:
-        """Return the active alarms: by priority, present ones, about the heart, the newest."""
+    def worst_first(self) -> list[StreamState]:
+        """Return the streams, those with the most urgent alarms first, then as they came."""
+        urgency = self._urgencies()
         return sorted(
-            self.active.values(),
-            key=lambda received: (
-                RANK.get(received.alert.priority, 0),
-                received.alert.state in ("on", "ack"),
-                received.alert.category != "technical",
-                received.at,
-            ),
-            reverse=True,
+            self.streams.values(), key=lambda one: urgency.get(one.name, _CALM), reverse=True
+        )
+
+    def in_alarm(self) -> list[str]:
+        """Return the names of all streams with an alarm above low priority, the worst first."""
+        urgent = (one.alert for one in self.active_alarms())
+        return list(dict.fromkeys(a.stream for a in urgent if a.stream and RANK.get(a.priority, 0)))
+
+    def active_alarms(self) -> list[ReceivedAlert]:
+        """Return the active alarms: by priority, about the heart, not acknowledged, the newest."""
+        return sorted(
+            self.active.values(), key=lambda one: (_urgency(one.alert), one.at), reverse=True
         )
 
     def silenced_s(self, now: float) -> float:
@@ -226,29 +229,40 @@ class DashboardState:
         known = RATE_AFTER_S <= seconds <= _MAX_TIME_S
         return 3600.0 * self._raised_since / seconds if known else None
 
-    def alerts_to_show(self, n: int) -> list[ReceivedAlert]:
-        """Return at most ``n`` alerts: active alarms above low priority first, then the newest."""
-        pinned = [h for h in self.active_alarms() if RANK.get(h.alert.priority, 0)]
-        # At least half of the list shows the newest alerts.
-        pinned = pinned[: (n + 1) // 2]
-        shown = {id(h.alert) for h in pinned}
-        rest = [h for h in reversed(self.alerts) if id(h.alert) not in shown]
+    def episodes_to_show(self, n: int) -> list[Episode]:
+        """Return at most ``n`` episodes: active ones above low priority first, then the newest."""
+        urgent = [
+            episode
+            for received in self.active_alarms()
+            if RANK.get(received.alert.priority, 0)
+            and (episode := self.episodes.of(received.alert)) is not None
+        ]
+        # At least half of the list shows the newest.
+        pinned = urgent[: (n + 1) // 2]
+        shown = {id(episode) for episode in pinned}
+        rest = [one for one in self.episodes.newest_first() if id(one) not in shown]
         return (pinned + rest)[: max(n, 0)]
 
-    def _stream(self, name: str, now: float) -> StreamState | None:
+    def _stream(self, name: str, now: float, *, alarmed: bool = False) -> StreamState | None:
         if name not in self.streams:
-            if len(self.streams) >= MAX_STREAMS and not self._drop_one_stream(now):
+            if len(self.streams) >= MAX_STREAMS and not self._drop_one_stream(now, alarmed):
                 self.more_streams = True
                 return None
             self.streams[name] = StreamState(name, status_at=now)
         return self.streams[name]
 
-    def _drop_one_stream(self, now: float) -> bool:
-        """Remove a stream that ended or has no recent status; return whether there was one."""
+    def _drop_one_stream(self, now: float, for_alarm: bool) -> bool:
+        """Remove a stream that ended or has no recent status; return whether there was one.
+
+        For a stream in alarm, one without an alarm has to go.
+        """
+        alarmed = {stream for stream, _ in self.active}
         for name, stream in self.streams.items():
             ended = stream.status is not None and stream.status.ended
-            if ended or now - stream.status_at > DROP_AFTER_S:
+            calm = for_alarm and name not in alarmed
+            if ended or calm or now - stream.status_at > DROP_AFTER_S:
                 del self.streams[name]
+                self.more_streams |= calm
                 if self._selected == name:
                     self._selected = None
                 return True
@@ -256,22 +270,19 @@ class DashboardState:
 
     def _record(self, alert: Alert) -> bool:
         """Return whether ``alert`` was shown as not recorded; it is recorded now."""
-        if not is_recorded(alert):
+        if not is_recorded(alert) or not self.episodes.record(alert):
             return False
-        for n, received in enumerate(self.alerts):
-            if not is_recorded(received.alert) and _same(received.alert, alert):
-                self.alerts[n] = ReceivedAlert(alert, received.at)
-                active = self.active.get(self._key(alert))
-                if active is not None and active.alert is received.alert:
-                    self.active[self._key(alert)] = ReceivedAlert(alert, active.at)
-                return True
-        return False
+        active = self.active.get(key_of(alert))
+        if active is not None and not is_recorded(active.alert):
+            self.active[key_of(alert)] = ReceivedAlert(alert, active.at)
+        return True
 
     def _receive_alert(self, alert: Alert, now: float) -> None:
-        received = ReceivedAlert(alert, now)
         self.alerts_received += 1
-        self.alerts.append(received)
-        new = self._key(alert) not in self.active
+        self.episodes.take(alert, now)
+        if alert.stream:
+            self._stream(alert.stream, now, alarmed=RANK.get(alert.priority, 0) > 0)
+        new = key_of(alert) not in self.active
         self._update_alarm(alert, now)
         if alert.state == "off":
             return
@@ -281,8 +292,6 @@ class DashboardState:
         first = known.first_status if known else None
         old = first is not None and (alert.epoch, alert.time_s) < (first.epoch, first.time_s)
         self._raised_since += raised and not old and alert.category != "technical"
-        if alert.state == "on" and alert.stream:
-            self._select(alert.stream, RANK.get(alert.priority, 0), now)
 
     def _receive_break(self, record: Gap | LogReplaced, now: float) -> None:
         """Raise a technical alarm: alerts were lost, or the log was replaced."""
@@ -302,7 +311,7 @@ class DashboardState:
             episode=f"{record.kind}-{record.seq}",
         )
         self._receive_alert(alarm, now)
-        self._breaks[self._key(alarm)] = now
+        self._breaks[key_of(alarm)] = now
 
     def _end_breaks(self, now: float) -> None:
         for key in [key for key, at in self._breaks.items() if now - at > BREAK_S]:
@@ -310,12 +319,8 @@ class DashboardState:
             self.active.pop(key, None)
             self.revision += 1
 
-    @staticmethod
-    def _key(alert: Alert) -> tuple[str, str]:
-        return alert.stream, alert.episode or alert.kind
-
     def _update_alarm(self, alert: Alert, now: float) -> None:
-        key = self._key(alert)
+        key = key_of(alert)
         if alert.state == "off":
             self.active.pop(key, None)
         elif key in self.active or self._make_place(alert):
@@ -337,7 +342,7 @@ class DashboardState:
 
     def _replace_active(self, stream: str, alarms: list[Alert], now: float) -> None:
         """Replace the active alarms of a stream by those of its status or report."""
-        known = {self._key(alert) for alert in alarms} | set(self._breaks)
+        known = {key_of(alert) for alert in alarms} | set(self._breaks)
         for key in [key for key in self.active if key[0] == stream]:
             if key not in known:
                 del self.active[key]
@@ -345,30 +350,35 @@ class DashboardState:
             if alert.stream == stream:
                 self._update_alarm(alert, now)
 
-    def _select(self, name: str, rank: int, now: float) -> None:
-        """Select the stream, unless the selected one had an alarm as urgent just now."""
-        stream = self._stream(name, now)
-        if stream is None:
+    def _urgencies(self) -> dict[str, _Urgency]:
+        """Return the urgency of the worst alarm of each stream that has one."""
+        found: dict[str, _Urgency] = {}
+        for received in self.active.values():
+            name = received.alert.stream
+            found[name] = max(found.get(name, _CALM), _urgency(received.alert))
+        return found
+
+    def _select(self) -> None:
+        """Select the stream with the most urgent alarm; stay where none is more urgent."""
+        urgency = {n: u for n, u in self._urgencies().items() if n in self.streams}
+        worst = max(urgency, key=lambda name: urgency[name], default=None)
+        if worst is None:
             return
-        if stream.alarmed_at is not None and now - stream.alarmed_at <= HOLD_S:
-            rank = max(rank, stream.alarm_rank)
-        stream.alarmed_at, stream.alarm_rank = now, rank
-        shown = self.streams[self._selected] if self._selected is not None else None
-        quiet = shown is None or shown.alarmed_at is None or now - shown.alarmed_at > HOLD_S
-        if quiet or (shown is not None and rank > shown.alarm_rank):
-            self._selected = name
+        shown = _CALM if self._selected is None else urgency.get(self._selected, _CALM)
+        if urgency[worst] > shown:
+            self._selected = worst
 
 
-def is_recorded(alert: Alert) -> bool:
-    """Return whether an alert is in the log, or need not be, as those in a status."""
-    return not isinstance(alert, PublishedAlert) or alert.recorded
+def _urgency(alert: Alert) -> _Urgency:
+    """Return how urgent an active alarm is: by priority, about the heart, not acknowledged.
 
-
-def _same(one: Alert, other: Alert) -> bool:
-    """Return whether two are the same alert, with its number and before it had one."""
-    return (one.stream, one.kind, one.episode, one.state, one.epoch, one.sample, one.count) == (
-        other.stream, other.kind, other.episode, other.state, other.epoch, other.sample, other.count
-    )  # fmt: skip
+    One about the signal or the system never comes before one about the heart of its priority.
+    """
+    return (
+        RANK.get(alert.priority, 0),
+        alert.category != "technical",
+        ("latched", "ack", "on").index(alert.state) if alert.state in ("ack", "on") else 0,
+    )
 
 
 def _is_window(message: WindowView) -> bool:

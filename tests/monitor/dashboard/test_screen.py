@@ -123,14 +123,16 @@ def window(name, residual, ticks=(148, 171)):
     return WindowView(residual=residual, ticks=list(ticks), **beat)
 
 
-def test_the_end_of_an_episode_says_what_it_was():
-    """An ``off`` is dimmed and has the number of beats."""
-    dashboard = DashboardState(0.0)
-    dashboard.receive(
-        alert(state="off", reason="3 anomalous beats, no anomalous beat for 10 s"), 1.0
-    )
-    lines = panel(lines_of(dashboard, now=1.0), "alerts")
-    assert "anomalous beat ended  3 anomalous beats" in lines[1]
+def test_an_alarm_is_one_line_with_begin_length_and_count():
+    """While it lasts with an arrow; when it is over, the line stays, dimmed."""
+    dashboard = filled()
+    dashboard.receive(alert(kind="pause", episode="p", begin_s=7.0, time_s=8.0, reason="3 s"), 10.0)
+    assert "0:07.0   0:03→  pause  3 s" in panel(lines_of(dashboard), "alerts")[1]
+    over = {"state": "off", "begin_s": 7.0, "end_s": 9.0, "count": 2}
+    dashboard.receive(alert(kind="pause", episode="p", reason="next beat", **over), 10.0)
+    lines = panel(lines_of(dashboard), "alerts")
+    assert "0:07.0    0:02  pause x2  3 s" in lines[1]
+    assert sum("pause" in line for line in lines) == 1
 
 
 @pytest.mark.parametrize("ticks", [[1], [5, 4], [148, 320], [-1, 3]])
@@ -513,7 +515,8 @@ def test_priorities_have_their_colours_and_technical_alerts_their_form():
     dashboard = DashboardState(0.0)
     for priority in ("high", "medium", "low"):
         for category in ("physiological", "technical"):
-            dashboard.receive(alert(priority=priority, category=category), 1.0)
+            of = {"priority": priority, "category": category}
+            dashboard.receive(alert(episode=priority + category, **of), 1.0)
     text = render(dashboard, (120, 60), 1.0)
     assert styled(text, " HIGH ") == "bold white on red"
     assert styled(text, " MED  ") == "bold black on yellow"
@@ -539,7 +542,7 @@ NAMED = {"beat_class": "V", "class_probabilities": {"N": 0.02, "S": 0.01, "V": 0
 def test_an_alert_has_the_class_of_its_beat(fields, shown):
     """``V 97 %`` with a classifier, and nothing without one."""
     dashboard = filled()
-    dashboard.receive(alert(score=7.31, threshold=4.0, **fields), 10.0)
+    dashboard.receive(alert(score=7.31, threshold=4.0, episode="e", **fields), 10.0)
 
     assert shown in panel(lines_of(dashboard), "alerts")[1]
 
@@ -556,13 +559,13 @@ def test_the_line_of_an_alert_has_the_class_of_its_beat():
 
 
 def test_several_streams_are_a_table_and_the_selected_one_is_drawn():
-    """Each stream has a row; the one with the most urgent alarm is marked and drawn."""
+    """Each stream has a row; the one with the most urgent alarm is the first, marked and drawn."""
     dashboard = filled(["a", "b", "c"])
     dashboard.receive(alert("b", priority="high", kind="asystole"), 10.0)
     lines = lines_of(dashboard)
     rows = panel(lines, "streams")[2:]
-    assert [row.split()[0] for row in rows] == ["a", "▸", "c"]
-    assert rows[1].split()[:4] == ["▸", "b", "NORMAL", "74"]
+    assert [row.split()[0] for row in rows] == ["▸", "a", "c"]
+    assert rows[0].split()[:4] == ["▸", "b", "NORMAL", "74"]
     assert panel(lines, "b")
 
 
@@ -572,7 +575,30 @@ def test_the_selected_stream_is_in_the_table_even_if_not_all_fit():
     dashboard.receive(alert("s39", priority="high"), 10.0)
     rows = panel(lines_of(dashboard, (80, 24)), "streams")
     assert " of 40 " in rows[0]
-    assert rows[-1].startswith("▸ s39")
+    assert rows[2].startswith("▸ s39")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+@pytest.mark.parametrize("alarmed", [1, 5, 30])
+def test_banner_strip_and_selection_are_of_one_patient_and_no_alarm_is_outside(size, alarmed):
+    """Of sixty-four, the worst is drawn; every other one in alarm is in the table or named."""
+    dashboard = filled([f"s{i}" for i in range(64)])
+    for n in range(alarmed):
+        of = {"priority": "medium", "kind": "pause", "episode": f"e{n}"}
+        dashboard.receive(alert(f"s{30 + n}", **of), 10.0)
+    dashboard.receive(alert("s63", priority="high", kind="asystole", episode="a"), 10.0)
+    dashboard.receive(
+        alert("s1", priority="medium", category="technical", kind="no_data", episode="t"), 10.0
+    )
+    lines = lines_of(dashboard, size)
+
+    assert "ASYSTOLE  s63" in lines[1]
+    assert panel(lines, "s63")
+    table = panel(lines, "streams")
+    assert table[2].startswith("▸ s63")
+    if alarmed < 30 or size[0] == 200:
+        names = " ".join(table)
+        assert all(f"s{30 + n}" in names for n in range(alarmed))
 
 
 HOSTILE = st.one_of(

@@ -9,14 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from monitor.dashboard.state import (
-    MAX_ACTIVE,
-    MAX_ALERTS,
-    MAX_BEATS,
-    MAX_STREAMS,
-    DashboardState,
-    is_recorded,
-)
+from monitor.dashboard.episodes import MAX_EPISODES, is_recorded
+from monitor.dashboard.state import MAX_ACTIVE, MAX_BEATS, MAX_STREAMS, DashboardState
 from monitor.dashboard.stream_signal import SIGNAL_SECONDS, StreamSignal
 from pipeline.hub.counters import HubCounters
 from pipeline.schema.alert import published, unrecorded
@@ -175,7 +169,7 @@ def test_memory_is_bounded():
     assert len(dashboard.streams) == MAX_STREAMS
     assert dashboard.more_streams
     assert list(dashboard.streams["s"].beats) == [(0, i) for i in range(400 - MAX_BEATS, 400)]
-    assert len(dashboard.alerts) == MAX_ALERTS
+    assert len(dashboard.episodes.newest_first()) == MAX_EPISODES
     assert len(dashboard.active) == MAX_ACTIVE
     assert dashboard.alerts_received == 800
 
@@ -219,7 +213,7 @@ def test_data_is_stale_after_a_silence_of_any_hop(messages, now, stale):
 
 
 def test_the_first_stream_is_selected_until_another_has_an_alarm():
-    """Selected is the first stream received, then the one with the last alarm."""
+    """Selected is the first stream received, then the one with the worst alarm."""
     dashboard = DashboardState(0.0)
     assert dashboard.selected() is None
     for name in "abc":
@@ -230,29 +224,100 @@ def test_the_first_stream_is_selected_until_another_has_an_alarm():
 
 
 def test_the_selection_does_not_jump_between_alarms_of_equal_priority():
-    """An alarm of another stream waits ten seconds, unless it is more urgent."""
+    """It stays until another alarm is more urgent, or its own is over or acknowledged."""
     dashboard = DashboardState(0.0)
-    dashboard.receive(alert(1, stream="a"), 0.0)
-    dashboard.receive(alert(2, stream="b"), 5.0)
-    assert dashboard.selected().name == "a"
-    dashboard.receive(alert(3, stream="b"), 10.5)
-    assert dashboard.selected().name == "b"
-    dashboard.receive(alert(4, stream="c", priority="high"), 11.0)
-    assert dashboard.selected().name == "c"
-    dashboard.receive(alert(5, stream="c"), 11.5)
-    dashboard.receive(alert(6, stream="a", priority="medium"), 12.0)
-    assert dashboard.selected().name == "c"
+
+    def selected_after(*arguments, **fields):
+        dashboard.receive(alert(*arguments, **fields), 0.0)
+        return dashboard.selected().name
+
+    assert selected_after(1, stream="a", episode="1") == "a"
+    assert selected_after(2, stream="b", episode="2") == "a"
+    assert selected_after(3, stream="a", episode="1", state="off") == "b"
+    assert selected_after(4, stream="c", priority="high", episode="3") == "c"
+    assert selected_after(5, stream="a", priority="medium", episode="4") == "c"
+    assert selected_after(6, stream="a", priority="high", episode="5") == "c"
+    assert selected_after(7, stream="c", priority="high", episode="3", state="ack") == "a"
+    technical = {"priority": "high", "category": "technical"}
+    assert selected_after(8, stream="b", episode="6", **technical) == "a"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abcd"),
+            st.sampled_from(["low", "medium", "high"]),
+            st.sampled_from(["physiological", "technical"]),
+            st.sampled_from(["on", "ack", "latched", "off"]),
+            st.integers(0, 3),
+        ),
+        max_size=30,
+    )
+)
+def test_no_alarm_is_worse_than_those_of_the_selected_stream(steps):
+    """Whatever happens: the selection, the table and the list of names agree on who is worst."""
+    dashboard = DashboardState(0.0)
+    for n, (stream, priority, category, state, episode) in enumerate(steps):
+        named = {"episode": f"{priority}-{category}-{episode}", "category": category}
+        dashboard.receive(alert(n, stream, priority, "k", state=state, **named), float(n))
+    alarms = dashboard.active_alarms()
+    if not alarms:
+        return
+
+    def urgency(one):
+        heart = one.alert.category == "physiological"
+        rank = ["low", "medium", "high"].index(one.alert.priority)
+        return rank, heart, ["latched", "ack", "on"].index(one.alert.state)
+
+    worst = max(map(urgency, alarms))
+    selected = dashboard.selected().name
+    assert max(urgency(one) for one in alarms if one.alert.stream == selected) == worst
+    table = dashboard.worst_first()
+    assert urgency(alarms[0]) == worst
+    assert alarms[0].alert.stream in {one.name for one in table}
+    urgent = {one.alert.stream for one in alarms if one.alert.priority != "low"}
+    assert set(dashboard.in_alarm()) == urgent
+    assert {one.name for one in table[: len(urgent)]} == urgent
+
+
+def test_a_stream_in_alarm_is_shown_although_there_are_too_many():
+    """One without an alarm makes place for it."""
+    dashboard = DashboardState(0.0)
+    for n in range(MAX_STREAMS):
+        dashboard.receive(status(stream=f"s{n}"), 0.0)
+    dashboard.receive(alert(1, stream="low"), 0.1)
+    assert "low" not in dashboard.streams
+    dashboard.receive(alert(1, stream="high", priority="high"), 0.1)
+    assert dashboard.selected().name == "high"
+    assert dashboard.more_streams
 
 
 def test_an_urgent_alert_leads_the_list_until_it_ends():
-    """A flood of low alerts does not displace an active high alarm; its ``off`` does."""
+    """A flood of low alarms does not displace an active high one; its end does."""
     dashboard = DashboardState(0.0)
     dashboard.receive(alert(1, priority="high", kind="asystole"), 0.0)
-    for i in range(2, 300):
-        dashboard.receive(alert(i), 1.0)
-    assert [h.alert.seq for h in dashboard.alerts_to_show(3)] == [1, 299, 298]
+    for i in range(2, 90):
+        dashboard.receive(alert(i, episode=f"e{i}"), 1.0)
+    assert [e.latest.seq for e in dashboard.episodes_to_show(3)] == [1, 89, 88]
     dashboard.receive(alert(300, priority="high", kind="asystole", state="off"), 3.0)
-    assert [h.alert.seq for h in dashboard.alerts_to_show(3)] == [300, 299, 298]
+    assert [e.latest.seq for e in dashboard.episodes_to_show(3)] == [89, 88, 87]
+
+
+def test_an_episode_is_one_entry_from_its_beginning_to_its_end():
+    """With its length and its count; the same kind again is another entry."""
+    dashboard = DashboardState(0.0)
+    dashboard.receive(alert(1, kind="pause", episode="p", time_s=3.0, begin_s=1.0), 0.0)
+    (episode,) = dashboard.episodes_to_show(9)
+    assert (episode.begin_s, episode.end_s, episode.count, episode.over) == (1.0, None, 1, False)
+    over = {"state": "off", "time_s": 20.0, "end_s": 9.0, "count": 4}
+    dashboard.receive(alert(2, kind="pause", episode="p", **over), 1.0)
+    (episode,) = dashboard.episodes_to_show(9)
+    assert (episode.begin_s, episode.end_s, episode.count, episode.over) == (1.0, 9.0, 4, True)
+    assert episode.first.seq == 1
+    dashboard.receive(alert(3, kind="pause", episode="p", time_s=30.0), 2.0)
+    assert [e.latest.seq for e in dashboard.episodes_to_show(9)] == [3]
+    dashboard.receive(alert(4, kind="pause", episode="q", time_s=40.0), 2.0)
+    assert [e.latest.seq for e in dashboard.episodes_to_show(9)] == [4, 3]
 
 
 def test_a_malformed_window_is_ignored():
@@ -340,7 +405,7 @@ def test_status_repeats_no_alert_in_the_list():
     received = alert(7, kind="asystole", priority="high", episode="a")
     dashboard.receive(received, 0.0)
     dashboard.receive(status(alarms=[alert(7, kind="asystole", priority="high", episode="a")]), 1.0)
-    assert [h.alert for h in dashboard.alerts_to_show(5)] == [received]
+    assert [episode.latest for episode in dashboard.episodes_to_show(5)] == [received]
 
 
 def test_heartbeats_keep_contact_without_streams():
@@ -361,7 +426,7 @@ def test_a_replaced_log_is_a_technical_alarm_for_a_minute():
 
     [alarm] = dashboard.active_alarms()
     assert (alarm.alert.kind, alarm.alert.category) == ("log_replaced", "technical")
-    assert dashboard.alerts_to_show(5)[0].alert.reason == "another"
+    assert dashboard.episodes_to_show(5)[0].latest.reason == "another"
     dashboard.receive(Heartbeat(log_id="M", last_seq=0, low_water_seq=1), 60.9)
     assert dashboard.active_alarms() == [alarm]
     dashboard.receive(Heartbeat(log_id="M", last_seq=0, low_water_seq=1), 61.1)
@@ -421,13 +486,13 @@ def test_an_alert_that_is_not_recorded_is_shown_once_and_then_recorded():
     """It counts at once; the same alert with its number takes its place."""
     dashboard, first = DashboardState(0.0), alert(0, kind="asystole", priority="high", episode="e")
     dashboard.receive(Unrecorded(alert=unrecorded(first, "L")), 1.0)
-    (shown,) = dashboard.alerts_to_show(9)
-    assert not is_recorded(shown.alert)
+    (shown,) = dashboard.episodes_to_show(9)
+    assert not is_recorded(shown.latest)
     assert dashboard.alarms_raised == 1
 
     dashboard.receive(published(msgspec.structs.replace(first, seq=4), "b", "a"), 2.0)
-    (shown,) = dashboard.alerts_to_show(9)
-    assert (shown.alert.seq, is_recorded(shown.alert), shown.at) == (4, True, 1.0)
+    (shown,) = dashboard.episodes_to_show(9)
+    assert (shown.latest.seq, is_recorded(shown.first), shown.at) == (4, True, 1.0)
     (active,) = dashboard.active_alarms()
     assert active.alert.seq == 4
     assert (dashboard.alarms_raised, dashboard.alerts_received) == (1, 1)

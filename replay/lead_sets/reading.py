@@ -115,7 +115,7 @@ class LeadReader:
         at_rail = np.zeros(digital.size, dtype=bool)
         rails = {*self._format_rails, *(self._rails or ())}
         for rail in rails:
-            at_rail |= _in_long_run((digital == rail) & known)
+            at_rail |= in_long_run((digital == rail) & known)
         flags = np.where(at_rail[inner], np.uint8(FLAG_SATURATED), np.uint8(0))
         return samples, flags if flags.any() else None
 
@@ -258,7 +258,7 @@ def _resampled(
     return np.asarray(output[offset : offset + last - first], dtype=np.float32)
 
 
-def _in_long_run(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def in_long_run(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which elements belong to a run of at least `SATURATED_RUN` True elements."""
     if not mask.any():
         return mask

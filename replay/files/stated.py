@@ -46,6 +46,15 @@ class Stated:
         names = () if columns is None else tuple(name.strip() for name in columns.split(","))
         return cls(fs_hz=fs_hz, unit=unit, columns=names)
 
+    def arguments(self) -> list[str]:
+        """Return the options that state the same."""
+        options = {
+            "--fs": None if self.fs_hz is None else repr(self.fs_hz),
+            "--unit": self.unit,
+            "--column": ",".join(self.columns) or None,
+        }
+        return [word for name, text in options.items() if text for word in (name, text)]
+
     def rate_hz(self, found_hz: float | None, where: str) -> float:
         """Return the rate that a file has, or the one stated where it has none.
 

@@ -125,9 +125,9 @@ def _table(lines: Sequence[str], delimiter: str, *, comma: bool) -> Layout | Non
         if len(fields) != width:
             break
         rows.append(fields)
-    if delimiter == "," and width == 2 and all(_CUT.fullmatch(row[1]) for row in rows[1:]):
-        if any(row[1].startswith("0") and len(row[1]) > 1 for row in rows):
-            return None  # one column with decimal commas: no whole number begins with a zero
+    seconds = [row[1] for row in rows[1:]] if delimiter == "," and width == 2 else []
+    if all(map(_CUT.fullmatch, seconds)) and any(len(s) > 1 and s[0] == "0" for s in seconds):
+        return None  # one column with decimal commas: no whole number begins with a zero
     kinds = _kinds(rows[: max(1, min(len(rows) - 1, _LINES))], comma=comma)
     if "n" not in kinds:
         return None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from monitor.log_format import report_line
-from monitor.text import safe_text
+from monitor.text import LONGEST_LINE, safe_text
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings, settings_of
 from pipeline.errors import ConfigError, InputError
 from pipeline.files import read_regular
@@ -90,7 +90,7 @@ def _leads_of(path: Path, lead: str | None, stated: Stated, *, of_folder: bool) 
 def report_skipped(skipped: Iterable[tuple[Path, str]]) -> None:
     """Write to stderr which files of a folder were not taken and why; those alike share a line."""
     for why, names in _grouped((why, path.name) for path, why in skipped):
-        report_line(f"monitor: skipped {names}: {safe_text(why)}", logging.INFO)
+        report_line(f"monitor: skipped {names}: {safe_text(why, LONGEST_LINE)}", logging.INFO)
 
 
 def _grouped(named: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

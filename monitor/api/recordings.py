@@ -175,7 +175,14 @@ def of_file(
     try:
         return _opened(path, Stated.of(fs, unit, text), leads, name, start)
     except MonitorError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(_in_python(str(error))) from None
+
+
+def _in_python(text: str) -> str:
+    """Return an error with the names of arguments in place of those of options."""
+    for option, argument in (("--fs", "fs"), ("--unit", "unit"), ("--column", "columns")):
+        text = text.replace(option, argument)
+    return text
 
 
 def _opened(

@@ -15,7 +15,7 @@ from replay.leads import MV_PER_UNIT, enumerated
 
 _UNIT_IN_NAME = re.compile(
     r"(?P<name>.*?)\s*(\[(?P<a>[^\[\]]{1,12})\]|\((?P<b>[^()]{1,12})\)"
-    r"|[ _/-](?P<c>nV|[uµμ]V|mV|microvolts?|millivolts?|m?s|sec|Hz|bpm))",
+    r"|[ _/-](?P<c>nV|[uµμ]V|mV|microvolts?|millivolts?|[muµμn]?s|sec|Hz|bpm))",
     re.IGNORECASE,
 )
 _COUNTER: Final = frozenset({"index", "idx", "sample", "samples", "sample number", "no", "nr", "#"})

@@ -132,10 +132,8 @@ def find_recordings(argument: str, *, recursive: bool = False) -> Found:
     found = _sorted_out(files)
     if not found.paths:
         below = "" if recursive else "; --recursive looks into the folders below, too"
-        what = f": {quoted(found.skipped[0][0].name)} is {found.skipped[0][1]}" * bool(
-            found.skipped
-        )
-        raise InputError(f"folder {quoted(argument)} holds no record{what}{below}")
+        first = next((f": {quoted(file.name)} is {what}" for file, what in found.skipped), "")
+        raise InputError(f"folder {quoted(argument)} holds no record{first}{below}")
     return found
 
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Sequence
 from datetime import datetime
 from importlib.util import find_spec
@@ -60,6 +61,7 @@ class _Spool:
         if len(self._data) > _IN_MEMORY:
             if self._file is None:
                 self._file = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as this)
+                weakref.finalize(self, self._file.close)
             self._file.write(self._data)
             self._file.flush()
             self._data.clear()

@@ -50,7 +50,8 @@ def is_time(table: "Table", column: int) -> bool:
         return about.name.lower() in _NAMES or about.unit.lower() in _UNITS_S
     if column or layout.kinds.count("n") < 2:
         return False
-    steps = np.diff(table.read(column, 0, min(table.n, STEP)))
+    times = table.read(column, 0, min(table.n, STEP))
+    steps = np.diff(times) if np.isfinite(times).all() else np.zeros(0)
     return bool(steps.size and _plausible(steps) and np.all(steps > 0))
 
 
@@ -86,8 +87,8 @@ class RowTimes:
     def _look(self, *, stated_unit: bool) -> str:
         """Find rate and runs; return why that is impossible, and what to do."""
         first = self._times(0, min(self._table.n, STEP))
-        steps = np.diff(first)
-        if not np.isfinite(first).all() or (steps <= 0).any():
+        steps = np.diff(first) if np.isfinite(first).all() else np.zeros(1)
+        if (steps <= 0).any():
             return "do not ascend: sort the rows"
         period = float(np.median(steps))
         if not _plausible(steps):
@@ -112,11 +113,14 @@ class RowTimes:
         starts: list[int] = []
         rows = [*range(0, self._table.n - 1, STEP), self._table.n - 1]
         at = [float(self._times(row, row + 1)[0]) for row in rows]
+        if not np.isfinite(at).all():
+            return None
         for n in range(len(rows) - 1):
             apart = at[n + 1] - at[n] - (rows[n + 1] - rows[n]) * period
             if abs(apart) <= 0.5 * period + 2 * jitter:
                 continue
-            steps = np.diff(self._times(rows[n], rows[n + 1] + 1))
+            times = self._times(rows[n], rows[n + 1] + 1)
+            steps = np.diff(times) if np.isfinite(times).all() else np.zeros(1)
             if not (steps > 0).all():
                 return None
             found = np.flatnonzero(steps >= 1.5 * period + jitter)

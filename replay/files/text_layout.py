@@ -21,6 +21,9 @@ _NONE: Final = "\x1f"
 _LINES: Final = 40
 """So many rows decide."""
 
+_BEGIN: Final = 5
+"""So many rows in a row are the beginning of a table."""
+
 _NOTHING: Final = frozenset({"", "nan", "na", "n/a", "null", "none", "-", "?"})
 """What stands for an unknown value, in small letters."""
 
@@ -107,11 +110,13 @@ def find_layout(lines: Sequence[str], *, whole: bool) -> Layout | None:
     ]
     if one_column and _is_pairs(known):
         choices = [(_NONE, False), (_NONE, True), *choices]
-    for delimiter, comma in choices:
-        found = _table(known, delimiter, comma=comma)
-        if found is not None:
-            return found
-    return None
+    tables = [_table(known, delimiter, comma=comma) for delimiter, comma in choices]
+    # What splits numbers leaves texts behind.
+    return max(
+        filter(None, tables),
+        key=lambda table: len(table.kinds) - 2 * table.kinds.count("x"),
+        default=None,
+    )
 
 
 def _table(lines: Sequence[str], delimiter: str, *, comma: bool) -> Layout | None:
@@ -131,11 +136,10 @@ def _table(lines: Sequence[str], delimiter: str, *, comma: bool) -> Layout | Non
     kinds = _kinds(rows[: max(1, min(len(rows) - 1, _LINES))], comma=comma)
     if "n" not in kinds:
         return None
-    skip = len(lines)
-    while skip and _fits(split(lines[skip - 1], delimiter), kinds, comma=comma):
-        if width == 1 and not lines[skip - 1].strip():
-            break  # a blank line stands before the values, and is none
-        skip -= 1
+    fits = [
+        bool(line.strip()) and _fits(split(line, delimiter), kinds, comma=comma) for line in lines
+    ]
+    skip = next((n for n in range(len(fits)) if all(fits[n : n + _BEGIN])), len(lines))
     if skip == len(lines):
         return None
     before = [line for line in lines[:skip] if line.strip()]
@@ -159,12 +163,10 @@ def _table(lines: Sequence[str], delimiter: str, *, comma: bool) -> Layout | Non
 def _kinds(rows: Sequence[Sequence[str]], *, comma: bool) -> str:
     kinds = ""
     for column in zip(*rows, strict=True):
-        if all(is_number(field, comma=comma) for field in column):
-            kinds += "n"
-        elif all(_CLOCK.fullmatch(field.strip("[] ")) for field in column):
-            kinds += "t"
-        else:
-            kinds += "x"
+        # A value that is none is a fault of its row, and says so when that is read.
+        numbers = sum(is_number(field, comma=comma) for field in column)
+        times = sum(_CLOCK.fullmatch(field.strip("[] ")) is not None for field in column)
+        kinds += "n" if 2 * numbers > len(column) else "t" if 2 * times > len(column) else "x"
     return kinds
 
 

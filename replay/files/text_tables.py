@@ -242,4 +242,6 @@ def _counts(table: Table, column: int) -> bool:
     if table.layout.headed and name:
         return is_counter(name)
     values = table.read(column, 0, min(table.n, STEP))
-    return column == 0 and values.size > 2 and bool(np.all(np.diff(values) == 1))
+    if column or values.size < 3 or not np.isfinite(values).all():
+        return False
+    return bool(np.all(np.diff(values) == 1))

@@ -118,7 +118,7 @@ def edf_bytes(
         piece = adc[n * RATE_HZ : (n + 1) * RATE_HZ]
         body += piece.T.astype("<i2").tobytes()
         if onsets is not None:
-            body += b"+%g\x14\x14\0".ljust(1) % onsets[n] + bytes(40)
+            body += b"+%.12g\x14\x14\0" % onsets[n] + bytes(40)
             body = body[: (n + 1) * 2 * (leads * RATE_HZ + 20)]
     return head + body
 

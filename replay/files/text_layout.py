@@ -8,8 +8,10 @@ Health app exports an ECG). Pure.
 import csv
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from typing import Final, NamedTuple
 
 from replay.files.columns import Column, named
 from replay.files.stated import UNITS
@@ -33,6 +35,7 @@ _COMMA = re.compile(_NUMBER.replace(r"\.", ","), re.ASCII)
 _CLOCK = re.compile(
     r"(\d{4}-\d\d-\d\d[T ])?(\d{1,3}:)?\d{1,2}:\d\d([.,]\d{1,9})?(Z|[+-]\d\d:?\d\d)?", re.ASCII
 )
+_DATED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}", re.ASCII)
 _CUT = re.compile(r"\d+", re.ASCII)
 _HERTZ = re.compile(r"([\d.,]{1,20})\s*(hz|hertz|赫兹|ヘルツ|герц)\.?", re.IGNORECASE)
 
@@ -55,8 +58,8 @@ class Layout:
     """Lines before the first row."""
     rate_hz: float | None
     """That the lines before the table state,"""
-    lead: str
-    """and the name of the lead; empty for none."""
+    start: datetime | None
+    """and when the first row was taken."""
 
     def fields(self, line: str) -> list[str]:
         """Return the fields of a line."""
@@ -144,9 +147,9 @@ def _table(lines: Sequence[str], delimiter: str, *, comma: bool) -> Layout | Non
         return None
     before = [line for line in lines[:skip] if line.strip()]
     columns, headed = _columns(before, delimiter, width)
-    rate_hz, unit, lead = _stated_before(before)
-    if unit and width == 1 and not columns[0].unit:
-        columns = (Column(columns[0].name if headed else lead or "ECG", unit),)
+    about = _stated_before(before)
+    if about.unit and width == 1 and not columns[0].unit:
+        columns = (Column(columns[0].name if headed else about.lead or "ECG", about.unit),)
     return Layout(
         delimiter=delimiter,
         comma=comma,
@@ -155,8 +158,8 @@ def _table(lines: Sequence[str], delimiter: str, *, comma: bool) -> Layout | Non
         kinds=kinds,
         headed=headed,
         skip=skip,
-        rate_hz=rate_hz,
-        lead=lead,
+        rate_hz=about.rate_hz,
+        start=about.start,
     )
 
 
@@ -200,9 +203,17 @@ def _is_pairs(lines: Sequence[str]) -> bool:
     return any(len(p) > 1 and (p[1].lower() in UNITS or _HERTZ.fullmatch(p[1])) for p in pairs)
 
 
-def _stated_before(lines: Sequence[str]) -> tuple[float | None, str, str]:
-    """Return rate, unit and lead that lines of names and values before a table state."""
-    rate_hz, unit, lead = None, "", ""
+class _Stated(NamedTuple):
+    """What lines of names and values before a table state."""
+
+    rate_hz: float | None
+    unit: str
+    lead: str
+    start: datetime | None
+
+
+def _stated_before(lines: Sequence[str]) -> _Stated:
+    rate_hz, unit, lead, start = None, "", "", None
     for line in lines:
         fields = split(line.lstrip("#% "), ",")
         fields = fields if len(fields) > 1 else split(line.lstrip("#% "), ":")
@@ -212,6 +223,9 @@ def _stated_before(lines: Sequence[str]) -> tuple[float | None, str, str]:
             rate_hz = float(match[1].replace(",", "."))
         elif len(fields) == 2 and value.lower() in UNITS:
             unit = value
+        elif _DATED.fullmatch(value):
+            with suppress(ValueError):
+                start = datetime.strptime(value, "%Y-%m-%d %H:%M:%S %z")
         elif name in ("lead", "ableitung", "dérivation", "derivación", "derivazione"):
             lead = re.sub(r"^\w+\s+(?=(I{1,3}|aV[RLF]|V\d)$)", "", value)[:64]
-    return rate_hz, unit, lead
+    return _Stated(rate_hz, unit, lead, start)

@@ -31,6 +31,8 @@ STEP: Final = 1 << 12
 """The beginnings of so many lines are not noted."""
 
 _READ: Final = 1 << 22
+_AT_ONCE: Final = 1 << 15
+"""So many lines are split and parsed at a time; their texts take far more memory than numbers."""
 
 
 class Table:
@@ -122,8 +124,19 @@ class Table:
             self.refuse("became shorter while it was read")
         return lines[first - block * STEP : last - block * STEP]
 
+    def only(self, columns: list[int]) -> None:
+        """Read no other columns from now on."""
+        self._numeric, self._parsed = sorted(set(columns)), None
+
     def _parse(self, first: int, last: int) -> NDArray[np.float64]:
-        """Return rows [first, last) of all columns of numbers, [columns, rows]."""
+        """Return rows [first, last) of the columns of numbers, [columns, rows]."""
+        values = np.empty((len(self._numeric), last - first))
+        for at in range(first, last, _AT_ONCE):
+            end = min(at + _AT_ONCE, last)
+            values[:, at - first : end - first] = self._parse_rows(at, end)
+        return values
+
+    def _parse_rows(self, first: int, last: int) -> NDArray[np.float64]:
         layout, lines = self.layout, self.texts(first, last)
         plain = "\n".join(lines)
         if not layout.quoted and (layout.comma is False or layout.delimiter != ","):
@@ -188,6 +201,7 @@ def open_text(path: Path, stated: Stated) -> RecordHeader:
     probe = np.array([table.read(place, 0, min(table.n, STEP)) for place in places])
     columns = [layout.columns[place] for place in places]
     signals = signals_of(columns, probe, stated, where)
+    table.only(places)
     runs = [(0, 0, table.n)] if times is None else times.runs
     frames = runs[-1][0] + runs[-1][2] - runs[-1][1]
     if frames > MAX_LEAD_SAMPLES:
@@ -209,7 +223,7 @@ def open_text(path: Path, stated: Stated) -> RecordHeader:
         frame_rate_hz=rate_hz,
         frames=frames,
         signals=signals,
-        start=None if times is None else times.start,
+        start=layout.start if times is None else times.start,
         read=read if len(runs) > 1 else values,
     )
 

@@ -65,13 +65,14 @@ PIECES = (
     b"time", b"[ms]", b"mV", b"#", b"'", b"(", b"12:00:00", b"2021-03-04T05:06:07", b"A" * 70,
 )  # fmt: skip
 ADC = hostile_files.ADC[: 6 * recordings.RATE_HZ]
+DATED = b"".join(b"2021-03-04T05:06:%06.3f\t1\n" % (n / 250) for n in range(2500))
 SEEDS: tuple[tuple[str, bytes], ...] = (
     ("x.edf", recordings.edf_bytes(ADC)),
     ("x.edf", recordings.edf_bytes(ADC, onsets=[0, 1, 2, 4, 5, 6])),
     ("x.edf", b"\xffBIOSEMI" + recordings.edf_bytes(hostile_files.ADC, records=-1)[8:]),
     ("x.csv", b"t [s],II [mV],note\n" + b"".join(b"%.4f,1,x\n" % (n / 360) for n in range(2500))),
     ("x.csv", b"Zeit (ms);II (mV)\r\n" + b"".join(b"%d;0,1\r\n" % (4 * n) for n in range(2500))),
-    ("x.csv", b"date\tII_mV\n" + b"".join(b"2021-03-04T05:06:%06.3f\t1\n" % (n / 250) for n in range(2500))),
+    ("x.csv", b"t\tII_mV\n" + DATED),
     ("x.csv", b"Lead,II\nUnit,mV\nSample Rate,360 hertz\n\n" + b"0.125\n" * 2500),
     ("x.npy", hostile_files.array(hostile_files.described("'<f4'", "(4000, 2)"))),
 )  # fmt: skip
@@ -80,6 +81,11 @@ CHANGES = st.lists(
     min_size=1,
     max_size=4,
 )
+
+
+def stated_of(name: str) -> Stated:
+    """Return what has to be stated of a seed."""
+    return hostile_files.STATED if name == "x.npy" else NOTHING
 
 
 def mutated(data: bytes, changes: list[tuple[int, int, bytes]]) -> bytes:
@@ -118,8 +124,7 @@ def test_what_is_mutated_can_be_read(tmp_path: Path) -> None:
     """The seeds of the property are good files."""
     for name, data in SEEDS:
         (tmp_path / name).write_bytes(data)
-        stated = hostile_files.STATED if name == "x.npy" else NOTHING
-        assert read_or_refused(tmp_path / name, stated), data[:80]
+        assert read_or_refused(tmp_path / name, stated_of(name)), data[:80]
 
 
 DECODED: tuple[Callable[[Path, np.ndarray], recordings.Written], ...] = (

@@ -52,12 +52,23 @@ def test_every_kind_of_file_holds_the_same_signal(
         assert all(name in names for name in recordings.NAMES[: len(expected)])
 
 
+def test_the_document_names_what_is_tested() -> None:
+    """Each row of the table in docs/files.md is a kind above, and the other way round."""
+    text = (Path(__file__).parents[3] / "docs" / "files.md").read_text(encoding="utf-8")
+    table = text.split("| kind |")[1].split("\n\n")[0]
+    assert [row.split(" | ")[0][2:] for row in table.splitlines()[2:]] == list(recordings.WRITERS)
+
+
 def test_what_a_file_says_of_its_start_is_known(tmp_path: Path, adc: NDArray[np.int64]) -> None:
     """Headers and columns of dates give dates to what is found."""
     for kind in ("EDF+", "EDF by hand", "TSV", "ISHNE", "DICOM"):
         path, stated = recordings.WRITERS[kind](tmp_path, adc)
         start = open_recording(path, Stated.of(**stated)).start
         assert start == datetime(2021, 3, 4, 5, 6, 7 if kind != "TSV" else 0), kind
+    path, _ = recordings.apple_health(tmp_path, adc)
+    start = open_recording(path).start
+    assert start is not None
+    assert start.isoformat() == "2021-03-04T05:06:07+01:00"
 
 
 def test_a_file_is_known_by_its_content(tmp_path: Path, adc: NDArray[np.int64]) -> None:

@@ -128,8 +128,8 @@ def header_path(record: str | Path) -> Path:
     except (OSError, ValueError):
         pass
     raise InputError(
-        f"no record {quoted(record)}: there is no header {quoted(path.stem + '.hea')} "
-        f"in {quoted(path.parent)}; give the path of a WFDB record, or 'demo'"
+        f"no record {quoted(record)}: there is no such file, and no {quoted(path.stem + '.hea')} "
+        f"in {quoted(path.parent)}; give the path of a recording, or 'demo'"
     )
 
 

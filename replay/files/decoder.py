@@ -71,6 +71,9 @@ def main() -> None:
                 out.write(np.ascontiguousarray(block, dtype="<f4").tobytes())
     except MemoryError:
         _fail(f"it needs more than {MEMORY_BYTES >> 30} GiB of memory")
+    except ImportError as error:
+        extra = "parquet" if kind == "Parquet" else "formats"
+        _fail(f"{error.name or 'a library'} is not installed: pip install 'ecg-monitor[{extra}]'")
     except UnreadableError as error:
         _fail(str(error))
     except Exception as error:  # a decoder of untrusted bytes: any failure means bad input

@@ -243,11 +243,10 @@ def open_edf(path: Path, stated: Stated) -> RecordHeader:
         InputError: the file cannot be used, or is at odds with what is stated.
     """
     edf = _Edf(path, stated)
-    where = f"{edf.kind} file {quoted(path)}"
     signals = tuple(_described(edf, edf.signals[n]) for n in edf.ecg)
     units = {signal.units for signal in signals}
     if "no unit" in units and units.isdisjoint(UNITS.values()):
-        stated.unit_of("", where)
+        stated.unit_of("", f"{edf.kind} file {quoted(path)}")
     longest = max(edf.signals[n].per_record for n in edf.ecg)
     frames, pieces = edf.records, None
     if edf.discontinuous:
@@ -265,7 +264,7 @@ def open_edf(path: Path, stated: Stated) -> RecordHeader:
             return read_pieces(pieces[index], first, last)
         return edf.read_signal(edf.ecg[index], first, last)
 
-    header = RecordHeader(
+    return RecordHeader(
         path=path,
         frame_rate_hz=1.0 / edf.duration_s,
         frames=frames,
@@ -273,10 +272,6 @@ def open_edf(path: Path, stated: Stated) -> RecordHeader:
         start=edf.start,
         read=read,
     )
-    rates = {header.lead_rate_hz(n) for n, s in enumerate(signals) if s.units in UNITS.values()}
-    if stated.fs_hz not in rates:
-        stated.rate_hz(max(rates, default=1.0 / edf.duration_s), where)
-    return header
 
 
 def _described(edf: _Edf, signal: _Signal) -> SignalHeader:

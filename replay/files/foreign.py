@@ -16,7 +16,6 @@ import threading
 import weakref
 from collections.abc import Sequence
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, Final, NoReturn
 
@@ -41,7 +40,6 @@ MOST_BYTES: Final = 4 << 30
 _ROOT: Final = str(Path(__file__).resolve().parents[2])
 _LONGEST_LINE: Final = 1 << 16
 _IN_MEMORY: Final = 16 << 20
-_NEEDS: Final = {PARQUET: (("pyarrow",), "parquet"), OTHER: (("ecgdatakit", "pydicom"), "formats")}
 
 
 class _Spool:
@@ -91,13 +89,6 @@ def open_foreign(path: Path, kind: str, stated: Stated) -> RecordHeader:
             it is not installed.
     """
     check_regular(path, "file")
-    libraries, extra = _NEEDS.get(kind, ((), ""))
-    missing = [library for library in libraries if find_spec(library) is None]
-    if missing:
-        raise InputError(
-            f"file {quoted(path)} needs {missing[0]}, which is not installed: "
-            f"pip install 'ecg-monitor[{extra}]'"
-        )
     columns, fs_hz, start, spool = _decoded(path, kind, stated)
     where = f"file {quoted(path)}"
     rows = spool.size // (4 * len(columns))

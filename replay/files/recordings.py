@@ -13,7 +13,7 @@ from pipeline.errors import InputError
 from replay.files.content import EDF, MATLAB, NPY, OTHER, PARQUET, TEXT, kind_of, unread
 from replay.files.regular import quoted
 from replay.files.segments import segment_names
-from replay.files.stated import NOTHING, Stated
+from replay.files.stated import NOTHING, UNITS, Stated
 from replay.headers import DEMO_RECORD, RecordHeader, header_path, load_header
 
 LEAST_S: Final = 5.0
@@ -61,27 +61,30 @@ def open_recording(path: str | Path, stated: Stated = NOTHING) -> RecordHeader:
         from replay.files.foreign import open_foreign
 
         header = open_foreign(file, kind, stated)
-    elif _of_wfdb(file):
-        header = _open_wfdb(file, stated)
-    else:
+    elif not _of_wfdb(file):
         raise InputError(f"file {quoted(file)} is {unread(file)}")
+    elif stated.columns:
+        raise InputError(f"record {quoted(file)} has leads and no columns: name them with --lead")
+    else:
+        header = load_header(file)
+    _check(header, stated)
+    return header
+
+
+def _check(header: RecordHeader, stated: Stated) -> None:
+    """Refuse a recording that is at odds with what is stated of it, or too short."""
+    where = f"record {quoted(header.path)}"
     seconds = header.frames / header.frame_rate_hz
     if seconds < LEAST_S:
-        raise InputError(
-            f"record {quoted(header.path)} is {seconds:.3g} s long: {LEAST_S:g} s are needed"
-        )
-    return header
-
-
-def _open_wfdb(path: Path, stated: Stated) -> RecordHeader:
-    header = load_header(path)
-    where = f"record {quoted(header.path)}"
-    if stated.columns:
-        raise InputError(f"{where} has leads and no columns: name them with --lead")
-    rates = [header.lead_rate_hz(index) for index in range(len(header.signals))]
+        raise InputError(f"{where} is {seconds:.3g} s long: {LEAST_S:g} s are needed")
+    units = {n: UNITS.get(signal.units.lower(), "") for n, signal in enumerate(header.signals)}
+    leads = [n for n, unit in units.items() if unit] or list(units)
+    rates = [header.lead_rate_hz(n) for n in leads]
     if stated.fs_hz not in rates:
         stated.rate_hz(max(rates), where)
-    return header
+    found = [units[n] for n in leads]
+    if any(found) and stated.unit_or(found[0]) not in found:
+        stated.unit_of(found[0], where)
 
 
 def _of_wfdb(path: Path) -> bool:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pipeline.errors import InputError
 from pipeline.schema.messages import FLAG_SATURATED
 from replay.files.edf import open_edf
+from replay.files.recordings import open_recording
 from replay.files.stated import NOTHING, Stated
 from replay.records import RecordSource
 from tests.support import recordings
@@ -107,7 +108,11 @@ def test_unit_and_rate_are_stated_where_the_file_does_not(
         atol=1e-6,  # type: ignore[misc]
     )
     with pytest.raises(InputError, match="has 360 Hz, and --fs says 250"):
-        open_edf(path, Stated.of(fs_hz=250, unit="mV"))
+        open_recording(path, Stated.of(fs_hz=250, unit="mV"))
+    path = written(tmp_path, recordings.edf_bytes(adc, unit="uV"))
+    with pytest.raises(InputError, match="is in 'uV', and --unit says mV: leave --unit out"):
+        open_recording(path, Stated.of(unit="mV"))
+    assert open_recording(path, Stated.of(unit="UV", fs_hz=360)).frames == 10
 
 
 def test_a_signal_without_a_range_is_none_of_voltage(

@@ -215,8 +215,13 @@ def test_what_a_decoder_says_is_not_believed(said: dict[str, object], samples: i
 
 
 def test_an_extra_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before a child is started."""
-    monkeypatch.setattr(foreign, "find_spec", lambda name: None)
+    """With the command that installs it."""
+    blocked = tmp_path / "blocked"
+    blocked.mkdir()
+    for name in ("pyarrow", "ecgdatakit"):
+        code = f"raise ModuleNotFoundError('it is not there', name={name!r})\n"
+        (blocked / f"{name}.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(blocked))
     for writer, extra in ((recordings.parquet, "parquet"), (recordings.muse, "formats")):
         path, _ = writer(tmp_path, ADC)
         with pytest.raises(InputError, match=rf"pip install 'ecg-monitor\[{extra}\]'"):

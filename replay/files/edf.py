@@ -140,6 +140,7 @@ class _Edf:
         margin = 8  # a run at a rail may begin before
         low, high = max(0, first - margin), min(self.records * signal.per_record, last + margin)
         begin, end = low // signal.per_record, -(-high // signal.per_record)
+        # By its place among all signals: what is an annotation was decided here.
         found = self._decode(begin, end)._signals[index]
         inside = slice(low - begin * signal.per_record, high - begin * signal.per_record)
         digital = np.asarray(found.digital)[inside]

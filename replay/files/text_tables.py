@@ -139,7 +139,8 @@ class Table:
     def _parse_rows(self, first: int, last: int) -> NDArray[np.float64]:
         layout, lines = self.layout, self.texts(first, last)
         plain = "\n".join(lines)
-        if not layout.quoted and (layout.comma is False or layout.delimiter != ","):
+        # Of blank lines alone, numpy warns.
+        if plain.strip() and not layout.quoted and not (layout.comma and layout.delimiter == ","):
             plain = plain.replace(",", ".") if layout.comma else plain
             try:
                 values = np.loadtxt(

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
@@ -147,3 +149,43 @@ def test_headers_that_wfdb_reads_are_read(tmp_path: Path, header: bytes) -> None
     (tmp_path / "r.dat").write_bytes(walk(5, 1000).astype("<i2").tobytes())
     assert load_header(tmp_path / "r").frames == 1000
     assert read_leads(tmp_path / "r")[0].fs_hz == pytest.approx(360)
+
+
+PIECES = (
+    b" ", b"\n", b"0", b"-1", b"9" * 12, b"1e9", b"~", b"a1", b"a2", b"v1", b"a", b"/2", b"/0",
+    b"/9999", b"../a1", b"2000", b"1500", b"\x00", b"\xff", b"360", b"#",
+)  # fmt: skip
+
+
+@given(
+    changes=st.lists(
+        st.tuples(st.integers(0, 60), st.integers(0, 6), st.sampled_from(PIECES)),
+        min_size=1,
+        max_size=3,
+    )
+)
+@settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_mutated_list_of_segments_is_refused_or_read(
+    tmp_path: Path, changes: list[tuple[int, int, bytes]]
+) -> None:
+    """One line, or samples of every signal to the end."""
+    if not (tmp_path / "a1.hea").exists():
+        fixed(tmp_path)
+    header = b"a/3 2 250 4000\na1 2000\n~ 500\na2 1500\n"
+    for at, cut, piece in changes:
+        at %= len(header) + 1
+        header = header[:at] + piece + header[at + cut :]
+    (tmp_path / "a.hea").write_bytes(header)
+    refusal = ""
+    try:
+        read = load_header(tmp_path / "a")
+        samples = read_leads(read.path, range(len(read.signals)))[1]
+    except InputError as error:
+        refusal = str(error)
+    else:
+        assert samples.shape[1] == max(
+            read.frames * signal.samples_per_frame for signal in read.signals
+        )
+    assert refusal.isprintable()

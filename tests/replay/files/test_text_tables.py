@@ -148,6 +148,13 @@ def test_unknown_values_are_unknown(tmp_path: Path) -> None:
     assert np.all(all_of(header, 1) == 2)
 
 
+def test_blank_lines_within_a_table_are_a_fault(tmp_path: Path) -> None:
+    """Where samples are missing, nobody knows how many."""
+    path = written(tmp_path, "II [mV],V5 [mV]\n" + "1,2\n" * 5000 + "\n" * 40_000 + "1,2\n" * 50)
+    with pytest.raises(InputError, match=r"has 0 in line 5,002; 2 columns are needed"):
+        all_of(open_text(path, Stated.of(fs_hz=250)))
+
+
 def test_columns_are_chosen_by_name_and_number(tmp_path: Path) -> None:
     """Names without their units, numbers from 0; row numbers, times and texts are no signals."""
     text = "index,time,II (uV),V5 (uV),bpm,rhythm\n" + "".join(

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from monitor.log_format import report_line
-from monitor.text import safe_text
+from monitor.text import LONGEST_LINE, safe_text
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings, settings_of
 from pipeline.errors import ConfigError, InputError
 from pipeline.files import read_regular
-from replay.headers import find_records, load_header
+from replay.files.recordings import find_recordings, open_recording
+from replay.files.stated import NOTHING, Stated
+from replay.headers import RecordHeader, quoted
 from replay.lead_sets.choice import lead_choices
 from replay.leads import stream_name
 
@@ -29,30 +31,81 @@ _NAMED_RECORDS: Final = 3
 class FoundLeads:
     """The leads that are taken of a record that the command line names."""
 
-    path: Path
-    """The header."""
+    header: RecordHeader
+    """Checked, of a record of any format."""
     indices: tuple[int, ...]
     why: str
     """Why these, as `replay.lead_sets.choice.LeadChoices`; empty where nothing is to be said."""
+    of_folder: bool
+    """The record lies in a folder that was named: a fault of it ends nothing else."""
 
 
-def find_leads(records: Sequence[str], lead: str | None) -> list[FoundLeads]:
+class Inputs(NamedTuple):
+    """What the arguments of a command line name."""
+
+    leads: list[FoundLeads]
+    skipped: list[tuple[Path, str]]
+    """Files of folders that cannot be used, each with the reason."""
+
+
+def find_leads(
+    records: Sequence[str], lead: str | None, stated: Stated = NOTHING, *, recursive: bool = False
+) -> Inputs:
     """Return header and leads of every record that the arguments name, all checked.
 
-    ``lead`` is the option's text: a name or an index, several with commas, or ``all``.
+    ``lead`` is the option's text: a name or an index, several with commas, or ``all``. ``stated``
+    is what the files do not say. Of a folder, what cannot be used is skipped.
 
     Raises:
-        InputError: a record cannot be used, or has no such lead.
+        InputError: a record cannot be used, or has no such lead; a folder has none that can.
     """
+    leads: list[FoundLeads] = []
+    skipped: list[tuple[Path, str]] = []
+    for argument in records:
+        found = find_recordings(argument, recursive=recursive)
+        before, first_skipped = len(leads), len(skipped)
+        for path in found.paths:
+            try:
+                leads.append(_leads_of(path, lead, stated, of_folder=found.folder))
+            except InputError as error:
+                if not found.folder:
+                    raise
+                skipped.append((path, str(error)))
+        if len(leads) == before:
+            raise InputError(f"folder {quoted(argument)}: {skipped[first_skipped][1]}")
+        skipped += found.skipped
+    return Inputs(leads, skipped)
+
+
+def _leads_of(path: Path, lead: str | None, stated: Stated, *, of_folder: bool) -> FoundLeads:
     from replay.records import derived_in
 
-    found = []
-    for argument in records:
-        for path in find_records(argument):
-            header = load_header(path)
-            choice = lead_choices(header, lead, derived=partial(derived_in, header))
-            found.append(FoundLeads(path, choice.indices, choice.why))
-    return found
+    header = open_recording(path, stated)
+    if lead is None and stated.columns:  # who names columns wants them all
+        lead = ",".join(map(str, range(len(header.signals))))
+    choice = lead_choices(header, lead, derived=partial(derived_in, header))
+    return FoundLeads(header, choice.indices, choice.why, of_folder)
+
+
+def report_skipped(skipped: Iterable[tuple[Path, str]]) -> None:
+    """Write to stderr which files of a folder were not taken and why; those alike share a line."""
+    for why, names in _grouped((why, path.name) for path, why in skipped):
+        report_line(f"monitor: skipped {names}: {safe_text(why, LONGEST_LINE)}", logging.INFO)
+
+
+def _grouped(named: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return each reason with the names that it applies to, not more than a line holds."""
+    groups: dict[str, list[str]] = {}
+    for why, name in named:
+        groups.setdefault(why, []).append(safe_text(name))
+    return [
+        (why, ", ".join(names[:_NAMED_RECORDS]) + _more(len(names) - _NAMED_RECORDS))
+        for why, names in groups.items()
+    ]
+
+
+def _more(count: int) -> str:
+    return f" and {count} more" if count > 0 else ""
 
 
 def report_leads(found: Iterable[FoundLeads]) -> None:
@@ -60,14 +113,8 @@ def report_leads(found: Iterable[FoundLeads]) -> None:
 
     Records of one database have the same signals: they share a line.
     """
-    records: dict[str, list[str]] = {}
-    for one in found:
-        if one.why:
-            records.setdefault(one.why, []).append(safe_text(stream_name(one.path)))
-    for why, names in records.items():
-        more = len(names) - _NAMED_RECORDS
-        which = ", ".join(names[:_NAMED_RECORDS]) + (f" and {more} more" if more > 0 else "")
-        report_line(f"monitor: {which}: {why}", logging.INFO)
+    for why, names in _grouped((one.why, stream_name(one.header.path)) for one in found if one.why):
+        report_line(f"monitor: {names}: {why}", logging.INFO)
 
 
 def data_folder(data: Path | None) -> Path:

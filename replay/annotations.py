@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
+from replay.files.regular import read_small
 from replay.headers import (
     header_lines,
     header_path,
     load_header,
     quoted,
-    read_small,
     record_line,
 )
 from replay.leads import choose_lead
@@ -90,7 +90,8 @@ def record_extent(record: str | Path) -> tuple[float, int | None]:
     The signals need not exist. Raises `InputError` for a missing or malformed header.
     """
     path = header_path(record)
-    _, _, _, rate_hz, frames = record_line(path, header_lines(path)[0])
+    about = record_line(path, header_lines(path)[0])
+    rate_hz, frames = about.rate_hz, about.frames
     return rate_hz, frames
 
 

@@ -6,20 +6,28 @@ folder or allocate more than the files hold. The signals are later read with the
 and the text is never parsed again, so the values in use are those that were checked.
 
 Grammar and defaults: header(5) of the WFDB Applications Guide (Moody), without difference
-format 8 and without multi-segment records, which are refused by name. Touches the file system,
-reads headers only. Every refusal is an `InputError` of one line; text from a file appears in it
-through `quoted`, so control characters never reach a terminal.
+format 8. Records of several segments are put together by `replay.files.segments`, and files of
+other formats are described by the same types (`replay.files`). Touches the file system, reads
+headers only. Every refusal is an `InputError` of one line; text from a file appears in it through
+`quoted`, so control characters never reach a terminal.
 """
 
 import os
 import re
-import stat
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.constants import MAX_LEADS_PER_RECORD, SAMPLING_RATE_LIMITS_HZ
 from pipeline.errors import InputError
+from replay.files.dates import wfdb_start
+from replay.files.regular import check_regular, read_head, read_small
+from replay.files.regular import quoted as quoted
 from replay.flac import MAX_METADATA_BYTES, stream_info
 from replay.signal_formats import FORMATS
 
@@ -60,25 +68,31 @@ class SignalHeader:
     name: str
 
 
+ReadLead: TypeAlias = Callable[
+    [int, int, int], tuple[NDArray[np.float32], NDArray[np.uint8] | None]
+]
+"""Returns samples [first, last) of the signal ``index`` in mV, NaN where none is known, and their
+flags, None where none is set. Its arguments are these three."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordHeader:
     """A header that passed every check."""
 
     path: Path
-    """The header file."""
+    """The header file, or the file of another format."""
     frame_rate_hz: float
     frames: int
     signals: tuple[SignalHeader, ...]
+    start: datetime | None = None
+    """When the first sample was taken, if the header says so."""
+    read: ReadLead | None = None
+    """Reads the signals; None for a WFDB record of one segment (`replay.lead_sets.reading`)."""
 
     def lead_rate_hz(self, index: int) -> float:
         """Return the sampling rate of signal ``index``: frames a second times samples a frame."""
-        return self.frame_rate_hz * self.signals[index].samples_per_frame
-
-
-def quoted(text: object) -> str:
-    """Return untrusted text in quotes, control characters escaped, a long text shortened."""
-    plain = str(text)
-    return repr(plain if len(plain) <= 96 else plain[:32] + "…" + plain[-63:])
+        # Of frames of 3 s the product has an error in the last bit, and 360 Hz needs no resampling.
+        return round(self.frame_rate_hz * self.signals[index].samples_per_frame, 9)
 
 
 def find_records(argument: str) -> list[Path]:
@@ -114,39 +128,9 @@ def header_path(record: str | Path) -> Path:
     except (OSError, ValueError):
         pass
     raise InputError(
-        f"no record {quoted(record)}: there is no header {quoted(path.stem + '.hea')} "
-        f"in {quoted(path.parent)}; give the path of a WFDB record, or 'demo'"
+        f"no record {quoted(record)}: there is no such file, and no {quoted(path.stem + '.hea')} "
+        f"in {quoted(path.parent)}; give the path of a recording, or 'demo'"
     )
-
-
-def check_regular(path: Path, what: str) -> int:
-    """Return the size in bytes of the regular file ``path``; refuse others without opening them."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"{what} {quoted(path)} cannot be read: {reason}") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{what} {quoted(path)} is no regular file; give it a record on disk")
-    return status.st_size
-
-
-def read_small(path: Path, what: str, limit: int) -> bytes:
-    """Return the bytes of a regular file of at most ``limit`` bytes; never block."""
-    if check_regular(path, what) > limit:
-        raise InputError(f"{what} {quoted(path)} is over {limit:,} bytes; that is none of ours")
-    return read_head(path, what, limit)
-
-
-def read_head(path: Path, what: str, limit: int) -> bytes:
-    """Return the first ``limit`` bytes of a file that passed `check_regular`."""
-    try:
-        # O_NONBLOCK: if the file has become a FIFO since the check, the read must not block.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            return file.read(limit)
-    except OSError as error:
-        raise InputError(f"{what} {quoted(path)} cannot be read: {error.strerror}") from None
 
 
 def load_header(record: str | Path) -> RecordHeader:
@@ -159,9 +143,12 @@ def load_header(record: str | Path) -> RecordHeader:
     lines = header_lines(path)
     if any("::" in str(folder) for folder in _folders(path)):
         _refuse(path, "lies under a name with '::', which wfdb takes for an address; rename it")
-    name, segments, count, rate_hz, frames = record_line(path, lines[0])
-    if segments is not None:
-        _refuse_segments(path, name, lines[1:])
+    about = record_line(path, lines[0])
+    count, rate_hz, frames = about.signals, about.rate_hz, about.frames
+    if about.segments is not None:
+        from replay.files.segments import load_segments
+
+        return load_segments(path, about, lines[1:])
     if not 1 <= count <= MAX_LEADS_PER_RECORD:
         _refuse(path, f"declares {count} signals; 1 to {MAX_LEADS_PER_RECORD} are read")
     if len(lines) <= count:
@@ -182,7 +169,9 @@ def load_header(record: str | Path) -> RecordHeader:
         _refuse(path, "moves a signal by more than its length (skew); nothing would be left of it")
     if frames * max(signal.samples_per_frame for signal in signals) > MAX_LEAD_SAMPLES:
         _refuse(path, f"declares more than {MAX_LEAD_SAMPLES:,} samples a lead; split the record")
-    return RecordHeader(path=path, frame_rate_hz=rate_hz, frames=frames, signals=signals)
+    return RecordHeader(
+        path=path, frame_rate_hz=rate_hz, frames=frames, signals=signals, start=about.start
+    )
 
 
 def _refuse(path: Path, why: str) -> NoReturn:
@@ -195,9 +184,7 @@ _RECORD = re.compile(
     r"(?P<name>[A-Za-z0-9_-]{1,64})(/(?P<segments>\d{1,9}))?"
     r"\s+(?P<count>\d{1,9})"
     r"(\s+(?P<rate>[^\s/(]{1,32})(/[^\s(]{0,32})?(\([^\s)]{0,32}\))?"
-    # Time and date, which are not used: header(5) has 12:33:59 12/05/2020, the challenges of 2020
-    # and 2021 have 12-May-2020 12:33:59.
-    r"(\s+(?P<frames>\d{1,15})(\s+[\dA-Za-z:./-]{1,20}){0,2})?)?",
+    r"(\s+(?P<frames>\d{1,15})(?P<start>(\s+[\dA-Za-z:./-]{1,20}){0,2}))?)?",
     re.ASCII,
 )
 _SIGNAL_FORMAT = re.compile(
@@ -211,14 +198,14 @@ _GAIN = re.compile(
 )
 _SIGNAL_FILE = re.compile(r"[A-Za-z0-9_-]{1,80}(\.[A-Za-z0-9_]{1,16})?")
 _INTEGER = re.compile(r"-?\d{1,10}", re.ASCII)
-_DECIMAL = re.compile(r"-?(\d{1,12}\.?\d{0,12}|\.\d{1,12})", re.ASCII)
+_DECIMAL = re.compile(r"-?(\d{1,12}\.?\d{0,32}|\.\d{1,32})", re.ASCII)
 
 
 def header_lines(path: Path) -> list[str]:
     """Return the lines of a header that are not comments; at least one."""
     data = read_small(path, "header", MAX_HEADER_BYTES)
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("latin-1")
     lines = [line.strip(" \t") for line in re.split(r"[\r\n]+", text)]
@@ -231,8 +218,20 @@ def header_lines(path: Path) -> list[str]:
     return lines
 
 
-def record_line(path: Path, line: str) -> tuple[str, int | None, int, float, int | None]:
-    """Return name, segments, signals, frames a second, and frames if the line states them."""
+class RecordLine(NamedTuple):
+    """The first line of a header, defaults filled in."""
+
+    name: str
+    segments: int | None
+    signals: int
+    rate_hz: float
+    """Frames a second."""
+    frames: int | None
+    start: datetime | None
+
+
+def record_line(path: Path, line: str) -> RecordLine:
+    """Return what the first line of a header states."""
     match = _RECORD.fullmatch(line)
     if match is None:
         _refuse(
@@ -247,26 +246,14 @@ def record_line(path: Path, line: str) -> tuple[str, int | None, int, float, int
     rate_hz = DEFAULT_RATE_HZ if rate is None else float(rate)
     if rate_hz <= 0:
         _refuse(path, f"declares a sampling rate of {rate_hz:g} Hz; it has to be above 0")
-    # 0 means unknown, like a missing number: the size of the files decides.
-    frames = int(match["frames"] or 0) or None
-    return (
+    return RecordLine(
         match["name"],
         None if segments is None else int(segments),
         int(match["count"]),
         rate_hz,
-        frames,
-    )
-
-
-def _refuse_segments(path: Path, name: str, lines: list[str]) -> NoReturn:
-    segments = [line.split()[0] for line in lines[:MAX_LEADS_PER_RECORD]]
-    if name in segments or path.stem in segments:
-        _refuse(path, f"names itself ({quoted(path.stem)}) as one of its segments")
-    others = ", ".join(quoted(segment) for segment in segments[:4] if segment != "~")
-    _refuse(
-        path,
-        f"describes a record of several segments, which is not read as one: "
-        f"give the segments themselves ({others or 'it lists none'})",
+        # 0 means unknown, like a missing number: the size of the files decides.
+        int(match["frames"] or 0) or None,
+        wfdb_start(match["start"] or ""),
     )
 
 

@@ -30,7 +30,7 @@ from replay.headers import MAX_LEAD_SAMPLES, RecordHeader, load_header, quoted
 from replay.lead_sets.choice import lead_choices
 from replay.lead_sets.derived import Compared, derived_leads
 from replay.lead_sets.frames import piece_frames, wfdb_library
-from replay.lead_sets.reading import LeadReader, LeadsReader
+from replay.lead_sets.reading import Lead, LeadsReader, lead_reader
 from replay.leads import MV_PER_UNIT, choose_lead, lead_names, stream_name
 from replay.pacing import BLOCK_S, Pacer, wait_s
 from replay.source import SourceInfo
@@ -61,7 +61,7 @@ def _info(header: RecordHeader, indices: Sequence[int]) -> SourceInfo:
     names = lead_names(header) if len(indices) > 1 else [signal.name for signal in header.signals]
     return SourceInfo(
         stream=stream_name(header.path),
-        fs_hz=header.frame_rate_hz * per_frame,
+        fs_hz=round(header.frame_rate_hz * per_frame, 9),
         leads=tuple(names[index] for index in indices),
         total_samples=header.frames * per_frame,
     )
@@ -145,9 +145,9 @@ def _read(header: RecordHeader, indices: Sequence[int]) -> tuple[SourceInfo, NDA
     return info, samples
 
 
-def _reader(header: RecordHeader, indices: Sequence[int]) -> LeadReader | LeadsReader:
+def _reader(header: RecordHeader, indices: Sequence[int]) -> Lead | LeadsReader:
     """Return what reads one lead as float32[n], several as float32[leads, n]."""
-    return LeadReader(header, indices[0]) if len(indices) == 1 else LeadsReader(header, indices)
+    return lead_reader(header, indices[0]) if len(indices) == 1 else LeadsReader(header, indices)
 
 
 def _piece_length(header: RecordHeader, indices: Sequence[int]) -> int:
@@ -197,12 +197,13 @@ class RecordSource:
     Positions are the record's own: with ``start_s`` 60 at 360 Hz the first sample is number
     21,600. A looped record starts each further epoch there again. ``speed`` None means as fast as
     the reader takes the blocks. ``leads`` are the indices of several, in place of ``lead``; their
-    blocks hold float32[leads, n].
+    blocks hold float32[leads, n]. A record is the path of a WFDB record, or a header that was
+    checked, of whatever format (`replay.files.recordings`).
     """
 
     def __init__(
         self,
-        path: str | Path,
+        record: str | Path | RecordHeader,
         *,
         lead: str | int | None = None,
         leads: Sequence[int] = (),
@@ -214,7 +215,7 @@ class RecordSource:
         wait: Callable[[float], None] | None = wait_s,
         block_s: float = BLOCK_S,
     ) -> None:
-        header = load_header(path)
+        header = record if isinstance(record, RecordHeader) else load_header(record)
         indices = list(leads) or [choose_lead(header, lead)]
         whole = _info(header, indices)
         assert whole.total_samples is not None

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from pipeline.errors import InputError
-from replay.headers import quoted, read_small
+from replay.files.regular import read_small
+from replay.headers import quoted
 
 ALARM_AT_S: Final = 300.0
 

@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 
 from models.data.rhythms import Stretch
 from pipeline.errors import InputError
-from replay.headers import quoted, read_small
+from replay.files.regular import read_small
+from replay.headers import quoted
 
 READINGS: Final = "readings.json"
 _NOTE: Final = "_"

@@ -1,7 +1,7 @@
 """`analyze`: a whole recording, as fast as the machine can."""
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from monitor.api.beat_table import BeatTable
 from monitor.api.events import Alarm, AlarmBook, Rhythm, rhythms_in
-from monitor.api.recordings import LEAST_S, Leads, Recording, of_array, of_file
+from monitor.api.recordings import Leads, Recording, of_array, of_file
 from monitor.api.run import StreamRun
 from monitor.api.summary import AmplitudeNote, Summary, summary_of
 from monitor.api.wfdb_records import WfdbRecord, of_wfdb
 from pipeline.schema.public import BeatNote
 from pipeline.stream.embedded import Outcome
+from replay.files.recordings import LEAST_S
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,6 +109,8 @@ def analyze(
     start: datetime | None = None,
     alarms: str | Path | None = None,
     false_alerts_per_hour: float | None = None,
+    unit: str | None = None,
+    columns: str | Sequence[str] | None = None,
 ) -> Analysis:
     """Analyse a whole recording, by the code of ``monitor scan``.
 
@@ -115,19 +118,36 @@ def analyze(
 
     Args:
         signal: float [n] or [n, leads] in mV, NaN where samples are missing; or the path of a
-            record, or ``demo``; or a `wfdb.Record` with its physical signal.
-        fs: sampling rate of an array in Hz; a record knows its own.
+            file (docs/files.md), or ``demo``; or a `wfdb.Record` with its physical signal.
+        fs: sampling rate in Hz of an array, or of a file that does not state it.
         leads: of an array the names of its leads; of a record those to take, by name or index, or
             ``all``; by default at most three that are ECG.
         name: of the recording; by default that of the record.
         start: when the first sample was taken, for dates; by default what the record says.
         alarms: TOML file of alarm settings (docs/alarms.md). None latches: nobody acknowledges.
         false_alerts_per_hour: alerts to accept that begin with a normal beat.
+        unit: ``mV``, ``uV`` or ``V``, of a file that does not state it.
+        columns: of a table, or variables of a .mat, by name, several with commas; all by default.
 
     Raises:
         ValueError: the signal, or a setting, cannot be used; the text says what to do.
     """
-    recording = _recording(signal, fs, leads, name, start)
+    if isinstance(signal, str | Path):
+        recording = of_file(signal, fs, leads, name, start, unit, columns)
+    elif unit is not None or columns is not None:
+        raise ValueError("unit= and columns= are for files; an array is in mV, and of all leads")
+    else:
+        recording = _recording(signal, fs, leads, name, start)
+    return analysis_of(recording, alarms=alarms, false_alerts_per_hour=false_alerts_per_hour)
+
+
+def analysis_of(
+    recording: Recording,
+    *,
+    alarms: str | Path | None = None,
+    false_alerts_per_hour: float | None = None,
+) -> Analysis:
+    """Analyse a recording; see `analyze`."""
     if recording.duration_s < LEAST_S:
         raise ValueError(
             f"{recording.name} is {recording.duration_s:.3g} s long: {LEAST_S:g} s are needed"
@@ -167,14 +187,12 @@ def _outcomes(run: StreamRun, recording: Recording, amplitude: AmplitudeNote) ->
 
 
 def _recording(
-    signal: ArrayLike | str | Path | WfdbRecord,
+    signal: ArrayLike | WfdbRecord,
     fs: float | None,
     leads: Leads,
     name: str | None,
     start: datetime | None,
 ) -> Recording:
-    if isinstance(signal, str | Path):
-        return of_file(signal, fs, leads, name, start)
     if isinstance(signal, WfdbRecord):
         return of_wfdb(signal, fs, leads, name, start)
     if hasattr(signal, "segments"):

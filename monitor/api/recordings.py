@@ -4,7 +4,7 @@ Whatever cannot be used is a `ValueError` of one line that says what to do. Unit
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,13 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 from pipeline.constants import MOST_LEADS, SAMPLING_RATE_LIMITS_HZ
 from pipeline.errors import MonitorError
 from pipeline.signal.samples import SampleBlock
-from replay.headers import find_records, load_header, quoted
+from replay.files.recordings import find_recordings, open_recording
+from replay.files.stated import Stated
+from replay.headers import RecordHeader, quoted
 from replay.lead_sets.choice import lead_choices
 from replay.leads import stream_name
-
-LEAST_S: Final = 5.0
-"""Of shorter signals nothing is known: the first second settles the filters, and no interval
-between beats is an alarm's evidence."""
 
 BLOCK_S: Final = 20.0
 """So much signal is analysed at a time: long enough for batches of beats, and no matter for the
@@ -159,7 +157,13 @@ def of_array(
 
 
 def of_file(
-    path: str | Path, fs: float | None, leads: Leads, name: str | None, start: datetime | None
+    path: str | Path,
+    fs: float | None,
+    leads: Leads,
+    name: str | None,
+    start: datetime | None,
+    unit: str | None = None,
+    columns: str | Sequence[str] | None = None,
 ) -> Recording:
     """Return the recording in a file, or the bundled one, which is called ``demo``.
 
@@ -167,46 +171,64 @@ def of_file(
         ValueError: it cannot be used, holds several records, has another rate than ``fs``, or no
             such lead.
     """
+    text = columns if columns is None or isinstance(columns, str) else ",".join(columns)
     try:
-        return _opened(path, fs, leads, name, start)
+        return _opened(path, Stated.of(fs, unit, text), leads, name, start)
     except MonitorError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(_in_python(str(error))) from None
+
+
+def _in_python(text: str) -> str:
+    """Return an error with the names of arguments in place of those of options."""
+    for option, argument in (("--fs", "fs"), ("--unit", "unit"), ("--column", "columns")):
+        text = text.replace(option, argument)
+    return text
 
 
 def _opened(
-    path: str | Path, fs: float | None, leads: Leads, name: str | None, start: datetime | None
+    path: str | Path, stated: Stated, leads: Leads, name: str | None, start: datetime | None
 ) -> Recording:
     """Open a file: the one place that knows what reads it."""
     from functools import partial
 
-    from replay.records import RecordSource, derived_in
+    from replay.records import derived_in
 
-    found = find_records(str(path))
+    found = find_recordings(str(path)).paths
     if len(found) > 1:
         raise ValueError(f"{quoted(path)} holds {len(found)} records: analyse one at a time")
-    header = load_header(found[0])
-    choice = lead_choices(header, asked_for(leads), derived=partial(derived_in, header))
-    whole = RecordSource(found[0], leads=choice.indices, speed=None)
-    info = whole.info
-    check_same_rate(fs, info.fs_hz)
+    header = open_recording(found[0], stated)
+    asked = asked_for(leads)
+    if asked is None and stated.columns:  # who names columns wants them all
+        asked = ",".join(map(str, range(len(header.signals))))
+    choice = lead_choices(header, asked, derived=partial(derived_in, header))
+    recording = of_record(header, choice.indices, choice.why)
+    check_same_rate(stated.fs_hz, recording.fs_hz)
+    return replace(recording, name=name or recording.name, start=start or recording.start)
+
+
+def of_record(header: RecordHeader, indices: tuple[int, ...], note: str = "") -> Recording:
+    """Return leads of a record that is open; ``note`` says why these."""
+    from replay.records import RecordSource
+
+    info = RecordSource(header, leads=indices, speed=None).info
     assert info.total_samples is not None
 
     def read(first: int, last: int) -> NDArray[np.float32]:
         part = RecordSource(
-            found[0], leads=choice.indices, speed=None,
+            header, leads=indices, speed=None,
             start_s=first / info.fs_hz, duration_s=(last - first) / info.fs_hz,
         )  # fmt: skip
         return np.concatenate([np.atleast_2d(block.samples) for block in _present(part)], axis=1)
 
     return Recording(
-        name=name or stream_name(found[0]),
+        name=stream_name(header.path),
         fs_hz=info.fs_hz,
         leads=info.leads,
         n=info.total_samples,
-        start=start,
-        blocks=lambda: _present(RecordSource(found[0], leads=choice.indices, speed=None)),
+        start=header.start,
+        blocks=lambda: _present(RecordSource(header, leads=indices, speed=None)),
         read=read,
-        note=choice.why,
+        note=note,
     )
 
 

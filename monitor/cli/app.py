@@ -23,6 +23,7 @@ from monitor.cli.keys import keys_app
 from monitor.cli.log import log_app
 from monitor.cli.options import (
     Alarms,
+    ColumnNames,
     Data,
     Duration,
     FalseAlerts,
@@ -35,14 +36,19 @@ from monitor.cli.options import (
     Plain,
     Port,
     PseudonymKey,
+    Rate,
     Records,
+    Recursive,
     Sound,
     Speed,
     Start,
+    Unit,
     checked_speed,
+    stated_of,
 )
 from monitor.cli.report import report_app
 from monitor.cli.running_monitor import running_monitor_app
+from monitor.cli.scan import scan_app
 from monitor.cli.single_processes import single_process_app
 from monitor.cli.train import train_app
 from monitor.log_format import LogFormat, report_line
@@ -196,6 +202,10 @@ def replay(
     duration: Duration = None,
     loop: Loop = False,
     lead: Lead = None,
+    fs: Rate = None,
+    unit: Unit = None,
+    column: ColumnNames = None,
+    recursive: Recursive = False,
     false_alerts_per_hour: FalseAlerts = None,
     alarms: Alarms = None,
     plain: Plain = False,
@@ -226,6 +236,8 @@ def replay(
         plain=plain,
         sound=sound,
         as_json=as_json,
+        stated=stated_of(fs, unit, column),
+        recursive=recursive,
     )
 
 
@@ -268,50 +280,7 @@ def live(
 app.add_typer(running_monitor_app)
 
 
-@app.command()
-def scan(
-    records: Records,
-    lead: Lead = None,
-    false_alerts_per_hour: FalseAlerts = None,
-    alarms: Alarms = None,
-    as_json: Json = False,
-    beats: Annotated[
-        bool, typer.Option("--beats", help="Print every beat as a JSON line.")
-    ] = False,
-    annotations: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(
-            help="Write WFDB annotations (.mon) into this folder: the class of each beat, "
-            "or Q where it cannot be analysed."
-        ),
-    ] = None,
-    pseudonyms: PseudonymKey = None,
-    jobs: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(
-            min=1,
-            max=1024,
-            help="Processes, each with a record at a time; by default one for each processor.",
-        ),
-    ] = None,
-) -> None:
-    """Scan whole records offline, as fast as the machine can."""
-    from monitor.commands.scan import scan_records
-    from monitor.run.workers import processors
-
-    scan_records(
-        records,
-        lead=lead,
-        false_alerts_per_hour=false_alerts_per_hour,
-        alarms=alarms,
-        pseudonyms=pseudonyms,
-        as_json=as_json,
-        beats=beats,
-        annotations=annotations,
-        jobs=jobs or processors(),
-    )
-
-
+app.add_typer(scan_app)
 app.add_typer(report_app)
 app.add_typer(single_process_app)
 app.add_typer(kafka_app)

@@ -12,6 +12,7 @@ from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from pipeline.transport.curve import ClientKeys
+    from replay.files.stated import Stated
 
 Data = Annotated[
     Optional[Path],  # noqa: UP045  (typer reads annotations at run time)
@@ -38,7 +39,30 @@ Student = Annotated[
     typer.Option(help="A student.json; the one that ships by default."),
 ]
 Records = Annotated[
-    list[str], typer.Argument(help="WFDB records (100, 100.dat, path/100.hea), a folder, or demo.")
+    list[str],
+    typer.Argument(
+        help="Files (EDF, CSV and more: docs/files.md), WFDB records (100, path/100.hea), a folder "
+        "of them, or demo."
+    ),
+]
+Rate = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option("--fs", metavar="HZ", help="Sampling rate of files that do not state it."),
+]
+Unit = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(metavar="mV|uV|V", help="Unit of files that do not state it."),
+]
+ColumnNames = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--column",
+        metavar="NAME[,NAME...]",
+        help="Columns of a table, or variables of a .mat, by name or by number from 0.",
+    ),
+]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", help="Of a folder, take the folders below it, too.")
 ]
 Speed = Annotated[str, typer.Option(help="1, N times real time, or max.")]
 Start = Annotated[float, typer.Option(help="Second of the record to start at.")]
@@ -140,6 +164,13 @@ def client_keys(
     from pipeline.transport.keystore import KeyStore, default_folder
 
     return KeyStore(folder or default_folder()).client(key, server_key)
+
+
+def stated_of(fs: float | None, unit: str | None, column: str | None) -> "Stated":
+    """Return what the options say of files that do not say it; raise `ConfigError` for nonsense."""
+    from replay.files.stated import Stated
+
+    return Stated.of(fs, unit, column)
 
 
 def checked_speed(text: str) -> str:

@@ -5,7 +5,18 @@ from typing import Annotated, Optional
 
 import typer
 
-from monitor.cli.options import Alarms, FalseAlerts, Json, Lead, Records
+from monitor.cli.options import (
+    Alarms,
+    ColumnNames,
+    FalseAlerts,
+    Json,
+    Lead,
+    Rate,
+    Records,
+    Recursive,
+    Unit,
+    stated_of,
+)
 from pipeline.errors import ConfigError
 
 report_app = typer.Typer()
@@ -27,6 +38,10 @@ def report(
         bool, typer.Option("--summary", help="Print one row a record, as CSV.")
     ] = False,
     lead: Lead = None,
+    fs: Rate = None,
+    unit: Unit = None,
+    column: ColumnNames = None,
+    recursive: Recursive = False,
     alarms: Alarms = None,
     false_alerts_per_hour: FalseAlerts = None,
     jobs: Annotated[
@@ -55,4 +70,6 @@ def report(
         alarms=alarms,
         false_alerts_per_hour=false_alerts_per_hour,
         jobs=jobs or processors(),
+        stated=stated_of(fs, unit, column),
+        recursive=recursive,
     )

@@ -7,6 +7,7 @@ import typer
 
 from monitor.cli.options import (
     Alarms,
+    ColumnNames,
     Duration,
     FalseAlerts,
     Key,
@@ -20,12 +21,16 @@ from monitor.cli.options import (
     Parent,
     Port,
     PseudonymKey,
+    Rate,
+    Recursive,
     RunEnd,
     ServerKey,
     Speed,
     Start,
+    Unit,
     checked_speed,
     client_keys,
+    stated_of,
 )
 from monitor.log_format import LogFormat
 from pipeline.constants import DEFAULT_PORT
@@ -141,7 +146,7 @@ def score(
 @single_process_app.command()
 def source(
     ingest: Annotated[str, typer.Option(help="Address of the hub, or of a gateway, for sources.")],
-    records: Annotated[Optional[list[str]], typer.Argument(help="WFDB records, or demo.")] = None,  # noqa: UP045
+    records: Annotated[Optional[list[str]], typer.Argument(help="Files, or demo.")] = None,  # noqa: UP045
     device: Annotated[
         str | None, typer.Option(help="Address of a device, instead of records.")
     ] = None,
@@ -158,6 +163,10 @@ def source(
         ),
     ] = 20,
     lead: Lead = None,
+    fs: Rate = None,
+    unit: Unit = None,
+    column: ColumnNames = None,
+    recursive: Recursive = False,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Continue where an earlier source of these streams stopped."),
@@ -188,4 +197,6 @@ def source(
         keys=client_keys(key, server_key, keys),
         pseudonyms=pseudonyms,
         parent=parent,
+        stated=stated_of(fs, unit, column),
+        recursive=recursive,
     )

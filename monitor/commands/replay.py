@@ -1,12 +1,13 @@
-"""`monitor replay`: WFDB records through the whole system."""
+"""`monitor replay`: records through the whole system."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from monitor.inputs import default_log, find_leads, report_leads
+from monitor.inputs import default_log, find_leads, report_leads, report_skipped
 from monitor.run.reporters import choose_reporter
 from monitor.run.session import run
 from pipeline.transport.pseudonyms import Pseudonyms
+from replay.files.stated import NOTHING, Stated
 
 
 def replay_records(
@@ -26,6 +27,8 @@ def replay_records(
     plain: bool,
     sound: bool,
     as_json: bool,
+    stated: Stated = NOTHING,
+    recursive: bool = False,
 ) -> None:
     """Replay records until they end; print the alerts and a summary, or show the dashboard.
 
@@ -46,6 +49,8 @@ def replay_records(
         plain: print lines in place of the dashboard.
         sound: let the dashboard ring the terminal's bell.
         as_json: print JSON in place of the dashboard.
+        stated: what files do not say themselves.
+        recursive: look into the folders below a folder, too.
 
     Raises:
         InputError: a record cannot be used, or has no such lead.
@@ -55,13 +60,17 @@ def replay_records(
         KeyboardInterrupt: a signal ended the run; the summary was shown.
     """
     # Refuse a bad record, or a key that others can read, before any process starts.
-    report_leads(find_leads(records, lead))
+    found, skipped = find_leads(records, lead, stated, recursive=recursive)
+    report_leads(found)
+    report_skipped(skipped)
     if pseudonyms is not None:
         Pseudonyms.load(pseudonyms)
     arguments = [*records, "--speed", speed, "--start", str(start_s)]
     arguments += [] if duration_s is None else ["--duration", str(duration_s)]
     arguments += [] if lead is None else ["--lead", lead]
     arguments += ["--loop"] if loop else []
+    arguments += ["--recursive"] if recursive else []
+    arguments += stated.arguments()
     arguments += [] if pseudonyms is None else ["--pseudonyms", str(pseudonyms)]
     reporter, dashboard = choose_reporter(plain=plain, as_json=as_json, sound=sound)
     run(

@@ -16,8 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import monitor
 from models.files.atomic_write import replaceable_file, write_atomically
 from models.inference.beat_scorer import load_scorer
-from monitor.api.analysis import analyze
-from monitor.inputs import FoundLeads, find_leads, load_alarm_settings, report_leads
+from monitor.api.analysis import analysis_of
+from monitor.api.recordings import of_record
+from monitor.inputs import FoundLeads, find_leads, load_alarm_settings, report_leads, report_skipped
 from monitor.log_format import report_line
 from monitor.report.content import Content, content_of, hour_rows
 from monitor.report.page import page
@@ -25,6 +26,7 @@ from monitor.run.workers import in_order
 from monitor.text import safe_text
 from pipeline.errors import ConfigError, InputError
 from pipeline.stream.warmup import compile_kernels
+from replay.files.stated import NOTHING, Stated
 from replay.leads import stream_name
 
 _SUFFIXES: Final = (".html", ".htm")
@@ -60,6 +62,8 @@ def report_records(
     alarms: Path | None,
     false_alerts_per_hour: float | None,
     jobs: int,
+    stated: Stated = NOTHING,
+    recursive: bool = False,
 ) -> None:
     """Write a page for each record, or print its figures.
 
@@ -72,29 +76,32 @@ def report_records(
         alarms: as for ``monitor scan``.
         false_alerts_per_hour: as for ``monitor scan``.
         jobs: processes, each with a record at a time.
+        stated: what files do not say themselves.
+        recursive: whether folders below a folder are looked into.
 
     Raises:
         InputError: no record could be reported; of several, those that could not are named.
         ConfigError: the alarm settings are refused, or a page cannot be written.
     """
-    found = find_leads(records, lead)
+    found, skipped = find_leads(records, lead, stated, recursive=recursive)
     settings = load_alarm_settings(alarms)
     places = _places(found, out, wanted=out is not None or printed is Printed.NOTHING)
     report_leads(found)
+    report_skipped(skipped)
     scorer = load_scorer()
     software = f"ecg-monitor {monitor.__version__}, {scorer.name}"
     if min(jobs, len(found)) > 1:
         compile_kernels()  # once for all processes
 
     def work(n: int) -> _Reported:
+        one = found[n]
         try:
-            analysis = analyze(
-                found[n].path,
-                leads=found[n].indices,
+            analysis = analysis_of(
+                of_record(one.header, one.indices, one.why),
                 alarms=alarms,
                 false_alerts_per_hour=false_alerts_per_hour,
             )
-        except ValueError as error:
+        except (ValueError, InputError) as error:
             return _Reported([], "", str(error))
         content = content_of(analysis, settings, software)
         text = page(content, analysis) if places else ""
@@ -106,7 +113,7 @@ def report_records(
         for n, reported in enumerate(results):
             if reported.fault:
                 faults += 1
-                name = stream_name(found[n].path)
+                name = stream_name(found[n].header.path)
                 if len(found) == 1:
                     raise InputError(reported.fault)
                 report_line(
@@ -130,7 +137,7 @@ def _places(found: Sequence[FoundLeads], out: Path | None, *, wanted: bool) -> l
     """
     if not wanted:
         return []
-    names = [stream_name(one.path) for one in found]
+    names = [stream_name(one.header.path) for one in found]
     if out is not None and len(found) == 1 and not out.is_dir():
         if out.suffix.lower() not in _SUFFIXES:
             raise ConfigError(f"{out} is no folder, and a page ends in .html: name one of the two")

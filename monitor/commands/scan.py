@@ -16,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from models.files.calibration import load_calibration
 from models.inference.beat_scorer import load_scorer
 from monitor.alert_lines import record_line
-from monitor.inputs import find_leads, load_alarm_settings, report_leads
+from monitor.api.amplitude import report_amplitudes
+from monitor.inputs import find_leads, load_alarm_settings, report_leads, report_skipped
 from monitor.run.summary import ScanSummary, summary_json, summary_lines
 from monitor.run.workers import in_order
 from pipeline.errors import InputError
@@ -25,6 +26,7 @@ from pipeline.stream.counters import Counters
 from pipeline.stream.embedded import EmbeddedRunner, Outcome
 from pipeline.stream.warmup import compile_kernels
 from pipeline.transport.pseudonyms import Pseudonyms
+from replay.files.stated import NOTHING, Stated
 from replay.player import stream_infos
 from replay.records import RecordSource, write_beats
 from replay.source import SourceInfo
@@ -43,6 +45,8 @@ class _Scanned:
     notes: list[BeatNote]
     """Of its beats, where they are to be written."""
     counters: Counters
+    fault: str = ""
+    """Why it was not read to its end, where that ends nothing else."""
 
 
 def scan_records(
@@ -56,10 +60,14 @@ def scan_records(
     beats: bool,
     annotations: Path | None,
     jobs: int = 1,
+    stated: Stated = NOTHING,
+    recursive: bool = False,
 ) -> None:
     """Scan every record and print alerts (or beats), then a summary.
 
     With several ``jobs`` so many processes scan a record each; the output is that of one.
+    ``stated`` is what files do not say themselves; ``recursive`` looks into folders below folders.
+    A record of a folder that cannot be read to its end is said, and ends nothing else.
 
     Raises:
         InputError: a record cannot be used, or the folder for annotations does not exist.
@@ -68,13 +76,15 @@ def scan_records(
         KeysError: the key of the pseudonyms cannot be used.
         MonitorError: one of the processes died.
     """
-    found = find_leads(records, lead)
+    found, skipped = find_leads(records, lead, stated, recursive=recursive)
     settings = load_alarm_settings(alarms)
     if annotations is not None and not annotations.is_dir():
         raise InputError(f"no folder {str(annotations)!r} to write annotations into: create it")
     renamed = None if pseudonyms is None else Pseudonyms.load(pseudonyms)
-    sources = [RecordSource(one.path, leads=one.indices, speed=None) for one in found]
+    sources = [RecordSource(one.header, leads=one.indices, speed=None) for one in found]
     report_leads(found)
+    report_skipped(skipped)
+    report_amplitudes(found)
     config = load_calibration(false_alerts_per_hour=false_alerts_per_hour)
     scorer = cache(load_scorer)
     began = time.monotonic()
@@ -91,21 +101,30 @@ def scan_records(
         )
         lines: list[str] = []
         notes: list[BeatNote] = []
-        for outcome in _outcomes(runner, sources[n]):
-            lines += _lines(outcome, as_json=as_json, beats=beats)
-            if not several:
-                _print(lines)
-                lines.clear()
-            if annotations is not None:
-                notes += outcome.beats
-        return _Scanned(lines, notes, runner.counters)
+        fault = ""
+        try:
+            for outcome in _outcomes(runner, sources[n]):
+                lines += _lines(outcome, as_json=as_json, beats=beats)
+                if not several:
+                    _print(lines)
+                    lines.clear()
+                if annotations is not None:
+                    notes += outcome.beats
+        except InputError as error:
+            if not found[n].of_folder:
+                raise
+            fault = str(error)
+        return _Scanned(lines, notes, runner.counters, fault)
 
-    total = _Total(began)
+    total = _Total(began, skipped)
     # The processes first: the progress bar is a thread, which they would not have.
     with in_order(scan, range(len(sources)), jobs) as results, _progress() as progress:
         task = progress.add_task("records", total=len(sources))
-        for info, scanned in zip(infos, results, strict=True):
+        for one, info, scanned in zip(found, infos, results, strict=True):
             _print(scanned.lines)
+            if scanned.fault:
+                report_skipped([(one.header.path, scanned.fault)])
+                total.skipped[str(one.header.path)] = scanned.fault
             if annotations is not None:
                 _write_annotations(annotations, info.stream, scanned.notes, info.fs_hz)
             total.add(info, scanned.counters)
@@ -119,8 +138,9 @@ def scan_records(
 class _Total:
     """The sums over the records, since a time of the monotonic clock."""
 
-    def __init__(self, began: float) -> None:
+    def __init__(self, began: float, skipped: Sequence[tuple[Path, str]]) -> None:
         self._began = began
+        self.skipped = {str(path): why for path, why in skipped}
         self._kinds = Counter[str]()
         self._counts = Counter[str]()
         self._leads: dict[str, str] = {}
@@ -143,6 +163,7 @@ class _Total:
             alerts=dict(self._kinds),
             streams=list(self._leads),
             leads=self._leads,
+            skipped=self.skipped,
         )
 
 

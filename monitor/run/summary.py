@@ -39,6 +39,8 @@ class ScanSummary:
     notice: str = NOTICE
     leads: dict[str, str] = field(default_factory=dict)
     """The leads of each stream, with commas between them."""
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Files of folders that were not scanned, or not to their end, each with the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,9 +97,14 @@ def summary_lines(summary: Summary) -> list[str]:
         f"signal   {int(minutes)} min {seconds:.0f} s of {streams}, in {summary.wall_s:.1f} s",
         f"beats    {summary.beats}" + (f", {unread} of them not analysable" if unread else ""),
         f"alerts   {kinds or _no_alerts(summary)}",
-        *(_run_lines(summary) if isinstance(summary, RunSummary) else _lead_lines(summary.leads)),
+        *(_run_lines(summary) if isinstance(summary, RunSummary) else _scan_lines(summary)),
         f"notice   {NOTICE}",
     ]
+
+
+def _scan_lines(summary: ScanSummary) -> list[str]:
+    skipped = [f"skipped  {len(summary.skipped)} files"] if summary.skipped else []
+    return [*_lead_lines(summary.leads), *skipped]
 
 
 def _lead_lines(leads: Mapping[str, str]) -> list[str]:

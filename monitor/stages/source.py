@@ -8,13 +8,15 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from monitor.inputs import find_leads, report_leads
+from monitor.api.amplitude import report_amplitudes
+from monitor.inputs import find_leads, report_leads, report_skipped
 from monitor.log_format import report_line
 from monitor.run.events import SourceReady, announce
 from monitor.run.limits import return_memory
 from monitor.run.processes import stop_when_orphaned
 from pipeline.transport.curve import ClientKeys
 from pipeline.transport.pseudonyms import Pseudonyms
+from replay.files.stated import NOTHING, Stated
 from replay.pacing import parse_speed
 from replay.source import Source
 
@@ -36,6 +38,8 @@ def run_source(
     keys: ClientKeys | None = None,
     pseudonyms: Path | None = None,
     parent: int | None,
+    stated: Stated = NOTHING,
+    recursive: bool = False,
 ) -> None:
     """Send records or a device to a hub, to their end or until told to stop.
 
@@ -54,6 +58,8 @@ def run_source(
         keys: for a hub that asks for keys.
         pseudonyms: file of the key under which streams have pseudonyms; None for their own names.
         parent: process whose end ends this one; None for none.
+        stated: what files do not say themselves.
+        recursive: look into the folders below a folder, too.
 
     Raises:
         EndpointError: the hub refuses these keys, or a stream.
@@ -79,24 +85,21 @@ def run_source(
             report_line(f"monitor: {opened.info.stream}: {left_out}", logging.INFO)
         sources.append(opened if lead is None and not left_out else SelectedLeads(opened, lead))
     else:
-        from replay.records import RecordSource
-
-        found = find_leads(records, lead)
+        found, skipped = find_leads(records, lead, stated, recursive=recursive)
         if parent is None:  # a parent has reported them
             report_leads(found)
+            report_skipped(skipped)
+        report_amplitudes(found)
+        from replay.records import RecordSource
+
         for one in found:
             sources.append(
                 RecordSource(
-                    one.path,
-                    leads=one.indices,
-                    speed=pace,
-                    start_s=start_s,
-                    duration_s=duration_s,
-                    loop=loop,
+                    one.header, leads=one.indices, speed=pace, start_s=start_s,
+                    duration_s=duration_s, loop=loop, block_s=chunk_ms / 1e3,
                     wait=None if together else wait_s,
-                    block_s=chunk_ms / 1e3,
                 )
-            )
+            )  # fmt: skip
     streams = [info.stream for info in stream_infos(sources, renamed)]
     announce(SourceReady(streams=streams))
     for stream in streams:

@@ -7,7 +7,7 @@ among those that are read, by a polyphase filter; the result does not depend on 
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +26,49 @@ _REACH: Final = 24
 """Samples of the lower rate around a place that decide what is resampled there: the filter of
 `scipy.signal.resample_poly` reaches 10, and what stands in for an unknown sample lies within 10."""
 
+
+class Lead(Protocol):
+    """One lead of a record."""
+
+    @property
+    def total(self) -> int:
+        """Samples of the lead."""
+        ...
+
+    def read(self, first: int, last: int) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None]:
+        """Return samples [first, last) in mV and their flags, None where none is set."""
+        ...
+
+
 Frames = Callable[[int, int], NDArray[np.int64]]
 """Returns the ADC values of one signal in frames [begin, end)."""
 
 
+def lead_reader(header: RecordHeader, index: int) -> Lead:
+    """Return what reads stretches of signal ``index`` of a checked record."""
+    return LeadReader(header, index) if header.read is None else OtherLead(header, index)
+
+
+class OtherLead:
+    """Reads stretches of a lead of a record that has a reader of its own (`replay.files`)."""
+
+    def __init__(self, header: RecordHeader, index: int) -> None:
+        self._header = header
+        self._index = index
+
+    @property
+    def total(self) -> int:
+        """Samples of the lead."""
+        return self._header.frames * self._header.signals[self._index].samples_per_frame
+
+    def read(self, first: int, last: int) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None]:
+        """Return samples [first, last) in mV and their flags, None where none is set."""
+        assert self._header.read is not None
+        return self._header.read(self._index, first, last)
+
+
 class LeadReader:
-    """Reads stretches of one lead of a checked record. Not thread-safe."""
+    """Reads stretches of one lead of a checked WFDB record. Not thread-safe."""
 
     def __init__(self, header: RecordHeader, index: int, frames: Frames | None = None) -> None:
         """Read signal ``index``, from its file unless ``frames`` are given."""
@@ -78,7 +115,7 @@ class LeadReader:
         at_rail = np.zeros(digital.size, dtype=bool)
         rails = {*self._format_rails, *(self._rails or ())}
         for rail in rails:
-            at_rail |= _in_long_run((digital == rail) & known)
+            at_rail |= in_long_run((digital == rail) & known)
         flags = np.where(at_rail[inner], np.uint8(FLAG_SATURATED), np.uint8(0))
         return samples, flags if flags.any() else None
 
@@ -122,7 +159,9 @@ class LeadsReader:
         self._header = header
         self._indices = list(indices)
         self._per_frame = max(header.signals[index].samples_per_frame for index in indices)
-        self._leads = [LeadReader(header, index, self._frames_of(index)) for index in indices]
+        stored = header.read is None
+        self._stored = [LeadReader(header, i, self._frames_of(i)) for i in indices if stored]
+        self._leads: Sequence[Lead] = self._stored or [OtherLead(header, i) for i in indices]
         self._begin = 0
         """The frame from which on `_values` are."""
         self._values: dict[int, NDArray[np.int64]] = {}
@@ -133,11 +172,12 @@ class LeadsReader:
         As `LeadReader.read` does of one lead. Each file is read once.
         """
         spans = [self._span(lead, first, last) for lead in self._leads]
-        frames = [lead.frames_of(*span) for lead, span in zip(self._leads, spans, strict=True)]
-        self._begin = min(begin for begin, _ in frames)
-        end = max(end for _, end in frames)
-        if self._begin < end:
-            self._values = read_frames(self._header, self._indices, self._begin, end)
+        if self._stored:
+            frames = [lead.frames_of(*span) for lead, span in zip(self._stored, spans, strict=True)]
+            self._begin = min(begin for begin, _ in frames)
+            end = max(end for _, end in frames)
+            if self._begin < end:
+                self._values = read_frames(self._header, self._indices, self._begin, end)
         parts = [
             self._at_highest_rate(lead, *lead.read(*span), span[0], first, last)
             for lead, span in zip(self._leads, spans, strict=True)
@@ -157,13 +197,13 @@ class LeadsReader:
 
         return frames
 
-    def _ratio(self, lead: LeadReader) -> tuple[int, int]:
+    def _ratio(self, lead: Lead) -> tuple[int, int]:
         """Return (up, down): ``up`` samples of the highest rate last as long as ``down`` of it."""
         ratio = self._per_frame * self._header.frames, lead.total
         common = math.gcd(*ratio)
         return ratio[0] // common, ratio[1] // common
 
-    def _span(self, lead: LeadReader, first: int, last: int) -> tuple[int, int]:
+    def _span(self, lead: Lead, first: int, last: int) -> tuple[int, int]:
         """Return the samples of a lead that decide what [first, last) of the highest rate are."""
         up, down = self._ratio(lead)
         if up == down:
@@ -174,7 +214,7 @@ class LeadsReader:
 
     def _at_highest_rate(
         self,
-        lead: LeadReader,
+        lead: Lead,
         samples: NDArray[np.float32],
         flags: NDArray[np.uint8] | None,
         begin: int,
@@ -218,7 +258,7 @@ def _resampled(
     return np.asarray(output[offset : offset + last - first], dtype=np.float32)
 
 
-def _in_long_run(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def in_long_run(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which elements belong to a run of at least `SATURATED_RUN` True elements."""
     if not mask.any():
         return mask

@@ -43,6 +43,7 @@ from replay.annotations import note_bytes, read_annotations, read_beats
 from replay.headers import DEMO_RECORD
 from replay.records import read_lead
 from replay.serial_lines import LineReader, PositionTracker
+from tests.replay.files import test_hostile_files
 from tests.replay.test_hostile_records import HEADERS, PIECES, read_or_refused
 from tests.support.keys import KeyRing
 from tests.support.logs import alert, filled_log, seen
@@ -193,6 +194,17 @@ def headers(folder: Path, chance: random.Random) -> Target:
     return Target([(header, read) for header in HEADERS if read(header)], change)
 
 
+def files(folder: Path, chance: random.Random) -> Target:
+    """Return EDF, BDF, CSV, TSV and .npy files."""
+
+    def read(name: str, data: bytes) -> bool:
+        (folder / name).write_bytes(data)
+        stated = test_hostile_files.stated_of(name)
+        return test_hostile_files.read_or_refused(folder / name, stated)
+
+    return Target([(data, partial(read, name)) for name, data in test_hostile_files.SEEDS])
+
+
 def compressed_signals(folder: Path, chance: random.Random) -> Target:
     """Return the FLAC file of a record, as wfdb writes it."""
     read_lead(DEMO_RECORD)  # imports wfdb, past the warnings of its import
@@ -263,6 +275,7 @@ TARGETS: Final[dict[str, Callable[[Path, random.Random], Target]]] = {
     "pages of a log": pages,
     "write-ahead logs": write_ahead,
     "headers of records": headers,
+    "other files": files,
     "FLAC signals": compressed_signals,
     "annotations": annotations,
     "alarm settings": settings,

@@ -14,8 +14,9 @@ from pipeline.schema.messages import FLAG_SATURATED
 from pipeline.signal.samples import SampleBlock
 from replay.annotations import read_beats, read_flutter
 from replay.headers import DEMO_RECORD, load_header
+from replay.lead_sets.reading import LeadReader
 from replay.leads import choose_lead, lead_choice
-from replay.records import LeadReader, RecordSource, read_lead, stream_name, write_beats
+from replay.records import RecordSource, read_lead, stream_name, write_beats
 from tests.replay.test_pacing import Clock
 from tests.support.databases import database
 

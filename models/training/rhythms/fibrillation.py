@@ -46,7 +46,8 @@ from pipeline.signal.fibrillation import (
 from pipeline.signal.kernels import fibrillation as kernel
 from pipeline.signal.segmenter import Segmenter
 from replay.annotations import read_flutter
-from replay.headers import header_path, load_header, read_small
+from replay.files.regular import read_small
+from replay.headers import header_path, load_header
 from replay.leads import ecg_leads
 from replay.records import read_lead
 

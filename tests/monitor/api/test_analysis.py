@@ -186,7 +186,7 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (GOOD, {"fs": 250, "false_alerts_per_hour": 1e9}, "false alerts an hour"),
     (GOOD, {"fs": 250, "alarms": "/nowhere.toml"}, "cannot read the alarm settings"),
     ("/nowhere/100", {}, "no record"),
-    ("demo", {"fs": 250}, "the record says 360 Hz: leave fs out"),
+    ("demo", {"fs": 250}, "has 360 Hz, and fs says 250: leave fs out"),
     ("demo", {"leads": "V6"}, "has no lead 'V6'"),
     (record_of(), {}, "wfdb.rdrecord"),
     (record_of(p_signal=np.zeros((2500, 2))), {}, "1 names for signals of shape"),

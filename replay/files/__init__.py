@@ -1,0 +1,1 @@
+"""Recordings in files: WFDB records of several segments, and other formats."""

@@ -6,7 +6,7 @@ from monitor.inputs import default_log
 from monitor.run.reporters import choose_reporter
 from monitor.run.session import run
 from pipeline.transport.pseudonyms import Pseudonyms
-from replay.devices import only_device
+from replay.devices.addresses import only_device
 
 
 def monitor_device(

@@ -70,7 +70,7 @@ def run_source(
     sources: list[Source] = []
     together, pace = device is None and len(records) > 1, parse_speed(speed)
     if device is not None:
-        from replay.devices import open_device
+        from replay.devices.addresses import open_device
         from replay.lead_sets.selected import SelectedLeads, usual_leads_text
 
         opened = open_device(device)

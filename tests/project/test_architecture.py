@@ -80,7 +80,7 @@ OWNERS = {
     "numba": ("pipeline/signal/kernels/",),
     "llvmlite": ("pipeline/signal/kernels/",),
     "wfdb": ("replay/lead_sets/frames.py",),
-    "serial": ("replay/serial_device.py", "replay/devices.py"),
+    "serial": ("replay/devices/",),
     "torch": ("models/",),
     "sklearn": ("models/training/",),
     "safetensors": ("models/",),

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, DeviceError, MonitorError
-from replay import serial_device
-from replay.devices import list_devices, only_device, open_device
-from replay.serial_device import SerialSource
-from replay.synthetic import SyntheticSource
+from replay.devices import serial_device
+from replay.devices.addresses import list_devices, only_device, open_device
+from replay.devices.serial_device import SerialSource
+from replay.devices.synthetic import SyntheticSource
 
 
 def test_a_synthetic_patient_takes_every_setting() -> None:

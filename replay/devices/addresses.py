@@ -61,7 +61,7 @@ def open_device(uri: str) -> Source:
     stream, query = _name(uri, query)
     texts, query = _texts(uri, query, ("leads", *KINDS) if scheme == "synthetic" else ("leads",))
     if scheme == "synthetic":
-        from replay.synthetic import PatientConfig, SyntheticSource
+        from replay.devices.synthetic import PatientConfig, SyntheticSource
 
         if path:
             raise ConfigError(f"device {quoted(uri)}: 'synthetic:' has no path, only ?parameters")
@@ -73,7 +73,7 @@ def open_device(uri: str) -> Source:
         )
         patient = PatientConfig(seed=seed, leads=leads, troubles=troubles, **values)
         return SyntheticSource(patient, stream=stream or "synthetic")
-    from replay.serial_device import SerialSource
+    from replay.devices.serial_device import SerialSource
 
     if not path or "\0" in path:
         raise ConfigError(f"device {quoted(uri)}: a path belongs here, as in serial:/dev/ttyUSB0")
@@ -93,7 +93,7 @@ def open_device(uri: str) -> Source:
 
 def list_devices() -> list[str]:
     """Return the addresses of the devices attached to this machine."""
-    from replay.serial_device import attached_ports
+    from replay.devices.serial_device import attached_ports
 
     return [f"serial:{port}" for port in attached_ports()]
 

@@ -1,7 +1,7 @@
 """A device on a serial port as a source of samples.
 
-`replay.serial_lines` has its protocol. Lines that cannot be read are reported as a number each
-second, and what keeps the device from sending samples in a sentence.
+`replay.devices.serial_lines` has its protocol. Lines that cannot be read are reported as a number
+each second, and what keeps the device from sending samples in a sentence.
 
 The only user of pyserial. Units: mV out, samples, seconds. Not thread-safe.
 """
@@ -23,9 +23,9 @@ from serial.tools import list_ports
 from pipeline.errors import DeviceError
 from pipeline.schema.messages import FLAG_LEAD_OFF
 from pipeline.signal.samples import SampleBlock
+from replay.devices.serial_lines import LineReader, PositionTracker, Reading
 from replay.headers import quoted
 from replay.pacing import BLOCK_S, LONGEST_WAIT_S, wait_s
-from replay.serial_lines import LineReader, PositionTracker, Reading
 from replay.source import SourceInfo, SourceReport
 
 logger = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ import pytest
 
 from pipeline.schema.public import Status
 from pipeline.schema.requests import ControlReply, decode_control_reply
+from replay.devices.serial_device import SerialSource
 from replay.player import play
-from replay.serial_device import SerialSource
-from tests.replay.test_serial_device import Device
+from tests.replay.devices.test_serial_device import Device
 from tests.support.hub_by_hand import HubByHand, hub_by_hand
 from tests.support.running import thread, until
 

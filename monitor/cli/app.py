@@ -9,6 +9,7 @@ import errno
 import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -159,8 +160,9 @@ def _drop_output() -> None:
 def _fill_bare_device(arguments: list[str]) -> list[str]:
     """Give a ``--device`` without a value an empty one: typer has no optional values."""
     filled: list[str] = []
-    for argument, following in zip(arguments, [*arguments, "-"][1:], strict=True):
-        if argument == "--device" and following[:1] in ("", "-"):
+    for argument, following in zip(arguments, [*arguments, "--"][1:], strict=True):
+        bare = not following or (following[0] == "-" and not re.match(r"-(\?|$)", following))
+        if argument == "--device" and bare:
             filled.append("--device=")
         elif argument or filled[-1:] != ["--device="]:  # an empty value, as of an unset variable
             filled.append(argument)

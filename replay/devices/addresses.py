@@ -1,50 +1,49 @@
-"""Devices by address: what ``monitor live --device`` accepts.
+"""Devices by address: what ``--device`` accepts.
 
 ::
 
-    serial:PATH?baud=115200&fs=250&gain=341&leads=I,II
+    serial:PATH?baud=115200&fs=250&gain=341&leads=I,II      or the path alone, /dev/ttyUSB0
+    stdin:?fs=250&unit=mV&column=2                          or a dash alone
     synthetic:?bpm=72&ectopic=0.05&sve=0&pause=0.01&noise=0.02&leadoff=0&fs=360&seed=1
     synthetic:?leads=I,II,V1&off=V1@30+20&noisy=II@60+10&reversed=I&swapped=I/V1@90+10
 
 Every parameter is optional; the defaults of ``serial`` fit the sketch in docs/devices.md. Each
-address also takes ``name=``, the name of the stream, which is otherwise the port's name or
-``synthetic``. An address with an unknown part is refused, and the error lists the known ones.
+address also takes ``name=``, the name of the stream. An address with an unknown part is refused,
+and the error lists the known ones.
 """
 
-import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pipeline.constants import MOST_LEADS, SAMPLING_RATE_LIMITS_HZ, STREAM_NAME
+from pipeline.constants import SAMPLING_RATE_LIMITS_HZ
 from pipeline.errors import ConfigError, DeviceError
+from replay.devices.parameters import MAX_ADDRESS_CHARACTERS, Address, Number
 from replay.headers import quoted
 from replay.lead_sets.dipole import LEAD_VECTORS
 from replay.lead_sets.troubles import KINDS, parse_troubles
-from replay.leads import stream_name
-from replay.signal_names import ECG, kind_named
+from replay.leads import MV_PER_UNIT, stream_name
 from replay.source import Source
 
-SERIAL_DEFAULTS: Final = {"baud": 115_200.0, "fs": 250.0, "gain": 341.0}
-SERIAL_LIMITS: Final = {
-    "baud": (300.0, 4_000_000.0),
-    "fs": SAMPLING_RATE_LIMITS_HZ,
-    "gain": (1e-3, 1e6),
+if TYPE_CHECKING:
+    from replay.devices.text_source import LineFormat
+
+BAUD: Final = {"baud": Number(115_200, 300, 4_000_000, whole=True)}
+LINES: Final = {"fs": Number(250, *SAMPLING_RATE_LIMITS_HZ), "gain": Number(341, 1e-3, 1e6)}
+SYNTHETIC: Final = {
+    "bpm": Number(72),
+    "ectopic": Number(0),
+    "sve": Number(0),
+    "pause": Number(0),
+    "noise": Number(0.02),
+    "leadoff": Number(0),
+    "fs": Number(360),
+    "seed": Number(1, whole=True),
 }
-SYNTHETIC_DEFAULTS: Final = {
-    "bpm": 72.0,
-    "ectopic": 0.0,
-    "sve": 0.0,
-    "pause": 0.0,
-    "noise": 0.02,
-    "leadoff": 0.0,
-    "fs": 360.0,
-    "seed": 1.0,
-}
-_WHOLE: Final = frozenset({"baud", "seed"})
-MAX_ADDRESS_CHARACTERS: Final = 1000
-KNOWN: Final = "serial:PATH?baud=&fs=&gain=&name= and synthetic:?bpm=&ectopic=&name="
+STANDARD_INPUT: Final = ("-", "stdin:")
+"""What an address of standard input begins with, before a question mark."""
+UNITS: Final = ("uV", "mV", "V")
 
 
 def open_device(uri: str) -> Source:
@@ -53,42 +52,116 @@ def open_device(uri: str) -> Source:
     Raises:
         ConfigError: the address is malformed, or a value is out of its limits.
         DeviceError: the device is unknown, absent or busy.
+        ModuleNotFoundError: the library of such devices is not installed.
     """
-    scheme, colon, rest = uri.partition(":")
-    if len(uri) > MAX_ADDRESS_CHARACTERS or not colon or scheme not in ("serial", "synthetic"):
+    address = Address(full_address(uri))
+    opener = KINDS_OF_DEVICES.get(address.kind)
+    if len(uri) > MAX_ADDRESS_CHARACTERS or not address.has_kind or opener is None:
         raise DeviceError(f"unknown device {quoted(uri)}: known are {KNOWN}")
-    path, _, query = rest.partition("?")
-    stream, query = _name(uri, query)
-    texts, query = _texts(uri, query, ("leads", *KINDS) if scheme == "synthetic" else ("leads",))
-    if scheme == "synthetic":
-        from replay.devices.synthetic import PatientConfig, SyntheticSource
+    return opener(address)
 
-        if path:
-            raise ConfigError(f"device {quoted(uri)}: 'synthetic:' has no path, only ?parameters")
-        values = _parameters(uri, query, SYNTHETIC_DEFAULTS, ("leads", *KINDS))
-        seed = int(values.pop("seed"))
-        leads = _known_leads(uri, texts.pop("leads", "II"))
-        troubles = tuple(
-            trouble for kind, text in texts.items() for trouble in parse_troubles(kind, text, leads)
-        )
-        patient = PatientConfig(seed=seed, leads=leads, troubles=troubles, **values)
-        return SyntheticSource(patient, stream=stream or "synthetic")
+
+def full_address(uri: str) -> str:
+    """Return an address with its kind: a path below /dev is a serial line, a dash stdin."""
+    if uri.partition("?")[0] == STANDARD_INPUT[0]:
+        return f"stdin:{uri[1:]}"
+    if uri.startswith("/dev/") or re.match(r"COM\d+(\?|$)", uri):
+        return f"serial:{uri}"
+    return uri
+
+
+def _synthetic(address: Address) -> Source:
+    from replay.devices.synthetic import PatientConfig, SyntheticSource
+
+    if address.path:
+        raise ConfigError(f"{address.where}: 'synthetic:' has no path, only ?parameters")
+    stream = address.stream("synthetic")
+    values = address.numbers(SYNTHETIC)
+    leads = _known_leads(address)
+    texts = {kind: address.text(kind) for kind in KINDS}
+    address.refuse_others()
+    troubles = tuple(
+        trouble
+        for kind, text in texts.items()
+        if text is not None
+        for trouble in parse_troubles(kind, text, leads)
+    )
+    seed = int(values.pop("seed"))
+    patient = PatientConfig(seed=seed, leads=leads, troubles=troubles, **values)
+    return SyntheticSource(patient, stream=stream)
+
+
+def _serial(address: Address) -> Source:
     from replay.devices.serial_device import SerialSource
 
-    if not path or "\0" in path:
-        raise ConfigError(f"device {quoted(uri)}: a path belongs here, as in serial:/dev/ttyUSB0")
-    values = _parameters(uri, query, SERIAL_DEFAULTS, ("leads",))
-    for name, (low, high) in SERIAL_LIMITS.items():
-        if not low <= values[name] <= high:
-            raise ConfigError(f"device {quoted(uri)}: {name} has to be {low:g} to {high:g}")
-    return SerialSource(
-        path,
-        baud=int(values["baud"]),
+    if not address.path or "\0" in address.path:
+        raise ConfigError(f"{address.where}: a path belongs here, as in serial:/dev/ttyUSB0")
+    baud = int(address.numbers(BAUD)["baud"])
+    form = _line_format(address, "serial")
+    stream = address.stream(stream_name(Path(address.path)))
+    address.refuse_others()
+    return SerialSource(address.path, form, baud=baud, stream=stream)
+
+
+def _standard_input(address: Address) -> Source:
+    from replay.devices.standard_input import StandardInput
+
+    if address.path:
+        raise ConfigError(f"{address.where}: 'stdin:' has no path, only ?parameters")
+    form = _line_format(address, "stdin")
+    stream = address.stream("stdin")
+    address.refuse_others()
+    return StandardInput(form, stream=stream)
+
+
+def _line_format(address: Address, lead: str) -> "LineFormat":
+    """Return what an address says of the lines of a device."""
+    from replay.devices.text_source import LineFormat
+
+    if address.given("unit") and address.given("gain"):
+        raise ConfigError(
+            f"{address.where}: unit= is for values in volts and gain= for those of a converter: "
+            "give one of them"
+        )
+    values = address.numbers(LINES)
+    unit = address.text("unit")
+    if unit is not None and unit not in UNITS:
+        raise ConfigError(f"{address.where}: unit= is one of {', '.join(UNITS)}")
+    leads = address.names("leads") or (lead,)
+    text = address.text("column")
+    columns = () if text is None else tuple(one.strip() for one in text.split(","))
+    if not all(re.fullmatch(r"[ -~]{1,32}", column) for column in columns):
+        raise ConfigError(f"{address.where}: column= takes the number of a column, or its label")
+    if columns and len(columns) != len(leads):
+        raise ConfigError(
+            f"{address.where}: column= and leads= go together, a column for each lead"
+        )
+    return LineFormat(
         rate_hz=values["fs"],
-        gain=values["gain"],
-        stream=stream or stream_name(Path(path)),
-        leads=_named_leads(uri, texts["leads"]) if "leads" in texts else ("serial",),
+        gain=values["gain"] if unit is None else 1 / MV_PER_UNIT[unit.lower()],
+        leads=leads,
+        columns=columns,
+        decimals=unit is not None,
     )
+
+
+def _known_leads(address: Address) -> tuple[str, ...]:
+    """Return the leads of a synthetic patient, as they are written."""
+    text = address.text("leads")
+    written = {lead.upper(): lead for lead in LEAD_VECTORS}
+    leads = tuple(written.get(name.strip().upper(), "") for name in (text or "II").split(","))
+    if text == "" or "" in leads or len(set(leads)) < len(leads):
+        known = ", ".join(LEAD_VECTORS)
+        raise ConfigError(f"{address.where}: leads= takes one or more of {known}, each once")
+    return leads
+
+
+KINDS_OF_DEVICES: Final[dict[str, Callable[[Address], Source]]] = {
+    "serial": _serial,
+    "stdin": _standard_input,
+    "synthetic": _synthetic,
+}
+KNOWN: Final = "serial:PATH?baud=&fs=&gain=&name=, stdin:?fs=&unit=, synthetic:?bpm=&ectopic=&name="
 
 
 def list_devices() -> list[str]:
@@ -109,78 +182,3 @@ def only_device() -> str:
         return found[0]
     available = f"there are {', '.join(map(quoted, found))}" if found else "no device is attached"
     raise DeviceError(f"{available}: name one with --device, or try --device synthetic:")
-
-
-def _name(uri: str, query: str) -> tuple[str, str]:
-    """Return the stream's name in ``query``, empty for none, and the rest of the query."""
-    parts = query.split("&") if query else []
-    names = [part.removeprefix("name=") for part in parts if part.startswith("name=")]
-    if len(names) > 1 or not all(re.fullmatch(STREAM_NAME, name) for name in names):
-        raise ConfigError(
-            f"device {quoted(uri)}: name= takes one name, up to 64 of letters, digits, . _ and -"
-        )
-    rest = "&".join(part for part in parts if not part.startswith("name="))
-    return "".join(names), rest
-
-
-def _texts(uri: str, query: str, names: Sequence[str]) -> tuple[dict[str, str], str]:
-    """Return the parameters in ``query`` that are texts, each at most once, and the rest of it."""
-    texts: dict[str, str] = {}
-    rest = []
-    for part in query.split("&") if query else []:
-        name, equals, text = part.partition("=")
-        if name not in names or not equals:
-            rest.append(part)
-        elif name in texts:
-            raise ConfigError(f"device {quoted(uri)}: {name} is given twice")
-        else:
-            texts[name] = text
-    return texts, "&".join(rest)
-
-
-def _known_leads(uri: str, text: str) -> tuple[str, ...]:
-    """Return the leads of a synthetic patient in ``text``, as they are written."""
-    written = {lead.upper(): lead for lead in LEAD_VECTORS}
-    leads = tuple(written.get(name.strip().upper(), "") for name in text.split(","))
-    if "" in leads or len(set(leads)) < len(leads):
-        known = ", ".join(LEAD_VECTORS)
-        raise ConfigError(f"device {quoted(uri)}: leads= takes one or more of {known}, each once")
-    return leads
-
-
-def _named_leads(uri: str, text: str) -> tuple[str, ...]:
-    """Return the names of the leads of a serial device in ``text``."""
-    leads = tuple(name.strip() for name in text.split(","))
-    where = f"device {quoted(uri)}"
-    if not all(re.fullmatch(r"[A-Za-z0-9._+-]{1,16}", lead) for lead in leads):
-        raise ConfigError(f"{where}: leads= takes names of up to 16 letters, digits and . _ + -")
-    if len(leads) > MOST_LEADS or len(set(leads)) < len(leads):
-        raise ConfigError(f"{where}: leads= takes {MOST_LEADS} names at most, no two alike")
-    for lead in leads:
-        if (kind := kind_named(lead, leads)) not in (ECG, ""):
-            raise ConfigError(f"{where}: lead {quoted(lead)} is named like no ECG ({kind})")
-    return leads
-
-
-def _parameters(
-    uri: str, query: str, defaults: dict[str, float], texts: Sequence[str] = ()
-) -> dict[str, float]:
-    """Return ``defaults`` updated by ``query`` (``a=1&b=2``)."""
-    values: dict[str, float] = {}
-    where = f"device {quoted(uri)}"
-    for part in query.split("&") if query else []:
-        name, equals, text = part.partition("=")
-        if name not in defaults or not equals:
-            known = ", ".join((*defaults, *texts, "name"))
-            raise ConfigError(f"{where}: unknown {quoted(part)}; known are {known}")
-        if name in values:
-            raise ConfigError(f"{where}: {name} is given twice")
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value) or (name in _WHOLE and value != int(value)):
-            kind = "whole number" if name in _WHOLE else "number"
-            raise ConfigError(f"{where}: {name}={quoted(text)} is no {kind}")
-        values[name] = value
-    return defaults | values

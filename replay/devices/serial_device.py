@@ -1,32 +1,25 @@
 """A device on a serial port as a source of samples.
 
-`replay.devices.serial_lines` has its protocol. Lines that cannot be read are reported as a number
-each second, and what keeps the device from sending samples in a sentence.
-
 The only user of pyserial. Units: mV out, samples, seconds. Not thread-safe.
 """
 
 import contextlib
 import errno
 import logging
-import math
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Final
 
-import numpy as np
 import serial
 from serial.tools import list_ports
 
 from pipeline.errors import DeviceError
-from pipeline.schema.messages import FLAG_LEAD_OFF
-from pipeline.signal.samples import SampleBlock
-from replay.devices.serial_lines import LineReader, PositionTracker, Reading
+from replay.devices.reconnecting import Retries
+from replay.devices.text_source import LineFormat, TextSource
 from replay.headers import quoted
-from replay.pacing import BLOCK_S, LONGEST_WAIT_S, wait_s
-from replay.source import SourceInfo, SourceReport
+from replay.pacing import BLOCK_S, wait_s
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +31,6 @@ with contextlib.suppress(ImportError):  # Windows has none
 
 READ_TIMEOUT_S: Final = 2 * BLOCK_S
 """Silence after which an incomplete block is sent."""
-FIRST_RETRY_S: Final = 0.25
-LONGEST_RETRY_S: Final = 5.0
-FAULT_S: Final = 1.0
-"""After so long without a sample its source says why; sooner than the hub raises an alarm."""
-REPORT_S: Final = 1.0
-"""Lines that cannot be read are reported so often."""
 
 
 def attached_ports() -> list[str]:
@@ -54,146 +41,41 @@ def attached_ports() -> list[str]:
     return sorted(port.device for port in list_ports.comports() if port.hwid != "n/a")
 
 
-class SerialSource:
+class SerialSource(TextSource):
     """A serial device as a `replay.source.Source`, called ``stream``.
 
-    ``gain`` is in ADC units per mV, ``leads`` are the names of its leads. The constructor opens and
-    locks the port; it raises `DeviceError` if the port is absent, busy or no serial port. A later
-    loss of the device is not an error: the source waits until it is back.
+    The constructor opens and locks the port; it raises `DeviceError` if the port is absent, busy or
+    no serial port. A later loss of the device is not an error: the source waits until it is back.
     """
 
     def __init__(
         self,
         path: str,
+        form: LineFormat,
         *,
         baud: int,
-        rate_hz: float,
-        gain: float,
         stream: str,
-        leads: Sequence[str] = ("serial",),
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], None] = wait_s,
     ) -> None:
+        super().__init__(form, stream=stream, clock=clock)
+        self.check = f"baud={baud} and what it prints"
         self._path = path
         self._baud = baud
-        self._gain = gain
-        self._clock = clock
-        self._wait = wait
-        self._info = SourceInfo(stream=stream, fs_hz=rate_hz, leads=tuple(leads))
-        self._block = max(1, round(rate_hz * BLOCK_S))
-        self._lines = LineReader(len(leads))
-        self._tracker = PositionTracker(rate_hz)
-        self._pending: list[tuple[int, Reading]] = []
-        self._retry_s = FIRST_RETRY_S
-        self._retry_at_s = 0.0
-        self._closed = False
+        self._retries = Retries(clock, wait)
         self.reconnects = 0
         """How often the device was lost and came back."""
         self._port: serial.Serial | None = self._open()
-        now_s = self._clock()
-        self._heard_s = -math.inf
-        """When it sent bytes last,"""
-        self._read_s = now_s
-        """and when a sample, or when it was opened."""
-        self._reported = SourceReport(0, "")
-        """The lines reported so far, and the present fault."""
-        self._reported_s = now_s
 
-    @property
-    def info(self) -> SourceInfo:
-        """Return the stream's name and the rate that was given."""
-        return self._info
-
-    @property
-    def rejected_lines(self) -> int:
-        """Return how many lines were skipped so far."""
-        return self._lines.rejected + self._tracker.implausible
-
-    def blocks(self) -> Iterator[SampleBlock | None]:
-        """Yield about 20 ms at a time as samples arrive, None while there are none."""
-        yielded_s = self._clock()
-        while not self._closed:
-            data = self._receive()
-            now_s = self._clock()
-            for reading in self._lines.push(data):
-                self._pending += self._tracker.track(reading, now_s)
-            self._heard_s = now_s if data else self._heard_s
-            self._read_s = now_s if self._pending else self._read_s
-            if not data:
-                self._pending += self._tracker.release()
-            if len(self._pending) >= self._block or not data or now_s - yielded_s > 0.2:
-                if self._pending:
-                    yield from self._pending_blocks()
-                else:
-                    yield None
-                yielded_s = now_s
-
-    def report(self) -> SourceReport | None:
-        """Return what is new: a fault, its end, or lines that could not be read."""
-        now_s = self._clock()
-        before, fault = self._reported, self._fault(now_s)
-        new = self.rejected_lines - before.unreadable
-        if fault == before.fault and not (new and now_s - self._reported_s >= REPORT_S):
-            return None
-        self._reported, self._reported_s = SourceReport(before.unreadable + new, fault), now_s
-        return SourceReport(new, fault)
-
-    def _fault(self, now_s: float) -> str:
-        """Return what keeps the device from sending samples, and what to do; empty for nothing."""
-        if self._closed:
+    def _gone(self) -> str:
+        if self._port is not None:
             return ""
-        if self._port is None:
-            return f"the device is gone: plug it in again, {quoted(self._path)} is looked for"[:160]
-        if now_s - self._read_s < FAULT_S:
-            return ""
-        if now_s - self._heard_s >= FAULT_S:
-            return "the device sends nothing: check its cable, its power and its program"
-        columns, counts = self._lines.has_other_columns, self._lines.counts
-        changed = counts and columns and self._tracker.placed_any
-        if not counts:
-            unread = "its lines are not numbered"
-        else:
-            unread = "its lines have other columns now" if changed else "its lines cannot be read"
-        if self._reported.fault.startswith(unread):
-            return self._reported.fault  # with the line that was the latest then
-        latest = self._lines.latest_rejected[:16].strip().decode("latin-1")
-        example = f", such as {latest!r}" if latest else ""
-        if changed:
-            return f"{unread}{example}: end this, and start again with leads= as the device sends"
-        leads = len(self._info.leads)
-        if not counts or (columns and leads == 1):
-            return f"{unread}{example}: name each of its leads, as in serial:...?leads=I,II"
-        needed = f", which is {leads} values a line" if leads > 1 else ""
-        return f"{unread}{example}: check baud={self._baud} and what it prints{needed}"
-
-    def seek(self, epoch: int, sample: int) -> None:
-        """Do nothing: past samples of a device are lost."""
+        return f"the device is gone: plug it in again, {quoted(self._path)} is looked for"
 
     def close(self) -> None:
         """Release the port; safe to call twice."""
-        self._closed = True
+        super().close()
         self._drop_port()
-
-    def _pending_blocks(self) -> list[SampleBlock]:
-        """Return the pending readings as blocks, divided where positions jump."""
-        pending, self._pending = self._pending, []
-        positions = np.array([position for position, _ in pending], dtype=np.int64)
-        # None becomes NaN.
-        mv = np.array([r.values for _, r in pending], dtype=np.float64).T / self._gain
-        flags = np.array([r.lead_off for _, r in pending]).T * np.uint8(FLAG_LEAD_OFF)
-        if len(mv) == 1:
-            mv, flags = mv[0], flags[0]
-        starts = [0, *(np.flatnonzero(np.diff(positions) != 1) + 1).tolist()]
-        read_at = time.time()
-        return [
-            SampleBlock(
-                first_sample=int(positions[start]),
-                samples=mv[..., start:end].astype(np.float32),
-                flags=flags[..., start:end] if flags[..., start:end].any() else None,
-                stamp_s=read_at if end == len(pending) else None,
-            )
-            for start, end in zip(starts, [*starts[1:], len(pending)], strict=True)
-        ]
 
     def _receive(self) -> bytes:
         """Return the bytes received within 40 ms; none while the device is lost."""
@@ -208,26 +90,20 @@ class SerialSource:
         except OSError as error:  # serial.SerialException is one
             logger.warning("device %s is lost: %s", quoted(self._path), quoted(error))
             self._drop_port()
-            self._retry_s = FIRST_RETRY_S
-            self._retry_at_s = self._clock() + self._retry_s
+            self._retries.lost()
             return b""
 
     def _reconnect(self) -> None:
-        missing_s = self._retry_at_s - self._clock()
-        if missing_s > 0:
-            self._wait(min(missing_s, LONGEST_WAIT_S))
+        if not self._retries.due():
             return
         try:
             self._port = self._open()
         except DeviceError:
-            self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
-            self._retry_at_s = self._clock() + self._retry_s
+            self._retries.failed()
             return
         logger.warning("device %s is back", quoted(self._path))
         self.reconnects += 1
-        self._read_s = self._clock()
-        self._lines.restart()
-        self._tracker.reconnected()
+        self._restart()
 
     def _open(self) -> serial.Serial:
         where = f"device {quoted(self._path)}"

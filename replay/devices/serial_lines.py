@@ -1,46 +1,39 @@
-"""The protocol of a serial device: its lines, and where their samples lie in the stream.
+"""The lines of a serial device.
 
 The device sends text, a line a sample, either ``value`` or ``seq,value[,leadoff]``
 (docs/devices.md): ``value`` in ADC units, or ``!`` for a sample without one while an electrode is
 off, ``seq`` the number of the sample modulo 65,536, ``leadoff`` 1 while an electrode is off. A
 device of several leads sends a value for each, ``value,value`` or
-``seq,value,value[,leadoff,leadoff]``; the number of fields decides which it is. Losses show in the
-positions of the blocks, which follow the device's own count; a gap is never closed:
+``seq,value,value[,leadoff,leadoff]``; the number of fields decides which it is. Where the samples
+lie in the stream, `replay.devices.line_positions` finds out.
 
-* Missing numbers leave a gap of that many samples, unless the following line shows that the number
-  was damaged. A repeated number is dropped.
-* After a silence, a disconnection or a restart of its count, the clock decides how far the position
-  advances. Without numbers, only a silence of over a second can be recognised as a loss.
-* Lines that come out of order, before or after their time by seconds, are skipped; they do not move
-  what follows. A count that goes on from there for over a second is that of a device that
-  restarted.
-* Lines that have neither form, are too long, or whose number is not plausible are skipped and
-  counted (`LineReader.rejected`, `PositionTracker.implausible`).
+* Lines that have neither form, or are too long, are skipped and counted (`LineReader.rejected`).
 * A device numbers its lines or does not, for as long as it is read. A lead that appears or vanishes
   in mid-stream changes the number of fields: without this rule ``512,498`` of a device that sent
   ``512`` would be line 512 with the other lead's value. Such lines count as unreadable.
+* A line may carry the device's time in place of a number, ``@micros,value``, and end with a
+  checksum, ``*5A``. Lines without one are not read once a device was seen to send it.
+* Where a device prints other columns, `replay.devices.line_columns` chooses among them.
 * A number counts up. Without ``leads`` in its address, ``512,498`` of a device of two leads reads
   as line 512; but values fall as often as they rise. Then lines count as unreadable, too, until
   their numbers count (`LineReader.counts`).
 
-Pure: no port, no clock. Units: samples, seconds.
+Pure: no port, no clock.
 """
 
 import re
+from collections.abc import Sequence
+from functools import reduce
+from operator import xor
 from typing import Final, NamedTuple
 
+from replay.devices.line_columns import ColumnPicker
+
 SEQUENCE_MODULUS: Final = 65_536
-MAX_LINE_BYTES: Final = 32
-"""Of one lead; each further one has half as many more."""
-SILENCE_S: Final = 1.0
-"""Without numbers, a longer silence is a gap; with them, the tolerance of a plausible number."""
-
-DISORDER_S: Final = 10.0
-"""Numbers that are off by up to so much signal are of lines out of order, ..."""
-
-ANOTHER_COUNT_S: Final = 1.0
-"""... unless the count goes on from there for so long: what was held up comes in a burst."""
-
+TIME_MODULUS: Final = 1 << 32
+"""Of the device's time in microseconds, as ``micros()`` of an Arduino counts."""
+MAX_LINE_BYTES: Final = 400
+"""Twelve leads with decimals, or what a sketch prints for a plotter."""
 _FORM_LINES: Final = 10
 """So many more lines with a number than without, or the other way about, settle which form a device
 sends: damage makes one line of the other form, hardly ten."""
@@ -59,37 +52,68 @@ _OF_NUMBERS: Final = re.compile(rb"[-!,\d]*\d[-!,\d]*")
 """A line that is made like a reading."""
 
 
-def _line_of(leads: int) -> re.Pattern[bytes]:
-    """Return the pattern of a line: number, values, flags."""
+_CHECKSUM = re.compile(rb"(.*)\*([0-9A-Fa-f]{2})")
+
+_DECIMALS: Final = re.compile(rb"[-+!@,\d]*\d*\.\d[-+!,.\d]*")
+"""A line that would be a reading if its values were whole."""
+
+
+def checksum(line: bytes) -> int:
+    """Return the checksum of a line, as in NMEA 0183: all of its bytes, exclusive or."""
+    return reduce(xor, line, 0)
+
+
+def _line_of(leads: int, *, decimals: bool) -> re.Pattern[bytes]:
+    """Return the pattern of a line: number or time, values, flags."""
+    number = rb"(?:(@?\d{1,10}),)?"
+    one = rb"[-+]?(?:\d{1,8}(?:\.\d{0,12})?|\.\d{1,12})" if decimals else rb"-?\d{1,8}"
     if leads == 1:
-        return re.compile(rb"(?:(\d{1,10}),)?(?:(-?\d{1,8})(?:,([01]))?|!)")
+        return re.compile(number + rb"(?:(" + one + rb")(?:,([01]))?|!)")
     more = b"{%d}" % (leads - 1)
-    value = rb"(?:-?\d{1,8}|!)"
+    value = rb"(?:" + one + rb"|!)"
     values = rb"(" + value + rb"(?:," + value + rb")" + more + rb")"
-    return re.compile(rb"(?:(\d{1,10}),)?" + values + rb"(?:,([01](?:,[01])" + more + rb"))?")
+    return re.compile(number + values + rb"(?:,([01](?:,[01])" + more + rb"))?")
 
 
 class Reading(NamedTuple):
     """One parsed line of the device."""
 
     sequence: int | None
-    values: tuple[int | None, ...]
+    values: tuple[float | None, ...]
     """Of each lead; None for ``!``: the sample was taken, and has no value."""
     lead_off: tuple[bool, ...]
     """Of each lead."""
+    device_us: int | None = None
+    """When the sample was taken, by the device's clock, modulo `TIME_MODULUS`."""
 
 
 class LineReader:
-    """Parses bytes into readings of so many ``leads``. Pure: no port, no clock."""
+    """Parses bytes into readings of so many leads. Pure: no port, no clock."""
 
-    def __init__(self, leads: int = 1) -> None:
-        self._leads = leads
-        self._line = _line_of(leads)
-        self._longest = MAX_LINE_BYTES * (leads + 1) // 2
+    def __init__(
+        self,
+        leads: int | Sequence[str] = 1,
+        *,
+        columns: Sequence[str] = (),
+        decimals: bool = False,
+    ) -> None:
+        """Read lines of ``leads``, their number or their names.
+
+        ``columns`` are those to take, `ColumnPicker` finds them otherwise. Values have ``decimals``
+        only where their unit was given: without it they are units of a converter.
+        """
+        names = [f"lead {n}" for n in range(leads)] if isinstance(leads, int) else leads
+        self._leads = len(names)
+        self._decimals = decimals
+        self._line = _line_of(self._leads, decimals=decimals)
+        self._columns = ColumnPicker(names, columns)
         self.rejected = 0
         """Number of lines that are not a reading,"""
         self.latest_rejected = b""
         """and the latest of them, or its beginning."""
+        self._advice = ""
+        self._checked = 0
+        """Lines with a right checksum, at most `_FORM_LINES`."""
         self._form = 0
         """Lines with a number less those without, at most `_FORM_LINES` either way."""
         self._number: int | None = None
@@ -107,6 +131,16 @@ class LineReader:
     def has_other_columns(self) -> bool:
         """Whether the latest line that is not a reading is made like one: of other columns."""
         return _OF_NUMBERS.fullmatch(self.latest_rejected.strip(b" \r\t")) is not None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there is a line without its end."""
+        return bool(self._tail)
+
+    @property
+    def advice(self) -> str:
+        """What to do so that lines like the latest that is no reading can be read; or nothing."""
+        return self._advice
 
     def restart(self) -> None:
         """Drop the unfinished line; the next line counts as incomplete."""
@@ -128,7 +162,7 @@ class LineReader:
                 self.latest_rejected = line[:MAX_LINE_BYTES]
             else:
                 readings.append(reading)
-        if len(tail) > self._longest:
+        if len(tail) > MAX_LINE_BYTES:
             # The line is too long: drop what there is of it, and skip the rest.
             self.rejected += not self._skipping
             self.latest_rejected = tail[:MAX_LINE_BYTES]
@@ -138,13 +172,28 @@ class LineReader:
         return readings
 
     def _parsed(self, line: bytes) -> Reading | None:
-        match = self._line.fullmatch(line)
-        if match is None or (match[3] is not None and match[1] is None):
+        self._advice = ""
+        checked = self._without_checksum(line)
+        if checked is None:
             return None
-        sequence = None if match[1] is None else int(match[1]) % SEQUENCE_MODULUS
+        picked = self._columns.picked(checked)
+        if picked is None:
+            self._advice = self._columns.why_not
+            return None
+        match = self._line.fullmatch(picked)
+        if match is None or (match[3] is not None and match[1] is None):
+            if not self._decimals and _DECIMALS.fullmatch(picked):
+                self._advice = "say in which unit its values are, as in unit=mV"
+            return None
+        sequence = device_us = None
+        if match[1] is not None and match[1].startswith(b"@"):
+            device_us = int(match[1][1:]) % TIME_MODULUS
+        elif match[1] is not None:
+            sequence = int(match[1]) % SEQUENCE_MODULUS
         fields = (match[2] or b"!").split(b",")
-        values = tuple(None if field == b"!" else int(field) for field in fields)
-        if not self._has_form(sequence is not None, any(v is not None for v in values)):
+        number = float if self._decimals else int
+        values = tuple(None if field == b"!" else number(field) for field in fields)
+        if not self._has_form(match[1] is not None, any(v is not None for v in values)):
             return None
         flags = match[3].split(b",") if match[3] is not None else [b"0"] * self._leads
         off = tuple(
@@ -152,7 +201,21 @@ class LineReader:
         )
         if sequence is not None and not self._has_count(sequence):
             return None
-        return Reading(sequence, values, off)
+        return Reading(sequence, values, off, device_us)
+
+    def _without_checksum(self, line: bytes) -> bytes | None:
+        """Return a line without its checksum; None if that is wrong, or missing where it is usual.
+
+        One line in 256 that is damaged has a right one: a device that sends none is not believed to
+        send one before ten are right.
+        """
+        match = _CHECKSUM.fullmatch(line)
+        if match is None:
+            return line if self._checked < _FORM_LINES else None
+        if checksum(match[1]) != int(match[2], 16):
+            return None
+        self._checked = min(self._checked + 1, _FORM_LINES)
+        return match[1]
 
     def _has_count(self, number: int) -> bool:
         """Return whether the numbers of lines count, with this one; a repeat says nothing."""
@@ -180,119 +243,3 @@ class LineReader:
         if abs(self._form) < _FORM_LINES:
             self._form += step
         return step * self._form > 0
-
-
-class PositionTracker:
-    """Assigns each reading its position in the stream. Pure: time is an argument."""
-
-    def __init__(self, rate_hz: float) -> None:
-        self.implausible = 0
-        """Number of readings skipped because of their sequence number."""
-        self._rate_hz = rate_hz
-        self._position = -1
-        self._sequence: int | None = None
-        self._unconfirmed: int | None = None
-        """The number that would confirm another count,"""
-        self._unconfirmed_since = 0.0
-        """and when the first of that count came."""
-        self._deferred: tuple[Reading, int, float] | None = None
-        """A reading whose number skips some, its distance from the last one, and its time. The next
-        reading shows whether the number was damaged."""
-        self._last_s: float | None = None
-        self._use_clock = False
-
-    @property
-    def placed_any(self) -> bool:
-        """Whether a reading has a position already."""
-        return self._position >= 0
-
-    def reconnected(self) -> None:
-        """Place the next reading by the clock: its number does not continue the last one."""
-        self._use_clock = True
-        self._unconfirmed = self._deferred = None
-
-    def track(self, reading: Reading, now_s: float) -> list[tuple[int, Reading]]:
-        """Return the readings whose positions are known now; positions ascend.
-
-        That is a deferred reading, if this one confirms it, and then this reading, unless it is
-        skipped or deferred itself.
-        """
-        placed = []
-        if self._deferred is not None:
-            if self._lies_before(self._deferred[0], reading):
-                placed = self.release()
-            else:
-                self.implausible += 1
-                self._deferred = None
-        step = self._step(reading.sequence, now_s)
-        if step is None:
-            return placed
-        if step > 1 and not self._use_clock and self._is_by_number(reading.sequence, step):
-            self._deferred = reading, step, now_s
-            return placed
-        return [*placed, self._assign(reading, step, now_s)]
-
-    def release(self) -> list[tuple[int, Reading]]:
-        """Place the deferred reading, if there is one: no later reading contradicts it."""
-        if self._deferred is None:
-            return []
-        deferred, self._deferred = self._deferred, None
-        return [self._assign(*deferred)]
-
-    def _assign(self, reading: Reading, step: int, now_s: float) -> tuple[int, Reading]:
-        self._position += step
-        self._sequence = reading.sequence
-        self._last_s = now_s
-        self._use_clock = False
-        self._unconfirmed = None
-        return self._position, reading
-
-    def _lies_before(self, deferred: Reading, reading: Reading) -> bool:
-        """Return whether ``deferred`` lies between the last reading placed and this one."""
-        if reading.sequence is None or deferred.sequence is None or self._sequence is None:
-            return True
-        from_last = (reading.sequence - self._sequence) % SEQUENCE_MODULUS
-        from_ahead = (reading.sequence - deferred.sequence) % SEQUENCE_MODULUS
-        return from_ahead <= from_last
-
-    def _is_by_number(self, sequence: int | None, step: int) -> bool:
-        """Return whether ``step`` follows from the number of a reading, not from the clock."""
-        if sequence is None or self._sequence is None:
-            return False
-        return (sequence - self._sequence - step) % SEQUENCE_MODULUS == 0
-
-    def _step(self, sequence: int | None, now_s: float) -> int | None:
-        """Return how many samples after the last reading this one is; None to skip it."""
-        if self._last_s is None:
-            return 1
-        elapsed = (now_s - self._last_s) * self._rate_hz
-        by_clock = max(1, round(elapsed))
-        if self._use_clock:
-            return by_clock
-        if sequence is None or self._sequence is None:
-            return by_clock if elapsed > SILENCE_S * self._rate_hz else 1
-        step = (sequence - self._sequence) % SEQUENCE_MODULUS
-        if step == 0:
-            return None
-        if step <= 1 + elapsed + SILENCE_S * self._rate_hz:
-            # The numbers may wrap around during a silence: the clock decides how often.
-            return step + SEQUENCE_MODULUS * max(0, round((elapsed - step) / SEQUENCE_MODULUS))
-        if self._is_another_count(sequence, step, now_s):
-            return by_clock
-        self.implausible += 1
-        return None
-
-    def _is_another_count(self, sequence: int, step: int, now_s: float) -> bool:
-        """Return whether a number that does not continue the count confirms another one.
-
-        It may also be damaged, which the next number shows, or of a line out of order.
-        """
-        expected, self._unconfirmed = self._unconfirmed, (sequence + 1) % SEQUENCE_MODULUS
-        if sequence != expected:
-            self._unconfirmed_since = now_s
-            return False
-        off = min(step, SEQUENCE_MODULUS - step)
-        silence_s = self._unconfirmed_since - (self._last_s or 0.0)
-        # After a silence a device has most probably restarted: lines of its present come in order.
-        in_disorder = off <= DISORDER_S * self._rate_hz and silence_s <= SILENCE_S
-        return not in_disorder or now_s - self._unconfirmed_since >= ANOTHER_COUNT_S

@@ -10,6 +10,7 @@ import pytest
 from pipeline.schema.public import Status
 from pipeline.schema.requests import ControlReply, decode_control_reply
 from replay.devices.serial_device import SerialSource
+from replay.devices.text_source import LineFormat
 from replay.player import play
 from tests.replay.devices.test_serial_device import Device
 from tests.support.hub_by_hand import HubByHand, hub_by_hand
@@ -59,7 +60,8 @@ def ward(tmp_path: Path) -> Iterator[Ward]:
 def opened_ward(folder: Path) -> Iterator[Ward]:
     """Yield a ward with a device that was just opened, and close both."""
     device = Device(folder / "ttyTest")
-    source = SerialSource(str(device.path), baud=115_200, rate_hz=250, gain=200, stream="bed")
+    form = LineFormat(rate_hz=250, gain=200, leads=("serial",))
+    source = SerialSource(str(device.path), form, baud=115_200, stream="bed")
     over = threading.Event()
     with hub_by_hand(folder / "alerts.sqlite") as hub:
         ingest = hub.hub.endpoints["ingest"]

@@ -55,8 +55,11 @@ _FOR_ALL: Final = frozenset({"train", "evaluate", "bench", "fetch", "keys"})
 """Commands whose files are documents, weights and public databases, or have modes of their own."""
 
 _EXTRAS: Final = {
+    "bleak": "ble",
+    "brainflow": "brainflow",
     "confluent_kafka": "kafka",
     "matplotlib": "plot",
+    "pylsl": "lsl",
     "pytorch_optimizer": "train",
     "sklearn": "train",
     "torch": "train",

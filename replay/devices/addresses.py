@@ -4,6 +4,7 @@
 
     serial:PATH?baud=115200&fs=250&gain=341&leads=I,II      or the path alone, /dev/ttyUSB0
     stdin:?fs=250&unit=mV&column=2                          or a dash alone
+    lsl:?source_id=ID&unit=uV&stream=ward3                   or lsl:?name=NAME
     synthetic:?bpm=72&ectopic=0.05&sve=0&pause=0.01&noise=0.02&leadoff=0&fs=360&seed=1
     synthetic:?leads=I,II,V1&off=V1@30+20&noisy=II@60+10&reversed=I&swapped=I/V1@90+10
 
@@ -114,6 +115,20 @@ def _standard_input(address: Address) -> Source:
     return StandardInput(form, stream=stream)
 
 
+def _lsl(address: Address) -> Source:
+    from replay.devices.lsl_stream import LslSource
+
+    if address.path:
+        raise ConfigError(f"{address.where}: 'lsl:' has no path, only ?name= or ?source_id=")
+    source_id, name = address.decoded("source_id"), address.decoded("name")
+    unit = address.text("unit")
+    if unit is not None and unit not in UNITS:
+        raise ConfigError(f"{address.where}: unit= is one of {', '.join(UNITS)}")
+    stream = address.stream(stream_name(Path(name or source_id or "lsl")), "stream")
+    address.refuse_others()
+    return LslSource(source_id=source_id, name=name, unit=unit, stream=stream)
+
+
 def _line_format(address: Address, lead: str) -> "LineFormat":
     """Return what an address says of the lines of a device."""
     from replay.devices.text_source import LineFormat
@@ -157,11 +172,15 @@ def _known_leads(address: Address) -> tuple[str, ...]:
 
 
 KINDS_OF_DEVICES: Final[dict[str, Callable[[Address], Source]]] = {
+    "lsl": _lsl,
     "serial": _serial,
     "stdin": _standard_input,
     "synthetic": _synthetic,
 }
-KNOWN: Final = "serial:PATH?baud=&fs=&gain=&name=, stdin:?fs=&unit=, synthetic:?bpm=&ectopic=&name="
+KNOWN: Final = (
+    "serial:PATH?baud=&fs=&gain=&name=, stdin:?fs=&unit=, lsl:?source_id=, "
+    "synthetic:?bpm=&ectopic=&name="
+)
 
 
 def list_devices() -> list[str]:

@@ -145,12 +145,11 @@ def test_what_is_no_ecg_in_volts_is_refused(outlet: dict[str, Any], message: str
 def test_a_stated_unit_and_a_name_are_enough() -> None:
     """``unit=`` is for outlets that describe none; a stream is found by its name, too."""
     outlet = Outlet(unit="")
-    with contextlib.closing(
-        open_device(f"lsl:?name=bed 3&source_id={outlet.source_id}&unit=mV")
-    ) as s:
+    address = f"lsl:?source_id={outlet.source_id}"
+    with contextlib.closing(open_device(f"{address}&name=bed 3&unit=mV")) as source:
         outlet.send(range(10))
-        np.testing.assert_allclose(collected(s, 10)[0].samples[:3], [0, 1, 2])
-        assert address in [address for address, _ in found_streams(0.3)]
+        np.testing.assert_allclose(collected(source, 10)[0].samples[:3], [0, 1, 2])
+        assert address in [found for found, _ in found_streams(0.3)]
 
 
 def test_an_absent_stream_and_a_silent_one_are_named(

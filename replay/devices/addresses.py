@@ -4,6 +4,7 @@
 
     serial:PATH?baud=115200&fs=250&gain=341&leads=I,II      or the path alone, /dev/ttyUSB0
     stdin:?fs=250&unit=mV&column=2                          or a dash alone
+    ble:polar-h10?address=A0:9E:1A:12:34:56                 or ble:movesense?fs=250
     lsl:?source_id=ID&unit=uV&stream=ward3                   or lsl:?name=NAME
     synthetic:?bpm=72&ectopic=0.05&sve=0&pause=0.01&noise=0.02&leadoff=0&fs=360&seed=1
     synthetic:?leads=I,II,V1&off=V1@30+20&noisy=II@60+10&reversed=I&swapped=I/V1@90+10
@@ -115,6 +116,28 @@ def _standard_input(address: Address) -> Source:
     return StandardInput(form, stream=stream)
 
 
+def _ble(address: Address) -> Source:
+    from replay.devices.ble_device import BleSource
+    from replay.devices.ble_frames import Movesense, PolarH10, Strap
+
+    models = (PolarH10.model, Movesense.model)
+    if address.path not in models:
+        raise ConfigError(f"{address.where}: known are {' and '.join(f'ble:{m}' for m in models)}")
+    strap: Strap = PolarH10()
+    if address.path == Movesense.model:
+        rate = int(address.numbers({"fs": Number(125, 125, 512, whole=True)})["fs"])
+        if rate not in Movesense.rates:
+            known = ", ".join(map(str, Movesense.rates))
+            raise ConfigError(f"{address.where}: fs is one of {known}")
+        strap = Movesense(rate)
+    place = address.text("address")
+    if place is not None and not re.fullmatch(r"[0-9A-Fa-f:-]{12,36}", place):
+        raise ConfigError(f"{address.where}: address= is like A0:9E:1A:12:34:56")
+    stream = address.stream(address.path)
+    address.refuse_others()
+    return BleSource(strap, place, stream=stream)
+
+
 def _lsl(address: Address) -> Source:
     from replay.devices.lsl_stream import LslSource
 
@@ -172,6 +195,7 @@ def _known_leads(address: Address) -> tuple[str, ...]:
 
 
 KINDS_OF_DEVICES: Final[dict[str, Callable[[Address], Source]]] = {
+    "ble": _ble,
     "lsl": _lsl,
     "serial": _serial,
     "stdin": _standard_input,
@@ -179,6 +203,7 @@ KINDS_OF_DEVICES: Final[dict[str, Callable[[Address], Source]]] = {
 }
 KNOWN: Final = (
     "serial:PATH?baud=&fs=&gain=&name=, stdin:?fs=&unit=, lsl:?source_id=, "
+    "ble:polar-h10?address=, ble:movesense?address=&fs=, "
     "synthetic:?bpm=&ectopic=&name="
 )
 

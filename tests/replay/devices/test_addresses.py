@@ -45,7 +45,7 @@ def test_a_serial_device_is_opened_with_its_settings() -> None:
     ("uri", "error", "message"),
     [
         ("", DeviceError, "known are"),
-        ("ble:xyz", DeviceError, "known are"),
+        ("ble:xyz", ConfigError, "known are"),
         ("synthetic", DeviceError, "known are"),
         ("/dev/nonexistent?fs=250", DeviceError, "not there"),
         ("ttyUSB0", DeviceError, "serial:PATH"),

@@ -5,6 +5,7 @@
     serial:PATH?baud=115200&fs=250&gain=341&leads=I,II      or the path alone, /dev/ttyUSB0
     stdin:?fs=250&unit=mV&column=2                          or a dash alone
     ble:polar-h10?address=A0:9E:1A:12:34:56                 or ble:movesense?fs=250
+    brainflow:cyton?serial_port=/dev/ttyUSB0&channels=1,2   and any other board of BrainFlow
     lsl:?source_id=ID&unit=uV&stream=ward3                   or lsl:?name=NAME
     synthetic:?bpm=72&ectopic=0.05&sve=0&pause=0.01&noise=0.02&leadoff=0&fs=360&seed=1
     synthetic:?leads=I,II,V1&off=V1@30+20&noisy=II@60+10&reversed=I&swapped=I/V1@90+10
@@ -29,7 +30,7 @@ from replay.leads import MV_PER_UNIT, stream_name
 from replay.source import Source
 
 if TYPE_CHECKING:
-    from replay.devices.text_source import LineFormat
+    from replay.devices.lines.text_source import LineFormat
 
 BAUD: Final = {"baud": Number(115_200, 300, 4_000_000, whole=True)}
 LINES: Final = {"fs": Number(250, *SAMPLING_RATE_LIMITS_HZ), "gain": Number(341, 1e-3, 1e6)}
@@ -42,6 +43,14 @@ SYNTHETIC: Final = {
     "leadoff": Number(0),
     "fs": Number(360),
     "seed": Number(1, whole=True),
+}
+BRAINFLOW_TEXTS: Final = (
+    *("serial_port", "mac_address", "ip_address", "serial_number", "other_info"),
+    *("file", "master_board"),
+)
+BRAINFLOW_NUMBERS: Final = {
+    "ip_port": Number(0, 0, 65_535, whole=True),
+    "timeout": Number(0, 0, 600, whole=True),
 }
 STANDARD_INPUT: Final = ("-", "stdin:")
 """What an address of standard input begins with, before a question mark."""
@@ -94,7 +103,7 @@ def _synthetic(address: Address) -> Source:
 
 
 def _serial(address: Address) -> Source:
-    from replay.devices.serial_device import SerialSource
+    from replay.devices.lines.serial_device import SerialSource
 
     if not address.path or "\0" in address.path:
         raise ConfigError(f"{address.where}: a path belongs here, as in serial:/dev/ttyUSB0")
@@ -106,7 +115,7 @@ def _serial(address: Address) -> Source:
 
 
 def _standard_input(address: Address) -> Source:
-    from replay.devices.standard_input import StandardInput
+    from replay.devices.lines.standard_input import StandardInput
 
     if address.path:
         raise ConfigError(f"{address.where}: 'stdin:' has no path, only ?parameters")
@@ -138,6 +147,25 @@ def _ble(address: Address) -> Source:
     return BleSource(strap, place, stream=stream)
 
 
+def _brainflow(address: Address) -> Source:
+    from replay.devices.brainflow_board import BrainFlowSource
+
+    texts = {name: address.decoded(name) for name in BRAINFLOW_TEXTS}
+    numbers = address.numbers(BRAINFLOW_NUMBERS)
+    given = {name: text for name, text in texts.items() if text is not None}
+    given |= {name: str(int(number)) for name, number in numbers.items()}
+    text = address.text("channels") or "1"
+    if not re.fullmatch(r"[0-9]{1,3}(,[0-9]{1,3}){0,11}", text):
+        raise ConfigError(f"{address.where}: channels= takes numbers of ECG channels from 1")
+    channels = [int(one) for one in text.split(",")]
+    leads = address.names("leads") or tuple(f"ecg{channel}" for channel in channels)
+    if len(leads) != len(channels) or len(set(channels)) < len(channels):
+        raise ConfigError(f"{address.where}: channels= and leads= go together, each once")
+    stream = address.stream(stream_name(Path(address.path)))
+    address.refuse_others()
+    return BrainFlowSource(address.path, given, channels=channels, leads=leads, stream=stream)
+
+
 def _lsl(address: Address) -> Source:
     from replay.devices.lsl_stream import LslSource
 
@@ -154,7 +182,7 @@ def _lsl(address: Address) -> Source:
 
 def _line_format(address: Address, lead: str) -> "LineFormat":
     """Return what an address says of the lines of a device."""
-    from replay.devices.text_source import LineFormat
+    from replay.devices.lines.text_source import LineFormat
 
     if address.given("unit") and address.given("gain"):
         raise ConfigError(
@@ -196,6 +224,7 @@ def _known_leads(address: Address) -> tuple[str, ...]:
 
 KINDS_OF_DEVICES: Final[dict[str, Callable[[Address], Source]]] = {
     "ble": _ble,
+    "brainflow": _brainflow,
     "lsl": _lsl,
     "serial": _serial,
     "stdin": _standard_input,
@@ -204,13 +233,14 @@ KINDS_OF_DEVICES: Final[dict[str, Callable[[Address], Source]]] = {
 KNOWN: Final = (
     "serial:PATH?baud=&fs=&gain=&name=, stdin:?fs=&unit=, lsl:?source_id=, "
     "ble:polar-h10?address=, ble:movesense?address=&fs=, "
+    "brainflow:BOARD?serial_port=&channels=, "
     "synthetic:?bpm=&ectopic=&name="
 )
 
 
 def list_devices() -> list[str]:
     """Return the addresses of the devices attached to this machine."""
-    from replay.devices.serial_device import attached_ports
+    from replay.devices.lines.serial_device import attached_ports
 
     return [f"serial:{port}" for port in attached_ports()]
 

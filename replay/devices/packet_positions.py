@@ -39,6 +39,12 @@ class PacketPositions:
         self._soonest_s = math.inf
         """How long after its time in the stream a packet arrived, at the soonest."""
         self._jitter_s = 0.0
+        self._reconnected = False
+
+    def reconnected(self) -> None:
+        """Place the next packet by our clock: its count and its time do not continue the last."""
+        self._device_s = None
+        self._reconnected = True
 
     def missing_before(
         self,
@@ -65,11 +71,12 @@ class PacketPositions:
             lag_s = now_s - (self._next + lost + n) / self._rate_hz
             if lag_s < latest_s - AHEAD_S:
                 lost = None
-        if lost is None:
+        if lost is None or self._reconnected:
             silent = elapsed_s > SILENCE_S + n / self._rate_hz
             lost = round(elapsed_s * self._rate_hz) - n if silent else 0
         if self._last_s is None:
             lost = 0
+        self._reconnected = False
         self._next += lost + n
         self._soonest_s = min(latest_s, now_s - self._next / self._rate_hz)
         self._last_s, self._device_s = now_s, device_s

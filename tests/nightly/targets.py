@@ -40,8 +40,8 @@ from pipeline.schema.requests import (
 )
 from pipeline.transport.access_list import load_access_list
 from replay.annotations import note_bytes, read_annotations, read_beats
-from replay.devices.line_positions import PositionTracker
-from replay.devices.serial_lines import LineReader
+from replay.devices.lines.line_positions import PositionTracker
+from replay.devices.lines.serial_lines import LineReader
 from replay.headers import DEMO_RECORD
 from replay.records import read_lead
 from tests.replay.test_hostile_records import HEADERS, PIECES, read_or_refused

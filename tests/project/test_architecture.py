@@ -83,7 +83,7 @@ OWNERS = {
     "pylsl": ("replay/devices/lsl_stream.py",),
     "bleak": ("replay/devices/ble_",),
     "brainflow": ("replay/devices/brainflow_board.py",),
-    "serial": ("replay/devices/",),
+    "serial": ("replay/devices/lines/",),
     "torch": ("models/",),
     "sklearn": ("models/training/",),
     "safetensors": ("models/",),

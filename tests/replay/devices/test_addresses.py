@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, DeviceError, MonitorError
-from replay.devices import serial_device
 from replay.devices.addresses import list_devices, only_device, open_device
-from replay.devices.serial_device import SerialSource
+from replay.devices.lines import serial_device
+from replay.devices.lines.serial_device import SerialSource
 from replay.devices.synthetic import SyntheticSource
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.schema.public import Status
 from pipeline.schema.requests import ControlReply, decode_control_reply
-from replay.devices.serial_device import SerialSource
-from replay.devices.text_source import LineFormat
+from replay.devices.lines.serial_device import SerialSource
+from replay.devices.lines.text_source import LineFormat
 from replay.player import play
 from tests.replay.devices.test_serial_device import Device
 from tests.support.hub_by_hand import HubByHand, hub_by_hand

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from pipeline.errors import DeviceError
 from pipeline.schema.messages import FLAG_LEAD_OFF
 from pipeline.signal.samples import SampleBlock
-from replay.devices.line_positions import PositionTracker
-from replay.devices.serial_device import SerialSource
-from replay.devices.serial_lines import MAX_LINE_BYTES, SEQUENCE_MODULUS, LineReader, Reading
+from replay.devices.lines.line_positions import PositionTracker
+from replay.devices.lines.serial_device import SerialSource
+from replay.devices.lines.serial_lines import MAX_LINE_BYTES, SEQUENCE_MODULUS, LineReader, Reading
+from replay.devices.lines.text_source import LineFormat
 from replay.devices.synthetic import PatientConfig, SyntheticPatient
-from replay.devices.text_source import LineFormat
 from replay.source import SourceReport
 from tests.replay.test_pacing import Clock
 
@@ -625,6 +625,6 @@ def test_a_device_that_goes_while_it_is_opened_is_a_device_that_is_not_there(
     def disappear(*_: object, **__: object) -> None:
         raise termios.error(5, "Input/output error")
 
-    monkeypatch.setattr("replay.devices.serial_device.serial.Serial", disappear)
+    monkeypatch.setattr("replay.devices.lines.serial_device.serial.Serial", disappear)
     with pytest.raises(DeviceError, match="cannot be used"):
         opened(device, Clock())

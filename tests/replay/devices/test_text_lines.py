@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from pipeline.errors import ConfigError, DeviceError, MonitorError
 from pipeline.signal.samples import SampleBlock
 from replay.devices.addresses import open_device
-from replay.devices.line_positions import PositionTracker
-from replay.devices.serial_lines import TIME_MODULUS, LineReader, checksum
-from replay.devices.standard_input import StandardInput
-from replay.devices.text_source import LineFormat
+from replay.devices.lines.line_positions import PositionTracker
+from replay.devices.lines.serial_lines import TIME_MODULUS, LineReader, checksum
+from replay.devices.lines.standard_input import StandardInput
+from replay.devices.lines.text_source import LineFormat
 from tests.replay.devices.test_serial_device import Device, collect, device, positions
 from tests.replay.test_pacing import Clock
 

@@ -5,7 +5,7 @@ The device sends text, a line a sample, either ``value`` or ``seq,value[,leadoff
 off, ``seq`` the number of the sample modulo 65,536, ``leadoff`` 1 while an electrode is off. A
 device of several leads sends a value for each, ``value,value`` or
 ``seq,value,value[,leadoff,leadoff]``; the number of fields decides which it is. Where the samples
-lie in the stream, `replay.devices.line_positions` finds out.
+lie in the stream, `replay.devices.lines.line_positions` finds out.
 
 * Lines that have neither form, or are too long, are skipped and counted (`LineReader.rejected`).
 * A device numbers its lines or does not, for as long as it is read. A lead that appears or vanishes
@@ -13,7 +13,7 @@ lie in the stream, `replay.devices.line_positions` finds out.
   ``512`` would be line 512 with the other lead's value. Such lines count as unreadable.
 * A line may carry the device's time in place of a number, ``@micros,value``, and end with a
   checksum, ``*5A``. Lines without one are not read once a device was seen to send it.
-* Where a device prints other columns, `replay.devices.line_columns` chooses among them.
+* Where a device prints other columns, `replay.devices.lines.line_columns` chooses among them.
 * A number counts up. Without ``leads`` in its address, ``512,498`` of a device of two leads reads
   as line 512; but values fall as often as they rise. Then lines count as unreadable, too, until
   their numbers count (`LineReader.counts`).
@@ -27,7 +27,7 @@ from functools import reduce
 from operator import xor
 from typing import Final, NamedTuple
 
-from replay.devices.line_columns import ColumnPicker
+from replay.devices.lines.line_columns import ColumnPicker
 
 SEQUENCE_MODULUS: Final = 65_536
 TIME_MODULUS: Final = 1 << 32

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from pipeline.errors import DeviceError
-from replay.devices.text_source import LineFormat, TextSource
+from replay.devices.lines.text_source import LineFormat, TextSource
 from replay.pacing import BLOCK_S
 
 _READ_TIMEOUT_S: Final = 2 * BLOCK_S

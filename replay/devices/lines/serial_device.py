@@ -16,8 +16,8 @@ import serial
 from serial.tools import list_ports
 
 from pipeline.errors import DeviceError
+from replay.devices.lines.text_source import LineFormat, TextSource
 from replay.devices.reconnecting import Retries
-from replay.devices.text_source import LineFormat, TextSource
 from replay.headers import quoted
 from replay.pacing import BLOCK_S, wait_s
 

@@ -18,8 +18,8 @@ Pure: time is an argument. Units: samples, seconds.
 
 from typing import Final
 
+from replay.devices.lines.serial_lines import SEQUENCE_MODULUS, TIME_MODULUS, Reading
 from replay.devices.packet_positions import PacketPositions
-from replay.devices.serial_lines import SEQUENCE_MODULUS, TIME_MODULUS, Reading
 
 SILENCE_S: Final = 1.0
 """Without numbers, a longer silence is a gap; with them, the tolerance of a plausible number."""

@@ -1,6 +1,6 @@
 """A device that sends lines of text as a source of samples, over whatever they come.
 
-`replay.devices.serial_lines` has its protocol. Lines that cannot be read are reported as a number
+`replay.devices.lines.serial_lines` has its protocol. Lines that cannot be read are reported as a number
 each second, and what keeps the device from sending samples in a sentence.
 
 Units: mV out, samples, seconds. Not thread-safe.
@@ -17,9 +17,9 @@ import numpy as np
 
 from pipeline.schema.messages import FLAG_LEAD_OFF
 from pipeline.signal.samples import SampleBlock
-from replay.devices.line_positions import PositionTracker
+from replay.devices.lines.line_positions import PositionTracker
+from replay.devices.lines.serial_lines import LineReader, Reading
 from replay.devices.reconnecting import FAULT_S, FaultReports
-from replay.devices.serial_lines import LineReader, Reading
 from replay.pacing import BLOCK_S
 from replay.source import SourceInfo, SourceReport
 

@@ -3,7 +3,7 @@
 Ordinary sketches print for the plotter of the Arduino IDE: ``ECG:512``, ``ECG:512<tab>HR:72``,
 ``512<tab>498``. A column is chosen by its number from 1 or by its label; without a choice, where it
 is plain: one labelled value, one label of several that says ECG, or labels that are those of the
-leads. What is chosen becomes a line of the protocol (`replay.devices.serial_lines`).
+leads. What is chosen becomes a line of the protocol (`replay.devices.lines.serial_lines`).
 
 A device prints the same columns in each line. The first lines settle which: damage makes one line
 of other columns, hardly ten. Pure.

@@ -236,8 +236,11 @@ def replay(
 @app.command()
 def live(
     device: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="serial:/dev/ttyUSB0?fs=250&gain=200 or synthetic:?bpm=72&ectopic=0.05."),
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            help="Its address, such as /dev/ttyUSB0?fs=250, lsl:?name=, ble:polar-h10 or "
+            "synthetic: (docs/devices.md); several times for several."
+        ),
     ] = None,
     lead: Lead = None,
     false_alerts_per_hour: FalseAlerts = None,
@@ -251,11 +254,11 @@ def live(
     pseudonyms: PseudonymKey = None,
     log_format: LogLines = LogFormat.TEXT,
 ) -> None:
-    """Monitor a device until Ctrl-C; without --device, the only one attached."""
-    from monitor.commands.live import monitor_device
+    """Monitor devices until Ctrl-C; a bare --device takes the only one, or lists them."""
+    from monitor.commands.live import monitor_devices
 
-    monitor_device(
-        device,
+    monitor_devices(
+        device or [],
         lead=lead,
         port=port,
         log=log,

@@ -16,7 +16,7 @@ and the error lists the known ones.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -70,6 +70,21 @@ def open_device(uri: str) -> Source:
     if len(uri) > MAX_ADDRESS_CHARACTERS or not address.has_kind or opener is None:
         raise DeviceError(f"unknown device {quoted(uri)}: known are {KNOWN}")
     return opener(address)
+
+
+def open_devices(uris: Sequence[str]) -> list[Source]:
+    """Return the devices at ``uris``, opened; raises as `open_device`, and closes them all then."""
+    if sum(full_address(uri).startswith(STANDARD_INPUT[1]) for uri in uris) > 1:
+        raise ConfigError("standard input is one device: name it once")
+    sources: list[Source] = []
+    try:
+        for uri in uris:
+            sources.append(open_device(uri))
+    except BaseException:
+        for source in sources:
+            source.close()
+        raise
+    return sources
 
 
 def full_address(uri: str) -> str:
@@ -236,23 +251,3 @@ KNOWN: Final = (
     "brainflow:BOARD?serial_port=&channels=, "
     "synthetic:?bpm=&ectopic=&name="
 )
-
-
-def list_devices() -> list[str]:
-    """Return the addresses of the devices attached to this machine."""
-    from replay.devices.lines.serial_device import attached_ports
-
-    return [f"serial:{port}" for port in attached_ports()]
-
-
-def only_device() -> str:
-    """Return the address of the only device attached.
-
-    Raises:
-        DeviceError: there is none, or more than one; the error lists them.
-    """
-    found = list_devices()
-    if len(found) == 1:
-        return found[0]
-    available = f"there are {', '.join(map(quoted, found))}" if found else "no device is attached"
-    raise DeviceError(f"{available}: name one with --device, or try --device synthetic:")

@@ -54,15 +54,15 @@ def keep_quiet() -> None:
         pylsl.set_config_content("[log]\nlevel = -2\n")
 
 
-def found_streams(seconds: float = 1.0) -> list[tuple[str, str]]:
-    """Return address and description of each regular stream on the network."""
+def found_streams(seconds: float = 1.0) -> list[tuple[str, str, str]]:
+    """Return ``source_id`` or ``name``, its value, and a name of each stream that may be an ECG."""
     keep_quiet()
     found = []
     for info in pylsl.resolve_streams(seconds):
         if info.nominal_srate() > 0 and info.type().upper() in ("", "ECG", "EKG", "EXG"):
             key = "source_id" if info.source_id() else "name"
             value = info.source_id() or info.name()
-            found.append((f"lsl:?{key}={value}", f"{info.name()} on {info.hostname()}"))
+            found.append((key, value, f"{info.name()} on {info.hostname()}"))
     return sorted(found)
 
 

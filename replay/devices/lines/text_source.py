@@ -1,7 +1,7 @@
 """A device that sends lines of text as a source of samples, over whatever they come.
 
-`replay.devices.lines.serial_lines` has its protocol. Lines that cannot be read are reported as a number
-each second, and what keeps the device from sending samples in a sentence.
+`replay.devices.lines.serial_lines` has its protocol. Lines that cannot be read are reported as a
+number each second, and what keeps the device from sending samples in a sentence.
 
 Units: mV out, samples, seconds. Not thread-safe.
 """

@@ -149,7 +149,7 @@ def test_a_stated_unit_and_a_name_are_enough() -> None:
     with contextlib.closing(open_device(f"{address}&name=bed 3&unit=mV")) as source:
         outlet.send(range(10))
         np.testing.assert_allclose(collected(source, 10)[0].samples[:3], [0, 1, 2])
-        assert address in [found for found, _ in found_streams(0.3)]
+        assert outlet.source_id in [value for _, value, _ in found_streams(0.3)]
 
 
 def test_an_absent_stream_and_a_silent_one_are_named(

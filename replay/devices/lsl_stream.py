@@ -40,7 +40,8 @@ _ROUND_S: Final = 0.5
 _CORRECT_S: Final = 5.0
 """How often the difference of the clocks is asked for; liblsl measures it in the background."""
 _MOST_SAMPLES: Final = 4096
-_FIRST_CORRECTION_S: Final = 2.0
+_ANSWER_S: Final = 5.0
+"""A stream that was found answers within, or it is gone again."""
 _CONFIGURATIONS: Final = ("lsl_api.cfg", "~/lsl_api/lsl_api.cfg", "/etc/lsl_api/lsl_api.cfg")
 
 
@@ -165,13 +166,13 @@ class LslSource:
         """Find the stream and open it; return its leads and its rate."""
         inlet = pylsl.StreamInlet(self._found(patience_s), recover=True)
         try:
-            info = inlet.info(patience_s)
+            info = inlet.info(_ANSWER_S)
             rate_hz = checked_rate(self._where, info.nominal_srate())
             if info.channel_format() == pylsl.cf_string:
                 raise DeviceError(f"{self._where} consists of texts: it is no ECG")
             leads = ecg_leads(self._where, _channels(info), self._unit)
-            inlet.open_stream(patience_s)
-            self._correction_s = float(inlet.time_correction(_FIRST_CORRECTION_S))
+            inlet.open_stream(_ANSWER_S)
+            self._correction_s = float(inlet.time_correction(_ANSWER_S))
         except (pylsl.util.TimeoutError, pylsl.util.LostError):
             raise DeviceError(f"{self._where} does not answer: start its program again") from None
         self._correct_at_s = self._clock() + _CORRECT_S

@@ -34,9 +34,10 @@ class Outlet:
         kind: str = "ECG",
         format_: int = pylsl.cf_float32,
         source_id: str | None = None,
+        name: str = "bed 3",
     ) -> None:
-        self.source_id = source_id or f"test-{uuid.uuid4().hex}"
-        info = pylsl.StreamInfo("bed 3", kind, len(labels), fs, format_, self.source_id)
+        self.source_id = f"test-{uuid.uuid4().hex}" if source_id is None else source_id
+        info = pylsl.StreamInfo(name, kind, len(labels), fs, format_, self.source_id)
         channels = info.desc().append_child("channels")
         for label in labels:
             channel = channels.append_child("channel")
@@ -110,6 +111,29 @@ def test_a_jump_of_stamps_is_a_gap_and_an_outlet_that_returns_goes_on(outlet: Ou
                 break
         assert more[0].first_sample >= 200
         outlet.outlet = again.outlet
+
+
+def test_an_outlet_without_an_id_is_looked_for_by_its_name() -> None:
+    """LSL gives such a one up; we say so, and find it again."""
+    name = uuid.uuid4().hex
+    outlet = Outlet(source_id="", name=name)
+    with contextlib.closing(open_device(f"lsl:?name={name}")) as source:
+        assert isinstance(source, LslSource)
+        outlet.send(range(50))
+        collected(source, 50)
+        del outlet.outlet
+        faults = []
+        blocks = source.blocks()
+        while not any("is gone: start its program again" in fault for fault in faults):
+            next(blocks)
+            report = source.report()
+            faults += [report.fault] if report is not None else []
+        again = Outlet(source_id="", name=name)
+        at = 50
+        while (block := next(blocks)) is None:
+            again.send([at])
+            at += 1
+        assert block.first_sample > 50
 
 
 def test_several_leads_lie_side_by_side() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, DeviceError
 from pipeline.signal.samples import SampleBlock
+from replay.devices import lsl_stream
 from replay.devices.addresses import open_device
 from replay.devices.lsl_description import Channel, checked_rate, ecg_leads, mv_per
 from replay.devices.lsl_stream import LslSource, found_streams
@@ -58,6 +59,12 @@ class Outlet:
         for n in numbers:
             sample = [float(n)] * self.channels if values is None else list(map(float, values[n]))
             self.outlet.push_sample(sample, self.began_s + n / 250)
+
+
+@pytest.fixture(autouse=True)
+def soon_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On this machine streams answer within a millisecond."""
+    monkeypatch.setattr(lsl_stream, "_ROUND_S", 0.1)
 
 
 @pytest.fixture

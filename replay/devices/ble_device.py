@@ -34,6 +34,7 @@ from replay.pacing import LONGEST_WAIT_S
 from replay.source import SourceInfo, SourceReport
 
 logger = logging.getLogger(__name__)
+logging.getLogger("bleak").setLevel(logging.ERROR)  # a missing tool is no concern of the user
 
 CONNECT_S: Final = 20.0
 _ANSWER_S: Final = 5.0
@@ -90,7 +91,7 @@ class BleSource:
         self._closed = False
         self._arrived: queue.Queue[tuple[float, float, str, bytes]] = queue.Queue(_MOST_WAITING)
         """Time, date, characteristic and bytes of each notification."""
-        self._failure: DeviceError | None = None
+        self._failure: Exception | None = None
         """What ended the thread."""
         self._opened: Future[None] = Future()
         self._loop = asyncio.new_event_loop()
@@ -99,7 +100,7 @@ class BleSource:
         self._thread.start()
         try:
             self._opened.result()
-        except DeviceError:
+        except BaseException:
             self.close()
             raise
         self._read_s = clock()
@@ -163,7 +164,7 @@ class BleSource:
         try:
             with contextlib.suppress(asyncio.CancelledError):
                 self._loop.run_until_complete(self._connection)
-        except DeviceError as error:
+        except Exception as error:
             self._failure = error
             if not self._opened.done():
                 self._opened.set_exception(error)
@@ -176,18 +177,25 @@ class BleSource:
             try:
                 await self._session()
                 retry_s = FIRST_RETRY_S
-            except _ERRORS as error:
+            except (*_ERRORS, DeviceError) as error:
                 if not self._opened.done():
-                    raise DeviceError(self._absence(error)) from None
+                    raise self._absence(error) from None
                 logger.info("%s: %s", self._where, error)
                 retry_s = min(2 * retry_s, LONGEST_RETRY_S)
             finally:
                 self._connected = False
             await asyncio.sleep(retry_s)
 
-    def _absence(self, error: BaseException) -> str:
+    def _absence(self, error: BaseException) -> DeviceError:
+        if isinstance(error, DeviceError):
+            return error
+        if isinstance(error, (FileNotFoundError, ConnectionError)):
+            return DeviceError(
+                f"{self._where}: this computer has no Bluetooth service: install and start one, "
+                "such as BlueZ"
+            )
         text = str(error) or type(error).__name__
-        return (
+        return DeviceError(
             f"{self._where} is not there ({quoted(text)}): switch Bluetooth on, wear the strap "
             "with wet electrodes, and end other programs that use it"
         )

@@ -88,7 +88,7 @@ class ColumnPicker:
                 return [folded.index(lead) for lead in leads]
             self.why_not = "name the columns of the leads, as in column=1,2"
             return None
-        if len(names) == 1:
+        if len(names) == 1 and kind_named(names[0]) in (ECG, ""):
             return [0]
         ecg = [at for at, name in enumerate(names) if kind_named(name) == ECG]
         if len(ecg) == 1:

@@ -18,6 +18,7 @@ from replay.devices.ble_device import BleSource
 from replay.devices.ble_frames import HEART_RATE, Movesense, PolarH10, Strap, without_contact
 from replay.source import SourceReport
 from tests.support.fake_ble import FakeBle, fake_strap
+from tests.support.running import until
 
 STARTED = bytes.fromhex("f0 02 00 00 00")
 BEGAN_NS = 599_616_000_000_000_000  # 2019-01-01, where an H10 begins
@@ -172,6 +173,31 @@ def test_an_absent_strap_and_another_device_are_named() -> None:
         BleSource(PolarH10(), "A0:9E:1A:00:00:01", stream="bed", backend=backend)
     with pytest.raises(DeviceError, match="is no Movesense: it lacks the ECG"):
         BleSource(Movesense(), "A0:9E:1A:00:00:01", stream="bed", backend=polar())
+
+
+def test_a_computer_without_bluetooth_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one line, where there is no D-Bus to ask."""
+
+    async def connect(self: FakeBle, pair: bool, **_: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    backend = polar()
+    monkeypatch.setattr(backend, "connect", connect)
+    with pytest.raises(DeviceError, match="this computer has no Bluetooth service"):
+        BleSource(PolarH10(), "x", stream="bed", backend=backend)
+
+
+def test_a_strap_that_refuses_later_is_tried_again() -> None:
+    """Once it was read, nothing but the user ends the stream."""
+    backend = polar()
+    with opened(PolarH10(), backend) as source:
+        backend.answer = (PolarH10.control, bytes.fromhex("f0 02 00 05 00"))
+        backend.lose(in_reach=True)
+        assert backend.started.wait(30)
+        backend.answer = (PolarH10.control, STARTED)
+        until(lambda: len(backend.written) >= 3)
+        backend.send(PolarH10.data, *polar_frames([0]))
+        collected(source.blocks(), 73)
 
 
 def test_a_movesense_is_subscribed_to_and_its_frames_arrive_in_mv() -> None:

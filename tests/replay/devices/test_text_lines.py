@@ -62,6 +62,7 @@ def test_labels_of_the_leads_are_found_in_any_order() -> None:
     [
         ((), "512\t498", "say which column is the ECG"),
         ((), "red:512\tir:498", "say which column is the ECG"),
+        ((), "HR:72", "say which column is the ECG"),
         ((), "0.512", "unit=mV"),
         ((), "7,0.512", "unit=mV"),
         (("4",), "1,2,3", "no column 4"),

@@ -31,8 +31,13 @@ class ColumnPicker:
         self._leads = leads
         self._columns = columns
         self._labels: tuple[bytes, ...] | None = None
-        """The labels of the columns that the device sends, empty ones for columns without."""
+        """The labels of the columns that the device sends, empty ones for columns without; none at
+        all for lines of the protocol."""
         self._seen = 0
+        self._known: tuple[bytes, ...] | None = None
+        """The latest labels in which columns were looked for, ..."""
+        self._chosen: tuple[list[int] | None, str] = (None, "")
+        """... and what was found: their places, or why there are none."""
         self.why_not = ""
         """What to do about the latest line that has no such column; empty for nothing."""
 
@@ -42,11 +47,12 @@ class ColumnPicker:
         Without columns to choose, a line without labels is returned as it is.
         """
         self.why_not = ""
-        if not self._columns and self._labels is None and _PLAIN.fullmatch(line):
-            return line
+        if not self._columns and _PLAIN.fullmatch(line):
+            # An electrode that is off is said in any form.
+            return line if line == b"!" or self._are_usual(()) else None
         labelled = _LABEL_END.sub(b":", line)
         if not self._columns and b":" not in labelled:
-            if self._labels is not None and self._seen >= _SETTLED:
+            if self._labels and self._seen >= _SETTLED:
                 return None
             commas = re.sub(rb"[ \t]*,[ \t]*", b",", line)
             parts = SEPARATORS.split(commas)
@@ -54,13 +60,15 @@ class ColumnPicker:
                 if all(_NUMBER.fullmatch(part) for part in parts):
                     self.why_not = "say which column is the ECG, as in column=2"
                 return None
-            return commas
+            return commas if self._are_usual(()) else None
         fields = [field.rpartition(b":") for field in SEPARATORS.split(labelled)]
         labels = tuple(label for label, _, _ in fields)
         values = [value for _, _, value in fields]
         if not self._are_usual(labels):
             return None
-        places = self._places(labels)
+        if labels != self._known:
+            self._known, self._chosen = labels, self._places(labels)
+        places, self.why_not = self._chosen
         return None if places is None else b",".join(values[place] for place in places)
 
     def _are_usual(self, labels: tuple[bytes, ...]) -> bool:
@@ -72,29 +80,27 @@ class ColumnPicker:
                 self._labels, self._seen, same = labels, 1, True
         return same
 
-    def _places(self, labels: tuple[bytes, ...]) -> list[int] | None:
+    def _places(self, labels: tuple[bytes, ...]) -> tuple[list[int] | None, str]:
+        """Return the places of the columns among the labels; None for none, with what to do."""
         names = [label.decode("latin-1").strip() for label in labels]
         folded = [name.upper() for name in names]
         if self._columns:
             places = [_place(column, folded) for column in self._columns]
             missing = [c for c, at in zip(self._columns, places, strict=True) if at is None]
             if missing:
-                self.why_not = f"it has no column {missing[0]}: check column= in the address"
-                return None
-            return [at for at in places if at is not None]
+                return None, f"it has no column {missing[0]}: check column= in the address"
+            return [at for at in places if at is not None], ""
         if len(self._leads) > 1:
             leads = [lead.upper() for lead in self._leads]
             if all(folded.count(lead) == 1 for lead in leads):
-                return [folded.index(lead) for lead in leads]
-            self.why_not = "name the columns of the leads, as in column=1,2"
-            return None
+                return [folded.index(lead) for lead in leads], ""
+            return None, "name the columns of the leads, as in column=1,2"
         if len(names) == 1 and kind_named(names[0]) in (ECG, ""):
-            return [0]
+            return [0], ""
         ecg = [at for at, name in enumerate(names) if kind_named(name) == ECG]
         if len(ecg) == 1:
-            return ecg
-        self.why_not = "say which column is the ECG, as in column=2"
-        return None
+            return ecg, ""
+        return None, "say which column is the ECG, as in column=2"
 
 
 def _place(column: str, folded: list[str]) -> int | None:

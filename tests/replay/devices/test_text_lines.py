@@ -91,6 +91,15 @@ def test_other_columns_in_mid_stream_are_no_readings() -> None:
     assert labelled.rejected == 30
 
 
+def test_a_rate_between_the_values_is_no_value() -> None:
+    """A sketch that prints ``BPM: 72`` at each beat, and ``!`` while an electrode is off."""
+    for value in ("512", "ECG:512"):
+        reader = LineReader()
+        lines = [value] * 20 + ["BPM: 72", value, "!"] * 20
+        assert values(reader, *lines) == [(512,)] * 20 + [(512,), (None,)] * 20
+        assert reader.rejected == 20
+
+
 def test_a_stated_unit_allows_decimals() -> None:
     """With a sign, without a leading zero; never text, infinity or an exponent."""
     reader = LineReader(decimals=True)

@@ -101,10 +101,10 @@ def _synthetic(address: Address) -> Source:
 
     if address.path:
         raise ConfigError(f"{address.where}: 'synthetic:' has no path, only ?parameters")
-    stream = address.stream("synthetic")
     values = address.numbers(SYNTHETIC)
     leads = _known_leads(address)
     texts = {kind: address.text(kind) for kind in KINDS}
+    stream = address.stream("synthetic")
     address.refuse_others()
     troubles = tuple(
         trouble

@@ -1,9 +1,8 @@
 """A stream of the Lab Streaming Layer as a source of samples.
 
-LSL carries no sequence numbers: a loss shows in the time stamps alone, where two are further apart
-than one and a half samples (`PacketPositions`). The stamps, corrected to our clock, say when each
-sample was taken. An outlet that comes back is connected to again, by its ``source_id`` where it has
-one, and what it kept meanwhile comes late.
+LSL carries no sequence numbers: a loss shows in the time stamps alone (`StampedSignal`). The
+stamps, corrected to our clock, say when each sample was taken. An outlet that comes back is
+connected to again, by its ``source_id`` where it has one, and what it kept meanwhile comes late.
 
 The only user of pylsl. Units: mV out, samples, seconds. Not thread-safe.
 """
@@ -17,7 +16,6 @@ from typing import Any, Final
 
 import numpy as np
 import pylsl  # type: ignore[import-untyped]
-from numpy.typing import NDArray
 
 from pipeline.errors import DeviceError
 from pipeline.signal.samples import SampleBlock
@@ -28,6 +26,7 @@ from replay.devices.lsl_description import (
     checked_rate,
     ecg_leads,
 )
+from replay.devices.lsl_stamps import Piece, StampedSignal
 from replay.devices.packet_positions import PacketPositions
 from replay.devices.reconnecting import FAULT_S, FaultReports, Retries
 from replay.headers import quoted
@@ -97,6 +96,7 @@ class LslSource:
         self._info = SourceInfo(stream=stream, fs_hz=rate_hz, leads=self._leads.names)
         self._scale = np.array(self._leads.mv_per_unit)[:, None]
         self._positions = PacketPositions(rate_hz)
+        self._stamped = StampedSignal(rate_hz, self._channels)
         self._next = 0
         self._closed = False
         self._read_s = clock()
@@ -124,35 +124,31 @@ class LslSource:
                 self._retries.lost()
                 yield None
                 continue
-            if not len(stamps):
+            if len(stamps):
+                self._read_s = self._clock()
+                pieces = self._stamped.push(np.asarray(samples), np.asarray(stamps))
+            else:
+                pieces = self._stamped.release()
+            block = None
+            for block in map(self._block, pieces):
+                yield block
+            if block is None:
                 yield None
-                continue
-            self._read_s = self._clock()
-            yield from self._blocks_of(np.asarray(samples), np.asarray(stamps))
 
-    def _blocks_of(
-        self, samples: NDArray[Any], stamps: NDArray[np.float64]
-    ) -> Iterator[SampleBlock]:
-        """Yield the samples, [n, channels], divided where stamps jump."""
-        mv = samples.T[list(self._leads.rows)] * self._scale
+    def _block(self, piece: Piece) -> SampleBlock:
+        """Return samples in mV, in their place."""
         with np.errstate(invalid="ignore", over="ignore"):
-            jumps = np.flatnonzero(np.diff(stamps) > 1.5 / self._info.fs_hz) + 1
-            mv = mv.astype(np.float32)
-        to_unix_s = self._correction() + time.time() - pylsl.local_clock()
-        starts = [0, *jumps.tolist()]
-        for start, end in zip(starts, [*starts[1:], len(stamps)], strict=True):
-            taken_s = float(stamps[end - 1])
-            missing = self._positions.missing_before(
-                end - start, self._read_s, device_s=taken_s if np.isfinite(taken_s) else None
-            )
-            first = self._next + missing
-            self._next = first + end - start
-            stamp_s = taken_s + to_unix_s
-            yield SampleBlock(
-                first_sample=first,
-                samples=mv[0, start:end] if len(mv) == 1 else mv[:, start:end],
-                stamp_s=stamp_s if 0 < stamp_s < 2**33 else None,
-            )
+            mv = (piece.samples.T[list(self._leads.rows)] * self._scale).astype(np.float32)
+        n = mv.shape[1]
+        missing = self._positions.missing_before(n, self._clock(), counted=piece.missing)
+        first = self._next + missing
+        self._next = first + n
+        stamp_s = piece.stamp_s + self._correction() + time.time() - pylsl.local_clock()
+        return SampleBlock(
+            first_sample=first,
+            samples=mv[0] if len(mv) == 1 else mv,
+            stamp_s=stamp_s if 0 < stamp_s < 2**33 else None,
+        )
 
     def _correction(self) -> float:
         """Return what to add to the outlet's stamps, in seconds, for those of our clock."""
@@ -171,6 +167,7 @@ class LslSource:
             if info.channel_format() == pylsl.cf_string:
                 raise DeviceError(f"{self._where} consists of texts: it is no ECG")
             leads = ecg_leads(self._where, _channels(info), self._unit)
+            self._channels = int(info.channel_count())
             inlet.open_stream(_ANSWER_S)
             self._correction_s = float(inlet.time_correction(_ANSWER_S))
         except (pylsl.util.TimeoutError, pylsl.util.LostError):

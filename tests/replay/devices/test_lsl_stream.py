@@ -17,6 +17,7 @@ from pipeline.signal.samples import SampleBlock
 from replay.devices import lsl_stream
 from replay.devices.addresses import open_device
 from replay.devices.lsl_description import Channel, checked_rate, ecg_leads, mv_per
+from replay.devices.lsl_stamps import StampedSignal
 from replay.devices.lsl_stream import LslSource, found_streams
 from replay.devices.packet_positions import PacketPositions
 from replay.source import Source
@@ -111,8 +112,8 @@ def test_a_jump_of_stamps_is_a_gap_and_an_outlet_that_returns_goes_on(outlet: Ou
         again.began_s = outlet.began_s
         blocks = source.blocks()
         more: list[SampleBlock] = []
-        for at in range(200, 20_000):
-            again.send([at])
+        for at in range(200, 20_000, 100):
+            again.send(range(at, at + 100))
             if (block := next(blocks)) is not None:
                 more.append(block)
                 break
@@ -138,8 +139,8 @@ def test_an_outlet_without_an_id_is_looked_for_by_its_name() -> None:
         again = Outlet(source_id="", name=name)
         at = 50
         while (block := next(blocks)) is None:
-            again.send([at])
-            at += 1
+            again.send(range(at, at + 100))
+            at += 100
         assert block.first_sample > 50
 
 
@@ -225,6 +226,78 @@ def test_any_description_is_leads_or_refused(channels: list[Channel], rate_hz: f
         leads = ecg_leads("x", channels, "uV")
         assert len(set(leads.names)) == len(leads.rows) <= 12
         assert all(name.isascii() and name.isprintable() for name in leads.names)
+
+
+def divided(stamps: np.ndarray, chunk: int = 5) -> tuple[list[int], int]:
+    """Return where samples of those stamps lie, and how many were held back at the most."""
+    signal, at, held, places = StampedSignal(250, 1), 0, 0, []
+    for first in range(0, len(stamps), chunk):
+        part = stamps[first : first + chunk]
+        for piece in signal.push(np.arange(first, first + len(part))[:, None], part):
+            at += piece.missing or 0
+            assert piece.samples[:, 0].tolist() == list(
+                range(len(places), len(places) + len(piece.samples))
+            )
+            places += range(at, at + len(piece.samples))
+            at += len(piece.samples)
+        held = max(held, first + len(part) - len(places))
+    for piece in signal.release():
+        at += piece.missing or 0
+        places += range(at, at + len(piece.samples))
+        at += len(piece.samples)
+    return places, held
+
+
+@given(
+    st.lists(st.floats(0, 0.1), min_size=60, max_size=60), st.integers(0, 50), st.integers(0, 299)
+)
+def test_jitter_of_chunks_is_no_loss(late_s: list[float], lost: int, where: int) -> None:
+    """Chunks that are sent late by up to 0.1 s; a loss that is longer than that is one."""
+    lost *= 2 * (lost > 25)
+    numbers = np.arange(300) + lost * (np.arange(300) >= where // 5 * 5)
+    late = np.repeat(late_s, 5)
+    places, _ = divided(numbers / 250 + late)
+    assert len(places) == 300
+    off = np.array(places) - np.array(places)[0] - (numbers - numbers[0])
+    assert np.abs(off).max() <= 26 + (lost if lost <= 50 else 0)
+
+
+def test_jitter_that_is_known_holds_nothing_back() -> None:
+    """Where every tenth chunk is late by 30 ms, for a second at first."""
+    late = np.where(np.arange(2500) // 5 % 10 == 9, 0.03, 0.0)
+    places, _ = divided(np.arange(2500) / 250 + late)
+    assert places == list(range(2500))
+    signal = StampedSignal(250, 1)
+    stamps = np.arange(2500) / 250 + late
+    held = [0]
+    for first in range(0, 2500, 5):
+        part = stamps[first : first + 5]
+        held.append(held[-1] + 5 - sum(len(p.samples) for p in signal.push(part[:, None], part)))
+    assert max(held) <= 250
+    assert held[500:] == [0] * (len(held) - 500)
+
+
+def test_a_loss_is_exact_where_stamps_do_not_jitter() -> None:
+    """Of one sample or many; stamps of a clock that was set back tell nothing."""
+    for lost in (1, 3, 100, 10_000):
+        numbers = np.arange(600) + lost * (np.arange(600) >= 200)
+        assert divided(numbers / 250)[0] == numbers.tolist()
+    signal = StampedSignal(250, 1)
+    x = np.zeros((5, 1))
+    list(signal.push(x, 1e6 + np.arange(5) / 250))
+    assert [piece.missing for piece in signal.push(x, np.arange(5) / 250)] == [None]
+
+
+@given(st.lists(st.lists(st.floats(), min_size=1, max_size=20), max_size=20))
+def test_any_stamps_lose_and_make_no_sample(chunks: list[list[float]]) -> None:
+    """Infinite ones, none, in any order: every sample comes out once."""
+    signal, got = StampedSignal(250, 1), 0
+    for chunk in chunks:
+        for piece in signal.push(np.zeros((len(chunk), 1)), np.array(chunk)):
+            got += len(piece.samples)
+            assert piece.missing is None or piece.missing >= 0
+    got += sum(len(piece.samples) for piece in signal.release())
+    assert got == sum(map(len, chunks))
 
 
 def test_a_clock_that_was_set_leaves_no_gap_of_hours() -> None:

@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
+from replay.devices.synthetic import Noise, PatientConfig, SyntheticPatient
 from replay.records import write_beats
-from replay.synthetic import Noise, PatientConfig, SyntheticPatient
 
 SEED: Final = 20031
 SECONDS: Final = 120

@@ -9,6 +9,7 @@ import errno
 import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,8 +62,11 @@ _FOR_ALL: Final = frozenset({"train", "evaluate", "bench", "fetch", "keys"})
 """Commands whose files are documents, weights and public databases, or have modes of their own."""
 
 _EXTRAS: Final = {
+    "bleak": "ble",
+    "brainflow": "brainflow",
     "confluent_kafka": "kafka",
     "matplotlib": "plot",
+    "pylsl": "lsl",
     "pytorch_optimizer": "train",
     "sklearn": "train",
     "torch": "train",
@@ -166,8 +170,9 @@ def _drop_output() -> None:
 def _fill_bare_device(arguments: list[str]) -> list[str]:
     """Give a ``--device`` without a value an empty one: typer has no optional values."""
     filled: list[str] = []
-    for argument, following in zip(arguments, [*arguments, "-"][1:], strict=True):
-        if argument == "--device" and following[:1] in ("", "-"):
+    for argument, following in zip(arguments, [*arguments, "--"][1:], strict=True):
+        bare = not following or (following[0] == "-" and not re.match(r"-(\?|$)", following))
+        if argument == "--device" and bare:
             filled.append("--device=")
         elif argument or filled[-1:] != ["--device="]:  # an empty value, as of an unset variable
             filled.append(argument)
@@ -244,8 +249,11 @@ def replay(
 @app.command()
 def live(
     device: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="serial:/dev/ttyUSB0?fs=250&gain=200 or synthetic:?bpm=72&ectopic=0.05."),
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            help="Its address, such as /dev/ttyUSB0?fs=250, lsl:?name=, ble:polar-h10 or "
+            "synthetic: (docs/devices.md); several times for several."
+        ),
     ] = None,
     lead: Lead = None,
     false_alerts_per_hour: FalseAlerts = None,
@@ -259,11 +267,11 @@ def live(
     pseudonyms: PseudonymKey = None,
     log_format: LogLines = LogFormat.TEXT,
 ) -> None:
-    """Monitor a device until Ctrl-C; without --device, the only one attached."""
-    from monitor.commands.live import monitor_device
+    """Monitor devices until Ctrl-C; a bare --device takes the only one, or lists them."""
+    from monitor.commands.live import monitor_devices
 
-    monitor_device(
-        device,
+    monitor_devices(
+        device or [],
         lead=lead,
         port=port,
         log=log,

@@ -148,7 +148,8 @@ def source(
     ingest: Annotated[str, typer.Option(help="Address of the hub, or of a gateway, for sources.")],
     records: Annotated[Optional[list[str]], typer.Argument(help="Files, or demo.")] = None,  # noqa: UP045
     device: Annotated[
-        str | None, typer.Option(help="Address of a device, instead of records.")
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Address of a device, instead of records; several times for several."),
     ] = None,
     speed: Speed = "1",
     start: Start = 0.0,
@@ -181,11 +182,11 @@ def source(
     """Run a source alone: it sends records or a device to a hub or a gateway."""
     from monitor.stages.source import run_source
 
-    if (device is None) == (not records):
+    if (not device) == (not records):
         raise ConfigError("give records or --device, one of them")
     run_source(
         records or [],
-        device=device,
+        devices=device or [],
         ingest=ingest,
         speed=checked_speed(speed),
         start_s=start,

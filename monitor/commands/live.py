@@ -1,16 +1,20 @@
 """`monitor live`: a device through the whole system."""
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from monitor.inputs import default_log
+from monitor.log_format import report_line
 from monitor.run.reporters import choose_reporter
 from monitor.run.session import run
+from monitor.text import safe_text
 from pipeline.transport.pseudonyms import Pseudonyms
-from replay.devices import only_device
+from replay.devices.discovery import found_devices, only_device
 
 
-def monitor_device(
-    device: str | None,
+def monitor_devices(
+    devices: Sequence[str],
     *,
     lead: str | None,
     port: int,
@@ -23,10 +27,10 @@ def monitor_device(
     sound: bool,
     as_json: bool,
 ) -> None:
-    """Monitor a device until Ctrl-C; print the alerts and a summary, or show the dashboard.
+    """Monitor devices until Ctrl-C; print the alerts and a summary, or show the dashboard.
 
     Args:
-        device: its address; None for the only one attached.
+        devices: their addresses; none, or an empty one, for the only one that is there.
         lead: by name or index, several with commas, or ``all``; None for the usual
             ones, at most three.
         port: of the alerts, 0 for one that the kernel chooses.
@@ -34,13 +38,13 @@ def monitor_device(
         false_alerts_per_hour: of the live score; None for that of the calibration.
         alarms: file of alarm settings; None for the defaults.
         metrics: port of the hub's metrics; None for none.
-        pseudonyms: file of the key under which the stream has a pseudonym; None for its own name.
+        pseudonyms: file of the key under which streams have pseudonyms; None for their own names.
         plain: print lines in place of the dashboard.
         sound: let the dashboard ring the terminal's bell.
         as_json: print JSON in place of the dashboard.
 
     Raises:
-        DeviceError: no device is named, and not exactly one is attached.
+        DeviceError: no device is named, and not exactly one is there.
         Refused: a process refused its configuration, with the reason on stderr.
         EndpointError: a port is in use.
         KeysError: the key of the pseudonyms cannot be used.
@@ -51,8 +55,9 @@ def monitor_device(
     named = [] if pseudonyms is None else ["--pseudonyms", str(pseudonyms)]
     leads = [] if lead is None else ["--lead", lead]
     reporter, dashboard = choose_reporter(plain=plain, as_json=as_json, sound=sound)
+    named += [word for one in chosen_devices(devices) for word in ("--device", one)]
     run(
-        ["--device", device or only_device(), *leads, *named],
+        [*leads, *named],
         port=port,
         log=log or default_log(),
         false_alerts_per_hour=false_alerts_per_hour,
@@ -61,3 +66,21 @@ def monitor_device(
         reporter=reporter,
         dashboard=dashboard,
     )
+
+
+def chosen_devices(named: Sequence[str]) -> list[str]:
+    """Return the addresses that are ``named``, or that of the only device that is there.
+
+    Where there are several, each is listed on stderr with the command that starts it.
+
+    Raises:
+        DeviceError: none is named, and not exactly one is there.
+    """
+    if any(named):
+        return [one for one in named if one]
+    found = found_devices()
+    if len(found) > 1:
+        for one in found:
+            command = safe_text(f"monitor live --device {shlex.quote(one.address)}", 200)
+            report_line(f"{command}  # {safe_text(one.what)}")
+    return [only_device(found)]

@@ -43,8 +43,8 @@ from monitor.measure.bench_system import (
 from monitor.measure.output import print_json, terminal_table
 from pipeline.constants import MEASURES, SAMPLING_RATE_HZ, WINDOW_SAMPLES
 from pipeline.errors import InputError
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from replay.records import read_lead
-from replay.synthetic import PatientConfig, SyntheticPatient
 
 _RECORD_S: Final = 1800
 _LIVE_S: Final = 240

@@ -13,7 +13,7 @@ from models.measure.result_json import INLINE, OMIT_NONE
 from pipeline.constants import SAMPLING_RATE_HZ
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
-from replay.synthetic import PatientConfig, SyntheticPatient
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 
 CHUNK: Final = 7
 """Samples a live chunk: 19 ms, as a source sends them."""

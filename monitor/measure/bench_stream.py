@@ -21,8 +21,8 @@ from pipeline.stream.embedded import BATCH, score_beats
 from pipeline.stream.session import StreamSession
 from pipeline.stream.snapshot import pack
 from pipeline.stream.stream import Stream
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from replay.lead_sets.dipole import LEAD_VECTORS
-from replay.synthetic import PatientConfig, SyntheticPatient
 
 _FS_HZ: Final = 250.0
 _KEPT_S: Final = 300

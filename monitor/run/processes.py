@@ -128,6 +128,7 @@ class Child:
         stderr: IO[bytes] | None,
         *,
         on_terminal: bool = False,
+        reads_input: bool = False,
         inherits: Iterable[int] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
@@ -137,12 +138,14 @@ class Child:
             arguments: of ``monitor``.
             stderr: receives its stderr; None for that of this process.
             on_terminal: whether it draws on this terminal, instead of printing events on stdout.
+            reads_input: whether it has the standard input of this process.
             inherits: descriptors that it inherits.
             environment: further variables of its environment.
         """
         self._arguments = arguments
         self._stderr = stderr
         self._on_terminal = on_terminal
+        self._reads_input = reads_input or on_terminal
         self._inherits = tuple(inherits)
         self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
@@ -155,7 +158,7 @@ class Child:
         self._process = subprocess.Popen(
             command,
             env=environment | self._environment,
-            stdin=None if self._on_terminal else subprocess.DEVNULL,
+            stdin=None if self._reads_input else subprocess.DEVNULL,
             stdout=None if self._on_terminal else subprocess.PIPE,
             stderr=self._stderr,
             pass_fds=self._inherits,

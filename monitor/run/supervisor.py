@@ -27,6 +27,7 @@ from monitor.run.processes import SUPERVISOR, Child, Refused, end_all
 from monitor.run.run_end import RunEnd
 from monitor.run.supervised import Supervised
 from pipeline.alarms.system import cause_of_death
+from replay.devices.addresses import STANDARD_INPUT
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +138,8 @@ class System:
             Refused: the source did not start; the reason is on stderr.
         """
         words = ["source", *arguments, "--ingest", self.endpoints["ingest"]]
-        child = Child(words, self._stderr)
+        piped = any(word.partition("?")[0] in STANDARD_INPUT for word in arguments)
+        child = Child(words, self._stderr, reads_input=piped)
         source = Supervised("source", child, finishes=True, restart_arguments=["--resume"])
         try:
             streams = source.start_until_ready(SourceReady, lambda text: None).streams

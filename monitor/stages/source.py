@@ -14,6 +14,7 @@ from monitor.log_format import report_line
 from monitor.run.events import SourceReady, announce
 from monitor.run.limits import return_memory
 from monitor.run.processes import stop_when_orphaned
+from pipeline.errors import LeadError
 from pipeline.transport.curve import ClientKeys
 from pipeline.transport.pseudonyms import Pseudonyms
 from replay.files.stated import NOTHING, Stated
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 def run_source(
     records: Sequence[str],
     *,
-    device: str | None,
+    devices: Sequence[str],
     ingest: str,
     speed: str,
     start_s: float,
@@ -41,11 +42,11 @@ def run_source(
     stated: Stated = NOTHING,
     recursive: bool = False,
 ) -> None:
-    """Send records or a device to a hub, to their end or until told to stop.
+    """Send records or devices to a hub, to their end or until told to stop.
 
     Args:
-        records: as the command line names them; unused with a device.
-        device: address of a device, to send instead of records.
+        records: as the command line names them; unused with devices.
+        devices: addresses of devices, to send instead of records.
         ingest: the hub's address for sources.
         speed: ``max`` or a multiple of real time.
         start_s: second of each record to start at.
@@ -74,16 +75,9 @@ def run_source(
     stop = stop_when_orphaned(parent)
     renamed = None if pseudonyms is None else Pseudonyms.load(pseudonyms)
     sources: list[Source] = []
-    together, pace = device is None and len(records) > 1, parse_speed(speed)
-    if device is not None:
-        from replay.devices import open_device
-        from replay.lead_sets.selected import SelectedLeads, usual_leads_text
-
-        opened = open_device(device)
-        left_out = usual_leads_text(opened.info.leads) if lead is None else ""
-        if left_out:
-            report_line(f"monitor: {opened.info.stream}: {left_out}", logging.INFO)
-        sources.append(opened if lead is None and not left_out else SelectedLeads(opened, lead))
+    together, pace = not devices and len(records) > 1, parse_speed(speed)
+    if devices:
+        sources += _devices(devices, lead)
     else:
         found, skipped = find_leads(records, lead, stated, recursive=recursive)
         if parent is None:  # a parent has reported them
@@ -116,3 +110,23 @@ def run_source(
         )
     else:
         play(sources, ingest, stop, resume=resume, keys=keys, pseudonyms=renamed)
+
+
+def _devices(addresses: Sequence[str], lead: str | None) -> list[Source]:
+    """Return the devices at the addresses, opened, each with the leads that are asked for."""
+    from replay.devices.addresses import open_devices
+    from replay.lead_sets.selected import SelectedLeads, usual_leads_text
+
+    sources: list[Source] = []
+    opened = open_devices(addresses)
+    try:
+        for one in opened:
+            left_out = usual_leads_text(one.info.leads) if lead is None else ""
+            if left_out:
+                report_line(f"monitor: {one.info.stream}: {left_out}", logging.INFO)
+            sources.append(one if lead is None and not left_out else SelectedLeads(one, lead))
+    except LeadError:
+        for one in opened:
+            one.close()
+        raise
+    return sources

@@ -40,9 +40,10 @@ from pipeline.schema.requests import (
 )
 from pipeline.transport.access_list import load_access_list
 from replay.annotations import note_bytes, read_annotations, read_beats
+from replay.devices.lines.line_positions import PositionTracker
+from replay.devices.lines.serial_lines import LineReader
 from replay.headers import DEMO_RECORD
 from replay.records import read_lead
-from replay.serial_lines import LineReader, PositionTracker
 from tests.replay.files import test_hostile_files
 from tests.replay.test_hostile_records import HEADERS, PIECES, read_or_refused
 from tests.support.keys import KeyRing

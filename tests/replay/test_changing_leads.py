@@ -9,9 +9,9 @@ import pytest
 from pipeline.errors import EndpointError
 from pipeline.schema.public import Alert, Status
 from pipeline.signal.samples import SampleBlock
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from replay.player import play
 from replay.source import SourceInfo
-from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.hub_by_hand import HubByHand, hub_by_hand
 from tests.support.running import thread, until
 

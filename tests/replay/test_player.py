@@ -16,11 +16,11 @@ from pipeline.schema.messages import Chunk, decode_entry
 from pipeline.schema.public import Status
 from pipeline.signal.samples import SampleBlock, in_blocks
 from pipeline.transport.pseudonyms import Pseudonyms
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from replay.headers import DEMO_RECORD
 from replay.player import play, play_together, stream_infos
 from replay.records import RecordSource
 from replay.source import SourceInfo, SourceReport
-from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.hub_by_hand import HubByHand, hub_by_hand
 from tests.support.running import (
     receive_until_ended,

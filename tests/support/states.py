@@ -19,7 +19,7 @@ from pipeline.stream.embedded import score_beats
 from pipeline.stream.session import SessionState, StreamSession
 from pipeline.stream.snapshot import STATE_VERSION, pack
 from pipeline.stream.stream import Stream, StreamUpdate
-from replay.synthetic import PatientConfig, SyntheticPatient
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from tests.support.paths import GOLDEN
 from tests.support.running import CONFIG, TrivialScorer
 

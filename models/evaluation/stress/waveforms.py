@@ -1,8 +1,8 @@
 """Waveforms to test a monitor with: waves of a stated size, at stated times.
 
 A wave is the bell that one event of the synthetic patient's model leaves in the signal
-(`replay.synthetic`: a Gaussian of the phase), given in mV and seconds instead of radians and
-without the model's slow decay, so that a beat is what a test asks for. A wave is four standard
+(`replay.devices.synthetic`: a Gaussian of the phase), given in mV and seconds instead of radians
+and without the model's slow decay, so that a beat is what a test asks for. A wave is four standard
 deviations wide, as there. Pacing pulses, a drifting baseline and mains are added. There is no
 randomness but `noise`, which has a seed.
 

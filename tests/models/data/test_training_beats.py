@@ -29,8 +29,8 @@ from models.data.training_beats import (
 )
 from pipeline.constants import CLASSES, MEASURES, WINDOW_SAMPLES
 from pipeline.errors import InputError
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from replay.records import write_beats
-from replay.synthetic import PatientConfig, SyntheticPatient
 
 NAMES = {
     DATABASE: DS1,

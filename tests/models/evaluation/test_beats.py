@@ -35,10 +35,10 @@ from pipeline.signal.samples import in_blocks
 from pipeline.stream.embedded import EmbeddedRunner
 from replay.annotations import Annotations
 from replay.demo import write_demo
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from replay.lead_sets.asked import read_asked
 from replay.lead_sets.troubles import LeadTrouble
 from replay.records import read_lead
-from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.running import CONFIG, TrivialScorer
 
 FS = 360

@@ -28,9 +28,9 @@ from pipeline.errors import ArtifactError, InputError
 from pipeline.scoring.protocols import ScoredBatch
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import EmbeddedRunner
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from replay.lead_sets.troubles import LeadTrouble
 from replay.records import write_beats
-from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.databases import database
 from tests.support.evaluations import KNOWN, scored_record
 from tests.support.running import CONFIG, TrivialScorer

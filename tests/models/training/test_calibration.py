@@ -41,8 +41,8 @@ from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineSt
 from pipeline.constants import WINDOW_SAMPLES
 from pipeline.errors import ArtifactError, ConfigError, InputError
 from pipeline.scoring.live_score import COMPONENTS, LEARNING_BEATS, LiveScoreConfig, Scale
+from replay.devices.synthetic import PatientConfig, Signal, SyntheticPatient
 from replay.records import write_beats
-from replay.synthetic import PatientConfig, Signal, SyntheticPatient
 from tests.pipeline.scoring.test_live_score import ectopic, normal
 from tests.support.episodes import beat_at
 

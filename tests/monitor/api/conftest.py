@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 import monitor
-from replay.synthetic import PatientConfig, SyntheticPatient
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 
 FS = 250.0
 LEADS = ("II", "V1")

@@ -71,6 +71,27 @@ def test_training_names_the_extra_in_one_line(plain: dict[str, str]) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("device", "library", "extra"),
+    [
+        ("lsl:?name=bed", "pylsl", "lsl"),
+        ("ble:polar-h10", "bleak", "ble"),
+        ("brainflow:synthetic", "brainflow", "brainflow"),
+    ],
+)
+def test_a_device_names_the_extra_in_one_line(
+    plain: dict[str, str], device: str, library: str, extra: str
+) -> None:
+    """Exit code 2, and what to install; a list of devices does without them."""
+    sent = run(plain, "source", "--device", device, "--ingest", "tcp://127.0.0.1:1")
+
+    assert (sent.returncode, sent.stdout) == (2, "")
+    assert sent.stderr == (
+        f"monitor: this command needs {library}, which is not installed: pip install "
+        f"'ecg-monitor[{extra}]'\n"
+    )
+
+
 def test_a_driver_without_torch_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """The CPU is taken, doctor's words say why, and a GPU that is asked for is refused."""
     monkeypatch.setattr(student, "_has_cuda_driver", lambda: True)

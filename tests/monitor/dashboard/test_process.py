@@ -18,7 +18,7 @@ import pytest
 
 from monitor.run.addresses import Ports
 from pipeline.schema.public import Alert
-from replay.synthetic import PatientConfig, SyntheticPatient
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from tests.monitor.run.test_system import (
     DEADLINE_S,
     ECTOPIC_DEVICE,

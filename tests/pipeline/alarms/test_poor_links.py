@@ -12,7 +12,7 @@ from pipeline.schema.messages import FLAG_LEAD_OFF
 from pipeline.schema.public import Alert
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.stream import Stream
-from replay.synthetic import PatientConfig, SyntheticPatient
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from tests.pipeline.stream.test_stream import CONFIG
 
 FS = 360

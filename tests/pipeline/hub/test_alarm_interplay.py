@@ -20,7 +20,7 @@ from pipeline.signal.quality import Reason
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import FibrillationChange
 from pipeline.stream.stream import Stream
-from replay.synthetic import PatientConfig, SyntheticPatient
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from tests.support.running import CONFIG
 
 FS = 100.0

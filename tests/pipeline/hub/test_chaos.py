@@ -21,7 +21,7 @@ import pytest
 from pipeline.client import Subscriber
 from pipeline.constants import WINDOW_AFTER_R
 from pipeline.schema.public import BeatNote, Status
-from replay.synthetic import PatientConfig, SyntheticPatient
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from tests.support.chaos import History, HubProcess, feed_stream, oracle
 from tests.support.paths import PROGRAMS, ROOT
 from tests.support.running import thread, until

@@ -25,7 +25,7 @@ from pipeline.schema.requests import (
     decode_control_reply,
 )
 from pipeline.signal.samples import SampleBlock
-from replay.synthetic import PatientConfig, SyntheticPatient
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from tests.support.hub_by_hand import chunk, hub_by_hand
 from tests.support.running import (
     SUPERVISOR,

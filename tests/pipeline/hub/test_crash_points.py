@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.log.store import AlertLog
-from replay.synthetic import PatientConfig, SyntheticPatient
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from tests.support.chaos import History, HubProcess, eventually_dead, feed_stream, oracle, scorer_of
 from tests.support.programs.hub_process import POINTS
 from tests.support.running import thread, until

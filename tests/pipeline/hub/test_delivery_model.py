@@ -23,7 +23,7 @@ from pipeline.scoring.beat import Beat
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import EmbeddedRunner
 from pipeline.stream.streams import Streams
-from replay.synthetic import PatientConfig, SyntheticPatient
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from tests.support.running import CONFIG, TrivialScorer, comparable
 
 SIGNAL = (

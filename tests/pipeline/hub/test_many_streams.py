@@ -14,9 +14,9 @@ from pipeline.schema.messages import Accepted, Chunk, Refused, encode
 from pipeline.signal.samples import SampleBlock, in_blocks
 from pipeline.stream.streams import FORGOTTEN_S, MAX_STREAMS
 from pipeline.transport.sockets import Dealer
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from replay.player import play_together
 from replay.source import SourceInfo
-from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.chaos import History, HubProcess, oracle, scorer_of
 from tests.support.hub_by_hand import HubByHand, chunk, hub_by_hand
 from tests.support.running import thread, until

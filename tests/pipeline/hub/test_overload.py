@@ -8,7 +8,7 @@ import pytest
 from pipeline.clients.ingest import IngestClient
 from pipeline.schema.public import BeatNote, Public, Status
 from pipeline.signal.samples import SampleBlock
-from replay.synthetic import PatientConfig, SyntheticPatient
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from tests.support.running import (
     receive_until_ended,
     running_hub,

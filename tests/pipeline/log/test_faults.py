@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipeline.errors import LogError
 from pipeline.log.store import AlertLog
 from pipeline.log.verify import verify
-from replay.synthetic import PatientConfig, SyntheticPatient
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from tests.support.chaos import History, HubProcess, feed_stream, oracle, scorer_of
 from tests.support.disk import (
     FILE_CALLS,

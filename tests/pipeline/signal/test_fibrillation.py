@@ -21,8 +21,8 @@ from pipeline.signal.kernels import fibrillation as kernel
 from pipeline.signal.quality import Reason
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from replay.records import read_lead
-from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.databases import database
 
 FS = 360

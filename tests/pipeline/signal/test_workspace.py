@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
 from pipeline.signal.workspace import workspaces
-from replay.synthetic import PatientConfig, SyntheticPatient
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 
 _CHUNK = 90
 

@@ -11,7 +11,7 @@ from pipeline.stream.embedded import EmbeddedRunner, score_beats
 from pipeline.stream.snapshot import pack, unpack
 from pipeline.stream.stream import Stream
 from pipeline.stream.stream_state import StreamState
-from replay.synthetic import PatientConfig, SyntheticPatient
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from tests.support.running import CONFIG, TrivialScorer
 
 FS = 360

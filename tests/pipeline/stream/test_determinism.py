@@ -21,9 +21,9 @@ from pipeline.signal.segmenter import Segmenter
 from pipeline.stream.embedded import score_beats
 from pipeline.stream.stream import Stream
 from replay.demo import NOISE_S
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from replay.headers import DEMO_RECORD
 from replay.records import RecordSource
-from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support import reference
 from tests.support.running import CONFIG, TrivialScorer
 

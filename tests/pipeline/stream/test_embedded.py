@@ -6,7 +6,7 @@ import pytest
 from pipeline.schema.messages import FLAG_LEAD_OFF
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import BATCH, EmbeddedRunner, Outcome
-from replay.synthetic import PatientConfig, SyntheticPatient
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from tests.support.running import CONFIG, TrivialScorer
 
 SIGNAL = SyntheticPatient(PatientConfig(ectopic=0.1, seed=3)).generate(120 * 360)

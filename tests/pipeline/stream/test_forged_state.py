@@ -22,7 +22,7 @@ from pipeline.signal.segmenter_state import SegmenterState
 from pipeline.stream.snapshot import pack, unpack
 from pipeline.stream.stream import Stream
 from pipeline.stream.stream_state import StreamState
-from replay.synthetic import PatientConfig, SyntheticPatient
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from tests.support.running import CONFIG
 
 pytestmark = pytest.mark.system

@@ -9,8 +9,8 @@ from pipeline.schema.public import BeatNote
 from pipeline.scoring.protocols import ScoredBatch
 from pipeline.signal.samples import in_blocks
 from pipeline.stream.embedded import EmbeddedRunner
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from replay.lead_sets.troubles import LeadTrouble
-from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.running import CONFIG, TrivialScorer
 
 FS = 360

@@ -11,8 +11,8 @@ from pipeline.stream.session import SessionState, StreamSession, SystemState
 from pipeline.stream.snapshot import pack, unpack
 from pipeline.stream.stream import Stream
 from pipeline.stream.strips import Strip
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from replay.lead_sets.troubles import LeadTrouble
-from replay.synthetic import PatientConfig, SyntheticPatient
 
 CONFIG = LiveScoreConfig(
     scales={name: Scale(median=0.0, p95=1.0) for name in COMPONENTS},

@@ -19,8 +19,8 @@ from pipeline.stream.embedded import score_beats
 from pipeline.stream.snapshot import STATE_VERSION, pack, unpack
 from pipeline.stream.stream import Stream
 from pipeline.stream.stream_state import StreamState
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from replay.lead_sets.troubles import LeadTrouble
-from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.support.running import CONFIG, TrivialScorer
 
 FS_HZ = 250.0

@@ -30,7 +30,7 @@ from pipeline.signal.samples import SampleBlock
 from pipeline.stream.beat_report import BeatReport
 from pipeline.stream.stream import Stream, StreamUpdate
 from pipeline.stream.strips import public_strip
-from replay.synthetic import PatientConfig, SyntheticPatient
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 
 CONFIG = LiveScoreConfig(
     scales={name: Scale(median=-2.0, p95=0.5) for name in COMPONENTS},

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from replay.headers import load_header
 from replay.lead_sets.choice import lead_choices
 from replay.lead_sets.derived import Compared, derived_leads
 from replay.lead_sets.dipole import LEAD_VECTORS
 from replay.records import derived_in, read_leads
-from replay.synthetic import PatientConfig, SyntheticPatient
 
 FS = 250
 STEP_MV = 0.005

@@ -5,10 +5,10 @@ import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.schema.messages import FLAG_LEAD_OFF
-from replay.devices import open_device
+from replay.devices.addresses import open_device
+from replay.devices.synthetic import PatientConfig, Signal, SyntheticPatient
 from replay.lead_sets.dipole import LEAD_VECTORS
 from replay.lead_sets.troubles import LeadTrouble, parse_troubles
-from replay.synthetic import PatientConfig, Signal, SyntheticPatient
 
 FS = 360
 LEADS = tuple(LEAD_VECTORS)

@@ -15,8 +15,8 @@ from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import BeatArrays, Segment, joined
 from pipeline.signal.segmenter import Segmenter
 from pipeline.signal.segmenter_state import PENDING, SegmenterState
+from replay.devices.synthetic import PatientConfig, Signal, SyntheticPatient
 from replay.lead_sets.troubles import LeadTrouble
-from replay.synthetic import PatientConfig, Signal, SyntheticPatient
 from tests.support import reference
 
 FS = 360

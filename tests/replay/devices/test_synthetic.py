@@ -12,9 +12,14 @@ from pipeline.errors import ConfigError
 from pipeline.schema.messages import FLAG_LEAD_OFF
 from replay.annotations import read_beats
 from replay.demo import LEAD_OFF_S, NOISE_S, write_demo
+from replay.devices.synthetic import (
+    LEAD_OFF_LEVEL_MV,
+    PatientConfig,
+    SyntheticPatient,
+    SyntheticSource,
+)
 from replay.headers import DEMO_RECORD
 from replay.records import RecordSource, read_lead
-from replay.synthetic import LEAD_OFF_LEVEL_MV, PatientConfig, SyntheticPatient, SyntheticSource
 from tests.replay.test_pacing import Clock
 
 

@@ -9,9 +9,11 @@ import pytest
 
 from pipeline.schema.public import Status
 from pipeline.schema.requests import ControlReply, decode_control_reply
+from replay.devices.addresses import open_devices
+from replay.devices.lines.serial_device import SerialSource
+from replay.devices.lines.text_source import LineFormat
 from replay.player import play
-from replay.serial_device import SerialSource
-from tests.replay.test_serial_device import Device
+from tests.replay.devices.test_serial_device import Device
 from tests.support.hub_by_hand import HubByHand, hub_by_hand
 from tests.support.running import thread, until
 
@@ -59,7 +61,8 @@ def ward(tmp_path: Path) -> Iterator[Ward]:
 def opened_ward(folder: Path) -> Iterator[Ward]:
     """Yield a ward with a device that was just opened, and close both."""
     device = Device(folder / "ttyTest")
-    source = SerialSource(str(device.path), baud=115_200, rate_hz=250, gain=200, stream="bed")
+    form = LineFormat(rate_hz=250, gain=200, leads=("serial",))
+    source = SerialSource(str(device.path), form, baud=115_200, stream="bed")
     over = threading.Event()
     with hub_by_hand(folder / "alerts.sqlite") as hub:
         ingest = hub.hub.endpoints["ingest"]
@@ -127,6 +130,26 @@ def test_a_device_that_sends_only_lead_off_is_an_alarm_at_once(ward: Ward) -> No
     assert ward.alarm("lead_off") == ("low", "electrode off")
     status = ward.status(lambda one: one.sample == 500)
     assert (status.state, status.reason) == ("not_analysable", "electrode off")
+
+
+def test_several_devices_are_several_streams(tmp_path: Path) -> None:
+    """Each under a name of its own, over a connection of its own."""
+    over = threading.Event()
+    sources = open_devices(["synthetic:?bpm=60", "synthetic:?bpm=90&seed=2"])
+    with hub_by_hand(tmp_path / "alerts.sqlite") as hub:
+        ingest, control = hub.hub.endpoints["ingest"], hub.connect("control")
+        seen: set[str] = set()
+
+        def both() -> bool:
+            hub.turns(1)
+            reply = decode_control_reply(hub.ask(control, b'{"do": "state"}'))
+            seen.update(one.stream for one in reply.statuses if one.sample)
+            return len(seen) == 2
+
+        with thread(lambda stop: play(sources, ingest, lambda: stop() or over.is_set())):
+            until(both)
+            over.set()
+    assert seen == {"synthetic", "synthetic-2"}
 
 
 def test_a_device_that_is_unplugged_is_an_alarm_that_says_so(ward: Ward) -> None:

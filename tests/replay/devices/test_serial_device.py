@@ -14,16 +14,12 @@ from hypothesis import strategies as st
 from pipeline.errors import DeviceError
 from pipeline.schema.messages import FLAG_LEAD_OFF
 from pipeline.signal.samples import SampleBlock
-from replay.serial_device import SerialSource
-from replay.serial_lines import (
-    MAX_LINE_BYTES,
-    SEQUENCE_MODULUS,
-    LineReader,
-    PositionTracker,
-    Reading,
-)
+from replay.devices.lines.line_positions import PositionTracker
+from replay.devices.lines.serial_device import SerialSource
+from replay.devices.lines.serial_lines import MAX_LINE_BYTES, SEQUENCE_MODULUS, LineReader, Reading
+from replay.devices.lines.text_source import LineFormat
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from replay.source import SourceReport
-from replay.synthetic import PatientConfig, SyntheticPatient
 from tests.replay.test_pacing import Clock
 
 
@@ -62,10 +58,10 @@ def device(tmp_path: Path) -> Iterator[Device]:
 
 def opened(device: Device, clock: Clock, leads: Sequence[str] = ("serial",)) -> SerialSource:
     """Open the device as a source of 250 Hz and 200 units per mV."""
+    form = LineFormat(rate_hz=250, gain=200, leads=tuple(leads))
     return SerialSource(
-        str(device.path), baud=115_200, rate_hz=250, gain=200, stream="ttyTest", leads=leads,
-        clock=clock, wait=clock.wait,
-    )  # fmt: skip
+        str(device.path), form, baud=115_200, stream="ttyTest", clock=clock, wait=clock.wait
+    )
 
 
 def collect(blocks: Iterator[SampleBlock | None], samples: int) -> list[SampleBlock]:
@@ -467,6 +463,7 @@ def test_retries_back_off_to_five_seconds(device: Device) -> None:
 def test_absent_busy_and_wrong_devices_are_one_clear_line(device: Device, tmp_path: Path) -> None:
     """At the start each of them is a DeviceError that names the problem."""
     source = opened(device, Clock())
+    form = LineFormat(rate_hz=250, gain=200, leads=("serial",))
     (tmp_path / "file").write_text("x")
     for path, message in [
         (device.path, "busy"),
@@ -476,7 +473,7 @@ def test_absent_busy_and_wrong_devices_are_one_clear_line(device: Device, tmp_pa
         (Path("/dev/null"), "cannot be used"),
     ]:
         with pytest.raises(DeviceError, match=message) as caught:
-            SerialSource(str(path), baud=115_200, rate_hz=250, gain=200, stream="s")
+            SerialSource(str(path), form, baud=115_200, stream="s")
         assert str(caught.value).isprintable()
     source.close()
 
@@ -628,6 +625,6 @@ def test_a_device_that_goes_while_it_is_opened_is_a_device_that_is_not_there(
     def disappear(*_: object, **__: object) -> None:
         raise termios.error(5, "Input/output error")
 
-    monkeypatch.setattr("replay.serial_device.serial.Serial", disappear)
+    monkeypatch.setattr("replay.devices.lines.serial_device.serial.Serial", disappear)
     with pytest.raises(DeviceError, match="cannot be used"):
         opened(device, Clock())

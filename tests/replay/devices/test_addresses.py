@@ -7,11 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.commands.live import chosen_devices
 from pipeline.errors import ConfigError, DeviceError, MonitorError
-from replay import serial_device
-from replay.devices import list_devices, only_device, open_device
-from replay.serial_device import SerialSource
-from replay.synthetic import SyntheticSource
+from replay.devices import discovery
+from replay.devices.addresses import open_device, open_devices
+from replay.devices.discovery import found_devices
+from replay.devices.lines import serial_device
+from replay.devices.lines.serial_device import SerialSource
+from replay.devices.synthetic import SyntheticSource
 
 
 def test_a_synthetic_patient_takes_every_setting() -> None:
@@ -45,9 +48,10 @@ def test_a_serial_device_is_opened_with_its_settings() -> None:
     ("uri", "error", "message"),
     [
         ("", DeviceError, "known are"),
-        ("ble:xyz", DeviceError, "known are"),
+        ("ble:xyz", ConfigError, "known are"),
         ("synthetic", DeviceError, "known are"),
-        ("/dev/ttyUSB0", DeviceError, "serial:PATH"),
+        ("/dev/nonexistent?fs=250", DeviceError, "not there"),
+        ("ttyUSB0", DeviceError, "serial:PATH"),
         ("serial:" + "x" * 2000, DeviceError, "known are"),
         ("serial:", ConfigError, "path"),
         ("serial:/dev/x?speed=1", ConfigError, "known are baud, fs, gain"),
@@ -90,17 +94,20 @@ def test_any_text_is_understood_or_refused(uri: str) -> None:
 
 @pytest.mark.parametrize("ports", [[], ["/dev/ttyACM0"], ["/dev/ttyACM0", "/dev/ttyUSB1"]])
 def test_the_only_device_is_used_and_others_are_listed(
-    monkeypatch: pytest.MonkeyPatch, ports: list[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ports: list[str]
 ) -> None:
-    """Exactly one device attached is taken; none or several are listed, beside the synthetic."""
+    """Exactly one device attached is taken; of several each is listed with its command."""
     monkeypatch.setattr(serial_device, "attached_ports", lambda: ports)
-    assert list_devices() == [f"serial:{port}" for port in ports]
+    monkeypatch.setattr(discovery, "find_spec", lambda name: None)
+    found = found_devices()
+    assert [one.address for one in found] == [f"serial:{port}" for port in ports]
     if len(ports) == 1:
-        assert only_device() == f"serial:{ports[0]}"
+        assert chosen_devices([]) == chosen_devices([""]) == [f"serial:{ports[0]}"]
         return
-    with pytest.raises(DeviceError, match="synthetic:") as caught:
-        only_device()
-    assert all(port in str(caught.value) for port in ports)
+    with pytest.raises(DeviceError, match="synthetic:"):
+        chosen_devices([""])
+    listed = capsys.readouterr().err.splitlines()
+    assert listed == [f"monitor live --device serial:{port}  # serial port" for port in ports]
 
 
 @pytest.mark.parametrize("address", ["synthetic:?name=ward3-bed1", "synthetic:?bpm=50&name=a.b_c"])
@@ -115,3 +122,32 @@ def test_a_name_that_no_stream_can_have_is_refused(name: str) -> None:
     """Before anything is sent that the hub would refuse."""
     with pytest.raises(ConfigError, match="name= takes one name"):
         open_device(f"synthetic:?name={name}")
+
+
+def test_hostile_names_of_devices_are_listed_as_commands_that_are_safe_to_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An id from the network is encoded and quoted, a name loses what steers a terminal."""
+    streams = [("source_id", "a'; rm -rf x; \x1b[2J&unit=V", "ECG \x1b[2J"), ("name", "b c", "b c")]
+    monkeypatch.setattr(serial_device, "attached_ports", list)
+    monkeypatch.setattr(discovery, "_straps", list)
+    monkeypatch.setattr("replay.devices.lsl_stream.found_streams", lambda: streams)
+    with pytest.raises(DeviceError, match="there are 2 devices"):
+        chosen_devices([])
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("monitor live --device 'lsl:?source_id=a%27%3B%20rm%20-rf%20x")
+    assert "%26unit%3DV'  # LSL stream ECG" in first
+    assert second == "monitor live --device 'lsl:?name=b%20c'  # LSL stream b c"
+    assert first.isprintable()
+
+
+def test_several_devices_are_opened_or_none() -> None:
+    """One that cannot be opened closes the others; standard input is one device."""
+    sources = open_devices(["synthetic:", "synthetic:?seed=2"])
+    assert len(sources) == 2
+    for source in sources:
+        source.close()
+    with pytest.raises(DeviceError, match="known are"):
+        open_devices(["synthetic:", "telepathy:"])
+    with pytest.raises(ConfigError, match="name it once"):
+        open_devices(["-", "stdin:?fs=100"])

@@ -1,0 +1,1 @@
+"""Live devices, each as a source of samples, and their addresses."""

@@ -1,0 +1,219 @@
+"""Every kind of device in docs/devices.md, with a real counterpart of each; and its sketches."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from bleak import BleakClient
+from brainflow.board_shim import BoardIds, BoardShim, BrainFlowInputParams
+
+import monitor
+from pipeline.signal.samples import SampleBlock
+from replay.devices import ble_device
+from replay.devices.addresses import KINDS_OF_DEVICES, full_address, open_device
+from replay.devices.ble_frames import Movesense, PolarH10
+from replay.headers import DEMO_RECORD
+from replay.records import RecordSource
+from replay.source import Source, SourceInfo
+from tests.replay.devices.test_ble_device import movesense_frame, polar, polar_frames
+from tests.replay.devices.test_lsl_stream import Outlet
+from tests.replay.devices.test_serial_device import Device
+from tests.support.fake_ble import FakeBle, fake_strap
+from tests.support.paths import ROOT
+from tests.support.running import until
+
+DOCUMENT = (ROOT / "docs" / "devices.md").read_text(encoding="utf-8")
+ADDRESSES = re.findall(r"^\| `((?:[a-z]+):[^`]*)` \|.*\|.*\|$", DOCUMENT.split("\n## ")[0], re.M)
+
+Feed = Callable[[], None]
+"""Makes a counterpart send some samples, when the device is opened."""
+
+
+@contextlib.contextmanager
+def serial(address: str, folder: Path, patch: pytest.MonkeyPatch) -> Iterator[tuple[str, Feed]]:
+    """A pseudo-terminal."""
+    device = Device(folder / "tty")
+    lines = ["torn", *map(str, range(100))]
+    yield address.replace("/dev/ttyUSB0", str(device.path)), lambda: device.send(*lines)
+    device.unplug()
+
+
+@contextlib.contextmanager
+def stdin(address: str, folder: Path, patch: pytest.MonkeyPatch) -> Iterator[tuple[str, Feed]]:
+    """A pipe."""
+    reader, writer = os.pipe()
+    patch.setattr(sys, "stdin", SimpleNamespace(fileno=lambda: reader))
+    yield address, lambda: os.close(writer) if os.write(writer, b"0.5\n" * 100) else None
+    os.close(reader)
+
+
+@contextlib.contextmanager
+def lsl(address: str, folder: Path, patch: pytest.MonkeyPatch) -> Iterator[tuple[str, Feed]]:
+    """An outlet on this machine."""
+    outlet = Outlet()
+    yield address.replace("=ID", f"={outlet.source_id}"), lambda: outlet.send(range(100))
+
+
+@contextlib.contextmanager
+def ble(address: str, folder: Path, patch: pytest.MonkeyPatch) -> Iterator[tuple[str, Feed]]:
+    """A strap in memory, with the maker's frames."""
+    backend: type[FakeBle] = polar()
+    uuid, frames = PolarH10.data, polar_frames(range(3))
+    if "movesense" in address:
+        answer = (Movesense.data, b"\x01\x01\xc8\x00")
+        backend = fake_strap(Movesense.control, Movesense.data, answer)
+        uuid = Movesense.data
+        frames = [movesense_frame(range(16), 64 * k) for k in range(7)]
+    patch.setattr(
+        ble_device, "BleakClient", lambda *a, **k: BleakClient(*a, **k | {"backend": backend})
+    )
+    yield address, partial(backend.send, uuid, *frames)
+
+
+@contextlib.contextmanager
+def brainflow(address: str, folder: Path, patch: pytest.MonkeyPatch) -> Iterator[tuple[str, Feed]]:
+    """BrainFlow's synthetic board, or a file that was recorded of it."""
+    path = folder / "board.csv"
+    if "file=" in address:
+        board = BoardShim(BoardIds.SYNTHETIC_BOARD.value, BrainFlowInputParams())
+        board.prepare_session()
+        board.add_streamer(f"file://{path}:w")
+        board.start_stream()
+        until(lambda: board.get_board_data_count() >= 150)
+        board.release_session()
+    yield address.replace("board.csv", str(path)), lambda: None
+
+
+@contextlib.contextmanager
+def synthetic(address: str, folder: Path, patch: pytest.MonkeyPatch) -> Iterator[tuple[str, Feed]]:
+    """The patient is its own counterpart."""
+    yield address, lambda: None
+
+
+COUNTERPARTS = {
+    "serial": serial,
+    "stdin": stdin,
+    "lsl": lsl,
+    "ble": ble,
+    "brainflow": brainflow,
+    "synthetic": synthetic,
+}
+
+
+def test_every_kind_is_documented_and_has_a_counterpart() -> None:
+    """The table names all that `open_device` knows."""
+    assert {address.partition(":")[0] for address in ADDRESSES} == set(KINDS_OF_DEVICES)
+    assert set(COUNTERPARTS) == set(KINDS_OF_DEVICES)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_documented_devices_send_samples(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each row of the table, opened as it is written, gives samples in mV without a gap."""
+    counterpart = COUNTERPARTS[address.partition(":")[0]]
+    with contextlib.ExitStack() as stack:
+        real, feed = stack.enter_context(counterpart(address, tmp_path, monkeypatch))
+        source = stack.enter_context(contextlib.closing(open_device(real)))
+        feed()
+        got = [block for block in until_samples(source, 90) if block is not None]
+        assert got[0].first_sample == 0
+        assert got[-1].end == sum(block.n for block in got)
+        assert all(block.leads == len(source.info.leads) for block in got)
+
+
+def until_samples(source: Source, samples: int) -> Iterator[SampleBlock | None]:
+    """Yield blocks until so many samples of a lead came."""
+    for block in source.blocks():
+        yield block
+        samples -= 0 if block is None else block.n
+        if samples <= 0:
+            return
+
+
+def test_short_addresses_mean_the_long_ones() -> None:
+    """A path is a serial line, a dash standard input."""
+    assert full_address("/dev/ttyUSB0?fs=250") == "serial:/dev/ttyUSB0?fs=250"
+    assert full_address("COM3?fs=250") == "serial:COM3?fs=250"
+    assert (full_address("-"), full_address("-?fs=250")) == ("stdin:", "stdin:?fs=250")
+
+
+class First:
+    """The first samples of a source, as a source."""
+
+    def __init__(self, source: Source, samples: int) -> None:
+        self.source, self.samples = source, samples
+
+    @property
+    def info(self) -> SourceInfo:
+        """Return that of the source."""
+        return self.source.info
+
+    def blocks(self) -> Iterator[SampleBlock | None]:
+        """Yield them."""
+        return until_samples(self.source, self.samples)
+
+    def seek(self, epoch: int, sample: int) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Close the source."""
+        self.source.close()
+
+
+def test_a_record_through_lsl_gives_the_beats_of_the_record() -> None:
+    """The same R peaks, classes and scores, however the samples came.
+
+    But for the seconds around those where the record's converter was at its end: a description of
+    LSL does not say where that is. Later scores follow from what was learned there.
+    """
+    record = RecordSource(DEMO_RECORD, speed=None)
+    blocks = [block for block in record.blocks() if block is not None]
+    signal = np.concatenate([block.samples for block in blocks], axis=-1)
+    outlet = Outlet(record.info.leads, "millivolts", fs=record.info.fs_hz)
+    source = open_device(outlet.address)
+    samples = np.atleast_2d(signal).T.astype(np.float32)
+    outlet.outlet.push_chunk(samples, outlet.began_s + len(samples) / record.info.fs_hz)
+    events = monitor.stream(First(source, len(samples)))
+    beats = [event for event in events if isinstance(event, monitor.Beat)]
+
+    expected = monitor.analyze("demo").beats
+    assert [beat.time_s for beat in beats] == expected["time_s"].tolist()
+    saturated = np.concatenate([block.flags for block in blocks if block.flags is not None]) > 0
+    first, last = np.flatnonzero(saturated)[[0, -1]] / record.info.fs_hz
+    for beat, one in zip(beats, expected, strict=True):
+        if not first - 1 < beat.time_s < last + 3:
+            assert (beat.beat_class or "") == one["beat_class"]
+        if beat.time_s < first - 1:
+            np.testing.assert_equal(np.nan if beat.score is None else beat.score, one["score"])
+
+
+def arduino_core() -> Path | None:
+    """Return the folder of Debian's arduino-core-avr."""
+    core = Path("/usr/share/arduino/hardware/arduino/avr")
+    return core if core.is_dir() and shutil.which("avr-g++") else None
+
+
+@pytest.mark.skipif(arduino_core() is None, reason="needs gcc-avr and arduino-core-avr of Debian")
+def test_the_sketches_compile(tmp_path: Path) -> None:
+    """For an Arduino Uno, without a warning."""
+    core = arduino_core()
+    assert core is not None
+    sketches = re.findall(r"```c\+\+\n(.*?)```", DOCUMENT, re.S)
+    assert len(sketches) == 2
+    for n, sketch in enumerate(sketches):
+        path = tmp_path / f"sketch{n}.cpp"
+        path.write_text(f"#include <Arduino.h>\n{sketch}")
+        command = ["avr-g++", "-mmcu=atmega328p", "-DF_CPU=16000000L", "-DARDUINO=10819"]
+        command += ["-DARDUINO_AVR_UNO", "-DARDUINO_ARCH_AVR", "-std=gnu++11", "-Wall", "-Werror"]
+        command += [f"-I{core}/cores/arduino", f"-I{core}/variants/standard", "-Os", "-c"]
+        subprocess.run([*command, str(path), "-o", str(path.with_suffix(".o"))], check=True)

@@ -20,18 +20,19 @@ from monitor.inputs import find_leads, load_alarm_settings, report_leads
 from monitor.run.summary import ScanSummary, summary_json, summary_lines
 from monitor.run.workers import in_order
 from pipeline.errors import InputError
-from pipeline.schema.public import BeatNote, encode_json
+from pipeline.schema.public import Alert, BeatNote, encode_json
 from pipeline.stream.counters import Counters
 from pipeline.stream.embedded import EmbeddedRunner, Outcome
 from pipeline.stream.warmup import compile_kernels
 from pipeline.transport.pseudonyms import Pseudonyms
 from replay.player import stream_infos
+from replay.recording.rhythms import CHANGE, rhythm_changes
 from replay.records import RecordSource, write_beats
 from replay.source import SourceInfo
 
 ANNOTATOR: Final = "mon"
-"""Extension of the annotations: N, S, V or F, the class of the beat; Q where it cannot be
-analysed."""
+"""Extension of the annotations: N, S, V or F, the class of the beat; Q where it cannot be analysed;
+``+`` where the rhythm changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,9 @@ class _Scanned:
     lines: list[str]
     """As they are printed."""
     notes: list[BeatNote]
-    """Of its beats, where they are to be written."""
+    """Of its beats, and"""
+    alerts: list[Alert]
+    """its alerts, where they are to be written."""
     counters: Counters
 
 
@@ -91,6 +94,7 @@ def scan_records(
         )
         lines: list[str] = []
         notes: list[BeatNote] = []
+        alerts: list[Alert] = []
         for outcome in _outcomes(runner, sources[n]):
             lines += _lines(outcome, as_json=as_json, beats=beats)
             if not several:
@@ -98,7 +102,8 @@ def scan_records(
                 lines.clear()
             if annotations is not None:
                 notes += outcome.beats
-        return _Scanned(lines, notes, runner.counters)
+                alerts += outcome.alerts
+        return _Scanned(lines, notes, alerts, runner.counters)
 
     total = _Total(began)
     # The processes first: the progress bar is a thread, which they would not have.
@@ -107,7 +112,7 @@ def scan_records(
         for info, scanned in zip(infos, results, strict=True):
             _print(scanned.lines)
             if annotations is not None:
-                _write_annotations(annotations, info.stream, scanned.notes, info.fs_hz)
+                _write_annotations(annotations, info, scanned)
             total.add(info, scanned.counters)
             progress.advance(task)
     summary = total.summary()
@@ -176,7 +181,13 @@ def _print(lines: Sequence[str]) -> None:
         sys.stdout.write("\n".join(lines) + "\n")
 
 
-def _write_annotations(folder: Path, record: str, notes: list[BeatNote], fs_hz: float) -> None:
-    samples = np.array([note.sample for note in notes], dtype=np.int64)
-    symbols = [note.beat_class or "Q" for note in notes]
-    write_beats(folder, record, ANNOTATOR, samples, symbols, fs_hz)
+def _write_annotations(folder: Path, info: SourceInfo, scanned: _Scanned) -> None:
+    """Write the beats of a record, and the rhythms, each before the beat with which it begins."""
+    first = scanned.notes[0].sample if scanned.notes else None
+    changes = rhythm_changes(scanned.alerts, info.fs_hz, first)
+    marks = [(sample, CHANGE, name) for sample, name in changes]
+    marks += [(note.sample, note.beat_class or "Q", "") for note in scanned.notes]
+    marks.sort(key=lambda mark: mark[0])
+    samples = np.array([sample for sample, _, _ in marks], dtype=np.int64)
+    symbols, texts = [mark[1] for mark in marks], [mark[2] for mark in marks]
+    write_beats(folder, info.stream, ANNOTATOR, samples, symbols, info.fs_hz, texts=texts)

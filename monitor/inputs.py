@@ -3,12 +3,12 @@
 import logging
 import os
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from monitor.log_format import report_line
 from monitor.text import safe_text
@@ -18,6 +18,11 @@ from pipeline.files import read_regular
 from replay.headers import find_records, load_header
 from replay.lead_sets.choice import lead_choices
 from replay.leads import stream_name
+from replay.pacing import BLOCK_S, wait_s
+
+if TYPE_CHECKING:
+    from replay.recording.source import RecordingSource
+    from replay.records import RecordSource
 
 _MAX_SETTINGS_BYTES: Final = 1 << 16
 
@@ -34,6 +39,8 @@ class FoundLeads:
     indices: tuple[int, ...]
     why: str
     """Why these, as `replay.lead_sets.choice.LeadChoices`; empty where nothing is to be said."""
+    segments: tuple[Path, ...] = ()
+    """The headers of all segments of a recording, `path` the first; empty of another record."""
 
 
 def find_leads(records: Sequence[str], lead: str | None) -> list[FoundLeads]:
@@ -44,15 +51,57 @@ def find_leads(records: Sequence[str], lead: str | None) -> list[FoundLeads]:
     Raises:
         InputError: a record cannot be used, or has no such lead.
     """
+    from replay.recording.source import recordings
     from replay.records import derived_in
 
     found = []
     for argument in records:
-        for path in find_records(argument):
+        segments, others = recordings(find_records(argument))
+        for path in others:
             header = load_header(path)
             choice = lead_choices(header, lead, derived=partial(derived_in, header))
             found.append(FoundLeads(path, choice.indices, choice.why))
+        for of_stream in segments:
+            header = load_header(of_stream[0])
+            indices = tuple(range(len(header.signals)))  # those that were watched
+            why = ""
+            if lead is not None:
+                choice = lead_choices(header, lead, derived=partial(derived_in, header))
+                indices, why = choice.indices, choice.why
+            found.append(FoundLeads(of_stream[0], indices, why, tuple(of_stream)))
     return found
+
+
+def open_record(
+    found: FoundLeads,
+    *,
+    speed: float | None,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    loop: bool = False,
+    wait: Callable[[float], None] | None = wait_s,
+    block_s: float = BLOCK_S,
+) -> "RecordSource | RecordingSource":
+    """Return a record, or the recording of a stream, as a source; arguments as of `RecordSource`.
+
+    Raises:
+        InputError: it cannot be used.
+        ConfigError: it ends before the start, or a recording is to be looped.
+    """
+    from replay.recording.source import RecordingSource
+    from replay.records import RecordSource
+
+    if not found.segments:
+        return RecordSource(
+            found.path, leads=found.indices, speed=speed, start_s=start_s, duration_s=duration_s,
+            loop=loop, wait=wait, block_s=block_s,
+        )  # fmt: skip
+    if loop:
+        raise ConfigError(f"{found.path.name} is part of a recording, which does not loop")
+    return RecordingSource(
+        found.segments, leads=found.indices, speed=speed, start_s=start_s, duration_s=duration_s,
+        wait=wait, block_s=block_s,
+    )  # fmt: skip
 
 
 def report_leads(found: Iterable[FoundLeads]) -> None:

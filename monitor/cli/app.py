@@ -35,6 +35,9 @@ from monitor.cli.options import (
     Plain,
     Port,
     PseudonymKey,
+    Record,
+    RecordFormats,
+    RecordKeep,
     Records,
     Sound,
     Speed,
@@ -46,6 +49,7 @@ from monitor.cli.single_processes import single_process_app
 from monitor.cli.train import train_app
 from monitor.log_format import LogFormat, report_line
 from monitor.machine_faults import machine_fault
+from monitor.run.recording import asked_recording
 from monitor.text import LONGEST_LINE, SafeLines, safe_text
 from pipeline.constants import DEFAULT_PORT, NOTICE
 from pipeline.errors import MonitorError
@@ -204,6 +208,9 @@ def replay(
     port: Port = DEFAULT_PORT,
     metrics: Metrics = None,
     pseudonyms: PseudonymKey = None,
+    record: Record = None,
+    record_format: RecordFormats = None,
+    record_keep: RecordKeep = None,
     log_format: LogLines = LogFormat.TEXT,
 ) -> None:
     """Replay WFDB records through the whole system, with the dashboard."""
@@ -222,6 +229,7 @@ def replay(
         alarms=alarms,
         metrics=metrics,
         pseudonyms=pseudonyms,
+        recording=asked_recording(record, record_format, record_keep),
         plain=plain,
         sound=sound,
         as_json=as_json,
@@ -244,6 +252,9 @@ def live(
     port: Port = DEFAULT_PORT,
     metrics: Metrics = None,
     pseudonyms: PseudonymKey = None,
+    record: Record = None,
+    record_format: RecordFormats = None,
+    record_keep: RecordKeep = None,
     log_format: LogLines = LogFormat.TEXT,
 ) -> None:
     """Monitor a device until Ctrl-C; without --device, the only one attached."""
@@ -258,6 +269,7 @@ def live(
         alarms=alarms,
         metrics=metrics,
         pseudonyms=pseudonyms,
+        recording=asked_recording(record, record_format, record_keep),
         plain=plain,
         sound=sound,
         as_json=as_json,

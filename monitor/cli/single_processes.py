@@ -20,6 +20,9 @@ from monitor.cli.options import (
     Parent,
     Port,
     PseudonymKey,
+    Record,
+    RecordFormats,
+    RecordKeep,
     RunEnd,
     ServerKey,
     Speed,
@@ -28,6 +31,7 @@ from monitor.cli.options import (
     client_keys,
 )
 from monitor.log_format import LogFormat
+from monitor.run.recording import asked_recording
 from pipeline.constants import DEFAULT_PORT
 from pipeline.errors import ConfigError
 
@@ -83,6 +87,9 @@ def hub(
         typer.Option(help="Keep this many MB of alerts and strips, the newest; all by default."),
     ] = None,
     metrics: Metrics = None,
+    record: Record = None,
+    record_format: RecordFormats = None,
+    record_keep: RecordKeep = None,
     log_format: LogLines = LogFormat.TEXT,
     listeners: Listeners = None,
     run_end: RunEnd = None,
@@ -106,6 +113,7 @@ def hub(
         keep_days=keep_days,
         keep_mb=keep_mb,
         metrics=metrics,
+        recording=asked_recording(record, record_format, record_keep),
         listeners=listeners,
         run_end=run_end,
         parent=parent,
@@ -189,3 +197,11 @@ def source(
         pseudonyms=pseudonyms,
         parent=parent,
     )
+
+
+@single_process_app.command(hidden=True)
+def write_edf(header: Annotated[Path, typer.Argument(help="Of a segment of a recording.")]) -> None:
+    """Write a segment of a recording as EDF+, beside its other files: the hub's own need."""
+    from replay.recording.edf import write_edf as write
+
+    write(header)

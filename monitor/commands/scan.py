@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from models.files.calibration import load_calibration
 from models.inference.beat_scorer import load_scorer
 from monitor.alert_lines import record_line
-from monitor.inputs import find_leads, load_alarm_settings, report_leads
+from monitor.inputs import find_leads, load_alarm_settings, open_record, report_leads
 from monitor.run.summary import ScanSummary, summary_json, summary_lines
 from monitor.run.workers import in_order
 from pipeline.errors import InputError
@@ -27,8 +27,9 @@ from pipeline.stream.warmup import compile_kernels
 from pipeline.transport.pseudonyms import Pseudonyms
 from replay.player import stream_infos
 from replay.recording.rhythms import CHANGE, rhythm_changes
-from replay.records import RecordSource, write_beats
-from replay.source import SourceInfo
+from replay.recording.source import RecordingSource
+from replay.records import write_beats
+from replay.source import Source, SourceInfo
 
 ANNOTATOR: Final = "mon"
 """Extension of the annotations: N, S, V or F, the class of the beat; Q where it cannot be analysed;
@@ -76,7 +77,7 @@ def scan_records(
     if annotations is not None and not annotations.is_dir():
         raise InputError(f"no folder {str(annotations)!r} to write annotations into: create it")
     renamed = None if pseudonyms is None else Pseudonyms.load(pseudonyms)
-    sources = [RecordSource(one.path, leads=one.indices, speed=None) for one in found]
+    sources = [open_record(one, speed=None) for one in found]
     report_leads(found)
     config = load_calibration(false_alerts_per_hour=false_alerts_per_hour)
     scorer = cache(load_scorer)
@@ -89,13 +90,16 @@ def scan_records(
     def scan(n: int) -> _Scanned:
         """Scan a record; if nothing else is scanned meanwhile, print each line once it is known."""
         info = infos[n]
+        source = sources[n]
+        first = source.first_sample if isinstance(source, RecordingSource) else 0
         runner = EmbeddedRunner(
-            info.stream, info.fs_hz, scorer(), config, leads=info.leads, settings=settings
-        )
+            info.stream, info.fs_hz, scorer(), config, first_sample=first, leads=info.leads,
+            settings=settings,
+        )  # fmt: skip
         lines: list[str] = []
         notes: list[BeatNote] = []
         alerts: list[Alert] = []
-        for outcome in _outcomes(runner, sources[n]):
+        for outcome in _outcomes(runner, source):
             lines += _lines(outcome, as_json=as_json, beats=beats)
             if not several:
                 _print(lines)
@@ -164,7 +168,7 @@ def _progress() -> Progress:
     )
 
 
-def _outcomes(runner: EmbeddedRunner, source: RecordSource) -> Iterator[Outcome]:
+def _outcomes(runner: EmbeddedRunner, source: Source) -> Iterator[Outcome]:
     return runner.run(block for block in source.blocks() if block is not None)
 
 

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from monitor.inputs import find_leads, report_leads
+from monitor.inputs import find_leads, open_record, report_leads
 from monitor.log_format import report_line
 from monitor.run.events import SourceReady, announce
 from monitor.run.limits import return_memory
@@ -79,16 +79,13 @@ def run_source(
             report_line(f"monitor: {opened.info.stream}: {left_out}", logging.INFO)
         sources.append(opened if lead is None and not left_out else SelectedLeads(opened, lead))
     else:
-        from replay.records import RecordSource
-
         found = find_leads(records, lead)
         if parent is None:  # a parent has reported them
             report_leads(found)
         for one in found:
             sources.append(
-                RecordSource(
-                    one.path,
-                    leads=one.indices,
+                open_record(
+                    one,
                     speed=pace,
                     start_s=start_s,
                     duration_s=duration_s,

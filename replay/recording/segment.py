@@ -276,6 +276,15 @@ class Quality:
     flags: list[tuple[int, int, int]]
     """(first frame, lead, flags) of each change of flags, ascending."""
 
+    def changes(self, lead: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Return where the flags of a lead change, int64[n], and to what, uint8[n + 1].
+
+        The first of these values is 0: what the flags are before the first change.
+        """
+        of_lead = [(at, value) for at, which, value in self.flags if which == lead]
+        at = np.array([at for at, _ in of_lead], dtype=np.int64)
+        return at, np.array([0, *(value for _, value in of_lead)], dtype=np.uint8)
+
 
 def quality_of(marks: list[Mark], leads: int) -> Quality:
     """Return what the annotations of gaps and unusable samples say; others count for nothing."""

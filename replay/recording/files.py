@@ -37,6 +37,10 @@ def _write_at(path: Path, offset: int, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         _write_all(descriptor, offset, data)
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(descriptor, offset)  # no reader takes a part for the whole
+        raise
     finally:
         os.close(descriptor)
 

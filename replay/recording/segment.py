@@ -288,13 +288,16 @@ class Quality:
 
 def quality_of(marks: list[Mark], leads: int) -> Quality:
     """Return what the annotations of gaps and unusable samples say; others count for nothing."""
-    gaps, flags, end = [], [], 0
+    lengths, flags = dict[int, int](), []
     for mark in sorted(marks, key=lambda mark: mark.sample):
-        if (gap := _GAP.fullmatch(mark.text)) and mark.sample >= end:
-            end = mark.sample + int(gap[1])
-            gaps.append((mark.sample, end))
+        if gap := _GAP.fullmatch(mark.text):
+            lengths[mark.sample] = int(gap[1])  # the last one, where a write had failed
         elif (change := _FLAGS.fullmatch(mark.text)) and int(change[1]) < leads:
             flags.append((mark.sample, int(change[1]), _FLAGS_OF[change[2]]))
+    gaps: list[tuple[int, int]] = []
+    for at, length in lengths.items():
+        if not gaps or at >= gaps[-1][1]:
+            gaps.append((at, at + length))
     return Quality(gaps, flags)
 
 

@@ -80,6 +80,7 @@ OWNERS = {
     "numba": ("pipeline/signal/kernels/",),
     "llvmlite": ("pipeline/signal/kernels/",),
     "wfdb": ("replay/lead_sets/frames.py",),
+    "edfio": ("replay/recording/edf.py",),
     "serial": ("replay/serial_device.py", "replay/devices.py"),
     "torch": ("models/",),
     "sklearn": ("models/training/",),

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from tests.monitor.run.test_system import (
     finish,
     first_line,
     running,
+    until,
 )
 
 pytestmark = pytest.mark.system
@@ -28,21 +28,23 @@ def test_a_recording_of_a_run_whose_hub_is_killed_has_the_same_beats_and_alarms(
     folder = tmp_path / "recording"
     options = ["--speed", "20", "--json", "--port", "0", "--record", str(folder)]
     with running(tmp_path, "replay", "demo", *options) as run:
-        first_line(run)
+        output = first_line(run)
         kill(run, "hub")
-        output, _ = run.communicate(timeout=2 * DEADLINE_S)
+        output += run.communicate(timeout=2 * DEADLINE_S)[0]
     assert run.returncode == 0
     recorded, _ = alerts_and_summary(output)
     assert [one for one in recorded if json.loads(one)["kind"] != "no_data"] == scanned[0]
     (header,) = folder.glob("*.hea")
     assert header.read_text().split()[3] == "43200"
 
-    again = finish(tmp_path, "replay", str(folder), "--speed", "max", "--json", "--port", "0")
+    played = ["replay", str(folder), "--speed", "max", "--json", "--port", "0"]
+    copy = ["--record", str(tmp_path / "copy"), "--record-format", "edf"]
+    again = finish(tmp_path, *played, *copy)
     offline = finish(tmp_path, "scan", str(folder), "--json", "--annotations", str(tmp_path))
 
     assert (again.returncode, offline.returncode, offline.stderr) == (0, 0, b"")
-    for played in (again, offline):
-        alerts, summary = alerts_and_summary(played.stdout)
+    for run_again in (again, offline):
+        alerts, summary = alerts_and_summary(run_again.stdout)
         assert alerts == scanned[0]
         for name in ("duration_s", "beats", "beats_not_analysable", "alerts"):
             assert summary[name] == scanned[1][name]
@@ -54,6 +56,11 @@ def test_a_recording_of_a_run_whose_hub_is_killed_has_the_same_beats_and_alarms(
     ]
     assert marks[0] == marks[1]
     assert len(marks[0]) == scanned[1]["beats"]
+    # A recording of the recording has the same bytes, and here is written as EDF+, too.
+    (copied,) = (tmp_path / "copy").glob("*.dat")
+    assert copied.read_bytes() == header.with_suffix(".dat").read_bytes()
+    assert until(copied.with_suffix(".edf").exists, DEADLINE_S)
+    assert {path.stat().st_mode & 0o077 for path in copied.parent.iterdir()} == {0}
 
 
 @pytest.mark.parametrize(
@@ -79,19 +86,3 @@ def test_a_recording_that_cannot_begin_is_refused_in_one_line(
     assert (run.returncode, run.stdout) == (2, b"")
     assert len(run.stderr.splitlines()) == 1
     assert message in run.stderr.decode()
-
-
-def test_a_device_is_recorded_as_edf_when_its_run_ends(tmp_path: Path) -> None:
-    """Ctrl-C ends the run; its segment is there as WFDB and as EDF+, for the owner alone."""
-    folder = tmp_path / "recording"
-    device = ["live", "--device", "synthetic:?ectopic=0.3", "--false-alerts-per-hour", "30"]
-    options = ["--json", "--port", "0", "--record", str(folder), "--record-format", "edf"]
-    with running(tmp_path, *device, *options) as run:
-        first_line(run)
-        run.send_signal(signal.SIGINT)
-        run.communicate(timeout=DEADLINE_S)
-
-    assert run.returncode == 130
-    suffixes = {path.suffix for path in folder.iterdir()}
-    assert suffixes == {".dat", ".hea", ".mon", ".quality", ".edf"}
-    assert {path.stat().st_mode & 0o077 for path in folder.iterdir()} == {0}

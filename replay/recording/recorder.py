@@ -13,6 +13,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +27,7 @@ from replay.recording import files
 from replay.recording.housekeeping import Housekeeping
 from replay.recording.retention import KEEP_ALL, Keep
 from replay.recording.rhythms import CHANGE, NORMAL, RHYTHMS, Rhythm, changed_at
-from replay.recording.segment import Segment
+from replay.recording.segment import SAMPLES, Segment
 from replay.recording.track import Track
 
 logger = logging.getLogger(__name__)
@@ -38,10 +39,20 @@ MOST_AT_ONCE: Final = 1 << 20
 """and at once where so many bytes of it wait: a record is replayed at full speed."""
 
 MOST_WAITING_BYTES: Final = 32 << 20
-"""Of all streams, while the folder cannot be written."""
+"""Of all streams, while the folder cannot be written,"""
+
+MORE_WAITING_BYTES: Final = 64 << 10
+"""and so many more of each."""
+
+_WRITES_A_TURN: Final = 8
+_TURNS: Final = 25
+"""Turns of the hub's loop within `WRITE_S`, at least."""
 
 _MOST_ENDING: Final = 1_000
 _RETRY_S: Final = 2.0
+_LEFT_S: Final = 3600.0
+"""A segment of another log to which so long nothing was written belongs to a hub that died."""
+
 _CLOSE_S: Final = 3.0
 _LOOK_S: Final = 60.0
 """The folder is held within its limits so often."""
@@ -129,10 +140,20 @@ class Recorder:
                 self._change(track, session.stream.epoch, session.stream.next_sample, rhythm.name)
         in_use = self._in_use()
         for segment in self._unfinished:
-            if segment.name not in in_use:
+            if segment.name not in in_use and self._is_left(segment):
                 self._housekeeping.end(segment)
         self._unfinished.clear()
         self._earlier.clear()
+
+    def _is_left(self, segment: Segment) -> bool:
+        """Return whether nobody writes a segment: perhaps another hub records here, too."""
+        if segment.log_id == self._log_id:
+            return True
+        try:
+            written_s = files.path_of(self._folder, segment, SAMPLES).stat().st_mtime
+        except OSError:
+            return False
+        return self._utc() - written_s > _LEFT_S
 
     # --- in ------------------------------------------------------------------------------------
 
@@ -176,7 +197,7 @@ class Recorder:
         return track
 
     def _take_block(self, track: Track, block: SampleBlock) -> None:
-        if self._waiting > MOST_WAITING_BYTES:
+        if self._waiting > MOST_WAITING_BYTES + len(self._tracks) * MORE_WAITING_BYTES:
             self._drop(track)
         track.add(block)
         self._waiting += block.samples.nbytes
@@ -221,15 +242,19 @@ class Recorder:
         self._now = now
         if now < self._retry_at:
             return
+        if self.fault:
+            with suppress(OSError):
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         while self._ending and self._written(self._ending[0], ends=True):
             self._ending.pop(0)
         for name in list(self._full):
             if not self._written(self._tracks[name]):
                 return
             self._full.discard(name)
-        while self._tracks:
-            track = next(iter(self._tracks.values()))
-            if now - track.written_at < WRITE_S or not self._written(track):
+        # Those that are due at one time spread: an alert must not wait for all of them.
+        for _ in range(max(_WRITES_A_TURN, len(self._tracks) // _TURNS)):
+            track = next(iter(self._tracks.values()), None)
+            if track is None or now - track.written_at < WRITE_S or not self._written(track):
                 break
         if now >= self._look_at:
             self._look_at = now + _LOOK_S

@@ -45,7 +45,7 @@ _LATE_BEATS_S: Final = 60.0
 _MOST_NAMES: Final = 1_000
 """That are tried for a segment."""
 
-_SEGMENTS_AT_ONCE: Final = 500
+SEGMENTS_AT_ONCE: Final = 500
 _SEGMENT_EVERY_S: Final = 10.0
 """So many new segments of a stream, and then one in so many seconds: positions that a source makes
 up must not fill the folder with files."""
@@ -125,7 +125,7 @@ class Track:
         self._marks: list[tuple[Position, str, str]] = []
         self._open: list[_Open] = []
         """The segments that are being written; the earlier ones wait for their last beats."""
-        self._allowed = float(_SEGMENTS_AT_ONCE)
+        self._allowed = float(SEGMENTS_AT_ONCE)
         self._allowed_at = utc()
         self._named = (0, 0)
         """The second in which the last segment began, and its number among those."""
@@ -210,9 +210,13 @@ class Track:
         flags = current.flags.copy()
         marks += flag_marks(current.frames + gap, run.flags, run.n, flags)
         data = gap_bytes(current.segment, gap) if gap else b""
-        current.quality.append(marks)  # first: a gap that is not noted would be a signal
         data += digitised(run.samples, current.segment.gains)
-        files.append_samples(self._folder, current.segment, current.frames, data)
+        try:
+            current.quality.append(marks)  # first: a gap that is not noted would be a signal
+            files.append_samples(self._folder, current.segment, current.frames, data)
+        except FileNotFoundError:
+            self._open.clear()  # somebody removed it: the next attempt begins another one
+            raise
         current.frames, current.flags = current.frames + gap + run.n, flags
 
     def _fits(self, current: _Open, run: _Run) -> bool:
@@ -230,7 +234,7 @@ class Track:
         """Begin a segment with these samples."""
         now_s = self._utc()
         earned = max(0.0, now_s - self._allowed_at) / _SEGMENT_EVERY_S
-        self._allowed = min(float(_SEGMENTS_AT_ONCE), self._allowed + earned)
+        self._allowed = min(float(SEGMENTS_AT_ONCE), self._allowed + earned)
         self._allowed_at = now_s
         if self._allowed < 1:
             raise TooManySegmentsError
@@ -362,15 +366,15 @@ def _runs(blocks: list[SampleBlock]) -> list[_Run]:
 
 
 def _joined(blocks: list[SampleBlock]) -> _Run:
-    samples = np.concatenate([np.atleast_2d(block.samples) for block in blocks], axis=1)
+    samples = np.concatenate([block.samples for block in blocks], axis=-1)
     flags = None
     if any(block.flags is not None for block in blocks):
         rows = [
-            np.zeros_like(block.samples, dtype=np.uint8) if block.flags is None else block.flags
+            np.zeros(block.samples.shape, dtype=np.uint8) if block.flags is None else block.flags
             for block in blocks
         ]
-        flags = np.concatenate([np.atleast_2d(row) for row in rows], axis=1)
-    return _Run(blocks[0].epoch, blocks[0].first_sample, samples, flags)
+        flags = np.atleast_2d(np.concatenate(rows, axis=-1))
+    return _Run(blocks[0].epoch, blocks[0].first_sample, np.atleast_2d(samples), flags)
 
 
 def _behind(run: _Run, sample: int) -> _Run:

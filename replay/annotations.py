@@ -50,6 +50,7 @@ counts as a beat at the last sample: within 150 ms a comparison takes both for t
 
 _SKIP, _NUM, _SUBTYPE, _CHANNEL, _AUX = 59, 60, 61, 62, 63
 _NOTE: Final = 22
+_RHYTHM: Final = 28
 END_MARK: Final = bytes(2)
 
 SYMBOLS: Final[tuple[str, ...]] = (
@@ -239,6 +240,55 @@ def _decode(data: bytes) -> Iterator[tuple[int, int, int, str]]:
                 at += (value + 1) // 2
         if at < len(words):
             yield of, code, subtype, aux
+
+
+class Tail(NamedTuple):
+    """The end of an annotation file, from which it is continued."""
+
+    bytes: int
+    """Of its annotations, without the end mark."""
+    last: int
+    """Sample of the last one, 0 without any."""
+    last_beat: int
+    """Sample of the last one that is no change of rhythm, -1 without any."""
+    rhythm: str
+    """Text of the last change of rhythm; empty without any."""
+
+
+def tail_of(data: bytes) -> Tail | None:
+    """Return the end of the bytes of a file; None where there is no end mark: it is torn.
+
+    A file of a day is looked through in a millisecond, for most of its annotations are one word.
+    """
+    words = np.frombuffer(data, dtype="<u2", count=len(data) // 2)
+    ends, longer = (np.flatnonzero(what).tolist() for what in (words == 0, words >= _SKIP << 10))
+    tick, last_beat, rhythm, at = 0, -1, "", 0
+    for place in [*longer, words.size]:
+        if place < at:
+            continue  # within a text, or the number of a SKIP
+        plain = words[at:place]
+        end = next((end for end in ends if at <= end < place), None) if ends else None
+        if end is not None:
+            plain = plain[: end - at]
+        ticks = tick + np.cumsum(plain & 0x3FF, dtype=np.int64)
+        beats = np.flatnonzero(plain >> 10 != _RHYTHM)
+        last_beat = int(ticks[beats[-1]]) if beats.size else last_beat
+        tick = int(ticks[-1]) if ticks.size else tick
+        if end is not None:
+            return Tail(2 * end, tick, last_beat, rhythm)
+        if place == words.size:
+            return None
+        field, value = int(words[place]) >> 10, int(words[place]) & 0xFF
+        at = place + 1
+        if field == _SKIP and at + 1 < words.size:
+            tick += _interval(int(words[at]), int(words[at + 1]))
+            at += 2
+        elif field == _AUX:
+            if plain.size and plain[-1] >> 10 == _RHYTHM:
+                rhythm = data[2 * at : 2 * at + value].decode("latin-1")
+            at += (value + 1) // 2
+        ends = [end for end in ends if end >= at]
+    return None
 
 
 def _interval(high: int, low: int) -> int:

@@ -42,15 +42,14 @@ class Recording:
 
         check_folder(self.folder)
 
-    def recorder(self, on_ended: Callable[[Path], None]) -> "Recorder":
-        """Return the recorder; as EDF ``on_ended`` is given the header of each ended segment."""
+    def recorder(self, write_edf: Callable[[Path], None]) -> "Recorder":
+        """Return the recorder; ``write_edf`` writes an ended segment as EDF, given its header."""
         from replay.recording.recorder import Recorder
         from replay.recording.retention import KEEP_ALL, parse_keep
 
         keep = KEEP_ALL if self.keep is None else parse_keep(self.keep)
-        if self.format is RecordFormat.WFDB:
-            return Recorder(self.folder, keep)
-        return Recorder(self.folder, keep, on_ended=on_ended)
+        as_edf = self.format is RecordFormat.EDF
+        return Recorder(self.folder, keep, write_edf=write_edf if as_edf else None)
 
 
 def asked_recording(

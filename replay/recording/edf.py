@@ -15,7 +15,7 @@ from pipeline.errors import InputError
 from pipeline.files import replace_file
 from replay.headers import quoted
 from replay.recording.files import read_marks
-from replay.recording.segment import BEATS, HIGHEST, INVALID, QUALITY, SAMPLES
+from replay.recording.segment import BEATS, EDF, HIGHEST, INVALID, QUALITY, SAMPLES
 from replay.recording.source import load_part
 
 _LONGEST_RECORD_S: Final = 60
@@ -75,7 +75,7 @@ def write_edf(header: Path) -> Path:
             for mark in sorted(marks, key=lambda mark: mark.sample)
         ],
     )
-    target = header.with_suffix(".edf")
+    target = header.with_suffix(EDF)
     replace_file(target, written.to_bytes())
     return target
 

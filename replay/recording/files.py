@@ -14,10 +14,19 @@ from typing import Final, NamedTuple
 
 from pipeline.errors import InputError
 from pipeline.files import create_new, replace_file
-from replay.annotations import END_MARK, MAX_ANNOTATION_BYTES, Mark, annotation_bytes, marks_in
+from replay.annotations import (
+    END_MARK,
+    MAX_ANNOTATION_BYTES,
+    Mark,
+    Tail,
+    annotation_bytes,
+    marks_in,
+    tail_of,
+)
 from replay.headers import read_small
 from replay.recording.segment import (
     BEATS,
+    EDF,
     QUALITY,
     SAMPLES,
     Segment,
@@ -28,7 +37,7 @@ from replay.recording.segment import (
 
 ANNOTATORS: Final = (BEATS, QUALITY)
 
-_SUFFIXES: Final = (".hea", SAMPLES, f".{BEATS}", f".{QUALITY}", ".edf")
+_SUFFIXES: Final = (".hea", SAMPLES, f".{BEATS}", f".{QUALITY}", EDF)
 _FILE_MODE: Final = 0o600
 
 
@@ -68,18 +77,22 @@ class AnnotationFile:
         """Of it, without the end mark."""
         self._last = 0
 
-    def continued(self) -> list[Mark]:
-        """Go on with the file that is there, without what is torn at its end; return what it has.
+    def continued(self) -> Tail:
+        """Go on with the file that is there, without what is torn at its end; return its end.
 
         Raises:
             OSError: it cannot be written.
             InputError: it cannot be read.
         """
-        marks = read_marks(self._path)
-        data = annotation_bytes(marks)
-        replace_file(self._path, data + END_MARK, _FILE_MODE)
-        self.bytes, self._last = len(data), marks[-1].sample if marks else 0
-        return marks
+        data = _annotations_of(self._path)
+        tail = tail_of(data)
+        if tail is None:
+            whole = annotation_bytes(marks_in(data)) + END_MARK
+            replace_file(self._path, whole, _FILE_MODE)
+            tail = tail_of(whole)
+            assert tail is not None
+        self.bytes, self._last = tail.bytes, tail.last
+        return tail
 
     def create(self) -> None:
         """Create an empty file."""
@@ -101,9 +114,13 @@ def read_marks(path: Path) -> list[Mark]:
     Raises:
         InputError: it is no regular file, cannot be read, or is too long.
     """
+    return marks_in(_annotations_of(path))
+
+
+def _annotations_of(path: Path) -> bytes:
     if not os.path.lexists(path):
-        return []
-    return marks_in(read_small(path, "annotation file", MAX_ANNOTATION_BYTES))
+        return b""
+    return read_small(path, "annotation file", MAX_ANNOTATION_BYTES)
 
 
 def path_of(folder: Path, segment: Segment, suffix: str) -> Path:
@@ -135,10 +152,29 @@ def append_samples(folder: Path, segment: Segment, frames: int, data: bytes) -> 
     _write_at(path_of(folder, segment, SAMPLES), frames * segment.frame_bytes, data)
 
 
-def write_header(folder: Path, segment: Segment, frames: int | None) -> None:
-    """Write the header of a segment, or replace it by another; raise `OSError` if it cannot be."""
-    text = header_text(segment, frames).encode()
-    replace_file(path_of(folder, segment, ".hea"), text, _FILE_MODE)
+def begin_header(folder: Path, segment: Segment) -> None:
+    """Write the header of a segment that is being written, or replace that of one that had ended.
+
+    It is there at once, and survives a power cut after `sync_header`, for which nobody waits.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = path_of(folder, segment, ".hea")
+    beside = path.with_name(f".{path.name}.new")
+    with open(create_new(beside, _FILE_MODE), "wb") as file:
+        file.write(header_text(segment).encode())
+    beside.replace(path)
+
+
+def sync_header(folder: Path, segment: Segment) -> None:
+    """Let the header of a segment survive a power cut; raise `OSError` if that is not possible."""
+    for path, kind in ((path_of(folder, segment, ".hea"), os.O_NOFOLLOW), (folder, os.O_DIRECTORY)):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | kind)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def whole_frames(folder: Path, segment: Segment) -> int:
@@ -173,7 +209,8 @@ def finish(folder: Path, segment: Segment) -> None:
         marks = [mark for mark in read_marks(path) if mark.sample < frames]
         in_order = sorted(marks, key=lambda mark: mark.sample)
         replace_file(path, annotation_bytes(in_order) + END_MARK, _FILE_MODE)
-    write_header(folder, segment, frames)
+    header = header_text(segment, frames).encode()
+    replace_file(path_of(folder, segment, ".hea"), header, _FILE_MODE)
 
 
 class Found(NamedTuple):

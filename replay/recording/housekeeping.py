@@ -21,25 +21,30 @@ logger = logging.getLogger(__name__)
 class Housekeeping:
     """Does one thing after the other for the recording in a folder."""
 
-    def __init__(self, folder: Path, keep: Keep, on_ended: Callable[[Path], None]) -> None:
-        """Start the thread; ``on_ended`` is given, there, the header of each ended segment."""
+    def __init__(self, folder: Path, keep: Keep, write_edf: Callable[[Path], None] | None) -> None:
+        """Start the thread; there, ``write_edf`` is given the header of each ended segment."""
         self.stored = 0
         """Bytes of all segments, as of the last `hold_within_limits`."""
         self._folder = folder
         self._keep = keep
-        self._on_ended = on_ended
+        self._write_edf = write_edf
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="recording", daemon=True)
         self._thread.start()
 
+    def begin(self, segment: Segment) -> None:
+        """Let a segment that has begun survive a power cut."""
+        self._work.put(lambda: files.sync_header(self._folder, segment))
+
     def end(self, segment: Segment) -> None:
         """End a segment to which nothing more is written."""
+        self._work.put(lambda: files.finish(self._folder, segment))
+        self.write_edf(segment)
 
-        def finish() -> None:
-            files.finish(self._folder, segment)
-            self._on_ended(files.path_of(self._folder, segment, ".hea"))
-
-        self._work.put(finish)
+    def write_edf(self, segment: Segment) -> None:
+        """Have a segment that has ended written as EDF, if that is wanted."""
+        if (write := self._write_edf) is not None:
+            self._work.put(lambda: write(files.path_of(self._folder, segment, ".hea")))
 
     def hold_within_limits(self, in_use: Collection[str], now_s: float) -> None:
         """Remove what is beyond the limits, but no segment ``in_use``."""

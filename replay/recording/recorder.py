@@ -27,7 +27,7 @@ from replay.recording import files
 from replay.recording.housekeeping import Housekeeping
 from replay.recording.retention import KEEP_ALL, Keep
 from replay.recording.rhythms import CHANGE, NORMAL, RHYTHMS, Rhythm, changed_at
-from replay.recording.segment import SAMPLES, Segment
+from replay.recording.segment import EDF, SAMPLES, Segment
 from replay.recording.track import Track
 
 logger = logging.getLogger(__name__)
@@ -82,14 +82,14 @@ class Recorder:
         keep: Keep = KEEP_ALL,
         *,
         utc: Callable[[], float] = time.time,
-        on_ended: Callable[[Path], None] = lambda header: None,
+        write_edf: Callable[[Path], None] | None = None,
     ) -> None:
-        """Begin; ``on_ended`` is given the header of each segment that has ended, in a thread."""
+        """Begin; ``write_edf`` is given, in a thread, the header of each ended segment."""
         self.fault = ""
         """Why nothing is recorded now; empty while it is."""
         self._folder = folder
         self._utc = utc
-        self._housekeeping = Housekeeping(folder, keep, on_ended)
+        self._housekeeping = Housekeeping(folder, keep, write_edf)
         self._log_id = ""
         self._tracks: OrderedDict[str, Track] = OrderedDict()
         """By stream; the one that was written longest ago first."""
@@ -122,6 +122,9 @@ class Recorder:
         of_log = [one.segment for one in found if one.segment.log_id == log_id]
         self._earlier = {segment.stream: segment for segment in of_log}
         self._unfinished = [segment for segment, ended in found if not ended]
+        for segment, ended in found:
+            if ended and not files.path_of(self._folder, segment, EDF).exists():
+                self._housekeeping.write_edf(segment)
 
     def restored(self, sessions: Mapping[str, StreamSession]) -> None:
         """Go on with the streams that the hub continues; end what else was left unfinished."""
@@ -169,8 +172,8 @@ class Recorder:
                 self._take_beat(self._track(message.stream, sessions[message.stream]), message)
         if not self._restoring:  # `restored` knows what is present then
             for pending in outcome.alerts:
-                if pending.alert.kind in RHYTHMS and pending.alert.stream in sessions:
-                    self._take_alert(pending.alert, sessions[pending.alert.stream])
+                if pending.alert.kind in RHYTHMS and pending.alert.stream in self._tracks:
+                    self._take_alert(pending.alert)
         if outcome.ended:
             for name in [name for name, one in sessions.items() if one.ended]:
                 self._end(name)
@@ -186,7 +189,7 @@ class Recorder:
             stream = session.stream
             track = self._tracks[name] = Track(
                 self._folder, name, stream.fs_hz, stream.leads, self._log_id, self._utc,
-                self._housekeeping.end,
+                self._housekeeping,
             )  # fmt: skip
             track.written_at = self._now
             if (earlier := self._earlier.pop(name, None)) is not None:
@@ -210,8 +213,8 @@ class Recorder:
             self._change(track, beat.epoch, beat.sample, rhythm.name)
         track.mark(beat.epoch, beat.sample, beat.beat_class or "Q")
 
-    def _take_alert(self, alert: Alert, session: StreamSession) -> None:
-        track = self._track(alert.stream, session)
+    def _take_alert(self, alert: Alert) -> None:
+        track = self._tracks[alert.stream]
         rhythm = self._rhythms.setdefault(alert.stream, Rhythm())
         rhythm.take(alert)
         if track.rhythm or rhythm.name != NORMAL:

@@ -34,6 +34,9 @@ BEATS: Final = "mon"
 QUALITY: Final = "quality"
 """Annotator of gaps and of unusable samples."""
 
+EDF: Final = ".edf"
+"""Extension of a segment that is written as EDF, too."""
+
 INVALID: Final = -(2**15)
 """What format 16 has where no value is known."""
 

@@ -20,6 +20,7 @@ from pipeline.signal.samples import SampleBlock
 from replay.annotations import MAX_ANNOTATION_BYTES, Mark
 from replay.headers import MAX_LEAD_SAMPLES
 from replay.recording import files
+from replay.recording.housekeeping import Housekeeping
 from replay.recording.rhythms import CHANGE
 from replay.recording.segment import (
     BEATS,
@@ -109,16 +110,16 @@ class Track:
         leads: tuple[str, ...],
         log_id: str,
         utc: Callable[[], float],
-        on_ended: Callable[[Segment], None],
+        housekeeping: Housekeeping,
     ) -> None:
-        """Begin; ``on_ended`` is given each segment to which nothing more is written."""
+        """Begin; ``housekeeping`` takes care of segments that begin and end."""
         self._folder = folder
         self.stream = stream
         self._fs_hz = fs_hz
         self._leads = leads
         self._log_id = log_id
         self._utc = utc
-        self._on_ended = on_ended
+        self._housekeeping = housekeeping
         self._blocks: list[SampleBlock] = []
         self.bytes = 0
         """Of samples that wait."""
@@ -190,7 +191,7 @@ class Track:
     def _finish(self, ended: Iterable[_Open]) -> None:
         for one in ended:
             self._open.remove(one)
-            self._on_ended(one.segment)
+            self._housekeeping.end(one.segment)
 
     def _write_run(self, run: _Run) -> None:
         current = self._open[-1] if self._open else None
@@ -251,10 +252,11 @@ class Track:
             begun.quality.append(flag_marks(0, run.flags, run.n, begun.flags))
             if begun.rhythm:
                 begun.beats.append([Mark(0, CHANGE, begun.rhythm)])
-            files.write_header(self._folder, segment, None)
+            files.begin_header(self._folder, segment)
         except OSError:
             files.remove(self._folder, segment.name)
             raise
+        self._housekeeping.begin(segment)
         self._open.append(begun)
 
     def _annotators(self, segment: Segment) -> tuple[files.AnnotationFile, files.AnnotationFile]:
@@ -344,12 +346,14 @@ class Track:
             return
         frames = files.whole_frames(self._folder, segment)
         beats, quality = self._annotators(segment)
-        marks = beats.continued()
+        tail = beats.continued()
+        quality.continued()
         one = _Open(segment, beats, quality, frames)
-        one.last_beat = max((m.sample for m in marks if m.symbol != CHANGE), default=-1)
-        one.rhythm = next((m.text for m in reversed(marks) if m.symbol == CHANGE), "")
-        one.flags = flags_at_end(quality.continued(), len(segment.leads))
-        files.write_header(self._folder, segment, None)
+        one.last_beat, one.rhythm = tail.last_beat, tail.rhythm
+        marks = files.read_marks(files.path_of(self._folder, segment, f".{QUALITY}"))
+        one.flags = flags_at_end(marks, len(segment.leads))
+        files.begin_header(self._folder, segment)
+        self._housekeeping.begin(segment)
         self._open, self.rhythm = [one], one.rhythm
 
 

@@ -261,7 +261,14 @@ def test_no_moment_of_a_death_tears_a_recording(
             raise Died
         replace(path, body, mode)
 
+    def begun(*segment: Any) -> None:
+        if dies():
+            raise Died
+        begin(*segment)
+
     one = record(minute)
+    begin = files.begin_header
+    monkeypatch.setattr(files, "begin_header", begun)
     monkeypatch.setattr(os, "pwrite", written)
     monkeypatch.setattr(files, "replace_file", replaced)
     for number in range(1, 9):
